@@ -1,0 +1,236 @@
+// The configuration of a run: one commented table, resolved once, frozen. Its names are those of the command line
+// (there in kebab-case), of configuration files and of the library. Nothing here reads files, argv or the environment.
+import { z } from 'zod';
+import { LockstepError } from './errors.js';
+import { layoutModel, type Shortcut } from './model/layout.js';
+
+/** One field of the configuration: what it may be, what it is unless said, and what it is for. */
+interface Field<Value> {
+  schema: z.ZodType<Value>;
+  default: Value;
+  /** In words, for error messages: what a value must be. */
+  allowed: string;
+  /** One line of --help. */
+  help: string;
+  /** How the value is called in --help; none for a switch. */
+  placeholder?: string;
+}
+
+function field<Value>(definition: Field<Value>): Field<Value> {
+  return definition;
+}
+
+const wholeNumber = (minimum: number) => z.int().min(minimum);
+const positive = z.number().positive().finite();
+const fraction = z.number().min(0).max(1);
+const text = z.string().min(1);
+
+/** Fields that the weights depend on. */
+export const recipeFields = {
+  seed: field({
+    schema: wholeNumber(0),
+    default: 0,
+    allowed: 'a whole number from 0 to 2^53 - 1',
+    help: 'what every random choice of the run is derived from',
+    placeholder: 'N',
+  }),
+  slices: field({
+    schema: wholeNumber(1).max(4096),
+    default: 4,
+    allowed: 'a whole number from 1 to 4096 that divides the batch size',
+    help: 'equal parts of the global batch; each is normalised by itself, so this is part of the result',
+    placeholder: 'S',
+  }),
+  batchSize: field({
+    schema: wholeNumber(1),
+    default: 128,
+    allowed: 'a whole number of at least 1',
+    help: 'images in a global batch',
+    placeholder: 'B',
+  }),
+  steps: field({
+    schema: wholeNumber(1).nullable(),
+    default: null,
+    allowed: 'a whole number of at least 1',
+    help: 'optimizer updates (default: 64000)',
+    placeholder: 'N',
+  }),
+  epochs: field({
+    schema: wholeNumber(1).nullable(),
+    default: null,
+    allowed: 'a whole number of at least 1',
+    help: 'length in epochs instead of steps',
+    placeholder: 'N',
+  }),
+  depth: field({
+    schema: wholeNumber(8),
+    default: 20,
+    allowed: '6n+2: 20, 32, 44, 56, 110, …',
+    help: 'weighted layers of the ResNet, 6n+2',
+    placeholder: 'D',
+  }),
+  initialFilters: field({
+    schema: wholeNumber(4).multipleOf(4),
+    default: 16,
+    allowed: 'a positive multiple of 4',
+    help: 'channels of the first group; the next two have two and four times as many',
+    placeholder: 'N',
+  }),
+  shortcut: field<Shortcut>({
+    schema: z.enum(['identity', 'projection']),
+    default: 'identity',
+    allowed: 'identity or projection',
+    help: 'how the input passes a block that halves the picture: identity or projection',
+    placeholder: 'KIND',
+  }),
+  convBias: field({ schema: z.boolean(), default: true, allowed: 'true or false', help: 'biases in convolutions' }),
+  bnEpsilon: field({
+    schema: positive,
+    default: 0.001,
+    allowed: 'a positive number',
+    help: "batch norm's epsilon",
+    placeholder: 'X',
+  }),
+  bnMomentum: field({
+    schema: fraction,
+    default: 0.99,
+    allowed: 'a number from 0 to 1',
+    help: 'how much of the moving statistics stays at each slice',
+    placeholder: 'X',
+  }),
+  validationSplit: field({
+    schema: z.number().min(0).lt(1),
+    default: 0.1,
+    allowed: 'a number of at least 0 and below 1',
+    help: 'the part of the training images that validates',
+    placeholder: 'X',
+  }),
+  augment: field({
+    schema: z.boolean(),
+    default: true,
+    allowed: 'true or false',
+    help: 'mirroring and random crops of the training images',
+  }),
+  learningRate: field({
+    schema: positive,
+    default: 0.1,
+    allowed: 'a positive number',
+    help: 'the rate before the first boundary',
+    placeholder: 'X',
+  }),
+  learningRateBoundaries: field({
+    schema: z.array(wholeNumber(0)).refine((steps) => steps.every((step, i) => i === 0 || step > steps[i - 1])),
+    default: [32_000, 48_000],
+    allowed: 'whole numbers in rising order, separated by commas',
+    help: 'the rate is divided by 10 behind each of these steps',
+    placeholder: 'STEPS',
+  }),
+  momentum: field({
+    schema: z.number().min(0).lt(1),
+    default: 0.9,
+    allowed: 'a number of at least 0 and below 1',
+    help: "SGD's momentum, in Keras's form",
+    placeholder: 'X',
+  }),
+  nesterov: field({ schema: z.boolean(), default: false, allowed: 'true or false', help: 'Nesterov momentum' }),
+  weightDecay: field({
+    schema: z.number().min(0).finite(),
+    default: 0,
+    allowed: 'a number of at least 0',
+    help: 'times the weight, added to the gradient of convolution and dense kernels',
+    placeholder: 'X',
+  }),
+};
+
+/** Fields that the weights do not depend on. */
+export const runFields = {
+  data: field({
+    schema: text.nullable(),
+    default: null,
+    allowed: 'a folder',
+    help: 'folder of the CIFAR-10 binary files (default: ./data if it holds them, else synthetic images)',
+    placeholder: 'DIR',
+  }),
+  runDir: field({
+    schema: text.nullable(),
+    default: null,
+    allowed: 'a folder',
+    help: 'where the run is written (default: runs/<time>)',
+    placeholder: 'DIR',
+  }),
+  exact: field({
+    schema: z.boolean(),
+    default: false,
+    allowed: 'true or false',
+    help: "refuse workers whose engine's fingerprint is not the first worker's",
+  }),
+};
+
+export const configFields = { ...recipeFields, ...runFields };
+export type ConfigKey = keyof typeof configFields;
+type ValueOf<F> = F extends Field<infer Value> ? Value : never;
+type ConfigValues = { -readonly [Key in ConfigKey]: ValueOf<(typeof configFields)[Key]> };
+/** A complete, valid configuration. */
+export type Config = Readonly<ConfigValues>;
+/** What a person gives: any of the fields. */
+export type ConfigInput = { readonly [Key in ConfigKey]?: Config[Key] | undefined };
+
+const defaultSteps = 64_000;
+
+export function isConfigKey(key: string): key is ConfigKey {
+  return Object.hasOwn(configFields, key);
+}
+
+/** `batchSize` as on the command line: `batch-size`. */
+export function kebabCase(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/**
+ * Fills in defaults and checks every value and how they fit together.
+ * @param nameOf how a field is called where the values come from, for error messages
+ * Throws `bad-config` naming the field, the value and what is allowed.
+ */
+export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf = (key: string) => key): Config {
+  const bad = (key: string, value: unknown, allowed: string): never => {
+    throw new LockstepError('bad-config', `${nameOf(key)} is ${JSON.stringify(value)}: it must be ${allowed}`);
+  };
+  const values: Record<string, unknown> = {};
+  for (const key of Object.keys(input)) {
+    if (!isConfigKey(key)) {
+      throw new LockstepError(
+        'bad-config',
+        `unknown key ${JSON.stringify(key)}: the keys are ${Object.keys(configFields).join(', ')}`,
+      );
+    }
+  }
+  for (const [key, { schema, default: fallback, allowed }] of Object.entries(configFields)) {
+    const given = input[key];
+    if (given === undefined) {
+      values[key] = fallback;
+      continue;
+    }
+    const parsed = schema.safeParse(given);
+    values[key] = parsed.success ? parsed.data : bad(key, given, allowed);
+  }
+  // Each value came through its own field's schema.
+  const config = values as ConfigValues;
+  if ((config.depth - 2) % 6 !== 0) bad('depth', config.depth, configFields.depth.allowed);
+  if (config.batchSize % config.slices !== 0) {
+    bad('slices', config.slices, `a whole number that divides ${nameOf('batchSize')}, which is ${config.batchSize}`);
+  }
+  if (config.steps !== null && config.epochs !== null) {
+    throw new LockstepError(
+      'bad-config',
+      `${nameOf('steps')} is ${config.steps} and ${nameOf('epochs')} is ${config.epochs}: give one of the two`,
+    );
+  }
+  layoutModel(config);
+  return Object.freeze(config);
+}
+
+/** How many steps a run has. */
+export function totalStepsOf(config: Config, stepsPerEpoch: number): number {
+  if (config.epochs !== null) return config.epochs * stepsPerEpoch;
+  return config.steps ?? defaultSteps;
+}

@@ -1,0 +1,52 @@
+// Images as everything but the disk sees them: CIFAR-10 records in memory, which of them, and how each is looked at. Pure.
+import { imageChannels, imageSize } from '../model/layout.js';
+
+export const pixelsPerPlane = imageSize * imageSize;
+/** A CIFAR-10 record: one label byte, then the red, the green and the blue plane, row by row. */
+export const recordBytes = 1 + imageChannels * pixelsPerPlane;
+/** Rows and columns of raw zeros around an image before it is cropped. */
+export const cropPadding = 4;
+/** The view that changes nothing: the crop's corner is the image's own, and it is not mirrored. */
+export const plainView = packView(cropPadding, cropPadding, false);
+
+/** Images in the order in which an engine computes them. */
+export interface ImageBatch {
+  /** CIFAR-10 records, one after the other. */
+  records: Uint8Array;
+  /** Which records, counted from 0. */
+  indices: Uint32Array;
+  /** One packed view per image: see packView. */
+  views: Uint16Array;
+}
+
+/**
+ * Where an augmented image comes from: the image is mirrored left to right or not, padded with `cropPadding` zeros on
+ * each side, and the 32×32 window whose upper left corner is (top, left), each 0 to 8, is cut out.
+ * Bits 0 to 3 hold left, 4 to 7 top, 8 the mirror.
+ */
+export function packView(top: number, left: number, mirrored: boolean): number {
+  return left | (top << 4) | (mirrored ? 1 << 8 : 0);
+}
+
+export function viewTop(view: number): number {
+  return (view >> 4) & 15;
+}
+
+export function viewLeft(view: number): number {
+  return view & 15;
+}
+
+export function isMirrored(view: number): boolean {
+  return (view & (1 << 8)) !== 0;
+}
+
+/** The same plain view for each of count images. */
+export function plainViews(count: number): Uint16Array {
+  return new Uint16Array(count).fill(plainView);
+}
+
+/** How raw bytes become the network's input. `imagenet`: RGB to BGR, less 103.939, 116.779, 123.68, divided by 255. */
+export type Preprocessing = 'imagenet';
+
+/** Per raw channel (red, green, blue): the value subtracted before the division by 255. */
+export const imagenetMeans = { red: 123.68, green: 116.779, blue: 103.939 } as const;

@@ -1,0 +1,183 @@
+// The ResNet's arrays: names, shapes and places in one flat float32 vector. Pure; engines, checkpoints and the wire all follow it.
+import { LockstepError } from '../errors.js';
+
+export const imageSize = 32;
+export const imageChannels = 3;
+export const classCount = 10;
+
+export type Shortcut = 'identity' | 'projection';
+
+/** What fixes the model's arrays and its forward pass. */
+export interface ModelSpec {
+  /** 6n+2 weighted layers: 20, 32, 44, 56, 110, … */
+  depth: number;
+  /** Channels of the stem and the first group; the groups after it have two and four times as many. */
+  initialFilters: number;
+  /** How a block that halves the picture and doubles the channels passes its input on (He et al. 2016, options A and B). */
+  shortcut: Shortcut;
+  /** Whether convolutions have a bias. Batch norm cancels its effect; Keras has it by default. */
+  convBias: boolean;
+  /** Added to the variance before the square root. */
+  bnEpsilon: number;
+}
+
+/** One named array inside a flat vector of float32 values. */
+export interface ArrayLayout {
+  /** For example `group2/block1/conv1/kernel`. */
+  name: string;
+  /** Convolution kernels are [height, width, in, out]; the dense kernel is [in, out]; the others have one axis. */
+  shape: readonly number[];
+  /** Where it begins in its vector, in elements. */
+  offset: number;
+  /** Elements. */
+  size: number;
+}
+
+export interface ConvLayer {
+  kernel: ArrayLayout;
+  bias: ArrayLayout | null;
+  /** 3, or 1 for a projection. */
+  kernelSize: number;
+  inputChannels: number;
+  outputChannels: number;
+  /** 1 or 2. Padding is TensorFlow's SAME: for 3×3 with stride 2 on an even size nothing before, one row and column after. */
+  stride: number;
+  /** Height and width of the input and the output. */
+  inputSize: number;
+  outputSize: number;
+}
+
+export interface BatchNormLayer {
+  gamma: ArrayLayout;
+  beta: ArrayLayout;
+  /** In the statistics vector. */
+  mean: ArrayLayout;
+  /** In the statistics vector. Always the biased variance (divided by the count, not by the count less one). */
+  variance: ArrayLayout;
+  channels: number;
+}
+
+export interface ResidualBlock {
+  name: string;
+  conv1: ConvLayer;
+  bn1: BatchNormLayer;
+  conv2: ConvLayer;
+  bn2: BatchNormLayer;
+  /** 1×1, stride 2, no batch norm; null where the shortcut has no arrays. */
+  projection: ConvLayer | null;
+}
+
+/**
+ * The model's arrays. Two flat vectors: the trainable weights, and the batch-norm statistics (per batch norm its mean,
+ * then its variance). Gradients share the first one's layout, batch statistics and moving statistics the second's.
+ */
+export interface ModelLayout {
+  spec: ModelSpec;
+  stem: { conv: ConvLayer; bn: BatchNormLayer };
+  blocks: readonly ResidualBlock[];
+  dense: { kernel: ArrayLayout; bias: ArrayLayout };
+  trainable: readonly ArrayLayout[];
+  /** Elements of the trainable vector. */
+  trainableSize: number;
+  statistics: readonly ArrayLayout[];
+  /** Elements of the statistics vector. */
+  statisticsSize: number;
+}
+
+/** Appends arrays one after the other to a flat vector. */
+class VectorBuilder {
+  readonly arrays: ArrayLayout[] = [];
+  size = 0;
+
+  add(name: string, ...shape: number[]): ArrayLayout {
+    const size = shape.reduce((product, extent) => product * extent, 1);
+    const array = { name, shape, offset: this.size, size };
+    this.arrays.push(array);
+    this.size += size;
+    return array;
+  }
+}
+
+/** Lays out a ResNet. Throws `bad-config` for a depth that is not 6n+2 or filters that are not a positive multiple of 4. */
+export function layoutModel(spec: ModelSpec): ModelLayout {
+  const blocksPerGroup = (spec.depth - 2) / 6;
+  if (!Number.isInteger(blocksPerGroup) || blocksPerGroup < 1) {
+    throw new LockstepError('bad-config', `depth is ${spec.depth}: it must be 6n+2, for example 20, 32, 44, 56 or 110`);
+  }
+  if (!Number.isInteger(spec.initialFilters) || spec.initialFilters < 4 || spec.initialFilters % 4 !== 0) {
+    throw new LockstepError(
+      'bad-config',
+      `initialFilters is ${spec.initialFilters}: it must be a positive multiple of 4 (the identity shortcut pads a quarter on each side)`,
+    );
+  }
+  const trainable = new VectorBuilder();
+  const statistics = new VectorBuilder();
+
+  function conv(name: string, shape: { kernelSize: number; in: number; out: number; stride: number; size: number }) {
+    return {
+      kernel: trainable.add(`${name}/kernel`, shape.kernelSize, shape.kernelSize, shape.in, shape.out),
+      bias: spec.convBias ? trainable.add(`${name}/bias`, shape.out) : null,
+      kernelSize: shape.kernelSize,
+      inputChannels: shape.in,
+      outputChannels: shape.out,
+      stride: shape.stride,
+      inputSize: shape.size,
+      outputSize: shape.size / shape.stride,
+    };
+  }
+  function batchNorm(name: string, channels: number): BatchNormLayer {
+    return {
+      gamma: trainable.add(`${name}/gamma`, channels),
+      beta: trainable.add(`${name}/beta`, channels),
+      mean: statistics.add(`${name}/moving_mean`, channels),
+      variance: statistics.add(`${name}/moving_variance`, channels),
+      channels,
+    };
+  }
+
+  const stem = {
+    conv: conv('stem/conv', { kernelSize: 3, in: imageChannels, out: spec.initialFilters, stride: 1, size: imageSize }),
+    bn: batchNorm('stem/bn', spec.initialFilters),
+  };
+  const blocks: ResidualBlock[] = [];
+  let channels = spec.initialFilters;
+  let size = imageSize;
+  for (let group = 0; group < 3; group++) {
+    for (let index = 0; index < blocksPerGroup; index++) {
+      const narrows = group > 0 && index === 0;
+      const stride = narrows ? 2 : 1;
+      const out = narrows ? channels * 2 : channels;
+      const name = `group${group + 1}/block${index + 1}`;
+      const conv1 = conv(`${name}/conv1`, { kernelSize: 3, in: channels, out, stride, size });
+      const bn1 = batchNorm(`${name}/bn1`, out);
+      const conv2 = conv(`${name}/conv2`, { kernelSize: 3, in: out, out, stride: 1, size: size / stride });
+      const bn2 = batchNorm(`${name}/bn2`, out);
+      const projection =
+        narrows && spec.shortcut === 'projection'
+          ? conv(`${name}/projection`, { kernelSize: 1, in: channels, out, stride, size })
+          : null;
+      blocks.push({ name, conv1, bn1, conv2, bn2, projection });
+      channels = out;
+      size /= stride;
+    }
+  }
+  const dense = {
+    kernel: trainable.add('dense/kernel', channels, classCount),
+    bias: trainable.add('dense/bias', classCount),
+  };
+  return {
+    spec,
+    stem,
+    blocks,
+    dense,
+    trainable: trainable.arrays,
+    trainableSize: trainable.size,
+    statistics: statistics.arrays,
+    statisticsSize: statistics.size,
+  };
+}
+
+/** The part of a flat vector that one array occupies, without a copy. */
+export function arrayOf(vector: Float32Array, array: ArrayLayout): Float32Array {
+  return vector.subarray(array.offset, array.offset + array.size);
+}

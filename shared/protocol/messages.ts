@@ -1,0 +1,172 @@
+// What coordinator and workers say to each other: one union per direction, a sentence each in the speaker's voice.
+// Headers are parsed here, where they come off the socket; behind it they are trusted.
+import { z } from 'zod';
+import { ProtocolError } from '../errors.js';
+import type { ModelLayout } from '../model/layout.js';
+
+/** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */
+export const protocolVersion = 1;
+
+/** Shards travel in chunks of this many bytes. */
+export const chunkBytes = 1 << 20;
+
+const count = z.int().nonnegative();
+const milliseconds = z.number().nonnegative();
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const name = z.string().min(1).max(200);
+const sentence = z.string().max(2000);
+const split = z.enum(['training', 'validation', 'test']);
+const treeNode = z.strictObject({ first: count, count: z.int().positive() });
+
+/** A contiguous set of images that travels and is cached as one: a shard, or a part of an evaluation split. */
+const piece = z.strictObject({ split, index: count, sha256, bytes: z.int().positive() });
+export type Piece = z.infer<typeof piece>;
+export type Split = z.infer<typeof split>;
+
+const refusalCode = z.enum(['protocol-version', 'token', 'fingerprint', 'finished', 'bad-message', 'engine-failed']);
+export type RefusalCode = z.infer<typeof refusalCode>;
+
+const modelSpec = z.strictObject({
+  depth: z.int(),
+  initialFilters: z.int(),
+  shortcut: z.enum(['identity', 'projection']),
+  convBias: z.boolean(),
+  bnEpsilon: z.number(),
+});
+
+/** "May I join? This is what I compute with, and these pieces I hold already." */
+const hello = z.strictObject({
+  type: z.literal('hello'),
+  protocolVersion: z.int(),
+  lockstepVersion: z.string().max(100),
+  token: z.string().max(1000),
+  name,
+  engine: z.strictObject({ engine: name, fingerprint: z.string().min(1).max(1000) }),
+  cachedPieces: z.array(sha256).max(10_000),
+});
+/** "Send me this piece from here on." */
+const pieceRequest = z.strictObject({ type: z.literal('piece-request'), sha256, offset: count });
+/** "The sum over this node of the tree; the gradient and each slice's batch statistics follow." */
+const gradient = z.strictObject({
+  type: z.literal('gradient'),
+  step: count,
+  node: treeNode,
+  sampleCount: z.int().positive(),
+  slices: z.array(z.strictObject({ lossSum: z.number(), correctCount: count })).min(1),
+  phases: z.strictObject({
+    waitMs: milliseconds,
+    augmentMs: milliseconds,
+    computeMs: milliseconds,
+    reduceMs: milliseconds,
+    sendMs: milliseconds,
+  }),
+});
+/** "This part of the split, forward only." */
+const evaluation = z.strictObject({
+  type: z.literal('evaluation'),
+  step: count,
+  split,
+  index: count,
+  sampleCount: z.int().positive(),
+  lossSum: z.number(),
+  correctCount: count,
+});
+/** "I cannot go on; give my work to others." */
+const failure = z.strictObject({ type: z.literal('failure'), message: sentence });
+/** "I am leaving; nothing of mine is to be waited for." */
+const leave = z.strictObject({ type: z.literal('leave'), reason: sentence });
+
+const workerMessage = z.discriminatedUnion('type', [hello, pieceRequest, gradient, evaluation, failure, leave]);
+/** Worker to coordinator. */
+export type WorkerMessage = z.infer<typeof workerMessage>;
+export type Hello = z.infer<typeof hello>;
+export type GradientMessage = z.infer<typeof gradient>;
+export type EvaluationMessage = z.infer<typeof evaluation>;
+
+/** "You are in; this is the run, and these are the pieces you may be asked about." */
+const welcome = z.strictObject({
+  type: z.literal('welcome'),
+  workerId: count,
+  runId: name,
+  model: modelSpec,
+  layoutHash: sha256,
+  preprocessing: z.enum(['imagenet']),
+  seed: z.int().nonnegative(),
+  augment: z.boolean(),
+  sliceCount: z.int().positive(),
+  batchSize: z.int().positive(),
+  stepsPerEpoch: z.int().positive(),
+  pieces: z.array(piece),
+  silenceTimeoutMs: z.int().positive(),
+});
+/** "You are not in, and this is why and what mends it." */
+const refusal = z.strictObject({ type: z.literal('refusal'), code: refusalCode, message: sentence });
+/** "The next bytes of a piece you asked for follow." */
+const pieceChunk = z.strictObject({ type: z.literal('piece-chunk'), sha256, offset: count });
+/** "The weights before this step follow, then the moving statistics." */
+const weights = z.strictObject({ type: z.literal('weights'), step: count });
+/** "Compute these nodes of this step with the weights I sent for it." */
+const compute = z.strictObject({ type: z.literal('compute'), step: count, nodes: z.array(treeNode).min(1) });
+/** "Evaluate this part of the split with the weights I sent for this step." */
+const evaluate = z.strictObject({ type: z.literal('evaluate'), step: count, split, index: count });
+/** "We are done with each other; do not come back." */
+const farewell = z.strictObject({ type: z.literal('farewell'), reason: sentence });
+
+const coordinatorMessage = z.discriminatedUnion('type', [
+  welcome,
+  refusal,
+  pieceChunk,
+  weights,
+  compute,
+  evaluate,
+  farewell,
+]);
+/** Coordinator to worker. */
+export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
+export type Welcome = z.infer<typeof welcome>;
+export type ComputeMessage = z.infer<typeof compute>;
+export type EvaluateMessage = z.infer<typeof evaluate>;
+
+function parse<Message>(schema: z.ZodType<Message>, header: unknown, sender: string): Message {
+  const parsed = schema.safeParse(header);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const type = typeof header === 'object' && header !== null && 'type' in header ? String(header.type) : 'no';
+  throw new ProtocolError(
+    `${sender} sent a message of type ${type.slice(0, 40)} that this version does not know: ` +
+      `${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`,
+  );
+}
+
+/** Throws ProtocolError, naming the field, for anything that is not a worker's message. */
+export function parseWorkerMessage(header: unknown): WorkerMessage {
+  return parse(workerMessage, header, 'a worker');
+}
+
+/** Throws ProtocolError, naming the field, for anything that is not a coordinator's message. */
+export function parseCoordinatorMessage(header: unknown): CoordinatorMessage {
+  return parse(coordinatorMessage, header, 'the coordinator');
+}
+
+/**
+ * A hello from a worker of another protocol version may have other fields, so its version is read before the rest.
+ * @returns undefined where there is none
+ */
+export function protocolVersionIn(header: unknown): number | undefined {
+  if (typeof header !== 'object' || header === null) return undefined;
+  if (!('type' in header) || header.type !== 'hello' || !('protocolVersion' in header)) return undefined;
+  return typeof header.protocolVersion === 'number' ? header.protocolVersion : undefined;
+}
+
+/** Bytes that are enough for any header beside a payload. */
+const headerAllowanceBytes = 64 * 1024;
+
+/** The longest message a worker may send: a gradient over all slices with each slice's batch statistics. */
+export function largestWorkerMessageBytes(layout: ModelLayout, sliceCount: number): number {
+  return 4 * (layout.trainableSize + layout.statisticsSize * sliceCount) + headerAllowanceBytes;
+}
+
+/** The longest message a coordinator may send once a worker knows the model: the weights or a chunk of a piece. */
+export function largestCoordinatorMessageBytes(layout: ModelLayout): number {
+  return Math.max(4 * (layout.trainableSize + layout.statisticsSize), chunkBytes) + headerAllowanceBytes;
+}

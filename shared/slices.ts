@@ -1,0 +1,84 @@
+// Slices of the global batch and the binary tree in whose order their gradients are added. Pure.
+// Float32 addition is not associative: one tree for everybody is what makes a sum independent of who computed its parts.
+
+/** The slices first to first + count - 1. */
+export interface SliceRange {
+  first: number;
+  count: number;
+}
+
+/** The size of a node's left child: the largest power of two below its own size. */
+export function leftChildSize(count: number): number {
+  let size = 1;
+  while (size * 2 < count) size *= 2;
+  return size;
+}
+
+/** The two children of a tree node of at least two slices. */
+export function childrenOf(node: SliceRange): [SliceRange, SliceRange] {
+  const left = leftChildSize(node.count);
+  return [
+    { first: node.first, count: left },
+    { first: node.first + left, count: node.count - left },
+  ];
+}
+
+/**
+ * The fewest nodes of the tree over sliceCount slices that make up a range, from left to right.
+ * A worker that owns the range sends one partial for each.
+ */
+export function treeNodesOf(range: SliceRange, sliceCount: number): SliceRange[] {
+  const end = range.first + range.count;
+  const nodes: SliceRange[] = [];
+  function visit(node: SliceRange): void {
+    if (node.first >= end || node.first + node.count <= range.first) return;
+    if (node.first >= range.first && node.first + node.count <= end) {
+      nodes.push(node);
+      return;
+    }
+    for (const child of childrenOf(node)) visit(child);
+  }
+  if (range.count > 0) visit({ first: 0, count: sliceCount });
+  return nodes;
+}
+
+/** Whether a range is a node of the tree over sliceCount slices. */
+export function isTreeNode(range: SliceRange, sliceCount: number): boolean {
+  if (range.count < 1 || range.first < 0 || range.first + range.count > sliceCount) return false;
+  return treeNodesOf(range, sliceCount).length === 1;
+}
+
+/** The node's parent and its sibling in the tree over sliceCount slices; undefined for the root. */
+export function relativesOf(
+  node: SliceRange,
+  sliceCount: number,
+): { parent: SliceRange; sibling: SliceRange } | undefined {
+  let parent: SliceRange = { first: 0, count: sliceCount };
+  while (parent.count > node.count) {
+    const [left, right] = childrenOf(parent);
+    if (sameRange(left, node)) return { parent, sibling: right };
+    if (sameRange(right, node)) return { parent, sibling: left };
+    parent = node.first < right.first ? left : right;
+  }
+  return undefined;
+}
+
+export function sameRange(a: SliceRange, b: SliceRange): boolean {
+  return a.first === b.first && a.count === b.count;
+}
+
+/** For people: `slice 3`, `slices 0 to 3`. */
+export function describeRange(range: SliceRange): string {
+  return range.count === 1 ? `slice ${range.first}` : `slices ${range.first} to ${range.first + range.count - 1}`;
+}
+
+/**
+ * Adds one partial to another, element by element in float32. Which of the two is the left child does not matter:
+ * a + b and b + a have the same bits.
+ */
+export function addInto(target: Float32Array, addend: Float32Array): void {
+  if (target.length !== addend.length) {
+    throw new RangeError(`partials of different sizes: ${target.length} and ${addend.length}`);
+  }
+  for (let index = 0; index < target.length; index++) target[index] += addend[index];
+}
