@@ -1,0 +1,226 @@
+// Puts a coordinator together: configuration, images, port, pool and training loop. The library's startCoordinator.
+import type { EventEmitter } from 'node:events';
+import { randomUUID } from 'node:crypto';
+import type { WebSocket } from 'ws';
+import { systemClock, type Clock } from '../shared/clock.js';
+import { resolveConfig, type Config, type ConfigInput } from '../shared/config.js';
+import { resolveDataset, type Cifar10 } from '../shared/data/cifar10.js';
+import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
+import { layoutHash } from '../shared/model/layout-hash.js';
+import { layoutModel } from '../shared/model/layout.js';
+import { largestWorkerMessageBytes, type Hello, type WorkerMessage } from '../shared/protocol/messages.js';
+import { defaultSilenceTimeoutMs } from '../shared/silence.js';
+import { lockstepVersion } from '../shared/version.js';
+import { cutPieces } from './pieces.js';
+import type { Report } from './report.js';
+import { defaultRunDirectory, RunDirectory } from './run-directory.js';
+import { isLoopback, startServer, type Refusal } from './server.js';
+import { preprocessing, TrainingRun, type RunEvents } from './training-run.js';
+import { WorkerConnection } from './worker-connection.js';
+import { WorkerPool } from './worker-pool.js';
+
+export const defaultPort = 7350;
+
+export interface CoordinatorOptions extends ConfigInput {
+  /** Where to listen: 127.0.0.1 unless said. Any other than a loopback address needs a token. */
+  host?: string | undefined;
+  /** 7350 unless said; 0 for any free port. */
+  port?: number | undefined;
+  /** What workers must show. */
+  token?: string | undefined;
+  /** Workers to wait for before the first step; 1 unless said. */
+  minWorkers?: number | undefined;
+  /** A worker silent for this long is taken for dead; 10,000 unless said. */
+  silenceTimeoutMs?: number | undefined;
+  /** The images themselves, instead of the folder `data`. */
+  dataset?: Cifar10 | undefined;
+  clock?: Clock | undefined;
+}
+
+export interface Coordinator {
+  /** What a worker on this machine connects to. */
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  readonly config: Config;
+  /** The run's folder. */
+  readonly runDirectory: string;
+  /** Which images, in plain words. */
+  readonly dataset: string;
+  readonly totalSteps: number;
+  readonly stepsPerEpoch: number;
+  readonly events: EventEmitter<RunEvents>;
+  /** Settles when the run has ended, its workers are told and the port is free. Rejects with `interrupted` after stop. */
+  readonly report: Promise<Report>;
+  /** Ends the run after the running step, with a checkpoint. */
+  stop(reason?: LockstepError): void;
+}
+
+/**
+ * Starts a coordinator and resolves once it listens; training begins when enough workers have come.
+ * Throws LockstepError for a bad configuration, bad data, a port in use, or an address that needs a token.
+ */
+export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  const {
+    host = '127.0.0.1',
+    port = defaultPort,
+    token,
+    minWorkers = 1,
+    silenceTimeoutMs = defaultSilenceTimeoutMs,
+    dataset: givenDataset,
+    clock = systemClock,
+    ...input
+  } = options;
+  const config = resolveConfig(input);
+  if (!isLoopback(host) && (token === undefined || token === '')) {
+    throw new LockstepError(
+      'bad-option',
+      `host is ${host}, which others can reach: give a token that workers must show (--token or LOCKSTEP_TOKEN)`,
+    );
+  }
+  const layout = layoutModel(config);
+  const dataset = givenDataset ?? (await resolveDataset(config.data ?? undefined));
+  const store = cutPieces(dataset, config);
+  const pool = new WorkerPool();
+  const abort = new AbortController();
+  const runId = randomUUID();
+  const hash = layoutHash(layout);
+  let run: TrainingRun | undefined;
+  let nextWorkerId = 1;
+
+  function admit(socket: WebSocket, hello: Hello, address: string): Refusal | undefined {
+    const first = run?.ledger.firstFingerprint;
+    if (config.exact && first !== undefined && first !== hello.engine.fingerprint) {
+      return {
+        code: 'fingerprint',
+        message:
+          `the run is --exact and computes with ${first}, this worker with ${hello.engine.fingerprint}: ` +
+          'use the same engine, version and settings, or start the run without --exact',
+      };
+    }
+    const worker: WorkerConnection = new WorkerConnection(
+      socket,
+      {
+        id: nextWorkerId++,
+        name: hello.name,
+        address,
+        engine: hello.engine,
+        cachedPieces: hello.cachedPieces,
+        pieceRecords: store.records,
+        silenceTimeoutMs,
+        clock,
+      },
+      {
+        onMessage: (message, payload) => receive(worker, message, payload),
+        onClosed: (reason) => pool.remove(worker, reason),
+      },
+    );
+    worker.send({
+      type: 'welcome',
+      workerId: worker.id,
+      runId,
+      model: {
+        depth: config.depth,
+        initialFilters: config.initialFilters,
+        shortcut: config.shortcut,
+        convBias: config.convBias,
+        bnEpsilon: config.bnEpsilon,
+      },
+      layoutHash: hash,
+      preprocessing,
+      seed: config.seed,
+      augment: config.augment,
+      sliceCount: config.slices,
+      batchSize: config.batchSize,
+      stepsPerEpoch: store.stepsPerEpoch,
+      pieces: [...store.pieces],
+      silenceTimeoutMs,
+    });
+    pool.add(worker);
+    return undefined;
+  }
+
+  function receive(worker: WorkerConnection, message: WorkerMessage, payload: Uint8Array): void {
+    switch (message.type) {
+      case 'gradient':
+        return pool.gradientFrom(worker, message, payload);
+      case 'evaluation':
+        return pool.evaluationFrom(worker, message);
+      case 'failure':
+        return worker.dismiss('engine-failed', `engine failed: ${message.message}`);
+      case 'hello':
+        throw new ProtocolError('a worker said hello twice');
+      case 'piece-request':
+      case 'leave':
+        throw new ProtocolError(`${message.type} is the connection's own business`);
+      default:
+        message satisfies never;
+    }
+  }
+
+  const server = await startServer({
+    host,
+    port,
+    token,
+    maxMessageBytes: largestWorkerMessageBytes(layout, config.slices),
+    clock,
+    admit: (socket, hello, address) =>
+      run === undefined || abort.signal.aborted
+        ? { code: 'finished', message: 'the run has ended' }
+        : admit(socket, hello, address),
+    status: () => ({
+      lockstepVersion,
+      runId,
+      step: run?.step ?? 0,
+      steps: run?.totalSteps ?? 0,
+      epoch: run?.epoch ?? 0,
+      workers: pool.workers.map(({ name, address, engine, imagesPerSecond }) => ({
+        name,
+        address,
+        engine,
+        imagesPerSecond,
+      })),
+    }),
+  });
+  let runDirectory: RunDirectory;
+  try {
+    runDirectory = await RunDirectory.create(config.runDir ?? defaultRunDirectory(new Date()), config);
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+  const startedRun = new TrainingRun({ config, layout, store, pool, runDirectory, minWorkers, signal: abort.signal });
+  run = startedRun;
+
+  async function trainAndClose(): Promise<Report> {
+    let goodbye = 'the run has ended';
+    try {
+      return await startedRun.train();
+    } catch (error) {
+      goodbye = messageOf(error);
+      throw error;
+    } finally {
+      run = undefined;
+      await Promise.all(pool.workers.map((worker) => worker.farewell(goodbye)));
+      await server.close();
+      await runDirectory.close();
+    }
+  }
+  const report = trainAndClose();
+  // Whoever holds `report` sees its rejection; without a holder it must not end the process.
+  report.catch(() => undefined);
+
+  return {
+    url: `ws://${isLoopback(host) ? host.replace('::1', '[::1]') : '127.0.0.1'}:${server.port}`,
+    host,
+    port: server.port,
+    config,
+    runDirectory: runDirectory.directory,
+    dataset: dataset.source,
+    totalSteps: startedRun.totalSteps,
+    stepsPerEpoch: store.stepsPerEpoch,
+    events: startedRun,
+    report,
+    stop: (reason) => abort.abort(reason ?? new LockstepError('interrupted', 'the run was interrupted')),
+  };
+}

@@ -1,0 +1,59 @@
+// The run's images cut into what travels: a shard per slice, and the validation and test sets in parts of fixed size.
+import { createHash } from 'node:crypto';
+import type { Cifar10 } from '../shared/data/cifar10.js';
+import { dealShards, gatherRecords, stepsPerEpochOf, validationCountOf } from '../shared/data/deal.js';
+import { recordBytes } from '../shared/data/image-batch.js';
+import { LockstepError } from '../shared/errors.js';
+import type { Config } from '../shared/config.js';
+import type { Piece, Split } from '../shared/protocol/messages.js';
+
+/** Images in a part of an evaluation split. Part of the result: an engine adds up the losses of a part by itself. */
+export const evaluationPartImages = 250;
+
+export interface PieceStore {
+  /** Every piece: the shards in slice order, then the parts of the validation and the test split. */
+  pieces: readonly Piece[];
+  /** A piece's records by its hash. */
+  records: ReadonlyMap<string, Uint8Array>;
+  trainingCount: number;
+  validationCount: number;
+  testCount: number;
+  stepsPerEpoch: number;
+}
+
+/** Throws `bad-config` where there are fewer training images than one global batch holds. */
+export function cutPieces(dataset: Cifar10, config: Config): PieceStore {
+  const imageCount = dataset.training.length / recordBytes;
+  const validationCount = validationCountOf(imageCount, config.validationSplit);
+  const trainingCount = imageCount - validationCount;
+  const stepsPerEpoch = stepsPerEpochOf(trainingCount, config.batchSize);
+  if (stepsPerEpoch < 1) {
+    throw new LockstepError(
+      'bad-config',
+      `batchSize is ${config.batchSize}: it must be at most the number of training images, ` +
+        `which is ${trainingCount} in ${dataset.source}`,
+    );
+  }
+  const pieces: Piece[] = [];
+  const records = new Map<string, Uint8Array>();
+  function add(split: Split, index: number, bytes: Uint8Array): void {
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    pieces.push({ split, index, sha256, bytes: bytes.length });
+    records.set(sha256, bytes);
+  }
+  function addParts(split: Split, bytes: Uint8Array): void {
+    const partBytes = evaluationPartImages * recordBytes;
+    for (let first = 0; first < bytes.length; first += partBytes) {
+      add(split, first / partBytes, bytes.subarray(first, first + partBytes));
+    }
+  }
+
+  const training = dataset.training.subarray(validationCount * recordBytes);
+  dealShards(trainingCount, config.slices, config.seed).forEach((shard, slice) =>
+    add('training', slice, gatherRecords(training, shard)),
+  );
+  addParts('validation', dataset.training.subarray(0, validationCount * recordBytes));
+  addParts('test', dataset.test);
+  const testCount = dataset.test.length / recordBytes;
+  return { pieces, records, trainingCount, validationCount, testCount, stepsPerEpoch };
+}

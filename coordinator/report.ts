@@ -1,0 +1,152 @@
+// What a run tells: the final report, the lines of metrics.jsonl, and where the time of a step went.
+import type { EngineIdentity } from '../shared/engine-identity.js';
+import { lockstepVersion } from '../shared/version.js';
+import type { WorkerPhases } from './collect-gradient.js';
+import type { Metrics } from './evaluation.js';
+
+/**
+ * Where the time of a step goes, in milliseconds. The first five are the mean over the workers that computed in it, the
+ * last two the coordinator's; `step` is the whole, from one update to the next.
+ */
+export interface StepPhases {
+  /** From a worker's last answer to the next weights: the other way's transfer, reduction, update, waiting for others. */
+  waitForWeights: number;
+  augment: number;
+  compute: number;
+  /** Adding a worker's own slices. */
+  add: number;
+  /** Handing the answer to the socket until it has left. */
+  send: number;
+  /** Adding the workers' partials. */
+  reduce: number;
+  /** The optimizer and the moving statistics, and encoding the next weights. */
+  update: number;
+  step: number;
+}
+
+/** One line of metrics.jsonl. */
+export type MetricsLine =
+  | ({ type: 'step'; step: number; epoch: number; learningRate: number; imagesPerSecond: number } & Metrics & {
+        phases: StepPhases;
+      })
+  | ({ type: 'validation'; step: number; epoch: number } & Metrics)
+  | ({ type: 'test'; step: number; epoch: number } & Metrics)
+  | { type: 'event'; step: number; time: string; event: RunEventName; detail: string };
+
+export type RunEventName = 'worker-joined' | 'worker-lost' | 'slices-reassigned' | 'inexact' | 'waiting' | 'checkpoint';
+
+/** report.json: what a run came to. */
+export interface Report {
+  lockstepVersion: string;
+  seed: number;
+  /** Updates made. */
+  steps: number;
+  /** Epochs begun. */
+  epochs: number;
+  imagesSeen: number;
+  /** From the first step's start to the end of the test. */
+  wallSeconds: number;
+  /** Images trained on per second of training, validation and test not counted. */
+  imagesPerSecond: number;
+  engines: (EngineIdentity & { workers: number })[];
+  /** Whether every worker had the fingerprint of the first: if so, the weights are a pure function of config and seed. */
+  exact: boolean;
+  workersJoined: number;
+  /** Workers that left before the end. */
+  workersLost: number;
+  slicesReassigned: number;
+  /** See weightsSha256 in shared/model/layout-hash.ts. */
+  weightsSha256: string;
+  /** Means over the steps of the last epoch. */
+  train: Metrics;
+  validation: Metrics | null;
+  test: Metrics;
+  bytesSent: number;
+  bytesReceived: number;
+  /** The mean step. */
+  phases: StepPhases;
+}
+
+/** Counts what the report is made of while the run goes on. */
+export class RunLedger {
+  workersJoined = 0;
+  workersLost = 0;
+  slicesReassigned = 0;
+  exact = true;
+  bytesSent = 0;
+  bytesReceived = 0;
+  trainingMs = 0;
+  readonly #engines = new Map<string, EngineIdentity & { workers: number }>();
+  readonly #phaseSums = zeroPhases();
+  #stepCount = 0;
+
+  /** The fingerprint that the run holds to: its first worker's. */
+  get firstFingerprint(): string | undefined {
+    return [...this.#engines.keys()][0];
+  }
+
+  countWorker(engine: EngineIdentity): void {
+    this.workersJoined++;
+    if (this.firstFingerprint !== undefined && this.firstFingerprint !== engine.fingerprint) this.exact = false;
+    const known = this.#engines.get(engine.fingerprint);
+    this.#engines.set(engine.fingerprint, { ...engine, workers: (known?.workers ?? 0) + 1 });
+  }
+
+  countStep(phases: StepPhases): void {
+    this.#stepCount++;
+    this.trainingMs += phases.step;
+    for (const key of phaseNames) this.#phaseSums[key] += phases[key];
+  }
+
+  meanPhases(): StepPhases {
+    const mean = zeroPhases();
+    for (const key of phaseNames) mean[key] = this.#phaseSums[key] / Math.max(1, this.#stepCount);
+    return mean;
+  }
+
+  report(
+    rest: Pick<Report, 'seed' | 'steps' | 'epochs' | 'weightsSha256' | 'train' | 'validation' | 'test'> & {
+      imagesSeen: number;
+      wallSeconds: number;
+      imagesTrainedHere: number;
+    },
+  ): Report {
+    const { imagesTrainedHere, ...fields } = rest;
+    return {
+      lockstepVersion,
+      ...fields,
+      imagesPerSecond: this.trainingMs > 0 ? (1000 * imagesTrainedHere) / this.trainingMs : 0,
+      engines: [...this.#engines.values()],
+      exact: this.exact,
+      workersJoined: this.workersJoined,
+      workersLost: this.workersLost,
+      slicesReassigned: this.slicesReassigned,
+      bytesSent: this.bytesSent,
+      bytesReceived: this.bytesReceived,
+      phases: this.meanPhases(),
+    };
+  }
+}
+
+function zeroPhases(): StepPhases {
+  return { waitForWeights: 0, augment: 0, compute: 0, add: 0, send: 0, reduce: 0, update: 0, step: 0 };
+}
+
+export const phaseNames = Object.keys(zeroPhases()) as (keyof StepPhases)[];
+
+/** The mean of what the workers tell of themselves; the coordinator's own phases are added to it. */
+export function stepPhases(
+  workers: ReadonlyMap<number, WorkerPhases>,
+  own: Pick<StepPhases, 'reduce' | 'update' | 'step'>,
+): StepPhases {
+  const mean = (key: keyof WorkerPhases) =>
+    [...workers.values()].reduce((sum, phases) => sum + phases[key], 0) / Math.max(1, workers.size);
+  return {
+    waitForWeights: mean('waitMs'),
+    augment: mean('augmentMs'),
+    compute: mean('computeMs'),
+    add: mean('reduceMs'),
+    send: mean('sendMs'),
+    ...own,
+  };
+}

@@ -1,0 +1,192 @@
+// The coordinator's one port: /worker takes workers in after a handshake, /healthz and /status answer over HTTP.
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { isIP, type AddressInfo } from 'node:net';
+import { WebSocketServer, type RawData, type WebSocket } from 'ws';
+import type { Clock } from '../shared/clock.js';
+import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
+import { decodeFrame, encodeFrame } from '../shared/protocol/frame.js';
+import {
+  parseWorkerMessage,
+  protocolVersion,
+  protocolVersionIn,
+  type CoordinatorMessage,
+  type Hello,
+  type RefusalCode,
+} from '../shared/protocol/messages.js';
+import { lockstepVersion } from '../shared/version.js';
+
+/** A connection that has not said hello by then is closed. */
+const helloTimeoutMs = 10_000;
+
+export interface ServerOptions {
+  host: string;
+  /** 0 for any free port. */
+  port: number;
+  /** Undefined only on loopback: anybody may join. */
+  token: string | undefined;
+  /** The longest message that a worker may send, in bytes. */
+  maxMessageBytes: number;
+  clock: Clock;
+  /** What /status tells. */
+  status: () => object;
+  /** Takes a worker in, or says why not. The socket is the callee's from then on. */
+  admit: (socket: WebSocket, hello: Hello, address: string) => Refusal | undefined;
+}
+
+export interface Refusal {
+  code: RefusalCode;
+  /** Says what is wrong and what mends it. */
+  message: string;
+}
+
+export interface CoordinatorServer {
+  port: number;
+  /** Refuses new connections, ends those that are left, and frees the port. */
+  close(): Promise<void>;
+}
+
+/** 127.0.0.0/8, ::1 and localhost are reached from this machine alone. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+/** Listens. Throws `port-in-use` or `bad-address`, naming the option to change. */
+export async function startServer(options: ServerOptions): Promise<CoordinatorServer> {
+  const http = createServer((request, response) => answer(options, request, response));
+  const sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: options.maxMessageBytes,
+  });
+  http.on('upgrade', (request, socket, head) => {
+    // A peer that goes away in mid-handshake is no event of the run.
+    socket.on('error', () => socket.destroy());
+    if (pathOf(request) !== '/worker') {
+      socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
+      return;
+    }
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      const { remoteAddress = 'unknown', remotePort = 0 } = request.socket;
+      request.socket.setNoDelay(true);
+      awaitHello(options, webSocket, `${remoteAddress}:${remotePort}`);
+    });
+  });
+  await listen(http, options.host, options.port);
+  return {
+    port: (http.address() as AddressInfo).port,
+    async close() {
+      for (const client of sockets.clients) client.terminate();
+      const closed = new Promise<void>((resolve) => http.close(() => resolve()));
+      http.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+async function listen(http: Server, host: string, port: number): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      http.once('error', reject);
+      http.listen(port, host, () => {
+        http.off('error', reject);
+        resolve();
+      });
+    });
+  } catch (cause) {
+    if (systemCodeOf(cause) === 'EADDRINUSE') {
+      throw new LockstepError(
+        'port-in-use',
+        `port ${port} on ${host} is in use: choose another with --port, or --port 0 for any free one`,
+        { cause },
+      );
+    }
+    throw new LockstepError(
+      'bad-address',
+      `cannot listen on ${host}:${port} (${messageOf(cause)}): see --host and --port`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** The first message is a hello of our version with the right token, or the connection is refused with the reason. */
+function awaitHello(options: ServerOptions, socket: WebSocket, address: string): void {
+  const stopWaiting = options.clock.after(helloTimeoutMs, () => socket.terminate());
+  socket.once('close', stopWaiting);
+  const onError = () => socket.terminate();
+  socket.on('error', onError);
+  socket.once('message', (data: RawData) => {
+    stopWaiting();
+    const refusal = admitHello(options, socket, data as Buffer, address);
+    if (refusal === undefined) {
+      // From here on the admitted worker's connection listens.
+      socket.off('close', stopWaiting);
+      socket.off('error', onError);
+      return;
+    }
+    const message: CoordinatorMessage = { type: 'refusal', ...refusal };
+    socket.send(encodeFrame(message), () => socket.close(1008));
+  });
+}
+
+function admitHello(options: ServerOptions, socket: WebSocket, data: Buffer, address: string): Refusal | undefined {
+  let header: unknown;
+  try {
+    ({ header } = decodeFrame(data));
+    const version = protocolVersionIn(header);
+    if (version !== undefined && version !== protocolVersion) return otherVersion(version);
+    const hello = parseWorkerMessage(header);
+    if (hello.type !== 'hello') {
+      return { code: 'bad-message', message: `the first message was ${hello.type}, not hello` };
+    }
+    if (options.token !== undefined && !sameToken(options.token, hello.token)) {
+      const given = hello.token === '' ? 'no token' : 'a wrong token';
+      return {
+        code: 'token',
+        message: `${given} was given: pass the coordinator's with --token or LOCKSTEP_TOKEN`,
+      };
+    }
+    return options.admit(socket, hello, address);
+  } catch (error) {
+    if (error instanceof LockstepError) return { code: 'bad-message', message: error.message };
+    throw error;
+  }
+}
+
+function otherVersion(version: number): Refusal {
+  const older = version < protocolVersion ? 'the worker' : 'the coordinator';
+  return {
+    code: 'protocol-version',
+    message:
+      `the worker speaks protocol version ${version}, the coordinator (lockstep ${lockstepVersion}) version ` +
+      `${protocolVersion}: update ${older}`,
+  };
+}
+
+/** In constant time, whatever the lengths. */
+export function sameToken(expected: string, given: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(expected), digest(given));
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? '/').split('?')[0];
+}
+
+function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
+  const reply = (status: number, body: object) => {
+    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+    response.end(`${JSON.stringify(body)}\n`);
+  };
+  const path = pathOf(request);
+  if (request.method !== 'GET') return reply(405, { error: 'only GET is answered here' });
+  if (path === '/healthz') return reply(200, { status: 'ok' });
+  if (path !== '/status') return reply(404, { error: 'there are /healthz, /status and, for workers, /worker' });
+  const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+  if (options.token !== undefined && !sameToken(options.token, given)) {
+    return reply(401, { error: "send the coordinator's token: Authorization: Bearer TOKEN" });
+  }
+  return reply(200, options.status());
+}

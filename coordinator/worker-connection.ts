@@ -1,0 +1,189 @@
+// One admitted worker's socket: what is sent to it, and what it says, parsed. Knows nothing of rounds or of other workers.
+import type { RawData, WebSocket } from 'ws';
+import type { Clock } from '../shared/clock.js';
+import { messageOf, ProtocolError } from '../shared/errors.js';
+import type { EngineIdentity } from '../shared/engine-identity.js';
+import { decodeFrame, encodeFrame } from '../shared/protocol/frame.js';
+import {
+  chunkBytes,
+  parseWorkerMessage,
+  type CoordinatorMessage,
+  type Piece,
+  type RefusalCode,
+  type WorkerMessage,
+} from '../shared/protocol/messages.js';
+import { pingIntervalMs, SilenceWatch } from '../shared/silence.js';
+import type { SliceRange } from '../shared/slices.js';
+import type { WeightsFrame } from './weights-frame.js';
+
+/** How long a worker may take to close its end. */
+const farewellTimeoutMs = 3_000;
+
+export interface WorkerConnectionOptions {
+  id: number;
+  name: string;
+  /** Host and port of the other end, for people. */
+  address: string;
+  engine: EngineIdentity;
+  /** Hashes of the pieces in its cache. */
+  cachedPieces: readonly string[];
+  /** A piece's records by its hash. */
+  pieceRecords: ReadonlyMap<string, Uint8Array>;
+  silenceTimeoutMs: number;
+  clock: Clock;
+}
+
+export interface WorkerConnectionHandlers {
+  /** Called for each message but piece requests, which the connection answers itself. */
+  onMessage: (message: WorkerMessage, payload: Uint8Array) => void;
+  /** Called once, when nothing more will come. */
+  onClosed: (reason: string) => void;
+}
+
+export class WorkerConnection {
+  readonly id: number;
+  readonly name: string;
+  readonly address: string;
+  readonly engine: EngineIdentity;
+  /** Images a second over its last answers, 0 before the first. */
+  imagesPerSecond = 0;
+  #bytesSent = 0;
+  #bytesReceived = 0;
+  /** The step whose weights it was sent last. */
+  #weightsStep = -1;
+  #closeReason: string | undefined;
+  readonly #clock: Clock;
+  readonly #socket: WebSocket;
+  readonly #pieceRecords: ReadonlyMap<string, Uint8Array>;
+  readonly #heldPieces: Set<string>;
+  readonly #silence: SilenceWatch;
+  readonly #stopPinging: () => void;
+  readonly #handlers: WorkerConnectionHandlers;
+
+  constructor(socket: WebSocket, options: WorkerConnectionOptions, handlers: WorkerConnectionHandlers) {
+    this.id = options.id;
+    this.name = options.name;
+    this.address = options.address;
+    this.engine = options.engine;
+    this.#clock = options.clock;
+    this.#socket = socket;
+    this.#pieceRecords = options.pieceRecords;
+    this.#heldPieces = new Set(options.cachedPieces);
+    this.#handlers = handlers;
+    const seconds = options.silenceTimeoutMs / 1000;
+    this.#silence = new SilenceWatch(options.clock, options.silenceTimeoutMs, () =>
+      this.terminate(`silent for more than ${seconds} s`),
+    );
+    this.#stopPinging = options.clock.every(pingIntervalMs, () => socket.ping());
+    socket.on('pong', () => this.#silence.heard());
+    socket.on('ping', () => this.#silence.heard());
+    socket.on('message', (data) => this.#receive(data));
+    socket.on('error', (error) => {
+      this.#closeReason ??= error.message;
+    });
+    socket.on('close', (code) => {
+      this.#silence.stop();
+      this.#stopPinging();
+      handlers.onClosed(this.#closeReason ?? `connection closed (${code})`);
+    });
+  }
+
+  get bytesSent(): number {
+    return this.#bytesSent;
+  }
+
+  get bytesReceived(): number {
+    return this.#bytesReceived;
+  }
+
+  send(message: CoordinatorMessage, ...payload: Uint8Array[]): void {
+    this.#sendFrame(encodeFrame(message, ...payload));
+  }
+
+  /** Asks for the sums over nodes of a step; sends the step's weights before that, if this worker has others. */
+  compute(weights: WeightsFrame, nodes: SliceRange[]): void {
+    this.#sendWeights(weights);
+    this.send({ type: 'compute', step: weights.step, nodes });
+  }
+
+  /** Asks for a part of a split to be evaluated; sends the weights before that, if this worker has others. */
+  evaluate(weights: WeightsFrame, part: Piece): void {
+    this.#sendWeights(weights);
+    this.#heldPieces.add(part.sha256);
+    this.send({ type: 'evaluate', step: weights.step, split: part.split, index: part.index });
+  }
+
+  /** Whether a piece is in this worker's cache, or was asked of it and so will be. */
+  holds(sha256: string): boolean {
+    return this.#heldPieces.has(sha256);
+  }
+
+  /** Says goodbye and closes; resolves when the connection is closed, by force if the worker does not answer. */
+  async farewell(reason: string): Promise<void> {
+    if (this.#socket.readyState === this.#socket.CLOSED) return;
+    const closed = new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
+    this.send({ type: 'farewell', reason: reason.slice(0, 2000) });
+    this.#closeReason ??= reason;
+    this.#socket.close(1000);
+    const stopTimer = this.#clock.after(farewellTimeoutMs, () => this.#socket.terminate());
+    await closed;
+    stopTimer();
+  }
+
+  /** Tells the worker why it is no longer wanted, and closes. */
+  dismiss(code: RefusalCode, message: string): void {
+    this.#closeReason ??= message;
+    this.send({ type: 'refusal', code, message: message.slice(0, 2000) });
+    this.#socket.close(1008);
+  }
+
+  /** Closes at once: nothing is to be expected from the other end. */
+  terminate(reason: string): void {
+    this.#closeReason ??= reason;
+    this.#socket.terminate();
+  }
+
+  #sendWeights(weights: WeightsFrame): void {
+    if (this.#weightsStep === weights.step) return;
+    this.#weightsStep = weights.step;
+    this.#sendFrame(weights.message);
+  }
+
+  #sendFrame(frame: Buffer, sent?: (error?: Error) => void): void {
+    this.#bytesSent += frame.length;
+    this.#socket.send(frame, sent);
+  }
+
+  #receive(data: RawData): void {
+    this.#silence.heard();
+    try {
+      // ws hands out a Buffer under its default binary type.
+      const bytes = data as Buffer;
+      this.#bytesReceived += bytes.length;
+      const { header, payload } = decodeFrame(bytes);
+      const message = parseWorkerMessage(header);
+      if (message.type === 'piece-request') this.#sendPiece(message.sha256, message.offset);
+      else if (message.type === 'leave') this.#closeReason ??= `left: ${message.reason}`;
+      else this.#handlers.onMessage(message, payload);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.dismiss('bad-message', messageOf(error));
+    }
+  }
+
+  /** Sends a piece chunk by chunk, each when the one before has left, so that a slow worker fills no memory here. */
+  #sendPiece(sha256: string, offset: number): void {
+    const records = this.#pieceRecords.get(sha256);
+    if (records === undefined || offset >= records.length) {
+      throw new ProtocolError(`a worker asked for byte ${offset} of piece ${sha256.slice(0, 12)}, which is not there`);
+    }
+    const sendFrom = (first: number): void => {
+      const chunk = records.subarray(first, first + chunkBytes);
+      const header: CoordinatorMessage = { type: 'piece-chunk', sha256, offset: first };
+      this.#sendFrame(encodeFrame(header, chunk), (error) => {
+        if (!error && first + chunk.length < records.length) sendFrom(first + chunk.length);
+      });
+    };
+    sendFrom(offset);
+  }
+}
