@@ -1,0 +1,73 @@
+#!/usr/bin/env node
+// The command line: names the commands, and turns errors into messages and exit statuses.
+import { Command, CommanderError } from 'commander';
+import { addDataCommands } from './commands/data.js';
+import { addSetupTensorFlowCommand } from './commands/setup-tensorflow.js';
+import { addTrainingCommands } from './commands/training.js';
+import { addWorkerCommand } from './commands/worker.js';
+import { LockstepError, type ErrorCode } from './shared/errors.js';
+import { lockstepVersion } from './shared/version.js';
+
+const failed = 1;
+const badUse = 2;
+const interrupted = 130;
+
+function exitStatusOf(code: ErrorCode): number {
+  switch (code) {
+    case 'bad-option':
+    case 'bad-config':
+    case 'bad-data':
+      return badUse;
+    case 'interrupted':
+      return interrupted;
+    case 'no-engine':
+    case 'port-in-use':
+    case 'bad-address':
+    case 'protocol':
+    case 'refused':
+    case 'unreachable':
+    case 'bad-checkpoint':
+    case 'download-failed':
+    case 'setup-failed':
+    case 'engine-failed':
+    case 'workers-failed':
+      return failed;
+    default:
+      return code satisfies never;
+  }
+}
+
+const program = new Command('lockstep')
+  .description('Trains ResNets on CIFAR-10 over any number of workers. The weights do not depend on who computed them.')
+  .version(lockstepVersion)
+  .showSuggestionAfterError()
+  .exitOverride()
+  .addHelpText(
+    'after',
+    `
+Begin with:
+  lockstep train                          on this machine, on synthetic images if there are no others
+  lockstep coordinator --min-workers 2    and on each machine: lockstep worker ws://HOST:7350
+
+Exit status: 0 done, 1 failed, 2 bad options or data, 130 interrupted (after saving).`,
+  );
+addTrainingCommands(program);
+addWorkerCommand(program);
+addDataCommands(program);
+addSetupTensorFlowCommand(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // commander has printed the message already; --help and --version come this way too.
+    process.exitCode = error.exitCode === 0 ? 0 : badUse;
+  } else if (error instanceof LockstepError) {
+    process.stderr.write(`lockstep: ${error.message}\n`);
+    // Where `lockstep train` started this process it learns the reason as data.
+    if (process.connected) process.send?.({ code: error.code, message: error.message }, () => process.disconnect());
+    process.exitCode = exitStatusOf(error.code);
+  } else {
+    throw error;
+  }
+}

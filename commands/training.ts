@@ -1,0 +1,101 @@
+// lockstep train and lockstep coordinator: a thin shell over the library's train and startCoordinator.
+import { Option, type Command } from 'commander';
+import { defaultPort, startCoordinator, type Coordinator } from '../coordinator/main.js';
+import { LockstepError } from '../shared/errors.js';
+import { train } from '../single-node.js';
+import { engineNames, type EngineName } from '../worker/engines/open.js';
+import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
+import { LineWriter, showProgress, showReport, standardOutput } from './progress.js';
+
+export function addTrainingCommands(program: Command): void {
+  addConfigOptions(
+    program
+      .command('train')
+      .description('train on this machine: a coordinator and worker processes over loopback')
+      .option('--workers <N>', 'worker processes (default: one per core, at most one a slice)')
+      .addOption(engineOption())
+      .option('--threads <N>', 'threads of each worker', '1')
+      .option('--port <PORT>', 'port of the coordinator (default: any free one)'),
+  ).action(async (options: Record<string, string | undefined>) => {
+    const { workers, threads = '1', port } = options;
+    const config = await readConfig(options);
+    const run = await train({
+      ...config,
+      workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
+      // commander has checked the choice.
+      engine: options['engine'] as EngineName,
+      threads: parseWholeNumber('--threads', threads, 1, 1024),
+      port: port === undefined ? 0 : parsePort(port),
+    });
+    const writer = new LineWriter(standardOutput);
+    run.processes.on('workerExited', ({ name, how, output }) => {
+      writer.line(`${name}'s process ended (${how})${output === '' ? '' : `:\n${output}`}`);
+    });
+    await follow(run, writer, () => run.kill());
+  });
+
+  addConfigOptions(
+    program
+      .command('coordinator')
+      .description('wait for workers on this and other machines, and train with them')
+      .option('--host <ADDRESS>', 'address to listen on; any but a loopback address needs a token', '127.0.0.1')
+      .option('--port <PORT>', 'port to listen on; 0 for any free one', String(defaultPort))
+      .option('--min-workers <N>', 'workers to wait for before the first step', '1')
+      .addOption(tokenOption()),
+  ).action(async (options: Record<string, string | undefined>) => {
+    const { host = '127.0.0.1', port = String(defaultPort), minWorkers = '1', token } = options;
+    const config = await readConfig(options);
+    const run = await startCoordinator({
+      ...config,
+      host,
+      port: parsePort(port),
+      minWorkers: parseWholeNumber('--min-workers', minWorkers, 1, 4096),
+      token,
+    });
+    const writer = new LineWriter(standardOutput);
+    writer.line(`listening on ${host}:${run.port}; start workers with:`);
+    const url = run.host === '127.0.0.1' ? run.url : `ws://<this machine's address>:${run.port}`;
+    writer.line(`  ${token === undefined ? '' : 'LOCKSTEP_TOKEN=<token> '}lockstep worker ${url}`);
+    await follow(run, writer, () => undefined);
+  });
+}
+
+/** `auto` and every engine there is. */
+export function engineOption(): Option {
+  return new Option('--engine <ENGINE>', 'what to compute with').choices(engineNames).default('auto');
+}
+
+export function tokenOption(): Option {
+  return new Option('--token <TOKEN>', 'what workers must show').env('LOCKSTEP_TOKEN');
+}
+
+export function parsePort(text: string): number {
+  return parseWholeNumber('--port', text, 0, 65_535);
+}
+
+/** Shows a run to its end. The first Ctrl-C or SIGTERM lets the step end and saves, a second one ends at once. */
+async function follow(run: Coordinator, writer: LineWriter, kill: () => void): Promise<void> {
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals) => {
+    signals++;
+    if (signals > 1) {
+      kill();
+      // What the person asked for twice; the report is not waited for.
+      process.exit(130);
+    }
+    writer.line(`${signal}: finishing the running step and saving; once more to end at once`);
+    run.stop(new LockstepError('interrupted', `interrupted by ${signal}`));
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  run.events.on('checkpoint', ({ path }) => {
+    if (signals > 0) writer.line(`saved ${path}`);
+  });
+  showProgress(run, writer);
+  try {
+    showReport(await run.report, run.runDirectory, writer);
+  } finally {
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+  }
+}

@@ -1,0 +1,12 @@
+// The library: what `import … from 'lockstep'` gives. The command line is a thin shell over it.
+export { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
+export type { Metrics } from './coordinator/evaluation.js';
+export type { Report, StepPhases } from './coordinator/report.js';
+export type { EvaluationEvent, RunEvents, StepEvent } from './coordinator/training-run.js';
+export { resolveConfig, type Config, type ConfigInput } from './shared/config.js';
+export { loadCifar10, type Cifar10 } from './shared/data/cifar10.js';
+export { LockstepError, type ErrorCode } from './shared/errors.js';
+export { lockstepVersion } from './shared/version.js';
+export { train, type ProcessEvents, type TrainOptions, type Training } from './single-node.js';
+export type { Engine, EngineModel, EngineOptions } from './worker/engine.js';
+export { startWorker, type Worker, type WorkerEvents, type WorkerOptions, type WorkerSummary } from './worker/main.js';

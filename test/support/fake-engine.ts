@@ -1,0 +1,69 @@
+// An engine whose "gradient" is cheap arithmetic on the weights and the images it is given: any difference in what a
+// worker sees (order, view, weights, slice) or in the order of sums changes its bits. It learns nothing.
+import { recordBytes, type ImageBatch } from '../../shared/data/image-batch.js';
+import type { ModelLayout } from '../../shared/model/layout.js';
+import type { BatchResult, Engine, EngineModel, SliceResult } from '../../worker/engine.js';
+
+export interface FakeEngineOptions {
+  fingerprint?: string;
+  /** Called before a slice is computed; may wait, or throw as a real engine would. */
+  beforeSlice?: () => Promise<void> | void;
+}
+
+export function fakeEngine(options: FakeEngineOptions = {}): Engine {
+  return {
+    identity: { engine: 'fake', fingerprint: options.fingerprint ?? 'fake/1' },
+    createModel: (layout) => Promise.resolve(new FakeModel(layout, options)),
+    close: () => Promise.resolve(),
+  };
+}
+
+class FakeModel implements EngineModel {
+  readonly #layout: ModelLayout;
+  readonly #options: FakeEngineOptions;
+  #weights = new Float32Array();
+
+  constructor(layout: ModelLayout, options: FakeEngineOptions) {
+    this.#layout = layout;
+    this.#options = options;
+  }
+
+  setWeights(weights: Float32Array): void {
+    this.#weights = weights.slice();
+  }
+
+  async computeSlice(batch: ImageBatch): Promise<SliceResult> {
+    await this.#options.beforeSlice?.();
+    const gradientSum = new Float32Array(this.#layout.trainableSize);
+    const batchStatistics = new Float32Array(this.#layout.statisticsSize);
+    batch.indices.forEach((index, place) => {
+      const label = batch.records[index * recordBytes];
+      const pixel = batch.records[index * recordBytes + 1 + (batch.views[place] % 3072)] / 255;
+      for (let i = 0; i < gradientSum.length; i++) {
+        gradientSum[i] += this.#weights[i] * 0.01 + (pixel - 0.5) / (1 + ((i + label) % 13)) / 7;
+      }
+      batchStatistics.fill(pixel / (place + 3), 0, 1 + (place % batchStatistics.length));
+    });
+    return { ...this.#result(batch), gradientSum, batchStatistics };
+  }
+
+  evaluate(batch: ImageBatch): Promise<BatchResult> {
+    return Promise.resolve(this.#result(batch));
+  }
+
+  dispose(): void {
+    this.#weights = new Float32Array();
+  }
+
+  #result(batch: ImageBatch): BatchResult {
+    const labels = batch.indices.reduce((sum, index) => sum + batch.records[index * recordBytes], 0);
+    const sampleCount = batch.indices.length;
+    return {
+      sampleCount,
+      lossSum: labels / 3 + this.#weights[0],
+      correctCount: labels % sampleCount,
+      augmentMs: 0.1,
+      computeMs: 1,
+    };
+  }
+}

@@ -1,0 +1,61 @@
+// A coordinator and workers in this process, over real WebSockets on loopback, on a small synthetic set.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { startCoordinator, type Coordinator, type CoordinatorOptions } from '../../coordinator/main.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { startWorker, type Worker, type WorkerOptions } from '../../worker/main.js';
+import { fakeEngine } from './fake-engine.js';
+
+const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
+
+/** A model and batches small enough for the fake engine: 360 training images, 11 steps an epoch. */
+export const smallRun = { depth: 8, initialFilters: 4, batchSize: 32, steps: 14, seed: 5 } as const;
+
+export interface Cluster {
+  coordinator: Coordinator;
+  /** Starts another worker. */
+  join(options?: Partial<WorkerOptions>): Promise<Worker>;
+  /** Ends everything and removes the run's folder. */
+  close(): Promise<void>;
+}
+
+export async function startCluster(options: CoordinatorOptions = {}): Promise<Cluster> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-test-'));
+  const workers: Worker[] = [];
+  const coordinator = await startCoordinator({
+    ...smallRun,
+    port: 0,
+    dataset,
+    runDir: path.join(folder, 'run'),
+    ...options,
+  }).catch(async (error: unknown) => {
+    await rm(folder, { recursive: true });
+    throw error;
+  });
+  return {
+    coordinator,
+    async join(workerOptions = {}) {
+      const worker = await startWorker({ url: coordinator.url, engine: fakeEngine(), cache: null, ...workerOptions });
+      workers.push(worker);
+      return worker;
+    },
+    async close() {
+      coordinator.stop();
+      for (const worker of workers) worker.stop('the test has ended');
+      await Promise.allSettled([coordinator.report, ...workers.map((worker) => worker.done)]);
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** Trains with so many workers from beginning to end. @returns the weights' hash */
+export async function hashWith(workerCount: number, options: CoordinatorOptions = {}): Promise<string> {
+  const cluster = await startCluster({ minWorkers: workerCount, ...options });
+  try {
+    for (let count = 0; count < workerCount; count++) await cluster.join();
+    return (await cluster.coordinator.report).weightsSha256;
+  } finally {
+    await cluster.close();
+  }
+}

@@ -1,0 +1,110 @@
+// From CIFAR-10 records to the network's input: mirror, padding, crop and preprocessing. Pure; chooses nothing at random.
+import {
+  cropPadding,
+  imagenetMeans,
+  isMirrored,
+  pixelsPerPlane,
+  recordBytes,
+  viewLeft,
+  viewTop,
+  type ImageBatch,
+  type Preprocessing,
+} from '../shared/data/image-batch.js';
+import { imageChannels, imageSize } from '../shared/model/layout.js';
+
+/** Values of one image, raw or preprocessed. */
+export const valuesPerImage = pixelsPerPlane * imageChannels;
+
+/** What a raw byte becomes, per channel of the network's input, and which raw plane (0 red, 1 green, 2 blue) feeds it. */
+interface InputChannel {
+  plane: number;
+  valueOfByte: Float32Array;
+}
+
+/** (byte − mean) / 255, each operation rounded to float32, as numpy and Keras compute it from float32 images. */
+function imagenetChannel(plane: number, mean: number): InputChannel {
+  const float32Mean = Math.fround(mean);
+  const valueOfByte = Float32Array.from({ length: 256 }, (_, byte) => Math.fround(byte - float32Mean) / 255);
+  return { plane, valueOfByte };
+}
+
+const inputChannels: Record<Preprocessing, readonly [InputChannel, InputChannel, InputChannel]> = {
+  imagenet: [
+    imagenetChannel(2, imagenetMeans.blue),
+    imagenetChannel(1, imagenetMeans.green),
+    imagenetChannel(0, imagenetMeans.red),
+  ],
+};
+
+const rawChannels = Array.from({ length: 3 }, (_, plane) => ({
+  plane,
+  valueOfByte: Uint8Array.from(Array(256).keys()),
+}));
+
+/**
+ * The batch's views as uint8 RGB images: mirrored, padded with zeros, cropped.
+ * @param out [images, row, column, channel]
+ */
+export function cropBatch(batch: ImageBatch, out: Uint8Array): void {
+  cropThrough(batch, rawChannels, out);
+}
+
+/**
+ * The batch's views as the network's input. The padding's zeros are raw: they are preprocessed like any other byte.
+ * @param out [images, row, column, channel], channels in the network's order
+ */
+export function fillInput(batch: ImageBatch, preprocessing: Preprocessing, out: Float32Array): void {
+  cropThrough(batch, inputChannels[preprocessing], out);
+}
+
+/** The label of each image, 0 to 9. */
+export function labelsOf(batch: ImageBatch): Int32Array {
+  return Int32Array.from(batch.indices, (index) => batch.records[index * recordBytes]);
+}
+
+/** Crops, and passes each byte through its channel's table. */
+function cropThrough(
+  batch: ImageBatch,
+  channels: readonly { plane: number; valueOfByte: Uint8Array | Float32Array }[],
+  out: Uint8Array | Float32Array,
+): void {
+  for (const [channel, { plane, valueOfByte }] of channels.entries()) {
+    for (const [image, index] of batch.indices.entries()) {
+      const start = index * recordBytes + 1 + plane * pixelsPerPlane;
+      cropPlane(batch.records, start, batch.views[image], valueOfByte, out, image * valuesPerImage + channel);
+    }
+  }
+}
+
+/** One plane of one image, into every third value of `out` from `at`. */
+function cropPlane(
+  records: Uint8Array,
+  start: number,
+  view: number,
+  valueOfByte: Uint8Array | Float32Array,
+  out: Uint8Array | Float32Array,
+  at: number,
+): void {
+  const shiftDown = viewTop(view) - cropPadding;
+  const shiftRight = viewLeft(view) - cropPadding;
+  const mirrored = isMirrored(view);
+  const firstColumn = Math.max(0, -shiftRight);
+  const endColumn = Math.min(imageSize, imageSize - shiftRight);
+  const direction = mirrored ? -1 : 1;
+  const padding = valueOfByte[0];
+  for (let row = 0; row < imageSize; row++, at += imageSize * imageChannels) {
+    const sourceRow = row + shiftDown;
+    const rowIsInside = sourceRow >= 0 && sourceRow < imageSize;
+    const end = rowIsInside ? endColumn : 0;
+    const first = rowIsInside ? firstColumn : 0;
+    let target = at;
+    for (let column = 0; column < first; column++, target += imageChannels) out[target] = padding;
+    // The mirrored image's column c is the image's column 31 - c.
+    const sourceColumn = mirrored ? imageSize - 1 - (first + shiftRight) : first + shiftRight;
+    let source = start + sourceRow * imageSize + sourceColumn;
+    for (let column = first; column < end; column++, target += imageChannels, source += direction) {
+      out[target] = valueOfByte[records[source]]!;
+    }
+    for (let column = end; column < imageSize; column++, target += imageChannels) out[target] = padding;
+  }
+}

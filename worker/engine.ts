@@ -1,0 +1,55 @@
+// The seam between a worker and what computes: weights and a slice's images in; loss, gradient and statistics out.
+// Engines import this file, never the reverse.
+import type { ImageBatch, Preprocessing } from '../shared/data/image-batch.js';
+import type { ModelLayout } from '../shared/model/layout.js';
+import type { EngineIdentity } from '../shared/engine-identity.js';
+
+/** What one slice, or one part of an evaluation, gave. */
+export interface BatchResult {
+  /** Images. */
+  sampleCount: number;
+  /** The sum, not the mean, of the images' softmax cross-entropy. */
+  lossSum: number;
+  /** Images whose largest logit is their label's. */
+  correctCount: number;
+  /** Milliseconds spent on cropping, mirroring and preprocessing. */
+  augmentMs: number;
+  /** Milliseconds spent on everything else. */
+  computeMs: number;
+}
+
+export interface SliceResult extends BatchResult {
+  /** The sum over the slice's images of each trainable weight's gradient, in layout order. Valid until the model's next call. */
+  gradientSum: Float32Array;
+  /** Per batch norm the slice's mean, then its biased variance, in layout order. Valid until the model's next call. */
+  batchStatistics: Float32Array;
+}
+
+/** A model on a device. Calls are made one at a time. */
+export interface EngineModel {
+  /**
+   * Takes the weights for the calls that follow. The engine copies what it keeps: both arrays may be reused at once.
+   * @param weights the trainable vector, layout.trainableSize elements
+   * @param movingStatistics the statistics vector, layout.statisticsSize elements; only evaluate reads it
+   */
+  setWeights(weights: Float32Array, movingStatistics: Float32Array): void;
+  /** Forward and backward over one slice, batch norm over this slice alone. Any number of images from 1. */
+  computeSlice(batch: ImageBatch): Promise<SliceResult>;
+  /** Forward alone, batch norm with the moving statistics. Any number of images from 1. */
+  evaluate(batch: ImageBatch): Promise<BatchResult>;
+  /** Gives the device's memory back. The model is not called again. */
+  dispose(): void;
+}
+
+export interface Engine {
+  readonly identity: EngineIdentity;
+  /** Puts a model of this layout on the device. Throws `bad-config` where this engine cannot run it. */
+  createModel(layout: ModelLayout, preprocessing: Preprocessing): Promise<EngineModel>;
+  /** Ends the engine's threads, if it has any. */
+  close(): Promise<void>;
+}
+
+export interface EngineOptions {
+  /** Threads that one worker computes with. */
+  threads: number;
+}

@@ -1,0 +1,232 @@
+// Puts a worker together: an engine, a cache, and one session after the other until the coordinator says goodbye.
+// The library's startWorker.
+import { EventEmitter } from 'node:events';
+import { homedir, hostname } from 'node:os';
+import path from 'node:path';
+import { systemClock, type Clock } from '../shared/clock.js';
+import type { Preprocessing } from '../shared/data/image-batch.js';
+import { LockstepError } from '../shared/errors.js';
+import { layoutHash } from '../shared/model/layout-hash.js';
+import type { ModelLayout } from '../shared/model/layout.js';
+import type { Engine, EngineModel } from './engine.js';
+import { openEngine, type EngineName } from './engines/open.js';
+import { reconnectDelayMs } from './reconnect.js';
+import { WorkerSession, type SessionEnd } from './session.js';
+import { ShardCache } from './shard-cache.js';
+
+/** How long a worker knocks at a closed door, unless told otherwise. */
+export const defaultGiveUpAfterMs = 600_000;
+
+export interface WorkerOptions {
+  /** The coordinator's: ws://HOST:PORT. */
+  url: string;
+  /** What to compute with, or an engine that is open already (and stays the caller's to close). `auto` unless said. */
+  engine?: EngineName | Engine | undefined;
+  /** Threads to compute with; 1 unless said. */
+  threads?: number | undefined;
+  /** How the coordinator calls this worker; host name and process unless said. */
+  name?: string | undefined;
+  token?: string | undefined;
+  /** Where shards are kept between runs; null for nowhere; `~/.cache/lockstep/shards` unless said. */
+  cache?: string | null | undefined;
+  /** How long to knock in vain before giving up; 600,000 unless said. */
+  giveUpAfterMs?: number | undefined;
+  clock?: Clock | undefined;
+}
+
+/** What a worker tells while it works. */
+export interface WorkerEvents {
+  joined: [{ url: string; workerId: number; depth: number; sliceCount: number; batchSize: number }];
+  progress: [{ step: number; images: number }];
+  /** The connection is gone or was never made; the next attempt is in delayMs. */
+  reconnecting: [{ reason: string; attempt: number; delayMs: number }];
+}
+
+export interface WorkerSummary {
+  /** The coordinator's words, or why this worker stopped. */
+  reason: string;
+  /** Images whose gradients were computed. */
+  images: number;
+}
+
+export interface Worker {
+  readonly name: string;
+  readonly engine: Engine['identity'];
+  readonly events: EventEmitter<WorkerEvents>;
+  /** Settles after the coordinator's goodbye or stop. Rejects when refused, when the engine fails, or after giving up. */
+  readonly done: Promise<WorkerSummary>;
+  /** Says goodbye and ends. */
+  stop(reason: string): void;
+}
+
+export function defaultCacheDirectory(): string {
+  return path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'lockstep', 'shards');
+}
+
+/** Throws `bad-option` for anything but ws://HOST[:PORT] or wss://HOST[:PORT]. */
+export function checkUrl(url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed?.protocol !== 'ws:' && parsed?.protocol !== 'wss:') {
+    throw new LockstepError(
+      'bad-option',
+      `the coordinator's URL is ${JSON.stringify(url)}: it must be ws://HOST:PORT, for example ws://127.0.0.1:7350`,
+    );
+  }
+  return url;
+}
+
+/** Opens the engine and starts knocking. Throws LockstepError where there is no engine or the URL is none. */
+export async function startWorker(options: WorkerOptions): Promise<Worker> {
+  const url = checkUrl(options.url);
+  const given = options.engine ?? 'auto';
+  const engine = typeof given === 'string' ? await openEngine(given, { threads: options.threads ?? 1 }) : given;
+  const worker = new KnockingWorker(engine, {
+    url,
+    name: options.name ?? `${hostname()}-${process.pid}`,
+    token: options.token ?? '',
+    cache: new ShardCache(options.cache === undefined ? defaultCacheDirectory() : options.cache),
+    giveUpAfterMs: options.giveUpAfterMs ?? defaultGiveUpAfterMs,
+    clock: options.clock ?? systemClock,
+  });
+  async function knockAndClose(): Promise<WorkerSummary> {
+    try {
+      return await worker.run();
+    } finally {
+      worker.release();
+      if (typeof given === 'string') await engine.close();
+    }
+  }
+  const done = knockAndClose();
+  // Whoever holds `done` sees its rejection; without a holder it must not end the process.
+  done.catch(() => undefined);
+  return {
+    name: worker.name,
+    engine: engine.identity,
+    events: worker.events,
+    done,
+    stop: (reason) => worker.stop(reason),
+  };
+}
+
+interface KnockingOptions {
+  url: string;
+  name: string;
+  token: string;
+  cache: ShardCache;
+  giveUpAfterMs: number;
+  clock: Clock;
+}
+
+/** Joins a coordinator, and joins again when the connection is lost. */
+class KnockingWorker {
+  readonly events = new EventEmitter<WorkerEvents>();
+  readonly #engine: Engine;
+  readonly #options: KnockingOptions;
+  readonly #abort = new AbortController();
+  /** Kept over reconnections: the model on the device does not change with the connection. */
+  #model: { key: string; model: EngineModel } | undefined;
+  #session: WorkerSession | undefined;
+  #images = 0;
+
+  constructor(engine: Engine, options: KnockingOptions) {
+    this.#engine = engine;
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  stop(reason: string): void {
+    this.#abort.abort(reason);
+    this.#session?.stop(reason);
+  }
+
+  release(): void {
+    this.#model?.model.dispose();
+    this.#model = undefined;
+  }
+
+  async run(): Promise<WorkerSummary> {
+    const { clock, giveUpAfterMs, url } = this.#options;
+    let attemptsInVain = 0;
+    let lastWelcomeMs = clock.now();
+    while (!this.#abort.signal.aborted) {
+      let wasWelcome = false;
+      const end = await this.#runSession(() => {
+        wasWelcome = true;
+      });
+      if (end.kind === 'stopped') break;
+      if (end.kind === 'farewell') return this.#summary(end.reason);
+      if (end.kind === 'refused') {
+        if (end.code === 'finished') return this.#summary(end.message);
+        throw new LockstepError('refused', `${url} refused this worker (${end.code}): ${end.message}`);
+      }
+      if (wasWelcome) {
+        attemptsInVain = 0;
+        lastWelcomeMs = clock.now();
+      }
+      if (clock.now() - lastWelcomeMs > giveUpAfterMs) {
+        throw new LockstepError(
+          'unreachable',
+          `${url} could not be reached for ${giveUpAfterMs / 1000} s (${end.reason}): is the coordinator running there?`,
+        );
+      }
+      attemptsInVain++;
+      const delayMs = reconnectDelayMs(attemptsInVain, Math.random());
+      this.events.emit('reconnecting', { reason: end.reason, attempt: attemptsInVain, delayMs });
+      await this.#pause(delayMs);
+    }
+    return this.#summary(String(this.#abort.signal.reason));
+  }
+
+  #summary(reason: string): WorkerSummary {
+    return { reason, images: this.#images };
+  }
+
+  async #runSession(onWelcome: () => void): Promise<SessionEnd> {
+    const { url, name, token, cache, clock } = this.#options;
+    this.#session = new WorkerSession({
+      url,
+      name,
+      token,
+      cache,
+      clock,
+      engine: this.#engine.identity,
+      modelFor: (layout, preprocessing) => this.#modelFor(layout, preprocessing),
+      onWelcome: ({ workerId, model, sliceCount, batchSize }) => {
+        onWelcome();
+        this.events.emit('joined', { url, workerId, depth: model.depth, sliceCount, batchSize });
+      },
+      onProgress: (step, images) => {
+        this.#images += images;
+        this.events.emit('progress', { step, images });
+      },
+    });
+    try {
+      return await this.#session.ended;
+    } finally {
+      await this.#session.idle();
+    }
+  }
+
+  async #modelFor(layout: ModelLayout, preprocessing: Preprocessing): Promise<EngineModel> {
+    const key = `${layoutHash(layout)} ${layout.spec.bnEpsilon} ${preprocessing}`;
+    if (this.#model?.key !== key) {
+      this.release();
+      this.#model = { key, model: await this.#engine.createModel(layout, preprocessing) };
+    }
+    return this.#model.model;
+  }
+
+  /** Ends early when the worker is stopped. */
+  async #pause(delayMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const stopTimer = this.#options.clock.after(delayMs, resolve);
+      this.#abort.signal.addEventListener('abort', () => {
+        stopTimer();
+        resolve();
+      });
+    });
+  }
+}

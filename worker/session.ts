@@ -1,0 +1,314 @@
+// One connection to a coordinator, from hello to goodbye: computes what is asked for, one request after the other.
+import { WebSocket, type RawData } from 'ws';
+import type { Clock } from '../shared/clock.js';
+import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
+import type { EngineIdentity } from '../shared/engine-identity.js';
+import { layoutHash } from '../shared/model/layout-hash.js';
+import { layoutModel, type ModelLayout } from '../shared/model/layout.js';
+import { decodeFrame, encodeFrame, floatsOf, OutgoingFrame } from '../shared/protocol/frame.js';
+import {
+  largestCoordinatorMessageBytes,
+  parseCoordinatorMessage,
+  protocolVersion,
+  type CoordinatorMessage,
+  type RefusalCode,
+  type Welcome,
+  type WorkerMessage,
+} from '../shared/protocol/messages.js';
+import { pingIntervalMs, SilenceWatch } from '../shared/silence.js';
+import type { SliceRange } from '../shared/slices.js';
+import { lockstepVersion } from '../shared/version.js';
+import type { EngineModel } from './engine.js';
+import { WorkerPieces } from './pieces.js';
+import type { ShardCache } from './shard-cache.js';
+import { SliceComputer } from './slice-computer.js';
+
+/** A worker does not know the model before the welcome; until then this bounds a message. Weights of 64 million parameters. */
+const largestMessageBytes = 256 * 1024 * 1024;
+const handshakeTimeoutMs = 10_000;
+
+export interface SessionOptions {
+  url: string;
+  token: string;
+  name: string;
+  engine: EngineIdentity;
+  cache: ShardCache;
+  clock: Clock;
+  /** Gives the model on the engine's device; called once per welcome. */
+  modelFor: (layout: ModelLayout, preprocessing: Welcome['preprocessing']) => Promise<EngineModel>;
+  /** Called when the coordinator has let this worker in. */
+  onWelcome: (welcome: Welcome) => void;
+  /** Called after each answered request with the images computed. */
+  onProgress: (step: number, images: number) => void;
+}
+
+/** How a connection ended. Refused for good: knocking again would not help. */
+export type SessionEnd =
+  | { kind: 'farewell'; reason: string }
+  | { kind: 'refused'; code: RefusalCode; message: string }
+  | { kind: 'lost'; reason: string }
+  | { kind: 'stopped' };
+
+type Phase =
+  | { phase: 'greeting' }
+  | {
+      phase: 'working';
+      layout: ModelLayout;
+      largestMessageBytes: number;
+      pieces: WorkerPieces;
+      /** Settles when the model is on the device. */
+      ready: Promise<{ model: EngineModel; computer: SliceComputer }>;
+    }
+  | { phase: 'ended' };
+
+/** The weights that arrived last, where they lie in their message. */
+interface ReceivedWeights {
+  step: number;
+  weights: Float32Array;
+  movingStatistics: Float32Array;
+}
+
+export class WorkerSession {
+  /** Settles when the connection has ended; rejects where this worker's own engine failed. */
+  readonly ended: Promise<SessionEnd>;
+  readonly #options: SessionOptions;
+  readonly #socket: WebSocket;
+  #settle!: { resolve: (end: SessionEnd) => void; reject: (error: unknown) => void };
+  #phase: Phase = { phase: 'greeting' };
+  #silence: SilenceWatch | undefined;
+  #stopPinging: () => void = () => undefined;
+  #lostReason: string | undefined;
+  #weights: ReceivedWeights | undefined;
+  /** The step whose weights are on the device. */
+  #loadedStep = -1;
+  /** Requests are answered one after the other. */
+  #work: Promise<void> = Promise.resolve();
+  readonly #freeFrames = new Map<number, OutgoingFrame[]>();
+  #lastAnswerMs: number | undefined;
+  #waitMs = 0;
+  #sendMs = 0;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.ended = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    this.#socket = new WebSocket(`${options.url.replace(/\/$/, '')}/worker`, {
+      perMessageDeflate: false,
+      handshakeTimeout: handshakeTimeoutMs,
+      maxPayload: largestMessageBytes,
+      // Masks protect proxies from hostile scripts in browsers; with zeros both ends skip the masking.
+      generateMask: (mask) => mask.fill(0),
+    });
+    this.#socket.on('open', () => void this.#greet());
+    this.#socket.on('message', (data) => this.#receive(data));
+    this.#socket.on('ping', () => this.#silence?.heard());
+    this.#socket.on('pong', () => this.#silence?.heard());
+    this.#socket.on('error', (error) => {
+      this.#lostReason ??= error.message;
+    });
+    this.#socket.on('close', (code, reason) => {
+      const words = reason.toString() || `connection closed (${code})`;
+      this.#end({ kind: 'lost', reason: this.#lostReason ?? words });
+    });
+  }
+
+  /** Resolves when nothing is being computed any more: the model may then be used by another session. */
+  async idle(): Promise<void> {
+    await this.#work;
+  }
+
+  /** Says goodbye and ends the connection; what was being computed goes to others. */
+  stop(reason: string): void {
+    if (this.#socket.readyState === WebSocket.OPEN) {
+      this.#send({ type: 'leave', reason });
+      this.#socket.close(1000);
+    } else {
+      this.#socket.terminate();
+    }
+    this.#end({ kind: 'stopped' });
+  }
+
+  async #greet(): Promise<void> {
+    const { token, name, engine, cache } = this.#options;
+    try {
+      const cachedPieces = await cache.list();
+      this.#send({ type: 'hello', protocolVersion, lockstepVersion, token, name, engine, cachedPieces });
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #send(message: WorkerMessage): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(encodeFrame(message));
+  }
+
+  #receive(data: RawData): void {
+    if (this.#phase.phase === 'ended') return;
+    this.#silence?.heard();
+    try {
+      const bytes = data as Buffer;
+      if (this.#phase.phase === 'working' && bytes.length > this.#phase.largestMessageBytes) {
+        throw new ProtocolError(`a message of ${bytes.length} bytes is longer than this model's longest`);
+      }
+      const { header, payload } = decodeFrame(bytes);
+      this.#handle(parseCoordinatorMessage(header), payload);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #handle(message: CoordinatorMessage, payload: Uint8Array): void {
+    if (message.type === 'refusal') {
+      this.#end({ kind: 'refused', code: message.code, message: message.message });
+      return;
+    }
+    if (message.type === 'farewell') {
+      this.#end({ kind: 'farewell', reason: message.reason });
+      return;
+    }
+    if (message.type === 'welcome') {
+      this.#enter(message);
+      return;
+    }
+    const state = this.#phase;
+    if (state.phase !== 'working') throw new ProtocolError(`${message.type} came before the welcome`);
+    switch (message.type) {
+      case 'weights': {
+        const { trainableSize, statisticsSize } = state.layout;
+        const values = floatsOf(payload, trainableSize + statisticsSize);
+        const weights = values.subarray(0, trainableSize);
+        this.#weights = { step: message.step, weights, movingStatistics: values.subarray(trainableSize) };
+        if (this.#lastAnswerMs !== undefined) this.#waitMs += performance.now() - this.#lastAnswerMs;
+        this.#lastAnswerMs = undefined;
+        return;
+      }
+      case 'piece-chunk':
+        state.pieces.receive(message.sha256, message.offset, payload);
+        return;
+      case 'compute':
+        for (const node of message.nodes) this.#enqueue(message.step, () => this.#answerNode(message.step, node));
+        return;
+      case 'evaluate':
+        this.#enqueue(message.step, () => this.#answerEvaluation(message));
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #enter(welcome: Welcome): void {
+    if (this.#phase.phase !== 'greeting') throw new ProtocolError('the coordinator welcomed us twice');
+    const { cache, clock, modelFor } = this.#options;
+    const layout = layoutModel(welcome.model);
+    if (layoutHash(layout) !== welcome.layoutHash) {
+      throw new ProtocolError('the coordinator lays the same model out in another way: use one version on both sides');
+    }
+    const pieces = new WorkerPieces(welcome.pieces, cache, (sha256, offset) =>
+      this.#send({ type: 'piece-request', sha256, offset }),
+    );
+    const ready = modelFor(layout, welcome.preprocessing).then((model) => ({
+      model,
+      computer: new SliceComputer(welcome, layout, model, (split, index) => pieces.recordsOf(split, index)),
+    }));
+    this.#phase = {
+      phase: 'working',
+      layout,
+      largestMessageBytes: largestCoordinatorMessageBytes(layout),
+      pieces,
+      ready,
+    };
+    ready.catch((error: unknown) => this.#fail(error));
+    this.#silence = new SilenceWatch(clock, welcome.silenceTimeoutMs, () => {
+      this.#lostReason ??= `the coordinator was silent for more than ${welcome.silenceTimeoutMs / 1000} s`;
+      this.#socket.terminate();
+    });
+    this.#stopPinging = clock.every(pingIntervalMs, () => {
+      if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping();
+    });
+    this.#options.onWelcome(welcome);
+  }
+
+  /** Puts a request behind those that came before it. What fails here is this worker's own failure. */
+  #enqueue(step: number, answer: () => Promise<void>): void {
+    const run = async () => {
+      // Weights for a later step mean that others have finished this one.
+      if (this.#phase.phase !== 'working' || (this.#weights?.step ?? step) > step) return;
+      try {
+        const { model } = await this.#phase.ready;
+        if (this.#weights !== undefined && this.#weights.step !== this.#loadedStep) {
+          model.setWeights(this.#weights.weights, this.#weights.movingStatistics);
+          this.#loadedStep = this.#weights.step;
+        }
+        await answer();
+      } catch (error) {
+        this.#fail(error);
+      }
+    };
+    this.#work = this.#work.then(run);
+  }
+
+  async #answerNode(step: number, node: SliceRange): Promise<void> {
+    if (this.#phase.phase !== 'working') return;
+    const { computer } = await this.#phase.ready;
+    const frame = this.#takeFrame(computer.answerFloats(node), node.count);
+    const report = await computer.sumNode(step, node, frame.payload);
+    const { sampleCount, slices, augmentMs, computeMs, reduceMs } = report;
+    const phases = { waitMs: this.#waitMs, augmentMs, computeMs, reduceMs, sendMs: this.#sendMs };
+    this.#waitMs = 0;
+    this.#sendMs = 0;
+    const message: WorkerMessage = { type: 'gradient', step, node, sampleCount, slices, phases };
+    const sentMs = performance.now();
+    this.#lastAnswerMs = sentMs;
+    this.#socket.send(frame.seal(message), () => {
+      this.#sendMs += performance.now() - sentMs;
+      this.#freeFrames.get(frame.payload.length)?.push(frame);
+    });
+    this.#options.onProgress(step, sampleCount);
+  }
+
+  async #answerEvaluation(request: { step: number; split: 'training' | 'validation' | 'test'; index: number }) {
+    if (this.#phase.phase !== 'working') return;
+    const { computer } = await this.#phase.ready;
+    const { sampleCount, lossSum, correctCount } = await computer.evaluatePart(request.split, request.index);
+    const { step, split, index } = request;
+    this.#send({ type: 'evaluation', step, split, index, sampleCount, lossSum, correctCount });
+  }
+
+  /** A frame that has left may be filled again. */
+  #takeFrame(floats: number, slices: number): OutgoingFrame {
+    const free = this.#freeFrames.get(floats);
+    if (free === undefined) this.#freeFrames.set(floats, []);
+    return free?.pop() ?? new OutgoingFrame(floats, slices);
+  }
+
+  /** A broken protocol ends the connection; anything else is this worker's failure, and the coordinator is told. */
+  #fail(error: unknown): void {
+    if (this.#phase.phase === 'ended') return;
+    if (error instanceof ProtocolError) {
+      this.#lostReason ??= error.message;
+      this.#socket.close(1008);
+      return;
+    }
+    this.#send({ type: 'failure', message: messageOf(error).slice(0, 2000) });
+    this.#socket.close(1000);
+    this.#conclude();
+    const failure =
+      error instanceof LockstepError ? error : new LockstepError('engine-failed', messageOf(error), { cause: error });
+    this.#settle.reject(failure);
+  }
+
+  #end(end: SessionEnd): void {
+    if (this.#phase.phase === 'ended') return;
+    this.#conclude();
+    if (end.kind === 'farewell' || end.kind === 'refused') this.#socket.close(1000);
+    this.#settle.resolve(end);
+  }
+
+  #conclude(): void {
+    if (this.#phase.phase === 'working') this.#phase.pieces.abandon();
+    this.#phase = { phase: 'ended' };
+    this.#silence?.stop();
+    this.#stopPinging();
+  }
+}

@@ -1,0 +1,115 @@
+// Computes what a coordinator asks for: a slice's images in keyed order and views, its gradient, and sums over tree
+// nodes in tree order. Stateless but for the epoch's order, which is a function of its key.
+import { epochOrder, viewsOf } from '../shared/data/deal.js';
+import { plainViews, recordBytes, type ImageBatch } from '../shared/data/image-batch.js';
+import type { ModelLayout } from '../shared/model/layout.js';
+import type { Split, Welcome } from '../shared/protocol/messages.js';
+import { addInto, childrenOf, type SliceRange } from '../shared/slices.js';
+import type { BatchResult, EngineModel } from './engine.js';
+
+/** What the coordinator fixes about the run. */
+export type RunPlan = Pick<Welcome, 'seed' | 'augment' | 'sliceCount' | 'batchSize' | 'stepsPerEpoch'>;
+
+/** What a node's sum is reported with. */
+export interface NodeReport {
+  sampleCount: number;
+  slices: { lossSum: number; correctCount: number }[];
+  augmentMs: number;
+  computeMs: number;
+  reduceMs: number;
+}
+
+export class SliceComputer {
+  readonly #plan: RunPlan;
+  readonly #layout: ModelLayout;
+  readonly #model: EngineModel;
+  readonly #recordsOf: (split: Split, index: number) => Promise<Uint8Array>;
+  readonly #epochOrders = new Map<number, { epoch: number; order: Uint32Array }>();
+  /** One per level of the tree: sums of right children on their way. */
+  readonly #scratch: Float32Array[] = [];
+
+  constructor(
+    plan: RunPlan,
+    layout: ModelLayout,
+    model: EngineModel,
+    recordsOf: (split: Split, index: number) => Promise<Uint8Array>,
+  ) {
+    this.#plan = plan;
+    this.#layout = layout;
+    this.#model = model;
+    this.#recordsOf = recordsOf;
+  }
+
+  /** Floats that the answer for a node has: the gradient sum, then one statistics vector per slice. */
+  answerFloats(node: SliceRange): number {
+    return this.#layout.trainableSize + node.count * this.#layout.statisticsSize;
+  }
+
+  /**
+   * The sum over a tree node.
+   * @param answer receives answerFloats(node) values
+   */
+  async sumNode(step: number, node: SliceRange, answer: Float32Array): Promise<NodeReport> {
+    const report: NodeReport = { sampleCount: 0, slices: [], augmentMs: 0, computeMs: 0, reduceMs: 0 };
+    const { trainableSize, statisticsSize } = this.#layout;
+
+    const computeSlice = async (slice: number) => {
+      const result = await this.#model.computeSlice(await this.#sliceImages(step, slice));
+      const place = trainableSize + report.slices.length * statisticsSize;
+      answer.set(result.batchStatistics, place);
+      report.slices.push({ lossSum: result.lossSum, correctCount: result.correctCount });
+      report.sampleCount += result.sampleCount;
+      report.augmentMs += result.augmentMs;
+      report.computeMs += result.computeMs;
+      return result.gradientSum;
+    };
+    const timed = (action: () => void) => {
+      const started = performance.now();
+      action();
+      report.reduceMs += performance.now() - started;
+    };
+    const sumInto = async (range: SliceRange, target: Float32Array, level: number): Promise<void> => {
+      if (range.count === 1) {
+        const gradientSum = await computeSlice(range.first);
+        timed(() => target.set(gradientSum));
+        return;
+      }
+      const [left, right] = childrenOf(range);
+      await sumInto(left, target, level + 1);
+      if (right.count === 1) {
+        // The engine's own buffer is added as it is: a leaf on the right needs no copy.
+        const gradientSum = await computeSlice(right.first);
+        timed(() => addInto(target, gradientSum));
+        return;
+      }
+      const scratch = (this.#scratch[level] ??= new Float32Array(trainableSize));
+      await sumInto(right, scratch, level + 1);
+      timed(() => addInto(target, scratch));
+    };
+    await sumInto(node, answer.subarray(0, trainableSize), 0);
+    return report;
+  }
+
+  /** Loss and correct answers over a part of an evaluation split, in the plain view. */
+  async evaluatePart(split: Split, index: number): Promise<BatchResult> {
+    const records = await this.#recordsOf(split, index);
+    const count = records.length / recordBytes;
+    const indices = Uint32Array.from({ length: count }, (_, place) => place);
+    return this.#model.evaluate({ records, indices, views: plainViews(count) });
+  }
+
+  async #sliceImages(step: number, slice: number): Promise<ImageBatch> {
+    const { seed, augment, sliceCount, batchSize, stepsPerEpoch } = this.#plan;
+    const records = await this.#recordsOf('training', slice);
+    const epoch = Math.floor(step / stepsPerEpoch);
+    let known = this.#epochOrders.get(slice);
+    if (known?.epoch !== epoch) {
+      known = { epoch, order: epochOrder(seed, epoch, slice, records.length / recordBytes) };
+      this.#epochOrders.set(slice, known);
+    }
+    const count = batchSize / sliceCount;
+    const first = (step % stepsPerEpoch) * count;
+    const indices = known.order.subarray(first, first + count);
+    return { records, indices, views: viewsOf({ seed, step, slice, count, augment }) };
+  }
+}
