@@ -1,0 +1,40 @@
+// The other end of the exchange bench, a process of its own: a real worker whose engine computes nothing, or plain TCP.
+import { connect } from 'node:net';
+import { systemClock } from '../../shared/clock.js';
+import { startWorker } from '../../worker/main.js';
+import type { BatchResult, Engine } from '../../worker/engine.js';
+
+const nothing: BatchResult = { sampleCount: 1, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0.001 };
+
+const idleEngine: Engine = {
+  identity: { engine: 'idle', fingerprint: 'idle' },
+  createModel(layout) {
+    const gradientSum = new Float32Array(layout.trainableSize).fill(1);
+    const batchStatistics = new Float32Array(layout.statisticsSize);
+    return Promise.resolve({
+      setWeights: () => undefined,
+      computeSlice: () => Promise.resolve({ ...nothing, gradientSum, batchStatistics }),
+      evaluate: () => Promise.resolve(nothing),
+      dispose: () => undefined,
+    });
+  },
+  close: () => Promise.resolve(),
+};
+
+const [kind, address = '', byteCount = ''] = process.argv.slice(2);
+if (kind === 'lockstep') {
+  const worker = await startWorker({ url: address, engine: idleEngine, cache: null, clock: systemClock });
+  await worker.done;
+  process.disconnect();
+} else {
+  const bytes = Number(byteCount);
+  const answer = Buffer.alloc(bytes);
+  const socket = connect({ port: Number(address), host: '127.0.0.1', noDelay: true });
+  let received = 0;
+  socket.on('data', (chunk) => {
+    received += chunk.length;
+    if (received < bytes) return;
+    received -= bytes;
+    socket.write(answer);
+  });
+}

@@ -1,0 +1,203 @@
+// The exchange alone: weights out, gradients in, partials added; no compute and no update. Beside it plain TCP in Node
+// with the same bytes, no framing and no addition. Every worker is a process of its own; the two take turns.
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { collectGradient } from '../../coordinator/collect-gradient.js';
+import { startServer } from '../../coordinator/server.js';
+import { encodeWeights } from '../../coordinator/weights-frame.js';
+import { WorkerConnection } from '../../coordinator/worker-connection.js';
+import { WorkerPool } from '../../coordinator/worker-pool.js';
+import { systemClock } from '../../shared/clock.js';
+import { recordBytes } from '../../shared/data/image-batch.js';
+import { layoutHash } from '../../shared/model/layout-hash.js';
+import { layoutModel } from '../../shared/model/layout.js';
+import { encodeFrame } from '../../shared/protocol/frame.js';
+import { largestWorkerMessageBytes, type Piece } from '../../shared/protocol/messages.js';
+import { sha256Of } from '../../worker/shard-cache.js';
+
+const workerCounts = [1, 2, 4, 8];
+const turns = 5;
+const warmUpSteps = 30;
+const measuredSteps = 100;
+
+const layout = layoutModel({
+  depth: 20,
+  initialFilters: 16,
+  shortcut: 'identity',
+  convBias: false,
+  bnEpsilon: 0.001,
+});
+const weights = encodeWeights(0, new Float32Array(layout.trainableSize), new Float32Array(layout.statisticsSize));
+
+interface Exchange {
+  /** One step with every worker. */
+  step(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function benchExchange(): Promise<void> {
+  const { model = 'unknown' } = cpus()[0] ?? {};
+  process.stdout.write(
+    `exchange of ResNet-20's weights and gradients (${weights.message.length} bytes each way and worker), ` +
+      `${cpus().length} cores, ${model}, Node ${process.versions.node}; ` +
+      `medians of ${turns} turns of ${measuredSteps} steps\n` +
+      'workers  plain TCP ms  lockstep ms  lockstep/TCP rate  lockstep GB/s\n',
+  );
+  for (const workers of workerCounts) {
+    const plain = await startPlain(workers);
+    const lockstep = await startLockstep(workers);
+    const times: Record<'plain' | 'lockstep', number[]> = { plain: [], lockstep: [] };
+    for (let turn = 0; turn < turns; turn++) {
+      times.plain.push(await stepMs(plain));
+      times.lockstep.push(await stepMs(lockstep));
+    }
+    await plain.close();
+    await lockstep.close();
+    const [plainMs, lockstepMs] = [median(times.plain), median(times.lockstep)];
+    const gigabytes = (2 * workers * weights.message.length) / lockstepMs / 1e6;
+    const cells = [plainMs.toFixed(2), lockstepMs.toFixed(2), (plainMs / lockstepMs).toFixed(2), gigabytes.toFixed(2)];
+    process.stdout.write(`${String(workers).padStart(7)}  ${cells.map((cell) => cell.padStart(12)).join(' ')}\n`);
+  }
+}
+
+async function stepMs(exchange: Exchange): Promise<number> {
+  for (let step = 0; step < warmUpSteps; step++) await exchange.step();
+  const started = performance.now();
+  for (let step = 0; step < measuredSteps; step++) await exchange.step();
+  return (performance.now() - started) / measuredSteps;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
+
+function forkWorker(...args: string[]): ChildProcess {
+  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args);
+}
+
+async function endAll(children: readonly ChildProcess[]): Promise<void> {
+  await Promise.all(
+    children.map(async (child) => {
+      const exited = once(child, 'exit');
+      child.kill();
+      await exited;
+    }),
+  );
+}
+
+/** The coordinator's own server, pool and rounds; one slice of one image each, so that a worker has nothing to compute. */
+async function startLockstep(workerCount: number): Promise<Exchange> {
+  const pool = new WorkerPool();
+  const records = Array.from({ length: workerCount }, (_, slice) => new Uint8Array(recordBytes).fill(slice));
+  const pieces = records.map((bytes, index): Piece => ({
+    split: 'training',
+    index,
+    sha256: sha256Of(bytes),
+    bytes: bytes.length,
+  }));
+  const server = await startServer({
+    host: '127.0.0.1',
+    port: 0,
+    token: undefined,
+    maxMessageBytes: largestWorkerMessageBytes(layout, workerCount),
+    clock: systemClock,
+    status: () => ({}),
+    admit(socket, hello, address) {
+      const worker: WorkerConnection = new WorkerConnection(
+        socket,
+        {
+          id: pool.size,
+          name: hello.name,
+          address,
+          engine: hello.engine,
+          cachedPieces: [],
+          pieceRecords: new Map(pieces.map((piece, index) => [piece.sha256, records[index]])),
+          silenceTimeoutMs: 10_000,
+          clock: systemClock,
+        },
+        {
+          onMessage: (message, payload) => {
+            if (message.type === 'gradient') pool.gradientFrom(worker, message, payload);
+          },
+          onClosed: (reason) => pool.remove(worker, reason),
+        },
+      );
+      worker.send({
+        type: 'welcome',
+        workerId: worker.id,
+        runId: 'bench',
+        model: layout.spec,
+        layoutHash: layoutHash(layout),
+        preprocessing: 'imagenet',
+        seed: 0,
+        augment: true,
+        sliceCount: workerCount,
+        batchSize: workerCount,
+        stepsPerEpoch: 1,
+        pieces,
+        silenceTimeoutMs: 10_000,
+      });
+      pool.add(worker);
+      return undefined;
+    },
+  });
+  const { signal } = new AbortController();
+  const children = Array.from({ length: workerCount }, () => forkWorker('lockstep', `ws://127.0.0.1:${server.port}`));
+  await pool.atLeast(workerCount, signal);
+  let step = 0;
+  return {
+    async step() {
+      // As every step's weights differ, so does their frame; its values are the same here.
+      const frame = { step, message: encodeFrame({ type: 'weights', step }, weightsBytes) };
+      await collectGradient({ pool, layout, sliceCount: workerCount, weights: frame, signal });
+      step++;
+    },
+    async close() {
+      await Promise.all(pool.workers.map((worker) => worker.farewell('done')));
+      await endAll(children.filter((child) => child.exitCode === null && child.signalCode === null));
+      await server.close();
+    },
+  };
+}
+
+const weightsBytes = new Uint8Array(4 * (layout.trainableSize + layout.statisticsSize));
+
+/** Node's sockets and nothing else: each worker reads as many bytes as the weights have and answers with as many. */
+async function startPlain(workerCount: number): Promise<Exchange> {
+  const sockets: Socket[] = [];
+  const server = createServer({ noDelay: true }, (socket) => sockets.push(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const children = Array.from({ length: workerCount }, () =>
+    forkWorker('plain', String(port), String(weights.message.length)),
+  );
+  while (sockets.length < workerCount) await once(server, 'connection');
+  return {
+    async step() {
+      await Promise.all(
+        sockets.map(
+          (socket) =>
+            new Promise<void>((resolve) => {
+              let received = 0;
+              const onData = (chunk: Buffer) => {
+                received += chunk.length;
+                if (received < weights.message.length) return;
+                socket.off('data', onData);
+                resolve();
+              };
+              socket.on('data', onData);
+              socket.write(weights.message);
+            }),
+        ),
+      );
+    },
+    async close() {
+      await endAll(children);
+      server.close();
+    },
+  };
+}

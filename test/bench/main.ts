@@ -1,0 +1,13 @@
+// npm run bench -- NAME: measurements, printed as ratios taken in one run. Nothing here is asserted anywhere.
+import { benchExchange } from './exchange.js';
+
+const benches: Record<string, () => Promise<void>> = { exchange: benchExchange };
+
+const [name = ''] = process.argv.slice(2);
+const bench = benches[name];
+if (bench === undefined) {
+  process.stderr.write(`npm run bench -- NAME, where NAME is one of: ${Object.keys(benches).join(', ')}\n`);
+  process.exitCode = 2;
+} else {
+  await bench();
+}

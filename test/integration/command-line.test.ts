@@ -1,0 +1,103 @@
+// What a person sees of mistakes: the message names the field, the value and the remedy; the exit status is the documented one.
+import { copyFile, mkdir, truncate, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { runCli } from '../support/cli.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
+
+const inFolder = temporaryFolder();
+
+describe('lockstep refuses, with status 2,', () => {
+  it.each([
+    ['an unknown option', ['train', '--batchsize', '64'], /unknown option '--batchsize'[\s\S]*--batch-size/],
+    ['an unknown command', ['trian'], /unknown command 'trian'/],
+    ['depth 21', ['train', '--depth', '21'], /--depth is 21: it must be 6n\+2: 20, 32, 44/],
+    ['slices that do not divide the batch', ['train', '--slices', '3'], /--slices is 3: .*divides --batch-size.*128/],
+    ['text for a number', ['train', '--batch-size', 'many'], /--batch-size is "many": it must be a whole number/],
+    ['a rate of 0', ['train', '--learning-rate', '0'], /--learning-rate is 0: it must be a positive number/],
+    ['two lengths', ['train', '--steps', '3', '--epochs', '2'], /--steps is 3 and --epochs is 2: give one/],
+    ['no workers', ['train', '--workers', '0'], /--workers is "0": it must be a whole number from 1/],
+    ['a port out of range', ['coordinator', '--port', '70000'], /--port is "70000": .*from 0 to 65535/],
+    ['another engine', ['train', '--engine', 'abacus'], /'abacus' is invalid.*tensorflow/],
+    [
+      'an open address without a token',
+      ['coordinator', '--host', '0.0.0.0'],
+      /host is 0\.0\.0\.0.*--token or LOCKSTEP_TOKEN/,
+    ],
+    ['a folder without images', ['train', '--data', '/nonexistent'], /\/nonexistent/],
+  ])('%s', async (_what, args, message) => {
+    const { status, output } = await runCli(args);
+    expect(output).toMatch(message);
+    expect(status).toBe(2);
+  });
+
+  it('an unknown key in a configuration file, and lists the keys', async () => {
+    const file = inFolder('config.json');
+    await writeFile(file, JSON.stringify({ seed: 1, batchsize: 64 }));
+    const { status, output } = await runCli(['train', '--config', file]);
+    expect(output).toMatch(/unknown key "batchsize".*batchSize/);
+    expect(status).toBe(2);
+  });
+
+  it('a bad value in a configuration file, and names the file', async () => {
+    const file = inFolder('values.json');
+    await writeFile(file, JSON.stringify({ momentum: 1.5 }));
+    const { status, output } = await runCli(['train', '--config', file]);
+    expect(output).toMatch(/momentum in .*values\.json is 1\.5: it must be a number of at least 0 and below 1/);
+    expect(status).toBe(2);
+  });
+
+  it('a data folder with a short file, naming it with the size found and the size expected', async () => {
+    const good = inFolder('good');
+    await writeCifar10(good, synthesizeDataset({ trainingImages: 500, testImages: 100 }));
+    const short = inFolder('short');
+    await mkdir(short);
+    const names = ['batches.meta.txt', ...[1, 2, 3, 4, 5].map((n) => `data_batch_${n}.bin`), 'test_batch.bin'];
+    for (const name of names) await copyFile(path.join(good, name), path.join(short, name));
+    await truncate(path.join(short, 'data_batch_3.bin'), 100 * 3073 - 1);
+    const { status, output } = await runCli(['train', '--data', short]);
+    expect(output).toMatch(/data_batch_3\.bin/);
+    expect(output).toMatch(/307[,.]?299/);
+    expect(output).toMatch(/307[,.]?300/);
+    expect(status).toBe(2);
+  });
+});
+
+describe('lockstep fails, with status 1,', () => {
+  it('on a port in use, and names the option', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const data = inFolder('few');
+    await writeCifar10(data, synthesizeDataset({ trainingImages: 500, testImages: 100 }));
+    const { status, output } = await runCli(['coordinator', '--port', String(port), '--data', data]);
+    server.close();
+    expect(output).toContain(`port ${port} on 127.0.0.1 is in use: choose another with --port`);
+    expect(status).toBe(1);
+  });
+
+  const ownBinding = existsSync(path.resolve('node_modules/@tensorflow/tfjs-node-gpu/lib'));
+  it.skipIf(ownBinding)('without an engine, and names the command that installs one', async () => {
+    const home = inFolder('empty-home');
+    const args = ['worker', 'ws://127.0.0.1:9', '--engine', 'tensorflow'];
+    const { status, output } = await runCli(args, { LOCKSTEP_HOME: home });
+    expect(output).toMatch(/lockstep setup-tensorflow/);
+    expect(status).toBe(1);
+  });
+});
+
+describe('lockstep --help', () => {
+  it('names every command, and each command its options with their defaults', async () => {
+    const { status, output } = await runCli(['--help']);
+    expect(status).toBe(0);
+    for (const command of ['train', 'coordinator', 'worker', 'data', 'setup-tensorflow'])
+      expect(output).toContain(command);
+    const train = await runCli(['train', '--help']);
+    expect(train.output).toMatch(/--batch-size <B>\s+images in a global batch \(default: 128\)/);
+  });
+});

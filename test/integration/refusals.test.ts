@@ -1,0 +1,146 @@
+// Who may not join, and that both sides say why. Real sockets, in one process.
+import { once } from 'node:events';
+import { afterEach, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
+import { parseCoordinatorMessage, protocolVersion } from '../../shared/protocol/messages.js';
+import { startWorker } from '../../worker/main.js';
+import { fakeEngine } from '../support/fake-engine.js';
+import { startCluster, type Cluster } from '../support/local-cluster.js';
+
+let cluster: Cluster;
+afterEach(() => cluster.close());
+
+const hello = {
+  type: 'hello',
+  protocolVersion,
+  lockstepVersion: '0.1.0',
+  token: '',
+  name: 'by hand',
+  engine: { engine: 'fake', fingerprint: 'fake/1' },
+  cachedPieces: [],
+};
+
+/** Sends one message on a connection of its own. @returns the coordinator's answer */
+async function answerTo(message: Uint8Array): Promise<unknown> {
+  const socket = new WebSocket(`${cluster.coordinator.url}/worker`);
+  await once(socket, 'open');
+  socket.send(message);
+  const [data] = (await once(socket, 'message')) as [Buffer];
+  socket.close();
+  return parseCoordinatorMessage(decodeFrame(data).header);
+}
+
+describe('a worker is refused', () => {
+  it('with a wrong token, and told which option is meant', async () => {
+    cluster = await startCluster({ token: 'open sesame' });
+    const worker = await cluster.join({ token: 'open barley' });
+    await expect(worker.done).rejects.toMatchObject({
+      code: 'refused',
+      message: expect.stringMatching(/a wrong token was given: pass the coordinator's with --token or LOCKSTEP_TOKEN/),
+    });
+  });
+
+  it('without a token where one is asked for', async () => {
+    cluster = await startCluster({ token: 'open sesame' });
+    const worker = await cluster.join();
+    await expect(worker.done).rejects.toMatchObject({ message: expect.stringContaining('no token was given') });
+  });
+
+  it('when it speaks another protocol version, whatever else its hello holds', async () => {
+    cluster = await startCluster();
+    const later = { ...hello, protocolVersion: 99, mood: 'fine' };
+    expect(await answerTo(encodeFrame(later))).toMatchObject({
+      type: 'refusal',
+      code: 'protocol-version',
+      message: expect.stringMatching(/version 99, .* version 1: update the coordinator/),
+    });
+    const earlier = { ...hello, protocolVersion: 0 };
+    expect(await answerTo(encodeFrame(earlier))).toMatchObject({
+      message: expect.stringContaining('update the worker'),
+    });
+  });
+
+  it('when its first message is no hello, or no message at all', async () => {
+    cluster = await startCluster();
+    expect(await answerTo(encodeFrame({ type: 'failure', message: 'x' }))).toMatchObject({ code: 'bad-message' });
+    expect(await answerTo(Buffer.from([1, 2, 3]))).toMatchObject({ code: 'bad-message' });
+    expect(await answerTo(encodeFrame({ ...hello, name: 7 }))).toMatchObject({
+      message: expect.stringMatching(/hello .* name /),
+    });
+  });
+
+  it('under --exact when its fingerprint is not the first one, and both are named', async () => {
+    cluster = await startCluster({ exact: true, minWorkers: 2 });
+    await cluster.join();
+    const other = await cluster.join({ engine: fakeEngine({ fingerprint: 'fake/2' }) });
+    await expect(other.done).rejects.toMatchObject({ message: expect.stringMatching(/fake\/1.*fake\/2/) });
+    await cluster.join();
+    expect(await cluster.coordinator.report).toMatchObject({ exact: true, workersJoined: 2 });
+  });
+
+  it('when the run has ended, which is no failure of the worker', async () => {
+    cluster = await startCluster({ steps: 1 });
+    const worker = await cluster.join();
+    await cluster.coordinator.report;
+    expect((await worker.done).reason).toBe('the run has ended');
+  });
+});
+
+describe('an admitted worker is dismissed', () => {
+  it('when it sends what it was not asked for, and the run goes on without it', async () => {
+    cluster = await startCluster({ minWorkers: 2 });
+    const socket = new WebSocket(`${cluster.coordinator.url}/worker`);
+    await once(socket, 'open');
+    socket.send(encodeFrame(hello));
+    socket.on('message', (data: Buffer) => {
+      const message = parseCoordinatorMessage(decodeFrame(data).header);
+      if (message.type !== 'compute') return;
+      const phases = { waitMs: 0, augmentMs: 0, computeMs: 0, reduceMs: 0, sendMs: 0 };
+      const slices = [{ lossSum: 0, correctCount: 0 }];
+      const node = { first: 0, count: 1 };
+      // A gradient of no bytes.
+      socket.send(encodeFrame({ type: 'gradient', step: message.step, node, sampleCount: 8, slices, phases }));
+    });
+    await cluster.join();
+    const [lost] = await once(cluster.coordinator.events, 'workerLost');
+    expect(lost).toMatchObject({ name: 'by hand', reason: expect.stringMatching(/payload of 0 bytes/) });
+    expect(await cluster.coordinator.report).toMatchObject({ workersLost: 1, steps: 14 });
+  });
+});
+
+describe('a worker with another fingerprint', () => {
+  it('may join an inexact run, and the report says so', async () => {
+    cluster = await startCluster({ minWorkers: 2 });
+    await cluster.join();
+    const inexact = once(cluster.coordinator.events, 'inexact');
+    await cluster.join({ engine: fakeEngine({ fingerprint: 'fake/2' }), name: 'stranger' });
+    expect((await inexact)[0]).toMatchObject({ name: 'stranger', fingerprint: 'fake/2', first: 'fake/1' });
+    const report = await cluster.coordinator.report;
+    expect(report.exact).toBe(false);
+    expect(report.engines).toEqual([
+      { engine: 'fake', fingerprint: 'fake/1', workers: 1 },
+      { engine: 'fake', fingerprint: 'fake/2', workers: 1 },
+    ]);
+  });
+});
+
+describe('a worker that finds nobody', () => {
+  it('knocks until its time is up, then names the address and the reason', async () => {
+    cluster = await startCluster();
+    // Port 9 (discard) on loopback: nothing listens there.
+    const worker = await startWorker({ url: 'ws://127.0.0.1:9', engine: fakeEngine(), cache: null, giveUpAfterMs: 1 });
+    await expect(worker.done).rejects.toMatchObject({
+      code: 'unreachable',
+      message: expect.stringMatching(/ws:\/\/127\.0\.0\.1:9 .*ECONNREFUSED/),
+    });
+  });
+
+  it('is told at once when its URL is none', async () => {
+    cluster = await startCluster();
+    await expect(startWorker({ url: 'http://127.0.0.1:1', engine: fakeEngine() })).rejects.toMatchObject({
+      code: 'bad-option',
+      message: expect.stringContaining('it must be ws://HOST:PORT'),
+    });
+  });
+});

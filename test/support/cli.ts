@@ -1,0 +1,74 @@
+// The built command line as a process of its own, as a person starts it.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+
+const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+
+export interface CliProcess {
+  child: ChildProcess;
+  /** Everything written to standard output and standard error so far. */
+  output(): string;
+  /** Resolves when the output holds the text; rejects when the process ends without. */
+  says(text: string | RegExp): Promise<RegExpMatchArray>;
+  /** The exit status, or null after a signal. */
+  exited: Promise<number | null>;
+}
+
+export function startCli(args: readonly string[], environment: NodeJS.ProcessEnv = {}): CliProcess {
+  const child = spawn(process.execPath, [cli, ...args], {
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  const collect = (text: string) => {
+    output += text;
+    child.emit('said');
+  };
+  child.stdout.setEncoding('utf8').on('data', collect);
+  child.stderr.setEncoding('utf8').on('data', collect);
+  const exited = once(child, 'close').then(([status]) => status as number | null);
+  return {
+    child,
+    output: () => output,
+    says: (text) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          const match = output.match(text);
+          if (match !== null) resolve(match);
+        };
+        child.on('said', look);
+        child.once('close', () => reject(new Error(`the process ended without saying ${String(text)}:\n${output}`)));
+        look();
+      }),
+    exited,
+  };
+}
+
+/** Runs a command to its end. */
+export async function runCli(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+): Promise<{ status: number | null; output: string }> {
+  const process_ = startCli(args, environment);
+  const status = await process_.exited;
+  return { status, output: process_.output() };
+}
+
+const reportFile = z.looseObject({
+  weightsSha256: z.string(),
+  steps: z.number(),
+  workersJoined: z.number(),
+  workersLost: z.number(),
+  slicesReassigned: z.number(),
+  exact: z.boolean(),
+  train: z.object({ loss: z.number(), accuracy: z.number() }),
+  test: z.object({ loss: z.number(), accuracy: z.number() }),
+});
+
+export async function readReport(runDirectory: string): Promise<z.infer<typeof reportFile>> {
+  return reportFile.parse(JSON.parse(await readFile(path.join(runDirectory, 'report.json'), 'utf8')));
+}
