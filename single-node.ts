@@ -26,8 +26,8 @@ export interface TrainOptions extends Omit<CoordinatorOptions, 'host' | 'token' 
 
 /** What happens to the worker processes, beside what the coordinator tells. */
 export interface ProcessEvents {
-  /** A worker process ended before the run did. None is started again. */
-  workerExited: [{ name: string; how: string; output: string }];
+  /** A worker process ended before the run did. None is started again. `why` is its own last words, if it had any. */
+  workerExited: [{ name: string; how: string; why: string }];
 }
 
 export interface Training extends Coordinator {
@@ -78,7 +78,8 @@ export async function train(options: TrainOptions): Promise<Training> {
     await worker.exited;
     running--;
     if (runEnded) return;
-    processes.emit('workerExited', { name: worker.name, how: howItEnded(worker), output: worker.output.join('\n') });
+    const why = worker.failure?.message ?? worker.output.join('\n');
+    processes.emit('workerExited', { name: worker.name, how: howItEnded(worker), why: firstLineOf(why) });
     if (running === 0) coordinator.stop(whyNobodyIsLeft(started));
   }
   for (const worker of started) void watch(worker);
@@ -129,6 +130,10 @@ function startWorkerProcess(name: string, args: readonly string[], token: string
 
 function howItEnded({ child }: WorkerProcess): string {
   return child.signalCode === null ? `exit status ${child.exitCode}` : `signal ${child.signalCode}`;
+}
+
+function firstLineOf(text: string): string {
+  return text.split('\n', 1)[0] ?? '';
 }
 
 /** The workers' own reason where they agree on one; else how each of them ended. */

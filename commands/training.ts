@@ -28,8 +28,8 @@ export function addTrainingCommands(program: Command): void {
       port: port === undefined ? 0 : parsePort(port),
     });
     const writer = new LineWriter(standardOutput);
-    run.processes.on('workerExited', ({ name, how, output }) => {
-      writer.line(`${name}'s process ended (${how})${output === '' ? '' : `:\n${output}`}`);
+    run.processes.on('workerExited', ({ name, how, why }) => {
+      writer.line(`${name}'s process ended (${how})${why === '' ? '' : `: ${why}`}`);
     });
     await follow(run, writer, () => run.kill());
   });

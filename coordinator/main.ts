@@ -194,6 +194,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   async function trainAndClose(): Promise<Report> {
     let goodbye = 'the run has ended';
+    // Whoever called startCoordinator gets to listen before the first event.
+    await new Promise((resolve) => setImmediate(resolve));
     try {
       return await startedRun.train();
     } catch (error) {

@@ -193,7 +193,9 @@ export function kebabCase(key: string): string {
  */
 export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf = (key: string) => key): Config {
   const bad = (key: string, value: unknown, allowed: string): never => {
-    throw new LockstepError('bad-config', `${nameOf(key)} is ${JSON.stringify(value)}: it must be ${allowed}`);
+    // JSON has no word for infinity.
+    const shown = typeof value === 'number' ? String(value) : JSON.stringify(value);
+    throw new LockstepError('bad-config', `${nameOf(key)} is ${shown}: it must be ${allowed}`);
   };
   const values: Record<string, unknown> = {};
   for (const key of Object.keys(input)) {
@@ -226,6 +228,7 @@ export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf =
     );
   }
   layoutModel(config);
+  Object.freeze(config.learningRateBoundaries);
   return Object.freeze(config);
 }
 

@@ -77,7 +77,9 @@ export function decodeSafetensors(file: Uint8Array, source: string): Map<string,
     if (end - first !== size * 4 || end > data.byteLength) {
       throw bad(`${name} ends at byte ${end} of ${data.byteLength}, its shape is [${shape.join(', ')}]`);
     }
-    arrays.set(name, { name, shape, values: new Float32Array(data.slice(first, end).buffer) });
+    // A copy, for the file may lie anywhere; not by slice(), which copies nothing of a Buffer.
+    const values = new Float32Array(new Uint8Array(data.subarray(first, end)).buffer);
+    arrays.set(name, { name, shape, values });
   }
   return arrays;
 }

@@ -18,6 +18,7 @@ export class WorkerPieces {
   /** In memory or on the way, by hash. */
   readonly #records = new Map<string, Promise<Uint8Array>>();
   readonly #transfers = new Map<string, Transfer>();
+  #isAbandoned = false;
 
   /** @param request asks the coordinator for a piece's bytes from an offset on */
   constructor(pieces: readonly Piece[], cache: ShardCache, request: (sha256: string, offset: number) => void) {
@@ -54,15 +55,15 @@ export class WorkerPieces {
 
   /** The connection is gone: what was on the way will not come. */
   abandon(): void {
-    for (const transfer of this.#transfers.values()) {
-      transfer.reject(new ProtocolError('the connection closed in the middle of a piece'));
-    }
+    this.#isAbandoned = true;
+    for (const transfer of this.#transfers.values()) transfer.reject(closedTooEarly());
     this.#transfers.clear();
   }
 
   async #fetch(piece: Piece): Promise<Uint8Array> {
     const cached = await this.#cache.read(piece.sha256);
     if (cached?.length === piece.bytes) return cached;
+    if (this.#isAbandoned) throw closedTooEarly();
     const records = await new Promise<Uint8Array>((resolve, reject) => {
       this.#transfers.set(piece.sha256, {
         piece,
@@ -76,4 +77,8 @@ export class WorkerPieces {
     await this.#cache.write(piece.sha256, records);
     return records;
   }
+}
+
+function closedTooEarly(): ProtocolError {
+  return new ProtocolError('the connection closed before the piece was here');
 }

@@ -50,9 +50,9 @@ export class OutgoingFrame {
   readonly #memory: Buffer<ArrayBuffer>;
   readonly #room: number;
 
-  /** @param headerItems list elements that the header will hold; each is given 32 bytes of room */
+  /** @param headerItems list elements that the header will hold; each is given 40 bytes of room */
   constructor(payloadFloats: number, headerItems = 0) {
-    this.#room = headerRoomBytes + Math.ceil((headerItems * 32) / alignment) * alignment;
+    this.#room = headerRoomBytes + Math.ceil((headerItems * 40) / alignment) * alignment;
     // A memory of its own, not a part of Node's pool, so that the payload is aligned.
     this.#memory = Buffer.allocUnsafeSlow(this.#room + payloadFloats * 4);
     this.payload = new Float32Array(this.#memory.buffer, this.#room, payloadFloats);
@@ -94,5 +94,6 @@ export function floatsOf(payload: Uint8Array, expectedCount: number): Float32Arr
   if (payload.byteOffset % 4 === 0) {
     return new Float32Array(payload.buffer as ArrayBuffer, payload.byteOffset, expectedCount);
   }
-  return new Float32Array(payload.slice().buffer, 0, expectedCount);
+  // Not slice(): a Buffer's does not copy.
+  return new Float32Array(new Uint8Array(payload).buffer);
 }

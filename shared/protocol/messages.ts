@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { ProtocolError } from '../errors.js';
 import type { ModelLayout } from '../model/layout.js';
+import { maxHeaderBytes } from './frame.js';
 
 /** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */
 export const protocolVersion = 1;
@@ -131,9 +132,9 @@ function parse<Message>(schema: z.ZodType<Message>, header: unknown, sender: str
   const parsed = schema.safeParse(header);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  const type = typeof header === 'object' && header !== null && 'type' in header ? String(header.type) : 'no';
+  const type: unknown = typeof header === 'object' && header !== null && 'type' in header ? header.type : undefined;
   throw new ProtocolError(
-    `${sender} sent a message of type ${type.slice(0, 40)} that this version does not know: ` +
+    `${sender} sent a message of type ${typeof type === 'string' ? type.slice(0, 40) : 'no'} that this version does not know: ` +
       `${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`,
   );
 }
@@ -158,8 +159,8 @@ export function protocolVersionIn(header: unknown): number | undefined {
   return typeof header.protocolVersion === 'number' ? header.protocolVersion : undefined;
 }
 
-/** Bytes that are enough for any header beside a payload. */
-const headerAllowanceBytes = 64 * 1024;
+/** A payload comes behind the longest header that is read, its length and its padding. */
+const headerAllowanceBytes = maxHeaderBytes + 16;
 
 /** The longest message a worker may send: a gradient over all slices with each slice's batch statistics. */
 export function largestWorkerMessageBytes(layout: ModelLayout, sliceCount: number): number {

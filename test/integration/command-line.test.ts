@@ -8,9 +8,9 @@ import { describe, expect, it } from 'vitest';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { writeCifar10 } from '../../shared/data/cifar10.js';
 import { runCli } from '../support/cli.js';
-import { temporaryFolder } from '../support/temporary-folder.js';
+import { folderPerFile } from '../support/folder-per-file.js';
 
-const inFolder = temporaryFolder();
+const inFolder = folderPerFile();
 
 describe('lockstep refuses, with status 2,', () => {
   it.each([

@@ -13,7 +13,7 @@ export interface CliProcess {
   /** Everything written to standard output and standard error so far. */
   output(): string;
   /** Resolves when the output holds the text; rejects when the process ends without. */
-  says(text: string | RegExp): Promise<RegExpMatchArray>;
+  says(text: string | RegExp): Promise<readonly string[]>;
   /** The exit status, or null after a signal. */
   exited: Promise<number | null>;
 }
@@ -37,7 +37,7 @@ export function startCli(args: readonly string[], environment: NodeJS.ProcessEnv
     says: (text) =>
       new Promise((resolve, reject) => {
         const look = () => {
-          const match = output.match(text);
+          const match = typeof text === 'string' ? (output.includes(text) ? [text] : null) : text.exec(output);
           if (match !== null) resolve(match);
         };
         child.on('said', look);

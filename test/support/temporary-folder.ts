@@ -1,15 +1,11 @@
-// A folder that is there for one test file and gone afterwards.
+// A folder for one test, removed after it.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll } from 'vitest';
+import { onTestFinished } from 'vitest';
 
-/** @returns the path of something in the folder; to be called within tests */
-export function temporaryFolder(): (...parts: string[]) => string {
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), 'lockstep-test-'));
-  });
-  afterAll(() => rm(folder, { recursive: true, force: true }));
-  return (...parts) => path.join(folder, ...parts);
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-test-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
 }

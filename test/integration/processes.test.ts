@@ -1,0 +1,112 @@
+// The same promise with what a person starts: real processes, the real engine, the built command line.
+import { watch } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { readReport, runCli, startCli, type CliProcess } from '../support/cli.js';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { folderPerFile } from '../support/folder-per-file.js';
+import { engineForProcesses } from '../support/engine-for-processes.js';
+
+const inFolder = folderPerFile();
+const engine = await engineForProcesses();
+const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--seed', '3', '--steps', '60'];
+
+/** Resolves when a run has made so many steps. */
+async function stepsMade(runDirectory: string, count: number): Promise<void> {
+  const file = path.join(runDirectory, 'metrics.jsonl');
+  const isThere = async () => (await readFile(file, 'utf8')).split('"type":"step"').length > count;
+  if (await isThere()) return;
+  for await (const _ of watch(file)) if (await isThere()) return;
+}
+
+describe.skipIf(engine === undefined)('with real processes the weights are the same bits', () => {
+  let data: string[];
+  let alone: string;
+  beforeAll(async () => {
+    const folder = inFolder('images');
+    await writeCifar10(folder, synthesizeDataset({ trainingImages: 800, testImages: 200 }));
+    data = ['--data', folder];
+    alone = await trainedHash(1);
+  }, 60_000);
+
+  async function trainedHash(workers: number): Promise<string> {
+    const runDirectory = inFolder(`train-${workers}`);
+    const args = ['--engine', engine!, '--workers', String(workers), '--run-dir', runDirectory];
+    const { status, output } = await runCli(['train', ...recipe, ...data, ...args]);
+    expect(output).toMatch(/Test loss: \d+\.\d+ \/ Test accuracy: \d\.\d+/);
+    expect(status).toBe(0);
+    const report = await readReport(runDirectory);
+    expect(report).toMatchObject({ steps: 60, workersJoined: workers, workersLost: 0, exact: true });
+    return report.weightsSha256;
+  }
+
+  /** A coordinator started by hand, and what connects workers to it. */
+  async function startByHand(name: string, minWorkers: number) {
+    const runDirectory = inFolder(name);
+    const options = ['--port', '0', '--min-workers', String(minWorkers), '--run-dir', runDirectory];
+    const coordinator = startCli(['coordinator', ...recipe, ...data, ...options]);
+    const [, url = ''] = await coordinator.says(/lockstep worker (ws:\S+)/);
+    const join = (worker: string): CliProcess =>
+      startCli(['worker', url, '--engine', engine!, '--name', worker, '--cache', inFolder('cache')]);
+    return { coordinator, runDirectory, join };
+  }
+
+  it('with two and with three workers', { timeout: 60_000 }, async () => {
+    expect(await trainedHash(2)).toBe(alone);
+    expect(await trainedHash(3)).toBe(alone);
+  });
+
+  it('with a coordinator and two workers started by hand', { timeout: 60_000 }, async () => {
+    const { coordinator, runDirectory, join } = await startByHand('by-hand', 2);
+    const workers = [join('w1'), join('w2')];
+    expect(await coordinator.exited).toBe(0);
+    const statuses = await Promise.all(workers.map((worker) => worker.exited));
+    for (const worker of workers) expect(worker.output()).toContain('the run has ended');
+    expect(statuses).toEqual([0, 0]);
+    expect((await readReport(runDirectory)).weightsSha256).toBe(alone);
+  });
+
+  it('when a third worker joins and one is killed in the middle', { timeout: 60_000 }, async () => {
+    const { coordinator, runDirectory, join } = await startByHand('shaken', 2);
+    const workers = [join('w1'), join('w2')];
+    await coordinator.says('w2 joined');
+    await stepsMade(runDirectory, 2);
+    workers.push(join('w3'));
+    await coordinator.says('w3 joined');
+    workers[0]!.child.kill('SIGKILL');
+    await coordinator.says('w1 is gone');
+    expect(await coordinator.exited).toBe(0);
+    await Promise.all(workers.map((worker) => worker.exited));
+    const report = await readReport(runDirectory);
+    expect(report).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: alone });
+  });
+
+  it('Ctrl-C lets the step end, saves, ends the workers and exits with 130', { timeout: 60_000 }, async () => {
+    const runDirectory = inFolder('interrupted');
+    const args = ['--engine', engine!, '--workers', '2', '--run-dir', runDirectory, '--steps', '100000'];
+    const run = startCli(['train', ...recipe.slice(0, -2), ...data, ...args]);
+    await run.says('worker-2 joined');
+    await stepsMade(runDirectory, 2);
+    run.child.kill('SIGINT');
+    expect(await run.exited).toBe(130);
+    expect(run.output()).toMatch(/saved .*step-\d{8}/);
+    const checkpoints = await readdir(path.join(runDirectory, 'checkpoints'));
+    expect(checkpoints).toContain('latest');
+    expect(checkpoints.filter((name) => name.startsWith('step-')).length).toBeGreaterThan(0);
+  });
+
+  it('a worker told to end says goodbye, and the run goes on', { timeout: 60_000 }, async () => {
+    const { coordinator, runDirectory, join } = await startByHand('goodbye', 2);
+    const [first, second] = [join('w1'), join('w2')];
+    await coordinator.says('w2 joined');
+    await stepsMade(runDirectory, 2);
+    first.child.kill('SIGTERM');
+    expect(await first.exited).toBe(130);
+    await coordinator.says('w1 is gone (left: interrupted by SIGTERM)');
+    expect(await coordinator.exited).toBe(0);
+    expect(await second.exited).toBe(0);
+    expect((await readReport(runDirectory)).weightsSha256).toBe(alone);
+  });
+});

@@ -1,0 +1,15 @@
+// A folder that is there for one test file and gone afterwards.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
+
+/** @returns the path of something in the folder; to be called within tests */
+export function folderPerFile(): (...parts: string[]) => string {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'lockstep-test-'));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+  return (...parts) => path.join(folder, ...parts);
+}
