@@ -33,6 +33,7 @@ export function addWorkerCommand(program: Command): void {
         giveUpAfterMs: 1000 * parseWholeNumber('--give-up-after', giveUpAfter, 1),
       });
       const writer = new LineWriter(quiet ? { isTerminal: false, write: () => undefined } : standardOutput);
+      if (worker.engineChoice !== undefined) writer.line(`engine: ${worker.engineChoice}`);
       writer.line(`${worker.name} computes with ${worker.engine.fingerprint}; joining ${url}`);
       worker.events.on('joined', ({ workerId, depth, sliceCount, batchSize }) =>
         writer.line(`joined as worker ${workerId}: ResNet-${depth}, batches of ${batchSize} in ${sliceCount} slices`),

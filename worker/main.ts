@@ -52,6 +52,8 @@ export interface WorkerSummary {
 export interface Worker {
   readonly name: string;
   readonly engine: Engine['identity'];
+  /** In words, which engine `auto` took and why. */
+  readonly engineChoice: string | undefined;
   readonly events: EventEmitter<WorkerEvents>;
   /** Settles after the coordinator's goodbye or stop. Rejects when refused, when the engine fails, or after giving up. */
   readonly done: Promise<WorkerSummary>;
@@ -79,7 +81,10 @@ export function checkUrl(url: string): string {
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const url = checkUrl(options.url);
   const given = options.engine ?? 'auto';
-  const engine = typeof given === 'string' ? await openEngine(given, { threads: options.threads ?? 1 }) : given;
+  const { engine, choice } =
+    typeof given === 'string'
+      ? await openEngine(given, { threads: options.threads ?? 1 })
+      : { engine: given, choice: undefined };
   const worker = new KnockingWorker(engine, {
     url,
     name: options.name ?? `${hostname()}-${process.pid}`,
@@ -102,6 +107,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   return {
     name: worker.name,
     engine: engine.identity,
+    engineChoice: choice,
     events: worker.events,
     done,
     stop: (reason) => worker.stop(reason),

@@ -7,10 +7,9 @@ import { readReport, runCli, startCli, type CliProcess } from '../support/cli.js
 import { writeCifar10 } from '../../shared/data/cifar10.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { folderPerFile } from '../support/folder-per-file.js';
-import { engineForProcesses } from '../support/engine-for-processes.js';
 
 const inFolder = folderPerFile();
-const engine = await engineForProcesses();
+const engine = 'wasm';
 const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--seed', '3', '--steps', '60'];
 
 /** Resolves when a run has made so many steps. */
@@ -21,7 +20,7 @@ async function stepsMade(runDirectory: string, count: number): Promise<void> {
   for await (const _ of watch(file)) if (await isThere()) return;
 }
 
-describe.skipIf(engine === undefined)('with real processes the weights are the same bits', () => {
+describe('with real processes the weights are the same bits', () => {
   let data: string[];
   let alone: string;
   beforeAll(async () => {
@@ -33,7 +32,7 @@ describe.skipIf(engine === undefined)('with real processes the weights are the s
 
   async function trainedHash(workers: number): Promise<string> {
     const runDirectory = inFolder(`train-${workers}`);
-    const args = ['--engine', engine!, '--workers', String(workers), '--run-dir', runDirectory];
+    const args = ['--engine', engine, '--workers', String(workers), '--run-dir', runDirectory];
     const { status, output } = await runCli(['train', ...recipe, ...data, ...args]);
     expect(output).toMatch(/Test loss: \d+\.\d+ \/ Test accuracy: \d\.\d+/);
     expect(status).toBe(0);
@@ -49,7 +48,7 @@ describe.skipIf(engine === undefined)('with real processes the weights are the s
     const coordinator = startCli(['coordinator', ...recipe, ...data, ...options]);
     const [, url = ''] = await coordinator.says(/lockstep worker (ws:\S+)/);
     const join = (worker: string): CliProcess =>
-      startCli(['worker', url, '--engine', engine!, '--name', worker, '--cache', inFolder('cache')]);
+      startCli(['worker', url, '--engine', engine, '--name', worker, '--cache', inFolder('cache')]);
     return { coordinator, runDirectory, join };
   }
 
@@ -85,7 +84,7 @@ describe.skipIf(engine === undefined)('with real processes the weights are the s
 
   it('Ctrl-C lets the step end, saves, ends the workers and exits with 130', { timeout: 60_000 }, async () => {
     const runDirectory = inFolder('interrupted');
-    const args = ['--engine', engine!, '--workers', '2', '--run-dir', runDirectory, '--steps', '100000'];
+    const args = ['--engine', engine, '--workers', '2', '--run-dir', runDirectory, '--steps', '100000'];
     const run = startCli(['train', ...recipe.slice(0, -2), ...data, ...args]);
     await run.says('worker-2 joined');
     await stepsMade(runDirectory, 2);

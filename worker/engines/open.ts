@@ -1,17 +1,39 @@
 // Which engine a name stands for. The only place that knows all of them; each is loaded only when it is asked for.
+import { LockstepError } from '../../shared/errors.js';
 import type { Engine, EngineOptions } from '../engine.js';
 
-export const engineNames = ['auto', 'tensorflow'] as const;
+export const engineNames = ['auto', 'tensorflow', 'wasm'] as const;
 export type EngineName = (typeof engineNames)[number];
 
-/** Opens an engine. Throws `no-engine`, naming the command that installs one, where it cannot be had. */
-export async function openEngine(name: EngineName, options: EngineOptions): Promise<Engine> {
+export interface OpenedEngine {
+  engine: Engine;
+  /** Why it is this one, where `auto` had to choose. */
+  choice: string | undefined;
+}
+
+/**
+ * Opens an engine; `auto` is tensorflow where it loads, else wasm.
+ * Throws `no-engine`, naming the command that installs one, where the one asked for cannot be had.
+ */
+export async function openEngine(name: EngineName, options: EngineOptions): Promise<OpenedEngine> {
   switch (name) {
-    case 'auto':
     case 'tensorflow': {
       const { openTensorFlowEngine } = await import('./tensorflow/tensorflow-engine.js');
-      return openTensorFlowEngine(options);
+      return { engine: await openTensorFlowEngine(options), choice: undefined };
     }
+    case 'wasm': {
+      const { openWasmEngine } = await import('./wasm/wasm-engine.js');
+      return { engine: await openWasmEngine(options), choice: undefined };
+    }
+    case 'auto':
+      try {
+        const { engine } = await openEngine('tensorflow', options);
+        return { engine, choice: 'tensorflow, which is installed' };
+      } catch (error) {
+        if (!(error instanceof LockstepError && error.code === 'no-engine')) throw error;
+        const { engine } = await openEngine('wasm', options);
+        return { engine, choice: 'wasm, as TensorFlow is not installed (lockstep setup-tensorflow installs it)' };
+      }
     default:
       return name satisfies never;
   }
