@@ -8,7 +8,13 @@ export async function openTensorFlowOrReason(): Promise<Engine | string> {
   try {
     return await openTensorFlowEngine({ threads: 1 });
   } catch (error) {
-    if (error instanceof LockstepError && error.code === 'no-engine') return error.message;
-    throw error;
+    if (!(error instanceof LockstepError && error.code === 'no-engine')) throw error;
+    sayWhySkipped('tests of the TensorFlow engine', error.message);
+    return error.message;
   }
+}
+
+/** Skipped tests show no reason in vitest's short report. */
+export function sayWhySkipped(what: string, reason: string): void {
+  process.stderr.write(`Skipping ${what}: ${reason}\n`);
 }

@@ -32,7 +32,11 @@ export async function openEngine(name: EngineName, options: EngineOptions): Prom
       } catch (error) {
         if (!(error instanceof LockstepError && error.code === 'no-engine')) throw error;
         const { engine } = await openEngine('wasm', options);
-        return { engine, choice: 'wasm, as TensorFlow is not installed (lockstep setup-tensorflow installs it)' };
+        return {
+          engine,
+          choice:
+            'wasm, as TensorFlow does not load (lockstep setup-tensorflow installs it, --engine tensorflow says why)',
+        };
       }
     default:
       return name satisfies never;

@@ -1,0 +1,46 @@
+// Random images, views and weights for comparing engines. Every number is a function of the seed.
+import { packView, recordBytes, type ImageBatch } from '../../shared/data/image-batch.js';
+import { classCount, type ModelLayout } from '../../shared/model/layout.js';
+import { KeyedRandom } from '../../shared/random.js';
+
+/** Uniform bytes, labels and views: as much variety as the engine can meet. */
+export function randomBatch(count: number, seed: number): ImageBatch {
+  const random = new KeyedRandom(seed, 'synthesis');
+  const records = Uint8Array.from({ length: count * recordBytes }, (_, i) =>
+    random.integerAt(i, i % recordBytes === 0 ? classCount : 256),
+  );
+  const choices = new KeyedRandom(seed, 'augmentation');
+  return {
+    records,
+    indices: Uint32Array.from({ length: count }, (_, i) => i),
+    views: Uint16Array.from({ length: count }, (_, i) =>
+      packView(choices.integerAt(3 * i, 9), choices.integerAt(3 * i + 1, 9), choices.integerAt(3 * i + 2, 2) === 1),
+    ),
+  };
+}
+
+/** Weights without a special value anywhere: kernels of He's size, gammas around 1, biases and betas around 0. */
+export function randomWeights(layout: ModelLayout, seed: number): Float32Array {
+  const weights = new Float32Array(layout.trainableSize);
+  for (const [index, array] of layout.trainable.entries()) {
+    const random = new KeyedRandom(seed, 'initialWeights', index);
+    const fanIn = array.size / array.shape.at(-1)!;
+    const range = array.name.endsWith('/kernel') ? Math.sqrt(6 / fanIn) : 0.3;
+    const middle = array.name.endsWith('/gamma') ? 1 : 0;
+    for (let i = 0; i < array.size; i++) {
+      weights[array.offset + i] = middle + range * (2 * random.uniformAt(i) - 1);
+    }
+  }
+  return weights;
+}
+
+/** Moving means around 0 and moving variances from 0.5 to 1.5. */
+export function randomMovingStatistics(layout: ModelLayout, seed: number): Float32Array {
+  const statistics = new Float32Array(layout.statisticsSize);
+  for (const [index, array] of layout.statistics.entries()) {
+    const random = new KeyedRandom(seed, 'initialWeights', index, 1);
+    const middle = array.name.endsWith('/moving_variance') ? 1 : 0;
+    for (let i = 0; i < array.size; i++) statistics[array.offset + i] = middle + random.uniformAt(i) - 0.5;
+  }
+  return statistics;
+}

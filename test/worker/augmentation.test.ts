@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest';
+import {
+  cropPadding,
+  packView,
+  pixelsPerPlane,
+  plainView,
+  plainViews,
+  recordBytes,
+  type ImageBatch,
+} from '../../shared/data/image-batch.js';
+import { cropBatch, fillInput, labelsOf, valuesPerImage } from '../../worker/augmentation.js';
+
+/** Records whose red, green and blue bytes name their place: 1 + row, 1 + column, 200 + record. Label: the record's number. */
+function placeRecords(count: number): Uint8Array {
+  const records = new Uint8Array(count * recordBytes);
+  for (let record = 0; record < count; record++) {
+    const start = record * recordBytes;
+    records[start] = record;
+    for (let pixel = 0; pixel < pixelsPerPlane; pixel++) {
+      records[start + 1 + pixel] = 1 + Math.floor(pixel / 32);
+      records[start + 1 + pixelsPerPlane + pixel] = 1 + (pixel % 32);
+      records[start + 1 + 2 * pixelsPerPlane + pixel] = 200 + record;
+    }
+  }
+  return records;
+}
+
+function batchOf(views: number[], indices: number[] = views.map(() => 0)): ImageBatch {
+  return {
+    records: placeRecords(Math.max(...indices) + 1),
+    indices: Uint32Array.from(indices),
+    views: Uint16Array.from(views),
+  };
+}
+
+function cropped(batch: ImageBatch): Uint8Array {
+  const out = new Uint8Array(batch.indices.length * valuesPerImage).fill(77);
+  cropBatch(batch, out);
+  return out;
+}
+
+function pixel(images: Uint8Array | Float32Array, image: number, row: number, column: number): number[] {
+  const at = image * valuesPerImage + (row * 32 + column) * 3;
+  return [...images.subarray(at, at + 3)];
+}
+
+describe('cropBatch', () => {
+  it('changes nothing in the plain view', () => {
+    const images = cropped(batchOf([plainView]));
+    expect(pixel(images, 0, 0, 0)).toEqual([1, 1, 200]);
+    expect(pixel(images, 0, 5, 31)).toEqual([6, 32, 200]);
+    expect(pixel(images, 0, 31, 0)).toEqual([32, 1, 200]);
+  });
+
+  it('mirrors left to right: column 0 shows column 31', () => {
+    const images = cropped(batchOf([packView(cropPadding, cropPadding, true)]));
+    expect(pixel(images, 0, 0, 0)).toEqual([1, 32, 200]);
+    expect(pixel(images, 0, 9, 31)).toEqual([10, 1, 200]);
+  });
+
+  it('shows four rows and columns of zeros above and left of the image at the first position', () => {
+    const images = cropped(batchOf([packView(0, 0, false)]));
+    expect(pixel(images, 0, 3, 20)).toEqual([0, 0, 0]);
+    expect(pixel(images, 0, 20, 3)).toEqual([0, 0, 0]);
+    // Window row 4 is padded row 4, the image's row 0, whose red byte is 1.
+    expect(pixel(images, 0, 4, 4)).toEqual([1, 1, 200]);
+    expect(pixel(images, 0, 31, 31)).toEqual([28, 28, 200]);
+  });
+
+  it('shows four rows and columns of zeros below and right of the image at the last position', () => {
+    const images = cropped(batchOf([packView(8, 8, false)]));
+    expect(pixel(images, 0, 0, 0)).toEqual([5, 5, 200]);
+    expect(pixel(images, 0, 27, 27)).toEqual([32, 32, 200]);
+    expect(pixel(images, 0, 28, 0)).toEqual([0, 0, 0]);
+    expect(pixel(images, 0, 0, 28)).toEqual([0, 0, 0]);
+  });
+
+  it('mirrors before it crops', () => {
+    // Window column 0 is padded column 8, the mirrored image's column 4, the image's column 31 - 4 = 27, green byte 28.
+    const images = cropped(batchOf([packView(4, 8, true)]));
+    expect(pixel(images, 0, 0, 0)).toEqual([1, 28, 200]);
+    // Window column 27 is padded column 35, the mirrored image's column 31, the image's column 0.
+    expect(pixel(images, 0, 0, 27)).toEqual([1, 1, 200]);
+    expect(pixel(images, 0, 0, 28)).toEqual([0, 0, 0]);
+  });
+
+  it('agrees with the definition at all 162 views', () => {
+    const wrong: string[] = [];
+    for (const mirrored of [false, true]) {
+      for (let top = 0; top <= 8; top++) {
+        for (let left = 0; left <= 8; left++) {
+          const images = cropped(batchOf([packView(top, left, mirrored)]));
+          for (let row = 0; row < 32; row++) {
+            for (let column = 0; column < 32; column++) {
+              const sourceRow = top + row - 4;
+              const mirroredColumn = left + column - 4;
+              const inside = Math.min(sourceRow, mirroredColumn) >= 0 && Math.max(sourceRow, mirroredColumn) < 32;
+              const sourceColumn = mirrored ? 31 - mirroredColumn : mirroredColumn;
+              const red = images[(row * 32 + column) * 3];
+              const green = images[(row * 32 + column) * 3 + 1];
+              if (red !== (inside ? sourceRow + 1 : 0) || green !== (inside ? sourceColumn + 1 : 0)) {
+                wrong.push(`view (${top}, ${left}, ${mirrored}), row ${row}, column ${column}`);
+              }
+            }
+          }
+        }
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it('takes the records that the indices name, in their order', () => {
+    const images = cropped(batchOf([plainView, plainView, plainView], [2, 0, 2]));
+    expect([0, 1, 2].map((image) => pixel(images, image, 0, 0)[2])).toEqual([202, 200, 202]);
+  });
+});
+
+describe('fillInput', () => {
+  it('reorders to blue, green, red, subtracts the means and divides by 255', () => {
+    const input = new Float32Array(valuesPerImage);
+    fillInput(batchOf([plainView]), 'imagenet', input);
+    // Row 9, column 20: red 10, green 21, blue 200.
+    const [blue, green, red] = pixel(input, 0, 9, 20);
+    expect(blue).toBeCloseTo((200 - 103.939) / 255, 6);
+    expect(green).toBeCloseTo((21 - 116.779) / 255, 6);
+    expect(red).toBeCloseTo((10 - 123.68) / 255, 6);
+  });
+
+  it('preprocesses the zeros of the padding too', () => {
+    const input = new Float32Array(valuesPerImage);
+    fillInput(batchOf([packView(0, 0, false)]), 'imagenet', input);
+    expect(pixel(input, 0, 0, 0)).toEqual(
+      [-103.939, -116.779, -123.68].map((value) => Math.fround(Math.fround(value) / 255)),
+    );
+  });
+
+  it('rounds each operation to float32', () => {
+    const input = new Float32Array(valuesPerImage);
+    fillInput(batchOf([plainView]), 'imagenet', input);
+    const less = Math.fround(200 - Math.fround(103.939));
+    expect(pixel(input, 0, 0, 0)[0]).toBe(Math.fround(less / 255));
+  });
+});
+
+describe('labelsOf', () => {
+  it("reads each record's first byte", () => {
+    const batch: ImageBatch = { records: placeRecords(4), indices: Uint32Array.of(3, 1), views: plainViews(2) };
+    expect(labelsOf(batch)).toEqual(Int32Array.of(3, 1));
+  });
+});

@@ -1,0 +1,48 @@
+// What this process's TensorFlow computes on, as precisely as its bits may depend on it.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+
+/** Instruction sets for which TensorFlow's libraries have kernels of their own. A virtual machine may hide some. */
+const dispatchedInstructionSets = [
+  'avx2',
+  'avx_vnni',
+  'avx512f',
+  'avx512_vnni',
+  'avx512_bf16',
+  'avx512_fp16',
+  'amx_bf16',
+];
+
+/** For example `AMD EPYC family 25 model 17 (avx2 avx512f avx512_vnni avx512_bf16)`. */
+export function cpuName(): string {
+  const name = cpus()[0]?.model.trim() ?? process.arch;
+  const fields = new Map(
+    firstProcessor().map((line) => line.split(':', 2).map((part) => part.trim()) as [string, string]),
+  );
+  const family = fields.get('cpu family');
+  const flags = new Set(fields.get('flags')?.split(' '));
+  if (family === undefined) return name;
+  const instructionSets = dispatchedInstructionSets.filter((flag) => flags.has(flag)).join(' ');
+  return `${name} family ${family} model ${fields.get('model')} (${instructionSets})`;
+}
+
+/** The lines about one processor; none where the system does not tell. */
+function firstProcessor(): string[] {
+  try {
+    return readFileSync('/proc/cpuinfo', 'utf8').split('\n\n', 1)[0].split('\n');
+  } catch {
+    return [];
+  }
+}
+
+/** The model of the GPU that this process uses: the first that CUDA_VISIBLE_DEVICES leaves. */
+export function gpuName(environment: NodeJS.ProcessEnv = process.env): string {
+  const visible = environment['CUDA_VISIBLE_DEVICES']?.split(',')[0];
+  const query = ['--query-gpu=name', '--format=csv,noheader', ...(visible ? [`--id=${visible}`] : [])];
+  try {
+    return execFileSync('nvidia-smi', query, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split('\n')[0];
+  } catch {
+    return 'GPU of unknown model';
+  }
+}

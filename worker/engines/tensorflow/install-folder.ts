@@ -1,0 +1,28 @@
+// Where `lockstep setup-tensorflow` puts TensorFlow and the loader looks for it: outside any checkout, so that it outlives
+// an `npm ci`.
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+export type TensorFlowFlavor = 'gpu' | 'cpu';
+
+/** The official package of each flavor. Both have the same sources and the same version. */
+export const tfjsPackages: Record<TensorFlowFlavor, string> = {
+  gpu: '@tensorflow/tfjs-node-gpu',
+  cpu: '@tensorflow/tfjs-node',
+};
+
+/** `$LOCKSTEP_HOME`, else `$XDG_DATA_HOME/lockstep`, else `~/.local/share/lockstep`. */
+export function lockstepHome(environment: NodeJS.ProcessEnv): string {
+  if (environment['LOCKSTEP_HOME']) return resolve(environment['LOCKSTEP_HOME']);
+  const dataHome = environment['XDG_DATA_HOME'] || join(homedir(), '.local', 'share');
+  return join(dataHome, 'lockstep');
+}
+
+export function installFolder(home: string, flavor: TensorFlowFlavor): string {
+  return join(home, `tensorflow-${flavor}`);
+}
+
+/** Node-API 8 is the newest one that tfjs-node knows, and every Node from 18 has it: one binding serves all of them. */
+export const bindingApiVersion = 8;
+/** Where tfjs-node looks for its native part, inside the package. */
+export const bindingInPackage = join('lib', `napi-v${bindingApiVersion}`, 'tfjs_binding.node');

@@ -1,0 +1,120 @@
+// Finds TensorFlow and loads it into this process. The only module that knows where it may be.
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { LockstepError, messageOf } from '../../../shared/errors.js';
+import { bindingInPackage, installFolder, lockstepHome, tfjsPackages } from './install-folder.js';
+import type { NativeBackend, TensorFlowJs, TensorFlowRuntime } from './runtime.js';
+
+/** A place where TensorFlow may be. */
+interface Candidate {
+  packageName: string;
+  /** As a message names it. */
+  place: string;
+  /** A file whose folder, or one above it, has the node_modules that hold the package. */
+  resolveFrom: string;
+}
+
+/** tfjs-node's modules have no `exports` and are CommonJS. */
+type Require = ReturnType<typeof createRequire>;
+
+let loaded: TensorFlowRuntime | null = null;
+
+/**
+ * Loads TensorFlow, once a process: a GPU installation of `lockstep setup-tensorflow`, then its CPU installation, then
+ * what npm installed beside this package. Throws `no-engine` with each place's reason where none loads.
+ * @param threads TensorFlow takes the number when it is loaded; another number later throws `bad-option`
+ */
+export function loadTensorFlow(threads: number, environment: NodeJS.ProcessEnv = process.env): TensorFlowRuntime {
+  if (loaded !== null) {
+    if (loaded.threads === threads) return loaded;
+    throw new LockstepError(
+      'bad-option',
+      `TensorFlow already computes with ${loaded.threads} threads in this process and cannot change to ${threads}: start another process`,
+    );
+  }
+  const candidates = candidatesIn(environment);
+  setEnvironment(threads);
+  restoreRemovedUtilities();
+  const reasons: string[] = [];
+  for (const candidate of candidates) {
+    try {
+      loaded = loadCandidate(candidate, threads);
+      return loaded;
+    } catch (error) {
+      reasons.push(`  ${candidate.packageName} ${candidate.place}: ${firstLine(messageOf(error))}`);
+    }
+  }
+  throw new LockstepError(
+    'no-engine',
+    `TensorFlow does not load:\n${reasons.join('\n')}\n` +
+      'Remedy: lockstep setup-tensorflow (in a checkout: node dist/cli.js setup-tensorflow)',
+  );
+}
+
+function candidatesIn(environment: NodeJS.ProcessEnv): Candidate[] {
+  const home = lockstepHome(environment);
+  const ownInstallations = (['gpu', 'cpu'] as const).map((flavor) => {
+    const folder = installFolder(home, flavor);
+    return { packageName: tfjsPackages[flavor], place: `in ${folder}`, resolveFrom: join(folder, 'package.json') };
+  });
+  const besideThisPackage = (['gpu', 'cpu'] as const).map((flavor) => ({
+    packageName: tfjsPackages[flavor],
+    place: 'installed by npm',
+    resolveFrom: import.meta.url,
+  }));
+  return [...ownInstallations, ...besideThisPackage];
+}
+
+function loadCandidate({ packageName, resolveFrom }: Candidate, threads: number): TensorFlowRuntime {
+  const require = createRequire(resolveFrom);
+  const manifestPath = findManifest(require, packageName);
+  if (manifestPath === null) throw new Error('not there');
+  const folder = dirname(manifestPath);
+  // The binding first and alone: a package that fails on it would leave its kernels registered, and the next candidate
+  // would compute with those.
+  const bindingPath = join(folder, bindingInPackage);
+  if (!existsSync(bindingPath)) {
+    throw new Error('its native part is missing (the install script of the package failed or was not run)');
+  }
+  require(bindingPath);
+  const tf = require(packageName) as TensorFlowJs;
+  const backend = tf.backend() as unknown as NativeBackend;
+  const manifest = JSON.parse(readFileSync(manifestPath, 'utf8')) as { version: string };
+  return {
+    tf,
+    backend,
+    packageName: packageName.replace('@tensorflow/', ''),
+    packageVersion: manifest.version,
+    folder,
+    threads,
+  };
+}
+
+function findManifest(require: Require, packageName: string): string | null {
+  try {
+    return require.resolve(`${packageName}/package.json`);
+  } catch {
+    return null;
+  }
+}
+
+/** What TensorFlow reads from the environment when it is loaded. */
+function setEnvironment(threads: number): void {
+  process.env['TF_NUM_INTRAOP_THREADS'] = String(threads);
+  process.env['TF_NUM_INTEROP_THREADS'] = String(threads);
+  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '3'; // what fails comes back as an error all the same
+  process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true'; // several workers may share a GPU
+  process.env['TF_DETERMINISTIC_OPS'] = '1'; // on a GPU, kernels that repeat their bits
+}
+
+/** tfjs-node 4.22 calls functions of Node's util that Node 23 removed, and that Node 22 warns about. */
+function restoreRemovedUtilities(): void {
+  const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>;
+  util['isNullOrUndefined'] = (value: unknown) => value === null || value === undefined;
+  util['isArray'] = Array.isArray;
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0];
+}
