@@ -1,17 +1,24 @@
 // Pieces of the data set on the worker's disk, by their hash, verified on read: what came once need not come again.
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { systemCodeOf } from '../shared/errors.js';
 
 const fileName = /^([0-9a-f]{64})\.bin$/;
+/** Shards differ with the seed, so a cache would grow with every new run. CIFAR-10 is 184 MB. */
+const defaultLimitBytes = 2 * 1024 ** 3;
 
 export class ShardCache {
   readonly #directory: string | null;
+  readonly #limitBytes: number;
 
-  /** @param directory null for no cache on disk */
-  constructor(directory: string | null) {
+  /**
+   * @param directory null for no cache on disk
+   * @param limitBytes the pieces used longest ago are removed where all together are larger
+   */
+  constructor(directory: string | null, limitBytes = defaultLimitBytes) {
     this.#directory = directory;
+    this.#limitBytes = limitBytes;
   }
 
   /** The hashes of the pieces that are there; not verified yet. */
@@ -37,21 +44,43 @@ export class ShardCache {
       if (systemCodeOf(error) === 'ENOENT') return undefined;
       throw error;
     }
-    if (sha256Of(records) === sha256) return records;
-    await rm(file, { force: true });
-    return undefined;
+    if (sha256Of(records) !== sha256) {
+      await rm(file, { force: true });
+      return undefined;
+    }
+    await markUsed(file);
+    return records;
   }
 
   /** Keeps a piece. Written aside and renamed, so that two workers of one folder do not meet half a file. */
   async write(sha256: string, records: Uint8Array): Promise<void> {
     if (this.#directory === null) return;
+    const file = this.#pathOf(this.#directory, sha256);
     await mkdir(this.#directory, { recursive: true });
     const aside = path.join(this.#directory, `${sha256}.${randomUUID()}.partial`);
     try {
       await writeFile(aside, records);
-      await rename(aside, this.#pathOf(this.#directory, sha256));
+      await rename(aside, file);
     } finally {
       await rm(aside, { force: true });
+    }
+    await this.#removeOldest(this.#directory);
+  }
+
+  async #removeOldest(directory: string): Promise<void> {
+    const pieces = await Promise.all(
+      (await this.list()).map(async (sha256) => {
+        const file = this.#pathOf(directory, sha256);
+        // Another worker of this folder may be removing it too.
+        const status = await stat(file).catch(ignoreMissing);
+        return { file, bytes: status?.size ?? 0, usedMs: status?.mtimeMs ?? 0 };
+      }),
+    );
+    let bytes = pieces.reduce((sum, piece) => sum + piece.bytes, 0);
+    for (const piece of pieces.toSorted((a, b) => a.usedMs - b.usedMs)) {
+      if (bytes <= this.#limitBytes) return;
+      await rm(piece.file, { force: true });
+      bytes -= piece.bytes;
     }
   }
 
@@ -61,6 +90,16 @@ export class ShardCache {
     if (!fileName.test(name)) throw new RangeError(`not a SHA-256: ${sha256}`);
     return path.join(directory, name);
   }
+}
+
+/** A file's modification time says when it was used last: access times are often not kept. */
+async function markUsed(file: string): Promise<void> {
+  const now = new Date();
+  await utimes(file, now, now).catch(ignoreMissing);
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (systemCodeOf(error) !== 'ENOENT') throw error;
 }
 
 export function sha256Of(bytes: Uint8Array): string {
