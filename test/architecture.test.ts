@@ -1,0 +1,187 @@
+// The direction of imports, and where the outside world is touched. Read from the sources' text.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const folders = ['shared', 'coordinator', 'worker', 'commands'];
+/** AssemblyScript: another language, with rules of its own. */
+const otherLanguage = 'worker/engines/wasm/assembly/';
+
+interface Import {
+  /** A source file relative to the root, or a package's name. */
+  target: string;
+  /** Gone when the types are. */
+  isType: boolean;
+}
+
+interface Source {
+  file: string;
+  /** Without comments. */
+  text: string;
+  imports: readonly Import[];
+}
+
+const sources: readonly Source[] = [
+  ...readdirSync(root).filter((name) => name.endsWith('.ts')),
+  ...folders.flatMap((folder) =>
+    readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
+      path.posix.join(folder, name),
+    ),
+  ),
+]
+  .filter((file) => /(?<!\.d)\.ts$/.test(file) && !file.startsWith(otherLanguage))
+  .toSorted()
+  .map(readSource);
+
+function readSource(file: string): Source {
+  const text = readFileSync(path.join(root, file), 'utf8')
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .replace(/^\s*\/\/.*$|\s\/\/ .*$/gm, '');
+  const statements = text.matchAll(/^(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm);
+  const calls = text.matchAll(/\bimport\('([^']+)'\)/g);
+  const urls = text.matchAll(/new URL\('(\.[^']+\.js)', import\.meta\.url\)/g);
+  const imports = [
+    ...[...statements].map((match) => ({ target: resolve(file, match[2]), isType: match[1] !== undefined })),
+    ...[...calls].map((match) => ({ target: resolve(file, match[1]), isType: false })),
+    // A worker thread's or a child process's program: not loaded into this one, so it makes no cycle.
+    ...[...urls].map((match) => ({ target: resolve(file, match[1]), isType: true })),
+  ];
+  return { file, text, imports };
+}
+
+function resolve(file: string, specifier: string): string {
+  if (!specifier.startsWith('.')) return specifier;
+  return path.posix.join(path.posix.dirname(file), specifier).replace(/\.js$/, '.ts');
+}
+
+/** `from -> to` for every import that is one of these. */
+function importsWhere(isMeant: (source: Source, imported: Import) => boolean): string[] {
+  return sources.flatMap((source) =>
+    source.imports
+      .filter((imported) => isMeant(source, imported))
+      .map((imported) => `${source.file} -> ${imported.target}`),
+  );
+}
+
+const filesWith = (pattern: RegExp) => sources.filter(({ text }) => pattern.test(text)).map(({ file }) => file);
+const filesImporting = (isMeant: (imported: Import) => boolean) =>
+  sources.filter(({ imports }) => imports.some(isMeant)).map(({ file }) => file);
+
+describe('what this test reads', () => {
+  it('is every source, with its imports', () => {
+    const read = new Map(sources.map((source) => [source.file, source]));
+    expect(read.size).toBeGreaterThan(40);
+    expect(read.get('coordinator/gradient-round.ts')?.imports).toEqual([{ target: 'shared/slices.ts', isType: false }]);
+    expect(read.get('shared/silence.ts')?.imports).toEqual([{ target: 'shared/clock.ts', isType: true }]);
+    expect(read.get('worker/engines/open.ts')?.imports).toContainEqual({
+      target: 'worker/engines/tensorflow/tensorflow-engine.ts',
+      isType: false,
+    });
+  });
+
+  it('finds every file that is imported', () => {
+    const missing = importsWhere((_, { target }) => target.endsWith('.ts') && !existsSync(path.join(root, target)));
+    expect(missing).toEqual([]);
+  });
+});
+
+describe('imports', () => {
+  it.each([
+    ['shared', ['shared']],
+    ['coordinator', ['coordinator', 'shared']],
+    ['worker', ['worker', 'shared']],
+  ])('of %s stay in %j', (folder, allowed) => {
+    const others = importsWhere(
+      ({ file }, { target }) =>
+        file.startsWith(`${folder}/`) && target.endsWith('.ts') && !allowed.includes(target.split('/')[0]),
+    );
+    expect(others).toEqual([]);
+  });
+
+  it('of an engine go to the seam and to shared: only open.ts knows the engines, and no engine another', () => {
+    const engineOf = (file: string) => /^worker\/engines\/([^/]+)\//.exec(file)?.[1];
+    const intoEngines = importsWhere(
+      ({ file }, { target }) =>
+        file.startsWith('worker/') &&
+        file !== 'worker/engines/open.ts' &&
+        engineOf(target) !== undefined &&
+        engineOf(target) !== engineOf(file),
+    );
+    expect(intoEngines).toEqual([]);
+    const outOfEngines = importsWhere(
+      ({ file }, { target }) =>
+        engineOf(file) !== undefined && target.startsWith('worker/') && engineOf(target) !== engineOf(file),
+    );
+    const seam = new Set(['worker/engine.ts', 'worker/augmentation.ts']);
+    expect(outOfEngines.filter((line) => !seam.has(line.split(' -> ')[1]))).toEqual([]);
+  });
+
+  it('of TensorFlow are its own engine’s', () => {
+    const others = importsWhere(
+      ({ file }, { target }) => target.startsWith('@tensorflow/') && !file.startsWith('worker/engines/tensorflow/'),
+    );
+    expect(others).toEqual([]);
+  });
+
+  it('of ws are where sockets are opened; whoever is handed one knows its type alone', () => {
+    expect(filesImporting(({ target, isType }) => target === 'ws' && !isType)).toEqual([
+      'coordinator/server.ts',
+      'worker/session.ts',
+    ]);
+    expect(filesImporting(({ target, isType }) => target === 'ws' && isType)).toEqual([
+      'coordinator/main.ts',
+      'coordinator/worker-connection.ts',
+    ]);
+  });
+
+  it('make no cycle', () => {
+    expect(findCycle()).toBeUndefined();
+  });
+});
+
+describe('the outside world', () => {
+  it('is asked about arguments and ended only at the command line', () => {
+    const files = filesWith(/\bprocess\.(?:exit|argv)\b/);
+    expect(files.filter((file) => file !== 'cli.ts' && !file.startsWith('commands/'))).toEqual([]);
+  });
+
+  it('has an environment that only these read', () => {
+    const files = filesWith(/\bprocess\.env\b/).filter((file) => file !== 'cli.ts' && !file.startsWith('commands/'));
+    const reasons: Record<string, string> = {
+      'single-node.ts': "hands its own on to the worker processes, with the run's token",
+      'worker/main.ts': 'XDG_CACHE_HOME says where the cache is unless the caller does',
+      'worker/engines/tensorflow/': 'TensorFlow takes its settings from nowhere else',
+    };
+    const allowed = Object.keys(reasons);
+    expect(files.filter((file) => !allowed.some((place) => file.startsWith(place)))).toEqual([]);
+    // A reason that nobody needs any more goes.
+    expect(allowed.filter((place) => !files.some((file) => file.startsWith(place)))).toEqual([]);
+  });
+
+  it('is not written to by console, but for the text of a program that setup.ts has a child process run', () => {
+    expect(filesWith(/\bconsole\./)).toEqual(['worker/engines/tensorflow/setup.ts']);
+  });
+});
+
+/** A chain of value imports that ends where it began, or undefined. */
+function findCycle(): string[] | undefined {
+  const bySource = new Map(sources.map(({ file, imports }) => [file, imports]));
+  const finished = new Set<string>();
+  function follow(file: string, chain: readonly string[]): string[] | undefined {
+    if (chain.includes(file)) return [...chain.slice(chain.indexOf(file)), file];
+    if (finished.has(file)) return undefined;
+    for (const { target, isType } of bySource.get(file) ?? []) {
+      const cycle = isType ? undefined : follow(target, [...chain, file]);
+      if (cycle !== undefined) return cycle;
+    }
+    finished.add(file);
+    return undefined;
+  }
+  for (const { file } of sources) {
+    const cycle = follow(file, []);
+    if (cycle !== undefined) return cycle;
+  }
+  return undefined;
+}

@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { phaseNames, RunLedger, stepPhases, type StepPhases } from '../../coordinator/report.js';
+import { lockstepVersion } from '../../shared/version.js';
+
+const phases: StepPhases = {
+  waitForWeights: 1,
+  augment: 2,
+  compute: 3,
+  add: 4,
+  send: 5,
+  reduce: 6,
+  update: 7,
+  step: 100,
+};
+
+const rest = {
+  seed: 0,
+  steps: 2,
+  epochs: 1,
+  imagesSeen: 256,
+  imagesTrainedHere: 256,
+  wallSeconds: 3,
+  weightsSha256: 'f'.repeat(64),
+  train: { loss: 2, accuracy: 0.25 },
+  validation: null,
+  test: { loss: 2.5, accuracy: 0.125 },
+};
+
+describe('the phases of a step', () => {
+  it('are the mean over the workers, and the coordinator’s own', () => {
+    const workers = new Map([
+      [1, { waitMs: 10, augmentMs: 2, computeMs: 30, reduceMs: 0, sendMs: 4 }],
+      [7, { waitMs: 30, augmentMs: 4, computeMs: 10, reduceMs: 1, sendMs: 0 }],
+    ]);
+    expect(stepPhases(workers, { reduce: 5, update: 6, step: 70 })).toEqual({
+      waitForWeights: 20,
+      augment: 3,
+      compute: 20,
+      add: 0.5,
+      send: 2,
+      reduce: 5,
+      update: 6,
+      step: 70,
+    });
+  });
+});
+
+describe('a report', () => {
+  it('of a run without workers has zeros, not NaN', () => {
+    const report = new RunLedger().report({ ...rest, imagesTrainedHere: 0 });
+    expect(report).toMatchObject({ imagesPerSecond: 0, engines: [], exact: true, workersJoined: 0 });
+    for (const name of phaseNames) expect(report.phases[name]).toBe(0);
+  });
+
+  it('has images per second of training time and the mean step', () => {
+    const ledger = new RunLedger();
+    ledger.countStep(phases);
+    ledger.countStep({ ...phases, compute: 5, step: 300 });
+    const report = ledger.report(rest);
+    // 256 images in 100 + 300 ms.
+    expect(report.imagesPerSecond).toBe(640);
+    expect(report.phases).toEqual({ ...phases, compute: 4, step: 200 });
+  });
+
+  it('has what it was given and what was counted, and no more', () => {
+    const ledger = new RunLedger();
+    ledger.countWorker({ engine: 'wasm', fingerprint: 'wasm/1' });
+    Object.assign(ledger, { workersLost: 1, slicesReassigned: 2, bytesSent: 3, bytesReceived: 4 });
+    const { imagesTrainedHere: _, ...given } = rest;
+    expect(ledger.report(rest)).toEqual({
+      ...given,
+      lockstepVersion,
+      imagesPerSecond: 0,
+      engines: [{ engine: 'wasm', fingerprint: 'wasm/1', workers: 1 }],
+      exact: true,
+      workersJoined: 1,
+      workersLost: 1,
+      slicesReassigned: 2,
+      bytesSent: 3,
+      bytesReceived: 4,
+      phases: ledger.meanPhases(),
+    });
+  });
+});
+
+describe('the engines of a run', () => {
+  const wasm = { engine: 'wasm', fingerprint: 'wasm/1' };
+  const tensorflow = { engine: 'tensorflow', fingerprint: 'tensorflow/4.22 1 thread' };
+
+  it('are counted by fingerprint, and the run is exact while there is one', () => {
+    const ledger = new RunLedger();
+    expect(ledger.firstFingerprint).toBeUndefined();
+    ledger.countWorker(wasm);
+    ledger.countWorker(wasm);
+    expect(ledger.report(rest)).toMatchObject({ exact: true, workersJoined: 2, engines: [{ ...wasm, workers: 2 }] });
+    expect(ledger.firstFingerprint).toBe('wasm/1');
+  });
+
+  it('make the run inexact for good once there is a second', () => {
+    const ledger = new RunLedger();
+    for (const engine of [wasm, tensorflow, wasm]) ledger.countWorker(engine);
+    expect(ledger.report(rest)).toMatchObject({
+      exact: false,
+      workersJoined: 3,
+      engines: [
+        { ...wasm, workers: 2 },
+        { ...tensorflow, workers: 1 },
+      ],
+    });
+    expect(ledger.firstFingerprint).toBe('wasm/1');
+  });
+});

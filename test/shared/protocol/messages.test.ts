@@ -1,0 +1,260 @@
+import { describe, expect, it } from 'vitest';
+import { ProtocolError } from '../../../shared/errors.js';
+import { layoutModel } from '../../../shared/model/layout.js';
+import { decodeFrame, encodeFrame, OutgoingFrame } from '../../../shared/protocol/frame.js';
+import {
+  chunkBytes,
+  largestCoordinatorMessageBytes,
+  largestWorkerMessageBytes,
+  parseCoordinatorMessage,
+  parseWorkerMessage,
+  protocolVersion,
+  protocolVersionIn,
+  type CoordinatorMessage,
+  type WorkerMessage,
+} from '../../../shared/protocol/messages.js';
+import { KeyedRandom } from '../../../shared/random.js';
+
+const hash = '0123456789abcdef'.repeat(4);
+const spec = { depth: 20, initialFilters: 16, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 } as const;
+
+const hello = {
+  type: 'hello',
+  protocolVersion,
+  lockstepVersion: '0.1.0',
+  token: '',
+  name: 'attic-1',
+  engine: { engine: 'fake', fingerprint: 'fake/1' },
+  cachedPieces: [hash],
+} as const;
+
+const gradient = {
+  type: 'gradient',
+  step: 63_999,
+  node: { first: 2, count: 2 },
+  sampleCount: 64,
+  slices: [
+    { lossSum: 73.68, correctCount: 3 },
+    { lossSum: 0, correctCount: 0 },
+  ],
+  phases: { waitMs: 1.5, augmentMs: 0, computeMs: 20.25, reduceMs: 0.1, sendMs: 3 },
+} as const;
+
+const workerMessages: readonly object[] = [
+  hello,
+  { type: 'piece-request', sha256: hash, offset: 3 * chunkBytes },
+  gradient,
+  { type: 'evaluation', step: 0, split: 'test', index: 39, sampleCount: 250, lossSum: 576.1, correctCount: 31 },
+  { type: 'failure', message: 'out of memory' },
+  { type: 'leave', reason: 'lunch' },
+] satisfies readonly Readonly<Frozen<WorkerMessage>>[];
+
+const welcome = {
+  type: 'welcome',
+  workerId: 1,
+  runId: 'run-1',
+  model: spec,
+  layoutHash: hash,
+  preprocessing: 'imagenet',
+  seed: 2 ** 53 - 1,
+  augment: true,
+  sliceCount: 4,
+  batchSize: 128,
+  stepsPerEpoch: 351,
+  pieces: [{ split: 'training', index: 0, sha256: hash, bytes: 3073 }],
+  silenceTimeoutMs: 10_000,
+} as const;
+
+const coordinatorMessages: readonly object[] = [
+  welcome,
+  { type: 'refusal', code: 'token', message: 'no token was given' },
+  { type: 'piece-chunk', sha256: hash, offset: 0 },
+  { type: 'weights', step: 1 },
+  { type: 'compute', step: 1, nodes: [{ first: 0, count: 4 }] },
+  { type: 'evaluate', step: 351, split: 'validation', index: 0 },
+  { type: 'farewell', reason: 'the run has ended' },
+] satisfies readonly Readonly<Frozen<CoordinatorMessage>>[];
+
+/** A message whose lists may be read-only, as literals are. */
+type Frozen<T> = T extends readonly (infer Item)[]
+  ? readonly Frozen<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Frozen<T[Key]> }
+    : T;
+
+const directions = [
+  { speaker: 'a worker', parse: parseWorkerMessage, messages: workerMessages, others: coordinatorMessages },
+  { speaker: 'the coordinator', parse: parseCoordinatorMessage, messages: coordinatorMessages, others: workerMessages },
+] as const;
+
+describe.each(directions)('what $speaker says', ({ speaker, parse, messages, others }) => {
+  it('comes off the wire as it was said', () => {
+    for (const message of messages) expect(parse(decodeFrame(encodeFrame(message)).header)).toEqual(message);
+  });
+
+  it('may have no other field', () => {
+    for (const message of messages) expect(() => parse({ ...message, extra: 1 })).toThrow(ProtocolError);
+  });
+
+  it('may lack no field', () => {
+    for (const message of messages) {
+      for (const key of Object.keys(message)) {
+        const rest = Object.fromEntries(Object.entries(message).filter(([name]) => name !== key));
+        expect(() => parse(rest)).toThrow(ProtocolError);
+      }
+    }
+  });
+
+  it('may have no field of another type', () => {
+    for (const message of messages) {
+      for (const key of Object.keys(message)) {
+        expect(() => parse({ ...message, [key]: { unlike: 'anything' } })).toThrow(ProtocolError);
+      }
+    }
+  });
+
+  it('is not what the other side says', () => {
+    for (const message of others) expect(() => parse(message)).toThrow(ProtocolError);
+  });
+
+  it.each([
+    [null],
+    [undefined],
+    [5],
+    ['hello'],
+    [[]],
+    [{}],
+    [{ type: 'gossip' }],
+    [{ type: 1 }],
+    [{ type: null }],
+    [{ type: ['hello'] }],
+    // Has no text: String() of it throws.
+    [{ type: { toString: 1, valueOf: 1 } }],
+    [new Date(0)],
+  ])('is not %j', (header) => {
+    expect(() => parse(header)).toThrow(ProtocolError);
+    expect(() => parse(header)).toThrow(`${speaker} sent a message of type `);
+  });
+});
+
+describe('a refusal to read a message', () => {
+  it('names the type and the field', () => {
+    expect(() => parseWorkerMessage({ ...gradient, node: { first: 0, count: 0 } })).toThrow(
+      /^a worker sent a message of type gradient that this version does not know: node\.count /,
+    );
+  });
+});
+
+describe('numbers and texts', () => {
+  it.each([
+    { ...gradient, step: -1 },
+    { ...gradient, step: 0.5 },
+    { ...gradient, step: 2 ** 53 },
+    { ...gradient, node: { first: -1, count: 1 } },
+    { ...gradient, node: { first: 0, count: 1, more: 1 } },
+    { ...gradient, sampleCount: 0 },
+    { ...gradient, slices: [] },
+    { ...gradient, phases: { ...gradient.phases, waitMs: -1 } },
+    { type: 'piece-request', sha256: hash.toUpperCase(), offset: 0 },
+    { type: 'piece-request', sha256: `../${hash}`, offset: 0 },
+    { type: 'piece-request', sha256: hash, offset: -1 },
+    { ...hello, name: '' },
+    { ...hello, name: 'x'.repeat(201) },
+    { ...hello, token: 'x'.repeat(1001) },
+    { ...hello, cachedPieces: ['short'] },
+    { type: 'leave', reason: 'x'.repeat(2001) },
+  ])('outside their limits are refused: %o', (message) => {
+    expect(() => parseWorkerMessage(message)).toThrow(ProtocolError);
+  });
+
+  it.each([
+    { type: 'compute', step: 0, nodes: [] },
+    { type: 'refusal', code: 'mood', message: '' },
+    { ...welcome, model: { ...spec, shortcut: 'none' } },
+    { ...welcome, pieces: [{ split: 'training', index: 0, sha256: hash, bytes: 0 }] },
+    { ...welcome, sliceCount: 0 },
+  ])('of the coordinator as well: %o', (message) => {
+    expect(() => parseCoordinatorMessage(message)).toThrow(ProtocolError);
+  });
+});
+
+describe('protocolVersionIn', () => {
+  it('finds the version of a hello whose other fields are unknown', () => {
+    expect(protocolVersionIn({ type: 'hello', protocolVersion: 99, mood: 'good' })).toBe(99);
+  });
+
+  it.each([
+    [null],
+    ['hello'],
+    [{}],
+    [{ type: 'leave', protocolVersion: 1 }],
+    [{ type: 'hello', protocolVersion: '1' }],
+  ])('finds none in %j', (header) => {
+    expect(protocolVersionIn(header)).toBeUndefined();
+  });
+});
+
+describe('the largest messages', () => {
+  const layout = layoutModel({ ...spec, depth: 8, initialFilters: 4 });
+
+  it.each([1, 4, 4096])('of a worker have room for a gradient over all of %i slices', (sliceCount) => {
+    const frame = new OutgoingFrame(layout.trainableSize + sliceCount * layout.statisticsSize, sliceCount);
+    const slices = Array.from({ length: sliceCount }, () => ({ lossSum: 0.1, correctCount: 4096 }));
+    const message = frame.seal({ ...gradient, node: { first: 0, count: sliceCount }, slices });
+    expect(message.length).toBeLessThanOrEqual(largestWorkerMessageBytes(layout, sliceCount));
+  });
+
+  it('of a worker have room for a hello with as many cached pieces as may be', () => {
+    const message = encodeFrame({ ...hello, cachedPieces: Array(10_000).fill(hash) });
+    expect(message.length).toBeLessThanOrEqual(largestWorkerMessageBytes(layout, 1));
+  });
+
+  it('of a coordinator have room for the weights and for a chunk of a piece', () => {
+    const resnet110 = layoutModel({ ...spec, depth: 110 });
+    const weightBytes = 4 * (resnet110.trainableSize + resnet110.statisticsSize);
+    const weights = encodeFrame({ type: 'weights', step: 64_000 }, new Uint8Array(weightBytes));
+    expect(weights.length).toBeLessThanOrEqual(largestCoordinatorMessageBytes(resnet110));
+    const chunk = encodeFrame({ type: 'piece-chunk', sha256: hash, offset: 0 }, new Uint8Array(chunkBytes));
+    expect(chunk.length).toBeLessThanOrEqual(largestCoordinatorMessageBytes(layout));
+  });
+});
+
+describe('damaged messages', () => {
+  it('are read or refused with a ProtocolError, never anything else', () => {
+    const frames = [...workerMessages, ...coordinatorMessages].map((message) => encodeFrame(message));
+    const outcomes = { read: 0, refused: 0 };
+    for (let trial = 0; trial < 4000; trial++) {
+      const random = new KeyedRandom(trial, 'synthesis');
+      const damaged = damage(frames[trial % frames.length], frames, random);
+      for (const parse of [parseWorkerMessage, parseCoordinatorMessage]) {
+        try {
+          parse(decodeFrame(damaged).header);
+          outcomes.read++;
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error;
+          outcomes.refused++;
+        }
+      }
+    }
+    // Otherwise the damage would be too small or too great to try anything.
+    expect(outcomes.read).toBeGreaterThan(100);
+    expect(outcomes.refused).toBeGreaterThan(4000);
+  });
+});
+
+/** Some bytes changed, or the end cut off, or a part of another message put in. */
+function damage(frame: Buffer, frames: readonly Buffer[], random: KeyedRandom): Buffer {
+  const kind = random.integerAt(0, 3);
+  const place = random.integerAt(1, frame.length);
+  if (kind === 0) {
+    const changed = Buffer.from(frame);
+    const changes = 1 + random.integerAt(2, 3);
+    for (let change = 0; change < changes; change++) {
+      changed[random.integerAt(3 + 2 * change, changed.length)] = random.integerAt(4 + 2 * change, 256);
+    }
+    return changed;
+  }
+  if (kind === 1) return frame.subarray(0, place);
+  const other = frames[random.integerAt(2, frames.length)];
+  return Buffer.concat([frame.subarray(0, place), other.subarray(random.integerAt(3, other.length))]);
+}

@@ -1,0 +1,16 @@
+// The reduction tree's definition, written once more and as plainly as can be, to hold the real one against.
+
+/** The tree's sum over slices first to first + count - 1: each half by itself, then one float32 addition. */
+export function treeSum(slices: readonly Float32Array[], first: number, count: number): Float32Array<ArrayBuffer> {
+  if (count === 1) return slices[first].slice();
+  let left = 1;
+  while (left * 2 < count) left *= 2;
+  const leftSum = treeSum(slices, first, left);
+  const rightSum = treeSum(slices, first + left, count - left);
+  return leftSum.map((value, i) => value + rightSum[i]);
+}
+
+/** The bits of float32 values, so that a comparison tells 0 from -0. */
+export function bitsOf(values: Float32Array): Uint32Array {
+  return new Uint32Array(values.slice().buffer);
+}

@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it, vi } from 'vitest';
+import type { Piece } from '../../shared/protocol/messages.js';
+import { WorkerPieces } from '../../worker/pieces.js';
+import { ShardCache } from '../../worker/shard-cache.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
+
+const records = Buffer.from('ten bytes!');
+const sha256 = createHash('sha256').update(records).digest('hex');
+const piece: Piece = { split: 'training', index: 2, sha256, bytes: records.length };
+const notAskedFor = expect.objectContaining({
+  name: 'ProtocolError',
+  message: expect.stringContaining('not asked for'),
+});
+
+function newPieces(cache = new ShardCache(null)) {
+  const request = vi.fn<(sha256: string, offset: number) => void>();
+  return { request, pieces: new WorkerPieces([piece], cache, request) };
+}
+
+/** Asks for the piece and waits until the coordinator has been asked. */
+async function begin(cache?: ShardCache) {
+  const { request, pieces } = newPieces(cache);
+  const arriving = pieces.recordsOf('training', 2);
+  await vi.waitUntil(() => request.mock.calls.length > 0, { interval: 1 });
+  return { request, pieces, arriving };
+}
+
+describe('a piece', () => {
+  it('is asked for once, from its beginning, and put together from its chunks', async () => {
+    const { request, pieces, arriving } = await begin();
+    const again = pieces.recordsOf('training', 2);
+    pieces.receive(sha256, 0, records.subarray(0, 4));
+    pieces.receive(sha256, 4, records.subarray(4, 9));
+    pieces.receive(sha256, 9, records.subarray(9));
+    expect(await arriving).toEqual(new Uint8Array(records));
+    expect(await again).toBe(await arriving);
+    expect(await pieces.recordsOf('training', 2)).toBe(await arriving);
+    expect(request.mock.calls).toEqual([[sha256, 0]]);
+  });
+
+  it('that came is kept in the cache, and the next session asks for nothing', async () => {
+    const cache = new ShardCache(await temporaryFolder());
+    const { pieces, arriving } = await begin(cache);
+    pieces.receive(sha256, 0, records);
+    await arriving;
+    expect(await cache.read(sha256)).toEqual(records);
+    const next = newPieces(cache);
+    expect(await next.pieces.recordsOf('training', 2)).toEqual(records);
+    expect(next.request).not.toHaveBeenCalled();
+  });
+
+  it('whose cached file is damaged is asked for', async () => {
+    const cache = new ShardCache(await temporaryFolder());
+    await cache.write(sha256, records.subarray(1));
+    const { request, pieces, arriving } = await begin(cache);
+    expect(request.mock.calls).toEqual([[sha256, 0]]);
+    pieces.receive(sha256, 0, records);
+    expect(await arriving).toEqual(new Uint8Array(records));
+  });
+
+  it.each([
+    ['training', 3],
+    ['test', 2],
+  ] as const)('that was not announced (%s %i) is refused', async (split, index) => {
+    const { request, pieces } = newPieces();
+    await expect(pieces.recordsOf(split, index)).rejects.toMatchObject({
+      name: 'ProtocolError',
+      message: `asked about ${split} piece ${index}, which was not announced`,
+    });
+    expect(request).not.toHaveBeenCalled();
+  });
+});
+
+describe('bytes that were not asked for', () => {
+  it('are those of a piece that nobody needs', () => {
+    const { pieces } = newPieces();
+    expect(() => pieces.receive(sha256, 0, records)).toThrow(notAskedFor);
+  });
+
+  it.each([
+    ['that leave a gap', 5],
+    ['that came already', 3],
+  ])('are those %s', async (_, offset) => {
+    const { pieces, arriving } = await begin();
+    pieces.receive(sha256, 0, records.subarray(0, 4));
+    expect(() => pieces.receive(sha256, offset, records.subarray(offset, offset + 2))).toThrow(notAskedFor);
+    // What was right before goes on.
+    pieces.receive(sha256, 4, records.subarray(4));
+    expect(await arriving).toEqual(new Uint8Array(records));
+  });
+
+  it('are those beyond the end', async () => {
+    const { pieces, arriving } = await begin();
+    expect(() => pieces.receive(sha256, 0, Buffer.concat([records, records]))).toThrow(notAskedFor);
+    pieces.receive(sha256, 0, records);
+    await arriving;
+    expect(() => pieces.receive(sha256, 10, records.subarray(0, 1))).toThrow(notAskedFor);
+  });
+});
+
+describe('a piece with other bytes than its hash says', () => {
+  it('is refused and not cached', async () => {
+    const cache = new ShardCache(await temporaryFolder());
+    const { pieces, arriving } = await begin(cache);
+    pieces.receive(sha256, 0, Buffer.from('ten others'));
+    await expect(arriving).rejects.toMatchObject({
+      name: 'ProtocolError',
+      message: `piece ${sha256} came with other bytes than its hash says`,
+    });
+    expect(await cache.list()).toEqual([]);
+  });
+});
+
+describe('when the connection is gone', () => {
+  const closed = { name: 'ProtocolError', message: 'the connection closed before the piece was here' };
+
+  it('a piece on the way rejects', async () => {
+    const { pieces, arriving } = await begin();
+    pieces.receive(sha256, 0, records.subarray(0, 4));
+    pieces.abandon();
+    await expect(arriving).rejects.toMatchObject(closed);
+  });
+
+  it('a piece still looked for in the cache rejects: nobody would answer', async () => {
+    const { request, pieces } = newPieces(new ShardCache(await temporaryFolder()));
+    const arriving = pieces.recordsOf('training', 2);
+    pieces.abandon();
+    await expect(arriving).rejects.toMatchObject(closed);
+    expect(request).not.toHaveBeenCalled();
+  });
+
+  it('a piece asked about later rejects too', async () => {
+    const { request, pieces } = newPieces();
+    pieces.abandon();
+    await expect(pieces.recordsOf('training', 2)).rejects.toMatchObject(closed);
+    expect(request).not.toHaveBeenCalled();
+  });
+});
