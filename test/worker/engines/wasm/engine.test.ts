@@ -1,0 +1,166 @@
+// The engine as its callers see it: threads, bits, memory, learning, errors.
+import { createHash } from 'node:crypto';
+import { afterAll, describe, expect, test } from 'vitest';
+import { packView, recordBytes, type ImageBatch } from '../../../../shared/data/image-batch.js';
+import type { ModelSpec } from '../../../../shared/model/layout.js';
+import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
+import { easyBatch, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+
+const engines = await Promise.all([1, 2, 3].map((threads) => openWasmEngine({ threads })));
+const [engine, ...threaded] = engines as [(typeof engines)[0], ...typeof engines];
+afterAll(async () => {
+  for (const opened of engines) await opened.close();
+});
+
+function hashOf(...arrays: Float32Array[]): string {
+  const hash = createHash('sha256');
+  for (const array of arrays) hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+  return hash.digest('hex');
+}
+
+/** Everything that a model says of a batch, as one hash. */
+async function bitsOf(opened: typeof engine, spec: Partial<ModelSpec>, batches: ImageBatch[]): Promise<string> {
+  const layout = layoutOf(spec);
+  const model = await opened.createModel(layout, 'imagenet');
+  const bits: string[] = [];
+  for (const [index, batch] of batches.entries()) {
+    model.setWeights(randomWeights(layout, index), randomMovingStatistics(layout));
+    const { lossSum, correctCount, gradientSum, batchStatistics } = await model.computeSlice(batch);
+    const evaluated = await model.evaluate(batch);
+    bits.push(hashOf(gradientSum, batchStatistics, Float32Array.of(lossSum, correctCount, evaluated.lossSum)));
+  }
+  model.dispose();
+  return hashOf(Float32Array.from(bits.flatMap((hash) => [...Buffer.from(hash, 'hex')])));
+}
+
+describe('threads', () => {
+  test('do not change the bits, whatever the number of images', async () => {
+    const batches = [1, 13, 4].map((count) => randomBatch(count));
+    for (const spec of [{ shortcut: 'projection' as const, convBias: true }, { initialFilters: 12 }]) {
+      const alone = await bitsOf(engine, spec, batches);
+      for (const opened of threaded) expect(await bitsOf(opened, spec, batches)).toBe(alone);
+    }
+  });
+
+  test('are not part of the fingerprint', () => {
+    expect(new Set(engines.map(({ identity }) => identity.fingerprint)).size).toBe(1);
+    expect(engine.identity).toMatchObject({
+      engine: 'wasm',
+      fingerprint: expect.stringMatching(/^wasm\/\d+-[0-9a-f]{16}$/) as string,
+    });
+  });
+});
+
+test('a slice does not depend on the slices before it, larger or smaller', async () => {
+  const layout = layoutOf();
+  const batch = randomBatch(3);
+  const model = await engine.createModel(layout, 'imagenet');
+  model.setWeights(randomWeights(layout), randomMovingStatistics(layout));
+  const first = hashOf((await model.computeSlice(batch)).gradientSum);
+  for (const images of [7, 1, 12]) {
+    await model.computeSlice(randomBatch(images));
+    expect(hashOf((await model.computeSlice(batch)).gradientSum)).toBe(first);
+  }
+  await model.evaluate(randomBatch(40));
+  expect(hashOf((await model.computeSlice(batch)).gradientSum)).toBe(first);
+  model.dispose();
+});
+
+test('an evaluation does not depend on how many images come at a time', async () => {
+  const layout = layoutOf();
+  const batch = randomBatch(37);
+  const model = await engine.createModel(layout, 'imagenet');
+  model.setWeights(randomWeights(layout), randomMovingStatistics(layout));
+  const whole = await model.evaluate(batch); // 32 at a time, then 5
+  let lossSum = 0;
+  let correctCount = 0;
+  for (let image = 0; image < 37; image++) {
+    const one = {
+      ...batch,
+      indices: batch.indices.slice(image, image + 1),
+      views: batch.views.slice(image, image + 1),
+    };
+    const result = await model.evaluate(one);
+    lossSum += result.lossSum;
+    correctCount += result.correctCount;
+  }
+  expect(whole).toMatchObject({ sampleCount: 37, lossSum, correctCount });
+  model.dispose();
+});
+
+test('memory does not grow over 200 steps', async () => {
+  const layout = layoutOf();
+  const batch = randomBatch(2);
+  const weights = randomWeights(layout);
+  const moving = randomMovingStatistics(layout);
+  const model = await engine.createModel(layout, 'imagenet');
+  const step = async () => {
+    model.setWeights(weights, moving);
+    return model.computeSlice(batch);
+  };
+  const { gradientSum } = await step();
+  const bytes = model.memoryBytes;
+  for (let i = 0; i < 200; i++) expect((await step()).gradientSum).toBe(gradientSum);
+  expect(model.memoryBytes).toBe(bytes);
+  model.dispose();
+});
+
+test('the loss falls on images that can be told apart', async () => {
+  const layout = layoutOf({ initialFilters: 8 });
+  const weights = randomWeights(layout);
+  const velocity = new Float32Array(weights.length);
+  const batch = easyBatch(20);
+  const model = await engine.createModel(layout, 'imagenet');
+  const losses: number[] = [];
+  for (let step = 0; step < 25; step++) {
+    model.setWeights(weights, randomMovingStatistics(layout));
+    const { lossSum, gradientSum, sampleCount } = await model.computeSlice(batch);
+    losses.push(lossSum / sampleCount);
+    for (let i = 0; i < weights.length; i++) {
+      velocity[i] = 0.9 * velocity[i]! - (0.05 * gradientSum[i]!) / sampleCount;
+      weights[i]! += velocity[i]!;
+    }
+  }
+  expect(losses.at(-1)).toBeLessThan(0.3 * losses[0]!);
+  model.dispose();
+});
+
+test('a profile names every phase and computes the same', async () => {
+  const layout = layoutOf();
+  const model = await engine.createModel(layout, 'imagenet');
+  model.setWeights(randomWeights(layout), randomMovingStatistics(layout));
+  const entries = model.profile(randomBatch(2));
+  expect(entries.every(({ ms }) => ms >= 0)).toBe(true);
+  expect(new Set(entries.map(({ phase }) => phase))).toEqual(
+    new Set([
+      'weights',
+      'images',
+      'convolution',
+      'batch norm',
+      'shortcut',
+      'head',
+      'input gradient',
+      'filter gradient',
+      'batch norm gradient',
+    ]),
+  );
+  model.dispose();
+});
+
+test('a slice that no memory can hold is refused with a remedy', async () => {
+  const layout = layoutOf({ depth: 110, initialFilters: 64 });
+  const model = await engine.createModel(layout, 'imagenet');
+  const batch = {
+    records: new Uint8Array(recordBytes),
+    indices: new Uint32Array(4096),
+    views: new Uint16Array(4096).fill(packView(4, 4, false)),
+  };
+  await expect(model.computeSlice(batch)).rejects.toMatchObject({ code: 'bad-config' });
+  model.dispose();
+});
+
+test('a model that was disposed of says so', async () => {
+  const model = await engine.createModel(layoutOf(), 'imagenet');
+  model.dispose();
+  await expect(model.computeSlice(randomBatch(1))).rejects.toMatchObject({ code: 'engine-failed' });
+});

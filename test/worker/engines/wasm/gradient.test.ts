@@ -1,0 +1,40 @@
+// The engine's gradient against differences of the loss: the slope of a float64 loss along a direction is the gradient's
+// product with that direction.
+import { afterAll, describe, expect, test } from 'vitest';
+import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
+import { ReferenceModel } from './reference-model.js';
+import { layoutOf, randomBatch, randomMovingStatistics, randomValues, randomWeights } from './samples.js';
+
+const engine = await openWasmEngine({ threads: 1 });
+afterAll(() => engine.close());
+
+describe.each([
+  { shortcut: 'identity' as const, convBias: false },
+  { shortcut: 'projection' as const, convBias: true },
+])('a tiny model, $shortcut shortcut', (spec) => {
+  test('the gradient is the slope of the loss, array by array', async () => {
+    const layout = layoutOf(spec);
+    const weights = randomWeights(layout);
+    const batch = randomBatch(2);
+    const model = await engine.createModel(layout, 'imagenet');
+    model.setWeights(weights, randomMovingStatistics(layout));
+    const { gradientSum } = await model.computeSlice(batch);
+    const lossAt = (moved: Float64Array) => new ReferenceModel(layout, moved).loss(batch);
+    const step = 1e-6;
+    const chosen = layout.trainable.filter(({ name }) => /stem|group[23].block1|dense/.test(name));
+    for (const [index, { name, offset, size }] of chosen.entries()) {
+      const direction = randomValues(size, 10 + index);
+      const moved = (by: number) => {
+        const result = Float64Array.from(weights);
+        for (let i = 0; i < size; i++) result[offset + i]! += by * direction[i]!;
+        return result;
+      };
+      const slope = (lossAt(moved(step)) - lossAt(moved(-step))) / (2 * step);
+      const product = direction.reduce((sum, value, i) => sum + value * gradientSum[offset + i]!, 0);
+      const length = Math.hypot(...gradientSum.subarray(offset, offset + size));
+      // a bias that batch norm takes away has no slope
+      expect(Math.abs(product - slope), name).toBeLessThan(1e-4 * length * Math.sqrt(size) + 1e-6);
+    }
+    model.dispose();
+  });
+});

@@ -1,0 +1,227 @@
+// Images, batch norm, shortcut, head and the arithmetic of exp and log against float64 loops.
+import { describe, expect, test } from 'vitest';
+import { recordBytes } from '../../../../shared/data/image-batch.js';
+import { imagenetMeans } from '../../../../shared/data/image-batch.js';
+import { KernelMemory } from './kernel-memory.js';
+import { inputOf, makePictures, type Pictures } from './reference-model.js';
+import { largestError, randomBatch, randomValues } from './samples.js';
+
+function randomPictures(count: number, size: number, channels: number, seed: number): Pictures {
+  const pictures = makePictures(count, size, channels);
+  pictures.values.set(randomValues(pictures.values.length, seed));
+  return pictures;
+}
+
+describe('arithmetic', () => {
+  const { kernels } = new KernelMemory();
+
+  test('exponential is that of Math.exp to a few units in the last place', () => {
+    for (let x = -690; x <= 690; x += 0.37) {
+      expect(Math.abs(kernels.exponential(x) / Math.exp(x) - 1)).toBeLessThan(1e-15);
+    }
+    expect(kernels.exponential(0)).toBe(1);
+    expect(kernels.exponential(-1e9)).toBe(0);
+    expect(kernels.exponential(Number.NaN)).toBeNaN();
+  });
+
+  test('logarithm is that of Math.log', () => {
+    for (let x = 1e-6; x < 1e6; x *= 1.013) {
+      expect(Math.abs(kernels.logarithm(x) - Math.log(x))).toBeLessThan(4e-15 * Math.max(1, Math.abs(Math.log(x))));
+    }
+    expect(kernels.logarithm(1)).toBe(0);
+    expect(kernels.logarithm(Number.NaN)).toBeNaN();
+  });
+});
+
+test('images are cropped, mirrored, padded with raw zeros and preprocessed, blue first', () => {
+  const memory = new KernelMemory();
+  const batch = randomBatch(40);
+  const chosen = new Uint8Array(batch.indices.length * recordBytes);
+  for (const [image, index] of batch.indices.entries()) {
+    chosen.set(batch.records.subarray(index * recordBytes, (index + 1) * recordBytes), image * recordBytes);
+  }
+  const means = [imagenetMeans.red, imagenetMeans.green, imagenetMeans.blue];
+  const values = memory.floats(means.flatMap((mean) => Array.from({ length: 256 }, (_, byte) => (byte - mean) / 255)));
+  const views = memory.bytes(new Uint8Array(batch.views.buffer));
+  const target = memory.tensor(makePictures(40, 32, 4));
+  memory.kernels.fillImages(memory.bytes(chosen), views, values, target, 0, 40);
+  const actual = memory.readTensor(target, 40, 32, 4).values;
+  const expected = inputOf(batch).values;
+  const withoutFourth = Float64Array.from(expected, (_, i) => actual[4 * Math.floor(i / 3) + (i % 3)]!);
+  expect(largestError(withoutFourth, expected)).toBeLessThan(1e-7);
+  expect(actual.filter((_, i) => i % 4 === 3).every((value) => value === 0)).toBe(true);
+});
+
+describe.each([
+  { channels: 4, size: 8, images: 1 },
+  { channels: 12, size: 16, images: 3 },
+  { channels: 16, size: 8, images: 5 },
+])('batch norm, $channels channels, $images images', ({ channels, size, images }) => {
+  const memory = new KernelMemory();
+  const { kernels } = memory;
+  const input = randomPictures(images, size, channels, 1);
+  const shortcut = randomPictures(images, size, channels, 2);
+  const gradient = randomPictures(images, size, channels, 3);
+  const [gamma, beta, bias] = [randomValues(channels, 4), randomValues(channels, 5), randomValues(channels, 6)];
+  const epsilon = 0.001;
+  const elements = images * size * size;
+  const source = memory.tensor(input);
+  const sums = memory.take(2 * 8 * channels);
+  const coefficients = memory.take(6 * 4 * channels);
+  const statistics = memory.take(8 * channels);
+  const gammaAt = memory.floats(gamma);
+  const mean = new Float64Array(channels);
+  const variance = new Float64Array(channels);
+  for (const [i, value] of input.values.entries()) mean[i % channels]! += value / elements;
+  for (const [i, value] of input.values.entries())
+    variance[i % channels]! += (value - mean[i % channels]!) ** 2 / elements;
+  const normalized = input.values.map((value, i) => {
+    const c = i % channels;
+    return (value - mean[c]!) / Math.sqrt(variance[c]! + epsilon);
+  });
+  const output = normalized.map((value, i) =>
+    Math.max(0, value * gamma[i % channels]! + beta[i % channels]! + shortcut.values[i]!),
+  );
+  const activation = memory.tensor(makePictures(images, size, channels));
+
+  test('statistics from two parts, and the normalized output', () => {
+    kernels.sumForStatistics(source, sums, false, size, channels, 0, 1);
+    kernels.sumForStatistics(source, sums + 8 * channels, false, size, channels, 1, images - 1);
+    const betaAt = memory.floats(beta);
+    const biasAt = memory.floats(bias);
+    kernels.batchStatistics(sums, 2, elements, channels, gammaAt, betaAt, biasAt, epsilon, coefficients, statistics);
+    const reported = mean.map((value, c) => value + bias[c]!);
+    expect(largestError(memory.readFloats(statistics, channels), reported)).toBeLessThan(1e-6);
+    expect(largestError(memory.readFloats(statistics + 4 * channels, channels), variance)).toBeLessThan(1e-6);
+    kernels.normalize(source, coefficients, memory.tensor(shortcut), activation, size, channels, 0, images);
+    expect(largestError(memory.readTensor(activation, images, size, channels).values, output)).toBeLessThan(1e-6);
+  });
+
+  test('the gradients of input, gamma and beta', () => {
+    const gradientAt = memory.tensor(gradient);
+    kernels.maskAndSum(gradientAt, 0, activation, source, coefficients, sums, false, size, channels, 0, 1);
+    kernels.maskAndSum(gradientAt, 0, activation, source, coefficients, sums, true, size, channels, 1, images - 1);
+    const [gammaGradient, betaGradient] = [memory.take(4 * channels), memory.take(4 * channels)];
+    kernels.gradientCoefficients(sums, 1, elements, channels, coefficients, gammaGradient, betaGradient);
+    kernels.normalizeGradient(gradientAt, source, coefficients, gradientAt, size, channels, 0, images);
+
+    const masked = gradient.values.map((value, i) => (output[i]! > 0 ? value : 0));
+    const sum = new Float64Array(channels);
+    const products = new Float64Array(channels);
+    for (const [i, value] of masked.entries()) {
+      sum[i % channels]! += value;
+      products[i % channels]! += value * normalized[i]!;
+    }
+    const expected = masked.map((value, i) => {
+      const c = i % channels;
+      const scale = gamma[c]! / Math.sqrt(variance[c]! + epsilon);
+      return scale * (value - sum[c]! / elements - (normalized[i]! * products[c]!) / elements);
+    });
+    expect(largestError(memory.readFloats(betaGradient, channels), sum)).toBeLessThan(1e-5);
+    expect(largestError(memory.readFloats(gammaGradient, channels), products)).toBeLessThan(1e-5);
+    expect(largestError(memory.readTensor(gradientAt, images, size, channels).values, expected)).toBeLessThan(1e-5);
+  });
+});
+
+test('a batch norm with a mean a hundred times its deviation keeps three digits of the variance', () => {
+  const memory = new KernelMemory();
+  const input = randomPictures(2, 8, 4, 1);
+  for (let i = 0; i < input.values.length; i++) input.values[i] = Math.fround(input.values[i]! + 58);
+  const mean = input.values.reduce((sum, value) => sum + value, 0) / input.values.length;
+  const sums = memory.take(32);
+  const coefficients = memory.take(96);
+  const statistics = memory.take(32);
+  const [gamma, beta] = [memory.floats([1, 1, 1, 1]), memory.floats([0, 0, 0, 0])];
+  memory.kernels.sumForStatistics(memory.tensor(input), sums, false, 8, 4, 0, 2);
+  memory.kernels.batchStatistics(sums, 1, 128, 4, gamma, beta, 0, 0.001, coefficients, statistics);
+  const [variance] = memory.readFloats(statistics + 16, 1);
+  const own = input.values.filter((_, i) => i % 4 === 0);
+  const ownMean = own.reduce((sum, value) => sum + value, 0) / own.length;
+  const expected = own.reduce((sum, value) => sum + (value - ownMean) ** 2, 0) / own.length;
+  expect(Math.abs(mean - 58)).toBeLessThan(0.2);
+  expect(Math.abs(variance! / expected - 1)).toBeLessThan(2e-3);
+});
+
+test('the identity shortcut takes every second pixel to the middle channels, and its gradient back', () => {
+  const memory = new KernelMemory();
+  const input = randomPictures(3, 16, 12, 1);
+  const target = memory.tensor(makePictures(3, 8, 24));
+  memory.kernels.copyNarrowed(memory.tensor(input), target, 8, 24, 0, 3);
+  const narrowed = memory.readTensor(target, 3, 8, 24).values;
+  const at = (image: number, y: number, x: number, c: number) => input.values[((image * 16 + y) * 16 + x) * 12 + c];
+  for (let i = 0; i < narrowed.length; i++) {
+    const [c, x, y, image] = [i % 24, Math.floor(i / 24) % 8, Math.floor(i / 192) % 8, Math.floor(i / 1536)];
+    expect(narrowed[i]).toBe(c >= 6 && c < 18 ? at(image, 2 * y, 2 * x, c - 6) : 0);
+  }
+  // going there and back adds each taken value to itself
+  const back = memory.tensor(input);
+  memory.kernels.addWidened(target, back, 8, 24, 0, 3);
+  const doubled = memory.readTensor(back, 3, 16, 12).values;
+  for (let i = 0; i < doubled.length; i++) {
+    const [x, y] = [Math.floor(i / 12) % 16, Math.floor(i / 192) % 16];
+    expect(doubled[i]).toBe(x % 2 === 0 && y % 2 === 0 ? 2 * input.values[i]! : input.values[i]);
+  }
+});
+
+describe('the head', () => {
+  const memory = new KernelMemory();
+  const { kernels } = memory;
+  const kernel = new Float32Array(4 * 10);
+  kernel.set([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]); // the first channel's weights; the others are 0
+  const features = makePictures(2, 8, 4);
+  for (let i = 0; i < features.values.length; i += 4) features.values[i] = i < 256 ? 0.5 : -1;
+  const pooled = memory.take(32);
+  const [logitGradients, losses, correct] = [memory.take(80), memory.take(16), memory.take(8)];
+  const labels = new Uint8Array(2 * recordBytes);
+  labels[0] = 9;
+  labels[recordBytes] = 3;
+
+  test('pools, and gives loss, correctness and the gradient of the logits', () => {
+    kernels.pool(memory.tensor(features), pooled, 8, 4, 0, 2);
+    expect([...memory.readFloats(pooled, 8)]).toEqual([0.5, 0, 0, 0, -1, 0, 0, 0]);
+    const [kernelAt, biasAt] = [memory.floats(kernel), memory.floats(new Float32Array(10))];
+    kernels.classify(pooled, 4, kernelAt, biasAt, memory.bytes(labels), logitGradients, losses, correct, 0, 2);
+    // logits of image 0 are 0, 0.5, … 4.5 with label 9; of image 1 are 0, -1, … -9 with label 3
+    const total0 = Array.from({ length: 10 }, (_, c) => Math.exp(c / 2)).reduce((a, b) => a + b);
+    const total1 = Array.from({ length: 10 }, (_, c) => Math.exp(-c)).reduce((a, b) => a + b);
+    const [loss0, loss1] = memory.readDoubles(losses, 2);
+    expect(loss0).toBeCloseTo(Math.log(total0) - 4.5, 6);
+    expect(loss1).toBeCloseTo(Math.log(total1) + 3, 6);
+    expect([...memory.readWords(correct, 2)]).toEqual([1, 0]);
+    const gradients = memory.readFloats(logitGradients, 20);
+    expect(gradients[9]).toBeCloseTo(Math.exp(4.5) / total0 - 1, 6);
+    expect(gradients[13]).toBeCloseTo(Math.exp(-3) / total1 - 1, 6);
+    expect(gradients[10]).toBeCloseTo(1 / total1, 6);
+  });
+
+  test('sums the dense gradients over the images and spreads the rest over the pixels', () => {
+    const gradients = memory.readFloats(logitGradients, 20);
+    const [kernelGradient, biasGradient] = [memory.take(160), memory.take(40)];
+    kernels.denseGradient(pooled, logitGradients, 4, 2, kernelGradient, biasGradient);
+    for (let c = 0; c < 10; c++) {
+      expect(memory.readFloats(biasGradient, 10)[c]).toBeCloseTo(gradients[c]! + gradients[10 + c]!, 6);
+      expect(memory.readFloats(kernelGradient, 10)[c]).toBeCloseTo(0.5 * gradients[c]! - gradients[10 + c]!, 6);
+    }
+    const target = memory.tensor(makePictures(2, 8, 4));
+    kernels.spreadPoolGradient(logitGradients, memory.floats(kernel), target, 8, 4, 0, 2);
+    const spread = memory.readTensor(target, 2, 8, 4).values;
+    const expected = kernel.subarray(0, 10).reduce((sum, weight, c) => sum + weight * gradients[10 + c]!, 0) / 64;
+    expect(spread[256]).toBeCloseTo(expected, 6);
+    expect(spread[508]).toBe(spread[256]);
+    expect(spread[257]).toBe(0);
+  });
+
+  test('of equal logits the first is the largest, and none is where they are not numbers', () => {
+    const kernelAt = memory.floats(new Float32Array(40));
+    const same = memory.floats(new Float32Array(10));
+    const classify = (label: number, bias: number) => {
+      const record = memory.bytes(Uint8Array.from({ length: recordBytes }, () => label));
+      kernels.classify(pooled, 4, kernelAt, bias, record, logitGradients, losses, correct, 0, 1);
+      return memory.readWords(correct, 1)[0];
+    };
+    expect(classify(0, same)).toBe(1);
+    expect(classify(1, same)).toBe(0);
+    expect(classify(0, memory.floats(new Float32Array(10).fill(Number.NaN)))).toBe(0);
+    expect(memory.readDoubles(losses, 1)[0]).toBeNaN();
+  });
+});

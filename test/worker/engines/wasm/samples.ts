@@ -1,0 +1,80 @@
+// Models, weights and images for the wasm engine's tests, all of them functions of their arguments.
+import { packView, plainViews, recordBytes, type ImageBatch } from '../../../../shared/data/image-batch.js';
+import { layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/model/layout.js';
+import { KeyedRandom } from '../../../../shared/random.js';
+
+export function layoutOf(spec: Partial<ModelSpec> = {}): ModelLayout {
+  return layoutModel({
+    depth: 8,
+    initialFilters: 4,
+    shortcut: 'identity',
+    convBias: false,
+    bnEpsilon: 0.001,
+    ...spec,
+  });
+}
+
+/** Numbers between -1 and 1. */
+export function randomValues(count: number, seed: number): Float32Array {
+  const random = new KeyedRandom(seed, 'synthesis');
+  return Float32Array.from({ length: count }, (_, position) => 2 * random.uniformAt(position) - 1);
+}
+
+/** Kernels of a useful size, batch norms that scale and shift, biases that are not 0. */
+export function randomWeights(layout: ModelLayout, seed = 1): Float32Array {
+  const weights = randomValues(layout.trainableSize, seed);
+  for (const { name, shape, offset, size } of layout.trainable) {
+    const fanIn = shape.slice(0, -1).reduce((product, extent) => product * extent, 1);
+    for (let i = offset; i < offset + size; i++) {
+      if (name.endsWith('kernel')) weights[i]! *= Math.sqrt(6 / fanIn);
+      else if (name.endsWith('gamma')) weights[i] = 1 + 0.3 * weights[i]!;
+      else weights[i]! *= 0.3;
+    }
+  }
+  return weights;
+}
+
+export function randomMovingStatistics(layout: ModelLayout, seed = 2): Float32Array {
+  const statistics = randomValues(layout.statisticsSize, seed);
+  for (const { name, offset, size } of layout.statistics) {
+    if (!name.endsWith('variance')) continue;
+    for (let i = offset; i < offset + size; i++) statistics[i] = 1 + 0.5 * statistics[i]!;
+  }
+  return statistics;
+}
+
+/** Noise with a random label, in views of all kinds, taken out of order from a few records more. */
+export function randomBatch(count: number, seed = 3): ImageBatch {
+  const random = new KeyedRandom(seed, 'synthesis', 1);
+  const records = Uint8Array.from({ length: (count + 3) * recordBytes }, (_, position) =>
+    position % recordBytes === 0 ? random.integerAt(position, 10) : random.integerAt(position, 256),
+  );
+  const indices = Uint32Array.from({ length: count }, (_, image) => (7 * image + 2) % (count + 3));
+  const draws = new KeyedRandom(seed, 'augmentation');
+  const views = Uint16Array.from({ length: count }, (_, image) =>
+    packView(draws.integerAt(3 * image, 9), draws.integerAt(3 * image + 1, 9), draws.uniformAt(3 * image + 2) < 0.5),
+  );
+  return { records, indices, views };
+}
+
+/** Images of one colour per label, which any model learns to tell apart. */
+export function easyBatch(count: number): ImageBatch {
+  const records = Uint8Array.from({ length: count * recordBytes }, (_, position) => {
+    const label = Math.floor(position / recordBytes) % 10;
+    const inRecord = position % recordBytes;
+    return inRecord === 0 ? label : (97 * label + 31 * Math.floor((inRecord - 1) / 1024) * label) % 256;
+  });
+  return { records, indices: Uint32Array.from({ length: count }, (_, image) => image), views: plainViews(count) };
+}
+
+/** The largest difference, relative to the largest expected value. */
+export function largestError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let difference = 0;
+  let largest = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const apart = Math.abs(actual[i]! - expected[i]!);
+    if (!(apart <= difference)) difference = apart; // also where it is not a number
+    largest = Math.max(largest, Math.abs(expected[i]!));
+  }
+  return difference / (largest || 1);
+}

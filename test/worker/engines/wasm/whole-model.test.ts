@@ -1,0 +1,62 @@
+// The whole step and the evaluation against float64 loops and finite differences.
+import { afterAll, describe, expect, test } from 'vitest';
+import type { ModelLayout, ModelSpec } from '../../../../shared/model/layout.js';
+import { arrayOf } from '../../../../shared/model/layout.js';
+import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
+import { ReferenceModel } from './reference-model.js';
+import { largestError, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+
+const engine = await openWasmEngine({ threads: 1 });
+afterAll(() => engine.close());
+
+/** The largest error of an array of the gradient, array by array, relative to each array's largest value. */
+function gradientErrors(layout: ModelLayout, actual: Float32Array, expected: Float64Array) {
+  return layout.trainable
+    .map((array) => ({
+      name: array.name,
+      error: largestError(arrayOf(actual, array), expected.subarray(array.offset, array.offset + array.size)),
+    }))
+    .toSorted((a, b) => b.error - a.error);
+}
+
+const cases: { spec: Partial<ModelSpec>; images: number }[] = [
+  { spec: { initialFilters: 4 }, images: 1 },
+  { spec: { initialFilters: 4, shortcut: 'projection', convBias: true }, images: 3 },
+  { spec: { initialFilters: 12, convBias: true }, images: 2 },
+  { spec: { initialFilters: 8, shortcut: 'projection' }, images: 5 },
+  { spec: { depth: 14, initialFilters: 4 }, images: 9 },
+  { spec: { initialFilters: 16 }, images: 2 },
+];
+
+describe.each(cases)('$spec, $images images', ({ spec, images }) => {
+  const layout = layoutOf(spec);
+  const weights = randomWeights(layout);
+  const batch = randomBatch(images);
+
+  test('a slice gives the loss, gradient and statistics of the float64 reference', async () => {
+    const model = await engine.createModel(layout, 'imagenet');
+    model.setWeights(weights, randomMovingStatistics(layout));
+    const actual = await model.computeSlice(batch);
+    const expected = new ReferenceModel(layout, weights).compute(batch);
+    expect(actual.sampleCount).toBe(images);
+    expect(actual.correctCount).toBe(expected.correctCount);
+    expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
+    expect(largestError(actual.batchStatistics, expected.batchStatistics)).toBeLessThan(1e-5);
+    const errors = gradientErrors(layout, actual.gradientSum, expected.gradientSum);
+    if (process.env.SHOW)
+      console.log(errors.slice(0, 5), largestError(actual.batchStatistics, expected.batchStatistics));
+    expect(largestError(actual.gradientSum, expected.gradientSum)).toBeLessThan(1e-4);
+    model.dispose();
+  });
+
+  test('an evaluation gives the loss of the float64 reference with the moving statistics', async () => {
+    const model = await engine.createModel(layout, 'imagenet');
+    const moving = randomMovingStatistics(layout);
+    model.setWeights(weights, moving);
+    const actual = await model.evaluate(batch);
+    const expected = new ReferenceModel(layout, weights, moving).compute(batch);
+    expect(actual.correctCount).toBe(expected.correctCount);
+    expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
+    model.dispose();
+  });
+});

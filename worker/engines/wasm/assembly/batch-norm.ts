@@ -1,0 +1,275 @@
+// Batch norm and ReLU, forward and backward. Sums over a part of the images are float32, sums over parts float64.
+// A batch norm's coefficients are six rows of its channels: mean, 1 / standard deviation, scale, shift (forward), and
+// the factor and the addend that the input has in its own gradient (backward).
+import { imageAt, rowBytesOf } from './tensor';
+
+/** sums: two rows of channels, the values and their squares. @param continues whether sums are added to */
+export function sumForStatistics(
+  source: usize,
+  sums: usize,
+  continues: bool,
+  size: i32,
+  channels: i32,
+  first: i32,
+  count: i32,
+): void {
+  const pixelBytes = 4 * channels;
+  for (let channel = 0; channel < channels; channel += 4) {
+    let sum = continues ? v128.load(sums + 4 * channel) : f32x4.splat(0);
+    let squares = continues ? v128.load(sums + pixelBytes + 4 * channel) : f32x4.splat(0);
+    for (let image = first; image < first + count; image++) {
+      let row = imageAt(source, image, size, channels) + 4 * channel;
+      for (let y = 0; y < size; y++) {
+        let at = row;
+        let rowSum = f32x4.splat(0);
+        let rowSquares = f32x4.splat(0);
+        for (let x = 0; x < size; x++) {
+          const value = v128.load(at);
+          rowSum = f32x4.add(rowSum, value);
+          rowSquares = f32x4.add(rowSquares, f32x4.mul(value, value));
+          at += pixelBytes;
+        }
+        sum = f32x4.add(sum, rowSum);
+        squares = f32x4.add(squares, rowSquares);
+        row += rowBytesOf(size, channels);
+      }
+    }
+    v128.store(sums + 4 * channel, sum);
+    v128.store(sums + pixelBytes + 4 * channel, squares);
+  }
+}
+
+function setForward(
+  coefficients: usize,
+  channels: i32,
+  channel: i32,
+  mean: f64,
+  inverse: f64,
+  gamma: f32,
+  beta: f32,
+): void {
+  const at = coefficients + 4 * channel;
+  const row = 4 * channels;
+  store<f32>(at, <f32>mean);
+  store<f32>(at + row, <f32>inverse);
+  store<f32>(at + 2 * row, <f32>(inverse * gamma));
+  store<f32>(at + 3 * row, <f32>(beta - mean * inverse * gamma));
+}
+
+/**
+ * From the parts' sums to the forward coefficients and what is reported.
+ * @param parts rows of sums, part after part
+ * @param elements how many values a channel has
+ * @param bias 0, or the convolution's bias. Batch norm takes it away again, so it was never added; the reported mean has it.
+ * @param statistics receives a row of means and a row of biased variances
+ */
+export function batchStatistics(
+  parts: usize,
+  partCount: i32,
+  elements: i32,
+  channels: i32,
+  gamma: usize,
+  beta: usize,
+  bias: usize,
+  epsilon: f64,
+  coefficients: usize,
+  statistics: usize,
+): void {
+  const row = 4 * channels;
+  for (let channel = 0; channel < channels; channel++) {
+    const at = 4 * channel;
+    let sum: f64 = 0;
+    let squares: f64 = 0;
+    for (let part = 0; part < partCount; part++) {
+      sum += load<f32>(parts + 2 * part * row + at);
+      squares += load<f32>(parts + (2 * part + 1) * row + at);
+    }
+    const mean = sum / elements;
+    const variance = max<f64>(squares / elements - mean * mean, 0);
+    setForward(
+      coefficients,
+      channels,
+      channel,
+      mean,
+      1 / sqrt(variance + epsilon),
+      load<f32>(gamma + at),
+      load<f32>(beta + at),
+    );
+    store<f32>(statistics + at, <f32>(bias ? mean + load<f32>(bias + at) : mean));
+    store<f32>(statistics + row + at, <f32>variance);
+  }
+}
+
+/** The forward coefficients of an evaluation. Here the bias counts. */
+export function movingStatistics(
+  channels: i32,
+  gamma: usize,
+  beta: usize,
+  bias: usize,
+  epsilon: f64,
+  coefficients: usize,
+  statistics: usize,
+): void {
+  for (let channel = 0; channel < channels; channel++) {
+    const at = 4 * channel;
+    let mean: f64 = load<f32>(statistics + at);
+    if (bias) mean -= load<f32>(bias + at);
+    const variance: f64 = load<f32>(statistics + 4 * channels + at);
+    setForward(
+      coefficients,
+      channels,
+      channel,
+      mean,
+      1 / sqrt(variance + epsilon),
+      load<f32>(gamma + at),
+      load<f32>(beta + at),
+    );
+  }
+}
+
+/** target = ReLU(source × scale + shift + shortcut). @param shortcut 0 or a tensor of the same shape */
+export function normalize(
+  source: usize,
+  coefficients: usize,
+  shortcut: usize,
+  target: usize,
+  size: i32,
+  channels: i32,
+  first: i32,
+  count: i32,
+): void {
+  const zero = f32x4.splat(0);
+  const rowBytes = rowBytesOf(size, channels);
+  const scales = coefficients + 8 * channels;
+  const shifts = coefficients + 12 * channels;
+  const channelBytes = 4 * channels;
+  for (let image = first; image < first + count; image++) {
+    let offset = imageAt(0, image, size, channels);
+    for (let y = 0; y < size; y++) {
+      let at = offset;
+      for (let x = 0; x < size; x++) {
+        for (let channel = 0; channel < channelBytes; channel += 16) {
+          const scaled = f32x4.mul(v128.load(source + at), v128.load(scales + channel));
+          let value = f32x4.add(scaled, v128.load(shifts + channel));
+          if (shortcut) value = f32x4.add(value, v128.load(shortcut + at));
+          v128.store(target + at, f32x4.pmax(value, zero));
+          at += 16;
+        }
+      }
+      offset += rowBytes;
+    }
+  }
+}
+
+/**
+ * gradient = (gradient + shortcut) where the activation is over 0, else 0; and its sums: two rows of channels, the
+ * gradient and gradient × (source - mean), where source is what the batch norm read.
+ * @param shortcut 0 or a tensor of the same shape
+ * @param continues whether sums are added to
+ */
+export function maskAndSum(
+  gradient: usize,
+  shortcut: usize,
+  activation: usize,
+  source: usize,
+  coefficients: usize,
+  sums: usize,
+  continues: bool,
+  size: i32,
+  channels: i32,
+  first: i32,
+  count: i32,
+): void {
+  const zero = f32x4.splat(0);
+  const pixelBytes = 4 * channels;
+  for (let channel = 0; channel < channels; channel += 4) {
+    const mean = v128.load(coefficients + 4 * channel);
+    let sum = continues ? v128.load(sums + 4 * channel) : zero;
+    let products = continues ? v128.load(sums + pixelBytes + 4 * channel) : zero;
+    for (let image = first; image < first + count; image++) {
+      let row = imageAt(0, image, size, channels) + 4 * channel;
+      for (let y = 0; y < size; y++) {
+        let at = row;
+        let rowSum = zero;
+        let rowProducts = zero;
+        for (let x = 0; x < size; x++) {
+          let value = v128.load(gradient + at);
+          if (shortcut) value = f32x4.add(value, v128.load(shortcut + at));
+          value = v128.and(value, f32x4.gt(v128.load(activation + at), zero));
+          v128.store(gradient + at, value);
+          rowSum = f32x4.add(rowSum, value);
+          rowProducts = f32x4.add(rowProducts, f32x4.mul(value, f32x4.sub(v128.load(source + at), mean)));
+          at += pixelBytes;
+        }
+        sum = f32x4.add(sum, rowSum);
+        products = f32x4.add(products, rowProducts);
+        row += rowBytesOf(size, channels);
+      }
+    }
+    v128.store(sums + 4 * channel, sum);
+    v128.store(sums + pixelBytes + 4 * channel, products);
+  }
+}
+
+/** From the parts' sums to the gradients of gamma and beta and the backward coefficients. */
+export function gradientCoefficients(
+  parts: usize,
+  partCount: i32,
+  elements: i32,
+  channels: i32,
+  coefficients: usize,
+  gammaGradient: usize,
+  betaGradient: usize,
+): void {
+  const row = 4 * channels;
+  for (let channel = 0; channel < channels; channel++) {
+    const at = 4 * channel;
+    let sum: f64 = 0;
+    let products: f64 = 0;
+    for (let part = 0; part < partCount; part++) {
+      sum += load<f32>(parts + 2 * part * row + at);
+      products += load<f32>(parts + (2 * part + 1) * row + at);
+    }
+    const mean: f64 = load<f32>(coefficients + at);
+    const inverse: f64 = load<f32>(coefficients + row + at);
+    const scale: f64 = load<f32>(coefficients + 2 * row + at);
+    store<f32>(betaGradient + at, <f32>sum);
+    store<f32>(gammaGradient + at, <f32>(products * inverse));
+    const factor = (-scale * inverse * inverse * products) / elements;
+    store<f32>(coefficients + 4 * row + at, <f32>factor);
+    store<f32>(coefficients + 5 * row + at, <f32>((-scale * sum) / elements - factor * mean));
+  }
+}
+
+/** target = the gradient of what the batch norm read: gradient × scale + source × factor + addend. */
+export function normalizeGradient(
+  gradient: usize,
+  source: usize,
+  coefficients: usize,
+  target: usize,
+  size: i32,
+  channels: i32,
+  first: i32,
+  count: i32,
+): void {
+  const rowBytes = rowBytesOf(size, channels);
+  const scales = coefficients + 8 * channels;
+  const factors = coefficients + 16 * channels;
+  const addends = coefficients + 20 * channels;
+  const channelBytes = 4 * channels;
+  for (let image = first; image < first + count; image++) {
+    let offset = imageAt(0, image, size, channels);
+    for (let y = 0; y < size; y++) {
+      let at = offset;
+      for (let x = 0; x < size; x++) {
+        for (let channel = 0; channel < channelBytes; channel += 16) {
+          const scaled = f32x4.mul(v128.load(gradient + at), v128.load(scales + channel));
+          const own = f32x4.mul(v128.load(source + at), v128.load(factors + channel));
+          v128.store(target + at, f32x4.add(f32x4.add(scaled, own), v128.load(addends + channel)));
+          at += 16;
+        }
+      }
+      offset += rowBytes;
+    }
+  }
+}

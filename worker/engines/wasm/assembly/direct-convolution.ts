@@ -1,0 +1,189 @@
+// Convolutions tap by tap: the stem, the layers with stride 2, projections, and layers too wide for Winograd's scratch.
+import { convolveRow4, convolveRow8, sumProducts4, sumProducts8 } from './unrolled';
+import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
+
+/**
+ * target pixel (y, x) = bias + sum over taps of weights × the source pixel (y, x) + tap, where source and target may
+ * walk their tensors in steps: a forward pass with stride 2 reads every second pixel, its input gradient writes every
+ * second pixel, once for each of the four phases.
+ * @param source the address that tap offset 0 has for image 0, pixel (0, 0)
+ * @param taps byte offsets, tapCount of them (i32)
+ * @param depth channels of the source
+ * @param bias 0 or the address of one value an output channel
+ * @param adds whether the target's values are added to
+ * @param size rows and pixels to compute
+ */
+export function convolve(
+  source: usize,
+  sourceImageBytes: i32,
+  sourceRowBytes: i32,
+  sourcePixelBytes: i32,
+  depth: i32,
+  taps: usize,
+  tapCount: i32,
+  weights: usize,
+  bias: usize,
+  adds: bool,
+  target: usize,
+  targetImageBytes: i32,
+  targetRowBytes: i32,
+  targetPixelBytes: i32,
+  outputs: i32,
+  size: i32,
+  first: i32,
+  count: i32,
+): void {
+  for (let image = first; image < first + count; image++) {
+    let from = source + image * sourceImageBytes;
+    let to = target + image * targetImageBytes;
+    for (let row = 0; row < size; row++) {
+      let output = 0;
+      let weight = weights;
+      for (; output + 8 <= outputs; output += 8) {
+        const biasAt = bias ? bias + 4 * output : 0;
+        const at = to + 4 * output;
+        convolveRow8(from, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, size);
+        weight += 32 * depth * tapCount;
+      }
+      if (output < outputs) {
+        const biasAt = bias ? bias + 4 * output : 0;
+        const at = to + 4 * output;
+        convolveRow4(from, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, size);
+      }
+      from += sourceRowBytes;
+      to += targetRowBytes;
+    }
+  }
+}
+
+/**
+ * sums = for each tap the sum over the images and pixels of source pixel + tap × gradient pixel, in blocks of 4 source
+ * channels × 8 gradient channels: see filterSumAt.
+ * @param source the address that tap offset 0 has for image 0, pixel (0, 0)
+ * @param continues whether sums are added to
+ */
+export function filterGradient(
+  source: usize,
+  sourceImageBytes: i32,
+  sourceRowBytes: i32,
+  sourcePixelBytes: i32,
+  depth: i32,
+  taps: usize,
+  tapCount: i32,
+  gradient: usize,
+  outputs: i32,
+  size: i32,
+  first: i32,
+  count: i32,
+  sums: usize,
+  continues: bool,
+): void {
+  for (let image = first; image < first + count; image++) {
+    const pixels = imageAt(gradient, image, size, outputs);
+    for (let tap = 0; tap < tapCount; tap++) {
+      const from = source + image * sourceImageBytes + load<i32>(taps + 4 * tap);
+      const to = sums + tap * depth * outputs * 4;
+      sumAllProducts(
+        from,
+        sourcePixelBytes,
+        sourceRowBytes,
+        depth,
+        pixels,
+        4 * outputs,
+        rowBytesOf(size, outputs),
+        outputs,
+        size,
+        size,
+        to,
+        continues || image > first,
+      );
+    }
+  }
+}
+
+/** All blocks of the products of source and gradient channels, summed over rows of pixels. */
+export function sumAllProducts(
+  source: usize,
+  sourcePixelBytes: i32,
+  sourceRowBytes: i32,
+  depth: i32,
+  gradient: usize,
+  pixelBytes: i32,
+  rowBytes: i32,
+  outputs: i32,
+  rows: i32,
+  pixels: i32,
+  sums: usize,
+  adds: bool,
+): void {
+  const wideOutputs = outputs & ~7;
+  for (let input = 0; input < depth; input += 4) {
+    let block = gradient;
+    for (let output = 0; output < wideOutputs; output += 8) {
+      sumProducts8(source, sourcePixelBytes, sourceRowBytes, block, pixelBytes, rowBytes, rows, pixels, sums, adds);
+      block += 32;
+      sums += 128;
+    }
+    if (wideOutputs < outputs) {
+      sumProducts4(source, sourcePixelBytes, sourceRowBytes, block, pixelBytes, rowBytes, rows, pixels, sums, adds);
+      sums += 64;
+    }
+    source += 16;
+  }
+}
+
+/** The place, in bytes, of the sum of source channel `input` and gradient channel `output`, a multiple of 4. */
+export function filterSumAt(input: i32, output: i32, outputs: i32): i32 {
+  const block = output & ~7;
+  const width = min(8, outputs - block);
+  return 4 * ((input & ~3) * outputs + 4 * block + (input & 3) * width + output - block);
+}
+
+/**
+ * target [tap][input][output] = the sum of the parts, part after part.
+ * @param depth source channels of the sums, of which the filter has `inputs`
+ */
+export function filterGradientEnd(
+  parts: usize,
+  partCount: i32,
+  tapCount: i32,
+  depth: i32,
+  inputs: i32,
+  outputs: i32,
+  target: usize,
+): void {
+  const tapBytes = depth * outputs * 4;
+  for (let tap = 0; tap < tapCount; tap++) {
+    for (let input = 0; input < inputs; input++) {
+      for (let output = 0; output < outputs; output += 4) {
+        let from = parts + tap * tapBytes + filterSumAt(input, output, outputs);
+        let sum = v128.load(from);
+        for (let part = 1; part < partCount; part++) {
+          from += tapCount * tapBytes;
+          sum = f32x4.add(sum, v128.load(from));
+        }
+        v128.store(target, sum);
+        target += 16;
+      }
+    }
+  }
+}
+
+/** The gradient of a bias that no batch norm follows: sums over images and pixels. */
+export function biasGradient(gradient: usize, sums: usize, channels: i32, size: i32, first: i32, count: i32): void {
+  for (let channel = 0; channel < channels; channel += 4) {
+    let sum = f32x4.splat(0);
+    for (let image = first; image < first + count; image++) {
+      for (let row = 0; row < size; row++) {
+        let at = imageAt(gradient, image, size, channels) + row * rowBytesOf(size, channels) + 4 * channel;
+        let rowSum = f32x4.splat(0);
+        for (let x = 0; x < size; x++) {
+          rowSum = f32x4.add(rowSum, v128.load(at));
+          at += 4 * channels;
+        }
+        sum = f32x4.add(sum, rowSum);
+      }
+    }
+    v128.store(sums + 4 * channel, sum);
+  }
+}

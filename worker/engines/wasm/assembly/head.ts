@@ -1,0 +1,127 @@
+// Global average pool, dense layer, softmax cross-entropy, and the way back to the last block.
+import { exponential, logarithm } from './arithmetic';
+import { imageAt, rowBytesOf } from './tensor';
+
+const classes: i32 = 10;
+const recordBytes: i32 = 3073;
+
+/** pooled: channels values an image. */
+export function pool(source: usize, pooled: usize, size: i32, channels: i32, first: i32, count: i32): void {
+  const share = f32x4.splat(<f32>(1.0 / <f32>(size * size)));
+  for (let image = first; image < first + count; image++) {
+    for (let channel = 0; channel < channels; channel += 4) {
+      let sum = f32x4.splat(0);
+      for (let y = 0; y < size; y++) {
+        let at = imageAt(source, image, size, channels) + y * rowBytesOf(size, channels) + 4 * channel;
+        let rowSum = f32x4.splat(0);
+        for (let x = 0; x < size; x++) {
+          rowSum = f32x4.add(rowSum, v128.load(at));
+          at += 4 * channels;
+        }
+        sum = f32x4.add(sum, rowSum);
+      }
+      v128.store(pooled + 4 * (image * channels + channel), f32x4.mul(sum, share));
+    }
+  }
+}
+
+/**
+ * Logits, softmax and loss of each image.
+ * @param records the labels are their first bytes
+ * @param logitGradients receives softmax - one-hot, 10 an image
+ * @param losses receives a float64 an image
+ * @param correct receives 1 or 0 (i32) an image: whether the label's logit is the largest, the first of equals
+ */
+export function classify(
+  pooled: usize,
+  channels: i32,
+  kernel: usize,
+  bias: usize,
+  records: usize,
+  logitGradients: usize,
+  losses: usize,
+  correct: usize,
+  first: i32,
+  count: i32,
+): void {
+  for (let image = first; image < first + count; image++) {
+    const logits = logitGradients + 4 * classes * image;
+    const label = <i32>load<u8>(records + image * recordBytes);
+    for (let c = 0; c < classes; c++) {
+      let sum = load<f32>(bias + 4 * c);
+      for (let channel = 0; channel < channels; channel++) {
+        sum += load<f32>(pooled + 4 * (image * channels + channel)) * load<f32>(kernel + 4 * (channel * classes + c));
+      }
+      store<f32>(logits + 4 * c, sum);
+    }
+    const ofLabel = load<f32>(logits + 4 * label);
+    let largest = ofLabel;
+    let isLargest = ofLabel == ofLabel; // a logit that is not a number is not the largest
+    for (let c = 0; c < classes; c++) {
+      const logit = load<f32>(logits + 4 * c);
+      if (logit > ofLabel || (logit == ofLabel && c < label)) isLargest = false;
+      if (logit > largest) largest = logit;
+    }
+    let sum: f64 = 0;
+    for (let c = 0; c < classes; c++) sum += exponential(<f64>load<f32>(logits + 4 * c) - <f64>largest);
+    store<f64>(losses + 8 * image, logarithm(sum) - (<f64>ofLabel - <f64>largest));
+    store<i32>(correct + 4 * image, isLargest ? 1 : 0);
+    for (let c = 0; c < classes; c++) {
+      const probability = exponential(<f64>load<f32>(logits + 4 * c) - <f64>largest) / sum;
+      store<f32>(logits + 4 * c, <f32>(c == label ? probability - 1 : probability));
+    }
+  }
+}
+
+/** gradient: every pixel of an image receives its share of the gradient that dense hands to the pooled values. */
+export function spreadPoolGradient(
+  logitGradients: usize,
+  kernel: usize,
+  gradient: usize,
+  size: i32,
+  channels: i32,
+  first: i32,
+  count: i32,
+): void {
+  const share = <f32>(1.0 / <f32>(size * size));
+  for (let image = first; image < first + count; image++) {
+    const pixels = imageAt(gradient, image, size, channels);
+    for (let channel = 0; channel < channels; channel++) {
+      let sum: f32 = 0;
+      for (let c = 0; c < classes; c++) {
+        sum += load<f32>(logitGradients + 4 * (image * classes + c)) * load<f32>(kernel + 4 * (channel * classes + c));
+      }
+      store<f32>(pixels + 4 * channel, sum * share);
+    }
+    for (let y = 0; y < size; y++) {
+      const row = pixels + y * rowBytesOf(size, channels);
+      for (let x = y == 0 ? 1 : 0; x < size; x++) memory.copy(row + 4 * x * channels, pixels, 4 * channels);
+    }
+  }
+}
+
+/** The dense layer's gradients, summed over all images in their order. */
+export function denseGradient(
+  pooled: usize,
+  logitGradients: usize,
+  channels: i32,
+  count: i32,
+  kernelGradient: usize,
+  biasGradient: usize,
+): void {
+  memory.fill(kernelGradient, 0, 4 * channels * classes);
+  memory.fill(biasGradient, 0, 4 * classes);
+  for (let image = 0; image < count; image++) {
+    const gradients = logitGradients + 4 * classes * image;
+    for (let c = 0; c < classes; c++) {
+      store<f32>(biasGradient + 4 * c, load<f32>(biasGradient + 4 * c) + load<f32>(gradients + 4 * c));
+    }
+    for (let channel = 0; channel < channels; channel++) {
+      const value = load<f32>(pooled + 4 * (image * channels + channel));
+      for (let c = 0; c < classes; c++) {
+        const at = kernelGradient + 4 * (channel * classes + c);
+        store<f32>(at, load<f32>(at) + value * load<f32>(gradients + 4 * c));
+      }
+    }
+  }
+}

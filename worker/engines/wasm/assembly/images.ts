@@ -1,0 +1,48 @@
+// The network's input: records cropped, mirrored, padded and preprocessed in one pass.
+import { imageAt, rowBytesOf } from './tensor';
+
+const size: i32 = 32;
+const channels: i32 = 4;
+const planePixels: i32 = size * size;
+const recordBytes: i32 = 1 + 3 * planePixels;
+const cropPadding: i32 = 4;
+
+/**
+ * @param records CIFAR-10 records, one an image
+ * @param views a packed view an image: bits 0 to 3 left, 4 to 7 top, 8 mirror
+ * @param values what each byte of red, of green and of blue becomes: 3 × 256 float32
+ * @param target 4 channels: blue, green, red, and one that stays 0
+ */
+export function fillImages(records: usize, views: usize, values: usize, target: usize, first: i32, count: i32): void {
+  for (let image = first; image < first + count; image++) {
+    const view = <i32>load<u16>(views + 2 * image);
+    const left = (view & 15) - cropPadding;
+    const top = ((view >> 4) & 15) - cropPadding;
+    const mirrored = (view & 256) != 0;
+    const record = records + image * recordBytes + 1;
+    let row = imageAt(target, image, size, channels);
+    for (let y = 0; y < size; y++) {
+      const fromY = y + top;
+      const outside = fromY < 0 || fromY >= size;
+      let pixel = row;
+      for (let x = 0; x < size; x++) {
+        let fromX = x + left;
+        let red: u32 = 0;
+        let green: u32 = 0;
+        let blue: u32 = 0;
+        if (!outside && fromX >= 0 && fromX < size) {
+          if (mirrored) fromX = size - 1 - fromX;
+          const at = record + fromY * size + fromX;
+          red = load<u8>(at);
+          green = load<u8>(at, planePixels);
+          blue = load<u8>(at, 2 * planePixels);
+        }
+        store<f32>(pixel, load<f32>(values + 4 * blue, 2048));
+        store<f32>(pixel, load<f32>(values + 4 * green, 1024), 4);
+        store<f32>(pixel, load<f32>(values + 4 * red), 8);
+        pixel += 4 * channels;
+      }
+      row += rowBytesOf(size, channels);
+    }
+  }
+}

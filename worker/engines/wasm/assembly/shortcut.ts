@@ -1,0 +1,37 @@
+// The identity shortcut of a block that halves the picture and doubles the channels: every second row and column, and
+// zeros on each side of the channels, half of the narrower channels each.
+import { imageAt, rowBytesOf } from './tensor';
+
+/** target (y, x) = source (2y, 2x) in the middle channels. The others are never written: they stay 0. */
+export function copyNarrowed(source: usize, target: usize, size: i32, channels: i32, first: i32, count: i32): void {
+  const narrow = channels >> 1;
+  for (let image = first; image < first + count; image++) {
+    for (let y = 0; y < size; y++) {
+      let from = imageAt(source, image, 2 * size, narrow) + 2 * y * rowBytesOf(2 * size, narrow);
+      let to = imageAt(target, image, size, channels) + y * rowBytesOf(size, channels) + 2 * narrow;
+      for (let x = 0; x < size; x++) {
+        for (let at = 0; at < 4 * narrow; at += 16) v128.store(to + at, v128.load(from + at));
+        from += 8 * narrow;
+        to += 8 * narrow;
+      }
+    }
+  }
+}
+
+/** The way back: target (2y, 2x) += gradient (y, x) in its middle channels. @param size and @param channels gradient's */
+export function addWidened(gradient: usize, target: usize, size: i32, channels: i32, first: i32, count: i32): void {
+  const narrow = channels >> 1;
+  for (let image = first; image < first + count; image++) {
+    for (let y = 0; y < size; y++) {
+      let from = imageAt(gradient, image, size, channels) + y * rowBytesOf(size, channels) + 2 * narrow;
+      let to = imageAt(target, image, 2 * size, narrow) + 2 * y * rowBytesOf(2 * size, narrow);
+      for (let x = 0; x < size; x++) {
+        for (let at = 0; at < 4 * narrow; at += 16) {
+          v128.store(to + at, f32x4.add(v128.load(to + at), v128.load(from + at)));
+        }
+        from += 8 * narrow;
+        to += 8 * narrow;
+      }
+    }
+  }
+}

@@ -1,0 +1,77 @@
+// Weights in the order in which the kernels read them: blocks of 8 output channels (the last may be of 4), and inside a
+// block [tap][input channel][output channel of the block]. "Input" and "output" are the kernel's that reads them: the
+// input gradient reads the layer's output channels and writes its input channels.
+import { transformWeights } from './unrolled';
+
+/**
+ * Packs the weights of a direct kernel.
+ * @param taps the element in source where each tap's weights begin, tapCount of them (i32)
+ * @param inputs input channels there are; those up to depth become 0
+ * @param inputStride elements in source from one input channel to the next
+ * @param outputStride elements in source from one output channel to the next
+ */
+export function packWeights(
+  source: usize,
+  taps: usize,
+  tapCount: i32,
+  inputs: i32,
+  depth: i32,
+  inputStride: i32,
+  outputs: i32,
+  outputStride: i32,
+  target: usize,
+): void {
+  for (let block = 0; block < outputs; block += 8) {
+    const width = min(8, outputs - block);
+    for (let tap = 0; tap < tapCount; tap++) {
+      const tapAt = load<i32>(taps + 4 * tap) + block * outputStride;
+      for (let input = 0; input < depth; input++) {
+        for (let output = 0; output < width; output++) {
+          const element = tapAt + input * inputStride + output * outputStride;
+          store<f32>(target, input < inputs ? load<f32>(source + 4 * element) : 0);
+          target += 4;
+        }
+      }
+    }
+  }
+}
+
+/**
+ * Transforms the 3×3 filters of a Winograd layer, [3][3][channels][channels], to 36 planes [input][output] of weights,
+ * each packed like a single tap: for the forward pass, and turned by 180° with input and output exchanged for the input
+ * gradient.
+ * @param first and @param count input channels of the layer
+ */
+export function transformFilters(
+  source: usize,
+  channels: i32,
+  first: i32,
+  count: i32,
+  forward: usize,
+  turned: usize,
+  work: usize,
+): void {
+  const planeBytes = channels * channels * 4;
+  for (let input = first; input < first + count; input++) {
+    for (let output = 0; output < channels; output += 4) {
+      const at = source + 4 * (input * channels + output);
+      for (let tap = 0; tap < 9; tap++) v128.store(work + 16 * tap, v128.load(at + tap * planeBytes));
+      transformWeights(work);
+      const block = output & ~7;
+      const width = min(8, channels - block);
+      let to = forward + 4 * (block * channels + input * width + output - block);
+      for (let plane = 0; plane < 36; plane++, to += planeBytes) v128.store(to, v128.load(work + 16 * plane, 432));
+
+      for (let tap = 0; tap < 9; tap++) v128.store(work + 16 * (8 - tap), v128.load(at + tap * planeBytes));
+      transformWeights(work);
+      const turnedBlock = input & ~7;
+      const turnedWidth = min(8, channels - turnedBlock);
+      to = turned + 4 * (turnedBlock * channels + output * turnedWidth + input - turnedBlock);
+      for (let plane = 0; plane < 36; plane++, to += planeBytes) {
+        for (let lane = 0; lane < 4; lane++) {
+          store<f32>(to + 4 * turnedWidth * lane, load<f32>(work + 16 * plane + 4 * lane, 432));
+        }
+      }
+    }
+  }
+}

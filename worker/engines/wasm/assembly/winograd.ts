@@ -1,0 +1,244 @@
+// F(4×4, 3×3) for 3×3 layers with stride 1 and as many output as input channels, in all three directions. Tiles of 6×6
+// input and 4×4 output pixels are transformed to 36 planes [tile][channel], a block of tiles at a time; in each plane
+// the convolution is a product of matrices. The planes of a block lie `planeBytes` apart, which is a constant (2048
+// values and a gap), so that the transforms reach all of them with constant offsets.
+import {
+  gradientTileToPlanes,
+  inputTileToPlanes,
+  multiplyRows4,
+  multiplyRows8,
+  planesToGradient,
+  planesToGradientWithShortcut,
+  planesToOutput,
+  transformWeightSums,
+} from './unrolled';
+import { filterSumAt, sumAllProducts } from './direct-convolution';
+import { imageAt, rowBytesOf } from './tensor';
+
+const planeValues: i32 = 2048;
+const planeBytes: i32 = 4 * planeValues + 64;
+/** A thread's scratch: planes of the input, planes of the product, and 1024 bytes for a transform. */
+const productOffset: i32 = 36 * planeBytes;
+const workOffset: i32 = 72 * planeBytes;
+
+/** Tiles of a block: as many as the planes hold, a multiple of 4. */
+function tilesOfBlock(channels: i32): i32 {
+  return (planeValues / channels) & ~3;
+}
+
+/** Bytes from one plane of a filter gradient's sums to the next, with a gap so that planes do not collide. */
+function sumPlaneBytes(channels: i32): i32 {
+  return channels * channels * 4 + 64;
+}
+
+/** The address of a tile's upper left pixel; tiles are counted through rows, then images. */
+function tileAt(tensor: usize, tile: i32, size: i32, channels: i32): usize {
+  const side = size >> 2;
+  const inImage = tile % (side * side);
+  const image = imageAt(tensor, tile / (side * side), size, channels);
+  return image + 4 * (inImage / side) * rowBytesOf(size, channels) + 16 * (inImage % side) * channels;
+}
+
+/** All planes of a block: input planes times weights. */
+function multiplyPlanes(scratch: usize, weights: usize, channels: i32, tiles: i32): void {
+  const rowBytes = 4 * channels;
+  for (let plane = 0; plane < 36; plane++) {
+    const from = scratch + plane * planeBytes;
+    const to = from + productOffset;
+    let weight = weights + plane * channels * channels * 4;
+    let output = 0;
+    for (; output + 8 <= channels; output += 8) {
+      multiplyRows8(from, rowBytes, weight, channels, to + 4 * output, rowBytes, tiles);
+      weight += 32 * channels;
+    }
+    if (output < channels) multiplyRows4(from, rowBytes, weight, channels, to + 4 * output, rowBytes, tiles);
+  }
+}
+
+/** The input planes of a block. */
+function fillPlanes(tensor: usize, size: i32, channels: i32, firstTile: i32, tiles: i32, scratch: usize): void {
+  const rowBytes = rowBytesOf(size, channels);
+  for (let tile = 0; tile < tiles; tile++) {
+    const corner = tileAt(tensor, firstTile + tile, size, channels) - rowBytes - 4 * channels;
+    inputTileToPlanes(corner, channels, rowBytes, scratch + 4 * tile * channels, scratch + workOffset);
+  }
+}
+
+/**
+ * target = source convolved with the filters.
+ * @param sums two rows of channels for batch norm: the images' values and their squares
+ * @param continues whether sums are added to, here and below
+ */
+export function winogradForward(
+  source: usize,
+  weights: usize,
+  target: usize,
+  sums: usize,
+  continues: bool,
+  size: i32,
+  channels: i32,
+  first: i32,
+  count: i32,
+  scratch: usize,
+): void {
+  const tilesOfImage = (size * size) >> 4;
+  const block = tilesOfBlock(channels);
+  const endTile = (first + count) * tilesOfImage;
+  const rowBytes = rowBytesOf(size, channels);
+  const pixelBytes = 4 * channels;
+  const work = scratch + workOffset;
+  if (!continues) memory.fill(sums, 0, 2 * pixelBytes);
+  for (let firstTile = first * tilesOfImage; firstTile < endTile; firstTile += block) {
+    const tiles = min(block, endTile - firstTile);
+    fillPlanes(source, size, channels, firstTile, tiles, scratch);
+    multiplyPlanes(scratch, weights, channels, tiles);
+    for (let tile = 0; tile < tiles; tile++) {
+      const plane = scratch + productOffset + tile * pixelBytes;
+      const corner = tileAt(target, firstTile + tile, size, channels);
+      planesToOutput(plane, pixelBytes, rowBytes, sums, corner, work);
+    }
+  }
+}
+
+/**
+ * target = (the convolution's input gradient + shortcut) where the activation is over 0, else 0: the gradient of what
+ * the batch norm before the activation gave. Its sums, for that batch norm: two rows of channels, the gradient and
+ * gradient × (normalized - mean).
+ * @param gradient of the convolution's output
+ * @param shortcut 0 or a gradient of the target's shape; it may be the target
+ * @param normalized what the batch norm read
+ * @param means its means
+ */
+export function winogradInputGradient(
+  gradient: usize,
+  weights: usize,
+  target: usize,
+  shortcut: usize,
+  activation: usize,
+  normalized: usize,
+  means: usize,
+  sums: usize,
+  continues: bool,
+  size: i32,
+  channels: i32,
+  first: i32,
+  count: i32,
+  scratch: usize,
+): void {
+  const tilesOfImage = (size * size) >> 4;
+  const block = tilesOfBlock(channels);
+  const endTile = (first + count) * tilesOfImage;
+  const rowBytes = rowBytesOf(size, channels);
+  const pixelBytes = 4 * channels;
+  const work = scratch + workOffset;
+  if (!continues) memory.fill(sums, 0, 2 * pixelBytes);
+  for (let firstTile = first * tilesOfImage; firstTile < endTile; firstTile += block) {
+    const tiles = min(block, endTile - firstTile);
+    fillPlanes(gradient, size, channels, firstTile, tiles, scratch);
+    multiplyPlanes(scratch, weights, channels, tiles);
+    for (let tile = 0; tile < tiles; tile++) {
+      const plane = scratch + productOffset + tile * pixelBytes;
+      const corner = tileAt(0, firstTile + tile, size, channels);
+      if (shortcut) {
+        planesToGradientWithShortcut(
+          plane,
+          pixelBytes,
+          rowBytes,
+          sums,
+          corner,
+          target,
+          shortcut,
+          activation,
+          normalized,
+          means,
+          work,
+        );
+      } else {
+        planesToGradient(
+          plane,
+          pixelBytes,
+          rowBytes,
+          sums,
+          corner,
+          target,
+          shortcut,
+          activation,
+          normalized,
+          means,
+          work,
+        );
+      }
+    }
+  }
+}
+
+/** sums = for each plane the input planes × gradient planes, summed over the images' tiles: see filterSumAt. */
+export function winogradFilterGradient(
+  source: usize,
+  gradient: usize,
+  sums: usize,
+  continues: bool,
+  size: i32,
+  channels: i32,
+  first: i32,
+  count: i32,
+  scratch: usize,
+): void {
+  const tilesOfImage = (size * size) >> 4;
+  const block = tilesOfBlock(channels);
+  const firstOfAll = first * tilesOfImage;
+  const endTile = (first + count) * tilesOfImage;
+  const rowBytes = rowBytesOf(size, channels);
+  const pixelBytes = 4 * channels;
+  for (let firstTile = firstOfAll; firstTile < endTile; firstTile += block) {
+    const tiles = min(block, endTile - firstTile);
+    const adds = continues || firstTile > firstOfAll;
+    fillPlanes(source, size, channels, firstTile, tiles, scratch);
+    for (let tile = 0; tile < tiles; tile++) {
+      const corner = tileAt(gradient, firstTile + tile, size, channels);
+      const plane = scratch + productOffset + tile * pixelBytes;
+      gradientTileToPlanes(corner, channels, rowBytes, plane, scratch + workOffset);
+    }
+    for (let plane = 0; plane < 36; plane++) {
+      const from = scratch + plane * planeBytes;
+      const other = from + productOffset;
+      const to = sums + plane * sumPlaneBytes(channels);
+      sumAllProducts(from, pixelBytes, 0, channels, other, pixelBytes, 0, channels, 1, tiles, to, adds);
+    }
+  }
+}
+
+/**
+ * The filters' gradient, [3][3][channels][channels], from the parts' sums, added part after part.
+ * @param first and @param count input channels
+ */
+export function winogradFilterGradientEnd(
+  parts: usize,
+  partCount: i32,
+  target: usize,
+  channels: i32,
+  first: i32,
+  count: i32,
+  scratch: usize,
+): void {
+  const work = scratch + workOffset;
+  const planeOfSums = sumPlaneBytes(channels);
+  const tapBytes = channels * channels * 4;
+  for (let input = first; input < first + count; input++) {
+    for (let output = 0; output < channels; output += 4) {
+      const at = parts + filterSumAt(input, output, channels);
+      for (let plane = 0; plane < 36; plane++) {
+        let from = at + plane * planeOfSums;
+        let sum = v128.load(from);
+        for (let part = 1; part < partCount; part++) {
+          from += 36 * planeOfSums;
+          sum = f32x4.add(sum, v128.load(from));
+        }
+        v128.store(work + 16 * plane, sum);
+      }
+      transformWeightSums(work);
+      const to = target + 4 * (input * channels + output);
+      for (let tap = 0; tap < 9; tap++) v128.store(to + tap * tapBytes, v128.load(work + 16 * tap, 576));
+    }
+  }
+}

@@ -1,0 +1,63 @@
+// The wasm engine in Node: reads the kernels, starts the threads. What they compute is wasm-model.ts and below.
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import type { Preprocessing } from '../../../shared/data/image-batch.js';
+import { LockstepError } from '../../../shared/errors.js';
+import type { ModelLayout } from '../../../shared/model/layout.js';
+import type { Engine, EngineOptions } from '../../engine.js';
+import { passesVersion } from './step-passes.js';
+import type { RunnerSetting } from './step-runner.js';
+import { createModelMemory, WasmModel } from './wasm-model.js';
+
+/** What the build wrote beside this file, or, where this file runs from its source, to dist. */
+function builtFile(name: string): URL {
+  const beside = new URL(name, import.meta.url);
+  const built = new URL(`../../../dist/worker/engines/wasm/${name}`, import.meta.url);
+  const found = [beside, built].find((url) => existsSync(fileURLToPath(url)));
+  if (!found) throw new LockstepError('no-engine', `the wasm engine's ${name} is not built: run npm run build`);
+  return found;
+}
+
+export interface WasmEngine extends Engine {
+  createModel(layout: ModelLayout, preprocessing: Preprocessing): Promise<WasmModel>;
+}
+
+export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEngine> {
+  const kernels = await readFile(builtFile('kernels.wasm'));
+  const module = await WebAssembly.compile(threads === 1 ? kernels : await readFile(builtFile('kernels-shared.wasm')));
+  const hash = createHash('sha256').update(kernels).digest('hex').slice(0, 16);
+  const models = new Set<WasmModel>();
+
+  return {
+    identity: { engine: 'wasm', fingerprint: `wasm/${passesVersion}-${hash}` },
+
+    async createModel(layout, preprocessing) {
+      const memory = createModelMemory(threads);
+      const workers: Worker[] = [];
+      const model = new WasmModel(layout, preprocessing, {
+        module,
+        memory,
+        threads,
+        onDispose: () => {
+          models.delete(model);
+          for (const worker of workers) void worker.terminate();
+        },
+      });
+      models.add(model);
+      for (let thread = 1; thread < threads; thread++) {
+        const setting: RunnerSetting = { module, memory, layout, thread, threads };
+        const worker = new Worker(builtFile('wasm-thread.js'), { workerData: setting });
+        worker.unref();
+        workers.push(worker);
+      }
+      return model;
+    },
+
+    async close() {
+      for (const model of models) model.dispose();
+    },
+  };
+}

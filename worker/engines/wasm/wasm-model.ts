@@ -1,0 +1,223 @@
+// A model on the wasm engine: plans its memory, hands images and weights in and results out. Imports nothing of Node.
+import { imagenetMeans, recordBytes, type ImageBatch, type Preprocessing } from '../../../shared/data/image-batch.js';
+import { LockstepError } from '../../../shared/errors.js';
+import type { ModelLayout } from '../../../shared/model/layout.js';
+import type { BatchResult, EngineModel, SliceResult } from '../../engine.js';
+import { planTensors, type PackedTaps } from './memory-plan.js';
+import { convolutionsOf, type LayerGroup, type Phase, type Work } from './step-passes.js';
+import { StepRunner } from './step-runner.js';
+
+const pageBytes = 65_536;
+/** Images of an evaluation that are computed at a time, if no slice was larger. */
+const evaluatedAtATime = 32;
+
+/** Milliseconds of a step's passes of one kind. */
+export interface ProfileEntry {
+  phase: Phase;
+  group: LayerGroup;
+  ms: number;
+}
+
+/** What a model needs beside its layout. */
+export interface ModelSetting {
+  /** The compiled kernels; those for shared memory with more than one thread. */
+  module: WebAssembly.Module;
+  /** As made by createModelMemory. */
+  memory: WebAssembly.Memory;
+  threads: number;
+  /** Called once by dispose, after the other threads were told to stop. */
+  onDispose?: () => void;
+}
+
+/** A memory that can grow to all that can be addressed. More than one thread need a shared one. */
+export function createModelMemory(threads: number): WebAssembly.Memory {
+  return new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: threads > 1 });
+}
+
+export class WasmModel implements EngineModel {
+  readonly #memory: WebAssembly.Memory;
+  readonly #runner: StepRunner;
+  readonly #gradientSum: Float32Array;
+  readonly #batchStatistics: Float32Array;
+  readonly #onDispose: (() => void) | undefined;
+  #weightsAreNew = false;
+  #isDisposed = false;
+
+  /** The other threads of the model are started after this: the memory is laid out here. */
+  constructor(layout: ModelLayout, preprocessing: Preprocessing, setting: ModelSetting) {
+    const { module, memory, threads, onDispose } = setting;
+    this.#memory = memory;
+    this.#onDispose = onDispose;
+    this.#runner = new StepRunner({ module, memory, layout, thread: 0, threads });
+    this.#gradientSum = new Float32Array(layout.trainableSize);
+    this.#batchStatistics = new Float32Array(layout.statisticsSize);
+    this.#growTo(this.#runner.plan.end);
+    this.#writeTables(preprocessing);
+  }
+
+  /** What the model occupies. It grows with a slice larger than all before, and else never. */
+  get memoryBytes(): number {
+    return this.#memory.buffer.byteLength;
+  }
+
+  setWeights(weights: Float32Array, movingStatistics: Float32Array): void {
+    const { plan } = this.#runner;
+    this.#floats(plan.weights, weights.length).set(weights);
+    this.#floats(plan.movingStatistics, movingStatistics.length).set(movingStatistics);
+    this.#weightsAreNew = true;
+  }
+
+  async computeSlice(batch: ImageBatch): Promise<SliceResult> {
+    return this.#train(batch);
+  }
+
+  /** Computes a slice and says how long each phase of each layer group took. */
+  profile(batch: ImageBatch): ProfileEntry[] {
+    const entries = new Map<string, ProfileEntry>();
+    let last = performance.now();
+    this.#train(batch, ({ phase, group }) => {
+      const now = performance.now();
+      const key = `${phase} ${group}`;
+      const entry = entries.get(key) ?? { phase, group, ms: 0 };
+      entry.ms += now - last;
+      entries.set(key, entry);
+      last = now;
+    });
+    return [...entries.values()];
+  }
+
+  async evaluate(batch: ImageBatch): Promise<BatchResult> {
+    const sampleCount = batch.indices.length;
+    const result = { sampleCount, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0 };
+    this.#reserve(Math.min(sampleCount, evaluatedAtATime));
+    const { capacity } = this.#runner.tensors;
+    for (let first = 0; first < sampleCount; first += capacity) {
+      // long evaluations let the process answer its sockets in between
+      if (first > 0) await new Promise((resolve) => setTimeout(resolve, 0));
+      const count = Math.min(capacity, sampleCount - first);
+      this.#run('evaluate', batch, first, count, result);
+    }
+    return result;
+  }
+
+  dispose(): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    const { team, tensors } = this.#runner;
+    team.announce({ kind: 'stop', count: 0, capacity: tensors.capacity });
+    this.#onDispose?.();
+  }
+
+  #train(batch: ImageBatch, done?: (work: Work) => void): SliceResult {
+    const sampleCount = batch.indices.length;
+    this.#reserve(sampleCount);
+    const result = { sampleCount, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0 };
+    this.#run('train', batch, 0, sampleCount, result, done);
+    const { plan } = this.#runner;
+    this.#gradientSum.set(this.#floats(plan.gradient, this.#gradientSum.length));
+    this.#batchStatistics.set(this.#floats(plan.batchStatistics, this.#batchStatistics.length));
+    return { ...result, gradientSum: this.#gradientSum, batchStatistics: this.#batchStatistics };
+  }
+
+  /** Computes images first to first + count of a batch and adds what came out to result. */
+  #run(
+    kind: 'train' | 'evaluate',
+    batch: ImageBatch,
+    first: number,
+    count: number,
+    result: BatchResult,
+    done?: (work: Work) => void,
+  ): void {
+    const started = performance.now();
+    const { tensors, team } = this.#runner;
+    const { capacity } = tensors;
+    if (this.#weightsAreNew) {
+      const job = { kind: 'weights', count, capacity } as const;
+      team.announce(job);
+      this.#runner.run(job, done);
+      this.#weightsAreNew = false;
+    }
+    const packed = performance.now();
+    this.#copyImages(batch, first, count);
+    const job = { kind, count, capacity };
+    let augmentMs = performance.now() - packed;
+    let before = performance.now();
+    team.announce(job);
+    this.#runner.run(job, (work) => {
+      if (work.phase === 'images') augmentMs += performance.now() - before;
+      before = performance.now();
+      done?.(work);
+    });
+    const losses = new Float64Array(this.#memory.buffer, tensors.losses, count);
+    const correct = new Int32Array(this.#memory.buffer, tensors.correct, count);
+    for (let image = 0; image < count; image++) {
+      result.lossSum += losses[image]!;
+      result.correctCount += correct[image]!;
+    }
+    result.augmentMs += augmentMs;
+    result.computeMs += performance.now() - started - augmentMs;
+  }
+
+  #copyImages({ records, indices, views }: ImageBatch, first: number, count: number): void {
+    const { tensors } = this.#runner;
+    const bytes = new Uint8Array(this.#memory.buffer, tensors.records, count * recordBytes);
+    for (let image = 0; image < count; image++) {
+      const from = indices[first + image]! * recordBytes;
+      bytes.set(records.subarray(from, from + recordBytes), image * recordBytes);
+    }
+    new Uint16Array(this.#memory.buffer, tensors.views, count).set(views.subarray(first, first + count));
+  }
+
+  /** Makes room for so many images. Only a slice larger than all before costs anything. */
+  #reserve(images: number): void {
+    if (this.#isDisposed) throw new LockstepError('engine-failed', 'the model was disposed of');
+    if (images <= this.#runner.tensors.capacity) return;
+    const tensors = planTensors(this.#runner.plan, images);
+    this.#growTo(tensors.end);
+    new Uint8Array(this.#memory.buffer).fill(0, tensors.begin, tensors.end);
+    this.#runner.setTensors(tensors);
+  }
+
+  #growTo(bytes: number): void {
+    const missing = bytes - this.#memory.buffer.byteLength;
+    if (missing <= 0) return;
+    try {
+      this.#memory.grow(Math.ceil(missing / pageBytes));
+    } catch (thrown) {
+      const mebibytes = Math.ceil(bytes / 2 ** 20);
+      throw new LockstepError('engine-failed', `no memory for the wasm engine: it needs ${mebibytes} MiB`, {
+        cause: thrown,
+      });
+    }
+  }
+
+  /** What the kernels look up: taps, and what each byte of a colour becomes. */
+  #writeTables(preprocessing: Preprocessing): void {
+    const { plan } = this.#runner;
+    switch (preprocessing) {
+      case 'imagenet': {
+        const means = [imagenetMeans.red, imagenetMeans.green, imagenetMeans.blue];
+        const values = this.#floats(plan.preprocessedValues, 3 * 256);
+        for (const [colour, mean] of means.entries()) {
+          for (let byte = 0; byte < 256; byte++) values[256 * colour + byte] = (byte - mean) / 255;
+        }
+        break;
+      }
+      default:
+        preprocessing satisfies never;
+    }
+    for (const { forward, inputGradient } of convolutionsOf(plan)) {
+      if (forward) this.#writeTaps(forward);
+      for (const { taps } of inputGradient) this.#writeTaps(taps);
+    }
+  }
+
+  #writeTaps({ offsets, elements, count, values }: PackedTaps): void {
+    new Int32Array(this.#memory.buffer, offsets, count).set(values.map(({ offset }) => offset));
+    new Int32Array(this.#memory.buffer, elements, count).set(values.map(({ element }) => element));
+  }
+
+  #floats(address: number, length: number): Float32Array {
+    return new Float32Array(this.#memory.buffer, address, length);
+  }
+}

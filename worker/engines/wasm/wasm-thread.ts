@@ -1,0 +1,17 @@
+// A further thread of a model, in Node: computes its share of each job until it is told to stop.
+import { workerData } from 'node:worker_threads';
+import { StepRunner, type RunnerSetting } from './step-runner.js';
+
+const runner = new StepRunner(workerData as RunnerSetting);
+let last = 0;
+try {
+  while (true) {
+    const job = runner.team.nextJob(last);
+    if (job.kind === 'stop') break;
+    last = job.number;
+    runner.run(job);
+  }
+} catch (thrown) {
+  runner.team.fail();
+  throw thrown;
+}
