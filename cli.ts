@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 // The command line: names the commands, and turns errors into messages and exit statuses.
 import { Command, CommanderError } from 'commander';
+import { addBenchCommand } from './commands/bench.js';
 import { addDataCommands } from './commands/data.js';
 import { addSetupTensorFlowCommand } from './commands/setup-tensorflow.js';
+import { addStartCommand } from './commands/start.js';
 import { addTrainingCommands } from './commands/training.js';
 import { addWorkerCommand } from './commands/worker.js';
 import { LockstepError, type ErrorCode } from './shared/errors.js';
@@ -46,14 +48,17 @@ const program = new Command('lockstep')
     'after',
     `
 Begin with:
+  lockstep start                          a first run of about a minute
   lockstep train                          on this machine, on synthetic images if there are no others
   lockstep coordinator --min-workers 2    and on each machine: lockstep worker ws://HOST:7350
 
 Exit status: 0 done, 1 failed, 2 bad options or data, 130 interrupted (after saving).`,
   );
+addStartCommand(program);
 addTrainingCommands(program);
 addWorkerCommand(program);
 addDataCommands(program);
+addBenchCommand(program);
 addSetupTensorFlowCommand(program);
 
 try {

@@ -74,7 +74,7 @@ export function parsePort(text: string): number {
 }
 
 /** Shows a run to its end. The first Ctrl-C or SIGTERM lets the step end and saves, a second one ends at once. */
-async function follow(run: Coordinator, writer: LineWriter, kill: () => void): Promise<void> {
+export async function follow(run: Coordinator, writer: LineWriter, kill: () => void): Promise<void> {
   let signals = 0;
   const onSignal = (signal: NodeJS.Signals) => {
     signals++;

@@ -39,7 +39,7 @@ interface Exchange {
 }
 
 export async function benchExchange(): Promise<void> {
-  const { model = 'unknown' } = cpus()[0] ?? {};
+  const model = cpus()[0]?.model ?? 'unknown';
   process.stdout.write(
     `exchange of ResNet-20's weights and gradients (${weights.message.length} bytes each way and worker), ` +
       `${cpus().length} cores, ${model}, Node ${process.versions.node}; ` +

@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest';
 import { foldBatchStatistics } from '../../coordinator/moving-statistics.js';
+import { KeyedRandom } from '../../shared/random.js';
+import { bitsOf } from '../support/tree-sum.js';
 
 it("moves by a whole step of Keras's average for each slice, in slice order", () => {
   const moving = Float32Array.of(0, 1);
@@ -15,12 +17,20 @@ it('gives other statistics in another order of the slices', () => {
   expect([...moving]).toEqual([2]);
 });
 
-it('rounds each operation to float32', () => {
-  const moving = Float32Array.of(0.3, 1);
-  foldBatchStatistics(moving, [Float32Array.of(0.7, 0)], 0.99);
+it('rounds each operation to float32, the factors too', () => {
   const f = Math.fround;
-  expect(moving[0]).toBe(f(f(f(0.99) * f(0.3)) + f(f(1 - 0.99) * f(0.7))));
-  expect(moving[1]).toBe(f(0.99));
+  const random = new KeyedRandom(0, 'synthesis');
+  const [moving, batch] = [0, 1].map((part) =>
+    Float32Array.from({ length: 500 }, (_, i) => random.uniformAt(500 * part + i)),
+  );
+  const expected = moving.map((value, i) => f(f(f(0.99) * value) + f(f(1 - 0.99) * batch[i])));
+  const roundedAtTheEnd = moving.map((value, i) => f(0.99 * value + (1 - 0.99) * batch[i]));
+  const factorsNotRounded = moving.map((value, i) => f(f(0.99 * value) + f((1 - 0.99) * batch[i])));
+  foldBatchStatistics(moving, [batch], 0.99);
+  expect(bitsOf(moving)).toEqual(bitsOf(expected));
+  // Otherwise the values would tell nothing.
+  expect(bitsOf(roundedAtTheEnd)).not.toEqual(bitsOf(expected));
+  expect(bitsOf(factorsNotRounded)).not.toEqual(bitsOf(expected));
 });
 
 it('leaves the statistics as they are with a momentum of 1', () => {

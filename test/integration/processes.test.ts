@@ -74,7 +74,7 @@ describe('with real processes the weights are the same bits', () => {
     await stepsMade(runDirectory, 2);
     workers.push(join('w3'));
     await coordinator.says('w3 joined');
-    workers[0]!.child.kill('SIGKILL');
+    workers[0].child.kill('SIGKILL');
     await coordinator.says('w1 is gone');
     expect(await coordinator.exited).toBe(0);
     await Promise.all(workers.map((worker) => worker.exited));

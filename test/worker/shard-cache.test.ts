@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256Of, ShardCache } from '../../worker/shard-cache.js';
@@ -85,6 +85,41 @@ describe('a cache', () => {
     await rm(directory, { recursive: true });
     expect(await cache.list()).toEqual([]);
     expect(await cache.read(sha256)).toBeUndefined();
+  });
+});
+
+describe('a cache that is full', () => {
+  /** Three pieces of ten bytes each, of which two fit; the first was used an hour before the second. */
+  async function fullCache() {
+    const directory = await temporaryFolder();
+    const cache = new ShardCache(directory, 20);
+    const pieces = ['piece no 1', 'piece no 2', 'piece no 3'].map((text) => {
+      const bytes = Buffer.from(text);
+      return { bytes, sha256: sha256Of(bytes) };
+    });
+    for (const [hour, piece] of pieces.slice(0, 2).entries()) {
+      await cache.write(piece.sha256, piece.bytes);
+      await utimes(path.join(directory, `${piece.sha256}.bin`), hour * 3600, hour * 3600);
+    }
+    return { cache, pieces };
+  }
+
+  it('drops the piece used longest ago when another comes', async () => {
+    const { cache, pieces } = await fullCache();
+    const [first, second, third] = pieces;
+    await cache.write(third.sha256, third.bytes);
+    expect(await cache.read(first.sha256)).toBeUndefined();
+    expect(await cache.read(second.sha256)).toEqual(second.bytes);
+    expect(await cache.read(third.sha256)).toEqual(third.bytes);
+  });
+
+  it('takes reading for use', async () => {
+    const { cache, pieces } = await fullCache();
+    const [first, second, third] = pieces;
+    await cache.read(first.sha256);
+    await cache.write(third.sha256, third.bytes);
+    expect(await cache.read(second.sha256)).toBeUndefined();
+    expect(await cache.read(first.sha256)).toEqual(first.bytes);
   });
 });
 

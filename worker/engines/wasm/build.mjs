@@ -1,5 +1,5 @@
 // Compiles the AssemblyScript kernels to dist/worker/engines/wasm: kernels.wasm, and the same for a memory that threads share.
-import asc from 'assemblyscript/asc';
+import * as asc from 'assemblyscript/asc';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,7 +19,9 @@ const variants = [
 
 await mkdir(outputFolder, { recursive: true });
 for (const { file, options } of variants) {
-  const { error, stderr } = await asc.main([...common, ...options, '--outFile', file], {
+  const stderr = asc.createMemoryStream();
+  const { error } = await asc.main([...common, ...options, '--outFile', file], {
+    stderr,
     // the generated source exists in memory only
     readFile: async (name) =>
       name === 'unrolled.ts' ? unrolledKernels : readFile(join(sourceFolder, name), 'utf8').catch(() => null),

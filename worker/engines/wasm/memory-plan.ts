@@ -300,7 +300,7 @@ export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
 export function planTensors(fixed: FixedPlan, capacity: number): TensorPlan {
   const { layout } = fixed;
   const allocator = new Allocator(fixed.end);
-  const widest = layout.dense.kernel.shape[0]!;
+  const widest = layout.dense.kernel.shape[0];
   const tensor = (size: number, channels: number) => allocator.tensor(capacity, size, channels);
   const plan = {
     capacity,

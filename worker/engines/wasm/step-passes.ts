@@ -40,7 +40,7 @@ export const passesVersion = 1;
 /** A part has at least so many pixels of each channel: one of fewer takes longer to write its sums than to make them. */
 const fewestPixelsOfPart = 512;
 /** A part is walked through in blocks of about so many pixels: what one stage of a block leaves, the next finds in the cache. */
-const pixelsOfBlock = 1024;
+const pixelsOfBlock = 4096;
 
 /** Some images of a part. */
 interface ImageBlock {
@@ -99,7 +99,7 @@ export function convolutionsOf({ stem, blocks }: FixedPlan): ConvPlan[] {
 export function weightPasses(kernels: Kernels, plan: FixedPlan): Pass[] {
   const convolutions = convolutionsOf(plan);
   const run: Pass['run'] = (part, scratch, done) => {
-    const { layer, depth, kernel, winograd, forward, inputGradient } = convolutions[part]!;
+    const { layer, depth, kernel, winograd, forward, inputGradient } = convolutions[part];
     const { inputChannels: inputs, outputChannels: outputs } = layer;
     if (winograd) kernels.transformFilters(kernel, inputs, 0, inputs, winograd.forward, winograd.turned, scratch);
     if (forward) {
@@ -170,7 +170,7 @@ export class PassBuilder {
     ];
     for (const [index, plan] of blocks.entries()) {
       const group = groupOf(plan);
-      const { convolved1, activation1, convolved2, shortcut, output } = blockTensors[index]!;
+      const { convolved1, activation1, convolved2, shortcut, output } = blockTensors[index];
       const input = norms.at(-1)!.activation;
       norms.push(
         { plan: plan.bn1, group, conv: plan.conv1, convolved: convolved1, shortcut: null, activation: activation1 },
@@ -194,7 +194,7 @@ export class PassBuilder {
     this.#passes.push({
       parts: parts.length,
       run: (part, scratch, done) => {
-        for (const block of parts[part]!) {
+        for (const block of parts[part]) {
           for (const stage of stages) {
             stage.run(block, scratch);
             done?.(stage);
@@ -221,7 +221,7 @@ export class PassBuilder {
     let before: Stage[] = [this.#fillImages()];
     let input = images;
     for (const [index, norm] of norms.entries()) {
-      const block = index % 2 === 1 ? blocks[(index - 1) / 2]! : null;
+      const block = index % 2 === 1 ? blocks[(index - 1) / 2] : null;
       const shortcut = norms[index + 1]?.shortcut;
       const around = block && block.conv1.layer.stride > 1 ? [this.#shortcut(block, input, shortcut!)] : [];
       this.#overImages(norm.activation.size, [...before, ...around, ...this.#convolution(norm, input)]);
@@ -387,9 +387,9 @@ export class PassBuilder {
     ]);
 
     for (let index = blocks.length - 1; index >= 0; index--) {
-      const plan = blocks[index]!;
+      const plan = blocks[index];
       const [before, norm1, norm2] = norms.slice(2 * index) as [NormPlace, NormPlace, NormPlace];
-      const { sum, second, first } = gradients[plan.group - 1]!;
+      const { sum, second, first } = gradients[plan.group - 1];
       const { size } = sum;
 
       this.#gradientCoefficients(norm2);
@@ -409,7 +409,7 @@ export class PassBuilder {
       if (plan.conv1.layer.stride === 1) {
         this.#overImages(size, [...toFilter, ...this.#inputGradient(norm1, first, sum, sum, before)]);
       } else {
-        const inputSum = gradients[plan.group - 2]!.sum;
+        const inputSum = gradients[plan.group - 2].sum;
         this.#overImages(size, [
           ...toFilter,
           this.#directInputGradient(norm1.group, plan.conv1, first, inputSum, false),
@@ -421,8 +421,8 @@ export class PassBuilder {
       if (plan.projection) this.#projectionGradientEnd(norm1.group, plan.projection, sum);
     }
 
-    const stem = norms[0]!;
-    const { sum, first } = gradients[0]!;
+    const stem = norms[0];
+    const { sum, first } = gradients[0];
     this.#gradientCoefficients(stem);
     this.#overImages(sum.size, [
       this.#normalizeGradient(stem, sum, first),

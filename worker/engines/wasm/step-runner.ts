@@ -49,7 +49,7 @@ export class StepRunner {
   run(job: Job, done?: (work: Work) => void): void {
     if (job.capacity !== this.#tensors.capacity) this.setTensors(planTensors(this.plan, job.capacity));
     const { threads } = this.team;
-    const scratch = this.plan.scratch[this.#thread]!;
+    const scratch = this.plan.scratch[this.#thread];
     for (const pass of this.#passesOf(job)) {
       const end = Math.floor((pass.parts * (this.#thread + 1)) / threads);
       for (let part = Math.floor((pass.parts * this.#thread) / threads); part < end; part++) {

@@ -50,9 +50,9 @@ export class ThreadTeam {
     this.#waitWhile(jobNumber, last);
     return {
       number: Atomics.load(this.#words, jobNumber),
-      kind: jobKinds[this.#words[jobKind]!]!,
-      count: this.#words[jobCount]!,
-      capacity: this.#words[jobCapacity]!,
+      kind: jobKinds[this.#words[jobKind]],
+      count: this.#words[jobCount],
+      capacity: this.#words[jobCapacity],
     };
   }
 

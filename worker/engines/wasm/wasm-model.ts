@@ -151,8 +151,8 @@ export class WasmModel implements EngineModel {
     const losses = new Float64Array(this.#memory.buffer, tensors.losses, count);
     const correct = new Int32Array(this.#memory.buffer, tensors.correct, count);
     for (let image = 0; image < count; image++) {
-      result.lossSum += losses[image]!;
-      result.correctCount += correct[image]!;
+      result.lossSum += losses[image];
+      result.correctCount += correct[image];
     }
     result.augmentMs += augmentMs;
     result.computeMs += performance.now() - started - augmentMs;
@@ -162,7 +162,7 @@ export class WasmModel implements EngineModel {
     const { tensors } = this.#runner;
     const bytes = new Uint8Array(this.#memory.buffer, tensors.records, count * recordBytes);
     for (let image = 0; image < count; image++) {
-      const from = indices[first + image]! * recordBytes;
+      const from = indices[first + image] * recordBytes;
       bytes.set(records.subarray(from, from + recordBytes), image * recordBytes);
     }
     new Uint16Array(this.#memory.buffer, tensors.views, count).set(views.subarray(first, first + count));

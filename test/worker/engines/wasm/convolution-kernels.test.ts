@@ -38,7 +38,7 @@ function layerOf(
 /** Per channel the sum of what is taken of each value. */
 function channelSums({ values, channels }: Pictures, take: (value: number, index: number) => number): Float64Array {
   const sums = new Float64Array(channels);
-  for (let i = 0; i < values.length; i++) sums[i % channels]! += take(values[i]!, i);
+  for (let i = 0; i < values.length; i++) sums[i % channels] += take(values[i], i);
   return sums;
 }
 
@@ -111,15 +111,12 @@ describe.each([
     );
     const expected = convolveBackward(layer, input, kernel, gradient).inputGradient;
     for (let i = 0; i < expected.values.length; i++) {
-      if (hasShortcut) expected.values[i]! += shortcut.values[i]!;
-      if (activation.values[i]! <= 0) expected.values[i] = 0;
+      if (hasShortcut) expected.values[i] += shortcut.values[i];
+      if (activation.values[i] <= 0) expected.values[i] = 0;
     }
     expect(largestError(memory.readTensor(target, images, size, channels).values, expected.values)).toBeLessThan(1e-5);
     const [sum, products] = [memory.readFloats(sums, channels), memory.readFloats(sums + 4 * channels, channels)];
-    const expectedProducts = channelSums(
-      expected,
-      (value, i) => value * (normalized.values[i]! - means[i % channels]!),
-    );
+    const expectedProducts = channelSums(expected, (value, i) => value * (normalized.values[i] - means[i % channels]));
     expect(
       largestError(
         sum,
@@ -206,7 +203,7 @@ describe.each([
       kernels.convolve(...of, outputs, phaseOffsets, count, weights, 0, true, ...to, inputs, size, 0, images);
     }
     const expected = convolveBackward(layer, input, kernel, gradient).inputGradient;
-    for (let i = 0; i < expected.values.length; i++) expected.values[i]! += there.values[i]!;
+    for (let i = 0; i < expected.values.length; i++) expected.values[i] += there.values[i];
     const actual = memory.readTensor(target, images, size * stride, inputs);
     expect(largestError(actual.values, expected.values)).toBeLessThan(1e-6);
   });

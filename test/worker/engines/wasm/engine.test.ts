@@ -30,7 +30,7 @@ async function bitsOf(opened: typeof engine, spec: Partial<ModelSpec>, batches: 
     bits.push(hashOf(gradientSum, batchStatistics, Float32Array.of(lossSum, correctCount, evaluated.lossSum)));
   }
   model.dispose();
-  return hashOf(Float32Array.from(bits.flatMap((hash) => [...Buffer.from(hash, 'hex')])));
+  return hashOf(Float32Array.from(bits.flatMap((hash) => Array.from(Buffer.from(hash, 'hex')))));
 }
 
 describe('threads', () => {
@@ -117,11 +117,11 @@ test('the loss falls on images that can be told apart', async () => {
     const { lossSum, gradientSum, sampleCount } = await model.computeSlice(batch);
     losses.push(lossSum / sampleCount);
     for (let i = 0; i < weights.length; i++) {
-      velocity[i] = 0.9 * velocity[i]! - (0.05 * gradientSum[i]!) / sampleCount;
-      weights[i]! += velocity[i]!;
+      velocity[i] = 0.9 * velocity[i] - (0.05 * gradientSum[i]) / sampleCount;
+      weights[i] += velocity[i];
     }
   }
-  expect(losses.at(-1)).toBeLessThan(0.3 * losses[0]!);
+  expect(losses.at(-1)).toBeLessThan(0.3 * losses[0]);
   model.dispose();
 });
 

@@ -58,7 +58,7 @@ export class KernelMemory {
     const { count, size } = pictures;
     const address = this.take(count * (size + 2) ** 2 * depth * 4);
     this.#eachPixel(pictures, address, depth, (place, at) => {
-      for (let c = 0; c < pictures.channels; c++) place[c] = Math.fround(pictures.values[at + c]!);
+      for (let c = 0; c < pictures.channels; c++) place[c] = Math.fround(pictures.values[at + c]);
     });
     return address;
   }

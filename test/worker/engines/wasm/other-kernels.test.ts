@@ -47,7 +47,7 @@ test('images are cropped, mirrored, padded with raw zeros and preprocessed, blue
   memory.kernels.fillImages(memory.bytes(chosen), views, values, target, 0, 40);
   const actual = memory.readTensor(target, 40, 32, 4).values;
   const expected = inputOf(batch).values;
-  const withoutFourth = Float64Array.from(expected, (_, i) => actual[4 * Math.floor(i / 3) + (i % 3)]!);
+  const withoutFourth = Float64Array.from(expected, (_, i) => actual[4 * Math.floor(i / 3) + (i % 3)]);
   expect(largestError(withoutFourth, expected)).toBeLessThan(1e-7);
   expect(actual.filter((_, i) => i % 4 === 3).every((value) => value === 0)).toBe(true);
 });
@@ -72,15 +72,15 @@ describe.each([
   const gammaAt = memory.floats(gamma);
   const mean = new Float64Array(channels);
   const variance = new Float64Array(channels);
-  for (const [i, value] of input.values.entries()) mean[i % channels]! += value / elements;
+  for (const [i, value] of input.values.entries()) mean[i % channels] += value / elements;
   for (const [i, value] of input.values.entries())
-    variance[i % channels]! += (value - mean[i % channels]!) ** 2 / elements;
+    variance[i % channels] += (value - mean[i % channels]) ** 2 / elements;
   const normalized = input.values.map((value, i) => {
     const c = i % channels;
-    return (value - mean[c]!) / Math.sqrt(variance[c]! + epsilon);
+    return (value - mean[c]) / Math.sqrt(variance[c] + epsilon);
   });
   const output = normalized.map((value, i) =>
-    Math.max(0, value * gamma[i % channels]! + beta[i % channels]! + shortcut.values[i]!),
+    Math.max(0, value * gamma[i % channels] + beta[i % channels] + shortcut.values[i]),
   );
   const activation = memory.tensor(makePictures(images, size, channels));
 
@@ -90,7 +90,7 @@ describe.each([
     const betaAt = memory.floats(beta);
     const biasAt = memory.floats(bias);
     kernels.batchStatistics(sums, 2, elements, channels, gammaAt, betaAt, biasAt, epsilon, coefficients, statistics);
-    const reported = mean.map((value, c) => value + bias[c]!);
+    const reported = mean.map((value, c) => value + bias[c]);
     expect(largestError(memory.readFloats(statistics, channels), reported)).toBeLessThan(1e-6);
     expect(largestError(memory.readFloats(statistics + 4 * channels, channels), variance)).toBeLessThan(1e-6);
     kernels.normalize(source, coefficients, memory.tensor(shortcut), activation, size, channels, 0, images);
@@ -105,17 +105,17 @@ describe.each([
     kernels.gradientCoefficients(sums, 1, elements, channels, coefficients, gammaGradient, betaGradient);
     kernels.normalizeGradient(gradientAt, source, coefficients, gradientAt, size, channels, 0, images);
 
-    const masked = gradient.values.map((value, i) => (output[i]! > 0 ? value : 0));
+    const masked = gradient.values.map((value, i) => (output[i] > 0 ? value : 0));
     const sum = new Float64Array(channels);
     const products = new Float64Array(channels);
     for (const [i, value] of masked.entries()) {
-      sum[i % channels]! += value;
-      products[i % channels]! += value * normalized[i]!;
+      sum[i % channels] += value;
+      products[i % channels] += value * normalized[i];
     }
     const expected = masked.map((value, i) => {
       const c = i % channels;
-      const scale = gamma[c]! / Math.sqrt(variance[c]! + epsilon);
-      return scale * (value - sum[c]! / elements - (normalized[i]! * products[c]!) / elements);
+      const scale = gamma[c] / Math.sqrt(variance[c] + epsilon);
+      return scale * (value - sum[c] / elements - (normalized[i] * products[c]) / elements);
     });
     expect(largestError(memory.readFloats(betaGradient, channels), sum)).toBeLessThan(1e-5);
     expect(largestError(memory.readFloats(gammaGradient, channels), products)).toBeLessThan(1e-5);
@@ -126,7 +126,7 @@ describe.each([
 test('a batch norm with a mean a hundred times its deviation keeps three digits of the variance', () => {
   const memory = new KernelMemory();
   const input = randomPictures(2, 8, 4, 1);
-  for (let i = 0; i < input.values.length; i++) input.values[i] = Math.fround(input.values[i]! + 58);
+  for (let i = 0; i < input.values.length; i++) input.values[i] = Math.fround(input.values[i] + 58);
   const mean = input.values.reduce((sum, value) => sum + value, 0) / input.values.length;
   const sums = memory.take(32);
   const coefficients = memory.take(96);
@@ -139,7 +139,7 @@ test('a batch norm with a mean a hundred times its deviation keeps three digits 
   const ownMean = own.reduce((sum, value) => sum + value, 0) / own.length;
   const expected = own.reduce((sum, value) => sum + (value - ownMean) ** 2, 0) / own.length;
   expect(Math.abs(mean - 58)).toBeLessThan(0.2);
-  expect(Math.abs(variance! / expected - 1)).toBeLessThan(2e-3);
+  expect(Math.abs(variance / expected - 1)).toBeLessThan(2e-3);
 });
 
 test('the identity shortcut takes every second pixel to the middle channels, and its gradient back', () => {
@@ -159,7 +159,7 @@ test('the identity shortcut takes every second pixel to the middle channels, and
   const doubled = memory.readTensor(back, 3, 16, 12).values;
   for (let i = 0; i < doubled.length; i++) {
     const [x, y] = [Math.floor(i / 12) % 16, Math.floor(i / 192) % 16];
-    expect(doubled[i]).toBe(x % 2 === 0 && y % 2 === 0 ? 2 * input.values[i]! : input.values[i]);
+    expect(doubled[i]).toBe(x % 2 === 0 && y % 2 === 0 ? 2 * input.values[i] : input.values[i]);
   }
 });
 
@@ -199,13 +199,13 @@ describe('the head', () => {
     const [kernelGradient, biasGradient] = [memory.take(160), memory.take(40)];
     kernels.denseGradient(pooled, logitGradients, 4, 2, kernelGradient, biasGradient);
     for (let c = 0; c < 10; c++) {
-      expect(memory.readFloats(biasGradient, 10)[c]).toBeCloseTo(gradients[c]! + gradients[10 + c]!, 6);
-      expect(memory.readFloats(kernelGradient, 10)[c]).toBeCloseTo(0.5 * gradients[c]! - gradients[10 + c]!, 6);
+      expect(memory.readFloats(biasGradient, 10)[c]).toBeCloseTo(gradients[c] + gradients[10 + c], 6);
+      expect(memory.readFloats(kernelGradient, 10)[c]).toBeCloseTo(0.5 * gradients[c] - gradients[10 + c], 6);
     }
     const target = memory.tensor(makePictures(2, 8, 4));
     kernels.spreadPoolGradient(logitGradients, memory.floats(kernel), target, 8, 4, 0, 2);
     const spread = memory.readTensor(target, 2, 8, 4).values;
-    const expected = kernel.subarray(0, 10).reduce((sum, weight, c) => sum + weight * gradients[10 + c]!, 0) / 64;
+    const expected = kernel.subarray(0, 10).reduce((sum, weight, c) => sum + weight * gradients[10 + c], 0) / 64;
     expect(spread[256]).toBeCloseTo(expected, 6);
     expect(spread[508]).toBe(spread[256]);
     expect(spread[257]).toBe(0);

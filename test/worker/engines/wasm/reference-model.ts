@@ -69,9 +69,9 @@ export function convolve(
 ): Pictures {
   const output = makePictures(input.count, layer.outputSize, layer.outputChannels);
   eachProduct(layer, input.count, (i, w, o) => {
-    output.values[o]! += input.values[i]! * kernel[w]!;
+    output.values[o] += input.values[i] * kernel[w];
   });
-  if (bias) for (let i = 0; i < output.values.length; i++) output.values[i]! += bias[i % output.channels]!;
+  if (bias) for (let i = 0; i < output.values.length; i++) output.values[i] += bias[i % output.channels];
   return output;
 }
 
@@ -79,11 +79,11 @@ export function convolveBackward(layer: ConvLayer, input: Pictures, kernel: Arra
   const inputGradient = makePictures(input.count, input.size, input.channels);
   const kernelGradient = new Float64Array(kernel.length);
   eachProduct(layer, input.count, (i, w, o) => {
-    inputGradient.values[i]! += kernel[w]! * gradient.values[o]!;
-    kernelGradient[w]! += input.values[i]! * gradient.values[o]!;
+    inputGradient.values[i] += kernel[w] * gradient.values[o];
+    kernelGradient[w] += input.values[i] * gradient.values[o];
   });
   const biasGradient = new Float64Array(gradient.channels);
-  for (let i = 0; i < gradient.values.length; i++) biasGradient[i % gradient.channels]! += gradient.values[i]!;
+  for (let i = 0; i < gradient.values.length; i++) biasGradient[i % gradient.channels] += gradient.values[i];
   return { inputGradient, kernelGradient, biasGradient };
 }
 
@@ -96,8 +96,8 @@ function momentsOf({ values, channels }: Pictures): Norm {
   const mean = new Float64Array(channels);
   const variance = new Float64Array(channels);
   const elements = values.length / channels;
-  for (let i = 0; i < values.length; i++) mean[i % channels]! += values[i]! / elements;
-  for (let i = 0; i < values.length; i++) variance[i % channels]! += (values[i]! - mean[i % channels]!) ** 2 / elements;
+  for (let i = 0; i < values.length; i++) mean[i % channels] += values[i] / elements;
+  for (let i = 0; i < values.length; i++) variance[i % channels] += (values[i] - mean[i % channels]) ** 2 / elements;
   return { mean, variance };
 }
 
@@ -150,7 +150,7 @@ export class ReferenceModel {
         const second = half2.backward(gradient);
         const first = half1.backward(second.input).input;
         const around = shortcut.backward(second.shortcut);
-        return { ...first, values: first.values.map((value, i) => value + around.values[i]!) };
+        return { ...first, values: first.values.map((value, i) => value + around.values[i]) };
       });
     }
 
@@ -164,25 +164,25 @@ export class ReferenceModel {
     for (let image = 0; image < count; image++) {
       const pooled = new Float64Array(channels);
       const begin = image * pixels * channels;
-      for (let i = 0; i < pixels * channels; i++) pooled[i % channels]! += activation.values[begin + i]! / pixels;
+      for (let i = 0; i < pixels * channels; i++) pooled[i % channels] += activation.values[begin + i] / pixels;
       const logits = Array.from({ length: classCount }, (_, c) =>
-        pooled.reduce((sum, value, i) => sum + value * kernel[i * classCount + c]!, bias[c]!),
+        pooled.reduce((sum, value, i) => sum + value * kernel[i * classCount + c], bias[c]),
       );
-      const label = batch.records[batch.indices[image]! * recordBytes]!;
+      const label = batch.records[batch.indices[image] * recordBytes];
       const largest = Math.max(...logits);
       const total = logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0);
-      lossSum += Math.log(total) + largest - logits[label]!;
+      lossSum += Math.log(total) + largest - logits[label];
       if (logits.indexOf(largest) === label) correctCount++;
       const logitGradient = logits.map((logit, c) => Math.exp(logit - largest) / total - (c === label ? 1 : 0));
       for (let c = 0; c < classCount; c++) {
-        this.#gradient[dense.bias.offset + c]! += logitGradient[c]!;
+        this.#gradient[dense.bias.offset + c] += logitGradient[c];
         for (let i = 0; i < channels; i++) {
-          this.#gradient[dense.kernel.offset + i * classCount + c]! += pooled[i]! * logitGradient[c]!;
+          this.#gradient[dense.kernel.offset + i * classCount + c] += pooled[i] * logitGradient[c];
         }
       }
       for (let i = 0; i < pixels * channels; i++) {
         const channel = i % channels;
-        const sum = logitGradient.reduce((total, g, c) => total + g * kernel[channel * classCount + c]!, 0);
+        const sum = logitGradient.reduce((total, g, c) => total + g * kernel[channel * classCount + c], 0);
         gradient.values[begin + i] = sum / pixels;
       }
     }
@@ -195,7 +195,7 @@ export class ReferenceModel {
   }
 
   #addGradient({ offset }: ArrayLayout, values: Float64Array): void {
-    for (let i = 0; i < values.length; i++) this.#gradient[offset + i]! += values[i]!;
+    for (let i = 0; i < values.length; i++) this.#gradient[offset + i] += values[i];
   }
 
   /** ReLU(batch norm(convolution) + shortcut). */
@@ -215,27 +215,27 @@ export class ReferenceModel {
     this.#statistics.set(own.mean, bn.mean.offset);
     this.#statistics.set(own.variance, bn.variance.offset);
     const deviation = Array.from(variance, (value) => Math.sqrt(value + this.#layout.spec.bnEpsilon));
-    const normalized = values.map((value, i) => (value - mean[i % channels]!) / deviation[i % channels]!);
+    const normalized = values.map((value, i) => (value - mean[i % channels]) / deviation[i % channels]);
     const output = {
       ...convolved,
       values: normalized.map((value, i) =>
-        Math.max(0, value * gamma[i % channels]! + beta[i % channels]! + (shortcut ? shortcut.values[i]! : 0)),
+        Math.max(0, value * gamma[i % channels] + beta[i % channels] + (shortcut ? shortcut.values[i] : 0)),
       ),
     };
     const backward = (gradient: Pictures) => {
-      const masked = { ...gradient, values: gradient.values.map((value, i) => (output.values[i]! > 0 ? value : 0)) };
+      const masked = { ...gradient, values: gradient.values.map((value, i) => (output.values[i] > 0 ? value : 0)) };
       const sum = new Float64Array(channels);
       const products = new Float64Array(channels);
       for (let i = 0; i < values.length; i++) {
-        sum[i % channels]! += masked.values[i]!;
-        products[i % channels]! += masked.values[i]! * normalized[i]!;
+        sum[i % channels] += masked.values[i];
+        products[i % channels] += masked.values[i] * normalized[i];
       }
       this.#addGradient(bn.beta, sum);
       this.#addGradient(bn.gamma, products);
       const elements = values.length / channels;
       const before = masked.values.map((value, i) => {
         const c = i % channels;
-        return (gamma[c]! / deviation[c]!) * (value - sum[c]! / elements - (normalized[i]! * products[c]!) / elements);
+        return (gamma[c] / deviation[c]) * (value - sum[c] / elements - (normalized[i] * products[c]) / elements);
       });
       const { inputGradient, kernelGradient, biasGradient } = convolveBackward(conv, input, kernel, {
         ...gradient,
@@ -290,7 +290,7 @@ export function inputOf({ records, indices, views }: ImageBatch): Pictures {
   const pictures = makePictures(indices.length, imageSize, 3);
   let at = 0;
   for (const [image, index] of indices.entries()) {
-    const view = views[image]!;
+    const view = views[image];
     for (let y = 0; y < imageSize; y++) {
       for (let x = 0; x < imageSize; x++) {
         const fromY = y + viewTop(view) - 4;
@@ -299,7 +299,7 @@ export function inputOf({ records, indices, views }: ImageBatch): Pictures {
         const inside = fromY >= 0 && fromY < imageSize && fromX >= 0 && fromX < imageSize;
         for (let c = 0; c < 3; c++) {
           const place = index * recordBytes + 1 + (2 - c) * pixelsPerPlane + fromY * imageSize + fromX;
-          pictures.values[at++] = ((inside ? records[place]! : 0) - means[c]!) / 255;
+          pictures.values[at++] = ((inside ? records[place] : 0) - means[c]) / 255;
         }
       }
     }

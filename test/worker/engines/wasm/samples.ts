@@ -26,9 +26,9 @@ export function randomWeights(layout: ModelLayout, seed = 1): Float32Array {
   for (const { name, shape, offset, size } of layout.trainable) {
     const fanIn = shape.slice(0, -1).reduce((product, extent) => product * extent, 1);
     for (let i = offset; i < offset + size; i++) {
-      if (name.endsWith('kernel')) weights[i]! *= Math.sqrt(6 / fanIn);
-      else if (name.endsWith('gamma')) weights[i] = 1 + 0.3 * weights[i]!;
-      else weights[i]! *= 0.3;
+      if (name.endsWith('kernel')) weights[i] *= Math.sqrt(6 / fanIn);
+      else if (name.endsWith('gamma')) weights[i] = 1 + 0.3 * weights[i];
+      else weights[i] *= 0.3;
     }
   }
   return weights;
@@ -38,7 +38,7 @@ export function randomMovingStatistics(layout: ModelLayout, seed = 2): Float32Ar
   const statistics = randomValues(layout.statisticsSize, seed);
   for (const { name, offset, size } of layout.statistics) {
     if (!name.endsWith('variance')) continue;
-    for (let i = offset; i < offset + size; i++) statistics[i] = 1 + 0.5 * statistics[i]!;
+    for (let i = offset; i < offset + size; i++) statistics[i] = 1 + 0.5 * statistics[i];
   }
   return statistics;
 }
@@ -72,9 +72,9 @@ export function largestError(actual: ArrayLike<number>, expected: ArrayLike<numb
   let difference = 0;
   let largest = 0;
   for (let i = 0; i < expected.length; i++) {
-    const apart = Math.abs(actual[i]! - expected[i]!);
+    const apart = Math.abs(actual[i] - expected[i]);
     if (!(apart <= difference)) difference = apart; // also where it is not a number
-    largest = Math.max(largest, Math.abs(expected[i]!));
+    largest = Math.max(largest, Math.abs(expected[i]));
   }
   return difference / (largest || 1);
 }

@@ -9,14 +9,14 @@ import { largestError, layoutOf, randomBatch, randomMovingStatistics, randomWeig
 const engine = await openWasmEngine({ threads: 1 });
 afterAll(() => engine.close());
 
-/** The largest error of an array of the gradient, array by array, relative to each array's largest value. */
-function gradientErrors(layout: ModelLayout, actual: Float32Array, expected: Float64Array) {
-  return layout.trainable
-    .map((array) => ({
-      name: array.name,
-      error: largestError(arrayOf(actual, array), expected.subarray(array.offset, array.offset + array.size)),
-    }))
-    .toSorted((a, b) => b.error - a.error);
+/** The largest error of an array of the gradient, relative to the array's largest value. */
+function largestArrayError(layout: ModelLayout, actual: Float32Array, expected: Float64Array): number {
+  // batch norm takes the other biases away again: their gradient is 0, and the reference's is what rounding left
+  const arrays = layout.trainable.filter(({ name }) => !name.endsWith('bias') || /projection|dense/.test(name));
+  const errors = arrays.map((array) =>
+    largestError(arrayOf(actual, array), expected.subarray(array.offset, array.offset + array.size)),
+  );
+  return Math.max(...errors);
 }
 
 const cases: { spec: Partial<ModelSpec>; images: number }[] = [
@@ -42,10 +42,7 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     expect(actual.correctCount).toBe(expected.correctCount);
     expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
     expect(largestError(actual.batchStatistics, expected.batchStatistics)).toBeLessThan(1e-5);
-    const errors = gradientErrors(layout, actual.gradientSum, expected.gradientSum);
-    if (process.env.SHOW)
-      console.log(errors.slice(0, 5), largestError(actual.batchStatistics, expected.batchStatistics));
-    expect(largestError(actual.gradientSum, expected.gradientSum)).toBeLessThan(1e-4);
+    expect(largestArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);
     model.dispose();
   });
 
