@@ -32,6 +32,7 @@ function exitStatusOf(code: ErrorCode): number {
     case 'download-failed':
     case 'setup-failed':
     case 'engine-failed':
+    case 'diverged':
     case 'workers-failed':
       return failed;
     default:

@@ -1,5 +1,6 @@
 // The training loop: collect a gradient, update, broadcast; validate and checkpoint between epochs, test at the end.
 import { EventEmitter } from 'node:events';
+import { LockstepError } from '../shared/errors.js';
 import { totalStepsOf, type Config } from '../shared/config.js';
 import type { Preprocessing } from '../shared/data/image-batch.js';
 import { weightsSha256 } from '../shared/model/layout-hash.js';
@@ -124,6 +125,7 @@ export class TrainingRun extends EventEmitter<RunEvents> {
       const stepStartedMs = performance.now();
       if (this.#options.pool.size === 0) await this.#waitForWorkers(1);
       const gradient = await collectGradient({ ...this.#options, sliceCount: config.slices, weights });
+      this.#demandFinite(gradient);
       const updateStartedMs = performance.now();
       const learningRate = this.#update(gradient);
       weights = this.#encodeWeights();
@@ -156,6 +158,20 @@ export class TrainingRun extends EventEmitter<RunEvents> {
       this.emit('waiting', { workers: pool.size, needed });
     }
     await pool.atLeast(needed, signal);
+  }
+
+  /** Weights that were updated with such a gradient could not be mended. Throws `diverged`. */
+  #demandFinite(gradient: CollectedGradient): void {
+    const slice = gradient.slices.findIndex(({ lossSum }) => !Number.isFinite(lossSum));
+    if (slice < 0) return;
+    const { checkpoints } = this.#options.runDirectory;
+    const saved =
+      this.#savedStep > 0 ? `the last checkpoint is step ${this.#savedStep} in ${checkpoints}` : 'nothing was saved';
+    throw new LockstepError(
+      'diverged',
+      `the loss of slice ${slice} is ${gradient.slices[slice].lossSum} in step ${this.#state.step + 1}: the run has diverged; ` +
+        `a smaller --learning-rate (now ${learningRateAt(this.#state.step, this.#options.config)}) may mend it; ${saved}`,
+    );
   }
 
   /** One optimizer update, in place. @returns the learning rate it was made with */

@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'download-failed'
   | 'setup-failed'
   | 'engine-failed'
+  | 'diverged'
   | 'workers-failed'
   | 'interrupted';
 

@@ -8,6 +8,7 @@ import { layoutModel, type ModelLayout } from '../shared/model/layout.js';
 import { decodeFrame, encodeFrame, floatsOf, OutgoingFrame } from '../shared/protocol/frame.js';
 import {
   largestCoordinatorMessageBytes,
+  mostCachedPieces,
   parseCoordinatorMessage,
   protocolVersion,
   type CoordinatorMessage,
@@ -132,7 +133,7 @@ export class WorkerSession {
   async #greet(): Promise<void> {
     const { token, name, engine, cache } = this.#options;
     try {
-      const cachedPieces = await cache.list();
+      const cachedPieces = (await cache.list()).slice(0, mostCachedPieces);
       this.#send({ type: 'hello', protocolVersion, lockstepVersion, token, name, engine, cachedPieces });
     } catch (error) {
       this.#fail(error);

@@ -11,7 +11,12 @@ export const protocolVersion = 1;
 /** Shards travel in chunks of this many bytes. */
 export const chunkBytes = 1 << 20;
 
+/** A hello names at most this many pieces. */
+export const mostCachedPieces = 10_000;
+
 const count = z.int().nonnegative();
+/** A loss may be NaN or infinite: that is the run's business to tell, not a broken message. */
+const lossSum = z.custom<number>((value) => typeof value === 'number', 'expected a number');
 const milliseconds = z.number().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const name = z.string().min(1).max(200);
@@ -43,7 +48,7 @@ const hello = z.strictObject({
   token: z.string().max(1000),
   name,
   engine: z.strictObject({ engine: name, fingerprint: z.string().min(1).max(1000) }),
-  cachedPieces: z.array(sha256).max(10_000),
+  cachedPieces: z.array(sha256).max(mostCachedPieces),
 });
 /** "Send me this piece from here on." */
 const pieceRequest = z.strictObject({ type: z.literal('piece-request'), sha256, offset: count });
@@ -53,7 +58,7 @@ const gradient = z.strictObject({
   step: count,
   node: treeNode,
   sampleCount: z.int().positive(),
-  slices: z.array(z.strictObject({ lossSum: z.number(), correctCount: count })).min(1),
+  slices: z.array(z.strictObject({ lossSum, correctCount: count })).min(1),
   phases: z.strictObject({
     waitMs: milliseconds,
     augmentMs: milliseconds,
@@ -69,7 +74,7 @@ const evaluation = z.strictObject({
   split,
   index: count,
   sampleCount: z.int().positive(),
-  lossSum: z.number(),
+  lossSum,
   correctCount: count,
 });
 /** "I cannot go on; give my work to others." */

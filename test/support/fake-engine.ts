@@ -8,6 +8,8 @@ export interface FakeEngineOptions {
   fingerprint?: string;
   /** Called before a slice is computed; may wait, or throw as a real engine would. */
   beforeSlice?: () => Promise<void> | void;
+  /** What it reports as a slice's loss, instead of the arithmetic's. */
+  lossSum?: () => number | undefined;
 }
 
 export function fakeEngine(options: FakeEngineOptions = {}): Engine {
@@ -44,7 +46,9 @@ class FakeModel implements EngineModel {
       }
       batchStatistics.fill(pixel / (place + 3), 0, 1 + (place % batchStatistics.length));
     });
-    return { ...this.#result(batch), gradientSum, batchStatistics };
+    const result = this.#result(batch);
+    const lossSum = this.#options.lossSum?.() ?? result.lossSum;
+    return { ...result, lossSum, gradientSum, batchStatistics };
   }
 
   evaluate(batch: ImageBatch): Promise<BatchResult> {

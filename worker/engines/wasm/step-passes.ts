@@ -40,7 +40,7 @@ export const passesVersion = 1;
 /** A part has at least so many pixels of each channel: one of fewer takes longer to write its sums than to make them. */
 const fewestPixelsOfPart = 512;
 /** A part is walked through in blocks of about so many pixels: what one stage of a block leaves, the next finds in the cache. */
-const pixelsOfBlock = 4096;
+const pixelsOfBlock = 1024;
 
 /** Some images of a part. */
 interface ImageBlock {
