@@ -163,7 +163,6 @@ export interface Kernels {
   ): void;
   maskAndSum(
     gradient: number,
-    shortcut: number,
     activation: number,
     source: number,
     coefficients: number,

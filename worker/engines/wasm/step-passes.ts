@@ -458,7 +458,6 @@ export class PassBuilder {
       run: (block) =>
         this.#kernels.maskAndSum(
           address,
-          0,
           activation.address,
           convolved.address,
           plan.coefficients,

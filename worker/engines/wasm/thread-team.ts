@@ -1,5 +1,6 @@
 // How the threads of one model work in step: control words at the beginning of their shared memory. Uses Atomics alone,
 // so it runs wherever they do.
+import { LockstepError } from '../../../shared/errors.js';
 import { controlBytes } from './memory-plan.js';
 
 export type JobKind = 'weights' | 'train' | 'evaluate' | 'stop';
@@ -79,7 +80,8 @@ export class ThreadTeam {
       if (Atomics.load(this.#words, word) !== value) return;
     }
     while (Atomics.wait(this.#words, word, value, sleepMs) === 'timed-out') {
-      if (Atomics.load(this.#words, failed) !== 0) throw new Error('a thread of the wasm engine failed');
+      if (Atomics.load(this.#words, failed) !== 0)
+        throw new LockstepError('engine-failed', 'a thread of the wasm engine failed');
     }
   }
 }

@@ -373,7 +373,58 @@ export function transformWeightSums(work: usize): void {
   }
 }`;
 
+/**
+ * An image, `vectors` blocks of 4 channels of each pixel: a row's sums at a time are added to `sums`, two rows of channels.
+ * @param tensors names of the addresses
+ * @param begin constants of vector v
+ * @param value what is summed in the first row, declared as `value`
+ * @param second what is summed in the second
+ */
+const sumsOfImage = (name, vectors, tensors, parameters, { begin, value, second }) => `
+export function ${name}${4 * vectors}(${[...tensors, ...parameters, 'sums'].map((address) => `${address}: usize`).join(', ')}, pixelBytes: usize, size: i32): void {
+  const secondSums = sums + pixelBytes;
+  const zero = f32x4.splat(0);
+  ${each(vectors, begin)}
+  for (let row = 0; row < size; row++) {
+    ${each(vectors, (v) => `let sum${v} = zero; let second${v} = zero;`)}
+    for (let pixel = 0; pixel < size; pixel++) {
+      ${each(
+        vectors,
+        (v) => `{
+        ${value(v)}
+        sum${v} = ${add(`sum${v}`, 'value')};
+        second${v} = ${add(`second${v}`, second(v))};
+        }`,
+      )}
+      ${tensors.map((tensor) => `${tensor} += pixelBytes;`).join('\n')}
+    }
+    ${tensors.map((tensor) => `${tensor} += 2 * pixelBytes;`).join('\n')}
+    ${each(
+      vectors,
+      (v) => `v128.store(sums, ${add(`v128.load(sums, ${16 * v})`, `sum${v}`)}, ${16 * v});
+    v128.store(secondSums, ${add(`v128.load(secondSums, ${16 * v})`, `second${v}`)}, ${16 * v});`,
+    )}
+  }
+}`;
+
+const channelSums = [4, 1].flatMap((vectors) => [
+  sumsOfImage('sumChannels', vectors, ['source'], [], {
+    begin: () => '',
+    value: (v) => `const value = v128.load(source, ${16 * v});`,
+    second: () => 'f32x4.mul(value, value)',
+  }),
+  sumsOfImage('maskChannels', vectors, ['gradient', 'activation', 'source'], ['means'], {
+    begin: (v) => `const mean${v} = v128.load(means, ${16 * v});`,
+    value: (v) => `
+        const isActive = f32x4.gt(v128.load(activation, ${16 * v}), zero);
+        const value = v128.and(v128.load(gradient, ${16 * v}), isActive);
+        v128.store(gradient, value, ${16 * v});`,
+    second: (v) => `f32x4.mul(value, ${sub(`v128.load(source, ${16 * v})`, `mean${v}`)})`,
+  }),
+]);
+
 export const unrolledKernels = [
+  ...channelSums,
   multiplyRows(8),
   multiplyRows(4),
   convolveRow(8),

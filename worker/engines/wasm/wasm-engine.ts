@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Preprocessing } from '../../../shared/data/image-batch.js';
-import { LockstepError } from '../../../shared/errors.js';
+import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ModelLayout } from '../../../shared/model/layout.js';
 import type { Engine, EngineOptions } from '../../engine.js';
 import { passesVersion } from './step-passes.js';
@@ -19,6 +19,15 @@ function builtFile(name: string): URL {
   const found = [beside, built].find((url) => existsSync(fileURLToPath(url)));
   if (!found) throw new LockstepError('no-engine', `the wasm engine's ${name} is not built: run npm run build`);
   return found;
+}
+
+/** While the threads compute, this one cannot hear from them: what may fail at their start must fail before. */
+async function isReady(worker: Worker): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    worker.once('message', () => resolve());
+    worker.once('error', reject);
+    worker.once('exit', (status) => reject(new Error(`it ended with status ${status}`)));
+  });
 }
 
 export interface WasmEngine extends Engine {
@@ -49,10 +58,17 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
       models.add(model);
       for (let thread = 1; thread < threads; thread++) {
         const setting: RunnerSetting = { module, memory, layout, thread, threads };
-        const worker = new Worker(builtFile('wasm-thread.js'), { workerData: setting });
-        worker.unref();
-        workers.push(worker);
+        workers.push(new Worker(builtFile('wasm-thread.js'), { workerData: setting }));
       }
+      try {
+        await Promise.all(workers.map(isReady));
+      } catch (thrown) {
+        model.dispose();
+        throw new LockstepError('engine-failed', `a thread of the wasm engine does not start: ${messageOf(thrown)}`, {
+          cause: thrown,
+        });
+      }
+      for (const worker of workers) worker.unref(); // a model that is not disposed of does not keep the process alive
       return model;
     },
 

@@ -1,8 +1,10 @@
 // A further thread of a model, in Node: computes its share of each job until it is told to stop.
-import { workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { StepRunner, type RunnerSetting } from './step-runner.js';
 
 const runner = new StepRunner(workerData as RunnerSetting);
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, which has no origin
+parentPort?.postMessage('ready');
 let last = 0;
 try {
   while (true) {

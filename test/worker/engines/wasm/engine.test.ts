@@ -51,6 +51,14 @@ describe('threads', () => {
   });
 });
 
+test('the bits of ResNet-20 are those of every other machine', async () => {
+  const spec = { depth: 20, initialFilters: 16, shortcut: 'projection' as const, convBias: true };
+  // seen on x86-64 with and without AVX, Node 20, 22 and 24, optimized and not
+  expect(await bitsOf(engine, spec, [randomBatch(9)])).toBe(
+    '11566b0ee3caeeea7e10da488086659fc15b61d2312685fa19a736f836f4e0e3',
+  );
+});
+
 test('a slice does not depend on the slices before it, larger or smaller', async () => {
   const layout = layoutOf();
   const batch = randomBatch(3);

@@ -99,8 +99,8 @@ describe.each([
 
   test('the gradients of input, gamma and beta', () => {
     const gradientAt = memory.tensor(gradient);
-    kernels.maskAndSum(gradientAt, 0, activation, source, coefficients, sums, false, size, channels, 0, 1);
-    kernels.maskAndSum(gradientAt, 0, activation, source, coefficients, sums, true, size, channels, 1, images - 1);
+    kernels.maskAndSum(gradientAt, activation, source, coefficients, sums, false, size, channels, 0, 1);
+    kernels.maskAndSum(gradientAt, activation, source, coefficients, sums, true, size, channels, 1, images - 1);
     const [gammaGradient, betaGradient] = [memory.take(4 * channels), memory.take(4 * channels)];
     kernels.gradientCoefficients(sums, 1, elements, channels, coefficients, gammaGradient, betaGradient);
     kernels.normalizeGradient(gradientAt, source, coefficients, gradientAt, size, channels, 0, images);

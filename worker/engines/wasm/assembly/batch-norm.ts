@@ -2,6 +2,7 @@
 // A batch norm's coefficients are six rows of its channels: mean, 1 / standard deviation, scale, shift (forward), and
 // the factor and the addend that the input has in its own gradient (backward).
 import { imageAt, rowBytesOf } from './tensor';
+import { maskChannels16, maskChannels4, sumChannels16, sumChannels4 } from './unrolled';
 
 /** sums: two rows of channels, the values and their squares. @param continues whether sums are added to */
 export function sumForStatistics(
@@ -14,28 +15,13 @@ export function sumForStatistics(
   count: i32,
 ): void {
   const pixelBytes = 4 * channels;
-  for (let channel = 0; channel < channels; channel += 4) {
-    let sum = continues ? v128.load(sums + 4 * channel) : f32x4.splat(0);
-    let squares = continues ? v128.load(sums + pixelBytes + 4 * channel) : f32x4.splat(0);
-    for (let image = first; image < first + count; image++) {
-      let row = imageAt(source, image, size, channels) + 4 * channel;
-      for (let y = 0; y < size; y++) {
-        let at = row;
-        let rowSum = f32x4.splat(0);
-        let rowSquares = f32x4.splat(0);
-        for (let x = 0; x < size; x++) {
-          const value = v128.load(at);
-          rowSum = f32x4.add(rowSum, value);
-          rowSquares = f32x4.add(rowSquares, f32x4.mul(value, value));
-          at += pixelBytes;
-        }
-        sum = f32x4.add(sum, rowSum);
-        squares = f32x4.add(squares, rowSquares);
-        row += rowBytesOf(size, channels);
-      }
-    }
-    v128.store(sums + 4 * channel, sum);
-    v128.store(sums + pixelBytes + 4 * channel, squares);
+  if (!continues) memory.fill(sums, 0, 2 * pixelBytes);
+  for (let image = first; image < first + count; image++) {
+    let at = imageAt(source, image, size, channels);
+    let to = sums;
+    let channel = 0;
+    for (; channel + 16 <= channels; channel += 16, at += 64, to += 64) sumChannels16(at, to, pixelBytes, size);
+    for (; channel < channels; channel += 4, at += 16, to += 16) sumChannels4(at, to, pixelBytes, size);
   }
 }
 
@@ -139,16 +125,14 @@ export function normalize(
   count: i32,
 ): void {
   const zero = f32x4.splat(0);
-  const rowBytes = rowBytesOf(size, channels);
-  const scales = coefficients + 8 * channels;
-  const shifts = coefficients + 12 * channels;
-  const channelBytes = 4 * channels;
+  const pixelBytes = 4 * channels;
+  const scales = coefficients + 2 * pixelBytes;
+  const shifts = coefficients + 3 * pixelBytes;
   for (let image = first; image < first + count; image++) {
-    let offset = imageAt(0, image, size, channels);
     for (let y = 0; y < size; y++) {
-      let at = offset;
+      let at = imageAt(0, image, size, channels) + y * rowBytesOf(size, channels);
       for (let x = 0; x < size; x++) {
-        for (let channel = 0; channel < channelBytes; channel += 16) {
+        for (let channel = 0; channel < pixelBytes; channel += 16) {
           const scaled = f32x4.mul(v128.load(source + at), v128.load(scales + channel));
           let value = f32x4.add(scaled, v128.load(shifts + channel));
           if (shortcut) value = f32x4.add(value, v128.load(shortcut + at));
@@ -156,20 +140,17 @@ export function normalize(
           at += 16;
         }
       }
-      offset += rowBytes;
     }
   }
 }
 
 /**
- * gradient = (gradient + shortcut) where the activation is over 0, else 0; and its sums: two rows of channels, the
- * gradient and gradient × (source - mean), where source is what the batch norm read.
- * @param shortcut 0 or a tensor of the same shape
+ * gradient = gradient where the activation is over 0, else 0; and its sums: two rows of channels, the gradient and
+ * gradient × (source - mean), where source is what the batch norm read.
  * @param continues whether sums are added to
  */
 export function maskAndSum(
   gradient: usize,
-  shortcut: usize,
   activation: usize,
   source: usize,
   coefficients: usize,
@@ -180,34 +161,33 @@ export function maskAndSum(
   first: i32,
   count: i32,
 ): void {
-  const zero = f32x4.splat(0);
   const pixelBytes = 4 * channels;
-  for (let channel = 0; channel < channels; channel += 4) {
-    const mean = v128.load(coefficients + 4 * channel);
-    let sum = continues ? v128.load(sums + 4 * channel) : zero;
-    let products = continues ? v128.load(sums + pixelBytes + 4 * channel) : zero;
-    for (let image = first; image < first + count; image++) {
-      let row = imageAt(0, image, size, channels) + 4 * channel;
-      for (let y = 0; y < size; y++) {
-        let at = row;
-        let rowSum = zero;
-        let rowProducts = zero;
-        for (let x = 0; x < size; x++) {
-          let value = v128.load(gradient + at);
-          if (shortcut) value = f32x4.add(value, v128.load(shortcut + at));
-          value = v128.and(value, f32x4.gt(v128.load(activation + at), zero));
-          v128.store(gradient + at, value);
-          rowSum = f32x4.add(rowSum, value);
-          rowProducts = f32x4.add(rowProducts, f32x4.mul(value, f32x4.sub(v128.load(source + at), mean)));
-          at += pixelBytes;
-        }
-        sum = f32x4.add(sum, rowSum);
-        products = f32x4.add(products, rowProducts);
-        row += rowBytesOf(size, channels);
-      }
+  if (!continues) memory.fill(sums, 0, 2 * pixelBytes);
+  for (let image = first; image < first + count; image++) {
+    let at = imageAt(0, image, size, channels);
+    let offset = 0;
+    for (; offset + 64 <= pixelBytes; offset += 64, at += 64) {
+      maskChannels16(
+        gradient + at,
+        activation + at,
+        source + at,
+        coefficients + offset,
+        sums + offset,
+        pixelBytes,
+        size,
+      );
     }
-    v128.store(sums + 4 * channel, sum);
-    v128.store(sums + pixelBytes + 4 * channel, products);
+    for (; offset < pixelBytes; offset += 16, at += 16) {
+      maskChannels4(
+        gradient + at,
+        activation + at,
+        source + at,
+        coefficients + offset,
+        sums + offset,
+        pixelBytes,
+        size,
+      );
+    }
   }
 }
 
@@ -252,24 +232,21 @@ export function normalizeGradient(
   first: i32,
   count: i32,
 ): void {
-  const rowBytes = rowBytesOf(size, channels);
-  const scales = coefficients + 8 * channels;
-  const factors = coefficients + 16 * channels;
-  const addends = coefficients + 20 * channels;
-  const channelBytes = 4 * channels;
+  const pixelBytes = 4 * channels;
+  const scales = coefficients + 2 * pixelBytes;
+  const factors = coefficients + 4 * pixelBytes;
+  const addends = coefficients + 5 * pixelBytes;
   for (let image = first; image < first + count; image++) {
-    let offset = imageAt(0, image, size, channels);
     for (let y = 0; y < size; y++) {
-      let at = offset;
+      let at = imageAt(0, image, size, channels) + y * rowBytesOf(size, channels);
       for (let x = 0; x < size; x++) {
-        for (let channel = 0; channel < channelBytes; channel += 16) {
+        for (let channel = 0; channel < pixelBytes; channel += 16) {
           const scaled = f32x4.mul(v128.load(gradient + at), v128.load(scales + channel));
           const own = f32x4.mul(v128.load(source + at), v128.load(factors + channel));
           v128.store(target + at, f32x4.add(f32x4.add(scaled, own), v128.load(addends + channel)));
           at += 16;
         }
       }
-      offset += rowBytes;
     }
   }
 }
