@@ -49,7 +49,21 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-export interface EngineOptions {
+/** Weights, gradients, statistics and the loss are float32 in all of them. */
+export const precisions = ['float32', 'bfloat16', 'float16'] as const;
+export type Precision = (typeof precisions)[number];
+
+/** What may be said of how an engine computes. Engines that do not have a setting ignore it, or refuse it. */
+export interface EngineSettings {
+  /** In which type convolutions and what lies between them compute; `float32` unless said. Only tensorflow has others. */
+  precision?: Precision | undefined;
+  /** How TensorFlow is called: `graph`, once a slice, unless said; `eager`, once an operation. Other engines ignore it. */
+  tensorFlowMode?: 'graph' | 'eager' | undefined;
+  /** Whether TensorFlow compiles its graphs with XLA where that is possible, which is on GPUs. Other engines ignore it. */
+  xla?: boolean | undefined;
+}
+
+export interface EngineOptions extends EngineSettings {
   /** Threads that one worker computes with. */
   threads: number;
 }

@@ -11,6 +11,13 @@ export interface OpenedEngine {
   choice: string | undefined;
 }
 
+/** Whether this choice of engine would compute on GPUs if there are any: TensorFlow for GPUs is installed. */
+export async function canComputeOnGpus(name: EngineName): Promise<boolean> {
+  if (name === 'wasm') return false;
+  const { hasGpuPackage } = await import('./tensorflow/load.js');
+  return hasGpuPackage();
+}
+
 /**
  * Opens an engine; `auto` is tensorflow where it loads, else wasm.
  * Throws `no-engine`, naming the command that installs one, where the one asked for cannot be had.
@@ -22,6 +29,13 @@ export async function openEngine(name: EngineName, options: EngineOptions): Prom
       return { engine: await openTensorFlowEngine(options), choice: undefined };
     }
     case 'wasm': {
+      const { precision = 'float32' } = options;
+      if (precision !== 'float32') {
+        throw new LockstepError(
+          'bad-option',
+          `--precision ${precision} needs the tensorflow engine: wasm computes in float32 (lockstep setup-tensorflow installs it)`,
+        );
+      }
       const { openWasmEngine } = await import('./wasm/wasm-engine.js');
       return { engine: await openWasmEngine(options), choice: undefined };
     }

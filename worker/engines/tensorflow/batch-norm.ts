@@ -6,7 +6,6 @@ import { runOperation, type TensorFlowRuntime } from './runtime.js';
 /** Per channel. */
 export interface ChannelStatistics {
   mean: Tensor1D;
-  /** Biased: divided by the count. It is the one that normalises, and the one that Keras 3 averages. */
   variance: Tensor1D;
 }
 
@@ -19,7 +18,8 @@ const types = { T: { type: 'float32' }, U: { type: 'float32' } } as const;
 
 /**
  * Normalises each channel by the batch's own statistics. Differentiable in x, gamma and beta.
- * @param report receives the statistics: kept tensors, which tidy spares and the receiver disposes of
+ * @param report receives the batch's statistics: kept tensors, which tidy spares and the receiver disposes of. The variance
+ *   is TensorFlow's: see biasedPart.
  */
 export function normalizeByBatch(
   { tf, backend }: TensorFlowRuntime,
@@ -31,16 +31,13 @@ export function normalizeByBatch(
   const attributes = { ...types, epsilon: { float: epsilon }, is_training: { bool: true } };
   return withGradient(tf, [x, gamma, beta], (x, gamma, beta) => {
     const none = tf.tensor1d([]); // in training the moving statistics are not read
-    const [normalized, mean, unbiasedVariance, ...reserved] = runOperation(
+    const [normalized, mean, variance, ...reserved] = runOperation(
       backend,
       'FusedBatchNormV3',
       attributes,
       [x, gamma, beta, none, none],
       6,
     ) as [Tensor4D, Tensor1D, Tensor1D, Tensor, Tensor, Tensor];
-    const count = x.size / gamma.size;
-    // TensorFlow divides by count - 1, but by 1 where the count is 1.
-    const variance: Tensor1D = tf.mul(unbiasedVariance, Math.max(1, count - 1) / count);
     report({ mean: tf.keep(mean), variance: tf.keep(variance) });
     return {
       value: normalized,
@@ -49,6 +46,14 @@ export function normalizeByBatch(
         runOperation(backend, 'FusedBatchNormGradV3', attributes, [upstream, ...saved], 5).slice(0, 3),
     };
   });
+}
+
+/**
+ * What TensorFlow's variance is multiplied with to become the biased one, which normalises, and which Keras 3 averages:
+ * TensorFlow divides by count - 1, but by 1 where the count is 1.
+ */
+export function biasedPart(count: number): number {
+  return Math.max(1, count - 1) / count;
 }
 
 /** Normalises each channel by given statistics. Forward only. */

@@ -1,5 +1,5 @@
 // Layers on TensorFlow's own gradient operations, where tfjs's gradients are slower or missing.
-import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
+import type { Scalar, Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { runOperation, type TensorFlowJs, type TensorFlowRuntime } from './runtime.js';
 
 interface ForwardOutput<Output extends Tensor> {
@@ -51,8 +51,8 @@ export function addBias<Shape extends Tensor>({ tf, backend }: TensorFlowRuntime
   });
 }
 
-/** The softmax cross-entropy of each image, from its logits. */
-export function crossEntropy({ tf, backend }: TensorFlowRuntime, logits: Tensor2D, labels: Tensor1D): Tensor1D {
+/** The sum over the images of the softmax cross-entropy of their logits. */
+export function crossEntropySum({ tf, backend }: TensorFlowRuntime, logits: Tensor2D, labels: Tensor1D): Scalar {
   return withGradient(tf, [logits], (logits) => {
     const attributes = { ...float32, Tlabels: { type: 'int32' } } as const;
     const [losses, gradient] = runOperation(
@@ -63,9 +63,9 @@ export function crossEntropy({ tf, backend }: TensorFlowRuntime, logits: Tensor2
       2,
     ) as [Tensor1D, Tensor2D];
     return {
-      value: losses,
+      value: tf.sum<Scalar>(losses),
       saved: [gradient],
-      gradientsOf: (upstream, [gradient]) => [tf.mul(gradient, tf.expandDims(upstream, 1))],
+      gradientsOf: (upstream, [gradient]) => [tf.mul(gradient, upstream)],
     };
   });
 }

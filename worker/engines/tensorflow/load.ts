@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import { bindingInPackage, installFolder, lockstepHome, tfjsPackages } from './install-folder.js';
 import type { NativeBackend, TensorFlowJs, TensorFlowRuntime } from './runtime.js';
+import type { TensorFlowMessages } from './tracing/saved-model.js';
 
 /** A place where TensorFlow may be. */
 interface Candidate {
@@ -66,6 +67,15 @@ function candidatesIn(environment: NodeJS.ProcessEnv): Candidate[] {
   return [...ownInstallations, ...besideThisPackage];
 }
 
+/** Whether TensorFlow for GPUs is installed, with its native part. Loads nothing. */
+export function hasGpuPackage(environment: NodeJS.ProcessEnv = process.env): boolean {
+  return candidatesIn(environment).some(({ packageName, resolveFrom }) => {
+    if (packageName !== tfjsPackages.gpu) return false;
+    const manifest = findManifest(createRequire(resolveFrom), packageName);
+    return manifest !== null && existsSync(join(dirname(manifest), bindingInPackage));
+  });
+}
+
 function loadCandidate({ packageName, resolveFrom }: Candidate, threads: number): TensorFlowRuntime {
   const require = createRequire(resolveFrom);
   const manifestPath = findManifest(require, packageName);
@@ -80,10 +90,12 @@ function loadCandidate({ packageName, resolveFrom }: Candidate, threads: number)
   require(bindingPath);
   const tf = require(packageName) as TensorFlowJs;
   const backend = tf.backend() as unknown as NativeBackend;
+  const messages = require(`${packageName}/dist/proto/api_pb.js`) as TensorFlowMessages;
   const manifest = JSON.parse(readFileSync(manifestPath, 'utf8')) as { version: string };
   return {
     tf,
     backend,
+    messages,
     packageName: packageName.replace('@tensorflow/', ''),
     packageVersion: manifest.version,
     folder,
@@ -106,6 +118,21 @@ function setEnvironment(threads: number): void {
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '3'; // what fails comes back as an error all the same
   process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true'; // several workers may share a GPU
   process.env['TF_DETERMINISTIC_OPS'] = '1'; // on a GPU, kernels that repeat their bits
+}
+
+const xlaFlag = '--tf_xla_auto_jit=2';
+
+/**
+ * Asks TensorFlow to compile its graphs with XLA. It reads the wish when it is loaded: too late throws `bad-option`.
+ * On a CPU it has no effect, and would be slower.
+ */
+export function askForXla(): void {
+  const flags = process.env['TF_XLA_FLAGS']?.split(' ') ?? [];
+  if (flags.includes(xlaFlag)) return;
+  if (loaded !== null) {
+    throw new LockstepError('bad-option', 'TensorFlow is loaded without XLA in this process: start another process');
+  }
+  process.env['TF_XLA_FLAGS'] = [...flags, xlaFlag].join(' ');
 }
 
 /** tfjs-node 4.22 calls functions of Node's util that Node 23 removed, and that Node 22 warns about. */

@@ -1,6 +1,7 @@
 // The ResNet, once, as functions of tensors: a slice's gradient, and the evaluation. All that they return is a tensor and
 // they read none back, so that they can be traced into a TensorFlow graph as well.
-import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Preprocessing } from '../../../shared/data/image-batch.js';
 import type {
   ArrayLayout,
   BatchNormLayer,
@@ -8,8 +9,15 @@ import type {
   ModelLayout,
   ResidualBlock,
 } from '../../../shared/model/layout.js';
-import { normalizeByBatch, normalizeByMoving, type ScaleAndShift } from './batch-norm.js';
-import { addBias, crossEntropy, relu } from './differentiable.js';
+import {
+  biasedPart,
+  normalizeByBatch,
+  normalizeByMoving,
+  type ChannelStatistics,
+  type ScaleAndShift,
+} from './batch-norm.js';
+import { addBias, crossEntropySum, relu } from './differentiable.js';
+import { preprocess } from './preprocessing.js';
 import type { TensorFlowRuntime } from './runtime.js';
 
 /** Sums over images. The caller disposes of them. */
@@ -28,27 +36,41 @@ export interface ResNet {
   /**
    * Forward and backward, batch norm by the slice's own statistics.
    * @param weights the trainable vector
-   * @param images preprocessed, [images, row, column, channel]
+   * @param images uint8, [images, row, column, channel], channels red, green, blue
    * @param labels int32
    */
-  gradientOf(weights: Tensor1D, images: Tensor4D, labels: Tensor1D): GradientTensors;
+  gradientOf(weights: Tensor1D, images: Tensor, labels: Tensor1D): GradientTensors;
   /** Forward alone, batch norm by the moving statistics. */
-  evaluate(weights: Tensor1D, movingStatistics: Tensor1D, images: Tensor4D, labels: Tensor1D): EvaluationTensors;
+  evaluate(weights: Tensor1D, movingStatistics: Tensor1D, images: Tensor, labels: Tensor1D): EvaluationTensors;
+}
+
+export interface ResNetOptions {
+  layout: ModelLayout;
+  preprocessing: Preprocessing;
+  /**
+   * A power of two that the loss is multiplied with before the backward pass, and the gradient divided by after it: small
+   * gradients are lost in float16. With 1 nothing is computed for it.
+   */
+  lossScale: number;
 }
 
 /** The arrays of one flat vector as tensors. */
 type Arrays = ReadonlyMap<ArrayLayout, Tensor>;
-type Normalize = (x: Tensor4D, layer: BatchNormLayer) => Tensor4D;
+/** A convolution, then its batch norm. */
+type ConvolveAndNormalize = (x: Tensor4D, conv: ConvLayer, bn: BatchNormLayer) => Tensor4D;
 
-export function createResNet(runtime: TensorFlowRuntime, layout: ModelLayout): ResNet {
+export function createResNet(runtime: TensorFlowRuntime, { layout, preprocessing, lossScale }: ResNetOptions): ResNet {
   const { tf } = runtime;
   const { bnEpsilon } = layout.spec;
+  /** In the order of the batch norms in the statistics vector. */
+  const normalizedConvolutions = [layout.stem.conv, ...layout.blocks.flatMap(({ conv1, conv2 }) => [conv1, conv2])];
 
-  function forward(images: Tensor4D, parameters: Arrays, normalize: Normalize): Tensor2D {
-    let x = relu(runtime, normalize(convolve(images, layout.stem.conv, parameters), layout.stem.bn));
+  function forward(images: Tensor, parameters: Arrays, convolveAndNormalize: ConvolveAndNormalize): Tensor2D {
+    const { conv, bn } = layout.stem;
+    let x = relu(runtime, convolveAndNormalize(preprocess(runtime, images, preprocessing), conv, bn));
     for (const block of layout.blocks) {
-      const inner = relu(runtime, normalize(convolve(x, block.conv1, parameters), block.bn1));
-      const residual = normalize(convolve(inner, block.conv2, parameters), block.bn2);
+      const inner = relu(runtime, convolveAndNormalize(x, block.conv1, block.bn1));
+      const residual = convolveAndNormalize(inner, block.conv2, block.bn2);
       x = relu(runtime, tf.add(residual, shortcut(x, block, parameters)));
     }
     const pooled = tf.mean<Tensor2D>(x, [1, 2]);
@@ -56,13 +78,17 @@ export function createResNet(runtime: TensorFlowRuntime, layout: ModelLayout): R
     return addBias(runtime, scores, vectorIn(parameters, layout.dense.bias));
   }
 
-  function convolve(x: Tensor4D, layer: ConvLayer, parameters: Arrays): Tensor4D {
-    const y = tf.conv2d(x, kernelIn(parameters, layer.kernel), layer.stride, 'same');
+  function convolve(x: Tensor4D, { kernel, stride }: ConvLayer, parameters: Arrays): Tensor4D {
+    return tf.conv2d(x, kernelIn(parameters, kernel), stride, 'same');
+  }
+
+  function convolveWithBias(x: Tensor4D, layer: ConvLayer, parameters: Arrays): Tensor4D {
+    const y = convolve(x, layer, parameters);
     return layer.bias === null ? y : addBias(runtime, y, vectorIn(parameters, layer.bias));
   }
 
   function shortcut(x: Tensor4D, block: ResidualBlock, parameters: Arrays): Tensor4D {
-    if (block.projection !== null) return convolve(x, block.projection, parameters);
+    if (block.projection !== null) return convolveWithBias(x, block.projection, parameters);
     return block.conv1.stride === 1 ? x : subsample(x, block.conv1.outputChannels);
   }
 
@@ -73,7 +99,6 @@ export function createResNet(runtime: TensorFlowRuntime, layout: ModelLayout): R
     const zeros: [number, number] = [channels / 4, channels / 4];
     return tf.pad4d(sampled, [[0, 0], [0, 0], [0, 0], zeros]);
   }
-
   function scaleAndShift(parameters: Arrays, layer: BatchNormLayer): ScaleAndShift {
     return { gamma: vectorIn(parameters, layer.gamma), beta: vectorIn(parameters, layer.beta) };
   }
@@ -94,42 +119,67 @@ export function createResNet(runtime: TensorFlowRuntime, layout: ModelLayout): R
     return tf.sum(tf.equal(tf.argMax(logits, 1), labels));
   }
 
-  function gradientOf(weights: Tensor1D, images: Tensor4D, labels: Tensor1D): GradientTensors {
+  function gradientOf(weights: Tensor1D, images: Tensor, labels: Tensor1D): GradientTensors {
     const parameters = split(weights, layout.trainable);
     // What the loss function hands out besides the loss: tensors kept from tfjs's own tidying of gradients.
-    const statistics: Tensor1D[] = [];
+    const statistics: ChannelStatistics[] = [];
     const correctCounts: Tensor[] = [];
     const lossOf = () => {
-      const logits = forward(images, parameters, (x, layer) =>
-        normalizeByBatch(runtime, x, scaleAndShift(parameters, layer), bnEpsilon, ({ mean, variance }) => {
-          statistics.push(mean, variance);
+      const logits = forward(images, parameters, (x, conv, bn) =>
+        // The batch's own mean takes a convolution's bias away again: it is left out, and its gradient is zero.
+        normalizeByBatch(runtime, convolve(x, conv, parameters), scaleAndShift(parameters, bn), bnEpsilon, (seen) => {
+          statistics.push(seen);
         }),
       );
       correctCounts.push(tf.keep(countCorrect(logits, labels)));
-      return tf.sum(crossEntropy(runtime, logits, labels));
+      return crossEntropySum(runtime, logits, labels);
     };
-    const { value: lossSum, grads } = tf.valueAndGrads(lossOf)([...parameters.values()]);
-    const batchStatistics = join(statistics);
-    tf.dispose(statistics);
-    return { lossSum, correctCount: correctCounts[0], gradientSum: join(grads), batchStatistics };
+    const takenAway = new Set(normalizedConvolutions.map(({ bias }) => bias));
+    const differentiated = layout.trainable.filter((array) => !takenAway.has(array));
+    const { value: lossSum, grads } = tf.valueAndGrads(lossOf)(
+      differentiated.map((array) => parameters.get(array)!),
+      tf.scalar(lossScale),
+    );
+    const gradients: Arrays = new Map(differentiated.map((array, index) => [array, grads[index]]));
+    const scaledSum = join(layout.trainable.map((array) => gradients.get(array) ?? tf.zeros([array.size])));
+    const gradientSum: Tensor1D = lossScale === 1 ? scaledSum : tf.mul(scaledSum, 1 / lossScale);
+    const batchStatistics = joinStatistics(statistics, images.shape[0], parameters);
+    const correctCount = tf.clone(correctCounts[0]);
+    tf.dispose([...correctCounts, ...statistics.flatMap(({ mean, variance }) => [mean, variance])]);
+    return { lossSum, correctCount, gradientSum, batchStatistics };
+  }
+
+  /** The statistics vector of the batch: variances made biased, means moved by the biases that were left out. */
+  function joinStatistics(statistics: readonly ChannelStatistics[], imageCount: number, parameters: Arrays): Tensor1D {
+    const raw = join(statistics.flatMap(({ mean, variance }) => [mean, variance]));
+    // One multiplication and one addition over the whole vector: times 1 and plus 0 change no bit.
+    const factors = normalizedConvolutions.flatMap(({ outputChannels, outputSize }) => {
+      const toBiased = biasedPart(imageCount * outputSize * outputSize);
+      return [...Array<number>(outputChannels).fill(1), ...Array<number>(outputChannels).fill(toBiased)];
+    });
+    const biased: Tensor1D = tf.mul(raw, tf.tensor1d(factors));
+    if (!layout.spec.convBias) return biased;
+    const shifts = normalizedConvolutions.flatMap(({ bias, outputChannels }) => {
+      const zeros = tf.zeros<Rank.R1>([outputChannels]);
+      return [bias === null ? zeros : vectorIn(parameters, bias), zeros];
+    });
+    return tf.add(biased, join(shifts));
   }
 
   function evaluate(
     weights: Tensor1D,
     movingStatistics: Tensor1D,
-    images: Tensor4D,
+    images: Tensor,
     labels: Tensor1D,
   ): EvaluationTensors {
     const parameters = split(weights, layout.trainable);
     const statistics = split(movingStatistics, layout.statistics);
-    const logits = forward(images, parameters, (x, layer) => {
-      const moving = {
-        mean: vectorIn(statistics, layer.mean),
-        variance: vectorIn(statistics, layer.variance),
-      };
-      return normalizeByMoving(runtime, x, scaleAndShift(parameters, layer), moving, bnEpsilon);
+    const logits = forward(images, parameters, (x, conv, bn) => {
+      const moving = { mean: vectorIn(statistics, bn.mean), variance: vectorIn(statistics, bn.variance) };
+      const y = convolveWithBias(x, conv, parameters);
+      return normalizeByMoving(runtime, y, scaleAndShift(parameters, bn), moving, bnEpsilon);
     });
-    return { lossSum: tf.sum(crossEntropy(runtime, logits, labels)), correctCount: countCorrect(logits, labels) };
+    return { lossSum: crossEntropySum(runtime, logits, labels), correctCount: countCorrect(logits, labels) };
   }
 
   return {

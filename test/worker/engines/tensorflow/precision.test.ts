@@ -1,0 +1,71 @@
+// Shorter types beside float32: what they may change, and by how much.
+import { beforeEach, describe, expect, it } from 'vitest';
+import { layoutModel } from '../../../../shared/model/layout.js';
+import type { Precision } from '../../../../worker/engine.js';
+import { openEngine } from '../../../../worker/engines/open.js';
+import { openTensorFlowEngine } from '../../../../worker/engines/tensorflow/tensorflow-engine.js';
+import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';
+import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
+
+const opened = await openTensorFlowOrReason();
+const layout = layoutModel({ depth: 8, initialFilters: 16, shortcut: 'projection', convBias: true, bnEpsilon: 0.001 });
+const batch = randomBatch(16, 1);
+
+async function computeWith(precision: Precision) {
+  const engine = await openTensorFlowEngine({ threads: 1, precision });
+  const model = await engine.createModel(layout, 'imagenet');
+  model.setWeights(randomWeights(layout, 1), randomMovingStatistics(layout, 2));
+  const { gradientSum, ...slice } = await model.computeSlice(batch);
+  const gradient = gradientSum.slice();
+  const evaluation = await model.evaluate(batch);
+  model.dispose();
+  return { ...slice, gradient, evaluation, fingerprint: engine.identity.fingerprint };
+}
+
+function distanceOverLength(actual: Float32Array, expected: Float32Array): number {
+  const length = (values: Float32Array) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+  return length(actual.map((value, i) => value - expected[i])) / length(expected);
+}
+
+describe('--precision', () => {
+  beforeEach((context) => {
+    if (typeof opened === 'string') context.skip(opened);
+  });
+
+  // bfloat16 has 8 significant bits and float16 11: a rounding error is up to 0.4% and 0.05%.
+  it.each([
+    { precision: 'bfloat16', lossTolerance: 2e-2, gradientTolerance: 0.2 },
+    { precision: 'float16', lossTolerance: 2e-3, gradientTolerance: 0.05 },
+  ] as const)('$precision stays near float32', async ({ precision, lossTolerance, gradientTolerance }) => {
+    const exact = await computeWith('float32');
+    const lowered = await computeWith(precision);
+    expect(Math.abs(lowered.lossSum / exact.lossSum - 1)).toBeLessThan(lossTolerance);
+    expect(Math.abs(lowered.evaluation.lossSum / exact.evaluation.lossSum - 1)).toBeLessThan(lossTolerance);
+    const distance = distanceOverLength(lowered.gradient, exact.gradient);
+    expect(distance).toBeGreaterThan(1e-4); // it does compute in another type
+    expect(distance).toBeLessThan(gradientTolerance);
+  });
+
+  it('is part of the fingerprint', async () => {
+    const fingerprints = await Promise.all(
+      (['float32', 'bfloat16', 'float16'] as const).map(
+        async (precision) => (await openTensorFlowEngine({ threads: 1, precision })).identity.fingerprint,
+      ),
+    );
+    expect(new Set(fingerprints).size).toBe(3);
+    expect(fingerprints[1]).toContain(', bfloat16');
+  });
+
+  it('needs graphs', async () => {
+    await expect(
+      openTensorFlowEngine({ threads: 1, precision: 'bfloat16', tensorFlowMode: 'eager' }),
+    ).rejects.toMatchObject({ code: 'bad-option', message: expect.stringContaining('--tf-mode graph') });
+  });
+});
+
+it('--precision other than float32 is refused by the wasm engine', async () => {
+  await expect(openEngine('wasm', { threads: 1, precision: 'bfloat16' })).rejects.toMatchObject({
+    code: 'bad-option',
+    message: expect.stringContaining('needs the tensorflow engine'),
+  });
+});

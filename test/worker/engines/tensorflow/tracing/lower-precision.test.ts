@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import { dataTypes } from '../../../../../worker/engines/tensorflow/tracing/data-types.js';
+import {
+  GraphBuilder,
+  type Graph,
+  type GraphTensor,
+  type TensorType,
+} from '../../../../../worker/engines/tensorflow/tracing/graph.js';
+import { lowerPrecision } from '../../../../../worker/engines/tensorflow/tracing/lower-precision.js';
+
+const { float32, bfloat16 } = dataTypes;
+const image: TensorType = { dataType: float32, shape: [1, 4, 4, 2] };
+const kernel: TensorType = { dataType: float32, shape: [3, 3, 2, 2] };
+
+function operation(builder: GraphBuilder, name: string, inputs: GraphTensor[], types: TensorType[] = [image]) {
+  return builder.add({
+    operation: name,
+    inputs,
+    attributes: { T: { kind: 'type', value: float32 } },
+    outputTypes: types,
+  });
+}
+
+/** Each node as `Name(inputs) -> types`, with short types marked. */
+function describeGraph({ nodes }: Graph): string[] {
+  return nodes.map(({ operation: name, inputs, outputs, attributes }) => {
+    const { T } = attributes;
+    const type = T?.kind === 'type' && T.value === bfloat16 ? ' in bfloat16' : '';
+    const mark = ({ dataType }: TensorType) => (dataType === bfloat16 ? 'b' : 'f');
+    return `${name}(${inputs.map(mark).join('')})${outputs.map(mark).join('')}${type}`;
+  });
+}
+
+describe('lowerPrecision', () => {
+  it('lowers a convolution and what follows it, and casts once at each edge', () => {
+    const builder = new GraphBuilder();
+    const x = builder.addInput(image);
+    const k = builder.addInput(kernel);
+    const [convolved] = operation(builder, 'Conv2D', [x, k]);
+    const [again] = operation(builder, 'Conv2D', [convolved, k]);
+    const [added] = operation(builder, 'Add', [convolved, again]);
+    const [mean] = operation(builder, 'Mean', [added]);
+    const [exponent] = operation(builder, 'Exp', [added]);
+    const graph = builder.finish(
+      new Map([
+        ['mean', mean],
+        ['exponent', exponent],
+        ['sum', added],
+      ]),
+    );
+    expect(describeGraph(lowerPrecision('bfloat16')(graph))).toEqual([
+      'Placeholder()f',
+      'Placeholder()f',
+      'Cast(f)b', // the images
+      'Cast(f)b', // the kernel, for both convolutions
+      'Conv2D(bb)b in bfloat16',
+      'Conv2D(bb)b in bfloat16',
+      'Add(bb)b in bfloat16',
+      'Cast(b)f', // for both that stay, and for the output
+      'Mean(f)f',
+      'Exp(f)f',
+    ]);
+  });
+
+  it('keeps the statistics, gamma and beta of a batch norm', () => {
+    const builder = new GraphBuilder();
+    const [x, gamma] = [builder.addInput(image), builder.addInput({ dataType: float32, shape: [2] })];
+    const [convolved] = operation(builder, 'Conv2D', [x, builder.addInput(kernel)]);
+    const channel: TensorType = { dataType: float32, shape: [2] };
+    const [y, mean] = operation(builder, 'FusedBatchNormV3', [convolved, gamma, gamma], [image, channel]);
+    const graph = lowerPrecision('bfloat16')(
+      builder.finish(
+        new Map([
+          ['y', y],
+          ['mean', mean],
+        ]),
+      ),
+    );
+    expect(describeGraph(graph)).toContain('FusedBatchNormV3(bff)bf in bfloat16');
+    expect([...graph.outputs.values()].map(({ dataType }) => dataType)).toEqual([float32, float32]);
+  });
+
+  it('leaves a graph without convolutions as it is', () => {
+    const builder = new GraphBuilder();
+    const x = builder.addInput(image);
+    const [sum] = operation(builder, 'Add', [x, x]);
+    const graph = builder.finish(new Map([['sum', sum]]));
+    expect(describeGraph(lowerPrecision('bfloat16')(graph))).toEqual(describeGraph(graph));
+  });
+});

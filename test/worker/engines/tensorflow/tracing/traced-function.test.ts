@@ -1,0 +1,273 @@
+// The tracer with functions that are no networks: what a graph gives is what the function gives, or a clear error.
+import { readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { loadTensorFlow } from '../../../../../worker/engines/tensorflow/load.js';
+import { bytesTensor, runOperation, type TensorFlowRuntime } from '../../../../../worker/engines/tensorflow/runtime.js';
+import { countOperations } from '../../../../../worker/engines/tensorflow/tracing/graph.js';
+import type { NamedTensors } from '../../../../../worker/engines/tensorflow/tracing/recorder.js';
+import { trace } from '../../../../../worker/engines/tensorflow/tracing/traced-function.js';
+import { TracingError } from '../../../../../worker/engines/tensorflow/tracing/tracing-error.js';
+import { openTensorFlowOrReason } from '../../../../support/tensorflow.js';
+
+const opened = await openTensorFlowOrReason();
+
+describe('a traced function', () => {
+  let runtime: TensorFlowRuntime;
+  let tf: TensorFlowRuntime['tf'];
+
+  beforeEach((context) => {
+    if (typeof opened === 'string') context.skip(opened);
+    runtime = loadTensorFlow(1);
+    ({ tf } = runtime);
+  });
+
+  const valuesOf = (tensor: Tensor) => [...tensor.dataSync()];
+
+  it('gives what the function gives, for other inputs than the traced ones', () => {
+    const traced = trace(runtime, (a: Tensor2D, b: Tensor2D) => ({ product: tf.matMul(a, b) }), [
+      tf.zeros<Rank.R2>([2, 2]),
+      tf.zeros<Rank.R2>([2, 1]),
+    ]);
+    const { product } = traced.call(tf.tensor2d([1, 2, 3, 4], [2, 2]), tf.tensor2d([10, 100], [2, 1]));
+    expect(product.shape).toEqual([2, 1]);
+    expect(valuesOf(product)).toEqual([210, 430]); // 1*10 + 2*100, 3*10 + 4*100
+    traced.dispose();
+  });
+
+  it('has several outputs by name, one computed twice, one an input, one a constant', () => {
+    const traced = trace(
+      runtime,
+      (x: Tensor1D) => {
+        const double = tf.mul(x, 2);
+        return { sum: tf.sum(double), double, again: double, same: x, seven: tf.scalar(7) };
+      },
+      [tf.tensor1d([0, 0])],
+    );
+    const x = tf.tensor1d([3, 5]);
+    const outputs = traced.call(x);
+    expect(valuesOf(outputs.sum)).toEqual([16]);
+    expect(valuesOf(outputs.double)).toEqual([6, 10]);
+    expect(valuesOf(outputs.again)).toEqual([6, 10]);
+    expect(valuesOf(outputs.same)).toEqual([3, 5]);
+    expect(valuesOf(outputs.seven)).toEqual([7]);
+    tf.dispose(outputs);
+    expect(valuesOf(x)).toEqual([3, 5]); // the input that is an output is still the caller's
+    traced.dispose();
+  });
+
+  it('takes in int32 and gives it out', () => {
+    const traced = trace(
+      runtime,
+      (values: Tensor1D, indices: Tensor1D) => ({
+        chosen: tf.oneHot(indices, 3),
+        next: tf.add(indices, tf.scalar(1, 'int32')),
+        largest: tf.argMax(values),
+        isLarge: tf.greater(values, 15),
+      }),
+      [tf.tensor1d([0, 0, 0]), tf.tensor1d([0, 0], 'int32')],
+    );
+    const outputs = traced.call(tf.tensor1d([10, 20, 30]), tf.tensor1d([2, 0], 'int32'));
+    expect(valuesOf(outputs.chosen)).toEqual([0, 0, 1, 1, 0, 0]);
+    expect(outputs.next.dtype).toBe('int32');
+    expect(valuesOf(outputs.next)).toEqual([3, 1]);
+    expect(valuesOf(outputs.largest)).toEqual([2]);
+    expect(valuesOf(outputs.isLarge)).toEqual([0, 1, 1]);
+    traced.dispose();
+  });
+
+  it('takes in bytes', () => {
+    const { backend } = runtime;
+    const attributes = { SrcT: { type: 'uint8' }, DstT: { type: 'float32' }, Truncate: { bool: false } } as const;
+    const bytes = (...values: number[]) => bytesTensor(backend, Uint8Array.from(values), [values.length]);
+    const traced = trace(
+      runtime,
+      (x: Tensor) => ({ halves: tf.div(runOperation(backend, 'Cast', attributes, [x], 1)[0], 2) }),
+      [bytes(0, 0, 0)],
+    );
+    expect(valuesOf(traced.call(bytes(0, 7, 255)).halves)).toEqual([0, 3.5, 127.5]);
+    traced.dispose();
+  });
+
+  it('takes the same tensor twice', () => {
+    const x = tf.tensor1d([2]);
+    const traced = trace(runtime, (a: Tensor1D, b: Tensor1D) => ({ sum: tf.add(a, b) }), [x, x]);
+    expect(valuesOf(traced.call(tf.tensor1d([5]), tf.tensor1d([5])).sum)).toEqual([10]);
+    traced.dispose();
+  });
+
+  it('takes gradients, and loops as often as it did while it was traced', () => {
+    const traced = trace(
+      runtime,
+      (x: Tensor1D) => {
+        const cube = (x: Tensor1D) => {
+          let y: Tensor = x;
+          for (let i = 0; i < 2; i++) y = tf.mul(y, x);
+          return tf.sum(y);
+        };
+        return { gradient: tf.grad((x) => cube(x as Tensor1D))(x) };
+      },
+      [tf.tensor1d([1, 1])],
+    );
+    expect(valuesOf(traced.call(tf.tensor1d([2, 3])).gradient)).toEqual([12, 27]); // 3x²
+    traced.dispose();
+  });
+
+  it('keeps tensors of outside as constants, with the values that they had', () => {
+    const fresh = tf.tensor1d([1, 2]);
+    const used = tf.tensor1d([10, 20]);
+    tf.add(used, used).dispose(); // now its values are TensorFlow's
+    const traced = trace(runtime, (x: Tensor1D) => ({ sum: tf.addN([x, fresh, used]) }), [tf.tensor1d([0, 0])]);
+    tf.dispose([fresh, used]);
+    expect(valuesOf(traced.call(tf.tensor1d([100, 200])).sum)).toEqual([111, 222]);
+    traced.dispose();
+  });
+
+  it('is the same to the last bit as the function, over convolution, pooling and softmax', () => {
+    const network = (images: Tensor4D, kernel: Tensor4D) => {
+      const lossOf = (kernel: Tensor4D) => {
+        const features = tf.maxPool(tf.conv2d(images, kernel, 1, 'same'), 2, 2, 'valid');
+        return tf.sum(tf.slice(tf.logSoftmax(tf.mean<Tensor2D>(features, [1, 2])), [0, 0], [-1, 1])) as Tensor & {
+          rank: 0;
+        };
+      };
+      const { value, grad } = tf.valueAndGrad((kernel) => lossOf(kernel as Tensor4D))(kernel);
+      return { value, gradient: grad };
+    };
+    const images = tf.randomNormal([2, 8, 8, 3]) as Tensor4D;
+    const kernel = tf.randomNormal([3, 3, 3, 5]) as Tensor4D;
+    const traced = trace(runtime, network, [tf.zerosLike(images), tf.zerosLike(kernel)]);
+    const expected = network(images, kernel);
+    const actual = traced.call(images, kernel);
+    expect(valuesOf(actual.value)).toEqual(valuesOf(expected.value));
+    expect(valuesOf(actual.gradient)).toEqual(valuesOf(expected.gradient));
+    traced.dispose();
+  });
+
+  it('can be two side by side, of the same function for different shapes', () => {
+    const sumOf = (x: Tensor1D) => ({ sum: tf.sum(x) });
+    const two = trace(runtime, sumOf, [tf.tensor1d([0, 0])]);
+    const three = trace(runtime, sumOf, [tf.tensor1d([0, 0, 0])]);
+    expect(valuesOf(two.call(tf.tensor1d([1, 2])).sum)).toEqual([3]);
+    expect(valuesOf(three.call(tf.tensor1d([1, 2, 3])).sum)).toEqual([6]);
+    two.dispose();
+    expect(valuesOf(three.call(tf.tensor1d([4, 5, 6])).sum)).toEqual([15]);
+    three.dispose();
+  });
+
+  it('leaves no tensor and no folder behind, nor the recorder in its place', () => {
+    const folders = () => readdirSync(tmpdir()).filter((name) => name.startsWith('lockstep-graph-'));
+    const foldersAtFirst = folders();
+    const { binding } = runtime.backend;
+    const input = tf.tensor1d([1, 2]);
+    const tensorsAtFirst = tf.memory().numTensors;
+    const traced = trace(runtime, (x: Tensor1D) => ({ sum: tf.sum(tf.exp(tf.mul(x, 2))) }), [input]);
+    expect(tf.memory().numTensors).toBe(tensorsAtFirst);
+    for (let call = 0; call < 3; call++) tf.dispose(traced.call(input));
+    traced.dispose();
+    traced.dispose(); // a second time does nothing
+    expect(tf.memory().numTensors).toBe(tensorsAtFirst);
+    expect(folders().filter((name) => !foldersAtFirst.includes(name))).toEqual([]);
+    expect(runtime.backend.binding).toBe(binding);
+    expect(() => traced.call(input)).toThrow(/disposed of/);
+  });
+
+  it('leaves what is not needed out of the graph', () => {
+    const traced = trace(
+      runtime,
+      (x: Tensor2D) => {
+        tf.exp(x); // nobody takes it
+        const flat = tf.reshape(tf.reshape(x, [2, 1, 2]), [4]);
+        const twice = tf.add(tf.mul(flat, 3), tf.mul(tf.reshape(flat, [4]), 3));
+        return { sum: tf.sum(tf.cast(twice, 'float32')) };
+      },
+      [tf.tensor2d([0, 0, 0, 0], [2, 2])],
+    );
+    // One Mul of the two, and one constant each: the shape [4], the number 3, and the axis.
+    expect(Object.fromEntries(countOperations(traced.graph))).toEqual({
+      Placeholder: 1,
+      Reshape: 1,
+      Const: 3,
+      Mul: 1,
+      Add: 1,
+      Sum: 1,
+    });
+    expect(valuesOf(traced.call(tf.tensor2d([1, 2, 3, 4], [2, 2])).sum)).toEqual([60]);
+    traced.dispose();
+  });
+
+  describe('is refused', () => {
+    /** The error's message, once it is seen that nothing is left behind. */
+    const refusalOf = (compute: (x: Tensor1D) => NamedTensors): string => {
+      const { binding } = runtime.backend;
+      const x = tf.tensor1d([1, 2]);
+      const tensorsAtFirst = tf.memory().numTensors;
+      try {
+        trace(runtime, compute, [x]).dispose();
+        return 'was traced';
+      } catch (error) {
+        expect(error).toBeInstanceOf(TracingError);
+        expect(runtime.backend.binding).toBe(binding);
+        expect(tf.memory().numTensors).toBe(tensorsAtFirst);
+        return (error as TracingError).message;
+      }
+    };
+
+    it('where it reads a tensor back', () => {
+      const readsBack = /reads a tensor's values \(dataSync/;
+      expect(refusalOf((x) => ({ y: tf.scalar(tf.sum(x).dataSync()[0]) }))).toMatch(readsBack);
+      expect(refusalOf((x) => ({ y: tf.scalar(x.arraySync()[0]) }))).toMatch(/reads a tensor's values/);
+      // It looks whether the indices are in range.
+      expect(refusalOf((x) => ({ y: tf.gather(x, tf.cast(x, 'int32')) }))).toMatch(/tf.gather/);
+    });
+
+    it('where an operation gives what no graph here can hand out', () => {
+      const attributes = (runtime: TensorFlowRuntime) => [
+        { name: 'T', type: runtime.backend.binding.TF_ATTR_TYPE, value: 1 },
+      ];
+      expect(
+        refusalOf((x) => ({ y: runtime.backend.executeMultipleOutputs('AsString', attributes(runtime), [x], 1)[0] })),
+      ).toMatch(/AsString cannot be recorded: it gives a string/);
+    });
+
+    it('where a constant is text', () => {
+      expect(refusalOf(() => ({ y: tf.tensor1d(['a']) }))).toMatch(/a constant of type string cannot be recorded/);
+    });
+
+    it('where it traces another, or is async', () => {
+      expect(refusalOf((x) => trace(runtime, (x: Tensor1D) => ({ x }), [x]).call(x))).toMatch(/cannot trace another/);
+      const asynchronous = (async (x: Tensor1D) => ({ x })) as unknown as (x: Tensor1D) => NamedTensors;
+      expect(refusalOf(asynchronous)).toMatch(/async/);
+    });
+
+    it('where TensorFlow does not take the graph, with the node that it names', () => {
+      const x = tf.tensor1d([1]);
+      const broken = () =>
+        trace(
+          runtime,
+          (x: Tensor1D) => ({ y: tf.exp(x) }),
+          [x],
+          [
+            (graph) => ({
+              ...graph,
+              nodes: graph.nodes.map((node) =>
+                node.operation === 'Exp' ? Object.assign(node, { operation: 'NoSuch' }) : node,
+              ),
+            }),
+          ],
+        );
+      expect(broken).toThrow(/does not take the recorded graph: .*NoSuch/);
+    });
+
+    it('with inputs of another shape, type or number', () => {
+      const traced = trace(runtime, (x: Tensor1D) => ({ y: tf.exp(x) }), [tf.tensor1d([1, 2])]);
+      expect(() => traced.call(tf.tensor1d([1, 2, 3]))).toThrow(
+        'input 0 is float32 [3]: the function was traced with float32 [2]',
+      );
+      expect(() => traced.call(tf.tensor1d([1, 2], 'int32'))).toThrow('input 0 is int32 [2]');
+      expect(() => (traced.call as () => unknown)()).toThrow('takes 1 inputs, not 0');
+      traced.dispose();
+    });
+  });
+});

@@ -1,0 +1,148 @@
+// A ResNet on TensorFlow: moves arrays in and out, and times it. The network itself is in resnet.ts.
+import type { Tensor, Tensor1D } from '@tensorflow/tfjs-core';
+import { LockstepError, messageOf } from '../../../shared/errors.js';
+import type { ImageBatch, Preprocessing } from '../../../shared/data/image-batch.js';
+import { imageChannels, imageSize, type ModelLayout } from '../../../shared/model/layout.js';
+import { cropBatch, labelsOf, valuesPerImage } from '../../augmentation.js';
+import type { BatchResult, EngineModel, Precision, SliceResult } from '../../engine.js';
+import { lossScaleOf, lowerTo } from './precision.js';
+import { createResNet, type EvaluationTensors, type GradientTensors, type ResNet } from './resnet.js';
+import { bytesTensor, type TensorFlowRuntime } from './runtime.js';
+import { trace, type TracedFunction } from './tracing/traced-function.js';
+
+/** How TensorFlow is called: once for a whole slice, or once for each operation. */
+export type TensorFlowMode = 'graph' | 'eager';
+
+export interface TensorFlowModelOptions {
+  layout: ModelLayout;
+  preprocessing: Preprocessing;
+  mode: TensorFlowMode;
+  precision: Precision;
+}
+
+type GradientInputs = [weights: Tensor1D, images: Tensor, labels: Tensor1D];
+type EvaluationInputs = [weights: Tensor1D, movingStatistics: Tensor1D, images: Tensor, labels: Tensor1D];
+
+export class TensorFlowModel implements EngineModel {
+  readonly #runtime: TensorFlowRuntime;
+  readonly #resnet: ResNet;
+  readonly #options: TensorFlowModelOptions;
+  /** By the number of images: shapes are part of a graph. */
+  readonly #gradientGraphs = new Map<number, TracedFunction<GradientInputs, GradientTensors>>();
+  readonly #evaluationGraphs = new Map<number, TracedFunction<EvaluationInputs, EvaluationTensors>>();
+  /** Device copies of the two vectors. */
+  #weights: { trainable: Tensor1D; movingStatistics: Tensor1D } | null = null;
+
+  constructor(runtime: TensorFlowRuntime, options: TensorFlowModelOptions) {
+    const { layout, preprocessing, precision } = options;
+    this.#runtime = runtime;
+    this.#options = options;
+    this.#resnet = createResNet(runtime, { layout, preprocessing, lossScale: lossScaleOf(precision) });
+  }
+
+  setWeights(weights: Float32Array, movingStatistics: Float32Array): void {
+    const { tf } = this.#runtime;
+    this.#disposeWeights();
+    // A tensor may share its array's memory for as long as it lives, hence the copies.
+    this.#weights = {
+      trainable: tf.tensor1d(weights.slice()),
+      movingStatistics: tf.tensor1d(movingStatistics.slice()),
+    };
+  }
+
+  async computeSlice(batch: ImageBatch): Promise<SliceResult> {
+    return this.#compute(
+      batch,
+      ({ trainable }, images, labels) => this.#gradientOf(trainable, images, labels),
+      ({ gradientSum, batchStatistics }) => ({
+        gradientSum: gradientSum.dataSync<'float32'>(),
+        batchStatistics: batchStatistics.dataSync<'float32'>(),
+      }),
+    );
+  }
+
+  async evaluate(batch: ImageBatch): Promise<BatchResult> {
+    return this.#compute(
+      batch,
+      ({ trainable, movingStatistics }, images, labels) => this.#evaluate(trainable, movingStatistics, images, labels),
+      () => ({}),
+    );
+  }
+
+  dispose(): void {
+    this.#disposeWeights();
+    for (const graphs of [this.#gradientGraphs, this.#evaluationGraphs]) {
+      for (const graph of graphs.values()) graph.dispose();
+      graphs.clear();
+    }
+  }
+
+  #disposeWeights(): void {
+    if (this.#weights !== null) this.#runtime.tf.dispose(this.#weights);
+    this.#weights = null;
+  }
+
+  #gradientOf(...inputs: GradientInputs): GradientTensors {
+    if (this.#options.mode === 'eager') return this.#resnet.gradientOf(...inputs);
+    return this.#graphOf(this.#gradientGraphs, (...tensors) => this.#resnet.gradientOf(...tensors), inputs).call(
+      ...inputs,
+    );
+  }
+
+  #evaluate(...inputs: EvaluationInputs): EvaluationTensors {
+    if (this.#options.mode === 'eager') return this.#resnet.evaluate(...inputs);
+    return this.#graphOf(this.#evaluationGraphs, (...tensors) => this.#resnet.evaluate(...tensors), inputs).call(
+      ...inputs,
+    );
+  }
+
+  #graphOf<Inputs extends Tensor[], Outputs extends EvaluationTensors>(
+    graphs: Map<number, TracedFunction<Inputs, Outputs>>,
+    compute: (...inputs: Inputs) => Outputs,
+    inputs: Inputs,
+  ): TracedFunction<Inputs, Outputs> {
+    const imageCount = inputs.at(-1)!.size; // a label each
+    let graph = graphs.get(imageCount);
+    if (graph === undefined) {
+      graph = trace(this.#runtime, compute, inputs, lowerTo(this.#options.precision));
+      graphs.set(imageCount, graph);
+    }
+    return graph;
+  }
+
+  /**
+   * Prepares the images, runs the network and reads what it gave.
+   * @param readVectors what is read beyond loss and accuracy
+   */
+  #compute<Tensors extends EvaluationTensors, Vectors>(
+    batch: ImageBatch,
+    run: (weights: { trainable: Tensor1D; movingStatistics: Tensor1D }, images: Tensor, labels: Tensor1D) => Tensors,
+    readVectors: (tensors: Tensors) => Vectors,
+  ): BatchResult & Vectors {
+    const weights = this.#weights;
+    if (weights === null) throw new LockstepError('engine-failed', 'the model has no weights: setWeights comes first');
+    const startedAt = performance.now();
+    const sampleCount = batch.indices.length;
+    const views = new Uint8Array(sampleCount * valuesPerImage);
+    cropBatch(batch, views);
+    const preparedAt = performance.now();
+
+    const { tf, backend } = this.#runtime;
+    const images = bytesTensor(backend, views, [sampleCount, imageSize, imageSize, imageChannels]);
+    const labels = tf.tensor1d(labelsOf(batch), 'int32');
+    try {
+      const tensors = run(weights, images, labels);
+      const lossSum = tensors.lossSum.dataSync()[0];
+      const correctCount = tensors.correctCount.dataSync()[0];
+      const vectors = readVectors(tensors);
+      tf.dispose(tensors);
+      const computeMs = performance.now() - preparedAt;
+      return { sampleCount, lossSum, correctCount, augmentMs: preparedAt - startedAt, computeMs, ...vectors };
+    } catch (error) {
+      const message = `TensorFlow failed on a batch of ${sampleCount} images: ${messageOf(error)}`;
+      throw new LockstepError('engine-failed', message, { cause: error });
+    } finally {
+      tf.dispose([images, labels]);
+    }
+  }
+}

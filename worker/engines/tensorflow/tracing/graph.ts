@@ -1,0 +1,142 @@
+// A TensorFlow graph as plain objects: what the recorder writes, passes rewrite, and a SavedModel holds. Pure.
+
+/** An attribute of an operation. A list is told from a single value by the kind's plural. */
+export type Attribute =
+  | { kind: 'type'; value: number }
+  | { kind: 'int'; value: number }
+  | { kind: 'ints'; value: readonly number[] }
+  | { kind: 'float'; value: number }
+  | { kind: 'floats'; value: readonly number[] }
+  | { kind: 'bool'; value: boolean }
+  | { kind: 'bools'; value: readonly boolean[] }
+  | { kind: 'string'; value: string }
+  | { kind: 'shape'; value: readonly number[] };
+
+export type Attributes = Readonly<Record<string, Attribute>>;
+
+/** Host values of a constant. */
+export type ConstantValues = Float32Array | Int32Array | Uint8Array;
+
+/** What an output carries. */
+export interface TensorType {
+  /** See dataTypes. */
+  dataType: number;
+  shape: readonly number[];
+}
+
+/** One output of a node: what other nodes take in. */
+export interface GraphTensor extends TensorType {
+  readonly node: GraphNode;
+  /** Which of the node's outputs. */
+  readonly index: number;
+}
+
+export interface GraphNode {
+  /** TensorFlow's name of the operation; `Placeholder` for an input, `Const` for a constant. */
+  readonly operation: string;
+  readonly inputs: readonly GraphTensor[];
+  readonly attributes: Attributes;
+  readonly outputs: readonly GraphTensor[];
+  /** Of a `Const`. */
+  readonly values: ConstantValues | undefined;
+}
+
+export interface Graph {
+  /** Each node after those whose outputs it takes in. */
+  readonly nodes: readonly GraphNode[];
+  /** The outputs of the placeholders, in the order of the inputs. */
+  readonly inputs: readonly GraphTensor[];
+  readonly outputs: ReadonlyMap<string, GraphTensor>;
+}
+
+/** A graph to another that computes the same, or the same less precisely. */
+export type GraphPass = (graph: Graph) => Graph;
+
+export interface NodeParts {
+  operation: string;
+  inputs: readonly GraphTensor[];
+  attributes: Attributes;
+  outputTypes: readonly TensorType[];
+  values?: ConstantValues | undefined;
+}
+
+/** Builds a graph node by node. */
+export class GraphBuilder {
+  readonly #nodes: GraphNode[] = [];
+  readonly #inputs: GraphTensor[] = [];
+
+  add({ operation, inputs, attributes, outputTypes, values }: NodeParts): readonly GraphTensor[] {
+    const outputs: GraphTensor[] = [];
+    const node: GraphNode = { operation, inputs, attributes, outputs, values };
+    for (const [index, { dataType, shape }] of outputTypes.entries()) outputs.push({ node, index, dataType, shape });
+    this.#nodes.push(node);
+    return outputs;
+  }
+
+  addInput(type: TensorType): GraphTensor {
+    const attributes: Attributes = {
+      dtype: { kind: 'type', value: type.dataType },
+      shape: { kind: 'shape', value: type.shape },
+    };
+    const [input] = this.add({ operation: 'Placeholder', inputs: [], attributes, outputTypes: [type] });
+    this.#inputs.push(input);
+    return input;
+  }
+
+  addConstant(type: TensorType, values: ConstantValues): GraphTensor {
+    const attributes: Attributes = { dtype: { kind: 'type', value: type.dataType } };
+    return this.add({ operation: 'Const', inputs: [], attributes, outputTypes: [type], values })[0];
+  }
+
+  /** The graph, without the nodes that no output needs. All inputs stay, needed or not. */
+  finish(outputs: ReadonlyMap<string, GraphTensor>): Graph {
+    const needed = new Set<GraphNode>();
+    const pending = [...outputs.values()].map(({ node }) => node);
+    for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
+      if (needed.has(node)) continue;
+      needed.add(node);
+      for (const input of node.inputs) pending.push(input.node);
+    }
+    const inputNodes = new Set(this.#inputs.map(({ node }) => node));
+    const nodes = this.#nodes.filter((node) => needed.has(node) || inputNodes.has(node));
+    return { nodes, inputs: this.#inputs, outputs };
+  }
+}
+
+/**
+ * Builds a graph anew from another one.
+ * @param replace receives a node and its new inputs, and gives what stands for the node's outputs
+ * @param replaceOutput may put something after what an output of the graph has become
+ */
+export function rebuild(
+  graph: Graph,
+  replace: (node: GraphNode, inputs: readonly GraphTensor[], builder: GraphBuilder) => readonly GraphTensor[],
+  replaceOutput: (replaced: GraphTensor, original: GraphTensor, builder: GraphBuilder) => GraphTensor = (replaced) =>
+    replaced,
+): Graph {
+  const builder = new GraphBuilder();
+  const replacements = new Map<GraphTensor, GraphTensor>(graph.inputs.map((input) => [input, builder.addInput(input)]));
+  for (const node of graph.nodes) {
+    if (replacements.has(node.outputs[0])) continue; // an input
+    const inputs = node.inputs.map((input) => replacements.get(input)!);
+    const replaced = replace(node, inputs, builder);
+    for (const [index, output] of node.outputs.entries()) replacements.set(output, replaced[index]);
+  }
+  const outputs = [...graph.outputs].map(
+    ([name, output]) => [name, replaceOutput(replacements.get(output)!, output, builder)] as const,
+  );
+  return builder.finish(new Map(outputs));
+}
+
+/** The node with other inputs. */
+export function copyNode(node: GraphNode, inputs: readonly GraphTensor[], builder: GraphBuilder) {
+  const { operation, attributes, outputs, values } = node;
+  return builder.add({ operation, inputs, attributes, outputTypes: outputs, values });
+}
+
+/** How many nodes there are of each operation. */
+export function countOperations({ nodes }: Graph): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { operation } of nodes) counts.set(operation, (counts.get(operation) ?? 0) + 1);
+  return counts;
+}

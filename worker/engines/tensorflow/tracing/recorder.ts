@@ -1,0 +1,184 @@
+// Runs a function of tensors once and writes down what it asks of TensorFlow. Every tfjs kernel of this backend ends in
+// two calls of its native binding: executeOp, and createTensor for values from JavaScript. An object that writes those
+// down stands in for the binding while the function runs. It does run, on the given tensors: shapes are thus known.
+import type { Tensor } from '@tensorflow/tfjs-core';
+import type { NativeAttribute, NativeBackend, NativeBinding, TensorFlowRuntime } from '../runtime.js';
+import { dataTypeName, dataTypes } from './data-types.js';
+import { GraphBuilder, type Attribute, type ConstantValues, type Graph, type GraphTensor } from './graph.js';
+import { TracingError } from './tracing-error.js';
+
+export type NamedTensors = Record<string, Tensor>;
+
+const standIns = new WeakSet<NativeBinding>();
+
+/**
+ * Records what a function does with its inputs. What it does in JavaScript alone (a loop, a drawn number, a tensor of
+ * outside that is not an input) becomes part of the graph as it was this time.
+ * Throws TracingError where it reads a tensor's values, or does what a graph cannot hold.
+ */
+export function record<Inputs extends readonly Tensor[]>(
+  { tf, backend }: TensorFlowRuntime,
+  compute: (...inputs: Inputs) => NamedTensors,
+  inputs: Inputs,
+): Graph {
+  if (standIns.has(backend.binding)) throw new TracingError('a function that is being traced cannot trace another');
+  // Values that are still JavaScript's would otherwise pass the recorder as constants.
+  const inputIds = backend.getInputTensorIds(inputs);
+  const recorder = new Recorder(backend, inputs, inputIds);
+  return recorder.standIn(() => {
+    const graphOutputs = new Map<string, GraphTensor>();
+    tf.tidy(() => {
+      const outputs = compute(...inputs);
+      if (outputs instanceof Promise) throw new TracingError('an async function cannot be traced');
+      for (const [name, tensor] of Object.entries(outputs)) graphOutputs.set(name, recorder.outputFor(name, tensor));
+    });
+    return recorder.finish(graphOutputs);
+  });
+}
+
+class Recorder {
+  readonly #backend: NativeBackend;
+  readonly #binding: NativeBinding;
+  readonly #builder = new GraphBuilder();
+  /** By the binding's id, which it never gives twice. */
+  readonly #tensors = new Map<number, GraphTensor>();
+
+  constructor(backend: NativeBackend, inputs: readonly Tensor[], inputIds: readonly number[]) {
+    this.#backend = backend;
+    this.#binding = backend.binding;
+    for (const [index, { dataId, shape }] of inputs.entries()) {
+      const { dtype } = backend.tensorMap.get(dataId);
+      // A tensor given twice is one tensor to the function: its second place is fed and not read.
+      const input = this.#builder.addInput({ dataType: dtype, shape });
+      if (!this.#tensors.has(inputIds[index])) this.#tensors.set(inputIds[index], input);
+    }
+  }
+
+  /** Runs an action with this recorder in the binding's place. */
+  standIn<Result>(action: () => Result): Result {
+    const backend = this.#backend;
+    const getInputTensorIds = backend.getInputTensorIds.bind(backend);
+    const standIn = this.#makeStandIn();
+    standIns.add(standIn);
+    backend.binding = standIn;
+    backend.getInputTensorIds = (tensors) => {
+      const ids = getInputTensorIds(tensors);
+      this.#captureUnknown(tensors, ids);
+      return ids;
+    };
+    try {
+      return action();
+    } finally {
+      backend.binding = this.#binding;
+      // It is a method of the prototype: what was put over it goes.
+      delete (backend as Partial<NativeBackend>).getInputTensorIds;
+    }
+  }
+
+  outputFor(name: string, tensor: Tensor): GraphTensor {
+    const [id] = this.#backend.getInputTensorIds([tensor]);
+    const found = this.#tensors.get(id);
+    if (found === undefined) throw new TracingError(`the output ${name} was not computed by recorded operations`);
+    const isInput = found.node.operation === 'Placeholder';
+    if (!isInput) return found;
+    // TensorFlow does not fetch what it is fed.
+    const attributes = { T: { kind: 'type', value: found.dataType } } as const;
+    return this.#builder.add({ operation: 'Identity', inputs: [found], attributes, outputTypes: [found] })[0];
+  }
+
+  finish(outputs: ReadonlyMap<string, GraphTensor>): Graph {
+    return this.#builder.finish(outputs);
+  }
+
+  /** The binding is frozen, hence an object with all that it has. */
+  #makeStandIn(): NativeBinding {
+    const binding = this.#binding;
+    const members = Object.getOwnPropertyNames(binding).map(
+      (name) => [name, (binding as unknown as Record<string, unknown>)[name]] as const,
+    );
+    const standIn = {
+      ...Object.fromEntries(members),
+      createTensor: (shape: readonly number[], dataType: number, values: ConstantValues) => {
+        if (!ArrayBuffer.isView(values)) {
+          throw new TracingError(`a constant of type ${dataTypeName(dataType)} cannot be recorded`);
+        }
+        const id = binding.createTensor(shape, dataType, values);
+        this.#addConstant(id, shape, dataType, values);
+        return id;
+      },
+      executeOp: (
+        name: string,
+        attributes: readonly NativeAttribute[],
+        inputIds: readonly number[],
+        outputCount: number,
+      ) => {
+        const recordable = Object.fromEntries(
+          attributes.map((attribute) => [attribute.name, this.#attributeOf(name, attribute)] as const),
+        );
+        const inputs = inputIds.map((id) => {
+          const input = this.#tensors.get(id);
+          if (input === undefined) throw new TracingError(`${name} takes in a tensor that was not recorded`);
+          return input;
+        });
+        const outputs = binding.executeOp(name, attributes, inputIds, outputCount);
+        for (const { dtype } of outputs) {
+          if (dtype === dataTypes.string || dtype === dataTypes.resource) {
+            throw new TracingError(`${name} cannot be recorded: it gives a ${dataTypeName(dtype)}`);
+          }
+        }
+        const outputTypes = outputs.map(({ dtype, shape }) => ({ dataType: dtype, shape }));
+        const recorded = this.#builder.add({ operation: name, inputs, attributes: recordable, outputTypes });
+        for (const [index, { id }] of outputs.entries()) this.#tensors.set(id, recorded[index]);
+        return outputs;
+      },
+      tensorDataSync: () => {
+        throw new TracingError(
+          "the traced function reads a tensor's values (dataSync, arraySync, data or array, or an operation of tfjs that " +
+            'looks at its input, such as tf.gather): in a graph they are not known yet. Compute with the tensor, or return it.',
+        );
+      },
+      runSavedModel: () => {
+        throw new TracingError('the traced function runs a SavedModel, which cannot be recorded');
+      },
+    };
+    return standIn as unknown as NativeBinding;
+  }
+
+  /** Tensors of outside that the function took without being given them. */
+  #captureUnknown(tensors: readonly Tensor[], ids: readonly number[]): void {
+    for (const [index, id] of ids.entries()) {
+      if (this.#tensors.has(id)) continue;
+      const { shape, dataId } = tensors[index];
+      const { dtype } = this.#backend.tensorMap.get(dataId);
+      this.#addConstant(id, shape, dtype, this.#binding.tensorDataSync(id));
+    }
+  }
+
+  #addConstant(id: number, shape: readonly number[], dataType: number, values: ConstantValues): void {
+    this.#tensors.set(id, this.#builder.addConstant({ dataType, shape: [...shape] }, values.slice()));
+  }
+
+  #attributeOf(operation: string, { name, type, value }: NativeAttribute): Attribute {
+    const { TF_ATTR_TYPE, TF_ATTR_INT, TF_ATTR_FLOAT, TF_ATTR_BOOL, TF_ATTR_STRING, TF_ATTR_SHAPE } = this.#binding;
+    const isList = Array.isArray(value);
+    switch (type) {
+      case TF_ATTR_TYPE:
+        if (!isList) return { kind: 'type', value: Number(value) };
+        break;
+      case TF_ATTR_INT:
+        return isList ? { kind: 'ints', value: value.map(Number) } : { kind: 'int', value: Number(value) };
+      case TF_ATTR_FLOAT:
+        return isList ? { kind: 'floats', value: value.map(Number) } : { kind: 'float', value: Number(value) };
+      case TF_ATTR_BOOL:
+        return isList ? { kind: 'bools', value: value.map(Boolean) } : { kind: 'bool', value: Boolean(value) };
+      case TF_ATTR_STRING:
+        if (typeof value === 'string') return { kind: 'string', value };
+        break;
+      case TF_ATTR_SHAPE:
+        if (isList) return { kind: 'shape', value: value.map(Number) };
+        break;
+      default:
+    }
+    throw new TracingError(`${operation} cannot be recorded: its attribute ${name} is of a kind that is not known`);
+  }
+}
