@@ -1,23 +1,33 @@
 // One machine: a coordinator and its worker processes, over real WebSockets on loopback. The library's train.
-import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { EventEmitter, once } from 'node:events';
+import { EventEmitter } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
 import { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
 import type { Report } from './coordinator/report.js';
 import { resolveConfig } from './shared/config.js';
-import { LockstepError, type ErrorCode } from './shared/errors.js';
+import type { EngineSettings } from './worker/engine.js';
 import type { EngineName } from './worker/engines/open.js';
+import {
+  howItEnded,
+  planWorkers,
+  startWorkerProcess,
+  whyItEnded,
+  whyNobodyIsLeft,
+  type WorkerProcess,
+} from './worker-processes.js';
+import { engineArguments } from './worker/worker-arguments.js';
 
 /** Worker processes that do not end by themselves after the goodbye are ended. */
 const exitTimeoutMs = 5_000;
-const keptOutputLines = 20;
 
-export interface TrainOptions extends Omit<CoordinatorOptions, 'host' | 'token' | 'minWorkers'> {
-  /** Worker processes; as many as there are cores, at most one a slice, unless said. */
+export interface TrainOptions extends Omit<CoordinatorOptions, 'host' | 'token' | 'minWorkers'>, EngineSettings {
+  /**
+   * Worker processes on the CPU. Unless said, one a GPU where TensorFlow is installed for them; else as many as there are
+   * cores, at most one a slice.
+   */
   workers?: number | undefined;
+  /** GPUs, counted as nvidia-smi counts: a worker process each. `all`, or `0,2`. Not together with `workers`. */
+  gpus?: string | undefined;
   /** What they compute with; `auto` unless said. */
   engine?: EngineName | undefined;
   /** Threads of each worker; 1 unless said. */
@@ -36,50 +46,30 @@ export interface Training extends Coordinator {
   kill(): void;
 }
 
-/** What a worker process says over its IPC channel when it cannot go on. */
-const processFailure = z.object({ code: z.string(), message: z.string() });
-
-interface WorkerProcess {
-  name: string;
-  child: ChildProcess;
-  exited: Promise<unknown>;
-  output: string[];
-  failure: z.infer<typeof processFailure> | undefined;
-}
-
-export function defaultWorkerCount(slices: number): number {
-  return Math.min(slices, availableParallelism());
-}
-
 /**
  * Trains on this machine alone. Resolves when the workers have been started; `report` tells how it ended.
  * Throws as startCoordinator does.
  */
 export async function train(options: TrainOptions): Promise<Training> {
-  const { workers, engine = 'auto', threads = 1, port = 0, ...coordinatorOptions } = options;
+  const { workers, gpus, engine = 'auto', threads = 1, precision, tensorFlowMode, xla, port = 0, ...rest } = options;
   const token = randomBytes(16).toString('hex');
-  const { dataset: _dataset, clock: _clock, silenceTimeoutMs: _silence, ...input } = coordinatorOptions;
-  const count = workers ?? defaultWorkerCount(resolveConfig(input).slices);
-  if (!Number.isInteger(count) || count < 1) {
-    throw new LockstepError('bad-option', `workers is ${String(workers)}: it must be a whole number of at least 1`);
-  }
-  const coordinator = await startCoordinator({ ...coordinatorOptions, port, token, minWorkers: count });
+  const { dataset: _dataset, clock: _clock, silenceTimeoutMs: _silence, ...input } = rest;
+  const { slices } = resolveConfig(input);
+  const defaultWorkers = Math.min(slices, availableParallelism());
+  const plans = await planWorkers({ engine, gpus, workers, defaultWorkers });
+  const coordinator = await startCoordinator({ ...rest, port, token, minWorkers: plans.length });
   const processes = new EventEmitter<ProcessEvents>();
-  const started = Array.from({ length: count }, (_, index) =>
-    startWorkerProcess(
-      `worker-${index + 1}`,
-      [coordinator.url, '--engine', engine, '--threads', String(threads)],
-      token,
-    ),
-  );
+  // Without a cache on disk: over loopback a shard comes faster than from there.
+  const settings = engineArguments({ engine, threads, precision, tensorFlowMode, xla });
+  const args = [coordinator.url, ...settings, '--no-cache', '--quiet'];
+  const started = plans.map((plan) => startWorkerProcess(plan, { args, environment: { LOCKSTEP_TOKEN: token } }));
   let running = started.length;
   let runEnded = false;
   async function watch(worker: WorkerProcess): Promise<void> {
     await worker.exited;
     running--;
     if (runEnded) return;
-    const why = worker.failure?.message ?? worker.output.join('\n');
-    processes.emit('workerExited', { name: worker.name, how: howItEnded(worker), why: firstLineOf(why) });
+    processes.emit('workerExited', { name: worker.name, how: howItEnded(worker), why: whyItEnded(worker) });
     if (running === 0) coordinator.stop(whyNobodyIsLeft(started));
   }
   for (const worker of started) void watch(worker);
@@ -107,47 +97,4 @@ export async function train(options: TrainOptions): Promise<Training> {
       for (const { child } of started) child.kill('SIGKILL');
     },
   };
-}
-
-/** Without a cache on disk: over loopback a shard comes faster than from there. */
-function startWorkerProcess(name: string, args: readonly string[], token: string): WorkerProcess {
-  const cli = fileURLToPath(new URL('./cli.js', import.meta.url));
-  const child = spawn(
-    process.execPath,
-    [...process.execArgv, cli, 'worker', ...args, '--name', name, '--no-cache', '--quiet'],
-    {
-      env: { ...process.env, LOCKSTEP_TOKEN: token },
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      // A group of its own: Ctrl-C in the terminal reaches this process alone, which lets the running step end first.
-      // Should this process die, the workers see their IPC channel close and end.
-      detached: true,
-    },
-  );
-  const worker: WorkerProcess = { name, child, exited: once(child, 'close'), output: [], failure: undefined };
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-    worker.output = [...worker.output, ...text.split('\n').filter((line) => line !== '')].slice(-keptOutputLines);
-  });
-  child.on('message', (message) => {
-    worker.failure = processFailure.safeParse(message).data ?? worker.failure;
-  });
-  return worker;
-}
-
-function howItEnded({ child }: WorkerProcess): string {
-  return child.signalCode === null ? `exit status ${child.exitCode}` : `signal ${child.signalCode}`;
-}
-
-function firstLineOf(text: string): string {
-  return text.split('\n', 1)[0] ?? '';
-}
-
-/** The workers' own reason where they agree on one; else how each of them ended. */
-function whyNobodyIsLeft(workers: readonly WorkerProcess[]): LockstepError {
-  const [first] = workers;
-  const shared = first?.failure;
-  if (shared !== undefined && workers.every((worker) => worker.failure?.code === shared.code)) {
-    return new LockstepError(shared.code as ErrorCode, shared.message);
-  }
-  const ends = workers.map((worker) => `${worker.name}: ${worker.failure?.message ?? howItEnded(worker)}`);
-  return new LockstepError('workers-failed', `every worker process has ended: ${ends.join('; ')}`);
 }

@@ -4,13 +4,12 @@ import { configFields, kebabCase, resolveConfig, type Config, type ConfigKey } f
 import { LockstepError } from '../shared/errors.js';
 import { layoutModel } from '../shared/model/layout.js';
 import { lockstepVersion } from '../shared/version.js';
-import type { EngineName } from '../worker/engines/open.js';
 import { benchCluster } from './bench/cluster.js';
 import type { BenchOptions, LayerTime, Measurement } from './bench/measurement.js';
 import { benchThisProcess } from './bench/this-process.js';
 import { numberOrText, parseWholeNumber, readConfig } from './config-options.js';
+import { addEngineOptions, readEngineOptions } from './engine-options.js';
 import { countOf, LineWriter, standardOutput } from './progress.js';
-import { engineOption } from './training.js';
 
 /** The fields of the recipe that the speed depends on. */
 const recipeKeys = ['batchSize', 'slices', 'depth', 'initialFilters', 'shortcut'] as const satisfies ConfigKey[];
@@ -20,12 +19,11 @@ const defaultRounds = 5;
 const defaultSeconds = 1.5;
 
 export function addBenchCommand(program: Command): void {
-  const command = program
-    .command('bench')
-    .description('measure whole training steps: augmentation, gradients, sums, update; drawn images, no network')
-    .addOption(engineOption())
-    .option('--threads <N>', 'threads to compute with, of each worker', '1')
-    .option('--workers <N>', 'measure a cluster of so many worker processes over loopback instead');
+  const command = addEngineOptions(
+    program
+      .command('bench')
+      .description('measure whole training steps: augmentation, gradients, sums, update; drawn images, no network'),
+  ).option('--workers <N>', 'measure a cluster of so many worker processes over loopback instead');
   for (const key of recipeKeys) {
     const { help, placeholder, default: fallback } = configFields[key];
     command.addOption(new Option(`--${kebabCase(key)} <${placeholder}>`, `${help} (default: ${String(fallback)})`));
@@ -35,7 +33,7 @@ export function addBenchCommand(program: Command): void {
     .option('--seconds <S>', 'least length of a round, in seconds, and of the warm-up', String(defaultSeconds))
     .option('--json', 'print one line of JSON and nothing else')
     .action(async ({ json, ...options }: Record<string, string | undefined> & { json?: true }) => {
-      const { threads = '', workers, rounds = '', seconds = '' } = options;
+      const { workers, rounds = '', seconds = '' } = options;
       const workerCount = workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096);
       const config = resolveConfig(await readConfig(options));
       const plan = {
@@ -44,9 +42,7 @@ export function addBenchCommand(program: Command): void {
       };
       const writer = new LineWriter(json ? { isTerminal: false, write: () => undefined } : standardOutput);
       const benchOptions: BenchOptions = {
-        // commander has checked the choice.
-        engine: options['engine'] as EngineName,
-        threads: parseWholeNumber('--threads', threads, 1, 1024),
+        ...readEngineOptions(options),
         config,
         plan,
         onRound: (round) => {

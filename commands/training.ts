@@ -3,28 +3,28 @@ import { Option, type Command } from 'commander';
 import { defaultPort, startCoordinator, type Coordinator } from '../coordinator/main.js';
 import { LockstepError } from '../shared/errors.js';
 import { train } from '../single-node.js';
-import { engineNames, type EngineName } from '../worker/engines/open.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
+import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { LineWriter, showProgress, showReport, standardOutput } from './progress.js';
 
 export function addTrainingCommands(program: Command): void {
   addConfigOptions(
-    program
-      .command('train')
-      .description('train on this machine: a coordinator and worker processes over loopback')
-      .option('--workers <N>', 'worker processes (default: one per core, at most one a slice)')
-      .addOption(engineOption())
-      .option('--threads <N>', 'threads of each worker', '1')
-      .option('--port <PORT>', 'port of the coordinator (default: any free one)'),
+    addEngineOptions(
+      program
+        .command('train')
+        .description('train on this machine: a coordinator and worker processes over loopback')
+        .option('--workers <N>', 'worker processes (default: one per core, at most one a slice)')
+        .addOption(gpusOption())
+        .option('--port <PORT>', 'port of the coordinator (default: any free one)'),
+    ),
   ).action(async (options: Record<string, string | undefined>) => {
-    const { workers, threads = '1', port } = options;
+    const { workers, gpus, port } = options;
     const config = await readConfig(options);
     const run = await train({
       ...config,
       workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
-      // commander has checked the choice.
-      engine: options['engine'] as EngineName,
-      threads: parseWholeNumber('--threads', threads, 1, 1024),
+      gpus,
+      ...readEngineOptions(options),
       port: port === undefined ? 0 : parsePort(port),
     });
     const writer = new LineWriter(standardOutput);
@@ -58,11 +58,6 @@ export function addTrainingCommands(program: Command): void {
     writer.line(`  ${token === undefined ? '' : 'LOCKSTEP_TOKEN=<token> '}lockstep worker ${url}`);
     await follow(run, writer, () => undefined);
   });
-}
-
-/** `auto` and every engine there is. */
-export function engineOption(): Option {
-  return new Option('--engine <ENGINE>', 'what to compute with').choices(engineNames).default('auto');
 }
 
 export function tokenOption(): Option {

@@ -1,63 +1,153 @@
-// lockstep worker: a thin shell over the library's startWorker.
+// lockstep worker: a thin shell over the library's startWorker, or a worker process a GPU.
+import { availableParallelism, hostname } from 'node:os';
 import type { Command } from 'commander';
 import { LockstepError } from '../shared/errors.js';
-import type { EngineName } from '../worker/engines/open.js';
-import { checkUrl, defaultGiveUpAfterMs, startWorker } from '../worker/main.js';
+import { checkUrl, defaultGiveUpAfterMs, startWorker, type WorkerOptions } from '../worker/main.js';
+import { engineArguments, type EngineChoice } from '../worker/worker-arguments.js';
+import { howItEnded, planWorkers, startWorkerProcess, whyNobodyIsLeft, type WorkerPlan } from '../worker-processes.js';
 import { parseWholeNumber } from './config-options.js';
+import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { countOf, duration, LineWriter, standardOutput } from './progress.js';
-import { engineOption, tokenOption } from './training.js';
+import { tokenOption } from './training.js';
+
+interface WorkerCommand {
+  url: string;
+  engine: EngineChoice;
+  /** Undefined where the caller leaves it to the host. */
+  name: string | undefined;
+  token: string | undefined;
+  cache: string | boolean | undefined;
+  giveUpAfterSeconds: number;
+  quiet: boolean;
+}
 
 export function addWorkerCommand(program: Command): void {
-  program
-    .command('worker <url>')
-    .description('compute for a coordinator: ws://HOST:PORT')
-    .addOption(engineOption())
-    .option('--threads <N>', 'threads to compute with', '1')
-    .option('--name <NAME>', 'what the coordinator calls this worker (default: host name and process id)')
+  addEngineOptions(program.command('worker <url>').description('compute for a coordinator: ws://HOST:PORT'))
+    .addOption(gpusOption())
+    .option('--workers <N>', 'worker processes on the CPU (default: 1)')
+    .option('--name <NAME>', 'what the coordinator calls this worker (default: host name and process id, or GPU)')
     .addOption(tokenOption())
     .option('--cache <DIR>', 'where shards are kept between runs (default: ~/.cache/lockstep/shards)')
     .option('--no-cache', 'keep no shards on disk')
     .option('--give-up-after <SECONDS>', 'how long to knock in vain', String(defaultGiveUpAfterMs / 1000))
     .option('--quiet', 'say nothing but errors')
     .action(async (url: string, options: Record<string, string | boolean | undefined>) => {
-      const { threads = '1', name, token, cache, giveUpAfter = '', engine, quiet } = options as Record<string, string>;
-      checkUrl(url);
-      const worker = await startWorker({
-        url,
-        // commander has checked the choice.
-        engine: engine as EngineName,
-        threads: parseWholeNumber('--threads', threads, 1, 1024),
+      const { name, token, giveUpAfter = '', gpus, workers } = options as Record<string, string | undefined>;
+      const command: WorkerCommand = {
+        url: checkUrl(url),
+        engine: readEngineOptions(options),
         name,
         token,
-        cache: options['cache'] === false ? null : options['cache'] === true ? undefined : cache,
-        giveUpAfterMs: 1000 * parseWholeNumber('--give-up-after', giveUpAfter, 1),
-      });
-      const writer = new LineWriter(quiet ? { isTerminal: false, write: () => undefined } : standardOutput);
-      if (worker.engineChoice !== undefined) writer.line(`engine: ${worker.engineChoice}`);
-      writer.line(`${worker.name} computes with ${worker.engine.fingerprint}; joining ${url}`);
-      worker.events.on('joined', ({ workerId, depth, sliceCount, batchSize }) =>
-        writer.line(`joined as worker ${workerId}: ResNet-${depth}, batches of ${batchSize} in ${sliceCount} slices`),
-      );
-      worker.events.on('reconnecting', ({ reason, delayMs }) =>
-        writer.line(`not connected (${reason}); trying again in ${duration(delayMs)}`),
-      );
-      let images = 0;
-      worker.events.on('progress', (progress) => {
-        images += progress.images;
-        if (writer.isTerminal) writer.live(`step ${progress.step + 1} · ${countOf(images, 'image')} computed`);
-      });
-
-      const stop = (reason: string) => worker.stop(reason);
-      const onSignal = (signal: NodeJS.Signals) => stop(`interrupted by ${signal}`);
-      process.on('SIGINT', onSignal);
-      process.on('SIGTERM', onSignal);
-      // Started by `lockstep train`: without it there is nobody to compute for.
-      process.on('disconnect', () => stop('the process that started this worker has ended'));
-      const summary = await worker.done;
-      process.off('SIGINT', onSignal);
-      process.off('SIGTERM', onSignal);
-      if (process.connected) process.disconnect();
-      writer.line(`${summary.reason}; ${countOf(summary.images, 'image')} computed`);
-      if (summary.reason.startsWith('interrupted')) throw new LockstepError('interrupted', summary.reason);
+        cache: options['cache'],
+        giveUpAfterSeconds: parseWholeNumber('--give-up-after', giveUpAfter, 1),
+        quiet: options['quiet'] === true,
+      };
+      // Started by `lockstep train` or `lockstep worker`, which have chosen the device.
+      const isChosen = process.connected;
+      const plans = isChosen
+        ? []
+        : await planWorkers({
+            engine: command.engine.engine,
+            gpus,
+            workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
+            defaultWorkers: 1,
+            namePrefix: `${name ?? hostname()}-`,
+          });
+      if (plans.length > 1) return workInProcesses(command, plans);
+      const [plan] = plans;
+      // Before TensorFlow is loaded, which reads it.
+      Object.assign(process.env, plan?.environment);
+      return workHere({ ...command, name: name ?? (isOnGpu(plan) ? plan.name : undefined) });
     });
+}
+
+function isOnGpu(plan: WorkerPlan | undefined): plan is WorkerPlan {
+  return plan !== undefined && Object.keys(plan.environment).length > 0;
+}
+
+function writerFor({ quiet }: WorkerCommand): LineWriter {
+  return new LineWriter(quiet ? { isTerminal: false, write: () => undefined } : standardOutput);
+}
+
+async function workHere(command: WorkerCommand): Promise<void> {
+  const { url, engine, name, token, cache, giveUpAfterSeconds } = command;
+  const options: WorkerOptions = {
+    url,
+    ...engine,
+    name,
+    token,
+    cache: cache === false ? null : cache === true ? undefined : cache,
+    giveUpAfterMs: 1000 * giveUpAfterSeconds,
+  };
+  const worker = await startWorker(options);
+  const writer = writerFor(command);
+  if (worker.engineChoice !== undefined) writer.line(`engine: ${worker.engineChoice}`);
+  writer.line(`${worker.name} computes with ${worker.engine.fingerprint}; joining ${url}`);
+  const cores = availableParallelism();
+  if (!process.connected && process.env['CUDA_VISIBLE_DEVICES'] === undefined && engine.threads < cores) {
+    writer.line(
+      `this machine has ${cores} cores, of which ${engine.threads} computes: --workers ${cores} uses them all`,
+    );
+  }
+  worker.events.on('joined', ({ workerId, depth, sliceCount, batchSize }) =>
+    writer.line(`joined as worker ${workerId}: ResNet-${depth}, batches of ${batchSize} in ${sliceCount} slices`),
+  );
+  worker.events.on('reconnecting', ({ reason, delayMs }) =>
+    writer.line(`not connected (${reason}); trying again in ${duration(delayMs)}`),
+  );
+  let images = 0;
+  worker.events.on('progress', (progress) => {
+    images += progress.images;
+    if (writer.isTerminal) writer.live(`step ${progress.step + 1} · ${countOf(images, 'image')} computed`);
+  });
+
+  const stop = (reason: string) => worker.stop(reason);
+  const onSignal = (signal: NodeJS.Signals) => stop(`interrupted by ${signal}`);
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  // Without the process that started this one there is nobody to compute for.
+  process.on('disconnect', () => stop('the process that started this worker has ended'));
+  const summary = await worker.done;
+  process.off('SIGINT', onSignal);
+  process.off('SIGTERM', onSignal);
+  if (process.connected) process.disconnect();
+  writer.line(`${summary.reason}; ${countOf(summary.images, 'image')} computed`);
+  if (summary.reason.startsWith('interrupted')) throw new LockstepError('interrupted', summary.reason);
+}
+
+/** One process a device: a second TensorFlow in one process fails. A process that fails leaves the others at work. */
+async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPlan[]): Promise<void> {
+  const { url, engine, token, cache, giveUpAfterSeconds } = command;
+  const writer = writerFor(command);
+  const args = [url, ...engineArguments(engine), '--give-up-after', String(giveUpAfterSeconds)];
+  if (cache === false) args.push('--no-cache');
+  else if (typeof cache === 'string') args.push('--cache', cache);
+  const processes = plans.map((plan) =>
+    startWorkerProcess(plan, {
+      args,
+      // Not among the arguments, which every user of the machine can read.
+      ...(token === undefined ? {} : { environment: { LOCKSTEP_TOKEN: token } }),
+      onLine: (line) => writer.line(`${plan.name}: ${line}`),
+    }),
+  );
+  let interruption: NodeJS.Signals | undefined;
+  const onSignal = (signal: NodeJS.Signals) => {
+    interruption = signal;
+    for (const { child } of processes) child.kill(signal);
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  await Promise.all(
+    processes.map(async (worker) => {
+      await worker.exited;
+      if (interruption === undefined && worker.child.exitCode !== 0) {
+        const why = worker.failure?.message ?? worker.errorLines.join(' ');
+        writer.line(`${worker.name}'s process ended (${howItEnded(worker)})${why === '' ? '' : `: ${why}`}`);
+      }
+    }),
+  );
+  process.off('SIGINT', onSignal);
+  process.off('SIGTERM', onSignal);
+  if (interruption !== undefined) throw new LockstepError('interrupted', `interrupted by ${interruption}`);
+  if (processes.every(({ child }) => child.exitCode !== 0)) throw whyNobodyIsLeft(processes);
 }

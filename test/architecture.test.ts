@@ -150,7 +150,7 @@ describe('the outside world', () => {
   it('has an environment that only these read', () => {
     const files = filesWith(/\bprocess\.env\b/).filter((file) => file !== 'cli.ts' && !file.startsWith('commands/'));
     const reasons: Record<string, string> = {
-      'single-node.ts': "hands its own on to the worker processes, with the run's token",
+      'worker-processes.ts': 'hands its own on to the worker processes, with what chooses their device',
       'worker/main.ts': 'XDG_CACHE_HOME says where the cache is unless the caller does',
       'worker/engines/tensorflow/': 'TensorFlow takes its settings from nowhere else',
     };

@@ -8,7 +8,7 @@ import type { Preprocessing } from '../shared/data/image-batch.js';
 import { LockstepError } from '../shared/errors.js';
 import { layoutHash } from '../shared/model/layout-hash.js';
 import type { ModelLayout } from '../shared/model/layout.js';
-import type { Engine, EngineModel } from './engine.js';
+import type { Engine, EngineModel, EngineSettings } from './engine.js';
 import { openEngine, type EngineName } from './engines/open.js';
 import { reconnectDelayMs } from './reconnect.js';
 import { WorkerSession, type SessionEnd } from './session.js';
@@ -17,7 +17,7 @@ import { ShardCache } from './shard-cache.js';
 /** How long a worker knocks at a closed door, unless told otherwise. */
 export const defaultGiveUpAfterMs = 600_000;
 
-export interface WorkerOptions {
+export interface WorkerOptions extends EngineSettings {
   /** The coordinator's: ws://HOST:PORT. */
   url: string;
   /** What to compute with, or an engine that is open already (and stays the caller's to close). `auto` unless said. */
@@ -81,9 +81,10 @@ export function checkUrl(url: string): string {
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const url = checkUrl(options.url);
   const given = options.engine ?? 'auto';
+  const { precision, tensorFlowMode, xla } = options;
   const { engine, choice } =
     typeof given === 'string'
-      ? await openEngine(given, { threads: options.threads ?? 1 })
+      ? await openEngine(given, { threads: options.threads ?? 1, precision, tensorFlowMode, xla })
       : { engine: given, choice: undefined };
   const worker = new KnockingWorker(engine, {
     url,

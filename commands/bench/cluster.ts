@@ -30,7 +30,7 @@ async function measureIn(
   dataset: Cifar10,
   options: BenchOptions & { workers: number },
 ): Promise<Measurement> {
-  const { config, engine, threads, workers, plan, onRound } = options;
+  const { config, engine, threads, precision, tensorFlowMode, xla, workers, plan, onRound } = options;
   const run = await train({
     ...config,
     // Stopped when enough was measured.
@@ -40,6 +40,9 @@ async function measureIn(
     dataset,
     engine,
     threads,
+    precision,
+    tensorFlowMode,
+    xla,
     workers,
   });
   const rounds = new StepRounds(plan, config.batchSize);

@@ -1,13 +1,11 @@
 // What a measurement is asked for and what it gives, be it taken in this process or over a cluster.
 import type { Config } from '../../shared/config.js';
 import type { EngineIdentity } from '../../shared/engine-identity.js';
-import type { EngineName } from '../../worker/engines/open.js';
+import type { EngineChoice } from '../../worker/worker-arguments.js';
 import { medianOf, type RoundPlan, type StepRounds } from './step-rounds.js';
 
-export interface BenchOptions {
-  engine: EngineName;
-  /** Threads that each worker, or this process, computes with. */
-  threads: number;
+/** What each worker, or this process, computes with, and what. */
+export interface BenchOptions extends EngineChoice {
   config: Config;
   plan: RoundPlan;
   /** Told after each round, for people who wait. */

@@ -24,7 +24,7 @@ const profiledSteps = 2;
 export async function benchThisProcess(options: BenchOptions): Promise<Measurement> {
   const { config, plan, onRound } = options;
   const layout = layoutModel(config);
-  const { engine, choice } = await openEngine(options.engine, { threads: options.threads });
+  const { engine, choice } = await openEngine(options.engine, options);
   try {
     const model = await engine.createModel(layout, preprocessing);
     const shards = drawShards(config);

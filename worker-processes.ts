@@ -1,0 +1,127 @@
+// Worker processes on this machine, started by `train` and by `worker`: how many and for which device, and how they end.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { LockstepError, type ErrorCode } from './shared/errors.js';
+import { canComputeOnGpus, type EngineName } from './worker/engines/open.js';
+import { chooseGpus, defaultGpus, environmentForGpu, listGpus } from './worker/gpus.js';
+
+const keptErrorLines = 20;
+
+/** What one worker process is to be. */
+export interface WorkerPlan {
+  name: string;
+  /** What chooses its device, added to this process's own environment. */
+  environment: Readonly<Record<string, string>>;
+}
+
+/** What a worker process says over its IPC channel when it cannot go on. */
+const processFailure = z.object({ code: z.string(), message: z.string() });
+
+export interface WorkerProcess {
+  name: string;
+  child: ChildProcess;
+  exited: Promise<unknown>;
+  /** The last lines it wrote as errors. */
+  errorLines: string[];
+  failure: z.infer<typeof processFailure> | undefined;
+}
+
+export interface WorkersAsked {
+  engine: EngineName;
+  /** As on the command line: `all`, or `0,2`. */
+  gpus?: string | undefined;
+  /** Worker processes on the CPU. */
+  workers?: number | undefined;
+  /** How many there are on the CPU if neither was asked for. */
+  defaultWorkers: number;
+  /** What the names begin with. */
+  namePrefix?: string | undefined;
+}
+
+/**
+ * A worker a GPU where TensorFlow is installed for them, or as many as asked for on the CPU.
+ * Throws `bad-option` for GPUs that are not there, a number of workers that is none, or both at once.
+ */
+export async function planWorkers(asked: WorkersAsked): Promise<WorkerPlan[]> {
+  const { engine, gpus, workers, defaultWorkers, namePrefix = '' } = asked;
+  if (gpus !== undefined && workers !== undefined) {
+    throw new LockstepError(
+      'bad-option',
+      `gpus is ${gpus} and workers is ${workers}: give one, as every GPU has one worker`,
+    );
+  }
+  let chosen: number[] = [];
+  if (gpus !== undefined) chosen = chooseGpus(gpus, listGpus());
+  else if (workers === undefined) chosen = defaultGpus(await canComputeOnGpus(engine), process.env);
+  if (chosen.length > 0) {
+    return chosen.map((gpu) => ({ name: `${namePrefix}gpu-${gpu}`, environment: environmentForGpu(gpu) }));
+  }
+  const count = workers ?? defaultWorkers;
+  if (!Number.isInteger(count) || count < 1) {
+    throw new LockstepError('bad-option', `workers is ${String(workers)}: it must be a whole number of at least 1`);
+  }
+  return Array.from({ length: count }, (_, index) => ({ name: `${namePrefix}worker-${index + 1}`, environment: {} }));
+}
+
+export interface StartOptions {
+  /** What follows `lockstep worker`, the name excepted. */
+  args: readonly string[];
+  environment?: Readonly<Record<string, string>>;
+  /** Receives each line of its output; without it the output is dropped. */
+  onLine?: ((line: string) => void) | undefined;
+}
+
+/** Starts a worker in a process of its own, which ends when this one does. */
+export function startWorkerProcess(plan: WorkerPlan, { args, environment, onLine }: StartOptions): WorkerProcess {
+  const cli = fileURLToPath(new URL('./cli.js', import.meta.url));
+  const child = spawn(process.execPath, [...process.execArgv, cli, 'worker', ...args, '--name', plan.name], {
+    env: { ...process.env, ...environment, ...plan.environment },
+    stdio: ['ignore', onLine === undefined ? 'ignore' : 'pipe', 'pipe', 'ipc'],
+    // A group of its own: Ctrl-C in the terminal reaches this process alone, which lets the running step end first.
+    // Should this process die, the workers see their IPC channel close and end.
+    detached: true,
+  });
+  const started: WorkerProcess = { ...plan, child, exited: once(child, 'close'), errorLines: [], failure: undefined };
+  eachLine(child.stderr!, (line) => {
+    started.errorLines = [...started.errorLines, line].slice(-keptErrorLines);
+  });
+  if (onLine !== undefined) eachLine(child.stdout!, onLine);
+  child.on('message', (message) => {
+    started.failure = processFailure.safeParse(message).data ?? started.failure;
+  });
+  return started;
+}
+
+function eachLine(stream: NodeJS.ReadableStream, onLine: (line: string) => void): void {
+  let rest = '';
+  stream.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) if (line !== '') onLine(line);
+  });
+  stream.on('end', () => {
+    if (rest !== '') onLine(rest);
+  });
+}
+
+export function howItEnded({ child }: WorkerProcess): string {
+  return child.signalCode === null ? `exit status ${child.exitCode}` : `signal ${child.signalCode}`;
+}
+
+/** Its own last words, or its errors, in a line; empty if it had none. */
+export function whyItEnded({ failure, errorLines }: WorkerProcess): string {
+  return (failure?.message ?? errorLines.join('\n')).split('\n', 1)[0] ?? '';
+}
+
+/** The workers' own reason where they agree on one; else how each of them ended. */
+export function whyNobodyIsLeft(workers: readonly WorkerProcess[]): LockstepError {
+  const shared = workers[0]?.failure;
+  if (shared !== undefined && workers.every((worker) => worker.failure?.code === shared.code)) {
+    // The code of a LockstepError in a process of this same program.
+    return new LockstepError(shared.code as ErrorCode, shared.message);
+  }
+  const ends = workers.map((worker) => `${worker.name}: ${worker.failure?.message ?? howItEnded(worker)}`);
+  return new LockstepError('workers-failed', `every worker process has ended: ${ends.join('; ')}`);
+}
