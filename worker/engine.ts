@@ -25,6 +25,11 @@ export interface SliceResult extends BatchResult {
   batchStatistics: Float32Array;
 }
 
+export interface EvaluationResult extends BatchResult {
+  /** Each image's ten logits, [images, classes]. The caller's own. */
+  logits: Float32Array;
+}
+
 /** A model on a device. Calls are made one at a time. */
 export interface EngineModel {
   /**
@@ -36,7 +41,7 @@ export interface EngineModel {
   /** Forward and backward over one slice, batch norm over this slice alone. Any number of images from 1. */
   computeSlice(batch: ImageBatch): Promise<SliceResult>;
   /** Forward alone, batch norm with the moving statistics. Any number of images from 1. */
-  evaluate(batch: ImageBatch): Promise<BatchResult>;
+  evaluate(batch: ImageBatch): Promise<EvaluationResult>;
   /** Gives the device's memory back. The model is not called again. */
   dispose(): void;
 }

@@ -1,6 +1,7 @@
 // The other end of the exchange bench, a process of its own: a real worker whose engine computes nothing, or plain TCP.
 import { connect } from 'node:net';
 import { systemClock } from '../../shared/clock.js';
+import { classCount } from '../../shared/model/layout.js';
 import { startWorker } from '../../worker/main.js';
 import type { BatchResult, Engine } from '../../worker/engine.js';
 
@@ -14,7 +15,7 @@ const idleEngine: Engine = {
     return Promise.resolve({
       setWeights: () => undefined,
       computeSlice: () => Promise.resolve({ ...nothing, gradientSum, batchStatistics }),
-      evaluate: () => Promise.resolve(nothing),
+      evaluate: () => Promise.resolve({ ...nothing, logits: new Float32Array(classCount) }),
       dispose: () => undefined,
     });
   },

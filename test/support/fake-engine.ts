@@ -1,8 +1,8 @@
 // An engine whose "gradient" is cheap arithmetic on the weights and the images it is given: any difference in what a
 // worker sees (order, view, weights, slice) or in the order of sums changes its bits. It learns nothing.
 import { recordBytes, type ImageBatch } from '../../shared/data/image-batch.js';
-import type { ModelLayout } from '../../shared/model/layout.js';
-import type { BatchResult, Engine, EngineModel, SliceResult } from '../../worker/engine.js';
+import { classCount, type ModelLayout } from '../../shared/model/layout.js';
+import type { BatchResult, Engine, EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
 
 export interface FakeEngineOptions {
   fingerprint?: string;
@@ -51,8 +51,13 @@ class FakeModel implements EngineModel {
     return { ...result, lossSum, gradientSum, batchStatistics };
   }
 
-  evaluate(batch: ImageBatch): Promise<BatchResult> {
-    return Promise.resolve(this.#result(batch));
+  /** Its logits favour the class that is a pixel's value modulo 10. */
+  evaluate(batch: ImageBatch): Promise<EvaluationResult> {
+    const logits = new Float32Array(batch.indices.length * classCount);
+    for (const [place, index] of batch.indices.entries()) {
+      logits[place * classCount + (batch.records[index * recordBytes + 1] % classCount)] = 1 + this.#weights[0];
+    }
+    return Promise.resolve({ ...this.#result(batch), logits });
   }
 
   dispose(): void {

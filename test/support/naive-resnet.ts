@@ -18,6 +18,8 @@ interface Picture {
 
 export interface NaiveResult {
   lossSum: number;
+  /** [images, classes] */
+  logits: number[];
   correctCount: number;
   /** Of each batch norm's input, in the statistics vector's layout; variances biased. */
   batchStatistics: Float64Array;
@@ -101,6 +103,7 @@ export function naiveForward(
   }
 
   let lossSum = 0;
+  const allLogits: number[] = [];
   let correctCount = 0;
   const pixels = x.size * x.size;
   for (let image = 0; image < x.images; image++) {
@@ -111,12 +114,13 @@ export function naiveForward(
       const row = layout.dense.kernel.offset + channel * classCount;
       for (let label = 0; label < classCount; label++) logits[label] += mean * weights[row + label];
     }
+    allLogits.push(...logits);
     const largest = Math.max(...logits);
     const logSum = largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
     lossSum += logSum - logits[labels[image]];
     if (logits.indexOf(largest) === labels[image]) correctCount++;
   }
-  return { lossSum, correctCount, batchStatistics };
+  return { lossSum, logits: allLogits, correctCount, batchStatistics };
 }
 
 function picture(images: number, size: number, channels: number): Picture {

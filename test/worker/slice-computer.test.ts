@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { epochOrder, viewsOf } from '../../shared/data/deal.js';
 import { plainViews, recordBytes, type ImageBatch } from '../../shared/data/image-batch.js';
-import { layoutModel, type ModelLayout } from '../../shared/model/layout.js';
+import { classCount, layoutModel, type ModelLayout } from '../../shared/model/layout.js';
 import type { Split } from '../../shared/protocol/messages.js';
 import { KeyedRandom } from '../../shared/random.js';
 import type { SliceRange } from '../../shared/slices.js';
-import type { BatchResult, EngineModel, SliceResult } from '../../worker/engine.js';
+import type { EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
 import { SliceComputer, type RunPlan } from '../../worker/slice-computer.js';
 import { bitsOf, treeSum } from '../support/tree-sum.js';
 
@@ -49,7 +49,7 @@ class LabelModel implements EngineModel {
     });
   }
 
-  evaluate(batch: ImageBatch): Promise<BatchResult> {
+  evaluate(batch: ImageBatch): Promise<EvaluationResult> {
     this.batches.push(batch);
     return Promise.resolve({
       sampleCount: batch.indices.length,
@@ -57,6 +57,7 @@ class LabelModel implements EngineModel {
       correctCount: 2,
       augmentMs: 0,
       computeMs: 0,
+      logits: new Float32Array(batch.indices.length * classCount),
     });
   }
 

@@ -21,13 +21,19 @@ import { preprocess } from './preprocessing.js';
 import type { TensorFlowRuntime } from './runtime.js';
 
 /** Sums over images. The caller disposes of them. */
-export type EvaluationTensors = {
+export type SumTensors = {
   lossSum: Tensor;
   correctCount: Tensor;
 };
 
+/** The caller disposes of them. */
+export type EvaluationTensors = SumTensors & {
+  /** [images, classes] */
+  logits: Tensor2D;
+};
+
 /** Sums over a slice's images, vectors in layout order. The caller disposes of them. */
-export type GradientTensors = EvaluationTensors & {
+export type GradientTensors = SumTensors & {
   gradientSum: Tensor1D;
   batchStatistics: Tensor1D;
 };
@@ -179,7 +185,7 @@ export function createResNet(runtime: TensorFlowRuntime, { layout, preprocessing
       const y = convolveWithBias(x, conv, parameters);
       return normalizeByMoving(runtime, y, scaleAndShift(parameters, bn), moving, bnEpsilon);
     });
-    return { lossSum: crossEntropySum(runtime, logits, labels), correctCount: countCorrect(logits, labels) };
+    return { lossSum: crossEntropySum(runtime, logits, labels), correctCount: countCorrect(logits, labels), logits };
   }
 
   return {

@@ -4,9 +4,9 @@ import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ImageBatch, Preprocessing } from '../../../shared/data/image-batch.js';
 import { imageChannels, imageSize, type ModelLayout } from '../../../shared/model/layout.js';
 import { cropBatch, labelsOf, valuesPerImage } from '../../augmentation.js';
-import type { BatchResult, EngineModel, Precision, SliceResult } from '../../engine.js';
+import type { BatchResult, EngineModel, EvaluationResult, Precision, SliceResult } from '../../engine.js';
 import { lossScaleOf, lowerTo } from './precision.js';
-import { createResNet, type EvaluationTensors, type GradientTensors, type ResNet } from './resnet.js';
+import { createResNet, type EvaluationTensors, type GradientTensors, type ResNet, type SumTensors } from './resnet.js';
 import { bytesTensor, type TensorFlowRuntime } from './runtime.js';
 import { trace, type TracedFunction } from './tracing/traced-function.js';
 
@@ -61,11 +61,11 @@ export class TensorFlowModel implements EngineModel {
     );
   }
 
-  async evaluate(batch: ImageBatch): Promise<BatchResult> {
+  async evaluate(batch: ImageBatch): Promise<EvaluationResult> {
     return this.#compute(
       batch,
       ({ trainable, movingStatistics }, images, labels) => this.#evaluate(trainable, movingStatistics, images, labels),
-      () => ({}),
+      ({ logits }) => ({ logits: logits.dataSync<'float32'>() }),
     );
   }
 
@@ -96,7 +96,7 @@ export class TensorFlowModel implements EngineModel {
     );
   }
 
-  #graphOf<Inputs extends Tensor[], Outputs extends EvaluationTensors>(
+  #graphOf<Inputs extends Tensor[], Outputs extends SumTensors>(
     graphs: Map<number, TracedFunction<Inputs, Outputs>>,
     compute: (...inputs: Inputs) => Outputs,
     inputs: Inputs,
@@ -114,7 +114,7 @@ export class TensorFlowModel implements EngineModel {
    * Prepares the images, runs the network and reads what it gave.
    * @param readVectors what is read beyond loss and accuracy
    */
-  #compute<Tensors extends EvaluationTensors, Vectors>(
+  #compute<Tensors extends SumTensors, Vectors>(
     batch: ImageBatch,
     run: (weights: { trainable: Tensor1D; movingStatistics: Tensor1D }, images: Tensor, labels: Tensor1D) => Tensors,
     readVectors: (tensors: Tensors) => Vectors,

@@ -1,8 +1,8 @@
 // A model on the wasm engine: plans its memory, hands images and weights in and results out. Imports nothing of Node.
 import { imagenetMeans, recordBytes, type ImageBatch, type Preprocessing } from '../../../shared/data/image-batch.js';
 import { LockstepError } from '../../../shared/errors.js';
-import type { ModelLayout } from '../../../shared/model/layout.js';
-import type { BatchResult, EngineModel, SliceResult } from '../../engine.js';
+import { classCount, type ModelLayout } from '../../../shared/model/layout.js';
+import type { BatchResult, EngineModel, EvaluationResult, SliceResult } from '../../engine.js';
 import { planTensors, type PackedTaps } from './memory-plan.js';
 import { convolutionsOf, type LayerGroup, type Phase, type Work } from './step-passes.js';
 import { StepRunner } from './step-runner.js';
@@ -86,9 +86,10 @@ export class WasmModel implements EngineModel {
     return [...entries.values()];
   }
 
-  async evaluate(batch: ImageBatch): Promise<BatchResult> {
+  async evaluate(batch: ImageBatch): Promise<EvaluationResult> {
     const sampleCount = batch.indices.length;
-    const result = { sampleCount, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0 };
+    const logits = new Float32Array(sampleCount * classCount);
+    const result = { sampleCount, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0, logits };
     this.#reserve(Math.min(sampleCount, evaluatedAtATime));
     const { capacity } = this.#runner.tensors;
     for (let first = 0; first < sampleCount; first += capacity) {
@@ -96,6 +97,7 @@ export class WasmModel implements EngineModel {
       if (first > 0) await new Promise((resolve) => setTimeout(resolve, 0));
       const count = Math.min(capacity, sampleCount - first);
       this.#run('evaluate', batch, first, count, result);
+      this.#readLogits(count, logits.subarray(first * classCount));
     }
     return result;
   }
@@ -156,6 +158,28 @@ export class WasmModel implements EngineModel {
     }
     result.augmentMs += augmentMs;
     result.computeMs += performance.now() - started - augmentMs;
+  }
+
+  /**
+   * The logits of the images computed last. The kernels leave only their gradients behind, so that the dense layer is
+   * computed once more here: the same operations on float32 values in the same order, hence the same bits.
+   */
+  #readLogits(count: number, logits: Float32Array): void {
+    const { plan, tensors } = this.#runner;
+    const [channels] = plan.layout.dense.kernel.shape;
+    const pooled = this.#floats(tensors.pooled, count * channels);
+    const kernel = this.#floats(plan.dense.kernel, channels * classCount);
+    const bias = this.#floats(plan.dense.bias, classCount);
+    for (let image = 0; image < count; image++) {
+      for (let c = 0; c < classCount; c++) {
+        let sum = bias[c];
+        for (let channel = 0; channel < channels; channel++) {
+          const product = Math.fround(pooled[image * channels + channel] * kernel[channel * classCount + c]);
+          sum = Math.fround(sum + product);
+        }
+        logits[image * classCount + c] = sum;
+      }
+    }
   }
 
   #copyImages({ records, indices, views }: ImageBatch, first: number, count: number): void {

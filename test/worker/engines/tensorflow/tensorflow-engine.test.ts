@@ -116,6 +116,7 @@ describe('the TensorFlow engine', () => {
       expect(result.sampleCount).toBe(3);
       expect(relativeError([result.lossSum], [expected.lossSum])).toBeLessThan(1e-5);
       expect(result.correctCount).toBe(expected.correctCount);
+      expect(relativeError(result.logits, expected.logits)).toBeLessThan(1e-5);
       model.dispose();
     });
   });

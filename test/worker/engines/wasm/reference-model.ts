@@ -103,6 +103,8 @@ function momentsOf({ values, channels }: Pictures): Norm {
 
 export interface ReferenceResult {
   lossSum: number;
+  /** [images, classes] */
+  logits: number[];
   correctCount: number;
   gradientSum: Float64Array;
   batchStatistics: Float64Array;
@@ -160,6 +162,7 @@ export class ReferenceModel {
     const bias = this.#array(dense.bias);
     let lossSum = 0;
     let correctCount = 0;
+    const allLogits: number[] = [];
     let gradient = makePictures(count, size, channels);
     for (let image = 0; image < count; image++) {
       const pooled = new Float64Array(channels);
@@ -168,6 +171,7 @@ export class ReferenceModel {
       const logits = Array.from({ length: classCount }, (_, c) =>
         pooled.reduce((sum, value, i) => sum + value * kernel[i * classCount + c], bias[c]),
       );
+      allLogits.push(...logits);
       const label = batch.records[batch.indices[image] * recordBytes];
       const largest = Math.max(...logits);
       const total = logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0);
@@ -187,7 +191,7 @@ export class ReferenceModel {
       }
     }
     if (isBackward) for (const step of steps.toReversed()) gradient = step(gradient);
-    return { lossSum, correctCount, gradientSum: this.#gradient, batchStatistics: this.#statistics };
+    return { lossSum, correctCount, logits: allLogits, gradientSum: this.#gradient, batchStatistics: this.#statistics };
   }
 
   #array({ offset, size }: ArrayLayout): ArrayLike<number> {

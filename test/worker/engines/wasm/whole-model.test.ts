@@ -1,5 +1,6 @@
 // The whole step and the evaluation against float64 loops and finite differences.
 import { afterAll, describe, expect, test } from 'vitest';
+import { recordBytes, type ImageBatch } from '../../../../shared/data/image-batch.js';
 import type { ModelLayout, ModelSpec } from '../../../../shared/model/layout.js';
 import { arrayOf } from '../../../../shared/model/layout.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
@@ -46,7 +47,7 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     model.dispose();
   });
 
-  test('an evaluation gives the loss of the float64 reference with the moving statistics', async () => {
+  test('an evaluation gives the loss and the logits of the float64 reference with the moving statistics', async () => {
     const model = await engine.createModel(layout, 'imagenet');
     const moving = randomMovingStatistics(layout);
     model.setWeights(weights, moving);
@@ -54,6 +55,20 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     const expected = new ReferenceModel(layout, weights, moving).compute(batch);
     expect(actual.correctCount).toBe(expected.correctCount);
     expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
+    expect(actual.logits.length).toBe(10 * images);
+    expect(largestError(actual.logits, expected.logits)).toBeLessThan(2e-5);
+    // They are the very logits that the loss was computed from: float32 noise in them would be a part in ten million.
+    expect(actual.lossSum / crossEntropySum(actual.logits, batch)).toBeCloseTo(1, 12);
     model.dispose();
   });
 });
+
+function crossEntropySum(logits: Float32Array, { records, indices }: ImageBatch): number {
+  let sum = 0;
+  for (const [image, index] of indices.entries()) {
+    const row = logits.subarray(10 * image, 10 * image + 10);
+    const total = row.reduce((total, logit) => total + Math.exp(logit), 0);
+    sum += Math.log(total) - row[records[index * recordBytes]];
+  }
+  return sum;
+}
