@@ -2,6 +2,9 @@
 import { LockstepError } from '../../shared/errors.js';
 import type { Engine } from '../../worker/engine.js';
 import { openTensorFlowEngine } from '../../worker/engines/tensorflow/tensorflow-engine.js';
+import { sayWhySkipped } from './why-skipped.js';
+
+export { sayWhySkipped };
 
 /** The engine on one thread, or the reason with which to skip. Other failures are thrown: they must not pass for a skip. */
 export async function openTensorFlowOrReason(): Promise<Engine | string> {
@@ -12,9 +15,4 @@ export async function openTensorFlowOrReason(): Promise<Engine | string> {
     sayWhySkipped('tests of the TensorFlow engine', error.message);
     return error.message;
   }
-}
-
-/** Skipped tests show no reason in vitest's short report. */
-export function sayWhySkipped(what: string, reason: string): void {
-  process.stderr.write(`Skipping ${what}: ${reason}\n`);
 }
