@@ -19,6 +19,7 @@ function exitStatusOf(code: ErrorCode): number {
     case 'bad-option':
     case 'bad-config':
     case 'bad-data':
+    case 'no-checkpoint':
       return badUse;
     case 'interrupted':
       return interrupted;

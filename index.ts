@@ -1,5 +1,6 @@
 // The library: what `import … from 'lockstep'` gives. The command line is a thin shell over it.
 export { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
+export { loadCheckpoint, type Checkpoint } from './coordinator/load-checkpoint.js';
 export type { Metrics } from './coordinator/evaluation.js';
 export type { Report, StepPhases } from './coordinator/report.js';
 export type { EvaluationEvent, RunEvents, StepEvent } from './coordinator/training-run.js';

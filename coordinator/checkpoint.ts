@@ -1,4 +1,5 @@
 // A run's whole state on disk: safetensors for the arrays, JSON for the rest; written whole, then renamed.
+// load-checkpoint.ts reads it back.
 import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
@@ -25,14 +26,36 @@ export interface CheckpointWriter {
   pieceHashes: readonly string[];
 }
 
+/** A file of a checkpoint as it must be. */
+export interface FileSum {
+  bytes: number;
+  /** In hex. */
+  sha256: string;
+}
+
+/** The arrays' files: trainable weights and moving statistics; velocity. */
+export const modelFile = 'model.safetensors';
+export const optimizerFile = 'optimizer.safetensors';
+/** All that is not an array. */
+export const stateFile = 'state.json';
+/** The hash of each other file, in the form of `sha256sum`: `sha256sum -c SHA256SUMS` checks a checkpoint by hand. */
+export const sumsFile = 'SHA256SUMS';
+
 /** `step-00000351` */
 export function checkpointName(step: number): string {
   return `step-${String(step).padStart(8, '0')}`;
 }
 
+/** What SHA256SUMS says of these files. */
+export function sumsText(files: Readonly<Record<string, FileSum>>): string {
+  return Object.entries(files)
+    .map(([name, { sha256 }]) => `${sha256}  ${name}\n`)
+    .join('');
+}
+
 /**
- * Writes `<directory>/step-…/{model,optimizer}.safetensors, state.json` and points `<directory>/latest` at it. Whoever
- * looks sees the whole checkpoint or none of it. @returns the checkpoint's path
+ * Writes `<directory>/step-…/{model,optimizer}.safetensors, state.json, SHA256SUMS` and points `<directory>/latest` at
+ * it. Whoever looks sees the whole checkpoint or none of it. @returns the checkpoint's path
  */
 export async function saveCheckpoint(writer: CheckpointWriter, state: TrainingState): Promise<string> {
   const { directory, layout } = writer;
@@ -41,13 +64,13 @@ export async function saveCheckpoint(writer: CheckpointWriter, state: TrainingSt
   await rm(partial, { recursive: true, force: true });
   await mkdir(partial, { recursive: true });
   const arrays = {
-    'model.safetensors': [
+    [modelFile]: [
       ...namedArraysOf(state.weights, layout.trainable),
       ...namedArraysOf(state.movingStatistics, layout.statistics),
     ],
-    'optimizer.safetensors': namedArraysOf(state.velocity, layout.trainable),
+    [optimizerFile]: namedArraysOf(state.velocity, layout.trainable),
   };
-  const files: Record<string, { bytes: number; sha256: string }> = {};
+  const files: Record<string, FileSum> = {};
   for (const [name, named] of Object.entries(arrays)) {
     files[name] = await writeFlushed(path.join(partial, name), encodeSafetensors(named, { format: 'lockstep' }));
   }
@@ -60,7 +83,9 @@ export async function saveCheckpoint(writer: CheckpointWriter, state: TrainingSt
     pieceHashes: writer.pieceHashes,
     files,
   };
-  await writeFlushed(path.join(partial, 'state.json'), [Buffer.from(`${JSON.stringify(description, null, 2)}\n`)]);
+  const json = Buffer.from(`${JSON.stringify(description, null, 2)}\n`);
+  const sums = sumsText({ ...files, [stateFile]: await writeFlushed(path.join(partial, stateFile), [json]) });
+  await writeFlushed(path.join(partial, sumsFile), [Buffer.from(sums)]);
   await rm(target, { recursive: true, force: true });
   await rename(partial, target);
   await pointLatestAt(directory, checkpointName(state.step));
@@ -68,7 +93,7 @@ export async function saveCheckpoint(writer: CheckpointWriter, state: TrainingSt
 }
 
 /** Writes parts one after the other and waits until they are on the disk. */
-async function writeFlushed(file: string, parts: readonly Uint8Array[]): Promise<{ bytes: number; sha256: string }> {
+async function writeFlushed(file: string, parts: readonly Uint8Array[]): Promise<FileSum> {
   const hash = createHash('sha256');
   let bytes = 0;
   const handle = await open(file, 'w');

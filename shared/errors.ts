@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'bad-option'
   | 'bad-config'
   | 'bad-data'
+  | 'no-checkpoint'
   | 'no-engine'
   | 'port-in-use'
   | 'bad-address'

@@ -2,39 +2,12 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import {
-  checkpointName,
-  listCheckpoints,
-  saveCheckpoint,
-  type CheckpointWriter,
-  type TrainingState,
-} from '../../coordinator/checkpoint.js';
-import { resolveConfig } from '../../shared/config.js';
+import { checkpointName, listCheckpoints, saveCheckpoint } from '../../coordinator/checkpoint.js';
 import { layoutHash, weightsSha256 } from '../../shared/model/layout-hash.js';
-import { layoutModel } from '../../shared/model/layout.js';
 import { decodeSafetensors } from '../../shared/safetensors.js';
 import { lockstepVersion } from '../../shared/version.js';
+import { config, layout, newWriter, pieceHashes, stateAt } from '../support/small-checkpoint.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
-
-const config = resolveConfig({ depth: 8, initialFilters: 4, seed: 9 });
-const layout = layoutModel(config);
-const pieceHashes = ['a', 'b'].map((text) => createHash('sha256').update(text).digest('hex'));
-
-/** Arrays in which every value names its place and its vector. */
-function stateAt(step: number): TrainingState {
-  const rising = (size: number, shift: number) =>
-    Float32Array.from({ length: size }, (_, i) => i + shift + step / 1024);
-  return {
-    step,
-    weights: rising(layout.trainableSize, 0),
-    velocity: rising(layout.trainableSize, 0.5),
-    movingStatistics: rising(layout.statisticsSize, 0.25),
-  };
-}
-
-async function newWriter(): Promise<CheckpointWriter> {
-  return { directory: path.join(await temporaryFolder(), 'checkpoints'), layout, config, pieceHashes };
-}
 
 async function readState(checkpoint: string): Promise<Record<string, unknown>> {
   return JSON.parse(await readFile(path.join(checkpoint, 'state.json'), 'utf8')) as Record<string, unknown>;
@@ -45,7 +18,12 @@ describe('a checkpoint', () => {
     const writer = await newWriter();
     const saved = await saveCheckpoint(writer, stateAt(351));
     expect(saved).toBe(path.join(writer.directory, 'step-00000351'));
-    expect((await readdir(saved)).toSorted()).toEqual(['model.safetensors', 'optimizer.safetensors', 'state.json']);
+    expect((await readdir(saved)).toSorted()).toEqual([
+      'SHA256SUMS',
+      'model.safetensors',
+      'optimizer.safetensors',
+      'state.json',
+    ]);
   });
 
   it('reads back: every array by its name, shape and values', async () => {
@@ -86,6 +64,15 @@ describe('a checkpoint', () => {
       pieceHashes,
       files,
     });
+  });
+
+  it('has its hashes as sha256sum writes and checks them', async () => {
+    const saved = await saveCheckpoint(await newWriter(), stateAt(3));
+    const lines = ['model.safetensors', 'optimizer.safetensors', 'state.json'].map(async (name) => {
+      const hash = createHash('sha256').update(await readFile(path.join(saved, name)));
+      return `${hash.digest('hex')}  ${name}\n`;
+    });
+    expect(await readFile(path.join(saved, 'SHA256SUMS'), 'utf8')).toBe((await Promise.all(lines)).join(''));
   });
 
   it('is what latest points at, by a relative link', async () => {

@@ -1,0 +1,27 @@
+// The state of a tiny model in which every value tells its place, its vector and its step.
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import type { CheckpointWriter, TrainingState } from '../../coordinator/checkpoint.js';
+import { resolveConfig } from '../../shared/config.js';
+import { layoutModel } from '../../shared/model/layout.js';
+import { temporaryFolder } from './temporary-folder.js';
+
+export const config = resolveConfig({ depth: 8, initialFilters: 4, seed: 9 });
+export const layout = layoutModel(config);
+export const pieceHashes = ['a', 'b'].map((text) => createHash('sha256').update(text).digest('hex'));
+
+export function stateAt(step: number): TrainingState {
+  const rising = (size: number, shift: number) =>
+    Float32Array.from({ length: size }, (_, i) => i + shift + step / 1024);
+  return {
+    step,
+    weights: rising(layout.trainableSize, 0),
+    velocity: rising(layout.trainableSize, 0.5),
+    movingStatistics: rising(layout.statisticsSize, 0.25),
+  };
+}
+
+/** Writes into `checkpoints` of a folder of its own, which is as a run's. */
+export async function newWriter(): Promise<CheckpointWriter> {
+  return { directory: path.join(await temporaryFolder(), 'checkpoints'), layout, config, pieceHashes };
+}
