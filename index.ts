@@ -3,7 +3,7 @@ export { startCoordinator, type Coordinator, type CoordinatorOptions } from './c
 export { loadCheckpoint, type Checkpoint } from './coordinator/load-checkpoint.js';
 export type { Metrics } from './coordinator/evaluation.js';
 export type { Report, StepPhases } from './coordinator/report.js';
-export type { EvaluationEvent, RunEvents, StepEvent } from './coordinator/training-run.js';
+export type { EvaluationEvent, RunEvents, StepEvent } from './coordinator/run-events.js';
 export { resolveConfig, type Config, type ConfigInput } from './shared/config.js';
 export { loadCifar10, type Cifar10 } from './shared/data/cifar10.js';
 export { LockstepError, type ErrorCode } from './shared/errors.js';

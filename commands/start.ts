@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { Report } from '../coordinator/report.js';
-import type { StepEvent } from '../coordinator/training-run.js';
+import type { StepEvent } from '../coordinator/run-events.js';
 import { resolveConfig } from '../shared/config.js';
 import { defaultDataDirectory, holdsCifar10, resolveDataset } from '../shared/data/cifar10.js';
 import { train } from '../single-node.js';

@@ -15,7 +15,8 @@ import { cutPieces } from './pieces.js';
 import type { Report } from './report.js';
 import { defaultRunDirectory, RunDirectory } from './run-directory.js';
 import { isLoopback, startServer, type Refusal } from './server.js';
-import { preprocessing, TrainingRun, type RunEvents } from './training-run.js';
+import type { RunEvents } from './run-events.js';
+import { preprocessing, TrainingRun } from './training-run.js';
 import { WorkerConnection } from './worker-connection.js';
 import { WorkerPool } from './worker-pool.js';
 
@@ -89,7 +90,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   let nextWorkerId = 1;
 
   function admit(socket: WebSocket, hello: Hello, address: string): Refusal | undefined {
-    const first = run?.ledger.firstFingerprint;
+    const first = run?.journal.ledger.firstFingerprint;
     if (config.exact && first !== undefined && first !== hello.engine.fingerprint) {
       return {
         code: 'fingerprint',
@@ -221,7 +222,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     dataset: dataset.source,
     totalSteps: startedRun.totalSteps,
     stepsPerEpoch: store.stepsPerEpoch,
-    events: startedRun,
+    events: startedRun.journal,
     report,
     stop: (reason) => abort.abort(reason ?? new LockstepError('interrupted', 'the run was interrupted')),
   };

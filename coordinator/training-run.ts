@@ -1,5 +1,4 @@
 // The training loop: collect a gradient, update, broadcast; validate and checkpoint between epochs, test at the end.
-import { EventEmitter } from 'node:events';
 import { LockstepError } from '../shared/errors.js';
 import { totalStepsOf, type Config } from '../shared/config.js';
 import type { Preprocessing } from '../shared/data/image-batch.js';
@@ -13,44 +12,14 @@ import { learningRateAt } from './learning-rate.js';
 import { MomentumSgd } from './momentum-sgd.js';
 import { foldBatchStatistics } from './moving-statistics.js';
 import type { PieceStore } from './pieces.js';
-import { RunLedger, stepPhases, type Report, type RunEventName, type StepPhases } from './report.js';
+import type { Report, StepPhases } from './report.js';
 import type { RunDirectory } from './run-directory.js';
+import { RunJournal } from './run-journal.js';
+import { StepClock } from './step-clock.js';
 import { encodeWeights, type WeightsFrame } from './weights-frame.js';
-import type { WorkerConnection } from './worker-connection.js';
 import { interruption, type WorkerPool } from './worker-pool.js';
 
 export const preprocessing: Preprocessing = 'imagenet';
-
-/** One update as listeners see it. */
-export interface StepEvent extends Metrics {
-  /** Updates made, this one included. */
-  step: number;
-  /** Counted from 1. */
-  epoch: number;
-  learningRate: number;
-  imagesPerSecond: number;
-  phases: StepPhases;
-}
-export interface EvaluationEvent extends Metrics {
-  step: number;
-  epoch: number;
-}
-
-/** What a run tells while it goes on. */
-export interface RunEvents {
-  step: [StepEvent];
-  validation: [EvaluationEvent];
-  test: [EvaluationEvent];
-  checkpoint: [{ step: number; path: string }];
-  workerJoined: [{ name: string; address: string; engine: string; fingerprint: string; workers: number }];
-  workerLost: [{ name: string; address: string; reason: string; workers: number }];
-  /** Slices of a running step went to other workers. */
-  slicesReassigned: [{ step: number; slices: number }];
-  /** The run cannot go on before this many workers are here. */
-  waiting: [{ workers: number; needed: number }];
-  /** A worker with another fingerprint joined: from here on the bits depend on who computes what. */
-  inexact: [{ name: string; fingerprint: string; first: string }];
-}
 
 export interface TrainingRunOptions {
   config: Config;
@@ -64,9 +33,9 @@ export interface TrainingRunOptions {
   signal: AbortSignal;
 }
 
-export class TrainingRun extends EventEmitter<RunEvents> {
+export class TrainingRun {
   readonly totalSteps: number;
-  readonly ledger = new RunLedger();
+  readonly journal: RunJournal;
   readonly #options: TrainingRunOptions;
   readonly #state: TrainingState;
   readonly #optimizer: MomentumSgd;
@@ -77,9 +46,9 @@ export class TrainingRun extends EventEmitter<RunEvents> {
   #savedStep = 0;
 
   constructor(options: TrainingRunOptions) {
-    super();
     this.#options = options;
-    const { config, layout, store } = options;
+    const { config, layout, store, runDirectory, pool } = options;
+    this.journal = new RunJournal(runDirectory, pool);
     this.totalSteps = totalStepsOf(config, store.stepsPerEpoch);
     this.#optimizer = new MomentumSgd(layout, config);
     this.#state = {
@@ -102,17 +71,14 @@ export class TrainingRun extends EventEmitter<RunEvents> {
 
   /** Trains to the end, or until the signal. Workers that leave before are lost, those that leave after it are not. */
   async train(): Promise<Report> {
-    const stopListening = this.#options.pool.listen({
-      joined: (worker) => this.#onJoined(worker),
-      left: (worker, reason) => this.#onLeft(worker, reason),
-    });
+    const stopFollowing = this.journal.followWorkers();
     try {
       return await this.#trainAll();
     } catch (error) {
       if (this.#options.signal.aborted && this.#state.step > this.#savedStep) await this.#checkpoint();
       throw error;
     } finally {
-      stopListening();
+      stopFollowing();
     }
   }
 
@@ -122,20 +88,14 @@ export class TrainingRun extends EventEmitter<RunEvents> {
     const startedMs = performance.now();
     let weights = this.#encodeWeights();
     while (this.#state.step < this.totalSteps) {
-      const stepStartedMs = performance.now();
-      if (this.#options.pool.size === 0) await this.#waitForWorkers(1);
+      const clock = new StepClock();
+      await this.#waitForWorkers(1);
       const gradient = await collectGradient({ ...this.#options, sliceCount: config.slices, weights });
       this.#demandFinite(gradient);
-      const updateStartedMs = performance.now();
+      clock.updateBegins();
       const learningRate = this.#update(gradient);
       weights = this.#encodeWeights();
-      const endedMs = performance.now();
-      const phases = stepPhases(gradient.phases, {
-        reduce: gradient.reduceMs,
-        update: endedMs - updateStartedMs,
-        step: endedMs - stepStartedMs,
-      });
-      this.#tellStep(gradient, learningRate, phases);
+      this.#tellStep(gradient, learningRate, clock.phases(gradient));
       const epochEnds = this.#state.step % store.stepsPerEpoch === 0;
       if (epochEnds || this.#state.step === this.totalSteps) {
         await this.#validate(weights);
@@ -153,10 +113,9 @@ export class TrainingRun extends EventEmitter<RunEvents> {
 
   async #waitForWorkers(needed: number): Promise<void> {
     const { pool, signal } = this.#options;
-    if (pool.size < needed) {
-      this.#logEvent('waiting', `${pool.size} of ${needed} workers`);
-      this.emit('waiting', { workers: pool.size, needed });
-    }
+    if (signal.aborted) throw interruption(signal);
+    if (pool.size >= needed) return;
+    this.journal.waiting(needed);
     await pool.atLeast(needed, signal);
   }
 
@@ -195,26 +154,19 @@ export class TrainingRun extends EventEmitter<RunEvents> {
       correctCount: gradient.slices.reduce((sum, slice) => sum + slice.correctCount, 0),
     };
     this.#epochSteps.push(sums);
-    this.ledger.countStep(phases);
     const { step } = this.#state;
     const imagesPerSecond = (1000 * gradient.sampleCount) / phases.step;
-    const event: StepEvent = { step, epoch: this.epoch, ...metricsOf([sums]), learningRate, imagesPerSecond, phases };
-    this.#options.runDirectory.log({ type: 'step', ...event });
-    if (gradient.reassignedSlices > 0) {
-      this.ledger.slicesReassigned += gradient.reassignedSlices;
-      this.#logEvent('slices-reassigned', `${gradient.reassignedSlices} in step ${step}`);
-      this.emit('slicesReassigned', { step, slices: gradient.reassignedSlices });
-    }
-    this.emit('step', event);
+    this.journal.step(
+      { step, epoch: this.epoch, ...metricsOf([sums]), learningRate, imagesPerSecond, phases },
+      gradient.reassignedSlices,
+    );
   }
 
   async #validate(weights: WeightsFrame): Promise<void> {
     if (this.#options.store.validationCount === 0) return;
-    const { pool, store, signal, runDirectory } = this.#options;
+    const { pool, store, signal } = this.#options;
     this.#validation = await evaluateSplit({ pool, split: 'validation', pieces: store.pieces, weights, signal });
-    const event = { step: this.#state.step, epoch: this.epoch, ...this.#validation };
-    runDirectory.log({ type: 'validation', ...event });
-    this.emit('validation', event);
+    this.journal.evaluation('validation', { step: this.#state.step, epoch: this.epoch, ...this.#validation });
   }
 
   async #checkpoint(): Promise<void> {
@@ -225,19 +177,16 @@ export class TrainingRun extends EventEmitter<RunEvents> {
       this.#state,
     );
     this.#savedStep = this.#state.step;
-    this.#logEvent('checkpoint', saved);
-    this.emit('checkpoint', { step: this.#state.step, path: saved });
+    this.journal.checkpoint(saved);
   }
 
   async #finish(weights: WeightsFrame, startedMs: number): Promise<Report> {
     const { config, pool, store, signal, runDirectory } = this.#options;
     const { step, movingStatistics } = this.#state;
     const test = await evaluateSplit({ pool, split: 'test', pieces: store.pieces, weights, signal });
-    const event = { step, epoch: this.epoch, ...test };
-    runDirectory.log({ type: 'test', ...event });
-    this.emit('test', event);
-    for (const worker of pool.workers) this.#countBytes(worker);
-    const report = this.ledger.report({
+    this.journal.evaluation('test', { step, epoch: this.epoch, ...test });
+    this.journal.countBytesOfStayers();
+    const report = this.journal.ledger.report({
       seed: config.seed,
       steps: step,
       epochs: this.epoch,
@@ -251,36 +200,6 @@ export class TrainingRun extends EventEmitter<RunEvents> {
     });
     await runDirectory.writeReport(report);
     return report;
-  }
-
-  #onJoined(worker: WorkerConnection): void {
-    const { name, address, engine } = worker;
-    const first = this.ledger.firstFingerprint;
-    this.ledger.countWorker(engine);
-    this.#logEvent('worker-joined', `${name} (${address}, ${engine.fingerprint})`);
-    this.emit('workerJoined', { name, address, ...engine, workers: this.#options.pool.size });
-    if (first !== undefined && first !== engine.fingerprint) {
-      this.#logEvent('inexact', `${name} computes with ${engine.fingerprint}, the first worker with ${first}`);
-      this.emit('inexact', { name, fingerprint: engine.fingerprint, first });
-    }
-  }
-
-  #onLeft(worker: WorkerConnection, reason: string): void {
-    const { name, address } = worker;
-    this.ledger.workersLost++;
-    this.#countBytes(worker);
-    this.#logEvent('worker-lost', `${name} (${address}): ${reason}`);
-    this.emit('workerLost', { name, address, reason, workers: this.#options.pool.size });
-  }
-
-  #countBytes(worker: WorkerConnection): void {
-    this.ledger.bytesSent += worker.bytesSent;
-    this.ledger.bytesReceived += worker.bytesReceived;
-  }
-
-  #logEvent(event: RunEventName, detail: string): void {
-    const time = new Date().toISOString();
-    this.#options.runDirectory.log({ type: 'event', step: this.#state.step, time, event, detail });
   }
 }
 

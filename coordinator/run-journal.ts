@@ -1,0 +1,93 @@
+// A run's voice: what happens goes to metrics.jsonl, to listeners and into the ledger that the report is made of.
+import { EventEmitter } from 'node:events';
+import { RunLedger, type RunEventName } from './report.js';
+import type { RunDirectory } from './run-directory.js';
+import type { EvaluationEvent, RunEvents, StepEvent } from './run-events.js';
+import type { WorkerConnection } from './worker-connection.js';
+import type { WorkerPool } from './worker-pool.js';
+
+export class RunJournal extends EventEmitter<RunEvents> {
+  readonly ledger = new RunLedger();
+  readonly #runDirectory: RunDirectory;
+  readonly #pool: WorkerPool;
+  /** Updates made, which each event is told with. */
+  #step = 0;
+
+  constructor(runDirectory: RunDirectory, pool: WorkerPool) {
+    super();
+    this.#runDirectory = runDirectory;
+    this.#pool = pool;
+  }
+
+  /** Tells of workers that come and go, until the returned function is called. Those that are here already have come. */
+  followWorkers(): () => void {
+    for (const worker of this.#pool.workers) this.#joined(worker);
+    return this.#pool.listen({
+      joined: (worker) => this.#joined(worker),
+      left: (worker, reason) => this.#left(worker, reason),
+    });
+  }
+
+  step(event: StepEvent, reassignedSlices: number): void {
+    const { step } = event;
+    this.#step = step;
+    this.ledger.countStep(event.phases);
+    this.#runDirectory.log({ type: 'step', ...event });
+    if (reassignedSlices > 0) {
+      this.ledger.slicesReassigned += reassignedSlices;
+      this.#logEvent('slices-reassigned', `${reassignedSlices} in step ${step}`);
+      this.emit('slicesReassigned', { step, slices: reassignedSlices });
+    }
+    this.emit('step', event);
+  }
+
+  evaluation(split: 'validation' | 'test', event: EvaluationEvent): void {
+    this.#runDirectory.log({ type: split, ...event });
+    this.emit(split, event);
+  }
+
+  checkpoint(path: string): void {
+    this.#logEvent('checkpoint', path);
+    this.emit('checkpoint', { step: this.#step, path });
+  }
+
+  waiting(needed: number): void {
+    const workers = this.#pool.size;
+    this.#logEvent('waiting', `${workers} of ${needed} workers`);
+    this.emit('waiting', { workers, needed });
+  }
+
+  /** Counts what was exchanged with workers that stay to the end; those that left are counted already. */
+  countBytesOfStayers(): void {
+    for (const worker of this.#pool.workers) this.#countBytes(worker);
+  }
+
+  #joined(worker: WorkerConnection): void {
+    const { name, address, engine } = worker;
+    const first = this.ledger.firstFingerprint;
+    this.ledger.countWorker(engine);
+    this.#logEvent('worker-joined', `${name} (${address}, ${engine.fingerprint})`);
+    this.emit('workerJoined', { name, address, ...engine, workers: this.#pool.size });
+    if (first !== undefined && first !== engine.fingerprint) {
+      this.#logEvent('inexact', `${name} computes with ${engine.fingerprint}, the first worker with ${first}`);
+      this.emit('inexact', { name, fingerprint: engine.fingerprint, first });
+    }
+  }
+
+  #left(worker: WorkerConnection, reason: string): void {
+    const { name, address } = worker;
+    this.ledger.workersLost++;
+    this.#countBytes(worker);
+    this.#logEvent('worker-lost', `${name} (${address}): ${reason}`);
+    this.emit('workerLost', { name, address, reason, workers: this.#pool.size });
+  }
+
+  #countBytes(worker: WorkerConnection): void {
+    this.ledger.bytesSent += worker.bytesSent;
+    this.ledger.bytesReceived += worker.bytesReceived;
+  }
+
+  #logEvent(event: RunEventName, detail: string): void {
+    this.#runDirectory.log({ type: 'event', step: this.#step, time: new Date().toISOString(), event, detail });
+  }
+}

@@ -1,0 +1,23 @@
+// Measures one step from its request to its update.
+import type { CollectedGradient } from './collect-gradient.js';
+import { stepPhases, type StepPhases } from './report.js';
+
+export class StepClock {
+  readonly #startedMs = performance.now();
+  #updateStartedMs = this.#startedMs;
+
+  /** The gradient is here: what follows is the update. */
+  updateBegins(): void {
+    this.#updateStartedMs = performance.now();
+  }
+
+  /** Where the time until now went. */
+  phases({ phases, reduceMs }: Pick<CollectedGradient, 'phases' | 'reduceMs'>): StepPhases {
+    const endedMs = performance.now();
+    return stepPhases(phases, {
+      reduce: reduceMs,
+      update: endedMs - this.#updateStartedMs,
+      step: endedMs - this.#startedMs,
+    });
+  }
+}
