@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from './commands/bench.js';
 import { addDataCommands } from './commands/data.js';
+import { addExportCommand } from './commands/export.js';
 import { addSetupTensorFlowCommand } from './commands/setup-tensorflow.js';
 import { addStartCommand } from './commands/start.js';
 import { addTrainingCommands } from './commands/training.js';
@@ -60,6 +61,7 @@ addStartCommand(program);
 addTrainingCommands(program);
 addWorkerCommand(program);
 addDataCommands(program);
+addExportCommand(program);
 addBenchCommand(program);
 addSetupTensorFlowCommand(program);
 

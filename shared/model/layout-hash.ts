@@ -21,7 +21,7 @@ export function weightsSha256(weights: Float32Array, movingStatistics: Float32Ar
     .digest('hex');
 }
 
-/** The bytes of float32 values, without a copy. Every platform Node runs on is little-endian but s390x, where wasm would not help either. */
-export function littleEndianBytes(values: Float32Array): Uint8Array {
+/** The bytes of numbers, without a copy. Every platform Node runs on is little-endian but s390x, where wasm would not help either. */
+export function littleEndianBytes(values: Float32Array | Int32Array | BigInt64Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

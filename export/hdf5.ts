@@ -1,0 +1,31 @@
+// HDF5 files of float32 arrays, in memory, by the HDF5 library itself compiled to WebAssembly.
+import { File, Group, ready } from 'h5wasm';
+
+export interface Hdf5Dataset {
+  /** Its groups and its name, `layers/dense/vars/0`. */
+  path: string;
+  shape: readonly number[];
+  values: Float32Array;
+}
+
+export async function encodeHdf5(datasets: readonly Hdf5Dataset[]): Promise<Uint8Array> {
+  const { FS } = await ready;
+  const name = 'arrays.h5'; // in the library's own memory, not on the disk
+  const file = new File(name, 'w');
+  try {
+    for (const { path, shape, values } of datasets) {
+      const [dataset, ...groups] = path.split('/').toReversed();
+      let group: Group = file;
+      for (const part of groups.toReversed()) {
+        const existing = group.get(part);
+        group = existing instanceof Group ? existing : group.create_group(part);
+      }
+      group.create_dataset({ name: dataset, data: values, shape: [...shape], dtype: '<f4' });
+    }
+  } finally {
+    file.close();
+  }
+  const bytes = FS.readFile(name);
+  FS.unlink(name);
+  return bytes;
+}

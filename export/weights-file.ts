@@ -1,0 +1,27 @@
+// The weights alone, as the checkpoint names and lays them out, with what is needed to rebuild the network around them.
+import { inputTransformOf } from '../shared/data/input-transform.js';
+import { imageChannels } from '../shared/model/layout.js';
+import { encodeSafetensors, namedArraysOf } from '../shared/safetensors.js';
+import { describeModel, type TrainedModel } from './network.js';
+
+export function writeSafetensors(model: TrainedModel): Uint8Array {
+  const { layout, weights, movingStatistics, preprocessing } = model;
+  const arrays = [...namedArraysOf(weights, layout.trainable), ...namedArraysOf(movingStatistics, layout.statistics)];
+  const { subtract, divide, channelOrder } = inputTransformOf(preprocessing);
+  const { initialFilters, convBias, bnEpsilon } = layout.spec;
+  const metadata = {
+    ...describeModel(model),
+    format: 'lockstep',
+    input:
+      'float32 [N, 32, 32, 3]: (pixel - subtract) / divide per red, green, blue channel, then the channels in the order ' +
+      channelOrder.map((raw) => ['red', 'green', 'blue'][raw]).join(', '),
+    output: 'logits: float32 [N, 10], before the softmax',
+    // A value a pixel would not fit a header.
+    ...(subtract.length === imageChannels ? { subtract: subtract.join(',') } : {}),
+    divide: divide.join(','),
+    initialFilters: String(initialFilters),
+    convBias: String(convBias),
+    bnEpsilon: String(bnEpsilon),
+  };
+  return Buffer.concat(encodeSafetensors(arrays, metadata));
+}

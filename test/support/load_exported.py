@@ -1,0 +1,47 @@
+"""Loads exported models as their own users do, and writes the logits they give.
+
+    python load_exported.py TASKS.json
+
+TASKS.json lists {"kind": "keras" | "savedmodel" | "onnx", "model": its path, "images": a file of little-endian float32
+pixels, [images, 32, 32, 3], red, green, blue, 0 to 255, "logits": the file to write}.
+"""
+
+import json
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+
+def with_keras(model, images):
+    import keras
+
+    return keras.models.load_model(model).predict(images, batch_size=len(images), verbose=0)
+
+
+def with_tensorflow(model, images):
+    import tensorflow as tf
+
+    signature = tf.saved_model.load(model).signatures["serving_default"]
+    return signature(images=tf.constant(images))["logits"].numpy()
+
+
+def with_onnxruntime(model, images):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    # In two parts: how many images come at a time is the caller's choice.
+    parts = np.array_split(images, [10])
+    return np.concatenate([session.run(["logits"], {"images": part})[0] for part in parts])
+
+
+loaders = {"keras": with_keras, "savedmodel": with_tensorflow, "onnx": with_onnxruntime}
+
+if __name__ == "__main__":
+    with open(sys.argv[1]) as file:
+        tasks = json.load(file)
+    for task in tasks:
+        images = np.fromfile(task["images"], "<f4").reshape(-1, 32, 32, 3)
+        loaders[task["kind"]](task["model"], images).astype("<f4").tofile(task["logits"])

@@ -1,0 +1,28 @@
+// A checkpoint as a trained model: what evaluate, predict and export begin with.
+import { loadCheckpoint } from './coordinator/load-checkpoint.js';
+import { preprocessing } from './coordinator/training-run.js';
+import type { TrainedModel } from './export/network.js';
+import { officialClassNames } from './shared/data/cifar10-layout.js';
+import type { Config } from './shared/config.js';
+
+export interface LoadedModel {
+  model: TrainedModel;
+  config: Config;
+  /** The checkpoint's folder. */
+  checkpoint: string;
+}
+
+/**
+ * @param location as loadCheckpoint takes it: a checkpoint, `checkpoints/latest`, or a run's folder
+ * Throws `no-checkpoint` and `bad-checkpoint`, as it does.
+ */
+export async function trainedModelOf(location: string): Promise<LoadedModel> {
+  const checkpoint = await loadCheckpoint(location);
+  const { config, layout, weights, movingStatistics, step, weightsSha256 } = checkpoint;
+  const classNames = officialClassNames;
+  return {
+    model: { layout, weights, movingStatistics, preprocessing, classNames, step, weightsSha256 },
+    config,
+    checkpoint: checkpoint.path,
+  };
+}
