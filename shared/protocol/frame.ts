@@ -19,7 +19,8 @@ export interface Frame {
   payload: Uint8Array;
 }
 
-function payloadOffset(headerBytes: number): number {
+/** Where a message's payload begins: behind the header's length, the header and its padding. */
+export function payloadOffset(headerBytes: number): number {
   return Math.ceil((4 + headerBytes) / alignment) * alignment;
 }
 

@@ -1,0 +1,162 @@
+// The table of faults: whatever happens to a worker's process or to its socket, and whenever, the weights are those of a
+// quiet run. Real processes, the wasm engine; each fault strikes in the very moment that is named, none after a pause.
+import { once } from 'node:events';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { LinkMark } from '../../commands/chaos/faulty-link.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { chunkBytes } from '../../shared/protocol/messages.js';
+import { startShaken, type ShakenCluster, type ShakenWorker } from '../support/shaken-cluster.js';
+
+let quiet: string;
+beforeAll(async () => {
+  const cluster = await startShaken({ minWorkers: 2 });
+  await cluster.start('w1');
+  await cluster.start('w2');
+  quiet = (await cluster.finish()).weightsSha256;
+}, 60_000);
+
+type Direction = LinkMark['direction'];
+/** A place in a message of a step, counted from 0. */
+const at = (direction: Direction, type: string, place: LinkMark['place'], step?: number) => (mark: LinkMark) =>
+  mark.direction === direction &&
+  mark.message.type === type &&
+  mark.place === place &&
+  (step === undefined || ('step' in mark.message && mark.message.step === step));
+
+const kill = ({ child }: ShakenWorker) => child.kill('SIGKILL');
+
+/** When SIGKILL strikes the first of two workers. An epoch has 11 steps. */
+const phases: [string, (victim: ShakenWorker, cluster: ShakenCluster) => void][] = [
+  [
+    'before it computes: the weights have come, the order has not',
+    (victim) => victim.onceAt(at('down', 'weights', 'end', 3), () => kill(victim)),
+  ],
+  [
+    'while it computes',
+    (victim) => {
+      let slices = 0;
+      victim.child.on('message', () => {
+        if (++slices === 6) kill(victim);
+      });
+    },
+  ],
+  [
+    'in the middle of sending a gradient',
+    (victim) =>
+      victim.onceAt(at('up', 'gradient', 'middle', 3), () => {
+        kill(victim);
+        victim.link.cut();
+      }),
+  ],
+  [
+    'between two steps',
+    (victim, { coordinator }) => {
+      coordinator.events.on('step', ({ step }) => {
+        if (step === 3) kill(victim);
+      });
+    },
+  ],
+  ['in validation', (victim) => victim.onceAt(at('down', 'evaluate', 'end', 11), () => kill(victim))],
+  [
+    'in the middle of receiving a shard',
+    (victim) =>
+      victim.onceAt(at('down', 'piece-chunk', 'middle'), () => {
+        kill(victim);
+        victim.link.cut();
+      }),
+  ],
+];
+
+describe('the weights are those of a quiet run', { timeout: 60_000 }, () => {
+  it.each(phases)('when a worker is killed %s', async (_, arrange) => {
+    const cluster = await startShaken({ minWorkers: 2 });
+    const victim = await cluster.startAnnouncing('w1');
+    arrange(victim, cluster);
+    await cluster.start('w2');
+    const lost = once(cluster.coordinator.events, 'workerLost');
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: quiet });
+    expect((await lost)[0]).toMatchObject({ name: 'w1' });
+    expect(victim.child.signalCode).toBe('SIGKILL');
+  });
+
+  it('when a worker is frozen for longer than the silence limit, taken for dead, and thawed', async () => {
+    const cluster = await startShaken({ minWorkers: 2, silenceTimeoutMs: 2_500 });
+    const { events } = cluster.coordinator;
+    const frozen = await cluster.start('w1');
+    // Holds the third step open, so that it cannot end before the frozen worker is back.
+    const other = await cluster.startAnnouncing('w2', 2);
+    frozen.onceAt(at('down', 'compute', 'end', 3), () => frozen.child.kill('SIGSTOP'));
+    const [lost] = await once(events, 'workerLost');
+    expect(lost).toMatchObject({ name: 'w1', reason: expect.stringMatching(/silent for more than 2\.5 s/) });
+    frozen.child.kill('SIGCONT');
+    const [joined] = await once(events, 'workerJoined');
+    expect(joined).toMatchObject({ name: 'w1', workers: 2 });
+    other.child.send('go on');
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: quiet });
+  });
+
+  it('when a socket stalls: open, but nothing passes; the worker notices too, and joins on a new one', async () => {
+    const cluster = await startShaken({ minWorkers: 2, silenceTimeoutMs: 2_500 });
+    const { events } = cluster.coordinator;
+    const stalled = await cluster.start('w1');
+    const other = await cluster.startAnnouncing('w2', 2);
+    stalled.onceAt(at('up', 'gradient', 'middle', 3), () => stalled.link.stall());
+    const [lost] = await once(events, 'workerLost');
+    expect(lost).toMatchObject({ name: 'w1', reason: expect.stringMatching(/silent/) });
+    const [joined] = await once(events, 'workerJoined');
+    expect(joined).toMatchObject({ name: 'w1', workers: 2 });
+    other.child.send('go on');
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: quiet });
+  });
+
+  it('when all workers are gone and two new ones come', async () => {
+    const cluster = await startShaken({ minWorkers: 2 });
+    const { events } = cluster.coordinator;
+    const first = [await cluster.start('w1'), await cluster.start('w2')];
+    events.on('step', ({ step }) => {
+      if (step === 3) first.forEach(kill);
+    });
+    await once(events, 'workerLost');
+    await once(events, 'workerLost');
+    await cluster.start('w3');
+    await cluster.start('w4');
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 4, workersLost: 2, weightsSha256: quiet });
+  });
+
+  it.each([
+    ['a gradient', 'up', 'gradient'],
+    ['the weights', 'down', 'weights'],
+    ['an order', 'down', 'compute'],
+  ] as const)(
+    'when a connection is cut in the middle of %s, and the worker joins again',
+    async (_, direction, type) => {
+      const cluster = await startShaken({ minWorkers: 2 });
+      const cut = await cluster.start('w1');
+      const other = await cluster.startAnnouncing('w2', 2);
+      cut.onceAt(at(direction, type, 'middle', 3), () => cut.link.cut());
+      await once(cluster.coordinator.events, 'workerLost');
+      const [joined] = await once(cluster.coordinator.events, 'workerJoined');
+      expect(joined).toMatchObject({ name: 'w1' });
+      other.child.send('go on');
+      expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: quiet });
+    },
+  );
+});
+
+describe('a shard whose transfer is cut', { timeout: 60_000 }, () => {
+  // One slice of 720 images: a shard of 2.2 MB, which is three chunks.
+  const oneShard = { slices: 1, dataset: synthesizeDataset({ trainingImages: 800, testImages: 10 }) };
+
+  it('comes again, and the weights are those of a quiet run', async () => {
+    const quietCluster = await startShaken(oneShard);
+    await quietCluster.start('w1');
+    const { weightsSha256 } = await quietCluster.finish();
+
+    const cluster = await startShaken(oneShard);
+    const worker = await cluster.start('w1');
+    const isSecondChunk = ({ place, message }: LinkMark) =>
+      place === 'middle' && message.type === 'piece-chunk' && message.offset === chunkBytes;
+    worker.onceAt(isSecondChunk, () => worker.link.cut());
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256 });
+  });
+});

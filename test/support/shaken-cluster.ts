@@ -1,0 +1,85 @@
+// A coordinator here, and workers in processes of their own, each behind a link with faults: what the tables of faults use.
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { FaultyLink, type LinkMark } from '../../commands/chaos/faulty-link.js';
+import { startCoordinator, type Coordinator, type CoordinatorOptions } from '../../coordinator/main.js';
+import type { Report } from '../../coordinator/report.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { startCli } from './cli.js';
+import { smallRun } from './local-cluster.js';
+
+const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
+
+export interface ShakenWorker {
+  link: FaultyLink;
+  child: ChildProcess;
+  /** Does something once, in the moment in which the link passes such a place. */
+  onceAt(place: (mark: LinkMark) => boolean, action: (mark: LinkMark) => void): void;
+}
+
+export interface ShakenCluster {
+  coordinator: Coordinator;
+  /** `lockstep worker`, as a person starts it. */
+  start(name: string): Promise<ShakenWorker>;
+  /** See announcing-worker.mjs. */
+  startAnnouncing(name: string, holdBehindStep?: number): Promise<ShakenWorker>;
+  /** The run's report; afterwards no process, socket or file is left. */
+  finish(): Promise<Report>;
+}
+
+/** The small run of test/support/local-cluster.ts, with the wasm engine. */
+export async function startShaken(options: CoordinatorOptions = {}): Promise<ShakenCluster> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-test-'));
+  const coordinator = await startCoordinator({
+    ...smallRun,
+    port: 0,
+    dataset,
+    runDir: path.join(folder, 'run'),
+    ...options,
+  });
+  const workers: ShakenWorker[] = [];
+  async function behindLink(startProcess: (url: string) => ChildProcess): Promise<ShakenWorker> {
+    const link = await FaultyLink.open(coordinator.port);
+    const child = startProcess(link.url);
+    const worker: ShakenWorker = {
+      link,
+      child,
+      onceAt(place, action) {
+        const onMark = (mark: LinkMark) => {
+          if (!place(mark)) return;
+          link.off('mark', onMark);
+          action(mark);
+        };
+        link.on('mark', onMark);
+      },
+    };
+    workers.push(worker);
+    return worker;
+  }
+  return {
+    coordinator,
+    start: (name) =>
+      behindLink((url) => startCli(['worker', url, '--engine', 'wasm', '--name', name, '--no-cache']).child),
+    startAnnouncing: (name, holdBehindStep = Infinity) =>
+      behindLink((url) =>
+        fork(fileURLToPath(new URL('announcing-worker.mjs', import.meta.url)), [url, name, String(holdBehindStep)]),
+      ),
+    async finish() {
+      try {
+        return await coordinator.report;
+      } finally {
+        for (const { child, link } of workers) {
+          const exited = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined;
+          child.kill('SIGKILL');
+          await exited;
+          await link.close();
+        }
+        await rm(folder, { recursive: true });
+      }
+    },
+  };
+}
