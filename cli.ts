@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from './commands/bench.js';
 import { addDataCommands } from './commands/data.js';
 import { addExportCommand } from './commands/export.js';
+import { addPredictCommand } from './commands/predict.js';
 import { addSetupTensorFlowCommand } from './commands/setup-tensorflow.js';
 import { addStartCommand } from './commands/start.js';
 import { addTrainingCommands } from './commands/training.js';
@@ -62,6 +63,7 @@ addTrainingCommands(program);
 addWorkerCommand(program);
 addDataCommands(program);
 addExportCommand(program);
+addPredictCommand(program);
 addBenchCommand(program);
 addSetupTensorFlowCommand(program);
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const folders = ['shared', 'coordinator', 'worker', 'export', 'commands'];
+const folders = ['shared', 'coordinator', 'worker', 'export', 'pictures', 'commands'];
 /** AssemblyScript: another language, with rules of its own. */
 const otherLanguage = 'worker/engines/wasm/assembly/';
 
@@ -93,6 +93,7 @@ describe('imports', () => {
     ['coordinator', ['coordinator', 'shared']],
     ['worker', ['worker', 'shared']],
     ['export', ['export', 'shared']],
+    ['pictures', ['pictures', 'shared']],
   ])('of %s stay in %j', (folder, allowed) => {
     const others = importsWhere(
       ({ file }, { target }) =>
