@@ -14,6 +14,7 @@ import { lockstepVersion } from './shared/version.js';
 
 const failed = 1;
 const badUse = 2;
+const waitedInVain = 3;
 const interrupted = 130;
 
 function exitStatusOf(code: ErrorCode): number {
@@ -37,7 +38,12 @@ function exitStatusOf(code: ErrorCode): number {
     case 'engine-failed':
     case 'diverged':
     case 'workers-failed':
+    case 'save-failed':
       return failed;
+    case 'no-workers':
+      return waitedInVain;
+    case 'already-finished':
+      return 0;
     default:
       return code satisfies never;
   }
@@ -56,7 +62,8 @@ Begin with:
   lockstep train                          on this machine, on synthetic images if there are no others
   lockstep coordinator --min-workers 2    and on each machine: lockstep worker ws://HOST:7350
 
-Exit status: 0 done, 1 failed, 2 bad options or data, 130 interrupted (after saving).`,
+Exit status: 0 done, 1 failed, 2 bad options or data, 3 too few workers for --wait-timeout (after saving), 130 interrupted
+(after saving).`,
   );
 addStartCommand(program);
 addTrainingCommands(program);

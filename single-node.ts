@@ -4,7 +4,7 @@ import { EventEmitter } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
 import type { Report } from './coordinator/report.js';
-import { resolveConfig } from './shared/config.js';
+import { planRun } from './coordinator/resume.js';
 import type { EngineSettings } from './worker/engine.js';
 import type { EngineName } from './worker/engines/open.js';
 import {
@@ -20,7 +20,8 @@ import { engineArguments } from './worker/worker-arguments.js';
 /** Worker processes that do not end by themselves after the goodbye are ended. */
 const exitTimeoutMs = 5_000;
 
-export interface TrainOptions extends Omit<CoordinatorOptions, 'host' | 'token' | 'minWorkers'>, EngineSettings {
+export interface TrainOptions
+  extends Omit<CoordinatorOptions, 'host' | 'token' | 'minWorkers' | 'pauseBelow' | 'waitTimeoutMs'>, EngineSettings {
   /**
    * Worker processes on the CPU. Unless said, one a GPU where TensorFlow is installed for them; else as many as there are
    * cores, at most one a slice.
@@ -53,8 +54,9 @@ export interface Training extends Coordinator {
 export async function train(options: TrainOptions): Promise<Training> {
   const { workers, gpus, engine = 'auto', threads = 1, precision, tensorFlowMode, xla, port = 0, ...rest } = options;
   const token = randomBytes(16).toString('hex');
-  const { dataset: _dataset, clock: _clock, silenceTimeoutMs: _silence, ...input } = rest;
-  const { slices } = resolveConfig(input);
+  const { dataset: _dataset, clock: _clock, silenceTimeoutMs: _silence, stopGraceMs: _grace, ...known } = rest;
+  const { resume, override, ...input } = known;
+  const { slices } = (await planRun(input, { resume, override })).config;
   const defaultWorkers = Math.min(slices, availableParallelism());
   const plans = await planWorkers({ engine, gpus, workers, defaultWorkers });
   const coordinator = await startCoordinator({ ...rest, port, token, minWorkers: plans.length });

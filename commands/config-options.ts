@@ -12,6 +12,12 @@ import {
 import { LockstepError, messageOf } from '../shared/errors.js';
 
 const keys = Object.keys(configFields).filter(isConfigKey);
+const numbersWithoutDefault: ReadonlySet<ConfigKey> = new Set([
+  'steps',
+  'epochs',
+  'checkpointEvery',
+  'keepCheckpoints',
+]);
 
 /** Adds an option for every field of the configuration, and --config. */
 export function addConfigOptions(command: Command): Command {
@@ -30,7 +36,10 @@ export function addConfigOptions(command: Command): Command {
   return command;
 }
 
-/** The configuration a command was given, checked. Throws `bad-config` naming the flag or the file's key. */
+/**
+ * The keys of the configuration that a command was given, checked. Under --resume how they fit together shows only with
+ * those of the checkpoint. Throws `bad-config` naming the flag or the file's key.
+ */
 export async function readConfig(options: Readonly<Record<string, unknown>>): Promise<ConfigInput> {
   const flags: Record<string, unknown> = {};
   for (const key of keys) {
@@ -46,7 +55,8 @@ export async function readConfig(options: Readonly<Record<string, unknown>>): Pr
   const input = { ...fromFile, ...flags };
   const nameOf = (key: string) =>
     key in fromFile && !(key in flags) ? `${key} in ${String(file)}` : `--${kebabCase(key)}`;
-  return resolveConfig(input, nameOf);
+  if (options['resume'] === undefined) resolveConfig(input, nameOf);
+  return input;
 }
 
 /** A flag's text as its field's type; text that is not of it is left for the field's own check to refuse. */
@@ -54,7 +64,7 @@ function valueOf(key: ConfigKey, given: unknown): unknown {
   if (typeof given !== 'string') return given;
   const { default: fallback } = configFields[key];
   if (Array.isArray(fallback)) return given.split(',').map(numberOrText);
-  const isNumeric = typeof fallback === 'number' || key === 'steps' || key === 'epochs';
+  const isNumeric = typeof fallback === 'number' || numbersWithoutDefault.has(key);
   return isNumeric ? numberOrText(given) : given;
 }
 

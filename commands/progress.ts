@@ -41,6 +41,12 @@ export class LineWriter {
     this.#liveLength = text.length;
   }
 
+  /** To standard error, where it stands out and is not taken for output. */
+  warning(text: string): void {
+    this.#clear();
+    process.stderr.write(`lockstep: warning: ${text}\n`);
+  }
+
   #clear(): void {
     if (this.#liveLength > 0) this.#output.write(`\r${' '.repeat(this.#liveLength)}\r`);
     this.#liveLength = 0;
@@ -58,10 +64,15 @@ export function showProgress(run: Coordinator, writer: LineWriter): void {
       `${stepsPerEpoch} steps an epoch · run: ${run.runDirectory}`,
   );
   const startedMs = performance.now();
+  let firstStep = 0;
   let lastLineMs = startedMs;
   let epochSums = { loss: 0, accuracy: 0, imagesPerSecond: 0, steps: 0 };
   let epochLine = '';
 
+  events.on('resumed', ({ step, path }) => {
+    firstStep = step;
+    writer.line(`resumed after step ${step} of ${totalSteps}, from ${path}`);
+  });
   events.on('waiting', ({ workers, needed }) => writer.line(`waiting for workers: ${workers} of ${needed} are here`));
   events.on('workerJoined', ({ name, fingerprint, workers }) =>
     writer.line(`${name} joined (${fingerprint}), ${countOf(workers, 'worker')} now`),
@@ -87,7 +98,7 @@ export function showProgress(run: Coordinator, writer: LineWriter): void {
       steps: steps + 1,
     };
     const now = performance.now();
-    const left = duration(((now - startedMs) / step) * (totalSteps - step));
+    const left = duration(((now - startedMs) / (step - firstStep)) * (totalSteps - step));
     epochLine =
       `epoch ${epoch}/${epochs} · step ${step}/${totalSteps} · loss ${(epochSums.loss / (steps + 1)).toFixed(4)} · ` +
       `accuracy ${(epochSums.accuracy / (steps + 1)).toFixed(4)} · rate ${Number(learningRate.toPrecision(6))} · ` +
@@ -114,7 +125,9 @@ export function showProgress(run: Coordinator, writer: LineWriter): void {
 
 /** The last lines of a finished run. */
 export function showReport(report: Report, runDirectory: string, writer: LineWriter): void {
-  const exactness = report.exact ? 'exact' : 'not exact: the workers computed with different engines';
+  const exactness = report.exact
+    ? 'exact'
+    : 'not exact: the workers computed with different engines, or the run was resumed with --override';
   writer.line(`weights ${report.weightsSha256} (${exactness})`);
   writer.line(
     `${report.imagesSeen.toLocaleString('en-US')} images at ${report.imagesPerSecond.toFixed(0)} images/s in training, ` +

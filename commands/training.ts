@@ -3,12 +3,13 @@ import { Option, type Command } from 'commander';
 import { defaultPort, startCoordinator, type Coordinator } from '../coordinator/main.js';
 import { LockstepError } from '../shared/errors.js';
 import { train } from '../single-node.js';
+import type { ResumeOptions } from '../coordinator/resume.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { LineWriter, showProgress, showReport, standardOutput } from './progress.js';
 
 export function addTrainingCommands(program: Command): void {
-  addConfigOptions(
+  addRunOptions(
     addEngineOptions(
       program
         .command('train')
@@ -22,6 +23,7 @@ export function addTrainingCommands(program: Command): void {
     const config = await readConfig(options);
     const run = await train({
       ...config,
+      ...readResumeOptions(options),
       workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
       gpus,
       ...readEngineOptions(options),
@@ -34,22 +36,32 @@ export function addTrainingCommands(program: Command): void {
     await follow(run, writer, () => run.kill());
   });
 
-  addConfigOptions(
+  addRunOptions(
     program
       .command('coordinator')
       .description('wait for workers on this and other machines, and train with them')
       .option('--host <ADDRESS>', 'address to listen on; any but a loopback address needs a token', '127.0.0.1')
       .option('--port <PORT>', 'port to listen on; 0 for any free one', String(defaultPort))
       .option('--min-workers <N>', 'workers to wait for before the first step', '1')
+      .option('--pause-below <N>', 'workers to wait for before each other step', '1')
+      .option(
+        '--wait-timeout <SECONDS>',
+        'end a run that waits so long for workers, with a checkpoint (default: never)',
+      )
       .addOption(tokenOption()),
   ).action(async (options: Record<string, string | undefined>) => {
-    const { host = '127.0.0.1', port = String(defaultPort), minWorkers = '1', token } = options;
+    const { host = '127.0.0.1', port = String(defaultPort), minWorkers = '1', pauseBelow = '1' } = options;
+    const { waitTimeout, token } = options;
     const config = await readConfig(options);
     const run = await startCoordinator({
       ...config,
+      ...readResumeOptions(options),
       host,
       port: parsePort(port),
       minWorkers: parseWholeNumber('--min-workers', minWorkers, 1, 4096),
+      pauseBelow: parseWholeNumber('--pause-below', pauseBelow, 1, 4096),
+      waitTimeoutMs:
+        waitTimeout === undefined ? undefined : 1000 * parseWholeNumber('--wait-timeout', waitTimeout, 1, 2_000_000),
       token,
     });
     const writer = new LineWriter(standardOutput);
@@ -58,6 +70,22 @@ export function addTrainingCommands(program: Command): void {
     writer.line(`  ${token === undefined ? '' : 'LOCKSTEP_TOKEN=<token> '}lockstep worker ${url}`);
     await follow(run, writer, () => undefined);
   });
+}
+
+/** The configuration, and how a run is taken up again. */
+function addRunOptions(command: Command): Command {
+  return addConfigOptions(command)
+    .option(
+      '--resume [CHECKPOINT]',
+      'go on from a checkpoint, or the newest one of a run: CHECKPOINT, else --run-dir, else the run in runs/ that saved ' +
+        'last; auto: like no value, and from the beginning where there is none',
+    )
+    .option('--override', 'resume with another configuration or other images than the checkpoint was made with');
+}
+
+function readResumeOptions(options: Readonly<Record<string, unknown>>): ResumeOptions {
+  const { resume, override } = options;
+  return { resume: typeof resume === 'string' ? resume : resume === true, override: override === true };
 }
 
 export function tokenOption(): Option {
@@ -85,6 +113,12 @@ export async function follow(run: Coordinator, writer: LineWriter, kill: () => v
   process.on('SIGTERM', onSignal);
   run.events.on('checkpoint', ({ path }) => {
     if (signals > 0) writer.line(`saved ${path}`);
+  });
+  run.events.on('checkpointFailed', ({ step, reason, saved }) => {
+    writer.warning(`step ${step} could not be saved (${reason}); ${saved}; the run goes on`);
+  });
+  run.events.on('metricsFailed', ({ reason }) => {
+    writer.warning(`metrics.jsonl cannot be written (${reason}); its lines are kept and tried again`);
   });
   showProgress(run, writer);
   try {

@@ -1,13 +1,15 @@
 // A run's whole state on disk: safetensors for the arrays, JSON for the rest; written whole, then renamed.
 // load-checkpoint.ts reads it back.
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../shared/config.js';
 import { layoutHash, weightsSha256 } from '../shared/model/layout-hash.js';
 import type { ModelLayout } from '../shared/model/layout.js';
 import { encodeSafetensors, namedArraysOf } from '../shared/safetensors.js';
 import { lockstepVersion } from '../shared/version.js';
+import type { BatchSums, Metrics } from './evaluation.js';
+import type { LedgerRecord } from './report.js';
 
 /** Everything a run's future depends on, beside its configuration and its images. */
 export interface TrainingState {
@@ -16,6 +18,24 @@ export interface TrainingState {
   weights: Float32Array;
   velocity: Float32Array;
   movingStatistics: Float32Array;
+}
+
+export interface BestValidation {
+  step: number;
+  accuracy: number;
+}
+
+/** What a run's report and its later checkpoints depend on, beside its state. */
+export interface RunProgress {
+  /** Training images over all steps. */
+  imagesSeen: number;
+  /** Over the steps of the running epoch. */
+  epochSums: BatchSums;
+  /** The latest validation; of this very state where the step is its own. */
+  validation: (Metrics & { step: number }) | null;
+  /** The highest accuracy of a validation, and the step whose checkpoint `best` points at. */
+  best: BestValidation | null;
+  ledger: LedgerRecord;
 }
 
 export interface CheckpointWriter {
@@ -57,12 +77,34 @@ export function sumsText(files: Readonly<Record<string, FileSum>>): string {
  * Writes `<directory>/step-…/{model,optimizer}.safetensors, state.json, SHA256SUMS` and points `<directory>/latest` at
  * it. Whoever looks sees the whole checkpoint or none of it. @returns the checkpoint's path
  */
-export async function saveCheckpoint(writer: CheckpointWriter, state: TrainingState): Promise<string> {
-  const { directory, layout } = writer;
+export async function saveCheckpoint(
+  writer: CheckpointWriter,
+  state: TrainingState,
+  progress: RunProgress,
+): Promise<string> {
+  const { directory } = writer;
   const target = path.join(directory, checkpointName(state.step));
   const partial = `${target}.partial`;
   await rm(partial, { recursive: true, force: true });
-  await mkdir(partial, { recursive: true });
+  try {
+    await writeInto(partial, writer, state, progress);
+    await replace(target, partial);
+  } catch (error) {
+    // On a full disk this is what makes room again.
+    await rm(partial, { recursive: true, force: true });
+    throw error;
+  }
+  await pointLinkAt(directory, 'latest', checkpointName(state.step));
+  return target;
+}
+
+async function writeInto(
+  folder: string,
+  { layout, config, pieceHashes }: CheckpointWriter,
+  state: TrainingState,
+  progress: RunProgress,
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
   const arrays = {
     [modelFile]: [
       ...namedArraysOf(state.weights, layout.trainable),
@@ -72,24 +114,29 @@ export async function saveCheckpoint(writer: CheckpointWriter, state: TrainingSt
   };
   const files: Record<string, FileSum> = {};
   for (const [name, named] of Object.entries(arrays)) {
-    files[name] = await writeFlushed(path.join(partial, name), encodeSafetensors(named, { format: 'lockstep' }));
+    files[name] = await writeFlushed(path.join(folder, name), encodeSafetensors(named, { format: 'lockstep' }));
   }
   const description = {
     lockstepVersion,
     step: state.step,
     weightsSha256: weightsSha256(state.weights, state.movingStatistics),
     layoutHash: layoutHash(layout),
-    config: writer.config,
-    pieceHashes: writer.pieceHashes,
+    config,
+    pieceHashes,
+    progress,
     files,
   };
   const json = Buffer.from(`${JSON.stringify(description, null, 2)}\n`);
-  const sums = sumsText({ ...files, [stateFile]: await writeFlushed(path.join(partial, stateFile), [json]) });
-  await writeFlushed(path.join(partial, sumsFile), [Buffer.from(sums)]);
-  await rm(target, { recursive: true, force: true });
-  await rename(partial, target);
-  await pointLatestAt(directory, checkpointName(state.step));
-  return target;
+  const sums = sumsText({ ...files, [stateFile]: await writeFlushed(path.join(folder, stateFile), [json]) });
+  await writeFlushed(path.join(folder, sumsFile), [Buffer.from(sums)]);
+}
+
+/** Puts a folder in another's place, which a crash at any moment leaves as it was, beside its name, or replaced. */
+async function replace(target: string, by: string): Promise<void> {
+  const aside = `${target}.replaced`;
+  if (await isThere(target)) await rename(target, aside);
+  await rename(by, target);
+  await rm(aside, { recursive: true, force: true });
 }
 
 /** Writes parts one after the other and waits until they are on the disk. */
@@ -110,12 +157,46 @@ async function writeFlushed(file: string, parts: readonly Uint8Array[]): Promise
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** A relative link, made aside and renamed over the old one, so that there is always one. */
-async function pointLatestAt(directory: string, name: string): Promise<void> {
-  const aside = path.join(directory, 'latest.partial');
+/** Points a relative link at a checkpoint: made aside and renamed over the old one, so that there is always one. */
+export async function pointLinkAt(directory: string, link: 'latest' | 'best', name: string): Promise<void> {
+  const aside = path.join(directory, `${link}.partial`);
   await rm(aside, { force: true });
   await symlink(name, aside);
-  await rename(aside, path.join(directory, 'latest'));
+  await rename(aside, path.join(directory, link));
+}
+
+/** Removes a checkpoint. It is none any more before its first file is gone. */
+export async function removeCheckpoint(checkpoint: string): Promise<void> {
+  const partial = `${checkpoint}.partial`;
+  await rm(partial, { recursive: true, force: true });
+  await rename(checkpoint, partial);
+  await rm(partial, { recursive: true });
+}
+
+/**
+ * Makes a checkpoint the newest of its folder again: removes what a crash has left half written or half removed, sets
+ * later checkpoints aside as `step-….superseded`, and points the links as they pointed then.
+ */
+export async function returnTo(
+  directory: string,
+  { step, progress }: { step: number; progress: Pick<RunProgress, 'best'> },
+): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (/\.(partial|replaced)$/.test(name)) await rm(path.join(directory, name), { recursive: true });
+  }
+  for (const later of await listCheckpoints(directory)) {
+    if (path.basename(later) <= checkpointName(step)) continue;
+    const aside = `${later}.superseded`;
+    await rm(aside, { recursive: true, force: true });
+    await rename(later, aside);
+  }
+  await pointLinkAt(directory, 'latest', checkpointName(step));
+  if (progress.best === null) await rm(path.join(directory, 'best'), { force: true });
+  else await pointLinkAt(directory, 'best', checkpointName(progress.best.step));
+}
+
+export async function isThere(place: string): Promise<boolean> {
+  return (await lstat(place).catch(() => undefined)) !== undefined;
 }
 
 /** The checkpoints in a folder, oldest first, as paths; none where there is no folder. */

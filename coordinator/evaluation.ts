@@ -11,6 +11,13 @@ export interface Metrics {
   accuracy: number;
 }
 
+/** What metrics are made of: sums travel, the division happens once. */
+export interface BatchSums {
+  sampleCount: number;
+  lossSum: number;
+  correctCount: number;
+}
+
 /** Parts that a worker has at a time: one to compute and one to go on with. */
 const partsInFlight = 2;
 
@@ -72,15 +79,18 @@ export async function evaluateSplit(options: {
   });
 }
 
-/** Sums travel; the division happens once. In float64, in the order given. */
-export function metricsOf(parts: readonly { sampleCount: number; lossSum: number; correctCount: number }[]): Metrics {
-  let sampleCount = 0;
-  let lossSum = 0;
-  let correctCount = 0;
-  for (const part of parts) {
-    sampleCount += part.sampleCount;
-    lossSum += part.lossSum;
-    correctCount += part.correctCount;
-  }
+/** In float64, in the order given. */
+export function metricsOf(parts: readonly BatchSums[]): Metrics {
+  const { sampleCount, lossSum, correctCount } = parts.reduce(addSums, noSums);
   return { loss: lossSum / sampleCount, accuracy: correctCount / sampleCount };
+}
+
+export const noSums: Readonly<BatchSums> = { sampleCount: 0, lossSum: 0, correctCount: 0 };
+
+export function addSums(a: BatchSums, b: BatchSums): BatchSums {
+  return {
+    sampleCount: a.sampleCount + b.sampleCount,
+    lossSum: a.lossSum + b.lossSum,
+    correctCount: a.correctCount + b.correctCount,
+  };
 }

@@ -9,6 +9,7 @@ import { layoutHash, weightsSha256 } from '../shared/model/layout-hash.js';
 import { layoutModel, type ArrayLayout, type ModelLayout } from '../shared/model/layout.js';
 import { decodeSafetensors, type NamedArray } from '../shared/safetensors.js';
 import {
+  isThere,
   listCheckpoints,
   modelFile,
   optimizerFile,
@@ -16,8 +17,10 @@ import {
   sumsFile,
   sumsText,
   type FileSum,
+  type RunProgress,
   type TrainingState,
 } from './checkpoint.js';
+import { ledgerRecord } from './report.js';
 
 export interface Checkpoint extends TrainingState {
   /** Its folder. */
@@ -28,12 +31,26 @@ export interface Checkpoint extends TrainingState {
   weightsSha256: string;
   /** Of each piece of the images, in order. */
   pieceHashes: readonly string[];
+  progress: RunProgress;
   /** What it was written by. */
   lockstepVersion: string;
 }
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const fileSum = z.object({ bytes: z.int().nonnegative(), sha256 });
+const count = z.int().nonnegative();
+// JSON has no word for what is not a finite number; a validation's loss may be one.
+const finiteOrNot = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? NaN);
+const progress = z.object({
+  imagesSeen: count,
+  epochSums: z.object({ sampleCount: count, lossSum: z.number(), correctCount: count }),
+  validation: z.object({ step: count, loss: finiteOrNot, accuracy: z.number() }).nullable(),
+  best: z.object({ step: count, accuracy: z.number() }).nullable(),
+  ledger: ledgerRecord,
+});
 const description = z.object({
   lockstepVersion: z.string(),
   step: z.int().nonnegative(),
@@ -41,6 +58,7 @@ const description = z.object({
   layoutHash: sha256,
   config: z.record(z.string(), z.unknown()),
   pieceHashes: z.array(sha256),
+  progress,
   files: z.object({ [modelFile]: fileSum, [optimizerFile]: fileSum }),
 });
 
@@ -57,8 +75,9 @@ export async function loadCheckpoint(location: string): Promise<Checkpoint> {
     return await readCheckpoint(folder);
   } catch (cause) {
     if (!isBadCheckpoint(cause)) throw cause;
-    const sound = await newestSoundBefore(folder);
-    const remedy = sound === undefined ? 'there is no sound one before it' : `the one before it is sound: ${sound}`;
+    const sound = await loadNewestSound(path.dirname(folder), path.basename(folder));
+    const remedy =
+      sound === undefined ? 'there is no sound one before it' : `the one before it is sound: ${sound.path}`;
     throw new LockstepError('bad-checkpoint', `${cause.message}; ${remedy}`, { cause });
   }
 }
@@ -170,14 +189,16 @@ function vectorOf(file: string, arrays: Map<string, NamedArray>, places: readonl
   return vector;
 }
 
-/** The path of the newest checkpoint beside this one that is older and whole. */
-async function newestSoundBefore(folder: string): Promise<string | undefined> {
-  const older = (await listCheckpoints(path.dirname(folder))).filter(
-    (other) => path.basename(other) < path.basename(folder),
-  );
-  for (const candidate of older.toReversed()) {
+/**
+ * The newest checkpoint in a folder that is whole, undefined where there is none.
+ * @param before only those older than the one of this name
+ */
+export async function loadNewestSound(directory: string, before?: string): Promise<Checkpoint | undefined> {
+  const checkpoints = await listCheckpoints(directory);
+  const candidates = checkpoints.filter((folder) => before === undefined || path.basename(folder) < before);
+  for (const candidate of candidates.toReversed()) {
     try {
-      return (await readCheckpoint(candidate)).path;
+      return await readCheckpoint(candidate);
     } catch (error) {
       if (!isBadCheckpoint(error)) throw error;
     }
@@ -196,8 +217,4 @@ function isBadCheckpoint(thrown: unknown): thrown is LockstepError {
 /** As much of a hash as tells two apart. */
 function short({ sha256: hash }: FileSum): string {
   return `${hash.slice(0, 12)}…`;
-}
-
-async function isThere(place: string): Promise<boolean> {
-  return (await lstat(place).catch(() => undefined)) !== undefined;
 }

@@ -3,7 +3,7 @@ import type { EventEmitter } from 'node:events';
 import { randomUUID } from 'node:crypto';
 import type { WebSocket } from 'ws';
 import { systemClock, type Clock } from '../shared/clock.js';
-import { resolveConfig, type Config, type ConfigInput } from '../shared/config.js';
+import type { Config, ConfigInput } from '../shared/config.js';
 import { resolveDataset, type Cifar10 } from '../shared/data/cifar10.js';
 import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import { layoutHash } from '../shared/model/layout-hash.js';
@@ -13,6 +13,7 @@ import { defaultSilenceTimeoutMs } from '../shared/silence.js';
 import { lockstepVersion } from '../shared/version.js';
 import { cutPieces } from './pieces.js';
 import type { Report } from './report.js';
+import { demandSameFuture, planRun, type ResumeOptions } from './resume.js';
 import { defaultRunDirectory, RunDirectory } from './run-directory.js';
 import { isLoopback, startServer, type Refusal } from './server.js';
 import type { RunEvents } from './run-events.js';
@@ -22,7 +23,10 @@ import { WorkerPool } from './worker-pool.js';
 
 export const defaultPort = 7350;
 
-export interface CoordinatorOptions extends ConfigInput {
+/** Leaves time to save and say goodbye within the 30 s that Kubernetes gives. */
+const defaultStopGraceMs = 10_000;
+
+export interface CoordinatorOptions extends ConfigInput, ResumeOptions {
   /** Where to listen: 127.0.0.1 unless said. Any other than a loopback address needs a token. */
   host?: string | undefined;
   /** 7350 unless said; 0 for any free port. */
@@ -31,6 +35,12 @@ export interface CoordinatorOptions extends ConfigInput {
   token?: string | undefined;
   /** Workers to wait for before the first step; 1 unless said. */
   minWorkers?: number | undefined;
+  /** Workers to wait for before each other step; 1 unless said. */
+  pauseBelow?: number | undefined;
+  /** Ends a run that has waited for workers so long, with a checkpoint (`no-workers`); never unless said. */
+  waitTimeoutMs?: number | undefined;
+  /** A stopped run gives up a step that does not end, and saves the one before; 10,000 unless said. */
+  stopGraceMs?: number | undefined;
   /** A worker silent for this long is taken for dead; 10,000 unless said. */
   silenceTimeoutMs?: number | undefined;
   /** The images themselves, instead of the folder `data`. */
@@ -67,12 +77,18 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     port = defaultPort,
     token,
     minWorkers = 1,
+    pauseBelow = 1,
+    waitTimeoutMs,
+    stopGraceMs = defaultStopGraceMs,
+    resume,
+    override = false,
     silenceTimeoutMs = defaultSilenceTimeoutMs,
     dataset: givenDataset,
     clock = systemClock,
     ...input
   } = options;
-  const config = resolveConfig(input);
+  const planned = await planRun(input, { resume, override });
+  const { config, checkpoint } = planned;
   if (!isLoopback(host) && (token === undefined || token === '')) {
     throw new LockstepError(
       'bad-option',
@@ -82,15 +98,45 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const layout = layoutModel(config);
   const dataset = givenDataset ?? (await resolveDataset(config.data ?? undefined));
   const store = cutPieces(dataset, config);
+  const resumed = checkpoint && {
+    checkpoint,
+    isOverridden: !(await demandSameFuture({ ...planned, checkpoint }, { layout, store, override })),
+  };
   const pool = new WorkerPool();
   const abort = new AbortController();
   const runId = randomUUID();
   const hash = layoutHash(layout);
-  let run: TrainingRun | undefined;
+  const runDirectory = new RunDirectory(config.runDir ?? defaultRunDirectory(new Date()));
+  const run = new TrainingRun({
+    config,
+    layout,
+    store,
+    pool,
+    runDirectory,
+    resumed,
+    minWorkers,
+    pauseBelow,
+    waitTimeoutMs,
+    clock,
+    signal: abort.signal,
+    stop,
+  });
+  let isEnded = false;
   let nextWorkerId = 1;
 
+  let stopGrace: () => void = () => undefined;
+  /** Workers are sent away from a step that does not end in time, which ends it for want of workers. */
+  function stop(reason = new LockstepError('interrupted', 'the run was interrupted')): void {
+    if (abort.signal.aborted || isEnded) return;
+    stopGrace = clock.after(stopGraceMs, () => {
+      for (const worker of pool.workers) void worker.farewell(reason.message);
+    });
+    abort.abort(reason);
+  }
+
   function admit(socket: WebSocket, hello: Hello, address: string): Refusal | undefined {
-    const first = run?.journal.ledger.firstFingerprint;
+    // Workers that come before the run begins to count them are in the pool.
+    const first = run.journal.ledger.firstFingerprint ?? pool.workers[0]?.engine.fingerprint;
     if (config.exact && first !== undefined && first !== hello.engine.fingerprint) {
       return {
         code: 'fingerprint',
@@ -166,15 +212,15 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     maxMessageBytes: largestWorkerMessageBytes(layout, config.slices),
     clock,
     admit: (socket, hello, address) =>
-      run === undefined || abort.signal.aborted
+      isEnded || abort.signal.aborted
         ? { code: 'finished', message: 'the run has ended' }
         : admit(socket, hello, address),
     status: () => ({
       lockstepVersion,
       runId,
-      step: run?.step ?? 0,
-      steps: run?.totalSteps ?? 0,
-      epoch: run?.epoch ?? 0,
+      step: run.step,
+      steps: run.totalSteps,
+      epoch: run.epoch,
       workers: pool.workers.map(({ name, address, engine, imagesPerSecond }) => ({
         name,
         address,
@@ -183,27 +229,26 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       })),
     }),
   });
-  let runDirectory: RunDirectory;
   try {
-    runDirectory = await RunDirectory.create(config.runDir ?? defaultRunDirectory(new Date()), config);
+    // Now that the port is this run's: another one that goes on in the same folder has it.
+    await runDirectory.open(config, checkpoint);
   } catch (error) {
     await server.close();
     throw error;
   }
-  const startedRun = new TrainingRun({ config, layout, store, pool, runDirectory, minWorkers, signal: abort.signal });
-  run = startedRun;
 
   async function trainAndClose(): Promise<Report> {
     let goodbye = 'the run has ended';
     // Whoever called startCoordinator gets to listen before the first event.
     await new Promise((resolve) => setImmediate(resolve));
     try {
-      return await startedRun.train();
+      return await run.train();
     } catch (error) {
       goodbye = messageOf(error);
       throw error;
     } finally {
-      run = undefined;
+      isEnded = true;
+      stopGrace();
       await Promise.all(pool.workers.map((worker) => worker.farewell(goodbye)));
       await server.close();
       await runDirectory.close();
@@ -220,10 +265,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     config,
     runDirectory: runDirectory.directory,
     dataset: dataset.source,
-    totalSteps: startedRun.totalSteps,
+    totalSteps: run.totalSteps,
     stepsPerEpoch: store.stepsPerEpoch,
-    events: startedRun.journal,
+    events: run.journal,
     report,
-    stop: (reason) => abort.abort(reason ?? new LockstepError('interrupted', 'the run was interrupted')),
+    stop,
   };
 }

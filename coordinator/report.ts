@@ -1,4 +1,5 @@
 // What a run tells: the final report, the lines of metrics.jsonl, and where the time of a step went.
+import { z } from 'zod';
 import type { EngineIdentity } from '../shared/engine-identity.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { WorkerPhases } from './collect-gradient.js';
@@ -33,9 +34,21 @@ export type MetricsLine =
   | ({ type: 'test'; step: number; epoch: number } & Metrics)
   | { type: 'event'; step: number; time: string; event: RunEventName; detail: string };
 
-export type RunEventName = 'worker-joined' | 'worker-lost' | 'slices-reassigned' | 'inexact' | 'waiting' | 'checkpoint';
+export type RunEventName =
+  | 'worker-joined'
+  | 'worker-lost'
+  | 'slices-reassigned'
+  | 'inexact'
+  | 'waiting'
+  | 'checkpoint'
+  | 'checkpoint-failed'
+  | 'resumed'
+  | 'metrics-failed';
 
-/** report.json: what a run came to. */
+/**
+ * report.json: what a run came to. Over the whole run, however often it was resumed; but time and what was exchanged are
+ * those of the coordinator that ended it: wallSeconds, imagesPerSecond, bytesSent, bytesReceived and phases.
+ */
 export interface Report {
   lockstepVersion: string;
   seed: number;
@@ -49,12 +62,17 @@ export interface Report {
   /** Images trained on per second of training, validation and test not counted. */
   imagesPerSecond: number;
   engines: (EngineIdentity & { workers: number })[];
-  /** Whether every worker had the fingerprint of the first: if so, the weights are a pure function of config and seed. */
+  /**
+   * Whether every worker had the fingerprint of the first, and the run was never resumed with --override: if so, the
+   * weights are a pure function of config and seed.
+   */
   exact: boolean;
   workersJoined: number;
   /** Workers that left before the end. */
   workersLost: number;
   slicesReassigned: number;
+  /** The steps of the checkpoints from which the run was resumed. */
+  resumedAtSteps: readonly number[];
   /** See weightsSha256 in shared/model/layout-hash.ts. */
   weightsSha256: string;
   /** Means over the steps of the last epoch. */
@@ -67,18 +85,58 @@ export interface Report {
   phases: StepPhases;
 }
 
+/** What a checkpoint keeps of the ledger. */
+export const ledgerRecord = z.object({
+  workersJoined: z.int().nonnegative(),
+  workersLost: z.int().nonnegative(),
+  slicesReassigned: z.int().nonnegative(),
+  engines: z.array(z.object({ engine: z.string(), fingerprint: z.string(), workers: z.int().positive() })),
+  resumedAtSteps: z.array(z.int().nonnegative()),
+  /** Whether it was resumed with another configuration or other images. */
+  isOverridden: z.boolean(),
+});
+export type LedgerRecord = z.infer<typeof ledgerRecord>;
+
 /** Counts what the report is made of while the run goes on. */
 export class RunLedger {
   workersJoined = 0;
   workersLost = 0;
   slicesReassigned = 0;
-  exact = true;
   bytesSent = 0;
   bytesReceived = 0;
   trainingMs = 0;
+  #isOverridden = false;
+  #resumedAtSteps: readonly number[] = [];
   readonly #engines = new Map<string, EngineIdentity & { workers: number }>();
   readonly #phaseSums = zeroPhases();
   #stepCount = 0;
+
+  /** Counts on from where a checkpoint's ledger was. */
+  resume(step: number, record: LedgerRecord, isOverridden: boolean): void {
+    this.workersJoined = record.workersJoined;
+    this.workersLost = record.workersLost;
+    this.slicesReassigned = record.slicesReassigned;
+    for (const engine of record.engines) this.#engines.set(engine.fingerprint, engine);
+    this.#resumedAtSteps = [...record.resumedAtSteps, step];
+    this.#isOverridden = record.isOverridden || isOverridden;
+  }
+
+  /** What a checkpoint is to keep. */
+  record(): LedgerRecord {
+    const { workersJoined, workersLost, slicesReassigned } = this;
+    return {
+      workersJoined,
+      workersLost,
+      slicesReassigned,
+      engines: [...this.#engines.values()],
+      resumedAtSteps: [...this.#resumedAtSteps],
+      isOverridden: this.#isOverridden,
+    };
+  }
+
+  get exact(): boolean {
+    return this.#engines.size <= 1 && !this.#isOverridden;
+  }
 
   /** The fingerprint that the run holds to: its first worker's. */
   get firstFingerprint(): string | undefined {
@@ -87,7 +145,6 @@ export class RunLedger {
 
   countWorker(engine: EngineIdentity): void {
     this.workersJoined++;
-    if (this.firstFingerprint !== undefined && this.firstFingerprint !== engine.fingerprint) this.exact = false;
     const known = this.#engines.get(engine.fingerprint);
     this.#engines.set(engine.fingerprint, { ...engine, workers: (known?.workers ?? 0) + 1 });
   }
@@ -121,6 +178,7 @@ export class RunLedger {
       workersJoined: this.workersJoined,
       workersLost: this.workersLost,
       slicesReassigned: this.slicesReassigned,
+      resumedAtSteps: this.#resumedAtSteps,
       bytesSent: this.bytesSent,
       bytesReceived: this.bytesReceived,
       phases: this.meanPhases(),

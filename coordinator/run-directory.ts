@@ -1,75 +1,109 @@
 // A run's folder: the resolved configuration, a line of metrics per step, the checkpoints and the final report.
-import { createWriteStream, type WriteStream } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { once } from 'node:events';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../shared/config.js';
-import { LockstepError, systemCodeOf } from '../shared/errors.js';
-import { listCheckpoints } from './checkpoint.js';
+import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
+import { listCheckpoints, returnTo } from './checkpoint.js';
+import { continuedMetrics } from './continued-metrics.js';
+import { LineLog } from './line-log.js';
+import type { Checkpoint } from './load-checkpoint.js';
 import type { MetricsLine, Report } from './report.js';
+import { runOf, runsDirectory } from './resume.js';
+
+const metricsFile = 'metrics.jsonl';
+const reportFile = 'report.json';
 
 /** `runs/2026-11-23T10-20-30`, in local time, as people look for it. */
 export function defaultRunDirectory(now: Date): string {
   const local = new Date(now.getTime() - now.getTimezoneOffset() * 60_000);
-  return path.join('runs', local.toISOString().slice(0, 19).replaceAll(':', '-'));
+  return path.join(runsDirectory, local.toISOString().slice(0, 19).replaceAll(':', '-'));
 }
 
 export class RunDirectory {
   readonly directory: string;
   readonly checkpoints: string;
-  readonly #metrics: WriteStream;
-  #writeError: Error | undefined;
+  /** Told when lines of metrics cannot be written; they are tried again with the next one. */
+  onTrouble: (reason: string) => void = () => undefined;
+  #metrics: LineLog | undefined;
 
-  private constructor(directory: string, metrics: WriteStream) {
+  /** Nothing is made or changed before `open`. */
+  constructor(directory: string) {
     this.directory = directory;
     this.checkpoints = path.join(directory, 'checkpoints');
-    this.#metrics = metrics;
-    metrics.on('error', (error) => {
-      this.#writeError ??= error;
-    });
   }
 
-  /** Makes the folder. Throws `bad-option` where it holds a run already: two runs in one folder would be neither. */
-  static async create(directory: string, config: Config): Promise<RunDirectory> {
-    const checkpoints = path.join(directory, 'checkpoints');
+  /**
+   * Makes the folder, or takes a run up again where a checkpoint of it is: what is behind that is cut from the metrics,
+   * and later checkpoints are set aside. From a checkpoint of another run, a new folder begins with that run's metrics.
+   * Throws `bad-option` where it holds another run: two runs in one folder would be neither.
+   */
+  async open(config: Config, from?: Checkpoint): Promise<void> {
+    const source = from === undefined ? undefined : runOf(from.path);
+    const isContinued = source !== undefined && path.resolve(source) === path.resolve(this.directory);
     try {
-      if ((await listCheckpoints(checkpoints)).length > 0) {
-        throw new LockstepError('bad-option', `--run-dir ${directory} holds a run already: name another folder`);
+      if (!isContinued && (await listCheckpoints(this.checkpoints)).length > 0) {
+        throw new LockstepError(
+          'bad-option',
+          `--run-dir ${this.directory} holds a run already: name another folder, or go on with --resume`,
+        );
       }
-      await mkdir(checkpoints, { recursive: true });
+      await mkdir(this.checkpoints, { recursive: true });
+      const metrics = from === undefined || source === undefined ? '' : await metricsUpTo(from, source);
+      await this.#writeWhole(metricsFile, metrics);
+      this.#metrics = new LineLog(this.#pathOf(metricsFile), Buffer.byteLength(metrics), (error) =>
+        this.onTrouble(messageOf(error)),
+      );
+      await this.#writeWhole('config.json', jsonOf(config));
+      await rm(this.#pathOf(reportFile), { force: true });
+      if (from !== undefined && isContinued) await returnTo(this.checkpoints, from);
     } catch (cause) {
       if (cause instanceof LockstepError) throw cause;
       throw new LockstepError(
         'bad-option',
-        `--run-dir ${directory} cannot be made (${systemCodeOf(cause) ?? String(cause)}): name a folder that can be written`,
+        `--run-dir ${this.directory} cannot be made (${systemCodeOf(cause) ?? String(cause)}): name a folder that can be written`,
         { cause },
       );
     }
-    const metrics = createWriteStream(path.join(directory, 'metrics.jsonl'));
-    const run = new RunDirectory(directory, metrics);
-    await run.#writeWhole('config.json', config);
-    return run;
   }
 
   /** Adds a line to metrics.jsonl. */
   log(line: MetricsLine): void {
-    this.#metrics.write(`${JSON.stringify(line)}\n`);
+    this.#metrics?.add(JSON.stringify(line));
+  }
+
+  /** Resolves when the lines so far are in the file, as far as they can be. */
+  async flush(): Promise<void> {
+    await this.#metrics?.flush();
   }
 
   async writeReport(report: Report): Promise<void> {
-    await this.#writeWhole('report.json', report);
+    await this.#writeWhole(reportFile, jsonOf(report));
   }
 
-  /** Waits for the last line. Throws the first error that any line met. */
+  /** Waits for the last line. Throws what kept lines from being written. */
   async close(): Promise<void> {
-    this.#metrics.end();
-    if (!this.#metrics.closed) await once(this.#metrics, 'close');
-    if (this.#writeError !== undefined) throw this.#writeError;
+    await this.#metrics?.close();
   }
 
-  async #writeWhole(name: string, content: object): Promise<void> {
-    const file = path.join(this.directory, name);
-    await writeFile(`${file}.partial`, `${JSON.stringify(content, null, 2)}\n`);
+  #pathOf(name: string): string {
+    return path.join(this.directory, name);
+  }
+
+  async #writeWhole(name: string, text: string): Promise<void> {
+    const file = this.#pathOf(name);
+    await writeFile(`${file}.partial`, text);
     await rename(`${file}.partial`, file);
   }
+}
+
+function jsonOf(content: object): string {
+  return `${JSON.stringify(content, null, 2)}\n`;
+}
+
+async function metricsUpTo({ step, progress }: Checkpoint, run: string): Promise<string> {
+  const text = await readFile(path.join(run, metricsFile), 'utf8').catch((error: unknown) => {
+    if (systemCodeOf(error) === 'ENOENT') return '';
+    throw error;
+  });
+  return continuedMetrics(text, { step, isValidated: progress.validation?.step === step });
 }

@@ -21,7 +21,13 @@ export interface RunEvents {
   step: [StepEvent];
   validation: [EvaluationEvent];
   test: [EvaluationEvent];
+  /** The run goes on from a checkpoint: its path, and the updates made until then. */
+  resumed: [{ step: number; path: string }];
   checkpoint: [{ step: number; path: string }];
+  /** A checkpoint could not be saved, for a full disk say; the run goes on. `saved` says which one there is. */
+  checkpointFailed: [{ step: number; reason: string; saved: string }];
+  /** Lines of metrics.jsonl could not be written; they are tried again with the next one. */
+  metricsFailed: [{ reason: string }];
   workerJoined: [{ name: string; address: string; engine: string; fingerprint: string; workers: number }];
   workerLost: [{ name: string; address: string; reason: string; workers: number }];
   /** Slices of a running step went to other workers. */

@@ -17,6 +17,16 @@ export class RunJournal extends EventEmitter<RunEvents> {
     super();
     this.#runDirectory = runDirectory;
     this.#pool = pool;
+    runDirectory.onTrouble = (reason) => {
+      this.#logEvent('metrics-failed', reason);
+      this.emit('metricsFailed', { reason });
+    };
+  }
+
+  resumed(from: { step: number; path: string }): void {
+    this.#step = from.step;
+    this.#logEvent('resumed', from.path);
+    this.emit('resumed', { step: from.step, path: from.path });
   }
 
   /** Tells of workers that come and go, until the returned function is called. Those that are here already have come. */
@@ -49,6 +59,11 @@ export class RunJournal extends EventEmitter<RunEvents> {
   checkpoint(path: string): void {
     this.#logEvent('checkpoint', path);
     this.emit('checkpoint', { step: this.#step, path });
+  }
+
+  checkpointFailed(reason: string, saved: string): void {
+    this.#logEvent('checkpoint-failed', `${reason}; ${saved}`);
+    this.emit('checkpointFailed', { step: this.#step, reason, saved });
   }
 
   waiting(needed: number): void {

@@ -1,14 +1,17 @@
 // The training loop: collect a gradient, update, broadcast; validate and checkpoint between epochs, test at the end.
-import { LockstepError } from '../shared/errors.js';
+import type { Clock } from '../shared/clock.js';
+import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
 import { totalStepsOf, type Config } from '../shared/config.js';
 import type { Preprocessing } from '../shared/data/image-batch.js';
 import { weightsSha256 } from '../shared/model/layout-hash.js';
 import type { ModelLayout } from '../shared/model/layout.js';
-import { saveCheckpoint, type TrainingState } from './checkpoint.js';
+import type { TrainingState } from './checkpoint.js';
+import { CheckpointKeeper } from './checkpoint-keeper.js';
 import { collectGradient, type CollectedGradient } from './collect-gradient.js';
-import { evaluateSplit, metricsOf, type Metrics } from './evaluation.js';
+import { addSums, evaluateSplit, metricsOf, noSums, type BatchSums, type Metrics } from './evaluation.js';
 import { initialMovingStatistics, initialWeights } from './initial-weights.js';
 import { learningRateAt } from './learning-rate.js';
+import type { Checkpoint } from './load-checkpoint.js';
 import { MomentumSgd } from './momentum-sgd.js';
 import { foldBatchStatistics } from './moving-statistics.js';
 import type { PieceStore } from './pieces.js';
@@ -18,6 +21,7 @@ import { RunJournal } from './run-journal.js';
 import { StepClock } from './step-clock.js';
 import { encodeWeights, type WeightsFrame } from './weights-frame.js';
 import { interruption, type WorkerPool } from './worker-pool.js';
+import { WorkerQuorum } from './worker-quorum.js';
 
 export const preprocessing: Preprocessing = 'imagenet';
 
@@ -27,10 +31,19 @@ export interface TrainingRunOptions {
   store: PieceStore;
   pool: WorkerPool;
   runDirectory: RunDirectory;
+  /** What the run goes on from; undefined for one that begins. */
+  resumed: { checkpoint: Checkpoint; isOverridden: boolean } | undefined;
   /** Workers to wait for before the first step. */
   minWorkers: number;
+  /** Workers to wait for before each other step. */
+  pauseBelow: number;
+  /** How long a wait for workers may last; undefined for ever. */
+  waitTimeoutMs: number | undefined;
+  clock: Clock;
   /** Ends the run after the running step, with a checkpoint. */
   signal: AbortSignal;
+  /** Aborts the signal. */
+  stop: (reason: LockstepError) => void;
 }
 
 export class TrainingRun {
@@ -39,11 +52,14 @@ export class TrainingRun {
   readonly #options: TrainingRunOptions;
   readonly #state: TrainingState;
   readonly #optimizer: MomentumSgd;
-  /** The steps of the running epoch. */
-  #epochSteps: { sampleCount: number; lossSum: number; correctCount: number }[] = [];
-  #validation: Metrics | null = null;
-  /** The step of the latest checkpoint. There is nothing to save before the first update. */
-  #savedStep = 0;
+  readonly #keeper: CheckpointKeeper;
+  readonly #quorum: WorkerQuorum;
+  #imagesSeen = 0;
+  /** Over the steps of the running epoch. */
+  #epochSums: BatchSums = noSums;
+  #validation: (Metrics & { step: number }) | null = null;
+  /** Whether a checkpoint holds all of this. There is nothing to save before the first update. */
+  #isSaved = true;
 
   constructor(options: TrainingRunOptions) {
     this.#options = options;
@@ -51,12 +67,41 @@ export class TrainingRun {
     this.journal = new RunJournal(runDirectory, pool);
     this.totalSteps = totalStepsOf(config, store.stepsPerEpoch);
     this.#optimizer = new MomentumSgd(layout, config);
+    this.#keeper = new CheckpointKeeper({
+      directory: runDirectory.checkpoints,
+      layout,
+      config,
+      pieceHashes: store.pieces.map((piece) => piece.sha256),
+      keep: config.keepCheckpoints,
+      from: options.resumed?.checkpoint,
+    });
+    this.#quorum = new WorkerQuorum({
+      pool,
+      clock: options.clock,
+      timeoutMs: options.waitTimeoutMs,
+      onWaiting: (needed) => this.journal.waiting(needed),
+      onTimeout: (needed) => options.stop(waitedTooLong(needed, options.waitTimeoutMs)),
+    });
+    const { velocity } = this.#optimizer;
     this.#state = {
       step: 0,
       weights: initialWeights(layout, config.seed),
-      velocity: this.#optimizer.velocity,
+      velocity,
       movingStatistics: initialMovingStatistics(layout),
     };
+    if (options.resumed !== undefined) this.#resume(options.resumed);
+  }
+
+  #resume({ checkpoint, isOverridden }: { checkpoint: Checkpoint; isOverridden: boolean }): void {
+    const { step, weights, velocity, movingStatistics, progress } = checkpoint;
+    this.#state.step = step;
+    this.#state.weights.set(weights);
+    this.#state.velocity.set(velocity);
+    this.#state.movingStatistics.set(movingStatistics);
+    this.#imagesSeen = progress.imagesSeen;
+    this.#epochSums = progress.epochSums;
+    this.#validation = progress.validation;
+    this.journal.ledger.resume(step, progress.ledger, isOverridden);
   }
 
   /** Updates made so far. */
@@ -71,40 +116,47 @@ export class TrainingRun {
 
   /** Trains to the end, or until the signal. Workers that leave before are lost, those that leave after it are not. */
   async train(): Promise<Report> {
+    const { resumed, signal } = this.#options;
+    if (resumed !== undefined) this.journal.resumed(resumed.checkpoint);
     const stopFollowing = this.journal.followWorkers();
     try {
       return await this.#trainAll();
     } catch (error) {
-      if (this.#options.signal.aborted && this.#state.step > this.#savedStep) await this.#checkpoint();
+      if (signal.aborted) await this.#saveBeforeLeaving();
       throw error;
     } finally {
+      this.#quorum.close();
       stopFollowing();
     }
   }
 
   async #trainAll(): Promise<Report> {
-    const { config, store, signal } = this.#options;
-    await this.#waitForWorkers(this.#options.minWorkers);
+    const { config, minWorkers, pauseBelow } = this.#options;
+    await this.#waitForWorkers(Math.max(minWorkers, pauseBelow));
     const startedMs = performance.now();
     let weights = this.#encodeWeights();
+    await this.#betweenSteps(weights); // a run may have been stopped before it had validated
     while (this.#state.step < this.totalSteps) {
       const clock = new StepClock();
-      await this.#waitForWorkers(1);
+      await this.#waitForWorkers(pauseBelow);
       const gradient = await collectGradient({ ...this.#options, sliceCount: config.slices, weights });
       this.#demandFinite(gradient);
       clock.updateBegins();
       const learningRate = this.#update(gradient);
       weights = this.#encodeWeights();
       this.#tellStep(gradient, learningRate, clock.phases(gradient));
-      const epochEnds = this.#state.step % store.stepsPerEpoch === 0;
-      if (epochEnds || this.#state.step === this.totalSteps) {
-        await this.#validate(weights);
-        await this.#checkpoint();
-      }
-      if (signal.aborted) throw interruption(signal);
-      if (epochEnds && this.#state.step < this.totalSteps) this.#epochSteps = [];
+      await this.#betweenSteps(weights);
     }
     return this.#finish(weights, startedMs);
+  }
+
+  async #betweenSteps(weights: WeightsFrame): Promise<void> {
+    const { config, store, signal } = this.#options;
+    const { step } = this.#state;
+    const epochEnds = step > 0 && (step % store.stepsPerEpoch === 0 || step === this.totalSteps);
+    if (epochEnds && this.#validation?.step !== step) await this.#validate(weights);
+    if (epochEnds || step % (config.checkpointEvery ?? Infinity) === 0) await this.#checkpoint();
+    if (signal.aborted) throw interruption(signal);
   }
 
   #encodeWeights(): WeightsFrame {
@@ -113,23 +165,19 @@ export class TrainingRun {
 
   async #waitForWorkers(needed: number): Promise<void> {
     const { pool, signal } = this.#options;
+    this.#quorum.need(needed);
     if (signal.aborted) throw interruption(signal);
-    if (pool.size >= needed) return;
-    this.journal.waiting(needed);
-    await pool.atLeast(needed, signal);
+    if (pool.size < needed) await pool.atLeast(needed, signal);
   }
 
   /** Weights that were updated with such a gradient could not be mended. Throws `diverged`. */
   #demandFinite(gradient: CollectedGradient): void {
     const slice = gradient.slices.findIndex(({ lossSum }) => !Number.isFinite(lossSum));
     if (slice < 0) return;
-    const { checkpoints } = this.#options.runDirectory;
-    const saved =
-      this.#savedStep > 0 ? `the last checkpoint is step ${this.#savedStep} in ${checkpoints}` : 'nothing was saved';
     throw new LockstepError(
       'diverged',
       `the loss of slice ${slice} is ${gradient.slices[slice].lossSum} in step ${this.#state.step + 1}: the run has diverged; ` +
-        `a smaller --learning-rate (now ${learningRateAt(this.#state.step, this.#options.config)}) may mend it; ${saved}`,
+        `a smaller --learning-rate (now ${learningRateAt(this.#state.step, this.#options.config)}) may mend it; ${this.#whatIsSaved()}`,
     );
   }
 
@@ -144,6 +192,7 @@ export class TrainingRun {
       this.#options.config.bnMomentum,
     );
     this.#state.step++;
+    this.#isSaved = false;
     return learningRate;
   }
 
@@ -153,8 +202,10 @@ export class TrainingRun {
       lossSum: gradient.slices.reduce((sum, slice) => sum + slice.lossSum, 0),
       correctCount: gradient.slices.reduce((sum, slice) => sum + slice.correctCount, 0),
     };
-    this.#epochSteps.push(sums);
     const { step } = this.#state;
+    const isFirstOfEpoch = (step - 1) % this.#options.store.stepsPerEpoch === 0;
+    this.#epochSums = addSums(isFirstOfEpoch ? noSums : this.#epochSums, sums);
+    this.#imagesSeen += sums.sampleCount;
     const imagesPerSecond = (1000 * gradient.sampleCount) / phases.step;
     this.journal.step(
       { step, epoch: this.epoch, ...metricsOf([sums]), learningRate, imagesPerSecond, phases },
@@ -165,37 +216,65 @@ export class TrainingRun {
   async #validate(weights: WeightsFrame): Promise<void> {
     if (this.#options.store.validationCount === 0) return;
     const { pool, store, signal } = this.#options;
-    this.#validation = await evaluateSplit({ pool, split: 'validation', pieces: store.pieces, weights, signal });
-    this.journal.evaluation('validation', { step: this.#state.step, epoch: this.epoch, ...this.#validation });
+    const { step } = this.#state;
+    const metrics = await evaluateSplit({ pool, split: 'validation', pieces: store.pieces, weights, signal });
+    this.#validation = { step, ...metrics };
+    this.#isSaved = false;
+    this.journal.evaluation('validation', { step, epoch: this.epoch, ...metrics });
   }
 
+  /** Saves what is not saved yet. Where the disk refuses, the run goes on and says so: later ones may succeed. */
   async #checkpoint(): Promise<void> {
-    const { config, layout, store, runDirectory } = this.#options;
-    const pieceHashes = store.pieces.map((piece) => piece.sha256);
-    const saved = await saveCheckpoint(
-      { directory: runDirectory.checkpoints, layout, config, pieceHashes },
-      this.#state,
+    if (this.#isSaved) return;
+    const { runDirectory } = this.#options;
+    try {
+      await runDirectory.flush();
+      const saved = await this.#keeper.save(this.#state, {
+        imagesSeen: this.#imagesSeen,
+        epochSums: this.#epochSums,
+        validation: this.#validation,
+        ledger: this.journal.ledger.record(),
+      });
+      this.#isSaved = true;
+      this.journal.checkpoint(saved);
+    } catch (error) {
+      if (systemCodeOf(error) === undefined) throw error;
+      this.journal.checkpointFailed(messageOf(error), this.#whatIsSaved());
+    }
+  }
+
+  /** Throws `save-failed` where the disk refuses. */
+  async #saveBeforeLeaving(): Promise<void> {
+    await this.#checkpoint();
+    if (this.#isSaved) return;
+    throw new LockstepError(
+      'save-failed',
+      `step ${this.#state.step} could not be saved; ${this.#whatIsSaved()}: make room and go on from there with --resume`,
     );
-    this.#savedStep = this.#state.step;
-    this.journal.checkpoint(saved);
+  }
+
+  #whatIsSaved(): string {
+    const { newest } = this.#keeper;
+    return newest === undefined ? 'nothing was saved before' : `the last checkpoint is ${newest}`;
   }
 
   async #finish(weights: WeightsFrame, startedMs: number): Promise<Report> {
-    const { config, pool, store, signal, runDirectory } = this.#options;
+    const { config, pool, store, signal, runDirectory, resumed } = this.#options;
     const { step, movingStatistics } = this.#state;
     const test = await evaluateSplit({ pool, split: 'test', pieces: store.pieces, weights, signal });
     this.journal.evaluation('test', { step, epoch: this.epoch, ...test });
+    await this.#saveBeforeLeaving();
     this.journal.countBytesOfStayers();
     const report = this.journal.ledger.report({
       seed: config.seed,
       steps: step,
       epochs: this.epoch,
-      imagesSeen: step * config.batchSize,
-      imagesTrainedHere: step * config.batchSize,
+      imagesSeen: this.#imagesSeen,
+      imagesTrainedHere: this.#imagesSeen - (resumed?.checkpoint.progress.imagesSeen ?? 0),
       wallSeconds: (performance.now() - startedMs) / 1000,
       weightsSha256: weightsSha256(this.#state.weights, movingStatistics),
-      train: metricsOf(this.#epochSteps),
-      validation: this.#validation,
+      train: metricsOf([this.#epochSums]),
+      validation: this.#validation && { loss: this.#validation.loss, accuracy: this.#validation.accuracy },
       test,
     });
     await runDirectory.writeReport(report);
@@ -208,4 +287,11 @@ function meanOf(gradient: { gradientSum: Float32Array; sampleCount: number }): F
   const { gradientSum, sampleCount } = gradient;
   for (let i = 0; i < gradientSum.length; i++) gradientSum[i] /= sampleCount;
   return gradientSum;
+}
+
+function waitedTooLong(needed: number, timeoutMs = 0): LockstepError {
+  return new LockstepError(
+    'no-workers',
+    `fewer than ${needed} worker${needed === 1 ? ' was' : 's were'} here for ${timeoutMs / 1000} s (--wait-timeout)`,
+  );
 }

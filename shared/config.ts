@@ -158,6 +158,20 @@ export const runFields = {
     help: 'where the run is written (default: runs/<time>)',
     placeholder: 'DIR',
   }),
+  checkpointEvery: field({
+    schema: wholeNumber(1).nullable(),
+    default: null,
+    allowed: 'a whole number of at least 1',
+    help: 'steps between checkpoints, besides the one after each epoch',
+    placeholder: 'STEPS',
+  }),
+  keepCheckpoints: field({
+    schema: wholeNumber(1).nullable(),
+    default: null,
+    allowed: 'a whole number of at least 1',
+    help: 'checkpoints that stay: the newest K, and the best by validation accuracy (default: all)',
+    placeholder: 'K',
+  }),
   exact: field({
     schema: z.boolean(),
     default: false,

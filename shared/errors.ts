@@ -7,6 +7,8 @@ export type ErrorCode =
   | 'bad-config'
   | 'bad-data'
   | 'no-checkpoint'
+  // nothing to do: exit status 0
+  | 'already-finished'
   | 'no-engine'
   | 'port-in-use'
   | 'bad-address'
@@ -21,6 +23,9 @@ export type ErrorCode =
   | 'engine-failed'
   | 'diverged'
   | 'workers-failed'
+  | 'save-failed'
+  // exit status 3
+  | 'no-workers'
   | 'interrupted';
 
 /** An error meant to be read by a person: its message names the field, the value and the remedy. */

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { saveCheckpoint } from '../../coordinator/checkpoint.js';
 import { runCli } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
-import { config, layout, pieceHashes, stateAt } from '../support/small-checkpoint.js';
+import { config, layout, pieceHashes, progress, stateAt } from '../support/small-checkpoint.js';
 
 const inFolder = folderPerFile();
 
@@ -13,8 +13,8 @@ describe('lockstep export', () => {
   let run: string;
   beforeAll(async () => {
     const writer = { directory: inFolder('run', 'checkpoints'), layout, config, pieceHashes };
-    await saveCheckpoint(writer, stateAt(7));
-    await saveCheckpoint(writer, stateAt(9));
+    await saveCheckpoint(writer, stateAt(7), progress);
+    await saveCheckpoint(writer, stateAt(9), progress);
     run = inFolder('run');
   });
 

@@ -6,7 +6,7 @@ import { checkpointName, listCheckpoints, saveCheckpoint } from '../../coordinat
 import { layoutHash, weightsSha256 } from '../../shared/model/layout-hash.js';
 import { decodeSafetensors } from '../../shared/safetensors.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { config, layout, newWriter, pieceHashes, stateAt } from '../support/small-checkpoint.js';
+import { config, layout, newWriter, pieceHashes, progress, stateAt } from '../support/small-checkpoint.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
 async function readState(checkpoint: string): Promise<Record<string, unknown>> {
@@ -16,7 +16,7 @@ async function readState(checkpoint: string): Promise<Record<string, unknown>> {
 describe('a checkpoint', () => {
   it('is a folder named by its step', async () => {
     const writer = await newWriter();
-    const saved = await saveCheckpoint(writer, stateAt(351));
+    const saved = await saveCheckpoint(writer, stateAt(351), progress);
     expect(saved).toBe(path.join(writer.directory, 'step-00000351'));
     expect((await readdir(saved)).toSorted()).toEqual([
       'SHA256SUMS',
@@ -28,7 +28,7 @@ describe('a checkpoint', () => {
 
   it('reads back: every array by its name, shape and values', async () => {
     const state = stateAt(2);
-    const saved = await saveCheckpoint(await newWriter(), state);
+    const saved = await saveCheckpoint(await newWriter(), state, progress);
     const read = async (name: string) => decodeSafetensors(await readFile(path.join(saved, name)), name);
     const model = await read('model.safetensors');
     const optimizer = await read('optimizer.safetensors');
@@ -49,7 +49,7 @@ describe('a checkpoint', () => {
 
   it('tells in state.json what it is and what its files must be', async () => {
     const state = stateAt(3);
-    const saved = await saveCheckpoint(await newWriter(), state);
+    const saved = await saveCheckpoint(await newWriter(), state, progress);
     const files: Record<string, { bytes: number; sha256: string }> = {};
     for (const name of ['model.safetensors', 'optimizer.safetensors']) {
       const bytes = await readFile(path.join(saved, name));
@@ -62,12 +62,13 @@ describe('a checkpoint', () => {
       layoutHash: layoutHash(layout),
       config,
       pieceHashes,
+      progress,
       files,
     });
   });
 
   it('has its hashes as sha256sum writes and checks them', async () => {
-    const saved = await saveCheckpoint(await newWriter(), stateAt(3));
+    const saved = await saveCheckpoint(await newWriter(), stateAt(3), progress);
     const lines = ['model.safetensors', 'optimizer.safetensors', 'state.json'].map(async (name) => {
       const hash = createHash('sha256').update(await readFile(path.join(saved, name)));
       return `${hash.digest('hex')}  ${name}\n`;
@@ -78,18 +79,22 @@ describe('a checkpoint', () => {
   it('is what latest points at, by a relative link', async () => {
     const writer = await newWriter();
     const latest = path.join(writer.directory, 'latest');
-    await saveCheckpoint(writer, stateAt(1));
+    await saveCheckpoint(writer, stateAt(1), progress);
     expect(await readlink(latest)).toBe('step-00000001');
-    await saveCheckpoint(writer, stateAt(2));
+    await saveCheckpoint(writer, stateAt(2), progress);
     expect(await readlink(latest)).toBe('step-00000002');
     expect((await readState(latest))['step']).toBe(2);
   });
 
   it('replaces one of the same step, whatever was in it', async () => {
     const writer = await newWriter();
-    const saved = await saveCheckpoint(writer, { ...stateAt(5), weights: new Float32Array(layout.trainableSize) });
+    const saved = await saveCheckpoint(
+      writer,
+      { ...stateAt(5), weights: new Float32Array(layout.trainableSize) },
+      progress,
+    );
     await writeFile(path.join(saved, 'stray'), '');
-    await saveCheckpoint(writer, stateAt(5));
+    await saveCheckpoint(writer, stateAt(5), progress);
     expect(await readdir(saved)).not.toContain('stray');
     const { weights, movingStatistics } = stateAt(5);
     expect((await readState(saved))['weightsSha256']).toBe(weightsSha256(weights, movingStatistics));
@@ -101,7 +106,7 @@ describe('a checkpoint', () => {
     await mkdir(partial, { recursive: true });
     await writeFile(path.join(partial, 'stray'), 'half a file');
     await writeFile(path.join(writer.directory, 'latest.partial'), '');
-    const saved = await saveCheckpoint(writer, stateAt(7));
+    const saved = await saveCheckpoint(writer, stateAt(7), progress);
     expect((await readdir(writer.directory)).toSorted()).toEqual(['latest', 'step-00000007']);
     expect(await readdir(saved)).not.toContain('stray');
   });
@@ -110,7 +115,7 @@ describe('a checkpoint', () => {
 describe('listCheckpoints', () => {
   it('gives whole checkpoints, oldest first', async () => {
     const writer = await newWriter();
-    for (const step of [10, 9, 351]) await saveCheckpoint(writer, stateAt(step));
+    for (const step of [10, 9, 351]) await saveCheckpoint(writer, stateAt(step), progress);
     await mkdir(path.join(writer.directory, 'step-00000400.partial'));
     expect(await listCheckpoints(writer.directory)).toEqual(
       [9, 10, 351].map((step) => path.join(writer.directory, checkpointName(step))),

@@ -8,7 +8,7 @@ import { resolveConfig } from '../../shared/config.js';
 import { weightsSha256 } from '../../shared/model/layout-hash.js';
 import { layoutModel } from '../../shared/model/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { config, layout, newWriter, pieceHashes, stateAt } from '../support/small-checkpoint.js';
+import { config, layout, newWriter, pieceHashes, progress, stateAt } from '../support/small-checkpoint.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
 const files = ['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS'];
@@ -17,13 +17,13 @@ const files = ['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA2
 async function threeCheckpoints() {
   const writer = await newWriter();
   const paths: string[] = [];
-  for (const step of [1, 2, 3]) paths.push(await saveCheckpoint(writer, stateAt(step)));
+  for (const step of [1, 2, 3]) paths.push(await saveCheckpoint(writer, stateAt(step), progress));
   return { directory: writer.directory, paths };
 }
 
 describe('a checkpoint', () => {
   it('comes back as it was saved', async () => {
-    const saved = await saveCheckpoint(await newWriter(), stateAt(7));
+    const saved = await saveCheckpoint(await newWriter(), stateAt(7), progress);
     const { weights, movingStatistics } = stateAt(7);
     expect(await loadCheckpoint(saved)).toEqual({
       ...stateAt(7),
@@ -31,6 +31,7 @@ describe('a checkpoint', () => {
       config,
       layout,
       pieceHashes,
+      progress,
       weightsSha256: weightsSha256(weights, movingStatistics),
       lockstepVersion,
     });
@@ -159,6 +160,7 @@ describe('a checkpoint of another model is refused', () => {
         velocity: new Float32Array(other.trainableSize),
         movingStatistics: new Float32Array(other.statisticsSize),
       },
+      progress,
     );
   }
 
@@ -171,13 +173,13 @@ describe('a checkpoint of another model is refused', () => {
   });
 
   it('when a file of another one lies in it', async () => {
-    const saved = await saveCheckpoint(await newWriter(), stateAt(1));
+    const saved = await saveCheckpoint(await newWriter(), stateAt(1), progress);
     await copyFile(path.join(await ofDepth14(), 'model.safetensors'), path.join(saved, 'model.safetensors'));
     await expect(loadCheckpoint(saved)).rejects.toThrow(/model\.safetensors .* bytes and was written with/);
   });
 
   it('or of another version, which is named by what it does not know', async () => {
-    const saved = await saveCheckpoint(await newWriter(), stateAt(1));
+    const saved = await saveCheckpoint(await newWriter(), stateAt(1), progress);
     const file = path.join(saved, 'state.json');
     const told = JSON.parse(await readFile(file, 'utf8')) as { config: object };
     const json = JSON.stringify({ ...told, config: { ...told.config, warmUp: 5 } });

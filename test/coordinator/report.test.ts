@@ -76,6 +76,7 @@ describe('a report', () => {
       workersJoined: 1,
       workersLost: 1,
       slicesReassigned: 2,
+      resumedAtSteps: [],
       bytesSent: 3,
       bytesReceived: 4,
       phases: ledger.meanPhases(),

@@ -31,6 +31,8 @@ describe('the defaults', () => {
       weightDecay: 0,
       data: null,
       runDir: null,
+      checkpointEvery: null,
+      keepCheckpoints: null,
       exact: false,
     });
   });
@@ -106,6 +108,8 @@ describe('a bad value', () => {
     ['weightDecay', -0.1, '-0.1'],
     ['data', '', '""'],
     ['runDir', 7, '7'],
+    ['checkpointEvery', 0, '0'],
+    ['keepCheckpoints', 0, '0'],
     ['exact', null, 'null'],
   ];
 

@@ -1,7 +1,7 @@
 // The state of a tiny model in which every value tells its place, its vector and its step.
 import { createHash } from 'node:crypto';
 import path from 'node:path';
-import type { CheckpointWriter, TrainingState } from '../../coordinator/checkpoint.js';
+import type { CheckpointWriter, RunProgress, TrainingState } from '../../coordinator/checkpoint.js';
 import { resolveConfig } from '../../shared/config.js';
 import { layoutModel } from '../../shared/model/layout.js';
 import { temporaryFolder } from './temporary-folder.js';
@@ -9,6 +9,21 @@ import { temporaryFolder } from './temporary-folder.js';
 export const config = resolveConfig({ depth: 8, initialFilters: 4, seed: 9 });
 export const layout = layoutModel(config);
 export const pieceHashes = ['a', 'b'].map((text) => createHash('sha256').update(text).digest('hex'));
+
+export const progress: RunProgress = {
+  imagesSeen: 1280,
+  epochSums: { sampleCount: 256, lossSum: 0.1 + 0.2, correctCount: 25 },
+  validation: { step: 5, loss: 2.25, accuracy: 0.125 },
+  best: { step: 5, accuracy: 0.125 },
+  ledger: {
+    workersJoined: 3,
+    workersLost: 1,
+    slicesReassigned: 2,
+    engines: [{ engine: 'fake', fingerprint: 'fake/1', workers: 3 }],
+    resumedAtSteps: [2],
+    isOverridden: false,
+  },
+};
 
 export function stateAt(step: number): TrainingState {
   const rising = (size: number, shift: number) =>
