@@ -173,17 +173,21 @@ export async function removeCheckpoint(checkpoint: string): Promise<void> {
   await rm(partial, { recursive: true });
 }
 
+/** Removes what a crash has left half written or half removed. */
+export async function removeLeavings(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (/\.(partial|replaced)$/.test(name)) await rm(path.join(directory, name), { recursive: true });
+  }
+}
+
 /**
- * Makes a checkpoint the newest of its folder again: removes what a crash has left half written or half removed, sets
- * later checkpoints aside as `step-….superseded`, and points the links as they pointed then.
+ * Makes a checkpoint the newest of its folder again: later ones are set aside as `step-….superseded`, and the links point
+ * as they pointed then.
  */
 export async function returnTo(
   directory: string,
   { step, progress }: { step: number; progress: Pick<RunProgress, 'best'> },
 ): Promise<void> {
-  for (const name of await readdir(directory)) {
-    if (/\.(partial|replaced)$/.test(name)) await rm(path.join(directory, name), { recursive: true });
-  }
   for (const later of await listCheckpoints(directory)) {
     if (path.basename(later) <= checkpointName(step)) continue;
     const aside = `${later}.superseded`;

@@ -60,6 +60,9 @@ export class LineLog {
     } catch (error) {
       if (this.#trouble === undefined) this.#onTrouble(error);
       this.#trouble = error;
+      // A file that is opened anew may do better. That closing the old one fails too tells nothing new.
+      await this.#handle?.close().catch(() => undefined);
+      this.#handle = undefined;
     } finally {
       this.#writing = undefined;
     }

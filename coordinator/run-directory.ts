@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../shared/config.js';
 import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
-import { listCheckpoints, returnTo } from './checkpoint.js';
+import { listCheckpoints, removeLeavings, returnTo } from './checkpoint.js';
 import { continuedMetrics } from './continued-metrics.js';
 import { LineLog } from './line-log.js';
 import type { Checkpoint } from './load-checkpoint.js';
@@ -48,6 +48,7 @@ export class RunDirectory {
         );
       }
       await mkdir(this.checkpoints, { recursive: true });
+      await removeLeavings(this.checkpoints);
       const metrics = from === undefined || source === undefined ? '' : await metricsUpTo(from, source);
       await this.#writeWhole(metricsFile, metrics);
       this.#metrics = new LineLog(this.#pathOf(metricsFile), Buffer.byteLength(metrics), (error) =>
@@ -76,13 +77,22 @@ export class RunDirectory {
     await this.#metrics?.flush();
   }
 
+  /** Throws `save-failed`. */
   async writeReport(report: Report): Promise<void> {
-    await this.#writeWhole(reportFile, jsonOf(report));
+    try {
+      await this.#writeWhole(reportFile, jsonOf(report));
+    } catch (cause) {
+      throw saveFailed(this.#pathOf(reportFile), cause);
+    }
   }
 
-  /** Waits for the last line. Throws what kept lines from being written. */
+  /** Waits for the last line. Throws `save-failed` where lines could not be written. */
   async close(): Promise<void> {
-    await this.#metrics?.close();
+    try {
+      await this.#metrics?.close();
+    } catch (cause) {
+      throw saveFailed(this.#pathOf(metricsFile), cause);
+    }
   }
 
   #pathOf(name: string): string {
@@ -94,6 +104,10 @@ export class RunDirectory {
     await writeFile(`${file}.partial`, text);
     await rename(`${file}.partial`, file);
   }
+}
+
+function saveFailed(file: string, cause: unknown): LockstepError {
+  return new LockstepError('save-failed', `${file} could not be written whole: ${messageOf(cause)}`, { cause });
 }
 
 function jsonOf(content: object): string {

@@ -1,9 +1,8 @@
 // The same promise with what a person starts: real processes, the real engine, the built command line.
-import { watch } from 'node:fs/promises';
-import { readFile, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { readReport, runCli, startCli, type CliProcess } from '../support/cli.js';
+import { readReport, runCli, startCli, stepsMade, type CliProcess } from '../support/cli.js';
 import { writeCifar10 } from '../../shared/data/cifar10.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { folderPerFile } from '../support/folder-per-file.js';
@@ -11,14 +10,6 @@ import { folderPerFile } from '../support/folder-per-file.js';
 const inFolder = folderPerFile();
 const engine = 'wasm';
 const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--seed', '3', '--steps', '60'];
-
-/** Resolves when a run has made so many steps. */
-async function stepsMade(runDirectory: string, count: number): Promise<void> {
-  const file = path.join(runDirectory, 'metrics.jsonl');
-  const isThere = async () => (await readFile(file, 'utf8')).split('"type":"step"').length > count;
-  if (await isThere()) return;
-  for await (const _ of watch(file)) if (await isThere()) return;
-}
 
 describe('with real processes the weights are the same bits', () => {
   let data: string[];

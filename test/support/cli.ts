@@ -1,7 +1,7 @@
 // The built command line as a process of its own, as a person starts it.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readFile, watch } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
@@ -71,4 +71,12 @@ const reportFile = z.looseObject({
 
 export async function readReport(runDirectory: string): Promise<z.infer<typeof reportFile>> {
   return reportFile.parse(JSON.parse(await readFile(path.join(runDirectory, 'report.json'), 'utf8')));
+}
+
+/** Resolves when a run has made so many steps. */
+export async function stepsMade(runDirectory: string, count: number): Promise<void> {
+  const file = path.join(runDirectory, 'metrics.jsonl');
+  const isThere = async () => (await readFile(file, 'utf8')).split('"type":"step"').length > count;
+  if (await isThere()) return;
+  for await (const _ of watch(file)) if (await isThere()) return;
 }

@@ -1,0 +1,95 @@
+// A coordinator killed with SIGKILL and started again with --resume, while its workers keep knocking. Real processes.
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readdir } from 'node:fs/promises';
+import { afterEach, beforeAll, expect, it } from 'vitest';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { readReport, runCli, startCli, stepsMade, type CliProcess } from '../support/cli.js';
+import { folderPerFile } from '../support/folder-per-file.js';
+
+const inFolder = folderPerFile();
+// 800 images, a tenth of which validates: 22 steps an epoch.
+const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--seed', '3', '--steps', '40'];
+const dieAt = fileURLToPath(new URL('../support/die-at.mjs', import.meta.url));
+
+let data: string[];
+let quiet: string;
+beforeAll(async () => {
+  const folder = inFolder('images');
+  await writeCifar10(folder, synthesizeDataset({ trainingImages: 800, testImages: 200 }));
+  data = ['--data', folder];
+  const args = ['--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('quiet')];
+  await runCli(['train', ...recipe, ...data, ...args]);
+  quiet = (await readReport(inFolder('quiet'))).weightsSha256;
+}, 60_000);
+
+let workers: CliProcess[] = [];
+afterEach(async () => {
+  for (const { child } of workers) child.kill('SIGKILL');
+  await Promise.all(workers.map(({ exited }) => exited));
+  workers = [];
+});
+
+/** Starts the coordinator of a run, and starts it again on the port it had. */
+function runOf(name: string) {
+  const runDirectory = inFolder(name);
+  let port = '0';
+  async function start(options: string[], environment: NodeJS.ProcessEnv = {}): Promise<CliProcess> {
+    const args = ['--port', port, '--min-workers', '2', '--checkpoint-every', '10', '--run-dir', runDirectory];
+    const coordinator = startCli(['coordinator', ...recipe, ...data, ...args, ...options], environment);
+    [, port = ''] = await coordinator.says(/lockstep worker ws:\S+:(\d+)/);
+    return coordinator;
+  }
+  function startWorkers(): void {
+    for (const worker of ['w1', 'w2']) {
+      workers.push(startCli(['worker', `ws://127.0.0.1:${port}`, '--engine', 'wasm', '--name', worker, '--no-cache']));
+    }
+  }
+  return { runDirectory, start, startWorkers };
+}
+
+it('in the middle of an epoch: the same weights, by the same workers', { timeout: 60_000 }, async () => {
+  const { runDirectory, start, startWorkers } = runOf('middle');
+  const first = await start([]);
+  startWorkers();
+  await stepsMade(runDirectory, 13);
+  first.child.kill('SIGKILL');
+  await first.exited;
+  const second = await start(['--resume']);
+  expect(await second.exited).toBe(0);
+  expect(second.output()).toMatch(/resumed after step 10 of 40, from .*step-00000010/);
+  expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: quiet, exact: true, resumedAtSteps: [10] });
+  for (const worker of workers) {
+    expect(await worker.exited).toBe(0);
+    expect(worker.output().split('joined as worker')).toHaveLength(3);
+  }
+});
+
+it(
+  'at every stage of writing a checkpoint: what is there is whole, and the weights are the same',
+  { timeout: 120_000 },
+  async () => {
+    const stages = [
+      'open step-00000010.partial/optimizer',
+      'rename step-00000010$',
+      'rename latest$',
+      'open step-00000020.partial/state',
+      'rename step-00000022$',
+    ];
+    const { runDirectory, start, startWorkers } = runOf('saving');
+    const resumedAt: string[] = [];
+    for (const [turn, stage] of [...stages, ''].entries()) {
+      const environment = { NODE_OPTIONS: `--import ${dieAt}`, LOCKSTEP_TEST_DIE_AT: stage };
+      const coordinator = await start(['--resume', 'auto'], environment);
+      if (turn === 0) startWorkers();
+      expect(await coordinator.exited).toBe(stage === '' ? 0 : null);
+      resumedAt.push(/resumed after step (\d+)/.exec(coordinator.output())?.[1] ?? 'the beginning');
+    }
+    // Killed before the link, the folder is there: the newest whole checkpoint is found without it.
+    expect(resumedAt).toEqual([...Array<string>(3).fill('the beginning'), '10', '10', '20']);
+    expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: quiet, exact: true });
+    const names = await readdir(path.join(runDirectory, 'checkpoints'));
+    expect(names.filter((name) => /partial|replaced|superseded/.test(name))).toEqual([]);
+  },
+);

@@ -1,0 +1,89 @@
+// A disk that fills up while a run saves: the run goes on, what was saved stays, and later checkpoints succeed again.
+import type * as fs from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { afterEach, expect, it, vi } from 'vitest';
+import type { RunEvents } from '../../coordinator/run-events.js';
+import { loadCheckpoint } from '../../coordinator/load-checkpoint.js';
+import { startCluster } from '../support/local-cluster.js';
+
+/** Files whose writes meet the kernel's own full disk, /dev/full. */
+let isOnFullDisk: (file: string) => boolean = () => false;
+vi.mock('node:fs/promises', async (importOriginal) => {
+  const real = await importOriginal<typeof fs>();
+  const open: typeof fs.open = (file, ...rest) => real.open(isOnFullDisk(String(file)) ? '/dev/full' : file, ...rest);
+  return { ...real, open };
+});
+afterEach(() => {
+  isOnFullDisk = () => false;
+});
+
+async function runWith(full: RegExp) {
+  isOnFullDisk = (file) => full.test(file);
+  const cluster = await startCluster({ checkpointEvery: 4 });
+  const failures: RunEvents['checkpointFailed'][0][] = [];
+  cluster.coordinator.events.on('checkpointFailed', (failure) => failures.push(failure));
+  await cluster.join();
+  return { cluster, failures, checkpoints: path.join(cluster.coordinator.runDirectory, 'checkpoints') };
+}
+
+it.each(['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS'])(
+  'in the middle of %s of one checkpoint: it is told of, its leavings are gone, and the next one is whole',
+  async (name) => {
+    const { cluster, failures, checkpoints } = await runWith(new RegExp(`step-00000008.*${name}`));
+    try {
+      const report = await cluster.coordinator.report;
+      expect(failures).toEqual([
+        {
+          step: 8,
+          reason: expect.stringContaining('ENOSPC'),
+          saved: `the last checkpoint is ${path.join(checkpoints, 'step-00000004')}`,
+        },
+      ]);
+      // 11 ends the first epoch, 14 the run.
+      const saved = ['best', 'latest', 'step-00000004', 'step-00000011', 'step-00000012', 'step-00000014'];
+      expect((await readdir(checkpoints)).toSorted()).toEqual(saved);
+      expect(await loadCheckpoint(checkpoints)).toMatchObject({ step: 14, weightsSha256: report.weightsSha256 });
+    } finally {
+      await cluster.close();
+    }
+  },
+);
+
+it('for good: the run makes its test, then ends as save-failed and names the checkpoint to go on from', async () => {
+  const { cluster, failures, checkpoints } = await runWith(/step-000000(08|1.)/);
+  try {
+    let isTested = false;
+    cluster.coordinator.events.on('test', () => {
+      isTested = true;
+    });
+    await expect(cluster.coordinator.report).rejects.toMatchObject({
+      code: 'save-failed',
+      message: expect.stringMatching(/^step 14 could not be saved; the last checkpoint is .*step-00000004: .*--resume/),
+    });
+    expect(isTested).toBe(true);
+    // Step 14 is tried again after the test.
+    expect(failures.map(({ step }) => step)).toEqual([8, 11, 12, 14, 14]);
+    expect((await readdir(checkpoints)).toSorted()).toEqual(['latest', 'step-00000004']);
+    expect(await loadCheckpoint(path.join(checkpoints, 'latest'))).toMatchObject({ step: 4 });
+  } finally {
+    await cluster.close();
+  }
+});
+
+it('under the metrics too: it is told of once, and the run goes on', async () => {
+  isOnFullDisk = (file) => file.endsWith('metrics.jsonl');
+  const cluster = await startCluster();
+  try {
+    const reasons: string[] = [];
+    cluster.coordinator.events.on('metricsFailed', ({ reason }) => reasons.push(reason));
+    cluster.coordinator.events.on('checkpoint', () => {
+      isOnFullDisk = () => false;
+    });
+    await cluster.join();
+    expect((await cluster.coordinator.report).steps).toBe(14);
+    expect(reasons).toEqual([expect.stringContaining('ENOSPC')]);
+  } finally {
+    await cluster.close();
+  }
+});
