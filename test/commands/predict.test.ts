@@ -12,7 +12,7 @@ import { openWasmEngine } from '../../worker/engines/wasm/wasm-engine.js';
 import { predict, softmax } from '../../prediction.js';
 import { runCli } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
-import { config, layout, pieceHashes } from '../support/small-checkpoint.js';
+import { config, layout, pieceHashes, progress } from '../support/small-checkpoint.js';
 
 const inFolder = folderPerFile();
 const weights = initialWeights(layout, 3);
@@ -41,7 +41,7 @@ describe('lockstep predict', () => {
   beforeAll(async () => {
     run = inFolder('run');
     const writer = { directory: inFolder('run', 'checkpoints'), layout, config, pieceHashes };
-    await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics });
+    await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
     images = [inFolder('a.png'), inFolder('b.png')];
     for (const [index, file] of images.entries()) await writeFile(file, pngOf(index));
   });
