@@ -1,21 +1,19 @@
 // Puts a coordinator together: configuration, images, port, pool and training loop. The library's startCoordinator.
 import type { EventEmitter } from 'node:events';
 import { randomUUID } from 'node:crypto';
-import type { WebSocket } from 'ws';
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Config, ConfigInput } from '../shared/config.js';
 import { resolveDataset, type Cifar10 } from '../shared/data/cifar10.js';
 import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import { layoutHash } from '../shared/model/layout-hash.js';
 import { layoutModel } from '../shared/model/layout.js';
-import { largestWorkerMessageBytes, type Hello, type WorkerMessage } from '../shared/protocol/messages.js';
-import { defaultSilenceTimeoutMs } from '../shared/silence.js';
+import { largestWorkerMessageBytes, type WorkerMessage } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { cutPieces } from './pieces.js';
 import type { Report } from './report.js';
 import { demandSameFuture, planRun, type ResumeOptions } from './resume.js';
 import { defaultRunDirectory, RunDirectory } from './run-directory.js';
-import { isLoopback, startServer, type Refusal } from './server.js';
+import { isLoopback, startServer, type Applicant, type Refusal } from './server.js';
 import type { RunEvents } from './run-events.js';
 import { preprocessing, TrainingRun } from './training-run.js';
 import { WorkerConnection } from './worker-connection.js';
@@ -41,8 +39,6 @@ export interface CoordinatorOptions extends ConfigInput, ResumeOptions {
   waitTimeoutMs?: number | undefined;
   /** A stopped run gives up a step that does not end, and saves the one before; 10,000 unless said. */
   stopGraceMs?: number | undefined;
-  /** A worker silent for this long is taken for dead; 10,000 unless said. */
-  silenceTimeoutMs?: number | undefined;
   /** The images themselves, instead of the folder `data`. */
   dataset?: Cifar10 | undefined;
   clock?: Clock | undefined;
@@ -82,7 +78,6 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     stopGraceMs = defaultStopGraceMs,
     resume,
     override = false,
-    silenceTimeoutMs = defaultSilenceTimeoutMs,
     dataset: givenDataset,
     clock = systemClock,
     ...input
@@ -106,6 +101,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const abort = new AbortController();
   const runId = randomUUID();
   const hash = layoutHash(layout);
+  const silence = { pingIntervalMs: 1000 * config.pingInterval, silenceTimeoutMs: 1000 * config.silenceTimeout };
   const runDirectory = new RunDirectory(config.runDir ?? defaultRunDirectory(new Date()));
   const run = new TrainingRun({
     config,
@@ -134,7 +130,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     abort.abort(reason);
   }
 
-  function admit(socket: WebSocket, hello: Hello, address: string): Refusal | undefined {
+  function admit({ socket, transport, hello, address }: Applicant): Refusal | undefined {
     // Workers that come before the run begins to count them are in the pool.
     const first = run.journal.ledger.firstFingerprint ?? pool.workers[0]?.engine.fingerprint;
     if (config.exact && first !== undefined && first !== hello.engine.fingerprint) {
@@ -147,6 +143,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     const worker: WorkerConnection = new WorkerConnection(
       socket,
+      transport,
       {
         id: nextWorkerId++,
         name: hello.name,
@@ -154,7 +151,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         engine: hello.engine,
         cachedPieces: hello.cachedPieces,
         pieceRecords: store.records,
-        silenceTimeoutMs,
+        ...silence,
         clock,
       },
       {
@@ -181,7 +178,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       batchSize: config.batchSize,
       stepsPerEpoch: store.stepsPerEpoch,
       pieces: [...store.pieces],
-      silenceTimeoutMs,
+      ...silence,
     });
     pool.add(worker);
     return undefined;
@@ -211,10 +208,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     token,
     maxMessageBytes: largestWorkerMessageBytes(layout, config.slices),
     clock,
-    admit: (socket, hello, address) =>
-      isEnded || abort.signal.aborted
-        ? { code: 'finished', message: 'the run has ended' }
-        : admit(socket, hello, address),
+    admit: (applicant) =>
+      isEnded || abort.signal.aborted ? { code: 'finished', message: 'the run has ended' } : admit(applicant),
     status: () => ({
       lockstepVersion,
       runId,

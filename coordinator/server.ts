@@ -2,6 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP, type AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { WebSocketServer, type RawData, type WebSocket } from 'ws';
 import type { Clock } from '../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
@@ -31,7 +32,17 @@ export interface ServerOptions {
   /** What /status tells. */
   status: () => object;
   /** Takes a worker in, or says why not. The socket is the callee's from then on. */
-  admit: (socket: WebSocket, hello: Hello, address: string) => Refusal | undefined;
+  admit: (applicant: Applicant) => Refusal | undefined;
+}
+
+/** A worker that has said hello, with the right token where one is needed. */
+export interface Applicant {
+  socket: WebSocket;
+  /** What the socket's bytes come over: to be listened to, not to be written to. */
+  transport: Duplex;
+  hello: Hello;
+  /** Host and port of the other end, for people. */
+  address: string;
 }
 
 export interface Refusal {
@@ -69,7 +80,7 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       const { remoteAddress = 'unknown', remotePort = 0 } = request.socket;
       request.socket.setNoDelay(true);
-      awaitHello(options, webSocket, `${remoteAddress}:${remotePort}`);
+      awaitHello(options, { socket: webSocket, transport: socket, address: `${remoteAddress}:${remotePort}` });
     });
   });
   await listen(http, options.host, options.port);
@@ -112,14 +123,15 @@ async function listen(http: Server, host: string, port: number): Promise<void> {
 }
 
 /** The first message is a hello of our version with the right token, or the connection is refused with the reason. */
-function awaitHello(options: ServerOptions, socket: WebSocket, address: string): void {
+function awaitHello(options: ServerOptions, stranger: Omit<Applicant, 'hello'>): void {
+  const { socket } = stranger;
   const stopWaiting = options.clock.after(helloTimeoutMs, () => socket.terminate());
   socket.once('close', stopWaiting);
   const onError = () => socket.terminate();
   socket.on('error', onError);
   socket.once('message', (data: RawData) => {
     stopWaiting();
-    const refusal = admitHello(options, socket, data as Buffer, address);
+    const refusal = admitHello(options, stranger, data as Buffer);
     if (refusal === undefined) {
       // From here on the admitted worker's connection listens.
       socket.off('close', stopWaiting);
@@ -131,7 +143,7 @@ function awaitHello(options: ServerOptions, socket: WebSocket, address: string):
   });
 }
 
-function admitHello(options: ServerOptions, socket: WebSocket, data: Buffer, address: string): Refusal | undefined {
+function admitHello(options: ServerOptions, stranger: Omit<Applicant, 'hello'>, data: Buffer): Refusal | undefined {
   let header: unknown;
   try {
     ({ header } = decodeFrame(data));
@@ -148,7 +160,7 @@ function admitHello(options: ServerOptions, socket: WebSocket, data: Buffer, add
         message: `${given} was given: pass the coordinator's with --token or LOCKSTEP_TOKEN`,
       };
     }
-    return options.admit(socket, hello, address);
+    return options.admit({ ...stranger, hello });
   } catch (error) {
     if (error instanceof LockstepError) return { code: 'bad-message', message: error.message };
     throw error;

@@ -1,4 +1,5 @@
 // One admitted worker's socket: what is sent to it, and what it says, parsed. Knows nothing of rounds or of other workers.
+import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import type { Clock } from '../shared/clock.js';
 import { messageOf, ProtocolError } from '../shared/errors.js';
@@ -12,7 +13,7 @@ import {
   type RefusalCode,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
-import { pingIntervalMs, SilenceWatch } from '../shared/silence.js';
+import { SilenceWatch } from '../shared/silence.js';
 import type { SliceRange } from '../shared/slices.js';
 import type { WeightsFrame } from './weights-frame.js';
 
@@ -29,6 +30,9 @@ export interface WorkerConnectionOptions {
   cachedPieces: readonly string[];
   /** A piece's records by its hash. */
   pieceRecords: ReadonlyMap<string, Uint8Array>;
+  /** How often it is pinged. */
+  pingIntervalMs: number;
+  /** Silent for longer, it is taken for dead. */
   silenceTimeoutMs: number;
   clock: Clock;
 }
@@ -60,7 +64,13 @@ export class WorkerConnection {
   readonly #stopPinging: () => void;
   readonly #handlers: WorkerConnectionHandlers;
 
-  constructor(socket: WebSocket, options: WorkerConnectionOptions, handlers: WorkerConnectionHandlers) {
+  /** @param transport what the socket's bytes come over */
+  constructor(
+    socket: WebSocket,
+    transport: Duplex,
+    options: WorkerConnectionOptions,
+    handlers: WorkerConnectionHandlers,
+  ) {
     this.id = options.id;
     this.name = options.name;
     this.address = options.address;
@@ -74,9 +84,9 @@ export class WorkerConnection {
     this.#silence = new SilenceWatch(options.clock, options.silenceTimeoutMs, () =>
       this.terminate(`silent for more than ${seconds} s`),
     );
-    this.#stopPinging = options.clock.every(pingIntervalMs, () => socket.ping());
-    socket.on('pong', () => this.#silence.heard());
-    socket.on('ping', () => this.#silence.heard());
+    this.#stopPinging = options.clock.every(options.pingIntervalMs, () => socket.ping());
+    // Bytes, not messages: over a slow link a gradient takes longer than any silence, and pongs wait behind it.
+    transport.on('data', () => this.#silence.heard());
     socket.on('message', (data) => this.#receive(data));
     socket.on('error', (error) => {
       this.#closeReason ??= error.message;
@@ -155,7 +165,6 @@ export class WorkerConnection {
   }
 
   #receive(data: RawData): void {
-    this.#silence.heard();
     try {
       // ws hands out a Buffer under its default binary type.
       const bytes = data as Buffer;

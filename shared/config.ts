@@ -178,6 +178,20 @@ export const runFields = {
     allowed: 'true or false',
     help: "refuse workers whose engine's fingerprint is not the first worker's",
   }),
+  pingInterval: field({
+    schema: positive,
+    default: 2,
+    allowed: 'a positive number',
+    help: 'seconds between the pings that coordinator and workers send each other',
+    placeholder: 'SECONDS',
+  }),
+  silenceTimeout: field({
+    schema: positive,
+    default: 10,
+    allowed: 'a positive number',
+    help: 'seconds of silence after which the other end is taken for dead',
+    placeholder: 'SECONDS',
+  }),
 };
 
 export const configFields = { ...recipeFields, ...runFields };
@@ -234,6 +248,13 @@ export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf =
   if ((config.depth - 2) % 6 !== 0) bad('depth', config.depth, configFields.depth.allowed);
   if (config.batchSize % config.slices !== 0) {
     bad('slices', config.slices, `a whole number that divides ${nameOf('batchSize')}, which is ${config.batchSize}`);
+  }
+  if (config.silenceTimeout <= config.pingInterval) {
+    bad(
+      'silenceTimeout',
+      config.silenceTimeout,
+      `more than ${nameOf('pingInterval')}, which is ${config.pingInterval}`,
+    );
   }
   if (config.steps !== null && config.epochs !== null) {
     throw new LockstepError(

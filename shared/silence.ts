@@ -1,10 +1,8 @@
 // Tells when the other side of a connection has been silent for too long. Both sides use it.
 import type { Clock } from './clock.js';
 
-/** How often each side pings the other. */
-export const pingIntervalMs = 2_000;
-/** A connection silent this long is taken for dead, unless configured otherwise. */
-export const defaultSilenceTimeoutMs = 10_000;
+/** It looks at least this often, and four times in a short timeout. */
+const longestLookMs = 2_000;
 
 export class SilenceWatch {
   readonly #clock: Clock;
@@ -17,7 +15,7 @@ export class SilenceWatch {
     this.#lastHeardMs = clock.now();
     let ended = false;
     const isSilent = () => clock.now() - this.#lastHeardMs > timeoutMs;
-    const stopTimer = clock.every(Math.min(timeoutMs / 4, pingIntervalMs), () => {
+    const stopTimer = clock.every(Math.min(timeoutMs / 4, longestLookMs), () => {
       if (!isSilent()) return;
       // Timers run before sockets are read: after a long computation in this process the other side's words may lie
       // unread. Look again once they have been.

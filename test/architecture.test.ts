@@ -130,10 +130,9 @@ describe('imports', () => {
   it('of ws are where sockets are opened; whoever is handed one knows its type alone', () => {
     expect(filesImporting(({ target, isType }) => target === 'ws' && !isType)).toEqual([
       'coordinator/server.ts',
-      'worker/session.ts',
+      'worker/socket-link.ts',
     ]);
     expect(filesImporting(({ target, isType }) => target === 'ws' && isType)).toEqual([
-      'coordinator/main.ts',
       'coordinator/worker-connection.ts',
     ]);
   });

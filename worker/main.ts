@@ -8,11 +8,14 @@ import type { Preprocessing } from '../shared/data/image-batch.js';
 import { LockstepError } from '../shared/errors.js';
 import { layoutHash } from '../shared/model/layout-hash.js';
 import type { ModelLayout } from '../shared/model/layout.js';
+import type { OpenLink } from './coordinator-link.js';
 import type { Engine, EngineModel, EngineSettings } from './engine.js';
 import { openEngine, type EngineName } from './engines/open.js';
 import { reconnectDelayMs } from './reconnect.js';
 import { WorkerSession, type SessionEnd } from './session.js';
 import { ShardCache } from './shard-cache.js';
+import { SocketLink } from './socket-link.js';
+import { ThreadedLink } from './threaded-link.js';
 
 /** How long a worker knocks at a closed door, unless told otherwise. */
 export const defaultGiveUpAfterMs = 600_000;
@@ -31,6 +34,11 @@ export interface WorkerOptions extends EngineSettings {
   cache?: string | null | undefined;
   /** How long to knock in vain before giving up; 600,000 unless said. */
   giveUpAfterMs?: number | undefined;
+  /**
+   * Whether the connection has a thread of its own, and so is alive while the engine holds up this one; true unless
+   * said. An engine that never computes for long without a pause does not need it.
+   */
+  connectionThread?: boolean | undefined;
   clock?: Clock | undefined;
 }
 
@@ -86,13 +94,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     typeof given === 'string'
       ? await openEngine(given, { threads: options.threads ?? 1, precision, tensorFlowMode, xla })
       : { engine: given, choice: undefined };
+  const clock = options.clock ?? systemClock;
   const worker = new KnockingWorker(engine, {
     url,
+    openLink: (to, handlers) =>
+      options.connectionThread === false ? new SocketLink(to, handlers, clock) : new ThreadedLink(to, handlers),
     name: options.name ?? `${hostname()}-${process.pid}`,
     token: options.token ?? '',
     cache: new ShardCache(options.cache === undefined ? defaultCacheDirectory() : options.cache),
     giveUpAfterMs: options.giveUpAfterMs ?? defaultGiveUpAfterMs,
-    clock: options.clock ?? systemClock,
+    clock,
   });
   async function knockAndClose(): Promise<WorkerSummary> {
     try {
@@ -117,6 +128,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
 interface KnockingOptions {
   url: string;
+  openLink: OpenLink;
   name: string;
   token: string;
   cache: ShardCache;
@@ -192,13 +204,13 @@ class KnockingWorker {
   }
 
   async #runSession(onWelcome: () => void): Promise<SessionEnd> {
-    const { url, name, token, cache, clock } = this.#options;
+    const { url, openLink, name, token, cache } = this.#options;
     this.#session = new WorkerSession({
       url,
       name,
       token,
       cache,
-      clock,
+      openLink,
       engine: this.#engine.identity,
       modelFor: (layout, preprocessing) => this.#modelFor(layout, preprocessing),
       onWelcome: ({ workerId, model, sliceCount, batchSize }) => {

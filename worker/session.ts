@@ -1,6 +1,4 @@
 // One connection to a coordinator, from hello to goodbye: computes what is asked for, one request after the other.
-import { WebSocket, type RawData } from 'ws';
-import type { Clock } from '../shared/clock.js';
 import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import type { EngineIdentity } from '../shared/engine-identity.js';
 import { layoutHash } from '../shared/model/layout-hash.js';
@@ -16,17 +14,13 @@ import {
   type Welcome,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
-import { pingIntervalMs, SilenceWatch } from '../shared/silence.js';
 import type { SliceRange } from '../shared/slices.js';
 import { lockstepVersion } from '../shared/version.js';
+import type { CoordinatorLink, OpenLink } from './coordinator-link.js';
 import type { EngineModel } from './engine.js';
 import { WorkerPieces } from './pieces.js';
 import type { ShardCache } from './shard-cache.js';
 import { SliceComputer } from './slice-computer.js';
-
-/** A worker does not know the model before the welcome; until then this bounds a message. Weights of 64 million parameters. */
-const largestMessageBytes = 256 * 1024 * 1024;
-const handshakeTimeoutMs = 10_000;
 
 export interface SessionOptions {
   url: string;
@@ -34,7 +28,7 @@ export interface SessionOptions {
   name: string;
   engine: EngineIdentity;
   cache: ShardCache;
-  clock: Clock;
+  openLink: OpenLink;
   /** Gives the model on the engine's device; called once per welcome. */
   modelFor: (layout: ModelLayout, preprocessing: Welcome['preprocessing']) => Promise<EngineModel>;
   /** Called when the coordinator has let this worker in. */
@@ -73,11 +67,9 @@ export class WorkerSession {
   /** Settles when the connection has ended; rejects where this worker's own engine failed. */
   readonly ended: Promise<SessionEnd>;
   readonly #options: SessionOptions;
-  readonly #socket: WebSocket;
+  readonly #link: CoordinatorLink;
   #settle!: { resolve: (end: SessionEnd) => void; reject: (error: unknown) => void };
   #phase: Phase = { phase: 'greeting' };
-  #silence: SilenceWatch | undefined;
-  #stopPinging: () => void = () => undefined;
   #lostReason: string | undefined;
   #weights: ReceivedWeights | undefined;
   /** The step whose weights are on the device. */
@@ -94,23 +86,10 @@ export class WorkerSession {
     this.ended = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    this.#socket = new WebSocket(`${options.url.replace(/\/$/, '')}/worker`, {
-      perMessageDeflate: false,
-      handshakeTimeout: handshakeTimeoutMs,
-      maxPayload: largestMessageBytes,
-      // Masks protect proxies from hostile scripts in browsers; with zeros both ends skip the masking.
-      generateMask: (mask) => mask.fill(0),
-    });
-    this.#socket.on('open', () => void this.#greet());
-    this.#socket.on('message', (data) => this.#receive(data));
-    this.#socket.on('ping', () => this.#silence?.heard());
-    this.#socket.on('pong', () => this.#silence?.heard());
-    this.#socket.on('error', (error) => {
-      this.#lostReason ??= error.message;
-    });
-    this.#socket.on('close', (code, reason) => {
-      const words = reason.toString() || `connection closed (${code})`;
-      this.#end({ kind: 'lost', reason: this.#lostReason ?? words });
+    this.#link = options.openLink(options.url, {
+      onOpen: () => void this.#greet(),
+      onMessage: (message) => this.#receive(message),
+      onClosed: (reason) => this.#end({ kind: 'lost', reason: this.#lostReason ?? reason }),
     });
   }
 
@@ -121,12 +100,8 @@ export class WorkerSession {
 
   /** Says goodbye and ends the connection; what was being computed goes to others. */
   stop(reason: string): void {
-    if (this.#socket.readyState === WebSocket.OPEN) {
-      this.#send({ type: 'leave', reason });
-      this.#socket.close(1000);
-    } else {
-      this.#socket.terminate();
-    }
+    this.#send({ type: 'leave', reason });
+    this.#link.close(1000);
     this.#end({ kind: 'stopped' });
   }
 
@@ -141,14 +116,12 @@ export class WorkerSession {
   }
 
   #send(message: WorkerMessage): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(encodeFrame(message));
+    this.#link.send(encodeFrame(message));
   }
 
-  #receive(data: RawData): void {
+  #receive(bytes: Uint8Array): void {
     if (this.#phase.phase === 'ended') return;
-    this.#silence?.heard();
     try {
-      const bytes = data as Buffer;
       if (this.#phase.phase === 'working' && bytes.length > this.#phase.largestMessageBytes) {
         throw new ProtocolError(`a message of ${bytes.length} bytes is longer than this model's longest`);
       }
@@ -200,7 +173,7 @@ export class WorkerSession {
 
   #enter(welcome: Welcome): void {
     if (this.#phase.phase !== 'greeting') throw new ProtocolError('the coordinator welcomed us twice');
-    const { cache, clock, modelFor } = this.#options;
+    const { cache, modelFor } = this.#options;
     const layout = layoutModel(welcome.model);
     if (layoutHash(layout) !== welcome.layoutHash) {
       throw new ProtocolError('the coordinator lays the same model out in another way: use one version on both sides');
@@ -220,19 +193,15 @@ export class WorkerSession {
       ready,
     };
     ready.catch((error: unknown) => this.#fail(error));
-    this.#silence = new SilenceWatch(clock, welcome.silenceTimeoutMs, () => {
-      this.#lostReason ??= `the coordinator was silent for more than ${welcome.silenceTimeoutMs / 1000} s`;
-      this.#socket.terminate();
-    });
-    this.#stopPinging = clock.every(pingIntervalMs, () => {
-      if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping();
-    });
+    this.#link.watch(welcome);
     this.#options.onWelcome(welcome);
   }
 
   /** Puts a request behind those that came before it. What fails here is this worker's own failure. */
   #enqueue(step: number, answer: () => Promise<void>): void {
     const run = async () => {
+      // An engine may have held up this thread since the last request: what has arrived meanwhile is read first.
+      await new Promise((resolve) => setImmediate(resolve));
       // Weights for a later step mean that others have finished this one.
       if (this.#phase.phase !== 'working' || (this.#weights?.step ?? step) > step) return;
       try {
@@ -261,7 +230,7 @@ export class WorkerSession {
     const message: WorkerMessage = { type: 'gradient', step, node, sampleCount, slices, phases };
     const sentMs = performance.now();
     this.#lastAnswerMs = sentMs;
-    this.#socket.send(frame.seal(message), () => {
+    this.#link.send(frame.seal(message), () => {
       this.#sendMs += performance.now() - sentMs;
       this.#freeFrames.get(frame.payload.length)?.push(frame);
     });
@@ -288,11 +257,11 @@ export class WorkerSession {
     if (this.#phase.phase === 'ended') return;
     if (error instanceof ProtocolError) {
       this.#lostReason ??= error.message;
-      this.#socket.close(1008);
+      this.#link.close(1008);
       return;
     }
     this.#send({ type: 'failure', message: messageOf(error).slice(0, 2000) });
-    this.#socket.close(1000);
+    this.#link.close(1000);
     this.#conclude();
     const failure =
       error instanceof LockstepError ? error : new LockstepError('engine-failed', messageOf(error), { cause: error });
@@ -302,14 +271,12 @@ export class WorkerSession {
   #end(end: SessionEnd): void {
     if (this.#phase.phase === 'ended') return;
     this.#conclude();
-    if (end.kind === 'farewell' || end.kind === 'refused') this.#socket.close(1000);
+    if (end.kind === 'farewell' || end.kind === 'refused') this.#link.close(1000);
     this.#settle.resolve(end);
   }
 
   #conclude(): void {
     if (this.#phase.phase === 'working') this.#phase.pieces.abandon();
     this.#phase = { phase: 'ended' };
-    this.#silence?.stop();
-    this.#stopPinging();
   }
 }

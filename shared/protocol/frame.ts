@@ -47,15 +47,15 @@ export function encodeFrame(header: object, ...payload: Uint8Array[]): Buffer {
  */
 export class OutgoingFrame {
   /** To be filled before seal. */
-  readonly payload: Float32Array<ArrayBuffer>;
-  readonly #memory: Buffer<ArrayBuffer>;
+  readonly payload: Float32Array;
+  readonly #memory: Buffer;
   readonly #room: number;
 
   /** @param headerItems list elements that the header will hold; each is given 40 bytes of room */
   constructor(payloadFloats: number, headerItems = 0) {
     this.#room = headerRoomBytes + Math.ceil((headerItems * 40) / alignment) * alignment;
-    // A memory of its own, not a part of Node's pool, so that the payload is aligned.
-    this.#memory = Buffer.allocUnsafeSlow(this.#room + payloadFloats * 4);
+    // Shared, so that a thread that sends it reads it in place; of its own, so that the payload is aligned.
+    this.#memory = Buffer.from(new SharedArrayBuffer(this.#room + payloadFloats * 4));
     this.payload = new Float32Array(this.#memory.buffer, this.#room, payloadFloats);
   }
 
@@ -80,8 +80,11 @@ export function decodeFrame(message: Uint8Array): Frame {
   if (headerBytes > maxHeaderBytes || offset > message.byteLength) {
     throw new ProtocolError(`a message of ${message.byteLength} bytes claims a header of ${headerBytes} bytes`);
   }
+  const packed = message.subarray(4, 4 + headerBytes);
   try {
-    return { header: packr.unpack(message.subarray(4, 4 + headerBytes)), payload: message.subarray(offset) };
+    // msgpackr's native part must not be given shared memory: it ends the process.
+    const header: unknown = packr.unpack(message.buffer instanceof ArrayBuffer ? packed : new Uint8Array(packed));
+    return { header, payload: message.subarray(offset) };
   } catch (cause) {
     throw new ProtocolError(`a header is not msgpack: ${messageOf(cause)}`, { cause });
   }

@@ -6,7 +6,7 @@ import type { ModelLayout } from '../model/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
 /** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 /** Shards travel in chunks of this many bytes. */
 export const chunkBytes = 1 << 20;
@@ -103,7 +103,8 @@ const welcome = z.strictObject({
   batchSize: z.int().positive(),
   stepsPerEpoch: z.int().positive(),
   pieces: z.array(piece),
-  silenceTimeoutMs: z.int().positive(),
+  pingIntervalMs: z.number().positive(),
+  silenceTimeoutMs: z.number().positive(),
 });
 /** "You are not in, and this is why and what mends it." */
 const refusal = z.strictObject({ type: z.literal('refusal'), code: refusalCode, message: sentence });

@@ -105,9 +105,10 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
     maxMessageBytes: largestWorkerMessageBytes(layout, workerCount),
     clock: systemClock,
     status: () => ({}),
-    admit(socket, hello, address) {
+    admit({ socket, transport, hello, address }) {
       const worker: WorkerConnection = new WorkerConnection(
         socket,
+        transport,
         {
           id: pool.size,
           name: hello.name,
@@ -115,6 +116,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
           engine: hello.engine,
           cachedPieces: [],
           pieceRecords: new Map(pieces.map((piece, index) => [piece.sha256, records[index]])),
+          pingIntervalMs: 2_000,
           silenceTimeoutMs: 10_000,
           clock: systemClock,
         },
@@ -138,6 +140,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
         batchSize: workerCount,
         stepsPerEpoch: 1,
         pieces,
+        pingIntervalMs: 2_000,
         silenceTimeoutMs: 10_000,
       });
       pool.add(worker);

@@ -155,7 +155,7 @@ describe('a worker that knocks', () => {
   }
 
   it('with the right token is handed on with its hello and address', async () => {
-    const admit = vi.fn<ServerOptions['admit']>((socket) => {
+    const admit = vi.fn<ServerOptions['admit']>(({ socket }) => {
       socket.send('in');
       return undefined;
     });
@@ -164,7 +164,7 @@ describe('a worker that knocks', () => {
     const [data] = (await once(socket, 'message')) as [Buffer];
     expect(data.toString()).toBe('in');
     expect(admit).toHaveBeenCalledTimes(1);
-    expect(admit.mock.calls[0].slice(1)).toEqual([hello, expect.stringMatching(/^127\.0\.0\.1:\d+$/)]);
+    expect(admit.mock.calls[0][0]).toMatchObject({ hello, address: expect.stringMatching(/^127\.0\.0\.1:\d+$/) });
   });
 
   it.each([

@@ -34,6 +34,8 @@ describe('the defaults', () => {
       checkpointEvery: null,
       keepCheckpoints: null,
       exact: false,
+      pingInterval: 2,
+      silenceTimeout: 10,
     });
   });
 
@@ -111,6 +113,8 @@ describe('a bad value', () => {
     ['checkpointEvery', 0, '0'],
     ['keepCheckpoints', 0, '0'],
     ['exact', null, 'null'],
+    ['pingInterval', 0, '0'],
+    ['silenceTimeout', '10', '"10"'],
   ];
 
   it.each(cases)('of %s: %j is refused with the field, the value and what is allowed', (key, value, shown) => {
@@ -139,6 +143,15 @@ describe('values that do not go together', () => {
       expect.objectContaining({
         code: 'bad-config',
         message: 'slices is 3: it must be a whole number that divides batchSize, which is 128',
+      }),
+    );
+  });
+
+  it('are a silence that ends before the second ping', () => {
+    expect(() => resolveConfig({ silenceTimeout: 2 })).toThrow(
+      expect.objectContaining({
+        code: 'bad-config',
+        message: 'silenceTimeout is 2: it must be more than pingInterval, which is 2',
       }),
     );
   });

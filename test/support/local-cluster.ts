@@ -36,7 +36,14 @@ export async function startCluster(options: CoordinatorOptions = {}): Promise<Cl
   return {
     coordinator,
     async join(workerOptions = {}) {
-      const worker = await startWorker({ url: coordinator.url, engine: fakeEngine(), cache: null, ...workerOptions });
+      const worker = await startWorker({
+        url: coordinator.url,
+        engine: fakeEngine(),
+        cache: null,
+        // Pauses at every slice, so it needs no thread for its connection.
+        connectionThread: false,
+        ...workerOptions,
+      });
       workers.push(worker);
       return worker;
     },

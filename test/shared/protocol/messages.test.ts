@@ -62,6 +62,7 @@ const welcome = {
   batchSize: 128,
   stepsPerEpoch: 351,
   pieces: [{ split: 'training', index: 0, sha256: hash, bytes: 3073 }],
+  pingIntervalMs: 2_000,
   silenceTimeoutMs: 10_000,
 } as const;
 

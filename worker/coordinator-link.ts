@@ -1,0 +1,32 @@
+// The seam between a session and its connection to the coordinator: frames out, frames in, and the end of it.
+// A connection lives in this thread (socket-link.ts) or in a thread of its own (threaded-link.ts).
+
+export interface CoordinatorLink {
+  /**
+   * Queues a frame; one that cannot leave any more is dropped.
+   * @param onSent called when the frame has left: its memory may be written to again
+   */
+  send(frame: Uint8Array, onSent?: () => void): void;
+  /** From now on pings the other side, and ends where nothing at all was heard from it for too long. */
+  watch(silence: SilenceLimits): void;
+  /** Closes once what was sent has left. */
+  close(code: number): void;
+  /** Closes at once. */
+  terminate(): void;
+}
+
+export interface LinkHandlers {
+  onOpen: () => void;
+  /** The message's memory is the handler's. */
+  onMessage: (message: Uint8Array) => void;
+  /** Called once, whoever ended it. */
+  onClosed: (reason: string) => void;
+}
+
+export interface SilenceLimits {
+  pingIntervalMs: number;
+  silenceTimeoutMs: number;
+}
+
+/** Opens a connection to ws://HOST:PORT; errors come as its end. */
+export type OpenLink = (url: string, handlers: LinkHandlers) => CoordinatorLink;
