@@ -83,6 +83,9 @@ export function showProgress(run: Coordinator, writer: LineWriter): void {
   events.on('slicesReassigned', ({ step, slices }) =>
     writer.line(`step ${step}: ${countOf(slices, 'slice')} went to other workers`),
   );
+  events.on('straggler', ({ step, name, slices, helpers }) =>
+    writer.line(`step ${step}: ${name} is late, ${countOf(slices, 'slice')} of it went to ${helpers.join(', ')} too`),
+  );
   events.on('inexact', ({ name, fingerprint, first }) =>
     writer.line(
       `warning: ${name} computes with ${fingerprint}, the first worker with ${first}: from here on the weights ` +

@@ -92,6 +92,9 @@ async function workHere(command: WorkerCommand): Promise<void> {
   worker.events.on('joined', ({ workerId, depth, sliceCount, batchSize }) =>
     writer.line(`joined as worker ${workerId}: ResNet-${depth}, batches of ${batchSize} in ${sliceCount} slices`),
   );
+  worker.events.on('cacheTrouble', ({ message }) =>
+    writer.line(`the cache ${message}: shards are fetched again where they are missing in it`),
+  );
   worker.events.on('reconnecting', ({ reason, delayMs }) =>
     writer.line(`not connected (${reason}); trying again in ${duration(delayMs)}`),
   );

@@ -1,21 +1,35 @@
-// Drives one gradient round over the pool: deals the slices, takes the answers, and gives a lost worker's work to others.
+// Drives one gradient round over the pool: deals the slices, takes the answers, gives a lost worker's work to others and
+// a late worker's to idle ones as well.
+import type { Clock } from '../shared/clock.js';
 import { ProtocolError } from '../shared/errors.js';
 import type { ModelLayout } from '../shared/model/layout.js';
 import { floatsOf } from '../shared/protocol/frame.js';
 import type { GradientMessage } from '../shared/protocol/messages.js';
-import { shareSlices } from './assignment.js';
+import { sliceCountOf, type Order } from './assignment.js';
+import type { Dealer } from './dealer.js';
 import { GradientRound, type PartialSum, type RoundResult } from './gradient-round.js';
+import { StepWork, type WorkerWork } from './step-work.js';
+import { StragglerWatch } from './straggler-watch.js';
 import type { WeightsFrame } from './weights-frame.js';
+import type { WorkerConnection } from './worker-connection.js';
 import type { WorkerPool } from './worker-pool.js';
 
 /** Where a worker's time in a step went, in milliseconds. */
 export type WorkerPhases = GradientMessage['phases'];
 
+/** A worker that was late, and who was asked for the same slices. */
+export interface Straggler {
+  name: string;
+  slices: number;
+  helpers: readonly string[];
+}
+
 export interface CollectedGradient extends RoundResult {
   /** Slices that were given to another worker because theirs left. */
   reassignedSlices: number;
-  /** Per worker that answered, its phases added up. */
-  phases: ReadonlyMap<number, WorkerPhases>;
+  stragglers: readonly Straggler[];
+  /** What each worker did for it, in the order in which they answered first. */
+  work: readonly WorkerWork[];
   /** Milliseconds spent on adding partials. */
   reduceMs: number;
 }
@@ -26,47 +40,93 @@ export async function collectGradient(options: {
   layout: ModelLayout;
   sliceCount: number;
   weights: WeightsFrame;
+  dealer: Dealer;
+  /** A slice later than this many times the median is given to an idle worker too; 0 for never. */
+  stragglerFactor: number;
+  clock: Clock;
   signal: AbortSignal;
 }): Promise<CollectedGradient> {
-  const { pool, layout, sliceCount, weights } = options;
+  const { pool, layout, sliceCount, weights, dealer, clock } = options;
+  const { step } = weights;
   const round = new GradientRound(sliceCount);
-  const phases = new Map<number, WorkerPhases>();
+  const watch = new StragglerWatch(dealer.sliceTimes, options.stragglerFactor);
+  const work = new StepWork(clock);
+  const stragglers: Straggler[] = [];
   let reassignedSlices = 0;
-  let reduceMs = 0;
+  let stopTimer: () => void = () => undefined;
 
-  function assignRest(): void {
-    const orders = round.assignRest(pool.workers.map((worker) => worker.id));
-    for (const { worker, nodes } of orders) pool.get(worker)?.compute(weights, nodes);
+  function send(orders: readonly Order[]): void {
+    for (const { worker: id, nodes } of orders) {
+      const worker = pool.get(id)!;
+      if (round.owedBy(id).length === nodes.length) watch.begins(id, nodes[0].count, clock.now());
+      work.ordered(worker);
+      worker.compute(weights, nodes);
+    }
   }
 
-  return pool.settle(options.signal, ({ resolve }) => {
-    shareSlices(sliceCount, pool.size).forEach((range, index) => {
-      const worker = pool.workers[index];
-      worker.compute(weights, round.assign(worker.id, range));
+  function dealRest(): void {
+    send(round.assignRest(dealer.candidates(pool.workers)));
+  }
+
+  /** Late workers' slices go to those that have nothing to do; then waits for the next one to be late. */
+  function helpStragglers(): void {
+    stopTimer();
+    const now = clock.now();
+    for (const late of watch.late(now)) {
+      const orders = round.assignAgain(late, dealer.candidates(idleWorkers()));
+      if (orders.length === 0) continue;
+      send(orders);
+      const helpers = orders.map(({ worker }) => pool.get(worker)!.name);
+      const slices = sliceCountOf(orders.flatMap(({ nodes }) => nodes));
+      stragglers.push({ name: pool.get(late)!.name, slices, helpers });
+    }
+    const nextMs = watch.nextLateMs(now);
+    if (nextMs < Infinity) stopTimer = clock.after(nextMs - now, helpStragglers);
+  }
+
+  function idleWorkers(): WorkerConnection[] {
+    return pool.workers.filter((worker) => round.owedBy(worker.id).length === 0 && !worker.owesBefore(step));
+  }
+
+  try {
+    return await pool.settle<CollectedGradient>(options.signal, ({ resolve }) => {
+      if (pool.size > 0) send(dealer.begin(round, pool.workers, step));
+      send(dealer.tryOut(round, pool.workers, step));
+      helpStragglers();
+      return {
+        joined() {
+          dealRest();
+          helpStragglers();
+        },
+        left(worker) {
+          watch.forget(worker.id);
+          reassignedSlices += round.release(worker.id);
+          dealRest();
+          helpStragglers();
+        },
+        gradient(worker, message, payload) {
+          // A late answer to a step that others have finished.
+          if (message.step !== step) return;
+          const partial = partialOf(message, payload, layout);
+          try {
+            if (work.timed(() => round.accept(worker.id, partial)) === 'accepted') work.counted(worker, message);
+          } catch (cause) {
+            throw new ProtocolError(`an answer that does not fit: ${String(cause)}`, { cause });
+          }
+          watch.ends(worker.id, clock.now());
+          const [next] = round.owedBy(worker.id);
+          if (next === undefined) work.finished(worker);
+          else watch.begins(worker.id, next.count, clock.now());
+          const { result } = round;
+          if (result !== undefined) return resolve({ ...result, ...work.summary(), reassignedSlices, stragglers });
+          dealRest();
+          helpStragglers();
+        },
+      };
     });
-    return {
-      joined: assignRest,
-      left(worker) {
-        reassignedSlices += round.release(worker.id);
-        assignRest();
-      },
-      gradient(worker, message, payload) {
-        // A late answer to a step that others have finished.
-        if (message.step !== weights.step) return;
-        const partial = partialOf(message, payload, layout);
-        const started = performance.now();
-        try {
-          if (round.accept(worker.id, partial) === 'duplicate') assignRest();
-        } catch (cause) {
-          throw new ProtocolError(`an answer that does not fit: ${String(cause)}`, { cause });
-        }
-        reduceMs += performance.now() - started;
-        phases.set(worker.id, addPhases(phases.get(worker.id), message.phases));
-        worker.imagesPerSecond = (1000 * message.sampleCount) / (message.phases.augmentMs + message.phases.computeMs);
-        if (round.result !== undefined) resolve({ ...round.result, reassignedSlices, phases, reduceMs });
-      },
-    };
-  });
+  } finally {
+    stopTimer();
+  }
 }
 
 /** The payload is the gradient sum, then one statistics vector per slice; both stay where the message lies. */
@@ -84,16 +144,5 @@ function partialOf(message: GradientMessage, payload: Uint8Array, layout: ModelL
       const first = layout.trainableSize + index * layout.statisticsSize;
       return { ...report, batchStatistics: values.subarray(first, first + layout.statisticsSize) };
     }),
-  };
-}
-
-function addPhases(sum: WorkerPhases | undefined, more: WorkerPhases): WorkerPhases {
-  if (sum === undefined) return more;
-  return {
-    waitMs: sum.waitMs + more.waitMs,
-    augmentMs: sum.augmentMs + more.augmentMs,
-    computeMs: sum.computeMs + more.computeMs,
-    reduceMs: sum.reduceMs + more.reduceMs,
-    sendMs: sum.sendMs + more.sendMs,
   };
 }

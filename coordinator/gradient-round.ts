@@ -1,15 +1,8 @@
 // One step's gradient as it comes in: which worker owes which node of the reduction tree, and the sum so far.
 // Pure: no sockets, no timers, no clock. A worker may leave or join at any moment; arrival and departure are both
 // methods, and whatever the order of calls, the sum is taken in the tree's order.
-import {
-  addInto,
-  childrenOf,
-  describeRange,
-  relativesOf,
-  sameRange,
-  treeNodesOf,
-  type SliceRange,
-} from '../shared/slices.js';
+import { addInto, describeRange, relativesOf, sameRange, treeNodesOf, type SliceRange } from '../shared/slices.js';
+import { dealNodes, nodesWhere, sliceCountOf, type Candidate, type Order } from './assignment.js';
 
 /** What a worker reports of one slice beside its gradient. */
 export interface SliceReport {
@@ -40,12 +33,6 @@ export interface RoundResult {
 
 export type Acceptance = 'accepted' | 'duplicate';
 
-/** Work for one worker. */
-export interface Order {
-  worker: number;
-  nodes: SliceRange[];
-}
-
 export class GradientRound {
   readonly #sliceCount: number;
   /** Nodes that each worker was given and has not answered. Two workers may owe the same slice. */
@@ -75,14 +62,20 @@ export class GradientRound {
   unassigned(): SliceRange[] {
     const isFree = Array.from({ length: this.#sliceCount }, (_, slice) => this.#reports[slice] === undefined);
     for (const { first, count } of [...this.#owed.values()].flat()) isFree.fill(false, first, first + count);
-    const nodes: SliceRange[] = [];
-    for (let first = 0; first < this.#sliceCount; first++) {
-      let end = first;
-      while (isFree[end]) end++;
-      nodes.push(...treeNodesOf({ first, count: end - first }, this.#sliceCount));
-      first = end;
-    }
-    return nodes;
+    return nodesWhere(this.#sliceCount, (slice) => isFree[slice]);
+  }
+
+  /** Nodes of this worker of which nobody else owes a slice and of which none has been answered. */
+  owedAlone(worker: number): SliceRange[] {
+    const others = [...this.#owed].flatMap(([other, nodes]) => (other === worker ? [] : nodes));
+    return this.owedBy(worker).filter(
+      (node) => !others.some((other) => overlap(node, other)) && !this.#isAnswered(node),
+    );
+  }
+
+  /** Whether a node's answer would no longer count. */
+  #isAnswered(node: SliceRange): boolean {
+    return this.#reports.slice(node.first, node.first + node.count).some((report) => report !== undefined);
   }
 
   /** Gives a worker a range. @returns the tree nodes it is to send, from left to right */
@@ -92,25 +85,23 @@ export class GradientRound {
     return nodes;
   }
 
+  /** Deals everything unassigned to these. */
+  assignRest(candidates: readonly Candidate[]): Order[] {
+    return this.#deal(this.unassigned(), candidates);
+  }
+
   /**
-   * Deals everything unassigned to the workers given, those that owe least first; a node is divided where there are
-   * more workers than nodes.
+   * A worker is late: what it alone owes is dealt to these as well. The first answer counts.
+   * @param candidates without the late worker
    */
-  assignRest(workers: readonly number[]): Order[] {
-    let nodes = this.unassigned();
-    if (workers.length === 0 || nodes.length === 0) return [];
-    while (nodes.length < workers.length && nodes.some((node) => node.count > 1)) {
-      const largest = nodes.reduce((a, b) => (b.count > a.count ? b : a));
-      nodes = nodes.flatMap((node) => (sameRange(node, largest) ? childrenOf(node) : [node]));
-    }
-    const load = new Map(workers.map((worker) => [worker, sliceCountOf(this.owedBy(worker))]));
-    const orders = new Map<number, SliceRange[]>();
-    for (const node of nodes.toSorted((a, b) => b.count - a.count || a.first - b.first)) {
-      const [worker, owed] = [...load].reduce((a, b) => (b[1] < a[1] ? b : a));
-      load.set(worker, owed + node.count);
-      orders.set(worker, [...(orders.get(worker) ?? []), ...this.assign(worker, node)]);
-    }
-    return [...orders].map(([worker, ordered]) => ({ worker, nodes: ordered }));
+  assignAgain(late: number, candidates: readonly Candidate[]): Order[] {
+    return this.#deal(this.owedAlone(late), candidates);
+  }
+
+  #deal(nodes: readonly SliceRange[], candidates: readonly Candidate[]): Order[] {
+    const orders = dealNodes(nodes, candidates, (worker) => sliceCountOf(this.owedBy(worker)));
+    for (const { worker, nodes: given } of orders) this.#owed.set(worker, [...this.owedBy(worker), ...given]);
+    return orders;
   }
 
   /** A worker left: what it owes is nobody's again. @returns how many slices that is */
@@ -134,9 +125,8 @@ export class GradientRound {
     }
     if (rest.length > 0) this.#owed.set(worker, rest);
     else this.#owed.delete(worker);
-    const places = Array.from({ length: node.count }, (_, index) => node.first + index);
-    if (places.some((slice) => this.#reports[slice] !== undefined)) return 'duplicate';
-    for (const [index, slice] of places.entries()) this.#reports[slice] = partial.slices[index];
+    if (this.#isAnswered(node)) return 'duplicate';
+    for (const [index, report] of partial.slices.entries()) this.#reports[node.first + index] = report;
     this.#sampleCount += partial.sampleCount;
     this.#merge(node, partial.gradientSum);
     return 'accepted';
@@ -161,6 +151,6 @@ export class GradientRound {
   }
 }
 
-function sliceCountOf(nodes: readonly SliceRange[]): number {
-  return nodes.reduce((sum, node) => sum + node.count, 0);
+function overlap(a: SliceRange, b: SliceRange): boolean {
+  return a.first < b.first + b.count && b.first < a.first + a.count;
 }

@@ -190,6 +190,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         return pool.gradientFrom(worker, message, payload);
       case 'evaluation':
         return pool.evaluationFrom(worker, message);
+      case 'piece-held':
+        return pool.pieceHeldBy(worker);
       case 'failure':
         return worker.dismiss('engine-failed', `engine failed: ${message.message}`);
       case 'hello':
@@ -216,11 +218,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       step: run.step,
       steps: run.totalSteps,
       epoch: run.epoch,
-      workers: pool.workers.map(({ name, address, engine, imagesPerSecond }) => ({
-        name,
-        address,
-        engine,
-        imagesPerSecond,
+      workers: pool.workers.map((worker) => ({
+        name: worker.name,
+        address: worker.address,
+        engine: worker.engine,
+        imagesPerSecond: worker.speed.imagesPerSecond,
+        shards: store.pieces.filter(({ split, sha256 }) => split === 'training' && worker.holds(sha256)).length,
       })),
     }),
   });

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { EngineIdentity } from '../shared/engine-identity.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { WorkerPhases } from './collect-gradient.js';
+import type { WorkerWork } from './step-work.js';
 import type { Metrics } from './evaluation.js';
 
 /**
@@ -38,6 +39,7 @@ export type RunEventName =
   | 'worker-joined'
   | 'worker-lost'
   | 'slices-reassigned'
+  | 'straggler'
   | 'inexact'
   | 'waiting'
   | 'checkpoint'
@@ -70,9 +72,15 @@ export interface Report {
   workersJoined: number;
   /** Workers that left before the end. */
   workersLost: number;
+  /** Slices of a running step that went to another worker because theirs left. */
   slicesReassigned: number;
   /** The steps of the checkpoints from which the run was resumed. */
   resumedAtSteps: readonly number[];
+  /** How often a worker was late and its slices were given to others as well. */
+  stragglers: number;
+  slicesDuplicated: number;
+  /** What each worker did, by its name; one that joined again has one entry. */
+  workers: WorkerSummary[];
   /** See weightsSha256 in shared/model/layout-hash.ts. */
   weightsSha256: string;
   /** Means over the steps of the last epoch. */
@@ -96,18 +104,34 @@ export const ledgerRecord = z.object({
   isOverridden: z.boolean(),
 });
 export type LedgerRecord = z.infer<typeof ledgerRecord>;
+export interface WorkerSummary {
+  name: string;
+  /** Images whose gradients counted. */
+  images: number;
+  /** Augmenting, computing, adding and sending. */
+  busySeconds: number;
+  /** Between an answer and the next weights. */
+  waitSeconds: number;
+  /** Steps that ended with this worker's answer, after all others'. */
+  timesWaitedFor: number;
+  /** How long all others had answered in those steps. */
+  secondsWaitedFor: number;
+}
 
 /** Counts what the report is made of while the run goes on. */
 export class RunLedger {
   workersJoined = 0;
   workersLost = 0;
   slicesReassigned = 0;
+  stragglers = 0;
+  slicesDuplicated = 0;
   bytesSent = 0;
   bytesReceived = 0;
   trainingMs = 0;
   #isOverridden = false;
   #resumedAtSteps: readonly number[] = [];
   readonly #engines = new Map<string, EngineIdentity & { workers: number }>();
+  readonly #workers = new Map<string, WorkerSummary>();
   readonly #phaseSums = zeroPhases();
   #stepCount = 0;
 
@@ -149,10 +173,33 @@ export class RunLedger {
     this.#engines.set(engine.fingerprint, { ...engine, workers: (known?.workers ?? 0) + 1 });
   }
 
-  countStep(phases: StepPhases): void {
+  countStep(phases: StepPhases, work: readonly WorkerWork[]): void {
+    for (const done of work) this.#countWork(done);
     this.#stepCount++;
     this.trainingMs += phases.step;
     for (const key of phaseNames) this.#phaseSums[key] += phases[key];
+  }
+
+  /** What each worker has done so far, in the order in which they first did anything. */
+  get workers(): WorkerSummary[] {
+    return [...this.#workers.values()];
+  }
+
+  #countWork({ name, images, phases, waitedForMs }: WorkerWork): void {
+    const sum = this.#workers.get(name) ?? {
+      name,
+      images: 0,
+      busySeconds: 0,
+      waitSeconds: 0,
+      timesWaitedFor: 0,
+      secondsWaitedFor: 0,
+    };
+    sum.images += images;
+    sum.busySeconds += (phases.augmentMs + phases.computeMs + phases.reduceMs + phases.sendMs) / 1000;
+    sum.waitSeconds += phases.waitMs / 1000;
+    if (waitedForMs > 0) sum.timesWaitedFor++;
+    sum.secondsWaitedFor += waitedForMs / 1000;
+    this.#workers.set(name, sum);
   }
 
   meanPhases(): StepPhases {
@@ -179,6 +226,9 @@ export class RunLedger {
       workersLost: this.workersLost,
       slicesReassigned: this.slicesReassigned,
       resumedAtSteps: this.#resumedAtSteps,
+      stragglers: this.stragglers,
+      slicesDuplicated: this.slicesDuplicated,
+      workers: this.workers,
       bytesSent: this.bytesSent,
       bytesReceived: this.bytesReceived,
       phases: this.meanPhases(),
@@ -194,11 +244,11 @@ export const phaseNames = Object.keys(zeroPhases()) as (keyof StepPhases)[];
 
 /** The mean of what the workers tell of themselves; the coordinator's own phases are added to it. */
 export function stepPhases(
-  workers: ReadonlyMap<number, WorkerPhases>,
+  workers: readonly { phases: WorkerPhases }[],
   own: Pick<StepPhases, 'reduce' | 'update' | 'step'>,
 ): StepPhases {
   const mean = (key: keyof WorkerPhases) =>
-    [...workers.values()].reduce((sum, phases) => sum + phases[key], 0) / Math.max(1, workers.size);
+    workers.reduce((sum, { phases }) => sum + phases[key], 0) / Math.max(1, workers.length);
   return {
     waitForWeights: mean('waitMs'),
     augment: mean('augmentMs'),

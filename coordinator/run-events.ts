@@ -32,6 +32,8 @@ export interface RunEvents {
   workerLost: [{ name: string; address: string; reason: string; workers: number }];
   /** Slices of a running step went to other workers. */
   slicesReassigned: [{ step: number; slices: number }];
+  /** A worker was late in a step, and its slices were given to others as well. */
+  straggler: [{ step: number; name: string; slices: number; helpers: readonly string[] }];
   /** The run cannot go on before this many workers are here. */
   waiting: [{ workers: number; needed: number }];
   /** A worker with another fingerprint joined: from here on the bits depend on who computes what. */

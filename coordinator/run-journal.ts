@@ -1,5 +1,6 @@
 // A run's voice: what happens goes to metrics.jsonl, to listeners and into the ledger that the report is made of.
 import { EventEmitter } from 'node:events';
+import type { CollectedGradient } from './collect-gradient.js';
 import { RunLedger, type RunEventName } from './report.js';
 import type { RunDirectory } from './run-directory.js';
 import type { EvaluationEvent, RunEvents, StepEvent } from './run-events.js';
@@ -38,11 +39,23 @@ export class RunJournal extends EventEmitter<RunEvents> {
     });
   }
 
-  step(event: StepEvent, reassignedSlices: number): void {
+  step(
+    event: StepEvent,
+    { reassignedSlices, stragglers, work }: Pick<CollectedGradient, 'reassignedSlices' | 'stragglers' | 'work'>,
+  ): void {
     const { step } = event;
     this.#step = step;
-    this.ledger.countStep(event.phases);
+    this.ledger.countStep(event.phases, work);
     this.#runDirectory.log({ type: 'step', ...event });
+    for (const { name, slices, helpers } of stragglers) {
+      this.ledger.stragglers++;
+      this.ledger.slicesDuplicated += slices;
+      this.#logEvent(
+        'straggler',
+        `${name} was late in step ${step}: ${slices} of its slices went to ${helpers.join(', ')} too`,
+      );
+      this.emit('straggler', { step, name, slices, helpers });
+    }
     if (reassignedSlices > 0) {
       this.ledger.slicesReassigned += reassignedSlices;
       this.#logEvent('slices-reassigned', `${reassignedSlices} in step ${step}`);

@@ -12,9 +12,9 @@ export class StepClock {
   }
 
   /** Where the time until now went. */
-  phases({ phases, reduceMs }: Pick<CollectedGradient, 'phases' | 'reduceMs'>): StepPhases {
+  phases({ work, reduceMs }: Pick<CollectedGradient, 'work' | 'reduceMs'>): StepPhases {
     const endedMs = performance.now();
-    return stepPhases(phases, {
+    return stepPhases(work, {
       reduce: reduceMs,
       update: endedMs - this.#updateStartedMs,
       step: endedMs - this.#startedMs,

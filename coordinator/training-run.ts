@@ -8,6 +8,7 @@ import type { ModelLayout } from '../shared/model/layout.js';
 import type { TrainingState } from './checkpoint.js';
 import { CheckpointKeeper } from './checkpoint-keeper.js';
 import { collectGradient, type CollectedGradient } from './collect-gradient.js';
+import { Dealer } from './dealer.js';
 import { addSums, evaluateSplit, metricsOf, noSums, type BatchSums, type Metrics } from './evaluation.js';
 import { initialMovingStatistics, initialWeights } from './initial-weights.js';
 import { learningRateAt } from './learning-rate.js';
@@ -15,6 +16,7 @@ import type { Checkpoint } from './load-checkpoint.js';
 import { MomentumSgd } from './momentum-sgd.js';
 import { foldBatchStatistics } from './moving-statistics.js';
 import type { PieceStore } from './pieces.js';
+import { Replicator } from './replicator.js';
 import type { Report, StepPhases } from './report.js';
 import type { RunDirectory } from './run-directory.js';
 import { RunJournal } from './run-journal.js';
@@ -54,6 +56,8 @@ export class TrainingRun {
   readonly #optimizer: MomentumSgd;
   readonly #keeper: CheckpointKeeper;
   readonly #quorum: WorkerQuorum;
+  readonly #dealer: Dealer;
+  readonly #replicator: Replicator;
   #imagesSeen = 0;
   /** Over the steps of the running epoch. */
   #epochSums: BatchSums = noSums;
@@ -67,6 +71,9 @@ export class TrainingRun {
     this.journal = new RunJournal(runDirectory, pool);
     this.totalSteps = totalStepsOf(config, store.stepsPerEpoch);
     this.#optimizer = new MomentumSgd(layout, config);
+    const shards = store.pieces.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
+    this.#dealer = new Dealer(shards, config.batchSize / config.slices);
+    this.#replicator = new Replicator(pool, shards, config.replicas);
     this.#keeper = new CheckpointKeeper({
       directory: runDirectory.checkpoints,
       layout,
@@ -119,6 +126,7 @@ export class TrainingRun {
     const { resumed, signal } = this.#options;
     if (resumed !== undefined) this.journal.resumed(resumed.checkpoint);
     const stopFollowing = this.journal.followWorkers();
+    const stopReplicating = this.#replicator.follow();
     try {
       return await this.#trainAll();
     } catch (error) {
@@ -126,12 +134,13 @@ export class TrainingRun {
       throw error;
     } finally {
       this.#quorum.close();
+      stopReplicating();
       stopFollowing();
     }
   }
 
   async #trainAll(): Promise<Report> {
-    const { config, minWorkers, pauseBelow } = this.#options;
+    const { minWorkers, pauseBelow } = this.#options;
     await this.#waitForWorkers(Math.max(minWorkers, pauseBelow));
     const startedMs = performance.now();
     let weights = this.#encodeWeights();
@@ -139,7 +148,7 @@ export class TrainingRun {
     while (this.#state.step < this.totalSteps) {
       const clock = new StepClock();
       await this.#waitForWorkers(pauseBelow);
-      const gradient = await collectGradient({ ...this.#options, sliceCount: config.slices, weights });
+      const gradient = await this.#collectGradient(weights);
       this.#demandFinite(gradient);
       clock.updateBegins();
       const learningRate = this.#update(gradient);
@@ -157,6 +166,19 @@ export class TrainingRun {
     if (epochEnds && this.#validation?.step !== step) await this.#validate(weights);
     if (epochEnds || step % (config.checkpointEvery ?? Infinity) === 0) await this.#checkpoint();
     if (signal.aborted) throw interruption(signal);
+  }
+
+  async #collectGradient(weights: WeightsFrame): Promise<CollectedGradient> {
+    const { slices, stragglerFactor } = this.#options.config;
+    const gradient = await collectGradient({
+      ...this.#options,
+      dealer: this.#dealer,
+      sliceCount: slices,
+      stragglerFactor,
+      weights,
+    });
+    this.#replicator.ownersAre(this.#dealer.owners);
+    return gradient;
   }
 
   #encodeWeights(): WeightsFrame {
@@ -209,7 +231,7 @@ export class TrainingRun {
     const imagesPerSecond = (1000 * gradient.sampleCount) / phases.step;
     this.journal.step(
       { step, epoch: this.epoch, ...metricsOf([sums]), learningRate, imagesPerSecond, phases },
-      gradient.reassignedSlices,
+      gradient,
     );
   }
 

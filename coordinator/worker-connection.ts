@@ -16,6 +16,7 @@ import {
 import { SilenceWatch } from '../shared/silence.js';
 import type { SliceRange } from '../shared/slices.js';
 import type { WeightsFrame } from './weights-frame.js';
+import { WorkerSpeed } from './worker-speed.js';
 
 /** How long a worker may take to close its end. */
 const farewellTimeoutMs = 3_000;
@@ -49,12 +50,13 @@ export class WorkerConnection {
   readonly name: string;
   readonly address: string;
   readonly engine: EngineIdentity;
-  /** Images a second over its last answers, 0 before the first. */
-  imagesPerSecond = 0;
+  readonly speed = new WorkerSpeed();
   #bytesSent = 0;
   #bytesReceived = 0;
   /** The step whose weights it was sent last. */
   #weightsStep = -1;
+  /** Nodes of that step that it was asked for and has not answered. */
+  #owedNodes = 0;
   #closeReason: string | undefined;
   readonly #clock: Clock;
   readonly #socket: WebSocket;
@@ -113,7 +115,13 @@ export class WorkerConnection {
   /** Asks for the sums over nodes of a step; sends the step's weights before that, if this worker has others. */
   compute(weights: WeightsFrame, nodes: SliceRange[]): void {
     this.#sendWeights(weights);
+    this.#owedNodes += nodes.length;
     this.send({ type: 'compute', step: weights.step, nodes });
+  }
+
+  /** Whether it is still busy with an earlier step, which others have finished. */
+  owesBefore(step: number): boolean {
+    return this.#owedNodes > 0 && this.#weightsStep < step;
   }
 
   /** Asks for a part of a split to be evaluated; sends the weights before that, if this worker has others. */
@@ -123,7 +131,12 @@ export class WorkerConnection {
     this.send({ type: 'evaluate', step: weights.step, split: part.split, index: part.index });
   }
 
-  /** Whether a piece is in this worker's cache, or was asked of it and so will be. */
+  /** Asks for a piece to be fetched when nothing else is to be done. */
+  prefetch(sha256: string): void {
+    this.send({ type: 'prefetch', sha256 });
+  }
+
+  /** Whether this worker has a piece, or was asked to evaluate it and so will have it. */
   holds(sha256: string): boolean {
     return this.#heldPieces.has(sha256);
   }
@@ -156,6 +169,8 @@ export class WorkerConnection {
   #sendWeights(weights: WeightsFrame): void {
     if (this.#weightsStep === weights.step) return;
     this.#weightsStep = weights.step;
+    // With other weights it drops what it has not begun.
+    this.#owedNodes = 0;
     this.#sendFrame(weights.message);
   }
 
@@ -171,9 +186,29 @@ export class WorkerConnection {
       this.#bytesReceived += bytes.length;
       const { header, payload } = decodeFrame(bytes);
       const message = parseWorkerMessage(header);
-      if (message.type === 'piece-request') this.#sendPiece(message.sha256, message.offset);
-      else if (message.type === 'leave') this.#closeReason ??= `left: ${message.reason}`;
-      else this.#handlers.onMessage(message, payload);
+      switch (message.type) {
+        case 'piece-request':
+          return this.#sendPiece(message.sha256, message.offset, message.bytes);
+        case 'leave':
+          this.#closeReason ??= `left: ${message.reason}`;
+          return;
+        case 'piece-held':
+          this.#heldPieces.add(message.sha256);
+          break;
+        case 'gradient': {
+          if (message.step === this.#weightsStep) this.#owedNodes--;
+          const { augmentMs, computeMs, reduceMs } = message.phases;
+          this.speed.computed(message.sampleCount, augmentMs + computeMs + reduceMs);
+          break;
+        }
+        case 'hello':
+        case 'evaluation':
+        case 'failure':
+          break;
+        default:
+          message satisfies never;
+      }
+      this.#handlers.onMessage(message, payload);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.dismiss('bad-message', messageOf(error));
@@ -181,16 +216,17 @@ export class WorkerConnection {
   }
 
   /** Sends a piece chunk by chunk, each when the one before has left, so that a slow worker fills no memory here. */
-  #sendPiece(sha256: string, offset: number): void {
+  #sendPiece(sha256: string, offset: number, bytes: number): void {
     const records = this.#pieceRecords.get(sha256);
-    if (records === undefined || offset >= records.length) {
-      throw new ProtocolError(`a worker asked for byte ${offset} of piece ${sha256.slice(0, 12)}, which is not there`);
+    const end = offset + bytes;
+    if (records === undefined || end > records.length) {
+      throw new ProtocolError(`a worker asked for byte ${end} of piece ${sha256.slice(0, 12)}, which is not there`);
     }
     const sendFrom = (first: number): void => {
-      const chunk = records.subarray(first, first + chunkBytes);
+      const chunk = records.subarray(first, Math.min(end, first + chunkBytes));
       const header: CoordinatorMessage = { type: 'piece-chunk', sha256, offset: first };
       this.#sendFrame(encodeFrame(header, chunk), (error) => {
-        if (!error && first + chunk.length < records.length) sendFrom(first + chunk.length);
+        if (!error && first + chunk.length < end) sendFrom(first + chunk.length);
       });
     };
     sendFrom(offset);

@@ -9,6 +9,8 @@ export interface PoolListener {
   left?: (worker: WorkerConnection, reason: string) => void;
   gradient?: (worker: WorkerConnection, message: GradientMessage, payload: Uint8Array) => void;
   evaluation?: (worker: WorkerConnection, message: EvaluationMessage) => void;
+  /** A worker has a piece that it had not before. */
+  pieceHeld?: (worker: WorkerConnection) => void;
 }
 
 export class WorkerPool {
@@ -50,6 +52,10 @@ export class WorkerPool {
 
   evaluationFrom(worker: WorkerConnection, message: EvaluationMessage): void {
     for (const listener of this.#listeners) listener.evaluation?.(worker, message);
+  }
+
+  pieceHeldBy(worker: WorkerConnection): void {
+    for (const listener of this.#listeners) listener.pieceHeld?.(worker);
   }
 
   /**

@@ -185,6 +185,20 @@ export const runFields = {
     help: 'seconds between the pings that coordinator and workers send each other',
     placeholder: 'SECONDS',
   }),
+  stragglerFactor: field({
+    schema: z.number().min(1).finite().or(z.literal(0)),
+    default: 3,
+    allowed: '0, for never, or a number of at least 1',
+    help: 'a slice that takes this many times the median is given to an idle worker too; 0 for never',
+    placeholder: 'X',
+  }),
+  replicas: field({
+    schema: wholeNumber(1),
+    default: 2,
+    allowed: 'a whole number of at least 1',
+    help: "workers that hold a shard; copies beyond the first are placed beforehand, in the network's idle time",
+    placeholder: 'R',
+  }),
   silenceTimeout: field({
     schema: positive,
     default: 10,

@@ -73,7 +73,7 @@ describe('what this test reads', () => {
   it('is every source, with its imports', () => {
     const read = new Map(sources.map((source) => [source.file, source]));
     expect(read.size).toBeGreaterThan(40);
-    expect(read.get('coordinator/gradient-round.ts')?.imports).toEqual([{ target: 'shared/slices.ts', isType: false }]);
+    expect(read.get('coordinator/assignment.ts')?.imports).toEqual([{ target: 'shared/slices.ts', isType: false }]);
     expect(read.get('shared/silence.ts')?.imports).toEqual([{ target: 'shared/clock.ts', isType: true }]);
     expect(read.get('worker/engines/open.ts')?.imports).toContainEqual({
       target: 'worker/engines/tensorflow/tensorflow-engine.ts',

@@ -11,6 +11,7 @@ import type { ModelLayout } from '../shared/model/layout.js';
 import type { OpenLink } from './coordinator-link.js';
 import type { Engine, EngineModel, EngineSettings } from './engine.js';
 import { openEngine, type EngineName } from './engines/open.js';
+import { PieceShelf } from './piece-shelf.js';
 import { reconnectDelayMs } from './reconnect.js';
 import { WorkerSession, type SessionEnd } from './session.js';
 import { ShardCache } from './shard-cache.js';
@@ -48,6 +49,8 @@ export interface WorkerEvents {
   progress: [{ step: number; images: number }];
   /** The connection is gone or was never made; the next attempt is in delayMs. */
   reconnecting: [{ reason: string; attempt: number; delayMs: number }];
+  /** The cache's folder cannot be read or written, because its disk is full for example: work goes on without it. */
+  cacheTrouble: [{ message: string }];
 }
 
 export interface WorkerSummary {
@@ -101,7 +104,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       options.connectionThread === false ? new SocketLink(to, handlers, clock) : new ThreadedLink(to, handlers),
     name: options.name ?? `${hostname()}-${process.pid}`,
     token: options.token ?? '',
-    cache: new ShardCache(options.cache === undefined ? defaultCacheDirectory() : options.cache),
+    cacheDirectory: options.cache === undefined ? defaultCacheDirectory() : options.cache,
     giveUpAfterMs: options.giveUpAfterMs ?? defaultGiveUpAfterMs,
     clock,
   });
@@ -131,7 +134,7 @@ interface KnockingOptions {
   openLink: OpenLink;
   name: string;
   token: string;
-  cache: ShardCache;
+  cacheDirectory: string | null;
   giveUpAfterMs: number;
   clock: Clock;
 }
@@ -142,6 +145,8 @@ class KnockingWorker {
   readonly #engine: Engine;
   readonly #options: KnockingOptions;
   readonly #abort = new AbortController();
+  readonly #cache: ShardCache;
+  readonly #shelf = new PieceShelf();
   /** Kept over reconnections: the model on the device does not change with the connection. */
   #model: { key: string; model: EngineModel } | undefined;
   #session: WorkerSession | undefined;
@@ -150,6 +155,9 @@ class KnockingWorker {
   constructor(engine: Engine, options: KnockingOptions) {
     this.#engine = engine;
     this.#options = options;
+    this.#cache = new ShardCache(options.cacheDirectory, {
+      onTrouble: (message) => this.events.emit('cacheTrouble', { message }),
+    });
   }
 
   get name(): string {
@@ -204,12 +212,13 @@ class KnockingWorker {
   }
 
   async #runSession(onWelcome: () => void): Promise<SessionEnd> {
-    const { url, openLink, name, token, cache } = this.#options;
+    const { url, openLink, name, token } = this.#options;
     this.#session = new WorkerSession({
       url,
       name,
       token,
-      cache,
+      cache: this.#cache,
+      shelf: this.#shelf,
       openLink,
       engine: this.#engine.identity,
       modelFor: (layout, preprocessing) => this.#modelFor(layout, preprocessing),

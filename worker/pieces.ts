@@ -1,56 +1,87 @@
 // The pieces of the data set that a worker works on: from memory, else from its cache, else from the coordinator.
 import { ProtocolError } from '../shared/errors.js';
-import type { Piece, Split } from '../shared/protocol/messages.js';
+import { prefetchChunkBytes, type Piece, type Split } from '../shared/protocol/messages.js';
+import type { PartialPiece, PieceShelf } from './piece-shelf.js';
 import { sha256Of, type ShardCache } from './shard-cache.js';
+
+/** What is said to the coordinator. */
+export interface PieceSource {
+  /** Asks for so many bytes of a piece from an offset on. */
+  request: (sha256: string, offset: number, bytes: number) => void;
+  /** Tells that a piece is here now. */
+  held: (sha256: string) => void;
+}
 
 interface Transfer {
   piece: Piece;
-  records: Uint8Array;
-  received: number;
+  part: PartialPiece;
+  /** Bytes before this have been asked for. */
+  requestedEnd: number;
   resolve: (records: Uint8Array) => void;
   reject: (error: Error) => void;
 }
 
 export class WorkerPieces {
   readonly #pieces = new Map<string, Piece>();
+  readonly #shelf: PieceShelf;
   readonly #cache: ShardCache;
-  readonly #request: (sha256: string, offset: number) => void;
-  /** In memory or on the way, by hash. */
-  readonly #records = new Map<string, Promise<Uint8Array>>();
+  readonly #source: PieceSource;
+  /** On the way, by hash. */
+  readonly #fetches = new Map<string, Promise<Uint8Array>>();
   readonly #transfers = new Map<string, Transfer>();
+  /** Pieces that are waited for: others are fetched a chunk at a time. */
+  readonly #urgent = new Set<string>();
   #isAbandoned = false;
 
-  /** @param request asks the coordinator for a piece's bytes from an offset on */
-  constructor(pieces: readonly Piece[], cache: ShardCache, request: (sha256: string, offset: number) => void) {
+  constructor(pieces: readonly Piece[], shelf: PieceShelf, cache: ShardCache, source: PieceSource) {
     for (const piece of pieces) this.#pieces.set(`${piece.split} ${piece.index}`, piece);
+    this.#shelf = shelf;
     this.#cache = cache;
-    this.#request = request;
+    this.#source = source;
+    shelf.keepOnly(new Set(pieces.map(({ sha256 }) => sha256)));
   }
 
   /** A piece's records. Rejects with ProtocolError for a piece the welcome did not list, or one with another hash. */
   async recordsOf(split: Split, index: number): Promise<Uint8Array> {
     const piece = this.#pieces.get(`${split} ${index}`);
     if (piece === undefined) throw new ProtocolError(`asked about ${split} piece ${index}, which was not announced`);
-    let records = this.#records.get(piece.sha256);
-    if (records === undefined) {
-      records = this.#fetch(piece);
-      this.#records.set(piece.sha256, records);
-    }
-    return records;
+    const { sha256 } = piece;
+    const records = this.#shelf.get(sha256);
+    if (records !== undefined) return records;
+    this.#urgent.add(sha256);
+    const transfer = this.#transfers.get(sha256);
+    if (transfer !== undefined) this.#requestMore(transfer);
+    return this.#fetch(piece);
+  }
+
+  /** Fetches a piece before it is needed, letting everything else go first. Rejects as recordsOf does. */
+  async prefetch(sha256: string): Promise<void> {
+    const piece = [...this.#pieces.values()].find((known) => known.sha256 === sha256);
+    if (piece === undefined) throw new ProtocolError(`asked to fetch piece ${sha256}, which was not announced`);
+    if (this.#shelf.get(sha256) === undefined) await this.#fetch(piece);
+    else this.#source.held(sha256);
   }
 
   /** Takes the next bytes of a piece that was asked for. Throws ProtocolError for any others. */
   receive(sha256: string, offset: number, chunk: Uint8Array): void {
     const transfer = this.#transfers.get(sha256);
-    if (transfer === undefined || offset !== transfer.received || offset + chunk.length > transfer.piece.bytes) {
+    if (transfer === undefined || offset !== transfer.part.received || offset + chunk.length > transfer.requestedEnd) {
       throw new ProtocolError(`bytes ${offset} to ${offset + chunk.length} of piece ${sha256} were not asked for`);
     }
-    transfer.records.set(chunk, offset);
-    transfer.received += chunk.length;
-    if (transfer.received < transfer.piece.bytes) return;
+    const { piece, part } = transfer;
+    part.records.set(chunk, offset);
+    part.received += chunk.length;
+    if (part.received < piece.bytes) {
+      if (part.received === transfer.requestedEnd) this.#requestMore(transfer);
+      return;
+    }
     this.#transfers.delete(sha256);
-    if (sha256Of(transfer.records) === sha256) transfer.resolve(transfer.records);
-    else transfer.reject(new ProtocolError(`piece ${sha256} came with other bytes than its hash says`));
+    if (sha256Of(part.records) === sha256) {
+      transfer.resolve(part.records);
+    } else {
+      this.#shelf.dropPart(sha256);
+      transfer.reject(new ProtocolError(`piece ${sha256} came with other bytes than its hash says`));
+    }
   }
 
   /** The connection is gone: what was on the way will not come. */
@@ -61,21 +92,44 @@ export class WorkerPieces {
   }
 
   async #fetch(piece: Piece): Promise<Uint8Array> {
-    const cached = await this.#cache.read(piece.sha256);
-    if (cached?.length === piece.bytes) return cached;
+    const { sha256 } = piece;
+    let fetch = this.#fetches.get(sha256);
+    if (fetch === undefined) {
+      fetch = this.#fetchAndKeep(piece);
+      this.#fetches.set(sha256, fetch);
+    }
+    return fetch;
+  }
+
+  async #fetchAndKeep(piece: Piece): Promise<Uint8Array> {
+    const { sha256 } = piece;
+    const cached = await this.#cache.read(sha256);
     if (this.#isAbandoned) throw closedTooEarly();
-    const records = await new Promise<Uint8Array>((resolve, reject) => {
-      this.#transfers.set(piece.sha256, {
-        piece,
-        records: new Uint8Array(piece.bytes),
-        received: 0,
-        resolve,
-        reject,
-      });
-      this.#request(piece.sha256, 0);
-    });
-    await this.#cache.write(piece.sha256, records);
+    const records = cached?.length === piece.bytes ? cached : await this.#transfer(piece);
+    this.#shelf.put(sha256, records);
+    this.#source.held(sha256);
+    if (records !== cached) await this.#cache.write(sha256, records);
+    this.#fetches.delete(sha256);
     return records;
+  }
+
+  async #transfer(piece: Piece): Promise<Uint8Array> {
+    return new Promise<Uint8Array>((resolve, reject) => {
+      const part = this.#shelf.partOf(piece.sha256, piece.bytes);
+      const transfer: Transfer = { piece, part, requestedEnd: part.received, resolve, reject };
+      this.#transfers.set(piece.sha256, transfer);
+      this.#requestMore(transfer);
+    });
+  }
+
+  /** All that is missing of a piece that is waited for; of another, one chunk. */
+  #requestMore(transfer: Transfer): void {
+    const { piece, requestedEnd: offset } = transfer;
+    const missing = piece.bytes - offset;
+    if (missing === 0) return;
+    const bytes = this.#urgent.has(piece.sha256) ? missing : Math.min(missing, prefetchChunkBytes);
+    transfer.requestedEnd = offset + bytes;
+    this.#source.request(piece.sha256, offset, bytes);
   }
 }
 

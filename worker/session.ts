@@ -18,6 +18,7 @@ import type { SliceRange } from '../shared/slices.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { CoordinatorLink, OpenLink } from './coordinator-link.js';
 import type { EngineModel } from './engine.js';
+import type { PieceShelf } from './piece-shelf.js';
 import { WorkerPieces } from './pieces.js';
 import type { ShardCache } from './shard-cache.js';
 import { SliceComputer } from './slice-computer.js';
@@ -28,6 +29,8 @@ export interface SessionOptions {
   name: string;
   engine: EngineIdentity;
   cache: ShardCache;
+  /** What this worker has in memory, from earlier connections too. */
+  shelf: PieceShelf;
   openLink: OpenLink;
   /** Gives the model on the engine's device; called once per welcome. */
   modelFor: (layout: ModelLayout, preprocessing: Welcome['preprocessing']) => Promise<EngineModel>;
@@ -106,9 +109,10 @@ export class WorkerSession {
   }
 
   async #greet(): Promise<void> {
-    const { token, name, engine, cache } = this.#options;
+    const { token, name, engine, cache, shelf } = this.#options;
     try {
-      const cachedPieces = (await cache.list()).slice(0, mostCachedPieces);
+      const held = new Set([...shelf.hashes, ...(await cache.list())]);
+      const cachedPieces = [...held].slice(0, mostCachedPieces);
       this.#send({ type: 'hello', protocolVersion, lockstepVersion, token, name, engine, cachedPieces });
     } catch (error) {
       this.#fail(error);
@@ -160,6 +164,9 @@ export class WorkerSession {
       case 'piece-chunk':
         state.pieces.receive(message.sha256, message.offset, payload);
         return;
+      case 'prefetch':
+        state.pieces.prefetch(message.sha256).catch((error: unknown) => this.#fail(error));
+        return;
       case 'compute':
         for (const node of message.nodes) this.#enqueue(message.step, () => this.#answerNode(message.step, node));
         return;
@@ -173,14 +180,15 @@ export class WorkerSession {
 
   #enter(welcome: Welcome): void {
     if (this.#phase.phase !== 'greeting') throw new ProtocolError('the coordinator welcomed us twice');
-    const { cache, modelFor } = this.#options;
+    const { cache, shelf, modelFor } = this.#options;
     const layout = layoutModel(welcome.model);
     if (layoutHash(layout) !== welcome.layoutHash) {
       throw new ProtocolError('the coordinator lays the same model out in another way: use one version on both sides');
     }
-    const pieces = new WorkerPieces(welcome.pieces, cache, (sha256, offset) =>
-      this.#send({ type: 'piece-request', sha256, offset }),
-    );
+    const pieces = new WorkerPieces(welcome.pieces, shelf, cache, {
+      request: (sha256, offset, bytes) => this.#send({ type: 'piece-request', sha256, offset, bytes }),
+      held: (sha256) => this.#send({ type: 'piece-held', sha256 }),
+    });
     const ready = modelFor(layout, welcome.preprocessing).then((model) => ({
       model,
       computer: new SliceComputer(welcome, layout, model, (split, index) => pieces.recordsOf(split, index)),

@@ -2,23 +2,30 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { systemCodeOf } from '../shared/errors.js';
+import { messageOf, systemCodeOf } from '../shared/errors.js';
 
 const fileName = /^([0-9a-f]{64})\.bin$/;
 /** Shards differ with the seed, so a cache would grow with every new run. CIFAR-10 is 184 MB. */
 const defaultLimitBytes = 2 * 1024 ** 3;
 
+export interface CacheOptions {
+  /** The pieces used longest ago are removed where all together are larger. */
+  limitBytes?: number;
+  /** Called at the first failure of the disk. A cache that fails is one with nothing in it: nobody else need care. */
+  onTrouble?: (message: string) => void;
+}
+
 export class ShardCache {
   readonly #directory: string | null;
   readonly #limitBytes: number;
+  readonly #onTrouble: (message: string) => void;
+  #hasTrouble = false;
 
-  /**
-   * @param directory null for no cache on disk
-   * @param limitBytes the pieces used longest ago are removed where all together are larger
-   */
-  constructor(directory: string | null, limitBytes = defaultLimitBytes) {
+  /** @param directory null for no cache on disk */
+  constructor(directory: string | null, { limitBytes = defaultLimitBytes, onTrouble = () => {} }: CacheOptions = {}) {
     this.#directory = directory;
     this.#limitBytes = limitBytes;
+    this.#onTrouble = onTrouble;
   }
 
   /** The hashes of the pieces that are there; not verified yet. */
@@ -28,8 +35,8 @@ export class ShardCache {
       const names = await readdir(this.#directory);
       return names.flatMap((name) => fileName.exec(name)?.[1] ?? []);
     } catch (error) {
-      if (systemCodeOf(error) === 'ENOENT') return [];
-      throw error;
+      if (systemCodeOf(error) !== 'ENOENT') this.#tellTrouble(error);
+      return [];
     }
   }
 
@@ -37,34 +44,42 @@ export class ShardCache {
   async read(sha256: string): Promise<Uint8Array | undefined> {
     if (this.#directory === null) return undefined;
     const file = this.#pathOf(this.#directory, sha256);
-    let records: Buffer;
     try {
-      records = await readFile(file);
-    } catch (error) {
-      if (systemCodeOf(error) === 'ENOENT') return undefined;
-      throw error;
-    }
-    if (sha256Of(records) !== sha256) {
+      const records = await readFile(file);
+      if (sha256Of(records) === sha256) {
+        await markUsed(file);
+        return records;
+      }
       await rm(file, { force: true });
-      return undefined;
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ENOENT') this.#tellTrouble(error);
     }
-    await markUsed(file);
-    return records;
+    return undefined;
   }
 
   /** Keeps a piece. Written aside and renamed, so that two workers of one folder do not meet half a file. */
   async write(sha256: string, records: Uint8Array): Promise<void> {
     if (this.#directory === null) return;
     const file = this.#pathOf(this.#directory, sha256);
-    await mkdir(this.#directory, { recursive: true });
     const aside = path.join(this.#directory, `${sha256}.${randomUUID()}.partial`);
     try {
-      await writeFile(aside, records);
-      await rename(aside, file);
-    } finally {
-      await rm(aside, { force: true });
+      await mkdir(this.#directory, { recursive: true });
+      try {
+        await writeFile(aside, records);
+        await rename(aside, file);
+      } finally {
+        await rm(aside, { force: true });
+      }
+      await this.#removeOldest(this.#directory);
+    } catch (error) {
+      this.#tellTrouble(error);
     }
-    await this.#removeOldest(this.#directory);
+  }
+
+  #tellTrouble(error: unknown): void {
+    if (this.#hasTrouble) return;
+    this.#hasTrouble = true;
+    this.#onTrouble(`${String(this.#directory)} cannot be used (${messageOf(error)})`);
   }
 
   async #removeOldest(directory: string): Promise<void> {

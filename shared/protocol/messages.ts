@@ -8,8 +8,10 @@ import { maxHeaderBytes } from './frame.js';
 /** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */
 export const protocolVersion = 2;
 
-/** Shards travel in chunks of this many bytes. */
+/** Pieces travel in chunks of at most this many bytes. */
 export const chunkBytes = 1 << 20;
+/** What is fetched beforehand is asked for in chunks of this many bytes, one at a time: nothing waits long behind one. */
+export const prefetchChunkBytes = 1 << 18;
 
 /** A hello names at most this many pieces. */
 export const mostCachedPieces = 10_000;
@@ -50,8 +52,15 @@ const hello = z.strictObject({
   engine: z.strictObject({ engine: name, fingerprint: z.string().min(1).max(1000) }),
   cachedPieces: z.array(sha256).max(mostCachedPieces),
 });
-/** "Send me this piece from here on." */
-const pieceRequest = z.strictObject({ type: z.literal('piece-request'), sha256, offset: count });
+/** "Send me so many bytes of this piece from here on." */
+const pieceRequest = z.strictObject({
+  type: z.literal('piece-request'),
+  sha256,
+  offset: count,
+  bytes: z.int().positive(),
+});
+/** "I have this piece now, and will not ask for it again." */
+const pieceHeld = z.strictObject({ type: z.literal('piece-held'), sha256 });
 /** "The sum over this node of the tree; the gradient and each slice's batch statistics follow." */
 const gradient = z.strictObject({
   type: z.literal('gradient'),
@@ -82,7 +91,15 @@ const failure = z.strictObject({ type: z.literal('failure'), message: sentence }
 /** "I am leaving; nothing of mine is to be waited for." */
 const leave = z.strictObject({ type: z.literal('leave'), reason: sentence });
 
-const workerMessage = z.discriminatedUnion('type', [hello, pieceRequest, gradient, evaluation, failure, leave]);
+const workerMessage = z.discriminatedUnion('type', [
+  hello,
+  pieceRequest,
+  pieceHeld,
+  gradient,
+  evaluation,
+  failure,
+  leave,
+]);
 /** Worker to coordinator. */
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type Hello = z.infer<typeof hello>;
@@ -110,6 +127,8 @@ const welcome = z.strictObject({
 const refusal = z.strictObject({ type: z.literal('refusal'), code: refusalCode, message: sentence });
 /** "The next bytes of a piece you asked for follow." */
 const pieceChunk = z.strictObject({ type: z.literal('piece-chunk'), sha256, offset: count });
+/** "You may need this piece one day: fetch it, but let everything else go first." */
+const prefetch = z.strictObject({ type: z.literal('prefetch'), sha256 });
 /** "The weights before this step follow, then the moving statistics." */
 const weights = z.strictObject({ type: z.literal('weights'), step: count });
 /** "Compute these nodes of this step with the weights I sent for it." */
@@ -123,6 +142,7 @@ const coordinatorMessage = z.discriminatedUnion('type', [
   welcome,
   refusal,
   pieceChunk,
+  prefetch,
   weights,
   compute,
   evaluate,

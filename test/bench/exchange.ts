@@ -6,6 +6,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { collectGradient } from '../../coordinator/collect-gradient.js';
+import { Dealer } from '../../coordinator/dealer.js';
 import { startServer } from '../../coordinator/server.js';
 import { encodeWeights } from '../../coordinator/weights-frame.js';
 import { WorkerConnection } from '../../coordinator/worker-connection.js';
@@ -150,12 +151,17 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
   const { signal } = new AbortController();
   const children = Array.from({ length: workerCount }, () => forkWorker('lockstep', `ws://127.0.0.1:${server.port}`));
   await pool.atLeast(workerCount, signal);
+  const dealer = new Dealer(
+    pieces.map(({ sha256 }) => sha256),
+    1,
+  );
+  const settings = { pool, layout, sliceCount: workerCount, dealer, stragglerFactor: 0, clock: systemClock, signal };
   let step = 0;
   return {
     async step() {
       // As every step's weights differ, so does their frame; its values are the same here.
       const frame = { step, message: encodeFrame({ type: 'weights', step }, weightsBytes) };
-      await collectGradient({ pool, layout, sliceCount: workerCount, weights: frame, signal });
+      await collectGradient({ ...settings, weights: frame });
       step++;
     },
     async close() {

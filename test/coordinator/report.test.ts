@@ -28,10 +28,10 @@ const rest = {
 
 describe('the phases of a step', () => {
   it('are the mean over the workers, and the coordinator’s own', () => {
-    const workers = new Map([
-      [1, { waitMs: 10, augmentMs: 2, computeMs: 30, reduceMs: 0, sendMs: 4 }],
-      [7, { waitMs: 30, augmentMs: 4, computeMs: 10, reduceMs: 1, sendMs: 0 }],
-    ]);
+    const workers = [
+      { phases: { waitMs: 10, augmentMs: 2, computeMs: 30, reduceMs: 0, sendMs: 4 } },
+      { phases: { waitMs: 30, augmentMs: 4, computeMs: 10, reduceMs: 1, sendMs: 0 } },
+    ];
     expect(stepPhases(workers, { reduce: 5, update: 6, step: 70 })).toEqual({
       waitForWeights: 20,
       augment: 3,
@@ -54,8 +54,8 @@ describe('a report', () => {
 
   it('has images per second of training time and the mean step', () => {
     const ledger = new RunLedger();
-    ledger.countStep(phases);
-    ledger.countStep({ ...phases, compute: 5, step: 300 });
+    ledger.countStep(phases, []);
+    ledger.countStep({ ...phases, compute: 5, step: 300 }, []);
     const report = ledger.report(rest);
     // 256 images in 100 + 300 ms.
     expect(report.imagesPerSecond).toBe(640);
@@ -66,6 +66,7 @@ describe('a report', () => {
     const ledger = new RunLedger();
     ledger.countWorker({ engine: 'wasm', fingerprint: 'wasm/1' });
     Object.assign(ledger, { workersLost: 1, slicesReassigned: 2, bytesSent: 3, bytesReceived: 4 });
+    Object.assign(ledger, { stragglers: 5, slicesDuplicated: 6 });
     const { imagesTrainedHere: _, ...given } = rest;
     expect(ledger.report(rest)).toEqual({
       ...given,
@@ -77,6 +78,9 @@ describe('a report', () => {
       workersLost: 1,
       slicesReassigned: 2,
       resumedAtSteps: [],
+      stragglers: 5,
+      slicesDuplicated: 6,
+      workers: [],
       bytesSent: 3,
       bytesReceived: 4,
       phases: ledger.meanPhases(),
@@ -109,5 +113,22 @@ describe('the engines of a run', () => {
       ],
     });
     expect(ledger.firstFingerprint).toBe('wasm/1');
+  });
+
+  it('tells what each worker did, and who was waited for', () => {
+    const ledger = new RunLedger();
+    const work = (name: string, images: number, waitedForMs: number) => ({
+      name,
+      images,
+      phases: { waitMs: 500, augmentMs: 100, computeMs: 700, reduceMs: 50, sendMs: 150 },
+      waitedForMs,
+    });
+    ledger.countStep(phases, [work('attic', 64, 0), work('cellar', 64, 250)]);
+    ledger.countStep(phases, [work('attic', 32, 0), work('cellar', 96, 750)]);
+    expect(ledger.report(rest).workers).toEqual([
+      // Busy (0.1 + 0.7 + 0.05 + 0.15) s a step.
+      { name: 'attic', images: 96, busySeconds: 2, waitSeconds: 1, timesWaitedFor: 0, secondsWaitedFor: 0 },
+      { name: 'cellar', images: 160, busySeconds: 2, waitSeconds: 1, timesWaitedFor: 2, secondsWaitedFor: 1 },
+    ]);
   });
 });

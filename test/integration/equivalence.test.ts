@@ -1,8 +1,11 @@
 // The headline: the weights do not depend on who computed them. Real sockets, a fake engine whose bits tell on any difference.
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { hashWith, startCluster } from '../support/local-cluster.js';
 import { fakeEngine } from '../support/fake-engine.js';
+
+const workerShards = z.object({ workers: z.array(z.object({ shards: z.number() })) });
 
 let alone: string;
 beforeAll(async () => {
@@ -66,6 +69,58 @@ describe('the weights are the same bits', () => {
         message: 'out of memory on the device',
       });
       expect(await cluster.coordinator.report).toMatchObject({ workersLost: 1, weightsSha256: alone });
+    } finally {
+      await cluster.close();
+    }
+  });
+
+  it('when a worker hangs in a slice: an idle one computes it too, and the first answer counts', async () => {
+    const cluster = await startCluster({ minWorkers: 2 });
+    const { events, report } = cluster.coordinator;
+    try {
+      await cluster.join({ name: 'idle' });
+      const helped = once(events, 'straggler');
+      let slices = 0;
+      await cluster.join({
+        name: 'hung',
+        engine: fakeEngine({
+          // Two slices a step: the median is known by then.
+          beforeSlice: async () => {
+            if (++slices === 11) await helped;
+          },
+        }),
+      });
+      expect((await helped)[0]).toMatchObject({ name: 'hung', slices: 2, helpers: ['idle'] });
+      expect(await report).toMatchObject({
+        workersLost: 0,
+        slicesReassigned: 0,
+        stragglers: 1,
+        slicesDuplicated: 2,
+        weightsSha256: alone,
+      });
+    } finally {
+      await cluster.close();
+    }
+  });
+
+  it('when a worker leaves whose shards were placed on the other beforehand', async () => {
+    const cluster = await startCluster({ minWorkers: 2, steps: 1000 });
+    const { url, events } = cluster.coordinator;
+    try {
+      const leaver = await cluster.join();
+      let asked = 0;
+      await cluster.join({ engine: fakeEngine({ beforeSlice: () => void asked++ }) });
+      // Each has two of the four shards by need, and in the end two copies.
+      for (;;) {
+        await once(events, 'step');
+        const status = workerShards.parse(await (await fetch(`${url.replace('ws', 'http')}/status`)).json());
+        if (status.workers.every(({ shards }) => shards === 4)) break;
+      }
+      const before = asked;
+      leaver.stop('lunch');
+      await once(events, 'workerLost');
+      await once(events, 'step');
+      expect(asked).toBeGreaterThan(before);
     } finally {
       await cluster.close();
     }

@@ -36,6 +36,8 @@ describe('the defaults', () => {
       exact: false,
       pingInterval: 2,
       silenceTimeout: 10,
+      stragglerFactor: 3,
+      replicas: 2,
     });
   });
 
@@ -115,6 +117,8 @@ describe('a bad value', () => {
     ['exact', null, 'null'],
     ['pingInterval', 0, '0'],
     ['silenceTimeout', '10', '"10"'],
+    ['stragglerFactor', 0.5, '0.5'],
+    ['replicas', 0, '0'],
   ];
 
   it.each(cases)('of %s: %j is refused with the field, the value and what is allowed', (key, value, shown) => {

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
-import type { Piece } from '../../shared/protocol/messages.js';
+import { prefetchChunkBytes, type Piece } from '../../shared/protocol/messages.js';
+import { PieceShelf } from '../../worker/piece-shelf.js';
 import { WorkerPieces } from '../../worker/pieces.js';
-import { ShardCache } from '../../worker/shard-cache.js';
+import { sha256Of, ShardCache } from '../../worker/shard-cache.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
 const records = Buffer.from('ten bytes!');
@@ -13,22 +14,23 @@ const notAskedFor = expect.objectContaining({
   message: expect.stringContaining('not asked for'),
 });
 
-function newPieces(cache = new ShardCache(null)) {
-  const request = vi.fn<(sha256: string, offset: number) => void>();
-  return { request, pieces: new WorkerPieces([piece], cache, request) };
+function newPieces(cache = new ShardCache(null), shelf = new PieceShelf()) {
+  const request = vi.fn<(sha256: string, offset: number, bytes: number) => void>();
+  const held = vi.fn<(sha256: string) => void>();
+  return { request, held, pieces: new WorkerPieces([piece], shelf, cache, { request, held }) };
 }
 
 /** Asks for the piece and waits until the coordinator has been asked. */
-async function begin(cache?: ShardCache) {
-  const { request, pieces } = newPieces(cache);
+async function begin(cache?: ShardCache, shelf?: PieceShelf) {
+  const { request, held, pieces } = newPieces(cache, shelf);
   const arriving = pieces.recordsOf('training', 2);
   await vi.waitUntil(() => request.mock.calls.length > 0, { interval: 1 });
-  return { request, pieces, arriving };
+  return { request, held, pieces, arriving };
 }
 
 describe('a piece', () => {
   it('is asked for once, from its beginning, and put together from its chunks', async () => {
-    const { request, pieces, arriving } = await begin();
+    const { request, held, pieces, arriving } = await begin();
     const again = pieces.recordsOf('training', 2);
     pieces.receive(sha256, 0, records.subarray(0, 4));
     pieces.receive(sha256, 4, records.subarray(4, 9));
@@ -36,7 +38,8 @@ describe('a piece', () => {
     expect(await arriving).toEqual(new Uint8Array(records));
     expect(await again).toBe(await arriving);
     expect(await pieces.recordsOf('training', 2)).toBe(await arriving);
-    expect(request.mock.calls).toEqual([[sha256, 0]]);
+    expect(request.mock.calls).toEqual([[sha256, 0, 10]]);
+    expect(held.mock.calls).toEqual([[sha256]]);
   });
 
   it('that came is kept in the cache, and the next session asks for nothing', async () => {
@@ -54,7 +57,7 @@ describe('a piece', () => {
     const cache = new ShardCache(await temporaryFolder());
     await cache.write(sha256, records.subarray(1));
     const { request, pieces, arriving } = await begin(cache);
-    expect(request.mock.calls).toEqual([[sha256, 0]]);
+    expect(request.mock.calls).toEqual([[sha256, 0, 10]]);
     pieces.receive(sha256, 0, records);
     expect(await arriving).toEqual(new Uint8Array(records));
   });
@@ -135,5 +138,96 @@ describe('when the connection is gone', () => {
     pieces.abandon();
     await expect(pieces.recordsOf('training', 2)).rejects.toMatchObject(closed);
     expect(request).not.toHaveBeenCalled();
+  });
+});
+
+describe('a piece on the shelf', () => {
+  it('is neither asked for nor looked up, also over another connection', async () => {
+    const shelf = new PieceShelf();
+    const first = await begin(undefined, shelf);
+    first.pieces.receive(sha256, 0, records);
+    await first.arriving;
+    const second = newPieces(undefined, shelf);
+    expect(await second.pieces.recordsOf('training', 2)).toEqual(new Uint8Array(records));
+    expect(second.request).not.toHaveBeenCalled();
+  });
+
+  it('is one of this run: those of others are given up', () => {
+    const shelf = new PieceShelf();
+    shelf.put('of another run', records);
+    newPieces(undefined, shelf);
+    expect(shelf.hashes).toEqual([]);
+  });
+
+  it('goes on where its transfer was cut', async () => {
+    const shelf = new PieceShelf();
+    const cut = await begin(undefined, shelf);
+    cut.pieces.receive(sha256, 0, records.subarray(0, 4));
+    cut.pieces.abandon();
+    await expect(cut.arriving).rejects.toThrow('closed before');
+    const next = await begin(undefined, shelf);
+    expect(next.request.mock.calls).toEqual([[sha256, 4, 6]]);
+    next.pieces.receive(sha256, 4, records.subarray(4));
+    expect(await next.arriving).toEqual(new Uint8Array(records));
+  });
+});
+
+describe('a piece that is fetched beforehand', () => {
+  const size = 2 * prefetchChunkBytes + 100;
+  const large = Buffer.alloc(size, 'shard');
+  const largeSha256 = createHash('sha256').update(large).digest('hex');
+
+  async function prefetching() {
+    const request = vi.fn<(sha256: string, offset: number, bytes: number) => void>();
+    const held = vi.fn<(sha256: string) => void>();
+    const announced: Piece = { split: 'training', index: 0, sha256: largeSha256, bytes: size };
+    const pieces = new WorkerPieces([announced], new PieceShelf(), new ShardCache(null), { request, held });
+    const done = pieces.prefetch(largeSha256);
+    await vi.waitUntil(() => request.mock.calls.length > 0, { interval: 1 });
+    const receive = (from: number, to: number) => pieces.receive(largeSha256, from, large.subarray(from, to));
+    return { request, held, pieces, done, receive };
+  }
+
+  it('is asked for one chunk at a time', async () => {
+    const { request, held, done, receive } = await prefetching();
+    receive(0, prefetchChunkBytes);
+    receive(prefetchChunkBytes, 2 * prefetchChunkBytes);
+    expect(held).not.toHaveBeenCalled();
+    receive(2 * prefetchChunkBytes, size);
+    await done;
+    expect(request.mock.calls).toEqual([
+      [largeSha256, 0, prefetchChunkBytes],
+      [largeSha256, prefetchChunkBytes, prefetchChunkBytes],
+      [largeSha256, 2 * prefetchChunkBytes, 100],
+    ]);
+    expect(held.mock.calls).toEqual([[largeSha256]]);
+  });
+
+  it('is asked for to its end once it is needed', async () => {
+    const { request, pieces, done, receive } = await prefetching();
+    const needed = pieces.recordsOf('training', 0);
+    // The first chunk is on its way; the rest comes behind it.
+    expect(request.mock.calls).toEqual([
+      [largeSha256, 0, prefetchChunkBytes],
+      [largeSha256, prefetchChunkBytes, prefetchChunkBytes + 100],
+    ]);
+    receive(0, prefetchChunkBytes);
+    receive(prefetchChunkBytes, size);
+    await done;
+    expect(sha256Of(await needed)).toBe(largeSha256);
+    expect(request).toHaveBeenCalledTimes(2);
+  });
+
+  it('is told of at once where it is here already', async () => {
+    const shelf = new PieceShelf();
+    shelf.put(sha256, records);
+    const { request, held, pieces } = newPieces(undefined, shelf);
+    await pieces.prefetch(sha256);
+    expect(request).not.toHaveBeenCalled();
+    expect(held.mock.calls).toEqual([[sha256]]);
+  });
+
+  it('is refused where it was not announced', async () => {
+    await expect(newPieces().pieces.prefetch('f'.repeat(64))).rejects.toMatchObject({ name: 'ProtocolError' });
   });
 });

@@ -92,7 +92,7 @@ describe('a cache that is full', () => {
   /** Three pieces of ten bytes each, of which two fit; the first was used an hour before the second. */
   async function fullCache() {
     const directory = await temporaryFolder();
-    const cache = new ShardCache(directory, 20);
+    const cache = new ShardCache(directory, { limitBytes: 20 });
     const pieces = ['piece no 1', 'piece no 2', 'piece no 3'].map((text) => {
       const bytes = Buffer.from(text);
       return { bytes, sha256: sha256Of(bytes) };
@@ -121,6 +121,20 @@ describe('a cache that is full', () => {
     expect(await cache.read(second.sha256)).toBeUndefined();
     expect(await cache.read(first.sha256)).toEqual(first.bytes);
   });
+});
+
+it('on a disk that fails is an empty one, and says so once', async () => {
+  const folder = await temporaryFolder();
+  // No folder can be made inside a file.
+  const file = path.join(folder, 'in-the-way');
+  await writeFile(file, '');
+  const troubles: string[] = [];
+  const cache = new ShardCache(path.join(file, 'shards'), { onTrouble: (message) => troubles.push(message) });
+  await cache.write(sha256, records);
+  await cache.write(sha256, records);
+  expect(await cache.read(sha256)).toBeUndefined();
+  expect(await cache.list()).toEqual([]);
+  expect(troubles).toEqual([expect.stringMatching(/in-the-way.shards cannot be used \(ENOTDIR/)]);
 });
 
 it('no folder is no cache', async () => {

@@ -29,7 +29,7 @@ const evaluation: WorkerMessage = {
   lossSum: 0.5,
   correctCount: 1,
 };
-const request: WorkerMessage = { type: 'piece-request', sha256: 'ab'.repeat(32), offset: 0 };
+const request: WorkerMessage = { type: 'piece-request', sha256: 'ab'.repeat(32), offset: 0, bytes: 1 };
 
 /** The places in a stream that arrives in chunks of so many bytes, counted from its beginning. */
 function placesIn(stream: Buffer, chunkBytes: number) {

@@ -42,7 +42,8 @@ const gradient = {
 
 const workerMessages: readonly object[] = [
   hello,
-  { type: 'piece-request', sha256: hash, offset: 3 * chunkBytes },
+  { type: 'piece-request', sha256: hash, offset: 3 * chunkBytes, bytes: 1 },
+  { type: 'piece-held', sha256: hash },
   gradient,
   { type: 'evaluation', step: 0, split: 'test', index: 39, sampleCount: 250, lossSum: 576.1, correctCount: 31 },
   { type: 'failure', message: 'out of memory' },
@@ -70,6 +71,7 @@ const coordinatorMessages: readonly object[] = [
   welcome,
   { type: 'refusal', code: 'token', message: 'no token was given' },
   { type: 'piece-chunk', sha256: hash, offset: 0 },
+  { type: 'prefetch', sha256: hash },
   { type: 'weights', step: 1 },
   { type: 'compute', step: 1, nodes: [{ first: 0, count: 4 }] },
   { type: 'evaluate', step: 351, split: 'validation', index: 0 },
