@@ -1,0 +1,164 @@
+// Whatever happens to the workers of a step, in whatever order: the sum has the bits of one worker that does it all, no
+// slice is lost or counted twice, and the step ends while one worker lives. All of the coordinator but its sockets and
+// its clock is the real one.
+import * as fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { collectGradient, type CollectedGradient } from '../../coordinator/collect-gradient.js';
+import { Dealer } from '../../coordinator/dealer.js';
+import { encodeWeights } from '../../coordinator/weights-frame.js';
+import { WorkerPool } from '../../coordinator/worker-pool.js';
+import { layoutModel } from '../../shared/model/layout.js';
+import { KeyedRandom } from '../../shared/random.js';
+import { FakeClock } from '../support/fake-clock.js';
+import { ScriptedWorker, type ScriptedWorld } from '../support/scripted-worker.js';
+import { bitsOf, treeSum } from '../support/tree-sum.js';
+
+const imagesPerSlice = 3;
+const steps = 4;
+const layout = {
+  ...layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 } as const),
+  trainableSize: 6,
+  statisticsSize: 1,
+};
+
+/** What each slice's gradient is in a step, whoever computes it. */
+function gradientsOf(step: number, sliceCount: number): Float32Array[] {
+  const random = new KeyedRandom(sliceCount, 'synthesis', step);
+  return Array.from({ length: sliceCount }, (_, slice) =>
+    Float32Array.from({ length: layout.trainableSize }, (_unused, i) => random.uniformAt(slice * 16 + i) * 2 - 1),
+  );
+}
+
+const index = fc.nat(7);
+/** What may happen. Workers are named by their place among those that are here. */
+const happening = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ type: fc.constant('answer' as const), index }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('join' as const),
+      held: fc.nat(255),
+      computeMs: fc.integer({ min: 1, max: 400 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('leave' as const), index }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 5000 }) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('repeat' as const), index }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('held' as const), index, slice: fc.nat(15) }) },
+);
+type Happening = typeof happening extends fc.Arbitrary<infer Value> ? Value : never;
+
+class Drill {
+  readonly world: ScriptedWorld;
+  readonly clock = new FakeClock();
+  readonly #shards: readonly string[];
+  readonly #workers: ScriptedWorker[] = [];
+  #nextId = 1;
+
+  constructor(sliceCount: number) {
+    this.#shards = Array.from({ length: sliceCount }, (_, slice) => slice.toString(16).padStart(64, '0'));
+    this.world = {
+      pool: new WorkerPool(),
+      clock: this.clock,
+      answer(step, node) {
+        const slices = Array.from({ length: node.count }, (_, place) => node.first + place);
+        return {
+          payload: Float32Array.of(...treeSum(gradientsOf(step, sliceCount), node.first, node.count), ...slices),
+          sampleCount: imagesPerSlice * node.count,
+          lossSums: slices.map((slice) => slice + 0.5),
+        };
+      },
+    };
+  }
+
+  get shards(): readonly string[] {
+    return this.#shards;
+  }
+
+  get workers(): ScriptedWorker[] {
+    return this.#workers.filter(({ isHere }) => isHere);
+  }
+
+  join(held: number, computeMs: number): void {
+    const holds = this.#shards.filter((_, slice) => ((held >> (slice % 8)) & 1) === 1);
+    this.#workers.push(new ScriptedWorker(this.world, this.#nextId++, holds, computeMs));
+  }
+
+  happen(event: Happening): void {
+    if (event.type === 'join') {
+      if (this.workers.length < 6) this.join(event.held, event.computeMs);
+      return;
+    }
+    if (event.type === 'wait') return this.clock.advance(event.ms);
+    const { workers } = this;
+    if (workers.length === 0) return;
+    const worker = workers[event.index % workers.length];
+    switch (event.type) {
+      case 'answer':
+        worker.answer();
+        return;
+      case 'leave':
+        return worker.leave();
+      case 'repeat':
+        return worker.repeat();
+      case 'held':
+        return worker.nowHolds(this.#shards[event.slice % this.#shards.length]);
+      default:
+        event satisfies never;
+    }
+  }
+}
+
+/** Lets the code that waits for a promise run. */
+async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+async function runSteps(sliceCount: number, events: readonly Happening[]): Promise<void> {
+  const drill = new Drill(sliceCount);
+  const { pool } = drill.world;
+  const dealer = new Dealer(drill.shards, imagesPerSlice);
+  const left = [...events];
+  for (let step = 0; step < steps; step++) {
+    const collected: CollectedGradient[] = [];
+    const weights = encodeWeights(step, new Float32Array(1), new Float32Array(1));
+    const { signal } = new AbortController();
+    const options = { pool, layout, sliceCount, weights, dealer, stragglerFactor: 2, clock: drill.clock, signal };
+    const collecting = collectGradient(options).then((gradient) => collected.push(gradient));
+    // A part of the events for each step, then nothing but answers by whoever is there.
+    for (let share = Math.ceil(events.length / steps); share > 0 && collected.length === 0; share--) {
+      const event = left.shift();
+      if (event !== undefined) drill.happen(event);
+      await settle();
+    }
+    for (let turn = 0; collected.length === 0; turn++) {
+      if (turn > 4 * sliceCount + 20) throw new Error(`step ${step} does not end with ${drill.workers.length} workers`);
+      if (drill.workers.length === 0) drill.join(0, 1);
+      for (const worker of drill.workers) worker.answer();
+      await settle();
+    }
+    await collecting;
+    const [gradient] = collected;
+    const expected = treeSum(gradientsOf(step, sliceCount), 0, sliceCount);
+    expect(bitsOf(gradient.gradientSum)).toEqual(bitsOf(expected));
+    expect(gradient.sampleCount).toBe(sliceCount * imagesPerSlice);
+    expect(gradient.slices.map(({ lossSum, batchStatistics }) => [lossSum, ...batchStatistics])).toEqual(
+      Array.from({ length: sliceCount }, (_, slice) => [slice + 0.5, slice]),
+    );
+    expect(gradient.work.reduce((sum, { images }) => sum + images, 0)).toBe(sliceCount * imagesPerSlice);
+  }
+  for (const worker of drill.workers) worker.leave();
+  // Neither a step nor a connection leaves a timer behind.
+  expect(drill.clock.running).toBe(0);
+}
+
+it(
+  'any sequence of joins, departures, late, repeated and stale answers ends in the same sum',
+  { timeout: 60_000 },
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.array(happening, { maxLength: 120 }), runSteps),
+      { numRuns: 2000 },
+    );
+  },
+);

@@ -1,0 +1,150 @@
+// The coordinator's side of a worker whose other end is a test: a real connection over a socket that is none. It
+// computes what real workers would, when it is told to, and may be late, repeat itself or go away.
+import { EventEmitter } from 'node:events';
+import { PassThrough } from 'node:stream';
+import type { WebSocket } from 'ws';
+import { WorkerConnection } from '../../coordinator/worker-connection.js';
+import type { WorkerPool } from '../../coordinator/worker-pool.js';
+import type { Clock } from '../../shared/clock.js';
+import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
+import {
+  parseCoordinatorMessage,
+  type CoordinatorMessage,
+  type WorkerMessage,
+} from '../../shared/protocol/messages.js';
+import type { SliceRange } from '../../shared/slices.js';
+
+/** What the workers of a test have in common. */
+export interface ScriptedWorld {
+  pool: WorkerPool;
+  clock: Clock;
+  /** The sum over a node and each slice's statistics, as they travel, and what is reported with them. */
+  answer: (step: number, node: SliceRange) => { payload: Float32Array; sampleCount: number; lossSums: number[] };
+}
+
+/** As much of ws's socket as a connection uses. */
+class SocketInName extends EventEmitter {
+  readonly OPEN = 1;
+  readonly CLOSED = 3;
+  readyState = this.OPEN;
+  readonly #onMessage: (message: CoordinatorMessage) => void;
+
+  constructor(onMessage: (message: CoordinatorMessage) => void) {
+    super();
+    this.#onMessage = onMessage;
+  }
+
+  send(frame: Buffer, sent?: () => void): void {
+    this.#onMessage(parseCoordinatorMessage(decodeFrame(frame).header));
+    sent?.();
+  }
+
+  ping(): void {}
+
+  close(code = 1000): void {
+    if (this.readyState === this.CLOSED) return;
+    this.readyState = this.CLOSED;
+    this.emit('close', code);
+  }
+
+  terminate(): void {
+    this.close(1006);
+  }
+}
+
+interface Task {
+  step: number;
+  node: SliceRange;
+}
+
+export class ScriptedWorker {
+  readonly connection: WorkerConnection;
+  readonly #world: ScriptedWorld;
+  readonly #socket: SocketInName;
+  readonly #computeMs: number;
+  /** The first one is being computed. */
+  #tasks: Task[] = [];
+  #lastAnswer: Buffer | undefined;
+
+  /**
+   * @param holds hashes of the shards that it has
+   * @param computeMs how long it says that a slice took
+   */
+  constructor(world: ScriptedWorld, id: number, holds: readonly string[], computeMs: number) {
+    this.#world = world;
+    this.#computeMs = computeMs;
+    this.#socket = new SocketInName((message) => this.#take(message));
+    this.connection = new WorkerConnection(
+      this.#socket as unknown as WebSocket,
+      new PassThrough(),
+      {
+        id,
+        name: `worker-${id}`,
+        address: 'nowhere',
+        engine: { engine: 'scripted', fingerprint: 'scripted/1' },
+        cachedPieces: holds,
+        pieceRecords: new Map(),
+        pingIntervalMs: 1e9,
+        silenceTimeoutMs: 1e9,
+        clock: world.clock,
+      },
+      {
+        onMessage: (message, payload) => {
+          if (message.type === 'gradient') world.pool.gradientFrom(this.connection, message, payload);
+          if (message.type === 'piece-held') world.pool.pieceHeldBy(this.connection);
+        },
+        onClosed: (reason) => world.pool.remove(this.connection, reason),
+      },
+    );
+    world.pool.add(this.connection);
+  }
+
+  get isHere(): boolean {
+    return this.#socket.readyState === this.#socket.OPEN;
+  }
+
+  /** Answers what it has computed, which may be of a step that is over. @returns whether there was anything */
+  answer(): boolean {
+    const task = this.#tasks.shift();
+    if (task === undefined) return false;
+    const { step, node } = task;
+    const { payload, sampleCount, lossSums } = this.#world.answer(step, node);
+    const computeMs = this.#computeMs * node.count;
+    const message: WorkerMessage = {
+      type: 'gradient',
+      step,
+      node,
+      sampleCount,
+      slices: lossSums.map((lossSum) => ({ lossSum, correctCount: 0 })),
+      phases: { waitMs: 0, augmentMs: 0, computeMs, reduceMs: 0, sendMs: 0 },
+    };
+    this.#lastAnswer = encodeFrame(message, new Uint8Array(payload.slice().buffer));
+    this.#say(this.#lastAnswer);
+    return true;
+  }
+
+  /** Says its last answer once more, which nobody asked for. */
+  repeat(): void {
+    if (this.#lastAnswer !== undefined) this.#say(Buffer.from(this.#lastAnswer));
+  }
+
+  nowHolds(sha256: string): void {
+    this.#say(encodeFrame({ type: 'piece-held', sha256 } satisfies WorkerMessage));
+  }
+
+  leave(): void {
+    this.#socket.close(1006);
+  }
+
+  #say(frame: Buffer): void {
+    if (this.isHere) this.#socket.emit('message', frame);
+  }
+
+  #take(message: CoordinatorMessage): void {
+    // With weights of another step a worker drops what it has not begun.
+    if (message.type === 'weights') this.#tasks = this.#tasks.slice(0, 1);
+    if (message.type === 'compute') {
+      this.#tasks.push(...message.nodes.map((node) => ({ step: message.step, node })));
+    }
+  }
+}
