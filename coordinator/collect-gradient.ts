@@ -5,8 +5,9 @@ import { ProtocolError } from '../shared/errors.js';
 import type { ModelLayout } from '../shared/model/layout.js';
 import { floatsOf } from '../shared/protocol/frame.js';
 import type { GradientMessage } from '../shared/protocol/messages.js';
+import { sameRange, type SliceRange } from '../shared/slices.js';
 import { sliceCountOf, type Order } from './assignment.js';
-import type { Dealer } from './dealer.js';
+import { available, type Dealer } from './dealer.js';
 import { GradientRound, type PartialSum, type RoundResult } from './gradient-round.js';
 import { StepWork, type WorkerWork } from './step-work.js';
 import { StragglerWatch } from './straggler-watch.js';
@@ -52,6 +53,7 @@ export async function collectGradient(options: {
   const watch = new StragglerWatch(dealer.sliceTimes, options.stragglerFactor);
   const work = new StepWork(clock);
   const stragglers: Straggler[] = [];
+  const trials = new Map<number, SliceRange>();
   let reassignedSlices = 0;
   let stopTimer: () => void = () => undefined;
 
@@ -59,13 +61,25 @@ export async function collectGradient(options: {
     for (const { worker: id, nodes } of orders) {
       const worker = pool.get(id)!;
       if (round.owedBy(id).length === nodes.length) watch.begins(id, nodes[0].count, clock.now());
-      work.ordered(worker);
       worker.compute(weights, nodes);
     }
   }
 
   function dealRest(): void {
-    send(round.assignRest(dealer.candidates(pool.workers)));
+    send(round.assignRest(dealer.candidates(available(pool.workers, step))));
+  }
+
+  /** Workers without slices are measured now and then; what they answer is another's to answer. */
+  function tryOut(): void {
+    for (const { worker, nodes } of dealer.trials(round, pool.workers, step)) {
+      trials.set(worker, nodes[0]);
+      pool.get(worker)!.compute(weights, nodes);
+    }
+  }
+
+  function isTrial({ id }: WorkerConnection, { node }: GradientMessage): boolean {
+    const trial = trials.get(id);
+    return trial !== undefined && sameRange(trial, node) && trials.delete(id);
   }
 
   /** Late workers' slices go to those that have nothing to do; then waits for the next one to be late. */
@@ -91,7 +105,7 @@ export async function collectGradient(options: {
   try {
     return await pool.settle<CollectedGradient>(options.signal, ({ resolve }) => {
       if (pool.size > 0) send(dealer.begin(round, pool.workers, step));
-      send(dealer.tryOut(round, pool.workers, step));
+      tryOut();
       helpStragglers();
       return {
         joined() {
@@ -107,6 +121,7 @@ export async function collectGradient(options: {
         gradient(worker, message, payload) {
           // A late answer to a step that others have finished.
           if (message.step !== step) return;
+          if (isTrial(worker, message)) return;
           const partial = partialOf(message, payload, layout);
           try {
             if (work.timed(() => round.accept(worker.id, partial)) === 'accepted') work.counted(worker, message);
@@ -115,8 +130,7 @@ export async function collectGradient(options: {
           }
           watch.ends(worker.id, clock.now());
           const [next] = round.owedBy(worker.id);
-          if (next === undefined) work.finished(worker);
-          else watch.begins(worker.id, next.count, clock.now());
+          if (next !== undefined) watch.begins(worker.id, next.count, clock.now());
           const { result } = round;
           if (result !== undefined) return resolve({ ...result, ...work.summary(), reassignedSlices, stragglers });
           dealRest();

@@ -7,7 +7,13 @@ import type { WorkerConnection } from './worker-connection.js';
 import { median } from './worker-speed.js';
 
 /** How often a worker without slices computes one that another has too: its speed is known, and its engine warm. */
-const stepsBetweenTrials = 100;
+const stepsBetweenTrials = 25;
+
+/** Workers that are not busy with an earlier step, or all where there are no others. */
+export function available(workers: readonly WorkerConnection[], step: number): readonly WorkerConnection[] {
+  const free = workers.filter((worker) => !worker.owesBefore(step));
+  return free.length > 0 ? free : workers;
+}
 
 export class Dealer {
   readonly sliceTimes = new SliceTimes();
@@ -45,8 +51,7 @@ export class Dealer {
    */
   begin(round: GradientRound, workers: readonly WorkerConnection[], step: number): Order[] {
     this.#owners = divideSlices(this.#shards.length, this.candidates(workers), this.#owners);
-    const free = workers.filter((worker) => !worker.owesBefore(step));
-    const candidates = this.candidates(free.length > 0 ? free : workers);
+    const candidates = this.candidates(available(workers, step));
     const isHeld = this.#shards.map((_, slice) => candidates.some(({ holds }) => holds(slice)));
     for (const { worker, holds } of candidates) {
       const own = (slice: number) => this.#owners[slice] === worker && (holds(slice) || !isHeld[slice]);
@@ -59,15 +64,18 @@ export class Dealer {
     });
   }
 
-  /** Gives a worker without slices one that it holds, if it is time: whoever answers first, the step does not wait. */
-  tryOut(round: GradientRound, workers: readonly WorkerConnection[], step: number): Order[] {
+  /**
+   * For workers without slices, if it is time, one that they hold: not of the round, because a larger node with this
+   * slice in it would not count any more if this answer came first.
+   */
+  trials(round: GradientRound, workers: readonly WorkerConnection[], step: number): Order[] {
     return workers.flatMap((worker) => {
       if (round.owedBy(worker.id).length > 0 || worker.owesBefore(step)) return [];
       const isDue = worker.speed.imageMs === undefined || step - this.#lastTrialOf(worker, step) >= stepsBetweenTrials;
       const slice = this.#shards.findIndex((sha256) => worker.holds(sha256));
       if (!isDue || slice < 0) return [];
       this.#lastTrial.set(worker, step);
-      return [{ worker: worker.id, nodes: round.assign(worker.id, { first: slice, count: 1 }) }];
+      return [{ worker: worker.id, nodes: [{ first: slice, count: 1 }] }];
     });
   }
 

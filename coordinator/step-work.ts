@@ -16,7 +16,6 @@ export interface WorkerWork {
 
 export class StepWork {
   readonly #clock: Clock;
-  readonly #orderedMs = new Map<number, number>();
   readonly #work = new Map<number, Omit<WorkerWork, 'waitedForMs'>>();
   /** Moments of the answers that counted, the latest of each worker. */
   readonly #answeredMs = new Map<number, number>();
@@ -24,11 +23,6 @@ export class StepWork {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-  }
-
-  ordered(worker: WorkerConnection): void {
-    // What is ordered later comes on top of what was measured from the first order on.
-    if (!this.#orderedMs.has(worker.id)) this.#orderedMs.set(worker.id, this.#clock.now());
   }
 
   /** Adding partials takes this long. */
@@ -49,17 +43,6 @@ export class StepWork {
     });
     this.#answeredMs.delete(worker.id);
     this.#answeredMs.set(worker.id, this.#clock.now());
-  }
-
-  /** A worker has answered all it was asked for. */
-  finished(worker: WorkerConnection): void {
-    const orderedMs = this.#orderedMs.get(worker.id);
-    const phases = this.#work.get(worker.id)?.phases;
-    if (orderedMs === undefined || phases === undefined) return;
-    const computeMs = phases.augmentMs + phases.computeMs + phases.reduceMs;
-    worker.speed.waited(Math.max(0, this.#clock.now() - orderedMs - computeMs));
-    // Orders from here on are for others' slices, and not comparable.
-    this.#orderedMs.delete(worker.id);
   }
 
   summary(): { work: WorkerWork[]; reduceMs: number } {

@@ -3,8 +3,10 @@ import { median } from './worker-speed.js';
 
 /** Slice times that the median is taken of. */
 const kept = 64;
-/** With fewer nobody is late: first slices wait for shards and warm engines up. */
+/** With fewer, first slices wait for shards and warm engines up: patience is ten times as long, and a minute at least. */
 const needed = 8;
+const firstPatience = 10;
+const firstShortestMs = 60_000;
 /** Nobody is late before: below this the second computation costs more than it saves. */
 const shortestMs = 100;
 
@@ -17,8 +19,14 @@ export class SliceTimes {
     if (this.#sliceMs.length > kept) this.#sliceMs.shift();
   }
 
+  /** Undefined before the first answer. */
   get medianMs(): number | undefined {
-    return this.#sliceMs.length < needed ? undefined : median(this.#sliceMs);
+    return this.#sliceMs.length === 0 ? undefined : median(this.#sliceMs);
+  }
+
+  /** Whether there are enough of them to go by. */
+  get areSettled(): boolean {
+    return this.#sliceMs.length >= needed;
   }
 }
 
@@ -64,8 +72,11 @@ export class StragglerWatch {
 
   #lateMs(worker: number): number {
     const { sinceMs, sliceCount } = this.#running.get(worker)!;
-    const { medianMs } = this.#times;
+    const { medianMs, areSettled } = this.#times;
     if (this.#factor === 0 || medianMs === undefined) return Infinity;
-    return sinceMs + Math.max(shortestMs, this.#factor * medianMs * sliceCount);
+    const patienceMs = this.#factor * medianMs * sliceCount;
+    return (
+      sinceMs + (areSettled ? Math.max(shortestMs, patienceMs) : Math.max(firstShortestMs, firstPatience * patienceMs))
+    );
   }
 }

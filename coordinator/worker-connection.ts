@@ -9,6 +9,7 @@ import {
   chunkBytes,
   parseWorkerMessage,
   type CoordinatorMessage,
+  type GradientMessage,
   type Piece,
   type RefusalCode,
   type WorkerMessage,
@@ -57,6 +58,9 @@ export class WorkerConnection {
   #weightsStep = -1;
   /** Nodes of that step that it was asked for and has not answered. */
   #owedNodes = 0;
+  /** When it was asked for the first of them, and what it has computed on since. */
+  #orderedMs = 0;
+  #computedMs = 0;
   #closeReason: string | undefined;
   readonly #clock: Clock;
   readonly #socket: WebSocket;
@@ -115,6 +119,10 @@ export class WorkerConnection {
   /** Asks for the sums over nodes of a step; sends the step's weights before that, if this worker has others. */
   compute(weights: WeightsFrame, nodes: SliceRange[]): void {
     this.#sendWeights(weights);
+    if (this.#owedNodes === 0) {
+      this.#orderedMs = this.#clock.now();
+      this.#computedMs = 0;
+    }
     this.#owedNodes += nodes.length;
     this.send({ type: 'compute', step: weights.step, nodes });
   }
@@ -195,12 +203,9 @@ export class WorkerConnection {
         case 'piece-held':
           this.#heldPieces.add(message.sha256);
           break;
-        case 'gradient': {
-          if (message.step === this.#weightsStep) this.#owedNodes--;
-          const { augmentMs, computeMs, reduceMs } = message.phases;
-          this.speed.computed(message.sampleCount, augmentMs + computeMs + reduceMs);
+        case 'gradient':
+          this.#measure(message);
           break;
-        }
         case 'hello':
         case 'evaluation':
         case 'failure':
@@ -213,6 +218,17 @@ export class WorkerConnection {
       if (!(error instanceof ProtocolError)) throw error;
       this.dismiss('bad-message', messageOf(error));
     }
+  }
+
+  /** Answers that come too late to count tell of a worker's speed as well. */
+  #measure({ step, sampleCount, phases }: GradientMessage): void {
+    const computedMs = phases.augmentMs + phases.computeMs + phases.reduceMs;
+    this.speed.computed(sampleCount, computedMs);
+    if (step !== this.#weightsStep || this.#owedNodes === 0) return;
+    this.#computedMs += computedMs;
+    this.#owedNodes--;
+    if (this.#owedNodes > 0) return;
+    this.speed.waited(Math.max(0, this.#clock.now() - this.#orderedMs - this.#computedMs));
   }
 
   /** Sends a piece chunk by chunk, each when the one before has left, so that a slow worker fills no memory here. */

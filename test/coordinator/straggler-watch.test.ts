@@ -46,14 +46,24 @@ describe('a worker is late', () => {
     expect(watch.late(1e9)).toEqual([]);
   });
 
-  it('never before eight answers: first slices wait for shards', () => {
-    const watch = new StragglerWatch(timesOf(1, 7), 3);
+  it('later before there are eight answers: first slices wait for shards', () => {
+    const few = new StragglerWatch(timesOf(200, 7), 3);
+    few.begins(1, 1, 0);
+    // Ten times 3 × 200 is 6 s: a minute.
+    expect(few.nextLateMs(0)).toBe(60_000);
+    few.begins(1, 20, 0);
+    // Ten times 3 × 200 × 20.
+    expect(few.nextLateMs(0)).toBe(120_000);
+    few.begins(2, 2, 0);
+    // The eighth: 400 ms for two.
+    few.ends(2, 400);
+    expect(few.nextLateMs(0)).toBe(12_000);
+  });
+
+  it('never before the first answer: nothing is known', () => {
+    const watch = new StragglerWatch(new SliceTimes(), 3);
     watch.begins(1, 1, 0);
-    expect(watch.late(1e9)).toEqual([]);
-    watch.begins(2, 2, 0);
-    // The eighth: 80 ms for two.
-    watch.ends(2, 80);
-    expect(watch.late(100)).toEqual([1]);
+    expect(watch.nextLateMs(0)).toBe(Infinity);
   });
 
   it('no longer when it has left', () => {
