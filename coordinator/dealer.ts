@@ -17,6 +17,8 @@ export function available(workers: readonly WorkerConnection[], step: number): r
 
 export class Dealer {
   readonly sliceTimes = new SliceTimes();
+  /** Of parts of an evaluation. */
+  readonly partTimes = new SliceTimes();
   readonly #shards: readonly string[];
   readonly #imagesPerSlice: number;
   #owners: readonly number[] = [];

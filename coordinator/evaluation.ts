@@ -1,5 +1,8 @@
 // Validation and test: a split's parts dealt out to whoever is free; results added up in part order.
+import type { Clock } from '../shared/clock.js';
 import type { EvaluationMessage, Piece, Split } from '../shared/protocol/messages.js';
+import { available } from './dealer.js';
+import { StragglerWatch, type SliceTimes } from './straggler-watch.js';
 import type { WeightsFrame } from './weights-frame.js';
 import type { WorkerConnection } from './worker-connection.js';
 import type { WorkerPool } from './worker-pool.js';
@@ -21,62 +24,96 @@ export interface BatchSums {
 /** Parts that a worker has at a time: one to compute and one to go on with. */
 const partsInFlight = 2;
 
-/** Loss and accuracy over all parts of a split. Parts of a worker that leaves go to others. */
+/** Loss and accuracy over all parts of a split. A part of a worker that leaves, or is late, goes to others. */
 export async function evaluateSplit(options: {
   pool: WorkerPool;
   split: Split;
   pieces: readonly Piece[];
   weights: WeightsFrame;
+  /** How long parts have taken until now. */
+  partTimes: SliceTimes;
+  /** A part later than this many times the median is given to an idle worker too; 0 for never. */
+  stragglerFactor: number;
+  clock: Clock;
   signal: AbortSignal;
 }): Promise<Metrics> {
-  const { pool, split, weights } = options;
+  const { pool, split, weights, clock } = options;
   const parts = options.pieces.filter((piece) => piece.split === split);
-  const waiting = new Set(parts.map((part) => part.index));
+  const watch = new StragglerWatch(options.partTimes, options.stragglerFactor);
   const owed = new Map<number, Set<number>>();
   const results: (EvaluationMessage | undefined)[] = parts.map(() => undefined);
+  let stopTimer: () => void = () => undefined;
+
+  const owedBy = ({ id }: WorkerConnection) => owed.get(id) ?? new Set();
+  const isOwed = (index: number) => [...owed.values()].some((indices) => indices.has(index));
+  const workers = () => available(pool.workers, weights.step);
 
   /** A part that this worker holds, else one that nobody holds, else any: parts seldom travel twice. */
   function choosePartFor(worker: WorkerConnection): Piece | undefined {
-    const open = parts.filter((part) => waiting.has(part.index));
+    const open = parts.filter(({ index }) => results[index] === undefined && !isOwed(index));
     return (
       open.find((part) => worker.holds(part.sha256)) ??
       open.find((part) => !pool.workers.some((other) => other.holds(part.sha256))) ??
       open[0]
     );
   }
-  function feed(worker: WorkerConnection): void {
-    const owes = owed.get(worker.id) ?? new Set();
-    if (owes.size >= partsInFlight) return;
-    const part = choosePartFor(worker);
-    if (part === undefined) return;
+  function give(worker: WorkerConnection, part: Piece): void {
+    const owes = owedBy(worker);
+    if (owes.size === 0) watch.begins(worker.id, 1, clock.now());
     owed.set(worker.id, owes.add(part.index));
-    waiting.delete(part.index);
     worker.evaluate(weights, part);
+  }
+  function feed(worker: WorkerConnection): void {
+    if (owedBy(worker).size >= partsInFlight) return;
+    const part = choosePartFor(worker);
+    if (part !== undefined) give(worker, part);
   }
   /** One part each in turn, so that few parts still reach every worker. */
   function feedAll(): void {
-    for (let turn = 0; turn < partsInFlight; turn++) for (const worker of pool.workers) feed(worker);
+    for (let turn = 0; turn < partsInFlight; turn++) for (const worker of workers()) feed(worker);
+    helpStragglers();
+  }
+  /** Late workers' parts go to those that have nothing to do; then waits for the next one to be late. */
+  function helpStragglers(): void {
+    stopTimer();
+    const now = clock.now();
+    for (const late of watch.late(now)) {
+      for (const index of owed.get(late) ?? []) {
+        const idle = workers().find((worker) => owedBy(worker).size === 0);
+        const isShared = [...owed].some(([other, indices]) => other !== late && indices.has(index));
+        if (idle !== undefined && !isShared && results[index] === undefined) give(idle, parts[index]);
+      }
+    }
+    const nextMs = watch.nextLateMs(now);
+    if (nextMs < Infinity) stopTimer = clock.after(nextMs - now, helpStragglers);
   }
 
-  return pool.settle<Metrics>(options.signal, ({ resolve }) => {
-    feedAll();
-    return {
-      joined: feedAll,
-      left(worker) {
-        for (const index of owed.get(worker.id) ?? []) waiting.add(index);
-        owed.delete(worker.id);
-        feedAll();
-      },
-      evaluation(worker, message) {
-        if (message.step !== weights.step || message.split !== split) return;
-        if (owed.get(worker.id)?.delete(message.index) !== true) return;
-        results[message.index] = message;
-        const done = results.filter((result) => result !== undefined);
-        if (done.length === parts.length) resolve(metricsOf(done));
-        else feedAll();
-      },
-    };
-  });
+  try {
+    return await pool.settle<Metrics>(options.signal, ({ resolve }) => {
+      feedAll();
+      return {
+        joined: feedAll,
+        left(worker) {
+          watch.forget(worker.id);
+          owed.delete(worker.id);
+          feedAll();
+        },
+        evaluation(worker, message) {
+          if (message.step !== weights.step || message.split !== split) return;
+          if (owed.get(worker.id)?.delete(message.index) !== true) return;
+          watch.ends(worker.id, clock.now());
+          if (owedBy(worker).size > 0) watch.begins(worker.id, 1, clock.now());
+          // The first answer counts.
+          results[message.index] ??= message;
+          const done = results.filter((result) => result !== undefined);
+          if (done.length === parts.length) resolve(metricsOf(done));
+          else feedAll();
+        },
+      };
+    });
+  } finally {
+    stopTimer();
+  }
 }
 
 /** In float64, in the order given. */

@@ -181,6 +181,13 @@ export class TrainingRun {
     return gradient;
   }
 
+  async #evaluate(split: 'validation' | 'test', weights: WeightsFrame): Promise<Metrics> {
+    const { config, store } = this.#options;
+    const { stragglerFactor } = config;
+    const { partTimes } = this.#dealer;
+    return evaluateSplit({ ...this.#options, split, pieces: store.pieces, weights, partTimes, stragglerFactor });
+  }
+
   #encodeWeights(): WeightsFrame {
     return encodeWeights(this.#state.step, this.#state.weights, this.#state.movingStatistics);
   }
@@ -237,9 +244,8 @@ export class TrainingRun {
 
   async #validate(weights: WeightsFrame): Promise<void> {
     if (this.#options.store.validationCount === 0) return;
-    const { pool, store, signal } = this.#options;
     const { step } = this.#state;
-    const metrics = await evaluateSplit({ pool, split: 'validation', pieces: store.pieces, weights, signal });
+    const metrics = await this.#evaluate('validation', weights);
     this.#validation = { step, ...metrics };
     this.#isSaved = false;
     this.journal.evaluation('validation', { step, epoch: this.epoch, ...metrics });
@@ -281,9 +287,9 @@ export class TrainingRun {
   }
 
   async #finish(weights: WeightsFrame, startedMs: number): Promise<Report> {
-    const { config, pool, store, signal, runDirectory, resumed } = this.#options;
+    const { config, runDirectory, resumed } = this.#options;
     const { step, movingStatistics } = this.#state;
-    const test = await evaluateSplit({ pool, split: 'test', pieces: store.pieces, weights, signal });
+    const test = await this.#evaluate('test', weights);
     this.journal.evaluation('test', { step, epoch: this.epoch, ...test });
     await this.#saveBeforeLeaving();
     this.journal.countBytesOfStayers();

@@ -1,16 +1,17 @@
-// Whatever happens to the workers of a step, in whatever order: the sum has the bits of one worker that does it all, no
-// slice is lost or counted twice, and the step ends while one worker lives. All of the coordinator but its sockets and
+// Whatever happens to the workers of a step or a validation, in whatever order: the sum has the bits of one worker that
+// does it all, no slice or part is lost or counted twice, and it ends while one worker lives. All of the coordinator but its sockets and
 // its clock is the real one.
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { collectGradient, type CollectedGradient } from '../../coordinator/collect-gradient.js';
+import { collectGradient } from '../../coordinator/collect-gradient.js';
+import { evaluateSplit, metricsOf } from '../../coordinator/evaluation.js';
 import { Dealer } from '../../coordinator/dealer.js';
 import { encodeWeights } from '../../coordinator/weights-frame.js';
 import { WorkerPool } from '../../coordinator/worker-pool.js';
 import { layoutModel } from '../../shared/model/layout.js';
 import { KeyedRandom } from '../../shared/random.js';
 import { FakeClock } from '../support/fake-clock.js';
-import { ScriptedWorker, type ScriptedWorld } from '../support/scripted-worker.js';
+import { evaluationOf, ScriptedWorker, type ScriptedWorld } from '../support/scripted-worker.js';
 import { bitsOf, treeSum } from '../support/tree-sum.js';
 
 const imagesPerSlice = 3;
@@ -114,31 +115,40 @@ async function settle(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-async function runSteps(sliceCount: number, events: readonly Happening[]): Promise<void> {
+async function runSteps(sliceCount: number, partCount: number, events: readonly Happening[]): Promise<void> {
   const drill = new Drill(sliceCount);
   const { pool } = drill.world;
   const dealer = new Dealer(drill.shards, imagesPerSlice);
+  const pieces = Array.from({ length: partCount }, (_, part) => {
+    return { split: 'validation' as const, index: part, sha256: part.toString(16).padStart(64, 'f'), bytes: 1 };
+  });
   const left = [...events];
+
+  /** Lets a share of the events happen, then nothing but answers by whoever is there, until what is waited for is here. */
+  async function drive<Value>(what: string, waitedFor: Promise<Value>): Promise<Value> {
+    const arrived: Value[] = [];
+    const arrival = waitedFor.then((value) => arrived.push(value));
+    const share = left.splice(0, Math.ceil(events.length / steps / 2));
+    for (let turn = 0; arrived.length === 0; turn++) {
+      const event = share.shift();
+      if (event !== undefined) {
+        drill.happen(event);
+      } else {
+        if (drill.workers.length === 0) drill.join(0, 1);
+        for (const worker of drill.workers) worker.answer();
+      }
+      await settle();
+      if (turn > events.length + 8 * (sliceCount + partCount) + 20) throw new Error(`${what} does not end`);
+    }
+    await arrival;
+    return arrived[0];
+  }
+
   for (let step = 0; step < steps; step++) {
-    const collected: CollectedGradient[] = [];
     const weights = encodeWeights(step, new Float32Array(1), new Float32Array(1));
     const { signal } = new AbortController();
-    const options = { pool, layout, sliceCount, weights, dealer, stragglerFactor: 2, clock: drill.clock, signal };
-    const collecting = collectGradient(options).then((gradient) => collected.push(gradient));
-    // A part of the events for each step, then nothing but answers by whoever is there.
-    for (let share = Math.ceil(events.length / steps); share > 0 && collected.length === 0; share--) {
-      const event = left.shift();
-      if (event !== undefined) drill.happen(event);
-      await settle();
-    }
-    for (let turn = 0; collected.length === 0; turn++) {
-      if (turn > 4 * sliceCount + 20) throw new Error(`step ${step} does not end with ${drill.workers.length} workers`);
-      if (drill.workers.length === 0) drill.join(0, 1);
-      for (const worker of drill.workers) worker.answer();
-      await settle();
-    }
-    await collecting;
-    const [gradient] = collected;
+    const common = { pool, weights, stragglerFactor: 2, clock: drill.clock, signal };
+    const gradient = await drive(`step ${step}`, collectGradient({ ...common, layout, sliceCount, dealer }));
     const expected = treeSum(gradientsOf(step, sliceCount), 0, sliceCount);
     expect(bitsOf(gradient.gradientSum)).toEqual(bitsOf(expected));
     expect(gradient.sampleCount).toBe(sliceCount * imagesPerSlice);
@@ -146,6 +156,11 @@ async function runSteps(sliceCount: number, events: readonly Happening[]): Promi
       Array.from({ length: sliceCount }, (_, slice) => [slice + 0.5, slice]),
     );
     expect(gradient.work.reduce((sum, { images }) => sum + images, 0)).toBe(sliceCount * imagesPerSlice);
+
+    const { partTimes } = dealer;
+    const evaluating = evaluateSplit({ ...common, split: 'validation', pieces, partTimes });
+    const metrics = await drive(`the validation after step ${step}`, evaluating);
+    expect(metrics).toEqual(metricsOf(pieces.map((piece) => evaluationOf({ ...piece, step }))));
   }
   for (const worker of drill.workers) worker.leave();
   // Neither a step nor a connection leaves a timer behind.
@@ -157,7 +172,12 @@ it(
   { timeout: 60_000 },
   async () => {
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.array(happening, { maxLength: 120 }), runSteps),
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 12 }),
+        fc.integer({ min: 1, max: 5 }),
+        fc.array(happening, { maxLength: 160 }),
+        runSteps,
+      ),
       { numRuns: 2000 },
     );
   },

@@ -10,6 +10,8 @@ import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import {
   parseCoordinatorMessage,
   type CoordinatorMessage,
+  type EvaluationMessage,
+  type Split,
   type WorkerMessage,
 } from '../../shared/protocol/messages.js';
 import type { SliceRange } from '../../shared/slices.js';
@@ -52,9 +54,13 @@ class SocketInName extends EventEmitter {
   }
 }
 
-interface Task {
-  step: number;
-  node: SliceRange;
+type Task =
+  | { type: 'gradient'; step: number; node: SliceRange }
+  | { type: 'evaluation'; step: number; split: Split; index: number };
+
+/** What an evaluation of a part gives, whoever makes it. */
+export function evaluationOf({ step, split, index }: Omit<Task & { type: 'evaluation' }, 'type'>): EvaluationMessage {
+  return { type: 'evaluation', step, split, index, sampleCount: 10 + index, lossSum: 0.1 * index, correctCount: index };
 }
 
 export class ScriptedWorker {
@@ -91,6 +97,7 @@ export class ScriptedWorker {
       {
         onMessage: (message, payload) => {
           if (message.type === 'gradient') world.pool.gradientFrom(this.connection, message, payload);
+          if (message.type === 'evaluation') world.pool.evaluationFrom(this.connection, message);
           if (message.type === 'piece-held') world.pool.pieceHeldBy(this.connection);
         },
         onClosed: (reason) => world.pool.remove(this.connection, reason),
@@ -107,7 +114,12 @@ export class ScriptedWorker {
   answer(): boolean {
     const task = this.#tasks.shift();
     if (task === undefined) return false;
-    const { step, node } = task;
+    this.#lastAnswer = task.type === 'gradient' ? this.#gradientOf(task) : encodeFrame(evaluationOf(task));
+    this.#say(this.#lastAnswer);
+    return true;
+  }
+
+  #gradientOf({ step, node }: Task & { type: 'gradient' }): Buffer {
     const { payload, sampleCount, lossSums } = this.#world.answer(step, node);
     const computeMs = this.#computeMs * node.count;
     const message: WorkerMessage = {
@@ -118,9 +130,7 @@ export class ScriptedWorker {
       slices: lossSums.map((lossSum) => ({ lossSum, correctCount: 0 })),
       phases: { waitMs: 0, augmentMs: 0, computeMs, reduceMs: 0, sendMs: 0 },
     };
-    this.#lastAnswer = encodeFrame(message, new Uint8Array(payload.slice().buffer));
-    this.#say(this.#lastAnswer);
-    return true;
+    return encodeFrame(message, new Uint8Array(payload.slice().buffer));
   }
 
   /** Says its last answer once more, which nobody asked for. */
@@ -144,7 +154,9 @@ export class ScriptedWorker {
     // With weights of another step a worker drops what it has not begun.
     if (message.type === 'weights') this.#tasks = this.#tasks.slice(0, 1);
     if (message.type === 'compute') {
-      this.#tasks.push(...message.nodes.map((node) => ({ step: message.step, node })));
+      const { step } = message;
+      this.#tasks.push(...message.nodes.map((node) => ({ type: 'gradient' as const, step, node })));
     }
+    if (message.type === 'evaluate') this.#tasks.push({ ...message, type: 'evaluation' });
   }
 }
