@@ -64,7 +64,9 @@ export async function train(options: TrainOptions): Promise<Training> {
   // Without a cache on disk: over loopback a shard comes faster than from there.
   const settings = engineArguments({ engine, threads, precision, tensorFlowMode, xla });
   const args = [coordinator.url, ...settings, '--no-cache', '--quiet'];
-  const started = plans.map((plan) => startWorkerProcess(plan, { args, environment: { LOCKSTEP_TOKEN: token } }));
+  const started = plans.map((plan) =>
+    startWorkerProcess(plan, { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' }),
+  );
   let running = started.length;
   let runEnded = false;
   async function watch(worker: WorkerProcess): Promise<void> {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { LockstepError, type ErrorCode } from './shared/errors.js';
-import { canComputeOnGpus, type EngineName } from './worker/engines/open.js';
+import { canComputeOnGpus, startEnvironment, type EngineName } from './worker/engines/open.js';
 import { chooseGpus, defaultGpus, environmentForGpu, listGpus } from './worker/gpus.js';
 
 const keptErrorLines = 20;
@@ -12,7 +12,7 @@ const keptErrorLines = 20;
 /** What one worker process is to be. */
 export interface WorkerPlan {
   name: string;
-  /** What chooses its device, added to this process's own environment. */
+  /** What chooses its device, and what its engine reads when a process starts; added to this process's own environment. */
   environment: Readonly<Record<string, string>>;
 }
 
@@ -55,30 +55,35 @@ export async function planWorkers(asked: WorkersAsked): Promise<WorkerPlan[]> {
   let chosen: number[] = [];
   if (gpus !== undefined) chosen = chooseGpus(gpus, listGpus());
   else if (workers === undefined) chosen = defaultGpus(await canComputeOnGpus(engine), process.env);
+  const common = await startEnvironment(engine);
   if (chosen.length > 0) {
-    return chosen.map((gpu) => ({ name: `${namePrefix}gpu-${gpu}`, environment: environmentForGpu(gpu) }));
+    const environmentOf = (gpu: number) => ({ ...common, ...environmentForGpu(gpu) });
+    return chosen.map((gpu) => ({ name: `${namePrefix}gpu-${gpu}`, environment: environmentOf(gpu) }));
   }
   const count = workers ?? defaultWorkers;
   if (!Number.isInteger(count) || count < 1) {
     throw new LockstepError('bad-option', `workers is ${String(workers)}: it must be a whole number of at least 1`);
   }
-  return Array.from({ length: count }, (_, index) => ({ name: `${namePrefix}worker-${index + 1}`, environment: {} }));
+  return Array.from({ length: count }, (_, index) => ({
+    name: `${namePrefix}worker-${index + 1}`,
+    environment: common,
+  }));
 }
 
 export interface StartOptions {
   /** What follows `lockstep worker`, the name excepted. */
   args: readonly string[];
   environment?: Readonly<Record<string, string>>;
-  /** Receives each line of its output; without it the output is dropped. */
-  onLine?: ((line: string) => void) | undefined;
+  /** Where its output goes: nowhere, where this process's goes, or line by line to a function. */
+  output: 'ignore' | 'inherit' | ((line: string) => void);
 }
 
 /** Starts a worker in a process of its own, which ends when this one does. */
-export function startWorkerProcess(plan: WorkerPlan, { args, environment, onLine }: StartOptions): WorkerProcess {
+export function startWorkerProcess(plan: WorkerPlan, { args, environment, output }: StartOptions): WorkerProcess {
   const cli = fileURLToPath(new URL('./cli.js', import.meta.url));
   const child = spawn(process.execPath, [...process.execArgv, cli, 'worker', ...args, '--name', plan.name], {
     env: { ...process.env, ...environment, ...plan.environment },
-    stdio: ['ignore', onLine === undefined ? 'ignore' : 'pipe', 'pipe', 'ipc'],
+    stdio: ['ignore', typeof output === 'function' ? 'pipe' : output, 'pipe', 'ipc'],
     // A group of its own: Ctrl-C in the terminal reaches this process alone, which lets the running step end first.
     // Should this process die, the workers see their IPC channel close and end.
     detached: true,
@@ -87,7 +92,7 @@ export function startWorkerProcess(plan: WorkerPlan, { args, environment, onLine
   eachLine(child.stderr!, (line) => {
     started.errorLines = [...started.errorLines, line].slice(-keptErrorLines);
   });
-  if (onLine !== undefined) eachLine(child.stdout!, onLine);
+  if (typeof output === 'function') eachLine(child.stdout!, output);
   child.on('message', (message) => {
     started.failure = processFailure.safeParse(message).data ?? started.failure;
   });

@@ -4,11 +4,13 @@ import { configFields, kebabCase, resolveConfig, type Config, type ConfigKey } f
 import { LockstepError } from '../shared/errors.js';
 import { layoutModel } from '../shared/model/layout.js';
 import { lockstepVersion } from '../shared/version.js';
+import { startEnvironment } from '../worker/engines/open.js';
 import { benchCluster } from './bench/cluster.js';
 import type { BenchOptions, LayerTime, Measurement } from './bench/measurement.js';
 import { benchThisProcess } from './bench/this-process.js';
 import { numberOrText, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, readEngineOptions } from './engine-options.js';
+import { endWithParent, runAgainWith } from './own-process.js';
 import { countOf, LineWriter, standardOutput } from './progress.js';
 
 /** The fields of the recipe that the speed depends on. */
@@ -40,9 +42,15 @@ export function addBenchCommand(program: Command): void {
         rounds: parseWholeNumber('--rounds', rounds, 1, 1000),
         roundMs: 1000 * parseSeconds('--seconds', seconds),
       };
+      const engineChoice = readEngineOptions(options);
+      if (process.connected) endWithParent();
+      else if (workerCount === undefined) {
+        const environment = await startEnvironment(engineChoice.engine);
+        if (Object.keys(environment).length > 0) return runAgainWith(environment);
+      }
       const writer = new LineWriter(json ? { isTerminal: false, write: () => undefined } : standardOutput);
       const benchOptions: BenchOptions = {
-        ...readEngineOptions(options),
+        ...engineChoice,
         config,
         plan,
         onRound: (round) => {

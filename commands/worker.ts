@@ -43,26 +43,34 @@ export function addWorkerCommand(program: Command): void {
         quiet: options['quiet'] === true,
       };
       // Started by `lockstep train` or `lockstep worker`, which have chosen the device.
-      const isChosen = process.connected;
-      const plans = isChosen
-        ? []
-        : await planWorkers({
-            engine: command.engine.engine,
-            gpus,
-            workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
-            defaultWorkers: 1,
-            namePrefix: `${name ?? hostname()}-`,
-          });
+      if (process.connected) return workHere(command);
+      const plans = await planWorkers({
+        engine: command.engine.engine,
+        gpus,
+        workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
+        defaultWorkers: 1,
+        namePrefix: `${name ?? hostname()}-`,
+      });
+      const [first] = plans;
       if (plans.length > 1) return workInProcesses(command, plans);
-      const [plan] = plans;
-      // Before TensorFlow is loaded, which reads it.
-      Object.assign(process.env, plan?.environment);
-      return workHere({ ...command, name: name ?? (isOnGpu(plan) ? plan.name : undefined) });
+      if (workers === undefined && !isOnGpu(first)) sayWhatLiesIdle(command);
+      const plan = { ...first, name: name ?? (isOnGpu(first) ? first.name : `${hostname()}-${process.pid}`) };
+      // What a device or an engine wants to find when its process starts needs a process of its own.
+      if (Object.keys(plan.environment).length > 0) return workInProcesses(command, [plan]);
+      return workHere({ ...command, name: plan.name });
     });
 }
 
-function isOnGpu(plan: WorkerPlan | undefined): plan is WorkerPlan {
-  return plan !== undefined && Object.keys(plan.environment).length > 0;
+function isOnGpu({ environment }: WorkerPlan): boolean {
+  return 'CUDA_VISIBLE_DEVICES' in environment;
+}
+
+/** For whoever starts one worker of one thread on a machine of many cores. */
+function sayWhatLiesIdle(command: WorkerCommand): void {
+  const cores = availableParallelism();
+  const { threads } = command.engine;
+  if (process.env['CUDA_VISIBLE_DEVICES'] !== undefined || threads >= cores) return;
+  writerFor(command).line(`computing with ${threads} of ${cores} cores here: --workers ${cores} would use them all`);
 }
 
 function writerFor({ quiet }: WorkerCommand): LineWriter {
@@ -83,12 +91,6 @@ async function workHere(command: WorkerCommand): Promise<void> {
   const writer = writerFor(command);
   if (worker.engineChoice !== undefined) writer.line(`engine: ${worker.engineChoice}`);
   writer.line(`${worker.name} computes with ${worker.engine.fingerprint}; joining ${url}`);
-  const cores = availableParallelism();
-  if (!process.connected && process.env['CUDA_VISIBLE_DEVICES'] === undefined && engine.threads < cores) {
-    writer.line(
-      `this machine has ${cores} cores, of which ${engine.threads} computes: --workers ${cores} uses them all`,
-    );
-  }
   worker.events.on('joined', ({ workerId, depth, sliceCount, batchSize }) =>
     writer.line(`joined as worker ${workerId}: ResNet-${depth}, batches of ${batchSize} in ${sliceCount} slices`),
   );
@@ -118,11 +120,15 @@ async function workHere(command: WorkerCommand): Promise<void> {
   if (summary.reason.startsWith('interrupted')) throw new LockstepError('interrupted', summary.reason);
 }
 
-/** One process a device: a second TensorFlow in one process fails. A process that fails leaves the others at work. */
+/**
+ * One process a device: a second TensorFlow in one process fails. A process that fails leaves the others at work.
+ * A single one writes as if it were this one.
+ */
 async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPlan[]): Promise<void> {
   const { url, engine, token, cache, giveUpAfterSeconds } = command;
   const writer = writerFor(command);
   const args = [url, ...engineArguments(engine), '--give-up-after', String(giveUpAfterSeconds)];
+  if (command.quiet) args.push('--quiet');
   if (cache === false) args.push('--no-cache');
   else if (typeof cache === 'string') args.push('--cache', cache);
   const processes = plans.map((plan) =>
@@ -130,7 +136,7 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
       args,
       // Not among the arguments, which every user of the machine can read.
       ...(token === undefined ? {} : { environment: { LOCKSTEP_TOKEN: token } }),
-      onLine: (line) => writer.line(`${plan.name}: ${line}`),
+      output: plans.length === 1 ? 'inherit' : (line) => writer.line(`${plan.name}: ${line}`),
     }),
   );
   let interruption: NodeJS.Signals | undefined;
@@ -143,7 +149,7 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
   await Promise.all(
     processes.map(async (worker) => {
       await worker.exited;
-      if (interruption === undefined && worker.child.exitCode !== 0) {
+      if (interruption === undefined && worker.child.exitCode !== 0 && plans.length > 1) {
         const why = worker.failure?.message ?? worker.errorLines.join(' ');
         writer.line(`${worker.name}'s process ended (${howItEnded(worker)})${why === '' ? '' : `: ${why}`}`);
       }

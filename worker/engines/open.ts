@@ -14,8 +14,17 @@ export interface OpenedEngine {
 /** Whether this choice of engine would compute on GPUs if there are any: TensorFlow for GPUs is installed. */
 export async function canComputeOnGpus(name: EngineName): Promise<boolean> {
   if (name === 'wasm') return false;
-  const { hasGpuPackage } = await import('./tensorflow/load.js');
-  return hasGpuPackage();
+  const { installedPackages } = await import('./tensorflow/load.js');
+  const { tfjsPackages } = await import('./tensorflow/install-folder.js');
+  return installedPackages().includes(tfjsPackages.gpu);
+}
+
+/** What a process that computes with this engine is to find in its environment when it starts, where this one lacks it. */
+export async function startEnvironment(name: EngineName): Promise<Record<string, string>> {
+  if (name === 'wasm') return {};
+  const { installedPackages } = await import('./tensorflow/load.js');
+  const { memorySettings } = await import('./tensorflow/memory-settings.js');
+  return installedPackages().length === 0 ? {} : memorySettings();
 }
 
 /**

@@ -67,13 +67,14 @@ function candidatesIn(environment: NodeJS.ProcessEnv): Candidate[] {
   return [...ownInstallations, ...besideThisPackage];
 }
 
-/** Whether TensorFlow for GPUs is installed, with its native part. Loads nothing. */
-export function hasGpuPackage(environment: NodeJS.ProcessEnv = process.env): boolean {
-  return candidatesIn(environment).some(({ packageName, resolveFrom }) => {
-    if (packageName !== tfjsPackages.gpu) return false;
-    const manifest = findManifest(createRequire(resolveFrom), packageName);
-    return manifest !== null && existsSync(join(dirname(manifest), bindingInPackage));
-  });
+/** The packages that are installed with their native part, the one that is tried first at the front. Loads nothing. */
+export function installedPackages(environment: NodeJS.ProcessEnv = process.env): string[] {
+  return candidatesIn(environment)
+    .filter(({ packageName, resolveFrom }) => {
+      const manifest = findManifest(createRequire(resolveFrom), packageName);
+      return manifest !== null && existsSync(join(dirname(manifest), bindingInPackage));
+    })
+    .map(({ packageName }) => packageName);
 }
 
 function loadCandidate({ packageName, resolveFrom }: Candidate, threads: number): TensorFlowRuntime {
