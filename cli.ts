@@ -2,6 +2,7 @@
 // The command line: names the commands, and turns errors into messages and exit statuses.
 import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from './commands/bench.js';
+import { addChaosCommand } from './commands/chaos.js';
 import { addDataCommands } from './commands/data.js';
 import { addExportCommand } from './commands/export.js';
 import { addPredictCommand } from './commands/predict.js';
@@ -39,6 +40,8 @@ function exitStatusOf(code: ErrorCode): number {
     case 'diverged':
     case 'workers-failed':
     case 'save-failed':
+    case 'stuck':
+    case 'bits-differ':
       return failed;
     case 'no-workers':
       return waitedInVain;
@@ -72,6 +75,7 @@ addDataCommands(program);
 addExportCommand(program);
 addPredictCommand(program);
 addBenchCommand(program);
+addChaosCommand(program);
 addSetupTensorFlowCommand(program);
 
 try {

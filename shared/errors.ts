@@ -24,6 +24,8 @@ export type ErrorCode =
   | 'diverged'
   | 'workers-failed'
   | 'save-failed'
+  | 'stuck'
+  | 'bits-differ'
   // exit status 3
   | 'no-workers'
   | 'interrupted';

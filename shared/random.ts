@@ -12,6 +12,7 @@ export const purposes = {
   epochOrder: 3,
   augmentation: 4,
   synthesis: 5,
+  faults: 6,
 } as const;
 export type Purpose = keyof typeof purposes;
 
