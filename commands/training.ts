@@ -120,6 +120,9 @@ export async function follow(run: Coordinator, writer: LineWriter, kill: () => v
   run.events.on('metricsFailed', ({ reason }) => {
     writer.warning(`metrics.jsonl cannot be written (${reason}); its lines are kept and tried again`);
   });
+  run.events.on('tensorBoardFailed', ({ reason }) => {
+    writer.warning(`TensorBoard's event files end here (${reason}); the run goes on`);
+  });
   showProgress(run, writer);
   try {
     showReport(await run.report, run.runDirectory, writer);

@@ -1,6 +1,7 @@
 // Puts a coordinator together: configuration, images, port, pool and training loop. The library's startCoordinator.
 import type { EventEmitter } from 'node:events';
 import { randomUUID } from 'node:crypto';
+import path from 'node:path';
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Config, ConfigInput } from '../shared/config.js';
 import { resolveDataset, type Cifar10 } from '../shared/data/cifar10.js';
@@ -15,6 +16,7 @@ import { demandSameFuture, planRun, type ResumeOptions } from './resume.js';
 import { defaultRunDirectory, RunDirectory } from './run-directory.js';
 import { isLoopback, startServer, type Applicant, type Refusal } from './server.js';
 import type { RunEvents } from './run-events.js';
+import { TensorBoardLog } from './tensorboard/tensorboard-log.js';
 import { preprocessing, TrainingRun } from './training-run.js';
 import { WorkerConnection } from './worker-connection.js';
 import { WorkerPool } from './worker-pool.js';
@@ -235,11 +237,24 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     throw error;
   }
 
+  function openTensorBoard(): TensorBoardLog {
+    const log = TensorBoardLog.open(path.join(runDirectory.directory, 'tensorboard'), {
+      layout,
+      preprocessing,
+      stepsMade: run.step,
+      onTrouble: (reason) => run.journal.tensorBoardFailed(reason),
+    });
+    log.follow(run.journal);
+    return log;
+  }
+
   async function trainAndClose(): Promise<Report> {
     let goodbye = 'the run has ended';
+    let tensorBoard: TensorBoardLog | undefined;
     // Whoever called startCoordinator gets to listen before the first event.
     await new Promise((resolve) => setImmediate(resolve));
     try {
+      if (config.tensorboard) tensorBoard = openTensorBoard();
       return await run.train();
     } catch (error) {
       goodbye = messageOf(error);
@@ -249,6 +264,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       stopGrace();
       await Promise.all(pool.workers.map((worker) => worker.farewell(goodbye)));
       await server.close();
+      await tensorBoard?.close();
       await runDirectory.close();
     }
   }

@@ -26,13 +26,19 @@ export interface StepPhases {
   step: number;
 }
 
-/** One line of metrics.jsonl. */
+/** One line of metrics.jsonl. `time` is when it was written, as ISO 8601 in UTC. */
 export type MetricsLine =
-  | ({ type: 'step'; step: number; epoch: number; learningRate: number; imagesPerSecond: number } & Metrics & {
-        phases: StepPhases;
-      })
-  | ({ type: 'validation'; step: number; epoch: number } & Metrics)
-  | ({ type: 'test'; step: number; epoch: number } & Metrics)
+  | ({
+      type: 'step';
+      time: string;
+      step: number;
+      epoch: number;
+      learningRate: number;
+      imagesPerSecond: number;
+      phases: StepPhases;
+    } & Metrics)
+  | ({ type: 'validation'; time: string; step: number; epoch: number } & Metrics)
+  | ({ type: 'test'; time: string; step: number; epoch: number } & Metrics)
   | { type: 'event'; step: number; time: string; event: RunEventName; detail: string };
 
 export type RunEventName =
@@ -45,7 +51,8 @@ export type RunEventName =
   | 'checkpoint'
   | 'checkpoint-failed'
   | 'resumed'
-  | 'metrics-failed';
+  | 'metrics-failed'
+  | 'tensorboard-failed';
 
 /**
  * report.json: what a run came to. Over the whole run, however often it was resumed; but time and what was exchanged are

@@ -1,6 +1,6 @@
 // What a run tells its listeners while it goes on. run-journal.ts is who tells it.
 import type { Metrics } from './evaluation.js';
-import type { StepPhases } from './report.js';
+import type { MetricsLine, StepPhases } from './report.js';
 
 /** One update as listeners see it. */
 export interface StepEvent extends Metrics {
@@ -17,8 +17,17 @@ export interface EvaluationEvent extends Metrics {
   epoch: number;
 }
 
+/** The end of an epoch, before its validation: means over its steps. */
+export interface EpochEvent extends EvaluationEvent {
+  /** The trainable vector after the epoch's last step. The run's own, like `gradient`: read it at once, do not keep it. */
+  weights: Float32Array;
+  /** The last step's mean gradient as the optimizer took it, weight decay included. */
+  gradient: Float32Array;
+}
+
 export interface RunEvents {
   step: [StepEvent];
+  epoch: [EpochEvent];
   validation: [EvaluationEvent];
   test: [EvaluationEvent];
   /** The run goes on from a checkpoint: its path, and the updates made until then. */
@@ -28,6 +37,8 @@ export interface RunEvents {
   checkpointFailed: [{ step: number; reason: string; saved: string }];
   /** Lines of metrics.jsonl could not be written; they are tried again with the next one. */
   metricsFailed: [{ reason: string }];
+  /** TensorBoard's event files could not be written; the run goes on without them. */
+  tensorBoardFailed: [{ reason: string }];
   workerJoined: [{ name: string; address: string; engine: string; fingerprint: string; workers: number }];
   workerLost: [{ name: string; address: string; reason: string; workers: number }];
   /** Slices of a running step went to other workers. */
@@ -38,4 +49,6 @@ export interface RunEvents {
   waiting: [{ workers: number; needed: number }];
   /** A worker with another fingerprint joined: from here on the bits depend on who computes what. */
   inexact: [{ name: string; fingerprint: string; first: string }];
+  /** A line of metrics.jsonl. */
+  logged: [MetricsLine];
 }

@@ -1,9 +1,9 @@
 // A run's voice: what happens goes to metrics.jsonl, to listeners and into the ledger that the report is made of.
 import { EventEmitter } from 'node:events';
 import type { CollectedGradient } from './collect-gradient.js';
-import { RunLedger, type RunEventName } from './report.js';
+import { RunLedger, type MetricsLine, type RunEventName } from './report.js';
 import type { RunDirectory } from './run-directory.js';
-import type { EvaluationEvent, RunEvents, StepEvent } from './run-events.js';
+import type { EpochEvent, EvaluationEvent, RunEvents, StepEvent } from './run-events.js';
 import type { WorkerConnection } from './worker-connection.js';
 import type { WorkerPool } from './worker-pool.js';
 
@@ -46,7 +46,7 @@ export class RunJournal extends EventEmitter<RunEvents> {
     const { step } = event;
     this.#step = step;
     this.ledger.countStep(event.phases, work);
-    this.#runDirectory.log({ type: 'step', ...event });
+    this.#log({ type: 'step', time: timeNow(), ...event });
     for (const { name, slices, helpers } of stragglers) {
       this.ledger.stragglers++;
       this.ledger.slicesDuplicated += slices;
@@ -64,8 +64,12 @@ export class RunJournal extends EventEmitter<RunEvents> {
     this.emit('step', event);
   }
 
+  epoch(event: EpochEvent): void {
+    this.emit('epoch', event);
+  }
+
   evaluation(split: 'validation' | 'test', event: EvaluationEvent): void {
-    this.#runDirectory.log({ type: split, ...event });
+    this.#log({ type: split, time: timeNow(), ...event });
     this.emit(split, event);
   }
 
@@ -77,6 +81,11 @@ export class RunJournal extends EventEmitter<RunEvents> {
   checkpointFailed(reason: string, saved: string): void {
     this.#logEvent('checkpoint-failed', `${reason}; ${saved}`);
     this.emit('checkpointFailed', { step: this.#step, reason, saved });
+  }
+
+  tensorBoardFailed(reason: string): void {
+    this.#logEvent('tensorboard-failed', reason);
+    this.emit('tensorBoardFailed', { reason });
   }
 
   waiting(needed: number): void {
@@ -116,6 +125,15 @@ export class RunJournal extends EventEmitter<RunEvents> {
   }
 
   #logEvent(event: RunEventName, detail: string): void {
-    this.#runDirectory.log({ type: 'event', step: this.#step, time: new Date().toISOString(), event, detail });
+    this.#log({ type: 'event', step: this.#step, time: timeNow(), event, detail });
   }
+
+  #log(line: MetricsLine): void {
+    this.#runDirectory.log(line);
+    this.emit('logged', line);
+  }
+}
+
+function timeNow(): string {
+  return new Date().toISOString();
 }

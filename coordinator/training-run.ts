@@ -154,15 +154,23 @@ export class TrainingRun {
       const learningRate = this.#update(gradient);
       weights = this.#encodeWeights();
       this.#tellStep(gradient, learningRate, clock.phases(gradient));
+      // The sum no longer: the update has divided it in place.
+      if (this.#isAtEpochsEnd) this.#tellEpoch(gradient.gradientSum);
       await this.#betweenSteps(weights);
     }
     return this.#finish(weights, startedMs);
   }
 
-  async #betweenSteps(weights: WeightsFrame): Promise<void> {
-    const { config, store, signal } = this.#options;
+  /** The last epoch may be cut short. */
+  get #isAtEpochsEnd(): boolean {
     const { step } = this.#state;
-    const epochEnds = step > 0 && (step % store.stepsPerEpoch === 0 || step === this.totalSteps);
+    return step > 0 && (step % this.#options.store.stepsPerEpoch === 0 || step === this.totalSteps);
+  }
+
+  async #betweenSteps(weights: WeightsFrame): Promise<void> {
+    const { config, signal } = this.#options;
+    const { step } = this.#state;
+    const epochEnds = this.#isAtEpochsEnd;
     if (epochEnds && this.#validation?.step !== step) await this.#validate(weights);
     if (epochEnds || step % (config.checkpointEvery ?? Infinity) === 0) await this.#checkpoint();
     if (signal.aborted) throw interruption(signal);
@@ -240,6 +248,11 @@ export class TrainingRun {
       { step, epoch: this.epoch, ...metricsOf([sums]), learningRate, imagesPerSecond, phases },
       gradient,
     );
+  }
+
+  #tellEpoch(gradient: Float32Array): void {
+    const { step, weights } = this.#state;
+    this.journal.epoch({ step, epoch: this.epoch, ...metricsOf([this.#epochSums]), weights, gradient });
   }
 
   async #validate(weights: WeightsFrame): Promise<void> {

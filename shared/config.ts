@@ -172,6 +172,12 @@ export const runFields = {
     help: 'checkpoints that stay: the newest K, and the best by validation accuracy (default: all)',
     placeholder: 'K',
   }),
+  tensorboard: field({
+    schema: z.boolean(),
+    default: true,
+    allowed: 'true or false',
+    help: "event files for TensorBoard in the run's folder",
+  }),
   exact: field({
     schema: z.boolean(),
     default: false,

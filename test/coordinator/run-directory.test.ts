@@ -27,7 +27,7 @@ describe("a run's folder", () => {
   it('has a line of metrics for each thing told, in order', async () => {
     const run = await opened(path.join(await temporaryFolder(), 'run'));
     const lines: MetricsLine[] = [
-      { type: 'validation', step: 351, epoch: 1, loss: 2.25, accuracy: 0.125 },
+      { type: 'validation', time: '2026-01-02T03:04:04.000Z', step: 351, epoch: 1, loss: 2.25, accuracy: 0.125 },
       {
         type: 'event',
         step: 351,
@@ -35,7 +35,7 @@ describe("a run's folder", () => {
         event: 'worker-lost',
         detail: 'a "quote"\nand a line',
       },
-      { type: 'test', step: 702, epoch: 2, loss: 2, accuracy: 0.25 },
+      { type: 'test', time: '2026-01-02T03:04:06.000Z', step: 702, epoch: 2, loss: 2, accuracy: 0.25 },
     ];
     for (const line of lines) run.log(line);
     await run.close();
