@@ -195,8 +195,10 @@ export async function returnTo(
     await rename(later, aside);
   }
   await pointLinkAt(directory, 'latest', checkpointName(step));
-  if (progress.best === null) await rm(path.join(directory, 'best'), { force: true });
-  else await pointLinkAt(directory, 'best', checkpointName(progress.best.step));
+  const best = progress.best && checkpointName(progress.best.step);
+  // A later best one may have made it go.
+  if (best !== null && (await isThere(path.join(directory, best)))) await pointLinkAt(directory, 'best', best);
+  else await rm(path.join(directory, 'best'), { force: true });
 }
 
 export async function isThere(place: string): Promise<boolean> {

@@ -1,7 +1,8 @@
-import { mkdir, readdir, readlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readlink, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CheckpointKeeper } from '../../coordinator/checkpoint-keeper.js';
+import { returnTo } from '../../coordinator/checkpoint.js';
 import { loadCheckpoint } from '../../coordinator/load-checkpoint.js';
 import { newWriter, progress, stateAt } from '../support/small-checkpoint.js';
 
@@ -70,6 +71,19 @@ describe('checkpoints', () => {
     const validation = { step: 30, loss: 1, accuracy: 0.45 };
     await resumed.save(stateAt(30), { ...progress, validation });
     expect((await readdir(directory)).toSorted()).toEqual(['best', 'latest', 'step-00000010', 'step-00000030']);
+  });
+
+  it('returned to make later ones superseded, and best points at what it did then, or at nothing that is gone', async () => {
+    const { directory, save, names, best } = await newKeeper(3);
+    await save(10, 0.5);
+    await save(15);
+    await save(20, 0.6);
+    await returnTo(directory, await loadCheckpoint(path.join(directory, 'step-00000015')));
+    expect(await names()).toEqual(['10', '15', '20.superseded', 'best', 'latest']);
+    expect(await best()).toBe('step-00000010');
+    await rm(path.join(directory, 'step-00000010'), { recursive: true });
+    await returnTo(directory, await loadCheckpoint(directory));
+    expect(await names()).toEqual(['15', '20.superseded', 'latest']);
   });
 
   it('and what else lies there stays', async () => {
