@@ -1,0 +1,50 @@
+// Twelve steps of ResNet-20 on the wasm engine have one hash, whatever computes them. It stands here, so that every
+// machine that runs this test checks itself against the ones before.
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { readReport } from '../support/cli.js';
+import { folderPerFile } from '../support/folder-per-file.js';
+import { sayWhySkipped } from '../support/why-skipped.js';
+
+/** Seen on x86-64 (Intel, family 6, with and without AVX) under Node 20.20, 22 and 24. */
+const golden = 'f16f0f6f2c1047b354ec9ff996c2d709ee4edc4310afd5da20d5385617ecf00d';
+const inFolder = folderPerFile();
+const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+/** Programs of other versions of Node, separated as in PATH. */
+const otherNodes = (process.env['LOCKSTEP_OTHER_NODES'] ?? '').split(path.delimiter).filter((node) => node !== '');
+if (otherNodes.length === 0) sayWhySkipped('the bits under other versions of Node', 'LOCKSTEP_OTHER_NODES names none');
+
+describe('twelve steps of ResNet-20 have the hash of every other machine', () => {
+  beforeAll(async () => {
+    await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 500, testImages: 50 }));
+  });
+
+  let runs = 0;
+  async function hashOf(options: { node?: string; flags?: string[]; workers?: number; threads?: number }) {
+    const { node = process.execPath, flags = [], workers = 1, threads = 1 } = options;
+    const runDirectory = inFolder(`run-${++runs}`);
+    const recipe = ['--steps', '12', '--batch-size', '32', '--data', inFolder('images'), '--run-dir', runDirectory];
+    const with_ = ['--engine', 'wasm', '--workers', String(workers), '--threads', String(threads)];
+    // Flags of V8 are passed on to the worker processes.
+    await promisify(execFile)(node, [...flags, cli, 'train', ...recipe, ...with_]);
+    return (await readReport(runDirectory)).weightsSha256;
+  }
+
+  it.each([
+    ['with one worker of one thread', {}],
+    ['with two threads', { threads: 2 }],
+    ['with two workers', { workers: 2 }],
+    ['with three workers', { workers: 3 }],
+    ['with four workers', { workers: 4 }],
+    ['with the optimizing compiler alone', { flags: ['--no-liftoff'] }],
+    ['without AVX', { flags: ['--no-enable-avx'] }],
+    ...otherNodes.map((node) => [`under ${node}`, { node }] as const),
+  ] as const)('%s', { timeout: 60_000 }, async (_, options) => {
+    expect(await hashOf(options as Parameters<typeof hashOf>[0])).toBe(golden);
+  });
+});
