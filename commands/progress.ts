@@ -92,6 +92,7 @@ export function showProgress(run: Coordinator, writer: LineWriter): void {
         'depend on who computes what (--exact refuses such workers)',
     ),
   );
+  events.on('door', ({ message }) => writer.line(`door: ${message}`));
   events.on('step', ({ step, epoch, loss, accuracy, learningRate, imagesPerSecond }) => {
     const { steps } = epochSums;
     epochSums = {

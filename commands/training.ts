@@ -1,5 +1,5 @@
 // lockstep train and lockstep coordinator: a thin shell over the library's train and startCoordinator.
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import { defaultPort, startCoordinator, type Coordinator } from '../coordinator/main.js';
 import { LockstepError } from '../shared/errors.js';
 import { train } from '../single-node.js';
@@ -7,6 +7,7 @@ import type { ResumeOptions } from '../coordinator/resume.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { LineWriter, showProgress, showReport, standardOutput } from './progress.js';
+import { coordinatorTokens, tokenFileOption, tokenOption } from './token-options.js';
 
 export function addTrainingCommands(program: Command): void {
   addRunOptions(
@@ -48,10 +49,12 @@ export function addTrainingCommands(program: Command): void {
         '--wait-timeout <SECONDS>',
         'end a run that waits so long for workers, with a checkpoint (default: never)',
       )
-      .addOption(tokenOption()),
-  ).action(async (options: Record<string, string | undefined>) => {
+      .addOption(tokenOption("an owner's token: who shows it may join, read and operate"))
+      .addOption(tokenFileOption('tokens with a name and a role each: lines of NAME ROLE TOKEN')),
+  ).action(async (options: Record<string, string | undefined>, command: Command) => {
     const { host = '127.0.0.1', port = String(defaultPort), minWorkers = '1', pauseBelow = '1' } = options;
-    const { waitTimeout, token } = options;
+    const { waitTimeout } = options;
+    const tokens = coordinatorTokens(command);
     const config = await readConfig(options);
     const run = await startCoordinator({
       ...config,
@@ -62,12 +65,14 @@ export function addTrainingCommands(program: Command): void {
       pauseBelow: parseWholeNumber('--pause-below', pauseBelow, 1, 4096),
       waitTimeoutMs:
         waitTimeout === undefined ? undefined : 1000 * parseWholeNumber('--wait-timeout', waitTimeout, 1, 2_000_000),
-      token,
+      ...tokens,
     });
     const writer = new LineWriter(standardOutput);
     writer.line(`listening on ${host}:${run.port}; start workers with:`);
     const url = run.host === '127.0.0.1' ? run.url : `ws://<this machine's address>:${run.port}`;
-    writer.line(`  ${token === undefined ? '' : 'LOCKSTEP_TOKEN=<token> '}lockstep worker ${url}`);
+    writer.line(
+      `  ${(tokens.token ?? tokens.tokenFile) !== undefined ? 'LOCKSTEP_TOKEN=<token> ' : ''}lockstep worker ${url}`,
+    );
     await follow(run, writer, () => undefined);
   });
 }
@@ -86,10 +91,6 @@ function addRunOptions(command: Command): Command {
 function readResumeOptions(options: Readonly<Record<string, unknown>>): ResumeOptions {
   const { resume, override } = options;
   return { resume: typeof resume === 'string' ? resume : resume === true, override: override === true };
-}
-
-export function tokenOption(): Option {
-  return new Option('--token <TOKEN>', 'what workers must show').env('LOCKSTEP_TOKEN');
 }
 
 export function parsePort(text: string): number {

@@ -8,7 +8,7 @@ import { howItEnded, planWorkers, startWorkerProcess, whyNobodyIsLeft, type Work
 import { parseWholeNumber } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { countOf, duration, LineWriter, standardOutput } from './progress.js';
-import { tokenOption } from './training.js';
+import { tokenFileOption, tokenOption, workerToken } from './token-options.js';
 
 interface WorkerCommand {
   url: string;
@@ -26,18 +26,19 @@ export function addWorkerCommand(program: Command): void {
     .addOption(gpusOption())
     .option('--workers <N>', 'worker processes on the CPU (default: 1)')
     .option('--name <NAME>', 'what the coordinator calls this worker (default: host name and process id, or GPU)')
-    .addOption(tokenOption())
+    .addOption(tokenOption('what the coordinator is shown'))
+    .addOption(tokenFileOption('a file that holds the token'))
     .option('--cache <DIR>', 'where shards are kept between runs (default: ~/.cache/lockstep/shards)')
     .option('--no-cache', 'keep no shards on disk')
     .option('--give-up-after <SECONDS>', 'how long to knock in vain', String(defaultGiveUpAfterMs / 1000))
     .option('--quiet', 'say nothing but errors')
-    .action(async (url: string, options: Record<string, string | boolean | undefined>) => {
-      const { name, token, giveUpAfter = '', gpus, workers } = options as Record<string, string | undefined>;
+    .action(async (url: string, options: Record<string, string | boolean | undefined>, called: Command) => {
+      const { name, giveUpAfter = '', gpus, workers } = options as Record<string, string | undefined>;
       const command: WorkerCommand = {
         url: checkUrl(url),
         engine: readEngineOptions(options),
         name,
-        token,
+        token: workerToken(called),
         cache: options['cache'],
         giveUpAfterSeconds: parseWholeNumber('--give-up-after', giveUpAfter, 1),
         quiet: options['quiet'] === true,

@@ -14,9 +14,12 @@ import { cutPieces } from './pieces.js';
 import type { Report } from './report.js';
 import { demandSameFuture, planRun, type ResumeOptions } from './resume.js';
 import { defaultRunDirectory, RunDirectory } from './run-directory.js';
-import { isLoopback, startServer, type Applicant, type Refusal } from './server.js';
+import { isLoopback } from './http-access.js';
 import type { RunEvents } from './run-events.js';
+import { startServer, type Applicant, type Refusal } from './server.js';
 import { TensorBoardLog } from './tensorboard/tensorboard-log.js';
+import { TokenFile } from './token-file.js';
+import { TokenTable } from './tokens.js';
 import { preprocessing, TrainingRun } from './training-run.js';
 import { WorkerConnection } from './worker-connection.js';
 import { WorkerPool } from './worker-pool.js';
@@ -31,8 +34,10 @@ export interface CoordinatorOptions extends ConfigInput, ResumeOptions {
   host?: string | undefined;
   /** 7350 unless said; 0 for any free port. */
   port?: number | undefined;
-  /** What workers must show. */
+  /** An owner's token: who shows it may join, read and operate the run. */
   token?: string | undefined;
+  /** A file of tokens with a name and a role each, instead of `token`; read again when it changes. See tokens.ts. */
+  tokenFile?: string | undefined;
   /** Workers to wait for before the first step; 1 unless said. */
   minWorkers?: number | undefined;
   /** Workers to wait for before each other step; 1 unless said. */
@@ -74,6 +79,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     host = '127.0.0.1',
     port = defaultPort,
     token,
+    tokenFile,
     minWorkers = 1,
     pauseBelow = 1,
     waitTimeoutMs,
@@ -86,10 +92,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   } = options;
   const planned = await planRun(input, { resume, override });
   const { config, checkpoint } = planned;
-  if (!isLoopback(host) && (token === undefined || token === '')) {
+  const tokenSource = tokenFile === undefined ? undefined : new TokenFile(tokenFile);
+  const ownersTable = token === undefined || token === '' ? TokenTable.none : TokenTable.ofOwner(token);
+  const tokens = () => tokenSource?.table ?? ownersTable;
+  if (!isLoopback(host) && tokens().isEmpty) {
     throw new LockstepError(
       'bad-option',
-      `host is ${host}, which others can reach: give a token that workers must show (--token or LOCKSTEP_TOKEN)`,
+      `host is ${host}, which others can reach: give a token that workers must show (LOCKSTEP_TOKEN or --token-file)`,
     );
   }
   const layout = layoutModel(config);
@@ -209,7 +218,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const server = await startServer({
     host,
     port,
-    token,
+    tokens,
     maxMessageBytes: largestWorkerMessageBytes(layout, config.slices),
     clock,
     admit: (applicant) =>
@@ -236,6 +245,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await server.close();
     throw error;
   }
+  const stopWatchingTokens = tokenSource?.watch(clock, (message) => run.journal.door(message));
 
   function openTensorBoard(): TensorBoardLog {
     const log = TensorBoardLog.open(path.join(runDirectory.directory, 'tensorboard'), {
@@ -262,6 +272,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     } finally {
       isEnded = true;
       stopGrace();
+      stopWatchingTokens?.();
       await Promise.all(pool.workers.map((worker) => worker.farewell(goodbye)));
       await server.close();
       await tensorBoard?.close();

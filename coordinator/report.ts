@@ -52,7 +52,8 @@ export type RunEventName =
   | 'checkpoint-failed'
   | 'resumed'
   | 'metrics-failed'
-  | 'tensorboard-failed';
+  | 'tensorboard-failed'
+  | 'door';
 
 /**
  * report.json: what a run came to. Over the whole run, however often it was resumed; but time and what was exchanged are

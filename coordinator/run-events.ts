@@ -51,4 +51,6 @@ export interface RunEvents {
   inexact: [{ name: string; fingerprint: string; first: string }];
   /** A line of metrics.jsonl. */
   logged: [MetricsLine];
+  /** Something about who may come in: tokens were read again, or could not be. */
+  door: [{ message: string }];
 }

@@ -94,6 +94,12 @@ export class RunJournal extends EventEmitter<RunEvents> {
     this.emit('waiting', { workers, needed });
   }
 
+  /** Something about who may come in. */
+  door(message: string): void {
+    this.#logEvent('door', message);
+    this.emit('door', { message });
+  }
+
   /** Counts what was exchanged with workers that stay to the end; those that left are counted already. */
   countBytesOfStayers(): void {
     for (const worker of this.#pool.workers) this.#countBytes(worker);

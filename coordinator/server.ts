@@ -1,7 +1,6 @@
 // The coordinator's one port: /worker takes workers in after a handshake, /healthz and /status answer over HTTP.
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { isIP, type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type RawData, type WebSocket } from 'ws';
 import type { Clock } from '../shared/clock.js';
@@ -16,6 +15,8 @@ import {
   type RefusalCode,
 } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
+import { accessTo, foreignOrigin, isLoopback, isSameOrigin } from './http-access.js';
+import { mayDo, type TokenTable } from './tokens.js';
 
 /** A connection that has not said hello by then is closed. */
 const helloTimeoutMs = 10_000;
@@ -24,8 +25,8 @@ export interface ServerOptions {
   host: string;
   /** 0 for any free port. */
   port: number;
-  /** Undefined only on loopback: anybody may join. */
-  token: string | undefined;
+  /** Who may do what, at this moment. Without any token, only fit for loopback, anybody may join. */
+  tokens: () => TokenTable;
   /** The longest message that a worker may send, in bytes. */
   maxMessageBytes: number;
   clock: Clock;
@@ -57,11 +58,6 @@ export interface CoordinatorServer {
   close(): Promise<void>;
 }
 
-/** 127.0.0.0/8, ::1 and localhost are reached from this machine alone. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
-}
-
 /** Listens. Throws `port-in-use` or `bad-address`, naming the option to change. */
 export async function startServer(options: ServerOptions): Promise<CoordinatorServer> {
   const http = createServer((request, response) => answer(options, request, response));
@@ -73,10 +69,8 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
   http.on('upgrade', (request, socket, head) => {
     // A peer that goes away in mid-handshake is no event of the run.
     socket.on('error', () => socket.destroy());
-    if (pathOf(request) !== '/worker') {
-      socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
-      return;
-    }
+    if (pathOf(request) !== '/worker') return refuseUpgrade(socket, '404 Not Found');
+    if (!isSameOrigin(request.headers)) return refuseUpgrade(socket, '403 Forbidden', foreignOrigin);
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       const { remoteAddress = 'unknown', remotePort = 0 } = request.socket;
       request.socket.setNoDelay(true);
@@ -93,6 +87,10 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
       await closed;
     },
   };
+}
+
+function refuseUpgrade(socket: Duplex, status: string, reason = ''): void {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${reason.length}\r\n\r\n${reason}`);
 }
 
 async function listen(http: Server, host: string, port: number): Promise<void> {
@@ -153,13 +151,8 @@ function admitHello(options: ServerOptions, stranger: Omit<Applicant, 'hello'>, 
     if (hello.type !== 'hello') {
       return { code: 'bad-message', message: `the first message was ${hello.type}, not hello` };
     }
-    if (options.token !== undefined && !sameToken(options.token, hello.token)) {
-      const given = hello.token === '' ? 'no token' : 'a wrong token';
-      return {
-        code: 'token',
-        message: `${given} was given: pass the coordinator's with --token or LOCKSTEP_TOKEN`,
-      };
-    }
+    const unwelcome = checkToken(options.tokens(), hello.token);
+    if (unwelcome !== undefined) return unwelcome;
     return options.admit({ ...stranger, hello });
   } catch (error) {
     if (error instanceof LockstepError) return { code: 'bad-message', message: error.message };
@@ -177,10 +170,21 @@ function otherVersion(version: number): Refusal {
   };
 }
 
-/** In constant time, whatever the lengths. */
-export function sameToken(expected: string, given: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(expected), digest(given));
+function checkToken(tokens: TokenTable, token: string): Refusal | undefined {
+  if (tokens.isEmpty) return undefined;
+  const holder = tokens.holderOf(token);
+  if (holder === undefined) {
+    const given = token === '' ? 'no token' : 'a wrong token';
+    return {
+      code: 'token',
+      message: `${given} was given: pass one that this coordinator knows with LOCKSTEP_TOKEN or --token-file`,
+    };
+  }
+  if (mayDo(holder.role, 'join')) return undefined;
+  return {
+    code: 'token',
+    message: `the token of ${holder.name}, a ${holder.role}, does not allow to join: pass a worker's`,
+  };
 }
 
 function pathOf(request: IncomingMessage): string {
@@ -196,9 +200,8 @@ function answer(options: ServerOptions, request: IncomingMessage, response: Serv
   if (request.method !== 'GET') return reply(405, { error: 'only GET is answered here' });
   if (path === '/healthz') return reply(200, { status: 'ok' });
   if (path !== '/status') return reply(404, { error: 'there are /healthz, /status and, for workers, /worker' });
-  const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
-  if (options.token !== undefined && !sameToken(options.token, given)) {
-    return reply(401, { error: "send the coordinator's token: Authorization: Bearer TOKEN" });
-  }
+  const door = { tokens: options.tokens(), isLoopback: isLoopback(options.host) };
+  const access = accessTo('read', request.headers, door);
+  if (!access.allowed) return reply(access.status, { error: access.message });
   return reply(200, options.status());
 }

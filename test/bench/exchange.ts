@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { collectGradient } from '../../coordinator/collect-gradient.js';
 import { Dealer } from '../../coordinator/dealer.js';
 import { startServer } from '../../coordinator/server.js';
+import { TokenTable } from '../../coordinator/tokens.js';
 import { encodeWeights } from '../../coordinator/weights-frame.js';
 import { WorkerConnection } from '../../coordinator/worker-connection.js';
 import { WorkerPool } from '../../coordinator/worker-pool.js';
@@ -102,7 +103,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
   const server = await startServer({
     host: '127.0.0.1',
     port: 0,
-    token: undefined,
+    tokens: () => TokenTable.none,
     maxMessageBytes: largestWorkerMessageBytes(layout, workerCount),
     clock: systemClock,
     status: () => ({}),

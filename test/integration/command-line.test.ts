@@ -27,7 +27,7 @@ describe('lockstep refuses, with status 2,', () => {
     [
       'an open address without a token',
       ['coordinator', '--host', '0.0.0.0'],
-      /host is 0\.0\.0\.0.*--token or LOCKSTEP_TOKEN/,
+      /host is 0\.0\.0\.0.*LOCKSTEP_TOKEN or --token-file/,
     ],
     ['a folder without images', ['train', '--data', '/nonexistent'], /\/nonexistent/],
   ])('%s', async (_what, args, message) => {

@@ -37,7 +37,7 @@ describe('a worker is refused', () => {
     const worker = await cluster.join({ token: 'open barley' });
     await expect(worker.done).rejects.toMatchObject({
       code: 'refused',
-      message: expect.stringMatching(/a wrong token was given: pass the coordinator's with --token or LOCKSTEP_TOKEN/),
+      message: expect.stringMatching(/a wrong token was given: pass one .* with LOCKSTEP_TOKEN or --token-file/),
     });
   });
 

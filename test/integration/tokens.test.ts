@@ -1,0 +1,98 @@
+// Tokens on the command line: where they may be given, and that nobody else gets to read them.
+import { readFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { startCli } from '../support/cli.js';
+import { folderPerFile } from '../support/folder-per-file.js';
+
+const inFolder = folderPerFile();
+const workersToken = 'c2d5a1f09b7e4d38a1b2';
+const ownersToken = '5b9d1c7e3f024a86aa55';
+let recipe: string[];
+
+beforeAll(async () => {
+  await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 100, testImages: 50 }));
+  recipe = [
+    '--depth',
+    '8',
+    '--initial-filters',
+    '4',
+    '--batch-size',
+    '32',
+    '--steps',
+    '2',
+    '--data',
+    inFolder('images'),
+  ];
+});
+
+/** Everything in a folder, as one text. */
+async function textIn(folder: string): Promise<string> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+  return (await Promise.all(files.map((file) => readFile(file, 'latin1')))).join('\n');
+}
+
+describe('a run that knows tokens from a file', { timeout: 60_000 }, () => {
+  it('takes in workers that show theirs from a file or the environment, and writes none down', async () => {
+    const folder = inFolder('tokens');
+    await mkdir(folder);
+    const [tokens, token] = [path.join(folder, 'all'), path.join(folder, 'mine')];
+    await writeFile(tokens, `rack worker ${workersToken}\n${ownersToken}\n`);
+    await writeFile(token, `${workersToken}\n`);
+    const runDirectory = inFolder('run');
+    const coordinator = startCli(
+      [
+        'coordinator',
+        ...recipe,
+        '--port',
+        '0',
+        '--min-workers',
+        '2',
+        '--run-dir',
+        runDirectory,
+        '--token-file',
+        tokens,
+      ],
+      // The file wins.
+      { LOCKSTEP_TOKEN: 'of another run' },
+    );
+    const [, url = ''] = await coordinator.says(/LOCKSTEP_TOKEN=<token> lockstep worker (ws:\S+)/);
+    const join = (args: readonly string[], environment: NodeJS.ProcessEnv = {}) =>
+      startCli(['worker', url, '--engine', 'wasm', '--no-cache', ...args], environment);
+    const stranger = join([], { LOCKSTEP_TOKEN: 'of another run' });
+    expect(await stranger.exited).toBe(1);
+    expect(stranger.output()).toContain('(token): a wrong token was given');
+    const workers = [join(['--token-file', token]), join([], { LOCKSTEP_TOKEN: ownersToken })];
+    expect(await Promise.all([coordinator, ...workers].map(({ exited }) => exited))).toEqual([0, 0, 0]);
+    const written = [
+      await textIn(runDirectory),
+      ...[coordinator, ...workers].map((process_) => process_.output()),
+    ].join('\n');
+    expect(written).toContain('"weightsSha256"');
+    expect(written).not.toContain(workersToken);
+    expect(written).not.toContain(ownersToken);
+  });
+});
+
+describe('a token given as an argument', () => {
+  it.skipIf(process.platform !== 'linux')('is not in the process list once the coordinator listens', async () => {
+    const args = ['--port', '0', '--run-dir', inFolder('listed'), '--token', ownersToken];
+    const coordinator = startCli(['coordinator', ...recipe, ...args]);
+    await coordinator.says('LOCKSTEP_TOKEN=<token> lockstep worker');
+    const commandLine = readFileSync(`/proc/${coordinator.child.pid}/cmdline`, 'latin1');
+    expect(commandLine).toContain('lockstep coordinator');
+    expect(commandLine).not.toContain(ownersToken);
+    coordinator.child.kill('SIGINT');
+    expect(await coordinator.exited).toBe(130);
+  });
+
+  it('together with --token-file is an error', async () => {
+    const worker = startCli(['worker', 'ws://127.0.0.1:9', '--token', ownersToken, '--token-file', 'mine']);
+    expect(await worker.exited).toBe(2);
+    expect(worker.output()).toBe('lockstep: --token and --token-file mine are both given: give one of them\n');
+  });
+});
