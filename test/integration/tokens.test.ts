@@ -82,7 +82,8 @@ describe('a token given as an argument', () => {
   it.skipIf(process.platform !== 'linux')('is not in the process list once the coordinator listens', async () => {
     const args = ['--port', '0', '--run-dir', inFolder('listed'), '--token', ownersToken];
     const coordinator = startCli(['coordinator', ...recipe, ...args]);
-    await coordinator.says('LOCKSTEP_TOKEN=<token> lockstep worker');
+    await coordinator.says('waiting for workers');
+    expect(coordinator.output()).toContain('LOCKSTEP_TOKEN=<token> lockstep worker');
     const commandLine = readFileSync(`/proc/${coordinator.child.pid}/cmdline`, 'latin1');
     expect(commandLine).toContain('lockstep coordinator');
     expect(commandLine).not.toContain(ownersToken);
