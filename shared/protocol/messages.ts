@@ -13,6 +13,9 @@ export const chunkBytes = 1 << 20;
 /** What is fetched beforehand is asked for in chunks of this many bytes, one at a time: nothing waits long behind one. */
 export const prefetchChunkBytes = 1 << 18;
 
+/** A worker makes room for a piece before it comes: not for one larger than this. CIFAR-10 in one shard is 154 MB. */
+const largestPieceBytes = 1 << 30;
+
 /** A hello names at most this many pieces. */
 export const mostCachedPieces = 10_000;
 
@@ -27,7 +30,7 @@ const split = z.enum(['training', 'validation', 'test']);
 const treeNode = z.strictObject({ first: count, count: z.int().positive() });
 
 /** A contiguous set of images that travels and is cached as one: a shard, or a part of an evaluation split. */
-const piece = z.strictObject({ split, index: count, sha256, bytes: z.int().positive() });
+const piece = z.strictObject({ split, index: count, sha256, bytes: z.int().positive().max(largestPieceBytes) });
 export type Piece = z.infer<typeof piece>;
 export type Split = z.infer<typeof split>;
 
@@ -35,8 +38,9 @@ const refusalCode = z.enum(['protocol-version', 'token', 'fingerprint', 'finishe
 export type RefusalCode = z.infer<typeof refusalCode>;
 
 const modelSpec = z.strictObject({
-  depth: z.int(),
-  initialFilters: z.int(),
+  // Far beyond what trains here; a worker lays the model out before it can tell that it is absurd.
+  depth: z.int().min(8).max(2_000),
+  initialFilters: z.int().min(4).max(1_024),
   shortcut: z.enum(['identity', 'projection']),
   convBias: z.boolean(),
   bnEpsilon: z.number(),
@@ -116,8 +120,11 @@ const welcome = z.strictObject({
   preprocessing: z.enum(['imagenet']),
   seed: z.int().nonnegative(),
   augment: z.boolean(),
-  sliceCount: z.int().positive(),
-  batchSize: z.int().positive(),
+  sliceCount: z.int().positive().max(4096),
+  batchSize: z
+    .int()
+    .positive()
+    .max(1 << 20),
   stepsPerEpoch: z.int().positive(),
   pieces: z.array(piece),
   pingIntervalMs: z.number().positive(),
