@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from './commands/bench.js';
 import { addChaosCommand } from './commands/chaos.js';
+import { addConfigCommand } from './commands/config.js';
 import { addDataCommands } from './commands/data.js';
 import { addExportCommand } from './commands/export.js';
 import { addPredictCommand } from './commands/predict.js';
@@ -71,6 +72,7 @@ Exit status: 0 done, 1 failed, 2 bad options or data, 3 too few workers for --wa
 addStartCommand(program);
 addTrainingCommands(program);
 addWorkerCommand(program);
+addConfigCommand(program);
 addDataCommands(program);
 addExportCommand(program);
 addPredictCommand(program);

@@ -10,18 +10,21 @@ import {
   type ConfigKey,
 } from '../shared/config.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
+import { recipeNames, recipePresets } from '../shared/recipe-presets.js';
 
 const keys = Object.keys(configFields).filter(isConfigKey);
-const numbersWithoutDefault: ReadonlySet<ConfigKey> = new Set([
-  'steps',
-  'epochs',
-  'checkpointEvery',
-  'keepCheckpoints',
-]);
 
 /** Adds an option for every field of the configuration, and --config. */
 export function addConfigOptions(command: Command): Command {
-  command.option('--config <FILE>', 'a JSON file with any of these options under their camelCase names; flags win');
+  command
+    .option('--config <FILE>', 'a JSON file with any of these options under their camelCase names; flags win')
+    .addOption(
+      new Option(
+        '--set <KEY=VALUE>',
+        'one of these options under its camelCase name, over --config; may be repeated',
+      ).argParser((setting: string, before: string[] | undefined) => [...(before ?? []), setting]),
+    )
+    .addHelpText('after', `\n${describeRecipes()}`);
   for (const key of keys) {
     const { help, default: fallback, placeholder } = configFields[key];
     const flag = kebabCase(key);
@@ -36,9 +39,23 @@ export function addConfigOptions(command: Command): Command {
   return command;
 }
 
+/** What each recipe sets, for --help. */
+function describeRecipes(): string {
+  const lines = recipeNames.map((name) => {
+    const [usual, deepest] = [20, 110].map((depth) =>
+      Object.entries(recipePresets[name]({ depth })).map(([key, value]) => `${key}=${String(value)}`),
+    );
+    const more = deepest.filter((setting) => !usual.includes(setting));
+    const settings = usual.length === 0 ? 'the defaults' : usual.join(' ');
+    return `  ${name.padEnd(10)}${settings}${more.length === 0 ? '' : `; from --depth 110 on also ${more.join(' ')}`}`;
+  });
+  return ['What --recipe sets, where it is not given itself:', ...lines].join('\n');
+}
+
 /**
- * The keys of the configuration that a command was given, checked. Under --resume how they fit together shows only with
- * those of the checkpoint. Throws `bad-config` naming the flag or the file's key.
+ * The keys of the configuration that a command was given, checked: flags win over --set, --set over --config, all over the
+ * recipe. Under --resume how they fit together shows only with those of the checkpoint. Throws `bad-config` naming the flag
+ * or the file's key.
  */
 export async function readConfig(options: Readonly<Record<string, unknown>>): Promise<ConfigInput> {
   const flags: Record<string, unknown> = {};
@@ -47,24 +64,55 @@ export async function readConfig(options: Readonly<Record<string, unknown>>): Pr
   }
   const { config: file } = options;
   const fromFile = typeof file === 'string' ? await readConfigFile(file) : {};
-  // A length on the command line replaces whichever length the file names.
-  if ('steps' in flags || 'epochs' in flags) {
-    delete fromFile['steps'];
-    delete fromFile['epochs'];
+  const settings = readSettings(Array.isArray(options['set']) ? options['set'] : []);
+  const sources = [
+    { values: fromFile, nameOf: (key: string) => `${key} in ${String(file)}` },
+    { values: settings, nameOf: (key: string) => `--set ${key}` },
+    { values: flags, nameOf: (key: string) => `--${kebabCase(key)}` },
+  ];
+  const input: Record<string, unknown> = {};
+  for (const { values } of sources) {
+    // A length replaces whichever length a weaker source names.
+    if ('steps' in values || 'epochs' in values) {
+      delete input['steps'];
+      delete input['epochs'];
+    }
+    Object.assign(input, values);
   }
-  const input = { ...fromFile, ...flags };
-  const nameOf = (key: string) =>
-    key in fromFile && !(key in flags) ? `${key} in ${String(file)}` : `--${kebabCase(key)}`;
+  const nameOf = (key: string) => sources.findLast(({ values }) => key in values)?.nameOf(key) ?? `--${kebabCase(key)}`;
   if (options['resume'] === undefined) resolveConfig(input, nameOf);
   return input;
+}
+
+/** `["depth=32", "recipe=fast"]`. Values are JSON, and text where they are not. Throws `bad-config` for one without a `=`. */
+function readSettings(settings: readonly unknown[]): Record<string, unknown> {
+  return Object.fromEntries(
+    settings.map((setting) => {
+      const text = String(setting);
+      const equals = text.indexOf('=');
+      if (equals < 1) {
+        throw new LockstepError(
+          'bad-config',
+          `--set is ${JSON.stringify(text)}: it must be KEY=VALUE, such as depth=32`,
+        );
+      }
+      const value = text.slice(equals + 1);
+      try {
+        return [text.slice(0, equals), JSON.parse(value) as unknown];
+      } catch {
+        return [text.slice(0, equals), value];
+      }
+    }),
+  );
 }
 
 /** A flag's text as its field's type; text that is not of it is left for the field's own check to refuse. */
 function valueOf(key: ConfigKey, given: unknown): unknown {
   if (typeof given !== 'string') return given;
-  const { default: fallback } = configFields[key];
-  if (Array.isArray(fallback)) return given.split(',').map(numberOrText);
-  const isNumeric = typeof fallback === 'number' || numbersWithoutDefault.has(key);
+  const { default: fallback, schema } = configFields[key];
+  if (Array.isArray(fallback)) return given === '' ? [] : given.split(',').map(numberOrText);
+  // Fields without a default may still be numbers: 1 is one that all of those take.
+  const isNumeric = typeof fallback === 'number' || schema.safeParse(1).success;
   return isNumeric ? numberOrText(given) : given;
 }
 

@@ -185,6 +185,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       preprocessing,
       seed: config.seed,
       augment: config.augment,
+      labelSmoothing: config.labelSmoothing,
       sliceCount: config.slices,
       batchSize: config.batchSize,
       stepsPerEpoch: store.stepsPerEpoch,

@@ -121,6 +121,15 @@ export class TrainingRun {
     return Math.max(1, Math.ceil(this.#state.step / this.#options.store.stepsPerEpoch));
   }
 
+  /** The rate of the next update. */
+  get #learningRate(): number {
+    const { config, store } = this.#options;
+    return learningRateAt(this.#state.step, config, {
+      totalSteps: this.totalSteps,
+      stepsPerEpoch: store.stepsPerEpoch,
+    });
+  }
+
   /** Trains to the end, or until the signal. Workers that leave before are lost, those that leave after it are not. */
   async train(): Promise<Report> {
     const { resumed, signal } = this.#options;
@@ -214,14 +223,14 @@ export class TrainingRun {
     throw new LockstepError(
       'diverged',
       `the loss of slice ${slice} is ${gradient.slices[slice].lossSum} in step ${this.#state.step + 1}: the run has diverged; ` +
-        `a smaller --learning-rate (now ${learningRateAt(this.#state.step, this.#options.config)}) may mend it; ${this.#whatIsSaved()}`,
+        `a smaller --learning-rate (now ${this.#learningRate}) may mend it; ${this.#whatIsSaved()}`,
     );
   }
 
   /** One optimizer update, in place. @returns the learning rate it was made with */
   #update(gradient: CollectedGradient): number {
-    const { weights, movingStatistics, step } = this.#state;
-    const learningRate = learningRateAt(step, this.#options.config);
+    const { weights, movingStatistics } = this.#state;
+    const learningRate = this.#learningRate;
     this.#optimizer.step(weights, meanOf(gradient), learningRate);
     foldBatchStatistics(
       movingStatistics,

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { LockstepError } from './errors.js';
 import { layoutModel, type Shortcut } from './model/layout.js';
+import { recipeNames, recipePresets, type RecipeName } from './recipe-presets.js';
 
 /** One field of the configuration: what it may be, what it is unless said, and what it is for. */
 interface Field<Value> {
@@ -25,8 +26,18 @@ const positive = z.number().positive().finite();
 const fraction = z.number().min(0).max(1);
 const text = z.string().min(1);
 
+export const schedules = ['piecewise', 'cosine', 'one-cycle', 'constant'] as const;
+export type ScheduleName = (typeof schedules)[number];
+
 /** Fields that the weights depend on. */
 export const recipeFields = {
+  recipe: field<RecipeName>({
+    schema: z.enum(recipeNames),
+    default: 'tutorial',
+    allowed: 'tutorial, paper or fast',
+    help: 'a named set of values for what is not given itself: see below',
+    placeholder: 'NAME',
+  }),
   seed: field({
     schema: wholeNumber(0),
     default: 0,
@@ -111,19 +122,56 @@ export const recipeFields = {
     allowed: 'true or false',
     help: 'mirroring and random crops of the training images',
   }),
+  labelSmoothing: field({
+    schema: z.number().min(0).lt(1),
+    default: 0,
+    allowed: 'a number of at least 0 and below 1',
+    help: 'part of the label that is spread over all classes; in the training loss alone',
+    placeholder: 'X',
+  }),
   learningRate: field({
     schema: positive,
     default: 0.1,
     allowed: 'a positive number',
-    help: 'the rate before the first boundary',
+    help: "the schedule's highest rate",
     placeholder: 'X',
+  }),
+  scaleLearningRate: field({
+    schema: wholeNumber(1).nullable(),
+    default: null,
+    allowed: 'a whole number of at least 1',
+    help: 'the batch size that --learning-rate is meant for: the rate grows in proportion with the batch',
+    placeholder: 'B',
+  }),
+  schedule: field<ScheduleName>({
+    schema: z.enum(schedules),
+    default: 'piecewise',
+    allowed: 'piecewise, cosine, one-cycle or constant',
+    help: 'how the rate goes on: piecewise (by --learning-rate-boundaries), cosine, one-cycle or constant',
+    placeholder: 'NAME',
   }),
   learningRateBoundaries: field({
     schema: z.array(wholeNumber(0)).refine((steps) => steps.every((step, i) => i === 0 || step > steps[i - 1])),
     default: [32_000, 48_000],
     allowed: 'whole numbers in rising order, separated by commas',
-    help: 'the rate is divided by 10 behind each of these steps',
+    help: 'with --schedule piecewise, the rate is divided by 10 behind each of these steps',
     placeholder: 'STEPS',
+  }),
+  warmupSteps: field({
+    schema: wholeNumber(0).nullable(),
+    default: null,
+    allowed: 'a whole number of at least 0',
+    help:
+      'steps over which the rate rises at the beginning (default: 0; with one-cycle 30% of the run; 5 epochs where ' +
+      '--scale-learning-rate raises the rate)',
+    placeholder: 'N',
+  }),
+  warmupRate: field({
+    schema: positive.nullable(),
+    default: null,
+    allowed: 'a positive number',
+    help: 'a constant rate during --warmup-steps, instead of a rising one',
+    placeholder: 'X',
   }),
   momentum: field({
     schema: z.number().min(0).lt(1),
@@ -263,6 +311,7 @@ export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf =
     const parsed = schema.safeParse(given);
     values[key] = parsed.success ? parsed.data : bad(key, given, allowed);
   }
+  fillFromPreset(values as ConfigValues, input);
   // Each value came through its own field's schema.
   const config = values as ConfigValues;
   if ((config.depth - 2) % 6 !== 0) bad('depth', config.depth, configFields.depth.allowed);
@@ -282,9 +331,21 @@ export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf =
       `${nameOf('steps')} is ${config.steps} and ${nameOf('epochs')} is ${config.epochs}: give one of the two`,
     );
   }
+  if (config.warmupRate !== null && (config.warmupSteps === null || config.schedule === 'one-cycle')) {
+    bad('warmupRate', config.warmupRate, `left out without ${nameOf('warmupSteps')}, and with one-cycle, which rises`);
+  }
   layoutModel(config);
   Object.freeze(config.learningRateBoundaries);
   return Object.freeze(config);
+}
+
+/** Gives what was not given itself the recipe's value. A length in the one unit leaves out the recipe's in the other. */
+function fillFromPreset(values: ConfigValues, input: Readonly<Record<string, unknown>>): void {
+  const lengthIsGiven = values.steps !== null || values.epochs !== null;
+  for (const [key, value] of Object.entries(recipePresets[values.recipe](values))) {
+    const isLength = key === 'steps' || key === 'epochs';
+    if (isLength ? !lengthIsGiven : input[key] === undefined) Object.assign(values, { [key]: value });
+  }
 }
 
 /** How many steps a run has. */

@@ -38,9 +38,9 @@ export interface EngineModel {
    * @param movingStatistics the statistics vector, layout.statisticsSize elements; only evaluate reads it
    */
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void;
-  /** Forward and backward over one slice, batch norm over this slice alone. Any number of images from 1. */
+  /** Forward and backward over one slice, batch norm over this slice alone, labels smoothed if asked for. Any number of images from 1. */
   computeSlice(batch: ImageBatch): Promise<SliceResult>;
-  /** Forward alone, batch norm with the moving statistics. Any number of images from 1. */
+  /** Forward alone, batch norm with the moving statistics, labels as they are. Any number of images from 1. */
   evaluate(batch: ImageBatch): Promise<EvaluationResult>;
   /** Gives the device's memory back. The model is not called again. */
   dispose(): void;
@@ -48,8 +48,11 @@ export interface EngineModel {
 
 export interface Engine {
   readonly identity: EngineIdentity;
-  /** Puts a model of this layout on the device. Throws `bad-config` where this engine cannot run it. */
-  createModel(layout: ModelLayout, preprocessing: Preprocessing): Promise<EngineModel>;
+  /**
+   * Puts a model of this layout on the device. Throws `bad-config` where this engine cannot run it.
+   * @param labelSmoothing the part of a label that computeSlice spreads over all classes; 0 unless said
+   */
+  createModel(layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing?: number): Promise<EngineModel>;
   /** Ends the engine's threads, if it has any. */
   close(): Promise<void>;
 }

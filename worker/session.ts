@@ -33,7 +33,7 @@ export interface SessionOptions {
   shelf: PieceShelf;
   openLink: OpenLink;
   /** Gives the model on the engine's device; called once per welcome. */
-  modelFor: (layout: ModelLayout, preprocessing: Welcome['preprocessing']) => Promise<EngineModel>;
+  modelFor: (layout: ModelLayout, welcome: Welcome) => Promise<EngineModel>;
   /** Called when the coordinator has let this worker in. */
   onWelcome: (welcome: Welcome) => void;
   /** Called after each answered request with the images computed. */
@@ -189,7 +189,7 @@ export class WorkerSession {
       request: (sha256, offset, bytes) => this.#send({ type: 'piece-request', sha256, offset, bytes }),
       held: (sha256) => this.#send({ type: 'piece-held', sha256 }),
     });
-    const ready = modelFor(layout, welcome.preprocessing).then((model) => ({
+    const ready = modelFor(layout, welcome).then((model) => ({
       model,
       computer: new SliceComputer(welcome, layout, model, (split, index) => pieces.recordsOf(split, index)),
     }));

@@ -5,7 +5,7 @@ import { learningRateAt } from '../../coordinator/learning-rate.js';
 import { MomentumSgd } from '../../coordinator/momentum-sgd.js';
 import { foldBatchStatistics } from '../../coordinator/moving-statistics.js';
 import { preprocessing } from '../../coordinator/training-run.js';
-import type { Config } from '../../shared/config.js';
+import { totalStepsOf, type Config } from '../../shared/config.js';
 import { dealShards, gatherRecords, stepsPerEpochOf, viewsOf } from '../../shared/data/deal.js';
 import type { ImageBatch } from '../../shared/data/image-batch.js';
 import { synthesizeRecords } from '../../shared/data/synthesize.js';
@@ -66,6 +66,7 @@ function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards
   const optimizer = new MomentumSgd(layout, config);
   const weights = initialWeights(layout, config.seed);
   const movingStatistics = initialMovingStatistics(layout);
+  const length = { totalSteps: totalStepsOf(config, stepsPerEpoch), stepsPerEpoch };
   let step = 0;
   model.setWeights(weights, movingStatistics);
 
@@ -74,7 +75,7 @@ function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards
     const { sampleCount, augmentMs, computeMs, reduceMs } = await computer.sumNode(step, allSlices, answer);
     const summedMs = performance.now();
     for (let i = 0; i < gradient.length; i++) gradient[i] /= sampleCount;
-    optimizer.step(weights, gradient, learningRateAt(step, config));
+    optimizer.step(weights, gradient, learningRateAt(step, config, length));
     foldBatchStatistics(movingStatistics, batchStatistics, bnMomentum);
     const updatedMs = performance.now();
     model.setWeights(weights, movingStatistics);

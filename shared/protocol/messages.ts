@@ -120,6 +120,7 @@ const welcome = z.strictObject({
   preprocessing: z.enum(['imagenet']),
   seed: z.int().nonnegative(),
   augment: z.boolean(),
+  labelSmoothing: z.number().min(0).lt(1),
   sliceCount: z.int().positive().max(4096),
   batchSize: z
     .int()

@@ -138,6 +138,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
         preprocessing: 'imagenet',
         seed: 0,
         augment: true,
+        labelSmoothing: 0,
         sliceCount: workerCount,
         batchSize: workerCount,
         stepsPerEpoch: 1,

@@ -21,6 +21,9 @@ describe('lockstep refuses, with status 2,', () => {
     ['text for a number', ['train', '--batch-size', 'many'], /--batch-size is "many": it must be a whole number/],
     ['a rate of 0', ['train', '--learning-rate', '0'], /--learning-rate is 0: it must be a positive number/],
     ['two lengths', ['train', '--steps', '3', '--epochs', '2'], /--steps is 3 and --epochs is 2: give one/],
+    ['a setting without a value', ['config', '--set', 'depth'], /--set is "depth": it must be KEY=VALUE/],
+    ['a bad setting', ['config', '--set', 'depth=21'], /--set depth is 21: it must be 6n\+2/],
+    ['a setting of an unknown key', ['config', '--set', 'deep=20'], /unknown key "deep"/],
     ['no workers', ['train', '--workers', '0'], /--workers is "0": it must be a whole number from 1/],
     ['a port out of range', ['coordinator', '--port', '70000'], /--port is "70000": .*from 0 to 65535/],
     ['another engine', ['train', '--engine', 'abacus'], /'abacus' is invalid.*tensorflow/],
@@ -99,5 +102,20 @@ describe('lockstep --help', () => {
       expect(output).toContain(command);
     const train = await runCli(['train', '--help']);
     expect(train.output).toMatch(/--batch-size <B>\s+images in a global batch \(default: 128\)/);
+  });
+});
+
+describe('lockstep config', () => {
+  it('prints what --config reads: flags over settings, settings over the file, all over the recipe', async () => {
+    const first = await runCli(['config', '--recipe', 'fast', '--steps', '7', '--set', 'seed=3', '--set', 'data=here']);
+    expect(first.status).toBe(0);
+    expect(JSON.parse(first.output)).toMatchObject({ recipe: 'fast', steps: 7, epochs: null, seed: 3, data: 'here' });
+    const file = inFolder('resolved.json');
+    await writeFile(file, first.output);
+    const again = await runCli(['config', '--config', file]);
+    expect(again.output).toBe(first.output);
+    const args = ['--set', 'seed=4', '--set', 'depth=32', '--depth', '44', '--set', 'epochs=2'];
+    const changed = await runCli(['config', '--config', file, ...args]);
+    expect(JSON.parse(changed.output)).toMatchObject({ seed: 4, depth: 44, steps: null, epochs: 2, nesterov: true });
   });
 });

@@ -7,10 +7,12 @@ import {
   type Config,
   type ConfigKey,
 } from '../../shared/config.js';
+import { recipeNames } from '../../shared/recipe-presets.js';
 
 describe('the defaults', () => {
   it('are the recipe of the tutorial', () => {
     expect(resolveConfig({})).toEqual({
+      recipe: 'tutorial',
       seed: 0,
       slices: 4,
       batchSize: 128,
@@ -24,8 +26,13 @@ describe('the defaults', () => {
       bnMomentum: 0.99,
       validationSplit: 0.1,
       augment: true,
+      labelSmoothing: 0,
       learningRate: 0.1,
+      scaleLearningRate: null,
+      schedule: 'piecewise',
       learningRateBoundaries: [32_000, 48_000],
+      warmupSteps: null,
+      warmupRate: null,
       momentum: 0.9,
       nesterov: false,
       weightDecay: 0,
@@ -76,6 +83,8 @@ describe('a configuration', () => {
     { momentum: 0 },
     { bnMomentum: 1 },
     { steps: 1 },
+    { schedule: 'cosine', warmupSteps: 400, warmupRate: 0.01 },
+    { scaleLearningRate: 128 },
   ])('may have %o', (input) => {
     expect(resolveConfig(input)).toMatchObject(input);
   });
@@ -83,6 +92,7 @@ describe('a configuration', () => {
 
 describe('a bad value', () => {
   const cases: [ConfigKey, unknown, shown: string][] = [
+    ['recipe', 'slow', '"slow"'],
     ['seed', -1, '-1'],
     ['seed', 1.5, '1.5'],
     ['seed', 2 ** 53, '9007199254740992'],
@@ -108,6 +118,11 @@ describe('a bad value', () => {
     ['learningRateBoundaries', [5, 5], '[5,5]'],
     ['learningRateBoundaries', [9, 5], '[9,5]'],
     ['learningRateBoundaries', 5, '5'],
+    ['labelSmoothing', 1, '1'],
+    ['scaleLearningRate', 0, '0'],
+    ['schedule', 'linear', '"linear"'],
+    ['warmupSteps', -1, '-1'],
+    ['warmupRate', 0, '0'],
     ['momentum', 1, '1'],
     ['nesterov', 'true', '"true"'],
     ['weightDecay', -0.1, '-0.1'],
@@ -162,10 +177,42 @@ describe('values that do not go together', () => {
     );
   });
 
+  it.each([{ warmupRate: 0.01 }, { warmupRate: 0.01, warmupSteps: 400, schedule: 'one-cycle' }])(
+    'are a constant warm-up rate without a warm-up, or with one that rises: %o',
+    (input) => {
+      expect(() => resolveConfig(input)).toThrow('warmupRate is 0.01: it must be left out');
+    },
+  );
+
   it('are a length in steps and one in epochs', () => {
     expect(() => resolveConfig({ steps: 5, epochs: 2 })).toThrow(
       expect.objectContaining({ code: 'bad-config', message: 'steps is 5 and epochs is 2: give one of the two' }),
     );
+  });
+});
+
+describe('a recipe', () => {
+  it('fills in what is not given itself', () => {
+    expect(resolveConfig({ recipe: 'paper' })).toMatchObject({ weightDecay: 0.0001, convBias: false, depth: 20 });
+    expect(resolveConfig({ recipe: 'paper', weightDecay: 0 })).toMatchObject({ weightDecay: 0, convBias: false });
+  });
+
+  it("of the paper warms up from 110 layers on, about as long as the paper's did", () => {
+    expect(resolveConfig({ recipe: 'paper', depth: 56 })).toMatchObject({ warmupSteps: null, warmupRate: null });
+    expect(resolveConfig({ recipe: 'paper', depth: 110 })).toMatchObject({ warmupSteps: 400, warmupRate: 0.01 });
+  });
+
+  it.each(recipeNames)('%s gives valid values that are the same when they are read back', (recipe) => {
+    for (const depth of [20, 110]) {
+      const config = resolveConfig({ recipe, depth });
+      expect(resolveConfig(JSON.parse(JSON.stringify(config)) as Record<string, unknown>)).toEqual(config);
+    }
+  });
+
+  it('leaves its length aside where one is given, in the other unit too', () => {
+    expect(resolveConfig({ recipe: 'fast' })).toMatchObject({ epochs: 30, steps: null });
+    expect(resolveConfig({ recipe: 'fast', epochs: 2 })).toMatchObject({ epochs: 2, steps: null });
+    expect(resolveConfig({ recipe: 'fast', steps: 7 })).toMatchObject({ epochs: null, steps: 7 });
   });
 });
 
@@ -174,7 +221,9 @@ describe('an unknown key', () => {
     expect(() => resolveConfig({ [key]: 1 })).toThrow(
       expect.objectContaining({
         code: 'bad-config',
-        message: expect.stringMatching(new RegExp(`^unknown key "${key}": the keys are seed, slices, batchSize, `)),
+        message: expect.stringMatching(
+          new RegExp(`^unknown key "${key}": the keys are recipe, seed, slices, batchSize, `),
+        ),
       }),
     );
   });

@@ -51,16 +51,35 @@ export function addBias<Shape extends Tensor>({ tf, backend }: TensorFlowRuntime
   });
 }
 
-/** The sum over the images of the softmax cross-entropy of their logits. */
-export function crossEntropySum({ tf, backend }: TensorFlowRuntime, logits: Tensor2D, labels: Tensor1D): Scalar {
+/**
+ * The sum over the images of the softmax cross-entropy of their logits.
+ * @param labelSmoothing the part of each label that is spread over all classes, as Keras's CategoricalCrossentropy does
+ */
+export function crossEntropySum(
+  { tf, backend }: TensorFlowRuntime,
+  logits: Tensor2D,
+  labels: Tensor1D,
+  labelSmoothing = 0,
+): Scalar {
   return withGradient(tf, [logits], (logits) => {
-    const attributes = { ...float32, Tlabels: { type: 'int32' } } as const;
-    const [losses, gradient] = runOperation(
-      backend,
-      'SparseSoftmaxCrossEntropyWithLogits',
-      attributes,
-      [logits, labels],
-      2,
+    const classes = logits.shape[1];
+    const spread = labelSmoothing / classes;
+    const [losses, gradient] = (
+      labelSmoothing === 0
+        ? runOperation(
+            backend,
+            'SparseSoftmaxCrossEntropyWithLogits',
+            { ...float32, Tlabels: { type: 'int32' } },
+            [logits, labels],
+            2,
+          )
+        : runOperation(
+            backend,
+            'SoftmaxCrossEntropyWithLogits',
+            float32,
+            [logits, tf.oneHot(labels, classes, 1 - labelSmoothing + spread, spread, 'float32')],
+            2,
+          )
     ) as [Tensor1D, Tensor2D];
     return {
       value: tf.sum<Scalar>(losses),

@@ -53,6 +53,8 @@ export interface ResNet {
 export interface ResNetOptions {
   layout: ModelLayout;
   preprocessing: Preprocessing;
+  /** The part of a label that is spread over all classes, in gradientOf alone. */
+  labelSmoothing: number;
   /**
    * A power of two that the loss is multiplied with before the backward pass, and the gradient divided by after it: small
    * gradients are lost in float16. With 1 nothing is computed for it.
@@ -65,8 +67,9 @@ type Arrays = ReadonlyMap<ArrayLayout, Tensor>;
 /** A convolution, then its batch norm. */
 type ConvolveAndNormalize = (x: Tensor4D, conv: ConvLayer, bn: BatchNormLayer) => Tensor4D;
 
-export function createResNet(runtime: TensorFlowRuntime, { layout, preprocessing, lossScale }: ResNetOptions): ResNet {
+export function createResNet(runtime: TensorFlowRuntime, options: ResNetOptions): ResNet {
   const { tf } = runtime;
+  const { layout, preprocessing, labelSmoothing, lossScale } = options;
   const { bnEpsilon } = layout.spec;
   /** In the order of the batch norms in the statistics vector. */
   const normalizedConvolutions = [layout.stem.conv, ...layout.blocks.flatMap(({ conv1, conv2 }) => [conv1, conv2])];
@@ -138,7 +141,7 @@ export function createResNet(runtime: TensorFlowRuntime, { layout, preprocessing
         }),
       );
       correctCounts.push(tf.keep(countCorrect(logits, labels)));
-      return crossEntropySum(runtime, logits, labels);
+      return crossEntropySum(runtime, logits, labels, labelSmoothing);
     };
     const takenAway = new Set(normalizedConvolutions.map(({ bias }) => bias));
     const differentiated = layout.trainable.filter((array) => !takenAway.has(array));

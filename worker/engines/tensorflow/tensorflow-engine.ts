@@ -27,8 +27,8 @@ export async function openTensorFlowEngine(options: EngineOptions): Promise<Engi
   demandPrecision(runtime, precision);
   return {
     identity: { engine: 'tensorflow', fingerprint: fingerprintOf(runtime, options) },
-    createModel: async (layout, preprocessing) =>
-      new TensorFlowModel(runtime, { layout, preprocessing, mode, precision }),
+    createModel: async (layout, preprocessing, labelSmoothing = 0) =>
+      new TensorFlowModel(runtime, { layout, preprocessing, labelSmoothing, mode, precision }),
     close: async () => {}, // its threads are the process's: TensorFlow cannot be unloaded
   };
 }

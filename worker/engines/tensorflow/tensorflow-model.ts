@@ -16,6 +16,7 @@ export type TensorFlowMode = 'graph' | 'eager';
 export interface TensorFlowModelOptions {
   layout: ModelLayout;
   preprocessing: Preprocessing;
+  labelSmoothing: number;
   mode: TensorFlowMode;
   precision: Precision;
 }
@@ -34,10 +35,10 @@ export class TensorFlowModel implements EngineModel {
   #weights: { trainable: Tensor1D; movingStatistics: Tensor1D } | null = null;
 
   constructor(runtime: TensorFlowRuntime, options: TensorFlowModelOptions) {
-    const { layout, preprocessing, precision } = options;
+    const { precision, ...resnetOptions } = options;
     this.#runtime = runtime;
     this.#options = options;
-    this.#resnet = createResNet(runtime, { layout, preprocessing, lossScale: lossScaleOf(precision) });
+    this.#resnet = createResNet(runtime, { ...resnetOptions, lossScale: lossScaleOf(precision) });
   }
 
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void {

@@ -201,6 +201,7 @@ export interface Kernels {
     kernel: number,
     bias: number,
     records: number,
+    labelSmoothing: number,
     logitGradients: number,
     losses: number,
     correct: number,

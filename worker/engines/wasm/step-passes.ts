@@ -135,16 +135,24 @@ export class PassBuilder {
   readonly #tensors: TensorPlan;
   readonly #count: number;
   readonly #isTraining: boolean;
+  readonly #labelSmoothing: number;
   readonly #passes: Pass[] = [];
   /** Parts of the pass that made batch norm's sums last. */
   #sumParts = 0;
 
-  constructor(kernels: Kernels, fixed: FixedPlan, tensors: TensorPlan, count: number, mode: 'train' | 'evaluate') {
+  /** @param labelSmoothing the part of a label that training spreads over all classes; evaluation leaves labels as they are */
+  constructor(
+    kernels: Kernels,
+    fixed: FixedPlan,
+    tensors: TensorPlan,
+    { count, mode, labelSmoothing }: { count: number; mode: 'train' | 'evaluate'; labelSmoothing: number },
+  ) {
     this.#kernels = kernels;
     this.#fixed = fixed;
     this.#tensors = tensors;
     this.#count = count;
     this.#isTraining = mode === 'train';
+    this.#labelSmoothing = mode === 'train' ? labelSmoothing : 0;
   }
 
   build(): Pass[] {
@@ -371,7 +379,18 @@ export class PassBuilder {
       group: 'head',
       run: ({ images }) => {
         kernels.pool(address, pooled, size, channels, ...images);
-        kernels.classify(pooled, channels, kernel, bias, records, logitGradients, losses, correct, ...images);
+        kernels.classify(
+          pooled,
+          channels,
+          kernel,
+          bias,
+          records,
+          this.#labelSmoothing,
+          logitGradients,
+          losses,
+          correct,
+          ...images,
+        );
       },
     };
   }

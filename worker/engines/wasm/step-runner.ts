@@ -12,6 +12,7 @@ export interface RunnerSetting {
   layout: ModelLayout;
   thread: number;
   threads: number;
+  labelSmoothing: number;
 }
 
 export class StepRunner {
@@ -19,11 +20,13 @@ export class StepRunner {
   readonly team: ThreadTeam;
   readonly #kernels: Kernels;
   readonly #thread: number;
+  readonly #labelSmoothing: number;
   readonly #weightPasses: Pass[];
   readonly #passes = new Map<string, Pass[]>();
   #tensors: TensorPlan;
 
-  constructor({ module, memory, layout, thread, threads }: RunnerSetting) {
+  constructor({ module, memory, layout, thread, threads, labelSmoothing }: RunnerSetting) {
+    this.#labelSmoothing = labelSmoothing;
     this.#kernels = instantiateKernels(module, memory);
     this.#thread = thread;
     this.plan = planFixed(layout, threads);
@@ -65,7 +68,11 @@ export class StepRunner {
     const key = `${kind} ${count}`;
     let passes = this.#passes.get(key);
     if (!passes) {
-      passes = new PassBuilder(this.#kernels, this.plan, this.#tensors, count, kind).build();
+      passes = new PassBuilder(this.#kernels, this.plan, this.#tensors, {
+        count,
+        mode: kind,
+        labelSmoothing: this.#labelSmoothing,
+      }).build();
       this.#passes.set(key, passes);
     }
     return passes;

@@ -31,7 +31,7 @@ async function isReady(worker: Worker): Promise<void> {
 }
 
 export interface WasmEngine extends Engine {
-  createModel(layout: ModelLayout, preprocessing: Preprocessing): Promise<WasmModel>;
+  createModel(layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing?: number): Promise<WasmModel>;
 }
 
 export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEngine> {
@@ -43,13 +43,14 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
   return {
     identity: { engine: 'wasm', fingerprint: `wasm/${passesVersion}-${hash}` },
 
-    async createModel(layout, preprocessing) {
+    async createModel(layout, preprocessing, labelSmoothing = 0) {
       const memory = createModelMemory(threads);
       const workers: Worker[] = [];
       const model = new WasmModel(layout, preprocessing, {
         module,
         memory,
         threads,
+        labelSmoothing,
         onDispose: () => {
           models.delete(model);
           for (const worker of workers) void worker.terminate();
@@ -57,7 +58,7 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
       });
       models.add(model);
       for (let thread = 1; thread < threads; thread++) {
-        const setting: RunnerSetting = { module, memory, layout, thread, threads };
+        const setting: RunnerSetting = { module, memory, layout, thread, threads, labelSmoothing };
         workers.push(new Worker(builtFile('wasm-thread.js'), { workerData: setting }));
       }
       try {

@@ -25,6 +25,8 @@ export interface ModelSetting {
   /** As made by createModelMemory. */
   memory: WebAssembly.Memory;
   threads: number;
+  /** The part of a label that training spreads over all classes. */
+  labelSmoothing: number;
   /** Called once by dispose, after the other threads were told to stop. */
   onDispose?: () => void;
 }
@@ -45,10 +47,10 @@ export class WasmModel implements EngineModel {
 
   /** The other threads of the model are started after this: the memory is laid out here. */
   constructor(layout: ModelLayout, preprocessing: Preprocessing, setting: ModelSetting) {
-    const { module, memory, threads, onDispose } = setting;
+    const { module, memory, threads, labelSmoothing, onDispose } = setting;
     this.#memory = memory;
     this.#onDispose = onDispose;
-    this.#runner = new StepRunner({ module, memory, layout, thread: 0, threads });
+    this.#runner = new StepRunner({ module, memory, layout, thread: 0, threads, labelSmoothing });
     this.#gradientSum = new Float32Array(layout.trainableSize);
     this.#batchStatistics = new Float32Array(layout.statisticsSize);
     this.#growTo(this.#runner.plan.end);

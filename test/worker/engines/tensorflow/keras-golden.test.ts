@@ -9,6 +9,7 @@ import { initialMovingStatistics, initialWeights } from '../../../../coordinator
 import { learningRateAt } from '../../../../coordinator/learning-rate.js';
 import { MomentumSgd } from '../../../../coordinator/momentum-sgd.js';
 import { foldBatchStatistics } from '../../../../coordinator/moving-statistics.js';
+import { resolveConfig } from '../../../../shared/config.js';
 import type { ImageBatch } from '../../../../shared/data/image-batch.js';
 import { arrayOf, layoutModel, type ModelLayout } from '../../../../shared/model/layout.js';
 import { synthesizeRecords } from '../../../../shared/data/synthesize.js';
@@ -30,7 +31,7 @@ const records = synthesizeRecords({ seed: 0, split: 'training', count: steps * b
 
 /** Steps 0 to 5 at the rate, the others at a tenth of it: the change is where Keras has it, behind the boundary. */
 function scheduleFrom(learningRate: number) {
-  return { learningRate, learningRateBoundaries: [5] };
+  return resolveConfig({ learningRate, learningRateBoundaries: [5] });
 }
 type Schedule = ReturnType<typeof scheduleFrom>;
 
@@ -121,7 +122,7 @@ async function trainWithLockstep(layout: ModelLayout, schedule: Schedule): Promi
     model.setWeights(weights, statistics);
     const { gradientSum, lossSum, batchStatistics, sampleCount } = await model.computeSlice(batchOf(step));
     const meanGradient = gradientSum.map((sum) => sum / sampleCount);
-    optimizer.step(weights, meanGradient, learningRateAt(step, schedule));
+    optimizer.step(weights, meanGradient, learningRateAt(step, schedule, { totalSteps: steps, stepsPerEpoch: steps }));
     foldBatchStatistics(statistics, [batchStatistics], bnMomentum);
     trajectory.losses.push(lossSum / sampleCount);
     trajectory.weights.push(weights.slice());

@@ -23,34 +23,37 @@ describe('beside TensorFlow', () => {
   });
 
   test.each([
-    { depth: 20, shortcut: 'identity' as const },
-    { depth: 20, shortcut: 'projection' as const },
-    { depth: 32, shortcut: 'identity' as const },
-  ])('ResNet-$depth, $shortcut shortcut: loss, gradient, statistics and evaluation agree', async (spec) => {
-    const layout = layoutOf({ ...spec, initialFilters: 16, convBias: true });
-    const weights = randomWeights(layout);
-    const moving = randomMovingStatistics(layout);
-    const batch = randomBatch(16);
-    const results = [];
-    for (const engine of [wasm, tensorFlow]) {
-      const model = await engine.createModel(layout, 'imagenet');
-      model.setWeights(weights, moving);
-      const { lossSum, gradientSum, batchStatistics } = await model.computeSlice(batch);
-      const slice = { lossSum, gradientSum: gradientSum.slice(), batchStatistics: batchStatistics.slice() };
-      results.push({ ...slice, evaluated: (await model.evaluate(batch)).lossSum });
-      model.dispose();
-    }
-    const [ours, theirs] = results as [(typeof results)[0], (typeof results)[0]];
-    expect(Math.abs(ours.lossSum / theirs.lossSum - 1)).toBeLessThan(1e-5);
-    expect(Math.abs(ours.evaluated / theirs.evaluated - 1)).toBeLessThan(1e-4);
-    expect(largestError(ours.batchStatistics, theirs.batchStatistics)).toBeLessThan(1e-5);
-    // A ReLU whose input is 0 but for rounding may be open in one engine and closed in the other, which moves single
-    // elements by up to a few hundredths of the largest. Of biases that batch norm takes away again TensorFlow's rounding
-    // leaves something, and we nothing.
-    const biases = layout.trainable.filter(({ name }) => name.endsWith('bias') && !/projection|dense/.test(name));
-    for (const bias of biases) for (const { gradientSum } of results) arrayOf(gradientSum, bias).fill(0);
-    expect(distance(ours.gradientSum, theirs.gradientSum)).toBeLessThan(1e-2);
-  });
+    { depth: 20, shortcut: 'identity' as const, labelSmoothing: 0 },
+    { depth: 20, shortcut: 'projection' as const, labelSmoothing: 0.1 },
+    { depth: 32, shortcut: 'identity' as const, labelSmoothing: 0 },
+  ])(
+    'ResNet-$depth, $shortcut shortcut, label smoothing $labelSmoothing: loss, gradient, statistics and evaluation agree',
+    async ({ labelSmoothing, ...spec }) => {
+      const layout = layoutOf({ ...spec, initialFilters: 16, convBias: true });
+      const weights = randomWeights(layout);
+      const moving = randomMovingStatistics(layout);
+      const batch = randomBatch(16);
+      const results = [];
+      for (const engine of [wasm, tensorFlow]) {
+        const model = await engine.createModel(layout, 'imagenet', labelSmoothing);
+        model.setWeights(weights, moving);
+        const { lossSum, gradientSum, batchStatistics } = await model.computeSlice(batch);
+        const slice = { lossSum, gradientSum: gradientSum.slice(), batchStatistics: batchStatistics.slice() };
+        results.push({ ...slice, evaluated: (await model.evaluate(batch)).lossSum });
+        model.dispose();
+      }
+      const [ours, theirs] = results as [(typeof results)[0], (typeof results)[0]];
+      expect(Math.abs(ours.lossSum / theirs.lossSum - 1)).toBeLessThan(1e-5);
+      expect(Math.abs(ours.evaluated / theirs.evaluated - 1)).toBeLessThan(1e-4);
+      expect(largestError(ours.batchStatistics, theirs.batchStatistics)).toBeLessThan(1e-5);
+      // A ReLU whose input is 0 but for rounding may be open in one engine and closed in the other, which moves single
+      // elements by up to a few hundredths of the largest. Of biases that batch norm takes away again TensorFlow's rounding
+      // leaves something, and we nothing.
+      const biases = layout.trainable.filter(({ name }) => name.endsWith('bias') && !/projection|dense/.test(name));
+      for (const bias of biases) for (const { gradientSum } of results) arrayOf(gradientSum, bias).fill(0);
+      expect(distance(ours.gradientSum, theirs.gradientSum)).toBeLessThan(1e-2);
+    },
+  );
 
   test('the losses of 50 steps stay together', async () => {
     const layout = layoutOf({ initialFilters: 8 });

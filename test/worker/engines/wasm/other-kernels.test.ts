@@ -180,7 +180,7 @@ describe('the head', () => {
     kernels.pool(memory.tensor(features), pooled, 8, 4, 0, 2);
     expect([...memory.readFloats(pooled, 8)]).toEqual([0.5, 0, 0, 0, -1, 0, 0, 0]);
     const [kernelAt, biasAt] = [memory.floats(kernel), memory.floats(new Float32Array(10))];
-    kernels.classify(pooled, 4, kernelAt, biasAt, memory.bytes(labels), logitGradients, losses, correct, 0, 2);
+    kernels.classify(pooled, 4, kernelAt, biasAt, memory.bytes(labels), 0, logitGradients, losses, correct, 0, 2);
     // logits of image 0 are 0, 0.5, … 4.5 with label 9; of image 1 are 0, -1, … -9 with label 3
     const total0 = Array.from({ length: 10 }, (_, c) => Math.exp(c / 2)).reduce((a, b) => a + b);
     const total1 = Array.from({ length: 10 }, (_, c) => Math.exp(-c)).reduce((a, b) => a + b);
@@ -192,6 +192,21 @@ describe('the head', () => {
     expect(gradients[9]).toBeCloseTo(Math.exp(4.5) / total0 - 1, 6);
     expect(gradients[13]).toBeCloseTo(Math.exp(-3) / total1 - 1, 6);
     expect(gradients[10]).toBeCloseTo(1 / total1, 6);
+  });
+
+  test('smooths labels as Keras does: the label keeps 1 - s + s/10, each other class gets s/10', () => {
+    const at = (values: number[]) => memory.floats(Float32Array.from(values));
+    const one = memory.bytes(labels.subarray(0, recordBytes)); // label 9
+    const zeros = at(Array<number>(40).fill(0));
+    const bias = at([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    kernels.classify(pooled, 4, zeros, bias, one, 0.2, logitGradients, losses, correct, 0, 1);
+    // The loss is log(sum of e^c) - sum over c of q(c) × c, with q = 0.02 and 0.82 for the label: 0.02 × 45 + 0.8 × 9.
+    const total = Array.from({ length: 10 }, (_, c) => Math.exp(c)).reduce((a, b) => a + b);
+    expect(memory.readDoubles(losses, 1)[0]).toBeCloseTo(Math.log(total) - (0.9 + 7.2), 12);
+    const gradients = memory.readFloats(logitGradients, 10);
+    expect(gradients[9]).toBeCloseTo(Math.exp(9) / total - 0.82, 6);
+    expect(gradients[0]).toBeCloseTo(1 / total - 0.02, 6);
+    expect(memory.readWords(correct, 1)[0]).toBe(1);
   });
 
   test('sums the dense gradients over the images and spreads the rest over the pixels', () => {
@@ -216,7 +231,7 @@ describe('the head', () => {
     const same = memory.floats(new Float32Array(10));
     const classify = (label: number, bias: number) => {
       const record = memory.bytes(Uint8Array.from({ length: recordBytes }, () => label));
-      kernels.classify(pooled, 4, kernelAt, bias, record, logitGradients, losses, correct, 0, 1);
+      kernels.classify(pooled, 4, kernelAt, bias, record, 0, logitGradients, losses, correct, 0, 1);
       return memory.readWords(correct, 1)[0];
     };
     expect(classify(0, same)).toBe(1);

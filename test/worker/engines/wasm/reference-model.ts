@@ -114,11 +114,18 @@ export class ReferenceModel {
   readonly #layout: ModelLayout;
   readonly #weights: ArrayLike<number> & { slice(from: number, to: number): ArrayLike<number> };
   readonly #moving: Float32Array | null;
+  readonly #labelSmoothing: number;
   readonly #gradient: Float64Array;
   readonly #statistics: Float64Array;
 
   /** @param moving the moving statistics, or null to normalize with the batch's own */
-  constructor(layout: ModelLayout, weights: Float64Array | Float32Array, moving: Float32Array | null = null) {
+  constructor(
+    layout: ModelLayout,
+    weights: Float64Array | Float32Array,
+    moving: Float32Array | null = null,
+    labelSmoothing = 0,
+  ) {
+    this.#labelSmoothing = labelSmoothing;
     this.#layout = layout;
     this.#weights = weights;
     this.#moving = moving;
@@ -175,9 +182,10 @@ export class ReferenceModel {
       const label = batch.records[batch.indices[image] * recordBytes];
       const largest = Math.max(...logits);
       const total = logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0);
-      lossSum += Math.log(total) + largest - logits[label];
+      const target = (c: number) => (c === label ? 1 - this.#labelSmoothing : 0) + this.#labelSmoothing / classCount;
+      lossSum += Math.log(total) + largest - logits.reduce((sum, logit, c) => sum + target(c) * logit, 0);
       if (logits.indexOf(largest) === label) correctCount++;
-      const logitGradient = logits.map((logit, c) => Math.exp(logit - largest) / total - (c === label ? 1 : 0));
+      const logitGradient = logits.map((logit, c) => Math.exp(logit - largest) / total - target(c));
       for (let c = 0; c < classCount; c++) {
         this.#gradient[dense.bias.offset + c] += logitGradient[c];
         for (let i = 0; i < channels; i++) {

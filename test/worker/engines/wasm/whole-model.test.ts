@@ -47,8 +47,19 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     model.dispose();
   });
 
+  test('a slice with smoothed labels gives the loss and the gradient of the float64 reference', async () => {
+    const model = await engine.createModel(layout, 'imagenet', 0.3);
+    model.setWeights(weights, randomMovingStatistics(layout));
+    const actual = await model.computeSlice(batch);
+    const expected = new ReferenceModel(layout, weights, null, 0.3).compute(batch);
+    expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
+    expect(largestArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);
+    model.dispose();
+  });
+
   test('an evaluation gives the loss and the logits of the float64 reference with the moving statistics', async () => {
-    const model = await engine.createModel(layout, 'imagenet');
+    // Evaluation leaves labels as they are, also in a model that smooths them in training.
+    const model = await engine.createModel(layout, 'imagenet', 0.3);
     const moving = randomMovingStatistics(layout);
     model.setWeights(weights, moving);
     const actual = await model.evaluate(batch);

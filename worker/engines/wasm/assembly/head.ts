@@ -28,7 +28,8 @@ export function pool(source: usize, pooled: usize, size: i32, channels: i32, fir
 /**
  * Logits, softmax and loss of each image.
  * @param records the labels are their first bytes
- * @param logitGradients receives softmax - one-hot, 10 an image
+ * @param labelSmoothing the part of a label that is spread over all classes
+ * @param logitGradients receives softmax - label, 10 an image
  * @param losses receives a float64 an image
  * @param correct receives 1 or 0 (i32) an image: whether the label's logit is the largest, the first of equals
  */
@@ -38,6 +39,7 @@ export function classify(
   kernel: usize,
   bias: usize,
   records: usize,
+  labelSmoothing: f64,
   logitGradients: usize,
   losses: usize,
   correct: usize,
@@ -64,11 +66,17 @@ export function classify(
     }
     let sum: f64 = 0;
     for (let c = 0; c < classes; c++) sum += exponential(<f64>load<f32>(logits + 4 * c) - <f64>largest);
-    store<f64>(losses + 8 * image, logarithm(sum) - (<f64>ofLabel - <f64>largest));
+    // where labels are not smoothed this is 1 × the label's logit, and that - 0: exactly what it is without the factors
+    let expected = (1 - labelSmoothing) * (<f64>ofLabel - <f64>largest);
+    const spread = labelSmoothing / <f64>classes;
+    if (labelSmoothing > 0) {
+      for (let c = 0; c < classes; c++) expected += spread * (<f64>load<f32>(logits + 4 * c) - <f64>largest);
+    }
+    store<f64>(losses + 8 * image, logarithm(sum) - expected);
     store<i32>(correct + 4 * image, isLargest ? 1 : 0);
     for (let c = 0; c < classes; c++) {
       const probability = exponential(<f64>load<f32>(logits + 4 * c) - <f64>largest) / sum;
-      store<f32>(logits + 4 * c, <f32>(c == label ? probability - 1 : probability));
+      store<f32>(logits + 4 * c, <f32>(probability - spread - (c == label ? 1 - labelSmoothing : 0)));
     }
   }
 }

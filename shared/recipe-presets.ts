@@ -1,0 +1,27 @@
+// Named recipes: values for those fields of the configuration that are not given themselves.
+import type { ConfigInput } from './config.js';
+
+export const recipeNames = ['tutorial', 'paper', 'fast'] as const;
+export type RecipeName = (typeof recipeNames)[number];
+
+/** What each recipe sets beside the defaults, given the other values. */
+export const recipePresets: Record<RecipeName, (values: { depth: number }) => ConfigInput> = {
+  tutorial: () => ({}),
+  /** He et al. 2016, section 4.2. From 110 layers on it warms up at 0.01 "until the training error is below 80% (about 400 iterations)". */
+  paper: ({ depth }) => ({
+    convBias: false,
+    weightDecay: 0.0001,
+    ...(depth >= 110 ? { warmupSteps: 400, warmupRate: 0.01 } : {}),
+  }),
+  /** The best of 30 epochs: see DECISIONS.md. */
+  fast: () => ({
+    epochs: 30,
+    schedule: 'one-cycle',
+    learningRate: 0.1,
+    nesterov: true,
+    weightDecay: 0.0005,
+    labelSmoothing: 0.05,
+    shortcut: 'projection',
+    bnEpsilon: 0.00001,
+  }),
+};
