@@ -1,6 +1,5 @@
 // A checkpoint as a trained model: what evaluate, predict and export begin with.
 import { loadCheckpoint } from './coordinator/load-checkpoint.js';
-import { preprocessing } from './coordinator/training-run.js';
 import type { TrainedModel } from './export/network.js';
 import { officialClassNames } from './shared/data/cifar10-layout.js';
 import type { Config } from './shared/config.js';
@@ -18,7 +17,7 @@ export interface LoadedModel {
  */
 export async function trainedModelOf(location: string): Promise<LoadedModel> {
   const checkpoint = await loadCheckpoint(location);
-  const { config, layout, weights, movingStatistics, step, weightsSha256 } = checkpoint;
+  const { config, layout, preprocessing, weights, movingStatistics, step, weightsSha256 } = checkpoint;
   const classNames = officialClassNames;
   return {
     model: { layout, weights, movingStatistics, preprocessing, classNames, step, weightsSha256 },

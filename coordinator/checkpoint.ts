@@ -4,6 +4,8 @@ import { createHash } from 'node:crypto';
 import { lstat, mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../shared/config.js';
+import type { Preprocessing } from '../shared/data/image-batch.js';
+import { measuredArraysOf } from '../shared/data/measured-preprocessing.js';
 import { layoutHash, weightsSha256 } from '../shared/model/layout-hash.js';
 import type { ModelLayout } from '../shared/model/layout.js';
 import { encodeSafetensors, namedArraysOf } from '../shared/safetensors.js';
@@ -42,6 +44,7 @@ export interface CheckpointWriter {
   directory: string;
   layout: ModelLayout;
   config: Config;
+  preprocessing: Preprocessing;
   /** The SHA-256 of each piece, in order: a run resumed on other images would not be the same run. */
   pieceHashes: readonly string[];
 }
@@ -56,6 +59,8 @@ export interface FileSum {
 /** The arrays' files: trainable weights and moving statistics; velocity. */
 export const modelFile = 'model.safetensors';
 export const optimizerFile = 'optimizer.safetensors';
+/** What preprocessing subtracts and divides by, where it was measured over the training images. */
+export const preprocessingFile = 'preprocessing.safetensors';
 /** All that is not an array. */
 export const stateFile = 'state.json';
 /** The hash of each other file, in the form of `sha256sum`: `sha256sum -c SHA256SUMS` checks a checkpoint by hand. */
@@ -74,8 +79,8 @@ export function sumsText(files: Readonly<Record<string, FileSum>>): string {
 }
 
 /**
- * Writes `<directory>/step-…/{model,optimizer}.safetensors, state.json, SHA256SUMS` and points `<directory>/latest` at
- * it. Whoever looks sees the whole checkpoint or none of it. @returns the checkpoint's path
+ * Writes `<directory>/step-…/{model,optimizer}.safetensors, state.json, SHA256SUMS`, and preprocessing.safetensors where
+ * preprocessing was measured, and points `<directory>/latest` at it. Whoever looks sees the whole checkpoint or none of it. @returns the checkpoint's path
  */
 export async function saveCheckpoint(
   writer: CheckpointWriter,
@@ -100,17 +105,19 @@ export async function saveCheckpoint(
 
 async function writeInto(
   folder: string,
-  { layout, config, pieceHashes }: CheckpointWriter,
+  { layout, config, preprocessing, pieceHashes }: CheckpointWriter,
   state: TrainingState,
   progress: RunProgress,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
+  const measured = measuredArraysOf(preprocessing);
   const arrays = {
     [modelFile]: [
       ...namedArraysOf(state.weights, layout.trainable),
       ...namedArraysOf(state.movingStatistics, layout.statistics),
     ],
     [optimizerFile]: namedArraysOf(state.velocity, layout.trainable),
+    ...(measured.length === 0 ? {} : { [preprocessingFile]: measured }),
   };
   const files: Record<string, FileSum> = {};
   for (const [name, named] of Object.entries(arrays)) {

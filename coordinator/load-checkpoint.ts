@@ -4,6 +4,8 @@ import { lstat, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { resolveConfig, type Config } from '../shared/config.js';
+import type { Preprocessing, PreprocessingName } from '../shared/data/image-batch.js';
+import { preprocessingFromArrays } from '../shared/data/measured-preprocessing.js';
 import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
 import { layoutHash, weightsSha256 } from '../shared/model/layout-hash.js';
 import { layoutModel, type ArrayLayout, type ModelLayout } from '../shared/model/layout.js';
@@ -13,6 +15,7 @@ import {
   listCheckpoints,
   modelFile,
   optimizerFile,
+  preprocessingFile,
   stateFile,
   sumsFile,
   sumsText,
@@ -28,6 +31,7 @@ export interface Checkpoint extends TrainingState {
   /** The run's configuration, resolved. */
   config: Config;
   layout: ModelLayout;
+  preprocessing: Preprocessing;
   weightsSha256: string;
   /** Of each piece of the images, in order. */
   pieceHashes: readonly string[];
@@ -59,7 +63,11 @@ const description = z.object({
   config: z.record(z.string(), z.unknown()),
   pieceHashes: z.array(sha256),
   progress,
-  files: z.object({ [modelFile]: fileSum, [optimizerFile]: fileSum }),
+  files: z.object({
+    [modelFile]: fileSum,
+    [optimizerFile]: fileSum,
+    [preprocessingFile]: fileSum.optional(),
+  }),
 });
 
 /**
@@ -115,13 +123,14 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
   }
   const told = parseDescription(folder, state.bytes);
   const files: Record<string, FileSum> = {};
-  async function arraysOf(name: typeof modelFile | typeof optimizerFile): Promise<Map<string, NamedArray>> {
+  async function arraysOf(name: keyof typeof told.files): Promise<Map<string, NamedArray>> {
     const { bytes, sum } = await readChecked(folder, name, told.files[name]);
     files[name] = sum;
     return decodeSafetensors(bytes, path.join(folder, name));
   }
   const model = await arraysOf(modelFile);
   const optimizer = await arraysOf(optimizerFile);
+  const preprocessing = await readPreprocessing(folder, told.config.preprocessing, arraysOf);
   files[stateFile] = state.sum;
   if (sums.bytes.toString() !== sumsText(files)) {
     throw bad(path.join(folder, sumsFile), 'it does not list the hashes that the other files have');
@@ -142,7 +151,17 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
     throw bad(path.join(folder, modelFile), `its weights have another hash than ${stateFile} says`);
   }
   const { layoutHash: _layoutHash, files: _files, ...rest } = told;
-  return { ...rest, path: folder, layout, weights, velocity, movingStatistics };
+  return { ...rest, path: folder, layout, preprocessing, weights, velocity, movingStatistics };
+}
+
+/** Reads what was measured, for preprocessing that needs it. */
+async function readPreprocessing(
+  folder: string,
+  name: PreprocessingName,
+  arraysOf: (file: typeof preprocessingFile) => Promise<Map<string, NamedArray>>,
+): Promise<Preprocessing> {
+  if (name === 'imagenet') return name;
+  return preprocessingFromArrays(name, await arraysOf(preprocessingFile), path.join(folder, preprocessingFile));
 }
 
 /** A file's bytes and their sum. Throws `bad-checkpoint` where it is missing or not what it must be. */

@@ -5,10 +5,11 @@ import path from 'node:path';
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Config, ConfigInput } from '../shared/config.js';
 import { resolveDataset, type Cifar10 } from '../shared/data/cifar10.js';
+import { measuredArraysOf } from '../shared/data/measured-preprocessing.js';
 import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
-import { layoutHash } from '../shared/model/layout-hash.js';
+import { layoutHash, littleEndianBytes } from '../shared/model/layout-hash.js';
 import { layoutModel } from '../shared/model/layout.js';
-import { largestWorkerMessageBytes, type WorkerMessage } from '../shared/protocol/messages.js';
+import { largestWorkerMessageBytes, type Welcome, type WorkerMessage } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { cutPieces } from './pieces.js';
 import type { Report } from './report.js';
@@ -20,7 +21,7 @@ import { startServer, type Applicant, type Refusal } from './server.js';
 import { TensorBoardLog } from './tensorboard/tensorboard-log.js';
 import { TokenFile } from './token-file.js';
 import { TokenTable } from './tokens.js';
-import { preprocessing, TrainingRun } from './training-run.js';
+import { TrainingRun } from './training-run.js';
 import { WorkerConnection } from './worker-connection.js';
 import { WorkerPool } from './worker-pool.js';
 
@@ -170,7 +171,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         onClosed: (reason) => pool.remove(worker, reason),
       },
     );
-    worker.send({
+    const welcome: Welcome = {
       type: 'welcome',
       workerId: worker.id,
       runId,
@@ -182,16 +183,18 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         bnEpsilon: config.bnEpsilon,
       },
       layoutHash: hash,
-      preprocessing,
+      preprocessing: config.preprocessing,
       seed: config.seed,
       augment: config.augment,
+      augmentValidation: config.augmentValidation,
       labelSmoothing: config.labelSmoothing,
       sliceCount: config.slices,
       batchSize: config.batchSize,
       stepsPerEpoch: store.stepsPerEpoch,
       pieces: [...store.pieces],
       ...silence,
-    });
+    };
+    worker.send(welcome, ...measuredArraysOf(store.preprocessing).map(({ values }) => littleEndianBytes(values)));
     pool.add(worker);
     return undefined;
   }

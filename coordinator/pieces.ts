@@ -2,10 +2,11 @@
 import { createHash } from 'node:crypto';
 import type { Cifar10 } from '../shared/data/cifar10.js';
 import { dealShards, gatherRecords, stepsPerEpochOf, validationCountOf } from '../shared/data/deal.js';
-import { recordBytes } from '../shared/data/image-batch.js';
+import { recordBytes, type Preprocessing } from '../shared/data/image-batch.js';
 import { LockstepError } from '../shared/errors.js';
 import type { Config } from '../shared/config.js';
 import type { Piece, Split } from '../shared/protocol/messages.js';
+import { measurePreprocessing } from './measure-preprocessing.js';
 
 /** Images in a part of an evaluation split. Part of the result: an engine adds up the losses of a part by itself. */
 export const evaluationPartImages = 250;
@@ -19,6 +20,7 @@ export interface PieceStore {
   validationCount: number;
   testCount: number;
   stepsPerEpoch: number;
+  preprocessing: Preprocessing;
 }
 
 /** Throws `bad-config` where there are fewer training images than one global batch holds. */
@@ -55,5 +57,6 @@ export function cutPieces(dataset: Cifar10, config: Config): PieceStore {
   addParts('validation', dataset.training.subarray(0, validationCount * recordBytes));
   addParts('test', dataset.test);
   const testCount = dataset.test.length / recordBytes;
-  return { pieces, records, trainingCount, validationCount, testCount, stepsPerEpoch };
+  const preprocessing = measurePreprocessing(config.preprocessing, training);
+  return { pieces, records, trainingCount, validationCount, testCount, stepsPerEpoch, preprocessing };
 }

@@ -2,7 +2,6 @@
 import type { Clock } from '../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
 import { totalStepsOf, type Config } from '../shared/config.js';
-import type { Preprocessing } from '../shared/data/image-batch.js';
 import { weightsSha256 } from '../shared/model/layout-hash.js';
 import type { ModelLayout } from '../shared/model/layout.js';
 import type { TrainingState } from './checkpoint.js';
@@ -24,8 +23,6 @@ import { StepClock } from './step-clock.js';
 import { encodeWeights, type WeightsFrame } from './weights-frame.js';
 import { interruption, type WorkerPool } from './worker-pool.js';
 import { WorkerQuorum } from './worker-quorum.js';
-
-export const preprocessing: Preprocessing = 'imagenet';
 
 export interface TrainingRunOptions {
   config: Config;
@@ -78,6 +75,7 @@ export class TrainingRun {
       directory: runDirectory.checkpoints,
       layout,
       config,
+      preprocessing: store.preprocessing,
       pieceHashes: store.pieces.map((piece) => piece.sha256),
       keep: config.keepCheckpoints,
       from: options.resumed?.checkpoint,

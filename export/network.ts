@@ -1,5 +1,5 @@
 // What every exported file says: the network from raw pixels to logits, as calls to whoever writes one format's parts.
-import type { Preprocessing } from '../shared/data/image-batch.js';
+import { preprocessingName, type Preprocessing } from '../shared/data/image-batch.js';
 import { inputTransformOf, type InputTransform } from '../shared/data/input-transform.js';
 import {
   arrayOf,
@@ -171,7 +171,7 @@ export function describeModel(model: TrainedModel): Record<string, string> {
   const { layout, classNames, step, weightsSha256, preprocessing } = model;
   return {
     model: nameOf(layout),
-    input: `${inputName}: float32 [N, 32, 32, 3], channels red, green, blue, 0 to 255; the preprocessing (${preprocessing}) is part of the model`,
+    input: `${inputName}: float32 [N, 32, 32, 3], channels red, green, blue, 0 to 255; the preprocessing (${preprocessingName(preprocessing)}) is part of the model`,
     output: `${outputName}: float32 [N, 10], before the softmax`,
     classes: classNames.join(','),
     depth: String(layout.spec.depth),

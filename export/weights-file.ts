@@ -1,13 +1,18 @@
 // The weights alone, as the checkpoint names and lays them out, with what is needed to rebuild the network around them.
 import { inputTransformOf } from '../shared/data/input-transform.js';
-import { imageChannels } from '../shared/model/layout.js';
+import { imageChannels, imageSize } from '../shared/model/layout.js';
 import { encodeSafetensors, namedArraysOf } from '../shared/safetensors.js';
 import { describeModel, type TrainedModel } from './network.js';
 
 export function writeSafetensors(model: TrainedModel): Uint8Array {
   const { layout, weights, movingStatistics, preprocessing } = model;
-  const arrays = [...namedArraysOf(weights, layout.trainable), ...namedArraysOf(movingStatistics, layout.statistics)];
   const { subtract, divide, channelOrder } = inputTransformOf(preprocessing);
+  const meanImage = { name: 'preprocessing/subtract', shape: [imageSize, imageSize, imageChannels], values: subtract };
+  const arrays = [
+    ...namedArraysOf(weights, layout.trainable),
+    ...namedArraysOf(movingStatistics, layout.statistics),
+    ...(subtract.length === imageChannels ? [] : [meanImage]),
+  ];
   const { initialFilters, convBias, bnEpsilon } = layout.spec;
   const metadata = {
     ...describeModel(model),
@@ -17,7 +22,7 @@ export function writeSafetensors(model: TrainedModel): Uint8Array {
       channelOrder.map((raw) => ['red', 'green', 'blue'][raw]).join(', '),
     output: 'logits: float32 [N, 10], before the softmax',
     // A value a pixel would not fit a header.
-    ...(subtract.length === imageChannels ? { subtract: subtract.join(',') } : {}),
+    subtract: subtract.length === imageChannels ? subtract.join(',') : `the array ${meanImage.name}`,
     divide: divide.join(','),
     initialFilters: String(initialFilters),
     convBias: String(convBias),

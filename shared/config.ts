@@ -2,6 +2,7 @@
 // (there in kebab-case), of configuration files and of the library. Nothing here reads files, argv or the environment.
 import { z } from 'zod';
 import { LockstepError } from './errors.js';
+import { preprocessingNames, type PreprocessingName } from './data/image-batch.js';
 import { layoutModel, type Shortcut } from './model/layout.js';
 import { recipeNames, recipePresets, type RecipeName } from './recipe-presets.js';
 
@@ -116,11 +117,26 @@ export const recipeFields = {
     help: 'the part of the training images that validates',
     placeholder: 'X',
   }),
+  preprocessing: field<PreprocessingName>({
+    schema: z.enum(preprocessingNames),
+    default: 'imagenet',
+    allowed: 'imagenet, per-pixel-mean or standardize',
+    help:
+      'what is taken from the pixels: imagenet (the means of its channels), per-pixel-mean (the mean training image), or ' +
+      "standardize (the training images' channel means; then divided by their deviations instead of 255)",
+    placeholder: 'NAME',
+  }),
   augment: field({
     schema: z.boolean(),
     default: true,
     allowed: 'true or false',
     help: 'mirroring and random crops of the training images',
+  }),
+  augmentValidation: field({
+    schema: z.boolean(),
+    default: false,
+    allowed: 'true or false',
+    help: 'mirroring and random crops of the validation images too, others in each validation',
   }),
   labelSmoothing: field({
     schema: z.number().min(0).lt(1),

@@ -13,6 +13,7 @@ export const purposes = {
   augmentation: 4,
   synthesis: 5,
   faults: 6,
+  validationViews: 7,
 } as const;
 export type Purpose = keyof typeof purposes;
 

@@ -9,6 +9,7 @@ export const recipePresets: Record<RecipeName, (values: { depth: number }) => Co
   tutorial: () => ({}),
   /** He et al. 2016, section 4.2. From 110 layers on it warms up at 0.01 "until the training error is below 80% (about 400 iterations)". */
   paper: ({ depth }) => ({
+    preprocessing: 'per-pixel-mean',
     convBias: false,
     weightDecay: 0.0001,
     ...(depth >= 110 ? { warmupSteps: 400, warmupRate: 0.01 } : {}),

@@ -1,7 +1,6 @@
 // From CIFAR-10 records to the network's input: mirror, padding, crop and preprocessing. Pure; chooses nothing at random.
 import {
   cropPadding,
-  imagenetMeans,
   isMirrored,
   pixelsPerPlane,
   recordBytes,
@@ -10,6 +9,7 @@ import {
   type ImageBatch,
   type Preprocessing,
 } from '../shared/data/image-batch.js';
+import { inputTransformOf } from '../shared/data/input-transform.js';
 import { imageChannels, imageSize } from '../shared/model/layout.js';
 
 /** Values of one image, raw or preprocessed. */
@@ -18,23 +18,14 @@ export const valuesPerImage = pixelsPerPlane * imageChannels;
 /** What a raw byte becomes, per channel of the network's input, and which raw plane (0 red, 1 green, 2 blue) feeds it. */
 interface InputChannel {
   plane: number;
-  valueOfByte: Float32Array;
+  valueOfByte: Float32Array | Uint8Array;
 }
 
-/** (byte − mean) / 255, each operation rounded to float32, as numpy and Keras compute it from float32 images. */
-function imagenetChannel(plane: number, mean: number): InputChannel {
-  const float32Mean = Math.fround(mean);
-  const valueOfByte = Float32Array.from({ length: 256 }, (_, byte) => Math.fround(byte - float32Mean) / 255);
-  return { plane, valueOfByte };
+/** (byte − mean) / divisor, each operation rounded to float32, as numpy and Keras compute it from float32 images. */
+function tableOf(mean: number, divisor: number): Float32Array {
+  const [float32Mean, float32Divisor] = [Math.fround(mean), Math.fround(divisor)];
+  return Float32Array.from({ length: 256 }, (_, byte) => Math.fround(byte - float32Mean) / float32Divisor);
 }
-
-const inputChannels: Record<Preprocessing, readonly [InputChannel, InputChannel, InputChannel]> = {
-  imagenet: [
-    imagenetChannel(2, imagenetMeans.blue),
-    imagenetChannel(1, imagenetMeans.green),
-    imagenetChannel(0, imagenetMeans.red),
-  ],
-};
 
 const rawChannels = Array.from({ length: 3 }, (_, plane) => ({
   plane,
@@ -54,7 +45,19 @@ export function cropBatch(batch: ImageBatch, out: Uint8Array): void {
  * @param out [images, row, column, channel], channels in the network's order
  */
 export function fillInput(batch: ImageBatch, preprocessing: Preprocessing, out: Float32Array): void {
-  cropThrough(batch, inputChannels[preprocessing], out);
+  const { subtract, divide, channelOrder } = inputTransformOf(preprocessing);
+  const isPerPixel = subtract.length > imageChannels;
+  const channels: readonly InputChannel[] = channelOrder.map((plane) =>
+    isPerPixel ? rawChannels[plane] : { plane, valueOfByte: tableOf(subtract[plane], divide[plane]) },
+  );
+  cropThrough(batch, channels, out);
+  if (!isPerPixel) return;
+  const size = batch.indices.length * valuesPerImage;
+  for (let i = 0; i < size; i++) {
+    const place = i % valuesPerImage;
+    const plane = channelOrder[place % imageChannels];
+    out[i] = Math.fround(out[i] - subtract[place - (place % imageChannels) + plane]) / divide[plane];
+  }
 }
 
 /** The label of each image, 0 to 9. */
@@ -63,11 +66,7 @@ export function labelsOf(batch: ImageBatch): Int32Array {
 }
 
 /** Crops, and passes each byte through its channel's table. */
-function cropThrough(
-  batch: ImageBatch,
-  channels: readonly { plane: number; valueOfByte: Uint8Array | Float32Array }[],
-  out: Uint8Array | Float32Array,
-): void {
+function cropThrough(batch: ImageBatch, channels: readonly InputChannel[], out: Uint8Array | Float32Array): void {
   for (const [channel, { plane, valueOfByte }] of channels.entries()) {
     for (const [image, index] of batch.indices.entries()) {
       const start = index * recordBytes + 1 + plane * pixelsPerPlane;

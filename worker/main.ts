@@ -4,11 +4,11 @@ import { EventEmitter } from 'node:events';
 import { homedir, hostname } from 'node:os';
 import path from 'node:path';
 import { systemClock, type Clock } from '../shared/clock.js';
+import type { Preprocessing } from '../shared/data/image-batch.js';
 import { LockstepError } from '../shared/errors.js';
 import { layoutHash } from '../shared/model/layout-hash.js';
 import type { ModelLayout } from '../shared/model/layout.js';
 import type { OpenLink } from './coordinator-link.js';
-import type { Welcome } from '../shared/protocol/messages.js';
 import type { Engine, EngineModel, EngineSettings } from './engine.js';
 import { openEngine, type EngineName } from './engines/open.js';
 import { PieceShelf } from './piece-shelf.js';
@@ -221,7 +221,7 @@ class KnockingWorker {
       shelf: this.#shelf,
       openLink,
       engine: this.#engine.identity,
-      modelFor: (layout, welcome) => this.#modelFor(layout, welcome),
+      modelFor: (...model) => this.#modelFor(...model),
       onWelcome: ({ workerId, model, sliceCount, batchSize }) => {
         onWelcome();
         this.events.emit('joined', { url, workerId, depth: model.depth, sliceCount, batchSize });
@@ -238,8 +238,8 @@ class KnockingWorker {
     }
   }
 
-  async #modelFor(layout: ModelLayout, { preprocessing, labelSmoothing }: Welcome): Promise<EngineModel> {
-    const key = `${layoutHash(layout)} ${layout.spec.bnEpsilon} ${preprocessing} ${labelSmoothing}`;
+  async #modelFor(layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing: number): Promise<EngineModel> {
+    const key = JSON.stringify([layoutHash(layout), layout.spec.bnEpsilon, preprocessing, labelSmoothing]);
     if (this.#model?.key !== key) {
       this.release();
       this.#model = { key, model: await this.#engine.createModel(layout, preprocessing, labelSmoothing) };

@@ -1,4 +1,6 @@
 // One connection to a coordinator, from hello to goodbye: computes what is asked for, one request after the other.
+import type { Preprocessing } from '../shared/data/image-batch.js';
+import { measuredSizeOf, preprocessingFromValues } from '../shared/data/measured-preprocessing.js';
 import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import type { EngineIdentity } from '../shared/engine-identity.js';
 import { layoutHash } from '../shared/model/layout-hash.js';
@@ -33,7 +35,7 @@ export interface SessionOptions {
   shelf: PieceShelf;
   openLink: OpenLink;
   /** Gives the model on the engine's device; called once per welcome. */
-  modelFor: (layout: ModelLayout, welcome: Welcome) => Promise<EngineModel>;
+  modelFor: (layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing: number) => Promise<EngineModel>;
   /** Called when the coordinator has let this worker in. */
   onWelcome: (welcome: Welcome) => void;
   /** Called after each answered request with the images computed. */
@@ -146,7 +148,7 @@ export class WorkerSession {
       return;
     }
     if (message.type === 'welcome') {
-      this.#enter(message);
+      this.#enter(message, payload);
       return;
     }
     const state = this.#phase;
@@ -178,7 +180,7 @@ export class WorkerSession {
     }
   }
 
-  #enter(welcome: Welcome): void {
+  #enter(welcome: Welcome, payload: Uint8Array): void {
     if (this.#phase.phase !== 'greeting') throw new ProtocolError('the coordinator welcomed us twice');
     const { cache, shelf, modelFor } = this.#options;
     const layout = layoutModel(welcome.model);
@@ -189,7 +191,9 @@ export class WorkerSession {
       request: (sha256, offset, bytes) => this.#send({ type: 'piece-request', sha256, offset, bytes }),
       held: (sha256) => this.#send({ type: 'piece-held', sha256 }),
     });
-    const ready = modelFor(layout, welcome).then((model) => ({
+    const measured = floatsOf(payload, measuredSizeOf(welcome.preprocessing));
+    const preprocessing = preprocessingFromValues(welcome.preprocessing, measured);
+    const ready = modelFor(layout, preprocessing, welcome.labelSmoothing).then((model) => ({
       model,
       computer: new SliceComputer(welcome, layout, model, (split, index) => pieces.recordsOf(split, index)),
     }));
@@ -248,7 +252,7 @@ export class WorkerSession {
   async #answerEvaluation(request: { step: number; split: 'training' | 'validation' | 'test'; index: number }) {
     if (this.#phase.phase !== 'working') return;
     const { computer } = await this.#phase.ready;
-    const { sampleCount, lossSum, correctCount } = await computer.evaluatePart(request.split, request.index);
+    const { sampleCount, lossSum, correctCount } = await computer.evaluatePart(request);
     const { step, split, index } = request;
     this.#send({ type: 'evaluation', step, split, index, sampleCount, lossSum, correctCount });
   }

@@ -1,14 +1,17 @@
 // Computes what a coordinator asks for: a slice's images in keyed order and views, its gradient, and sums over tree
 // nodes in tree order. Stateless but for the epoch's order, which is a function of its key.
 import { epochOrder, viewsOf } from '../shared/data/deal.js';
-import { plainViews, recordBytes, type ImageBatch } from '../shared/data/image-batch.js';
+import { recordBytes, type ImageBatch } from '../shared/data/image-batch.js';
 import type { ModelLayout } from '../shared/model/layout.js';
-import type { Split, Welcome } from '../shared/protocol/messages.js';
+import type { EvaluateMessage, Split, Welcome } from '../shared/protocol/messages.js';
 import { addInto, childrenOf, type SliceRange } from '../shared/slices.js';
 import type { BatchResult, EngineModel } from './engine.js';
 
 /** What the coordinator fixes about the run. */
-export type RunPlan = Pick<Welcome, 'seed' | 'augment' | 'sliceCount' | 'batchSize' | 'stepsPerEpoch'>;
+export type RunPlan = Pick<
+  Welcome,
+  'seed' | 'augment' | 'augmentValidation' | 'sliceCount' | 'batchSize' | 'stepsPerEpoch'
+>;
 
 /** What a node's sum is reported with. */
 export interface NodeReport {
@@ -90,12 +93,15 @@ export class SliceComputer {
     return report;
   }
 
-  /** Loss and correct answers over a part of an evaluation split, in the plain view. */
-  async evaluatePart(split: Split, index: number): Promise<BatchResult> {
+  /** Loss and correct answers over a part of an evaluation split, in the plain view unless validation is augmented. */
+  async evaluatePart({ step, split, index }: Pick<EvaluateMessage, 'step' | 'split' | 'index'>): Promise<BatchResult> {
     const records = await this.#recordsOf(split, index);
     const count = records.length / recordBytes;
     const indices = Uint32Array.from({ length: count }, (_, place) => place);
-    return this.#model.evaluate({ records, indices, views: plainViews(count) });
+    const { seed, augmentValidation } = this.#plan;
+    const augment = split === 'validation' && augmentValidation;
+    const views = viewsOf({ purpose: 'validationViews', seed, step, slice: index, count, augment });
+    return this.#model.evaluate({ records, indices, views });
   }
 
   async #sliceImages(step: number, slice: number): Promise<ImageBatch> {

@@ -4,7 +4,6 @@ import { initialMovingStatistics, initialWeights } from '../../coordinator/initi
 import { learningRateAt } from '../../coordinator/learning-rate.js';
 import { MomentumSgd } from '../../coordinator/momentum-sgd.js';
 import { foldBatchStatistics } from '../../coordinator/moving-statistics.js';
-import { preprocessing } from '../../coordinator/training-run.js';
 import { totalStepsOf, type Config } from '../../shared/config.js';
 import { dealShards, gatherRecords, stepsPerEpochOf, viewsOf } from '../../shared/data/deal.js';
 import type { ImageBatch } from '../../shared/data/image-batch.js';
@@ -26,7 +25,7 @@ export async function benchThisProcess(options: BenchOptions): Promise<Measureme
   const layout = layoutModel(config);
   const { engine, choice } = await openEngine(options.engine, options);
   try {
-    const model = await engine.createModel(layout, preprocessing);
+    const model = await engine.createModel(layout, 'imagenet');
     const shards = drawShards(config);
     const trainStep = trainer(config, layout, model, shards);
     const rounds = new StepRounds(plan, config.batchSize);

@@ -47,12 +47,21 @@ export function epochOrder(seed: number, epoch: number, slice: number, shardSize
 }
 
 /**
- * The views of a slice's images in a step: each mirrored with probability 1/2 and cropped at one of 81 corners.
- * Without augmentation every view is the plain one.
+ * The views of a slice's images in a step, or of a part's in the validation at a step: each mirrored with probability 1/2
+ * and cropped at one of 81 corners. Without augmentation every view is the plain one.
  */
-export function viewsOf(key: { seed: number; step: number; slice: number; count: number; augment: boolean }) {
+export function viewsOf(key: {
+  /** `augmentation` unless said. */
+  purpose?: 'augmentation' | 'validationViews';
+  seed: number;
+  step: number;
+  /** Or the part's number. */
+  slice: number;
+  count: number;
+  augment: boolean;
+}): Uint16Array {
   if (!key.augment) return plainViews(key.count);
-  const random = new KeyedRandom(key.seed, 'augmentation', key.step, key.slice);
+  const random = new KeyedRandom(key.seed, key.purpose ?? 'augmentation', key.step, key.slice);
   const corners = 2 * cropPadding + 1;
   return Uint16Array.from({ length: key.count }, (_, position) => {
     const words = random.wordsAt(position);

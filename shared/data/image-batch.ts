@@ -45,8 +45,27 @@ export function plainViews(count: number): Uint16Array {
   return new Uint16Array(count).fill(plainView);
 }
 
-/** How raw bytes become the network's input. `imagenet`: RGB to BGR, less 103.939, 116.779, 123.68, divided by 255. */
-export type Preprocessing = 'imagenet';
+export const preprocessingNames = ['imagenet', 'per-pixel-mean', 'standardize'] as const;
+export type PreprocessingName = (typeof preprocessingNames)[number];
+
+/** Preprocessing by what was measured over the training images: (byte - subtract) / divide. */
+export interface MeasuredPreprocessing {
+  name: Exclude<PreprocessingName, 'imagenet'>;
+  /** `per-pixel-mean`: each pixel's mean, [row, column, raw channel]. `standardize`: each raw channel's. */
+  subtract: Float32Array;
+  /** Per raw channel (red, green, blue). `per-pixel-mean`: 255. `standardize`: the channel's standard deviation. */
+  divide: Float32Array;
+}
+
+/**
+ * How raw bytes become the network's input, whose channels are blue, green, red in each of them. `imagenet`: less 103.939,
+ * 116.779, 123.68, divided by 255. What is cropped and mirrored are the raw bytes: preprocessing comes after that.
+ */
+export type Preprocessing = 'imagenet' | MeasuredPreprocessing;
+
+export function preprocessingName(preprocessing: Preprocessing): PreprocessingName {
+  return preprocessing === 'imagenet' ? preprocessing : preprocessing.name;
+}
 
 /** Per raw channel (red, green, blue): the value subtracted before the division by 255. */
 export const imagenetMeans = { red: 123.68, green: 116.779, blue: 103.939 } as const;

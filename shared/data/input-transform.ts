@@ -12,16 +12,8 @@ export interface InputTransform {
 }
 
 export function inputTransformOf(preprocessing: Preprocessing): InputTransform {
-  switch (preprocessing) {
-    case 'imagenet': {
-      const { red, green, blue } = imagenetMeans;
-      return {
-        subtract: Float32Array.of(red, green, blue),
-        divide: Float32Array.of(255, 255, 255),
-        channelOrder: [2, 1, 0],
-      };
-    }
-    default:
-      return preprocessing satisfies never;
-  }
+  const channelOrder = [2, 1, 0] as const;
+  if (preprocessing !== 'imagenet') return { ...preprocessing, channelOrder };
+  const { red, green, blue } = imagenetMeans;
+  return { subtract: Float32Array.of(red, green, blue), divide: Float32Array.of(255, 255, 255), channelOrder };
 }

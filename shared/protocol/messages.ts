@@ -1,6 +1,7 @@
 // What coordinator and workers say to each other: one union per direction, a sentence each in the speaker's voice.
 // Headers are parsed here, where they come off the socket; behind it they are trusted.
 import { z } from 'zod';
+import { preprocessingNames } from '../data/image-batch.js';
 import { ProtocolError } from '../errors.js';
 import type { ModelLayout } from '../model/layout.js';
 import { maxHeaderBytes } from './frame.js';
@@ -110,16 +111,20 @@ export type Hello = z.infer<typeof hello>;
 export type GradientMessage = z.infer<typeof gradient>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
 
-/** "You are in; this is the run, and these are the pieces you may be asked about." */
+/**
+ * "You are in; this is the run, and these are the pieces you may be asked about. What preprocessing subtracts and divides
+ * by follows, where it was measured."
+ */
 const welcome = z.strictObject({
   type: z.literal('welcome'),
   workerId: count,
   runId: name,
   model: modelSpec,
   layoutHash: sha256,
-  preprocessing: z.enum(['imagenet']),
+  preprocessing: z.enum(preprocessingNames),
   seed: z.int().nonnegative(),
   augment: z.boolean(),
+  augmentValidation: z.boolean(),
   labelSmoothing: z.number().min(0).lt(1),
   sliceCount: z.int().positive().max(4096),
   batchSize: z

@@ -138,6 +138,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
         preprocessing: 'imagenet',
         seed: 0,
         augment: true,
+        augmentValidation: false,
         labelSmoothing: 0,
         sliceCount: workerCount,
         batchSize: workerCount,

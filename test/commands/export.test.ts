@@ -12,7 +12,8 @@ const inFolder = folderPerFile();
 describe('lockstep export', () => {
   let run: string;
   beforeAll(async () => {
-    const writer = { directory: inFolder('run', 'checkpoints'), layout, config, pieceHashes };
+    const preprocessing = 'imagenet' as const;
+    const writer = { directory: inFolder('run', 'checkpoints'), layout, config, preprocessing, pieceHashes };
     await saveCheckpoint(writer, stateAt(7), progress);
     await saveCheckpoint(writer, stateAt(9), progress);
     run = inFolder('run');

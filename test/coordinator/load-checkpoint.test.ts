@@ -9,6 +9,7 @@ import { weightsSha256 } from '../../shared/model/layout-hash.js';
 import { layoutModel } from '../../shared/model/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { config, layout, newWriter, pieceHashes, progress, stateAt } from '../support/small-checkpoint.js';
+import { perPixelMean, standardize } from '../support/random-batch.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
 const files = ['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS'];
@@ -30,11 +31,25 @@ describe('a checkpoint', () => {
       path: saved,
       config,
       layout,
+      preprocessing: 'imagenet',
       pieceHashes,
       progress,
       weightsSha256: weightsSha256(weights, movingStatistics),
       lockstepVersion,
     });
+  });
+
+  it('comes back with what its preprocessing was measured to be, or is refused', async () => {
+    const writer = await newWriter();
+    const measured = { ...writer, config: resolveConfig({ ...config, preprocessing: 'per-pixel-mean' }) };
+    const saved = await saveCheckpoint({ ...measured, preprocessing: perPixelMean() }, stateAt(3), progress);
+    expect((await loadCheckpoint(saved)).preprocessing).toEqual(perPixelMean());
+    const without = await saveCheckpoint(measured, stateAt(4), progress);
+    await expect(loadCheckpoint(without)).rejects.toThrow(
+      /preprocessing\.safetensors is not a sound checkpoint: it is missing/,
+    );
+    const ofAnother = await saveCheckpoint({ ...measured, preprocessing: standardize() }, stateAt(5), progress);
+    await expect(loadCheckpoint(ofAnother)).rejects.toThrow(/has no subtract of shape \[32,32,3\]/);
   });
 
   it('is found by its folder, by latest, and by its run, whose newest it is', async () => {

@@ -17,6 +17,16 @@ describe('the weights are the same bits', () => {
     expect(await hashWith(workers)).toBe(alone);
   });
 
+  it('with measured preprocessing, smoothed labels and augmented validation, which each worker is told of', async () => {
+    const options = { preprocessing: 'per-pixel-mean', labelSmoothing: 0.1, augmentValidation: true } as const;
+    const [one, three] = [await hashWith(1, options), await hashWith(3, options)];
+    expect(three).toBe(one);
+    // The fake engine computes with what it was given: see createModel.
+    expect(one).not.toBe(alone);
+    expect(await hashWith(1, { ...options, preprocessing: 'standardize' })).not.toBe(one);
+    expect(await hashWith(1, { ...options, labelSmoothing: 0.2 })).not.toBe(one);
+  });
+
   it('when a worker joins in the middle', async () => {
     const cluster = await startCluster({ minWorkers: 1 });
     try {

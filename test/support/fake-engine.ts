@@ -1,6 +1,6 @@
 // An engine whose "gradient" is cheap arithmetic on the weights and the images it is given: any difference in what a
 // worker sees (order, view, weights, slice) or in the order of sums changes its bits. It learns nothing.
-import { recordBytes, type ImageBatch } from '../../shared/data/image-batch.js';
+import { recordBytes, type ImageBatch, type Preprocessing } from '../../shared/data/image-batch.js';
 import { classCount, type ModelLayout } from '../../shared/model/layout.js';
 import type { BatchResult, Engine, EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
 
@@ -15,17 +15,28 @@ export interface FakeEngineOptions {
 export function fakeEngine(options: FakeEngineOptions = {}): Engine {
   return {
     identity: { engine: 'fake', fingerprint: options.fingerprint ?? 'fake/1' },
-    createModel: (layout) => Promise.resolve(new FakeModel(layout, options)),
+    createModel: (layout, preprocessing, labelSmoothing = 0) =>
+      Promise.resolve(new FakeModel(layout, options, shiftOf(preprocessing) + labelSmoothing)),
     close: () => Promise.resolve(),
   };
+}
+
+/** 0 for imagenet; of measured preprocessing every value counts. */
+function shiftOf(preprocessing: Preprocessing): number {
+  if (preprocessing === 'imagenet') return 0;
+  const values = [...preprocessing.subtract, ...preprocessing.divide];
+  return values.reduce((sum, value, i) => sum + value / (i + 3), 0) / 1000;
 }
 
 class FakeModel implements EngineModel {
   readonly #layout: ModelLayout;
   readonly #options: FakeEngineOptions;
+  /** Added to each pixel: tells what the model was made with. */
+  readonly #shift: number;
   #weights = new Float32Array();
 
-  constructor(layout: ModelLayout, options: FakeEngineOptions) {
+  constructor(layout: ModelLayout, options: FakeEngineOptions, shift: number) {
+    this.#shift = shift;
     this.#layout = layout;
     this.#options = options;
   }
@@ -40,7 +51,7 @@ class FakeModel implements EngineModel {
     const batchStatistics = new Float32Array(this.#layout.statisticsSize);
     batch.indices.forEach((index, place) => {
       const label = batch.records[index * recordBytes];
-      const pixel = batch.records[index * recordBytes + 1 + (batch.views[place] % 3072)] / 255;
+      const pixel = batch.records[index * recordBytes + 1 + (batch.views[place] % 3072)] / 255 + this.#shift;
       for (let i = 0; i < gradientSum.length; i++) {
         gradientSum[i] += this.#weights[i] * 0.01 + (pixel - 0.5) / (1 + ((i + label) % 13)) / 7;
       }

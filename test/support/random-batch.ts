@@ -1,5 +1,5 @@
 // Random images, views and weights for comparing engines. Every number is a function of the seed.
-import { packView, recordBytes, type ImageBatch } from '../../shared/data/image-batch.js';
+import { packView, recordBytes, type ImageBatch, type MeasuredPreprocessing } from '../../shared/data/image-batch.js';
 import { classCount, type ModelLayout } from '../../shared/model/layout.js';
 import { KeyedRandom } from '../../shared/random.js';
 
@@ -43,4 +43,19 @@ export function randomMovingStatistics(layout: ModelLayout, seed: number): Float
     for (let i = 0; i < array.size; i++) statistics[array.offset + i] = middle + random.uniformAt(i) - 0.5;
   }
   return statistics;
+}
+
+/** Means that differ from pixel to pixel and from channel to channel. */
+export function perPixelMean(): MeasuredPreprocessing {
+  const random = new KeyedRandom(7, 'synthesis');
+  const subtract = Float32Array.from({ length: 3072 }, (_, i) => 90 + random.integerAt(i, 9000) / 100);
+  return { name: 'per-pixel-mean', subtract, divide: Float32Array.of(255, 255, 255) };
+}
+
+export function standardize(): MeasuredPreprocessing {
+  return {
+    name: 'standardize',
+    subtract: Float32Array.of(125.3, 122.9, 113.8),
+    divide: Float32Array.of(62.9, 62.1, 66.7),
+  };
 }

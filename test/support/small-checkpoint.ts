@@ -38,5 +38,11 @@ export function stateAt(step: number): TrainingState {
 
 /** Writes into `checkpoints` of a folder of its own, which is as a run's. */
 export async function newWriter(): Promise<CheckpointWriter> {
-  return { directory: path.join(await temporaryFolder(), 'checkpoints'), layout, config, pieceHashes };
+  return {
+    directory: path.join(await temporaryFolder(), 'checkpoints'),
+    layout,
+    config,
+    preprocessing: 'imagenet',
+    pieceHashes,
+  };
 }

@@ -8,6 +8,7 @@ import {
   recordBytes,
   type ImageBatch,
 } from '../../shared/data/image-batch.js';
+import { perPixelMean } from '../support/random-batch.js';
 import { cropBatch, fillInput, labelsOf, valuesPerImage } from '../../worker/augmentation.js';
 
 /** Records whose red, green and blue bytes name their place: 1 + row, 1 + column, 200 + record. Label: the record's number. */
@@ -132,6 +133,19 @@ describe('fillInput', () => {
     expect(pixel(input, 0, 0, 0)).toEqual(
       [-103.939, -116.779, -123.68].map((value) => Math.fround(Math.fround(value) / 255)),
     );
+  });
+
+  it('subtracts the mean of the pixel where the view shows it, not where the image had it', () => {
+    const mean = perPixelMean();
+    const input = new Float32Array(2 * valuesPerImage);
+    fillInput(batchOf([packView(0, 0, false), plainView]), mean, input);
+    // The first view is the image moved down and right by 4, so row 9, column 20 shows row 5, column 16.
+    const bytes = pixel(cropped(batchOf([packView(0, 0, false)])), 0, 9, 20);
+    const means = [0, 1, 2].map((channel) => mean.subtract[3 * (9 * 32 + 20) + channel]);
+    const expected = [2, 1, 0].map((channel) => Math.fround(Math.fround(bytes[channel] - means[channel]) / 255));
+    expect(pixel(input, 0, 9, 20)).toEqual(expected);
+    const plain = [200, 21, 10].map((byte, i) => Math.fround(Math.fround(byte - means[2 - i]) / 255));
+    expect(pixel(input, 1, 9, 20)).toEqual(plain);
   });
 
   it('rounds each operation to float32', () => {

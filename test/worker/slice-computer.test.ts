@@ -13,7 +13,14 @@ const gradientSize = 3;
 const statisticsSize = 2;
 const shardSize = 13;
 /** 3 images a slice and step; 4 × 3 = 12 of 13 images an epoch. */
-const plan: RunPlan = { seed: 6, augment: true, sliceCount: 4, batchSize: 12, stepsPerEpoch: 4 };
+const plan: RunPlan = {
+  seed: 6,
+  augment: true,
+  augmentValidation: false,
+  sliceCount: 4,
+  batchSize: 12,
+  stepsPerEpoch: 4,
+};
 const layout: ModelLayout = {
   ...layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 }),
   trainableSize: gradientSize,
@@ -177,10 +184,28 @@ describe('the images of a slice', () => {
 describe('a part of an evaluation', () => {
   it('is all of its images, in their order and the plain view', async () => {
     const { model, computer } = computerOf(gradients);
-    const result = await computer.evaluatePart('test', 0);
+    const result = await computer.evaluatePart({ step: 8, split: 'test', index: 0 });
     expect(result).toMatchObject({ sampleCount: shardSize, lossSum: 1, correctCount: 2 });
     expect([...model.batches[0].indices]).toEqual(Array.from({ length: shardSize }, (_, index) => index));
     expect(model.batches[0].views).toEqual(plainViews(shardSize));
     expect(model.batches[0].records[0]).toBe(9);
+  });
+
+  it('is augmented where validation is, with views of its own for each step and part; a test never is', async () => {
+    const { model, computer } = computerOf(gradients, { augmentValidation: true });
+    const parts = [
+      { step: 8, split: 'validation', index: 0 },
+      { step: 8, split: 'validation', index: 0 },
+      { step: 9, split: 'validation', index: 0 },
+      { step: 8, split: 'validation', index: 1 },
+      { step: 8, split: 'test', index: 0 },
+    ] as const;
+    for (const part of parts) await computer.evaluatePart(part);
+    const [first, again, later, other, test] = model.batches.map(({ views }) => views.join());
+    expect(again).toBe(first);
+    expect(new Set([first, later, other, test]).size).toBe(4);
+    expect(test).toBe(plainViews(shardSize).join());
+    const inTraining = viewsOf({ seed: plan.seed, step: 8, slice: 0, count: shardSize, augment: true });
+    expect(first).not.toBe(inTraining.join());
   });
 });

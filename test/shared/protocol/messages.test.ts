@@ -59,6 +59,7 @@ const welcome = {
   preprocessing: 'imagenet',
   seed: 2 ** 53 - 1,
   augment: true,
+  augmentValidation: false,
   labelSmoothing: 0,
   sliceCount: 4,
   batchSize: 128,

@@ -9,6 +9,7 @@ export type Walk = readonly [address: number, imageBytes: number, rowBytes: numb
 
 export interface Kernels {
   fillImages(records: number, views: number, values: number, target: number, ...images: Images): void;
+  centreImages(target: number, means: number, divisors: number, ...images: Images): void;
 
   packWeights(
     source: number,

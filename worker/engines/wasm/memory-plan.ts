@@ -85,6 +85,9 @@ export interface FixedPlan {
   gradient: number;
   batchStatistics: number;
   preprocessedValues: number;
+  /** For per-pixel means: 32 × 32 × 4, and the 4 that they are divided by after that. */
+  pixelMeans: number;
+  pixelDivisors: number;
   stem: { conv: ConvPlan; bn: BatchNormPlan };
   blocks: readonly BlockPlan[];
   dense: { kernel: number; bias: number; kernelGradient: number; biasGradient: number };
@@ -178,6 +181,8 @@ export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
   const gradient = allocator.take(4 * layout.trainableSize);
   const batchStatistics = allocator.take(4 * layout.statisticsSize);
   const preprocessedValues = allocator.take(3 * 256 * 4);
+  const pixelMeans = allocator.take(imageSize ** 2 * 4 * 4);
+  const pixelDivisors = allocator.take(4 * 4);
   let widest = 0;
   let filterSumBytes = 0;
   let projectionSumBytes = 0;
@@ -280,6 +285,8 @@ export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
     gradient,
     batchStatistics,
     preprocessedValues,
+    pixelMeans,
+    pixelDivisors,
     stem,
     blocks,
     dense: {

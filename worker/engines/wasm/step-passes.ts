@@ -128,6 +128,14 @@ interface NormPlace {
   activation: Tensor;
 }
 
+/** What the passes depend on beside the layout. */
+export interface PassOptions {
+  /** The part of a label that training spreads over all classes; evaluation leaves labels as they are. */
+  labelSmoothing: number;
+  /** Whether each pixel has a mean of its own. */
+  centresPixels: boolean;
+}
+
 /** The passes of one number of images. */
 export class PassBuilder {
   readonly #kernels: Kernels;
@@ -135,24 +143,23 @@ export class PassBuilder {
   readonly #tensors: TensorPlan;
   readonly #count: number;
   readonly #isTraining: boolean;
-  readonly #labelSmoothing: number;
+  readonly #options: PassOptions;
   readonly #passes: Pass[] = [];
   /** Parts of the pass that made batch norm's sums last. */
   #sumParts = 0;
 
-  /** @param labelSmoothing the part of a label that training spreads over all classes; evaluation leaves labels as they are */
   constructor(
     kernels: Kernels,
     fixed: FixedPlan,
     tensors: TensorPlan,
-    { count, mode, labelSmoothing }: { count: number; mode: 'train' | 'evaluate'; labelSmoothing: number },
+    { count, mode, ...options }: PassOptions & { count: number; mode: 'train' | 'evaluate' },
   ) {
     this.#kernels = kernels;
     this.#fixed = fixed;
     this.#tensors = tensors;
     this.#count = count;
     this.#isTraining = mode === 'train';
-    this.#labelSmoothing = mode === 'train' ? labelSmoothing : 0;
+    this.#options = options;
   }
 
   build(): Pass[] {
@@ -226,7 +233,7 @@ export class PassBuilder {
   #forward(norms: readonly NormPlace[]): void {
     const { blocks } = this.#fixed;
     const { images } = this.#tensors;
-    let before: Stage[] = [this.#fillImages()];
+    let before: Stage[] = this.#fillImages();
     let input = images;
     for (const [index, norm] of norms.entries()) {
       const block = index % 2 === 1 ? blocks[(index - 1) / 2] : null;
@@ -240,14 +247,20 @@ export class PassBuilder {
     this.#overImages(input.size, [...before, this.#classify(input)]);
   }
 
-  #fillImages(): Stage {
+  #fillImages(): Stage[] {
+    const kernels = this.#kernels;
     const { records, views, images } = this.#tensors;
-    const { preprocessedValues } = this.#fixed;
-    return {
-      phase: 'images',
-      group: 'stem',
-      run: (block) => this.#kernels.fillImages(records, views, preprocessedValues, images.address, ...block.images),
+    const { preprocessedValues, pixelMeans, pixelDivisors } = this.#fixed;
+    const work = { phase: 'images', group: 'stem' } as const;
+    const fill: Stage = {
+      ...work,
+      run: (block) => kernels.fillImages(records, views, preprocessedValues, images.address, ...block.images),
     };
+    const centre: Stage = {
+      ...work,
+      run: (block) => kernels.centreImages(images.address, pixelMeans, pixelDivisors, ...block.images),
+    };
+    return this.#options.centresPixels ? [fill, centre] : [fill];
   }
 
   /** A batch norm's convolution and the sums for its statistics. A bias that batch norm takes away again is not added. */
@@ -374,6 +387,7 @@ export class PassBuilder {
     const kernels = this.#kernels;
     const { pooled, logitGradients, losses, correct, records } = this.#tensors;
     const { kernel, bias } = this.#fixed.dense;
+    const labelSmoothing = this.#isTraining ? this.#options.labelSmoothing : 0;
     return {
       phase: 'head',
       group: 'head',
@@ -385,7 +399,7 @@ export class PassBuilder {
           kernel,
           bias,
           records,
-          this.#labelSmoothing,
+          labelSmoothing,
           logitGradients,
           losses,
           correct,

@@ -2,17 +2,16 @@
 import type { ModelLayout } from '../../../shared/model/layout.js';
 import { instantiateKernels, type Kernels } from './kernels.js';
 import { planFixed, planTensors, type FixedPlan, type TensorPlan } from './memory-plan.js';
-import { PassBuilder, weightPasses, type Pass, type Work } from './step-passes.js';
+import { PassBuilder, weightPasses, type Pass, type PassOptions, type Work } from './step-passes.js';
 import { ThreadTeam, type Job } from './thread-team.js';
 
 /** What a thread is started with; it can be sent to another thread. */
-export interface RunnerSetting {
+export interface RunnerSetting extends PassOptions {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
   layout: ModelLayout;
   thread: number;
   threads: number;
-  labelSmoothing: number;
 }
 
 export class StepRunner {
@@ -20,13 +19,13 @@ export class StepRunner {
   readonly team: ThreadTeam;
   readonly #kernels: Kernels;
   readonly #thread: number;
-  readonly #labelSmoothing: number;
+  readonly #passOptions: PassOptions;
   readonly #weightPasses: Pass[];
   readonly #passes = new Map<string, Pass[]>();
   #tensors: TensorPlan;
 
-  constructor({ module, memory, layout, thread, threads, labelSmoothing }: RunnerSetting) {
-    this.#labelSmoothing = labelSmoothing;
+  constructor({ module, memory, layout, thread, threads, ...passOptions }: RunnerSetting) {
+    this.#passOptions = passOptions;
     this.#kernels = instantiateKernels(module, memory);
     this.#thread = thread;
     this.plan = planFixed(layout, threads);
@@ -71,7 +70,7 @@ export class StepRunner {
       passes = new PassBuilder(this.#kernels, this.plan, this.#tensors, {
         count,
         mode: kind,
-        labelSmoothing: this.#labelSmoothing,
+        ...this.#passOptions,
       }).build();
       this.#passes.set(key, passes);
     }

@@ -10,7 +10,7 @@ import type { ModelLayout } from '../../../shared/model/layout.js';
 import type { Engine, EngineOptions } from '../../engine.js';
 import { passesVersion } from './step-passes.js';
 import type { RunnerSetting } from './step-runner.js';
-import { createModelMemory, WasmModel } from './wasm-model.js';
+import { createModelMemory, isPerPixel, WasmModel } from './wasm-model.js';
 
 /** What the build wrote beside this file, or, where this file runs from its source, to dist. */
 function builtFile(name: string): URL {
@@ -44,13 +44,14 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
     identity: { engine: 'wasm', fingerprint: `wasm/${passesVersion}-${hash}` },
 
     async createModel(layout, preprocessing, labelSmoothing = 0) {
+      const passOptions = { labelSmoothing, centresPixels: isPerPixel(preprocessing) };
       const memory = createModelMemory(threads);
       const workers: Worker[] = [];
       const model = new WasmModel(layout, preprocessing, {
         module,
         memory,
         threads,
-        labelSmoothing,
+        passOptions,
         onDispose: () => {
           models.delete(model);
           for (const worker of workers) void worker.terminate();
@@ -58,7 +59,7 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
       });
       models.add(model);
       for (let thread = 1; thread < threads; thread++) {
-        const setting: RunnerSetting = { module, memory, layout, thread, threads, labelSmoothing };
+        const setting: RunnerSetting = { module, memory, layout, thread, threads, ...passOptions };
         workers.push(new Worker(builtFile('wasm-thread.js'), { workerData: setting }));
       }
       try {

@@ -1,10 +1,17 @@
 // A model on the wasm engine: plans its memory, hands images and weights in and results out. Imports nothing of Node.
-import { imagenetMeans, recordBytes, type ImageBatch, type Preprocessing } from '../../../shared/data/image-batch.js';
+import {
+  imagenetMeans,
+  pixelsPerPlane,
+  recordBytes,
+  type ImageBatch,
+  type Preprocessing,
+} from '../../../shared/data/image-batch.js';
+import { inputTransformOf } from '../../../shared/data/input-transform.js';
 import { LockstepError } from '../../../shared/errors.js';
-import { classCount, type ModelLayout } from '../../../shared/model/layout.js';
+import { classCount, imageChannels, type ModelLayout } from '../../../shared/model/layout.js';
 import type { BatchResult, EngineModel, EvaluationResult, SliceResult } from '../../engine.js';
 import { planTensors, type PackedTaps } from './memory-plan.js';
-import { convolutionsOf, type LayerGroup, type Phase, type Work } from './step-passes.js';
+import { convolutionsOf, type LayerGroup, type PassOptions, type Phase, type Work } from './step-passes.js';
 import { StepRunner } from './step-runner.js';
 
 const pageBytes = 65_536;
@@ -25,8 +32,7 @@ export interface ModelSetting {
   /** As made by createModelMemory. */
   memory: WebAssembly.Memory;
   threads: number;
-  /** The part of a label that training spreads over all classes. */
-  labelSmoothing: number;
+  passOptions: PassOptions;
   /** Called once by dispose, after the other threads were told to stop. */
   onDispose?: () => void;
 }
@@ -35,6 +41,21 @@ export interface ModelSetting {
 export function createModelMemory(threads: number): WebAssembly.Memory {
   return new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: threads > 1 });
 }
+
+/** Whether each pixel has a mean of its own, which is taken away after the bytes were put in place. */
+export function isPerPixel(preprocessing: Preprocessing): boolean {
+  return inputTransformOf(preprocessing).subtract.length > imageChannels;
+}
+
+/** What a byte of a colour becomes: preprocessed, or itself where each pixel has a mean of its own. */
+function valueOfByte(preprocessing: Preprocessing, colour: number, byte: number): number {
+  // Rounded once: part of the bits since the first version.
+  if (preprocessing === 'imagenet') return (byte - [red, green, blue][colour]) / 255;
+  if (isPerPixel(preprocessing)) return byte;
+  const { subtract, divide } = preprocessing;
+  return Math.fround(byte - subtract[colour]) / divide[colour];
+}
+const { red, green, blue } = imagenetMeans;
 
 export class WasmModel implements EngineModel {
   readonly #memory: WebAssembly.Memory;
@@ -47,10 +68,10 @@ export class WasmModel implements EngineModel {
 
   /** The other threads of the model are started after this: the memory is laid out here. */
   constructor(layout: ModelLayout, preprocessing: Preprocessing, setting: ModelSetting) {
-    const { module, memory, threads, labelSmoothing, onDispose } = setting;
+    const { module, memory, threads, passOptions, onDispose } = setting;
     this.#memory = memory;
     this.#onDispose = onDispose;
-    this.#runner = new StepRunner({ module, memory, layout, thread: 0, threads, labelSmoothing });
+    this.#runner = new StepRunner({ module, memory, layout, thread: 0, threads, ...passOptions });
     this.#gradientSum = new Float32Array(layout.trainableSize);
     this.#batchStatistics = new Float32Array(layout.statisticsSize);
     this.#growTo(this.#runner.plan.end);
@@ -220,17 +241,20 @@ export class WasmModel implements EngineModel {
   /** What the kernels look up: taps, and what each byte of a colour becomes. */
   #writeTables(preprocessing: Preprocessing): void {
     const { plan } = this.#runner;
-    switch (preprocessing) {
-      case 'imagenet': {
-        const means = [imagenetMeans.red, imagenetMeans.green, imagenetMeans.blue];
-        const values = this.#floats(plan.preprocessedValues, 3 * 256);
-        for (const [colour, mean] of means.entries()) {
-          for (let byte = 0; byte < 256; byte++) values[256 * colour + byte] = (byte - mean) / 255;
-        }
-        break;
+    const { subtract, divide, channelOrder } = inputTransformOf(preprocessing);
+    const values = this.#floats(plan.preprocessedValues, 3 * 256);
+    for (let colour = 0; colour < 3; colour++) {
+      for (let byte = 0; byte < 256; byte++) {
+        values[256 * colour + byte] = valueOfByte(preprocessing, colour, byte);
       }
-      default:
-        preprocessing satisfies never;
+    }
+    if (isPerPixel(preprocessing)) {
+      const means = this.#floats(plan.pixelMeans, 4 * pixelsPerPlane);
+      const divisors = this.#floats(plan.pixelDivisors, 4).fill(1);
+      for (const [place, colour] of channelOrder.entries()) {
+        divisors[place] = divide[colour];
+        for (let pixel = 0; pixel < pixelsPerPlane; pixel++) means[4 * pixel + place] = subtract[3 * pixel + colour];
+      }
     }
     for (const { forward, inputGradient } of convolutionsOf(plan)) {
       if (forward) this.#writeTaps(forward);

@@ -6,7 +6,7 @@ import { loadTensorFlow } from '../../../../worker/engines/tensorflow/load.js';
 import { preprocess } from '../../../../worker/engines/tensorflow/preprocessing.js';
 import { bytesTensor } from '../../../../worker/engines/tensorflow/runtime.js';
 import { trace } from '../../../../worker/engines/tensorflow/tracing/traced-function.js';
-import { randomBatch } from '../../../support/random-batch.js';
+import { perPixelMean, randomBatch, standardize } from '../../../support/random-batch.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
 
 const opened = await openTensorFlowOrReason();
@@ -16,7 +16,11 @@ describe('preprocessing on the device', () => {
     if (typeof opened === 'string') context.skip(opened);
   });
 
-  it('gives the bits of fillInput, in a graph and without, for all bytes, in mirrored and cropped views', () => {
+  it.each([
+    ['imagenet', 'imagenet' as const],
+    ['per-pixel-mean', perPixelMean()],
+    ['standardize', standardize()],
+  ])('by %s gives the bits of fillInput, in a graph and without, for all bytes, mirrored and cropped', (_, by) => {
     const runtime = loadTensorFlow(1);
     const { tf, backend } = runtime;
     const batch = randomBatch(4, 1);
@@ -26,13 +30,13 @@ describe('preprocessing on the device', () => {
     const views = new Uint8Array(4 * valuesPerImage);
     cropBatch(batch, views);
     const expected = new Float32Array(4 * valuesPerImage);
-    fillInput(batch, 'imagenet', expected);
+    fillInput(batch, by, expected);
     const bitsOf = (values: Float32Array) => Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 
     const images = bytesTensor(backend, views, [4, imageSize, imageSize, imageChannels]);
-    const eager = preprocess(runtime, images, 'imagenet');
+    const eager = preprocess(runtime, images, by);
     expect(bitsOf(eager.dataSync<'float32'>()).equals(bitsOf(expected))).toBe(true);
-    const traced = trace(runtime, (images) => ({ input: preprocess(runtime, images, 'imagenet') }), [images]);
+    const traced = trace(runtime, (images) => ({ input: preprocess(runtime, images, by) }), [images]);
     const { input } = traced.call(images);
     expect(input.shape).toEqual([4, imageSize, imageSize, imageChannels]);
     expect(bitsOf(input.dataSync<'float32'>()).equals(bitsOf(expected))).toBe(true);

@@ -3,6 +3,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { arrayOf } from '../../../../shared/model/layout.js';
 import type { Engine } from '../../../../worker/engine.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
+import { perPixelMean, standardize } from '../../../support/random-batch.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
 import { easyBatch, largestError, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
 
@@ -23,19 +24,19 @@ describe('beside TensorFlow', () => {
   });
 
   test.each([
-    { depth: 20, shortcut: 'identity' as const, labelSmoothing: 0 },
-    { depth: 20, shortcut: 'projection' as const, labelSmoothing: 0.1 },
-    { depth: 32, shortcut: 'identity' as const, labelSmoothing: 0 },
+    { depth: 20, shortcut: 'identity' as const, labelSmoothing: 0, preprocessing: 'imagenet' as const },
+    { depth: 20, shortcut: 'projection' as const, labelSmoothing: 0.1, preprocessing: perPixelMean() },
+    { depth: 32, shortcut: 'identity' as const, labelSmoothing: 0, preprocessing: standardize() },
   ])(
     'ResNet-$depth, $shortcut shortcut, label smoothing $labelSmoothing: loss, gradient, statistics and evaluation agree',
-    async ({ labelSmoothing, ...spec }) => {
+    async ({ labelSmoothing, preprocessing, ...spec }) => {
       const layout = layoutOf({ ...spec, initialFilters: 16, convBias: true });
       const weights = randomWeights(layout);
       const moving = randomMovingStatistics(layout);
       const batch = randomBatch(16);
       const results = [];
       for (const engine of [wasm, tensorFlow]) {
-        const model = await engine.createModel(layout, 'imagenet', labelSmoothing);
+        const model = await engine.createModel(layout, preprocessing, labelSmoothing);
         model.setWeights(weights, moving);
         const { lossSum, gradientSum, batchStatistics } = await model.computeSlice(batch);
         const slice = { lossSum, gradientSum: gradientSum.slice(), batchStatistics: batchStatistics.slice() };

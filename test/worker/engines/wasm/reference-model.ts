@@ -7,6 +7,7 @@ import {
   viewLeft,
   viewTop,
   type ImageBatch,
+  type Preprocessing,
 } from '../../../../shared/data/image-batch.js';
 import {
   classCount,
@@ -110,11 +111,17 @@ export interface ReferenceResult {
   batchStatistics: Float64Array;
 }
 
+export interface ReferenceOptions {
+  labelSmoothing?: number;
+  preprocessing?: Preprocessing;
+}
+
 export class ReferenceModel {
   readonly #layout: ModelLayout;
   readonly #weights: ArrayLike<number> & { slice(from: number, to: number): ArrayLike<number> };
   readonly #moving: Float32Array | null;
   readonly #labelSmoothing: number;
+  readonly #preprocessing: Preprocessing;
   readonly #gradient: Float64Array;
   readonly #statistics: Float64Array;
 
@@ -123,9 +130,10 @@ export class ReferenceModel {
     layout: ModelLayout,
     weights: Float64Array | Float32Array,
     moving: Float32Array | null = null,
-    labelSmoothing = 0,
+    { labelSmoothing = 0, preprocessing = 'imagenet' }: ReferenceOptions = {},
   ) {
     this.#labelSmoothing = labelSmoothing;
+    this.#preprocessing = preprocessing;
     this.#layout = layout;
     this.#weights = weights;
     this.#moving = moving;
@@ -145,7 +153,7 @@ export class ReferenceModel {
   #run(batch: ImageBatch, isBackward: boolean): ReferenceResult {
     this.#gradient.fill(0);
     const { stem, blocks, dense } = this.#layout;
-    const images = inputOf(batch);
+    const images = inputOf(batch, this.#preprocessing);
     const stemOutput = this.#convolveNormalize(stem.conv, stem.bn, images, null);
     let activation = stemOutput.output;
     const steps: ((gradient: Pictures) => Pictures)[] = [(gradient) => stemOutput.backward(gradient).input];
@@ -297,8 +305,10 @@ export class ReferenceModel {
 }
 
 /** The images as the network sees them: blue, green, red. */
-export function inputOf({ records, indices, views }: ImageBatch): Pictures {
-  const means = [imagenetMeans.blue, imagenetMeans.green, imagenetMeans.red];
+export function inputOf({ records, indices, views }: ImageBatch, preprocessing: Preprocessing = 'imagenet'): Pictures {
+  const means = [imagenetMeans.red, imagenetMeans.green, imagenetMeans.blue];
+  const { subtract, divide } =
+    preprocessing === 'imagenet' ? { subtract: means, divide: [255, 255, 255] } : preprocessing;
   const pictures = makePictures(indices.length, imageSize, 3);
   let at = 0;
   for (const [image, index] of indices.entries()) {
@@ -311,7 +321,8 @@ export function inputOf({ records, indices, views }: ImageBatch): Pictures {
         const inside = fromY >= 0 && fromY < imageSize && fromX >= 0 && fromX < imageSize;
         for (let c = 0; c < 3; c++) {
           const place = index * recordBytes + 1 + (2 - c) * pixelsPerPlane + fromY * imageSize + fromX;
-          pictures.values[at++] = ((inside ? records[place] : 0) - means[c]) / 255;
+          const mean = subtract.length === 3 ? subtract[2 - c] : subtract[3 * (imageSize * y + x) + 2 - c];
+          pictures.values[at++] = ((inside ? records[place] : 0) - mean) / divide[2 - c];
         }
       }
     }

@@ -4,6 +4,7 @@ import { recordBytes, type ImageBatch } from '../../../../shared/data/image-batc
 import type { ModelLayout, ModelSpec } from '../../../../shared/model/layout.js';
 import { arrayOf } from '../../../../shared/model/layout.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
+import { perPixelMean, standardize } from '../../../support/random-batch.js';
 import { ReferenceModel } from './reference-model.js';
 import { largestError, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
 
@@ -51,7 +52,7 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     const model = await engine.createModel(layout, 'imagenet', 0.3);
     model.setWeights(weights, randomMovingStatistics(layout));
     const actual = await model.computeSlice(batch);
-    const expected = new ReferenceModel(layout, weights, null, 0.3).compute(batch);
+    const expected = new ReferenceModel(layout, weights, null, { labelSmoothing: 0.3 }).compute(batch);
     expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
     expect(largestArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);
     model.dispose();
@@ -73,6 +74,23 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     model.dispose();
   });
 });
+
+test.each([perPixelMean(), standardize()])(
+  'preprocessing by $name gives the reference’s loss',
+  async (preprocessing) => {
+    const layout = layoutOf({ initialFilters: 4 });
+    const weights = randomWeights(layout);
+    const batch = randomBatch(3);
+    const model = await engine.createModel(layout, preprocessing);
+    model.setWeights(weights, randomMovingStatistics(layout));
+    const actual = await model.computeSlice(batch);
+    const expected = new ReferenceModel(layout, weights, null, { preprocessing }).compute(batch);
+    expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
+    expect(largestError(actual.batchStatistics, expected.batchStatistics)).toBeLessThan(1e-5);
+    expect(largestArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);
+    model.dispose();
+  },
+);
 
 function crossEntropySum(logits: Float32Array, { records, indices }: ImageBatch): number {
   let sum = 0;

@@ -46,3 +46,25 @@ export function fillImages(records: usize, views: usize, values: usize, target: 
     }
   }
 }
+
+/**
+ * Per-pixel means taken away after fillImages, which then has put the bytes' own values there: (value - mean) / divisor.
+ * @param means 32 × 32 × 4 float32, in the target's order
+ * @param divisors 4 float32, in the target's order; the fourth of both leaves the 0 that stays
+ */
+export function centreImages(target: usize, means: usize, divisors: usize, first: i32, count: i32): void {
+  const divisor = v128.load(divisors);
+  for (let image = first; image < first + count; image++) {
+    let row = imageAt(target, image, size, channels);
+    let mean = means;
+    for (let y = 0; y < size; y++) {
+      let pixel = row;
+      for (let x = 0; x < size; x++) {
+        v128.store(pixel, f32x4.div(f32x4.sub(v128.load(pixel), v128.load(mean)), divisor));
+        pixel += 4 * channels;
+        mean += 4 * channels;
+      }
+      row += rowBytesOf(size, channels);
+    }
+  }
+}
