@@ -254,7 +254,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   function openTensorBoard(): TensorBoardLog {
     const log = TensorBoardLog.open(path.join(runDirectory.directory, 'tensorboard'), {
       layout,
-      preprocessing,
+      preprocessing: store.preprocessing,
       stepsMade: run.step,
       onTrouble: (reason) => run.journal.tensorBoardFailed(reason),
     });

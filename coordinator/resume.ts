@@ -166,11 +166,14 @@ function otherImages({ pieceHashes, path: place }: Checkpoint, { pieces }: Piece
 
 /** A longer run is the same one only where its schedule does not depend on its length. */
 function otherRates(checkpoint: Checkpoint, now: Config, stepsPerEpoch: number): LockstepError | undefined {
-  const before = checkpoint.config;
+  const runs = [checkpoint.config, now].map((config) => ({
+    config,
+    length: { totalSteps: totalStepsOf(config, stepsPerEpoch), stepsPerEpoch },
+  }));
   for (let step = 0; step < checkpoint.step; step++) {
-    const [rateBefore, rateNow] = [before, now].map((config) => learningRateAt(step, config));
+    const [rateBefore, rateNow] = runs.map(({ config, length }) => learningRateAt(step, config, length));
     if (rateBefore === rateNow) continue;
-    const [lengthBefore, lengthNow] = [before, now].map((config) => totalStepsOf(config, stepsPerEpoch));
+    const [lengthBefore, lengthNow] = runs.map(({ length }) => length.totalSteps);
     return new LockstepError(
       'bad-config',
       `${checkpoint.path} is of a run of ${lengthBefore} steps, and its learning rates depend on that: in one of ` +

@@ -2,6 +2,7 @@
 import type { EventEmitter } from 'node:events';
 import path from 'node:path';
 import type { Preprocessing } from '../../shared/data/image-batch.js';
+import { inputTransformOf } from '../../shared/data/input-transform.js';
 import { arrayOf, type ModelLayout } from '../../shared/model/layout.js';
 import type { EpochEvent, EvaluationEvent, RunEvents, StepEvent } from '../run-events.js';
 import { EventFile } from './event-file.js';
@@ -91,5 +92,6 @@ function epochScalars({ loss, accuracy }: EvaluationEvent): SummaryValue[] {
 
 /** Which channel of the network's input is red, which green, which blue. */
 function coloursOf(preprocessing: Preprocessing): [number, number, number] {
-  return preprocessing === 'imagenet' ? [2, 1, 0] : [0, 1, 2];
+  const { channelOrder } = inputTransformOf(preprocessing);
+  return [channelOrder.indexOf(0), channelOrder.indexOf(1), channelOrder.indexOf(2)];
 }

@@ -40,7 +40,8 @@ describe('lockstep predict', () => {
   let images: string[];
   beforeAll(async () => {
     run = inFolder('run');
-    const writer = { directory: inFolder('run', 'checkpoints'), layout, config, pieceHashes };
+    const preprocessing = 'imagenet' as const;
+    const writer = { directory: inFolder('run', 'checkpoints'), layout, config, preprocessing, pieceHashes };
     await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
     images = [inFolder('a.png'), inFolder('b.png')];
     for (const [index, file] of images.entries()) await writeFile(file, pngOf(index));
