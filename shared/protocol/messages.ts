@@ -7,7 +7,7 @@ import type { ModelLayout } from '../model/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
 /** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 /** Pieces travel in chunks of at most this many bytes. */
 export const chunkBytes = 1 << 20;
