@@ -22,7 +22,7 @@ Examples:
   lockstep export runs/a --to savedmodel --out model         tf.saved_model.load, TensorFlow Serving
   lockstep export runs/a --to tfjs --out web                 tf.loadGraphModel('web/model.json')
   lockstep export runs/a --to onnx --out model.onnx          onnxruntime
-  lockstep export runs/a --to safetensors --out model.safetensors    also for --initial-weights`,
+  lockstep export runs/a --to safetensors --out model.safetensors`,
     )
     .action(async (location: string, options: { to: ExportFormat; out: string; force: boolean }) => {
       const { to: format, out: target, force } = options;
