@@ -1,6 +1,7 @@
 // What a person sees of a run: a live line on a terminal, plain lines when piped, the workers' comings and goings.
 import type { Coordinator } from '../coordinator/main.js';
 import { phaseNames, type Report, type StepPhases } from '../coordinator/report.js';
+import { describeSummary, describeTotals, summarizeModel } from '../export/summary.js';
 import { layoutModel } from '../shared/model/layout.js';
 import { lockstepVersion } from '../shared/version.js';
 
@@ -53,11 +54,14 @@ export class LineWriter {
   }
 }
 
-/** Follows a run from its first line to its last. */
-export function showProgress(run: Coordinator, writer: LineWriter): void {
+/** Follows a run from its first line to its last. @param summary whether it begins with the list of all layers */
+export function showProgress(run: Coordinator, writer: LineWriter, summary: boolean): void {
   const { config, events, totalSteps, stepsPerEpoch } = run;
   const epochs = Math.ceil(totalSteps / stepsPerEpoch);
-  const parameters = layoutModel(config).trainableSize.toLocaleString('en-US');
+  const model = summarizeModel(layoutModel(config));
+  const parameters = model.trainableParameters.toLocaleString('en-US');
+  if (summary) for (const line of describeSummary(model)) writer.line(line);
+  else writer.line(describeTotals(model));
   writer.line(`lockstep ${lockstepVersion} · ResNet-${config.depth}, ${parameters} weights · images: ${run.dataset}`);
   writer.line(
     `${totalSteps} steps of ${config.batchSize} images in ${config.slices} slices, ` +

@@ -38,7 +38,7 @@ export function addStartCommand(program: Command): void {
         if (step.step <= firstSteps) beginning.push(step);
       });
       const writer = new LineWriter(standardOutput);
-      await follow(run, writer, () => run.kill());
+      await follow(run, writer, { summary: false, kill: () => run.kill() });
       const report = await run.report;
       writer.line('');
       writer.line(describeLearning(beginning, report));

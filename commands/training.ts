@@ -34,7 +34,7 @@ export function addTrainingCommands(program: Command): void {
     run.processes.on('workerExited', ({ name, how, why }) => {
       writer.line(`${name}'s process ended (${how})${why === '' ? '' : `: ${why}`}`);
     });
-    await follow(run, writer, () => run.kill());
+    await follow(run, writer, { summary: summaryIsWanted(options, writer), kill: () => run.kill() });
   });
 
   addRunOptions(
@@ -73,7 +73,7 @@ export function addTrainingCommands(program: Command): void {
     writer.line(
       `  ${(tokens.token ?? tokens.tokenFile) !== undefined ? 'LOCKSTEP_TOKEN=<token> ' : ''}lockstep worker ${url}`,
     );
-    await follow(run, writer, () => undefined);
+    await follow(run, writer, { summary: summaryIsWanted(options, writer) });
   });
 }
 
@@ -85,6 +85,8 @@ function addRunOptions(command: Command): Command {
       'go on from a checkpoint, or the newest one of a run: CHECKPOINT, else --run-dir, else the run in runs/ that saved ' +
         'last; auto: like no value, and from the beginning where there is none',
     )
+    .option('--summary', 'list the layers first (default: on a terminal)')
+    .option('--no-summary', 'say no more of the layers than how many parameters they have')
     .option('--override', 'resume with another configuration or other images than the checkpoint was made with');
 }
 
@@ -93,17 +95,26 @@ function readResumeOptions(options: Readonly<Record<string, unknown>>): ResumeOp
   return { resume: typeof resume === 'string' ? resume : resume === true, override: override === true };
 }
 
+function summaryIsWanted(options: Readonly<Record<string, unknown>>, { isTerminal }: LineWriter): boolean {
+  const { summary } = options;
+  return summary === undefined ? isTerminal : summary === true;
+}
+
 export function parsePort(text: string): number {
   return parseWholeNumber('--port', text, 0, 65_535);
 }
 
 /** Shows a run to its end. The first Ctrl-C or SIGTERM lets the step end and saves, a second one ends at once. */
-export async function follow(run: Coordinator, writer: LineWriter, kill: () => void): Promise<void> {
+export async function follow(
+  run: Coordinator,
+  writer: LineWriter,
+  { summary, kill }: { summary: boolean; kill?: () => void },
+): Promise<void> {
   let signals = 0;
   const onSignal = (signal: NodeJS.Signals) => {
     signals++;
     if (signals > 1) {
-      kill();
+      kill?.();
       // What the person asked for twice; the report is not waited for.
       process.exit(130);
     }
@@ -124,7 +135,7 @@ export async function follow(run: Coordinator, writer: LineWriter, kill: () => v
   run.events.on('tensorBoardFailed', ({ reason }) => {
     writer.warning(`TensorBoard's event files end here (${reason}); the run goes on`);
   });
-  showProgress(run, writer);
+  showProgress(run, writer, summary);
   try {
     showReport(await run.report, run.runDirectory, writer);
   } finally {

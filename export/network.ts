@@ -90,7 +90,10 @@ export interface NetworkWriter<Value> {
 export type PixelTransform = Pick<InputTransform, 'subtract' | 'divide'>;
 
 /** Calls the writer for each part, in order. @returns the logits */
-export function writeNetwork<Value>(model: TrainedModel, writer: NetworkWriter<Value>): Value {
+export function writeNetwork<Value>(
+  model: Pick<TrainedModel, 'layout' | 'weights' | 'movingStatistics' | 'preprocessing'>,
+  writer: NetworkWriter<Value>,
+): Value {
   const { layout, weights, movingStatistics } = model;
   const transform = inputTransformOf(model.preprocessing);
   const pathOf = (array: ArrayLayout) => array.name.slice(0, array.name.lastIndexOf('/'));
