@@ -8,7 +8,8 @@ import type { GradientMessage } from '../shared/protocol/messages.js';
 import { sameRange, type SliceRange } from '../shared/slices.js';
 import { sliceCountOf, type Order } from './assignment.js';
 import { available, type Dealer } from './dealer.js';
-import { GradientRound, type PartialSum, type RoundResult } from './gradient-round.js';
+import { demandFiniteSum, isFiniteAnswer, notFiniteAnswer } from './demand-finite.js';
+import { GradientRound, type Acceptance, type PartialSum, type RoundResult } from './gradient-round.js';
 import { StepWork, type WorkerWork } from './step-work.js';
 import { StragglerWatch } from './straggler-watch.js';
 import type { WeightsFrame } from './weights-frame.js';
@@ -35,7 +36,10 @@ export interface CollectedGradient extends RoundResult {
   reduceMs: number;
 }
 
-/** The sum of a step's gradients over all slices, whoever computes them. Waits as long as there is nobody to ask. */
+/**
+ * The sum of a step's gradients over all slices, whoever computes them. Waits as long as there is nobody to ask.
+ * Rejects with `diverged` where an answer that counts, or the sum, holds NaN or an infinity.
+ */
 export async function collectGradient(options: {
   pool: WorkerPool;
   layout: ModelLayout;
@@ -98,12 +102,21 @@ export async function collectGradient(options: {
     if (nextMs < Infinity) stopTimer = clock.after(nextMs - now, helpStragglers);
   }
 
+  /** Throws ProtocolError for an answer that this worker does not owe. */
+  function accept(worker: WorkerConnection, partial: PartialSum): Acceptance {
+    try {
+      return work.timed(() => round.accept(worker.id, partial));
+    } catch (cause) {
+      throw new ProtocolError(`an answer that does not fit: ${String(cause)}`, { cause });
+    }
+  }
+
   function idleWorkers(): WorkerConnection[] {
     return pool.workers.filter((worker) => round.owedBy(worker.id).length === 0 && !worker.owesBefore(step));
   }
 
   try {
-    return await pool.settle<CollectedGradient>(options.signal, ({ resolve }) => {
+    const collected = await pool.settle<CollectedGradient>(options.signal, ({ resolve, reject }) => {
       if (pool.size > 0) send(dealer.begin(round, pool.workers, step));
       tryOut();
       helpStragglers();
@@ -123,10 +136,11 @@ export async function collectGradient(options: {
           if (message.step !== step) return;
           if (isTrial(worker, message)) return;
           const partial = partialOf(message, payload, layout);
-          try {
-            if (work.timed(() => round.accept(worker.id, partial)) === 'accepted') work.counted(worker, message);
-          } catch (cause) {
-            throw new ProtocolError(`an answer that does not fit: ${String(cause)}`, { cause });
+          if (accept(worker, partial) === 'accepted') {
+            if (!work.timed(() => isFiniteAnswer(partial))) {
+              return reject(notFiniteAnswer(worker.name, step, partial, layout));
+            }
+            work.counted(worker, message);
           }
           watch.ends(worker.id, clock.now());
           const [next] = round.owedBy(worker.id);
@@ -138,6 +152,8 @@ export async function collectGradient(options: {
         },
       };
     });
+    demandFiniteSum(step, collected.gradientSum, layout);
+    return collected;
   } finally {
     stopTimer();
   }

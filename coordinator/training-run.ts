@@ -2,12 +2,14 @@
 import type { Clock } from '../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
 import { totalStepsOf, type Config } from '../shared/config.js';
+import { areFinite } from '../shared/finite.js';
 import { weightsSha256 } from '../shared/model/layout-hash.js';
 import type { ModelLayout } from '../shared/model/layout.js';
 import type { TrainingState } from './checkpoint.js';
 import { CheckpointKeeper } from './checkpoint-keeper.js';
 import { collectGradient, type CollectedGradient } from './collect-gradient.js';
 import { Dealer } from './dealer.js';
+import { demandFiniteWeights } from './demand-finite.js';
 import { addSums, evaluateSplit, metricsOf, noSums, type BatchSums, type Metrics } from './evaluation.js';
 import { initialMovingStatistics, initialWeights } from './initial-weights.js';
 import { learningRateAt } from './learning-rate.js';
@@ -137,6 +139,7 @@ export class TrainingRun {
     try {
       return await this.#trainAll();
     } catch (error) {
+      if (isDivergence(error)) throw await this.#endDiverged(error);
       if (signal.aborted) await this.#saveBeforeLeaving();
       throw error;
     } finally {
@@ -156,7 +159,6 @@ export class TrainingRun {
       const clock = new StepClock();
       await this.#waitForWorkers(pauseBelow);
       const gradient = await this.#collectGradient(weights);
-      this.#demandFinite(gradient);
       clock.updateBegins();
       const learningRate = this.#update(gradient);
       weights = this.#encodeWeights();
@@ -214,22 +216,12 @@ export class TrainingRun {
     if (pool.size < needed) await pool.atLeast(needed, signal);
   }
 
-  /** Weights that were updated with such a gradient could not be mended. Throws `diverged`. */
-  #demandFinite(gradient: CollectedGradient): void {
-    const slice = gradient.slices.findIndex(({ lossSum }) => !Number.isFinite(lossSum));
-    if (slice < 0) return;
-    throw new LockstepError(
-      'diverged',
-      `the loss of slice ${slice} is ${gradient.slices[slice].lossSum} in step ${this.#state.step + 1}: the run has diverged; ` +
-        `a smaller --learning-rate (now ${this.#learningRate}) may mend it; ${this.#whatIsSaved()}`,
-    );
-  }
-
-  /** One optimizer update, in place. @returns the learning rate it was made with */
+  /** One optimizer update, in place. Throws `diverged` where it leaves float32's range. @returns its learning rate */
   #update(gradient: CollectedGradient): number {
     const { weights, movingStatistics } = this.#state;
     const learningRate = this.#learningRate;
     this.#optimizer.step(weights, meanOf(gradient), learningRate);
+    demandFiniteWeights(this.#state.step, weights, this.#options.layout);
     foldBatchStatistics(
       movingStatistics,
       gradient.slices.map((slice) => slice.batchStatistics),
@@ -291,6 +283,15 @@ export class TrainingRun {
     }
   }
 
+  /** Nothing of the step that diverged has reached the state, which is saved as the step before left it. */
+  async #endDiverged(divergence: LockstepError): Promise<LockstepError> {
+    if (areFinite(this.#state.weights)) await this.#checkpoint();
+    const remedy = `a smaller --learning-rate (now ${this.#learningRate}) may mend it`;
+    return new LockstepError('diverged', `${divergence.message}; ${remedy}; ${this.#whatIsSaved()}`, {
+      cause: divergence,
+    });
+  }
+
   /** Throws `save-failed` where the disk refuses. */
   async #saveBeforeLeaving(): Promise<void> {
     await this.#checkpoint();
@@ -335,6 +336,10 @@ function meanOf(gradient: { gradientSum: Float32Array; sampleCount: number }): F
   const { gradientSum, sampleCount } = gradient;
   for (let i = 0; i < gradientSum.length; i++) gradientSum[i] /= sampleCount;
   return gradientSum;
+}
+
+function isDivergence(error: unknown): error is LockstepError {
+  return error instanceof LockstepError && error.code === 'diverged';
 }
 
 function waitedTooLong(needed: number, timeoutMs = 0): LockstepError {

@@ -1,27 +1,121 @@
-// A run whose loss is no longer a number ends and says so; such a gradient never reaches the weights.
+// A run whose values are no longer numbers ends and says so; such a gradient never reaches the weights.
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { expect, it } from 'vitest';
-import { fakeEngine } from '../support/fake-engine.js';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadCheckpoint } from '../../coordinator/load-checkpoint.js';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import type { LockstepError } from '../../shared/errors.js';
+import { areFinite } from '../../shared/finite.js';
+import { fakeEngine, type FakeEngineOptions } from '../support/fake-engine.js';
+import { runCli } from '../support/cli.js';
+import { folderPerFile } from '../support/folder-per-file.js';
 import { startCluster } from '../support/local-cluster.js';
 
-it.each([NaN, Infinity])('a loss of %d ends the run with the step, the slice and the remedy', async (loss) => {
-  const cluster = await startCluster();
+const inFolder = folderPerFile();
+
+async function savedIn(runDirectory: string): Promise<string[]> {
+  const entries = await readdir(path.join(runDirectory, 'checkpoints'));
+  return entries.filter((name) => name.startsWith('step-')).toSorted();
+}
+
+/**
+ * Two workers, one of which spoils its answers from step 13, the second of epoch 2, on.
+ * @returns how the run ended, in which step, and the newest checkpoint
+ */
+async function endWith(spoil: FakeEngineOptions): Promise<{ message: string; step: number; newest: string }> {
+  const cluster = await startCluster({ minWorkers: 2, steps: 60 });
   try {
-    // 4 slices a step: the 48th is in step 12, the second of epoch 2, whose first epoch of 11 steps was saved.
-    let slices = 0;
-    await cluster.join({ engine: fakeEngine({ lossSum: () => (++slices === 48 ? loss : undefined) }) });
-    await expect(cluster.coordinator.report).rejects.toMatchObject({
-      code: 'diverged',
-      message: expect.stringMatching(
-        new RegExp(
-          `slice 3 is ${loss} in step 12: .*--learning-rate \\(now 0\\.1\\).*last checkpoint is .*step-00000011$`,
-        ),
-      ),
+    let stepsMade = 0;
+    cluster.coordinator.events.on('step', ({ step }) => {
+      stepsMade = step;
     });
-    const saved = await readdir(path.join(cluster.coordinator.runDirectory, 'checkpoints'));
-    expect(saved.filter((name) => name.startsWith('step-'))).toEqual(['step-00000011']);
+    const isDue = () => stepsMade >= 12;
+    await cluster.join({ name: 'sound' });
+    await cluster.join({
+      name: 'broken',
+      engine: fakeEngine({
+        lossSum: () => (isDue() ? spoil.lossSum?.() : undefined),
+        spoil: (...result) => (isDue() ? spoil.spoil?.(...result) : undefined),
+      }),
+    });
+    const error: unknown = await cluster.coordinator.report.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(error).toMatchObject({ code: 'diverged' });
+    const { message } = error as LockstepError;
+    const step = Number(/in step (\d+)/.exec(message)![1]);
+    return { message, step, newest: (await savedIn(cluster.coordinator.runDirectory)).at(-1)! };
   } finally {
     await cluster.close();
   }
+}
+
+function nameOf(step: number): string {
+  return `step-${String(step).padStart(8, '0')}`;
+}
+
+describe('from one of two workers', () => {
+  it.each([NaN, Infinity])('a loss of %d ends the run with the worker, the step and the remedy', async (loss) => {
+    const { message, step, newest } = await endWith({ lossSum: () => loss });
+    expect(message).toMatch(
+      new RegExp(
+        `^in step ${step} broken sent what is no number: the loss of slice \\d is ${loss}: .*nothing of the step reached ` +
+          `the weights; .*--learning-rate \\(now 0\\.1\\).*last checkpoint is .*${nameOf(step - 1)}$`,
+      ),
+    );
+    expect(newest).toBe(nameOf(step - 1));
+  });
+
+  it.each([NaN, -Infinity])('%d in a gradient, beside a loss that is one, ends it with the layer', async (value) => {
+    const { message, step, newest } = await endWith({
+      spoil(gradientSum) {
+        // Behind the stem's 3·3·3·4 + 4 and its batch norm's 4 + 4, within the next 3·3·4·4.
+        gradientSum[200] = value;
+      },
+    });
+    expect(message).toMatch(
+      new RegExp(`^in step \\d+ broken sent .*: the gradient of .* first in group1/block1/conv1/kernel \\(${value}\\)`),
+    );
+    expect(newest).toBe(nameOf(step - 1));
+  });
+
+  it('NaN in the statistics of batch norm does too', async () => {
+    const { message } = await endWith({
+      spoil: (_, batchStatistics) => {
+        batchStatistics[0] = NaN;
+      },
+    });
+    expect(message).toContain('first in stem/bn/moving_mean (NaN)');
+  });
+
+  it('finite gradients whose sum is too large for float32 end it', async () => {
+    const { message, step, newest } = await endWith({ spoil: (gradientSum) => gradientSum.fill(3e38) });
+    expect(message).toMatch(/first in stem\/conv\/kernel \(Infinity\)/);
+    expect(newest).toBe(nameOf(step - 1));
+  });
+});
+
+describe('an honest worker under a rate of 1e6', { timeout: 60_000 }, () => {
+  beforeAll(() => writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 200, testImages: 50 })));
+
+  it('ends the run with exit status 1, the names, and a checkpoint that is sound', async () => {
+    const runDirectory = inFolder('run');
+    const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--steps', '40'];
+    const divergent = [...recipe, '--learning-rate', '1e6', '--engine', 'wasm', '--workers', '2'];
+    const places = ['--data', inFolder('images'), '--run-dir', runDirectory];
+    const { status, output } = await runCli(['train', ...divergent, ...places]);
+    expect(output).toMatch(
+      /lockstep: in step \d+ worker-[12] sent what is no number: .* first in [\w/]+ \((NaN|-?Infinity)\)/,
+    );
+    expect(status).toBe(1);
+    const [, step] = /in step (\d+)/.exec(output)!;
+    const newest = (await savedIn(runDirectory)).at(-1)!;
+    expect(newest).toBe(`step-${String(Number(step) - 1).padStart(8, '0')}`);
+    const { weights, velocity, movingStatistics } = await loadCheckpoint(
+      path.join(runDirectory, 'checkpoints', newest),
+    );
+    expect([weights, velocity, movingStatistics].map(areFinite)).toEqual([true, true, true]);
+  });
 });

@@ -10,6 +10,8 @@ export interface FakeEngineOptions {
   beforeSlice?: () => Promise<void> | void;
   /** What it reports as a slice's loss, instead of the arithmetic's. */
   lossSum?: () => number | undefined;
+  /** Called with each slice's gradient before it leaves, which it may spoil. */
+  spoil?: (gradientSum: Float32Array, batchStatistics: Float32Array) => void;
 }
 
 export function fakeEngine(options: FakeEngineOptions = {}): Engine {
@@ -59,6 +61,7 @@ class FakeModel implements EngineModel {
     });
     const result = this.#result(batch);
     const lossSum = this.#options.lossSum?.() ?? result.lossSum;
+    this.#options.spoil?.(gradientSum, batchStatistics);
     return { ...result, lossSum, gradientSum, batchStatistics };
   }
 
