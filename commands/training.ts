@@ -1,6 +1,7 @@
 // lockstep train and lockstep coordinator: a thin shell over the library's train and startCoordinator.
 import type { Command } from 'commander';
-import { defaultPort, startCoordinator, type Coordinator } from '../coordinator/main.js';
+import { startCoordinator, type Coordinator } from '../coordinator/main.js';
+import { defaultPort } from '../coordinator/reception.js';
 import { LockstepError } from '../shared/errors.js';
 import { train } from '../single-node.js';
 import type { ResumeOptions } from '../coordinator/resume.js';

@@ -1,6 +1,8 @@
 // Validation and test: a split's parts dealt out to whoever is free; results added up in part order.
 import type { Clock } from '../shared/clock.js';
-import type { EvaluationMessage, Piece, Split } from '../shared/protocol/messages.js';
+import { ProtocolError } from '../shared/errors.js';
+import { classCount } from '../shared/model/layout.js';
+import { noClass, type EvaluationMessage, type Piece, type Split } from '../shared/protocol/messages.js';
 import { available } from './dealer.js';
 import { StragglerWatch, type SliceTimes } from './straggler-watch.js';
 import type { WeightsFrame } from './weights-frame.js';
@@ -21,10 +23,16 @@ export interface BatchSums {
   correctCount: number;
 }
 
+/** What a part of a split gave. */
+export interface EvaluatedPart extends BatchSums {
+  /** The class that each image was taken for, or noClass. */
+  predicted: Uint8Array;
+}
+
 /** Parts that a worker has at a time: one to compute and one to go on with. */
 const partsInFlight = 2;
 
-/** Loss and accuracy over all parts of a split. A part of a worker that leaves, or is late, goes to others. */
+/** All parts of a split, in their order. A part of a worker that leaves, or is late, goes to others. */
 export async function evaluateSplit(options: {
   pool: WorkerPool;
   split: Split;
@@ -36,12 +44,12 @@ export async function evaluateSplit(options: {
   stragglerFactor: number;
   clock: Clock;
   signal: AbortSignal;
-}): Promise<Metrics> {
+}): Promise<EvaluatedPart[]> {
   const { pool, split, weights, clock } = options;
   const parts = options.pieces.filter((piece) => piece.split === split);
   const watch = new StragglerWatch(options.partTimes, options.stragglerFactor);
   const owed = new Map<number, Set<number>>();
-  const results: (EvaluationMessage | undefined)[] = parts.map(() => undefined);
+  const results: (EvaluatedPart | undefined)[] = parts.map(() => undefined);
   let stopTimer: () => void = () => undefined;
 
   const owedBy = ({ id }: WorkerConnection) => owed.get(id) ?? new Set();
@@ -89,7 +97,7 @@ export async function evaluateSplit(options: {
   }
 
   try {
-    return await pool.settle<Metrics>(options.signal, ({ resolve }) => {
+    return await pool.settle<EvaluatedPart[]>(options.signal, ({ resolve }) => {
       feedAll();
       return {
         joined: feedAll,
@@ -98,15 +106,16 @@ export async function evaluateSplit(options: {
           owed.delete(worker.id);
           feedAll();
         },
-        evaluation(worker, message) {
+        evaluation(worker, message, payload) {
           if (message.step !== weights.step || message.split !== split) return;
           if (owed.get(worker.id)?.delete(message.index) !== true) return;
+          const part = partOf(message, payload);
           watch.ends(worker.id, clock.now());
           if (owedBy(worker).size > 0) watch.begins(worker.id, 1, clock.now());
           // The first answer counts.
-          results[message.index] ??= message;
+          results[message.index] ??= part;
           const done = results.filter((result) => result !== undefined);
-          if (done.length === parts.length) resolve(metricsOf(done));
+          if (done.length === parts.length) resolve(done);
           else feedAll();
         },
       };
@@ -114,6 +123,15 @@ export async function evaluateSplit(options: {
   } finally {
     stopTimer();
   }
+}
+
+/** Throws ProtocolError for another number of classes than of images, or for one that is none. */
+function partOf({ sampleCount, lossSum, correctCount }: EvaluationMessage, payload: Uint8Array): EvaluatedPart {
+  if (payload.length !== sampleCount || payload.some((label) => label >= classCount && label !== noClass)) {
+    throw new ProtocolError(`an evaluation of ${sampleCount} images came with ${payload.length} bytes of classes`);
+  }
+  // A copy: the message's memory goes on to other things.
+  return { sampleCount, lossSum, correctCount, predicted: Uint8Array.from(payload) };
 }
 
 /** In float64, in the order given. */

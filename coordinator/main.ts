@@ -5,40 +5,23 @@ import path from 'node:path';
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Config, ConfigInput } from '../shared/config.js';
 import { resolveDataset, type Cifar10 } from '../shared/data/cifar10.js';
-import { measuredArraysOf } from '../shared/data/measured-preprocessing.js';
-import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
-import { layoutHash, littleEndianBytes } from '../shared/model/layout-hash.js';
+import { LockstepError, messageOf } from '../shared/errors.js';
 import { layoutModel } from '../shared/model/layout.js';
-import { largestWorkerMessageBytes, type Welcome, type WorkerMessage } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { cutPieces } from './pieces.js';
+import { openDoor, openReception, type DoorOptions } from './reception.js';
 import type { Report } from './report.js';
 import { demandSameFuture, planRun, type ResumeOptions } from './resume.js';
 import { defaultRunDirectory, RunDirectory } from './run-directory.js';
-import { isLoopback } from './http-access.js';
 import type { RunEvents } from './run-events.js';
-import { startServer, type Applicant, type Refusal } from './server.js';
 import { TensorBoardLog } from './tensorboard/tensorboard-log.js';
-import { TokenFile } from './token-file.js';
-import { TokenTable } from './tokens.js';
 import { TrainingRun } from './training-run.js';
-import { WorkerConnection } from './worker-connection.js';
 import { WorkerPool } from './worker-pool.js';
-
-export const defaultPort = 7350;
 
 /** Leaves time to save and say goodbye within the 30 s that Kubernetes gives. */
 const defaultStopGraceMs = 10_000;
 
-export interface CoordinatorOptions extends ConfigInput, ResumeOptions {
-  /** Where to listen: 127.0.0.1 unless said. Any other than a loopback address needs a token. */
-  host?: string | undefined;
-  /** 7350 unless said; 0 for any free port. */
-  port?: number | undefined;
-  /** An owner's token: who shows it may join, read and operate the run. */
-  token?: string | undefined;
-  /** A file of tokens with a name and a role each, instead of `token`; read again when it changes. See tokens.ts. */
-  tokenFile?: string | undefined;
+export interface CoordinatorOptions extends ConfigInput, ResumeOptions, DoorOptions {
   /** Workers to wait for before the first step; 1 unless said. */
   minWorkers?: number | undefined;
   /** Workers to wait for before each other step; 1 unless said. */
@@ -77,8 +60,8 @@ export interface Coordinator {
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const {
-    host = '127.0.0.1',
-    port = defaultPort,
+    host,
+    port,
     token,
     tokenFile,
     minWorkers = 1,
@@ -93,15 +76,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   } = options;
   const planned = await planRun(input, { resume, override });
   const { config, checkpoint } = planned;
-  const tokenSource = tokenFile === undefined ? undefined : new TokenFile(tokenFile);
-  const ownersTable = token === undefined || token === '' ? TokenTable.none : TokenTable.ofOwner(token);
-  const tokens = () => tokenSource?.table ?? ownersTable;
-  if (!isLoopback(host) && tokens().isEmpty) {
-    throw new LockstepError(
-      'bad-option',
-      `host is ${host}, which others can reach: give a token that workers must show (LOCKSTEP_TOKEN or --token-file)`,
-    );
-  }
+  const door = openDoor({ host, token, tokenFile });
   const layout = layoutModel(config);
   const dataset = givenDataset ?? (await resolveDataset(config.data ?? undefined));
   const store = cutPieces(dataset, config);
@@ -112,8 +87,6 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const pool = new WorkerPool();
   const abort = new AbortController();
   const runId = randomUUID();
-  const hash = layoutHash(layout);
-  const silence = { pingIntervalMs: 1000 * config.pingInterval, silenceTimeoutMs: 1000 * config.silenceTimeout };
   const runDirectory = new RunDirectory(config.runDir ?? defaultRunDirectory(new Date()));
   const run = new TrainingRun({
     config,
@@ -130,7 +103,6 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     stop,
   });
   let isEnded = false;
-  let nextWorkerId = 1;
 
   let stopGrace: () => void = () => undefined;
   /** Workers are sent away from a step that does not end in time, which ends it for want of workers. */
@@ -142,91 +114,18 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     abort.abort(reason);
   }
 
-  function admit({ socket, transport, hello, address }: Applicant): Refusal | undefined {
-    // Workers that come before the run begins to count them are in the pool.
-    const first = run.journal.ledger.firstFingerprint ?? pool.workers[0]?.engine.fingerprint;
-    if (config.exact && first !== undefined && first !== hello.engine.fingerprint) {
-      return {
-        code: 'fingerprint',
-        message:
-          `the run is --exact and computes with ${first}, this worker with ${hello.engine.fingerprint}: ` +
-          'use the same engine, version and settings, or start the run without --exact',
-      };
-    }
-    const worker: WorkerConnection = new WorkerConnection(
-      socket,
-      transport,
-      {
-        id: nextWorkerId++,
-        name: hello.name,
-        address,
-        engine: hello.engine,
-        cachedPieces: hello.cachedPieces,
-        pieceRecords: store.records,
-        ...silence,
-        clock,
-      },
-      {
-        onMessage: (message, payload) => receive(worker, message, payload),
-        onClosed: (reason) => pool.remove(worker, reason),
-      },
-    );
-    const welcome: Welcome = {
-      type: 'welcome',
-      workerId: worker.id,
-      runId,
-      model: {
-        depth: config.depth,
-        initialFilters: config.initialFilters,
-        shortcut: config.shortcut,
-        convBias: config.convBias,
-        bnEpsilon: config.bnEpsilon,
-      },
-      layoutHash: hash,
-      preprocessing: config.preprocessing,
-      seed: config.seed,
-      augment: config.augment,
-      augmentValidation: config.augmentValidation,
-      labelSmoothing: config.labelSmoothing,
-      sliceCount: config.slices,
-      batchSize: config.batchSize,
-      stepsPerEpoch: store.stepsPerEpoch,
-      pieces: [...store.pieces],
-      ...silence,
-    };
-    worker.send(welcome, ...measuredArraysOf(store.preprocessing).map(({ values }) => littleEndianBytes(values)));
-    pool.add(worker);
-    return undefined;
-  }
-
-  function receive(worker: WorkerConnection, message: WorkerMessage, payload: Uint8Array): void {
-    switch (message.type) {
-      case 'gradient':
-        return pool.gradientFrom(worker, message, payload);
-      case 'evaluation':
-        return pool.evaluationFrom(worker, message);
-      case 'piece-held':
-        return pool.pieceHeldBy(worker);
-      case 'failure':
-        return worker.dismiss('engine-failed', `engine failed: ${message.message}`);
-      case 'hello':
-        throw new ProtocolError('a worker said hello twice');
-      case 'piece-request':
-      case 'leave':
-        throw new ProtocolError(`${message.type} is the connection's own business`);
-      default:
-        message satisfies never;
-    }
-  }
-
-  const server = await startServer({
+  const reception = await openReception({
     host,
     port,
-    tokens,
-    maxMessageBytes: largestWorkerMessageBytes(layout, config.slices),
+    tokens: door.tokens,
+    config,
+    layout,
+    store,
+    pool,
+    runId,
     clock,
-    admit: (applicant) =>
-      isEnded || abort.signal.aborted ? { code: 'finished', message: 'the run has ended' } : admit(applicant),
+    firstFingerprint: () => run.journal.ledger.firstFingerprint,
+    whyClosed: () => (isEnded || abort.signal.aborted ? 'the run has ended' : undefined),
     status: () => ({
       lockstepVersion,
       runId,
@@ -246,10 +145,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     // Now that the port is this run's: another one that goes on in the same folder has it.
     await runDirectory.open(config, checkpoint);
   } catch (error) {
-    await server.close();
+    await reception.close();
     throw error;
   }
-  const stopWatchingTokens = tokenSource?.watch(clock, (message) => run.journal.door(message));
+  const stopWatchingTokens = door.watch(clock, (message) => run.journal.door(message));
 
   function openTensorBoard(): TensorBoardLog {
     const log = TensorBoardLog.open(path.join(runDirectory.directory, 'tensorboard'), {
@@ -276,9 +175,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     } finally {
       isEnded = true;
       stopGrace();
-      stopWatchingTokens?.();
-      await Promise.all(pool.workers.map((worker) => worker.farewell(goodbye)));
-      await server.close();
+      stopWatchingTokens();
+      await reception.close(goodbye);
       await tensorBoard?.close();
       await runDirectory.close();
     }
@@ -288,9 +186,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   report.catch(() => undefined);
 
   return {
-    url: `ws://${isLoopback(host) ? host.replace('::1', '[::1]') : '127.0.0.1'}:${server.port}`,
-    host,
-    port: server.port,
+    url: reception.url,
+    host: reception.host,
+    port: reception.port,
     config,
     runDirectory: runDirectory.directory,
     dataset: dataset.source,

@@ -202,7 +202,8 @@ export class TrainingRun {
     const { config, store } = this.#options;
     const { stragglerFactor } = config;
     const { partTimes } = this.#dealer;
-    return evaluateSplit({ ...this.#options, split, pieces: store.pieces, weights, partTimes, stragglerFactor });
+    const options = { split, pieces: store.pieces, weights, partTimes, stragglerFactor };
+    return metricsOf(await evaluateSplit({ ...this.#options, ...options }));
   }
 
   #encodeWeights(): WeightsFrame {

@@ -8,7 +8,7 @@ export interface PoolListener {
   joined?: (worker: WorkerConnection) => void;
   left?: (worker: WorkerConnection, reason: string) => void;
   gradient?: (worker: WorkerConnection, message: GradientMessage, payload: Uint8Array) => void;
-  evaluation?: (worker: WorkerConnection, message: EvaluationMessage) => void;
+  evaluation?: (worker: WorkerConnection, message: EvaluationMessage, payload: Uint8Array) => void;
   /** A worker has a piece that it had not before. */
   pieceHeld?: (worker: WorkerConnection) => void;
 }
@@ -50,8 +50,8 @@ export class WorkerPool {
     for (const listener of this.#listeners) listener.gradient?.(worker, message, payload);
   }
 
-  evaluationFrom(worker: WorkerConnection, message: EvaluationMessage): void {
-    for (const listener of this.#listeners) listener.evaluation?.(worker, message);
+  evaluationFrom(worker: WorkerConnection, message: EvaluationMessage, payload: Uint8Array): void {
+    for (const listener of this.#listeners) listener.evaluation?.(worker, message, payload);
   }
 
   pieceHeldBy(worker: WorkerConnection): void {

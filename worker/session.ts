@@ -121,8 +121,8 @@ export class WorkerSession {
     }
   }
 
-  #send(message: WorkerMessage): void {
-    this.#link.send(encodeFrame(message));
+  #send(message: WorkerMessage, ...payload: Uint8Array[]): void {
+    this.#link.send(encodeFrame(message, ...payload));
   }
 
   #receive(bytes: Uint8Array): void {
@@ -252,9 +252,9 @@ export class WorkerSession {
   async #answerEvaluation(request: { step: number; split: 'training' | 'validation' | 'test'; index: number }) {
     if (this.#phase.phase !== 'working') return;
     const { computer } = await this.#phase.ready;
-    const { sampleCount, lossSum, correctCount } = await computer.evaluatePart(request);
+    const { sampleCount, lossSum, correctCount, predicted } = await computer.evaluatePart(request);
     const { step, split, index } = request;
-    this.#send({ type: 'evaluation', step, split, index, sampleCount, lossSum, correctCount });
+    this.#send({ type: 'evaluation', step, split, index, sampleCount, lossSum, correctCount }, predicted);
   }
 
   /** A frame that has left may be filled again. */

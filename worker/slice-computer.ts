@@ -2,8 +2,8 @@
 // nodes in tree order. Stateless but for the epoch's order, which is a function of its key.
 import { epochOrder, viewsOf } from '../shared/data/deal.js';
 import { recordBytes, type ImageBatch } from '../shared/data/image-batch.js';
-import type { ModelLayout } from '../shared/model/layout.js';
-import type { EvaluateMessage, Split, Welcome } from '../shared/protocol/messages.js';
+import { classCount, type ModelLayout } from '../shared/model/layout.js';
+import { noClass, type EvaluateMessage, type Split, type Welcome } from '../shared/protocol/messages.js';
 import { addInto, childrenOf, type SliceRange } from '../shared/slices.js';
 import type { BatchResult, EngineModel } from './engine.js';
 
@@ -20,6 +20,12 @@ export interface NodeReport {
   augmentMs: number;
   computeMs: number;
   reduceMs: number;
+}
+
+/** What a part of an evaluation split is reported with. */
+export interface PartResult extends BatchResult {
+  /** The class that each image is taken for, or noClass. */
+  predicted: Uint8Array;
 }
 
 export class SliceComputer {
@@ -94,14 +100,15 @@ export class SliceComputer {
   }
 
   /** Loss and correct answers over a part of an evaluation split, in the plain view unless validation is augmented. */
-  async evaluatePart({ step, split, index }: Pick<EvaluateMessage, 'step' | 'split' | 'index'>): Promise<BatchResult> {
+  async evaluatePart({ step, split, index }: Pick<EvaluateMessage, 'step' | 'split' | 'index'>): Promise<PartResult> {
     const records = await this.#recordsOf(split, index);
     const count = records.length / recordBytes;
     const indices = Uint32Array.from({ length: count }, (_, place) => place);
     const { seed, augmentValidation } = this.#plan;
     const augment = split === 'validation' && augmentValidation;
     const views = viewsOf({ purpose: 'validationViews', seed, step, slice: index, count, augment });
-    return this.#model.evaluate({ records, indices, views });
+    const { logits, ...result } = await this.#model.evaluate({ records, indices, views });
+    return { ...result, predicted: classesOf(logits) };
   }
 
   async #sliceImages(step: number, slice: number): Promise<ImageBatch> {
@@ -118,4 +125,19 @@ export class SliceComputer {
     const indices = known.order.subarray(first, first + count);
     return { records, indices, views: viewsOf({ seed, step, slice, count, augment }) };
   }
+}
+
+/** The class of each image's largest logit, the first where several are; noClass where none is a number. */
+export function classesOf(logits: Float32Array): Uint8Array {
+  return Uint8Array.from({ length: logits.length / classCount }, (_, image) => {
+    let best = noClass;
+    let largest = Number.NaN;
+    for (let label = 0; label < classCount; label++) {
+      const logit = logits[image * classCount + label];
+      if (Number.isNaN(logit) || logit <= largest) continue;
+      best = label;
+      largest = logit;
+    }
+    return best;
+  });
 }

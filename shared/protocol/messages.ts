@@ -7,7 +7,7 @@ import type { ModelLayout } from '../model/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
 /** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 /** Pieces travel in chunks of at most this many bytes. */
 export const chunkBytes = 1 << 20;
@@ -19,6 +19,9 @@ const largestPieceBytes = 1 << 30;
 
 /** A hello names at most this many pieces. */
 export const mostCachedPieces = 10_000;
+
+/** Instead of a class, of an image whose logits are no numbers. */
+export const noClass = 255;
 
 const count = z.int().nonnegative();
 /** A loss may be NaN or infinite: that is the run's business to tell, not a broken message. */
@@ -81,7 +84,7 @@ const gradient = z.strictObject({
     sendMs: milliseconds,
   }),
 });
-/** "This part of the split, forward only." */
+/** "This part of the split, forward only; the class that each image was taken for follows, a byte each." */
 const evaluation = z.strictObject({
   type: z.literal('evaluation'),
   step: count,

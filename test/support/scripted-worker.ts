@@ -63,6 +63,16 @@ export function evaluationOf({ step, split, index }: Omit<Task & { type: 'evalua
   return { type: 'evaluation', step, split, index, sampleCount: 10 + index, lossSum: 0.1 * index, correctCount: index };
 }
 
+/** Whoever looks at an image of a part takes it for the same class. */
+export function classesIn({ sampleCount, index }: EvaluationMessage): Uint8Array {
+  return Uint8Array.from({ length: sampleCount }, (_, image) => (image + index) % 10);
+}
+
+function evaluationFrameOf(task: Task & { type: 'evaluation' }): Buffer {
+  const message = evaluationOf(task);
+  return encodeFrame(message, classesIn(message));
+}
+
 export class ScriptedWorker {
   readonly connection: WorkerConnection;
   readonly #world: ScriptedWorld;
@@ -97,7 +107,7 @@ export class ScriptedWorker {
       {
         onMessage: (message, payload) => {
           if (message.type === 'gradient') world.pool.gradientFrom(this.connection, message, payload);
-          if (message.type === 'evaluation') world.pool.evaluationFrom(this.connection, message);
+          if (message.type === 'evaluation') world.pool.evaluationFrom(this.connection, message, payload);
           if (message.type === 'piece-held') world.pool.pieceHeldBy(this.connection);
         },
         onClosed: (reason) => world.pool.remove(this.connection, reason),
@@ -114,7 +124,7 @@ export class ScriptedWorker {
   answer(): boolean {
     const task = this.#tasks.shift();
     if (task === undefined) return false;
-    this.#lastAnswer = task.type === 'gradient' ? this.#gradientOf(task) : encodeFrame(evaluationOf(task));
+    this.#lastAnswer = task.type === 'gradient' ? this.#gradientOf(task) : evaluationFrameOf(task);
     this.#say(this.#lastAnswer);
     return true;
   }

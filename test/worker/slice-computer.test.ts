@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { epochOrder, viewsOf } from '../../shared/data/deal.js';
 import { plainViews, recordBytes, type ImageBatch } from '../../shared/data/image-batch.js';
 import { classCount, layoutModel, type ModelLayout } from '../../shared/model/layout.js';
-import type { Split } from '../../shared/protocol/messages.js';
+import { noClass, type Split } from '../../shared/protocol/messages.js';
 import { KeyedRandom } from '../../shared/random.js';
 import type { SliceRange } from '../../shared/slices.js';
 import type { EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
-import { SliceComputer, type RunPlan } from '../../worker/slice-computer.js';
+import { classesOf, SliceComputer, type RunPlan } from '../../worker/slice-computer.js';
 import { bitsOf, treeSum } from '../support/tree-sum.js';
 
 const gradientSize = 3;
@@ -208,4 +208,10 @@ describe('a part of an evaluation', () => {
     const inTraining = viewsOf({ seed: plan.seed, step: 8, slice: 0, count: shardSize, augment: true });
     expect(first).not.toBe(inTraining.join());
   });
+});
+
+it('an image is taken for the class of its largest logit, the first of several, and none where no logit is a number', () => {
+  const rising = Array.from({ length: 10 }, (_, label) => label);
+  const images = [rising, rising.toReversed(), Array(10).fill(2), [NaN, ...rising.slice(1)], Array(10).fill(NaN)];
+  expect([...classesOf(Float32Array.from(images.flat() as number[]))]).toEqual([9, 0, 0, 9, noClass]);
 });

@@ -1,0 +1,193 @@
+// Where workers come in: the port, who may join, what they are told of the run, and whose word goes to the pool.
+import type { Clock } from '../shared/clock.js';
+import type { Config } from '../shared/config.js';
+import { measuredArraysOf } from '../shared/data/measured-preprocessing.js';
+import { LockstepError, ProtocolError } from '../shared/errors.js';
+import { layoutHash, littleEndianBytes } from '../shared/model/layout-hash.js';
+import type { ModelLayout } from '../shared/model/layout.js';
+import { largestWorkerMessageBytes, type Welcome, type WorkerMessage } from '../shared/protocol/messages.js';
+import { isLoopback } from './http-access.js';
+import type { PieceStore } from './pieces.js';
+import { startServer, type Applicant, type Refusal } from './server.js';
+import { TokenFile } from './token-file.js';
+import { TokenTable } from './tokens.js';
+import { WorkerConnection } from './worker-connection.js';
+import type { WorkerPool } from './worker-pool.js';
+
+export const defaultPort = 7350;
+
+/** Where workers may come in, and with what. */
+export interface DoorOptions {
+  /** Where to listen: 127.0.0.1 unless said. Any other than a loopback address needs a token. */
+  host?: string | undefined;
+  /** 7350 unless said; 0 for any free port. */
+  port?: number | undefined;
+  /** An owner's token: who shows it may join, read and operate the run. */
+  token?: string | undefined;
+  /** A file of tokens with a name and a role each, instead of `token`; read again when it changes. See tokens.ts. */
+  tokenFile?: string | undefined;
+}
+
+/** The tokens that a door knows, at any moment. */
+export interface Doorkeeper {
+  tokens: () => TokenTable;
+  /** Reads a token file again when it changes, until the returned function is called. */
+  watch(clock: Clock, onChange: (message: string) => void): () => void;
+}
+
+/** Throws `bad-option` for an address that others can reach without a token, or a token file that is none. */
+export function openDoor({ host = '127.0.0.1', token, tokenFile }: DoorOptions): Doorkeeper {
+  const source = tokenFile === undefined ? undefined : new TokenFile(tokenFile);
+  const ownersTable = token === undefined || token === '' ? TokenTable.none : TokenTable.ofOwner(token);
+  const tokens = () => source?.table ?? ownersTable;
+  if (!isLoopback(host) && tokens().isEmpty) {
+    throw new LockstepError(
+      'bad-option',
+      `host is ${host}, which others can reach: give a token that workers must show (LOCKSTEP_TOKEN or --token-file)`,
+    );
+  }
+  return { tokens, watch: (clock, onChange) => source?.watch(clock, onChange) ?? (() => undefined) };
+}
+
+/** Of a piece store, what workers are told and sent. */
+export type ServedPieces = Pick<PieceStore, 'pieces' | 'records' | 'preprocessing' | 'stepsPerEpoch'>;
+
+export interface ReceptionOptions {
+  host?: string | undefined;
+  port?: number | undefined;
+  tokens: () => TokenTable;
+  config: Config;
+  layout: ModelLayout;
+  store: ServedPieces;
+  pool: WorkerPool;
+  runId: string;
+  clock: Clock;
+  /** The fingerprint that an --exact run holds to; undefined before the first worker. */
+  firstFingerprint: () => string | undefined;
+  /** Why nobody is let in any more; undefined while workers are. */
+  whyClosed: () => string | undefined;
+  /** What /status tells. */
+  status: () => object;
+}
+
+export interface Reception {
+  /** What a worker on this machine connects to. */
+  url: string;
+  host: string;
+  port: number;
+  /** Frees the port. Workers that are told goodbye do not come back; others knock again. */
+  close(goodbye?: string): Promise<void>;
+}
+
+/** Listens. Throws `port-in-use` and `bad-address`. */
+export async function openReception(options: ReceptionOptions): Promise<Reception> {
+  const { host = '127.0.0.1', port = defaultPort, config, layout, store, pool, clock } = options;
+  const hash = layoutHash(layout);
+  const silence = { pingIntervalMs: 1000 * config.pingInterval, silenceTimeoutMs: 1000 * config.silenceTimeout };
+  let nextWorkerId = 1;
+
+  function admit({ socket, transport, hello, address }: Applicant): Refusal | undefined {
+    // Workers that come before the run begins to count them are in the pool.
+    const first = options.firstFingerprint() ?? pool.workers[0]?.engine.fingerprint;
+    if (config.exact && first !== undefined && first !== hello.engine.fingerprint) {
+      return {
+        code: 'fingerprint',
+        message:
+          `the run is --exact and computes with ${first}, this worker with ${hello.engine.fingerprint}: ` +
+          'use the same engine, version and settings, or start the run without --exact',
+      };
+    }
+    const worker: WorkerConnection = new WorkerConnection(
+      socket,
+      transport,
+      {
+        id: nextWorkerId++,
+        name: hello.name,
+        address,
+        engine: hello.engine,
+        cachedPieces: hello.cachedPieces,
+        pieceRecords: store.records,
+        ...silence,
+        clock,
+      },
+      {
+        onMessage: (message, payload) => receive(worker, message, payload),
+        onClosed: (reason) => pool.remove(worker, reason),
+      },
+    );
+    worker.send(
+      welcomeOf(worker.id),
+      ...measuredArraysOf(store.preprocessing).map(({ values }) => littleEndianBytes(values)),
+    );
+    pool.add(worker);
+    return undefined;
+  }
+
+  function welcomeOf(workerId: number): Welcome {
+    return {
+      type: 'welcome',
+      workerId,
+      runId: options.runId,
+      model: {
+        depth: config.depth,
+        initialFilters: config.initialFilters,
+        shortcut: config.shortcut,
+        convBias: config.convBias,
+        bnEpsilon: config.bnEpsilon,
+      },
+      layoutHash: hash,
+      preprocessing: config.preprocessing,
+      seed: config.seed,
+      augment: config.augment,
+      augmentValidation: config.augmentValidation,
+      labelSmoothing: config.labelSmoothing,
+      sliceCount: config.slices,
+      batchSize: config.batchSize,
+      stepsPerEpoch: store.stepsPerEpoch,
+      pieces: [...store.pieces],
+      ...silence,
+    };
+  }
+
+  function receive(worker: WorkerConnection, message: WorkerMessage, payload: Uint8Array): void {
+    switch (message.type) {
+      case 'gradient':
+        return pool.gradientFrom(worker, message, payload);
+      case 'evaluation':
+        return pool.evaluationFrom(worker, message, payload);
+      case 'piece-held':
+        return pool.pieceHeldBy(worker);
+      case 'failure':
+        return worker.dismiss('engine-failed', `engine failed: ${message.message}`);
+      case 'hello':
+        throw new ProtocolError('a worker said hello twice');
+      case 'piece-request':
+      case 'leave':
+        throw new ProtocolError(`${message.type} is the connection's own business`);
+      default:
+        message satisfies never;
+    }
+  }
+
+  const server = await startServer({
+    host,
+    port,
+    tokens: options.tokens,
+    maxMessageBytes: largestWorkerMessageBytes(layout, config.slices),
+    clock,
+    admit(applicant) {
+      const whyNot = options.whyClosed();
+      return whyNot === undefined ? admit(applicant) : { code: 'finished', message: whyNot };
+    },
+    status: options.status,
+  });
+  return {
+    url: `ws://${isLoopback(host) ? host.replace('::1', '[::1]') : '127.0.0.1'}:${server.port}`,
+    host,
+    port: server.port,
+    async close(goodbye) {
+      if (goodbye !== undefined) await Promise.all(pool.workers.map((worker) => worker.farewell(goodbye)));
+      await server.close();
+    },
+  };
+}
