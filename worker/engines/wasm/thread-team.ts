@@ -75,13 +75,18 @@ export class ThreadTeam {
     Atomics.store(this.#words, failed, 1);
   }
 
+  /**
+   * Being woken says nothing by itself: a thread that was preempted between its change of the word and its notify wakes
+   * those that wait for the change after that one. So the word is looked at anew.
+   */
   #waitWhile(word: number, value: number): void {
     for (let spin = 0; spin < spins; spin++) {
       if (Atomics.load(this.#words, word) !== value) return;
     }
-    while (Atomics.wait(this.#words, word, value, sleepMs) === 'timed-out') {
-      if (Atomics.load(this.#words, failed) !== 0)
+    while (Atomics.load(this.#words, word) === value) {
+      if (Atomics.wait(this.#words, word, value, sleepMs) === 'timed-out' && Atomics.load(this.#words, failed) !== 0) {
         throw new LockstepError('engine-failed', 'a thread of the wasm engine failed');
+      }
     }
   }
 }
