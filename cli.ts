@@ -5,6 +5,7 @@ import { addBenchCommand } from './commands/bench.js';
 import { addChaosCommand } from './commands/chaos.js';
 import { addConfigCommand } from './commands/config.js';
 import { addDataCommands } from './commands/data.js';
+import { addDoctorCommand } from './commands/doctor.js';
 import { addExportCommand } from './commands/export.js';
 import { addPredictCommand } from './commands/predict.js';
 import { addSetupTensorFlowCommand } from './commands/setup-tensorflow.js';
@@ -81,6 +82,7 @@ addPredictCommand(program);
 addBenchCommand(program);
 addChaosCommand(program);
 addSetupTensorFlowCommand(program);
+addDoctorCommand(program);
 
 try {
   await program.parseAsync();

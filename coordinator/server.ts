@@ -15,7 +15,7 @@ import {
   type RefusalCode,
 } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
-import { accessTo, foreignOrigin, isLoopback, isSameOrigin } from './http-access.js';
+import { accessTo, foreignOrigin, isLoopback, isSameOrigin, tokenIn } from './http-access.js';
 import { mayDo, type TokenTable } from './tokens.js';
 
 /** A connection that has not said hello by then is closed. */
@@ -192,16 +192,20 @@ function pathOf(request: IncomingMessage): string {
 }
 
 function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
-  const reply = (status: number, body: object) => {
-    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+  const reply = (status: number, body: object, headers: Readonly<Record<string, string>> = {}) => {
+    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
     response.end(`${JSON.stringify(body)}\n`);
   };
   const path = pathOf(request);
   if (request.method !== 'GET') return reply(405, { error: 'only GET is answered here' });
-  if (path === '/healthz') return reply(200, { status: 'ok' });
+  if (path === '/healthz') return reply(200, { status: 'ok', lockstepVersion, protocolVersion });
   if (path !== '/status') return reply(404, { error: 'there are /healthz, /status and, for workers, /worker' });
   const door = { tokens: options.tokens(), isLoopback: isLoopback(options.host) };
   const access = accessTo('read', request.headers, door);
-  if (!access.allowed) return reply(access.status, { error: access.message });
-  return reply(200, options.status());
+  // Whoever shows a token learns as whose it is known: a worker's does not allow to read, and is right all the same.
+  const token = tokenIn(request.headers);
+  const role = token === undefined ? undefined : door.tokens.roleOf(token);
+  const headers = role === undefined ? {} : { 'lockstep-role': role };
+  if (!access.allowed) return reply(access.status, { error: access.message }, headers);
+  return reply(200, options.status(), headers);
 }

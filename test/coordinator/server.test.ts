@@ -6,6 +6,7 @@ import { startServer, type CoordinatorServer, type ServerOptions } from '../../c
 import { TokenTable } from '../../coordinator/tokens.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import { parseCoordinatorMessage, protocolVersion, type Hello } from '../../shared/protocol/messages.js';
+import { lockstepVersion } from '../../shared/version.js';
 import { FakeClock } from '../support/fake-clock.js';
 
 const hello: Hello = {
@@ -62,8 +63,9 @@ describe('over HTTP', () => {
 
   it('/healthz answers anybody', async () => {
     const server = await serve(withSecret);
-    expect(await get(server, '/healthz')).toEqual({ status: 200, body: { status: 'ok' } });
-    expect(await get(server, '/healthz?from=probe')).toEqual({ status: 200, body: { status: 'ok' } });
+    const healthy = { status: 200, body: { status: 'ok', lockstepVersion, protocolVersion } };
+    expect(await get(server, '/healthz')).toEqual(healthy);
+    expect(await get(server, '/healthz?from=probe')).toEqual(healthy);
   });
 
   it('/status tells all where there is no token', async () => {

@@ -14,6 +14,14 @@ const dispatchedInstructionSets = [
   'amx_bf16',
 ];
 
+/** Of these instruction sets those that the processor has, as /proc/cpuinfo names them; null where it does not tell. */
+export function instructionSets(asked: readonly string[]): string[] | null {
+  const flags = firstProcessor()
+    .find((line) => line.startsWith('flags'))
+    ?.split(/[:\s]+/);
+  return flags === undefined ? null : asked.filter((name) => flags.includes(name));
+}
+
 /** For example `AMD EPYC family 25 model 17 (avx2 avx512f avx512_vnni avx512_bf16)`. */
 export function cpuName(): string {
   const name = cpus()[0]?.model.trim() ?? process.arch;

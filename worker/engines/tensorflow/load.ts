@@ -3,15 +3,50 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
-import { bindingInPackage, installFolder, lockstepHome, tfjsPackages } from './install-folder.js';
+import {
+  bindingInPackage,
+  installFolder,
+  lockstepHome,
+  tfjsPackages,
+  type TensorFlowFlavor,
+} from './install-folder.js';
+import { notThere, withoutBinding } from './load-failure.js';
 import type { NativeBackend, TensorFlowJs, TensorFlowRuntime } from './runtime.js';
 import type { TensorFlowMessages } from './tracing/saved-model.js';
 
 /** A place where TensorFlow may be. */
-interface Candidate {
+export interface Place {
+  flavor: TensorFlowFlavor;
   packageName: string;
-  /** As a message names it. */
-  place: string;
+  /** Where `lockstep setup-tensorflow` puts it; null for what npm installs beside this package. */
+  folder: string | null;
+}
+
+/** A place where it does not load, and why: the whole message of whoever refused. */
+export interface FailedPlace extends Place {
+  reason: string;
+}
+
+/** TensorFlow loads nowhere. A LockstepError of its own because `lockstep doctor` looks into each place's reason. */
+export class TensorFlowNotLoaded extends LockstepError {
+  override readonly name = 'TensorFlowNotLoaded';
+  readonly places: readonly FailedPlace[];
+
+  constructor(places: readonly FailedPlace[]) {
+    const reasons = places.map(
+      ({ packageName, folder, reason }) =>
+        `  ${packageName} ${folder === null ? 'installed by npm' : `in ${folder}`}: ${firstLine(reason)}`,
+    );
+    super(
+      'no-engine',
+      `TensorFlow does not load:\n${reasons.join('\n')}\n` +
+        'Remedy: lockstep setup-tensorflow (in a checkout: node dist/cli.js setup-tensorflow)',
+    );
+    this.places = places;
+  }
+}
+
+interface Candidate extends Place {
   /** A file whose folder, or one above it, has the node_modules that hold the package. */
   resolveFrom: string;
 }
@@ -23,7 +58,7 @@ let loaded: TensorFlowRuntime | null = null;
 
 /**
  * Loads TensorFlow, once a process: a GPU installation of `lockstep setup-tensorflow`, then its CPU installation, then
- * what npm installed beside this package. Throws `no-engine` with each place's reason where none loads.
+ * what npm installed beside this package. Throws TensorFlowNotLoaded (`no-engine`) where none loads.
  * @param threads TensorFlow takes the number when it is loaded; another number later throws `bad-option`
  */
 export function loadTensorFlow(threads: number, environment: NodeJS.ProcessEnv = process.env): TensorFlowRuntime {
@@ -37,31 +72,29 @@ export function loadTensorFlow(threads: number, environment: NodeJS.ProcessEnv =
   const candidates = candidatesIn(environment);
   setEnvironment(threads);
   restoreRemovedUtilities();
-  const reasons: string[] = [];
+  const failed: FailedPlace[] = [];
   for (const candidate of candidates) {
     try {
       loaded = loadCandidate(candidate, threads);
       return loaded;
     } catch (error) {
-      reasons.push(`  ${candidate.packageName} ${candidate.place}: ${firstLine(messageOf(error))}`);
+      const { flavor, packageName, folder } = candidate;
+      failed.push({ flavor, packageName, folder, reason: messageOf(error) });
     }
   }
-  throw new LockstepError(
-    'no-engine',
-    `TensorFlow does not load:\n${reasons.join('\n')}\n` +
-      'Remedy: lockstep setup-tensorflow (in a checkout: node dist/cli.js setup-tensorflow)',
-  );
+  throw new TensorFlowNotLoaded(failed);
 }
 
 function candidatesIn(environment: NodeJS.ProcessEnv): Candidate[] {
   const home = lockstepHome(environment);
   const ownInstallations = (['gpu', 'cpu'] as const).map((flavor) => {
     const folder = installFolder(home, flavor);
-    return { packageName: tfjsPackages[flavor], place: `in ${folder}`, resolveFrom: join(folder, 'package.json') };
+    return { flavor, packageName: tfjsPackages[flavor], folder, resolveFrom: join(folder, 'package.json') };
   });
   const besideThisPackage = (['gpu', 'cpu'] as const).map((flavor) => ({
+    flavor,
     packageName: tfjsPackages[flavor],
-    place: 'installed by npm',
+    folder: null,
     resolveFrom: import.meta.url,
   }));
   return [...ownInstallations, ...besideThisPackage];
@@ -80,14 +113,12 @@ export function installedPackages(environment: NodeJS.ProcessEnv = process.env):
 function loadCandidate({ packageName, resolveFrom }: Candidate, threads: number): TensorFlowRuntime {
   const require = createRequire(resolveFrom);
   const manifestPath = findManifest(require, packageName);
-  if (manifestPath === null) throw new Error('not there');
+  if (manifestPath === null) throw new Error(notThere);
   const folder = dirname(manifestPath);
   // The binding first and alone: a package that fails on it would leave its kernels registered, and the next candidate
   // would compute with those.
   const bindingPath = join(folder, bindingInPackage);
-  if (!existsSync(bindingPath)) {
-    throw new Error('its native part is missing (the install script of the package failed or was not run)');
-  }
+  if (!existsSync(bindingPath)) throw new Error(withoutBinding);
   require(bindingPath);
   const tf = require(packageName) as TensorFlowJs;
   const backend = tf.backend() as unknown as NativeBackend;

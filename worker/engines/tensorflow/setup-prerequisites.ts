@@ -65,6 +65,13 @@ export function demandSupportedMachine(flavor: TensorFlowFlavor, host: SetupHost
 
 /** Throws one `setup-failed` that names everything that is missing and what mends it. */
 export async function demandPrerequisites(flavor: TensorFlowFlavor, home: string, host: SetupHost): Promise<void> {
+  const missing = await missingPrerequisites(flavor, home, host);
+  if (missing.length === 0) return;
+  throw new LockstepError('setup-failed', `setup-tensorflow needs:\n${missing.map((line) => `  ${line}`).join('\n')}`);
+}
+
+/** Everything that is missing here, each as `NAME: what mends it`. */
+export async function missingPrerequisites(flavor: TensorFlowFlavor, home: string, host: SetupHost): Promise<string[]> {
   const missing: string[] = [];
   for (const { name, probe, remedy } of prerequisites) {
     const { exitStatus, standardOutput } = await host.run(probe);
@@ -80,12 +87,7 @@ export async function demandPrerequisites(flavor: TensorFlowFlavor, home: string
       `disk space: ${home} has ${gigabytes(freeBytes)} GB free and ${gigabytes(neededBytes[flavor])} GB are needed; LOCKSTEP_HOME chooses another folder`,
     );
   }
-  if (missing.length > 0) {
-    throw new LockstepError(
-      'setup-failed',
-      `setup-tensorflow needs:\n${missing.map((line) => `  ${line}`).join('\n')}`,
-    );
-  }
+  return missing;
 }
 
 function isOlder(version: string, oldest: readonly [number, number]): boolean {
