@@ -10,6 +10,7 @@ import { addExportCommand } from './commands/export.js';
 import { addPredictCommand } from './commands/predict.js';
 import { addSetupTensorFlowCommand } from './commands/setup-tensorflow.js';
 import { addStartCommand } from './commands/start.js';
+import { addStatusCommands } from './commands/status.js';
 import { addSummaryCommand } from './commands/summary.js';
 import { addTrainingCommands } from './commands/training.js';
 import { addWorkerCommand } from './commands/worker.js';
@@ -74,6 +75,7 @@ Exit status: 0 done, 1 failed, 2 bad options or data, 3 too few workers for --wa
 addStartCommand(program);
 addTrainingCommands(program);
 addWorkerCommand(program);
+addStatusCommands(program);
 addConfigCommand(program);
 addSummaryCommand(program);
 addDataCommands(program);

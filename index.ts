@@ -6,6 +6,7 @@ export type { Report, StepPhases } from './coordinator/report.js';
 export type { EvaluationEvent, RunEvents, StepEvent } from './coordinator/run-events.js';
 export { resolveConfig, type Config, type ConfigInput } from './shared/config.js';
 export { predict, type Prediction, type PredictOptions, type Predictions } from './prediction.js';
+export type { RunPhase, RunStatus, WorkerState, WorkerStatus } from './shared/run-status.js';
 export { loadCifar10, type Cifar10 } from './shared/data/cifar10.js';
 export { LockstepError, type ErrorCode } from './shared/errors.js';
 export { lockstepVersion } from './shared/version.js';

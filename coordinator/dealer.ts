@@ -22,6 +22,7 @@ export class Dealer {
   readonly #shards: readonly string[];
   readonly #imagesPerSlice: number;
   #owners: readonly number[] = [];
+  #round: GradientRound | undefined;
   readonly #lastTrial = new WeakMap<WorkerConnection, number>();
 
   /** @param shards the hash of each slice's shard */
@@ -33,6 +34,11 @@ export class Dealer {
   /** The owner of each slice; empty before the first step. One that is not here any more has left since. */
   get owners(): readonly number[] {
     return this.#owners;
+  }
+
+  /** The running step's, or the latest's; undefined before the first. */
+  get round(): GradientRound | undefined {
+    return this.#round;
   }
 
   /** What is known of these workers; of those that have not been measured, that they are like the others. */
@@ -52,6 +58,7 @@ export class Dealer {
    * shard yet that another has.
    */
   begin(round: GradientRound, workers: readonly WorkerConnection[], step: number): Order[] {
+    this.#round = round;
     this.#owners = divideSlices(this.#shards.length, this.candidates(workers), this.#owners);
     const candidates = this.candidates(available(workers, step));
     const isHeld = this.#shards.map((_, slice) => candidates.some(({ holds }) => holds(slice)));

@@ -40,17 +40,31 @@ export class GradientRound {
   /** Sums of nodes whose sibling is not there yet, by first slice. */
   readonly #pending = new Map<number, { node: SliceRange; sum: Float32Array }>();
   readonly #reports: (SliceReport | undefined)[];
+  readonly #slices: { workers: number[]; answeredBy: number | null }[];
+  /** Workers whose slices were given to others as well, whatever they have answered since. */
+  readonly #late = new Set<number>();
   #sampleCount = 0;
   #result: RoundResult | undefined;
 
   constructor(sliceCount: number) {
     this.#sliceCount = sliceCount;
     this.#reports = Array.from({ length: sliceCount });
+    this.#slices = Array.from({ length: sliceCount }, () => ({ workers: [], answeredBy: null }));
   }
 
   /** The sum over all slices once every one of them has been answered. */
   get result(): RoundResult | undefined {
     return this.#result;
+  }
+
+  /** For each slice who was given it, in that order, and whose answer counted: for people to look at. */
+  get slices(): readonly { workers: readonly number[]; answeredBy: number | null }[] {
+    return this.#slices;
+  }
+
+  /** Whether a worker's slices were given to others as well, and it has not answered all. */
+  isLate(worker: number): boolean {
+    return this.#late.has(worker) && this.#owed.has(worker);
   }
 
   /** The nodes that a worker was given and has not answered. */
@@ -81,8 +95,15 @@ export class GradientRound {
   /** Gives a worker a range. @returns the tree nodes it is to send, from left to right */
   assign(worker: number, range: SliceRange): SliceRange[] {
     const nodes = treeNodesOf(range, this.#sliceCount);
-    this.#owed.set(worker, [...this.owedBy(worker), ...nodes]);
+    this.#give(worker, nodes);
     return nodes;
+  }
+
+  #give(worker: number, nodes: readonly SliceRange[]): void {
+    this.#owed.set(worker, [...this.owedBy(worker), ...nodes]);
+    for (const { first, count } of nodes) {
+      for (const { workers } of this.#slices.slice(first, first + count)) workers.push(worker);
+    }
   }
 
   /** Deals everything unassigned to these. */
@@ -95,12 +116,14 @@ export class GradientRound {
    * @param candidates without the late worker
    */
   assignAgain(late: number, candidates: readonly Candidate[]): Order[] {
-    return this.#deal(this.owedAlone(late), candidates);
+    const orders = this.#deal(this.owedAlone(late), candidates);
+    if (orders.length > 0) this.#late.add(late);
+    return orders;
   }
 
   #deal(nodes: readonly SliceRange[], candidates: readonly Candidate[]): Order[] {
     const orders = dealNodes(nodes, candidates, (worker) => sliceCountOf(this.owedBy(worker)));
-    for (const { worker, nodes: given } of orders) this.#owed.set(worker, [...this.owedBy(worker), ...given]);
+    for (const { worker, nodes: given } of orders) this.#give(worker, given);
     return orders;
   }
 
@@ -126,7 +149,10 @@ export class GradientRound {
     if (rest.length > 0) this.#owed.set(worker, rest);
     else this.#owed.delete(worker);
     if (this.#isAnswered(node)) return 'duplicate';
-    for (const [index, report] of partial.slices.entries()) this.#reports[node.first + index] = report;
+    for (const [index, report] of partial.slices.entries()) {
+      this.#reports[node.first + index] = report;
+      this.#slices[node.first + index].answeredBy = worker;
+    }
     this.#sampleCount += partial.sampleCount;
     this.#merge(node, partial.gradientSum);
     return 'accepted';

@@ -7,13 +7,14 @@ import type { Config, ConfigInput } from '../shared/config.js';
 import { resolveDataset, type Cifar10 } from '../shared/data/cifar10.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { layoutModel } from '../shared/model/layout.js';
-import { lockstepVersion } from '../shared/version.js';
+import type { RunStatus } from '../shared/run-status.js';
 import { cutPieces } from './pieces.js';
 import { openDoor, openReception, type DoorOptions } from './reception.js';
 import type { Report } from './report.js';
 import { demandSameFuture, planRun, type ResumeOptions } from './resume.js';
 import { defaultRunDirectory, RunDirectory } from './run-directory.js';
 import type { RunEvents } from './run-events.js';
+import { StatusBoard } from './status-board.js';
 import { TensorBoardLog } from './tensorboard/tensorboard-log.js';
 import { TrainingRun } from './training-run.js';
 import { WorkerPool } from './worker-pool.js';
@@ -48,6 +49,8 @@ export interface Coordinator {
   readonly totalSteps: number;
   readonly stepsPerEpoch: number;
   readonly events: EventEmitter<RunEvents>;
+  /** What /status answers: where the run is, and its workers. */
+  status(): RunStatus;
   /** Settles when the run has ended, its workers are told and the port is free. Rejects with `interrupted` after stop. */
   readonly report: Promise<Report>;
   /** Ends the run after the running step, with a checkpoint. */
@@ -102,6 +105,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     signal: abort.signal,
     stop,
   });
+  const status = new StatusBoard({ id: runId, directory: runDirectory.directory, run, pool, config, store, clock });
   let isEnded = false;
 
   let stopGrace: () => void = () => undefined;
@@ -126,20 +130,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     clock,
     firstFingerprint: () => run.journal.ledger.firstFingerprint,
     whyClosed: () => (isEnded || abort.signal.aborted ? 'the run has ended' : undefined),
-    status: () => ({
-      lockstepVersion,
-      runId,
-      step: run.step,
-      steps: run.totalSteps,
-      epoch: run.epoch,
-      workers: pool.workers.map((worker) => ({
-        name: worker.name,
-        address: worker.address,
-        engine: worker.engine,
-        imagesPerSecond: worker.speed.imagesPerSecond,
-        shards: store.pieces.filter(({ split, sha256 }) => split === 'training' && worker.holds(sha256)).length,
-      })),
-    }),
+    status: () => status.snapshot(),
+    notReady: () => (abort.signal.aborted ? 'the run is stopping' : status.notReady()),
   });
   try {
     // Now that the port is this run's: another one that goes on in the same folder has it.
@@ -195,6 +187,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     totalSteps: run.totalSteps,
     stepsPerEpoch: store.stepsPerEpoch,
     events: run.journal,
+    status: () => status.snapshot(),
     report,
     stop,
   };

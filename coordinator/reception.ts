@@ -68,6 +68,8 @@ export interface ReceptionOptions {
   whyClosed: () => string | undefined;
   /** What /status tells. */
   status: () => object;
+  /** Why the run cannot go on now; undefined while it can. */
+  notReady: () => string | undefined;
 }
 
 export interface Reception {
@@ -180,6 +182,7 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
       return whyNot === undefined ? admit(applicant) : { code: 'finished', message: whyNot };
     },
     status: options.status,
+    notReady: options.notReady,
   });
   return {
     url: `ws://${isLoopback(host) ? host.replace('::1', '[::1]') : '127.0.0.1'}:${server.port}`,

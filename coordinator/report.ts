@@ -193,6 +193,11 @@ export class RunLedger {
     return [...this.#workers.values()];
   }
 
+  /** Images of this worker's whose gradients counted. */
+  imagesOf(name: string): number {
+    return this.#workers.get(name)?.images ?? 0;
+  }
+
   #countWork({ name, images, phases, waitedForMs }: WorkerWork): void {
     const sum = this.#workers.get(name) ?? {
       name,

@@ -1,5 +1,6 @@
 // What a run tells its listeners while it goes on. run-journal.ts is who tells it.
 import type { Metrics } from './evaluation.js';
+import type { RunPhase } from '../shared/run-status.js';
 import type { MetricsLine, StepPhases } from './report.js';
 
 /** One update as listeners see it. */
@@ -30,17 +31,21 @@ export interface RunEvents {
   epoch: [EpochEvent];
   validation: [EvaluationEvent];
   test: [EvaluationEvent];
+  /** What the run does from now on is something else. */
+  phase: [{ phase: RunPhase }];
   /** The run goes on from a checkpoint: its path, and the updates made until then. */
   resumed: [{ step: number; path: string }];
-  checkpoint: [{ step: number; path: string }];
+  /** A checkpoint was saved, in so many seconds. */
+  checkpoint: [{ step: number; path: string; seconds: number }];
   /** A checkpoint could not be saved, for a full disk say; the run goes on. `saved` says which one there is. */
   checkpointFailed: [{ step: number; reason: string; saved: string }];
   /** Lines of metrics.jsonl could not be written; they are tried again with the next one. */
   metricsFailed: [{ reason: string }];
   /** TensorBoard's event files could not be written; the run goes on without them. */
   tensorBoardFailed: [{ reason: string }];
-  workerJoined: [{ name: string; address: string; engine: string; fingerprint: string; workers: number }];
-  workerLost: [{ name: string; address: string; reason: string; workers: number }];
+  /** `id` is the connection's: a worker that joins again has another. */
+  workerJoined: [{ id: number; name: string; address: string; engine: string; fingerprint: string; workers: number }];
+  workerLost: [{ id: number; name: string; address: string; reason: string; workers: number }];
   /** Slices of a running step went to other workers. */
   slicesReassigned: [{ step: number; slices: number }];
   /** A worker was late in a step, and its slices were given to others as well. */

@@ -1,5 +1,6 @@
 // A run's voice: what happens goes to metrics.jsonl, to listeners and into the ledger that the report is made of.
 import { EventEmitter } from 'node:events';
+import type { RunPhase } from '../shared/run-status.js';
 import type { CollectedGradient } from './collect-gradient.js';
 import { RunLedger, type MetricsLine, type RunEventName } from './report.js';
 import type { RunDirectory } from './run-directory.js';
@@ -13,6 +14,9 @@ export class RunJournal extends EventEmitter<RunEvents> {
   readonly #pool: WorkerPool;
   /** Updates made, which each event is told with. */
   #step = 0;
+  #activity: RunPhase = 'waiting';
+  /** Whether there are too few workers for it. */
+  #isWaiting = false;
 
   constructor(runDirectory: RunDirectory, pool: WorkerPool) {
     super();
@@ -22,6 +26,23 @@ export class RunJournal extends EventEmitter<RunEvents> {
       this.#logEvent('metrics-failed', reason);
       this.emit('metricsFailed', { reason });
     };
+  }
+
+  /** What the run is doing. */
+  get phase(): RunPhase {
+    return this.#isWaiting && this.#activity !== 'ended' ? 'waiting' : this.#activity;
+  }
+
+  /** What the run does from now on, as far as there are enough workers for it. */
+  begins(activity: RunPhase): void {
+    this.#become(() => (this.#activity = activity));
+  }
+
+  #become(change: () => void): void {
+    const before = this.phase;
+    change();
+    const { phase } = this;
+    if (phase !== before) this.emit('phase', { phase });
   }
 
   resumed(from: { step: number; path: string }): void {
@@ -73,9 +94,9 @@ export class RunJournal extends EventEmitter<RunEvents> {
     this.emit(split, event);
   }
 
-  checkpoint(path: string): void {
+  checkpoint(path: string, seconds: number): void {
     this.#logEvent('checkpoint', path);
-    this.emit('checkpoint', { step: this.#step, path });
+    this.emit('checkpoint', { step: this.#step, path, seconds });
   }
 
   checkpointFailed(reason: string, saved: string): void {
@@ -92,6 +113,12 @@ export class RunJournal extends EventEmitter<RunEvents> {
     const workers = this.#pool.size;
     this.#logEvent('waiting', `${workers} of ${needed} workers`);
     this.emit('waiting', { workers, needed });
+    this.#become(() => (this.#isWaiting = true));
+  }
+
+  /** There are enough workers again. */
+  goesOn(): void {
+    this.#become(() => (this.#isWaiting = false));
   }
 
   /** Something about who may come in. */
@@ -106,11 +133,11 @@ export class RunJournal extends EventEmitter<RunEvents> {
   }
 
   #joined(worker: WorkerConnection): void {
-    const { name, address, engine } = worker;
+    const { id, name, address, engine } = worker;
     const first = this.ledger.firstFingerprint;
     this.ledger.countWorker(engine);
     this.#logEvent('worker-joined', `${name} (${address}, ${engine.fingerprint})`);
-    this.emit('workerJoined', { name, address, ...engine, workers: this.#pool.size });
+    this.emit('workerJoined', { id, name, address, ...engine, workers: this.#pool.size });
     if (first !== undefined && first !== engine.fingerprint) {
       this.#logEvent('inexact', `${name} computes with ${engine.fingerprint}, the first worker with ${first}`);
       this.emit('inexact', { name, fingerprint: engine.fingerprint, first });
@@ -118,11 +145,11 @@ export class RunJournal extends EventEmitter<RunEvents> {
   }
 
   #left(worker: WorkerConnection, reason: string): void {
-    const { name, address } = worker;
+    const { id, name, address } = worker;
     this.ledger.workersLost++;
     this.#countBytes(worker);
     this.#logEvent('worker-lost', `${name} (${address}): ${reason}`);
-    this.emit('workerLost', { name, address, reason, workers: this.#pool.size });
+    this.emit('workerLost', { id, name, address, reason, workers: this.#pool.size });
   }
 
   #countBytes(worker: WorkerConnection): void {

@@ -1,4 +1,4 @@
-// The coordinator's one port: /worker takes workers in after a handshake, /healthz and /status answer over HTTP.
+// The coordinator's one port: /worker takes workers in after a handshake, /healthz, /readyz and /status answer over HTTP.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -32,6 +32,8 @@ export interface ServerOptions {
   clock: Clock;
   /** What /status tells. */
   status: () => object;
+  /** Why the run cannot go on now; undefined while it can. /readyz tells it. */
+  notReady: () => string | undefined;
   /** Takes a worker in, or says why not. The socket is the callee's from then on. */
   admit: (applicant: Applicant) => Refusal | undefined;
 }
@@ -199,7 +201,13 @@ function answer(options: ServerOptions, request: IncomingMessage, response: Serv
   const path = pathOf(request);
   if (request.method !== 'GET') return reply(405, { error: 'only GET is answered here' });
   if (path === '/healthz') return reply(200, { status: 'ok', lockstepVersion, protocolVersion });
-  if (path !== '/status') return reply(404, { error: 'there are /healthz, /status and, for workers, /worker' });
+  if (path === '/readyz') {
+    const reason = options.notReady();
+    return reason === undefined ? reply(200, { status: 'ready' }) : reply(503, { status: 'not ready', reason });
+  }
+  if (path !== '/status') {
+    return reply(404, { error: 'there are /healthz, /readyz, /status and, for workers, /worker' });
+  }
   const door = { tokens: options.tokens(), isLoopback: isLoopback(options.host) };
   const access = accessTo('read', request.headers, door);
   // Whoever shows a token learns as whose it is known: a worker's does not allow to read, and is right all the same.

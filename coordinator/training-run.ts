@@ -11,6 +11,7 @@ import { collectGradient, type CollectedGradient } from './collect-gradient.js';
 import { Dealer } from './dealer.js';
 import { demandFiniteWeights } from './demand-finite.js';
 import { addSums, evaluateSplit, metricsOf, noSums, type BatchSums, type Metrics } from './evaluation.js';
+import type { GradientRound } from './gradient-round.js';
 import { initialMovingStatistics, initialWeights } from './initial-weights.js';
 import { learningRateAt } from './learning-rate.js';
 import type { Checkpoint } from './load-checkpoint.js';
@@ -45,6 +46,20 @@ export interface TrainingRunOptions {
   signal: AbortSignal;
   /** Aborts the signal. */
   stop: (reason: LockstepError) => void;
+}
+
+/** What a status tells of a run beside what it told its listeners. */
+export interface RunStanding {
+  /** Images that gradients were taken of, by this coordinator and those before it. */
+  imagesSeen: number;
+  /** The latest. */
+  validation: (Metrics & { step: number }) | null;
+  /** Without so many workers the run waits. */
+  workersNeeded: number;
+  /** Of the next update. */
+  learningRate: number;
+  /** The running step's gradient as far as it is here, or the latest one's. */
+  round: GradientRound | undefined;
 }
 
 export class TrainingRun {
@@ -87,6 +102,7 @@ export class TrainingRun {
       clock: options.clock,
       timeoutMs: options.waitTimeoutMs,
       onWaiting: (needed) => this.journal.waiting(needed),
+      onRest: () => this.journal.goesOn(),
       onTimeout: (needed) => options.stop(waitedTooLong(needed, options.waitTimeoutMs)),
     });
     const { velocity } = this.#optimizer;
@@ -121,6 +137,17 @@ export class TrainingRun {
     return Math.max(1, Math.ceil(this.#state.step / this.#options.store.stepsPerEpoch));
   }
 
+  /** Where the run is, for those who look at it. */
+  get standing(): RunStanding {
+    return {
+      imagesSeen: this.#imagesSeen,
+      validation: this.#validation,
+      workersNeeded: this.#quorum.needed,
+      learningRate: this.#learningRate,
+      round: this.#dealer.round,
+    };
+  }
+
   /** The rate of the next update. */
   get #learningRate(): number {
     const { config, store } = this.#options;
@@ -146,6 +173,7 @@ export class TrainingRun {
       this.#quorum.close();
       stopReplicating();
       stopFollowing();
+      this.journal.begins('ended');
     }
   }
 
@@ -158,6 +186,7 @@ export class TrainingRun {
     while (this.#state.step < this.totalSteps) {
       const clock = new StepClock();
       await this.#waitForWorkers(pauseBelow);
+      this.journal.begins('training');
       const gradient = await this.#collectGradient(weights);
       clock.updateBegins();
       const learningRate = this.#update(gradient);
@@ -258,6 +287,7 @@ export class TrainingRun {
   async #validate(weights: WeightsFrame): Promise<void> {
     if (this.#options.store.validationCount === 0) return;
     const { step } = this.#state;
+    this.journal.begins('validating');
     const metrics = await this.#evaluate('validation', weights);
     this.#validation = { step, ...metrics };
     this.#isSaved = false;
@@ -268,6 +298,8 @@ export class TrainingRun {
   async #checkpoint(): Promise<void> {
     if (this.#isSaved) return;
     const { runDirectory } = this.#options;
+    const startedMs = performance.now();
+    this.journal.begins('saving');
     try {
       await runDirectory.flush();
       const saved = await this.#keeper.save(this.#state, {
@@ -277,7 +309,7 @@ export class TrainingRun {
         ledger: this.journal.ledger.record(),
       });
       this.#isSaved = true;
-      this.journal.checkpoint(saved);
+      this.journal.checkpoint(saved, (performance.now() - startedMs) / 1000);
     } catch (error) {
       if (systemCodeOf(error) === undefined) throw error;
       this.journal.checkpointFailed(messageOf(error), this.#whatIsSaved());
@@ -311,6 +343,7 @@ export class TrainingRun {
   async #finish(weights: WeightsFrame, startedMs: number): Promise<Report> {
     const { config, runDirectory, resumed } = this.#options;
     const { step, movingStatistics } = this.#state;
+    this.journal.begins('testing');
     const test = await this.#evaluate('test', weights);
     this.journal.evaluation('test', { step, epoch: this.epoch, ...test });
     await this.#saveBeforeLeaving();

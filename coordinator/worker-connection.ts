@@ -9,6 +9,7 @@ import {
   chunkBytes,
   parseWorkerMessage,
   type CoordinatorMessage,
+  type EvaluationMessage,
   type GradientMessage,
   type Piece,
   type RefusalCode,
@@ -18,6 +19,7 @@ import { SilenceWatch } from '../shared/silence.js';
 import type { SliceRange } from '../shared/slices.js';
 import type { WeightsFrame } from './weights-frame.js';
 import { WorkerSpeed } from './worker-speed.js';
+import { WorkerTime } from './worker-time.js';
 
 /** How long a worker may take to close its end. */
 const farewellTimeoutMs = 3_000;
@@ -52,6 +54,8 @@ export class WorkerConnection {
   readonly address: string;
   readonly engine: EngineIdentity;
   readonly speed = new WorkerSpeed();
+  readonly time = new WorkerTime();
+  readonly joinedAt = new Date();
   #bytesSent = 0;
   #bytesReceived = 0;
   /** The step whose weights it was sent last. */
@@ -61,6 +65,8 @@ export class WorkerConnection {
   /** When it was asked for the first of them, and what it has computed on since. */
   #orderedMs = 0;
   #computedMs = 0;
+  /** Parts of an evaluation that it was asked for and has not answered. */
+  #owedParts = 0;
   #closeReason: string | undefined;
   readonly #clock: Clock;
   readonly #socket: WebSocket;
@@ -112,6 +118,16 @@ export class WorkerConnection {
     return this.#bytesReceived;
   }
 
+  /** Milliseconds since anything was heard of it. */
+  get silentMs(): number {
+    return this.#silence.silentMs;
+  }
+
+  /** Whether it was asked for something that it has not answered. */
+  get isBusy(): boolean {
+    return this.#owedNodes > 0 || this.#owedParts > 0;
+  }
+
   send(message: CoordinatorMessage, ...payload: Uint8Array[]): void {
     this.#sendFrame(encodeFrame(message, ...payload));
   }
@@ -122,6 +138,7 @@ export class WorkerConnection {
     if (this.#owedNodes === 0) {
       this.#orderedMs = this.#clock.now();
       this.#computedMs = 0;
+      this.time.ordered(this.#orderedMs);
     }
     this.#owedNodes += nodes.length;
     this.send({ type: 'compute', step: weights.step, nodes });
@@ -136,6 +153,8 @@ export class WorkerConnection {
   evaluate(weights: WeightsFrame, part: Piece): void {
     this.#sendWeights(weights);
     this.#heldPieces.add(part.sha256);
+    if (this.#owedParts === 0) this.time.ordered(this.#clock.now());
+    this.#owedParts++;
     this.send({ type: 'evaluate', step: weights.step, split: part.split, index: part.index });
   }
 
@@ -179,6 +198,7 @@ export class WorkerConnection {
     this.#weightsStep = weights.step;
     // With other weights it drops what it has not begun.
     this.#owedNodes = 0;
+    this.#owedParts = 0;
     this.#sendFrame(weights.message);
   }
 
@@ -206,8 +226,10 @@ export class WorkerConnection {
         case 'gradient':
           this.#measure(message);
           break;
-        case 'hello':
         case 'evaluation':
+          this.#countPart(message);
+          break;
+        case 'hello':
         case 'failure':
           break;
         default:
@@ -228,7 +250,16 @@ export class WorkerConnection {
     this.#computedMs += computedMs;
     this.#owedNodes--;
     if (this.#owedNodes > 0) return;
-    this.speed.waited(Math.max(0, this.#clock.now() - this.#orderedMs - this.#computedMs));
+    const now = this.#clock.now();
+    this.speed.waited(Math.max(0, now - this.#orderedMs - this.#computedMs));
+    this.time.answered(now, this.#computedMs);
+  }
+
+  /** An answer of some bytes to a request of some bytes: the way takes no time beside the images. */
+  #countPart({ step }: EvaluationMessage): void {
+    if (step !== this.#weightsStep || this.#owedParts === 0) return;
+    this.#owedParts--;
+    if (this.#owedParts === 0) this.time.answered(this.#clock.now(), Infinity);
   }
 
   /** Sends a piece chunk by chunk, each when the one before has left, so that a slow worker fills no memory here. */

@@ -9,6 +9,8 @@ export interface WorkerQuorumOptions {
   timeoutMs: number | undefined;
   /** Called when a wait begins, or needs another number of workers. */
   onWaiting: (needed: number) => void;
+  /** Called when a wait is over, for whatever reason. */
+  onRest: () => void;
   /** Called once a wait has lasted too long. */
   onTimeout: (needed: number) => void;
 }
@@ -24,6 +26,11 @@ export class WorkerQuorum {
     this.#options = options;
     const check = () => this.#check();
     this.#stopListening = options.pool.listen({ joined: check, left: check });
+  }
+
+  /** Without so many workers the run waits. */
+  get needed(): number {
+    return this.#needed;
   }
 
   /** From now on so many workers are needed, also in the middle of a step. */
@@ -49,7 +56,9 @@ export class WorkerQuorum {
   }
 
   #rest(): void {
-    this.#endWait?.();
+    if (this.#endWait === undefined) return;
+    this.#endWait();
     this.#endWait = undefined;
+    this.#options.onRest();
   }
 }

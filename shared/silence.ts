@@ -33,6 +33,11 @@ export class SilenceWatch {
     };
   }
 
+  /** Since anything was heard. */
+  get silentMs(): number {
+    return this.#clock.now() - this.#lastHeardMs;
+  }
+
   heard(): void {
     this.#lastHeardMs = this.#clock.now();
   }

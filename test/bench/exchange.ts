@@ -107,6 +107,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
     maxMessageBytes: largestWorkerMessageBytes(layout, workerCount),
     clock: systemClock,
     status: () => ({}),
+    notReady: () => undefined,
     admit({ socket, transport, hello, address }) {
       const worker: WorkerConnection = new WorkerConnection(
         socket,

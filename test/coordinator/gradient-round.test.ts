@@ -191,6 +191,26 @@ describe('a late worker', () => {
     expect(round.owedBy(1)).toEqual([{ first: 0, count: 4 }]);
   });
 
+  it('is late until it has answered, and each slice tells who was given it and who answered', () => {
+    const gradients = sliceGradients(2);
+    const round = new GradientRound(2);
+    round.assign(1, { first: 0, count: 1 });
+    round.assign(2, { first: 1, count: 1 });
+    round.assignAgain(1, candidates(2));
+    expect([round.isLate(1), round.isLate(2)]).toEqual([true, false]);
+    round.accept(2, answerFor({ first: 0, count: 1 }, gradients));
+    expect(round.slices).toEqual([
+      { workers: [1, 2], answeredBy: 2 },
+      { workers: [2], answeredBy: null },
+    ]);
+    round.accept(1, answerFor({ first: 0, count: 1 }, gradients));
+    expect(round.isLate(1)).toBe(false);
+    // A worker that left is still told of, before the one that took over.
+    round.release(2);
+    round.assignRest(candidates(1));
+    expect(round.slices[1]).toEqual({ workers: [2, 1], answeredBy: null });
+  });
+
   it('has nothing dealt twice, and nothing that has been answered', () => {
     const gradients = sliceGradients(4);
     const round = new GradientRound(4);

@@ -29,6 +29,7 @@ async function serve(options: Partial<ServerOptions> = {}): Promise<CoordinatorS
     maxMessageBytes: 10_000,
     clock: new FakeClock(),
     status: () => ({ step: 7 }),
+    notReady: () => undefined,
     admit: () => undefined,
     ...options,
   });
@@ -68,6 +69,15 @@ describe('over HTTP', () => {
     expect(await get(server, '/healthz?from=probe')).toEqual(healthy);
   });
 
+  it('/readyz tells anybody whether the run can go on, and why not', async () => {
+    expect(await get(await serve(withSecret), '/readyz')).toEqual({ status: 200, body: { status: 'ready' } });
+    const reason = 'waiting for workers: 1 of 2 are here';
+    expect(await get(await serve({ notReady: () => reason }), '/readyz')).toEqual({
+      status: 503,
+      body: { status: 'not ready', reason },
+    });
+  });
+
   it('/status tells all where there is no token', async () => {
     expect(await get(await serve(), '/status')).toEqual({ status: 200, body: { step: 7 } });
   });
@@ -91,7 +101,7 @@ describe('over HTTP', () => {
     for (const path of ['/', '/Status', '/worker', '/status/']) {
       expect(await get(server, path)).toEqual({
         status: 404,
-        body: { error: 'there are /healthz, /status and, for workers, /worker' },
+        body: { error: 'there are /healthz, /readyz, /status and, for workers, /worker' },
       });
     }
   });

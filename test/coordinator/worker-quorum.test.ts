@@ -8,27 +8,32 @@ import { FakeClock } from '../support/fake-clock.js';
 function watched(timeoutMs: number | null = 60_000) {
   const [pool, clock] = [new WorkerPool(), new FakeClock()];
   const [onWaiting, onTimeout] = [vi.fn<(needed: number) => void>(), vi.fn<(needed: number) => void>()];
-  const quorum = new WorkerQuorum({ pool, clock, timeoutMs: timeoutMs ?? undefined, onWaiting, onTimeout });
+  const onRest = vi.fn<() => void>();
+  const quorum = new WorkerQuorum({ pool, clock, timeoutMs: timeoutMs ?? undefined, onWaiting, onRest, onTimeout });
   // The pool asks a worker for no more than its number.
   const worker = (id: number) => ({ id }) as WorkerConnection;
   return {
     quorum,
     clock,
     onWaiting,
+    onRest,
     onTimeout,
     join: (id: number) => pool.add(worker(id)),
     leave: (id: number) => pool.remove(worker(id), 'gone'),
   };
 }
 
-it('tells of a wait once, when it begins', () => {
-  const { quorum, onWaiting, join } = watched();
+it('tells of a wait once when it begins, and once when it is over', () => {
+  const { quorum, onWaiting, onRest, join } = watched();
   quorum.need(2);
   join(1);
   quorum.need(2);
   expect(onWaiting.mock.calls).toEqual([[2]]);
+  expect(onRest).not.toHaveBeenCalled();
   join(2);
+  join(3);
   expect(onWaiting).toHaveBeenCalledTimes(1);
+  expect(onRest).toHaveBeenCalledTimes(1);
 });
 
 it('tells again when another number is needed, and says nothing while enough are here', () => {

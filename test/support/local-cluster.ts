@@ -14,6 +14,8 @@ export const smallRun = { depth: 8, initialFilters: 4, batchSize: 32, steps: 14,
 
 export interface Cluster {
   coordinator: Coordinator;
+  /** Those that join has started, in that order. */
+  workers: readonly Worker[];
   /** Starts another worker. */
   join(options?: Partial<WorkerOptions>): Promise<Worker>;
   /** Ends everything and removes the run's folder. */
@@ -35,6 +37,7 @@ export async function startCluster(options: CoordinatorOptions = {}): Promise<Cl
   });
   return {
     coordinator,
+    workers,
     async join(workerOptions = {}) {
       const worker = await startWorker({
         url: coordinator.url,

@@ -18,6 +18,7 @@ async function coordinatorWith(tokens: TokenTable): Promise<string> {
     maxMessageBytes: 10_000,
     clock: systemClock,
     status: () => ({}),
+    notReady: () => undefined,
     admit: () => undefined,
   });
   onTestFinished(() => server.close());
