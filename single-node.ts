@@ -1,24 +1,13 @@
 // One machine: a coordinator and its worker processes, over real WebSockets on loopback. The library's train.
 import { randomBytes } from 'node:crypto';
-import { EventEmitter } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
 import type { Report } from './coordinator/report.js';
 import { planRun } from './coordinator/resume.js';
 import type { EngineSettings } from './worker/engine.js';
 import type { EngineName } from './worker/engines/open.js';
-import {
-  howItEnded,
-  planWorkers,
-  startWorkerProcess,
-  whyItEnded,
-  whyNobodyIsLeft,
-  type WorkerProcess,
-} from './worker-processes.js';
-import { engineArguments } from './worker/worker-arguments.js';
-
-/** Worker processes that do not end by themselves after the goodbye are ended. */
-const exitTimeoutMs = 5_000;
+import { planWorkers, startLocalWorkers, type ProcessEvents } from './worker-processes.js';
 
 export interface TrainOptions
   extends Omit<CoordinatorOptions, 'host' | 'token' | 'minWorkers' | 'pauseBelow' | 'waitTimeoutMs'>, EngineSettings {
@@ -33,12 +22,6 @@ export interface TrainOptions
   engine?: EngineName | undefined;
   /** Threads of each worker; 1 unless said. */
   threads?: number | undefined;
-}
-
-/** What happens to the worker processes, beside what the coordinator tells. */
-export interface ProcessEvents {
-  /** A worker process ended before the run did. None is started again. `why` is its own last words, if it had any. */
-  workerExited: [{ name: string; how: string; why: string }];
 }
 
 export interface Training extends Coordinator {
@@ -60,45 +43,22 @@ export async function train(options: TrainOptions): Promise<Training> {
   const defaultWorkers = Math.min(slices, availableParallelism());
   const plans = await planWorkers({ engine, gpus, workers, defaultWorkers });
   const coordinator = await startCoordinator({ ...rest, port, token, minWorkers: plans.length });
-  const processes = new EventEmitter<ProcessEvents>();
-  // Without a cache on disk: over loopback a shard comes faster than from there.
-  const settings = engineArguments({ engine, threads, precision, tensorFlowMode, xla });
-  const args = [coordinator.url, ...settings, '--no-cache', '--quiet'];
-  const started = plans.map((plan) =>
-    startWorkerProcess(plan, { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' }),
+  const workersAtWork = startLocalWorkers(
+    plans,
+    { url: coordinator.url, token, engine: { engine, threads, precision, tensorFlowMode, xla } },
+    (reason) => coordinator.stop(reason),
   );
-  let running = started.length;
-  let runEnded = false;
-  async function watch(worker: WorkerProcess): Promise<void> {
-    await worker.exited;
-    running--;
-    if (runEnded) return;
-    processes.emit('workerExited', { name: worker.name, how: howItEnded(worker), why: whyItEnded(worker) });
-    if (running === 0) coordinator.stop(whyNobodyIsLeft(started));
-  }
-  for (const worker of started) void watch(worker);
 
   async function endWorkers(): Promise<Report> {
     try {
       return await coordinator.report;
     } finally {
-      runEnded = true;
-      const timer = setTimeout(() => {
-        for (const { child } of started) child.kill('SIGKILL');
-      }, exitTimeoutMs);
-      await Promise.all(started.map((worker) => worker.exited));
-      clearTimeout(timer);
+      await workersAtWork.end();
     }
   }
   const report = endWorkers();
   // Whoever holds `report` sees its rejection; without a holder it must not end the process.
   report.catch(() => undefined);
-  return {
-    ...coordinator,
-    processes,
-    report,
-    kill: () => {
-      for (const { child } of started) child.kill('SIGKILL');
-    },
-  };
+  const { processes, kill } = workersAtWork;
+  return { ...coordinator, processes, report, kill };
 }

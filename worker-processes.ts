@@ -1,13 +1,16 @@
 // Worker processes on this machine, started by `train` and by `worker`: how many and for which device, and how they end.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { LockstepError, type ErrorCode } from './shared/errors.js';
 import { canComputeOnGpus, startEnvironment, type EngineName } from './worker/engines/open.js';
+import { engineArguments, type EngineChoice } from './worker/worker-arguments.js';
 import { chooseGpus, defaultGpus, environmentForGpu, listGpus } from './worker/gpus.js';
 
 const keptErrorLines = 20;
+/** Worker processes that do not end by themselves after the goodbye are ended. */
+const exitTimeoutMs = 5_000;
 
 /** What one worker process is to be. */
 export interface WorkerPlan {
@@ -97,6 +100,57 @@ export function startWorkerProcess(plan: WorkerPlan, { args, environment, output
     started.failure = processFailure.safeParse(message).data ?? started.failure;
   });
   return started;
+}
+
+/** What happens to worker processes, beside what the coordinator tells. */
+export interface ProcessEvents {
+  /** A worker process ended before the run did. None is started again. `why` is its own last words, if it had any. */
+  workerExited: [{ name: string; how: string; why: string }];
+}
+
+export interface WorkersAtWork {
+  readonly processes: EventEmitter<ProcessEvents>;
+  /** Waits until all have ended by themselves, as they do after the goodbye; ends those that do not. */
+  end(): Promise<void>;
+  /** Ends all at once. */
+  kill(): void;
+}
+
+/** The workers of one run on this machine. @param nobodyIsLeft called when all have ended before the run has */
+export function startLocalWorkers(
+  plans: readonly WorkerPlan[],
+  { url, token, engine }: { url: string; token: string; engine: EngineChoice },
+  nobodyIsLeft: (reason: LockstepError) => void,
+): WorkersAtWork {
+  // Without a cache on disk: over loopback a shard comes faster than from there.
+  const args = [url, ...engineArguments(engine), '--no-cache', '--quiet'];
+  const workers = plans.map((plan) =>
+    startWorkerProcess(plan, { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' }),
+  );
+  const processes = new EventEmitter<ProcessEvents>();
+  let running = workers.length;
+  let isOver = false;
+  async function watch(worker: WorkerProcess): Promise<void> {
+    await worker.exited;
+    running--;
+    if (isOver) return;
+    processes.emit('workerExited', { name: worker.name, how: howItEnded(worker), why: whyItEnded(worker) });
+    if (running === 0) nobodyIsLeft(whyNobodyIsLeft(workers));
+  }
+  for (const worker of workers) void watch(worker);
+  const kill = () => {
+    for (const { child } of workers) child.kill('SIGKILL');
+  };
+  return {
+    processes,
+    kill,
+    async end() {
+      isOver = true;
+      const timer = setTimeout(kill, exitTimeoutMs);
+      await Promise.all(workers.map((worker) => worker.exited));
+      clearTimeout(timer);
+    },
+  };
 }
 
 function eachLine(stream: NodeJS.ReadableStream, onLine: (line: string) => void): void {

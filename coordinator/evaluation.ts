@@ -44,6 +44,8 @@ export async function evaluateSplit(options: {
   stragglerFactor: number;
   clock: Clock;
   signal: AbortSignal;
+  /** Called with each part's answer that counts. */
+  onPart?: (part: BatchSums) => void;
 }): Promise<EvaluatedPart[]> {
   const { pool, split, weights, clock } = options;
   const parts = options.pieces.filter((piece) => piece.split === split);
@@ -113,7 +115,10 @@ export async function evaluateSplit(options: {
           watch.ends(worker.id, clock.now());
           if (owedBy(worker).size > 0) watch.begins(worker.id, 1, clock.now());
           // The first answer counts.
-          results[message.index] ??= part;
+          if (results[message.index] === undefined) {
+            results[message.index] = part;
+            options.onPart?.(part);
+          }
           const done = results.filter((result) => result !== undefined);
           if (done.length === parts.length) resolve(done);
           else feedAll();

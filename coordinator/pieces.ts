@@ -23,11 +23,56 @@ export interface PieceStore {
   preprocessing: Preprocessing;
 }
 
+/** A split that is evaluated. */
+export type EvaluationSplit = Exclude<Split, 'training'>;
+
+/** Pieces as they are cut. */
+class PieceStack {
+  readonly pieces: Piece[] = [];
+  readonly records = new Map<string, Uint8Array>();
+
+  add(split: Split, index: number, bytes: Uint8Array): void {
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    this.pieces.push({ split, index, sha256, bytes: bytes.length });
+    this.records.set(sha256, bytes);
+  }
+
+  addParts(split: EvaluationSplit, bytes: Uint8Array): void {
+    const partBytes = evaluationPartImages * recordBytes;
+    for (let first = 0; first < bytes.length; first += partBytes) {
+      this.add(split, first / partBytes, bytes.subarray(first, first + partBytes));
+    }
+  }
+}
+
+/** The images that train, and those that are evaluated on. */
+function splitsOf(dataset: Cifar10, { validationSplit }: Pick<Config, 'validationSplit'>) {
+  const imageCount = dataset.training.length / recordBytes;
+  const validationCount = validationCountOf(imageCount, validationSplit);
+  return {
+    training: dataset.training.subarray(validationCount * recordBytes),
+    validation: dataset.training.subarray(0, validationCount * recordBytes),
+    test: dataset.test,
+    validationCount,
+    trainingCount: imageCount - validationCount,
+  };
+}
+
+/** The parts of one split, with their records one after the other. */
+export function cutEvaluationParts(
+  dataset: Cifar10,
+  config: Pick<Config, 'validationSplit'>,
+  split: EvaluationSplit,
+): Pick<PieceStore, 'pieces' | 'records'> & { images: Uint8Array } {
+  const images = splitsOf(dataset, config)[split];
+  const stack = new PieceStack();
+  stack.addParts(split, images);
+  return { pieces: stack.pieces, records: stack.records, images };
+}
+
 /** Throws `bad-config` where there are fewer training images than one global batch holds. */
 export function cutPieces(dataset: Cifar10, config: Config): PieceStore {
-  const imageCount = dataset.training.length / recordBytes;
-  const validationCount = validationCountOf(imageCount, config.validationSplit);
-  const trainingCount = imageCount - validationCount;
+  const { training, validation, test, trainingCount, validationCount } = splitsOf(dataset, config);
   const stepsPerEpoch = stepsPerEpochOf(trainingCount, config.batchSize);
   if (stepsPerEpoch < 1) {
     throw new LockstepError(
@@ -36,27 +81,14 @@ export function cutPieces(dataset: Cifar10, config: Config): PieceStore {
         `which is ${trainingCount} in ${dataset.source}`,
     );
   }
-  const pieces: Piece[] = [];
-  const records = new Map<string, Uint8Array>();
-  function add(split: Split, index: number, bytes: Uint8Array): void {
-    const sha256 = createHash('sha256').update(bytes).digest('hex');
-    pieces.push({ split, index, sha256, bytes: bytes.length });
-    records.set(sha256, bytes);
-  }
-  function addParts(split: Split, bytes: Uint8Array): void {
-    const partBytes = evaluationPartImages * recordBytes;
-    for (let first = 0; first < bytes.length; first += partBytes) {
-      add(split, first / partBytes, bytes.subarray(first, first + partBytes));
-    }
-  }
-
-  const training = dataset.training.subarray(validationCount * recordBytes);
+  const stack = new PieceStack();
   dealShards(trainingCount, config.slices, config.seed).forEach((shard, slice) =>
-    add('training', slice, gatherRecords(training, shard)),
+    stack.add('training', slice, gatherRecords(training, shard)),
   );
-  addParts('validation', dataset.training.subarray(0, validationCount * recordBytes));
-  addParts('test', dataset.test);
-  const testCount = dataset.test.length / recordBytes;
+  stack.addParts('validation', validation);
+  stack.addParts('test', test);
+  const testCount = test.length / recordBytes;
   const preprocessing = measurePreprocessing(config.preprocessing, training);
+  const { pieces, records } = stack;
   return { pieces, records, trainingCount, validationCount, testCount, stepsPerEpoch, preprocessing };
 }

@@ -25,7 +25,7 @@ import { RunJournal } from './run-journal.js';
 import { StepClock } from './step-clock.js';
 import { encodeWeights, type WeightsFrame } from './weights-frame.js';
 import { interruption, type WorkerPool } from './worker-pool.js';
-import { WorkerQuorum } from './worker-quorum.js';
+import { waitedTooLong, WorkerQuorum } from './worker-quorum.js';
 
 export interface TrainingRunOptions {
   config: Config;
@@ -374,11 +374,4 @@ function meanOf(gradient: { gradientSum: Float32Array; sampleCount: number }): F
 
 function isDivergence(error: unknown): error is LockstepError {
   return error instanceof LockstepError && error.code === 'diverged';
-}
-
-function waitedTooLong(needed: number, timeoutMs = 0): LockstepError {
-  return new LockstepError(
-    'no-workers',
-    `fewer than ${needed} worker${needed === 1 ? ' was' : 's were'} here for ${timeoutMs / 1000} s (--wait-timeout)`,
-  );
 }

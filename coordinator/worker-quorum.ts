@@ -1,5 +1,6 @@
 // Says when there are too few workers to go on, and ends a wait that lasts too long.
 import type { Clock } from '../shared/clock.js';
+import { LockstepError } from '../shared/errors.js';
 import type { WorkerPool } from './worker-pool.js';
 
 export interface WorkerQuorumOptions {
@@ -61,4 +62,12 @@ export class WorkerQuorum {
     this.#endWait = undefined;
     this.#options.onRest();
   }
+}
+
+/** What ends a run that has waited too long. */
+export function waitedTooLong(needed: number, timeoutMs = 0): LockstepError {
+  return new LockstepError(
+    'no-workers',
+    `fewer than ${needed} worker${needed === 1 ? ' was' : 's were'} here for ${timeoutMs / 1000} s (--wait-timeout)`,
+  );
 }

@@ -65,13 +65,15 @@ class FakeModel implements EngineModel {
     return { ...result, lossSum, gradientSum, batchStatistics };
   }
 
-  /** Its logits favour the class that is a pixel's value modulo 10. */
+  /** Its logits favour the class that is a pixel's value modulo 10; its loss tells of views and preprocessing. */
   evaluate(batch: ImageBatch): Promise<EvaluationResult> {
     const logits = new Float32Array(batch.indices.length * classCount);
     for (const [place, index] of batch.indices.entries()) {
       logits[place * classCount + (batch.records[index * recordBytes + 1] % classCount)] = 1 + this.#weights[0];
     }
-    return Promise.resolve({ ...this.#result(batch), logits });
+    const result = this.#result(batch);
+    const seen = batch.views.reduce((sum, view, place) => sum + view / (place + 2), 0) / 100 + this.#shift;
+    return Promise.resolve({ ...result, lossSum: result.lossSum + seen, logits });
   }
 
   dispose(): void {

@@ -1,0 +1,198 @@
+// An evaluation of a checkpoint is the one that its run made at that step, whoever computes it.
+import { beforeAll, describe, expect, it } from 'vitest';
+import { startEvaluation, type EvaluationOptions, type EvaluationReport } from '../../coordinator/evaluation-run.js';
+import type { CoordinatorOptions } from '../../coordinator/main.js';
+import type { Report } from '../../coordinator/report.js';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { countPerClass } from '../../shared/data/cifar10-layout.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { openWasmEngine } from '../../worker/engines/wasm/wasm-engine.js';
+import { startWorker } from '../../worker/main.js';
+import { runCli, startCli } from '../support/cli.js';
+import { fakeEngine } from '../support/fake-engine.js';
+import { folderPerFile } from '../support/folder-per-file.js';
+import { startCluster } from '../support/local-cluster.js';
+
+const inFolder = folderPerFile();
+/** 540 training, 60 validation and 600 test images: parts of 250, 250 and 100. */
+const dataset = synthesizeDataset({ trainingImages: 600, testImages: 600 });
+
+async function trained(name: string, options: CoordinatorOptions = {}, engine = fakeEngine()): Promise<Report> {
+  const cluster = await startCluster({ dataset, runDir: inFolder(name), steps: 20, ...options });
+  try {
+    await cluster.join({ engine });
+    return await cluster.coordinator.report;
+  } finally {
+    await cluster.close();
+  }
+}
+
+/** With so many workers of this process. */
+async function evaluated(options: EvaluationOptions, { workers = 1, token = '' } = {}): Promise<EvaluationReport> {
+  const evaluation = await startEvaluation({ dataset, port: 0, ...options });
+  const joined = Array.from({ length: workers }, () =>
+    startWorker({ url: evaluation.url, token, engine: fakeEngine(), cache: null, connectionThread: false }),
+  );
+  const report = await evaluation.report;
+  for (const worker of await Promise.all(joined))
+    expect((await worker.done).reason).toMatch('the evaluation has ended');
+  return report;
+}
+
+const metricsOf = ({ loss, accuracy }: { loss: number; accuracy: number }) => ({ loss, accuracy });
+
+describe('an evaluation', () => {
+  let run: Report;
+  beforeAll(async () => {
+    run = await trained('run', { augmentValidation: true });
+  });
+
+  it.each([1, 2, 3, 5])(
+    'gives with %i workers, to the last bit, what the run reported of the test images',
+    async (workers) => {
+      const report = await evaluated({ checkpoint: inFolder('run') }, { workers });
+      expect(metricsOf(report)).toEqual(metricsOf(run.test));
+      expect(report).toMatchObject({ step: 20, split: 'test', images: 600, isRunsOwnSplit: true });
+      expect(report.weightsSha256).toBe(run.weightsSha256);
+    },
+  );
+
+  it('gives what the run reported of the validation images, mirrored and cropped as they were', async () => {
+    const report = await evaluated({ checkpoint: inFolder('run'), split: 'validation' }, { workers: 2 });
+    expect(metricsOf(report)).toEqual(metricsOf(run.validation!));
+    expect(report.images).toBe(60);
+  });
+
+  it('counts every image once, under its label and the class it was taken for', async () => {
+    const { confusion, classes, unclassified } = await evaluated({ checkpoint: inFolder('run') });
+    expect(classes.map(({ images }) => images)).toEqual([...countPerClass(dataset.test)]);
+    expect(confusion.map((row) => row.reduce((sum, count) => sum + count, 0))).toEqual([
+      ...countPerClass(dataset.test),
+    ]);
+    // The fake engine takes an image for its first pixel modulo 10.
+    const expected = classes.map(() => classes.map(() => 0));
+    for (let record = 0; record < dataset.test.length; record += 3073) {
+      expected[dataset.test[record]][dataset.test[record + 1] % 10]++;
+    }
+    expect(confusion).toEqual(expected);
+    expect(classes.map(({ correct }) => correct)).toEqual(expected.map((row, label) => row[label]));
+    expect(unclassified).toBe(0);
+  });
+
+  it.each(['per-pixel-mean', 'standardize'] as const)(
+    'of a run with %s takes what that run measured',
+    async (preprocessing) => {
+      const { test } = await trained(preprocessing, { preprocessing });
+      expect(metricsOf(await evaluated({ checkpoint: inFolder(preprocessing) }))).toEqual(metricsOf(test));
+    },
+  );
+
+  it('of another step of the run takes its checkpoint', async () => {
+    // 540 images, 16 steps an epoch: the first epoch's validation is of step 16.
+    const report = await evaluated({
+      checkpoint: inFolder('run', 'checkpoints', 'step-00000016'),
+      split: 'validation',
+    });
+    expect(report.step).toBe(16);
+    expect(report.loss).not.toBe(run.validation!.loss);
+  });
+
+  it('lets in who shows the token, and nobody else', async () => {
+    const evaluation = await startEvaluation({ checkpoint: inFolder('run'), dataset, port: 0, token: 'secret' });
+    const join = (token: string) =>
+      startWorker({ url: evaluation.url, token, engine: fakeEngine(), cache: null, connectionThread: false });
+    await expect((await join('guess')).done).rejects.toMatchObject({ code: 'refused' });
+    await join('secret');
+    expect(metricsOf(await evaluation.report)).toEqual(metricsOf(run.test));
+    await expect(startEvaluation({ checkpoint: inFolder('run'), dataset, host: '0.0.0.0' })).rejects.toThrow(
+      'host is 0.0.0.0, which others can reach: give a token',
+    );
+  });
+
+  it('goes on when a worker fails in the middle', async () => {
+    const evaluation = await startEvaluation({ checkpoint: inFolder('run'), dataset, port: 0 });
+    const failing = fakeEngine();
+    const createModel: typeof failing.createModel = async (...model) => {
+      const computing = await fakeEngine().createModel(...model);
+      computing.evaluate = () => Promise.reject(new Error('out of memory'));
+      return computing;
+    };
+    const join = (engine: typeof failing) =>
+      startWorker({ url: evaluation.url, engine, cache: null, connectionThread: false });
+    const worker = await join({ ...failing, createModel });
+    await expect(worker.done).rejects.toThrow('out of memory');
+    await join(fakeEngine());
+    expect(metricsOf(await evaluation.report)).toEqual(metricsOf(run.test));
+  });
+
+  it('ends when nobody comes in time, and when it is stopped', async () => {
+    const waiting = await startEvaluation({ checkpoint: inFolder('run'), dataset, port: 0, waitTimeoutMs: 1 });
+    await expect(waiting.report).rejects.toMatchObject({ code: 'no-workers' });
+    const stopped = await startEvaluation({ checkpoint: inFolder('run'), dataset, port: 0 });
+    stopped.stop();
+    await expect(stopped.report).rejects.toMatchObject({ code: 'interrupted' });
+  });
+
+  it('knows the images of its run from others', async () => {
+    const other = synthesizeDataset({ trainingImages: 600, testImages: 600, seed: 7 });
+    const report = await evaluated({ checkpoint: inFolder('run'), dataset: other });
+    expect(report.isRunsOwnSplit).toBe(false);
+    expect(report.dataset).toMatch(/seed 7/);
+  });
+});
+
+describe('lockstep evaluate', () => {
+  let test: Report['test'];
+  beforeAll(async () => {
+    await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 200, testImages: 300 }));
+    const engine = await openWasmEngine({ threads: 1 });
+    const options = { preprocessing: 'standardize', validationSplit: 0, steps: 3 } as const;
+    const images = { dataset: undefined, data: inFolder('images') };
+    ({ test } = await trained('real', { ...options, ...images }, engine));
+    await engine.close();
+  });
+
+  it('repeats the test of a run with what its preprocessing measured, where its images are', async () => {
+    const json = await runCli(['evaluate', inFolder('real'), '--engine', 'wasm', '--workers', '1', '--json']);
+    const report = JSON.parse(json.output) as EvaluationReport;
+    expect(metricsOf(report)).toEqual(metricsOf(test));
+    expect(report.classes.reduce((sum, { correct }) => sum + correct, 0) / 300).toBe(test.accuracy);
+    const text = await runCli(['evaluate', inFolder('real'), '--engine', 'wasm', '--workers', '2']);
+    expect(text.output).toContain(
+      `\nTest loss: ${test.loss.toFixed(4)} / Test accuracy: ${test.accuracy.toFixed(4)}\n`,
+    );
+    expect(text.output).toMatch(/^0 striped disc +30 +\d+ +[\d.]+%$/m);
+  });
+
+  it('waits on a port for workers from elsewhere', async () => {
+    const evaluation = startCli(['evaluate', inFolder('real'), '--port', '0'], { LOCKSTEP_TOKEN: 'secret' });
+    const [, url] = await evaluation.says(/lockstep worker (ws:\S+)\n/);
+    const worker = startCli(['worker', url, '--engine', 'wasm', '--no-cache'], { LOCKSTEP_TOKEN: 'secret' });
+    expect(await evaluation.exited, evaluation.output()).toBe(0);
+    expect(await worker.exited).toBe(0);
+    expect(evaluation.output()).toContain(`Test accuracy: ${test.accuracy.toFixed(4)}`);
+  });
+
+  it('says what is wrong', async () => {
+    const run = inFolder('real');
+    await writeCifar10(inFolder('others'), synthesizeDataset({ trainingImages: 100, testImages: 50, seed: 3 }));
+    const [nowhere, noImages, noSplit, both, others] = await Promise.all([
+      runCli(['evaluate', inFolder('nowhere')]),
+      runCli(['evaluate', run, '--data', inFolder('empty')]),
+      runCli(['evaluate', run, '--split', 'validation']),
+      runCli(['evaluate', run, '--port', '0', '--workers', '2']),
+      runCli(['evaluate', run, '--data', inFolder('others'), '--engine', 'wasm', '--workers', '1']),
+    ]);
+    expect(nowhere.output).toMatch(/nowhere/);
+    expect(nowhere.status).toBe(2);
+    expect(noImages.output).toContain(inFolder('empty'));
+    expect(noImages.status).toBe(2);
+    expect(noSplit.output).toMatch(/there are no validation images .*--validation-split 0.*choose another --split/);
+    expect(noSplit.status).toBe(2);
+    expect(both.output).toMatch(/--workers is 2: with --host or --port the workers come from elsewhere/);
+    expect(both.status).toBe(2);
+    expect(others.output).toMatch(/warning: these are not the test images that the run had/);
+    expect(others.output).toMatch(/\n50 images/);
+    expect(others.status).toBe(0);
+  });
+});
