@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const folders = ['shared', 'coordinator', 'worker', 'export', 'pictures', 'commands'];
+const folders = ['shared', 'coordinator', 'worker', 'export', 'pictures', 'plot', 'pages', 'commands'];
 /** AssemblyScript: another language, with rules of its own. */
 const otherLanguage = 'worker/engines/wasm/assembly/';
 
@@ -94,6 +94,9 @@ describe('imports', () => {
     ['worker', ['worker', 'shared']],
     ['export', ['export', 'shared']],
     ['pictures', ['pictures', 'shared']],
+    // What a page shows is made of plain data, which Node and the page's script both know.
+    ['plot', ['plot', 'pages', 'shared']],
+    ['pages', ['pages']],
   ])('of %s stay in %j', (folder, allowed) => {
     const others = importsWhere(
       ({ file }, { target }) =>

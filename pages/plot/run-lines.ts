@@ -1,0 +1,82 @@
+// What each chart shows of the runs: pure, from curves to lines.
+import type { Buckets } from '../charts/buckets.js';
+import type { ChartLine } from '../charts/aligned-lines.js';
+import { smoothed } from '../charts/smoothing.js';
+import type { Evaluation, RunCurves, StepQuantity } from './curves.js';
+
+export const axes = ['steps', 'epochs', 'images'] as const;
+/** What the horizontal axis counts. */
+export type Axis = (typeof axes)[number];
+
+export interface ShownRun {
+  run: RunCurves;
+  color: string;
+}
+
+export interface View {
+  axis: Axis;
+  /** From 0 to below 1: see smoothed. */
+  smoothing: number;
+}
+
+/** Dashes and marks tell the splits apart without colours. */
+const validationDash = [6, 4];
+
+/** Only runs whose epochs are known have a place on an axis of epochs. */
+export function linesOf(shown: readonly ShownRun[], quantity: StepQuantity, view: View): ChartLine[] {
+  return shown.flatMap(({ run, color }) => {
+    const placeOf = placesOn(view.axis, run);
+    if (placeOf === undefined) return [];
+    const curve = run.perStep[quantity];
+    const training = trainingLines(run, quantity, { x: curve.x.map(placeOf), curve, color, view });
+    if (quantity !== 'loss' && quantity !== 'accuracy') return training;
+    const evaluated = (evaluations: readonly Evaluation[]) => ({
+      x: evaluations.map(({ step }) => placeOf(step)),
+      y: evaluations.map((evaluation) => evaluation[quantity]),
+    });
+    const validation: ChartLine = {
+      label: `${run.name} validation`,
+      color,
+      dash: validationDash,
+      width: 2,
+      ...evaluated(run.validations),
+    };
+    const test: ChartLine = {
+      label: `${run.name} test`,
+      color,
+      isMarks: true,
+      ...evaluated(run.test === null ? [] : [run.test]),
+    };
+    return [...training, ...[validation, test].filter(({ x }) => x.length > 0)];
+  });
+}
+
+function trainingLines(
+  run: RunCurves,
+  quantity: StepQuantity,
+  { x, curve, color, view }: { x: readonly number[]; curve: Buckets; color: string; view: View },
+): ChartLine[] {
+  const hasSplits = quantity === 'loss' || quantity === 'accuracy';
+  const label = hasSplits ? `${run.name} training` : run.name;
+  // A learning rate is no measurement, and has no noise.
+  const isSmoothed = view.smoothing > 0 && quantity !== 'learningRate';
+  const y = isSmoothed ? smoothed(curve.mean, view.smoothing) : curve.mean;
+  const isBanded = run.stepsPerPoint > 1 && quantity !== 'learningRate' && !isSmoothed;
+  const line: ChartLine = { label, color, x, y, ...(isBanded ? { low: curve.low, high: curve.high } : {}) };
+  if (!isSmoothed) return [line];
+  return [{ label: `${label}, as it is`, color, x, y: curve.mean, width: 1, opacity: 0.25, isQuiet: true }, line];
+}
+
+/** From a step to its place on the axis; undefined where that is not known. */
+export function placesOn(axis: Axis, { stepsPerEpoch, batchSize }: RunCurves): ((step: number) => number) | undefined {
+  switch (axis) {
+    case 'steps':
+      return (step) => step;
+    case 'epochs':
+      return stepsPerEpoch === null ? undefined : (step) => step / stepsPerEpoch;
+    case 'images':
+      return batchSize === null ? undefined : (step) => step * batchSize;
+    default:
+      return axis satisfies never;
+  }
+}

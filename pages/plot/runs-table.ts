@@ -1,0 +1,99 @@
+// The table of runs: the charts' legend, whose buttons show and hide a run, and the curves in a few numbers.
+import type { RunCurves } from './curves.js';
+import { element } from './dom.js';
+import { asLoss, asPercent, asWhole } from './format.js';
+
+export interface RunsTable {
+  table: HTMLElement;
+  /** Gives each run its colour, in the runs' order. */
+  paint(colors: readonly string[]): void;
+}
+
+/** @param toggled told when a run is shown or hidden by its button */
+export function runsTable(runs: readonly RunCurves[], toggled: (run: number, isShown: boolean) => void): RunsTable {
+  const buttons = runs.map((run, index) => {
+    const button = element('button', { type: 'button', class: 'run-toggle', 'aria-pressed': 'true' });
+    button.title = 'show or hide';
+    button.append(element('span', { class: 'chart-swatch' }), element('span', {}, run.name));
+    button.addEventListener('click', () => {
+      const isShown = button.getAttribute('aria-pressed') !== 'true';
+      button.setAttribute('aria-pressed', String(isShown));
+      toggled(index, isShown);
+    });
+    return button;
+  });
+  const rows = runs.map((run, index) => {
+    const name = element('th', { scope: 'row' }, buttons[index]);
+    if (run.settings !== '') name.append(element('div', { class: 'settings' }, run.settings));
+    const cells = columns.map(({ heading, value }) => element('td', { 'data-label': heading }, value(run)));
+    return element('tr', {}, name, ...cells);
+  });
+  const headings = columns.map(({ heading }) => element('th', { scope: 'col' }, heading));
+  const table = element(
+    'table',
+    { class: 'runs' },
+    element('caption', { class: 'visually-hidden' }, 'Runs, with what they came to'),
+    element('thead', {}, element('tr', {}, element('th', { scope: 'col' }, 'run'), ...headings)),
+    element('tbody', {}, ...rows),
+  );
+  const paint = (colors: readonly string[]) =>
+    buttons.forEach((button, index) => button.style.setProperty('--run-color', colors[index]));
+  return { table, paint };
+}
+
+const none = '–';
+const columns: readonly { heading: string; value: (run: RunCurves) => string }[] = [
+  { heading: 'steps', value: ({ steps, isFinished }) => `${asWhole(steps)}${isFinished ? '' : ' so far'}` },
+  { heading: 'training loss', value: (run) => orNone(lastOf(run.perStep.loss.mean), asLoss) },
+  { heading: 'validation loss', value: ({ validations }) => orNone(validations.at(-1)?.loss, asLoss) },
+  { heading: 'validation', value: ({ validations }) => orNone(validations.at(-1)?.accuracy, asPercent) },
+  { heading: 'best validation', value: describeBest },
+  { heading: 'test', value: ({ test }) => orNone(test?.accuracy, asPercent) },
+  { heading: 'images/s, median', value: (run) => orNone(medianOf(run.perStep.imagesPerSecond.mean), asWhole) },
+];
+
+function describeBest({ validations }: RunCurves): string {
+  if (validations.length === 0) return none;
+  const best = validations.reduce((a, b) => (b.accuracy > a.accuracy ? b : a));
+  return `${asPercent(best.accuracy)} in epoch ${best.epoch}`;
+}
+
+function orNone(value: number | undefined, format: (value: number) => string): string {
+  return value === undefined ? none : format(value);
+}
+
+/** The mean of the last twentieth: one batch tells little. */
+function lastOf(values: readonly number[]): number | undefined {
+  const tail = values.slice(-Math.ceil(values.length / 20));
+  return tail.length === 0 ? undefined : tail.reduce((sum, value) => sum + value, 0) / tail.length;
+}
+
+function medianOf(values: readonly number[]): number | undefined {
+  return values.toSorted((a, b) => a - b).at(Math.floor(values.length / 2));
+}
+
+/** Every validation as numbers: for those who do not see the curves, or want to copy them. */
+export function validationsTable(runs: readonly RunCurves[]): HTMLElement {
+  const headings = ['run', 'epoch', 'step', 'loss', 'accuracy'].map((text) => element('th', { scope: 'col' }, text));
+  const rows = runs.flatMap((run) =>
+    run.validations.map(({ epoch, step, loss, accuracy }) => {
+      const cells = [asWhole(epoch), asWhole(step), asLoss(loss), asPercent(accuracy)].map((text) =>
+        element('td', {}, text),
+      );
+      return element('tr', {}, element('th', { scope: 'row' }, run.name), ...cells);
+    }),
+  );
+  const table = element(
+    'table',
+    { class: 'validations' },
+    element('caption', { class: 'visually-hidden' }, 'Validation after each epoch'),
+    element('thead', {}, element('tr', {}, ...headings)),
+    element('tbody', {}, ...rows),
+  );
+  const scroller = element(
+    'div',
+    { class: 'scroller', tabindex: 0, role: 'region', 'aria-label': 'Validations' },
+    table,
+  );
+  return element('details', {}, element('summary', {}, 'Every validation as a table'), scroller);
+}
