@@ -10,7 +10,9 @@ import type { EngineName } from './worker/engines/open.js';
 import { planWorkers, startLocalWorkers, type ProcessEvents } from './worker-processes.js';
 
 export interface TrainOptions
-  extends Omit<CoordinatorOptions, 'host' | 'token' | 'minWorkers' | 'pauseBelow' | 'waitTimeoutMs'>, EngineSettings {
+  extends
+    Omit<CoordinatorOptions, 'host' | 'token' | 'workersToken' | 'minWorkers' | 'pauseBelow' | 'waitTimeoutMs'>,
+    EngineSettings {
   /**
    * Worker processes on the CPU. Unless said, one a GPU where TensorFlow is installed for them; else as many as there are
    * cores, at most one a slice.
@@ -42,7 +44,7 @@ export async function train(options: TrainOptions): Promise<Training> {
   const { slices } = (await planRun(input, { resume, override })).config;
   const defaultWorkers = Math.min(slices, availableParallelism());
   const plans = await planWorkers({ engine, gpus, workers, defaultWorkers });
-  const coordinator = await startCoordinator({ ...rest, port, token, minWorkers: plans.length });
+  const coordinator = await startCoordinator({ ...rest, port, workersToken: token, minWorkers: plans.length });
   const workersAtWork = startLocalWorkers(
     plans,
     { url: coordinator.url, token, engine: { engine, threads, precision, tensorFlowMode, xla } },

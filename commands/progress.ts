@@ -2,6 +2,7 @@
 import type { Coordinator } from '../coordinator/main.js';
 import { phaseNames, type Report, type StepPhases } from '../coordinator/report.js';
 import { describeSummary, describeTotals, summarizeModel } from '../export/summary.js';
+import type { OperatorAction } from '../coordinator/run-events.js';
 import { layoutModel } from '../shared/model/layout.js';
 import { lockstepVersion } from '../shared/version.js';
 
@@ -54,6 +55,14 @@ export class LineWriter {
   }
 }
 
+const operatorWords: Record<OperatorAction, string> = {
+  pause: 'paused',
+  continue: 'continued',
+  checkpoint: 'checkpoint asked for',
+  stop: 'stopping',
+  drop: 'dropping',
+};
+
 /** Follows a run from its first line to its last. @param summary whether it begins with the list of all layers */
 export function showProgress(run: Coordinator, writer: LineWriter, summary: boolean): void {
   const { config, events, totalSteps, stepsPerEpoch } = run;
@@ -96,6 +105,7 @@ export function showProgress(run: Coordinator, writer: LineWriter, summary: bool
         'depend on who computes what (--exact refuses such workers)',
     ),
   );
+  events.on('operated', ({ action, detail }) => writer.line(`${operatorWords[action]} ${detail}`));
   events.on('door', ({ message }) => writer.line(`door: ${message}`));
   events.on('step', ({ step, epoch, loss, accuracy, learningRate, imagesPerSecond }) => {
     const { steps } = epochSums;

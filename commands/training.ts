@@ -2,11 +2,13 @@
 import type { Command } from 'commander';
 import { startCoordinator, type Coordinator } from '../coordinator/main.js';
 import { defaultPort } from '../coordinator/reception.js';
+import { isLoopback } from '../coordinator/http-access.js';
 import { LockstepError } from '../shared/errors.js';
 import { train } from '../single-node.js';
 import type { ResumeOptions } from '../coordinator/resume.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
+import { openBrowser } from './open-browser.js';
 import { LineWriter, showProgress, showReport, standardOutput } from './progress.js';
 import { coordinatorTokens, tokenFileOption, tokenOption } from './token-options.js';
 
@@ -26,6 +28,7 @@ export function addTrainingCommands(program: Command): void {
     const run = await train({
       ...config,
       ...readResumeOptions(options),
+      ...readDashboardOptions(options),
       workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
       gpus,
       ...readEngineOptions(options),
@@ -35,7 +38,8 @@ export function addTrainingCommands(program: Command): void {
     run.processes.on('workerExited', ({ name, how, why }) => {
       writer.line(`${name}'s process ended (${how})${why === '' ? '' : `: ${why}`}`);
     });
-    await follow(run, writer, { summary: summaryIsWanted(options, writer), kill: () => run.kill() });
+    const summary = summaryIsWanted(options, writer);
+    await follow(run, writer, { summary, open: options['open'] !== undefined, kill: () => run.kill() });
   });
 
   addRunOptions(
@@ -60,6 +64,7 @@ export function addTrainingCommands(program: Command): void {
     const run = await startCoordinator({
       ...config,
       ...readResumeOptions(options),
+      ...readDashboardOptions(options),
       host,
       port: parsePort(port),
       minWorkers: parseWholeNumber('--min-workers', minWorkers, 1, 4096),
@@ -74,7 +79,7 @@ export function addTrainingCommands(program: Command): void {
     writer.line(
       `  ${(tokens.token ?? tokens.tokenFile) !== undefined ? 'LOCKSTEP_TOKEN=<token> ' : ''}lockstep worker ${url}`,
     );
-    await follow(run, writer, { summary: summaryIsWanted(options, writer) });
+    await follow(run, writer, { summary: summaryIsWanted(options, writer), open: options['open'] !== undefined });
   });
 }
 
@@ -88,6 +93,8 @@ function addRunOptions(command: Command): Command {
     )
     .option('--summary', 'list the layers first (default: on a terminal)')
     .option('--no-summary', 'say no more of the layers than how many parameters they have')
+    .option('--open', 'open the dashboard in a browser')
+    .option('--no-dashboard', "serve no dashboard on the port and take no operator's requests")
     .option('--override', 'resume with another configuration or other images than the checkpoint was made with');
 }
 
@@ -101,16 +108,27 @@ function summaryIsWanted(options: Readonly<Record<string, unknown>>, { isTermina
   return summary === undefined ? isTerminal : summary === true;
 }
 
+function readDashboardOptions(options: Readonly<Record<string, unknown>>): { dashboard: boolean } {
+  return { dashboard: options['dashboard'] !== false };
+}
+
 export function parsePort(text: string): number {
   return parseWholeNumber('--port', text, 0, 65_535);
+}
+
+function showDashboard({ dashboardUrl, host, port }: Coordinator, writer: LineWriter, open: boolean): void {
+  if (dashboardUrl === undefined) return;
+  writer.line(`dashboard: ${isLoopback(host) ? dashboardUrl : `http://<this machine's address>:${port}`}`);
+  if (open) openBrowser(dashboardUrl, (why) => writer.warning(`no browser was opened (${why}): open ${dashboardUrl}`));
 }
 
 /** Shows a run to its end. The first Ctrl-C or SIGTERM lets the step end and saves, a second one ends at once. */
 export async function follow(
   run: Coordinator,
   writer: LineWriter,
-  { summary, kill }: { summary: boolean; kill?: () => void },
+  { summary, open = false, kill }: { summary: boolean; open?: boolean; kill?: () => void },
 ): Promise<void> {
+  showDashboard(run, writer, open);
   let signals = 0;
   const onSignal = (signal: NodeJS.Signals) => {
     signals++;

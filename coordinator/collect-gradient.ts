@@ -10,7 +10,9 @@ import { sliceCountOf, type Order } from './assignment.js';
 import { available, type Dealer } from './dealer.js';
 import { demandFiniteSum, isFiniteAnswer, notFiniteAnswer } from './demand-finite.js';
 import { GradientRound, type Acceptance, type PartialSum, type RoundResult } from './gradient-round.js';
+import type { RoundObserver } from './round-observer.js';
 import { StepWork, type WorkerWork } from './step-work.js';
+import type { WorkReason } from '../shared/watching/step-picture.js';
 import { StragglerWatch } from './straggler-watch.js';
 import type { WeightsFrame } from './weights-frame.js';
 import type { WorkerConnection } from './worker-connection.js';
@@ -50,8 +52,9 @@ export async function collectGradient(options: {
   stragglerFactor: number;
   clock: Clock;
   signal: AbortSignal;
+  observer?: RoundObserver | undefined;
 }): Promise<CollectedGradient> {
-  const { pool, layout, sliceCount, weights, dealer, clock } = options;
+  const { pool, layout, sliceCount, weights, dealer, clock, observer } = options;
   const { step } = weights;
   const round = new GradientRound(sliceCount);
   const watch = new StragglerWatch(dealer.sliceTimes, options.stragglerFactor);
@@ -61,22 +64,25 @@ export async function collectGradient(options: {
   let reassignedSlices = 0;
   let stopTimer: () => void = () => undefined;
 
-  function send(orders: readonly Order[]): void {
+  function send(orders: readonly Order[], reason: WorkReason): void {
     for (const { worker: id, nodes } of orders) {
       const worker = pool.get(id)!;
+      observer?.asked(worker, nodes, reason);
       if (round.owedBy(id).length === nodes.length) watch.begins(id, nodes[0].count, clock.now());
       worker.compute(weights, nodes);
     }
   }
 
   function dealRest(): void {
-    send(round.assignRest(dealer.candidates(available(pool.workers, step))));
+    const reason = reassignedSlices > 0 ? 'takeover' : 'dealt';
+    send(round.assignRest(dealer.candidates(available(pool.workers, step))), reason);
   }
 
   /** Workers without slices are measured now and then; what they answer is another's to answer. */
   function tryOut(): void {
     for (const { worker, nodes } of dealer.trials(round, pool.workers, step)) {
       trials.set(worker, nodes[0]);
+      observer?.asked(pool.get(worker)!, nodes, 'trial');
       pool.get(worker)!.compute(weights, nodes);
     }
   }
@@ -93,7 +99,8 @@ export async function collectGradient(options: {
     for (const late of watch.late(now)) {
       const orders = round.assignAgain(late, dealer.candidates(idleWorkers()));
       if (orders.length === 0) continue;
-      send(orders);
+      observer?.late(pool.get(late)!);
+      send(orders, 'late');
       const helpers = orders.map(({ worker }) => pool.get(worker)!.name);
       const slices = sliceCountOf(orders.flatMap(({ nodes }) => nodes));
       stragglers.push({ name: pool.get(late)!.name, slices, helpers });
@@ -116,8 +123,9 @@ export async function collectGradient(options: {
   }
 
   try {
+    observer?.begins(step);
     const collected = await pool.settle<CollectedGradient>(options.signal, ({ resolve, reject }) => {
-      if (pool.size > 0) send(dealer.begin(round, pool.workers, step));
+      if (pool.size > 0) send(dealer.begin(round, pool.workers, step), 'dealt');
       tryOut();
       helpStragglers();
       return {
@@ -127,6 +135,7 @@ export async function collectGradient(options: {
         },
         left(worker) {
           watch.forget(worker.id);
+          observer?.left(worker);
           reassignedSlices += round.release(worker.id);
           dealRest();
           helpStragglers();
@@ -134,9 +143,11 @@ export async function collectGradient(options: {
         gradient(worker, message, payload) {
           // A late answer to a step that others have finished.
           if (message.step !== step) return;
-          if (isTrial(worker, message)) return;
+          if (isTrial(worker, message)) return observer?.answered(worker, message.node, false);
           const partial = partialOf(message, payload, layout);
-          if (accept(worker, partial) === 'accepted') {
+          const acceptance = accept(worker, partial);
+          observer?.answered(worker, message.node, acceptance === 'accepted');
+          if (acceptance === 'accepted') {
             if (!work.timed(() => isFiniteAnswer(partial))) {
               return reject(notFiniteAnswer(worker.name, step, partial, layout));
             }
@@ -156,6 +167,7 @@ export async function collectGradient(options: {
     return collected;
   } finally {
     stopTimer();
+    observer?.ends();
   }
 }
 

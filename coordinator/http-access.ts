@@ -4,12 +4,19 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { mayDo, type Action, type TokenHolder, type TokenTable } from './tokens.js';
 
-const cookieName = 'lockstep-token';
+/** Browsers send a host's cookies to all its ports: each port's has a name of its own. */
+function cookieNameAt({ host = '' }: Pick<IncomingHttpHeaders, 'host'>): string {
+  const port = /:(\d+)$/.exec(host)?.[1];
+  return port === undefined ? 'lockstep-token' : `lockstep-token-${port}`;
+}
 
 /** What the answer depends on beside the request. */
 export interface Door {
   tokens: TokenTable;
-  /** Whether only this machine can reach the port: then reading needs no token. */
+  /**
+   * Whether only this machine can reach the port: then reading needs no token, and operating only where there is one that
+   * allows it.
+   */
   isLoopback: boolean;
 }
 
@@ -28,10 +35,12 @@ export function isLoopback(host: string): boolean {
 export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpHeaders, door: Door): Access {
   if (!isSameOrigin(headers)) return { allowed: false, status: 403, message: foreignOrigin };
   const shown = tokenIn(headers);
-  if (shown !== undefined) {
-    const holder = door.tokens.holderOf(shown);
-    if (holder === undefined)
-      return { allowed: false, status: 401, message: 'a token that is not known here was shown' };
+  const holder = shown === undefined ? undefined : door.tokens.holderOf(shown);
+  // A browser sends its cookie whether or not anybody means it: one of an earlier run is as good as none.
+  if (holder === undefined && bearerIn(headers) !== undefined) {
+    return { allowed: false, status: 401, message: 'a token that is not known here was shown' };
+  }
+  if (holder !== undefined) {
     if (mayDo(holder.role, action)) return { allowed: true, holder };
     return {
       allowed: false,
@@ -40,7 +49,8 @@ export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpH
     };
   }
   // The name is looked at too: a page that has its own name point to 127.0.0.1 is not this machine's user.
-  if (action === 'read' && door.isLoopback && isLoopback(hostNameIn(headers))) {
+  const isOpen = action === 'read' || !door.tokens.allow(action);
+  if (isOpen && door.isLoopback && isLoopback(hostNameIn(headers))) {
     return { allowed: true, holder: undefined };
   }
   if (door.tokens.isEmpty) {
@@ -67,8 +77,9 @@ export function isSameOrigin(headers: IncomingHttpHeaders): boolean {
 
 /** The token of `Authorization: Bearer`, which programs send, or of the cookie that a browser was given. */
 export function tokenIn(headers: IncomingHttpHeaders): string | undefined {
-  const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
+  const bearer = bearerIn(headers);
   if (bearer !== undefined) return bearer;
+  const cookieName = cookieNameAt(headers);
   for (const pair of (headers.cookie ?? '').split(';')) {
     const [name, value = ''] = pair.trim().split('=', 2);
     if (name === cookieName) return Buffer.from(value, 'base64url').toString();
@@ -76,15 +87,20 @@ export function tokenIn(headers: IncomingHttpHeaders): string | undefined {
   return undefined;
 }
 
+function bearerIn(headers: IncomingHttpHeaders): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
+}
+
 /**
  * The Set-Cookie line that lets a browser show a token from then on; an empty token takes it away again. No script reads
  * it (HttpOnly), and requests that another site's page makes go without it (SameSite).
- * @param isSecure whether the page came over https
+ * @param asked the headers of the request that it answers
+ * @param isSecure whether that came over https
  */
-export function tokenCookie(token: string, isSecure: boolean): string {
+export function tokenCookie(token: string, asked: Pick<IncomingHttpHeaders, 'host'>, isSecure: boolean): string {
   const value = Buffer.from(token).toString('base64url');
   const age = token === '' ? '; Max-Age=0' : '';
-  return `${cookieName}=${value}; Path=/; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}${age}`;
+  return `${cookieNameAt(asked)}=${value}; Path=/; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}${age}`;
 }
 
 /** The Host header's name without port and brackets; empty where there is none. */

@@ -22,6 +22,11 @@ export class LineLog {
     this.#onTrouble = onTrouble;
   }
 
+  /** How long the file is once every line so far is in it. */
+  get bytes(): number {
+    return this.#writtenBytes + Buffer.byteLength(this.#waiting);
+  }
+
   add(line: string): void {
     this.#waiting += `${line}\n`;
     this.#writing ??= this.#writeWaiting();

@@ -8,11 +8,17 @@ import { resolveDataset, type Cifar10 } from '../shared/data/cifar10.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { layoutModel } from '../shared/model/layout.js';
 import type { RunStatus } from '../shared/run-status.js';
+import { factsOf } from './dashboard/facts.js';
+import { LiveDashboard } from './dashboard/live-dashboard.js';
+import { StepPainter } from './dashboard/step-painter.js';
+import { isLoopback } from './http-access.js';
 import { cutPieces } from './pieces.js';
 import { openDoor, openReception, type DoorOptions } from './reception.js';
+import { operate } from './operator.js';
 import type { Report } from './report.js';
 import { demandSameFuture, planRun, type ResumeOptions } from './resume.js';
 import { defaultRunDirectory, RunDirectory } from './run-directory.js';
+import { RunControl } from './run-control.js';
 import type { RunEvents } from './run-events.js';
 import { StatusBoard } from './status-board.js';
 import { TensorBoardLog } from './tensorboard/tensorboard-log.js';
@@ -33,6 +39,8 @@ export interface CoordinatorOptions extends ConfigInput, ResumeOptions, DoorOpti
   stopGraceMs?: number | undefined;
   /** The images themselves, instead of the folder `data`. */
   dataset?: Cifar10 | undefined;
+  /** Whether the port serves the dashboard, which also takes an operator's requests; unless said, it does. */
+  dashboard?: boolean | undefined;
   clock?: Clock | undefined;
 }
 
@@ -46,6 +54,8 @@ export interface Coordinator {
   readonly runDirectory: string;
   /** Which images, in plain words. */
   readonly dataset: string;
+  /** Where the dashboard is, seen from this machine; undefined where there is none. */
+  readonly dashboardUrl: string | undefined;
   readonly totalSteps: number;
   readonly stepsPerEpoch: number;
   readonly events: EventEmitter<RunEvents>;
@@ -67,6 +77,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     port,
     token,
     tokenFile,
+    workersToken,
     minWorkers = 1,
     pauseBelow = 1,
     waitTimeoutMs,
@@ -74,12 +85,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     resume,
     override = false,
     dataset: givenDataset,
+    dashboard: hasDashboard = true,
     clock = systemClock,
     ...input
   } = options;
   const planned = await planRun(input, { resume, override });
   const { config, checkpoint } = planned;
-  const door = openDoor({ host, token, tokenFile });
+  const door = openDoor({ host, token, tokenFile, workersToken });
   const layout = layoutModel(config);
   const dataset = givenDataset ?? (await resolveDataset(config.data ?? undefined));
   const store = cutPieces(dataset, config);
@@ -91,6 +103,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const abort = new AbortController();
   const runId = randomUUID();
   const runDirectory = new RunDirectory(config.runDir ?? defaultRunDirectory(new Date()));
+  const control = new RunControl();
+  const painter = hasDashboard ? new StepPainter(clock) : undefined;
   const run = new TrainingRun({
     config,
     layout,
@@ -102,6 +116,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     pauseBelow,
     waitTimeoutMs,
     clock,
+    control,
+    observer: painter,
     signal: abort.signal,
     stop,
   });
@@ -118,6 +134,20 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     abort.abort(reason);
   }
 
+  const dashboard =
+    painter &&
+    new LiveDashboard({
+      clock,
+      painter,
+      runDirectory,
+      facts: factsOf({ runId, run, config, layout, dataset, store, runDirectory }),
+      journal: run.journal,
+      status: () => status.snapshot(),
+      control: () => (abort.signal.aborted ? 'stopping' : control.phase),
+      door: () => ({ tokens: door.tokens(), isLoopback: isLoopback(host ?? '127.0.0.1') }),
+      operate: (request, by) => operate({ control, pool, journal: run.journal, stop }, request, by),
+    });
+
   const reception = await openReception({
     host,
     port,
@@ -131,6 +161,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     firstFingerprint: () => run.journal.ledger.firstFingerprint,
     whyClosed: () => (isEnded || abort.signal.aborted ? 'the run has ended' : undefined),
     status: () => status.snapshot(),
+    pages: dashboard?.routes,
     notReady: () => (abort.signal.aborted ? 'the run is stopping' : status.notReady()),
   });
   try {
@@ -160,9 +191,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await new Promise((resolve) => setImmediate(resolve));
     try {
       if (config.tensorboard) tensorBoard = openTensorBoard();
-      return await run.train();
+      const report = await run.train();
+      await dashboard?.finish(report);
+      return report;
     } catch (error) {
       goodbye = messageOf(error);
+      await dashboard?.fail(error);
       throw error;
     } finally {
       isEnded = true;
@@ -184,6 +218,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     config,
     runDirectory: runDirectory.directory,
     dataset: dataset.source,
+    dashboardUrl: hasDashboard ? reception.url.replace(/^ws/, 'http') : undefined,
     totalSteps: run.totalSteps,
     stepsPerEpoch: store.stepsPerEpoch,
     events: run.journal,

@@ -8,7 +8,7 @@ import type { ModelLayout } from '../shared/model/layout.js';
 import { largestWorkerMessageBytes, type Welcome, type WorkerMessage } from '../shared/protocol/messages.js';
 import { isLoopback } from './http-access.js';
 import type { PieceStore } from './pieces.js';
-import { startServer, type Applicant, type Refusal } from './server.js';
+import { startServer, type Applicant, type Refusal, type ServedPages } from './server.js';
 import { TokenFile } from './token-file.js';
 import { TokenTable } from './tokens.js';
 import { WorkerConnection } from './worker-connection.js';
@@ -24,6 +24,8 @@ export interface DoorOptions {
   port?: number | undefined;
   /** An owner's token: who shows it may join, read and operate the run. */
   token?: string | undefined;
+  /** A token that allows to join and nothing else, where there is no other. */
+  workersToken?: string | undefined;
   /** A file of tokens with a name and a role each, instead of `token`; read again when it changes. See tokens.ts. */
   tokenFile?: string | undefined;
 }
@@ -36,10 +38,11 @@ export interface Doorkeeper {
 }
 
 /** Throws `bad-option` for an address that others can reach without a token, or a token file that is none. */
-export function openDoor({ host = '127.0.0.1', token, tokenFile }: DoorOptions): Doorkeeper {
+export function openDoor({ host = '127.0.0.1', token, tokenFile, workersToken }: DoorOptions): Doorkeeper {
   const source = tokenFile === undefined ? undefined : new TokenFile(tokenFile);
-  const ownersTable = token === undefined || token === '' ? TokenTable.none : TokenTable.ofOwner(token);
-  const tokens = () => source?.table ?? ownersTable;
+  const workersTable = workersToken === undefined ? TokenTable.none : TokenTable.ofWorkers(workersToken);
+  const given = token === undefined || token === '' ? workersTable : TokenTable.ofOwner(token);
+  const tokens = () => source?.table ?? given;
   if (!isLoopback(host) && tokens().isEmpty) {
     throw new LockstepError(
       'bad-option',
@@ -70,6 +73,8 @@ export interface ReceptionOptions {
   status: () => object;
   /** Why the run cannot go on now; undefined while it can. */
   notReady: () => string | undefined;
+  /** What else is served on the port; nothing unless said. */
+  pages?: ServedPages | undefined;
 }
 
 export interface Reception {
@@ -183,6 +188,7 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
     },
     status: options.status,
     notReady: options.notReady,
+    pages: options.pages,
   });
   return {
     url: `ws://${isLoopback(host) ? host.replace('::1', '[::1]') : '127.0.0.1'}:${server.port}`,

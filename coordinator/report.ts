@@ -53,7 +53,12 @@ export type RunEventName =
   | 'resumed'
   | 'metrics-failed'
   | 'tensorboard-failed'
-  | 'door';
+  | 'door'
+  | 'paused'
+  | 'continued'
+  | 'checkpoint-asked'
+  | 'stop-asked'
+  | 'worker-dropped';
 
 /**
  * report.json: what a run came to. Over the whole run, however often it was resumed; but time and what was exchanged are

@@ -72,6 +72,11 @@ export class RunDirectory {
     this.#metrics?.add(JSON.stringify(line));
   }
 
+  /** metrics.jsonl, and how long it is with all lines so far once they are written. */
+  get metricsUntilNow(): { file: string; bytes: number } {
+    return { file: this.#pathOf(metricsFile), bytes: this.#metrics?.bytes ?? 0 };
+  }
+
   /** Resolves when the lines so far are in the file, as far as they can be. */
   async flush(): Promise<void> {
     await this.#metrics?.flush();

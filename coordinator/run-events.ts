@@ -26,6 +26,9 @@ export interface EpochEvent extends EvaluationEvent {
   gradient: Float32Array;
 }
 
+/** What an operator may have done with a running run. */
+export type OperatorAction = 'pause' | 'continue' | 'checkpoint' | 'stop' | 'drop';
+
 export interface RunEvents {
   step: [StepEvent];
   epoch: [EpochEvent];
@@ -56,6 +59,8 @@ export interface RunEvents {
   inexact: [{ name: string; fingerprint: string; first: string }];
   /** A line of metrics.jsonl. */
   logged: [MetricsLine];
+  /** An operator had this done. `detail` names who, and what it was done to. */
+  operated: [{ step: number; action: OperatorAction; detail: string }];
   /** Something about who may come in: tokens were read again, or could not be. */
   door: [{ message: string }];
 }

@@ -4,9 +4,18 @@ import type { RunPhase } from '../shared/run-status.js';
 import type { CollectedGradient } from './collect-gradient.js';
 import { RunLedger, type MetricsLine, type RunEventName } from './report.js';
 import type { RunDirectory } from './run-directory.js';
-import type { EpochEvent, EvaluationEvent, RunEvents, StepEvent } from './run-events.js';
+import type { EpochEvent, EvaluationEvent, OperatorAction, RunEvents, StepEvent } from './run-events.js';
 import type { WorkerConnection } from './worker-connection.js';
 import type { WorkerPool } from './worker-pool.js';
+
+/** How metrics.jsonl calls what an operator had done. */
+const operatorEvents: Record<OperatorAction, RunEventName> = {
+  pause: 'paused',
+  continue: 'continued',
+  checkpoint: 'checkpoint-asked',
+  stop: 'stop-asked',
+  drop: 'worker-dropped',
+};
 
 export class RunJournal extends EventEmitter<RunEvents> {
   readonly ledger = new RunLedger();
@@ -119,6 +128,13 @@ export class RunJournal extends EventEmitter<RunEvents> {
   /** There are enough workers again. */
   goesOn(): void {
     this.#become(() => (this.#isWaiting = false));
+  }
+
+  /** @param by whose wish it was. @param what it was done to, where it is not the run */
+  operated(action: OperatorAction, by: string, what?: string): void {
+    const detail = what === undefined ? `by ${by}` : `${what} by ${by}`;
+    this.#logEvent(operatorEvents[action], detail);
+    this.emit('operated', { step: this.#step, action, detail });
   }
 
   /** Something about who may come in. */

@@ -34,8 +34,24 @@ export interface ServerOptions {
   status: () => object;
   /** Why the run cannot go on now; undefined while it can. /readyz tells it. */
   notReady: () => string | undefined;
+  /** What else is served on the port. */
+  pages?: ServedPages | undefined;
   /** Takes a worker in, or says why not. The socket is the callee's from then on. */
   admit: (applicant: Applicant) => Refusal | undefined;
+}
+
+/** Answers what is for people's eyes. */
+export interface ServedPages {
+  /** @returns whether the request is one for these pages: then it is answered, now or soon */
+  answer(request: IncomingMessage, response: ServerResponse): boolean;
+  /** @returns whether the socket is taken over, why it is refused, or that the request is not for these pages */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): 'taken' | 'not mine' | UpgradeRefusal;
+}
+
+export interface UpgradeRefusal {
+  /** Such as `403 Forbidden`. */
+  status: string;
+  reason: string;
 }
 
 /** A worker that has said hello, with the right token where one is needed. */
@@ -71,6 +87,9 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
   http.on('upgrade', (request, socket, head) => {
     // A peer that goes away in mid-handshake is no event of the run.
     socket.on('error', () => socket.destroy());
+    const byPages = options.pages?.upgrade(request, socket, head) ?? 'not mine';
+    if (byPages === 'taken') return;
+    if (byPages !== 'not mine') return refuseUpgrade(socket, byPages.status, byPages.reason);
     if (pathOf(request) !== '/worker') return refuseUpgrade(socket, '404 Not Found');
     if (!isSameOrigin(request.headers)) return refuseUpgrade(socket, '403 Forbidden', foreignOrigin);
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -198,6 +217,7 @@ function answer(options: ServerOptions, request: IncomingMessage, response: Serv
     response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
     response.end(`${JSON.stringify(body)}\n`);
   };
+  if (options.pages?.answer(request, response) === true) return;
   const path = pathOf(request);
   if (request.method !== 'GET') return reply(405, { error: 'only GET is answered here' });
   if (path === '/healthz') return reply(200, { status: 'ok', lockstepVersion, protocolVersion });

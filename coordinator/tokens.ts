@@ -51,6 +51,11 @@ export class TokenTable {
     return new TokenTable([{ name: 'owner', role: 'owner', digest: digestOf(token) }]);
   }
 
+  /** One token that allows to join and nothing else: what a run gives its own worker processes. */
+  static ofWorkers(token: string): TokenTable {
+    return new TokenTable([{ name: 'workers', role: 'worker', digest: digestOf(token) }]);
+  }
+
   /**
    * Reads a token file: one `NAME ROLE TOKEN` a line, or a `TOKEN` alone, which is an owner's; `#` begins a comment.
    * @param source how the file is called in error messages
@@ -76,6 +81,11 @@ export class TokenTable {
   /** Whether there is no token that anybody could show. */
   get isEmpty(): boolean {
     return this.#entries.length === 0;
+  }
+
+  /** Whether some token allows this. */
+  allow(action: Action): boolean {
+    return this.#entries.some(({ role }) => mayDo(role, action));
   }
 
   /** Whose token this is, or undefined. Takes the same time wherever and whether it is found. */

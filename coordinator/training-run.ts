@@ -20,7 +20,9 @@ import { foldBatchStatistics } from './moving-statistics.js';
 import type { PieceStore } from './pieces.js';
 import { Replicator } from './replicator.js';
 import type { Report, StepPhases } from './report.js';
+import type { RunControl } from './run-control.js';
 import type { RunDirectory } from './run-directory.js';
+import type { RoundObserver } from './round-observer.js';
 import { RunJournal } from './run-journal.js';
 import { StepClock } from './step-clock.js';
 import { encodeWeights, type WeightsFrame } from './weights-frame.js';
@@ -42,6 +44,10 @@ export interface TrainingRunOptions {
   /** How long a wait for workers may last; undefined for ever. */
   waitTimeoutMs: number | undefined;
   clock: Clock;
+  /** What an operator wants between steps. */
+  control: RunControl;
+  /** Looks on while gradients come in. */
+  observer?: RoundObserver | undefined;
   /** Ends the run after the running step, with a checkpoint. */
   signal: AbortSignal;
   /** Aborts the signal. */
@@ -184,6 +190,7 @@ export class TrainingRun {
     let weights = this.#encodeWeights();
     await this.#betweenSteps(weights); // a run may have been stopped before it had validated
     while (this.#state.step < this.totalSteps) {
+      await this.#obeyOperator();
       const clock = new StepClock();
       await this.#waitForWorkers(pauseBelow);
       this.journal.begins('training');
@@ -212,6 +219,23 @@ export class TrainingRun {
     if (epochEnds && this.#validation?.step !== step) await this.#validate(weights);
     if (epochEnds || step % (config.checkpointEvery ?? Infinity) === 0) await this.#checkpoint();
     if (signal.aborted) throw interruption(signal);
+  }
+
+  /** Saves and waits as long as an operator wants it so. */
+  async #obeyOperator(): Promise<void> {
+    const { control, signal } = this.#options;
+    for (let order = control.next(); order !== 'step'; order = control.next()) {
+      if (order === 'save') await this.#checkpoint();
+      else await this.#pause();
+      if (signal.aborted) throw interruption(signal);
+    }
+  }
+
+  /** Workers come, go and answer pings meanwhile. */
+  async #pause(): Promise<void> {
+    const { control, signal } = this.#options;
+    this.journal.begins('paused');
+    await control.changed(signal);
   }
 
   async #collectGradient(weights: WeightsFrame): Promise<CollectedGradient> {

@@ -1,16 +1,42 @@
-// Builds the scripts and styles of pages, each into one file beside what tsc compiles: dist/pages/NAME.js and NAME.css.
+// Builds the scripts and styles of pages, each into one file beside what tsc compiles: dist/pages/NAME.js and NAME.css,
+// and the dashboard with its other files in dist/pages/dashboard.
 import { build } from 'esbuild';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+
+const common = {
+  bundle: true,
+  minify: true,
+  target: ['es2022', 'chrome115', 'firefox115', 'safari16.4'],
+  legalComments: 'inline',
+  logLevel: 'warning',
+};
 
 await build({
+  ...common,
   entryPoints: [
     { in: 'pages/plot/main.ts', out: 'plot' },
     { in: 'pages/plot/plot.css', out: 'plot' },
   ],
   outdir: 'dist/pages',
-  bundle: true,
-  minify: true,
   format: 'iife',
-  target: ['es2022', 'chrome115', 'firefox115', 'safari16.4'],
-  legalComments: 'inline',
-  logLevel: 'warning',
 });
+
+await build({
+  ...common,
+  entryPoints: [
+    { in: 'pages/dashboard/main.tsx', out: 'dashboard' },
+    { in: 'pages/dashboard/styles.css', out: 'dashboard' },
+  ],
+  outdir: 'dist/pages/dashboard',
+  format: 'esm',
+  jsx: 'automatic',
+  jsxImportSource: 'preact',
+});
+await mkdir('dist/pages/dashboard', { recursive: true });
+for (const file of ['index.html', 'icon.svg']) {
+  await copyFile(`pages/dashboard/${file}`, `dist/pages/dashboard/${file}`);
+}
+// Their licences ask to go where they go.
+const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
+const notices = bundled.map(async (name) => `${name}\n\n${await readFile(`node_modules/${name}/LICENSE`, 'utf8')}`);
+await writeFile('dist/pages/licenses.txt', (await Promise.all(notices)).join('\n\n'));

@@ -31,7 +31,7 @@ const sources: readonly Source[] = [
     ),
   ),
 ]
-  .filter((file) => /(?<!\.d)\.ts$/.test(file) && !file.startsWith(otherLanguage))
+  .filter((file) => /(?<!\.d)\.tsx?$/.test(file) && !file.startsWith(otherLanguage))
   .toSorted()
   .map(readSource);
 
@@ -53,7 +53,8 @@ function readSource(file: string): Source {
 
 function resolve(file: string, specifier: string): string {
   if (!specifier.startsWith('.')) return specifier;
-  return path.posix.join(path.posix.dirname(file), specifier).replace(/\.js$/, '.ts');
+  const source = path.posix.join(path.posix.dirname(file), specifier).replace(/\.js$/, '.ts');
+  return existsSync(path.join(root, `${source}x`)) ? `${source}x` : source;
 }
 
 /** `from -> to` for every import that is one of these. */
@@ -96,7 +97,7 @@ describe('imports', () => {
     ['pictures', ['pictures', 'shared']],
     // What a page shows is made of plain data, which Node and the page's script both know.
     ['plot', ['plot', 'pages', 'shared']],
-    ['pages', ['pages']],
+    ['pages', ['pages', 'shared']],
   ])('of %s stay in %j', (folder, allowed) => {
     const others = importsWhere(
       ({ file }, { target }) =>
@@ -123,6 +124,22 @@ describe('imports', () => {
     expect(outOfEngines.filter((line) => !seam.has(line.split(' -> ')[1]))).toEqual([]);
   });
 
+  it('of the page in the browser bring nothing of Node with them, and no package but those it is drawn with', () => {
+    const seen = new Set<string>();
+    const follow = (file: string): Import[] => {
+      if (seen.has(file)) return [];
+      seen.add(file);
+      const values = (sources.find((source) => source.file === file)?.imports ?? []).filter(({ isType }) => !isType);
+      return values.flatMap((imported) => (/\.tsx?$/.test(imported.target) ? follow(imported.target) : [imported]));
+    };
+    const packages = new Set(follow('pages/dashboard/main.tsx').map(({ target }) => target));
+    expect([...packages].toSorted()).toEqual(['@preact/signals', 'preact', 'preact/hooks', 'uplot']);
+    expect(seen).toContain('shared/watching/step-history.ts');
+    expect(
+      filesImporting(({ target }) => /preact/.test(target)).filter((file) => !file.startsWith('pages/dashboard/')),
+    ).toEqual([]);
+  });
+
   it('of TensorFlow are its own engine’s', () => {
     const others = importsWhere(
       ({ file }, { target }) => target.startsWith('@tensorflow/') && !file.startsWith('worker/engines/tensorflow/'),
@@ -132,6 +149,7 @@ describe('imports', () => {
 
   it('of ws are where sockets are opened; whoever is handed one knows its type alone', () => {
     expect(filesImporting(({ target, isType }) => target === 'ws' && !isType)).toEqual([
+      'coordinator/dashboard/watch-sockets.ts',
       'coordinator/server.ts',
       'worker/socket-link.ts',
     ]);

@@ -72,10 +72,19 @@ describe('operating', () => {
     });
   });
 
-  it('is nobody’s business where there is no token', () => {
-    const access = accessTo('operate', { host }, { tokens: TokenTable.none, isLoopback: true });
-    expect(access).toMatchObject({ allowed: false, status: 403, message: expect.stringContaining('LOCKSTEP_TOKEN') });
-  });
+  it.each([TokenTable.none, TokenTable.ofWorkers('secret')])(
+    'is free on loopback where no token allows it, and nobody’s business elsewhere',
+    (none) => {
+      expect(accessTo('operate', { host }, { tokens: none, isLoopback: true })).toEqual({
+        allowed: true,
+        holder: undefined,
+      });
+      const renamed = accessTo('operate', { host: 'evil.example.org' }, { tokens: none, isLoopback: true });
+      expect(renamed).toMatchObject({ allowed: false });
+      const outside = accessTo('operate', { host }, { tokens: none, isLoopback: false });
+      expect(outside).toMatchObject({ allowed: false });
+    },
+  );
 
   it("from another site's page is refused, token or not", () => {
     const headers = { host, origin: 'https://example.org', ...bearer(operator) };
@@ -99,7 +108,7 @@ describe('the origin of a request', () => {
 
 describe('a token', () => {
   it('is shown as a bearer or as a cookie, and the bearer wins', () => {
-    const cookie = tokenCookie('töken;=', false).split(';', 1)[0];
+    const cookie = tokenCookie('töken;=', {}, false).split(';', 1)[0];
     expect(tokenIn({})).toBeUndefined();
     expect(tokenIn({ authorization: 'Basic abc' })).toBeUndefined();
     expect(tokenIn({ authorization: 'bearer abc' })).toBe('abc');
@@ -109,7 +118,17 @@ describe('a token', () => {
   });
 
   it('in a cookie is out of reach of scripts and of other sites, and goes when it is emptied', () => {
-    expect(tokenCookie('abc', true)).toBe('lockstep-token=YWJj; Path=/; HttpOnly; SameSite=Strict; Secure');
-    expect(tokenCookie('', false)).toBe('lockstep-token=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0');
+    expect(tokenCookie('abc', {}, true)).toBe('lockstep-token=YWJj; Path=/; HttpOnly; SameSite=Strict; Secure');
+    expect(tokenCookie('', {}, false)).toBe('lockstep-token=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0');
+  });
+
+  it('in a cookie belongs to one port, and is none where it is not known', () => {
+    const first = { host: 'localhost:7350' };
+    const cookie = tokenCookie(viewer, first, false).split(';', 1)[0];
+    expect(tokenIn({ ...first, cookie })).toBe(viewer);
+    expect(tokenIn({ host: 'localhost:7351', cookie })).toBeUndefined();
+    const stale = { ...first, cookie: tokenCookie('of an earlier run', first, false).split(';', 1)[0] };
+    expect(accessTo('read', stale, { tokens, isLoopback: true })).toEqual({ allowed: true, holder: undefined });
+    expect(accessTo('read', stale, { tokens, isLoopback: false })).toMatchObject({ allowed: false, status: 401 });
   });
 });

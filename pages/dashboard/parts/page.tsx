@@ -1,0 +1,58 @@
+// The page as a whole: what is shown to whom, and in what order.
+import { connection, ending, facts, isRecorded, live, session } from '../store.js';
+import { Banner } from './banner.js';
+import { Charts } from './charts.js';
+import { EventLog } from './event-log.js';
+import { Figures } from './figures.js';
+import { Header } from './header.js';
+import { LogInPage } from './log-in.js';
+import { RecordedWorkers, Workers } from './workers.js';
+import { StepPanel } from './step-panel.js';
+
+export function Page() {
+  if (session.value !== null && !session.value.mayRead) return <LogInPage />;
+  if (facts.value === null) {
+    return (
+      <main class="empty-page">
+        <p role="status">
+          {connection.value.phase === 'lost' ? 'The coordinator does not answer. Trying again…' : 'Connecting…'}
+        </p>
+      </main>
+    );
+  }
+  const isSummedUp = isRecorded.value || ending.value?.how === 'finished';
+  return (
+    <div class={connection.value.phase === 'lost' ? 'page stale' : 'page'}>
+      <a class="skip" href="#content">
+        Skip to the run
+      </a>
+      <Header />
+      <Banner />
+      <main id="content" tabIndex={-1}>
+        <Figures />
+        <Charts />
+        <div class="columns">
+          {isSummedUp ? <RecordedWorkers /> : <StepPanel />}
+          <EventLog />
+        </div>
+        {!isSummedUp && live.value !== null && <Workers />}
+      </main>
+      <Footer />
+    </div>
+  );
+}
+
+function Footer() {
+  const { lockstepVersion, runDirectory, dataset, model, trainableWeights, batchSize, slices, seed } = facts.value!;
+  return (
+    <footer>
+      <p>
+        {model}, {trainableWeights.toLocaleString('en-US')} weights · {dataset} · batches of {batchSize} in {slices}{' '}
+        {slices === 1 ? 'slice' : 'slices'} · seed {seed}
+      </p>
+      <p>
+        lockstep {lockstepVersion} · <code>{runDirectory}</code>
+      </p>
+    </footer>
+  );
+}

@@ -1,0 +1,35 @@
+// Light or dark: as the system has it, unless a person chose here.
+import { computed, signal } from '@preact/signals';
+
+export type Theme = 'system' | 'light' | 'dark';
+const key = 'lockstep-theme';
+
+const systemIsDark = matchMedia('(prefers-color-scheme: dark)');
+const systemTheme = signal(systemIsDark.matches);
+systemIsDark.addEventListener('change', ({ matches }) => (systemTheme.value = matches));
+
+/** Undefined where the browser keeps nothing for pages: then a choice lasts until the page is left. */
+const storage = ((): Storage | undefined => {
+  try {
+    return localStorage;
+  } catch {
+    return undefined;
+  }
+})();
+const stored = storage?.getItem(key);
+export const theme = signal<Theme>(stored === 'light' || stored === 'dark' ? stored : 'system');
+export const isDark = computed(() => (theme.value === 'system' ? systemTheme.value : theme.value === 'dark'));
+
+theme.subscribe((chosen) => {
+  if (chosen === 'system') storage?.removeItem(key);
+  else storage?.setItem(key, chosen);
+});
+isDark.subscribe((dark) => {
+  document.documentElement.dataset['theme'] = dark ? 'dark' : 'light';
+});
+
+/** The other of the two; back to the system's where that is the same. */
+export function toggleTheme(): void {
+  const wanted = !isDark.value;
+  theme.value = wanted === systemTheme.value ? 'system' : wanted ? 'dark' : 'light';
+}
