@@ -1,7 +1,6 @@
 // A checkpoint as a trained model: what evaluate, predict and export begin with.
 import { loadCheckpoint } from './coordinator/load-checkpoint.js';
 import type { TrainedModel } from './export/network.js';
-import { officialClassNames } from './shared/data/cifar10-layout.js';
 import type { Config } from './shared/config.js';
 
 export interface LoadedModel {
@@ -17,8 +16,7 @@ export interface LoadedModel {
  */
 export async function trainedModelOf(location: string): Promise<LoadedModel> {
   const checkpoint = await loadCheckpoint(location);
-  const { config, layout, preprocessing, weights, movingStatistics, step, weightsSha256 } = checkpoint;
-  const classNames = officialClassNames;
+  const { config, layout, preprocessing, classNames, weights, movingStatistics, step, weightsSha256 } = checkpoint;
   return {
     model: { layout, weights, movingStatistics, preprocessing, classNames, step, weightsSha256 },
     config,

@@ -45,6 +45,8 @@ export interface CheckpointWriter {
   layout: ModelLayout;
   config: Config;
   preprocessing: Preprocessing;
+  /** Ten names, in the order of the labels. */
+  classNames: readonly string[];
   /** The SHA-256 of each piece, in order: a run resumed on other images would not be the same run. */
   pieceHashes: readonly string[];
 }
@@ -105,7 +107,7 @@ export async function saveCheckpoint(
 
 async function writeInto(
   folder: string,
-  { layout, config, preprocessing, pieceHashes }: CheckpointWriter,
+  { layout, config, preprocessing, classNames, pieceHashes }: CheckpointWriter,
   state: TrainingState,
   progress: RunProgress,
 ): Promise<void> {
@@ -129,6 +131,7 @@ async function writeInto(
     weightsSha256: weightsSha256(state.weights, state.movingStatistics),
     layoutHash: layoutHash(layout),
     config,
+    classNames,
     pieceHashes,
     progress,
     files,

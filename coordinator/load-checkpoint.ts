@@ -4,11 +4,12 @@ import { lstat, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { resolveConfig, type Config } from '../shared/config.js';
+import { officialClassNames } from '../shared/data/cifar10-layout.js';
 import type { Preprocessing, PreprocessingName } from '../shared/data/image-batch.js';
 import { preprocessingFromArrays } from '../shared/data/measured-preprocessing.js';
 import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
 import { layoutHash, weightsSha256 } from '../shared/model/layout-hash.js';
-import { layoutModel, type ArrayLayout, type ModelLayout } from '../shared/model/layout.js';
+import { classCount, layoutModel, type ArrayLayout, type ModelLayout } from '../shared/model/layout.js';
 import { decodeSafetensors, type NamedArray } from '../shared/safetensors.js';
 import {
   isThere,
@@ -33,6 +34,8 @@ export interface Checkpoint extends TrainingState {
   layout: ModelLayout;
   preprocessing: Preprocessing;
   weightsSha256: string;
+  /** Ten names, in the order of the labels. */
+  classNames: readonly string[];
   /** Of each piece of the images, in order. */
   pieceHashes: readonly string[];
   progress: RunProgress;
@@ -61,6 +64,11 @@ const description = z.object({
   weightsSha256: sha256,
   layoutHash: sha256,
   config: z.record(z.string(), z.unknown()),
+  // Those of earlier versions do not say.
+  classNames: z
+    .array(z.string())
+    .length(classCount)
+    .default([...officialClassNames]),
   pieceHashes: z.array(sha256),
   progress,
   files: z.object({

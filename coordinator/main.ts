@@ -90,7 +90,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     ...input
   } = options;
   const planned = await planRun(input, { resume, override });
-  const { config, checkpoint } = planned;
+  const { config, checkpoint, given } = planned;
   const door = openDoor({ host, token, tokenFile, workersToken });
   const layout = layoutModel(config);
   const dataset = givenDataset ?? (await resolveDataset(config.data ?? undefined));
@@ -112,6 +112,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     pool,
     runDirectory,
     resumed,
+    given,
     minWorkers,
     pauseBelow,
     waitTimeoutMs,

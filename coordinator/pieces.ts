@@ -21,6 +21,8 @@ export interface PieceStore {
   testCount: number;
   stepsPerEpoch: number;
   preprocessing: Preprocessing;
+  /** Ten names, in the order of the labels. */
+  classNames: readonly string[];
 }
 
 /** A split that is evaluated. */
@@ -90,5 +92,14 @@ export function cutPieces(dataset: Cifar10, config: Config): PieceStore {
   const testCount = test.length / recordBytes;
   const preprocessing = measurePreprocessing(config.preprocessing, training);
   const { pieces, records } = stack;
-  return { pieces, records, trainingCount, validationCount, testCount, stepsPerEpoch, preprocessing };
+  return {
+    pieces,
+    records,
+    trainingCount,
+    validationCount,
+    testCount,
+    stepsPerEpoch,
+    preprocessing,
+    classNames: dataset.classNames,
+  };
 }

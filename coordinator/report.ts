@@ -67,6 +67,8 @@ export type RunEventName =
 export interface Report {
   lockstepVersion: string;
   seed: number;
+  /** Of the weights it began with; null where they were drawn. */
+  initialWeightsSha256: string | null;
   /** Updates made. */
   steps: number;
   /** Epochs begun. */
@@ -227,7 +229,10 @@ export class RunLedger {
   }
 
   report(
-    rest: Pick<Report, 'seed' | 'steps' | 'epochs' | 'weightsSha256' | 'train' | 'validation' | 'test'> & {
+    rest: Pick<
+      Report,
+      'seed' | 'initialWeightsSha256' | 'steps' | 'epochs' | 'weightsSha256' | 'train' | 'validation' | 'test'
+    > & {
       imagesSeen: number;
       wallSeconds: number;
       imagesTrainedHere: number;

@@ -5,8 +5,9 @@ import { z } from 'zod';
 import { recipeFields, resolveConfig, totalStepsOf, type Config, type ConfigInput } from '../shared/config.js';
 import { LockstepError, systemCodeOf } from '../shared/errors.js';
 import { layoutHash } from '../shared/model/layout-hash.js';
-import type { ModelLayout } from '../shared/model/layout.js';
+import { layoutModel, type ModelLayout } from '../shared/model/layout.js';
 import { listCheckpoints } from './checkpoint.js';
+import { readGivenWeights, type GivenWeights } from './given-weights.js';
 import { learningRateAt } from './learning-rate.js';
 import { loadCheckpoint, loadNewestSound, type Checkpoint } from './load-checkpoint.js';
 import type { PieceStore } from './pieces.js';
@@ -29,25 +30,32 @@ export interface ResumeOptions {
 export interface PlannedRun {
   config: Config;
   checkpoint: Checkpoint | undefined;
+  /** What a run that begins has instead of drawn weights. */
+  given: GivenWeights | undefined;
   /** Keys whose values are not the checkpoint's, under `override`. */
   overridden: readonly string[];
 }
 
 /**
- * The configuration of a run: what is given, and under `resume` the checkpoint's for the rest.
+ * The configuration of a run: what is given, and under `resume` the checkpoint's for the rest. Initial weights are read
+ * where they are given; a checkpoint knows their hash.
  * Throws `bad-config` where a key that the weights depend on is given another value than the checkpoint's,
  * `no-checkpoint` and `bad-checkpoint`.
  */
 export async function planRun(input: ConfigInput, { resume, override }: ResumeOptions): Promise<PlannedRun> {
   const checkpoint = await checkpointFor(resume, input.runDir ?? undefined);
-  if (checkpoint === undefined) return { config: resolveConfig(input), checkpoint, overridden: [] };
+  if (checkpoint === undefined) {
+    return { ...(await withInitialWeights(resolveConfig(input))), checkpoint, overridden: [] };
+  }
   const given: Record<string, unknown> = Object.fromEntries(
     Object.entries(input).filter(([, value]) => value !== undefined),
   );
   const isLengthGiven = (given['steps'] ?? given['epochs'] ?? null) !== null;
   const length = isLengthGiven ? { steps: null, epochs: null } : {};
   const runDir = input.runDir ?? runOf(checkpoint.path) ?? null;
-  const config = resolveConfig({ ...checkpoint.config, ...length, ...given, runDir });
+  const merged = resolveConfig({ ...checkpoint.config, ...length, ...given, runDir });
+  // Of the weights that the run began with, only others matter.
+  const config = given['initialWeights'] === undefined ? merged : (await withInitialWeights(merged, true)).config;
   const changed = changedKeys(checkpoint.config, config);
   if (changed.length > 0 && override !== true) {
     const shown = (values: Config, key: keyof Config) => JSON.stringify(values[key]);
@@ -58,7 +66,25 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
         'was, or go on with the new values by --override',
     );
   }
-  return { config, checkpoint: inRun(checkpoint, runDir), overridden: changed };
+  return { config, checkpoint: inRun(checkpoint, runDir), given: undefined, overridden: changed };
+}
+
+/** Reads what --initial-weights names, and puts its hash into the configuration. @param isResumed whether any hash will do */
+async function withInitialWeights(
+  config: Config,
+  isResumed = false,
+): Promise<{ config: Config; given: GivenWeights | undefined }> {
+  const { initialWeights, initialWeightsSha256: expected } = config;
+  if (initialWeights === null) return { config, given: undefined };
+  const given = await readGivenWeights(initialWeights, layoutModel(config));
+  if (expected !== null && expected !== given.sha256 && !isResumed) {
+    throw new LockstepError(
+      'bad-config',
+      `--initial-weights ${initialWeights} has the hash ${given.sha256}, and initialWeightsSha256 says ${expected}: ` +
+        'name the file with that hash, or leave the hash out',
+    );
+  }
+  return { config: Object.freeze({ ...config, initialWeightsSha256: given.sha256 }), given };
 }
 
 /** A run that branches off into a folder of its own has its best checkpoint still to make. */

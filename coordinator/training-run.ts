@@ -12,6 +12,7 @@ import { Dealer } from './dealer.js';
 import { demandFiniteWeights } from './demand-finite.js';
 import { addSums, evaluateSplit, metricsOf, noSums, type BatchSums, type Metrics } from './evaluation.js';
 import type { GradientRound } from './gradient-round.js';
+import type { GivenWeights } from './given-weights.js';
 import { initialMovingStatistics, initialWeights } from './initial-weights.js';
 import { learningRateAt } from './learning-rate.js';
 import type { Checkpoint } from './load-checkpoint.js';
@@ -37,6 +38,8 @@ export interface TrainingRunOptions {
   runDirectory: RunDirectory;
   /** What the run goes on from; undefined for one that begins. */
   resumed: { checkpoint: Checkpoint; isOverridden: boolean } | undefined;
+  /** What it begins with instead of drawn weights. */
+  given: GivenWeights | undefined;
   /** Workers to wait for before the first step. */
   minWorkers: number;
   /** Workers to wait for before each other step. */
@@ -99,6 +102,7 @@ export class TrainingRun {
       layout,
       config,
       preprocessing: store.preprocessing,
+      classNames: store.classNames,
       pieceHashes: store.pieces.map((piece) => piece.sha256),
       keep: config.keepCheckpoints,
       from: options.resumed?.checkpoint,
@@ -114,9 +118,9 @@ export class TrainingRun {
     const { velocity } = this.#optimizer;
     this.#state = {
       step: 0,
-      weights: initialWeights(layout, config.seed),
+      weights: options.given?.weights.slice() ?? initialWeights(layout, config.seed),
       velocity,
-      movingStatistics: initialMovingStatistics(layout),
+      movingStatistics: options.given?.movingStatistics.slice() ?? initialMovingStatistics(layout),
     };
     if (options.resumed !== undefined) this.#resume(options.resumed);
   }
@@ -374,6 +378,7 @@ export class TrainingRun {
     this.journal.countBytesOfStayers();
     const report = this.journal.ledger.report({
       seed: config.seed,
+      initialWeightsSha256: config.initialWeightsSha256,
       steps: step,
       epochs: this.epoch,
       imagesSeen: this.#imagesSeen,

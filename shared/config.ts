@@ -110,6 +110,16 @@ export const recipeFields = {
     help: 'how much of the moving statistics stays at each slice',
     placeholder: 'X',
   }),
+  initialWeightsSha256: field({
+    schema: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .nullable(),
+    default: null,
+    allowed: '64 hexadecimal digits',
+    help: 'the hash that the weights of --initial-weights must have (default: whichever they have)',
+    placeholder: 'HASH',
+  }),
   validationSplit: field({
     schema: z.number().min(0).lt(1),
     default: 0.1,
@@ -221,6 +231,13 @@ export const runFields = {
     allowed: 'a folder',
     help: 'where the run is written (default: runs/<time>)',
     placeholder: 'DIR',
+  }),
+  initialWeights: field({
+    schema: text.nullable(),
+    default: null,
+    allowed: 'a safetensors file or a checkpoint',
+    help: 'weights to begin with instead of drawn ones: a safetensors file as export writes it, or a checkpoint',
+    placeholder: 'PATH',
   }),
   checkpointEvery: field({
     schema: wholeNumber(1).nullable(),
@@ -349,6 +366,9 @@ export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf =
   }
   if (config.warmupRate !== null && (config.warmupSteps === null || config.schedule === 'one-cycle')) {
     bad('warmupRate', config.warmupRate, `left out without ${nameOf('warmupSteps')}, and with one-cycle, which rises`);
+  }
+  if (config.initialWeightsSha256 !== null && config.initialWeights === null) {
+    bad('initialWeightsSha256', config.initialWeightsSha256, `left out without ${nameOf('initialWeights')}`);
   }
   layoutModel(config);
   Object.freeze(config.learningRateBoundaries);

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { saveCheckpoint } from '../../coordinator/checkpoint.js';
 import { runCli } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
-import { config, layout, pieceHashes, progress, stateAt } from '../support/small-checkpoint.js';
+import { classNames, config, layout, pieceHashes, progress, stateAt } from '../support/small-checkpoint.js';
 
 const inFolder = folderPerFile();
 
@@ -13,7 +13,14 @@ describe('lockstep export', () => {
   let run: string;
   beforeAll(async () => {
     const preprocessing = 'imagenet' as const;
-    const writer = { directory: inFolder('run', 'checkpoints'), layout, config, preprocessing, pieceHashes };
+    const writer = {
+      directory: inFolder('run', 'checkpoints'),
+      layout,
+      config,
+      preprocessing,
+      classNames,
+      pieceHashes,
+    };
     await saveCheckpoint(writer, stateAt(7), progress);
     await saveCheckpoint(writer, stateAt(9), progress);
     run = inFolder('run');

@@ -4,7 +4,6 @@ import { PNG } from 'pngjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { saveCheckpoint } from '../../coordinator/checkpoint.js';
 import { initialMovingStatistics, initialWeights } from '../../coordinator/initial-weights.js';
-import { officialClassNames } from '../../shared/data/cifar10-layout.js';
 import { plainViews } from '../../shared/data/image-batch.js';
 import { synthesizeRecords } from '../../shared/data/synthesize.js';
 import { cropBatch } from '../../worker/augmentation.js';
@@ -12,7 +11,7 @@ import { openWasmEngine } from '../../worker/engines/wasm/wasm-engine.js';
 import { predict, softmax } from '../../prediction.js';
 import { runCli } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
-import { config, layout, pieceHashes, progress } from '../support/small-checkpoint.js';
+import { classNames, config, layout, pieceHashes, progress } from '../support/small-checkpoint.js';
 
 const inFolder = folderPerFile();
 const weights = initialWeights(layout, 3);
@@ -41,7 +40,14 @@ describe('lockstep predict', () => {
   beforeAll(async () => {
     run = inFolder('run');
     const preprocessing = 'imagenet' as const;
-    const writer = { directory: inFolder('run', 'checkpoints'), layout, config, preprocessing, pieceHashes };
+    const writer = {
+      directory: inFolder('run', 'checkpoints'),
+      layout,
+      config,
+      preprocessing,
+      classNames,
+      pieceHashes,
+    };
     await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
     images = [inFolder('a.png'), inFolder('b.png')];
     for (const [index, file] of images.entries()) await writeFile(file, pngOf(index));
@@ -59,7 +65,7 @@ describe('lockstep predict', () => {
       expect(image).toBe(images[index]);
       const probabilities = softmax(logits.subarray(10 * index, 10 * index + 10));
       const ofClass = new Map(classes.map(({ name, probability }) => [name, probability]));
-      expect(officialClassNames.map((name) => ofClass.get(name))).toEqual(probabilities);
+      expect(classNames.map((name) => ofClass.get(name))).toEqual(probabilities);
       expect(classes.map(({ probability }) => probability)).toEqual(probabilities.toSorted((a, b) => b - a));
     }
   });

@@ -6,7 +6,7 @@ import { checkpointName, listCheckpoints, saveCheckpoint } from '../../coordinat
 import { layoutHash, weightsSha256 } from '../../shared/model/layout-hash.js';
 import { decodeSafetensors } from '../../shared/safetensors.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { config, layout, newWriter, pieceHashes, progress, stateAt } from '../support/small-checkpoint.js';
+import { classNames, config, layout, newWriter, pieceHashes, progress, stateAt } from '../support/small-checkpoint.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
 async function readState(checkpoint: string): Promise<Record<string, unknown>> {
@@ -61,6 +61,7 @@ describe('a checkpoint', () => {
       weightsSha256: weightsSha256(state.weights, state.movingStatistics),
       layoutHash: layoutHash(layout),
       config,
+      classNames,
       pieceHashes,
       progress,
       files,

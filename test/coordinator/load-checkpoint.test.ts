@@ -8,7 +8,7 @@ import { resolveConfig } from '../../shared/config.js';
 import { weightsSha256 } from '../../shared/model/layout-hash.js';
 import { layoutModel } from '../../shared/model/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { config, layout, newWriter, pieceHashes, progress, stateAt } from '../support/small-checkpoint.js';
+import { classNames, config, layout, newWriter, pieceHashes, progress, stateAt } from '../support/small-checkpoint.js';
 import { perPixelMean, standardize } from '../support/random-batch.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
@@ -32,6 +32,7 @@ describe('a checkpoint', () => {
       config,
       layout,
       preprocessing: 'imagenet',
+      classNames,
       pieceHashes,
       progress,
       weightsSha256: weightsSha256(weights, movingStatistics),

@@ -15,6 +15,7 @@ const phases: StepPhases = {
 
 const rest = {
   seed: 0,
+  initialWeightsSha256: null,
   steps: 2,
   epochs: 1,
   imagesSeen: 256,

@@ -53,6 +53,7 @@ describe("a run's folder", () => {
     const run = await opened(path.join(await temporaryFolder(), 'run'));
     const report = new RunLedger().report({
       seed: 4,
+      initialWeightsSha256: null,
       steps: 1,
       epochs: 1,
       imagesSeen: 128,

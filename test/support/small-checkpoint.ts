@@ -8,6 +8,7 @@ import { temporaryFolder } from './temporary-folder.js';
 
 export const config = resolveConfig({ depth: 8, initialFilters: 4, seed: 9 });
 export const layout = layoutModel(config);
+export const classNames = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
 export const pieceHashes = ['a', 'b'].map((text) => createHash('sha256').update(text).digest('hex'));
 
 export const progress: RunProgress = {
@@ -43,6 +44,7 @@ export async function newWriter(): Promise<CheckpointWriter> {
     layout,
     config,
     preprocessing: 'imagenet',
+    classNames,
     pieceHashes,
   };
 }

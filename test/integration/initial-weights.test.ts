@@ -1,0 +1,117 @@
+// A run that begins with another's weights: they are part of what its own depend on, and resuming needs no file.
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { CoordinatorOptions } from '../../coordinator/main.js';
+import type { Report } from '../../coordinator/report.js';
+import { exportModel } from '../../export/formats.js';
+import { trainedModelOf } from '../../trained-model.js';
+import { folderPerFile } from '../support/folder-per-file.js';
+import { startCluster } from '../support/local-cluster.js';
+
+const inFolder = folderPerFile();
+
+/** Trains to the end, or until so many steps are made. */
+async function trained(name: string, options: CoordinatorOptions = {}, until = Infinity): Promise<Report | undefined> {
+  const cluster = await startCluster({ runDir: inFolder(name), steps: 6, ...options });
+  const { coordinator } = cluster;
+  try {
+    coordinator.events.on('step', ({ step }) => {
+      if (step === until) coordinator.stop();
+    });
+    await cluster.join();
+    if (until === Infinity) return await coordinator.report;
+    await expect(coordinator.report).rejects.toMatchObject({ code: 'interrupted' });
+    return undefined;
+  } finally {
+    await cluster.close();
+  }
+}
+
+const file = () => inFolder('first.safetensors');
+let first: Report;
+let fromFile: Report;
+beforeAll(async () => {
+  first = (await trained('first'))!;
+  const { model } = await trainedModelOf(inFolder('first'));
+  await exportModel(model, { format: 'safetensors', target: file(), force: false });
+  fromFile = (await trained('from-file', { initialWeights: file() }))!;
+});
+
+describe('--initial-weights', () => {
+  it('begins with the weights and the moving statistics of the file, at step 0 and a velocity of 0', async () => {
+    expect(fromFile.initialWeightsSha256).toBe(first.weightsSha256);
+    expect(fromFile.steps).toBe(6);
+    expect(fromFile.weightsSha256).not.toBe(first.weightsSha256);
+    // So small a rate moves no weight, and moving statistics with momentum 1 stay: after a step they are the file's.
+    const still = await trained('still', { initialWeights: file(), steps: 1, learningRate: 1e-30, bnMomentum: 1 });
+    expect(still!.weightsSha256).toBe(first.weightsSha256);
+    // A drawn beginning is another, and says so.
+    expect(first.initialWeightsSha256).toBeNull();
+  });
+
+  it('takes a checkpoint or a run as well, to the same bits', async () => {
+    const ofRun = (await trained('from-run', { initialWeights: inFolder('first') }))!;
+    expect(ofRun.weightsSha256).toBe(fromFile.weightsSha256);
+  });
+
+  it('stays in the configuration by its hash, which a file with other weights does not have', async () => {
+    const config = JSON.parse(await readFile(inFolder('from-file', 'config.json'), 'utf8')) as CoordinatorOptions;
+    expect(config).toMatchObject({ initialWeights: file(), initialWeightsSha256: first.weightsSha256 });
+    const again = await trained('again', { ...config, runDir: inFolder('again') });
+    expect(again!.weightsSha256).toBe(fromFile.weightsSha256);
+    const others = { ...config, runDir: inFolder('others'), initialWeights: inFolder('from-file') };
+    await expect(startCluster(others)).rejects.toMatchObject({
+      code: 'bad-config',
+      message: expect.stringMatching(/--initial-weights .* has the hash .*, and initialWeightsSha256 says/) as string,
+    });
+  });
+
+  it('is not needed to resume, and refused there where it is another', async () => {
+    await trained('stopped', { initialWeights: file() }, 3);
+    await rename(file(), `${file()}.gone`);
+    try {
+      const resumed = await trained('stopped', { resume: true });
+      expect(resumed).toMatchObject({ weightsSha256: fromFile.weightsSha256, exact: true });
+      expect(resumed!.initialWeightsSha256).toBe(first.weightsSha256);
+    } finally {
+      await rename(`${file()}.gone`, file());
+    }
+    const same = { resume: inFolder('stopped', 'checkpoints', 'step-00000003'), runDir: inFolder('branch') };
+    const resumed = await trained('branch', { ...same, initialWeights: file() });
+    expect(resumed!.weightsSha256).toBe(fromFile.weightsSha256);
+    await expect(startCluster({ ...same, initialWeights: inFolder('from-file') })).rejects.toMatchObject({
+      code: 'bad-config',
+      message: expect.stringContaining(`initialWeightsSha256 was "${first.weightsSha256}" and is`) as string,
+    });
+  });
+
+  it.each<[string, CoordinatorOptions, RegExp]>([
+    ['another depth', { depth: 14 }, /is not of this model: it has no group1\/block2\/conv1\/kernel; --depth,/],
+    ['fewer layers', { shortcut: 'projection' }, /it has no group2\/block1\/projection\/kernel/],
+    ['arrays that are too many', { convBias: false }, /it has stem\/conv\/bias, which this model has not/],
+    ['another width', { initialFilters: 8 }, /its stem\/conv\/kernel is \[3, 3, 3, 4\], not \[3, 3, 3, 8\]/],
+  ])('refuses %s', async (_what, options, message) => {
+    const refused = startCluster({ ...options, initialWeights: file(), runDir: inFolder('never') });
+    await expect(refused).rejects.toMatchObject({
+      code: 'bad-data',
+      message: expect.stringMatching(message) as string,
+    });
+  });
+
+  it('says what is not there, is no safetensors, or is not finite', async () => {
+    const message = async (initialWeights: string) =>
+      startCluster({ initialWeights, runDir: inFolder('never') }).then(
+        () => 'nothing',
+        (error: Error) => error.message,
+      );
+    await writeFile(inFolder('text'), 'these are no weights');
+    expect(await message(inFolder('nowhere'))).toMatch(
+      /nowhere does not exist: name a safetensors file or a checkpoint/,
+    );
+    expect(await message(inFolder('text'))).toMatch(/text is not a readable safetensors file/);
+    const bytes = await readFile(file());
+    bytes.fill(0xff, bytes.length - 4);
+    await writeFile(inFolder('nan'), bytes);
+    expect(await message(inFolder('nan'))).toMatch(/has values that are not finite/);
+  });
+});
