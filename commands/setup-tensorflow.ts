@@ -8,6 +8,7 @@ import { detectFlavor, setUpTensorFlow } from '../worker/engines/tensorflow/setu
 interface SetupOptions {
   cpu: boolean;
   gpu: boolean;
+  bothPackages: boolean;
   force: boolean;
   dryRun: boolean;
 }
@@ -19,6 +20,7 @@ export function addSetupTensorFlowCommand(program: Command): void {
     .description('build TensorFlow for the workers of this machine, for its GPU if it has one')
     .option('--cpu', 'for the CPU (280 MB to download)', false)
     .option('--gpu', 'for NVIDIA GPUs, with CUDA (3.4 GB to download)', false)
+    .option('--both-packages', 'with --cpu: build the package for GPUs too, to try it without one', false)
     .option('--force', 'build again what is there already', false)
     .option('--dry-run', 'print the commands and run none', false)
     .addHelpText(
@@ -27,9 +29,12 @@ export function addSetupTensorFlowCommand(program: Command): void {
 Needs Linux, npm, python3 with pip, and g++. What is built lies in $LOCKSTEP_HOME, else $XDG_DATA_HOME/lockstep, else
 ~/.local/share/lockstep, and outlives npm ci.`,
     )
-    .action(async ({ cpu, gpu, force, dryRun }: SetupOptions) => {
+    .action(async ({ cpu, gpu, bothPackages, force, dryRun }: SetupOptions) => {
       if (cpu && gpu) {
         throw new LockstepError('bad-option', '--cpu and --gpu were both given: give one, or none to have it detected');
+      }
+      if (bothPackages && !cpu) {
+        throw new LockstepError('bad-option', '--both-packages was given without --cpu: it is for the CPU alone');
       }
       const host = thisMachine();
       const asked: TensorFlowFlavor | null = cpu ? 'cpu' : gpu ? 'gpu' : null;
@@ -37,6 +42,6 @@ Needs Linux, npm, python3 with pip, and g++. What is built lies in $LOCKSTEP_HOM
       const say = (line: string) => program.configureOutput().writeOut?.(`${line}\n`);
       if (asked === null)
         say(flavor === 'gpu' ? 'An NVIDIA driver is here: --gpu.' : 'No NVIDIA driver is here: --cpu.');
-      await setUpTensorFlow({ flavor, home: lockstepHome(process.env), force, dryRun }, host, say);
+      await setUpTensorFlow({ flavor, bothPackages, home: lockstepHome(process.env), force, dryRun }, host, say);
     });
 }

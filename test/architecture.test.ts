@@ -182,8 +182,8 @@ describe('the outside world', () => {
     expect(allowed.filter((place) => !files.some((file) => file.startsWith(place)))).toEqual([]);
   });
 
-  it('is not written to by console, but for the text of a program that setup.ts has a child process run', () => {
-    expect(filesWith(/\bconsole\./)).toEqual(['worker/engines/tensorflow/setup.ts']);
+  it('is not written to by console, but for the text of a program that setup-trial.ts has a child process run', () => {
+    expect(filesWith(/\bconsole\./)).toEqual(['worker/engines/tensorflow/setup-trial.ts']);
   });
 });
 

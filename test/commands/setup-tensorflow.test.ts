@@ -15,6 +15,10 @@ describe('lockstep setup-tensorflow', () => {
     await expect(runCommand('--cpu', '--gpu')).rejects.toMatchObject({ code: 'bad-option' });
   });
 
+  it('refuses --both-packages without --cpu', async () => {
+    await expect(runCommand('--both-packages')).rejects.toMatchObject({ code: 'bad-option' });
+  });
+
   it.runIf(process.platform === 'linux')('prints what it would run', async () => {
     const output = await runCommand('--cpu', '--dry-run');
     expect(output).toMatch(/^# 1\. Fetching @tensorflow\/tfjs-node@4\.22\.0 from npm$/m);

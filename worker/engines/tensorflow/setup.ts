@@ -3,7 +3,6 @@
 // on: it downloads TensorFlow 2.9 with CUDA 11 from a host that closed networks do not reach.
 import { appendFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { z } from 'zod';
 import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
 import {
   bindingApiVersion,
@@ -13,6 +12,7 @@ import {
   type TensorFlowFlavor,
 } from './install-folder.js';
 import { shellLine, type SetupHost, type Tool } from './setup-host.js';
+import { lastLines, trialOf, tryBinding, type TrialResult } from './setup-trial.js';
 import { demandPrerequisites, demandSupportedMachine } from './setup-prerequisites.js';
 
 const tensorFlowVersion = '2.21.0';
@@ -38,6 +38,11 @@ const cudaWheels = [
 
 export interface SetupRequest {
   flavor: TensorFlowFlavor;
+  /**
+   * Builds the binding of the GPUs' package too, against the library for the CPU: how GPU users' package is tried on machines
+   * without one.
+   */
+  bothPackages: boolean;
   /** See lockstepHome. */
   home: string;
   /** Builds again what is there already. */
@@ -71,12 +76,13 @@ export async function setUpTensorFlow(
   host: SetupHost,
   say: (line: string) => void,
 ): Promise<void> {
-  const { flavor, home, force, dryRun } = request;
+  const { flavor, bothPackages, home, force, dryRun } = request;
   demandSupportedMachine(flavor, host);
   const folder = installFolder(home, flavor);
   const staging = `${folder}.partial-${process.pid}`;
   const logFile = `${folder}-setup.log`;
-  const steps = stepsOf(flavor, { folder, staging, logFile }, host);
+  const packages = bothPackages ? [tfjsPackages.cpu, tfjsPackages.gpu] : [tfjsPackages[flavor]];
+  const steps = stepsOf(flavor, packages, { folder, staging, logFile }, host);
   if (dryRun) {
     for (const [index, step] of steps.entries()) {
       say(`# ${index + 1}. ${step.title}`);
@@ -86,7 +92,7 @@ export async function setUpTensorFlow(
   }
 
   if (!force && host.exists(folder)) {
-    const found = await tryBinding(flavor, folder, host);
+    const found = await tryAll(packages, folder, host);
     if (found.works) {
       say(
         `TensorFlow ${found.tensorFlow} is in ${folder} already, and works${onWhat(found)}. --force builds it again.`,
@@ -116,7 +122,7 @@ export async function setUpTensorFlow(
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
-  const installed = await tryBinding(flavor, folder, host);
+  const installed = await tryAll(packages, folder, host);
   if (!installed.works) throw new LockstepError('setup-failed', `${folder} does not work: ${installed.reason}`);
   say(
     `TensorFlow ${installed.tensorFlow} is in ${folder} and works${onWhat(installed)}; it took ${seconds(startedAt)}.`,
@@ -128,13 +134,26 @@ export async function setUpTensorFlow(
   }
 }
 
+/** How the first package fares, or else the first that does not work. */
+async function tryAll(
+  packages: readonly string[],
+  folder: string,
+  host: SetupHost,
+  logFile?: string,
+): Promise<TrialResult> {
+  const trials: TrialResult[] = [];
+  for (const name of packages) trials.push(await tryBinding(name, folder, host, logFile));
+  return trials.find(({ works }) => !works) ?? trials[0];
+}
+
 function stepsOf(
   flavor: TensorFlowFlavor,
+  packages: readonly string[],
   { folder, staging, logFile }: { folder: string; staging: string; logFile: string },
   host: SetupHost,
 ): Step[] {
   const wheel = flavor === 'cpu' && host.architecture === 'x64' ? 'tensorflow-cpu' : 'tensorflow';
-  const package_ = `${tfjsPackages[flavor]}@${tfjsVersion}`;
+  const versioned = packages.map((name) => `${name}@${tfjsVersion}`);
 
   /** A step that runs one tool, with its output in the log, or on the terminal if it draws a progress bar there. */
   function toolStep(title: string, tool: Tool, remedy: string, drawsProgress = false): Step {
@@ -172,28 +191,31 @@ function stepsOf(
     pipRemedy,
     true,
   );
-  const bindingFolder = join(staging, dirname(bindingPath(flavor)));
-  const compile = toolStep(
-    'Compiling the binding',
-    compileBinding(flavor, staging),
-    'g++ must compile C++17 (version 8 or newer): g++ --version',
-  );
-  return [
-    toolStep(
-      `Fetching ${package_} from npm`,
-      npmInstall(staging, [package_, nodeApiHeaders]),
-      networkRemedy('the npm registry', 'npm config set registry URL'),
-    ),
-    download,
-    ...(flavor === 'gpu' ? [downloadCuda] : []),
-    {
+  const compilations = packages.map((name): Step => {
+    const bindingFolder = join(staging, dirname(bindingPath(name)));
+    const compile = toolStep(
+      packages.length === 1 ? 'Compiling the binding' : `Compiling the binding of ${name}`,
+      compileBinding(name, staging),
+      'g++ must compile C++17 (version 8 or newer): g++ --version',
+    );
+    return {
       title: compile.title,
       shell: [`mkdir -p ${bindingFolder}`, ...compile.shell],
       run: async () => {
         await mkdir(bindingFolder, { recursive: true });
         await compile.run();
       },
-    },
+    };
+  });
+  return [
+    toolStep(
+      `Fetching ${versioned.join(' and ')} from npm`,
+      npmInstall(staging, [...versioned, nodeApiHeaders]),
+      networkRemedy('the npm registry', 'npm config set registry URL'),
+    ),
+    download,
+    ...(flavor === 'gpu' ? [downloadCuda] : []),
+    ...compilations,
     {
       title: 'Keeping the libraries, deleting the rest of the wheels',
       shell: [`# in ${join(staging, 'python')}: ${tensorFlowLibraries.join(', ')} and nvidia/*/lib stay`],
@@ -201,9 +223,9 @@ function stepsOf(
     },
     {
       title: 'Trying it in a new process',
-      shell: [shellLine(trialOf(flavor, staging))],
+      shell: packages.map((name) => shellLine(trialOf(name, staging))),
       run: async () => {
-        const trial = await tryBinding(flavor, staging, host, logFile);
+        const trial = await tryAll(packages, staging, host, logFile);
         if (trial.works) return;
         throw new LockstepError(
           'setup-failed',
@@ -244,8 +266,8 @@ function pipInstall(folder: string, wheels: readonly string[]): Tool {
 
 const tensorFlowLibraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
 
-function compileBinding(flavor: TensorFlowFlavor, folder: string): Tool {
-  const sources = join('node_modules', tfjsPackages[flavor], 'binding');
+function compileBinding(packageName: string, folder: string): Tool {
+  const sources = join('node_modules', packageName, 'binding');
   const options = ['-O2', '-std=c++17', '-fPIC', '-shared', `-DNAPI_VERSION=${bindingApiVersion}`];
   const headers = [join('node_modules', 'node-api-headers', 'include'), join('python', 'tensorflow', 'include')];
   const args = [
@@ -257,14 +279,14 @@ function compileBinding(flavor: TensorFlowFlavor, folder: string): Tool {
     // From the binding's own folder, so that the whole can be moved. TensorFlow finds CUDA from its folder alike.
     '-Wl,-rpath,$ORIGIN/../../../../../python/tensorflow',
     '-o',
-    bindingPath(flavor),
+    bindingPath(packageName),
   ];
   return { program: 'g++', args, cwd: folder };
 }
 
 /** Inside the folder of an installation. */
-function bindingPath(flavor: TensorFlowFlavor): string {
-  return join('node_modules', tfjsPackages[flavor], bindingInPackage);
+function bindingPath(packageName: string): string {
+  return join('node_modules', packageName, bindingInPackage);
 }
 
 /**
@@ -293,44 +315,6 @@ async function namesIn(folder: string): Promise<string[]> {
     throw error;
   });
 }
-
-type TrialResult = { works: true; tensorFlow: string; usesGpu: boolean } | { works: false; reason: string };
-
-/** A convolution whose result is known: ones over an 8×8 image of ones, 3 channels to 2, sum to 2904. */
-function trialOf(flavor: TensorFlowFlavor, folder: string): Tool {
-  const script = `
-    const util = require('node:util');
-    util.isNullOrUndefined = (value) => value == null;
-    util.isArray = Array.isArray;
-    const tf = require('${tfjsPackages[flavor]}');
-    const sum = tf.conv2d(tf.ones([1, 8, 8, 3]), tf.ones([3, 3, 3, 2]), 1, 'same').sum().dataSync()[0];
-    const { binding, isUsingGpuDevice } = tf.backend();
-    console.log(JSON.stringify({ sum, tensorFlow: binding.TF_Version, usesGpu: isUsingGpuDevice }));`;
-  const oneLine = script.trim().replaceAll(/\n\s*/g, ' ');
-  return { program: process.execPath, args: ['-e', oneLine], cwd: folder, env: { TF_CPP_MIN_LOG_LEVEL: '1' } };
-}
-
-async function tryBinding(
-  flavor: TensorFlowFlavor,
-  folder: string,
-  host: SetupHost,
-  logFile?: string,
-): Promise<TrialResult> {
-  const { exitStatus, standardOutput, output } = await host.run(
-    trialOf(flavor, folder),
-    logFile === undefined ? {} : { logFile },
-  );
-  if (exitStatus !== 0) return { works: false, reason: lastLines(output) };
-  try {
-    const { sum, tensorFlow, usesGpu } = trialOutput.parse(JSON.parse(standardOutput));
-    if (sum !== 2904) return { works: false, reason: `a convolution gave ${sum} instead of 2904` };
-    return { works: true, tensorFlow, usesGpu };
-  } catch (error) {
-    return { works: false, reason: messageOf(error) };
-  }
-}
-
-const trialOutput = z.object({ sum: z.number(), tensorFlow: z.string(), usesGpu: z.boolean() });
 
 function onWhat({ usesGpu }: { usesGpu: boolean }): string {
   return usesGpu ? ' on the GPU' : ' on the CPU';
@@ -363,11 +347,6 @@ function isRunning(processId: number): boolean {
   } catch (error) {
     return systemCodeOf(error) === 'EPERM';
   }
-}
-
-function lastLines(output: string): string {
-  const lines = output.trimEnd().split('\n').slice(-15);
-  return lines.map((line) => `  ${line}`).join('\n');
 }
 
 function seconds(since: number): string {

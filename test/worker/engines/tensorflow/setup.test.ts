@@ -80,7 +80,7 @@ beforeEach(() => {
 afterEach(() => rmSync(home, { recursive: true }));
 
 async function setUp(change: Partial<SetupRequest> = {}): Promise<void> {
-  const request: SetupRequest = { flavor: 'cpu', home, force: false, dryRun: false, ...change };
+  const request: SetupRequest = { flavor: 'cpu', bothPackages: false, home, force: false, dryRun: false, ...change };
   await setUpTensorFlow(request, host, (line) => said.push(line));
 }
 
@@ -125,6 +125,24 @@ describe('setting up TensorFlow', () => {
     expect(existsSync(join(nvidia, 'cudnn/include'))).toBe(false);
     expect(existsSync(join(nvidia, 'cuda_nvcc/bin/ptxas'))).toBe(true);
     expect(said.at(-1)).toMatch(/found no GPU/);
+  });
+
+  it('builds the package for GPUs beside the other where both are asked for, and tries each', async () => {
+    await setUp({ bothPackages: true });
+    for (const name of ['tfjs-node', 'tfjs-node-gpu']) {
+      const binding = join(home, 'tensorflow-cpu/node_modules/@tensorflow', name, 'lib/napi-v8/tfjs_binding.node');
+      expect(existsSync(binding)).toBe(true);
+      expect(host.calls.filter((call) => call.includes(`require('\\''@tensorflow/${name}'\\'')`))).toHaveLength(2);
+    }
+    expect(existsSync(join(home, 'tensorflow-cpu/python/nvidia'))).toBe(false);
+    // Where one of the two is missing, both are built.
+    rmSync(join(home, 'tensorflow-cpu/node_modules/@tensorflow/tfjs-node-gpu'), { recursive: true });
+    host.replies.set(`cd ${join(home, 'tensorflow-cpu')} && TF_CPP_MIN_LOG_LEVEL=1 ${process.execPath} -e`, {
+      exitStatus: 1,
+      output: 'Cannot find module',
+    });
+    await failureOf(setUp({ bothPackages: true }));
+    expect(said.at(-1)).not.toMatch(/already, and works/);
   });
 
   it('leaves an installation that works as it is', async () => {
