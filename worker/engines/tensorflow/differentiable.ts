@@ -56,35 +56,49 @@ export function addBias<Shape extends Tensor>({ tf, backend }: TensorFlowRuntime
  * @param labelSmoothing the part of each label that is spread over all classes, as Keras's CategoricalCrossentropy does
  */
 export function crossEntropySum(
-  { tf, backend }: TensorFlowRuntime,
+  runtime: TensorFlowRuntime,
   logits: Tensor2D,
   labels: Tensor1D,
   labelSmoothing = 0,
 ): Scalar {
+  const { tf, backend } = runtime;
   return withGradient(tf, [logits], (logits) => {
-    const classes = logits.shape[1];
-    const spread = labelSmoothing / classes;
-    const [losses, gradient] = (
-      labelSmoothing === 0
-        ? runOperation(
-            backend,
-            'SparseSoftmaxCrossEntropyWithLogits',
-            { ...float32, Tlabels: { type: 'int32' } },
-            [logits, labels],
-            2,
-          )
-        : runOperation(
-            backend,
-            'SoftmaxCrossEntropyWithLogits',
-            float32,
-            [logits, tf.oneHot(labels, classes, 1 - labelSmoothing + spread, spread, 'float32')],
-            2,
-          )
-    ) as [Tensor1D, Tensor2D];
+    const spread = labelSmoothing / logits.shape[1];
+    const targets = () =>
+      tf.oneHot(labels, logits.shape[1], 1 - labelSmoothing + spread, spread, 'float32') as Tensor2D;
+    let losses: Tensor;
+    let gradient: Tensor2D;
+    // TensorFlow refuses its own cross-entropies on a GPU where it was asked for kernels that repeat their bits.
+    if (backend.isUsingGpuDevice) [losses, gradient] = crossEntropyOfParts(runtime, logits, targets());
+    else if (labelSmoothing > 0) [losses, gradient] = crossEntropyOfTargets(runtime, logits, targets());
+    else [losses, gradient] = crossEntropyOfLabels(runtime, logits, labels);
     return {
       value: tf.sum<Scalar>(losses),
       saved: [gradient],
       gradientsOf: (upstream, [gradient]) => [tf.mul(gradient, upstream)],
     };
   });
+}
+
+/** Each image's loss, and the gradient of their sum. */
+type LossesAndGradient = [losses: Tensor, gradient: Tensor2D];
+
+function crossEntropyOfLabels({ backend }: TensorFlowRuntime, logits: Tensor2D, labels: Tensor1D): LossesAndGradient {
+  const attributes = { ...float32, Tlabels: { type: 'int32' } } as const;
+  const name = 'SparseSoftmaxCrossEntropyWithLogits';
+  return runOperation(backend, name, attributes, [logits, labels], 2) as LossesAndGradient;
+}
+
+function crossEntropyOfTargets({ backend }: TensorFlowRuntime, logits: Tensor2D, targets: Tensor2D): LossesAndGradient {
+  return runOperation(backend, 'SoftmaxCrossEntropyWithLogits', float32, [logits, targets], 2) as LossesAndGradient;
+}
+
+/** Of operations that repeat their bits on a GPU too. The losses are not added up over the classes yet. */
+function crossEntropyOfParts(
+  { tf, backend }: TensorFlowRuntime,
+  logits: Tensor2D,
+  targets: Tensor2D,
+): LossesAndGradient {
+  const [logProbabilities] = runOperation(backend, 'LogSoftmax', float32, [logits], 1) as [Tensor2D];
+  return [tf.neg(tf.mul(targets, logProbabilities)), tf.sub(tf.exp(logProbabilities), targets)];
 }
