@@ -5,6 +5,7 @@ import { LockstepError } from '../shared/errors.js';
 import { layoutModel } from '../shared/model/layout.js';
 import { lockstepVersion } from '../shared/version.js';
 import { startEnvironment } from '../worker/engines/open.js';
+import { chooseGpus, listGpus } from '../worker/gpus.js';
 import { benchCluster } from './bench/cluster.js';
 import type { BenchOptions, LayerTime, Measurement } from './bench/measurement.js';
 import { benchThisProcess } from './bench/this-process.js';
@@ -25,7 +26,11 @@ export function addBenchCommand(program: Command): void {
     program
       .command('bench')
       .description('measure whole training steps: augmentation, gradients, sums, update; drawn images, no network'),
-  ).option('--workers <N>', 'measure a cluster of so many worker processes over loopback instead');
+  )
+    .option('--workers <N>', 'measure a cluster of so many worker processes over loopback instead')
+    .addOption(
+      new Option('--gpus <LIST>', 'measure a cluster of one worker a GPU instead: all, or numbers such as 0,1'),
+    );
   for (const key of recipeKeys) {
     const { help, placeholder, default: fallback } = configFields[key];
     command.addOption(new Option(`--${kebabCase(key)} <${placeholder}>`, `${help} (default: ${String(fallback)})`));
@@ -35,8 +40,8 @@ export function addBenchCommand(program: Command): void {
     .option('--seconds <S>', 'least length of a round, in seconds, and of the warm-up', String(defaultSeconds))
     .option('--json', 'print one line of JSON and nothing else')
     .action(async ({ json, ...options }: Record<string, string | undefined> & { json?: true }) => {
-      const { workers, rounds = '', seconds = '' } = options;
-      const workerCount = workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096);
+      const { gpus, rounds = '', seconds = '' } = options;
+      const workerCount = countWorkers(options);
       const config = resolveConfig(await readConfig(options));
       const plan = {
         rounds: parseWholeNumber('--rounds', rounds, 1, 1000),
@@ -61,10 +66,22 @@ export function addBenchCommand(program: Command): void {
       const measurement =
         workerCount === undefined
           ? await benchThisProcess(benchOptions)
-          : await benchCluster({ ...benchOptions, workers: workerCount });
+          : await benchCluster({ ...benchOptions, workers: workerCount, gpus });
       if (json) standardOutput.write(`${JSON.stringify(measurement, roundedNumber)}\n`);
       else for (const line of describeMeasurement(measurement)) writer.line(line);
     });
+}
+
+/** Undefined for a measurement in this process. Throws `bad-option` for GPUs that are not there, or for both options at once. */
+function countWorkers({ workers, gpus }: { workers?: string; gpus?: string }): number | undefined {
+  if (workers !== undefined && gpus !== undefined) {
+    throw new LockstepError(
+      'bad-option',
+      `--gpus ${gpus} and --workers ${workers}: give one, as every GPU has one worker`,
+    );
+  }
+  if (gpus !== undefined) return chooseGpus(gpus, listGpus()).length;
+  return workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096);
 }
 
 function parseSeconds(flag: string, text: string): number {

@@ -13,8 +13,14 @@ import { StepRounds } from './step-rounds.js';
 /** Drawn in half a second; an epoch of 64 default steps, as a checkpoint is written at an epoch's end. */
 const imageCount = 8192;
 
+export interface ClusterOptions extends BenchOptions {
+  /** Worker processes, one a GPU where GPUs are named. */
+  workers: number;
+  gpus: string | undefined;
+}
+
 /** Leaves nothing on the disk, interrupted or not. */
-export async function benchCluster(options: BenchOptions & { workers: number }): Promise<Measurement> {
+export async function benchCluster(options: ClusterOptions): Promise<Measurement> {
   const trainingImages = Math.max(imageCount, options.config.batchSize);
   const dataset = synthesizeDataset({ trainingImages, testImages: 1 });
   const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-bench-'));
@@ -25,12 +31,8 @@ export async function benchCluster(options: BenchOptions & { workers: number }):
   }
 }
 
-async function measureIn(
-  folder: string,
-  dataset: Cifar10,
-  options: BenchOptions & { workers: number },
-): Promise<Measurement> {
-  const { config, engine, threads, precision, tensorFlowMode, xla, workers, plan, onRound } = options;
+async function measureIn(folder: string, dataset: Cifar10, options: ClusterOptions): Promise<Measurement> {
+  const { config, engine, threads, precision, tensorFlowMode, xla, workers, gpus, plan, onRound } = options;
   const run = await train({
     ...config,
     // Stopped when enough was measured.
@@ -43,7 +45,7 @@ async function measureIn(
     precision,
     tensorFlowMode,
     xla,
-    workers,
+    ...(gpus === undefined ? { workers } : { gpus }),
   });
   const rounds = new StepRounds(plan, config.batchSize);
   const measured = new LockstepError('interrupted', 'the measurement is complete');
