@@ -5,13 +5,17 @@ import { availableParallelism } from 'node:os';
 import { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
 import type { Report } from './coordinator/report.js';
 import { planRun } from './coordinator/resume.js';
+import type { ServerTlsFiles } from './coordinator/server-tls.js';
 import type { EngineSettings } from './worker/engine.js';
 import type { EngineName } from './worker/engines/open.js';
 import { planWorkers, startLocalWorkers, type ProcessEvents } from './worker-processes.js';
 
 export interface TrainOptions
   extends
-    Omit<CoordinatorOptions, 'host' | 'token' | 'workersToken' | 'minWorkers' | 'pauseBelow' | 'waitTimeoutMs'>,
+    Omit<
+      CoordinatorOptions,
+      'host' | 'token' | 'workersToken' | 'minWorkers' | 'pauseBelow' | 'waitTimeoutMs' | keyof ServerTlsFiles
+    >,
     EngineSettings {
   /**
    * Worker processes on the CPU. Unless said, one a GPU where TensorFlow is installed for them; else as many as there are

@@ -10,6 +10,7 @@ import { addConfigOptions, parseWholeNumber, readConfig } from './config-options
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { openBrowser } from './open-browser.js';
 import { LineWriter, showProgress, showReport, standardOutput } from './progress.js';
+import { addServerTlsOptions } from './tls-options.js';
 import { coordinatorTokens, tokenFileOption, tokenOption } from './token-options.js';
 
 export function addTrainingCommands(program: Command): void {
@@ -43,8 +44,7 @@ export function addTrainingCommands(program: Command): void {
   });
 
   addRunOptions(
-    program
-      .command('coordinator')
+    addServerTlsOptions(program.command('coordinator'))
       .description('wait for workers on this and other machines, and train with them')
       .option('--host <ADDRESS>', 'address to listen on; any but a loopback address needs a token', '127.0.0.1')
       .option('--port <PORT>', 'port to listen on; 0 for any free one', String(defaultPort))
@@ -58,7 +58,7 @@ export function addTrainingCommands(program: Command): void {
       .addOption(tokenFileOption('tokens with a name and a role each: lines of NAME ROLE TOKEN')),
   ).action(async (options: Record<string, string | undefined>, command: Command) => {
     const { host = '127.0.0.1', port = String(defaultPort), minWorkers = '1', pauseBelow = '1' } = options;
-    const { waitTimeout } = options;
+    const { waitTimeout, tlsCert, tlsKey, tlsClientCa } = options;
     const tokens = coordinatorTokens(command);
     const config = await readConfig(options);
     const run = await startCoordinator({
@@ -72,12 +72,17 @@ export function addTrainingCommands(program: Command): void {
       waitTimeoutMs:
         waitTimeout === undefined ? undefined : 1000 * parseWholeNumber('--wait-timeout', waitTimeout, 1, 2_000_000),
       ...tokens,
+      tlsCert,
+      tlsKey,
+      tlsClientCa,
     });
     const writer = new LineWriter(standardOutput);
     writer.line(`listening on ${host}:${run.port}; start workers with:`);
-    const url = run.host === '127.0.0.1' ? run.url : `ws://<this machine's address>:${run.port}`;
+    const scheme = tlsCert === undefined ? 'ws' : 'wss';
+    const url = run.host === '127.0.0.1' ? run.url : `${scheme}://<this machine's address>:${run.port}`;
+    const certificate = tlsClientCa === undefined ? '' : ' --tls-cert <FILE> --tls-key <FILE>';
     writer.line(
-      `  ${(tokens.token ?? tokens.tokenFile) !== undefined ? 'LOCKSTEP_TOKEN=<token> ' : ''}lockstep worker ${url}`,
+      `  ${(tokens.token ?? tokens.tokenFile) !== undefined ? 'LOCKSTEP_TOKEN=<token> ' : ''}lockstep worker ${url}${certificate}`,
     );
     await follow(run, writer, { summary: summaryIsWanted(options, writer), open: options['open'] !== undefined });
   });

@@ -1,6 +1,7 @@
 // lockstep worker: a thin shell over the library's startWorker, or a worker process a GPU.
 import { availableParallelism, hostname } from 'node:os';
 import type { Command } from 'commander';
+import type { ClientTlsFiles } from '../shared/client-tls.js';
 import { LockstepError } from '../shared/errors.js';
 import { checkUrl, defaultGiveUpAfterMs, startWorker, type WorkerOptions } from '../worker/main.js';
 import { engineArguments, type EngineChoice } from '../worker/worker-arguments.js';
@@ -8,6 +9,7 @@ import { howItEnded, planWorkers, startWorkerProcess, whyNobodyIsLeft, type Work
 import { parseWholeNumber } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { countOf, duration, LineWriter, standardOutput } from './progress.js';
+import { addClientTlsOptions, clientTlsArguments, readClientTlsOptions } from './tls-options.js';
 import { tokenFileOption, tokenOption, workerToken } from './token-options.js';
 
 interface WorkerCommand {
@@ -16,13 +18,18 @@ interface WorkerCommand {
   /** Undefined where the caller leaves it to the host. */
   name: string | undefined;
   token: string | undefined;
+  tls: ClientTlsFiles;
   cache: string | boolean | undefined;
   giveUpAfterSeconds: number;
   quiet: boolean;
 }
 
 export function addWorkerCommand(program: Command): void {
-  addEngineOptions(program.command('worker <url>').description('compute for a coordinator: ws://HOST:PORT'))
+  addClientTlsOptions(
+    addEngineOptions(
+      program.command('worker <url>').description('compute for a coordinator: ws://HOST:PORT or wss://'),
+    ),
+  )
     .addOption(gpusOption())
     .option('--workers <N>', 'worker processes on the CPU (default: 1)')
     .option('--name <NAME>', 'what the coordinator calls this worker (default: host name and process id, or GPU)')
@@ -39,6 +46,7 @@ export function addWorkerCommand(program: Command): void {
         engine: readEngineOptions(options),
         name,
         token: workerToken(called),
+        tls: readClientTlsOptions(options),
         cache: options['cache'],
         giveUpAfterSeconds: parseWholeNumber('--give-up-after', giveUpAfter, 1),
         quiet: options['quiet'] === true,
@@ -79,12 +87,13 @@ function writerFor({ quiet }: WorkerCommand): LineWriter {
 }
 
 async function workHere(command: WorkerCommand): Promise<void> {
-  const { url, engine, name, token, cache, giveUpAfterSeconds } = command;
+  const { url, engine, name, token, tls, cache, giveUpAfterSeconds } = command;
   const options: WorkerOptions = {
     url,
     ...engine,
     name,
     token,
+    ...tls,
     cache: cache === false ? null : cache === true ? undefined : cache,
     giveUpAfterMs: 1000 * giveUpAfterSeconds,
   };
@@ -126,9 +135,15 @@ async function workHere(command: WorkerCommand): Promise<void> {
  * A single one writes as if it were this one.
  */
 async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPlan[]): Promise<void> {
-  const { url, engine, token, cache, giveUpAfterSeconds } = command;
+  const { url, engine, token, tls, cache, giveUpAfterSeconds } = command;
   const writer = writerFor(command);
-  const args = [url, ...engineArguments(engine), '--give-up-after', String(giveUpAfterSeconds)];
+  const args = [
+    url,
+    ...engineArguments(engine),
+    '--give-up-after',
+    String(giveUpAfterSeconds),
+    ...clientTlsArguments(tls),
+  ];
   if (command.quiet) args.push('--quiet');
   if (cache === false) args.push('--no-cache');
   else if (typeof cache === 'string') args.push('--cache', cache);

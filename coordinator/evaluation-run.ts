@@ -39,6 +39,8 @@ export interface EvaluationRunEvents {
   workerJoined: [{ name: string; fingerprint: string; workers: number }];
   workerLost: [{ name: string; reason: string; workers: number }];
   waiting: [{ workers: number; needed: number }];
+  /** Something about who may come in. */
+  door: [{ message: string }];
 }
 
 /** What an evaluation came to, for people and for scripts. */
@@ -81,8 +83,8 @@ export interface Evaluation {
  * startCoordinator do, and `bad-data` where the split has no images.
  */
 export async function startEvaluation(options: EvaluationOptions): Promise<Evaluation> {
-  const { split = 'test', host, port, token, tokenFile, waitTimeoutMs, clock = systemClock } = options;
-  const door = openDoor({ host, token, tokenFile });
+  const { split = 'test', host, port, waitTimeoutMs, clock = systemClock } = options;
+  const door = openDoor(options);
   const checkpoint = await loadCheckpoint(options.checkpoint);
   const { augmentValidation = checkpoint.config.augmentValidation } = options;
   // Whatever engine a run held to: here it is the caller's choice.
@@ -124,6 +126,8 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
     host,
     port,
     tokens: door.tokens,
+    tls: door.tls,
+    tell: (message) => events.emit('door', { message }),
     config,
     layout: checkpoint.layout,
     store: { ...parts, preprocessing: checkpoint.preprocessing, stepsPerEpoch: 1 },

@@ -78,6 +78,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     token,
     tokenFile,
     workersToken,
+    tlsCert,
+    tlsKey,
+    tlsClientCa,
     minWorkers = 1,
     pauseBelow = 1,
     waitTimeoutMs,
@@ -91,7 +94,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   } = options;
   const planned = await planRun(input, { resume, override });
   const { config, checkpoint, given } = planned;
-  const door = openDoor({ host, token, tokenFile, workersToken });
+  const door = openDoor({ host, token, tokenFile, workersToken, tlsCert, tlsKey, tlsClientCa });
   const layout = layoutModel(config);
   const dataset = givenDataset ?? (await resolveDataset(config.data ?? undefined));
   const store = cutPieces(dataset, config);
@@ -153,6 +156,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     host,
     port,
     tokens: door.tokens,
+    tls: door.tls,
+    tell: (message) => run.journal.door(message),
     config,
     layout,
     store,
@@ -191,6 +196,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     // Whoever called startCoordinator gets to listen before the first event.
     await new Promise((resolve) => setImmediate(resolve));
     try {
+      if (door.tls?.trouble !== undefined) run.journal.door(door.tls.trouble);
       if (config.tensorboard) tensorBoard = openTensorBoard();
       const report = await run.train();
       await dashboard?.finish(report);

@@ -9,6 +9,7 @@ import { largestWorkerMessageBytes, type Welcome, type WorkerMessage } from '../
 import { isLoopback } from './http-access.js';
 import type { PieceStore } from './pieces.js';
 import { startServer, type Applicant, type Refusal, type ServedPages } from './server.js';
+import { ServerTls, type ServerTlsFiles } from './server-tls.js';
 import { TokenFile } from './token-file.js';
 import { TokenTable } from './tokens.js';
 import { WorkerConnection } from './worker-connection.js';
@@ -17,7 +18,7 @@ import type { WorkerPool } from './worker-pool.js';
 export const defaultPort = 7350;
 
 /** Where workers may come in, and with what. */
-export interface DoorOptions {
+export interface DoorOptions extends ServerTlsFiles {
   /** Where to listen: 127.0.0.1 unless said. Any other than a loopback address needs a token. */
   host?: string | undefined;
   /** 7350 unless said; 0 for any free port. */
@@ -30,15 +31,17 @@ export interface DoorOptions {
   tokenFile?: string | undefined;
 }
 
-/** The tokens that a door knows, at any moment. */
+/** The tokens that a door knows, at any moment, and its certificate. */
 export interface Doorkeeper {
   tokens: () => TokenTable;
+  tls: ServerTls | undefined;
   /** Reads a token file again when it changes, until the returned function is called. */
   watch(clock: Clock, onChange: (message: string) => void): () => void;
 }
 
-/** Throws `bad-option` for an address that others can reach without a token, or a token file that is none. */
-export function openDoor({ host = '127.0.0.1', token, tokenFile, workersToken }: DoorOptions): Doorkeeper {
+/** Throws `bad-option` for an address that others can reach without a token, or a file that is not what it should be. */
+export function openDoor(options: DoorOptions): Doorkeeper {
+  const { host = '127.0.0.1', token, tokenFile, workersToken } = options;
   const source = tokenFile === undefined ? undefined : new TokenFile(tokenFile);
   const workersTable = workersToken === undefined ? TokenTable.none : TokenTable.ofWorkers(workersToken);
   const given = token === undefined || token === '' ? workersTable : TokenTable.ofOwner(token);
@@ -49,7 +52,8 @@ export function openDoor({ host = '127.0.0.1', token, tokenFile, workersToken }:
       `host is ${host}, which others can reach: give a token that workers must show (LOCKSTEP_TOKEN or --token-file)`,
     );
   }
-  return { tokens, watch: (clock, onChange) => source?.watch(clock, onChange) ?? (() => undefined) };
+  const tls = ServerTls.of(options);
+  return { tokens, tls, watch: (clock, onChange) => source?.watch(clock, onChange) ?? (() => undefined) };
 }
 
 /** Of a piece store, what workers are told and sent. */
@@ -59,6 +63,9 @@ export interface ReceptionOptions {
   host?: string | undefined;
   port?: number | undefined;
   tokens: () => TokenTable;
+  tls?: ServerTls | undefined;
+  /** Told in words of what happens at the door. */
+  tell: (message: string) => void;
   config: Config;
   layout: ModelLayout;
   store: ServedPieces;
@@ -180,6 +187,8 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
     host,
     port,
     tokens: options.tokens,
+    tls: options.tls,
+    tell: options.tell,
     maxMessageBytes: largestWorkerMessageBytes(layout, config.slices),
     clock,
     admit(applicant) {
@@ -191,7 +200,7 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
     pages: options.pages,
   });
   return {
-    url: `ws://${isLoopback(host) ? host.replace('::1', '[::1]') : '127.0.0.1'}:${server.port}`,
+    url: `${options.tls === undefined ? 'ws' : 'wss'}://${isLoopback(host) ? host.replace('::1', '[::1]') : '127.0.0.1'}:${server.port}`,
     host,
     port: server.port,
     async close(goodbye) {

@@ -1,7 +1,9 @@
 // The coordinator's one port: /worker takes workers in after a handshake, /healthz, /readyz and /status answer over HTTP.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { WebSocketServer, type RawData, type WebSocket } from 'ws';
 import type { Clock } from '../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
@@ -16,6 +18,7 @@ import {
 } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { accessTo, foreignOrigin, isLoopback, isSameOrigin, tokenIn } from './http-access.js';
+import { certificateTrouble, type ServerTls } from './server-tls.js';
 import { mayDo, type TokenTable } from './tokens.js';
 
 /** A connection that has not said hello by then is closed. */
@@ -27,6 +30,8 @@ export interface ServerOptions {
   port: number;
   /** Who may do what, at this moment. Without any token, only fit for loopback, anybody may join. */
   tokens: () => TokenTable;
+  /** wss and https instead of ws and http. */
+  tls?: ServerTls | undefined;
   /** The longest message that a worker may send, in bytes. */
   maxMessageBytes: number;
   clock: Clock;
@@ -36,6 +41,8 @@ export interface ServerOptions {
   notReady: () => string | undefined;
   /** What else is served on the port. */
   pages?: ServedPages | undefined;
+  /** Told in words of what happens at the door: who was refused, which files were read again. */
+  tell: (message: string) => void;
   /** Takes a worker in, or says why not. The socket is the callee's from then on. */
   admit: (applicant: Applicant) => Refusal | undefined;
 }
@@ -78,7 +85,9 @@ export interface CoordinatorServer {
 
 /** Listens. Throws `port-in-use` or `bad-address`, naming the option to change. */
 export async function startServer(options: ServerOptions): Promise<CoordinatorServer> {
-  const http = createServer((request, response) => answer(options, request, response));
+  const { tls, clock, tell } = options;
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => answer(options, request, response);
+  const http = tls === undefined ? createServer(onRequest) : createServerWith(tls, options, onRequest);
   const sockets = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
@@ -87,21 +96,27 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
   http.on('upgrade', (request, socket, head) => {
     // A peer that goes away in mid-handshake is no event of the run.
     socket.on('error', () => socket.destroy());
+    const trouble = troubleWith(request, options);
+    if (trouble !== undefined) {
+      tell(`${addressOf(request)} was refused: ${trouble}`);
+      return refuseUpgrade(socket, '403 Forbidden', trouble);
+    }
     const byPages = options.pages?.upgrade(request, socket, head) ?? 'not mine';
     if (byPages === 'taken') return;
     if (byPages !== 'not mine') return refuseUpgrade(socket, byPages.status, byPages.reason);
     if (pathOf(request) !== '/worker') return refuseUpgrade(socket, '404 Not Found');
     if (!isSameOrigin(request.headers)) return refuseUpgrade(socket, '403 Forbidden', foreignOrigin);
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      const { remoteAddress = 'unknown', remotePort = 0 } = request.socket;
       request.socket.setNoDelay(true);
-      awaitHello(options, { socket: webSocket, transport: socket, address: `${remoteAddress}:${remotePort}` });
+      awaitHello(options, { socket: webSocket, transport: socket, address: addressOf(request) });
     });
   });
   await listen(http, options.host, options.port);
+  const stopWatching = tls?.watch(clock, (context) => (http as TlsServer).setSecureContext(context), tell);
   return {
     port: (http.address() as AddressInfo).port,
     async close() {
+      stopWatching?.();
       for (const client of sockets.clients) client.terminate();
       const closed = new Promise<void>((resolve) => http.close(() => resolve()));
       http.closeAllConnections();
@@ -110,8 +125,65 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
   };
 }
 
+/**
+ * Peers without a right certificate get through to HTTP: there they can be told what is wrong, where TLS has a number for
+ * it at best, and probes, which show none, can ask whether this lives.
+ */
+function createServerWith(
+  tls: ServerTls,
+  { tell }: ServerOptions,
+  onRequest: (request: IncomingMessage, response: ServerResponse) => void,
+): TlsServer {
+  const server = createTlsServer(
+    {
+      ...tls.context,
+      requestCert: tls.asksForCertificates,
+      rejectUnauthorized: false,
+      handshakeTimeout: helloTimeoutMs,
+    },
+    onRequest,
+  );
+  tellOfSilentPeers(server, tell);
+  return server;
+}
+
+/**
+ * A peer that does not trust the certificate just goes away, before or after the handshake. One that never said anything,
+ * as probes of ports do, is passed over.
+ */
+function tellOfSilentPeers(server: TlsServer, tell: (message: string) => void): void {
+  const asked = new Set<string>();
+  server.prependListener('request', (request) => asked.add(addressOf(request)));
+  server.prependListener('upgrade', (request) => asked.add(addressOf(request)));
+  server.on('connection', (connected) => {
+    // It listens on TCP alone.
+    const socket = connected as Socket;
+    const address = addressOf({ socket });
+    socket.once('close', () => {
+      if (asked.delete(address) || socket.bytesRead === 0) return;
+      tell(
+        `${address} began to speak and went away without a request: it speaks no TLS, or does not trust this certificate, ` +
+          'or not under the name that it used',
+      );
+    });
+  });
+}
+
+/** What keeps a peer's request from being answered, whatever it asks: its certificate. */
+function troubleWith(request: IncomingMessage, { tls }: ServerOptions): string | undefined {
+  if (tls?.asksForCertificates !== true) return undefined;
+  // Behind a server that speaks TLS every socket does.
+  return certificateTrouble(request.socket as TLSSocket);
+}
+
+function addressOf({ socket }: { socket: Socket }): string {
+  return `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`;
+}
+
 function refuseUpgrade(socket: Duplex, status: string, reason = ''): void {
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${reason.length}\r\n\r\n${reason}`);
+  socket.end(
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(reason)}\r\n\r\n${reason}`,
+  );
 }
 
 async function listen(http: Server, host: string, port: number): Promise<void> {
@@ -217,8 +289,11 @@ function answer(options: ServerOptions, request: IncomingMessage, response: Serv
     response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
     response.end(`${JSON.stringify(body)}\n`);
   };
-  if (options.pages?.answer(request, response) === true) return;
   const path = pathOf(request);
+  const isProbe = path === '/healthz' || path === '/readyz';
+  const trouble = isProbe ? undefined : troubleWith(request, options);
+  if (trouble !== undefined) return reply(403, { error: trouble });
+  if (options.pages?.answer(request, response) === true) return;
   if (request.method !== 'GET') return reply(405, { error: 'only GET is answered here' });
   if (path === '/healthz') return reply(200, { status: 'ok', lockstepVersion, protocolVersion });
   if (path === '/readyz') {

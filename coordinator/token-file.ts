@@ -1,22 +1,20 @@
 // The tokens of a coordinator that are kept in a file, read again when it changes: a token can be given or taken away
 // while a run goes on.
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Clock } from '../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
 import { TokenTable } from './tokens.js';
-
-/** Kubernetes replaces a mounted secret by swapping links, which file watching misses; looking does not. */
-const lookEveryMs = 2_000;
+import { WatchedFiles } from './watched-files.js';
 
 export class TokenFile {
   #table: TokenTable;
-  #version: string;
   readonly #file: string;
+  readonly #watched: WatchedFiles;
 
   /** Throws `bad-option` for a file that cannot be read or is no token file. */
   constructor(file: string) {
     this.#file = file;
-    this.#version = versionOf(file);
+    this.#watched = new WatchedFiles([file]);
     this.#table = TokenTable.parse(readTokenFile(file), file);
   }
 
@@ -30,10 +28,7 @@ export class TokenFile {
    * @param onChange is told in words that the tokens changed, or why they stay as they were
    */
   watch(clock: Clock, onChange: (message: string) => void): () => void {
-    return clock.every(lookEveryMs, () => {
-      const version = versionOf(this.#file);
-      if (version === this.#version) return;
-      this.#version = version;
+    return this.#watched.watch(clock, () => {
       try {
         this.#table = TokenTable.parse(readTokenFile(this.#file), this.#file);
         onChange(`the tokens of ${this.#file} were read again`);
@@ -55,10 +50,4 @@ export function readTokenFile(file: string): string {
       { cause },
     );
   }
-}
-
-/** Another text whenever the file is another; empty while there is none. */
-function versionOf(file: string): string {
-  const status = statSync(file, { throwIfNoEntry: false });
-  return status === undefined ? '' : `${status.ino} ${status.mtimeMs} ${status.size}`;
 }

@@ -19,8 +19,11 @@ export interface LinkHandlers {
   onOpen: () => void;
   /** The message's memory is the handler's. */
   onMessage: (message: Uint8Array) => void;
-  /** Called once, whoever ended it. */
-  onClosed: (reason: string) => void;
+  /**
+   * Called once, whoever ended it.
+   * @param isFinal whether knocking again would not help, before somebody mends the reason
+   */
+  onClosed: (reason: string, isFinal: boolean) => void;
 }
 
 export interface SilenceLimits {

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../shared/clock.js';
 import { SocketLink } from './socket-link.js';
-import type { LinkEvent, LinkOrder } from './threaded-link.js';
+import type { LinkEvent, LinkOrder, LinkTarget } from './threaded-link.js';
 
 const port = parentPort!;
 
@@ -16,20 +16,22 @@ function inOwnMemory(message: Uint8Array): Uint8Array<ArrayBuffer> {
   return isWhole ? (message as Uint8Array<ArrayBuffer>) : new Uint8Array(message);
 }
 
+const { url, tls } = workerData as LinkTarget;
 const link = new SocketLink(
-  workerData as string,
+  url,
   {
     onOpen: () => tell({ type: 'open' }),
     onMessage(received) {
       const message = inOwnMemory(received);
       tell({ type: 'message', message }, message.buffer);
     },
-    onClosed(reason) {
-      tell({ type: 'closed', reason });
+    onClosed(reason, isFinal) {
+      tell({ type: 'closed', reason, isFinal });
       port.close();
     },
   },
   systemClock,
+  tls,
 );
 
 port.on('message', (order: LinkOrder) => {

@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { homedir, hostname } from 'node:os';
 import path from 'node:path';
+import { readClientTls, type ClientTls, type ClientTlsFiles } from '../shared/client-tls.js';
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Preprocessing } from '../shared/data/image-batch.js';
 import { LockstepError } from '../shared/errors.js';
@@ -21,8 +22,8 @@ import { ThreadedLink } from './threaded-link.js';
 /** How long a worker knocks at a closed door, unless told otherwise. */
 export const defaultGiveUpAfterMs = 600_000;
 
-export interface WorkerOptions extends EngineSettings {
-  /** The coordinator's: ws://HOST:PORT. */
+export interface WorkerOptions extends EngineSettings, ClientTlsFiles {
+  /** The coordinator's: ws://HOST:PORT, or wss://HOST:PORT where it speaks TLS. */
   url: string;
   /** What to compute with, or an engine that is open already (and stays the caller's to close). `auto` unless said. */
   engine?: EngineName | Engine | undefined;
@@ -88,9 +89,21 @@ export function checkUrl(url: string): string {
   return url;
 }
 
+/** Throws `bad-option` for certificates where the connection is not encrypted. */
+function demandUseFor(tls: ClientTls, url: string): void {
+  if (url.startsWith('wss:') || Object.keys(tls).length === 0) return;
+  throw new LockstepError(
+    'bad-option',
+    `the coordinator's URL is ${url}, which is not encrypted, and --tls-ca or --tls-cert is given: write wss:// where it ` +
+      'speaks TLS, or leave these out',
+  );
+}
+
 /** Opens the engine and starts knocking. Throws LockstepError where there is no engine or the URL is none. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const url = checkUrl(options.url);
+  let tls = readClientTls(options);
+  demandUseFor(tls, url);
   const given = options.engine ?? 'auto';
   const { precision, tensorFlowMode, xla } = options;
   const { engine, choice } =
@@ -100,8 +113,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const clock = options.clock ?? systemClock;
   const worker = new KnockingWorker(engine, {
     url,
-    openLink: (to, handlers) =>
-      options.connectionThread === false ? new SocketLink(to, handlers, clock) : new ThreadedLink(to, handlers),
+    openLink(to, handlers) {
+      try {
+        // At each attempt: certificates are replaced before they expire.
+        tls = readClientTls(options);
+      } catch {
+        // Half of them are replaced, or they are gone: those that were read before are shown until that is mended.
+      }
+      if (options.connectionThread === false) return new SocketLink(to, handlers, clock, tls);
+      return new ThreadedLink(to, handlers, tls);
+    },
     name: options.name ?? `${hostname()}-${process.pid}`,
     token: options.token ?? '',
     cacheDirectory: options.cache === undefined ? defaultCacheDirectory() : options.cache,
@@ -189,6 +210,7 @@ class KnockingWorker {
         if (end.code === 'finished') return this.#summary(end.message);
         throw new LockstepError('refused', `${url} refused this worker (${end.code}): ${end.message}`);
       }
+      if (end.isFinal) throw new LockstepError('refused', `${url} cannot be joined: ${end.reason}`);
       if (wasWelcome) {
         attemptsInVain = 0;
         lastWelcomeMs = clock.now();

@@ -46,7 +46,8 @@ export interface SessionOptions {
 export type SessionEnd =
   | { kind: 'farewell'; reason: string }
   | { kind: 'refused'; code: RefusalCode; message: string }
-  | { kind: 'lost'; reason: string }
+  /** Final where knocking again would not help. */
+  | { kind: 'lost'; reason: string; isFinal: boolean }
   | { kind: 'stopped' };
 
 type Phase =
@@ -94,7 +95,7 @@ export class WorkerSession {
     this.#link = options.openLink(options.url, {
       onOpen: () => void this.#greet(),
       onMessage: (message) => this.#receive(message),
-      onClosed: (reason) => this.#end({ kind: 'lost', reason: this.#lostReason ?? reason }),
+      onClosed: (reason, isFinal) => this.#end({ kind: 'lost', reason: this.#lostReason ?? reason, isFinal }),
     });
   }
 

@@ -1,13 +1,18 @@
 // A connection to the coordinator in this thread: a WebSocket, pings, and the watch for silence.
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
+import { oldestTls, type ClientTls } from '../shared/client-tls.js';
 import type { Clock } from '../shared/clock.js';
 import { SilenceWatch } from '../shared/silence.js';
+import { explainConnectionError } from './connection-error.js';
 import type { CoordinatorLink, LinkHandlers, SilenceLimits } from './coordinator-link.js';
 
 /** A worker does not know the model before the welcome; until then this bounds a message. Weights of 64 million parameters. */
 const largestMessageBytes = 256 * 1024 * 1024;
 const handshakeTimeoutMs = 10_000;
+/** More of what the other side says in place of a WebSocket is not read. */
+const longestRefusal = 1_000;
 
 export class SocketLink implements CoordinatorLink {
   readonly #socket: WebSocket;
@@ -16,8 +21,9 @@ export class SocketLink implements CoordinatorLink {
   #silence: SilenceWatch | undefined;
   #stopPinging: () => void = () => undefined;
   #lostReason: string | undefined;
+  #isFinal = false;
 
-  constructor(url: string, handlers: LinkHandlers, clock: Clock) {
+  constructor(url: string, handlers: LinkHandlers, clock: Clock, tls: ClientTls = {}) {
     this.#clock = clock;
     this.#socket = new WebSocket(`${url.replace(/\/$/, '')}/worker`, {
       perMessageDeflate: false,
@@ -25,7 +31,10 @@ export class SocketLink implements CoordinatorLink {
       maxPayload: largestMessageBytes,
       // Masks protect proxies from hostile scripts in browsers; with zeros both ends skip the masking.
       generateMask: (mask) => mask.fill(0),
+      ...tls,
+      minVersion: oldestTls,
     });
+    this.#socket.on('unexpected-response', (_, response) => void this.#takeRefusal(response));
     this.#socket.on('upgrade', ({ socket }) => {
       this.#transport = socket;
     });
@@ -33,12 +42,14 @@ export class SocketLink implements CoordinatorLink {
     // ws hands out a Buffer under its default binary type.
     this.#socket.on('message', (data) => handlers.onMessage(data as Buffer));
     this.#socket.on('error', (error) => {
-      this.#lostReason ??= error.message;
+      const { reason, isFinal } = explainConnectionError(error, url);
+      this.#lostReason ??= reason;
+      this.#isFinal ||= isFinal;
     });
     this.#socket.on('close', (code, reason) => {
       this.#silence?.stop();
       this.#stopPinging();
-      handlers.onClosed(this.#lostReason ?? (reason.toString() || `connection closed (${code})`));
+      handlers.onClosed(this.#lostReason ?? (reason.toString() || `connection closed (${code})`), this.#isFinal);
     });
   }
 
@@ -67,4 +78,27 @@ export class SocketLink implements CoordinatorLink {
   terminate(): void {
     this.#socket.terminate();
   }
+
+  /** The other side answered over HTTP, and not with a WebSocket: its words are the reason. */
+  async #takeRefusal(response: IncomingMessage): Promise<void> {
+    const words = await firstWordsOf(response);
+    const { statusCode = 0 } = response;
+    this.#lostReason ??= words === '' ? `HTTP status ${statusCode} instead of a WebSocket` : words;
+    this.#isFinal ||= statusCode === 401 || statusCode === 403;
+    this.#socket.terminate();
+  }
+}
+
+/** The beginning of a refusal's text. */
+async function firstWordsOf(response: IncomingMessage): Promise<string> {
+  let text = '';
+  try {
+    for await (const part of response.setEncoding('utf8')) {
+      text += part;
+      if (text.length > longestRefusal) break;
+    }
+  } catch {
+    // One that was cut short: what came of it has to do.
+  }
+  return text.slice(0, longestRefusal).trim();
 }

@@ -4,7 +4,14 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import type { ClientTls } from '../shared/client-tls.js';
 import type { CoordinatorLink, LinkHandlers, SilenceLimits } from './coordinator-link.js';
+
+/** Where the connection's thread connects to, and what it shows and trusts there. */
+export interface LinkTarget {
+  url: string;
+  tls: ClientTls;
+}
 
 /** To the connection's thread. */
 export type LinkOrder =
@@ -18,7 +25,7 @@ export type LinkEvent =
   | { type: 'open' }
   | { type: 'message'; message: Uint8Array }
   | { type: 'sent'; id: number }
-  | { type: 'closed'; reason: string };
+  | { type: 'closed'; reason: string; isFinal: boolean };
 
 /** The thread's program: what the build wrote beside this file, or, where this file runs from its source, to dist. */
 function threadProgram(): URL {
@@ -32,11 +39,11 @@ export class ThreadedLink implements CoordinatorLink {
   readonly #onSent = new Map<number, () => void>();
   #lastId = 0;
 
-  constructor(url: string, handlers: LinkHandlers) {
-    this.#thread = new Worker(threadProgram(), { workerData: url });
-    let closed: ((reason: string) => void) | undefined = handlers.onClosed;
-    const close = (reason: string) => {
-      closed?.(reason);
+  constructor(url: string, handlers: LinkHandlers, tls: ClientTls = {}) {
+    this.#thread = new Worker(threadProgram(), { workerData: { url, tls } satisfies LinkTarget });
+    let closed: LinkHandlers['onClosed'] | undefined = handlers.onClosed;
+    const close = (reason: string, isFinal = false) => {
+      closed?.(reason, isFinal);
       closed = undefined;
     };
     this.#thread.on('message', (event: LinkEvent) => {
@@ -50,7 +57,7 @@ export class ThreadedLink implements CoordinatorLink {
           this.#onSent.delete(event.id);
           return;
         case 'closed':
-          return close(event.reason);
+          return close(event.reason, event.isFinal);
         default:
           event satisfies never;
       }

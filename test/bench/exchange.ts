@@ -108,6 +108,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
     clock: systemClock,
     status: () => ({}),
     notReady: () => undefined,
+    tell: () => undefined,
     admit({ socket, transport, hello, address }) {
       const worker: WorkerConnection = new WorkerConnection(
         socket,

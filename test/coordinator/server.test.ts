@@ -30,6 +30,7 @@ async function serve(options: Partial<ServerOptions> = {}): Promise<CoordinatorS
     clock: new FakeClock(),
     status: () => ({ step: 7 }),
     notReady: () => undefined,
+    tell: () => undefined,
     admit: () => undefined,
     ...options,
   });

@@ -19,6 +19,7 @@ async function coordinatorWith(tokens: TokenTable): Promise<string> {
     clock: systemClock,
     status: () => ({}),
     notReady: () => undefined,
+    tell: () => undefined,
     admit: () => undefined,
   });
   onTestFinished(() => server.close());
