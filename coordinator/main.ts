@@ -14,6 +14,7 @@ import { StepPainter } from './dashboard/step-painter.js';
 import { isLoopback } from './http-access.js';
 import { cutPieces } from './pieces.js';
 import { openDoor, openReception, type DoorOptions } from './reception.js';
+import { PrometheusMetrics } from './prometheus.js';
 import { operate } from './operator.js';
 import type { Report } from './report.js';
 import { demandSameFuture, planRun, type ResumeOptions } from './resume.js';
@@ -167,6 +168,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     firstFingerprint: () => run.journal.ledger.firstFingerprint,
     whyClosed: () => (isEnded || abort.signal.aborted ? 'the run has ended' : undefined),
     status: () => status.snapshot(),
+    metrics: new PrometheusMetrics(run.journal, () => status.snapshot()),
     pages: dashboard?.routes,
     notReady: () => (abort.signal.aborted ? 'the run is stopping' : status.notReady()),
   });

@@ -8,7 +8,7 @@ import type { ModelLayout } from '../shared/model/layout.js';
 import { largestWorkerMessageBytes, type Welcome, type WorkerMessage } from '../shared/protocol/messages.js';
 import { isLoopback } from './http-access.js';
 import type { PieceStore } from './pieces.js';
-import { startServer, type Applicant, type Refusal, type ServedPages } from './server.js';
+import { startServer, type Applicant, type Refusal, type ServedPages, type ServerOptions } from './server.js';
 import { ServerTls, type ServerTlsFiles } from './server-tls.js';
 import { TokenFile } from './token-file.js';
 import { TokenTable } from './tokens.js';
@@ -78,6 +78,8 @@ export interface ReceptionOptions {
   whyClosed: () => string | undefined;
   /** What /status tells. */
   status: () => object;
+  /** What /metrics tells; nothing unless said. */
+  metrics?: ServerOptions['metrics'];
   /** Why the run cannot go on now; undefined while it can. */
   notReady: () => string | undefined;
   /** What else is served on the port; nothing unless said. */
@@ -196,6 +198,7 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
       return whyNot === undefined ? admit(applicant) : { code: 'finished', message: whyNot };
     },
     status: options.status,
+    metrics: options.metrics,
     notReady: options.notReady,
     pages: options.pages,
   });

@@ -1,4 +1,4 @@
-// The coordinator's one port: /worker takes workers in after a handshake, /healthz, /readyz and /status answer over HTTP.
+// The coordinator's one port: /worker takes workers in after a handshake, /healthz, /readyz, /status and /metrics answer over HTTP.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
@@ -39,6 +39,8 @@ export interface ServerOptions {
   status: () => object;
   /** Why the run cannot go on now; undefined while it can. /readyz tells it. */
   notReady: () => string | undefined;
+  /** What /metrics tells, in a text format of Prometheus; nothing unless said. */
+  metrics?: { contentType: string; text(): Promise<string> } | undefined;
   /** What else is served on the port. */
   pages?: ServedPages | undefined;
   /** Told in words of what happens at the door: who was refused, which files were read again. */
@@ -300,8 +302,9 @@ function answer(options: ServerOptions, request: IncomingMessage, response: Serv
     const reason = options.notReady();
     return reason === undefined ? reply(200, { status: 'ready' }) : reply(503, { status: 'not ready', reason });
   }
-  if (path !== '/status') {
-    return reply(404, { error: 'there are /healthz, /readyz, /status and, for workers, /worker' });
+  const { metrics } = options;
+  if (path !== '/status' && (path !== '/metrics' || metrics === undefined)) {
+    return reply(404, { error: 'there are /healthz, /readyz, /status, /metrics and, for workers, /worker' });
   }
   const door = { tokens: options.tokens(), isLoopback: isLoopback(options.host) };
   const access = accessTo('read', request.headers, door);
@@ -310,5 +313,9 @@ function answer(options: ServerOptions, request: IncomingMessage, response: Serv
   const role = token === undefined ? undefined : door.tokens.roleOf(token);
   const headers = role === undefined ? {} : { 'lockstep-role': role };
   if (!access.allowed) return reply(access.status, { error: access.message }, headers);
-  return reply(200, options.status(), headers);
+  if (path === '/status' || metrics === undefined) return reply(200, options.status(), headers);
+  metrics.text().then(
+    (text) => response.writeHead(200, { ...headers, 'content-type': metrics.contentType }).end(text),
+    (error: unknown) => reply(500, { error: messageOf(error) }, headers),
+  );
 }

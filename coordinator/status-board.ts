@@ -2,7 +2,7 @@
 // assignments a step; what a snapshot costs, whoever asks for it pays.
 import type { Clock } from '../shared/clock.js';
 import type { Config } from '../shared/config.js';
-import type { RunPhase, RunStatus, WorkerState, WorkerStatus } from '../shared/run-status.js';
+import { runPhases, type RunPhase, type RunStatus, type WorkerState, type WorkerStatus } from '../shared/run-status.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { PieceStore } from './pieces.js';
 import type { EvaluationEvent, StepEvent } from './run-events.js';
@@ -12,6 +12,8 @@ import type { WorkerPool } from './worker-pool.js';
 
 /** Names of workers that are gone; beyond so many the one that was lost first is forgotten. */
 const mostLostNames = 200;
+
+type SecondsIn = RunStatus['run']['secondsIn'];
 
 export interface StatusSources {
   id: string;
@@ -40,16 +42,19 @@ export class StatusBoard {
   #test: EvaluationEvent | undefined;
   #checkpoint: RunStatus['run']['checkpoint'] = null;
   #stepsHere = 0;
-  /** Time in which the run did something: all but waiting and pauses. */
-  #activeMs = 0;
-  #activeSinceMs: number | undefined;
+  /** Time spent on each phase but for the time in the running one. */
+  readonly #phaseMs = new Map<RunPhase, number>();
+  #phase: RunPhase;
+  #phaseSinceMs: number;
 
   constructor(sources: StatusSources) {
     this.#sources = sources;
     const { store, run } = sources;
     this.#shards = store.pieces.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
     const { journal } = run;
-    journal.on('phase', ({ phase }) => this.#countActive(phase));
+    this.#phase = journal.phase;
+    this.#phaseSinceMs = sources.clock.now();
+    journal.on('phase', ({ phase }) => this.#become(phase));
     journal.on('step', (event) => {
       this.#lastStep = event;
       this.#stepsHere++;
@@ -101,7 +106,7 @@ export class StatusBoard {
     const { ledger, phase } = run.journal;
     const { validation, learningRate, workersNeeded, round, imagesSeen } = run.standing;
     const last = this.#lastStep;
-    const activeMs = this.#activeMs + this.#activeNowMs();
+    const activeMs = runPhases.filter(isActive).reduce((sum, each) => sum + this.#msIn(each), 0);
     const bytes = (direction: 'bytesSent' | 'bytesReceived') =>
       pool.workers.reduce((sum, worker) => sum + worker[direction], ledger[direction]);
     return {
@@ -121,12 +126,13 @@ export class StatusBoard {
       validation: evaluated(validation),
       test: evaluated(this.#test),
       imagesPerSecond: {
-        now: this.#activeSinceMs === undefined ? 0 : (last?.imagesPerSecond ?? 0),
+        now: isActive(phase) ? (last?.imagesPerSecond ?? 0) : 0,
         mean: ledger.trainingMs === 0 ? 0 : (1000 * this.#stepsHere * config.batchSize) / ledger.trainingMs,
       },
       imagesSeen,
       secondsLeft:
         this.#stepsHere === 0 ? null : (activeMs / this.#stepsHere / 1000) * Math.max(0, run.totalSteps - run.step),
+      secondsIn: Object.fromEntries(runPhases.map((each) => [each, this.#msIn(each) / 1000])) as SecondsIn,
       exact: ledger.exact,
       bytesSent: bytes('bytesSent'),
       bytesReceived: bytes('bytesReceived'),
@@ -197,15 +203,22 @@ export class StatusBoard {
     return past;
   }
 
-  #countActive(phase: RunPhase): void {
-    this.#activeMs += this.#activeNowMs();
-    const isActive = phase !== 'waiting' && phase !== 'paused' && phase !== 'ended';
-    this.#activeSinceMs = isActive ? this.#sources.clock.now() : undefined;
+  #become(phase: RunPhase): void {
+    this.#phaseMs.set(this.#phase, this.#msIn(this.#phase));
+    this.#phase = phase;
+    this.#phaseSinceMs = this.#sources.clock.now();
   }
 
-  #activeNowMs(): number {
-    return this.#activeSinceMs === undefined ? 0 : this.#sources.clock.now() - this.#activeSinceMs;
+  /** Until now. */
+  #msIn(phase: RunPhase): number {
+    const runningMs = phase === this.#phase ? this.#sources.clock.now() - this.#phaseSinceMs : 0;
+    return (this.#phaseMs.get(phase) ?? 0) + runningMs;
   }
+}
+
+/** Whether the run gets on in this phase. */
+function isActive(phase: RunPhase): boolean {
+  return phase !== 'waiting' && phase !== 'paused' && phase !== 'ended';
 }
 
 function timesOf(past: Pick<Past, 'joined' | 'lost'> | undefined): { timesLost: number; timesRejoined: number } {

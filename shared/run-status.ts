@@ -70,6 +70,8 @@ const runOfStatus = z.object({
   imagesSeen: count,
   /** At the pace since the start, without the time spent on waiting; null before the first step. */
   secondsLeft: z.number().nullable(),
+  /** How long this coordinator has spent on each phase. */
+  secondsIn: z.record(z.enum(runPhases), z.number()),
   /** Whether the weights are still a pure function of configuration and seed. */
   exact: z.boolean(),
   /** To and from all workers since this coordinator started. */

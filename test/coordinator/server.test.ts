@@ -29,6 +29,7 @@ async function serve(options: Partial<ServerOptions> = {}): Promise<CoordinatorS
     maxMessageBytes: 10_000,
     clock: new FakeClock(),
     status: () => ({ step: 7 }),
+    metrics: { contentType: 'text/plain', text: () => Promise.resolve('lockstep_step 7\n') },
     notReady: () => undefined,
     tell: () => undefined,
     admit: () => undefined,
@@ -102,7 +103,7 @@ describe('over HTTP', () => {
     for (const path of ['/', '/Status', '/worker', '/status/']) {
       expect(await get(server, path)).toEqual({
         status: 404,
-        body: { error: 'there are /healthz, /readyz, /status and, for workers, /worker' },
+        body: { error: 'there are /healthz, /readyz, /status, /metrics and, for workers, /worker' },
       });
     }
   });

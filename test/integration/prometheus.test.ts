@@ -1,0 +1,176 @@
+// /metrics: what Prometheus's own tools and a real Prometheus make of it, and that the Grafana dashboard asks for nothing else.
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { folderPerFile } from '../support/folder-per-file.js';
+import { startCluster, type Cluster } from '../support/local-cluster.js';
+import { hasProgram, promtool, startPrometheus } from '../support/prometheus.js';
+
+const inFolder = folderPerFile();
+const hasPromtool = hasProgram('promtool', 'what promtool says of metrics and of expressions');
+const hasPrometheus = hasProgram('prometheus', 'a Prometheus that scrapes a run');
+
+let cluster: Cluster;
+beforeAll(async () => {
+  cluster = await startCluster({ minWorkers: 2, slices: 2, steps: 100_000, checkpointEvery: 5, keepCheckpoints: 1 });
+  const validated = once(cluster.coordinator.events, 'checkpoint');
+  await cluster.join({ name: 'attic' });
+  await cluster.join({ name: 'cellar "quoted"' });
+  await validated;
+});
+afterAll(() => cluster.close());
+
+const hostOf = ({ coordinator }: Cluster) => `127.0.0.1:${coordinator.port}`;
+
+async function scrape(): Promise<string> {
+  const response = await fetch(`http://${hostOf(cluster)}/metrics`);
+  expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+  return response.text();
+}
+
+/** The value of a line, by its name and labels. */
+function valueOf(metrics: string, series: string): number {
+  const line = metrics.split('\n').find((text) => text.startsWith(`${series} `));
+  return Number(line?.slice(series.length + 1));
+}
+
+describe('/metrics', () => {
+  it('tells what the run told its listeners', async () => {
+    let steps = 0;
+    const { events } = cluster.coordinator;
+    const before = await scrape();
+    const first = valueOf(before, 'lockstep_step_duration_seconds_count');
+    events.on('step', () => steps++);
+    await once(events, 'validation');
+    const metrics = await scrape();
+    expect(valueOf(metrics, 'lockstep_step')).toBeGreaterThanOrEqual(first + steps);
+    expect(valueOf(metrics, 'lockstep_step_phase_duration_seconds_count{phase="compute"}')).toBeGreaterThan(first);
+    // 32 images a step.
+    expect(valueOf(metrics, 'lockstep_images_total')).toBe(32 * valueOf(metrics, 'lockstep_step'));
+    expect(valueOf(metrics, 'lockstep_workers{state="lost"}')).toBe(0);
+    expect(valueOf(metrics, 'lockstep_loss{split="validation"}')).toEqual(expect.any(Number));
+    expect(
+      valueOf(metrics, 'lockstep_worker_time_ratio{worker="cellar \\"quoted\\"",activity="compute"}'),
+    ).toBeLessThan(1);
+    expect(valueOf(metrics, 'lockstep_checkpoint_duration_seconds_count')).toBeGreaterThan(0);
+    expect(valueOf(metrics, 'process_resident_memory_bytes')).toBeGreaterThan(1e6);
+  });
+
+  it.skipIf(!hasPromtool)('has nothing that promtool complains of', async () => {
+    expect(promtool(['check', 'metrics'], await scrape())).toBe('');
+    expect(promtool(['check', 'metrics'], '# TYPE steps_total gauge\nsteps_total 1\n')).toContain('no help text');
+  });
+
+  it.skipIf(!hasPrometheus)('is scraped by a real Prometheus, which answers how many images a second', async () => {
+    const folder = inFolder('prometheus');
+    await mkdir(folder);
+    const prometheus = await startPrometheus(hostOf(cluster), folder);
+    try {
+      const answer = z.object({
+        data: z.object({ result: z.array(z.object({ value: z.tuple([z.number(), z.string()]) })) }),
+      });
+      const ask = async (query: string) => {
+        const response = await fetch(`${prometheus.url}/api/v1/query?query=${encodeURIComponent(query)}`);
+        return answer.parse(await response.json()).data.result.map(({ value }) => Number(value[1]));
+      };
+      // A rate needs two scrapes; the run goes on between them.
+      let rates: number[] = [];
+      while (!(rates[0] > 0)) {
+        await once(cluster.coordinator.events, 'step');
+        rates = await ask('rate(lockstep_images_total[1m])');
+      }
+      expect(rates).toHaveLength(1);
+      const [lowest] = await ask('min_over_time(lockstep_images_per_second[1m])');
+      const [highest] = await ask('max_over_time(lockstep_images_per_second[1m])');
+      expect(lowest).toBeGreaterThanOrEqual(0);
+      expect(highest).toBeGreaterThan(0);
+    } finally {
+      await prometheus.stop();
+    }
+  });
+});
+
+/** Of Grafana's dashboard JSON model, what is used here. */
+const target = z.strictObject({
+  refId: z.string().regex(/^[A-Z]$/),
+  datasource: z.strictObject({ type: z.literal('prometheus'), uid: z.literal('${datasource}') }),
+  expr: z.string().min(1),
+  legendFormat: z.string(),
+});
+const dashboard = z.looseObject({
+  uid: z.string().max(40),
+  title: z.string().min(1),
+  schemaVersion: z.int().min(36),
+  templating: z.object({ list: z.array(z.looseObject({ name: z.string(), type: z.enum(['datasource', 'query']) })) }),
+  panels: z.array(
+    z.strictObject({
+      id: z.int().positive(),
+      type: z.enum(['timeseries', 'stat', 'gauge']),
+      title: z.string().min(1),
+      description: z.string(),
+      datasource: target.shape.datasource,
+      gridPos: z.strictObject({
+        x: z.int().min(0).max(23),
+        y: z.int().min(0),
+        w: z.int().min(1).max(24),
+        h: z.int().positive(),
+      }),
+      fieldConfig: z.strictObject({
+        defaults: z.looseObject({ unit: z.string() }),
+        overrides: z.array(z.unknown()),
+      }),
+      options: z.record(z.string(), z.unknown()),
+      targets: z.array(target).min(1),
+    }),
+  ),
+});
+
+describe('the Grafana dashboard', () => {
+  const read = async () =>
+    dashboard.parse(JSON.parse(await readFile(new URL('../../deploy/grafana/lockstep.json', import.meta.url), 'utf8')));
+
+  it('has panels that lie beside each other, each with a number of its own', async () => {
+    const { panels } = await read();
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+    const places = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+      Array.from({ length: w * h }, (_, place) => `${x + (place % w)},${y + Math.floor(place / w)}`),
+    );
+    expect(new Set(places).size).toBe(places.length);
+    expect(panels.every(({ gridPos: { x, w } }) => x + w <= 24)).toBe(true);
+  });
+
+  it('asks for metrics that there are, and uses each variable that it has', async () => {
+    const { panels, templating } = await read();
+    const metrics = await scrape();
+    const declared = [...metrics.matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(([, name, type]) =>
+      type === 'histogram' ? ['_bucket', '_sum', '_count'].map((suffix) => name + suffix) : [name],
+    );
+    const expressions = panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+    const asked = new Set(expressions.flatMap((expr) => expr.match(/\b(?:lockstep|process|nodejs)_\w+/g) ?? []));
+    expect([...asked].filter((name) => !declared.includes(name))).toEqual([]);
+    expect(asked.size).toBeGreaterThan(20);
+    expect(templating.list.map(({ name }) => name)).toEqual(['datasource', 'instance']);
+    expect(expressions.every((expr) => expr.includes('instance=~"$instance"'))).toBe(true);
+  });
+
+  it.skipIf(!hasPromtool)('asks in words that Prometheus understands, as do the alerts of its README', async () => {
+    const { panels } = await read();
+    const rules = panels
+      .flatMap(({ targets }) => targets)
+      .map(({ expr }, place) => ({
+        record: `panel:${place}`,
+        expr: expr.replaceAll('$__rate_interval', '1m').replaceAll('$instance', '.*'),
+      }));
+    const check = async (name: string, content: string) => {
+      const file = path.join(inFolder(''), name);
+      await writeFile(file, content);
+      return promtool(['check', 'rules', '--lint=none', file], '');
+    };
+    expect(await check('panels.yml', JSON.stringify({ groups: [{ name: 'panels', rules }] }))).toBe('');
+    const readme = await readFile(new URL('../../deploy/grafana/README.md', import.meta.url), 'utf8');
+    const alerts = /```yaml\n(groups:[\s\S]*?)```/.exec(readme)![1];
+    expect(await check('alerts.yml', alerts)).toBe('');
+  });
+});
