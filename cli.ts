@@ -99,7 +99,7 @@ try {
   } else if (error instanceof LockstepError) {
     process.stderr.write(`lockstep: ${error.message}\n`);
     // Where `lockstep train` started this process it learns the reason as data.
-    if (process.connected) process.send?.({ code: error.code, message: error.message }, () => process.disconnect());
+    if (process.connected) process.send?.({ code: error.code, message: error.message });
     process.exitCode = exitStatusOf(error.code);
   } else {
     throw error;

@@ -11,7 +11,7 @@ import type { BenchOptions, LayerTime, Measurement } from './bench/measurement.j
 import { benchThisProcess } from './bench/this-process.js';
 import { numberOrText, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, readEngineOptions } from './engine-options.js';
-import { endWithParent, runAgainWith } from './own-process.js';
+import { endWithParent, runAgainWith, wasStartedByUs } from './own-process.js';
 import { countOf, LineWriter, standardOutput } from './progress.js';
 
 /** The fields of the recipe that the speed depends on. */
@@ -48,7 +48,7 @@ export function addBenchCommand(program: Command): void {
         roundMs: 1000 * parseSeconds('--seconds', seconds),
       };
       const engineChoice = readEngineOptions(options);
-      if (process.connected) endWithParent();
+      if (wasStartedByUs()) endWithParent();
       else if (workerCount === undefined) {
         const environment = await startEnvironment(engineChoice.engine);
         if (Object.keys(environment).length > 0) return runAgainWith(environment);

@@ -19,6 +19,7 @@ import { runWith, type RunOutcome, type RunSetup } from './chaos/shaken-run.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { countOf, duration, LineWriter, standardOutput } from './progress.js';
+import { onStopSignals } from './stop-signals.js';
 
 const defaultSteps = 80;
 const defaultFaults = 32;
@@ -203,15 +204,13 @@ async function inFolder<Result>({ runDir }: Config, use: (folder: string) => Pro
 
 async function withStopOnSignals<Result>(use: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
   const abort = new AbortController();
-  const onSignal = (signal: NodeJS.Signals) =>
-    abort.abort(new LockstepError('interrupted', `interrupted by ${signal}`));
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  const ignoreSignals = onStopSignals((signal) =>
+    abort.abort(new LockstepError('interrupted', `interrupted by ${signal}`)),
+  );
   try {
     return await use(abort.signal);
   } finally {
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
+    ignoreSignals();
   }
 }
 

@@ -13,8 +13,17 @@ export async function runAgainWith(environment: Readonly<Record<string, string>>
   process.exitCode = status ?? 1;
 }
 
-/** In a child: ends it when the process that started it is gone, and lets it end by itself before. */
+/** Whether a process of this program started this one, which may be gone by now, and has chosen what it is to be. */
+export function wasStartedByUs(): boolean {
+  return process.send !== undefined;
+}
+
+/**
+ * In a child: ends it when the process that started it is gone, or was before this could be asked for, and lets it end by
+ * itself before.
+ */
 export function endWithParent(): void {
+  if (!process.connected) process.exit(1);
   process.once('disconnect', () => process.exit(1));
   process.channel?.unref();
 }

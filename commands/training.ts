@@ -9,6 +9,7 @@ import type { ResumeOptions } from '../coordinator/resume.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { openBrowser } from './open-browser.js';
+import { onStopSignals } from './stop-signals.js';
 import { LineWriter, showProgress, showReport, standardOutput } from './progress.js';
 import { addServerTlsOptions } from './tls-options.js';
 import { coordinatorTokens, tokenFileOption, tokenOption } from './token-options.js';
@@ -134,21 +135,14 @@ export async function follow(
   { summary, open = false, kill }: { summary: boolean; open?: boolean; kill?: () => void },
 ): Promise<void> {
   showDashboard(run, writer, open);
-  let signals = 0;
-  const onSignal = (signal: NodeJS.Signals) => {
-    signals++;
-    if (signals > 1) {
-      kill?.();
-      // What the person asked for twice; the report is not waited for.
-      process.exit(130);
-    }
+  let isStopping = false;
+  const ignoreSignals = onStopSignals((signal) => {
+    isStopping = true;
     writer.line(`${signal}: finishing the running step and saving; once more to end at once`);
     run.stop(new LockstepError('interrupted', `interrupted by ${signal}`));
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  }, kill);
   run.events.on('checkpoint', ({ path }) => {
-    if (signals > 0) writer.line(`saved ${path}`);
+    if (isStopping) writer.line(`saved ${path}`);
   });
   run.events.on('checkpointFailed', ({ step, reason, saved }) => {
     writer.warning(`step ${step} could not be saved (${reason}); ${saved}; the run goes on`);
@@ -163,7 +157,6 @@ export async function follow(
   try {
     showReport(await run.report, run.runDirectory, writer);
   } finally {
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
+    ignoreSignals();
   }
 }

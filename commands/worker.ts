@@ -8,7 +8,9 @@ import { engineArguments, type EngineChoice } from '../worker/worker-arguments.j
 import { howItEnded, planWorkers, startWorkerProcess, whyNobodyIsLeft, type WorkerPlan } from '../worker-processes.js';
 import { parseWholeNumber } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
+import { endWithParent, wasStartedByUs } from './own-process.js';
 import { countOf, duration, LineWriter, standardOutput } from './progress.js';
+import { onStopSignals } from './stop-signals.js';
 import { addClientTlsOptions, clientTlsArguments, readClientTlsOptions } from './tls-options.js';
 import { tokenFileOption, tokenOption, workerToken } from './token-options.js';
 
@@ -52,7 +54,10 @@ export function addWorkerCommand(program: Command): void {
         quiet: options['quiet'] === true,
       };
       // Started by `lockstep train` or `lockstep worker`, which have chosen the device.
-      if (process.connected) return workHere(command);
+      if (wasStartedByUs()) {
+        endWithParent();
+        return workHere(command);
+      }
       const plans = await planWorkers({
         engine: command.engine.engine,
         gpus,
@@ -116,16 +121,9 @@ async function workHere(command: WorkerCommand): Promise<void> {
     if (writer.isTerminal) writer.live(`step ${progress.step + 1} · ${countOf(images, 'image')} computed`);
   });
 
-  const stop = (reason: string) => worker.stop(reason);
-  const onSignal = (signal: NodeJS.Signals) => stop(`interrupted by ${signal}`);
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
-  // Without the process that started this one there is nobody to compute for.
-  process.on('disconnect', () => stop('the process that started this worker has ended'));
+  const ignoreSignals = onStopSignals((signal) => worker.stop(`interrupted by ${signal}`));
   const summary = await worker.done;
-  process.off('SIGINT', onSignal);
-  process.off('SIGTERM', onSignal);
-  if (process.connected) process.disconnect();
+  ignoreSignals();
   writer.line(`${summary.reason}; ${countOf(summary.images, 'image')} computed`);
   if (summary.reason.startsWith('interrupted')) throw new LockstepError('interrupted', summary.reason);
 }
@@ -156,12 +154,16 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
     }),
   );
   let interruption: NodeJS.Signals | undefined;
-  const onSignal = (signal: NodeJS.Signals) => {
-    interruption = signal;
+  const signalAll = (signal: NodeJS.Signals) => {
     for (const { child } of processes) child.kill(signal);
   };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  const ignoreSignals = onStopSignals(
+    (signal) => {
+      interruption = signal;
+      signalAll(signal);
+    },
+    () => signalAll('SIGKILL'),
+  );
   await Promise.all(
     processes.map(async (worker) => {
       await worker.exited;
@@ -171,8 +173,7 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
       }
     }),
   );
-  process.off('SIGINT', onSignal);
-  process.off('SIGTERM', onSignal);
+  ignoreSignals();
   if (interruption !== undefined) throw new LockstepError('interrupted', `interrupted by ${interruption}`);
   if (processes.every(({ child }) => child.exitCode !== 0)) throw whyNobodyIsLeft(processes);
 }

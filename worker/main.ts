@@ -204,7 +204,7 @@ class KnockingWorker {
       const end = await this.#runSession(() => {
         wasWelcome = true;
       });
-      if (end.kind === 'stopped') break;
+      if (end.kind === 'stopped' || this.#abort.signal.aborted) break;
       if (end.kind === 'farewell') return this.#summary(end.reason);
       if (end.kind === 'refused') {
         if (end.code === 'finished') return this.#summary(end.message);
@@ -271,12 +271,16 @@ class KnockingWorker {
 
   /** Ends early when the worker is stopped. */
   async #pause(delayMs: number): Promise<void> {
+    const { signal } = this.#abort;
+    if (signal.aborted) return;
     await new Promise<void>((resolve) => {
-      const stopTimer = this.#options.clock.after(delayMs, resolve);
-      this.#abort.signal.addEventListener('abort', () => {
+      const end = () => {
         stopTimer();
+        signal.removeEventListener('abort', end);
         resolve();
-      });
+      };
+      const stopTimer = this.#options.clock.after(delayMs, end);
+      signal.addEventListener('abort', end);
     });
   }
 }

@@ -74,12 +74,15 @@ export class WorkerSession {
   readonly ended: Promise<SessionEnd>;
   readonly #options: SessionOptions;
   readonly #link: CoordinatorLink;
+  readonly #closed: Promise<void>;
   #settle!: { resolve: (end: SessionEnd) => void; reject: (error: unknown) => void };
   #phase: Phase = { phase: 'greeting' };
   #lostReason: string | undefined;
   #weights: ReceivedWeights | undefined;
   /** The step whose weights are on the device. */
   #loadedStep = -1;
+  /** Settles when the model is on the device, or cannot be. */
+  #model: Promise<void> = Promise.resolve();
   /** Requests are answered one after the other. */
   #work: Promise<void> = Promise.resolve();
   readonly #freeFrames = new Map<number, OutgoingFrame[]>();
@@ -92,20 +95,33 @@ export class WorkerSession {
     this.ended = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
+    let tellClosed!: () => void;
+    this.#closed = new Promise((resolve) => {
+      tellClosed = resolve;
+    });
     this.#link = options.openLink(options.url, {
       onOpen: () => void this.#greet(),
       onMessage: (message) => this.#receive(message),
-      onClosed: (reason, isFinal) => this.#end({ kind: 'lost', reason: this.#lostReason ?? reason, isFinal }),
+      onClosed: (reason, isFinal) => {
+        tellClosed();
+        this.#end({ kind: 'lost', reason: this.#lostReason ?? reason, isFinal });
+      },
     });
   }
 
-  /** Resolves when nothing is being computed any more: the model may then be used by another session. */
+  /**
+   * Resolves when the connection is closed and nothing is being made or computed any more: last words have left, and the
+   * model may be used by another session.
+   */
   async idle(): Promise<void> {
+    await this.#closed;
+    await this.#model;
     await this.#work;
   }
 
   /** Says goodbye and ends the connection; what was being computed goes to others. */
   stop(reason: string): void {
+    if (this.#phase.phase === 'ended') return;
     this.#send({ type: 'leave', reason });
     this.#link.close(1000);
     this.#end({ kind: 'stopped' });
@@ -205,7 +221,10 @@ export class WorkerSession {
       pieces,
       ready,
     };
-    ready.catch((error: unknown) => this.#fail(error));
+    this.#model = ready.then(
+      () => undefined,
+      (error: unknown) => this.#fail(error),
+    );
     this.#link.watch(welcome);
     this.#options.onWelcome(welcome);
   }

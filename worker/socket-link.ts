@@ -1,6 +1,5 @@
 // A connection to the coordinator in this thread: a WebSocket, pings, and the watch for silence.
 import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { oldestTls, type ClientTls } from '../shared/client-tls.js';
 import type { Clock } from '../shared/clock.js';
@@ -10,16 +9,20 @@ import type { CoordinatorLink, LinkHandlers, SilenceLimits } from './coordinator
 
 /** A worker does not know the model before the welcome; until then this bounds a message. Weights of 64 million parameters. */
 const largestMessageBytes = 256 * 1024 * 1024;
+/** The coordinator may take so long to answer the upgrade, and the hello after it. */
 const handshakeTimeoutMs = 10_000;
 /** More of what the other side says in place of a WebSocket is not read. */
 const longestRefusal = 1_000;
+/** How long the coordinator may take to close its end. */
+const closeTimeoutMs = 3_000;
 
 export class SocketLink implements CoordinatorLink {
   readonly #socket: WebSocket;
   readonly #clock: Clock;
-  #transport: Socket | undefined;
   #silence: SilenceWatch | undefined;
   #stopPinging: () => void = () => undefined;
+  /** Stops the wait for the other side to close. */
+  #stopClosing: (() => void) | undefined;
   #lostReason: string | undefined;
   #isFinal = false;
 
@@ -36,9 +39,14 @@ export class SocketLink implements CoordinatorLink {
     });
     this.#socket.on('unexpected-response', (_, response) => void this.#takeRefusal(response));
     this.#socket.on('upgrade', ({ socket }) => {
-      this.#transport = socket;
+      // Not before ws listens: what came with the upgrade would be read by this listener alone.
+      this.#socket.once('open', () => {
+        this.#endAfterSilence(handshakeTimeoutMs);
+        // Bytes, not messages: over a slow link the weights take longer than any silence, and pings wait behind them.
+        socket.on('data', () => this.#silence?.heard());
+        handlers.onOpen();
+      });
     });
-    this.#socket.on('open', handlers.onOpen);
     // ws hands out a Buffer under its default binary type.
     this.#socket.on('message', (data) => handlers.onMessage(data as Buffer));
     this.#socket.on('error', (error) => {
@@ -49,6 +57,7 @@ export class SocketLink implements CoordinatorLink {
     this.#socket.on('close', (code, reason) => {
       this.#silence?.stop();
       this.#stopPinging();
+      this.#stopClosing?.();
       handlers.onClosed(this.#lostReason ?? (reason.toString() || `connection closed (${code})`), this.#isFinal);
     });
   }
@@ -58,21 +67,26 @@ export class SocketLink implements CoordinatorLink {
   }
 
   watch({ pingIntervalMs, silenceTimeoutMs }: SilenceLimits): void {
-    const silence = new SilenceWatch(this.#clock, silenceTimeoutMs, () => {
-      this.#lostReason ??= `the coordinator was silent for more than ${silenceTimeoutMs / 1000} s`;
-      this.#socket.terminate();
-    });
-    this.#silence = silence;
-    // Bytes, not messages: over a slow link the weights take longer than any silence, and pings wait behind them.
-    this.#transport?.on('data', () => silence.heard());
+    this.#endAfterSilence(silenceTimeoutMs);
     this.#stopPinging = this.#clock.every(pingIntervalMs, () => {
       if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping();
     });
   }
 
+  #endAfterSilence(timeoutMs: number): void {
+    this.#silence?.stop();
+    this.#silence = new SilenceWatch(this.#clock, timeoutMs, () => {
+      this.#lostReason ??= `the coordinator was silent for more than ${timeoutMs / 1000} s`;
+      this.#socket.terminate();
+    });
+  }
+
   close(code: number): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.close(code);
-    else this.#socket.terminate();
+    // One that is closing already has something to say still.
+    if (this.#socket.readyState === WebSocket.CONNECTING) this.#socket.terminate();
+    else this.#socket.close(code);
+    if (this.#socket.readyState === WebSocket.CLOSED) return;
+    this.#stopClosing ??= this.#clock.after(closeTimeoutMs, () => this.#socket.terminate());
   }
 
   terminate(): void {

@@ -7,6 +7,7 @@ import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import type { EngineIdentity } from '../../shared/engine-identity.js';
 import { LockstepError } from '../../shared/errors.js';
 import { train, type Training } from '../../single-node.js';
+import { onStopSignals } from '../stop-signals.js';
 import { measurementOf, type BenchOptions, type Measurement } from './measurement.js';
 import { StepRounds } from './step-rounds.js';
 
@@ -70,13 +71,10 @@ async function measureIn(folder: string, dataset: Cifar10, options: ClusterOptio
 }
 
 function stopOnSignals(run: Training): () => void {
-  const onSignal = (signal: NodeJS.Signals) => run.stop(new LockstepError('interrupted', `interrupted by ${signal}`));
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
-  return () => {
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
-  };
+  return onStopSignals(
+    (signal) => run.stop(new LockstepError('interrupted', `interrupted by ${signal}`)),
+    () => run.kill(),
+  );
 }
 
 /** Worker processes look for their cache of shards where the environment says: these drawn shards are not worth keeping. */

@@ -8,6 +8,7 @@ import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 
 const inFolder = folderPerFile();
+const limits = { timeout: 60_000 };
 const engine = 'wasm';
 const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--seed', '3', '--steps', '60'];
 
@@ -33,10 +34,10 @@ describe('with real processes the weights are the same bits', () => {
   }
 
   /** A coordinator started by hand, and what connects workers to it. */
-  async function startByHand(name: string, minWorkers: number) {
+  async function startByHand(name: string, minWorkers: number, changes: readonly string[] = []) {
     const runDirectory = inFolder(name);
     const options = ['--port', '0', '--min-workers', String(minWorkers), '--run-dir', runDirectory];
-    const coordinator = startCli(['coordinator', ...recipe, ...data, ...options]);
+    const coordinator = startCli(['coordinator', ...recipe, ...data, ...options, ...changes]);
     const [, url = ''] = await coordinator.says(/lockstep worker (ws:\S+)/);
     const join = (worker: string): CliProcess =>
       startCli(['worker', url, '--engine', engine, '--name', worker, '--cache', inFolder('cache')]);
@@ -81,6 +82,21 @@ describe('with real processes the weights are the same bits', () => {
     expect(await workers.exited).toBe(0);
     expect(workers.output()).toMatch(/^host-worker-2: the run has ended; [\d,]+ images? computed$/m);
     expect((await readReport(runDirectory)).weightsSha256).toBe(alone);
+  });
+
+  it('Ctrl-C to two worker processes from one command, just as they join: both say goodbye', limits, async () => {
+    const { coordinator, url } = await startByHand('goodbyes', 2, ['--steps', '1000000']);
+    // Twice: the goodbye of a worker that was still being sent its shards was lost once in ten times.
+    for (let turn = 1; turn <= 2; turn++) {
+      const workers = startCli(['worker', url, '--engine', engine, '--workers', '2', '--name', 'host', '--no-cache']);
+      await coordinator.says(new RegExp(`(?:host-worker-\\d joined [^]*?){${2 * turn}}`));
+      workers.child.kill('SIGINT');
+      expect(await workers.exited).toBe(130);
+      const [said] = await coordinator.says(new RegExp(`(?:host-worker-\\d is gone .*\n[^]*?){${2 * turn}}`));
+      expect(said.split('(left: interrupted by SIGINT)')).toHaveLength(2 * turn + 1);
+    }
+    coordinator.child.kill('SIGKILL');
+    await coordinator.exited;
   });
 
   it('Ctrl-C lets the step end, saves, ends the workers and exits with 130', { timeout: 60_000 }, async () => {

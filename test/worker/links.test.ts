@@ -95,6 +95,20 @@ describe.each(forms)('a connection %s', (_, open) => {
     expect(await closed).toBe('connection closed (1000)');
   });
 
+  it('loses no last word when it is told to close twice while much is arriving', async () => {
+    const { link, peer, closed } = await connect();
+    // More than the socket's buffers hold: closed by force, what lies unread would reset the connection.
+    for (let chunk = 0; chunk < 20; chunk++) peer.send(new Uint8Array(1_000_000));
+    const last = once(peer, 'message');
+    const closedWith = once(peer, 'close');
+    link.send(new Uint8Array(5));
+    link.close(1000);
+    link.close(1000);
+    expect(((await last) as [Buffer])[0]).toHaveLength(5);
+    expect((await closedWith)[0]).toBe(1000);
+    expect(await closed).toBe('connection closed (1000)');
+  });
+
   it('says how the other side ended it', async () => {
     const { peer, closed } = await connect();
     peer.close(1008, 'bad manners');
