@@ -12,7 +12,7 @@ import { benchThisProcess } from './bench/this-process.js';
 import { numberOrText, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, readEngineOptions } from './engine-options.js';
 import { endWithParent, runAgainWith, wasStartedByUs } from './own-process.js';
-import { countOf, LineWriter, standardOutput } from './progress.js';
+import { countOf, LineWriter, nowhere, standardOutput } from './line-writer.js';
 
 /** The fields of the recipe that the speed depends on. */
 const recipeKeys = ['batchSize', 'slices', 'depth', 'initialFilters', 'shortcut'] as const satisfies ConfigKey[];
@@ -53,13 +53,13 @@ export function addBenchCommand(program: Command): void {
         const environment = await startEnvironment(engineChoice.engine);
         if (Object.keys(environment).length > 0) return runAgainWith(environment);
       }
-      const writer = new LineWriter(json ? { isTerminal: false, write: () => undefined } : standardOutput);
+      const writer = new LineWriter(json ? nowhere : standardOutput);
       const benchOptions: BenchOptions = {
         ...engineChoice,
         config,
         plan,
         onRound: (round) => {
-          if (writer.isTerminal) writer.live(`round ${round} of ${plan.rounds}`);
+          if (writer.isTerminal) writer.live([`round ${round} of ${plan.rounds}`]);
         },
       };
       writer.line(describeSubject(config));

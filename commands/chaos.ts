@@ -18,7 +18,7 @@ import { planFaults, type Fault } from './chaos/fault-plan.js';
 import { runWith, type RunOutcome, type RunSetup } from './chaos/shaken-run.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
-import { countOf, duration, LineWriter, standardOutput } from './progress.js';
+import { countOf, duration, LineWriter, nowhere, standardOutput } from './line-writer.js';
 import { onStopSignals } from './stop-signals.js';
 
 const defaultSteps = 80;
@@ -66,7 +66,7 @@ export function addChaosCommand(program: Command): void {
     const { workers, faults = '', gpus } = options;
     const given = await readConfig(options);
     const config = resolveConfig({ ...given, steps: given.steps ?? (given.epochs ? null : defaultSteps) });
-    const writer = new LineWriter(json ? { isTerminal: false, write: () => undefined } : standardOutput);
+    const writer = new LineWriter(json ? nowhere : standardOutput);
     const engine = readEngineOptions(options);
     const plans = await planWorkers({
       engine: engine.engine,
@@ -122,7 +122,7 @@ export async function shake(options: ChaosOptions, writer: LineWriter): Promise<
     onProgress: ({ step, steps, struck, workers: here }) => {
       if (!writer.isTerminal) return;
       const blows = name === 'quiet' ? '' : ` · ${struck} of ${countOf(faultCount, 'fault')}`;
-      writer.live(`${name} run · step ${step}/${steps}${blows} · ${countOf(here, 'worker')}`);
+      writer.live([`${name} run`, `step ${step}/${steps}${blows}`, countOf(here, 'worker')]);
     },
   });
   const quiet = await runWith(setup('quiet'), [], 0);

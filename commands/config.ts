@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { resolveConfig } from '../shared/config.js';
 import { addConfigOptions, readConfig } from './config-options.js';
-import { standardOutput } from './progress.js';
+import { standardOutput } from './line-writer.js';
 
 export function addConfigCommand(program: Command): void {
   addConfigOptions(

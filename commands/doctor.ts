@@ -14,7 +14,7 @@ import { checkFolder } from './doctor/disk.js';
 import { judgeTensorFlow, judgeWasm, probeEngine, type Probe } from './doctor/engines.js';
 import { judgeGpus, readGpus, type TensorFlowOnGpus } from './doctor/gpus.js';
 import { judgeMachine, readMachine } from './doctor/machine.js';
-import { countOf, LineWriter, standardOutput } from './progress.js';
+import { countOf, LineWriter, standardOutput } from './line-writer.js';
 import { tokenFileOption, tokenOption, workerToken } from './token-options.js';
 
 interface DoctorOptions {

@@ -7,7 +7,7 @@ import { LockstepError } from '../shared/errors.js';
 import { evaluate, type LocalEvaluation } from '../local-evaluation.js';
 import { parseWholeNumber } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
-import { countOf, duration, LineWriter, standardOutput } from './progress.js';
+import { countOf, duration, LineWriter, nowhere, standardOutput } from './line-writer.js';
 import { coordinatorTokens, tokenFileOption, tokenOption } from './token-options.js';
 import { parsePort } from './training.js';
 
@@ -36,7 +36,7 @@ export function addEvaluateCommand(program: Command): void {
     .action(async (checkpoint: string, options: Record<string, string | boolean | undefined>, command: Command) => {
       const isJson = options['json'] === true;
       // Under --json nothing but the result is on standard output.
-      const writer = new LineWriter(isJson ? { isTerminal: false, write: () => undefined } : standardOutput);
+      const writer = new LineWriter(isJson ? nowhere : standardOutput);
       const common = {
         checkpoint,
         split: options['split'] as EvaluationSplit,
@@ -126,7 +126,7 @@ async function follow(evaluation: Evaluation | LocalEvaluation, writer: LineWrit
     writer.line(`${name} is gone (${reason}), ${countOf(workers, 'worker')} left`),
   );
   events.on('progress', ({ done }) => {
-    if (writer.isTerminal) writer.live(`${done} of ${images} images`);
+    if (writer.isTerminal) writer.live([`${done} of ${images} images`]);
   });
   try {
     return await evaluation.report;

@@ -1,59 +1,18 @@
 // What a person sees of a run: a live line on a terminal, plain lines when piped, the workers' comings and goings.
 import type { Coordinator } from '../coordinator/main.js';
+import type { Metrics } from '../coordinator/evaluation.js';
 import { phaseNames, type Report, type StepPhases } from '../coordinator/report.js';
 import { describeSummary, describeTotals, summarizeModel } from '../export/summary.js';
 import type { OperatorAction } from '../coordinator/run-events.js';
 import { layoutModel } from '../shared/model/layout.js';
 import { lockstepVersion } from '../shared/version.js';
+import { countOf, duration, type LineWriter } from './line-writer.js';
 
 /** On a pipe a step is told of at most this often. */
 const plainLineEveryMs = 10_000;
 
-export interface Output {
-  isTerminal: boolean;
-  write(text: string): void;
-}
-
-export const standardOutput: Output = {
-  isTerminal: process.stdout.isTTY,
-  write: (text) => void process.stdout.write(text),
-};
-
-/** Writes whole lines; on a terminal the last one may be a live line that the next one replaces. */
-export class LineWriter {
-  readonly #output: Output;
-  #liveLength = 0;
-
-  constructor(output: Output) {
-    this.#output = output;
-  }
-
-  get isTerminal(): boolean {
-    return this.#output.isTerminal;
-  }
-
-  line(text: string): void {
-    this.#clear();
-    this.#output.write(`${text}\n`);
-  }
-
-  live(text: string): void {
-    this.#clear();
-    this.#output.write(text);
-    this.#liveLength = text.length;
-  }
-
-  /** To standard error, where it stands out and is not taken for output. */
-  warning(text: string): void {
-    this.#clear();
-    process.stderr.write(`lockstep: warning: ${text}\n`);
-  }
-
-  #clear(): void {
-    if (this.#liveLength > 0) this.#output.write(`\r${' '.repeat(this.#liveLength)}\r`);
-    this.#liveLength = 0;
-  }
-}
+/** Which parts of the live line a narrow terminal does without: rate, images/s, accuracy, epoch, time left, loss. */
+const leastImportantFirst = [4, 5, 3, 0, 6, 2];
 
 const operatorWords: Record<OperatorAction, string> = {
   pause: 'paused',
@@ -117,12 +76,17 @@ export function showProgress(run: Coordinator, writer: LineWriter, summary: bool
     };
     const now = performance.now();
     const left = duration(((now - startedMs) / (step - firstStep)) * (totalSteps - step));
-    epochLine =
-      `epoch ${epoch}/${epochs} · step ${step}/${totalSteps} · loss ${(epochSums.loss / (steps + 1)).toFixed(4)} · ` +
-      `accuracy ${(epochSums.accuracy / (steps + 1)).toFixed(4)} · rate ${Number(learningRate.toPrecision(6))} · ` +
-      `${(epochSums.imagesPerSecond / (steps + 1)).toFixed(0)} images/s`;
+    const parts = [
+      `epoch ${epoch}/${epochs}`,
+      `step ${step}/${totalSteps}`,
+      `loss ${(epochSums.loss / (steps + 1)).toFixed(4)}`,
+      `accuracy ${(epochSums.accuracy / (steps + 1)).toFixed(4)}`,
+      `rate ${Number(learningRate.toPrecision(6))}`,
+      `${(epochSums.imagesPerSecond / (steps + 1)).toFixed(0)} images/s`,
+    ];
+    epochLine = parts.join(' · ');
     if (writer.isTerminal) {
-      writer.live(`${epochLine} · ${left} left`);
+      writer.live([...parts, `${left} left`], leastImportantFirst);
     } else if (now - lastLineMs > plainLineEveryMs) {
       lastLineMs = now;
       writer.line(`${epochLine} · ${left} left`);
@@ -136,17 +100,23 @@ export function showProgress(run: Coordinator, writer: LineWriter, summary: bool
     lastLineMs = performance.now();
     writer.line(`${epochLine} · validation loss ${loss.toFixed(4)}, accuracy ${accuracy.toFixed(4)}`);
   });
-  events.on('test', ({ loss, accuracy }) =>
-    writer.line(`Test loss: ${loss.toFixed(4)} / Test accuracy: ${accuracy.toFixed(4)}`),
-  );
+  events.on('test', (metrics) => writer.line(testLine(metrics)));
 }
 
-/** The last lines of a finished run. */
-export function showReport(report: Report, runDirectory: string, writer: LineWriter): void {
-  const exactness = report.exact
+export function testLine({ loss, accuracy }: Metrics): string {
+  return `Test loss: ${loss.toFixed(4)} / Test accuracy: ${accuracy.toFixed(4)}`;
+}
+
+export function weightsLine({ exact, weightsSha256 }: Pick<Report, 'exact' | 'weightsSha256'>): string {
+  const exactness = exact
     ? 'exact'
     : 'not exact: the workers computed with different engines, or the run was resumed with --override';
-  writer.line(`weights ${report.weightsSha256} (${exactness})`);
+  return `weights ${weightsSha256} (${exactness})`;
+}
+
+/** The last lines of a finished run, behind the test's. */
+export function showReport(report: Report, runDirectory: string, writer: LineWriter): void {
+  writer.line(weightsLine(report));
   writer.line(
     `${report.imagesSeen.toLocaleString('en-US')} images at ${report.imagesPerSecond.toFixed(0)} images/s in training, ` +
       `${duration(report.wallSeconds * 1000)} in all`,
@@ -174,17 +144,4 @@ function describePhases(phases: StepPhases): string {
       return `${phaseWords[name]} ${phases[name].toFixed(1)} ms${part}`;
     })
     .join(', ');
-}
-
-export function countOf(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}
-
-/** `42 s`, `3 min 20 s`, `5 h 12 min` */
-export function duration(milliseconds: number): string {
-  const seconds = Math.round(milliseconds / 1000);
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

@@ -7,7 +7,8 @@ import { resolveConfig } from '../shared/config.js';
 import { defaultDataDirectory, holdsCifar10, resolveDataset } from '../shared/data/cifar10.js';
 import { train } from '../single-node.js';
 import { parseWholeNumber } from './config-options.js';
-import { duration, LineWriter, standardOutput } from './progress.js';
+import { duration, LineWriter, standardOutput } from './line-writer.js';
+import { personView } from './run-view.js';
 import { follow } from './training.js';
 
 /** About 80 seconds on two cores without a GPU. */
@@ -38,7 +39,7 @@ export function addStartCommand(program: Command): void {
         if (step.step <= firstSteps) beginning.push(step);
       });
       const writer = new LineWriter(standardOutput);
-      await follow(run, writer, { summary: false, kill: () => run.kill() });
+      await follow(run, personView(writer, false), { kill: () => run.kill() });
       const report = await run.report;
       writer.line('');
       writer.line(describeLearning(beginning, report));

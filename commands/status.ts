@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { RunStatus, WorkerStatus } from '../shared/run-status.js';
 import { askStatus } from './ask-coordinator.js';
-import { countOf, duration } from './progress.js';
+import { countOf, duration } from './line-writer.js';
 import { tokenFileOption, tokenOption, workerToken } from './token-options.js';
 
 export function addStatusCommands(program: Command): void {

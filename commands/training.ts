@@ -9,8 +9,8 @@ import type { ResumeOptions } from '../coordinator/resume.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { openBrowser } from './open-browser.js';
+import { addViewOptions, readView, type RunView } from './run-view.js';
 import { onStopSignals } from './stop-signals.js';
-import { LineWriter, showProgress, showReport, standardOutput } from './progress.js';
 import { addServerTlsOptions } from './tls-options.js';
 import { coordinatorTokens, tokenFileOption, tokenOption } from './token-options.js';
 
@@ -36,12 +36,11 @@ export function addTrainingCommands(program: Command): void {
       ...readEngineOptions(options),
       port: port === undefined ? 0 : parsePort(port),
     });
-    const writer = new LineWriter(standardOutput);
+    const view = readView(options);
     run.processes.on('workerExited', ({ name, how, why }) => {
-      writer.line(`${name}'s process ended (${how})${why === '' ? '' : `: ${why}`}`);
+      view.tell('worker-exited', `${name}'s process ended (${how})${why === '' ? '' : `: ${why}`}`);
     });
-    const summary = summaryIsWanted(options, writer);
-    await follow(run, writer, { summary, open: options['open'] !== undefined, kill: () => run.kill() });
+    await follow(run, view, { open: options['open'] !== undefined, kill: () => run.kill() });
   });
 
   addRunOptions(
@@ -77,28 +76,26 @@ export function addTrainingCommands(program: Command): void {
       tlsKey,
       tlsClientCa,
     });
-    const writer = new LineWriter(standardOutput);
-    writer.line(`listening on ${host}:${run.port}; start workers with:`);
+    const view = readView(options);
+    view.line(`listening on ${host}:${run.port}; start workers with:`);
     const scheme = tlsCert === undefined ? 'ws' : 'wss';
     const url = run.host === '127.0.0.1' ? run.url : `${scheme}://<this machine's address>:${run.port}`;
     const certificate = tlsClientCa === undefined ? '' : ' --tls-cert <FILE> --tls-key <FILE>';
-    writer.line(
+    view.line(
       `  ${(tokens.token ?? tokens.tokenFile) !== undefined ? 'LOCKSTEP_TOKEN=<token> ' : ''}lockstep worker ${url}${certificate}`,
     );
-    await follow(run, writer, { summary: summaryIsWanted(options, writer), open: options['open'] !== undefined });
+    await follow(run, view, { open: options['open'] !== undefined });
   });
 }
 
 /** The configuration, and how a run is taken up again. */
 function addRunOptions(command: Command): Command {
-  return addConfigOptions(command)
+  return addViewOptions(addConfigOptions(command))
     .option(
       '--resume [CHECKPOINT]',
       'go on from a checkpoint, or the newest one of a run: CHECKPOINT, else --run-dir, else the run in runs/ that saved ' +
         'last; auto: like no value, and from the beginning where there is none',
     )
-    .option('--summary', 'list the layers first (default: on a terminal)')
-    .option('--no-summary', 'say no more of the layers than how many parameters they have')
     .option('--open', 'open the dashboard in a browser')
     .option('--no-dashboard', "serve no dashboard on the port and take no operator's requests")
     .option('--override', 'resume with another configuration or other images than the checkpoint was made with');
@@ -109,11 +106,6 @@ function readResumeOptions(options: Readonly<Record<string, unknown>>): ResumeOp
   return { resume: typeof resume === 'string' ? resume : resume === true, override: override === true };
 }
 
-function summaryIsWanted(options: Readonly<Record<string, unknown>>, { isTerminal }: LineWriter): boolean {
-  const { summary } = options;
-  return summary === undefined ? isTerminal : summary === true;
-}
-
 function readDashboardOptions(options: Readonly<Record<string, unknown>>): { dashboard: boolean } {
   return { dashboard: options['dashboard'] !== false };
 }
@@ -122,40 +114,43 @@ export function parsePort(text: string): number {
   return parseWholeNumber('--port', text, 0, 65_535);
 }
 
-function showDashboard({ dashboardUrl, host, port }: Coordinator, writer: LineWriter, open: boolean): void {
+function showDashboard({ dashboardUrl, host, port }: Coordinator, view: RunView, open: boolean): void {
   if (dashboardUrl === undefined) return;
-  writer.line(`dashboard: ${isLoopback(host) ? dashboardUrl : `http://<this machine's address>:${port}`}`);
-  if (open) openBrowser(dashboardUrl, (why) => writer.warning(`no browser was opened (${why}): open ${dashboardUrl}`));
+  view.line(`dashboard: ${isLoopback(host) ? dashboardUrl : `http://<this machine's address>:${port}`}`);
+  if (open) openBrowser(dashboardUrl, (why) => view.warning(`no browser was opened (${why}): open ${dashboardUrl}`));
 }
 
 /** Shows a run to its end. The first Ctrl-C or SIGTERM lets the step end and saves, a second one ends at once. */
 export async function follow(
   run: Coordinator,
-  writer: LineWriter,
-  { summary, open = false, kill }: { summary: boolean; open?: boolean; kill?: () => void },
+  view: RunView,
+  { open = false, kill }: { open?: boolean; kill?: () => void },
 ): Promise<void> {
-  showDashboard(run, writer, open);
+  showDashboard(run, view, open);
   let isStopping = false;
   const ignoreSignals = onStopSignals((signal) => {
     isStopping = true;
-    writer.line(`${signal}: finishing the running step and saving; once more to end at once`);
+    view.notice(`${signal}: finishing the running step and saving; once more to end at once`);
     run.stop(new LockstepError('interrupted', `interrupted by ${signal}`));
   }, kill);
   run.events.on('checkpoint', ({ path }) => {
-    if (isStopping) writer.line(`saved ${path}`);
+    if (isStopping) view.notice(`saved ${path}`);
   });
   run.events.on('checkpointFailed', ({ step, reason, saved }) => {
-    writer.warning(`step ${step} could not be saved (${reason}); ${saved}; the run goes on`);
+    view.warning(`step ${step} could not be saved (${reason}); ${saved}; the run goes on`);
   });
   run.events.on('metricsFailed', ({ reason }) => {
-    writer.warning(`metrics.jsonl cannot be written (${reason}); its lines are kept and tried again`);
+    view.warning(`metrics.jsonl cannot be written (${reason}); its lines are kept and tried again`);
   });
   run.events.on('tensorBoardFailed', ({ reason }) => {
-    writer.warning(`TensorBoard's event files end here (${reason}); the run goes on`);
+    view.warning(`TensorBoard's event files end here (${reason}); the run goes on`);
   });
-  showProgress(run, writer, summary);
+  view.begin(run);
   try {
-    showReport(await run.report, run.runDirectory, writer);
+    view.end(await run.report, run);
+  } catch (error) {
+    view.fail(error);
+    throw error;
   } finally {
     ignoreSignals();
   }

@@ -1,15 +1,16 @@
 // lockstep worker: a thin shell over the library's startWorker, or a worker process a GPU.
 import { availableParallelism, hostname } from 'node:os';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { ClientTlsFiles } from '../shared/client-tls.js';
-import { LockstepError } from '../shared/errors.js';
+import { LockstepError, messageOf } from '../shared/errors.js';
+import { lockstepVersion } from '../shared/version.js';
 import { checkUrl, defaultGiveUpAfterMs, startWorker, type WorkerOptions } from '../worker/main.js';
 import { engineArguments, type EngineChoice } from '../worker/worker-arguments.js';
 import { howItEnded, planWorkers, startWorkerProcess, whyNobodyIsLeft, type WorkerPlan } from '../worker-processes.js';
 import { parseWholeNumber } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { endWithParent, wasStartedByUs } from './own-process.js';
-import { countOf, duration, LineWriter, standardOutput } from './progress.js';
+import { countOf, duration, LineWriter, nowhere, standardOutput } from './line-writer.js';
 import { onStopSignals } from './stop-signals.js';
 import { addClientTlsOptions, clientTlsArguments, readClientTlsOptions } from './tls-options.js';
 import { tokenFileOption, tokenOption, workerToken } from './token-options.js';
@@ -24,6 +25,7 @@ interface WorkerCommand {
   cache: string | boolean | undefined;
   giveUpAfterSeconds: number;
   quiet: boolean;
+  json: boolean;
 }
 
 export function addWorkerCommand(program: Command): void {
@@ -40,7 +42,8 @@ export function addWorkerCommand(program: Command): void {
     .option('--cache <DIR>', 'where shards are kept between runs (default: ~/.cache/lockstep/shards)')
     .option('--no-cache', 'keep no shards on disk')
     .option('--give-up-after <SECONDS>', 'how long to knock in vain', String(defaultGiveUpAfterMs / 1000))
-    .option('--quiet', 'say nothing but errors')
+    .addOption(new Option('--quiet', 'say nothing but errors').conflicts('json'))
+    .option('--json', 'a line of JSON an event on standard output: start, joined, reconnecting, end')
     .action(async (url: string, options: Record<string, string | boolean | undefined>, called: Command) => {
       const { name, giveUpAfter = '', gpus, workers } = options as Record<string, string | undefined>;
       const command: WorkerCommand = {
@@ -52,6 +55,7 @@ export function addWorkerCommand(program: Command): void {
         cache: options['cache'],
         giveUpAfterSeconds: parseWholeNumber('--give-up-after', giveUpAfter, 1),
         quiet: options['quiet'] === true,
+        json: options['json'] === true,
       };
       // Started by `lockstep train` or `lockstep worker`, which have chosen the device.
       if (wasStartedByUs()) {
@@ -87,8 +91,9 @@ function sayWhatLiesIdle(command: WorkerCommand): void {
   writerFor(command).line(`computing with ${threads} of ${cores} cores here: --workers ${cores} would use them all`);
 }
 
-function writerFor({ quiet }: WorkerCommand): LineWriter {
-  return new LineWriter(quiet ? { isTerminal: false, write: () => undefined } : standardOutput);
+/** For a person; nothing under --quiet, and under --json, where each event is a line of its own. */
+function writerFor({ quiet, json }: WorkerCommand): LineWriter {
+  return new LineWriter(quiet || json ? nowhere : standardOutput);
 }
 
 async function workHere(command: WorkerCommand): Promise<void> {
@@ -104,6 +109,14 @@ async function workHere(command: WorkerCommand): Promise<void> {
   };
   const worker = await startWorker(options);
   const writer = writerFor(command);
+  const tell = (type: string, event: object) => {
+    const line = { type, time: new Date().toISOString(), worker: worker.name, ...event };
+    if (command.json) standardOutput.write(`${JSON.stringify(line)}\n`);
+  };
+  tell('start', { lockstepVersion, url, ...worker.engine, engineChoice: worker.engineChoice });
+  worker.events.on('joined', (event) => tell('joined', event));
+  worker.events.on('cacheTrouble', (event) => tell('cache-trouble', event));
+  worker.events.on('reconnecting', (event) => tell('reconnecting', event));
   if (worker.engineChoice !== undefined) writer.line(`engine: ${worker.engineChoice}`);
   writer.line(`${worker.name} computes with ${worker.engine.fingerprint}; joining ${url}`);
   worker.events.on('joined', ({ workerId, depth, sliceCount, batchSize }) =>
@@ -118,12 +131,17 @@ async function workHere(command: WorkerCommand): Promise<void> {
   let images = 0;
   worker.events.on('progress', (progress) => {
     images += progress.images;
-    if (writer.isTerminal) writer.live(`step ${progress.step + 1} · ${countOf(images, 'image')} computed`);
+    if (writer.isTerminal) writer.live([`step ${progress.step + 1}`, `${countOf(images, 'image')} computed`]);
   });
 
   const ignoreSignals = onStopSignals((signal) => worker.stop(`interrupted by ${signal}`));
-  const summary = await worker.done;
+  const summary = await worker.done.catch((error: unknown) => {
+    tell('error', { code: error instanceof LockstepError ? error.code : 'unknown', message: messageOf(error) });
+    writer.endLive();
+    throw error;
+  });
   ignoreSignals();
+  tell('end', summary);
   writer.line(`${summary.reason}; ${countOf(summary.images, 'image')} computed`);
   if (summary.reason.startsWith('interrupted')) throw new LockstepError('interrupted', summary.reason);
 }
@@ -143,6 +161,7 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
     ...clientTlsArguments(tls),
   ];
   if (command.quiet) args.push('--quiet');
+  if (command.json) args.push('--json');
   if (cache === false) args.push('--no-cache');
   else if (typeof cache === 'string') args.push('--cache', cache);
   const processes = plans.map((plan) =>
@@ -150,7 +169,11 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
       args,
       // Not among the arguments, which every user of the machine can read.
       ...(token === undefined ? {} : { environment: { LOCKSTEP_TOKEN: token } }),
-      output: plans.length === 1 ? 'inherit' : (line) => writer.line(`${plan.name}: ${line}`),
+      // A line of JSON names its worker itself.
+      output:
+        plans.length === 1
+          ? 'inherit'
+          : (line) => (command.json ? standardOutput.write(`${line}\n`) : writer.line(`${plan.name}: ${line}`)),
     }),
   );
   let interruption: NodeJS.Signals | undefined;
@@ -169,7 +192,7 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
       await worker.exited;
       if (interruption === undefined && worker.child.exitCode !== 0 && plans.length > 1) {
         const why = worker.failure?.message ?? worker.errorLines.join(' ');
-        writer.line(`${worker.name}'s process ended (${howItEnded(worker)})${why === '' ? '' : `: ${why}`}`);
+        writer.warning(`${worker.name}'s process ended (${howItEnded(worker)})${why === '' ? '' : `: ${why}`}`);
       }
     }),
   );

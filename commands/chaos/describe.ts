@@ -1,5 +1,5 @@
 // A chaos report in words: a row a fault, how fast the run recovered, and the verdict.
-import { countOf } from '../progress.js';
+import { countOf } from '../line-writer.js';
 import type { FaultRecord, Spread, Unexplained } from './fault-log.js';
 import type { Blow, Moment } from './fault-plan.js';
 

@@ -1,0 +1,64 @@
+// What is told of a run: to a person, quietly, and as JSON.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readView } from '../../commands/run-view.js';
+import { follow } from '../../commands/training.js';
+import { startCluster } from '../support/local-cluster.js';
+
+/** Trains 14 steps, 11 of them an epoch, with one worker. @returns what was written, as lines */
+async function told(options: object, isTerminal = false) {
+  const cluster = await startCluster();
+  let text = '';
+  const write = (more: string) => void (text += more);
+  try {
+    const { coordinator } = cluster;
+    const following = follow(coordinator, readView(options, { isTerminal, write, columns: () => 50 }), {});
+    await cluster.join({ name: 'helper' });
+    await following;
+    const metrics = await readFile(path.join(coordinator.runDirectory, 'metrics.jsonl'), 'utf8');
+    return { text, lines: text.trimEnd().split('\n'), metrics, report: await coordinator.report };
+  } finally {
+    await cluster.close();
+  }
+}
+
+describe('a person', () => {
+  it('without a terminal reads a line an epoch, the parameters in one line, and how the run ended', async () => {
+    const { lines, report } = await told({});
+    expect(lines).toContainEqual(expect.stringMatching(/^Total params: 5,186 .* · Non-trainable params: 120/));
+    expect(lines.filter((line) => line.startsWith('epoch '))).toEqual([
+      expect.stringMatching(/^epoch 1\/2 · step 11\/14 · loss .* · validation loss [\d.]+, accuracy [\d.]+$/),
+      expect.stringMatching(/^epoch 2\/2 · step 14\/14 · loss .* · validation loss [\d.]+, accuracy [\d.]+$/),
+    ]);
+    expect(lines).toContainEqual(expect.stringMatching(/^Test loss: \d+\.\d{4} \/ Test accuracy: \d\.\d{4}$/));
+    expect(lines).toContain(`weights ${report.weightsSha256} (exact)`);
+  });
+
+  it('at a terminal reads the layers first, and a live line that is never wider than it', async () => {
+    const { text } = await told({}, true);
+    expect(text).toContain('Layer (type)');
+    const liveLines = [...text.matchAll(/(epoch [^\n\r]*)\r\u001b\[J/g)].map(([, line]) => line);
+    expect(liveLines.length).toBeGreaterThan(5);
+    for (const line of liveLines) expect(line.length).toBeLessThan(50);
+    expect(text).toMatch(/\r\u001b\[Jepoch 1\/2 · step 11\/14 · .* · validation loss/);
+    expect((await told({ summary: false }, true)).text).not.toContain('Layer (type)');
+  });
+});
+
+it('--quiet leaves the last lines', async () => {
+  const { text, report } = await told({ quiet: true });
+  const { loss, accuracy } = report.test;
+  expect(text).toBe(
+    `Test loss: ${loss.toFixed(4)} / Test accuracy: ${accuracy.toFixed(4)}\nweights ${report.weightsSha256} (exact)\n`,
+  );
+});
+
+it('--json begins with the run, has the very lines of metrics.jsonl, and ends with the report', async () => {
+  const { lines, metrics, report } = await told({ json: true });
+  const [start, ...rest] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(start).toMatchObject({ type: 'start', totalSteps: 14, stepsPerEpoch: 11, trainableParameters: 5066 });
+  expect(start['config']).toMatchObject({ depth: 8, seed: 5 });
+  expect(lines.slice(1, -1)).toEqual(metrics.trimEnd().split('\n'));
+  expect(rest.at(-1)).toEqual({ type: 'report', time: expect.any(String) as string, ...report });
+});
