@@ -12,6 +12,8 @@ import { LockstepError } from '../../../shared/errors.js';
 
 /** Images of a slice are cut into at most so many parts. Threads share out the parts, so more threads than this idle. */
 export const mostParts = 8;
+/** A part is walked through in blocks of about so many pixels: what one stage of a block leaves, the next finds in the cache. */
+const pixelsOfBlock = 1024;
 /** A memory cannot be larger. */
 const addressableBytes = 2 ** 32;
 /** Values of a plane: `planeValues` in assembly/winograd.ts. A plane holds at least 4 tiles. */
@@ -97,13 +99,32 @@ export interface FixedPlan {
   filterSums: number;
   projectionSums: number;
   /** One a thread. */
-  scratch: readonly number[];
+  threads: readonly ThreadMemory[];
   end: number;
+}
+
+/** What a thread has for itself. */
+export interface ThreadMemory {
+  scratch: number;
+  /** Addresses of tensors that hold a block of images, one for each group of blocks: see PassingTensor. */
+  gradients: readonly number[];
+  activations: readonly number[];
+}
+
+/**
+ * A tensor that is written and read again within a pass, block by block: a thread keeps a block of it, in memory of its
+ * own that stays in the cache.
+ */
+export interface PassingTensor {
+  of: 'gradients' | 'activations';
+  /** 0 to 2. */
+  group: number;
+  size: number;
+  channels: number;
 }
 
 export interface BlockTensors {
   convolved1: Tensor;
-  activation1: Tensor;
   convolved2: Tensor;
   /** What the shortcut gives where the block narrows, else null. */
   shortcut: Tensor | null;
@@ -114,9 +135,7 @@ export interface BlockTensors {
 export interface GradientTensors {
   /** Of a block's sum of convolution and shortcut. */
   sum: Tensor;
-  /** Of the second convolution's output. */
-  second: Tensor;
-  /** Of what the first batch norm gave, then of the first convolution's output. */
+  /** Of what a block's first batch norm gave. */
   first: Tensor;
 }
 
@@ -147,7 +166,7 @@ class Allocator {
   }
 
   tensor(images: number, size: number, channels: number): Tensor {
-    return { address: this.take(images * (size + 2) ** 2 * channels * 4), size, channels };
+    return { address: this.take(images * imageBytes(size, channels)), size, channels };
   }
 }
 
@@ -155,9 +174,25 @@ function pixelOffset(size: number, channels: number, row: number, column: number
   return (row * (size + 2) + column) * channels * 4;
 }
 
-/** The address of image 0's upper left pixel. */
-export function firstPixel(tensor: Tensor): number {
-  return tensor.address + pixelOffset(tensor.size, tensor.channels, 1, 1);
+/** The address of the upper left pixel of an image at this address. */
+export function firstPixel(address: number, { size, channels }: Tensor | PassingTensor): number {
+  return address + pixelOffset(size, channels, 1, 1);
+}
+
+/** The address at which image 0 of a tensor would be, if it is walked by the numbers of a block's images. */
+export function addressOf(tensor: Tensor | PassingTensor, firstOfBlock: number, memory: ThreadMemory): number {
+  if ('address' in tensor) return tensor.address;
+  const { of, group, size, channels } = tensor;
+  return memory[of][group] - firstOfBlock * imageBytes(size, channels);
+}
+
+/** Images of a block of a tensor of this size. */
+export function imagesOfBlock(size: number): number {
+  return Math.ceil(pixelsOfBlock / size ** 2);
+}
+
+function imageBytes(size: number, channels: number): number {
+  return (size + 2) ** 2 * channels * 4;
 }
 
 function isWinograd(layer: ConvLayer): boolean {
@@ -277,6 +312,11 @@ export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
     projection: block.projection && planConv(block.projection),
   }));
   const at = (base: number, array: ArrayLayout) => base + 4 * array.offset;
+  const blockTensors = () =>
+    [0, 1, 2].map((group) => {
+      const size = imageSize >> group;
+      return allocator.tensor(imagesOfBlock(size), size, layout.spec.initialFilters << group).address;
+    });
   const { kernel, bias } = layout.dense;
   return {
     layout,
@@ -298,7 +338,11 @@ export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
     sums: allocator.take(mostParts * 2 * 4 * widest),
     filterSums: allocator.take(mostParts * filterSumBytes),
     projectionSums: allocator.take(mostParts * projectionSumBytes),
-    scratch: Array.from({ length: threads }, () => allocator.take(scratchBytes)),
+    threads: Array.from({ length: threads }, () => ({
+      scratch: allocator.take(scratchBytes),
+      gradients: blockTensors(),
+      activations: blockTensors(),
+    })),
     end: allocator.next,
   };
 }
@@ -327,7 +371,6 @@ export function planTensors(fixed: FixedPlan, capacity: number): TensorPlan {
       const blockTensor = () => tensor(conv1.outputSize, conv1.outputChannels);
       return {
         convolved1: blockTensor(),
-        activation1: blockTensor(),
         convolved2: blockTensor(),
         shortcut: conv1.stride === 1 ? null : blockTensor(),
         output: blockTensor(),
@@ -335,7 +378,7 @@ export function planTensors(fixed: FixedPlan, capacity: number): TensorPlan {
     }),
     gradients: [0, 1, 2].map((group) => {
       const groupTensor = () => tensor(imageSize >> group, layout.spec.initialFilters << group);
-      return { sum: groupTensor(), second: groupTensor(), first: groupTensor() };
+      return { sum: groupTensor(), first: groupTensor() };
     }),
   };
   if (allocator.next > addressableBytes) {

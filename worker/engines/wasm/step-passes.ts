@@ -2,8 +2,17 @@
 // threads may share them out; the next pass begins when all parts are done. How a pass is cut depends on the model and
 // the number of images alone, never on the number of threads, so neither do the bits.
 import type { Images, Kernels, Walk } from './kernels.js';
-import type { BatchNormPlan, BlockPlan, ConvPlan, FixedPlan, Tensor, TensorPlan } from './memory-plan.js';
-import { firstPixel, mostParts, winogradSumBytes } from './memory-plan.js';
+import type {
+  BatchNormPlan,
+  BlockPlan,
+  ConvPlan,
+  FixedPlan,
+  PassingTensor,
+  Tensor,
+  TensorPlan,
+  ThreadMemory,
+} from './memory-plan.js';
+import { addressOf, firstPixel, imagesOfBlock, mostParts, winogradSumBytes } from './memory-plan.js';
 
 export type Phase =
   | 'weights'
@@ -28,10 +37,10 @@ export interface Work {
 export interface Pass {
   parts: number;
   /**
-   * @param scratch the address of the calling thread's scratch
+   * @param memory the calling thread's own
    * @param done called after each stage
    */
-  run(part: number, scratch: number, done?: (work: Work) => void): void;
+  run(part: number, memory: ThreadMemory, done?: (work: Work) => void): void;
 }
 
 /** Raised when the cut into parts or the order of additions changes: they are part of the bits. */
@@ -39,8 +48,6 @@ export const passesVersion = 1;
 
 /** A part has at least so many pixels of each channel: one of fewer takes longer to write its sums than to make them. */
 const fewestPixelsOfPart = 512;
-/** A part is walked through in blocks of about so many pixels: what one stage of a block leaves, the next finds in the cache. */
-const pixelsOfBlock = 1024;
 
 /** Some images of a part. */
 interface ImageBlock {
@@ -53,7 +60,7 @@ interface ImageBlock {
 
 /** What a pass does with each block. */
 interface Stage extends Work {
-  run(block: ImageBlock, scratch: number): void;
+  run(block: ImageBlock, memory: ThreadMemory): void;
 }
 
 function blocksOf(images: number, ofBlock: number): number[] {
@@ -63,10 +70,9 @@ function blocksOf(images: number, ofBlock: number): number[] {
 /** At most mostParts runs of equally many images, the last of which may have fewer, each as its blocks. */
 function cutImages(count: number, size: number): ImageBlock[][] {
   const imagesOfPart = Math.max(Math.ceil(count / mostParts), Math.ceil(fewestPixelsOfPart / size ** 2));
-  const imagesOfBlock = Math.ceil(pixelsOfBlock / size ** 2);
   let next = 0;
   return blocksOf(count, imagesOfPart).map((partCount, part) =>
-    blocksOf(partCount, imagesOfBlock).map((blockCount, index) => {
+    blocksOf(partCount, imagesOfBlock(size)).map((blockCount, index) => {
       const first = next;
       next += blockCount;
       return { images: [first, blockCount], part, continues: index > 0 };
@@ -74,13 +80,18 @@ function cutImages(count: number, size: number): ImageBlock[][] {
   );
 }
 
-/** Pixel (row, column), then every stride-th. */
-function walk(tensor: Tensor, stride = 1, row = 0, column = 0): Walk {
+/** Pixel (row, column) of the tensor at this address, then every stride-th. */
+function walk(tensor: Tensor | PassingTensor, address: number, stride = 1, row = 0, column = 0): Walk {
   const { size, channels } = tensor;
   const pixelBytes = 4 * channels;
   const rowBytes = (size + 2) * pixelBytes;
-  const address = firstPixel(tensor) + row * rowBytes + column * pixelBytes;
-  return [address, (size + 2) * rowBytes, stride * rowBytes, stride * pixelBytes];
+  const start = firstPixel(address, tensor) + row * rowBytes + column * pixelBytes;
+  return [start, (size + 2) * rowBytes, stride * rowBytes, stride * pixelBytes];
+}
+
+/** @param group 1 to 3 @param like a tensor of its shape */
+function passingOf(of: PassingTensor['of'], group: number, { size, channels }: Tensor): PassingTensor {
+  return { of, group: group - 1, size, channels };
 }
 
 function groupOf(plan: BlockPlan): LayerGroup {
@@ -98,7 +109,7 @@ export function convolutionsOf({ stem, blocks }: FixedPlan): ConvPlan[] {
 /** Passes over the weights, once for all slices that are computed with them. */
 export function weightPasses(kernels: Kernels, plan: FixedPlan): Pass[] {
   const convolutions = convolutionsOf(plan);
-  const run: Pass['run'] = (part, scratch, done) => {
+  const run: Pass['run'] = (part, { scratch }, done) => {
     const { layer, depth, kernel, winograd, forward, inputGradient } = convolutions[part];
     const { inputChannels: inputs, outputChannels: outputs } = layer;
     if (winograd) kernels.transformFilters(kernel, inputs, 0, inputs, winograd.forward, winograd.turned, scratch);
@@ -124,8 +135,8 @@ interface NormPlace {
   convolved: Tensor;
   /** What is added before the ReLU. */
   shortcut: Tensor | null;
-  /** The ReLU's output. */
-  activation: Tensor;
+  /** The ReLU's output. That of a block's first batch norm is not kept, but computed again on the way back. */
+  activation: Tensor | PassingTensor;
 }
 
 /** What the passes depend on beside the layout. */
@@ -183,10 +194,11 @@ export class PassBuilder {
         activation: stemTensors.output,
       },
     ];
+    let input = stemTensors.output;
     for (const [index, plan] of blocks.entries()) {
       const group = groupOf(plan);
-      const { convolved1, activation1, convolved2, shortcut, output } = blockTensors[index];
-      const input = norms.at(-1)!.activation;
+      const { convolved1, convolved2, shortcut, output } = blockTensors[index];
+      const activation1 = passingOf('activations', plan.group, output);
       norms.push(
         { plan: plan.bn1, group, conv: plan.conv1, convolved: convolved1, shortcut: null, activation: activation1 },
         {
@@ -198,6 +210,7 @@ export class PassBuilder {
           activation: output,
         },
       );
+      input = output;
     }
     return norms;
   }
@@ -208,10 +221,10 @@ export class PassBuilder {
     this.#sumParts = parts.length;
     this.#passes.push({
       parts: parts.length,
-      run: (part, scratch, done) => {
+      run: (part, memory, done) => {
         for (const block of parts[part]) {
           for (const stage of stages) {
-            stage.run(block, scratch);
+            stage.run(block, memory);
             done?.(stage);
           }
         }
@@ -220,11 +233,11 @@ export class PassBuilder {
   }
 
   /** A pass of parts that are not images. */
-  #overParts(work: Work, parts: number, run: (part: number, scratch: number) => void): void {
+  #overParts(work: Work, parts: number, run: (part: number, memory: ThreadMemory) => void): void {
     this.#passes.push({
       parts,
-      run: (part, scratch, done) => {
-        run(part, scratch);
+      run: (part, memory, done) => {
+        run(part, memory);
         done?.(work);
       },
     });
@@ -233,18 +246,27 @@ export class PassBuilder {
   #forward(norms: readonly NormPlace[]): void {
     const { blocks } = this.#fixed;
     const { images } = this.#tensors;
+    const outputs = this.#outputs();
     let before: Stage[] = this.#fillImages();
-    let input = images;
+    let input: Tensor | PassingTensor = images;
     for (const [index, norm] of norms.entries()) {
       const block = index % 2 === 1 ? blocks[(index - 1) / 2] : null;
       const shortcut = norms[index + 1]?.shortcut;
-      const around = block && block.conv1.layer.stride > 1 ? [this.#shortcut(block, input, shortcut!)] : [];
+      const around =
+        block && block.conv1.layer.stride > 1 ? [this.#shortcut(block, outputs[(index - 1) / 2], shortcut!)] : [];
       this.#overImages(norm.activation.size, [...before, ...around, ...this.#convolution(norm, input)]);
       this.#statistics(norm);
       before = [this.#normalize(norm)];
       input = norm.activation;
     }
-    this.#overImages(input.size, [...before, this.#classify(input)]);
+    const last = outputs.at(-1)!;
+    this.#overImages(last.size, [...before, this.#classify(last)]);
+  }
+
+  /** What the stem and each block give: a block's input is the output before its own. */
+  #outputs(): Tensor[] {
+    const { stem, blocks } = this.#tensors;
+    return [stem.output, ...blocks.map(({ output }) => output)];
   }
 
   #fillImages(): Stage[] {
@@ -264,15 +286,15 @@ export class PassBuilder {
   }
 
   /** A batch norm's convolution and the sums for its statistics. A bias that batch norm takes away again is not added. */
-  #convolution({ group, conv, convolved }: NormPlace, source: Tensor): Stage[] {
+  #convolution({ group, conv, convolved }: NormPlace, source: Tensor | PassingTensor): Stage[] {
     const kernels = this.#kernels;
     const { address, size, channels } = convolved;
     if (conv.winograd) {
       const { forward } = conv.winograd;
-      const run: Stage['run'] = (block, scratch) => {
+      const run: Stage['run'] = (block, memory) => {
         const sums = this.#sumsOf(block, channels);
         kernels.winogradForward(
-          source.address,
+          addressOf(source, block.images[0], memory),
           forward,
           address,
           sums,
@@ -280,7 +302,7 @@ export class PassBuilder {
           size,
           channels,
           ...block.images,
-          scratch,
+          memory.scratch,
         );
       };
       return [{ phase: 'convolution', group, run }];
@@ -300,16 +322,15 @@ export class PassBuilder {
     ];
   }
 
-  #directConvolution(work: Work, plan: ConvPlan, source: Tensor, target: Tensor, bias: number): Stage {
+  #directConvolution(work: Work, plan: ConvPlan, source: Tensor | PassingTensor, target: Tensor, bias: number): Stage {
     const { offsets, count, weights } = plan.forward!;
-    const from = walk(source, plan.layer.stride);
-    const to = walk(target);
+    const to = walk(target, target.address);
     const { size, channels } = target;
     return {
       ...work,
-      run: ({ images }) =>
+      run: ({ images }, memory) =>
         this.#kernels.convolve(
-          ...from,
+          ...walk(source, addressOf(source, images[0], memory), plan.layer.stride),
           plan.depth,
           offsets,
           count,
@@ -355,16 +376,16 @@ export class PassBuilder {
   }
 
   #normalize({ plan, group, convolved, shortcut, activation }: NormPlace): Stage {
-    const { address, size, channels } = activation;
+    const { size, channels } = activation;
     return {
       phase: 'batch norm',
       group,
-      run: ({ images }) =>
+      run: ({ images }, memory) =>
         this.#kernels.normalize(
           convolved.address,
           plan.coefficients,
           shortcut?.address ?? 0,
-          address,
+          addressOf(activation, images[0], memory),
           size,
           channels,
           ...images,
@@ -412,9 +433,10 @@ export class PassBuilder {
   #backward(norms: readonly NormPlace[]): void {
     const { blocks } = this.#fixed;
     const { images, gradients } = this.#tensors;
+    const outputs = this.#outputs();
     const last = norms.at(-1)!;
-    this.#denseGradient(last.activation);
-    this.#overImages(last.activation.size, [
+    this.#denseGradient(last.convolved);
+    this.#overImages(last.convolved.size, [
       this.#spreadPoolGradient(gradients.at(-1)!.sum),
       this.#mask(last, gradients.at(-1)!.sum),
     ]);
@@ -422,30 +444,33 @@ export class PassBuilder {
     for (let index = blocks.length - 1; index >= 0; index--) {
       const plan = blocks[index];
       const [before, norm1, norm2] = norms.slice(2 * index) as [NormPlace, NormPlace, NormPlace];
-      const { sum, second, first } = gradients[plan.group - 1];
+      const input = outputs[index];
+      const { sum, first } = gradients[plan.group - 1];
       const { size } = sum;
+      // of a convolution's output
+      const passing = passingOf('gradients', plan.group, sum);
 
       this.#gradientCoefficients(norm2);
       this.#overImages(size, [
-        this.#normalizeGradient(norm2, sum, second),
-        this.#filterGradient(norm2.group, plan.conv2, norm1.activation, second),
-        ...this.#inputGradient(norm2, second, first, null, norm1),
+        this.#normalizeGradient(norm2, sum, passing),
+        this.#normalize(norm1),
+        this.#filterGradient(norm2.group, plan.conv2, norm1.activation, passing),
+        ...this.#inputGradient(norm2, passing, first, null, norm1),
       ]);
       this.#filterGradientEnd(norm2.group, plan.conv2);
 
       this.#gradientCoefficients(norm1);
-      const input = before.activation;
       const toFilter = [
-        this.#normalizeGradient(norm1, first, first),
-        this.#filterGradient(norm1.group, plan.conv1, input, first),
+        this.#normalizeGradient(norm1, first, passing),
+        this.#filterGradient(norm1.group, plan.conv1, input, passing),
       ];
       if (plan.conv1.layer.stride === 1) {
-        this.#overImages(size, [...toFilter, ...this.#inputGradient(norm1, first, sum, sum, before)]);
+        this.#overImages(size, [...toFilter, ...this.#inputGradient(norm1, passing, sum, sum, before)]);
       } else {
         const inputSum = gradients[plan.group - 2].sum;
         this.#overImages(size, [
           ...toFilter,
-          this.#directInputGradient(norm1.group, plan.conv1, first, inputSum, false),
+          this.#directInputGradient(norm1.group, plan.conv1, passing, inputSum, false),
           ...this.#shortcutGradient(plan, sum, input, inputSum),
           this.#mask(before, inputSum),
         ]);
@@ -455,11 +480,12 @@ export class PassBuilder {
     }
 
     const stem = norms[0];
-    const { sum, first } = gradients[0];
+    const { sum } = gradients[0];
+    const passing = passingOf('gradients', 1, sum);
     this.#gradientCoefficients(stem);
     this.#overImages(sum.size, [
-      this.#normalizeGradient(stem, sum, first),
-      this.#filterGradient('stem', stem.conv, images, first),
+      this.#normalizeGradient(stem, sum, passing),
+      this.#filterGradient('stem', stem.conv, images, passing),
     ]);
     this.#filterGradientEnd('stem', stem.conv);
   }
@@ -488,10 +514,10 @@ export class PassBuilder {
     return {
       phase: 'batch norm gradient',
       group,
-      run: (block) =>
+      run: (block, memory) =>
         this.#kernels.maskAndSum(
           address,
-          activation.address,
+          addressOf(activation, block.images[0], memory),
           convolved.address,
           plan.coefficients,
           this.#sumsOf(block, channels),
@@ -514,17 +540,17 @@ export class PassBuilder {
     );
   }
 
-  #normalizeGradient({ plan, group, convolved }: NormPlace, gradient: Tensor, target: Tensor): Stage {
+  #normalizeGradient({ plan, group, convolved }: NormPlace, gradient: Tensor, target: PassingTensor): Stage {
     const { size, channels } = gradient;
     return {
       phase: 'batch norm gradient',
       group,
-      run: ({ images }) =>
+      run: ({ images }, memory) =>
         this.#kernels.normalizeGradient(
           gradient.address,
           convolved.address,
           plan.coefficients,
-          target.address,
+          addressOf(target, images[0], memory),
           size,
           channels,
           ...images,
@@ -539,7 +565,7 @@ export class PassBuilder {
    */
   #inputGradient(
     { group, conv }: NormPlace,
-    gradient: Tensor,
+    gradient: PassingTensor,
     target: Tensor,
     shortcut: Tensor | null,
     before: NormPlace,
@@ -549,13 +575,14 @@ export class PassBuilder {
       return [this.#directInputGradient(group, conv, gradient, target, shortcut !== null), this.#mask(before, target)];
     }
     const { turned } = conv.winograd;
-    const run: Stage['run'] = (block, scratch) =>
+    const run: Stage['run'] = (block, memory) => {
+      const [first] = block.images;
       this.#kernels.winogradInputGradient(
-        gradient.address,
+        addressOf(gradient, first, memory),
         turned,
         target.address,
         shortcut?.address ?? 0,
-        before.activation.address,
+        addressOf(before.activation, first, memory),
         before.convolved.address,
         before.plan.coefficients,
         this.#sumsOf(block, channels),
@@ -563,19 +590,29 @@ export class PassBuilder {
         size,
         channels,
         ...block.images,
-        scratch,
+        memory.scratch,
       );
+    };
     return [{ phase: 'input gradient', group, run }];
   }
 
-  #directInputGradient(group: LayerGroup, plan: ConvPlan, gradient: Tensor, target: Tensor, adds: boolean): Stage {
-    const from = walk(gradient);
+  #directInputGradient(
+    group: LayerGroup,
+    plan: ConvPlan,
+    gradient: Tensor | PassingTensor,
+    target: Tensor,
+    adds: boolean,
+  ): Stage {
     const { stride } = plan.layer;
-    const phases = plan.inputGradient.map(({ row, column, taps }) => ({ taps, to: walk(target, stride, row, column) }));
+    const phases = plan.inputGradient.map(({ row, column, taps }) => ({
+      taps,
+      to: walk(target, target.address, stride, row, column),
+    }));
     return {
       phase: 'input gradient',
       group,
-      run: ({ images }) => {
+      run: ({ images }, memory) => {
+        const from = walk(gradient, addressOf(gradient, images[0], memory));
         for (const { taps, to } of phases) {
           this.#kernels.convolve(
             ...from,
@@ -629,7 +666,12 @@ export class PassBuilder {
   }
 
   /** A filter gradient's sums, part by part. */
-  #filterGradient(group: LayerGroup, plan: ConvPlan, source: Tensor, gradient: Tensor): Stage {
+  #filterGradient(
+    group: LayerGroup,
+    plan: ConvPlan,
+    source: Tensor | PassingTensor,
+    gradient: Tensor | PassingTensor,
+  ): Stage {
     const kernels = this.#kernels;
     const { size, channels } = gradient;
     const { address, partBytes } = this.#filterSumsOf(plan);
@@ -637,31 +679,30 @@ export class PassBuilder {
       return {
         phase: 'filter gradient',
         group,
-        run: ({ part, continues, images }, scratch) =>
+        run: ({ part, continues, images }, memory) =>
           kernels.winogradFilterGradient(
-            source.address,
-            gradient.address,
+            addressOf(source, images[0], memory),
+            addressOf(gradient, images[0], memory),
             address + part * partBytes,
             continues,
             size,
             channels,
             ...images,
-            scratch,
+            memory.scratch,
           ),
       };
     }
     const { offsets, count } = plan.forward!;
-    const from = walk(source, plan.layer.stride);
     return {
       phase: 'filter gradient',
       group,
-      run: ({ part, continues, images }) =>
+      run: ({ part, continues, images }, memory) =>
         kernels.filterGradient(
-          ...from,
+          ...walk(source, addressOf(source, images[0], memory), plan.layer.stride),
           plan.depth,
           offsets,
           count,
-          gradient.address,
+          addressOf(gradient, images[0], memory),
           channels,
           size,
           ...images,
@@ -680,7 +721,7 @@ export class PassBuilder {
     const parts = this.#sumParts;
     const work = { phase: 'filter gradient', group } as const;
     if (plan.winograd) {
-      this.#overParts(work, inputs / 4, (four, scratch) =>
+      this.#overParts(work, inputs / 4, (four, { scratch }) =>
         kernels.winogradFilterGradientEnd(address, parts, kernelGradient, inputs, 4 * four, 4, scratch),
       );
     } else {

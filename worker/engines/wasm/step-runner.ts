@@ -51,11 +51,11 @@ export class StepRunner {
   run(job: Job, done?: (work: Work) => void): void {
     if (job.capacity !== this.#tensors.capacity) this.setTensors(planTensors(this.plan, job.capacity));
     const { threads } = this.team;
-    const scratch = this.plan.scratch[this.#thread];
+    const memory = this.plan.threads[this.#thread];
     for (const pass of this.#passesOf(job)) {
       const end = Math.floor((pass.parts * (this.#thread + 1)) / threads);
       for (let part = Math.floor((pass.parts * this.#thread) / threads); part < end; part++) {
-        pass.run(part, scratch, done);
+        pass.run(part, memory, done);
       }
       this.team.meet();
     }

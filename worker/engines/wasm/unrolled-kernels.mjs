@@ -423,7 +423,51 @@ const channelSums = [4, 1].flatMap((vectors) => [
   }),
 ]);
 
+/**
+ * A row of pixels, `vectors` blocks of 4 channels of each: target = value(v), with the coefficients of these channels in
+ * registers.
+ * @param coefficients names of the rows of coefficients; vector v of one is its name and v
+ */
+const rowOfPixels = (name, vectors, tensors, coefficients, value) => `
+export function ${name}${4 * vectors}(${[...tensors, 'target', ...coefficients].map((address) => `${address}: usize`).join(', ')}, pixelBytes: usize, pixels: i32): void {
+  const zero = f32x4.splat(0);
+  ${coefficients.map((row) => each(vectors, (v) => `const ${row}${v} = v128.load(${row}, ${16 * v});`)).join('\n')}
+  for (; pixels > 0; pixels--) {
+    ${each(vectors, (v) => `v128.store(target, ${value(v)}, ${16 * v});`)}
+    ${[...tensors, 'target'].map((tensor) => `${tensor} += pixelBytes;`).join('\n')}
+  }
+}`;
+
+const scaledAndShifted = (v) => add(`f32x4.mul(v128.load(source, ${16 * v}), scales${v})`, `shifts${v}`);
+
+/** As many vectors as their coefficients leave room for, and one for what remains of the channels. */
+const normalizedRows = [4, 1].flatMap((vectors) => [
+  rowOfPixels(
+    'normalizeRow',
+    vectors,
+    ['source'],
+    ['scales', 'shifts'],
+    (v) => `f32x4.pmax(${scaledAndShifted(v)}, zero)`,
+  ),
+  rowOfPixels(
+    'normalizeRowWithShortcut',
+    vectors,
+    ['source', 'shortcut'],
+    ['scales', 'shifts'],
+    (v) => `f32x4.pmax(${add(scaledAndShifted(v), `v128.load(shortcut, ${16 * v})`)}, zero)`,
+  ),
+]);
+const normalizedGradientRows = [2, 1].map((vectors) =>
+  rowOfPixels('normalizeGradientRow', vectors, ['gradient', 'source'], ['scales', 'factors', 'addends'], (v) => {
+    const scaledGradient = `f32x4.mul(v128.load(gradient, ${16 * v}), scales${v})`;
+    const own = `f32x4.mul(v128.load(source, ${16 * v}), factors${v})`;
+    return add(add(scaledGradient, own), `addends${v}`);
+  }),
+);
+
 export const unrolledKernels = [
+  ...normalizedRows,
+  ...normalizedGradientRows,
   ...channelSums,
   multiplyRows(8),
   multiplyRows(4),

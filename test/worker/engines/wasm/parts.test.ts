@@ -23,13 +23,14 @@ async function passesOf(spec: Partial<ModelSpec>, count: number) {
   await model.computeSlice(randomBatch(count));
   const kernels = instantiateKernels(module, memory);
   const fixed = planFixed(layout, 1);
+  const [own] = fixed.threads;
   const build = (mode: 'train' | 'evaluate') =>
     new PassBuilder(kernels, fixed, planTensors(fixed, count), { count, mode, ...passOptions }).build();
   return {
     words: new Int32Array(memory.buffer),
-    /** Clears what each thread has of its own: it is no business of another. Whatever reads it reads no numbers. */
-    clearScratch: (words: Int32Array) => words.fill(-1, fixed.scratch[0] / 4, fixed.end / 4),
-    scratch: fixed.scratch[0],
+    /** Clears what each thread has of its own: it is no business of another. */
+    clearOwn: (words: Int32Array) => words.fill(0, own.scratch / 4, fixed.end / 4),
+    own,
     passes: [...weightPasses(kernels, fixed), ...build('evaluate'), ...build('train')],
   };
 }
@@ -54,19 +55,19 @@ describe('the parts of a pass', () => {
     'write to places of their own and read none of each other, %s',
     { timeout: 60_000 },
     async (_, spec, count) => {
-      const { words, clearScratch, scratch, passes } = await passesOf(spec, count);
+      const { words, clearOwn, own, passes } = await passesOf(spec, count);
       let passesOfSeveral = 0;
       for (const pass of passes) {
         if (pass.parts > 1) passesOfSeveral++;
-        clearScratch(words);
+        clearOwn(words);
         const before = words.slice();
         const together = words.slice();
         const writtenBy = new Map<number, number>();
         const sharedWords = new Set<number>();
         for (let part = 0; part < pass.parts; part++) {
           words.set(before);
-          pass.run(part, scratch);
-          clearScratch(words);
+          pass.run(part, own);
+          clearOwn(words);
           compare(words, before, (word) => {
             if (writtenBy.has(word)) sharedWords.add(word);
             writtenBy.set(word, part);
@@ -76,8 +77,8 @@ describe('the parts of a pass', () => {
         expect([...sharedWords]).toEqual([]);
         // one after the other, as a single thread does it
         words.set(before);
-        for (let part = 0; part < pass.parts; part++) pass.run(part, scratch);
-        clearScratch(words);
+        for (let part = 0; part < pass.parts; part++) pass.run(part, own);
+        clearOwn(words);
         expect(bytesOf(words).equals(bytesOf(together))).toBe(true);
       }
       expect(passesOfSeveral).toBeGreaterThan(15);

@@ -2,7 +2,18 @@
 // A batch norm's coefficients are six rows of its channels: mean, 1 / standard deviation, scale, shift (forward), and
 // the factor and the addend that the input has in its own gradient (backward).
 import { imageAt, rowBytesOf } from './tensor';
-import { maskChannels16, maskChannels4, sumChannels16, sumChannels4 } from './unrolled';
+import {
+  maskChannels16,
+  maskChannels4,
+  normalizeGradientRow4,
+  normalizeGradientRow8,
+  normalizeRow16,
+  normalizeRow4,
+  normalizeRowWithShortcut16,
+  normalizeRowWithShortcut4,
+  sumChannels16,
+  sumChannels4,
+} from './unrolled';
 
 /** sums: two rows of channels, the values and their squares. @param continues whether sums are added to */
 export function sumForStatistics(
@@ -124,20 +135,29 @@ export function normalize(
   first: i32,
   count: i32,
 ): void {
-  const zero = f32x4.splat(0);
   const pixelBytes = 4 * channels;
   const scales = coefficients + 2 * pixelBytes;
   const shifts = coefficients + 3 * pixelBytes;
   for (let image = first; image < first + count; image++) {
     for (let y = 0; y < size; y++) {
-      let at = imageAt(0, image, size, channels) + y * rowBytesOf(size, channels);
-      for (let x = 0; x < size; x++) {
-        for (let channel = 0; channel < pixelBytes; channel += 16) {
-          const scaled = f32x4.mul(v128.load(source + at), v128.load(scales + channel));
-          let value = f32x4.add(scaled, v128.load(shifts + channel));
-          if (shortcut) value = f32x4.add(value, v128.load(shortcut + at));
-          v128.store(target + at, f32x4.pmax(value, zero));
-          at += 16;
+      const row = imageAt(0, image, size, channels) + y * rowBytesOf(size, channels);
+      let at = 0;
+      for (; at + 64 <= pixelBytes; at += 64) {
+        const from = source + row + at;
+        const to = target + row + at;
+        if (shortcut) {
+          normalizeRowWithShortcut16(from, shortcut + row + at, to, scales + at, shifts + at, pixelBytes, size);
+        } else {
+          normalizeRow16(from, to, scales + at, shifts + at, pixelBytes, size);
+        }
+      }
+      for (; at < pixelBytes; at += 16) {
+        const from = source + row + at;
+        const to = target + row + at;
+        if (shortcut) {
+          normalizeRowWithShortcut4(from, shortcut + row + at, to, scales + at, shifts + at, pixelBytes, size);
+        } else {
+          normalizeRow4(from, to, scales + at, shifts + at, pixelBytes, size);
         }
       }
     }
@@ -238,14 +258,19 @@ export function normalizeGradient(
   const addends = coefficients + 5 * pixelBytes;
   for (let image = first; image < first + count; image++) {
     for (let y = 0; y < size; y++) {
-      let at = imageAt(0, image, size, channels) + y * rowBytesOf(size, channels);
-      for (let x = 0; x < size; x++) {
-        for (let channel = 0; channel < pixelBytes; channel += 16) {
-          const scaled = f32x4.mul(v128.load(gradient + at), v128.load(scales + channel));
-          const own = f32x4.mul(v128.load(source + at), v128.load(factors + channel));
-          v128.store(target + at, f32x4.add(f32x4.add(scaled, own), v128.load(addends + channel)));
-          at += 16;
-        }
+      const row = imageAt(0, image, size, channels) + y * rowBytesOf(size, channels);
+      let at = 0;
+      for (; at + 32 <= pixelBytes; at += 32) {
+        const from = gradient + row + at;
+        const other = source + row + at;
+        const to = target + row + at;
+        normalizeGradientRow8(from, other, to, scales + at, factors + at, addends + at, pixelBytes, size);
+      }
+      if (at < pixelBytes) {
+        const from = gradient + row + at;
+        const other = source + row + at;
+        const to = target + row + at;
+        normalizeGradientRow4(from, other, to, scales + at, factors + at, addends + at, pixelBytes, size);
       }
     }
   }
