@@ -38,6 +38,11 @@ export interface EngineModel {
    * @param movingStatistics the statistics vector, layout.statisticsSize elements; only evaluate reads it
    */
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void;
+  /**
+   * Does beforehand what computeSlice of this same batch needs no weights for, if the engine has such work. The batch may
+   * never be computed.
+   */
+  prepare?(batch: ImageBatch): void;
   /** Forward and backward over one slice, batch norm over this slice alone, labels smoothed if asked for. Any number of images from 1. */
   computeSlice(batch: ImageBatch): Promise<SliceResult>;
   /** Forward alone, batch norm with the moving statistics, labels as they are. Any number of images from 1. */

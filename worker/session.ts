@@ -188,6 +188,8 @@ export class WorkerSession {
         return;
       case 'compute':
         for (const node of message.nodes) this.#enqueue(message.step, () => this.#answerNode(message.step, node));
+        // While the next weights are on their way: most likely the same slices are asked for then.
+        this.#enqueue(message.step, () => this.#prepare(message.step + 1, message.nodes));
         return;
       case 'evaluate':
         this.#enqueue(message.step, () => this.#answerEvaluation(message));
@@ -267,6 +269,12 @@ export class WorkerSession {
       this.#freeFrames.get(frame.payload.length)?.push(frame);
     });
     this.#options.onProgress(step, sampleCount);
+  }
+
+  async #prepare(step: number, nodes: readonly SliceRange[]): Promise<void> {
+    if (this.#phase.phase !== 'working') return;
+    const { computer } = await this.#phase.ready;
+    await computer.prepare(step, nodes);
   }
 
   async #answerEvaluation(request: { step: number; split: 'training' | 'validation' | 'test'; index: number }) {

@@ -34,6 +34,8 @@ export class SliceComputer {
   readonly #model: EngineModel;
   readonly #recordsOf: (split: Split, index: number) => Promise<Uint8Array>;
   readonly #epochOrders = new Map<number, { epoch: number; order: Uint32Array }>();
+  /** By slice, what prepare made for the step that is likely to come next. */
+  readonly #prepared = new Map<number, { step: number; batch: ImageBatch }>();
   /** One per level of the tree: sums of right children on their way. */
   readonly #scratch: Float32Array[] = [];
 
@@ -63,7 +65,9 @@ export class SliceComputer {
     const { trainableSize, statisticsSize } = this.#layout;
 
     const computeSlice = async (slice: number) => {
-      const result = await this.#model.computeSlice(await this.#sliceImages(step, slice));
+      const prepared = this.#prepared.get(slice);
+      const batch = prepared?.step === step ? prepared.batch : await this.#sliceImages(step, slice);
+      const result = await this.#model.computeSlice(batch);
       const place = trainableSize + report.slices.length * statisticsSize;
       answer.set(result.batchStatistics, place);
       report.slices.push({ lossSum: result.lossSum, correctCount: result.correctCount });
@@ -97,6 +101,18 @@ export class SliceComputer {
     };
     await sumInto(node, answer.subarray(0, trainableSize), 0);
     return report;
+  }
+
+  /** Does beforehand what a step over these nodes needs no weights for: the images' order and views. */
+  async prepare(step: number, nodes: readonly SliceRange[]): Promise<void> {
+    this.#prepared.clear();
+    for (const { first, count } of nodes) {
+      for (let slice = first; slice < first + count; slice++) {
+        const batch = await this.#sliceImages(step, slice);
+        this.#prepared.set(slice, { step, batch });
+        this.#model.prepare?.(batch);
+      }
+    }
   }
 
   /** Loss and correct answers over a part of an evaluation split, in the plain view unless validation is augmented. */

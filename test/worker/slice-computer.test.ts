@@ -30,6 +30,7 @@ const layout: ModelLayout = {
 /** Knows a slice by its images' label. Hands out the same arrays each time, as a real engine does. */
 class LabelModel implements EngineModel {
   readonly batches: ImageBatch[] = [];
+  readonly prepared: ImageBatch[] = [];
   readonly #gradients: readonly Float32Array[];
   readonly #gradientSum = new Float32Array(gradientSize);
   readonly #batchStatistics = new Float32Array(statisticsSize);
@@ -39,6 +40,10 @@ class LabelModel implements EngineModel {
   }
 
   setWeights(): void {}
+
+  prepare(batch: ImageBatch): void {
+    this.prepared.push(batch);
+  }
 
   computeSlice(batch: ImageBatch): Promise<SliceResult> {
     this.batches.push(batch);
@@ -214,4 +219,37 @@ it('an image is taken for the class of its largest logit, the first of several, 
   const rising = Array.from({ length: 10 }, (_, label) => label);
   const images = [rising, rising.toReversed(), Array(10).fill(2), [NaN, ...rising.slice(1)], Array(10).fill(NaN)];
   expect([...classesOf(Float32Array.from(images.flat() as number[]))]).toEqual([9, 0, 0, 9, noClass]);
+});
+
+describe('what is done while the weights are on their way', () => {
+  const halves: SliceRange[] = [
+    { first: 0, count: 2 },
+    { first: 2, count: 1 },
+  ];
+
+  it('is the very batches of the next step', async () => {
+    const ahead = computerOf(gradients);
+    const straight = computerOf(gradients);
+    // Step 3 ends the first epoch, so that step 4 has another order.
+    await ahead.answer(3, halves[0]);
+    await ahead.computer.prepare(4, halves);
+    for (const node of halves) {
+      await ahead.answer(4, node);
+      await straight.answer(4, node);
+    }
+    expect(ahead.model.prepared).toHaveLength(3);
+    expect(ahead.model.batches.slice(2).every((batch, i) => batch === ahead.model.prepared[i])).toBe(true);
+    expect(ahead.model.batches.slice(2)).toEqual(straight.model.batches);
+  });
+
+  it('is of no use to another step, or to slices that are asked for instead', async () => {
+    const ahead = computerOf(gradients);
+    const straight = computerOf(gradients);
+    await ahead.computer.prepare(2, halves);
+    for (const { answer } of [ahead, straight]) {
+      await answer(1, halves[0]);
+      await answer(2, { first: 3, count: 1 });
+    }
+    expect(ahead.model.batches).toEqual(straight.model.batches);
+  });
 });

@@ -31,6 +31,8 @@ export class TensorFlowModel implements EngineModel {
   /** By the number of images: shapes are part of a graph. */
   readonly #gradientGraphs = new Map<number, TracedFunction<GradientInputs, GradientTensors>>();
   readonly #evaluationGraphs = new Map<number, TracedFunction<EvaluationInputs, EvaluationTensors>>();
+  /** Cropped and mirrored images of batches that are likely to come. */
+  readonly #prepared = new WeakMap<ImageBatch, Uint8Array>();
   /** Device copies of the two vectors. */
   #weights: { trainable: Tensor1D; movingStatistics: Tensor1D } | null = null;
 
@@ -49,6 +51,10 @@ export class TensorFlowModel implements EngineModel {
       trainable: tf.tensor1d(weights.slice()),
       movingStatistics: tf.tensor1d(movingStatistics.slice()),
     };
+  }
+
+  prepare(batch: ImageBatch): void {
+    this.#prepared.set(batch, viewsIn(batch));
   }
 
   async computeSlice(batch: ImageBatch): Promise<SliceResult> {
@@ -124,8 +130,7 @@ export class TensorFlowModel implements EngineModel {
     if (weights === null) throw new LockstepError('engine-failed', 'the model has no weights: setWeights comes first');
     const startedAt = performance.now();
     const sampleCount = batch.indices.length;
-    const views = new Uint8Array(sampleCount * valuesPerImage);
-    cropBatch(batch, views);
+    const views = this.#prepared.get(batch) ?? viewsIn(batch);
     const preparedAt = performance.now();
 
     const { tf, backend } = this.#runtime;
@@ -146,4 +151,11 @@ export class TensorFlowModel implements EngineModel {
       tf.dispose([images, labels]);
     }
   }
+}
+
+/** The batch's images as uint8 RGB, one after the other. */
+function viewsIn(batch: ImageBatch): Uint8Array {
+  const views = new Uint8Array(batch.indices.length * valuesPerImage);
+  cropBatch(batch, views);
+  return views;
 }

@@ -135,6 +135,21 @@ describe('the TensorFlow engine', () => {
     model.dispose();
   });
 
+  it('gives the same bits for a batch that it prepared', async () => {
+    const model = await tinyModel(tinyLayout());
+    const straight = await model.computeSlice(randomBatch(8, 3));
+    const gradient = Buffer.from(straight.gradientSum.slice().buffer);
+    const batch = randomBatch(8, 3);
+    model.prepare!(batch);
+    model.prepare!(randomBatch(8, 4)); // never computed
+    for (let time = 0; time < 2; time++) {
+      const { lossSum, gradientSum } = await model.computeSlice(batch);
+      expect(lossSum).toBe(straight.lossSum);
+      expect(Buffer.from(gradientSum.slice().buffer).equals(gradient)).toBe(true);
+    }
+    model.dispose();
+  });
+
   it('gives the same bits again, also between slices of another size', async () => {
     const model = await tinyModel(tinyLayout());
     const first = await model.computeSlice(randomBatch(8, 3));
