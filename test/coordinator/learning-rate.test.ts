@@ -10,7 +10,8 @@ function rateAt(step: number, input: ConfigInput, totalSteps = 100): number {
 const ratesAt = (steps: readonly number[], input: ConfigInput) => steps.map((step) => rateAt(step, input));
 
 describe("the recipe's learning rate", () => {
-  // Keras's PiecewiseConstantDecay moves on when the step is greater than the boundary.
+  // PiecewiseConstantDecay([32000, 48000], [0.1, 0.01, 0.001]) of Keras 3.15, which moves on when the step is greater than the
+  // boundary. keras-golden.test.ts asks Keras itself for the same steps.
   it.each([
     [0, 0.1],
     [31_999, 0.1],

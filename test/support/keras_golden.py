@@ -1,9 +1,11 @@
-"""The tutorial's ResNet in Keras, trained from given weights on given batches: what Lockstep is compared with.
+"""The recipe in Keras, trained from given weights on given batches: what Lockstep is compared with.
 
     python keras_golden.py FOLDER
 
-FOLDER/task.json says what to do; weights.f32, statistics.f32, images.f32 and labels.i32 are raw little-endian arrays in
-Lockstep's layouts. Writes, step after step, losses.f32, trained-weights.f32 and trained-statistics.f32, and keras.json.
+FOLDER/tasks.json lists the cases; each has a folder of its own under FOLDER with weights.f32, statistics.f32, views.u8 (the
+batches' raw pixels), training.u8 (raw pixels of the training images, which measured preprocessing needs) and labels.i32: raw
+little-endian arrays, weights in Lockstep's layouts. Writes into it, step after step, losses.f32, trained-weights.f32 and
+trained-statistics.f32; and FOLDER/schedule.json, Keras's learning rates at the steps that were asked for.
 """
 
 import json
@@ -19,40 +21,71 @@ import tensorflow as tf
 from keras import layers
 
 
-def convolution(x, name, filters, bias, size=3, stride=1):
-    return layers.Conv2D(
-        filters, size, strides=stride, padding="same", use_bias=bias, kernel_initializer="he_normal", name=name
-    )(x)
+class Network:
+    """The tutorial's ResNet, and the recipe's variants of it."""
+
+    def __init__(self, task):
+        self.task = task
+        # Keras adds the regularizer's loss: l2(c) is c * sum(w^2), whose gradient is 2c * w.
+        decay = task["weightDecay"]
+        self.regularizer = keras.regularizers.L2(decay / 2) if decay > 0 else None
+
+    def convolution(self, x, name, filters, size=3, stride=1):
+        return layers.Conv2D(
+            filters,
+            size,
+            strides=stride,
+            padding="same",
+            use_bias=self.task["convBias"],
+            kernel_initializer="he_normal",
+            kernel_regularizer=self.regularizer,
+            name=name,
+        )(x)
+
+    def batch_norm(self, x, name):
+        return layers.BatchNormalization(epsilon=self.task["bnEpsilon"], name=name)(x)
+
+    def subsample_and_pad(self, x, filters):
+        quarter = filters // 4
+        return layers.Lambda(
+            lambda t: tf.pad(t[:, ::2, ::2, :], [[0, 0], [0, 0], [0, 0], [quarter, quarter]]),
+            output_shape=(x.shape[1] // 2, x.shape[2] // 2, filters),
+        )(x)
+
+    def build(self):
+        filters = self.task["initialFilters"]
+        inputs = layers.Input((32, 32, 3))
+        x = self.convolution(inputs, "stem.conv", filters)
+        x = layers.ReLU()(self.batch_norm(x, "stem.bn"))
+        for group in range(1, 4):
+            for block in range(1, (self.task["depth"] - 2) // 6 + 1):
+                name = f"group{group}.block{block}"
+                narrows = group > 1 and block == 1
+                filters *= 2 if narrows else 1
+                y = self.convolution(x, f"{name}.conv1", filters, stride=2 if narrows else 1)
+                y = layers.ReLU()(self.batch_norm(y, f"{name}.bn1"))
+                y = self.convolution(y, f"{name}.conv2", filters)
+                y = self.batch_norm(y, f"{name}.bn2")
+                if narrows and self.task["shortcut"] == "projection":
+                    x = self.convolution(x, f"{name}.projection", filters, size=1, stride=2)
+                elif narrows:
+                    x = self.subsample_and_pad(x, filters)
+                x = layers.ReLU()(layers.Add()([y, x]))
+        x = layers.GlobalAveragePooling2D()(x)
+        return keras.Model(inputs, layers.Dense(10, kernel_regularizer=self.regularizer, name="dense")(x))
 
 
-def subsample_and_pad(x, filters):
-    quarter = filters // 4
-    return layers.Lambda(
-        lambda t: tf.pad(t[:, ::2, ::2, :], [[0, 0], [0, 0], [0, 0], [quarter, quarter]]),
-        output_shape=(x.shape[1] // 2, x.shape[2] // 2, filters),
-    )(x)
-
-
-def resnet(depth, filters, shortcut, bias):
-    inputs = layers.Input((32, 32, 3))
-    x = convolution(inputs, "stem.conv", filters, bias)
-    x = layers.ReLU()(layers.BatchNormalization(name="stem.bn")(x))
-    for group in range(1, 4):
-        for block in range(1, (depth - 2) // 6 + 1):
-            name = f"group{group}.block{block}"
-            narrows = group > 1 and block == 1
-            filters *= 2 if narrows else 1
-            y = convolution(x, f"{name}.conv1", filters, bias, stride=2 if narrows else 1)
-            y = layers.ReLU()(layers.BatchNormalization(name=f"{name}.bn1")(y))
-            y = convolution(y, f"{name}.conv2", filters, bias)
-            y = layers.BatchNormalization(name=f"{name}.bn2")(y)
-            if narrows and shortcut == "projection":
-                x = convolution(x, f"{name}.projection", filters, bias, size=1, stride=2)
-            elif narrows:
-                x = subsample_and_pad(x, filters)
-            x = layers.ReLU()(layers.Add()([y, x]))
-    x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, layers.Dense(10, name="dense")(x))
+def preprocess(views, training, kind):
+    """uint8 RGB [..., 32, 32, 3] to what the network sees. The training images are what is measured."""
+    pixels = views.astype(np.float32)
+    if kind == "imagenet":
+        return keras.applications.resnet50.preprocess_input(pixels) / 255  # as the tutorial has it
+    if kind == "per-pixel-mean":
+        return ((pixels - training.mean(0, dtype=np.float64)) / 255)[..., ::-1]
+    if kind == "standardize":
+        channels = training.reshape(-1, 3).astype(np.float64)
+        return ((pixels - channels.mean(0)) / channels.std(0))[..., ::-1]
+    raise ValueError(kind)
 
 
 def variable_of(model, name):
@@ -71,37 +104,51 @@ def flat(model, arrays):
     return np.concatenate([variable_of(model, array["name"]).numpy().ravel() for array in arrays])
 
 
-def main(folder):
-    task = json.loads((folder / "task.json").read_text())
-    tf.config.threading.set_intra_op_parallelism_threads(task["threads"])
-    tf.config.threading.set_inter_op_parallelism_threads(task["threads"])
+def train(folder, task):
+    keras.backend.clear_session()
     keras.config.set_floatx(task["precision"])
     steps, batch = task["steps"], task["batchSize"]
-    images = np.fromfile(folder / "images.f32", "<f4").reshape(steps, batch, 32, 32, 3)
+    views = np.fromfile(folder / "views.u8", np.uint8).reshape(steps, batch, 32, 32, 3)
+    training = np.fromfile(folder / "training.u8", np.uint8).reshape(-1, 32, 32, 3)
+    images = np.stack([preprocess(view, training, task["preprocessing"]) for view in views])
     labels = np.fromfile(folder / "labels.i32", "<i4").reshape(steps, batch)
 
-    model = resnet(task["depth"], task["initialFilters"], task["shortcut"], task["convBias"])
+    model = Network(task).build()
     assign(model, task["trainable"], np.fromfile(folder / "weights.f32", "<f4"))
     assign(model, task["statistics"], np.fromfile(folder / "statistics.f32", "<f4"))
-    # As the tutorial compiles it; the boundaries are the only difference.
+    # As the tutorial compiles it but for labels as vectors, which smoothing needs; without it that is the same loss.
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay(task["boundaries"], task["learningRates"])
+    optimizer = keras.optimizers.SGD(schedule, momentum=task["momentum"], nesterov=task["nesterov"])
+    crossentropy = {"from_logits": True, "label_smoothing": task["labelSmoothing"]}
+    # The metric has no regularizer in it. Operation by operation: a graph takes longer to make than ten steps.
     model.compile(
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        optimizer=keras.optimizers.SGD(learning_rate=schedule, momentum=task["momentum"]),
-        metrics=["accuracy"],
+        loss=keras.losses.CategoricalCrossentropy(**crossentropy),
+        optimizer=optimizer,
+        metrics=[keras.metrics.CategoricalCrossentropy(name="crossentropy", **crossentropy)],
+        run_eagerly=True,
     )
+    one_hot = np.eye(10, dtype=task["precision"])[labels]
 
     losses, weights, statistics = [], [], []
     for step in range(steps):
         model.reset_metrics()
-        losses.append(model.train_on_batch(images[step], labels[step])[0])
+        losses.append(model.train_on_batch(images[step], one_hot[step], return_dict=True)["crossentropy"])
         weights.append(flat(model, task["trainable"]))
         statistics.append(flat(model, task["statistics"]))
     np.array(losses, "<f4").tofile(folder / "losses.f32")
     np.array(weights, "<f4").tofile(folder / "trained-weights.f32")
     np.array(statistics, "<f4").tofile(folder / "trained-statistics.f32")
-    versions = {"keras": keras.__version__, "tensorflow": tf.__version__, "parameters": model.count_params()}
-    (folder / "keras.json").write_text(json.dumps(versions))
+
+
+def main(folder):
+    tasks = json.loads((folder / "tasks.json").read_text())
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay(**tasks["schedule"]["keras"])
+    rates = [float(schedule(step)) for step in tasks["schedule"]["steps"]]
+    (folder / "schedule.json").write_text(json.dumps(rates))
+    for task in tasks["cases"]:
+        train(folder / task["folder"], task)
 
 
 if __name__ == "__main__":

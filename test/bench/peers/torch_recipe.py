@@ -2,8 +2,11 @@
 
 The same: images and split, preprocessing, augmentation (other random numbers), network with TensorFlow's padding, initial
 distributions, PyTorch's own OneCycleLR (Lockstep's one-cycle is made after it), SGD with Nesterov momentum in Keras's form,
-weight decay on convolution and dense kernels alone, label smoothing, evaluation after the last step.
-Other: batch norm sees the whole batch, not slices of it; convolutions have no biases, which batch norm would cancel.
+weight decay on convolution and dense kernels alone, label smoothing, evaluation after the last step; with --slices S the
+S equal parts of a batch go through the network one by one, as Lockstep's slices do: batch norm sees one slice, its moving
+statistics move once for each, and the gradients are added up.
+Other: a slice's images are of the whole shuffle, not of its shard; the moving variance takes PyTorch's unbiased one, larger by
+less than a thousandth; 3 x 3 convolutions have no biases, which batch norm would cancel.
 
 python torch_recipe.py --data DIR [--epochs 30] [--learning-rate 0.1] ... (--help lists all)
 """
@@ -47,11 +50,13 @@ def augment(images, random):
 class Convolution(nn.Conv2d):
     """3 x 3 or 1 x 1 with TensorFlow's SAME padding, which is not symmetric at stride 2. Keras's He normal."""
 
-    def __init__(self, inputs, outputs, size=3, stride=1):
-        super().__init__(inputs, outputs, size, stride, padding=1 if size == 3 and stride == 1 else 0, bias=False)
+    def __init__(self, inputs, outputs, size=3, stride=1, bias=False):
+        super().__init__(inputs, outputs, size, stride, padding=1 if size == 3 and stride == 1 else 0, bias=bias)
         self.pads_behind = size == 3 and stride == 2
         deviation = (2 / (inputs * size * size)) ** 0.5 / 0.87962566103423978
         nn.init.trunc_normal_(self.weight, 0, deviation, -2 * deviation, 2 * deviation)
+        if bias:
+            nn.init.zeros_(self.bias)
 
     def forward(self, x):
         return super().forward(F.pad(x, (0, 1, 0, 1)) if self.pads_behind else x)
@@ -70,7 +75,8 @@ class Block(nn.Module):
         self.narrows = stride == 2
         self.quarter = outputs // 4
         projects = self.narrows and options.shortcut == "projection"
-        self.projection = Convolution(inputs, outputs, 1, 2) if projects else None
+        # No batch norm follows it, so its bias counts.
+        self.projection = Convolution(inputs, outputs, 1, 2, bias=True) if projects else None
 
     def forward(self, x):
         y = F.relu(self.bn1(self.conv1(x)))
@@ -140,6 +146,7 @@ def main():
     parser.add_argument("--shortcut", choices=["identity", "projection"], default="identity")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--slices", type=int, default=1, help="equal parts of a batch, each normalised by itself")
     parser.add_argument("--learning-rate", type=float, default=0.1, help="OneCycleLR's highest rate")
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--weight-decay", type=float, default=0.0005)
@@ -151,6 +158,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=None, help="end after so many steps of the schedule, to measure speed")
     options = parser.parse_args()
+    if options.batch_size % options.slices != 0:
+        parser.error(f"--slices is {options.slices}: it must divide --batch-size, which is {options.batch_size}")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     random = torch.Generator().manual_seed(options.seed + 1)
@@ -176,14 +185,20 @@ def main():
                 break
             chosen = order[first : first + options.batch_size]
             batch = preprocess(augment(training_images[chosen], random))
-            with autocast:
-                logits = model(batch)
-            loss = F.cross_entropy(logits.float(), training_labels[chosen], label_smoothing=options.label_smoothing)
             optimizer.zero_grad()
-            loss.backward()
+            for images_of_slice, labels_of_slice in zip(
+                batch.chunk(options.slices), training_labels[chosen].chunk(options.slices)
+            ):
+                with autocast:
+                    logits = model(images_of_slice)
+                loss = F.cross_entropy(
+                    logits.float(), labels_of_slice, label_smoothing=options.label_smoothing, reduction="sum"
+                )
+                (loss / len(chosen)).backward()
+                loss_sum += loss.item()
             optimizer.step()
             schedule.step()
-            loss_sum, images_seen, step = loss_sum + loss.item() * len(chosen), images_seen + len(chosen), step + 1
+            images_seen, step = images_seen + len(chosen), step + 1
         line = {"epoch": -(-step // steps_per_epoch), "step": step, "trainLoss": loss_sum / images_seen}
         line["imagesPerSecond"] = images_seen / (time.monotonic() - epoch_started)
         line["validation"] = evaluate(model, images[:validation], labels[:validation], autocast)

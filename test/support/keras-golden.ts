@@ -1,0 +1,161 @@
+// Ten steps of the recipe in Keras and in Lockstep, from the same weights and batches. Keras is one process for all cases.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { initialMovingStatistics, initialWeights } from '../../coordinator/initial-weights.js';
+import { learningRateAt } from '../../coordinator/learning-rate.js';
+import { measurePreprocessing } from '../../coordinator/measure-preprocessing.js';
+import { MomentumSgd } from '../../coordinator/momentum-sgd.js';
+import { foldBatchStatistics } from '../../coordinator/moving-statistics.js';
+import { resolveConfig, type Config, type ConfigInput } from '../../shared/config.js';
+import { plainViews, type ImageBatch } from '../../shared/data/image-batch.js';
+import { synthesizeRecords } from '../../shared/data/synthesize.js';
+import { layoutModel } from '../../shared/model/layout.js';
+import { cropBatch, labelsOf, valuesPerImage } from '../../worker/augmentation.js';
+import type { Engine } from '../../worker/engine.js';
+import { randomBatch } from './random-batch.js';
+
+export const goldenSteps = 10;
+const batchSize = 16;
+const script = fileURLToPath(new URL('keras_golden.py', import.meta.url));
+
+/** What a run has after each step. */
+export interface Trajectory {
+  losses: number[];
+  weights: Float32Array[];
+  statistics: Float32Array[];
+}
+
+export interface GoldenCase {
+  recipe: ConfigInput;
+  precision: 'float32' | 'float64';
+}
+
+export interface KerasAnswers {
+  trajectories: Map<string, Trajectory>;
+  /** At the steps that were asked for. */
+  learningRates: number[];
+}
+
+/** The images that all cases train on: each step has its own, mirrored and cropped at random. */
+const records = synthesizeRecords({ seed: 0, split: 'training', count: goldenSteps * batchSize });
+
+function batchOf(step: number): ImageBatch {
+  const { views } = randomBatch(batchSize, step);
+  return { records, views, indices: Uint32Array.from({ length: batchSize }, (_, i) => step * batchSize + i) };
+}
+
+/** Trains as a run with one slice does. */
+export async function trainWithLockstep(engine: Engine, recipe: ConfigInput): Promise<Trajectory> {
+  const config = resolveConfig(recipe);
+  const layout = layoutModel(config);
+  const preprocessing = measurePreprocessing(config.preprocessing, records);
+  const model = await engine.createModel(layout, preprocessing, config.labelSmoothing);
+  const weights = initialWeights(layout, 0);
+  const statistics = initialMovingStatistics(layout);
+  const optimizer = new MomentumSgd(layout, config);
+  const trajectory: Trajectory = { losses: [], weights: [], statistics: [] };
+  const length = { totalSteps: goldenSteps, stepsPerEpoch: goldenSteps };
+  for (let step = 0; step < goldenSteps; step++) {
+    model.setWeights(weights, statistics);
+    const { gradientSum, lossSum, batchStatistics, sampleCount } = await model.computeSlice(batchOf(step));
+    const meanGradient = gradientSum.map((sum) => sum / sampleCount);
+    optimizer.step(weights, meanGradient, learningRateAt(step, config, length));
+    foldBatchStatistics(statistics, [batchStatistics], config.bnMomentum);
+    trajectory.losses.push(lossSum / sampleCount);
+    trajectory.weights.push(weights.slice());
+    trajectory.statistics.push(statistics.slice());
+  }
+  model.dispose();
+  return trajectory;
+}
+
+/**
+ * Trains every case in Keras.
+ * @param schedule the recipe whose learning rate is asked for at these steps
+ */
+export function askKeras(
+  python: string,
+  cases: ReadonlyMap<string, GoldenCase>,
+  schedule: { recipe: ConfigInput; steps: readonly number[] },
+): KerasAnswers {
+  const folder = mkdtempSync(path.join(tmpdir(), 'lockstep-keras-'));
+  try {
+    const named = [...cases].map(([name, { recipe, precision }], index) => ({
+      name,
+      folder: `case-${index}`,
+      recipe,
+      precision,
+    }));
+    const tasks = {
+      cases: named.map((golden) => writeCase(path.join(folder, golden.folder), golden)),
+      schedule: { steps: schedule.steps, keras: kerasSchedule(resolveConfig(schedule.recipe)) },
+    };
+    writeFileSync(path.join(folder, 'tasks.json'), JSON.stringify(tasks));
+    execFileSync(python, [script, folder], { stdio: ['ignore', 'ignore', 'pipe'] });
+    return {
+      trajectories: new Map(
+        named.map(({ name, folder: own, recipe }) => [name, readTrajectory(path.join(folder, own), recipe)]),
+      ),
+      learningRates: JSON.parse(readFileSync(path.join(folder, 'schedule.json'), 'utf8')) as number[],
+    };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The arguments of Keras's PiecewiseConstantDecay. */
+function kerasSchedule({ learningRateBoundaries, learningRate }: Config) {
+  const values = [learningRate, ...learningRateBoundaries.map((_, i) => learningRate / 10 ** (i + 1))];
+  return { boundaries: learningRateBoundaries, values };
+}
+
+function writeCase(folder: string, { recipe, precision }: GoldenCase): object {
+  mkdirSync(folder);
+  const write = (name: string, values: Uint8Array | Float32Array | Int32Array) =>
+    writeFileSync(path.join(folder, name), values);
+  const config = resolveConfig(recipe);
+  const layout = layoutModel(config);
+  const count = goldenSteps * batchSize;
+  const views = new Uint8Array(count * valuesPerImage);
+  const labels = new Int32Array(count);
+  for (let step = 0; step < goldenSteps; step++) {
+    cropBatch(batchOf(step), views.subarray(step * batchSize * valuesPerImage));
+    labels.set(labelsOf(batchOf(step)), step * batchSize);
+  }
+  const training = new Uint8Array(count * valuesPerImage);
+  const indices = Uint32Array.from({ length: count }, (_, i) => i);
+  cropBatch({ records, views: plainViews(count), indices }, training);
+  write('views.u8', views);
+  write('training.u8', training);
+  write('labels.i32', labels);
+  write('weights.f32', initialWeights(layout, 0));
+  write('statistics.f32', initialMovingStatistics(layout));
+  const { boundaries, values: learningRates } = kerasSchedule(config);
+  return {
+    ...config,
+    folder: path.basename(folder),
+    precision,
+    batchSize,
+    steps: goldenSteps,
+    boundaries,
+    learningRates,
+    trainable: layout.trainable,
+    statistics: layout.statistics,
+  };
+}
+
+function readTrajectory(folder: string, recipe: ConfigInput): Trajectory {
+  const layout = layoutModel(resolveConfig(recipe));
+  const readSteps = (name: string, length: number) => {
+    const values = new Float32Array(new Uint8Array(readFileSync(path.join(folder, name))).buffer);
+    return Array.from({ length: goldenSteps }, (_, step) => values.subarray(step * length, (step + 1) * length));
+  };
+  return {
+    losses: readSteps('losses.f32', 1).map((values) => values[0]),
+    weights: readSteps('trained-weights.f32', layout.trainableSize),
+    statistics: readSteps('trained-statistics.f32', layout.statisticsSize),
+  };
+}

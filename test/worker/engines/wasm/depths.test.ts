@@ -1,0 +1,41 @@
+// The paper's networks, each as `--recipe paper --depth D` makes it: put on the engine, and one update made.
+import { afterAll, expect, test } from 'vitest';
+import { initialMovingStatistics, initialWeights } from '../../../../coordinator/initial-weights.js';
+import { learningRateAt } from '../../../../coordinator/learning-rate.js';
+import { MomentumSgd } from '../../../../coordinator/momentum-sgd.js';
+import { resolveConfig, totalStepsOf } from '../../../../shared/config.js';
+import { arrayOf, layoutModel } from '../../../../shared/model/layout.js';
+import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
+import { perPixelMean, randomBatch } from '../../../support/random-batch.js';
+
+const engine = await openWasmEngine({ threads: 1 });
+afterAll(() => engine.close());
+
+test.each([20, 32, 44, 56, 110])(
+  'ResNet-%i of the paper computes, and every one of its arrays learns',
+  async (depth) => {
+    const config = resolveConfig({ recipe: 'paper', depth });
+    expect(totalStepsOf(config, 351)).toBe(64_000);
+    const layout = layoutModel(config);
+    const model = await engine.createModel(layout, perPixelMean());
+    const weights = initialWeights(layout, 0);
+    model.setWeights(weights, initialMovingStatistics(layout));
+    const { gradientSum, lossSum, sampleCount } = await model.computeSlice(randomBatch(2, 0));
+    expect(lossSum).toBeGreaterThan(0);
+    expect(lossSum).toBeLessThan(100);
+    const before = weights.slice();
+    const rate = learningRateAt(0, config, { totalSteps: 64_000, stepsPerEpoch: 351 });
+    new MomentumSgd(layout, config).step(
+      weights,
+      gradientSum.map((sum) => sum / sampleCount),
+      rate,
+    );
+    expect(weights.every(Number.isFinite)).toBe(true);
+    const still = layout.trainable.filter((array) => {
+      const [now, then] = [arrayOf(weights, array), arrayOf(before, array)];
+      return now.every((value, i) => value === then[i]);
+    });
+    expect(still).toEqual([]);
+    model.dispose();
+  },
+);
