@@ -8,7 +8,9 @@ import type { ModelLayout } from '../shared/model/layout.js';
 import { largestWorkerMessageBytes, type Welcome, type WorkerMessage } from '../shared/protocol/messages.js';
 import { isLoopback } from './http-access.js';
 import type { PieceStore } from './pieces.js';
-import { startServer, type Applicant, type Refusal, type ServedPages, type ServerOptions } from './server.js';
+import { guardLimitsFor } from './connection-guard.js';
+import type { Applicant, Refusal } from './hello.js';
+import { startServer, type ServedPages, type ServerOptions } from './server.js';
 import { ServerTls, type ServerTlsFiles } from './server-tls.js';
 import { TokenFile } from './token-file.js';
 import { TokenTable } from './tokens.js';
@@ -54,6 +56,11 @@ export function openDoor(options: DoorOptions): Doorkeeper {
   }
   const tls = ServerTls.of(options);
   return { tokens, tls, watch: (clock, onChange) => source?.watch(clock, onChange) ?? (() => undefined) };
+}
+
+/** A worker a slice computes; beyond some spares each, others only cost memory. */
+function mostWorkersFor(slices: number): number {
+  return Math.max(256, 16 * slices);
 }
 
 /** Of a piece store, what workers are told and sent. */
@@ -102,7 +109,7 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
   const silence = { pingIntervalMs: 1000 * config.pingInterval, silenceTimeoutMs: 1000 * config.silenceTimeout };
   let nextWorkerId = 1;
 
-  function admit({ socket, transport, hello, address }: Applicant): Refusal | undefined {
+  function admit({ socket, transport, hello, address, failed }: Applicant): Refusal | undefined {
     // Workers that come before the run begins to count them are in the pool.
     const first = options.firstFingerprint() ?? pool.workers[0]?.engine.fingerprint;
     if (config.exact && first !== undefined && first !== hello.engine.fingerprint) {
@@ -128,6 +135,7 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
       },
       {
         onMessage: (message, payload) => receive(worker, message, payload),
+        onBroken: failed,
         onClosed: (reason) => pool.remove(worker, reason),
       },
     );
@@ -192,6 +200,8 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
     tls: options.tls,
     tell: options.tell,
     maxMessageBytes: largestWorkerMessageBytes(layout, config.slices),
+    guard: guardLimitsFor(config.slices),
+    isFull: () => pool.size >= mostWorkersFor(config.slices),
     clock,
     admit(applicant) {
       const whyNot = options.whyClosed();

@@ -1,28 +1,31 @@
 // The coordinator's one port: /worker takes workers in after a handshake, /healthz, /readyz, /status and /metrics answer over HTTP.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import {
+  createServer as createTlsServer,
+  type Server as TlsServer,
+  type ServerOptions as HttpsOptions,
+} from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { WebSocketServer, type RawData, type WebSocket } from 'ws';
+import { WebSocketServer } from 'ws';
 import type { Clock } from '../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
-import { decodeFrame, encodeFrame } from '../shared/protocol/frame.js';
-import {
-  parseWorkerMessage,
-  protocolVersion,
-  protocolVersionIn,
-  type CoordinatorMessage,
-  type Hello,
-  type RefusalCode,
-} from '../shared/protocol/messages.js';
+import { protocolVersion } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
+import { ConnectionGuard, guardLimitsFor, type GuardLimits } from './connection-guard.js';
+import { awaitHello, helloTimeoutMs, type Applicant, type Refusal } from './hello.js';
 import { accessTo, foreignOrigin, isLoopback, isSameOrigin, tokenIn } from './http-access.js';
 import { certificateTrouble, type ServerTls } from './server-tls.js';
-import { mayDo, type TokenTable } from './tokens.js';
+import { plainAnswer, strictHeaders } from './strict-headers.js';
+import type { TokenTable } from './tokens.js';
 
-/** A connection that has not said hello by then is closed. */
-const helloTimeoutMs = 10_000;
+/** From TCP's accept to the end of a request's headers, and to the end of its body: seconds are plenty for either. */
+const headersTimeoutMs = 10_000;
+const requestTimeoutMs = 15_000;
+/** Browsers with cookies stay far below. */
+const longestHeadersBytes = 8 * 1024;
+const mostHeaders = 64;
 
 export interface ServerOptions {
   host: string;
@@ -34,6 +37,10 @@ export interface ServerOptions {
   tls?: ServerTls | undefined;
   /** The longest message that a worker may send, in bytes. */
   maxMessageBytes: number;
+  /** How many strangers may stand at the door; as a small run has it unless said. */
+  guard?: GuardLimits | undefined;
+  /** Whether there is no room for another worker; there always is unless said. */
+  isFull?: (() => boolean) | undefined;
   clock: Clock;
   /** What /status tells. */
   status: () => object;
@@ -63,22 +70,6 @@ export interface UpgradeRefusal {
   reason: string;
 }
 
-/** A worker that has said hello, with the right token where one is needed. */
-export interface Applicant {
-  socket: WebSocket;
-  /** What the socket's bytes come over: to be listened to, not to be written to. */
-  transport: Duplex;
-  hello: Hello;
-  /** Host and port of the other end, for people. */
-  address: string;
-}
-
-export interface Refusal {
-  code: RefusalCode;
-  /** Says what is wrong and what mends it. */
-  message: string;
-}
-
 export interface CoordinatorServer {
   port: number;
   /** Refuses new connections, ends those that are left, and frees the port. */
@@ -87,30 +78,46 @@ export interface CoordinatorServer {
 
 /** Listens. Throws `port-in-use` or `bad-address`, naming the option to change. */
 export async function startServer(options: ServerOptions): Promise<CoordinatorServer> {
-  const { tls, clock, tell } = options;
-  const onRequest = (request: IncomingMessage, response: ServerResponse) => answer(options, request, response);
-  const http = tls === undefined ? createServer(onRequest) : createServerWith(tls, options, onRequest);
+  const { tls, clock, tell, isFull = () => false } = options;
+  const guard = new ConnectionGuard(options.guard ?? guardLimitsFor(1), clock, tell);
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
+    const { remoteAddress = 'unknown' } = request.socket;
+    response.once('finish', () => {
+      if (showsWrongToken(request, response)) guard.failed(remoteAddress, 'a wrong token was shown over HTTP');
+    });
+    answer(options, request, response);
+  };
+  const http = tls === undefined ? createServer(httpLimits, onRequest) : createTlsServer(tlsOptions(tls), onRequest);
+  http.maxHeadersCount = mostHeaders;
+  guardConnections(http, guard, tls !== undefined);
   const sockets = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
     maxPayload: options.maxMessageBytes,
   });
-  http.on('upgrade', (request, socket, head) => {
+  http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     // A peer that goes away in mid-handshake is no event of the run.
     socket.on('error', () => socket.destroy());
+    const { remoteAddress = 'unknown', remotePort = 0 } = request.socket;
+    const failed = (why: string) => guard.failed(remoteAddress, why);
+    const refuse = (status: string, why: string) => {
+      failed(why);
+      socket.end(plainAnswer(status, why));
+    };
     const trouble = troubleWith(request, options);
-    if (trouble !== undefined) {
-      tell(`${addressOf(request)} was refused: ${trouble}`);
-      return refuseUpgrade(socket, '403 Forbidden', trouble);
-    }
+    if (trouble !== undefined) return refuse('403 Forbidden', trouble);
     const byPages = options.pages?.upgrade(request, socket, head) ?? 'not mine';
-    if (byPages === 'taken') return;
-    if (byPages !== 'not mine') return refuseUpgrade(socket, byPages.status, byPages.reason);
-    if (pathOf(request) !== '/worker') return refuseUpgrade(socket, '404 Not Found');
-    if (!isSameOrigin(request.headers)) return refuseUpgrade(socket, '403 Forbidden', foreignOrigin);
+    // Pages that watch are counted where they are served.
+    if (byPages === 'taken') return guard.isNoStranger(remoteAddress, remotePort);
+    if (byPages !== 'not mine') return void socket.end(plainAnswer(byPages.status, byPages.reason));
+    if (pathOf(request) !== '/worker') return refuse('404 Not Found', 'there is no WebSocket but /worker');
+    if (!isSameOrigin(request.headers)) return refuse('403 Forbidden', foreignOrigin);
+    // ws answers by itself what is no upgrade to a WebSocket.
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       request.socket.setNoDelay(true);
-      awaitHello(options, { socket: webSocket, transport: socket, address: addressOf(request) });
+      const stranger = { socket: webSocket, transport: socket, address: `${remoteAddress}:${remotePort}`, failed };
+      const onJoined = () => guard.isNoStranger(remoteAddress, remotePort);
+      awaitHello({ ...options, isFull, onJoined, onFailed: failed }, stranger);
     });
   });
   await listen(http, options.host, options.port);
@@ -127,48 +134,62 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
   };
 }
 
+const httpLimits = {
+  maxHeaderSize: longestHeadersBytes,
+  headersTimeout: headersTimeoutMs,
+  requestTimeout: requestTimeoutMs,
+  // How often Node looks for those that are too slow.
+  connectionsCheckingInterval: 1_000,
+};
+
 /**
  * Peers without a right certificate get through to HTTP: there they can be told what is wrong, where TLS has a number for
  * it at best, and probes, which show none, can ask whether this lives.
  */
-function createServerWith(
-  tls: ServerTls,
-  { tell }: ServerOptions,
-  onRequest: (request: IncomingMessage, response: ServerResponse) => void,
-): TlsServer {
-  const server = createTlsServer(
-    {
-      ...tls.context,
-      requestCert: tls.asksForCertificates,
-      rejectUnauthorized: false,
-      handshakeTimeout: helloTimeoutMs,
-    },
-    onRequest,
-  );
-  tellOfSilentPeers(server, tell);
-  return server;
+function tlsOptions(tls: ServerTls): HttpsOptions {
+  const { asksForCertificates: requestCert, context } = tls;
+  return { ...httpLimits, ...context, requestCert, rejectUnauthorized: false, handshakeTimeout: helloTimeoutMs };
 }
 
-/**
- * A peer that does not trust the certificate just goes away, before or after the handshake. One that never said anything,
- * as probes of ports do, is passed over.
- */
-function tellOfSilentPeers(server: TlsServer, tell: (message: string) => void): void {
+/** Turns away what the guard does not let stand, and tells it of what fails before there is a request. */
+function guardConnections(http: Server | TlsServer, guard: ConnectionGuard, speaksTls: boolean): void {
   const asked = new Set<string>();
-  server.prependListener('request', (request) => asked.add(addressOf(request)));
-  server.prependListener('upgrade', (request) => asked.add(addressOf(request)));
-  server.on('connection', (connected) => {
+  const hasAsked = ({ socket }: IncomingMessage) => asked.add(`${socket.remoteAddress} ${socket.remotePort}`);
+  http.prependListener('request', hasAsked);
+  http.prependListener('upgrade', hasAsked);
+  http.on('connection', (connected: Duplex) => {
     // It listens on TCP alone.
     const socket = connected as Socket;
-    const address = addressOf({ socket });
+    const { remoteAddress = 'unknown', remotePort = 0 } = socket;
+    if (!guard.arrived(remoteAddress, remotePort, () => socket.destroy())) {
+      socket.destroy();
+      return;
+    }
     socket.once('close', () => {
-      if (asked.delete(address) || socket.bytesRead === 0) return;
-      tell(
-        `${address} began to speak and went away without a request: it speaks no TLS, or does not trust this certificate, ` +
-          'or not under the name that it used',
-      );
+      guard.isNoStranger(remoteAddress, remotePort);
+      // One that never said anything, as probes of ports do, is passed over.
+      if (asked.delete(`${remoteAddress} ${remotePort}`) || socket.bytesRead === 0) return;
+      const guess = speaksTls
+        ? 'speaks no TLS, or does not trust this certificate, or not under the name that it used'
+        : 'speaks no HTTP, or takes too long, or goes on about nothing';
+      guard.failed(remoteAddress, `it began to speak and went away without a request: it ${guess}`);
     });
   });
+  http.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket: Duplex) => {
+    if (!socket.writable || code === 'ECONNRESET') return void socket.destroy();
+    const status =
+      code === 'HPE_HEADER_OVERFLOW'
+        ? '431 Request Header Fields Too Large'
+        : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+          ? '408 Request Timeout'
+          : '400 Bad Request';
+    socket.end(plainAnswer(status, ''), () => socket.destroy());
+  });
+}
+
+/** Guessing is counted. A page whose cookie is of an earlier run, and who shows nothing, are not guessing. */
+function showsWrongToken({ headers, method }: IncomingMessage, { statusCode }: ServerResponse): boolean {
+  return statusCode === 401 && (headers.authorization !== undefined || method === 'POST');
 }
 
 /** What keeps a peer's request from being answered, whatever it asks: its certificate. */
@@ -176,16 +197,6 @@ function troubleWith(request: IncomingMessage, { tls }: ServerOptions): string |
   if (tls?.asksForCertificates !== true) return undefined;
   // Behind a server that speaks TLS every socket does.
   return certificateTrouble(request.socket as TLSSocket);
-}
-
-function addressOf({ socket }: { socket: Socket }): string {
-  return `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`;
-}
-
-function refuseUpgrade(socket: Duplex, status: string, reason = ''): void {
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(reason)}\r\n\r\n${reason}`,
-  );
 }
 
 async function listen(http: Server, host: string, port: number): Promise<void> {
@@ -215,80 +226,14 @@ async function listen(http: Server, host: string, port: number): Promise<void> {
   }
 }
 
-/** The first message is a hello of our version with the right token, or the connection is refused with the reason. */
-function awaitHello(options: ServerOptions, stranger: Omit<Applicant, 'hello'>): void {
-  const { socket } = stranger;
-  const stopWaiting = options.clock.after(helloTimeoutMs, () => socket.terminate());
-  socket.once('close', stopWaiting);
-  const onError = () => socket.terminate();
-  socket.on('error', onError);
-  socket.once('message', (data: RawData) => {
-    stopWaiting();
-    const refusal = admitHello(options, stranger, data as Buffer);
-    if (refusal === undefined) {
-      // From here on the admitted worker's connection listens.
-      socket.off('close', stopWaiting);
-      socket.off('error', onError);
-      return;
-    }
-    const message: CoordinatorMessage = { type: 'refusal', ...refusal };
-    socket.send(encodeFrame(message), () => socket.close(1008));
-  });
-}
-
-function admitHello(options: ServerOptions, stranger: Omit<Applicant, 'hello'>, data: Buffer): Refusal | undefined {
-  let header: unknown;
-  try {
-    ({ header } = decodeFrame(data));
-    const version = protocolVersionIn(header);
-    if (version !== undefined && version !== protocolVersion) return otherVersion(version);
-    const hello = parseWorkerMessage(header);
-    if (hello.type !== 'hello') {
-      return { code: 'bad-message', message: `the first message was ${hello.type}, not hello` };
-    }
-    const unwelcome = checkToken(options.tokens(), hello.token);
-    if (unwelcome !== undefined) return unwelcome;
-    return options.admit({ ...stranger, hello });
-  } catch (error) {
-    if (error instanceof LockstepError) return { code: 'bad-message', message: error.message };
-    throw error;
-  }
-}
-
-function otherVersion(version: number): Refusal {
-  const older = version < protocolVersion ? 'the worker' : 'the coordinator';
-  return {
-    code: 'protocol-version',
-    message:
-      `the worker speaks protocol version ${version}, the coordinator (lockstep ${lockstepVersion}) version ` +
-      `${protocolVersion}: update ${older}`,
-  };
-}
-
-function checkToken(tokens: TokenTable, token: string): Refusal | undefined {
-  if (tokens.isEmpty) return undefined;
-  const holder = tokens.holderOf(token);
-  if (holder === undefined) {
-    const given = token === '' ? 'no token' : 'a wrong token';
-    return {
-      code: 'token',
-      message: `${given} was given: pass one that this coordinator knows with LOCKSTEP_TOKEN or --token-file`,
-    };
-  }
-  if (mayDo(holder.role, 'join')) return undefined;
-  return {
-    code: 'token',
-    message: `the token of ${holder.name}, a ${holder.role}, does not allow to join: pass a worker's`,
-  };
-}
-
 function pathOf(request: IncomingMessage): string {
   return (request.url ?? '/').split('?')[0];
 }
 
 function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
+  for (const [name, value] of Object.entries(strictHeaders)) response.setHeader(name, value);
   const reply = (status: number, body: object, headers: Readonly<Record<string, string>> = {}) => {
-    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
+    response.writeHead(status, { 'content-type': 'application/json', ...headers });
     response.end(`${JSON.stringify(body)}\n`);
   };
   const path = pathOf(request);

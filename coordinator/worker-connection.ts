@@ -4,6 +4,7 @@ import type { RawData, WebSocket } from 'ws';
 import type { Clock } from '../shared/clock.js';
 import { messageOf, ProtocolError } from '../shared/errors.js';
 import type { EngineIdentity } from '../shared/engine-identity.js';
+import { closeCodes } from '../shared/protocol/close-codes.js';
 import { decodeFrame, encodeFrame } from '../shared/protocol/frame.js';
 import {
   chunkBytes,
@@ -21,6 +22,8 @@ import type { WeightsFrame } from './weights-frame.js';
 import { WorkerSpeed } from './worker-speed.js';
 import { WorkerTime } from './worker-time.js';
 
+/** Weights of 16 million parameters: a worker that reads at all is never so far behind. */
+const mostUnreadBytes = 64 * 1024 * 1024;
 /** How long a worker may take to close its end. */
 const farewellTimeoutMs = 3_000;
 
@@ -44,6 +47,8 @@ export interface WorkerConnectionOptions {
 export interface WorkerConnectionHandlers {
   /** Called for each message but piece requests, which the connection answers itself. */
   onMessage: (message: WorkerMessage, payload: Uint8Array) => void;
+  /** Called when it did what the protocol does not allow, and is sent away for it. */
+  onBroken?: (why: string) => void;
   /** Called once, when nothing more will come. */
   onClosed: (reason: string) => void;
 }
@@ -68,6 +73,9 @@ export class WorkerConnection {
   /** Parts of an evaluation that it was asked for and has not answered. */
   #owedParts = 0;
   #closeReason: string | undefined;
+  #isDismissed = false;
+  /** Parts of pieces that it waits for; of the first one a chunk is under way. */
+  #requests: { sha256: string; records: Uint8Array; next: number; end: number }[] = [];
   readonly #clock: Clock;
   readonly #socket: WebSocket;
   readonly #pieceRecords: ReadonlyMap<string, Uint8Array>;
@@ -90,7 +98,8 @@ export class WorkerConnection {
     this.#clock = options.clock;
     this.#socket = socket;
     this.#pieceRecords = options.pieceRecords;
-    this.#heldPieces = new Set(options.cachedPieces);
+    // Others are of no use here, and a set of anything at all could grow for ever.
+    this.#heldPieces = new Set(options.cachedPieces.filter((sha256) => options.pieceRecords.has(sha256)));
     this.#handlers = handlers;
     const seconds = options.silenceTimeoutMs / 1000;
     this.#silence = new SilenceWatch(options.clock, options.silenceTimeoutMs, () =>
@@ -100,8 +109,13 @@ export class WorkerConnection {
     // Bytes, not messages: over a slow link a gradient takes longer than any silence, and pongs wait behind it.
     transport.on('data', () => this.#silence.heard());
     socket.on('message', (data) => this.#receive(data));
+    // ws answers each with a pong, which is kept where nobody reads.
+    socket.on('ping', () => {
+      if (socket.bufferedAmount > mostUnreadBytes) this.terminate('it sends and does not read');
+    });
     socket.on('error', (error) => {
       this.#closeReason ??= error.message;
+      handlers.onBroken?.(error.message);
     });
     socket.on('close', (code) => {
       this.#silence.stop();
@@ -174,17 +188,23 @@ export class WorkerConnection {
     const closed = new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
     this.send({ type: 'farewell', reason: reason.slice(0, 2000) });
     this.#closeReason ??= reason;
-    this.#socket.close(1000);
-    const stopTimer = this.#clock.after(farewellTimeoutMs, () => this.#socket.terminate());
+    this.#close(closeCodes.goodbye);
     await closed;
-    stopTimer();
   }
 
   /** Tells the worker why it is no longer wanted, and closes. */
   dismiss(code: RefusalCode, message: string): void {
     this.#closeReason ??= message;
+    this.#isDismissed = true;
     this.send({ type: 'refusal', code, message: message.slice(0, 2000) });
-    this.#socket.close(1008);
+    this.#close(closeCodes.refused);
+  }
+
+  /** By force if the worker does not answer. */
+  #close(code: number): void {
+    const stopTimer = this.#clock.after(farewellTimeoutMs, () => this.#socket.terminate());
+    this.#socket.once('close', stopTimer);
+    this.#socket.close(code);
   }
 
   /** Closes at once: nothing is to be expected from the other end. */
@@ -208,6 +228,8 @@ export class WorkerConnection {
   }
 
   #receive(data: RawData): void {
+    // What was on its way when it was sent away.
+    if (this.#isDismissed) return;
     try {
       // ws hands out a Buffer under its default binary type.
       const bytes = data as Buffer;
@@ -221,12 +243,15 @@ export class WorkerConnection {
           this.#closeReason ??= `left: ${message.reason}`;
           return;
         case 'piece-held':
+          if (!this.#pieceRecords.has(message.sha256)) throw notAsked(`it has piece ${message.sha256.slice(0, 12)}`);
           this.#heldPieces.add(message.sha256);
           break;
         case 'gradient':
+          this.#demandAskedStep(message.step);
           this.#measure(message);
           break;
         case 'evaluation':
+          this.#demandAskedStep(message.step);
           this.#countPart(message);
           break;
         case 'hello':
@@ -239,7 +264,13 @@ export class WorkerConnection {
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.dismiss('bad-message', messageOf(error));
+      this.#handlers.onBroken?.(messageOf(error));
     }
+  }
+
+  /** An answer may come late, when others have finished its step, but not before it was asked for. */
+  #demandAskedStep(step: number): void {
+    if (step > this.#weightsStep) throw notAsked(`it answers step ${step}`);
   }
 
   /** Answers that come too late to count tell of a worker's speed as well. */
@@ -262,20 +293,40 @@ export class WorkerConnection {
     if (this.#owedParts === 0) this.time.answered(this.#clock.now(), Infinity);
   }
 
-  /** Sends a piece chunk by chunk, each when the one before has left, so that a slow worker fills no memory here. */
+  /**
+   * Sends a piece chunk by chunk, each when the one before has left, so that a slow worker fills no memory here. Requests
+   * take turns.
+   */
   #sendPiece(sha256: string, offset: number, bytes: number): void {
     const records = this.#pieceRecords.get(sha256);
     const end = offset + bytes;
     if (records === undefined || end > records.length) {
       throw new ProtocolError(`a worker asked for byte ${end} of piece ${sha256.slice(0, 12)}, which is not there`);
     }
-    const sendFrom = (first: number): void => {
-      const chunk = records.subarray(first, Math.min(end, first + chunkBytes));
-      const header: CoordinatorMessage = { type: 'piece-chunk', sha256, offset: first };
-      this.#sendFrame(encodeFrame(header, chunk), (error) => {
-        if (!error && first + chunk.length < end) sendFrom(first + chunk.length);
-      });
-    };
-    sendFrom(offset);
+    // Of each piece a prefetched chunk may be under way when the rest is asked for.
+    if (this.#requests.length > 2 * this.#pieceRecords.size) {
+      throw new ProtocolError(`a worker waits for ${this.#requests.length} pieces already and asks for another`);
+    }
+    this.#requests.push({ sha256, records, next: offset, end });
+    if (this.#requests.length === 1) this.#sendChunk();
   }
+
+  #sendChunk(): void {
+    const [request] = this.#requests;
+    if (request === undefined) return;
+    const { sha256, records, next, end } = request;
+    const chunk = records.subarray(next, Math.min(end, next + chunkBytes));
+    const header: CoordinatorMessage = { type: 'piece-chunk', sha256, offset: next };
+    this.#sendFrame(encodeFrame(header, chunk), (error) => {
+      if (error) return;
+      this.#requests.shift();
+      request.next += chunk.length;
+      if (request.next < end) this.#requests.push(request);
+      this.#sendChunk();
+    });
+  }
+}
+
+function notAsked(what: string): ProtocolError {
+  return new ProtocolError(`a worker says that ${what}, which it was not asked about`);
 }

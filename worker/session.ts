@@ -5,6 +5,7 @@ import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import type { EngineIdentity } from '../shared/engine-identity.js';
 import { layoutHash } from '../shared/model/layout-hash.js';
 import { layoutModel, type ModelLayout } from '../shared/model/layout.js';
+import { closeCodes } from '../shared/protocol/close-codes.js';
 import { decodeFrame, encodeFrame, floatsOf, OutgoingFrame } from '../shared/protocol/frame.js';
 import {
   largestCoordinatorMessageBytes,
@@ -123,7 +124,7 @@ export class WorkerSession {
   stop(reason: string): void {
     if (this.#phase.phase === 'ended') return;
     this.#send({ type: 'leave', reason });
-    this.#link.close(1000);
+    this.#link.close(closeCodes.goodbye);
     this.#end({ kind: 'stopped' });
   }
 
@@ -297,11 +298,11 @@ export class WorkerSession {
     if (this.#phase.phase === 'ended') return;
     if (error instanceof ProtocolError) {
       this.#lostReason ??= error.message;
-      this.#link.close(1008);
+      this.#link.close(closeCodes.refused);
       return;
     }
     this.#send({ type: 'failure', message: messageOf(error).slice(0, 2000) });
-    this.#link.close(1000);
+    this.#link.close(closeCodes.goodbye);
     this.#conclude();
     const failure =
       error instanceof LockstepError ? error : new LockstepError('engine-failed', messageOf(error), { cause: error });
@@ -311,7 +312,7 @@ export class WorkerSession {
   #end(end: SessionEnd): void {
     if (this.#phase.phase === 'ended') return;
     this.#conclude();
-    if (end.kind === 'farewell' || end.kind === 'refused') this.#link.close(1000);
+    if (end.kind === 'farewell' || end.kind === 'refused') this.#link.close(closeCodes.goodbye);
     this.#settle.resolve(end);
   }
 

@@ -61,6 +61,7 @@ class Drill {
     this.world = {
       pool: new WorkerPool(),
       clock: this.clock,
+      shards: this.#shards,
       answer(step, node) {
         const slices = Array.from({ length: node.count }, (_, place) => node.first + place);
         return {

@@ -232,8 +232,7 @@ describe('a worker that knocks', () => {
     expect(closed).not.toHaveBeenCalled();
     const gone = once(socket, 'close');
     clock.advance(1);
-    // 1006: without a closing handshake.
-    expect((await gone)[0]).toBe(1006);
+    expect((await gone)[0]).toBe(1008);
   });
 
   it('and sends more than the longest message is let go', async () => {

@@ -20,6 +20,8 @@ import type { SliceRange } from '../../shared/slices.js';
 export interface ScriptedWorld {
   pool: WorkerPool;
   clock: Clock;
+  /** Hashes of what there is to hold. */
+  shards: readonly string[];
   /** The sum over a node and each slice's statistics, as they travel, and what is reported with them. */
   answer: (step: number, node: SliceRange) => { payload: Float32Array; sampleCount: number; lossSums: number[] };
 }
@@ -99,7 +101,7 @@ export class ScriptedWorker {
         address: 'nowhere',
         engine: { engine: 'scripted', fingerprint: 'scripted/1' },
         cachedPieces: holds,
-        pieceRecords: new Map(),
+        pieceRecords: new Map(world.shards.map((sha256) => [sha256, new Uint8Array()])),
         pingIntervalMs: 1e9,
         silenceTimeoutMs: 1e9,
         clock: world.clock,

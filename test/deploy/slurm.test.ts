@@ -1,0 +1,87 @@
+// deploy/slurm's job on a real Slurm: two tasks come to the bits of one worker without it, and so do they after the job was
+// saved, requeued and started again in the middle.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { readReport, runCli, stepsMade } from '../support/cli.js';
+import { folderPerFile } from '../support/folder-per-file.js';
+import { SlurmCluster, until, whyNoSlurm } from './slurm-cluster.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const reason = whyNoSlurm();
+if (reason !== undefined) console.log(`skipped: ${reason}`);
+const inFolder = folderPerFile();
+let cluster: SlurmCluster | undefined;
+let hash: string;
+
+const steps = 240;
+const recipe = () => {
+  const model = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--steps', String(steps)];
+  return [...model, '--data', inFolder('images'), '--no-tensorboard'];
+};
+
+describe.skipIf(reason !== undefined)('the sbatch file', () => {
+  beforeAll(async () => {
+    await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 400, testImages: 100 }));
+    const alone = ['train', ...recipe(), '--workers', '1', '--engine', 'wasm', '--run-dir', inFolder('alone')];
+    expect(await runCli(alone)).toMatchObject({ status: 0 });
+    hash = (await readReport(inFolder('alone'))).weightsSha256;
+    cluster = await SlurmCluster.start(inFolder(''));
+  }, 120_000);
+  afterAll(() => cluster?.stop());
+
+  /** Submits it. @returns the job's number, and its log so far */
+  async function submit(name: string): Promise<{ job: string; log: () => Promise<string>; runDirectory: string }> {
+    const runDirectory = inFolder(name);
+    const output = inFolder(`${name}.log`);
+    const job = await cluster!.tell(
+      'sbatch',
+      ['--parsable', '--ntasks=2', `--output=${output}`, 'deploy/slurm/lockstep.sbatch', ...recipe()],
+      {
+        LOCKSTEP: `${process.execPath} ${path.join(root, 'dist/cli.js')}`,
+        LOCKSTEP_RUN: runDirectory,
+        LOCKSTEP_WORKER_OPTIONS: '--engine wasm --no-cache',
+      },
+      root,
+    );
+    return { job: job.trim(), log: () => readFile(output, 'utf8'), runDirectory };
+  }
+
+  async function ended(job: string): Promise<string> {
+    const states = ['COMPLETED', 'FAILED', 'CANCELLED', 'TIMEOUT', 'NODE_FAIL'];
+    let state = '';
+    await until(async () => {
+      const shown = await cluster!.ask('scontrol', 'show', 'job', job);
+      state = /JobState=(\S+)/.exec(shown)?.[1] ?? '';
+      return states.includes(state);
+    });
+    return state;
+  }
+
+  it('trains over two tasks to the hash of one worker without Slurm', async () => {
+    const { job, log, runDirectory } = await submit('two-tasks');
+    const state = await ended(job);
+    expect({ state, log: await log() }).toMatchObject({ state: 'COMPLETED' });
+    expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: hash, workersJoined: 2, exact: true });
+  });
+
+  it('is requeued in the middle by the signal that announces the time limit, and comes to the same hash', async () => {
+    const { job, log, runDirectory } = await submit('requeued');
+    await until(async () => (await cluster!.ask('scontrol', 'show', 'job', job)).includes('JobState=RUNNING'));
+    await until(async () => (await readFile(path.join(runDirectory, 'metrics.jsonl'), 'utf8').catch(() => '')) !== '');
+    await stepsMade(runDirectory, 60);
+    await cluster!.tell('scancel', ['--signal=USR1', '--batch', job]);
+    await until(async () => (await cluster!.ask('scontrol', 'show', 'job', job)).includes('Restarts=1'));
+    const state = await ended(job);
+    const said = await log();
+    expect({ state, said }).toMatchObject({ state: 'COMPLETED' });
+    expect(said).toContain('the time is nearly up: saving, to go on later');
+    const [, step] = /resumed after step (\d+) of 240/.exec(said) ?? [];
+    expect(Number(step)).toBeGreaterThanOrEqual(60);
+    expect(Number(step)).toBeLessThan(steps);
+    expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: hash, exact: true });
+  });
+});
