@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The command line: names the commands, and turns errors into messages and exit statuses.
+import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from './commands/bench.js';
 import { addChaosCommand } from './commands/chaos.js';
@@ -16,7 +17,7 @@ import { addStatusCommands } from './commands/status.js';
 import { addSummaryCommand } from './commands/summary.js';
 import { addTrainingCommands } from './commands/training.js';
 import { addWorkerCommand } from './commands/worker.js';
-import { LockstepError, type ErrorCode } from './shared/errors.js';
+import { LockstepError, messageOf, type ErrorCode } from './shared/errors.js';
 import { lockstepVersion } from './shared/version.js';
 
 const failed = 1;
@@ -58,10 +59,31 @@ function exitStatusOf(code: ErrorCode): number {
   }
 }
 
+/** Whether errors are shown with where they come from. */
+const isDebugging = !['', '0', undefined].includes(process.env['LOCKSTEP_DEBUG']);
+
+/** What nobody has foreseen is a mistake of this program's own; its place is shown to who asks for it. */
+function tellUnforeseen(error: unknown): void {
+  const remedy = isDebugging ? '' : ' (a mistake in lockstep: LOCKSTEP_DEBUG=1 shows where)';
+  process.stderr.write(`lockstep: unexpected error: ${messageOf(error)}${remedy}\n`);
+  if (isDebugging) process.stderr.write(`${inspect(error)}\n`);
+}
+
+// Whoever reads the output may have read enough: `lockstep summary | head`. A run goes on, its files tell of it.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+process.on('uncaughtException', (error) => {
+  tellUnforeseen(error);
+  process.exit(failed);
+});
+
 const program = new Command('lockstep')
   .description('Trains ResNets on CIFAR-10 over any number of workers. The weights do not depend on who computed them.')
   .version(lockstepVersion)
   .showSuggestionAfterError()
+  .showHelpAfterError('(--help lists what there is)')
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'lockstep: ')) })
   .exitOverride()
   .addHelpText(
     'after',
@@ -74,17 +96,21 @@ Begin with:
 Exit status: 0 done, 1 failed, 2 bad options or data, 3 too few workers for --wait-timeout (after saving), 130 interrupted
 (after saving).`,
   );
+program.commandsGroup('Train:');
 addStartCommand(program);
 addTrainingCommands(program);
 addWorkerCommand(program);
 addStatusCommands(program);
+program.commandsGroup('Before a run:');
 addConfigCommand(program);
 addSummaryCommand(program);
 addDataCommands(program);
+program.commandsGroup('With what was trained:');
 addEvaluateCommand(program);
-addExportCommand(program);
 addPredictCommand(program);
+addExportCommand(program);
 addPlotCommand(program);
+program.commandsGroup('The machine:');
 addBenchCommand(program);
 addChaosCommand(program);
 addSetupTensorFlowCommand(program);
@@ -98,10 +124,12 @@ try {
     process.exitCode = error.exitCode === 0 ? 0 : badUse;
   } else if (error instanceof LockstepError) {
     process.stderr.write(`lockstep: ${error.message}\n`);
+    if (isDebugging) process.stderr.write(`${inspect(error)}\n`);
     // Where `lockstep train` started this process it learns the reason as data.
     if (process.connected) process.send?.({ code: error.code, message: error.message });
     process.exitCode = exitStatusOf(error.code);
   } else {
-    throw error;
+    tellUnforeseen(error);
+    process.exitCode = failed;
   }
 }

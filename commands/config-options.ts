@@ -3,13 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import {
   configFields,
+  recipeFields,
   isConfigKey,
   kebabCase,
   resolveConfig,
   type ConfigInput,
   type ConfigKey,
 } from '../shared/config.js';
-import { LockstepError, messageOf } from '../shared/errors.js';
+import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
 import { recipeNames, recipePresets } from '../shared/recipe-presets.js';
 
 const keys = Object.keys(configFields).filter(isConfigKey);
@@ -28,12 +29,13 @@ export function addConfigOptions(command: Command): Command {
   for (const key of keys) {
     const { help, default: fallback, placeholder } = configFields[key];
     const flag = kebabCase(key);
+    const group = key in recipeFields ? 'The recipe, which the weights depend on:' : 'The run:';
     if (typeof fallback === 'boolean') {
-      command.addOption(new Option(`--${flag}`, help).hideHelp(fallback));
-      command.addOption(new Option(`--no-${flag}`, `without: ${help}`).hideHelp(!fallback));
+      command.addOption(new Option(`--${flag}`, help).hideHelp(fallback).helpGroup(group));
+      command.addOption(new Option(`--no-${flag}`, `without: ${help}`).hideHelp(!fallback).helpGroup(group));
     } else {
       const shown = fallback === null ? '' : ` (default: ${String(fallback)})`;
-      command.option(`--${flag} <${placeholder}>`, help + shown);
+      command.addOption(new Option(`--${flag} <${placeholder}>`, help + shown).helpGroup(group));
     }
   }
   return command;
@@ -142,7 +144,14 @@ async function readConfigFile(file: string): Promise<Record<string, unknown>> {
       throw new Error('it is not an object');
     return { ...content };
   } catch (cause) {
-    throw new LockstepError('bad-config', `--config ${file} is not a readable JSON file: ${messageOf(cause)}`, {
+    const code = systemCodeOf(cause);
+    const why =
+      code === undefined
+        ? `is not a JSON file: ${messageOf(cause).replaceAll(/\s+/g, ' ')}`
+        : code === 'ENOENT'
+          ? 'does not exist'
+          : `cannot be read (${code})`;
+    throw new LockstepError('bad-config', `--config ${file} ${why}; lockstep config prints one to begin with`, {
       cause,
     });
   }

@@ -8,21 +8,29 @@ import { parseWholeNumber } from './config-options.js';
 const threadsDefault = '1';
 const modes = ['graph', 'eager'] as const;
 
+const group = 'What computes:';
+
 export function addEngineOptions(command: Command): Command {
   return command
-    .addOption(new Option('--engine <ENGINE>', 'what to compute with').choices(engineNames).default('auto'))
-    .option('--threads <N>', 'threads to compute with, of each worker', threadsDefault)
+    .addOption(
+      new Option('--engine <ENGINE>', 'what to compute with').choices(engineNames).default('auto').helpGroup(group),
+    )
+    .addOption(
+      new Option('--threads <N>', 'threads to compute with, of each worker').default(threadsDefault).helpGroup(group),
+    )
     .addOption(
       new Option('--precision <TYPE>', 'type of the convolutions; others than float32 need tensorflow')
         .choices(precisions)
-        .default('float32'),
+        .default('float32')
+        .helpGroup(group),
     )
     .addOption(
       new Option('--tf-mode <MODE>', 'how tensorflow is called: once a slice, or once an operation (to compare)')
         .choices(modes)
-        .default('graph'),
+        .default('graph')
+        .helpGroup(group),
     )
-    .option('--xla', 'let tensorflow compile its graphs with XLA (on GPUs)');
+    .addOption(new Option('--xla', 'let tensorflow compile its graphs with XLA (on GPUs)').helpGroup(group));
 }
 
 export function gpusOption(): Option {

@@ -96,6 +96,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const planned = await planRun(input, { resume, override });
   const { config, checkpoint, given } = planned;
   const door = openDoor({ host, token, tokenFile, workersToken, tlsCert, tlsKey, tlsClientCa });
+  const runDirectory = new RunDirectory(config.runDir ?? defaultRunDirectory(new Date()));
+  // Now, and not after a minute of reading images; and again once the port is this run's.
+  await runDirectory.demandFree(checkpoint);
   const layout = layoutModel(config);
   const dataset = givenDataset ?? (await resolveDataset(config.data ?? undefined));
   const store = cutPieces(dataset, config);
@@ -106,7 +109,6 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const pool = new WorkerPool();
   const abort = new AbortController();
   const runId = randomUUID();
-  const runDirectory = new RunDirectory(config.runDir ?? defaultRunDirectory(new Date()));
   const control = new RunControl();
   const painter = hasDashboard ? new StepPainter(clock) : undefined;
   const run = new TrainingRun({

@@ -39,14 +39,9 @@ export class RunDirectory {
    */
   async open(config: Config, from?: Checkpoint): Promise<void> {
     const source = from === undefined ? undefined : runOf(from.path);
-    const isContinued = source !== undefined && path.resolve(source) === path.resolve(this.directory);
+    const isContinued = this.#isContinued(from);
+    await this.demandFree(from);
     try {
-      if (!isContinued && (await listCheckpoints(this.checkpoints)).length > 0) {
-        throw new LockstepError(
-          'bad-option',
-          `--run-dir ${this.directory} holds a run already: name another folder, or go on with --resume`,
-        );
-      }
       await mkdir(this.checkpoints, { recursive: true });
       await removeLeavings(this.checkpoints);
       const metrics = from === undefined || source === undefined ? '' : await metricsUpTo(from, source);
@@ -58,13 +53,35 @@ export class RunDirectory {
       await rm(this.#pathOf(reportFile), { force: true });
       if (from !== undefined && isContinued) await returnTo(this.checkpoints, from);
     } catch (cause) {
-      if (cause instanceof LockstepError) throw cause;
-      throw new LockstepError(
-        'bad-option',
-        `--run-dir ${this.directory} cannot be made (${systemCodeOf(cause) ?? String(cause)}): name a folder that can be written`,
-        { cause },
-      );
+      throw this.#cannotBeMade(cause);
     }
+  }
+
+  #isContinued(from: Checkpoint | undefined): boolean {
+    const source = from && runOf(from.path);
+    return source !== undefined && path.resolve(source) === path.resolve(this.directory);
+  }
+
+  /** Throws `bad-option` where the folder holds another run than the one that is gone on with. Changes nothing. */
+  async demandFree(from?: Checkpoint): Promise<void> {
+    if (this.#isContinued(from)) return;
+    const taken = await listCheckpoints(this.checkpoints).catch((cause: unknown) => {
+      throw this.#cannotBeMade(cause);
+    });
+    if (taken.length === 0) return;
+    throw new LockstepError(
+      'bad-option',
+      `--run-dir ${this.directory} holds a run already: name another folder, or go on with --resume`,
+    );
+  }
+
+  #cannotBeMade(cause: unknown): LockstepError {
+    if (cause instanceof LockstepError) return cause;
+    return new LockstepError(
+      'bad-option',
+      `--run-dir ${this.directory} cannot be made (${systemCodeOf(cause) ?? String(cause)}): name a folder that can be written`,
+      { cause },
+    );
   }
 
   /** Adds a line to metrics.jsonl. */

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { LockstepError } from './errors.js';
 import { preprocessingNames, type PreprocessingName } from './data/image-batch.js';
 import { layoutModel, type Shortcut } from './model/layout.js';
+import { nearestWord } from './nearest-word.js';
 import { recipeNames, recipePresets, type RecipeName } from './recipe-presets.js';
 
 /** One field of the configuration: what it may be, what it is unless said, and what it is for. */
@@ -329,9 +330,11 @@ export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf =
   const values: Record<string, unknown> = {};
   for (const key of Object.keys(input)) {
     if (!isConfigKey(key)) {
+      const nearest = nearestWord(key, Object.keys(configFields));
+      const meant = nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
       throw new LockstepError(
         'bad-config',
-        `unknown key ${JSON.stringify(key)}: the keys are ${Object.keys(configFields).join(', ')}`,
+        `unknown key ${JSON.stringify(key)}${meant}: the keys are ${Object.keys(configFields).join(', ')}`,
       );
     }
   }

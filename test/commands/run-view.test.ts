@@ -7,7 +7,7 @@ import { follow } from '../../commands/training.js';
 import { startCluster } from '../support/local-cluster.js';
 
 /** Trains 14 steps, 11 of them an epoch, with one worker. @returns what was written, as lines */
-async function told(options: object, isTerminal = false) {
+async function told(options: Readonly<Record<string, unknown>>, isTerminal = false) {
   const cluster = await startCluster();
   let text = '';
   const write = (more: string) => void (text += more);

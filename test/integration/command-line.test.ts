@@ -7,7 +7,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { writeCifar10 } from '../../shared/data/cifar10.js';
-import { runCli } from '../support/cli.js';
+import { runCli, startCli } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 
 const inFolder = folderPerFile();
@@ -23,6 +23,8 @@ describe('lockstep refuses, with status 2,', () => {
     ['two lengths', ['train', '--steps', '3', '--epochs', '2'], /--steps is 3 and --epochs is 2: give one/],
     ['a setting without a value', ['config', '--set', 'depth'], /--set is "depth": it must be KEY=VALUE/],
     ['a bad setting', ['config', '--set', 'depth=21'], /--set depth is 21: it must be 6n\+2/],
+    ['a configuration file that is not there', ['config', '--config', '/nonexistent'], /nonexistent does not exist/],
+    ['a missing argument', ['predict'], /^lockstep: missing required argument 'CHECKPOINT'\n\(--help lists/],
     ['a setting of an unknown key', ['config', '--set', 'deep=20'], /unknown key "deep"/],
     ['no workers', ['train', '--workers', '0'], /--workers is "0": it must be a whole number from 1/],
     ['a port out of range', ['coordinator', '--port', '70000'], /--port is "70000": .*from 0 to 65535/],
@@ -43,7 +45,7 @@ describe('lockstep refuses, with status 2,', () => {
     const file = inFolder('config.json');
     await writeFile(file, JSON.stringify({ seed: 1, batchsize: 64 }));
     const { status, output } = await runCli(['train', '--config', file]);
-    expect(output).toMatch(/unknown key "batchsize".*batchSize/);
+    expect(output).toMatch(/unknown key "batchsize" \(did you mean batchSize\?\): the keys are/);
     expect(status).toBe(2);
   });
 
@@ -91,6 +93,32 @@ describe('lockstep fails, with status 1,', () => {
     const { status, output } = await runCli(args, { LOCKSTEP_HOME: home });
     expect(output).toMatch(/lockstep setup-tensorflow/);
     expect(status).toBe(1);
+  });
+});
+
+describe('lockstep', () => {
+  it('alone says what there is, and that this was not enough', async () => {
+    const { status, output } = await runCli([]);
+    expect(output).toMatch(/Train:\n {2}start[\s\S]*Before a run:\n[\s\S]*With what was trained:\n {2}evaluate/);
+    expect(status).toBe(2);
+  });
+
+  it('shows where an error comes from to who asks, and no stack to others', async () => {
+    const [plain, asked] = await Promise.all([
+      runCli(['summary', inFolder('nowhere')]),
+      runCli(['summary', inFolder('nowhere')], { LOCKSTEP_DEBUG: '1' }),
+    ]);
+    expect(plain.output).toBe(
+      `lockstep: there is no checkpoint at ${inFolder('nowhere')}: name its folder, or the folder of a run\n`,
+    );
+    expect(asked.output).toMatch(/^lockstep: there is no checkpoint[\s\S]*\n {4}at /);
+  });
+
+  it('does not mind who has read enough of its output', async () => {
+    const summary = startCli(['summary', '--depth', '1202']);
+    summary.child.stdout?.once('data', () => summary.child.stdout?.destroy());
+    expect(await summary.exited, summary.output()).toBe(0);
+    expect(summary.output()).not.toContain('EPIPE');
   });
 });
 

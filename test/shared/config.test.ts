@@ -230,7 +230,9 @@ describe('an unknown key', () => {
       expect.objectContaining({
         code: 'bad-config',
         message: expect.stringMatching(
-          new RegExp(`^unknown key "${key}": the keys are recipe, seed, slices, batchSize, `),
+          new RegExp(
+            `^unknown key "${key}"( \\(did you mean batchSize\\?\\))?: the keys are recipe, seed, slices, batchSize, `,
+          ),
         ),
       }),
     );

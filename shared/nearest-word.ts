@@ -1,0 +1,22 @@
+// Which word somebody may have meant who wrote another. Pure.
+
+/** The nearest of the words, where it is near: a typo or two, or another way to write the same. */
+export function nearestWord(given: string, words: readonly string[]): string | undefined {
+  const plain = (word: string) => word.toLowerCase().replaceAll(/[-_ ]/g, '');
+  const distances = words.map((word) => ({ word, distance: editDistance(plain(given), plain(word)) }));
+  const [nearest] = distances.toSorted((a, b) => a.distance - b.distance);
+  return nearest !== undefined && nearest.distance <= Math.max(1, plain(given).length / 3) ? nearest.word : undefined;
+}
+
+/** Letters added, left out or changed (Levenshtein). */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, length) => length);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j++) {
+      next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (from[i - 1] === to[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[to.length];
+}
