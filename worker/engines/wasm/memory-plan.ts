@@ -19,8 +19,8 @@ const addressableBytes = 2 ** 32;
 /** Values of a plane: `planeValues` in assembly/winograd.ts. A plane holds at least 4 tiles. */
 const winogradPlaneValues = 2048;
 const winogradPlaneBytes = 4 * winogradPlaneValues + 64;
-/** Two sets of 36 planes, and room for a transform. */
-const scratchBytes = 2 * 36 * winogradPlaneBytes + 2048;
+/** Two sets of 36 planes, and room for a transform: 34 columns of 6 vectors. */
+const scratchBytes = 2 * 36 * winogradPlaneBytes + 34 * 6 * 16;
 /** The first bytes belong to the threads' control words. */
 export const controlBytes = 256;
 

@@ -210,33 +210,69 @@ const weightGradientLine = (load, store) => `
   ${store(1, add('q', 's'))}
   ${store(2, add(sub(scaled(4, 'r'), 'p'), 'u5'))}`;
 
-/** A pixel's block of 4 channels, and its transform along both axes: first down the columns, then along the rows. */
-const tileToPlanes = (name, line, side) => `
-export function ${name}(tile: usize, channels: i32, rowBytes: usize, plane: usize, work: usize): void {
-  const pixelBytes = <usize>channels * 4;
-  for (let channel = 0; channel < channels; channel += 4) {
-    let at = tile;
-    let to = work;
-    for (let column = 0; column < ${side}; column++) {
-      ${each(side - 1, (i) => `const row${i + 1} = ${i ? `row${i}` : 'at'} + rowBytes;`)}
+/** The second half of a tile's transform, along its rows: from columns of 6 values, 96 bytes apart, to the 36 planes. */
+const linesToPlanes = (line, from, out) => `
+    for (let row = 0; row < 6; row++) {
       ${line(
+        (i) => `v128.load(${from}, ${96 * i})`,
+        (i, value) => `v128.store(${out}, ${value}, ${planeBytes * i});`,
+      )}
+      ${from} += 16;
+      ${out} += ${6 * planeBytes};
+    }`;
+
+/**
+ * Tiles of 6×6 pixels beside each other, 4 channels at a time. Down the columns first, each of which is shared by up to
+ * two tiles: 4 columns a tile and 2 more lie at `work`, 96 bytes each.
+ */
+const inputTilesToPlanes = `
+export function inputTilesToPlanes(corner: usize, channels: i32, rowBytes: usize, tiles: i32, plane: usize, work: usize): void {
+  const pixelBytes = <usize>channels * 4;
+  const end = work + <usize>(4 * tiles + 2) * 96;
+  for (let channel = 0; channel < channels; channel += 4) {
+    let at = corner;
+    for (let to = work; to < end; to += 96) {
+      ${each(5, (i) => `const row${i + 1} = ${i ? `row${i}` : 'at'} + rowBytes;`)}
+      ${inputLine(
         (i) => `v128.load(${i ? `row${i}` : 'at'})`,
-        (i, value) => `v128.store(to, ${value}, ${96 * i});`,
+        (i, value) => `v128.store(to, ${value}, ${16 * i});`,
       )}
       at += pixelBytes;
-      to += 16;
+    }
+    let columns = work;
+    let ofTile = plane;
+    for (let tile = 0; tile < tiles; tile++) {
+      let from = columns;
+      let out = ofTile;
+      ${linesToPlanes(inputLine, 'from', 'out')}
+      columns += 4 * 96;
+      ofTile += pixelBytes;
+    }
+    corner += 16;
+    plane += 16;
+  }
+}`;
+
+/** A tile of 4×4 pixels of an output's gradient, 4 channels at a time. */
+const gradientTileToPlanes = `
+export function gradientTileToPlanes(corner: usize, channels: i32, rowBytes: usize, plane: usize, work: usize): void {
+  const pixelBytes = <usize>channels * 4;
+  for (let channel = 0; channel < channels; channel += 4) {
+    let at = corner;
+    let to = work;
+    for (let column = 0; column < 4; column++) {
+      ${each(3, (i) => `const row${i + 1} = ${i ? `row${i}` : 'at'} + rowBytes;`)}
+      ${gradientLine(
+        (i) => `v128.load(${i ? `row${i}` : 'at'})`,
+        (i, value) => `v128.store(to, ${value}, ${16 * i});`,
+      )}
+      at += pixelBytes;
+      to += 96;
     }
     let from = work;
     let out = plane;
-    for (let row = 0; row < 6; row++) {
-      ${line(
-        (i) => `v128.load(from, ${16 * i})`,
-        (i, value) => `v128.store(out, ${value}, ${planeBytes * i});`,
-      )}
-      from += 96;
-      out += ${6 * planeBytes};
-    }
-    tile += 16;
+    ${linesToPlanes(gradientLine, 'from', 'out')}
+    corner += 16;
     plane += 16;
   }
 }`;
@@ -475,8 +511,8 @@ export const unrolledKernels = [
   convolveRow(4),
   sumProducts(8),
   sumProducts(4),
-  tileToPlanes('inputTileToPlanes', inputLine, 6),
-  tileToPlanes('gradientTileToPlanes', gradientLine, 4),
+  inputTilesToPlanes,
+  gradientTileToPlanes,
   planesToOutput,
   planesToGradient(false),
   planesToGradient(true),

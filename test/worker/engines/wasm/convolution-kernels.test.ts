@@ -5,7 +5,7 @@ import { KernelMemory } from './kernel-memory.js';
 import { convolve, convolveBackward, makePictures, type Pictures } from './reference-model.js';
 import { largestError, randomValues } from './samples.js';
 
-const scratchBytes = 72 * (2048 * 4 + 64) + 2048;
+const scratchBytes = 72 * (2048 * 4 + 64) + 34 * 6 * 16;
 
 function randomPictures(count: number, size: number, channels: number, seed: number): Pictures {
   const pictures = makePictures(count, size, channels);

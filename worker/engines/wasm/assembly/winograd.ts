@@ -4,7 +4,7 @@
 // values and a gap), so that the transforms reach all of them with constant offsets.
 import {
   gradientTileToPlanes,
-  inputTileToPlanes,
+  inputTilesToPlanes,
   multiplyRows4,
   multiplyRows8,
   planesToGradient,
@@ -17,7 +17,7 @@ import { imageAt, rowBytesOf } from './tensor';
 
 const planeValues: i32 = 2048;
 const planeBytes: i32 = 4 * planeValues + 64;
-/** A thread's scratch: planes of the input, planes of the product, and 1024 bytes for a transform. */
+/** A thread's scratch: planes of the input, planes of the product, and room for a transform: 34 columns of 6 vectors. */
 const productOffset: i32 = 36 * planeBytes;
 const workOffset: i32 = 72 * planeBytes;
 
@@ -55,12 +55,19 @@ function multiplyPlanes(scratch: usize, weights: usize, channels: i32, tiles: i3
   }
 }
 
-/** The input planes of a block. */
+/** The input planes of a block, a row of tiles at a time. */
 function fillPlanes(tensor: usize, size: i32, channels: i32, firstTile: i32, tiles: i32, scratch: usize): void {
   const rowBytes = rowBytesOf(size, channels);
-  for (let tile = 0; tile < tiles; tile++) {
-    const corner = tileAt(tensor, firstTile + tile, size, channels) - rowBytes - 4 * channels;
-    inputTileToPlanes(corner, channels, rowBytes, scratch + 4 * tile * channels, scratch + workOffset);
+  const side = size >> 2;
+  const end = firstTile + tiles;
+  let plane = scratch;
+  let tile = firstTile;
+  while (tile < end) {
+    const inRow = min(side - (tile % side), end - tile);
+    const corner = tileAt(tensor, tile, size, channels) - rowBytes - 4 * channels;
+    inputTilesToPlanes(corner, channels, rowBytes, inRow, plane, scratch + workOffset);
+    plane += 4 * inRow * channels;
+    tile += inRow;
   }
 }
 
