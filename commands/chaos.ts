@@ -24,8 +24,8 @@ import { onStopSignals } from './stop-signals.js';
 const defaultSteps = 80;
 const defaultFaults = 32;
 const defaultWorkers = 3;
-/** Half of what a run takes for dead: faults that outlast it should not take half of the time. */
-const silenceTimeoutMs = 5_000;
+/** Half of what a run has unless told otherwise: faults that outlast it should not take half of the time. */
+const defaultSilenceTimeout = 5;
 /** Drawn in half a second; with the default batch four validations in the default number of steps. */
 const syntheticImages = 4_000;
 
@@ -65,7 +65,11 @@ export function addChaosCommand(program: Command): void {
   ).action(async ({ json, ...options }: Record<string, string | undefined> & { json?: true }) => {
     const { workers, faults = '', gpus } = options;
     const given = await readConfig(options);
-    const config = resolveConfig({ ...given, steps: given.steps ?? (given.epochs ? null : defaultSteps) });
+    const config = resolveConfig({
+      ...given,
+      steps: given.steps ?? (given.epochs ? null : defaultSteps),
+      silenceTimeout: given.silenceTimeout ?? defaultSilenceTimeout,
+    });
     const writer = new LineWriter(json ? nowhere : standardOutput);
     const engine = readEngineOptions(options);
     const plans = await planWorkers({
@@ -117,7 +121,6 @@ export async function shake(options: ChaosOptions, writer: LineWriter): Promise<
     runDir: path.join(folder, name),
     workers,
     engine,
-    silenceTimeoutMs,
     signal,
     onProgress: ({ step, steps, struck, workers: here }) => {
       if (!writer.isTerminal) return;
@@ -149,7 +152,7 @@ function planFor(config: Config, dataset: Cifar10, workers: number, faults: numb
     workers,
     steps,
     validationSteps: Array.from({ length: validations }, (_, epoch) => Math.min(steps, (epoch + 1) * stepsPerEpoch)),
-    silenceTimeoutMs,
+    silenceTimeoutMs: 1000 * config.silenceTimeout,
     canFreeze: process.platform !== 'win32',
   });
 }

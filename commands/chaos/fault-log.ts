@@ -62,8 +62,9 @@ export class FaultLog {
 
   struck(fault: Fault, at: { nowMs: number } & Pick<FaultRecord, 'step' | 'name' | 'othersHere'>): void {
     const { nowMs, step, name, othersHere } = at;
+    // A worker that is away holds nobody up any more: its work went to others when it was missed.
     const inEffect = this.#all.filter(
-      ({ record, effectEndsMs }) => record.completeAfterMs === null || effectEndsMs > nowMs || isAway(record),
+      ({ record, effectEndsMs }) => record.completeAfterMs === null || effectEndsMs > nowMs,
     );
     for (const { record } of inEffect) if (record.completeAfterMs === null) record.isAlone = false;
     this.#all.push({

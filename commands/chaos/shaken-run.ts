@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { startCoordinator, type Coordinator } from '../../coordinator/main.js';
 import { interruption } from '../../coordinator/worker-pool.js';
 import { systemClock } from '../../shared/clock.js';
-import type { ConfigInput } from '../../shared/config.js';
+import type { Config } from '../../shared/config.js';
 import type { Cifar10 } from '../../shared/data/cifar10.js';
 import { LockstepError } from '../../shared/errors.js';
 import { engineArguments, type EngineChoice } from '../../worker/worker-arguments.js';
@@ -20,13 +20,12 @@ const stuckAfterMs = 120_000;
 const exitPatienceMs = 3_000;
 
 export interface RunSetup {
-  config: ConfigInput;
+  config: Config;
   dataset: Cifar10;
   /** The run's folder. */
   runDir: string;
   workers: readonly WorkerPlan[];
   engine: EngineChoice;
-  silenceTimeoutMs: number;
   /** Ends the run at once. */
   signal: AbortSignal;
   onProgress: (progress: { step: number; steps: number; struck: number; workers: number }) => void;
@@ -57,7 +56,7 @@ export interface RunOutcome {
  * Throws as startCoordinator does, `workers-failed` when a worker ends by itself, `stuck` when nothing goes on.
  */
 export async function runWith(setup: RunSetup, faults: readonly Fault[], expectedSliceMs: number): Promise<RunOutcome> {
-  const { config, dataset, runDir, workers, engine, silenceTimeoutMs, signal } = setup;
+  const { config, dataset, runDir, workers, engine, signal } = setup;
   const clock = systemClock;
   const token = randomBytes(16).toString('hex');
   const coordinator = await startCoordinator({
@@ -67,7 +66,6 @@ export async function runWith(setup: RunSetup, faults: readonly Fault[], expecte
     port: 0,
     token,
     minWorkers: workers.length,
-    silenceTimeout: silenceTimeoutMs / 1000,
   });
   const slots: WorkerSlot[] = [];
   function fail(error: LockstepError): void {
@@ -94,7 +92,7 @@ export async function runWith(setup: RunSetup, faults: readonly Fault[], expecte
   const onAbort = () => fail(interruption(signal));
   signal.addEventListener('abort', onAbort);
 
-  const log = new FaultLog(silenceTimeoutMs);
+  const log = new FaultLog(1000 * config.silenceTimeout);
   const watched = watchRun(coordinator, slots, log);
   const injector = new Injector({
     slots,

@@ -18,8 +18,14 @@ export interface CliProcess {
   exited: Promise<number | null>;
 }
 
-export function startCli(args: readonly string[], environment: NodeJS.ProcessEnv = {}): CliProcess {
-  const child = spawn(process.execPath, [cli, ...args], {
+/** @param prefix a command that runs the one behind it */
+export function startCli(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+  prefix: readonly string[] = [],
+): CliProcess {
+  const [program, ...rest] = [...prefix, process.execPath, cli, ...args];
+  const child = spawn(program, rest, {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

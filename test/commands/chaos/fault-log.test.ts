@@ -50,13 +50,23 @@ describe('a log of faults', () => {
     log.struck(kill, at(400));
     log.stepComplete(450);
     log.lost('w2', 'gone', { nowMs: 460, step: 4 });
-    // The killed worker is not back.
-    log.struck(kill, at(1_000));
+    // Another one in the same step.
+    log.struck(kill, { ...at(1_000), name: 'w1' });
+    log.struck(kill, { ...at(1_050), name: 'w3' });
     log.stepComplete(1_100);
-    log.joined('w2', 1_200);
     log.struck(kill, at(2_000, 0));
     log.stepComplete(2_900);
     expect(recoveryOf(log.records)).toEqual({ recoveryMs: null, beyondMs: null });
+  });
+
+  it('reads it from a kill while an earlier one has not been replaced yet', () => {
+    const log = new FaultLog(5_000);
+    log.struck(kill, at(0));
+    log.lost('w2', 'gone', { nowMs: 5, step: 3 });
+    log.stepComplete(30);
+    log.struck(kill, { ...at(100), name: 'w1', othersHere: 1 });
+    log.stepComplete(150);
+    expect(recoveryOf(log.records).recoveryMs).toEqual({ median: 50, worst: 50, n: 2 });
   });
 
   it('completes a fault in validation with the validation', () => {

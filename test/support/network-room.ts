@@ -1,0 +1,166 @@
+// Machines on a network of their own: a network namespace each, joined by cables to a bridge in one more. Cables can be
+// pulled, and can be bad. Only root may do this, on Linux with iproute2; nothing of it touches the machine's own network.
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { messageOf } from '../../shared/errors.js';
+
+const run = promisify(execFile);
+const namespaces = '/var/run/netns';
+const badCable = fileURLToPath(new URL('bad_cable.py', import.meta.url));
+
+export interface Weather {
+  /** Of every frame, each way. */
+  delayMs: number;
+  /** How many of all frames are lost, from 0 to 1. */
+  loss: number;
+}
+
+export interface Machine {
+  address: string;
+  /** What runs a command on this machine. */
+  prefix: readonly string[];
+  pullCable(): Promise<void>;
+  plugIn(): Promise<void>;
+}
+
+export interface NetworkRoom {
+  /** @param weather of its cable; a good one unless said */
+  addMachine(weather?: Weather): Promise<Machine>;
+  /** Removes everything. Processes on its machines must have ended. */
+  close(): Promise<void>;
+}
+
+/** Why there can be no room here; undefined where there can. */
+export async function whyNoRoom(): Promise<string | undefined> {
+  if (process.platform !== 'linux') return `network namespaces are Linux's, this is ${process.platform}`;
+  if (process.getuid?.() !== 0) return 'only root may make network namespaces';
+  try {
+    await run('ip', ['-V']);
+    const room = await openRoom();
+    await room.addMachine().finally(() => room.close());
+    return undefined;
+  } catch (error) {
+    return `no network can be made here (${messageOf(error).trim()}): ip comes with iproute2`;
+  }
+}
+
+/** What makes a cable bad here: the kernel's own means, or a program that passes frames on; or why nothing does. */
+export async function meansOfWeather(): Promise<{ means: 'netem' | 'program' } | { reason: string }> {
+  const room = await openRoom();
+  try {
+    const { prefix } = await room.addMachine();
+    await on(prefix, 'tc', 'qdisc', 'add', 'dev', 'eth0', 'root', 'netem', 'delay', '1ms');
+    return { means: 'netem' };
+  } catch {
+    if (existsSync('/dev/net/tun')) return { means: 'program' };
+    return { reason: 'this kernel has neither netem nor /dev/net/tun' };
+  } finally {
+    await room.close();
+  }
+}
+
+let rooms = 0;
+let leftOversRemoved: Promise<void> | undefined;
+
+export async function openRoom(means: 'netem' | 'program' = 'netem'): Promise<NetworkRoom> {
+  leftOversRemoved ??= removeLeftOvers();
+  await leftOversRemoved;
+  const room = `lockstep-${process.pid}-${++rooms}`;
+  const switchSpace = `${room}-switch`;
+  const spaces: string[] = [];
+  const cables: ChildProcess[] = [];
+  const onSwitch = ['ip', 'netns', 'exec', switchSpace];
+
+  async function addSpace(name: string): Promise<readonly string[]> {
+    await run('ip', ['netns', 'add', name]);
+    spaces.push(name);
+    return ['ip', 'netns', 'exec', name];
+  }
+
+  /** A pair of devices: eth0 on the machine, and one on the switch. */
+  async function layCable(space: string, port: string, weather: Weather | undefined): Promise<void> {
+    if (weather !== undefined && means === 'program') {
+      const { delayMs, loss } = weather;
+      const ends = [space, 'eth0', switchSpace, port, String(delayMs), String(loss)];
+      const cable = spawn('python3', [badCable, ...ends], { stdio: ['pipe', 'pipe', 'inherit'] });
+      cables.push(cable);
+      // Its first words, or its end.
+      await Promise.race([once(cable.stdout, 'data'), once(cable, 'exit')]);
+      return;
+    }
+    await run('ip', [
+      'link',
+      'add',
+      'eth0',
+      'netns',
+      space,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      port,
+      'netns',
+      switchSpace,
+    ]);
+    if (weather === undefined) return;
+    const netem = ['root', 'netem', 'delay', `${weather.delayMs}ms`, 'loss', `${100 * weather.loss}%`];
+    await run('ip', ['netns', 'exec', space, 'tc', 'qdisc', 'add', 'dev', 'eth0', ...netem]);
+    await on(onSwitch, 'tc', 'qdisc', 'add', 'dev', port, ...netem);
+  }
+
+  try {
+    await addSpace(switchSpace);
+    await on(onSwitch, 'ip', 'link', 'add', 'bridge0', 'type', 'bridge');
+    await on(onSwitch, 'ip', 'link', 'set', 'bridge0', 'up');
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  async function close(): Promise<void> {
+    for (const cable of cables) {
+      const ended = cable.exitCode === null && cable.signalCode === null ? once(cable, 'exit') : undefined;
+      cable.stdin?.end();
+      await ended;
+    }
+    // Devices go with their namespaces.
+    for (const space of spaces.splice(0)) await run('ip', ['netns', 'del', space]);
+  }
+
+  return {
+    async addMachine(weather) {
+      const index = spaces.length;
+      const space = `${room}-${index}`;
+      const [prefix, port, address] = [await addSpace(space), `port${index}`, `10.77.0.${index}`];
+      await layCable(space, port, weather);
+      await on(onSwitch, 'ip', 'link', 'set', port, 'master', 'bridge0', 'up');
+      await on(prefix, 'ip', 'address', 'add', `${address}/24`, 'dev', 'eth0');
+      for (const device of ['lo', 'eth0']) await on(prefix, 'ip', 'link', 'set', device, 'up');
+      return {
+        address,
+        prefix,
+        pullCable: () => on(onSwitch, 'ip', 'link', 'set', port, 'down'),
+        plugIn: () => on(onSwitch, 'ip', 'link', 'set', port, 'up'),
+      };
+    },
+    close,
+  };
+}
+
+async function on(prefix: readonly string[], ...command: string[]): Promise<void> {
+  const [program, ...args] = [...prefix, ...command];
+  await run(program, args);
+}
+
+/** Of processes that were killed before they could close their rooms. */
+async function removeLeftOvers(): Promise<void> {
+  if (!existsSync(namespaces)) return;
+  for (const name of await readdir(namespaces)) {
+    const [, owner] = /^lockstep-(\d+)-/.exec(name) ?? [];
+    if (owner !== undefined && !existsSync(`/proc/${owner}`)) await run('ip', ['netns', 'del', name]);
+  }
+}
