@@ -199,7 +199,8 @@ function troubleWith(request: IncomingMessage, { tls }: ServerOptions): string |
   return certificateTrouble(request.socket as TLSSocket);
 }
 
-async function listen(http: Server, host: string, port: number): Promise<void> {
+/** Throws `port-in-use` or `bad-address`, naming the option to change. */
+export async function listen(http: Server, host: string, port: number): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
       http.once('error', reject);

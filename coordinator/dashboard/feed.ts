@@ -18,6 +18,8 @@ export interface Watcher {
   send(text: string): void;
   /** Bytes that have not left yet. */
   readonly bufferedBytes: number;
+  /** Says goodbye once all of it has left. */
+  close(): void;
 }
 
 /** How much a page has been told: counts of what there ever was. Undefined before it was told anything. */

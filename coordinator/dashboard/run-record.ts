@@ -8,7 +8,7 @@ import { StepHistory } from '../../shared/watching/step-history.js';
 /** Events that are kept: more than anybody scrolls through. */
 const keptEvents = 300;
 
-const metrics = { step: z.number(), time: z.string(), loss: z.number(), accuracy: z.number() };
+const metrics = { step: z.number(), epoch: z.number(), time: z.string(), loss: z.number(), accuracy: z.number() };
 /** What is read of a line; lines of later versions may say more. */
 const recordedLine = z.discriminatedUnion('type', [
   z.object({ type: z.literal('step'), ...metrics, learningRate: z.number(), imagesPerSecond: z.number() }),
@@ -23,8 +23,7 @@ export class RunRecord {
   readonly evaluations: EvaluationPoint[] = [];
   #events: EventLine[] = [];
   #eventCount = 0;
-  #firstTime: string | undefined;
-  #lastTime: string | undefined;
+  #firstEpochsSteps = 0;
 
   /** The latest ones. */
   get events(): readonly EventLine[] {
@@ -36,18 +35,16 @@ export class RunRecord {
     return this.#eventCount;
   }
 
-  /** When the first and the last line were written, as ISO 8601. */
-  get times(): { first: string; last: string } | undefined {
-    if (this.#firstTime === undefined || this.#lastTime === undefined) return undefined;
-    return { first: this.#firstTime, last: this.#lastTime };
+  /** Those of the first epoch, as far as it has come. */
+  get stepsPerEpoch(): number {
+    return Math.max(1, this.#firstEpochsSteps);
   }
 
   add(line: RecordedLine): void {
-    this.#firstTime ??= line.time;
-    this.#lastTime = line.time;
     switch (line.type) {
       case 'step': {
-        const { step, loss, accuracy, learningRate, imagesPerSecond } = line;
+        const { step, epoch, loss, accuracy, learningRate, imagesPerSecond } = line;
+        if (epoch === 1) this.#firstEpochsSteps = Math.max(this.#firstEpochsSteps, step);
         this.steps.add({ step, loss, accuracy, learningRate, imagesPerSecond });
         break;
       }

@@ -46,6 +46,10 @@ class SocketWatcher implements Watcher {
   send(text: string): void {
     this.#webSocket.send(text);
   }
+
+  close(): void {
+    this.#webSocket.close(1000);
+  }
 }
 
 async function closed(webSocket: WebSocket): Promise<void> {

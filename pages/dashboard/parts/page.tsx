@@ -47,8 +47,8 @@ function Footer() {
   return (
     <footer>
       <p>
-        {model}, {trainableWeights.toLocaleString('en-US')} weights · {dataset} · batches of {batchSize} in {slices}{' '}
-        {slices === 1 ? 'slice' : 'slices'} · seed {seed}
+        {model}, {trainableWeights.toLocaleString('en-US')} weights{dataset !== '' && ` · ${dataset}`} · batches of{' '}
+        {batchSize} in {slices} {slices === 1 ? 'slice' : 'slices'} · seed {seed}
       </p>
       <p>
         lockstep {lockstepVersion} · <code>{runDirectory}</code>

@@ -1,0 +1,28 @@
+// lockstep dashboard: looks at a run that is over.
+import type { Command } from 'commander';
+import { openRecordedDashboard } from '../coordinator/dashboard/recorded-dashboard.js';
+import { openBrowser } from './open-browser.js';
+import { LineWriter, standardOutput } from './progress.js';
+import { parsePort } from './training.js';
+
+export function addDashboardCommand(program: Command): void {
+  program
+    .command('dashboard')
+    .description('look at a finished or interrupted run again, in a browser on this machine')
+    .argument('<RUN-DIR>', "a run's folder")
+    .option('--port <PORT>', 'port to listen on (default: any free one)', '0')
+    .option('--open', 'open it in a browser')
+    .action(async (directory: string, { port, open }: { port: string; open?: true }) => {
+      const writer = new LineWriter(standardOutput);
+      const dashboard = await openRecordedDashboard(directory, parsePort(port));
+      writer.line(`dashboard of ${directory}: ${dashboard.url} (Ctrl-C ends it)`);
+      if (open) {
+        openBrowser(dashboard.url, (why) => writer.warning(`no browser was opened (${why}): open ${dashboard.url}`));
+      }
+      await new Promise<void>((resolve) => {
+        process.once('SIGINT', () => resolve());
+        process.once('SIGTERM', () => resolve());
+      });
+      await dashboard.close();
+    });
+}

@@ -1,0 +1,168 @@
+// The dashboard as a person sees it, in a browser: a run of real worker processes, one of them killed, and its buttons.
+import axe from 'axe-core';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openChromiumOrReason, openPage, type WatchedPage } from '../support/chromium.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { startShaken, type ShakenCluster, type ShakenWorker } from '../support/shaken-cluster.js';
+
+/** Nothing that axe-core knows to be wrong; else what it is, and where. */
+async function violationsOn(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const found = await page.evaluate('axe.run()');
+  const { violations } = found as axe.AxeResults;
+  return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
+}
+
+/** The first and the last value that a chart's summary names. */
+async function trainingLosses(page: Page): Promise<{ first: number; last: number }> {
+  const summary = await page.getByText(/^Loss\. training:/).textContent();
+  const [, first, last] = /training: ([\d.]+) at step [\d,]+, ([\d.]+) at step/.exec(summary ?? '') ?? [];
+  return { first: Number(first), last: Number(last) };
+}
+
+describe('the dashboard', { timeout: 90_000 }, () => {
+  let browser: Browser | string;
+  let cluster: ShakenCluster;
+  const workers = new Map<string, ShakenWorker>();
+  let victim: string;
+  let watched: WatchedPage;
+  /** Without the page. */
+  async function operate(action: string): Promise<void> {
+    const { status } = await fetch(`${cluster.coordinator.dashboardUrl}/control`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ action }),
+    });
+    expect(status).toBe(200);
+  }
+
+  const button = (name: string) => watched.page.getByRole('button', { name, exact: true });
+  const rowOf = (name: string) => watched.page.getByRole('row', { name: new RegExp(`^${name}`) });
+
+  beforeAll(async () => {
+    browser = await openChromiumOrReason('the dashboard in a browser');
+    if (typeof browser === 'string') return;
+    // Two slices: of three workers, the last one is a spare.
+    cluster = await startShaken({
+      dataset: synthesizeDataset({ trainingImages: 4_000, testImages: 300 }),
+      minWorkers: 3,
+      slices: 2,
+      batchSize: 64,
+      steps: 10_000,
+      learningRate: 0.02,
+      keepCheckpoints: 2,
+      // Nobody is late here, however busy the machine.
+      stragglerFactor: 0,
+      silenceTimeout: 60,
+    });
+    for (const name of ['ada', 'grace', 'linus']) workers.set(name, await cluster.start(name));
+    // Held early, so that who computes and who is the spare stays as it is until a worker is killed.
+    cluster.coordinator.events.on('step', ({ step }) => {
+      if (step === 30) void operate('pause');
+    });
+    watched = await openPage(browser, { width: 1360, height: 900 });
+    await watched.page.goto(cluster.coordinator.dashboardUrl!);
+  }, 60_000);
+
+  afterAll(async () => {
+    if (typeof browser === 'string') return;
+    cluster.coordinator.stop();
+    await Promise.allSettled([cluster.finish()]);
+    await browser.close();
+  });
+
+  it('shows a run as it goes on: falling loss, a lost worker, the spare’s takeover, without a reload', async (context) => {
+    if (typeof browser === 'string') return context.skip(browser);
+    const { page } = watched;
+    const table = page.getByRole('table', { name: /Workers that are here/ });
+    await expect.poll(() => table.getByRole('row').count(), { timeout: 20_000 }).toBe(4);
+    await page.locator('header').getByText('Paused', { exact: true }).waitFor();
+    // The spare has a copy of what it is to take over.
+    const spareRow = page.getByRole('row').filter({ has: page.getByText('spare', { exact: true }) });
+    await spareRow.getByText('holds 0–1').waitFor();
+    const here = cluster.coordinator.status().workers;
+    const spare = here.find(({ slices }) => slices.length === 0)!.name;
+    victim = here.find(({ slices }) => slices.length > 0)!.name;
+    const { last: before } = await trainingLosses(page);
+    const { child, onceAt } = workers.get(victim)!;
+    onceAt(
+      ({ direction, message, place }) => direction === 'down' && message.type === 'compute' && place === 'end',
+      () => child.kill('SIGKILL'),
+    );
+    await button('Continue').click();
+    const log = page.getByRole('log');
+    await log.getByText('Worker lost').waitFor();
+    await log.getByText('Slices taken over').waitFor();
+    await page
+      .getByText(new RegExp(`^${victim} was lost with slices [01]; ${spare} took over slices [01]\\.`))
+      .waitFor();
+    await rowOf(victim).getByText('lost', { exact: true }).waitFor();
+    await expect.poll(async () => (await trainingLosses(page)).last, { timeout: 20_000 }).toBeLessThan(before - 0.1);
+    const { first, last } = await trainingLosses(page);
+    expect(last).toBeLessThan(first);
+  });
+
+  it('pauses and saves the run', async (context) => {
+    if (typeof browser === 'string') return context.skip(browser);
+    const { page } = watched;
+    await button('Pause').click();
+    await page.locator('header').getByText('Paused', { exact: true }).waitFor();
+    const pausedAt = await page.getByText(/^Step [\d,]+ of/).textContent();
+    await button('Checkpoint').click();
+    await page.getByRole('log').getByText('Checkpoint asked for').waitFor();
+    await page.getByRole('log').getByText('Checkpoint saved').first().waitFor();
+    expect(await page.getByText(/^Step [\d,]+ of/).textContent()).toBe(pausedAt);
+  });
+
+  it('is without fault to axe-core, light and dark, wide and narrow', async (context) => {
+    if (typeof browser === 'string') return context.skip(browser);
+    const { page } = watched;
+    expect(await violationsOn(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Dark theme' }).click();
+    expect(await page.evaluate('document.documentElement.dataset.theme')).toBe('dark');
+    expect(await violationsOn(page)).toEqual([]);
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await violationsOn(page)).toEqual([]);
+    // Nothing sticks out to the side.
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
+    await page.setViewportSize({ width: 1360, height: 900 });
+  });
+
+  it('shows what was before to who opens it late', async (context) => {
+    if (typeof browser === 'string') return context.skip(browser);
+    const late = await openPage(browser, { width: 390, height: 844, colorScheme: 'dark' });
+    await late.page.goto(cluster.coordinator.dashboardUrl!);
+    await late.page.getByRole('log').getByText('Worker lost').waitFor();
+    const { first } = await trainingLosses(late.page);
+    expect(first).toBeGreaterThan(0);
+    expect(await violationsOn(late.page)).toEqual([]);
+    expect(late.problems).toEqual([]);
+    await late.page.context().close();
+  });
+
+  it('goes on, drops a worker and stops, and asks twice where that cannot be undone', async (context) => {
+    if (typeof browser === 'string') return context.skip(browser);
+    const { page, problems, requests } = watched;
+    await button('Continue').click();
+    await page.getByText('Training', { exact: true }).waitFor();
+    await button('Stop…').click();
+    await button('Cancel').click();
+    const dropped = [...workers.keys()].find((name) => name !== victim)!;
+    await button(`Drop ${dropped}`).click();
+    expect(await violationsOn(page)).toEqual([]);
+    await page
+      .getByRole('dialog')
+      .getByRole('button', { name: `Drop ${dropped}` })
+      .click();
+    await page.getByRole('log').getByText('Worker dropped').waitFor();
+    await rowOf(dropped).getByText('lost', { exact: true }).waitFor();
+    await button('Stop…').click();
+    await button('Stop the run').click();
+    await page.getByText('Interrupted', { exact: true }).waitFor();
+    await expect(cluster.coordinator.report).rejects.toMatchObject({ code: 'interrupted' });
+    expect(problems).toEqual([]);
+    const hosts = new Set(requests.map((url) => new URL(url).host));
+    expect([...hosts]).toEqual([new URL(cluster.coordinator.dashboardUrl!).host]);
+  });
+});
