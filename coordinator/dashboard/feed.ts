@@ -132,7 +132,12 @@ export class Feed {
 
   async #open(): Promise<void> {
     this.#opening ??= this.#options.record();
-    const record = await this.#opening;
+    const record = await this.#opening.catch((error: unknown) => {
+      // The next page tries again.
+      this.#opening = undefined;
+      this.#early = [];
+      throw error;
+    });
     if (this.#record !== undefined) return;
     this.#record = record;
     for (const line of this.#early) this.#keep(record, line);

@@ -49,7 +49,8 @@ export class LiveDashboard {
       door,
       operate,
       watch(watcher) {
-        void feed.join(watcher);
+        // What keeps metrics.jsonl from being read, the page shows as a connection that is lost.
+        feed.join(watcher).catch(() => watcher.close());
         return () => feed.leave(watcher);
       },
     });

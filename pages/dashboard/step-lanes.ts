@@ -40,7 +40,7 @@ export function lanesOf(
     const endMs = bar.endedMs ?? elapsedMs;
     const startMs = isQueued ? elapsedMs : Math.min(endMs, Math.max(bar.askedMs, free.get(bar.worker) ?? 0));
     const before = lane.bars.at(-1);
-    if (isQueued && bar.end === 'lost' && before?.look === 'lost') {
+    if (bar.end === 'lost' && before?.look === 'lost' && before.endMs === bar.endedMs) {
       // It never came to this one.
       before.label += `, ${sliceLabel(bar)}`;
       continue;

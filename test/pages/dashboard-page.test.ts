@@ -1,6 +1,6 @@
 // The dashboard as a person sees it, in a browser: a run of real worker processes, one of them killed, and its buttons.
 import axe from 'axe-core';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, WebSocketRoute } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openChromiumOrReason, openPage, type WatchedPage } from '../support/chromium.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
@@ -129,14 +129,23 @@ describe('the dashboard', { timeout: 90_000 }, () => {
     await page.setViewportSize({ width: 1360, height: 900 });
   });
 
-  it('shows what was before to who opens it late', async (context) => {
+  it('shows what was before to who opens it late, and says so when it loses the run and finds it again', async (context) => {
     if (typeof browser === 'string') return context.skip(browser);
     const late = await openPage(browser, { width: 390, height: 844, colorScheme: 'dark' });
+    const links: WebSocketRoute[] = [];
+    await late.page.routeWebSocket(/\/watch$/, (link) => {
+      link.connectToServer();
+      links.push(link);
+    });
     await late.page.goto(cluster.coordinator.dashboardUrl!);
     await late.page.getByRole('log').getByText('Worker lost').waitFor();
     const { first } = await trainingLosses(late.page);
     expect(first).toBeGreaterThan(0);
     expect(await violationsOn(late.page)).toEqual([]);
+    await links[0].close();
+    await late.page.getByText('Connection lost.').waitFor();
+    await late.page.getByText('Connection lost.').waitFor({ state: 'detached' });
+    await late.page.locator('header').getByText('Paused', { exact: true }).waitFor();
     expect(late.problems).toEqual([]);
     await late.page.context().close();
   });
