@@ -1,7 +1,8 @@
 // npm run bench -- NAME: measurements, printed as ratios taken in one run. Nothing here is asserted anywhere.
+import { benchDashboard } from './dashboard.js';
 import { benchExchange } from './exchange.js';
 
-const benches: Record<string, () => Promise<void>> = { exchange: benchExchange };
+const benches: Record<string, () => Promise<void>> = { dashboard: benchDashboard, exchange: benchExchange };
 
 const [name = ''] = process.argv.slice(2);
 const bench = benches[name];

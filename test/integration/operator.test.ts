@@ -223,8 +223,9 @@ describe('the port of a run', { timeout: 30_000 }, () => {
       const etag = response.headers.get('etag')!;
       expect((await fetch(`${url}/${file}`, { headers: { 'if-none-match': etag } })).status).toBe(304);
     }
-    // A content security policy without inline scripts and styles leaves the page whole.
-    expect(await (await fetch(url)).text()).not.toMatch(/<script>|<style|style=| on\w+=/);
+    const page = await fetch(url);
+    expect(page.headers.get('content-security-policy')).toMatch(/^default-src 'none'; script-src 'self';/);
+    expect(await page.text()).not.toMatch(/<script>|<style|style=| on\w+=/);
   });
 
   it('serves no page and takes no requests without a dashboard', async () => {

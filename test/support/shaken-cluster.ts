@@ -26,7 +26,7 @@ export interface ShakenCluster {
   /** `lockstep worker`, as a person starts it. */
   start(name: string): Promise<ShakenWorker>;
   /** See announcing-worker.mjs. */
-  startAnnouncing(name: string, holdBehindStep?: number): Promise<ShakenWorker>;
+  startAnnouncing(name: string, holdBehindStep?: number, saidSliceMs?: number): Promise<ShakenWorker>;
   /** The run's report; afterwards no process, socket or file is left. */
   finish(): Promise<Report>;
 }
@@ -64,9 +64,14 @@ export async function startShaken(options: CoordinatorOptions = {}): Promise<Sha
     coordinator,
     start: (name) =>
       behindLink((url) => startCli(['worker', url, '--engine', 'wasm', '--name', name, '--no-cache']).child),
-    startAnnouncing: (name, holdBehindStep = Infinity) =>
+    startAnnouncing: (name, holdBehindStep = Infinity, saidSliceMs) =>
       behindLink((url) =>
-        fork(fileURLToPath(new URL('announcing-worker.mjs', import.meta.url)), [url, name, String(holdBehindStep)]),
+        fork(fileURLToPath(new URL('announcing-worker.mjs', import.meta.url)), [
+          url,
+          name,
+          String(holdBehindStep),
+          ...(saidSliceMs === undefined ? [] : [String(saidSliceMs)]),
+        ]),
       ),
     async finish() {
       try {
