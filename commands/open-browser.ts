@@ -1,11 +1,11 @@
-// Opens a page in the browser that this system prefers.
+// Opens a page or a file in the browser that this system prefers.
 import { spawn } from 'node:child_process';
 import { messageOf } from '../shared/errors.js';
 
 /** @param onTrouble told when there is nothing that opens pages here */
-export function openBrowser(url: string, onTrouble: (why: string) => void): void {
+export function openBrowser(place: string, onTrouble: (why: string) => void): void {
   const [program, ...args] = openerOf(process.platform);
-  const child = spawn(program, [...args, url], { stdio: 'ignore', detached: true });
+  const child = spawn(program, [...args, place], { stdio: 'ignore', detached: true });
   child.on('error', (error) => onTrouble(messageOf(error)));
   child.on('exit', (status) => {
     if (status !== 0 && status !== null) onTrouble(`${program} ended with status ${status}`);

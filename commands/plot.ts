@@ -1,8 +1,8 @@
 // lockstep plot: runs' curves in one HTML file, to look at without a server.
-import { spawn } from 'node:child_process';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { writePlot } from '../plot/write-plot.js';
+import { openBrowser } from './open-browser.js';
 
 export function addPlotCommand(program: Command): void {
   program
@@ -24,23 +24,7 @@ Examples:
       const bytes = await writePlot(runs, out);
       const say = (line: string) => program.configureOutput().writeOut?.(`${line}\n`);
       say(`${out}: ${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, ${(bytes / 1e6).toFixed(2)} MB`);
-      if (open && !(await opens(path.resolve(out))))
-        say(`no browser could be started: open ${path.resolve(out)} yourself`);
+      const file = path.resolve(out);
+      if (open) openBrowser(file, (why) => say(`no browser was opened (${why}): open ${file} yourself`));
     });
-}
-
-/** Whether the system's way of opening a file could be started. */
-function opens(file: string): Promise<boolean> {
-  const [command, ...args] =
-    process.platform === 'darwin'
-      ? ['open', file]
-      : process.platform === 'win32'
-        ? ['explorer.exe', file]
-        : ['xdg-open', file];
-  const child = spawn(command, args, { detached: true, stdio: 'ignore' });
-  child.unref();
-  return new Promise((resolve) => {
-    child.once('spawn', () => resolve(true));
-    child.once('error', () => resolve(false));
-  });
 }

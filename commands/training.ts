@@ -116,7 +116,8 @@ export function parsePort(text: string): number {
 
 function showDashboard({ dashboardUrl, host, port }: Coordinator, view: RunView, open: boolean): void {
   if (dashboardUrl === undefined) return;
-  view.line(`dashboard: ${isLoopback(host) ? dashboardUrl : `http://<this machine's address>:${port}`}`);
+  const elsewhere = `${new URL(dashboardUrl).protocol}//<this machine's address>:${port}`;
+  view.line(`dashboard: ${isLoopback(host) ? dashboardUrl : elsewhere}`);
   if (open) openBrowser(dashboardUrl, (why) => view.warning(`no browser was opened (${why}): open ${dashboardUrl}`));
 }
 

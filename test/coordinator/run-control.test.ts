@@ -56,5 +56,6 @@ describe('a run’s control', () => {
     abort.abort();
     await changed;
     await control.changed(abort.signal);
+    expect(control.phase).toBe('pausing');
   });
 });
