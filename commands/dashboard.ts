@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { openRecordedDashboard } from '../coordinator/dashboard/recorded-dashboard.js';
 import { openBrowser } from './open-browser.js';
-import { LineWriter, standardOutput } from './progress.js';
+import { LineWriter, standardOutput } from './line-writer.js';
 import { parsePort } from './training.js';
 
 export function addDashboardCommand(program: Command): void {

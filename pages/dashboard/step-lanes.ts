@@ -111,24 +111,23 @@ function describeWorker(name: string, bars: readonly PictureBar[]): string {
 
 /** `w1 was lost; w3 took over 0–1.` In a few words what was out of the ordinary. */
 export function describeTrouble({ bars }: StepPicture): string {
-  const slicesOf = (chosen: readonly PictureBar[]) =>
-    sliceRanges([
-      ...new Set(
-        chosen.flatMap(({ firstSlice, sliceCount }) =>
-          Array.from({ length: sliceCount }, (_, index) => firstSlice + index),
-        ),
-      ),
-    ]);
+  const slicesOf = (chosen: readonly PictureBar[]) => {
+    const slices = chosen.flatMap(({ firstSlice, sliceCount }) =>
+      Array.from({ length: sliceCount }, (_, index) => firstSlice + index),
+    );
+    const different = [...new Set(slices)];
+    return `${different.length === 1 ? 'slice' : 'slices'} ${sliceRanges(different)}`;
+  };
   const names = (chosen: readonly PictureBar[]) => [...new Set(chosen.map(({ name }) => name))].join(', ');
   const lost = bars.filter(({ end }) => end === 'lost');
   const late = bars.filter(({ isLate, end }) => isLate && end !== 'lost');
   const takeovers = bars.filter(({ reason }) => reason === 'takeover');
   const helps = bars.filter(({ reason }) => reason === 'late');
   const sentences = [
-    lost.length > 0 && `${names(lost)} was lost with slices ${slicesOf(lost)}`,
-    late.length > 0 && `${names(late)} was late with slices ${slicesOf(late)}`,
-    takeovers.length > 0 && `${names(takeovers)} took over slices ${slicesOf(takeovers)}`,
-    helps.length > 0 && `${names(helps)} computed slices ${slicesOf(helps)} too`,
+    lost.length > 0 && `${names(lost)} was lost with ${slicesOf(lost)}`,
+    late.length > 0 && `${names(late)} was late with ${slicesOf(late)}`,
+    takeovers.length > 0 && `${names(takeovers)} took over ${slicesOf(takeovers)}`,
+    helps.length > 0 && `${names(helps)} computed ${slicesOf(helps)} too`,
   ];
   return `${sentences.filter((sentence) => sentence !== false).join('; ')}.`;
 }

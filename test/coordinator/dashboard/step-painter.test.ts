@@ -89,7 +89,7 @@ describe('the picture of a step', () => {
     painter.answered(ada, node(0), false);
     painter.ends();
     expect(describeTrouble(painter.latestEventful!.picture)).toBe(
-      'ada was late with slices 0; spare computed slices 0 too.',
+      'ada was late with slice 0; spare computed slice 0 too.',
     );
     expect(lanesOf(painter.toShow!, [], 600).map(({ bars }) => bars[0].look)).toEqual(['unneeded', 'counted']);
   });
