@@ -1,7 +1,8 @@
 // The dashboard of a run that is over: the same page, read from the run's folder, for this machine alone.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { listen, refuseUpgrade } from '../server.js';
+import { listen } from '../server.js';
+import { plainAnswer, strictHeaders } from '../strict-headers.js';
 import { TokenTable } from '../tokens.js';
 import type { Watcher } from './feed.js';
 import { readRecordedRun } from './recorded-run.js';
@@ -27,6 +28,7 @@ export async function openRecordedDashboard(directory: string, port: number): Pr
     },
   });
   const http = createServer((request, response) => {
+    for (const [name, value] of Object.entries(strictHeaders)) response.setHeader(name, value);
     if (!routes.answer(request, response)) response.writeHead(404).end();
   });
   http.on('upgrade', (request, socket, head) => {
@@ -34,7 +36,7 @@ export async function openRecordedDashboard(directory: string, port: number): Pr
     const answer = routes.upgrade(request, socket, head);
     if (answer === 'taken') return;
     const { status, reason } = answer === 'not mine' ? { status: '404 Not Found', reason: '' } : answer;
-    refuseUpgrade(socket, status, reason);
+    socket.end(plainAnswer(status, reason));
   });
   await listen(http, host, port);
   return {

@@ -26,17 +26,6 @@ export interface DashboardOptions {
   operate: ((request: OperatorRequest, by: string) => string | undefined) | undefined;
 }
 
-/** The page is made of its own files and talks to nobody but this port, whatever might get into it. */
-const pageHeaders = {
-  'content-security-policy':
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
-    "form-action 'self'; frame-ancestors 'none'",
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-};
-
 /** What a page on this machine calls its user, who showed no token. */
 const userHere = 'a user of this machine';
 
@@ -162,12 +151,7 @@ async function sendFile(request: IncomingMessage, response: ServerResponse, file
   try {
     const { type, content, etag } = await file;
     const isKnown = request.headers['if-none-match'] === etag;
-    response.writeHead(isKnown ? 304 : 200, {
-      ...pageHeaders,
-      'content-type': type,
-      etag,
-      'cache-control': 'no-cache',
-    });
+    response.writeHead(isKnown ? 304 : 200, { 'content-type': type, etag, 'cache-control': 'no-cache' });
     response.end(isKnown || request.method === 'HEAD' ? undefined : content);
   } catch (error) {
     reply(response, 500, { error: `the page is not built (npm run build): ${messageOf(error)}` });
