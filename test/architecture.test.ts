@@ -154,6 +154,7 @@ describe('imports', () => {
       'worker/socket-link.ts',
     ]);
     expect(filesImporting(({ target, isType }) => target === 'ws' && isType)).toEqual([
+      'coordinator/hello.ts',
       'coordinator/worker-connection.ts',
     ]);
   });
