@@ -11,6 +11,7 @@ import { openWasmEngine } from '../../worker/engines/wasm/wasm-engine.js';
 import { predict, softmax } from '../../prediction.js';
 import { runCli } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
+import { perPixelMean, standardize } from '../support/random-batch.js';
 import { classNames, config, layout, pieceHashes, progress } from '../support/small-checkpoint.js';
 
 const inFolder = folderPerFile();
@@ -68,6 +69,22 @@ describe('lockstep predict', () => {
       expect(classNames.map((name) => ofClass.get(name))).toEqual(probabilities);
       expect(classes.map(({ probability }) => probability)).toEqual(probabilities.toSorted((a, b) => b - a));
     }
+  });
+
+  it.each([perPixelMean(), standardize()])('takes off what $name of its run measured', async (preprocessing) => {
+    const directory = inFolder(preprocessing.name, 'checkpoints');
+    const measured = { ...config, preprocessing: preprocessing.name };
+    const writer = { directory, layout, config: measured, preprocessing, classNames, pieceHashes };
+    await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
+    const engine = await openWasmEngine({ threads: 1 });
+    const model = await engine.createModel(layout, preprocessing);
+    model.setWeights(weights, movingStatistics);
+    const { logits } = await model.evaluate(batch);
+    await engine.close();
+    const { predictions } = await predict({ checkpoint: inFolder(preprocessing.name), images });
+    expect(predictions.map(({ classes }) => classes.map(({ probability }) => probability))).toEqual(
+      predictions.map((_, index) => softmax(logits.subarray(10 * index, 10 * index + 10)).toSorted((a, b) => b - a)),
+    );
   });
 
   it('prints the five best classes of each, or all ten as JSON', async () => {

@@ -12,6 +12,7 @@ import { exportModel, type ExportFormat } from '../../export/formats.js';
 import type { TrainedModel } from '../../export/network.js';
 import { writeTfjsModel } from '../../export/tfjs-model.js';
 import { folderPerFile } from '../support/folder-per-file.js';
+import { perPixelMean, standardize } from '../support/random-batch.js';
 import { sayWhySkipped } from '../support/why-skipped.js';
 import { distance, imageCount, pixelsOf, sampleModel, testImages } from './samples.js';
 
@@ -21,18 +22,25 @@ const script = fileURLToPath(new URL('../support/load_exported.py', import.meta.
 const inFolder = folderPerFile();
 
 const cases = [
-  { depth: 20, initialFilters: 16, shortcut: 'identity', convBias: true },
-  { depth: 14, initialFilters: 8, shortcut: 'projection', convBias: true },
-  { depth: 8, initialFilters: 16, shortcut: 'projection', convBias: false },
-  { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false },
+  { depth: 20, initialFilters: 16, shortcut: 'identity', convBias: true, preprocessing: 'imagenet' },
+  { depth: 14, initialFilters: 8, shortcut: 'projection', convBias: true, preprocessing: 'imagenet' },
+  { depth: 8, initialFilters: 16, shortcut: 'projection', convBias: false, preprocessing: 'per-pixel-mean' },
+  { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, preprocessing: 'standardize' },
 ] as const;
+const preprocessings = {
+  imagenet: 'imagenet',
+  'per-pixel-mean': perPixelMean(),
+  standardize: standardize(),
+} as const;
 
 let pixels: Float32Array;
 let samples: { model: TrainedModel; logits: Float32Array }[];
 beforeAll(async () => {
   const images = await testImages();
   pixels = pixelsOf(images);
-  samples = await Promise.all(cases.map((spec) => sampleModel(spec, images)));
+  samples = await Promise.all(
+    cases.map(({ preprocessing, ...spec }) => sampleModel(spec, images, preprocessings[preprocessing])),
+  );
 }, 60_000);
 
 it('are not all alike: else agreement would say little', () => {

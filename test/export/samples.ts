@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { TrainedModel } from '../../export/network.js';
 import { loadCifar10 } from '../../shared/data/cifar10.js';
 import { officialClassNames } from '../../shared/data/cifar10-layout.js';
-import { plainViews, type ImageBatch } from '../../shared/data/image-batch.js';
+import { plainViews, type ImageBatch, type Preprocessing } from '../../shared/data/image-batch.js';
 import { synthesizeRecords } from '../../shared/data/synthesize.js';
 import { weightsSha256 } from '../../shared/model/layout-hash.js';
 import { layoutModel, type ModelSpec } from '../../shared/model/layout.js';
@@ -40,12 +40,13 @@ export function pixelsOf(batch: ImageBatch): Float32Array {
 export async function sampleModel(
   spec: Omit<ModelSpec, 'bnEpsilon'>,
   images: ImageBatch,
+  preprocessing: Preprocessing = 'imagenet',
 ): Promise<{ model: TrainedModel; logits: Float32Array }> {
   const layout = layoutModel({ ...spec, bnEpsilon: 0.001 });
   const weights = randomWeights(layout, 4);
   const engine = await openWasmEngine({ threads: 1 });
   try {
-    const computing = await engine.createModel(layout, 'imagenet');
+    const computing = await engine.createModel(layout, preprocessing);
     computing.setWeights(weights, new Float32Array(layout.statisticsSize));
     const movingStatistics = (await computing.computeSlice(images)).batchStatistics.slice();
     computing.setWeights(weights, movingStatistics);
@@ -54,7 +55,7 @@ export async function sampleModel(
       layout,
       weights,
       movingStatistics,
-      preprocessing: 'imagenet',
+      preprocessing,
       classNames: officialClassNames,
       step: 351,
       weightsSha256: weightsSha256(weights, movingStatistics),
