@@ -217,6 +217,11 @@ describe('a recipe', () => {
     }
   });
 
+  it('called fast has the rate and the label smoothing that validated best', () => {
+    const chosen = { schedule: 'one-cycle', learningRate: 0.2, labelSmoothing: 0.1, batchSize: 128, slices: 4 };
+    expect(resolveConfig({ recipe: 'fast' })).toMatchObject(chosen);
+  });
+
   it('leaves its length aside where one is given, in the other unit too', () => {
     expect(resolveConfig({ recipe: 'fast' })).toMatchObject({ epochs: 30, steps: null });
     expect(resolveConfig({ recipe: 'fast', epochs: 2 })).toMatchObject({ epochs: 2, steps: null });
