@@ -176,7 +176,10 @@ function guardConnections(http: Server | TlsServer, guard: ConnectionGuard, spea
     });
   });
   http.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket: Duplex) => {
-    if (!socket.writable || code === 'ECONNRESET') return void socket.destroy();
+    if (!socket.writable || code === 'ECONNRESET') {
+      socket.destroy();
+      return;
+    }
     const status =
       code === 'HPE_HEADER_OVERFLOW'
         ? '431 Request Header Fields Too Large'

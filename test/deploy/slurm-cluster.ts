@@ -112,9 +112,12 @@ export class SlurmCluster {
     command: string,
     args: readonly string[],
     environment: NodeJS.ProcessEnv = {},
-    cwd?: string | undefined,
+    cwd?: string,
   ): Promise<string> {
-    const { stdout } = await run(command, args, { env: { ...this.#environment, ...environment }, cwd });
+    const { stdout } = await run(command, args, {
+      env: { ...this.#environment, ...environment },
+      ...(cwd === undefined ? {} : { cwd }),
+    });
     return stdout;
   }
 

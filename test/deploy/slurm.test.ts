@@ -8,11 +8,12 @@ import { writeCifar10 } from '../../shared/data/cifar10.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { readReport, runCli, stepsMade } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
+import { sayWhySkipped } from '../support/why-skipped.js';
 import { SlurmCluster, until, whyNoSlurm } from './slurm-cluster.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const reason = whyNoSlurm();
-if (reason !== undefined) console.log(`skipped: ${reason}`);
+if (reason !== undefined) sayWhySkipped('deploy/slurm on a real Slurm', reason);
 const inFolder = folderPerFile();
 let cluster: SlurmCluster | undefined;
 let hash: string;
@@ -27,7 +28,7 @@ describe.skipIf(reason !== undefined)('the sbatch file', () => {
   beforeAll(async () => {
     await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 400, testImages: 100 }));
     const alone = ['train', ...recipe(), '--workers', '1', '--engine', 'wasm', '--run-dir', inFolder('alone')];
-    expect(await runCli(alone)).toMatchObject({ status: 0 });
+    await runCli(alone);
     hash = (await readReport(inFolder('alone'))).weightsSha256;
     cluster = await SlurmCluster.start(inFolder(''));
   }, 120_000);
@@ -51,12 +52,12 @@ describe.skipIf(reason !== undefined)('the sbatch file', () => {
   }
 
   async function ended(job: string): Promise<string> {
-    const states = ['COMPLETED', 'FAILED', 'CANCELLED', 'TIMEOUT', 'NODE_FAIL'];
+    const states = new Set(['COMPLETED', 'FAILED', 'CANCELLED', 'TIMEOUT', 'NODE_FAIL']);
     let state = '';
     await until(async () => {
       const shown = await cluster!.ask('scontrol', 'show', 'job', job);
       state = /JobState=(\S+)/.exec(shown)?.[1] ?? '';
-      return states.includes(state);
+      return states.has(state);
     });
     return state;
   }

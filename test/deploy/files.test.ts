@@ -1,0 +1,45 @@
+// The files of deploy/ against the schemas of what reads them. LOCKSTEP_DEPLOY_PYTHON is a Python that has kubernetes-validate
+// and check-jsonschema.
+import { execFile } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { sayWhySkipped } from '../support/why-skipped.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const python = process.env['LOCKSTEP_DEPLOY_PYTHON'];
+if (python === undefined) {
+  sayWhySkipped(
+    "deploy's files against their schemas",
+    'LOCKSTEP_DEPLOY_PYTHON names no Python with kubernetes-validate and check-jsonschema',
+  );
+}
+const run = promisify(execFile);
+
+/** Runs a program beside that Python; what it says where it fails is the error. */
+async function check(program: string, ...args: string[]): Promise<string> {
+  const { stdout, stderr } = await run(path.join(path.dirname(python!), program), args, { cwd: root });
+  return stdout + stderr;
+}
+
+describe.skipIf(python === undefined)('deploy', () => {
+  const manifests = readdirSync(path.join(root, 'deploy/kubernetes')).filter(
+    // kustomize's own file is no resource of a cluster.
+    (name) => name.endsWith('.yaml') && name !== 'kustomization.yaml',
+  );
+
+  it('has Kubernetes files', () => expect(manifests.length).toBeGreaterThan(3));
+
+  it.each(manifests)('%s is what a cluster takes, with nothing that it does not know', async (name) => {
+    await expect(check('kubernetes-validate', '--strict', `deploy/kubernetes/${name}`)).resolves.toContain('passed');
+  });
+
+  it.each([
+    ['compose-spec', 'deploy/docker/compose.yaml'],
+    ['github-workflows', '.github/workflows/ci.yml'],
+  ])('is of the schema %s: %s', async (schema, file) => {
+    await expect(check('check-jsonschema', '--builtin-schema', `vendor.${schema}`, file)).resolves.toContain('ok');
+  });
+});

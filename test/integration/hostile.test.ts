@@ -1,0 +1,107 @@
+// Strangers do their worst during a run of two honest workers: its bits stay the same, each of them is sent away with the
+// code that SECURITY.md names, and nothing of them is left. `npm run test:hostile` sends 100,000 messages.
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, it } from 'vitest';
+import { fakeEngine } from '../support/fake-engine.js';
+import { hostileActs, type Target } from '../support/hostile-peers.js';
+import { hashWith, startCluster } from '../support/local-cluster.js';
+
+const messages = Number(process.env['LOCKSTEP_HOSTILE_MESSAGES'] ?? 2_000);
+const steps = 20;
+const peersAtOnce = 16;
+const mostGrowthBytes = 32 * 1024 * 1024;
+
+setFlagsFromString('--expose_gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** Bytes that are in use, of objects and of buffers. */
+function bytesInUse(): number {
+  collectGarbage();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
+const openSockets = () => process.getActiveResourcesInfo().filter((name) => name.startsWith('TCP')).length;
+
+/** An address of its own for each needs Linux, which has all of 127.0.0.0/8. */
+it.skipIf(process.platform !== 'linux')(
+  `${messages} hostile messages change nothing of a run and leave nothing behind`,
+  { timeout: 60_000 + 20 * messages },
+  async () => {
+    const honest = await hashWith(2, { steps });
+    let sent = 0;
+    let slices = 0;
+    const waiting: (() => void)[] = [];
+    const goOn = () => {
+      for (const wake of waiting.splice(0)) wake();
+    };
+    // The run goes on as the attack does: the last slices come when nearly all has been tried.
+    const pace = async () => {
+      // The first steps are free.
+      const due = (messages * (slices++ - 16)) / (steps * 4);
+      while (sent < Math.min(due, messages)) await new Promise<void>((resolve) => waiting.push(resolve));
+    };
+    const cluster = await startCluster({ minWorkers: 2, steps, stragglerFactor: 0 });
+    const refusals: string[] = [];
+    cluster.coordinator.events.on('door', ({ message }) => refusals.push(message));
+    try {
+      for (let count = 0; count < 2; count++) await cluster.join({ engine: fakeEngine({ beforeSlice: pace }) });
+      await once(cluster.coordinator.events, 'step');
+      const target: Target = { port: cluster.coordinator.port, tooLong: 5 << 20, piece: 'f'.repeat(64) };
+      const bytesBefore = bytesInUse();
+      const socketsBefore = openSockets();
+      const wrong: string[] = [];
+      let seed = 0;
+      async function attack(): Promise<void> {
+        while (sent < messages) {
+          const act = hostileActs[seed % hostileActs.length];
+          const code = await act.run(target, ++seed * 7919);
+          if (!act.expected.includes(code)) wrong.push(`${act.name}: ${code}`);
+          sent += act.messages;
+          goOn();
+        }
+      }
+      await Promise.all(Array.from({ length: peersAtOnce }, attack));
+      expect([...new Set(wrong)]).toEqual([]);
+      sent = Infinity;
+      goOn();
+      const report = await cluster.coordinator.report;
+      expect(report.weightsSha256).toBe(honest);
+      expect(refusals.length).toBeGreaterThan(0);
+      expect(refusals.length).toBeLessThan(200);
+      expect(openSockets()).toBeLessThanOrEqual(socketsBefore);
+      expect(bytesInUse() - bytesBefore).toBeLessThan(mostGrowthBytes);
+      expect(({} as Record<string, unknown>)['role']).toBeUndefined();
+    } finally {
+      sent = Infinity;
+      goOn();
+      await cluster.close();
+    }
+  },
+);
+
+it('1,000 idle connections and slow ones are let go in time, and an honest worker gets in beside them', async () => {
+  const honest = await hashWith(1, { steps: 4 });
+  const cluster = await startCluster({ steps: 4 });
+  const { port } = cluster.coordinator;
+  const sockets: Socket[] = [];
+  try {
+    const opened = Array.from({ length: 1000 }, async (_, index) => {
+      const socket = connect({ port, host: '127.0.0.1', localAddress: `127.9.${index >> 6}.${1 + (index % 64)}` });
+      socket.on('error', () => undefined);
+      sockets.push(socket);
+      await once(socket, 'connect').catch(() => undefined);
+      // Every other one is a slow sender.
+      if (index % 2 === 0) socket.write('GET /worker HT');
+    });
+    await Promise.all(opened);
+    await cluster.join();
+    expect((await cluster.coordinator.report).weightsSha256).toBe(honest);
+  } finally {
+    await cluster.close();
+    for (const socket of sockets) socket.destroy();
+  }
+  expect(sockets.filter(({ destroyed }) => !destroyed)).toEqual([]);
+});
