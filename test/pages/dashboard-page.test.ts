@@ -1,7 +1,7 @@
 // The dashboard as a person sees it, in a browser: a run of real worker processes, one of them killed, and its buttons.
 import axe from 'axe-core';
 import type { Browser, Page, WebSocketRoute } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sliceRanges } from '../../pages/dashboard/wording.js';
 import { openChromiumOrReason, openPage, type WatchedPage } from '../support/chromium.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
@@ -68,6 +68,10 @@ describe('the dashboard', { timeout: 90_000 }, () => {
     await watched.page.goto(cluster.coordinator.dashboardUrl!);
   }, 60_000);
 
+  beforeEach((context) => {
+    if (typeof browser === 'string') context.skip(browser);
+  });
+
   afterAll(async () => {
     if (typeof browser === 'string') return;
     cluster.coordinator.stop();
@@ -75,8 +79,7 @@ describe('the dashboard', { timeout: 90_000 }, () => {
     await browser.close();
   });
 
-  it('shows a run as it goes on: falling loss, a lost worker, the spare’s takeover, without a reload', async (context) => {
-    if (typeof browser === 'string') return context.skip(browser);
+  it('shows a run as it goes on: falling loss, a lost worker, the spare’s takeover, without a reload', async () => {
     const { page } = watched;
     const table = page.getByRole('table', { name: /Workers that are here/ });
     await expect.poll(() => table.getByRole('row').count(), { timeout: 20_000 }).toBe(4);
@@ -89,10 +92,10 @@ describe('the dashboard', { timeout: 90_000 }, () => {
     const { name, slices: held } = here.find(({ slices }) => slices.length > 0)!;
     victim = name;
     const { last: before } = await trainingLosses(page);
-    const { child, onceAt } = workers.get(victim)!;
-    onceAt(
+    const worker = workers.get(victim)!;
+    worker.onceAt(
       ({ direction, message, place }) => direction === 'down' && message.type === 'compute' && place === 'end',
-      () => child.kill('SIGKILL'),
+      () => worker.child.kill('SIGKILL'),
     );
     await button('Continue').click();
     const log = page.getByRole('log');
@@ -107,8 +110,7 @@ describe('the dashboard', { timeout: 90_000 }, () => {
     expect(last).toBeLessThan(first);
   });
 
-  it('pauses and saves the run', async (context) => {
-    if (typeof browser === 'string') return context.skip(browser);
+  it('pauses and saves the run', async () => {
     const { page } = watched;
     await button('Pause').click();
     await page.locator('header').getByText('Paused', { exact: true }).waitFor();
@@ -119,8 +121,7 @@ describe('the dashboard', { timeout: 90_000 }, () => {
     expect(await page.getByText(/^Step [\d,]+ of/).textContent()).toBe(pausedAt);
   });
 
-  it('is without fault to axe-core, light and dark, wide and narrow', async (context) => {
-    if (typeof browser === 'string') return context.skip(browser);
+  it('is without fault to axe-core, light and dark, wide and narrow', async () => {
     const { page } = watched;
     expect(await violationsOn(page)).toEqual([]);
     await page.getByRole('button', { name: 'Dark theme' }).click();
@@ -133,9 +134,8 @@ describe('the dashboard', { timeout: 90_000 }, () => {
     await page.setViewportSize({ width: 1360, height: 900 });
   });
 
-  it('shows what was before to who opens it late, and says so when it loses the run and finds it again', async (context) => {
-    if (typeof browser === 'string') return context.skip(browser);
-    const late = await openPage(browser, { width: 390, height: 844, colorScheme: 'dark' });
+  it('shows what was before to who opens it late, and says so when it loses the run and finds it again', async () => {
+    const late = await openPage(browser as Browser, { width: 390, height: 844, colorScheme: 'dark' });
     const links: WebSocketRoute[] = [];
     await late.page.routeWebSocket(/\/watch$/, (link) => {
       link.connectToServer();
@@ -154,8 +154,7 @@ describe('the dashboard', { timeout: 90_000 }, () => {
     await late.page.context().close();
   });
 
-  it('goes on, drops a worker and stops, and asks twice where that cannot be undone', async (context) => {
-    if (typeof browser === 'string') return context.skip(browser);
+  it('goes on, drops a worker and stops, and asks twice where that cannot be undone', async () => {
     const { page, problems, requests } = watched;
     await button('Continue').click();
     await page.getByText('Training', { exact: true }).waitFor();
