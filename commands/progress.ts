@@ -65,6 +65,9 @@ export function showProgress(run: Coordinator, writer: LineWriter, summary: bool
     ),
   );
   events.on('operated', ({ action, detail }) => writer.line(`${operatorWords[action]} ${detail}`));
+  events.on('timeline', ({ file, from, to }) =>
+    writer.line(`timeline of steps ${from} to ${to}: ${file} (open it at ui.perfetto.dev)`),
+  );
   events.on('door', ({ message }) => writer.line(`door: ${message}`));
   events.on('step', ({ step, epoch, loss, accuracy, learningRate, imagesPerSecond }) => {
     const { steps } = epochSums;

@@ -5,6 +5,8 @@ import { defaultPort } from '../coordinator/reception.js';
 import { isLoopback } from '../coordinator/http-access.js';
 import { LockstepError } from '../shared/errors.js';
 import { train } from '../single-node.js';
+import type { TimelineWindow } from '../coordinator/timeline/recorder.js';
+import type { TimelineOptions } from '../coordinator/timeline/timeline-file.js';
 import type { ResumeOptions } from '../coordinator/resume.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
@@ -31,6 +33,7 @@ export function addTrainingCommands(program: Command): void {
       ...config,
       ...readResumeOptions(options),
       ...readDashboardOptions(options),
+      ...readTimelineOptions(options),
       workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
       gpus,
       ...readEngineOptions(options),
@@ -65,6 +68,7 @@ export function addTrainingCommands(program: Command): void {
       ...config,
       ...readResumeOptions(options),
       ...readDashboardOptions(options),
+      ...readTimelineOptions(options),
       host,
       port: parsePort(port),
       minWorkers: parseWholeNumber('--min-workers', minWorkers, 1, 4096),
@@ -96,6 +100,8 @@ function addRunOptions(command: Command): Command {
       'go on from a checkpoint, or the newest one of a run: CHECKPOINT, else --run-dir, else the run in runs/ that saved ' +
         'last; auto: like no value, and from the beginning where there is none',
     )
+    .option('--timeline <FILE>', 'write when what was done in some steps, as a trace for Perfetto')
+    .option('--timeline-steps <FROM-TO>', 'these steps, counted from 1 (default: 21 steps from the tenth on)')
     .option('--open', 'open the dashboard in a browser')
     .option('--no-dashboard', "serve no dashboard on the port and take no operator's requests")
     .option('--override', 'resume with another configuration or other images than the checkpoint was made with');
@@ -108,6 +114,25 @@ function readResumeOptions(options: Readonly<Record<string, unknown>>): ResumeOp
 
 function readDashboardOptions(options: Readonly<Record<string, unknown>>): { dashboard: boolean } {
   return { dashboard: options['dashboard'] !== false };
+}
+
+function readTimelineOptions(options: Readonly<Record<string, string | undefined>>): { timeline?: TimelineOptions } {
+  const { timeline: file, timelineSteps } = options;
+  if (file === undefined) {
+    if (timelineSteps === undefined) return {};
+    throw new LockstepError('bad-option', `--timeline-steps is ${timelineSteps}: name a file with --timeline too`);
+  }
+  return { timeline: { file, steps: timelineSteps === undefined ? undefined : parseSteps(timelineSteps) } };
+}
+
+function parseSteps(text: string): TimelineWindow {
+  const match = /^(\d+)-(\d+)$/.exec(text);
+  const [from, to] = [Number(match?.[1]), Number(match?.[2])];
+  if (from >= 1 && to >= from && Number.isSafeInteger(to)) return { from, to };
+  throw new LockstepError(
+    'bad-option',
+    `--timeline-steps is ${text}: it must be FROM-TO, two whole numbers from 1 on, for example 10-30`,
+  );
 }
 
 export function parsePort(text: string): number {

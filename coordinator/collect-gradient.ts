@@ -128,6 +128,7 @@ export async function collectGradient(options: {
       if (pool.size > 0) send(dealer.begin(round, pool.workers, step), 'dealt');
       tryOut();
       helpStragglers();
+      observer?.dealt?.();
       return {
         joined() {
           dealRest();
@@ -144,6 +145,7 @@ export async function collectGradient(options: {
           // A late answer to a step that others have finished.
           if (message.step !== step) return;
           if (isTrial(worker, message)) return observer?.answered(worker, message.node, false);
+          observer?.receives?.(worker, message.node);
           const partial = partialOf(message, payload, layout);
           const acceptance = accept(worker, partial);
           observer?.answered(worker, message.node, acceptance === 'accepted');
@@ -160,6 +162,7 @@ export async function collectGradient(options: {
           if (result !== undefined) return resolve({ ...result, ...work.summary(), reassignedSlices, stragglers });
           dealRest();
           helpStragglers();
+          observer?.received?.();
         },
       };
     });

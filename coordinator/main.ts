@@ -3,7 +3,7 @@ import type { EventEmitter } from 'node:events';
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { systemClock, type Clock } from '../shared/clock.js';
-import type { Config, ConfigInput } from '../shared/config.js';
+import { totalStepsOf, type Config, type ConfigInput } from '../shared/config.js';
 import { resolveDataset, type Cifar10 } from '../shared/data/cifar10.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { layoutModel } from '../shared/model/layout.js';
@@ -20,9 +20,11 @@ import type { Report } from './report.js';
 import { demandSameFuture, planRun, type ResumeOptions } from './resume.js';
 import { defaultRunDirectory, RunDirectory } from './run-directory.js';
 import { RunControl } from './run-control.js';
+import { allOf } from './round-observer.js';
 import type { RunEvents } from './run-events.js';
 import { StatusBoard } from './status-board.js';
 import { TensorBoardLog } from './tensorboard/tensorboard-log.js';
+import { TimelineFile, type TimelineOptions } from './timeline/timeline-file.js';
 import { TrainingRun } from './training-run.js';
 import { WorkerPool } from './worker-pool.js';
 
@@ -42,6 +44,8 @@ export interface CoordinatorOptions extends ConfigInput, ResumeOptions, DoorOpti
   dataset?: Cifar10 | undefined;
   /** Whether the port serves the dashboard, which also takes an operator's requests; unless said, it does. */
   dashboard?: boolean | undefined;
+  /** Where and of which steps a timeline is written, for Perfetto; none unless said. */
+  timeline?: TimelineOptions | undefined;
   clock?: Clock | undefined;
 }
 
@@ -90,6 +94,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     override = false,
     dataset: givenDataset,
     dashboard: hasDashboard = true,
+    timeline: timelineOptions,
     clock = systemClock,
     ...input
   } = options;
@@ -111,6 +116,15 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const runId = randomUUID();
   const control = new RunControl();
   const painter = hasDashboard ? new StepPainter(clock) : undefined;
+  const timeline =
+    timelineOptions &&
+    (await TimelineFile.open(timelineOptions, {
+      made: checkpoint?.step ?? 0,
+      total: totalStepsOf(config, store.stepsPerEpoch),
+      clock,
+      pool,
+      runId,
+    }));
   const run = new TrainingRun({
     config,
     layout,
@@ -124,10 +138,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     waitTimeoutMs,
     clock,
     control,
-    observer: painter,
+    observer: allOf([timeline?.recorder, painter]),
     signal: abort.signal,
     stop,
   });
+  timeline?.follow(run.journal);
   const status = new StatusBoard({ id: runId, directory: runDirectory.directory, run, pool, config, store, clock });
   let isEnded = false;
 
@@ -215,6 +230,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       stopWatchingTokens();
       await reception.close(goodbye);
       await tensorBoard?.close();
+      await timeline?.close();
       await runDirectory.close();
     }
   }

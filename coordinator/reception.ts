@@ -177,6 +177,8 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
     switch (message.type) {
       case 'gradient':
         return pool.gradientFrom(worker, message, payload);
+      case 'timing':
+        return pool.timingFrom(worker, message);
       case 'evaluation':
         return pool.evaluationFrom(worker, message, payload);
       case 'piece-held':

@@ -8,6 +8,12 @@ export interface RoundObserver {
   begins(step: number): void;
   /** A worker is to compute these, one after the other. */
   asked(worker: WorkerConnection, nodes: readonly SliceRange[], reason: WorkReason): void;
+  /** What there is to compute was given out: from here on it is waited for. */
+  dealt?(): void;
+  /** An answer is here and is about to be looked at and added. */
+  receives?(worker: WorkerConnection, node: SliceRange): void;
+  /** It was, and others are waited for. */
+  received?(): void;
   /** @param counts false where another worker's answer came first, or nobody needs it */
   answered(worker: WorkerConnection, node: SliceRange, counts: boolean): void;
   /** It is waited for longer than others take; others are asked for the same. */
@@ -16,4 +22,24 @@ export interface RoundObserver {
   left(worker: WorkerConnection): void;
   /** Every slice is here. */
   ends(): void;
+}
+
+/** One that tells all of these; undefined for none. */
+export function allOf(observers: readonly (RoundObserver | undefined)[]): RoundObserver | undefined {
+  const present = observers.filter((observer) => observer !== undefined);
+  if (present.length <= 1) return present[0];
+  const tell = (what: (observer: RoundObserver) => void) => {
+    for (const observer of present) what(observer);
+  };
+  return {
+    begins: (step) => tell((observer) => observer.begins(step)),
+    asked: (...order) => tell((observer) => observer.asked(...order)),
+    dealt: () => tell((observer) => observer.dealt?.()),
+    receives: (...answer) => tell((observer) => observer.receives?.(...answer)),
+    received: () => tell((observer) => observer.received?.()),
+    answered: (...answer) => tell((observer) => observer.answered(...answer)),
+    late: (worker) => tell((observer) => observer.late(worker)),
+    left: (worker) => tell((observer) => observer.left(worker)),
+    ends: () => tell((observer) => observer.ends()),
+  };
 }

@@ -57,6 +57,8 @@ export interface RunEvents {
   waiting: [{ workers: number; needed: number }];
   /** A worker with another fingerprint joined: from here on the bits depend on who computes what. */
   inexact: [{ name: string; fingerprint: string; first: string }];
+  /** The timeline of these steps is written. */
+  timeline: [{ file: string; from: number; to: number }];
   /** A line of metrics.jsonl. */
   logged: [MetricsLine];
   /** An operator had this done. `detail` names who, and what it was done to. */

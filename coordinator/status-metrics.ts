@@ -91,7 +91,7 @@ export const statusMetrics: readonly StatusMetric[] = [
   counter('lockstep_stragglers_total', 'Times that a worker was late.', ({ run }) => run.stragglers),
   gauge('lockstep_checkpoint_step', 'Updates in the newest checkpoint.', ({ run }) => run.checkpoint?.step ?? NaN),
   gauge('lockstep_checkpoint_timestamp_seconds', 'When this coordinator saved last, in Unix time.', ({ run }) =>
-    run.checkpoint?.time == null ? NaN : Date.parse(run.checkpoint.time) / 1000,
+    typeof run.checkpoint?.time === 'string' ? Date.parse(run.checkpoint.time) / 1000 : NaN,
   ),
   gauge(
     'lockstep_workers',

@@ -16,8 +16,10 @@ import {
   type RefusalCode,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
+import { clockQuestion, readClockAnswer } from '../shared/protocol/clock-question.js';
 import { SilenceWatch } from '../shared/silence.js';
 import type { SliceRange } from '../shared/slices.js';
+import type { Exchange } from './timeline/clock-offset.js';
 import type { WeightsFrame } from './weights-frame.js';
 import { WorkerSpeed } from './worker-speed.js';
 import { WorkerTime } from './worker-time.js';
@@ -61,6 +63,10 @@ export class WorkerConnection {
   readonly speed = new WorkerSpeed();
   readonly time = new WorkerTime();
   readonly joinedAt = new Date();
+  /** Whether it is to tell when it did what, with each answer. */
+  tellsTimes = false;
+  /** Told what came of askTime. */
+  onTimeTold: (exchange: Exchange) => void = () => undefined;
   #bytesSent = 0;
   #bytesReceived = 0;
   /** The step whose weights it was sent last. */
@@ -113,6 +119,10 @@ export class WorkerConnection {
     socket.on('ping', () => {
       if (socket.bufferedAmount > mostUnreadBytes) this.terminate('it sends and does not read');
     });
+    socket.on('pong', (data: Buffer) => {
+      const answer = readClockAnswer(data);
+      if (answer !== undefined) this.onTimeTold({ ...answer, reachedMs: answer.toldMs, heardMs: this.#clock.now() });
+    });
     socket.on('error', (error) => {
       this.#closeReason ??= error.message;
       handlers.onBroken?.(error.message);
@@ -155,7 +165,13 @@ export class WorkerConnection {
       this.time.ordered(this.#orderedMs);
     }
     this.#owedNodes += nodes.length;
-    this.send({ type: 'compute', step: weights.step, nodes });
+    const message = { type: 'compute', step: weights.step, nodes } as const;
+    this.send(this.tellsTimes ? { ...message, timed: true } : message);
+  }
+
+  /** Asks for the time of its clock, by a ping. */
+  askTime(): void {
+    this.#socket.ping(clockQuestion(this.#clock.now()));
   }
 
   /** Whether it is still busy with an earlier step, which others have finished. */
@@ -253,6 +269,9 @@ export class WorkerConnection {
         case 'evaluation':
           this.#demandAskedStep(message.step);
           this.#countPart(message);
+          break;
+        case 'timing':
+          this.#demandAskedStep(message.step);
           break;
         case 'hello':
         case 'failure':

@@ -1,6 +1,6 @@
 // The workers that are here now, and who is told when one comes, goes or says something.
 import { LockstepError } from '../shared/errors.js';
-import type { EvaluationMessage, GradientMessage } from '../shared/protocol/messages.js';
+import type { EvaluationMessage, GradientMessage, TimingMessage } from '../shared/protocol/messages.js';
 import type { WorkerConnection } from './worker-connection.js';
 
 /** What the training loop wants to know of the pool while it waits for something. */
@@ -8,6 +8,7 @@ export interface PoolListener {
   joined?: (worker: WorkerConnection) => void;
   left?: (worker: WorkerConnection, reason: string) => void;
   gradient?: (worker: WorkerConnection, message: GradientMessage, payload: Uint8Array) => void;
+  timing?: (worker: WorkerConnection, message: TimingMessage) => void;
   evaluation?: (worker: WorkerConnection, message: EvaluationMessage, payload: Uint8Array) => void;
   /** A worker has a piece that it had not before. */
   pieceHeld?: (worker: WorkerConnection) => void;
@@ -52,6 +53,10 @@ export class WorkerPool {
 
   evaluationFrom(worker: WorkerConnection, message: EvaluationMessage, payload: Uint8Array): void {
     for (const listener of this.#listeners) listener.evaluation?.(worker, message, payload);
+  }
+
+  timingFrom(worker: WorkerConnection, message: TimingMessage): void {
+    for (const listener of this.#listeners) listener.timing?.(worker, message);
   }
 
   pieceHeldBy(worker: WorkerConnection): void {

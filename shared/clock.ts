@@ -9,6 +9,14 @@ export interface Clock {
   after(delayMs: number, callback: () => void): () => void;
 }
 
+/**
+ * Milliseconds since the machine started: one clock for all of a machine's threads and processes, which nobody sets. A
+ * thread's performance.now() begins with the thread.
+ */
+export function machineMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   every(intervalMs, callback) {

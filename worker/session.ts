@@ -1,6 +1,7 @@
 // One connection to a coordinator, from hello to goodbye: computes what is asked for, one request after the other.
 import type { Preprocessing } from '../shared/data/image-batch.js';
 import { measuredSizeOf, preprocessingFromValues } from '../shared/data/measured-preprocessing.js';
+import { machineMs } from '../shared/clock.js';
 import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import type { EngineIdentity } from '../shared/engine-identity.js';
 import { layoutHash } from '../shared/model/layout-hash.js';
@@ -12,8 +13,10 @@ import {
   mostCachedPieces,
   parseCoordinatorMessage,
   protocolVersion,
+  type ComputeMessage,
   type CoordinatorMessage,
   type RefusalCode,
+  type TimingMessage,
   type Welcome,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
@@ -88,6 +91,8 @@ export class WorkerSession {
   #work: Promise<void> = Promise.resolve();
   readonly #freeFrames = new Map<number, OutgoingFrame[]>();
   #lastAnswerMs: number | undefined;
+  /** When something was done beforehand, since the last answer. */
+  readonly #preparations: TimingMessage['preparations'] = [];
   #waitMs = 0;
   #sendMs = 0;
 
@@ -187,11 +192,15 @@ export class WorkerSession {
       case 'prefetch':
         state.pieces.prefetch(message.sha256).catch((error: unknown) => this.#fail(error));
         return;
-      case 'compute':
-        for (const node of message.nodes) this.#enqueue(message.step, () => this.#answerNode(message.step, node));
+      case 'compute': {
+        const receivedMs = machineMs();
+        for (const node of message.nodes) {
+          this.#enqueue(message.step, () => this.#answerNode(message, node, receivedMs));
+        }
         // While the next weights are on their way: most likely the same slices are asked for then.
         this.#enqueue(message.step, () => this.#prepare(message.step + 1, message.nodes));
         return;
+      }
       case 'evaluate':
         this.#enqueue(message.step, () => this.#answerEvaluation(message));
         return;
@@ -253,9 +262,10 @@ export class WorkerSession {
     this.#work = this.#work.then(run);
   }
 
-  async #answerNode(step: number, node: SliceRange): Promise<void> {
+  async #answerNode({ step, timed }: ComputeMessage, node: SliceRange, receivedMs: number): Promise<void> {
     if (this.#phase.phase !== 'working') return;
     const { computer } = await this.#phase.ready;
+    const startedMs = machineMs();
     const frame = this.#takeFrame(computer.answerFloats(node), node.count);
     const report = await computer.sumNode(step, node, frame.payload);
     const { sampleCount, slices, augmentMs, computeMs, reduceMs } = report;
@@ -263,6 +273,12 @@ export class WorkerSession {
     this.#waitMs = 0;
     this.#sendMs = 0;
     const message: WorkerMessage = { type: 'gradient', step, node, sampleCount, slices, phases };
+    // Before the answer, which may be the last that the coordinator waits for.
+    const preparations = this.#preparations.splice(0);
+    if (timed) {
+      const times = { receivedMs, startedMs, sentMs: machineMs(), ...report.times, preparations };
+      this.#send({ type: 'timing', step, node, ...times });
+    }
     const sentMs = performance.now();
     this.#lastAnswerMs = sentMs;
     this.#link.send(frame.seal(message), () => {
@@ -275,7 +291,9 @@ export class WorkerSession {
   async #prepare(step: number, nodes: readonly SliceRange[]): Promise<void> {
     if (this.#phase.phase !== 'working') return;
     const { computer } = await this.#phase.ready;
+    const startedMs = machineMs();
     await computer.prepare(step, nodes);
+    this.#preparations.push({ startedMs, endedMs: machineMs() });
   }
 
   async #answerEvaluation(request: { step: number; split: 'training' | 'validation' | 'test'; index: number }) {

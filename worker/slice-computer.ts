@@ -1,9 +1,16 @@
 // Computes what a coordinator asks for: a slice's images in keyed order and views, its gradient, and sums over tree
 // nodes in tree order. Stateless but for the epoch's order, which is a function of its key.
+import { machineMs } from '../shared/clock.js';
 import { epochOrder, viewsOf } from '../shared/data/deal.js';
 import { recordBytes, type ImageBatch } from '../shared/data/image-batch.js';
 import { classCount, type ModelLayout } from '../shared/model/layout.js';
-import { noClass, type EvaluateMessage, type Split, type Welcome } from '../shared/protocol/messages.js';
+import {
+  noClass,
+  type EvaluateMessage,
+  type Split,
+  type TimingMessage,
+  type Welcome,
+} from '../shared/protocol/messages.js';
 import { addInto, childrenOf, type SliceRange } from '../shared/slices.js';
 import type { BatchResult, EngineModel } from './engine.js';
 
@@ -20,7 +27,11 @@ export interface NodeReport {
   augmentMs: number;
   computeMs: number;
   reduceMs: number;
+  times: NodeTimes;
 }
+
+/** When what was done for a node, as a timeline wants it. */
+export type NodeTimes = Pick<TimingMessage, 'slices' | 'additions'>;
 
 /** What a part of an evaluation split is reported with. */
 export interface PartResult extends BatchResult {
@@ -61,25 +72,31 @@ export class SliceComputer {
    * @param answer receives answerFloats(node) values
    */
   async sumNode(step: number, node: SliceRange, answer: Float32Array): Promise<NodeReport> {
-    const report: NodeReport = { sampleCount: 0, slices: [], augmentMs: 0, computeMs: 0, reduceMs: 0 };
+    const times: NodeTimes = { slices: [], additions: [] };
+    const report: NodeReport = { sampleCount: 0, slices: [], augmentMs: 0, computeMs: 0, reduceMs: 0, times };
     const { trainableSize, statisticsSize } = this.#layout;
 
     const computeSlice = async (slice: number) => {
       const prepared = this.#prepared.get(slice);
       const batch = prepared?.step === step ? prepared.batch : await this.#sliceImages(step, slice);
+      const startedMs = machineMs();
       const result = await this.#model.computeSlice(batch);
+      const { augmentMs, computeMs } = result;
+      times.slices.push({ slice, startedMs, endedMs: machineMs(), augmentMs, computeMs });
       const place = trainableSize + report.slices.length * statisticsSize;
       answer.set(result.batchStatistics, place);
       report.slices.push({ lossSum: result.lossSum, correctCount: result.correctCount });
       report.sampleCount += result.sampleCount;
-      report.augmentMs += result.augmentMs;
-      report.computeMs += result.computeMs;
+      report.augmentMs += augmentMs;
+      report.computeMs += computeMs;
       return result.gradientSum;
     };
     const timed = (action: () => void) => {
-      const started = performance.now();
+      const startedMs = machineMs();
       action();
-      report.reduceMs += performance.now() - started;
+      const endedMs = machineMs();
+      report.reduceMs += endedMs - startedMs;
+      times.additions.push({ startedMs, endedMs });
     };
     const sumInto = async (range: SliceRange, target: Float32Array, level: number): Promise<void> => {
       if (range.count === 1) {

@@ -2,7 +2,8 @@
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import { oldestTls, type ClientTls } from '../shared/client-tls.js';
-import type { Clock } from '../shared/clock.js';
+import { machineMs, type Clock } from '../shared/clock.js';
+import { clockAnswer } from '../shared/protocol/clock-question.js';
 import { SilenceWatch } from '../shared/silence.js';
 import { explainConnectionError } from './connection-error.js';
 import type { CoordinatorLink, LinkHandlers, SilenceLimits } from './coordinator-link.js';
@@ -49,6 +50,10 @@ export class SocketLink implements CoordinatorLink {
     });
     // ws hands out a Buffer under its default binary type.
     this.#socket.on('message', (data) => handlers.onMessage(data as Buffer));
+    this.#socket.on('ping', (data: Buffer) => {
+      const answer = clockAnswer(data, machineMs());
+      if (answer !== undefined) this.#socket.pong(answer);
+    });
     this.#socket.on('error', (error) => {
       const { reason, isFinal } = explainConnectionError(error, url);
       this.#lostReason ??= reason;

@@ -27,6 +27,7 @@ const count = z.int().nonnegative();
 /** A loss may be NaN or infinite: that is the run's business to tell, not a broken message. */
 const lossSum = z.custom<number>((value) => typeof value === 'number', 'expected a number');
 const milliseconds = z.number().nonnegative();
+const moment = z.number();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const name = z.string().min(1).max(200);
 const sentence = z.string().max(2000);
@@ -84,6 +85,35 @@ const gradient = z.strictObject({
     sendMs: milliseconds,
   }),
 });
+const timeSpan = z.strictObject({ startedMs: moment, endedMs: moment });
+/**
+ * "This is when I did what I am about to answer, by my own clock." Said if a compute asked for it. Milliseconds from some
+ * moment on that all times of one worker share.
+ */
+const timing = z.strictObject({
+  type: z.literal('timing'),
+  step: count,
+  node: treeNode,
+  /** When it was asked for this, and the weights were here. */
+  receivedMs: moment,
+  startedMs: moment,
+  /** When the answer was handed to the socket. */
+  sentMs: moment,
+  /** In the order in which they were computed. Augmenting comes first, as far as it was not done beforehand. */
+  slices: z
+    .array(
+      timeSpan.extend({
+        slice: count,
+        augmentMs: milliseconds,
+        computeMs: milliseconds,
+      }),
+    )
+    .min(1),
+  /** Of one slice's gradient to another's. */
+  additions: z.array(timeSpan),
+  /** What was done beforehand since the answer before this one. */
+  preparations: z.array(timeSpan),
+});
 /** "This part of the split, forward only; the class that each image was taken for follows, a byte each." */
 const evaluation = z.strictObject({
   type: z.literal('evaluation'),
@@ -103,6 +133,7 @@ const workerMessage = z.discriminatedUnion('type', [
   hello,
   pieceRequest,
   pieceHeld,
+  timing,
   gradient,
   evaluation,
   failure,
@@ -112,6 +143,7 @@ const workerMessage = z.discriminatedUnion('type', [
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type Hello = z.infer<typeof hello>;
 export type GradientMessage = z.infer<typeof gradient>;
+export type TimingMessage = z.infer<typeof timing>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
 
 /**
@@ -147,8 +179,13 @@ const pieceChunk = z.strictObject({ type: z.literal('piece-chunk'), sha256, offs
 const prefetch = z.strictObject({ type: z.literal('prefetch'), sha256 });
 /** "The weights before this step follow, then the moving statistics." */
 const weights = z.strictObject({ type: z.literal('weights'), step: count });
-/** "Compute these nodes of this step with the weights I sent for it." */
-const compute = z.strictObject({ type: z.literal('compute'), step: count, nodes: z.array(treeNode).min(1) });
+/** "Compute these nodes of this step with the weights I sent for it; and tell me when you did what, if it is timed." */
+const compute = z.strictObject({
+  type: z.literal('compute'),
+  step: count,
+  nodes: z.array(treeNode).min(1),
+  timed: z.boolean().optional(),
+});
 /** "Evaluate this part of the split with the weights I sent for this step." */
 const evaluate = z.strictObject({ type: z.literal('evaluate'), step: count, split, index: count });
 /** "We are done with each other; do not come back." */

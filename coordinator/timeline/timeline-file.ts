@@ -1,0 +1,109 @@
+// --timeline: which steps are recorded, and the file that they are written to.
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Clock } from '../../shared/clock.js';
+import { LockstepError, messageOf } from '../../shared/errors.js';
+import { lockstepVersion } from '../../shared/version.js';
+import type { RunJournal } from '../run-journal.js';
+import type { WorkerPool } from '../worker-pool.js';
+import { TimelineRecorder, type TimelineWindow } from './recorder.js';
+
+export interface TimelineOptions {
+  /** Written when the last of the steps is done, or the run ends before. */
+  file: string;
+  /** From the tenth step on 21 unless said; of a short run the last ones. */
+  steps?: TimelineWindow | undefined;
+}
+
+/** Steps before the first that is recorded unless said: shards are fetched and engines warmed up. */
+const passedOver = 9;
+const usualSteps = 21;
+
+/**
+ * Which steps are recorded.
+ * @param made updates made before this coordinator's first
+ * Throws `bad-option` where there are no such steps.
+ */
+export function windowOf(steps: TimelineWindow | undefined, made: number, total: number): TimelineWindow {
+  if (steps === undefined) {
+    const from = Math.max(made + 1, Math.min(made + 1 + passedOver, total - usualSteps + 1));
+    return { from, to: Math.min(total, from + usualSteps - 1) };
+  }
+  const { from, to } = steps;
+  if (from > total || to <= made) {
+    throw new LockstepError(
+      'bad-option',
+      `--timeline-steps is ${from}-${to}: this run makes steps ${made + 1} to ${total}`,
+    );
+  }
+  return { from: Math.max(from, made + 1), to: Math.min(to, total) };
+}
+
+export class TimelineFile {
+  readonly recorder: TimelineRecorder;
+  readonly #file: string;
+  readonly #about: Readonly<Record<string, string | number>>;
+  readonly #window: TimelineWindow;
+  #journal: RunJournal | undefined;
+  #writing: Promise<void> | undefined;
+
+  private constructor(
+    file: string,
+    window: TimelineWindow,
+    sources: { clock: Clock; pool: WorkerPool; runId: string },
+  ) {
+    this.#file = file;
+    this.#window = window;
+    this.#about = { lockstepVersion, run: sources.runId };
+    this.recorder = new TimelineRecorder(window, { ...sources, onComplete: () => this.#write() });
+  }
+
+  /** Throws `bad-option` where the file cannot be written or the run has no such steps. */
+  static async open(
+    { file, steps }: TimelineOptions,
+    run: { made: number; total: number; clock: Clock; pool: WorkerPool; runId: string },
+  ): Promise<TimelineFile> {
+    const window = windowOf(steps, run.made, run.total);
+    try {
+      await mkdir(path.dirname(path.resolve(file)), { recursive: true });
+      await writeFile(file, '');
+    } catch (cause) {
+      throw new LockstepError(
+        'bad-option',
+        `--timeline ${file} cannot be written (${messageOf(cause)}): name another`,
+        {
+          cause,
+        },
+      );
+    }
+    return new TimelineFile(file, window, run);
+  }
+
+  follow(journal: RunJournal): void {
+    this.#journal = journal;
+    this.recorder.follow(journal);
+  }
+
+  /** Writes what there is, if nothing was written yet. Throws `save-failed`. */
+  async close(): Promise<void> {
+    this.#write();
+    await this.#writing;
+  }
+
+  #write(): void {
+    this.#writing ??= this.#save();
+    // Told by close.
+    this.#writing.catch(() => undefined);
+  }
+
+  async #save(): Promise<void> {
+    try {
+      await writeFile(this.#file, `${JSON.stringify(this.recorder.trace(this.#about))}\n`);
+    } catch (cause) {
+      throw new LockstepError('save-failed', `--timeline ${this.#file} could not be written: ${messageOf(cause)}`, {
+        cause,
+      });
+    }
+    this.#journal?.emit('timeline', { file: this.#file, ...this.#window });
+  }
+}

@@ -1,0 +1,224 @@
+// --timeline: a trace that Perfetto reads, whose spans nest and add up, of a run with the bits of any other.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { machineMs } from '../../shared/clock.js';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { runCli } from '../support/cli.js';
+import { fakeEngine } from '../support/fake-engine.js';
+import { folderPerFile } from '../support/folder-per-file.js';
+import { hashWith, startCluster } from '../support/local-cluster.js';
+
+const inFolder = folderPerFile();
+
+/** Of the Trace Event Format (Google, 2016; the JSON object form), the two kinds of events that are written here. */
+const span = z.strictObject({
+  ph: z.literal('X'),
+  name: z.string().min(1),
+  cat: z.string().min(1),
+  pid: z.int().nonnegative(),
+  tid: z.int().positive(),
+  ts: z.number().nonnegative(),
+  dur: z.number().nonnegative(),
+  args: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
+});
+const metadata = z.strictObject({
+  ph: z.literal('M'),
+  name: z.enum(['process_name', 'process_sort_index', 'thread_name', 'thread_sort_index']),
+  pid: z.int().nonnegative(),
+  tid: z.int().nonnegative(),
+  args: z.union([z.strictObject({ name: z.string() }), z.strictObject({ sort_index: z.int() })]),
+});
+const trace = z.strictObject({
+  traceEvents: z.array(z.discriminatedUnion('ph', [span, metadata])),
+  displayTimeUnit: z.literal('ms'),
+  otherData: z.record(z.string(), z.union([z.string(), z.number()])),
+});
+type Span = z.infer<typeof span>;
+type Trace = z.infer<typeof trace>;
+
+const spansOf = ({ traceEvents }: Trace) => traceEvents.filter((event) => event.ph === 'X');
+const endOf = ({ ts, dur }: Span) => ts + dur;
+/** Microseconds: times are whole nanoseconds, and sums of them are rounded. */
+const nothing = 1e-4;
+const contains = (outer: Span, inner: Span) => outer.ts <= inner.ts + nothing && endOf(inner) <= endOf(outer) + nothing;
+
+const window = { from: 3, to: 24 };
+let written: Trace;
+let stepLines: { step: number; phases: { step: number; reduce: number; update: number } }[];
+let hash: string;
+let announced: unknown[];
+
+beforeAll(async () => {
+  const file = inFolder('traces', 'run.json');
+  const cluster = await startCluster({
+    minWorkers: 2,
+    steps: 24,
+    checkpointEvery: 10,
+    timeline: { file, steps: window },
+  });
+  try {
+    const { events, report } = cluster.coordinator;
+    const told: unknown[] = [];
+    events.on('timeline', (event) => told.push(event));
+    const lines: typeof stepLines = [];
+    events.on('step', ({ step, phases }) => lines.push({ step, phases }));
+    const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 2));
+    await cluster.join({ name: 'attic', engine: fakeEngine({ beforeSlice: pause }) });
+    await cluster.join({ name: 'cellar' });
+    hash = (await report).weightsSha256;
+    announced = told;
+    written = trace.parse(JSON.parse(await readFile(file, 'utf8')));
+    stepLines = lines;
+  } finally {
+    await cluster.close();
+  }
+});
+
+describe('a timeline', () => {
+  it('is told of once it is written, and changes no bit of the run', async () => {
+    expect(announced).toEqual([{ file: inFolder('traces', 'run.json'), ...window }]);
+    expect(hash).toBe(await hashWith(1, { steps: 24, checkpointEvery: 10 }));
+  });
+
+  it('names its processes and their threads', () => {
+    const names = written.traceEvents.flatMap((event) =>
+      event.ph === 'M' && 'name' in event.args ? [`${event.pid}/${event.tid} ${event.args.name}`] : [],
+    );
+    const ofWorker = (id: number, name: string) => [
+      `${id}/0 worker ${name} (fake)`,
+      `${id}/1 receive`,
+      `${id}/2 compute`,
+      `${id}/3 send`,
+    ];
+    expect(names).toEqual(['0/0 coordinator', '0/1 steps', ...ofWorker(1, 'attic'), ...ofWorker(2, 'cellar')]);
+  });
+
+  it('has every span of a thread within another or beside it', () => {
+    const threads = groupedByThread(spansOf(written));
+    expect(threads.size).toBe(7);
+    for (const spans of threads.values()) {
+      const open: Span[] = [];
+      for (const next of spans.toSorted((a, b) => a.ts - b.ts || b.dur - a.dur)) {
+        while (open.length > 0 && endOf(open.at(-1)!) <= next.ts + nothing) open.pop();
+        const outer = open.at(-1) ?? next;
+        expect([outer, next, contains(outer, next)]).toEqual([outer, next, true]);
+        open.push(next);
+      }
+    }
+  });
+
+  it("accounts for each step: what the coordinator did adds up to it within 5%, and to what the run's metrics say", () => {
+    const own = spansOf(written).filter(({ pid }) => pid === 0);
+    const steps = own.filter(({ name }) => name.startsWith('step '));
+    expect(steps.map(({ name }) => name)).toEqual(Array.from({ length: 22 }, (_, index) => `step ${index + 3}`));
+    const totals = { step: 0, reduce: 0, update: 0 };
+    for (const [index, step] of steps.entries()) {
+      const parts = own.filter((part) => part !== step && contains(step, part));
+      expect(new Set(parts.map(({ name }) => name))).toEqual(new Set(['broadcast', 'wait', 'add', 'update']));
+      const sum = parts.reduce((total, { dur }) => total + dur, 0);
+      expect(Math.abs(sum - step.dur) / step.dur).toBeLessThan(0.05);
+      const { phases } = stepLines[index + 2];
+      totals.step += step.dur / 1000 - phases.step;
+      const added = parts.filter(({ name }) => name === 'add').reduce((total, { dur }) => total + dur / 1000, 0);
+      totals.reduce += phases.reduce - added;
+      totals.update += phases.update - parts.find(({ name }) => name === 'update')!.dur / 1000;
+    }
+    // Measured by another clock in other places of the loop.
+    const whole = stepLines.slice(2).reduce((sum, { phases }) => sum + phases.step, 0);
+    expect(Math.abs(totals.step) / whole).toBeLessThan(0.1);
+    expect(Math.abs(totals.update) / whole).toBeLessThan(0.1);
+    // An answer is taken apart before it is added, which is a part of its span.
+    expect(totals.reduce).toBeLessThan(0.01 * whole);
+    const between = own.filter((part) => !steps.some((step) => contains(step, part)));
+    expect(between.map(({ name }) => name)).toEqual([
+      'checkpoint',
+      'validation',
+      'checkpoint',
+      'checkpoint',
+      'validation',
+      'checkpoint',
+    ]);
+  });
+
+  it('has each worker compute while the coordinator waits for it, as clocks agree', () => {
+    const [own, others] = [
+      spansOf(written).filter(({ pid }) => pid === 0),
+      spansOf(written).filter(({ pid }) => pid > 0),
+    ];
+    // Both are in this process: how far their clocks are apart is known.
+    const truthMs = machineMs() - performance.now();
+    const clocks = Object.entries(written.otherData).filter(([name]) => name.startsWith('clock of'));
+    expect(clocks).toHaveLength(2);
+    const uncertainty = clocks.map(([, text]) => {
+      const [, offsetMs, uncertaintyMs] = /^(\S+) ms ahead, ± (\S+) ms$/.exec(String(text))!.map(Number);
+      expect(Math.abs(offsetMs - truthMs)).toBeLessThan(uncertaintyMs + 0.01);
+      return 1000 * uncertaintyMs + 10;
+    });
+    for (const number of [5, 15, 24]) {
+      const step = own.find(({ name }) => name === `step ${number}`)!;
+      const slices = others.filter(({ name, args }) => /^slice \d$/.test(name) && args?.['step'] === number);
+      expect(new Set(slices.map(({ name }) => name))).toEqual(new Set(['slice 0', 'slice 1', 'slice 2', 'slice 3']));
+      for (const slice of slices) {
+        const slackUs = uncertainty[slice.pid - 1];
+        expect(slice.ts).toBeGreaterThan(step.ts - slackUs);
+        expect(endOf(slice)).toBeLessThan(endOf(step) + slackUs);
+      }
+    }
+  });
+
+  it('is written of the steps that there were when a run ends before', async () => {
+    const file = inFolder('cut.json');
+    const cluster = await startCluster({ steps: 1000, timeline: { file, steps: { from: 2, to: 900 } } });
+    const { coordinator } = cluster;
+    coordinator.events.on('step', ({ step }) => {
+      if (step === 5) coordinator.stop();
+    });
+    await cluster.join();
+    await expect(coordinator.report).rejects.toMatchObject({ code: 'interrupted' });
+    await cluster.close();
+    const names = spansOf(trace.parse(JSON.parse(await readFile(file, 'utf8')))).map(({ name }) => name);
+    expect(names.filter((name) => name.startsWith('step '))).toEqual(['step 2', 'step 3', 'step 4', 'step 5']);
+  });
+});
+
+function groupedByThread(spans: readonly Span[]): Map<string, Span[]> {
+  const threads = new Map<string, Span[]>();
+  for (const each of spans) {
+    const key = `${each.pid}/${each.tid}`;
+    threads.set(key, [...(threads.get(key) ?? []), each]);
+  }
+  return threads;
+}
+
+describe('on the command line', { timeout: 60_000 }, () => {
+  beforeAll(() => writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 200, testImages: 50 })));
+
+  it.each([
+    [['--timeline-steps', '1-2'], '--timeline-steps is 1-2: name a file with --timeline too'],
+    [
+      ['--timeline', 'FILE', '--timeline-steps', '5-2'],
+      '--timeline-steps is 5-2: it must be FROM-TO, two whole numbers from 1 on, for example 10-30',
+    ],
+    [['--timeline', 'FOLDER'], /--timeline .* cannot be written \(EISDIR.*\): name another/],
+  ])('%j is refused', async (options, message) => {
+    const file = inFolder('trace.json');
+    const places: Record<string, string> = { FILE: file, FOLDER: path.dirname(file) };
+    const run = [
+      'coordinator',
+      '--port',
+      '0',
+      '--steps',
+      '3',
+      '--run-dir',
+      inFolder('run'),
+      '--data',
+      inFolder('images'),
+    ];
+    const { status, output } = await runCli([...run, ...options.map((option) => places[option] ?? option)]);
+    expect(output).toMatch(message);
+    expect(status).toBe(2);
+  });
+});
