@@ -39,8 +39,8 @@ it.skipIf(process.platform !== 'linux')(
     };
     // The run goes on as the attack does: the last slices come when nearly all has been tried.
     const pace = async () => {
-      // The first steps are free.
-      const due = (messages * (slices++ - 16)) / (steps * 4);
+      // The first steps are free, the last slice waits for the last message.
+      const due = (messages * (slices++ - 16)) / (steps * 4 - 17);
       while (sent < Math.min(due, messages)) await new Promise<void>((resolve) => waiting.push(resolve));
     };
     const cluster = await startCluster({ minWorkers: 2, steps, stragglerFactor: 0 });
