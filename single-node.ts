@@ -43,7 +43,14 @@ export interface Training extends Coordinator {
 export async function train(options: TrainOptions): Promise<Training> {
   const { workers, gpus, engine = 'auto', threads = 1, precision, tensorFlowMode, xla, port = 0, ...rest } = options;
   const token = randomBytes(16).toString('hex');
-  const { dataset: _dataset, clock: _clock, stopGraceMs: _grace, dashboard: _dashboard, timeline: _timeline, ...known } = rest;
+  const {
+    dataset: _dataset,
+    clock: _clock,
+    stopGraceMs: _grace,
+    dashboard: _dashboard,
+    timeline: _timeline,
+    ...known
+  } = rest;
   const { resume, override, ...input } = known;
   const { slices } = (await planRun(input, { resume, override })).config;
   const defaultWorkers = Math.min(slices, availableParallelism());

@@ -113,7 +113,7 @@ export interface WorkersAtWork {
   /** Waits until all have ended by themselves, as they do after the goodbye; ends those that do not. */
   end(): Promise<void>;
   /** Ends all at once. */
-  kill(): void;
+  kill: () => void;
 }
 
 /** The workers of one run on this machine. @param nobodyIsLeft called when all have ended before the run has */

@@ -21,10 +21,8 @@ const chaosReport = z.looseObject({
 describe('lockstep chaos', { timeout: 240_000 }, () => {
   it('shakes a run, and reports the same bits', async () => {
     const patience = ['--silence-timeout', '2', '--ping-interval', '0.5'];
-    const { status, output } = await runCli([
-      ...['chaos', ...small, ...patience, '--no-tensorboard'],
-      ...['--steps', '60', '--faults', '16', '--json'],
-    ]);
+    const plan = ['--steps', '60', '--faults', '16', '--json'];
+    const { status, output } = await runCli(['chaos', ...small, ...patience, '--no-tensorboard', ...plan]);
     const report = chaosReport.parse(JSON.parse(output));
     expect(report).toMatchObject({ same: true, hashShaken: report.hashQuiet });
     expect(status).toBe(0);

@@ -168,7 +168,7 @@ describe('lockstep evaluate', () => {
     const evaluation = startCli(['evaluate', inFolder('real'), '--port', '0'], { LOCKSTEP_TOKEN: 'secret' });
     const [, url] = await evaluation.says(/lockstep worker (ws:\S+)\n/);
     const worker = startCli(['worker', url, '--engine', 'wasm', '--no-cache'], { LOCKSTEP_TOKEN: 'secret' });
-    expect(await evaluation.exited, evaluation.output()).toBe(0);
+    expect({ status: await evaluation.exited, output: evaluation.output() }).toMatchObject({ status: 0 });
     expect(await worker.exited).toBe(0);
     expect(evaluation.output()).toContain(`Test accuracy: ${test.accuracy.toFixed(4)}`);
   });

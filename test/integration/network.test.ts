@@ -48,7 +48,7 @@ async function network({ onTestFinished }: TestContext, weather?: Weather) {
   };
   return {
     machines,
-    startCoordinator(runDirectory: string, options: readonly string[] = []): CliProcess {
+    startCoordinator: (runDirectory: string, options: readonly string[] = []): CliProcess => {
       const address = ['--host', here.address, '--port', String(port), '--min-workers', '2'];
       return start(here, ['coordinator', ...run, ...address, '--run-dir', runDirectory, ...options]);
     },

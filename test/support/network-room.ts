@@ -41,7 +41,11 @@ export async function whyNoRoom(): Promise<string | undefined> {
   try {
     await run('ip', ['-V']);
     const room = await openRoom();
-    await room.addMachine().finally(() => room.close());
+    try {
+      await room.addMachine();
+    } finally {
+      await room.close();
+    }
     return undefined;
   } catch (error) {
     return `no network can be made here (${messageOf(error).trim()}): ip comes with iproute2`;
