@@ -1,8 +1,8 @@
 // Asks a running coordinator for its status over HTTP.
-import { LockstepError, messageOf } from '../shared/errors.js';
+import { explainConnectionError } from '../shared/connection-error.js';
+import { LockstepError } from '../shared/errors.js';
 import { runStatus, type RunStatus } from '../shared/run-status.js';
-
-const timeoutMs = 10_000;
+import { get, type Answer, type Credentials } from './coordinator-request.js';
 
 /**
  * The address under which a coordinator answers, from the one that its workers use or from a browser's.
@@ -22,21 +22,27 @@ export function addressOf(url: string): URL {
 
 /**
  * The status of the run at this URL, and the text that it came in.
- * Throws `unreachable` where nobody listens, `refused` where the token does not do, and `protocol` where something else
- * than a coordinator answers.
+ * Throws `unreachable` where nobody listens, `refused` where the token or a certificate does not do, and `protocol` where
+ * something else than a coordinator answers.
  */
-export async function askStatus(url: string, token: string | undefined): Promise<{ status: RunStatus; text: string }> {
+export async function askStatus(
+  url: string,
+  credentials: Credentials = {},
+): Promise<{ status: RunStatus; text: string }> {
   const address = addressOf(url);
-  const answer = await get(new URL('/status', address), token);
+  const answer = await ask(new URL('/status', address), credentials);
   if (answer.status === 401 || answer.status === 403) {
+    // A 403 for something else than the token's role says itself what mends it.
+    const isForToken = answer.status === 401 || answer.headers['lockstep-role'] !== undefined;
+    const remedy = "give a viewer's token, or the coordinator's own, with LOCKSTEP_TOKEN or --token-file";
+    const reason = reasonIn(answer.body);
     throw new LockstepError(
       'refused',
-      `${address.host} does not let us read (${reasonIn(answer.text)}): give a viewer's token, or the coordinator's own, ` +
-        'with LOCKSTEP_TOKEN or --token-file',
+      `${address.host} does not let us read${isForToken ? ` (${reason}): ${remedy}` : `: ${reason}`}`,
     );
   }
-  const status = answer.status === 200 ? runStatus.safeParse(jsonOrNothing(answer.text)) : undefined;
-  if (status?.success === true) return { status: status.data, text: answer.text };
+  const status = answer.status === 200 ? runStatus.safeParse(jsonOrNothing(answer.body)) : undefined;
+  if (status?.success === true) return { status: status.data, text: answer.body };
   const problem =
     status === undefined
       ? `status ${answer.status}`
@@ -48,19 +54,15 @@ export async function askStatus(url: string, token: string | undefined): Promise
   );
 }
 
-async function get(url: URL, token: string | undefined): Promise<{ status: number; text: string }> {
-  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+async function ask(url: URL, credentials: Credentials): Promise<Answer> {
   try {
-    const response = await fetch(url, { headers, signal: AbortSignal.timeout(timeoutMs) });
-    return { status: response.status, text: await response.text() };
-  } catch (error) {
-    // fetch says no more than that it failed; its cause says how.
-    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-    throw new LockstepError(
-      'unreachable',
-      `nobody answers at ${url.host} (${messageOf(cause)}): is the coordinator running there, and is this its port?`,
-      { cause: error },
-    );
+    return await get(url, credentials);
+  } catch (cause) {
+    const { reason, isFinal } = explainConnectionError(cause as Error, url.origin);
+    const message = isFinal
+      ? `${url.host} cannot be asked: ${reason}`
+      : `nobody answers at ${url.host} (${reason}): is the coordinator running there, and is this its port?`;
+    throw new LockstepError('unreachable', message, { cause });
   }
 }
 

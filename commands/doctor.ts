@@ -1,6 +1,7 @@
 // lockstep doctor: whether this machine can compute, for a coordinator if one is named, and what mends it if not.
 import { tmpdir } from 'node:os';
 import { Option, type Command } from 'commander';
+import { demandUseFor, readClientTls } from '../shared/client-tls.js';
 import { lockstepVersion } from '../shared/version.js';
 import { engineNames, type EngineName } from '../worker/engines/open.js';
 import { lockstepHome } from '../worker/engines/tensorflow/install-folder.js';
@@ -8,6 +9,7 @@ import { thisMachine } from '../worker/engines/tensorflow/setup-host.js';
 import { missingPrerequisites } from '../worker/engines/tensorflow/setup-prerequisites.js';
 import { detectFlavor } from '../worker/engines/tensorflow/setup.js';
 import { checkUrl, defaultCacheDirectory } from '../worker/main.js';
+import type { Credentials } from './coordinator-request.js';
 import { describeSections, problemsIn, type Check, type Section } from './doctor/check.js';
 import { checkCoordinator } from './doctor/coordinator.js';
 import { checkFolder } from './doctor/disk.js';
@@ -15,6 +17,7 @@ import { judgeTensorFlow, judgeWasm, probeEngine, type Probe } from './doctor/en
 import { judgeGpus, readGpus, type TensorFlowOnGpus } from './doctor/gpus.js';
 import { judgeMachine, readMachine } from './doctor/machine.js';
 import { countOf, LineWriter, standardOutput } from './line-writer.js';
+import { addClientTlsOptions, readClientTlsOptions } from './tls-options.js';
 import { tokenFileOption, tokenOption, workerToken } from './token-options.js';
 
 interface DoctorOptions {
@@ -29,9 +32,11 @@ const wantedBytes = 1e9;
 
 /** Adds `doctor`. Sets the exit status: 1 where something has a problem, else 0. */
 export function addDoctorCommand(program: Command): void {
-  program
-    .command('doctor [url]')
-    .description('look whether this machine can compute, and for the coordinator at ws://HOST:PORT if it is named')
+  addClientTlsOptions(
+    program
+      .command('doctor [url]')
+      .description('look whether this machine can compute, and for the coordinator at ws://HOST:PORT if it is named'),
+  )
     .addOption(
       new Option('--engine <ENGINE>', 'what it is to compute with; auto: any').choices(engineNames).default('auto'),
     )
@@ -43,7 +48,9 @@ export function addDoctorCommand(program: Command): void {
     .addHelpText('after', '\nExit status: 0 an engine works and nothing that was asked for has a problem, else 1.')
     .action(async (url: string | undefined, options: DoctorOptions, called: Command) => {
       if (url !== undefined) checkUrl(url);
-      const sections = await examine(url, options, workerToken(called));
+      const tls = readClientTls(readClientTlsOptions(called.opts()));
+      if (url !== undefined) demandUseFor(tls, url);
+      const sections = await examine(url, options, { token: workerToken(called), tls });
       const problems = problemsIn(sections);
       if (options.json) {
         standardOutput.write(`${JSON.stringify({ lockstepVersion, ok: problems.length === 0, sections })}\n`);
@@ -59,7 +66,7 @@ export function addDoctorCommand(program: Command): void {
     });
 }
 
-async function examine(url: string | undefined, options: DoctorOptions, token: string | undefined): Promise<Section[]> {
+async function examine(url: string | undefined, options: DoctorOptions, credentials: Credentials): Promise<Section[]> {
   const { engine, cache, runDir } = options;
   const host = thisMachine();
   // One after the other: each computes, and a slow machine has one core.
@@ -93,7 +100,7 @@ async function examine(url: string | undefined, options: DoctorOptions, token: s
     { title: 'Engines', checks: [judgeWasm(wasm), tensorFlowCheck, ...setUp] },
     { title: 'GPUs', checks: gpus },
     { title: 'Disk', checks: disks },
-    ...(url === undefined ? [] : [{ title: 'Coordinator', checks: await checkCoordinator(url, token) }]),
+    ...(url === undefined ? [] : [{ title: 'Coordinator', checks: await checkCoordinator(url, credentials) }]),
   ];
 }
 

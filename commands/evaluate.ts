@@ -8,24 +8,28 @@ import { evaluate, type LocalEvaluation } from '../local-evaluation.js';
 import { parseWholeNumber } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { countOf, duration, LineWriter, nowhere, standardOutput } from './line-writer.js';
+import { addServerTlsOptions } from './tls-options.js';
+import { workerCommand } from './worker-command.js';
 import { coordinatorTokens, tokenFileOption, tokenOption } from './token-options.js';
 import { parsePort } from './training.js';
 
 const splits: EvaluationSplit[] = ['test', 'validation'];
 
 export function addEvaluateCommand(program: Command): void {
-  addEngineOptions(
-    program
-      .command('evaluate')
-      .description('loss and accuracy of a checkpoint, class by class, and what is taken for what')
-      .argument('<CHECKPOINT>', 'a checkpoint, or a run’s folder, which means its latest')
-      .addOption(new Option('--split <SPLIT>', 'which images').choices(splits).default('test'))
-      .option('--data <DIR>', 'folder of the CIFAR-10 binary files (default: as in the run)')
-      .addOption(
-        new Option('--no-augment-validation', 'plain validation images, where the run mirrored and cropped them'),
-      )
-      .option('--workers <N>', 'worker processes here (default: one per core)')
-      .addOption(gpusOption()),
+  addServerTlsOptions(
+    addEngineOptions(
+      program
+        .command('evaluate')
+        .description('loss and accuracy of a checkpoint, class by class, and what is taken for what')
+        .argument('<CHECKPOINT>', 'a checkpoint, or a run’s folder, which means its latest')
+        .addOption(new Option('--split <SPLIT>', 'which images').choices(splits).default('test'))
+        .option('--data <DIR>', 'folder of the CIFAR-10 binary files (default: as in the run)')
+        .addOption(
+          new Option('--no-augment-validation', 'plain validation images, where the run mirrored and cropped them'),
+        )
+        .option('--workers <N>', 'worker processes here (default: one per core)')
+        .addOption(gpusOption()),
+    ),
   )
     .option('--host <ADDRESS>', 'wait for workers from elsewhere on this address; any but loopback needs a token')
     .option('--port <PORT>', `wait for workers from elsewhere on this port (with --host: ${defaultPort})`)
@@ -61,12 +65,22 @@ async function start(
   command: Command,
   writer: LineWriter,
 ): Promise<Evaluation | LocalEvaluation> {
-  const { workers, gpus, host, port, waitTimeout } = options as Record<string, string | undefined>;
+  const { workers, gpus, host, port, waitTimeout, tlsCert, tlsKey, tlsClientCa } = options as Record<
+    string,
+    string | undefined
+  >;
   if (host === undefined && port === undefined) {
-    if (waitTimeout !== undefined) {
+    const forElsewhere = {
+      '--wait-timeout': waitTimeout,
+      '--tls-cert': tlsCert,
+      '--tls-key': tlsKey,
+      '--tls-client-ca': tlsClientCa,
+    };
+    for (const [flag, value] of Object.entries(forElsewhere)) {
+      if (value === undefined) continue;
       throw new LockstepError(
         'bad-option',
-        `--wait-timeout is ${waitTimeout}: it needs --host or --port, for workers from elsewhere`,
+        `${flag} is ${value}: it needs --host or --port, for workers from elsewhere`,
       );
     }
     return evaluate({
@@ -91,11 +105,13 @@ async function start(
     waitTimeoutMs:
       waitTimeout === undefined ? undefined : 1000 * parseWholeNumber('--wait-timeout', waitTimeout, 1, 2_000_000),
     ...tokens,
+    tlsCert,
+    tlsKey,
+    tlsClientCa,
   });
-  const url = evaluation.host === '127.0.0.1' ? evaluation.url : `ws://<this machine's address>:${evaluation.port}`;
-  const token = (tokens.token ?? tokens.tokenFile) === undefined ? '' : 'LOCKSTEP_TOKEN=<token> ';
+  evaluation.events.on('door', ({ message }) => writer.line(`door: ${message}`));
   writer.line(`listening on ${evaluation.host}:${evaluation.port}; start workers with:`);
-  writer.line(`  ${token}lockstep worker ${url}`);
+  writer.line(`  ${workerCommand(evaluation, tokens, { tlsCert, tlsClientCa })}`);
   return evaluation;
 }
 

@@ -1,8 +1,10 @@
 // lockstep status and lockstep workers: what a running coordinator is doing, as text or as the JSON that it told.
 import type { Command } from 'commander';
 import type { RunStatus, WorkerStatus } from '../shared/run-status.js';
-import { askStatus } from './ask-coordinator.js';
+import { demandUseFor, readClientTls } from '../shared/client-tls.js';
+import { addressOf, askStatus } from './ask-coordinator.js';
 import { countOf, duration } from './line-writer.js';
+import { addClientTlsOptions, readClientTlsOptions } from './tls-options.js';
 import { tokenFileOption, tokenOption, workerToken } from './token-options.js';
 
 export function addStatusCommands(program: Command): void {
@@ -21,14 +23,16 @@ function addAskingCommand(
   description: string,
   describe: (status: RunStatus) => string,
 ): void {
-  program
-    .command(`${name} <url>`)
-    .description(`${description}: http://HOST:PORT, or the URL that its workers use`)
+  addClientTlsOptions(
+    program.command(`${name} <url>`).description(`${description}: http://HOST:PORT, or the URL that its workers use`),
+  )
     .option('--json', 'print what /status answers')
     .addOption(tokenOption('what the coordinator is shown; needed where it listens on other than a loopback address'))
     .addOption(tokenFileOption('a file that holds the token'))
     .action(async (url: string, { json }: { json?: true }, command: Command) => {
-      const { status, text } = await askStatus(url, workerToken(command));
+      const tls = readClientTls(readClientTlsOptions(command.opts()));
+      demandUseFor(tls, addressOf(url).origin);
+      const { status, text } = await askStatus(url, { token: workerToken(command), tls });
       process.stdout.write(json ? `${JSON.stringify(JSON.parse(text), null, 2)}\n` : describe(status));
     });
 }

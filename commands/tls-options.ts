@@ -7,13 +7,13 @@ export function addClientTlsOptions(command: Command): Command {
   return command
     .option(
       '--tls-ca <FILE>',
-      "wss: the authorities to trust, instead of the usual ones, for the coordinator's certificate",
+      "wss and https: the authorities to trust, instead of the usual ones, for the coordinator's certificate",
     )
-    .option('--tls-cert <FILE>', 'wss: the certificate to show to a coordinator that asks for one')
-    .option('--tls-key <FILE>', "wss: that certificate's key");
+    .option('--tls-cert <FILE>', 'wss and https: the certificate to show to a coordinator that asks for one')
+    .option('--tls-key <FILE>', "that certificate's key");
 }
 
-/** For the coordinator. */
+/** For whoever listens for workers. */
 export function addServerTlsOptions(command: Command): Command {
   return command
     .option('--tls-cert <FILE>', 'speak TLS (wss, https) with this certificate; read again when it changes')

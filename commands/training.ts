@@ -14,6 +14,7 @@ import { openBrowser } from './open-browser.js';
 import { addViewOptions, readView, type RunView } from './run-view.js';
 import { onStopSignals } from './stop-signals.js';
 import { addServerTlsOptions } from './tls-options.js';
+import { workerCommand } from './worker-command.js';
 import { coordinatorTokens, tokenFileOption, tokenOption } from './token-options.js';
 
 export function addTrainingCommands(program: Command): void {
@@ -82,12 +83,7 @@ export function addTrainingCommands(program: Command): void {
     });
     const view = readView(options);
     view.line(`listening on ${host}:${run.port}; start workers with:`);
-    const scheme = tlsCert === undefined ? 'ws' : 'wss';
-    const url = run.host === '127.0.0.1' ? run.url : `${scheme}://<this machine's address>:${run.port}`;
-    const certificate = tlsClientCa === undefined ? '' : ' --tls-cert <FILE> --tls-key <FILE>';
-    view.line(
-      `  ${(tokens.token ?? tokens.tokenFile) !== undefined ? 'LOCKSTEP_TOKEN=<token> ' : ''}lockstep worker ${url}${certificate}`,
-    );
+    view.line(`  ${workerCommand(run, tokens, { tlsCert, tlsClientCa })}`);
     await follow(run, view, { open: options['open'] !== undefined });
   });
 }

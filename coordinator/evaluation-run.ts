@@ -122,12 +122,13 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
       if (!isEnded) events.emit('workerLost', { name, reason, workers: pool.size });
     },
   });
+  const tellOfDoor = (message: string) => void events.emit('door', { message });
   const reception = await openReception({
     host,
     port,
     tokens: door.tokens,
     tls: door.tls,
-    tell: (message) => events.emit('door', { message }),
+    tell: tellOfDoor,
     config,
     layout: checkpoint.layout,
     store: { ...parts, preprocessing: checkpoint.preprocessing, stepsPerEpoch: 1 },
@@ -199,10 +200,11 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   }
 
   async function evaluateAndClose(): Promise<EvaluationReport> {
-    const stopWatchingTokens = door.watch(clock, () => undefined);
+    const stopWatchingTokens = door.watch(clock, tellOfDoor);
     let goodbye = 'the evaluation has ended';
     // Whoever called startEvaluation gets to listen before the first event.
     await new Promise((resolve) => setImmediate(resolve));
+    if (door.tls?.trouble !== undefined) tellOfDoor(door.tls.trouble);
     try {
       return await evaluateAll();
     } catch (error) {

@@ -30,6 +30,16 @@ export function readClientTls({ tlsCa, tlsCert, tlsKey }: ClientTlsFiles): Clien
   };
 }
 
+/** Throws `bad-option` for certificates where the connection is not encrypted. */
+export function demandUseFor(tls: ClientTls, url: string): void {
+  if (/^(wss|https):/.test(url) || Object.keys(tls).length === 0) return;
+  throw new LockstepError(
+    'bad-option',
+    `the coordinator's URL is ${url}, which is not encrypted, and --tls-ca or --tls-cert is given: write wss:// or https:// where ` +
+      'it speaks TLS, or leave these out',
+  );
+}
+
 /** A certificate with its key, or neither. Throws `bad-option` for one alone, or two that do not belong together. */
 export function readKeyPair(certFile?: string, keyFile?: string): { cert: string; key: string } | undefined {
   if (certFile === undefined && keyFile === undefined) return undefined;

@@ -3,7 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { homedir, hostname } from 'node:os';
 import path from 'node:path';
-import { readClientTls, type ClientTls, type ClientTlsFiles } from '../shared/client-tls.js';
+import { demandUseFor, readClientTls, type ClientTlsFiles } from '../shared/client-tls.js';
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Preprocessing } from '../shared/data/image-batch.js';
 import { LockstepError } from '../shared/errors.js';
@@ -87,16 +87,6 @@ export function checkUrl(url: string): string {
     );
   }
   return url;
-}
-
-/** Throws `bad-option` for certificates where the connection is not encrypted. */
-function demandUseFor(tls: ClientTls, url: string): void {
-  if (url.startsWith('wss:') || Object.keys(tls).length === 0) return;
-  throw new LockstepError(
-    'bad-option',
-    `the coordinator's URL is ${url}, which is not encrypted, and --tls-ca or --tls-cert is given: write wss:// where it ` +
-      'speaks TLS, or leave these out',
-  );
 }
 
 /** Opens the engine and starts knocking. Throws LockstepError where there is no engine or the URL is none. */

@@ -3,9 +3,9 @@ import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import { oldestTls, type ClientTls } from '../shared/client-tls.js';
 import { machineMs, type Clock } from '../shared/clock.js';
+import { explainConnectionError } from '../shared/connection-error.js';
 import { clockAnswer } from '../shared/protocol/clock-question.js';
 import { SilenceWatch } from '../shared/silence.js';
-import { explainConnectionError } from './connection-error.js';
 import type { CoordinatorLink, LinkHandlers, SilenceLimits } from './coordinator-link.js';
 
 /** A worker does not know the model before the welcome; until then this bounds a message. Weights of 64 million parameters. */

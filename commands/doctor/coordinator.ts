@@ -1,24 +1,16 @@
 // A coordinator as a worker would meet it: whether it answers, speaks our protocol, lets WebSockets through, knows the token,
 // and what its clock says.
-import { request, type IncomingHttpHeaders } from 'node:http';
-import { request as secureRequest } from 'node:https';
 import { z } from 'zod';
+import type { ClientTls } from '../../shared/client-tls.js';
+import { explainConnectionError } from '../../shared/connection-error.js';
 import { messageOf, systemCodeOf } from '../../shared/errors.js';
 import { protocolVersion } from '../../shared/protocol/messages.js';
 import { lockstepVersion } from '../../shared/version.js';
+import { answerTimeoutMs, get, openRequest, type Answer, type Credentials } from '../coordinator-request.js';
 import type { Check } from './check.js';
 
-const answerTimeoutMs = 10_000;
 /** Logs of machines further apart than this are hard to read side by side. The Date header counts whole seconds. */
 const bearableSkewMs = 5_000;
-
-interface Answer {
-  status: number;
-  headers: IncomingHttpHeaders;
-  body: string;
-  sentMs: number;
-  receivedMs: number;
-}
 
 const health = z.looseObject({
   status: z.literal('ok'),
@@ -28,10 +20,10 @@ const health = z.looseObject({
 const refusal = z.looseObject({ error: z.string() });
 
 /** @param url ws://HOST:PORT or wss://…, as a worker is given it */
-export async function checkCoordinator(url: string, token: string | undefined): Promise<Check[]> {
+export async function checkCoordinator(url: string, credentials: Credentials = {}): Promise<Check[]> {
   let answer: Answer;
   try {
-    answer = await get(url, '/healthz');
+    answer = await get(pageOf(url, '/healthz'), credentials);
   } catch (error) {
     return [{ about: 'answers', mark: 'problem', ...whyUnreachable(error, url) }];
   }
@@ -45,8 +37,8 @@ export async function checkCoordinator(url: string, token: string | undefined): 
   return [
     { about: 'answers', mark: 'ok', says: `${url}, in ${ms.toFixed(ms < 10 ? 1 : 0)} ms` },
     judgeProtocol(parsed.protocolVersion, parsed.lockstepVersion),
-    await checkUpgrade(url),
-    await checkToken(url, token),
+    await checkUpgrade(url, credentials.tls),
+    await checkToken(url, credentials),
     judgeClock(answer),
   ];
 }
@@ -70,11 +62,14 @@ export function judgeProtocol(protocol: number | undefined, release: string | un
 }
 
 /** Whether a WebSocket can be opened: some proxies do not pass them on. No hello is said, so nobody joins. */
-async function checkUpgrade(url: string): Promise<Check> {
+async function checkUpgrade(url: string, tls: ClientTls | undefined): Promise<Check> {
   const about = 'WebSockets';
   try {
-    const status = await upgradeStatus(url);
+    const { status, body } = await upgradeAnswer(url, tls);
     if (status === 101) return { about, mark: 'ok', says: 'get through' };
+    // So a coordinator answers whoever shows no right certificate, and says what mends it.
+    if (status === 403 && /^[^<\n]{1,1000}$/.test(body))
+      return { about, mark: 'problem', says: `are refused: ${body}` };
     const remedy = 'a proxy on the way must pass Upgrade and Connection on';
     return { about, mark: 'problem', says: `are refused (HTTP ${status})`, remedy };
   } catch (error) {
@@ -84,16 +79,19 @@ async function checkUpgrade(url: string): Promise<Check> {
 }
 
 /** A worker's token does not allow to read, and the coordinator then says whose it is: it is known. */
-async function checkToken(url: string, token: string | undefined): Promise<Check> {
+async function checkToken(url: string, credentials: Credentials): Promise<Check> {
   const about = 'token';
-  const { status, headers, body } = await get(url, '/status', token);
+  const { token } = credentials;
+  const { status, headers, body } = await get(pageOf(url, '/status'), credentials);
   const error = refusal.safeParse(jsonIn(body)).data?.error ?? `HTTP ${status}`;
   const remedy = "LOCKSTEP_TOKEN or --token-file: the coordinator's own";
+  const role = headers['lockstep-role'];
+  // Not for the token, which was not looked at; the words say what mends it.
+  if (status === 403 && role === undefined) return { about, mark: 'problem', says: `not looked at: ${error}` };
   if (token === undefined) {
     if (status === 200) return { about, mark: 'ok', says: 'none shown, and none needed to read from this machine' };
     return { about, mark: 'problem', says: 'none shown, and it demands one', remedy };
   }
-  const role = headers['lockstep-role'];
   if (status === 200 && role === undefined) return { about, mark: 'ok', says: 'accepted' };
   if (role === 'owner' || role === 'worker') return { about, mark: 'ok', says: `accepted, as ${article(role)}'s` };
   if (typeof role === 'string') {
@@ -121,6 +119,11 @@ export function judgeClock({ headers, sentMs, receivedMs }: Pick<Answer, 'header
 }
 
 function whyUnreachable(error: unknown, url: string): { says: string; remedy: string } {
+  const { reason, isFinal } = explainConnectionError(error as Error, url);
+  if (isFinal) {
+    const [says, ...remedy] = reason.split(': ');
+    return { says, remedy: remedy.join(': ') };
+  }
   const { hostname, port } = new URL(url);
   const where = `${hostname}:${port || (url.startsWith('wss') ? 443 : 80)}`;
   const inNoNetwork = { says: `there is no way to ${where} from here`, remedy: 'are both machines in one network?' };
@@ -142,58 +145,37 @@ function whyUnreachable(error: unknown, url: string): { says: string; remedy: st
       remedy: 'a firewall may drop what is sent there: open the port',
     },
   };
-  const unknown = { says: `${where}: ${messageOf(error)}`, remedy: 'is this the URL that the coordinator printed?' };
+  const unknown = { says: `${where}: ${reason}`, remedy: 'is this the URL that the coordinator printed?' };
   return diagnoses[systemCodeOf(error) ?? ''] ?? unknown;
 }
 
-/** Resolves with the HTTP answer, whatever its status. */
-async function get(url: string, path: string, token?: string): Promise<Answer> {
-  const sentMs = Date.now();
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+/** How an upgrade to a WebSocket is answered, and with which words where it is refused. */
+async function upgradeAnswer(url: string, tls: ClientTls | undefined): Promise<{ status: number; body: string }> {
+  const headers = {
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': Buffer.alloc(16).toString('base64'),
+  };
   return new Promise((resolve, reject) => {
-    const call = open(url, path, headers);
+    const call = openRequest(pageOf(url, '/worker'), headers, tls);
+    call.on('upgrade', (_response, socket) => {
+      socket.destroy();
+      resolve({ status: 101, body: '' });
+    });
     call.on('response', (response) => {
-      const receivedMs = Date.now();
       let body = '';
       response.setEncoding('utf8').on('data', (text: string) => (body += text));
       response.on('error', reject);
-      response.on('end', () => {
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body, sentMs, receivedMs });
-      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
     });
     call.on('error', reject);
     call.end();
   });
 }
 
-async function upgradeStatus(url: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const call = open(url, '/worker', {
-      connection: 'Upgrade',
-      upgrade: 'websocket',
-      'sec-websocket-version': '13',
-      'sec-websocket-key': Buffer.alloc(16).toString('base64'),
-    });
-    call.on('upgrade', (_response, socket) => {
-      socket.destroy();
-      resolve(101);
-    });
-    call.on('response', (response) => {
-      response.resume();
-      resolve(response.statusCode ?? 0);
-    });
-    call.on('error', reject);
-    call.end();
-  });
-}
-
-function open(url: string, path: string, headers: Record<string, string>) {
-  const target = new URL(`${url.replace(/\/$/, '')}${path}`);
-  const isSecure = target.protocol === 'wss:';
-  target.protocol = isSecure ? 'https:' : 'http:';
-  const call = (isSecure ? secureRequest : request)(target, { headers, agent: false });
-  call.setTimeout(answerTimeoutMs, () => call.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
-  return call;
+function pageOf(url: string, path: string): URL {
+  return new URL(`${url.replace(/\/$/, '')}${path}`);
 }
 
 function jsonIn(text: string): unknown {

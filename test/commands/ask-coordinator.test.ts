@@ -27,7 +27,7 @@ it.each([
   ['an error', 502, 'bad gateway', 'status 502'],
 ])('what answers with %s is no coordinator', async (_, status, body, problem) => {
   const host = await answering(status, body);
-  await expect(askStatus(host, undefined)).rejects.toMatchObject({
+  await expect(askStatus(host)).rejects.toMatchObject({
     code: 'protocol',
     message: expect.stringContaining(
       `${host} answers, but not as a coordinator of this version of lockstep does (${problem}`,
@@ -37,7 +37,7 @@ it.each([
 
 it("a refusal is told in the coordinator's words", async () => {
   const host = await answering(401, '{"error":"show a token"}');
-  await expect(askStatus(host, 'x')).rejects.toMatchObject({
+  await expect(askStatus(host, { token: 'x' })).rejects.toMatchObject({
     code: 'refused',
     message: expect.stringContaining(`${host} does not let us read (show a token)`),
   });

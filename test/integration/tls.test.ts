@@ -6,10 +6,13 @@ import { connect } from 'node:net';
 import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { checkCoordinator } from '../../commands/doctor/coordinator.js';
+import { workerCommand } from '../../commands/worker-command.js';
 import type { CoordinatorOptions } from '../../coordinator/main.js';
+import { readClientTls, type ClientTlsFiles } from '../../shared/client-tls.js';
 import type { WorkerOptions } from '../../worker/main.js';
 import { Authority, type CertificateFiles } from '../support/certificates.js';
-import { startCli } from '../support/cli.js';
+import { runCli, startCli } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { hashWith, startCluster, type Cluster } from '../support/local-cluster.js';
 
@@ -106,7 +109,9 @@ describe("a coordinator's certificate", () => {
   it('for another host is refused with the names that it holds', async () => {
     const other = await ours.sign({ name: 'other', hosts: ['gpu.example.org'] });
     const said = await refusal(speaking(other), { tlsCa: ours.file });
-    expect(said.worker).toMatch(/certificate is not for 127\.0\.0\.1 but for DNS:gpu\.example\.org: join under a name/);
+    expect(said.worker).toMatch(
+      /certificate is not for 127\.0\.0\.1 but for DNS:gpu\.example\.org: use a name that it holds/,
+    );
     expect(said.door).toEqual([expect.stringContaining('or not under the name that it used')]);
   });
 
@@ -115,7 +120,7 @@ describe("a coordinator's certificate", () => {
     ['another authority', () => ({ tlsCa: theirs.file })],
   ])('is refused by a worker that trusts %s', async (_, trusting) => {
     const said = await refusal(speaking(server), trusting());
-    expect(said.worker).toMatch(/of an authority that this worker does not know: give it with --tls-ca/);
+    expect(said.worker).toMatch(/of an authority that is not known here: give it with --tls-ca/);
     expect(said.door).toHaveLength(1);
   });
 });
@@ -167,13 +172,13 @@ describe('one side alone speaks TLS', () => {
     cluster = await startCluster(speaking(server));
     const worker = await cluster.join({ url: cluster.coordinator.url.replace('wss', 'ws') });
     const [{ reason }] = await once(worker.events, 'reconnecting');
-    expect(reason).toMatch(/^it hung up; if it speaks TLS, join wss:/);
+    expect(reason).toMatch(/^it hung up; if it speaks TLS, use wss:/);
   });
 
   it('the worker: it is told not to', async () => {
     cluster = await startCluster();
     const worker = await cluster.join({ url: cluster.coordinator.url.replace('ws', 'wss') });
-    await expect(worker.done).rejects.toMatchObject({ message: expect.stringMatching(/does not speak TLS: join ws:/) });
+    await expect(worker.done).rejects.toMatchObject({ message: expect.stringMatching(/does not speak TLS: use ws:/) });
   });
 
   it('nobody: what is no TLS does not disturb', async () => {
@@ -204,6 +209,43 @@ describe('the command line', { timeout: 60_000 }, () => {
     );
   });
 
+  it('asks for the status of a run, and says which option it takes', async () => {
+    cluster = await startCluster({ ...speaking(server), tlsClientCa: ours.file });
+    const url = cluster.coordinator.url.replace('wss', 'https');
+    const ask = (...options: string[]) => runCli(['status', url, ...options]);
+    const shown = ['--tls-cert', client.cert, '--tls-key', client.key];
+    const [trusting, strange, unshown, plain] = await Promise.all([
+      ask('--tls-ca', ours.file, ...shown),
+      ask(...shown),
+      ask('--tls-ca', ours.file),
+      runCli(['status', url.replace('https', 'http'), '--tls-ca', ours.file]),
+    ]);
+    expect(trusting.output).toMatch(/^waiting · /);
+    expect(trusting.status).toBe(0);
+    expect(strange.output).toMatch(/cannot be asked: .* of an authority that is not known here: give it with --tls-ca/);
+    expect(strange.status).toBe(1);
+    expect(unshown.output).toMatch(/none was shown: give one with --tls-cert and --tls-key$/m);
+    expect(unshown.status).toBe(1);
+    expect(plain.output).toMatch(/which is not encrypted, and --tls-ca or --tls-cert is given: write wss:/);
+    expect(plain.status).toBe(2);
+  });
+
+  it("looks at a coordinator as the doctor does, with a worker's files", async () => {
+    cluster = await startCluster({ ...speaking(server), tlsClientCa: ours.file });
+    const look = async (files: ClientTlsFiles) => {
+      const checks = await checkCoordinator(cluster!.coordinator.url, { tls: readClientTls(files) });
+      return Object.fromEntries(checks.map(({ about, mark, says }) => [about, `${mark} ${says}`]));
+    };
+    const shown = { tlsCert: client.cert, tlsKey: client.key };
+    const sound = await look({ tlsCa: ours.file, ...shown });
+    expect(sound).toMatchObject({ answers: expect.stringMatching(/^ok wss:/), WebSockets: 'ok get through' });
+    expect(Object.values(sound).filter((said) => !said.startsWith('ok'))).toEqual([]);
+    expect((await look(shown))['answers']).toMatch(/^problem the coordinator's certificate is of an authority/);
+    const unshown = await look({ tlsCa: ours.file });
+    expect(unshown['WebSockets']).toMatch(/^problem are refused: .*none was shown: give one with --tls-cert/);
+    expect(unshown['token']).toMatch(/^problem not looked at: .*none was shown/);
+  });
+
   it('joins with the files that it is given', async () => {
     cluster = await startCluster({ ...speaking(server), tlsClientCa: ours.file });
     // Its engine's bits are not this test's: the fake engine computes, the process only has to be let in.
@@ -213,4 +255,14 @@ describe('the command line', { timeout: 60_000 }, () => {
     worker.child.kill('SIGINT');
     expect(await worker.exited).toBe(130);
   });
+});
+
+it('the command for workers says all that they need', () => {
+  const here = { url: 'wss://127.0.0.1:7350', host: '127.0.0.1', port: 7350 };
+  expect(workerCommand({ ...here, url: 'ws://127.0.0.1:7350' }, {}, {})).toBe('lockstep worker ws://127.0.0.1:7350');
+  expect(workerCommand(here, {}, { tlsCert: 'a.crt' })).toBe('lockstep worker wss://127.0.0.1:7350 --tls-ca <FILE>');
+  const all = workerCommand({ ...here, host: '0.0.0.0' }, { token: 'x' }, { tlsCert: 'a.crt', tlsClientCa: 'a.pem' });
+  expect(all).toBe(
+    "LOCKSTEP_TOKEN=<token> lockstep worker wss://<this machine's address>:7350 --tls-ca <FILE> --tls-cert <FILE> --tls-key <FILE>",
+  );
 });

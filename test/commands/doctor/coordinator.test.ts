@@ -44,7 +44,7 @@ const healthy = (body: object): RequestListener => {
 
 /** `mark says` of each check by what it is about. */
 async function look(url: string, token?: string): Promise<Record<string, string>> {
-  const checks = await checkCoordinator(url, token);
+  const checks = await checkCoordinator(url, { token });
   return Object.fromEntries(checks.map(({ about, mark, says }) => [about, `${mark} ${says}`]));
 }
 
@@ -74,7 +74,7 @@ describe('a coordinator', () => {
     const [newer, older, silent] = await Promise.all(
       [{ protocolVersion: protocolVersion + 1, lockstepVersion: '9.0.0' }, { protocolVersion: 1 }, {}].map(
         async (body) => {
-          const checks = await checkCoordinator(await serve(healthy(body)), undefined);
+          const checks = await checkCoordinator(await serve(healthy(body)));
           return checks.find(({ about }) => about === 'protocol')!;
         },
       ),

@@ -1,4 +1,4 @@
-// What a connection's error means to the person who started the worker, and whether knocking again could help. Pure.
+// What a connection's error means to the person who asked for it, and whether knocking again could help. Pure.
 
 /** What Node and OpenSSL tell. */
 interface ConnectionError extends Error {
@@ -9,8 +9,8 @@ interface ConnectionError extends Error {
 
 /** @param url where the connection was to lead */
 export function explainConnectionError(error: ConnectionError, url: string): { reason: string; isFinal: boolean } {
-  if (error.message === 'socket hang up' && url.startsWith('ws:')) {
-    const reason = `it hung up; if it speaks TLS, join ${url.replace(/^ws:/, 'wss:')}`;
+  if (error.message === 'socket hang up' && /^(ws|http):/.test(url)) {
+    const reason = `it hung up; if it speaks TLS, use ${overTls(url)}`;
     return { reason, isFinal: false };
   }
   const explanation = explain(error, url);
@@ -27,7 +27,7 @@ function explain({ code = '', message, cert }: ConnectionError, url: string): st
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return (
         `the coordinator's certificate is not for ${new URL(url).hostname} but for ${cert?.subjectaltname ?? 'nobody'}: ` +
-        'join under a name that it holds, or make one that holds this name'
+        'use a name that it holds, or make one that holds this name'
       );
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'SELF_SIGNED_CERT_IN_CHAIN':
@@ -37,17 +37,21 @@ function explain({ code = '', message, cert }: ConnectionError, url: string): st
     case 'CERT_UNTRUSTED':
     case 'INVALID_CA':
     case 'CERT_SIGNATURE_FAILURE':
-      return "the coordinator's certificate is of an authority that this worker does not know: give it with --tls-ca";
+      return "the coordinator's certificate is of an authority that is not known here: give it with --tls-ca";
     case 'INVALID_PURPOSE':
       return "the coordinator's certificate is not meant for servers: make one with the extended key usage serverAuth";
     default:
   }
   // Whoever does not speak TLS answers a TLS greeting with text, and the other way round.
   if (/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/.test(code) || /wrong version number/.test(message)) {
-    return `what listens there does not speak TLS: join ${url.replace(/^wss:/, 'ws:')}, or start it with --tls-cert`;
+    return `what listens there does not speak TLS: use ${url.replace(/^(ws|http)s:/, '$1:')}, or start it with --tls-cert`;
   }
   if (code.startsWith('HPE_')) {
-    return `what listens there does not speak HTTP; if it speaks TLS, join ${url.replace(/^ws:/, 'wss:')}`;
+    return `what listens there does not speak HTTP; if it speaks TLS, use ${overTls(url)}`;
   }
   return undefined;
+}
+
+function overTls(url: string): string {
+  return url.replace(/^(ws|http):/, '$1s:');
 }
