@@ -104,7 +104,7 @@ export function startWorkerProcess(plan: WorkerPlan, { args, environment, output
 
 /** What happens to worker processes, beside what the coordinator tells. */
 export interface ProcessEvents {
-  /** A worker process ended before the run did. None is started again. `why` is its own last words, if it had any. */
+  /** A worker process failed before the run ended. None is started again. `why` is its own last words, if it had any. */
   workerExited: [{ name: string; how: string; why: string }];
 }
 
@@ -134,7 +134,9 @@ export function startLocalWorkers(
     await worker.exited;
     running--;
     if (isOver) return;
-    processes.emit('workerExited', { name: worker.name, how: howItEnded(worker), why: whyItEnded(worker) });
+    // One that was sent home may be gone before its coordinator is.
+    if (worker.child.exitCode !== 0)
+      processes.emit('workerExited', { name: worker.name, how: howItEnded(worker), why: whyItEnded(worker) });
     if (running === 0) nobodyIsLeft(whyNobodyIsLeft(workers));
   }
   for (const worker of workers) void watch(worker);
