@@ -29,13 +29,19 @@ export function workerToken(command: Command): string | undefined {
 }
 
 function readOptions(command: Command): { token: string | undefined; tokenFile: string | undefined } {
-  const { token, tokenFile } = command.opts<{ token?: string; tokenFile?: string }>();
+  const { token, tokenFile, quiet } = command.opts<{ token?: string; tokenFile?: string; quiet?: boolean }>();
   if (command.getOptionValueSource('token') === 'cli') {
     if (tokenFile !== undefined) {
       throw new LockstepError('bad-option', `--token and --token-file ${tokenFile} are both given: give one of them`);
     }
     // Node writes a title over the memory in which the arguments lie.
     process.title = `lockstep ${command.name()}`;
+    if (quiet !== true) {
+      process.stderr.write(
+        'lockstep: warning: --token was in the process list, which others on this machine can read, until this program had ' +
+          'started: give it with LOCKSTEP_TOKEN or --token-file\n',
+      );
+    }
   }
   return { token, tokenFile };
 }

@@ -66,13 +66,25 @@ describe('a run that knows tokens from a file', { timeout: 60_000 }, () => {
     const stranger = join([], { LOCKSTEP_TOKEN: 'of another run' });
     expect(await stranger.exited).toBe(1);
     expect(stranger.output()).toContain('(token): a wrong token was given');
-    const workers = [join(['--token-file', token]), join([], { LOCKSTEP_TOKEN: ownersToken })];
+    const first = join(['--token-file', token]);
+    await coordinator.says(' joined ');
+    const at = (page: string) => new URL(page, url.replace('ws:', 'http:'));
+    const answers = await Promise.all(
+      ['/status', '/metrics', '/'].map(async (page) => {
+        const answer = await fetch(at(page), { headers: { authorization: `Bearer ${ownersToken}` } });
+        expect(answer.status).toBe(200);
+        return `${JSON.stringify([...answer.headers])}\n${await answer.text()}`;
+      }),
+    );
+    const workers = [first, join([], { LOCKSTEP_TOKEN: ownersToken })];
     expect(await Promise.all([coordinator, ...workers].map(({ exited }) => exited))).toEqual([0, 0, 0]);
     const written = [
       await textIn(runDirectory),
+      ...answers,
       ...[coordinator, ...workers].map((process_) => process_.output()),
     ].join('\n');
     expect(written).toContain('"weightsSha256"');
+    expect(written).toContain('lockstep_step_duration_seconds');
     expect(written).not.toContain(workersToken);
     expect(written).not.toContain(ownersToken);
   });
@@ -87,13 +99,56 @@ describe('a token given as an argument', () => {
     const commandLine = readFileSync(`/proc/${coordinator.child.pid}/cmdline`, 'latin1');
     expect(commandLine).toContain('lockstep coordinator');
     expect(commandLine).not.toContain(ownersToken);
+    expect(
+      coordinator.output().match(/warning: --token .* give it with LOCKSTEP_TOKEN or --token-file\n/g),
+    ).toHaveLength(1);
+    expect(coordinator.output()).not.toContain(ownersToken);
     coordinator.child.kill('SIGINT');
     expect(await coordinator.exited).toBe(130);
+  });
+
+  it('is not warned of under --quiet, nor where the environment has it', async () => {
+    // Nobody listens on port 9: each gives up after a second.
+    const args = ['worker', 'ws://127.0.0.1:9', '--engine', 'wasm', '--no-cache', '--give-up-after', '1'];
+    const quiet = startCli([...args, '--quiet', '--token', ownersToken]);
+    const environment = startCli(args, { LOCKSTEP_TOKEN: ownersToken });
+    expect(await Promise.all([quiet.exited, environment.exited])).toEqual([1, 1]);
+    expect(quiet.output() + environment.output()).not.toContain('warning');
   });
 
   it('together with --token-file is an error', async () => {
     const worker = startCli(['worker', 'ws://127.0.0.1:9', '--token', ownersToken, '--token-file', 'mine']);
     expect(await worker.exited).toBe(2);
     expect(worker.output()).toBe('lockstep: --token and --token-file mine are both given: give one of them\n');
+  });
+});
+
+describe('the token that train makes up for its workers', () => {
+  it.skipIf(process.platform !== 'linux')('is in their environment and in no argument', async () => {
+    const args = [
+      ...recipe,
+      '--steps',
+      '1000000',
+      '--engine',
+      'wasm',
+      '--workers',
+      '1',
+      '--run-dir',
+      inFolder('local'),
+    ];
+    const training = startCli(['train', ...args]);
+    await training.says(' joined ');
+    const { pid } = training.child;
+    const [worker] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+    const [, token = ''] = /LOCKSTEP_TOKEN=([^\0]+)/.exec(readFileSync(`/proc/${worker}/environ`, 'latin1')) ?? [];
+    expect(token.length).toBeGreaterThan(20);
+    expect(readFileSync(`/proc/${worker}/cmdline`, 'latin1')).toMatch(/cli\.js\0worker\0/);
+    for (const process_ of [worker, pid]) {
+      expect(readFileSync(`/proc/${process_}/cmdline`, 'latin1')).not.toContain(token);
+    }
+    training.child.kill('SIGINT');
+    expect(await training.exited).toBe(130);
+    expect(training.output()).not.toContain(token);
+    expect(await textIn(inFolder('local'))).not.toContain(token);
   });
 });
