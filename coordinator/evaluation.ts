@@ -1,5 +1,6 @@
 // Validation and test: a split's parts dealt out to whoever is free; results added up in part order.
 import type { Clock } from '../shared/clock.js';
+import { recordBytes } from '../shared/data/image-batch.js';
 import { ProtocolError } from '../shared/errors.js';
 import { classCount } from '../shared/model/layout.js';
 import { noClass, type EvaluationMessage, type Piece, type Split } from '../shared/protocol/messages.js';
@@ -111,7 +112,7 @@ export async function evaluateSplit(options: {
         evaluation(worker, message, payload) {
           if (message.step !== weights.step || message.split !== split) return;
           if (owed.get(worker.id)?.delete(message.index) !== true) return;
-          const part = partOf(message, payload);
+          const part = partOf(message, payload, parts[message.index].bytes / recordBytes);
           watch.ends(worker.id, clock.now());
           if (owedBy(worker).size > 0) watch.begins(worker.id, 1, clock.now());
           // The first answer counts.
@@ -130,8 +131,17 @@ export async function evaluateSplit(options: {
   }
 }
 
-/** Throws ProtocolError for another number of classes than of images, or for one that is none. */
-function partOf({ sampleCount, lossSum, correctCount }: EvaluationMessage, payload: Uint8Array): EvaluatedPart {
+/** Throws ProtocolError for other counts than of the part's images, or for a class that is none. */
+function partOf(
+  { sampleCount, lossSum, correctCount }: EvaluationMessage,
+  payload: Uint8Array,
+  images: number,
+): EvaluatedPart {
+  if (sampleCount !== images || correctCount > images) {
+    throw new ProtocolError(
+      `a part of ${images} images was evaluated, a worker says that ${correctCount} of ${sampleCount} were right`,
+    );
+  }
   if (payload.length !== sampleCount || payload.some((label) => label >= classCount && label !== noClass)) {
     throw new ProtocolError(`an evaluation of ${sampleCount} images came with ${payload.length} bytes of classes`);
   }

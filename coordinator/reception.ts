@@ -130,6 +130,7 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
         engine: hello.engine,
         cachedPieces: hello.cachedPieces,
         pieceRecords: store.records,
+        imagesPerSlice: config.batchSize / config.slices,
         ...silence,
         clock,
       },

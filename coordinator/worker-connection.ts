@@ -18,7 +18,7 @@ import {
 } from '../shared/protocol/messages.js';
 import { clockQuestion, readClockAnswer } from '../shared/protocol/clock-question.js';
 import { SilenceWatch } from '../shared/silence.js';
-import type { SliceRange } from '../shared/slices.js';
+import { describeRange, type SliceRange } from '../shared/slices.js';
 import type { Exchange } from './timeline/clock-offset.js';
 import type { WeightsFrame } from './weights-frame.js';
 import { WorkerSpeed } from './worker-speed.js';
@@ -39,6 +39,8 @@ export interface WorkerConnectionOptions {
   cachedPieces: readonly string[];
   /** A piece's records by its hash. */
   pieceRecords: ReadonlyMap<string, Uint8Array>;
+  /** Of the global batch: what an answer must say that it is the sum of. */
+  imagesPerSlice: number;
   /** How often it is pinged. */
   pingIntervalMs: number;
   /** Silent for longer, it is taken for dead. */
@@ -86,6 +88,7 @@ export class WorkerConnection {
   readonly #socket: WebSocket;
   readonly #pieceRecords: ReadonlyMap<string, Uint8Array>;
   readonly #heldPieces: Set<string>;
+  readonly #imagesPerSlice: number;
   readonly #silence: SilenceWatch;
   readonly #stopPinging: () => void;
   readonly #handlers: WorkerConnectionHandlers;
@@ -104,6 +107,7 @@ export class WorkerConnection {
     this.#clock = options.clock;
     this.#socket = socket;
     this.#pieceRecords = options.pieceRecords;
+    this.#imagesPerSlice = options.imagesPerSlice;
     // Others are of no use here, and a set of anything at all could grow for ever.
     this.#heldPieces = new Set(options.cachedPieces.filter((sha256) => options.pieceRecords.has(sha256)));
     this.#handlers = handlers;
@@ -264,6 +268,7 @@ export class WorkerConnection {
           break;
         case 'gradient':
           this.#demandAskedStep(message.step);
+          this.#demandTrueCounts(message);
           this.#measure(message);
           break;
         case 'evaluation':
@@ -290,6 +295,21 @@ export class WorkerConnection {
   /** An answer may come late, when others have finished its step, but not before it was asked for. */
   #demandAskedStep(step: number): void {
     if (step > this.#weightsStep) throw notAsked(`it answers step ${step}`);
+  }
+
+  /** The sum is divided by the number of images, so that a false one would scale the whole step's gradient. */
+  #demandTrueCounts({ node, sampleCount, slices }: GradientMessage): void {
+    const images = node.count * this.#imagesPerSlice;
+    if (sampleCount !== images) {
+      throw new ProtocolError(
+        `a gradient over ${describeRange(node)} is of ${images} images, a worker says ${sampleCount}`,
+      );
+    }
+    const tooMany = slices.findIndex(({ correctCount }) => correctCount > this.#imagesPerSlice);
+    if (tooMany < 0) return;
+    throw new ProtocolError(
+      `slice ${node.first + tooMany} has ${this.#imagesPerSlice} images, a worker says that ${slices[tooMany].correctCount} were right`,
+    );
   }
 
   /** Answers that come too late to count tell of a worker's speed as well. */

@@ -120,6 +120,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
           engine: hello.engine,
           cachedPieces: [],
           pieceRecords: new Map(pieces.map((piece, index) => [piece.sha256, records[index]])),
+          imagesPerSlice: 1,
           pingIntervalMs: 2_000,
           silenceTimeoutMs: 10_000,
           clock: systemClock,

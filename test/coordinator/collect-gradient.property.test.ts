@@ -8,10 +8,17 @@ import { evaluateSplit } from '../../coordinator/evaluation.js';
 import { Dealer } from '../../coordinator/dealer.js';
 import { encodeWeights } from '../../coordinator/weights-frame.js';
 import { WorkerPool } from '../../coordinator/worker-pool.js';
+import { recordBytes } from '../../shared/data/image-batch.js';
 import { layoutModel } from '../../shared/model/layout.js';
 import { KeyedRandom } from '../../shared/random.js';
 import { FakeClock } from '../support/fake-clock.js';
-import { classesIn, evaluationOf, ScriptedWorker, type ScriptedWorld } from '../support/scripted-worker.js';
+import {
+  classesIn,
+  evaluationOf,
+  imagesInPart,
+  ScriptedWorker,
+  type ScriptedWorld,
+} from '../support/scripted-worker.js';
 import { bitsOf, treeSum } from '../support/tree-sum.js';
 
 const imagesPerSlice = 3;
@@ -62,6 +69,7 @@ class Drill {
       pool: new WorkerPool(),
       clock: this.clock,
       shards: this.#shards,
+      imagesPerSlice,
       answer(step, node) {
         const slices = Array.from({ length: node.count }, (_, place) => node.first + place);
         return {
@@ -121,7 +129,8 @@ async function runSteps(sliceCount: number, partCount: number, events: readonly 
   const { pool } = drill.world;
   const dealer = new Dealer(drill.shards, imagesPerSlice);
   const pieces = Array.from({ length: partCount }, (_, part) => {
-    return { split: 'validation' as const, index: part, sha256: part.toString(16).padStart(64, 'f'), bytes: 1 };
+    const sha256 = part.toString(16).padStart(64, 'f');
+    return { split: 'validation' as const, index: part, sha256, bytes: imagesInPart(part) * recordBytes };
   });
   const left = [...events];
 

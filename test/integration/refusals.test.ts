@@ -2,11 +2,12 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { layoutModel } from '../../shared/model/layout.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import { parseCoordinatorMessage, protocolVersion } from '../../shared/protocol/messages.js';
 import { startWorker } from '../../worker/main.js';
 import { fakeEngine } from '../support/fake-engine.js';
-import { startCluster, type Cluster } from '../support/local-cluster.js';
+import { hashWith, startCluster, type Cluster } from '../support/local-cluster.js';
 
 let cluster: Cluster;
 afterEach(() => cluster.close());
@@ -88,24 +89,50 @@ describe('a worker is refused', () => {
 });
 
 describe('an admitted worker is dismissed', () => {
-  it('when it sends what it was not asked for, and the run goes on without it', async () => {
-    cluster = await startCluster({ minWorkers: 2 });
+  const phases = { waitMs: 0, augmentMs: 0, computeMs: 0, reduceMs: 0, sendMs: 0 };
+  // Batches of 32 in 4 slices.
+  const honest = { sampleCount: 8, slices: [{ lossSum: 0, correctCount: 8 }] };
+
+  /** A worker that answers whatever it is asked to compute with this. */
+  async function answering(payload: Uint8Array, lie: object): Promise<void> {
     const socket = new WebSocket(`${cluster.coordinator.url}/worker`);
     await once(socket, 'open');
     socket.send(encodeFrame(hello));
     socket.on('message', (data: Buffer) => {
       const message = parseCoordinatorMessage(decodeFrame(data).header);
       if (message.type !== 'compute') return;
-      const phases = { waitMs: 0, augmentMs: 0, computeMs: 0, reduceMs: 0, sendMs: 0 };
-      const slices = [{ lossSum: 0, correctCount: 0 }];
       const node = { first: 0, count: 1 };
-      // A gradient of no bytes.
-      socket.send(encodeFrame({ type: 'gradient', step: message.step, node, sampleCount: 8, slices, phases }));
+      socket.send(encodeFrame({ type: 'gradient', step: message.step, node, phases, ...honest, ...lie }, payload));
     });
+  }
+
+  it('when it sends what it was not asked for, and the run goes on without it', async () => {
+    cluster = await startCluster({ minWorkers: 2 });
+    // A gradient of no bytes.
+    await answering(new Uint8Array(), {});
     await cluster.join();
     const [lost] = await once(cluster.coordinator.events, 'workerLost');
     expect(lost).toMatchObject({ name: 'by hand', reason: expect.stringMatching(/payload of 0 bytes/) });
     expect(await cluster.coordinator.report).toMatchObject({ workersLost: 1, steps: 14 });
+  });
+
+  it.each([
+    ['more images', { sampleCount: 1e9 }, /a gradient over slice 0 is of 8 images, a worker says 1000000000$/],
+    ['fewer images', { sampleCount: 1 }, /a gradient over slice 0 is of 8 images, a worker says 1$/],
+    [
+      'more right answers',
+      { slices: [{ lossSum: 0, correctCount: 9 }] },
+      /slice 0 has 8 images, .* that 9 were right$/,
+    ],
+  ])('when it claims %s than there are, and the weights stay those of an honest run', async (_, lie, reason) => {
+    cluster = await startCluster({ minWorkers: 2 });
+    const { trainableSize, statisticsSize } = layoutModel(cluster.coordinator.config);
+    // Of the right length: only the claim is false.
+    await answering(new Uint8Array(4 * (trainableSize + statisticsSize)), lie);
+    await cluster.join();
+    const [lost] = await once(cluster.coordinator.events, 'workerLost');
+    expect(lost).toMatchObject({ name: 'by hand', reason: expect.stringMatching(reason) });
+    expect((await cluster.coordinator.report).weightsSha256).toBe(await hashWith(1));
   });
 });
 

@@ -22,6 +22,7 @@ export interface ScriptedWorld {
   clock: Clock;
   /** Hashes of what there is to hold. */
   shards: readonly string[];
+  imagesPerSlice: number;
   /** The sum over a node and each slice's statistics, as they travel, and what is reported with them. */
   answer: (step: number, node: SliceRange) => { payload: Float32Array; sampleCount: number; lossSums: number[] };
 }
@@ -60,9 +61,15 @@ type Task =
   | { type: 'gradient'; step: number; node: SliceRange }
   | { type: 'evaluation'; step: number; split: Split; index: number };
 
+/** Parts of an evaluation are of different sizes. */
+export function imagesInPart(index: number): number {
+  return 10 + index;
+}
+
 /** What an evaluation of a part gives, whoever makes it. */
 export function evaluationOf({ step, split, index }: Omit<Task & { type: 'evaluation' }, 'type'>): EvaluationMessage {
-  return { type: 'evaluation', step, split, index, sampleCount: 10 + index, lossSum: 0.1 * index, correctCount: index };
+  const counts = { sampleCount: imagesInPart(index), lossSum: 0.1 * index, correctCount: index };
+  return { type: 'evaluation', step, split, index, ...counts };
 }
 
 /** Whoever looks at an image of a part takes it for the same class. */
@@ -102,6 +109,7 @@ export class ScriptedWorker {
         engine: { engine: 'scripted', fingerprint: 'scripted/1' },
         cachedPieces: holds,
         pieceRecords: new Map(world.shards.map((sha256) => [sha256, new Uint8Array()])),
+        imagesPerSlice: world.imagesPerSlice,
         pingIntervalMs: 1e9,
         silenceTimeoutMs: 1e9,
         clock: world.clock,
