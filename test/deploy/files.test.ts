@@ -41,6 +41,7 @@ describe.skipIf(python === undefined)('deploy', () => {
 
   it.each([
     ['compose-spec', 'deploy/docker/compose.yaml'],
+    ['compose-spec', 'deploy/docker/compose.tls.yaml'],
     ['github-workflows', '.github/workflows/ci.yml'],
   ])('is of the schema %s: %s', async (schema, file) => {
     await expect(check('check-jsonschema', '--builtin-schema', `vendor.${schema}`, file)).resolves.toContain('ok');
