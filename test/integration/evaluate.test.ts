@@ -1,4 +1,5 @@
 // An evaluation of a checkpoint is the one that its run made at that step, whoever computes it.
+import { mkdir } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startEvaluation, type EvaluationOptions, type EvaluationReport } from '../../coordinator/evaluation-run.js';
 import type { CoordinatorOptions } from '../../coordinator/main.js';
@@ -8,6 +9,7 @@ import { countPerClass } from '../../shared/data/cifar10-layout.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { openWasmEngine } from '../../worker/engines/wasm/wasm-engine.js';
 import { startWorker } from '../../worker/main.js';
+import { Authority } from '../support/certificates.js';
 import { runCli, startCli } from '../support/cli.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { folderPerFile } from '../support/folder-per-file.js';
@@ -164,10 +166,17 @@ describe('lockstep evaluate', () => {
     expect(text.output).toMatch(/^0 striped disc +30 +\d+ +[\d.]+%$/m);
   });
 
-  it('waits on a port for workers from elsewhere', async () => {
-    const evaluation = startCli(['evaluate', inFolder('real'), '--port', '0'], { LOCKSTEP_TOKEN: 'secret' });
-    const [, url] = await evaluation.says(/lockstep worker (ws:\S+)\n/);
-    const worker = startCli(['worker', url, '--engine', 'wasm', '--no-cache'], { LOCKSTEP_TOKEN: 'secret' });
+  it('waits on a port for workers from elsewhere, over TLS', async () => {
+    const folder = inFolder('certificates');
+    await mkdir(folder);
+    const authority = await Authority.make(folder, 'authority');
+    const { cert, key } = await authority.sign({ name: 'server' });
+    const secret = { LOCKSTEP_TOKEN: 'secret' };
+    const tls = ['--tls-cert', cert, '--tls-key', key];
+    const evaluation = startCli(['evaluate', inFolder('real'), '--port', '0', ...tls], secret);
+    const [, url] = await evaluation.says(/lockstep worker (wss:\S+) --tls-ca <FILE>\n/);
+    const trusting = ['--engine', 'wasm', '--no-cache', '--tls-ca', authority.file];
+    const worker = startCli(['worker', url, ...trusting], secret);
     expect({ status: await evaluation.exited, output: evaluation.output() }).toMatchObject({ status: 0 });
     expect(await worker.exited).toBe(0);
     expect(evaluation.output()).toContain(`Test accuracy: ${test.accuracy.toFixed(4)}`);
@@ -176,11 +185,12 @@ describe('lockstep evaluate', () => {
   it('says what is wrong', async () => {
     const run = inFolder('real');
     await writeCifar10(inFolder('others'), synthesizeDataset({ trainingImages: 100, testImages: 50, seed: 3 }));
-    const [nowhere, noImages, noSplit, both, others] = await Promise.all([
+    const [nowhere, noImages, noSplit, both, noDoor, others] = await Promise.all([
       runCli(['evaluate', inFolder('nowhere')]),
       runCli(['evaluate', run, '--data', inFolder('empty')]),
       runCli(['evaluate', run, '--split', 'validation']),
       runCli(['evaluate', run, '--port', '0', '--workers', '2']),
+      runCli(['evaluate', run, '--tls-client-ca', 'authority.pem']),
       runCli(['evaluate', run, '--data', inFolder('others'), '--engine', 'wasm', '--workers', '1']),
     ]);
     expect(nowhere.output).toMatch(/nowhere/);
@@ -191,6 +201,10 @@ describe('lockstep evaluate', () => {
     expect(noSplit.status).toBe(2);
     expect(both.output).toMatch(/--workers is 2: with --host or --port the workers come from elsewhere/);
     expect(both.status).toBe(2);
+    expect(noDoor.output).toMatch(
+      /--tls-client-ca is authority\.pem: it needs --host or --port, for workers from elsewhere/,
+    );
+    expect(noDoor.status).toBe(2);
     expect(others.output).toMatch(/warning: these are not the test images that the run had/);
     expect(others.output).toMatch(/\n50 images/);
     expect(others.status).toBe(0);
