@@ -1,6 +1,12 @@
 // The seam between a session and its connection to the coordinator: frames out, frames in, and the end of it.
 // A connection lives in this thread (socket-link.ts) or in a thread of its own (threaded-link.ts).
 
+/**
+ * No message is longer. A worker does not know the model before the welcome; until then this alone bounds one. Weights of
+ * 64 million parameters.
+ */
+export const largestMessageBytes = 256 * 1024 * 1024;
+
 export interface CoordinatorLink {
   /**
    * Queues a frame; one that cannot leave any more is dropped.

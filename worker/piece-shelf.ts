@@ -1,11 +1,40 @@
 // Pieces of the data set in a worker's memory, whole or in part. They outlive a connection: a transfer that was cut goes
 // on where it stopped, and a worker that joins again has what it had.
 
-/** A piece on its way. */
-export interface PartialPiece {
-  records: Uint8Array;
+const firstRoomBytes = 1 << 20;
+
+/** A piece on its way. Its memory grows with what came: what was only announced has none. */
+export class PartialPiece {
+  /** Of the whole piece. */
+  readonly bytes: number;
+  #received = 0;
+  #room = new Uint8Array(0);
+
+  constructor(bytes: number) {
+    this.bytes = bytes;
+  }
+
   /** Bytes that are there, from the first on. */
-  received: number;
+  get received(): number {
+    return this.#received;
+  }
+
+  /** What is there; of a whole piece without a spare byte behind it. */
+  get records(): Uint8Array {
+    return this.#room.length === this.#received ? this.#room : this.#room.subarray(0, this.#received);
+  }
+
+  /** Adds what comes next. @param chunk no more than is missing */
+  append(chunk: Uint8Array): void {
+    const needed = this.#received + chunk.length;
+    if (needed > this.#room.length) {
+      const room = new Uint8Array(Math.min(this.bytes, Math.max(needed, 2 * this.#room.length, firstRoomBytes)));
+      room.set(this.records);
+      this.#room = room;
+    }
+    this.#room.set(chunk, this.#received);
+    this.#received = needed;
+  }
 }
 
 export class PieceShelf {
@@ -26,11 +55,11 @@ export class PieceShelf {
     this.#whole.set(sha256, records);
   }
 
-  /** What there is of a piece, to be added to. */
+  /** What there is of a piece, to be added to; nothing where what there is was announced with another length. */
   partOf(sha256: string, bytes: number): PartialPiece {
     let part = this.#parts.get(sha256);
-    if (part === undefined) {
-      part = { records: new Uint8Array(bytes), received: 0 };
+    if (part?.bytes !== bytes) {
+      part = new PartialPiece(bytes);
       this.#parts.set(sha256, part);
     }
     return part;

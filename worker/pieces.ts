@@ -31,6 +31,8 @@ export class WorkerPieces {
   readonly #transfers = new Map<string, Transfer>();
   /** Pieces that are waited for: others are fetched a chunk at a time. */
   readonly #urgent = new Set<string>();
+  /** Pieces that the coordinator was told of. */
+  readonly #told = new Set<string>();
   #isAbandoned = false;
 
   constructor(pieces: readonly Piece[], shelf: PieceShelf, cache: ShardCache, source: PieceSource) {
@@ -58,19 +60,21 @@ export class WorkerPieces {
   async prefetch(sha256: string): Promise<void> {
     const piece = [...this.#pieces.values()].find((known) => known.sha256 === sha256);
     if (piece === undefined) throw new ProtocolError(`asked to fetch piece ${sha256}, which was not announced`);
+    // Asked once more while it is on its way, there is nothing to add.
+    if (this.#fetches.has(sha256)) return;
     if (this.#shelf.get(sha256) === undefined) await this.#fetch(piece);
-    else this.#source.held(sha256);
+    else this.#tellHeld(sha256);
   }
 
   /** Takes the next bytes of a piece that was asked for. Throws ProtocolError for any others. */
   receive(sha256: string, offset: number, chunk: Uint8Array): void {
     const transfer = this.#transfers.get(sha256);
-    if (transfer === undefined || offset !== transfer.part.received || offset + chunk.length > transfer.requestedEnd) {
-      throw new ProtocolError(`bytes ${offset} to ${offset + chunk.length} of piece ${sha256} were not asked for`);
+    const end = offset + chunk.length;
+    if (transfer?.part.received !== offset || end > transfer.requestedEnd || chunk.length === 0) {
+      throw new ProtocolError(`bytes ${offset} to ${end} of piece ${sha256} were not asked for`);
     }
     const { piece, part } = transfer;
-    part.records.set(chunk, offset);
-    part.received += chunk.length;
+    part.append(chunk);
     if (part.received < piece.bytes) {
       if (part.received === transfer.requestedEnd) this.#requestMore(transfer);
       return;
@@ -91,6 +95,11 @@ export class WorkerPieces {
     this.#transfers.clear();
   }
 
+  /** Resolves when nothing is being fetched or written any more. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#fetches.values());
+  }
+
   async #fetch(piece: Piece): Promise<Uint8Array> {
     const { sha256 } = piece;
     let fetch = this.#fetches.get(sha256);
@@ -107,10 +116,17 @@ export class WorkerPieces {
     if (this.#isAbandoned) throw closedTooEarly();
     const records = cached?.length === piece.bytes ? cached : await this.#transfer(piece);
     this.#shelf.put(sha256, records);
-    this.#source.held(sha256);
+    this.#tellHeld(sha256);
     if (records !== cached) await this.#cache.write(sha256, records);
     this.#fetches.delete(sha256);
     return records;
+  }
+
+  /** Once: one that asks without end and does not read is not to fill the memory with answers. */
+  #tellHeld(sha256: string): void {
+    if (this.#told.has(sha256)) return;
+    this.#told.add(sha256);
+    this.#source.held(sha256);
   }
 
   async #transfer(piece: Piece): Promise<Uint8Array> {

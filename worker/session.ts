@@ -20,12 +20,13 @@ import {
   type Welcome,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
-import type { SliceRange } from '../shared/slices.js';
+import { describeRange, isTreeNode, type SliceRange } from '../shared/slices.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { CoordinatorLink, OpenLink } from './coordinator-link.js';
 import type { EngineModel } from './engine.js';
 import type { PieceShelf } from './piece-shelf.js';
 import { WorkerPieces } from './pieces.js';
+import { demandSoundPlan } from './plan-check.js';
 import type { ShardCache } from './shard-cache.js';
 import { SliceComputer } from './slice-computer.js';
 
@@ -59,12 +60,19 @@ type Phase =
   | {
       phase: 'working';
       layout: ModelLayout;
+      sliceCount: number;
       largestMessageBytes: number;
       pieces: WorkerPieces;
       /** Settles when the model is on the device. */
       ready: Promise<{ model: EngineModel; computer: SliceComputer }>;
     }
   | { phase: 'ended' };
+
+/**
+ * So many requests may wait. A step has at most as many as there are slices, 4,096, and those of steps that are over fall
+ * away as soon as the one in hand is done.
+ */
+const mostWaiting = 1 << 14;
 
 /** The weights that arrived last, where they lie in their message. */
 interface ReceivedWeights {
@@ -82,6 +90,7 @@ export class WorkerSession {
   #settle!: { resolve: (end: SessionEnd) => void; reject: (error: unknown) => void };
   #phase: Phase = { phase: 'greeting' };
   #lostReason: string | undefined;
+  #pieces: WorkerPieces | undefined;
   #weights: ReceivedWeights | undefined;
   /** The step whose weights are on the device. */
   #loadedStep = -1;
@@ -89,6 +98,8 @@ export class WorkerSession {
   #model: Promise<void> = Promise.resolve();
   /** Requests are answered one after the other. */
   #work: Promise<void> = Promise.resolve();
+  /** Requests that are not begun. */
+  #waiting = 0;
   readonly #freeFrames = new Map<number, OutgoingFrame[]>();
   #lastAnswerMs: number | undefined;
   /** When something was done beforehand, since the last answer. */
@@ -116,13 +127,14 @@ export class WorkerSession {
   }
 
   /**
-   * Resolves when the connection is closed and nothing is being made or computed any more: last words have left, and the
+   * Resolves when the connection is closed and nothing is being made, computed or written any more: last words have left, and the
    * model may be used by another session.
    */
   async idle(): Promise<void> {
     await this.#closed;
     await this.#model;
     await this.#work;
+    await this.#pieces?.settled();
   }
 
   /** Says goodbye and ends the connection; what was being computed goes to others. */
@@ -149,7 +161,8 @@ export class WorkerSession {
   }
 
   #receive(bytes: Uint8Array): void {
-    if (this.#phase.phase === 'ended') return;
+    // Nor is anything read that comes behind a broken message, until the other side has closed.
+    if (this.#phase.phase === 'ended' || this.#lostReason !== undefined) return;
     try {
       if (this.#phase.phase === 'working' && bytes.length > this.#phase.largestMessageBytes) {
         throw new ProtocolError(`a message of ${bytes.length} bytes is longer than this model's longest`);
@@ -194,6 +207,13 @@ export class WorkerSession {
         return;
       case 'compute': {
         const receivedMs = machineMs();
+        this.#demandWeightsOf(message);
+        for (const node of message.nodes) {
+          if (isTreeNode(node, state.sliceCount)) continue;
+          throw new ProtocolError(
+            `asked to compute ${describeRange(node)}, which is no node of a tree over ${state.sliceCount} slices`,
+          );
+        }
         for (const node of message.nodes) {
           this.#enqueue(message.step, () => this.#answerNode(message, node, receivedMs));
         }
@@ -202,6 +222,7 @@ export class WorkerSession {
         return;
       }
       case 'evaluate':
+        this.#demandWeightsOf(message);
         this.#enqueue(message.step, () => this.#answerEvaluation(message));
         return;
       default:
@@ -209,10 +230,18 @@ export class WorkerSession {
     }
   }
 
+  /** Weights come before what is to be done with them. */
+  #demandWeightsOf({ type, step }: CoordinatorMessage & { step: number }): void {
+    if (this.#weights?.step === step) return;
+    const here = this.#weights === undefined ? 'none are here' : `those of step ${this.#weights.step} are here`;
+    throw new ProtocolError(`asked to ${type} with the weights of step ${step}, and ${here}`);
+  }
+
   #enter(welcome: Welcome, payload: Uint8Array): void {
     if (this.#phase.phase !== 'greeting') throw new ProtocolError('the coordinator welcomed us twice');
     const { cache, shelf, modelFor } = this.#options;
-    const layout = layoutModel(welcome.model);
+    const layout = layoutOf(welcome);
+    demandSoundPlan(welcome, layout);
     if (layoutHash(layout) !== welcome.layoutHash) {
       throw new ProtocolError('the coordinator lays the same model out in another way: use one version on both sides');
     }
@@ -220,6 +249,7 @@ export class WorkerSession {
       request: (sha256, offset, bytes) => this.#send({ type: 'piece-request', sha256, offset, bytes }),
       held: (sha256) => this.#send({ type: 'piece-held', sha256 }),
     });
+    this.#pieces = pieces;
     const measured = floatsOf(payload, measuredSizeOf(welcome.preprocessing));
     const preprocessing = preprocessingFromValues(welcome.preprocessing, measured);
     const ready = modelFor(layout, preprocessing, welcome.labelSmoothing).then((model) => ({
@@ -229,6 +259,7 @@ export class WorkerSession {
     this.#phase = {
       phase: 'working',
       layout,
+      sliceCount: welcome.sliceCount,
       largestMessageBytes: largestCoordinatorMessageBytes(layout),
       pieces,
       ready,
@@ -247,7 +278,9 @@ export class WorkerSession {
       // An engine may have held up this thread since the last request: what has arrived meanwhile is read first.
       await new Promise((resolve) => setImmediate(resolve));
       // Weights for a later step mean that others have finished this one.
-      if (this.#phase.phase !== 'working' || (this.#weights?.step ?? step) > step) return;
+      this.#waiting--;
+      if (this.#phase.phase !== 'working' || this.#lostReason !== undefined) return;
+      if ((this.#weights?.step ?? step) > step) return;
       try {
         const { model } = await this.#phase.ready;
         if (this.#weights !== undefined && this.#weights.step !== this.#loadedStep) {
@@ -259,6 +292,7 @@ export class WorkerSession {
         this.#fail(error);
       }
     };
+    if (++this.#waiting > mostWaiting) throw new ProtocolError(`asked for more than ${mostWaiting} things at once`);
     this.#work = this.#work.then(run);
   }
 
@@ -337,5 +371,14 @@ export class WorkerSession {
   #conclude(): void {
     if (this.#phase.phase === 'working') this.#phase.pieces.abandon();
     this.#phase = { phase: 'ended' };
+  }
+}
+
+/** A shape that cannot be laid out is the coordinator's fault, not this worker's. */
+function layoutOf({ model }: Welcome): ModelLayout {
+  try {
+    return layoutModel(model);
+  } catch (cause) {
+    throw new ProtocolError(`the welcome has a model that there is not: ${messageOf(cause)}`, { cause });
   }
 }

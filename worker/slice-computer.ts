@@ -3,6 +3,7 @@
 import { machineMs } from '../shared/clock.js';
 import { epochOrder, viewsOf } from '../shared/data/deal.js';
 import { recordBytes, type ImageBatch } from '../shared/data/image-batch.js';
+import { ProtocolError } from '../shared/errors.js';
 import { classCount, type ModelLayout } from '../shared/model/layout.js';
 import {
   noClass,
@@ -47,6 +48,7 @@ export class SliceComputer {
   readonly #epochOrders = new Map<number, { epoch: number; order: Uint32Array }>();
   /** By slice, what prepare made for the step that is likely to come next. */
   readonly #prepared = new Map<number, { step: number; batch: ImageBatch }>();
+  readonly #checked = new WeakSet<Uint8Array>();
   /** One per level of the tree: sums of right children on their way. */
   readonly #scratch: Float32Array[] = [];
 
@@ -134,7 +136,7 @@ export class SliceComputer {
 
   /** Loss and correct answers over a part of an evaluation split, in the plain view unless validation is augmented. */
   async evaluatePart({ step, split, index }: Pick<EvaluateMessage, 'step' | 'split' | 'index'>): Promise<PartResult> {
-    const records = await this.#recordsOf(split, index);
+    const records = await this.#imagesOf(split, index);
     const count = records.length / recordBytes;
     const indices = Uint32Array.from({ length: count }, (_, place) => place);
     const { seed, augmentValidation } = this.#plan;
@@ -144,9 +146,21 @@ export class SliceComputer {
     return { ...result, predicted: classesOf(logits) };
   }
 
+  /** A piece whose labels are classes: an engine looks logits up by them. Throws ProtocolError for any other. */
+  async #imagesOf(split: Split, index: number): Promise<Uint8Array> {
+    const records = await this.#recordsOf(split, index);
+    if (this.#checked.has(records)) return records;
+    for (let at = 0; at < records.length; at += recordBytes) {
+      if (records[at] < classCount) continue;
+      throw new ProtocolError(`image ${at / recordBytes} of ${split} piece ${index} has the label ${records[at]}`);
+    }
+    this.#checked.add(records);
+    return records;
+  }
+
   async #sliceImages(step: number, slice: number): Promise<ImageBatch> {
     const { seed, augment, sliceCount, batchSize, stepsPerEpoch } = this.#plan;
-    const records = await this.#recordsOf('training', slice);
+    const records = await this.#imagesOf('training', slice);
     const epoch = Math.floor(step / stepsPerEpoch);
     let known = this.#epochOrders.get(slice);
     if (known?.epoch !== epoch) {
@@ -156,6 +170,11 @@ export class SliceComputer {
     const count = batchSize / sliceCount;
     const first = (step % stepsPerEpoch) * count;
     const indices = known.order.subarray(first, first + count);
+    if (indices.length < count) {
+      throw new ProtocolError(
+        `training piece ${slice} has ${known.order.length} images: a step of ${count} from image ${first} on is not in it`,
+      );
+    }
     return { records, indices, views: viewsOf({ seed, step, slice, count, augment }) };
   }
 }

@@ -6,16 +6,23 @@ import { machineMs, type Clock } from '../shared/clock.js';
 import { explainConnectionError } from '../shared/connection-error.js';
 import { clockAnswer } from '../shared/protocol/clock-question.js';
 import { SilenceWatch } from '../shared/silence.js';
-import type { CoordinatorLink, LinkHandlers, SilenceLimits } from './coordinator-link.js';
+import {
+  largestMessageBytes,
+  type CoordinatorLink,
+  type LinkHandlers,
+  type SilenceLimits,
+} from './coordinator-link.js';
 
-/** A worker does not know the model before the welcome; until then this bounds a message. Weights of 64 million parameters. */
-const largestMessageBytes = 256 * 1024 * 1024;
 /** The coordinator may take so long to answer the upgrade, and the hello after it. */
 const handshakeTimeoutMs = 10_000;
 /** More of what the other side says in place of a WebSocket is not read. */
 const longestRefusal = 1_000;
 /** How long the coordinator may take to close its end. */
 const closeTimeoutMs = 3_000;
+/** So many pings and pongs may wait to leave. One that pings and does not read gets no more of them, and they no memory. */
+const mostControlsWaiting = 16;
+/** A timer's longest; Node takes one that is longer for one of a millisecond. */
+const longestTimerMs = 2 ** 31 - 1;
 
 export class SocketLink implements CoordinatorLink {
   readonly #socket: WebSocket;
@@ -24,6 +31,7 @@ export class SocketLink implements CoordinatorLink {
   #stopPinging: () => void = () => undefined;
   /** Stops the wait for the other side to close. */
   #stopClosing: (() => void) | undefined;
+  #controlsWaiting = 0;
   #lostReason: string | undefined;
   #isFinal = false;
 
@@ -31,6 +39,8 @@ export class SocketLink implements CoordinatorLink {
     this.#clock = clock;
     this.#socket = new WebSocket(`${url.replace(/\/$/, '')}/worker`, {
       perMessageDeflate: false,
+      // Below, where it is counted.
+      autoPong: false,
       handshakeTimeout: handshakeTimeoutMs,
       maxPayload: largestMessageBytes,
       // Masks protect proxies from hostile scripts in browsers; with zeros both ends skip the masking.
@@ -51,8 +61,9 @@ export class SocketLink implements CoordinatorLink {
     // ws hands out a Buffer under its default binary type.
     this.#socket.on('message', (data) => handlers.onMessage(data as Buffer));
     this.#socket.on('ping', (data: Buffer) => {
+      this.#sendControl('pong', data);
       const answer = clockAnswer(data, machineMs());
-      if (answer !== undefined) this.#socket.pong(answer);
+      if (answer !== undefined) this.#sendControl('pong', answer);
     });
     this.#socket.on('error', (error) => {
       const { reason, isFinal } = explainConnectionError(error, url);
@@ -73,9 +84,13 @@ export class SocketLink implements CoordinatorLink {
 
   watch({ pingIntervalMs, silenceTimeoutMs }: SilenceLimits): void {
     this.#endAfterSilence(silenceTimeoutMs);
-    this.#stopPinging = this.#clock.every(pingIntervalMs, () => {
-      if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping();
-    });
+    this.#stopPinging = this.#clock.every(Math.min(pingIntervalMs, longestTimerMs), () => this.#sendControl('ping'));
+  }
+
+  #sendControl(kind: 'ping' | 'pong', data?: Buffer): void {
+    if (this.#socket.readyState !== WebSocket.OPEN || this.#controlsWaiting === mostControlsWaiting) return;
+    this.#controlsWaiting++;
+    this.#socket[kind](data, undefined, () => this.#controlsWaiting--);
   }
 
   #endAfterSilence(timeoutMs: number): void {

@@ -1,0 +1,153 @@
+// A coordinator whose every byte a test chooses, over a real WebSocket on loopback: it plays one part after the other, one
+// for each connection of a worker.
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { WebSocketServer, type WebSocket } from 'ws';
+import { recordBytes } from '../../shared/data/image-batch.js';
+import { layoutHash } from '../../shared/model/layout-hash.js';
+import { layoutModel } from '../../shared/model/layout.js';
+import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
+import {
+  parseWorkerMessage,
+  type CoordinatorMessage,
+  type Piece,
+  type Welcome,
+  type WorkerMessage,
+} from '../../shared/protocol/messages.js';
+
+const model = { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 } as const;
+export const layout = layoutModel(model);
+
+/** Two images, whose labels and bytes tell of the shard. */
+function imagesOf(shard: number): Buffer {
+  const images = Buffer.alloc(2 * recordBytes, 10 * (shard + 1));
+  images[0] = images[recordBytes] = shard;
+  return images;
+}
+export const shards = [imagesOf(1), imagesOf(2)];
+export const sha256Of = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+export const pieces: Piece[] = shards.map((images, index) => ({
+  split: 'training',
+  index,
+  sha256: sha256Of(images),
+  bytes: images.length,
+}));
+
+/** Of a run of two slices, two images each. */
+export const welcome: Welcome = {
+  type: 'welcome',
+  workerId: 1,
+  runId: 'a run',
+  model,
+  layoutHash: layoutHash(layout),
+  preprocessing: 'imagenet',
+  seed: 1,
+  augment: true,
+  augmentValidation: false,
+  labelSmoothing: 0,
+  sliceCount: 2,
+  batchSize: 4,
+  stepsPerEpoch: 1,
+  pieces,
+  pingIntervalMs: 1000,
+  silenceTimeoutMs: 5000,
+};
+export const weightsBytes = 4 * (layout.trainableSize + layout.statisticsSize);
+
+/** One connection of a worker, from the coordinator's end. */
+export class Peer {
+  readonly socket: WebSocket;
+  readonly closed: Promise<unknown>;
+  readonly #arrived: WorkerMessage[] = [];
+  #wake: () => void = () => undefined;
+
+  constructor(socket: WebSocket) {
+    this.socket = socket;
+    this.closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.on('error', () => undefined);
+    socket.on('message', (data) => {
+      this.#arrived.push(parseWorkerMessage(decodeFrame(data as Buffer).header));
+      this.#wake();
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.socket.readyState === this.socket.OPEN;
+  }
+
+  /** Any bytes at all. */
+  send(bytes: Uint8Array): void {
+    if (this.isOpen) this.socket.send(bytes);
+  }
+
+  say(message: CoordinatorMessage, ...payload: Uint8Array[]): void {
+    this.send(encodeFrame(message, ...payload));
+  }
+
+  /** Like say, of what no honest coordinator says. */
+  lie(message: Record<string, unknown>, ...payload: Uint8Array[]): void {
+    this.send(encodeFrame(message, ...payload));
+  }
+
+  /** The next message of this type; others are passed over. Never where the worker has gone before. */
+  async hear<Type extends WorkerMessage['type']>(type: Type): Promise<WorkerMessage & { type: Type }> {
+    for (;;) {
+      const message = this.#arrived.shift();
+      if (message?.type === type) return message as WorkerMessage & { type: Type };
+      if (message === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  sayWeights(step = 0): void {
+    this.say({ type: 'weights', step }, new Uint8Array(weightsBytes));
+  }
+
+  /** Asks for the whole batch's gradient and serves what the worker asks for. @returns how many images it computed */
+  async computeHonestly(): Promise<number> {
+    this.say(welcome);
+    this.sayWeights();
+    for (const { sha256 } of pieces) this.say({ type: 'prefetch', sha256 });
+    this.say({ type: 'compute', step: 0, nodes: [{ first: 0, count: 2 }] });
+    for (;;) {
+      const message = this.#arrived.shift();
+      if (message?.type === 'gradient') return message.sampleCount;
+      if (message?.type === 'piece-request') {
+        const { sha256, offset, bytes } = message;
+        const images = shards[pieces.findIndex((piece) => piece.sha256 === sha256)];
+        this.say({ type: 'piece-chunk', sha256, offset }, images.subarray(offset, offset + bytes));
+      }
+      if (message === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}
+
+export interface ScriptedCoordinator {
+  url: string;
+  close: () => Promise<void>;
+}
+
+/** @param parts what is played on the first connection, the second and so on, each once the worker has said hello */
+export async function scriptCoordinator(
+  parts: readonly ((peer: Peer) => Promise<void> | void)[],
+  onBroken: (error: unknown) => void,
+): Promise<ScriptedCoordinator> {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false });
+  await once(server, 'listening');
+  let played = 0;
+  server.on('connection', (socket) => {
+    const play = parts[Math.min(played++, parts.length - 1)];
+    const peer = new Peer(socket);
+    void peer
+      .hear('hello')
+      .then(() => play(peer))
+      .catch(onBroken);
+  });
+  return {
+    url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async close() {
+      for (const client of server.clients) client.terminate();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
