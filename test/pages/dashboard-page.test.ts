@@ -22,6 +22,9 @@ async function trainingLosses(page: Page): Promise<{ first: number; last: number
   return { first: Number(first), last: Number(last) };
 }
 
+/** Updates before the pause. */
+const heldAfter = 30;
+
 describe('the dashboard', { timeout: 90_000 }, () => {
   let browser: Browser | string;
   let cluster: ShakenCluster;
@@ -58,11 +61,12 @@ describe('the dashboard', { timeout: 90_000 }, () => {
       stragglerFactor: 0,
       silenceTimeout: 60,
     });
+    // Held early, so that who computes and who is the spare stays as it is until a worker is killed. The step after that
+    // waits in the workers' hands: who has a slice of it is busy, the spare is not.
     for (const name of ['ada', 'grace', 'linus'])
-      workers.set(name, await cluster.startAnnouncing(name, Infinity, 20_000));
-    // Held early, so that who computes and who is the spare stays as it is until a worker is killed.
+      workers.set(name, await cluster.startAnnouncing(name, heldAfter, 20_000));
     cluster.coordinator.events.on('step', ({ step }) => {
-      if (step === 30) void operate('pause');
+      if (step === heldAfter) void operate('pause');
     });
     watched = await openPage(browser, { width: 1360, height: 900 });
     await watched.page.goto(cluster.coordinator.dashboardUrl!);
@@ -100,6 +104,7 @@ describe('the dashboard', { timeout: 90_000 }, () => {
     await button('Continue').click();
     const log = page.getByRole('log');
     await log.getByText('Worker lost').waitFor();
+    for (const { child } of [...workers.values()].filter((other) => other !== worker)) child.send('go on');
     await log.getByText('Slices taken over').waitFor();
     const trouble = page.getByText(/ was lost with slices? .* took over slices? /);
     const slices = `${held.length === 1 ? 'slice' : 'slices'} ${sliceRanges(held)}`;
