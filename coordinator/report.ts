@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { EngineIdentity } from '../shared/engine-identity.js';
 import { lockstepVersion } from '../shared/version.js';
+import type { WorkerSummary } from '../shared/watching/messages.js';
 import type { WorkerPhases } from './collect-gradient.js';
 import type { WorkerWork } from './step-work.js';
 import type { Metrics } from './evaluation.js';
@@ -119,19 +120,6 @@ export const ledgerRecord = z.object({
   isOverridden: z.boolean(),
 });
 export type LedgerRecord = z.infer<typeof ledgerRecord>;
-export interface WorkerSummary {
-  name: string;
-  /** Images whose gradients counted. */
-  images: number;
-  /** Augmenting, computing, adding and sending. */
-  busySeconds: number;
-  /** Between an answer and the next weights. */
-  waitSeconds: number;
-  /** Steps that ended with this worker's answer, after all others'. */
-  timesWaitedFor: number;
-  /** How long all others had answered in those steps. */
-  secondsWaitedFor: number;
-}
 
 /** Counts what the report is made of while the run goes on. */
 export class RunLedger {

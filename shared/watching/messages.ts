@@ -69,6 +69,21 @@ export interface LiveState {
   eventful: { picture: StepPicture; agoMs: number } | null;
 }
 
+/** What report.json says of a worker. */
+export interface WorkerSummary {
+  name: string;
+  /** Images whose gradients counted. */
+  images: number;
+  /** Augmenting, computing, adding and sending. */
+  busySeconds: number;
+  /** Between an answer and the next weights. */
+  waitSeconds: number;
+  /** Steps that ended with this worker's answer, after all others'. */
+  timesWaitedFor: number;
+  /** How long all others had answered in those steps. */
+  secondsWaitedFor: number;
+}
+
 /** The parts of report.json that a page shows. */
 export interface ReportSummary {
   weightsSha256: string;
@@ -77,14 +92,7 @@ export interface ReportSummary {
   imagesPerSecond: number;
   wallSeconds: number;
   test: { loss: number; accuracy: number };
-  workers: {
-    name: string;
-    images: number;
-    busySeconds: number;
-    waitSeconds: number;
-    timesWaitedFor: number;
-    secondsWaitedFor: number;
-  }[];
+  workers: WorkerSummary[];
 }
 
 export interface Ending {

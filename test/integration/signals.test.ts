@@ -1,12 +1,11 @@
 // Ctrl-C, SIGTERM and SIGKILL at the moments between a command's start and its end: it ends, and nothing is left behind.
 // Real processes, as a person starts them.
-import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeCifar10 } from '../../shared/data/cifar10.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { startCli, stepsMade, type CliProcess } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
+import { freePort } from '../support/free-port.js';
 import { canListProcesses, processesNamed } from '../support/processes-named.js';
 
 const inFolder = folderPerFile();
@@ -26,15 +25,6 @@ afterAll(async () => {
   coordinator.child.kill('SIGKILL');
   await coordinator.exited;
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Nobody else has these names. */
 let commands = 0;

@@ -1,0 +1,13 @@
+// A port that nobody listens on, for processes that must be told theirs before they start.
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+
+/** Of 127.0.0.1; free at this moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
