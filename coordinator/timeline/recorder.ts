@@ -83,7 +83,7 @@ export class TimelineRecorder implements RoundObserver {
     }
     // A step that was given up has no end.
     this.#step = { number, startedMs };
-    this.#turnTo('broadcast');
+    this.#turnTo('broadcast', undefined, startedMs);
   }
 
   asked(worker: WorkerConnection): void {

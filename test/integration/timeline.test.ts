@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { median } from '../../coordinator/worker-speed.js';
 import { machineMs } from '../../shared/clock.js';
 import { writeCifar10 } from '../../shared/data/cifar10.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
@@ -114,24 +115,29 @@ describe('a timeline', () => {
     const own = spansOf(written).filter(({ pid }) => pid === 0);
     const steps = own.filter(({ name }) => name.startsWith('step '));
     expect(steps.map(({ name }) => name)).toEqual(Array.from({ length: 22 }, (_, index) => `step ${index + 3}`));
-    const totals = { step: 0, reduce: 0, update: 0 };
+    // The phases are measured by another clock in other places of the loop, between which the machine may do something else:
+    // in the median step it does not.
+    const differences: { step: number; reduce: number; update: number }[] = [];
     for (const [index, step] of steps.entries()) {
       const parts = own.filter((part) => part !== step && contains(step, part));
       expect(new Set(parts.map(({ name }) => name))).toEqual(new Set(['broadcast', 'wait', 'add', 'update']));
+      const lengthOf = (name: string) =>
+        parts.filter((part) => part.name === name).reduce((sum, { dur }) => sum + dur, 0);
       const sum = parts.reduce((total, { dur }) => total + dur, 0);
-      expect(Math.abs(sum - step.dur) / step.dur).toBeLessThan(0.05);
+      expect(Math.abs(sum - step.dur) / step.dur).toBeLessThan(0.001);
       const { phases } = stepLines[index + 2];
-      totals.step += step.dur / 1000 - phases.step;
-      const added = parts.filter(({ name }) => name === 'add').reduce((total, { dur }) => total + dur / 1000, 0);
-      totals.reduce += phases.reduce - added;
-      totals.update += phases.update - parts.find(({ name }) => name === 'update')!.dur / 1000;
+      differences.push({
+        step: Math.abs(step.dur / 1000 - phases.step),
+        update: Math.abs(lengthOf('update') / 1000 - phases.update),
+        reduce: phases.reduce - lengthOf('add') / 1000,
+      });
     }
-    // Measured by another clock in other places of the loop.
-    const whole = stepLines.slice(2).reduce((sum, { phases }) => sum + phases.step, 0);
-    expect(Math.abs(totals.step) / whole).toBeLessThan(0.1);
-    expect(Math.abs(totals.update) / whole).toBeLessThan(0.1);
+    const stepMs = median(stepLines.slice(2).map(({ phases }) => phases.step));
+    const medianOf = (phase: 'step' | 'update' | 'reduce') => median(differences.map((each) => each[phase]));
+    expect(medianOf('step') / stepMs).toBeLessThan(0.1);
+    expect(medianOf('update') / stepMs).toBeLessThan(0.1);
     // An answer is taken apart before it is added, which is a part of its span.
-    expect(totals.reduce).toBeLessThan(0.01 * whole);
+    expect(medianOf('reduce') / stepMs).toBeLessThan(0.01);
     const between = own.filter((part) => !steps.some((step) => contains(step, part)));
     expect(between.map(({ name }) => name)).toEqual([
       'checkpoint',
