@@ -16,9 +16,7 @@ export function addDashboardCommand(program: Command): void {
       const writer = new LineWriter(standardOutput);
       const dashboard = await openRecordedDashboard(directory, parsePort(port));
       writer.line(`dashboard of ${directory}: ${dashboard.url} (Ctrl-C ends it)`);
-      if (open) {
-        openBrowser(dashboard.url, (why) => writer.warning(`no browser was opened (${why}): open ${dashboard.url}`));
-      }
+      if (open) openBrowser(dashboard.url, (line) => writer.line(line));
       await new Promise<void>((resolve) => {
         process.once('SIGINT', () => resolve());
         process.once('SIGTERM', () => resolve());

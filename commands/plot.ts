@@ -24,7 +24,6 @@ Examples:
       const bytes = await writePlot(runs, out);
       const say = (line: string) => program.configureOutput().writeOut?.(`${line}\n`);
       say(`${out}: ${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, ${(bytes / 1e6).toFixed(2)} MB`);
-      const file = path.resolve(out);
-      if (open) openBrowser(file, (why) => say(`no browser was opened (${why}): open ${file} yourself`));
+      if (open) openBrowser(path.resolve(out), say);
     });
 }

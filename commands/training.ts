@@ -139,7 +139,7 @@ function showDashboard({ dashboardUrl, host, port }: Coordinator, view: RunView,
   if (dashboardUrl === undefined) return;
   const elsewhere = `${new URL(dashboardUrl).protocol}//<this machine's address>:${port}`;
   view.line(`dashboard: ${isLoopback(host) ? dashboardUrl : elsewhere}`);
-  if (open) openBrowser(dashboardUrl, (why) => view.warning(`no browser was opened (${why}): open ${dashboardUrl}`));
+  if (open) openBrowser(dashboardUrl, (line) => view.tell('no-browser', line));
 }
 
 /** Shows a run to its end. The first Ctrl-C or SIGTERM lets the step end and saves, a second one ends at once. */
@@ -148,13 +148,13 @@ export async function follow(
   view: RunView,
   { open = false, kill }: { open?: boolean; kill?: () => void },
 ): Promise<void> {
-  showDashboard(run, view, open);
   let isStopping = false;
   const ignoreSignals = onStopSignals((signal) => {
     isStopping = true;
     view.notice(`${signal}: finishing the running step and saving; once more to end at once`);
     run.stop(new LockstepError('interrupted', `interrupted by ${signal}`));
   }, kill);
+  showDashboard(run, view, open);
   run.events.on('checkpoint', ({ path }) => {
     if (isStopping) view.notice(`saved ${path}`);
   });

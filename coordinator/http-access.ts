@@ -26,6 +26,13 @@ export type Access =
   /** 401: a token would help. 403: this one does not. */
   | { allowed: false; status: 401 | 403; message: string };
 
+/** What a refusal says to programs beside its sentence: of a 401, which kind of token would help. */
+export function challengeOf({ status }: { status: number }, headers: IncomingHttpHeaders): Record<string, string> {
+  if (status !== 401) return {};
+  const wrong = bearerIn(headers) === undefined ? '' : ', error="invalid_token"';
+  return { 'www-authenticate': `Bearer realm="lockstep"${wrong}` };
+}
+
 /** 127.0.0.0/8, ::1 and localhost are reached from this machine alone. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
@@ -104,7 +111,7 @@ export function tokenCookie(token: string, asked: Pick<IncomingHttpHeaders, 'hos
 }
 
 /** The Host header's name without port and brackets; empty where there is none. */
-function hostNameIn({ host = '' }: IncomingHttpHeaders): string {
+export function hostNameIn({ host = '' }: IncomingHttpHeaders): string {
   const url = `http://${host}`;
   return URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : '';
 }

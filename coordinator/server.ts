@@ -15,9 +15,9 @@ import { protocolVersion } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { ConnectionGuard, guardLimitsFor, type GuardLimits } from './connection-guard.js';
 import { awaitHello, helloTimeoutMs, type Applicant, type Refusal } from './hello.js';
-import { accessTo, foreignOrigin, isLoopback, isSameOrigin, tokenIn } from './http-access.js';
+import { accessTo, challengeOf, foreignOrigin, isLoopback, isSameOrigin, tokenIn } from './http-access.js';
 import { certificateTrouble, type ServerTls } from './server-tls.js';
-import { plainAnswer, strictHeaders } from './strict-headers.js';
+import { plainAnswer, setStrictHeaders } from './strict-headers.js';
 import type { TokenTable } from './tokens.js';
 
 /** From TCP's accept to the end of a request's headers, and to the end of its body: seconds are plenty for either. */
@@ -235,7 +235,7 @@ function pathOf(request: IncomingMessage): string {
 }
 
 function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
-  for (const [name, value] of Object.entries(strictHeaders)) response.setHeader(name, value);
+  setStrictHeaders(request, response);
   const reply = (status: number, body: object, headers: Readonly<Record<string, string>> = {}) => {
     response.writeHead(status, { 'content-type': 'application/json', ...headers });
     response.end(`${JSON.stringify(body)}\n`);
@@ -261,7 +261,9 @@ function answer(options: ServerOptions, request: IncomingMessage, response: Serv
   const token = tokenIn(request.headers);
   const role = token === undefined ? undefined : door.tokens.roleOf(token);
   const headers = role === undefined ? {} : { 'lockstep-role': role };
-  if (!access.allowed) return reply(access.status, { error: access.message }, headers);
+  if (!access.allowed) {
+    return reply(access.status, { error: access.message }, { ...headers, ...challengeOf(access, request.headers) });
+  }
   if (path === '/status' || metrics === undefined) return reply(200, options.status(), headers);
   metrics.text().then(
     (text) => response.writeHead(200, { ...headers, 'content-type': metrics.contentType }).end(text),

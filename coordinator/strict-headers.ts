@@ -1,7 +1,9 @@
 // What every answer over HTTP says to browsers, whatever it answers: scripts and styles of ours alone, in nobody's frame,
 // nothing guessed, nothing kept, nothing told to other sites.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { hostNameIn, isLoopback } from './http-access.js';
 
-export const strictHeaders: Readonly<Record<string, string>> = {
+const strictHeaders: Readonly<Record<string, string>> = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self'; " +
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -9,9 +11,16 @@ export const strictHeaders: Readonly<Record<string, string>> = {
   'x-frame-options': 'DENY',
   'referrer-policy': 'no-referrer',
   'cross-origin-resource-policy': 'same-origin',
-  'cross-origin-opener-policy': 'same-origin',
   'cache-control': 'no-store',
 };
+
+/** Before anything else is written. */
+export function setStrictHeaders(request: IncomingMessage, response: ServerResponse): void {
+  for (const [name, value] of Object.entries(strictHeaders)) response.setHeader(name, value);
+  // Over plain HTTP from elsewhere browsers pass this one over, with an error in the page's console.
+  const isTrustworthy = 'encrypted' in request.socket || isLoopback(hostNameIn(request.headers));
+  if (isTrustworthy) response.setHeader('cross-origin-opener-policy', 'same-origin');
+}
 
 /** An answer by hand, where Node has no response to write it with. */
 export function plainAnswer(status: string, text: string): string {

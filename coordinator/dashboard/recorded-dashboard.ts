@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { listen } from '../server.js';
-import { plainAnswer, strictHeaders } from '../strict-headers.js';
+import { plainAnswer, setStrictHeaders } from '../strict-headers.js';
 import { TokenTable } from '../tokens.js';
 import type { Watcher } from './feed.js';
 import { readRecordedRun } from './recorded-run.js';
@@ -28,7 +28,7 @@ export async function openRecordedDashboard(directory: string, port: number): Pr
     },
   });
   const http = createServer((request, response) => {
-    for (const [name, value] of Object.entries(strictHeaders)) response.setHeader(name, value);
+    setStrictHeaders(request, response);
     if (!routes.answer(request, response)) response.writeHead(404).end();
   });
   http.on('upgrade', (request, socket, head) => {

@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 import { messageOf } from '../../shared/errors.js';
 import type { Session } from '../../shared/watching/session.js';
-import { accessTo, foreignOrigin, isSameOrigin, tokenCookie, type Door } from '../http-access.js';
+import { accessTo, challengeOf, foreignOrigin, isSameOrigin, tokenCookie, type Door } from '../http-access.js';
 import { operatorRequest, type OperatorRequest } from '../operator.js';
 import type { ServedPages, UpgradeRefusal } from '../server.js';
 import { mayDo } from '../tokens.js';
@@ -97,7 +97,10 @@ export class DashboardRoutes implements ServedPages {
 
   #login(request: IncomingMessage, response: ServerResponse, token: string): void {
     const holder = this.#options.door().tokens.holderOf(token);
-    if (holder === undefined) return reply(response, 401, { error: 'this token is not known here' });
+    if (holder === undefined) {
+      const challenge = challengeOf({ status: 401 }, request.headers);
+      return reply(response, 401, { error: 'this token is not known here' }, challenge);
+    }
     if (!mayDo(holder.role, 'read')) {
       return reply(response, 403, { error: `the token of ${holder.name}, a ${holder.role}, does not allow to read` });
     }
@@ -109,7 +112,10 @@ export class DashboardRoutes implements ServedPages {
     const { operate } = this.#options;
     if (operate === undefined) return reply(response, 409, { error: 'this run is over: there is nothing to operate' });
     const access = accessTo('operate', request.headers, this.#options.door());
-    if (!access.allowed) return reply(response, access.status, { error: access.message });
+    if (!access.allowed) {
+      const challenge = challengeOf(access, request.headers);
+      return reply(response, access.status, { error: access.message }, challenge);
+    }
     this.#readBody(request, response, operatorRequest, (asked) => {
       const refusal = operate(asked, access.holder?.name ?? userHere);
       if (refusal === undefined) reply(response, 200, { done: asked.action });
@@ -158,8 +164,8 @@ async function sendFile(request: IncomingMessage, response: ServerResponse, file
   }
 }
 
-function reply(response: ServerResponse, status: number, body: object): void {
-  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+function reply(response: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {
+  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
   response.end(`${JSON.stringify(body)}\n`);
 }
 

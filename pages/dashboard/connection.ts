@@ -97,8 +97,8 @@ async function post(path: string, body: object): Promise<string | undefined> {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
-    if (response.ok) return undefined;
     const { error } = (await response.json()) as { error?: string };
+    if (response.ok) return undefined;
     return error ?? `the coordinator answered ${response.status}`;
   } catch {
     return 'the coordinator cannot be reached';

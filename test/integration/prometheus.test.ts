@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { startCluster, type Cluster } from '../support/local-cluster.js';
@@ -35,6 +35,42 @@ function valueOf(metrics: string, series: string): number {
   const line = metrics.split('\n').find((text) => text.startsWith(`${series} `));
   return Number(line?.slice(series.length + 1));
 }
+
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+
+describe('who asks for /metrics', () => {
+  const viewer = '5b9d1c7e3f024a86aa55';
+  const worker = 'c2d5a1f09b7e4d38a1b2';
+
+  it('on loopback needs no token, whatever others there are, but shows no wrong one', async () => {
+    const token = '0f5e6d7c8b9a41526374';
+    const alone = await startCluster({ token });
+    onTestFinished(() => alone.close());
+    const url = `http://${hostOf(alone)}/metrics`;
+    expect((await fetch(url)).status).toBe(200);
+    expect((await fetch(url, { headers: bearer(token) })).status).toBe(200);
+    expect((await fetch(url, { headers: bearer('guessed') })).status).toBe(401);
+  });
+
+  it('elsewhere shows a token that allows to read, and is told so otherwise', async () => {
+    const tokenFile = inFolder('tokens');
+    await writeFile(tokenFile, `wall viewer ${viewer}\nrack worker ${worker}\n`);
+    const open = await startCluster({ host: '0.0.0.0', tokenFile });
+    onTestFinished(() => open.close());
+    // Not by 127.0.0.1, though that would be refused as well: the port is open to others.
+    const url = `http://127.0.0.2:${open.coordinator.port}/metrics`;
+    const answerTo = async (headers: Record<string, string>) => {
+      const response = await fetch(url, { headers });
+      return [response.status, response.headers.get('www-authenticate')];
+    };
+    expect(await answerTo({})).toEqual([401, 'Bearer realm="lockstep"']);
+    expect(await answerTo(bearer('guessed'))).toEqual([401, 'Bearer realm="lockstep", error="invalid_token"']);
+    expect(await answerTo(bearer(worker))).toEqual([403, null]);
+    expect(await answerTo(bearer(viewer))).toEqual([200, null]);
+    const metrics = await (await fetch(url, { headers: bearer(viewer) })).text();
+    expect(valueOf(metrics, 'lockstep_step')).toBe(0);
+  });
+});
 
 describe('/metrics', () => {
   it('tells what the run told its listeners', async () => {

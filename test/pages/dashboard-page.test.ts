@@ -1,19 +1,10 @@
 // The dashboard as a person sees it, in a browser: a run of real worker processes, one of them killed, and its buttons.
-import axe from 'axe-core';
 import type { Browser, Page, WebSocketRoute } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sliceRanges } from '../../pages/dashboard/wording.js';
-import { openChromiumOrReason, openPage, type WatchedPage } from '../support/chromium.js';
+import { openChromiumOrReason, openPage, violationsOn, type WatchedPage } from '../support/chromium.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { startShaken, type ShakenCluster, type ShakenWorker } from '../support/shaken-cluster.js';
-
-/** Nothing that axe-core knows to be wrong; else what it is, and where. */
-async function violationsOn(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  const found = await page.evaluate('axe.run()');
-  const { violations } = found as axe.AxeResults;
-  return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
-}
 
 /** The first and the last value that a chart's summary names. */
 async function trainingLosses(page: Page): Promise<{ first: number; last: number }> {

@@ -1,6 +1,7 @@
 // A headless Chromium for tests of what a person opens in a browser, or why there is none. Debian's: `apt-get install
 // chromium`. Another one is named by LOCKSTEP_CHROMIUM.
 import { existsSync } from 'node:fs';
+import axe from 'axe-core';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { sayWhySkipped } from './why-skipped.js';
 
@@ -55,4 +56,12 @@ export async function openPage(
   page.on('requestfailed', (request) => problems.push(`${request.url()}: ${request.failure()?.errorText ?? 'failed'}`));
   page.on('request', (request) => requests.push(request.url()));
   return { page, problems, requests };
+}
+
+/** Nothing that axe-core knows to be wrong; else what it is, and where. */
+export async function violationsOn(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const found = await page.evaluate('axe.run()');
+  const { violations } = found as axe.AxeResults;
+  return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
 }

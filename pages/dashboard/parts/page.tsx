@@ -5,7 +5,7 @@ import { Charts } from './charts.js';
 import { EventLog } from './event-log.js';
 import { Figures } from './figures.js';
 import { Header } from './header.js';
-import { LogInPage } from './log-in.js';
+import { LogInDialog, LogInPage } from './log-in.js';
 import { RecordedWorkers, Workers } from './workers.js';
 import { StepPanel } from './step-panel.js';
 
@@ -38,6 +38,7 @@ export function Page() {
         {!isSummedUp && live.value !== null && <Workers />}
       </main>
       <Footer />
+      <LogInDialog />
     </div>
   );
 }
