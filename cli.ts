@@ -36,6 +36,7 @@ function exitStatusOf(code: ErrorCode): number {
     case 'interrupted':
       return interrupted;
     case 'no-engine':
+    case 'not-built':
     case 'port-in-use':
     case 'bad-address':
     case 'protocol':

@@ -8,7 +8,7 @@ import type { GradientMessage } from '../shared/protocol/messages.js';
 import { sameRange, type SliceRange } from '../shared/slices.js';
 import { sliceCountOf, type Order } from './assignment.js';
 import { available, type Dealer } from './dealer.js';
-import { demandFiniteSum, isFiniteAnswer, notFiniteAnswer } from './demand-finite.js';
+import { isFiniteAnswer, notFiniteAnswer } from './demand-finite.js';
 import { GradientRound, type Acceptance, type PartialSum, type RoundResult } from './gradient-round.js';
 import type { RoundObserver } from './round-observer.js';
 import { StepWork, type WorkerWork } from './step-work.js';
@@ -40,7 +40,7 @@ export interface CollectedGradient extends RoundResult {
 
 /**
  * The sum of a step's gradients over all slices, whoever computes them. Waits as long as there is nobody to ask.
- * Rejects with `diverged` where an answer that counts, or the sum, holds NaN or an infinity.
+ * Rejects with `diverged` where an answer that counts holds NaN or an infinity; their sum may still.
  */
 export async function collectGradient(options: {
   pool: WorkerPool;
@@ -124,7 +124,7 @@ export async function collectGradient(options: {
 
   try {
     observer?.begins(step);
-    const collected = await pool.settle<CollectedGradient>(options.signal, ({ resolve, reject }) => {
+    return await pool.settle<CollectedGradient>(options.signal, ({ resolve, reject }) => {
       if (pool.size > 0) send(dealer.begin(round, pool.workers, step), 'dealt');
       tryOut();
       helpStragglers();
@@ -166,8 +166,6 @@ export async function collectGradient(options: {
         },
       };
     });
-    demandFiniteSum(step, collected.gradientSum, layout);
-    return collected;
   } finally {
     stopTimer();
     observer?.ends();

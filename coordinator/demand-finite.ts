@@ -39,22 +39,20 @@ export function notFiniteAnswer(worker: string, step: number, partial: PartialSu
   );
 }
 
-/** Sums of finite answers can still be too large for float32. Throws `diverged`. Steps count from 0. */
-export function demandFiniteSum(step: number, gradientSum: Float32Array, layout: ModelLayout): void {
-  if (areFinite(gradientSum)) return;
+/** Sums of finite answers can still be too large for float32: `diverged`. Steps count from 0. */
+export function notFiniteSum(step: number, gradientSum: Float32Array, layout: ModelLayout): LockstepError {
   const first = firstNotFinite(gradientSum, layout.trainable);
-  throw new LockstepError(
+  return new LockstepError(
     'diverged',
     `in step ${step + 1} the sum over all workers is no number, first in ${first?.array} (${first?.value}), though what ` +
       'each one sent was: the run has diverged, and nothing of the step reached the weights',
   );
 }
 
-/** An update by a huge rate leaves float32's range though its gradient did not. Throws `diverged`. Steps count from 0. */
-export function demandFiniteWeights(step: number, weights: Float32Array, layout: ModelLayout): void {
-  if (areFinite(weights)) return;
+/** An update by a huge rate leaves float32's range though its gradient did not: `diverged`. Steps count from 0. */
+export function notFiniteWeights(step: number, weights: Float32Array, layout: ModelLayout): LockstepError {
   const first = firstNotFinite(weights, layout.trainable);
-  throw new LockstepError(
+  return new LockstepError(
     'diverged',
     `the update of step ${step + 1} made a weight that is no number, first in ${first?.array} (${first?.value}): the run has diverged`,
   );

@@ -9,7 +9,7 @@ import type { TrainingState } from './checkpoint.js';
 import { CheckpointKeeper } from './checkpoint-keeper.js';
 import { collectGradient, type CollectedGradient } from './collect-gradient.js';
 import { Dealer } from './dealer.js';
-import { demandFiniteWeights } from './demand-finite.js';
+import { notFiniteSum, notFiniteWeights } from './demand-finite.js';
 import { addSums, evaluateSplit, metricsOf, noSums, type BatchSums, type Metrics } from './evaluation.js';
 import type { GradientRound } from './gradient-round.js';
 import type { GivenWeights } from './given-weights.js';
@@ -93,7 +93,6 @@ export class TrainingRun {
     const { config, layout, store, runDirectory, pool } = options;
     this.journal = new RunJournal(runDirectory, pool);
     this.totalSteps = totalStepsOf(config, store.stepsPerEpoch);
-    this.#optimizer = new MomentumSgd(layout, config);
     const shards = store.pieces.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
     this.#dealer = new Dealer(shards, config.batchSize / config.slices);
     this.#replicator = new Replicator(pool, shards, config.replicas);
@@ -115,10 +114,11 @@ export class TrainingRun {
       onRest: () => this.journal.goesOn(),
       onTimeout: (needed) => options.stop(waitedTooLong(needed, options.waitTimeoutMs)),
     });
-    const { velocity } = this.#optimizer;
+    this.#optimizer = new MomentumSgd(layout, config, options.given?.weights ?? initialWeights(layout, config.seed));
+    const { weights, velocity } = this.#optimizer;
     this.#state = {
       step: 0,
-      weights: options.given?.weights.slice() ?? initialWeights(layout, config.seed),
+      weights,
       velocity,
       movingStatistics: options.given?.movingStatistics.slice() ?? initialMovingStatistics(layout),
     };
@@ -203,8 +203,7 @@ export class TrainingRun {
       const learningRate = this.#update(gradient);
       weights = this.#encodeWeights();
       this.#tellStep(gradient, learningRate, clock.phases(gradient));
-      // The sum no longer: the update has divided it in place.
-      if (this.#isAtEpochsEnd) this.#tellEpoch(gradient.gradientSum);
+      if (this.#isAtEpochsEnd) this.#tellEpoch();
       await this.#betweenSteps(weights);
     }
     return this.#finish(weights, startedMs);
@@ -276,10 +275,13 @@ export class TrainingRun {
 
   /** One optimizer update, in place. Throws `diverged` where it leaves float32's range. @returns its learning rate */
   #update(gradient: CollectedGradient): number {
-    const { weights, movingStatistics } = this.#state;
+    const { step, weights, movingStatistics } = this.#state;
+    const { layout } = this.#options;
+    const { gradientSum, sampleCount } = gradient;
     const learningRate = this.#learningRate;
-    this.#optimizer.step(weights, meanOf(gradient), learningRate);
-    demandFiniteWeights(this.#state.step, weights, this.#options.layout);
+    const update = this.#optimizer.step(gradientSum, sampleCount, learningRate);
+    if (update === 'sum-not-finite') throw notFiniteSum(step, gradientSum, layout);
+    if (update === 'weights-not-finite') throw notFiniteWeights(step, weights, layout);
     foldBatchStatistics(
       movingStatistics,
       gradient.slices.map((slice) => slice.batchStatistics),
@@ -307,8 +309,9 @@ export class TrainingRun {
     );
   }
 
-  #tellEpoch(gradient: Float32Array): void {
+  #tellEpoch(): void {
     const { step, weights } = this.#state;
+    const { gradient } = this.#optimizer;
     this.journal.epoch({ step, epoch: this.epoch, ...metricsOf([this.#epochSums]), weights, gradient });
   }
 
@@ -392,13 +395,6 @@ export class TrainingRun {
     await runDirectory.writeReport(report);
     return report;
   }
-}
-
-/** mean = sum / samples, in place: the one division. */
-function meanOf(gradient: { gradientSum: Float32Array; sampleCount: number }): Float32Array {
-  const { gradientSum, sampleCount } = gradient;
-  for (let i = 0; i < gradientSum.length; i++) gradientSum[i] /= sampleCount;
-  return gradientSum;
 }
 
 function isDivergence(error: unknown): error is LockstepError {

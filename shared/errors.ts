@@ -10,6 +10,7 @@ export type ErrorCode =
   // nothing to do: exit status 0
   | 'already-finished'
   | 'no-engine'
+  | 'not-built'
   | 'port-in-use'
   | 'bad-address'
   // the other side of a connection

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folders = ['shared', 'coordinator', 'worker', 'export', 'pictures', 'plot', 'pages', 'commands'];
 /** AssemblyScript: another language, with rules of its own. */
-const otherLanguage = 'worker/engines/wasm/assembly/';
+const otherLanguage = ['coordinator/assembly/', 'worker/engines/wasm/assembly/'];
 
 interface Import {
   /** A source file relative to the root, or a package's name. */
@@ -31,7 +31,7 @@ const sources: readonly Source[] = [
     ),
   ),
 ]
-  .filter((file) => /(?<!\.d)\.tsx?$/.test(file) && !file.startsWith(otherLanguage))
+  .filter((file) => /(?<!\.d)\.tsx?$/.test(file) && !otherLanguage.some((folder) => file.startsWith(folder)))
   .toSorted()
   .map(readSource);
 

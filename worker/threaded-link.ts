@@ -1,9 +1,8 @@
 // A connection to the coordinator in a thread of its own. An engine's computation holds up its thread, for longer than
 // any silence on a slow machine; here pings are answered, and what arrives is taken in, whatever this thread does.
 // Only frames change threads: those that arrive are handed over, those that leave are read where they lie.
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { builtFile } from '../shared/built-file.js';
 import type { ClientTls } from '../shared/client-tls.js';
 import type { CoordinatorLink, LinkHandlers, SilenceLimits } from './coordinator-link.js';
 
@@ -27,20 +26,15 @@ export type LinkEvent =
   | { type: 'sent'; id: number }
   | { type: 'closed'; reason: string; isFinal: boolean };
 
-/** The thread's program: what the build wrote beside this file, or, where this file runs from its source, to dist. */
-function threadProgram(): URL {
-  const name = 'link-thread.js';
-  const beside = new URL(name, import.meta.url);
-  return existsSync(fileURLToPath(beside)) ? beside : new URL(`../dist/worker/${name}`, import.meta.url);
-}
-
 export class ThreadedLink implements CoordinatorLink {
   readonly #thread: Worker;
   readonly #onSent = new Map<number, () => void>();
   #lastId = 0;
 
   constructor(url: string, handlers: LinkHandlers, tls: ClientTls = {}) {
-    this.#thread = new Worker(threadProgram(), { workerData: { url, tls } satisfies LinkTarget });
+    this.#thread = new Worker(builtFile('link-thread.js', import.meta.url), {
+      workerData: { url, tls } satisfies LinkTarget,
+    });
     let closed: LinkHandlers['onClosed'] | undefined = handlers.onClosed;
     const close = (reason: string, isFinal = false) => {
       closed?.(reason, isFinal);

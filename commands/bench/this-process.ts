@@ -57,13 +57,13 @@ function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards
   const computer = new SliceComputer(runPlan, layout, model, (_split, slice) => Promise.resolve(shards[slice]));
   const allSlices = { first: 0, count: slices };
   const answer = new Float32Array(computer.answerFloats(allSlices));
-  const gradient = answer.subarray(0, layout.trainableSize);
+  const gradientSum = answer.subarray(0, layout.trainableSize);
   const batchStatistics = Array.from({ length: slices }, (_, slice) => {
     const first = layout.trainableSize + slice * layout.statisticsSize;
     return answer.subarray(first, first + layout.statisticsSize);
   });
-  const optimizer = new MomentumSgd(layout, config);
-  const weights = initialWeights(layout, config.seed);
+  const optimizer = new MomentumSgd(layout, config, initialWeights(layout, config.seed));
+  const { weights } = optimizer;
   const movingStatistics = initialMovingStatistics(layout);
   const length = { totalSteps: totalStepsOf(config, stepsPerEpoch), stepsPerEpoch };
   let step = 0;
@@ -73,8 +73,7 @@ function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards
     const startedMs = performance.now();
     const { sampleCount, augmentMs, computeMs, reduceMs } = await computer.sumNode(step, allSlices, answer);
     const summedMs = performance.now();
-    for (let i = 0; i < gradient.length; i++) gradient[i] /= sampleCount;
-    optimizer.step(weights, gradient, learningRateAt(step, config, length));
+    optimizer.step(gradientSum, sampleCount, learningRateAt(step, config, length));
     foldBatchStatistics(movingStatistics, batchStatistics, bnMomentum);
     const updatedMs = performance.now();
     model.setWeights(weights, movingStatistics);

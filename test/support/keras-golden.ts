@@ -53,16 +53,15 @@ export async function trainWithLockstep(engine: Engine, recipe: ConfigInput): Pr
   const layout = layoutModel(config);
   const preprocessing = measurePreprocessing(config.preprocessing, records);
   const model = await engine.createModel(layout, preprocessing, config.labelSmoothing);
-  const weights = initialWeights(layout, 0);
+  const optimizer = new MomentumSgd(layout, config, initialWeights(layout, 0));
+  const { weights } = optimizer;
   const statistics = initialMovingStatistics(layout);
-  const optimizer = new MomentumSgd(layout, config);
   const trajectory: Trajectory = { losses: [], weights: [], statistics: [] };
   const length = { totalSteps: goldenSteps, stepsPerEpoch: goldenSteps };
   for (let step = 0; step < goldenSteps; step++) {
     model.setWeights(weights, statistics);
     const { gradientSum, lossSum, batchStatistics, sampleCount } = await model.computeSlice(batchOf(step));
-    const meanGradient = gradientSum.map((sum) => sum / sampleCount);
-    optimizer.step(weights, meanGradient, learningRateAt(step, config, length));
+    optimizer.step(gradientSum, sampleCount, learningRateAt(step, config, length));
     foldBatchStatistics(statistics, [batchStatistics], config.bnMomentum);
     trajectory.losses.push(lossSum / sampleCount);
     trajectory.weights.push(weights.slice());

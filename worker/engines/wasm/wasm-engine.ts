@@ -1,9 +1,8 @@
 // The wasm engine in Node: reads the kernels, starts the threads. What they compute is wasm-model.ts and below.
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { builtFile } from '../../../shared/built-file.js';
 import type { Preprocessing } from '../../../shared/data/image-batch.js';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ModelLayout } from '../../../shared/model/layout.js';
@@ -11,15 +10,6 @@ import type { Engine, EngineOptions } from '../../engine.js';
 import { passesVersion } from './step-passes.js';
 import type { RunnerSetting } from './step-runner.js';
 import { createModelMemory, isPerPixel, WasmModel } from './wasm-model.js';
-
-/** What the build wrote beside this file, or, where this file runs from its source, to dist. */
-function builtFile(name: string): URL {
-  const beside = new URL(name, import.meta.url);
-  const built = new URL(`../../../dist/worker/engines/wasm/${name}`, import.meta.url);
-  const found = [beside, built].find((url) => existsSync(fileURLToPath(url)));
-  if (!found) throw new LockstepError('no-engine', `the wasm engine's ${name} is not built: run npm run build`);
-  return found;
-}
 
 /** While the threads compute, this one cannot hear from them: what may fail at their start must fail before. */
 async function isReady(worker: Worker): Promise<void> {
@@ -35,8 +25,10 @@ export interface WasmEngine extends Engine {
 }
 
 export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEngine> {
-  const kernels = await readFile(builtFile('kernels.wasm'));
-  const module = await WebAssembly.compile(threads === 1 ? kernels : await readFile(builtFile('kernels-shared.wasm')));
+  const kernels = await readFile(builtFile('kernels.wasm', import.meta.url));
+  const module = await WebAssembly.compile(
+    threads === 1 ? kernels : await readFile(builtFile('kernels-shared.wasm', import.meta.url)),
+  );
   const hash = createHash('sha256').update(kernels).digest('hex').slice(0, 16);
   const models = new Set<WasmModel>();
 
@@ -60,7 +52,7 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
       models.add(model);
       for (let thread = 1; thread < threads; thread++) {
         const setting: RunnerSetting = { module, memory, layout, thread, threads, ...passOptions };
-        workers.push(new Worker(builtFile('wasm-thread.js'), { workerData: setting }));
+        workers.push(new Worker(builtFile('wasm-thread.js', import.meta.url), { workerData: setting }));
       }
       try {
         await Promise.all(workers.map(isReady));

@@ -1,4 +1,4 @@
-// The part of the WebAssembly interface that this engine uses: TypeScript declares it for browsers only.
+// The part of the WebAssembly interface that is used here: TypeScript declares it for browsers only.
 declare namespace WebAssembly {
   interface Module {
     readonly [Symbol.toStringTag]?: string;
@@ -12,5 +12,6 @@ declare namespace WebAssembly {
   }
   const Memory: new (options: { initial: number; maximum?: number; shared?: boolean }) => Memory;
   const Instance: new (module: Module, imports: Record<string, Record<string, unknown>>) => Instance;
+  const Module: new (bytes: Uint8Array) => Module;
   function compile(bytes: Uint8Array): Promise<Module>;
 }
