@@ -1,10 +1,10 @@
 // Who is asked for what at the beginning of a step: the standing division of the slices, and what is known of the
 // workers. It outlives the steps; what happens within one is collect-gradient.ts.
+import { medianOf } from '../shared/median.js';
 import { divideSlices, nodesWhere, type Candidate, type Order } from './assignment.js';
 import type { GradientRound } from './gradient-round.js';
 import { SliceTimes } from './straggler-watch.js';
 import type { WorkerConnection } from './worker-connection.js';
-import { median } from './worker-speed.js';
 
 /** How often a worker without slices computes one that another has too: its speed is known, and its engine warm. */
 const stepsBetweenTrials = 25;
@@ -44,7 +44,7 @@ export class Dealer {
   /** What is known of these workers; of those that have not been measured, that they are like the others. */
   candidates(workers: readonly WorkerConnection[]): Candidate[] {
     const known = workers.flatMap(({ speed }) => speed.imageMs ?? []);
-    const commonImageMs = known.length > 0 ? median(known) : 1;
+    const commonImageMs = known.length > 0 ? medianOf(known) : 1;
     return workers.map((worker) => ({
       worker: worker.id,
       sliceMs: (worker.speed.imageMs ?? commonImageMs) * this.#imagesPerSlice,

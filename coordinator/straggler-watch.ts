@@ -1,5 +1,5 @@
 // Who is late with a slice. Pure: time is told, not read.
-import { median } from './worker-speed.js';
+import { medianOf } from '../shared/median.js';
 
 /** Slice times that the median is taken of. */
 const kept = 64;
@@ -21,7 +21,7 @@ export class SliceTimes {
 
   /** Undefined before the first answer. */
   get medianMs(): number | undefined {
-    return this.#sliceMs.length === 0 ? undefined : median(this.#sliceMs);
+    return this.#sliceMs.length === 0 ? undefined : medianOf(this.#sliceMs);
   }
 
   /** Whether there are enough of them to go by. */

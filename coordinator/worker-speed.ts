@@ -1,4 +1,5 @@
 // How fast a worker is, from what it has computed lately. Pure.
+import { medianOf } from '../shared/median.js';
 
 /** Measurements that count. Their median leaves out a slow first slice, a page of swap, a moment of other work. */
 const kept = 9;
@@ -21,26 +22,21 @@ export class WorkerSpeed {
 
   /** Milliseconds of computation for an image; undefined while there are too few measurements. */
   get imageMs(): number | undefined {
-    return this.#imageMs.length < needed ? undefined : median(this.#imageMs);
+    return this.#imageMs.length < needed ? undefined : medianOf(this.#imageMs);
   }
 
   /** Milliseconds that an answer takes besides. */
   get fixedMs(): number {
-    return this.#fixedMs.length < needed ? 0 : median(this.#fixedMs);
+    return this.#fixedMs.length < needed ? 0 : medianOf(this.#fixedMs);
   }
 
   /** For people: 0 before the first answer. */
   get imagesPerSecond(): number {
-    return this.#imageMs.length === 0 ? 0 : 1000 / median(this.#imageMs);
+    return this.#imageMs.length === 0 ? 0 : 1000 / medianOf(this.#imageMs);
   }
 }
 
 function keep(values: number[], value: number): void {
   values.push(value);
   if (values.length > kept) values.shift();
-}
-
-/** The middle value, of an even number the lower of the two. */
-export function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[(values.length - 1) >> 1];
 }

@@ -306,6 +306,7 @@ export type Config = Readonly<ConfigValues>;
 export type ConfigInput = { readonly [Key in ConfigKey]?: Config[Key] | undefined };
 
 const defaultSteps = 64_000;
+const presets: Record<RecipeName, (values: Config) => ConfigInput> = recipePresets;
 
 export function isConfigKey(key: string): key is ConfigKey {
   return Object.hasOwn(configFields, key);
@@ -381,7 +382,7 @@ export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf =
 /** Gives what was not given itself the recipe's value. A length in the one unit leaves out the recipe's in the other. */
 function fillFromPreset(values: ConfigValues, input: Readonly<Record<string, unknown>>): void {
   const lengthIsGiven = values.steps !== null || values.epochs !== null;
-  for (const [key, value] of Object.entries(recipePresets[values.recipe](values))) {
+  for (const [key, value] of Object.entries(presets[values.recipe](values))) {
     const isLength = key === 'steps' || key === 'epochs';
     if (isLength ? !lengthIsGiven : input[key] === undefined) Object.assign(values, { [key]: value });
   }

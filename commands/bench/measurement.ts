@@ -1,8 +1,9 @@
 // What a measurement is asked for and what it gives, be it taken in this process or over a cluster.
 import type { Config } from '../../shared/config.js';
 import type { EngineIdentity } from '../../shared/engine-identity.js';
+import { medianOf } from '../../shared/median.js';
 import type { EngineChoice } from '../../worker/worker-arguments.js';
-import { medianOf, type RoundPlan, type StepRounds } from './step-rounds.js';
+import type { RoundPlan, StepRounds } from './step-rounds.js';
 
 /** What each worker, or this process, computes with, and what. */
 export interface BenchOptions extends EngineChoice {

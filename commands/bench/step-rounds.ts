@@ -72,10 +72,3 @@ export class StepRounds {
     return true;
   }
 }
-
-/** Of an even number of values the mean of the middle two. */
-export function medianOf(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
-}

@@ -1,5 +1,6 @@
 // What became of each fault: when its worker was missed, how long the running step took to be complete nevertheless, when
 // the worker was back. Pure: what happened is told to it, with the time.
+import { medianOf } from '../../shared/median.js';
 import type { SliceRange } from '../../shared/slices.js';
 import type { Fault } from './fault-plan.js';
 
@@ -163,8 +164,7 @@ export interface Spread {
 /** Null where there is nothing. */
 export function spreadOf(values: readonly number[]): Spread | null {
   if (values.length === 0) return null;
-  const sorted = values.toSorted((a, b) => a - b);
-  return { median: sorted[sorted.length >> 1], worst: sorted[sorted.length - 1], n: sorted.length };
+  return { median: medianOf(values), worst: values.reduce((worst, value) => Math.max(worst, value)), n: values.length };
 }
 
 /**

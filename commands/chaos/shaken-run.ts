@@ -6,6 +6,7 @@ import { systemClock } from '../../shared/clock.js';
 import type { Config } from '../../shared/config.js';
 import type { Cifar10 } from '../../shared/data/cifar10.js';
 import { LockstepError } from '../../shared/errors.js';
+import { medianOf } from '../../shared/median.js';
 import { engineArguments, type EngineChoice } from '../../worker/worker-arguments.js';
 import { howItEnded, whyItEnded, type WorkerPlan } from '../../worker-processes.js';
 import { FaultLog, spreadOf, type FaultRecord, type Spread, type Unexplained } from './fault-log.js';
@@ -191,6 +192,6 @@ function watchRun(coordinator: Coordinator, slots: readonly WorkerSlot[], log: F
 /** Medians of the second and of the last quarter: the first one is the warm-up. */
 function earlyAndLate(values: readonly number[]): { early: number; late: number } {
   const quarter = Math.max(1, values.length >> 2);
-  const medianOf = (part: readonly number[]) => spreadOf(part)?.median ?? 0;
-  return { early: medianOf(values.slice(quarter, 2 * quarter)), late: medianOf(values.slice(-quarter)) };
+  const medianOrNone = (part: readonly number[]) => (part.length === 0 ? 0 : medianOf(part));
+  return { early: medianOrNone(values.slice(quarter, 2 * quarter)), late: medianOrNone(values.slice(-quarter)) };
 }

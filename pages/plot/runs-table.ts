@@ -1,4 +1,5 @@
 // The table of runs: the charts' legend, whose buttons show and hide a run, and the curves in a few numbers.
+import { medianOf } from '../../shared/median.js';
 import type { RunCurves } from './curves.js';
 import { element } from './dom.js';
 import { asLoss, asPercent, asWhole } from './format.js';
@@ -49,8 +50,13 @@ const columns: readonly { heading: string; value: (run: RunCurves) => string }[]
   { heading: 'validation', value: ({ validations }) => orNone(validations.at(-1)?.accuracy, asPercent) },
   { heading: 'best validation', value: describeBest },
   { heading: 'test', value: ({ test }) => orNone(test?.accuracy, asPercent) },
-  { heading: 'images/s, median', value: (run) => orNone(medianOf(run.perStep.imagesPerSecond.mean), asWhole) },
+  { heading: 'images/s, median', value: describeRate },
 ];
+
+function describeRate({ perStep }: RunCurves): string {
+  const rates = perStep.imagesPerSecond.mean;
+  return rates.length === 0 ? none : asWhole(medianOf(rates));
+}
 
 function describeBest({ validations }: RunCurves): string {
   if (validations.length === 0) return none;
@@ -66,10 +72,6 @@ function orNone(value: number | undefined, format: (value: number) => string): s
 function lastOf(values: readonly number[]): number | undefined {
   const tail = values.slice(-Math.ceil(values.length / 20));
   return tail.length === 0 ? undefined : tail.reduce((sum, value) => sum + value, 0) / tail.length;
-}
-
-function medianOf(values: readonly number[]): number | undefined {
-  return values.toSorted((a, b) => a - b).at(Math.floor(values.length / 2));
 }
 
 /** Every validation as numbers: for those who do not see the curves, or want to copy them. */

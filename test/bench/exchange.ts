@@ -14,6 +14,7 @@ import { WorkerConnection } from '../../coordinator/worker-connection.js';
 import { WorkerPool } from '../../coordinator/worker-pool.js';
 import { systemClock } from '../../shared/clock.js';
 import { recordBytes } from '../../shared/data/image-batch.js';
+import { medianOf } from '../../shared/median.js';
 import { layoutHash } from '../../shared/model/layout-hash.js';
 import { layoutModel } from '../../shared/model/layout.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
@@ -58,7 +59,7 @@ export async function benchExchange(): Promise<void> {
     }
     await plain.close();
     await lockstep.close();
-    const [plainMs, lockstepMs] = [median(times.plain), median(times.lockstep)];
+    const [plainMs, lockstepMs] = [medianOf(times.plain), medianOf(times.lockstep)];
     const gigabytes = (2 * workers * weights.message.length) / lockstepMs / 1e6;
     const cells = [plainMs.toFixed(2), lockstepMs.toFixed(2), (plainMs / lockstepMs).toFixed(2), gigabytes.toFixed(2)];
     process.stdout.write(`${String(workers).padStart(7)}  ${cells.map((cell) => cell.padStart(12)).join(' ')}\n`);
@@ -70,10 +71,6 @@ async function stepMs(exchange: Exchange): Promise<number> {
   const started = performance.now();
   for (let step = 0; step < measuredSteps; step++) await exchange.step();
   return (performance.now() - started) / measuredSteps;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
 function forkWorker(...args: string[]): ChildProcess {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { median, WorkerSpeed } from '../../coordinator/worker-speed.js';
+import { WorkerSpeed } from '../../coordinator/worker-speed.js';
 
 it('a worker is judged from its fifth answer on', () => {
   const speed = new WorkerSpeed();
@@ -33,12 +33,4 @@ it('what an answer takes besides is a median too, and nothing before the fifth',
   expect(speed.fixedMs).toBe(0);
   speed.waited(5);
   expect(speed.fixedMs).toBe(7);
-});
-
-it.each([
-  [[3], 3],
-  [[5, 1], 1],
-  [[9, 1, 4], 4],
-])('the median of %j is %i', (values, middle) => {
-  expect(median(values)).toBe(middle);
 });
