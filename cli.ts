@@ -1,25 +1,9 @@
 #!/usr/bin/env node
-// The command line: names the commands, and turns errors into messages and exit statuses.
+// The command line: runs a command, and turns errors into messages and exit statuses.
 import { inspect } from 'node:util';
-import { Command, CommanderError } from 'commander';
-import { addBenchCommand } from './commands/bench.js';
-import { addChaosCommand } from './commands/chaos.js';
-import { addConfigCommand } from './commands/config.js';
-import { addDashboardCommand } from './commands/dashboard.js';
-import { addDataCommands } from './commands/data.js';
-import { addDoctorCommand } from './commands/doctor.js';
-import { addEvaluateCommand } from './commands/evaluate.js';
-import { addExportCommand } from './commands/export.js';
-import { addPlotCommand } from './commands/plot.js';
-import { addPredictCommand } from './commands/predict.js';
-import { addSetupTensorFlowCommand } from './commands/setup-tensorflow.js';
-import { addStartCommand } from './commands/start.js';
-import { addStatusCommands } from './commands/status.js';
-import { addSummaryCommand } from './commands/summary.js';
-import { addTrainingCommands } from './commands/training.js';
-import { addWorkerCommand } from './commands/worker.js';
+import { CommanderError } from 'commander';
+import { lockstepProgram } from './commands/program.js';
 import { LockstepError, messageOf, type ErrorCode } from './shared/errors.js';
-import { lockstepVersion } from './shared/version.js';
 
 const failed = 1;
 const badUse = 2;
@@ -80,47 +64,8 @@ process.on('uncaughtException', (error) => {
   process.exit(failed);
 });
 
-const program = new Command('lockstep')
-  .description('Trains ResNets on CIFAR-10 over any number of workers. The weights do not depend on who computed them.')
-  .version(lockstepVersion)
-  .showSuggestionAfterError()
-  .showHelpAfterError('(--help lists what there is)')
-  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'lockstep: ')) })
-  .exitOverride()
-  .addHelpText(
-    'after',
-    `
-Begin with:
-  lockstep start                          a first run of about a minute
-  lockstep train                          on this machine, on synthetic images if there are no others
-  lockstep coordinator --min-workers 2    and on each machine: lockstep worker ws://HOST:7350
-
-Exit status: 0 done, 1 failed, 2 bad options or data, 3 too few workers for --wait-timeout (after saving), 130 interrupted
-(after saving).`,
-  );
-program.commandsGroup('Train:');
-addStartCommand(program);
-addTrainingCommands(program);
-addWorkerCommand(program);
-addStatusCommands(program);
-program.commandsGroup('Before a run:');
-addConfigCommand(program);
-addSummaryCommand(program);
-addDataCommands(program);
-program.commandsGroup('With what was trained:');
-addEvaluateCommand(program);
-addPredictCommand(program);
-addExportCommand(program);
-addPlotCommand(program);
-addDashboardCommand(program);
-program.commandsGroup('The machine:');
-addBenchCommand(program);
-addChaosCommand(program);
-addSetupTensorFlowCommand(program);
-addDoctorCommand(program);
-
 try {
-  await program.parseAsync();
+  await lockstepProgram().parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
     // commander has printed the message already; --help and --version come this way too.

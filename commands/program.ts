@@ -1,0 +1,64 @@
+// The command line as a whole: every command, in the order of --help. Nothing is read and nothing runs before it parses.
+import { Command } from 'commander';
+import { lockstepVersion } from '../shared/version.js';
+import { addBenchCommand } from './bench.js';
+import { addChaosCommand } from './chaos.js';
+import { addConfigCommand } from './config.js';
+import { addDashboardCommand } from './dashboard.js';
+import { addDataCommands } from './data.js';
+import { addDoctorCommand } from './doctor.js';
+import { addEvaluateCommand } from './evaluate.js';
+import { addExportCommand } from './export.js';
+import { addPlotCommand } from './plot.js';
+import { addPredictCommand } from './predict.js';
+import { addSetupTensorFlowCommand } from './setup-tensorflow.js';
+import { addStartCommand } from './start.js';
+import { addStatusCommands } from './status.js';
+import { addSummaryCommand } from './summary.js';
+import { addTrainingCommands } from './training.js';
+import { addWorkerCommand } from './worker.js';
+
+/** Ends no process: what is wrong with a command line is thrown as CommanderError. */
+export function lockstepProgram(): Command {
+  const program = new Command('lockstep')
+    .description(
+      'Trains ResNets on CIFAR-10 over any number of workers. The weights do not depend on who computed them.',
+    )
+    .version(lockstepVersion)
+    .showSuggestionAfterError()
+    .showHelpAfterError('(--help lists what there is)')
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'lockstep: ')) })
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
+Begin with:
+  lockstep start                          a first run of about a minute
+  lockstep train                          on this machine, on synthetic images if there are no others
+  lockstep coordinator --min-workers 2    and on each machine: lockstep worker ws://HOST:7350
+
+Exit status: 0 done, 1 failed, 2 bad options or data, 3 too few workers for --wait-timeout (after saving), 130 interrupted
+(after saving).`,
+    );
+  program.commandsGroup('Train:');
+  addStartCommand(program);
+  addTrainingCommands(program);
+  addWorkerCommand(program);
+  addStatusCommands(program);
+  program.commandsGroup('Before a run:');
+  addConfigCommand(program);
+  addSummaryCommand(program);
+  addDataCommands(program);
+  program.commandsGroup('With what was trained:');
+  addEvaluateCommand(program);
+  addPredictCommand(program);
+  addExportCommand(program);
+  addPlotCommand(program);
+  addDashboardCommand(program);
+  program.commandsGroup('The machine:');
+  addBenchCommand(program);
+  addChaosCommand(program);
+  addSetupTensorFlowCommand(program);
+  addDoctorCommand(program);
+  return program;
+}
