@@ -1,4 +1,5 @@
 // Ctrl-C and SIGTERM: the first lets a command end in good order, a second one ends this process at once.
+import { systemClock, type Clock } from '../shared/clock.js';
 
 const interruptedStatus = 130;
 /**
@@ -13,14 +14,21 @@ const sameSignalMs = 250;
  * @param beforeExit called before the process is ended: what must not outlive it
  * @returns what gives signals back their usual effect
  */
-export function onStopSignals(onFirst: (signal: NodeJS.Signals) => void, beforeExit?: () => void): () => void {
+export function onStopSignals(
+  onFirst: (signal: NodeJS.Signals) => void,
+  beforeExit?: () => void,
+  clock: Pick<Clock, 'now'> = systemClock,
+): () => void {
   let firstMs: number | undefined;
+  let hasTurned = false;
   const onSignal = (signal: NodeJS.Signals) => {
-    const nowMs = performance.now();
+    const nowMs = clock.now();
     if (firstMs === undefined) {
       firstMs = nowMs;
+      // Signals that waited for this process come one behind the other, however long the first one keeps it.
+      setImmediate(() => (hasTurned = true));
       onFirst(signal);
-    } else if (nowMs - firstMs > sameSignalMs) {
+    } else if (hasTurned && nowMs - firstMs > sameSignalMs) {
       beforeExit?.();
       // What a person asked for twice: nothing is waited for.
       process.exit(interruptedStatus);

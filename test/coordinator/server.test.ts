@@ -8,6 +8,7 @@ import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import { parseCoordinatorMessage, protocolVersion, type Hello } from '../../shared/protocol/messages.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { FakeClock } from '../support/fake-clock.js';
+import { freePort } from '../support/free-port.js';
 
 const hello: Hello = {
   type: 'hello',
@@ -244,7 +245,7 @@ describe('a worker that knocks', () => {
 
 describe('closing', () => {
   it('ends the connections and frees the port', async () => {
-    const server = await serve();
+    const server = await serve({ port: await freePort() });
     const socket = new WebSocket(`ws://127.0.0.1:${server.port}/worker`);
     await once(socket, 'open');
     const gone = once(socket, 'close');

@@ -41,7 +41,7 @@ beforeAll(async () => {
   samples = await Promise.all(
     cases.map(({ preprocessing, ...spec }) => sampleModel(spec, images, preprocessings[preprocessing])),
   );
-}, 60_000);
+});
 
 it('are not all alike: else agreement would say little', () => {
   for (const { logits } of samples) expect(Math.max(...logits) - Math.min(...logits)).toBeGreaterThan(1);
@@ -78,7 +78,7 @@ describe.each(pythons)('are given from $formats files in Python', ({ formats, py
     }
     writeFileSync(inFolder('tasks.json'), JSON.stringify(tasks));
     execFileSync(python, [script, inFolder('tasks.json')], { stdio: ['ignore', 'ignore', 'pipe'] });
-  }, 180_000);
+  });
 
   beforeEach((context) => {
     if (python === undefined) context.skip(reason);
@@ -93,7 +93,7 @@ describe.each(pythons)('are given from $formats files in Python', ({ formats, py
 });
 
 describe('are given by TensorFlow.js from the graph model, fetched over HTTP', () => {
-  it.each([...cases.entries()])('of model %i, %j', { timeout: 60_000 }, async (index) => {
+  it.each([...cases.entries()])('of model %i, %j', async (index) => {
     const { model, logits } = samples[index];
     const files = writeTfjsModel(model);
     const server = createServer((request, response) => {

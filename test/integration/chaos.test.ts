@@ -18,7 +18,7 @@ const chaosReport = z.looseObject({
   }),
 });
 
-describe('lockstep chaos', { timeout: 240_000 }, () => {
+describe('lockstep chaos', () => {
   it('shakes a run, and reports the same bits', async () => {
     const patience = ['--silence-timeout', '2', '--ping-interval', '0.5'];
     const plan = ['--steps', '60', '--faults', '16', '--json'];

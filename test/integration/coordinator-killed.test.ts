@@ -7,6 +7,7 @@ import { writeCifar10 } from '../../shared/data/cifar10.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { readReport, runCli, startCli, stepsMade, type CliProcess } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
+import { freePort } from '../support/free-port.js';
 
 const inFolder = folderPerFile();
 // 800 images, a tenth of which validates: 22 steps an epoch.
@@ -22,7 +23,7 @@ beforeAll(async () => {
   const args = ['--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('quiet')];
   await runCli(['train', ...recipe, ...data, ...args]);
   quiet = (await readReport(inFolder('quiet'))).weightsSha256;
-}, 60_000);
+});
 
 let workers: CliProcess[] = [];
 afterEach(async () => {
@@ -32,13 +33,13 @@ afterEach(async () => {
 });
 
 /** Starts the coordinator of a run, and starts it again on the port it had. */
-function runOf(name: string) {
+async function runOf(name: string) {
   const runDirectory = inFolder(name);
-  let port = '0';
+  const port = String(await freePort());
   async function start(options: string[], environment: NodeJS.ProcessEnv = {}): Promise<CliProcess> {
     const args = ['--port', port, '--min-workers', '2', '--checkpoint-every', '10', '--run-dir', runDirectory];
     const coordinator = startCli(['coordinator', ...recipe, ...data, ...args, ...options], environment);
-    [, port = ''] = await coordinator.says(/lockstep worker ws:\S+:(\d+)/);
+    await coordinator.says(/lockstep worker ws:/);
     return coordinator;
   }
   function startWorkers(): void {
@@ -49,8 +50,8 @@ function runOf(name: string) {
   return { runDirectory, start, startWorkers };
 }
 
-it('in the middle of an epoch: the same weights, by the same workers', { timeout: 60_000 }, async () => {
-  const { runDirectory, start, startWorkers } = runOf('middle');
+it('in the middle of an epoch: the same weights, by the same workers', async () => {
+  const { runDirectory, start, startWorkers } = await runOf('middle');
   const first = await start([]);
   startWorkers();
   await stepsMade(runDirectory, 13);
@@ -66,30 +67,26 @@ it('in the middle of an epoch: the same weights, by the same workers', { timeout
   }
 });
 
-it(
-  'at every stage of writing a checkpoint: what is there is whole, and the weights are the same',
-  { timeout: 120_000 },
-  async () => {
-    const stages = [
-      'open step-00000010.partial/optimizer',
-      'rename step-00000010$',
-      'rename latest$',
-      'open step-00000020.partial/state',
-      'rename step-00000022$',
-    ];
-    const { runDirectory, start, startWorkers } = runOf('saving');
-    const resumedAt: string[] = [];
-    for (const [turn, stage] of [...stages, ''].entries()) {
-      const environment = { NODE_OPTIONS: `--import ${dieAt}`, LOCKSTEP_TEST_DIE_AT: stage };
-      const coordinator = await start(['--resume', 'auto'], environment);
-      if (turn === 0) startWorkers();
-      expect(await coordinator.exited).toBe(stage === '' ? 0 : null);
-      resumedAt.push(/resumed after step (\d+)/.exec(coordinator.output())?.[1] ?? 'the beginning');
-    }
-    // Killed before the link, the folder is there: the newest whole checkpoint is found without it.
-    expect(resumedAt).toEqual([...Array<string>(3).fill('the beginning'), '10', '10', '20']);
-    expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: quiet, exact: true });
-    const names = await readdir(path.join(runDirectory, 'checkpoints'));
-    expect(names.filter((name) => /partial|replaced|superseded/.test(name))).toEqual([]);
-  },
-);
+it('at every stage of writing a checkpoint: what is there is whole, and the weights are the same', async () => {
+  const stages = [
+    'open step-00000010.partial/optimizer',
+    'rename step-00000010$',
+    'rename latest$',
+    'open step-00000020.partial/state',
+    'rename step-00000022$',
+  ];
+  const { runDirectory, start, startWorkers } = await runOf('saving');
+  const resumedAt: string[] = [];
+  for (const [turn, stage] of [...stages, ''].entries()) {
+    const environment = { NODE_OPTIONS: `--import ${dieAt}`, LOCKSTEP_TEST_DIE_AT: stage };
+    const coordinator = await start(['--resume', 'auto'], environment);
+    if (turn === 0) startWorkers();
+    expect(await coordinator.exited).toBe(stage === '' ? 0 : null);
+    resumedAt.push(/resumed after step (\d+)/.exec(coordinator.output())?.[1] ?? 'the beginning');
+  }
+  // Killed before the link, the folder is there: the newest whole checkpoint is found without it.
+  expect(resumedAt).toEqual([...Array<string>(3).fill('the beginning'), '10', '10', '20']);
+  expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: quiet, exact: true });
+  const names = await readdir(path.join(runDirectory, 'checkpoints'));
+  expect(names.filter((name) => /partial|replaced|superseded/.test(name))).toEqual([]);
+});

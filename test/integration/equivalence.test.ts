@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { hashWith, startCluster } from '../support/local-cluster.js';
+import { FakeClock } from '../support/fake-clock.js';
 import { fakeEngine } from '../support/fake-engine.js';
 
 let alone: string;
@@ -27,8 +28,16 @@ describe('the weights are the same bits', () => {
   it('when a worker joins in the middle', async () => {
     const cluster = await startCluster({ minWorkers: 1 });
     try {
-      await cluster.join();
-      await once(cluster.coordinator.events, 'step');
+      const { events } = cluster.coordinator;
+      // The first one waits in the middle of the second step.
+      let slices = 0;
+      const bothAreHere = new Promise<void>((resolve) => {
+        events.on('workerJoined', ({ workers }) => {
+          if (workers === 2) resolve();
+        });
+      });
+      await cluster.join({ engine: fakeEngine({ beforeSlice: () => (++slices > 5 ? bothAreHere : undefined) }) });
+      await once(events, 'step');
       await cluster.join();
       const report = await cluster.coordinator.report;
       expect(report.workersJoined).toBe(2);
@@ -39,7 +48,8 @@ describe('the weights are the same bits', () => {
   });
 
   it('when a worker says goodbye in the middle of a step', async () => {
-    const cluster = await startCluster({ minWorkers: 3 });
+    // No time passes: nobody is late and helped.
+    const cluster = await startCluster({ minWorkers: 3, clock: new FakeClock() });
     try {
       await cluster.join();
       await cluster.join();
@@ -82,8 +92,10 @@ describe('the weights are the same bits', () => {
   });
 
   it('when a worker hangs in a slice: an idle one computes it too, and the first answer counts', async () => {
-    const cluster = await startCluster({ minWorkers: 2 });
-    const { events, report } = cluster.coordinator;
+    const clock = new FakeClock();
+    const cluster = await startCluster({ minWorkers: 2, clock });
+    const { coordinator } = cluster;
+    const { events, report } = coordinator;
     try {
       await cluster.join({ name: 'idle' });
       const helped = once(events, 'straggler');
@@ -93,7 +105,13 @@ describe('the weights are the same bits', () => {
         engine: fakeEngine({
           // Two slices a step: the median is known by then.
           beforeSlice: async () => {
-            if (++slices === 11) await helped;
+            if (++slices !== 11) return;
+            await expect
+              .poll(() => coordinator.status().run.slices.filter(({ answeredBy }) => answeredBy !== null))
+              .toHaveLength(2);
+            // Nobody is late before 100 ms, and no time has passed till now.
+            clock.advance(100);
+            await helped;
           },
         }),
       });
@@ -122,11 +140,13 @@ describe('the weights are the same bits', () => {
         await once(events, 'step');
         if (cluster.coordinator.status().workers.every(({ shards }) => shards.length === 4)) break;
       }
-      const before = asked;
       leaver.stop('lunch');
       await once(events, 'workerLost');
+      // Of the running step, which may have been answered for. The next one is all its own: four slices.
       await once(events, 'step');
-      expect(asked).toBeGreaterThan(before);
+      const before = asked;
+      await once(events, 'step');
+      expect(asked - before).toBe(4);
     } finally {
       await cluster.close();
     }

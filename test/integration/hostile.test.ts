@@ -28,7 +28,7 @@ const openSockets = () => process.getActiveResourcesInfo().filter((name) => name
 /** An address of its own for each needs Linux, which has all of 127.0.0.0/8. */
 it.skipIf(process.platform !== 'linux')(
   `${messages} hostile messages change nothing of a run and leave nothing behind`,
-  { timeout: 60_000 + 20 * messages },
+  { timeout: 300_000 + 20 * messages },
   async () => {
     const honest = await hashWith(2, { steps });
     let sent = 0;
@@ -44,6 +44,7 @@ it.skipIf(process.platform !== 'linux')(
       while (sent < Math.min(due, messages)) await new Promise<void>((resolve) => waiting.push(resolve));
     };
     const cluster = await startCluster({ minWorkers: 2, steps, stragglerFactor: 0 });
+    const startedMs = performance.now();
     const refusals: string[] = [];
     cluster.coordinator.events.on('door', ({ message }) => refusals.push(message));
     try {
@@ -70,7 +71,9 @@ it.skipIf(process.platform !== 'linux')(
       const report = await cluster.coordinator.report;
       expect(report.weightsSha256).toBe(honest);
       expect(refusals.length).toBeGreaterThan(0);
-      expect(refusals.length).toBeLessThan(200);
+      // So many lines a minute: see connection-guard.ts.
+      const minutes = Math.ceil((performance.now() - startedMs) / 60_000);
+      expect(refusals.length).toBeLessThanOrEqual(50 * (minutes + 1));
       expect(openSockets()).toBeLessThanOrEqual(socketsBefore);
       expect(bytesInUse() - bytesBefore).toBeLessThan(mostGrowthBytes);
       expect(({} as Record<string, unknown>)['role']).toBeUndefined();

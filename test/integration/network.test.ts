@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, it, type TestContext } from 'vitest';
 import { writeCifar10 } from '../../shared/data/cifar10.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
-import { readReport, runCli, startCli, stepsMade, type CliProcess } from '../support/cli.js';
+import { readReport, runCli, startCli, startHelper, stepsMade, type CliProcess } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { meansOfWeather, openRoom, whyNoRoom, type Machine, type Weather } from '../support/network-room.js';
 import { sayWhySkipped } from '../support/why-skipped.js';
@@ -28,7 +28,7 @@ beforeAll(async () => {
   run = [...recipe, '--data', inFolder('images'), '--no-tensorboard'];
   await runCli(['train', ...run, '--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('quiet')]);
   quiet = (await readReport(inFolder('quiet'))).weightsSha256;
-}, 60_000);
+});
 
 /** Three machines, and what starts a coordinator on the first and workers on the others. */
 async function network({ onTestFinished }: TestContext, weather?: Weather) {
@@ -41,11 +41,12 @@ async function network({ onTestFinished }: TestContext, weather?: Weather) {
   });
   const here = await room.addMachine();
   const machines = [await room.addMachine(weather), await room.addMachine(weather)];
-  const start = ({ prefix }: Machine, args: readonly string[]) => {
-    const command = startCli(args, environment, prefix);
-    started.push(command);
-    return command;
+  const keep = (process_: CliProcess) => {
+    started.push(process_);
+    return process_;
   };
+  const start = ({ prefix }: Machine, args: readonly string[]) => keep(startCli(args, environment, prefix));
+  const url = `ws://${here.address}:${port}`;
   return {
     machines,
     startCoordinator: (runDirectory: string, options: readonly string[] = []): CliProcess => {
@@ -53,65 +54,62 @@ async function network({ onTestFinished }: TestContext, weather?: Weather) {
       return start(here, ['coordinator', ...run, ...address, '--run-dir', runDirectory, ...options]);
     },
     startWorker: (machine: Machine, name: string) =>
-      start(machine, ['worker', `ws://${here.address}:${port}`, '--engine', 'wasm', '--name', name, '--no-cache']),
+      start(machine, ['worker', url, '--engine', 'wasm', '--name', name, '--no-cache']),
+    /** One that stands still behind the first steps until it is sent 'go on'. */
+    startHeldWorker: ({ prefix }: Machine, name: string) =>
+      keep(startHelper('announcing-worker.mjs', [url, name, '2'], environment, prefix)),
   };
 }
 
-describe.skipIf(noRoom !== undefined)(
-  'over a network the weights are those of a quiet run',
-  { timeout: 120_000 },
-  () => {
-    it.skipIf(means === undefined).concurrent('of 50 ms a way that loses 1% of all packets', async (context) => {
-      const { machines, startCoordinator, startWorker } = await network(context, { delayMs: 50, loss: 0.01 });
-      const coordinator = startCoordinator(inFolder('bad'));
-      await coordinator.says('listening');
-      machines.forEach((machine, index) => startWorker(machine, `w${index + 1}`));
-      expect(await coordinator.exited).toBe(0);
-      const report = await readReport(inFolder('bad'));
-      expect(report).toMatchObject({ weightsSha256: quiet, exact: true, workersJoined: 2, workersLost: 0 });
-      // To the workers and back in each step: 100 ms.
-      expect(Number(report['wallSeconds'])).toBeGreaterThan(0.1 * steps);
-    });
+describe.skipIf(noRoom !== undefined)('over a network the weights are those of a quiet run', () => {
+  it.skipIf(means === undefined).concurrent('of 50 ms a way that loses 1% of all packets', async (context) => {
+    const { machines, startCoordinator, startWorker } = await network(context, { delayMs: 50, loss: 0.01 });
+    const coordinator = startCoordinator(inFolder('bad'));
+    await coordinator.says('listening');
+    machines.forEach((machine, index) => startWorker(machine, `w${index + 1}`));
+    expect(await coordinator.exited).toBe(0);
+    const report = await readReport(inFolder('bad'));
+    expect(report).toMatchObject({ weightsSha256: quiet, exact: true, workersJoined: 2, workersLost: 0 });
+    // The network is as bad as it was meant to be: to the workers and back in each step take 100 ms on any machine.
+    expect(Number(report['wallSeconds'])).toBeGreaterThan(0.1 * steps);
+  });
 
-    it.concurrent(
-      'where a cable is pulled for 15 s: both sides notice, and the worker joins again',
-      async (context) => {
-        const { machines, startCoordinator, startWorker } = await network(context);
-        const runDirectory = inFolder('pulled');
-        // Without the second worker no step begins, so that it is waited for. The limit of silence is the usual 10 s.
-        const coordinator = startCoordinator(runDirectory, ['--pause-below', '2']);
-        await coordinator.says('listening');
-        const workers = machines.map((machine, index) => startWorker(machine, `w${index + 1}`));
-        await coordinator.says('w2 joined');
-        await stepsMade(runDirectory, 2);
-        await machines[0].pullCable();
-        const pulledMs = performance.now();
-        await coordinator.says('w1 is gone (silent for more than 10 s)');
-        await workers[0].says('not connected (the coordinator was silent for more than 10 s)');
-        await new Promise((resolve) => setTimeout(resolve, 15_000 - (performance.now() - pulledMs)));
-        await machines[0].plugIn();
-        expect(await coordinator.exited).toBe(0);
-        expect(await readReport(runDirectory)).toMatchObject({
-          weightsSha256: quiet,
-          workersJoined: 3,
-          workersLost: 1,
-        });
-        expect(await Promise.all(workers.map(({ exited }) => exited))).toEqual([0, 0]);
-      },
-    );
-
-    it.concurrent('where the coordinator cannot be reached at first: its workers keep knocking', async (context) => {
-      const { machines, startCoordinator, startWorker } = await network(context);
-      await machines[0].pullCable();
-      const workers = machines.map((machine, index) => startWorker(machine, `w${index + 1}`));
-      // Of one the cable is out; the other finds a machine on which nobody listens yet.
-      await workers[0].says(/not connected \(.*EHOSTUNREACH/);
-      await workers[1].says(/not connected \(.*ECONNREFUSED/);
-      const coordinator = startCoordinator(inFolder('late'));
-      await coordinator.says('w2 joined');
-      await machines[0].plugIn();
-      expect(await coordinator.exited).toBe(0);
-      expect(await readReport(inFolder('late'))).toMatchObject({ weightsSha256: quiet, workersLost: 0 });
+  it.concurrent('where a cable is pulled for 15 s: both sides notice, and the worker joins again', async (context) => {
+    const { machines, startCoordinator, startWorker, startHeldWorker } = await network(context);
+    const runDirectory = inFolder('pulled');
+    // Without the second worker no step begins, so that it is waited for. The limit of silence is the usual 10 s.
+    const coordinator = startCoordinator(runDirectory, ['--pause-below', '2']);
+    await coordinator.says('listening');
+    // The run cannot end before the cable is out.
+    const workers = [startWorker(machines[0], 'w1'), startHeldWorker(machines[1], 'w2')];
+    await stepsMade(runDirectory, 2);
+    await machines[0].pullCable();
+    const pulledMs = performance.now();
+    await coordinator.says('w1 is gone (silent for more than 10 s)');
+    await workers[0].says('not connected (the coordinator was silent for more than 10 s)');
+    await new Promise((resolve) => setTimeout(resolve, 15_000 - (performance.now() - pulledMs)));
+    await machines[0].plugIn();
+    workers[1].child.send('go on');
+    expect(await coordinator.exited).toBe(0);
+    expect(await readReport(runDirectory)).toMatchObject({
+      weightsSha256: quiet,
+      workersJoined: 3,
+      workersLost: 1,
     });
-  },
-);
+    expect(await Promise.all(workers.map(({ exited }) => exited))).toEqual([0, 0]);
+  });
+
+  it.concurrent('where the coordinator cannot be reached at first: its workers keep knocking', async (context) => {
+    const { machines, startCoordinator, startWorker } = await network(context);
+    await machines[0].pullCable();
+    const workers = machines.map((machine, index) => startWorker(machine, `w${index + 1}`));
+    // Of one the cable is out; the other finds a machine on which nobody listens yet.
+    await workers[0].says(/not connected \(.*EHOSTUNREACH/);
+    await workers[1].says(/not connected \(.*ECONNREFUSED/);
+    const coordinator = startCoordinator(inFolder('late'));
+    await coordinator.says('w2 joined');
+    await machines[0].plugIn();
+    expect(await coordinator.exited).toBe(0);
+    expect(await readReport(inFolder('late'))).toMatchObject({ weightsSha256: quiet, workersLost: 0 });
+  });
+});

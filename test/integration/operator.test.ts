@@ -72,7 +72,7 @@ function holdingEngine({ coordinator }: Cluster) {
 const phaseIs = (phase: string) => (message: WatchMessage) =>
   message.type === 'update' && message.live?.status.run.phase === phase;
 
-describe('an operator of a run', { timeout: 30_000 }, () => {
+describe('an operator of a run', () => {
   it('pauses, saves, drops a worker and goes on, and the weights are those of a quiet run', async () => {
     const cluster = await startCluster({ minWorkers: 2 });
     onTestFinished(() => cluster.close());
@@ -150,7 +150,7 @@ describe('an operator of a run', { timeout: 30_000 }, () => {
   });
 });
 
-describe('who has tokens', { timeout: 30_000 }, () => {
+describe('who has tokens', () => {
   async function withTokens(): Promise<Cluster> {
     const tokenFile = inFolder('tokens');
     const lines = Object.entries(tokens).map(([role, token]) => `${role}s-own ${role} ${token}`);
@@ -206,7 +206,7 @@ describe('who has tokens', { timeout: 30_000 }, () => {
   });
 });
 
-describe('the port of a run', { timeout: 30_000 }, () => {
+describe('the port of a run', () => {
   it('serves the page’s files, which a browser need not fetch twice', async () => {
     const cluster = await startCluster();
     onTestFinished(() => cluster.close());
@@ -239,7 +239,7 @@ describe('the port of a run', { timeout: 30_000 }, () => {
   });
 });
 
-describe('a run that is over', { timeout: 30_000 }, () => {
+describe('a run that is over', () => {
   it('is told as it was, from its folder', async () => {
     const cluster = await startCluster();
     onTestFinished(() => cluster.close());

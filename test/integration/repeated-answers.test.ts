@@ -15,7 +15,7 @@ beforeAll(async () => {
   await cluster.start('w1');
   await cluster.start('w2');
   quiet = (await cluster.finish()).weightsSha256;
-}, 60_000);
+});
 
 let relay: WebSocketServer | undefined;
 afterEach(() => relay?.close());
@@ -52,7 +52,7 @@ async function relayTo(
   return `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-describe('the weights are those of a quiet run', { timeout: 60_000 }, () => {
+describe('the weights are those of a quiet run', () => {
   it('when a worker repeats the gradients of steps that are over, and it stays', async () => {
     const cluster = await startShaken({ minWorkers: 2 });
     const url = await relayTo(cluster.coordinator.url, (gradients) =>

@@ -44,7 +44,7 @@ describe('twelve steps of ResNet-20 have the hash of every other machine', () =>
     ['with the optimizing compiler alone', { flags: ['--no-liftoff'] }],
     ['without AVX', { flags: ['--no-enable-avx'] }],
     ...otherNodes.map((node) => [`under ${node}`, { node }] as const),
-  ] as const)('%s', { timeout: 60_000 }, async (_, options) => {
+  ] as const)('%s', async (_, options) => {
     expect(await hashOf(options as Parameters<typeof hashOf>[0])).toBe(golden);
   });
 });

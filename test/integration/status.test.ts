@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { runStatus, type RunStatus } from '../../shared/run-status.js';
 import { runCli } from '../support/cli.js';
+import { FakeClock } from '../support/fake-clock.js';
 import { fakeEngine } from '../support/fake-engine.js';
+import { freePort } from '../support/free-port.js';
 import { startCluster, type Cluster } from '../support/local-cluster.js';
 
 const pageOf = (cluster: Cluster, path: string) => fetch(`${cluster.coordinator.url.replace('ws', 'http')}${path}`);
@@ -38,7 +40,7 @@ function gate() {
 
 describe('a run with two workers and a spare', () => {
   it('tells who computes what, who is lost and who took over, and that it waits', async () => {
-    const cluster = await startCluster({ minWorkers: 3, slices: 2, steps: 8 });
+    const cluster = await startCluster({ minWorkers: 3, slices: 2, steps: 8, stragglerFactor: 0 });
     try {
       const { events, report } = cluster.coordinator;
       await once(events, 'waiting');
@@ -51,10 +53,20 @@ describe('a run with two workers and a spare', () => {
         workers: [],
       });
 
-      const hold = gate();
-      await cluster.join({ name: 'attic', engine: fakeEngine({ beforeSlice: hold.pass }) });
-      await cluster.join({ name: 'cellar' });
-      await cluster.join({ name: 'garage' });
+      const [hold, back, looked] = [gate(), gate(), gate()];
+      let isFirstOver = false;
+      events.on('step', () => (isFirstOver = true));
+      let isSaved = false;
+      events.on('checkpoint', () => (isSaved = true));
+      const engine = fakeEngine({
+        beforeSlice: () => (isFirstOver ? back.pass() : undefined),
+        beforePart: () => (isSaved ? looked.pass() : undefined),
+      });
+      for (const name of ['attic', 'cellar', 'garage']) {
+        const joined = once(events, 'workerJoined');
+        await cluster.join({ name, engine: name === 'attic' ? fakeEngine({ beforeSlice: hold.pass }) : engine });
+        await joined;
+      }
       await hold.somebodyIsThere;
       expect((await pageOf(cluster, '/readyz')).status).toBe(200);
       const first = await statusOf(cluster);
@@ -87,7 +99,10 @@ describe('a run with two workers and a spare', () => {
       const third = await statusOf(cluster);
       expect(third.run).toMatchObject({ slicesReassigned: 1, workersLost: 1 });
 
-      await cluster.join({ name: 'attic' });
+      const joined = once(events, 'workerJoined');
+      await cluster.join({ name: 'attic', engine });
+      await joined;
+      back.open();
       await checkpoint;
       const fourth = await statusOf(cluster);
       expect(fourth.workers.filter(({ name }) => name === 'attic')).toMatchObject([
@@ -100,6 +115,7 @@ describe('a run with two workers and a spare', () => {
       const { timeShares } = fourth.workers[0];
       expect(timeShares!.compute + timeShares!.network + timeShares!.waiting).toBeCloseTo(1, 10);
       expect(fourth.run.bytesSent).toBeGreaterThan(0);
+      looked.open();
       await report;
     } finally {
       await cluster.close();
@@ -107,55 +123,75 @@ describe('a run with two workers and a spare', () => {
   });
 
   it('tells of a worker that is late, and who was asked too', async () => {
-    const hold = gate();
-    const cluster = await startCluster({ minWorkers: 2, slices: 2, steps: 40, stragglerFactor: 2 });
+    const [hold, next] = [gate(), gate()];
+    const clock = new FakeClock();
+    const cluster = await startCluster({ minWorkers: 2, slices: 2, steps: 14, stragglerFactor: 2, clock });
     try {
       const { events } = cluster.coordinator;
-      let calls = 0;
-      const engine = fakeEngine({ beforeSlice: () => (++calls > 10 ? hold.pass() : undefined) });
-      await cluster.join({ name: 'slow', engine });
-      await cluster.join({ name: 'quick' });
+      let isSlow = false;
+      let isAfter = false;
+      const slow = fakeEngine({ beforeSlice: () => (isSlow ? hold.pass() : undefined) });
+      const quick = fakeEngine({ beforeSlice: () => (isAfter ? next.pass() : undefined) });
+      // Enough for a median. One slice a step and worker: in every step both have one.
+      events.on('step', ({ step }) => {
+        isSlow = step >= 10;
+        isAfter = step >= 11;
+      });
+      await cluster.join({ name: 'slow', engine: slow });
+      await cluster.join({ name: 'quick', engine: quick });
       await hold.somebodyIsThere;
-      // Its slice is given to the other one, which ends the step; the next begins with a worker that is still busy.
-      await once(events, 'straggler');
-      await once(events, 'step');
+      await expect.poll(() => cluster.coordinator.status().run.slices.map(({ answeredBy }) => answeredBy)).toContain(2);
+      const straggler = once(events, 'straggler');
+      // Nobody is late before 100 ms, and no time has passed till now.
+      clock.advance(100);
+      expect((await straggler)[0]).toMatchObject({ name: 'slow', helpers: ['quick'] });
+      // Its slice was given to the other one, which ended the step; the next begins with a worker that is still busy.
+      await next.somebodyIsThere;
       const { workers, run } = await statusOf(cluster);
       expect(workers[0]).toMatchObject({ name: 'slow', state: 'late' });
-      expect(run.stragglers).toBeGreaterThan(0);
+      expect(run.stragglers).toBe(1);
       hold.open();
+      next.open();
       await cluster.coordinator.report;
     } finally {
       hold.open();
+      next.open();
       await cluster.close();
     }
   });
 });
 
-describe('lockstep status and lockstep workers', { timeout: 60_000 }, () => {
+describe('lockstep status and lockstep workers', () => {
   it('print what a run is doing', async () => {
-    const cluster = await startCluster({ minWorkers: 2, slices: 2, steps: 3000 });
+    const hold = gate();
+    let isHeld = false;
+    const cluster = await startCluster({ minWorkers: 2, slices: 2, steps: 3000, stragglerFactor: 0 });
     try {
-      await cluster.join({ name: 'attic' });
-      await cluster.join({ name: 'cellar' });
       const { url, events } = cluster.coordinator;
-      await once(events, 'step');
+      // The run stands still while it is asked.
+      events.on('step', () => (isHeld = true));
+      const engine = fakeEngine({ beforeSlice: () => (isHeld ? hold.pass() : undefined) });
+      await cluster.join({ name: 'attic', engine });
+      await cluster.join({ name: 'cellar', engine });
+      await hold.somebodyIsThere;
       const [run, workers, json] = await Promise.all([
         runCli(['status', url]),
         runCli(['workers', url.replace('ws://', '')]),
         runCli(['workers', url.replace('ws', 'http'), '--json']),
       ]);
       expect([run.status, workers.status, json.status]).toEqual([0, 0, 0]);
-      expect(run.output).toMatch(/^(training|validating|saving) · .*\nstep \d+\/3000 · epoch \d+\/273 · loss \d/);
-      expect(run.output).toMatch(/\n2 workers · 0 lost · 0 slices reassigned · \d+ stragglers? · exact\n/);
+      expect(run.output).toMatch(/^training · .*\nstep 1\/3000 · epoch 1\/273 · loss \d/);
+      expect(run.output).toMatch(/\n2 workers · 0 lost · 0 slices reassigned · 0 stragglers · exact\n/);
       expect(workers.output).toMatch(/^name +state +engine +slices .*\nattic +\w+ +fake .*\ncellar +\w+ +fake /);
       expect(runStatus.parse(JSON.parse(json.output)).workers).toHaveLength(2);
     } finally {
+      hold.open();
       await cluster.close();
     }
   });
 
   it('say what is wrong where there is no answer to be had', async () => {
-    const cluster = await startCluster({ token: 'secret', minWorkers: 9 });
+    const cluster = await startCluster({ token: 'secret', minWorkers: 9, port: await freePort() });
     const { url, port } = cluster.coordinator;
     const wrong = await runCli(['status', url], { LOCKSTEP_TOKEN: 'other' });
     await cluster.close();

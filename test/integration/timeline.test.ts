@@ -44,6 +44,8 @@ const spansOf = ({ traceEvents }: Trace) => traceEvents.filter((event) => event.
 const endOf = ({ ts, dur }: Span) => ts + dur;
 /** Microseconds: times are whole nanoseconds, and sums of them are rounded. */
 const nothing = 1e-4;
+/** Times are told to the nanosecond, and a sum of a few is off by as many. */
+const roundingUs = 0.01;
 const contains = (outer: Span, inner: Span) => outer.ts <= inner.ts + nothing && endOf(inner) <= endOf(outer) + nothing;
 
 const window = { from: 3, to: 24 };
@@ -58,6 +60,8 @@ beforeAll(async () => {
     minWorkers: 2,
     steps: 24,
     checkpointEvery: 10,
+    // Else a worker might be late, and be at a slice that another has answered when its step is over.
+    stragglerFactor: 0,
     timeline: { file, steps: window },
   });
   try {
@@ -111,33 +115,31 @@ describe('a timeline', () => {
     }
   });
 
-  it("accounts for each step: what the coordinator did adds up to it within 5%, and to what the run's metrics say", () => {
+  it("accounts for each step: what the coordinator did fills it, and is what the run's metrics say", () => {
     const own = spansOf(written).filter(({ pid }) => pid === 0);
     const steps = own.filter(({ name }) => name.startsWith('step '));
     expect(steps.map(({ name }) => name)).toEqual(Array.from({ length: 22 }, (_, index) => `step ${index + 3}`));
-    // The phases are measured by another clock in other places of the loop, between which the machine may do something else:
-    // in the median step it does not.
-    const differences: { step: number; reduce: number; update: number }[] = [];
+    const shares: number[] = [];
     for (const [index, step] of steps.entries()) {
       const parts = own.filter((part) => part !== step && contains(step, part));
       expect(new Set(parts.map(({ name }) => name))).toEqual(new Set(['broadcast', 'wait', 'add', 'update']));
       const lengthOf = (name: string) =>
-        parts.filter((part) => part.name === name).reduce((sum, { dur }) => sum + dur, 0);
-      const sum = parts.reduce((total, { dur }) => total + dur, 0);
-      expect(Math.abs(sum - step.dur) / step.dur).toBeLessThan(0.001);
+        parts.filter((part) => part.name === name).reduce((sum, { dur }) => sum + dur, 0) / 1000;
+      // One behind the other, from its beginning to its end.
+      for (const [place, part] of parts.entries()) {
+        const before = parts[place - 1];
+        expect(Math.abs(part.ts - (before === undefined ? step.ts : endOf(before)))).toBeLessThan(roundingUs);
+      }
+      expect(Math.abs(endOf(parts.at(-1)!) - endOf(step))).toBeLessThan(roundingUs);
+      // Of one clock: the update is the very same, adding is a part of taking an answer, and the metrics' step begins before
+      // this one and ends behind it. How much longer it is depends on the machine; in the median it is the same.
       const { phases } = stepLines[index + 2];
-      differences.push({
-        step: Math.abs(step.dur / 1000 - phases.step),
-        update: Math.abs(lengthOf('update') / 1000 - phases.update),
-        reduce: phases.reduce - lengthOf('add') / 1000,
-      });
+      expect(Math.abs(lengthOf('update') - phases.update)).toBeLessThan(roundingUs / 1000);
+      expect(phases.reduce).toBeLessThanOrEqual(lengthOf('add') + roundingUs / 1000);
+      expect(step.dur / 1000).toBeLessThanOrEqual(phases.step + roundingUs / 1000);
+      shares.push(step.dur / 1000 / phases.step);
     }
-    const stepMs = medianOf(stepLines.slice(2).map(({ phases }) => phases.step));
-    const medianDifference = (phase: 'step' | 'update' | 'reduce') => medianOf(differences.map((each) => each[phase]));
-    expect(medianDifference('step') / stepMs).toBeLessThan(0.1);
-    expect(medianDifference('update') / stepMs).toBeLessThan(0.1);
-    // An answer is taken apart before it is added, which is a part of its span.
-    expect(medianDifference('reduce') / stepMs).toBeLessThan(0.01);
+    expect(medianOf(shares)).toBeGreaterThan(0.75);
     const between = own.filter((part) => !steps.some((step) => contains(step, part)));
     expect(between.map(({ name }) => name)).toEqual([
       'checkpoint',
@@ -199,7 +201,7 @@ function groupedByThread(spans: readonly Span[]): Map<string, Span[]> {
   return threads;
 }
 
-describe('on the command line', { timeout: 60_000 }, () => {
+describe('on the command line', () => {
   beforeAll(() => writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 200, testImages: 50 })));
 
   it.each([

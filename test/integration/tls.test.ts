@@ -69,7 +69,7 @@ async function refusal(
   return { worker: (error as Error).message, door };
 }
 
-describe('a run over wss with client certificates', { timeout: 60_000 }, () => {
+describe('a run over wss with client certificates', () => {
   it('has the bits of a plain one, its connections in this thread and in their own', async () => {
     const plain = await hashWith(2);
     cluster = await startCluster({ ...speaking(server), tlsClientCa: ours.file, minWorkers: 2 });
@@ -191,7 +191,7 @@ describe('one side alone speaks TLS', () => {
   });
 });
 
-describe('the command line', { timeout: 60_000 }, () => {
+describe('the command line', () => {
   it('names the file that is wrong, with exit status 2', async () => {
     await writeFile(inFolder('empty.pem'), 'nothing\n');
     const worker = async (...options: string[]) => {

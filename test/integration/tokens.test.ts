@@ -36,7 +36,7 @@ async function textIn(folder: string): Promise<string> {
   return (await Promise.all(files.map((file) => readFile(file, 'latin1')))).join('\n');
 }
 
-describe('a run that knows tokens from a file', { timeout: 60_000 }, () => {
+describe('a run that knows tokens from a file', () => {
   it('takes in workers that show theirs from a file or the environment, and writes none down', async () => {
     const folder = inFolder('tokens');
     await mkdir(folder);

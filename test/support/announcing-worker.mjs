@@ -29,6 +29,7 @@ async function createModel(layout, preprocessing) {
 const worker = await startWorker({
   url,
   name,
+  token: process.env['LOCKSTEP_TOKEN'],
   cache: null,
   engine: { ...engine, identity: engine.identity, createModel },
 });

@@ -46,6 +46,8 @@ export async function openPage(
 ): Promise<WatchedPage> {
   const { width, height, colorScheme = 'light', ignoreHTTPSErrors = false } = options;
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, ignoreHTTPSErrors });
+  // What a page is waited for may take: the test's own limit ends what hangs.
+  context.setDefaultTimeout(300_000);
   const page = await context.newPage();
   const problems: string[] = [];
   const requests: string[] = [];

@@ -1,7 +1,8 @@
 // The built command line as a process of its own, as a person starts it.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, watch } from 'node:fs/promises';
+import { watch } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
@@ -24,18 +25,30 @@ export function startCli(
   environment: NodeJS.ProcessEnv = {},
   prefix: readonly string[] = [],
 ): CliProcess {
-  const [program, ...rest] = [...prefix, process.execPath, cli, ...args];
-  const child = spawn(program, rest, {
-    env: { ...process.env, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  return startProcess([...prefix, process.execPath, cli, ...args], environment, ['ignore', 'pipe', 'pipe']);
+}
+
+/** A program of test/support with a channel to it: what it is sent comes as a message, and what it sends. */
+export function startHelper(
+  file: string,
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+  prefix: readonly string[] = [],
+): CliProcess {
+  const program = fileURLToPath(new URL(file, import.meta.url));
+  return startProcess([...prefix, process.execPath, program, ...args], environment, ['ignore', 'pipe', 'pipe', 'ipc']);
+}
+
+function startProcess(command: readonly string[], environment: NodeJS.ProcessEnv, stdio: StdioOptions): CliProcess {
+  const [program, ...rest] = command;
+  const child = spawn(program, rest, { env: { ...process.env, ...environment }, stdio });
   let output = '';
   const collect = (text: string) => {
     output += text;
     child.emit('said');
   };
-  child.stdout.setEncoding('utf8').on('data', collect);
-  child.stderr.setEncoding('utf8').on('data', collect);
+  child.stdout!.setEncoding('utf8').on('data', collect);
+  child.stderr!.setEncoding('utf8').on('data', collect);
   const exited = once(child, 'close').then(([status]) => status as number | null);
   return {
     child,
@@ -83,6 +96,12 @@ export async function readReport(runDirectory: string): Promise<z.infer<typeof r
 export async function stepsMade(runDirectory: string, count: number): Promise<void> {
   const file = path.join(runDirectory, 'metrics.jsonl');
   const isThere = async () => (await readFile(file, 'utf8')).split('"type":"step"').length > count;
-  if (await isThere()) return;
-  for await (const _ of watch(file)) if (await isThere()) return;
+  let changes = 0;
+  const watcher = watch(file, () => changes++);
+  try {
+    // What is written while the file is read is a change behind it, and the last change may be the one that counts.
+    for (let seen = 0; !(await isThere()); seen++) if (changes === seen) await once(watcher, 'change');
+  } finally {
+    watcher.close();
+  }
 }

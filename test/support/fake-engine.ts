@@ -8,6 +8,8 @@ export interface FakeEngineOptions {
   fingerprint?: string;
   /** Called before a slice is computed; may wait, or throw as a real engine would. */
   beforeSlice?: () => Promise<void> | void;
+  /** Called before a part is evaluated; may wait, or throw as a real engine would. */
+  beforePart?: () => Promise<void> | void;
   /** What it reports as a slice's loss, instead of the arithmetic's. */
   lossSum?: () => number | undefined;
   /** Called with each slice's gradient before it leaves, which it may spoil. */
@@ -66,14 +68,15 @@ class FakeModel implements EngineModel {
   }
 
   /** Its logits favour the class that is a pixel's value modulo 10; its loss tells of views and preprocessing. */
-  evaluate(batch: ImageBatch): Promise<EvaluationResult> {
+  async evaluate(batch: ImageBatch): Promise<EvaluationResult> {
+    await this.#options.beforePart?.();
     const logits = new Float32Array(batch.indices.length * classCount);
     for (const [place, index] of batch.indices.entries()) {
       logits[place * classCount + (batch.records[index * recordBytes + 1] % classCount)] = 1 + this.#weights[0];
     }
     const result = this.#result(batch);
     const seen = batch.views.reduce((sum, view, place) => sum + view / (place + 2), 0) / 100 + this.#shift;
-    return Promise.resolve({ ...result, lossSum: result.lossSum + seen, logits });
+    return { ...result, lossSum: result.lossSum + seen, logits };
   }
 
   dispose(): void {

@@ -1,13 +1,23 @@
-// A port that nobody listens on, for processes that must be told theirs before they start.
+// A port that nobody listens on, for processes that must be told theirs before they start, or come back to it.
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 
-/** Of 127.0.0.1; free at this moment. */
+/** Below those that a system hands out by itself: nobody who asks for any port is given one of these meanwhile. */
+const [first, count] = [10_000, 20_000];
+let asked = 0;
+
+/** Of 127.0.0.1. Other processes that ask here at the same time are told others. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = first + ((97 * process.pid + asked++) % count);
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }

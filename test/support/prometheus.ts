@@ -23,12 +23,12 @@ export interface Prometheus {
   stop(): Promise<void>;
 }
 
-/** A Prometheus that asks this address five times a second. Everything that it writes is in the folder. */
+/** A Prometheus that asks this address every second. Everything that it writes is in the folder. */
 export async function startPrometheus(target: string, folder: string): Promise<Prometheus> {
   const config = path.join(folder, 'prometheus.yml');
   await writeFile(
     config,
-    `global: { scrape_interval: 200ms, scrape_timeout: 200ms }\nscrape_configs:\n  - job_name: lockstep\n` +
+    `global: { scrape_interval: 1s, scrape_timeout: 1s }\nscrape_configs:\n  - job_name: lockstep\n` +
       `    static_configs: [{ targets: ['${target}'] }]\n`,
   );
   const child = spawn(

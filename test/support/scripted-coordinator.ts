@@ -51,7 +51,7 @@ export const welcome: Welcome = {
   stepsPerEpoch: 1,
   pieces,
   pingIntervalMs: 1000,
-  silenceTimeoutMs: 5000,
+  silenceTimeoutMs: 600_000,
 };
 export const weightsBytes = 4 * (layout.trainableSize + layout.statisticsSize);
 

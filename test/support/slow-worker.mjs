@@ -1,12 +1,13 @@
-// A worker in a process of its own, as a user of the library starts it, with the wasm engine made slow: before each
-// slice it holds up its thread, as a long computation does.
-// Arguments: the coordinator's URL, the worker's name, milliseconds a slice.
+// A worker in a process of its own, as a user of the library starts it, with the wasm engine made slow: before each slice
+// from one on it holds up its thread, as a long computation does, until its input has a byte for it or is closed.
+// Arguments: the coordinator's URL, the worker's name, the first slice that is held up, counted from 1.
+import { readSync, writeSync } from 'node:fs';
 import { startWorker } from '../../dist/index.js';
 import { openWasmEngine } from '../../dist/worker/engines/wasm/wasm-engine.js';
 
-const [url, name, delayMs] = process.argv.slice(2);
+const [url, name, heldFrom] = process.argv.slice(2);
 const engine = await openWasmEngine({ threads: 1 });
-const nothing = new Int32Array(new SharedArrayBuffer(4));
+let slices = 0;
 
 const slowEngine = {
   ...engine,
@@ -15,7 +16,10 @@ const slowEngine = {
     return {
       setWeights: (...weights) => model.setWeights(...weights),
       computeSlice(batch) {
-        Atomics.wait(nothing, 0, 0, Number(delayMs));
+        if (++slices >= Number(heldFrom)) {
+          writeSync(1, `held in slice ${slices}\n`);
+          readSync(0, Buffer.alloc(1));
+        }
         return model.computeSlice(batch);
       },
       evaluate: (batch) => model.evaluate(batch),

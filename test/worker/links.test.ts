@@ -1,12 +1,13 @@
 // Both forms of a worker's connection: in this thread, and in one of its own.
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { systemClock } from '../../shared/clock.js';
 import { SocketLink } from '../../worker/socket-link.js';
 import { ThreadedLink } from '../../worker/threaded-link.js';
 import type { CoordinatorLink, OpenLink } from '../../worker/coordinator-link.js';
+import { freePort } from '../support/free-port.js';
 
 const forms: [string, OpenLink][] = [
   ['in this thread', (url, handlers) => new SocketLink(url, handlers, systemClock)],
@@ -116,12 +117,7 @@ describe.each(forms)('a connection %s', (_, open) => {
   });
 
   it('says so when nobody listens there', async () => {
-    const server = createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    server.close();
-    await once(server, 'close');
-    expect(await start(`ws://127.0.0.1:${port}`).closed).toContain('ECONNREFUSED');
+    expect(await start(`ws://127.0.0.1:${await freePort()}`).closed).toContain('ECONNREFUSED');
   });
 
   it('ends when nothing is heard for longer than the limit', async () => {
@@ -132,7 +128,7 @@ describe.each(forms)('a connection %s', (_, open) => {
 
   it('pings, and lives on the answers', async () => {
     const { link, peer, closed } = await connect();
-    link.watch({ pingIntervalMs: 20, silenceTimeoutMs: 5_000 });
+    link.watch({ pingIntervalMs: 20, silenceTimeoutMs: 600_000 });
     for (let ping = 0; ping < 3; ping++) await once(peer, 'ping');
     link.close(1000);
     expect(await closed).toBe('connection closed (1000)');

@@ -24,7 +24,7 @@ function newPieces(cache = new ShardCache(null), shelf = new PieceShelf()) {
 async function begin(cache?: ShardCache, shelf?: PieceShelf) {
   const { request, held, pieces } = newPieces(cache, shelf);
   const arriving = pieces.recordsOf('training', 2);
-  await vi.waitUntil(() => request.mock.calls.length > 0, { interval: 1 });
+  await vi.waitUntil(() => request.mock.calls.length > 0, { interval: 1, timeout: 300_000 });
   return { request, held, pieces, arriving };
 }
 
@@ -183,7 +183,7 @@ describe('a piece that is fetched beforehand', () => {
     const announced: Piece = { split: 'training', index: 0, sha256: largeSha256, bytes: size };
     const pieces = new WorkerPieces([announced], new PieceShelf(), new ShardCache(null), { request, held });
     const done = pieces.prefetch(largeSha256);
-    await vi.waitUntil(() => request.mock.calls.length > 0, { interval: 1 });
+    await vi.waitUntil(() => request.mock.calls.length > 0, { interval: 1, timeout: 300_000 });
     const receive = (from: number, to: number) => pieces.receive(largeSha256, from, large.subarray(from, to));
     return { request, held, pieces, done, receive };
   }

@@ -59,7 +59,7 @@ describe('TensorBoard', () => {
     if (python === undefined) context.skip(noTensorBoard);
   });
 
-  it('reads the curves, histograms and kernels of a run', { timeout: 60_000 }, async () => {
+  it('reads the curves, histograms and kernels of a run', async () => {
     const runDir = path.join(await temporaryFolder(), 'run');
     const cluster = await startCluster({ runDir });
     const steps: StepEvent[] = [];

@@ -55,7 +55,6 @@ describe('a graph call beside eager calls, on a CPU', () => {
         }
         expect(graph.fingerprint).toBe(eager.fingerprint);
       },
-      60_000,
     );
   });
 });

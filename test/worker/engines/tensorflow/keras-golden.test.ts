@@ -89,7 +89,6 @@ describe('a run with one slice, beside Keras', () => {
       // Otherwise ten steps of this case would tell nothing.
       expect(deviationsOf(await trainHere({ ...recipe, ...without }), theirs, recipe)).not.toEqual([]);
     },
-    120_000,
   );
 
   // At the tutorial's rate training is chaotic in its first steps: differences grow about tenfold in two steps, so that
@@ -108,7 +107,7 @@ describe('a run with one slice, beside Keras', () => {
       deviations.check(`distance after step ${step}`, ours / theirs, 2);
     }
     expect(deviations.tooLarge).toEqual([]);
-  }, 120_000);
+  });
 
   it("has the rates of Keras's PiecewiseConstantDecay around the recipe's boundaries", () => {
     const config = resolveConfig({});

@@ -106,7 +106,7 @@ describe('the TensorFlow engine', () => {
       });
       expect(wrong.map(({ name }) => name)).toEqual([]);
       model.dispose();
-    }, 60_000);
+    });
 
     it('evaluates with the moving statistics', async () => {
       const model = await tinyModel(layout);
