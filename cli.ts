@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
 import { lockstepProgram } from './commands/program.js';
 import { LockstepError, messageOf, type ErrorCode } from './shared/errors.js';
+import { visible, visibleLines } from './shared/visible-text.js';
 
 const failed = 1;
 const badUse = 2;
@@ -51,7 +52,7 @@ const isDebugging = !['', '0', undefined].includes(process.env['LOCKSTEP_DEBUG']
 /** What nobody has foreseen is a mistake of this program's own; its place is shown to who asks for it. */
 function tellUnforeseen(error: unknown): void {
   const remedy = isDebugging ? '' : ' (a mistake in lockstep: LOCKSTEP_DEBUG=1 shows where)';
-  process.stderr.write(`lockstep: unexpected error: ${messageOf(error)}${remedy}\n`);
+  process.stderr.write(`lockstep: unexpected error: ${visibleLines(messageOf(error))}${remedy}\n`);
   if (isDebugging) process.stderr.write(`${inspect(error)}\n`);
 }
 
@@ -71,7 +72,9 @@ try {
     // commander has printed the message already; --help and --version come this way too.
     process.exitCode = error.exitCode === 0 ? 0 : badUse;
   } else if (error instanceof LockstepError) {
-    process.stderr.write(`lockstep: ${error.message}\n`);
+    // Words of the other side stay in one line.
+    const isOfOthers = ['refused', 'unreachable', 'protocol'].includes(error.code);
+    process.stderr.write(`lockstep: ${isOfOthers ? visible(error.message) : visibleLines(error.message)}\n`);
     if (isDebugging) process.stderr.write(`${inspect(error)}\n`);
     // Where `lockstep train` started this process it learns the reason as data.
     if (process.connected) process.send?.({ code: error.code, message: error.message });

@@ -1,4 +1,6 @@
-// Lines for a person: whole ones, and on a terminal one live line that never wraps; numbers in words.
+// Lines for a person: whole ones, and on a terminal one live line that never wraps; numbers in words. What others call
+// themselves and say, their names and reasons, stands in them: nothing of it steers the terminal.
+import { visible } from '../shared/visible-text.js';
 
 export interface Output {
   isTerminal: boolean;
@@ -40,14 +42,14 @@ export class LineWriter {
 
   line(text: string): void {
     this.#clear();
-    this.#output.write(`${text}\n`);
+    this.#output.write(`${visible(text)}\n`);
   }
 
   /** @param dispensable places of parts that a narrow terminal does without, the first one first */
   live(parts: readonly string[], dispensable: readonly number[] = []): void {
     this.#clear();
     // In the last column some terminals begin a new line.
-    const text = fitting(parts, dispensable, this.#columns - 1);
+    const text = fitting(parts.map(visible), dispensable, this.#columns - 1);
     this.#output.write(text);
     this.#liveLength = text.length;
   }
@@ -61,7 +63,7 @@ export class LineWriter {
   /** To standard error, where it stands out and is not taken for output. */
   warning(text: string): void {
     this.#clear();
-    process.stderr.write(`lockstep: warning: ${text}\n`);
+    process.stderr.write(`lockstep: warning: ${visible(text)}\n`);
   }
 
   #clear(): void {

@@ -6,6 +6,7 @@ import { summarizeModel } from '../export/summary.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { layoutModel } from '../shared/model/layout.js';
 import { lockstepVersion } from '../shared/version.js';
+import { visible } from '../shared/visible-text.js';
 import { LineWriter, standardOutput, type Output } from './line-writer.js';
 import { showProgress, showReport, testLine, weightsLine } from './progress.js';
 
@@ -52,7 +53,7 @@ export function personView(writer: LineWriter, summary: boolean): RunView {
 
 function quietView(output: Output): RunView {
   const writer = new LineWriter(output);
-  const toErrors = (text: string) => void process.stderr.write(`lockstep: ${text}\n`);
+  const toErrors = (text: string) => void process.stderr.write(`lockstep: ${visible(text)}\n`);
   return {
     begin({ events }) {
       events.on('inexact', ({ name, fingerprint, first }) =>

@@ -4,6 +4,7 @@ import type { RunStatus, WorkerStatus } from '../shared/run-status.js';
 import { demandUseFor, readClientTls } from '../shared/client-tls.js';
 import { addressOf, askStatus } from './ask-coordinator.js';
 import { countOf, duration } from './line-writer.js';
+import { visible } from '../shared/visible-text.js';
 import { addClientTlsOptions, readClientTlsOptions } from './tls-options.js';
 import { tokenFileOption, tokenOption, workerToken } from './token-options.js';
 
@@ -61,7 +62,7 @@ export function describeRun({ lockstepVersion, time, run, workers }: RunStatus):
       : `checkpoint ${run.checkpoint.path}` +
         (run.checkpoint.time === null ? '' : `, ${duration(ms(run.checkpoint.time))} ago`),
   ];
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(visible).join('\n')}\n`;
 }
 
 const columns: readonly { title: string; of: (worker: WorkerStatus) => string; isNumber?: true }[] = [
@@ -81,7 +82,10 @@ const columns: readonly { title: string; of: (worker: WorkerStatus) => string; i
 
 export function describeWorkers({ workers }: RunStatus): string {
   if (workers.length === 0) return 'no workers yet\n';
-  const rows = [columns.map(({ title }) => title), ...workers.map((worker) => columns.map(({ of }) => of(worker)))];
+  const rows = [
+    columns.map(({ title }) => title),
+    ...workers.map((worker) => columns.map(({ of }) => visible(of(worker)))),
+  ];
   const widths = columns.map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   const lines = rows.map((row) =>
     row

@@ -30,7 +30,11 @@ export function describeSections(sections: readonly Section[]): string[] {
     '',
     title,
     ...checks.flatMap(({ about, mark, says, remedy }) => [
-      `  ${mark.padEnd(markWidth)}  ${about.padEnd(aboutWidth)}  ${says.replaceAll('\n', `\n${indent}`)}`,
+      ...says
+        .split('\n')
+        .map((line, place) =>
+          place === 0 ? `  ${mark.padEnd(markWidth)}  ${about.padEnd(aboutWidth)}  ${line}` : `${indent}${line}`,
+        ),
       ...(remedy === undefined ? [] : [`${indent}-> ${remedy}`]),
     ]),
   ]);

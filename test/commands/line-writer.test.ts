@@ -58,4 +58,14 @@ describe('a terminal', () => {
     writer.line('next');
     expect(written).toEqual(['step 1', '\n', 'next\n']);
   });
+
+  it('is not steered by what others call themselves or say', () => {
+    const { written, writer } = writerOf(() => 80);
+    writer.line('\u001b[2J\u009bevil joined\nweights 00 (exact)');
+    writer.live(['step 1', 'by \u001b]0;title\u0007']);
+    expect(written).toEqual([
+      '\\u{1b}[2J\\u{9b}evil joined\\u{a}weights 00 (exact)\n',
+      'step 1 · by \\u{1b}]0;title\\u{7}',
+    ]);
+  });
 });
