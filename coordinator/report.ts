@@ -114,6 +114,9 @@ export const ledgerRecord = z.object({
   workersJoined: z.int().nonnegative(),
   workersLost: z.int().nonnegative(),
   slicesReassigned: z.int().nonnegative(),
+  // Checkpoints of earlier versions do not have them.
+  stragglers: z.int().nonnegative().default(0),
+  slicesDuplicated: z.int().nonnegative().default(0),
   engines: z.array(z.object({ engine: z.string(), fingerprint: z.string(), workers: z.int().positive() })),
   resumedAtSteps: z.array(z.int().nonnegative()),
   /** Whether it was resumed with another configuration or other images. */
@@ -143,6 +146,8 @@ export class RunLedger {
     this.workersJoined = record.workersJoined;
     this.workersLost = record.workersLost;
     this.slicesReassigned = record.slicesReassigned;
+    this.stragglers = record.stragglers;
+    this.slicesDuplicated = record.slicesDuplicated;
     for (const engine of record.engines) this.#engines.set(engine.fingerprint, engine);
     this.#resumedAtSteps = [...record.resumedAtSteps, step];
     this.#isOverridden = record.isOverridden || isOverridden;
@@ -150,11 +155,13 @@ export class RunLedger {
 
   /** What a checkpoint is to keep. */
   record(): LedgerRecord {
-    const { workersJoined, workersLost, slicesReassigned } = this;
+    const { workersJoined, workersLost, slicesReassigned, stragglers, slicesDuplicated } = this;
     return {
       workersJoined,
       workersLost,
       slicesReassigned,
+      stragglers,
+      slicesDuplicated,
       engines: [...this.#engines.values()],
       resumedAtSteps: [...this.#resumedAtSteps],
       isOverridden: this.#isOverridden,

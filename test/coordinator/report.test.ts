@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { phaseNames, RunLedger, stepPhases, type StepPhases } from '../../coordinator/report.js';
+import { ledgerRecord, phaseNames, RunLedger, stepPhases, type StepPhases } from '../../coordinator/report.js';
 import { lockstepVersion } from '../../shared/version.js';
 
 const phases: StepPhases = {
@@ -86,6 +86,31 @@ describe('a report', () => {
       bytesReceived: 4,
       phases: ledger.meanPhases(),
     });
+  });
+});
+
+describe('the ledger of a checkpoint', () => {
+  it('has every count, and a resumed run counts on from there', () => {
+    const before = new RunLedger();
+    before.countWorker({ engine: 'wasm', fingerprint: 'wasm/1' });
+    Object.assign(before, { workersLost: 1, slicesReassigned: 2, stragglers: 5, slicesDuplicated: 6 });
+    const after = new RunLedger();
+    after.resume(7, ledgerRecord.parse(JSON.parse(JSON.stringify(before.record()))), false);
+    after.stragglers++;
+    after.slicesDuplicated += 2;
+    expect(after.report(rest)).toMatchObject({
+      workersJoined: 1,
+      workersLost: 1,
+      slicesReassigned: 2,
+      stragglers: 6,
+      slicesDuplicated: 8,
+      resumedAtSteps: [7],
+    });
+  });
+
+  it('of a version that did not keep stragglers has none', () => {
+    const { stragglers: _, slicesDuplicated: __, ...record } = new RunLedger().record();
+    expect(ledgerRecord.parse(record)).toMatchObject({ stragglers: 0, slicesDuplicated: 0 });
   });
 });
 

@@ -20,6 +20,8 @@ export const progress: RunProgress = {
     workersJoined: 3,
     workersLost: 1,
     slicesReassigned: 2,
+    stragglers: 4,
+    slicesDuplicated: 5,
     engines: [{ engine: 'fake', fingerprint: 'fake/1', workers: 3 }],
     resumedAtSteps: [2],
     isOverridden: false,
