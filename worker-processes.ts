@@ -3,10 +3,12 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { systemClock } from './shared/clock.js';
 import { LockstepError, type ErrorCode } from './shared/errors.js';
 import { canComputeOnGpus, startEnvironment, type EngineName } from './worker/engines/open.js';
 import { engineArguments, type EngineChoice } from './worker/worker-arguments.js';
 import { chooseGpus, defaultGpus, environmentForGpu, listGpus } from './worker/gpus.js';
+import { keepWorker } from './worker-keeper.js';
 
 const keptErrorLines = 20;
 /** Worker processes that do not end by themselves after the goodbye are ended. */
@@ -104,8 +106,11 @@ export function startWorkerProcess(plan: WorkerPlan, { args, environment, output
 
 /** What happens to worker processes, beside what the coordinator tells. */
 export interface ProcessEvents {
-  /** A worker process failed before the run ended. None is started again. `why` is its own last words, if it had any. */
-  workerExited: [{ name: string; how: string; why: string }];
+  /**
+   * A worker process failed before the run ended. `why` is its own last words, if it had any; `next` says whether another
+   * takes its place, empty where none is to.
+   */
+  workerExited: [{ name: string; how: string; why: string; next: string }];
 }
 
 export interface WorkersAtWork {
@@ -116,7 +121,10 @@ export interface WorkersAtWork {
   kill: () => void;
 }
 
-/** The workers of one run on this machine. @param nobodyIsLeft called when all have ended before the run has */
+/**
+ * The workers of one run on this machine. One that crashes is started again.
+ * @param nobodyIsLeft called when all have ended for good before the run has
+ */
 export function startLocalWorkers(
   plans: readonly WorkerPlan[],
   { url, token, engine }: { url: string; token: string; engine: EngineChoice },
@@ -124,32 +132,38 @@ export function startLocalWorkers(
 ): WorkersAtWork {
   // Without a cache on disk: over loopback a shard comes faster than from there.
   const args = [url, ...engineArguments(engine), '--no-cache', '--quiet'];
-  const workers = plans.map((plan) =>
-    startWorkerProcess(plan, { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' }),
-  );
   const processes = new EventEmitter<ProcessEvents>();
-  let running = workers.length;
   let isOver = false;
-  async function watch(worker: WorkerProcess): Promise<void> {
-    await worker.exited;
-    running--;
-    if (isOver) return;
-    // One that was sent home may be gone before its coordinator is.
-    if (worker.child.exitCode !== 0)
-      processes.emit('workerExited', { name: worker.name, how: howItEnded(worker), why: whyItEnded(worker) });
-    if (running === 0) nobodyIsLeft(whyNobodyIsLeft(workers));
+  const workers = plans.map((plan) =>
+    keepWorker(
+      () => startWorkerProcess(plan, { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' }),
+      systemClock,
+      (worker, next) => {
+        // One that was sent home may be gone before its coordinator is.
+        if (worker.child.exitCode === 0) return;
+        processes.emit('workerExited', { name: plan.name, how: howItEnded(worker), why: whyItEnded(worker), next });
+      },
+    ),
+  );
+  async function watch(): Promise<void> {
+    await Promise.all(workers.map(({ ended }) => ended));
+    if (!isOver) nobodyIsLeft(whyNobodyIsLeft(workers.map(({ process: last }) => last)));
   }
-  for (const worker of workers) void watch(worker);
+  void watch();
   const kill = () => {
-    for (const { child } of workers) child.kill('SIGKILL');
+    for (const { process: worker, release } of workers) {
+      release();
+      worker.child.kill('SIGKILL');
+    }
   };
   return {
     processes,
     kill,
     async end() {
       isOver = true;
+      for (const { release } of workers) release();
       const timer = setTimeout(kill, exitTimeoutMs);
-      await Promise.all(workers.map((worker) => worker.exited));
+      await Promise.all(workers.map(({ process: worker }) => worker.exited));
       clearTimeout(timer);
     },
   };
@@ -174,6 +188,11 @@ export function howItEnded({ child }: WorkerProcess): string {
 /** Its own last words, or its errors, in a line; empty if it had none. */
 export function whyItEnded({ failure, errorLines }: WorkerProcess): string {
   return (failure?.message ?? errorLines.join('\n')).split('\n', 1)[0] ?? '';
+}
+
+/** In a line for a person. */
+export function describeExit({ name, how, why, next }: ProcessEvents['workerExited'][0]): string {
+  return `${name}'s process ended (${how})${why === '' ? '' : `: ${why}`}${next === '' ? '' : `; ${next}`}`;
 }
 
 /** The workers' own reason where they agree on one; else how each of them ended. */

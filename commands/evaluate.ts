@@ -5,6 +5,7 @@ import type { EvaluationSplit } from '../coordinator/pieces.js';
 import { defaultPort } from '../coordinator/reception.js';
 import { LockstepError } from '../shared/errors.js';
 import { evaluate, type LocalEvaluation } from '../local-evaluation.js';
+import { describeExit } from '../worker-processes.js';
 import { parseWholeNumber } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { countOf, duration, LineWriter, nowhere, standardOutput } from './line-writer.js';
@@ -131,9 +132,7 @@ async function follow(evaluation: Evaluation | LocalEvaluation, writer: LineWrit
     );
   }
   if ('processes' in evaluation) {
-    evaluation.processes.on('workerExited', ({ name, how, why }) => {
-      writer.warning(`${name}'s process ended (${how})${why === '' ? '' : `: ${why}`}`);
-    });
+    evaluation.processes.on('workerExited', (exit) => writer.warning(describeExit(exit)));
   }
   events.on('workerJoined', ({ name, fingerprint, workers }) =>
     writer.line(`${name} joined (${fingerprint}), ${countOf(workers, 'worker')} now`),

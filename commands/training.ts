@@ -5,6 +5,7 @@ import { defaultPort } from '../coordinator/reception.js';
 import { isLoopback } from '../coordinator/http-access.js';
 import { LockstepError } from '../shared/errors.js';
 import { train } from '../single-node.js';
+import { describeExit } from '../worker-processes.js';
 import type { TimelineWindow } from '../coordinator/timeline/recorder.js';
 import type { TimelineOptions } from '../coordinator/timeline/timeline-file.js';
 import type { ResumeOptions } from '../coordinator/resume.js';
@@ -41,9 +42,7 @@ export function addTrainingCommands(program: Command): void {
       port: port === undefined ? 0 : parsePort(port),
     });
     const view = readView(options);
-    run.processes.on('workerExited', ({ name, how, why }) => {
-      view.tell('worker-exited', `${name}'s process ended (${how})${why === '' ? '' : `: ${why}`}`);
-    });
+    run.processes.on('workerExited', (exit) => view.tell('worker-exited', describeExit(exit)));
     await follow(run, view, { open: options['open'] !== undefined, kill: () => run.kill() });
   });
 

@@ -2,11 +2,21 @@
 import { availableParallelism, hostname } from 'node:os';
 import { Option, type Command } from 'commander';
 import type { ClientTlsFiles } from '../shared/client-tls.js';
+import { systemClock } from '../shared/clock.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { lockstepVersion } from '../shared/version.js';
 import { checkUrl, defaultGiveUpAfterMs, startWorker, type WorkerOptions } from '../worker/main.js';
 import { engineArguments, type EngineChoice } from '../worker/worker-arguments.js';
-import { howItEnded, planWorkers, startWorkerProcess, whyNobodyIsLeft, type WorkerPlan } from '../worker-processes.js';
+import { keepWorker } from '../worker-keeper.js';
+import {
+  describeExit,
+  howItEnded,
+  planWorkers,
+  startWorkerProcess,
+  whyItEnded,
+  whyNobodyIsLeft,
+  type WorkerPlan,
+} from '../worker-processes.js';
 import { parseWholeNumber } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { endWithParent, wasStartedByUs } from './own-process.js';
@@ -164,7 +174,7 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
   if (command.json) args.push('--json');
   if (cache === false) args.push('--no-cache');
   else if (typeof cache === 'string') args.push('--cache', cache);
-  const processes = plans.map((plan) =>
+  const start = (plan: WorkerPlan) =>
     startWorkerProcess(plan, {
       args,
       // Not among the arguments, which every user of the machine can read.
@@ -174,11 +184,24 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
         plans.length === 1
           ? 'inherit'
           : (line) => (command.json ? standardOutput.write(`${line}\n`) : writer.line(`${plan.name}: ${line}`)),
-    }),
+    });
+  const workers = plans.map((plan) =>
+    keepWorker(
+      () => start(plan),
+      systemClock,
+      (worker, next) => {
+        // A single one that is refused says so in this command's own last words.
+        if (worker.child.exitCode === 0 || (plans.length === 1 && next === '')) return;
+        writer.warning(describeExit({ name: plan.name, how: howItEnded(worker), why: whyItEnded(worker), next }));
+      },
+    ),
   );
   let interruption: NodeJS.Signals | undefined;
   const signalAll = (signal: NodeJS.Signals) => {
-    for (const { child } of processes) child.kill(signal);
+    for (const { process: worker, release } of workers) {
+      release();
+      worker.child.kill(signal);
+    }
   };
   const ignoreSignals = onStopSignals(
     (signal) => {
@@ -187,16 +210,9 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
     },
     () => signalAll('SIGKILL'),
   );
-  await Promise.all(
-    processes.map(async (worker) => {
-      await worker.exited;
-      if (interruption === undefined && worker.child.exitCode !== 0 && plans.length > 1) {
-        const why = worker.failure?.message ?? worker.errorLines.join(' ');
-        writer.warning(`${worker.name}'s process ended (${howItEnded(worker)})${why === '' ? '' : `: ${why}`}`);
-      }
-    }),
-  );
+  await Promise.all(workers.map(({ ended }) => ended));
   ignoreSignals();
+  const processes = workers.map(({ process: last }) => last);
   if (interruption !== undefined) throw new LockstepError('interrupted', `interrupted by ${interruption}`);
   if (processes.every(({ child }) => child.exitCode !== 0)) throw whyNobodyIsLeft(processes);
 }

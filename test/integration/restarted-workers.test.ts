@@ -1,0 +1,92 @@
+// Worker processes that crash are started again by the command that started them, and the run has the bits of a quiet one.
+// Real processes.
+import { beforeAll, describe, expect, it } from 'vitest';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { readReport, runCli, startCli, type CliProcess } from '../support/cli.js';
+import { folderPerFile } from '../support/folder-per-file.js';
+import { canListProcesses, processesNamed } from '../support/processes-named.js';
+
+const inFolder = folderPerFile();
+let recipe: string[];
+let quiet: string;
+
+beforeAll(async () => {
+  await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 400, testImages: 100 }));
+  const model = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--steps', '60'];
+  recipe = [...model, '--data', inFolder('images'), '--no-tensorboard'];
+  await runCli(['train', ...recipe, '--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('quiet')]);
+  quiet = (await readReport(inFolder('quiet'))).weightsSha256;
+});
+
+/** The address of a run whose steps wait until it is told to continue. */
+async function pausedRun(run: CliProcess): Promise<{ address: string; goOn: () => Promise<void> }> {
+  const [, address] = await run.says(/dashboard: http:\/\/(\S+)/);
+  async function control(action: string): Promise<void> {
+    const headers = { 'content-type': 'application/json' };
+    const body = JSON.stringify({ action });
+    expect((await fetch(`http://${address}/control`, { method: 'POST', headers, body })).status).toBe(200);
+  }
+  await control('pause');
+  return { address, goOn: () => control('continue') };
+}
+
+const joinedTwice = (name: string) => new RegExp(`${name} joined[^]*${name} joined`);
+
+describe.skipIf(!canListProcesses)('a worker process that is killed is started again', () => {
+  it('by train', async () => {
+    const run = startCli(['train', ...recipe, '--engine', 'wasm', '--workers', '2', '--run-dir', inFolder('train')]);
+    const { address, goOn } = await pausedRun(run);
+    for (const name of ['worker-1', 'worker-2']) await run.says(`${name} joined`);
+    const [pid] = await processesNamed(`ws://${address} --engine wasm --threads 1`);
+    process.kill(pid, 'SIGKILL');
+    const [, name] = await run.says(/(worker-\d)'s process ended \(signal SIGKILL\); another follows in 0\.5 s/);
+    await run.says(joinedTwice(name));
+    await goOn();
+    expect({ status: await run.exited, output: run.output() }).toMatchObject({ status: 0 });
+    expect(await readReport(inFolder('train'))).toMatchObject({
+      weightsSha256: quiet,
+      workersJoined: 3,
+      workersLost: 1,
+      exact: true,
+    });
+  });
+
+  it('by worker --workers 2, and one that is told to end is not', async () => {
+    const options = ['--port', '0', '--min-workers', '2', '--run-dir', inFolder('coordinator')];
+    const run = startCli(['coordinator', ...recipe, ...options]);
+    const { address, goOn } = await pausedRun(run);
+    const host = `host-${process.pid}`;
+    const named = ['--workers', '2', '--name', host, '--no-cache'];
+    const workers = startCli(['worker', `ws://${address}`, '--engine', 'wasm', ...named]);
+    for (const name of [`${host}-worker-1`, `${host}-worker-2`]) await run.says(`${name} joined`);
+    const [killed] = await processesNamed(`--name ${host}-worker-1`);
+    process.kill(killed, 'SIGKILL');
+    await workers.says(`${host}-worker-1's process ended (signal SIGKILL); another follows in 0.5 s`);
+    await run.says(joinedTwice(`${host}-worker-1`));
+    const [told] = await processesNamed(`--name ${host}-worker-2`);
+    process.kill(told, 'SIGTERM');
+    await workers.says(/-worker-2's process ended \(exit status 130\): interrupted by SIGTERM$/m);
+    await goOn();
+    expect(await run.exited).toBe(0);
+    expect(await workers.exited).toBe(0);
+    expect(await readReport(inFolder('coordinator'))).toMatchObject({
+      weightsSha256: quiet,
+      workersJoined: 3,
+      workersLost: 2,
+    });
+  });
+
+  it('but not where it is refused', async () => {
+    const run = startCli(['coordinator', ...recipe, '--port', '0', '--run-dir', inFolder('token')], {
+      LOCKSTEP_TOKEN: 'of this test',
+    });
+    const [, url] = await run.says(/lockstep worker (ws:\S+)/);
+    const { status, output } = await runCli(['worker', url, '--engine', 'wasm', '--workers', '2', '--no-cache']);
+    expect(output).toMatch(/^lockstep: ws:\S+ refused this worker \(token\): no token was given/m);
+    expect(output).not.toContain('follows');
+    expect(status).toBe(1);
+    run.child.kill('SIGINT');
+    expect(await run.exited).toBe(130);
+  });
+});
