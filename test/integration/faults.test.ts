@@ -83,6 +83,19 @@ describe('the weights are those of a quiet run', () => {
     expect(victim.child.signalCode).toBe('SIGKILL');
   });
 
+  it('when a worker runs out of its heap in the middle of a slice', async () => {
+    const cluster = await startShaken({ minWorkers: 2 });
+    const hungry = await cluster.startHungry('w1', 64);
+    const ended = once(hungry.child, 'exit');
+    await once(cluster.coordinator.events, 'workerJoined');
+    await cluster.start('w2');
+    const lost = once(cluster.coordinator.events, 'workerLost');
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: quiet });
+    expect((await lost)[0]).toMatchObject({ name: 'w1', reason: 'connection closed (1006)' });
+    // V8 aborts the process.
+    expect((await ended)[1]).toBe('SIGABRT');
+  });
+
   it('when a worker is frozen for longer than the silence limit, taken for dead, and thawed', async () => {
     const clock = new FakeClock();
     const cluster = await startShaken({ minWorkers: 2, clock });

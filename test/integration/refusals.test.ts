@@ -1,14 +1,21 @@
 // Who may not join, and that both sides say why. Real sockets, in one process.
 import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { WebSocket } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { layoutModel } from '../../shared/model/layout.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import { parseCoordinatorMessage, protocolVersion } from '../../shared/protocol/messages.js';
 import { startWorker } from '../../worker/main.js';
+import { runCli, startCli } from '../support/cli.js';
 import { fakeEngine } from '../support/fake-engine.js';
+import { folderPerFile } from '../support/folder-per-file.js';
+import { freePort } from '../support/free-port.js';
 import { hashWith, startCluster, type Cluster } from '../support/local-cluster.js';
 
+const inFolder = folderPerFile();
 let cluster: Cluster;
 afterEach(() => cluster.close());
 
@@ -88,6 +95,45 @@ describe('a worker is refused', () => {
   });
 });
 
+describe('on a terminal', () => {
+  it("a refusal's words stay in their line, and steer nothing", async () => {
+    cluster = await startCluster();
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    await once(server, 'listening');
+    const message = 'go away\u001b[2J\u009b1A\nlockstep: done';
+    server.on('connection', (socket) =>
+      socket.on('message', () => {
+        socket.send(encodeFrame({ type: 'refusal', code: 'token', message }));
+        socket.close(1008);
+      }),
+    );
+    const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { status, output } = await runCli(['worker', url, '--engine', 'wasm', '--no-cache', '--quiet']);
+    server.close();
+    expect(output).toBe(
+      `lockstep: ${url} refused this worker (token): go away\\u{1b}[2J\\u{9b}1A\\u{a}lockstep: done\n`,
+    );
+    expect(status).toBe(1);
+  });
+
+  it("neither does a worker's name, at the coordinator or in the table of workers", async () => {
+    const endless = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--min-workers', '2'];
+    const place = ['--port', '0', '--run-dir', inFolder('run'), '--data', inFolder('images'), '--no-tensorboard'];
+    await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 100, testImages: 50 }));
+    const run = startCli(['coordinator', ...endless, ...place]);
+    const [, url] = await run.says(/lockstep worker (ws:\S+)/);
+    cluster = await startCluster();
+    const name = 'evil\u001b[2J\u202e\nweights 00 (exact)';
+    const shown = 'evil\\u{1b}[2J\\u{202e}\\u{a}weights 00 (exact)';
+    await cluster.join({ url, name });
+    await run.says(`\n${shown} joined (fake/1), 1 worker now\n`);
+    expect((await runCli(['workers', url])).output).toContain(`\n${shown}  `);
+    run.child.kill('SIGINT');
+    expect(await run.exited).toBe(130);
+    expect(run.output()).not.toContain('\u001b');
+  });
+});
+
 describe('an admitted worker is dismissed', () => {
   const phases = { waitMs: 0, augmentMs: 0, computeMs: 0, reduceMs: 0, sendMs: 0 };
   // Batches of 32 in 4 slices.
@@ -153,6 +199,20 @@ describe('a worker with another fingerprint', () => {
 });
 
 describe('a worker that finds nobody', () => {
+  it('ends with status 1 behind --give-up-after, and says whom it could not reach', async () => {
+    cluster = await startCluster();
+    const port = await freePort();
+    const args = ['worker', `ws://127.0.0.1:${port}`, '--engine', 'wasm', '--no-cache', '--give-up-after', '1'];
+    const { status, output } = await runCli(args);
+    expect(output).toMatch(
+      new RegExp(
+        `^lockstep: ws://127\\.0\\.0\\.1:${port} could not be reached for 1 s \\(.*\\): is the coordinator running there\\?$`,
+        'm',
+      ),
+    );
+    expect(status).toBe(1);
+  });
+
   it('knocks until its time is up, then names the address and the reason', async () => {
     cluster = await startCluster();
     // Port 9 (discard) on loopback: nothing listens there.

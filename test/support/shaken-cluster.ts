@@ -25,6 +25,8 @@ export interface ShakenCluster {
   coordinator: Coordinator;
   /** `lockstep worker`, as a person starts it. */
   start(name: string): Promise<ShakenWorker>;
+  /** See hungry-worker.mjs; with a heap of so many MiB. */
+  startHungry(name: string, heapMiB: number): Promise<ShakenWorker>;
   /** See announcing-worker.mjs. */
   startAnnouncing(name: string, holdBehindStep?: number, saidSliceMs?: number): Promise<ShakenWorker>;
   /** The run's report; afterwards no process, socket or file is left. */
@@ -64,6 +66,14 @@ export async function startShaken(options: CoordinatorOptions = {}): Promise<Sha
     coordinator,
     start: (name) =>
       behindLink((url) => startCli(['worker', url, '--engine', 'wasm', '--name', name, '--no-cache']).child),
+    startHungry: (name, heapMiB) =>
+      behindLink((url) =>
+        fork(fileURLToPath(new URL('hungry-worker.mjs', import.meta.url)), [url, name], {
+          execArgv: [`--max-old-space-size=${heapMiB}`],
+          // V8 says more of its end than anybody wants to read here.
+          stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+        }),
+      ),
     startAnnouncing: (name, holdBehindStep = Infinity, saidSliceMs) =>
       behindLink((url) =>
         fork(fileURLToPath(new URL('announcing-worker.mjs', import.meta.url)), [
