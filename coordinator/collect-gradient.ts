@@ -18,9 +18,6 @@ import type { WeightsFrame } from './weights-frame.js';
 import type { WorkerConnection } from './worker-connection.js';
 import type { WorkerPool } from './worker-pool.js';
 
-/** Where a worker's time in a step went, in milliseconds. */
-export type WorkerPhases = GradientMessage['phases'];
-
 /** A worker that was late, and who was asked for the same slices. */
 export interface Straggler {
   name: string;

@@ -3,8 +3,7 @@ import { z } from 'zod';
 import type { EngineIdentity } from '../shared/engine-identity.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { WorkerSummary } from '../shared/watching/messages.js';
-import type { WorkerPhases } from './collect-gradient.js';
-import type { WorkerWork } from './step-work.js';
+import type { WorkerPhases, WorkerWork } from './step-work.js';
 import type { Metrics } from './evaluation.js';
 
 /**

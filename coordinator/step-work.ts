@@ -1,8 +1,10 @@
 // What each worker did in one step, how long it took, and who was waited for.
 import type { Clock } from '../shared/clock.js';
 import type { GradientMessage } from '../shared/protocol/messages.js';
-import type { WorkerPhases } from './collect-gradient.js';
 import type { WorkerConnection } from './worker-connection.js';
+
+/** Where a worker's time in a step went, in milliseconds. */
+export type WorkerPhases = GradientMessage['phases'];
 
 export interface WorkerWork {
   name: string;
