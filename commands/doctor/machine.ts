@@ -2,7 +2,8 @@
 // other machines.
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
-import { cpuName, instructionSets } from '../../worker/engines/tensorflow/device-name.js';
+import { cpuName, instructionSets, processorVendor } from '../../worker/engines/tensorflow/device-name.js';
+import { hasFastBfloat16 } from '../../worker/engines/tensorflow/precision.js';
 import { gibibytes, type Check } from './check.js';
 
 export interface MachineFacts {
@@ -11,6 +12,8 @@ export interface MachineFacts {
   platform: string;
   architecture: string;
   cpu: string;
+  /** As /proc/cpuinfo names it; undefined where the system does not tell. */
+  vendor: string | undefined;
   /** As /proc/cpuinfo names them; null where the system does not tell. */
   instructionSets: readonly string[] | null;
   /** Cores that this process may run on. */
@@ -36,7 +39,6 @@ const instructionSetNames: Readonly<Record<string, string>> = {
   avx512_fp16: 'AVX-512 float16',
   amx_bf16: 'AMX bfloat16',
 };
-const bfloat16Sets = ['avx512_bf16', 'amx_bf16'];
 /** The peak of `bench` with one thread, ResNet-20, slices of 32: 190 MiB with wasm, 630 MiB with tensorflow. */
 const scarceMemoryBytes = 2 ** 30;
 
@@ -47,6 +49,7 @@ export function readMachine(): MachineFacts {
     platform: process.platform,
     architecture: process.arch,
     cpu: cpuName().replace(/ \(.*\)$/, ''),
+    vendor: processorVendor(),
     instructionSets: instructionSets(Object.keys(instructionSetNames)),
     cores: availableParallelism(),
     coresOfMachine: cpus().length,
@@ -94,7 +97,7 @@ function judgeNode({ nodeVersion, platform, architecture }: MachineFacts): Check
   return { about, mark: 'ok', says };
 }
 
-function judgeProcessor({ cpu, instructionSets: sets, architecture }: MachineFacts): Check {
+function judgeProcessor({ cpu, vendor, instructionSets: sets, architecture }: MachineFacts): Check {
   const about = 'processor';
   if (sets === null) return { about, mark: 'ok', says: `${cpu}; it does not tell its instruction sets` };
   const says = `${cpu}; ${sets.map((name) => instructionSetNames[name]).join(', ') || 'no AVX'}`;
@@ -102,8 +105,8 @@ function judgeProcessor({ cpu, instructionSets: sets, architecture }: MachineFac
     const remedy = '--engine wasm computes without; in a virtual machine, pass the host’s processor through';
     return { about, mark: 'warning', says: `${says}: TensorFlow needs AVX`, remedy };
   }
-  if (!bfloat16Sets.some((name) => sets.includes(name))) {
-    return { about, mark: 'ok', says: `${says} (no bfloat16: --precision bfloat16 gains nothing on this CPU)` };
+  if (!hasFastBfloat16({ vendor, instructionSets: sets })) {
+    return { about, mark: 'ok', says: `${says} (no fast bfloat16: --precision bfloat16 gains nothing on this CPU)` };
   }
   return { about, mark: 'ok', says };
 }

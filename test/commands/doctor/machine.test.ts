@@ -6,6 +6,7 @@ const sound: MachineFacts = {
   platform: 'linux',
   architecture: 'x64',
   cpu: 'AMD EPYC family 25 model 17',
+  vendor: 'AuthenticAMD',
   instructionSets: ['avx', 'avx2', 'avx512f', 'avx512_bf16'],
   cores: 8,
   coresOfMachine: 8,
@@ -37,10 +38,13 @@ describe('the machine', () => {
     expect(judge('Node', { nodeVersion: '26.1.0' })[0]).toBe('warning');
   });
 
-  it('has a processor without AVX, without bfloat16, or one that does not tell', () => {
+  it('has a processor without AVX, without fast bfloat16, or one that does not tell', () => {
     const [mark, says] = judge('processor', { instructionSets: [] });
     expect([mark, says]).toEqual(['warning', `${sound.cpu}; no AVX: TensorFlow needs AVX`]);
-    expect(judge('processor', { instructionSets: ['avx', 'avx2'] })[1]).toContain('(no bfloat16: --precision bfloat16');
+    expect(judge('processor', { instructionSets: ['avx', 'avx2'] })[1]).toContain('(no fast bfloat16: --precision');
+    expect(judge('processor', { vendor: 'GenuineIntel' })[1]).toContain('(no fast bfloat16: --precision');
+    const amx = judge('processor', { vendor: 'GenuineIntel', instructionSets: ['avx', 'amx_bf16'] });
+    expect(amx[1]).not.toContain('no fast');
     expect(judge('processor', { instructionSets: null })[0]).toBe('ok');
     expect(judge('processor', { instructionSets: [], architecture: 'arm64' })[0]).toBe('ok');
   });

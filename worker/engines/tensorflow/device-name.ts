@@ -16,23 +16,28 @@ const dispatchedInstructionSets = [
 
 /** Of these instruction sets those that the processor has, as /proc/cpuinfo names them; null where it does not tell. */
 export function instructionSets(asked: readonly string[]): string[] | null {
-  const flags = firstProcessor()
-    .find((line) => line.startsWith('flags'))
-    ?.split(/[:\s]+/);
+  const flags = processorFields().get('flags')?.split(' ');
   return flags === undefined ? null : asked.filter((name) => flags.includes(name));
+}
+
+/** For example `GenuineIntel`; undefined where the system does not tell. */
+export function processorVendor(): string | undefined {
+  return processorFields().get('vendor_id');
 }
 
 /** For example `AMD EPYC family 25 model 17 (avx2 avx512f avx512_vnni avx512_bf16)`. */
 export function cpuName(): string {
   const name = cpus()[0]?.model.trim() ?? process.arch;
-  const fields = new Map(
-    firstProcessor().map((line) => line.split(':', 2).map((part) => part.trim()) as [string, string]),
-  );
+  const fields = processorFields();
   const family = fields.get('cpu family');
-  const flags = new Set(fields.get('flags')?.split(' '));
   if (family === undefined) return name;
-  const instructionSets = dispatchedInstructionSets.filter((flag) => flags.has(flag)).join(' ');
-  return `${name} family ${family} model ${fields.get('model')} (${instructionSets})`;
+  const sets = instructionSets(dispatchedInstructionSets)?.join(' ') ?? '';
+  return `${name} family ${family} model ${fields.get('model')} (${sets})`;
+}
+
+/** What the system tells of one processor; nothing where it does not tell. */
+function processorFields(): ReadonlyMap<string, string> {
+  return new Map(firstProcessor().map((line) => line.split(':', 2).map((part) => part.trim()) as [string, string]));
 }
 
 /** The lines about one processor; none where the system does not tell. */

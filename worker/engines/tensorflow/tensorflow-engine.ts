@@ -5,7 +5,7 @@ import type { Engine, EngineOptions, Precision } from '../../engine.js';
 import { cpuName, gpuName } from './device-name.js';
 import { relu } from './differentiable.js';
 import { askForXla, loadTensorFlow } from './load.js';
-import { lowerTo } from './precision.js';
+import { lowerTo, shortUnitsOf, type ShortUnits } from './precision.js';
 import type { TensorFlowRuntime } from './runtime.js';
 import { TensorFlowModel } from './tensorflow-model.js';
 import { trace } from './tracing/traced-function.js';
@@ -24,17 +24,18 @@ export async function openTensorFlowEngine(options: EngineOptions): Promise<Engi
   }
   if (xla) askForXla();
   const runtime = loadTensorFlow(threads);
-  demandPrecision(runtime, precision);
+  const units = shortUnitsOf(precision, runtime.backend.isUsingGpuDevice);
+  demandPrecision(runtime, precision, units);
   return {
-    identity: { engine: 'tensorflow', fingerprint: fingerprintOf(runtime, options) },
+    identity: { engine: 'tensorflow', fingerprint: fingerprintOf(runtime, units, options) },
     createModel: async (layout, preprocessing, labelSmoothing = 0) =>
-      new TensorFlowModel(runtime, { layout, preprocessing, labelSmoothing, mode, precision }),
+      new TensorFlowModel(runtime, { layout, preprocessing, labelSmoothing, mode, precision, units }),
     close: async () => {}, // its threads are the process's: TensorFlow cannot be unloaded
   };
 }
 
 /** Throws `bad-option` where the device has no convolutions of this type. */
-function demandPrecision(runtime: TensorFlowRuntime, precision: Precision): void {
+function demandPrecision(runtime: TensorFlowRuntime, precision: Precision, units: ShortUnits): void {
   if (precision === 'float32') return;
   const { tf } = runtime;
   const gradientOf = (images: Tensor4D, kernel: Tensor4D) => {
@@ -43,7 +44,7 @@ function demandPrecision(runtime: TensorFlowRuntime, precision: Precision): void
   };
   const inputs: [Tensor4D, Tensor4D] = [tf.ones([1, 4, 4, 4]), tf.ones([3, 3, 4, 4])];
   try {
-    const trial = trace(runtime, gradientOf, inputs, lowerTo(precision));
+    const trial = trace(runtime, gradientOf, inputs, lowerTo(precision, units));
     tf.dispose(trial.call(...inputs));
     trial.dispose();
   } catch (error) {
@@ -68,7 +69,11 @@ const settingsOfBits = [
 ];
 
 /** On CPU the bits depend on the number of threads, and not on the mode. */
-function fingerprintOf(runtime: TensorFlowRuntime, { precision, tensorFlowMode }: EngineOptions): string {
+function fingerprintOf(
+  runtime: TensorFlowRuntime,
+  units: ShortUnits,
+  { precision, tensorFlowMode }: EngineOptions,
+): string {
   const { backend, threads } = runtime;
   const device = backend.isUsingGpuDevice
     ? // There TensorFlow changes a graph's layout and fuses operations.
@@ -76,6 +81,9 @@ function fingerprintOf(runtime: TensorFlowRuntime, { precision, tensorFlowMode }
     : `${cpuName()}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
   const settings = settingsOfBits.filter((name) => process.env[name]).map((name) => `${name}=${process.env[name]}`);
   const versions = `${runtime.packageName} ${runtime.packageVersion}, TensorFlow ${backend.binding.TF_Version}`;
-  const lowered = precision === undefined || precision === 'float32' ? [] : [precision];
+  const lowered =
+    precision === undefined || precision === 'float32'
+      ? []
+      : [units === 'native' ? precision : `${precision} in ${units} units`];
   return [versions, device, ...lowered, ...settings].join(', ');
 }

@@ -5,7 +5,7 @@ import type { ImageBatch, Preprocessing } from '../../../shared/data/image-batch
 import { imageChannels, imageSize, type ModelLayout } from '../../../shared/model/layout.js';
 import { cropBatch, labelsOf, valuesPerImage } from '../../augmentation.js';
 import type { BatchResult, EngineModel, EvaluationResult, Precision, SliceResult } from '../../engine.js';
-import { lossScaleOf, lowerTo } from './precision.js';
+import { lossScaleOf, lowerTo, type ShortUnits } from './precision.js';
 import { createResNet, type EvaluationTensors, type GradientTensors, type ResNet, type SumTensors } from './resnet.js';
 import { bytesTensor, type TensorFlowRuntime } from './runtime.js';
 import { trace, type TracedFunction } from './tracing/traced-function.js';
@@ -19,6 +19,8 @@ export interface TensorFlowModelOptions {
   labelSmoothing: number;
   mode: TensorFlowMode;
   precision: Precision;
+  /** What multiplies numbers of that precision. */
+  units: ShortUnits;
 }
 
 type GradientInputs = [weights: Tensor1D, images: Tensor, labels: Tensor1D];
@@ -111,7 +113,8 @@ export class TensorFlowModel implements EngineModel {
     const imageCount = inputs.at(-1)!.size; // a label each
     let graph = graphs.get(imageCount);
     if (graph === undefined) {
-      graph = trace(this.#runtime, compute, inputs, lowerTo(this.#options.precision));
+      const { precision, units } = this.#options;
+      graph = trace(this.#runtime, compute, inputs, lowerTo(precision, units));
       graphs.set(imageCount, graph);
     }
     return graph;

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { layoutModel } from '../../../../shared/model/layout.js';
 import type { Precision } from '../../../../worker/engine.js';
 import { openEngine } from '../../../../worker/engines/open.js';
+import { shortUnitsOf } from '../../../../worker/engines/tensorflow/precision.js';
 import { openTensorFlowEngine } from '../../../../worker/engines/tensorflow/tensorflow-engine.js';
 import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
@@ -60,6 +61,24 @@ describe('--precision', () => {
     await expect(
       openTensorFlowEngine({ threads: 1, precision: 'bfloat16', tensorFlowMode: 'eager' }),
     ).rejects.toMatchObject({ code: 'bad-option', message: expect.stringContaining('--tf-mode graph') });
+  });
+});
+
+describe('the units for a short type', () => {
+  const amx = { vendor: 'GenuineIntel', instructionSets: ['avx512_bf16', 'amx_bf16'] };
+  const intel = { vendor: 'GenuineIntel', instructionSets: ['avx512_bf16'] };
+  const amd = { vendor: 'AuthenticAMD', instructionSets: ['avx512_bf16'] };
+  const old = { vendor: 'AuthenticAMD', instructionSets: [] };
+
+  it.each([
+    { precision: 'bfloat16', processor: amx, units: 'native' },
+    { precision: 'bfloat16', processor: amd, units: 'native' },
+    { precision: 'bfloat16', processor: intel, units: 'float32' },
+    { precision: 'bfloat16', processor: old, units: 'float32' },
+    { precision: 'float16', processor: amx, units: 'float32' },
+  ] as const)('$precision on $processor: $units', ({ precision, processor, units }) => {
+    expect(shortUnitsOf(precision, false, processor)).toBe(units);
+    expect(shortUnitsOf(precision, true, processor)).toBe('native'); // a GPU in the same machine
   });
 });
 

@@ -134,6 +134,20 @@ export function copyNode(node: GraphNode, inputs: readonly GraphTensor[], builde
   return builder.add({ operation, inputs, attributes, outputTypes: outputs, values });
 }
 
+/** The tensor's values in another type, rounded to the nearest, of two equally near ones to the even one. */
+export function castTo(tensor: GraphTensor, dataType: number, builder: GraphBuilder): GraphTensor {
+  return builder.add({
+    operation: 'Cast',
+    inputs: [tensor],
+    attributes: {
+      SrcT: { kind: 'type', value: tensor.dataType },
+      DstT: { kind: 'type', value: dataType },
+      Truncate: { kind: 'bool', value: false },
+    },
+    outputTypes: [{ dataType, shape: tensor.shape }],
+  })[0];
+}
+
 /** How many nodes there are of each operation. */
 export function countOperations({ nodes }: Graph): Map<string, number> {
   const counts = new Map<string, number>();

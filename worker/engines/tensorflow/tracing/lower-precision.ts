@@ -1,6 +1,6 @@
 // Rewrites a graph of float32 to compute the costly operations in a shorter type: mixed precision. Pure.
 import { dataTypes } from './data-types.js';
-import { copyNode, rebuild, type GraphBuilder, type GraphPass, type GraphTensor } from './graph.js';
+import { castTo, copyNode, rebuild, type GraphBuilder, type GraphPass, type GraphTensor } from './graph.js';
 
 /** Which inputs and outputs of an operation have the type of its attribute T. The others stay as they are. */
 interface TypedPlaces {
@@ -38,27 +38,18 @@ export function lowerPrecision(type: 'bfloat16' | 'float16'): GraphPass {
   return (graph) => {
     const casts = new Map<GraphTensor, GraphTensor>();
 
-    function castTo(tensor: GraphTensor, dataType: number, builder: GraphBuilder): GraphTensor {
+    function castOnce(tensor: GraphTensor, dataType: number, builder: GraphBuilder): GraphTensor {
       if (tensor.dataType === dataType) return tensor;
       let cast = casts.get(tensor);
       if (cast === undefined) {
-        [cast] = builder.add({
-          operation: 'Cast',
-          inputs: [tensor],
-          attributes: {
-            SrcT: { kind: 'type', value: tensor.dataType },
-            DstT: { kind: 'type', value: dataType },
-            Truncate: { kind: 'bool', value: false },
-          },
-          outputTypes: [{ dataType, shape: tensor.shape }],
-        });
+        cast = castTo(tensor, dataType, builder);
         casts.set(tensor, cast);
       }
       return cast;
     }
 
     const toFloat32 = (tensor: GraphTensor, builder: GraphBuilder) =>
-      tensor.dataType === short ? castTo(tensor, dataTypes.float32, builder) : tensor;
+      tensor.dataType === short ? castOnce(tensor, dataTypes.float32, builder) : tensor;
 
     return rebuild(
       graph,
@@ -78,7 +69,7 @@ export function lowerPrecision(type: 'bfloat16' | 'float16'): GraphPass {
         return builder.add({
           operation: node.operation,
           inputs: inputs.map((input, place) =>
-            places.inputs.includes(place) ? castTo(input, short, builder) : toFloat32(input, builder),
+            places.inputs.includes(place) ? castOnce(input, short, builder) : toFloat32(input, builder),
           ),
           attributes: { ...node.attributes, T: { kind: 'type', value: short } },
           outputTypes: node.outputs.map(({ dataType, shape }, place) =>
