@@ -28,17 +28,20 @@ export function fillImages(records: usize, views: usize, values: usize, target: 
     const record = records + image * recordBytes + 1;
     let row = imageAt(target, image, size, channels);
     for (let y = 0; y < size; y++) {
-      let fromY = y + top;
-      if (reflected) fromY = reflectedPlace(fromY);
-      const outside = fromY < 0 || fromY >= size;
+      const fromY = reflected ? reflectedPlace(y + top) : y + top;
+      const rowIsInside = <u32>fromY < <u32>size;
       let pixel = row;
       for (let x = 0; x < size; x++) {
         let fromX = x + left;
-        if (reflected) fromX = reflectedPlace(fromX);
+        let inside = rowIsInside && <u32>fromX < <u32>size;
+        if (!inside && reflected) {
+          fromX = reflectedPlace(fromX);
+          inside = true;
+        }
         let red: u32 = 0;
         let green: u32 = 0;
         let blue: u32 = 0;
-        if (!outside && fromX >= 0 && fromX < size) {
+        if (inside) {
           if (mirrored) fromX = size - 1 - fromX;
           const at = record + fromY * size + fromX;
           red = load<u8>(at);
