@@ -164,6 +164,8 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
       preprocessing: config.preprocessing,
       seed: config.seed,
       augment: config.augment,
+      mirror: config.mirror,
+      cropPadding: config.cropPadding,
       augmentValidation: config.augmentValidation,
       labelSmoothing: config.labelSmoothing,
       sliceCount: config.slices,

@@ -2,7 +2,14 @@
 // (there in kebab-case), of configuration files and of the library. Nothing here reads files, argv or the environment.
 import { z } from 'zod';
 import { LockstepError } from './errors.js';
-import { preprocessingNames, type PreprocessingName } from './data/image-batch.js';
+import {
+  cropPaddings,
+  mirrorKinds,
+  preprocessingNames,
+  type CropPadding,
+  type MirrorKind,
+  type PreprocessingName,
+} from './data/image-batch.js';
 import { layoutModel, type Shortcut } from './model/layout.js';
 import { nearestWord } from './nearest-word.js';
 import { recipeNames, recipePresets, type RecipeName } from './recipe-presets.js';
@@ -142,6 +149,22 @@ export const recipeFields = {
     default: true,
     allowed: 'true or false',
     help: 'mirroring and random crops of the training images',
+  }),
+  mirror: field<MirrorKind>({
+    schema: z.enum(mirrorKinds),
+    default: 'random',
+    allowed: 'random or alternating',
+    help:
+      'which training images --augment mirrors: random, or alternating (random in the first epoch, then in every other ' +
+      'epoch the other way round)',
+    placeholder: 'KIND',
+  }),
+  cropPadding: field<CropPadding>({
+    schema: z.enum(cropPaddings),
+    default: 'zeros',
+    allowed: 'zeros or reflect',
+    help: 'what --augment adds around an image before it is cropped: zeros, or reflect (the image, reflected in its edges)',
+    placeholder: 'KIND',
   }),
   augmentValidation: field({
     schema: z.boolean(),

@@ -14,6 +14,7 @@ export const purposes = {
   synthesis: 5,
   faults: 6,
   validationViews: 7,
+  mirror: 8,
 } as const;
 export type Purpose = keyof typeof purposes;
 

@@ -1,7 +1,8 @@
 // From CIFAR-10 records to the network's input: mirror, padding, crop and preprocessing. Pure; chooses nothing at random.
 import {
-  cropPadding,
+  cropMargin,
   isMirrored,
+  isReflected,
   pixelsPerPlane,
   recordBytes,
   viewLeft,
@@ -33,7 +34,7 @@ const rawChannels = Array.from({ length: 3 }, (_, plane) => ({
 }));
 
 /**
- * The batch's views as uint8 RGB images: mirrored, padded with zeros, cropped.
+ * The batch's views as uint8 RGB images: mirrored, padded, cropped.
  * @param out [images, row, column, channel]
  */
 export function cropBatch(batch: ImageBatch, out: Uint8Array): void {
@@ -84,26 +85,39 @@ function cropPlane(
   out: Uint8Array | Float32Array,
   at: number,
 ): void {
-  const shiftDown = viewTop(view) - cropPadding;
-  const shiftRight = viewLeft(view) - cropPadding;
+  const shiftDown = viewTop(view) - cropMargin;
+  const shiftRight = viewLeft(view) - cropMargin;
   const mirrored = isMirrored(view);
   const firstColumn = Math.max(0, -shiftRight);
   const endColumn = Math.min(imageSize, imageSize - shiftRight);
   const direction = mirrored ? -1 : 1;
+  const reflected = isReflected(view);
   const padding = valueOfByte[0];
   for (let row = 0; row < imageSize; row++, at += imageSize * imageChannels) {
-    const sourceRow = row + shiftDown;
+    const sourceRow = reflected ? reflectedPlace(row + shiftDown) : row + shiftDown;
     const rowIsInside = sourceRow >= 0 && sourceRow < imageSize;
     const end = rowIsInside ? endColumn : 0;
     const first = rowIsInside ? firstColumn : 0;
     let target = at;
-    for (let column = 0; column < first; column++, target += imageChannels) out[target] = padding;
     // The mirrored image's column c is the image's column 31 - c.
     const sourceColumn = mirrored ? imageSize - 1 - (first + shiftRight) : first + shiftRight;
     let source = start + sourceRow * imageSize + sourceColumn;
+    for (let column = 0; column < first; column++, target += imageChannels) {
+      // Column -n is column n.
+      out[target] = reflected ? valueOfByte[records[source + (first - column) * direction]] : padding;
+    }
     for (let column = first; column < end; column++, target += imageChannels, source += direction) {
       out[target] = valueOfByte[records[source]]!;
     }
-    for (let column = end; column < imageSize; column++, target += imageChannels) out[target] = padding;
+    for (let column = end; column < imageSize; column++, target += imageChannels) {
+      // Column 31 + n is column 31 - n; the source is behind column 31.
+      out[target] = reflected ? valueOfByte[records[source - (column - end + 2) * direction]] : padding;
+    }
   }
+}
+
+/** The row of the image that a row of its reflected margin repeats: -n is n, 31 + n is 31 - n. */
+function reflectedPlace(row: number): number {
+  const last = imageSize - 1;
+  return last - Math.abs(last - Math.abs(row));
 }

@@ -1,7 +1,7 @@
 // Computes what a coordinator asks for: a slice's images in keyed order and views, its gradient, and sums over tree
 // nodes in tree order. Stateless but for the epoch's order, which is a function of its key.
 import { machineMs } from '../shared/clock.js';
-import { epochOrder, viewsOf } from '../shared/data/deal.js';
+import { alternatingMirrors, epochOrder, viewsOf } from '../shared/data/deal.js';
 import { recordBytes, type ImageBatch } from '../shared/data/image-batch.js';
 import { ProtocolError } from '../shared/errors.js';
 import { classCount, type ModelLayout } from '../shared/model/layout.js';
@@ -18,7 +18,7 @@ import type { BatchResult, EngineModel } from './engine.js';
 /** What the coordinator fixes about the run. */
 export type RunPlan = Pick<
   Welcome,
-  'seed' | 'augment' | 'augmentValidation' | 'sliceCount' | 'batchSize' | 'stepsPerEpoch'
+  'seed' | 'augment' | 'mirror' | 'cropPadding' | 'augmentValidation' | 'sliceCount' | 'batchSize' | 'stepsPerEpoch'
 >;
 
 /** What a node's sum is reported with. */
@@ -139,9 +139,9 @@ export class SliceComputer {
     const records = await this.#imagesOf(split, index);
     const count = records.length / recordBytes;
     const indices = Uint32Array.from({ length: count }, (_, place) => place);
-    const { seed, augmentValidation } = this.#plan;
+    const { seed, augmentValidation, cropPadding } = this.#plan;
     const augment = split === 'validation' && augmentValidation;
-    const views = viewsOf({ purpose: 'validationViews', seed, step, slice: index, count, augment });
+    const views = viewsOf({ purpose: 'validationViews', seed, step, slice: index, count, augment, cropPadding });
     const { logits, ...result } = await this.#model.evaluate({ records, indices, views });
     return { ...result, predicted: classesOf(logits) };
   }
@@ -159,7 +159,7 @@ export class SliceComputer {
   }
 
   async #sliceImages(step: number, slice: number): Promise<ImageBatch> {
-    const { seed, augment, sliceCount, batchSize, stepsPerEpoch } = this.#plan;
+    const { seed, augment, mirror, cropPadding, sliceCount, batchSize, stepsPerEpoch } = this.#plan;
     const records = await this.#imagesOf('training', slice);
     const epoch = Math.floor(step / stepsPerEpoch);
     let known = this.#epochOrders.get(slice);
@@ -175,7 +175,8 @@ export class SliceComputer {
         `training piece ${slice} has ${known.order.length} images: a step of ${count} from image ${first} on is not in it`,
       );
     }
-    return { records, indices, views: viewsOf({ seed, step, slice, count, augment }) };
+    const mirrored = mirror === 'alternating' ? alternatingMirrors(seed, epoch, slice, indices) : undefined;
+    return { records, indices, views: viewsOf({ seed, step, slice, count, augment, cropPadding, mirrored }) };
   }
 }
 

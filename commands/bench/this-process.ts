@@ -103,13 +103,13 @@ function offersProfile(model: EngineModel): model is ProfilingModel {
 
 /** Milliseconds a step. Taken apart from the rounds: looking at the clock between the layers costs time too. */
 function meanProfile(model: ProfilingModel, config: Config, shards: readonly Uint8Array[]): LayerTime[] {
-  const { seed, augment, slices, batchSize } = config;
+  const { seed, augment, cropPadding, slices, batchSize } = config;
   const count = batchSize / slices;
   const sums = new Map<string, LayerTime>();
   for (let step = 0; step < profiledSteps; step++) {
     for (const [slice, records] of shards.entries()) {
       const indices = Uint32Array.from({ length: count }, (_, place) => place);
-      const views = viewsOf({ seed, step, slice, count, augment });
+      const views = viewsOf({ seed, step, slice, count, augment, cropPadding });
       for (const { phase, group, ms } of model.profile({ records, indices, views })) {
         const key = `${phase} ${group}`;
         sums.set(key, { phase, group, ms: (sums.get(key)?.ms ?? 0) + ms / profiledSteps });

@@ -1,7 +1,7 @@
 // Which images train and which validate, how the training images are dealt into shards, and in which order and view
 // each slice of each step sees them. Pure functions of the seed: nothing here has a state that a crash could lose.
 import { KeyedRandom } from '../random.js';
-import { cropPadding, packView, plainViews, recordBytes } from './image-batch.js';
+import { cropMargin, packView, plainViews, recordBytes, type CropPadding } from './image-batch.js';
 
 /** The first floor(count × validationSplit) images validate, the others train: how Keras splits. */
 export function validationCountOf(count: number, validationSplit: number): number {
@@ -47,6 +47,17 @@ export function epochOrder(seed: number, epoch: number, slice: number, shardSize
 }
 
 /**
+ * Which of a shard's images are mirrored in an epoch where mirrors alternate (Jordan 2024, arXiv:2404.00498, section 3.6):
+ * each with probability 1/2 in epoch 0, and from then on in every other epoch the other way round, so that two successive
+ * epochs show both views. It depends on the image's place in its shard, not on when the epoch's order has it.
+ * @param indices of images in the shard, as the epoch's order holds them
+ */
+export function alternatingMirrors(seed: number, epoch: number, slice: number, indices: Uint32Array): boolean[] {
+  const random = new KeyedRandom(seed, 'mirror', 0, slice);
+  return Array.from(indices, (index) => ((random.wordsAt(index)[0] >>> 31) ^ (epoch & 1)) === 1);
+}
+
+/**
  * The views of a slice's images in a step, or of a part's in the validation at a step: each mirrored with probability 1/2
  * and cropped at one of 81 corners. Without augmentation every view is the plain one.
  */
@@ -59,14 +70,18 @@ export function viewsOf(key: {
   slice: number;
   count: number;
   augment: boolean;
+  /** `zeros` unless said. */
+  cropPadding?: CropPadding;
+  /** Whether each image is mirrored, where that is not drawn here. The crops are the same. */
+  mirrored?: readonly boolean[] | undefined;
 }): Uint16Array {
   if (!key.augment) return plainViews(key.count);
   const random = new KeyedRandom(key.seed, key.purpose ?? 'augmentation', key.step, key.slice);
-  const corners = 2 * cropPadding + 1;
+  const corners = 2 * cropMargin + 1;
   return Uint16Array.from({ length: key.count }, (_, position) => {
     const words = random.wordsAt(position);
-    const mirrored = words[0] >>> 31 === 1;
+    const mirrored = key.mirrored?.[position] ?? words[0] >>> 31 === 1;
     const corner = Math.floor((words[1] / 2 ** 32) * corners * corners);
-    return packView(Math.floor(corner / corners), corner % corners, mirrored);
+    return packView(Math.floor(corner / corners), corner % corners, mirrored, key.cropPadding);
   });
 }

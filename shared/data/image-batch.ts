@@ -4,10 +4,10 @@ import { imageChannels, imageSize } from '../model/layout.js';
 export const pixelsPerPlane = imageSize * imageSize;
 /** A CIFAR-10 record: one label byte, then the red, the green and the blue plane, row by row. */
 export const recordBytes = 1 + imageChannels * pixelsPerPlane;
-/** Rows and columns of raw zeros around an image before it is cropped. */
-export const cropPadding = 4;
+/** Rows and columns that are added on each side of an image before it is cropped. */
+export const cropMargin = 4;
 /** The view that changes nothing: the crop's corner is the image's own, and it is not mirrored. */
-export const plainView = packView(cropPadding, cropPadding, false);
+export const plainView = packView(cropMargin, cropMargin, false);
 
 /** Images in the order in which an engine computes them. */
 export interface ImageBatch {
@@ -19,13 +19,27 @@ export interface ImageBatch {
   views: Uint16Array;
 }
 
+export const cropPaddings = ['zeros', 'reflect'] as const;
 /**
- * Where an augmented image comes from: the image is mirrored left to right or not, padded with `cropPadding` zeros on
- * each side, and the 32×32 window whose upper left corner is (top, left), each 0 to 8, is cut out.
- * Bits 0 to 3 hold left, 4 to 7 top, 8 the mirror.
+ * What the margin around an image is: raw zeros, or the image reflected in its outermost row or column, which is not
+ * repeated (as numpy's `reflect`): row -1 is row 1, row 32 is row 30.
  */
-export function packView(top: number, left: number, mirrored: boolean): number {
-  return left | (top << 4) | (mirrored ? 1 << 8 : 0);
+export type CropPadding = (typeof cropPaddings)[number];
+
+export const mirrorKinds = ['random', 'alternating'] as const;
+/**
+ * Which training images are mirrored: each by chance whenever it is seen, or by chance in the first epoch and from then on
+ * in every other epoch the other way round.
+ */
+export type MirrorKind = (typeof mirrorKinds)[number];
+
+/**
+ * Where an augmented image comes from: the image is mirrored left to right or not, padded by `cropMargin` on each side,
+ * and the 32×32 window whose upper left corner is (top, left), each 0 to 8, is cut out.
+ * Bits 0 to 3 hold left, 4 to 7 top, 8 the mirror, 9 whether the padding is reflected.
+ */
+export function packView(top: number, left: number, mirrored: boolean, padding: CropPadding = 'zeros'): number {
+  return left | (top << 4) | (mirrored ? 1 << 8 : 0) | (padding === 'reflect' ? 1 << 9 : 0);
 }
 
 export function viewTop(view: number): number {
@@ -38,6 +52,10 @@ export function viewLeft(view: number): number {
 
 export function isMirrored(view: number): boolean {
   return (view & (1 << 8)) !== 0;
+}
+
+export function isReflected(view: number): boolean {
+  return (view & (1 << 9)) !== 0;
 }
 
 /** The same plain view for each of count images. */

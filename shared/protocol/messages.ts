@@ -1,13 +1,13 @@
 // What coordinator and workers say to each other: one union per direction, a sentence each in the speaker's voice.
 // Headers are parsed here, where they come off the socket; behind it they are trusted.
 import { z } from 'zod';
-import { preprocessingNames } from '../data/image-batch.js';
+import { cropPaddings, mirrorKinds, preprocessingNames } from '../data/image-batch.js';
 import { ProtocolError } from '../errors.js';
 import type { ModelLayout } from '../model/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
 /** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */
-export const protocolVersion = 4;
+export const protocolVersion = 5;
 
 /** Pieces travel in chunks of at most this many bytes. */
 export const chunkBytes = 1 << 20;
@@ -159,6 +159,8 @@ const welcome = z.strictObject({
   preprocessing: z.enum(preprocessingNames),
   seed: z.int().nonnegative(),
   augment: z.boolean(),
+  mirror: z.enum(mirrorKinds),
+  cropPadding: z.enum(cropPaddings),
   augmentValidation: z.boolean(),
   labelSmoothing: z.number().min(0).lt(1),
   sliceCount: z.int().positive().max(4096),

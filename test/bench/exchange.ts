@@ -138,6 +138,8 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
         preprocessing: 'imagenet',
         seed: 0,
         augment: true,
+        mirror: 'random',
+        cropPadding: 'zeros',
         augmentValidation: false,
         labelSmoothing: 0,
         sliceCount: workerCount,

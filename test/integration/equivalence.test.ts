@@ -25,6 +25,15 @@ describe('the weights are the same bits', () => {
     expect(await hashWith(1, { ...options, labelSmoothing: 0.2 })).not.toBe(one);
   });
 
+  it('with alternating mirrors and reflected padding, over the end of an epoch', async () => {
+    const options = { mirror: 'alternating', cropPadding: 'reflect' } as const;
+    const [one, two] = [await hashWith(1, options), await hashWith(2, options)];
+    expect(two).toBe(one);
+    const others = [{ mirror: options.mirror }, { cropPadding: options.cropPadding }];
+    const hashes = await Promise.all(others.map((change) => hashWith(2, change)));
+    expect(new Set([alone, one, ...hashes]).size).toBe(4);
+  });
+
   it('when a worker joins in the middle', async () => {
     const cluster = await startCluster({ minWorkers: 1 });
     try {

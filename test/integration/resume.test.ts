@@ -84,17 +84,19 @@ describe('of 20 steps, stopped after step', () => {
   });
 });
 
-it.each(['per-pixel-mean', 'standardize'] as const)(
-  'with %s, stopped and resumed: the same weights',
-  async (preprocessing) => {
-    const straightOn = (await trained({ runDir: inFolder(preprocessing), preprocessing }))!;
-    const runDir = inFolder(`${preprocessing}-stopped`);
-    await trained({ runDir, preprocessing }, { until: 7 });
-    const report = (await trained({ runDir, resume: true }, { workers: 2 }))!;
-    expect(resultOf(report)).toEqual(resultOf(straightOn));
-    expect(report.weightsSha256).not.toBe(straight.weightsSha256);
-  },
-);
+it.each([
+  { preprocessing: 'per-pixel-mean' },
+  { preprocessing: 'standardize' },
+  { mirror: 'alternating', cropPadding: 'reflect' },
+] as const)('with %o, stopped and resumed: the same weights', async (recipe) => {
+  const name = Object.values(recipe).join('-');
+  const straightOn = (await trained({ runDir: inFolder(name), ...recipe }))!;
+  const runDir = inFolder(`${name}-stopped`);
+  await trained({ runDir, ...recipe }, { until: 7 });
+  const report = (await trained({ runDir, resume: true }, { workers: 2 }))!;
+  expect(resultOf(report)).toEqual(resultOf(straightOn));
+  expect(report.weightsSha256).not.toBe(straight.weightsSha256);
+});
 
 describe('where a run goes on', () => {
   it('is a given checkpoint: later ones are set aside, and the curve has each step once', async () => {

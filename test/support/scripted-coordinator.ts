@@ -44,6 +44,8 @@ export const welcome: Welcome = {
   preprocessing: 'imagenet',
   seed: 1,
   augment: true,
+  mirror: 'random',
+  cropPadding: 'zeros',
   augmentValidation: false,
   labelSmoothing: 0,
   sliceCount: 2,

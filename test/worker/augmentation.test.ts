@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
-  cropPadding,
+  cropMargin,
   packView,
   pixelsPerPlane,
   plainView,
@@ -54,7 +54,7 @@ describe('cropBatch', () => {
   });
 
   it('mirrors left to right: column 0 shows column 31', () => {
-    const images = cropped(batchOf([packView(cropPadding, cropPadding, true)]));
+    const images = cropped(batchOf([packView(cropMargin, cropMargin, true)]));
     expect(pixel(images, 0, 0, 0)).toEqual([1, 32, 200]);
     expect(pixel(images, 0, 9, 31)).toEqual([10, 1, 200]);
   });
@@ -108,6 +108,50 @@ describe('cropBatch', () => {
       }
     }
     expect(wrong).toEqual([]);
+  });
+
+  it('reflects the image in its edges without repeating them, as numpy does', () => {
+    // numpy.pad(numpy.arange(32), 4, 'reflect'): rows and columns of the image that the padded ones show.
+    const padded = [4, 3, 2, 1, ...Array(32).keys(), 30, 29, 28, 27];
+    const [first, last] = [0, 8].map((corner) => cropped(batchOf([packView(corner, corner, false, 'reflect')])));
+    // Bytes are 1 + row and 1 + column. The first window has the padded rows and columns 0 to 31: 4, 3, 2, 1, 0, … 27.
+    expect(pixel(first, 0, 0, 0)).toEqual([5, 5, 200]);
+    expect(pixel(first, 0, 1, 3)).toEqual([4, 2, 200]);
+    expect(pixel(first, 0, 4, 4)).toEqual([1, 1, 200]);
+    expect(pixel(first, 0, 31, 0)).toEqual([28, 5, 200]);
+    // The last has 8 to 39: 4, 5, … 31, 30, 29, 28, 27.
+    expect(pixel(last, 0, 0, 0)).toEqual([5, 5, 200]);
+    expect(pixel(last, 0, 27, 28)).toEqual([32, 31, 200]);
+    expect(pixel(last, 0, 31, 31)).toEqual([28, 28, 200]);
+    // Mirrored, the column is 31 less that: 31 - 4 = 27, whose byte is 28.
+    const mirrored = cropped(batchOf([packView(0, 0, true, 'reflect')]));
+    expect(pixel(mirrored, 0, 0, 0)).toEqual([5, 28, 200]);
+
+    const wrong: string[] = [];
+    for (const isMirrored of [false, true]) {
+      for (let corner = 0; corner < 81; corner++) {
+        const [top, left] = [Math.floor(corner / 9), corner % 9];
+        const images = cropped(batchOf([packView(top, left, isMirrored, 'reflect')]));
+        for (let place = 0; place < pixelsPerPlane; place++) {
+          const [row, column] = [padded[top + Math.floor(place / 32)], padded[left + (place % 32)]];
+          const expected = [1 + row, 1 + (isMirrored ? 31 - column : column), 200];
+          const shown = images.subarray(3 * place, 3 * place + 3);
+          if (expected.some((byte, plane) => byte !== shown[plane])) {
+            wrong.push(`view (${top}, ${left}, ${isMirrored}), pixel ${place}`);
+          }
+        }
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it('shows the same in a window without padding, whichever the padding is', () => {
+    for (const mirrored of [false, true]) {
+      const [zeros, reflected] = (['zeros', 'reflect'] as const).map((padding) =>
+        cropped(batchOf([packView(cropMargin, cropMargin, mirrored, padding)])),
+      );
+      expect(reflected).toEqual(zeros);
+    }
   });
 
   it('takes the records that the indices name, in their order', () => {

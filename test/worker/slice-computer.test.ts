@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { epochOrder, viewsOf } from '../../shared/data/deal.js';
-import { plainViews, recordBytes, type ImageBatch } from '../../shared/data/image-batch.js';
+import { isMirrored, isReflected, plainViews, recordBytes, type ImageBatch } from '../../shared/data/image-batch.js';
 import { classCount, layoutModel, type ModelLayout } from '../../shared/model/layout.js';
 import { noClass, type Split } from '../../shared/protocol/messages.js';
 import { KeyedRandom } from '../../shared/random.js';
@@ -16,6 +16,8 @@ const shardSize = 13;
 const plan: RunPlan = {
   seed: 6,
   augment: true,
+  mirror: 'random',
+  cropPadding: 'zeros',
   augmentValidation: false,
   sliceCount: 4,
   batchSize: 12,
@@ -184,6 +186,54 @@ describe('the images of a slice', () => {
     await answer(0, { first: 0, count: 1 });
     expect(model.batches[0].views).toEqual(plainViews(3));
   });
+});
+
+describe('where mirrors alternate', () => {
+  /** Whether each image that slice 1 sees in an epoch is mirrored. */
+  async function mirrorsOf(epoch: number) {
+    const { model, answer } = computerOf(gradients, { mirror: 'alternating' });
+    for (let step = 4 * epoch; step < 4 * epoch + 4; step++) await answer(step, { first: 1, count: 1 });
+    return new Map(
+      model.batches.flatMap(({ indices, views }) => Array.from(indices, (index, i) => [index, isMirrored(views[i])])),
+    );
+  }
+
+  it('two successive epochs show both views of each image', async () => {
+    const epochs = await Promise.all([0, 1, 2, 3].map(mirrorsOf));
+    for (const [epoch, mirrors] of epochs.entries()) {
+      const next = epochs[epoch + 1];
+      if (next === undefined) break;
+      // 12 of 13 images are seen in an epoch, so that at least 11 are in both.
+      const both = [...mirrors].filter(([image]) => next.has(image));
+      expect(both.length).toBeGreaterThanOrEqual(11);
+      for (const [image, mirrored] of both) expect(next.get(image)).toBe(!mirrored);
+    }
+    expect(new Set(epochs[0].values()).size).toBe(2);
+  });
+
+  it('crops are those of random mirrors, and so is the validation', async () => {
+    const [random, alternating] = (['random', 'alternating'] as const).map((mirror) =>
+      computerOf(gradients, { mirror, augmentValidation: true }),
+    );
+    for (const { answer, computer } of [random, alternating]) {
+      await answer(5, { first: 2, count: 1 });
+      await computer.evaluatePart({ step: 8, split: 'validation', index: 0 });
+    }
+    const [[drawn, validation], [given, sameValidation]] = [random, alternating].map(({ model }) =>
+      model.batches.map(({ views }) => views),
+    );
+    expect(given.map((view) => view & 255)).toEqual(drawn.map((view) => view & 255));
+    expect(sameValidation).toEqual(validation);
+  });
+});
+
+it('a reflected padding is that of training images and of augmented validation images', async () => {
+  const { model, computer, answer } = computerOf(gradients, { cropPadding: 'reflect', augmentValidation: true });
+  await answer(0, { first: 0, count: 1 });
+  await computer.evaluatePart({ step: 8, split: 'validation', index: 0 });
+  await computer.evaluatePart({ step: 8, split: 'test', index: 0 });
+  const reflected = model.batches.map(({ views }) => views.every((view) => isReflected(view)));
+  expect(reflected).toEqual([true, true, false]);
 });
 
 describe('a part of an evaluation', () => {

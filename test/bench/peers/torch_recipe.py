@@ -36,13 +36,21 @@ def preprocess(images):
     return ((images.float() - means) / 255).flip(1).contiguous(memory_format=torch.channels_last)
 
 
-def augment(images, random):
-    """Mirror with probability 1/2, four raw zeros on each side, a random 32 x 32 window."""
+def reflected(places):
+    """What a padded row or column shows under numpy's `reflect`: -n is n, 31 + n is 31 - n."""
+    return 31 - (31 - (places - 4).abs()).abs()
+
+
+def augment(images, random, padding="zeros", mirrored=None):
+    """Mirror with probability 1/2 (or those of `mirrored`), padding by four on each side, a random 32 x 32 window."""
     count = len(images)
-    mirrored = torch.where(torch.rand(count, generator=random).lt(0.5).view(-1, 1, 1, 1), images.flip(3), images)
-    padded = F.pad(mirrored, (4, 4, 4, 4)).permute(0, 2, 3, 1)
+    drawn = torch.rand(count, generator=random).lt(0.5)
+    images = torch.where((drawn if mirrored is None else mirrored).view(-1, 1, 1, 1), images.flip(3), images)
+    padded = (F.pad(images, (4, 4, 4, 4)) if padding == "zeros" else images).permute(0, 2, 3, 1)
     rows = torch.randint(9, (count, 1), generator=random) + torch.arange(32)
     columns = torch.randint(9, (count, 1), generator=random) + torch.arange(32)
+    if padding == "reflect":
+        rows, columns = reflected(rows), reflected(columns)
     views = padded[torch.arange(count).view(-1, 1, 1), rows.view(count, 32, 1), columns.view(count, 1, 32)]
     return views.permute(0, 3, 1, 2)
 
@@ -144,6 +152,13 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the CIFAR-10 binary files")
     parser.add_argument("--depth", type=int, default=20)
     parser.add_argument("--shortcut", choices=["identity", "projection"], default="identity")
+    parser.add_argument(
+        "--mirror",
+        choices=["random", "alternating"],
+        default="random",
+        help="alternating: random in the first epoch, then in every other epoch the other way round",
+    )
+    parser.add_argument("--crop-padding", choices=["zeros", "reflect"], default="zeros")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--slices", type=int, default=1, help="equal parts of a batch, each normalised by itself")
@@ -176,6 +191,8 @@ def main():
         optimizer, options.learning_rate, total_steps=total_steps, cycle_momentum=False
     )
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16")
+    # A generator of its own: the order and the crops are those of random mirrors.
+    first_mirrored = torch.rand(len(training_images), generator=torch.Generator().manual_seed(options.seed + 2)).lt(0.5)
     started, step = time.monotonic(), 0
     while step < (options.steps or total_steps):
         order = torch.randperm(len(training_images), generator=random)
@@ -184,7 +201,9 @@ def main():
             if step == options.steps:
                 break
             chosen = order[first : first + options.batch_size]
-            batch = preprocess(augment(training_images[chosen], random))
+            epoch_is_odd = step // steps_per_epoch % 2 == 1
+            mirrored = first_mirrored[chosen] ^ epoch_is_odd if options.mirror == "alternating" else None
+            batch = preprocess(augment(training_images[chosen], random, options.crop_padding, mirrored))
             optimizer.zero_grad()
             for images_of_slice, labels_of_slice in zip(
                 batch.chunk(options.slices), training_labels[chosen].chunk(options.slices)

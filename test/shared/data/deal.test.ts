@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
+  alternatingMirrors,
   dealShards,
   epochOrder,
   gatherRecords,
@@ -9,7 +10,14 @@ import {
   validationCountOf,
   viewsOf,
 } from '../../../shared/data/deal.js';
-import { isMirrored, plainView, recordBytes, viewLeft, viewTop } from '../../../shared/data/image-batch.js';
+import {
+  isMirrored,
+  isReflected,
+  plainView,
+  recordBytes,
+  viewLeft,
+  viewTop,
+} from '../../../shared/data/image-batch.js';
 
 const sha256 = (...arrays: readonly (Uint32Array | Uint16Array)[]) => {
   const hash = createHash('sha256');
@@ -128,5 +136,45 @@ describe('views', () => {
 
   it('are plain without augmentation', () => {
     expect([...viewsOf({ seed: 0, step: 5, slice: 2, count: 4, augment: false })]).toEqual(Array(4).fill(plainView));
+  });
+
+  it('differ in the padding alone where it is reflected, and in the mirrors alone where those are given', () => {
+    const key = { seed: 0, step: 5, slice: 2, count: 100, augment: true };
+    const reflected = viewsOf({ ...key, cropPadding: 'reflect' });
+    expect(reflected.every((view) => isReflected(view))).toBe(true);
+    // Bit 9 is the padding's, bit 8 the mirror's.
+    expect(reflected.map((view) => view - 512)).toEqual(many.subarray(0, 100));
+    const mirrored = Array.from({ length: 100 }, (_, image) => image % 3 === 0);
+    const given = viewsOf({ ...key, mirrored });
+    expect(Array.from(given, isMirrored)).toEqual(mirrored);
+    expect(given.map((view) => view & 255)).toEqual(many.subarray(0, 100).map((view) => view & 255));
+  });
+});
+
+describe('alternating mirrors', () => {
+  const all = Uint32Array.from(Array(11_250).keys());
+  const inEpoch = (epoch: number, indices: Uint32Array = all) => alternatingMirrors(0, epoch, 2, indices);
+
+  it('show about half of the images mirrored in the first epoch', () => {
+    // The standard deviation is sqrt(11,250 / 4) = 53: 265 are five of them.
+    expect(Math.abs(inEpoch(0).filter(Boolean).length - 5625)).toBeLessThan(265);
+  });
+
+  it('show each image the other way round in every other epoch', () => {
+    const first = inEpoch(0);
+    for (const epoch of [1, 3, 181]) expect(inEpoch(epoch)).toEqual(first.map((mirrored) => !mirrored));
+    for (const epoch of [2, 4, 180]) expect(inEpoch(epoch)).toEqual(first);
+  });
+
+  it("are an image's own, wherever the epoch's order has it", () => {
+    const order = epochOrder(0, 1, 2, all.length);
+    const known = inEpoch(1);
+    expect(inEpoch(1, order.subarray(32, 64))).toEqual(Array.from(order.subarray(32, 64), (index) => known[index]));
+  });
+
+  it('are others in each slice and under each seed, alike on every machine', () => {
+    const shown = [inEpoch(0), alternatingMirrors(1, 0, 2, all), alternatingMirrors(0, 0, 1, all)];
+    expect(new Set(shown.map((mirrored) => mirrored.join())).size).toBe(3);
+    expect(inEpoch(0, all.subarray(0, 12)).map(Number).join('')).toBe('101111110111');
   });
 });

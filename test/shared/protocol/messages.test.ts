@@ -59,6 +59,8 @@ const welcome = {
   preprocessing: 'imagenet',
   seed: 2 ** 53 - 1,
   augment: true,
+  mirror: 'random',
+  cropPadding: 'zeros',
   augmentValidation: false,
   labelSmoothing: 0,
   sliceCount: 4,
@@ -178,6 +180,8 @@ describe('numbers and texts', () => {
     { ...welcome, model: { ...spec, shortcut: 'none' } },
     { ...welcome, pieces: [{ split: 'training', index: 0, sha256: hash, bytes: 0 }] },
     { ...welcome, sliceCount: 0 },
+    { ...welcome, mirror: 'never' },
+    { ...welcome, cropPadding: 4 },
   ])('of the coordinator as well: %o', (message) => {
     expect(() => parseCoordinatorMessage(message)).toThrow(ProtocolError);
   });

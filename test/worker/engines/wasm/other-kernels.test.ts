@@ -33,9 +33,11 @@ describe('arithmetic', () => {
   });
 });
 
-test('images are cropped, mirrored, padded with raw zeros and preprocessed, blue first', () => {
+test('images are cropped, mirrored, padded with raw zeros or their reflection and preprocessed, blue first', () => {
   const memory = new KernelMemory();
   const batch = randomBatch(40);
+  // Every second one's padding is reflected: bit 9.
+  batch.views.forEach((view, image) => (batch.views[image] = image % 2 === 0 ? view : view | 512));
   const chosen = new Uint8Array(batch.indices.length * recordBytes);
   for (const [image, index] of batch.indices.entries()) {
     chosen.set(batch.records.subarray(index * recordBytes, (index + 1) * recordBytes), image * recordBytes);

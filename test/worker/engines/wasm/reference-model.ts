@@ -2,6 +2,7 @@
 import {
   imagenetMeans,
   isMirrored,
+  isReflected,
   pixelsPerPlane,
   recordBytes,
   viewLeft,
@@ -304,6 +305,13 @@ export class ReferenceModel {
   }
 }
 
+/** The row or column of the image that one of the view's padded image shows: outside the image where that is zeros. */
+function placeIn(view: number, place: number): number {
+  if (!isReflected(view)) return place;
+  if (place < 0) return -place;
+  return place < imageSize ? place : 2 * (imageSize - 1) - place;
+}
+
 /** The images as the network sees them: blue, green, red. */
 export function inputOf({ records, indices, views }: ImageBatch, preprocessing: Preprocessing = 'imagenet'): Pictures {
   const means = [imagenetMeans.red, imagenetMeans.green, imagenetMeans.blue];
@@ -315,8 +323,8 @@ export function inputOf({ records, indices, views }: ImageBatch, preprocessing: 
     const view = views[image];
     for (let y = 0; y < imageSize; y++) {
       for (let x = 0; x < imageSize; x++) {
-        const fromY = y + viewTop(view) - 4;
-        const paddedX = x + viewLeft(view) - 4;
+        const fromY = placeIn(view, y + viewTop(view) - 4);
+        const paddedX = placeIn(view, x + viewLeft(view) - 4);
         const fromX = isMirrored(view) ? imageSize - 1 - paddedX : paddedX;
         const inside = fromY >= 0 && fromY < imageSize && fromX >= 0 && fromX < imageSize;
         for (let c = 0; c < 3; c++) {

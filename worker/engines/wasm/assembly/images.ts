@@ -5,32 +5,43 @@ const size: i32 = 32;
 const channels: i32 = 4;
 const planePixels: i32 = size * size;
 const recordBytes: i32 = 1 + 3 * planePixels;
-const cropPadding: i32 = 4;
+const cropMargin: i32 = 4;
+
+/** The row or column that one in the reflected margin repeats: -n is n, 31 + n is 31 - n. */
+function reflectedPlace(place: i32): i32 {
+  return size - 1 - abs(size - 1 - abs(place));
+}
 
 /**
  * @param records CIFAR-10 records, one an image
- * @param views a packed view an image: bits 0 to 3 left, 4 to 7 top, 8 mirror
+ * @param views a packed view an image: bits 0 to 3 left, 4 to 7 top, 8 mirror, 9 reflected padding
  * @param values what each byte of red, of green and of blue becomes: 3 × 256 float32
  * @param target 4 channels: blue, green, red, and one that stays 0
  */
 export function fillImages(records: usize, views: usize, values: usize, target: usize, first: i32, count: i32): void {
   for (let image = first; image < first + count; image++) {
     const view = <i32>load<u16>(views + 2 * image);
-    const left = (view & 15) - cropPadding;
-    const top = ((view >> 4) & 15) - cropPadding;
+    const left = (view & 15) - cropMargin;
+    const top = ((view >> 4) & 15) - cropMargin;
     const mirrored = (view & 256) != 0;
+    const reflected = (view & 512) != 0;
     const record = records + image * recordBytes + 1;
     let row = imageAt(target, image, size, channels);
     for (let y = 0; y < size; y++) {
-      const fromY = y + top;
-      const outside = fromY < 0 || fromY >= size;
+      const fromY = reflected ? reflectedPlace(y + top) : y + top;
+      const rowIsInside = <u32>fromY < <u32>size;
       let pixel = row;
       for (let x = 0; x < size; x++) {
         let fromX = x + left;
+        let inside = rowIsInside && <u32>fromX < <u32>size;
+        if (!inside && reflected) {
+          fromX = reflectedPlace(fromX);
+          inside = true;
+        }
         let red: u32 = 0;
         let green: u32 = 0;
         let blue: u32 = 0;
-        if (!outside && fromX >= 0 && fromX < size) {
+        if (inside) {
           if (mirrored) fromX = size - 1 - fromX;
           const at = record + fromY * size + fromX;
           red = load<u8>(at);
