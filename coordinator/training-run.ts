@@ -202,6 +202,7 @@ export class TrainingRun {
       clock.updateBegins();
       const learningRate = this.#update(gradient);
       weights = this.#encodeWeights();
+      this.#sendAhead(weights);
       this.#tellStep(gradient, learningRate, clock.phases(gradient));
       if (this.#isAtEpochsEnd) this.#tellEpoch();
       await this.#betweenSteps(weights);
@@ -264,6 +265,14 @@ export class TrainingRun {
 
   #encodeWeights(): WeightsFrame {
     return encodeWeights(this.#state.step, this.#state.weights, this.#state.movingStatistics);
+  }
+
+  /** Those with slices wait for the weights, and nobody waits for what is told of the step. */
+  #sendAhead(weights: WeightsFrame): void {
+    const owners = new Set(this.#dealer.owners);
+    for (const worker of this.#options.pool.workers) {
+      if (owners.has(worker.id)) worker.sendAhead(weights);
+    }
   }
 
   async #waitForWorkers(needed: number): Promise<void> {

@@ -173,6 +173,11 @@ export class WorkerConnection {
     this.send(this.tellsTimes ? { ...message, timed: true } : message);
   }
 
+  /** Sends weights that it will most likely be asked to compute with; not to one that is busy, which would drop its work. */
+  sendAhead(weights: WeightsFrame): void {
+    if (!this.isBusy) this.#sendWeights(weights);
+  }
+
   /** Asks for the time of its clock, by a ping. */
   askTime(): void {
     this.#socket.ping(clockQuestion(this.#clock.now()));

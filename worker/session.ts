@@ -215,10 +215,9 @@ export class WorkerSession {
           );
         }
         for (const node of message.nodes) {
-          this.#enqueue(message.step, () => this.#answerNode(message, node, receivedMs));
+          const isLast = node === message.nodes.at(-1);
+          this.#enqueue(message.step, () => this.#answerNode(message, node, { receivedMs, isLast }));
         }
-        // While the next weights are on their way: most likely the same slices are asked for then.
-        this.#enqueue(message.step, () => this.#prepare(message.step + 1, message.nodes));
         return;
       }
       case 'evaluate':
@@ -296,7 +295,11 @@ export class WorkerSession {
     this.#work = this.#work.then(run);
   }
 
-  async #answerNode({ step, timed }: ComputeMessage, node: SliceRange, receivedMs: number): Promise<void> {
+  async #answerNode(
+    { step, timed, nodes }: ComputeMessage,
+    node: SliceRange,
+    { receivedMs, isLast }: { receivedMs: number; isLast: boolean },
+  ): Promise<void> {
     if (this.#phase.phase !== 'working') return;
     const { computer } = await this.#phase.ready;
     const startedMs = machineMs();
@@ -318,6 +321,9 @@ export class WorkerSession {
     this.#link.send(frame.seal(message), () => {
       this.#sendMs += performance.now() - sentMs;
       this.#freeFrames.get(frame.payload.length)?.push(frame);
+      // While the next weights are on their way: most likely the same slices are asked for then. Not before this answer
+      // has left, which the whole run may be waiting for.
+      if (isLast && this.#waiting === 0) this.#enqueue(step, () => this.#prepare(step + 1, nodes));
     });
     this.#options.onProgress(step, sampleCount);
   }
