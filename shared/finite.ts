@@ -7,21 +7,21 @@ import type { ArrayLayout } from './model/layout.js';
  */
 export function areFinite(values: Float32Array): boolean {
   const nothing = 0;
-  // Four sums side by side: an addition takes four cycles, and a sum waits for its last one.
-  let [first, second, third, fourth] = [0, 0, 0, 0];
+  let even = 0;
+  let odd = 0;
   const unrolledEnd = values.length - (values.length % 8);
   for (let i = 0; i < unrolledEnd; i += 8) {
-    first += values[i] * nothing;
-    second += values[i + 1] * nothing;
-    third += values[i + 2] * nothing;
-    fourth += values[i + 3] * nothing;
-    first += values[i + 4] * nothing;
-    second += values[i + 5] * nothing;
-    third += values[i + 6] * nothing;
-    fourth += values[i + 7] * nothing;
+    even += values[i] * nothing;
+    odd += values[i + 1] * nothing;
+    even += values[i + 2] * nothing;
+    odd += values[i + 3] * nothing;
+    even += values[i + 4] * nothing;
+    odd += values[i + 5] * nothing;
+    even += values[i + 6] * nothing;
+    odd += values[i + 7] * nothing;
   }
-  for (let i = unrolledEnd; i < values.length; i++) first += values[i] * nothing;
-  return first + second + third + fourth === 0;
+  for (let i = unrolledEnd; i < values.length; i++) even += values[i] * nothing;
+  return even + odd === 0;
 }
 
 /** Where the first value lies that is none: its array in layout order, and what stands there. */
