@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
 import { lockstepProgram } from './commands/program.js';
 import { LockstepError, messageOf, type ErrorCode } from './shared/errors.js';
+import { collectSeldom } from './shared/garbage.js';
 import { visible, visibleLines } from './shared/visible-text.js';
 
 const failed = 1;
@@ -65,6 +66,7 @@ process.on('uncaughtException', (error) => {
   process.exit(failed);
 });
 
+collectSeldom();
 try {
   await lockstepProgram().parseAsync();
 } catch (error) {

@@ -3,6 +3,7 @@ import type { Clock } from '../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../shared/errors.js';
 import { totalStepsOf, type Config } from '../shared/config.js';
 import { areFinite } from '../shared/finite.js';
+import { collectYoungGarbage } from '../shared/garbage.js';
 import { weightsSha256 } from '../shared/model/layout-hash.js';
 import type { ModelLayout } from '../shared/model/layout.js';
 import type { TrainingState } from './checkpoint.js';
@@ -29,6 +30,9 @@ import { StepClock } from './step-clock.js';
 import { encodeWeights, type WeightsFrame } from './weights-frame.js';
 import { interruption, type WorkerPool } from './worker-pool.js';
 import { waitedTooLong, WorkerQuorum } from './worker-quorum.js';
+
+/** So long after a step's orders they have left, and the workers compute; a shorter step has no idle moment. */
+const idleAfterMs = 20;
 
 export interface TrainingRunOptions {
   config: Config;
@@ -244,15 +248,19 @@ export class TrainingRun {
 
   async #collectGradient(weights: WeightsFrame): Promise<CollectedGradient> {
     const { slices, stragglerFactor } = this.#options.config;
-    const gradient = await collectGradient({
-      ...this.#options,
-      dealer: this.#dealer,
-      sliceCount: slices,
-      stragglerFactor,
-      weights,
-    });
-    this.#replicator.ownersAre(this.#dealer.owners);
-    return gradient;
+    const stopTimer = this.#options.clock.after(idleAfterMs, collectYoungGarbage);
+    try {
+      return await collectGradient({
+        ...this.#options,
+        dealer: this.#dealer,
+        sliceCount: slices,
+        stragglerFactor,
+        weights,
+      });
+    } finally {
+      stopTimer();
+      this.#replicator.ownersAre(this.#dealer.owners);
+    }
   }
 
   async #evaluate(split: 'validation' | 'test', weights: WeightsFrame): Promise<Metrics> {

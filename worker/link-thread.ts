@@ -1,6 +1,7 @@
 // The connection's own thread: holds the socket and passes frames on. See threaded-link.ts.
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../shared/clock.js';
+import { collectYoungGarbage } from '../shared/garbage.js';
 import { SocketLink } from './socket-link.js';
 import type { LinkEvent, LinkOrder, LinkTarget } from './threaded-link.js';
 
@@ -38,7 +39,15 @@ port.on('message', (order: LinkOrder) => {
   switch (order.type) {
     case 'send': {
       const { frame, id } = order;
-      return link.send(frame, id === undefined ? undefined : () => tell({ type: 'sent', id }));
+      return link.send(
+        frame,
+        id === undefined
+          ? undefined
+          : () => {
+              tell({ type: 'sent', id });
+              collectYoungGarbage();
+            },
+      );
     }
     case 'watch':
       return link.watch(order.silence);

@@ -4,6 +4,7 @@ import { measuredSizeOf, preprocessingFromValues } from '../shared/data/measured
 import { machineMs } from '../shared/clock.js';
 import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import type { EngineIdentity } from '../shared/engine-identity.js';
+import { collectYoungGarbage } from '../shared/garbage.js';
 import { layoutHash } from '../shared/model/layout-hash.js';
 import { layoutModel, type ModelLayout } from '../shared/model/layout.js';
 import { closeCodes } from '../shared/protocol/close-codes.js';
@@ -332,6 +333,7 @@ export class WorkerSession {
     if (this.#phase.phase !== 'working') return;
     const { computer } = await this.#phase.ready;
     const startedMs = machineMs();
+    collectYoungGarbage();
     await computer.prepare(step, nodes);
     this.#preparations.push({ startedMs, endedMs: machineMs() });
   }
