@@ -104,6 +104,14 @@ export const statusMetrics: readonly StatusMetric[] = [
   counter('lockstep_workers_joined_total', 'Workers that came, or came again.', ({ run }) => run.workersJoined),
   counter('lockstep_workers_lost_total', 'Workers that went before the end.', ({ run }) => run.workersLost),
   gauge(
+    'lockstep_worker_info',
+    'Always 1 for each worker; the labels say what it computes with and on.',
+    (status) => workersHere(status).map(({ name, engine, device }) => [{ worker: name, engine, device }, 1]),
+    'worker',
+    'engine',
+    'device',
+  ),
+  gauge(
     'lockstep_worker_images_per_second',
     'Of each worker, while it computes.',
     (status) => workersHere(status).map(({ name, imagesPerSecond }) => [{ worker: name }, imagesPerSecond]),

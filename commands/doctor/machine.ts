@@ -2,7 +2,7 @@
 // other machines.
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
-import { cpuName, instructionSets } from '../../worker/engines/tensorflow/device-name.js';
+import { instructionSets, processorName } from '../../shared/processor.js';
 import { gibibytes, type Check } from './check.js';
 
 export interface MachineFacts {
@@ -46,7 +46,7 @@ export function readMachine(): MachineFacts {
     nodeVersion: process.versions.node,
     platform: process.platform,
     architecture: process.arch,
-    cpu: cpuName().replace(/ \(.*\)$/, ''),
+    cpu: processorName(),
     instructionSets: instructionSets(Object.keys(instructionSetNames)),
     cores: availableParallelism(),
     coresOfMachine: cpus().length,

@@ -7,7 +7,7 @@ import type { ModelLayout } from '../model/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
 /** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */
-export const protocolVersion = 4;
+export const protocolVersion = 5;
 
 /** Pieces travel in chunks of at most this many bytes. */
 export const chunkBytes = 1 << 20;
@@ -58,7 +58,7 @@ const hello = z.strictObject({
   lockstepVersion: z.string().max(100),
   token: z.string().max(1000),
   name,
-  engine: z.strictObject({ engine: name, fingerprint: z.string().min(1).max(1000) }),
+  engine: z.strictObject({ engine: name, fingerprint: z.string().min(1).max(1000), device: name }),
   cachedPieces: z.array(sha256).max(mostCachedPieces),
 });
 /** "Send me so many bytes of this piece from here on." */

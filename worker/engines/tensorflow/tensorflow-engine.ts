@@ -1,6 +1,7 @@
 // The engine that computes with TensorFlow: opens it, and says what its bits depend on.
 import type { Tensor4D } from '@tensorflow/tfjs-core';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
+import { processorInWords } from '../../../shared/processor.js';
 import type { Engine, EngineOptions, Precision } from '../../engine.js';
 import { cpuName, gpuName } from './device-name.js';
 import { relu } from './differentiable.js';
@@ -25,8 +26,9 @@ export async function openTensorFlowEngine(options: EngineOptions): Promise<Engi
   if (xla) askForXla();
   const runtime = loadTensorFlow(threads);
   demandPrecision(runtime, precision);
+  const device = runtime.backend.isUsingGpuDevice ? gpuName() : processorInWords(runtime.threads);
   return {
-    identity: { engine: 'tensorflow', fingerprint: fingerprintOf(runtime, options) },
+    identity: { engine: 'tensorflow', fingerprint: fingerprintOf(runtime, options), device },
     createModel: async (layout, preprocessing, labelSmoothing = 0) =>
       new TensorFlowModel(runtime, { layout, preprocessing, labelSmoothing, mode, precision }),
     close: async () => {}, // its threads are the process's: TensorFlow cannot be unloaded
