@@ -5,7 +5,7 @@ import type { LiveState, WatchMessage } from '../../shared/watching/messages.js'
 import type { StepPoint } from '../../shared/watching/step-history.js';
 import type { RecordedLine, RunRecord } from './run-record.js';
 
-const shortestPauseMs = 100;
+export const shortestPauseMs = 100;
 /** What changes by itself, such as when a worker was last heard of, is told so often. */
 const heartbeatMs = 1_000;
 /** A page that lags behind by more steps is sent the whole history again. */
