@@ -24,11 +24,13 @@ function counter(name: string, help: string, read: StatusMetric['read'], ...labe
 
 const workersHere = ({ workers }: RunStatus) => workers.filter(({ state }) => state !== 'lost');
 
-/** One value for each split that there are metrics of. */
+/** One value for each split that there are metrics of. Where only one of them is no number, they are there. */
 function ofSplits({ run }: RunStatus, key: 'loss' | 'accuracy'): Reading {
   const splits = { train: run, validation: run.validation, test: run.test };
   return Object.entries(splits).flatMap(([split, metrics]) =>
-    metrics === null ? [] : [[{ split }, metrics[key] ?? NaN] as const],
+    metrics === null || (metrics.loss === null && metrics.accuracy === null)
+      ? []
+      : [[{ split }, metrics[key] ?? NaN] as const],
   );
 }
 
