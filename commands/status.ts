@@ -69,6 +69,7 @@ const columns: readonly { title: string; of: (worker: WorkerStatus) => string; i
   { title: 'name', of: ({ name }) => name },
   { title: 'state', of: ({ state }) => state },
   { title: 'engine', of: ({ engine }) => engine },
+  { title: 'device', of: ({ device }) => device },
   { title: 'slices', of: ({ slices }) => slices.join(',') || '-' },
   { title: 'shards', of: ({ shards }) => shards.join(',') || '-' },
   { title: 'images/s', of: ({ imagesPerSecond }) => imagesPerSecond.toFixed(0), isNumber: true },
@@ -77,6 +78,7 @@ const columns: readonly { title: string; of: (worker: WorkerStatus) => string; i
   { title: 'waiting', of: ({ timeShares }) => percent(timeShares?.waiting), isNumber: true },
   { title: 'last seen', of: ({ lastSeenSecondsAgo }) => `${lastSeenSecondsAgo.toFixed(1)} s ago`, isNumber: true },
   { title: 'lost', of: ({ timesLost }) => String(timesLost), isNumber: true },
+  { title: 'rejoined', of: ({ timesRejoined }) => String(timesRejoined), isNumber: true },
   { title: 'address', of: ({ address, lostReason }) => (lostReason === null ? address : `${address}: ${lostReason}`) },
 ];
 

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { systemClock, type Clock } from '../shared/clock.js';
 import { resolveDataset, type Cifar10 } from '../shared/data/cifar10.js';
 import { recordBytes } from '../shared/data/image-batch.js';
-import type { EngineIdentity } from '../shared/engine-identity.js';
+import type { EngineCount } from '../shared/engine-identity.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { lockstepVersion } from '../shared/version.js';
 import { outcomeOf, type Outcome } from './evaluation-report.js';
@@ -57,7 +57,7 @@ export interface EvaluationReport extends Outcome {
   /** Whether these are the images of this split that the checkpoint's run had. */
   isRunsOwnSplit: boolean;
   /** What computed it; each with the workers that had it. */
-  engines: (EngineIdentity & { workers: number })[];
+  engines: EngineCount[];
   wallSeconds: number;
 }
 
@@ -107,15 +107,14 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   const events = new EventEmitter<EvaluationRunEvents>();
   const pool = new WorkerPool();
   const abort = new AbortController();
-  const engines = new Map<string, EngineIdentity & { workers: number }>();
+  const engines = new Map<string, EngineCount>();
   const runId = randomUUID();
   let done = 0;
   let isEnded = false;
 
   pool.listen({
-    joined({ name, engine }) {
-      const { fingerprint } = engine;
-      engines.set(fingerprint, { ...engine, workers: (engines.get(fingerprint)?.workers ?? 0) + 1 });
+    joined({ name, engine: { engine, fingerprint } }) {
+      engines.set(fingerprint, { engine, fingerprint, workers: (engines.get(fingerprint)?.workers ?? 0) + 1 });
       events.emit('workerJoined', { name, fingerprint, workers: pool.size });
     },
     left({ name }, reason) {

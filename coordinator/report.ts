@@ -1,6 +1,6 @@
 // What a run tells: the final report, the lines of metrics.jsonl, and where the time of a step went.
 import { z } from 'zod';
-import type { EngineIdentity } from '../shared/engine-identity.js';
+import type { EngineCount, EngineIdentity } from '../shared/engine-identity.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { WorkerSummary } from '../shared/watching/messages.js';
 import type { WorkerPhases, WorkerWork } from './step-work.js';
@@ -78,7 +78,7 @@ export interface Report {
   wallSeconds: number;
   /** Images trained on per second of training, validation and test not counted. */
   imagesPerSecond: number;
-  engines: (EngineIdentity & { workers: number })[];
+  engines: EngineCount[];
   /**
    * Whether every worker had the fingerprint of the first, and the run was never resumed with --override: if so, the
    * weights are a pure function of config and seed.
@@ -135,7 +135,7 @@ export class RunLedger {
   trainingMs = 0;
   #isOverridden = false;
   #resumedAtSteps: readonly number[] = [];
-  readonly #engines = new Map<string, EngineIdentity & { workers: number }>();
+  readonly #engines = new Map<string, EngineCount>();
   readonly #workers = new Map<string, WorkerSummary>();
   readonly #phaseSums = zeroPhases();
   #stepCount = 0;
@@ -176,10 +176,10 @@ export class RunLedger {
     return [...this.#engines.keys()][0];
   }
 
-  countWorker(engine: EngineIdentity): void {
+  countWorker({ engine, fingerprint }: Omit<EngineIdentity, 'device'>): void {
     this.workersJoined++;
-    const known = this.#engines.get(engine.fingerprint);
-    this.#engines.set(engine.fingerprint, { ...engine, workers: (known?.workers ?? 0) + 1 });
+    const known = this.#engines.get(fingerprint);
+    this.#engines.set(fingerprint, { engine, fingerprint, workers: (known?.workers ?? 0) + 1 });
   }
 
   countStep(phases: StepPhases, work: readonly WorkerWork[]): void {

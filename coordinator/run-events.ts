@@ -47,7 +47,9 @@ export interface RunEvents {
   /** TensorBoard's event files could not be written; the run goes on without them. */
   tensorBoardFailed: [{ reason: string }];
   /** `id` is the connection's: a worker that joins again has another. */
-  workerJoined: [{ id: number; name: string; address: string; engine: string; fingerprint: string; workers: number }];
+  workerJoined: [
+    { id: number; name: string; address: string; engine: string; fingerprint: string; device: string; workers: number },
+  ];
   workerLost: [{ id: number; name: string; address: string; reason: string; workers: number }];
   /** Slices of a running step went to other workers. */
   slicesReassigned: [{ step: number; slices: number }];

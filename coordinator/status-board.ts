@@ -91,7 +91,8 @@ export class StatusBoard {
 
   snapshot(): RunStatus {
     const { pool } = this.#sources;
-    const here = pool.workers.map((worker) => this.#statusOf(worker));
+    const given = this.#slicesGiven();
+    const here = pool.workers.map((worker) => this.#statusOf(worker, given.get(worker.id)));
     const now = this.#sources.clock.now();
     const gone = [...this.#pasts.values()].flatMap(({ joined, lost, last }) => {
       if (last === undefined) return [];
@@ -147,19 +148,41 @@ export class StatusBoard {
     };
   }
 
-  #statusOf(worker: WorkerConnection): WorkerStatus {
+  /** By worker. */
+  #slicesGiven(): Map<number, number[]> {
+    const given = new Map<number, number[]>();
+    for (const [slice, { workers }] of (this.#sources.run.standing.round?.slices ?? []).entries()) {
+      for (const worker of new Set(workers)) {
+        const slices = given.get(worker);
+        if (slices === undefined) given.set(worker, [slice]);
+        else slices.push(slice);
+      }
+    }
+    return given;
+  }
+
+  /** Of many slices: each worker has a few of them, but is asked about each. */
+  #shardsOf(worker: WorkerConnection): number[] {
+    const held: number[] = [];
+    for (let slice = 0; slice < this.#shards.length; slice++) {
+      if (worker.holds(this.#shards[slice])) held.push(slice);
+    }
+    return held;
+  }
+
+  /** @param slices that it was given in the running step */
+  #statusOf(worker: WorkerConnection, slices: number[] = []): WorkerStatus {
     const { clock, run } = this.#sources;
     const { ledger } = run.journal;
-    const slices = run.standing.round?.slices ?? [];
     const { id, name, address, engine } = worker;
     return {
       id,
       name,
       address,
-      state: this.#stateOf(worker),
+      state: this.#stateOf(worker, slices.length > 0),
       ...engine,
-      slices: slices.flatMap(({ workers }, slice) => (workers.includes(id) ? [slice] : [])),
-      shards: this.#shards.flatMap((sha256, slice) => (worker.holds(sha256) ? [slice] : [])),
+      slices,
+      shards: this.#shardsOf(worker),
       imagesPerSecond: worker.speed.imagesPerSecond,
       images: ledger.imagesOf(name),
       timeShares: worker.time.shares(clock.now()),
@@ -172,11 +195,10 @@ export class StatusBoard {
     };
   }
 
-  #stateOf(worker: WorkerConnection): Exclude<WorkerState, 'lost'> {
+  #stateOf(worker: WorkerConnection, hasSlices: boolean): Exclude<WorkerState, 'lost'> {
     const { run } = this.#sources;
     const { round } = run.standing;
     if (round?.isLate(worker.id) === true || worker.owesBefore(run.step)) return 'late';
-    const hasSlices = round?.slices.some(({ workers }) => workers.includes(worker.id)) === true;
     // One without slices computes now and then to be measured.
     if (worker.isBusy && (hasSlices || run.journal.phase !== 'training')) return 'working';
     return hasSlices || round === undefined ? 'idle' : 'spare';
@@ -189,7 +211,7 @@ export class StatusBoard {
     past.lost++;
     const isAnotherHere = this.#sources.pool.workers.some(({ name }) => name === worker.name);
     if (isAnotherHere) return;
-    const status: WorkerStatus = { ...this.#statusOf(worker), state: 'lost', slices: [], lostReason: reason };
+    const status: WorkerStatus = { ...this.#statusOf(worker), state: 'lost', lostReason: reason };
     past.last = { status, lostMs: this.#sources.clock.now() };
     this.#pasts.delete(worker.name);
     this.#pasts.set(worker.name, past);

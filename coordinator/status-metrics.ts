@@ -24,11 +24,13 @@ function counter(name: string, help: string, read: StatusMetric['read'], ...labe
 
 const workersHere = ({ workers }: RunStatus) => workers.filter(({ state }) => state !== 'lost');
 
-/** One value for each split that there are metrics of. */
+/** One value for each split that there are metrics of. Where only one of them is no number, they are there. */
 function ofSplits({ run }: RunStatus, key: 'loss' | 'accuracy'): Reading {
   const splits = { train: run, validation: run.validation, test: run.test };
   return Object.entries(splits).flatMap(([split, metrics]) =>
-    metrics === null ? [] : [[{ split }, metrics[key] ?? NaN] as const],
+    metrics === null || (metrics.loss === null && metrics.accuracy === null)
+      ? []
+      : [[{ split }, metrics[key] ?? NaN] as const],
   );
 }
 
@@ -103,6 +105,14 @@ export const statusMetrics: readonly StatusMetric[] = [
   gauge('lockstep_needed_workers', 'Without so many workers the run waits.', ({ run }) => run.workersNeeded),
   counter('lockstep_workers_joined_total', 'Workers that came, or came again.', ({ run }) => run.workersJoined),
   counter('lockstep_workers_lost_total', 'Workers that went before the end.', ({ run }) => run.workersLost),
+  gauge(
+    'lockstep_worker_info',
+    'Always 1 for each worker; the labels say what it computes with and on.',
+    (status) => workersHere(status).map(({ name, engine, device }) => [{ worker: name, engine, device }, 1]),
+    'worker',
+    'engine',
+    'device',
+  ),
   gauge(
     'lockstep_worker_images_per_second',
     'Of each worker, while it computes.',

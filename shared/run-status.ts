@@ -103,6 +103,8 @@ const workerStatus = z.object({
   engine: z.string(),
   /** Everything that its bits depend on. */
   fingerprint: z.string(),
+  /** What it computes on, for people. */
+  device: z.string(),
   /** Slices that it was given in the running step. */
   slices: z.array(count),
   /** Slices of which it has the images. */

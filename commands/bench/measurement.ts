@@ -43,7 +43,7 @@ export interface LayerTime {
 export function measurementOf(
   rounds: StepRounds,
   { threads, config }: Pick<BenchOptions, 'threads' | 'config'>,
-  { engine, fingerprint }: EngineIdentity,
+  { engine, fingerprint, device }: EngineIdentity,
   workers: number,
 ): Measurement {
   const phases = rounds.meanPhases();
@@ -54,6 +54,7 @@ export function measurementOf(
     roundsImagesPerSecond: rounds.imagesPerSecond,
     engine,
     fingerprint,
+    device,
     threads,
     batchSize,
     slices,

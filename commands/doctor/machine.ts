@@ -2,7 +2,7 @@
 // other machines.
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
-import { cpuName, instructionSets, processorVendor } from '../../worker/engines/tensorflow/device-name.js';
+import { instructionSets, processorName, processorVendor } from '../../shared/processor.js';
 import { hasFastBfloat16 } from '../../worker/engines/tensorflow/precision.js';
 import { gibibytes, type Check } from './check.js';
 
@@ -48,7 +48,7 @@ export function readMachine(): MachineFacts {
     nodeVersion: process.versions.node,
     platform: process.platform,
     architecture: process.arch,
-    cpu: cpuName().replace(/ \(.*\)$/, ''),
+    cpu: processorName(),
     vendor: processorVendor(),
     instructionSets: instructionSets(Object.keys(instructionSetNames)),
     cores: availableParallelism(),

@@ -1,11 +1,14 @@
-// What the pages that watch are told, and when: everything at first, then what is new, at most ten times a second. While
-// nobody watches, nothing is made; a page that does not keep up is passed over and told the rest later, in one piece.
+// What the pages that watch are told, and when: everything at first, then what is new and what has changed, at most four
+// times a second. While nobody watches, nothing is made; a page that does not keep up is passed over and told the rest
+// later, in one piece.
 import type { Clock } from '../../shared/clock.js';
+import { differenceBetween, type Difference } from '../../shared/watching/difference.js';
 import type { LiveState, WatchMessage } from '../../shared/watching/messages.js';
 import type { StepPoint } from '../../shared/watching/step-history.js';
 import type { RecordedLine, RunRecord } from './run-record.js';
 
-const shortestPauseMs = 100;
+/** Eyes are not faster. */
+export const shortestPauseMs = 250;
 /** What changes by itself, such as when a worker was last heard of, is told so often. */
 const heartbeatMs = 1_000;
 /** A page that lags behind by more steps is sent the whole history again. */
@@ -27,6 +30,8 @@ interface Told {
   steps: number;
   evaluations: number;
   events: number;
+  /** How the run stood, which is told anew each time. */
+  live: number;
 }
 
 export interface FeedOptions {
@@ -35,7 +40,16 @@ export interface FeedOptions {
   record: () => Promise<RunRecord>;
   /** The first message, which says what run this is. */
   greeting: WatchMessage;
+  /** A new value each time: the feed keeps the latest. */
   live: () => LiveState | null;
+}
+
+/** From what was told before to what is to be told. */
+interface LiveChange {
+  /** The count of what it differs from. */
+  before: number;
+  difference: Difference | null;
+  live: LiveState | null;
 }
 
 export class Feed {
@@ -47,6 +61,9 @@ export class Feed {
   #early: RecordedLine[] = [];
   #latestSteps: StepPoint[] = [];
   #stepCount = 0;
+  /** What was told last, and how often something was. */
+  #live: LiveState | null = null;
+  #liveCount = 0;
   #stopTimer: (() => void) | undefined;
   #stopHeartbeat: () => void = () => undefined;
   #lastSentMs = -Infinity;
@@ -104,12 +121,19 @@ export class Feed {
     if (this.#record === undefined) return;
     this.#lastSentMs = this.#options.clock.now();
     const live = this.#options.live();
+    const change: LiveChange = {
+      before: this.#liveCount,
+      difference: differenceBetween(this.#live, live) ?? null,
+      live,
+    };
+    this.#live = live;
+    this.#liveCount++;
     // Pages that are equally far, as all that keep up are, are told the same text.
     const texts = new Map<string, string>();
     for (const [watcher, told] of this.#watchers) {
       if (watcher.bufferedBytes > mostBufferedBytes) continue;
       const key = JSON.stringify(told ?? null);
-      const text = texts.get(key) ?? this.#textSince(this.#record, told, live);
+      const text = texts.get(key) ?? this.#textSince(this.#record, told, change);
       texts.set(key, text);
       watcher.send(text);
       this.#watchers.set(watcher, this.#allOf(this.#record));
@@ -154,10 +178,15 @@ export class Feed {
   }
 
   #allOf(record: RunRecord): Told {
-    return { steps: this.#stepCount, evaluations: record.evaluations.length, events: record.eventCount };
+    return {
+      steps: this.#stepCount,
+      evaluations: record.evaluations.length,
+      events: record.eventCount,
+      live: this.#liveCount,
+    };
   }
 
-  #textSince(record: RunRecord, told: Told | undefined, live: LiveState | null): string {
+  #textSince(record: RunRecord, told: Told | undefined, { before, difference, live }: LiveChange): string {
     const { evaluations, events, eventCount } = record;
     const newSteps = this.#stepCount - (told?.steps ?? 0);
     const newEvents = eventCount - (told?.events ?? 0);
@@ -175,7 +204,7 @@ export class Feed {
       steps: lastOf(this.#latestSteps, newSteps),
       evaluations: evaluations.slice(told.evaluations),
       events: lastOf(events, newEvents),
-      live,
+      live: told.live === before ? difference : [live],
     } satisfies WatchMessage);
   }
 }

@@ -24,19 +24,20 @@ export class StepPainter implements RoundObserver {
 
   /**
    * What is worth a look: the running step once it has run for a while, else the one before it, whole; undefined before
-   * the first. The painter's own: not to be kept.
+   * the first. As it is now.
    */
   get toShow(): StepPicture | undefined {
     if (this.#running !== undefined && !this.#running.isOver) this.#running.elapsedMs = this.#elapsedMs;
     const isYoung = this.#running?.isOver === false && this.#elapsedMs < youngMs;
-    return isYoung ? (this.#before ?? this.#running) : this.#running;
+    const picture = isYoung ? (this.#before ?? this.#running) : this.#running;
+    return picture && copyOf(picture);
   }
 
   /** The latest step with a takeover or a straggler, and how long ago it ended, in milliseconds. */
   get latestEventful(): { picture: StepPicture; agoMs: number } | undefined {
     if (this.#eventful === undefined) return undefined;
     const { picture, atMs } = this.#eventful;
-    return { picture, agoMs: this.#clock.now() - atMs };
+    return { picture: copyOf(picture), agoMs: this.#clock.now() - atMs };
   }
 
   begins(step: number): void {
@@ -102,4 +103,8 @@ export class StepPainter implements RoundObserver {
     bar.endedMs = this.#elapsedMs;
     this.onChange();
   }
+}
+
+function copyOf(picture: StepPicture): StepPicture {
+  return { ...picture, bars: picture.bars.map((bar) => ({ ...bar })) };
 }

@@ -1,5 +1,6 @@
 // What the page knows of the run, as signals; and how each message of the coordinator changes that.
 import { batch, signal } from '@preact/signals';
+import { applyDifference } from '../../shared/watching/difference.js';
 import type {
   Ending,
   EvaluationPoint,
@@ -13,8 +14,6 @@ import { StepHistory } from '../../shared/watching/step-history.js';
 
 /** Events that are shown at most. */
 const shownEvents = 300;
-/** The picture of the running step and the table change at most so often; eyes are not faster. */
-const liveEveryMs = 250;
 
 export interface Curves {
   history: StepHistory;
@@ -51,9 +50,8 @@ export const live = signal<SeenLive | null>(null);
 export const ending = signal<Ending | null>(null);
 
 let eventKey = 0;
-let pendingLive: SeenLive | null = null;
-let liveTimer: ReturnType<typeof setTimeout> | undefined;
-let lastLiveMs = -Infinity;
+/** What the coordinator told last, which it tells changes of. */
+let told: LiveState | null = null;
 
 export function take(message: WatchMessage): void {
   batch(() => {
@@ -76,7 +74,7 @@ export function take(message: WatchMessage): void {
           curves.value = { history, evaluations: [...evaluations, ...message.evaluations] };
         }
         addEvents(message.events);
-        showLive(message.live);
+        showLive(message.live === null ? told : (applyDifference(told, message.live) as LiveState | null));
         return;
       }
       case 'ended':
@@ -103,12 +101,6 @@ function addEvents(lines: readonly EventLine[]): void {
 }
 
 function showLive(state: LiveState | null): void {
-  pendingLive = state && { ...state, atMs: performance.now() };
-  if (liveTimer !== undefined) return;
-  const show = () => {
-    liveTimer = undefined;
-    lastLiveMs = performance.now();
-    live.value = pendingLive;
-  };
-  liveTimer = setTimeout(show, Math.max(0, lastLiveMs + liveEveryMs - performance.now()));
+  told = state;
+  live.value = state && { ...state, atMs: performance.now() };
 }

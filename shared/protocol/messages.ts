@@ -58,7 +58,7 @@ const hello = z.strictObject({
   lockstepVersion: z.string().max(100),
   token: z.string().max(1000),
   name,
-  engine: z.strictObject({ engine: name, fingerprint: z.string().min(1).max(1000) }),
+  engine: z.strictObject({ engine: name, fingerprint: z.string().min(1).max(1000), device: name }),
   cachedPieces: z.array(sha256).max(mostCachedPieces),
 });
 /** "Send me so many bytes of this piece from here on." */

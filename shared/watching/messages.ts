@@ -1,5 +1,6 @@
 // What the coordinator tells a page that watches, over /watch: one union, a sentence each in the speaker's voice. JSON.
 import type { RunStatus } from '../run-status.js';
+import type { Difference } from './difference.js';
 import type { HistoryColumns, StepPoint } from './step-history.js';
 import type { StepPicture } from './step-picture.js';
 
@@ -41,7 +42,7 @@ export interface EventLine {
 export type WatchMessage =
   /** "This is the run you are looking at." */
   | { type: 'run'; facts: RunFacts; isRecorded: boolean }
-  /** "This is everything until now: forget what I told you before." */
+  /** "This is everything until now: forget what I told you before. Of a run that is over, there is nothing live to tell." */
   | {
       type: 'history';
       steps: HistoryColumns;
@@ -49,13 +50,14 @@ export type WatchMessage =
       events: readonly EventLine[];
       live: LiveState | null;
     }
-  /** "This has happened since, and this is how it stands; of a run that is over, there is nothing live to tell." */
+  /** "This has happened since, and this is what has changed in how it stands." */
   | {
       type: 'update';
       steps: readonly StepPoint[];
       evaluations: readonly EvaluationPoint[];
       events: readonly EventLine[];
-      live: LiveState | null;
+      /** To what was told last; null for nothing. */
+      live: Difference | null;
     }
   /** "That was the run; I say no more." */
   | { type: 'ended'; ending: Ending };

@@ -8,7 +8,7 @@ import type { BatchResult, Engine } from '../../worker/engine.js';
 const nothing: BatchResult = { sampleCount: 1, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0.001 };
 
 const idleEngine: Engine = {
-  identity: { engine: 'idle', fingerprint: 'idle' },
+  identity: { engine: 'idle', fingerprint: 'idle', device: 'none' },
   createModel(layout) {
     const gradientSum = new Float32Array(layout.trainableSize).fill(1);
     const batchStatistics = new Float32Array(layout.statisticsSize);

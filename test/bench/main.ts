@@ -1,8 +1,13 @@
 // npm run bench -- NAME: measurements, printed as ratios taken in one run. Nothing here is asserted anywhere.
 import { benchDashboard } from './dashboard.js';
 import { benchExchange } from './exchange.js';
+import { benchFeed } from './feed.js';
 
-const benches: Record<string, () => Promise<void>> = { dashboard: benchDashboard, exchange: benchExchange };
+const benches: Record<string, () => Promise<void>> = {
+  dashboard: benchDashboard,
+  exchange: benchExchange,
+  feed: benchFeed,
+};
 
 const [name = ''] = process.argv.slice(2);
 const bench = benches[name];

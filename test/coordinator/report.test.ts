@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ledgerRecord, phaseNames, RunLedger, stepPhases, type StepPhases } from '../../coordinator/report.js';
+import type { EngineIdentity } from '../../shared/engine-identity.js';
 import { lockstepVersion } from '../../shared/version.js';
 
 const phases: StepPhases = {
@@ -118,12 +119,15 @@ describe('the engines of a run', () => {
   const wasm = { engine: 'wasm', fingerprint: 'wasm/1' };
   const tensorflow = { engine: 'tensorflow', fingerprint: 'tensorflow/4.22 1 thread' };
 
-  it('are counted by fingerprint, and the run is exact while there is one', () => {
+  it('are counted by fingerprint, whatever they compute on, and the run is exact while there is one', () => {
     const ledger = new RunLedger();
     expect(ledger.firstFingerprint).toBeUndefined();
-    ledger.countWorker(wasm);
-    ledger.countWorker(wasm);
-    expect(ledger.report(rest)).toMatchObject({ exact: true, workersJoined: 2, engines: [{ ...wasm, workers: 2 }] });
+    for (const device of ['laptop, 1 thread', 'tower, 8 threads']) {
+      const identity: EngineIdentity = { ...wasm, device };
+      ledger.countWorker(identity);
+    }
+    expect(ledger.report(rest)).toMatchObject({ exact: true, workersJoined: 2 });
+    expect(ledger.report(rest).engines).toEqual([{ ...wasm, workers: 2 }]);
     expect(ledger.firstFingerprint).toBe('wasm/1');
   });
 

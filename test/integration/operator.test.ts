@@ -4,7 +4,8 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
-import type { WatchMessage } from '../../shared/watching/messages.js';
+import { applyDifference } from '../../shared/watching/difference.js';
+import type { LiveState, WatchMessage } from '../../shared/watching/messages.js';
 import { writeFile, mkdir } from 'node:fs/promises';
 import { openRecordedDashboard } from '../../coordinator/dashboard/recorded-dashboard.js';
 import { folderPerFile } from '../support/folder-per-file.js';
@@ -41,12 +42,23 @@ async function post(url: string, body: object, headers: Record<string, string> =
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
-/** Resolves with the first message that is meant. */
-function heard(socket: WebSocket, isMeant: (message: WatchMessage) => boolean): Promise<WatchMessage> {
+/**
+ * Resolves with the first message that is meant.
+ * @param isMeant is also told how the run stands with that message; undefined before anything was said of it
+ */
+function heard(
+  socket: WebSocket,
+  isMeant: (message: WatchMessage, live: LiveState | null | undefined) => boolean,
+): Promise<WatchMessage> {
+  let live: LiveState | null | undefined;
   return new Promise((resolve, reject) => {
     socket.on('message', (data: Buffer) => {
       const message = JSON.parse(data.toString()) as WatchMessage;
-      if (isMeant(message)) resolve(message);
+      if (message.type === 'history') live = message.live;
+      if (message.type === 'update' && message.live !== null) {
+        live = applyDifference(live, message.live) as LiveState | null;
+      }
+      if (isMeant(message, live)) resolve(message);
     });
     socket.on('close', () => reject(new Error('the socket closed before')));
   });
@@ -69,8 +81,8 @@ function holdingEngine({ coordinator }: Cluster) {
   return { engine: fakeEngine({ beforeSlice: () => (isHeld ? released : undefined) }), held, letGo };
 }
 
-const phaseIs = (phase: string) => (message: WatchMessage) =>
-  message.type === 'update' && message.live?.status.run.phase === phase;
+const phaseIs = (phase: string) => (message: WatchMessage, live: LiveState | null | undefined) =>
+  message.type === 'update' && live?.status.run.phase === phase;
 
 describe('an operator of a run', () => {
   it('pauses, saves, drops a worker and goes on, and the weights are those of a quiet run', async () => {

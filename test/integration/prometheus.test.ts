@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { z } from 'zod';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { startCluster, type Cluster } from '../support/local-cluster.js';
-import { hasProgram, promtool, startPrometheus } from '../support/prometheus.js';
+import { hasProgram, promtool, startPrometheus, type Prometheus } from '../support/prometheus.js';
 
 const inFolder = folderPerFile();
 const hasPromtool = hasProgram('promtool', 'what promtool says of metrics and of expressions');
@@ -90,6 +90,7 @@ describe('/metrics', () => {
     expect(
       valueOf(metrics, 'lockstep_worker_time_ratio{worker="cellar \\"quoted\\"",activity="compute"}'),
     ).toBeLessThan(1);
+    expect(valueOf(metrics, 'lockstep_worker_info{worker="attic",engine="fake",device="a fake device"}')).toBe(1);
     expect(valueOf(metrics, 'lockstep_checkpoint_duration_seconds_count')).toBeGreaterThan(0);
     expect(valueOf(metrics, 'process_resident_memory_bytes')).toBeGreaterThan(1e6);
   });
@@ -97,34 +98,6 @@ describe('/metrics', () => {
   it.skipIf(!hasPromtool)('has nothing that promtool complains of', async () => {
     expect(promtool(['check', 'metrics'], await scrape())).toBe('');
     expect(promtool(['check', 'metrics'], '# TYPE steps_total gauge\nsteps_total 1\n')).toContain('no help text');
-  });
-
-  it.skipIf(!hasPrometheus)('is scraped by a real Prometheus, which answers how many images a second', async () => {
-    const folder = inFolder('prometheus');
-    await mkdir(folder);
-    const prometheus = await startPrometheus(hostOf(cluster), folder);
-    try {
-      const answer = z.object({
-        data: z.object({ result: z.array(z.object({ value: z.tuple([z.number(), z.string()]) })) }),
-      });
-      const ask = async (query: string) => {
-        const response = await fetch(`${prometheus.url}/api/v1/query?query=${encodeURIComponent(query)}`);
-        return answer.parse(await response.json()).data.result.map(({ value }) => Number(value[1]));
-      };
-      // A rate needs two scrapes; the run goes on between them.
-      let rates: number[] = [];
-      while (!(rates[0] > 0)) {
-        await once(cluster.coordinator.events, 'step');
-        rates = await ask('rate(lockstep_images_total[1m])');
-      }
-      expect(rates).toHaveLength(1);
-      const [lowest] = await ask('min_over_time(lockstep_images_per_second[1m])');
-      const [highest] = await ask('max_over_time(lockstep_images_per_second[1m])');
-      expect(lowest).toBeGreaterThanOrEqual(0);
-      expect(highest).toBeGreaterThan(0);
-    } finally {
-      await prometheus.stop();
-    }
   });
 });
 
@@ -163,12 +136,109 @@ const dashboard = z.looseObject({
   ),
 });
 
-describe('the Grafana dashboard', () => {
-  const read = async () =>
-    dashboard.parse(JSON.parse(await readFile(new URL('../../deploy/grafana/lockstep.json', import.meta.url), 'utf8')));
+const readDashboard = async () =>
+  dashboard.parse(JSON.parse(await readFile(new URL('../../deploy/grafana/lockstep.json', import.meta.url), 'utf8')));
 
+/** What the README gives to be woken by. */
+async function readAlerts(): Promise<string> {
+  const readme = await readFile(new URL('../../deploy/grafana/README.md', import.meta.url), 'utf8');
+  return /```yaml\n(groups:[\s\S]*?)```/.exec(readme)![1];
+}
+
+/** Of Prometheus's HTTP API. */
+const series = z.object({ metric: z.record(z.string(), z.string()), value: z.tuple([z.number(), z.string()]) });
+const vector = z.object({
+  status: z.literal('success'),
+  data: z.object({ resultType: z.literal('vector'), result: z.array(series) }),
+});
+const ruleGroups = z.object({
+  data: z.object({
+    groups: z.array(
+      z.object({
+        rules: z.array(
+          z.object({ name: z.string(), query: z.string(), health: z.string(), lastError: z.string().default('') }),
+        ),
+      }),
+    ),
+  }),
+});
+
+describe.skipIf(!hasPrometheus)('a real Prometheus that scrapes a run, and a coordinator without workers', () => {
+  let prometheus: Prometheus;
+  let waiting: Cluster;
+  beforeAll(async () => {
+    waiting = await startCluster({ minWorkers: 2 });
+    const folder = inFolder('prometheus');
+    await mkdir(folder);
+    prometheus = await startPrometheus([hostOf(cluster), hostOf(waiting)], await readAlerts(), folder);
+  });
+  afterAll(async () => {
+    await prometheus.stop();
+    await waiting.close();
+  });
+
+  const get = async (place: string, query: Record<string, string> = {}): Promise<unknown> =>
+    (await fetch(`${prometheus.url}/api/v1/${place}?${new URLSearchParams(query).toString()}`)).json();
+  const ask = async (query: string) => vector.parse(await get('query', { query })).data.result;
+  const instances = async (query: string) => (await ask(query)).map(({ metric }) => metric['instance']).toSorted();
+  const both = () => [hostOf(cluster), hostOf(waiting)].toSorted();
+  /** As Grafana fills it in where one coordinator is chosen. */
+  const chosen = () => hostOf(cluster).replaceAll('.', '\\\\.');
+  const filledIn = (expr: string, instance: string) =>
+    expr.replaceAll('$__rate_interval', '1m').replaceAll('$instance', instance);
+
+  it('finds both', async () => {
+    await expect.poll(() => instances('up == 1')).toEqual(both());
+    const known = await get('label/instance/values', { 'match[]': 'lockstep_run_info' });
+    expect(known).toMatchObject({ status: 'success', data: both() });
+    // There is no loss before the first step, not one that is no number.
+    expect(new Set(await instances('lockstep_loss'))).toEqual(new Set([hostOf(cluster)]));
+  });
+
+  it('answers each question of the Grafana dashboard with numbers, of one coordinator or of all', async () => {
+    const questions = (await readDashboard()).panels.flatMap(({ title, targets }) =>
+      targets.map(({ expr, legendFormat }) => ({ title, expr, legendFormat })),
+    );
+    expect(questions.length).toBeGreaterThan(20);
+    for (const { title, expr, legendFormat } of questions) {
+      const numbers = async () => (await ask(filledIn(expr, chosen()))).map(({ value }) => Number(value[1]));
+      // A rate needs two scrapes; the run goes on between them.
+      await expect
+        .poll(async () => (await numbers()).filter(Number.isFinite).length, { message: `${title}: ${expr}` })
+        .toBeGreaterThan(0);
+      expect((await numbers()).filter((value) => !Number.isFinite(value))).toEqual([]);
+      const ofAll = await ask(filledIn(expr, '.*'));
+      expect(ofAll.length).toBeGreaterThan(0);
+      // What a legend names is there.
+      const label = /^{{(\w+)}}$/.exec(legendFormat)?.[1];
+      if (label !== undefined) expect(ofAll.filter(({ metric }) => metric[label] === undefined)).toEqual([]);
+    }
+    expect(Number((await ask('max_over_time(lockstep_images_per_second[1m])'))[0].value[1])).toBeGreaterThan(0);
+  });
+
+  it('judges by the alerts of the README: a run that goes on wakes nobody', async () => {
+    const rules = async () => ruleGroups.parse(await get('rules')).data.groups.flatMap((group) => group.rules);
+    await expect.poll(async () => new Set((await rules()).map(({ health }) => health))).toEqual(new Set(['ok']));
+    expect((await rules()).filter(({ lastError }) => lastError !== '')).toEqual([]);
+    const found = Object.fromEntries(
+      await Promise.all((await rules()).map(async ({ name, query }) => [name, await instances(query)] as const)),
+    );
+    expect(found).toEqual({
+      LockstepWaitsForWorkers: [hostOf(waiting)],
+      LockstepStandsStill: [],
+      LockstepDoesNotSave: [],
+      LockstepIsGone: [],
+    });
+    waiting.coordinator.stop();
+    await Promise.allSettled([waiting.coordinator.report]);
+    const { query } = (await rules()).find(({ name }) => name === 'LockstepIsGone')!;
+    await expect.poll(() => instances(query)).toEqual([hostOf(waiting)]);
+  });
+});
+
+describe('the Grafana dashboard', () => {
   it('has panels that lie beside each other, each with a number of its own', async () => {
-    const { panels } = await read();
+    const { panels } = await readDashboard();
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
     const places = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
       Array.from({ length: w * h }, (_, place) => `${x + (place % w)},${y + Math.floor(place / w)}`),
@@ -178,7 +248,7 @@ describe('the Grafana dashboard', () => {
   });
 
   it('asks for metrics that there are, and uses each variable that it has', async () => {
-    const { panels, templating } = await read();
+    const { panels, templating } = await readDashboard();
     const metrics = await scrape();
     const declared = new Set(
       [...metrics.matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(([, name, type]) =>
@@ -194,7 +264,7 @@ describe('the Grafana dashboard', () => {
   });
 
   it.skipIf(!hasPromtool)('asks in words that Prometheus understands, as do the alerts of its README', async () => {
-    const { panels } = await read();
+    const { panels } = await readDashboard();
     const rules = panels
       .flatMap(({ targets }) => targets)
       .map(({ expr }, place) => ({
@@ -207,8 +277,6 @@ describe('the Grafana dashboard', () => {
       return promtool(['check', 'rules', '--lint=none', file], '');
     };
     expect(await check('panels.yml', JSON.stringify({ groups: [{ name: 'panels', rules }] }))).toBe('');
-    const readme = await readFile(new URL('../../deploy/grafana/README.md', import.meta.url), 'utf8');
-    const alerts = /```yaml\n(groups:[\s\S]*?)```/.exec(readme)![1];
-    expect(await check('alerts.yml', alerts)).toBe('');
+    expect(await check('alerts.yml', await readAlerts())).toBe('');
   });
 });

@@ -25,7 +25,7 @@ const hello = {
   lockstepVersion: '0.1.0',
   token: '',
   name: 'by hand',
-  engine: { engine: 'fake', fingerprint: 'fake/1' },
+  engine: { engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' },
   cachedPieces: [],
 };
 

@@ -73,7 +73,13 @@ describe('a run with two workers and a spare', () => {
       expect(first.run).toMatchObject({ phase: 'training', step: 0, exact: true, workersJoined: 3 });
       expect(first.workers.map(({ name }) => name)).toEqual(['attic', 'cellar', 'garage']);
       const [attic, cellar] = first.workers;
-      expect(attic).toMatchObject({ state: 'working', slices: [0], engine: 'fake', fingerprint: 'fake/1' });
+      expect(attic).toMatchObject({
+        state: 'working',
+        slices: [0],
+        engine: 'fake',
+        fingerprint: 'fake/1',
+        device: 'a fake device',
+      });
       expect(first.run.slices).toEqual([
         { workers: [attic.id], answeredBy: null },
         { workers: [cellar.id], answeredBy: expect.toSatisfy((by) => by === null || by === cellar.id) },
@@ -182,7 +188,9 @@ describe('lockstep status and lockstep workers', () => {
       expect([run.status, workers.status, json.status]).toEqual([0, 0, 0]);
       expect(run.output).toMatch(/^training · .*\nstep 1\/3000 · epoch 1\/273 · loss \d/);
       expect(run.output).toMatch(/\n2 workers · 0 lost · 0 slices reassigned · 0 stragglers · exact\n/);
-      expect(workers.output).toMatch(/^name +state +engine +slices .*\nattic +\w+ +fake .*\ncellar +\w+ +fake /);
+      expect(workers.output).toMatch(
+        /^name +state +engine +device +slices .* lost +rejoined +address\nattic +\w+ +fake +a fake device +.*\ncellar +\w+ +fake +a fake device /,
+      );
       expect(runStatus.parse(JSON.parse(json.output)).workers).toHaveLength(2);
     } finally {
       hold.open();

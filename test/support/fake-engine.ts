@@ -18,7 +18,7 @@ export interface FakeEngineOptions {
 
 export function fakeEngine(options: FakeEngineOptions = {}): Engine {
   return {
-    identity: { engine: 'fake', fingerprint: options.fingerprint ?? 'fake/1' },
+    identity: { engine: 'fake', fingerprint: options.fingerprint ?? 'fake/1', device: 'a fake device' },
     createModel: (layout, preprocessing, labelSmoothing = 0) =>
       Promise.resolve(new FakeModel(layout, options, shiftOf(preprocessing) + labelSmoothing)),
     close: () => Promise.resolve(),

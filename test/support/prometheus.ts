@@ -23,14 +23,20 @@ export interface Prometheus {
   stop(): Promise<void>;
 }
 
-/** A Prometheus that asks this address every second. Everything that it writes is in the folder. */
-export async function startPrometheus(target: string, folder: string): Promise<Prometheus> {
+/**
+ * A Prometheus that asks these addresses every second, and itself about the rules. Everything that it writes is in the
+ * folder.
+ */
+export async function startPrometheus(targets: readonly string[], rules: string, folder: string): Promise<Prometheus> {
   const config = path.join(folder, 'prometheus.yml');
-  await writeFile(
-    config,
-    `global: { scrape_interval: 1s, scrape_timeout: 1s }\nscrape_configs:\n  - job_name: lockstep\n` +
-      `    static_configs: [{ targets: ['${target}'] }]\n`,
-  );
+  await writeFile(path.join(folder, 'rules.yml'), rules);
+  // YAML is a superset of JSON.
+  const content = {
+    global: { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' },
+    rule_files: ['rules.yml'],
+    scrape_configs: [{ job_name: 'lockstep', static_configs: [{ targets }] }],
+  };
+  await writeFile(config, JSON.stringify(content));
   const child = spawn(
     'prometheus',
     [

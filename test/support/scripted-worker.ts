@@ -106,7 +106,7 @@ export class ScriptedWorker {
         id,
         name: `worker-${id}`,
         address: 'nowhere',
-        engine: { engine: 'scripted', fingerprint: 'scripted/1' },
+        engine: { engine: 'scripted', fingerprint: 'scripted/1', device: 'paper' },
         cachedPieces: holds,
         pieceRecords: new Map(world.shards.map((sha256) => [sha256, new Uint8Array()])),
         imagesPerSlice: world.imagesPerSlice,

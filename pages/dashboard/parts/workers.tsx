@@ -5,7 +5,7 @@ import { ending, live, session } from '../store.js';
 import { duration, percent, perSecond, sliceRanges, wholeNumber } from '../wording.js';
 import { question } from './controls.js';
 
-const columns = ['Worker', 'State', 'Engine', 'Slices', 'Images/s', 'Time', 'Last seen', 'Lost'] as const;
+const columns = ['Worker', 'State', 'Engine and device', 'Slices', 'Images/s', 'Time', 'Last seen', 'Lost'] as const;
 
 const stateWords: Record<WorkerState, string> = {
   working: 'working',
@@ -61,7 +61,7 @@ function isNumber(column: string): boolean {
 }
 
 function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
-  const { id, name, address, state, engine, fingerprint, slices, imagesPerSecond, timeShares } = worker;
+  const { id, name, address, state, engine, fingerprint, device, slices, imagesPerSecond, timeShares } = worker;
   const isLost = state === 'lost';
   return (
     <tr role="row" class={state}>
@@ -73,11 +73,9 @@ function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
         <span class={`state ${state}`}>{stateWords[state]}</span>
         {worker.lostReason !== null && <span class="sub">{worker.lostReason}</span>}
       </td>
-      <td role="cell" data-label="Engine">
+      <td role="cell" data-label="Engine and device" class="device" title={fingerprint}>
         {engine}
-        <span class="sub fingerprint" title={fingerprint}>
-          {fingerprint.startsWith(`${engine}/`) ? fingerprint.slice(engine.length + 1) : fingerprint}
-        </span>
+        <span class="sub">{device}</span>
       </td>
       <td role="cell" data-label="Slices">
         {isLost || slices.length === 0 ? '–' : sliceRanges(slices)}

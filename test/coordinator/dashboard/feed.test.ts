@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { Feed, type Watcher } from '../../../coordinator/dashboard/feed.js';
 import { RunRecord, type RecordedLine } from '../../../coordinator/dashboard/run-record.js';
-import type { WatchMessage } from '../../../shared/watching/messages.js';
+import { applyDifference } from '../../../shared/watching/difference.js';
+import type { LiveState, WatchMessage } from '../../../shared/watching/messages.js';
 import { FakeClock } from '../../support/fake-clock.js';
 
 const time = '2026-01-01T00:00:00.000Z';
@@ -20,6 +21,9 @@ const eventLine = (step: number): RecordedLine => ({ type: 'event', time, step, 
 
 const greeting = { type: 'ended', ending: { how: 'failed', message: 'a stand-in', report: null } } as const;
 
+/** Between two updates. */
+const pauseMs = 250;
+
 class FakePage implements Watcher {
   readonly heard: WatchMessage[] = [];
   bufferedBytes = 0;
@@ -31,7 +35,7 @@ class FakePage implements Watcher {
   }
 }
 
-function startFeed(recorded: readonly RecordedLine[] = []) {
+function startFeed(recorded: readonly RecordedLine[] = [], live: () => LiveState | null = () => null) {
   const clock = new FakeClock();
   let liveCalls = 0;
   const feed = new Feed({
@@ -44,7 +48,7 @@ function startFeed(recorded: readonly RecordedLine[] = []) {
     },
     live() {
       liveCalls++;
-      return null;
+      return live();
     },
   });
   return { clock, feed, liveCalls: () => liveCalls };
@@ -53,7 +57,7 @@ function startFeed(recorded: readonly RecordedLine[] = []) {
 async function joined(feed: Feed, clock: FakeClock): Promise<FakePage> {
   const page = new FakePage();
   await feed.join(page);
-  clock.advance(200);
+  clock.advance(pauseMs);
   return page;
 }
 
@@ -77,7 +81,7 @@ describe('a feed', () => {
     page.heard.length = 0;
     feed.add(stepLine(3));
     feed.add(eventLine(3));
-    clock.advance(100);
+    clock.advance(pauseMs);
     expect(page.heard).toMatchObject([{ type: 'update', steps: [{ step: 3 }], events: [{ step: 3 }] }]);
   });
 
@@ -87,11 +91,11 @@ describe('a feed', () => {
     const joining = feed.join(page);
     feed.add(stepLine(2));
     await joining;
-    clock.advance(200);
+    clock.advance(pauseMs);
     expect(page.heard).toMatchObject([greeting, { type: 'history', steps: { step: [1, 2] } }]);
   });
 
-  it('speaks at most ten times a second, however much happens', async () => {
+  it('speaks at most four times a second, however much happens', async () => {
     const { feed, clock } = startFeed();
     const page = await joined(feed, clock);
     page.heard.length = 0;
@@ -99,9 +103,9 @@ describe('a feed', () => {
       feed.add(stepLine(step));
       clock.advance(1);
     }
-    expect(page.heard.length).toBeGreaterThan(5);
-    // One at once, then one every 100 ms.
-    expect(page.heard.length).toBeLessThanOrEqual(11);
+    // One at once or soon, then one every 250 ms.
+    expect(page.heard.length).toBeGreaterThanOrEqual(4);
+    expect(page.heard.length).toBeLessThanOrEqual(5);
     const told = page.heard.flatMap((message) => (message.type === 'update' ? message.steps : []));
     expect(told.map(({ step }) => step)).toEqual(Array.from({ length: told.length }, (_, index) => index + 1));
   });
@@ -114,15 +118,47 @@ describe('a feed', () => {
     slow.bufferedBytes = 1 << 20;
     for (let step = 1; step <= 3_000; step++) {
       feed.add(stepLine(step));
-      if (step % 100 === 0) clock.advance(100);
+      if (step % 100 === 0) clock.advance(pauseMs);
     }
     expect(slow.heard).toEqual([]);
     expect(quick.heard.length).toBeGreaterThan(20);
     slow.bufferedBytes = 0;
     feed.changed();
-    clock.advance(100);
+    clock.advance(pauseMs);
     // So far behind, the whole history is the smaller answer.
     expect(slow.heard).toMatchObject([{ type: 'history', steps: { stepsPerPoint: 4 } }]);
+  });
+
+  it('tells what has changed in how the run stands, and all of it to a page that missed something', async () => {
+    let step = 0;
+    const standingAt = (count: number) => ({
+      status: { run: { step: count, loss: count / 7 }, workers: ['attic'] },
+      picture: null,
+    });
+    const { feed, clock } = startFeed([], () => standingAt(step) as unknown as LiveState);
+    const [slow, quick] = [await joined(feed, clock), await joined(feed, clock)];
+    for (const page of [slow, quick]) page.heard.length = 0;
+    const tell = () => {
+      step++;
+      feed.changed();
+      clock.advance(pauseMs);
+    };
+    tell();
+    expect(slow.heard).toMatchObject([{ live: { status: { run: { step: [1], loss: [1 / 7] } } } }]);
+    slow.bufferedBytes = 1 << 20;
+    tell();
+    slow.bufferedBytes = 0;
+    tell();
+    tell();
+    // The heartbeat has nothing to add.
+    const changesTold = (page: FakePage) =>
+      page.heard.flatMap((message) => (message.type === 'update' && message.live !== null ? [message.live] : []));
+    const [first, ...later] = changesTold(slow);
+    expect(later).toEqual([[standingAt(3)], { status: { run: { step: [4], loss: [4 / 7] } } }]);
+    const differences = changesTold(quick);
+    expect(differences).toHaveLength(4);
+    expect(differences[0]).toEqual(first);
+    expect(differences.reduce<unknown>(applyDifference, standingAt(0))).toEqual(standingAt(4));
   });
 
   it('ends its timers when the last page leaves, and begins again with the next one', async () => {

@@ -47,6 +47,17 @@ describe('the picture of a step', () => {
     expect(describeTrouble(picture)).toBe('ada was lost with slices 0–1; spare took over slices 0–1.');
   });
 
+  it('is the one of that moment, whatever comes later', () => {
+    const { clock, painter } = takeover();
+    const picture = painter.toShow!;
+    const asItWas = structuredClone(picture);
+    clock.advance(100);
+    painter.answered(spare, node(0, 2), true);
+    painter.ends();
+    expect(painter.toShow).not.toEqual(asItWas);
+    expect(picture).toEqual(asItWas);
+  });
+
   it('keeps the latest one with trouble', () => {
     const { clock, painter } = takeover();
     painter.answered(spare, node(0, 2), true);

@@ -24,7 +24,7 @@ const hello = {
   lockstepVersion: '0.1.0',
   token: '',
   name: 'attic-1',
-  engine: { engine: 'fake', fingerprint: 'fake/1' },
+  engine: { engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' },
   cachedPieces: [hash],
 } as const;
 

@@ -1,6 +1,6 @@
 // In which type the costly operations compute. Weights, gradients, statistics and the loss are float32 in all of them.
 import type { Precision } from '../../engine.js';
-import { instructionSets, processorVendor } from './device-name.js';
+import { instructionSets, processorVendor } from '../../../shared/processor.js';
 import type { GraphPass } from './tracing/graph.js';
 import { lowerPrecision } from './tracing/lower-precision.js';
 import { roundOperands } from './tracing/round-operands.js';

@@ -1,6 +1,7 @@
 // The engine that computes with TensorFlow: opens it, and says what its bits depend on.
 import type { Tensor4D } from '@tensorflow/tfjs-core';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
+import { processorInWords } from '../../../shared/processor.js';
 import type { Engine, EngineOptions, Precision } from '../../engine.js';
 import { cpuName, gpuName } from './device-name.js';
 import { relu } from './differentiable.js';
@@ -26,8 +27,9 @@ export async function openTensorFlowEngine(options: EngineOptions): Promise<Engi
   const runtime = loadTensorFlow(threads);
   const units = shortUnitsOf(precision, runtime.backend.isUsingGpuDevice);
   demandPrecision(runtime, precision, units);
+  const device = runtime.backend.isUsingGpuDevice ? gpuName() : processorInWords(runtime.threads);
   return {
-    identity: { engine: 'tensorflow', fingerprint: fingerprintOf(runtime, units, options) },
+    identity: { engine: 'tensorflow', fingerprint: fingerprintOf(runtime, units, options), device },
     createModel: async (layout, preprocessing, labelSmoothing = 0) =>
       new TensorFlowModel(runtime, { layout, preprocessing, labelSmoothing, mode, precision, units }),
     close: async () => {}, // its threads are the process's: TensorFlow cannot be unloaded

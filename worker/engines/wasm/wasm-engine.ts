@@ -6,6 +6,7 @@ import { builtFile } from '../../../shared/built-file.js';
 import type { Preprocessing } from '../../../shared/data/image-batch.js';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ModelLayout } from '../../../shared/model/layout.js';
+import { processorInWords } from '../../../shared/processor.js';
 import type { Engine, EngineOptions } from '../../engine.js';
 import { passesVersion } from './step-passes.js';
 import type { RunnerSetting } from './step-runner.js';
@@ -33,7 +34,7 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
   const models = new Set<WasmModel>();
 
   return {
-    identity: { engine: 'wasm', fingerprint: `wasm/${passesVersion}-${hash}` },
+    identity: { engine: 'wasm', fingerprint: `wasm/${passesVersion}-${hash}`, device: processorInWords(threads) },
 
     async createModel(layout, preprocessing, labelSmoothing = 0) {
       const passOptions = { labelSmoothing, centresPixels: isPerPixel(preprocessing) };

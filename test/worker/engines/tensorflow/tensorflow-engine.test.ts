@@ -199,10 +199,12 @@ describe('the TensorFlow engine', () => {
   });
 
   it('names in its fingerprint what its bits depend on', () => {
-    const { engine, fingerprint } = tensorFlow().identity;
+    const { engine, fingerprint, device } = tensorFlow().identity;
     expect(engine).toBe('tensorflow');
     expect(fingerprint).toMatch(/^tfjs-node(-gpu)? 4\.22\.0, TensorFlow \d+\.\d+\.\d+, .+/);
-    expect(loadTensorFlow(1).backend.isUsingGpuDevice || fingerprint.includes(', 1 thread')).toBe(true);
+    const onGpu = loadTensorFlow(1).backend.isUsingGpuDevice;
+    expect(onGpu || fingerprint.includes(', 1 thread')).toBe(true);
+    expect(onGpu ? fingerprint.includes(device) : device.endsWith(', 1 thread')).toBe(true);
   });
 
   it('refuses another number of threads in the same process', () => {

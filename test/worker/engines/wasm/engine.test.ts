@@ -42,8 +42,10 @@ describe('threads', () => {
     }
   });
 
-  test('are not part of the fingerprint', () => {
+  test('are not part of the fingerprint, but of what it says to compute on', () => {
     expect(new Set(engines.map(({ identity }) => identity.fingerprint)).size).toBe(1);
+    expect(engine.identity.device).toMatch(/^\S.*, 1 thread$/);
+    for (const { identity } of threaded) expect(identity.device).toMatch(/^\S.*, \d+ threads$/);
     expect(engine.identity).toMatchObject({
       engine: 'wasm',
       fingerprint: expect.stringMatching(/^wasm\/\d+-[0-9a-f]{16}$/) as string,
