@@ -1,5 +1,8 @@
 # A worker for NVIDIA GPUs: TensorFlow and its CUDA libraries set up in the image (about 6 GB); the host gives the driver.
 # From the repository's root: docker build -f deploy/docker/worker-gpu.Dockerfile -t lockstep-gpu .
+# For CPUs alone (2 GB): --build-arg BASE=debian:bookworm-slim --build-arg TENSORFLOW=cpu
+ARG BASE=nvidia/cuda:12.5.1-base-ubuntu22.04
+
 FROM node:22-bookworm-slim AS node
 
 FROM node AS build
@@ -9,7 +12,7 @@ RUN npm ci --ignore-scripts \
  && npm run build \
  && npm prune --omit=dev --omit=optional --ignore-scripts
 
-FROM nvidia/cuda:12.5.1-base-ubuntu22.04
+FROM ${BASE}
 ENV NODE_ENV=production LOCKSTEP_HOME=/opt/lockstep
 # What setup-tensorflow needs: a compiler for the binding, pip to fetch the library.
 # hadolint ignore=DL3008
@@ -23,7 +26,8 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
-RUN node dist/cli.js setup-tensorflow --gpu \
+ARG TENSORFLOW=gpu
+RUN node dist/cli.js setup-tensorflow "--${TENSORFLOW}" \
  && rm -rf /root/.cache /root/.npm
 RUN useradd --create-home --uid 1000 worker \
  && install -d -o worker /home/worker/.cache

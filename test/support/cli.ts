@@ -25,7 +25,12 @@ export function startCli(
   environment: NodeJS.ProcessEnv = {},
   prefix: readonly string[] = [],
 ): CliProcess {
-  return startProcess([...prefix, process.execPath, cli, ...args], environment, ['ignore', 'pipe', 'pipe']);
+  return startCommand([...prefix, process.execPath, cli, ...args], environment);
+}
+
+/** Any program. */
+export function startCommand(command: readonly string[], environment: NodeJS.ProcessEnv = {}): CliProcess {
+  return startProcess(command, environment, ['ignore', 'pipe', 'pipe']);
 }
 
 /** A program of test/support with a channel to it: what it is sent comes as a message, and what it sends. */

@@ -1,0 +1,202 @@
+// deploy/kubernetes before a real kube-apiserver with its etcd: each object is taken as it is written, pods of both templates
+// pass the namespace's `restricted` policy, and README.md's commands do what it says. No pod is ever started.
+// LOCKSTEP_KUBE_APISERVER, LOCKSTEP_KUBECTL: paths of the programs; LOCKSTEP_ETCD: of etcd's, where it is not on the path.
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { folderPerFile } from '../support/folder-per-file.js';
+import { sayWhySkipped } from '../support/why-skipped.js';
+import { etcdProgram, KubeApiServer, type KubernetesObject } from './kube-apiserver.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const apiServer = process.env['LOCKSTEP_KUBE_APISERVER'];
+const kubectl = process.env['LOCKSTEP_KUBECTL'];
+const etcd = etcdProgram();
+const missing = [
+  ...(apiServer !== undefined && existsSync(apiServer) ? [] : ['LOCKSTEP_KUBE_APISERVER names no kube-apiserver']),
+  ...(kubectl !== undefined && existsSync(kubectl) ? [] : ['LOCKSTEP_KUBECTL names no kubectl']),
+  ...(etcd === undefined ? ['etcd is neither LOCKSTEP_ETCD nor on the path'] : []),
+];
+if (missing.length > 0) sayWhySkipped('deploy/kubernetes before a kube-apiserver', missing.join('; '));
+const inFolder = folderPerFile();
+const run = promisify(execFile);
+
+interface PodTemplate {
+  metadata: { labels: Record<string, string> };
+  spec: {
+    securityContext: Record<string, unknown>;
+    containers: { securityContext: Record<string, unknown> }[];
+    volumes: object[];
+  };
+}
+interface Workload extends KubernetesObject {
+  spec: {
+    template: PodTemplate;
+    parallelism?: number;
+    replicas?: number;
+    volumeClaimTemplates?: { metadata: { name: string } }[];
+  };
+}
+
+describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
+  let server: KubeApiServer | undefined;
+  let objects: KubernetesObject[];
+
+  beforeAll(async () => {
+    const { stdout } = await run(kubectl!, ['kustomize', 'deploy/kubernetes'], { cwd: root });
+    objects = parseAllDocuments(stdout).map((document) => document.toJS() as KubernetesObject);
+    server = await KubeApiServer.start(inFolder('server'), { apiServer: apiServer!, etcd: etcd! });
+    const namespace = objects.find(({ kind }) => kind === 'Namespace')!;
+    await server.create(namespace, false);
+    // A cluster's controllers make one in every namespace, and a pod is refused without.
+    const metadata = { name: 'default', namespace: namespace.metadata.name };
+    const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata };
+    await server.create(account, false);
+  }, 120_000);
+  afterAll(() => server?.stop());
+
+  const workload = (kind: string) => structuredClone(objects.find((object) => object.kind === kind) as Workload);
+  /** As the controller of the workload would make it. */
+  function podOf(kind: 'StatefulSet' | 'Job', change: (template: PodTemplate) => void = () => undefined) {
+    const { template, volumeClaimTemplates = [] } = workload(kind).spec;
+    for (const { metadata } of volumeClaimTemplates) {
+      template.spec.volumes.push({
+        name: metadata.name,
+        persistentVolumeClaim: { claimName: `${metadata.name}-of-0` },
+      });
+    }
+    change(template);
+    const metadata = { ...template.metadata, name: `of-${kind.toLowerCase()}`, namespace: 'lockstep' };
+    return { apiVersion: 'v1', kind: 'Pod', metadata, spec: template.spec };
+  }
+
+  it('takes every object as it is rendered, and no field is unknown to it', async () => {
+    const kinds = objects.map(({ kind }) => kind);
+    expect(kinds.toSorted()).toEqual([
+      'Job',
+      'Namespace',
+      'NetworkPolicy',
+      'NetworkPolicy',
+      'NetworkPolicy',
+      'PodDisruptionBudget',
+      'PodDisruptionBudget',
+      'Service',
+      'StatefulSet',
+    ]);
+    for (const object of objects.filter(({ kind }) => kind !== 'Namespace')) {
+      const { status, message } = await server!.create(object, true);
+      expect({ object: `${object.kind} ${object.metadata.name}`, status, message }).toMatchObject({ status: 201 });
+    }
+  });
+
+  it.each(['StatefulSet', 'Job'] as const)('lets a pod of the %s into the namespace', async (kind) => {
+    expect(await server!.create(podOf(kind), true)).toMatchObject({ status: 201, message: '' });
+  });
+
+  it.each<[string, () => KubernetesObject, number, string]>([
+    [
+      'a field that there is not',
+      () => ({ ...workload('StatefulSet'), spec: { ...workload('StatefulSet').spec, replica: 1 } }) as Workload,
+      400,
+      'unknown field "spec.replica"',
+    ],
+    [
+      'a selector that finds none of its pods',
+      () => {
+        const broken = workload('StatefulSet');
+        broken.spec.template.metadata.labels = { app: 'another' };
+        return broken;
+      },
+      422,
+      '`selector` does not match template `labels`',
+    ],
+    [
+      'a number that is none',
+      () => ({ ...workload('Job'), spec: { parallelism: 'four' } }) as never,
+      400,
+      'parallelism',
+    ],
+    [
+      'a pod that may be root',
+      () => podOf('StatefulSet', ({ spec }) => delete spec.securityContext['runAsNonRoot']),
+      403,
+      'violates PodSecurity "restricted',
+    ],
+    [
+      'a pod that keeps its capabilities',
+      () => podOf('Job', ({ spec }) => delete spec.containers[0].securityContext['capabilities']),
+      403,
+      'violates PodSecurity "restricted',
+    ],
+  ])('refuses %s', async (_, object, status, message) => {
+    expect(await server!.create(object(), true)).toMatchObject({ status, message: expect.stringContaining(message) });
+  });
+
+  describe('and kubectl', () => {
+    async function tell(...words: string[]): Promise<string> {
+      const { stdout, stderr } = await run(kubectl!, [...server!.kubectlOptions, ...words], { cwd: root });
+      return stdout + stderr;
+    }
+    const read = async (...words: string[]) =>
+      JSON.parse(await tell('--namespace', 'lockstep', 'get', '--output', 'json', ...words)) as Workload;
+
+    it('take all of it in a server-side dry run', async () => {
+      const said = await tell(
+        'apply',
+        '--server-side',
+        '--dry-run=server',
+        '-k',
+        'deploy/kubernetes',
+        '--validate=strict',
+      );
+      expect(said.trim().split('\n')).toHaveLength(objects.length);
+      for (const line of said.trim().split('\n')) expect(line).toMatch(/serverside-applied \(server dry run\)$/);
+    });
+
+    it('do what README.md says: secrets, all objects, another number of workers, stop and go on', async () => {
+      const inNamespace = ['--namespace', 'lockstep'];
+      await tell('apply', '-f', 'deploy/kubernetes/namespace.yaml');
+      await tell(...inNamespace, 'create', 'secret', 'generic', 'lockstep-worker', '--from-literal=token=t');
+      await tell(
+        ...inNamespace,
+        'create',
+        'secret',
+        'generic',
+        'lockstep-coordinator',
+        '--from-literal=tokens=a worker t',
+      );
+      expect(await tell('apply', '-k', 'deploy/kubernetes')).not.toMatch(/error|warning/i);
+      await tell(...inNamespace, 'patch', 'job', 'lockstep-worker', '-p', '{"spec":{"parallelism":8}}');
+      expect((await read('job', 'lockstep-worker')).spec.parallelism).toBe(8);
+      await tell(...inNamespace, 'scale', 'statefulset', 'lockstep-coordinator', '--replicas', '0');
+      expect((await read('statefulset', 'lockstep-coordinator')).spec.replicas).toBe(0);
+      // Applied once more all is as it is written, and nothing is refused because it cannot be changed.
+      await tell('apply', '-k', 'deploy/kubernetes');
+      expect(await tell('diff', '-k', 'deploy/kubernetes')).toBe('');
+      expect((await read('job', 'lockstep-worker')).spec.parallelism).toBe(4);
+    });
+
+    it('do not change what a worker is told, as README.md warns, but take it once the Job is gone', async () => {
+      const job = workload('Job');
+      job.spec.template.metadata.labels['another'] = 'label';
+      await writeFile(inFolder('job.json'), JSON.stringify(job));
+      await expect(tell('apply', '-f', inFolder('job.json'))).rejects.toThrow('field is immutable');
+      await tell('--namespace', 'lockstep', 'delete', 'job', 'lockstep-worker', '--cascade=orphan', '--wait=false');
+      // Without the cluster's controllers nothing takes its finalizer away.
+      await tell(
+        '--namespace',
+        'lockstep',
+        'patch',
+        'job',
+        'lockstep-worker',
+        '-p',
+        '{"metadata":{"finalizers":null}}',
+      );
+      expect(await tell('apply', '-f', inFolder('job.json'))).toContain('created');
+    });
+  });
+});

@@ -1,0 +1,95 @@
+// docker run without Docker: an image's command in its root, as process 1 of its own, under the image's user and environment.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { startCommand, type CliProcess } from '../support/cli.js';
+import { inRoot, withIdentity, type Mount } from './chroot.js';
+import type { Image } from './image-build.js';
+
+/** A network with nothing in it but a loopback, in which all ports are free. Its end is this process's end too. */
+export class LonelyNetwork {
+  private constructor(private readonly holder: ChildProcess) {}
+
+  static async open(): Promise<LonelyNetwork> {
+    const command = ['--net', 'sh', '-c', 'ip link set lo up && echo up && exec cat'];
+    const holder = spawn('unshare', command, { stdio: ['pipe', 'pipe', 'inherit'] });
+    await once(holder.stdout, 'data');
+    return new LonelyNetwork(holder);
+  }
+
+  /** The words before a command that runs in it. */
+  get prefix(): string[] {
+    return ['nsenter', `--net=/proc/${this.holder.pid}/ns/net`];
+  }
+
+  async close(): Promise<void> {
+    const ended = once(this.holder, 'exit');
+    this.holder.stdin!.end();
+    await ended;
+  }
+}
+
+export interface ContainerOptions {
+  network: LonelyNetwork;
+  /** In place of the image's own; the entry point stays. */
+  command?: readonly string[];
+  /** In place of the image's own. */
+  entrypoint?: readonly string[];
+  environment?: Record<string, string>;
+  mounts?: readonly Mount[];
+  /** `read_only: true`. */
+  isReadOnly?: boolean;
+  /** `cap_drop: [ALL]` and `no-new-privileges`. */
+  isConfined?: boolean;
+}
+
+export class Container {
+  private constructor(
+    readonly process: CliProcess,
+    private readonly identity: readonly string[],
+    private readonly stopSignal: NodeJS.Signals,
+  ) {}
+
+  static async start({ root, config }: Image, options: ContainerOptions): Promise<Container> {
+    const { network, mounts = [], isReadOnly = false, isConfined = false } = options;
+    const environment = { ...config.environment, ...options.environment };
+    const identity = await withIdentity(root, { user: config.user, environment, folder: config.folder, isConfined });
+    const command = [...(options.entrypoint ?? config.entrypoint), ...(options.command ?? config.command)];
+    const words = [...network.prefix, ...inRoot(root, [...identity, ...command], mounts, isReadOnly)];
+    return new Container(startCommand(words, {}), identity, config.stopSignal as NodeJS.Signals);
+  }
+
+  /** The number that this machine gives to process 1 of the container. */
+  async #processId(): Promise<number> {
+    const { pid } = this.process.child;
+    return Number(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'));
+  }
+
+  /** Who process 1 is, by what the kernel says of it. */
+  async status(): Promise<Record<string, string>> {
+    const lines = (await readFile(`/proc/${await this.#processId()}/status`, 'utf8')).split('\n');
+    return Object.fromEntries(lines.map((line) => line.split(':\t') as [string, string]));
+  }
+
+  /** `docker exec`. */
+  async execute(...command: string[]): Promise<{ status: number | null; output: string }> {
+    const target = ['nsenter', '--target', String(await this.#processId()), '--mount', '--pid', '--net', '--root'];
+    const executed = startCommand([...target, ...this.identity, ...command], {});
+    const status = await executed.exited;
+    return { status, output: executed.output() };
+  }
+
+  /** `docker stop`, without its patience's end. @returns the exit status */
+  async stop(signal = this.stopSignal): Promise<number | null> {
+    if (this.process.child.exitCode === null) process.kill(await this.#processId(), signal);
+    return this.process.exited;
+  }
+}
+
+/** A file to mount as /etc/hosts: these names are this machine, as far as a container is concerned. */
+export async function hostsFile(folder: string, ...names: string[]): Promise<Mount> {
+  const from = path.join(folder, 'hosts');
+  await writeFile(from, `127.0.0.1 localhost ${names.join(' ')}\n`);
+  return { from, to: '/etc/hosts', readOnly: true };
+}

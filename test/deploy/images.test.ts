@@ -1,0 +1,226 @@
+// The Dockerfiles, built as far as this is possible without Docker: every instruction is carried out in a Debian by debootstrap
+// (image-build.ts), then the images' own entry points run as process 1 under compose.yaml's settings, in a network of their own.
+//
+// What differs from `docker build`: base images are not pulled but made of what they are made of, node:…-bookworm-slim with the
+// newest Node of its major version. The worker's image is the one for CPUs (BASE and TENSORFLOW of its Dockerfile): neither
+// the layers of nvidia/cuda, an Ubuntu, nor the 3.4 GB of CUDA libraries of `setup-tensorflow --gpu` are tried here.
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { chown, mkdir, readdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { readReport, runCli, stepsMade } from '../support/cli.js';
+import { folderPerFile } from '../support/folder-per-file.js';
+import { sayWhySkipped } from '../support/why-skipped.js';
+import { composeService } from './compose-service.js';
+import { Container, hostsFile, LonelyNetwork, type ContainerOptions } from './container.js';
+import { ImageBuilder, whyNoImages, type Image } from './image-build.js';
+import type { Mount } from './chroot.js';
+
+const checkout = fileURLToPath(new URL('../..', import.meta.url));
+const reason = whyNoImages();
+if (reason !== undefined) sayWhySkipped('the images of deploy/docker', reason);
+const inFolder = folderPerFile();
+const run = promisify(execFile);
+/** The user of both images. */
+const user = 1000;
+/** Exit status of a run that was told to stop. */
+const interrupted = 130;
+const workerToken = 'a-token-of-forty-eight-characters-for-the-workers';
+const operatorToken = 'another-of-forty-eight-characters-for-the-operator';
+
+/** Of 40 steps, where nothing behind it says otherwise. */
+function recipe(images: string): string[] {
+  const model = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--steps', '40'];
+  return [...model, '--data', images, '--no-tensorboard'];
+}
+
+describe.skipIf(reason !== undefined)('the images', () => {
+  let coordinatorImage: Image;
+  let workerImage: Image;
+  let network: LonelyNetwork;
+  let hosts: Mount;
+  const containers: Container[] = [];
+
+  beforeAll(async () => {
+    await mkdir(inFolder('images-of'), { recursive: true });
+    const builder = new ImageBuilder(inFolder('images-of'), checkout);
+    coordinatorImage = await builder.build('deploy/docker/coordinator.Dockerfile');
+    const forCpus = { BASE: 'debian:bookworm-slim', TENSORFLOW: 'cpu' };
+    workerImage = await builder.build('deploy/docker/worker-gpu.Dockerfile', forCpus);
+    network = await LonelyNetwork.open();
+    hosts = await hostsFile(inFolder(''), 'coordinator');
+    await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 400, testImages: 100 }));
+    // As README.md says to make them; Compose mounts a secret as it lies on the disk.
+    await writeFile(inFolder('token'), `${workerToken}\n`);
+    await writeFile(inFolder('tokens'), `rack worker ${workerToken}\nme operator ${operatorToken}\n`);
+  }, 1_200_000);
+  afterEach(async () => {
+    for (const container of containers.splice(0)) await container.stop('SIGKILL');
+  });
+  afterAll(() => network?.close());
+
+  async function start(image: Image, options: Omit<ContainerOptions, 'network'>): Promise<Container> {
+    const container = await Container.start(image, { network, ...options });
+    containers.push(container);
+    return container;
+  }
+
+  /** A folder for a container's user: an empty named volume has the rights of the image's folder. */
+  async function volume(name: string): Promise<string> {
+    await mkdir(inFolder(name), { recursive: true });
+    await chown(inFolder(name), user, user);
+    return inFolder(name);
+  }
+
+  /** The coordinator as compose.yaml has it, with a short recipe behind its command. */
+  async function startCoordinator(runs: string, ...more: string[]): Promise<Container> {
+    const service = composeService('coordinator');
+    expect(service).toMatchObject({ volumes: ['runs:/runs'], secrets: ['tokens'], read_only: true });
+    return start(coordinatorImage, {
+      command: [...service.command, ...recipe('/images'), ...more],
+      mounts: [
+        hosts,
+        { from: await volume(runs), to: '/runs' },
+        { from: inFolder('tokens'), to: '/run/secrets/tokens', readOnly: true },
+        { from: inFolder('images'), to: '/images', readOnly: true },
+      ],
+      isReadOnly: true,
+      isConfined: true,
+    });
+  }
+
+  /** A worker as compose.yaml has it, but for its GPUs: on what computes here. */
+  async function startWorker(image: Image, ...more: string[]): Promise<Container> {
+    const service = composeService('worker');
+    const url = service.command.indexOf('${COORDINATOR:-ws://coordinator:7350}');
+    expect(service.command.toSpliced(url, 1)).toEqual([
+      'worker',
+      '--gpus',
+      'all',
+      '--token-file',
+      '/run/secrets/token',
+    ]);
+    const token = { from: inFolder('token'), to: '/run/secrets/token', readOnly: true };
+    const command = ['worker', 'ws://coordinator:7350', '--token-file', '/run/secrets/token', ...more];
+    return start(image, { command, mounts: [hosts, token], isConfined: true });
+  }
+
+  const runFolder = (runs: string) => path.join(inFolder(runs), 'current');
+
+  it('hold what runs and nothing that builds', async () => {
+    for (const { root } of [coordinatorImage, workerImage]) {
+      expect((await readdir(path.join(root, 'app'))).toSorted()).toEqual(['dist', 'node_modules', 'package.json']);
+      const packages = await readdir(path.join(root, 'app/node_modules'));
+      expect(packages).toContain('ws');
+      expect(packages).not.toContain('typescript');
+      expect(existsSync(path.join(root, 'app/node_modules/@tensorflow/tfjs-core'))).toBe(false);
+      expect(existsSync(path.join(root, 'app/dist/test'))).toBe(false);
+    }
+  });
+
+  it('the coordinator as it is started without anything refuses all addresses without a token', async () => {
+    const container = await start(coordinatorImage, { mounts: [{ from: await volume('nothing'), to: '/runs' }] });
+    expect(await container.process.exited).toBe(2);
+    expect(container.process.output()).toContain('--token');
+  });
+
+  it('the coordinator as it is started with a token alone listens, and answers /healthz to anybody', async () => {
+    const container = await start(coordinatorImage, {
+      mounts: [{ from: await volume('plain'), to: '/runs' }],
+      environment: { LOCKSTEP_TOKEN: operatorToken },
+    });
+    await container.process.says('0.0.0.0:7350');
+    const ask = (where: string) =>
+      run(network.prefix[0], [
+        ...network.prefix.slice(1),
+        process.execPath,
+        '--eval',
+        `fetch('http://127.0.0.1:7350/${where}').then((answer) => console.log(answer.status))`,
+      ]);
+    expect((await ask('healthz')).stdout.trim()).toBe('200');
+    expect((await ask('status')).stdout.trim()).toBe('401');
+    expect(await container.stop()).toBe(interrupted);
+  });
+
+  it('under compose.yaml the coordinator has no rights, is healthy, saves when it is stopped, and goes on', async () => {
+    const { healthcheck } = composeService('coordinator');
+    const first = await startCoordinator('stopped', '--steps', '4000');
+    await first.process.says(/waiting for workers/);
+    const { NSpid, Uid, NoNewPrivs, CapBnd } = await first.status();
+    expect({ NSpid: NSpid.split('\t').at(-1), Uid: Uid.split('\t'), NoNewPrivs, CapBnd }).toEqual({
+      NSpid: '1',
+      Uid: Array.from({ length: 4 }, () => String(user)),
+      NoNewPrivs: '1',
+      CapBnd: '0000000000000000',
+    });
+    expect(await first.execute(...healthcheck!.test.slice(1))).toEqual({ status: 0, output: '' });
+    await startWorker(coordinatorImage, '--engine', 'wasm', '--no-cache');
+    await first.process.says('joined');
+    await stepsMade(runFolder('stopped'), 10);
+    expect(await first.stop()).toBe(interrupted);
+    expect(first.process.output()).toContain('saved /runs/current/checkpoints/step-');
+    const second = await startCoordinator('stopped', '--steps', '4000');
+    await second.process.says(/resumed after step \d+ of 4000/);
+  });
+
+  it('two workers of the image for coordinators come to the hash of `train` outside', async () => {
+    const alone = [
+      'train',
+      ...recipe(inFolder('images')),
+      '--workers',
+      '1',
+      '--engine',
+      'wasm',
+      '--run-dir',
+      inFolder('outside'),
+    ];
+    expect(await runCli(alone)).toMatchObject({ status: 0 });
+    const coordinator = await startCoordinator('wasm', '--min-workers', '2');
+    // README.md's way without a GPU: the coordinator's service with another command, and so on a disk that it cannot write.
+    const workers = await Promise.all(
+      [1, 2].map(() => startWorker(coordinatorImage, '--engine', 'wasm', '--no-cache')),
+    );
+    expect([await coordinator.process.exited, coordinator.process.output()]).toEqual([0, expect.any(String)]);
+    expect(await Promise.all(workers.map(({ process }) => process.exited))).toEqual([0, 0]);
+    const { weightsSha256 } = await readReport(inFolder('outside'));
+    expect(await readReport(runFolder('wasm'))).toMatchObject({ weightsSha256, workersJoined: 2, exact: true });
+  });
+
+  it("the worker's image has TensorFlow for its user, and computes what `train` does with it", async () => {
+    const doctor = await start(workerImage, { command: ['doctor'] });
+    await doctor.process.exited;
+    expect(doctor.process.output()).toMatch(/tensorflow.*2\.21\.0/i);
+    // Over the same TensorFlow, a training of one container: other machines' bits may be others.
+    const runs = { from: await volume('alone'), to: '/runs' };
+    const images = { from: inFolder('images'), to: '/images', readOnly: true };
+    const command = [
+      'train',
+      ...recipe('/images'),
+      '--workers',
+      '1',
+      '--engine',
+      'tensorflow',
+      '--run-dir',
+      '/runs/current',
+    ];
+    const alone = await start(workerImage, { command, mounts: [runs, images], isConfined: true });
+    expect([await alone.process.exited, alone.process.output()]).toEqual([0, expect.any(String)]);
+    const coordinator = await startCoordinator('tensorflow', '--min-workers', '2');
+    const workers = await Promise.all([1, 2].map(() => startWorker(workerImage, '--engine', 'tensorflow')));
+    expect([await coordinator.process.exited, coordinator.process.output()]).toEqual([0, expect.any(String)]);
+    expect(await Promise.all(workers.map(({ process }) => process.exited))).toEqual([0, 0]);
+    const { weightsSha256 } = await readReport(runFolder('alone'));
+    expect(await readReport(runFolder('tensorflow'))).toMatchObject({ weightsSha256, workersJoined: 2, exact: true });
+  });
+
+  it('a worker for GPUs that finds none says so, and what to ask', async () => {
+    const worker = await startWorker(workerImage, '--gpus', 'all');
+    expect(await worker.process.exited).toBe(2);
+    expect(worker.process.output()).toContain('lists no GPU here');
+  });
+});
