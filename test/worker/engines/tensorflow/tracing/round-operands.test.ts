@@ -65,10 +65,10 @@ describe.each([
   { type: 'float16', value: 1 + 3 / 2048, becomes: 1 + 2 / 1024 },
 ] as const)('a convolution in $type, on TensorFlow', ({ type, value, becomes }) => {
   it(`multiplies ${becomes} where it is given ${value}, and adds in float32`, (context) => {
-    if (typeof opened === 'string') return context.skip(opened);
+    if (typeof opened === 'string') context.skip(opened);
     const runtime = loadTensorFlow(1);
     const { tf } = runtime;
-    const inputs: [Tensor4D, Tensor4D] = [tf.fill([1, 1, 1, 3], value), tf.ones([1, 1, 3, 1])];
+    const inputs: [Tensor4D, Tensor4D] = [tf.tensor4d([value, value, value], [1, 1, 1, 3]), tf.ones([1, 1, 3, 1])];
     const convolve = (x: Tensor4D, k: Tensor4D): { y: Tensor } => ({ y: tf.conv2d(x, k, 1, 'valid') });
     const traced = trace(runtime, convolve, inputs, [roundOperands(type)]);
     const { y } = traced.call(...inputs);
