@@ -33,7 +33,7 @@ export interface EvaluationResult extends BatchResult {
 /** A model on a device. Calls are made one at a time. */
 export interface EngineModel {
   /**
-   * Takes the weights for the calls that follow. Neither array changes before the next call of this one.
+   * Takes the weights for the calls that follow. The engine copies what it keeps: both arrays may be reused at once.
    * @param weights the trainable vector, layout.trainableSize elements
    * @param movingStatistics the statistics vector, layout.statisticsSize elements; only evaluate reads it
    */

@@ -48,7 +48,11 @@ export class TensorFlowModel implements EngineModel {
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void {
     const { tf } = this.#runtime;
     this.#disposeWeights();
-    this.#weights = { trainable: tf.tensor1d(weights), movingStatistics: tf.tensor1d(movingStatistics) };
+    // A tensor may share its array's memory for as long as it lives, hence the copies.
+    this.#weights = {
+      trainable: tf.tensor1d(weights.slice()),
+      movingStatistics: tf.tensor1d(movingStatistics.slice()),
+    };
   }
 
   prepare(batch: ImageBatch): void {
