@@ -88,7 +88,8 @@ export class RunJournal extends EventEmitter<RunEvents> {
     }
     if (reassignedSlices > 0) {
       this.ledger.slicesReassigned += reassignedSlices;
-      this.#logEvent('slices-reassigned', `${reassignedSlices} in step ${step}`);
+      const slices = reassignedSlices === 1 ? 'slice' : 'slices';
+      this.#logEvent('slices-reassigned', `${reassignedSlices} ${slices} of step ${step}`);
       this.emit('slicesReassigned', { step, slices: reassignedSlices });
     }
     this.emit('step', event);
@@ -152,7 +153,7 @@ export class RunJournal extends EventEmitter<RunEvents> {
     const { id, name, address, engine } = worker;
     const first = this.ledger.firstFingerprint;
     this.ledger.countWorker(engine);
-    this.#logEvent('worker-joined', `${name} (${address}, ${engine.fingerprint})`);
+    this.#logEvent('worker-joined', `${name} (${address}) on ${engine.device}: ${engine.fingerprint}`);
     this.emit('workerJoined', { id, name, address, ...engine, workers: this.#pool.size });
     if (first !== undefined && first !== engine.fingerprint) {
       this.#logEvent('inexact', `${name} computes with ${engine.fingerprint}, the first worker with ${first}`);

@@ -61,7 +61,10 @@ export class LineChart {
     this.#lines = lines;
     this.#options = { ...this.#options, ...options };
     const { title, xLabel, isLogarithmic } = this.#options;
-    this.#frame.setAttribute('aria-label', `${title}, ${lines.length} lines. Arrow keys read values, + and - zoom.`);
+    this.#frame.setAttribute(
+      'aria-label',
+      `${title}, ${lines.length} ${lines.length === 1 ? 'line' : 'lines'}. Arrow keys read values, + and - zoom.`,
+    );
     const looks = lines.map((line) => [
       line.label,
       line.color,

@@ -1,8 +1,13 @@
 // The dashboard's page: connects to the coordinator that served it and draws what it hears.
+import { effect } from '@preact/signals';
 import { render } from 'preact';
 import { connect, retryNow } from './connection.js';
+import { tabTitle } from './parts/header.js';
 import { Page } from './parts/page.js';
 
 render(<Page />, document.body);
+effect(() => {
+  document.title = tabTitle.value;
+});
 addEventListener('online', retryNow);
 void connect();

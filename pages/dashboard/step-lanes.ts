@@ -57,6 +57,13 @@ export function lanesOf(
   return [...lanes.values()];
 }
 
+/** Those in which something was out of the ordinary. */
+export function troubledLanes(lanes: readonly Lane[]): Lane[] {
+  return lanes.filter(({ bars }) =>
+    bars.some(({ look, isTakeover }) => isTakeover || look === 'lost' || look === 'late'),
+  );
+}
+
 function sliceLabel({ firstSlice, sliceCount }: PictureBar): string {
   return sliceRanges(Array.from({ length: sliceCount }, (_, index) => firstSlice + index));
 }

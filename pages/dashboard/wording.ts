@@ -75,7 +75,12 @@ const eventWords: Readonly<Record<string, { title: string; tone: Tone }>> = {
 
 /** Of a path, its end: the whole of it is where the run is. */
 export function eventDetail({ event, detail }: EventLine): string {
-  return event === 'checkpoint' ? (detail.split('/').at(-1) ?? detail) : detail;
+  return event === 'checkpoint' ? (detail.split('/').at(-1) ?? detail) : lossInWords(detail);
+}
+
+/** Why a worker is gone, without a number of WebSocket's for a connection that just ended. */
+export function lossInWords(reason: string): string {
+  return reason.replace('connection closed (1006)', 'the connection broke off');
 }
 
 export function eventWording({ event }: EventLine): { title: string; tone: Tone } {

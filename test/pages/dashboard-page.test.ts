@@ -8,8 +8,8 @@ import { startShaken, type ShakenCluster, type ShakenWorker } from '../support/s
 
 /** The first and the last value that a chart's summary names. */
 async function trainingLosses(page: Page): Promise<{ first: number; last: number }> {
-  const summary = await page.getByText(/^Loss\. training:/).textContent();
-  const [, first, last] = /training: ([\d.]+) at step [\d,]+, ([\d.]+) at step/.exec(summary ?? '') ?? [];
+  const summary = await page.getByText(/^Loss\. training/).textContent();
+  const [, first, last] = /training[^:]*: ([\d.]+) at step [\d,]+, ([\d.]+) at step/.exec(summary ?? '') ?? [];
   return { first: Number(first), last: Number(last) };
 }
 
@@ -153,6 +153,44 @@ describe('the dashboard', () => {
     await late.page.locator('header').getByText('Paused', { exact: true }).waitFor();
     expect(late.problems).toEqual([]);
     await late.page.context().close();
+  });
+
+  it('is within reach of the keyboard, which sees where it is', async () => {
+    const { page, problems } = await openPage(browser as Browser, { width: 1360, height: 900 });
+    await page.goto(cluster.coordinator.dashboardUrl!);
+    await page.getByRole('table', { name: /Workers that are here/ }).waitFor();
+    /** What has the focus, and whether that is to be seen. */
+    const focused = async () =>
+      (await page.evaluate(`(() => {
+        const element = document.activeElement;
+        const name = element.getAttribute('aria-label') ?? element.textContent.trim();
+        const isSeen = getComputedStyle(element).outlineStyle !== 'none';
+        return { name: element === document.body ? '' : name, isSeen };
+      })()`)) as { name: string; isSeen: boolean };
+    const reached: { name: string; isSeen: boolean }[] = [];
+    do {
+      await page.keyboard.press('Tab');
+      reached.push(await focused());
+    } while (reached.at(-1)!.name !== '');
+    const stops = reached.slice(0, -1);
+    expect(stops.filter(({ isSeen }) => !isSeen)).toEqual([]);
+    const names = stops.map(({ name }) => name);
+    expect(names.slice(0, 4)).toEqual(['Skip to the run', 'Continue', 'Checkpoint', 'Stop…']);
+    expect(names.filter((name) => /, \d+ lines?\. Arrow keys/.test(name))).toHaveLength(4);
+    expect(names.filter((name) => name.startsWith('As a table'))).toHaveLength(4);
+    const here = [...workers.keys()].filter((name) => name !== victim);
+    expect(names.slice(-2)).toEqual(expect.arrayContaining(here.map((name) => `Drop ${name}`)));
+    // A question begins with the answer that does nothing, and gives the focus back.
+    await page.getByRole('button', { name: 'Stop…' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor();
+    expect((await focused()).name).toBe('Cancel');
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'hidden' });
+    expect((await focused()).name).toBe('Stop…');
+    expect(await page.title()).toMatch(/^Paused \d+% · run · Lockstep$/);
+    expect(problems).toEqual([]);
+    await page.context().close();
   });
 
   it('goes on, drops a worker and stops, and asks twice where that cannot be undone', async () => {

@@ -36,10 +36,18 @@ export function Charts() {
 function seriesOf({ history: { points }, evaluations }: Curves) {
   const steps = points.map(({ step }) => step);
   /** The noise, and what lies behind it: the average of about a fiftieth of the points. */
-  const noisy = (name: string, values: number[]): Series[] => [
-    { name: `${name}, each step`, color: '--accent', steps, values, isFaint: true },
-    { name, color: '--accent', steps, values: smoothed(values, 1 - 1 / Math.max(1, values.length / 50)) },
-  ];
+  const noisy = (name: string, values: number[]): Series[] => {
+    const weight = 1 - 1 / Math.max(1, values.length / 50);
+    return [
+      { name: `${name}, each step`, color: '--accent', steps, values, isFaint: true },
+      {
+        name: weight === 0 ? name : `${name}, averaged`,
+        color: '--accent',
+        steps,
+        values: smoothed(values, weight),
+      },
+    ];
+  };
   const validation = evaluations.filter(({ split }) => split === 'validation');
   const validated = (key: 'loss' | 'accuracy'): Series[] => {
     if (validation.length === 0) return [];

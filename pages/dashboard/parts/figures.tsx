@@ -25,8 +25,8 @@ export function Figures() {
         </progress>
       </div>
       <dl class="figures">
-        <Figure name="Loss" value={last && loss(last.loss)} note="training, latest" />
-        <Figure name="Accuracy" value={last && percent(last.accuracy)} note="training, latest" />
+        <Figure name="Loss" value={last && loss(last.loss)} note="training, latest step" />
+        <Figure name="Accuracy" value={last && percent(last.accuracy)} note="training, latest step" />
         <Figure
           name="Validation"
           value={validation && percent(validation.accuracy)}

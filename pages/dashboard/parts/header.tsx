@@ -1,7 +1,10 @@
 // The page's head: which run, how it stands, and what may be done with it.
+import { computed } from '@preact/signals';
+import type { RunFacts } from '../../../shared/watching/messages.js';
 import { connection, ending, facts, isRecorded, live, session } from '../store.js';
 import { logOut } from '../connection.js';
 import { isDark, toggleTheme } from '../theme.js';
+import { percent } from '../wording.js';
 import { Controls } from './controls.js';
 import { openLogIn } from './log-in.js';
 
@@ -39,16 +42,26 @@ function standing(): Standing {
   }
 }
 
+function runName({ runDirectory }: RunFacts): string {
+  return runDirectory.split('/').findLast((part) => part !== '') ?? runDirectory;
+}
+
+/** For a tab that is not in front: `Training 37% · night · Lockstep`. */
+export const tabTitle = computed(() => {
+  if (facts.value === null) return 'Lockstep';
+  const run = live.value?.status.run;
+  const progress = run === undefined || ending.value !== null ? '' : ` ${percent(run.step / run.steps, 0)}`;
+  return `${standing().text}${progress} · ${runName(facts.value)} · Lockstep`;
+});
+
 export function Header() {
-  const { runDirectory } = facts.value!;
   const { text, tone } = standing();
-  const runName = runDirectory.split('/').findLast((part) => part !== '') ?? runDirectory;
   return (
     <header>
       <div class="title">
         <img src="icon.svg" alt="" width="28" height="28" />
         <h1>
-          <span class="product">Lockstep</span> <span class="run-name">{runName}</span>
+          <span class="product">Lockstep</span> <span class="run-name">{runName(facts.value!)}</span>
         </h1>
         <p class={`pill ${tone}`} role="status">
           {text}

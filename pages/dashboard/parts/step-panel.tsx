@@ -3,11 +3,15 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { StepPicture } from '../../../shared/watching/step-picture.js';
 import { live, type SeenLive } from '../store.js';
-import { describeStep, describeTrouble, lanesOf, type Lane, type LaneBar } from '../step-lanes.js';
+import { describeStep, describeTrouble, lanesOf, troubledLanes, type Lane, type LaneBar } from '../step-lanes.js';
 import { duration, wholeNumber } from '../wording.js';
 
 /** The bars of a running step grow so often. */
 const growEveryMs = 200;
+/** With more workers, of a step with trouble only those are shown that had it. */
+const mostQuietLanes = 8;
+/** More lanes than these are thin. */
+const mostThickLanes = 16;
 
 export function StepPanel() {
   const state = live.value;
@@ -58,25 +62,28 @@ function RunningStep({ state, picture }: { state: SeenLive; picture: StepPicture
 }
 
 function EventfulStep({ picture, agoMs }: { picture: StepPicture; agoMs: number }) {
+  const all = lanesOf(picture, [], picture.elapsedMs);
+  const lanes = all.length > mostQuietLanes ? troubledLanes(all) : all;
+  const others = all.length - lanes.length;
   return (
     <div class="eventful">
       <h3>
         Latest trouble: step {wholeNumber(picture.step)} <span class="muted">{duration(agoMs)} ago</span>
       </h3>
       <p>{describeTrouble(picture)} Nothing was rolled back.</p>
-      <Lanes
-        lanes={lanesOf(picture, [], picture.elapsedMs)}
-        scaleMs={picture.elapsedMs}
-        text={describeStep(picture, [])}
-        spares=""
-      />
+      <Lanes lanes={lanes} scaleMs={picture.elapsedMs} text={describeStep(picture, [])} spares="" />
+      {others > 0 && (
+        <p class="muted">
+          {others === 1 ? 'One other worker' : `${wholeNumber(others)} other workers`} answered as usual.
+        </p>
+      )}
     </div>
   );
 }
 
 function Lanes({ lanes, scaleMs, text, spares }: { lanes: Lane[]; scaleMs: number; text: string; spares: string }) {
   return (
-    <figure class="lanes">
+    <figure class={lanes.length > mostThickLanes ? 'lanes thin' : 'lanes'}>
       <figcaption class="hidden">{text}</figcaption>
       <div aria-hidden="true">
         {lanes.map(({ worker, name, bars }) => (

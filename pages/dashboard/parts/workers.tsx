@@ -2,7 +2,7 @@
 // written out because a table that is laid out as anything else loses them.
 import type { TimeShares, WorkerState, WorkerStatus } from '../../../shared/run-status.js';
 import { ending, live, session } from '../store.js';
-import { duration, percent, perSecond, sliceRanges, wholeNumber } from '../wording.js';
+import { duration, lossInWords, percent, perSecond, sliceRanges, wholeNumber } from '../wording.js';
 import { question } from './controls.js';
 
 const columns = ['Worker', 'State', 'Engine and device', 'Slices', 'Images/s', 'Time', 'Last seen', 'Lost'] as const;
@@ -71,7 +71,7 @@ function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
       </th>
       <td role="cell" data-label="State">
         <span class={`state ${state}`}>{stateWords[state]}</span>
-        {worker.lostReason !== null && <span class="sub">{worker.lostReason}</span>}
+        {worker.lostReason !== null && <span class="sub">{lossInWords(worker.lostReason)}</span>}
       </td>
       <td role="cell" data-label="Engine and device" class="device" title={fingerprint}>
         {engine}

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { StepPainter } from '../../../coordinator/dashboard/step-painter.js';
 import type { WorkerConnection } from '../../../coordinator/worker-connection.js';
-import { describeStep, describeTrouble, lanesOf } from '../../../pages/dashboard/step-lanes.js';
+import { describeStep, describeTrouble, lanesOf, troubledLanes } from '../../../pages/dashboard/step-lanes.js';
 import { FakeClock } from '../../support/fake-clock.js';
 
 // All that a painter looks at.
@@ -44,6 +44,7 @@ describe('the picture of a step', () => {
     expect(describeStep(picture, [grace, spare])).toBe(
       'Step 14, after 400 ms: grace has answered 2–3; spare took over and computes 0–1; ada was lost with 0–1.',
     );
+    expect(troubledLanes(lanesOf(picture, [grace, spare], 400)).map(({ name }) => name)).toEqual(['spare', 'ada']);
     expect(describeTrouble(picture)).toBe('ada was lost with slices 0–1; spare took over slices 0–1.');
   });
 
