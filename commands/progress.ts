@@ -1,6 +1,6 @@
 // What a person sees of a run: a live line on a terminal, plain lines when piped, the workers' comings and goings.
 import type { Coordinator } from '../coordinator/main.js';
-import type { Metrics } from '../coordinator/evaluation.js';
+import type { Metrics } from '../coordinator/metrics.js';
 import { phaseNames, type Report, type StepPhases } from '../coordinator/report.js';
 import { describeSummary, describeTotals, summarizeModel } from '../export/summary.js';
 import type { OperatorAction } from '../coordinator/run-events.js';
