@@ -103,6 +103,9 @@ function addRunOptions(command: Command): Command {
 
 function readResumeOptions(options: Readonly<Record<string, unknown>>): ResumeOptions {
   const { resume, override } = options;
+  if (override === true && resume === undefined) {
+    throw new LockstepError('bad-option', '--override is given without --resume: there is nothing to change');
+  }
   return { resume: typeof resume === 'string' ? resume : resume === true, override: override === true };
 }
 

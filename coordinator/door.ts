@@ -38,7 +38,7 @@ export function openDoor(options: DoorOptions): Doorkeeper {
   if (!isLoopback(host) && tokens().isEmpty) {
     throw new LockstepError(
       'bad-option',
-      `host is ${host}, which others can reach: give a token that workers must show (LOCKSTEP_TOKEN or --token-file)`,
+      `--host is ${host}, which others can reach: give a token that workers must show (LOCKSTEP_TOKEN or --token-file)`,
     );
   }
   const tls = ServerTls.of(options);
