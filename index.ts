@@ -1,7 +1,9 @@
-// The library: what `import … from 'lockstep'` gives. The command line is a thin shell over it.
+// The library: what `import … from 'lockstep'` gives. The command line is a thin shell over it. Its types name those of Node,
+// which TypeScript does not look for by itself.
+/// <reference types="node" preserve="true" />
 export { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
 export { loadCheckpoint, type Checkpoint } from './coordinator/load-checkpoint.js';
-export type { Metrics } from './coordinator/evaluation.js';
+export type { Metrics } from './coordinator/metrics.js';
 export type { Report, StepPhases } from './coordinator/report.js';
 export type { EvaluationEvent, RunEvents, StepEvent } from './coordinator/run-events.js';
 export { resolveConfig, type Config, type ConfigInput } from './shared/config.js';

@@ -10,9 +10,9 @@ export function addDashboardCommand(program: Command): void {
     .command('dashboard')
     .description('look at a finished or interrupted run again, in a browser on this machine')
     .argument('<RUN-DIR>', "a run's folder")
-    .option('--port <PORT>', 'port to listen on (default: any free one)', '0')
+    .option('--port <PORT>', 'port to listen on (default: any free one)')
     .option('--open', 'open it in a browser')
-    .action(async (directory: string, { port, open }: { port: string; open?: true }) => {
+    .action(async (directory: string, { port = '0', open }: { port?: string; open?: true }) => {
       const writer = new LineWriter(standardOutput);
       const dashboard = await openRecordedDashboard(directory, parsePort(port));
       writer.line(`dashboard of ${directory}: ${dashboard.url} (Ctrl-C ends it)`);

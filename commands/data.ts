@@ -1,4 +1,5 @@
 // `lockstep data`: fetch CIFAR-10, check it, or draw a synthetic set in its layout.
+import { stat } from 'node:fs/promises';
 import { InvalidArgumentError, type Command } from 'commander';
 import cliProgress from 'cli-progress';
 import { countPerClass, imageCountOf } from '../shared/data/cifar10-layout.js';
@@ -11,6 +12,7 @@ import {
 } from '../shared/data/cifar10.js';
 import { archiveFile, downloadCifar10, officialArchive } from '../shared/data/download.js';
 import { defaultTestImages, defaultTrainingImages, synthesizeDataset } from '../shared/data/synthesize.js';
+import { LockstepError } from '../shared/errors.js';
 
 /** A million records are 3 GB: what one buffer and most machines hold. */
 const mostImages = 1_000_000;
@@ -47,6 +49,7 @@ Examples:
       `\nWithout a network: put the archive at DIR/${archiveFile} and run this; it is checked and unpacked.`,
     )
     .action(async (directory: string, options: { url: string; force?: true }) => {
+      await demandNoFile(directory);
       const progress = process.stderr.isTTY ? progressBar() : progressLines(err);
       const outcome = await downloadCifar10(directory, {
         url: options.url,
@@ -88,6 +91,7 @@ Examples:
         directory: string,
         options: { seed: number; trainingImages: number; testImages: number; force?: true },
       ) => {
+        await demandNoFile(directory);
         // Looked at before the drawing too, so that a refusal does not take seconds.
         if (options.force !== true) await demandNoCifar10(directory);
         const { seed, trainingImages, testImages } = options;
@@ -186,4 +190,11 @@ function webAddress(text: string): string {
   const protocol = URL.canParse(text) ? new URL(text).protocol : undefined;
   if (protocol === 'https:' || protocol === 'http:') return text;
   throw new InvalidArgumentError('It must be an address that begins with https:// or http://.');
+}
+
+/** Throws `bad-data` where what is to become a folder is something else. */
+async function demandNoFile(directory: string): Promise<void> {
+  const found = await stat(directory).catch(() => undefined);
+  if (found === undefined || found.isDirectory()) return;
+  throw new LockstepError('bad-data', `DIR is ${directory}, which is a file: name a folder for the images`);
 }

@@ -1,7 +1,7 @@
 // The options that say what workers compute with: the same on worker, train and bench.
 import { Option, type Command } from 'commander';
 import { precisions, type Precision } from '../worker/engine.js';
-import { engineNames, type EngineName } from '../worker/engines/open.js';
+import { demandFits, engineNames, type EngineName } from '../worker/engines/open.js';
 import type { EngineChoice } from '../worker/worker-arguments.js';
 import { parseWholeNumber } from './config-options.js';
 
@@ -40,14 +40,16 @@ export function gpusOption(): Option {
   );
 }
 
-/** commander has checked the choices. */
+/** commander has checked the choices. Throws `bad-option` for those that do not go together: now, and not in each worker. */
 export function readEngineOptions(options: Readonly<Record<string, unknown>>): EngineChoice {
   const { engine, threads, precision, tfMode, xla } = options;
-  return {
+  const choice: EngineChoice = {
     engine: engine as EngineName,
     threads: parseWholeNumber('--threads', String(threads), 1, 1024),
     precision: precision as Precision,
     tensorFlowMode: tfMode as (typeof modes)[number],
     xla: xla === true,
   };
+  demandFits(choice.engine, choice);
+  return choice;
 }

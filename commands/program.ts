@@ -33,7 +33,7 @@ export function lockstepProgram(): Command {
       'after',
       `
 Begin with:
-  lockstep start                          a first run of about a minute
+  lockstep start                          a first run of a minute or two
   lockstep train                          on this machine, on synthetic images if there are no others
   lockstep coordinator --min-workers 2    and on each machine: lockstep worker ws://HOST:7350
 

@@ -1,9 +1,9 @@
 // What a person sees of a run: a live line on a terminal, plain lines when piped, the workers' comings and goings.
 import type { Coordinator } from '../coordinator/main.js';
-import type { Metrics } from '../coordinator/evaluation.js';
+import type { Metrics } from '../coordinator/metrics.js';
 import { phaseNames, type Report, type StepPhases } from '../coordinator/report.js';
 import { describeSummary, describeTotals, summarizeModel } from '../export/summary.js';
-import type { OperatorAction } from '../coordinator/run-events.js';
+import type { OperatorAction, RunEvents } from '../coordinator/run-events.js';
 import { layoutModel } from '../shared/model/layout.js';
 import { lockstepVersion } from '../shared/version.js';
 import { countOf, duration, type LineWriter } from './line-writer.js';
@@ -32,8 +32,8 @@ export function showProgress(run: Coordinator, writer: LineWriter, summary: bool
   else writer.line(describeTotals(model));
   writer.line(`lockstep ${lockstepVersion} · ResNet-${config.depth}, ${parameters} weights · images: ${run.dataset}`);
   writer.line(
-    `${totalSteps} steps of ${config.batchSize} images in ${config.slices} slices, ` +
-      `${stepsPerEpoch} steps an epoch · run: ${run.runDirectory}`,
+    `${countOf(totalSteps, 'step')} of ${countOf(config.batchSize, 'image')} in ${countOf(config.slices, 'slice')}, ` +
+      `${countOf(stepsPerEpoch, 'step')} an epoch · run: ${run.runDirectory}`,
   );
   const startedMs = performance.now();
   let firstStep = 0;
@@ -58,12 +58,7 @@ export function showProgress(run: Coordinator, writer: LineWriter, summary: bool
   events.on('straggler', ({ step, name, slices, helpers }) =>
     writer.line(`step ${step}: ${name} is late, ${countOf(slices, 'slice')} of it went to ${helpers.join(', ')} too`),
   );
-  events.on('inexact', ({ name, fingerprint, first }) =>
-    writer.line(
-      `warning: ${name} computes with ${fingerprint}, the first worker with ${first}: from here on the weights ` +
-        'depend on who computes what (--exact refuses such workers)',
-    ),
-  );
+  events.on('inexact', (event) => writer.line(`warning: ${inexactLine(event)}`));
   events.on('operated', ({ action, detail }) => writer.line(`${operatorWords[action]} ${detail}`));
   events.on('timeline', ({ file, from, to }) =>
     writer.line(`timeline of steps ${from} to ${to}: ${file} (open it at ui.perfetto.dev)`),
@@ -104,6 +99,15 @@ export function showProgress(run: Coordinator, writer: LineWriter, summary: bool
     writer.line(`${epochLine} · validation loss ${loss.toFixed(4)}, accuracy ${accuracy.toFixed(4)}`);
   });
   events.on('test', (metrics) => writer.line(testLine(metrics)));
+}
+
+/** What two engines in one run mean, and what to do about it. */
+export function inexactLine({ name, fingerprint, first }: RunEvents['inexact'][0]): string {
+  const alike = first.startsWith('wasm/') ? ', and those with --engine wasm are alike' : '';
+  return (
+    `${name} computes with ${fingerprint}, the first worker with ${first}: from here on the weights depend on who ` +
+    `computes what (--exact refuses such workers${alike})`
+  );
 }
 
 export function testLine({ loss, accuracy }: Metrics): string {

@@ -8,7 +8,7 @@ import { layoutModel } from '../shared/model/layout.js';
 import { lockstepVersion } from '../shared/version.js';
 import { visible } from '../shared/visible-text.js';
 import { LineWriter, standardOutput, type Output } from './line-writer.js';
-import { showProgress, showReport, testLine, weightsLine } from './progress.js';
+import { inexactLine, showProgress, showReport, testLine, weightsLine } from './progress.js';
 
 export interface RunView {
   begin(run: Coordinator): void;
@@ -56,9 +56,7 @@ function quietView(output: Output): RunView {
   const toErrors = (text: string) => void process.stderr.write(`lockstep: ${visible(text)}\n`);
   return {
     begin({ events }) {
-      events.on('inexact', ({ name, fingerprint, first }) =>
-        writer.warning(`${name} computes with ${fingerprint}, the first worker with ${first}`),
-      );
+      events.on('inexact', (event) => writer.warning(inexactLine(event)));
     },
     line: () => undefined,
     notice: toErrors,

@@ -1,4 +1,4 @@
-// lockstep start, which is `npm start`: a first run that shows learning in about a minute and says what comes next.
+// lockstep start, which is `npm start`: a first run that shows learning in a minute or two and says what comes next.
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { Report } from '../coordinator/report.js';
@@ -44,8 +44,12 @@ export function addStartCommand(program: Command): void {
       writer.line('');
       writer.line(describeLearning(beginning, report));
       writer.line('');
-      const command = commandAsTyped(process.argv[1] ?? '');
-      for (const line of describeNextSteps({ command, hasRealImages, imagesPerSecond: report.imagesPerSecond })) {
+      const situation = {
+        command: commandAsTyped(process.argv[1] ?? ''),
+        hasRealImages,
+        runDirectory: run.runDirectory,
+      };
+      for (const line of describeNextSteps(situation, report)) {
         writer.line(line);
       }
     });
@@ -71,25 +75,39 @@ function percent(part: number): string {
   return `${(100 * part).toFixed(0)}%`;
 }
 
-export function describeNextSteps(situation: {
-  /** As a person types it. */
-  command: string;
-  hasRealImages: boolean;
-  imagesPerSecond: number;
-}): string[] {
-  const { command, hasRealImages, imagesPerSecond } = situation;
+export function describeNextSteps(
+  situation: {
+    /** As a person types it. */
+    command: string;
+    hasRealImages: boolean;
+    runDirectory: string;
+  },
+  { imagesPerSecond, engines }: Pick<Report, 'imagesPerSecond' | 'engines'>,
+): string[] {
+  const { command, hasRealImages, runDirectory } = situation;
   const { batchSize } = resolveConfig({});
   const fullRunMs = (1000 * 64_000 * batchSize) / imagesPerSecond;
+  const isWithTensorFlow = engines.some(({ engine }) => engine === 'tensorflow');
   return [
+    'What to do with this run:',
+    '  Its curves, workers and events, in a browser:',
+    `    ${command} dashboard ${runDirectory}`,
+    '  What each class came to, and what was taken for what:',
+    `    ${command} evaluate ${runDirectory}`,
+    ...(hasRealImages ? ['  What a picture of yours shows:', `    ${command} predict ${runDirectory} cat.jpg`] : []),
+    '  The model for others: keras, savedmodel, tfjs, onnx or safetensors:',
+    `    ${command} export ${runDirectory} --to onnx --out model.onnx`,
+    '',
     'What to run next:',
     ...(hasRealImages ? [] : ['  CIFAR-10 itself (170 MB, into ./data):', `    ${command} data download`]),
-    `  The whole recipe, about ${duration(fullRunMs)} on this machine alone:`,
+    `  The whole recipe, about ${duration(fullRunMs)} on this machine alone (Ctrl-C saves, --resume goes on):`,
     `    ${command} train`,
     '  The same weights sooner, with other machines; on this one and on each of the others:',
     `    LOCKSTEP_TOKEN=<secret> ${command} coordinator --host 0.0.0.0 --min-workers 2`,
     `    LOCKSTEP_TOKEN=<secret> ${command} worker ws://<this machine's address>:7350`,
-    '  TensorFlow for the workers, with CUDA where there is a GPU:',
-    `    ${command} setup-tensorflow`,
+    ...(isWithTensorFlow
+      ? []
+      : ['  TensorFlow for the workers, with CUDA where there is a GPU:', `    ${command} setup-tensorflow`]),
     '  How fast this machine is, and where the time goes:',
     `    ${command} bench`,
   ];

@@ -6,8 +6,7 @@ import { isLoopback } from '../coordinator/http-access.js';
 import { LockstepError } from '../shared/errors.js';
 import { train } from '../single-node.js';
 import { describeExit } from '../worker-processes.js';
-import type { TimelineWindow } from '../coordinator/timeline/recorder.js';
-import type { TimelineOptions } from '../coordinator/timeline/timeline-file.js';
+import type { TimelineOptions, TimelineWindow } from '../coordinator/timeline/timeline-window.js';
 import type { ResumeOptions } from '../coordinator/resume.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
@@ -104,6 +103,9 @@ function addRunOptions(command: Command): Command {
 
 function readResumeOptions(options: Readonly<Record<string, unknown>>): ResumeOptions {
   const { resume, override } = options;
+  if (override === true && resume === undefined) {
+    throw new LockstepError('bad-option', '--override is given without --resume: there is nothing to change');
+  }
   return { resume: typeof resume === 'string' ? resume : resume === true, override: override === true };
 }
 

@@ -56,6 +56,7 @@ export function addWorkerCommand(program: Command): void {
     .option('--json', 'a line of JSON an event on standard output: start, joined, reconnecting, end')
     .action(async (url: string, options: Record<string, string | boolean | undefined>, called: Command) => {
       const { name, giveUpAfter = '', gpus, workers } = options as Record<string, string | undefined>;
+      if (name === '') throw new LockstepError('bad-option', '--name is "": it must be a name, or be left out');
       const command: WorkerCommand = {
         url: checkUrl(url),
         engine: readEngineOptions(options),
@@ -136,7 +137,7 @@ async function workHere(command: WorkerCommand): Promise<void> {
     writer.line(`the cache ${message}: shards are fetched again where they are missing in it`),
   );
   worker.events.on('reconnecting', ({ reason, delayMs }) =>
-    writer.line(`not connected (${reason}); trying again in ${duration(delayMs)}`),
+    writer.line(`not connected (${reason}); trying again ${delayMs < 1000 ? 'now' : `in ${duration(delayMs)}`}`),
   );
   let images = 0;
   worker.events.on('progress', (progress) => {

@@ -10,7 +10,7 @@ import { layoutHash, weightsSha256 } from '../shared/model/layout-hash.js';
 import type { ModelLayout } from '../shared/model/layout.js';
 import { encodeSafetensors, namedArraysOf } from '../shared/safetensors.js';
 import { lockstepVersion } from '../shared/version.js';
-import type { BatchSums, Metrics } from './evaluation.js';
+import type { BatchSums, Metrics } from './metrics.js';
 import type { LedgerRecord } from './report.js';
 
 /** Everything a run's future depends on, beside its configuration and its images. */

@@ -1,7 +1,7 @@
 // What an evaluation came to: loss and accuracy, class by class, and what was taken for what. Pure.
 import { recordBytes } from '../shared/data/image-batch.js';
 import { noClass } from '../shared/protocol/messages.js';
-import { metricsOf, type EvaluatedPart, type Metrics } from './evaluation.js';
+import { metricsOf, type EvaluatedPart, type Metrics } from './metrics.js';
 
 export interface ClassResult {
   name: string;

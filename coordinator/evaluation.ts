@@ -5,30 +5,11 @@ import { ProtocolError } from '../shared/errors.js';
 import { classCount } from '../shared/model/layout.js';
 import { noClass, type EvaluationMessage, type Piece, type Split } from '../shared/protocol/messages.js';
 import { available } from './dealer.js';
+import type { BatchSums, EvaluatedPart } from './metrics.js';
 import { StragglerWatch, type SliceTimes } from './straggler-watch.js';
 import type { WeightsFrame } from './weights-frame.js';
 import type { WorkerConnection } from './worker-connection.js';
 import type { WorkerPool } from './worker-pool.js';
-
-export interface Metrics {
-  /** The mean softmax cross-entropy of an image. */
-  loss: number;
-  /** The part of the images whose largest logit is their label's, 0 to 1. */
-  accuracy: number;
-}
-
-/** What metrics are made of: sums travel, the division happens once. */
-export interface BatchSums {
-  sampleCount: number;
-  lossSum: number;
-  correctCount: number;
-}
-
-/** What a part of a split gave. */
-export interface EvaluatedPart extends BatchSums {
-  /** The class that each image was taken for, or noClass. */
-  predicted: Uint8Array;
-}
 
 /** Parts that a worker has at a time: one to compute and one to go on with. */
 const partsInFlight = 2;
@@ -147,20 +128,4 @@ function partOf(
   }
   // A copy: the message's memory goes on to other things.
   return { sampleCount, lossSum, correctCount, predicted: Uint8Array.from(payload) };
-}
-
-/** In float64, in the order given. */
-export function metricsOf(parts: readonly BatchSums[]): Metrics {
-  const { sampleCount, lossSum, correctCount } = parts.reduce(addSums, noSums);
-  return { loss: lossSum / sampleCount, accuracy: correctCount / sampleCount };
-}
-
-export const noSums: Readonly<BatchSums> = { sampleCount: 0, lossSum: 0, correctCount: 0 };
-
-export function addSums(a: BatchSums, b: BatchSums): BatchSums {
-  return {
-    sampleCount: a.sampleCount + b.sampleCount,
-    lossSum: a.lossSum + b.lossSum,
-    correctCount: a.correctCount + b.correctCount,
-  };
 }

@@ -4,7 +4,7 @@ import type { EngineCount, EngineIdentity } from '../shared/engine-identity.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { WorkerSummary } from '../shared/watching/messages.js';
 import type { WorkerPhases, WorkerWork } from './step-work.js';
-import type { Metrics } from './evaluation.js';
+import type { Metrics } from './metrics.js';
 
 /**
  * Where the time of a step goes, in milliseconds. The first five are the mean over the workers that computed in it, the

@@ -1,5 +1,5 @@
 // What a run tells its listeners while it goes on. run-journal.ts is who tells it.
-import type { Metrics } from './evaluation.js';
+import type { Metrics } from './metrics.js';
 import type { RunPhase } from '../shared/run-status.js';
 import type { MetricsLine, StepPhases } from './report.js';
 

@@ -1,7 +1,6 @@
 // What each worker did in one step, how long it took, and who was waited for.
 import type { Clock } from '../shared/clock.js';
 import type { GradientMessage } from '../shared/protocol/messages.js';
-import type { WorkerConnection } from './worker-connection.js';
 
 /** Where a worker's time in a step went, in milliseconds. */
 export type WorkerPhases = GradientMessage['phases'];
@@ -35,7 +34,7 @@ export class StepWork {
     return result;
   }
 
-  counted(worker: WorkerConnection, { sampleCount, phases }: GradientMessage): void {
+  counted(worker: { readonly id: number; readonly name: string }, { sampleCount, phases }: GradientMessage): void {
     const before = this.#work.get(worker.id);
     this.#work.delete(worker.id);
     this.#work.set(worker.id, {

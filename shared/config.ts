@@ -340,6 +340,17 @@ export function kebabCase(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
+/** Throws `bad-config` naming a key that is none. @param place where the keys stand, for the message: `in FILE` */
+export function demandKnownKeys(input: Readonly<Record<string, unknown>>, place = ''): void {
+  const unknown = Object.keys(input).find((key) => !isConfigKey(key));
+  if (unknown === undefined) return;
+  const keys = Object.keys(configFields);
+  const nearest = nearestWord(unknown, keys);
+  const meant = nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
+  const named = `${JSON.stringify(unknown)}${place === '' ? '' : ` ${place}`}`;
+  throw new LockstepError('bad-config', `unknown key ${named}${meant}: the keys are ${keys.join(', ')}`);
+}
+
 /**
  * Fills in defaults and checks every value and how they fit together.
  * @param nameOf how a field is called where the values come from, for error messages
@@ -352,16 +363,7 @@ export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf =
     throw new LockstepError('bad-config', `${nameOf(key)} is ${shown}: it must be ${allowed}`);
   };
   const values: Record<string, unknown> = {};
-  for (const key of Object.keys(input)) {
-    if (!isConfigKey(key)) {
-      const nearest = nearestWord(key, Object.keys(configFields));
-      const meant = nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
-      throw new LockstepError(
-        'bad-config',
-        `unknown key ${JSON.stringify(key)}${meant}: the keys are ${Object.keys(configFields).join(', ')}`,
-      );
-    }
-  }
+  demandKnownKeys(input);
   for (const [key, { schema, default: fallback, allowed }] of Object.entries(configFields)) {
     const given = input[key];
     if (given === undefined) {

@@ -70,9 +70,9 @@ export type Precision = (typeof precisions)[number];
 export interface EngineSettings {
   /** In which type convolutions and what lies between them compute; `float32` unless said. Only tensorflow has others. */
   precision?: Precision | undefined;
-  /** How TensorFlow is called: `graph`, once a slice, unless said; `eager`, once an operation. Other engines ignore it. */
+  /** How TensorFlow is called: `graph`, once a slice, unless said; `eager`, once an operation, which only tensorflow can. */
   tensorFlowMode?: 'graph' | 'eager' | undefined;
-  /** Whether TensorFlow compiles its graphs with XLA where that is possible, which is on GPUs. Other engines ignore it. */
+  /** Whether TensorFlow compiles its graphs with XLA where that is possible, which is on GPUs. */
   xla?: boolean | undefined;
 }
 

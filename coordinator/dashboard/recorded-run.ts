@@ -60,7 +60,13 @@ async function readConfig(directory: string): Promise<Config> {
   try {
     return resolveConfig(z.record(z.string(), z.unknown()).parse(JSON.parse(await readFile(file, 'utf8'))));
   } catch (cause) {
-    const why = systemCodeOf(cause) === 'ENOENT' ? 'it has no config.json' : `config.json: ${messageOf(cause)}`;
+    const code = systemCodeOf(cause);
+    const why =
+      code === 'ENOENT'
+        ? 'it has no config.json'
+        : code === 'ENOTDIR'
+          ? 'it is a file'
+          : `config.json: ${messageOf(cause)}`;
     throw new LockstepError('bad-option', `${directory} is no run's folder (${why}): name one, such as runs/<time>`, {
       cause,
     });

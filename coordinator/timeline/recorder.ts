@@ -7,14 +7,9 @@ import type { RoundObserver } from '../round-observer.js';
 import type { RunJournal } from '../run-journal.js';
 import type { WorkerConnection } from '../worker-connection.js';
 import type { WorkerPool } from '../worker-pool.js';
+import type { TimelineWindow } from './timeline-window.js';
 import { inWholeNanoseconds, processMetadata, type CompleteEvent, type Trace } from './trace-events.js';
 import { WorkerTracks } from './worker-tracks.js';
-
-/** Steps counted from 1, both included. */
-export interface TimelineWindow {
-  from: number;
-  to: number;
-}
 
 /** Workers have ids from 1 on. */
 const coordinatorPid = 0;

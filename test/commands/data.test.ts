@@ -98,6 +98,18 @@ describe('lockstep data synthesize', () => {
   });
 });
 
+it.each(['synthesize', 'download'])('lockstep data %s does not take a file for its folder', async (command) => {
+  const file = path.join(folder, 'file');
+  await writeFile(file, 'mine');
+  const { error, out } = await lockstep('data', command, file);
+  expect(error).toMatchObject({
+    code: 'bad-data',
+    message: `DIR is ${file}, which is a file: name a folder for the images`,
+  });
+  expect(out).toBe('');
+  expect(await readFile(file, 'utf8')).toBe('mine');
+});
+
 describe('lockstep data verify', () => {
   it('throws what is wrong and prints nothing as if it were right', async () => {
     await lockstep('data', 'synthesize', folder, '--training-images', '5', '--test-images', '1');

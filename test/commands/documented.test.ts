@@ -10,6 +10,7 @@ import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { readConfig } from '../../commands/config-options.js';
 import { lockstepProgram } from '../../commands/program.js';
+import { describeNextSteps } from '../../commands/start.js';
 import { commandsOfPage, commandsOfShell } from '../support/command-lines.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -134,6 +135,44 @@ describe('what a container runs', () => {
     });
     expect(commands).toHaveLength(1);
     expect(await refusalsOf(commands)).toEqual([]);
+  });
+});
+
+describe('what lockstep start says to do next', () => {
+  const engines = {
+    wasm: { engine: 'wasm', fingerprint: '', workers: 2 },
+    tensorflow: { engine: 'tensorflow', fingerprint: '', workers: 2 },
+  };
+  const nextSteps = (hasRealImages: boolean, engine: keyof typeof engines) =>
+    describeNextSteps(
+      { command: 'lockstep', hasRealImages, runDirectory: 'runs/first' },
+      { imagesPerSecond: 400, engines: [engines[engine]] },
+    ).join('\n');
+  const commandsOf = (text: string) => commandsOfShell(text.replaceAll(/<[^>]*>/g, 'GIVEN'));
+  const namesOf = (text: string) => commandsOf(text).map(([name]) => name);
+  const withTheRun = ['dashboard', 'evaluate', 'export'];
+
+  it('is with this run, with real images, with other machines and with TensorFlow', async () => {
+    const text = nextSteps(false, 'wasm');
+    expect(namesOf(text)).toEqual([
+      ...withTheRun,
+      'data',
+      'train',
+      'coordinator',
+      'worker',
+      'setup-tensorflow',
+      'bench',
+    ]);
+    expect(await refusalsOf(commandsOf(text))).toEqual([]);
+    // 64,000 steps of 128 images at 400 a second: 20,480 s
+    expect(text).toContain('about 5 h 41 min');
+  });
+
+  it('leaves out what is there already, and names pictures where the network knows real ones', async () => {
+    const text = nextSteps(true, 'tensorflow');
+    const [first, second, last] = withTheRun;
+    expect(namesOf(text)).toEqual([first, second, 'predict', last, 'train', 'coordinator', 'worker', 'bench']);
+    expect(await refusalsOf(commandsOf(text))).toEqual([]);
   });
 });
 

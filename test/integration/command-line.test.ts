@@ -25,15 +25,22 @@ describe('lockstep refuses, with status 2,', () => {
     ['a bad setting', ['config', '--set', 'depth=21'], /--set depth is 21: it must be 6n\+2/],
     ['a configuration file that is not there', ['config', '--config', '/nonexistent'], /nonexistent does not exist/],
     ['a missing argument', ['predict'], /^lockstep: missing required argument 'CHECKPOINT'\n\(--help lists/],
-    ['a setting of an unknown key', ['config', '--set', 'deep=20'], /unknown key "deep"/],
+    ['a setting of an unknown key', ['config', '--set', 'deep=20'], /unknown key "deep" of --set: the keys are/],
     ['no workers', ['train', '--workers', '0'], /--workers is "0": it must be a whole number from 1/],
     ['a port out of range', ['coordinator', '--port', '70000'], /--port is "70000": .*from 0 to 65535/],
+    [
+      'of one engine what the other has',
+      ['train', '--engine', 'wasm', '--precision', 'bfloat16'],
+      /^lockstep: --precision bfloat16 needs the tensorflow engine/,
+    ],
     ['another engine', ['train', '--engine', 'abacus'], /'abacus' is invalid.*tensorflow/],
     [
       'an open address without a token',
       ['coordinator', '--host', '0.0.0.0'],
-      /host is 0\.0\.0\.0.*LOCKSTEP_TOKEN or --token-file/,
+      /--host is 0\.0\.0\.0.*LOCKSTEP_TOKEN or --token-file/,
     ],
+    ['a change of nothing', ['train', '--override'], /--override is given without --resume/],
+    ['a worker without a name', ['worker', 'ws://127.0.0.1:1', '--name', ''], /--name is "": it must be a name/],
     ['a folder without images', ['train', '--data', '/nonexistent'], /\/nonexistent/],
   ])('%s', async (_what, args, message) => {
     const { status, output } = await runCli(args);
@@ -41,13 +48,16 @@ describe('lockstep refuses, with status 2,', () => {
     expect(status).toBe(2);
   });
 
-  it('an unknown key in a configuration file, and lists the keys', async () => {
-    const file = inFolder('config.json');
-    await writeFile(file, JSON.stringify({ seed: 1, batchsize: 64 }));
-    const { status, output } = await runCli(['train', '--config', file]);
-    expect(output).toMatch(/unknown key "batchsize" \(did you mean batchSize\?\): the keys are/);
-    expect(status).toBe(2);
-  });
+  it.each([[], ['--resume']])(
+    'an unknown key in a configuration file, with the file and the keys: train %s',
+    async (...more) => {
+      const file = inFolder('config.json');
+      await writeFile(file, JSON.stringify({ seed: 1, batchsize: 64 }));
+      const { status, output } = await runCli(['train', '--config', file, ...more]);
+      expect(output).toMatch(/unknown key "batchsize" in .*config\.json \(did you mean batchSize\?\): the keys are/);
+      expect(status).toBe(2);
+    },
+  );
 
   it('a bad value in a configuration file, and names the file', async () => {
     const file = inFolder('values.json');

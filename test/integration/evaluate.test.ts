@@ -107,7 +107,7 @@ describe('an evaluation', () => {
     await join('secret');
     expect(metricsOf(await evaluation.report)).toEqual(metricsOf(run.test));
     await expect(startEvaluation({ checkpoint: inFolder('run'), dataset, host: '0.0.0.0' })).rejects.toThrow(
-      'host is 0.0.0.0, which others can reach: give a token',
+      '--host is 0.0.0.0, which others can reach: give a token',
     );
   });
 

@@ -277,5 +277,10 @@ describe('a run that is over', () => {
       code: 'bad-option',
       message: expect.stringContaining('no config.json'),
     });
+    await writeFile(inFolder('file'), '');
+    await expect(openRecordedDashboard(inFolder('file'), 0)).rejects.toMatchObject({
+      code: 'bad-option',
+      message: expect.stringContaining('(it is a file)'),
+    });
   });
 });

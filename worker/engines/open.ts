@@ -1,6 +1,6 @@
 // Which engine a name stands for. The only place that knows all of them; each is loaded only when it is asked for.
 import { LockstepError } from '../../shared/errors.js';
-import type { Engine, EngineOptions } from '../engine.js';
+import type { Engine, EngineOptions, EngineSettings } from '../engine.js';
 
 export const engineNames = ['auto', 'tensorflow', 'wasm'] as const;
 export type EngineName = (typeof engineNames)[number];
@@ -27,6 +27,21 @@ export async function startEnvironment(name: EngineName): Promise<Record<string,
   return installedPackages().length === 0 ? {} : memorySettings();
 }
 
+/** Throws `bad-option` where the wasm engine is asked for what tensorflow alone has. */
+export function demandFits(name: EngineName, settings: EngineSettings): void {
+  const { precision = 'float32', tensorFlowMode = 'graph', xla = false } = settings;
+  const asked = [
+    ...(precision === 'float32' ? [] : [`--precision ${precision}`]),
+    ...(tensorFlowMode === 'graph' ? [] : [`--tf-mode ${tensorFlowMode}`]),
+    ...(xla ? ['--xla'] : []),
+  ];
+  if (name !== 'wasm' || asked.length === 0) return;
+  throw new LockstepError(
+    'bad-option',
+    `${asked.join(' ')} needs the tensorflow engine: wasm computes in float32, by itself (lockstep setup-tensorflow installs it)`,
+  );
+}
+
 /**
  * Opens an engine; `auto` is tensorflow where it loads, else wasm.
  * Throws `no-engine`, naming the command that installs one, where the one asked for cannot be had.
@@ -38,13 +53,7 @@ export async function openEngine(name: EngineName, options: EngineOptions): Prom
       return { engine: await openTensorFlowEngine(options), choice: undefined };
     }
     case 'wasm': {
-      const { precision = 'float32' } = options;
-      if (precision !== 'float32') {
-        throw new LockstepError(
-          'bad-option',
-          `--precision ${precision} needs the tensorflow engine: wasm computes in float32 (lockstep setup-tensorflow installs it)`,
-        );
-      }
+      demandFits(name, options);
       const { openWasmEngine } = await import('./wasm/wasm-engine.js');
       return { engine: await openWasmEngine(options), choice: undefined };
     }

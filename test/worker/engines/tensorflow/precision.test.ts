@@ -82,9 +82,13 @@ describe('the units for a short type', () => {
   });
 });
 
-it('--precision other than float32 is refused by the wasm engine', async () => {
-  await expect(openEngine('wasm', { threads: 1, precision: 'bfloat16' })).rejects.toMatchObject({
+it.each([
+  ['--precision bfloat16', { precision: 'bfloat16' }],
+  ['--tf-mode eager', { tensorFlowMode: 'eager' }],
+  ['--xla', { xla: true }],
+] as const)('%s is refused by the wasm engine', async (asked, settings) => {
+  await expect(openEngine('wasm', { threads: 1, ...settings })).rejects.toMatchObject({
     code: 'bad-option',
-    message: expect.stringContaining('needs the tensorflow engine'),
+    message: expect.stringContaining(`${asked} needs the tensorflow engine`),
   });
 });

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { metricsOf } from '../../coordinator/evaluation.js';
+import { metricsOf } from '../../coordinator/metrics.js';
 
 it('metrics divide once: parts of different sizes count by their images', () => {
   // Loss (250 + 6) / (250 + 6 images) = 1, where the mean of the parts' means would be (1 + 1) / 2; accuracy 128 / 256.

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { windowOf } from '../../../coordinator/timeline/timeline-file.js';
+import { windowOf } from '../../../coordinator/timeline/timeline-window.js';
 
 describe('the steps of a timeline', () => {
   it.each([
