@@ -56,7 +56,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
     const metadata = { name: 'default', namespace: namespace.metadata.name };
     const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata };
     await server.create(account, false);
-  }, 120_000);
+  });
   afterAll(() => server?.stop());
 
   const workload = (kind: string) => structuredClone(objects.find((object) => object.kind === kind) as Workload);

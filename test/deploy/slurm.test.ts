@@ -31,7 +31,7 @@ describe.skipIf(reason !== undefined)('the sbatch file', () => {
     await runCli(alone);
     hash = (await readReport(inFolder('alone'))).weightsSha256;
     cluster = await SlurmCluster.start(inFolder(''));
-  }, 120_000);
+  });
   afterAll(() => cluster?.stop());
 
   /** Submits it. @returns the job's number, and its log so far */
