@@ -1,30 +1,43 @@
-// What the dashboard costs a run: images/s and the coordinator's own CPU time with nobody watching, with a socket that is
-// told everything, and with the page in a browser on this machine, which then shares the cores. The three take turns
-// within one run.
-import { spawn } from 'node:child_process';
+// What the dashboard costs a run: images/s and the coordinator's own CPU time while somebody watches, beside a turn without
+// anybody right before or after it, within one run. A socket in another process that reads all is what the coordinator
+// pays; a page in a browser on this machine also shares the cores with the workers. Nobody against nobody is the noise.
+import { fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { WebSocket } from 'ws';
+import { parseArgs } from 'node:util';
 import { startCoordinator, type Coordinator } from '../../coordinator/main.js';
 import { synthesizeDataset } from '../../shared/data/synthesize.js';
 import { openChromiumOrReason } from '../support/chromium.js';
+import { summaryOf } from './paired.js';
 
-const turns = 12;
-const stepsPerTurn = 15;
 const workerCount = 2;
+/** What the reader is told to stop reading. */
+const nowhere = '';
 
 /** Begins to watch. @returns what ends it */
 type Watching = () => Promise<() => Promise<void>>;
 
-interface Measured {
-  imagesPerSecond: number[];
-  /** The coordinator's own, of all its threads, for each second. */
-  cpuPart: number[];
+interface Turn {
+  imagesPerSecond: number;
+  /** The coordinator's own, of all its threads, as a part of one core. */
+  cpuPart: number;
 }
 
-export async function benchDashboard(): Promise<void> {
+interface Pair {
+  nobody: Turn;
+  watched: Turn;
+}
+
+/** @param args `--pairs` and `--seconds` */
+export async function benchDashboard(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { pairs: { type: 'string', default: '16' }, seconds: { type: 'string', default: '10' } },
+  });
+  const [pairCount, seconds] = [Number(values.pairs), Number(values.seconds)];
   const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-bench-'));
   const browser = await openChromiumOrReason('the page in a browser');
   const coordinator = await startCoordinator({
@@ -32,19 +45,28 @@ export async function benchDashboard(): Promise<void> {
     runDir: path.join(folder, 'run'),
     port: 0,
     minWorkers: workerCount,
-    steps: 100_000,
-    // Nothing but steps: no validation, and no checkpoint that anybody would wait for.
+    steps: 1_000_000,
+    // Nothing but steps: no validation, no checkpoint that anybody would wait for, and nobody who is given other slices.
     validationSplit: 0,
     keepCheckpoints: 1,
     tensorboard: false,
+    stragglerFactor: 0,
   });
   const cli = fileURLToPath(new URL('../../cli.js', import.meta.url));
   const workers = Array.from({ length: workerCount }, () =>
     spawn(process.execPath, [cli, 'worker', coordinator.url, '--engine', 'wasm', '--no-cache', '--quiet']),
   );
+  const reader = fork(fileURLToPath(new URL('./feed-reader.js', import.meta.url)));
   const kinds: Record<string, Watching> = {
-    'nobody watches': () => Promise.resolve(() => Promise.resolve()),
-    'a socket': () => openSocket(coordinator),
+    'nobody (the noise)': () => Promise.resolve(() => Promise.resolve()),
+    'a socket that reads all': async () => {
+      reader.send(`${coordinator.url}/watch`);
+      await once(reader, 'message');
+      return async () => {
+        reader.send(nowhere);
+        await once(reader, 'message');
+      };
+    },
   };
   if (typeof browser !== 'string') {
     kinds['a page in a browser here'] = async () => {
@@ -54,88 +76,87 @@ export async function benchDashboard(): Promise<void> {
       return () => page.close();
     };
   }
-  const measured = new Map<string, Measured>();
+  process.stdout.write(
+    `ResNet-20, ${workerCount} wasm workers, ${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown'}, ` +
+      `Node ${process.versions.node}; ${pairCount} pairs of turns of ${seconds} s each, in one run: ` +
+      `more than ${Math.ceil((Object.keys(kinds).length * pairCount * 2 * seconds) / 60)} min\n`,
+  );
+  const measured = new Map<string, Pair[]>(Object.keys(kinds).map((kind) => [kind, []]));
   try {
-    await steps(coordinator, stepsPerTurn);
-    for (let turn = 0; turn < turns; turn++) {
+    await turn(coordinator, 2 * seconds);
+    for (let count = 0; count < pairCount; count++) {
       for (const [kind, watch] of Object.entries(kinds)) {
-        const leave = await watch();
-        const result = measured.get(kind) ?? { imagesPerSecond: [], cpuPart: [] };
-        measured.set(kind, result);
-        const { imagesPerSecond, cpuPart } = await steps(coordinator, stepsPerTurn);
-        result.imagesPerSecond.push(imagesPerSecond);
-        result.cpuPart.push(cpuPart);
-        await leave();
+        measured.get(kind)!.push(await pairOf(coordinator, watch, { seconds, watchedFirst: count % 2 === 1 }));
       }
     }
   } finally {
     coordinator.stop();
     await Promise.allSettled([coordinator.report]);
     for (const worker of workers) worker.kill();
+    reader.kill();
     if (typeof browser !== 'string') await browser.close();
     await rm(folder, { recursive: true });
   }
   print(measured);
 }
 
-async function openSocket({ url }: Coordinator): Promise<() => Promise<void>> {
-  const socket = new WebSocket(`${url}/watch`);
-  await new Promise((resolve, reject) => {
-    socket.once('open', resolve);
-    socket.once('error', reject);
-  });
-  socket.on('message', () => undefined);
-  return () =>
-    new Promise((resolve) => {
-      socket.once('close', () => resolve());
-      socket.close();
-    });
+async function pairOf(
+  coordinator: Coordinator,
+  watch: Watching,
+  { seconds, watchedFirst }: { seconds: number; watchedFirst: boolean },
+): Promise<Pair> {
+  const before = watchedFirst ? undefined : await turn(coordinator, seconds);
+  const leave = await watch();
+  const watched = await turn(coordinator, seconds);
+  await leave();
+  return { nobody: before ?? (await turn(coordinator, seconds)), watched };
 }
 
-/** So many steps from the next one on; that one may have begun before. */
-async function steps({ events }: Coordinator, count: number): Promise<{ imagesPerSecond: number; cpuPart: number }> {
-  let startedMs = 0;
+/** Whole steps for at least so long, from the end of the running one on. */
+async function turn({ events }: Coordinator, seconds: number): Promise<Turn> {
+  let startedMs: number | undefined;
   let cpuBefore = process.cpuUsage();
   let images = 0;
-  let left = count + 1;
-  await new Promise<void>((resolve) => {
+  return new Promise<Turn>((resolve) => {
     const onStep = ({ imagesPerSecond, phases }: { imagesPerSecond: number; phases: { step: number } }) => {
-      if (left-- === count + 1) {
+      if (startedMs === undefined) {
         startedMs = performance.now();
         cpuBefore = process.cpuUsage();
         return;
       }
       images += (imagesPerSecond * phases.step) / 1000;
-      if (left > 0) return;
+      const elapsed = (performance.now() - startedMs) / 1000;
+      if (elapsed < seconds) return;
       events.off('step', onStep);
-      resolve();
+      const { user, system } = process.cpuUsage(cpuBefore);
+      resolve({ imagesPerSecond: images / elapsed, cpuPart: (user + system) / 1e6 / elapsed });
     };
     events.on('step', onStep);
   });
-  const seconds = (performance.now() - startedMs) / 1000;
-  const { user, system } = process.cpuUsage(cpuBefore);
-  return { imagesPerSecond: images / seconds, cpuPart: (user + system) / 1e6 / seconds };
 }
 
-function print(measured: ReadonlyMap<string, Measured>): void {
-  const [[, alone]] = measured;
-  process.stdout.write(
-    `ResNet-20, ${workerCount} wasm workers, ${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown'}, ` +
-      `Node ${process.versions.node}; ${turns} turns of ${stepsPerTurn} steps each, medians\n` +
-      "watching                   images/s   rate / nobody's (quartiles)   coordinator's CPU\n",
-  );
-  for (const [kind, { imagesPerSecond, cpuPart }] of measured) {
-    const ratios = imagesPerSecond.map((rate, turn) => rate / alone.imagesPerSecond[turn]);
-    const quartiles = `${quantile(ratios, 0.25).toFixed(3)}–${quantile(ratios, 0.75).toFixed(3)}`;
-    process.stdout.write(
-      `${kind.padEnd(26)} ${quantile(imagesPerSecond, 0.5).toFixed(1).padStart(8)}   ` +
-        `${quantile(ratios, 0.5).toFixed(3)} (${quartiles})`.padEnd(29) +
-        `${(100 * quantile(cpuPart, 0.5)).toFixed(1)}% of a core\n`,
-    );
+function print(measured: ReadonlyMap<string, readonly Pair[]>): void {
+  const head = ['who watches', 'images/s', 'rate / nobody’s: median', 'quartiles', '95% of the median'];
+  const rows = [...measured].map(([kind, pairs]) => {
+    const ratios = summaryOf(pairs.map(({ nobody, watched }) => watched.imagesPerSecond / nobody.imagesPerSecond));
+    const cpu = summaryOf(pairs.map(({ nobody, watched }) => watched.cpuPart - nobody.cpuPart));
+    const rate = summaryOf(pairs.map(({ watched }) => watched.imagesPerSecond)).median;
+    return [
+      kind,
+      rate.toFixed(1),
+      ratios.median.toFixed(4),
+      range(ratios.quartiles, 4),
+      range(ratios.interval, 4),
+      `${(100 * cpu.median).toFixed(2)} (${range([100 * cpu.quartiles[0], 100 * cpu.quartiles[1]], 2)})`,
+    ];
+  });
+  const table = [[...head, 'more CPU of the coordinator, % of a core (quartiles)'], ...rows];
+  const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
+  for (const row of table) {
+    process.stdout.write(`${row.map((cell, column) => cell.padEnd(widths[column])).join('  ')}\n`);
   }
 }
 
-function quantile(values: readonly number[], part: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))];
+function range(bounds: readonly [number, number] | null, digits: number): string {
+  return bounds === null ? 'too few pairs' : bounds.map((bound) => bound.toFixed(digits)).join('–');
 }

@@ -191,9 +191,8 @@ async function openPage(feed: Feed) {
   });
   http.listen(0, '127.0.0.1');
   await once(http, 'listening');
-  const reader = fork(fileURLToPath(new URL('./feed-reader.js', import.meta.url)), [
-    `ws://127.0.0.1:${(http.address() as AddressInfo).port}`,
-  ]);
+  const reader = fork(fileURLToPath(new URL('./feed-reader.js', import.meta.url)));
+  reader.send(`ws://127.0.0.1:${(http.address() as AddressInfo).port}`);
   await once(http, 'joined');
   return {
     bytes: () => bytes,
@@ -206,6 +205,7 @@ async function openPage(feed: Feed) {
       await sockets.close();
       feed.close();
       http.close();
+      reader.kill();
       await exited;
     },
   };
