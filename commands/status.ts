@@ -38,7 +38,7 @@ function addAskingCommand(
     });
 }
 
-export function describeRun({ lockstepVersion, time, run, workers }: RunStatus): string {
+function describeRun({ lockstepVersion, time, run, workers }: RunStatus): string {
   const here = workers.filter(({ state }) => state !== 'lost').length;
   const ms = (from: string) => Date.parse(time) - Date.parse(from);
   const needed = run.phase === 'waiting' ? ` of ${run.workersNeeded} needed` : '';
@@ -80,7 +80,7 @@ const columns: readonly { title: string; of: (worker: WorkerStatus) => string; i
   { title: 'address', of: ({ address, lostReason }) => (lostReason === null ? address : `${address}: ${lostReason}`) },
 ];
 
-export function describeWorkers({ workers }: RunStatus): string {
+function describeWorkers({ workers }: RunStatus): string {
   if (workers.length === 0) return 'no workers yet\n';
   const rows = [
     columns.map(({ title }) => title),
