@@ -107,7 +107,7 @@ function describeSubject(config: Config): string {
   );
 }
 
-export function describeMeasurement(measurement: Measurement): string[] {
+function describeMeasurement(measurement: Measurement): string[] {
   const { fingerprint, engineChoice, threads, workers, imagesPerSecond, roundsImagesPerSecond, phases } = measurement;
   const where =
     workers === 0

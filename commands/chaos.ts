@@ -111,7 +111,7 @@ export interface ChaosOptions extends Pick<RunSetup, 'workers' | 'engine' | 'sig
 }
 
 /** Both runs. Throws as runWith does. */
-export async function shake(options: ChaosOptions, writer: LineWriter): Promise<ChaosReport> {
+async function shake(options: ChaosOptions, writer: LineWriter): Promise<ChaosReport> {
   const { config, workers, engine, signal, folder, faultCount } = options;
   const dataset = await datasetOf(config);
   writer.line(describeSubject(config, workers.length, dataset));

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { openRecordedDashboard } from '../coordinator/dashboard/recorded-dashboard.js';
 import { openBrowser } from './open-browser.js';
 import { LineWriter, standardOutput } from './line-writer.js';
-import { parsePort } from './training.js';
+import { parsePort } from './door-options.js';
 
 export function addDashboardCommand(program: Command): void {
   program

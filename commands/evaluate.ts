@@ -7,12 +7,12 @@ import { LockstepError } from '../shared/errors.js';
 import { evaluate, type LocalEvaluation } from '../local-evaluation.js';
 import { describeExit } from '../worker-processes.js';
 import { parseWholeNumber } from './config-options.js';
+import { parsePort, parseWaitTimeout } from './door-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { countOf, duration, LineWriter, nowhere, standardOutput } from './line-writer.js';
 import { addServerTlsOptions } from './tls-options.js';
 import { workerCommand } from './worker-command.js';
 import { coordinatorTokens, tokenFileOption, tokenOption } from './token-options.js';
-import { parsePort } from './training.js';
 
 const splits: EvaluationSplit[] = ['test', 'validation'];
 
@@ -103,8 +103,7 @@ async function start(
     ...common,
     host,
     port: port === undefined ? undefined : parsePort(port),
-    waitTimeoutMs:
-      waitTimeout === undefined ? undefined : 1000 * parseWholeNumber('--wait-timeout', waitTimeout, 1, 2_000_000),
+    waitTimeoutMs: parseWaitTimeout(waitTimeout),
     ...tokens,
     tlsCert,
     tlsKey,
@@ -151,7 +150,7 @@ async function follow(evaluation: Evaluation | LocalEvaluation, writer: LineWrit
   }
 }
 
-export function describeEvaluation(report: EvaluationReport): string[] {
+function describeEvaluation(report: EvaluationReport): string[] {
   const { split, loss, accuracy, classes, confusion, unclassified, images, wallSeconds } = report;
   const title = split === 'test' ? 'Test' : 'Validation';
   // Names may begin alike: columns have the labels' numbers.

@@ -98,3 +98,8 @@ export function duration(milliseconds: number): string {
   if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
+
+/** Behind a run's other figures. */
+export function timeLeft(seconds: number | null): string {
+  return seconds === null ? 'time left unknown' : `${duration(1000 * seconds)} left`;
+}

@@ -36,7 +36,7 @@ export function addPredictCommand(program: Command): void {
     );
 }
 
-export function describePredictions({ predictions }: Predictions): string[] {
+function describePredictions({ predictions }: Predictions): string[] {
   return predictions.flatMap(({ image, width, height, classes }, index) => [
     ...(index > 0 ? [''] : []),
     `${image} (${width}×${height})`,

@@ -6,7 +6,7 @@ import { describeSummary, describeTotals, summarizeModel } from '../export/summa
 import type { OperatorAction, RunEvents } from '../coordinator/run-events.js';
 import { layoutModel } from '../shared/model/layout.js';
 import { lockstepVersion } from '../shared/version.js';
-import { countOf, duration, type LineWriter } from './line-writer.js';
+import { countOf, duration, timeLeft, type LineWriter } from './line-writer.js';
 
 /** On a pipe a step is told of at most this often. */
 const plainLineEveryMs = 10_000;
@@ -35,16 +35,13 @@ export function showProgress(run: Coordinator, writer: LineWriter, summary: bool
     `${countOf(totalSteps, 'step')} of ${countOf(config.batchSize, 'image')} in ${countOf(config.slices, 'slice')}, ` +
       `${countOf(stepsPerEpoch, 'step')} an epoch · run: ${run.runDirectory}`,
   );
-  const startedMs = performance.now();
-  let firstStep = 0;
-  let lastLineMs = startedMs;
+  // As the run reckons it: waits for workers and pauses tell nothing of the steps to come.
+  const left = () => timeLeft(run.status().run.secondsLeft);
+  let lastLineMs = performance.now();
   let epochSums = { loss: 0, accuracy: 0, imagesPerSecond: 0, steps: 0 };
   let epochLine = '';
 
-  events.on('resumed', ({ step, path }) => {
-    firstStep = step;
-    writer.line(`resumed after step ${step} of ${totalSteps}, from ${path}`);
-  });
+  events.on('resumed', ({ step, path }) => writer.line(`resumed after step ${step} of ${totalSteps}, from ${path}`));
   events.on('waiting', ({ workers, needed }) => writer.line(`waiting for workers: ${workers} of ${needed} are here`));
   events.on('workerJoined', ({ name, fingerprint, workers }) =>
     writer.line(`${name} joined (${fingerprint}), ${countOf(workers, 'worker')} now`),
@@ -73,7 +70,6 @@ export function showProgress(run: Coordinator, writer: LineWriter, summary: bool
       steps: steps + 1,
     };
     const now = performance.now();
-    const left = duration(((now - startedMs) / (step - firstStep)) * (totalSteps - step));
     const parts = [
       `epoch ${epoch}/${epochs}`,
       `step ${step}/${totalSteps}`,
@@ -84,10 +80,10 @@ export function showProgress(run: Coordinator, writer: LineWriter, summary: bool
     ];
     epochLine = parts.join(' · ');
     if (writer.isTerminal) {
-      writer.live([...parts, `${left} left`], leastImportantFirst);
+      writer.live([...parts, left()], leastImportantFirst);
     } else if (now - lastLineMs > plainLineEveryMs) {
       lastLineMs = now;
-      writer.line(`${epochLine} · ${left} left`);
+      writer.line(`${epochLine} · ${left()}`);
     }
     if (step % stepsPerEpoch === 0 || step === totalSteps) {
       epochSums = { loss: 0, accuracy: 0, imagesPerSecond: 0, steps: 0 };

@@ -19,7 +19,7 @@ const syntheticImages = { trainingImages: 10_000, testImages: 2_000 };
 const firstSteps = 10;
 
 /** The recipe with its schedule in miniature: the rate falls at half and at three quarters of the run, as in 64,000 steps. */
-export function startRecipe(steps: number) {
+function startRecipe(steps: number) {
   return { steps, learningRateBoundaries: [Math.floor(steps / 2), Math.floor((3 * steps) / 4)] };
 }
 
@@ -60,10 +60,7 @@ function commandAsTyped(script: string): string {
   return path.extname(script) === '.js' ? `node ${path.relative('', script)}` : 'lockstep';
 }
 
-export function describeLearning(
-  beginning: readonly { accuracy: number }[],
-  report: Pick<Report, 'train' | 'test'>,
-): string {
+function describeLearning(beginning: readonly { accuracy: number }[], report: Pick<Report, 'train' | 'test'>): string {
   const before = beginning.reduce((sum, { accuracy }) => sum + accuracy, 0) / beginning.length;
   return (
     `It learned: ${percent(before)} of the training images were right at the beginning, ${percent(report.train.accuracy)} ` +

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { RunStatus, WorkerStatus } from '../shared/run-status.js';
 import { demandUseFor, readClientTls } from '../shared/client-tls.js';
 import { addressOf, askStatus } from './ask-coordinator.js';
-import { countOf, duration } from './line-writer.js';
+import { countOf, duration, timeLeft } from './line-writer.js';
 import { visible } from '../shared/visible-text.js';
 import { addClientTlsOptions, readClientTlsOptions } from './tls-options.js';
 import { tokenFileOption, tokenOption, workerToken } from './token-options.js';
@@ -38,7 +38,7 @@ function addAskingCommand(
     });
 }
 
-export function describeRun({ lockstepVersion, time, run, workers }: RunStatus): string {
+function describeRun({ lockstepVersion, time, run, workers }: RunStatus): string {
   const here = workers.filter(({ state }) => state !== 'lost').length;
   const ms = (from: string) => Date.parse(time) - Date.parse(from);
   const needed = run.phase === 'waiting' ? ` of ${run.workersNeeded} needed` : '';
@@ -47,7 +47,7 @@ export function describeRun({ lockstepVersion, time, run, workers }: RunStatus):
     `step ${run.step}/${run.steps} · epoch ${run.epoch}/${run.epochs} · loss ${fixed(run.loss)} · ` +
       `accuracy ${fixed(run.accuracy)} · rate ${Number(run.learningRate.toPrecision(6))}`,
     `${run.imagesPerSecond.now.toFixed(0)} images/s now, ${run.imagesPerSecond.mean.toFixed(0)} on average · ` +
-      (run.secondsLeft === null ? 'time left unknown' : `${duration(1000 * run.secondsLeft)} left`),
+      timeLeft(run.secondsLeft),
     ...(['validation', 'test'] as const).flatMap((split) => {
       const metrics = run[split];
       return metrics === null
@@ -82,7 +82,7 @@ const columns: readonly { title: string; of: (worker: WorkerStatus) => string; i
   { title: 'address', of: ({ address, lostReason }) => (lostReason === null ? address : `${address}: ${lostReason}`) },
 ];
 
-export function describeWorkers({ workers }: RunStatus): string {
+function describeWorkers({ workers }: RunStatus): string {
   if (workers.length === 0) return 'no workers yet\n';
   const rows = [
     columns.map(({ title }) => title),

@@ -9,6 +9,7 @@ import { describeExit } from '../worker-processes.js';
 import type { TimelineOptions, TimelineWindow } from '../coordinator/timeline/timeline-window.js';
 import type { ResumeOptions } from '../coordinator/resume.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from './config-options.js';
+import { parsePort, parseWaitTimeout } from './door-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from './engine-options.js';
 import { openBrowser } from './open-browser.js';
 import { addViewOptions, readView, type RunView } from './run-view.js';
@@ -29,12 +30,8 @@ export function addTrainingCommands(program: Command): void {
     ),
   ).action(async (options: Record<string, string | undefined>) => {
     const { workers, gpus, port } = options;
-    const config = await readConfig(options);
     const run = await train({
-      ...config,
-      ...readResumeOptions(options),
-      ...readDashboardOptions(options),
-      ...readTimelineOptions(options),
+      ...(await readRunOptions(options)),
       workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
       gpus,
       ...readEngineOptions(options),
@@ -62,18 +59,13 @@ export function addTrainingCommands(program: Command): void {
     const { host = '127.0.0.1', port = String(defaultPort), minWorkers = '1', pauseBelow = '1' } = options;
     const { waitTimeout, tlsCert, tlsKey, tlsClientCa } = options;
     const tokens = coordinatorTokens(command);
-    const config = await readConfig(options);
     const run = await startCoordinator({
-      ...config,
-      ...readResumeOptions(options),
-      ...readDashboardOptions(options),
-      ...readTimelineOptions(options),
+      ...(await readRunOptions(options)),
       host,
       port: parsePort(port),
       minWorkers: parseWholeNumber('--min-workers', minWorkers, 1, 4096),
       pauseBelow: parseWholeNumber('--pause-below', pauseBelow, 1, 4096),
-      waitTimeoutMs:
-        waitTimeout === undefined ? undefined : 1000 * parseWholeNumber('--wait-timeout', waitTimeout, 1, 2_000_000),
+      waitTimeoutMs: parseWaitTimeout(waitTimeout),
       ...tokens,
       tlsCert,
       tlsKey,
@@ -99,6 +91,15 @@ function addRunOptions(command: Command): Command {
     .option('--open', 'open the dashboard in a browser')
     .option('--no-dashboard', "serve no dashboard on the port and take no operator's requests")
     .option('--override', 'resume with another configuration or other images than the checkpoint was made with');
+}
+
+async function readRunOptions(options: Readonly<Record<string, string | undefined>>) {
+  return {
+    ...(await readConfig(options)),
+    ...readResumeOptions(options),
+    ...readTimelineOptions(options),
+    ...readDashboardOptions(options),
+  };
 }
 
 function readResumeOptions(options: Readonly<Record<string, unknown>>): ResumeOptions {
@@ -130,10 +131,6 @@ function parseSteps(text: string): TimelineWindow {
     'bad-option',
     `--timeline-steps is ${text}: it must be FROM-TO, two whole numbers from 1 on, for example 10-30`,
   );
-}
-
-export function parsePort(text: string): number {
-  return parseWholeNumber('--port', text, 0, 65_535);
 }
 
 function showDashboard({ dashboardUrl, host, port }: Coordinator, view: RunView, open: boolean): void {

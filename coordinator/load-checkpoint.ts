@@ -99,7 +99,7 @@ export async function loadCheckpoint(location: string): Promise<Checkpoint> {
 }
 
 /** The folder that a location means; see loadCheckpoint. Throws `no-checkpoint`. */
-export async function findCheckpoint(location: string): Promise<string> {
+async function findCheckpoint(location: string): Promise<string> {
   const none = (where: string) =>
     new LockstepError('no-checkpoint', `there is no checkpoint ${where}: name its folder, or the folder of a run`);
   const found = await lstat(location).catch((error: unknown) => {

@@ -12,7 +12,7 @@ export interface Picture {
 }
 
 /** Above what cameras of today give. A file may claim more in a few bytes, and would have us allocate it. */
-export const mostPixels = 64_000_000;
+const mostPixels = 64_000_000;
 /** What decoding that many may take. */
 const mostDecoderMegabytes = 2048;
 

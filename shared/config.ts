@@ -241,7 +241,7 @@ export const recipeFields = {
 };
 
 /** Fields that the weights do not depend on. */
-export const runFields = {
+const runFields = {
   data: field({
     schema: text.nullable(),
     default: null,

@@ -45,7 +45,7 @@ function blowInWords(blow: Blow): string {
   }
 }
 
-export function describeFaults(faults: readonly FaultRecord[]): string[] {
+function describeFaults(faults: readonly FaultRecord[]): string[] {
   const header = ['step', 'when', 'worker', 'what', 'missed after', 'slices to others', 'complete after', 'back after'];
   const rows = faults.map((fault) => [
     String(fault.step),

@@ -43,7 +43,7 @@ export async function checkCoordinator(url: string, credentials: Credentials = {
   ];
 }
 
-export function judgeProtocol(protocol: number | undefined, release: string | undefined): Check {
+function judgeProtocol(protocol: number | undefined, release: string | undefined): Check {
   const about = 'protocol';
   if (protocol === undefined) {
     const remedy = 'workers of this version are refused if it speaks another protocol: update the coordinator';

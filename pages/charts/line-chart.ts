@@ -305,7 +305,7 @@ function rangeFrom([lowest, highest]: NonNullable<LineChartOptions['range']>): u
 }
 
 /** Which of the ascending places is nearest to x. */
-export function nearestIndex(places: readonly number[], x: number): number | undefined {
+function nearestIndex(places: readonly number[], x: number): number | undefined {
   if (places.length === 0) return undefined;
   let [low, high] = [0, places.length - 1];
   while (low < high) {

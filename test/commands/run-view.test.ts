@@ -4,6 +4,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readView } from '../../commands/run-view.js';
 import { follow } from '../../commands/training.js';
+import { FakeClock } from '../support/fake-clock.js';
 import { startCluster } from '../support/local-cluster.js';
 
 /** Trains 14 steps, 11 of them an epoch, with one worker. @returns what was written, as lines */
@@ -46,6 +47,26 @@ describe('a person', () => {
     expect(plain).toMatch(/\r<clear>epoch 1\/2 · step 11\/14 · .* · validation loss/);
     expect((await told({ summary: false }, true)).text).not.toContain('Layer (type)');
   });
+});
+
+it('the time left is that of the steps to come: how long the run waited for workers tells nothing of it', async () => {
+  const clock = new FakeClock();
+  const cluster = await startCluster({ clock });
+  let text = '';
+  const write = (more: string) => void (text += more);
+  try {
+    const { coordinator } = cluster;
+    // A second a step, and an hour before the first.
+    coordinator.events.on('step', () => clock.advance(1000));
+    const following = follow(coordinator, readView({}, { isTerminal: true, write, columns: () => 200 }), {});
+    clock.advance(3_600_000);
+    await cluster.join();
+    await following;
+    expect(text).toMatch(/step 2\/14 · .* · 12 s left/);
+    expect(text).toMatch(/step 13\/14 · .* · 1 s left/);
+  } finally {
+    await cluster.close();
+  }
 });
 
 it('--quiet leaves the last lines', async () => {

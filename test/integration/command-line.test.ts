@@ -48,12 +48,12 @@ describe('lockstep refuses, with status 2,', () => {
     expect(status).toBe(2);
   });
 
-  it.each([[], ['--resume']])(
+  it.each([[''], ['--resume']])(
     'an unknown key in a configuration file, with the file and the keys: train %s',
-    async (...more) => {
+    async (more) => {
       const file = inFolder('config.json');
       await writeFile(file, JSON.stringify({ seed: 1, batchsize: 64 }));
-      const { status, output } = await runCli(['train', '--config', file, ...more]);
+      const { status, output } = await runCli(['train', '--config', file, ...(more === '' ? [] : [more])]);
       expect(output).toMatch(/unknown key "batchsize" in .*config\.json \(did you mean batchSize\?\): the keys are/);
       expect(status).toBe(2);
     },

@@ -221,9 +221,11 @@ describe('a recipe', () => {
     }
   });
 
-  it('called fast has the rate and the label smoothing that validated best', () => {
+  it('called fast has the rate, the label smoothing and the views that were measured', () => {
     const chosen = { schedule: 'one-cycle', learningRate: 0.2, labelSmoothing: 0.1, batchSize: 128, slices: 4 };
-    expect(resolveConfig({ recipe: 'fast' })).toMatchObject(chosen);
+    const views = { mirror: 'alternating', cropPadding: 'reflect' };
+    expect(resolveConfig({ recipe: 'fast' })).toMatchObject({ ...chosen, ...views });
+    expect(resolveConfig({})).toMatchObject({ mirror: 'random', cropPadding: 'zeros' });
   });
 
   it('leaves its length aside where one is given, in the other unit too', () => {
