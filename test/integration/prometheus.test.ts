@@ -213,7 +213,8 @@ describe.skipIf(!hasPrometheus)('a real Prometheus that scrapes a run, and a coo
       const label = /^{{(\w+)}}$/.exec(legendFormat)?.[1];
       expect(label !== undefined && ofAll.some(({ metric }) => metric[label] === undefined)).toBe(false);
     }
-    expect(Number((await ask('max_over_time(lockstep_images_per_second[1m])'))[0].value[1])).toBeGreaterThan(0);
+    const fastest = filledIn('max_over_time(lockstep_images_per_second{instance=~"$instance"}[1m])', chosen());
+    expect(Number((await ask(fastest))[0].value[1])).toBeGreaterThan(0);
   });
 
   it('judges by the alerts of the README: a run that goes on wakes nobody', async () => {
