@@ -2,9 +2,11 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { Report } from '../coordinator/report.js';
+import { defaultRunDirectory, RunDirectory } from '../coordinator/run-directory.js';
 import type { StepEvent } from '../coordinator/run-events.js';
 import { resolveConfig } from '../shared/config.js';
-import { defaultDataDirectory, holdsCifar10, resolveDataset } from '../shared/data/cifar10.js';
+import { defaultDataDirectory, holdsCifar10, writeCifar10 } from '../shared/data/cifar10.js';
+import { synthesizeDataset } from '../shared/data/synthesize.js';
 import { train } from '../single-node.js';
 import { parseWholeNumber } from './config-options.js';
 import { duration, LineWriter, standardOutput } from './line-writer.js';
@@ -23,6 +25,13 @@ function startRecipe(steps: number) {
   return { steps, learningRateBoundaries: [Math.floor(steps / 2), Math.floor((3 * steps) / 4)] };
 }
 
+/** Draws them into the run's folder, where evaluate and --resume find them again. @returns the folder of the images */
+export async function drawImages(runDirectory: string): Promise<string> {
+  const folder = path.join(runDirectory, 'images');
+  await writeCifar10(folder, synthesizeDataset(syntheticImages), { overwrite: true });
+  return folder;
+}
+
 export function addStartCommand(program: Command): void {
   program
     .command('start')
@@ -32,13 +41,18 @@ export function addStartCommand(program: Command): void {
     .action(async ({ steps = '', runDir }: { steps?: string; runDir?: string }) => {
       const recipe = startRecipe(parseWholeNumber('--steps', steps, 4));
       const hasRealImages = await holdsCifar10(defaultDataDirectory);
-      const dataset = await resolveDataset(undefined, { synthetic: syntheticImages });
-      const run = await train({ ...recipe, runDir: runDir ?? null, dataset });
+      const directory = runDir ?? defaultRunDirectory(new Date());
+      await new RunDirectory(directory).demandFree();
+      const writer = new LineWriter(standardOutput);
+      if (!hasRealImages) {
+        writer.line(`./${defaultDataDirectory} holds no CIFAR-10: this run learns drawn images of ten classes`);
+      }
+      const data = hasRealImages ? defaultDataDirectory : await drawImages(directory);
+      const run = await train({ ...recipe, runDir: directory, data });
       const beginning: StepEvent[] = [];
       run.events.on('step', (step) => {
         if (step.step <= firstSteps) beginning.push(step);
       });
-      const writer = new LineWriter(standardOutput);
       await follow(run, personView(writer, false), { kill: () => run.kill() });
       const report = await run.report;
       writer.line('');
@@ -49,9 +63,7 @@ export function addStartCommand(program: Command): void {
         hasRealImages,
         runDirectory: run.runDirectory,
       };
-      for (const line of describeNextSteps(situation, report)) {
-        writer.line(line);
-      }
+      for (const line of describeNextSteps(situation, report)) writer.line(line);
     });
 }
 
