@@ -250,18 +250,15 @@ export class TrainingRun {
   async #collectGradient(weights: WeightsFrame): Promise<CollectedGradient> {
     const { slices, stragglerFactor } = this.#options.config;
     const stopTimer = this.#options.clock.after(idleAfterMs, collectYoungGarbage);
-    try {
-      return await collectGradient({
-        ...this.#options,
-        dealer: this.#dealer,
-        sliceCount: slices,
-        stragglerFactor,
-        weights,
-      });
-    } finally {
-      stopTimer();
-      this.#replicator.ownersAre(this.#dealer.owners);
-    }
+    const gradient = await collectGradient({
+      ...this.#options,
+      dealer: this.#dealer,
+      sliceCount: slices,
+      stragglerFactor,
+      weights,
+    }).finally(stopTimer);
+    this.#replicator.ownersAre(this.#dealer.owners);
+    return gradient;
   }
 
   async #evaluate(split: 'validation' | 'test', weights: WeightsFrame): Promise<Metrics> {
