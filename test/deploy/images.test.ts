@@ -1,5 +1,6 @@
 // The Dockerfiles, built as far as this is possible without Docker: every instruction is carried out in a Debian by debootstrap
-// (image-build.ts), then the images' own entry points run as process 1 under compose.yaml's settings, in a network of their own.
+// (image-build.ts), then the images' own entry points run as process 1 under compose.yaml's and the pods' settings, in a network
+// of their own.
 //
 // What differs from `docker build`: base images are not pulled but made of what they are made of, node:…-bookworm-slim with the
 // newest Node of its major version. The worker's image is the one for CPUs (BASE and TENSORFLOW of its Dockerfile): neither
@@ -19,6 +20,7 @@ import { sayWhySkipped } from '../support/why-skipped.js';
 import { composeService } from './compose-service.js';
 import { Container, hostsFile, LonelyNetwork, type ContainerOptions } from './container.js';
 import { ImageBuilder, whyNoImages, type Image } from './image-build.js';
+import { podContainer } from './pod.js';
 import type { Mount } from './chroot.js';
 
 const checkout = fileURLToPath(new URL('../..', import.meta.url));
@@ -53,12 +55,22 @@ describe.skipIf(reason !== undefined)('the images', () => {
     const forCpus = { BASE: 'debian:bookworm-slim', TENSORFLOW: 'cpu' };
     workerImage = await builder.build('deploy/docker/worker-gpu.Dockerfile', forCpus);
     network = await LonelyNetwork.open();
-    hosts = await hostsFile(inFolder(''), 'coordinator');
+    hosts = await hostsFile(inFolder(''), 'coordinator', 'lockstep-coordinator');
     await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 400, testImages: 100 }));
     // As README.md says to make them; Compose mounts a secret as it lies on the disk.
     await writeFile(inFolder('token'), `${workerToken}\n`);
-    await writeFile(inFolder('tokens'), `rack worker ${workerToken}\nme operator ${operatorToken}\n`);
-  }, 1_200_000);
+    const tokens = `rack worker ${workerToken}\nme operator ${operatorToken}\n`;
+    await writeFile(inFolder('tokens'), tokens);
+    // As a cluster mounts a Secret of mode 0440 where there is an fsGroup.
+    for (const [of, file, text] of [
+      ['coordinator', 'tokens', tokens],
+      ['worker', 'token', workerToken],
+    ]) {
+      await mkdir(inFolder(`secret-of-${of}`));
+      await writeFile(inFolder(`secret-of-${of}`, file), text, { mode: 0o440 });
+      await chown(inFolder(`secret-of-${of}`, file), 0, user);
+    }
+  }, 3_600_000);
   afterEach(async () => {
     for (const container of containers.splice(0)) await container.stop('SIGKILL');
   });
@@ -217,6 +229,81 @@ describe.skipIf(reason !== undefined)('the images', () => {
     const { weightsSha256 } = await readReport(runFolder('alone'));
     expect(await readReport(runFolder('tensorflow'))).toMatchObject({ weightsSha256, workersJoined: 2, exact: true });
   });
+
+  /** The coordinator's pod, with a short recipe in the place of its own. */
+  async function startCoordinatorPod(runs: string, ...more: string[]): Promise<Container> {
+    const { command, env, volumeMounts, securityContext } = podContainer('coordinator.yaml');
+    expect(volumeMounts.map(({ mountPath }) => mountPath)).toEqual(['/runs', '/etc/lockstep', '/etc/lockstep-tls']);
+    return start(coordinatorImage, {
+      entrypoint: command!,
+      command: [...recipe('/images'), ...more],
+      environment: Object.fromEntries(env.map(({ name, value = '' }) => [name, value])),
+      mounts: [
+        hosts,
+        { from: await volume(runs), to: '/runs' },
+        { from: inFolder('secret-of-coordinator'), to: '/etc/lockstep', readOnly: true },
+        { from: inFolder('images'), to: '/images', readOnly: true },
+      ],
+      isReadOnly: securityContext.readOnlyRootFilesystem,
+      isConfined: true,
+    });
+  }
+
+  async function startWorkerPod(): Promise<Container> {
+    const { args, command, volumeMounts } = podContainer('workers.yaml');
+    expect(command).toBeUndefined();
+    expect(volumeMounts.map(({ mountPath }) => mountPath)).toEqual(['/cache', '/etc/lockstep', '/etc/lockstep-tls']);
+    return start(workerImage, {
+      // The kubelet fills in what the environment says.
+      command: args.map((word) => word.replace('$(POD_NAME)', 'lockstep-worker-abcde')),
+      mounts: [
+        hosts,
+        { from: await volume('cache'), to: '/cache' },
+        { from: inFolder('secret-of-worker'), to: '/etc/lockstep', readOnly: true },
+      ],
+      isConfined: true,
+    });
+  }
+
+  it("as Kubernetes's pods they train; the probes see it wait, work, and the hook before the end saves", async () => {
+    const { startupProbe, livenessProbe, readinessProbe, lifecycle } = podContainer('coordinator.yaml');
+    const coordinator = await startCoordinatorPod('pod', '--steps', '4000', '--min-workers', '1');
+    await coordinator.process.says('waiting for workers');
+    const probe = async (of: typeof startupProbe) => coordinator.execute(...of!.exec.command);
+    expect(await probe(startupProbe)).toEqual({ status: 0, output: '' });
+    expect(await probe(readinessProbe)).toEqual({ status: 1, output: '' });
+    const worker = await startWorkerPod();
+    await coordinator.process.says('lockstep-worker-abcde joined');
+    await stepsMade(runFolder('pod'), 10);
+    expect(await probe(livenessProbe)).toEqual({ status: 0, output: '' });
+    expect(await probe(readinessProbe)).toEqual({ status: 0, output: '' });
+    // It ends with the container, as everything in it.
+    await coordinator.execute(...lifecycle!.preStop.exec.command);
+    expect(await coordinator.process.exited).toBe(interrupted);
+    expect(coordinator.process.output()).toContain('saved /runs/current/checkpoints/step-');
+    // What ends its workers is no success: the kubelet starts their containers again (`OnFailure`), and they knock.
+    expect(await worker.process.exited).toBe(interrupted);
+    const second = await startCoordinatorPod('pod', '--steps', '4000', '--min-workers', '1');
+    await second.process.says(/resumed after step \d+ of 4000/);
+    await startWorkerPod();
+    await second.process.says('lockstep-worker-abcde joined');
+    expect(await second.stop()).toBe(interrupted);
+  });
+
+  it.each(['the hook', 'a signal'])(
+    'a pod whose run is over stays, is alive, and is ended at once by %s',
+    async (by) => {
+      const { livenessProbe, lifecycle } = podContainer('coordinator.yaml');
+      await mkdir(path.join(await volume('over'), 'current'), { recursive: true });
+      await writeFile(path.join(runFolder('over'), 'report.json'), '{}');
+      const coordinator = await startCoordinatorPod('over');
+      await coordinator.process.says('the run has ended');
+      expect(await coordinator.execute(...livenessProbe!.exec.command)).toEqual({ status: 0, output: '' });
+      if (by === 'the hook') await coordinator.execute(...lifecycle!.preStop.exec.command);
+      else await coordinator.stop();
+      expect(await coordinator.process.exited).toBe(0);
+    },
+  );
 
   it('a worker for GPUs that finds none says so, and what to ask', async () => {
     const worker = await startWorker(workerImage, '--gpus', 'all');
