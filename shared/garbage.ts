@@ -16,12 +16,13 @@ export function collectYoungGarbage(): void {
   collect({ type: 'minor' });
 }
 
-/** V8's own, which a new context has once it may be shown. */
+/**
+ * V8's own, which a new context has once it may be shown. It stays so: the flag is the process's, and a thread that took it
+ * back would take it from another one that is just asking.
+ */
 function garbageCollector(): Collect {
   setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as Collect;
-  setFlagsFromString('--no-expose-gc');
-  return gc;
+  return runInNewContext('gc') as Collect;
 }
 
 /**
