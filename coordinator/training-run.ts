@@ -248,8 +248,11 @@ export class TrainingRun {
   }
 
   async #collectGradient(weights: WeightsFrame): Promise<CollectedGradient> {
-    const { slices, stragglerFactor } = this.#options.config;
-    const stopTimer = this.#options.clock.after(idleAfterMs, collectYoungGarbage);
+    const { config, pool, clock } = this.#options;
+    const { slices, stragglerFactor } = config;
+    // The weights, and from each worker a gradient in pieces and put together.
+    const madeBytes = weights.message.length * (1 + 2 * pool.size);
+    const stopTimer = clock.after(idleAfterMs, () => collectYoungGarbage(madeBytes));
     const gradient = await collectGradient({
       ...this.#options,
       dealer: this.#dealer,

@@ -5,13 +5,20 @@ import { runInNewContext } from 'node:vm';
 
 type Collect = (options: { type: 'minor' }) => void;
 
+/** Less than this is left until more has come together: a collection takes half a millisecond, as long as a small network's step. */
+const worthCollectingBytes = 2 * 1024 * 1024;
+
 let collect: Collect | undefined;
+let madeSinceBytes = 0;
 
 /**
- * Collects what this thread has made since the last call and needs no longer: for a moment in which nobody waits for it.
- * About half a millisecond.
+ * Collects what this thread has made and needs no longer: for a moment in which nobody waits for it.
+ * @param madeBytes of buffers, since the last call
  */
-export function collectYoungGarbage(): void {
+export function collectYoungGarbage(madeBytes: number): void {
+  madeSinceBytes += madeBytes;
+  if (madeSinceBytes < worthCollectingBytes) return;
+  madeSinceBytes = 0;
   collect ??= garbageCollector();
   collect({ type: 'minor' });
 }

@@ -18,11 +18,14 @@ function inOwnMemory(message: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 const { url, tls } = workerData as LinkTarget;
+/** Since the last answer has left. */
+let receivedBytes = 0;
 const link = new SocketLink(
   url,
   {
     onOpen: () => tell({ type: 'open' }),
     onMessage(received) {
+      receivedBytes += received.byteLength;
       const message = inOwnMemory(received);
       tell({ type: 'message', message }, message.buffer);
     },
@@ -45,7 +48,9 @@ port.on('message', (order: LinkOrder) => {
           ? undefined
           : () => {
               tell({ type: 'sent', id });
-              collectYoungGarbage();
+              // Messages came in pieces, and were put together.
+              collectYoungGarbage(2 * receivedBytes);
+              receivedBytes = 0;
             },
       );
     }

@@ -331,9 +331,12 @@ export class WorkerSession {
 
   async #prepare(step: number, nodes: readonly SliceRange[]): Promise<void> {
     if (this.#phase.phase !== 'working') return;
-    const { computer } = await this.#phase.ready;
+    const { layout, ready } = this.#phase;
+    const { computer } = await ready;
     const startedMs = machineMs();
-    collectYoungGarbage();
+    // The weights, and each slice's gradient.
+    const vectors = 1 + nodes.reduce((sum, { count }) => sum + count, 0);
+    collectYoungGarbage(vectors * layout.trainableSize * Float32Array.BYTES_PER_ELEMENT);
     await computer.prepare(step, nodes);
     this.#preparations.push({ startedMs, endedMs: machineMs() });
   }
