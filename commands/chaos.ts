@@ -64,9 +64,6 @@ export function addChaosCommand(program: Command): void {
     ),
   ).action(async ({ json, ...options }: Record<string, string | undefined> & { json?: true }) => {
     const { workers, faults = '', gpus } = options;
-    // Nothing is left to do then. What connections that were reset leave behind holds up Node's own clean-up for ever now and
-    // then, most of all in an interrupted run (seen with Node 20.20).
-    process.once('beforeExit', () => process.exit());
     const given = await readConfig(options);
     const config = resolveConfig({
       ...given,

@@ -60,8 +60,8 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
   /** Closes the connection at both ends at once; what was on the way is lost. */
   cut(): void {
     for (const { worker, coordinator } of this.#connections) {
-      worker.resetAndDestroy();
-      coordinator.resetAndDestroy();
+      reset(worker);
+      reset(coordinator);
     }
   }
 
@@ -129,6 +129,15 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
   #forgetIfClosed(connection: Connection): void {
     if (connection.worker.destroyed && connection.coordinator.destroyed) this.#connections.delete(connection);
   }
+}
+
+/**
+ * One that has been ended cannot be reset: libuv refuses it, and Node keeps the handle, which its own clean-up at the end of
+ * the process then waits for, for ever.
+ */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 /** The bytes, divided at each place that is told of. */

@@ -1,9 +1,13 @@
 // A relay with faults: what passes, what does not, and what is told. Real sockets on loopback, between two of our own ends.
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { FaultyLink } from '../../../commands/chaos/faulty-link.js';
+import { builtFile } from '../../../shared/built-file.js';
 import { encodeFrame } from '../../../shared/protocol/frame.js';
 import { FakeClock } from '../../support/fake-clock.js';
 
@@ -148,4 +152,13 @@ describe('a faulty link', () => {
     await toCoordinator.close();
     coordinator.close();
   });
+});
+
+it('lets its process end where it closes a connection whose end is not through yet', async () => {
+  const program = fileURLToPath(new URL('../../support/ended-connection.mjs', import.meta.url));
+  const built = (source: string) => builtFile(source.replace(/^.*\//, ''), new URL(source, import.meta.url).href).href;
+  const modules = [built('../../../commands/chaos/faulty-link.js'), built('../../../shared/clock.js')];
+  // Nothing that is still open is told of: the process would be at its clean-up for ever.
+  const { stdout } = await promisify(execFile)(process.execPath, [program, ...modules], { timeout: 60_000 });
+  expect(stdout).toBe('closed\n');
 });
