@@ -9,6 +9,7 @@ import { request } from 'node:https';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { freePort } from '../support/free-port.js';
+import { endDaemons } from './end-daemons.js';
 
 const run = promisify(execFile);
 
@@ -160,11 +161,6 @@ export class KubeApiServer {
   }
 
   async stop(): Promise<void> {
-    for (const child of this.#processes.toReversed()) {
-      if (child.exitCode !== null || child.signalCode !== null) continue;
-      const ended = once(child, 'exit');
-      child.kill('SIGTERM');
-      await ended;
-    }
+    await endDaemons(this.#processes);
   }
 }

@@ -1,13 +1,13 @@
 // Slurm of one node on this machine, all its state in a folder: Debian's munged, slurmctld and slurmd, started and ended here.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { freePort } from '../support/free-port.js';
+import { endDaemons } from './end-daemons.js';
 
 const run = promisify(execFile);
 const daemons = ['munged', 'slurmctld', 'slurmd'].map((name) => `/usr/sbin/${name}`);
@@ -122,12 +122,7 @@ export class SlurmCluster {
   }
 
   async stop(): Promise<void> {
-    for (const child of this.#daemons.toReversed()) {
-      if (child.exitCode !== null || child.signalCode !== null) continue;
-      const ended = once(child, 'exit');
-      child.kill('SIGTERM');
-      await ended;
-    }
+    await endDaemons(this.#daemons);
   }
 }
 
