@@ -2,9 +2,9 @@
 // The command line: runs a command, and turns errors into messages and exit statuses.
 import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
-import { lockstepProgram } from './commands/program.js';
+import { lockstepProgram } from './cli/program.js';
 import { LockstepError, messageOf, type ErrorCode } from './shared/errors.js';
-import { collectSeldom } from './shared/garbage.js';
+import { collectSeldom } from './shared/gc.js';
 import { visible, visibleLines } from './shared/visible-text.js';
 
 const failed = 1;

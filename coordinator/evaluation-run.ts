@@ -2,21 +2,21 @@
 import { EventEmitter } from 'node:events';
 import { randomUUID } from 'node:crypto';
 import { systemClock, type Clock } from '../shared/clock.js';
-import { resolveDataset, type Cifar10 } from '../shared/data/cifar10.js';
-import { recordBytes } from '../shared/data/image-batch.js';
-import type { EngineCount } from '../shared/engine-identity.js';
+import { resolveDataset, type Cifar10 } from '../shared/dataset/cifar10.js';
+import { recordBytes } from '../shared/dataset/image-batch.js';
+import type { EngineCount } from '../shared/protocol/engine-identity.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { lockstepVersion } from '../shared/version.js';
-import { outcomeOf, type Outcome } from './evaluation-report.js';
-import { evaluateSplit } from './evaluation.js';
-import { loadCheckpoint, type Checkpoint } from './load-checkpoint.js';
-import { cutEvaluationParts, type EvaluationSplit } from './pieces.js';
-import { openDoor, type DoorOptions } from './door.js';
-import { openReception } from './reception.js';
-import { SliceTimes } from './straggler-watch.js';
-import { encodeWeights } from './weights-frame.js';
-import { waitedTooLong, WorkerQuorum } from './worker-quorum.js';
-import { interruption, WorkerPool } from './worker-pool.js';
+import { outcomeOf, type Outcome } from './run/evaluation-report.js';
+import { evaluateSplit } from './training/evaluate-split.js';
+import { loadCheckpoint, type Checkpoint } from './run/load-checkpoint.js';
+import { cutEvaluationParts, type EvaluationSplit } from './dataset/shard-store.js';
+import { openDoor, type DoorOptions } from './connections/access-policy.js';
+import { openReception } from './session.js';
+import { SliceTimes } from './scheduling/straggler-watch.js';
+import { encodeWeights } from './connections/weights-frame.js';
+import { waitedTooLong, WorkerQuorum } from './connections/worker-quorum.js';
+import { interruption, WorkerPool } from './connections/worker-pool.js';
 
 export interface EvaluationOptions extends DoorOptions {
   /** A checkpoint, or a run's folder, which means its latest. */
@@ -50,7 +50,7 @@ export interface EvaluationReport extends Outcome {
   /** The checkpoint's folder. */
   checkpoint: string;
   step: number;
-  /** See weightsSha256 in shared/model/layout-hash.ts. */
+  /** See weightsSha256 in shared/network/layout-hash.ts. */
   weightsSha256: string;
   split: EvaluationSplit;
   /** Which images, in plain words. */

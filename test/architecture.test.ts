@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const folders = ['shared', 'coordinator', 'worker', 'export', 'pictures', 'plot', 'pages', 'commands'];
+const folders = ['shared', 'coordinator', 'worker', 'single-node', 'inference', 'web', 'cli'];
 /** AssemblyScript: another language, with rules of its own. */
-const otherLanguage = ['coordinator/assembly/', 'worker/engines/wasm/assembly/'];
+const otherLanguage = ['coordinator/optimizer/assembly/', 'worker/engines/wasm/assembly/'];
 
 interface Import {
   /** A source file relative to the root, or a package's name. */
@@ -74,9 +74,11 @@ describe('what this test reads', () => {
   it('is every source, with its imports', () => {
     const read = new Map(sources.map((source) => [source.file, source]));
     expect(read.size).toBeGreaterThan(40);
-    expect(read.get('coordinator/assignment.ts')?.imports).toEqual([{ target: 'shared/slices.ts', isType: false }]);
-    expect(read.get('shared/silence.ts')?.imports).toEqual([{ target: 'shared/clock.ts', isType: true }]);
-    expect(read.get('worker/engines/open.ts')?.imports).toContainEqual({
+    expect(read.get('coordinator/scheduling/assignment.ts')?.imports).toEqual([
+      { target: 'shared/reduction/slices.ts', isType: false },
+    ]);
+    expect(read.get('shared/protocol/heartbeat.ts')?.imports).toEqual([{ target: 'shared/clock.ts', isType: true }]);
+    expect(read.get('worker/engines/registry.ts')?.imports).toContainEqual({
       target: 'worker/engines/tensorflow/tensorflow-engine.ts',
       isType: false,
     });
@@ -93,11 +95,12 @@ describe('imports', () => {
     ['shared', ['shared']],
     ['coordinator', ['coordinator', 'shared']],
     ['worker', ['worker', 'shared']],
-    ['export', ['export', 'shared']],
-    ['pictures', ['pictures', 'shared']],
-    // What a page shows is made of plain data, which Node and the page's script both know.
-    ['plot', ['plot', 'pages', 'shared']],
-    ['pages', ['pages', 'shared']],
+    ['web', ['web', 'shared']],
+    ['inference/export', ['inference', 'shared']],
+    ['inference/images', ['inference', 'shared']],
+    // Worker processes run the command line.
+    ['single-node', ['single-node', 'coordinator', 'worker', 'shared', 'cli.ts']],
+    ['inference', ['inference', 'single-node', 'coordinator', 'worker', 'shared']],
   ])('of %s stay in %j', (folder, allowed) => {
     const others = importsWhere(
       ({ file }, { target }) =>
@@ -106,12 +109,12 @@ describe('imports', () => {
     expect(others).toEqual([]);
   });
 
-  it('of an engine go to the seam and to shared: only open.ts knows the engines, and no engine another', () => {
+  it('of an engine go to the seam and to shared: only registry.ts knows the engines, and no engine another', () => {
     const engineOf = (file: string) => /^worker\/engines\/([^/]+)\//.exec(file)?.[1];
     const intoEngines = importsWhere(
       ({ file }, { target }) =>
         file.startsWith('worker/') &&
-        file !== 'worker/engines/open.ts' &&
+        file !== 'worker/engines/registry.ts' &&
         engineOf(target) !== undefined &&
         engineOf(target) !== engineOf(file),
     );
@@ -132,11 +135,11 @@ describe('imports', () => {
       const values = (sources.find((source) => source.file === file)?.imports ?? []).filter(({ isType }) => !isType);
       return values.flatMap((imported) => (/\.tsx?$/.test(imported.target) ? follow(imported.target) : [imported]));
     };
-    const packages = new Set(follow('pages/dashboard/main.tsx').map(({ target }) => target));
+    const packages = new Set(follow('web/dashboard/main.tsx').map(({ target }) => target));
     expect([...packages].toSorted()).toEqual(['@preact/signals', 'preact', 'preact/hooks', 'uplot']);
-    expect(seen).toContain('shared/watching/step-history.ts');
+    expect(seen).toContain('shared/monitoring/step-history.ts');
     expect(
-      filesImporting(({ target }) => /preact/.test(target)).filter((file) => !file.startsWith('pages/dashboard/')),
+      filesImporting(({ target }) => /preact/.test(target)).filter((file) => !file.startsWith('web/dashboard/')),
     ).toEqual([]);
   });
 
@@ -149,13 +152,13 @@ describe('imports', () => {
 
   it('of ws are where sockets are opened; whoever is handed one knows its type alone', () => {
     expect(filesImporting(({ target, isType }) => target === 'ws' && !isType)).toEqual([
-      'coordinator/dashboard/watch-sockets.ts',
-      'coordinator/server.ts',
-      'worker/socket-link.ts',
+      'coordinator/connections/server.ts',
+      'coordinator/monitoring/dashboard/watch-sockets.ts',
+      'worker/connection/socket-link.ts',
     ]);
     expect(filesImporting(({ target, isType }) => target === 'ws' && isType)).toEqual([
-      'coordinator/hello.ts',
-      'coordinator/worker-connection.ts',
+      'coordinator/connections/handshake.ts',
+      'coordinator/connections/worker-connection.ts',
     ]);
   });
 
@@ -167,13 +170,13 @@ describe('imports', () => {
 describe('the outside world', () => {
   it('is asked about arguments and ended only at the command line', () => {
     const files = filesWith(/\bprocess\.(?:exit|argv)\b/);
-    expect(files.filter((file) => file !== 'cli.ts' && !file.startsWith('commands/'))).toEqual([]);
+    expect(files.filter((file) => file !== 'cli.ts' && !file.startsWith('cli/'))).toEqual([]);
   });
 
   it('has an environment that only these read', () => {
-    const files = filesWith(/\bprocess\.env\b/).filter((file) => file !== 'cli.ts' && !file.startsWith('commands/'));
+    const files = filesWith(/\bprocess\.env\b/).filter((file) => file !== 'cli.ts' && !file.startsWith('cli/'));
     const reasons: Record<string, string> = {
-      'worker-processes.ts': 'hands its own on to the worker processes, with what chooses their device',
+      'single-node/worker-processes.ts': 'hands its own on to the worker processes, with what chooses their device',
       'worker/main.ts': 'XDG_CACHE_HOME says where the cache is unless the caller does',
       'worker/engines/tensorflow/': 'TensorFlow takes its settings from nowhere else',
     };
@@ -184,7 +187,7 @@ describe('the outside world', () => {
   });
 
   it('is not written to by console, but for the text of a program that setup-trial.ts has a child process run', () => {
-    expect(filesWith(/\bconsole\./)).toEqual(['worker/engines/tensorflow/setup-trial.ts']);
+    expect(filesWith(/\bconsole\./)).toEqual(['worker/engines/tensorflow/setup/setup-trial.ts']);
   });
 });
 

@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { extract } from 'tar';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { writeCifar10 } from '../shared/data/cifar10.js';
-import { synthesizeDataset } from '../shared/data/synthesize.js';
+import { writeCifar10 } from '../shared/dataset/cifar10.js';
+import { synthesizeDataset } from '../shared/dataset/synthesize.js';
 import { folderPerFile } from './support/folder-per-file.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -58,7 +58,7 @@ describe('the package', () => {
         'dist/cli.js',
         'dist/index.js',
         'dist/index.d.ts',
-        'dist/pages/dashboard/index.html',
+        'dist/web/dashboard/index.html',
         'dist/worker/engines/wasm/kernels.wasm',
       ]),
     );

@@ -9,9 +9,9 @@ import {
   viewTop,
   type ImageBatch,
   type Preprocessing,
-} from '../shared/data/image-batch.js';
-import { inputTransformOf } from '../shared/data/input-transform.js';
-import { imageChannels, imageSize } from '../shared/model/layout.js';
+} from '../shared/dataset/image-batch.js';
+import { inputTransformOf } from '../shared/dataset/input-transform.js';
+import { imageChannels, imageSize } from '../shared/network/layout.js';
 
 /** Values of one image, raw or preprocessed. */
 export const valuesPerImage = pixelsPerPlane * imageChannels;

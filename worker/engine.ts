@@ -1,8 +1,8 @@
 // The seam between a worker and what computes: weights and a slice's images in; loss, gradient and statistics out.
 // Engines import this file, never the reverse.
-import type { ImageBatch, Preprocessing } from '../shared/data/image-batch.js';
-import type { ModelLayout } from '../shared/model/layout.js';
-import type { EngineIdentity } from '../shared/engine-identity.js';
+import type { ImageBatch, Preprocessing } from '../shared/dataset/image-batch.js';
+import type { ModelLayout } from '../shared/network/layout.js';
+import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 
 /** What one slice, or one part of an evaluation, gave. */
 export interface BatchResult {

@@ -3,21 +3,21 @@
 import { EventEmitter } from 'node:events';
 import { homedir, hostname } from 'node:os';
 import path from 'node:path';
-import { demandUseFor, readClientTls, type ClientTlsFiles } from '../shared/client-tls.js';
+import { demandUseFor, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
 import { systemClock, type Clock } from '../shared/clock.js';
-import type { Preprocessing } from '../shared/data/image-batch.js';
+import type { Preprocessing } from '../shared/dataset/image-batch.js';
 import { LockstepError } from '../shared/errors.js';
-import { layoutHash } from '../shared/model/layout-hash.js';
-import type { ModelLayout } from '../shared/model/layout.js';
-import type { OpenLink } from './coordinator-link.js';
+import { layoutHash } from '../shared/network/layout-hash.js';
+import type { ModelLayout } from '../shared/network/layout.js';
+import type { OpenLink } from './connection/coordinator-link.js';
 import type { Engine, EngineModel, EngineSettings } from './engine.js';
-import { openEngine, type EngineName } from './engines/open.js';
-import { PieceShelf } from './piece-shelf.js';
-import { reconnectDelayMs } from './reconnect.js';
+import { openEngine, type EngineName } from './engines/registry.js';
+import { PieceShelf } from './shards/shard-memory-cache.js';
+import { reconnectDelayMs } from './connection/reconnect-delay.js';
 import { WorkerSession, type SessionEnd } from './session.js';
-import { ShardCache } from './shard-cache.js';
-import { SocketLink } from './socket-link.js';
-import { ThreadedLink } from './threaded-link.js';
+import { ShardCache } from './shards/shard-cache.js';
+import { SocketLink } from './connection/socket-link.js';
+import { ThreadedLink } from './connection/threaded-link.js';
 
 /** How long a worker knocks at a closed door, unless told otherwise. */
 export const defaultGiveUpAfterMs = 600_000;

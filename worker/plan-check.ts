@@ -1,10 +1,10 @@
 // Whether a welcome's run can be computed at all. What each of its fields may be, the parser has looked at; here is what
 // they must be to each other, before anything is made room for. Pure.
-import { recordBytes } from '../shared/data/image-batch.js';
+import { recordBytes } from '../shared/dataset/image-batch.js';
 import { ProtocolError } from '../shared/errors.js';
-import type { ModelLayout } from '../shared/model/layout.js';
+import type { ModelLayout } from '../shared/network/layout.js';
 import { largestCoordinatorMessageBytes, type Welcome } from '../shared/protocol/messages.js';
-import { largestMessageBytes } from './coordinator-link.js';
+import { largestMessageBytes } from './connection/coordinator-link.js';
 
 /** All pieces are kept in memory: not more than this of them. CIFAR-10 has 184 MB. */
 const mostPiecesBytes = 4 * 1024 ** 3;

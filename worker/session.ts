@@ -1,12 +1,12 @@
 // One connection to a coordinator, from hello to goodbye: computes what is asked for, one request after the other.
-import type { Preprocessing } from '../shared/data/image-batch.js';
-import { measuredSizeOf, preprocessingFromValues } from '../shared/data/measured-preprocessing.js';
+import type { Preprocessing } from '../shared/dataset/image-batch.js';
+import { measuredSizeOf, preprocessingFromValues } from '../shared/dataset/measured-preprocessing.js';
 import { machineMs } from '../shared/clock.js';
 import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
-import type { EngineIdentity } from '../shared/engine-identity.js';
-import { collectYoungGarbage } from '../shared/garbage.js';
-import { layoutHash } from '../shared/model/layout-hash.js';
-import { layoutModel, type ModelLayout } from '../shared/model/layout.js';
+import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
+import { collectYoungGarbage } from '../shared/gc.js';
+import { layoutHash } from '../shared/network/layout-hash.js';
+import { layoutModel, type ModelLayout } from '../shared/network/layout.js';
 import { closeCodes } from '../shared/protocol/close-codes.js';
 import { decodeFrame, encodeFrame, floatsOf, OutgoingFrame } from '../shared/protocol/frame.js';
 import {
@@ -21,14 +21,14 @@ import {
   type Welcome,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
-import { describeRange, isTreeNode, type SliceRange } from '../shared/slices.js';
+import { describeRange, isTreeNode, type SliceRange } from '../shared/reduction/slices.js';
 import { lockstepVersion } from '../shared/version.js';
-import type { CoordinatorLink, OpenLink } from './coordinator-link.js';
+import type { CoordinatorLink, OpenLink } from './connection/coordinator-link.js';
 import type { EngineModel } from './engine.js';
-import type { PieceShelf } from './piece-shelf.js';
-import { WorkerPieces } from './pieces.js';
+import type { PieceShelf } from './shards/shard-memory-cache.js';
+import { WorkerPieces } from './shards/shard-client.js';
 import { demandSoundPlan } from './plan-check.js';
-import type { ShardCache } from './shard-cache.js';
+import type { ShardCache } from './shards/shard-cache.js';
 import { SliceComputer } from './slice-computer.js';
 
 export interface SessionOptions {

@@ -1,10 +1,10 @@
 // Computes what a coordinator asks for: a slice's images in keyed order and views, its gradient, and sums over tree
 // nodes in tree order. Stateless but for the epoch's order, which is a function of its key.
 import { machineMs } from '../shared/clock.js';
-import { alternatingMirrors, epochOrder, viewsOf } from '../shared/data/deal.js';
-import { recordBytes, type ImageBatch } from '../shared/data/image-batch.js';
+import { alternatingMirrors, epochOrder, viewsOf } from '../shared/dataset/partition.js';
+import { recordBytes, type ImageBatch } from '../shared/dataset/image-batch.js';
 import { ProtocolError } from '../shared/errors.js';
-import { classCount, type ModelLayout } from '../shared/model/layout.js';
+import { classCount, type ModelLayout } from '../shared/network/layout.js';
 import {
   noClass,
   type EvaluateMessage,
@@ -12,7 +12,7 @@ import {
   type TimingMessage,
   type Welcome,
 } from '../shared/protocol/messages.js';
-import { addInto, childrenOf, type SliceRange } from '../shared/slices.js';
+import { addInto, childrenOf, type SliceRange } from '../shared/reduction/slices.js';
 import type { BatchResult, EngineModel } from './engine.js';
 
 /** What the coordinator fixes about the run. */

@@ -1,6 +1,6 @@
 // The command line that gives a worker process its engine: what one process says so that another computes alike.
 import type { EngineOptions } from './engine.js';
-import type { EngineName } from './engines/open.js';
+import type { EngineName } from './engines/registry.js';
 
 export interface EngineChoice extends EngineOptions {
   engine: EngineName;

@@ -1,9 +1,9 @@
 // What coordinator and workers say to each other: one union per direction, a sentence each in the speaker's voice.
 // Headers are parsed here, where they come off the socket; behind it they are trusted.
 import { z } from 'zod';
-import { cropPaddings, mirrorKinds, preprocessingNames } from '../data/image-batch.js';
+import { cropPaddings, mirrorKinds, preprocessingNames } from '../dataset/image-batch.js';
 import { ProtocolError } from '../errors.js';
-import type { ModelLayout } from '../model/layout.js';
+import type { ModelLayout } from '../network/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
 /** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */

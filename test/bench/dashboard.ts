@@ -9,7 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startCoordinator, type Coordinator } from '../../coordinator/main.js';
-import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { openChromiumOrReason } from '../support/chromium.js';
 import { summaryOf } from './paired.js';
 

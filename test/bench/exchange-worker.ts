@@ -1,7 +1,7 @@
 // The other end of the exchange bench, a process of its own: a real worker whose engine computes nothing, or plain TCP.
 import { connect } from 'node:net';
 import { systemClock } from '../../shared/clock.js';
-import { classCount } from '../../shared/model/layout.js';
+import { classCount } from '../../shared/network/layout.js';
 import { startWorker } from '../../worker/main.js';
 import type { BatchResult, Engine } from '../../worker/engine.js';
 

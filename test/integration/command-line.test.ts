@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { synthesizeDataset } from '../../shared/data/synthesize.js';
-import { writeCifar10 } from '../../shared/data/cifar10.js';
+import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
+import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { runCli, startCli } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 

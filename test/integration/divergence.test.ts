@@ -2,11 +2,11 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadCheckpoint } from '../../coordinator/load-checkpoint.js';
-import { writeCifar10 } from '../../shared/data/cifar10.js';
-import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { loadCheckpoint } from '../../coordinator/run/load-checkpoint.js';
+import { writeCifar10 } from '../../shared/dataset/cifar10.js';
+import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import type { LockstepError } from '../../shared/errors.js';
-import { areFinite } from '../../shared/finite.js';
+import { areFinite } from '../../shared/reduction/finite.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { fakeEngine, type FakeEngineOptions } from '../support/fake-engine.js';
 import { runCli } from '../support/cli.js';

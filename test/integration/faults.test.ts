@@ -2,8 +2,8 @@
 // quiet run. Real processes, the wasm engine; each fault strikes in the very moment that is named, none after a pause.
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { LinkMark } from '../../commands/chaos/faulty-link.js';
-import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import type { LinkMark } from '../../cli/machine/chaos/faulty-link.js';
+import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { chunkBytes } from '../../shared/protocol/messages.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { passTimeUntil } from '../support/passing-time.js';

@@ -3,8 +3,8 @@ import type * as fs from 'node:fs/promises';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
-import type { RunEvents } from '../../coordinator/run-events.js';
-import { loadCheckpoint } from '../../coordinator/load-checkpoint.js';
+import type { RunEvents } from '../../coordinator/run/run-events.js';
+import { loadCheckpoint } from '../../coordinator/run/load-checkpoint.js';
 import { startCluster } from '../support/local-cluster.js';
 
 /** Files whose writes meet the kernel's own full disk, /dev/full. */

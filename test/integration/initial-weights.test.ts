@@ -2,9 +2,9 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { CoordinatorOptions } from '../../coordinator/main.js';
-import type { Report } from '../../coordinator/report.js';
-import { exportModel } from '../../export/formats.js';
-import { trainedModelOf } from '../../trained-model.js';
+import type { Report } from '../../coordinator/run/report.js';
+import { exportModel } from '../../inference/export/formats.js';
+import { trainedModelOf } from '../../inference/trained-model.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { startCluster } from '../support/local-cluster.js';
 

@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { loadCifar10, LockstepError, startCoordinator, startWorker, train } from 'lockstep';
-import { writeCifar10 } from '../../shared/data/cifar10.js';
-import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { writeCifar10 } from '../../shared/dataset/cifar10.js';
+import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 

@@ -1,8 +1,8 @@
 // Machines on a real network, which is slow and loses packets, whose cables are pulled, and which is not there yet: the
 // weights are those of a quiet run. Each machine is a network namespace.
 import { beforeAll, describe, expect, it, type TestContext } from 'vitest';
-import { writeCifar10 } from '../../shared/data/cifar10.js';
-import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { writeCifar10 } from '../../shared/dataset/cifar10.js';
+import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { readReport, runCli, startCli, startHelper, stepsMade, type CliProcess } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { meansOfWeather, openRoom, whyNoRoom, type Machine, type Weather } from '../support/network-room.js';

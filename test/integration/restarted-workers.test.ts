@@ -1,8 +1,8 @@
 // Worker processes that crash are started again by the command that started them, and the run has the bits of a quiet one.
 // Real processes.
 import { beforeAll, describe, expect, it } from 'vitest';
-import { writeCifar10 } from '../../shared/data/cifar10.js';
-import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { writeCifar10 } from '../../shared/dataset/cifar10.js';
+import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { readReport, runCli, startCli, type CliProcess } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { canListProcesses, processesNamed } from '../support/processes-named.js';

@@ -1,8 +1,8 @@
 // Ctrl-C, SIGTERM and SIGKILL at the moments between a command's start and its end: it ends, and nothing is left behind.
 // Real processes, as a person starts them.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeCifar10 } from '../../shared/data/cifar10.js';
-import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { writeCifar10 } from '../../shared/dataset/cifar10.js';
+import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { startCli, stepsMade, type CliProcess } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { canListProcesses, processesNamed } from '../support/processes-named.js';

@@ -1,7 +1,7 @@
 // What a coordinator tells of a run while it goes on: /status, /readyz, and the commands that ask.
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { runStatus, type RunStatus } from '../../shared/run-status.js';
+import { runStatus, type RunStatus } from '../../shared/monitoring/run-status.js';
 import { runCli } from '../support/cli.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { fakeEngine } from '../support/fake-engine.js';

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { writeCifar10 } from '../../shared/data/cifar10.js';
-import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { writeCifar10 } from '../../shared/dataset/cifar10.js';
+import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { startCli } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 

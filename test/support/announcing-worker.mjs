@@ -2,7 +2,7 @@
 // announcing-worker.mjs URL NAME [STEP [MS]]: behind that step it waits before each slice until the parent says 'go on'.
 // With MS it says that a slice took so long, so that who gets which slices does not depend on how busy the machine is.
 import { startWorker } from '../../dist/worker/main.js';
-import { openEngine } from '../../dist/worker/engines/open.js';
+import { openEngine } from '../../dist/worker/engines/registry.js';
 
 const [url, name, holdBehind, saidMs] = process.argv.slice(2);
 const { engine } = await openEngine('wasm', { threads: 1 });

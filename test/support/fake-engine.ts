@@ -1,7 +1,7 @@
 // An engine whose "gradient" is cheap arithmetic on the weights and the images it is given: any difference in what a
 // worker sees (order, view, weights, slice) or in the order of sums changes its bits. It learns nothing.
-import { recordBytes, type ImageBatch, type Preprocessing } from '../../shared/data/image-batch.js';
-import { classCount, type ModelLayout } from '../../shared/model/layout.js';
+import { recordBytes, type ImageBatch, type Preprocessing } from '../../shared/dataset/image-batch.js';
+import { classCount, type ModelLayout } from '../../shared/network/layout.js';
 import type { BatchResult, Engine, EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
 
 export interface FakeEngineOptions {

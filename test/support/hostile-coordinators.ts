@@ -1,8 +1,8 @@
 // What a hostile coordinator does to a worker, one case each, and what the worker says when it goes away.
 import { Packr } from 'msgpackr';
-import { recordBytes } from '../../shared/data/image-batch.js';
-import { layoutHash } from '../../shared/model/layout-hash.js';
-import { layoutModel } from '../../shared/model/layout.js';
+import { recordBytes } from '../../shared/dataset/image-batch.js';
+import { layoutHash } from '../../shared/network/layout-hash.js';
+import { layoutModel } from '../../shared/network/layout.js';
 import { pieces, sha256Of, shards, welcome, weightsBytes, type Peer } from './scripted-coordinator.js';
 
 const packr = new Packr({ useRecords: false });

@@ -1,7 +1,7 @@
 // A worker in a process of its own, with the wasm engine, that asks for ever more memory from one slice on: the sixth.
 // Arguments: the coordinator's URL and the worker's name.
 import { startWorker } from '../../dist/worker/main.js';
-import { openEngine } from '../../dist/worker/engines/open.js';
+import { openEngine } from '../../dist/worker/engines/registry.js';
 
 const [url, name] = process.argv.slice(2);
 const { engine } = await openEngine('wasm', { threads: 1 });

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { startCoordinator, type Coordinator, type CoordinatorOptions } from '../../coordinator/main.js';
-import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { startWorker, type Worker, type WorkerOptions } from '../../worker/main.js';
 import { fakeEngine } from './fake-engine.js';
 

@@ -6,7 +6,7 @@ import {
   type ConvLayer,
   type BatchNormLayer,
   type ModelLayout,
-} from '../../shared/model/layout.js';
+} from '../../shared/network/layout.js';
 
 /** [images, row, column, channel], row by row. */
 interface Picture {

@@ -1,6 +1,11 @@
 // Random images, views and weights for comparing engines. Every number is a function of the seed.
-import { packView, recordBytes, type ImageBatch, type MeasuredPreprocessing } from '../../shared/data/image-batch.js';
-import { classCount, type ModelLayout } from '../../shared/model/layout.js';
+import {
+  packView,
+  recordBytes,
+  type ImageBatch,
+  type MeasuredPreprocessing,
+} from '../../shared/dataset/image-batch.js';
+import { classCount, type ModelLayout } from '../../shared/network/layout.js';
 import { KeyedRandom } from '../../shared/random.js';
 
 /** Uniform bytes, labels and views: as much variety as the engine can meet. */

@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { recordBytes } from '../../shared/data/image-batch.js';
-import { layoutHash } from '../../shared/model/layout-hash.js';
-import { layoutModel } from '../../shared/model/layout.js';
+import { recordBytes } from '../../shared/dataset/image-batch.js';
+import { layoutHash } from '../../shared/network/layout-hash.js';
+import { layoutModel } from '../../shared/network/layout.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import {
   parseWorkerMessage,

@@ -3,8 +3,8 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { WebSocket } from 'ws';
-import { WorkerConnection } from '../../coordinator/worker-connection.js';
-import type { WorkerPool } from '../../coordinator/worker-pool.js';
+import { WorkerConnection } from '../../coordinator/connections/worker-connection.js';
+import type { WorkerPool } from '../../coordinator/connections/worker-pool.js';
 import type { Clock } from '../../shared/clock.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import {
@@ -14,7 +14,7 @@ import {
   type Split,
   type WorkerMessage,
 } from '../../shared/protocol/messages.js';
-import type { SliceRange } from '../../shared/slices.js';
+import type { SliceRange } from '../../shared/reduction/slices.js';
 
 /** What the workers of a test have in common. */
 export interface ScriptedWorld {

@@ -5,10 +5,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FaultyLink, type LinkMark } from '../../commands/chaos/faulty-link.js';
+import { FaultyLink, type LinkMark } from '../../cli/machine/chaos/faulty-link.js';
 import { startCoordinator, type Coordinator, type CoordinatorOptions } from '../../coordinator/main.js';
-import type { Report } from '../../coordinator/report.js';
-import { synthesizeDataset } from '../../shared/data/synthesize.js';
+import type { Report } from '../../coordinator/run/report.js';
+import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { startCli } from './cli.js';
 import { smallRun } from './local-cluster.js';
 

@@ -1,9 +1,9 @@
 // The state of a tiny model in which every value tells its place, its vector and its step.
 import { createHash } from 'node:crypto';
 import path from 'node:path';
-import type { CheckpointWriter, RunProgress, TrainingState } from '../../coordinator/checkpoint.js';
-import { resolveConfig } from '../../shared/config.js';
-import { layoutModel } from '../../shared/model/layout.js';
+import type { CheckpointWriter, RunProgress, TrainingState } from '../../coordinator/run/checkpoint.js';
+import { resolveConfig } from '../../shared/config/config.js';
+import { layoutModel } from '../../shared/network/layout.js';
 import { temporaryFolder } from './temporary-folder.js';
 
 export const config = resolveConfig({ depth: 8, initialFilters: 4, seed: 9 });

@@ -7,7 +7,7 @@ import {
   plainViews,
   recordBytes,
   type ImageBatch,
-} from '../../shared/data/image-batch.js';
+} from '../../shared/dataset/image-batch.js';
 import { perPixelMean } from '../support/random-batch.js';
 import { cropBatch, fillInput, labelsOf, valuesPerImage } from '../../worker/augmentation.js';
 

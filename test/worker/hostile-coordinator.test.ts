@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../shared/clock.js';
-import { recordBytes } from '../../shared/data/image-batch.js';
+import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { startWorker } from '../../worker/main.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { afterWelcome, cases, oneGiB, welcoming, type Case } from '../support/hostile-coordinators.js';

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { epochOrder, viewsOf } from '../../shared/data/deal.js';
-import { isMirrored, isReflected, plainViews, recordBytes, type ImageBatch } from '../../shared/data/image-batch.js';
-import { classCount, layoutModel, type ModelLayout } from '../../shared/model/layout.js';
+import { epochOrder, viewsOf } from '../../shared/dataset/partition.js';
+import { isMirrored, isReflected, plainViews, recordBytes, type ImageBatch } from '../../shared/dataset/image-batch.js';
+import { classCount, layoutModel, type ModelLayout } from '../../shared/network/layout.js';
 import { noClass, type Split } from '../../shared/protocol/messages.js';
 import { KeyedRandom } from '../../shared/random.js';
-import type { SliceRange } from '../../shared/slices.js';
+import type { SliceRange } from '../../shared/reduction/slices.js';
 import type { EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
 import { classesOf, SliceComputer, type RunPlan } from '../../worker/slice-computer.js';
 import { bitsOf, treeSum } from '../support/tree-sum.js';

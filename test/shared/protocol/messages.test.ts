@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProtocolError } from '../../../shared/errors.js';
-import { layoutModel } from '../../../shared/model/layout.js';
+import { layoutModel } from '../../../shared/network/layout.js';
 import { decodeFrame, encodeFrame, OutgoingFrame } from '../../../shared/protocol/frame.js';
 import {
   chunkBytes,

@@ -1,8 +1,8 @@
 // Preprocessing on the device: bytes go there, a quarter of what float32 images would take. The same bits as fillInput's.
 import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
-import type { Preprocessing } from '../../../shared/data/image-batch.js';
-import { inputTransformOf } from '../../../shared/data/input-transform.js';
-import { imageChannels } from '../../../shared/model/layout.js';
+import type { Preprocessing } from '../../../shared/dataset/image-batch.js';
+import { inputTransformOf } from '../../../shared/dataset/input-transform.js';
+import { imageChannels } from '../../../shared/network/layout.js';
 import { runOperation, type TensorFlowRuntime } from './runtime.js';
 
 /**

@@ -1,14 +1,14 @@
 // The ResNet, once, as functions of tensors: a slice's gradient, and the evaluation. All that they return is a tensor and
 // they read none back, so that they can be traced into a TensorFlow graph as well.
 import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
-import type { Preprocessing } from '../../../shared/data/image-batch.js';
+import type { Preprocessing } from '../../../shared/dataset/image-batch.js';
 import type {
   ArrayLayout,
   BatchNormLayer,
   ConvLayer,
   ModelLayout,
   ResidualBlock,
-} from '../../../shared/model/layout.js';
+} from '../../../shared/network/layout.js';
 import {
   biasedPart,
   normalizeByBatch,

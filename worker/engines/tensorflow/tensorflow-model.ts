@@ -1,8 +1,8 @@
 // A ResNet on TensorFlow: moves arrays in and out, and times it. The network itself is in resnet.ts.
 import type { Tensor, Tensor1D } from '@tensorflow/tfjs-core';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
-import type { ImageBatch, Preprocessing } from '../../../shared/data/image-batch.js';
-import { imageChannels, imageSize, type ModelLayout } from '../../../shared/model/layout.js';
+import type { ImageBatch, Preprocessing } from '../../../shared/dataset/image-batch.js';
+import { imageChannels, imageSize, type ModelLayout } from '../../../shared/network/layout.js';
 import { cropBatch, labelsOf, valuesPerImage } from '../../augmentation.js';
 import type { BatchResult, EngineModel, EvaluationResult, Precision, SliceResult } from '../../engine.js';
 import { lossScaleOf, lowerTo, type ShortUnits } from './precision.js';

@@ -5,9 +5,9 @@ import type {
   ModelLayout,
   ResidualBlock,
   BatchNormLayer,
-} from '../../../shared/model/layout.js';
-import { classCount, imageSize } from '../../../shared/model/layout.js';
-import { recordBytes } from '../../../shared/data/image-batch.js';
+} from '../../../shared/network/layout.js';
+import { classCount, imageSize } from '../../../shared/network/layout.js';
+import { recordBytes } from '../../../shared/dataset/image-batch.js';
 import { LockstepError } from '../../../shared/errors.js';
 
 /** Images of a slice are cut into at most so many parts. Threads share out the parts, so more threads than this idle. */

@@ -1,5 +1,5 @@
 // One thread's share of a model's work. All threads of a model build the same plan and the same passes for themselves.
-import type { ModelLayout } from '../../../shared/model/layout.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
 import { instantiateKernels, type Kernels } from './kernels.js';
 import { planFixed, planTensors, type FixedPlan, type TensorPlan } from './memory-plan.js';
 import { PassBuilder, weightPasses, type Pass, type PassOptions, type Work } from './step-passes.js';

@@ -5,10 +5,10 @@ import {
   recordBytes,
   type ImageBatch,
   type Preprocessing,
-} from '../../../shared/data/image-batch.js';
-import { inputTransformOf } from '../../../shared/data/input-transform.js';
+} from '../../../shared/dataset/image-batch.js';
+import { inputTransformOf } from '../../../shared/dataset/input-transform.js';
 import { LockstepError } from '../../../shared/errors.js';
-import { classCount, imageChannels, type ModelLayout } from '../../../shared/model/layout.js';
+import { classCount, imageChannels, type ModelLayout } from '../../../shared/network/layout.js';
 import type { BatchResult, EngineModel, EvaluationResult, SliceResult } from '../../engine.js';
 import { planTensors, type PackedTaps } from './memory-plan.js';
 import { convolutionsOf, type LayerGroup, type PassOptions, type Phase, type Work } from './step-passes.js';

@@ -1,6 +1,6 @@
 // One call into TensorFlow a slice gives the same bits as one a layer's operation.
 import { beforeEach, describe, expect, it } from 'vitest';
-import { layoutModel } from '../../../../shared/model/layout.js';
+import { layoutModel } from '../../../../shared/network/layout.js';
 import { openTensorFlowEngine } from '../../../../worker/engines/tensorflow/tensorflow-engine.js';
 import { loadTensorFlow } from '../../../../worker/engines/tensorflow/load.js';
 import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';

@@ -1,9 +1,9 @@
 // With one slice a run is Keras's run: the same weights, batches and recipe in, the same losses and weights out.
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { initialWeights } from '../../../../coordinator/initial-weights.js';
-import { learningRateAt } from '../../../../coordinator/learning-rate.js';
-import { resolveConfig, type ConfigInput } from '../../../../shared/config.js';
-import { arrayOf, layoutModel } from '../../../../shared/model/layout.js';
+import { initialWeights } from '../../../../coordinator/optimizer/initial-weights.js';
+import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.js';
+import { resolveConfig, type ConfigInput } from '../../../../shared/config/config.js';
+import { arrayOf, layoutModel } from '../../../../shared/network/layout.js';
 import {
   askKeras,
   goldenSteps,

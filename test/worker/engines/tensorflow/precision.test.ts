@@ -1,8 +1,8 @@
 // Shorter types beside float32: what they may change, and by how much.
 import { beforeEach, describe, expect, it } from 'vitest';
-import { layoutModel } from '../../../../shared/model/layout.js';
+import { layoutModel } from '../../../../shared/network/layout.js';
 import type { Precision } from '../../../../worker/engine.js';
-import { openEngine } from '../../../../worker/engines/open.js';
+import { openEngine } from '../../../../worker/engines/registry.js';
 import { shortUnitsOf } from '../../../../worker/engines/tensorflow/precision.js';
 import { openTensorFlowEngine } from '../../../../worker/engines/tensorflow/tensorflow-engine.js';
 import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';

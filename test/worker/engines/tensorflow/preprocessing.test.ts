@@ -1,6 +1,6 @@
 // Preprocessing on the device against the function that defines it: the same bits, for every byte.
 import { beforeEach, describe, expect, it } from 'vitest';
-import { imageChannels, imageSize } from '../../../../shared/model/layout.js';
+import { imageChannels, imageSize } from '../../../../shared/network/layout.js';
 import { cropBatch, fillInput, valuesPerImage } from '../../../../worker/augmentation.js';
 import { loadTensorFlow } from '../../../../worker/engines/tensorflow/load.js';
 import { preprocess } from '../../../../worker/engines/tensorflow/preprocessing.js';

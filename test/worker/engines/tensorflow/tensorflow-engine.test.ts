@@ -1,7 +1,7 @@
 // The TensorFlow engine against the definitions in float64, and against itself.
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { ImageBatch } from '../../../../shared/data/image-batch.js';
-import { arrayOf, layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/model/layout.js';
+import type { ImageBatch } from '../../../../shared/dataset/image-batch.js';
+import { arrayOf, layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../../shared/random.js';
 import { fillInput, labelsOf, valuesPerImage } from '../../../../worker/augmentation.js';
 import type { Engine, EngineModel } from '../../../../worker/engine.js';

@@ -1,6 +1,6 @@
 // The wasm engine beside the tensorflow engine: the same model, weights and images.
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { arrayOf } from '../../../../shared/model/layout.js';
+import { arrayOf } from '../../../../shared/network/layout.js';
 import type { Engine } from '../../../../worker/engine.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { perPixelMean, standardize } from '../../../support/random-batch.js';

@@ -1,6 +1,6 @@
 // Winograd's and the direct kernels against loops in float64 that follow the definition.
 import { describe, expect, test } from 'vitest';
-import type { ConvLayer } from '../../../../shared/model/layout.js';
+import type { ConvLayer } from '../../../../shared/network/layout.js';
 import { KernelMemory } from './kernel-memory.js';
 import { convolve, convolveBackward, makePictures, type Pictures } from './reference-model.js';
 import { largestError, randomValues } from './samples.js';

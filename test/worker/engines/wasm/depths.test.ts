@@ -1,10 +1,10 @@
 // The paper's networks, each as `--recipe paper --depth D` makes it: put on the engine, and one update made.
 import { afterAll, expect, test } from 'vitest';
-import { initialMovingStatistics, initialWeights } from '../../../../coordinator/initial-weights.js';
-import { learningRateAt } from '../../../../coordinator/learning-rate.js';
-import { MomentumSgd } from '../../../../coordinator/momentum-sgd.js';
-import { resolveConfig, totalStepsOf } from '../../../../shared/config.js';
-import { arrayOf, layoutModel } from '../../../../shared/model/layout.js';
+import { initialMovingStatistics, initialWeights } from '../../../../coordinator/optimizer/initial-weights.js';
+import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.js';
+import { MomentumSgd } from '../../../../coordinator/optimizer/momentum-sgd.js';
+import { resolveConfig, totalStepsOf } from '../../../../shared/config/config.js';
+import { arrayOf, layoutModel } from '../../../../shared/network/layout.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { perPixelMean, randomBatch } from '../../../support/random-batch.js';
 

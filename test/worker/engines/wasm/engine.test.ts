@@ -1,8 +1,8 @@
 // The engine as its callers see it: threads, bits, memory, learning, errors.
 import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, test } from 'vitest';
-import { packView, recordBytes, type ImageBatch } from '../../../../shared/data/image-batch.js';
-import type { ModelSpec } from '../../../../shared/model/layout.js';
+import { packView, recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
+import type { ModelSpec } from '../../../../shared/network/layout.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { easyBatch, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
 

@@ -1,7 +1,7 @@
 // Images, batch norm, shortcut, head and the arithmetic of exp and log against float64 loops.
 import { describe, expect, test } from 'vitest';
-import { recordBytes } from '../../../../shared/data/image-batch.js';
-import { imagenetMeans } from '../../../../shared/data/image-batch.js';
+import { recordBytes } from '../../../../shared/dataset/image-batch.js';
+import { imagenetMeans } from '../../../../shared/dataset/image-batch.js';
 import { KernelMemory } from './kernel-memory.js';
 import { inputOf, makePictures, type Pictures } from './reference-model.js';
 import { largestError, randomBatch, randomValues } from './samples.js';

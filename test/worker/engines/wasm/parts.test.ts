@@ -2,7 +2,7 @@
 // nor write where it writes. Seen here in the memory itself, part by part.
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import type { ModelSpec } from '../../../../shared/model/layout.js';
+import type { ModelSpec } from '../../../../shared/network/layout.js';
 import { instantiateKernels } from '../../../../worker/engines/wasm/kernels.js';
 import { planFixed, planTensors } from '../../../../worker/engines/wasm/memory-plan.js';
 import { PassBuilder, weightPasses } from '../../../../worker/engines/wasm/step-passes.js';

@@ -9,7 +9,7 @@ import {
   viewTop,
   type ImageBatch,
   type Preprocessing,
-} from '../../../../shared/data/image-batch.js';
+} from '../../../../shared/dataset/image-batch.js';
 import {
   classCount,
   imageSize,
@@ -17,7 +17,7 @@ import {
   type BatchNormLayer,
   type ConvLayer,
   type ModelLayout,
-} from '../../../../shared/model/layout.js';
+} from '../../../../shared/network/layout.js';
 
 /** Pictures one after the other, each [size][size][channels]. */
 export interface Pictures {

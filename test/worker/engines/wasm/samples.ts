@@ -1,6 +1,6 @@
 // Models, weights and images for the wasm engine's tests, all of them functions of their arguments.
-import { packView, plainViews, recordBytes, type ImageBatch } from '../../../../shared/data/image-batch.js';
-import { layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/model/layout.js';
+import { packView, plainViews, recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
+import { layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../../shared/random.js';
 
 export function layoutOf(spec: Partial<ModelSpec> = {}): ModelLayout {

@@ -1,8 +1,8 @@
 // The whole step and the evaluation against float64 loops and finite differences.
 import { afterAll, describe, expect, test } from 'vitest';
-import { recordBytes, type ImageBatch } from '../../../../shared/data/image-batch.js';
-import type { ModelLayout, ModelSpec } from '../../../../shared/model/layout.js';
-import { arrayOf } from '../../../../shared/model/layout.js';
+import { recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
+import type { ModelLayout, ModelSpec } from '../../../../shared/network/layout.js';
+import { arrayOf } from '../../../../shared/network/layout.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { perPixelMean, standardize } from '../../../support/random-batch.js';
 import { ReferenceModel } from './reference-model.js';

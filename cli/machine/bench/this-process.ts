@@ -1,0 +1,120 @@
+// Whole training steps in this process, without a network: the worker's half and the coordinator's half of a step, one
+// after the other, on drawn images.
+import { initialMovingStatistics, initialWeights } from '../../../coordinator/optimizer/initial-weights.js';
+import { learningRateAt } from '../../../coordinator/optimizer/learning-rate.js';
+import { MomentumSgd } from '../../../coordinator/optimizer/momentum-sgd.js';
+import { foldBatchStatistics } from '../../../coordinator/optimizer/moving-statistics.js';
+import { totalStepsOf, type Config } from '../../../shared/config/config.js';
+import { dealShards, gatherRecords, stepsPerEpochOf, viewsOf } from '../../../shared/dataset/partition.js';
+import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
+import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
+import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
+import type { EngineModel } from '../../../worker/engine.js';
+import { openEngine } from '../../../worker/engines/registry.js';
+import { SliceComputer } from '../../../worker/slice-computer.js';
+import { measurementOf, type BenchOptions, type LayerTime, type Measurement } from './measurement.js';
+import { StepRounds, type Phases } from './step-rounds.js';
+
+/** Drawn in a quarter of a second, and more than a processor's cache holds. */
+const imageCount = 2048;
+/** Steps' worth of slices that an engine's profile is taken over. */
+const profiledSteps = 2;
+
+export async function benchThisProcess(options: BenchOptions): Promise<Measurement> {
+  const { config, plan, onRound } = options;
+  const layout = layoutModel(config);
+  const { engine, choice } = await openEngine(options.engine, options);
+  try {
+    const model = await engine.createModel(layout, 'imagenet');
+    const shards = drawShards(config);
+    const trainStep = trainer(config, layout, model, shards);
+    const rounds = new StepRounds(plan, config.batchSize);
+    while (!rounds.isComplete) {
+      if (rounds.add(await trainStep())) onRound(rounds.imagesPerSecond.length);
+    }
+    const measurement = measurementOf(rounds, options, engine.identity, 0);
+    if (choice !== undefined) measurement.engineChoice = choice;
+    if (offersProfile(model)) measurement.profile = meanProfile(model, config, shards);
+    model.dispose();
+    return measurement;
+  } finally {
+    await engine.close();
+  }
+}
+
+/** Every slice's images, dealt as a coordinator deals them. */
+function drawShards({ batchSize, slices, seed }: Config): Uint8Array[] {
+  const count = Math.max(imageCount, batchSize);
+  const records = synthesizeRecords({ seed, split: 'training', count });
+  return dealShards(count, slices, seed).map((shard) => gatherRecords(records, shard));
+}
+
+/** @returns what makes one update, from the weights to the next weights, and says where the time went */
+function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards: readonly Uint8Array[]) {
+  const { batchSize, slices, bnMomentum } = config;
+  const stepsPerEpoch = stepsPerEpochOf(Math.max(imageCount, batchSize), batchSize);
+  const runPlan = { ...config, sliceCount: slices, stepsPerEpoch };
+  const computer = new SliceComputer(runPlan, layout, model, (_split, slice) => Promise.resolve(shards[slice]));
+  const allSlices = { first: 0, count: slices };
+  const answer = new Float32Array(computer.answerFloats(allSlices));
+  const gradientSum = answer.subarray(0, layout.trainableSize);
+  const batchStatistics = Array.from({ length: slices }, (_, slice) => {
+    const first = layout.trainableSize + slice * layout.statisticsSize;
+    return answer.subarray(first, first + layout.statisticsSize);
+  });
+  const optimizer = new MomentumSgd(layout, config, initialWeights(layout, config.seed));
+  const { weights } = optimizer;
+  const movingStatistics = initialMovingStatistics(layout);
+  const length = { totalSteps: totalStepsOf(config, stepsPerEpoch), stepsPerEpoch };
+  let step = 0;
+  model.setWeights(weights, movingStatistics);
+
+  return async (): Promise<Phases> => {
+    const startedMs = performance.now();
+    const { sampleCount, augmentMs, computeMs, reduceMs } = await computer.sumNode(step, allSlices, answer);
+    const summedMs = performance.now();
+    optimizer.step(gradientSum, sampleCount, learningRateAt(step, config, length));
+    foldBatchStatistics(movingStatistics, batchStatistics, bnMomentum);
+    const updatedMs = performance.now();
+    model.setWeights(weights, movingStatistics);
+    const endedMs = performance.now();
+    step++;
+    return {
+      augment: augmentMs,
+      compute: computeMs,
+      add: reduceMs,
+      update: updatedMs - summedMs,
+      setWeights: endedMs - updatedMs,
+      // The order of the images, their views, and what lies between the calls.
+      other: summedMs - startedMs - augmentMs - computeMs - reduceMs,
+      step: endedMs - startedMs,
+    };
+  };
+}
+
+/** A model that can say how long each kind of work in each group of layers takes. */
+interface ProfilingModel extends EngineModel {
+  profile(batch: ImageBatch): readonly LayerTime[];
+}
+
+function offersProfile(model: EngineModel): model is ProfilingModel {
+  return 'profile' in model && typeof model.profile === 'function';
+}
+
+/** Milliseconds a step. Taken apart from the rounds: looking at the clock between the layers costs time too. */
+function meanProfile(model: ProfilingModel, config: Config, shards: readonly Uint8Array[]): LayerTime[] {
+  const { seed, augment, cropPadding, slices, batchSize } = config;
+  const count = batchSize / slices;
+  const sums = new Map<string, LayerTime>();
+  for (let step = 0; step < profiledSteps; step++) {
+    for (const [slice, records] of shards.entries()) {
+      const indices = Uint32Array.from({ length: count }, (_, place) => place);
+      const views = viewsOf({ seed, step, slice, count, augment, cropPadding });
+      for (const { phase, group, ms } of model.profile({ records, indices, views })) {
+        const key = `${phase} ${group}`;
+        sums.set(key, { phase, group, ms: (sums.get(key)?.ms ?? 0) + ms / profiledSteps });
+      }
+    }
+  }
+  return [...sums.values()];
+}

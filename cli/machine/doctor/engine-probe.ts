@@ -1,0 +1,45 @@
+// A process of its own for each engine that the doctor looks at: what it loads may end the process, as a library for
+// another processor does. Is told the engine's name as its argument, and answers over its IPC channel.
+import { messageOf } from '../../../shared/errors.js';
+import { openEngine, type EngineName } from '../../../worker/engines/registry.js';
+import type { ProbeAnswer } from './engines.js';
+import { computeStep, distanceBetween, type ComputedStep } from './self-test.js';
+
+async function probe(name: EngineName): Promise<ProbeAnswer> {
+  try {
+    const { fingerprint, step, again } = await computeTwice(name);
+    const expected = name === 'wasm' ? step : (await computeTwice('wasm')).step;
+    return {
+      loads: true,
+      fingerprint,
+      sha256: step.sha256,
+      repeats: step.sha256 === again.sha256,
+      distanceFromWasm: distanceBetween(step.gradient, expected.gradient),
+      ...(name === 'tensorflow' ? { tensorFlow: await aboutTensorFlow() } : {}),
+    };
+  } catch (error) {
+    const { TensorFlowNotLoaded } = await import('../../../worker/engines/tensorflow/load.js');
+    const places = error instanceof TensorFlowNotLoaded ? [...error.places] : [];
+    return { loads: false, message: messageOf(error), places };
+  }
+}
+
+async function computeTwice(
+  name: EngineName,
+): Promise<{ fingerprint: string; step: ComputedStep; again: ComputedStep }> {
+  const { engine } = await openEngine(name, { threads: 1 });
+  try {
+    const step = await computeStep(engine);
+    return { fingerprint: engine.identity.fingerprint, step, again: await computeStep(engine) };
+  } finally {
+    await engine.close();
+  }
+}
+
+async function aboutTensorFlow() {
+  const { loadTensorFlow } = await import('../../../worker/engines/tensorflow/load.js');
+  const { packageName, folder, backend } = loadTensorFlow(1); // it is loaded: this only hands it out
+  return { isGpuPackage: packageName === 'tfjs-node-gpu', usesGpu: backend.isUsingGpuDevice, folder };
+}
+
+process.send!(await probe(process.argv[2] as EngineName), () => process.disconnect());

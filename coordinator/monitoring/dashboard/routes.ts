@@ -1,0 +1,190 @@
+// What the dashboard answers on the coordinator's port: the page's files, who somebody is, logging in, an operator's
+// requests, and the socket of a page that watches.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { z } from 'zod';
+import { messageOf } from '../../../shared/errors.js';
+import type { Session } from '../../../shared/monitoring/session.js';
+import {
+  accessTo,
+  challengeOf,
+  foreignOrigin,
+  isSameOrigin,
+  tokenCookie,
+  type Door,
+} from '../../connections/http-access.js';
+import { operatorRequest, type OperatorRequest } from '../../training/operator.js';
+import type { ServedPages, UpgradeRefusal } from '../../connections/server.js';
+import { mayDo } from '../../connections/tokens.js';
+import type { Watcher } from './feed.js';
+import { PageFiles, type PageFile } from './page-files.js';
+import { WatchSockets } from './watch-sockets.js';
+
+/** A token and an operator's request are short. */
+const longestBodyBytes = 4_096;
+const login = z.strictObject({ token: z.string().max(1000) });
+
+export interface DashboardOptions {
+  /** Who may do what, at this moment. */
+  door: () => Door;
+  /** A page begins to watch. @returns what to do when it has gone */
+  watch: (watcher: Watcher) => () => void;
+  /** Undefined where there is nothing to operate. @returns why it cannot be done, or undefined where it is done */
+  operate: ((request: OperatorRequest, by: string) => string | undefined) | undefined;
+}
+
+/** What a page on this machine calls its user, who showed no token. */
+const userHere = 'a user of this machine';
+
+export class DashboardRoutes implements ServedPages {
+  readonly #options: DashboardOptions;
+  readonly #files = new PageFiles();
+  readonly #sockets = new WatchSockets();
+
+  constructor(options: DashboardOptions) {
+    this.#options = options;
+  }
+
+  answer(request: IncomingMessage, response: ServerResponse): boolean {
+    const path = pathOf(request);
+    const { method = '' } = request;
+    if (method === 'GET' || method === 'HEAD') {
+      const file = this.#files.get(path);
+      if (file !== undefined) {
+        void sendFile(request, response, file);
+        return true;
+      }
+      if (path !== '/session') return false;
+      reply(response, 200, this.#session(request));
+      return true;
+    }
+    if (method !== 'POST') return false;
+    if (path === '/login') {
+      this.#readBody(request, response, login, ({ token }) => this.#login(request, response, token));
+    } else if (path === '/logout') {
+      setCookie(request, response, '');
+      reply(response, 200, {});
+    } else if (path === '/control') {
+      this.#control(request, response);
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): 'taken' | 'not mine' | UpgradeRefusal {
+    if (pathOf(request) !== '/watch') return 'not mine';
+    const access = accessTo('read', request.headers, this.#options.door());
+    if (!access.allowed) {
+      return { status: access.status === 401 ? '401 Unauthorized' : '403 Forbidden', reason: access.message };
+    }
+    if (this.#sockets.isFull) return { status: '503 Service Unavailable', reason: 'too many pages watch already' };
+    this.#sockets.accept(request, socket, head, this.#options.watch);
+    return 'taken';
+  }
+
+  async close(): Promise<void> {
+    await this.#sockets.close();
+  }
+
+  #session({ headers }: IncomingMessage): Session {
+    const door = this.#options.door();
+    const reading = accessTo('read', headers, door);
+    const operating = accessTo('operate', headers, door);
+    const holder = reading.allowed ? reading.holder : undefined;
+    return {
+      mayRead: reading.allowed,
+      mayOperate: operating.allowed && this.#options.operate !== undefined,
+      isLive: this.#options.operate !== undefined,
+      holder: holder ?? null,
+      // Whether another token would open more.
+      hasTokens: !door.tokens.isEmpty,
+    };
+  }
+
+  #login(request: IncomingMessage, response: ServerResponse, token: string): void {
+    const holder = this.#options.door().tokens.holderOf(token);
+    if (holder === undefined) {
+      const challenge = challengeOf({ status: 401 }, request.headers);
+      return reply(response, 401, { error: 'this token is not known here' }, challenge);
+    }
+    if (!mayDo(holder.role, 'read')) {
+      return reply(response, 403, { error: `the token of ${holder.name}, a ${holder.role}, does not allow to read` });
+    }
+    setCookie(request, response, token);
+    reply(response, 200, { name: holder.name, role: holder.role });
+  }
+
+  #control(request: IncomingMessage, response: ServerResponse): void {
+    const { operate } = this.#options;
+    if (operate === undefined) return reply(response, 409, { error: 'this run is over: there is nothing to operate' });
+    const access = accessTo('operate', request.headers, this.#options.door());
+    if (!access.allowed) {
+      const challenge = challengeOf(access, request.headers);
+      return reply(response, access.status, { error: access.message }, challenge);
+    }
+    this.#readBody(request, response, operatorRequest, (asked) => {
+      const refusal = operate(asked, access.holder?.name ?? userHere);
+      if (refusal === undefined) reply(response, 200, { done: asked.action });
+      else reply(response, 409, { error: refusal });
+    });
+  }
+
+  /** Other sites' pages can send forms, but not JSON: together with Origin and SameSite, three locks. */
+  #readBody<Body>(
+    request: IncomingMessage,
+    response: ServerResponse,
+    schema: z.ZodType<Body>,
+    take: (body: Body) => void,
+  ): void {
+    if (!isSameOrigin(request.headers)) return reply(response, 403, { error: foreignOrigin });
+    if (!/^application\/json\b/.test(request.headers['content-type'] ?? '')) {
+      return reply(response, 415, { error: 'send JSON: Content-Type: application/json' });
+    }
+    let text = '';
+    request.setEncoding('utf8');
+    request.on('data', (chunk: string) => {
+      text += chunk;
+      if (text.length > longestBodyBytes) request.destroy();
+    });
+    request.on('end', () => {
+      const body = schema.safeParse(parseOrUndefined(text));
+      if (body.success) return take(body.data);
+      const [issue] = body.error.issues;
+      reply(response, 400, { error: `${issue.path.join('.') || 'the body'}: ${issue.message}` });
+    });
+  }
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? '/').split('?')[0];
+}
+
+async function sendFile(request: IncomingMessage, response: ServerResponse, file: Promise<PageFile>): Promise<void> {
+  try {
+    const { type, content, etag } = await file;
+    const isKnown = request.headers['if-none-match'] === etag;
+    response.writeHead(isKnown ? 304 : 200, { 'content-type': type, etag, 'cache-control': 'no-cache' });
+    response.end(isKnown || request.method === 'HEAD' ? undefined : content);
+  } catch (error) {
+    reply(response, 500, { error: `the page is not built (npm run build): ${messageOf(error)}` });
+  }
+}
+
+function reply(response: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {
+  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
+  response.end(`${JSON.stringify(body)}\n`);
+}
+
+function setCookie(request: IncomingMessage, response: ServerResponse, token: string): void {
+  const isSecure = 'encrypted' in request.socket;
+  response.setHeader('set-cookie', tokenCookie(token, request.headers, isSecure));
+}
+
+function parseOrUndefined(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}

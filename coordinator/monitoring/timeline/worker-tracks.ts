@@ -1,0 +1,120 @@
+// What a worker did in the steps of a timeline, in the coordinator's time: weights on their way to it, its slices, and
+// gradients on their way back, a thread each.
+import type { GradientMessage, TimingMessage } from '../../../shared/protocol/messages.js';
+import { describeRange, type SliceRange } from '../../../shared/reduction/slices.js';
+import { ClockOffset } from './clock-offset.js';
+import { processMetadata, type CompleteEvent, type MetadataEvent } from './trace-events.js';
+
+const threads = { receive: 1, compute: 2, send: 3 };
+
+/** A worker as it stands in a trace. */
+export interface TracedWorker {
+  id: number;
+  name: string;
+  engine: string;
+}
+
+export class WorkerTracks {
+  readonly clockOffset = new ClockOffset();
+  readonly worker: TracedWorker;
+  /** When a step's weights were sent, by the coordinator's clock. */
+  readonly #askedMs = new Map<number, number>();
+  readonly #told: TimingMessage[] = [];
+  /** When the answers told of were here, by the coordinator's clock. */
+  readonly #arrivedMs = new Map<string, number>();
+
+  constructor(worker: TracedWorker) {
+    this.worker = worker;
+  }
+
+  /** It was sent the weights of a step and what to do with them, or more to do with those it has. */
+  asked(step: number, nowMs: number): void {
+    if (!this.#askedMs.has(step)) this.#askedMs.set(step, nowMs);
+  }
+
+  told(timing: TimingMessage): void {
+    this.#told.push(timing);
+  }
+
+  /** An answer that was told of is here. */
+  answered({ step, node }: Pick<GradientMessage, 'step' | 'node'>, nowMs: number): void {
+    const timing = this.#told.findLast((told) => keyOf(told) === keyOf({ step, node }));
+    if (timing === undefined) return;
+    this.#arrivedMs.set(keyOf(timing), nowMs);
+    const askedMs = this.#askedMs.get(step);
+    // Weights and gradients tell of the clock too, where no ping was quicker.
+    if (askedMs !== undefined) {
+      const { receivedMs, sentMs } = timing;
+      this.clockOffset.add({ askedMs, reachedMs: receivedMs, toldMs: sentMs, heardMs: nowMs });
+    }
+  }
+
+  /** @param microsecondsAt of a time of the coordinator's clock */
+  events(microsecondsAt: (ms: number) => number): (CompleteEvent | MetadataEvent)[] {
+    const { id, name, engine } = this.worker;
+    const offsetMs = this.clockOffset.offsetMs;
+    if (offsetMs === undefined) return [];
+    // A clock may be wrong by as much as the first order took.
+    const here = (ms: number) => Math.max(0, microsecondsAt(ms - offsetMs));
+    const span = (
+      tid: number,
+      what: string,
+      from: number,
+      to: number,
+      args?: CompleteEvent['args'],
+    ): CompleteEvent => ({
+      ph: 'X',
+      name: what,
+      cat: 'worker',
+      pid: id,
+      tid,
+      ts: from,
+      dur: Math.max(0, to - from),
+      ...(args === undefined ? {} : { args }),
+    });
+    const received = new Set<number>();
+    let sendEndsUs = -Infinity;
+    const spans = this.#told.flatMap((timing) => {
+      const { step, node, receivedMs, startedMs, sentMs, slices, additions, preparations } = timing;
+      const ofStep = { step: step + 1 };
+      const all: CompleteEvent[] = [];
+      const askedMs = this.#askedMs.get(step);
+      if (askedMs !== undefined && !received.has(step)) {
+        received.add(step);
+        // The clocks may disagree by more than the way takes: nothing arrives before it was sent.
+        const [from, to] = [microsecondsAt(askedMs), here(receivedMs)];
+        all.push(span(threads.receive, 'receive', from, Math.max(from, to), ofStep));
+      }
+      all.push(span(threads.compute, describeRange(node), here(startedMs), here(sentMs), ofStep));
+      for (const { slice, startedMs: from, augmentMs, computeMs, endedMs } of slices) {
+        const [start, end] = [here(from), here(endedMs)];
+        // What was augmented beforehand took its time elsewhere.
+        const augmented = start + Math.max(0, Math.min(1000 * augmentMs, end - start - 1000 * computeMs));
+        all.push(
+          span(threads.compute, `slice ${slice}`, start, end, ofStep),
+          span(threads.compute, 'augment', start, augmented),
+          span(threads.compute, 'compute', augmented, Math.min(end, augmented + 1000 * computeMs)),
+        );
+      }
+      for (const { startedMs: from, endedMs: to } of additions)
+        all.push(span(threads.compute, 'add', here(from), here(to)));
+      for (const { startedMs: from, endedMs: to } of preparations) {
+        // Before the timeline began.
+        if (here(from) > 0) all.push(span(threads.compute, 'prepare', here(from), here(to)));
+      }
+      const arrivedMs = this.#arrivedMs.get(keyOf(timing));
+      if (arrivedMs !== undefined) {
+        // One after the other through the same socket.
+        const from = Math.max(sendEndsUs, here(sentMs));
+        sendEndsUs = Math.max(from, microsecondsAt(arrivedMs));
+        all.push(span(threads.send, `send ${describeRange(node)}`, from, sendEndsUs, ofStep));
+      }
+      return all;
+    });
+    return [...processMetadata(id, `worker ${name} (${engine})`, threads), ...spans];
+  }
+}
+
+function keyOf({ step, node }: { step: number; node: SliceRange }): string {
+  return `${step}/${node.first}/${node.count}`;
+}

@@ -1,0 +1,90 @@
+// The weights before the first step: He normal kernels, zero biases, gamma 1, beta 0, moving mean 0, moving variance 1.
+import { KeyedRandom } from '../../shared/random.js';
+import { arrayOf, type ArrayLayout, type ModelLayout } from '../../shared/network/layout.js';
+
+/** The standard deviation of a standard normal cut off at ±2; Keras divides by it so that He's deviation holds after the cut. */
+const truncatedDeviation = 0.87962566103423978;
+/** The normal distribution's mass below −2. */
+const massBelowCut = 0.022750131948179195;
+
+/** Fan-in of a convolution kernel [height, width, in, out] or a dense kernel [in, out]: all but the last axis. */
+function fanInOf(kernel: ArrayLayout): number {
+  return kernel.size / kernel.shape.at(-1)!;
+}
+
+export function initialWeights(layout: ModelLayout, seed: number): Float32Array {
+  const weights = new Float32Array(layout.trainableSize);
+  layout.trainable.forEach((array, index) => {
+    const values = arrayOf(weights, array);
+    if (array.name.endsWith('/kernel')) {
+      const random = new KeyedRandom(seed, 'initialWeights', index);
+      const deviation = Math.sqrt(2 / fanInOf(array)) / truncatedDeviation;
+      for (let i = 0; i < values.length; i++) values[i] = deviation * truncatedNormal(random.uniformAt(i));
+    } else if (array.name.endsWith('/gamma')) {
+      values.fill(1);
+    }
+  });
+  return weights;
+}
+
+export function initialMovingStatistics(layout: ModelLayout): Float32Array {
+  const statistics = new Float32Array(layout.statisticsSize);
+  for (const array of layout.statistics) {
+    if (array.name.endsWith('/moving_variance')) arrayOf(statistics, array).fill(1);
+  }
+  return statistics;
+}
+
+/** The standard normal cut off at ±2, from a uniform number in [0, 1). */
+export function truncatedNormal(uniform: number): number {
+  return normalQuantile(massBelowCut + uniform * (1 - 2 * massBelowCut));
+}
+
+/**
+ * The standard normal's quantile: Wichura 1988, algorithm AS 241 (PPND16), relative error about 1e-16. Beyond the
+ * centre it takes one logarithm, which V8 computes in software and alike on every machine.
+ */
+export function normalQuantile(probability: number): number {
+  const q = probability - 0.5;
+  if (Math.abs(q) <= 0.425) {
+    const r = 0.180625 - q * q;
+    return (q * polynomial(r, centreNumerator)) / polynomial(r, centreDenominator);
+  }
+  const r = Math.sqrt(-Math.log(q < 0 ? probability : 1 - probability));
+  const [numerator, denominator, shift] =
+    r <= 5 ? ([nearNumerator, nearDenominator, 1.6] as const) : ([farNumerator, farDenominator, 5] as const);
+  const magnitude = polynomial(r - shift, numerator) / polynomial(r - shift, denominator);
+  return q < 0 ? -magnitude : magnitude;
+}
+
+/** Coefficients from the constant upwards. */
+function polynomial(x: number, coefficients: readonly number[]): number {
+  return coefficients.reduceRight((sum, coefficient) => sum * x + coefficient, 0);
+}
+
+// Wichura prints more digits than a float64 holds; they are kept as printed.
+/* oxlint-disable no-loss-of-precision */
+const centreNumerator = [
+  3.387132872796366608, 133.14166789178437745, 1971.5909503065514427, 13731.693765509461125, 45921.953931549871457,
+  67265.770927008700853, 33430.575583588128105, 2509.0809287301226727,
+];
+const centreDenominator = [
+  1, 42.313330701600911252, 687.1870074920579083, 5394.1960214247511077, 21213.794301586595867, 39307.89580009271061,
+  28729.085735721942674, 5226.495278852545925,
+];
+const nearNumerator = [
+  1.42343711074968357734, 4.6303378461565452959, 5.7694972214606914055, 3.64784832476320460504, 1.27045825245236838258,
+  0.24178072517745061177, 0.0227238449892691845833, 7.7454501427834140764e-4,
+];
+const nearDenominator = [
+  1, 2.05319162663775882187, 1.6763848301838038494, 0.68976733498510000455, 0.14810397642748007459,
+  0.0151986665636164571966, 5.475938084995344946e-4, 1.05075007164441684324e-9,
+];
+const farNumerator = [
+  6.6579046435011037772, 5.4637849111641143699, 1.7848265399172913358, 0.29656057182850489123, 0.026532189526576123093,
+  0.0012426609473880784386, 2.71155556874348757815e-5, 2.01033439929228813265e-7,
+];
+const farDenominator = [
+  1, 0.59983220655588793769, 0.13692988092273580531, 0.0148753612908506148525, 7.868691311456132591e-4,
+  1.8463183175100546818e-5, 1.4215117583164458887e-7, 2.04426310338993978564e-15,
+];

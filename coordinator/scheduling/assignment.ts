@@ -1,0 +1,162 @@
+// Who computes which slices, by how fast each worker is and which shards it holds: whole nodes of the reduction tree
+// where that is possible, because a node costs one gradient on the wire. Exactness never depends on it. Pure.
+import { childrenOf, treeNodesOf, type SliceRange } from '../../shared/reduction/slices.js';
+
+/** A worker as a dealer sees it. */
+export interface Candidate {
+  worker: number;
+  /** Milliseconds that it computes on a slice. */
+  sliceMs: number;
+  /** Milliseconds that an answer takes besides: transfer and waiting. */
+  fixedMs: number;
+  /** Whether it has the slice's shard. */
+  holds: (slice: number) => boolean;
+}
+
+/** Work for one worker. */
+export interface Order {
+  worker: number;
+  nodes: SliceRange[];
+}
+
+/** A standing division is given up for one that makes a step a tenth and 5 ms shorter: measurements waver. */
+function isWorthwhile(standingMs: number, otherMs: number): boolean {
+  return standingMs - otherMs > Math.max(0.1 * otherMs, 5);
+}
+
+/** When a worker is done that owes so many slices. */
+function finishMs({ sliceMs, fixedMs }: Candidate, slices: number): number {
+  return slices === 0 ? 0 : fixedMs + slices * sliceMs;
+}
+
+/**
+ * Deals slices one by one, each to whoever is done with it first, which makes the last one done as early as possible.
+ * @param owed slices that each candidate owes already
+ * @returns slices that each candidate owes then
+ */
+function dealCounts(sliceCount: number, candidates: readonly Candidate[], owed?: readonly number[]): number[] {
+  const counts = candidates.map((_, index) => owed?.[index] ?? 0);
+  for (let slice = 0; slice < sliceCount; slice++) {
+    let best = 0;
+    for (let index = 1; index < candidates.length; index++) {
+      if (finishMs(candidates[index], counts[index] + 1) < finishMs(candidates[best], counts[best] + 1)) best = index;
+    }
+    counts[best]++;
+  }
+  return counts;
+}
+
+function lastFinishMs(candidates: readonly Candidate[], counts: readonly number[]): number {
+  return Math.max(...candidates.map((candidate, index) => finishMs(candidate, counts[index])));
+}
+
+/**
+ * Divides the slices so that the slowest part of a step is as short as can be; a worker that would only be waited for
+ * gets none. Slices stay with their owner where they can, as moving one means moving its shard.
+ * @param standing the division until now, an owner for each slice; owners that are no candidates have left
+ * @returns an owner for each slice
+ */
+export function divideSlices(
+  sliceCount: number,
+  candidates: readonly Candidate[],
+  standing: readonly (number | undefined)[] = [],
+): number[] {
+  const counts = dealCounts(sliceCount, candidates);
+  const standingCounts = candidates.map(({ worker }) => standing.filter((owner) => owner === worker).length);
+  const isComplete = standingCounts.reduce((sum, count) => sum + count, 0) === sliceCount;
+  if (isComplete && !isWorthwhile(lastFinishMs(candidates, standingCounts), lastFinishMs(candidates, counts))) {
+    return standing as number[];
+  }
+  const owners: (number | undefined)[] = Array.from({ length: sliceCount });
+  const room = new Map(candidates.map((candidate, index) => [candidate, counts[index]]));
+  const give = (candidate: Candidate, node: SliceRange) => {
+    owners.fill(candidate.worker, node.first, node.first + node.count);
+    room.set(candidate, room.get(candidate)! - node.count);
+  };
+  for (const candidate of candidates) {
+    const own = nodesWhere(sliceCount, (slice) => standing[slice] === candidate.worker);
+    placeNodes(own, (node) => {
+      if (room.get(candidate) === 0) return 'dropped';
+      if (node.count > room.get(candidate)!) return 'too-large';
+      give(candidate, node);
+      return 'placed';
+    });
+  }
+  const open = nodesWhere(sliceCount, (slice) => owners[slice] === undefined);
+  placeNodes(open, (node) => {
+    const fitting = candidates.filter((candidate) => room.get(candidate)! >= node.count);
+    const holding = fitting.filter((candidate) => holdsNode(candidate, node));
+    const [first, ...others] = holding.length > 0 ? holding : fitting;
+    if (first === undefined) return 'too-large';
+    give(
+      others.reduce((best, other) => (room.get(other)! > room.get(best)! ? other : best), first),
+      node,
+    );
+    return 'placed';
+  });
+  // Every slice was given away: the rooms add up to the slices.
+  return owners as number[];
+}
+
+/**
+ * Deals nodes out in the middle of a step: to those that hold the shards where anybody does, to whoever is done first,
+ * and a node is divided where the step would otherwise end later.
+ * @param owedBy slices that a worker owes already
+ */
+export function dealNodes(
+  nodes: readonly SliceRange[],
+  candidates: readonly Candidate[],
+  owedBy: (worker: number) => number = () => 0,
+): Order[] {
+  if (candidates.length === 0) return [];
+  const owed = candidates.map(({ worker }) => owedBy(worker));
+  const goalMs = lastFinishMs(candidates, dealCounts(sliceCountOf(nodes), candidates, owed));
+  const dealt = candidates.map((): SliceRange[] => []);
+  placeNodes(nodes, (node) => {
+    const holders = candidates.flatMap((candidate, index) => (holdsNode(candidate, node) ? [index] : []));
+    const isPartlyHeld = candidates.some((candidate) => slicesOf(node).some((slice) => candidate.holds(slice)));
+    if (holders.length === 0 && isPartlyHeld && node.count > 1) return 'too-large';
+    const eligible = holders.length > 0 ? holders : candidates.map((_, index) => index);
+    const doneMs = (index: number) => finishMs(candidates[index], owed[index] + node.count);
+    const best = eligible.reduce((a, b) => (doneMs(b) < doneMs(a) ? b : a));
+    if (node.count > 1 && doneMs(best) > goalMs) return 'too-large';
+    owed[best] += node.count;
+    dealt[best].push(node);
+    return 'placed';
+  });
+  return candidates.flatMap(({ worker }, index) => (dealt[index].length > 0 ? [{ worker, nodes: dealt[index] }] : []));
+}
+
+/** Offers nodes, the largest first, and the children of those that are too large after them. */
+function placeNodes(nodes: readonly SliceRange[], offer: (node: SliceRange) => 'placed' | 'dropped' | 'too-large') {
+  const open = [...nodes];
+  while (open.length > 0) {
+    const node = open.reduce((a, b) => (b.count > a.count || (b.count === a.count && b.first < a.first) ? b : a));
+    open.splice(open.indexOf(node), 1);
+    if (offer(node) === 'too-large') open.push(...childrenOf(node));
+  }
+}
+
+/** The fewest tree nodes that make up the slices for which this is so, from left to right. */
+export function nodesWhere(sliceCount: number, isMeant: (slice: number) => boolean): SliceRange[] {
+  const nodes: SliceRange[] = [];
+  for (let first = 0; first < sliceCount; first++) {
+    let end = first;
+    while (end < sliceCount && isMeant(end)) end++;
+    nodes.push(...treeNodesOf({ first, count: end - first }, sliceCount));
+    first = end;
+  }
+  return nodes;
+}
+
+export function sliceCountOf(nodes: readonly SliceRange[]): number {
+  return nodes.reduce((sum, node) => sum + node.count, 0);
+}
+
+function slicesOf({ first, count }: SliceRange): number[] {
+  return Array.from({ length: count }, (_, index) => first + index);
+}
+
+function holdsNode(candidate: Candidate, node: SliceRange): boolean {
+  return slicesOf(node).every((slice) => candidate.holds(slice));
+}

@@ -1,0 +1,204 @@
+// The network as a .keras file: Keras's configuration of its own layers in JSON, and the weights in HDF5, zipped.
+// Nothing but stock layers, so that keras.models.load_model needs no code of ours.
+import { zipSync } from 'fflate';
+import { imageChannels, imageSize } from '../../shared/network/layout.js';
+import { lockstepVersion } from '../../shared/version.js';
+import { encodeHdf5, type Hdf5Dataset } from './hdf5.js';
+import {
+  describeModel,
+  inputName,
+  nameOf,
+  outputName,
+  writeNetwork,
+  type Convolution,
+  type Dense,
+  type NetworkWriter,
+  type Normalization,
+  type PixelTransform,
+  type Subsampling,
+  type TrainedModel,
+} from './network.js';
+
+/** The version whose files were the pattern. Keras reads those of other versions of Keras 3 alike. */
+const kerasVersion = '3.15.1';
+/** The earliest time that a zip file can hold: the same checkpoint gives the same bytes. */
+const zipTime = '1980-01-02T00:00:00';
+
+export async function writeKeras(model: TrainedModel): Promise<Uint8Array> {
+  const writer = new KerasWriter();
+  const logits = writeNetwork(model, writer);
+  const config = {
+    module: 'keras.src.models.functional',
+    class_name: 'Functional',
+    config: {
+      name: nameOf(model.layout),
+      trainable: true,
+      layers: writer.layers,
+      input_layers: [inputName, 0, 0],
+      output_layers: [logits.layer, 0, 0],
+    },
+    registered_name: 'Functional',
+  };
+  const metadata = { keras_version: kerasVersion, lockstep_version: lockstepVersion, ...describeModel(model) };
+  return zipSync(
+    {
+      'metadata.json': Buffer.from(JSON.stringify(metadata)),
+      'config.json': Buffer.from(JSON.stringify(config)),
+      'model.weights.h5': await encodeHdf5(writer.datasets),
+    },
+    // Stored as Keras stores them: weights do not compress.
+    { level: 0, mtime: zipTime },
+  );
+}
+
+/** A layer's output. */
+interface KerasTensor {
+  layer: string;
+  /** Without the number of images. */
+  shape: readonly number[];
+}
+
+class KerasWriter implements NetworkWriter<KerasTensor> {
+  readonly layers: object[] = [];
+  readonly datasets: Hdf5Dataset[] = [];
+  readonly #countOfClass = new Map<string, number>();
+
+  #layer(
+    className: string,
+    name: string,
+    inputs: readonly KerasTensor[],
+    shape: readonly number[],
+    config: object,
+  ): KerasTensor {
+    const layer = name.replaceAll('/', '.'); // Keras allows no slashes
+    const tensors = inputs.map((tensor) => ({
+      class_name: '__keras_tensor__',
+      config: { shape: [null, ...tensor.shape], dtype: 'float32', keras_history: [tensor.layer, 0, 0] },
+    }));
+    const args = tensors.length > 1 ? [tensors] : tensors;
+    this.layers.push({
+      module: 'keras.layers',
+      class_name: className,
+      config: { name: layer, trainable: true, dtype: 'float32', ...config },
+      registered_name: null,
+      name: layer,
+      inbound_nodes: [{ args, kwargs: {} }],
+    });
+    return { layer, shape };
+  }
+
+  /**
+   * A layer's variables, numbered in Keras's order. Keras does not file them under the layer's name but under its class,
+   * the second and later ones with their number.
+   */
+  #variables(fileName: string, variables: readonly { shape: readonly number[]; values: Float32Array }[]): void {
+    const count = this.#countOfClass.get(fileName) ?? 0;
+    this.#countOfClass.set(fileName, count + 1);
+    const folder = `layers/${fileName}${count === 0 ? '' : `_${count}`}/vars`;
+    for (const [index, variable] of variables.entries())
+      this.datasets.push({ path: `${folder}/${index}`, ...variable });
+  }
+
+  input(): KerasTensor {
+    const shape = [imageSize, imageSize, imageChannels];
+    this.layers.push({
+      module: 'keras.layers',
+      class_name: 'InputLayer',
+      config: { batch_shape: [null, ...shape], dtype: 'float32', sparse: false, name: inputName },
+      registered_name: null,
+      name: inputName,
+      inbound_nodes: [],
+    });
+    return { layer: inputName, shape };
+  }
+
+  preprocess(x: KerasTensor, { subtract, divide }: PixelTransform): KerasTensor {
+    // Normalization divides by the square root of the variance: of 255² that is 255 again, to the last bit.
+    const isPerChannel = subtract.length === imageChannels;
+    const mean = isPerChannel ? [...subtract] : pixelsOf(subtract);
+    const divisors = [...divide].map((divisor) => divisor ** 2);
+    const variance = isPerChannel
+      ? divisors
+      : Array.from({ length: imageSize }, () => Array.from({ length: imageSize }, () => divisors));
+    const axis = isPerChannel ? [-1] : [1, 2, 3];
+    return this.#layer('Normalization', 'preprocessing', [x], x.shape, { axis, invert: false, mean, variance });
+  }
+
+  convolve(x: KerasTensor, convolution: Convolution): KerasTensor {
+    const { name, kernel, bias, kernelSize, stride, inputChannels, outputChannels, outputSize } = convolution;
+    const variables = [{ shape: [kernelSize, kernelSize, inputChannels, outputChannels], values: kernel }];
+    if (bias !== null) variables.push({ shape: [outputChannels], values: bias });
+    this.#variables('conv2d', variables);
+    return this.#layer('Conv2D', name, [x], [outputSize, outputSize, outputChannels], {
+      filters: outputChannels,
+      kernel_size: [kernelSize, kernelSize],
+      strides: [stride, stride],
+      padding: 'same',
+      data_format: 'channels_last',
+      activation: 'linear',
+      use_bias: bias !== null,
+    });
+  }
+
+  normalize(x: KerasTensor, { name, channels, gamma, beta, mean, variance, epsilon }: Normalization): KerasTensor {
+    const vectors = [gamma, beta, mean, variance];
+    this.#variables(
+      'batch_normalization',
+      vectors.map((values) => ({ shape: [channels], values })),
+    );
+    return this.#layer('BatchNormalization', name, [x], x.shape, { axis: -1, epsilon, center: true, scale: true });
+  }
+
+  relu(x: KerasTensor, name: string): KerasTensor {
+    return this.#layer('ReLU', name, [x], x.shape, {});
+  }
+
+  subsample(x: KerasTensor, { name, channelPadding, inputChannels, inputSize }: Subsampling): KerasTensor {
+    const size = inputSize / 2;
+    // The average over one pixel.
+    const sampled = this.#layer('AveragePooling2D', `${name}.sampled`, [x], [size, size, inputChannels], {
+      pool_size: [1, 1],
+      strides: [2, 2],
+      padding: 'valid',
+      data_format: 'channels_last',
+    });
+    // Told that channels come first, the layer pads what it takes for rows and columns: our columns, by none, and our channels.
+    return this.#layer('ZeroPadding2D', name, [sampled], [size, size, inputChannels + 2 * channelPadding], {
+      padding: [
+        [0, 0],
+        [channelPadding, channelPadding],
+      ],
+      data_format: 'channels_first',
+    });
+  }
+
+  add(x: KerasTensor, y: KerasTensor, name: string): KerasTensor {
+    return this.#layer('Add', name, [x, y], x.shape, {});
+  }
+
+  pool(x: KerasTensor): KerasTensor {
+    return this.#layer('GlobalAveragePooling2D', 'pool', [x], x.shape.slice(-1), {
+      data_format: 'channels_last',
+      keepdims: false,
+    });
+  }
+
+  dense(x: KerasTensor, { inputs, outputs, kernel, bias }: Dense): KerasTensor {
+    this.#variables('dense', [
+      { shape: [inputs, outputs], values: kernel },
+      { shape: [outputs], values: bias },
+    ]);
+    const config = { units: outputs, activation: 'linear', use_bias: true };
+    return this.#layer('Dense', outputName, [x], [outputs], config);
+  }
+}
+
+/** [row][column][channel] */
+function pixelsOf(values: Float32Array): number[][][] {
+  return Array.from({ length: imageSize }, (_, row) =>
+    Array.from({ length: imageSize }, (_unused, column) => {
+      const first = (row * imageSize + column) * imageChannels;
+      return [...values.subarray(first, first + imageChannels)];
+    }),
+  );
+}

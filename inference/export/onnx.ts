@@ -1,0 +1,165 @@
+// The network as an ONNX model. Pictures come in as [images, row, column, channel], as in every other format, and are
+// turned to ONNX's channels-first order inside.
+import { littleEndianBytes } from '../../shared/network/layout-hash.js';
+import { classCount, imageChannels, imageSize } from '../../shared/network/layout.js';
+import { lockstepVersion } from '../../shared/version.js';
+import {
+  describeModel,
+  inputName,
+  nameOf,
+  outputName,
+  writeNetwork,
+  type Convolution,
+  type Dense,
+  type NetworkWriter,
+  type Normalization,
+  type PixelTransform,
+  type Subsampling,
+  type TrainedModel,
+} from './network.js';
+import { encodeOnnxModel, onnxFloat, onnxInt64 } from './onnx-messages.js';
+
+/** Of 2021: any onnxruntime since 1.10 reads it. */
+const operatorSet = 15;
+const irVersion = 8;
+/** The name of the dimension that may be any number. */
+const batchDimension = 'N';
+
+export function writeOnnx(model: TrainedModel): Uint8Array {
+  const writer = new OnnxWriter();
+  const logits = writeNetwork(model, writer);
+  writer.node(outputName, 'Identity', [logits]);
+  return encodeOnnxModel({
+    ir_version: irVersion,
+    producer_name: 'lockstep',
+    producer_version: lockstepVersion,
+    opset_import: [{ domain: '', version: operatorSet }],
+    metadata_props: Object.entries(describeModel(model)).map(([key, value]) => ({ key, value })),
+    graph: {
+      name: nameOf(model.layout),
+      node: writer.nodes,
+      initializer: writer.initializers,
+      input: [tensorOf(inputName, [batchDimension, imageSize, imageSize, imageChannels])],
+      output: [tensorOf(outputName, [batchDimension, classCount])],
+    },
+  });
+}
+
+function tensorOf(name: string, shape: readonly (number | string)[]) {
+  const dim = shape.map((size) => (typeof size === 'string' ? { dim_param: size } : { dim_value: size }));
+  return { name, type: { tensor_type: { elem_type: onnxFloat, shape: { dim } } } };
+}
+
+type OnnxAttributes = Record<string, { type: 'FLOAT'; f: number } | { type: 'INT'; i: number } | Ints>;
+interface Ints {
+  type: 'INTS';
+  ints: readonly number[];
+}
+
+function ints(...values: number[]): Ints {
+  return { type: 'INTS', ints: values };
+}
+
+class OnnxWriter implements NetworkWriter<string> {
+  readonly nodes: object[] = [];
+  readonly initializers: object[] = [];
+
+  /** A node with one output, which is called by the node's name. */
+  node(name: string, operation: string, inputs: readonly string[], attributes: OnnxAttributes = {}): string {
+    const attribute = Object.entries(attributes).map(([name, value]) => Object.assign(value, { name }));
+    this.nodes.push({ name, op_type: operation, input: inputs, output: [name], attribute });
+    return name;
+  }
+
+  #floats(name: string, dims: readonly number[], values: Float32Array): string {
+    this.initializers.push({ name, dims, data_type: onnxFloat, raw_data: littleEndianBytes(values) });
+    return name;
+  }
+
+  #integers(name: string, values: readonly number[]): string {
+    const bytes = littleEndianBytes(BigInt64Array.from(values, BigInt));
+    this.initializers.push({ name, dims: [values.length], data_type: onnxInt64, raw_data: bytes });
+    return name;
+  }
+
+  input(): string {
+    return inputName;
+  }
+
+  preprocess(x: string, { subtract, divide }: PixelTransform): string {
+    const shape = subtract.length === imageChannels ? [imageChannels] : [imageSize, imageSize, imageChannels];
+    const centred = this.node('preprocessing/centred', 'Sub', [x, this.#floats('preprocessing/mean', shape, subtract)]);
+    const divisor = this.#floats('preprocessing/divisor', [divide.length], divide);
+    const scaled = this.node('preprocessing/scaled', 'Div', [centred, divisor]);
+    return this.node('preprocessing/channels-first', 'Transpose', [scaled], { perm: ints(0, 3, 1, 2) });
+  }
+
+  convolve(x: string, convolution: Convolution): string {
+    const { name, kernel, bias, kernelSize, stride, inputChannels, outputChannels } = convolution;
+    const shape = [outputChannels, inputChannels, kernelSize, kernelSize];
+    const inputs = [x, this.#floats(`${name}/kernel`, shape, channelsFirst(kernel, inputChannels, outputChannels))];
+    if (bias !== null) inputs.push(this.#floats(`${name}/bias`, [outputChannels], bias));
+    const { before, after } = samePadding(convolution);
+    return this.node(name, 'Conv', inputs, {
+      kernel_shape: ints(kernelSize, kernelSize),
+      strides: ints(stride, stride),
+      pads: ints(before, before, after, after),
+    });
+  }
+
+  normalize(x: string, { name, channels, gamma, beta, mean, variance, epsilon }: Normalization): string {
+    const vectors = Object.entries({ gamma, beta, moving_mean: mean, moving_variance: variance });
+    const inputs = [x, ...vectors.map(([vector, values]) => this.#floats(`${name}/${vector}`, [channels], values))];
+    return this.node(name, 'BatchNormalization', inputs, { epsilon: { type: 'FLOAT', f: epsilon } });
+  }
+
+  relu(x: string, name: string): string {
+    return this.node(name, 'Relu', [x]);
+  }
+
+  subsample(x: string, { name, channelPadding }: Subsampling): string {
+    // The average over one pixel.
+    const sampled = this.node(`${name}/sampled`, 'AveragePool', [x], { kernel_shape: ints(1, 1), strides: ints(2, 2) });
+    // Zeros before each dimension, then behind each.
+    const pads = this.#integers(`${name}/pads`, [0, channelPadding, 0, 0, 0, channelPadding, 0, 0]);
+    return this.node(name, 'Pad', [sampled, pads]);
+  }
+
+  add(x: string, y: string, name: string): string {
+    return this.node(name, 'Add', [x, y]);
+  }
+
+  pool(x: string): string {
+    const means = this.node('pool', 'GlobalAveragePool', [x]);
+    return this.node('pool/flat', 'Flatten', [means], { axis: { type: 'INT', i: 1 } });
+  }
+
+  dense(x: string, { name, kernel, bias, inputs, outputs }: Dense): string {
+    const values = [
+      this.#floats(`${name}/kernel`, [inputs, outputs], kernel),
+      this.#floats(`${name}/bias`, [outputs], bias),
+    ];
+    return this.node(name, 'Gemm', [x, ...values]);
+  }
+}
+
+/** From [height, width, in, out] to [out, in, height, width]. */
+function channelsFirst(kernel: Float32Array, inputChannels: number, outputChannels: number): Float32Array {
+  const taps = kernel.length / (inputChannels * outputChannels);
+  const turned = new Float32Array(kernel.length);
+  for (let tap = 0; tap < taps; tap++) {
+    for (let i = 0; i < inputChannels; i++) {
+      for (let o = 0; o < outputChannels; o++) {
+        turned[(o * inputChannels + i) * taps + tap] = kernel[(tap * inputChannels + i) * outputChannels + o];
+      }
+    }
+  }
+  return turned;
+}
+
+/** TensorFlow's SAME: where the zeros cannot be even, the odd row and column comes after. */
+function samePadding({ kernelSize, stride, inputSize, outputSize }: Convolution): { before: number; after: number } {
+  const zeros = Math.max((outputSize - 1) * stride + kernelSize - inputSize, 0);
+  const before = Math.floor(zeros / 2);
+  return { before, after: zeros - before };
+}

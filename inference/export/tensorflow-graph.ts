@@ -1,0 +1,158 @@
+// The network as a TensorFlow graph of constants, which a SavedModel and a TensorFlow.js graph model both hold.
+import {
+  inputName,
+  outputName,
+  writeNetwork,
+  type Convolution,
+  type Dense,
+  type NetworkWriter,
+  type Normalization,
+  type PixelTransform,
+  type Subsampling,
+  type TrainedModel,
+} from './network.js';
+import { imageChannels, imageSize } from '../../shared/network/layout.js';
+
+/** TensorFlow's names of the types that occur; its numbers of them are in the message definitions. */
+export type DataType = 'DT_FLOAT' | 'DT_INT32';
+
+/** One of the kinds of value that an operation's attribute has. -1 in a shape is any size. */
+export type Attribute =
+  | { type: DataType }
+  | { int: number }
+  | { float: number }
+  | { bool: boolean }
+  | { string: string }
+  | { ints: readonly number[] }
+  | { shape: readonly number[] };
+
+export interface ConstantValue {
+  type: DataType;
+  shape: readonly number[];
+  values: Float32Array | Int32Array;
+}
+
+export interface GraphNode {
+  name: string;
+  operation: string;
+  /** Names of nodes: each one's first output. */
+  inputs: readonly string[];
+  attributes: Readonly<Record<string, Attribute>>;
+  /** Of a Const alone. */
+  value?: ConstantValue;
+}
+
+export const inputShape = [-1, imageSize, imageSize, imageChannels] as const;
+
+const float = { T: { type: 'DT_FLOAT' } } as const;
+const channelsLast = { data_format: { string: 'NHWC' } } as const;
+
+/** @returns the nodes, each behind its inputs; the first is the input, the last the output */
+export function tensorFlowGraphOf(model: TrainedModel): GraphNode[] {
+  const writer = new GraphWriter();
+  const logits = writeNetwork(model, writer);
+  writer.node(outputName, 'Identity', [logits], float);
+  return writer.nodes;
+}
+
+class GraphWriter implements NetworkWriter<string> {
+  readonly nodes: GraphNode[] = [];
+
+  node(name: string, operation: string, inputs: readonly string[], attributes: Record<string, Attribute>): string {
+    this.nodes.push({ name, operation, inputs, attributes });
+    return name;
+  }
+
+  #constant(name: string, type: DataType, shape: readonly number[], values: Float32Array | Int32Array): string {
+    const attributes = { dtype: { type } };
+    this.nodes.push({ name, operation: 'Const', inputs: [], attributes, value: { type, shape, values } });
+    return name;
+  }
+
+  #vector(name: string, values: Float32Array): string {
+    return this.#constant(name, 'DT_FLOAT', [values.length], values);
+  }
+
+  #integers(name: string, shape: readonly number[], values: readonly number[]): string {
+    return this.#constant(name, 'DT_INT32', shape, Int32Array.from(values));
+  }
+
+  input(): string {
+    return this.node(inputName, 'Placeholder', [], { dtype: { type: 'DT_FLOAT' }, shape: { shape: inputShape } });
+  }
+
+  preprocess(x: string, { subtract, divide }: PixelTransform): string {
+    const shape = subtract.length === imageChannels ? [imageChannels] : [imageSize, imageSize, imageChannels];
+    const mean = this.#constant('preprocessing/mean', 'DT_FLOAT', shape, subtract);
+    const centred = this.node('preprocessing/centred', 'Sub', [x, mean], float);
+    const divisor = this.#vector('preprocessing/divisor', divide);
+    return this.node('preprocessing/scaled', 'RealDiv', [centred, divisor], float);
+  }
+
+  convolve(x: string, convolution: Convolution): string {
+    const { name, kernel, bias, kernelSize, stride, inputChannels, outputChannels } = convolution;
+    const shape = [kernelSize, kernelSize, inputChannels, outputChannels];
+    const kernelNode = this.#constant(`${name}/kernel`, 'DT_FLOAT', shape, kernel);
+    const convolved = this.node(name, 'Conv2D', [x, kernelNode], {
+      ...float,
+      ...channelsLast,
+      strides: { ints: [1, stride, stride, 1] },
+      dilations: { ints: [1, 1, 1, 1] },
+      padding: { string: 'SAME' },
+    });
+    return bias === null ? convolved : this.#addBias(convolved, name, bias);
+  }
+
+  #addBias(x: string, name: string, bias: Float32Array): string {
+    const biasNode = this.#vector(`${name}/bias`, bias);
+    return this.node(`${name}/biased`, 'BiasAdd', [x, biasNode], { ...float, ...channelsLast });
+  }
+
+  normalize(x: string, { name, gamma, beta, mean, variance, epsilon }: Normalization): string {
+    const vectors = Object.entries({ gamma, beta, moving_mean: mean, moving_variance: variance });
+    const inputs = [x, ...vectors.map(([vector, values]) => this.#vector(`${name}/${vector}`, values))];
+    return this.node(name, 'FusedBatchNormV3', inputs, {
+      ...float,
+      ...channelsLast,
+      U: { type: 'DT_FLOAT' },
+      epsilon: { float: epsilon },
+      is_training: { bool: false },
+    });
+  }
+
+  relu(x: string, name: string): string {
+    return this.node(name, 'Relu', [x], float);
+  }
+
+  subsample(x: string, { name, channelPadding }: Subsampling): string {
+    // The average over one pixel.
+    const sampled = this.node(`${name}/sampled`, 'AvgPool', [x], {
+      ...float,
+      ...channelsLast,
+      ksize: { ints: [1, 1, 1, 1] },
+      strides: { ints: [1, 2, 2, 1] },
+      padding: { string: 'VALID' },
+    });
+    const paddings = this.#integers(`${name}/paddings`, [4, 2], [0, 0, 0, 0, 0, 0, channelPadding, channelPadding]);
+    return this.node(name, 'Pad', [sampled, paddings], { ...float, Tpaddings: { type: 'DT_INT32' } });
+  }
+
+  add(x: string, y: string, name: string): string {
+    return this.node(name, 'AddV2', [x, y], float);
+  }
+
+  pool(x: string): string {
+    const axes = this.#integers('pool/axes', [2], [1, 2]);
+    return this.node('pool', 'Mean', [x, axes], { ...float, Tidx: { type: 'DT_INT32' }, keep_dims: { bool: false } });
+  }
+
+  dense(x: string, { name, kernel, bias, inputs, outputs }: Dense): string {
+    const kernelNode = this.#constant(`${name}/kernel`, 'DT_FLOAT', [inputs, outputs], kernel);
+    const product = this.node(name, 'MatMul', [x, kernelNode], {
+      ...float,
+      transpose_a: { bool: false },
+      transpose_b: { bool: false },
+    });
+    return this.#addBias(product, name, bias);
+  }
+}

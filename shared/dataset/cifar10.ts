@@ -1,0 +1,294 @@
+// CIFAR-10 on the disk: finding, reading, checking and writing the official binary files, and which set a run gets.
+import { mkdir, mkdtemp, open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
+import { classCount } from '../network/layout.js';
+import {
+  archiveFolder,
+  cifar10Files,
+  classNamesFile,
+  imageCountOf,
+  testFile,
+  trainingFiles,
+  type Cifar10,
+} from './cifar10-layout.js';
+import { recordBytes } from './image-batch.js';
+import { synthesizeDataset } from './synthesize.js';
+
+export type { Cifar10 } from './cifar10-layout.js';
+
+/** Where a data set is looked for when nobody says. */
+export const defaultDataDirectory = 'data';
+
+/** Node reads less than 2 GiB at a time. */
+const mostBytesPerRead = 2 ** 30;
+
+/** One of the six files with images. */
+export interface BatchFile {
+  name: string;
+  path: string;
+  /** Images in it, at least 1. */
+  records: number;
+}
+
+/**
+ * A cheap look whether a folder, or `cifar-10-batches-bin` in it, has a batch file. The set may yet be incomplete:
+ * loadCifar10 then says so, where a silent fall-back to other images would surprise.
+ */
+export async function holdsCifar10(directory: string): Promise<boolean> {
+  return (await hasBatchFile(directory)) || (await hasBatchFile(path.join(directory, archiveFolder)));
+}
+
+/**
+ * Reads and checks a whole set.
+ * @param directory the folder with the batch files, or the one with the official archive's `cifar-10-batches-bin`
+ * Throws `bad-data` where the folder or a file is missing, is not whole records, or has a label above 9.
+ */
+export async function loadCifar10(directory: string): Promise<Cifar10> {
+  const folder = await findBatchFolder(directory);
+  const files = await measureBatchFiles(folder);
+  const classNames = await readClassNames(folder);
+  return {
+    classNames,
+    training: await readRecords(files.filter(({ name }) => name !== testFile)),
+    test: await readRecords(files.filter(({ name }) => name === testFile)),
+    source: `CIFAR-10 files in ${folder}`,
+  };
+}
+
+/**
+ * The six batch files and how many records each has, without reading them: batches 1 to 5, then the test batch.
+ * Throws `bad-data` where the folder or a file is missing or is not whole records.
+ */
+export async function batchFilesOf(directory: string): Promise<BatchFile[]> {
+  return measureBatchFiles(await findBatchFolder(directory));
+}
+
+/**
+ * The set a run trains on: the folder that was named; else the default folder if it holds CIFAR-10; else drawn images.
+ * @param dataOption what `--data` says, or undefined
+ * @param options.defaultDirectory where to look unless told (default: ./data)
+ * @param options.synthetic the size and seed of the drawn set (default: seed 0, 50,000 and 10,000 images)
+ * Throws `bad-data` as loadCifar10 does. The `source` of what it returns says in plain words which of the three it is.
+ */
+export async function resolveDataset(
+  dataOption: string | undefined,
+  options: { defaultDirectory?: string; synthetic?: Parameters<typeof synthesizeDataset>[0] } = {},
+): Promise<Cifar10> {
+  const { defaultDirectory = defaultDataDirectory, synthetic } = options;
+  if (dataOption !== undefined) return loadCifar10(dataOption);
+  if (await holdsCifar10(defaultDirectory)) return loadCifar10(defaultDirectory);
+  return synthesizeDataset(synthetic);
+}
+
+/**
+ * Writes a set as the official files: the training images in five batches, as even as can be, then test and names.
+ * Nothing appears under its final name before everything is written.
+ * @param options.overwrite replace a set that is already there (default: false)
+ * Throws `bad-data` where the folder holds a set already or cannot be written, or there are fewer than five training
+ * images or no test image.
+ */
+export async function writeCifar10(
+  directory: string,
+  dataset: Cifar10,
+  options: { overwrite?: boolean } = {},
+): Promise<void> {
+  const trainingCount = imageCountOf(dataset.training);
+  if (trainingCount < trainingFiles.length || imageCountOf(dataset.test) < 1) {
+    throw new LockstepError(
+      'bad-data',
+      `cannot write ${trainingCount} training and ${imageCountOf(dataset.test)} test images: ` +
+        'each of the five training batches and the test batch needs at least one',
+    );
+  }
+  if (options.overwrite !== true) await demandNoCifar10(directory);
+  const write = async (temporary: string) => {
+    for (const [batch, name] of trainingFiles.entries()) {
+      const first = Math.floor((trainingCount * batch) / trainingFiles.length);
+      const end = Math.floor((trainingCount * (batch + 1)) / trainingFiles.length);
+      await writeFile(path.join(temporary, name), dataset.training.subarray(first * recordBytes, end * recordBytes));
+    }
+    await writeFile(path.join(temporary, testFile), dataset.test);
+    await writeFile(path.join(temporary, classNamesFile), `${dataset.classNames.join('\n')}\n`);
+    await installCifar10Files(temporary, directory);
+  };
+  try {
+    await withTemporaryFolder(directory, write);
+  } catch (error) {
+    throw new LockstepError('bad-data', `cannot write CIFAR-10 files to ${directory}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Throws `bad-data` where a folder holds CIFAR-10 files that would have to be replaced. */
+export async function demandNoCifar10(directory: string): Promise<void> {
+  if (!(await holdsCifar10(directory))) return;
+  throw new LockstepError(
+    'bad-data',
+    `${directory} already holds CIFAR-10 files: name another folder, or say --force to replace them`,
+  );
+}
+
+/**
+ * Moves the seven files into place, over those that are there. The file of names goes first and comes last, so that a
+ * set interrupted in between is seen to be incomplete, never a mixture of two.
+ */
+export async function installCifar10Files(from: string, directory: string): Promise<void> {
+  await rm(path.join(directory, classNamesFile), { force: true });
+  for (const name of cifar10Files) await rename(path.join(from, name), path.join(directory, name));
+}
+
+/** Gives `use` a folder of its own inside `directory` (so that a rename out of it stays on one disk); it goes afterwards. */
+export async function withTemporaryFolder<Result>(
+  directory: string,
+  use: (temporary: string) => Promise<Result>,
+): Promise<Result> {
+  await mkdir(directory, { recursive: true });
+  const temporary = await mkdtemp(path.join(directory, '.incoming-'));
+  try {
+    return await use(temporary);
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+async function hasBatchFile(folder: string): Promise<boolean> {
+  for (const name of [...trainingFiles, testFile]) {
+    const found = await stat(path.join(folder, name)).catch(() => undefined);
+    if (found?.isFile() === true) return true;
+  }
+  return false;
+}
+
+async function findBatchFolder(directory: string): Promise<string> {
+  const found = await stat(directory).catch((error: unknown) => {
+    const reason = systemCodeOf(error) === 'ENOENT' ? 'does not exist' : `cannot be read (${messageOf(error)})`;
+    throw new LockstepError('bad-data', `the data folder ${directory} ${reason}. ${remedyFor(directory)}`);
+  });
+  if (!found.isDirectory()) {
+    throw new LockstepError(
+      'bad-data',
+      `${directory} is a file: the data folder must be the folder that holds ${trainingFiles[0]} and the others`,
+    );
+  }
+  const unpacked = path.join(directory, archiveFolder);
+  return !(await hasBatchFile(directory)) && (await hasBatchFile(unpacked)) ? unpacked : directory;
+}
+
+async function measureBatchFiles(folder: string): Promise<BatchFile[]> {
+  const files: BatchFile[] = [];
+  for (const name of [...trainingFiles, testFile]) {
+    const file = path.join(folder, name);
+    const found = await stat(file).catch((error: unknown) => {
+      throw unreadable(file, folder, error);
+    });
+    if (!found.isFile()) throw new LockstepError('bad-data', `${file} is not a file. ${remedyFor(folder)}`);
+    files.push({ name, path: file, records: wholeRecords(file, found.size) });
+  }
+  return files;
+}
+
+function wholeRecords(file: string, bytes: number): number {
+  const below = Math.floor(bytes / recordBytes);
+  if (below >= 1 && bytes % recordBytes === 0) return below;
+  const expected = below === 0 ? `at least ${sizeInWords(1)}` : `${sizeInWords(below)} or ${sizeInWords(below + 1)}`;
+  throw new LockstepError(
+    'bad-data',
+    `${file} is truncated or not CIFAR-10's binary version: it has ${bytes} bytes, ` +
+      `whole records of ${recordBytes} bytes would be ${expected}. ${remedyFor(path.dirname(file))}`,
+  );
+}
+
+function sizeInWords(records: number): string {
+  return `${records * recordBytes} (${records} record${records === 1 ? '' : 's'})`;
+}
+
+async function readRecords(files: readonly BatchFile[]): Promise<Uint8Array> {
+  const total = files.reduce((sum, { records }) => sum + records, 0);
+  const records = new Uint8Array(total * recordBytes);
+  let offset = 0;
+  for (const file of files) {
+    const own = records.subarray(offset, offset + file.records * recordBytes);
+    await readInto(own, file.path);
+    checkLabels(own, file.path);
+    offset += own.length;
+  }
+  return records;
+}
+
+async function readInto(target: Uint8Array, file: string): Promise<void> {
+  const folder = path.dirname(file);
+  const handle = await open(file).catch((error: unknown) => {
+    throw unreadable(file, folder, error);
+  });
+  try {
+    for (let filled = 0; filled < target.length;) {
+      const length = Math.min(target.length - filled, mostBytesPerRead);
+      const { bytesRead } = await handle.read(target, filled, length, filled);
+      if (bytesRead === 0) {
+        throw new LockstepError(
+          'bad-data',
+          `${file} became shorter while it was read: ${filled} bytes instead of ${target.length}. ${remedyFor(folder)}`,
+        );
+      }
+      filled += bytesRead;
+    }
+  } catch (error) {
+    throw error instanceof LockstepError ? error : unreadable(file, folder, error);
+  } finally {
+    await handle.close();
+  }
+}
+
+function checkLabels(records: Uint8Array, file: string): void {
+  for (let offset = 0; offset < records.length; offset += recordBytes) {
+    const label = records[offset];
+    if (label < classCount) continue;
+    throw new LockstepError(
+      'bad-data',
+      `${file}: record ${offset / recordBytes} (at byte ${offset}) has the label ${label}, ` +
+        `labels are 0 to ${classCount - 1}. The file is damaged or not CIFAR-10's binary version. ` +
+        remedyFor(path.dirname(file)),
+    );
+  }
+}
+
+async function readClassNames(folder: string): Promise<string[]> {
+  const file = path.join(folder, classNamesFile);
+  const handle = await open(file).catch((error: unknown) => {
+    throw unreadable(file, folder, error);
+  });
+  let text: string;
+  try {
+    text = await handle.readFile('utf8');
+  } finally {
+    await handle.close();
+  }
+  // The official file ends with an empty line.
+  const names = text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+  if (names.length !== classCount) {
+    throw new LockstepError(
+      'bad-data',
+      `${file} has ${names.length} class name${names.length === 1 ? '' : 's'} in ${Buffer.byteLength(text)} bytes: ` +
+        `it must have ${classCount}, one a line. ${remedyFor(folder)}`,
+    );
+  }
+  return names;
+}
+
+function unreadable(file: string, folder: string, error: unknown): LockstepError {
+  const reason =
+    systemCodeOf(error) === 'ENOENT'
+      ? `is missing (CIFAR-10's binary version has ${cifar10Files.length} files: ${cifar10Files.join(', ')})`
+      : `cannot be read: ${messageOf(error)}`;
+  return new LockstepError('bad-data', `${file} ${reason}. ${remedyFor(folder)}`, { cause: error });
+}
+
+function remedyFor(folder: string): string {
+  const directory = path.basename(folder) === archiveFolder ? path.dirname(folder) : folder;
+  return `'lockstep data download ${directory}' fetches the official files, 'lockstep data verify ${directory}' checks them.`;
+}

@@ -1,0 +1,52 @@
+// Measured preprocessing as float32 arrays, for the wire and for checkpoints.
+import { LockstepError } from '../errors.js';
+import { imageChannels, imageSize } from '../network/layout.js';
+import type { NamedArray } from '../network/safetensors.js';
+import type { MeasuredPreprocessing, Preprocessing, PreprocessingName } from './image-batch.js';
+
+function shapesOf(name: MeasuredPreprocessing['name']): { subtract: number[]; divide: number[] } {
+  const perChannel = [imageChannels];
+  return {
+    subtract: name === 'per-pixel-mean' ? [imageSize, imageSize, imageChannels] : perChannel,
+    divide: perChannel,
+  };
+}
+
+/** What was measured, by name; nothing where nothing was. */
+export function measuredArraysOf(preprocessing: Preprocessing): NamedArray[] {
+  if (preprocessing === 'imagenet') return [];
+  const { subtract, divide } = shapesOf(preprocessing.name);
+  return [
+    { name: 'subtract', shape: subtract, values: preprocessing.subtract },
+    { name: 'divide', shape: divide, values: preprocessing.divide },
+  ];
+}
+
+/** How many values measuredArraysOf has, one array after the other. */
+export function measuredSizeOf(name: PreprocessingName): number {
+  if (name === 'imagenet') return 0;
+  const { subtract, divide } = shapesOf(name);
+  return [subtract, divide].reduce((sum, shape) => sum + shape.reduce((size, extent) => size * extent, 1), 0);
+}
+
+/** @param values measuredSizeOf(name) values: those of measuredArraysOf one after the other */
+export function preprocessingFromValues(name: PreprocessingName, values: Float32Array): Preprocessing {
+  if (name === 'imagenet') return name;
+  const divideAt = values.length - imageChannels;
+  return { name, subtract: values.slice(0, divideAt), divide: values.slice(divideAt) };
+}
+
+/** Throws `bad-checkpoint` where an array is missing or has another shape. @param source the file's name */
+export function preprocessingFromArrays(
+  name: MeasuredPreprocessing['name'],
+  arrays: ReadonlyMap<string, NamedArray>,
+  source: string,
+): Preprocessing {
+  const take = (array: 'subtract' | 'divide') => {
+    const found = arrays.get(array);
+    const shape = shapesOf(name)[array].join();
+    if (found?.shape.join() === shape) return found.values;
+    throw new LockstepError('bad-checkpoint', `${source} has no ${array} of shape [${shape}]`);
+  };
+  return { name, subtract: take('subtract'), divide: take('divide') };
+}

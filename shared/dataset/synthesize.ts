@@ -1,0 +1,380 @@
+// Ten classes of drawn images in CIFAR-10's layout, for machines without the real ones. Every image is a pure function of
+// (seed, split, index). Only + - * /, floor, sqrt and comparisons are used: IEEE 754 fixes their bits, unlike those of
+// sin or exp, which differ between versions of V8. The numbers below are part of every run on this set: changing one
+// changes its bits.
+import { LockstepError } from '../errors.js';
+import { classCount, imageSize } from '../network/layout.js';
+import { KeyedRandom } from '../random.js';
+import type { Cifar10 } from './cifar10-layout.js';
+import { pixelsPerPlane, recordBytes } from './image-batch.js';
+
+export type Split = 'training' | 'test';
+
+export const defaultTrainingImages = 50_000;
+export const defaultTestImages = 10_000;
+
+/** Signed distance to a shape's edge, negative inside; the shape is about as large as a disc of radius 1. */
+type Outline = (x: number, y: number) => number;
+
+const outlines = {
+  disc: (x, y) => Math.sqrt(x * x + y * y) - 1,
+  ring: (x, y) => Math.abs(Math.sqrt(x * x + y * y) - 0.78) - 0.32,
+  square: (x, y) => Math.max(Math.abs(x), Math.abs(y)) - 0.88,
+  // 0.866… is the cosine of 30°, the slope of an equilateral triangle's sides.
+  triangle: (x, y) => Math.max(y, 0.8660254 * Math.abs(x) - 0.5 * y) - 0.62,
+  cross: (x, y) => {
+    const long = Math.max(Math.abs(x), Math.abs(y));
+    const short = Math.min(Math.abs(x), Math.abs(y));
+    return Math.max(long - 1.12, short - 0.4);
+  },
+} satisfies Record<string, Outline>;
+
+/** How much of the second colour a place has, 0 to 1. Places are in periods of the pattern. */
+type Pattern = (x: number, y: number) => number;
+
+/** 0 and 1 by turns along a line, with a slope between them that keeps edges from flickering. */
+function stripe(place: number): number {
+  const phase = place - Math.floor(place);
+  return unit(0.5 + (Math.abs(2 * phase - 1) - 0.5) * 3);
+}
+
+const patterns = {
+  plain: () => 0,
+  striped: (x) => stripe(x),
+  checked: (x, y) => {
+    const across = stripe(x);
+    const down = stripe(y);
+    return across * (1 - down) + down * (1 - across);
+  },
+  spotted: (x, y) => {
+    const fromCentreX = x - Math.floor(x) - 0.5;
+    const fromCentreY = y - Math.floor(y) - 0.5;
+    return unit(0.5 + (0.09 - fromCentreX * fromCentreX - fromCentreY * fromCentreY) * 10);
+  },
+} satisfies Record<string, Pattern>;
+
+type ShapeName = keyof typeof outlines;
+type PatternName = keyof typeof patterns;
+const shapeNames = Object.keys(outlines) as ShapeName[];
+const patternNames = Object.keys(patterns) as PatternName[];
+
+/**
+ * What makes a class. Neither shape nor pattern is enough: each shape has two classes, each pattern two or three. Hues
+ * (0 to 1 around the colour circle) are tendencies only, and those of neighbouring classes overlap.
+ */
+interface Subject {
+  shape: ShapeName;
+  pattern: PatternName;
+  hue: number;
+  backdropHue: number;
+}
+
+const subjects: readonly Subject[] = [
+  { shape: 'disc', pattern: 'striped', hue: 0, backdropHue: 0.6 },
+  { shape: 'disc', pattern: 'spotted', hue: 0.7, backdropHue: 0.3 },
+  { shape: 'ring', pattern: 'plain', hue: 0.4, backdropHue: 0 },
+  { shape: 'ring', pattern: 'checked', hue: 0.1, backdropHue: 0.7 },
+  { shape: 'square', pattern: 'striped', hue: 0.8, backdropHue: 0.4 },
+  { shape: 'square', pattern: 'spotted', hue: 0.5, backdropHue: 0.1 },
+  { shape: 'triangle', pattern: 'plain', hue: 0.2, backdropHue: 0.8 },
+  { shape: 'triangle', pattern: 'striped', hue: 0.9, backdropHue: 0.5 },
+  { shape: 'cross', pattern: 'plain', hue: 0.6, backdropHue: 0.2 },
+  { shape: 'cross', pattern: 'checked', hue: 0.3, backdropHue: 0.9 },
+];
+
+const syntheticClassNames = subjects.map(({ shape, pattern }) => `${pattern} ${shape}`);
+
+/** Majors of the keys: each split's images and labels have numbers of their own. */
+const keyMajors = { training: { images: 0, labels: 2 }, test: { images: 1, labels: 3 } } as const;
+
+/**
+ * Draws `count` records. A longer run begins with the records of a shorter one, and every ten records from a multiple
+ * of ten on hold each class once, in a shuffled order.
+ * @param options.seed an integer from 0 to 2^53 - 1
+ */
+export function synthesizeRecords(options: { seed: number; split: Split; count: number }): Uint8Array {
+  const { seed, split, count } = options;
+  if (!Number.isSafeInteger(count) || count < 1) {
+    throw new LockstepError(
+      'bad-option',
+      `the count of ${split} images is ${count}: it must be a whole number of at least 1`,
+    );
+  }
+  const majors = keyMajors[split];
+  const records = new Uint8Array(count * recordBytes);
+  const canvas = new Canvas();
+  let labels: Uint32Array = new Uint32Array();
+  for (let index = 0; index < count; index++) {
+    const place = index % classCount;
+    if (place === 0) {
+      const block = Math.floor(index / classCount);
+      labels = new KeyedRandom(seed, 'synthesis', majors.labels, block).permutation(classCount);
+    }
+    const label = labels[place];
+    const record = records.subarray(index * recordBytes, (index + 1) * recordBytes);
+    record[0] = label;
+    drawImage(subjects[label], new Draws(new KeyedRandom(seed, 'synthesis', majors.images, index)), canvas, record);
+  }
+  return records;
+}
+
+/** Draws a whole set, by default as large as CIFAR-10. Takes a few seconds and 184 MB. */
+export function synthesizeDataset(
+  options: { seed?: number; trainingImages?: number; testImages?: number } = {},
+): Cifar10 {
+  const { seed = 0, trainingImages = defaultTrainingImages, testImages = defaultTestImages } = options;
+  return {
+    classNames: syntheticClassNames,
+    training: synthesizeRecords({ seed, split: 'training', count: trainingImages }),
+    test: synthesizeRecords({ seed, split: 'test', count: testImages }),
+    source: `synthetic images (seed ${seed}, ${trainingImages} training, ${testImages} test)`,
+  };
+}
+
+/** A background, a few small things that mean nothing, the subject, sometimes something in front of it; then the camera. */
+function drawImage(subject: Subject, draws: Draws, canvas: Canvas, record: Uint8Array): void {
+  paintBackdrop(canvas, subject, draws);
+  const clutter = draws.integer(4);
+  for (let thing = 0; thing < clutter; thing++) {
+    const colour = anyColour(draws);
+    paintThing(canvas, draws, {
+      outline: outlines[shapeNames[draws.integer(shapeNames.length)]],
+      pattern: patterns[patternNames[draws.integer(patternNames.length)]],
+      colours: [colour, contrasting(colour, draws)],
+      radius: draws.between(2, 4),
+      centreX: draws.between(0, imageSize),
+      centreY: draws.between(0, imageSize),
+    });
+  }
+  const colour = colourNear(subject.hue, draws);
+  paintThing(canvas, draws, {
+    outline: outlines[subject.shape],
+    pattern: patterns[subject.pattern],
+    colours: [colour, contrasting(colour, draws)],
+    radius: draws.between(7, 12),
+    centreX: draws.between(10.5, 21.5),
+    centreY: draws.between(10.5, 21.5),
+  });
+  if (draws.uniform() < 0.4) paintBar(canvas, draws);
+  exposeInto(record, canvas, draws);
+}
+
+/** One slope of colour across the picture and a coarse grid of lighter and darker patches. */
+function paintBackdrop(canvas: Canvas, subject: Subject, draws: Draws): void {
+  const from = colourNear(subject.backdropHue, draws);
+  const to = draws.uniform() < 0.5 ? colourNear(subject.backdropHue, draws) : anyColour(draws);
+  const [directionX, directionY] = draws.direction();
+  const roughness = draws.between(0, 0.5);
+  const cells = 4;
+  const patches = Float64Array.from({ length: (cells + 1) * (cells + 1) }, () => (draws.uniform() - 0.5) * roughness);
+  const cellSize = imageSize / cells;
+  for (let row = 0; row < imageSize; row++) {
+    const patchRow = Math.floor(row / cellSize);
+    const down = row / cellSize - patchRow;
+    for (let column = 0; column < imageSize; column++) {
+      const patchColumn = Math.floor(column / cellSize);
+      const across = column / cellSize - patchColumn;
+      const corner = patchRow * (cells + 1) + patchColumn;
+      const upper = patches[corner] * (1 - across) + patches[corner + 1] * across;
+      const lower = patches[corner + cells + 1] * (1 - across) + patches[corner + cells + 2] * across;
+      const patch = upper * (1 - down) + lower * down;
+      const slope = 0.5 + ((column - 15.5) * directionX + (row - 15.5) * directionY) / 44;
+      const pixel = row * imageSize + column;
+      canvas.red[pixel] = from[0] + (to[0] - from[0]) * slope + patch;
+      canvas.green[pixel] = from[1] + (to[1] - from[1]) * slope + patch;
+      canvas.blue[pixel] = from[2] + (to[2] - from[2]) * slope + patch;
+    }
+  }
+}
+
+interface Thing {
+  outline: Outline;
+  pattern: Pattern;
+  colours: readonly [Colour, Colour];
+  /** Pixels. */
+  radius: number;
+  /** Pixels from the left and upper edge. */
+  centreX: number;
+  centreY: number;
+}
+
+/** A patterned shape, turned, stretched and bent at random. */
+function paintThing(canvas: Canvas, draws: Draws, thing: Thing): void {
+  const { outline, pattern, radius, centreX, centreY } = thing;
+  const [first, second] = thing.colours;
+  const [turnX, turnY] = draws.direction();
+  const stretch = draws.between(0.78, 1.28);
+  const bend = draws.between(-0.25, 0.25);
+  const [patternX, patternY] = draws.direction();
+  const period = draws.between(3.6, 6.5);
+  const phaseX = draws.uniform();
+  const phaseY = draws.uniform();
+  const edgeSoftness = draws.between(0.8, 2);
+
+  const reach = radius * 1.9;
+  const firstRow = Math.max(0, Math.floor(centreY - reach));
+  const lastRow = Math.min(imageSize - 1, Math.floor(centreY + reach));
+  const firstColumn = Math.max(0, Math.floor(centreX - reach));
+  const lastColumn = Math.min(imageSize - 1, Math.floor(centreX + reach));
+  for (let row = firstRow; row <= lastRow; row++) {
+    const dy = row + 0.5 - centreY;
+    for (let column = firstColumn; column <= lastColumn; column++) {
+      const dx = column + 0.5 - centreX;
+      const y = ((dy * turnX - dx * turnY) * stretch) / radius;
+      const x = (dx * turnX + dy * turnY) / (radius * stretch) + bend * (y * y - 0.4);
+      const coverage = unit(0.5 - (outline(x, y) * radius) / edgeSoftness);
+      if (coverage === 0) continue;
+      const share = pattern(
+        (dx * patternX + dy * patternY) / period + phaseX,
+        (dy * patternX - dx * patternY) / period + phaseY,
+      );
+      canvas.cover(row * imageSize + column, coverage, first, second, share);
+    }
+  }
+}
+
+/** A plain bar right across the picture. */
+function paintBar(canvas: Canvas, draws: Draws): void {
+  const colour = anyColour(draws);
+  const [directionX, directionY] = draws.direction();
+  const offset = draws.between(-9, 9);
+  const halfWidth = draws.between(1, 3);
+  for (let row = 0; row < imageSize; row++) {
+    for (let column = 0; column < imageSize; column++) {
+      const distance = Math.abs((column - 15.5) * directionX + (row - 15.5) * directionY - offset) - halfWidth;
+      const coverage = unit(0.5 - distance);
+      if (coverage > 0) canvas.cover(row * imageSize + column, coverage, colour, colour, 0);
+    }
+  }
+}
+
+/** Light, a colour cast and noise, then bytes. */
+function exposeInto(record: Uint8Array, canvas: Canvas, draws: Draws): void {
+  const light = draws.between(0.6, 1.15);
+  const offset = draws.between(-25, 35);
+  const gains = [draws.between(0.85, 1.15), draws.between(0.85, 1.15), draws.between(0.85, 1.15)] as const;
+  const red = 255 * light * gains[0];
+  const green = 255 * light * gains[1];
+  const blue = 255 * light * gains[2];
+  // A noise byte is 0 to 255, 127.5 on average.
+  const noise = draws.between(0.04, 0.42);
+  const base = offset - 127.5 * noise;
+  for (let pixel = 0; pixel < pixelsPerPlane; pixel++) {
+    const bits = draws.bits();
+    record[1 + pixel] = level(canvas.red[pixel] * red + base + (bits & 255) * noise);
+    record[1 + pixelsPerPlane + pixel] = level(canvas.green[pixel] * green + base + ((bits >>> 8) & 255) * noise);
+    record[1 + 2 * pixelsPerPlane + pixel] = level(canvas.blue[pixel] * blue + base + ((bits >>> 16) & 255) * noise);
+  }
+}
+
+/** Red, green, blue, each 0 to 1. */
+type Colour = readonly [number, number, number];
+
+/** A hue that is most likely the given one and at most 0.3 of the circle away. */
+function colourNear(hue: number, draws: Draws): Colour {
+  const spread = (draws.uniform() + draws.uniform() - 1) * 0.3;
+  return colourOf(hue + spread, draws.between(0.15, 0.95), draws.between(0.3, 1));
+}
+
+function anyColour(draws: Draws): Colour {
+  return colourOf(draws.uniform(), draws.between(0, 0.95), draws.between(0.15, 1));
+}
+
+/** A clearly lighter or darker companion of a colour, somewhat shifted in hue. */
+function contrasting(colour: Colour, draws: Draws): Colour {
+  const brightness = (colour[0] + colour[1] + colour[2]) / 3;
+  const towards = brightness < 0.5 ? 1 : 0;
+  const strength = draws.between(0.35, 0.85);
+  const tint = anyColour(draws);
+  const blend = (channel: 0 | 1 | 2) =>
+    colour[channel] * (1 - strength) + strength * (towards * 0.75 + tint[channel] * 0.25);
+  return [blend(0), blend(1), blend(2)];
+}
+
+/** From hue (turns, any number), saturation and value. */
+function colourOf(hue: number, saturation: number, value: number): Colour {
+  const channel = (shift: number) => {
+    const sixths = shift + 6 * hue;
+    const around = sixths - 6 * Math.floor(sixths / 6);
+    return value * (1 - saturation * unit(Math.min(around, 4 - around)));
+  };
+  return [channel(5), channel(3), channel(1)];
+}
+
+function unit(value: number): number {
+  return value < 0 ? 0 : value > 1 ? 1 : value;
+}
+
+function level(value: number): number {
+  return value < 0 ? 0 : value > 255 ? 255 : Math.floor(value);
+}
+
+/** Three planes of colour values, used again for every image. */
+class Canvas {
+  readonly red = new Float64Array(pixelsPerPlane);
+  readonly green = new Float64Array(pixelsPerPlane);
+  readonly blue = new Float64Array(pixelsPerPlane);
+
+  /** Lays a mixture of two colours (`share` of the second) over a pixel. */
+  cover(pixel: number, coverage: number, first: Colour, second: Colour, share: number): void {
+    const kept = 1 - coverage;
+    this.red[pixel] = this.red[pixel] * kept + coverage * (first[0] + (second[0] - first[0]) * share);
+    this.green[pixel] = this.green[pixel] * kept + coverage * (first[1] + (second[1] - first[1]) * share);
+    this.blue[pixel] = this.blue[pixel] * kept + coverage * (first[2] + (second[2] - first[2]) * share);
+  }
+}
+
+/**
+ * The numbers of one image, drawn one after the other: sfc32 (Chris Doty-Humphrey), begun from the image's key. An image
+ * needs over a thousand, too many for the cipher.
+ */
+class Draws {
+  /** The generator's a, b, c and counter. */
+  readonly #state = new Int32Array(4);
+
+  constructor(random: KeyedRandom) {
+    this.#state.set(random.wordsAt(0), 0);
+    this.#state.set(random.wordsAt(1), 2);
+    this.#state[3] = 1;
+  }
+
+  /** 32 bits, as a signed integer. */
+  bits(): number {
+    const state = this.#state;
+    const b = state[1];
+    const c = state[2];
+    const counter = state[3];
+    const sum = (state[0] + b + counter) | 0;
+    state[0] = b ^ (b >>> 9);
+    state[1] = c + (c << 3);
+    state[2] = ((c << 21) | (c >>> 11)) + sum;
+    state[3] = counter + 1;
+    return sum;
+  }
+
+  /** In [0, 1), a multiple of 2^-32. */
+  uniform(): number {
+    return (this.bits() >>> 0) / 2 ** 32;
+  }
+
+  between(low: number, high: number): number {
+    return low + (high - low) * this.uniform();
+  }
+
+  /** In [0, limit). */
+  integer(limit: number): number {
+    return Math.floor(this.uniform() * limit);
+  }
+
+  /** A vector of length 1, every angle alike: a point of the disc without its middle, scaled. */
+  direction(): readonly [number, number] {
+    for (;;) {
+      const x = this.between(-1, 1);
+      const y = this.between(-1, 1);
+      const squared = x * x + y * y;
+      if (squared > 1 || squared < 0.01) continue;
+      const length = Math.sqrt(squared);
+      return [x / length, y / length];
+    }
+  }
+}

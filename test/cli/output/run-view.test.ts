@@ -1,0 +1,87 @@
+// What is told of a run: to a person, quietly, and as JSON.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readView } from '../../../cli/output/run-view.js';
+import { follow } from '../../../cli/train/training.js';
+import { FakeClock } from '../../support/fake-clock.js';
+import { startCluster } from '../../support/local-cluster.js';
+
+/** Trains 14 steps, 11 of them an epoch, with one worker. @returns what was written, as lines */
+async function told(options: Readonly<Record<string, unknown>>, isTerminal = false) {
+  const cluster = await startCluster();
+  let text = '';
+  const write = (more: string) => void (text += more);
+  try {
+    const { coordinator } = cluster;
+    const following = follow(coordinator, readView(options, { isTerminal, write, columns: () => 50 }), {});
+    await cluster.join({ name: 'helper' });
+    await following;
+    const metrics = await readFile(path.join(coordinator.runDirectory, 'metrics.jsonl'), 'utf8');
+    return { text, lines: text.trimEnd().split('\n'), metrics, report: await coordinator.report };
+  } finally {
+    await cluster.close();
+  }
+}
+
+describe('a person', () => {
+  it('without a terminal reads a line an epoch, the parameters in one line, and how the run ended', async () => {
+    const { lines, report } = await told({});
+    expect(lines).toContainEqual(expect.stringMatching(/^Total params: 5,186 .* · Non-trainable params: 120/));
+    expect(lines.filter((line) => line.startsWith('epoch '))).toEqual([
+      expect.stringMatching(/^epoch 1\/2 · step 11\/14 · loss .* · validation loss [\d.]+, accuracy [\d.]+$/),
+      expect.stringMatching(/^epoch 2\/2 · step 14\/14 · loss .* · validation loss [\d.]+, accuracy [\d.]+$/),
+    ]);
+    expect(lines).toContainEqual(expect.stringMatching(/^Test loss: \d+\.\d{4} \/ Test accuracy: \d\.\d{4}$/));
+    expect(lines).toContain(`weights ${report.weightsSha256} (exact)`);
+  });
+
+  it('at a terminal reads the layers first, and a live line that is never wider than it', async () => {
+    const { text } = await told({}, true);
+    expect(text).toContain('Layer (type)');
+    // Escape and [J clear what the line before left.
+    const plain = text.replaceAll('\u001b[J', '<clear>');
+    const liveLines = [...plain.matchAll(/(epoch [^\n\r]*)\r<clear>/g)].map(([, line]) => line);
+    expect(liveLines.length).toBeGreaterThan(5);
+    for (const line of liveLines) expect(line.length).toBeLessThan(50);
+    expect(plain).toMatch(/\r<clear>epoch 1\/2 · step 11\/14 · .* · validation loss/);
+    expect((await told({ summary: false }, true)).text).not.toContain('Layer (type)');
+  });
+});
+
+it('the time left is that of the steps to come: how long the run waited for workers tells nothing of it', async () => {
+  const clock = new FakeClock();
+  const cluster = await startCluster({ clock });
+  let text = '';
+  const write = (more: string) => void (text += more);
+  try {
+    const { coordinator } = cluster;
+    // A second a step, and an hour before the first.
+    coordinator.events.on('step', () => clock.advance(1000));
+    const following = follow(coordinator, readView({}, { isTerminal: true, write, columns: () => 200 }), {});
+    clock.advance(3_600_000);
+    await cluster.join();
+    await following;
+    expect(text).toMatch(/step 2\/14 · .* · 12 s left/);
+    expect(text).toMatch(/step 13\/14 · .* · 1 s left/);
+  } finally {
+    await cluster.close();
+  }
+});
+
+it('--quiet leaves the last lines', async () => {
+  const { text, report } = await told({ quiet: true });
+  const { loss, accuracy } = report.test;
+  expect(text).toBe(
+    `Test loss: ${loss.toFixed(4)} / Test accuracy: ${accuracy.toFixed(4)}\nweights ${report.weightsSha256} (exact)\n`,
+  );
+});
+
+it('--json begins with the run, has the very lines of metrics.jsonl, and ends with the report', async () => {
+  const { lines, metrics, report } = await told({ json: true });
+  const [start, ...rest] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(start).toMatchObject({ type: 'start', totalSteps: 14, stepsPerEpoch: 11, trainableParameters: 5066 });
+  expect(start['config']).toMatchObject({ depth: 8, seed: 5 });
+  expect(lines.slice(1, -1)).toEqual(metrics.trimEnd().split('\n'));
+  expect(rest.at(-1)).toEqual({ type: 'report', time: expect.any(String) as string, ...report });
+});

@@ -1,0 +1,112 @@
+// lockstep predict, as a person types it.
+import { writeFile } from 'node:fs/promises';
+import { PNG } from 'pngjs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { saveCheckpoint } from '../../../coordinator/run/checkpoint.js';
+import { initialMovingStatistics, initialWeights } from '../../../coordinator/optimizer/initial-weights.js';
+import { plainViews } from '../../../shared/dataset/image-batch.js';
+import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
+import { cropBatch } from '../../../worker/augmentation.js';
+import { openWasmEngine } from '../../../worker/engines/wasm/wasm-engine.js';
+import { predict, softmax } from '../../../inference/predict.js';
+import { runCli } from '../../support/cli.js';
+import { folderPerFile } from '../../support/folder-per-file.js';
+import { perPixelMean, standardize } from '../../support/random-batch.js';
+import { classNames, config, layout, pieceHashes, progress } from '../../support/small-checkpoint.js';
+
+const inFolder = folderPerFile();
+const weights = initialWeights(layout, 3);
+const movingStatistics = initialMovingStatistics(layout);
+/** Two images of the test set, and their files. */
+const batch = {
+  records: synthesizeRecords({ seed: 0, split: 'test', count: 2 }),
+  indices: Uint32Array.of(0, 1),
+  views: plainViews(2),
+};
+
+function pngOf(image: number): Buffer {
+  const pixels = new Uint8Array(2 * 3072);
+  cropBatch(batch, pixels);
+  const png = new PNG({ width: 32, height: 32 });
+  for (let i = 0; i < 1024; i++) {
+    const from = 3072 * image + 3 * i;
+    png.data.set([...pixels.subarray(from, from + 3), 255], 4 * i);
+  }
+  return PNG.sync.write(png);
+}
+
+describe('lockstep predict', () => {
+  let run: string;
+  let images: string[];
+  beforeAll(async () => {
+    run = inFolder('run');
+    const preprocessing = 'imagenet' as const;
+    const writer = {
+      directory: inFolder('run', 'checkpoints'),
+      layout,
+      config,
+      preprocessing,
+      classNames,
+      pieceHashes,
+    };
+    await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
+    images = [inFolder('a.png'), inFolder('b.png')];
+    for (const [index, file] of images.entries()) await writeFile(file, pngOf(index));
+  });
+
+  it('gives the probabilities that the engine has for the same image of the data set', async () => {
+    const engine = await openWasmEngine({ threads: 1 });
+    const model = await engine.createModel(layout, 'imagenet');
+    model.setWeights(weights, movingStatistics);
+    const { logits } = await model.evaluate(batch);
+    await engine.close();
+    const { predictions, step } = await predict({ checkpoint: run, images });
+    expect(step).toBe(4);
+    for (const [index, { image, classes }] of predictions.entries()) {
+      expect(image).toBe(images[index]);
+      const probabilities = softmax(logits.subarray(10 * index, 10 * index + 10));
+      const ofClass = new Map(classes.map(({ name, probability }) => [name, probability]));
+      expect(classNames.map((name) => ofClass.get(name))).toEqual(probabilities);
+      expect(classes.map(({ probability }) => probability)).toEqual(probabilities.toSorted((a, b) => b - a));
+    }
+  });
+
+  it.each([perPixelMean(), standardize()])('takes off what $name of its run measured', async (preprocessing) => {
+    const directory = inFolder(preprocessing.name, 'checkpoints');
+    const measured = { ...config, preprocessing: preprocessing.name };
+    const writer = { directory, layout, config: measured, preprocessing, classNames, pieceHashes };
+    await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
+    const engine = await openWasmEngine({ threads: 1 });
+    const model = await engine.createModel(layout, preprocessing);
+    model.setWeights(weights, movingStatistics);
+    const { logits } = await model.evaluate(batch);
+    await engine.close();
+    const { predictions } = await predict({ checkpoint: inFolder(preprocessing.name), images });
+    expect(predictions.map(({ classes }) => classes.map(({ probability }) => probability))).toEqual(
+      predictions.map((_, index) => softmax(logits.subarray(10 * index, 10 * index + 10)).toSorted((a, b) => b - a)),
+    );
+  });
+
+  it('prints the five best classes of each, or all ten as JSON', async () => {
+    const text = await runCli(['predict', run, ...images]);
+    expect(text.output).toMatch(
+      /^\S+a\.png \(32×32\)\n(?: {2,3} [ \d]\d\.\d% {2}\w+\n){5}\n\S+b\.png \(32×32\)\n(?: {2,3} [ \d]\d\.\d% {2}\w+\n){5}$/,
+    );
+    expect(text.status).toBe(0);
+    const json = JSON.parse((await runCli(['predict', run, images[0], '--json'])).output) as object;
+    expect(json).toEqual({ ...(await predict({ checkpoint: run, images: [images[0]] })) });
+  });
+
+  it('says what is wrong with a file, and where to go from there', async () => {
+    await writeFile(inFolder('cat.gif'), 'GIF89a');
+    const results = await Promise.all(
+      [inFolder('cat.gif'), inFolder('nowhere.png'), inFolder('run')].map((image) => runCli(['predict', run, image])),
+    );
+    expect(results.map(({ output }) => output)).toEqual([
+      `lockstep: ${inFolder('cat.gif')} is a GIF image: PNG and JPEG are read; convert it to one of them\n`,
+      `lockstep: ${inFolder('nowhere.png')} does not exist: name a PNG or JPEG file\n`,
+      `lockstep: ${inFolder('run')} is a folder: name a PNG or JPEG file\n`,
+    ]);
+    expect(results.map(({ status }) => status)).toEqual([2, 2, 2]);
+  });
+});

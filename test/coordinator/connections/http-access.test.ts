@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import {
+  accessTo,
+  isLoopback,
+  isSameOrigin,
+  tokenCookie,
+  tokenIn,
+} from '../../../coordinator/connections/http-access.js';
+import { TokenTable } from '../../../coordinator/connections/tokens.js';
+
+const viewer = '77aa31e0b92c4f51';
+const operator = '1f6e0d9a8c3b4752';
+const worker = 'c2d5a1f09b7e4d38';
+const tokens = TokenTable.parse(`wall viewer ${viewer}\nanna operator ${operator}\nrack worker ${worker}`, 'tokens');
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+
+describe('isLoopback', () => {
+  it.each(['127.0.0.1', '127.1.2.3', '::1', 'localhost'])('knows %s', (host) => {
+    expect(isLoopback(host)).toBe(true);
+  });
+
+  it.each(['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', '127.example.org', 'localhost.example.org', ''])(
+    'does not take %j for it',
+    (host) => {
+      expect(isLoopback(host)).toBe(false);
+    },
+  );
+});
+
+describe('reading', () => {
+  const outside = { tokens, isLoopback: false };
+  const inside = { tokens, isLoopback: true };
+
+  it.each(['127.0.0.1:7350', 'localhost:7350', '[::1]:7350'])('needs no token on loopback, reached as %s', (host) => {
+    expect(accessTo('read', { host }, inside)).toEqual({ allowed: true, holder: undefined });
+  });
+
+  it.each([{ host: 'evil.example.org:7350' }, {}])('needs one on loopback that is reached as %j', (headers) => {
+    expect(accessTo('read', headers, inside)).toMatchObject({ allowed: false, status: 401 });
+  });
+
+  it('needs one everywhere else, whatever Host says', () => {
+    expect(accessTo('read', { host: '127.0.0.1:7350' }, outside)).toEqual({
+      allowed: false,
+      status: 401,
+      message: 'show a token: Authorization: Bearer TOKEN',
+    });
+  });
+
+  it.each([
+    [viewer, true],
+    [operator, true],
+    [worker, false],
+  ])('with the token %s is allowed: %j', (token, allowed) => {
+    expect(accessTo('read', bearer(token), outside)).toMatchObject(allowed ? { allowed } : { allowed, status: 403 });
+  });
+
+  it('with a token that is wrong is refused, also where none is needed', () => {
+    const headers = { host: 'localhost:7350', ...bearer('guess') };
+    expect(accessTo('read', headers, inside)).toMatchObject({ allowed: false, status: 401 });
+  });
+});
+
+describe('operating', () => {
+  const door = { tokens, isLoopback: true };
+  const host = 'localhost:7350';
+
+  it("needs an operator's token, on loopback too", () => {
+    expect(accessTo('operate', { host, ...bearer(operator) }, door)).toEqual({
+      allowed: true,
+      holder: { name: 'anna', role: 'operator' },
+    });
+    expect(accessTo('operate', { host }, door)).toMatchObject({ allowed: false, status: 401 });
+    expect(accessTo('operate', { host, ...bearer(viewer) }, door)).toEqual({
+      allowed: false,
+      status: 403,
+      message: 'the token of wall, a viewer, does not allow to operate',
+    });
+  });
+
+  it.each([TokenTable.none, TokenTable.ofWorkers('secret')])(
+    'is free on loopback where no token allows it, and nobody’s business elsewhere',
+    (none) => {
+      expect(accessTo('operate', { host }, { tokens: none, isLoopback: true })).toEqual({
+        allowed: true,
+        holder: undefined,
+      });
+      const renamed = accessTo('operate', { host: 'evil.example.org' }, { tokens: none, isLoopback: true });
+      expect(renamed).toMatchObject({ allowed: false });
+      const outside = accessTo('operate', { host }, { tokens: none, isLoopback: false });
+      expect(outside).toMatchObject({ allowed: false });
+    },
+  );
+
+  it("from another site's page is refused, token or not", () => {
+    const headers = { host, origin: 'https://example.org', ...bearer(operator) };
+    expect(accessTo('operate', headers, door)).toMatchObject({ allowed: false, status: 403 });
+  });
+});
+
+describe('the origin of a request', () => {
+  it.each([
+    [{ host: 'lab.example.org:7350' }, true],
+    [{ host: 'lab.example.org:7350', origin: 'http://lab.example.org:7350' }, true],
+    [{ host: 'LAB.example.org', origin: 'https://lab.example.org' }, true],
+    [{ host: 'lab.example.org:7350', origin: 'http://lab.example.org:8000' }, false],
+    [{ host: 'lab.example.org:7350', origin: 'https://lab.example.org.evil.example' }, false],
+    [{ host: 'lab.example.org:7350', origin: 'null' }, false],
+    [{ origin: 'http://lab.example.org' }, false],
+  ])('%j is ours: %j', (headers, same) => {
+    expect(isSameOrigin(headers)).toBe(same);
+  });
+});
+
+describe('a token', () => {
+  it('is shown as a bearer or as a cookie, and the bearer wins', () => {
+    const cookie = tokenCookie('töken;=', {}, false).split(';', 1)[0];
+    expect(tokenIn({})).toBeUndefined();
+    expect(tokenIn({ authorization: 'Basic abc' })).toBeUndefined();
+    expect(tokenIn({ authorization: 'bearer abc' })).toBe('abc');
+    expect(tokenIn({ cookie: `theme=dark; ${cookie}` })).toBe('töken;=');
+    expect(tokenIn({ cookie, authorization: 'Bearer abc' })).toBe('abc');
+    expect(tokenIn({ cookie: 'not-lockstep-token=x' })).toBeUndefined();
+  });
+
+  it('in a cookie is out of reach of scripts and of other sites, and goes when it is emptied', () => {
+    expect(tokenCookie('abc', {}, true)).toBe('lockstep-token=YWJj; Path=/; HttpOnly; SameSite=Strict; Secure');
+    expect(tokenCookie('', {}, false)).toBe('lockstep-token=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0');
+  });
+
+  it('in a cookie belongs to one port, and is none where it is not known', () => {
+    const first = { host: 'localhost:7350' };
+    const cookie = tokenCookie(viewer, first, false).split(';', 1)[0];
+    expect(tokenIn({ ...first, cookie })).toBe(viewer);
+    expect(tokenIn({ host: 'localhost:7351', cookie })).toBeUndefined();
+    const stale = { ...first, cookie: tokenCookie('of an earlier run', first, false).split(';', 1)[0] };
+    expect(accessTo('read', stale, { tokens, isLoopback: true })).toEqual({ allowed: true, holder: undefined });
+    expect(accessTo('read', stale, { tokens, isLoopback: false })).toMatchObject({ allowed: false, status: 401 });
+  });
+});

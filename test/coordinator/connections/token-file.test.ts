@@ -1,0 +1,70 @@
+import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { expect, it, vi } from 'vitest';
+import { TokenFile } from '../../../coordinator/connections/token-file.js';
+import { FakeClock } from '../../support/fake-clock.js';
+import { folderPerFile } from '../../support/folder-per-file.js';
+
+const inFolder = folderPerFile();
+const worker = 'rack worker c2d5a1f09b7e4d38\n';
+const viewer = 'wall viewer 77aa31e0b92c4f51\n';
+
+function watchedFile(name: string, text: string) {
+  const file = inFolder(name);
+  writeFileSync(file, text);
+  const tokens = new TokenFile(file);
+  const clock = new FakeClock();
+  const onChange = vi.fn<(message: string) => void>();
+  const stop = tokens.watch(clock, onChange);
+  return { file, tokens, clock, onChange, stop };
+}
+
+it('is read again within two seconds of a change, and only then', () => {
+  const { file, tokens, clock, onChange, stop } = watchedFile('changing', worker);
+  clock.advance(10_000);
+  expect(onChange).not.toHaveBeenCalled();
+  writeFileSync(file, viewer + worker);
+  expect(tokens.table.roleOf('77aa31e0b92c4f51')).toBeUndefined();
+  clock.advance(2_000);
+  expect(tokens.table.roleOf('77aa31e0b92c4f51')).toBe('viewer');
+  expect(onChange.mock.calls).toEqual([[`the tokens of ${file} were read again`]]);
+  stop();
+  expect(clock.running).toBe(0);
+});
+
+it('forgets a token that was taken away', () => {
+  const { file, tokens, clock } = watchedFile('revoked', worker + viewer);
+  writeFileSync(file, viewer);
+  clock.advance(2_000);
+  expect(tokens.table.roleOf('c2d5a1f09b7e4d38')).toBeUndefined();
+});
+
+it('keeps what was last sound when the file breaks or goes, and says why', () => {
+  const { file, tokens, clock, onChange } = watchedFile('broken', worker);
+  writeFileSync(file, 'rack janitor c2d5a1f09b7e4d38');
+  clock.advance(2_000);
+  rmSync(file);
+  clock.advance(2_000);
+  expect(tokens.table.roleOf('c2d5a1f09b7e4d38')).toBe('worker');
+  expect(onChange.mock.calls.map(([message]) => message)).toEqual([
+    expect.stringMatching(/^the tokens stay as they were: line 1 .* names no role/),
+    expect.stringMatching(/^the tokens stay as they were: .* cannot be read \(ENOENT\)/),
+  ]);
+});
+
+it('sees that a link now leads elsewhere, as in a mounted secret of Kubernetes', () => {
+  const [first, second, link, next] = ['first', 'second', 'link', 'next'].map((name) => inFolder(name));
+  writeFileSync(first, worker);
+  writeFileSync(second, viewer);
+  symlinkSync(first, link);
+  const tokens = new TokenFile(link);
+  const clock = new FakeClock();
+  tokens.watch(clock, () => undefined);
+  symlinkSync(second, next);
+  renameSync(next, link);
+  clock.advance(2_000);
+  expect(tokens.table.roleOf('77aa31e0b92c4f51')).toBe('viewer');
+});
+
+it('that is not there is an error of the option', () => {
+  expect(() => new TokenFile(inFolder('absent'))).toThrow(/^the token file .*absent cannot be read \(ENOENT\)/);
+});

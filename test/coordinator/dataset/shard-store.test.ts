@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { cutPieces } from '../../../coordinator/dataset/shard-store.js';
+import { resolveConfig } from '../../../shared/config/config.js';
+import { officialClassNames, type Cifar10 } from '../../../shared/dataset/cifar10-layout.js';
+import { dealShards } from '../../../shared/dataset/partition.js';
+import { recordBytes } from '../../../shared/dataset/image-batch.js';
+
+/** Records that name themselves: the bytes behind the label are the record's number, then zeros. */
+function numberedRecords(count: number): Uint8Array {
+  const records = Buffer.alloc(count * recordBytes);
+  for (let record = 0; record < count; record++) {
+    records[record * recordBytes] = record % 10;
+    records.writeUInt16LE(record, record * recordBytes + 1);
+  }
+  return records;
+}
+
+function numbersOf(records: Uint8Array): number[] {
+  const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
+  return Array.from({ length: records.length / recordBytes }, (_, record) =>
+    view.getUint16(record * recordBytes + 1, true),
+  );
+}
+
+const dataset: Cifar10 = {
+  classNames: officialClassNames,
+  training: numberedRecords(60),
+  test: numberedRecords(510),
+  source: 'numbered records',
+};
+const config = resolveConfig({ batchSize: 16, slices: 4, validationSplit: 0.1, seed: 3 });
+const store = cutPieces(dataset, config);
+const piecesOf = (split: string) => store.pieces.filter((piece) => piece.split === split);
+const recordsOf = (split: string) => piecesOf(split).map((piece) => numbersOf(store.records.get(piece.sha256)!));
+
+describe('the pieces of a run', () => {
+  it('are a shard per slice, then the parts of the validation and the test split', () => {
+    expect(store.pieces.map(({ split, index, bytes }) => [split, index, bytes / recordBytes])).toEqual([
+      // 54 training images to four slices: 14, 14, 13, 13.
+      ...[14, 14, 13, 13].map((images, index) => ['training', index, images]),
+      ['validation', 0, 6],
+      ['test', 0, 250],
+      ['test', 1, 250],
+      ['test', 2, 10],
+    ]);
+  });
+
+  it('count images and steps', () => {
+    // floor(60 × 0.1) = 6 validate; floor(54 / 16) = 3 steps.
+    expect(store).toMatchObject({ trainingCount: 54, validationCount: 6, testCount: 510, stepsPerEpoch: 3 });
+  });
+
+  it('validate with the first images', () => {
+    expect(recordsOf('validation')).toEqual([[0, 1, 2, 3, 4, 5]]);
+  });
+
+  it('train with the others, as the seed deals them', () => {
+    const dealt = dealShards(54, 4, 3).map((shard) => [...shard].map((index) => 6 + index));
+    expect(recordsOf('training')).toEqual(dealt);
+    const all = dealt.flat().toSorted((a, b) => a - b);
+    expect(all).toEqual(Array.from({ length: 54 }, (_, index) => 6 + index));
+  });
+
+  it('test with all test images in their order', () => {
+    expect(recordsOf('test').flat()).toEqual(Array.from({ length: 510 }, (_, index) => index));
+  });
+
+  it('are called by the SHA-256 of their bytes', () => {
+    for (const { sha256, bytes } of store.pieces) {
+      const records = store.records.get(sha256)!;
+      expect(records.length).toBe(bytes);
+      expect(createHash('sha256').update(records).digest('hex')).toBe(sha256);
+    }
+  });
+
+  it('without a validation split are shards and test parts', () => {
+    const { pieces, trainingCount } = cutPieces(dataset, resolveConfig({ batchSize: 16, validationSplit: 0 }));
+    expect(trainingCount).toBe(60);
+    expect(new Set(pieces.map((piece) => piece.split))).toEqual(new Set(['training', 'test']));
+  });
+});
+
+it('a batch of more images than there are is refused with both numbers', () => {
+  expect(() => cutPieces(dataset, resolveConfig({ batchSize: 56 }))).toThrow(
+    expect.objectContaining({
+      code: 'bad-config',
+      message: 'batchSize is 56: it must be at most the number of training images, which is 54 in numbered records',
+    }),
+  );
+});

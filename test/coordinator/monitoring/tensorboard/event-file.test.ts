@@ -1,0 +1,64 @@
+import { rmSync } from 'node:fs';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { EventFile, frameRecord } from '../../../../coordinator/monitoring/tensorboard/event-file.js';
+import { temporaryFolder } from '../../../support/temporary-folder.js';
+
+const fail = (error: Error) => {
+  throw error;
+};
+
+it('a record is framed as TensorFlow 2.21 frames it', () => {
+  expect(frameRecord(Buffer.from('hello')).toString('hex')).toBe('0500000000000000eab2043e68656c6c6fbb1f1c19');
+});
+
+it('a file holds the version, the start and what was added, each framed', async () => {
+  const folder = path.join(await temporaryFolder(), 'train');
+  const file = EventFile.open(folder, 1, fail);
+  file.add(1, [{ tag: 'loss', scalar: 0.5 }]);
+  await file.close();
+  const [name] = await readdir(folder);
+  const bytes = await readFile(path.join(folder, name));
+  const lengths: number[] = [];
+  for (let offset = 0; offset < bytes.length; offset += 16 + lengths.at(-1)!) {
+    lengths.push(Number(bytes.readBigUInt64LE(offset)));
+    const record = bytes.subarray(offset + 12, offset + 12 + lengths.at(-1)!);
+    expect(bytes.subarray(offset, offset + 16 + record.length)).toEqual(frameRecord(record));
+  }
+  // Key and double, key and step, key, length and value: 9 + 2 + 2 + 2 + 11 for the scalar.
+  expect(lengths).toEqual([24, 9 + 2 + 4, 9 + 2 + 2 + 2 + 11]);
+});
+
+it('a new file comes behind those that are there, also when the clock has gone back', async () => {
+  const folder = await temporaryFolder();
+  const future = Math.floor(Date.now() / 1000) + 1000;
+  await writeFile(path.join(folder, `events.out.tfevents.${future}.elsewhere`), '');
+  await EventFile.open(folder, 1, fail).close();
+  expect((await readdir(folder)).toSorted()).toEqual([
+    `events.out.tfevents.${future}.elsewhere`,
+    `events.out.tfevents.${future + 1}.${hostname()}`,
+  ]);
+});
+
+it('a folder that cannot be made is an error at once', async () => {
+  const file = path.join(await temporaryFolder(), 'file');
+  await writeFile(file, '');
+  expect(() => EventFile.open(path.join(file, 'train'), 1, fail)).toThrow('ENOTDIR');
+});
+
+it('a file that cannot be written is told of once, and what is added later is dropped', async () => {
+  const folder = path.join(await temporaryFolder(), 'train');
+  const troubles: string[] = [];
+  const file = EventFile.open(folder, 1, ({ message }) => troubles.push(message));
+  // Before the file itself is opened, which is not at once.
+  rmSync(folder, { recursive: true });
+  for (let step = 1; step < 4; step++) {
+    file.add(step, [{ tag: 'loss', scalar: 0.5 }]);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await file.close();
+  file.add(4, [{ tag: 'loss', scalar: 0.5 }]);
+  expect(troubles).toEqual([expect.stringContaining('ENOENT')]);
+});

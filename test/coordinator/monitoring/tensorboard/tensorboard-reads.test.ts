@@ -1,0 +1,161 @@
+// What TensorBoard itself, from PyPI, reads of a run: every tag that README promises, with the run's own numbers.
+import { execFile } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { TensorBoardLog } from '../../../../coordinator/monitoring/tensorboard/tensorboard-log.js';
+import type { EpochEvent, EvaluationEvent, RunEvents, StepEvent } from '../../../../coordinator/run/run-events.js';
+import { layoutModel } from '../../../../shared/network/layout.js';
+import { smallRun, startCluster } from '../../../support/local-cluster.js';
+import { temporaryFolder } from '../../../support/temporary-folder.js';
+import { sayWhySkipped } from '../../../support/why-skipped.js';
+
+const python = process.env['LOCKSTEP_TENSORBOARD_PYTHON'];
+const script = fileURLToPath(new URL('../../../support/read_tensorboard.py', import.meta.url));
+const noTensorBoard = 'LOCKSTEP_TENSORBOARD_PYTHON names no python that has tensorboard';
+if (python === undefined) sayWhySkipped('reading with TensorBoard', noTensorBoard);
+
+const readShape = z.object({
+  scalars: z.record(z.string(), z.array(z.tuple([z.number(), z.number()]))),
+  histograms: z.record(
+    z.string(),
+    z.array(
+      z.object({
+        step: z.number(),
+        min: z.number(),
+        max: z.number(),
+        num: z.number(),
+        sum: z.number(),
+        limits: z.array(z.number()),
+        counts: z.array(z.number()),
+      }),
+    ),
+  ),
+  images: z.record(
+    z.string(),
+    z.array(
+      z.object({
+        step: z.number(),
+        width: z.number(),
+        height: z.number(),
+        decoded: z.tuple([z.string(), z.number(), z.number()]),
+        corner: z.array(z.number()),
+      }),
+    ),
+  ),
+});
+
+async function readWithTensorBoard(folder: string): Promise<z.infer<typeof readShape>> {
+  const { stdout } = await promisify(execFile)(python!, [script, folder], { maxBuffer: 64 * 2 ** 20 });
+  return readShape.parse(JSON.parse(stdout));
+}
+
+describe('TensorBoard', () => {
+  beforeEach((context) => {
+    if (python === undefined) context.skip(noTensorBoard);
+  });
+
+  it('reads the curves, histograms and kernels of a run', async () => {
+    const runDir = path.join(await temporaryFolder(), 'run');
+    const cluster = await startCluster({ runDir });
+    const steps: StepEvent[] = [];
+    const epochs: EpochEvent[] = [];
+    const validations: EvaluationEvent[] = [];
+    cluster.coordinator.events.on('step', (event) => steps.push(event));
+    cluster.coordinator.events.on('epoch', (event) =>
+      epochs.push({ ...event, weights: event.weights.slice(), gradient: event.gradient.slice() }),
+    );
+    cluster.coordinator.events.on('validation', (event) => validations.push(event));
+    await cluster.join();
+    const report = await cluster.coordinator.report;
+    const folder = path.join(runDir, 'tensorboard');
+    const [train, validation, test] = await Promise.all(
+      ['train', 'validation', 'test'].map((curve) => readWithTensorBoard(path.join(folder, curve))),
+    );
+    await cluster.close();
+
+    const rounded = (points: [number, number][]) => points.map(([step, value]) => [step, Math.fround(value)]);
+    // 14 steps, 11 an epoch: epochs end at steps 11 and 14.
+    expect(epochs.map(({ step }) => step)).toEqual([11, 14]);
+    expect(train.scalars).toEqual({
+      loss: rounded(steps.map(({ step, loss }) => [step, loss])),
+      accuracy: rounded(steps.map(({ step, accuracy }) => [step, accuracy])),
+      learning_rate: rounded(steps.map(({ step, learningRate }) => [step, learningRate])),
+      images_per_second: rounded(steps.map(({ step, imagesPerSecond }) => [step, imagesPerSecond])),
+      epoch_loss: rounded(epochs.map(({ step, loss }) => [step, loss])),
+      epoch_accuracy: rounded(epochs.map(({ step, accuracy }) => [step, accuracy])),
+    });
+    expect(validation).toEqual({
+      scalars: {
+        epoch_loss: rounded(validations.map(({ step, loss }) => [step, loss])),
+        epoch_accuracy: rounded(validations.map(({ step, accuracy }) => [step, accuracy])),
+      },
+      histograms: {},
+      images: {},
+    });
+    expect(test.scalars).toEqual({
+      epoch_loss: rounded([[14, report.test.loss]]),
+      epoch_accuracy: rounded([[14, report.test.accuracy]]),
+    });
+
+    const layout = layoutModel(cluster.coordinator.config);
+    const names = layout.trainable.flatMap(({ name }) => [`weights/${name}`, `gradients/${name}`]);
+    expect(Object.keys(train.histograms).toSorted()).toEqual(names.toSorted());
+    const { kernel } = layout.blocks[2].conv1;
+    for (const [kind, vector] of [
+      ['weights', (event: EpochEvent) => event.weights],
+      ['gradients', (event: EpochEvent) => event.gradient],
+    ] as const) {
+      train.histograms[`${kind}/${kernel.name}`].forEach((histogram, index) => {
+        const values = vector(epochs[index]).subarray(kernel.offset, kernel.offset + kernel.size);
+        expect(histogram.step).toBe(epochs[index].step);
+        expect(histogram).toMatchObject({ num: kernel.size, min: Math.min(...values), max: Math.max(...values) });
+        expect(histogram.counts.reduce((sum, count) => sum + count, 0)).toBe(kernel.size);
+        expect(histogram.limits).toHaveLength(30);
+      });
+    }
+    // Two rows of two kernels of 3 × 3, gaps of a weight around each, eight pixels a weight: (2 × 4 + 1) × 8.
+    const picture = { width: 72, height: 72, decoded: ['RGB', 72, 72], corner: [240, 240, 240] };
+    expect(train.images).toEqual({
+      'kernels/stem': [
+        { step: 11, ...picture },
+        { step: 14, ...picture },
+      ],
+    });
+  });
+
+  it('goes on where a run was resumed, and drops what the interrupted one had done beyond', async () => {
+    const folder = await temporaryFolder();
+    const layout = layoutModel({ ...smallRun, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 });
+    async function runSteps(first: number, last: number, loss: number): Promise<void> {
+      const log = TensorBoardLog.open(folder, {
+        layout,
+        preprocessing: 'imagenet',
+        stepsMade: first - 1,
+        onTrouble: fail,
+      });
+      const events = new EventEmitter<RunEvents>();
+      log.follow(events);
+      for (let step = first; step <= last; step++) events.emit('step', stepEvent(step, loss));
+      await log.close();
+    }
+    await runSteps(1, 10, 1); // its last checkpoint was at step 6
+    await runSteps(7, 8, 2);
+    expect(await readdir(path.join(folder, 'train'))).toHaveLength(2);
+    const { scalars } = await readWithTensorBoard(path.join(folder, 'train'));
+    expect(scalars['loss']).toEqual([...[1, 2, 3, 4, 5, 6].map((step) => [step, 1]), [7, 2], [8, 2]]);
+  });
+});
+
+function fail(reason: string): never {
+  throw new Error(reason);
+}
+
+function stepEvent(step: number, loss: number): StepEvent {
+  const phases = { waitForWeights: 0, augment: 0, compute: 0, add: 0, send: 0, reduce: 0, update: 0, step: 0 };
+  return { step, epoch: 1, loss, accuracy: 0.5, learningRate: 0.1, imagesPerSecond: 100, phases };
+}

@@ -1,0 +1,104 @@
+import { describe, expect, it } from 'vitest';
+import {
+  initialMovingStatistics,
+  initialWeights,
+  normalQuantile,
+  truncatedNormal,
+} from '../../../coordinator/optimizer/initial-weights.js';
+import { weightsSha256 } from '../../../shared/network/layout-hash.js';
+import { arrayOf, layoutModel } from '../../../shared/network/layout.js';
+
+const layout = layoutModel({
+  depth: 20,
+  initialFilters: 16,
+  shortcut: 'identity',
+  convBias: true,
+  bnEpsilon: 0.001,
+});
+
+describe('normalQuantile', () => {
+  // Wichura's own test values and those of tables; the last two lie in the formula's far branch.
+  it.each([
+    [0.5, 0],
+    [0.25, -0.6744897501960817],
+    [0.75, 0.6744897501960817],
+    [0.9, 1.2815515655446004],
+    [0.975, 1.959963984540054],
+    [0.001, -3.090232306167813],
+    [0.999, 3.090232306167813],
+    [1e-20, -9.26234008979841],
+    [1e-100, -21.27345356096533],
+  ])('of %d is %d', (probability, quantile) => {
+    expect(Math.abs(normalQuantile(probability) - quantile)).toBeLessThanOrEqual(1e-13);
+  });
+
+  it('goes on without a jump where its branches meet', () => {
+    // The centre ends at 0.5 ± 0.425; there the density is about 0.141, so that 2e-12 of mass are 1.4e-11 of quantile.
+    for (const edge of [0.075, 0.925]) {
+      const jump = normalQuantile(edge + 1e-12) - normalQuantile(edge - 1e-12);
+      expect(jump).toBeGreaterThan(1.3e-11);
+      expect(jump).toBeLessThan(1.5e-11);
+    }
+  });
+});
+
+describe('truncatedNormal', () => {
+  it('runs from -2 over 0 to 2', () => {
+    expect(truncatedNormal(0)).toBeCloseTo(-2, 12);
+    expect(truncatedNormal(0.5)).toBe(0);
+    expect(truncatedNormal(1 - 2 ** -53)).toBeCloseTo(2, 12);
+  });
+});
+
+describe('the initial weights', () => {
+  const weights = initialWeights(layout, 0);
+  const kernels = layout.trainable.filter((array) => array.name.endsWith('/kernel'));
+
+  it('of ResNet-20 under seed 0 have the same bits on every machine', () => {
+    expect(weightsSha256(weights, initialMovingStatistics(layout))).toBe(
+      '8bffa7cbefe2089708079969639fde6e7bca6243cdac888ade9989194e9e4bb3',
+    );
+  });
+
+  it("of a kernel have He's standard deviation and are cut off at two of the uncut one's", () => {
+    for (const kernel of kernels) {
+      const values = arrayOf(weights, kernel);
+      // Fan-in: all but the last axis.
+      const deviation = Math.sqrt(2 / (kernel.size / kernel.shape.at(-1)!));
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+      // Of n values the mean varies by deviation / sqrt(n), the standard deviation by less than deviation / sqrt(2n).
+      expect(Math.abs(mean)).toBeLessThan((5 * deviation) / Math.sqrt(values.length));
+      expect(Math.abs(Math.sqrt(variance) / deviation - 1)).toBeLessThan(5 / Math.sqrt(2 * values.length));
+      const cut = Math.fround((2 * deviation) / 0.87962566103423978);
+      expect(Math.max(...values.map(Math.abs))).toBeLessThanOrEqual(cut);
+    }
+  });
+
+  it('of a kernel are no other kernel of the same shape', () => {
+    const starts = kernels.map((kernel) => Math.fround(weights[kernel.offset] * Math.sqrt(kernel.size)));
+    expect(new Set(starts).size).toBe(kernels.length);
+  });
+
+  it('are 0 for biases and betas and 1 for gammas', () => {
+    for (const array of layout.trainable.filter((other) => !kernels.includes(other))) {
+      const expected = array.name.endsWith('/gamma') ? 1 : 0;
+      expect([array.name, new Set(arrayOf(weights, array))]).toEqual([array.name, new Set([expected])]);
+    }
+  });
+
+  it('are others under another seed', () => {
+    expect(initialWeights(layout, 1)[0]).not.toBe(weights[0]);
+    expect(initialWeights(layout, 2 ** 32)[0]).not.toBe(weights[0]);
+  });
+});
+
+describe('the initial moving statistics', () => {
+  it('are means of 0 and variances of 1', () => {
+    const statistics = initialMovingStatistics(layout);
+    for (const array of layout.statistics) {
+      const expected = array.name.endsWith('/moving_variance') ? 1 : 0;
+      expect([array.name, new Set(arrayOf(statistics, array))]).toEqual([array.name, new Set([expected])]);
+    }
+  });
+});

@@ -1,0 +1,184 @@
+import { describe, expect, it } from 'vitest';
+import { MomentumSgd, type MomentumSgdOptions } from '../../../coordinator/optimizer/momentum-sgd.js';
+import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
+import { KeyedRandom } from '../../../shared/random.js';
+import { bitsOf } from '../../support/tree-sum.js';
+
+const small = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 });
+
+/** A kernel of two weights and one weight of every other kind. */
+const layout: ModelLayout = {
+  ...small,
+  trainable: [
+    { name: 'a/bias', shape: [1], offset: 0, size: 1 },
+    { name: 'a/kernel', shape: [2], offset: 1, size: 2 },
+    { name: 'a/gamma', shape: [1], offset: 3, size: 1 },
+    { name: 'a/beta', shape: [1], offset: 4, size: 1 },
+  ],
+  trainableSize: 5,
+};
+const plain: MomentumSgdOptions = { momentum: 0.5, nesterov: false, weightDecay: 0 };
+const all = (value: number) => new Float32Array(5).fill(value);
+
+describe('momentum', () => {
+  it("keeps a part of the velocity: Keras's form", () => {
+    const optimizer = new MomentumSgd(layout, plain, all(1));
+    const { weights } = optimizer;
+    optimizer.step(all(2), 1, 0.25); // velocity 0.5 × 0 − 0.25 × 2 = −0.5, weight 1 − 0.5 = 0.5
+    expect([optimizer.velocity[0], weights[0]]).toEqual([-0.5, 0.5]);
+    optimizer.step(all(-1), 1, 0.25); // velocity 0.5 × −0.5 + 0.25 × 1 = 0, weight 0.5
+    expect([optimizer.velocity[0], weights[0]]).toEqual([0, 0.5]);
+    optimizer.step(all(4), 1, 0.125); // velocity 0 − 0.125 × 4 = −0.5, weight 0
+    expect([optimizer.velocity[0], weights[0]]).toEqual([-0.5, 0]);
+  });
+
+  it('has the rate inside the velocity: a lower rate does not slow what is moving', () => {
+    const optimizer = new MomentumSgd(layout, plain, all(0));
+    const { weights } = optimizer;
+    optimizer.step(all(1), 1, 1); // velocity −1, weight −1
+    optimizer.step(all(0), 1, 0.001); // velocity −0.5, weight −1.5; in PyTorch's form −1.0005
+    expect(weights[0]).toBe(-1.5);
+  });
+
+  it('of 0 is plain gradient descent', () => {
+    const optimizer = new MomentumSgd(layout, { ...plain, momentum: 0 }, all(1));
+    const { weights } = optimizer;
+    optimizer.step(all(1), 1, 0.5);
+    optimizer.step(all(1), 1, 0.5); // 1 − 0.5 − 0.5
+    expect(weights).toEqual(all(0));
+  });
+});
+
+describe("Nesterov's form", () => {
+  it('looks ahead by one momentum step', () => {
+    const optimizer = new MomentumSgd(layout, { ...plain, nesterov: true }, all(1));
+    const { weights } = optimizer;
+    optimizer.step(all(2), 1, 0.25); // velocity −0.5; weight 1 + 0.5 × −0.5 − 0.5 = 0.25
+    expect([optimizer.velocity[0], weights[0]]).toEqual([-0.5, 0.25]);
+    optimizer.step(all(0), 1, 0.25); // velocity −0.25; weight 0.25 + 0.5 × −0.25 = 0.125
+    expect([optimizer.velocity[0], weights[0]]).toEqual([-0.25, 0.125]);
+  });
+});
+
+describe('weight decay', () => {
+  it('is added to the gradient of kernels alone', () => {
+    const optimizer = new MomentumSgd(layout, { ...plain, weightDecay: 0.5 }, all(2));
+    const { weights } = optimizer;
+    optimizer.step(all(0), 1, 1); // kernels: gradient 0.5 × 2 = 1, weight 2 − 1 = 1; the others stay
+    expect([...weights]).toEqual([2, 1, 1, 2, 2]);
+  });
+
+  it('reaches the kernels of a whole model and nothing else', () => {
+    const optimizer = new MomentumSgd(
+      small,
+      { ...plain, weightDecay: 0.5 },
+      new Float32Array(small.trainableSize).fill(2),
+    );
+    const { weights } = optimizer;
+    optimizer.step(new Float32Array(small.trainableSize), 1, 1);
+    for (const { name, offset, size } of small.trainable) {
+      const expected = name.endsWith('/kernel') ? 1 : 2;
+      expect([name, new Set(weights.subarray(offset, offset + size))]).toEqual([name, new Set([expected])]);
+    }
+  });
+});
+
+describe('every operation', () => {
+  it.each([
+    { momentum: 0.9, nesterov: false, weightDecay: 0 },
+    { momentum: 0.9, nesterov: true, weightDecay: 0 },
+    { momentum: 0.9, nesterov: false, weightDecay: 0.0001 },
+    { momentum: 0.9, nesterov: true, weightDecay: 0.0005 },
+  ])('is rounded to float32: %o', (options) => {
+    const random = new KeyedRandom(0, 'synthesis');
+    const size = small.trainableSize;
+    const weights = Float32Array.from({ length: size }, (_, i) => random.uniformAt(i) - 0.5);
+    const optimizer = new MomentumSgd(small, options, weights);
+    const expected = { weights: [...weights], velocity: Array<number>(size).fill(0) };
+    for (let step = 1; step <= 3; step++) {
+      const gradient = Float32Array.from({ length: size }, (_, i) => random.uniformAt(step * size + i) - 0.5);
+      const sum = gradient.slice();
+      stepNaively(expected, gradient, { sampleCount: 96, learningRate: 0.1 }, options, Math.fround);
+      expect(optimizer.step(gradient, 96, 0.1)).toBe('made');
+      expect(gradient).toEqual(sum);
+    }
+    expect(bitsOf(optimizer.weights)).toEqual(bitsOf(Float32Array.from(expected.weights)));
+    expect(bitsOf(optimizer.velocity)).toEqual(bitsOf(Float32Array.from(expected.velocity)));
+  });
+
+  it('would have other bits if only the results were rounded', () => {
+    const options = { momentum: 0.9, nesterov: false, weightDecay: 0 };
+    const gradient = Float32Array.from({ length: small.trainableSize }, (_, i) => 1 / (i + 3));
+    const states = [Math.fround, (value: number) => value].map((round) => {
+      const state = { weights: Array.from(gradient), velocity: Array.from(gradient) };
+      stepNaively(state, gradient, { sampleCount: 1, learningRate: 0.1 }, options, round);
+      return Float32Array.from(state.weights);
+    });
+    expect(bitsOf(states[0])).not.toEqual(bitsOf(states[1]));
+  });
+});
+
+describe('what is no number', () => {
+  const places = [0, 3, 4, 8, 41, small.trainableSize - 1];
+
+  it.each([Number.NaN, Infinity, -Infinity])('%d anywhere in the sum leaves everything as it was', (bad) => {
+    const weights = new Float32Array(small.trainableSize).fill(2);
+    const optimizer = new MomentumSgd(small, { ...plain, weightDecay: 0.5 }, weights);
+    for (const place of places) {
+      const sum = new Float32Array(small.trainableSize).fill(1);
+      sum[place] = bad;
+      expect([place, optimizer.step(sum, 1, 0.1)]).toEqual([place, 'sum-not-finite']);
+    }
+    expect(optimizer.weights).toEqual(weights);
+    expect(optimizer.velocity).toEqual(new Float32Array(small.trainableSize));
+  });
+
+  it('is told of a weight that left the range, wherever it lies', () => {
+    for (const place of places) {
+      const sum = new Float32Array(small.trainableSize).fill(1);
+      sum[place] = 3e38;
+      const optimizer = new MomentumSgd(small, plain, new Float32Array(small.trainableSize));
+      expect([place, optimizer.step(sum, 1, 1000)]).toEqual([place, 'weights-not-finite']);
+      expect(Number.isFinite(optimizer.weights[place])).toBe(false);
+    }
+  });
+
+  it('is not the largest of numbers', () => {
+    const sum = new Float32Array(small.trainableSize).fill(3.4e38);
+    expect(new MomentumSgd(small, plain, sum).step(sum, 1, 1e-6)).toBe('made');
+  });
+});
+
+describe('a gradient of another size', () => {
+  it('is refused', () => {
+    const optimizer = new MomentumSgd(layout, plain, all(0));
+    expect(() => optimizer.step(new Float32Array(4), 1, 1)).toThrow('a gradient of 4 values for 5 weights');
+  });
+});
+
+const kernelPlaces = new Set(
+  small.trainable
+    .filter((array) => array.name.endsWith('/kernel'))
+    .flatMap((array) => Array.from({ length: array.size }, (_, i) => array.offset + i)),
+);
+
+/** The update weight by weight; `f` rounds the result of each operation. */
+function stepNaively(
+  state: { weights: number[]; velocity: number[] },
+  gradientSum: Float32Array,
+  { sampleCount, learningRate }: { sampleCount: number; learningRate: number },
+  options: MomentumSgdOptions,
+  f: (value: number) => number,
+): void {
+  for (let i = 0; i < gradientSum.length; i++) {
+    const mean = f(gradientSum[i] / sampleCount);
+    const weight = state.weights[i];
+    const decays = options.weightDecay > 0 && kernelPlaces.has(i);
+    const total = decays ? f(mean + f(f(options.weightDecay) * weight)) : mean;
+    const step = f(f(learningRate) * total);
+    const velocity = f(f(f(options.momentum) * state.velocity[i]) - step);
+    const move = options.nesterov ? f(f(f(options.momentum) * velocity) - step) : velocity;
+    state.velocity[i] = velocity;
+    state.weights[i] = f(weight + move);
+  }
+}

@@ -1,0 +1,196 @@
+// Whatever happens to the workers of a step or a validation, in whatever order: the sum has the bits of one worker that
+// does it all, no slice or part is lost or counted twice, and it ends while one worker lives. All of the coordinator but its sockets and
+// its clock is the real one.
+import * as fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { collectGradient } from '../../../coordinator/training/collect-gradient.js';
+import { evaluateSplit } from '../../../coordinator/training/evaluate-split.js';
+import { Dealer } from '../../../coordinator/scheduling/slice-scheduler.js';
+import { encodeWeights } from '../../../coordinator/connections/weights-frame.js';
+import { WorkerPool } from '../../../coordinator/connections/worker-pool.js';
+import { recordBytes } from '../../../shared/dataset/image-batch.js';
+import { layoutModel } from '../../../shared/network/layout.js';
+import { KeyedRandom } from '../../../shared/random.js';
+import { FakeClock } from '../../support/fake-clock.js';
+import {
+  classesIn,
+  evaluationOf,
+  imagesInPart,
+  ScriptedWorker,
+  type ScriptedWorld,
+} from '../../support/scripted-worker.js';
+import { bitsOf, treeSum } from '../../support/tree-sum.js';
+
+const imagesPerSlice = 3;
+const steps = 4;
+const layout = {
+  ...layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 } as const),
+  trainableSize: 6,
+  statisticsSize: 1,
+};
+
+/** What each slice's gradient is in a step, whoever computes it. */
+function gradientsOf(step: number, sliceCount: number): Float32Array[] {
+  const random = new KeyedRandom(sliceCount, 'synthesis', step);
+  return Array.from({ length: sliceCount }, (_, slice) =>
+    Float32Array.from({ length: layout.trainableSize }, (_unused, i) => random.uniformAt(slice * 16 + i) * 2 - 1),
+  );
+}
+
+const index = fc.nat(7);
+/** What may happen. Workers are named by their place among those that are here. */
+const happening = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ type: fc.constant('answer' as const), index }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('join' as const),
+      held: fc.nat(255),
+      computeMs: fc.integer({ min: 1, max: 400 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('leave' as const), index }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 5000 }) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('repeat' as const), index }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('held' as const), index, slice: fc.nat(15) }) },
+);
+type Happening = typeof happening extends fc.Arbitrary<infer Value> ? Value : never;
+
+class Drill {
+  readonly world: ScriptedWorld;
+  readonly clock = new FakeClock();
+  readonly #shards: readonly string[];
+  readonly #workers: ScriptedWorker[] = [];
+  #nextId = 1;
+
+  constructor(sliceCount: number) {
+    this.#shards = Array.from({ length: sliceCount }, (_, slice) => slice.toString(16).padStart(64, '0'));
+    this.world = {
+      pool: new WorkerPool(),
+      clock: this.clock,
+      shards: this.#shards,
+      imagesPerSlice,
+      answer(step, node) {
+        const slices = Array.from({ length: node.count }, (_, place) => node.first + place);
+        return {
+          payload: Float32Array.of(...treeSum(gradientsOf(step, sliceCount), node.first, node.count), ...slices),
+          sampleCount: imagesPerSlice * node.count,
+          lossSums: slices.map((slice) => slice + 0.5),
+        };
+      },
+    };
+  }
+
+  get shards(): readonly string[] {
+    return this.#shards;
+  }
+
+  get workers(): ScriptedWorker[] {
+    return this.#workers.filter(({ isHere }) => isHere);
+  }
+
+  join(held: number, computeMs: number): void {
+    const holds = this.#shards.filter((_, slice) => ((held >> (slice % 8)) & 1) === 1);
+    this.#workers.push(new ScriptedWorker(this.world, this.#nextId++, holds, computeMs));
+  }
+
+  happen(event: Happening): void {
+    if (event.type === 'join') {
+      if (this.workers.length < 6) this.join(event.held, event.computeMs);
+      return;
+    }
+    if (event.type === 'wait') return this.clock.advance(event.ms);
+    const { workers } = this;
+    if (workers.length === 0) return;
+    const worker = workers[event.index % workers.length];
+    switch (event.type) {
+      case 'answer':
+        worker.answer();
+        return;
+      case 'leave':
+        return worker.leave();
+      case 'repeat':
+        return worker.repeat();
+      case 'held':
+        return worker.nowHolds(this.#shards[event.slice % this.#shards.length]);
+      default:
+        event satisfies never;
+    }
+  }
+}
+
+/** Lets the code that waits for a promise run. */
+async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+async function runSteps(sliceCount: number, partCount: number, events: readonly Happening[]): Promise<void> {
+  const drill = new Drill(sliceCount);
+  const { pool } = drill.world;
+  const dealer = new Dealer(drill.shards, imagesPerSlice);
+  const pieces = Array.from({ length: partCount }, (_, part) => {
+    const sha256 = part.toString(16).padStart(64, 'f');
+    return { split: 'validation' as const, index: part, sha256, bytes: imagesInPart(part) * recordBytes };
+  });
+  const left = [...events];
+
+  /** Lets a share of the events happen, then nothing but answers by whoever is there, until what is waited for is here. */
+  async function drive<Value>(what: string, waitedFor: Promise<Value>): Promise<Value> {
+    const arrived: Value[] = [];
+    const arrival = waitedFor.then((value) => arrived.push(value));
+    const share = left.splice(0, Math.ceil(events.length / steps / 2));
+    for (let turn = 0; arrived.length === 0; turn++) {
+      const event = share.shift();
+      if (event !== undefined) {
+        drill.happen(event);
+      } else {
+        if (drill.workers.length === 0) drill.join(0, 1);
+        for (const worker of drill.workers) worker.answer();
+      }
+      await settle();
+      if (turn > events.length + 8 * (sliceCount + partCount) + 20) throw new Error(`${what} does not end`);
+    }
+    await arrival;
+    return arrived[0];
+  }
+
+  for (let step = 0; step < steps; step++) {
+    const weights = encodeWeights(step, new Float32Array(1), new Float32Array(1));
+    const { signal } = new AbortController();
+    const common = { pool, weights, stragglerFactor: 2, clock: drill.clock, signal };
+    const gradient = await drive(`step ${step}`, collectGradient({ ...common, layout, sliceCount, dealer }));
+    const expected = treeSum(gradientsOf(step, sliceCount), 0, sliceCount);
+    expect(bitsOf(gradient.gradientSum)).toEqual(bitsOf(expected));
+    expect(gradient.sampleCount).toBe(sliceCount * imagesPerSlice);
+    expect(gradient.slices.map(({ lossSum, batchStatistics }) => [lossSum, ...batchStatistics])).toEqual(
+      Array.from({ length: sliceCount }, (_, slice) => [slice + 0.5, slice]),
+    );
+    expect(gradient.work.reduce((sum, { images }) => sum + images, 0)).toBe(sliceCount * imagesPerSlice);
+
+    const { partTimes } = dealer;
+    const evaluating = evaluateSplit({ ...common, split: 'validation', pieces, partTimes });
+    const parts = await drive(`the validation after step ${step}`, evaluating);
+    expect(parts).toEqual(
+      pieces.map((piece) => {
+        const message = evaluationOf({ ...piece, step });
+        const { sampleCount, lossSum, correctCount } = message;
+        return { sampleCount, lossSum, correctCount, predicted: classesIn(message) };
+      }),
+    );
+  }
+  for (const worker of drill.workers) worker.leave();
+  // Neither a step nor a connection leaves a timer behind.
+  expect(drill.clock.running).toBe(0);
+}
+
+it('any sequence of joins, departures, late, repeated and stale answers ends in the same sum', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 12 }),
+      fc.integer({ min: 1, max: 5 }),
+      fc.array(happening, { maxLength: 160 }),
+      runSteps,
+    ),
+    { numRuns: 2000 },
+  );
+});

@@ -1,0 +1,129 @@
+// What holds for every exported file, whoever reads it: names, places, bytes, and what it tells of itself.
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { unzipSync } from 'fflate';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  encodeExport,
+  exportFormats,
+  exportModel,
+  type Exported,
+  type ExportFormat,
+} from '../../../inference/export/formats.js';
+import type { TrainedModel } from '../../../inference/export/network.js';
+import { decodeSafetensors } from '../../../shared/network/safetensors.js';
+import { folderPerFile } from '../../support/folder-per-file.js';
+import { sampleModel, testImages } from './samples.js';
+
+const inFolder = folderPerFile();
+let model: TrainedModel;
+beforeAll(async () => {
+  const spec = { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true } as const;
+  ({ model } = await sampleModel(spec, await testImages()));
+});
+
+const filesOf = (exported: Exported) => ('file' in exported ? { '': exported.file } : exported.folder);
+
+describe.each(exportFormats)('%s', (format) => {
+  it('gives the same bytes for the same model', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 1e12 });
+    const first = await encodeExport(model, format);
+    vi.setSystemTime(2e12); // HDF5 keeps times in whole seconds
+    const second = await encodeExport(model, format);
+    vi.useRealTimers();
+    const [before, after] = [filesOf(first), filesOf(second)];
+    expect(Object.keys(after)).toEqual(Object.keys(before));
+    for (const [name, bytes] of Object.entries(before)) expect(Buffer.compare(bytes, after[name])).toBe(0);
+  });
+});
+
+describe('a place', () => {
+  const write = (format: ExportFormat, target: string, force = false) => exportModel(model, { format, target, force });
+
+  it('whose name the readers of the format would not take is refused', async () => {
+    await expect(write('keras', inFolder('model.h5'))).rejects.toMatchObject({
+      code: 'bad-option',
+      message: `--out is ${inFolder('model.h5')}: the name of a keras file must end in .keras`,
+    });
+    await expect(write('onnx', inFolder('model'))).rejects.toThrow('must end in .onnx');
+  });
+
+  it('that is taken is left as it is, unless replacing it is asked for', async () => {
+    const target = inFolder('taken.onnx');
+    await writeFile(target, 'mine');
+    await expect(write('onnx', target)).rejects.toThrow(
+      `--out is ${target}, which is there already: name another, or say --force`,
+    );
+    expect(await readFile(target, 'utf8')).toBe('mine');
+    const bytes = await write('onnx', target, true);
+    expect((await readFile(target)).length).toBe(bytes);
+  });
+
+  it('that is a folder keeps its other files, and is never replaced by a file', async () => {
+    const folder = inFolder('web');
+    await mkdir(folder);
+    await writeFile(inFolder('web', 'index.html'), 'mine');
+    await write('tfjs', folder, true);
+    expect((await readdir(folder)).toSorted()).toEqual(['index.html', 'model.json', 'weights.bin']);
+    await mkdir(inFolder('folder.onnx'));
+    await expect(write('onnx', inFolder('folder.onnx'), true)).rejects.toThrow('a folder: onnx writes a file');
+    await expect(write('savedmodel', inFolder('web', 'index.html'), true)).rejects.toThrow('a file: savedmodel writes');
+  });
+
+  it('that cannot be written is named with the reason', async () => {
+    const beneathAFile = inFolder('web', 'index.html', 'model.onnx');
+    await expect(write('onnx', beneathAFile)).rejects.toMatchObject({
+      code: 'bad-option',
+      message: expect.stringMatching(/cannot be written \((ENOTDIR|EEXIST)\): name another place/) as string,
+    });
+  });
+
+  it('is made with the folders above it', async () => {
+    await write('safetensors', inFolder('new', 'deep', 'model.safetensors'));
+    expect(await readdir(inFolder('new', 'deep'))).toEqual(['model.safetensors']);
+  });
+});
+
+describe('what a file tells of itself', () => {
+  it('is in the safetensors header, with the arrays under the checkpoint’s names', async () => {
+    const { file } = (await encodeExport(model, 'safetensors')) as { file: Uint8Array };
+    const arrays = decodeSafetensors(file, 'the file');
+    const { layout, weights } = model;
+    expect([...arrays.keys()]).toEqual([...layout.trainable, ...layout.statistics].map(({ name }) => name));
+    expect(arrays.get('dense/bias')?.values).toEqual(weights.subarray(layout.dense.bias.offset));
+    const headerBytes = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
+    const header = JSON.parse(Buffer.from(file.subarray(8, 8 + headerBytes)).toString()) as Record<string, unknown>;
+    expect(header['__metadata__']).toMatchObject({
+      model: 'resnet8',
+      input: expect.stringContaining('then the channels in the order blue, green, red') as string,
+      classes: 'airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck',
+      divide: '255,255,255',
+      depth: '8',
+      initialFilters: '4',
+      shortcut: 'identity',
+      convBias: 'true',
+      bnEpsilon: '0.001',
+      step: '351',
+      weightsSha256: model.weightsSha256,
+    });
+  });
+
+  it('is in the .keras file’s metadata', async () => {
+    const { file } = (await encodeExport(model, 'keras')) as { file: Uint8Array };
+    const entries = unzipSync(file);
+    expect(Object.keys(entries)).toEqual(['metadata.json', 'config.json', 'model.weights.h5']);
+    expect(JSON.parse(Buffer.from(entries['metadata.json']).toString())).toMatchObject({
+      keras_version: expect.stringMatching(/^3\./) as string,
+      input: expect.stringContaining('red, green, blue, 0 to 255') as string,
+      weightsSha256: model.weightsSha256,
+    });
+  });
+
+  it('is in the TensorFlow.js model’s metadata', async () => {
+    const { folder } = (await encodeExport(model, 'tfjs')) as { folder: Record<string, Uint8Array> };
+    const description = JSON.parse(Buffer.from(folder['model.json']).toString()) as object;
+    expect(description).toMatchObject({
+      format: 'graph-model',
+      userDefinedMetadata: { output: 'logits: float32 [N, 10], before the softmax' },
+    });
+  });
+});

@@ -1,0 +1,113 @@
+// Each exported model in the hands of its own users: they load it and give our logits.
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import '@tensorflow/tfjs-backend-cpu'; // oxlint-disable-line import/no-unassigned-import -- it registers its kernels
+import { loadGraphModel } from '@tensorflow/tfjs-converter';
+import { tensor4d, type Tensor } from '@tensorflow/tfjs-core';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { exportModel, type ExportFormat } from '../../../inference/export/formats.js';
+import type { TrainedModel } from '../../../inference/export/network.js';
+import { writeTfjsModel } from '../../../inference/export/tfjs-model.js';
+import { folderPerFile } from '../../support/folder-per-file.js';
+import { perPixelMean, standardize } from '../../support/random-batch.js';
+import { sayWhySkipped } from '../../support/why-skipped.js';
+import { distance, imageCount, pixelsOf, sampleModel, testImages } from './samples.js';
+
+/** Logits of a trained model are a few units; a wrong term anywhere would show in the first digit. */
+const tolerance = 1e-4;
+const script = fileURLToPath(new URL('../../support/load_exported.py', import.meta.url));
+const inFolder = folderPerFile();
+
+const cases = [
+  { depth: 20, initialFilters: 16, shortcut: 'identity', convBias: true, preprocessing: 'imagenet' },
+  { depth: 14, initialFilters: 8, shortcut: 'projection', convBias: true, preprocessing: 'imagenet' },
+  { depth: 8, initialFilters: 16, shortcut: 'projection', convBias: false, preprocessing: 'per-pixel-mean' },
+  { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, preprocessing: 'standardize' },
+] as const;
+const preprocessings = {
+  imagenet: 'imagenet',
+  'per-pixel-mean': perPixelMean(),
+  standardize: standardize(),
+} as const;
+
+let pixels: Float32Array;
+let samples: { model: TrainedModel; logits: Float32Array }[];
+beforeAll(async () => {
+  const images = await testImages();
+  pixels = pixelsOf(images);
+  samples = await Promise.all(
+    cases.map(({ preprocessing, ...spec }) => sampleModel(spec, images, preprocessings[preprocessing])),
+  );
+});
+
+it('are not all alike: else agreement would say little', () => {
+  for (const { logits } of samples) expect(Math.max(...logits) - Math.min(...logits)).toBeGreaterThan(1);
+});
+
+/** The formats that a python loads, in one process: most of its time is TensorFlow's start. */
+const pythons: { formats: ExportFormat[]; python: string | undefined; reason: string }[] = [
+  {
+    formats: ['keras', 'savedmodel'],
+    python: process.env['LOCKSTEP_KERAS_PYTHON'],
+    reason: 'LOCKSTEP_KERAS_PYTHON names no python that has Keras and TensorFlow',
+  },
+  {
+    formats: ['onnx'],
+    python: process.env['LOCKSTEP_ONNX_PYTHON'],
+    reason: 'LOCKSTEP_ONNX_PYTHON names no python that has onnxruntime',
+  },
+];
+
+describe.each(pythons)('are given from $formats files in Python', ({ formats, python, reason }) => {
+  if (python === undefined) sayWhySkipped(`loading ${formats.join(' and ')} files`, reason);
+  const logitsFile = (format: ExportFormat, index: number) => inFolder(`${format}-${index}.f32`);
+
+  beforeAll(async () => {
+    if (python === undefined) return;
+    writeFileSync(inFolder('images.f32'), pixels);
+    const tasks: object[] = [];
+    for (const format of formats) {
+      for (const [index, { model }] of samples.entries()) {
+        const target = inFolder(`${format}-${index}${format === 'savedmodel' ? '' : `.${format}`}`);
+        await exportModel(model, { format, target, force: false });
+        tasks.push({ kind: format, model: target, images: inFolder('images.f32'), logits: logitsFile(format, index) });
+      }
+    }
+    writeFileSync(inFolder('tasks.json'), JSON.stringify(tasks));
+    execFileSync(python, [script, inFolder('tasks.json')], { stdio: ['ignore', 'ignore', 'pipe'] });
+  });
+
+  beforeEach((context) => {
+    if (python === undefined) context.skip(reason);
+  });
+
+  describe.each(formats)('%s', (format) => {
+    it.each([...cases.entries()])('of model %i, %j', (index) => {
+      const theirs = new Float32Array(new Uint8Array(readFileSync(logitsFile(format, index))).buffer);
+      expect(distance(theirs, samples[index].logits)).toBeLessThan(tolerance);
+    });
+  });
+});
+
+describe('are given by TensorFlow.js from the graph model, fetched over HTTP', () => {
+  it.each([...cases.entries()])('of model %i, %j', async (index) => {
+    const { model, logits } = samples[index];
+    const files = writeTfjsModel(model);
+    const server = createServer((request, response) => {
+      response.end(files[(request.url ?? '').slice(1)]);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      const graph = await loadGraphModel(`http://127.0.0.1:${port}/model.json`);
+      const output = graph.predict(tensor4d(pixels, [imageCount, 32, 32, 3])) as Tensor;
+      expect(output.shape).toEqual([imageCount, 10]);
+      expect(distance(await output.data(), logits)).toBeLessThan(tolerance);
+    } finally {
+      server.close();
+    }
+  });
+});

@@ -1,0 +1,76 @@
+// Trained-looking models and real pictures for the tests of exports.
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { TrainedModel } from '../../../inference/export/network.js';
+import { loadCifar10 } from '../../../shared/dataset/cifar10.js';
+import { officialClassNames } from '../../../shared/dataset/cifar10-layout.js';
+import { plainViews, type ImageBatch, type Preprocessing } from '../../../shared/dataset/image-batch.js';
+import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
+import { weightsSha256 } from '../../../shared/network/layout-hash.js';
+import { layoutModel, type ModelSpec } from '../../../shared/network/layout.js';
+import { cropBatch, valuesPerImage } from '../../../worker/augmentation.js';
+import { openWasmEngine } from '../../../worker/engines/wasm/wasm-engine.js';
+import { randomWeights } from '../../support/random-batch.js';
+import { sayWhySkipped } from '../../support/why-skipped.js';
+
+export const imageCount = 64;
+const realImages = path.resolve('../shared/cifar10/subset');
+
+/** Test images of CIFAR-10, or drawn ones where there are none. */
+export async function testImages(): Promise<ImageBatch> {
+  const isThere = existsSync(realImages);
+  if (!isThere) sayWhySkipped('real images in the tests of exports, which take drawn ones', `no ${realImages}`);
+  const records = isThere
+    ? (await loadCifar10(realImages)).test
+    : synthesizeRecords({ seed: 0, split: 'test', count: imageCount });
+  return { records, indices: Uint32Array.from(Array(imageCount).keys()), views: plainViews(imageCount) };
+}
+
+/** The pictures as an exported model takes them: [images, row, column, channel], red, green, blue, 0 to 255. */
+export function pixelsOf(batch: ImageBatch): Float32Array {
+  const bytes = new Uint8Array(batch.indices.length * valuesPerImage);
+  cropBatch(batch, bytes);
+  return Float32Array.from(bytes);
+}
+
+/**
+ * A model with no special value in any array, and its logits by the wasm engine. The moving statistics are those of the
+ * images, so that the logits are of a trained model's size.
+ */
+export async function sampleModel(
+  spec: Omit<ModelSpec, 'bnEpsilon'>,
+  images: ImageBatch,
+  preprocessing: Preprocessing = 'imagenet',
+): Promise<{ model: TrainedModel; logits: Float32Array }> {
+  const layout = layoutModel({ ...spec, bnEpsilon: 0.001 });
+  const weights = randomWeights(layout, 4);
+  const engine = await openWasmEngine({ threads: 1 });
+  try {
+    const computing = await engine.createModel(layout, preprocessing);
+    computing.setWeights(weights, new Float32Array(layout.statisticsSize));
+    const movingStatistics = (await computing.computeSlice(images)).batchStatistics.slice();
+    computing.setWeights(weights, movingStatistics);
+    const { logits } = await computing.evaluate(images);
+    const model: TrainedModel = {
+      layout,
+      weights,
+      movingStatistics,
+      preprocessing,
+      classNames: officialClassNames,
+      step: 351,
+      weightsSha256: weightsSha256(weights, movingStatistics),
+    };
+    return { model, logits };
+  } finally {
+    await engine.close();
+  }
+}
+
+/** The largest difference. */
+export function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
+  return Array.from(expected).reduce((most, value, i) => {
+    const apart = Math.abs(actual[i] - value);
+    return apart <= most ? most : apart; // also where it is not a number
+  }, 0);
+}

@@ -1,0 +1,152 @@
+import jpeg from 'jpeg-js';
+import { PNG } from 'pngjs';
+import { describe, expect, it } from 'vitest';
+import { decodePicture, turnUpright, type Picture } from '../../../inference/images/decode.js';
+
+/** Red, green, blue, opacity of each pixel. */
+function png(width: number, height: number, rgba: readonly number[]): Buffer {
+  const image = new PNG({ width, height });
+  image.data = Buffer.from(rgba);
+  return PNG.sync.write(image);
+}
+
+/** A picture whose left half is red and whose right half is blue. */
+function redAndBlueJpeg(width: number, height: number): Buffer {
+  const data = Buffer.alloc(4 * width * height);
+  for (let i = 0; i < width * height; i++) data.set(i % width < width / 2 ? [255, 0, 0, 255] : [0, 0, 255, 255], 4 * i);
+  return jpeg.encode({ width, height, data }, 95).data;
+}
+
+/** Puts a camera's note of how it was held behind the JPEG's first marker. */
+function withOrientation(file: Buffer, orientation: number): Buffer {
+  const tiff = Buffer.alloc(26);
+  tiff.write('MM\0*', 0, 'latin1');
+  tiff.writeUInt32BE(8, 4); // the first directory
+  tiff.writeUInt16BE(1, 8); // has one entry:
+  tiff.writeUInt16BE(0x0112, 10); // orientation,
+  tiff.writeUInt16BE(3, 12); // of 16 bits,
+  tiff.writeUInt32BE(1, 14); // once
+  tiff.writeUInt16BE(orientation, 18);
+  const segment = Buffer.concat([Buffer.from('Exif\0\0', 'latin1'), tiff]);
+  const head = Buffer.from([0xff, 0xe1, 0, segment.length + 2]);
+  return Buffer.concat([file.subarray(0, 2), head, segment, file.subarray(2)]);
+}
+
+function pixelAt({ width, pixels }: Picture, row: number, column: number): number[] {
+  return [...pixels.subarray(3 * (row * width + column), 3 * (row * width + column) + 3)];
+}
+
+describe('a PNG', () => {
+  it('gives its pixels', () => {
+    const file = png(2, 1, [1, 2, 3, 255, 40, 50, 60, 255]);
+    expect(decodePicture(file, 'a.png')).toEqual({ width: 2, height: 1, pixels: Uint8Array.of(1, 2, 3, 40, 50, 60) });
+  });
+
+  it('is white where it is transparent, and paler where it is partly so', () => {
+    // Opacity 51 of 255 is a fifth: 0.2 × 100 + 0.8 × 255 = 224.
+    const file = png(2, 1, [9, 9, 9, 0, 100, 100, 100, 51]);
+    expect(decodePicture(file, 'a.png').pixels).toEqual(Uint8Array.of(255, 255, 255, 224, 224, 224));
+  });
+});
+
+describe('a JPEG', () => {
+  it('gives its pixels, nearly', () => {
+    const picture = decodePicture(redAndBlueJpeg(32, 16), 'a.jpg');
+    expect(picture).toMatchObject({ width: 32, height: 16 });
+    const [red, green, blue] = pixelAt(picture, 8, 4);
+    expect(red).toBeGreaterThan(245);
+    expect(Math.max(green, blue)).toBeLessThan(10);
+    expect(pixelAt(picture, 8, 28)[2]).toBeGreaterThan(245);
+  });
+
+  it('is turned upright as the camera noted', () => {
+    // Orientation 6: the stored first column, here red, is the upright picture's first row.
+    const picture = decodePicture(withOrientation(redAndBlueJpeg(32, 16), 6), 'a.jpg');
+    expect(picture).toMatchObject({ width: 16, height: 32 });
+    expect(pixelAt(picture, 2, 8)[0]).toBeGreaterThan(245);
+    expect(pixelAt(picture, 30, 8)[2]).toBeGreaterThan(245);
+  });
+
+  it('is taken as it is where the note cannot be understood', () => {
+    expect(decodePicture(withOrientation(redAndBlueJpeg(32, 16), 77), 'a.jpg')).toMatchObject({
+      width: 32,
+      height: 16,
+    });
+  });
+});
+
+describe('the eight orientations', () => {
+  // Each letter a pixel, as it stands in its red byte. Stored: ab over cd over ef.
+  const stored: Picture = {
+    width: 2,
+    height: 3,
+    pixels: Uint8Array.from(Array.from('abcdef').flatMap((c) => [c.charCodeAt(0), 0, 0])),
+  };
+
+  // As the EXIF standard says where the stored first row and first column are to be seen.
+  it.each([
+    [1, 'ab/cd/ef'], // top, left
+    [2, 'ba/dc/fe'], // top, right
+    [3, 'fe/dc/ba'], // bottom, right
+    [4, 'ef/cd/ab'], // bottom, left
+    [5, 'ace/bdf'], // left, top
+    [6, 'eca/fdb'], // right, top
+    [7, 'fdb/eca'], // right, bottom
+    [8, 'bdf/ace'], // left, bottom
+  ])('%i', (orientation, expected) => {
+    const { width, height, pixels } = turnUpright(stored, orientation);
+    const letters = Array.from({ length: width * height }, (_, i) => String.fromCharCode(pixels[3 * i])).join('');
+    const rows = Array.from({ length: height }, (_, row) => letters.slice(row * width, (row + 1) * width));
+    expect(rows.join('/')).toBe(expected);
+  });
+});
+
+describe('what cannot be shown to the network is named for what it is', () => {
+  const bytes = (text: string) => Buffer.from(text, 'latin1');
+
+  it.each([
+    ['cat.gif', 'a GIF image', bytes('GIF89a......')],
+    ['cat.webp', 'a WebP image', bytes('RIFF\x0a\0\0\0WEBPVP8 ')],
+    ['cat.heic', 'a HEIC image', bytes('\0\0\0\x18ftypheic')],
+    ['cat.png', 'a PDF document', bytes('%PDF-1.7')],
+    ['cat.svg', 'an SVG image or other XML', bytes('<svg xmlns="…">')],
+    ['cat.jpg', 'an empty file', bytes('')],
+    ['cat.txt', 'no image', bytes('a cat sat on a mat')],
+  ])('%s: %s', (name, what, file) => {
+    expect(() => decodePicture(file, name)).toThrow(
+      expect.objectContaining({
+        code: 'bad-data',
+        message: `${name} is ${what}: PNG and JPEG are read; convert it to one of them`,
+      }),
+    );
+  });
+
+  it.each([
+    ['a PNG cut off in its pixels', 'PNG', png(8, 8, Array<number>(256).fill(7)).subarray(0, 50)],
+    ['a PNG cut off in its header', 'PNG', png(8, 8, Array<number>(256).fill(7)).subarray(0, 20)],
+    ['a JPEG cut off before its size', 'JPEG', redAndBlueJpeg(8, 8).subarray(0, 40)],
+    ['a JPEG cut off in its pixels', 'JPEG', redAndBlueJpeg(64, 64).subarray(0, -200)],
+    ['a JPEG of nothing but a beginning', 'JPEG', bytes('\xff\xd8\xff\xe0')],
+  ])('%s', (_, kind, file) => {
+    expect(() => decodePicture(file, 'cat')).toThrow(
+      expect.objectContaining({
+        code: 'bad-data',
+        message: expect.stringMatching(`^cat is a damaged ${kind} file \\(.+\\): save`) as string,
+      }),
+    );
+  });
+
+  it('a file that claims more pixels than are read, before anything is made for them', () => {
+    const file = png(1, 1, [0, 0, 0, 255]);
+    file.writeUInt32BE(50_000, 16);
+    file.writeUInt32BE(40_000, 20);
+    expect(() => decodePicture(file, 'bomb.png')).toThrow(
+      'bomb.png is 50000×40000 pixels: at most 64 million are read; make it smaller first',
+    );
+    const photo = redAndBlueJpeg(8, 8);
+    const frame = photo.indexOf(Buffer.from([0xff, 0xc0]));
+    photo.writeUInt16BE(65_000, frame + 5);
+    photo.writeUInt16BE(65_000, frame + 7);
+    expect(() => decodePicture(photo, 'bomb.jpg')).toThrow('bomb.jpg is 65000×65000 pixels');
+  });
+});

@@ -1,0 +1,259 @@
+import { describe, expect, it } from 'vitest';
+import {
+  configFields,
+  kebabCase,
+  resolveConfig,
+  totalStepsOf,
+  type Config,
+  type ConfigKey,
+} from '../../../shared/config/config.js';
+import { recipeNames } from '../../../shared/config/recipe-presets.js';
+
+describe('the defaults', () => {
+  it('are the recipe of the tutorial', () => {
+    expect(resolveConfig({})).toEqual({
+      recipe: 'tutorial',
+      seed: 0,
+      slices: 4,
+      batchSize: 128,
+      steps: null,
+      epochs: null,
+      depth: 20,
+      initialFilters: 16,
+      shortcut: 'identity',
+      convBias: true,
+      bnEpsilon: 0.001,
+      bnMomentum: 0.99,
+      initialWeightsSha256: null,
+      validationSplit: 0.1,
+      preprocessing: 'imagenet',
+      augment: true,
+      mirror: 'random',
+      cropPadding: 'zeros',
+      augmentValidation: false,
+      labelSmoothing: 0,
+      learningRate: 0.1,
+      scaleLearningRate: null,
+      schedule: 'piecewise',
+      learningRateBoundaries: [32_000, 48_000],
+      warmupSteps: null,
+      warmupRate: null,
+      momentum: 0.9,
+      nesterov: false,
+      weightDecay: 0,
+      data: null,
+      runDir: null,
+      initialWeights: null,
+      checkpointEvery: null,
+      keepCheckpoints: null,
+      tensorboard: true,
+      exact: false,
+      pingInterval: 2,
+      silenceTimeout: 10,
+      stragglerFactor: 3,
+      replicas: 2,
+    });
+  });
+
+  it('stand where a field is undefined', () => {
+    expect(resolveConfig({ depth: undefined, seed: 3 })).toMatchObject({ depth: 20, seed: 3 });
+  });
+
+  it('pass their own schemas', () => {
+    for (const [key, { schema, default: value }] of Object.entries(configFields)) {
+      expect([key, schema.safeParse(value).success]).toEqual([key, true]);
+    }
+  });
+});
+
+describe('a configuration', () => {
+  it('is frozen, with its lists', () => {
+    const config = resolveConfig({});
+    expect(() => Object.assign(config, { depth: 32 })).toThrow(TypeError);
+    expect(() => config.learningRateBoundaries.push(1)).toThrow(TypeError);
+  });
+
+  it('goes through JSON unchanged', () => {
+    const config = resolveConfig({ seed: 2 ** 53 - 1, epochs: 3, shortcut: 'projection', data: 'images' });
+    expect(resolveConfig(JSON.parse(JSON.stringify(config)) as Record<string, unknown>)).toEqual(config);
+  });
+
+  it.each<Partial<Config>>([
+    { depth: 8 },
+    { depth: 110 },
+    { slices: 1, batchSize: 1 },
+    { slices: 128 },
+    { validationSplit: 0 },
+    { learningRateBoundaries: [] },
+    { learningRateBoundaries: [0, 1] },
+    { momentum: 0 },
+    { bnMomentum: 1 },
+    { steps: 1 },
+    { schedule: 'cosine', warmupSteps: 400, warmupRate: 0.01 },
+    { scaleLearningRate: 128 },
+  ])('may have %o', (input) => {
+    expect(resolveConfig(input)).toMatchObject(input);
+  });
+});
+
+describe('a bad value', () => {
+  const cases: [ConfigKey, unknown, shown: string][] = [
+    ['recipe', 'slow', '"slow"'],
+    ['seed', -1, '-1'],
+    ['seed', 1.5, '1.5'],
+    ['seed', 2 ** 53, '9007199254740992'],
+    ['seed', '0', '"0"'],
+    ['slices', 0, '0'],
+    ['slices', 4097, '4097'],
+    ['batchSize', 0, '0'],
+    ['batchSize', null, 'null'],
+    ['steps', 0, '0'],
+    ['epochs', 'one', '"one"'],
+    ['depth', 21, '21'],
+    ['depth', 2, '2'],
+    ['initialFilters', 6, '6'],
+    ['shortcut', 'none', '"none"'],
+    ['convBias', 'yes', '"yes"'],
+    ['bnEpsilon', 0, '0'],
+    ['bnMomentum', 1.01, '1.01'],
+    ['initialWeightsSha256', 'abc', '"abc"'],
+    ['validationSplit', 1, '1'],
+    ['preprocessing', 'none', '"none"'],
+    ['augment', 1, '1'],
+    ['mirror', 'never', '"never"'],
+    ['cropPadding', 4, '4'],
+    ['augmentValidation', 0, '0'],
+    ['learningRate', 0, '0'],
+    ['learningRate', Number.POSITIVE_INFINITY, 'Infinity'],
+    ['learningRate', Number.NaN, 'NaN'],
+    ['learningRateBoundaries', [5, 5], '[5,5]'],
+    ['learningRateBoundaries', [9, 5], '[9,5]'],
+    ['learningRateBoundaries', 5, '5'],
+    ['labelSmoothing', 1, '1'],
+    ['scaleLearningRate', 0, '0'],
+    ['schedule', 'linear', '"linear"'],
+    ['warmupSteps', -1, '-1'],
+    ['warmupRate', 0, '0'],
+    ['momentum', 1, '1'],
+    ['nesterov', 'true', '"true"'],
+    ['weightDecay', -0.1, '-0.1'],
+    ['data', '', '""'],
+    ['runDir', 7, '7'],
+    ['initialWeights', '', '""'],
+    ['checkpointEvery', 0, '0'],
+    ['keepCheckpoints', 0, '0'],
+    ['tensorboard', 'yes', '"yes"'],
+    ['exact', null, 'null'],
+    ['pingInterval', 0, '0'],
+    ['silenceTimeout', '10', '"10"'],
+    ['stragglerFactor', 0.5, '0.5'],
+    ['replicas', 0, '0'],
+  ];
+
+  it.each(cases)('of %s: %j is refused with the field, the value and what is allowed', (key, value, shown) => {
+    expect(() => resolveConfig({ [key]: value })).toThrow(
+      expect.objectContaining({
+        code: 'bad-config',
+        message: `${key} is ${shown}: it must be ${configFields[key].allowed}`,
+      }),
+    );
+  });
+
+  it('is tried for every field', () => {
+    expect(new Set(cases.map(([key]) => key))).toEqual(new Set(Object.keys(configFields)));
+  });
+
+  it('is named as it is called where it comes from', () => {
+    expect(() => resolveConfig({ batchSize: 0 }, (key) => `--${kebabCase(key)}`)).toThrow(
+      '--batch-size is 0: it must be a whole number of at least 1',
+    );
+  });
+});
+
+describe('values that do not go together', () => {
+  it('are slices that do not divide the batch', () => {
+    expect(() => resolveConfig({ slices: 3 })).toThrow(
+      expect.objectContaining({
+        code: 'bad-config',
+        message: 'slices is 3: it must be a whole number that divides batchSize, which is 128',
+      }),
+    );
+  });
+
+  it('are a silence that ends before the second ping', () => {
+    expect(() => resolveConfig({ silenceTimeout: 2 })).toThrow(
+      expect.objectContaining({
+        code: 'bad-config',
+        message: 'silenceTimeout is 2: it must be more than pingInterval, which is 2',
+      }),
+    );
+  });
+
+  it.each([{ warmupRate: 0.01 }, { warmupRate: 0.01, warmupSteps: 400, schedule: 'one-cycle' }])(
+    'are a constant warm-up rate without a warm-up, or with one that rises: %o',
+    (input) => {
+      expect(() => resolveConfig(input)).toThrow('warmupRate is 0.01: it must be left out');
+    },
+  );
+
+  it('are a length in steps and one in epochs', () => {
+    expect(() => resolveConfig({ steps: 5, epochs: 2 })).toThrow(
+      expect.objectContaining({ code: 'bad-config', message: 'steps is 5 and epochs is 2: give one of the two' }),
+    );
+  });
+});
+
+describe('a recipe', () => {
+  it('fills in what is not given itself', () => {
+    expect(resolveConfig({ recipe: 'paper' })).toMatchObject({ weightDecay: 0.0001, convBias: false, depth: 20 });
+    expect(resolveConfig({ recipe: 'paper', weightDecay: 0 })).toMatchObject({ weightDecay: 0, convBias: false });
+  });
+
+  it("of the paper warms up from 110 layers on, about as long as the paper's did", () => {
+    expect(resolveConfig({ recipe: 'paper', depth: 56 })).toMatchObject({ warmupSteps: null, warmupRate: null });
+    expect(resolveConfig({ recipe: 'paper', depth: 110 })).toMatchObject({ warmupSteps: 400, warmupRate: 0.01 });
+  });
+
+  it.each(recipeNames)('%s gives valid values that are the same when they are read back', (recipe) => {
+    for (const depth of [20, 110]) {
+      const config = resolveConfig({ recipe, depth });
+      expect(resolveConfig(JSON.parse(JSON.stringify(config)) as Record<string, unknown>)).toEqual(config);
+    }
+  });
+
+  it('called fast has the rate, the label smoothing and the views that were measured', () => {
+    const chosen = { schedule: 'one-cycle', learningRate: 0.2, labelSmoothing: 0.1, batchSize: 128, slices: 4 };
+    const views = { mirror: 'alternating', cropPadding: 'reflect' };
+    expect(resolveConfig({ recipe: 'fast' })).toMatchObject({ ...chosen, ...views });
+    expect(resolveConfig({})).toMatchObject({ mirror: 'random', cropPadding: 'zeros' });
+  });
+
+  it('leaves its length aside where one is given, in the other unit too', () => {
+    expect(resolveConfig({ recipe: 'fast' })).toMatchObject({ epochs: 30, steps: null });
+    expect(resolveConfig({ recipe: 'fast', epochs: 2 })).toMatchObject({ epochs: 2, steps: null });
+    expect(resolveConfig({ recipe: 'fast', steps: 7 })).toMatchObject({ epochs: null, steps: 7 });
+  });
+});
+
+describe('an unknown key', () => {
+  it.each(['batchsize', 'batch-size', 'toString'])('%s is refused with the keys there are', (key) => {
+    expect(() => resolveConfig({ [key]: 1 })).toThrow(
+      expect.objectContaining({
+        code: 'bad-config',
+        message: expect.stringMatching(
+          new RegExp(
+            `^unknown key "${key}"( \\(did you mean batchSize\\?\\))?: the keys are recipe, seed, slices, batchSize, `,
+          ),
+        ),
+      }),
+    );
+  });
+});
+
+describe('totalStepsOf', () => {
+  it('is the number of steps, or of epochs times their steps, or 64,000', () => {
+    expect(totalStepsOf(resolveConfig({ steps: 7 }), 351)).toBe(7);
+    expect(totalStepsOf(resolveConfig({ epochs: 2 }), 351)).toBe(702);
+    expect(totalStepsOf(resolveConfig({}), 351)).toBe(64_000);
+  });
+});

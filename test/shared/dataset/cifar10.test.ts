@@ -1,0 +1,227 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { countPerClass, imageCountOf, officialClassNames } from '../../../shared/dataset/cifar10-layout.js';
+import {
+  batchFilesOf,
+  holdsCifar10,
+  loadCifar10,
+  resolveDataset,
+  writeCifar10,
+  type Cifar10,
+} from '../../../shared/dataset/cifar10.js';
+import { recordBytes } from '../../../shared/dataset/image-batch.js';
+import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
+import { LockstepError } from '../../../shared/errors.js';
+
+const dataset = synthesizeDataset({ seed: 3, trainingImages: 12, testImages: 4 });
+
+let folder = '';
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'lockstep-cifar10-'));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function failureOf(attempt: Promise<unknown>): Promise<LockstepError> {
+  const error: unknown = await attempt.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (error instanceof LockstepError) return error;
+  throw new Error(`expected a LockstepError, got ${String(error)}`);
+}
+
+function expectSame(actual: Cifar10, expected: Cifar10): void {
+  expect(actual.classNames).toEqual(expected.classNames);
+  expect(Buffer.compare(actual.training, expected.training)).toBe(0);
+  expect(Buffer.compare(actual.test, expected.test)).toBe(0);
+}
+
+describe('a set on the disk', () => {
+  it('is read as it was written, batches 1 to 5 one after the other', async () => {
+    await writeCifar10(folder, dataset);
+    const loaded = await loadCifar10(folder);
+    expectSame(loaded, dataset);
+    expect(loaded.source).toBe(`CIFAR-10 files in ${folder}`);
+  });
+
+  it('has twelve training images in batches as even as can be', async () => {
+    await writeCifar10(folder, dataset);
+    // Batch b begins at floor(12 b / 5): 0, 2, 4, 7, 9, 12.
+    const files = await batchFilesOf(folder);
+    expect(files.map(({ name, records }) => [name, records])).toEqual([
+      ['data_batch_1.bin', 2],
+      ['data_batch_2.bin', 2],
+      ['data_batch_3.bin', 3],
+      ['data_batch_4.bin', 2],
+      ['data_batch_5.bin', 3],
+      ['test_batch.bin', 4],
+    ]);
+  });
+
+  it('is found in cifar-10-batches-bin, as the official archive unpacks', async () => {
+    const unpacked = path.join(folder, 'cifar-10-batches-bin');
+    await writeCifar10(unpacked, dataset);
+    expect(await holdsCifar10(folder)).toBe(true);
+    const loaded = await loadCifar10(folder);
+    expectSame(loaded, dataset);
+    expect(loaded.source).toContain(unpacked);
+  });
+
+  it('may have a names file with Windows line ends and empty lines', async () => {
+    await writeCifar10(folder, dataset);
+    await writeFile(path.join(folder, 'batches.meta.txt'), `${officialClassNames.join('\r\n')}\r\n\r\n`);
+    expect((await loadCifar10(folder)).classNames).toEqual(officialClassNames);
+  });
+
+  it('is not written over unless told, and then replaced whole with nothing left behind', async () => {
+    await writeCifar10(folder, dataset);
+    const other = synthesizeDataset({ seed: 4, trainingImages: 5, testImages: 1 });
+    const refusal = await failureOf(writeCifar10(folder, other));
+    expect(refusal.code).toBe('bad-data');
+    expect(refusal.message).toContain('--force');
+    expectSame(await loadCifar10(folder), dataset);
+
+    await writeCifar10(folder, other, { overwrite: true });
+    expectSame(await loadCifar10(folder), other);
+    expect(await readdir(folder)).toHaveLength(7);
+  });
+
+  it('needs an image for each of its six files', async () => {
+    const four = synthesizeDataset({ trainingImages: 4, testImages: 1 });
+    expect((await failureOf(writeCifar10(folder, four))).message).toContain('4 training and 1 test images');
+    expect(await readdir(folder)).toEqual([]);
+  });
+});
+
+describe('a set that is not sound', () => {
+  beforeEach(() => writeCifar10(folder, dataset));
+
+  const faults: {
+    title: string;
+    spoil: () => Promise<unknown>;
+    /** What the message must contain. */
+    says: string[];
+  }[] = [
+    {
+      title: 'a truncated file: its size and the whole numbers of records around it',
+      // Three records less a byte: 9218, between 2 × 3073 = 6146 and 3 × 3073 = 9219.
+      spoil: () => truncate(path.join(folder, 'data_batch_3.bin'), 3 * recordBytes - 1),
+      says: ['data_batch_3.bin', '9218 bytes', '6146 (2 records)', '9219 (3 records)'],
+    },
+    {
+      title: 'an empty file: at least one record',
+      spoil: () => truncate(path.join(folder, 'test_batch.bin'), 0),
+      says: ['test_batch.bin', '0 bytes', 'at least 3073 (1 record)'],
+    },
+    {
+      title: 'a missing batch: its name and the whole list',
+      spoil: () => rm(path.join(folder, 'data_batch_5.bin')),
+      says: ['data_batch_5.bin is missing', 'has 7 files'],
+    },
+    {
+      title: 'a missing names file',
+      spoil: () => rm(path.join(folder, 'batches.meta.txt')),
+      says: ['batches.meta.txt is missing'],
+    },
+    {
+      title: 'nine class names',
+      spoil: () => writeFile(path.join(folder, 'batches.meta.txt'), officialClassNames.slice(1).join('\n')),
+      says: ['batches.meta.txt has 9 class names', 'must have 10'],
+    },
+    {
+      title: 'a label of 10: the record, its offset and the value',
+      spoil: async () => {
+        const file = path.join(folder, 'data_batch_4.bin');
+        const bytes = await readFile(file);
+        bytes[recordBytes] = 10;
+        await writeFile(file, bytes);
+      },
+      says: ['data_batch_4.bin', 'record 1 (at byte 3073)', 'label 10', '0 to 9'],
+    },
+    {
+      title: 'a folder in the place of a file',
+      spoil: async () => {
+        await rm(path.join(folder, 'data_batch_2.bin'));
+        await mkdir(path.join(folder, 'data_batch_2.bin'));
+      },
+      says: ['data_batch_2.bin is not a file'],
+    },
+  ];
+
+  it.each(faults.map((fault) => [fault.title, fault] as const))('is refused with %s', async (_, { spoil, says }) => {
+    await spoil();
+    const error = await failureOf(loadCifar10(folder));
+    expect(error.code).toBe('bad-data');
+    for (const words of says) expect(error.message).toContain(words);
+    expect(error.message).toContain(`lockstep data download ${folder}`);
+    expect(error.message).toContain(`lockstep data verify ${folder}`);
+  });
+
+  it('counts as CIFAR-10 even so, that no run takes other images in silence', async () => {
+    await rm(path.join(folder, 'data_batch_1.bin'));
+    expect(await holdsCifar10(folder)).toBe(true);
+    const error = await failureOf(resolveDataset(undefined, { defaultDirectory: folder }));
+    expect(error.message).toContain('data_batch_1.bin is missing');
+  });
+});
+
+describe('a folder without a set', () => {
+  it('that does not exist is named, with the remedy', async () => {
+    const absent = path.join(folder, 'absent');
+    expect(await holdsCifar10(absent)).toBe(false);
+    const error = await failureOf(loadCifar10(absent));
+    expect(error.code).toBe('bad-data');
+    expect(error.message).toContain(`${absent} does not exist`);
+    expect(error.message).toContain(`lockstep data download ${absent}`);
+  });
+
+  it('that is a file is named', async () => {
+    const file = path.join(folder, 'data');
+    await writeFile(file, '');
+    expect((await failureOf(loadCifar10(file))).message).toContain(`${file} is a file`);
+  });
+});
+
+describe('the set of a run', () => {
+  it('is the folder that was named', async () => {
+    await writeCifar10(folder, dataset);
+    const resolved = await resolveDataset(folder, { defaultDirectory: path.join(folder, 'absent') });
+    expectSame(resolved, dataset);
+    expect(resolved.source).toContain(folder);
+  });
+
+  it('is the default folder if that holds CIFAR-10', async () => {
+    await writeCifar10(folder, dataset);
+    const resolved = await resolveDataset(undefined, { defaultDirectory: folder });
+    expectSame(resolved, dataset);
+    expect(resolved.source).toContain(folder);
+  });
+
+  it('is drawn otherwise, and says so', async () => {
+    const synthetic = { seed: 3, trainingImages: 12, testImages: 4 };
+    const resolved = await resolveDataset(undefined, { defaultDirectory: folder, synthetic });
+    expectSame(resolved, dataset);
+    expect(resolved.source).toBe('synthetic images (seed 3, 12 training, 4 test)');
+  });
+});
+
+describe('real CIFAR-10 pixels', () => {
+  const real = path.resolve('../shared/cifar10/subset');
+
+  it('are read: 5 × 1,000 training and 1,000 test images under the official names', async (context) => {
+    if (!existsSync(real)) {
+      process.stderr.write(`no test on real images: ${real} is not there\n`);
+      context.skip();
+    }
+    const loaded = await loadCifar10(real);
+    expect(loaded.classNames).toEqual(officialClassNames);
+    expect(imageCountOf(loaded.training)).toBe(5000);
+    expect(imageCountOf(loaded.test)).toBe(1000);
+    expect(countPerClass(loaded.training).reduce((sum, count) => sum + count)).toBe(5000);
+  });
+});

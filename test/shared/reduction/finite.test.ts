@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { areFinite, firstNotFinite } from '../../../shared/reduction/finite.js';
+
+describe('areFinite', () => {
+  it('is true of numbers, the largest, the smallest and none at all included', () => {
+    expect(areFinite(Float32Array.of(0, -0, 3.4e38, -3.4e38, 1.4e-45))).toBe(true);
+    expect(areFinite(new Float32Array(1000).fill(3.4e38))).toBe(true);
+    expect(areFinite(new Float32Array())).toBe(true);
+  });
+
+  it.each([NaN, Infinity, -Infinity])('finds %d at every place of vectors of every length', (value) => {
+    for (let length = 1; length <= 20; length++) {
+      for (let place = 0; place < length; place++) {
+        const values = new Float32Array(length).fill(1);
+        values[place] = value;
+        expect(areFinite(values)).toBe(false);
+      }
+    }
+  });
+});
+
+it('firstNotFinite names the array that holds it', () => {
+  const arrays = [
+    { name: 'stem/kernel', shape: [2], offset: 0, size: 2 },
+    { name: 'dense/bias', shape: [2], offset: 2, size: 2 },
+  ];
+  expect(firstNotFinite(Float32Array.of(1, 2, 3, NaN), arrays)).toEqual({ array: 'dense/bias', value: NaN });
+  expect(firstNotFinite(Float32Array.of(1, -Infinity, NaN, 4), arrays)).toEqual({
+    array: 'stem/kernel',
+    value: -Infinity,
+  });
+  expect(firstNotFinite(Float32Array.of(1, 2, 3, 4), arrays)).toBeUndefined();
+});

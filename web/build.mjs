@@ -1,0 +1,42 @@
+// Builds the scripts and styles of pages, each into one file beside what tsc compiles: dist/web/NAME.js and NAME.css,
+// and the dashboard with its other files in dist/web/dashboard.
+import { build } from 'esbuild';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+
+const common = {
+  bundle: true,
+  minify: true,
+  target: ['es2022', 'chrome115', 'firefox115', 'safari16.4'],
+  legalComments: 'inline',
+  logLevel: 'warning',
+};
+
+await build({
+  ...common,
+  entryPoints: [
+    { in: 'web/plot/main.ts', out: 'plot' },
+    { in: 'web/plot/plot.css', out: 'plot' },
+  ],
+  outdir: 'dist/web',
+  format: 'iife',
+});
+
+await build({
+  ...common,
+  entryPoints: [
+    { in: 'web/dashboard/main.tsx', out: 'dashboard' },
+    { in: 'web/dashboard/styles.css', out: 'dashboard' },
+  ],
+  outdir: 'dist/web/dashboard',
+  format: 'esm',
+  jsx: 'automatic',
+  jsxImportSource: 'preact',
+});
+await mkdir('dist/web/dashboard', { recursive: true });
+for (const file of ['index.html', 'icon.svg']) {
+  await copyFile(`web/dashboard/${file}`, `dist/web/dashboard/${file}`);
+}
+// Their licences ask to go where they go.
+const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
+const notices = bundled.map(async (name) => `${name}\n\n${await readFile(`node_modules/${name}/LICENSE`, 'utf8')}`);
+await writeFile('dist/web/licenses.txt', (await Promise.all(notices)).join('\n\n'));

@@ -1,0 +1,106 @@
+// The page's socket and its requests: connects, notices silence, tries again by itself, and asks who its reader is.
+import type { WatchMessage } from '../../shared/monitoring/messages.js';
+import type { Session } from '../../shared/monitoring/session.js';
+import { connection, ending, session, take } from './store.js';
+
+/** The coordinator says something every second; after so much silence it is taken for gone. */
+const silenceMs = 6_000;
+const firstRetryMs = 500;
+const longestRetryMs = 15_000;
+
+let retries = 0;
+let socket: WebSocket | undefined;
+let retryTimer: ReturnType<typeof setTimeout> | undefined;
+
+/** Asks who the reader is, and connects if they may read. */
+export async function connect(): Promise<void> {
+  clearTimeout(retryTimer);
+  if (connection.value.phase !== 'lost') connection.value = { phase: 'connecting' };
+  try {
+    session.value = await ask<Session>('session');
+  } catch {
+    // Not there: as good as a socket that does not open.
+    return retryLater();
+  }
+  if (session.value.mayRead) open();
+}
+
+function open(): void {
+  socket?.close();
+  const url = new URL('watch', document.baseURI);
+  url.protocol = url.protocol.replace('http', 'ws');
+  const opened = new WebSocket(url);
+  socket = opened;
+  let silence: ReturnType<typeof setTimeout> | undefined;
+  const listen = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => opened.close(), silenceMs);
+  };
+  listen();
+  opened.addEventListener('message', ({ data }) => {
+    // The coordinator's own words: it was built with this page.
+    take(JSON.parse(String(data)) as WatchMessage);
+    retries = 0;
+    if (connection.value.phase !== 'open') connection.value = { phase: 'open' };
+    listen();
+  });
+  opened.addEventListener('close', () => {
+    clearTimeout(silence);
+    if (socket !== opened) return;
+    if (ending.value === null) retryLater();
+    else connection.value = { phase: 'ended' };
+  });
+}
+
+function retryLater(): void {
+  const waitMs = Math.min(longestRetryMs, firstRetryMs * 2 ** retries++) * (0.75 + Math.random() / 2);
+  connection.value = { phase: 'lost', retryAtMs: performance.now() + waitMs };
+  retryTimer = setTimeout(() => void connect(), waitMs);
+}
+
+/** At once: somebody pressed the button, or the network is back. */
+export function retryNow(): void {
+  if (connection.value.phase === 'lost') void connect();
+}
+
+/** @returns why not, or undefined */
+export async function logIn(token: string): Promise<string | undefined> {
+  const refusal = await post('login', { token });
+  if (refusal === undefined) await connect();
+  return refusal;
+}
+
+export async function logOut(): Promise<void> {
+  await post('logout', {});
+  socket?.close();
+  await connect();
+}
+
+export type OperatorRequest =
+  { action: 'pause' | 'continue' | 'checkpoint' | 'stop' } | { action: 'drop'; worker: number };
+
+/** @returns why not, or undefined */
+export async function operate(request: OperatorRequest): Promise<string | undefined> {
+  return post('control', request);
+}
+
+async function ask<Answer>(path: string): Promise<Answer> {
+  const response = await fetch(path, { cache: 'no-store' });
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return (await response.json()) as Answer;
+}
+
+async function post(path: string, body: object): Promise<string | undefined> {
+  try {
+    const response = await fetch(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const { error } = (await response.json()) as { error?: string };
+    if (response.ok) return undefined;
+    return error ?? `the coordinator answered ${response.status}`;
+  } catch {
+    return 'the coordinator cannot be reached';
+  }
+}

@@ -1,0 +1,182 @@
+// The workers as a table: those that are here, then those that are gone. On a narrow screen each is a card; the roles are
+// written out because a table that is laid out as anything else loses them.
+import type { TimeShares, WorkerState, WorkerStatus } from '../../../shared/monitoring/run-status.js';
+import { ending, live, session } from '../store.js';
+import { duration, lossInWords, percent, perSecond, sliceRanges, wholeNumber } from '../wording.js';
+import { question } from './controls.js';
+
+const columns = ['Worker', 'State', 'Engine and device', 'Slices', 'Images/s', 'Time', 'Last seen', 'Lost'] as const;
+
+const stateWords: Record<WorkerState, string> = {
+  working: 'working',
+  idle: 'done, waiting',
+  spare: 'spare',
+  late: 'late',
+  lost: 'lost',
+};
+
+export function Workers() {
+  const { workers } = live.value!.status;
+  const mayDrop = session.value?.mayOperate === true;
+  const here = workers.filter(({ state }) => state !== 'lost').length;
+  return (
+    <section class="card" aria-labelledby="workers-title">
+      <h2 id="workers-title">
+        Workers <span class="count">{here}</span>
+      </h2>
+      {workers.length === 0 ? (
+        <p class="empty">
+          No worker has come yet. On each machine that computes: <code>lockstep worker ws://{location.host}</code>
+        </p>
+      ) : (
+        <table role="table" class="workers">
+          <caption class="hidden">Workers that are here, and those that were lost</caption>
+          <thead role="rowgroup">
+            <tr role="row">
+              {columns.map((name) => (
+                <th key={name} role="columnheader" scope="col" class={isNumber(name) ? 'number' : ''}>
+                  {name}
+                </th>
+              ))}
+              {mayDrop && (
+                <th role="columnheader" scope="col">
+                  <span class="hidden">Drop</span>
+                </th>
+              )}
+            </tr>
+          </thead>
+          <tbody role="rowgroup">
+            {workers.map((worker) => (
+              <Row key={worker.id} worker={worker} mayDrop={mayDrop} />
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}
+
+function isNumber(column: string): boolean {
+  return column === 'Images/s' || column === 'Last seen';
+}
+
+function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
+  const { id, name, address, state, engine, fingerprint, device, slices, imagesPerSecond, timeShares } = worker;
+  const isLost = state === 'lost';
+  return (
+    <tr role="row" class={state}>
+      <th role="rowheader" scope="row">
+        {name}
+        <span class="sub">{address}</span>
+      </th>
+      <td role="cell" data-label="State">
+        <span class={`state ${state}`}>{stateWords[state]}</span>
+        {worker.lostReason !== null && <span class="sub">{lossInWords(worker.lostReason)}</span>}
+      </td>
+      <td role="cell" data-label="Engine and device" class="device" title={fingerprint}>
+        {engine}
+        <span class="sub">{device}</span>
+      </td>
+      <td role="cell" data-label="Slices">
+        {isLost || slices.length === 0 ? '–' : sliceRanges(slices)}
+        <span class="sub">{worker.shards.length > 0 && !isLost && `holds ${sliceRanges(worker.shards)}`}</span>
+      </td>
+      <td role="cell" data-label="Images/s" class="number">
+        {imagesPerSecond > 0 ? perSecond(imagesPerSecond) : '–'}
+        <span class="sub">{worker.images > 0 && `${wholeNumber(worker.images)} in all`}</span>
+      </td>
+      <td role="cell" data-label="Time">
+        {timeShares === null ? '–' : <Shares shares={timeShares} />}
+      </td>
+      <td role="cell" data-label="Last seen" class="number">
+        {worker.lastSeenSecondsAgo < 1.5 && !isLost ? 'now' : `${duration(1000 * worker.lastSeenSecondsAgo)} ago`}
+      </td>
+      <td role="cell" data-label="Lost">
+        {worker.timesLost === 0 ? 'never' : `${worker.timesLost}×`}
+        <span class="sub">{worker.timesRejoined > 0 && `back ${worker.timesRejoined}×`}</span>
+      </td>
+      {mayDrop && (
+        <td role="cell" class="drop">
+          {!isLost && (
+            <button type="button" class="small" aria-label={`Drop ${name}`} onClick={() => askToDrop(id, name)}>
+              Drop…
+            </button>
+          )}
+        </td>
+      )}
+    </tr>
+  );
+}
+
+function askToDrop(worker: number, name: string): void {
+  question.value = {
+    title: `Drop ${name}?`,
+    text: `${name} is told to leave and does not come back by itself; its slices go to the others within the step. It can be started again by hand.`,
+    button: `Drop ${name}`,
+    request: { action: 'drop', worker },
+  };
+}
+
+function Shares({ shares: { compute, network, waiting } }: { shares: TimeShares }) {
+  return (
+    <>
+      <span class="shares" aria-hidden="true">
+        <span class="compute" style={{ flexGrow: compute }} />
+        <span class="network" style={{ flexGrow: network }} />
+        <span class="waiting" style={{ flexGrow: waiting }} />
+      </span>
+      <span class="sub">
+        compute {percent(compute, 0)}, network {percent(network, 0)}, waiting {percent(waiting, 0)}
+      </span>
+    </>
+  );
+}
+
+/** Of a run that is over: what each worker did in all. */
+export function RecordedWorkers() {
+  const workers = ending.value?.report?.workers ?? [];
+  return (
+    <section class="card" aria-labelledby="workers-title">
+      <h2 id="workers-title">Workers</h2>
+      {workers.length === 0 ? (
+        <p class="empty">What each worker did is told when a run has finished.</p>
+      ) : (
+        <div class="scroll-x" tabIndex={0} role="region" aria-labelledby="workers-title">
+          <table>
+            <caption class="hidden">What each worker did in the whole run</caption>
+            <thead>
+              <tr>
+                <th scope="col">Worker</th>
+                <th scope="col" class="number">
+                  Images
+                </th>
+                <th scope="col" class="number">
+                  Busy
+                </th>
+                <th scope="col" class="number">
+                  Waited
+                </th>
+                <th scope="col" class="number">
+                  Was waited for
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {workers.map((worker) => (
+                <tr key={worker.name}>
+                  <th scope="row">{worker.name}</th>
+                  <td class="number">{wholeNumber(worker.images)}</td>
+                  <td class="number">{duration(1000 * worker.busySeconds)}</td>
+                  <td class="number">{duration(1000 * worker.waitSeconds)}</td>
+                  <td class="number">
+                    {worker.timesWaitedFor}×, {duration(1000 * worker.secondsWaitedFor)}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,88 @@
+// How the page writes numbers, times and what happened. Pure.
+import type { EventLine } from '../../shared/monitoring/messages.js';
+
+const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hourCycle: 'h23',
+});
+const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
+
+export const wholeNumber = (value: number) => whole.format(value);
+export const percent = (part: number, digits = 1) => `${(100 * part).toFixed(digits)}%`;
+export const loss = (value: number) => (value >= 100 ? value.toPrecision(4) : value.toFixed(3));
+
+/** `0.1`, `0.00325`, `3.2e-5` */
+export const rate = (value: number) => String(Number(value.toPrecision(3)));
+
+/** `4.2`, `37`, `12,800` */
+export const perSecond = (value: number) => (value > 0 && value < 10 ? value.toFixed(1) : whole.format(value));
+
+/** `85 ms`, `2.1 s`, `3 min 20 s`, `5 h 12 min` */
+export function duration(milliseconds: number): string {
+  if (milliseconds < 1_000) return `${Math.round(milliseconds)} ms`;
+  if (milliseconds < 10_000) return `${(milliseconds / 1000).toFixed(1)} s`;
+  const seconds = Math.round(milliseconds / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+/** `14:03:12`, with the day before it where that is not today. */
+export function moment(iso: string): string {
+  const date = new Date(iso);
+  const isToday = date.toDateString() === new Date().toDateString();
+  return isToday ? clock.format(date) : `${day.format(date)}, ${clock.format(date)}`;
+}
+
+/** Slices counted from 0: `2`, `0–1`, `0–1, 3`. */
+export function sliceRanges(slices: readonly number[]): string {
+  const ranges: [number, number][] = [];
+  for (const slice of slices.toSorted((a, b) => a - b)) {
+    const last = ranges.at(-1);
+    if (last !== undefined && slice === last[1] + 1) last[1] = slice;
+    else ranges.push([slice, slice]);
+  }
+  return ranges.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(', ');
+}
+
+export type Tone = 'plain' | 'good' | 'late' | 'bad' | 'takeover' | 'operator';
+
+/** What the log calls an event, and how much it matters. Events of later versions go by their own names. */
+const eventWords: Readonly<Record<string, { title: string; tone: Tone }>> = {
+  'worker-joined': { title: 'Worker joined', tone: 'good' },
+  'worker-lost': { title: 'Worker lost', tone: 'bad' },
+  'slices-reassigned': { title: 'Slices taken over', tone: 'takeover' },
+  straggler: { title: 'Straggler', tone: 'late' },
+  inexact: { title: 'No longer exact', tone: 'bad' },
+  waiting: { title: 'Waiting for workers', tone: 'late' },
+  checkpoint: { title: 'Checkpoint saved', tone: 'plain' },
+  'checkpoint-failed': { title: 'Checkpoint failed', tone: 'bad' },
+  resumed: { title: 'Resumed', tone: 'good' },
+  'metrics-failed': { title: 'Metrics not written', tone: 'bad' },
+  'tensorboard-failed': { title: 'TensorBoard files end', tone: 'bad' },
+  door: { title: 'Tokens', tone: 'plain' },
+  paused: { title: 'Paused', tone: 'operator' },
+  continued: { title: 'Continued', tone: 'operator' },
+  'checkpoint-asked': { title: 'Checkpoint asked for', tone: 'operator' },
+  'stop-asked': { title: 'Stop asked for', tone: 'operator' },
+  'worker-dropped': { title: 'Worker dropped', tone: 'operator' },
+};
+
+/** Of a path, its end: the whole of it is where the run is. */
+export function eventDetail({ event, detail }: EventLine): string {
+  return event === 'checkpoint' ? (detail.split('/').at(-1) ?? detail) : lossInWords(detail);
+}
+
+/** Why a worker is gone, without a number of WebSocket's for a connection that just ended. */
+export function lossInWords(reason: string): string {
+  return reason.replace('connection closed (1006)', 'the connection broke off');
+}
+
+export function eventWording({ event }: EventLine): { title: string; tone: Tone } {
+  return Object.hasOwn(eventWords, event) ? eventWords[event] : { title: event.replaceAll('-', ' '), tone: 'plain' };
+}
