@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
 import { lockstepProgram } from './cli/program.js';
 import { LockstepError, messageOf, type ErrorCode } from './shared/errors.js';
-import { collectSeldom } from './shared/gc.js';
+import { raiseHeapGrowth } from './shared/gc.js';
 import { visible, visibleLines } from './shared/visible-text.js';
 
 const failed = 1;
@@ -66,7 +66,7 @@ process.on('uncaughtException', (error) => {
   process.exit(failed);
 });
 
-collectSeldom();
+raiseHeapGrowth();
 try {
   await lockstepProgram().parseAsync();
 } catch (error) {

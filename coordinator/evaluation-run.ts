@@ -10,15 +10,15 @@ import { lockstepVersion } from '../shared/version.js';
 import { outcomeOf, type Outcome } from './run/evaluation-report.js';
 import { evaluateSplit } from './training/evaluate-split.js';
 import { loadCheckpoint, type Checkpoint } from './run/load-checkpoint.js';
-import { cutEvaluationParts, type EvaluationSplit } from './dataset/shard-store.js';
-import { openDoor, type DoorOptions } from './connections/access-policy.js';
+import { splitEvaluation, type EvaluationSplit } from './dataset/shard-store.js';
+import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
 import { openReception } from './session.js';
 import { SliceTimes } from './scheduling/straggler-watch.js';
 import { encodeWeights } from './connections/weights-frame.js';
 import { waitedTooLong, WorkerQuorum } from './connections/worker-quorum.js';
 import { interruption, WorkerPool } from './connections/worker-pool.js';
 
-export interface EvaluationOptions extends DoorOptions {
+export interface EvaluationOptions extends AccessOptions {
   /** A checkpoint, or a run's folder, which means its latest. */
   checkpoint: string;
   /** `test` unless said. */
@@ -27,7 +27,7 @@ export interface EvaluationOptions extends DoorOptions {
   data?: string | undefined;
   /** The images themselves, instead of the folder. */
   dataset?: Cifar10 | undefined;
-  /** Whether validation images are mirrored and cropped; as in the run unless said. */
+  /** Whether validation images are flipped and cropped; as in the run unless said. */
   augmentValidation?: boolean | undefined;
   /** Ends a wait for workers that lasts so long (`no-workers`); never unless said. */
   waitTimeoutMs?: number | undefined;
@@ -85,13 +85,13 @@ export interface Evaluation {
  */
 export async function startEvaluation(options: EvaluationOptions): Promise<Evaluation> {
   const { split = 'test', host, port, waitTimeoutMs, clock = systemClock } = options;
-  const door = openDoor(options);
+  const door = openAccessPolicy(options);
   const checkpoint = await loadCheckpoint(options.checkpoint);
   const { augmentValidation = checkpoint.config.augmentValidation } = options;
   // Whatever engine a run held to: here it is the caller's choice.
   const config = { ...checkpoint.config, augmentValidation, exact: false };
   const dataset = options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined));
-  const { images, ...parts } = cutEvaluationParts(dataset, config, split);
+  const { images, ...parts } = splitEvaluation(dataset, config, split);
   if (images.length === 0) {
     const why = split === 'validation' ? ` (its run had --validation-split ${config.validationSplit})` : '';
     throw new LockstepError(
@@ -102,7 +102,7 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   const isRunsOwnSplit = isOwnSplit(
     checkpoint,
     split,
-    parts.pieces.map(({ sha256 }) => sha256),
+    parts.shards.map(({ sha256 }) => sha256),
   );
   const imageCount = images.length / recordBytes;
   const events = new EventEmitter<EvaluationRunEvents>();
@@ -152,7 +152,7 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   function stop(reason = new LockstepError('interrupted', 'the evaluation was interrupted')): void {
     if (abort.signal.aborted || isEnded) return;
     abort.abort(reason);
-    for (const worker of pool.workers) void worker.farewell(reason.message);
+    for (const worker of pool.workers) void worker.goodbye(reason.message);
   }
 
   async function evaluateAll(): Promise<EvaluationReport> {
@@ -171,7 +171,7 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
       const results = await evaluateSplit({
         pool,
         split,
-        pieces: parts.pieces,
+        shards: parts.shards,
         weights: encodeWeights(checkpoint.step, checkpoint.weights, checkpoint.movingStatistics),
         partTimes: new SliceTimes(),
         stragglerFactor: config.stragglerFactor,
@@ -236,9 +236,9 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   };
 }
 
-/** Whether a split's parts are those of the checkpoint's run: its pieces are the shards, then validation, then test. */
-function isOwnSplit({ config, pieceHashes }: Checkpoint, split: EvaluationSplit, hashes: readonly string[]): boolean {
-  const parts = pieceHashes.slice(config.slices);
+/** Whether a split's parts are those of the checkpoint's run: its shards are the shards, then validation, then test. */
+function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit, hashes: readonly string[]): boolean {
+  const parts = shardHashes.slice(config.slices);
   const own = split === 'validation' ? parts.slice(0, hashes.length) : parts.slice(-hashes.length);
   return own.join() === hashes.join();
 }

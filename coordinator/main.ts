@@ -10,20 +10,20 @@ import { layoutModel } from '../shared/network/layout.js';
 import type { RunStatus } from '../shared/monitoring/run-status.js';
 import { factsOf } from './monitoring/dashboard/facts.js';
 import { LiveDashboard } from './monitoring/dashboard/live-dashboard.js';
-import { StepPainter } from './monitoring/dashboard/step-tracker.js';
+import { StepTracker } from './monitoring/dashboard/step-tracker.js';
 import { isLoopback } from './connections/http-access.js';
-import { cutPieces } from './dataset/shard-store.js';
-import { openDoor, type DoorOptions } from './connections/access-policy.js';
+import { createShards } from './dataset/shard-store.js';
+import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
 import { openReception } from './session.js';
 import { PrometheusMetrics } from './monitoring/prometheus.js';
 import { operate } from './training/operator.js';
 import type { Report } from './run/report.js';
-import { demandSameFuture, planRun, type ResumeOptions } from './run/resume.js';
+import { assertSameFuture, planRun, type ResumeOptions } from './run/resume.js';
 import { defaultRunDirectory, RunDirectory } from './run/run-directory.js';
 import { RunControl } from './training/run-control.js';
 import { allOf } from './training/round-observer.js';
 import type { RunEvents } from './run/run-events.js';
-import { StatusBoard } from './monitoring/status-reporter.js';
+import { StatusReporter } from './monitoring/status-reporter.js';
 import { TensorBoardLog } from './monitoring/tensorboard/tensorboard-log.js';
 import { TimelineFile } from './monitoring/timeline/timeline-file.js';
 import type { TimelineOptions } from './monitoring/timeline/timeline-window.js';
@@ -33,7 +33,7 @@ import { WorkerPool } from './connections/worker-pool.js';
 /** Leaves time to save and say goodbye within the 30 s that Kubernetes gives. */
 const defaultStopGraceMs = 10_000;
 
-export interface CoordinatorOptions extends ConfigInput, ResumeOptions, DoorOptions {
+export interface CoordinatorOptions extends ConfigInput, ResumeOptions, AccessOptions {
   /** Workers to wait for before the first step; 1 unless said. */
   minWorkers?: number | undefined;
   /** Workers to wait for before each other step; 1 unless said. */
@@ -102,22 +102,22 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   } = options;
   const planned = await planRun(input, { resume, override });
   const { config, checkpoint, given } = planned;
-  const door = openDoor({ host, token, tokenFile, workersToken, tlsCert, tlsKey, tlsClientCa });
+  const door = openAccessPolicy({ host, token, tokenFile, workersToken, tlsCert, tlsKey, tlsClientCa });
   const runDirectory = new RunDirectory(config.runDir ?? defaultRunDirectory(new Date()));
   // Now, and not after a minute of reading images; and again once the port is this run's.
-  await runDirectory.demandFree(checkpoint);
+  await runDirectory.assertFree(checkpoint);
   const layout = layoutModel(config);
   const dataset = givenDataset ?? (await resolveDataset(config.data ?? undefined));
-  const store = cutPieces(dataset, config);
+  const store = createShards(dataset, config);
   const resumed = checkpoint && {
     checkpoint,
-    isOverridden: !(await demandSameFuture({ ...planned, checkpoint }, { layout, store, override })),
+    isOverridden: !(await assertSameFuture({ ...planned, checkpoint }, { layout, store, override })),
   };
   const pool = new WorkerPool();
   const abort = new AbortController();
   const runId = randomUUID();
   const control = new RunControl();
-  const painter = hasDashboard ? new StepPainter(clock) : undefined;
+  const painter = hasDashboard ? new StepTracker(clock) : undefined;
   const timeline =
     timelineOptions &&
     (await TimelineFile.open(timelineOptions, {
@@ -145,7 +145,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     stop,
   });
   timeline?.follow(run.journal);
-  const status = new StatusBoard({ id: runId, directory: runDirectory.directory, run, pool, config, store, clock });
+  const status = new StatusReporter({ id: runId, directory: runDirectory.directory, run, pool, config, store, clock });
   let isEnded = false;
 
   let stopGrace: () => void = () => undefined;
@@ -153,7 +153,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   function stop(reason = new LockstepError('interrupted', 'the run was interrupted')): void {
     if (abort.signal.aborted || isEnded) return;
     stopGrace = clock.after(stopGraceMs, () => {
-      for (const worker of pool.workers) void worker.farewell(reason.message);
+      for (const worker of pool.workers) void worker.goodbye(reason.message);
     });
     abort.abort(reason);
   }

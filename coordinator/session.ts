@@ -5,11 +5,11 @@ import { measuredArraysOf } from '../shared/dataset/measured-preprocessing.js';
 import { ProtocolError } from '../shared/errors.js';
 import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js';
 import type { ModelLayout } from '../shared/network/layout.js';
-import { largestWorkerMessageBytes, type Welcome, type WorkerMessage } from '../shared/protocol/messages.js';
+import { maxWorkerMessageBytes, type Welcome, type WorkerMessage } from '../shared/protocol/messages.js';
 import { isLoopback } from './connections/http-access.js';
-import type { PieceStore } from './dataset/shard-store.js';
-import { guardLimitsFor } from './connections/connection-limiter.js';
-import type { Applicant, Refusal } from './connections/handshake.js';
+import type { ShardStore } from './dataset/shard-store.js';
+import { connectionLimitsFor } from './connections/connection-limiter.js';
+import type { JoiningWorker, Refusal } from './connections/handshake.js';
 import { startServer, type ServedPages, type ServerOptions } from './connections/server.js';
 import type { ServerTls } from './connections/server-tls.js';
 import type { TokenTable } from './connections/tokens.js';
@@ -19,12 +19,12 @@ import type { WorkerPool } from './connections/worker-pool.js';
 export const defaultPort = 7350;
 
 /** A worker a slice computes; beyond some spares each, others only cost memory. */
-function mostWorkersFor(slices: number): number {
+function maxWorkersFor(slices: number): number {
   return Math.max(256, 16 * slices);
 }
 
-/** Of a piece store, what workers are told and sent. */
-export type ServedPieces = Pick<PieceStore, 'pieces' | 'records' | 'preprocessing' | 'stepsPerEpoch'>;
+/** Of a shard store, what workers are told and sent. */
+export type ServedShards = Pick<ShardStore, 'shards' | 'records' | 'preprocessing' | 'stepsPerEpoch'>;
 
 export interface ReceptionOptions {
   host?: string | undefined;
@@ -35,7 +35,7 @@ export interface ReceptionOptions {
   tell: (message: string) => void;
   config: Config;
   layout: ModelLayout;
-  store: ServedPieces;
+  store: ServedShards;
   pool: WorkerPool;
   runId: string;
   clock: Clock;
@@ -66,10 +66,13 @@ export interface Reception {
 export async function openReception(options: ReceptionOptions): Promise<Reception> {
   const { host = '127.0.0.1', port = defaultPort, config, layout, store, pool, clock } = options;
   const hash = layoutHash(layout);
-  const silence = { pingIntervalMs: 1000 * config.pingInterval, silenceTimeoutMs: 1000 * config.silenceTimeout };
+  const silence = {
+    heartbeatIntervalMs: 1000 * config.heartbeatInterval,
+    heartbeatTimeoutMs: 1000 * config.heartbeatTimeout,
+  };
   let nextWorkerId = 1;
 
-  function admit({ socket, transport, hello, address, failed }: Applicant): Refusal | undefined {
+  function admit({ socket, transport, hello, address, failed }: JoiningWorker): Refusal | undefined {
     // Workers that come before the run begins to count them are in the pool.
     const first = options.firstFingerprint() ?? pool.workers[0]?.engine.fingerprint;
     if (config.exact && first !== undefined && first !== hello.engine.fingerprint) {
@@ -88,8 +91,8 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
         name: hello.name,
         address,
         engine: hello.engine,
-        cachedPieces: hello.cachedPieces,
-        pieceRecords: store.records,
+        cachedShards: hello.cachedShards,
+        shardRecords: store.records,
         imagesPerSlice: config.batchSize / config.slices,
         ...silence,
         clock,
@@ -124,14 +127,14 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
       preprocessing: config.preprocessing,
       seed: config.seed,
       augment: config.augment,
-      mirror: config.mirror,
+      flip: config.flip,
       cropPadding: config.cropPadding,
       augmentValidation: config.augmentValidation,
       labelSmoothing: config.labelSmoothing,
       sliceCount: config.slices,
       batchSize: config.batchSize,
       stepsPerEpoch: store.stepsPerEpoch,
-      pieces: [...store.pieces],
+      shards: [...store.shards],
       ...silence,
     };
   }
@@ -144,13 +147,13 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
         return pool.timingFrom(worker, message);
       case 'evaluation':
         return pool.evaluationFrom(worker, message, payload);
-      case 'piece-held':
-        return pool.pieceHeldBy(worker);
+      case 'shard-held':
+        return pool.shardHeldBy(worker);
       case 'failure':
         return worker.dismiss('engine-failed', `engine failed: ${message.message}`);
       case 'hello':
         throw new ProtocolError('a worker said hello twice');
-      case 'piece-request':
+      case 'shard-request':
       case 'leave':
         throw new ProtocolError(`${message.type} is the connection's own business`);
       default:
@@ -164,9 +167,9 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
     tokens: options.tokens,
     tls: options.tls,
     tell: options.tell,
-    maxMessageBytes: largestWorkerMessageBytes(layout, config.slices),
-    guard: guardLimitsFor(config.slices),
-    isFull: () => pool.size >= mostWorkersFor(config.slices),
+    maxMessageBytes: maxWorkerMessageBytes(layout, config.slices),
+    guard: connectionLimitsFor(config.slices),
+    isFull: () => pool.size >= maxWorkersFor(config.slices),
     clock,
     admit(applicant) {
       const whyNot = options.whyClosed();
@@ -182,7 +185,7 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
     host,
     port: server.port,
     async close(goodbye) {
-      if (goodbye !== undefined) await Promise.all(pool.workers.map((worker) => worker.farewell(goodbye)));
+      if (goodbye !== undefined) await Promise.all(pool.workers.map((worker) => worker.goodbye(goodbye)));
       await server.close();
     },
   };

@@ -8,7 +8,7 @@ import {
   type EvaluationOptions,
   type EvaluationReport,
 } from '../coordinator/evaluation-run.js';
-import { evaluationPartImages } from '../coordinator/dataset/shard-store.js';
+import { evaluationShardImages } from '../coordinator/dataset/shard-store.js';
 import type { EngineSettings } from '../worker/engine.js';
 import type { EngineName } from '../worker/engines/registry.js';
 import { planWorkers, startLocalWorkers, type ProcessEvents } from '../single-node/worker-processes.js';
@@ -37,7 +37,7 @@ export async function evaluate(options: EvaluateOptions): Promise<LocalEvaluatio
   const token = randomBytes(16).toString('hex');
   const evaluation = await startEvaluation({ ...rest, port: 0, token });
   try {
-    const parts = Math.ceil(evaluation.images / evaluationPartImages);
+    const parts = Math.ceil(evaluation.images / evaluationShardImages);
     const defaultWorkers = Math.min(parts, availableParallelism());
     const plans = await planWorkers({ engine, gpus, workers, defaultWorkers });
     const choice = { engine, threads, precision, tensorFlowMode, xla };

@@ -1,6 +1,6 @@
 // What a trained model takes pictures for: the library's predict.
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
-import { plainViews, recordBytes } from '../shared/dataset/image-batch.js';
+import { identityAugmentations, recordBytes } from '../shared/dataset/image-batch.js';
 import { classCount } from '../shared/network/layout.js';
 import { recordOf, type Fit } from './images/resize.js';
 import { trainedModelOf } from './trained-model.js';
@@ -42,11 +42,11 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
   const { model, checkpoint } = await trainedModelOf(options.checkpoint);
   const { layout, weights, movingStatistics, preprocessing, classNames, step } = model;
   // The decoders are loaded only when there is something to decode.
-  const { readPicture } = await import('./images/read.js');
+  const { readImage } = await import('./images/read.js');
   const records = new Uint8Array(images.length * recordBytes);
   const sizes: { width: number; height: number }[] = [];
   for (const [place, image] of images.entries()) {
-    const picture = await readPicture(image);
+    const picture = await readImage(image);
     records.set(recordOf(picture, fit), place * recordBytes);
     sizes.push({ width: picture.width, height: picture.height });
   }
@@ -55,7 +55,7 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
     const computing = await engine.createModel(layout, preprocessing);
     computing.setWeights(weights, movingStatistics);
     const indices = Uint32Array.from(images.keys());
-    const { logits } = await computing.evaluate({ records, indices, views: plainViews(images.length) });
+    const { logits } = await computing.evaluate({ records, indices, views: identityAugmentations(images.length) });
     computing.dispose();
     const predictions = images.map((image, place) => {
       const probabilities = softmax(logits.subarray(place * classCount, (place + 1) * classCount));

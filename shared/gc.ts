@@ -15,7 +15,7 @@ let madeSinceBytes = 0;
  * Collects what this thread has made and needs no longer: for a moment in which nobody waits for it.
  * @param madeBytes of buffers, since the last call
  */
-export function collectYoungGarbage(madeBytes: number): void {
+export function collectYoungGeneration(madeBytes: number): void {
   madeSinceBytes += madeBytes;
   if (madeSinceBytes < worthCollectingBytes) return;
   madeSinceBytes = 0;
@@ -36,6 +36,6 @@ function garbageCollector(): Collect {
  * Lets the heap and its buffers grow to five times what is in use before all of it is looked through: 75 MB of a coordinator's
  * 15. For whoever owns the process.
  */
-export function collectSeldom(): void {
+export function raiseHeapGrowth(): void {
   setFlagsFromString('--heap-growing-percent=400');
 }

@@ -13,8 +13,8 @@ export const purposes = {
   augmentation: 4,
   synthesis: 5,
   faults: 6,
-  validationViews: 7,
-  mirror: 8,
+  validationAugmentation: 7,
+  flip: 8,
 } as const;
 export type Purpose = keyof typeof purposes;
 

@@ -8,7 +8,7 @@ import { LockstepError, type ErrorCode } from '../shared/errors.js';
 import { canComputeOnGpus, startEnvironment, type EngineName } from '../worker/engines/registry.js';
 import { engineArguments, type EngineChoice } from '../worker/worker-arguments.js';
 import { chooseGpus, defaultGpus, environmentForGpu, listGpus } from '../worker/gpus.js';
-import { keepWorker } from './worker-supervisor.js';
+import { superviseWorker } from './worker-supervisor.js';
 
 const keptErrorLines = 20;
 /** Worker processes that do not end by themselves after the goodbye are ended. */
@@ -113,7 +113,7 @@ export interface ProcessEvents {
   workerExited: [{ name: string; how: string; why: string; next: string }];
 }
 
-export interface WorkersAtWork {
+export interface LocalWorkers {
   readonly processes: EventEmitter<ProcessEvents>;
   /** Waits until all have ended by themselves, as they do after the goodbye; ends those that do not. */
   end(): Promise<void>;
@@ -129,25 +129,25 @@ export function startLocalWorkers(
   plans: readonly WorkerPlan[],
   { url, token, engine }: { url: string; token: string; engine: EngineChoice },
   nobodyIsLeft: (reason: LockstepError) => void,
-): WorkersAtWork {
+): LocalWorkers {
   // Without a cache on disk: over loopback a shard comes faster than from there.
   const args = [url, ...engineArguments(engine), '--no-cache', '--quiet'];
   const processes = new EventEmitter<ProcessEvents>();
   let isOver = false;
   const workers = plans.map((plan) =>
-    keepWorker(
+    superviseWorker(
       () => startWorkerProcess(plan, { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' }),
       systemClock,
       (worker, next) => {
         // One that was sent home may be gone before its coordinator is.
         if (worker.child.exitCode === 0) return;
-        processes.emit('workerExited', { name: plan.name, how: howItEnded(worker), why: whyItEnded(worker), next });
+        processes.emit('workerExited', { name: plan.name, how: describeExit(worker), why: exitReason(worker), next });
       },
     ),
   );
   async function watch(): Promise<void> {
     await Promise.all(workers.map(({ ended }) => ended));
-    if (!isOver) nobodyIsLeft(whyNobodyIsLeft(workers.map(({ process: last }) => last)));
+    if (!isOver) nobodyIsLeft(noWorkersReason(workers.map(({ process: last }) => last)));
   }
   void watch();
   const kill = () => {
@@ -181,27 +181,27 @@ function eachLine(stream: NodeJS.ReadableStream, onLine: (line: string) => void)
   });
 }
 
-export function howItEnded({ child }: WorkerProcess): string {
+export function describeExit({ child }: WorkerProcess): string {
   return child.signalCode === null ? `exit status ${child.exitCode}` : `signal ${child.signalCode}`;
 }
 
 /** Its own last words, or its errors, in a line; empty if it had none. */
-export function whyItEnded({ failure, errorLines }: WorkerProcess): string {
+export function exitReason({ failure, errorLines }: WorkerProcess): string {
   return (failure?.message ?? errorLines.join('\n')).split('\n', 1)[0] ?? '';
 }
 
 /** In a line for a person. */
-export function describeExit({ name, how, why, next }: ProcessEvents['workerExited'][0]): string {
+export function describeWorkerExit({ name, how, why, next }: ProcessEvents['workerExited'][0]): string {
   return `${name}'s process ended (${how})${why === '' ? '' : `: ${why}`}${next === '' ? '' : `; ${next}`}`;
 }
 
 /** The workers' own reason where they agree on one; else how each of them ended. */
-export function whyNobodyIsLeft(workers: readonly WorkerProcess[]): LockstepError {
+export function noWorkersReason(workers: readonly WorkerProcess[]): LockstepError {
   const shared = workers[0]?.failure;
   if (shared !== undefined && workers.every((worker) => worker.failure?.code === shared.code)) {
     // The code of a LockstepError in a process of this same program.
     return new LockstepError(shared.code as ErrorCode, shared.message);
   }
-  const ends = workers.map((worker) => `${worker.name}: ${worker.failure?.message ?? howItEnded(worker)}`);
+  const ends = workers.map((worker) => `${worker.name}: ${worker.failure?.message ?? describeExit(worker)}`);
   return new LockstepError('workers-failed', `every worker process has ended: ${ends.join('; ')}`);
 }

@@ -1,12 +1,12 @@
-// From CIFAR-10 records to the network's input: mirror, padding, crop and preprocessing. Pure; chooses nothing at random.
+// From CIFAR-10 records to the network's input: flip, padding, crop and preprocessing. Pure; chooses nothing at random.
 import {
   cropMargin,
-  isMirrored,
+  isFlipped,
   isReflected,
   pixelsPerPlane,
   recordBytes,
-  viewLeft,
-  viewTop,
+  cropLeft,
+  cropTop,
   type ImageBatch,
   type Preprocessing,
 } from '../shared/dataset/image-batch.js';
@@ -34,7 +34,7 @@ const rawChannels = Array.from({ length: 3 }, (_, plane) => ({
 }));
 
 /**
- * The batch's views as uint8 RGB images: mirrored, padded, cropped.
+ * The batch's views as uint8 RGB images: flipped, padded, cropped.
  * @param out [images, row, column, channel]
  */
 export function cropBatch(batch: ImageBatch, out: Uint8Array): void {
@@ -85,12 +85,12 @@ function cropPlane(
   out: Uint8Array | Float32Array,
   at: number,
 ): void {
-  const shiftDown = viewTop(view) - cropMargin;
-  const shiftRight = viewLeft(view) - cropMargin;
-  const mirrored = isMirrored(view);
+  const shiftDown = cropTop(view) - cropMargin;
+  const shiftRight = cropLeft(view) - cropMargin;
+  const flipped = isFlipped(view);
   const firstColumn = Math.max(0, -shiftRight);
   const endColumn = Math.min(imageSize, imageSize - shiftRight);
-  const direction = mirrored ? -1 : 1;
+  const direction = flipped ? -1 : 1;
   const reflected = isReflected(view);
   const padding = valueOfByte[0];
   for (let row = 0; row < imageSize; row++, at += imageSize * imageChannels) {
@@ -99,8 +99,8 @@ function cropPlane(
     const end = rowIsInside ? endColumn : 0;
     const first = rowIsInside ? firstColumn : 0;
     let target = at;
-    // The mirrored image's column c is the image's column 31 - c.
-    const sourceColumn = mirrored ? imageSize - 1 - (first + shiftRight) : first + shiftRight;
+    // The flipped image's column c is the image's column 31 - c.
+    const sourceColumn = flipped ? imageSize - 1 - (first + shiftRight) : first + shiftRight;
     let source = start + sourceRow * imageSize + sourceColumn;
     for (let column = 0; column < first; column++, target += imageChannels) {
       // Column -n is column n.

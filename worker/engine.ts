@@ -12,7 +12,7 @@ export interface BatchResult {
   lossSum: number;
   /** Images whose largest logit is their label's. */
   correctCount: number;
-  /** Milliseconds spent on cropping, mirroring and preprocessing. */
+  /** Milliseconds spent on cropping, flipping and preprocessing. */
   augmentMs: number;
   /** Milliseconds spent on everything else. */
   computeMs: number;

@@ -3,7 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { homedir, hostname } from 'node:os';
 import path from 'node:path';
-import { demandUseFor, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
+import { assertUseFor, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Preprocessing } from '../shared/dataset/image-batch.js';
 import { LockstepError } from '../shared/errors.js';
@@ -12,7 +12,7 @@ import type { ModelLayout } from '../shared/network/layout.js';
 import type { OpenLink } from './connection/coordinator-link.js';
 import type { Engine, EngineModel, EngineSettings } from './engine.js';
 import { openEngine, type EngineName } from './engines/registry.js';
-import { PieceShelf } from './shards/shard-memory-cache.js';
+import { ShardMemoryCache } from './shards/shard-memory-cache.js';
 import { reconnectDelayMs } from './connection/reconnect-delay.js';
 import { WorkerSession, type SessionEnd } from './session.js';
 import { ShardCache } from './shards/shard-cache.js';
@@ -20,7 +20,7 @@ import { SocketLink } from './connection/socket-link.js';
 import { ThreadedLink } from './connection/threaded-link.js';
 
 /** How long a worker knocks at a closed door, unless told otherwise. */
-export const defaultGiveUpAfterMs = 600_000;
+export const defaultReconnectTimeoutMs = 600_000;
 
 export interface WorkerOptions extends EngineSettings, ClientTlsFiles {
   /** The coordinator's: ws://HOST:PORT, or wss://HOST:PORT where it speaks TLS. */
@@ -35,7 +35,7 @@ export interface WorkerOptions extends EngineSettings, ClientTlsFiles {
   /** Where shards are kept between runs; null for nowhere; `~/.cache/lockstep/shards` unless said. */
   cache?: string | null | undefined;
   /** How long to knock in vain before giving up; 600,000 unless said. */
-  giveUpAfterMs?: number | undefined;
+  reconnectTimeoutMs?: number | undefined;
   /**
    * Whether the connection has a thread of its own, and so is alive while the engine holds up this one; true unless
    * said. An engine that never computes for long without a pause does not need it.
@@ -93,7 +93,7 @@ export function checkUrl(url: string): string {
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const url = checkUrl(options.url);
   let tls = readClientTls(options);
-  demandUseFor(tls, url);
+  assertUseFor(tls, url);
   const given = options.engine ?? 'auto';
   const { precision, tensorFlowMode, xla } = options;
   const { engine, choice } =
@@ -101,7 +101,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       ? await openEngine(given, { threads: options.threads ?? 1, precision, tensorFlowMode, xla })
       : { engine: given, choice: undefined };
   const clock = options.clock ?? systemClock;
-  const worker = new KnockingWorker(engine, {
+  const worker = new ReconnectingWorker(engine, {
     url,
     openLink(to, handlers) {
       try {
@@ -116,10 +116,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     name: options.name ?? `${hostname()}-${process.pid}`,
     token: options.token ?? '',
     cacheDirectory: options.cache === undefined ? defaultCacheDirectory() : options.cache,
-    giveUpAfterMs: options.giveUpAfterMs ?? defaultGiveUpAfterMs,
+    reconnectTimeoutMs: options.reconnectTimeoutMs ?? defaultReconnectTimeoutMs,
     clock,
   });
-  async function knockAndClose(): Promise<WorkerSummary> {
+  async function runAndClose(): Promise<WorkerSummary> {
     try {
       return await worker.run();
     } finally {
@@ -127,7 +127,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       if (typeof given === 'string') await engine.close();
     }
   }
-  const done = knockAndClose();
+  const done = runAndClose();
   // Whoever holds `done` sees its rejection; without a holder it must not end the process.
   done.catch(() => undefined);
   return {
@@ -140,30 +140,30 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   };
 }
 
-interface KnockingOptions {
+interface ReconnectingOptions {
   url: string;
   openLink: OpenLink;
   name: string;
   token: string;
   cacheDirectory: string | null;
-  giveUpAfterMs: number;
+  reconnectTimeoutMs: number;
   clock: Clock;
 }
 
 /** Joins a coordinator, and joins again when the connection is lost. */
-class KnockingWorker {
+class ReconnectingWorker {
   readonly events = new EventEmitter<WorkerEvents>();
   readonly #engine: Engine;
-  readonly #options: KnockingOptions;
+  readonly #options: ReconnectingOptions;
   readonly #abort = new AbortController();
   readonly #cache: ShardCache;
-  readonly #shelf = new PieceShelf();
+  readonly #memoryCache = new ShardMemoryCache();
   /** Kept over reconnections: the model on the device does not change with the connection. */
   #model: { key: string; model: EngineModel } | undefined;
   #session: WorkerSession | undefined;
   #images = 0;
 
-  constructor(engine: Engine, options: KnockingOptions) {
+  constructor(engine: Engine, options: ReconnectingOptions) {
     this.#engine = engine;
     this.#options = options;
     this.#cache = new ShardCache(options.cacheDirectory, {
@@ -186,7 +186,7 @@ class KnockingWorker {
   }
 
   async run(): Promise<WorkerSummary> {
-    const { clock, giveUpAfterMs, url } = this.#options;
+    const { clock, reconnectTimeoutMs, url } = this.#options;
     let attemptsInVain = 0;
     let lastWelcomeMs = clock.now();
     while (!this.#abort.signal.aborted) {
@@ -195,7 +195,7 @@ class KnockingWorker {
         wasWelcome = true;
       });
       if (end.kind === 'stopped' || this.#abort.signal.aborted) break;
-      if (end.kind === 'farewell') return this.#summary(end.reason);
+      if (end.kind === 'goodbye') return this.#summary(end.reason);
       if (end.kind === 'refused') {
         if (end.code === 'finished') return this.#summary(end.message);
         throw new LockstepError('refused', `${url} refused this worker (${end.code}): ${end.message}`);
@@ -205,10 +205,10 @@ class KnockingWorker {
         attemptsInVain = 0;
         lastWelcomeMs = clock.now();
       }
-      if (clock.now() - lastWelcomeMs > giveUpAfterMs) {
+      if (clock.now() - lastWelcomeMs > reconnectTimeoutMs) {
         throw new LockstepError(
           'unreachable',
-          `${url} could not be reached for ${giveUpAfterMs / 1000} s (${end.reason}): is the coordinator running there?`,
+          `${url} could not be reached for ${reconnectTimeoutMs / 1000} s (${end.reason}): is the coordinator running there?`,
         );
       }
       attemptsInVain++;
@@ -230,7 +230,7 @@ class KnockingWorker {
       name,
       token,
       cache: this.#cache,
-      shelf: this.#shelf,
+      memoryCache: this.#memoryCache,
       openLink,
       engine: this.#engine.identity,
       modelFor: (...model) => this.#modelFor(...model),

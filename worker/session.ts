@@ -4,14 +4,14 @@ import { measuredSizeOf, preprocessingFromValues } from '../shared/dataset/measu
 import { machineMs } from '../shared/clock.js';
 import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
-import { collectYoungGarbage } from '../shared/gc.js';
+import { collectYoungGeneration } from '../shared/gc.js';
 import { layoutHash } from '../shared/network/layout-hash.js';
 import { layoutModel, type ModelLayout } from '../shared/network/layout.js';
 import { closeCodes } from '../shared/protocol/close-codes.js';
 import { decodeFrame, encodeFrame, floatsOf, OutgoingFrame } from '../shared/protocol/frame.js';
 import {
-  largestCoordinatorMessageBytes,
-  mostCachedPieces,
+  maxCoordinatorMessageBytes,
+  maxCachedShards,
   parseCoordinatorMessage,
   protocolVersion,
   type ComputeMessage,
@@ -21,13 +21,13 @@ import {
   type Welcome,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
-import { describeRange, isTreeNode, type SliceRange } from '../shared/reduction/slices.js';
+import { describeRange, isAlignedRange, type SliceRange } from '../shared/reduction/slices.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { CoordinatorLink, OpenLink } from './connection/coordinator-link.js';
 import type { EngineModel } from './engine.js';
-import type { PieceShelf } from './shards/shard-memory-cache.js';
-import { WorkerPieces } from './shards/shard-client.js';
-import { demandSoundPlan } from './plan-check.js';
+import type { ShardMemoryCache } from './shards/shard-memory-cache.js';
+import { ShardClient } from './shards/shard-client.js';
+import { assertSoundPlan } from './plan-check.js';
 import type { ShardCache } from './shards/shard-cache.js';
 import { SliceComputer } from './slice-computer.js';
 
@@ -38,7 +38,7 @@ export interface SessionOptions {
   engine: EngineIdentity;
   cache: ShardCache;
   /** What this worker has in memory, from earlier connections too. */
-  shelf: PieceShelf;
+  memoryCache: ShardMemoryCache;
   openLink: OpenLink;
   /** Gives the model on the engine's device; called once per welcome. */
   modelFor: (layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing: number) => Promise<EngineModel>;
@@ -50,7 +50,7 @@ export interface SessionOptions {
 
 /** How a connection ended. Refused for good: knocking again would not help. */
 export type SessionEnd =
-  | { kind: 'farewell'; reason: string }
+  | { kind: 'goodbye'; reason: string }
   | { kind: 'refused'; code: RefusalCode; message: string }
   /** Final where knocking again would not help. */
   | { kind: 'lost'; reason: string; isFinal: boolean }
@@ -62,8 +62,8 @@ type Phase =
       phase: 'working';
       layout: ModelLayout;
       sliceCount: number;
-      largestMessageBytes: number;
-      pieces: WorkerPieces;
+      maxMessageBytes: number;
+      shards: ShardClient;
       /** Settles when the model is on the device. */
       ready: Promise<{ model: EngineModel; computer: SliceComputer }>;
     }
@@ -73,7 +73,7 @@ type Phase =
  * So many requests may wait. A step has at most as many as there are slices, 4,096, and those of steps that are over fall
  * away as soon as the one in hand is done.
  */
-const mostWaiting = 1 << 14;
+const maxWaiting = 1 << 14;
 
 /** The weights that arrived last, where they lie in their message. */
 interface ReceivedWeights {
@@ -91,7 +91,7 @@ export class WorkerSession {
   #settle!: { resolve: (end: SessionEnd) => void; reject: (error: unknown) => void };
   #phase: Phase = { phase: 'greeting' };
   #lostReason: string | undefined;
-  #pieces: WorkerPieces | undefined;
+  #shards: ShardClient | undefined;
   #weights: ReceivedWeights | undefined;
   /** The step whose weights are on the device. */
   #loadedStep = -1;
@@ -135,7 +135,7 @@ export class WorkerSession {
     await this.#closed;
     await this.#model;
     await this.#work;
-    await this.#pieces?.settled();
+    await this.#shards?.settled();
   }
 
   /** Says goodbye and ends the connection; what was being computed goes to others. */
@@ -147,11 +147,11 @@ export class WorkerSession {
   }
 
   async #greet(): Promise<void> {
-    const { token, name, engine, cache, shelf } = this.#options;
+    const { token, name, engine, cache, memoryCache } = this.#options;
     try {
-      const held = new Set([...shelf.hashes, ...(await cache.list())]);
-      const cachedPieces = [...held].slice(0, mostCachedPieces);
-      this.#send({ type: 'hello', protocolVersion, lockstepVersion, token, name, engine, cachedPieces });
+      const held = new Set([...memoryCache.hashes, ...(await cache.list())]);
+      const cachedShards = [...held].slice(0, maxCachedShards);
+      this.#send({ type: 'hello', protocolVersion, lockstepVersion, token, name, engine, cachedShards });
     } catch (error) {
       this.#fail(error);
     }
@@ -165,7 +165,7 @@ export class WorkerSession {
     // Nor is anything read that comes behind a broken message, until the other side has closed.
     if (this.#phase.phase === 'ended' || this.#lostReason !== undefined) return;
     try {
-      if (this.#phase.phase === 'working' && bytes.length > this.#phase.largestMessageBytes) {
+      if (this.#phase.phase === 'working' && bytes.length > this.#phase.maxMessageBytes) {
         throw new ProtocolError(`a message of ${bytes.length} bytes is longer than this model's longest`);
       }
       const { header, payload } = decodeFrame(bytes);
@@ -180,8 +180,8 @@ export class WorkerSession {
       this.#end({ kind: 'refused', code: message.code, message: message.message });
       return;
     }
-    if (message.type === 'farewell') {
-      this.#end({ kind: 'farewell', reason: message.reason });
+    if (message.type === 'goodbye') {
+      this.#end({ kind: 'goodbye', reason: message.reason });
       return;
     }
     if (message.type === 'welcome') {
@@ -200,29 +200,29 @@ export class WorkerSession {
         this.#lastAnswerMs = undefined;
         return;
       }
-      case 'piece-chunk':
-        state.pieces.receive(message.sha256, message.offset, payload);
+      case 'shard-chunk':
+        state.shards.receive(message.sha256, message.offset, payload);
         return;
       case 'prefetch':
-        state.pieces.prefetch(message.sha256).catch((error: unknown) => this.#fail(error));
+        state.shards.prefetch(message.sha256).catch((error: unknown) => this.#fail(error));
         return;
       case 'compute': {
         const receivedMs = machineMs();
-        this.#demandWeightsOf(message);
+        this.#assertWeightsOf(message);
         for (const node of message.nodes) {
-          if (isTreeNode(node, state.sliceCount)) continue;
+          if (isAlignedRange(node, state.sliceCount)) continue;
           throw new ProtocolError(
             `asked to compute ${describeRange(node)}, which is no node of a tree over ${state.sliceCount} slices`,
           );
         }
         for (const node of message.nodes) {
           const isLast = node === message.nodes.at(-1);
-          this.#enqueue(message.step, () => this.#answerNode(message, node, { receivedMs, isLast }));
+          this.#enqueue(message.step, () => this.#answerRange(message, node, { receivedMs, isLast }));
         }
         return;
       }
       case 'evaluate':
-        this.#demandWeightsOf(message);
+        this.#assertWeightsOf(message);
         this.#enqueue(message.step, () => this.#answerEvaluation(message));
         return;
       default:
@@ -231,7 +231,7 @@ export class WorkerSession {
   }
 
   /** Weights come before what is to be done with them. */
-  #demandWeightsOf({ type, step }: CoordinatorMessage & { step: number }): void {
+  #assertWeightsOf({ type, step }: CoordinatorMessage & { step: number }): void {
     if (this.#weights?.step === step) return;
     const here = this.#weights === undefined ? 'none are here' : `those of step ${this.#weights.step} are here`;
     throw new ProtocolError(`asked to ${type} with the weights of step ${step}, and ${here}`);
@@ -239,29 +239,29 @@ export class WorkerSession {
 
   #enter(welcome: Welcome, payload: Uint8Array): void {
     if (this.#phase.phase !== 'greeting') throw new ProtocolError('the coordinator welcomed us twice');
-    const { cache, shelf, modelFor } = this.#options;
+    const { cache, memoryCache, modelFor } = this.#options;
     const layout = layoutOf(welcome);
-    demandSoundPlan(welcome, layout);
+    assertSoundPlan(welcome, layout);
     if (layoutHash(layout) !== welcome.layoutHash) {
       throw new ProtocolError('the coordinator lays the same model out in another way: use one version on both sides');
     }
-    const pieces = new WorkerPieces(welcome.pieces, shelf, cache, {
-      request: (sha256, offset, bytes) => this.#send({ type: 'piece-request', sha256, offset, bytes }),
-      held: (sha256) => this.#send({ type: 'piece-held', sha256 }),
+    const shards = new ShardClient(welcome.shards, memoryCache, cache, {
+      request: (sha256, offset, bytes) => this.#send({ type: 'shard-request', sha256, offset, bytes }),
+      held: (sha256) => this.#send({ type: 'shard-held', sha256 }),
     });
-    this.#pieces = pieces;
+    this.#shards = shards;
     const measured = floatsOf(payload, measuredSizeOf(welcome.preprocessing));
     const preprocessing = preprocessingFromValues(welcome.preprocessing, measured);
     const ready = modelFor(layout, preprocessing, welcome.labelSmoothing).then((model) => ({
       model,
-      computer: new SliceComputer(welcome, layout, model, (split, index) => pieces.recordsOf(split, index)),
+      computer: new SliceComputer(welcome, layout, model, (split, index) => shards.recordsOf(split, index)),
     }));
     this.#phase = {
       phase: 'working',
       layout,
       sliceCount: welcome.sliceCount,
-      largestMessageBytes: largestCoordinatorMessageBytes(layout),
-      pieces,
+      maxMessageBytes: maxCoordinatorMessageBytes(layout),
+      shards,
       ready,
     };
     this.#model = ready.then(
@@ -292,11 +292,11 @@ export class WorkerSession {
         this.#fail(error);
       }
     };
-    if (++this.#waiting > mostWaiting) throw new ProtocolError(`asked for more than ${mostWaiting} things at once`);
+    if (++this.#waiting > maxWaiting) throw new ProtocolError(`asked for more than ${maxWaiting} things at once`);
     this.#work = this.#work.then(run);
   }
 
-  async #answerNode(
+  async #answerRange(
     { step, timed, nodes }: ComputeMessage,
     node: SliceRange,
     { receivedMs, isLast }: { receivedMs: number; isLast: boolean },
@@ -305,7 +305,7 @@ export class WorkerSession {
     const { computer } = await this.#phase.ready;
     const startedMs = machineMs();
     const frame = this.#takeFrame(computer.answerFloats(node), node.count);
-    const report = await computer.sumNode(step, node, frame.payload);
+    const report = await computer.sumRange(step, node, frame.payload);
     const { sampleCount, slices, augmentMs, computeMs, reduceMs } = report;
     const phases = { waitMs: this.#waitMs, augmentMs, computeMs, reduceMs, sendMs: this.#sendMs };
     this.#waitMs = 0;
@@ -336,7 +336,7 @@ export class WorkerSession {
     const startedMs = machineMs();
     // The weights, and each slice's gradient.
     const vectors = 1 + nodes.reduce((sum, { count }) => sum + count, 0);
-    collectYoungGarbage(vectors * layout.trainableSize * Float32Array.BYTES_PER_ELEMENT);
+    collectYoungGeneration(vectors * layout.trainableSize * Float32Array.BYTES_PER_ELEMENT);
     await computer.prepare(step, nodes);
     this.#preparations.push({ startedMs, endedMs: machineMs() });
   }
@@ -344,7 +344,7 @@ export class WorkerSession {
   async #answerEvaluation(request: { step: number; split: 'training' | 'validation' | 'test'; index: number }) {
     if (this.#phase.phase !== 'working') return;
     const { computer } = await this.#phase.ready;
-    const { sampleCount, lossSum, correctCount, predicted } = await computer.evaluatePart(request);
+    const { sampleCount, lossSum, correctCount, predicted } = await computer.evaluateShard(request);
     const { step, split, index } = request;
     this.#send({ type: 'evaluation', step, split, index, sampleCount, lossSum, correctCount }, predicted);
   }
@@ -375,12 +375,12 @@ export class WorkerSession {
   #end(end: SessionEnd): void {
     if (this.#phase.phase === 'ended') return;
     this.#conclude();
-    if (end.kind === 'farewell' || end.kind === 'refused') this.#link.close(closeCodes.goodbye);
+    if (end.kind === 'goodbye' || end.kind === 'refused') this.#link.close(closeCodes.goodbye);
     this.#settle.resolve(end);
   }
 
   #conclude(): void {
-    if (this.#phase.phase === 'working') this.#phase.pieces.abandon();
+    if (this.#phase.phase === 'working') this.#phase.shards.abandon();
     this.#phase = { phase: 'ended' };
   }
 }

@@ -1,7 +1,7 @@
 // Computes what a coordinator asks for: a slice's images in keyed order and views, its gradient, and sums over tree
 // nodes in tree order. Stateless but for the epoch's order, which is a function of its key.
 import { machineMs } from '../shared/clock.js';
-import { alternatingMirrors, epochOrder, viewsOf } from '../shared/dataset/partition.js';
+import { alternatingFlip, epochOrder, augmentationsOf } from '../shared/dataset/partition.js';
 import { recordBytes, type ImageBatch } from '../shared/dataset/image-batch.js';
 import { ProtocolError } from '../shared/errors.js';
 import { classCount, type ModelLayout } from '../shared/network/layout.js';
@@ -18,24 +18,24 @@ import type { BatchResult, EngineModel } from './engine.js';
 /** What the coordinator fixes about the run. */
 export type RunPlan = Pick<
   Welcome,
-  'seed' | 'augment' | 'mirror' | 'cropPadding' | 'augmentValidation' | 'sliceCount' | 'batchSize' | 'stepsPerEpoch'
+  'seed' | 'augment' | 'flip' | 'cropPadding' | 'augmentValidation' | 'sliceCount' | 'batchSize' | 'stepsPerEpoch'
 >;
 
 /** What a node's sum is reported with. */
-export interface NodeReport {
+export interface RangeReport {
   sampleCount: number;
   slices: { lossSum: number; correctCount: number }[];
   augmentMs: number;
   computeMs: number;
   reduceMs: number;
-  times: NodeTimes;
+  times: RangeTimes;
 }
 
 /** When what was done for a node, as a timeline wants it. */
-export type NodeTimes = Pick<TimingMessage, 'slices' | 'additions'>;
+export type RangeTimes = Pick<TimingMessage, 'slices' | 'additions'>;
 
 /** What a part of an evaluation split is reported with. */
-export interface PartResult extends BatchResult {
+export interface EvaluationShardResult extends BatchResult {
   /** The class that each image is taken for, or noClass. */
   predicted: Uint8Array;
 }
@@ -73,9 +73,9 @@ export class SliceComputer {
    * The sum over a tree node.
    * @param answer receives answerFloats(node) values
    */
-  async sumNode(step: number, node: SliceRange, answer: Float32Array): Promise<NodeReport> {
-    const times: NodeTimes = { slices: [], additions: [] };
-    const report: NodeReport = { sampleCount: 0, slices: [], augmentMs: 0, computeMs: 0, reduceMs: 0, times };
+  async sumRange(step: number, node: SliceRange, answer: Float32Array): Promise<RangeReport> {
+    const times: RangeTimes = { slices: [], additions: [] };
+    const report: RangeReport = { sampleCount: 0, slices: [], augmentMs: 0, computeMs: 0, reduceMs: 0, times };
     const { trainableSize, statisticsSize } = this.#layout;
 
     const computeSlice = async (slice: number) => {
@@ -135,31 +135,43 @@ export class SliceComputer {
   }
 
   /** Loss and correct answers over a part of an evaluation split, in the plain view unless validation is augmented. */
-  async evaluatePart({ step, split, index }: Pick<EvaluateMessage, 'step' | 'split' | 'index'>): Promise<PartResult> {
+  async evaluateShard({
+    step,
+    split,
+    index,
+  }: Pick<EvaluateMessage, 'step' | 'split' | 'index'>): Promise<EvaluationShardResult> {
     const records = await this.#imagesOf(split, index);
     const count = records.length / recordBytes;
     const indices = Uint32Array.from({ length: count }, (_, place) => place);
     const { seed, augmentValidation, cropPadding } = this.#plan;
     const augment = split === 'validation' && augmentValidation;
-    const views = viewsOf({ purpose: 'validationViews', seed, step, slice: index, count, augment, cropPadding });
+    const views = augmentationsOf({
+      purpose: 'validationAugmentation',
+      seed,
+      step,
+      slice: index,
+      count,
+      augment,
+      cropPadding,
+    });
     const { logits, ...result } = await this.#model.evaluate({ records, indices, views });
     return { ...result, predicted: classesOf(logits) };
   }
 
-  /** A piece whose labels are classes: an engine looks logits up by them. Throws ProtocolError for any other. */
+  /** A shard whose labels are classes: an engine looks logits up by them. Throws ProtocolError for any other. */
   async #imagesOf(split: Split, index: number): Promise<Uint8Array> {
     const records = await this.#recordsOf(split, index);
     if (this.#checked.has(records)) return records;
     for (let at = 0; at < records.length; at += recordBytes) {
       if (records[at] < classCount) continue;
-      throw new ProtocolError(`image ${at / recordBytes} of ${split} piece ${index} has the label ${records[at]}`);
+      throw new ProtocolError(`image ${at / recordBytes} of ${split} shard ${index} has the label ${records[at]}`);
     }
     this.#checked.add(records);
     return records;
   }
 
   async #sliceImages(step: number, slice: number): Promise<ImageBatch> {
-    const { seed, augment, mirror, cropPadding, sliceCount, batchSize, stepsPerEpoch } = this.#plan;
+    const { seed, augment, flip, cropPadding, sliceCount, batchSize, stepsPerEpoch } = this.#plan;
     const records = await this.#imagesOf('training', slice);
     const epoch = Math.floor(step / stepsPerEpoch);
     let known = this.#epochOrders.get(slice);
@@ -172,11 +184,11 @@ export class SliceComputer {
     const indices = known.order.subarray(first, first + count);
     if (indices.length < count) {
       throw new ProtocolError(
-        `training piece ${slice} has ${known.order.length} images: a step of ${count} from image ${first} on is not in it`,
+        `training shard ${slice} has ${known.order.length} images: a step of ${count} from image ${first} on is not in it`,
       );
     }
-    const mirrored = mirror === 'alternating' ? alternatingMirrors(seed, epoch, slice, indices) : undefined;
-    return { records, indices, views: viewsOf({ seed, step, slice, count, augment, cropPadding, mirrored }) };
+    const flipped = flip === 'alternating' ? alternatingFlip(seed, epoch, slice, indices) : undefined;
+    return { records, indices, views: augmentationsOf({ seed, step, slice, count, augment, cropPadding, flipped }) };
   }
 }
 

@@ -1,7 +1,7 @@
 // HTTP to a coordinator, for commands that ask it about itself; over TLS where its URL says so.
 import { request, type ClientRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as secureRequest } from 'node:https';
-import { oldestTls, type ClientTls } from '../../shared/protocol/client-tls.js';
+import { minTls, type ClientTls } from '../../shared/protocol/client-tls.js';
 
 /** A coordinator that says nothing for so long does not answer. */
 export const answerTimeoutMs = 10_000;
@@ -29,7 +29,7 @@ export function openRequest(url: URL, headers: Readonly<Record<string, string>>,
   target.protocol = url.protocol.replace('ws', 'http');
   const call =
     target.protocol === 'https:'
-      ? secureRequest(target, { ...tls, minVersion: oldestTls, headers, agent: false })
+      ? secureRequest(target, { ...tls, minVersion: minTls, headers, agent: false })
       : request(target, { headers, agent: false });
   call.setTimeout(answerTimeoutMs, () => call.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
   return call;

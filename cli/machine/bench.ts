@@ -11,8 +11,8 @@ import type { BenchOptions, LayerTime, Measurement } from './bench/measurement.j
 import { benchThisProcess } from './bench/this-process.js';
 import { numberOrText, parseWholeNumber, readConfig } from '../options/config-options.js';
 import { addEngineOptions, readEngineOptions } from '../options/engine-options.js';
-import { endWithParent, runAgainWith, wasStartedByUs } from '../process/own-process.js';
-import { countOf, LineWriter, nowhere, standardOutput } from '../output/line-writer.js';
+import { exitWithParent, runAgainWith, isSupervised } from '../process/own-process.js';
+import { countOf, RateLimitedPrinter, nowhere, standardOutput } from '../output/line-writer.js';
 
 /** The fields of the recipe that the speed depends on. */
 const recipeKeys = ['batchSize', 'slices', 'depth', 'initialFilters', 'shortcut'] as const satisfies ConfigKey[];
@@ -48,12 +48,12 @@ export function addBenchCommand(program: Command): void {
         roundMs: 1000 * parseSeconds('--seconds', seconds),
       };
       const engineChoice = readEngineOptions(options);
-      if (wasStartedByUs()) endWithParent();
+      if (isSupervised()) exitWithParent();
       else if (workerCount === undefined) {
         const environment = await startEnvironment(engineChoice.engine);
         if (Object.keys(environment).length > 0) return runAgainWith(environment);
       }
-      const writer = new LineWriter(json ? nowhere : standardOutput);
+      const writer = new RateLimitedPrinter(json ? nowhere : standardOutput);
       const benchOptions: BenchOptions = {
         ...engineChoice,
         config,

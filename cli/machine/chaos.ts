@@ -18,14 +18,14 @@ import { planFaults, type Fault } from './chaos/fault-plan.js';
 import { runWith, type RunOutcome, type RunSetup } from './chaos/faulted-run.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from '../options/config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from '../options/engine-options.js';
-import { countOf, duration, LineWriter, nowhere, standardOutput } from '../output/line-writer.js';
+import { countOf, duration, RateLimitedPrinter, nowhere, standardOutput } from '../output/line-writer.js';
 import { onStopSignals } from '../process/stop-signals.js';
 
 const defaultSteps = 80;
 const defaultFaults = 32;
 const defaultWorkers = 3;
 /** Half of what a run has unless told otherwise: faults that outlast it should not take half of the time. */
-const defaultSilenceTimeout = 5;
+const defaultHeartbeatTimeout = 5;
 /** Drawn in half a second; with the default batch four validations in the default number of steps. */
 const syntheticImages = 4_000;
 
@@ -38,14 +38,14 @@ export interface ChaosReport {
   steps: number;
   workers: number;
   hashQuiet: string;
-  hashShaken: string;
+  hashFaulted: string;
   same: boolean;
   /** From SIGKILL to the running step's completion: see recoveryOf. */
   recoveryMs: Spread | null;
   /** The same without the time of computing again what was lost. */
   beyondMs: Spread | null;
   quiet: Measured;
-  shaken: Measured;
+  faulted: Measured;
   faults: readonly FaultRecord[];
   missed: number;
   unexplained: RunOutcome['unexplained'];
@@ -68,9 +68,9 @@ export function addChaosCommand(program: Command): void {
     const config = resolveConfig({
       ...given,
       steps: given.steps ?? (given.epochs ? null : defaultSteps),
-      silenceTimeout: given.silenceTimeout ?? defaultSilenceTimeout,
+      heartbeatTimeout: given.heartbeatTimeout ?? defaultHeartbeatTimeout,
     });
-    const writer = new LineWriter(json ? nowhere : standardOutput);
+    const writer = new RateLimitedPrinter(json ? nowhere : standardOutput);
     const engine = readEngineOptions(options);
     const plans = await planWorkers({
       engine: engine.engine,
@@ -97,7 +97,7 @@ export function addChaosCommand(program: Command): void {
     if (!report.same) {
       throw new LockstepError(
         'bits-differ',
-        `the weights differ: ${report.hashQuiet} quietly, ${report.hashShaken} under faults (--seed ${report.seed})`,
+        `the weights differ: ${report.hashQuiet} quietly, ${report.hashFaulted} under faults (--seed ${report.seed})`,
       );
     }
   });
@@ -111,7 +111,7 @@ export interface ChaosOptions extends Pick<RunSetup, 'workers' | 'engine' | 'sig
 }
 
 /** Both runs. Throws as runWith does. */
-async function shake(options: ChaosOptions, writer: LineWriter): Promise<ChaosReport> {
+async function shake(options: ChaosOptions, writer: RateLimitedPrinter): Promise<ChaosReport> {
   const { config, workers, engine, signal, folder, faultCount } = options;
   const dataset = await datasetOf(config);
   writer.line(describeSubject(config, workers.length, dataset));
@@ -134,8 +134,8 @@ async function shake(options: ChaosOptions, writer: LineWriter): Promise<ChaosRe
     `quiet run: ${duration(1000 * quiet.wallSeconds)}, a step ${milliseconds(quiet.stepMs?.median)}, ` +
       `a slice ${milliseconds(sliceMs)} (medians) · weights ${quiet.weightsSha256}`,
   );
-  const shaken = await runWith(setup('shaken'), planFor(config, dataset, workers.length, faultCount), sliceMs);
-  const report = reportOf(config, quiet, shaken, workers.length);
+  const faulted = await runWith(setup('faulted'), planFor(config, dataset, workers.length, faultCount), sliceMs);
+  const report = reportOf(config, quiet, faulted, workers.length);
   for (const line of describeReport(report)) writer.line(line);
   return report;
 }
@@ -152,7 +152,7 @@ function planFor(config: Config, dataset: Cifar10, workers: number, faults: numb
     workers,
     steps,
     validationSteps: Array.from({ length: validations }, (_, epoch) => Math.min(steps, (epoch + 1) * stepsPerEpoch)),
-    silenceTimeoutMs: 1000 * config.silenceTimeout,
+    heartbeatTimeoutMs: 1000 * config.heartbeatTimeout,
     canFreeze: process.platform !== 'win32',
   });
 }
@@ -163,21 +163,21 @@ async function datasetOf({ data, batchSize }: Config): Promise<Cifar10> {
   return synthesizeDataset({ trainingImages: Math.max(syntheticImages, 16 * batchSize), testImages: 500 });
 }
 
-function reportOf(config: Config, quiet: RunOutcome, shaken: RunOutcome, workers: number): ChaosReport {
+function reportOf(config: Config, quiet: RunOutcome, faulted: RunOutcome, workers: number): ChaosReport {
   return {
     lockstepVersion,
     seed: config.seed,
-    steps: shaken.steps,
+    steps: faulted.steps,
     workers,
     hashQuiet: quiet.weightsSha256,
-    hashShaken: shaken.weightsSha256,
-    same: quiet.weightsSha256 === shaken.weightsSha256,
-    ...recoveryOf(shaken.faults),
+    hashFaulted: faulted.weightsSha256,
+    same: quiet.weightsSha256 === faulted.weightsSha256,
+    ...recoveryOf(faulted.faults),
     quiet: measuredIn(quiet),
-    shaken: measuredIn(shaken),
-    faults: shaken.faults,
-    missed: shaken.missed,
-    unexplained: [...quiet.unexplained, ...shaken.unexplained],
+    faulted: measuredIn(faulted),
+    faults: faulted.faults,
+    missed: faulted.missed,
+    unexplained: [...quiet.unexplained, ...faulted.unexplained],
   };
 }
 

@@ -1,7 +1,7 @@
 // lockstep doctor: whether this machine can compute, for a coordinator if one is named, and what mends it if not.
 import { tmpdir } from 'node:os';
 import { Option, type Command } from 'commander';
-import { demandUseFor, readClientTls } from '../../shared/protocol/client-tls.js';
+import { assertUseFor, readClientTls } from '../../shared/protocol/client-tls.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { engineNames, type EngineName } from '../../worker/engines/registry.js';
 import { lockstepHome } from '../../worker/engines/tensorflow/install-folder.js';
@@ -13,10 +13,10 @@ import type { Credentials } from '../client/coordinator-request.js';
 import { describeSections, problemsIn, type Check, type Section } from './doctor/check.js';
 import { checkCoordinator } from './doctor/coordinator.js';
 import { checkFolder } from './doctor/disk.js';
-import { judgeTensorFlow, judgeWasm, probeEngine, type Probe } from './doctor/engines.js';
-import { judgeGpus, readGpus, type TensorFlowOnGpus } from './doctor/gpus.js';
-import { judgeMachine, readMachine } from './doctor/machine.js';
-import { countOf, LineWriter, standardOutput } from '../output/line-writer.js';
+import { checkTensorFlow, checkWasm, probeEngine, type Probe } from './doctor/engines.js';
+import { checkGpus, readGpus, type TensorFlowOnGpus } from './doctor/gpus.js';
+import { checkMachine, readMachine } from './doctor/machine.js';
+import { countOf, RateLimitedPrinter, standardOutput } from '../output/line-writer.js';
 import { addClientTlsOptions, readClientTlsOptions } from '../options/tls-options.js';
 import { tokenFileOption, tokenOption, workerToken } from '../options/token-options.js';
 
@@ -49,13 +49,13 @@ export function addDoctorCommand(program: Command): void {
     .action(async (url: string | undefined, options: DoctorOptions, called: Command) => {
       if (url !== undefined) checkUrl(url);
       const tls = readClientTls(readClientTlsOptions(called.opts()));
-      if (url !== undefined) demandUseFor(tls, url);
+      if (url !== undefined) assertUseFor(tls, url);
       const sections = await examine(url, options, { token: workerToken(called), tls });
       const problems = problemsIn(sections);
       if (options.json) {
         standardOutput.write(`${JSON.stringify({ lockstepVersion, ok: problems.length === 0, sections })}\n`);
       } else {
-        const writer = new LineWriter(standardOutput);
+        const writer = new RateLimitedPrinter(standardOutput);
         writer.line(`lockstep ${lockstepVersion} · doctor`);
         for (const line of describeSections(sections)) writer.line(line);
         const warnings = sections.flatMap(({ checks }) => checks).filter(({ mark }) => mark === 'warning').length;
@@ -73,8 +73,8 @@ async function examine(url: string | undefined, options: DoctorOptions, credenti
   const wasm = await probeEngine('wasm');
   const tensorFlow = await probeEngine('tensorflow');
   const isNeeded = engine === 'tensorflow';
-  const tensorFlowCheck = judgeTensorFlow(tensorFlow, isNeeded);
-  const gpus = judgeGpus(await readGpus(host, process.env), onGpus(tensorFlow));
+  const tensorFlowCheck = checkTensorFlow(tensorFlow, isNeeded);
+  const gpus = checkGpus(await readGpus(host, process.env), onGpus(tensorFlow));
   const setUp = tensorFlow.answer?.loads === true ? [] : await checkSetUp(isNeeded);
   const folder = { wantedBytes, markWithout: 'problem' } as const;
   const disks = [
@@ -96,8 +96,8 @@ async function examine(url: string | undefined, options: DoctorOptions, credenti
     await checkFolder({ ...folder, about: 'temporary files', folder: tmpdir(), chosenBy: 'TMPDIR' }),
   ];
   return [
-    { title: 'This machine', checks: judgeMachine(readMachine()) },
-    { title: 'Engines', checks: [judgeWasm(wasm), tensorFlowCheck, ...setUp] },
+    { title: 'This machine', checks: checkMachine(readMachine()) },
+    { title: 'Engines', checks: [checkWasm(wasm), tensorFlowCheck, ...setUp] },
     { title: 'GPUs', checks: gpus },
     { title: 'Disk', checks: disks },
     ...(url === undefined ? [] : [{ title: 'Coordinator', checks: await checkCoordinator(url, credentials) }]),

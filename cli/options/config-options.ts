@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import {
   configFields,
-  demandKnownKeys,
+  assertKnownKeys,
   recipeFields,
   isConfigKey,
   kebabCase,
@@ -68,8 +68,8 @@ export async function readConfig(options: Readonly<Record<string, unknown>>): Pr
   const { config: file } = options;
   const fromFile = typeof file === 'string' ? await readConfigFile(file) : {};
   const settings = readSettings(Array.isArray(options['set']) ? options['set'] : []);
-  demandKnownKeys(fromFile, `in ${String(file)}`);
-  demandKnownKeys(settings, 'of --set');
+  assertKnownKeys(fromFile, `in ${String(file)}`);
+  assertKnownKeys(settings, 'of --set');
   const sources = [
     { values: fromFile, nameOf: (key: string) => `${key} in ${String(file)}` },
     { values: settings, nameOf: (key: string) => `--set ${key}` },

@@ -1,7 +1,7 @@
 // The options that say what workers compute with: the same on worker, train and bench.
 import { Option, type Command } from 'commander';
 import { precisions, type Precision } from '../../worker/engine.js';
-import { demandFits, engineNames, type EngineName } from '../../worker/engines/registry.js';
+import { assertFits, engineNames, type EngineName } from '../../worker/engines/registry.js';
 import type { EngineChoice } from '../../worker/worker-arguments.js';
 import { parseWholeNumber } from './config-options.js';
 
@@ -50,6 +50,6 @@ export function readEngineOptions(options: Readonly<Record<string, unknown>>): E
     tensorFlowMode: tfMode as (typeof modes)[number],
     xla: xla === true,
   };
-  demandFits(choice.engine, choice);
+  assertFits(choice.engine, choice);
   return choice;
 }

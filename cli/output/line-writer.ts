@@ -23,7 +23,7 @@ const separator = ' · ';
 const usualColumns = 80;
 
 /** Writes whole lines; on a terminal the last one may be a live line that the next one replaces. */
-export class LineWriter {
+export class RateLimitedPrinter {
   readonly #output: Output;
   #liveLength = 0;
 

@@ -6,7 +6,7 @@ import { describeSummary, describeTotals, summarizeModel } from '../../inference
 import type { OperatorAction, RunEvents } from '../../coordinator/run/run-events.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { countOf, duration, timeLeft, type LineWriter } from './line-writer.js';
+import { countOf, duration, timeLeft, type RateLimitedPrinter } from './line-writer.js';
 
 /** On a pipe a step is told of at most this often. */
 const plainLineEveryMs = 10_000;
@@ -23,7 +23,7 @@ const operatorWords: Record<OperatorAction, string> = {
 };
 
 /** Follows a run from its first line to its last. @param summary whether it begins with the list of all layers */
-export function showProgress(run: Coordinator, writer: LineWriter, summary: boolean): void {
+export function showProgress(run: Coordinator, writer: RateLimitedPrinter, summary: boolean): void {
   const { config, events, totalSteps, stepsPerEpoch } = run;
   const epochs = Math.ceil(totalSteps / stepsPerEpoch);
   const model = summarizeModel(layoutModel(config));
@@ -118,7 +118,7 @@ export function weightsLine({ exact, weightsSha256 }: Pick<Report, 'exact' | 'we
 }
 
 /** The last lines of a finished run, behind the test's. */
-export function showReport(report: Report, runDirectory: string, writer: LineWriter): void {
+export function showReport(report: Report, runDirectory: string, writer: RateLimitedPrinter): void {
   writer.line(weightsLine(report));
   writer.line(
     `${report.imagesSeen.toLocaleString('en-US')} images at ${report.imagesPerSecond.toFixed(0)} images/s in training, ` +

@@ -7,7 +7,7 @@ import { LockstepError, messageOf } from '../../shared/errors.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { visible } from '../../shared/visible-text.js';
-import { LineWriter, standardOutput, type Output } from './line-writer.js';
+import { RateLimitedPrinter, standardOutput, type Output } from './line-writer.js';
 import { inexactLine, showProgress, showReport, testLine, weightsLine } from './progress.js';
 
 export interface RunView {
@@ -36,10 +36,10 @@ export function readView(options: Readonly<Record<string, unknown>>, output = st
   if (options['json'] === true) return jsonView(output);
   if (options['quiet'] === true) return quietView(output);
   const { summary } = options;
-  return personView(new LineWriter(output), summary === undefined ? output.isTerminal : summary === true);
+  return personView(new RateLimitedPrinter(output), summary === undefined ? output.isTerminal : summary === true);
 }
 
-export function personView(writer: LineWriter, summary: boolean): RunView {
+export function personView(writer: RateLimitedPrinter, summary: boolean): RunView {
   return {
     begin: (run) => showProgress(run, writer, summary),
     line: (text) => writer.line(text),
@@ -52,7 +52,7 @@ export function personView(writer: LineWriter, summary: boolean): RunView {
 }
 
 function quietView(output: Output): RunView {
-  const writer = new LineWriter(output);
+  const writer = new RateLimitedPrinter(output);
   const toErrors = (text: string) => void process.stderr.write(`lockstep: ${visible(text)}\n`);
   return {
     begin({ events }) {

@@ -6,7 +6,7 @@ import { countPerClass, imageCountOf } from '../../shared/dataset/cifar10-layout
 import {
   batchFilesOf,
   defaultDataDirectory,
-  demandNoCifar10,
+  assertNoCifar10,
   loadCifar10,
   writeCifar10,
 } from '../../shared/dataset/cifar10.js';
@@ -15,7 +15,7 @@ import { defaultTestImages, defaultTrainingImages, synthesizeDataset } from '../
 import { LockstepError } from '../../shared/errors.js';
 
 /** A million records are 3 GB: what one buffer and most machines hold. */
-const mostImages = 1_000_000;
+const maxImages = 1_000_000;
 
 /** Adds `data download`, `data verify` and `data synthesize`. Their actions throw LockstepError. */
 export function addDataCommands(program: Command): void {
@@ -49,7 +49,7 @@ Examples:
       `\nWithout a network: put the archive at DIR/${archiveFile} and run this; it is checked and unpacked.`,
     )
     .action(async (directory: string, options: { url: string; force?: true }) => {
-      await demandNoFile(directory);
+      await assertNoFile(directory);
       const progress = process.stderr.isTTY ? progressBar() : progressLines(err);
       const outcome = await downloadCifar10(directory, {
         url: options.url,
@@ -81,19 +81,19 @@ Examples:
     .option(
       '--training-images <N>',
       'images in the five training batches',
-      wholeNumber(5, mostImages),
+      wholeNumber(5, maxImages),
       defaultTrainingImages,
     )
-    .option('--test-images <N>', 'images in the test batch', wholeNumber(1, mostImages), defaultTestImages)
+    .option('--test-images <N>', 'images in the test batch', wholeNumber(1, maxImages), defaultTestImages)
     .option('--force', 'replace the images in DIR')
     .action(
       async (
         directory: string,
         options: { seed: number; trainingImages: number; testImages: number; force?: true },
       ) => {
-        await demandNoFile(directory);
+        await assertNoFile(directory);
         // Looked at before the drawing too, so that a refusal does not take seconds.
-        if (options.force !== true) await demandNoCifar10(directory);
+        if (options.force !== true) await assertNoCifar10(directory);
         const { seed, trainingImages, testImages } = options;
         out(`Drawing ${grouped(trainingImages)} training and ${grouped(testImages)} test images from seed ${seed}.`);
         const dataset = synthesizeDataset({ seed, trainingImages, testImages });
@@ -193,7 +193,7 @@ function webAddress(text: string): string {
 }
 
 /** Throws `bad-data` where what is to become a folder is something else. */
-async function demandNoFile(directory: string): Promise<void> {
+async function assertNoFile(directory: string): Promise<void> {
   const found = await stat(directory).catch(() => undefined);
   if (found === undefined || found.isDirectory()) return;
   throw new LockstepError('bad-data', `DIR is ${directory}, which is a file: name a folder for the images`);

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 export async function runAgainWith(environment: Readonly<Record<string, string>>): Promise<void> {
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     env: { ...process.env, ...environment },
-    // The channel tells the child when this process is gone: see endWithParent.
+    // The channel tells the child when this process is gone: see exitWithParent.
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   const [status] = (await once(child, 'close')) as [number | null];
@@ -14,7 +14,7 @@ export async function runAgainWith(environment: Readonly<Record<string, string>>
 }
 
 /** Whether a process of this program started this one, which may be gone by now, and has chosen what it is to be. */
-export function wasStartedByUs(): boolean {
+export function isSupervised(): boolean {
   return process.send !== undefined;
 }
 
@@ -22,7 +22,7 @@ export function wasStartedByUs(): boolean {
  * In a child: ends it when the process that started it is gone, or was before this could be asked for, and lets it end by
  * itself before.
  */
-export function endWithParent(): void {
+export function exitWithParent(): void {
   if (!process.connected) process.exit(1);
   process.once('disconnect', () => process.exit(1));
   process.channel?.unref();

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { openRecordedDashboard } from '../../coordinator/monitoring/dashboard/recorded-dashboard.js';
 import { openBrowser } from '../process/open-browser.js';
-import { LineWriter, standardOutput } from '../output/line-writer.js';
+import { RateLimitedPrinter, standardOutput } from '../output/line-writer.js';
 import { parsePort } from '../options/port-options.js';
 
 export function addDashboardCommand(program: Command): void {
@@ -13,7 +13,7 @@ export function addDashboardCommand(program: Command): void {
     .option('--port <PORT>', 'port to listen on (default: any free one)')
     .option('--open', 'open it in a browser')
     .action(async (directory: string, { port = '0', open }: { port?: string; open?: true }) => {
-      const writer = new LineWriter(standardOutput);
+      const writer = new RateLimitedPrinter(standardOutput);
       const dashboard = await openRecordedDashboard(directory, parsePort(port));
       writer.line(`dashboard of ${directory}: ${dashboard.url} (Ctrl-C ends it)`);
       if (open) openBrowser(dashboard.url, (line) => writer.line(line));

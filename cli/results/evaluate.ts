@@ -5,11 +5,11 @@ import type { EvaluationSplit } from '../../coordinator/dataset/shard-store.js';
 import { defaultPort } from '../../coordinator/session.js';
 import { LockstepError } from '../../shared/errors.js';
 import { evaluate, type LocalEvaluation } from '../../inference/evaluate.js';
-import { describeExit } from '../../single-node/worker-processes.js';
+import { describeWorkerExit } from '../../single-node/worker-processes.js';
 import { parseWholeNumber } from '../options/config-options.js';
 import { parsePort, parseWaitTimeout } from '../options/port-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from '../options/engine-options.js';
-import { countOf, duration, LineWriter, nowhere, standardOutput } from '../output/line-writer.js';
+import { countOf, duration, RateLimitedPrinter, nowhere, standardOutput } from '../output/line-writer.js';
 import { addServerTlsOptions } from '../options/tls-options.js';
 import { workerCommand } from '../train/worker-command.js';
 import { coordinatorTokens, tokenFileOption, tokenOption } from '../options/token-options.js';
@@ -26,7 +26,7 @@ export function addEvaluateCommand(program: Command): void {
         .addOption(new Option('--split <SPLIT>', 'which images').choices(splits).default('test'))
         .option('--data <DIR>', 'folder of the CIFAR-10 binary files (default: as in the run)')
         .addOption(
-          new Option('--no-augment-validation', 'plain validation images, where the run mirrored and cropped them'),
+          new Option('--no-augment-validation', 'plain validation images, where the run flipped and cropped them'),
         )
         .option('--workers <N>', 'worker processes here (default: one per core)')
         .addOption(gpusOption()),
@@ -41,7 +41,7 @@ export function addEvaluateCommand(program: Command): void {
     .action(async (checkpoint: string, options: Record<string, string | boolean | undefined>, command: Command) => {
       const isJson = options['json'] === true;
       // Under --json nothing but the result is on standard output.
-      const writer = new LineWriter(isJson ? nowhere : standardOutput);
+      const writer = new RateLimitedPrinter(isJson ? nowhere : standardOutput);
       const common = {
         checkpoint,
         split: options['split'] as EvaluationSplit,
@@ -64,7 +64,7 @@ async function start(
   },
   options: Readonly<Record<string, string | boolean | undefined>>,
   command: Command,
-  writer: LineWriter,
+  writer: RateLimitedPrinter,
 ): Promise<Evaluation | LocalEvaluation> {
   const { workers, gpus, host, port, waitTimeout, tlsCert, tlsKey, tlsClientCa } = options as Record<
     string,
@@ -116,7 +116,7 @@ async function start(
 }
 
 /** Shows an evaluation to its end. Ctrl-C and SIGTERM end it. */
-async function follow(evaluation: Evaluation | LocalEvaluation, writer: LineWriter): Promise<EvaluationReport> {
+async function follow(evaluation: Evaluation | LocalEvaluation, writer: RateLimitedPrinter): Promise<EvaluationReport> {
   const { checkpoint, split, images, events } = evaluation;
   const onSignal = (signal: NodeJS.Signals) => {
     evaluation.stop(new LockstepError('interrupted', `interrupted by ${signal}`));
@@ -131,7 +131,7 @@ async function follow(evaluation: Evaluation | LocalEvaluation, writer: LineWrit
     );
   }
   if ('processes' in evaluation) {
-    evaluation.processes.on('workerExited', (exit) => writer.warning(describeExit(exit)));
+    evaluation.processes.on('workerExited', (exit) => writer.warning(describeWorkerExit(exit)));
   }
   events.on('workerJoined', ({ name, fingerprint, workers }) =>
     writer.line(`${name} joined (${fingerprint}), ${countOf(workers, 'worker')} now`),

@@ -9,7 +9,7 @@ import { defaultDataDirectory, holdsCifar10, writeCifar10 } from '../../shared/d
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { train } from '../../single-node/train.js';
 import { parseWholeNumber } from '../options/config-options.js';
-import { duration, LineWriter, standardOutput } from '../output/line-writer.js';
+import { duration, RateLimitedPrinter, standardOutput } from '../output/line-writer.js';
 import { personView } from '../output/run-view.js';
 import { follow } from './training.js';
 
@@ -42,8 +42,8 @@ export function addStartCommand(program: Command): void {
       const recipe = startRecipe(parseWholeNumber('--steps', steps, 4));
       const hasRealImages = await holdsCifar10(defaultDataDirectory);
       const directory = runDir ?? defaultRunDirectory(new Date());
-      await new RunDirectory(directory).demandFree();
-      const writer = new LineWriter(standardOutput);
+      await new RunDirectory(directory).assertFree();
+      const writer = new RateLimitedPrinter(standardOutput);
       if (!hasRealImages) {
         writer.line(`./${defaultDataDirectory} holds no CIFAR-10: this run learns drawn images of ten classes`);
       }

@@ -1,7 +1,7 @@
 // lockstep status and lockstep workers: what a running coordinator is doing, as text or as the JSON that it told.
 import type { Command } from 'commander';
 import type { RunStatus, WorkerStatus } from '../../shared/monitoring/run-status.js';
-import { demandUseFor, readClientTls } from '../../shared/protocol/client-tls.js';
+import { assertUseFor, readClientTls } from '../../shared/protocol/client-tls.js';
 import { addressOf, askStatus } from '../client/ask-coordinator.js';
 import { countOf, duration, timeLeft } from '../output/line-writer.js';
 import { visible } from '../../shared/visible-text.js';
@@ -32,7 +32,7 @@ function addAskingCommand(
     .addOption(tokenFileOption('a file that holds the token'))
     .action(async (url: string, { json }: { json?: true }, command: Command) => {
       const tls = readClientTls(readClientTlsOptions(command.opts()));
-      demandUseFor(tls, addressOf(url).origin);
+      assertUseFor(tls, addressOf(url).origin);
       const { status, text } = await askStatus(url, { token: workerToken(command), tls });
       process.stdout.write(json ? `${JSON.stringify(JSON.parse(text), null, 2)}\n` : describe(status));
     });

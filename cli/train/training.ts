@@ -5,7 +5,7 @@ import { defaultPort } from '../../coordinator/session.js';
 import { isLoopback } from '../../coordinator/connections/http-access.js';
 import { LockstepError } from '../../shared/errors.js';
 import { train } from '../../single-node/train.js';
-import { describeExit } from '../../single-node/worker-processes.js';
+import { describeWorkerExit } from '../../single-node/worker-processes.js';
 import type { TimelineOptions, TimelineWindow } from '../../coordinator/monitoring/timeline/timeline-window.js';
 import type { ResumeOptions } from '../../coordinator/run/resume.js';
 import { addConfigOptions, parseWholeNumber, readConfig } from '../options/config-options.js';
@@ -38,7 +38,7 @@ export function addTrainingCommands(program: Command): void {
       port: port === undefined ? 0 : parsePort(port),
     });
     const view = readView(options);
-    run.processes.on('workerExited', (exit) => view.tell('worker-exited', describeExit(exit)));
+    run.processes.on('workerExited', (exit) => view.tell('worker-exited', describeWorkerExit(exit)));
     await follow(run, view, { open: options['open'] !== undefined, kill: () => run.kill() });
   });
 

@@ -5,22 +5,22 @@ import type { ClientTlsFiles } from '../../shared/protocol/client-tls.js';
 import { systemClock } from '../../shared/clock.js';
 import { LockstepError, messageOf } from '../../shared/errors.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { checkUrl, defaultGiveUpAfterMs, startWorker, type WorkerOptions } from '../../worker/main.js';
+import { checkUrl, defaultReconnectTimeoutMs, startWorker, type WorkerOptions } from '../../worker/main.js';
 import { engineArguments, type EngineChoice } from '../../worker/worker-arguments.js';
-import { keepWorker } from '../../single-node/worker-supervisor.js';
+import { superviseWorker } from '../../single-node/worker-supervisor.js';
 import {
+  describeWorkerExit,
   describeExit,
-  howItEnded,
   planWorkers,
   startWorkerProcess,
-  whyItEnded,
-  whyNobodyIsLeft,
+  exitReason,
+  noWorkersReason,
   type WorkerPlan,
 } from '../../single-node/worker-processes.js';
 import { parseWholeNumber } from '../options/config-options.js';
 import { addEngineOptions, gpusOption, readEngineOptions } from '../options/engine-options.js';
-import { endWithParent, wasStartedByUs } from '../process/own-process.js';
-import { countOf, duration, LineWriter, nowhere, standardOutput } from '../output/line-writer.js';
+import { exitWithParent, isSupervised } from '../process/own-process.js';
+import { countOf, duration, RateLimitedPrinter, nowhere, standardOutput } from '../output/line-writer.js';
 import { onStopSignals } from '../process/stop-signals.js';
 import { addClientTlsOptions, clientTlsArguments, readClientTlsOptions } from '../options/tls-options.js';
 import { tokenFileOption, tokenOption, workerToken } from '../options/token-options.js';
@@ -33,7 +33,7 @@ interface WorkerCommand {
   token: string | undefined;
   tls: ClientTlsFiles;
   cache: string | boolean | undefined;
-  giveUpAfterSeconds: number;
+  reconnectTimeoutSeconds: number;
   quiet: boolean;
   json: boolean;
 }
@@ -51,11 +51,11 @@ export function addWorkerCommand(program: Command): void {
     .addOption(tokenFileOption('a file that holds the token'))
     .option('--cache <DIR>', 'where shards are kept between runs (default: ~/.cache/lockstep/shards)')
     .option('--no-cache', 'keep no shards on disk')
-    .option('--give-up-after <SECONDS>', 'how long to knock in vain', String(defaultGiveUpAfterMs / 1000))
+    .option('--reconnect-timeout <SECONDS>', 'how long to knock in vain', String(defaultReconnectTimeoutMs / 1000))
     .addOption(new Option('--quiet', 'say nothing but errors').conflicts('json'))
     .option('--json', 'a line of JSON an event on standard output: start, joined, reconnecting, end')
     .action(async (url: string, options: Record<string, string | boolean | undefined>, called: Command) => {
-      const { name, giveUpAfter = '', gpus, workers } = options as Record<string, string | undefined>;
+      const { name, reconnectTimeout = '', gpus, workers } = options as Record<string, string | undefined>;
       if (name === '') throw new LockstepError('bad-option', '--name is "": it must be a name, or be left out');
       const command: WorkerCommand = {
         url: checkUrl(url),
@@ -64,13 +64,13 @@ export function addWorkerCommand(program: Command): void {
         token: workerToken(called),
         tls: readClientTlsOptions(options),
         cache: options['cache'],
-        giveUpAfterSeconds: parseWholeNumber('--give-up-after', giveUpAfter, 1),
+        reconnectTimeoutSeconds: parseWholeNumber('--reconnect-timeout', reconnectTimeout, 1),
         quiet: options['quiet'] === true,
         json: options['json'] === true,
       };
       // Started by `lockstep train` or `lockstep worker`, which have chosen the device.
-      if (wasStartedByUs()) {
-        endWithParent();
+      if (isSupervised()) {
+        exitWithParent();
         return workHere(command);
       }
       const plans = await planWorkers({
@@ -103,12 +103,12 @@ function sayWhatLiesIdle(command: WorkerCommand): void {
 }
 
 /** For a person; nothing under --quiet, and under --json, where each event is a line of its own. */
-function writerFor({ quiet, json }: WorkerCommand): LineWriter {
-  return new LineWriter(quiet || json ? nowhere : standardOutput);
+function writerFor({ quiet, json }: WorkerCommand): RateLimitedPrinter {
+  return new RateLimitedPrinter(quiet || json ? nowhere : standardOutput);
 }
 
 async function workHere(command: WorkerCommand): Promise<void> {
-  const { url, engine, name, token, tls, cache, giveUpAfterSeconds } = command;
+  const { url, engine, name, token, tls, cache, reconnectTimeoutSeconds } = command;
   const options: WorkerOptions = {
     url,
     ...engine,
@@ -116,7 +116,7 @@ async function workHere(command: WorkerCommand): Promise<void> {
     token,
     ...tls,
     cache: cache === false ? null : cache === true ? undefined : cache,
-    giveUpAfterMs: 1000 * giveUpAfterSeconds,
+    reconnectTimeoutMs: 1000 * reconnectTimeoutSeconds,
   };
   const worker = await startWorker(options);
   const writer = writerFor(command);
@@ -162,13 +162,13 @@ async function workHere(command: WorkerCommand): Promise<void> {
  * A single one writes as if it were this one.
  */
 async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPlan[]): Promise<void> {
-  const { url, engine, token, tls, cache, giveUpAfterSeconds } = command;
+  const { url, engine, token, tls, cache, reconnectTimeoutSeconds } = command;
   const writer = writerFor(command);
   const args = [
     url,
     ...engineArguments(engine),
-    '--give-up-after',
-    String(giveUpAfterSeconds),
+    '--reconnect-timeout',
+    String(reconnectTimeoutSeconds),
     ...clientTlsArguments(tls),
   ];
   if (command.quiet) args.push('--quiet');
@@ -187,13 +187,15 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
           : (line) => (command.json ? standardOutput.write(`${line}\n`) : writer.line(`${plan.name}: ${line}`)),
     });
   const workers = plans.map((plan) =>
-    keepWorker(
+    superviseWorker(
       () => start(plan),
       systemClock,
       (worker, next) => {
         // A single one that is refused says so in this command's own last words.
         if (worker.child.exitCode === 0 || (plans.length === 1 && next === '')) return;
-        writer.warning(describeExit({ name: plan.name, how: howItEnded(worker), why: whyItEnded(worker), next }));
+        writer.warning(
+          describeWorkerExit({ name: plan.name, how: describeExit(worker), why: exitReason(worker), next }),
+        );
       },
     ),
   );
@@ -215,5 +217,5 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
   ignoreSignals();
   const processes = workers.map(({ process: last }) => last);
   if (interruption !== undefined) throw new LockstepError('interrupted', `interrupted by ${interruption}`);
-  if (processes.every(({ child }) => child.exitCode !== 0)) throw whyNobodyIsLeft(processes);
+  if (processes.every(({ child }) => child.exitCode !== 0)) throw noWorkersReason(processes);
 }

@@ -7,7 +7,7 @@ import { TokenFile } from './token-file.js';
 import { TokenTable } from './tokens.js';
 
 /** Where workers may come in, and with what. */
-export interface DoorOptions extends ServerTlsFiles {
+export interface AccessOptions extends ServerTlsFiles {
   /** Where to listen: 127.0.0.1 unless said. Any other than a loopback address needs a token. */
   host?: string | undefined;
   /** 7350 unless said; 0 for any free port. */
@@ -21,7 +21,7 @@ export interface DoorOptions extends ServerTlsFiles {
 }
 
 /** The tokens that a door knows, at any moment, and its certificate. */
-export interface Doorkeeper {
+export interface AccessPolicy {
   tokens: () => TokenTable;
   tls: ServerTls | undefined;
   /** Reads a token file again when it changes, until the returned function is called. */
@@ -29,7 +29,7 @@ export interface Doorkeeper {
 }
 
 /** Throws `bad-option` for an address that others can reach without a token, or a file that is not what it should be. */
-export function openDoor(options: DoorOptions): Doorkeeper {
+export function openAccessPolicy(options: AccessOptions): AccessPolicy {
   const { host = '127.0.0.1', token, tokenFile, workersToken } = options;
   const source = tokenFile === undefined ? undefined : new TokenFile(tokenFile);
   const workersTable = workersToken === undefined ? TokenTable.none : TokenTable.ofWorkers(workersToken);

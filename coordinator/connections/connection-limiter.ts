@@ -1,54 +1,54 @@
-// How many strangers may stand at the door, and for how long an address that keeps failing is turned away. A stranger is a
+// How many pending may stand at the door, and for how long an address that keeps failing is turned away. A pendingConnection is a
 // connection that has not joined: between TCP's accept and a hello that is taken. Pure but for the clock.
 import { isIPv4, isIPv6 } from 'node:net';
 import type { Clock } from '../../shared/clock.js';
 
-export interface GuardLimits {
-  /** Strangers of one address. */
-  strangersPerAddress: number;
-  /** Strangers in all; where there are more, the one that has stood longest goes. */
-  strangers: number;
+export interface ConnectionLimits {
+  /** PendingConnections of one address. */
+  pendingPerAddress: number;
+  /** PendingConnections in all; where there are more, the one that has stood longest goes. */
+  pending: number;
   /** So many failed handshakes of an address within the window turn it away for as long. */
   failures: number;
   windowMs: number;
 }
 
 /** All workers of a run may come at once, from one address if it is a tunnel's; each may have a page and a probe beside it. */
-export function guardLimitsFor(slices: number): GuardLimits {
-  const strangersPerAddress = Math.max(64, 4 * slices);
-  return { strangersPerAddress, strangers: 4 * strangersPerAddress, failures: 20, windowMs: 60_000 };
+export function connectionLimitsFor(slices: number): ConnectionLimits {
+  const pendingPerAddress = Math.max(64, 4 * slices);
+  return { pendingPerAddress, pending: 4 * pendingPerAddress, failures: 20, windowMs: 60_000 };
 }
 
 /** So many addresses' failures are remembered: those that failed longest ago are forgotten first. */
-const mostAddresses = 10_000;
+const maxAddresses = 10_000;
 /** So many lines a window: who has many addresses fills no log. */
-const mostLines = 50;
+const maxLines = 50;
 
-interface Stranger {
+interface PendingConnection {
   address: string;
   drop: () => void;
 }
 
-export class ConnectionGuard {
-  readonly #limits: GuardLimits;
+export class ConnectionLimiter {
+  readonly #limits: ConnectionLimits;
   readonly #clock: Clock;
   readonly #tell: (message: string) => void;
   /** By host and port, in the order in which they came. */
-  readonly #strangers = new Map<string, Stranger>();
-  readonly #strangersOf = new Map<string, number>();
+  readonly #pending = new Map<string, PendingConnection>();
+  readonly #pendingOf = new Map<string, number>();
   /** Moments of failed handshakes, the address with the newest last. */
   readonly #failures = new Map<string, number[]>();
   #lines: number[] = [];
 
-  constructor(limits: GuardLimits, clock: Clock, tell: (message: string) => void) {
+  constructor(limits: ConnectionLimits, clock: Clock, tell: (message: string) => void) {
     this.#limits = limits;
     this.#clock = clock;
     this.#tell = tell;
   }
 
-  /** Strangers that are here. */
-  get strangers(): number {
-    return this.#strangers.size;
+  /** PendingConnections that are here. */
+  get pending(): number {
+    return this.#pending.size;
   }
 
   /**
@@ -58,31 +58,31 @@ export class ConnectionGuard {
    */
   arrived(host: string, port: number, drop: () => void): boolean {
     const address = addressOf(host);
-    const standing = this.#strangersOf.get(address) ?? 0;
+    const standing = this.#pendingOf.get(address) ?? 0;
     if (this.#recent(address).length >= this.#limits.failures) return false;
-    if (standing >= this.#limits.strangersPerAddress) return false;
-    if (this.#strangers.size >= this.#limits.strangers) {
-      const [longest, { drop: dropLongest }] = [...this.#strangers.entries()][0];
+    if (standing >= this.#limits.pendingPerAddress) return false;
+    if (this.#pending.size >= this.#limits.pending) {
+      const [longest, { drop: dropLongest }] = [...this.#pending.entries()][0];
       this.#forget(longest);
       dropLongest();
     }
-    this.#strangers.set(`${host} ${port}`, { address, drop });
-    this.#strangersOf.set(address, standing + 1);
+    this.#pending.set(`${host} ${port}`, { address, drop });
+    this.#pendingOf.set(address, standing + 1);
     return true;
   }
 
   /** It has joined, or it is gone. */
-  isNoStranger(host: string, port: number): void {
+  settled(host: string, port: number): void {
     this.#forget(`${host} ${port}`);
   }
 
   #forget(key: string): void {
-    const stranger = this.#strangers.get(key);
-    if (stranger === undefined) return;
-    this.#strangers.delete(key);
-    const left = this.#strangersOf.get(stranger.address)! - 1;
-    if (left > 0) this.#strangersOf.set(stranger.address, left);
-    else this.#strangersOf.delete(stranger.address);
+    const pendingConnection = this.#pending.get(key);
+    if (pendingConnection === undefined) return;
+    this.#pending.delete(key);
+    const left = this.#pendingOf.get(pendingConnection.address)! - 1;
+    if (left > 0) this.#pendingOf.set(pendingConnection.address, left);
+    else this.#pendingOf.delete(pendingConnection.address);
   }
 
   /** A handshake failed, or somebody who had joined broke the protocol. Says so for the first of an address's. */
@@ -92,7 +92,7 @@ export class ConnectionGuard {
     recent.push(this.#clock.now());
     this.#failures.delete(address);
     this.#failures.set(address, recent);
-    if (this.#failures.size > mostAddresses) {
+    if (this.#failures.size > maxAddresses) {
       const [oldest] = this.#failures.keys();
       this.#failures.delete(oldest);
     }
@@ -109,8 +109,8 @@ export class ConnectionGuard {
     const since = this.#clock.now() - this.#limits.windowMs;
     this.#lines = this.#lines.filter((moment) => moment > since);
     this.#lines.push(this.#clock.now());
-    if (this.#lines.length < mostLines) this.#tell(line);
-    if (this.#lines.length === mostLines) this.#tell('many are refused at the door: no more lines of it for a while');
+    if (this.#lines.length < maxLines) this.#tell(line);
+    if (this.#lines.length === maxLines) this.#tell('many are refused at the door: no more lines of it for a while');
   }
 
   /** Of the window that ends now. */

@@ -21,10 +21,10 @@ export const helloTimeoutMs = 10_000;
 /** How long the other end may take to close. */
 const closeTimeoutMs = 3_000;
 /** A hello is a header alone; twice as much leaves room for the frames around it, and for pings. */
-const largestHelloBytes = 2 * maxHeaderBytes;
+const maxHelloBytes = 2 * maxHeaderBytes;
 
 /** A worker that has said hello, with the right token where one is needed. */
-export interface Applicant {
+export interface JoiningWorker {
   socket: WebSocket;
   /** What the socket's bytes come over: to be listened to, not to be written to. */
   transport: Duplex;
@@ -42,7 +42,7 @@ export interface Refusal {
 }
 
 /** Who has not said hello yet. */
-export type Stranger = Omit<Applicant, 'hello'>;
+export type PendingConnection = Omit<JoiningWorker, 'hello'>;
 
 export interface HelloOptions {
   tokens: () => TokenTable;
@@ -50,7 +50,7 @@ export interface HelloOptions {
   /** Whether there is no room for another worker. */
   isFull: () => boolean;
   /** Takes a worker in, or says why not. The socket is the callee's from then on. */
-  admit: (applicant: Applicant) => Refusal | undefined;
+  admit: (applicant: JoiningWorker) => Refusal | undefined;
   /** It was taken in. */
   onJoined: () => void;
   /** It was refused for what it said or did not say. */
@@ -58,8 +58,8 @@ export interface HelloOptions {
 }
 
 /** The first message is a hello of our version with the right token, or the connection is refused with the reason. */
-export function awaitHello(options: HelloOptions, stranger: Stranger): void {
-  const { socket, transport } = stranger;
+export function awaitHello(options: HelloOptions, pendingConnection: PendingConnection): void {
+  const { socket, transport } = pendingConnection;
   const { clock, onJoined, onFailed } = options;
   let bytes = 0;
   const stopWaiting = clock.after(helloTimeoutMs, () => {
@@ -84,18 +84,18 @@ export function awaitHello(options: HelloOptions, stranger: Stranger): void {
     transport.off('data', onBytes);
     socket.off('message', onMessage);
   }
-  /** A stranger fills no more memory than a hello does. */
+  /** A pendingConnection fills no more memory than a hello does. */
   function onBytes(data: Buffer): void {
     bytes += data.length;
-    if (bytes <= largestHelloBytes) return;
+    if (bytes <= maxHelloBytes) return;
     stopListening();
-    onFailed(`more than ${largestHelloBytes} bytes came before a hello`);
+    onFailed(`more than ${maxHelloBytes} bytes came before a hello`);
     close(closeCodes.tooLong);
   }
   function onMessage(data: RawData): void {
     stopListening();
     if (options.isFull()) return close(closeCodes.tryAgainLater, 'there are more workers than this run has use for');
-    const refusal = admitHello(options, stranger, data as Buffer);
+    const refusal = admitHello(options, pendingConnection, data as Buffer);
     if (refusal !== undefined) return refuse(refusal);
     // From here on the admitted worker's connection listens.
     socket.off('close', onClosed);
@@ -119,7 +119,7 @@ export function awaitHello(options: HelloOptions, stranger: Stranger): void {
   socket.on('message', onMessage);
 }
 
-function admitHello(options: HelloOptions, stranger: Stranger, data: Buffer): Refusal | undefined {
+function admitHello(options: HelloOptions, pendingConnection: PendingConnection, data: Buffer): Refusal | undefined {
   let header: unknown;
   try {
     ({ header } = decodeFrame(data));
@@ -131,7 +131,7 @@ function admitHello(options: HelloOptions, stranger: Stranger, data: Buffer): Re
     }
     const unwelcome = checkToken(options.tokens(), hello.token);
     if (unwelcome !== undefined) return unwelcome;
-    return options.admit({ ...stranger, hello });
+    return options.admit({ ...pendingConnection, hello });
   } catch (error) {
     if (error instanceof LockstepError) return { code: 'bad-message', message: error.message };
     throw error;

@@ -11,7 +11,7 @@ function cookieNameAt({ host = '' }: Pick<IncomingHttpHeaders, 'host'>): string 
 }
 
 /** What the answer depends on beside the request. */
-export interface Door {
+export interface PortAccess {
   tokens: TokenTable;
   /**
    * Whether only this machine can reach the port: then reading needs no token, and operating only where there is one that
@@ -39,7 +39,7 @@ export function isLoopback(host: string): boolean {
 }
 
 /** Whether a request may read, or may operate the run. Workers show their token in the hello instead. */
-export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpHeaders, door: Door): Access {
+export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpHeaders, door: PortAccess): Access {
   if (!isSameOrigin(headers)) return { allowed: false, status: 403, message: foreignOrigin };
   const shown = tokenIn(headers);
   const holder = shown === undefined ? undefined : door.tokens.holderOf(shown);

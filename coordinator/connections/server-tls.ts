@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import type { Clock } from '../../shared/clock.js';
 import { LockstepError, messageOf } from '../../shared/errors.js';
-import { oldestTls, readCertificates, readKeyPair } from '../../shared/protocol/client-tls.js';
+import { minTls, readCertificates, readKeyPair } from '../../shared/protocol/client-tls.js';
 import { WatchedFiles } from './watched-files.js';
 
 /** Files, under the names of their options. */
@@ -79,7 +79,7 @@ function readContext({ tlsCert, tlsKey, tlsClientCa }: ServerTlsFiles): SecureCo
   return {
     ...readKeyPair(tlsCert, tlsKey),
     ...(tlsClientCa === undefined ? {} : { ca: readCertificates('--tls-client-ca', tlsClientCa) }),
-    minVersion: oldestTls,
+    minVersion: minTls,
   };
 }
 

@@ -13,8 +13,8 @@ import type { Clock } from '../../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
 import { protocolVersion } from '../../shared/protocol/messages.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { ConnectionGuard, guardLimitsFor, type GuardLimits } from './connection-limiter.js';
-import { awaitHello, helloTimeoutMs, type Applicant, type Refusal } from './handshake.js';
+import { ConnectionLimiter, connectionLimitsFor, type ConnectionLimits } from './connection-limiter.js';
+import { awaitHello, helloTimeoutMs, type JoiningWorker, type Refusal } from './handshake.js';
 import { accessTo, challengeOf, foreignOrigin, isLoopback, isSameOrigin, tokenIn } from './http-access.js';
 import { certificateTrouble, type ServerTls } from './server-tls.js';
 import { plainAnswer, setStrictHeaders } from './strict-headers.js';
@@ -24,8 +24,8 @@ import type { TokenTable } from './tokens.js';
 const headersTimeoutMs = 10_000;
 const requestTimeoutMs = 15_000;
 /** Browsers with cookies stay far below. */
-const longestHeadersBytes = 8 * 1024;
-const mostHeaders = 64;
+const maxHeadersBytes = 8 * 1024;
+const maxHeaders = 64;
 
 export interface ServerOptions {
   host: string;
@@ -37,8 +37,8 @@ export interface ServerOptions {
   tls?: ServerTls | undefined;
   /** The longest message that a worker may send, in bytes. */
   maxMessageBytes: number;
-  /** How many strangers may stand at the door; as a small run has it unless said. */
-  guard?: GuardLimits | undefined;
+  /** How many pending may stand at the door; as a small run has it unless said. */
+  guard?: ConnectionLimits | undefined;
   /** Whether there is no room for another worker; there always is unless said. */
   isFull?: (() => boolean) | undefined;
   clock: Clock;
@@ -53,7 +53,7 @@ export interface ServerOptions {
   /** Told in words of what happens at the door: who was refused, which files were read again. */
   tell: (message: string) => void;
   /** Takes a worker in, or says why not. The socket is the callee's from then on. */
-  admit: (applicant: Applicant) => Refusal | undefined;
+  admit: (applicant: JoiningWorker) => Refusal | undefined;
 }
 
 /** Answers what is for people's eyes. */
@@ -79,7 +79,7 @@ export interface CoordinatorServer {
 /** Listens. Throws `port-in-use` or `bad-address`, naming the option to change. */
 export async function startServer(options: ServerOptions): Promise<CoordinatorServer> {
   const { tls, clock, tell, isFull = () => false } = options;
-  const guard = new ConnectionGuard(options.guard ?? guardLimitsFor(1), clock, tell);
+  const guard = new ConnectionLimiter(options.guard ?? connectionLimitsFor(1), clock, tell);
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     const { remoteAddress = 'unknown' } = request.socket;
     response.once('finish', () => {
@@ -88,7 +88,7 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
     answer(options, request, response);
   };
   const http = tls === undefined ? createServer(httpLimits, onRequest) : createTlsServer(tlsOptions(tls), onRequest);
-  http.maxHeadersCount = mostHeaders;
+  http.maxHeadersCount = maxHeaders;
   guardConnections(http, guard, tls !== undefined);
   const sockets = new WebSocketServer({
     noServer: true,
@@ -108,16 +108,21 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
     if (trouble !== undefined) return refuse('403 Forbidden', trouble);
     const byPages = options.pages?.upgrade(request, socket, head) ?? 'not mine';
     // Pages that watch are counted where they are served.
-    if (byPages === 'taken') return guard.isNoStranger(remoteAddress, remotePort);
+    if (byPages === 'taken') return guard.settled(remoteAddress, remotePort);
     if (byPages !== 'not mine') return void socket.end(plainAnswer(byPages.status, byPages.reason));
     if (pathOf(request) !== '/worker') return refuse('404 Not Found', 'there is no WebSocket but /worker');
     if (!isSameOrigin(request.headers)) return refuse('403 Forbidden', foreignOrigin);
     // ws answers by itself what is no upgrade to a WebSocket.
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       request.socket.setNoDelay(true);
-      const stranger = { socket: webSocket, transport: socket, address: `${remoteAddress}:${remotePort}`, failed };
-      const onJoined = () => guard.isNoStranger(remoteAddress, remotePort);
-      awaitHello({ ...options, isFull, onJoined, onFailed: failed }, stranger);
+      const pendingConnection = {
+        socket: webSocket,
+        transport: socket,
+        address: `${remoteAddress}:${remotePort}`,
+        failed,
+      };
+      const onJoined = () => guard.settled(remoteAddress, remotePort);
+      awaitHello({ ...options, isFull, onJoined, onFailed: failed }, pendingConnection);
     });
   });
   await listen(http, options.host, options.port);
@@ -135,7 +140,7 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
 }
 
 const httpLimits = {
-  maxHeaderSize: longestHeadersBytes,
+  maxHeaderSize: maxHeadersBytes,
   headersTimeout: headersTimeoutMs,
   requestTimeout: requestTimeoutMs,
   // How often Node looks for those that are too slow.
@@ -152,7 +157,7 @@ function tlsOptions(tls: ServerTls): HttpsOptions {
 }
 
 /** Turns away what the guard does not let stand, and tells it of what fails before there is a request. */
-function guardConnections(http: Server | TlsServer, guard: ConnectionGuard, speaksTls: boolean): void {
+function guardConnections(http: Server | TlsServer, guard: ConnectionLimiter, speaksTls: boolean): void {
   const asked = new Set<string>();
   const hasAsked = ({ socket }: IncomingMessage) => asked.add(`${socket.remoteAddress} ${socket.remotePort}`);
   http.prependListener('request', hasAsked);
@@ -166,7 +171,7 @@ function guardConnections(http: Server | TlsServer, guard: ConnectionGuard, spea
       return;
     }
     socket.once('close', () => {
-      guard.isNoStranger(remoteAddress, remotePort);
+      guard.settled(remoteAddress, remotePort);
       // One that never said anything, as probes of ports do, is passed over.
       if (asked.delete(`${remoteAddress} ${remotePort}`) || socket.bytesRead === 0) return;
       const guess = speaksTls

@@ -18,7 +18,7 @@ export type Role = keyof typeof permissions;
 const roles = Object.keys(permissions) as Role[];
 
 /** A shorter token in a file can be guessed. 16 characters of hexadecimal are 64 bits. */
-const shortestToken = 16;
+const minToken = 16;
 
 /** Whom a token belongs to. */
 export interface TokenHolder {
@@ -132,10 +132,10 @@ function tokenLines(text: string, source: string): { name: string; role: Role; t
       // Not the word that stands there: it may be a token.
       throw new LockstepError('bad-option', `${place} names no role: the second word must be ${roles.join(', ')}`);
     }
-    if (token.length < shortestToken) {
+    if (token.length < minToken) {
       throw new LockstepError(
         'bad-option',
-        `${place} has a token of ${token.length} characters, which can be guessed: give at least ${shortestToken}, ` +
+        `${place} has a token of ${token.length} characters, which can be guessed: give at least ${minToken}, ` +
           'for example those of `openssl rand -hex 24`',
       );
     }

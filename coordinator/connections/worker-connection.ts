@@ -12,12 +12,12 @@ import {
   type CoordinatorMessage,
   type EvaluationMessage,
   type GradientMessage,
-  type Piece,
+  type Shard,
   type RefusalCode,
   type WorkerMessage,
 } from '../../shared/protocol/messages.js';
 import { clockQuestion, readClockAnswer } from '../../shared/protocol/clock-question.js';
-import { SilenceWatch } from '../../shared/protocol/heartbeat.js';
+import { HeartbeatMonitor } from '../../shared/protocol/heartbeat.js';
 import { describeRange, type SliceRange } from '../../shared/reduction/slices.js';
 import type { Exchange } from '../monitoring/timeline/clock-offset.js';
 import type { WeightsFrame } from './weights-frame.js';
@@ -25,9 +25,9 @@ import { WorkerSpeed } from '../scheduling/worker-speed.js';
 import { WorkerTime } from '../scheduling/worker-time.js';
 
 /** Weights of 16 million parameters: a worker that reads at all is never so far behind. */
-const mostUnreadBytes = 64 * 1024 * 1024;
+const maxUnreadBytes = 64 * 1024 * 1024;
 /** How long a worker may take to close its end. */
-const farewellTimeoutMs = 3_000;
+const goodbyeTimeoutMs = 3_000;
 
 export interface WorkerConnectionOptions {
   id: number;
@@ -35,21 +35,21 @@ export interface WorkerConnectionOptions {
   /** Host and port of the other end, for people. */
   address: string;
   engine: EngineIdentity;
-  /** Hashes of the pieces in its cache. */
-  cachedPieces: readonly string[];
-  /** A piece's records by its hash. */
-  pieceRecords: ReadonlyMap<string, Uint8Array>;
+  /** Hashes of the shards in its cache. */
+  cachedShards: readonly string[];
+  /** A shard's records by its hash. */
+  shardRecords: ReadonlyMap<string, Uint8Array>;
   /** Of the global batch: what an answer must say that it is the sum of. */
   imagesPerSlice: number;
   /** How often it is pinged. */
-  pingIntervalMs: number;
+  heartbeatIntervalMs: number;
   /** Silent for longer, it is taken for dead. */
-  silenceTimeoutMs: number;
+  heartbeatTimeoutMs: number;
   clock: Clock;
 }
 
 export interface WorkerConnectionHandlers {
-  /** Called for each message but piece requests, which the connection answers itself. */
+  /** Called for each message but shard requests, which the connection answers itself. */
   onMessage: (message: WorkerMessage, payload: Uint8Array) => void;
   /** Called when it did what the protocol does not allow, and is sent away for it. */
   onBroken?: (why: string) => void;
@@ -82,14 +82,14 @@ export class WorkerConnection {
   #owedParts = 0;
   #closeReason: string | undefined;
   #isDismissed = false;
-  /** Parts of pieces that it waits for; of the first one a chunk is under way. */
+  /** Parts of shards that it waits for; of the first one a chunk is under way. */
   #requests: { sha256: string; records: Uint8Array; next: number; end: number }[] = [];
   readonly #clock: Clock;
   readonly #socket: WebSocket;
-  readonly #pieceRecords: ReadonlyMap<string, Uint8Array>;
-  readonly #heldPieces: Set<string>;
+  readonly #shardRecords: ReadonlyMap<string, Uint8Array>;
+  readonly #heldShards: Set<string>;
   readonly #imagesPerSlice: number;
-  readonly #silence: SilenceWatch;
+  readonly #silence: HeartbeatMonitor;
   readonly #stopPinging: () => void;
   readonly #handlers: WorkerConnectionHandlers;
 
@@ -106,22 +106,22 @@ export class WorkerConnection {
     this.engine = options.engine;
     this.#clock = options.clock;
     this.#socket = socket;
-    this.#pieceRecords = options.pieceRecords;
+    this.#shardRecords = options.shardRecords;
     this.#imagesPerSlice = options.imagesPerSlice;
     // Others are of no use here, and a set of anything at all could grow for ever.
-    this.#heldPieces = new Set(options.cachedPieces.filter((sha256) => options.pieceRecords.has(sha256)));
+    this.#heldShards = new Set(options.cachedShards.filter((sha256) => options.shardRecords.has(sha256)));
     this.#handlers = handlers;
-    const seconds = options.silenceTimeoutMs / 1000;
-    this.#silence = new SilenceWatch(options.clock, options.silenceTimeoutMs, () =>
+    const seconds = options.heartbeatTimeoutMs / 1000;
+    this.#silence = new HeartbeatMonitor(options.clock, options.heartbeatTimeoutMs, () =>
       this.terminate(`silent for more than ${seconds} s`),
     );
-    this.#stopPinging = options.clock.every(options.pingIntervalMs, () => socket.ping());
+    this.#stopPinging = options.clock.every(options.heartbeatIntervalMs, () => socket.ping());
     // Bytes, not messages: over a slow link a gradient takes longer than any silence, and pongs wait behind it.
     transport.on('data', () => this.#silence.heard());
     socket.on('message', (data) => this.#receive(data));
     // ws answers each with a pong, which is kept where nobody reads.
     socket.on('ping', () => {
-      if (socket.bufferedAmount > mostUnreadBytes) this.terminate('it sends and does not read');
+      if (socket.bufferedAmount > maxUnreadBytes) this.terminate('it sends and does not read');
     });
     socket.on('pong', (data: Buffer) => {
       const answer = readClockAnswer(data);
@@ -189,29 +189,29 @@ export class WorkerConnection {
   }
 
   /** Asks for a part of a split to be evaluated; sends the weights before that, if this worker has others. */
-  evaluate(weights: WeightsFrame, part: Piece): void {
+  evaluate(weights: WeightsFrame, part: Shard): void {
     this.#sendWeights(weights);
-    this.#heldPieces.add(part.sha256);
+    this.#heldShards.add(part.sha256);
     if (this.#owedParts === 0) this.time.ordered(this.#clock.now());
     this.#owedParts++;
     this.send({ type: 'evaluate', step: weights.step, split: part.split, index: part.index });
   }
 
-  /** Asks for a piece to be fetched when nothing else is to be done. */
+  /** Asks for a shard to be fetched when nothing else is to be done. */
   prefetch(sha256: string): void {
     this.send({ type: 'prefetch', sha256 });
   }
 
-  /** Whether this worker has a piece, or was asked to evaluate it and so will have it. */
+  /** Whether this worker has a shard, or was asked to evaluate it and so will have it. */
   holds(sha256: string): boolean {
-    return this.#heldPieces.has(sha256);
+    return this.#heldShards.has(sha256);
   }
 
   /** Says goodbye and closes; resolves when the connection is closed, by force if the worker does not answer. */
-  async farewell(reason: string): Promise<void> {
+  async goodbye(reason: string): Promise<void> {
     if (this.#socket.readyState === this.#socket.CLOSED) return;
     const closed = new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
-    this.send({ type: 'farewell', reason: reason.slice(0, 2000) });
+    this.send({ type: 'goodbye', reason: reason.slice(0, 2000) });
     this.#closeReason ??= reason;
     this.#close(closeCodes.goodbye);
     await closed;
@@ -227,7 +227,7 @@ export class WorkerConnection {
 
   /** By force if the worker does not answer. */
   #close(code: number): void {
-    const stopTimer = this.#clock.after(farewellTimeoutMs, () => this.#socket.terminate());
+    const stopTimer = this.#clock.after(goodbyeTimeoutMs, () => this.#socket.terminate());
     this.#socket.once('close', stopTimer);
     this.#socket.close(code);
   }
@@ -262,26 +262,26 @@ export class WorkerConnection {
       const { header, payload } = decodeFrame(bytes);
       const message = parseWorkerMessage(header);
       switch (message.type) {
-        case 'piece-request':
-          return this.#sendPiece(message.sha256, message.offset, message.bytes);
+        case 'shard-request':
+          return this.#sendShard(message.sha256, message.offset, message.bytes);
         case 'leave':
           this.#closeReason ??= `left: ${message.reason}`;
           return;
-        case 'piece-held':
-          if (!this.#pieceRecords.has(message.sha256)) throw notAsked(`it has piece ${message.sha256.slice(0, 12)}`);
-          this.#heldPieces.add(message.sha256);
+        case 'shard-held':
+          if (!this.#shardRecords.has(message.sha256)) throw notAsked(`it has shard ${message.sha256.slice(0, 12)}`);
+          this.#heldShards.add(message.sha256);
           break;
         case 'gradient':
-          this.#demandAskedStep(message.step);
-          this.#demandTrueCounts(message);
+          this.#assertAskedStep(message.step);
+          this.#assertTrueCounts(message);
           this.#measure(message);
           break;
         case 'evaluation':
-          this.#demandAskedStep(message.step);
+          this.#assertAskedStep(message.step);
           this.#countPart(message);
           break;
         case 'timing':
-          this.#demandAskedStep(message.step);
+          this.#assertAskedStep(message.step);
           break;
         case 'hello':
         case 'failure':
@@ -298,12 +298,12 @@ export class WorkerConnection {
   }
 
   /** An answer may come late, when others have finished its step, but not before it was asked for. */
-  #demandAskedStep(step: number): void {
+  #assertAskedStep(step: number): void {
     if (step > this.#weightsStep) throw notAsked(`it answers step ${step}`);
   }
 
   /** The sum is divided by the number of images, so that a false one would scale the whole step's gradient. */
-  #demandTrueCounts({ node, sampleCount, slices }: GradientMessage): void {
+  #assertTrueCounts({ node, sampleCount, slices }: GradientMessage): void {
     const images = node.count * this.#imagesPerSlice;
     if (sampleCount !== images) {
       throw new ProtocolError(
@@ -338,18 +338,18 @@ export class WorkerConnection {
   }
 
   /**
-   * Sends a piece chunk by chunk, each when the one before has left, so that a slow worker fills no memory here. Requests
+   * Sends a shard chunk by chunk, each when the one before has left, so that a slow worker fills no memory here. Requests
    * take turns.
    */
-  #sendPiece(sha256: string, offset: number, bytes: number): void {
-    const records = this.#pieceRecords.get(sha256);
+  #sendShard(sha256: string, offset: number, bytes: number): void {
+    const records = this.#shardRecords.get(sha256);
     const end = offset + bytes;
     if (records === undefined || end > records.length) {
-      throw new ProtocolError(`a worker asked for byte ${end} of piece ${sha256.slice(0, 12)}, which is not there`);
+      throw new ProtocolError(`a worker asked for byte ${end} of shard ${sha256.slice(0, 12)}, which is not there`);
     }
-    // Of each piece a prefetched chunk may be under way when the rest is asked for.
-    if (this.#requests.length > 2 * this.#pieceRecords.size) {
-      throw new ProtocolError(`a worker waits for ${this.#requests.length} pieces already and asks for another`);
+    // Of each shard a prefetched chunk may be under way when the rest is asked for.
+    if (this.#requests.length > 2 * this.#shardRecords.size) {
+      throw new ProtocolError(`a worker waits for ${this.#requests.length} shards already and asks for another`);
     }
     this.#requests.push({ sha256, records, next: offset, end });
     if (this.#requests.length === 1) this.#sendChunk();
@@ -360,7 +360,7 @@ export class WorkerConnection {
     if (request === undefined) return;
     const { sha256, records, next, end } = request;
     const chunk = records.subarray(next, Math.min(end, next + chunkBytes));
-    const header: CoordinatorMessage = { type: 'piece-chunk', sha256, offset: next };
+    const header: CoordinatorMessage = { type: 'shard-chunk', sha256, offset: next };
     this.#sendFrame(encodeFrame(header, chunk), (error) => {
       if (error) return;
       this.#requests.shift();

@@ -10,8 +10,8 @@ export interface PoolListener {
   gradient?: (worker: WorkerConnection, message: GradientMessage, payload: Uint8Array) => void;
   timing?: (worker: WorkerConnection, message: TimingMessage) => void;
   evaluation?: (worker: WorkerConnection, message: EvaluationMessage, payload: Uint8Array) => void;
-  /** A worker has a piece that it had not before. */
-  pieceHeld?: (worker: WorkerConnection) => void;
+  /** A worker has a shard that it had not before. */
+  shardHeld?: (worker: WorkerConnection) => void;
 }
 
 export class WorkerPool {
@@ -59,8 +59,8 @@ export class WorkerPool {
     for (const listener of this.#listeners) listener.timing?.(worker, message);
   }
 
-  pieceHeldBy(worker: WorkerConnection): void {
-    for (const listener of this.#listeners) listener.pieceHeld?.(worker);
+  shardHeldBy(worker: WorkerConnection): void {
+    for (const listener of this.#listeners) listener.shardHeld?.(worker);
   }
 
   /**

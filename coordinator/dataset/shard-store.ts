@@ -1,20 +1,25 @@
 // The run's images cut into what travels: a shard per slice, and the validation and test sets in parts of fixed size.
 import { createHash } from 'node:crypto';
 import type { Cifar10 } from '../../shared/dataset/cifar10.js';
-import { dealShards, gatherRecords, stepsPerEpochOf, validationCountOf } from '../../shared/dataset/partition.js';
+import {
+  partitionIntoShards,
+  gatherRecords,
+  stepsPerEpochOf,
+  validationCountOf,
+} from '../../shared/dataset/partition.js';
 import { recordBytes, type Preprocessing } from '../../shared/dataset/image-batch.js';
 import { LockstepError } from '../../shared/errors.js';
 import type { Config } from '../../shared/config/config.js';
-import type { Piece, Split } from '../../shared/protocol/messages.js';
+import type { Shard, Split } from '../../shared/protocol/messages.js';
 import { measurePreprocessing } from './measure-preprocessing.js';
 
 /** Images in a part of an evaluation split. Part of the result: an engine adds up the losses of a part by itself. */
-export const evaluationPartImages = 250;
+export const evaluationShardImages = 250;
 
-export interface PieceStore {
-  /** Every piece: the shards in slice order, then the parts of the validation and the test split. */
-  pieces: readonly Piece[];
-  /** A piece's records by its hash. */
+export interface ShardStore {
+  /** Every shard: the shards in slice order, then the parts of the validation and the test split. */
+  shards: readonly Shard[];
+  /** A shard's records by its hash. */
   records: ReadonlyMap<string, Uint8Array>;
   trainingCount: number;
   validationCount: number;
@@ -28,19 +33,19 @@ export interface PieceStore {
 /** A split that is evaluated. */
 export type EvaluationSplit = Exclude<Split, 'training'>;
 
-/** Pieces as they are cut. */
-class PieceStack {
-  readonly pieces: Piece[] = [];
+/** Shards as they are cut. */
+class ShardList {
+  readonly shards: Shard[] = [];
   readonly records = new Map<string, Uint8Array>();
 
   add(split: Split, index: number, bytes: Uint8Array): void {
     const sha256 = createHash('sha256').update(bytes).digest('hex');
-    this.pieces.push({ split, index, sha256, bytes: bytes.length });
+    this.shards.push({ split, index, sha256, bytes: bytes.length });
     this.records.set(sha256, bytes);
   }
 
   addParts(split: EvaluationSplit, bytes: Uint8Array): void {
-    const partBytes = evaluationPartImages * recordBytes;
+    const partBytes = evaluationShardImages * recordBytes;
     for (let first = 0; first < bytes.length; first += partBytes) {
       this.add(split, first / partBytes, bytes.subarray(first, first + partBytes));
     }
@@ -61,19 +66,19 @@ function splitsOf(dataset: Cifar10, { validationSplit }: Pick<Config, 'validatio
 }
 
 /** The parts of one split, with their records one after the other. */
-export function cutEvaluationParts(
+export function splitEvaluation(
   dataset: Cifar10,
   config: Pick<Config, 'validationSplit'>,
   split: EvaluationSplit,
-): Pick<PieceStore, 'pieces' | 'records'> & { images: Uint8Array } {
+): Pick<ShardStore, 'shards' | 'records'> & { images: Uint8Array } {
   const images = splitsOf(dataset, config)[split];
-  const stack = new PieceStack();
+  const stack = new ShardList();
   stack.addParts(split, images);
-  return { pieces: stack.pieces, records: stack.records, images };
+  return { shards: stack.shards, records: stack.records, images };
 }
 
 /** Throws `bad-config` where there are fewer training images than one global batch holds. */
-export function cutPieces(dataset: Cifar10, config: Config): PieceStore {
+export function createShards(dataset: Cifar10, config: Config): ShardStore {
   const { training, validation, test, trainingCount, validationCount } = splitsOf(dataset, config);
   const stepsPerEpoch = stepsPerEpochOf(trainingCount, config.batchSize);
   if (stepsPerEpoch < 1) {
@@ -83,17 +88,17 @@ export function cutPieces(dataset: Cifar10, config: Config): PieceStore {
         `which is ${trainingCount} in ${dataset.source}`,
     );
   }
-  const stack = new PieceStack();
-  dealShards(trainingCount, config.slices, config.seed).forEach((shard, slice) =>
+  const stack = new ShardList();
+  partitionIntoShards(trainingCount, config.slices, config.seed).forEach((shard, slice) =>
     stack.add('training', slice, gatherRecords(training, shard)),
   );
   stack.addParts('validation', validation);
   stack.addParts('test', test);
   const testCount = test.length / recordBytes;
   const preprocessing = measurePreprocessing(config.preprocessing, training);
-  const { pieces, records } = stack;
+  const { shards, records } = stack;
   return {
-    pieces,
+    shards,
     records,
     trainingCount,
     validationCount,

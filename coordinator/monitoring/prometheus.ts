@@ -3,7 +3,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RunStatus } from '../../shared/monitoring/run-status.js';
 import { phaseNames, type StepPhases } from '../run/report.js';
-import type { RunJournal } from '../run/run-event-bus.js';
+import type { RunEventBus } from '../run/run-event-bus.js';
 import { statusMetrics } from './status-metrics.js';
 
 /** A step takes milliseconds on GPUs and a minute on a small computer: 1 ms to 131 s, doubling. */
@@ -27,7 +27,7 @@ export class PrometheusMetrics {
   readonly #set: readonly ((status: RunStatus) => void)[];
   #isMeasuringProcess = false;
 
-  constructor(journal: Pick<RunJournal, 'on'>, status: () => RunStatus) {
+  constructor(journal: Pick<RunEventBus, 'on'>, status: () => RunStatus) {
     this.#status = status;
     const registers = [this.#registry];
     this.#set = statusMetrics.map(({ kind, name, help, labels = [], read }) => {
@@ -44,7 +44,7 @@ export class PrometheusMetrics {
     this.#followDurations(journal);
   }
 
-  #followDurations(journal: Pick<RunJournal, 'on'>): void {
+  #followDurations(journal: Pick<RunEventBus, 'on'>): void {
     const registers = [this.#registry];
     const steps = new Histogram({
       name: 'lockstep_step_duration_seconds',

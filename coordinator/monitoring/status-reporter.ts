@@ -10,14 +10,14 @@ import {
   type WorkerStatus,
 } from '../../shared/monitoring/run-status.js';
 import { lockstepVersion } from '../../shared/version.js';
-import type { PieceStore } from '../dataset/shard-store.js';
+import type { ShardStore } from '../dataset/shard-store.js';
 import type { EvaluationEvent, StepEvent } from '../run/run-events.js';
 import type { TrainingRun } from '../training/training-run.js';
 import type { WorkerConnection } from '../connections/worker-connection.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
 
 /** Names of workers that are gone; beyond so many the one that was lost first is forgotten. */
-const mostLostNames = 200;
+const maxLostNames = 200;
 
 type SecondsIn = RunStatus['run']['secondsIn'];
 
@@ -27,7 +27,7 @@ export interface StatusSources {
   run: Pick<TrainingRun, 'step' | 'epoch' | 'totalSteps' | 'standing' | 'journal'>;
   pool: WorkerPool;
   config: Config;
-  store: Pick<PieceStore, 'pieces' | 'stepsPerEpoch'>;
+  store: Pick<ShardStore, 'shards' | 'stepsPerEpoch'>;
   clock: Clock;
 }
 
@@ -39,7 +39,7 @@ interface Past {
   last: { status: WorkerStatus; lostMs: number } | undefined;
 }
 
-export class StatusBoard {
+export class StatusReporter {
   readonly #sources: StatusSources;
   readonly #startedAt = new Date();
   readonly #shards: readonly string[];
@@ -56,7 +56,7 @@ export class StatusBoard {
   constructor(sources: StatusSources) {
     this.#sources = sources;
     const { store, run } = sources;
-    this.#shards = store.pieces.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
+    this.#shards = store.shards.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
     const { journal } = run;
     this.#phase = journal.phase;
     this.#phaseSinceMs = sources.clock.now();
@@ -222,7 +222,7 @@ export class StatusBoard {
     this.#pasts.delete(worker.name);
     this.#pasts.set(worker.name, past);
     const gone = [...this.#pasts].filter(([, { last }]) => last !== undefined);
-    if (gone.length > mostLostNames) this.#pasts.delete(gone[0][0]);
+    if (gone.length > maxLostNames) this.#pasts.delete(gone[0][0]);
   }
 
   #pastOf(name: string): Past {

@@ -7,7 +7,7 @@
  * @param moving the statistics vector, changed in place
  * @param batchStatistics one statistics vector per slice, in slice order
  */
-export function foldBatchStatistics(
+export function updateMovingStatistics(
   moving: Float32Array,
   batchStatistics: readonly Float32Array[],
   momentum: number,

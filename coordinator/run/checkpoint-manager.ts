@@ -13,19 +13,19 @@ import {
 } from './checkpoint.js';
 import { loadCheckpoint } from './load-checkpoint.js';
 
-export interface CheckpointKeeperOptions extends CheckpointWriter {
+export interface CheckpointManagerOptions extends CheckpointWriter {
   /** How many of the newest stay, beside the best; null for all. */
   keep: number | null;
   /** What the run was resumed from. */
   from: { path: string; progress: Pick<RunProgress, 'best'> } | undefined;
 }
 
-export class CheckpointKeeper {
-  readonly #options: CheckpointKeeperOptions;
+export class CheckpointManager {
+  readonly #options: CheckpointManagerOptions;
   #newest: string | undefined;
   #best: BestValidation | null;
 
-  constructor(options: CheckpointKeeperOptions) {
+  constructor(options: CheckpointManagerOptions) {
     this.#options = options;
     this.#newest = options.from?.path;
     this.#best = options.from?.progress.best ?? null;

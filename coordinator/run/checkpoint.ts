@@ -11,7 +11,7 @@ import type { ModelLayout } from '../../shared/network/layout.js';
 import { encodeSafetensors, namedArraysOf } from '../../shared/network/safetensors.js';
 import { lockstepVersion } from '../../shared/version.js';
 import type { BatchSums, Metrics } from './metrics.js';
-import type { LedgerRecord } from './report.js';
+import type { TotalsRecord } from './report.js';
 
 /** Everything a run's future depends on, beside its configuration and its images. */
 export interface TrainingState {
@@ -37,7 +37,7 @@ export interface RunProgress {
   validation: (Metrics & { step: number }) | null;
   /** The highest accuracy of a validation, and the step whose checkpoint `best` points at. */
   best: BestValidation | null;
-  ledger: LedgerRecord;
+  ledger: TotalsRecord;
 }
 
 export interface CheckpointWriter {
@@ -47,8 +47,8 @@ export interface CheckpointWriter {
   preprocessing: Preprocessing;
   /** Ten names, in the order of the labels. */
   classNames: readonly string[];
-  /** The SHA-256 of each piece, in order: a run resumed on other images would not be the same run. */
-  pieceHashes: readonly string[];
+  /** The SHA-256 of each shard, in order: a run resumed on other images would not be the same run. */
+  shardHashes: readonly string[];
 }
 
 /** A file of a checkpoint as it must be. */
@@ -107,7 +107,7 @@ export async function saveCheckpoint(
 
 async function writeInto(
   folder: string,
-  { layout, config, preprocessing, classNames, pieceHashes }: CheckpointWriter,
+  { layout, config, preprocessing, classNames, shardHashes }: CheckpointWriter,
   state: TrainingState,
   progress: RunProgress,
 ): Promise<void> {
@@ -132,7 +132,7 @@ async function writeInto(
     layoutHash: layoutHash(layout),
     config,
     classNames,
-    pieceHashes,
+    shardHashes,
     progress,
     files,
   };

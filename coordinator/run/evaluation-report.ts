@@ -1,7 +1,7 @@
 // What an evaluation came to: loss and accuracy, class by class, and what was taken for what. Pure.
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { noClass } from '../../shared/protocol/messages.js';
-import { metricsOf, type EvaluatedPart, type Metrics } from './metrics.js';
+import { metricsOf, type EvaluatedShard, type Metrics } from './metrics.js';
 
 export interface ClassResult {
   name: string;
@@ -28,7 +28,7 @@ export interface Outcome extends Metrics {
  * @param classNames in the order of the labels
  */
 export function outcomeOf(
-  parts: readonly EvaluatedPart[],
+  parts: readonly EvaluatedShard[],
   records: Uint8Array,
   classNames: readonly string[],
 ): Outcome {

@@ -1,7 +1,7 @@
 // A file of lines that grows while a run goes on. What cannot be written, for a full disk say, is kept and tried again.
 import { open, type FileHandle } from 'node:fs/promises';
 
-export class LineLog {
+export class JsonLinesFile {
   readonly #file: string;
   readonly #onTrouble: (error: unknown) => void;
   #handle: FileHandle | undefined;

@@ -24,7 +24,7 @@ import {
   type RunProgress,
   type TrainingState,
 } from './checkpoint.js';
-import { ledgerRecord } from './report.js';
+import { totalsRecord } from './report.js';
 
 export interface Checkpoint extends TrainingState {
   /** Its folder. */
@@ -36,8 +36,8 @@ export interface Checkpoint extends TrainingState {
   weightsSha256: string;
   /** Ten names, in the order of the labels. */
   classNames: readonly string[];
-  /** Of each piece of the images, in order. */
-  pieceHashes: readonly string[];
+  /** Of each shard of the images, in order. */
+  shardHashes: readonly string[];
   progress: RunProgress;
   /** What it was written by. */
   lockstepVersion: string;
@@ -56,7 +56,7 @@ const progress = z.object({
   epochSums: z.object({ sampleCount: count, lossSum: z.number(), correctCount: count }),
   validation: z.object({ step: count, loss: finiteOrNot, accuracy: z.number() }).nullable(),
   best: z.object({ step: count, accuracy: z.number() }).nullable(),
-  ledger: ledgerRecord,
+  ledger: totalsRecord,
 });
 const description = z.object({
   lockstepVersion: z.string(),
@@ -69,7 +69,7 @@ const description = z.object({
     .array(z.string())
     .length(classCount)
     .default([...officialClassNames]),
-  pieceHashes: z.array(sha256),
+  shardHashes: z.array(sha256),
   progress,
   files: z.object({
     [modelFile]: fileSum,

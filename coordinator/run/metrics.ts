@@ -15,7 +15,7 @@ export interface BatchSums {
 }
 
 /** What a part of a split gave. */
-export interface EvaluatedPart extends BatchSums {
+export interface EvaluatedShard extends BatchSums {
   /** The class that each image was taken for, or noClass. */
   predicted: Uint8Array;
 }

@@ -6,7 +6,7 @@ import type { ArrayLayout, ModelLayout } from '../../shared/network/layout.js';
 import { decodeSafetensors, namedArraysOf, type NamedArray } from '../../shared/network/safetensors.js';
 import { loadCheckpoint } from './load-checkpoint.js';
 
-export interface GivenWeights {
+export interface PretrainedWeights {
   /** The trainable vector. */
   weights: Float32Array;
   movingStatistics: Float32Array;
@@ -22,7 +22,7 @@ const otherArrays = /^preprocessing\//;
  * Throws `bad-data` where there is nothing, or what is there cannot be read, is of another model or not finite, and
  * `no-checkpoint` for a folder without one.
  */
-export async function readGivenWeights(location: string, layout: ModelLayout): Promise<GivenWeights> {
+export async function readPretrainedWeights(location: string, layout: ModelLayout): Promise<PretrainedWeights> {
   const arrays = await arraysAt(location);
   const weights = vectorOf(location, arrays, layout.trainable);
   const movingStatistics = vectorOf(location, arrays, layout.statistics);

@@ -109,7 +109,7 @@ export interface Report {
 }
 
 /** What a checkpoint keeps of the ledger. */
-export const ledgerRecord = z.object({
+export const totalsRecord = z.object({
   workersJoined: z.int().nonnegative(),
   workersLost: z.int().nonnegative(),
   slicesReassigned: z.int().nonnegative(),
@@ -121,10 +121,10 @@ export const ledgerRecord = z.object({
   /** Whether it was resumed with another configuration or other images. */
   isOverridden: z.boolean(),
 });
-export type LedgerRecord = z.infer<typeof ledgerRecord>;
+export type TotalsRecord = z.infer<typeof totalsRecord>;
 
 /** Counts what the report is made of while the run goes on. */
-export class RunLedger {
+export class RunTotals {
   workersJoined = 0;
   workersLost = 0;
   slicesReassigned = 0;
@@ -141,7 +141,7 @@ export class RunLedger {
   #stepCount = 0;
 
   /** Counts on from where a checkpoint's ledger was. */
-  resume(step: number, record: LedgerRecord, isOverridden: boolean): void {
+  resume(step: number, record: TotalsRecord, isOverridden: boolean): void {
     this.workersJoined = record.workersJoined;
     this.workersLost = record.workersLost;
     this.slicesReassigned = record.slicesReassigned;
@@ -153,7 +153,7 @@ export class RunLedger {
   }
 
   /** What a checkpoint is to keep. */
-  record(): LedgerRecord {
+  record(): TotalsRecord {
     const { workersJoined, workersLost, slicesReassigned, stragglers, slicesDuplicated } = this;
     return {
       workersJoined,

@@ -13,10 +13,10 @@ import { LockstepError, systemCodeOf } from '../../shared/errors.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel, type ModelLayout } from '../../shared/network/layout.js';
 import { listCheckpoints } from './checkpoint.js';
-import { readGivenWeights, type GivenWeights } from './pretrained-weights.js';
+import { readPretrainedWeights, type PretrainedWeights } from './pretrained-weights.js';
 import { learningRateAt } from '../optimizer/learning-rate.js';
 import { loadCheckpoint, loadNewestSound, type Checkpoint } from './load-checkpoint.js';
-import type { PieceStore } from '../dataset/shard-store.js';
+import type { ShardStore } from '../dataset/shard-store.js';
 
 /** Where runs are written unless said otherwise. */
 export const runsDirectory = 'runs';
@@ -37,7 +37,7 @@ export interface PlannedRun {
   config: Config;
   checkpoint: Checkpoint | undefined;
   /** What a run that begins has instead of drawn weights. */
-  given: GivenWeights | undefined;
+  given: PretrainedWeights | undefined;
   /** Keys whose values are not the checkpoint's, under `override`. */
   overridden: readonly string[];
 }
@@ -79,10 +79,10 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
 async function withInitialWeights(
   config: Config,
   isResumed = false,
-): Promise<{ config: Config; given: GivenWeights | undefined }> {
+): Promise<{ config: Config; given: PretrainedWeights | undefined }> {
   const { initialWeights, initialWeightsSha256: expected } = config;
   if (initialWeights === null) return { config, given: undefined };
-  const given = await readGivenWeights(initialWeights, layoutModel(config));
+  const given = await readPretrainedWeights(initialWeights, layoutModel(config));
   if (expected !== null && expected !== given.sha256 && !isResumed) {
     throw new LockstepError(
       'bad-config',
@@ -100,7 +100,7 @@ function inRun(checkpoint: Checkpoint, runDirectory: string | null): Checkpoint 
   return { ...checkpoint, progress: { ...checkpoint.progress, best: null } };
 }
 
-/** Keys that the weights depend on. The length is looked at by demandSameFuture, which knows what it comes to. */
+/** Keys that the weights depend on. The length is looked at by assertSameFuture, which knows what it comes to. */
 function changedKeys(before: Config, now: Config): (keyof Config)[] {
   const keys = Object.keys(recipeFields) as (keyof typeof recipeFields)[];
   return keys.filter(
@@ -154,9 +154,9 @@ export function runOf(checkpoint: string): string | undefined {
  * images and `bad-config` for a length that would have changed the steps it has made.
  * @returns whether the run goes on as it would have without a stop
  */
-export async function demandSameFuture(
+export async function assertSameFuture(
   planned: PlannedRun & { checkpoint: Checkpoint },
-  { layout, store, override }: { layout: ModelLayout; store: PieceStore; override: boolean },
+  { layout, store, override }: { layout: ModelLayout; store: ShardStore; override: boolean },
 ): Promise<boolean> {
   const { config, checkpoint, overridden } = planned;
   if (layoutHash(layout) !== layoutHash(checkpoint.layout)) {
@@ -185,11 +185,11 @@ export async function demandSameFuture(
   return difference === undefined && overridden.length === 0;
 }
 
-function otherImages({ pieceHashes, path: place }: Checkpoint, { pieces }: PieceStore): LockstepError | undefined {
-  const other = pieces.find((piece, index) => piece.sha256 !== pieceHashes[index]);
-  if (other === undefined && pieces.length === pieceHashes.length) return undefined;
+function otherImages({ shardHashes, path: place }: Checkpoint, { shards }: ShardStore): LockstepError | undefined {
+  const other = shards.find((shard, index) => shard.sha256 !== shardHashes[index]);
+  if (other === undefined && shards.length === shardHashes.length) return undefined;
   const where =
-    other === undefined ? 'there are fewer' : `the first that differs is ${other.split} piece ${other.index}`;
+    other === undefined ? 'there are fewer' : `the first that differs is ${other.split} shard ${other.index}`;
   return new LockstepError(
     'bad-data',
     `the images are not those of ${place} (${where}): give the same with --data, or go on with these by --override`,

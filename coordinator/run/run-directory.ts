@@ -4,8 +4,8 @@ import path from 'node:path';
 import type { Config } from '../../shared/config/config.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
 import { listCheckpoints, removeLeavings, returnTo } from './checkpoint.js';
-import { continuedMetrics } from './truncate-metrics.js';
-import { LineLog } from './json-lines-file.js';
+import { truncateMetricsAt } from './truncate-metrics.js';
+import { JsonLinesFile } from './json-lines-file.js';
 import type { Checkpoint } from './load-checkpoint.js';
 import type { MetricsLine, Report } from './report.js';
 import { runOf, runsDirectory } from './resume.js';
@@ -24,7 +24,7 @@ export class RunDirectory {
   readonly checkpoints: string;
   /** Told when lines of metrics cannot be written; they are tried again with the next one. */
   onTrouble: (reason: string) => void = () => undefined;
-  #metrics: LineLog | undefined;
+  #metrics: JsonLinesFile | undefined;
 
   /** Nothing is made or changed before `open`. */
   constructor(directory: string) {
@@ -40,13 +40,13 @@ export class RunDirectory {
   async open(config: Config, from?: Checkpoint): Promise<void> {
     const source = from === undefined ? undefined : runOf(from.path);
     const isContinued = this.#isContinued(from);
-    await this.demandFree(from);
+    await this.assertFree(from);
     try {
       await mkdir(this.checkpoints, { recursive: true });
       await removeLeavings(this.checkpoints);
       const metrics = from === undefined || source === undefined ? '' : await metricsUpTo(from, source);
       await this.#writeWhole(metricsFile, metrics);
-      this.#metrics = new LineLog(this.#pathOf(metricsFile), Buffer.byteLength(metrics), (error) =>
+      this.#metrics = new JsonLinesFile(this.#pathOf(metricsFile), Buffer.byteLength(metrics), (error) =>
         this.onTrouble(messageOf(error)),
       );
       await this.#writeWhole('config.json', jsonOf(config));
@@ -63,7 +63,7 @@ export class RunDirectory {
   }
 
   /** Throws `bad-option` where the folder holds another run than the one that is gone on with. Changes nothing. */
-  async demandFree(from?: Checkpoint): Promise<void> {
+  async assertFree(from?: Checkpoint): Promise<void> {
     if (this.#isContinued(from)) return;
     const taken = await listCheckpoints(this.checkpoints).catch((cause: unknown) => {
       throw this.#cannotBeMade(cause);
@@ -141,5 +141,5 @@ async function metricsUpTo({ step, progress }: Checkpoint, run: string): Promise
     if (systemCodeOf(error) === 'ENOENT') return '';
     throw error;
   });
-  return continuedMetrics(text, { step, isValidated: progress.validation?.step === step });
+  return truncateMetricsAt(text, { step, isValidated: progress.validation?.step === step });
 }

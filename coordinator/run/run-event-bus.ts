@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events';
 import type { RunPhase } from '../../shared/monitoring/run-status.js';
 import type { CollectedGradient } from '../training/collect-gradient.js';
-import { RunLedger, type MetricsLine, type RunEventName } from './report.js';
+import { RunTotals, type MetricsLine, type RunEventName } from './report.js';
 import type { RunDirectory } from './run-directory.js';
 import type { EpochEvent, EvaluationEvent, OperatorAction, RunEvents, StepEvent } from './run-events.js';
 import type { WorkerConnection } from '../connections/worker-connection.js';
@@ -17,8 +17,8 @@ const operatorEvents: Record<OperatorAction, RunEventName> = {
   drop: 'worker-dropped',
 };
 
-export class RunJournal extends EventEmitter<RunEvents> {
-  readonly ledger = new RunLedger();
+export class RunEventBus extends EventEmitter<RunEvents> {
+  readonly ledger = new RunTotals();
   readonly #runDirectory: RunDirectory;
   readonly #pool: WorkerPool;
   /** Updates made, which each event is told with. */

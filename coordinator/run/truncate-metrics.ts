@@ -8,7 +8,7 @@ const line = z.looseObject({ type: z.string(), step: z.number() });
  * was saved before that; events have happened and stay. What a crash left of a line goes.
  * @param text the whole file
  */
-export function continuedMetrics(text: string, checkpoint: { step: number; isValidated: boolean }): string {
+export function truncateMetricsAt(text: string, checkpoint: { step: number; isValidated: boolean }): string {
   const staying = text.split('\n').filter((json) => {
     const parsed = line.safeParse(parseOrUndefined(json)).data;
     if (parsed === undefined) return false;

@@ -1,6 +1,6 @@
 // Who computes which slices, by how fast each worker is and which shards it holds: whole nodes of the reduction tree
 // where that is possible, because a node costs one gradient on the wire. Exactness never depends on it. Pure.
-import { childrenOf, treeNodesOf, type SliceRange } from '../../shared/reduction/slices.js';
+import { childrenOf, alignedRanges, type SliceRange } from '../../shared/reduction/slices.js';
 
 /** A worker as a dealer sees it. */
 export interface Candidate {
@@ -34,7 +34,7 @@ function finishMs({ sliceMs, fixedMs }: Candidate, slices: number): number {
  * @param owed slices that each candidate owes already
  * @returns slices that each candidate owes then
  */
-function dealCounts(sliceCount: number, candidates: readonly Candidate[], owed?: readonly number[]): number[] {
+function countSlicesFor(sliceCount: number, candidates: readonly Candidate[], owed?: readonly number[]): number[] {
   const counts = candidates.map((_, index) => owed?.[index] ?? 0);
   for (let slice = 0; slice < sliceCount; slice++) {
     let best = 0;
@@ -61,7 +61,7 @@ export function divideSlices(
   candidates: readonly Candidate[],
   standing: readonly (number | undefined)[] = [],
 ): number[] {
-  const counts = dealCounts(sliceCount, candidates);
+  const counts = countSlicesFor(sliceCount, candidates);
   const standingCounts = candidates.map(({ worker }) => standing.filter((owner) => owner === worker).length);
   const isComplete = standingCounts.reduce((sum, count) => sum + count, 0) === sliceCount;
   if (isComplete && !isWorthwhile(lastFinishMs(candidates, standingCounts), lastFinishMs(candidates, counts))) {
@@ -74,18 +74,18 @@ export function divideSlices(
     room.set(candidate, room.get(candidate)! - node.count);
   };
   for (const candidate of candidates) {
-    const own = nodesWhere(sliceCount, (slice) => standing[slice] === candidate.worker);
-    placeNodes(own, (node) => {
+    const own = rangesWhere(sliceCount, (slice) => standing[slice] === candidate.worker);
+    placeRanges(own, (node) => {
       if (room.get(candidate) === 0) return 'dropped';
       if (node.count > room.get(candidate)!) return 'too-large';
       give(candidate, node);
       return 'placed';
     });
   }
-  const open = nodesWhere(sliceCount, (slice) => owners[slice] === undefined);
-  placeNodes(open, (node) => {
+  const open = rangesWhere(sliceCount, (slice) => owners[slice] === undefined);
+  placeRanges(open, (node) => {
     const fitting = candidates.filter((candidate) => room.get(candidate)! >= node.count);
-    const holding = fitting.filter((candidate) => holdsNode(candidate, node));
+    const holding = fitting.filter((candidate) => holdsRange(candidate, node));
     const [first, ...others] = holding.length > 0 ? holding : fitting;
     if (first === undefined) return 'too-large';
     give(
@@ -103,17 +103,17 @@ export function divideSlices(
  * and a node is divided where the step would otherwise end later.
  * @param owedBy slices that a worker owes already
  */
-export function dealNodes(
+export function assignRanges(
   nodes: readonly SliceRange[],
   candidates: readonly Candidate[],
   owedBy: (worker: number) => number = () => 0,
 ): Order[] {
   if (candidates.length === 0) return [];
   const owed = candidates.map(({ worker }) => owedBy(worker));
-  const goalMs = lastFinishMs(candidates, dealCounts(sliceCountOf(nodes), candidates, owed));
+  const goalMs = lastFinishMs(candidates, countSlicesFor(sliceCountOf(nodes), candidates, owed));
   const dealt = candidates.map((): SliceRange[] => []);
-  placeNodes(nodes, (node) => {
-    const holders = candidates.flatMap((candidate, index) => (holdsNode(candidate, node) ? [index] : []));
+  placeRanges(nodes, (node) => {
+    const holders = candidates.flatMap((candidate, index) => (holdsRange(candidate, node) ? [index] : []));
     const isPartlyHeld = candidates.some((candidate) => slicesOf(node).some((slice) => candidate.holds(slice)));
     if (holders.length === 0 && isPartlyHeld && node.count > 1) return 'too-large';
     const eligible = holders.length > 0 ? holders : candidates.map((_, index) => index);
@@ -128,7 +128,7 @@ export function dealNodes(
 }
 
 /** Offers nodes, the largest first, and the children of those that are too large after them. */
-function placeNodes(nodes: readonly SliceRange[], offer: (node: SliceRange) => 'placed' | 'dropped' | 'too-large') {
+function placeRanges(nodes: readonly SliceRange[], offer: (node: SliceRange) => 'placed' | 'dropped' | 'too-large') {
   const open = [...nodes];
   while (open.length > 0) {
     const node = open.reduce((a, b) => (b.count > a.count || (b.count === a.count && b.first < a.first) ? b : a));
@@ -138,12 +138,12 @@ function placeNodes(nodes: readonly SliceRange[], offer: (node: SliceRange) => '
 }
 
 /** The fewest tree nodes that make up the slices for which this is so, from left to right. */
-export function nodesWhere(sliceCount: number, isMeant: (slice: number) => boolean): SliceRange[] {
+export function rangesWhere(sliceCount: number, isMeant: (slice: number) => boolean): SliceRange[] {
   const nodes: SliceRange[] = [];
   for (let first = 0; first < sliceCount; first++) {
     let end = first;
     while (end < sliceCount && isMeant(end)) end++;
-    nodes.push(...treeNodesOf({ first, count: end - first }, sliceCount));
+    nodes.push(...alignedRanges({ first, count: end - first }, sliceCount));
     first = end;
   }
   return nodes;
@@ -157,6 +157,6 @@ function slicesOf({ first, count }: SliceRange): number[] {
   return Array.from({ length: count }, (_, index) => first + index);
 }
 
-function holdsNode(candidate: Candidate, node: SliceRange): boolean {
+function holdsRange(candidate: Candidate, node: SliceRange): boolean {
   return slicesOf(node).every((slice) => candidate.holds(slice));
 }

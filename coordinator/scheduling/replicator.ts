@@ -59,7 +59,7 @@ export class Replicator {
   /** Goes on as workers come, go and have what they were sent, until the returned function is called. */
   follow(): () => void {
     const goOn = () => this.#goOn();
-    return this.#pool.listen({ joined: goOn, left: goOn, pieceHeld: goOn });
+    return this.#pool.listen({ joined: goOn, left: goOn, shardHeld: goOn });
   }
 
   /** The first step is done, or slices have moved. Nothing is placed before that: shards then come by need. */

@@ -1,7 +1,7 @@
 // Who is asked for what at the beginning of a step: the standing division of the slices, and what is known of the
 // workers. It outlives the steps; what happens within one is collect-gradient.ts.
 import { medianOf } from '../../shared/median.js';
-import { divideSlices, nodesWhere, type Candidate, type Order } from './assignment.js';
+import { divideSlices, rangesWhere, type Candidate, type Order } from './assignment.js';
 import type { GradientRound } from '../training/gradient-round.js';
 import { SliceTimes } from './straggler-watch.js';
 import type { WorkerConnection } from '../connections/worker-connection.js';
@@ -15,7 +15,7 @@ export function available(workers: readonly WorkerConnection[], step: number): r
   return free.length > 0 ? free : workers;
 }
 
-export class Dealer {
+export class SliceScheduler {
   readonly sliceTimes = new SliceTimes();
   /** Of parts of an evaluation. */
   readonly partTimes = new SliceTimes();
@@ -64,7 +64,7 @@ export class Dealer {
     const isHeld = this.#shards.map((_, slice) => candidates.some(({ holds }) => holds(slice)));
     for (const { worker, holds } of candidates) {
       const own = (slice: number) => this.#owners[slice] === worker && (holds(slice) || !isHeld[slice]);
-      for (const node of nodesWhere(this.#shards.length, own)) round.assign(worker, node);
+      for (const node of rangesWhere(this.#shards.length, own)) round.assign(worker, node);
     }
     round.assignRest(candidates);
     return candidates.flatMap(({ worker }) => {

@@ -8,7 +8,7 @@ const needed = 8;
 const firstPatience = 10;
 const firstShortestMs = 60_000;
 /** Nobody is late before: below this the second computation costs more than it saves. */
-const shortestMs = 100;
+const minMs = 100;
 
 /** How long slices take, as a coordinator sees it: from an order, or the answer before, to the answer. Of a whole run. */
 export class SliceTimes {
@@ -75,8 +75,6 @@ export class StragglerWatch {
     const { medianMs, areSettled } = this.#times;
     if (this.#factor === 0 || medianMs === undefined) return Infinity;
     const patienceMs = this.#factor * medianMs * sliceCount;
-    return (
-      sinceMs + (areSettled ? Math.max(shortestMs, patienceMs) : Math.max(firstShortestMs, firstPatience * patienceMs))
-    );
+    return sinceMs + (areSettled ? Math.max(minMs, patienceMs) : Math.max(firstShortestMs, firstPatience * patienceMs));
   }
 }

@@ -7,11 +7,11 @@ import { floatsOf } from '../../shared/protocol/frame.js';
 import type { GradientMessage } from '../../shared/protocol/messages.js';
 import { sameRange, type SliceRange } from '../../shared/reduction/slices.js';
 import { sliceCountOf, type Order } from '../scheduling/assignment.js';
-import { available, type Dealer } from '../scheduling/slice-scheduler.js';
+import { available, type SliceScheduler } from '../scheduling/slice-scheduler.js';
 import { isFiniteAnswer, notFiniteAnswer } from './assert-finite.js';
 import { GradientRound, type Acceptance, type PartialSum, type RoundResult } from './gradient-round.js';
 import type { RoundObserver } from './round-observer.js';
-import { StepWork, type WorkerWork } from './step-contributions.js';
+import { StepContributions, type WorkerWork } from './step-contributions.js';
 import type { WorkReason } from '../../shared/monitoring/step-view.js';
 import { StragglerWatch } from '../scheduling/straggler-watch.js';
 import type { WeightsFrame } from '../connections/weights-frame.js';
@@ -44,7 +44,7 @@ export async function collectGradient(options: {
   layout: ModelLayout;
   sliceCount: number;
   weights: WeightsFrame;
-  dealer: Dealer;
+  dealer: SliceScheduler;
   /** A slice later than this many times the median is given to an idle worker too; 0 for never. */
   stragglerFactor: number;
   clock: Clock;
@@ -55,7 +55,7 @@ export async function collectGradient(options: {
   const { step } = weights;
   const round = new GradientRound(sliceCount);
   const watch = new StragglerWatch(dealer.sliceTimes, options.stragglerFactor);
-  const work = new StepWork(clock);
+  const work = new StepContributions(clock);
   const stragglers: Straggler[] = [];
   const trials = new Map<number, SliceRange>();
   let reassignedSlices = 0;
@@ -70,7 +70,7 @@ export async function collectGradient(options: {
     }
   }
 
-  function dealRest(): void {
+  function assignRest(): void {
     const reason = reassignedSlices > 0 ? 'takeover' : 'dealt';
     send(round.assignRest(dealer.candidates(available(pool.workers, step))), reason);
   }
@@ -128,14 +128,14 @@ export async function collectGradient(options: {
       observer?.dealt?.();
       return {
         joined() {
-          dealRest();
+          assignRest();
           helpStragglers();
         },
         left(worker) {
           watch.forget(worker.id);
           observer?.left(worker);
           reassignedSlices += round.release(worker.id);
-          dealRest();
+          assignRest();
           helpStragglers();
         },
         gradient(worker, message, payload) {
@@ -157,7 +157,7 @@ export async function collectGradient(options: {
           if (next !== undefined) watch.begins(worker.id, next.count, clock.now());
           const { result } = round;
           if (result !== undefined) return resolve({ ...result, ...work.summary(), reassignedSlices, stragglers });
-          dealRest();
+          assignRest();
           helpStragglers();
           observer?.received?.();
         },

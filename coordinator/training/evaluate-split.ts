@@ -3,22 +3,22 @@ import type { Clock } from '../../shared/clock.js';
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { ProtocolError } from '../../shared/errors.js';
 import { classCount } from '../../shared/network/layout.js';
-import { noClass, type EvaluationMessage, type Piece, type Split } from '../../shared/protocol/messages.js';
+import { noClass, type EvaluationMessage, type Shard, type Split } from '../../shared/protocol/messages.js';
 import { available } from '../scheduling/slice-scheduler.js';
-import type { BatchSums, EvaluatedPart } from '../run/metrics.js';
+import type { BatchSums, EvaluatedShard } from '../run/metrics.js';
 import { StragglerWatch, type SliceTimes } from '../scheduling/straggler-watch.js';
 import type { WeightsFrame } from '../connections/weights-frame.js';
 import type { WorkerConnection } from '../connections/worker-connection.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
 
 /** Parts that a worker has at a time: one to compute and one to go on with. */
-const partsInFlight = 2;
+const shardsInFlight = 2;
 
 /** All parts of a split, in their order. A part of a worker that leaves, or is late, goes to others. */
 export async function evaluateSplit(options: {
   pool: WorkerPool;
   split: Split;
-  pieces: readonly Piece[];
+  shards: readonly Shard[];
   weights: WeightsFrame;
   /** How long parts have taken until now. */
   partTimes: SliceTimes;
@@ -28,12 +28,12 @@ export async function evaluateSplit(options: {
   signal: AbortSignal;
   /** Called with each part's answer that counts. */
   onPart?: (part: BatchSums) => void;
-}): Promise<EvaluatedPart[]> {
+}): Promise<EvaluatedShard[]> {
   const { pool, split, weights, clock } = options;
-  const parts = options.pieces.filter((piece) => piece.split === split);
+  const parts = options.shards.filter((shard) => shard.split === split);
   const watch = new StragglerWatch(options.partTimes, options.stragglerFactor);
   const owed = new Map<number, Set<number>>();
-  const results: (EvaluatedPart | undefined)[] = parts.map(() => undefined);
+  const results: (EvaluatedShard | undefined)[] = parts.map(() => undefined);
   let stopTimer: () => void = () => undefined;
 
   const owedBy = ({ id }: WorkerConnection) => owed.get(id) ?? new Set();
@@ -41,7 +41,7 @@ export async function evaluateSplit(options: {
   const workers = () => available(pool.workers, weights.step);
 
   /** A part that this worker holds, else one that nobody holds, else any: parts seldom travel twice. */
-  function choosePartFor(worker: WorkerConnection): Piece | undefined {
+  function choosePartFor(worker: WorkerConnection): Shard | undefined {
     const open = parts.filter(({ index }) => results[index] === undefined && !isOwed(index));
     return (
       open.find((part) => worker.holds(part.sha256)) ??
@@ -49,20 +49,20 @@ export async function evaluateSplit(options: {
       open[0]
     );
   }
-  function give(worker: WorkerConnection, part: Piece): void {
+  function give(worker: WorkerConnection, part: Shard): void {
     const owes = owedBy(worker);
     if (owes.size === 0) watch.begins(worker.id, 1, clock.now());
     owed.set(worker.id, owes.add(part.index));
     worker.evaluate(weights, part);
   }
   function feed(worker: WorkerConnection): void {
-    if (owedBy(worker).size >= partsInFlight) return;
+    if (owedBy(worker).size >= shardsInFlight) return;
     const part = choosePartFor(worker);
     if (part !== undefined) give(worker, part);
   }
   /** One part each in turn, so that few parts still reach every worker. */
   function feedAll(): void {
-    for (let turn = 0; turn < partsInFlight; turn++) for (const worker of workers()) feed(worker);
+    for (let turn = 0; turn < shardsInFlight; turn++) for (const worker of workers()) feed(worker);
     helpStragglers();
   }
   /** Late workers' parts go to those that have nothing to do; then waits for the next one to be late. */
@@ -81,7 +81,7 @@ export async function evaluateSplit(options: {
   }
 
   try {
-    return await pool.settle<EvaluatedPart[]>(options.signal, ({ resolve }) => {
+    return await pool.settle<EvaluatedShard[]>(options.signal, ({ resolve }) => {
       feedAll();
       return {
         joined: feedAll,
@@ -117,7 +117,7 @@ function partOf(
   { sampleCount, lossSum, correctCount }: EvaluationMessage,
   payload: Uint8Array,
   images: number,
-): EvaluatedPart {
+): EvaluatedShard {
   if (sampleCount !== images || correctCount > images) {
     throw new ProtocolError(
       `a part of ${images} images was evaluated, a worker says that ${correctCount} of ${sampleCount} were right`,

@@ -6,10 +6,10 @@ import {
   describeRange,
   relativesOf,
   sameRange,
-  treeNodesOf,
+  alignedRanges,
   type SliceRange,
 } from '../../shared/reduction/slices.js';
-import { dealNodes, nodesWhere, sliceCountOf, type Candidate, type Order } from '../scheduling/assignment.js';
+import { assignRanges, rangesWhere, sliceCountOf, type Candidate, type Order } from '../scheduling/assignment.js';
 
 /** What a worker reports of one slice beside its gradient. */
 export interface SliceReport {
@@ -83,7 +83,7 @@ export class GradientRound {
   unassigned(): SliceRange[] {
     const isFree = Array.from({ length: this.#sliceCount }, (_, slice) => this.#reports[slice] === undefined);
     for (const { first, count } of [...this.#owed.values()].flat()) isFree.fill(false, first, first + count);
-    return nodesWhere(this.#sliceCount, (slice) => isFree[slice]);
+    return rangesWhere(this.#sliceCount, (slice) => isFree[slice]);
   }
 
   /** Nodes of this worker of which nobody else owes a slice and of which none has been answered. */
@@ -101,7 +101,7 @@ export class GradientRound {
 
   /** Gives a worker a range. @returns the tree nodes it is to send, from left to right */
   assign(worker: number, range: SliceRange): SliceRange[] {
-    const nodes = treeNodesOf(range, this.#sliceCount);
+    const nodes = alignedRanges(range, this.#sliceCount);
     this.#give(worker, nodes);
     return nodes;
   }
@@ -129,7 +129,7 @@ export class GradientRound {
   }
 
   #deal(nodes: readonly SliceRange[], candidates: readonly Candidate[]): Order[] {
-    const orders = dealNodes(nodes, candidates, (worker) => sliceCountOf(this.owedBy(worker)));
+    const orders = assignRanges(nodes, candidates, (worker) => sliceCountOf(this.owedBy(worker)));
     for (const { worker, nodes: given } of orders) this.#give(worker, given);
     return orders;
   }

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { LockstepError } from '../../shared/errors.js';
 import type { RunControl } from './run-control.js';
-import type { RunJournal } from '../run/run-event-bus.js';
+import type { RunEventBus } from '../run/run-event-bus.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
 
 /** What may be asked, as it comes in. `worker` is the id of a worker that is here. */
@@ -18,7 +18,7 @@ export type OperatorRequest = z.infer<typeof operatorRequest>;
 export interface OperatorOptions {
   control: RunControl;
   pool: WorkerPool;
-  journal: RunJournal;
+  journal: RunEventBus;
   /** Ends the run after the running step, with a checkpoint. */
   stop: (reason: LockstepError) => void;
 }
@@ -43,7 +43,7 @@ export function operate(options: OperatorOptions, request: OperatorRequest, by: 
       if (worker === undefined) return `there is no worker ${request.worker}: it may have left`;
       journal.operated('drop', by, `${worker.name} (${worker.address})`);
       // A worker that is told goodbye does not come back; the pool learns of its end from its socket.
-      void worker.farewell(`dropped by ${by}`);
+      void worker.goodbye(`dropped by ${by}`);
       return undefined;
     }
     default:

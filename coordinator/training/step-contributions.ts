@@ -15,7 +15,7 @@ export interface WorkerWork {
   waitedForMs: number;
 }
 
-export class StepWork {
+export class StepContributions {
   readonly #clock: Clock;
   readonly #work = new Map<number, Omit<WorkerWork, 'waitedForMs'>>();
   /** Moments of the answers that counted, the latest of each worker. */

@@ -2,7 +2,7 @@
 import type { CollectedGradient } from './collect-gradient.js';
 import { stepPhases, type StepPhases } from '../run/report.js';
 
-export class StepClock {
+export class StepTimer {
   readonly #startedMs = performance.now();
   #updateStartedMs = this.#startedMs;
 

@@ -3,31 +3,31 @@ import type { Clock } from '../../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
 import { totalStepsOf, type Config } from '../../shared/config/config.js';
 import { areFinite } from '../../shared/reduction/finite.js';
-import { collectYoungGarbage } from '../../shared/gc.js';
+import { collectYoungGeneration } from '../../shared/gc.js';
 import { weightsSha256 } from '../../shared/network/layout-hash.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import type { TrainingState } from '../run/checkpoint.js';
-import { CheckpointKeeper } from '../run/checkpoint-manager.js';
+import { CheckpointManager } from '../run/checkpoint-manager.js';
 import { collectGradient, type CollectedGradient } from './collect-gradient.js';
-import { Dealer } from '../scheduling/slice-scheduler.js';
+import { SliceScheduler } from '../scheduling/slice-scheduler.js';
 import { notFiniteSum, notFiniteWeights } from './assert-finite.js';
 import { evaluateSplit } from './evaluate-split.js';
 import { addSums, metricsOf, noSums, type BatchSums, type Metrics } from '../run/metrics.js';
 import type { GradientRound } from './gradient-round.js';
-import type { GivenWeights } from '../run/pretrained-weights.js';
+import type { PretrainedWeights } from '../run/pretrained-weights.js';
 import { initialMovingStatistics, initialWeights } from '../optimizer/initial-weights.js';
 import { learningRateAt } from '../optimizer/learning-rate.js';
 import type { Checkpoint } from '../run/load-checkpoint.js';
 import { MomentumSgd } from '../optimizer/momentum-sgd.js';
-import { foldBatchStatistics } from '../optimizer/moving-statistics.js';
-import type { PieceStore } from '../dataset/shard-store.js';
+import { updateMovingStatistics } from '../optimizer/moving-statistics.js';
+import type { ShardStore } from '../dataset/shard-store.js';
 import { Replicator } from '../scheduling/replicator.js';
 import type { Report, StepPhases } from '../run/report.js';
 import type { RunControl } from './run-control.js';
 import type { RunDirectory } from '../run/run-directory.js';
 import type { RoundObserver } from './round-observer.js';
-import { RunJournal } from '../run/run-event-bus.js';
-import { StepClock } from './step-timer.js';
+import { RunEventBus } from '../run/run-event-bus.js';
+import { StepTimer } from './step-timer.js';
 import { encodeWeights, type WeightsFrame } from '../connections/weights-frame.js';
 import { interruption, type WorkerPool } from '../connections/worker-pool.js';
 import { waitedTooLong, WorkerQuorum } from '../connections/worker-quorum.js';
@@ -38,13 +38,13 @@ const idleAfterMs = 20;
 export interface TrainingRunOptions {
   config: Config;
   layout: ModelLayout;
-  store: PieceStore;
+  store: ShardStore;
   pool: WorkerPool;
   runDirectory: RunDirectory;
   /** What the run goes on from; undefined for one that begins. */
   resumed: { checkpoint: Checkpoint; isOverridden: boolean } | undefined;
   /** What it begins with instead of drawn weights. */
-  given: GivenWeights | undefined;
+  given: PretrainedWeights | undefined;
   /** Workers to wait for before the first step. */
   minWorkers: number;
   /** Workers to wait for before each other step. */
@@ -63,7 +63,7 @@ export interface TrainingRunOptions {
 }
 
 /** What a status tells of a run beside what it told its listeners. */
-export interface RunStanding {
+export interface RunSnapshot {
   /** Images that gradients were taken of, by this coordinator and those before it. */
   imagesSeen: number;
   /** The latest. */
@@ -78,13 +78,13 @@ export interface RunStanding {
 
 export class TrainingRun {
   readonly totalSteps: number;
-  readonly journal: RunJournal;
+  readonly journal: RunEventBus;
   readonly #options: TrainingRunOptions;
   readonly #state: TrainingState;
   readonly #optimizer: MomentumSgd;
-  readonly #keeper: CheckpointKeeper;
+  readonly #keeper: CheckpointManager;
   readonly #quorum: WorkerQuorum;
-  readonly #dealer: Dealer;
+  readonly #dealer: SliceScheduler;
   readonly #replicator: Replicator;
   #imagesSeen = 0;
   /** Over the steps of the running epoch. */
@@ -96,18 +96,18 @@ export class TrainingRun {
   constructor(options: TrainingRunOptions) {
     this.#options = options;
     const { config, layout, store, runDirectory, pool } = options;
-    this.journal = new RunJournal(runDirectory, pool);
+    this.journal = new RunEventBus(runDirectory, pool);
     this.totalSteps = totalStepsOf(config, store.stepsPerEpoch);
-    const shards = store.pieces.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
-    this.#dealer = new Dealer(shards, config.batchSize / config.slices);
+    const shards = store.shards.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
+    this.#dealer = new SliceScheduler(shards, config.batchSize / config.slices);
     this.#replicator = new Replicator(pool, shards, config.replicas);
-    this.#keeper = new CheckpointKeeper({
+    this.#keeper = new CheckpointManager({
       directory: runDirectory.checkpoints,
       layout,
       config,
       preprocessing: store.preprocessing,
       classNames: store.classNames,
-      pieceHashes: store.pieces.map((piece) => piece.sha256),
+      shardHashes: store.shards.map((shard) => shard.sha256),
       keep: config.keepCheckpoints,
       from: options.resumed?.checkpoint,
     });
@@ -153,7 +153,7 @@ export class TrainingRun {
   }
 
   /** Where the run is, for those who look at it. */
-  get standing(): RunStanding {
+  get standing(): RunSnapshot {
     return {
       imagesSeen: this.#imagesSeen,
       validation: this.#validation,
@@ -200,7 +200,7 @@ export class TrainingRun {
     await this.#betweenSteps(weights); // a run may have been stopped before it had validated
     while (this.#state.step < this.totalSteps) {
       await this.#obeyOperator();
-      const clock = new StepClock();
+      const clock = new StepTimer();
       await this.#waitForWorkers(pauseBelow);
       this.journal.begins('training');
       const gradient = await this.#collectGradient(weights);
@@ -250,9 +250,9 @@ export class TrainingRun {
   async #collectGradient(weights: WeightsFrame): Promise<CollectedGradient> {
     const { config, pool, clock } = this.#options;
     const { slices, stragglerFactor } = config;
-    // The weights, and from each worker a gradient in pieces and put together.
+    // The weights, and from each worker a gradient in shards and put together.
     const madeBytes = weights.message.length * (1 + 2 * pool.size);
-    const stopTimer = clock.after(idleAfterMs, () => collectYoungGarbage(madeBytes));
+    const stopTimer = clock.after(idleAfterMs, () => collectYoungGeneration(madeBytes));
     const gradient = await collectGradient({
       ...this.#options,
       dealer: this.#dealer,
@@ -268,7 +268,7 @@ export class TrainingRun {
     const { config, store } = this.#options;
     const { stragglerFactor } = config;
     const { partTimes } = this.#dealer;
-    const options = { split, pieces: store.pieces, weights, partTimes, stragglerFactor };
+    const options = { split, shards: store.shards, weights, partTimes, stragglerFactor };
     return metricsOf(await evaluateSplit({ ...this.#options, ...options }));
   }
 
@@ -300,7 +300,7 @@ export class TrainingRun {
     const update = this.#optimizer.step(gradientSum, sampleCount, learningRate);
     if (update === 'sum-not-finite') throw notFiniteSum(step, gradientSum, layout);
     if (update === 'weights-not-finite') throw notFiniteWeights(step, weights, layout);
-    foldBatchStatistics(
+    updateMovingStatistics(
       movingStatistics,
       gradient.slices.map((slice) => slice.batchStatistics),
       this.#options.config.bnMomentum,
@@ -361,7 +361,7 @@ export class TrainingRun {
       this.journal.checkpoint(saved, (performance.now() - startedMs) / 1000);
     } catch (error) {
       if (systemCodeOf(error) === undefined) throw error;
-      this.journal.checkpointFailed(messageOf(error), this.#whatIsSaved());
+      this.journal.checkpointFailed(messageOf(error), this.#describeLastCheckpoint());
     }
   }
 
@@ -369,7 +369,7 @@ export class TrainingRun {
   async #endDiverged(divergence: LockstepError): Promise<LockstepError> {
     if (areFinite(this.#state.weights)) await this.#checkpoint();
     const remedy = `a smaller --learning-rate (now ${this.#learningRate}) may mend it`;
-    return new LockstepError('diverged', `${divergence.message}; ${remedy}; ${this.#whatIsSaved()}`, {
+    return new LockstepError('diverged', `${divergence.message}; ${remedy}; ${this.#describeLastCheckpoint()}`, {
       cause: divergence,
     });
   }
@@ -380,11 +380,11 @@ export class TrainingRun {
     if (this.#isSaved) return;
     throw new LockstepError(
       'save-failed',
-      `step ${this.#state.step} could not be saved; ${this.#whatIsSaved()}: make room and go on from there with --resume`,
+      `step ${this.#state.step} could not be saved; ${this.#describeLastCheckpoint()}: make room and go on from there with --resume`,
     );
   }
 
-  #whatIsSaved(): string {
+  #describeLastCheckpoint(): string {
     const { newest } = this.#keeper;
     return newest === undefined ? 'nothing was saved before' : `the last checkpoint is ${newest}`;
   }

@@ -12,16 +12,16 @@ export interface Picture {
 }
 
 /** Above what cameras of today give. A file may claim more in a few bytes, and would have us allocate it. */
-const mostPixels = 64_000_000;
+const maxPixels = 64_000_000;
 /** What decoding that many may take. */
-const mostDecoderMegabytes = 2048;
+const maxDecoderMegabytes = 2048;
 
 /**
  * Decodes a file. What a PNG leaves transparent is white; a JPEG is turned upright as its camera noted.
  * @param source the file's name, for error messages
- * Throws `bad-data` for what is no PNG or JPEG, is damaged, or has more than mostPixels pixels.
+ * Throws `bad-data` for what is no PNG or JPEG, is damaged, or has more than maxPixels pixels.
  */
-export function decodePicture(file: Uint8Array, source: string): Picture {
+export function decodeImage(file: Uint8Array, source: string): Picture {
   const kind = kindOf(file);
   try {
     switch (kind) {
@@ -66,23 +66,23 @@ function decodePng(file: Uint8Array, source: string): Picture {
   // The header chunk comes first: its length and name, then width and height.
   if (file.length < 24) throw new Error('it ends in its header');
   const view = new DataView(file.buffer, file.byteOffset);
-  demandSize(view.getUint32(16), view.getUint32(20), source);
+  assertSize(view.getUint32(16), view.getUint32(20), source);
   const { width, height, data } = PNG.sync.read(Buffer.from(file));
   return { width, height, pixels: onWhite(data, width * height) };
 }
 
 function decodeJpeg(file: Uint8Array, source: string): Picture {
   const { width, height, exif } = jpegHeader(file);
-  demandSize(width, height, source);
+  assertSize(width, height, source);
   const decoded = jpeg.decode(file, {
     useTArray: true,
     formatAsRGBA: false,
     tolerantDecoding: false,
-    maxResolutionInMP: mostPixels / 1e6,
-    maxMemoryUsageInMB: mostDecoderMegabytes,
+    maxResolutionInMP: maxPixels / 1e6,
+    maxMemoryUsageInMB: maxDecoderMegabytes,
   });
   const picture = { width: decoded.width, height: decoded.height, pixels: decoded.data };
-  return turnUpright(picture, orientationIn(exif));
+  return applyExifOrientation(picture, orientationIn(exif));
 }
 
 /** Width and height, before anything is allocated for them, and the camera's notes. */
@@ -104,12 +104,12 @@ function jpegHeader(file: Uint8Array): { width: number; height: number; exif: Ui
   throw new Error('it ends before its size is said');
 }
 
-function demandSize(width: number, height: number, source: string): void {
+function assertSize(width: number, height: number, source: string): void {
   if (width === 0 || height === 0) throw new Error(`it is ${width}×${height} pixels`);
-  if (width * height <= mostPixels) return;
+  if (width * height <= maxPixels) return;
   throw new LockstepError(
     'bad-data',
-    `${source} is ${width}×${height} pixels: at most ${mostPixels / 1e6} million are read; make it smaller first`,
+    `${source} is ${width}×${height} pixels: at most ${maxPixels / 1e6} million are read; make it smaller first`,
   );
 }
 
@@ -153,7 +153,7 @@ const turns: Record<number, { exchanged: boolean; fromRight: boolean; fromBottom
 };
 
 /** @param orientation 1 to 8: where the stored picture's first row and column are in the upright one */
-export function turnUpright(stored: Picture, orientation: number): Picture {
+export function applyExifOrientation(stored: Picture, orientation: number): Picture {
   const turn = turns[orientation];
   if (turn === undefined) return stored;
   const { exchanged, fromRight, fromBottom } = turn;

@@ -4,10 +4,10 @@ import { z } from 'zod';
 import { LockstepError } from '../errors.js';
 import {
   cropPaddings,
-  mirrorKinds,
+  flipModes,
   preprocessingNames,
   type CropPadding,
-  type MirrorKind,
+  type FlipMode,
   type PreprocessingName,
 } from '../dataset/image-batch.js';
 import { layoutModel, type Shortcut } from '../network/layout.js';
@@ -148,14 +148,14 @@ export const recipeFields = {
     schema: z.boolean(),
     default: true,
     allowed: 'true or false',
-    help: 'mirroring and random crops of the training images',
+    help: 'flipping and random crops of the training images',
   }),
-  mirror: field<MirrorKind>({
-    schema: z.enum(mirrorKinds),
+  flip: field<FlipMode>({
+    schema: z.enum(flipModes),
     default: 'random',
     allowed: 'random or alternating',
     help:
-      'which training images --augment mirrors: random, or alternating (random in the first epoch, then in every other ' +
+      'which training images --augment flips: random, or alternating (random in the first epoch, then in every other ' +
       'epoch the other way round)',
     placeholder: 'KIND',
   }),
@@ -170,7 +170,7 @@ export const recipeFields = {
     schema: z.boolean(),
     default: false,
     allowed: 'true or false',
-    help: 'mirroring and random crops of the validation images too, others in each validation',
+    help: 'flipping and random crops of the validation images too, others in each validation',
   }),
   labelSmoothing: field({
     schema: z.number().min(0).lt(1),
@@ -289,7 +289,7 @@ const runFields = {
     allowed: 'true or false',
     help: "refuse workers whose engine's fingerprint is not the first worker's",
   }),
-  pingInterval: field({
+  heartbeatInterval: field({
     schema: positive,
     default: 2,
     allowed: 'a positive number',
@@ -310,7 +310,7 @@ const runFields = {
     help: "workers that hold a shard; copies beyond the first are placed beforehand, in the network's idle time",
     placeholder: 'R',
   }),
-  silenceTimeout: field({
+  heartbeatTimeout: field({
     schema: positive,
     default: 10,
     allowed: 'a positive number',
@@ -341,7 +341,7 @@ export function kebabCase(key: string): string {
 }
 
 /** Throws `bad-config` naming a key that is none. @param place where the keys stand, for the message: `in FILE` */
-export function demandKnownKeys(input: Readonly<Record<string, unknown>>, place = ''): void {
+export function assertKnownKeys(input: Readonly<Record<string, unknown>>, place = ''): void {
   const unknown = Object.keys(input).find((key) => !isConfigKey(key));
   if (unknown === undefined) return;
   const keys = Object.keys(configFields);
@@ -363,7 +363,7 @@ export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf =
     throw new LockstepError('bad-config', `${nameOf(key)} is ${shown}: it must be ${allowed}`);
   };
   const values: Record<string, unknown> = {};
-  demandKnownKeys(input);
+  assertKnownKeys(input);
   for (const [key, { schema, default: fallback, allowed }] of Object.entries(configFields)) {
     const given = input[key];
     if (given === undefined) {
@@ -380,11 +380,11 @@ export function resolveConfig(input: Readonly<Record<string, unknown>>, nameOf =
   if (config.batchSize % config.slices !== 0) {
     bad('slices', config.slices, `a whole number that divides ${nameOf('batchSize')}, which is ${config.batchSize}`);
   }
-  if (config.silenceTimeout <= config.pingInterval) {
+  if (config.heartbeatTimeout <= config.heartbeatInterval) {
     bad(
-      'silenceTimeout',
-      config.silenceTimeout,
-      `more than ${nameOf('pingInterval')}, which is ${config.pingInterval}`,
+      'heartbeatTimeout',
+      config.heartbeatTimeout,
+      `more than ${nameOf('heartbeatInterval')}, which is ${config.heartbeatInterval}`,
     );
   }
   if (config.steps !== null && config.epochs !== null) {

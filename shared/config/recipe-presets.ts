@@ -22,7 +22,7 @@ export const recipePresets = {
     nesterov: true,
     weightDecay: 0.0005,
     labelSmoothing: 0.1,
-    mirror: 'alternating' as const,
+    flip: 'alternating' as const,
     cropPadding: 'reflect' as const,
     shortcut: 'projection' as const,
     bnEpsilon: 0.00001,

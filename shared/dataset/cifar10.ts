@@ -21,7 +21,7 @@ export type { Cifar10 } from './cifar10-layout.js';
 export const defaultDataDirectory = 'data';
 
 /** Node reads less than 2 GiB at a time. */
-const mostBytesPerRead = 2 ** 30;
+const maxBytesPerRead = 2 ** 30;
 
 /** One of the six files with images. */
 export interface BatchFile {
@@ -101,7 +101,7 @@ export async function writeCifar10(
         'each of the five training batches and the test batch needs at least one',
     );
   }
-  if (options.overwrite !== true) await demandNoCifar10(directory);
+  if (options.overwrite !== true) await assertNoCifar10(directory);
   const write = async (temporary: string) => {
     for (const [batch, name] of trainingFiles.entries()) {
       const first = Math.floor((trainingCount * batch) / trainingFiles.length);
@@ -122,7 +122,7 @@ export async function writeCifar10(
 }
 
 /** Throws `bad-data` where a folder holds CIFAR-10 files that would have to be replaced. */
-export async function demandNoCifar10(directory: string): Promise<void> {
+export async function assertNoCifar10(directory: string): Promise<void> {
   if (!(await holdsCifar10(directory))) return;
   throw new LockstepError(
     'bad-data',
@@ -224,7 +224,7 @@ async function readInto(target: Uint8Array, file: string): Promise<void> {
   });
   try {
     for (let filled = 0; filled < target.length;) {
-      const length = Math.min(target.length - filled, mostBytesPerRead);
+      const length = Math.min(target.length - filled, maxBytesPerRead);
       const { bytesRead } = await handle.read(target, filled, length, filled);
       if (bytesRead === 0) {
         throw new LockstepError(

@@ -32,7 +32,7 @@ export const officialArchive: CifarArchive = {
 export const archiveFile = 'cifar-10-binary.tar.gz';
 
 /** A server that drops the connection again and again is given this many chances, each of which must bring something. */
-const mostConnections = 20;
+const maxConnections = 20;
 
 export interface DownloadOptions {
   /** Another place to fetch the same archive from (default: the archive's own URL). */
@@ -177,7 +177,7 @@ async function fetchWhole(fetching: Fetching): Promise<void> {
           'run the command again to go on',
       );
     }
-    if (received <= before || connection === mostConnections) {
+    if (received <= before || connection === maxConnections) {
       const stage = received === 0 ? 'could not be fetched' : `broke off after ${received} of ${archive.bytes} bytes`;
       throw failed(`${url} ${stage}: ${reasonOf(problem)}`, problem);
     }
@@ -216,17 +216,17 @@ async function fetchRest(fetching: Fetching, received: number): Promise<void> {
   }
 }
 
-/** Each piece is in the file before the next one is awaited, so that a connection that dies costs nothing. */
+/** Each shard is in the file before the next one is awaited, so that a connection that dies costs nothing. */
 async function appendBody(fetching: Fetching, response: Response, start: number): Promise<void> {
   const { url, partialPath, archive, failed, onProgress } = fetching;
   const file = await open(partialPath, start > 0 ? 'a' : 'w');
   try {
     let total = start;
     onProgress?.(total, archive.bytes);
-    for await (const piece of response.body ?? []) {
-      total += piece.length;
+    for await (const shard of response.body ?? []) {
+      total += shard.length;
       if (total > archive.bytes) throw failed(`${url} sent more than the ${archive.bytes} bytes of the archive`);
-      await file.appendFile(piece);
+      await file.appendFile(shard);
       onProgress?.(total, archive.bytes);
     }
   } finally {

@@ -6,8 +6,8 @@ export const pixelsPerPlane = imageSize * imageSize;
 export const recordBytes = 1 + imageChannels * pixelsPerPlane;
 /** Rows and columns that are added on each side of an image before it is cropped. */
 export const cropMargin = 4;
-/** The view that changes nothing: the crop's corner is the image's own, and it is not mirrored. */
-export const plainView = packView(cropMargin, cropMargin, false);
+/** The view that changes nothing: the crop's corner is the image's own, and it is not flipped. */
+export const identityAugmentation = packAugmentation(cropMargin, cropMargin, false);
 
 /** Images in the order in which an engine computes them. */
 export interface ImageBatch {
@@ -15,7 +15,7 @@ export interface ImageBatch {
   records: Uint8Array;
   /** Which records, counted from 0. */
   indices: Uint32Array;
-  /** One packed view per image: see packView. */
+  /** One packed view per image: see packAugmentation. */
   views: Uint16Array;
 }
 
@@ -26,31 +26,31 @@ export const cropPaddings = ['zeros', 'reflect'] as const;
  */
 export type CropPadding = (typeof cropPaddings)[number];
 
-export const mirrorKinds = ['random', 'alternating'] as const;
+export const flipModes = ['random', 'alternating'] as const;
 /**
- * Which training images are mirrored: each by chance whenever it is seen, or by chance in the first epoch and from then on
+ * Which training images are flipped: each by chance whenever it is seen, or by chance in the first epoch and from then on
  * in every other epoch the other way round.
  */
-export type MirrorKind = (typeof mirrorKinds)[number];
+export type FlipMode = (typeof flipModes)[number];
 
 /**
- * Where an augmented image comes from: the image is mirrored left to right or not, padded by `cropMargin` on each side,
+ * Where an augmented image comes from: the image is flipped left to right or not, padded by `cropMargin` on each side,
  * and the 32×32 window whose upper left corner is (top, left), each 0 to 8, is cut out.
- * Bits 0 to 3 hold left, 4 to 7 top, 8 the mirror, 9 whether the padding is reflected.
+ * Bits 0 to 3 hold left, 4 to 7 top, 8 the flip, 9 whether the padding is reflected.
  */
-export function packView(top: number, left: number, mirrored: boolean, padding: CropPadding = 'zeros'): number {
-  return left | (top << 4) | (mirrored ? 1 << 8 : 0) | (padding === 'reflect' ? 1 << 9 : 0);
+export function packAugmentation(top: number, left: number, flipped: boolean, padding: CropPadding = 'zeros'): number {
+  return left | (top << 4) | (flipped ? 1 << 8 : 0) | (padding === 'reflect' ? 1 << 9 : 0);
 }
 
-export function viewTop(view: number): number {
+export function cropTop(view: number): number {
   return (view >> 4) & 15;
 }
 
-export function viewLeft(view: number): number {
+export function cropLeft(view: number): number {
   return view & 15;
 }
 
-export function isMirrored(view: number): boolean {
+export function isFlipped(view: number): boolean {
   return (view & (1 << 8)) !== 0;
 }
 
@@ -59,8 +59,8 @@ export function isReflected(view: number): boolean {
 }
 
 /** The same plain view for each of count images. */
-export function plainViews(count: number): Uint16Array {
-  return new Uint16Array(count).fill(plainView);
+export function identityAugmentations(count: number): Uint16Array {
+  return new Uint16Array(count).fill(identityAugmentation);
 }
 
 export const preprocessingNames = ['imagenet', 'per-pixel-mean', 'standardize'] as const;
@@ -77,7 +77,7 @@ export interface MeasuredPreprocessing {
 
 /**
  * How raw bytes become the network's input, whose channels are blue, green, red in each of them. `imagenet`: less 103.939,
- * 116.779, 123.68, divided by 255. What is cropped and mirrored are the raw bytes: preprocessing comes after that.
+ * 116.779, 123.68, divided by 255. What is cropped and flipped are the raw bytes: preprocessing comes after that.
  */
 export type Preprocessing = 'imagenet' | MeasuredPreprocessing;
 

@@ -2,7 +2,7 @@
 import type { RunStatus } from './run-status.js';
 import type { Difference } from './difference.js';
 import type { HistoryColumns, StepPoint } from './step-history.js';
-import type { StepPicture } from './step-view.js';
+import type { StepView } from './step-view.js';
 
 /** What does not change while a run goes on. */
 export interface RunFacts {
@@ -66,9 +66,9 @@ export interface LiveState {
   status: RunStatus;
   /** What an operator asked for and is still to come. */
   control: 'running' | 'pausing' | 'paused' | 'stopping';
-  picture: StepPicture | null;
+  picture: StepView | null;
   /** The latest step in which something went wrong and was mended. */
-  eventful: { picture: StepPicture; agoMs: number } | null;
+  eventful: { picture: StepView; agoMs: number } | null;
 }
 
 /** What report.json says of a worker. */

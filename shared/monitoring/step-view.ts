@@ -10,7 +10,7 @@ export type WorkReason = 'dealt' | 'takeover' | 'late' | 'trial';
 export type WorkEnd = 'counted' | 'unneeded' | 'lost';
 
 /** A node of the reduction tree that a worker was asked for. */
-export interface PictureBar {
+export interface StepBar {
   /** The worker's id. */
   worker: number;
   name: string;
@@ -26,17 +26,17 @@ export interface PictureBar {
   isLate: boolean;
 }
 
-export interface StepPicture {
+export interface StepView {
   /** Counted from 1. */
   step: number;
   /** Milliseconds since the step began; where it is over, how long it took to collect. */
   elapsedMs: number;
   isOver: boolean;
   /** In the order in which they were asked for. */
-  bars: PictureBar[];
+  bars: StepBar[];
 }
 
 /** Whether more happened than that everybody answered what was dealt. */
-export function isEventful({ bars }: StepPicture): boolean {
+export function isEventful({ bars }: StepView): boolean {
   return bars.some(({ reason, end }) => reason === 'takeover' || reason === 'late' || end === 'lost');
 }

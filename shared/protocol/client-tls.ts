@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls';
 import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
 
 /** Neither side speaks anything older. */
-export const oldestTls = 'TLSv1.2';
+export const minTls = 'TLSv1.2';
 
 /** Files, under the names of their options. */
 export interface ClientTlsFiles {
@@ -31,7 +31,7 @@ export function readClientTls({ tlsCa, tlsCert, tlsKey }: ClientTlsFiles): Clien
 }
 
 /** Throws `bad-option` for certificates where the connection is not encrypted. */
-export function demandUseFor(tls: ClientTls, url: string): void {
+export function assertUseFor(tls: ClientTls, url: string): void {
   if (/^(wss|https):/.test(url) || Object.keys(tls).length === 0) return;
   throw new LockstepError(
     'bad-option',

@@ -2,10 +2,10 @@
 // then the payload's raw bytes. The padding lets a receiver view float32 values in place.
 import { Packr } from 'msgpackr';
 import { ProtocolError, messageOf } from '../errors.js';
-import { demandPlainMsgpack } from './plain-msgpack.js';
+import { assertPlainMsgpack } from './plain-msgpack.js';
 
 const alignment = 8;
-/** The longest header that is read. The longest that is written is a welcome with its list of pieces, about 100 bytes each. */
+/** The longest header that is read. The longest that is written is a welcome with its list of shards, about 100 bytes each. */
 export const maxHeaderBytes = 1 << 20;
 /** Room that an outgoing frame keeps before its payload for a header with a few numbers per slice. */
 const headerRoomBytes = 1024;
@@ -82,7 +82,7 @@ export function decodeFrame(message: Uint8Array): Frame {
     throw new ProtocolError(`a message of ${message.byteLength} bytes claims a header of ${headerBytes} bytes`);
   }
   const packed = message.subarray(4, 4 + headerBytes);
-  demandPlainMsgpack(packed);
+  assertPlainMsgpack(packed);
   try {
     // msgpackr's native part must not be given shared memory: it ends the process.
     const header: unknown = packr.unpack(message.buffer instanceof ArrayBuffer ? packed : new Uint8Array(packed));

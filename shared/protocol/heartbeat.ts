@@ -2,9 +2,9 @@
 import type { Clock } from '../clock.js';
 
 /** It looks at least this often, and four times in a short timeout. */
-const longestLookMs = 2_000;
+const maxLookMs = 2_000;
 
-export class SilenceWatch {
+export class HeartbeatMonitor {
   readonly #clock: Clock;
   readonly #stop: () => void;
   #lastHeardMs: number;
@@ -15,7 +15,7 @@ export class SilenceWatch {
     this.#lastHeardMs = clock.now();
     let ended = false;
     const isSilent = () => clock.now() - this.#lastHeardMs > timeoutMs;
-    const stopTimer = clock.every(Math.min(timeoutMs / 4, longestLookMs), () => {
+    const stopTimer = clock.every(Math.min(timeoutMs / 4, maxLookMs), () => {
       if (!isSilent()) return;
       // Timers run before sockets are read: after a long computation in this process the other side's words may lie
       // unread. Look again once they have been.

@@ -1,7 +1,7 @@
 // What coordinator and workers say to each other: one union per direction, a sentence each in the speaker's voice.
 // Headers are parsed here, where they come off the socket; behind it they are trusted.
 import { z } from 'zod';
-import { cropPaddings, mirrorKinds, preprocessingNames } from '../dataset/image-batch.js';
+import { cropPaddings, flipModes, preprocessingNames } from '../dataset/image-batch.js';
 import { ProtocolError } from '../errors.js';
 import type { ModelLayout } from '../network/layout.js';
 import { maxHeaderBytes } from './frame.js';
@@ -9,16 +9,16 @@ import { maxHeaderBytes } from './frame.js';
 /** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */
 export const protocolVersion = 5;
 
-/** Pieces travel in chunks of at most this many bytes. */
+/** Shards travel in chunks of at most this many bytes. */
 export const chunkBytes = 1 << 20;
 /** What is fetched beforehand is asked for in chunks of this many bytes, one at a time: nothing waits long behind one. */
 export const prefetchChunkBytes = 1 << 18;
 
-/** A worker makes room for a piece before it comes: not for one larger than this. CIFAR-10 in one shard is 154 MB. */
-const largestPieceBytes = 1 << 30;
+/** A worker makes room for a shard before it comes: not for one larger than this. CIFAR-10 in one shard is 154 MB. */
+const maxShardBytes = 1 << 30;
 
-/** A hello names at most this many pieces. */
-export const mostCachedPieces = 10_000;
+/** A hello names at most this many shards. */
+export const maxCachedShards = 10_000;
 
 /** Instead of a class, of an image whose logits are no numbers. */
 export const noClass = 255;
@@ -32,11 +32,11 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const name = z.string().min(1).max(200);
 const sentence = z.string().max(2000);
 const split = z.enum(['training', 'validation', 'test']);
-const treeNode = z.strictObject({ first: count, count: z.int().positive() });
+const alignedRange = z.strictObject({ first: count, count: z.int().positive() });
 
 /** A contiguous set of images that travels and is cached as one: a shard, or a part of an evaluation split. */
-const piece = z.strictObject({ split, index: count, sha256, bytes: z.int().positive().max(largestPieceBytes) });
-export type Piece = z.infer<typeof piece>;
+const shard = z.strictObject({ split, index: count, sha256, bytes: z.int().positive().max(maxShardBytes) });
+export type Shard = z.infer<typeof shard>;
 export type Split = z.infer<typeof split>;
 
 const refusalCode = z.enum(['protocol-version', 'token', 'fingerprint', 'finished', 'bad-message', 'engine-failed']);
@@ -51,7 +51,7 @@ const modelSpec = z.strictObject({
   bnEpsilon: z.number(),
 });
 
-/** "May I join? This is what I compute with, and these pieces I hold already." */
+/** "May I join? This is what I compute with, and these shards I hold already." */
 const hello = z.strictObject({
   type: z.literal('hello'),
   protocolVersion: z.int(),
@@ -59,22 +59,22 @@ const hello = z.strictObject({
   token: z.string().max(1000),
   name,
   engine: z.strictObject({ engine: name, fingerprint: z.string().min(1).max(1000), device: name }),
-  cachedPieces: z.array(sha256).max(mostCachedPieces),
+  cachedShards: z.array(sha256).max(maxCachedShards),
 });
-/** "Send me so many bytes of this piece from here on." */
-const pieceRequest = z.strictObject({
-  type: z.literal('piece-request'),
+/** "Send me so many bytes of this shard from here on." */
+const shardRequest = z.strictObject({
+  type: z.literal('shard-request'),
   sha256,
   offset: count,
   bytes: z.int().positive(),
 });
-/** "I have this piece now, and will not ask for it again." */
-const pieceHeld = z.strictObject({ type: z.literal('piece-held'), sha256 });
+/** "I have this shard now, and will not ask for it again." */
+const shardHeld = z.strictObject({ type: z.literal('shard-held'), sha256 });
 /** "The sum over this node of the tree; the gradient and each slice's batch statistics follow." */
 const gradient = z.strictObject({
   type: z.literal('gradient'),
   step: count,
-  node: treeNode,
+  node: alignedRange,
   sampleCount: z.int().positive(),
   slices: z.array(z.strictObject({ lossSum, correctCount: count })).min(1),
   phases: z.strictObject({
@@ -93,7 +93,7 @@ const timeSpan = z.strictObject({ startedMs: moment, endedMs: moment });
 const timing = z.strictObject({
   type: z.literal('timing'),
   step: count,
-  node: treeNode,
+  node: alignedRange,
   /** When it was asked for this, and the weights were here. */
   receivedMs: moment,
   startedMs: moment,
@@ -131,8 +131,8 @@ const leave = z.strictObject({ type: z.literal('leave'), reason: sentence });
 
 const workerMessage = z.discriminatedUnion('type', [
   hello,
-  pieceRequest,
-  pieceHeld,
+  shardRequest,
+  shardHeld,
   timing,
   gradient,
   evaluation,
@@ -147,7 +147,7 @@ export type TimingMessage = z.infer<typeof timing>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
 
 /**
- * "You are in; this is the run, and these are the pieces you may be asked about. What preprocessing subtracts and divides
+ * "You are in; this is the run, and these are the shards you may be asked about. What preprocessing subtracts and divides
  * by follows, where it was measured."
  */
 const welcome = z.strictObject({
@@ -159,7 +159,7 @@ const welcome = z.strictObject({
   preprocessing: z.enum(preprocessingNames),
   seed: z.int().nonnegative(),
   augment: z.boolean(),
-  mirror: z.enum(mirrorKinds),
+  flip: z.enum(flipModes),
   cropPadding: z.enum(cropPaddings),
   augmentValidation: z.boolean(),
   labelSmoothing: z.number().min(0).lt(1),
@@ -169,15 +169,15 @@ const welcome = z.strictObject({
     .positive()
     .max(1 << 20),
   stepsPerEpoch: z.int().positive(),
-  pieces: z.array(piece),
-  pingIntervalMs: z.number().positive(),
-  silenceTimeoutMs: z.number().positive(),
+  shards: z.array(shard),
+  heartbeatIntervalMs: z.number().positive(),
+  heartbeatTimeoutMs: z.number().positive(),
 });
 /** "You are not in, and this is why and what mends it." */
 const refusal = z.strictObject({ type: z.literal('refusal'), code: refusalCode, message: sentence });
-/** "The next bytes of a piece you asked for follow." */
-const pieceChunk = z.strictObject({ type: z.literal('piece-chunk'), sha256, offset: count });
-/** "You may need this piece one day: fetch it, but let everything else go first." */
+/** "The next bytes of a shard you asked for follow." */
+const shardChunk = z.strictObject({ type: z.literal('shard-chunk'), sha256, offset: count });
+/** "You may need this shard one day: fetch it, but let everything else go first." */
 const prefetch = z.strictObject({ type: z.literal('prefetch'), sha256 });
 /** "The weights before this step follow, then the moving statistics." */
 const weights = z.strictObject({ type: z.literal('weights'), step: count });
@@ -185,23 +185,23 @@ const weights = z.strictObject({ type: z.literal('weights'), step: count });
 const compute = z.strictObject({
   type: z.literal('compute'),
   step: count,
-  nodes: z.array(treeNode).min(1),
+  nodes: z.array(alignedRange).min(1),
   timed: z.boolean().optional(),
 });
 /** "Evaluate this part of the split with the weights I sent for this step." */
 const evaluate = z.strictObject({ type: z.literal('evaluate'), step: count, split, index: count });
 /** "We are done with each other; do not come back." */
-const farewell = z.strictObject({ type: z.literal('farewell'), reason: sentence });
+const goodbye = z.strictObject({ type: z.literal('goodbye'), reason: sentence });
 
 const coordinatorMessage = z.discriminatedUnion('type', [
   welcome,
   refusal,
-  pieceChunk,
+  shardChunk,
   prefetch,
   weights,
   compute,
   evaluate,
-  farewell,
+  goodbye,
 ]);
 /** Coordinator to worker. */
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
@@ -244,11 +244,11 @@ export function protocolVersionIn(header: unknown): number | undefined {
 const headerAllowanceBytes = maxHeaderBytes + 16;
 
 /** The longest message a worker may send: a gradient over all slices with each slice's batch statistics. */
-export function largestWorkerMessageBytes(layout: ModelLayout, sliceCount: number): number {
+export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number): number {
   return 4 * (layout.trainableSize + layout.statisticsSize * sliceCount) + headerAllowanceBytes;
 }
 
-/** The longest message a coordinator may send once a worker knows the model: the weights or a chunk of a piece. */
-export function largestCoordinatorMessageBytes(layout: ModelLayout): number {
+/** The longest message a coordinator may send once a worker knows the model: the weights or a chunk of a shard. */
+export function maxCoordinatorMessageBytes(layout: ModelLayout): number {
   return Math.max(4 * (layout.trainableSize + layout.statisticsSize), chunkBytes) + headerAllowanceBytes;
 }

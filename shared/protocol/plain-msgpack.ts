@@ -7,7 +7,7 @@ import { ProtocolError } from '../errors.js';
 const deepest = 8;
 
 /** Throws ProtocolError for anything else, or where the bytes end too early. Reads each byte's type once; keeps nothing. */
-export function demandPlainMsgpack(bytes: Uint8Array): void {
+export function assertPlainMsgpack(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   /** Values still to come at each level of nesting; the outermost level has one. */
   const missing = [1];

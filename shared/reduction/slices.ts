@@ -27,7 +27,7 @@ export function childrenOf(node: SliceRange): [SliceRange, SliceRange] {
  * The fewest nodes of the tree over sliceCount slices that make up a range, from left to right.
  * A worker that owns the range sends one partial for each.
  */
-export function treeNodesOf(range: SliceRange, sliceCount: number): SliceRange[] {
+export function alignedRanges(range: SliceRange, sliceCount: number): SliceRange[] {
   const end = range.first + range.count;
   const nodes: SliceRange[] = [];
   function visit(node: SliceRange): void {
@@ -43,9 +43,9 @@ export function treeNodesOf(range: SliceRange, sliceCount: number): SliceRange[]
 }
 
 /** Whether a range is a node of the tree over sliceCount slices. */
-export function isTreeNode(range: SliceRange, sliceCount: number): boolean {
+export function isAlignedRange(range: SliceRange, sliceCount: number): boolean {
   if (range.count < 1 || range.first < 0 || range.first + range.count > sliceCount) return false;
-  return treeNodesOf(range, sliceCount).length === 1;
+  return alignedRanges(range, sliceCount).length === 1;
 }
 
 /** The node's parent and its sibling in the tree over sliceCount slices; undefined for the root. */

@@ -6,7 +6,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { collectGradient } from '../../coordinator/training/collect-gradient.js';
-import { Dealer } from '../../coordinator/scheduling/slice-scheduler.js';
+import { SliceScheduler } from '../../coordinator/scheduling/slice-scheduler.js';
 import { startServer } from '../../coordinator/connections/server.js';
 import { TokenTable } from '../../coordinator/connections/tokens.js';
 import { encodeWeights } from '../../coordinator/connections/weights-frame.js';
@@ -18,7 +18,7 @@ import { medianOf } from '../../shared/median.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
-import { largestWorkerMessageBytes, type Piece } from '../../shared/protocol/messages.js';
+import { maxWorkerMessageBytes, type Shard } from '../../shared/protocol/messages.js';
 import { sha256Of } from '../../worker/shards/shard-cache.js';
 
 const workerCounts = [1, 2, 4, 8];
@@ -91,7 +91,7 @@ async function endAll(children: readonly ChildProcess[]): Promise<void> {
 async function startLockstep(workerCount: number): Promise<Exchange> {
   const pool = new WorkerPool();
   const records = Array.from({ length: workerCount }, (_, slice) => new Uint8Array(recordBytes).fill(slice));
-  const pieces = records.map((bytes, index): Piece => ({
+  const shards = records.map((bytes, index): Shard => ({
     split: 'training',
     index,
     sha256: sha256Of(bytes),
@@ -101,7 +101,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
     host: '127.0.0.1',
     port: 0,
     tokens: () => TokenTable.none,
-    maxMessageBytes: largestWorkerMessageBytes(layout, workerCount),
+    maxMessageBytes: maxWorkerMessageBytes(layout, workerCount),
     clock: systemClock,
     status: () => ({}),
     notReady: () => undefined,
@@ -115,11 +115,11 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
           name: hello.name,
           address,
           engine: hello.engine,
-          cachedPieces: [],
-          pieceRecords: new Map(pieces.map((piece, index) => [piece.sha256, records[index]])),
+          cachedShards: [],
+          shardRecords: new Map(shards.map((shard, index) => [shard.sha256, records[index]])),
           imagesPerSlice: 1,
-          pingIntervalMs: 2_000,
-          silenceTimeoutMs: 10_000,
+          heartbeatIntervalMs: 2_000,
+          heartbeatTimeoutMs: 10_000,
           clock: systemClock,
         },
         {
@@ -138,16 +138,16 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
         preprocessing: 'imagenet',
         seed: 0,
         augment: true,
-        mirror: 'random',
+        flip: 'random',
         cropPadding: 'zeros',
         augmentValidation: false,
         labelSmoothing: 0,
         sliceCount: workerCount,
         batchSize: workerCount,
         stepsPerEpoch: 1,
-        pieces,
-        pingIntervalMs: 2_000,
-        silenceTimeoutMs: 10_000,
+        shards,
+        heartbeatIntervalMs: 2_000,
+        heartbeatTimeoutMs: 10_000,
       });
       pool.add(worker);
       return undefined;
@@ -156,8 +156,8 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
   const { signal } = new AbortController();
   const children = Array.from({ length: workerCount }, () => forkWorker('lockstep', `ws://127.0.0.1:${server.port}`));
   await pool.atLeast(workerCount, signal);
-  const dealer = new Dealer(
-    pieces.map(({ sha256 }) => sha256),
+  const dealer = new SliceScheduler(
+    shards.map(({ sha256 }) => sha256),
     1,
   );
   const settings = { pool, layout, sliceCount: workerCount, dealer, stragglerFactor: 0, clock: systemClock, signal };
@@ -170,7 +170,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
       step++;
     },
     async close() {
-      await Promise.all(pool.workers.map((worker) => worker.farewell('done')));
+      await Promise.all(pool.workers.map((worker) => worker.goodbye('done')));
       await endAll(children.filter((child) => child.exitCode === null && child.signalCode === null));
       await server.close();
     },

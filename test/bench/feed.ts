@@ -7,13 +7,13 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Feed, shortestPauseMs } from '../../coordinator/monitoring/dashboard/feed.js';
+import { Feed, minPauseMs } from '../../coordinator/monitoring/dashboard/feed.js';
 import { RunRecord } from '../../coordinator/monitoring/dashboard/run-record.js';
-import { StepPainter } from '../../coordinator/monitoring/dashboard/step-tracker.js';
+import { StepTracker } from '../../coordinator/monitoring/dashboard/step-tracker.js';
 import { WatchSockets } from '../../coordinator/monitoring/dashboard/watch-sockets.js';
 import type { RunDirectory } from '../../coordinator/run/run-directory.js';
-import { RunJournal } from '../../coordinator/run/run-event-bus.js';
-import { StatusBoard } from '../../coordinator/monitoring/status-reporter.js';
+import { RunEventBus } from '../../coordinator/run/run-event-bus.js';
+import { StatusReporter } from '../../coordinator/monitoring/status-reporter.js';
 import { WorkerPool } from '../../coordinator/connections/worker-pool.js';
 import { resolveConfig } from '../../shared/config/config.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
@@ -39,7 +39,7 @@ export async function benchFeed(): Promise<void> {
   ]) {
     const { bytes, cpuMicroseconds } = await measure(workerCount, sliceCount);
     const updates = updatesPerStep * measuredSteps;
-    const perSecond = 1000 / shortestPauseMs;
+    const perSecond = 1000 / minPauseMs;
     const cells = [
       String(workerCount).padStart(7),
       String(sliceCount).padStart(6),
@@ -56,7 +56,7 @@ export async function benchFeed(): Promise<void> {
 async function measure(workerCount: number, sliceCount: number): Promise<{ bytes: number; cpuMicroseconds: number }> {
   const clock = new FakeClock();
   const pool = new WorkerPool();
-  const journal = new RunJournal({} as RunDirectory, pool);
+  const journal = new RunEventBus({} as RunDirectory, pool);
   journal.begins('training');
   const shards = Array.from({ length: sliceCount }, (_, slice) => slice.toString(16).padStart(64, '0'));
   const world = {
@@ -75,20 +75,20 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
     const held = shards.filter((_shard, slice) => Math.floor(slice / slicesEach) === id || slice % workerCount === id);
     return new ScriptedWorker(world, id, held, 40);
   });
-  const painter = new StepPainter(clock);
+  const painter = new StepTracker(clock);
   const slices = shards.map((_, slice) => ({
     workers: [Math.floor(slice / slicesEach)],
     answeredBy: null as number | null,
   }));
   let step = 0;
-  const board = new StatusBoard({
+  const board = new StatusReporter({
     id: 'bench',
     directory: 'runs/bench',
     pool,
     clock,
     config: resolveConfig({ slices: sliceCount, batchSize: sliceCount * imagesPerSlice, steps: 100_000 }),
     store: {
-      pieces: shards.map((sha256, index) => ({ split: 'training', index, sha256, bytes: 1 })),
+      shards: shards.map((sha256, index) => ({ split: 'training', index, sha256, bytes: 1 })),
       stepsPerEpoch: 351,
     },
     run: {
@@ -125,7 +125,7 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
   /** Everything else that happens is in no time. */
   const update = async () => {
     const before = process.cpuUsage();
-    clock.advance(shortestPauseMs);
+    clock.advance(minPauseMs);
     const { user, system } = process.cpuUsage(before);
     cpuMicroseconds += user + system;
     await page.drained();

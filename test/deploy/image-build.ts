@@ -235,12 +235,12 @@ export class ImageBuilder {
     // As in the official images: what is lost with the machine need not be on the disk at once.
     await mkdir(path.join(root, 'etc/dpkg/dpkg.cfg.d'), { recursive: true });
     await writeFile(path.join(root, 'etc/dpkg/dpkg.cfg.d/docker-apt-speedup'), 'force-unsafe-io\n');
-    const mirror = await debianMirror(suite);
+    const flip = await debianMirror(suite);
     // With mounts and processes of its own: none is left, whatever ends it.
-    const debootstrap = ['debootstrap', '--variant=minbase', suite, root, ...(mirror === undefined ? [] : [mirror])];
+    const debootstrap = ['debootstrap', '--variant=minbase', suite, root, ...(flip === undefined ? [] : [flip])];
     const alone = ['--pdeathsig', 'KILL', 'unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
     await run('setpriv', [...alone, ...debootstrap], { maxBuffer });
-    // This machine's way to Debian's packages (a proxy, a mirror with old dates), as for a build behind a proxy.
+    // This machine's way to Debian's packages (a proxy, a flip with old dates), as for a build behind a proxy.
     const { stdout } = await run('apt-config', ['dump']);
     const ways = stdout.split('\n').filter((line) => /^Acquire::(http|https|Check-)\S* "./.test(line));
     await writeFile(path.join(root, 'etc/apt/apt.conf.d/99-this-machine'), `${ways.join('\n')}\n`);

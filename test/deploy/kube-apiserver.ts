@@ -127,7 +127,7 @@ export class KubeApiServer {
     const asked = request(options).end(body);
     const [answer] = (await once(asked, 'response')) as [AsyncIterable<Buffer> & { statusCode: number }];
     const bytes: Buffer[] = [];
-    for await (const piece of answer) bytes.push(piece);
+    for await (const shard of answer) bytes.push(shard);
     const text = Buffer.concat(bytes).toString();
     const parsed: unknown = text.startsWith('{') ? JSON.parse(text) : text;
     return { status: answer.statusCode, message: (parsed as { message?: string }).message ?? '', body: parsed };

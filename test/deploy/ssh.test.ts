@@ -153,7 +153,7 @@ describe.skipIf(reason !== undefined)('worker.sh', () => {
     const weightsSha256 = await hashAlone(150);
     const port = await freePort();
     const coordinator = await startCoordinator(150, port, inFolder('cut'));
-    const first = await startWorker(hosts[0], port, {}, '--give-up-after', '3');
+    const first = await startWorker(hosts[0], port, {}, '--reconnect-timeout', '3');
     const second = await startWorker(hosts[1], port);
     await coordinator.says(/garage joined/);
     await coordinator.says(/cellar joined/);

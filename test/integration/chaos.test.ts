@@ -7,11 +7,11 @@ const small = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const chaosReport = z.looseObject({
   hashQuiet: hash,
-  hashShaken: hash,
+  hashFaulted: hash,
   same: z.boolean(),
   faults: z.array(z.looseObject({ blow: z.looseObject({ kind: z.string() }) })),
   missed: z.number(),
-  shaken: z.looseObject({
+  faulted: z.looseObject({
     workersJoined: z.number(),
     workersLost: z.number(),
     resources: z.looseObject({ handles: z.object({ early: z.number(), late: z.number() }) }),
@@ -20,19 +20,19 @@ const chaosReport = z.looseObject({
 
 describe('lockstep chaos', () => {
   it('shakes a run, and reports the same bits', async () => {
-    const patience = ['--silence-timeout', '2', '--ping-interval', '0.5'];
+    const patience = ['--heartbeat-timeout', '2', '--heartbeat-interval', '0.5'];
     const plan = ['--steps', '60', '--faults', '16', '--json'];
     const { status, output } = await runCli(['chaos', ...small, ...patience, '--no-tensorboard', ...plan]);
     const report = chaosReport.parse(JSON.parse(output));
-    expect(report).toMatchObject({ same: true, hashShaken: report.hashQuiet });
+    expect(report).toMatchObject({ same: true, hashFaulted: report.hashQuiet });
     expect(status).toBe(0);
     expect(report.faults.length + report.missed).toBe(16);
     const kills = report.faults.filter(({ blow }) => blow.kind === 'kill').length;
     expect(kills).toBeGreaterThan(0);
     // Three began; each kill loses one, which another follows, unless the end comes first.
-    expect(report.shaken.workersLost).toBeGreaterThan(0);
-    expect(report.shaken.workersJoined).toBeGreaterThan(3);
-    const { early, late } = report.shaken.resources.handles;
+    expect(report.faulted.workersLost).toBeGreaterThan(0);
+    expect(report.faulted.workersJoined).toBeGreaterThan(3);
+    const { early, late } = report.faulted.resources.handles;
     // Each connection has a few; one that stayed for each fault would be 16 more.
     expect(late - early).toBeLessThan(8);
   });

@@ -60,10 +60,10 @@ describe('a worker', () => {
 
   it('whose process is frozen is lost after the silence limit, and joins again once it runs', async () => {
     const steps = 3;
-    const shaken = await cluster({ steps });
-    const { coordinator, clock } = shaken;
+    const faulted = await cluster({ steps });
+    const { coordinator, clock } = faulted;
     const { events, report } = coordinator;
-    const frozen = startSlowWorker(shaken, 'frozen', 2);
+    const frozen = startSlowWorker(faulted, 'frozen', 2);
     await frozen.held;
     const lost = once(events, 'workerLost');
     frozen.child.kill('SIGSTOP');
@@ -83,12 +83,12 @@ describe('a worker', () => {
 
   it('that is killed is lost at once, and the other goes on with its slice', async () => {
     const steps = 4;
-    const shaken = await cluster({ steps, minWorkers: 2 });
-    const { events, report } = shaken.coordinator;
+    const faulted = await cluster({ steps, minWorkers: 2 });
+    const { events, report } = faulted.coordinator;
     // The first to join computes the one slice, the second is a spare.
-    const killed = startSlowWorker(shaken, 'killed', 2);
+    const killed = startSlowWorker(faulted, 'killed', 2);
     await once(events, 'workerJoined');
-    startSlowWorker(shaken, 'other');
+    startSlowWorker(faulted, 'other');
     await killed.held;
     killed.child.kill('SIGKILL');
     const [{ name, reason }] = await once(events, 'workerLost');

@@ -25,11 +25,11 @@ describe('the weights are the same bits', () => {
     expect(await hashWith(1, { ...options, labelSmoothing: 0.2 })).not.toBe(one);
   });
 
-  it('with alternating mirrors and reflected padding, over the end of an epoch', async () => {
-    const options = { mirror: 'alternating', cropPadding: 'reflect' } as const;
+  it('with alternating flips and reflected padding, over the end of an epoch', async () => {
+    const options = { flip: 'alternating', cropPadding: 'reflect' } as const;
     const [one, two] = [await hashWith(1, options), await hashWith(2, options)];
     expect(two).toBe(one);
-    const others = [{ mirror: options.mirror }, { cropPadding: options.cropPadding }];
+    const others = [{ flip: options.flip }, { cropPadding: options.cropPadding }];
     const hashes = await Promise.all(others.map((change) => hashWith(2, change)));
     expect(new Set([alone, one, ...hashes]).size).toBe(4);
   });

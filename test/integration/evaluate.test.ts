@@ -59,7 +59,7 @@ describe('an evaluation', () => {
     },
   );
 
-  it('gives what the run reported of the validation images, mirrored and cropped as they were', async () => {
+  it('gives what the run reported of the validation images, flipped and cropped as they were', async () => {
     const report = await evaluated({ checkpoint: inFolder('run'), split: 'validation' }, { workers: 2 });
     expect(metricsOf(report)).toEqual(metricsOf(run.validation!));
     expect(report.images).toBe(60);

@@ -7,11 +7,11 @@ import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { chunkBytes } from '../../shared/protocol/messages.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { passTimeUntil } from '../support/passing-time.js';
-import { startShaken, type ShakenCluster, type ShakenWorker } from '../support/shaken-cluster.js';
+import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/shaken-cluster.js';
 
 let quiet: string;
 beforeAll(async () => {
-  const cluster = await startShaken({ minWorkers: 2 });
+  const cluster = await startFaulted({ minWorkers: 2 });
   await cluster.start('w1');
   await cluster.start('w2');
   quiet = (await cluster.finish()).weightsSha256;
@@ -25,10 +25,10 @@ const at = (direction: Direction, type: string, place: LinkMark['place'], step?:
   mark.place === place &&
   (step === undefined || ('step' in mark.message && mark.message.step === step));
 
-const kill = ({ child }: ShakenWorker) => child.kill('SIGKILL');
+const kill = ({ child }: FaultedWorker) => child.kill('SIGKILL');
 
 /** When SIGKILL strikes the first of two workers. An epoch has 11 steps. */
-const phases: [string, (victim: ShakenWorker, cluster: ShakenCluster) => void][] = [
+const phases: [string, (victim: FaultedWorker, cluster: FaultedCluster) => void][] = [
   [
     'before it computes: the weights have come, the order has not',
     (victim) => victim.onceAt(at('down', 'weights', 'end', 3), () => kill(victim)),
@@ -62,7 +62,7 @@ const phases: [string, (victim: ShakenWorker, cluster: ShakenCluster) => void][]
   [
     'in the middle of receiving a shard',
     (victim) =>
-      victim.onceAt(at('down', 'piece-chunk', 'middle'), () => {
+      victim.onceAt(at('down', 'shard-chunk', 'middle'), () => {
         kill(victim);
         victim.link.cut();
       }),
@@ -71,7 +71,7 @@ const phases: [string, (victim: ShakenWorker, cluster: ShakenCluster) => void][]
 
 describe('the weights are those of a quiet run', () => {
   it.each(phases)('when a worker is killed %s', async (_, arrange) => {
-    const cluster = await startShaken({ minWorkers: 2 });
+    const cluster = await startFaulted({ minWorkers: 2 });
     const victim = await cluster.startAnnouncing('w1');
     arrange(victim, cluster);
     // The first to come is the first to be asked, where there is work for one alone.
@@ -84,7 +84,7 @@ describe('the weights are those of a quiet run', () => {
   });
 
   it('when a worker runs out of its heap in the middle of a slice', async () => {
-    const cluster = await startShaken({ minWorkers: 2 });
+    const cluster = await startFaulted({ minWorkers: 2 });
     const hungry = await cluster.startHungry('w1', 64);
     const ended = once(hungry.child, 'exit');
     await once(cluster.coordinator.events, 'workerJoined');
@@ -98,7 +98,7 @@ describe('the weights are those of a quiet run', () => {
 
   it('when a worker is frozen for longer than the silence limit, taken for dead, and thawed', async () => {
     const clock = new FakeClock();
-    const cluster = await startShaken({ minWorkers: 2, clock });
+    const cluster = await startFaulted({ minWorkers: 2, clock });
     const { coordinator } = cluster;
     const frozen = await cluster.start('w1');
     // Holds the third step open, so that it cannot end before the frozen worker is back.
@@ -122,7 +122,7 @@ describe('the weights are those of a quiet run', () => {
   it('when a socket stalls: open, but nothing passes; the worker notices too, and joins on a new one', async () => {
     const clock = new FakeClock();
     // The worker's own limit, in real time, is the same.
-    const cluster = await startShaken({ minWorkers: 2, pingInterval: 0.5, silenceTimeout: 2.5, clock });
+    const cluster = await startFaulted({ minWorkers: 2, heartbeatInterval: 0.5, heartbeatTimeout: 2.5, clock });
     const { coordinator } = cluster;
     const stalled = await cluster.start('w1');
     const other = await cluster.startAnnouncing('w2', 2);
@@ -145,7 +145,7 @@ describe('the weights are those of a quiet run', () => {
   });
 
   it('when all workers are gone and two new ones come', async () => {
-    const cluster = await startShaken({ minWorkers: 2 });
+    const cluster = await startFaulted({ minWorkers: 2 });
     const { events } = cluster.coordinator;
     const first = [await cluster.start('w1'), await cluster.start('w2')];
     events.on('step', ({ step }) => {
@@ -165,7 +165,7 @@ describe('the weights are those of a quiet run', () => {
   ] as const)(
     'when a connection is cut in the middle of %s, and the worker joins again',
     async (_, direction, type) => {
-      const cluster = await startShaken({ minWorkers: 2 });
+      const cluster = await startFaulted({ minWorkers: 2 });
       const cut = await cluster.start('w1');
       const other = await cluster.startAnnouncing('w2', 2);
       cut.onceAt(at(direction, type, 'middle', 3), () => cut.link.cut());
@@ -183,14 +183,14 @@ describe('a shard whose transfer is cut', () => {
   const oneShard = { slices: 1, dataset: synthesizeDataset({ trainingImages: 800, testImages: 10 }) };
 
   it('comes again, and the weights are those of a quiet run', async () => {
-    const quietCluster = await startShaken(oneShard);
+    const quietCluster = await startFaulted(oneShard);
     await quietCluster.start('w1');
     const { weightsSha256 } = await quietCluster.finish();
 
-    const cluster = await startShaken(oneShard);
+    const cluster = await startFaulted(oneShard);
     const worker = await cluster.start('w1');
     const isSecondChunk = ({ place, message }: LinkMark) =>
-      place === 'middle' && message.type === 'piece-chunk' && message.offset === chunkBytes;
+      place === 'middle' && message.type === 'shard-chunk' && message.offset === chunkBytes;
     worker.onceAt(isSecondChunk, () => worker.link.cut());
     expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256 });
   });

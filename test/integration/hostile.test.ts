@@ -1,4 +1,4 @@
-// Strangers do their worst during a run of two honest workers: its bits stay the same, each of them is sent away with the
+// PendingConnections do their worst during a run of two honest workers: its bits stay the same, each of them is sent away with the
 // code that SECURITY.md names, and nothing of them is left. `npm run test:hostile` sends 100,000 messages.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -12,7 +12,7 @@ import { hashWith, startCluster } from '../support/local-cluster.js';
 const messages = Number(process.env['LOCKSTEP_HOSTILE_MESSAGES'] ?? 2_000);
 const steps = 20;
 const peersAtOnce = 16;
-const mostGrowthBytes = 32 * 1024 * 1024;
+const maxGrowthBytes = 32 * 1024 * 1024;
 
 setFlagsFromString('--expose_gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -50,7 +50,7 @@ it.skipIf(process.platform !== 'linux')(
     try {
       for (let count = 0; count < 2; count++) await cluster.join({ engine: fakeEngine({ beforeSlice: pace }) });
       await once(cluster.coordinator.events, 'step');
-      const target: Target = { port: cluster.coordinator.port, tooLong: 5 << 20, piece: 'f'.repeat(64) };
+      const target: Target = { port: cluster.coordinator.port, tooLong: 5 << 20, shard: 'f'.repeat(64) };
       const bytesBefore = bytesInUse();
       const socketsBefore = openSockets();
       const wrong: string[] = [];
@@ -75,7 +75,7 @@ it.skipIf(process.platform !== 'linux')(
       const minutes = Math.ceil((performance.now() - startedMs) / 60_000);
       expect(refusals.length).toBeLessThanOrEqual(50 * (minutes + 1));
       expect(openSockets()).toBeLessThanOrEqual(socketsBefore);
-      expect(bytesInUse() - bytesBefore).toBeLessThan(mostGrowthBytes);
+      expect(bytesInUse() - bytesBefore).toBeLessThan(maxGrowthBytes);
       expect(({} as Record<string, unknown>)['role']).toBeUndefined();
     } finally {
       sent = Infinity;

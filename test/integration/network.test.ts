@@ -5,7 +5,7 @@ import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { readReport, runCli, startCli, startHelper, stepsMade, type CliProcess } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
-import { meansOfWeather, openRoom, whyNoRoom, type Machine, type Weather } from '../support/network-room.js';
+import { meansOfConditions, openRoom, whyNoRoom, type Machine, type LinkConditions } from '../support/network-room.js';
 import { sayWhySkipped } from '../support/why-skipped.js';
 
 const inFolder = folderPerFile();
@@ -16,9 +16,9 @@ const port = 7350;
 
 const noRoom = await whyNoRoom();
 if (noRoom !== undefined) sayWhySkipped('runs over a network', noRoom);
-const weatherMeans = noRoom === undefined ? await meansOfWeather() : { reason: noRoom };
-if ('reason' in weatherMeans) sayWhySkipped('a run over a bad network', weatherMeans.reason);
-const means = 'means' in weatherMeans ? weatherMeans.means : undefined;
+const conditionsMean = noRoom === undefined ? await meansOfConditions() : { reason: noRoom };
+if ('reason' in conditionsMean) sayWhySkipped('a run over a bad network', conditionsMean.reason);
+const means = 'means' in conditionsMean ? conditionsMean.means : undefined;
 
 let run: string[];
 let quiet: string;
@@ -31,7 +31,7 @@ beforeAll(async () => {
 });
 
 /** Three machines, and what starts a coordinator on the first and workers on the others. */
-async function network({ onTestFinished }: TestContext, weather?: Weather) {
+async function network({ onTestFinished }: TestContext, conditions?: LinkConditions) {
   const room = await openRoom(means);
   const started: CliProcess[] = [];
   onTestFinished(async () => {
@@ -40,7 +40,7 @@ async function network({ onTestFinished }: TestContext, weather?: Weather) {
     await room.close();
   });
   const here = await room.addMachine();
-  const machines = [await room.addMachine(weather), await room.addMachine(weather)];
+  const machines = [await room.addMachine(conditions), await room.addMachine(conditions)];
   const keep = (process_: CliProcess) => {
     started.push(process_);
     return process_;

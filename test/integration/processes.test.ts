@@ -62,8 +62,8 @@ describe('with real processes the weights are the same bits', () => {
 
   it('when a third worker joins and one is killed in the middle', async () => {
     // Without help for stragglers the step that w1 has a part of is not done before it is killed.
-    const shaken = await startByHand('shaken', 2, ['--straggler-factor', '0']);
-    const { coordinator, runDirectory, join, joinAndHold } = shaken;
+    const faulted = await startByHand('faulted', 2, ['--straggler-factor', '0']);
+    const { coordinator, runDirectory, join, joinAndHold } = faulted;
     const workers = [joinAndHold('w1'), join('w2')];
     await stepsMade(runDirectory, 2);
     workers.push(join('w3'));

@@ -26,7 +26,7 @@ const hello = {
   token: '',
   name: 'by hand',
   engine: { engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' },
-  cachedPieces: [],
+  cachedShards: [],
 };
 
 /** Sends one message on a connection of its own. @returns the coordinator's answer */
@@ -187,8 +187,8 @@ describe('a worker with another fingerprint', () => {
     cluster = await startCluster({ minWorkers: 2 });
     await cluster.join();
     const inexact = once(cluster.coordinator.events, 'inexact');
-    await cluster.join({ engine: fakeEngine({ fingerprint: 'fake/2' }), name: 'stranger' });
-    expect((await inexact)[0]).toMatchObject({ name: 'stranger', fingerprint: 'fake/2', first: 'fake/1' });
+    await cluster.join({ engine: fakeEngine({ fingerprint: 'fake/2' }), name: 'pendingConnection' });
+    expect((await inexact)[0]).toMatchObject({ name: 'pendingConnection', fingerprint: 'fake/2', first: 'fake/1' });
     const report = await cluster.coordinator.report;
     expect(report.exact).toBe(false);
     expect(report.engines).toEqual([
@@ -199,10 +199,10 @@ describe('a worker with another fingerprint', () => {
 });
 
 describe('a worker that finds nobody', () => {
-  it('ends with status 1 behind --give-up-after, and says whom it could not reach', async () => {
+  it('ends with status 1 behind --reconnect-timeout, and says whom it could not reach', async () => {
     cluster = await startCluster();
     const port = await freePort();
-    const args = ['worker', `ws://127.0.0.1:${port}`, '--engine', 'wasm', '--no-cache', '--give-up-after', '1'];
+    const args = ['worker', `ws://127.0.0.1:${port}`, '--engine', 'wasm', '--no-cache', '--reconnect-timeout', '1'];
     const { status, output } = await runCli(args);
     expect(output).toMatch(
       new RegExp(
@@ -216,7 +216,12 @@ describe('a worker that finds nobody', () => {
   it('knocks until its time is up, then names the address and the reason', async () => {
     cluster = await startCluster();
     // Port 9 (discard) on loopback: nothing listens there.
-    const worker = await startWorker({ url: 'ws://127.0.0.1:9', engine: fakeEngine(), cache: null, giveUpAfterMs: 1 });
+    const worker = await startWorker({
+      url: 'ws://127.0.0.1:9',
+      engine: fakeEngine(),
+      cache: null,
+      reconnectTimeoutMs: 1,
+    });
     await expect(worker.done).rejects.toMatchObject({
       code: 'unreachable',
       message: expect.stringMatching(/ws:\/\/127\.0\.0\.1:9 .*ECONNREFUSED/),

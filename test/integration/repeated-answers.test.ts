@@ -7,11 +7,11 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { decodeFrame } from '../../shared/protocol/frame.js';
 import { parseWorkerMessage, type GradientMessage } from '../../shared/protocol/messages.js';
 import { startCli } from '../support/cli.js';
-import { startShaken } from '../support/shaken-cluster.js';
+import { startFaulted } from '../support/shaken-cluster.js';
 
 let quiet: string;
 beforeAll(async () => {
-  const cluster = await startShaken({ minWorkers: 2 });
+  const cluster = await startFaulted({ minWorkers: 2 });
   await cluster.start('w1');
   await cluster.start('w2');
   quiet = (await cluster.finish()).weightsSha256;
@@ -54,7 +54,7 @@ async function relayTo(
 
 describe('the weights are those of a quiet run', () => {
   it('when a worker repeats the gradients of steps that are over, and it stays', async () => {
-    const cluster = await startShaken({ minWorkers: 2 });
+    const cluster = await startFaulted({ minWorkers: 2 });
     const url = await relayTo(cluster.coordinator.url, (gradients) =>
       // After its answer to step 3, once more those to the steps before.
       gradients.at(-1)?.message.step === 3 ? gradients.slice(0, -1).map(({ bytes }) => bytes) : [],
@@ -66,7 +66,7 @@ describe('the weights are those of a quiet run', () => {
   });
 
   it('when a worker says every gradient twice', async () => {
-    const cluster = await startShaken({ minWorkers: 2 });
+    const cluster = await startFaulted({ minWorkers: 2 });
     const url = await relayTo(cluster.coordinator.url, (gradients) => gradients.slice(-1).map(({ bytes }) => bytes));
     const worker = startCli(['worker', url, '--engine', 'wasm', '--name', 'w1', '--no-cache']);
     await cluster.start('w2');

@@ -87,7 +87,7 @@ describe('of 20 steps, stopped after step', () => {
 it.each([
   { preprocessing: 'per-pixel-mean' },
   { preprocessing: 'standardize' },
-  { mirror: 'alternating', cropPadding: 'reflect' },
+  { flip: 'alternating', cropPadding: 'reflect' },
 ] as const)('with %o, stopped and resumed: the same weights', async (recipe) => {
   const name = Object.values(recipe).join('-');
   const straightOn = (await trained({ runDir: inFolder(name), ...recipe }))!;
@@ -229,7 +229,7 @@ describe('another configuration', () => {
     await expect(resumed('images', { dataset })).rejects.toMatchObject({
       code: 'bad-data',
       message: expect.stringMatching(
-        /the images are not those of .*step-00000006 \(the first that differs is test piece 0\)/,
+        /the images are not those of .*step-00000006 \(the first that differs is test shard 0\)/,
       ),
     });
     dataset.test[5] ^= 1;

@@ -142,10 +142,10 @@ describe("a worker's certificate", () => {
   });
 
   it('of an unknown authority is refused', async () => {
-    const stranger = await theirs.sign({ name: 'stranger' });
-    const said = await refusal(asking(), { tlsCa: ours.file, ...showing(stranger) });
-    expect(said.worker).toMatch(/\(CN=stranger\) is of an authority that this coordinator does not know/);
-    expect(said.door).toEqual([expect.stringContaining('CN=stranger')]);
+    const pendingConnection = await theirs.sign({ name: 'pendingConnection' });
+    const said = await refusal(asking(), { tlsCa: ours.file, ...showing(pendingConnection) });
+    expect(said.worker).toMatch(/\(CN=pendingConnection\) is of an authority that this coordinator does not know/);
+    expect(said.door).toEqual([expect.stringContaining('CN=pendingConnection')]);
   });
 
   it('is asked for whatever is wanted, but not by probes', async () => {

@@ -63,9 +63,9 @@ describe('a run that knows tokens from a file', () => {
     const [, url = ''] = await coordinator.says(/LOCKSTEP_TOKEN=<token> lockstep worker (ws:\S+)/);
     const join = (args: readonly string[], environment: NodeJS.ProcessEnv = {}) =>
       startCli(['worker', url, '--engine', 'wasm', '--no-cache', ...args], environment);
-    const stranger = join([], { LOCKSTEP_TOKEN: 'of another run' });
-    expect(await stranger.exited).toBe(1);
-    expect(stranger.output()).toContain('(token): a wrong token was given');
+    const pendingConnection = join([], { LOCKSTEP_TOKEN: 'of another run' });
+    expect(await pendingConnection.exited).toBe(1);
+    expect(pendingConnection.output()).toContain('(token): a wrong token was given');
     const first = join(['--token-file', token]);
     await coordinator.says(' joined ');
     const at = (page: string) => new URL(page, url.replace('ws:', 'http:'));
@@ -109,7 +109,7 @@ describe('a token given as an argument', () => {
 
   it('is not warned of under --quiet, nor where the environment has it', async () => {
     // Nobody listens on port 9: each gives up after a second.
-    const args = ['worker', 'ws://127.0.0.1:9', '--engine', 'wasm', '--no-cache', '--give-up-after', '1'];
+    const args = ['worker', 'ws://127.0.0.1:9', '--engine', 'wasm', '--no-cache', '--reconnect-timeout', '1'];
     const quiet = startCli([...args, '--quiet', '--token', ownersToken]);
     const environment = startCli(args, { LOCKSTEP_TOKEN: ownersToken });
     expect(await Promise.all([quiet.exited, environment.exited])).toEqual([1, 1]);

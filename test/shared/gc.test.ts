@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks';
 import { expect, it } from 'vitest';
 import { builtFile } from '../../shared/built-file.js';
-import { collectYoungGarbage } from '../../shared/gc.js';
+import { collectYoungGeneration } from '../../shared/gc.js';
 
 type GarbageEntry = PerformanceEntry & { detail: { kind: number } };
 
@@ -19,7 +19,7 @@ it('collects the young garbage at once', async () => {
     });
     observer.observe({ entryTypes: ['gc'] });
   });
-  collectYoungGarbage(2 ** 21);
+  collectYoungGeneration(2 ** 21);
   await collected;
   expect(kinds).toContain(constants.NODE_PERFORMANCE_GC_MINOR);
 });

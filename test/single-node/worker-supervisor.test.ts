@@ -1,9 +1,9 @@
 // Which worker processes are followed by another, when, and how often. The processes are promises, time is the test's.
 import { expect, it } from 'vitest';
-import { keepWorker, type MortalProcess } from '../../single-node/worker-supervisor.js';
+import { superviseWorker, type SupervisedProcess } from '../../single-node/worker-supervisor.js';
 import { FakeClock } from '../support/fake-clock.js';
 
-interface Played extends MortalProcess {
+interface Played extends SupervisedProcess {
   end: (exitCode: number | null, code?: string) => void;
 }
 
@@ -25,7 +25,7 @@ function kept() {
   const clock = new FakeClock();
   const started: Played[] = [];
   const said: string[] = [];
-  const keeper = keepWorker(
+  const keeper = superviseWorker(
     () => {
       started.push(play());
       return started.at(-1)!;

@@ -3,13 +3,13 @@ import { Packr } from 'msgpackr';
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
-import { pieces, sha256Of, shards, welcome, weightsBytes, type Peer } from './scripted-coordinator.js';
+import { shards, sha256Of, shardImages, welcome, weightsBytes, type Peer } from './scripted-coordinator.js';
 
 const packr = new Packr({ useRecords: false });
-const firstPiece = pieces[0];
+const firstShard = shards[0];
 export const oneGiB = 1024 ** 3;
 const floats = (count: number) => new Uint8Array(4 * count);
-const piece = (bytes: number, index = 0) => ({ ...firstPiece, bytes, index });
+const shard = (bytes: number, index = 0) => ({ ...firstShard, bytes, index });
 
 /** A frame around any bytes at all in the header's place. */
 function framed(header: Uint8Array, claimedBytes = header.length): Buffer {
@@ -41,25 +41,25 @@ const afterWeights = (play: (peer: Peer) => Promise<void> | void) =>
   });
 const computing = (first: number, count: number) =>
   afterWeights((peer) => peer.lie({ type: 'compute', step: 0, nodes: [{ first, count }] }));
-/** Answers the first request for a piece with these chunks. */
+/** Answers the first request for a shard with these chunks. */
 const answering = (...chunks: { offset: number; bytes: Uint8Array; sha256?: string }[]) =>
   afterWelcome(async (peer) => {
-    peer.say({ type: 'prefetch', sha256: firstPiece.sha256 });
-    await peer.hear('piece-request');
-    for (const { offset, bytes, sha256 = firstPiece.sha256 } of chunks) {
-      peer.say({ type: 'piece-chunk', sha256, offset }, bytes);
+    peer.say({ type: 'prefetch', sha256: firstShard.sha256 });
+    await peer.hear('shard-request');
+    for (const { offset, bytes, sha256 = firstShard.sha256 } of chunks) {
+      peer.say({ type: 'shard-chunk', sha256, offset }, bytes);
     }
   });
-/** A run whose only piece is these bytes, rightly hashed, of which a slice is computed. */
+/** A run whose only shard is these bytes, rightly hashed, of which a slice is computed. */
 const computingOn = (records: Uint8Array) => async (peer: Peer) => {
   const sha256 = sha256Of(records);
-  peer.say({ ...welcome, pieces: [{ split: 'training', index: 0, sha256, bytes: records.length }] });
+  peer.say({ ...welcome, shards: [{ split: 'training', index: 0, sha256, bytes: records.length }] });
   peer.sayWeights();
   peer.say({ type: 'compute', step: 0, nodes: [{ first: 0, count: 1 }] });
-  await peer.hear('piece-request');
-  peer.say({ type: 'piece-chunk', sha256, offset: 0 }, records);
+  await peer.hear('shard-request');
+  peer.say({ type: 'shard-chunk', sha256, offset: 0 }, records);
 };
-const wrongLabel = Buffer.from(shards[0]);
+const wrongLabel = Buffer.from(shardImages[0]);
 wrongLabel[recordBytes] = 200;
 
 export type Case = [name: string, reason: RegExp, play: (peer: Peer) => Promise<void> | void];
@@ -67,9 +67,9 @@ export type Case = [name: string, reason: RegExp, play: (peer: Peer) => Promise<
 /** Each ends the connection for this reason, and the worker knocks again. */
 export const cases: readonly Case[] = [
   [
-    'a path for a piece in the welcome',
-    /pieces\.0\.sha256/,
-    welcoming({ pieces: [{ ...firstPiece, sha256: '../../x' }] }),
+    'a path for a shard in the welcome',
+    /shards\.0\.sha256/,
+    welcoming({ shards: [{ ...firstShard, sha256: '../../x' }] }),
   ],
   [
     'a path to be fetched',
@@ -78,47 +78,51 @@ export const cases: readonly Case[] = [
   ],
   [
     'a path for a chunk',
-    /piece-chunk.*sha256/,
-    afterWelcome((peer) => peer.lie({ type: 'piece-chunk', sha256: '/etc/x', offset: 0 }, floats(1))),
+    /shard-chunk.*sha256/,
+    afterWelcome((peer) => peer.lie({ type: 'shard-chunk', sha256: '/etc/x', offset: 0 }, floats(1))),
   ],
-  ['a split that is a path', /pieces\.0\.split/, welcoming({ pieces: [{ ...firstPiece, split: '../x' }] })],
+  ['a split that is a path', /shards\.0\.split/, welcoming({ shards: [{ ...firstShard, split: '../x' }] })],
   ['a run id longer than names are', /runId/, welcoming({ runId: '../'.repeat(100) })],
 
   [
     'a chunk that nobody asked for',
-    /bytes 0 to 4 of piece .* not asked for/,
-    afterWelcome((peer) => peer.say({ type: 'piece-chunk', sha256: firstPiece.sha256, offset: 0 }, floats(1))),
+    /bytes 0 to 4 of shard .* not asked for/,
+    afterWelcome((peer) => peer.say({ type: 'shard-chunk', sha256: firstShard.sha256, offset: 0 }, floats(1))),
   ],
-  ['a chunk of another piece', /not asked for/, answering({ offset: 0, bytes: floats(1), sha256: pieces[1].sha256 })],
-  ['a chunk at a wrong offset', /bytes 8 to 12 of piece .* not asked for/, answering({ offset: 8, bytes: floats(1) })],
+  ['a chunk of another shard', /not asked for/, answering({ offset: 0, bytes: floats(1), sha256: shards[1].sha256 })],
+  ['a chunk at a wrong offset', /bytes 8 to 12 of shard .* not asked for/, answering({ offset: 8, bytes: floats(1) })],
   [
     'a chunk again',
-    /bytes 0 to 4 of piece .* not asked for/,
-    answering({ offset: 0, bytes: shards[0].subarray(0, 4) }, { offset: 0, bytes: floats(1) }),
+    /bytes 0 to 4 of shard .* not asked for/,
+    answering({ offset: 0, bytes: shardImages[0].subarray(0, 4) }, { offset: 0, bytes: floats(1) }),
   ],
   [
-    'a chunk beyond the piece',
-    /bytes 0 to 6150 of piece .* not asked for/,
+    'a chunk beyond the shard',
+    /bytes 0 to 6150 of shard .* not asked for/,
     answering({ offset: 0, bytes: new Uint8Array(6150) }),
   ],
-  ['an empty chunk', /bytes 0 to 0 of piece .* not asked for/, answering({ offset: 0, bytes: new Uint8Array(0) })],
-  ['another piece than the hash says', /other bytes than its hash says/, answering({ offset: 0, bytes: shards[1] })],
+  ['an empty chunk', /bytes 0 to 0 of shard .* not asked for/, answering({ offset: 0, bytes: new Uint8Array(0) })],
+  [
+    'another shard than the hash says',
+    /other bytes than its hash says/,
+    answering({ offset: 0, bytes: shardImages[1] }),
+  ],
   [
     'chunks without end',
     /not asked for/,
     afterWelcome(async (peer) => {
-      const sha256 = firstPiece.sha256;
+      const sha256 = firstShard.sha256;
       const chunk = Buffer.alloc(1 << 20);
       for (let offset = 0; peer.isOpen && offset < oneGiB; offset += chunk.length) {
-        peer.say({ type: 'piece-chunk', sha256, offset }, chunk);
+        peer.say({ type: 'shard-chunk', sha256, offset }, chunk);
         await new Promise((resolve) => setImmediate(resolve));
       }
       if (peer.isOpen) throw new Error('the worker took 1 GiB of chunks that it had not asked for');
     }),
   ],
   [
-    'a piece to be fetched that was not announced',
-    /fetch piece f{64}, which was not announced/,
+    'a shard to be fetched that was not announced',
+    /fetch shard f{64}, which was not announced/,
     afterWelcome((peer) => peer.say({ type: 'prefetch', sha256: 'f'.repeat(64) })),
   ],
 
@@ -136,16 +140,16 @@ export const cases: readonly Case[] = [
     /batchSize of 5, which 2 slices do not divide/,
     welcoming({ batchSize: 5 }),
   ],
-  ['a piece beyond all', /pieces\.0\.bytes/, welcoming({ pieces: [piece(oneGiB + 1)] })],
+  ['a shard beyond all', /shards\.0\.bytes/, welcoming({ shards: [shard(oneGiB + 1)] })],
   [
-    'a piece with half an image',
-    /piece 0 of 3074 bytes: images have 3073 each/,
-    welcoming({ pieces: [piece(recordBytes + 1)] }),
+    'a shard with half an image',
+    /shard 0 of 3074 bytes: images have 3073 each/,
+    welcoming({ shards: [shard(recordBytes + 1)] }),
   ],
   [
-    'pieces that no memory holds',
-    /pieces of \d+ bytes: more than/,
-    welcoming({ pieces: Array.from({ length: 500 }, (_, index) => piece(300_000 * recordBytes, index)) }),
+    'shards that no memory holds',
+    /shards of \d+ bytes: more than/,
+    welcoming({ shards: Array.from({ length: 500 }, (_, index) => shard(300_000 * recordBytes, index)) }),
   ],
   [
     'a layout hash of another model',
@@ -163,7 +167,7 @@ export const cases: readonly Case[] = [
     welcoming({ preprocessing: 'standardize' }, 4000),
   ],
   ['values where nothing was measured', /payload of 8 bytes where 0/, welcoming({}, 8)],
-  ['silence after a welcome that allows none', /silent for more than 0\.05 s/, welcoming({ silenceTimeoutMs: 50 })],
+  ['silence after a welcome that allows none', /silent for more than 0\.05 s/, welcoming({ heartbeatTimeoutMs: 50 })],
 
   [
     'weights that are too few',
@@ -197,7 +201,7 @@ export const cases: readonly Case[] = [
   ],
   [
     'a part to evaluate that was not announced',
-    /test piece 3, which was not announced/,
+    /test shard 3, which was not announced/,
     afterWeights((peer) => peer.say({ type: 'evaluate', step: 0, split: 'test', index: 3 })),
   ],
   ['slices beyond the last', /slices 0 to 2, which is no node of a tree over 2/, computing(0, 3)],
@@ -217,12 +221,12 @@ export const cases: readonly Case[] = [
   ],
   [
     'a shard with fewer images than a step has',
-    /piece 0 has 1 images: a step of 2/,
-    computingOn(shards[0].subarray(0, recordBytes)),
+    /shard 0 has 1 images: a step of 2/,
+    computingOn(shardImages[0].subarray(0, recordBytes)),
   ],
   [
     'an image with a label beyond the classes',
-    /image 1 of training piece 0 has the label 200/,
+    /image 1 of training shard 0 has the label 200/,
     computingOn(wrongLabel),
   ],
   [

@@ -12,8 +12,8 @@ export interface Target {
   port: number;
   /** Longer than any legal message. */
   tooLong: number;
-  /** The hash of a piece that there is. */
-  piece: string;
+  /** The hash of a shard that there is. */
+  shard: string;
 }
 
 export interface HostileAct {
@@ -33,7 +33,7 @@ const hello: Hello = {
   token: '',
   name: 'hostile',
   engine: { engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' },
-  cachedPieces: [],
+  cachedShards: [],
 };
 const packr = new Packr({ useRecords: false });
 const phases = { waitMs: 0, augmentMs: 0, computeMs: 0, reduceMs: 0, sendMs: 0 };
@@ -189,16 +189,16 @@ export const hostileActs: readonly HostileAct[] = [
     name: 'the same word a hundred times, then what is not there',
     expected: [1008],
     messages: 101,
-    run: saying(true, ({ piece }) => [
-      ...Array.from({ length: 100 }, () => packed({ type: 'piece-held', sha256: piece })),
-      packed({ type: 'piece-request', sha256: piece, offset: 0, bytes: 1e12 }),
+    run: saying(true, ({ shard }) => [
+      ...Array.from({ length: 100 }, () => packed({ type: 'shard-held', sha256: shard })),
+      packed({ type: 'shard-request', sha256: shard, offset: 0, bytes: 1e12 }),
     ]),
   },
   {
-    name: 'pieces under names that are paths',
+    name: 'shards under names that are paths',
     expected: [1008],
     messages: 1,
-    run: saying(true, () => [packed({ type: 'piece-request', sha256: '../../etc/passwd', offset: 0, bytes: 1 })]),
+    run: saying(true, () => [packed({ type: 'shard-request', sha256: '../../etc/passwd', offset: 0, bytes: 1 })]),
   },
   {
     name: 'frames with reserved bits',

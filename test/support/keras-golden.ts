@@ -8,9 +8,9 @@ import { initialMovingStatistics, initialWeights } from '../../coordinator/optim
 import { learningRateAt } from '../../coordinator/optimizer/learning-rate.js';
 import { measurePreprocessing } from '../../coordinator/dataset/measure-preprocessing.js';
 import { MomentumSgd } from '../../coordinator/optimizer/momentum-sgd.js';
-import { foldBatchStatistics } from '../../coordinator/optimizer/moving-statistics.js';
+import { updateMovingStatistics } from '../../coordinator/optimizer/moving-statistics.js';
 import { resolveConfig, type Config, type ConfigInput } from '../../shared/config/config.js';
-import { plainViews, type ImageBatch } from '../../shared/dataset/image-batch.js';
+import { identityAugmentations, type ImageBatch } from '../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../shared/dataset/synthesize.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { cropBatch, labelsOf, valuesPerImage } from '../../worker/augmentation.js';
@@ -39,7 +39,7 @@ export interface KerasAnswers {
   learningRates: number[];
 }
 
-/** The images that all cases train on: each step has its own, mirrored and cropped at random. */
+/** The images that all cases train on: each step has its own, flipped and cropped at random. */
 const records = synthesizeRecords({ seed: 0, split: 'training', count: goldenSteps * batchSize });
 
 function batchOf(step: number): ImageBatch {
@@ -62,7 +62,7 @@ export async function trainWithLockstep(engine: Engine, recipe: ConfigInput): Pr
     model.setWeights(weights, statistics);
     const { gradientSum, lossSum, batchStatistics, sampleCount } = await model.computeSlice(batchOf(step));
     optimizer.step(gradientSum, sampleCount, learningRateAt(step, config, length));
-    foldBatchStatistics(statistics, [batchStatistics], config.bnMomentum);
+    updateMovingStatistics(statistics, [batchStatistics], config.bnMomentum);
     trajectory.losses.push(lossSum / sampleCount);
     trajectory.weights.push(weights.slice());
     trajectory.statistics.push(statistics.slice());
@@ -126,7 +126,7 @@ function writeCase(folder: string, { recipe, precision }: GoldenCase): object {
   }
   const training = new Uint8Array(count * valuesPerImage);
   const indices = Uint32Array.from({ length: count }, (_, i) => i);
-  cropBatch({ records, views: plainViews(count), indices }, training);
+  cropBatch({ records, views: identityAugmentations(count), indices }, training);
   write('views.u8', views);
   write('training.u8', training);
   write('labels.i32', labels);

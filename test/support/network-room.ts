@@ -12,7 +12,7 @@ const run = promisify(execFile);
 const namespaces = '/var/run/netns';
 const badCable = fileURLToPath(new URL('bad_cable.py', import.meta.url));
 
-export interface Weather {
+export interface LinkConditions {
   /** Of every frame, each way. */
   delayMs: number;
   /** How many of all frames are lost, from 0 to 1. */
@@ -28,8 +28,8 @@ export interface Machine {
 }
 
 export interface NetworkRoom {
-  /** @param weather of its cable; a good one unless said */
-  addMachine(weather?: Weather): Promise<Machine>;
+  /** @param conditions of its cable; a good one unless said */
+  addMachine(conditions?: LinkConditions): Promise<Machine>;
   /** Removes everything. Processes on its machines must have ended. */
   close(): Promise<void>;
 }
@@ -53,7 +53,7 @@ export async function whyNoRoom(): Promise<string | undefined> {
 }
 
 /** What makes a cable bad here: the kernel's own means, or a program that passes frames on; or why nothing does. */
-export async function meansOfWeather(): Promise<{ means: 'netem' | 'program' } | { reason: string }> {
+export async function meansOfConditions(): Promise<{ means: 'netem' | 'program' } | { reason: string }> {
   const room = await openRoom();
   try {
     const { prefix } = await room.addMachine();
@@ -86,9 +86,9 @@ export async function openRoom(means: 'netem' | 'program' = 'netem'): Promise<Ne
   }
 
   /** A pair of devices: eth0 on the machine, and one on the switch. */
-  async function layCable(space: string, port: string, weather: Weather | undefined): Promise<void> {
-    if (weather !== undefined && means === 'program') {
-      const { delayMs, loss } = weather;
+  async function layCable(space: string, port: string, conditions: LinkConditions | undefined): Promise<void> {
+    if (conditions !== undefined && means === 'program') {
+      const { delayMs, loss } = conditions;
       const ends = [space, 'eth0', switchSpace, port, String(delayMs), String(loss)];
       const cable = spawn('python3', [badCable, ...ends], { stdio: ['pipe', 'pipe', 'inherit'] });
       cables.push(cable);
@@ -110,8 +110,8 @@ export async function openRoom(means: 'netem' | 'program' = 'netem'): Promise<Ne
       'netns',
       switchSpace,
     ]);
-    if (weather === undefined) return;
-    const netem = ['root', 'netem', 'delay', `${weather.delayMs}ms`, 'loss', `${100 * weather.loss}%`];
+    if (conditions === undefined) return;
+    const netem = ['root', 'netem', 'delay', `${conditions.delayMs}ms`, 'loss', `${100 * conditions.loss}%`];
     await run('ip', ['netns', 'exec', space, 'tc', 'qdisc', 'add', 'dev', 'eth0', ...netem]);
     await on(onSwitch, 'tc', 'qdisc', 'add', 'dev', port, ...netem);
   }
@@ -136,11 +136,11 @@ export async function openRoom(means: 'netem' | 'program' = 'netem'): Promise<Ne
   }
 
   return {
-    async addMachine(weather) {
+    async addMachine(conditions) {
       const index = spaces.length;
       const space = `${room}-${index}`;
       const [prefix, port, address] = [await addSpace(space), `port${index}`, `10.77.0.${index}`];
-      await layCable(space, port, weather);
+      await layCable(space, port, conditions);
       await on(onSwitch, 'ip', 'link', 'set', port, 'master', 'bridge0', 'up');
       await on(prefix, 'ip', 'address', 'add', `${address}/24`, 'dev', 'eth0');
       for (const device of ['lo', 'eth0']) await on(prefix, 'ip', 'link', 'set', device, 'up');

@@ -4,7 +4,7 @@ import type { Coordinator } from '../../coordinator/main.js';
 import type { FakeClock } from './fake-clock.js';
 
 /** As often as workers are pinged, unless told otherwise. */
-const pingIntervalMs = 2_000;
+const heartbeatIntervalMs = 2_000;
 
 /**
  * Lets time pass until something has happened. However long a worker that is alive takes to answer a ping, no time passes
@@ -24,7 +24,7 @@ export async function passTimeUntil(
         state === 'lost' || !alive.includes(name) ? true : lastSeenSecondsAgo === 0,
       );
   while (!waited.isOver) {
-    clock.advance(pingIntervalMs);
+    clock.advance(heartbeatIntervalMs);
     // Sockets are read between timers.
     await new Promise((resolve) => setImmediate(resolve));
     await expect.poll(() => waited.isOver || haveAnswered()).toBe(true);

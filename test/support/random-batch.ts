@@ -1,6 +1,6 @@
 // Random images, views and weights for comparing engines. Every number is a function of the seed.
 import {
-  packView,
+  packAugmentation,
   recordBytes,
   type ImageBatch,
   type MeasuredPreprocessing,
@@ -19,7 +19,11 @@ export function randomBatch(count: number, seed: number): ImageBatch {
     records,
     indices: Uint32Array.from({ length: count }, (_, i) => i),
     views: Uint16Array.from({ length: count }, (_, i) =>
-      packView(choices.integerAt(3 * i, 9), choices.integerAt(3 * i + 1, 9), choices.integerAt(3 * i + 2, 2) === 1),
+      packAugmentation(
+        choices.integerAt(3 * i, 9),
+        choices.integerAt(3 * i + 1, 9),
+        choices.integerAt(3 * i + 2, 2) === 1,
+      ),
     ),
   };
 }

@@ -11,7 +11,7 @@ import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import {
   parseWorkerMessage,
   type CoordinatorMessage,
-  type Piece,
+  type Shard,
   type Welcome,
   type WorkerMessage,
 } from '../../shared/protocol/messages.js';
@@ -25,9 +25,9 @@ function imagesOf(shard: number): Buffer {
   images[0] = images[recordBytes] = shard;
   return images;
 }
-export const shards = [imagesOf(1), imagesOf(2)];
+export const shardImages = [imagesOf(1), imagesOf(2)];
 export const sha256Of = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
-export const pieces: Piece[] = shards.map((images, index) => ({
+export const shards: Shard[] = shardImages.map((images, index) => ({
   split: 'training',
   index,
   sha256: sha256Of(images),
@@ -44,16 +44,16 @@ export const welcome: Welcome = {
   preprocessing: 'imagenet',
   seed: 1,
   augment: true,
-  mirror: 'random',
+  flip: 'random',
   cropPadding: 'zeros',
   augmentValidation: false,
   labelSmoothing: 0,
   sliceCount: 2,
   batchSize: 4,
   stepsPerEpoch: 1,
-  pieces,
-  pingIntervalMs: 1000,
-  silenceTimeoutMs: 600_000,
+  shards,
+  heartbeatIntervalMs: 1000,
+  heartbeatTimeoutMs: 600_000,
 };
 export const weightsBytes = 4 * (layout.trainableSize + layout.statisticsSize);
 
@@ -109,15 +109,15 @@ export class Peer {
   async computeHonestly(): Promise<number> {
     this.say(welcome);
     this.sayWeights();
-    for (const { sha256 } of pieces) this.say({ type: 'prefetch', sha256 });
+    for (const { sha256 } of shards) this.say({ type: 'prefetch', sha256 });
     this.say({ type: 'compute', step: 0, nodes: [{ first: 0, count: 2 }] });
     for (;;) {
       const message = this.#arrived.shift();
       if (message?.type === 'gradient') return message.sampleCount;
-      if (message?.type === 'piece-request') {
+      if (message?.type === 'shard-request') {
         const { sha256, offset, bytes } = message;
-        const images = shards[pieces.findIndex((piece) => piece.sha256 === sha256)];
-        this.say({ type: 'piece-chunk', sha256, offset }, images.subarray(offset, offset + bytes));
+        const images = shardImages[shards.findIndex((shard) => shard.sha256 === sha256)];
+        this.say({ type: 'shard-chunk', sha256, offset }, images.subarray(offset, offset + bytes));
       }
       if (message === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
     }

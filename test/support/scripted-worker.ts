@@ -107,18 +107,18 @@ export class ScriptedWorker {
         name: `worker-${id}`,
         address: 'nowhere',
         engine: { engine: 'scripted', fingerprint: 'scripted/1', device: 'paper' },
-        cachedPieces: holds,
-        pieceRecords: new Map(world.shards.map((sha256) => [sha256, new Uint8Array()])),
+        cachedShards: holds,
+        shardRecords: new Map(world.shards.map((sha256) => [sha256, new Uint8Array()])),
         imagesPerSlice: world.imagesPerSlice,
-        pingIntervalMs: 1e9,
-        silenceTimeoutMs: 1e9,
+        heartbeatIntervalMs: 1e9,
+        heartbeatTimeoutMs: 1e9,
         clock: world.clock,
       },
       {
         onMessage: (message, payload) => {
           if (message.type === 'gradient') world.pool.gradientFrom(this.connection, message, payload);
           if (message.type === 'evaluation') world.pool.evaluationFrom(this.connection, message, payload);
-          if (message.type === 'piece-held') world.pool.pieceHeldBy(this.connection);
+          if (message.type === 'shard-held') world.pool.shardHeldBy(this.connection);
         },
         onClosed: (reason) => world.pool.remove(this.connection, reason),
       },
@@ -159,7 +159,7 @@ export class ScriptedWorker {
   }
 
   nowHolds(sha256: string): void {
-    this.#say(encodeFrame({ type: 'piece-held', sha256 } satisfies WorkerMessage));
+    this.#say(encodeFrame({ type: 'shard-held', sha256 } satisfies WorkerMessage));
   }
 
   leave(): void {

@@ -14,27 +14,27 @@ import { smallRun } from './local-cluster.js';
 
 const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
 
-export interface ShakenWorker {
+export interface FaultedWorker {
   link: FaultyLink;
   child: ChildProcess;
   /** Does something once, in the moment in which the link passes such a place. */
   onceAt(place: (mark: LinkMark) => boolean, action: (mark: LinkMark) => void): void;
 }
 
-export interface ShakenCluster {
+export interface FaultedCluster {
   coordinator: Coordinator;
   /** `lockstep worker`, as a person starts it. */
-  start(name: string): Promise<ShakenWorker>;
+  start(name: string): Promise<FaultedWorker>;
   /** See hungry-worker.mjs; with a heap of so many MiB. */
-  startHungry(name: string, heapMiB: number): Promise<ShakenWorker>;
+  startHungry(name: string, heapMiB: number): Promise<FaultedWorker>;
   /** See announcing-worker.mjs. */
-  startAnnouncing(name: string, holdBehindStep?: number, saidSliceMs?: number): Promise<ShakenWorker>;
+  startAnnouncing(name: string, holdBehindStep?: number, saidSliceMs?: number): Promise<FaultedWorker>;
   /** The run's report; afterwards no process, socket or file is left. */
   finish(): Promise<Report>;
 }
 
 /** The small run of test/support/local-cluster.ts, with the wasm engine. */
-export async function startShaken(options: CoordinatorOptions = {}): Promise<ShakenCluster> {
+export async function startFaulted(options: CoordinatorOptions = {}): Promise<FaultedCluster> {
   const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-test-'));
   const coordinator = await startCoordinator({
     ...smallRun,
@@ -43,11 +43,11 @@ export async function startShaken(options: CoordinatorOptions = {}): Promise<Sha
     runDir: path.join(folder, 'run'),
     ...options,
   });
-  const workers: ShakenWorker[] = [];
-  async function behindLink(startProcess: (url: string) => ChildProcess): Promise<ShakenWorker> {
+  const workers: FaultedWorker[] = [];
+  async function behindLink(startProcess: (url: string) => ChildProcess): Promise<FaultedWorker> {
     const link = await FaultyLink.open(coordinator.port);
     const child = startProcess(link.url);
-    const worker: ShakenWorker = {
+    const worker: FaultedWorker = {
       link,
       child,
       onceAt(place, action) {

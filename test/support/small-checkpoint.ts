@@ -9,7 +9,7 @@ import { temporaryFolder } from './temporary-folder.js';
 export const config = resolveConfig({ depth: 8, initialFilters: 4, seed: 9 });
 export const layout = layoutModel(config);
 export const classNames = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
-export const pieceHashes = ['a', 'b'].map((text) => createHash('sha256').update(text).digest('hex'));
+export const shardHashes = ['a', 'b'].map((text) => createHash('sha256').update(text).digest('hex'));
 
 export const progress: RunProgress = {
   imagesSeen: 1280,
@@ -47,6 +47,6 @@ export async function newWriter(): Promise<CheckpointWriter> {
     config,
     preprocessing: 'imagenet',
     classNames,
-    pieceHashes,
+    shardHashes,
   };
 }

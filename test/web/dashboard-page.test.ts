@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sliceRanges } from '../../web/dashboard/wording.js';
 import { openChromiumOrReason, openPage, violationsOn, type WatchedPage } from '../support/chromium.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
-import { startShaken, type ShakenCluster, type ShakenWorker } from '../support/shaken-cluster.js';
+import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/shaken-cluster.js';
 
 /** The first and the last value that a chart's summary names. */
 async function trainingLosses(page: Page): Promise<{ first: number; last: number }> {
@@ -18,8 +18,8 @@ const heldAfter = 30;
 
 describe('the dashboard', () => {
   let browser: Browser | string;
-  let cluster: ShakenCluster;
-  const workers = new Map<string, ShakenWorker>();
+  let cluster: FaultedCluster;
+  const workers = new Map<string, FaultedWorker>();
   let victim: string;
   let watched: WatchedPage;
   /** Without the page. */
@@ -39,7 +39,7 @@ describe('the dashboard', () => {
     browser = await openChromiumOrReason('the dashboard in a browser');
     if (typeof browser === 'string') return;
     // Two slices: of three workers, the last one is a spare.
-    cluster = await startShaken({
+    cluster = await startFaulted({
       dataset: synthesizeDataset({ trainingImages: 4_000, testImages: 300 }),
       minWorkers: 3,
       slices: 2,
@@ -50,7 +50,7 @@ describe('the dashboard', () => {
       replicas: 3,
       // Nobody is late here, however busy the machine.
       stragglerFactor: 0,
-      silenceTimeout: 60,
+      heartbeatTimeout: 60,
     });
     // Held early, so that who computes and who is the spare stays as it is until a worker is killed. The step after that
     // waits in the workers' hands: who has a slice of it is busy, the spare is not.

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import {
   cropMargin,
-  packView,
+  packAugmentation,
   pixelsPerPlane,
-  plainView,
-  plainViews,
+  identityAugmentation,
+  identityAugmentations,
   recordBytes,
   type ImageBatch,
 } from '../../shared/dataset/image-batch.js';
@@ -47,20 +47,20 @@ function pixel(images: Uint8Array | Float32Array, image: number, row: number, co
 
 describe('cropBatch', () => {
   it('changes nothing in the plain view', () => {
-    const images = cropped(batchOf([plainView]));
+    const images = cropped(batchOf([identityAugmentation]));
     expect(pixel(images, 0, 0, 0)).toEqual([1, 1, 200]);
     expect(pixel(images, 0, 5, 31)).toEqual([6, 32, 200]);
     expect(pixel(images, 0, 31, 0)).toEqual([32, 1, 200]);
   });
 
-  it('mirrors left to right: column 0 shows column 31', () => {
-    const images = cropped(batchOf([packView(cropMargin, cropMargin, true)]));
+  it('flips left to right: column 0 shows column 31', () => {
+    const images = cropped(batchOf([packAugmentation(cropMargin, cropMargin, true)]));
     expect(pixel(images, 0, 0, 0)).toEqual([1, 32, 200]);
     expect(pixel(images, 0, 9, 31)).toEqual([10, 1, 200]);
   });
 
   it('shows four rows and columns of zeros above and left of the image at the first position', () => {
-    const images = cropped(batchOf([packView(0, 0, false)]));
+    const images = cropped(batchOf([packAugmentation(0, 0, false)]));
     expect(pixel(images, 0, 3, 20)).toEqual([0, 0, 0]);
     expect(pixel(images, 0, 20, 3)).toEqual([0, 0, 0]);
     // Window row 4 is padded row 4, the image's row 0, whose red byte is 1.
@@ -69,38 +69,38 @@ describe('cropBatch', () => {
   });
 
   it('shows four rows and columns of zeros below and right of the image at the last position', () => {
-    const images = cropped(batchOf([packView(8, 8, false)]));
+    const images = cropped(batchOf([packAugmentation(8, 8, false)]));
     expect(pixel(images, 0, 0, 0)).toEqual([5, 5, 200]);
     expect(pixel(images, 0, 27, 27)).toEqual([32, 32, 200]);
     expect(pixel(images, 0, 28, 0)).toEqual([0, 0, 0]);
     expect(pixel(images, 0, 0, 28)).toEqual([0, 0, 0]);
   });
 
-  it('mirrors before it crops', () => {
-    // Window column 0 is padded column 8, the mirrored image's column 4, the image's column 31 - 4 = 27, green byte 28.
-    const images = cropped(batchOf([packView(4, 8, true)]));
+  it('flips before it crops', () => {
+    // Window column 0 is padded column 8, the flipped image's column 4, the image's column 31 - 4 = 27, green byte 28.
+    const images = cropped(batchOf([packAugmentation(4, 8, true)]));
     expect(pixel(images, 0, 0, 0)).toEqual([1, 28, 200]);
-    // Window column 27 is padded column 35, the mirrored image's column 31, the image's column 0.
+    // Window column 27 is padded column 35, the flipped image's column 31, the image's column 0.
     expect(pixel(images, 0, 0, 27)).toEqual([1, 1, 200]);
     expect(pixel(images, 0, 0, 28)).toEqual([0, 0, 0]);
   });
 
   it('agrees with the definition at all 162 views', () => {
     const wrong: string[] = [];
-    for (const mirrored of [false, true]) {
+    for (const flipped of [false, true]) {
       for (let top = 0; top <= 8; top++) {
         for (let left = 0; left <= 8; left++) {
-          const images = cropped(batchOf([packView(top, left, mirrored)]));
+          const images = cropped(batchOf([packAugmentation(top, left, flipped)]));
           for (let row = 0; row < 32; row++) {
             for (let column = 0; column < 32; column++) {
               const sourceRow = top + row - 4;
-              const mirroredColumn = left + column - 4;
-              const inside = Math.min(sourceRow, mirroredColumn) >= 0 && Math.max(sourceRow, mirroredColumn) < 32;
-              const sourceColumn = mirrored ? 31 - mirroredColumn : mirroredColumn;
+              const flippedColumn = left + column - 4;
+              const inside = Math.min(sourceRow, flippedColumn) >= 0 && Math.max(sourceRow, flippedColumn) < 32;
+              const sourceColumn = flipped ? 31 - flippedColumn : flippedColumn;
               const red = images[(row * 32 + column) * 3];
               const green = images[(row * 32 + column) * 3 + 1];
               if (red !== (inside ? sourceRow + 1 : 0) || green !== (inside ? sourceColumn + 1 : 0)) {
-                wrong.push(`view (${top}, ${left}, ${mirrored}), row ${row}, column ${column}`);
+                wrong.push(`view (${top}, ${left}, ${flipped}), row ${row}, column ${column}`);
               }
             }
           }
@@ -113,7 +113,9 @@ describe('cropBatch', () => {
   it('reflects the image in its edges without repeating them, as numpy does', () => {
     // numpy.pad(numpy.arange(32), 4, 'reflect'): rows and columns of the image that the padded ones show.
     const padded = [4, 3, 2, 1, ...Array(32).keys(), 30, 29, 28, 27];
-    const [first, last] = [0, 8].map((corner) => cropped(batchOf([packView(corner, corner, false, 'reflect')])));
+    const [first, last] = [0, 8].map((corner) =>
+      cropped(batchOf([packAugmentation(corner, corner, false, 'reflect')])),
+    );
     // Bytes are 1 + row and 1 + column. The first window has the padded rows and columns 0 to 31: 4, 3, 2, 1, 0, … 27.
     expect(pixel(first, 0, 0, 0)).toEqual([5, 5, 200]);
     expect(pixel(first, 0, 1, 3)).toEqual([4, 2, 200]);
@@ -123,21 +125,21 @@ describe('cropBatch', () => {
     expect(pixel(last, 0, 0, 0)).toEqual([5, 5, 200]);
     expect(pixel(last, 0, 27, 28)).toEqual([32, 31, 200]);
     expect(pixel(last, 0, 31, 31)).toEqual([28, 28, 200]);
-    // Mirrored, the column is 31 less that: 31 - 4 = 27, whose byte is 28.
-    const mirrored = cropped(batchOf([packView(0, 0, true, 'reflect')]));
-    expect(pixel(mirrored, 0, 0, 0)).toEqual([5, 28, 200]);
+    // Flipped, the column is 31 less that: 31 - 4 = 27, whose byte is 28.
+    const flipped = cropped(batchOf([packAugmentation(0, 0, true, 'reflect')]));
+    expect(pixel(flipped, 0, 0, 0)).toEqual([5, 28, 200]);
 
     const wrong: string[] = [];
-    for (const isMirrored of [false, true]) {
+    for (const isFlipped of [false, true]) {
       for (let corner = 0; corner < 81; corner++) {
         const [top, left] = [Math.floor(corner / 9), corner % 9];
-        const images = cropped(batchOf([packView(top, left, isMirrored, 'reflect')]));
+        const images = cropped(batchOf([packAugmentation(top, left, isFlipped, 'reflect')]));
         for (let place = 0; place < pixelsPerPlane; place++) {
           const [row, column] = [padded[top + Math.floor(place / 32)], padded[left + (place % 32)]];
-          const expected = [1 + row, 1 + (isMirrored ? 31 - column : column), 200];
+          const expected = [1 + row, 1 + (isFlipped ? 31 - column : column), 200];
           const shown = images.subarray(3 * place, 3 * place + 3);
           if (expected.some((byte, plane) => byte !== shown[plane])) {
-            wrong.push(`view (${top}, ${left}, ${isMirrored}), pixel ${place}`);
+            wrong.push(`view (${top}, ${left}, ${isFlipped}), pixel ${place}`);
           }
         }
       }
@@ -146,16 +148,16 @@ describe('cropBatch', () => {
   });
 
   it('shows the same in a window without padding, whichever the padding is', () => {
-    for (const mirrored of [false, true]) {
+    for (const flipped of [false, true]) {
       const [zeros, reflected] = (['zeros', 'reflect'] as const).map((padding) =>
-        cropped(batchOf([packView(cropMargin, cropMargin, mirrored, padding)])),
+        cropped(batchOf([packAugmentation(cropMargin, cropMargin, flipped, padding)])),
       );
       expect(reflected).toEqual(zeros);
     }
   });
 
   it('takes the records that the indices name, in their order', () => {
-    const images = cropped(batchOf([plainView, plainView, plainView], [2, 0, 2]));
+    const images = cropped(batchOf([identityAugmentation, identityAugmentation, identityAugmentation], [2, 0, 2]));
     expect([0, 1, 2].map((image) => pixel(images, image, 0, 0)[2])).toEqual([202, 200, 202]);
   });
 });
@@ -163,7 +165,7 @@ describe('cropBatch', () => {
 describe('fillInput', () => {
   it('reorders to blue, green, red, subtracts the means and divides by 255', () => {
     const input = new Float32Array(valuesPerImage);
-    fillInput(batchOf([plainView]), 'imagenet', input);
+    fillInput(batchOf([identityAugmentation]), 'imagenet', input);
     // Row 9, column 20: red 10, green 21, blue 200.
     const [blue, green, red] = pixel(input, 0, 9, 20);
     expect(blue).toBeCloseTo((200 - 103.939) / 255, 6);
@@ -173,7 +175,7 @@ describe('fillInput', () => {
 
   it('preprocesses the zeros of the padding too', () => {
     const input = new Float32Array(valuesPerImage);
-    fillInput(batchOf([packView(0, 0, false)]), 'imagenet', input);
+    fillInput(batchOf([packAugmentation(0, 0, false)]), 'imagenet', input);
     expect(pixel(input, 0, 0, 0)).toEqual(
       [-103.939, -116.779, -123.68].map((value) => Math.fround(Math.fround(value) / 255)),
     );
@@ -182,9 +184,9 @@ describe('fillInput', () => {
   it('subtracts the mean of the pixel where the view shows it, not where the image had it', () => {
     const mean = perPixelMean();
     const input = new Float32Array(2 * valuesPerImage);
-    fillInput(batchOf([packView(0, 0, false), plainView]), mean, input);
+    fillInput(batchOf([packAugmentation(0, 0, false), identityAugmentation]), mean, input);
     // The first view is the image moved down and right by 4, so row 9, column 20 shows row 5, column 16.
-    const bytes = pixel(cropped(batchOf([packView(0, 0, false)])), 0, 9, 20);
+    const bytes = pixel(cropped(batchOf([packAugmentation(0, 0, false)])), 0, 9, 20);
     const means = [0, 1, 2].map((channel) => mean.subtract[3 * (9 * 32 + 20) + channel]);
     const expected = [2, 1, 0].map((channel) => Math.fround(Math.fround(bytes[channel] - means[channel]) / 255));
     expect(pixel(input, 0, 9, 20)).toEqual(expected);
@@ -194,7 +196,7 @@ describe('fillInput', () => {
 
   it('rounds each operation to float32', () => {
     const input = new Float32Array(valuesPerImage);
-    fillInput(batchOf([plainView]), 'imagenet', input);
+    fillInput(batchOf([identityAugmentation]), 'imagenet', input);
     const less = Math.fround(200 - Math.fround(103.939));
     expect(pixel(input, 0, 0, 0)[0]).toBe(Math.fround(less / 255));
   });
@@ -202,7 +204,11 @@ describe('fillInput', () => {
 
 describe('labelsOf', () => {
   it("reads each record's first byte", () => {
-    const batch: ImageBatch = { records: placeRecords(4), indices: Uint32Array.of(3, 1), views: plainViews(2) };
+    const batch: ImageBatch = {
+      records: placeRecords(4),
+      indices: Uint32Array.of(3, 1),
+      views: identityAugmentations(2),
+    };
     expect(labelsOf(batch)).toEqual(Int32Array.of(3, 1));
   });
 });

@@ -5,7 +5,7 @@ import { FakeClock } from '../support/fake-clock.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { freePort } from '../support/free-port.js';
 
-it('gives up behind --give-up-after, and names the address, the time and the reason', async () => {
+it('gives up behind --reconnect-timeout, and names the address, the time and the reason', async () => {
   const clock = new FakeClock();
   const url = `ws://127.0.0.1:${await freePort()}`;
   const worker = await startWorker({
@@ -13,7 +13,7 @@ it('gives up behind --give-up-after, and names the address, the time and the rea
     engine: fakeEngine(),
     cache: null,
     connectionThread: false,
-    giveUpAfterMs: 60_000,
+    reconnectTimeoutMs: 60_000,
     clock,
   });
   const attempts: { attempt: number; reason: string; atMs: number }[] = [];

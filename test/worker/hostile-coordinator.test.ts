@@ -1,5 +1,5 @@
 // A worker under a coordinator that does its worst: it goes away with a clear reason, takes no memory for what was only
-// claimed, writes nothing but pieces into its cache, and computes for an honest coordinator next.
+// claimed, writes nothing but shards into its cache, and computes for an honest coordinator next.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,11 +8,11 @@ import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { startWorker } from '../../worker/main.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { afterWelcome, cases, oneGiB, welcoming, type Case } from '../support/hostile-coordinators.js';
-import { pieces, scriptCoordinator, shards, type Peer } from '../support/scripted-coordinator.js';
+import { shards, scriptCoordinator, shardImages, type Peer } from '../support/scripted-coordinator.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
-const mostGrowthBytes = 64 * 1024 * 1024;
-const firstPiece = pieces[0];
+const maxGrowthBytes = 64 * 1024 * 1024;
+const firstShard = shards[0];
 
 const unhandled: unknown[] = [];
 const keep = (reason: unknown) => unhandled.push(reason);
@@ -87,7 +87,7 @@ type Unharmed = Omit<Awaited<ReturnType<typeof underAttack>>, 'joinedBefore'>;
 function expectUnharmed({ images, written, memoryGrowth }: Unharmed): void {
   expect(images).toBe(4);
   expect(written.filter((name) => !/^a\/b\/cache\/[0-9a-f]{64}\.bin$/.test(name))).toEqual([]);
-  expect(memoryGrowth).toBeLessThan(mostGrowthBytes);
+  expect(memoryGrowth).toBeLessThan(maxGrowthBytes);
   expect(unhandled).toEqual([]);
   expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
 }
@@ -127,30 +127,30 @@ describe('a worker goes on, without harm, where a coordinator', () => {
   it('calls its run by a path', async () => {
     const end = await underAttack(welcoming({ runId: '../../x' }), (peer) => {
       peer.sayWeights();
-      peer.say({ type: 'prefetch', sha256: firstPiece.sha256 });
-      return peer.hear('piece-request').then(() => undefined);
+      peer.say({ type: 'prefetch', sha256: firstShard.sha256 });
+      return peer.hear('shard-request').then(() => undefined);
     });
     expect(end.reasons).toEqual(['connection closed (1005)']);
     expectUnharmed(end);
   });
 
-  it('announces a piece of 1 GiB, which takes no memory before it comes', async () => {
+  it('announces a shard of 1 GiB, which takes no memory before it comes', async () => {
     const bytes = Math.floor(oneGiB / recordBytes) * recordBytes;
-    const held = pieces.map((announced, index) => ({ ...announced, bytes, index }));
+    const held = shards.map((announced, index) => ({ ...announced, bytes, index }));
     let growth = 0;
-    const end = await underAttack(welcoming({ pieces: held }), async (peer) => {
+    const end = await underAttack(welcoming({ shards: held }), async (peer) => {
       const before = bytesInUse();
       for (const { sha256 } of held) {
         peer.say({ type: 'prefetch', sha256 });
-        await peer.hear('piece-request');
-        peer.say({ type: 'piece-chunk', sha256, offset: 0 }, shards[0].subarray(0, 100));
+        await peer.hear('shard-request');
+        peer.say({ type: 'shard-chunk', sha256, offset: 0 }, shardImages[0].subarray(0, 100));
       }
       peer.socket.ping();
       await new Promise((resolve) => peer.socket.once('pong', resolve));
       growth = bytesInUse() - before;
     });
     expect(end.reasons).toEqual(['connection closed (1005)']);
-    expect(growth).toBeLessThan(mostGrowthBytes);
+    expect(growth).toBeLessThan(maxGrowthBytes);
     expectUnharmed(end);
   });
 
@@ -159,31 +159,31 @@ describe('a worker goes on, without harm, where a coordinator', () => {
     let pongs = 0;
     let growth = 0;
     const end = await underAttack(
-      afterWelcome((peer) => peer.say({ type: 'prefetch', sha256: firstPiece.sha256 })),
+      afterWelcome((peer) => peer.say({ type: 'prefetch', sha256: firstShard.sha256 })),
       async (peer) => {
-        const { offset } = await peer.hear('piece-request');
-        peer.say({ type: 'piece-chunk', sha256: firstPiece.sha256, offset }, shards[0]);
-        await peer.hear('piece-held');
+        const { offset } = await peer.hear('shard-request');
+        peer.say({ type: 'shard-chunk', sha256: firstShard.sha256, offset }, shardImages[0]);
+        await peer.hear('shard-held');
         let heldAgain = 0;
         peer.socket.on('message', () => heldAgain++);
         peer.socket.on('pong', () => pongs++);
         const before = bytesInUse();
         peer.socket.pause();
         for (let count = 0; count < asked; count++) {
-          peer.say({ type: 'prefetch', sha256: firstPiece.sha256 });
+          peer.say({ type: 'prefetch', sha256: firstShard.sha256 });
           peer.socket.ping(Buffer.alloc(125));
         }
         peer.socket.resume();
         // The answer to what comes behind them all.
-        peer.say({ type: 'prefetch', sha256: pieces[1].sha256 });
-        await peer.hear('piece-request');
+        peer.say({ type: 'prefetch', sha256: shards[1].sha256 });
+        await peer.hear('shard-request');
         growth = bytesInUse() - before;
         expect(heldAgain).toBe(1);
       },
     );
     expect(end.reasons).toEqual(['connection closed (1005)']);
     expect(pongs).toBeGreaterThan(0);
-    expect(growth).toBeLessThan(mostGrowthBytes);
+    expect(growth).toBeLessThan(maxGrowthBytes);
     expectUnharmed(end);
   });
 });

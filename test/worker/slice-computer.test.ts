@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { epochOrder, viewsOf } from '../../shared/dataset/partition.js';
-import { isMirrored, isReflected, plainViews, recordBytes, type ImageBatch } from '../../shared/dataset/image-batch.js';
+import { epochOrder, augmentationsOf } from '../../shared/dataset/partition.js';
+import {
+  isFlipped,
+  isReflected,
+  identityAugmentations,
+  recordBytes,
+  type ImageBatch,
+} from '../../shared/dataset/image-batch.js';
 import { classCount, layoutModel, type ModelLayout } from '../../shared/network/layout.js';
 import { noClass, type Split } from '../../shared/protocol/messages.js';
 import { KeyedRandom } from '../../shared/random.js';
@@ -16,7 +22,7 @@ const shardSize = 13;
 const plan: RunPlan = {
   seed: 6,
   augment: true,
-  mirror: 'random',
+  flip: 'random',
   cropPadding: 'zeros',
   augmentValidation: false,
   sliceCount: 4,
@@ -90,7 +96,7 @@ function computerOf(gradients: readonly Float32Array[], change: Partial<RunPlan>
   const computer = new SliceComputer({ ...plan, ...change }, layout, model, shardOf);
   async function answer(step: number, node: SliceRange) {
     const values = new Float32Array(computer.answerFloats(node));
-    const report = await computer.sumNode(step, node, values);
+    const report = await computer.sumRange(step, node, values);
     return { gradientSum: values.subarray(0, gradientSize), statistics: values.subarray(gradientSize), report };
   }
   return { model, computer, answer };
@@ -159,7 +165,7 @@ describe('the images of a slice', () => {
     await answer(6, { first: 3, count: 1 });
     const [batch] = model.batches;
     expect([...batch.indices]).toEqual([...epochOrder(6, 1, 3, shardSize)].slice(6, 9));
-    expect(batch.views).toEqual(viewsOf({ seed: 6, step: 6, slice: 3, count: 3, augment: true }));
+    expect(batch.views).toEqual(augmentationsOf({ seed: 6, step: 6, slice: 3, count: 3, augment: true }));
   });
 
   it('are each there at most once in an epoch', async () => {
@@ -184,40 +190,40 @@ describe('the images of a slice', () => {
   it('are plain without augmentation', async () => {
     const { model, answer } = computerOf(gradients, { augment: false });
     await answer(0, { first: 0, count: 1 });
-    expect(model.batches[0].views).toEqual(plainViews(3));
+    expect(model.batches[0].views).toEqual(identityAugmentations(3));
   });
 });
 
-describe('where mirrors alternate', () => {
-  /** Whether each image that slice 1 sees in an epoch is mirrored. */
-  async function mirrorsOf(epoch: number) {
-    const { model, answer } = computerOf(gradients, { mirror: 'alternating' });
+describe('where flips alternate', () => {
+  /** Whether each image that slice 1 sees in an epoch is flipped. */
+  async function flipsOf(epoch: number) {
+    const { model, answer } = computerOf(gradients, { flip: 'alternating' });
     for (let step = 4 * epoch; step < 4 * epoch + 4; step++) await answer(step, { first: 1, count: 1 });
     return new Map(
-      model.batches.flatMap(({ indices, views }) => Array.from(indices, (index, i) => [index, isMirrored(views[i])])),
+      model.batches.flatMap(({ indices, views }) => Array.from(indices, (index, i) => [index, isFlipped(views[i])])),
     );
   }
 
   it('two successive epochs show both views of each image', async () => {
-    const epochs = await Promise.all([0, 1, 2, 3].map(mirrorsOf));
-    for (const [epoch, mirrors] of epochs.entries()) {
+    const epochs = await Promise.all([0, 1, 2, 3].map(flipsOf));
+    for (const [epoch, flips] of epochs.entries()) {
       const next = epochs[epoch + 1];
       if (next === undefined) break;
       // 12 of 13 images are seen in an epoch, so that at least 11 are in both.
-      const both = [...mirrors].filter(([image]) => next.has(image));
+      const both = [...flips].filter(([image]) => next.has(image));
       expect(both.length).toBeGreaterThanOrEqual(11);
-      for (const [image, mirrored] of both) expect(next.get(image)).toBe(!mirrored);
+      for (const [image, flipped] of both) expect(next.get(image)).toBe(!flipped);
     }
     expect(new Set(epochs[0].values()).size).toBe(2);
   });
 
-  it('crops are those of random mirrors, and so is the validation', async () => {
-    const [random, alternating] = (['random', 'alternating'] as const).map((mirror) =>
-      computerOf(gradients, { mirror, augmentValidation: true }),
+  it('crops are those of random flips, and so is the validation', async () => {
+    const [random, alternating] = (['random', 'alternating'] as const).map((flip) =>
+      computerOf(gradients, { flip, augmentValidation: true }),
     );
     for (const { answer, computer } of [random, alternating]) {
       await answer(5, { first: 2, count: 1 });
-      await computer.evaluatePart({ step: 8, split: 'validation', index: 0 });
+      await computer.evaluateShard({ step: 8, split: 'validation', index: 0 });
     }
     const [[drawn, validation], [given, sameValidation]] = [random, alternating].map(({ model }) =>
       model.batches.map(({ views }) => views),
@@ -230,8 +236,8 @@ describe('where mirrors alternate', () => {
 it('a reflected padding is that of training images and of augmented validation images', async () => {
   const { model, computer, answer } = computerOf(gradients, { cropPadding: 'reflect', augmentValidation: true });
   await answer(0, { first: 0, count: 1 });
-  await computer.evaluatePart({ step: 8, split: 'validation', index: 0 });
-  await computer.evaluatePart({ step: 8, split: 'test', index: 0 });
+  await computer.evaluateShard({ step: 8, split: 'validation', index: 0 });
+  await computer.evaluateShard({ step: 8, split: 'test', index: 0 });
   const reflected = model.batches.map(({ views }) => views.every((view) => isReflected(view)));
   expect(reflected).toEqual([true, true, false]);
 });
@@ -239,10 +245,10 @@ it('a reflected padding is that of training images and of augmented validation i
 describe('a part of an evaluation', () => {
   it('is all of its images, in their order and the plain view', async () => {
     const { model, computer } = computerOf(gradients);
-    const result = await computer.evaluatePart({ step: 8, split: 'test', index: 0 });
+    const result = await computer.evaluateShard({ step: 8, split: 'test', index: 0 });
     expect(result).toMatchObject({ sampleCount: shardSize, lossSum: 1, correctCount: 2 });
     expect([...model.batches[0].indices]).toEqual(Array.from({ length: shardSize }, (_, index) => index));
-    expect(model.batches[0].views).toEqual(plainViews(shardSize));
+    expect(model.batches[0].views).toEqual(identityAugmentations(shardSize));
     expect(model.batches[0].records[0]).toBe(9);
   });
 
@@ -255,12 +261,12 @@ describe('a part of an evaluation', () => {
       { step: 8, split: 'validation', index: 1 },
       { step: 8, split: 'test', index: 0 },
     ] as const;
-    for (const part of parts) await computer.evaluatePart(part);
+    for (const part of parts) await computer.evaluateShard(part);
     const [first, again, later, other, test] = model.batches.map(({ views }) => views.join());
     expect(again).toBe(first);
     expect(new Set([first, later, other, test]).size).toBe(4);
-    expect(test).toBe(plainViews(shardSize).join());
-    const inTraining = viewsOf({ seed: plan.seed, step: 8, slice: 0, count: shardSize, augment: true });
+    expect(test).toBe(identityAugmentations(shardSize).join());
+    const inTraining = augmentationsOf({ seed: plan.seed, step: 8, slice: 0, count: shardSize, augment: true });
     expect(first).not.toBe(inTraining.join());
   });
 });

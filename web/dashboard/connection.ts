@@ -6,7 +6,7 @@ import { connection, ending, session, take } from './store.js';
 /** The coordinator says something every second; after so much silence it is taken for gone. */
 const silenceMs = 6_000;
 const firstRetryMs = 500;
-const longestRetryMs = 15_000;
+const maxRetryMs = 15_000;
 
 let retries = 0;
 let socket: WebSocket | undefined;
@@ -53,7 +53,7 @@ function open(): void {
 }
 
 function retryLater(): void {
-  const waitMs = Math.min(longestRetryMs, firstRetryMs * 2 ** retries++) * (0.75 + Math.random() / 2);
+  const waitMs = Math.min(maxRetryMs, firstRetryMs * 2 ** retries++) * (0.75 + Math.random() / 2);
   connection.value = { phase: 'lost', retryAtMs: performance.now() + waitMs };
   retryTimer = setTimeout(() => void connect(), waitMs);
 }

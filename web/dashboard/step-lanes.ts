@@ -1,5 +1,5 @@
 // A step's picture as lanes of bars, a lane for each worker, and the same in words. Pure.
-import type { PictureBar, StepPicture } from '../../shared/monitoring/step-view.js';
+import type { StepBar, StepView } from '../../shared/monitoring/step-view.js';
 import { duration, sliceRanges } from './wording.js';
 
 /** How a bar looks. `queued` ones wait behind another bar of their worker. */
@@ -24,11 +24,7 @@ export interface Lane {
  * @param here the workers that are here, in the table's order; each has a lane, with or without bars
  * @param elapsedMs where open bars end
  */
-export function lanesOf(
-  picture: StepPicture,
-  here: readonly { id: number; name: string }[],
-  elapsedMs: number,
-): Lane[] {
+export function lanesOf(picture: StepView, here: readonly { id: number; name: string }[], elapsedMs: number): Lane[] {
   const lanes = new Map<number, Lane>();
   for (const { id, name } of here) lanes.set(id, { worker: id, name, bars: [] });
   /** Where the worker's next bar begins; undefined while one is open. */
@@ -64,11 +60,11 @@ export function troubledLanes(lanes: readonly Lane[]): Lane[] {
   );
 }
 
-function sliceLabel({ firstSlice, sliceCount }: PictureBar): string {
+function sliceLabel({ firstSlice, sliceCount }: StepBar): string {
   return sliceRanges(Array.from({ length: sliceCount }, (_, index) => firstSlice + index));
 }
 
-function lookOf({ end, isLate, reason }: PictureBar): BarLook {
+function lookOf({ end, isLate, reason }: StepBar): BarLook {
   if (end === 'lost') return 'lost';
   if (end === 'unneeded' || reason === 'trial') return 'unneeded';
   if (isLate) return 'late';
@@ -76,7 +72,7 @@ function lookOf({ end, isLate, reason }: PictureBar): BarLook {
 }
 
 /** `Step 12, after 420 ms: w1 computes slices 0–1; w2 has answered 2–3; w3 is spare.` */
-export function describeStep(picture: StepPicture, here: readonly { id: number; name: string }[]): string {
+export function describeStep(picture: StepView, here: readonly { id: number; name: string }[]): string {
   const names = new Map([...here.map(({ id, name }) => [id, name] as const), ...namesIn(picture)]);
   const parts = [...names].map(([id, name]) =>
     describeWorker(
@@ -88,20 +84,20 @@ export function describeStep(picture: StepPicture, here: readonly { id: number; 
   return `Step ${picture.step}, ${when}: ${parts.length === 0 ? 'nobody is here' : parts.join('; ')}.`;
 }
 
-function namesIn({ bars }: StepPicture): [number, string][] {
+function namesIn({ bars }: StepView): [number, string][] {
   return bars.map(({ worker, name }) => [worker, name]);
 }
 
-function describeWorker(name: string, bars: readonly PictureBar[]): string {
+function describeWorker(name: string, bars: readonly StepBar[]): string {
   if (bars.length === 0) return `${name} is spare`;
-  const slices = (isMeant: (bar: PictureBar) => boolean) =>
+  const slices = (isMeant: (bar: StepBar) => boolean) =>
     sliceRanges(
       bars
         .filter(isMeant)
         .flatMap(({ firstSlice, sliceCount }) => Array.from({ length: sliceCount }, (_, index) => firstSlice + index)),
     );
-  const isTakeover = ({ reason }: PictureBar) => reason === 'takeover' || reason === 'late';
-  const isTrial = ({ reason }: PictureBar) => reason === 'trial';
+  const isTakeover = ({ reason }: StepBar) => reason === 'takeover' || reason === 'late';
+  const isTrial = ({ reason }: StepBar) => reason === 'trial';
   const phrases: [string, string][] = [
     ['was lost with', slices(({ end }) => end === 'lost')],
     ['is late with', slices(({ end, isLate }) => end === null && isLate)],
@@ -117,15 +113,15 @@ function describeWorker(name: string, bars: readonly PictureBar[]): string {
 }
 
 /** `w1 was lost; w3 took over 0–1.` In a few words what was out of the ordinary. */
-export function describeTrouble({ bars }: StepPicture): string {
-  const slicesOf = (chosen: readonly PictureBar[]) => {
+export function describeTrouble({ bars }: StepView): string {
+  const slicesOf = (chosen: readonly StepBar[]) => {
     const slices = chosen.flatMap(({ firstSlice, sliceCount }) =>
       Array.from({ length: sliceCount }, (_, index) => firstSlice + index),
     );
     const different = [...new Set(slices)];
     return `${different.length === 1 ? 'slice' : 'slices'} ${sliceRanges(different)}`;
   };
-  const names = (chosen: readonly PictureBar[]) => [...new Set(chosen.map(({ name }) => name))].join(', ');
+  const names = (chosen: readonly StepBar[]) => [...new Set(chosen.map(({ name }) => name))].join(', ');
   const lost = bars.filter(({ end }) => end === 'lost');
   const late = bars.filter(({ isLate, end }) => isLate && end !== 'lost');
   const takeovers = bars.filter(({ reason }) => reason === 'takeover');

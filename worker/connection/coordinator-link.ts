@@ -5,7 +5,7 @@
  * No message is longer. A worker does not know the model before the welcome; until then this alone bounds one. Weights of
  * 64 million parameters.
  */
-export const largestMessageBytes = 256 * 1024 * 1024;
+export const maxMessageBytes = 256 * 1024 * 1024;
 
 export interface CoordinatorLink {
   /**
@@ -14,7 +14,7 @@ export interface CoordinatorLink {
    */
   send(frame: Uint8Array, onSent?: () => void): void;
   /** From now on pings the other side, and ends where nothing at all was heard from it for too long. */
-  watch(silence: SilenceLimits): void;
+  watch(silence: HeartbeatOptions): void;
   /** Closes once what was sent has left. */
   close(code: number): void;
   /** Closes at once. */
@@ -32,9 +32,9 @@ export interface LinkHandlers {
   onClosed: (reason: string, isFinal: boolean) => void;
 }
 
-export interface SilenceLimits {
-  pingIntervalMs: number;
-  silenceTimeoutMs: number;
+export interface HeartbeatOptions {
+  heartbeatIntervalMs: number;
+  heartbeatTimeoutMs: number;
 }
 
 /** Opens a connection to ws://HOST:PORT; errors come as its end. */

@@ -1,7 +1,7 @@
 // The connection's own thread: holds the socket and passes frames on. See threaded-link.ts.
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../shared/clock.js';
-import { collectYoungGarbage } from '../../shared/gc.js';
+import { collectYoungGeneration } from '../../shared/gc.js';
 import { SocketLink } from './socket-link.js';
 import type { LinkEvent, LinkOrder, LinkTarget } from './threaded-link.js';
 
@@ -48,8 +48,8 @@ port.on('message', (order: LinkOrder) => {
           ? undefined
           : () => {
               tell({ type: 'sent', id });
-              // Messages came in pieces, and were put together.
-              collectYoungGarbage(2 * receivedBytes);
+              // Messages came in shards, and were put together.
+              collectYoungGeneration(2 * receivedBytes);
               receivedBytes = 0;
             },
       );

@@ -1,7 +1,7 @@
 // How long a worker waits before it knocks again. Pure.
 
 const firstDelayMs = 250;
-const longestDelayMs = 15_000;
+const maxDelayMs = 15_000;
 
 /**
  * Doubles with each attempt in vain, up to 15 s; jitter keeps the workers of a restarted coordinator from knocking all
@@ -10,6 +10,6 @@ const longestDelayMs = 15_000;
  * @param jitter a random number in [0, 1)
  */
 export function reconnectDelayMs(attempt: number, jitter: number): number {
-  const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** (attempt - 1));
+  const delay = Math.min(maxDelayMs, firstDelayMs * 2 ** (attempt - 1));
   return delay * (0.5 + jitter / 2);
 }

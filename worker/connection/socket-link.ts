@@ -1,33 +1,28 @@
 // A connection to the coordinator in this thread: a WebSocket, pings, and the watch for silence.
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
-import { oldestTls, type ClientTls } from '../../shared/protocol/client-tls.js';
+import { minTls, type ClientTls } from '../../shared/protocol/client-tls.js';
 import { machineMs, type Clock } from '../../shared/clock.js';
 import { explainConnectionError } from '../../shared/protocol/connection-error.js';
 import { clockAnswer } from '../../shared/protocol/clock-question.js';
-import { SilenceWatch } from '../../shared/protocol/heartbeat.js';
-import {
-  largestMessageBytes,
-  type CoordinatorLink,
-  type LinkHandlers,
-  type SilenceLimits,
-} from './coordinator-link.js';
+import { HeartbeatMonitor } from '../../shared/protocol/heartbeat.js';
+import { maxMessageBytes, type CoordinatorLink, type LinkHandlers, type HeartbeatOptions } from './coordinator-link.js';
 
 /** The coordinator may take so long to answer the upgrade, and the hello after it. */
 const handshakeTimeoutMs = 10_000;
 /** More of what the other side says in place of a WebSocket is not read. */
-const longestRefusal = 1_000;
+const maxRefusal = 1_000;
 /** How long the coordinator may take to close its end. */
 const closeTimeoutMs = 3_000;
 /** So many pings and pongs may wait to leave. One that pings and does not read gets no more of them, and they no memory. */
-const mostControlsWaiting = 16;
+const maxControlsWaiting = 16;
 /** A timer's longest; Node takes one that is longer for one of a millisecond. */
-const longestTimerMs = 2 ** 31 - 1;
+const maxTimerMs = 2 ** 31 - 1;
 
 export class SocketLink implements CoordinatorLink {
   readonly #socket: WebSocket;
   readonly #clock: Clock;
-  #silence: SilenceWatch | undefined;
+  #silence: HeartbeatMonitor | undefined;
   #stopPinging: () => void = () => undefined;
   /** Stops the wait for the other side to close. */
   #stopClosing: (() => void) | undefined;
@@ -42,11 +37,11 @@ export class SocketLink implements CoordinatorLink {
       // Below, where it is counted.
       autoPong: false,
       handshakeTimeout: handshakeTimeoutMs,
-      maxPayload: largestMessageBytes,
+      maxPayload: maxMessageBytes,
       // Masks protect proxies from hostile scripts in browsers; with zeros both ends skip the masking.
       generateMask: (mask) => mask.fill(0),
       ...tls,
-      minVersion: oldestTls,
+      minVersion: minTls,
     });
     this.#socket.on('unexpected-response', (_, response) => void this.#takeRefusal(response));
     this.#socket.on('upgrade', ({ socket }) => {
@@ -82,20 +77,20 @@ export class SocketLink implements CoordinatorLink {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(frame, onSent);
   }
 
-  watch({ pingIntervalMs, silenceTimeoutMs }: SilenceLimits): void {
-    this.#endAfterSilence(silenceTimeoutMs);
-    this.#stopPinging = this.#clock.every(Math.min(pingIntervalMs, longestTimerMs), () => this.#sendControl('ping'));
+  watch({ heartbeatIntervalMs, heartbeatTimeoutMs }: HeartbeatOptions): void {
+    this.#endAfterSilence(heartbeatTimeoutMs);
+    this.#stopPinging = this.#clock.every(Math.min(heartbeatIntervalMs, maxTimerMs), () => this.#sendControl('ping'));
   }
 
   #sendControl(kind: 'ping' | 'pong', data?: Buffer): void {
-    if (this.#socket.readyState !== WebSocket.OPEN || this.#controlsWaiting === mostControlsWaiting) return;
+    if (this.#socket.readyState !== WebSocket.OPEN || this.#controlsWaiting === maxControlsWaiting) return;
     this.#controlsWaiting++;
     this.#socket[kind](data, undefined, () => this.#controlsWaiting--);
   }
 
   #endAfterSilence(timeoutMs: number): void {
     this.#silence?.stop();
-    this.#silence = new SilenceWatch(this.#clock, timeoutMs, () => {
+    this.#silence = new HeartbeatMonitor(this.#clock, timeoutMs, () => {
       this.#lostReason ??= `the coordinator was silent for more than ${timeoutMs / 1000} s`;
       this.#socket.terminate();
     });
@@ -129,10 +124,10 @@ async function firstWordsOf(response: IncomingMessage): Promise<string> {
   try {
     for await (const part of response.setEncoding('utf8')) {
       text += part;
-      if (text.length > longestRefusal) break;
+      if (text.length > maxRefusal) break;
     }
   } catch {
     // One that was cut short: what came of it has to do.
   }
-  return text.slice(0, longestRefusal).trim();
+  return text.slice(0, maxRefusal).trim();
 }

@@ -4,7 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import { builtFile } from '../../shared/built-file.js';
 import type { ClientTls } from '../../shared/protocol/client-tls.js';
-import type { CoordinatorLink, LinkHandlers, SilenceLimits } from './coordinator-link.js';
+import type { CoordinatorLink, LinkHandlers, HeartbeatOptions } from './coordinator-link.js';
 
 /** Where the connection's thread connects to, and what it shows and trusts there. */
 export interface LinkTarget {
@@ -15,7 +15,7 @@ export interface LinkTarget {
 /** To the connection's thread. */
 export type LinkOrder =
   | { type: 'send'; frame: Uint8Array; id: number | undefined }
-  | { type: 'watch'; silence: SilenceLimits }
+  | { type: 'watch'; silence: HeartbeatOptions }
   | { type: 'close'; code: number }
   | { type: 'terminate' };
 
@@ -66,7 +66,7 @@ export class ThreadedLink implements CoordinatorLink {
     this.#order({ type: 'send', frame, id });
   }
 
-  watch(silence: SilenceLimits): void {
+  watch(silence: HeartbeatOptions): void {
     this.#order({ type: 'watch', silence });
   }
 

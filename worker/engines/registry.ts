@@ -28,7 +28,7 @@ export async function startEnvironment(name: EngineName): Promise<Record<string,
 }
 
 /** Throws `bad-option` where the wasm engine is asked for what tensorflow alone has. */
-export function demandFits(name: EngineName, settings: EngineSettings): void {
+export function assertFits(name: EngineName, settings: EngineSettings): void {
   const { precision = 'float32', tensorFlowMode = 'graph', xla = false } = settings;
   const asked = [
     ...(precision === 'float32' ? [] : [`--precision ${precision}`]),
@@ -53,7 +53,7 @@ export async function openEngine(name: EngineName, options: EngineOptions): Prom
       return { engine: await openTensorFlowEngine(options), choice: undefined };
     }
     case 'wasm': {
-      demandFits(name, options);
+      assertFits(name, options);
       const { openWasmEngine } = await import('./wasm/wasm-engine.js');
       return { engine: await openWasmEngine(options), choice: undefined };
     }

@@ -1,4 +1,4 @@
-// Pieces of the data set on the worker's disk, by their hash, verified on read: what came once need not come again.
+// Shards of the data set on the worker's disk, by their hash, verified on read: what came once need not come again.
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -9,7 +9,7 @@ const fileName = /^([0-9a-f]{64})\.bin$/;
 const defaultLimitBytes = 2 * 1024 ** 3;
 
 export interface CacheOptions {
-  /** The pieces used longest ago are removed where all together are larger. */
+  /** The shards used longest ago are removed where all together are larger. */
   limitBytes?: number;
   /** Called at the first failure of the disk. A cache that fails is one with nothing in it: nobody else need care. */
   onTrouble?: (message: string) => void;
@@ -28,7 +28,7 @@ export class ShardCache {
     this.#onTrouble = onTrouble;
   }
 
-  /** The hashes of the pieces that are there; not verified yet. */
+  /** The hashes of the shards that are there; not verified yet. */
   async list(): Promise<string[]> {
     if (this.#directory === null) return [];
     try {
@@ -40,7 +40,7 @@ export class ShardCache {
     }
   }
 
-  /** A piece's records, or undefined where they are not there or are no longer what their name says. */
+  /** A shard's records, or undefined where they are not there or are no longer what their name says. */
   async read(sha256: string): Promise<Uint8Array | undefined> {
     if (this.#directory === null) return undefined;
     const file = this.#pathOf(this.#directory, sha256);
@@ -57,7 +57,7 @@ export class ShardCache {
     return undefined;
   }
 
-  /** Keeps a piece. Written aside and renamed, so that two workers of one folder do not meet half a file. */
+  /** Keeps a shard. Written aside and renamed, so that two workers of one folder do not meet half a file. */
   async write(sha256: string, records: Uint8Array): Promise<void> {
     if (this.#directory === null) return;
     const file = this.#pathOf(this.#directory, sha256);
@@ -83,7 +83,7 @@ export class ShardCache {
   }
 
   async #removeOldest(directory: string): Promise<void> {
-    const pieces = await Promise.all(
+    const shards = await Promise.all(
       (await this.list()).map(async (sha256) => {
         const file = this.#pathOf(directory, sha256);
         // Another worker of this folder may be removing it too.
@@ -91,11 +91,11 @@ export class ShardCache {
         return { file, bytes: status?.size ?? 0, usedMs: status?.mtimeMs ?? 0 };
       }),
     );
-    let bytes = pieces.reduce((sum, piece) => sum + piece.bytes, 0);
-    for (const piece of pieces.toSorted((a, b) => a.usedMs - b.usedMs)) {
+    let bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
+    for (const shard of shards.toSorted((a, b) => a.usedMs - b.usedMs)) {
       if (bytes <= this.#limitBytes) return;
-      await rm(piece.file, { force: true });
-      bytes -= piece.bytes;
+      await rm(shard.file, { force: true });
+      bytes -= shard.bytes;
     }
   }
 

@@ -1,11 +1,11 @@
-// Pieces of the data set in a worker's memory, whole or in part. They outlive a connection: a transfer that was cut goes
+// Shards of the data set in a worker's memory, whole or in part. They outlive a connection: a transfer that was cut goes
 // on where it stopped, and a worker that joins again has what it had.
 
 const firstRoomBytes = 1 << 20;
 
-/** A piece on its way. Its memory grows with what came: what was only announced has none. */
-export class PartialPiece {
-  /** Of the whole piece. */
+/** A shard on its way. Its memory grows with what came: what was only announced has none. */
+export class PartialDownload {
+  /** Of the whole shard. */
   readonly bytes: number;
   #received = 0;
   #room = new Uint8Array(0);
@@ -19,7 +19,7 @@ export class PartialPiece {
     return this.#received;
   }
 
-  /** What is there; of a whole piece without a spare byte behind it. */
+  /** What is there; of a whole shard without a spare byte behind it. */
   get records(): Uint8Array {
     return this.#room.length === this.#received ? this.#room : this.#room.subarray(0, this.#received);
   }
@@ -37,11 +37,11 @@ export class PartialPiece {
   }
 }
 
-export class PieceShelf {
+export class ShardMemoryCache {
   readonly #whole = new Map<string, Uint8Array>();
-  readonly #parts = new Map<string, PartialPiece>();
+  readonly #parts = new Map<string, PartialDownload>();
 
-  /** The hashes of the pieces that are whole. */
+  /** The hashes of the shards that are whole. */
   get hashes(): string[] {
     return [...this.#whole.keys()];
   }
@@ -55,11 +55,11 @@ export class PieceShelf {
     this.#whole.set(sha256, records);
   }
 
-  /** What there is of a piece, to be added to; nothing where what there is was announced with another length. */
-  partOf(sha256: string, bytes: number): PartialPiece {
+  /** What there is of a shard, to be added to; nothing where what there is was announced with another length. */
+  partOf(sha256: string, bytes: number): PartialDownload {
     let part = this.#parts.get(sha256);
     if (part?.bytes !== bytes) {
-      part = new PartialPiece(bytes);
+      part = new PartialDownload(bytes);
       this.#parts.set(sha256, part);
     }
     return part;
@@ -69,10 +69,10 @@ export class PieceShelf {
     this.#parts.delete(sha256);
   }
 
-  /** Another run has other pieces: the rest is given up. */
+  /** Another run has other shards: the rest is given up. */
   keepOnly(hashes: ReadonlySet<string>): void {
-    for (const pieces of [this.#whole, this.#parts]) {
-      for (const sha256 of pieces.keys()) if (!hashes.has(sha256)) pieces.delete(sha256);
+    for (const shards of [this.#whole, this.#parts]) {
+      for (const sha256 of shards.keys()) if (!hashes.has(sha256)) shards.delete(sha256);
     }
   }
 }

@@ -11,7 +11,7 @@ export interface RoundPlan {
 }
 
 /** An engine's first step compiles, traces or tunes; the second may still. */
-const fewestWarmUpSteps = 2;
+const minWarmUpSteps = 2;
 
 export class StepRounds {
   readonly #plan: RoundPlan;
@@ -58,7 +58,7 @@ export class StepRounds {
   }
 
   #endWarmUp(): false {
-    if (this.#round.steps < fewestWarmUpSteps || this.#round.ms < this.#plan.roundMs) return false;
+    if (this.#round.steps < minWarmUpSteps || this.#round.ms < this.#plan.roundMs) return false;
     this.#isWarm = true;
     this.#round = { steps: 0, ms: 0 };
     return false;

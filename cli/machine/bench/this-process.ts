@@ -3,9 +3,14 @@
 import { initialMovingStatistics, initialWeights } from '../../../coordinator/optimizer/initial-weights.js';
 import { learningRateAt } from '../../../coordinator/optimizer/learning-rate.js';
 import { MomentumSgd } from '../../../coordinator/optimizer/momentum-sgd.js';
-import { foldBatchStatistics } from '../../../coordinator/optimizer/moving-statistics.js';
+import { updateMovingStatistics } from '../../../coordinator/optimizer/moving-statistics.js';
 import { totalStepsOf, type Config } from '../../../shared/config/config.js';
-import { dealShards, gatherRecords, stepsPerEpochOf, viewsOf } from '../../../shared/dataset/partition.js';
+import {
+  partitionIntoShards,
+  gatherRecords,
+  stepsPerEpochOf,
+  augmentationsOf,
+} from '../../../shared/dataset/partition.js';
 import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
@@ -46,7 +51,7 @@ export async function benchThisProcess(options: BenchOptions): Promise<Measureme
 function drawShards({ batchSize, slices, seed }: Config): Uint8Array[] {
   const count = Math.max(imageCount, batchSize);
   const records = synthesizeRecords({ seed, split: 'training', count });
-  return dealShards(count, slices, seed).map((shard) => gatherRecords(records, shard));
+  return partitionIntoShards(count, slices, seed).map((shard) => gatherRecords(records, shard));
 }
 
 /** @returns what makes one update, from the weights to the next weights, and says where the time went */
@@ -71,10 +76,10 @@ function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards
 
   return async (): Promise<Phases> => {
     const startedMs = performance.now();
-    const { sampleCount, augmentMs, computeMs, reduceMs } = await computer.sumNode(step, allSlices, answer);
+    const { sampleCount, augmentMs, computeMs, reduceMs } = await computer.sumRange(step, allSlices, answer);
     const summedMs = performance.now();
     optimizer.step(gradientSum, sampleCount, learningRateAt(step, config, length));
-    foldBatchStatistics(movingStatistics, batchStatistics, bnMomentum);
+    updateMovingStatistics(movingStatistics, batchStatistics, bnMomentum);
     const updatedMs = performance.now();
     model.setWeights(weights, movingStatistics);
     const endedMs = performance.now();
@@ -109,7 +114,7 @@ function meanProfile(model: ProfilingModel, config: Config, shards: readonly Uin
   for (let step = 0; step < profiledSteps; step++) {
     for (const [slice, records] of shards.entries()) {
       const indices = Uint32Array.from({ length: count }, (_, place) => place);
-      const views = viewsOf({ seed, step, slice, count, augment, cropPadding });
+      const views = augmentationsOf({ seed, step, slice, count, augment, cropPadding });
       for (const { phase, group, ms } of model.profile({ records, indices, views })) {
         const key = `${phase} ${group}`;
         sums.set(key, { phase, group, ms: (sums.get(key)?.ms ?? 0) + ms / profiledSteps });

@@ -1,11 +1,11 @@
 // A chaos report in words: a row a fault, how fast the run recovered, and the verdict.
 import { countOf } from '../../output/line-writer.js';
 import type { FaultRecord, Spread, Unexplained } from './fault-log.js';
-import type { Blow, Moment } from './fault-plan.js';
+import type { InjectedFault, Moment } from './fault-plan.js';
 
 export interface Described {
   hashQuiet: string;
-  hashShaken: string;
+  hashFaulted: string;
   same: boolean;
   seed: number;
   recoveryMs: Spread | null;
@@ -14,7 +14,7 @@ export interface Described {
   missed: number;
   unexplained: readonly Unexplained[];
   quiet: { stepMs: Spread | null };
-  shaken: { wallSeconds: number; resources: Record<'rssMiB' | 'handles', { early: number; late: number }> };
+  faulted: { wallSeconds: number; resources: Record<'rssMiB' | 'handles', { early: number; late: number }> };
 }
 
 const momentWords: Record<Moment, string> = {
@@ -26,7 +26,7 @@ const momentWords: Record<Moment, string> = {
   'in-transfer': 'receiving a shard',
 };
 
-function blowInWords(blow: Blow): string {
+function blowInWords(blow: InjectedFault): string {
   switch (blow.kind) {
     case 'kill':
       return 'killed, replaced';
@@ -68,11 +68,11 @@ function describeFaults(faults: readonly FaultRecord[]): string[] {
 }
 
 export function describeReport(report: Described): string[] {
-  const { faults, missed, recoveryMs, beyondMs, quiet, shaken, same } = report;
+  const { faults, missed, recoveryMs, beyondMs, quiet, faulted, same } = report;
   const lines = [
     '',
     ...(faults.length > 0 ? [...describeFaults(faults), ''] : []),
-    `${countOf(faults.length, 'fault')} in ${shaken.wallSeconds.toFixed(0)} s` +
+    `${countOf(faults.length, 'fault')} in ${faulted.wallSeconds.toFixed(0)} s` +
       (missed > 0 ? `; of ${missed} more the moment did not come` : ''),
   ];
   if (recoveryMs !== null && beyondMs !== null) {
@@ -86,14 +86,14 @@ export function describeReport(report: Described): string[] {
   for (const { step, name, reason } of report.unexplained) {
     lines.push(`${name} was lost in step ${step} without a fault of its own: ${reason}`);
   }
-  const { rssMiB, handles } = shaken.resources;
+  const { rssMiB, handles } = faulted.resources;
   lines.push(
     `coordinator and links, early and late in the run: ${rssMiB.early.toFixed(0)} and ${rssMiB.late.toFixed(0)} MiB, ` +
       `${handles.early} and ${handles.late} handles`,
     '',
     same
-      ? `the same bits: ${report.hashShaken}`
-      : `DIFFERENT BITS: ${report.hashQuiet} quietly, ${report.hashShaken} under faults`,
+      ? `the same bits: ${report.hashFaulted}`
+      : `DIFFERENT BITS: ${report.hashQuiet} quietly, ${report.hashFaulted} under faults`,
   );
   return lines;
 }

@@ -47,14 +47,14 @@ interface OpenRecord {
 
 export class FaultLog {
   readonly unexplained: Unexplained[] = [];
-  readonly #silenceTimeoutMs: number;
+  readonly #heartbeatTimeoutMs: number;
   readonly #all: OpenRecord[] = [];
   /** Workers that have had an order in the running step. */
   readonly #ordered = new Set<number>();
 
-  /** @param silenceTimeoutMs so long after a fault its worker may still be missed because of it */
-  constructor(silenceTimeoutMs: number) {
-    this.#silenceTimeoutMs = silenceTimeoutMs;
+  /** @param heartbeatTimeoutMs so long after a fault its worker may still be missed because of it */
+  constructor(heartbeatTimeoutMs: number) {
+    this.#heartbeatTimeoutMs = heartbeatTimeoutMs;
   }
 
   get records(): readonly FaultRecord[] {
@@ -93,7 +93,7 @@ export class FaultLog {
   lost(name: string, reason: string, at: { nowMs: number; step: number }): void {
     const { nowMs, step } = at;
     const open = this.#all.findLast(({ record }) => record.name === name);
-    if (open?.record.lost === null && nowMs < open.effectEndsMs + 2 * this.#silenceTimeoutMs) {
+    if (open?.record.lost === null && nowMs < open.effectEndsMs + 2 * this.#heartbeatTimeoutMs) {
       open.record.lost = { afterMs: nowMs - open.struckMs, reason };
     } else {
       this.unexplained.push({ step, name, reason });

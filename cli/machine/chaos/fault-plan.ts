@@ -13,7 +13,7 @@ export const moments = [
 export type Moment = (typeof moments)[number];
 
 /** What strikes. */
-export type Blow =
+export type InjectedFault =
   /** SIGKILL; another process takes its place at once. */
   | { kind: 'kill' }
   /** The connection is reset, and connecting is refused for a while. */
@@ -26,7 +26,7 @@ export type Blow =
   | { kind: 'delay'; forMs: number; delayMs: number }
   /** Everything is slow for a while. */
   | { kind: 'throttle'; forMs: number; bytesPerSecond: number };
-export type FaultKind = Blow['kind'];
+export type FaultKind = InjectedFault['kind'];
 
 export interface Fault {
   /** The running step, counted from 1. It strikes at the moment's first coming in this step or behind it. */
@@ -34,7 +34,7 @@ export interface Fault {
   moment: Moment;
   /** Counted from 0. */
   worker: number;
-  blow: Blow;
+  blow: InjectedFault;
 }
 
 export interface PlanOptions {
@@ -45,7 +45,7 @@ export interface PlanOptions {
   /** Steps behind which there is a validation; none where nothing validates. */
   validationSteps: readonly number[];
   /** A worker silent for this long is taken for dead: half of the freezes and stalls outlast it. */
-  silenceTimeoutMs: number;
+  heartbeatTimeoutMs: number;
   /** Whether processes can be stopped and continued here. */
   canFreeze: boolean;
 }
@@ -70,7 +70,7 @@ const kindsInTurn: readonly FaultKind[] = [
 const sharpMoments: readonly Moment[] = ['in-compute', 'in-answer', 'before-compute', 'between-steps', 'in-compute'];
 
 const shortPauseMs = 200;
-const longestShortPauseMs = 1_000;
+const maxShortPauseMs = 1_000;
 const beyondSilenceMs = 1_000;
 
 /**
@@ -117,9 +117,13 @@ function cutTransfers(faults: readonly Fault[]): Fault[] {
   });
 }
 
-function blowOf(kind: FaultKind, options: PlanOptions, draw: (purpose: number, limit: number) => number): Blow {
-  const short = shortPauseMs + draw(3, longestShortPauseMs - shortPauseMs);
-  const pause = draw(4, 2) === 0 ? short : options.silenceTimeoutMs + beyondSilenceMs;
+function blowOf(
+  kind: FaultKind,
+  options: PlanOptions,
+  draw: (purpose: number, limit: number) => number,
+): InjectedFault {
+  const short = shortPauseMs + draw(3, maxShortPauseMs - shortPauseMs);
+  const pause = draw(4, 2) === 0 ? short : options.heartbeatTimeoutMs + beyondSilenceMs;
   switch (kind) {
     case 'kill':
       return { kind };

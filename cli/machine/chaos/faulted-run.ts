@@ -8,7 +8,7 @@ import type { Cifar10 } from '../../../shared/dataset/cifar10.js';
 import { LockstepError } from '../../../shared/errors.js';
 import { medianOf } from '../../../shared/median.js';
 import { engineArguments, type EngineChoice } from '../../../worker/worker-arguments.js';
-import { howItEnded, whyItEnded, type WorkerPlan } from '../../../single-node/worker-processes.js';
+import { describeExit, exitReason, type WorkerPlan } from '../../../single-node/worker-processes.js';
 import { FaultLog, spreadOf, type FaultRecord, type Spread, type Unexplained } from './fault-log.js';
 import type { Fault } from './fault-plan.js';
 import { FaultyLink } from './faulty-link.js';
@@ -84,7 +84,7 @@ export async function runWith(setup: RunSetup, faults: readonly Fault[], expecte
         link,
         start: { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' },
         onEnded: (worker) => {
-          const reason = [howItEnded(worker), whyItEnded(worker)].filter((part) => part !== '').join(': ');
+          const reason = [describeExit(worker), exitReason(worker)].filter((part) => part !== '').join(': ');
           fail(new LockstepError('workers-failed', `${worker.name} ended by itself (${reason})`));
         },
       }),
@@ -93,7 +93,7 @@ export async function runWith(setup: RunSetup, faults: readonly Fault[], expecte
   const onAbort = () => fail(interruption(signal));
   signal.addEventListener('abort', onAbort);
 
-  const log = new FaultLog(1000 * config.silenceTimeout);
+  const log = new FaultLog(1000 * config.heartbeatTimeout);
   const watched = watchRun(coordinator, slots, log);
   const injector = new Injector({
     slots,

@@ -9,7 +9,7 @@ import {
   type CoordinatorMessage,
   type WorkerMessage,
 } from '../../../shared/protocol/messages.js';
-import { fairWeather, FaultyPipe, type Portion, type Weather } from './faulty-stream.js';
+import { healthyLink, FaultyStream, type Portion, type LinkConditions } from './faulty-stream.js';
 import { MessageTracker, type Place } from './message-tracker.js';
 
 /** A place in a message on its way to the coordinator (up) or from it (down). */
@@ -25,7 +25,7 @@ export interface LinkEvents {
 interface Connection {
   worker: Socket;
   coordinator: Socket;
-  pipes: readonly FaultyPipe[];
+  pipes: readonly FaultyStream[];
 }
 
 export class FaultyLink extends EventEmitter<LinkEvents> {
@@ -33,7 +33,7 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
   readonly #coordinatorPort: number;
   readonly #clock: Clock;
   readonly #connections = new Set<Connection>();
-  #weather = fairWeather;
+  #conditions = healthyLink;
   #isRefusing = false;
 
   private constructor(server: Server, coordinatorPort: number, clock: Clock) {
@@ -83,9 +83,9 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
   }
 
   /** Bytes are late or slow, on this connection and on those that follow, until the returned function is called. */
-  worsen(weather: Partial<Weather>): () => void {
-    this.#setWeather({ ...fairWeather, ...weather });
-    return () => this.#setWeather(fairWeather);
+  worsen(conditions: Partial<LinkConditions>): () => void {
+    this.#setConditions({ ...healthyLink, ...conditions });
+    return () => this.#setConditions(healthyLink);
   }
 
   async close(): Promise<void> {
@@ -95,9 +95,9 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
     await closed;
   }
 
-  #setWeather(weather: Weather): void {
-    this.#weather = weather;
-    for (const { pipes } of this.#connections) for (const pipe of pipes) pipe.weather = weather;
+  #setConditions(conditions: LinkConditions): void {
+    this.#conditions = conditions;
+    for (const { pipes } of this.#connections) for (const pipe of pipes) pipe.conditions = conditions;
   }
 
   #connect(worker: Socket): void {
@@ -112,15 +112,15 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
       worker,
       coordinator,
       pipes: [
-        new FaultyPipe(worker, coordinator, this.#clock, (bytes) =>
+        new FaultyStream(worker, coordinator, this.#clock, (bytes) =>
           portionsOf(bytes, up, (mark) => this.emit('mark', { direction: 'up', ...mark })),
         ),
-        new FaultyPipe(coordinator, worker, this.#clock, (bytes) =>
+        new FaultyStream(coordinator, worker, this.#clock, (bytes) =>
           portionsOf(bytes, down, (mark) => this.emit('mark', { direction: 'down', ...mark })),
         ),
       ],
     };
-    for (const pipe of connection.pipes) pipe.weather = this.#weather;
+    for (const pipe of connection.pipes) pipe.conditions = this.#conditions;
     this.#connections.add(connection);
     coordinator.on('close', () => this.#forgetIfClosed(connection));
     worker.on('close', () => this.#forgetIfClosed(connection));

@@ -4,15 +4,15 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../../../shared/clock.js';
 
 /** What is on the way; beyond it the sender is made to wait, as a real network would. */
-const mostBytesOnTheWay = 4 << 20;
+const maxBytesOnTheWay = 4 << 20;
 
-export interface Weather {
+export interface LinkConditions {
   /** Milliseconds that each byte is late. */
   delayMs: number;
   bytesPerSecond: number;
 }
 
-export const fairWeather: Weather = { delayMs: 0, bytesPerSecond: Infinity };
+export const healthyLink: LinkConditions = { delayMs: 0, bytesPerSecond: Infinity };
 
 /** Bytes that belong together, and what is to be told when they have been written on and nothing behind them has. */
 export interface Portion {
@@ -20,15 +20,15 @@ export interface Portion {
   tell?: () => void;
 }
 
-export class FaultyPipe {
-  weather = fairWeather;
+export class FaultyStream {
+  conditions = healthyLink;
   readonly #source: Socket;
   readonly #target: Socket;
   readonly #clock: Clock;
   readonly #portionsOf: (bytes: Buffer) => Portion[];
   readonly #onTheWay: { portion: Portion; dueMs: number }[] = [];
   #bytesOnTheWay = 0;
-  /** When the bytes before will have left, at the weather's rate. */
+  /** When the bytes before will have left, at the conditions's rate. */
   #freeMs = 0;
   #isHeld = false;
   #sourceHasClosed = false;
@@ -61,7 +61,7 @@ export class FaultyPipe {
   }
 
   #take(bytes: Buffer): void {
-    const { delayMs, bytesPerSecond } = this.weather;
+    const { delayMs, bytesPerSecond } = this.conditions;
     const nowMs = this.#clock.now();
     this.#freeMs = Math.max(nowMs, this.#freeMs) + (1000 * bytes.length) / bytesPerSecond;
     const dueMs = this.#freeMs + delayMs;
@@ -87,7 +87,7 @@ export class FaultyPipe {
     }
     if (this.#target.destroyed) this.#dropAll();
     else if (this.#sourceHasClosed && this.#onTheWay.length === 0 && !this.#isHeld) this.#target.destroySoon();
-    if (this.#bytesOnTheWay > mostBytesOnTheWay) this.#source.pause();
+    if (this.#bytesOnTheWay > maxBytesOnTheWay) this.#source.pause();
     else if (this.#source.isPaused()) this.#source.resume();
   }
 

@@ -66,7 +66,7 @@ export class Injector {
         return this.#moment(slot, 'in-answer');
       case 'down evaluate end':
         return this.#moment(slot, 'in-validation');
-      case 'down piece-chunk middle':
+      case 'down shard-chunk middle':
         return this.#moment(slot, 'in-transfer');
       default:
         return undefined;

@@ -36,14 +36,14 @@ export async function checkCoordinator(url: string, credentials: Credentials = {
   const ms = answer.receivedMs - answer.sentMs;
   return [
     { about: 'answers', mark: 'ok', says: `${url}, in ${ms.toFixed(ms < 10 ? 1 : 0)} ms` },
-    judgeProtocol(parsed.protocolVersion, parsed.lockstepVersion),
+    checkProtocol(parsed.protocolVersion, parsed.lockstepVersion),
     await checkUpgrade(url, credentials.tls),
     await checkToken(url, credentials),
-    judgeClock(answer),
+    checkClock(answer),
   ];
 }
 
-function judgeProtocol(protocol: number | undefined, release: string | undefined): Check {
+function checkProtocol(protocol: number | undefined, release: string | undefined): Check {
   const about = 'protocol';
   if (protocol === undefined) {
     const remedy = 'workers of this version are refused if it speaks another protocol: update the coordinator';
@@ -105,7 +105,7 @@ function article(role: string): string {
   return `${/^[aeiou]/.test(role) ? 'an' : 'a'} ${role}`;
 }
 
-export function judgeClock({ headers, sentMs, receivedMs }: Pick<Answer, 'headers' | 'sentMs' | 'receivedMs'>): Check {
+export function checkClock({ headers, sentMs, receivedMs }: Pick<Answer, 'headers' | 'sentMs' | 'receivedMs'>): Check {
   const about = 'clock';
   const theirsMs = Date.parse(headers.date ?? '');
   if (Number.isNaN(theirsMs)) return { about, mark: 'ok', says: 'it does not tell its time' };

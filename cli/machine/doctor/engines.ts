@@ -61,7 +61,7 @@ export async function probeEngine(name: Exclude<EngineName, 'auto'>): Promise<Pr
   return { answer, ending, log };
 }
 
-export function judgeWasm({ answer, ending, log }: Probe): Check {
+export function checkWasm({ answer, ending, log }: Probe): Check {
   const about = 'wasm';
   if (answer === null) return { about, mark: 'problem', says: endedEarly(ending, log), remedy: 'npm ci' };
   if (!answer.loads) {
@@ -83,7 +83,7 @@ export function judgeWasm({ answer, ending, log }: Probe): Check {
 const soundDistance = 0.02;
 
 /** @param isAsked whether what was asked for needs TensorFlow; otherwise wasm computes in its place */
-export function judgeTensorFlow({ answer, ending, log }: Probe, isAsked: boolean): Check {
+export function checkTensorFlow({ answer, ending, log }: Probe, isAsked: boolean): Check {
   const about = 'tensorflow';
   const without = isAsked ? 'problem' : 'warning';
   if (answer === null) {

@@ -16,7 +16,7 @@ export interface GpuFacts {
 }
 
 /** CUDA 12's libraries run from this driver on. */
-const oldestDriver = 525;
+const minDriver = 525;
 const nvidiaVendor = '0x10de';
 /** Display controllers, the 3D kind without a screen too: class 0x03…. */
 const displayClass = '0x03';
@@ -66,14 +66,14 @@ export interface TensorFlowOnGpus {
   log: string;
 }
 
-export function judgeGpus(facts: GpuFacts, tensorFlow: TensorFlowOnGpus | null): Check[] {
-  const driver = judgeDriver(facts);
+export function checkGpus(facts: GpuFacts, tensorFlow: TensorFlowOnGpus | null): Check[] {
+  const driver = checkDriver(facts);
   const isUsable = driver.mark === 'ok' && facts.smi.succeeded && facts.smi.output !== '';
   if (!isUsable) return [driver];
-  return [driver, judgeUse(facts, tensorFlow)];
+  return [driver, checkUse(facts, tensorFlow)];
 }
 
-function judgeDriver({ devicesOnBus: devices, driverVersion, smi }: GpuFacts): Check {
+function checkDriver({ devicesOnBus: devices, driverVersion, smi }: GpuFacts): Check {
   const about = 'GPUs';
   if (smi.succeeded) {
     const gpus = smi.output.split('\n').filter((line) => line !== '');
@@ -83,8 +83,8 @@ function judgeDriver({ devicesOnBus: devices, driverVersion, smi }: GpuFacts): C
     const version = gpus[0]?.split(', ')[2] ?? driverVersion ?? '';
     if (gpus.length === 0) return { about, mark: 'ok', says: 'none: nvidia-smi lists no GPU' };
     const says = `${listed.join('\n')}\ndriver ${version}`;
-    if (Number.parseInt(version) >= oldestDriver) return { about, mark: 'ok', says };
-    const remedy = `install driver ${oldestDriver} or newer: CUDA 12 needs it`;
+    if (Number.parseInt(version) >= minDriver) return { about, mark: 'ok', says };
+    const remedy = `install driver ${minDriver} or newer: CUDA 12 needs it`;
     return { about, mark: 'warning', says: `${says}: too old for CUDA 12`, remedy };
   }
   if (smi.isThere) {
@@ -113,7 +113,7 @@ function judgeDriver({ devicesOnBus: devices, driverVersion, smi }: GpuFacts): C
   return { about, mark: 'ok', says: 'none of NVIDIA here' };
 }
 
-function judgeUse({ visible }: GpuFacts, tensorFlow: TensorFlowOnGpus | null): Check {
+function checkUse({ visible }: GpuFacts, tensorFlow: TensorFlowOnGpus | null): Check {
   const about = 'computing on them';
   const warning = (says: string, remedy: string): Check => ({ about, mark: 'warning', says, remedy });
   if (tensorFlow === null) return warning('TensorFlow does not load', 'lockstep setup-tensorflow --gpu');
@@ -140,7 +140,7 @@ function diagnoseGpuLog(log: string, warning: (says: string, remedy: string) => 
     return warning('TensorFlow does not find the libraries of CUDA', 'lockstep setup-tensorflow --gpu --force');
   }
   if (/driver version is insufficient|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH|does not match DSO version/.test(log)) {
-    return warning('the driver is older than the CUDA libraries', `install driver ${oldestDriver} or newer`);
+    return warning('the driver is older than the CUDA libraries', `install driver ${minDriver} or newer`);
   }
   const error = /CUDA_ERROR_\w+/.exec(log)?.[0] ?? log.split('\n').find((line) => /cuda|gpu/i.test(line));
   return warning(

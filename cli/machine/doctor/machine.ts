@@ -28,7 +28,7 @@ export interface MachineFacts {
   glibcVersion: string | undefined;
 }
 
-const oldestNode = 20;
+const minNode = 20;
 /** The newest that the tests run on. */
 const newestTestedNode = 24;
 const instructionSetNames: Readonly<Record<string, string>> = {
@@ -74,20 +74,20 @@ function readOptional(file: string): string {
   }
 }
 
-export function judgeMachine(facts: MachineFacts): Check[] {
-  return [judgeNode(facts), judgeProcessor(facts), judgeCores(facts), judgeMemory(facts), judgeCLibrary(facts)];
+export function checkMachine(facts: MachineFacts): Check[] {
+  return [checkNode(facts), checkProcessor(facts), checkCores(facts), checkMemory(facts), checkCLibrary(facts)];
 }
 
-function judgeNode({ nodeVersion, platform, architecture }: MachineFacts): Check {
+function checkNode({ nodeVersion, platform, architecture }: MachineFacts): Check {
   const about = 'Node';
   const major = Number(nodeVersion.split('.', 1)[0]);
   const says = `${nodeVersion} on ${platform} ${architecture}`;
-  if (major < oldestNode) {
+  if (major < minNode) {
     return {
       about,
       mark: 'problem',
       says: `${says}: too old`,
-      remedy: `install Node ${oldestNode} or later (nodejs.org)`,
+      remedy: `install Node ${minNode} or later (nodejs.org)`,
     };
   }
   if (major > newestTestedNode) {
@@ -97,7 +97,7 @@ function judgeNode({ nodeVersion, platform, architecture }: MachineFacts): Check
   return { about, mark: 'ok', says };
 }
 
-function judgeProcessor({ cpu, vendor, instructionSets: sets, architecture }: MachineFacts): Check {
+function checkProcessor({ cpu, vendor, instructionSets: sets, architecture }: MachineFacts): Check {
   const about = 'processor';
   if (sets === null) return { about, mark: 'ok', says: `${cpu}; it does not tell its instruction sets` };
   const says = `${cpu}; ${sets.map((name) => instructionSetNames[name]).join(', ') || 'no AVX'}`;
@@ -111,7 +111,7 @@ function judgeProcessor({ cpu, vendor, instructionSets: sets, architecture }: Ma
   return { about, mark: 'ok', says };
 }
 
-function judgeCores({ cores, coresOfMachine, coreQuota }: MachineFacts): Check {
+function checkCores({ cores, coresOfMachine, coreQuota }: MachineFacts): Check {
   const about = 'cores';
   const part = cores < coresOfMachine ? ` of ${coresOfMachine}: affinity or container` : '';
   const says = `${cores}${part}`;
@@ -126,7 +126,7 @@ function judgeCores({ cores, coresOfMachine, coreQuota }: MachineFacts): Check {
   return { about, mark: 'ok', says };
 }
 
-function judgeMemory({ memoryBytes, availableBytes }: MachineFacts): Check {
+function checkMemory({ memoryBytes, availableBytes }: MachineFacts): Check {
   const about = 'memory';
   const says = `${gibibytes(memoryBytes)}, ${gibibytes(availableBytes)} of it available`;
   if (availableBytes >= scarceMemoryBytes) return { about, mark: 'ok', says };
@@ -134,7 +134,7 @@ function judgeMemory({ memoryBytes, availableBytes }: MachineFacts): Check {
   return { about, mark: 'warning', says, remedy };
 }
 
-function judgeCLibrary({ glibcVersion, platform }: MachineFacts): Check {
+function checkCLibrary({ glibcVersion, platform }: MachineFacts): Check {
   const about = 'C library';
   if (glibcVersion !== undefined) return { about, mark: 'ok', says: `glibc ${glibcVersion}` };
   const says = platform === 'linux' ? 'not glibc: there is no TensorFlow for it' : `of ${platform}`;

@@ -1,7 +1,7 @@
 // One step of a tiny network, whose bits on the wasm engine are known: whether this machine computes what others do.
 import { createHash } from 'node:crypto';
 import { initialMovingStatistics, initialWeights } from '../../../coordinator/optimizer/initial-weights.js';
-import { viewsOf } from '../../../shared/dataset/partition.js';
+import { augmentationsOf } from '../../../shared/dataset/partition.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { littleEndianBytes } from '../../../shared/network/layout-hash.js';
 import { layoutModel } from '../../../shared/network/layout.js';
@@ -25,7 +25,7 @@ export async function computeStep(engine: Engine): Promise<ComputedStep> {
     model.setWeights(initialWeights(layout, 0), initialMovingStatistics(layout));
     const records = synthesizeRecords({ seed: 0, split: 'training', count });
     const indices = Uint32Array.from({ length: count }, (_, place) => place);
-    const views = viewsOf({ seed: 0, step: 0, slice: 0, count, augment: true });
+    const views = augmentationsOf({ seed: 0, step: 0, slice: 0, count, augment: true });
     const { gradientSum, batchStatistics } = await model.computeSlice({ records, indices, views });
     const hash = createHash('sha256').update(littleEndianBytes(gradientSum)).update(littleEndianBytes(batchStatistics));
     return { sha256: hash.digest('hex'), gradient: gradientSum.slice() };

@@ -1,6 +1,6 @@
 // What the pages that watch are told, and when: everything at first, then what is new and what has changed, at most four
 // times a second. While nobody watches, nothing is made; a page that does not keep up is passed over and told the rest
-// later, in one piece.
+// later, in one shard.
 import type { Clock } from '../../../shared/clock.js';
 import { differenceBetween, type Difference } from '../../../shared/monitoring/difference.js';
 import type { LiveState, WatchMessage } from '../../../shared/monitoring/messages.js';
@@ -8,13 +8,13 @@ import type { StepPoint } from '../../../shared/monitoring/step-history.js';
 import type { RecordedLine, RunRecord } from './run-record.js';
 
 /** Eyes are not faster. */
-export const shortestPauseMs = 250;
+export const minPauseMs = 250;
 /** What changes by itself, such as when a worker was last heard of, is told so often. */
 const heartbeatMs = 1_000;
 /** A page that lags behind by more steps is sent the whole history again. */
 const keptSteps = 1_000;
 /** A page with so much on its way to it is passed over. */
-const mostBufferedBytes = 1 << 16;
+const maxBufferedBytes = 1 << 16;
 
 /** A page at the other end of a socket. */
 export interface Watcher {
@@ -93,7 +93,7 @@ export class Feed {
   changed(): void {
     if (this.#watchers.size === 0 || this.#stopTimer !== undefined) return;
     const { clock } = this.#options;
-    const waitMs = Math.max(0, this.#lastSentMs + shortestPauseMs - clock.now());
+    const waitMs = Math.max(0, this.#lastSentMs + minPauseMs - clock.now());
     this.#stopTimer = clock.after(waitMs, () => {
       this.#stopTimer = undefined;
       this.tellAll();
@@ -131,7 +131,7 @@ export class Feed {
     // Pages that are equally far, as all that keep up are, are told the same text.
     const texts = new Map<string, string>();
     for (const [watcher, told] of this.#watchers) {
-      if (watcher.bufferedBytes > mostBufferedBytes) continue;
+      if (watcher.bufferedBytes > maxBufferedBytes) continue;
       const key = JSON.stringify(told ?? null);
       const text = texts.get(key) ?? this.#textSince(this.#record, told, change);
       texts.set(key, text);

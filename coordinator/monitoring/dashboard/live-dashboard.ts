@@ -3,25 +3,25 @@ import type { Clock } from '../../../shared/clock.js';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { RunStatus } from '../../../shared/monitoring/run-status.js';
 import type { Ending, LiveState, RunFacts } from '../../../shared/monitoring/messages.js';
-import type { Door } from '../../connections/http-access.js';
+import type { PortAccess } from '../../connections/http-access.js';
 import type { OperatorRequest } from '../../training/operator.js';
 import type { Report } from '../../run/report.js';
 import type { RunDirectory } from '../../run/run-directory.js';
-import type { RunJournal } from '../../run/run-event-bus.js';
+import type { RunEventBus } from '../../run/run-event-bus.js';
 import { Feed } from './feed.js';
 import { DashboardRoutes } from './routes.js';
 import { readMetrics, RunRecord } from './run-record.js';
-import type { StepPainter } from './step-tracker.js';
+import type { StepTracker } from './step-tracker.js';
 
 export interface LiveDashboardOptions {
   clock: Clock;
   facts: RunFacts;
-  journal: RunJournal;
-  painter: StepPainter;
+  journal: RunEventBus;
+  painter: StepTracker;
   runDirectory: RunDirectory;
   status: () => RunStatus;
   control: () => LiveState['control'];
-  door: () => Door;
+  door: () => PortAccess;
   operate: (request: OperatorRequest, by: string) => string | undefined;
 }
 

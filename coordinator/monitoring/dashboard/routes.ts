@@ -11,7 +11,7 @@ import {
   foreignOrigin,
   isSameOrigin,
   tokenCookie,
-  type Door,
+  type PortAccess,
 } from '../../connections/http-access.js';
 import { operatorRequest, type OperatorRequest } from '../../training/operator.js';
 import type { ServedPages, UpgradeRefusal } from '../../connections/server.js';
@@ -21,12 +21,12 @@ import { PageFiles, type PageFile } from './page-files.js';
 import { WatchSockets } from './watch-sockets.js';
 
 /** A token and an operator's request are short. */
-const longestBodyBytes = 4_096;
+const maxBodyBytes = 4_096;
 const login = z.strictObject({ token: z.string().max(1000) });
 
 export interface DashboardOptions {
   /** Who may do what, at this moment. */
-  door: () => Door;
+  door: () => PortAccess;
   /** A page begins to watch. @returns what to do when it has gone */
   watch: (watcher: Watcher) => () => void;
   /** Undefined where there is nothing to operate. @returns why it cannot be done, or undefined where it is done */
@@ -145,7 +145,7 @@ export class DashboardRoutes implements ServedPages {
     request.setEncoding('utf8');
     request.on('data', (chunk: string) => {
       text += chunk;
-      if (text.length > longestBodyBytes) request.destroy();
+      if (text.length > maxBodyBytes) request.destroy();
     });
     request.on('end', () => {
       const body = schema.safeParse(parseOrUndefined(text));

@@ -1,27 +1,22 @@
 // Keeps the picture of the running step, and of the latest one in which something went wrong and was mended.
 import type { Clock } from '../../../shared/clock.js';
 import { sameRange, type SliceRange } from '../../../shared/reduction/slices.js';
-import {
-  isEventful,
-  type PictureBar,
-  type StepPicture,
-  type WorkReason,
-} from '../../../shared/monitoring/step-view.js';
+import { isEventful, type StepBar, type StepView, type WorkReason } from '../../../shared/monitoring/step-view.js';
 import type { RoundObserver } from '../../training/round-observer.js';
 import type { WorkerConnection } from '../../connections/worker-connection.js';
 
 /** Nobody sees what passes faster: of steps that are shorter, only whole ones are shown. */
 const youngMs = 250;
 
-export class StepPainter implements RoundObserver {
+export class StepTracker implements RoundObserver {
   /** Called when there is something new to see. */
   onChange: () => void = () => undefined;
   readonly #clock: Clock;
   #startedMs = 0;
-  #running: StepPicture | undefined;
+  #running: StepView | undefined;
   /** The one before it. */
-  #before: StepPicture | undefined;
-  #eventful: { picture: StepPicture; atMs: number } | undefined;
+  #before: StepView | undefined;
+  #eventful: { picture: StepView; atMs: number } | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -31,7 +26,7 @@ export class StepPainter implements RoundObserver {
    * What is worth a look: the running step once it has run for a while, else the one before it, whole; undefined before
    * the first. As it is now.
    */
-  get toShow(): StepPicture | undefined {
+  get toShow(): StepView | undefined {
     if (this.#running !== undefined && !this.#running.isOver) this.#running.elapsedMs = this.#elapsedMs;
     const isYoung = this.#running?.isOver === false && this.#elapsedMs < youngMs;
     const picture = isYoung ? (this.#before ?? this.#running) : this.#running;
@@ -39,7 +34,7 @@ export class StepPainter implements RoundObserver {
   }
 
   /** The latest step with a takeover or a straggler, and how long ago it ended, in milliseconds. */
-  get latestEventful(): { picture: StepPicture; agoMs: number } | undefined {
+  get latestEventful(): { picture: StepView; agoMs: number } | undefined {
     if (this.#eventful === undefined) return undefined;
     const { picture, atMs } = this.#eventful;
     return { picture: copyOf(picture), agoMs: this.#clock.now() - atMs };
@@ -99,17 +94,17 @@ export class StepPainter implements RoundObserver {
     return this.#clock.now() - this.#startedMs;
   }
 
-  #openBars(worker: number): PictureBar[] {
+  #openBars(worker: number): StepBar[] {
     return (this.#running?.bars ?? []).filter((bar) => bar.worker === worker && bar.end === null);
   }
 
-  #close(bar: PictureBar, end: PictureBar['end']): void {
+  #close(bar: StepBar, end: StepBar['end']): void {
     bar.end = end;
     bar.endedMs = this.#elapsedMs;
     this.onChange();
   }
 }
 
-function copyOf(picture: StepPicture): StepPicture {
+function copyOf(picture: StepView): StepView {
   return { ...picture, bars: picture.bars.map((bar) => ({ ...bar })) };
 }

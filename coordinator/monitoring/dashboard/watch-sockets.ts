@@ -5,7 +5,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import type { Watcher } from './feed.js';
 
 /** More pages than anybody has open; each costs a little with every update. */
-const mostWatchers = 64;
+const maxWatchers = 64;
 /** A page that does not close its end when the run is over is left alone after that. */
 const closeTimeoutMs = 1_000;
 
@@ -13,7 +13,7 @@ export class WatchSockets {
   readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 1024 });
 
   get isFull(): boolean {
-    return this.#server.clients.size >= mostWatchers;
+    return this.#server.clients.size >= maxWatchers;
   }
 
   /** @param join called with the page once it can be told something, and returns what to do when it has gone */

@@ -4,7 +4,7 @@ import type { Clock } from '../../../shared/clock.js';
 import type { RunPhase } from '../../../shared/monitoring/run-status.js';
 import { describeRange, type SliceRange } from '../../../shared/reduction/slices.js';
 import type { RoundObserver } from '../../training/round-observer.js';
-import type { RunJournal } from '../../run/run-event-bus.js';
+import type { RunEventBus } from '../../run/run-event-bus.js';
 import type { WorkerConnection } from '../../connections/worker-connection.js';
 import type { WorkerPool } from '../../connections/worker-pool.js';
 import type { TimelineWindow } from './timeline-window.js';
@@ -59,7 +59,7 @@ export class TimelineRecorder implements RoundObserver {
   }
 
   /** What the run tells of the steps' ends, and of what is between them. */
-  follow(journal: Pick<RunJournal, 'on'>): void {
+  follow(journal: Pick<RunEventBus, 'on'>): void {
     journal.on('phase', ({ phase }) => {
       if (this.#state === 'recording' && this.#step === undefined) this.#turnTo(betweenSteps[phase]);
     });

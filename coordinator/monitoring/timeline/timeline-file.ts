@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Clock } from '../../../shared/clock.js';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import { lockstepVersion } from '../../../shared/version.js';
-import type { RunJournal } from '../../run/run-event-bus.js';
+import type { RunEventBus } from '../../run/run-event-bus.js';
 import type { WorkerPool } from '../../connections/worker-pool.js';
 import { TimelineRecorder } from './recorder.js';
 import { windowOf, type TimelineOptions, type TimelineWindow } from './timeline-window.js';
@@ -14,7 +14,7 @@ export class TimelineFile {
   readonly #file: string;
   readonly #about: Readonly<Record<string, string | number>>;
   readonly #window: TimelineWindow;
-  #journal: RunJournal | undefined;
+  #journal: RunEventBus | undefined;
   #writing: Promise<void> | undefined;
 
   private constructor(
@@ -49,7 +49,7 @@ export class TimelineFile {
     return new TimelineFile(file, window, run);
   }
 
-  follow(journal: RunJournal): void {
+  follow(journal: RunEventBus): void {
     this.#journal = journal;
     this.recorder.follow(journal);
   }

@@ -153,7 +153,7 @@ def main():
     parser.add_argument("--depth", type=int, default=20)
     parser.add_argument("--shortcut", choices=["identity", "projection"], default="identity")
     parser.add_argument(
-        "--mirror",
+        "--flip",
         choices=["random", "alternating"],
         default="random",
         help="alternating: random in the first epoch, then in every other epoch the other way round",

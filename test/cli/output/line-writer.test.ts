@@ -1,6 +1,6 @@
 // A live line on a terminal: never wider than it, gone before the next line, also when the terminal was made narrower.
 import { describe, expect, it } from 'vitest';
-import { fitting, LineWriter } from '../../../cli/output/line-writer.js';
+import { fitting, RateLimitedPrinter } from '../../../cli/output/line-writer.js';
 
 const parts = ['epoch 1/2', 'step 3/20', 'loss 2.1', 'rate 0.1'];
 
@@ -24,7 +24,7 @@ describe('a terminal', () => {
   function writerOf(columns: () => number) {
     const written: string[] = [];
     const write = (text: string) => void written.push(text);
-    return { written, writer: new LineWriter({ isTerminal: true, write, columns }) };
+    return { written, writer: new RateLimitedPrinter({ isTerminal: true, write, columns }) };
   }
 
   it('has one live line, which the next line replaces', () => {

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { saveCheckpoint } from '../../../coordinator/run/checkpoint.js';
 import { runCli } from '../../support/cli.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
-import { classNames, config, layout, pieceHashes, progress, stateAt } from '../../support/small-checkpoint.js';
+import { classNames, config, layout, shardHashes, progress, stateAt } from '../../support/small-checkpoint.js';
 
 const inFolder = folderPerFile();
 
@@ -19,7 +19,7 @@ describe('lockstep export', () => {
       config,
       preprocessing,
       classNames,
-      pieceHashes,
+      shardHashes,
     };
     await saveCheckpoint(writer, stateAt(7), progress);
     await saveCheckpoint(writer, stateAt(9), progress);

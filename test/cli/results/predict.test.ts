@@ -4,7 +4,7 @@ import { PNG } from 'pngjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { saveCheckpoint } from '../../../coordinator/run/checkpoint.js';
 import { initialMovingStatistics, initialWeights } from '../../../coordinator/optimizer/initial-weights.js';
-import { plainViews } from '../../../shared/dataset/image-batch.js';
+import { identityAugmentations } from '../../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { cropBatch } from '../../../worker/augmentation.js';
 import { openWasmEngine } from '../../../worker/engines/wasm/wasm-engine.js';
@@ -12,7 +12,7 @@ import { predict, softmax } from '../../../inference/predict.js';
 import { runCli } from '../../support/cli.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
 import { perPixelMean, standardize } from '../../support/random-batch.js';
-import { classNames, config, layout, pieceHashes, progress } from '../../support/small-checkpoint.js';
+import { classNames, config, layout, shardHashes, progress } from '../../support/small-checkpoint.js';
 
 const inFolder = folderPerFile();
 const weights = initialWeights(layout, 3);
@@ -21,7 +21,7 @@ const movingStatistics = initialMovingStatistics(layout);
 const batch = {
   records: synthesizeRecords({ seed: 0, split: 'test', count: 2 }),
   indices: Uint32Array.of(0, 1),
-  views: plainViews(2),
+  views: identityAugmentations(2),
 };
 
 function pngOf(image: number): Buffer {
@@ -47,7 +47,7 @@ describe('lockstep predict', () => {
       config,
       preprocessing,
       classNames,
-      pieceHashes,
+      shardHashes,
     };
     await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
     images = [inFolder('a.png'), inFolder('b.png')];
@@ -74,7 +74,7 @@ describe('lockstep predict', () => {
   it.each([perPixelMean(), standardize()])('takes off what $name of its run measured', async (preprocessing) => {
     const directory = inFolder(preprocessing.name, 'checkpoints');
     const measured = { ...config, preprocessing: preprocessing.name };
-    const writer = { directory, layout, config: measured, preprocessing, classNames, pieceHashes };
+    const writer = { directory, layout, config: measured, preprocessing, classNames, shardHashes };
     await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
     const engine = await openWasmEngine({ threads: 1 });
     const model = await engine.createModel(layout, preprocessing);

@@ -1,22 +1,22 @@
 import { describe, expect, it, vi } from 'vitest';
-import { ConnectionGuard } from '../../../coordinator/connections/connection-limiter.js';
+import { ConnectionLimiter } from '../../../coordinator/connections/connection-limiter.js';
 import { FakeClock } from '../../support/fake-clock.js';
 
-const limits = { strangersPerAddress: 2, strangers: 3, failures: 3, windowMs: 60_000 };
+const limits = { pendingPerAddress: 2, pending: 3, failures: 3, windowMs: 60_000 };
 
 function guardWith() {
   const clock = new FakeClock();
   const said: string[] = [];
-  return { clock, said, guard: new ConnectionGuard(limits, clock, (line) => said.push(line)) };
+  return { clock, said, guard: new ConnectionLimiter(limits, clock, (line) => said.push(line)) };
 }
 const nothing = () => undefined;
 
-describe('strangers', () => {
+describe('pending', () => {
   it('of one address are at most so many, until one joins or goes', () => {
     const { guard } = guardWith();
     expect([1, 2, 3].map((port) => guard.arrived('10.0.0.1', port, nothing))).toEqual([true, true, false]);
     expect(guard.arrived('10.0.0.2', 1, nothing)).toBe(true);
-    guard.isNoStranger('10.0.0.1', 2);
+    guard.settled('10.0.0.1', 2);
     expect(guard.arrived('10.0.0.1', 4, nothing)).toBe(true);
   });
 
@@ -28,7 +28,7 @@ describe('strangers', () => {
       return drop.mock;
     });
     expect(drops.map(({ calls }) => calls.length)).toEqual([1, 0, 0, 0]);
-    expect(guard.strangers).toBe(3);
+    expect(guard.pending).toBe(3);
   });
 
   it.each([

@@ -17,7 +17,7 @@ const hello: Hello = {
   token: 'secret',
   name: 'attic-1',
   engine: { engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' },
-  cachedPieces: [],
+  cachedShards: [],
 };
 
 const withSecret = { tokens: () => TokenTable.ofOwner('secret') };

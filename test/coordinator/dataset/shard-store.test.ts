@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { cutPieces } from '../../../coordinator/dataset/shard-store.js';
+import { createShards } from '../../../coordinator/dataset/shard-store.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import { officialClassNames, type Cifar10 } from '../../../shared/dataset/cifar10-layout.js';
-import { dealShards } from '../../../shared/dataset/partition.js';
+import { partitionIntoShards } from '../../../shared/dataset/partition.js';
 import { recordBytes } from '../../../shared/dataset/image-batch.js';
 
 /** Records that name themselves: the bytes behind the label are the record's number, then zeros. */
@@ -30,13 +30,13 @@ const dataset: Cifar10 = {
   source: 'numbered records',
 };
 const config = resolveConfig({ batchSize: 16, slices: 4, validationSplit: 0.1, seed: 3 });
-const store = cutPieces(dataset, config);
-const piecesOf = (split: string) => store.pieces.filter((piece) => piece.split === split);
-const recordsOf = (split: string) => piecesOf(split).map((piece) => numbersOf(store.records.get(piece.sha256)!));
+const store = createShards(dataset, config);
+const shardsOf = (split: string) => store.shards.filter((shard) => shard.split === split);
+const recordsOf = (split: string) => shardsOf(split).map((shard) => numbersOf(store.records.get(shard.sha256)!));
 
-describe('the pieces of a run', () => {
+describe('the shards of a run', () => {
   it('are a shard per slice, then the parts of the validation and the test split', () => {
-    expect(store.pieces.map(({ split, index, bytes }) => [split, index, bytes / recordBytes])).toEqual([
+    expect(store.shards.map(({ split, index, bytes }) => [split, index, bytes / recordBytes])).toEqual([
       // 54 training images to four slices: 14, 14, 13, 13.
       ...[14, 14, 13, 13].map((images, index) => ['training', index, images]),
       ['validation', 0, 6],
@@ -56,7 +56,7 @@ describe('the pieces of a run', () => {
   });
 
   it('train with the others, as the seed deals them', () => {
-    const dealt = dealShards(54, 4, 3).map((shard) => [...shard].map((index) => 6 + index));
+    const dealt = partitionIntoShards(54, 4, 3).map((shard) => [...shard].map((index) => 6 + index));
     expect(recordsOf('training')).toEqual(dealt);
     const all = dealt.flat().toSorted((a, b) => a - b);
     expect(all).toEqual(Array.from({ length: 54 }, (_, index) => 6 + index));
@@ -67,7 +67,7 @@ describe('the pieces of a run', () => {
   });
 
   it('are called by the SHA-256 of their bytes', () => {
-    for (const { sha256, bytes } of store.pieces) {
+    for (const { sha256, bytes } of store.shards) {
       const records = store.records.get(sha256)!;
       expect(records.length).toBe(bytes);
       expect(createHash('sha256').update(records).digest('hex')).toBe(sha256);
@@ -75,14 +75,14 @@ describe('the pieces of a run', () => {
   });
 
   it('without a validation split are shards and test parts', () => {
-    const { pieces, trainingCount } = cutPieces(dataset, resolveConfig({ batchSize: 16, validationSplit: 0 }));
+    const { shards, trainingCount } = createShards(dataset, resolveConfig({ batchSize: 16, validationSplit: 0 }));
     expect(trainingCount).toBe(60);
-    expect(new Set(pieces.map((piece) => piece.split))).toEqual(new Set(['training', 'test']));
+    expect(new Set(shards.map((shard) => shard.split))).toEqual(new Set(['training', 'test']));
   });
 });
 
 it('a batch of more images than there are is refused with both numbers', () => {
-  expect(() => cutPieces(dataset, resolveConfig({ batchSize: 56 }))).toThrow(
+  expect(() => createShards(dataset, resolveConfig({ batchSize: 56 }))).toThrow(
     expect.objectContaining({
       code: 'bad-config',
       message: 'batchSize is 56: it must be at most the number of training images, which is 54 in numbered records',

@@ -1,18 +1,18 @@
 import { expect, it } from 'vitest';
-import { foldBatchStatistics } from '../../../coordinator/optimizer/moving-statistics.js';
+import { updateMovingStatistics } from '../../../coordinator/optimizer/moving-statistics.js';
 import { KeyedRandom } from '../../../shared/random.js';
 import { bitsOf } from '../../support/tree-sum.js';
 
 it("moves by a whole step of Keras's average for each slice, in slice order", () => {
   const moving = Float32Array.of(0, 1);
-  foldBatchStatistics(moving, [Float32Array.of(2, 3), Float32Array.of(4, 5)], 0.5);
+  updateMovingStatistics(moving, [Float32Array.of(2, 3), Float32Array.of(4, 5)], 0.5);
   // 0 → 0.5 × 0 + 0.5 × 2 = 1 → 0.5 × 1 + 0.5 × 4 = 2.5; 1 → 2 → 3.5.
   expect([...moving]).toEqual([2.5, 3.5]);
 });
 
 it('gives other statistics in another order of the slices', () => {
   const moving = Float32Array.of(0);
-  foldBatchStatistics(moving, [Float32Array.of(4), Float32Array.of(2)], 0.5);
+  updateMovingStatistics(moving, [Float32Array.of(4), Float32Array.of(2)], 0.5);
   // 0 → 2 → 2.
   expect([...moving]).toEqual([2]);
 });
@@ -26,7 +26,7 @@ it('rounds each operation to float32, the factors too', () => {
   const expected = moving.map((value, i) => f(f(f(0.99) * value) + f(f(1 - 0.99) * batch[i])));
   const roundedAtTheEnd = moving.map((value, i) => f(0.99 * value + (1 - 0.99) * batch[i]));
   const factorsNotRounded = moving.map((value, i) => f(f(0.99 * value) + f((1 - 0.99) * batch[i])));
-  foldBatchStatistics(moving, [batch], 0.99);
+  updateMovingStatistics(moving, [batch], 0.99);
   expect(bitsOf(moving)).toEqual(bitsOf(expected));
   // Otherwise the values would tell nothing.
   expect(bitsOf(roundedAtTheEnd)).not.toEqual(bitsOf(expected));
@@ -35,6 +35,6 @@ it('rounds each operation to float32, the factors too', () => {
 
 it('leaves the statistics as they are with a momentum of 1', () => {
   const moving = Float32Array.of(0.3, 1);
-  foldBatchStatistics(moving, [Float32Array.of(7, 7)], 1);
+  updateMovingStatistics(moving, [Float32Array.of(7, 7)], 1);
   expect(moving).toEqual(Float32Array.of(0.3, 1));
 });

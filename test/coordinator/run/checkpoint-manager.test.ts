@@ -1,14 +1,14 @@
 import { mkdir, readdir, readlink, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { CheckpointKeeper } from '../../../coordinator/run/checkpoint-manager.js';
+import { CheckpointManager } from '../../../coordinator/run/checkpoint-manager.js';
 import { returnTo } from '../../../coordinator/run/checkpoint.js';
 import { loadCheckpoint } from '../../../coordinator/run/load-checkpoint.js';
 import { newWriter, progress, stateAt } from '../../support/small-checkpoint.js';
 
 async function newKeeper(keep: number | null) {
   const writer = await newWriter();
-  const keeper = new CheckpointKeeper({ ...writer, keep, from: undefined });
+  const keeper = new CheckpointManager({ ...writer, keep, from: undefined });
   /** Saves a step; with an accuracy it has been validated. */
   const save = (step: number, accuracy?: number) => {
     const validation = accuracy === undefined ? null : { step, loss: 1, accuracy };
@@ -67,7 +67,7 @@ describe('checkpoints', () => {
     expect((await loadCheckpoint(directory)).progress.best).toEqual({ step: 10, accuracy: 0.5 });
     const from = await loadCheckpoint(directory);
     const writer = { ...(await newWriter()), directory };
-    const resumed = new CheckpointKeeper({ ...writer, keep: 1, from });
+    const resumed = new CheckpointManager({ ...writer, keep: 1, from });
     const validation = { step: 30, loss: 1, accuracy: 0.45 };
     await resumed.save(stateAt(30), { ...progress, validation });
     expect((await readdir(directory)).toSorted()).toEqual(['best', 'latest', 'step-00000010', 'step-00000030']);

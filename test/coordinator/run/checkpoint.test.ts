@@ -11,7 +11,7 @@ import {
   config,
   layout,
   newWriter,
-  pieceHashes,
+  shardHashes,
   progress,
   stateAt,
 } from '../../support/small-checkpoint.js';
@@ -70,7 +70,7 @@ describe('a checkpoint', () => {
       layoutHash: layoutHash(layout),
       config,
       classNames,
-      pieceHashes,
+      shardHashes,
       progress,
       files,
     });

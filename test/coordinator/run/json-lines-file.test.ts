@@ -1,13 +1,13 @@
 import { readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, it, vi } from 'vitest';
-import { LineLog } from '../../../coordinator/run/json-lines-file.js';
+import { JsonLinesFile } from '../../../coordinator/run/json-lines-file.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
 it('lines follow what was in the file, in order, however fast they come', async () => {
   const file = path.join(await temporaryFolder(), 'log');
   await writeFile(file, 'old\nhalf a li');
-  const log = new LineLog(file, 4, () => expect.unreachable());
+  const log = new JsonLinesFile(file, 4, () => expect.unreachable());
   const lines = Array.from({ length: 500 }, (_, i) => `line ${i} ä`);
   for (const [i, line] of lines.entries()) {
     log.add(line);
@@ -20,7 +20,7 @@ it('lines follow what was in the file, in order, however fast they come', async 
 it('flush resolves when the lines so far are in the file', async () => {
   const file = path.join(await temporaryFolder(), 'log');
   await writeFile(file, '');
-  const log = new LineLog(file, 0, () => expect.unreachable());
+  const log = new JsonLinesFile(file, 0, () => expect.unreachable());
   await log.flush();
   log.add('one');
   log.add('two');
@@ -36,7 +36,7 @@ it('on a full disk it tells once, keeps the lines, and writes them when there is
   await writeFile(file, '');
   await symlink('/dev/full', link);
   const onTrouble = vi.fn<(error: unknown) => void>();
-  const log = new LineLog(link, 0, onTrouble);
+  const log = new JsonLinesFile(link, 0, onTrouble);
   for (const line of ['one', 'two', 'three']) {
     log.add(line);
     await log.flush();
@@ -50,7 +50,7 @@ it('on a full disk it tells once, keeps the lines, and writes them when there is
 });
 
 it('closing tells that lines could not be written', async () => {
-  const log = new LineLog('/dev/full', 0, () => undefined);
+  const log = new JsonLinesFile('/dev/full', 0, () => undefined);
   log.add('one');
   await expect(log.close()).rejects.toMatchObject({ code: 'ENOSPC' });
 });

@@ -13,7 +13,7 @@ import {
   config,
   layout,
   newWriter,
-  pieceHashes,
+  shardHashes,
   progress,
   stateAt,
 } from '../../support/small-checkpoint.js';
@@ -41,7 +41,7 @@ describe('a checkpoint', () => {
       layout,
       preprocessing: 'imagenet',
       classNames,
-      pieceHashes,
+      shardHashes,
       progress,
       weightsSha256: weightsSha256(weights, movingStatistics),
       lockstepVersion,

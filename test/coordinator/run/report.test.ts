@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ledgerRecord, phaseNames, RunLedger, stepPhases, type StepPhases } from '../../../coordinator/run/report.js';
+import { totalsRecord, phaseNames, RunTotals, stepPhases, type StepPhases } from '../../../coordinator/run/report.js';
 import type { EngineIdentity } from '../../../shared/protocol/engine-identity.js';
 import { lockstepVersion } from '../../../shared/version.js';
 
@@ -49,13 +49,13 @@ describe('the phases of a step', () => {
 
 describe('a report', () => {
   it('of a run without workers has zeros, not NaN', () => {
-    const report = new RunLedger().report({ ...rest, imagesTrainedHere: 0 });
+    const report = new RunTotals().report({ ...rest, imagesTrainedHere: 0 });
     expect(report).toMatchObject({ imagesPerSecond: 0, engines: [], exact: true, workersJoined: 0 });
     for (const name of phaseNames) expect(report.phases[name]).toBe(0);
   });
 
   it('has images per second of training time and the mean step', () => {
-    const ledger = new RunLedger();
+    const ledger = new RunTotals();
     ledger.countStep(phases, []);
     ledger.countStep({ ...phases, compute: 5, step: 300 }, []);
     const report = ledger.report(rest);
@@ -65,7 +65,7 @@ describe('a report', () => {
   });
 
   it('has what it was given and what was counted, and no more', () => {
-    const ledger = new RunLedger();
+    const ledger = new RunTotals();
     ledger.countWorker({ engine: 'wasm', fingerprint: 'wasm/1' });
     Object.assign(ledger, { workersLost: 1, slicesReassigned: 2, bytesSent: 3, bytesReceived: 4 });
     Object.assign(ledger, { stragglers: 5, slicesDuplicated: 6 });
@@ -92,11 +92,11 @@ describe('a report', () => {
 
 describe('the ledger of a checkpoint', () => {
   it('has every count, and a resumed run counts on from there', () => {
-    const before = new RunLedger();
+    const before = new RunTotals();
     before.countWorker({ engine: 'wasm', fingerprint: 'wasm/1' });
     Object.assign(before, { workersLost: 1, slicesReassigned: 2, stragglers: 5, slicesDuplicated: 6 });
-    const after = new RunLedger();
-    after.resume(7, ledgerRecord.parse(JSON.parse(JSON.stringify(before.record()))), false);
+    const after = new RunTotals();
+    after.resume(7, totalsRecord.parse(JSON.parse(JSON.stringify(before.record()))), false);
     after.stragglers++;
     after.slicesDuplicated += 2;
     expect(after.report(rest)).toMatchObject({
@@ -110,8 +110,8 @@ describe('the ledger of a checkpoint', () => {
   });
 
   it('of a version that did not keep stragglers has none', () => {
-    const { stragglers: _, slicesDuplicated: __, ...record } = new RunLedger().record();
-    expect(ledgerRecord.parse(record)).toMatchObject({ stragglers: 0, slicesDuplicated: 0 });
+    const { stragglers: _, slicesDuplicated: __, ...record } = new RunTotals().record();
+    expect(totalsRecord.parse(record)).toMatchObject({ stragglers: 0, slicesDuplicated: 0 });
   });
 });
 
@@ -120,7 +120,7 @@ describe('the engines of a run', () => {
   const tensorflow = { engine: 'tensorflow', fingerprint: 'tensorflow/4.22 1 thread' };
 
   it('are counted by fingerprint, whatever they compute on, and the run is exact while there is one', () => {
-    const ledger = new RunLedger();
+    const ledger = new RunTotals();
     expect(ledger.firstFingerprint).toBeUndefined();
     for (const device of ['laptop, 1 thread', 'tower, 8 threads']) {
       const identity: EngineIdentity = { ...wasm, device };
@@ -132,7 +132,7 @@ describe('the engines of a run', () => {
   });
 
   it('make the run inexact for good once there is a second', () => {
-    const ledger = new RunLedger();
+    const ledger = new RunTotals();
     for (const engine of [wasm, tensorflow, wasm]) ledger.countWorker(engine);
     expect(ledger.report(rest)).toMatchObject({
       exact: false,
@@ -146,7 +146,7 @@ describe('the engines of a run', () => {
   });
 
   it('tells what each worker did, and who was waited for', () => {
-    const ledger = new RunLedger();
+    const ledger = new RunTotals();
     const work = (name: string, images: number, waitedForMs: number) => ({
       name,
       images,

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { RunLedger, type MetricsLine } from '../../../coordinator/run/report.js';
+import { RunTotals, type MetricsLine } from '../../../coordinator/run/report.js';
 import { defaultRunDirectory, RunDirectory } from '../../../coordinator/run/run-directory.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
@@ -51,7 +51,7 @@ describe("a run's folder", () => {
 
   it('has the report at the end, and nothing half-written beside it', async () => {
     const run = await opened(path.join(await temporaryFolder(), 'run'));
-    const report = new RunLedger().report({
+    const report = new RunTotals().report({
       seed: 4,
       initialWeightsSha256: null,
       steps: 1,

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { continuedMetrics } from '../../../coordinator/run/truncate-metrics.js';
+import { truncateMetricsAt } from '../../../coordinator/run/truncate-metrics.js';
 
 const json = (type: string, step: number) => `${JSON.stringify({ type, step, loss: 1 })}\n`;
 const whole = [
@@ -14,17 +14,17 @@ const whole = [
 ];
 
 it('lines up to the checkpoint stay as they are; later steps and evaluations go, events stay', () => {
-  const kept = continuedMetrics(whole.join(''), { step: 2, isValidated: true });
+  const kept = truncateMetricsAt(whole.join(''), { step: 2, isValidated: true });
   expect(kept).toBe([...whole.slice(0, 5), whole[7]].join(''));
 });
 
 it('a validation of the very step goes where the checkpoint was saved before it: it is made again', () => {
-  const kept = continuedMetrics(whole.join(''), { step: 2, isValidated: false });
+  const kept = truncateMetricsAt(whole.join(''), { step: 2, isValidated: false });
   expect(kept).toBe([...whole.slice(0, 3), whole[4], whole[7]].join(''));
 });
 
 it('what a crash left of the last line goes, and so does what is no line of metrics', () => {
   const text = `${json('step', 1)}null\n[]\n{"type":"step"}\n${json('step', 2)}{"type":"step","st`;
-  expect(continuedMetrics(text, { step: 9, isValidated: true })).toBe(json('step', 1) + json('step', 2));
-  expect(continuedMetrics('', { step: 9, isValidated: true })).toBe('');
+  expect(truncateMetricsAt(text, { step: 9, isValidated: true })).toBe(json('step', 1) + json('step', 2));
+  expect(truncateMetricsAt('', { step: 9, isValidated: true })).toBe('');
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { dealNodes, divideSlices, nodesWhere, type Candidate } from '../../../coordinator/scheduling/assignment.js';
-import { treeNodesOf } from '../../../shared/reduction/slices.js';
+import { assignRanges, divideSlices, rangesWhere, type Candidate } from '../../../coordinator/scheduling/assignment.js';
+import { alignedRanges } from '../../../shared/reduction/slices.js';
 
 const everything = () => true;
 const nothing = () => false;
@@ -58,7 +58,7 @@ describe('dividing slices', () => {
   ])('of %i among %i equal workers makes whole nodes of the tree: %i', (sliceCount, workerCount, nodeCount) => {
     const workers = workersWith(...Array<number>(workerCount).fill(1));
     const owners = divideSlices(sliceCount, workers);
-    const nodes = workers.flatMap(({ worker }) => nodesWhere(sliceCount, (slice) => owners[slice] === worker));
+    const nodes = workers.flatMap(({ worker }) => rangesWhere(sliceCount, (slice) => owners[slice] === worker));
     expect(nodes).toHaveLength(nodeCount);
   });
 
@@ -114,11 +114,11 @@ describe('dividing slices', () => {
 });
 
 describe('dealing nodes in the middle of a step', () => {
-  const root = (count: number) => treeNodesOf({ first: 0, count }, count);
+  const root = (count: number) => alignedRanges({ first: 0, count }, count);
 
   it('divides them until nobody is done later than need be', () => {
     // 8 slices among 3: two have 3, one has 2.
-    expect(dealNodes(root(8), workersWith(1, 1, 1))).toEqual([
+    expect(assignRanges(root(8), workersWith(1, 1, 1))).toEqual([
       {
         worker: 1,
         nodes: [
@@ -139,7 +139,7 @@ describe('dealing nodes in the middle of a step', () => {
 
   it('gives a fast worker more', () => {
     // One slice at the slow worker takes 3, three at the fast one take 3.
-    expect(dealNodes(root(4), workersWith(3, 1))).toEqual([
+    expect(assignRanges(root(4), workersWith(3, 1))).toEqual([
       { worker: 1, nodes: [{ first: 2, count: 1 }] },
       {
         worker: 2,
@@ -153,7 +153,7 @@ describe('dealing nodes in the middle of a step', () => {
 
   it('counts what they owe already', () => {
     const owed = new Map([[1, 4]]);
-    expect(dealNodes(root(2), workersWith(1, 1), (worker) => owed.get(worker) ?? 0)).toEqual([
+    expect(assignRanges(root(2), workersWith(1, 1), (worker) => owed.get(worker) ?? 0)).toEqual([
       { worker: 2, nodes: [{ first: 0, count: 2 }] },
     ]);
   });
@@ -161,7 +161,7 @@ describe('dealing nodes in the middle of a step', () => {
   it('gives a slice to whoever holds it, be it busier', () => {
     const [first, second] = workersWith(1, 1);
     const workers = [{ ...first, holds: nothing }, second];
-    expect(dealNodes([{ first: 1, count: 1 }], workers, (worker) => (worker === 2 ? 3 : 0))).toEqual([
+    expect(assignRanges([{ first: 1, count: 1 }], workers, (worker) => (worker === 2 ? 3 : 0))).toEqual([
       { worker: 2, nodes: [{ first: 1, count: 1 }] },
     ]);
   });
@@ -172,7 +172,7 @@ describe('dealing nodes in the middle of a step', () => {
       { ...first, holds: (slice: number) => slice === 1 },
       { ...second, holds: (slice: number) => slice === 0 },
     ];
-    expect(dealNodes(root(2), workers)).toEqual([
+    expect(assignRanges(root(2), workers)).toEqual([
       { worker: 1, nodes: [{ first: 1, count: 1 }] },
       { worker: 2, nodes: [{ first: 0, count: 1 }] },
     ]);
@@ -184,14 +184,14 @@ describe('dealing nodes in the middle of a step', () => {
       { ...first, holds: nothing },
       { ...second, holds: nothing },
     ];
-    expect(dealNodes(root(4), workers).map(({ nodes }) => nodes)).toEqual([
+    expect(assignRanges(root(4), workers).map(({ nodes }) => nodes)).toEqual([
       [{ first: 0, count: 2 }],
       [{ first: 2, count: 2 }],
     ]);
   });
 
   it('gives nothing to nobody, and nothing when nothing is open', () => {
-    expect(dealNodes(root(2), [])).toEqual([]);
-    expect(dealNodes([], workersWith(1))).toEqual([]);
+    expect(assignRanges(root(2), [])).toEqual([]);
+    expect(assignRanges([], workersWith(1))).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { collectGradient } from '../../../coordinator/training/collect-gradient.js';
 import { evaluateSplit } from '../../../coordinator/training/evaluate-split.js';
-import { Dealer } from '../../../coordinator/scheduling/slice-scheduler.js';
+import { SliceScheduler } from '../../../coordinator/scheduling/slice-scheduler.js';
 import { encodeWeights } from '../../../coordinator/connections/weights-frame.js';
 import { WorkerPool } from '../../../coordinator/connections/worker-pool.js';
 import { recordBytes } from '../../../shared/dataset/image-batch.js';
@@ -127,8 +127,8 @@ async function settle(): Promise<void> {
 async function runSteps(sliceCount: number, partCount: number, events: readonly Happening[]): Promise<void> {
   const drill = new Drill(sliceCount);
   const { pool } = drill.world;
-  const dealer = new Dealer(drill.shards, imagesPerSlice);
-  const pieces = Array.from({ length: partCount }, (_, part) => {
+  const dealer = new SliceScheduler(drill.shards, imagesPerSlice);
+  const shards = Array.from({ length: partCount }, (_, part) => {
     const sha256 = part.toString(16).padStart(64, 'f');
     return { split: 'validation' as const, index: part, sha256, bytes: imagesInPart(part) * recordBytes };
   });
@@ -168,11 +168,11 @@ async function runSteps(sliceCount: number, partCount: number, events: readonly 
     expect(gradient.work.reduce((sum, { images }) => sum + images, 0)).toBe(sliceCount * imagesPerSlice);
 
     const { partTimes } = dealer;
-    const evaluating = evaluateSplit({ ...common, split: 'validation', pieces, partTimes });
+    const evaluating = evaluateSplit({ ...common, split: 'validation', shards, partTimes });
     const parts = await drive(`the validation after step ${step}`, evaluating);
     expect(parts).toEqual(
-      pieces.map((piece) => {
-        const message = evaluationOf({ ...piece, step });
+      shards.map((shard) => {
+        const message = evaluationOf({ ...shard, step });
         const { sampleCount, lossSum, correctCount } = message;
         return { sampleCount, lossSum, correctCount, predicted: classesIn(message) };
       }),

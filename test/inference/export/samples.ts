@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { TrainedModel } from '../../../inference/export/network.js';
 import { loadCifar10 } from '../../../shared/dataset/cifar10.js';
 import { officialClassNames } from '../../../shared/dataset/cifar10-layout.js';
-import { plainViews, type ImageBatch, type Preprocessing } from '../../../shared/dataset/image-batch.js';
+import { identityAugmentations, type ImageBatch, type Preprocessing } from '../../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { weightsSha256 } from '../../../shared/network/layout-hash.js';
 import { layoutModel, type ModelSpec } from '../../../shared/network/layout.js';
@@ -23,7 +23,7 @@ export async function testImages(): Promise<ImageBatch> {
   const records = isThere
     ? (await loadCifar10(realImages)).test
     : synthesizeRecords({ seed: 0, split: 'test', count: imageCount });
-  return { records, indices: Uint32Array.from(Array(imageCount).keys()), views: plainViews(imageCount) };
+  return { records, indices: Uint32Array.from(Array(imageCount).keys()), views: identityAugmentations(imageCount) };
 }
 
 /** The pictures as an exported model takes them: [images, row, column, channel], red, green, blue, 0 to 255. */

@@ -1,7 +1,7 @@
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
-import { decodePicture, turnUpright, type Picture } from '../../../inference/images/decode.js';
+import { decodeImage, applyExifOrientation, type Picture } from '../../../inference/images/decode.js';
 
 /** Red, green, blue, opacity of each pixel. */
 function png(width: number, height: number, rgba: readonly number[]): Buffer {
@@ -39,19 +39,19 @@ function pixelAt({ width, pixels }: Picture, row: number, column: number): numbe
 describe('a PNG', () => {
   it('gives its pixels', () => {
     const file = png(2, 1, [1, 2, 3, 255, 40, 50, 60, 255]);
-    expect(decodePicture(file, 'a.png')).toEqual({ width: 2, height: 1, pixels: Uint8Array.of(1, 2, 3, 40, 50, 60) });
+    expect(decodeImage(file, 'a.png')).toEqual({ width: 2, height: 1, pixels: Uint8Array.of(1, 2, 3, 40, 50, 60) });
   });
 
   it('is white where it is transparent, and paler where it is partly so', () => {
     // Opacity 51 of 255 is a fifth: 0.2 × 100 + 0.8 × 255 = 224.
     const file = png(2, 1, [9, 9, 9, 0, 100, 100, 100, 51]);
-    expect(decodePicture(file, 'a.png').pixels).toEqual(Uint8Array.of(255, 255, 255, 224, 224, 224));
+    expect(decodeImage(file, 'a.png').pixels).toEqual(Uint8Array.of(255, 255, 255, 224, 224, 224));
   });
 });
 
 describe('a JPEG', () => {
   it('gives its pixels, nearly', () => {
-    const picture = decodePicture(redAndBlueJpeg(32, 16), 'a.jpg');
+    const picture = decodeImage(redAndBlueJpeg(32, 16), 'a.jpg');
     expect(picture).toMatchObject({ width: 32, height: 16 });
     const [red, green, blue] = pixelAt(picture, 8, 4);
     expect(red).toBeGreaterThan(245);
@@ -61,14 +61,14 @@ describe('a JPEG', () => {
 
   it('is turned upright as the camera noted', () => {
     // Orientation 6: the stored first column, here red, is the upright picture's first row.
-    const picture = decodePicture(withOrientation(redAndBlueJpeg(32, 16), 6), 'a.jpg');
+    const picture = decodeImage(withOrientation(redAndBlueJpeg(32, 16), 6), 'a.jpg');
     expect(picture).toMatchObject({ width: 16, height: 32 });
     expect(pixelAt(picture, 2, 8)[0]).toBeGreaterThan(245);
     expect(pixelAt(picture, 30, 8)[2]).toBeGreaterThan(245);
   });
 
   it('is taken as it is where the note cannot be understood', () => {
-    expect(decodePicture(withOrientation(redAndBlueJpeg(32, 16), 77), 'a.jpg')).toMatchObject({
+    expect(decodeImage(withOrientation(redAndBlueJpeg(32, 16), 77), 'a.jpg')).toMatchObject({
       width: 32,
       height: 16,
     });
@@ -94,7 +94,7 @@ describe('the eight orientations', () => {
     [7, 'fdb/eca'], // right, bottom
     [8, 'bdf/ace'], // left, bottom
   ])('%i', (orientation, expected) => {
-    const { width, height, pixels } = turnUpright(stored, orientation);
+    const { width, height, pixels } = applyExifOrientation(stored, orientation);
     const letters = Array.from({ length: width * height }, (_, i) => String.fromCharCode(pixels[3 * i])).join('');
     const rows = Array.from({ length: height }, (_, row) => letters.slice(row * width, (row + 1) * width));
     expect(rows.join('/')).toBe(expected);
@@ -113,7 +113,7 @@ describe('what cannot be shown to the network is named for what it is', () => {
     ['cat.jpg', 'an empty file', bytes('')],
     ['cat.txt', 'no image', bytes('a cat sat on a mat')],
   ])('%s: %s', (name, what, file) => {
-    expect(() => decodePicture(file, name)).toThrow(
+    expect(() => decodeImage(file, name)).toThrow(
       expect.objectContaining({
         code: 'bad-data',
         message: `${name} is ${what}: PNG and JPEG are read; convert it to one of them`,
@@ -128,7 +128,7 @@ describe('what cannot be shown to the network is named for what it is', () => {
     ['a JPEG cut off in its pixels', 'JPEG', redAndBlueJpeg(64, 64).subarray(0, -200)],
     ['a JPEG of nothing but a beginning', 'JPEG', bytes('\xff\xd8\xff\xe0')],
   ])('%s', (_, kind, file) => {
-    expect(() => decodePicture(file, 'cat')).toThrow(
+    expect(() => decodeImage(file, 'cat')).toThrow(
       expect.objectContaining({
         code: 'bad-data',
         message: expect.stringMatching(`^cat is a damaged ${kind} file \\(.+\\): save`) as string,
@@ -140,13 +140,13 @@ describe('what cannot be shown to the network is named for what it is', () => {
     const file = png(1, 1, [0, 0, 0, 255]);
     file.writeUInt32BE(50_000, 16);
     file.writeUInt32BE(40_000, 20);
-    expect(() => decodePicture(file, 'bomb.png')).toThrow(
+    expect(() => decodeImage(file, 'bomb.png')).toThrow(
       'bomb.png is 50000×40000 pixels: at most 64 million are read; make it smaller first',
     );
     const photo = redAndBlueJpeg(8, 8);
     const frame = photo.indexOf(Buffer.from([0xff, 0xc0]));
     photo.writeUInt16BE(65_000, frame + 5);
     photo.writeUInt16BE(65_000, frame + 7);
-    expect(() => decodePicture(photo, 'bomb.jpg')).toThrow('bomb.jpg is 65000×65000 pixels');
+    expect(() => decodeImage(photo, 'bomb.jpg')).toThrow('bomb.jpg is 65000×65000 pixels');
   });
 });

@@ -28,7 +28,7 @@ describe('the defaults', () => {
       validationSplit: 0.1,
       preprocessing: 'imagenet',
       augment: true,
-      mirror: 'random',
+      flip: 'random',
       cropPadding: 'zeros',
       augmentValidation: false,
       labelSmoothing: 0,
@@ -48,8 +48,8 @@ describe('the defaults', () => {
       keepCheckpoints: null,
       tensorboard: true,
       exact: false,
-      pingInterval: 2,
-      silenceTimeout: 10,
+      heartbeatInterval: 2,
+      heartbeatTimeout: 10,
       stragglerFactor: 3,
       replicas: 2,
     });
@@ -120,7 +120,7 @@ describe('a bad value', () => {
     ['validationSplit', 1, '1'],
     ['preprocessing', 'none', '"none"'],
     ['augment', 1, '1'],
-    ['mirror', 'never', '"never"'],
+    ['flip', 'never', '"never"'],
     ['cropPadding', 4, '4'],
     ['augmentValidation', 0, '0'],
     ['learningRate', 0, '0'],
@@ -144,8 +144,8 @@ describe('a bad value', () => {
     ['keepCheckpoints', 0, '0'],
     ['tensorboard', 'yes', '"yes"'],
     ['exact', null, 'null'],
-    ['pingInterval', 0, '0'],
-    ['silenceTimeout', '10', '"10"'],
+    ['heartbeatInterval', 0, '0'],
+    ['heartbeatTimeout', '10', '"10"'],
     ['stragglerFactor', 0.5, '0.5'],
     ['replicas', 0, '0'],
   ];
@@ -181,10 +181,10 @@ describe('values that do not go together', () => {
   });
 
   it('are a silence that ends before the second ping', () => {
-    expect(() => resolveConfig({ silenceTimeout: 2 })).toThrow(
+    expect(() => resolveConfig({ heartbeatTimeout: 2 })).toThrow(
       expect.objectContaining({
         code: 'bad-config',
-        message: 'silenceTimeout is 2: it must be more than pingInterval, which is 2',
+        message: 'heartbeatTimeout is 2: it must be more than heartbeatInterval, which is 2',
       }),
     );
   });
@@ -223,9 +223,9 @@ describe('a recipe', () => {
 
   it('called fast has the rate, the label smoothing and the views that were measured', () => {
     const chosen = { schedule: 'one-cycle', learningRate: 0.2, labelSmoothing: 0.1, batchSize: 128, slices: 4 };
-    const views = { mirror: 'alternating', cropPadding: 'reflect' };
+    const views = { flip: 'alternating', cropPadding: 'reflect' };
     expect(resolveConfig({ recipe: 'fast' })).toMatchObject({ ...chosen, ...views });
-    expect(resolveConfig({})).toMatchObject({ mirror: 'random', cropPadding: 'zeros' });
+    expect(resolveConfig({})).toMatchObject({ flip: 'random', cropPadding: 'zeros' });
   });
 
   it('leaves its length aside where one is given, in the other unit too', () => {

@@ -1,22 +1,22 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
-  alternatingMirrors,
-  dealShards,
+  alternatingFlip,
+  partitionIntoShards,
   epochOrder,
   gatherRecords,
   shardSizeOf,
   stepsPerEpochOf,
   validationCountOf,
-  viewsOf,
+  augmentationsOf,
 } from '../../../shared/dataset/partition.js';
 import {
-  isMirrored,
+  isFlipped,
   isReflected,
-  plainView,
+  identityAugmentation,
   recordBytes,
-  viewLeft,
-  viewTop,
+  cropLeft,
+  cropTop,
 } from '../../../shared/dataset/image-batch.js';
 
 const sha256 = (...arrays: readonly (Uint32Array | Uint16Array)[]) => {
@@ -46,16 +46,16 @@ describe('shards', () => {
     [7, 7],
     [100, 1],
   ])('deal %i images to %i slices, each image once', (trainingCount, sliceCount) => {
-    const shards = dealShards(trainingCount, sliceCount, 0);
-    const timesDealt = new Uint8Array(trainingCount);
-    for (const shard of shards) for (const image of shard) timesDealt[image] += 1;
-    expect(timesDealt.every((times) => times === 1)).toBe(true);
+    const shards = partitionIntoShards(trainingCount, sliceCount, 0);
+    const timesAssigned = new Uint8Array(trainingCount);
+    for (const shard of shards) for (const image of shard) timesAssigned[image] += 1;
+    expect(timesAssigned.every((times) => times === 1)).toBe(true);
     expect(shards.reduce((sum, shard) => sum + shard.length, 0)).toBe(trainingCount);
   });
 
   it('are as even as can be, the longer ones first', () => {
     // Ten cards to four players: 3, 3, 2, 2.
-    expect(dealShards(10, 4, 0).map((shard) => shard.length)).toEqual([3, 3, 2, 2]);
+    expect(partitionIntoShards(10, 4, 0).map((shard) => shard.length)).toEqual([3, 3, 2, 2]);
     expect([0, 1, 2, 3].map((slice) => shardSizeOf(10, 4, slice))).toEqual([3, 3, 2, 2]);
   });
 
@@ -67,10 +67,10 @@ describe('shards', () => {
   });
 
   it('are shuffled by the seed alone, alike on every machine', () => {
-    expect(sha256(...dealShards(45_000, 4, 0))).toBe(
+    expect(sha256(...partitionIntoShards(45_000, 4, 0))).toBe(
       '97e0d0db08d6e5e1f80da8ba7a547f206fc7244257e26c031eefe462a9cb1c1a',
     );
-    expect(sha256(...dealShards(45_000, 4, 1))).not.toBe(sha256(...dealShards(45_000, 4, 0)));
+    expect(sha256(...partitionIntoShards(45_000, 4, 1))).not.toBe(sha256(...partitionIntoShards(45_000, 4, 0)));
   });
 });
 
@@ -104,65 +104,67 @@ describe('the order of an epoch', () => {
 });
 
 describe('views', () => {
-  const many = viewsOf({ seed: 0, step: 5, slice: 2, count: 8100, augment: true });
+  const many = augmentationsOf({ seed: 0, step: 5, slice: 2, count: 8100, augment: true });
 
   it('reach all 81 corners, each about as often', () => {
     const counts = new Uint32Array(81);
     for (const view of many) {
-      expect(Math.max(viewTop(view), viewLeft(view))).toBeLessThanOrEqual(8);
-      counts[viewTop(view) * 9 + viewLeft(view)] += 1;
+      expect(Math.max(cropTop(view), cropLeft(view))).toBeLessThanOrEqual(8);
+      counts[cropTop(view) * 9 + cropLeft(view)] += 1;
     }
     // 100 each; the standard deviation is sqrt(8,100 × 1/81 × 80/81) = 9.9: 50 are five of them.
     expect(Math.min(...counts)).toBeGreaterThan(50);
     expect(Math.max(...counts)).toBeLessThan(150);
   });
 
-  it('mirror about half of the images', () => {
+  it('flip about half of the images', () => {
     // The standard deviation is sqrt(8,100 / 4) = 45: 225 are five of them.
-    const mirrored = many.filter((view) => isMirrored(view)).length;
-    expect(Math.abs(mirrored - 4050)).toBeLessThan(225);
+    const flipped = many.filter((view) => isFlipped(view)).length;
+    expect(Math.abs(flipped - 4050)).toBeLessThan(225);
   });
 
   it('of an image do not depend on how many there are', () => {
-    expect(viewsOf({ seed: 0, step: 5, slice: 2, count: 10, augment: true })).toEqual(many.subarray(0, 10));
+    expect(augmentationsOf({ seed: 0, step: 5, slice: 2, count: 10, augment: true })).toEqual(many.subarray(0, 10));
   });
 
   it('are others in each step and slice and under each seed, alike on every machine', () => {
     const key = { seed: 0, step: 0, slice: 0, count: 32, augment: true };
-    const views = [key, { ...key, seed: 1 }, { ...key, step: 1 }, { ...key, slice: 1 }].map(viewsOf);
+    const views = [key, { ...key, seed: 1 }, { ...key, step: 1 }, { ...key, slice: 1 }].map(augmentationsOf);
     expect(new Set(views.map((view) => view.join())).size).toBe(4);
     expect(sha256(many)).toBe('9883f11841190ea57f018777daf6cd47df4b31f6d0344a73f18cee25fa55f0fa');
   });
 
   it('are plain without augmentation', () => {
-    expect([...viewsOf({ seed: 0, step: 5, slice: 2, count: 4, augment: false })]).toEqual(Array(4).fill(plainView));
+    expect([...augmentationsOf({ seed: 0, step: 5, slice: 2, count: 4, augment: false })]).toEqual(
+      Array(4).fill(identityAugmentation),
+    );
   });
 
-  it('differ in the padding alone where it is reflected, and in the mirrors alone where those are given', () => {
+  it('differ in the padding alone where it is reflected, and in the flips alone where those are given', () => {
     const key = { seed: 0, step: 5, slice: 2, count: 100, augment: true };
-    const reflected = viewsOf({ ...key, cropPadding: 'reflect' });
+    const reflected = augmentationsOf({ ...key, cropPadding: 'reflect' });
     expect(reflected.every((view) => isReflected(view))).toBe(true);
-    // Bit 9 is the padding's, bit 8 the mirror's.
+    // Bit 9 is the padding's, bit 8 the flip's.
     expect(reflected.map((view) => view - 512)).toEqual(many.subarray(0, 100));
-    const mirrored = Array.from({ length: 100 }, (_, image) => image % 3 === 0);
-    const given = viewsOf({ ...key, mirrored });
-    expect(Array.from(given, isMirrored)).toEqual(mirrored);
+    const flipped = Array.from({ length: 100 }, (_, image) => image % 3 === 0);
+    const given = augmentationsOf({ ...key, flipped });
+    expect(Array.from(given, isFlipped)).toEqual(flipped);
     expect(given.map((view) => view & 255)).toEqual(many.subarray(0, 100).map((view) => view & 255));
   });
 });
 
-describe('alternating mirrors', () => {
+describe('alternating flips', () => {
   const all = Uint32Array.from(Array(11_250).keys());
-  const inEpoch = (epoch: number, indices: Uint32Array = all) => alternatingMirrors(0, epoch, 2, indices);
+  const inEpoch = (epoch: number, indices: Uint32Array = all) => alternatingFlip(0, epoch, 2, indices);
 
-  it('show about half of the images mirrored in the first epoch', () => {
+  it('show about half of the images flipped in the first epoch', () => {
     // The standard deviation is sqrt(11,250 / 4) = 53: 265 are five of them.
     expect(Math.abs(inEpoch(0).filter(Boolean).length - 5625)).toBeLessThan(265);
   });
 
   it('show each image the other way round in every other epoch', () => {
     const first = inEpoch(0);
-    for (const epoch of [1, 3, 181]) expect(inEpoch(epoch)).toEqual(first.map((mirrored) => !mirrored));
+    for (const epoch of [1, 3, 181]) expect(inEpoch(epoch)).toEqual(first.map((flipped) => !flipped));
     for (const epoch of [2, 4, 180]) expect(inEpoch(epoch)).toEqual(first);
   });
 
@@ -173,8 +175,8 @@ describe('alternating mirrors', () => {
   });
 
   it('are others in each slice and under each seed, alike on every machine', () => {
-    const shown = [inEpoch(0), alternatingMirrors(1, 0, 2, all), alternatingMirrors(0, 0, 1, all)];
-    expect(new Set(shown.map((mirrored) => mirrored.join())).size).toBe(3);
+    const shown = [inEpoch(0), alternatingFlip(1, 0, 2, all), alternatingFlip(0, 0, 1, all)];
+    expect(new Set(shown.map((flipped) => flipped.join())).size).toBe(3);
     expect(inEpoch(0, all.subarray(0, 12)).map(Number).join('')).toBe('101111110111');
   });
 });

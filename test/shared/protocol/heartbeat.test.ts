@@ -1,5 +1,5 @@
 import { expect, it, vi } from 'vitest';
-import { SilenceWatch } from '../../../shared/protocol/heartbeat.js';
+import { HeartbeatMonitor } from '../../../shared/protocol/heartbeat.js';
 import { FakeClock } from '../../support/fake-clock.js';
 
 /** What the event loop does after timers have rung: sockets are read, then setImmediate's callbacks run. */
@@ -10,7 +10,7 @@ async function afterSocketsAreRead(): Promise<void> {
 function watch(timeoutMs: number) {
   const clock = new FakeClock();
   const onSilence = vi.fn<(silentMs: number) => void>();
-  return { clock, onSilence, silence: new SilenceWatch(clock, timeoutMs, onSilence) };
+  return { clock, onSilence, silence: new HeartbeatMonitor(clock, timeoutMs, onSilence) };
 }
 
 it('is silent for as long as the timeout', async () => {

@@ -4,8 +4,8 @@ import { layoutModel } from '../../../shared/network/layout.js';
 import { decodeFrame, encodeFrame, OutgoingFrame } from '../../../shared/protocol/frame.js';
 import {
   chunkBytes,
-  largestCoordinatorMessageBytes,
-  largestWorkerMessageBytes,
+  maxCoordinatorMessageBytes,
+  maxWorkerMessageBytes,
   parseCoordinatorMessage,
   parseWorkerMessage,
   protocolVersion,
@@ -25,7 +25,7 @@ const hello = {
   token: '',
   name: 'attic-1',
   engine: { engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' },
-  cachedPieces: [hash],
+  cachedShards: [hash],
 } as const;
 
 const gradient = {
@@ -42,8 +42,8 @@ const gradient = {
 
 const workerMessages: readonly object[] = [
   hello,
-  { type: 'piece-request', sha256: hash, offset: 3 * chunkBytes, bytes: 1 },
-  { type: 'piece-held', sha256: hash },
+  { type: 'shard-request', sha256: hash, offset: 3 * chunkBytes, bytes: 1 },
+  { type: 'shard-held', sha256: hash },
   gradient,
   { type: 'evaluation', step: 0, split: 'test', index: 39, sampleCount: 250, lossSum: 576.1, correctCount: 31 },
   { type: 'failure', message: 'out of memory' },
@@ -59,27 +59,27 @@ const welcome = {
   preprocessing: 'imagenet',
   seed: 2 ** 53 - 1,
   augment: true,
-  mirror: 'random',
+  flip: 'random',
   cropPadding: 'zeros',
   augmentValidation: false,
   labelSmoothing: 0,
   sliceCount: 4,
   batchSize: 128,
   stepsPerEpoch: 351,
-  pieces: [{ split: 'training', index: 0, sha256: hash, bytes: 3073 }],
-  pingIntervalMs: 2_000,
-  silenceTimeoutMs: 10_000,
+  shards: [{ split: 'training', index: 0, sha256: hash, bytes: 3073 }],
+  heartbeatIntervalMs: 2_000,
+  heartbeatTimeoutMs: 10_000,
 } as const;
 
 const coordinatorMessages: readonly object[] = [
   welcome,
   { type: 'refusal', code: 'token', message: 'no token was given' },
-  { type: 'piece-chunk', sha256: hash, offset: 0 },
+  { type: 'shard-chunk', sha256: hash, offset: 0 },
   { type: 'prefetch', sha256: hash },
   { type: 'weights', step: 1 },
   { type: 'compute', step: 1, nodes: [{ first: 0, count: 4 }] },
   { type: 'evaluate', step: 351, split: 'validation', index: 0 },
-  { type: 'farewell', reason: 'the run has ended' },
+  { type: 'goodbye', reason: 'the run has ended' },
 ] satisfies readonly Readonly<Frozen<CoordinatorMessage>>[];
 
 /** A message whose lists may be read-only, as literals are. */
@@ -162,13 +162,13 @@ describe('numbers and texts', () => {
     { ...gradient, sampleCount: 0 },
     { ...gradient, slices: [] },
     { ...gradient, phases: { ...gradient.phases, waitMs: -1 } },
-    { type: 'piece-request', sha256: hash.toUpperCase(), offset: 0 },
-    { type: 'piece-request', sha256: `../${hash}`, offset: 0 },
-    { type: 'piece-request', sha256: hash, offset: -1 },
+    { type: 'shard-request', sha256: hash.toUpperCase(), offset: 0 },
+    { type: 'shard-request', sha256: `../${hash}`, offset: 0 },
+    { type: 'shard-request', sha256: hash, offset: -1 },
     { ...hello, name: '' },
     { ...hello, name: 'x'.repeat(201) },
     { ...hello, token: 'x'.repeat(1001) },
-    { ...hello, cachedPieces: ['short'] },
+    { ...hello, cachedShards: ['short'] },
     { type: 'leave', reason: 'x'.repeat(2001) },
   ])('outside their limits are refused: %o', (message) => {
     expect(() => parseWorkerMessage(message)).toThrow(ProtocolError);
@@ -178,9 +178,9 @@ describe('numbers and texts', () => {
     { type: 'compute', step: 0, nodes: [] },
     { type: 'refusal', code: 'mood', message: '' },
     { ...welcome, model: { ...spec, shortcut: 'none' } },
-    { ...welcome, pieces: [{ split: 'training', index: 0, sha256: hash, bytes: 0 }] },
+    { ...welcome, shards: [{ split: 'training', index: 0, sha256: hash, bytes: 0 }] },
     { ...welcome, sliceCount: 0 },
-    { ...welcome, mirror: 'never' },
+    { ...welcome, flip: 'never' },
     { ...welcome, cropPadding: 4 },
   ])('of the coordinator as well: %o', (message) => {
     expect(() => parseCoordinatorMessage(message)).toThrow(ProtocolError);
@@ -210,21 +210,21 @@ describe('the largest messages', () => {
     const frame = new OutgoingFrame(layout.trainableSize + sliceCount * layout.statisticsSize, sliceCount);
     const slices = Array.from({ length: sliceCount }, () => ({ lossSum: 0.1, correctCount: 4096 }));
     const message = frame.seal({ ...gradient, node: { first: 0, count: sliceCount }, slices });
-    expect(message.length).toBeLessThanOrEqual(largestWorkerMessageBytes(layout, sliceCount));
+    expect(message.length).toBeLessThanOrEqual(maxWorkerMessageBytes(layout, sliceCount));
   });
 
-  it('of a worker have room for a hello with as many cached pieces as may be', () => {
-    const message = encodeFrame({ ...hello, cachedPieces: Array(10_000).fill(hash) });
-    expect(message.length).toBeLessThanOrEqual(largestWorkerMessageBytes(layout, 1));
+  it('of a worker have room for a hello with as many cached shards as may be', () => {
+    const message = encodeFrame({ ...hello, cachedShards: Array(10_000).fill(hash) });
+    expect(message.length).toBeLessThanOrEqual(maxWorkerMessageBytes(layout, 1));
   });
 
-  it('of a coordinator have room for the weights and for a chunk of a piece', () => {
+  it('of a coordinator have room for the weights and for a chunk of a shard', () => {
     const resnet110 = layoutModel({ ...spec, depth: 110 });
     const weightBytes = 4 * (resnet110.trainableSize + resnet110.statisticsSize);
     const weights = encodeFrame({ type: 'weights', step: 64_000 }, new Uint8Array(weightBytes));
-    expect(weights.length).toBeLessThanOrEqual(largestCoordinatorMessageBytes(resnet110));
-    const chunk = encodeFrame({ type: 'piece-chunk', sha256: hash, offset: 0 }, new Uint8Array(chunkBytes));
-    expect(chunk.length).toBeLessThanOrEqual(largestCoordinatorMessageBytes(layout));
+    expect(weights.length).toBeLessThanOrEqual(maxCoordinatorMessageBytes(resnet110));
+    const chunk = encodeFrame({ type: 'shard-chunk', sha256: hash, offset: 0 }, new Uint8Array(chunkBytes));
+    expect(chunk.length).toBeLessThanOrEqual(maxCoordinatorMessageBytes(layout));
   });
 });
 

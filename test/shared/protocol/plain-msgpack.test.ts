@@ -1,10 +1,10 @@
 import { Packr } from 'msgpackr';
 import { describe, expect, it } from 'vitest';
 import { ProtocolError } from '../../../shared/errors.js';
-import { demandPlainMsgpack } from '../../../shared/protocol/plain-msgpack.js';
+import { assertPlainMsgpack } from '../../../shared/protocol/plain-msgpack.js';
 
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: false });
-const check = (...bytes: number[]) => demandPlainMsgpack(Uint8Array.from(bytes));
+const check = (...bytes: number[]) => assertPlainMsgpack(Uint8Array.from(bytes));
 
 describe('plain msgpack', () => {
   it.each([
@@ -19,7 +19,7 @@ describe('plain msgpack', () => {
     [{ type: 'gradient', node: { first: 0, count: 2 }, slices: [{ lossSum: Number.NaN, correctCount: 3 }] }],
     [Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`key ${i}`, i]))],
   ])('is what the other side writes: %#', (value) => {
-    expect(() => demandPlainMsgpack(packr.pack(value))).not.toThrow();
+    expect(() => assertPlainMsgpack(packr.pack(value))).not.toThrow();
   });
 
   it.each([

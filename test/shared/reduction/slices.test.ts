@@ -4,11 +4,11 @@ import {
   addInto,
   childrenOf,
   describeRange,
-  isTreeNode,
+  isAlignedRange,
   leftChildSize,
   relativesOf,
   sameRange,
-  treeNodesOf,
+  alignedRanges,
   type SliceRange,
 } from '../../../shared/reduction/slices.js';
 import { bitsOf, treeSum } from '../../support/tree-sum.js';
@@ -67,7 +67,7 @@ describe('the tree', () => {
   it.each(sizes)('over %i slices knows its nodes from other ranges', (sliceCount) => {
     const nodes = new Set(allNodes(sliceCount).map(nameOf));
     for (const range of allRanges(sliceCount)) {
-      expect([nameOf(range), isTreeNode(range, sliceCount)]).toEqual([nameOf(range), nodes.has(nameOf(range))]);
+      expect([nameOf(range), isAlignedRange(range, sliceCount)]).toEqual([nameOf(range), nodes.has(nameOf(range))]);
     }
   });
 
@@ -78,7 +78,7 @@ describe('the tree', () => {
     { first: 3, count: 2 },
     { first: 0, count: 8 },
   ])('over four slices has no node %o', (range) => {
-    expect(isTreeNode(range, 4)).toBe(false);
+    expect(isAlignedRange(range, 4)).toBe(false);
   });
 
   it.each(sizes)('over %i slices gives each node but the root its parent and sibling', (sliceCount) => {
@@ -95,7 +95,7 @@ describe('the tree', () => {
   });
 });
 
-describe('treeNodesOf', () => {
+describe('alignedRanges', () => {
   it.each([
     // 1 to 6 of 8: a leaf, the pair 2 and 3, the pair 4 and 5, a leaf.
     [{ first: 1, count: 6 }, 8, ['1+1', '2+2', '4+2', '6+1']],
@@ -104,16 +104,16 @@ describe('treeNodesOf', () => {
     [{ first: 3, count: 2 }, 5, ['3+1', '4+1']],
     [{ first: 2, count: 0 }, 4, []],
   ])('of %o over %i slices are %j', (range, sliceCount, nodes) => {
-    expect(treeNodesOf(range, sliceCount).map(nameOf)).toEqual(nodes);
+    expect(alignedRanges(range, sliceCount).map(nameOf)).toEqual(nodes);
   });
 
   it.each(sizes)('over %i slices covers any range exactly, and with as few nodes as can be', (sliceCount) => {
     for (const range of allRanges(sliceCount)) {
-      const nodes = treeNodesOf(range, sliceCount);
+      const nodes = alignedRanges(range, sliceCount);
       let next = range.first;
       for (const node of nodes) {
         expect(node.first).toBe(next);
-        expect(isTreeNode(node, sliceCount)).toBe(true);
+        expect(isAlignedRange(node, sliceCount)).toBe(true);
         next += node.count;
         // Two siblings would be one node, their parent.
         const sibling = relativesOf(node, sliceCount)?.sibling;
@@ -145,7 +145,7 @@ describe('sums', () => {
     for (let trial = 0; trial < 40; trial++) {
       const dealt = randomRanges(sliceCount, new KeyedRandom(sliceCount, 'synthesis', 2, trial));
       const partials = dealt.flatMap((range) =>
-        treeNodesOf(range, sliceCount).map((node) => ({ node, sum: treeSum(slices, node.first, node.count) })),
+        alignedRanges(range, sliceCount).map((node) => ({ node, sum: treeSum(slices, node.first, node.count) })),
       );
       const arrival = new KeyedRandom(sliceCount, 'synthesis', 3, trial).permutation(partials.length);
       const sum = mergeAll(

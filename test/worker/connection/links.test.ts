@@ -122,13 +122,13 @@ describe.each(forms)('a connection %s', (_, open) => {
 
   it('ends when nothing is heard for longer than the limit', async () => {
     const { link, closed } = await connect({ autoPong: false });
-    link.watch({ pingIntervalMs: 20, silenceTimeoutMs: 100 });
+    link.watch({ heartbeatIntervalMs: 20, heartbeatTimeoutMs: 100 });
     expect(await closed).toBe('the coordinator was silent for more than 0.1 s');
   });
 
   it('pings, and lives on the answers', async () => {
     const { link, peer, closed } = await connect();
-    link.watch({ pingIntervalMs: 20, silenceTimeoutMs: 600_000 });
+    link.watch({ heartbeatIntervalMs: 20, heartbeatTimeoutMs: 600_000 });
     for (let ping = 0; ping < 3; ping++) await once(peer, 'ping');
     link.close(1000);
     expect(await closed).toBe('connection closed (1000)');

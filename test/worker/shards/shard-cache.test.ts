@@ -20,7 +20,7 @@ describe('a cache', () => {
     expect(await cache.read(sha256)).toBeUndefined();
   });
 
-  it('keeps a piece under its hash, and nothing beside it', async () => {
+  it('keeps a shard under its hash, and nothing beside it', async () => {
     const { directory, cache } = await newCache();
     await cache.write(sha256, records);
     expect(await readdir(directory)).toEqual([`${sha256}.bin`]);
@@ -41,7 +41,7 @@ describe('a cache', () => {
     expect(await cache.read(sha256)).toEqual(records);
   });
 
-  it.each([0, 17, records.length - 1])('drops a piece with a flipped bit in byte %i', async (byte) => {
+  it.each([0, 17, records.length - 1])('drops a shard with a flipped bit in byte %i', async (byte) => {
     const { directory, file, cache } = await newCache();
     await cache.write(sha256, records);
     const damaged = await readFile(file);
@@ -51,7 +51,7 @@ describe('a cache', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
-  it('drops a piece that was cut off', async () => {
+  it('drops a shard that was cut off', async () => {
     const { directory, file, cache } = await newCache();
     await cache.write(sha256, records);
     await writeFile(file, records.subarray(1));
@@ -89,24 +89,24 @@ describe('a cache', () => {
 });
 
 describe('a cache that is full', () => {
-  /** Three pieces of ten bytes each, of which two fit; the first was used an hour before the second. */
+  /** Three shards of ten bytes each, of which two fit; the first was used an hour before the second. */
   async function fullCache() {
     const directory = await temporaryFolder();
     const cache = new ShardCache(directory, { limitBytes: 20 });
-    const pieces = ['piece no 1', 'piece no 2', 'piece no 3'].map((text) => {
+    const shards = ['shard no 1', 'shard no 2', 'shard no 3'].map((text) => {
       const bytes = Buffer.from(text);
       return { bytes, sha256: sha256Of(bytes) };
     });
-    for (const [hour, piece] of pieces.slice(0, 2).entries()) {
-      await cache.write(piece.sha256, piece.bytes);
-      await utimes(path.join(directory, `${piece.sha256}.bin`), hour * 3600, hour * 3600);
+    for (const [hour, shard] of shards.slice(0, 2).entries()) {
+      await cache.write(shard.sha256, shard.bytes);
+      await utimes(path.join(directory, `${shard.sha256}.bin`), hour * 3600, hour * 3600);
     }
-    return { cache, pieces };
+    return { cache, shards };
   }
 
-  it('drops the piece used longest ago when another comes', async () => {
-    const { cache, pieces } = await fullCache();
-    const [first, second, third] = pieces;
+  it('drops the shard used longest ago when another comes', async () => {
+    const { cache, shards } = await fullCache();
+    const [first, second, third] = shards;
     await cache.write(third.sha256, third.bytes);
     expect(await cache.read(first.sha256)).toBeUndefined();
     expect(await cache.read(second.sha256)).toEqual(second.bytes);
@@ -114,8 +114,8 @@ describe('a cache that is full', () => {
   });
 
   it('takes reading for use', async () => {
-    const { cache, pieces } = await fullCache();
-    const [first, second, third] = pieces;
+    const { cache, shards } = await fullCache();
+    const [first, second, third] = shards;
     await cache.read(first.sha256);
     await cache.write(third.sha256, third.bytes);
     expect(await cache.read(second.sha256)).toBeUndefined();

@@ -1,7 +1,7 @@
 // Which slice is where in the running step: a lane for each worker, time to the right. Stragglers are long, takeovers begin
 // late in another lane, spares have an empty one. The latest step with trouble stays, for who looked away.
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { StepPicture } from '../../../shared/monitoring/step-view.js';
+import type { StepView } from '../../../shared/monitoring/step-view.js';
 import { live, type SeenLive } from '../store.js';
 import { describeStep, describeTrouble, lanesOf, troubledLanes, type Lane, type LaneBar } from '../step-lanes.js';
 import { duration, wholeNumber } from '../wording.js';
@@ -9,9 +9,9 @@ import { duration, wholeNumber } from '../wording.js';
 /** The bars of a running step grow so often. */
 const growEveryMs = 200;
 /** With more workers, of a step with trouble only those are shown that had it. */
-const mostQuietLanes = 8;
+const maxQuietLanes = 8;
 /** More lanes than these are thin. */
-const mostThickLanes = 16;
+const maxThickLanes = 16;
 
 export function StepPanel() {
   const state = live.value;
@@ -36,7 +36,7 @@ export function StepPanel() {
   );
 }
 
-function RunningStep({ state, picture }: { state: SeenLive; picture: StepPicture }) {
+function RunningStep({ state, picture }: { state: SeenLive; picture: StepView }) {
   const [nowMs, setNowMs] = useState(performance.now());
   const isGrowing = !picture.isOver;
   useEffect(() => {
@@ -61,9 +61,9 @@ function RunningStep({ state, picture }: { state: SeenLive; picture: StepPicture
   );
 }
 
-function EventfulStep({ picture, agoMs }: { picture: StepPicture; agoMs: number }) {
+function EventfulStep({ picture, agoMs }: { picture: StepView; agoMs: number }) {
   const all = lanesOf(picture, [], picture.elapsedMs);
-  const lanes = all.length > mostQuietLanes ? troubledLanes(all) : all;
+  const lanes = all.length > maxQuietLanes ? troubledLanes(all) : all;
   const others = all.length - lanes.length;
   return (
     <div class="eventful">
@@ -83,7 +83,7 @@ function EventfulStep({ picture, agoMs }: { picture: StepPicture; agoMs: number 
 
 function Lanes({ lanes, scaleMs, text, spares }: { lanes: Lane[]; scaleMs: number; text: string; spares: string }) {
   return (
-    <figure class={lanes.length > mostThickLanes ? 'lanes thin' : 'lanes'}>
+    <figure class={lanes.length > maxThickLanes ? 'lanes thin' : 'lanes'}>
       <figcaption class="hidden">{text}</figcaption>
       <div aria-hidden="true">
         {lanes.map(({ worker, name, bars }) => (

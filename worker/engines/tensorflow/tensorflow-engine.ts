@@ -26,7 +26,7 @@ export async function openTensorFlowEngine(options: EngineOptions): Promise<Engi
   if (xla) askForXla();
   const runtime = loadTensorFlow(threads);
   const units = shortUnitsOf(precision, runtime.backend.isUsingGpuDevice);
-  demandPrecision(runtime, precision, units);
+  assertPrecision(runtime, precision, units);
   const device = runtime.backend.isUsingGpuDevice ? gpuName() : processorInWords(runtime.threads);
   return {
     identity: { engine: 'tensorflow', fingerprint: fingerprintOf(runtime, units, options), device },
@@ -37,7 +37,7 @@ export async function openTensorFlowEngine(options: EngineOptions): Promise<Engi
 }
 
 /** Throws `bad-option` where the device has no convolutions of this type. */
-function demandPrecision(runtime: TensorFlowRuntime, precision: Precision, units: ShortUnits): void {
+function assertPrecision(runtime: TensorFlowRuntime, precision: Precision, units: ShortUnits): void {
   if (precision === 'float32') return;
   const { tf } = runtime;
   const gradientOf = (images: Tensor4D, kernel: Tensor4D) => {

@@ -33,7 +33,7 @@ export class TensorFlowModel implements EngineModel {
   /** By the number of images: shapes are part of a graph. */
   readonly #gradientGraphs = new Map<number, TracedFunction<GradientInputs, GradientTensors>>();
   readonly #evaluationGraphs = new Map<number, TracedFunction<EvaluationInputs, EvaluationTensors>>();
-  /** Cropped and mirrored images of batches that are likely to come. */
+  /** Cropped and flipped images of batches that are likely to come. */
   readonly #prepared = new WeakMap<ImageBatch, Uint8Array>();
   /** Device copies of the two vectors. */
   #weights: { trainable: Tensor1D; movingStatistics: Tensor1D } | null = null;

@@ -11,7 +11,7 @@ import { recordBytes } from '../../../shared/dataset/image-batch.js';
 import { LockstepError } from '../../../shared/errors.js';
 
 /** Images of a slice are cut into at most so many parts. Threads share out the parts, so more threads than this idle. */
-export const mostParts = 8;
+export const maxTiles = 8;
 /** A part is walked through in blocks of about so many pixels: what one stage of a block leaves, the next finds in the cache. */
 const pixelsOfBlock = 1024;
 /** A memory cannot be larger. */
@@ -335,9 +335,9 @@ export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
       kernelGradient: at(gradient, kernel),
       biasGradient: at(gradient, bias),
     },
-    sums: allocator.take(mostParts * 2 * 4 * widest),
-    filterSums: allocator.take(mostParts * filterSumBytes),
-    projectionSums: allocator.take(mostParts * projectionSumBytes),
+    sums: allocator.take(maxTiles * 2 * 4 * widest),
+    filterSums: allocator.take(maxTiles * filterSumBytes),
+    projectionSums: allocator.take(maxTiles * projectionSumBytes),
     threads: Array.from({ length: threads }, () => ({
       scratch: allocator.take(scratchBytes),
       gradients: blockTensors(),

@@ -12,7 +12,7 @@ import type {
   TensorPlan,
   ThreadMemory,
 } from './memory-plan.js';
-import { addressOf, firstPixel, imagesOfBlock, mostParts, winogradSumBytes } from './memory-plan.js';
+import { addressOf, firstPixel, imagesOfBlock, maxTiles, winogradSumBytes } from './memory-plan.js';
 
 export type Phase =
   | 'weights'
@@ -47,7 +47,7 @@ export interface Pass {
 export const passesVersion = 1;
 
 /** A part has at least so many pixels of each channel: one of fewer takes longer to write its sums than to make them. */
-const fewestPixelsOfPart = 512;
+const minPixelsOfTile = 512;
 
 /** Some images of a part. */
 interface ImageBlock {
@@ -67,9 +67,9 @@ function blocksOf(images: number, ofBlock: number): number[] {
   return Array.from({ length: Math.ceil(images / ofBlock) }, (_, index) => Math.min(ofBlock, images - index * ofBlock));
 }
 
-/** At most mostParts runs of equally many images, the last of which may have fewer, each as its blocks. */
+/** At most maxTiles runs of equally many images, the last of which may have fewer, each as its blocks. */
 function cutImages(count: number, size: number): ImageBlock[][] {
-  const imagesOfPart = Math.max(Math.ceil(count / mostParts), Math.ceil(fewestPixelsOfPart / size ** 2));
+  const imagesOfPart = Math.max(Math.ceil(count / maxTiles), Math.ceil(minPixelsOfTile / size ** 2));
   let next = 0;
   return blocksOf(count, imagesOfPart).map((partCount, part) =>
     blocksOf(partCount, imagesOfBlock(size)).map((blockCount, index) => {

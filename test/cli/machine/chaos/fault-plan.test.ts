@@ -8,7 +8,7 @@ const options: PlanOptions = {
   workers: 3,
   steps: 200,
   validationSteps: [50, 100, 150, 200],
-  silenceTimeoutMs: 5_000,
+  heartbeatTimeoutMs: 5_000,
   canFreeze: true,
 };
 

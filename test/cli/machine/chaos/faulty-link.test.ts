@@ -56,7 +56,7 @@ async function received(socket: Socket, bytes: number): Promise<string> {
 }
 
 describe('a faulty link', () => {
-  it('in fair weather passes bytes both ways, and the end of either', async () => {
+  it('in fair conditions passes bytes both ways, and the end of either', async () => {
     const { worker, coordinator } = await connectEnds();
     worker.write('hello');
     expect(await received(coordinator, 5)).toBe('hello');

@@ -29,7 +29,7 @@ const evaluation: WorkerMessage = {
   lossSum: 0.5,
   correctCount: 1,
 };
-const request: WorkerMessage = { type: 'piece-request', sha256: 'ab'.repeat(32), offset: 0, bytes: 1 };
+const request: WorkerMessage = { type: 'shard-request', sha256: 'ab'.repeat(32), offset: 0, bytes: 1 };
 
 /** The places in a stream that arrives in chunks of so many bytes, counted from its beginning. */
 function placesIn(stream: Buffer, chunkBytes: number) {
@@ -59,9 +59,9 @@ describe('a message tracker', () => {
     const header = large.length - 70_000;
     expect(placesIn(Buffer.concat([upgrade, ...frames]), chunkBytes)).toEqual([
       // Of a message without a payload all is known only at its end.
-      ['piece-request', 'head', ends[0]],
-      ['piece-request', 'middle', ends[0]],
-      ['piece-request', 'end', ends[0]],
+      ['shard-request', 'head', ends[0]],
+      ['shard-request', 'middle', ends[0]],
+      ['shard-request', 'end', ends[0]],
       ['evaluation', 'head', ends[2] - large.length + header],
       ['evaluation', 'middle', ends[2] - large.length + (large.length >> 1)],
       ['evaluation', 'end', ends[2]],

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { checkCoordinator, judgeClock } from '../../../../cli/machine/doctor/coordinator.js';
+import { checkCoordinator, checkClock } from '../../../../cli/machine/doctor/coordinator.js';
 import { startServer } from '../../../../coordinator/connections/server.js';
 import { TokenTable } from '../../../../coordinator/connections/tokens.js';
 import { systemClock } from '../../../../shared/clock.js';
@@ -102,7 +102,7 @@ describe('a coordinator', () => {
 
 it('a clock is compared with the middle of the question, in whole seconds', () => {
   const sentMs = Date.parse('Wed, 25 Nov 2026 12:00:10 GMT');
-  const at = (date: string) => judgeClock({ headers: { date }, sentMs, receivedMs: sentMs + 1000 });
+  const at = (date: string) => checkClock({ headers: { date }, sentMs, receivedMs: sentMs + 1000 });
   expect(at('Wed, 25 Nov 2026 12:00:10 GMT').mark).toBe('ok');
   expect(at('Wed, 25 Nov 2026 12:00:05 GMT').mark).toBe('ok');
   expect(at('Wed, 25 Nov 2026 12:00:04 GMT').says).toBe("the coordinator's is 6 s behind this one");

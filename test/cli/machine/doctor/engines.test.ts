@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { judgeTensorFlow, judgeWasm, type Probe, type ProbeAnswer } from '../../../../cli/machine/doctor/engines.js';
+import { checkTensorFlow, checkWasm, type Probe, type ProbeAnswer } from '../../../../cli/machine/doctor/engines.js';
 import { wasmStepSha256 } from '../../../../cli/machine/doctor/self-test.js';
 
 type Loaded = Extract<ProbeAnswer, { loads: true }>;
@@ -25,32 +25,32 @@ const crashed = (ending: string, log = ''): Probe => ({ answer: null, ending, lo
 
 describe('wasm', () => {
   it('computes what every machine computes, or something else, which no run may use', () => {
-    expect(judgeWasm(loaded()).mark).toBe('ok');
-    const wrong = judgeWasm(loaded({ sha256: 'a'.repeat(64) }));
+    expect(checkWasm(loaded()).mark).toBe('ok');
+    const wrong = checkWasm(loaded({ sha256: 'a'.repeat(64) }));
     expect(wrong.mark).toBe('problem');
     expect(wrong.says).toMatch(/other bits than on every other machine \(aaaaaaaaaaaa, not [0-9a-f]{12}\)$/);
-    expect(judgeWasm(loaded({ sha256: 'a'.repeat(64), repeats: false })).says).toMatch(/and others each time$/);
+    expect(checkWasm(loaded({ sha256: 'a'.repeat(64), repeats: false })).says).toMatch(/and others each time$/);
   });
 
   it('does not load, or ends its process', () => {
-    expect(judgeWasm(notLoaded([], 'no kernels.wasm'))).toMatchObject({ mark: 'problem', says: 'no kernels.wasm' });
-    expect(judgeWasm(crashed('signal SIGKILL')).says).toBe('its process ended early (signal SIGKILL)');
+    expect(checkWasm(notLoaded([], 'no kernels.wasm'))).toMatchObject({ mark: 'problem', says: 'no kernels.wasm' });
+    expect(checkWasm(crashed('signal SIGKILL')).says).toBe('its process ended early (signal SIGKILL)');
   });
 });
 
 describe('tensorflow', () => {
   it('computes, says where it lies, and what its bits depend on', () => {
     const says = 'wasm 1\nin /tf';
-    expect(judgeTensorFlow(loaded(), false)).toEqual({ about: 'tensorflow', mark: 'ok', says });
+    expect(checkTensorFlow(loaded(), false)).toEqual({ about: 'tensorflow', mark: 'ok', says });
   });
 
   it('computes wrongly, or other bits each time', () => {
-    expect(judgeTensorFlow(loaded({ distanceFromWasm: 0.5 }), false)).toMatchObject({
+    expect(checkTensorFlow(loaded({ distanceFromWasm: 0.5 }), false)).toMatchObject({
       mark: 'problem',
       says: expect.stringContaining('not the right one (off by 0.5)'),
     });
-    expect(judgeTensorFlow(loaded({ distanceFromWasm: NaN }), false).mark).toBe('problem');
-    expect(judgeTensorFlow(loaded({ repeats: false }), false)).toMatchObject({
+    expect(checkTensorFlow(loaded({ distanceFromWasm: NaN }), false).mark).toBe('problem');
+    expect(checkTensorFlow(loaded({ repeats: false }), false)).toMatchObject({
       mark: 'warning',
       says: expect.stringContaining('other bits the second time'),
     });
@@ -59,12 +59,12 @@ describe('tensorflow', () => {
   it('is missed where it was asked for, and otherwise only warned of', () => {
     const nowhere = notLoaded([{ flavor: 'gpu', packageName: 'p', folder: null, reason: 'not there' }]);
     const check = { about: 'tensorflow', says: 'not installed', remedy: 'lockstep setup-tensorflow' };
-    expect(judgeTensorFlow(nowhere, false)).toEqual({ ...check, mark: 'warning' });
-    expect(judgeTensorFlow(nowhere, true)).toEqual({ ...check, mark: 'problem' });
+    expect(checkTensorFlow(nowhere, false)).toEqual({ ...check, mark: 'warning' });
+    expect(checkTensorFlow(nowhere, true)).toEqual({ ...check, mark: 'problem' });
   });
 
   it('tells of the places where something is, and how to mend the one that is tried first', () => {
-    const { says, remedy } = judgeTensorFlow(
+    const { says, remedy } = checkTensorFlow(
       notLoaded([
         { flavor: 'gpu', packageName: 'gpu-package', folder: '/gpu', reason: 'not there' },
         { flavor: 'cpu', packageName: 'cpu-package', folder: '/cpu', reason: '/x.node: file too short' },
@@ -86,11 +86,11 @@ describe('tensorflow', () => {
   });
 
   it('ends its process: by an instruction that the processor lacks, or else with its last words', () => {
-    expect(judgeTensorFlow(crashed('signal SIGILL'), false)).toMatchObject({
+    expect(checkTensorFlow(crashed('signal SIGILL'), false)).toMatchObject({
       says: 'this processor lacks instructions that TensorFlow was built with',
       remedy: '--engine wasm computes here',
     });
     const says = 'its process ended early (signal SIGABRT): F0000 no threads left';
-    expect(judgeTensorFlow(crashed('signal SIGABRT', 'I0000 hello\nF0000 no threads left\n'), false).says).toBe(says);
+    expect(checkTensorFlow(crashed('signal SIGABRT', 'I0000 hello\nF0000 no threads left\n'), false).says).toBe(says);
   });
 });

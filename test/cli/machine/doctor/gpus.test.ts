@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { judgeGpus, readGpus, type GpuFacts, type TensorFlowOnGpus } from '../../../../cli/machine/doctor/gpus.js';
+import { checkGpus, readGpus, type GpuFacts, type TensorFlowOnGpus } from '../../../../cli/machine/doctor/gpus.js';
 import { temporaryFolder } from '../../../support/temporary-folder.js';
 
 const none: GpuFacts = {
@@ -26,10 +26,10 @@ const onGpu: TensorFlowOnGpus = { isGpuPackage: true, usesGpu: true, log: '' };
 const failed = (output: string) => ({ isThere: true, succeeded: false, output });
 
 describe('the driver', () => {
-  const first = (facts: Partial<GpuFacts>, base = none) => judgeGpus({ ...base, ...facts }, onGpu)[0];
+  const first = (facts: Partial<GpuFacts>, base = none) => checkGpus({ ...base, ...facts }, onGpu)[0];
 
   it('is not missed where there is no GPU', () => {
-    expect(judgeGpus(none, null)).toEqual([{ about: 'GPUs', mark: 'ok', says: 'none of NVIDIA here' }]);
+    expect(checkGpus(none, null)).toEqual([{ about: 'GPUs', mark: 'ok', says: 'none of NVIDIA here' }]);
     expect(first({ smi: failed('No devices were found') }).mark).toBe('ok');
     expect(first({ smi: { isThere: true, succeeded: true, output: '' } }).says).toMatch(/^none/);
   });
@@ -70,7 +70,7 @@ describe('the driver', () => {
 
 describe('TensorFlow on the GPUs', () => {
   const second = (tensorFlow: TensorFlowOnGpus | null, facts: Partial<GpuFacts> = {}) => {
-    const { mark, says, remedy } = judgeGpus({ ...two, ...facts }, tensorFlow)[1];
+    const { mark, says, remedy } = checkGpus({ ...two, ...facts }, tensorFlow)[1];
     return [mark, says, remedy];
   };
   const without = (log: string): TensorFlowOnGpus => ({ isGpuPackage: true, usesGpu: false, log });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { coreQuotaIn, judgeMachine, readMachine, type MachineFacts } from '../../../../cli/machine/doctor/machine.js';
+import { coreQuotaIn, checkMachine, readMachine, type MachineFacts } from '../../../../cli/machine/doctor/machine.js';
 
 const sound: MachineFacts = {
   nodeVersion: '20.20.0',
@@ -17,13 +17,13 @@ const sound: MachineFacts = {
 };
 
 function judge(about: string, change: Partial<MachineFacts> = {}) {
-  const check = judgeMachine({ ...sound, ...change }).find((one) => one.about === about)!;
+  const check = checkMachine({ ...sound, ...change }).find((one) => one.about === about)!;
   return [check.mark, check.says, check.remedy];
 }
 
 describe('the machine', () => {
   it('is all right where nothing is amiss', () => {
-    expect(judgeMachine(sound)).toEqual([
+    expect(checkMachine(sound)).toEqual([
       { about: 'Node', mark: 'ok', says: '20.20.0 on linux x64' },
       { about: 'processor', mark: 'ok', says: `${sound.cpu}; AVX, AVX2, AVX-512, AVX-512 bfloat16` },
       { about: 'cores', mark: 'ok', says: '8' },

@@ -110,7 +110,7 @@ describe('a feed', () => {
     expect(told.map(({ step }) => step)).toEqual(Array.from({ length: told.length }, (_, index) => index + 1));
   });
 
-  it('passes over a page that does not keep up, and tells it the rest in one piece', async () => {
+  it('passes over a page that does not keep up, and tells it the rest in one shard', async () => {
     const { feed, clock } = startFeed();
     const [slow, quick] = [await joined(feed, clock), await joined(feed, clock)];
     slow.heard.length = 0;

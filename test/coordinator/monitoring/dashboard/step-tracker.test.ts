@@ -1,6 +1,6 @@
 // The picture of a step, from what an observer of its round is told; and the same as lanes and in words.
 import { describe, expect, it } from 'vitest';
-import { StepPainter } from '../../../../coordinator/monitoring/dashboard/step-tracker.js';
+import { StepTracker } from '../../../../coordinator/monitoring/dashboard/step-tracker.js';
 import type { WorkerConnection } from '../../../../coordinator/connections/worker-connection.js';
 import { describeStep, describeTrouble, lanesOf, troubledLanes } from '../../../../web/dashboard/step-lanes.js';
 import { FakeClock } from '../../../support/fake-clock.js';
@@ -12,7 +12,7 @@ const node = (first: number, count = 1) => ({ first, count });
 
 function start() {
   const clock = new FakeClock();
-  return { clock, painter: new StepPainter(clock) };
+  return { clock, painter: new StepTracker(clock) };
 }
 
 /** Slices 0 and 1 are ada's, one node each, 2 and 3 are grace's; ada leaves after 300 ms and the spare takes over. */

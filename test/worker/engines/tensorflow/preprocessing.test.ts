@@ -20,7 +20,7 @@ describe('preprocessing on the device', () => {
     ['imagenet', 'imagenet' as const],
     ['per-pixel-mean', perPixelMean()],
     ['standardize', standardize()],
-  ])('by %s gives the bits of fillInput, in a graph and without, for all bytes, mirrored and cropped', (_, by) => {
+  ])('by %s gives the bits of fillInput, in a graph and without, for all bytes, flipped and cropped', (_, by) => {
     const runtime = loadTensorFlow(1);
     const { tf, backend } = runtime;
     const batch = randomBatch(4, 1);

@@ -5,7 +5,7 @@ import type { Engine } from '../../../../worker/engine.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { perPixelMean, standardize } from '../../../support/random-batch.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
-import { easyBatch, largestError, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+import { easyBatch, maxError, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
 
 const opened = await openTensorFlowOrReason();
 const tensorFlow = opened as Engine;
@@ -46,7 +46,7 @@ describe('beside TensorFlow', () => {
       const [ours, theirs] = results as [(typeof results)[0], (typeof results)[0]];
       expect(Math.abs(ours.lossSum / theirs.lossSum - 1)).toBeLessThan(1e-5);
       expect(Math.abs(ours.evaluated / theirs.evaluated - 1)).toBeLessThan(1e-4);
-      expect(largestError(ours.batchStatistics, theirs.batchStatistics)).toBeLessThan(1e-5);
+      expect(maxError(ours.batchStatistics, theirs.batchStatistics)).toBeLessThan(1e-5);
       // A ReLU whose input is 0 but for rounding may be open in one engine and closed in the other, which moves single
       // elements by up to a few hundredths of the largest. Of biases that batch norm takes away again TensorFlow's rounding
       // leaves something, and we nothing.

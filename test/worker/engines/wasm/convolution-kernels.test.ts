@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { ConvLayer } from '../../../../shared/network/layout.js';
 import { KernelMemory } from './kernel-memory.js';
 import { convolve, convolveBackward, makePictures, type Pictures } from './reference-model.js';
-import { largestError, randomValues } from './samples.js';
+import { maxError, randomValues } from './samples.js';
 
 const scratchBytes = 72 * (2048 * 4 + 64) + 34 * 6 * 16;
 
@@ -70,16 +70,16 @@ describe.each([
     kernels.winogradForward(source, forward, target, sums, false, size, channels, 0, 1, scratch);
     kernels.winogradForward(source, forward, target, sums, true, size, channels, 1, images - 1, scratch);
     const expected = convolve(layer, input, kernel);
-    expect(largestError(memory.readTensor(target, images, size, channels).values, expected.values)).toBeLessThan(1e-5);
+    expect(maxError(memory.readTensor(target, images, size, channels).values, expected.values)).toBeLessThan(1e-5);
     const [sum, squares] = [memory.readFloats(sums, channels), memory.readFloats(sums + 4 * channels, channels)];
     expect(
-      largestError(
+      maxError(
         sum,
         channelSums(expected, (value) => value),
       ),
     ).toBeLessThan(1e-4);
     expect(
-      largestError(
+      maxError(
         squares,
         channelSums(expected, (value) => value ** 2),
       ),
@@ -114,16 +114,16 @@ describe.each([
       if (hasShortcut) expected.values[i] += shortcut.values[i];
       if (activation.values[i] <= 0) expected.values[i] = 0;
     }
-    expect(largestError(memory.readTensor(target, images, size, channels).values, expected.values)).toBeLessThan(1e-5);
+    expect(maxError(memory.readTensor(target, images, size, channels).values, expected.values)).toBeLessThan(1e-5);
     const [sum, products] = [memory.readFloats(sums, channels), memory.readFloats(sums + 4 * channels, channels)];
     const expectedProducts = channelSums(expected, (value, i) => value * (normalized.values[i] - means[i % channels]));
     expect(
-      largestError(
+      maxError(
         sum,
         channelSums(expected, (value) => value),
       ),
     ).toBeLessThan(1e-4);
-    expect(largestError(products, expectedProducts)).toBeLessThan(1e-4);
+    expect(maxError(products, expectedProducts)).toBeLessThan(1e-4);
   });
 
   test('filter gradient, from two parts', () => {
@@ -138,7 +138,7 @@ describe.each([
     const target = memory.take(4 * kernel.length);
     kernels.winogradFilterGradientEnd(parts, images > 1 ? 2 : 1, target, channels, 0, channels, scratch);
     const expected = convolveBackward(layer, input, kernel, gradient).kernelGradient;
-    expect(largestError(memory.readFloats(target, kernel.length), expected)).toBeLessThan(3e-5);
+    expect(maxError(memory.readFloats(target, kernel.length), expected)).toBeLessThan(3e-5);
   });
 });
 
@@ -180,7 +180,7 @@ describe.each([
     const biasAt = memory.floats(bias);
     kernels.convolve(...from, depth, offsets, taps.length, weights, biasAt, false, ...to, outputs, size, 0, images);
     const expected = convolve(layer, input, kernel, bias);
-    expect(largestError(memory.readTensor(target, images, size, outputs).values, expected.values)).toBeLessThan(1e-6);
+    expect(maxError(memory.readTensor(target, images, size, outputs).values, expected.values)).toBeLessThan(1e-6);
   });
 
   test.runIf(inputs % 4 === 0)('input gradient, one phase after the other, added to what was there', () => {
@@ -205,7 +205,7 @@ describe.each([
     const expected = convolveBackward(layer, input, kernel, gradient).inputGradient;
     for (let i = 0; i < expected.values.length; i++) expected.values[i] += there.values[i];
     const actual = memory.readTensor(target, images, size * stride, inputs);
-    expect(largestError(actual.values, expected.values)).toBeLessThan(1e-6);
+    expect(maxError(actual.values, expected.values)).toBeLessThan(1e-6);
   });
 
   test('filter gradient, from blocks of images, and bias gradient', () => {
@@ -229,9 +229,9 @@ describe.each([
     const target = memory.take(4 * kernel.length);
     kernels.filterGradientEnd(sums, 1, taps.length, depth, inputs, outputs, target);
     const expected = convolveBackward(layer, input, kernel, gradient);
-    expect(largestError(memory.readFloats(target, kernel.length), expected.kernelGradient)).toBeLessThan(1e-5);
+    expect(maxError(memory.readFloats(target, kernel.length), expected.kernelGradient)).toBeLessThan(1e-5);
     const biasSums = memory.take(4 * outputs);
     kernels.biasGradient(gradientAt, biasSums, outputs, size, 0, images);
-    expect(largestError(memory.readFloats(biasSums, outputs), expected.biasGradient)).toBeLessThan(1e-5);
+    expect(maxError(memory.readFloats(biasSums, outputs), expected.biasGradient)).toBeLessThan(1e-5);
   });
 });

@@ -1,7 +1,7 @@
 // The engine as its callers see it: threads, bits, memory, learning, errors.
 import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, test } from 'vitest';
-import { packView, recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
+import { packAugmentation, recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import type { ModelSpec } from '../../../../shared/network/layout.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { easyBatch, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
@@ -165,7 +165,7 @@ test('a slice that no memory can hold is refused with a remedy', async () => {
   const batch = {
     records: new Uint8Array(recordBytes),
     indices: new Uint32Array(4096),
-    views: new Uint16Array(4096).fill(packView(4, 4, false)),
+    views: new Uint16Array(4096).fill(packAugmentation(4, 4, false)),
   };
   await expect(model.computeSlice(batch)).rejects.toMatchObject({ code: 'bad-config' });
   model.dispose();

@@ -4,7 +4,7 @@ import { recordBytes } from '../../../../shared/dataset/image-batch.js';
 import { imagenetMeans } from '../../../../shared/dataset/image-batch.js';
 import { KernelMemory } from './kernel-memory.js';
 import { inputOf, makePictures, type Pictures } from './reference-model.js';
-import { largestError, randomBatch, randomValues } from './samples.js';
+import { maxError, randomBatch, randomValues } from './samples.js';
 
 function randomPictures(count: number, size: number, channels: number, seed: number): Pictures {
   const pictures = makePictures(count, size, channels);
@@ -33,7 +33,7 @@ describe('arithmetic', () => {
   });
 });
 
-test('images are cropped, mirrored, padded with raw zeros or their reflection and preprocessed, blue first', () => {
+test('images are cropped, flipped, padded with raw zeros or their reflection and preprocessed, blue first', () => {
   const memory = new KernelMemory();
   const batch = randomBatch(40);
   // Every second one's padding is reflected: bit 9.
@@ -50,7 +50,7 @@ test('images are cropped, mirrored, padded with raw zeros or their reflection an
   const actual = memory.readTensor(target, 40, 32, 4).values;
   const expected = inputOf(batch).values;
   const withoutFourth = Float64Array.from(expected, (_, i) => actual[4 * Math.floor(i / 3) + (i % 3)]);
-  expect(largestError(withoutFourth, expected)).toBeLessThan(1e-7);
+  expect(maxError(withoutFourth, expected)).toBeLessThan(1e-7);
   expect(actual.filter((_, i) => i % 4 === 3).every((value) => value === 0)).toBe(true);
 });
 
@@ -93,10 +93,10 @@ describe.each([
     const biasAt = memory.floats(bias);
     kernels.batchStatistics(sums, 2, elements, channels, gammaAt, betaAt, biasAt, epsilon, coefficients, statistics);
     const reported = mean.map((value, c) => value + bias[c]);
-    expect(largestError(memory.readFloats(statistics, channels), reported)).toBeLessThan(1e-6);
-    expect(largestError(memory.readFloats(statistics + 4 * channels, channels), variance)).toBeLessThan(1e-6);
+    expect(maxError(memory.readFloats(statistics, channels), reported)).toBeLessThan(1e-6);
+    expect(maxError(memory.readFloats(statistics + 4 * channels, channels), variance)).toBeLessThan(1e-6);
     kernels.normalize(source, coefficients, memory.tensor(shortcut), activation, size, channels, 0, images);
-    expect(largestError(memory.readTensor(activation, images, size, channels).values, output)).toBeLessThan(1e-6);
+    expect(maxError(memory.readTensor(activation, images, size, channels).values, output)).toBeLessThan(1e-6);
   });
 
   test('the gradients of input, gamma and beta', () => {
@@ -119,9 +119,9 @@ describe.each([
       const scale = gamma[c] / Math.sqrt(variance[c] + epsilon);
       return scale * (value - sum[c] / elements - (normalized[i] * products[c]) / elements);
     });
-    expect(largestError(memory.readFloats(betaGradient, channels), sum)).toBeLessThan(1e-5);
-    expect(largestError(memory.readFloats(gammaGradient, channels), products)).toBeLessThan(1e-5);
-    expect(largestError(memory.readTensor(gradientAt, images, size, channels).values, expected)).toBeLessThan(1e-5);
+    expect(maxError(memory.readFloats(betaGradient, channels), sum)).toBeLessThan(1e-5);
+    expect(maxError(memory.readFloats(gammaGradient, channels), products)).toBeLessThan(1e-5);
+    expect(maxError(memory.readTensor(gradientAt, images, size, channels).values, expected)).toBeLessThan(1e-5);
   });
 });
 

@@ -1,12 +1,12 @@
 // The ResNet's training step in float64 loops that follow the definition, for tests to compare with. Slow.
 import {
   imagenetMeans,
-  isMirrored,
+  isFlipped,
   isReflected,
   pixelsPerPlane,
   recordBytes,
-  viewLeft,
-  viewTop,
+  cropLeft,
+  cropTop,
   type ImageBatch,
   type Preprocessing,
 } from '../../../../shared/dataset/image-batch.js';
@@ -323,9 +323,9 @@ export function inputOf({ records, indices, views }: ImageBatch, preprocessing: 
     const view = views[image];
     for (let y = 0; y < imageSize; y++) {
       for (let x = 0; x < imageSize; x++) {
-        const fromY = placeIn(view, y + viewTop(view) - 4);
-        const paddedX = placeIn(view, x + viewLeft(view) - 4);
-        const fromX = isMirrored(view) ? imageSize - 1 - paddedX : paddedX;
+        const fromY = placeIn(view, y + cropTop(view) - 4);
+        const paddedX = placeIn(view, x + cropLeft(view) - 4);
+        const fromX = isFlipped(view) ? imageSize - 1 - paddedX : paddedX;
         const inside = fromY >= 0 && fromY < imageSize && fromX >= 0 && fromX < imageSize;
         for (let c = 0; c < 3; c++) {
           const place = index * recordBytes + 1 + (2 - c) * pixelsPerPlane + fromY * imageSize + fromX;

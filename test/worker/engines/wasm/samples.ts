@@ -1,5 +1,10 @@
 // Models, weights and images for the wasm engine's tests, all of them functions of their arguments.
-import { packView, plainViews, recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
+import {
+  packAugmentation,
+  identityAugmentations,
+  recordBytes,
+  type ImageBatch,
+} from '../../../../shared/dataset/image-batch.js';
 import { layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../../shared/random.js';
 
@@ -52,7 +57,11 @@ export function randomBatch(count: number, seed = 3): ImageBatch {
   const indices = Uint32Array.from({ length: count }, (_, image) => (7 * image + 2) % (count + 3));
   const draws = new KeyedRandom(seed, 'augmentation');
   const views = Uint16Array.from({ length: count }, (_, image) =>
-    packView(draws.integerAt(3 * image, 9), draws.integerAt(3 * image + 1, 9), draws.uniformAt(3 * image + 2) < 0.5),
+    packAugmentation(
+      draws.integerAt(3 * image, 9),
+      draws.integerAt(3 * image + 1, 9),
+      draws.uniformAt(3 * image + 2) < 0.5,
+    ),
   );
   return { records, indices, views };
 }
@@ -64,11 +73,15 @@ export function easyBatch(count: number): ImageBatch {
     const inRecord = position % recordBytes;
     return inRecord === 0 ? label : (97 * label + 31 * Math.floor((inRecord - 1) / 1024) * label) % 256;
   });
-  return { records, indices: Uint32Array.from({ length: count }, (_, image) => image), views: plainViews(count) };
+  return {
+    records,
+    indices: Uint32Array.from({ length: count }, (_, image) => image),
+    views: identityAugmentations(count),
+  };
 }
 
 /** The largest difference, relative to the largest expected value. */
-export function largestError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+export function maxError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   let difference = 0;
   let largest = 0;
   for (let i = 0; i < expected.length; i++) {

@@ -6,17 +6,17 @@ import { arrayOf } from '../../../../shared/network/layout.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { perPixelMean, standardize } from '../../../support/random-batch.js';
 import { ReferenceModel } from './reference-model.js';
-import { largestError, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+import { maxError, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
 
 const engine = await openWasmEngine({ threads: 1 });
 afterAll(() => engine.close());
 
 /** The largest error of an array of the gradient, relative to the array's largest value. */
-function largestArrayError(layout: ModelLayout, actual: Float32Array, expected: Float64Array): number {
+function maxArrayError(layout: ModelLayout, actual: Float32Array, expected: Float64Array): number {
   // batch norm takes the other biases away again: their gradient is 0, and the reference's is what rounding left
   const arrays = layout.trainable.filter(({ name }) => !name.endsWith('bias') || /projection|dense/.test(name));
   const errors = arrays.map((array) =>
-    largestError(arrayOf(actual, array), expected.subarray(array.offset, array.offset + array.size)),
+    maxError(arrayOf(actual, array), expected.subarray(array.offset, array.offset + array.size)),
   );
   return Math.max(...errors);
 }
@@ -43,8 +43,8 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     expect(actual.sampleCount).toBe(images);
     expect(actual.correctCount).toBe(expected.correctCount);
     expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
-    expect(largestError(actual.batchStatistics, expected.batchStatistics)).toBeLessThan(1e-5);
-    expect(largestArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);
+    expect(maxError(actual.batchStatistics, expected.batchStatistics)).toBeLessThan(1e-5);
+    expect(maxArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);
     model.dispose();
   });
 
@@ -54,7 +54,7 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     const actual = await model.computeSlice(batch);
     const expected = new ReferenceModel(layout, weights, null, { labelSmoothing: 0.3 }).compute(batch);
     expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
-    expect(largestArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);
+    expect(maxArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);
     model.dispose();
   });
 
@@ -68,7 +68,7 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     expect(actual.correctCount).toBe(expected.correctCount);
     expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
     expect(actual.logits.length).toBe(10 * images);
-    expect(largestError(actual.logits, expected.logits)).toBeLessThan(2e-5);
+    expect(maxError(actual.logits, expected.logits)).toBeLessThan(2e-5);
     // They are the very logits that the loss was computed from: float32 noise in them would be a part in ten million.
     expect(actual.lossSum / crossEntropySum(actual.logits, batch)).toBeCloseTo(1, 12);
     model.dispose();
@@ -86,8 +86,8 @@ test.each([perPixelMean(), standardize()])(
     const actual = await model.computeSlice(batch);
     const expected = new ReferenceModel(layout, weights, null, { preprocessing }).compute(batch);
     expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
-    expect(largestError(actual.batchStatistics, expected.batchStatistics)).toBeLessThan(1e-5);
-    expect(largestArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);
+    expect(maxError(actual.batchStatistics, expected.batchStatistics)).toBeLessThan(1e-5);
+    expect(maxArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);
     model.dispose();
   },
 );

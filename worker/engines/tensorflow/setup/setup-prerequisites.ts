@@ -39,11 +39,11 @@ const prerequisites: readonly Prerequisite[] = [
 ];
 
 /** The first pip that knows wheels tagged with a glibc version, as TensorFlow's are. */
-const oldestPip = [20, 3] as const;
-const oldestGlibc = [2, 27] as const;
+const minPip = [20, 3] as const;
+const minGlibc = [2, 27] as const;
 
 /** Throws `setup-failed` where there is no TensorFlow for this kind of machine. */
-export function demandSupportedMachine(flavor: TensorFlowFlavor, host: SetupHost): void {
+export function assertSupportedMachine(flavor: TensorFlowFlavor, host: SetupHost): void {
   const { platform, architecture, glibcVersion } = host;
   const unsupported = (what: string) => {
     throw new LockstepError('setup-failed', `${what} Remedy: --engine wasm computes here without TensorFlow.`);
@@ -51,9 +51,9 @@ export function demandSupportedMachine(flavor: TensorFlowFlavor, host: SetupHost
   if (platform !== 'linux' || !['x64', 'arm64'].includes(architecture)) {
     unsupported(`TensorFlow can be set up on Linux x64 and arm64; this is ${platform} ${architecture}.`);
   }
-  if (glibcVersion === undefined || isOlder(glibcVersion, oldestGlibc)) {
+  if (glibcVersion === undefined || isOlder(glibcVersion, minGlibc)) {
     const has = glibcVersion === undefined ? 'has another C library' : `has ${glibcVersion}`;
-    unsupported(`TensorFlow needs glibc ${oldestGlibc.join('.')} or newer; this system ${has}.`);
+    unsupported(`TensorFlow needs glibc ${minGlibc.join('.')} or newer; this system ${has}.`);
   }
   if (flavor === 'gpu' && architecture !== 'x64') {
     throw new LockstepError(
@@ -64,7 +64,7 @@ export function demandSupportedMachine(flavor: TensorFlowFlavor, host: SetupHost
 }
 
 /** Throws one `setup-failed` that names everything that is missing and what mends it. */
-export async function demandPrerequisites(flavor: TensorFlowFlavor, home: string, host: SetupHost): Promise<void> {
+export async function assertPrerequisites(flavor: TensorFlowFlavor, home: string, host: SetupHost): Promise<void> {
   const missing = await missingPrerequisites(flavor, home, host);
   if (missing.length === 0) return;
   throw new LockstepError('setup-failed', `setup-tensorflow needs:\n${missing.map((line) => `  ${line}`).join('\n')}`);
@@ -77,8 +77,8 @@ export async function missingPrerequisites(flavor: TensorFlowFlavor, home: strin
     const { exitStatus, standardOutput } = await host.run(probe);
     if (exitStatus !== 0) missing.push(`${name}: ${remedy}`);
     // "pip 23.2.1 from …"
-    else if (name === 'pip' && isOlder(standardOutput.split(' ')[1] ?? '', oldestPip)) {
-      missing.push(`pip ${oldestPip.join('.')} or newer: python3 -m pip install --upgrade pip`);
+    else if (name === 'pip' && isOlder(standardOutput.split(' ')[1] ?? '', minPip)) {
+      missing.push(`pip ${minPip.join('.')} or newer: python3 -m pip install --upgrade pip`);
     }
   }
   const freeBytes = await host.freeBytes(home);

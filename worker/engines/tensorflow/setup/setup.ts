@@ -13,7 +13,7 @@ import {
 } from '../install-folder.js';
 import { shellLine, type SetupHost, type Tool } from './setup-host.js';
 import { lastLines, trialOf, tryBinding, type TrialResult } from './setup-trial.js';
-import { demandPrerequisites, demandSupportedMachine } from './setup-prerequisites.js';
+import { assertPrerequisites, assertSupportedMachine } from './setup-prerequisites.js';
 
 const tensorFlowVersion = '2.21.0';
 const tfjsVersion = '4.22.0';
@@ -77,7 +77,7 @@ export async function setUpTensorFlow(
   say: (line: string) => void,
 ): Promise<void> {
   const { flavor, bothPackages, home, force, dryRun } = request;
-  demandSupportedMachine(flavor, host);
+  assertSupportedMachine(flavor, host);
   const folder = installFolder(home, flavor);
   const staging = `${folder}.partial-${process.pid}`;
   const logFile = `${folder}-setup.log`;
@@ -101,7 +101,7 @@ export async function setUpTensorFlow(
     }
     say(`${folder} is there but does not work (${found.reason}): building it again.`);
   }
-  await demandPrerequisites(flavor, home, host);
+  await assertPrerequisites(flavor, home, host);
   try {
     await removeAbandoned(folder);
     await mkdir(staging, { recursive: true });
@@ -176,7 +176,7 @@ function stepsOf(
     };
   }
   const networkRemedy = (registry: string, setting: string) =>
-    `check that this machine reaches ${registry} (${setting} names a mirror), then run setup-tensorflow again`;
+    `check that this machine reaches ${registry} (${setting} names a flip), then run setup-tensorflow again`;
   const pipRemedy = networkRemedy('PyPI', 'PIP_INDEX_URL');
 
   const download = toolStep(

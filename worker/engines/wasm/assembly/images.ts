@@ -1,4 +1,4 @@
-// The network's input: records cropped, mirrored, padded and preprocessed in one pass.
+// The network's input: records cropped, flipped, padded and preprocessed in one pass.
 import { imageAt, rowBytesOf } from './tensor';
 
 const size: i32 = 32;
@@ -14,7 +14,7 @@ function reflectedPlace(place: i32): i32 {
 
 /**
  * @param records CIFAR-10 records, one an image
- * @param views a packed view an image: bits 0 to 3 left, 4 to 7 top, 8 mirror, 9 reflected padding
+ * @param views a packed view an image: bits 0 to 3 left, 4 to 7 top, 8 flip, 9 reflected padding
  * @param values what each byte of red, of green and of blue becomes: 3 × 256 float32
  * @param target 4 channels: blue, green, red, and one that stays 0
  */
@@ -23,7 +23,7 @@ export function fillImages(records: usize, views: usize, values: usize, target: 
     const view = <i32>load<u16>(views + 2 * image);
     const left = (view & 15) - cropMargin;
     const top = ((view >> 4) & 15) - cropMargin;
-    const mirrored = (view & 256) != 0;
+    const flipped = (view & 256) != 0;
     const reflected = (view & 512) != 0;
     const record = records + image * recordBytes + 1;
     let row = imageAt(target, image, size, channels);
@@ -42,7 +42,7 @@ export function fillImages(records: usize, views: usize, values: usize, target: 
         let green: u32 = 0;
         let blue: u32 = 0;
         if (inside) {
-          if (mirrored) fromX = size - 1 - fromX;
+          if (flipped) fromX = size - 1 - fromX;
           const at = record + fromY * size + fromX;
           red = load<u8>(at);
           green = load<u8>(at, planePixels);
