@@ -1,4 +1,4 @@
-// How a run ends before its time: told to stop, or waiting for workers in vain. Both save what was complete.
+// Runs that end early, because they are stopped or have too few workers: both save a checkpoint of the last complete step.
 import { once } from 'node:events';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -222,7 +222,9 @@ describe('the command line', () => {
     ]);
     expect(trusting.output).toMatch(/^waiting · /);
     expect(trusting.status).toBe(0);
-    expect(strange.output).toMatch(/cannot be asked: .* of an authority that is not known here: give it with --tls-ca/);
+    expect(strange.output).toMatch(
+      /cannot connect to .* of an authority that is not known here: give it with --tls-ca/,
+    );
     expect(strange.status).toBe(1);
     expect(unshown.output).toMatch(/none was shown: give one with --tls-cert and --tls-key$/m);
     expect(unshown.status).toBe(1);
@@ -238,12 +240,12 @@ describe('the command line', () => {
     };
     const shown = { tlsCert: client.cert, tlsKey: client.key };
     const sound = await look({ tlsCa: ours.file, ...shown });
-    expect(sound).toMatchObject({ answers: expect.stringMatching(/^ok wss:/), WebSockets: 'ok get through' });
+    expect(sound).toMatchObject({ connection: expect.stringMatching(/^ok wss:/), WebSockets: 'ok can be opened' });
     expect(Object.values(sound).filter((said) => !said.startsWith('ok'))).toEqual([]);
-    expect((await look(shown))['answers']).toMatch(/^problem the coordinator's certificate is of an authority/);
+    expect((await look(shown))['connection']).toMatch(/^problem the coordinator's certificate is of an authority/);
     const unshown = await look({ tlsCa: ours.file });
     expect(unshown['WebSockets']).toMatch(/^problem are refused: .*none was shown: give one with --tls-cert/);
-    expect(unshown['token']).toMatch(/^problem not looked at: .*none was shown/);
+    expect(unshown['token']).toMatch(/^problem not checked: .*none was shown/);
   });
 
   it('joins with the files that it is given', async () => {
@@ -259,9 +261,9 @@ describe('the command line', () => {
 
 it('the command for workers says all that they need', () => {
   const here = { url: 'wss://127.0.0.1:7350', host: '127.0.0.1', port: 7350 };
-  expect(workerCommand({ ...here, url: 'ws://127.0.0.1:7350' }, {}, {})).toBe('lockstep worker ws://127.0.0.1:7350');
-  expect(workerCommand(here, {}, { tlsCert: 'a.crt' })).toBe('lockstep worker wss://127.0.0.1:7350 --tls-ca <FILE>');
-  const all = workerCommand({ ...here, host: '0.0.0.0' }, { token: 'x' }, { tlsCert: 'a.crt', tlsClientCa: 'a.pem' });
+  expect(workerCommand({ ...here, url: 'ws://127.0.0.1:7350' }, {})).toBe('lockstep worker ws://127.0.0.1:7350');
+  expect(workerCommand(here, { tlsCert: 'a.crt' })).toBe('lockstep worker wss://127.0.0.1:7350 --tls-ca <FILE>');
+  const all = workerCommand({ ...here, host: '0.0.0.0' }, { token: 'x', tlsCert: 'a.crt', tlsClientCa: 'a.pem' });
   expect(all).toBe(
     "LOCKSTEP_TOKEN=<token> lockstep worker wss://<this machine's address>:7350 --tls-ca <FILE> --tls-cert <FILE> --tls-key <FILE>",
   );

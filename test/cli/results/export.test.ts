@@ -1,4 +1,4 @@
-// lockstep export, as a person types it.
+// lockstep export, as a user types it.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -26,31 +26,36 @@ describe('lockstep export', () => {
     run = inFolder('run');
   });
 
-  it('takes a run’s folder for its latest checkpoint, and says how to load what it wrote', async () => {
+  it('exports the latest checkpoint of a run directory in the format of the extension, and prints how to load it', async () => {
     const target = inFolder('model.onnx');
-    const { status, output } = await runCli(['export', run, '--to', 'onnx', '--out', target]);
+    const { status, output } = await runCli(['export', run, '--out', target]);
     expect(output).toBe(
-      `${path.join(run, 'checkpoints', 'step-00000009')} (step 9) as onnx: ${target}, 0.03 MB\n` +
+      `${path.join(run, 'checkpoints', 'step-00000009')} (step 9) exported as onnx: ${target}, 27.5 kB\n` +
         `load it with: onnxruntime.InferenceSession(${JSON.stringify(target)})\n`,
     );
     expect(status).toBe(0);
     expect(existsSync(target)).toBe(true);
   });
 
-  it('takes a checkpoint’s own folder', async () => {
+  it('exports a checkpoint by its folder', async () => {
     const checkpoint = path.join(run, 'checkpoints', 'step-00000007');
     const { output } = await runCli(['export', checkpoint, '--to', 'tfjs', '--out', inFolder('web')]);
-    expect(output).toContain('step-00000007 (step 7) as tfjs');
+    expect(output).toContain('step-00000007 (step 7) exported as tfjs');
     expect(existsSync(inFolder('web', 'model.json'))).toBe(true);
   });
 
-  it('names the formats that there are, and what is missing', async () => {
+  it('names the formats, and a missing option, in the last line', async () => {
     const wrong = await runCli(['export', run, '--to', 'pytorch', '--out', inFolder('x')]);
     expect(wrong.status).toBe(2);
-    expect(wrong.output).toContain('Allowed choices are keras, savedmodel, tfjs, onnx, safetensors');
-    const nowhere = await runCli(['export', run, '--to', 'onnx']);
-    expect(nowhere.status).toBe(2);
-    expect(nowhere.output).toContain("required option '--out <PATH>' not specified");
+    expect(wrong.output).toMatch(/Allowed choices are keras, savedmodel, tfjs, onnx, safetensors\.\n$/);
+    const folder = await runCli(['export', run, '--out', inFolder('x')]);
+    expect(folder.status).toBe(2);
+    expect(folder.output).toMatch(
+      /^lockstep: --out is .*: choose the format with --to, which must be keras, savedmodel, tfjs, onnx, safetensors\n$/,
+    );
+    const noOutput = await runCli(['export', run, '--to', 'onnx']);
+    expect(noOutput.status).toBe(2);
+    expect(noOutput.output).toContain("required option '--out <PATH>' not specified");
     const noRun = await runCli(['export', inFolder('nothing'), '--to', 'onnx', '--out', inFolder('y.onnx')]);
     expect(noRun.output).toContain(`there is no checkpoint at ${inFolder('nothing')}`);
     expect(noRun.status).toBe(2);

@@ -1,15 +1,15 @@
-// Lines as a run writes them to metrics.jsonl.
+// Lines of metrics.jsonl.
 import type { MetricsLine, RunEventName } from '../../../../coordinator/run/report.js';
 
 const time = '2026-11-24T10:00:00.000Z';
 const phases = { waitForWeights: 1, augment: 1, compute: 1, add: 1, send: 1, reduce: 1, update: 1, step: 7 };
 
 type Step = Extract<MetricsLine, { type: 'step' }>;
-/** A loss that is not a number is null in JSON. */
+/** In JSON, NaN is null. */
 type Changed<Line> = { [Key in keyof Line]?: Line[Key] | null };
 
 export function stepLine(step: number, values: Changed<Step> = {}): object {
-  const usual: Step = {
+  const defaults: Step = {
     type: 'step',
     time,
     step,
@@ -20,7 +20,7 @@ export function stepLine(step: number, values: Changed<Step> = {}): object {
     imagesPerSecond: 100,
     phases,
   };
-  return { ...usual, ...values };
+  return { ...defaults, ...values };
 }
 
 export function evaluationLine(
@@ -28,8 +28,8 @@ export function evaluationLine(
   step: number,
   values: { epoch?: number; loss?: number; accuracy?: number } = {},
 ): object {
-  const usual: MetricsLine = { type, time, step, epoch: 1, loss: 1, accuracy: 0.5 };
-  return { ...usual, ...values };
+  const defaults: MetricsLine = { type, time, step, epoch: 1, loss: 1, accuracy: 0.5 };
+  return { ...defaults, ...values };
 }
 
 export function eventLine(step: number, event: RunEventName): object {
