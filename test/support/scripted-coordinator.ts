@@ -17,7 +17,7 @@ import {
 } from '../../shared/protocol/messages.js';
 
 const model = { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 } as const;
-export const layout = layoutModel(model);
+const layout = layoutModel(model);
 
 /** Two images, whose labels and bytes tell of the shard. */
 function imagesOf(shard: number): Buffer {
