@@ -321,10 +321,9 @@ const runFields = {
 
 export const configFields = { ...recipeFields, ...runFields };
 export type ConfigKey = keyof typeof configFields;
-type ValueOf<F> = F extends Field<infer Value> ? Value : never;
-type ConfigValues = { -readonly [Key in ConfigKey]: ValueOf<(typeof configFields)[Key]> };
 /** A complete, valid configuration. */
-export type Config = Readonly<ConfigValues>;
+export type Config = { readonly [Key in ConfigKey]: (typeof configFields)[Key]['default'] };
+type ConfigValues = { -readonly [Key in ConfigKey]: Config[Key] };
 /** What a person gives: any of the fields. */
 export type ConfigInput = { readonly [Key in ConfigKey]?: Config[Key] | undefined };
 
