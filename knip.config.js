@@ -8,6 +8,7 @@ export default ({ production }) => ({
     'cli/machine/doctor/engine-probe.ts!',
     'worker/**/*-thread.ts!',
     'web/*/main.{ts,tsx}!',
+    'examples/*.ts',
     'test/bench/{main,*-worker,*-reader}.ts',
     'test/support/*.mjs',
     '**/build.mjs',

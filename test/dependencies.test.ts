@@ -33,7 +33,7 @@ describe('what every installation has', () => {
     expect(needed.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
   });
 
-  it('is under licences that ask for no more than their text', () => {
+  it('is under licenses that ask for no more than their text', () => {
     const free = new Set(['MIT', 'ISC', 'BSD-3-Clause', 'Apache-2.0', 'BlueOak-1.0.0']);
     const others = needed.filter(([, { license = '' }]) => !free.has(license)).map(([place]) => nameOf(place));
     // NIST's terms and those of the HDF Group: notices are kept, nothing more.

@@ -58,7 +58,7 @@ export const recipeFields = {
     schema: wholeNumber(1).max(4096),
     default: 4,
     allowed: 'a whole number from 1 to 4096 that divides the batch size',
-    help: 'equal parts of the global batch; each is normalised by itself, so this is part of the result',
+    help: 'equal parts of the global batch; each is normalized by itself, so this is part of the result',
     placeholder: 'S',
   }),
   batchSize: field({

@@ -17,9 +17,9 @@ export interface Project {
   /** The path of something in the project. */
   inProject: (...parts: string[]) => string;
   /** The files of the package. */
-  packageFiles(): string[];
+  packageFiles: () => string[];
   /** Compiles programs, by name, as strictly as a user may want it, declarations of packages included. @returns the errors */
-  compile(programs: Record<string, string>): string;
+  compile: (programs: Record<string, string>) => string;
 }
 
 /** For one test file: to be called at its top level, and used within its tests. */

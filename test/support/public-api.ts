@@ -117,6 +117,7 @@ function typesMentionedIn(node: unknown): Set<string> {
     if (Array.isArray(value)) value.forEach(visit);
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return;
     const fields = value as Record<string, unknown>;
+    if (fields['type'] === 'TSImportType') throw new Error('types written as import(…) are not supported');
     for (const field of ['typeName', 'expression', 'superClass']) {
       const named = z.object({ type: z.literal('Identifier'), name: z.string() }).safeParse(fields[field]);
       if (named.success) names.add(named.data.name);

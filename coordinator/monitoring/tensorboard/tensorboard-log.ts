@@ -78,7 +78,7 @@ export class TensorBoardLog {
       { tag: `gradients/${array.name}`, histogram: histogramOf(arrayOf(gradient, array)) },
     ]);
     this.#files.train.add(step, histograms);
-    const grid = kernelGrid(weights, this.#layout.stem.conv, coloursOf(this.#preprocessing));
+    const grid = kernelGrid(weights, this.#layout.stem.conv, colorsOf(this.#preprocessing));
     this.#files.train.add(step, [{ tag: 'kernels/stem', image: { ...grid, png: encodePng(grid) } }]);
   }
 }
@@ -91,7 +91,7 @@ function epochScalars({ loss, accuracy }: EvaluationEvent): SummaryValue[] {
 }
 
 /** Which channel of the network's input is red, which green, which blue. */
-function coloursOf(preprocessing: Preprocessing): [number, number, number] {
+function colorsOf(preprocessing: Preprocessing): [number, number, number] {
   const { channelOrder } = inputTransformOf(preprocessing);
   return [channelOrder.indexOf(0), channelOrder.indexOf(1), channelOrder.indexOf(2)];
 }
