@@ -2,9 +2,14 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
-const folders = ['cli', 'coordinator', 'inference', 'relay', 'shared', 'single-node', 'web', 'worker'];
+const { include } = z
+  .object({ include: z.array(z.string()) })
+  .parse(JSON.parse(readFileSync(path.join(root, 'tsconfig.build.json'), 'utf8')));
+/** What tsc builds, and what the browser runs. */
+const folders = [...include.filter((name) => !name.endsWith('.ts')), 'web'];
 
 export interface Import {
   /** A source file relative to the root, or a package's name. */
@@ -25,13 +30,11 @@ export interface Source {
 /** The names of all sources: TypeScript, AssemblyScript, and the build's scripts. Tests and examples are not among them. */
 export const sourceFiles: readonly string[] = [
   ...readdirSync(root),
-  ...folders
-    .filter((folder) => existsSync(path.join(root, folder)))
-    .flatMap((folder) =>
-      readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
-        path.posix.join(folder, name),
-      ),
+  ...folders.flatMap((folder) =>
+    readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
+      path.posix.join(folder, name),
     ),
+  ),
 ]
   .filter((file) => /(?<!\.d)\.(?:tsx?|mjs)$/.test(file))
   .toSorted();
