@@ -48,7 +48,7 @@ export function update(
   const allMomentum = f32x4.splat(momentum);
   const allRate = f32x4.splat(rate);
   const decays = decay != 0;
-  let unfinite = zero;
+  let nonFinite = zero;
   let offset: usize = 0;
   for (const end = endOf(0, count, vectorWidth); offset < end; offset += vectorWidth) {
     const weight = v128.load(weights + offset);
@@ -61,7 +61,7 @@ export function update(
     v128.store(gradient + offset, mean);
     v128.store(velocity + offset, moved);
     v128.store(weights + offset, changed);
-    unfinite = f32x4.add(unfinite, f32x4.mul(changed, zero));
+    nonFinite = f32x4.add(nonFinite, f32x4.mul(changed, zero));
   }
   let rest: f32 = 0;
   for (const end = endOf(0, count, width); offset < end; offset += width) {
@@ -76,5 +76,5 @@ export function update(
     store<f32>(weights + offset, changed);
     rest += changed * 0;
   }
-  return v128.all_true<i32>(f32x4.eq(unfinite, zero)) && rest == 0;
+  return v128.all_true<i32>(f32x4.eq(nonFinite, zero)) && rest == 0;
 }
