@@ -63,6 +63,9 @@ export type {
   Preprocessing,
   PreprocessingName,
 } from './shared/dataset/image-batch.js';
+export type { SliceRange } from './shared/reduction/slices.js';
+export type { WorkReason } from './shared/monitoring/step-view.js';
+export type { TimingMessage } from './shared/protocol/messages.js';
 export type { ArrayLayout, BatchNormLayer, ConvLayer, ModelLayout } from './shared/network/layout.js';
 export type { ModelSpec, ResidualBlock, Shortcut } from './shared/network/layout.js';
 

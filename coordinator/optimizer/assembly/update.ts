@@ -1,17 +1,17 @@
-// The optimizer's update in vector instructions: one pass over weights, velocity and gradient. Every operation is rounded to
-// float32, as one at a time in JavaScript with Math.fround.
+// The update of SGD in SIMD: one pass over weights, velocity and gradient. Every operation is rounded to float32, like scalar
+// code with Math.fround.
 
 /** Bytes of a float32. */
 const width: usize = 4;
 /** Bytes of a vector of four. */
 const vectorWidth: usize = 16;
 
-/** Behind the last whole one of these many bytes. */
+/** Address after the last whole block of `each` bytes. */
 function endOf(first: usize, count: usize, each: usize): usize {
   return first + (count - (count % (each / width))) * width;
 }
 
-/** Whether there is neither NaN nor an infinity in it: 0 times either is NaN, and stays so in a sum. */
+/** Whether all values are finite: 0 × NaN and 0 × infinity are NaN, and stay so in a sum. */
 export function areFinite(values: usize, count: usize): bool {
   const zero = f32x4.splat(0);
   let even = zero;
@@ -29,7 +29,7 @@ export function areFinite(values: usize, count: usize): bool {
 /**
  * gradient = gradient / samples + decay × weight; velocity = momentum × velocity − rate × gradient; weight += velocity, or
  * with nesterov weight += momentum × velocity − rate × gradient. In place.
- * @returns whether every new weight is a number
+ * @returns whether every new weight is finite
  */
 export function update(
   weights: usize,
