@@ -17,12 +17,6 @@ import { trace } from './tracing/traced-function.js';
  */
 export async function openTensorFlowEngine(options: EngineOptions): Promise<Engine> {
   const { threads, precision = 'float32', tensorFlowMode: mode = 'graph', xla = false } = options;
-  if (precision !== 'float32' && mode === 'eager') {
-    throw new LockstepError(
-      'bad-option',
-      `--precision ${precision} needs --tf-mode graph: the casts are put into the graph`,
-    );
-  }
   if (xla) askForXla();
   const runtime = loadTensorFlow(threads);
   const units = shortUnitsOf(precision, runtime.backend.isUsingGpuDevice);
