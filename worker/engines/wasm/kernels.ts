@@ -1,14 +1,14 @@
-// The compiled kernels' interface. What each does is said where it is written, in assembly/. Addresses and sizes in
-// bytes are plain numbers; a tensor is given by its address, its size (height and width) and its channels.
+// The interface of the compiled kernels, which are documented in assembly/. Addresses and sizes in bytes are plain numbers; a
+// tensor is given by its address, its size (height and width) and its channels.
 
-/** Which images of a tensor. */
+/** A range of images in a tensor. */
 export type Images = readonly [first: number, count: number];
 
-/** How a convolution walks a tensor: the address where it begins in image 0, and bytes to the next image, row, pixel. */
-export type Walk = readonly [address: number, imageBytes: number, rowBytes: number, pixelBytes: number];
+/** How a convolution traverses a tensor: its first address in image 0, and bytes to the next image, row and pixel. */
+export type Strides = readonly [address: number, imageBytes: number, rowBytes: number, pixelBytes: number];
 
 export interface Kernels {
-  fillImages(records: number, views: number, values: number, target: number, ...images: Images): void;
+  fillImages(records: number, augmentations: number, values: number, target: number, ...images: Images): void;
   centreImages(target: number, means: number, divisors: number, ...images: Images): void;
 
   packWeights(
@@ -34,14 +34,14 @@ export interface Kernels {
 
   convolve(
     ...parameters: [
-      ...source: Walk,
+      ...source: Strides,
       depth: number,
       taps: number,
       tapCount: number,
       weights: number,
       bias: number,
       adds: boolean,
-      ...target: Walk,
+      ...target: Strides,
       outputs: number,
       size: number,
       ...images: Images,
@@ -49,7 +49,7 @@ export interface Kernels {
   ): void;
   filterGradient(
     ...parameters: [
-      ...source: Walk,
+      ...source: Strides,
       depth: number,
       taps: number,
       tapCount: number,
@@ -62,8 +62,8 @@ export interface Kernels {
     ]
   ): void;
   filterGradientEnd(
-    parts: number,
-    partCount: number,
+    partialSums: number,
+    partialCount: number,
     tapCount: number,
     depth: number,
     inputs: number,
@@ -115,8 +115,8 @@ export interface Kernels {
     ]
   ): void;
   winogradFilterGradientEnd(
-    parts: number,
-    partCount: number,
+    partialSums: number,
+    partialCount: number,
     target: number,
     channels: number,
     firstInput: number,
@@ -133,8 +133,8 @@ export interface Kernels {
     ...images: Images
   ): void;
   batchStatistics(
-    parts: number,
-    partCount: number,
+    partialSums: number,
+    partialCount: number,
     elements: number,
     channels: number,
     gamma: number,
@@ -174,8 +174,8 @@ export interface Kernels {
     ...images: Images
   ): void;
   gradientCoefficients(
-    parts: number,
-    partCount: number,
+    partialSums: number,
+    partialCount: number,
     elements: number,
     channels: number,
     coefficients: number,
@@ -229,7 +229,7 @@ export interface Kernels {
   logarithm(x: number): number;
 }
 
-/** The kernels, working in this memory. */
+/** Instantiates the kernels on this memory. */
 export function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
   const abort = () => {
     throw new Error('a wasm kernel aborted');

@@ -1,58 +1,52 @@
-// Where everything lies in a model's memory: computed once, from the layout and the largest slice seen. Pure arithmetic.
-import type {
-  ArrayLayout,
-  ConvLayer,
-  ModelLayout,
-  ResidualBlock,
-  BatchNormLayer,
-} from '../../../shared/network/layout.js';
-import { classCount, imageSize } from '../../../shared/network/layout.js';
-import { recordBytes } from '../../../shared/dataset/image-batch.js';
-import { LockstepError } from '../../../shared/errors.js';
+// Memory that does not depend on the number of images: weights, gradients, tables, sums, and each thread's own. Pure arithmetic.
+import {
+  imageSize,
+  type BatchNormLayer,
+  type ConvLayer,
+  type ModelLayout,
+  type ResidualBlock,
+} from '../../../../shared/network/layout.js';
+import { Allocator, imagesPerBlock, pixelOffset, type ThreadMemory } from './tensor.js';
 
-/** Images of a slice are cut into at most so many parts. Threads share out the parts, so more threads than this idle. */
+/** Most tiles that the images of a slice are split into. Threads share the tiles, so more threads than this would idle. */
 export const maxTiles = 8;
-/** A part is walked through in blocks of about so many pixels: what one stage of a block leaves, the next finds in the cache. */
-const pixelsOfBlock = 1024;
-/** A memory cannot be larger. */
-const addressableBytes = 2 ** 32;
-/** Values of a plane: `planeValues` in assembly/winograd.ts. A plane holds at least 4 tiles. */
+/** Values of a plane, `planeValues` in assembly/winograd.ts. A plane holds at least 4 Winograd tiles. */
 const winogradPlaneValues = 2048;
 const winogradPlaneBytes = 4 * winogradPlaneValues + 64;
 /** Two sets of 36 planes, and room for a transform: 34 columns of 6 vectors. */
 const scratchBytes = 2 * 36 * winogradPlaneBytes + 34 * 6 * 16;
-/** The first bytes belong to the threads' control words. */
+/** Size of the threads' control words at the beginning of the memory. */
 export const controlBytes = 256;
 
-/** Images with a border of one zero pixel: see assembly/index.ts. */
-export interface Tensor {
-  address: number;
-  /** Height and width, without the border. */
-  size: number;
-  channels: number;
+/** Taps and packed weights of a direct kernel. */
+export interface PackedTaps {
+  values: readonly Tap[];
+  count: number;
+  /** Table of the taps' byte offsets in the source tensor. */
+  offsets: number;
+  /** Table of the taps' first elements in the layer's kernel array. */
+  elements: number;
+  weights: number;
 }
 
-/** A direct kernel's taps and packed weights. */
-export interface PackedTaps {
-  /** The table of byte offsets in what is read, and of elements in the layer's kernel array. */
-  offsets: number;
-  elements: number;
-  count: number;
-  weights: number;
-  values: readonly { offset: number; element: number }[];
+interface Tap {
+  offset: number;
+  element: number;
 }
 
 export interface ConvPlan {
   layer: ConvLayer;
   /** Channels of the input tensor: the layer's, or 4 for the stem's 3. */
   depth: number;
-  /** Transformed filters, where Winograd computes the layer. */
+  /** Transformed filters of a layer that Winograd's algorithm computes. */
   winograd: { forward: number; turned: number } | null;
+  /** Taps of a layer that is computed directly. */
   forward: PackedTaps | null;
-  /** One for stride 1, one for each phase of the target with stride 2; none for the stem, which needs no input gradient. */
+  /** One for stride 1, one for each phase of the target for stride 2; none for the stem, whose input needs no gradient. */
   inputGradient: readonly { row: number; column: number; taps: PackedTaps }[];
   kernel: number;
   kernelGradient: number;
+  /** 0 for a layer without a bias. */
   bias: number;
   biasGradient: number;
 }
@@ -79,208 +73,114 @@ export interface BlockPlan {
   projection: ConvPlan | null;
 }
 
-/** What does not depend on the number of images. */
-export interface FixedPlan {
-  layout: ModelLayout;
+/** Addresses of the flat vectors. */
+interface Vectors {
   weights: number;
   movingStatistics: number;
   gradient: number;
   batchStatistics: number;
+}
+
+export interface FixedPlan extends Vectors {
+  layout: ModelLayout;
   preprocessedValues: number;
-  /** For per-pixel means: 32 × 32 × 4, and the 4 that they are divided by after that. */
+  /** For per-pixel means: 32 × 32 × 4 means, and the 4 values that divide the difference. */
   pixelMeans: number;
   pixelDivisors: number;
   stem: { conv: ConvPlan; bn: BatchNormPlan };
   blocks: readonly BlockPlan[];
   dense: { kernel: number; bias: number; kernelGradient: number; biasGradient: number };
-  /** Batch norm's sums, part after part. */
+  /** Partial sums for batch norm, one per tile. */
   sums: number;
-  /** A filter gradient's sums, part after part; the second are for a projection, which runs beside a convolution. */
+  /** Partial sums of a filter gradient, one per tile. A projection has its own, as it shares passes with a convolution. */
   filterSums: number;
   projectionSums: number;
-  /** One a thread. */
   threads: readonly ThreadMemory[];
   end: number;
 }
 
-/** What a thread has for itself. */
-export interface ThreadMemory {
-  scratch: number;
-  /** Addresses of tensors that hold a block of images, one for each group of blocks: see PassingTensor. */
-  gradients: readonly number[];
-  activations: readonly number[];
-}
-
-/**
- * A tensor that is written and read again within a pass, block by block: a thread keeps a block of it, in memory of its
- * own that stays in the cache.
- */
-export interface PassingTensor {
-  of: 'gradients' | 'activations';
-  /** 0 to 2. */
-  group: number;
-  size: number;
-  channels: number;
-}
-
-export interface BlockTensors {
-  convolved1: Tensor;
-  convolved2: Tensor;
-  /** What the shortcut gives where the block narrows, else null. */
-  shortcut: Tensor | null;
-  output: Tensor;
-}
-
-/** The gradients that are alive at one time, for one group of blocks. */
-export interface GradientTensors {
-  /** Of a block's sum of convolution and shortcut. */
-  sum: Tensor;
-  /** Of what a block's first batch norm gave. */
-  first: Tensor;
-}
-
-/** What is as large as the largest slice. */
-export interface TensorPlan {
-  capacity: number;
-  records: number;
-  views: number;
-  pooled: number;
-  logitGradients: number;
-  losses: number;
-  correct: number;
-  begin: number;
-  images: Tensor;
-  stem: { convolved: Tensor; output: Tensor };
-  blocks: readonly BlockTensors[];
-  gradients: readonly GradientTensors[];
-  end: number;
-}
-
-class Allocator {
-  constructor(public next: number) {}
-
-  take(bytes: number): number {
-    const address = this.next;
-    this.next = Math.ceil((address + bytes) / 64) * 64;
-    return address;
-  }
-
-  tensor(images: number, size: number, channels: number): Tensor {
-    return { address: this.take(images * imageBytes(size, channels)), size, channels };
-  }
-}
-
-function pixelOffset(size: number, channels: number, row: number, column: number): number {
-  return (row * (size + 2) + column) * channels * 4;
-}
-
-/** The address of the upper left pixel of an image at this address. */
-export function firstPixel(address: number, { size, channels }: Tensor | PassingTensor): number {
-  return address + pixelOffset(size, channels, 1, 1);
-}
-
-/** The address at which image 0 of a tensor would be, if it is walked by the numbers of a block's images. */
-export function addressOf(tensor: Tensor | PassingTensor, firstOfBlock: number, memory: ThreadMemory): number {
-  if ('address' in tensor) return tensor.address;
-  const { of, group, size, channels } = tensor;
-  return memory[of][group] - firstOfBlock * imageBytes(size, channels);
-}
-
-/** Images of a block of a tensor of this size. */
-export function imagesOfBlock(size: number): number {
-  return Math.ceil(pixelsOfBlock / size ** 2);
-}
-
-function imageBytes(size: number, channels: number): number {
-  return (size + 2) ** 2 * channels * 4;
-}
-
-function isWinograd(layer: ConvLayer): boolean {
-  return (
-    layer.kernelSize === 3 &&
-    layer.stride === 1 &&
-    layer.inputChannels === layer.outputChannels &&
-    4 * layer.inputChannels <= winogradPlaneValues
-  );
-}
-
-/** Bytes of a part's sums: 36 planes with gaps, as in assembly/winograd.ts. */
-export function winogradSumBytes(channels: number): number {
-  return 36 * (channels * channels * 4 + 64);
-}
-
 export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
   const allocator = new Allocator(controlBytes);
-  const weights = allocator.take(4 * layout.trainableSize);
-  const movingStatistics = allocator.take(4 * layout.statisticsSize);
-  const gradient = allocator.take(4 * layout.trainableSize);
-  const batchStatistics = allocator.take(4 * layout.statisticsSize);
-  const preprocessedValues = allocator.take(3 * 256 * 4);
-  const pixelMeans = allocator.take(imageSize ** 2 * 4 * 4);
-  const pixelDivisors = allocator.take(4 * 4);
-  let widest = 0;
-  let filterSumBytes = 0;
-  let projectionSumBytes = 0;
+  const vectors = {
+    weights: allocator.takeFloats(layout.trainableSize),
+    movingStatistics: allocator.takeFloats(layout.statisticsSize),
+    gradient: allocator.takeFloats(layout.trainableSize),
+    batchStatistics: allocator.takeFloats(layout.statisticsSize),
+  };
+  const tables = {
+    preprocessedValues: allocator.takeFloats(3 * 256),
+    pixelMeans: allocator.takeFloats(imageSize ** 2 * 4),
+    pixelDivisors: allocator.takeFloats(4),
+  };
+  const layers = new LayerPlanner(allocator, vectors);
+  const { conv, bn } = layout.stem;
+  const stem = { conv: layers.planConv(conv), bn: layers.planBatchNorm(bn) };
+  const blocks = layout.blocks.map((block) => layers.planBlock(block));
+  const { kernel, bias } = layout.dense;
+  const dense = {
+    kernel: vectors.weights + 4 * kernel.offset,
+    bias: vectors.weights + 4 * bias.offset,
+    kernelGradient: vectors.gradient + 4 * kernel.offset,
+    biasGradient: vectors.gradient + 4 * bias.offset,
+  };
+  const sums = planSums(convolutionsOf({ stem, blocks }), allocator);
+  const threadMemories = Array.from({ length: threads }, () => planThread(layout, allocator));
+  return { layout, ...vectors, ...tables, stem, blocks, dense, ...sums, threads: threadMemories, end: allocator.next };
+}
 
-  function packed(values: { offset: number; element: number }[], depth: number, outputs: number): PackedTaps {
-    const count = values.length;
+/** All convolutions of a model. */
+export function convolutionsOf({ stem, blocks }: Pick<FixedPlan, 'stem' | 'blocks'>): ConvPlan[] {
+  return [
+    stem.conv,
+    ...blocks.flatMap(({ conv1, conv2, projection }) => [conv1, conv2, ...(projection ? [projection] : [])]),
+  ];
+}
+
+/** Bytes of a tile's partial sum of a filter gradient. Winograd: 36 planes with gaps, as in assembly/winograd.ts. */
+export function filterSumBytes({ layer, depth, winograd }: ConvPlan): number {
+  if (winograd) return 36 * (depth * depth * 4 + 64);
+  return layer.kernelSize ** 2 * depth * layer.outputChannels * 4;
+}
+
+class LayerPlanner {
+  readonly #allocator: Allocator;
+  readonly #vectors: Vectors;
+
+  constructor(allocator: Allocator, vectors: Vectors) {
+    this.#allocator = allocator;
+    this.#vectors = vectors;
+  }
+
+  planBlock(block: ResidualBlock): BlockPlan {
     return {
-      values,
-      count,
-      offsets: allocator.take(4 * count),
-      elements: allocator.take(4 * count),
-      weights: allocator.take(4 * count * depth * outputs),
+      block,
+      group: 1 + Math.log2(imageSize / block.conv1.outputSize),
+      conv1: this.planConv(block.conv1),
+      bn1: this.planBatchNorm(block.bn1),
+      conv2: this.planConv(block.conv2),
+      bn2: this.planBatchNorm(block.bn2),
+      projection: block.projection && this.planConv(block.projection),
     };
   }
 
-  function planConv(layer: ConvLayer): ConvPlan {
-    const { kernelSize, inputChannels, outputChannels, stride, inputSize, outputSize } = layer;
+  planConv(layer: ConvLayer): ConvPlan {
+    const { inputChannels, outputChannels } = layer;
+    const { weights, gradient } = this.#vectors;
     const isStem = inputChannels % 4 !== 0;
     const depth = isStem ? 4 : inputChannels;
-    // SAME padding: one before for 3×3 with stride 1, nothing before for stride 2 on an even size
-    const before = kernelSize === 3 && stride === 1 ? 1 : 0;
-    const taps = Array.from({ length: kernelSize * kernelSize }, (_, tap) => ({
-      row: Math.floor(tap / kernelSize),
-      column: tap % kernelSize,
-      element: tap * inputChannels * outputChannels,
-    }));
     const winograd = isWinograd(layer);
-    const forward = taps.map(({ row, column, element }) => ({
-      offset: pixelOffset(inputSize, depth, row - before, column - before),
-      element,
-    }));
-    // input pixel stride × p + phase gets weight tap t from output pixel p + (before + phase - t) / stride
-    const phases = Array.from({ length: kernelSize === 1 ? 1 : stride * stride }, (_, phase) => {
-      const row = Math.floor(phase / stride);
-      const column = phase % stride;
-      const contributing = taps
-        .map((tap) => ({
-          y: (before + row - tap.row) / stride,
-          x: (before + column - tap.column) / stride,
-          element: tap.element,
-        }))
-        .filter(({ y, x }) => Number.isInteger(y) && Number.isInteger(x))
-        .map(({ y, x, element }) => ({ offset: pixelOffset(outputSize, outputChannels, y, x), element }));
-      return { row, column, contributing };
-    });
-    const planes = 36 * inputChannels * outputChannels * 4;
-    widest = Math.max(widest, outputChannels, depth);
-    const sumBytes = winograd ? winogradSumBytes(depth) : taps.length * depth * outputChannels * 4;
-    if (kernelSize === 1) projectionSumBytes = Math.max(projectionSumBytes, sumBytes);
-    else filterSumBytes = Math.max(filterSumBytes, sumBytes);
+    const planes = () => this.#allocator.takeFloats(36 * inputChannels * outputChannels);
     return {
       layer,
       depth,
-      winograd: winograd ? { forward: allocator.take(planes), turned: allocator.take(planes) } : null,
-      forward: winograd ? null : packed(forward, depth, outputChannels),
+      winograd: winograd ? { forward: planes(), turned: planes() } : null,
+      forward: winograd ? null : this.#pack(forwardTaps(layer, depth), depth, outputChannels),
       inputGradient:
         winograd || isStem
           ? []
-          : phases.map(({ row, column, contributing }) => ({
-              row,
-              column,
-              taps: packed(contributing, outputChannels, inputChannels),
-            })),
+          : inputGradientPhases(layer).map(({ row, column, taps }) => {
+              return { row, column, taps: this.#pack(taps, outputChannels, inputChannels) };
+            }),
       kernel: weights + 4 * layer.kernel.offset,
       kernelGradient: gradient + 4 * layer.kernel.offset,
       bias: layer.bias ? weights + 4 * layer.bias.offset : 0,
@@ -288,105 +188,93 @@ export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
     };
   }
 
-  function planBatchNorm(layer: BatchNormLayer): BatchNormPlan {
+  planBatchNorm({ channels, gamma, beta, mean }: BatchNormLayer): BatchNormPlan {
+    const { weights, gradient, movingStatistics, batchStatistics } = this.#vectors;
     return {
-      channels: layer.channels,
-      gamma: weights + 4 * layer.gamma.offset,
-      beta: weights + 4 * layer.beta.offset,
-      gammaGradient: gradient + 4 * layer.gamma.offset,
-      betaGradient: gradient + 4 * layer.beta.offset,
-      movingStatistics: movingStatistics + 4 * layer.mean.offset,
-      batchStatistics: batchStatistics + 4 * layer.mean.offset,
-      coefficients: allocator.take(6 * 4 * layer.channels),
+      channels,
+      gamma: weights + 4 * gamma.offset,
+      beta: weights + 4 * beta.offset,
+      gammaGradient: gradient + 4 * gamma.offset,
+      betaGradient: gradient + 4 * beta.offset,
+      movingStatistics: movingStatistics + 4 * mean.offset,
+      batchStatistics: batchStatistics + 4 * mean.offset,
+      coefficients: this.#allocator.takeFloats(6 * channels),
     };
   }
 
-  const stem = { conv: planConv(layout.stem.conv), bn: planBatchNorm(layout.stem.bn) };
-  const blocks = layout.blocks.map((block) => ({
-    block,
-    group: 1 + Math.log2(imageSize / block.conv1.outputSize),
-    conv1: planConv(block.conv1),
-    bn1: planBatchNorm(block.bn1),
-    conv2: planConv(block.conv2),
-    bn2: planBatchNorm(block.bn2),
-    projection: block.projection && planConv(block.projection),
+  #pack(values: readonly Tap[], depth: number, outputs: number): PackedTaps {
+    const count = values.length;
+    return {
+      values,
+      count,
+      offsets: this.#allocator.take(4 * count),
+      elements: this.#allocator.take(4 * count),
+      weights: this.#allocator.takeFloats(count * depth * outputs),
+    };
+  }
+}
+
+function isWinograd({ kernelSize, stride, inputChannels, outputChannels }: ConvLayer): boolean {
+  return (
+    kernelSize === 3 && stride === 1 && inputChannels === outputChannels && 4 * inputChannels <= winogradPlaneValues
+  );
+}
+
+/** Rows and columns of SAME padding before the image: one for 3×3 with stride 1, none for stride 2 on an even size. */
+function paddingBefore({ kernelSize, stride }: ConvLayer): number {
+  return kernelSize === 3 && stride === 1 ? 1 : 0;
+}
+
+function kernelTaps({ kernelSize, inputChannels, outputChannels }: ConvLayer) {
+  return Array.from({ length: kernelSize * kernelSize }, (_, tap) => ({
+    row: Math.floor(tap / kernelSize),
+    column: tap % kernelSize,
+    element: tap * inputChannels * outputChannels,
   }));
-  const at = (base: number, array: ArrayLayout) => base + 4 * array.offset;
-  const blockTensors = () =>
-    [0, 1, 2].map((group) => {
-      const size = imageSize >> group;
-      return allocator.tensor(imagesOfBlock(size), size, layout.spec.initialFilters << group).address;
-    });
-  const { kernel, bias } = layout.dense;
+}
+
+function forwardTaps(layer: ConvLayer, depth: number): Tap[] {
+  const before = paddingBefore(layer);
+  return kernelTaps(layer).map(({ row, column, element }) => {
+    return { offset: pixelOffset(layer.inputSize, depth, row - before, column - before), element };
+  });
+}
+
+/** Input pixel stride × p + phase receives the weight of tap t from output pixel p + (before + phase - t) / stride. */
+function inputGradientPhases(layer: ConvLayer): { row: number; column: number; taps: Tap[] }[] {
+  const { kernelSize, stride, outputSize, outputChannels } = layer;
+  const before = paddingBefore(layer);
+  return Array.from({ length: kernelSize === 1 ? 1 : stride * stride }, (_, phase) => {
+    const row = Math.floor(phase / stride);
+    const column = phase % stride;
+    const taps = kernelTaps(layer)
+      .map((tap) => ({
+        y: (before + row - tap.row) / stride,
+        x: (before + column - tap.column) / stride,
+        element: tap.element,
+      }))
+      .filter(({ y, x }) => Number.isInteger(y) && Number.isInteger(x))
+      .map(({ y, x, element }) => ({ offset: pixelOffset(outputSize, outputChannels, y, x), element }));
+    return { row, column, taps };
+  });
+}
+
+function planSums(convolutions: readonly ConvPlan[], allocator: Allocator) {
+  const isProjection = ({ layer }: ConvPlan) => layer.kernelSize === 1;
+  const maxChannels = Math.max(...convolutions.map(({ layer, depth }) => Math.max(layer.outputChannels, depth)));
+  const maxSumBytes = (plans: readonly ConvPlan[]) => Math.max(0, ...plans.map(filterSumBytes));
   return {
-    layout,
-    weights,
-    movingStatistics,
-    gradient,
-    batchStatistics,
-    preprocessedValues,
-    pixelMeans,
-    pixelDivisors,
-    stem,
-    blocks,
-    dense: {
-      kernel: at(weights, kernel),
-      bias: at(weights, bias),
-      kernelGradient: at(gradient, kernel),
-      biasGradient: at(gradient, bias),
-    },
-    sums: allocator.take(maxTiles * 2 * 4 * widest),
-    filterSums: allocator.take(maxTiles * filterSumBytes),
-    projectionSums: allocator.take(maxTiles * projectionSumBytes),
-    threads: Array.from({ length: threads }, () => ({
-      scratch: allocator.take(scratchBytes),
-      gradients: blockTensors(),
-      activations: blockTensors(),
-    })),
-    end: allocator.next,
+    sums: allocator.takeFloats(maxTiles * 2 * maxChannels),
+    filterSums: allocator.take(maxTiles * maxSumBytes(convolutions.filter((plan) => !isProjection(plan)))),
+    projectionSums: allocator.take(maxTiles * maxSumBytes(convolutions.filter(isProjection))),
   };
 }
 
-/** Throws `bad-config` where so many images do not fit into a memory of 4 GiB. */
-export function planTensors(fixed: FixedPlan, capacity: number): TensorPlan {
-  const { layout } = fixed;
-  const allocator = new Allocator(fixed.end);
-  const widest = layout.dense.kernel.shape[0];
-  const tensor = (size: number, channels: number) => allocator.tensor(capacity, size, channels);
-  const plan = {
-    capacity,
-    records: allocator.take(capacity * recordBytes),
-    views: allocator.take(2 * capacity),
-    pooled: allocator.take(4 * capacity * widest),
-    logitGradients: allocator.take(4 * capacity * classCount),
-    losses: allocator.take(8 * capacity),
-    correct: allocator.take(4 * capacity),
-    begin: allocator.next,
-    images: tensor(imageSize, 4),
-    stem: {
-      convolved: tensor(imageSize, layout.spec.initialFilters),
-      output: tensor(imageSize, layout.spec.initialFilters),
-    },
-    blocks: layout.blocks.map(({ conv1 }) => {
-      const blockTensor = () => tensor(conv1.outputSize, conv1.outputChannels);
-      return {
-        convolved1: blockTensor(),
-        convolved2: blockTensor(),
-        shortcut: conv1.stride === 1 ? null : blockTensor(),
-        output: blockTensor(),
-      };
-    }),
-    gradients: [0, 1, 2].map((group) => {
-      const groupTensor = () => tensor(imageSize >> group, layout.spec.initialFilters << group);
-      return { sum: groupTensor(), first: groupTensor() };
-    }),
-  };
-  if (allocator.next > addressableBytes) {
-    const gibibytes = (allocator.next / 2 ** 30).toFixed(1);
-    throw new LockstepError(
-      'bad-config',
-      `a slice of ${capacity} images of this model needs ${gibibytes} GiB, and the wasm engine has 4: use more slices`,
-    );
-  }
-  return { ...plan, end: allocator.next };
+function planThread({ spec }: ModelLayout, allocator: Allocator): ThreadMemory {
+  const blocks = () =>
+    [0, 1, 2].map((group) => {
+      const size = imageSize >> group;
+      return allocator.tensor(imagesPerBlock(size), size, spec.initialFilters << group).address;
+    });
+  return { scratch: allocator.take(scratchBytes), gradients: blocks(), activations: blocks() };
 }
