@@ -26,11 +26,11 @@ function placeRecords(count: number): Uint8Array {
   return records;
 }
 
-function batchOf(views: number[], indices: number[] = views.map(() => 0)): ImageBatch {
+function batchOf(augmentations: number[], indices: number[] = augmentations.map(() => 0)): ImageBatch {
   return {
     records: placeRecords(Math.max(...indices) + 1),
     indices: Uint32Array.from(indices),
-    views: Uint16Array.from(views),
+    augmentations: Uint16Array.from(augmentations),
   };
 }
 
@@ -207,7 +207,7 @@ describe('labelsOf', () => {
     const batch: ImageBatch = {
       records: placeRecords(4),
       indices: Uint32Array.of(3, 1),
-      views: identityAugmentations(2),
+      augmentations: identityAugmentations(2),
     };
     expect(labelsOf(batch)).toEqual(Int32Array.of(3, 1));
   });

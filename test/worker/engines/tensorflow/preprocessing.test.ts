@@ -27,13 +27,13 @@ describe('preprocessing on the device', () => {
     for (let plane = 0; plane < 3; plane++) {
       for (let byte = 0; byte < 256; byte++) batch.records[1 + plane * 1024 + byte] = byte;
     }
-    const views = new Uint8Array(4 * valuesPerImage);
-    cropBatch(batch, views);
+    const augmented = new Uint8Array(4 * valuesPerImage);
+    cropBatch(batch, augmented);
     const expected = new Float32Array(4 * valuesPerImage);
     fillInput(batch, by, expected);
     const bitsOf = (values: Float32Array) => Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 
-    const images = bytesTensor(backend, views, [4, imageSize, imageSize, imageChannels]);
+    const images = bytesTensor(backend, augmented, [4, imageSize, imageSize, imageChannels]);
     const eager = preprocess(runtime, images, by);
     expect(bitsOf(eager.dataSync<'float32'>()).equals(bitsOf(expected))).toBe(true);
     const traced = trace(runtime, (images) => ({ input: preprocess(runtime, images, by) }), [images]);
