@@ -186,8 +186,8 @@ describe('the outside world', () => {
     expect(allowed.filter((place) => !files.some((file) => file.startsWith(place)))).toEqual([]);
   });
 
-  it('is not written to by console, but for the text of a program that setup-trial.ts has a child process run', () => {
-    expect(filesWith(/\bconsole\./)).toEqual(['worker/engines/tensorflow/setup/setup-trial.ts']);
+  it('is not written to by console, but for the text of a program that binding-check.ts has a child process run', () => {
+    expect(filesWith(/\bconsole\./)).toEqual(['worker/engines/tensorflow/setup/binding-check.ts']);
   });
 });
 
