@@ -28,7 +28,7 @@ export function randomBatch(count: number, seed: number): ImageBatch {
   };
 }
 
-/** Weights without a special value anywhere: kernels of He's size, gammas around 1, biases and betas around 0. */
+/** Weights without special values: kernels of He's scale, gammas around 1, biases and betas around 0. */
 export function randomWeights(layout: ModelLayout, seed: number): Float32Array {
   const weights = new Float32Array(layout.trainableSize);
   for (const [index, array] of layout.trainable.entries()) {
