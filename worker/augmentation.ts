@@ -1,4 +1,5 @@
-// Turns CIFAR-10 records into the network's input: flip, padding, crop and preprocessing. Pure; makes no random choices.
+// Turns CIFAR-10 records into the network's input: flip, padding, crop and preprocessing. Pure; makes no random
+// choices.
 import {
   cropMargin,
   isFlipped,

@@ -3,13 +3,16 @@ import type { Engine, EngineOptions, EngineSettings } from './engine.js';
 
 export interface EngineDefinition {
   /**
-   * Opens the engine, whose settings have passed assertSupports. Throws `no-engine` if this machine cannot load it, naming
-   * the command that installs it, and `bad-option` for settings that its device does not support.
+   * Opens the engine, whose settings have passed assertSupports. Throws `no-engine` if this machine cannot load it,
+   * naming the command that installs it, and `bad-option` for settings that its device does not support.
    */
   open(options: EngineOptions): Promise<Engine>;
   /** Throws `bad-option` for settings that this engine does not support on any device. */
   assertSupports(settings: EngineSettings): void;
-  /** Environment variables that a process should be started with to compute with this engine, if this process lacks them. */
+  /**
+   * Environment variables that a process should be started with to compute with this engine, if this process lacks
+   * them.
+   */
   startEnvironment(): Record<string, string>;
   /** Whether the engine, as installed, computes on GPUs if the machine has any. */
   canUseGpus(): boolean;

@@ -5,8 +5,8 @@ import { runInNewContext } from 'node:vm';
 /**
  * Set before anything else runs: threads see the flags that are set when they start.
  * - Exposes `gc` to this thread and to those started later, for collectYoungGeneration in shared/gc.ts.
- * - Lets the heap and its buffers grow to five times what is in use before a full collection: 75 MB for a coordinator that
- *   uses 15 MB.
+ * - Lets the heap and its buffers grow to five times what is in use before a full collection: 75 MB for a coordinator
+ *   that uses 15 MB.
  */
 export function setV8Flags(): void {
   setFlagsFromString('--expose-gc');

@@ -1,4 +1,5 @@
-// CIFAR-10 on disk: finding, reading, checking and writing the official binary files, and choosing the dataset of a run.
+// CIFAR-10 on disk: finding, reading, checking and writing the official binary files, and choosing the dataset of a
+// run.
 import { mkdir, mkdtemp, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
@@ -32,8 +33,8 @@ export interface BatchFile {
 }
 
 /**
- * Whether a folder, or `cifar-10-batches-bin` in it, has a batch file. An incomplete set counts, so that loadCifar10 reports
- * what is missing and a run does not silently use other images.
+ * Whether a folder, or `cifar-10-batches-bin` in it, has a batch file. An incomplete set counts, so that loadCifar10
+ * reports what is missing and a run does not silently use other images.
  */
 export async function holdsCifar10(directory: string): Promise<boolean> {
   return (await hasBatchFile(directory)) || (await hasBatchFile(path.join(directory, archiveFolder)));
@@ -42,7 +43,8 @@ export async function holdsCifar10(directory: string): Promise<boolean> {
 /**
  * Reads and checks a whole dataset.
  * @param directory folder of the batch files, or of the official archive's `cifar-10-batches-bin`
- * Throws `bad-data` if the folder or a file is missing, or a file does not consist of whole records or has a label above 9.
+ * Throws `bad-data` if the folder or a file is missing, or a file does not consist of whole records or has a label
+ * above 9.
  */
 export async function loadCifar10(directory: string): Promise<Cifar10> {
   const folder = await findBatchFolder(directory);
@@ -65,8 +67,8 @@ export async function batchFilesOf(directory: string): Promise<BatchFile[]> {
 }
 
 /**
- * Returns the dataset of a run: the given folder, else the default folder if it holds CIFAR-10, else synthetic images. Its
- * `source` says which.
+ * Returns the dataset of a run: the given folder, else the default folder if it holds CIFAR-10, else synthetic images.
+ * Its `source` says which.
  * @param directory the `data` option
  * @param options.defaultDirectory folder that is searched if `directory` is undefined (default: ./data)
  * @param options.synthetic size and seed of the synthetic set (default: seed 0, 50,000 training and 10,000 test images)
@@ -83,11 +85,11 @@ export async function resolveDataset(
 }
 
 /**
- * Writes a dataset as the official files, with the training images in five batches of nearly equal size. No file appears under
- * its final name before all are written.
+ * Writes a dataset as the official files, with the training images in five batches of nearly equal size. No file
+ * appears under its final name before all are written.
  * @param options.overwrite replace an existing dataset (default: false)
- * Throws `bad-data` if the folder already holds CIFAR-10 or cannot be written, or if there are fewer than five training images
- * or no test image.
+ * Throws `bad-data` if the folder already holds CIFAR-10 or cannot be written, or if there are fewer than five training
+ * images or no test image.
  */
 export async function writeCifar10(
   directory: string,
@@ -132,15 +134,17 @@ export async function assertNoCifar10(directory: string): Promise<void> {
 }
 
 /**
- * Moves the seven files into place, replacing existing ones. The file of class names is removed first and written last, so that
- * an interruption leaves a set that is seen to be incomplete, not an unnoticed mixture of two.
+ * Moves the seven files into place, replacing existing ones. The file of class names is removed first and written last,
+ * so that an interruption leaves a set that is seen to be incomplete, not an unnoticed mixture of two.
  */
 export async function installCifar10Files(from: string, directory: string): Promise<void> {
   await rm(path.join(directory, classNamesFile), { force: true });
   for (const name of cifar10Files) await rename(path.join(from, name), path.join(directory, name));
 }
 
-/** Calls `use` with a temporary folder inside `directory`, so that renaming files out of it stays on one file system. */
+/**
+ * Calls `use` with a temporary folder inside `directory`, so that renaming files out of it stays on one file system.
+ */
 export async function withTemporaryFolder<Result>(
   directory: string,
   use: (temporary: string) => Promise<Result>,

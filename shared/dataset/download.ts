@@ -1,4 +1,5 @@
-// Downloads the official CIFAR-10 archive: resumes an interrupted download, checks the MD5, unpacks only what is needed.
+// Downloads the official CIFAR-10 archive: resumes an interrupted download, checks the MD5, unpacks only what is
+// needed.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
@@ -229,7 +230,9 @@ async function appendBody(download: Download, response: Response, start: number)
   }
 }
 
-/** Size of the whole file according to the headers of a response that begins at `start`; undefined if they do not say. */
+/**
+ * Size of the whole file according to the headers of a response that begins at `start`; undefined if they do not say.
+ */
 function announcedSize(response: Response, start: number): number | 'another range' | undefined {
   if (response.status === 206) {
     const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '');
@@ -278,7 +281,10 @@ async function md5Of(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** fetch reports only 'fetch failed'. The reason is in its cause, whose message may be empty if it tried several addresses. */
+/**
+ * fetch reports only 'fetch failed'. The reason is in its cause, whose message may be empty if it tried several
+ * addresses.
+ */
 function reasonOf(thrown: unknown): string {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
   if (cause === undefined) return messageOf(thrown);

@@ -1,4 +1,5 @@
-// Images in memory: CIFAR-10 records, the order in which to take them, and how each is augmented and preprocessed. Pure.
+// Images in memory: CIFAR-10 records, the order in which to take them, and how each is augmented and preprocessed.
+// Pure.
 import { imageChannels, imageSize } from '../network/layout.js';
 
 export const pixelsPerPlane = imageSize * imageSize;
@@ -20,7 +21,10 @@ export interface ImageBatch {
 }
 
 export const cropPaddings = ['zeros', 'reflect'] as const;
-/** Padding before the crop: raw zeros, or a reflection that does not repeat the edge (numpy's `reflect`): row -1 is row 1. */
+/**
+ * Padding before the crop: raw zeros, or a reflection that does not repeat the edge (numpy's `reflect`): row -1 is row
+ * 1.
+ */
 export type CropPadding = (typeof cropPaddings)[number];
 
 export const flipModes = ['random', 'alternating'] as const;
@@ -31,8 +35,8 @@ export const flipModes = ['random', 'alternating'] as const;
 export type FlipMode = (typeof flipModes)[number];
 
 /**
- * Packs an augmentation: flip the image left to right, pad it by `cropMargin`, and cut out the 32×32 window whose upper left
- * corner is (top, left), each 0 to 8. Bits 0 to 3 hold left, 4 to 7 top, 8 the flip, 9 reflected padding.
+ * Packs an augmentation: flip the image left to right, pad it by `cropMargin`, and cut out the 32×32 window whose upper
+ * left corner is (top, left), each 0 to 8. Bits 0 to 3 hold left, 4 to 7 top, 8 the flip, 9 reflected padding.
  */
 export function packAugmentation(top: number, left: number, flipped: boolean, padding: CropPadding = 'zeros'): number {
   return left | (top << 4) | (flipped ? 1 << 8 : 0) | (padding === 'reflect' ? 1 << 9 : 0);
@@ -64,15 +68,17 @@ export type PreprocessingName = (typeof preprocessingNames)[number];
 /** Preprocessing with statistics of the training images: (byte - subtract) / divide. */
 export interface MeasuredPreprocessing {
   name: Exclude<PreprocessingName, 'imagenet'>;
-  /** `per-pixel-mean`: the mean of each pixel, [row, column, raw channel]. `standardize`: the mean of each raw channel. */
+  /**
+   * `per-pixel-mean`: the mean of each pixel, [row, column, raw channel]. `standardize`: the mean of each raw channel.
+   */
   subtract: Float32Array;
   /** Per raw channel (red, green, blue). `per-pixel-mean`: 255. `standardize`: the channel's standard deviation. */
   divide: Float32Array;
 }
 
 /**
- * How raw bytes become the network's input, whose channels are always blue, green, red. `imagenet` subtracts 103.939, 116.779
- * and 123.68, then divides by 255. Augmentation comes first and works on raw bytes.
+ * How raw bytes become the network's input, whose channels are always blue, green, red. `imagenet` subtracts 103.939,
+ * 116.779 and 123.68, then divides by 255. Augmentation comes first and works on raw bytes.
  */
 export type Preprocessing = 'imagenet' | MeasuredPreprocessing;
 

@@ -1,8 +1,11 @@
-// Preprocessing in general form, as engines and exports apply it: an affine function of each pixel, then a channel order.
+// Preprocessing in general form, as engines and exports apply it: an affine function of each pixel, then a channel
+// order.
 import { imagenetMeans, type Preprocessing } from './image-batch.js';
 
 export interface InputTransform {
-  /** Subtracted from the pixel: a value per raw channel (red, green, blue), or per pixel, [row, column, raw channel]. */
+  /**
+   * Subtracted from the pixel: a value per raw channel (red, green, blue), or per pixel, [row, column, raw channel].
+   */
   subtract: Float32Array;
   /** Divides the difference, per raw channel. */
   divide: Float32Array;

@@ -1,5 +1,6 @@
-// Which images train and which validate, the partition of the training images into shards, and the order and augmentation of
-// each slice's images in each step. Pure functions of the seed: there is no state that a crash could lose.
+// Which images train and which validate, the partition of the training images into shards, and the order and
+// augmentation of each slice's images in each step. Pure functions of the seed: there is no state that a crash could
+// lose.
 import { KeyedRandom } from '../random.js';
 import { cropMargin, packAugmentation, identityAugmentations, recordBytes, type CropPadding } from './image-batch.js';
 
@@ -47,9 +48,9 @@ export function epochOrder(seed: number, epoch: number, slice: number, shardSize
 }
 
 /**
- * Which of a shard's images are flipped in an epoch with alternating flips (Jordan 2024, arXiv:2404.00498, section 3.6): each
- * with probability 1/2 in epoch 0, and inverted from each epoch to the next, so that two successive epochs show both. The
- * choice belongs to the image's index in its shard, not to its position in the epoch.
+ * Which of a shard's images are flipped in an epoch with alternating flips (Jordan 2024, arXiv:2404.00498, section
+ * 3.6): each with probability 1/2 in epoch 0, and inverted from each epoch to the next, so that two successive epochs
+ * show both. The choice belongs to the image's index in its shard, not to its position in the epoch.
  * @param indices images of the shard, in the epoch's order
  */
 export function alternatingFlip(seed: number, epoch: number, slice: number, indices: Uint32Array): boolean[] {
@@ -58,8 +59,8 @@ export function alternatingFlip(seed: number, epoch: number, slice: number, indi
 }
 
 /**
- * Augmentations of a slice's images in a step, or of an evaluation shard's in the validation at a step: each image is flipped
- * with probability 1/2 and cropped at one of 81 corners. All are the identity if `augment` is false.
+ * Augmentations of a slice's images in a step, or of an evaluation shard's in the validation at a step: each image is
+ * flipped with probability 1/2 and cropped at one of 81 corners. All are the identity if `augment` is false.
  */
 export function augmentationsOf(key: {
   /** `augmentation` by default. */

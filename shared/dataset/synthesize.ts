@@ -1,6 +1,7 @@
-// Synthetic images of ten classes in CIFAR-10's layout, for machines without the real ones. Every image is a pure function of
-// (seed, split, index). It uses only + - * /, floor, sqrt and comparisons, whose bits IEEE 754 defines; those of sin or exp
-// differ between versions of V8. The numbers below determine the weights of every run on this dataset.
+// Synthetic images of ten classes in CIFAR-10's layout, for machines without the real ones. Every image is a pure
+// function of (seed, split, index). It uses only + - * /, floor, sqrt and comparisons, whose bits IEEE 754 defines;
+// those of sin or exp differ between versions of V8. The numbers below determine the weights of every run on this
+// dataset.
 import { LockstepError } from '../errors.js';
 import { classCount, imageSize } from '../network/layout.js';
 import { KeyedRandom } from '../random.js';
@@ -58,8 +59,8 @@ const shapeNames = Object.keys(outlines) as ShapeName[];
 const patternNames = Object.keys(patterns) as PatternName[];
 
 /**
- * The features of a class. Neither shape nor pattern identifies it: each shape occurs in two classes, each pattern in two or
- * three. Hues (0 to 1 around the color wheel) are only tendencies, and those of neighboring classes overlap.
+ * The features of a class. Neither shape nor pattern identifies it: each shape occurs in two classes, each pattern in
+ * two or three. Hues (0 to 1 around the color wheel) are only tendencies, and those of neighboring classes overlap.
  */
 interface Subject {
   shape: ShapeName;
@@ -87,8 +88,8 @@ const syntheticClassNames = subjects.map(({ shape, pattern }) => `${pattern} ${s
 const keyMajors = { training: { images: 0, labels: 2 }, test: { images: 1, labels: 3 } } as const;
 
 /**
- * Generates `count` records. A larger count begins with the records of a smaller one. Each block of ten records holds each
- * class once, in shuffled order.
+ * Generates `count` records. A larger count begins with the records of a smaller one. Each block of ten records holds
+ * each class once, in shuffled order.
  * @param options.seed an integer from 0 to 2^53 - 1
  */
 export function synthesizeRecords(options: { seed: number; split: Split; count: number }): Uint8Array {
@@ -131,7 +132,9 @@ export function synthesizeDataset(
   };
 }
 
-/** Paints a background, a few small distractors, the subject and sometimes a bar in front of it, then exposes the image. */
+/**
+ * Paints a background, a few small distractors, the subject and sometimes a bar in front of it, then exposes the image.
+ */
 function paintImage(subject: Subject, random: ImageRandom, canvas: Canvas, record: Uint8Array): void {
   paintBackdrop(canvas, subject, random);
   const clutter = random.integer(4);
@@ -325,8 +328,8 @@ class Canvas {
 }
 
 /**
- * Random numbers for one image: sfc32 (Chris Doty-Humphrey), seeded from the image's key. An image needs over a thousand
- * numbers, for which Threefry is too slow.
+ * Random numbers for one image: sfc32 (Chris Doty-Humphrey), seeded from the image's key. An image needs over a
+ * thousand numbers, for which Threefry is too slow.
  */
 class ImageRandom {
   /** The generator's a, b, c and counter. */

@@ -11,8 +11,8 @@ export function layoutHash(layout: ModelLayout): string {
 }
 
 /**
- * A run's result as a hash: SHA-256, in hex, of the little-endian float32 trainable weights in layout order, then the moving
- * statistics.
+ * A run's result as a hash: SHA-256, in hex, of the little-endian float32 trainable weights in layout order, then the
+ * moving statistics.
  */
 export function weightsSha256(weights: Float32Array, movingStatistics: Float32Array): string {
   return createHash('sha256')
@@ -21,7 +21,9 @@ export function weightsSha256(weights: Float32Array, movingStatistics: Float32Ar
     .digest('hex');
 }
 
-/** The bytes of an array, without a copy. Assumes a little-endian platform: all that Node supports are, except s390x. */
+/**
+ * The bytes of an array, without a copy. Assumes a little-endian platform: all that Node supports are, except s390x.
+ */
 export function littleEndianBytes(values: Float32Array | Int32Array | BigInt64Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

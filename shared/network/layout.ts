@@ -1,4 +1,5 @@
-// The ResNet's arrays: names, shapes and offsets in flat float32 vectors, as engines, checkpoints and the protocol use them. Pure.
+// The ResNet's arrays: names, shapes and offsets in flat float32 vectors, as engines, checkpoints and the protocol use
+// them. Pure.
 import { LockstepError } from '../errors.js';
 
 export const imageSize = 32;
@@ -40,7 +41,10 @@ export interface ConvLayer {
   kernelSize: number;
   inputChannels: number;
   outputChannels: number;
-  /** 1 or 2. Padding is TensorFlow's SAME: for a 3×3 kernel with stride 2 on an even size, one row and column at the end. */
+  /**
+   * 1 or 2. Padding is TensorFlow's SAME: for a 3×3 kernel with stride 2 on an even size, one row and column at the
+   * end.
+   */
   stride: number;
   /** Height and width. */
   inputSize: number;
@@ -68,8 +72,9 @@ export interface ResidualBlock {
 }
 
 /**
- * The model's arrays in two flat vectors: the trainable weights, whose layout gradients share, and the batch-norm statistics (for
- * each batch norm the mean, then the variance), whose layout batch statistics and moving statistics share.
+ * The model's arrays in two flat vectors: the trainable weights, whose layout gradients share, and the batch-norm
+ * statistics (for each batch norm the mean, then the variance), whose layout batch statistics and moving statistics
+ * share.
  */
 export interface ModelLayout {
   spec: ModelSpec;

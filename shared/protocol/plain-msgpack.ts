@@ -1,6 +1,6 @@
-// Checks a header before it is unpacked: it may hold only nil, booleans, numbers, text, arrays and maps, and no more elements
-// than its bytes can encode. Otherwise a few bytes of msgpack could claim arrays of billions of elements, which an unpacker
-// allocates before reading on, nest a thousand levels deep, or use extension types.
+// Checks a header before it is unpacked: it may hold only nil, booleans, numbers, text, arrays and maps, and no more
+// elements than its bytes can encode. Otherwise a few bytes of msgpack could claim arrays of billions of elements,
+// which an unpacker allocates before reading on, nest a thousand levels deep, or use extension types.
 import { ProtocolError } from '../errors.js';
 
 /** The deepest header is a welcome: a map of an array of maps. */

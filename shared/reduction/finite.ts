@@ -2,8 +2,8 @@
 import type { ArrayLayout } from '../network/layout.js';
 
 /**
- * Whether no value is NaN or infinite. 0 times either is NaN and stays NaN in a sum, so no branch per value is needed: this takes a
- * quarter of the time of adding two such vectors.
+ * Whether no value is NaN or infinite. 0 times either is NaN and stays NaN in a sum, so no branch per value is needed:
+ * this takes a quarter of the time of adding two such vectors.
  */
 export function areFinite(values: Float32Array): boolean {
   const zero = 0;

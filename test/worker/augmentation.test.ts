@@ -11,7 +11,10 @@ import {
 import { perPixelMean } from '../support/random-batch.js';
 import { cropBatch, fillInput, labelsOf, valuesPerImage } from '../../worker/augmentation.js';
 
-/** Records whose red, green and blue bytes are 1 + row, 1 + column and 200 + record index. The label is the record's index. */
+/**
+ * Records whose red, green and blue bytes are 1 + row, 1 + column and 200 + record index. The label is the record's
+ * index.
+ */
 function positionRecords(count: number): Uint8Array {
   const records = new Uint8Array(count * recordBytes);
   for (let record = 0; record < count; record++) {

@@ -32,7 +32,9 @@ export async function canComputeOnGpus(name: EngineName): Promise<boolean> {
   return (await definitionsOf(name)).some((definition) => definition.canUseGpus());
 }
 
-/** Environment variables that a process should be started with to compute with this engine, if this process lacks them. */
+/**
+ * Environment variables that a process should be started with to compute with this engine, if this process lacks them.
+ */
 export async function startEnvironment(name: EngineName): Promise<Record<string, string>> {
   const definitions = await definitionsOf(name);
   return Object.assign({}, ...definitions.map((definition) => definition.startEnvironment())) as Record<string, string>;
@@ -46,8 +48,8 @@ export async function assertSupported(name: EngineName, settings: EngineSettings
 }
 
 /**
- * Opens an engine. Throws `no-engine` if this machine cannot load it, naming the command that installs it, and `bad-option`
- * for settings that it does not support.
+ * Opens an engine. Throws `no-engine` if this machine cannot load it, naming the command that installs it, and
+ * `bad-option` for settings that it does not support.
  */
 export async function openEngine(name: EngineName, options: EngineOptions): Promise<OpenedEngine> {
   if (name !== 'auto') return { engine: await openRegistered(name, options), choice: undefined };

@@ -13,7 +13,8 @@ import { archiveFile, downloadCifar10, officialArchive, type CifarArchive } from
 import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
 import { LockstepError } from '../../../shared/errors.js';
 
-// Synthetic images with the official class names, packed like the official archive: one folder, which also contains a web page.
+// Synthetic images with the official class names, packed like the official archive: one folder, which also contains a
+// web page.
 const dataset = { ...synthesizeDataset({ trainingImages: 10, testImages: 3 }), classNames: officialClassNames };
 let workshop = '';
 let archiveBytes: Buffer = Buffer.alloc(0);

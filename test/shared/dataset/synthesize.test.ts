@@ -75,7 +75,9 @@ describe('a synthetic dataset', () => {
   });
 });
 
-/** Share of the test images whose nearest mean training image, in squared distance of pixels, is that of their class. */
+/**
+ * Share of the test images whose nearest mean training image, in squared distance of pixels, is that of their class.
+ */
 function nearestMeanAccuracy(training: Uint8Array, test: Uint8Array): number {
   const values = 3 * pixelsPerPlane;
   const means = Array.from({ length: 10 }, () => new Float64Array(values));

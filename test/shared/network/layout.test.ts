@@ -10,8 +10,8 @@ const resnet20: ModelSpec = {
 };
 
 describe('ResNet-20', () => {
-  // Stem: 3×3×3×16 + 2×16 = 464. Group 1: 6 × (9×16×16 + 2×16) = 14,016. Group 2: 9×16×32 + 5 × 9×32×32 + 6 × 2×32 = 51,072.
-  // Group 3: 9×32×64 + 5 × 9×64×64 + 6 × 2×64 = 203,520. Dense: 64×10 + 10 = 650.
+  // Stem: 3×3×3×16 + 2×16 = 464. Group 1: 6 × (9×16×16 + 2×16) = 14,016. Group 2: 9×16×32 + 5 × 9×32×32 + 6 × 2×32 =
+  // 51,072. Group 3: 9×32×64 + 5 × 9×64×64 + 6 × 2×64 = 203,520. Dense: 64×10 + 10 = 650.
   it('has 269,722 weights without convolution biases', () => {
     expect(layoutModel(resnet20).trainableSize).toBe(464 + 14_016 + 51_072 + 203_520 + 650);
     expect(layoutModel(resnet20).trainableSize).toBe(269_722);
@@ -89,7 +89,8 @@ describe('layoutModel', () => {
   });
 
   it('supports networks as small as depth 8 with 4 filters', () => {
-    // Stem 9×3×4 + 8 = 116; groups: 2 × (144 + 8) = 304, 288 + 576 + 2 × 16 = 896, 1,152 + 2,304 + 2 × 32 = 3,520; dense 170.
+    // Stem 9×3×4 + 8 = 116; groups: 2 × (144 + 8) = 304, 288 + 576 + 2 × 16 = 896, 1,152 + 2,304 + 2 × 32 = 3,520;
+    // dense 170.
     const layout = layoutModel({ ...resnet20, depth: 8, initialFilters: 4 });
     expect(layout.trainableSize).toBe(116 + 304 + 896 + 3520 + 170);
   });

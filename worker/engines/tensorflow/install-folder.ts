@@ -1,5 +1,5 @@
-// Where `lockstep setup-tensorflow` installs TensorFlow and the loader looks for it: outside any checkout, so that it survives
-// `npm ci`.
+// Where `lockstep setup-tensorflow` installs TensorFlow and the loader looks for it: outside any checkout, so that it
+// survives `npm ci`.
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -22,7 +22,10 @@ export function installFolder(home: string, flavor: TensorFlowFlavor): string {
   return join(home, `tensorflow-${flavor}`);
 }
 
-/** The newest Node-API version that tfjs-node supports. Every Node since 18 has it, so one binding works for all of them. */
+/**
+ * The newest Node-API version that tfjs-node supports. Every Node since 18 has it, so one binding works for all of
+ * them.
+ */
 export const bindingApiVersion = 8;
 /** Path in the package where tfjs-node looks for its native binding. */
 export const bindingInPackage = join('lib', `napi-v${bindingApiVersion}`, 'tfjs_binding.node');

@@ -17,7 +17,9 @@ import type { NativeBackend, TensorFlowJs, TensorFlowMessages, TensorFlowRuntime
 export interface Location {
   flavor: TensorFlowFlavor;
   packageName: string;
-  /** Folder that `lockstep setup-tensorflow` installs it in; null for a package that npm has installed next to this one. */
+  /**
+   * Folder that `lockstep setup-tensorflow` installs it in; null for a package that npm has installed next to this one.
+   */
   folder: string | null;
 }
 
@@ -55,8 +57,8 @@ type Require = ReturnType<typeof createRequire>;
 let loaded: TensorFlowRuntime | null = null;
 
 /**
- * Loads TensorFlow once per process. Tries the GPU and the CPU installation of `lockstep setup-tensorflow`, then the packages
- * that npm has installed next to this one. Throws TensorFlowNotLoaded (`no-engine`) if none can be loaded.
+ * Loads TensorFlow once per process. Tries the GPU and the CPU installation of `lockstep setup-tensorflow`, then the
+ * packages that npm has installed next to this one. Throws TensorFlowNotLoaded (`no-engine`) if none can be loaded.
  * @param threads compute threads; throws `bad-option` if TensorFlow has been loaded with another number
  */
 export function loadTensorFlow(threads: number, environment: NodeJS.ProcessEnv = process.env): TensorFlowRuntime {
@@ -113,8 +115,8 @@ function loadCandidate({ packageName, resolveFrom }: Candidate, threads: number)
   const manifestPath = findManifest(require, packageName);
   if (manifestPath === null) throw new Error(notInstalled);
   const folder = dirname(manifestPath);
-  // Loads the binding first: a package that fails to load it would leave its kernels registered, and the next candidate would
-  // compute with those.
+  // Loads the binding first: a package that fails to load it would leave its kernels registered, and the next candidate
+  // would compute with those.
   const bindingPath = join(folder, bindingInPackage);
   if (!existsSync(bindingPath)) throw new Error(withoutBinding);
   require(bindingPath);
@@ -142,10 +144,10 @@ function findManifest(require: Require, packageName: string): string | null {
 }
 
 /**
- * Sets TensorFlow's variables in the environment of this process. TensorFlow takes these settings from nowhere else: the
- * binding of tfjs-node has no options, and TensorFlow reads each variable when it first needs it, some at the first graph.
- * A program that uses the library is already running when it opens this engine, so they cannot come from its start
- * environment.
+ * Sets TensorFlow's variables in the environment of this process. TensorFlow takes these settings from nowhere else:
+ * the binding of tfjs-node has no options, and TensorFlow reads each variable when it first needs it, some at the first
+ * graph. A program that uses the library is already running when it opens this engine, so they cannot come from its
+ * start environment.
  */
 function setTensorFlowVariables(threads: number): void {
   process.env['TF_NUM_INTRAOP_THREADS'] = String(threads);
@@ -158,7 +160,8 @@ function setTensorFlowVariables(threads: number): void {
 const xlaFlag = '--tf_xla_auto_jit=2';
 
 /**
- * Makes TensorFlow compile its graphs with XLA on GPUs. Call it before TensorFlow is loaded: see setTensorFlowVariables.
+ * Makes TensorFlow compile its graphs with XLA on GPUs. Call it before TensorFlow is loaded: see
+ * setTensorFlowVariables.
  * Throws `bad-option` if it is too late.
  */
 export function requestXla(): void {

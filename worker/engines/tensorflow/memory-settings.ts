@@ -3,8 +3,8 @@
 const variable = 'GLIBC_TUNABLES';
 
 /**
- * A step allocates and frees hundreds of buffers of a megabyte or two. By default glibc requests each of them from the kernel, in
- * pages of 4 KiB, at the cost of page faults and TLB misses.
+ * A step allocates and frees hundreds of buffers of a megabyte or two. By default glibc requests each of them from the
+ * kernel, in pages of 4 KiB, at the cost of page faults and TLB misses.
  */
 const tunables = {
   /** Use huge pages where the kernel leaves the choice to programs. */
@@ -16,8 +16,9 @@ const tunables = {
 };
 
 /**
- * Variables to add to the environment of a process that computes with TensorFlow. Keeps what the user has set. Returns nothing if all
- * settings are present, or on systems other than Linux. C libraries other than glibc ignore the variable.
+ * Variables to add to the environment of a process that computes with TensorFlow. Keeps what the user has set. Returns
+ * nothing if all settings are present, or on systems other than Linux. C libraries other than glibc ignore the
+ * variable.
  */
 export function memorySettings(
   environment: NodeJS.ProcessEnv = process.env,

@@ -7,7 +7,8 @@ import { roundOperands } from './tracing/round-operands.js';
 
 /**
  * What multiplies numbers of a 16-bit type: the device's own units for the type, or those for float32, in which the
- * products are exact. Must depend only on what is part of the fingerprint, so that equal fingerprints have equal graphs.
+ * products are exact. Must depend only on what is part of the fingerprint, so that equal fingerprints have equal
+ * graphs.
  */
 export type ComputeUnits = 'native' | 'float32';
 
@@ -16,7 +17,10 @@ export interface Processor {
   instructionSets: readonly string[];
 }
 
-/** Whether the processor multiplies bfloat16 faster than float32. Intel's AVX512_BF16 takes 1.6 times as long as float32. */
+/**
+ * Whether the processor multiplies bfloat16 faster than float32. Intel's AVX512_BF16 takes 1.6 times as long as
+ * float32.
+ */
 export function hasFastBfloat16({ vendor, instructionSets: sets }: Processor): boolean {
   return sets.includes('amx_bf16') || (vendor === 'AuthenticAMD' && sets.includes('avx512_bf16'));
 }
@@ -42,8 +46,8 @@ export function precisionPasses(precision: Precision, units: ComputeUnits): Grap
 }
 
 /**
- * Factor of the loss in the backward pass. bfloat16 has the range of float32, but float16 ranges from 6e-8 to 65504. The
- * gradients of an image's loss are at most 1 at the logits and are divided by the number of pixels in pooling.
+ * Factor of the loss in the backward pass. bfloat16 has the range of float32, but float16 ranges from 6e-8 to 65504.
+ * The gradients of an image's loss are at most 1 at the logits and are divided by the number of pixels in pooling.
  */
 export function lossScaleOf(precision: Precision): number {
   return precision === 'float16' ? 1024 : 1;

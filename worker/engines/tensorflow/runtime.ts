@@ -1,5 +1,5 @@
-// The interface of a loaded TensorFlow as this engine uses it: tfjs, its native backend, and TensorFlow operations that tfjs does
-// not offer. load.ts loads it.
+// The interface of a loaded TensorFlow as this engine uses it: tfjs, its native backend, and TensorFlow operations that
+// tfjs does not offer. load.ts loads it.
 import type * as tfjs from '@tensorflow/tfjs-core';
 import { dataTypes, type DataTypeName } from './data-types.js';
 
@@ -121,8 +121,8 @@ export function runOperation(
 }
 
 /**
- * Creates a tensor of bytes. tfjs has no such type and treats it as int32, so only runOperation can compute with it, starting with
- * a Cast. It shares the array's memory: do not change the array while the tensor exists.
+ * Creates a tensor of bytes. tfjs has no such type and treats it as int32, so only runOperation can compute with it,
+ * starting with a Cast. It shares the array's memory: do not change the array while the tensor exists.
  */
 export function bytesTensor(backend: NativeBackend, bytes: Uint8Array, shape: readonly number[]): tfjs.Tensor {
   const id = backend.binding.createTensor(shape, dataTypes.uint8, bytes);

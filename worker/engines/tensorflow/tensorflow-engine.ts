@@ -12,8 +12,8 @@ import { TensorFlowModel } from './tensorflow-model.js';
 import { trace } from './tracing/traced-function.js';
 
 /**
- * Opens TensorFlow in this process. Throws `no-engine` if it cannot be loaded, and `bad-option` for a precision that the
- * device does not support.
+ * Opens TensorFlow in this process. Throws `no-engine` if it cannot be loaded, and `bad-option` for a precision that
+ * the device does not support.
  */
 export async function openTensorFlowEngine(options: EngineOptions): Promise<Engine> {
   const { threads, precision = 'float32', tensorFlowMode: mode = 'graph', xla = false } = options;

@@ -1,5 +1,5 @@
-// The interface of the compiled kernels, which are documented in assembly/. Addresses and sizes in bytes are plain numbers; a
-// tensor is given by its address, its size (height and width) and its channels.
+// The interface of the compiled kernels, which are documented in assembly/. Addresses and sizes in bytes are plain
+// numbers; a tensor is given by its address, its size (height and width) and its channels.
 
 /** A range of images in a tensor. */
 export type Images = readonly [first: number, count: number];

@@ -1,5 +1,5 @@
-// Synchronizes the threads of a model through control words at the beginning of their shared memory. Uses only Atomics, so it
-// also runs in browsers.
+// Synchronizes the threads of a model through control words at the beginning of their shared memory. Uses only Atomics,
+// so it also runs in browsers.
 import { LockstepError } from '../../../shared/errors.js';
 import { controlBytes } from './memory/fixed-plan.js';
 
@@ -76,8 +76,8 @@ export class ThreadTeam {
   }
 
   /**
-   * Waking up does not mean that the word has changed: a thread that was preempted between changing the word and notifying wakes
-   * the threads that wait for the next change. So the word is checked again.
+   * Waking up does not mean that the word has changed: a thread that was preempted between changing the word and
+   * notifying wakes the threads that wait for the next change. So the word is checked again.
    */
   #waitWhile(word: number, value: number): void {
     for (let spin = 0; spin < spins; spin++) {

@@ -1,4 +1,5 @@
-// The wasm engine in Node: loads the kernels and starts the threads. Nothing that it imports for computing depends on Node.
+// The wasm engine in Node: loads the kernels and starts the threads. Nothing that it imports for computing depends on
+// Node.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';

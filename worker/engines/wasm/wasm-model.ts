@@ -184,8 +184,8 @@ export class WasmModel implements EngineModel {
   }
 
   /**
-   * Computes the logits of the latest images. The kernels overwrite them with their gradients, so this repeats the dense layer: the
-   * same float32 operations in the same order give the same bits.
+   * Computes the logits of the latest images. The kernels overwrite them with their gradients, so this repeats the
+   * dense layer: the same float32 operations in the same order give the same bits.
    */
   #readLogits(count: number, logits: Float32Array): void {
     const { plan, tensors } = this.#runner;

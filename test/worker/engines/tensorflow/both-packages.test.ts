@@ -1,4 +1,5 @@
-// The packages for GPUs and for CPUs, both on the CPU: they have the same sources and must give the same bits in a whole run.
+// The packages for GPUs and for CPUs, both on the CPU: they have the same sources and must give the same bits in a
+// whole run.
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';

@@ -29,7 +29,8 @@ interface RecipeCase {
   without?: ConfigInput;
 }
 
-// Settings with little effect in ten small steps have unrealistically large values, because this compares the arithmetic.
+// Settings with little effect in ten small steps have unrealistically large values, because this compares the
+// arithmetic.
 const cases: Record<string, RecipeCase> = {
   'the tutorial, ResNet-20': { recipe: { ...small, depth: 20 } },
   'ResNet-32': { recipe: { ...small, learningRate: 0.0003, depth: 32 } },
@@ -91,10 +92,10 @@ describe('a run with one slice, compared with Keras', () => {
     },
   );
 
-  // At the tutorial's rate training is chaotic in its first steps: differences grow about tenfold in two steps, so that after 10
-  // steps any two float32 runs differ by a third of the distance that they have moved. Lockstep can only be expected to stay as
-  // close to Keras in float64 as Keras in float32 does. Measured ratio of the distances: 1.04 to 1.12 after the first four steps,
-  // then 0.88 to 0.97.
+  // At the tutorial's rate training is chaotic in its first steps: differences grow about tenfold in two steps, so that
+  // after 10 steps any two float32 runs differ by a third of the distance that they have moved. Lockstep can only be
+  // expected to stay as close to Keras in float64 as Keras in float32 does. Measured ratio of the distances: 1.04 to
+  // 1.12 after the first four steps, then 0.88 to 0.97.
   it("is as close to the float64 run as Keras's float32 run, at the tutorial's rate", async () => {
     const exact = keras.trajectories.get('at 0.1, float64')!;
     const float32 = keras.trajectories.get('at 0.1, float32')!;
@@ -116,11 +117,12 @@ describe('a run with one slice, compared with Keras', () => {
   });
 });
 
-// float32 alone changes a gradient of these networks by 1e-3 to 5e-3 of its length: rounding errors of 1e-7 switch a few of the
-// millions of ReLUs, and each switches a whole term. Every layer and every step adds to it, but at these small rates so slowly
-// that a wrong term anywhere stands out. The tolerances are two to five times the measured values: for 8 layers 1.5e-5 for the
-// loss, 1.4e-2 for an array's movement, 4.5e-5 for the moving statistics; for 20 and 32 layers 6e-5, 4.5e-2 and 2.4e-4; for
-// convolution biases 6e-8. Without a case's setting the movement is off by at least 0.12, in most cases by 0.4.
+// float32 alone changes a gradient of these networks by 1e-3 to 5e-3 of its length: rounding errors of 1e-7 switch a
+// few of the millions of ReLUs, and each switches a whole term. Every layer and every step adds to it, but at these
+// small rates so slowly that a wrong term anywhere stands out. The tolerances are two to five times the measured
+// values: for 8 layers 1.5e-5 for the loss, 1.4e-2 for an array's movement, 4.5e-5 for the moving statistics; for 20
+// and 32 layers 6e-5, 4.5e-2 and 2.4e-4; for convolution biases 6e-8. Without a case's setting the movement is off by
+// at least 0.12, in most cases by 0.4.
 const tolerances = {
   shallow: { loss: 5e-5, movement: 0.05, statistics: 2e-4 },
   deep: { loss: 2e-4, movement: 0.1, statistics: 5e-4 },

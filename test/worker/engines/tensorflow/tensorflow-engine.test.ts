@@ -97,8 +97,9 @@ describe('the tensorflow engine', () => {
           for (let i = 0; i < array.size; i++) moved[array.offset + i] += step * direction[i];
           return naiveForward(layout, moved, null, input, labels).lossSum;
         };
-        // The step is so short that it rarely switches a ReLU, and float64 still gives the difference 8 digits. What remains is
-        // the engine's float32: 7 digits, minus one or two for sums over thousands of values. Measured: up to 1.3e-6.
+        // The step is so short that it rarely switches a ReLU, and float64 still gives the difference 8 digits. What
+        // remains is the engine's float32: 7 digits, minus one or two for sums over thousands of values. Measured: up
+        // to 1.3e-6.
         const step = 1e-7;
         const expected = (lossAt(step) - lossAt(-step)) / (2 * step);
         const actual = direction.reduce((sum, sign, i) => sum + sign * gradientSum[array.offset + i], 0);

@@ -47,9 +47,9 @@ describe('compared with TensorFlow', () => {
       expect(Math.abs(ours.lossSum / theirs.lossSum - 1)).toBeLessThan(1e-5);
       expect(Math.abs(ours.evaluated / theirs.evaluated - 1)).toBeLessThan(1e-4);
       expect(maxError(ours.batchStatistics, theirs.batchStatistics)).toBeLessThan(1e-5);
-      // A ReLU whose input is 0 up to rounding may be active in only one engine, which moves single elements by up to a few
-      // hundredths of the largest. Biases that batch norm cancels have a gradient of exactly 0 here and of rounding errors in
-      // TensorFlow.
+      // A ReLU whose input is 0 up to rounding may be active in only one engine, which moves single elements by up to a
+      // few hundredths of the largest. Biases that batch norm cancels have a gradient of exactly 0 here and of rounding
+      // errors in TensorFlow.
       const biases = layout.trainable.filter(({ name }) => name.endsWith('bias') && !/projection|dense/.test(name));
       for (const bias of biases) for (const { gradientSum } of results) arrayOf(gradientSum, bias).fill(0);
       expect(distance(ours.gradientSum, theirs.gradientSum)).toBeLessThan(1e-2);

@@ -1,5 +1,5 @@
-// The engine's gradient compared with finite differences: the slope of the float64 loss along a direction is the dot product of
-// the gradient and that direction.
+// The engine's gradient compared with finite differences: the slope of the float64 loss along a direction is the dot
+// product of the gradient and that direction.
 import { afterAll, describe, expect, test } from 'vitest';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { ReferenceModel } from './reference-model.js';

@@ -22,8 +22,8 @@ async function startMeeting(meetings: number) {
 describe('the barrier', () => {
   test('opens when all threads have arrived, not when one is woken', async () => {
     const { team, ended, controlWords, timesLeft } = await startMeeting(1);
-    // A thread that is preempted in meet() before it notifies wakes the threads that by then wait at the next barrier. This
-    // simulates it: the other thread can be woken three times only if it goes back to sleep each time.
+    // A thread that is preempted in meet() before it notifies wakes the threads that by then wait at the next barrier.
+    // This simulates it: the other thread can be woken three times only if it goes back to sleep each time.
     let timesWoken = 0;
     while (timesWoken < 3 && Atomics.load(timesLeft, 0) === 0) {
       for (let word = 0; word < controlWords.length; word++) timesWoken += Atomics.notify(controlWords, word);
@@ -40,7 +40,8 @@ describe('the barrier', () => {
     const { team, ended, timesLeft } = await startMeeting(meetings);
     let outOfStep = 0;
     for (let meeting = 0; meeting < meetings; meeting++) {
-      // The other thread has passed all barriers before this one, except perhaps the last, and cannot have passed this one.
+      // The other thread has passed all barriers before this one, except perhaps the last, and cannot have passed this
+      // one.
       const left = Atomics.load(timesLeft, 0);
       if (left !== meeting && left !== meeting - 1) outOfStep++;
       team.meet();

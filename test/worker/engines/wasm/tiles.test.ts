@@ -1,5 +1,5 @@
-// Threads share the tiles of a pass, so no tile may read or write what another tile of the same pass writes. Checked in the memory
-// itself, tile by tile.
+// Threads share the tiles of a pass, so no tile may read or write what another tile of the same pass writes. Checked in
+// the memory itself, tile by tile.
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import type { ModelSpec } from '../../../../shared/network/layout.js';

@@ -18,8 +18,8 @@ const types = { T: { type: 'float32' }, U: { type: 'float32' } } as const;
 
 /**
  * Normalizes each channel by the batch's statistics. Differentiable in x, gamma and beta.
- * @param report receives the batch's statistics, with TensorFlow's variance: see biasedVarianceFactor. The receiver must
- *   dispose of the tensors, which tidy does not.
+ * @param report receives the batch's statistics, with TensorFlow's variance: see biasedVarianceFactor. The receiver
+ *   must dispose of the tensors, which tidy does not.
  */
 export function normalizeByBatch(
   { tf, backend }: TensorFlowRuntime,
@@ -49,8 +49,8 @@ export function normalizeByBatch(
 }
 
 /**
- * Factor from the variance that TensorFlow reports, which is divided by count - 1 (or 1 if the count is 1), to the biased variance,
- * which TensorFlow normalizes with and Keras 3 averages.
+ * Factor from the variance that TensorFlow reports, which is divided by count - 1 (or 1 if the count is 1), to the
+ * biased variance, which TensorFlow normalizes with and Keras 3 averages.
  */
 export function biasedVarianceFactor(count: number): number {
   return Math.max(1, count - 1) / count;

@@ -1,5 +1,5 @@
-// The ResNet as functions of tensors: the gradient of a slice and the evaluation. They return only tensors and read none back, so
-// that they can also be traced into a TensorFlow graph.
+// The ResNet as functions of tensors: the gradient of a slice and the evaluation. They return only tensors and read
+// none back, so that they can also be traced into a TensorFlow graph.
 import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
 import type { Preprocessing } from '../../../../shared/dataset/image-batch.js';
 import type {
@@ -43,8 +43,8 @@ export interface ResNetOptions {
   /** Share of a label that gradientOf spreads over all classes. */
   labelSmoothing: number;
   /**
-   * Power of two by which the loss is multiplied before the backward pass and the gradient divided after it, because small
-   * gradients underflow in float16. 1 adds no operations.
+   * Power of two by which the loss is multiplied before the backward pass and the gradient divided after it, because
+   * small gradients underflow in float16. 1 adds no operations.
    */
   lossScale: number;
 }
@@ -166,7 +166,9 @@ export class ResNet {
     return block.conv1.stride === 1 ? x : this.#subsample(x, block.conv1.outputChannels);
   }
 
-  /** Takes every second row and column and pads the channels with zeros on each side, a quarter of the new width each. */
+  /**
+   * Takes every second row and column and pads the channels with zeros on each side, a quarter of the new width each.
+   */
   #subsample(x: Tensor4D, channels: number): Tensor4D {
     // Average pooling over one pixel. A strided slice would be the same, but tfjs has no gradient for it.
     const sampled = this.#tf.avgPool(x, 1, 2, 'valid');

@@ -1,6 +1,6 @@
-// Installs TensorFlow in a folder outside any checkout: tfjs-node's sources from npm, the TensorFlow library from its Python wheel,
-// and the binding between them, compiled here. The package's own install script downloads TensorFlow 2.9 with CUDA 11 from a host
-// that closed networks cannot reach.
+// Installs TensorFlow in a folder outside any checkout: tfjs-node's sources from npm, the TensorFlow library from its
+// Python wheel, and the binding between them, compiled here. The package's own install script downloads TensorFlow 2.9
+// with CUDA 11 from a host that closed networks cannot reach.
 import { appendFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { LockstepError, messageOf, systemCodeOf } from '../../../../shared/errors.js';
@@ -20,7 +20,9 @@ const tfjsVersion = '4.22.0';
 /** Node-API's headers as a package, so that Node's own headers are not required. */
 const nodeApiHeaders = 'node-api-headers@1.9.0';
 
-/** CUDA libraries that TensorFlow's wheel requires ("and-cuda"), pinned because another cuDNN may compute other bits. */
+/**
+ * CUDA libraries that TensorFlow's wheel requires ("and-cuda"), pinned because another cuDNN may compute other bits.
+ */
 const cudaWheels = [
   'nvidia-cublas-cu12==12.9.3.13',
   'nvidia-cuda-cupti-cu12==12.9.79',
@@ -39,7 +41,8 @@ const cudaWheels = [
 export interface SetupRequest {
   flavor: TensorFlowFlavor;
   /**
-   * Also build the binding of the package for GPUs, with the library for CPUs, to test that package on machines without a GPU.
+   * Also build the binding of the package for GPUs, with the library for CPUs, to test that package on machines without
+   * a GPU.
    */
   bothPackages: boolean;
   /** From lockstepHome. */
@@ -288,8 +291,8 @@ function bindingPath(packageName: string): string {
 }
 
 /**
- * Keeps only the libraries from the wheels, their licenses, and the compiler that XLA calls on GPUs: 0.9 of 1.3 GB, and 5.3 of
- * 8.4 GB for GPUs.
+ * Keeps only the libraries from the wheels, their licenses, and the compiler that XLA calls on GPUs: 0.9 of 1.3 GB, and
+ * 5.3 of 8.4 GB for GPUs.
  */
 async function keepLibraries(folder: string): Promise<void> {
   const python = join(folder, 'python');

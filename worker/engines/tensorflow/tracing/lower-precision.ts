@@ -30,8 +30,8 @@ const lowerable: Readonly<Record<string, TypedTensors>> = {
 const alwaysLowered = new Set(['Conv2D', 'Conv2DBackpropInput', 'Conv2DBackpropFilter']);
 
 /**
- * Lowers convolutions, their gradients and the operations between them to a 16-bit type, with one cast per tensor at the boundaries.
- * Everything else, including the graph's inputs and outputs, stays float32.
+ * Lowers convolutions, their gradients and the operations between them to a 16-bit type, with one cast per tensor at
+ * the boundaries. Everything else, including the graph's inputs and outputs, stays float32.
  */
 export function lowerPrecision(type: 'bfloat16' | 'float16'): GraphPass {
   const lowered = dataTypes[type];

@@ -1,6 +1,7 @@
-// Runs a function of tensors once and records its TensorFlow operations. Every tfjs kernel of this backend calls only two functions
-// of the native binding: executeOp, and createTensor for values from JavaScript. While the function runs, an object that records
-// these calls replaces the binding. The function really runs, on the given tensors, so all shapes are known.
+// Runs a function of tensors once and records its TensorFlow operations. Every tfjs kernel of this backend calls only
+// two functions of the native binding: executeOp, and createTensor for values from JavaScript. While the function runs,
+// an object that records these calls replaces the binding. The function really runs, on the given tensors, so all
+// shapes are known.
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { NativeAttribute, NativeBackend, NativeBinding, TensorFlowRuntime } from '../runtime.js';
 import { dataTypeName, dataTypes } from '../data-types.js';
@@ -12,8 +13,8 @@ export type NamedTensors = Record<string, Tensor>;
 const recordingBindings = new WeakSet<NativeBinding>();
 
 /**
- * Records what a function does with its inputs. What it does in JavaScript (loops, random numbers, tensors that are not inputs)
- * becomes part of the graph as it was this time.
+ * Records what a function does with its inputs. What it does in JavaScript (loops, random numbers, tensors that are not
+ * inputs) becomes part of the graph as it was this time.
  * Throws TracingError if the function reads a tensor's values or does anything else that a graph cannot contain.
  */
 export function record<Inputs extends readonly Tensor[]>(

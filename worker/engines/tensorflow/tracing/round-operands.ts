@@ -10,9 +10,9 @@ const multiplied: Readonly<Record<string, readonly number[]>> = {
 };
 
 /**
- * Rounds the operands of convolutions and their gradients to the 16-bit type; everything stays float32. The product of two such
- * numbers is exact in float32, so this emulates a unit that multiplies the 16-bit type and adds in float32, for processors whose
- * unit is slow or missing. Each tensor is rounded only once.
+ * Rounds the operands of convolutions and their gradients to the 16-bit type; everything stays float32. The product of
+ * two such numbers is exact in float32, so this emulates a unit that multiplies the 16-bit type and adds in float32,
+ * for processors whose unit is slow or missing. Each tensor is rounded only once.
  */
 export function roundOperands(type: 'bfloat16' | 'float16'): GraphPass {
   const roundedType = dataTypes[type];

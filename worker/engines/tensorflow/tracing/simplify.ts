@@ -6,8 +6,8 @@ import { copyNode, rebuild, type Graph, type GraphNode, type GraphTensor } from 
 const random = /Random|Multinomial|Dropout|TruncatedNormal|StatelessParameterizedTruncatedNormal/;
 
 /**
- * Merges equal constants and computations, and removes operations that return their input unchanged: Identity, Reshape to the same
- * shape, Cast to the same type, Mul by 1.
+ * Merges equal constants and computations, and removes operations that return their input unchanged: Identity, Reshape
+ * to the same shape, Cast to the same type, Mul by 1.
  */
 export function simplify(graph: Graph): Graph {
   const numberOf = numbering();

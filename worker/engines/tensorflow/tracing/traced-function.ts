@@ -25,12 +25,12 @@ export interface TracedFunction<Inputs extends readonly Tensor[], Outputs extend
 }
 
 /**
- * Traces a function of tensors: runs it once on the given inputs, records the operations, and loads them as a graph. Calls then
- * take inputs of the same shapes and types.
+ * Traces a function of tensors: runs it once on the given inputs, records the operations, and loads them as a graph.
+ * Calls then take inputs of the same shapes and types.
  *
- * The function may use every operation of this backend, including gradients, but must not read tensors back to JavaScript. What it
- * computes in JavaScript and tensors other than its inputs become constants. An output may be an input, and two outputs may be the
- * same tensor.
+ * The function may use every operation of this backend, including gradients, but must not read tensors back to
+ * JavaScript. What it computes in JavaScript and tensors other than its inputs become constants. An output may be an
+ * input, and two outputs may be the same tensor.
  * Throws TracingError, naming the operation if one cannot be recorded or loaded.
  * @param passes rewrite the simplified graph, in order
  */

@@ -1,11 +1,12 @@
-// Convolutions tap by tap: the stem, layers with stride 2, projections, and layers too wide for Winograd's scratch memory.
+// Convolutions tap by tap: the stem, layers with stride 2, projections, and layers too wide for Winograd's scratch
+// memory.
 import { convolveRow4, convolveRow8, sumProducts4, sumProducts8 } from './unrolled';
 import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
 
 /**
- * target pixel (y, x) = bias + sum over taps of weights × source pixel (y, x) + tap. Source and target may be strided: a
- * forward pass with stride 2 reads every second pixel, and its input gradient writes every second pixel, once for each of
- * four phases.
+ * target pixel (y, x) = bias + sum over taps of weights × source pixel (y, x) + tap. Source and target may be strided:
+ * a forward pass with stride 2 reads every second pixel, and its input gradient writes every second pixel, once for
+ * each of four phases.
  * @param source address of tap offset 0 for image 0, pixel (0, 0)
  * @param taps byte offsets, tapCount of them (i32)
  * @param depth channels of the source

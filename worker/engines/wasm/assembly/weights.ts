@@ -1,6 +1,6 @@
 // Weights in the order in which the kernels read them: blocks of 8 output channels (the last block may have 4), each
-// [tap][input channel][output channel of the block]. "Input" and "output" are those of the kernel that reads the weights: the
-// input gradient reads the layer's output channels and writes its input channels.
+// [tap][input channel][output channel of the block]. "Input" and "output" are those of the kernel that reads the
+// weights: the input gradient reads the layer's output channels and writes its input channels.
 import { transformWeights } from './unrolled';
 
 /**
@@ -38,8 +38,8 @@ export function packWeights(
 
 /**
  * Transforms the 3×3 filters of a Winograd layer, [3][3][channels][channels], to 36 planes [input][output] of weights,
- * each packed like a single tap: for the forward pass, and rotated by 180° with input and output exchanged for the input
- * gradient. first and count give a range of the layer's input channels.
+ * each packed like a single tap: for the forward pass, and rotated by 180° with input and output exchanged for the
+ * input gradient. first and count give a range of the layer's input channels.
  */
 export function transformFilters(
   source: usize,

@@ -1,7 +1,7 @@
-// F(4×4, 3×3) for 3×3 layers with stride 1 and as many output as input channels: forward pass, input and filter gradient.
-// Tiles of 6×6 input and 4×4 output pixels are transformed to 36 planes [tile][channel], a block of tiles at a time; in each
-// plane the convolution is a matrix product. The planes of a block are `planeBytes` apart, which is a constant (2048 values
-// and a gap), so that the transforms reach all of them with constant offsets.
+// F(4×4, 3×3) for 3×3 layers with stride 1 and as many output as input channels: forward pass, input and filter
+// gradient. Tiles of 6×6 input and 4×4 output pixels are transformed to 36 planes [tile][channel], a block of tiles at
+// a time; in each plane the convolution is a matrix product. The planes of a block are `planeBytes` apart, which is a
+// constant (2048 values and a gap), so that the transforms reach all of them with constant offsets.
 import {
   gradientTileToPlanes,
   inputTilesToPlanes,
@@ -17,7 +17,10 @@ import { imageAt, rowBytesOf } from './tensor';
 
 const planeValues: i32 = 2048;
 const planeBytes: i32 = 4 * planeValues + 64;
-/** Scratch memory of a thread: planes of the input, planes of the product, and room for a transform: 34 columns of 6 vectors. */
+/**
+ * Scratch memory of a thread: planes of the input, planes of the product, and room for a transform: 34 columns of 6
+ * vectors.
+ */
 const productOffset: i32 = 36 * planeBytes;
 const workOffset: i32 = 72 * planeBytes;
 
@@ -26,7 +29,10 @@ function tilesOfBlock(channels: i32): i32 {
   return (planeValues / channels) & ~3;
 }
 
-/** Bytes from one plane of a filter gradient's sums to the next, with a gap so that planes do not map to the same cache sets. */
+/**
+ * Bytes from one plane of a filter gradient's sums to the next, with a gap so that planes do not map to the same cache
+ * sets.
+ */
 function sumPlaneBytes(channels: i32): i32 {
   return channels * channels * 4 + 64;
 }
@@ -108,8 +114,8 @@ export function winogradForward(
 }
 
 /**
- * target = (the convolution's input gradient + shortcut) where the activation is positive, else 0: the gradient of the output
- * of the batch norm before the activation. Sums it for that batch norm: two rows of channels, the gradient and
+ * target = (the convolution's input gradient + shortcut) where the activation is positive, else 0: the gradient of the
+ * output of the batch norm before the activation. Sums it for that batch norm: two rows of channels, the gradient and
  * gradient × (normalized - mean).
  * @param gradient gradient of the convolution's output
  * @param shortcut 0, or a gradient of the target's shape, which may be the target itself
@@ -216,8 +222,8 @@ export function winogradFilterGradient(
 }
 
 /**
- * Computes the filters' gradient, [3][3][channels][channels], from partial sums, added in order. first and count give a range of
- * input channels.
+ * Computes the filters' gradient, [3][3][channels][channels], from partial sums, added in order. first and count give a
+ * range of input channels.
  */
 export function winogradFilterGradientEnd(
   partialSums: usize,

@@ -1,4 +1,5 @@
-// Memory that does not depend on the number of images: weights, gradients, tables, sums, and each thread's own. Pure arithmetic.
+// Memory that does not depend on the number of images: weights, gradients, tables, sums, and each thread's own. Pure
+// arithmetic.
 import {
   imageSize,
   type BatchNormLayer,
@@ -8,7 +9,9 @@ import {
 } from '../../../../shared/network/layout.js';
 import { Allocator, imagesPerBlock, pixelOffset, type ThreadMemory } from './tensor.js';
 
-/** Most tiles that the images of a slice are split into. Threads share the tiles, so more threads than this would idle. */
+/**
+ * Most tiles that the images of a slice are split into. Threads share the tiles, so more threads than this would idle.
+ */
 export const maxTiles = 8;
 /** Values of a plane, `planeValues` in assembly/winograd.ts. A plane holds at least 4 Winograd tiles. */
 const winogradPlaneValues = 2048;
@@ -42,7 +45,9 @@ export interface ConvPlan {
   winograd: { forward: number; turned: number } | null;
   /** Taps of a layer that is computed directly. */
   forward: PackedTaps | null;
-  /** One for stride 1, one for each phase of the target for stride 2; none for the stem, whose input needs no gradient. */
+  /**
+   * One for stride 1, one for each phase of the target for stride 2; none for the stem, whose input needs no gradient.
+   */
   inputGradient: readonly { row: number; column: number; taps: PackedTaps }[];
   kernel: number;
   kernelGradient: number;
@@ -92,7 +97,9 @@ export interface FixedPlan extends Vectors {
   dense: { kernel: number; bias: number; kernelGradient: number; biasGradient: number };
   /** Partial sums for batch norm, one per tile. */
   sums: number;
-  /** Partial sums of a filter gradient, one per tile. A projection has its own, as it shares passes with a convolution. */
+  /**
+   * Partial sums of a filter gradient, one per tile. A projection has its own, as it shares passes with a convolution.
+   */
   filterSums: number;
   projectionSums: number;
   threads: readonly ThreadMemory[];

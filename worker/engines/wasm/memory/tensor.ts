@@ -13,8 +13,8 @@ export interface Tensor {
 }
 
 /**
- * A tensor that a pass writes and reads again block by block. Each thread holds one block of it at a time, in memory of its own
- * that stays in the cache.
+ * A tensor that a pass writes and reads again block by block. Each thread holds one block of it at a time, in memory of
+ * its own that stays in the cache.
  */
 export interface ThreadTensor {
   of: 'gradients' | 'activations';

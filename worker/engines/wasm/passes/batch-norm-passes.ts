@@ -51,7 +51,9 @@ export class BatchNormPasses {
     };
   }
 
-  /** Turns the gradient of the activation into that of the sum before the ReLU, and makes the batch norm's partial sums. */
+  /**
+   * Turns the gradient of the activation into that of the sum before the ReLU, and makes the batch norm's partial sums.
+   */
   mask({ group, bn, convolved, activation }: NormalizedLayer, gradient: Tensor): Stage {
     const { kernels, fixed } = this.#step;
     const { address, size, channels } = gradient;
@@ -73,7 +75,9 @@ export class BatchNormPasses {
     };
   }
 
-  /** Adds the pass from the partial sums of the latest pass over images to the gradients and the backward coefficients. */
+  /**
+   * Adds the pass from the partial sums of the latest pass over images to the gradients and the backward coefficients.
+   */
   addGradientCoefficients({ group, bn, convolved }: NormalizedLayer): void {
     const { kernels, fixed, imageCount } = this.#step;
     const { channels, coefficients, gammaGradient, betaGradient } = bn;

@@ -81,8 +81,8 @@ export class ConvolutionPasses {
   }
 
   /**
-   * Turns the gradient of a convolution's output into that of the sum before the preceding layer's ReLU, and makes that layer's
-   * partial sums for batch norm. Stride 1.
+   * Turns the gradient of a convolution's output into that of the sum before the preceding layer's ReLU, and makes that
+   * layer's partial sums for batch norm. Stride 1.
    * @param shortcut another gradient of the preceding activation, which is added
    */
   inputGradient(

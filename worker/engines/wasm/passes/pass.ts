@@ -1,15 +1,21 @@
-// Passes and how they are split. The tiles of a pass are independent of each other, so threads can share them; the next pass
-// begins when all are done. The tiles depend only on the model and the number of images, never on the number of threads, and
-// neither do the bits.
+// Passes and how they are split. The tiles of a pass are independent of each other, so threads can share them; the next
+// pass begins when all are done. The tiles depend only on the model and the number of images, never on the number of
+// threads, and neither do the bits.
 import type { Images, Kernels } from '../kernels.js';
 import { maxTiles, type FixedPlan } from '../memory/fixed-plan.js';
 import type { TensorPlan } from '../memory/tensor-plan.js';
 import { imagesPerBlock, type ThreadMemory } from '../memory/tensor.js';
 
-/** Part of the engine's fingerprint. Increment it when the tiles or the order of additions change, which determine the bits. */
+/**
+ * Part of the engine's fingerprint. Increment it when the tiles or the order of additions change, which determine the
+ * bits.
+ */
 export const passesVersion = 1;
 
-/** A tile has at least this many pixels of each channel: writing the sums of a smaller one takes longer than computing them. */
+/**
+ * A tile has at least this many pixels of each channel: writing the sums of a smaller one takes longer than computing
+ * them.
+ */
 const minTilePixels = 512;
 
 export type Phase =
@@ -86,7 +92,10 @@ export class PassList {
     return this.#imageTiles;
   }
 
-  /** Adds a pass over the images that takes each block through all stages. @param size height and width of the tensors */
+  /**
+   * Adds a pass over the images that takes each block through all stages.
+   * @param size height and width of the tensors
+   */
   addOverImages(size: number, stages: readonly Stage[]): void {
     const tiles = splitImages(this.#imageCount, size);
     this.#imageTiles = tiles.length;

@@ -2,7 +2,8 @@
 import { add, each, sub } from './expressions.mjs';
 
 /**
- * Sums over an image, for `vectors` × 4 channels of each pixel. Adds the sums of each row of pixels to `sums`, two rows of channels.
+ * Sums over an image, for `vectors` × 4 channels of each pixel. Adds the sums of each row of pixels to `sums`, two rows
+ * of channels.
  * @param tensors names of the tensors' addresses
  * @param begin declares the constants of vector v
  * @param value declares `value`, which is added to the first row of sums
@@ -52,7 +53,8 @@ const channelSums = [4, 1].flatMap((vectors) => [
 ]);
 
 /**
- * Maps a row of pixels, `vectors` × 4 channels of each: target = value(v), with the coefficients of these channels in registers.
+ * Maps a row of pixels, `vectors` × 4 channels of each: target = value(v), with the coefficients of these channels in
+ * registers.
  * @param coefficients names of the rows of coefficients; the name of vector v of a row ends in v
  */
 const rowOfPixels = (name, vectors, tensors, coefficients, value) => `
@@ -67,7 +69,9 @@ export function ${name}${4 * vectors}(${[...tensors, 'target', ...coefficients].
 
 const scaledAndShifted = (v) => add(`f32x4.mul(v128.load(source, ${16 * v}), scales${v})`, `shifts${v}`);
 
-/** For as many vectors as fit into the registers with their coefficients, and for one vector for the remaining channels. */
+/**
+ * For as many vectors as fit into the registers with their coefficients, and for one vector for the remaining channels.
+ */
 const normalizedRows = [4, 1].flatMap((vectors) => [
   rowOfPixels(
     'normalizeRow',

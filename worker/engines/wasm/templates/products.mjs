@@ -2,8 +2,8 @@
 import { each, range } from './expressions.mjs';
 
 /**
- * Multiplies and adds into 4 rows by `width` columns of accumulators. 8 columns fill the registers (8 accumulators, 2 weights, 1
- * value).
+ * Multiplies and adds into 4 rows by `width` columns of accumulators. 8 columns fill the registers (8 accumulators, 2
+ * weights, 1 value).
  * @param values loads the value of a row
  * @param weights loads a vector of columns
  */
@@ -28,9 +28,9 @@ const rowAddresses = (first, step) =>
   `let at0 = ${first}, at1 = at0 + ${step}, at2 = at1 + ${step}, at3 = at2 + ${step};`;
 
 /**
- * Loops over `depth` weights, eight per iteration. Depth is a multiple of 4, so the loop may end halfway through an iteration. The
- * other breaks are never taken, because the rows are distinct: they keep each step in its own basic block. In a single block the
- * compiler would move all loads to the front and spill the values.
+ * Loops over `depth` weights, eight per iteration. Depth is a multiple of 4, so the loop may end halfway through an
+ * iteration. The other breaks are never taken, because the rows are distinct: they keep each step in its own basic
+ * block. In a single block the compiler would move all loads to the front and spill the values.
  */
 const depthLoop = (width) => {
   const step = (k) =>
@@ -97,8 +97,8 @@ export function convolveRow${width}(source: usize, pixelBytes: usize, taps: usiz
 }`;
 
 /**
- * Filter gradient of 4 input channels × width output channels: input × gradient, summed over rows of pixels. The sums are
- * contiguous: 4 rows of width values. The number of pixels is a multiple of 4, but the loop may end at any of them.
+ * Filter gradient of 4 input channels × width output channels: input × gradient, summed over rows of pixels. The sums
+ * are contiguous: 4 rows of width values. The number of pixels is a multiple of 4, but the loop may end at any of them.
  */
 const sumProducts = (width) => {
   const step = `{ ${multiplyAdd(

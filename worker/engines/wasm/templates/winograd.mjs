@@ -1,8 +1,11 @@
-// Templates of the transforms of Winograd's F(4×4, 3×3) with the points 0, 1, -1, 2, -2 and infinity. A one-dimensional transform
-// gets its values from `load` and passes expressions for its results to `store`.
+// Templates of the transforms of Winograd's F(4×4, 3×3) with the points 0, 1, -1, 2, -2 and infinity. A one-dimensional
+// transform gets its values from `load` and passes expressions for its results to `store`.
 import { add, each, scaled, sub } from './expressions.mjs';
 
-/** Bytes from one of the 36 planes to the next: 2048 values, and a cache line so that planes do not map to the same cache sets. */
+/**
+ * Bytes from one of the 36 planes to the next: 2048 values, and a cache line so that planes do not map to the same
+ * cache sets.
+ */
 const planeBytes = 2048 * 4 + 64;
 
 /** Bᵀ: transforms six values of a line of input. */
@@ -81,8 +84,8 @@ const linesToPlanes = (line, from, out) => `
     }`;
 
 /**
- * Transforms adjacent tiles of 6×6 pixels, 4 channels at a time. Columns come first, as up to two tiles share each: 4 columns per tile
- * and 2 more are stored at `work`, 96 bytes each.
+ * Transforms adjacent tiles of 6×6 pixels, 4 channels at a time. Columns come first, as up to two tiles share each: 4
+ * columns per tile and 2 more are stored at `work`, 96 bytes each.
  */
 const inputTilesToPlanes = `
 export function inputTilesToPlanes(corner: usize, channels: i32, rowBytes: usize, tiles: i32, plane: usize, work: usize): void {
@@ -150,8 +153,8 @@ const planesToLines = `
     }`;
 
 /**
- * Computes a tile of 4×4 pixels of all channels, a column at a time. `finish` handles the four values y0 to y3 of a column and adds
- * to `sums`, two rows of channels.
+ * Computes a tile of 4×4 pixels of all channels, a column at a time. `finish` handles the four values y0 to y3 of a
+ * column and adds to `sums`, two rows of channels.
  */
 const planesToPixels = (name, parameters, offsetBase, begin, finish) => `
 export function ${name}(plane: usize, pixelBytes: usize, rowBytes: usize, sums: usize, ${parameters}, work: usize): void {
@@ -198,7 +201,9 @@ const planesToOutput = planesToPixels(
       )};`,
 );
 
-/** corner: offset of the tile's corner in all tensors. The second row of sums holds the products with normalized - mean. */
+/**
+ * corner: offset of the tile's corner in all tensors. The second row of sums holds the products with normalized - mean.
+ */
 const planesToGradient = (hasShortcut) =>
   planesToPixels(
     hasShortcut ? 'planesToGradientWithShortcut' : 'planesToGradient',

@@ -1,4 +1,5 @@
-// Traces functions that are not networks: the graph must return what the function returns, or tracing must fail with a clear error.
+// Traces functions that are not networks: the graph must return what the function returns, or tracing must fail with a
+// clear error.
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
