@@ -2,10 +2,10 @@
 import { addressOf, type Tensor, type ThreadTensor } from '../memory/tensor.js';
 import type { NormalizedLayer } from './layers.js';
 import type { FixedPlan } from '../memory/fixed-plan.js';
-import type { ImageBlock, PassList, Stage, StepContext } from './pass.js';
+import type { PassList, Stage, StepContext } from './pass.js';
 
 /** Address of a tile's partial sums for batch norm: two rows of channels. */
-export function batchNormSums({ sums }: FixedPlan, { tile }: ImageBlock, channels: number): number {
+export function batchNormSums({ sums }: FixedPlan, tile: number, channels: number): number {
   return sums + tile * 2 * 4 * channels;
 }
 
@@ -34,21 +34,14 @@ export class BatchNormPasses {
   }
 
   normalize({ group, bn, convolved, shortcut, activation }: NormalizedLayer): Stage {
+    const { kernels } = this.#step;
     const { size, channels } = activation;
-    return {
-      phase: 'batch norm',
-      group,
-      run: ({ images }, memory) =>
-        this.#step.kernels.normalize(
-          convolved.address,
-          bn.coefficients,
-          shortcut?.address ?? 0,
-          addressOf(activation, images[0], memory),
-          size,
-          channels,
-          ...images,
-        ),
+    const around = shortcut?.address ?? 0;
+    const run: Stage['run'] = ({ images }, memory) => {
+      const to = addressOf(activation, images[0], memory);
+      kernels.normalize(convolved.address, bn.coefficients, around, to, size, channels, ...images);
     };
+    return { phase: 'batch norm', group, run };
   }
 
   /**
@@ -57,22 +50,12 @@ export class BatchNormPasses {
   mask({ group, bn, convolved, activation }: NormalizedLayer, gradient: Tensor): Stage {
     const { kernels, fixed } = this.#step;
     const { address, size, channels } = gradient;
-    return {
-      phase: 'batch norm gradient',
-      group,
-      run: (block, memory) =>
-        kernels.maskAndSum(
-          address,
-          addressOf(activation, block.images[0], memory),
-          convolved.address,
-          bn.coefficients,
-          batchNormSums(fixed, block, channels),
-          block.continues,
-          size,
-          channels,
-          ...block.images,
-        ),
+    const run: Stage['run'] = ({ images, tile, continues }, memory) => {
+      const layer = [addressOf(activation, images[0], memory), convolved.address, bn.coefficients] as const;
+      const sums = batchNormSums(fixed, tile, channels);
+      kernels.maskAndSum(address, ...layer, sums, continues, size, channels, ...images);
     };
+    return { phase: 'batch norm gradient', group, run };
   }
 
   /**
@@ -91,20 +74,12 @@ export class BatchNormPasses {
 
   /** Turns the gradient of a batch norm's output into that of its input. */
   normalizeGradient({ group, bn, convolved }: NormalizedLayer, gradient: Tensor, target: ThreadTensor): Stage {
-    const { size, channels } = gradient;
-    return {
-      phase: 'batch norm gradient',
-      group,
-      run: ({ images }, memory) =>
-        this.#step.kernels.normalizeGradient(
-          gradient.address,
-          convolved.address,
-          bn.coefficients,
-          addressOf(target, images[0], memory),
-          size,
-          channels,
-          ...images,
-        ),
+    const { kernels } = this.#step;
+    const { address, size, channels } = gradient;
+    const run: Stage['run'] = ({ images }, memory) => {
+      const to = addressOf(target, images[0], memory);
+      kernels.normalizeGradient(address, convolved.address, bn.coefficients, to, size, channels, ...images);
     };
+    return { phase: 'batch norm gradient', group, run };
   }
 }

@@ -32,24 +32,15 @@ export class ConvolutionPasses {
     const { address, size, channels } = convolved;
     if (conv.winograd) {
       const { forward } = conv.winograd;
-      const run: Stage['run'] = (block, memory) =>
-        kernels.winogradForward(
-          addressOf(source, block.images[0], memory),
-          forward,
-          address,
-          batchNormSums(fixed, block, channels),
-          block.continues,
-          size,
-          channels,
-          ...block.images,
-          memory.scratch,
-        );
+      const run: Stage['run'] = ({ images, tile, continues }, memory) => {
+        const from = addressOf(source, images[0], memory);
+        const sums = batchNormSums(fixed, tile, channels);
+        kernels.winogradForward(from, forward, address, sums, continues, size, channels, ...images, memory.scratch);
+      };
       return [{ phase: 'convolution', group, run }];
     }
-    const run: Stage['run'] = (block) => {
-      const sums = batchNormSums(fixed, block, channels);
-      kernels.sumForStatistics(address, sums, block.continues, size, channels, ...block.images);
-    };
+    const run: Stage['run'] = ({ images, tile, continues }) =>
+      kernels.sumForStatistics(address, batchNormSums(fixed, tile, channels), continues, size, channels, ...images);
     return [
       this.direct({ phase: 'convolution', group }, conv, source, convolved, 0),
       { phase: 'batch norm', group, run },
@@ -58,26 +49,15 @@ export class ConvolutionPasses {
 
   /** @param bias address of the bias to add, or 0 */
   direct(work: Work, plan: ConvPlan, source: AnyTensor, target: Tensor, bias: number): Stage {
+    const { kernels } = this.#step;
     const { offsets, count, weights } = plan.forward!;
     const to = stridesOf(target, target.address);
     const { size, channels } = target;
-    return {
-      ...work,
-      run: ({ images }, memory) =>
-        this.#step.kernels.convolve(
-          ...stridesOf(source, addressOf(source, images[0], memory), plan.layer.stride),
-          plan.depth,
-          offsets,
-          count,
-          weights,
-          bias,
-          false,
-          ...to,
-          channels,
-          size,
-          ...images,
-        ),
+    const run: Stage['run'] = ({ images }, memory) => {
+      const from = stridesOf(source, addressOf(source, images[0], memory), plan.layer.stride);
+      kernels.convolve(...from, plan.depth, offsets, count, weights, bias, false, ...to, channels, size, ...images);
     };
+    return { ...work, run };
   }
 
   /**
@@ -99,56 +79,35 @@ export class ConvolutionPasses {
         this.#batchNorm.mask(preceding, target),
       ];
     }
+    const { kernels, fixed } = this.#step;
     const { turned } = conv.winograd;
-    const run: Stage['run'] = (block, memory) => {
-      const [first] = block.images;
-      this.#step.kernels.winogradInputGradient(
-        addressOf(gradient, first, memory),
-        turned,
-        target.address,
-        shortcut?.address ?? 0,
-        addressOf(preceding.activation, first, memory),
-        preceding.convolved.address,
-        preceding.bn.coefficients,
-        batchNormSums(this.#step.fixed, block, channels),
-        block.continues,
-        size,
-        channels,
-        ...block.images,
-        memory.scratch,
-      );
+    const { activation, convolved, bn } = preceding;
+    const to = [target.address, shortcut?.address ?? 0] as const;
+    const run: Stage['run'] = ({ images, tile, continues }, memory) => {
+      const from = addressOf(gradient, images[0], memory);
+      const layer = [addressOf(activation, images[0], memory), convolved.address, bn.coefficients] as const;
+      const sums = [batchNormSums(fixed, tile, channels), continues] as const;
+      const { scratch } = memory;
+      kernels.winogradInputGradient(from, turned, ...to, ...layer, ...sums, size, channels, ...images, scratch);
     };
     return [{ phase: 'input gradient', group, run }];
   }
 
   /** @param adds whether to add to the target's values */
   directInputGradient(group: LayerGroup, plan: ConvPlan, gradient: AnyTensor, target: Tensor, adds: boolean): Stage {
+    const { kernels } = this.#step;
     const { stride } = plan.layer;
     const phases = plan.inputGradient.map(({ row, column, taps }) => {
-      return { taps, to: stridesOf(target, target.address, stride, row, column) };
+      return { ...taps, to: stridesOf(target, target.address, stride, row, column) };
     });
-    return {
-      phase: 'input gradient',
-      group,
-      run: ({ images }, memory) => {
-        const from = stridesOf(gradient, addressOf(gradient, images[0], memory));
-        for (const { taps, to } of phases) {
-          this.#step.kernels.convolve(
-            ...from,
-            gradient.channels,
-            taps.offsets,
-            taps.count,
-            taps.weights,
-            0,
-            adds,
-            ...to,
-            target.channels,
-            gradient.size,
-            ...images,
-          );
-        }
-      },
+    const { size, channels } = gradient;
+    const run: Stage['run'] = ({ images }, memory) => {
+      const from = stridesOf(gradient, addressOf(gradient, images[0], memory));
+      for (const { offsets, count, weights, to } of phases) {
+        kernels.convolve(...from, channels, offsets, count, weights, 0, adds, ...to, target.channels, size, ...images);
+      }
     };
+    return { phase: 'input gradient', group, run };
   }
 
   /** Makes the partial sums of a filter's gradient. */
@@ -159,33 +118,22 @@ export class ConvolutionPasses {
     const sumBytes = filterSumBytes(plan);
     const work = { phase: 'filter gradient', group } as const;
     if (plan.winograd) {
-      const run: Stage['run'] = ({ tile, continues, images }, memory) =>
-        kernels.winogradFilterGradient(
-          addressOf(source, images[0], memory),
-          addressOf(gradient, images[0], memory),
-          sums + tile * sumBytes,
-          continues,
-          size,
-          channels,
-          ...images,
-          memory.scratch,
-        );
+      const run: Stage['run'] = ({ images, tile, continues }, memory) => {
+        const from = addressOf(source, images[0], memory);
+        const gradients = addressOf(gradient, images[0], memory);
+        const to = sums + tile * sumBytes;
+        kernels.winogradFilterGradient(from, gradients, to, continues, size, channels, ...images, memory.scratch);
+      };
       return { ...work, run };
     }
+    const { depth, layer } = plan;
     const { offsets, count } = plan.forward!;
-    const run: Stage['run'] = ({ tile, continues, images }, memory) =>
-      kernels.filterGradient(
-        ...stridesOf(source, addressOf(source, images[0], memory), plan.layer.stride),
-        plan.depth,
-        offsets,
-        count,
-        addressOf(gradient, images[0], memory),
-        channels,
-        size,
-        ...images,
-        sums + tile * sumBytes,
-        continues,
-      );
+    const run: Stage['run'] = ({ images, tile, continues }, memory) => {
+      const from = stridesOf(source, addressOf(source, images[0], memory), layer.stride);
+      const gradients = addressOf(gradient, images[0], memory);
+      const to = sums + tile * sumBytes;
+      kernels.filterGradient(...from, depth, offsets, count, gradients, channels, size, ...images, to, continues);
+    };
     return { ...work, run };
   }
 
