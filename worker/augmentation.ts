@@ -1,5 +1,4 @@
-// Turns CIFAR-10 records into the network's input: flip, padding, crop and preprocessing. Pure; makes no random
-// choices.
+// Turns CIFAR-10 records into the network's input: flip, padding, crop and preprocessing. Pure, without randomness.
 import {
   cropMargin,
   isFlipped,

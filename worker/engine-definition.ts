@@ -9,10 +9,7 @@ export interface EngineDefinition {
   open(options: EngineOptions): Promise<Engine>;
   /** Throws `bad-option` for settings that this engine does not support on any device. */
   assertSupports(settings: EngineSettings): void;
-  /**
-   * Environment variables that a process should be started with to compute with this engine, if this process lacks
-   * them.
-   */
+  /** Environment variables, missing in this process, to start processes with that compute with this engine. */
   startEnvironment(): Record<string, string>;
   /** Whether the engine, as installed, computes on GPUs if the machine has any. */
   canUseGpus(): boolean;

@@ -19,13 +19,9 @@ export interface BatchResult {
 }
 
 export interface SliceResult extends BatchResult {
-  /**
-   * Sum over the images of the gradient of each trainable weight, in layout order. Valid until the model's next call.
-   */
+  /** Sum of the images' gradients of the trainable weights, in layout order. Valid until the model's next call. */
   gradientSum: Float32Array;
-  /**
-   * For each batch norm the slice's mean, then its biased variance, in layout order. Valid until the model's next call.
-   */
+  /** Mean, then biased variance of each batch norm, in layout order. Valid until the model's next call. */
   batchStatistics: Float32Array;
 }
 
@@ -37,15 +33,13 @@ export interface EvaluationResult extends BatchResult {
 /** A model on a device. Calls do not overlap. */
 export interface EngineModel {
   /**
-   * Sets the weights for the calls that follow. The engine copies both arrays, so the caller may reuse them
-   * immediately.
+   * Sets the weights for the calls that follow. Copies both arrays, so that the caller may reuse them immediately.
    * @param weights the trainable vector, layout.trainableSize elements
    * @param movingStatistics the statistics vector, layout.statisticsSize elements; used by evaluate only
    */
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void;
   /**
-   * Does in advance whatever part of computeSlice for this batch object does not depend on the weights. The batch may
-   * never be computed.
+   * Does in advance what computeSlice of this batch object can do without the weights. The batch may never be computed.
    */
   prepare?(batch: ImageBatch): void;
   /** Forward and backward pass over one slice of at least one image, with the slice's own batch-norm statistics. */

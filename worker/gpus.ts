@@ -23,9 +23,7 @@ export function listGpus(): Gpu[] {
   }
 }
 
-/**
- * @param output lines such as `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-…)`. Ignores MIG devices, which are indented.
- */
+/** Parses lines such as `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-…)`. Ignores MIG devices, which are indented. */
 export function gpusIn(output: string): Gpu[] {
   return [...output.matchAll(/^GPU (\d+): (.+?)(?: \(UUID: .*\))?$/gm)].map(([, index, name]) => ({
     index: Number(index),

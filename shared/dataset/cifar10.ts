@@ -1,5 +1,4 @@
-// CIFAR-10 on disk: finding, reading, checking and writing the official binary files, and choosing the dataset of a
-// run.
+// CIFAR-10 on disk: finds, reads, checks and writes the official binary files, and chooses the dataset of a run.
 import { mkdir, mkdtemp, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LockstepError, messageOf, systemCodeOf } from '../errors.js';

@@ -1,5 +1,4 @@
-// Downloads the official CIFAR-10 archive: resumes an interrupted download, checks the MD5, unpacks only what is
-// needed.
+// Downloads the official CIFAR-10 archive: resumes interrupted downloads, checks the MD5, unpacks the seven files.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
@@ -282,8 +281,7 @@ async function md5Of(file: string): Promise<string> {
 }
 
 /**
- * fetch reports only 'fetch failed'. The reason is in its cause, whose message may be empty if it tried several
- * addresses.
+ * fetch reports only 'fetch failed'. The reason is in its cause, whose message is empty if several addresses failed.
  */
 function reasonOf(thrown: unknown): string {
   const cause = thrown instanceof Error ? thrown.cause : undefined;

@@ -1,5 +1,4 @@
-// Images in memory: CIFAR-10 records, the order in which to take them, and how each is augmented and preprocessed.
-// Pure.
+// Images in memory: CIFAR-10 records, their order, and how each image is augmented and preprocessed. Pure.
 import { imageChannels, imageSize } from '../network/layout.js';
 
 export const pixelsPerPlane = imageSize * imageSize;
@@ -21,10 +20,7 @@ export interface ImageBatch {
 }
 
 export const cropPaddings = ['zeros', 'reflect'] as const;
-/**
- * Padding before the crop: raw zeros, or a reflection that does not repeat the edge (numpy's `reflect`): row -1 is row
- * 1.
- */
+/** Padding before the crop: raw zeros, or a reflection without the edge (numpy's `reflect`), where row -1 is row 1. */
 export type CropPadding = (typeof cropPaddings)[number];
 
 export const flipModes = ['random', 'alternating'] as const;

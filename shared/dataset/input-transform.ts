@@ -1,5 +1,4 @@
-// Preprocessing in general form, as engines and exports apply it: an affine function of each pixel, then a channel
-// order.
+// Preprocessing in general form, as engines and exports apply it: an affine function of each pixel and a channel order.
 import { imagenetMeans, type Preprocessing } from './image-batch.js';
 
 export interface InputTransform {

@@ -1,6 +1,5 @@
 // Which images train and which validate, the partition of the training images into shards, and the order and
-// augmentation of each slice's images in each step. Pure functions of the seed: there is no state that a crash could
-// lose.
+// augmentation of each slice's images in each step. Pure functions of the seed, without state that a crash could lose.
 import { KeyedRandom } from '../random.js';
 import { cropMargin, packAugmentation, identityAugmentations, recordBytes, type CropPadding } from './image-batch.js';
 

@@ -1,7 +1,7 @@
 // Synthetic images of ten classes in CIFAR-10's layout, for machines without the real ones. Every image is a pure
 // function of (seed, split, index). It uses only + - * /, floor, sqrt and comparisons, whose bits IEEE 754 defines;
-// those of sin or exp differ between versions of V8. The numbers below determine the weights of every run on this
-// dataset.
+// those of sin or exp differ between versions of V8. The numbers below determine the weights of every run on these
+// images.
 import { LockstepError } from '../errors.js';
 import { classCount, imageSize } from '../network/layout.js';
 import { KeyedRandom } from '../random.js';

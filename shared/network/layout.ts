@@ -1,5 +1,4 @@
-// The ResNet's arrays: names, shapes and offsets in flat float32 vectors, as engines, checkpoints and the protocol use
-// them. Pure.
+// The ResNet's arrays: names, shapes and offsets in the flat float32 vectors of engines, checkpoints and protocol. Pure.
 import { LockstepError } from '../errors.js';
 
 export const imageSize = 32;
@@ -41,10 +40,7 @@ export interface ConvLayer {
   kernelSize: number;
   inputChannels: number;
   outputChannels: number;
-  /**
-   * 1 or 2. Padding is TensorFlow's SAME: for a 3×3 kernel with stride 2 on an even size, one row and column at the
-   * end.
-   */
+  /** 1 or 2. Padding is TensorFlow's SAME: for 3×3 and stride 2 on an even size, one row and column at the end. */
   stride: number;
   /** Height and width. */
   inputSize: number;
@@ -72,9 +68,8 @@ export interface ResidualBlock {
 }
 
 /**
- * The model's arrays in two flat vectors: the trainable weights, whose layout gradients share, and the batch-norm
- * statistics (for each batch norm the mean, then the variance), whose layout batch statistics and moving statistics
- * share.
+ * The model's arrays in two flat vectors. The first holds the trainable weights, or their gradients. The second holds
+ * moving or batch statistics: for each batch norm the mean, then the variance.
  */
 export interface ModelLayout {
   spec: ModelSpec;

@@ -32,9 +32,7 @@ export async function canComputeOnGpus(name: EngineName): Promise<boolean> {
   return (await definitionsOf(name)).some((definition) => definition.canUseGpus());
 }
 
-/**
- * Environment variables that a process should be started with to compute with this engine, if this process lacks them.
- */
+/** Environment variables, missing in this process, to start processes with that compute with this engine. */
 export async function startEnvironment(name: EngineName): Promise<Record<string, string>> {
   const definitions = await definitionsOf(name);
   return Object.assign({}, ...definitions.map((definition) => definition.startEnvironment())) as Record<string, string>;
@@ -53,19 +51,20 @@ export async function assertSupported(name: EngineName, settings: EngineSettings
  */
 export async function openEngine(name: EngineName, options: EngineOptions): Promise<OpenedEngine> {
   if (name !== 'auto') return { engine: await openRegistered(name, options), choice: undefined };
-  const unavailable: LockstepError[] = [];
+  const failures = new Map<RegisteredName, string>();
   for (const candidate of registeredNames) {
     try {
       const engine = await openRegistered(candidate, options);
+      const others = [...failures.keys()].join(' and ');
       const reason =
-        unavailable.length === 0 ? 'which is installed' : 'as no faster engine loads (see lockstep doctor)';
+        others === '' ? 'which is installed' : `as ${others} cannot be loaded (lockstep doctor explains why)`;
       return { engine, choice: `${candidate}, ${reason}` };
     } catch (error) {
       if (!(error instanceof LockstepError && error.code === 'no-engine')) throw error;
-      unavailable.push(error);
+      failures.set(candidate, error.message);
     }
   }
-  throw new LockstepError('no-engine', unavailable.map(({ message }) => message).join('\n'));
+  throw new LockstepError('no-engine', [...failures.values()].join('\n'));
 }
 
 async function openRegistered(name: RegisteredName, options: EngineOptions): Promise<Engine> {

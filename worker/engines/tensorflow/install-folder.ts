@@ -22,10 +22,7 @@ export function installFolder(home: string, flavor: TensorFlowFlavor): string {
   return join(home, `tensorflow-${flavor}`);
 }
 
-/**
- * The newest Node-API version that tfjs-node supports. Every Node since 18 has it, so one binding works for all of
- * them.
- */
+/** The newest Node-API version that tfjs-node supports. One binding works for every Node since 18. */
 export const bindingApiVersion = 8;
 /** Path in the package where tfjs-node looks for its native binding. */
 export const bindingInPackage = join('lib', `napi-v${bindingApiVersion}`, 'tfjs_binding.node');

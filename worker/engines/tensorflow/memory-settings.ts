@@ -17,8 +17,7 @@ const tunables = {
 
 /**
  * Variables to add to the environment of a process that computes with TensorFlow. Keeps what the user has set. Returns
- * nothing if all settings are present, or on systems other than Linux. C libraries other than glibc ignore the
- * variable.
+ * nothing if all settings are present, or on systems other than Linux. Other C libraries ignore the variable.
  */
 export function memorySettings(
   environment: NodeJS.ProcessEnv = process.env,

@@ -7,8 +7,7 @@ import { roundOperands } from './tracing/round-operands.js';
 
 /**
  * What multiplies numbers of a 16-bit type: the device's own units for the type, or those for float32, in which the
- * products are exact. Must depend only on what is part of the fingerprint, so that equal fingerprints have equal
- * graphs.
+ * products are exact. Depends only on parts of the fingerprint, so that equal fingerprints have equal graphs.
  */
 export type ComputeUnits = 'native' | 'float32';
 
@@ -17,10 +16,7 @@ export interface Processor {
   instructionSets: readonly string[];
 }
 
-/**
- * Whether the processor multiplies bfloat16 faster than float32. Intel's AVX512_BF16 takes 1.6 times as long as
- * float32.
- */
+/** Whether bfloat16 is faster than float32. With Intel's AVX512_BF16 it takes 1.6 times as long. */
 export function hasFastBfloat16({ vendor, instructionSets: sets }: Processor): boolean {
   return sets.includes('amx_bf16') || (vendor === 'AuthenticAMD' && sets.includes('avx512_bf16'));
 }

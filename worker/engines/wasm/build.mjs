@@ -1,5 +1,4 @@
-// Compiles the AssemblyScript kernels to dist/worker/engines/wasm, once for a memory of one thread and once for shared
-// memory.
+// Compiles the AssemblyScript kernels to dist/worker/engines/wasm, for unshared and for shared memory.
 import { fileURLToPath } from 'node:url';
 import { compileAssembly } from '../../../shared/assembly/compile.mjs';
 import { unrolledKernels } from './templates/unrolled-kernels.mjs';

@@ -16,8 +16,8 @@ export const definition: EngineDefinition = {
     if (unsupported.length === 0) return;
     throw new LockstepError(
       'bad-option',
-      `${unsupported.join(' and ')} needs the tensorflow engine, and this is wasm, which computes in float32 without ` +
-        'TensorFlow: choose the other engine or omit the option (lockstep setup-tensorflow installs TensorFlow)',
+      `${unsupported.join(' and ')} ${unsupported.length === 1 ? 'needs' : 'need'} the tensorflow engine: wasm computes ` +
+        'in float32 and without TensorFlow (lockstep setup-tensorflow installs it)',
     );
   },
   startEnvironment: () => ({}),

@@ -2,7 +2,7 @@
 // numbers; a tensor is given by its address, its size (height and width) and its channels.
 
 /** A range of images in a tensor. */
-export type Images = readonly [first: number, count: number];
+type Images = readonly [first: number, count: number];
 /** A range of images in tensors of this size. */
 type SizedImages = readonly [size: number, channels: number, ...Images];
 /** How a convolution traverses a tensor: its first address in image 0, and bytes to the next image, row and pixel. */

@@ -1,5 +1,4 @@
-// The wasm engine in Node: loads the kernels and starts the threads. Nothing that it imports for computing depends on
-// Node.
+// The wasm engine in Node: loads the kernels and starts the threads. wasm-model.ts and below do not depend on Node.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';

@@ -263,9 +263,9 @@ export class WasmModel implements EngineModel {
     }
   }
 
-  #writeTaps({ offsets, elements, count, values }: PackedTaps): void {
-    new Int32Array(this.#memory.buffer, offsets, count).set(values.map(({ offset }) => offset));
-    new Int32Array(this.#memory.buffer, elements, count).set(values.map(({ element }) => element));
+  #writeTaps({ offsets, elements, tapCount, values }: PackedTaps): void {
+    new Int32Array(this.#memory.buffer, offsets, tapCount).set(values.map(({ offset }) => offset));
+    new Int32Array(this.#memory.buffer, elements, tapCount).set(values.map(({ element }) => element));
   }
 
   #floats(address: number, length: number): Float32Array {

@@ -1,5 +1,4 @@
-// Preprocessing on the device, so that bytes are uploaded instead of four times as much float32. Has the same bits as
-// fillInput.
+// Preprocessing on the device, so that images are uploaded as bytes. Has the same bits as fillInput.
 import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
 import type { Preprocessing } from '../../../../shared/dataset/image-batch.js';
 import { inputTransformOf } from '../../../../shared/dataset/input-transform.js';
@@ -23,7 +22,6 @@ export function preprocess({ tf, backend }: TensorFlowRuntime, images: Tensor, p
     ? tf.scalar(divide[0])
     : tf.tensor1d(divide.toReversed());
   const centered = tf.sub(tf.reverse(raw, 3), means);
-  // Not RealDiv, because in a graph TensorFlow replaces it by a multiplication with the reciprocal, which has other
-  // bits.
+  // Not RealDiv: in a graph, TensorFlow replaces it by a multiplication with the reciprocal, which has other bits.
   return runOperation(backend, 'DivNoNan', { T: { type: 'float32' } }, [centered, divisor], 1)[0] as Tensor4D;
 }

@@ -41,8 +41,7 @@ const cudaWheels = [
 export interface SetupRequest {
   flavor: TensorFlowFlavor;
   /**
-   * Also build the binding of the package for GPUs, with the library for CPUs, to test that package on machines without
-   * a GPU.
+   * Build the bindings of both packages with this flavor's library, to test the package for GPUs on other machines.
    */
   bothPackages: boolean;
   /** From lockstepHome. */

@@ -57,8 +57,7 @@ function setForward(
  * Computes the forward coefficients and the reported statistics from partial sums.
  * @param partialSums two rows of channels for each
  * @param elements number of values of a channel
- * @param bias 0, or the convolution's bias. Batch norm cancels it, so it was never added; the reported mean includes
- *   it.
+ * @param bias 0, or the convolution's bias. Batch norm cancels it, so it was not added, but the reported mean has it.
  * @param statistics receives a row of means and a row of biased variances
  */
 export function batchStatistics(

@@ -1,5 +1,4 @@
-// Convolutions tap by tap: the stem, layers with stride 2, projections, and layers too wide for Winograd's scratch
-// memory.
+// Convolutions tap by tap: the stem, layers with stride 2, projections, and layers too wide for Winograd's algorithm.
 import { convolveRow4, convolveRow8, sumProducts4, sumProducts8 } from './unrolled';
 import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
 

@@ -17,10 +17,7 @@ import { imageAt, rowBytesOf } from './tensor';
 
 const planeValues: i32 = 2048;
 const planeBytes: i32 = 4 * planeValues + 64;
-/**
- * Scratch memory of a thread: planes of the input, planes of the product, and room for a transform: 34 columns of 6
- * vectors.
- */
+/** Scratch memory of a thread: planes of the input and the product, and 34 columns of 6 vectors for a transform. */
 const productOffset: i32 = 36 * planeBytes;
 const workOffset: i32 = 72 * planeBytes;
 
@@ -29,10 +26,7 @@ function tilesOfBlock(channels: i32): i32 {
   return (planeValues / channels) & ~3;
 }
 
-/**
- * Bytes from one plane of a filter gradient's sums to the next, with a gap so that planes do not map to the same cache
- * sets.
- */
+/** Bytes from one plane of a filter gradient's sums to the next. The gap keeps planes out of the same cache sets. */
 function sumPlaneBytes(channels: i32): i32 {
   return channels * channels * 4 + 64;
 }

@@ -1,5 +1,4 @@
-// Memory that does not depend on the number of images: weights, gradients, tables, sums, and each thread's own. Pure
-// arithmetic.
+// Memory that does not depend on the number of images: weights, gradients, tables, sums, threads' own memory. Pure.
 import {
   imageSize,
   type BatchNormLayer,
@@ -24,7 +23,7 @@ export const controlBytes = 256;
 /** Taps and packed weights of a direct kernel. */
 export interface PackedTaps {
   values: readonly Tap[];
-  count: number;
+  tapCount: number;
   /** Table of the taps' byte offsets in the source tensor. */
   offsets: number;
   /** Table of the taps' first elements in the layer's kernel array. */
@@ -210,13 +209,13 @@ class LayerPlanner {
   }
 
   #pack(values: readonly Tap[], depth: number, outputs: number): PackedTaps {
-    const count = values.length;
+    const tapCount = values.length;
     return {
       values,
-      count,
-      offsets: this.#allocator.take(4 * count),
-      elements: this.#allocator.take(4 * count),
-      weights: this.#allocator.takeFloats(count * depth * outputs),
+      tapCount,
+      offsets: this.#allocator.take(4 * tapCount),
+      elements: this.#allocator.take(4 * tapCount),
+      weights: this.#allocator.takeFloats(tapCount * depth * outputs),
     };
   }
 }

@@ -1,4 +1,4 @@
-// Memory for the images of a slice: as much as the largest slice so far needs. Pure arithmetic.
+// Memory for the images of a slice: as much as the largest slice so far needs. Pure.
 import { recordBytes } from '../../../../shared/dataset/image-batch.js';
 import { LockstepError } from '../../../../shared/errors.js';
 import { classCount, imageSize, type ResidualBlock } from '../../../../shared/network/layout.js';

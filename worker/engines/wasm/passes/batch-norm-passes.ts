@@ -37,9 +37,9 @@ export class BatchNormPasses {
     const { kernels } = this.#step;
     const { size, channels } = activation;
     const around = shortcut?.address ?? 0;
-    const run: Stage['run'] = ({ images }, memory) => {
-      const to = addressOf(activation, images[0], memory);
-      kernels.normalize(convolved.address, bn.coefficients, around, to, size, channels, ...images);
+    const run: Stage['run'] = ({ first, count }, memory) => {
+      const to = addressOf(activation, first, memory);
+      kernels.normalize(convolved.address, bn.coefficients, around, to, size, channels, first, count);
     };
     return { phase: 'batch norm', group, run };
   }
@@ -50,10 +50,11 @@ export class BatchNormPasses {
   mask({ group, bn, convolved, activation }: NormalizedLayer, gradient: Tensor): Stage {
     const { kernels, fixed } = this.#step;
     const { address, size, channels } = gradient;
-    const run: Stage['run'] = ({ images, tile, continues }, memory) => {
-      const layer = [addressOf(activation, images[0], memory), convolved.address, bn.coefficients] as const;
+    const run: Stage['run'] = ({ first, count, tile, continues }, memory) => {
+      const mask = addressOf(activation, first, memory);
       const sums = batchNormSums(fixed, tile, channels);
-      kernels.maskAndSum(address, ...layer, sums, continues, size, channels, ...images);
+      const { coefficients } = bn;
+      kernels.maskAndSum(address, mask, convolved.address, coefficients, sums, continues, size, channels, first, count);
     };
     return { phase: 'batch norm gradient', group, run };
   }
@@ -76,9 +77,9 @@ export class BatchNormPasses {
   normalizeGradient({ group, bn, convolved }: NormalizedLayer, gradient: Tensor, target: ThreadTensor): Stage {
     const { kernels } = this.#step;
     const { address, size, channels } = gradient;
-    const run: Stage['run'] = ({ images }, memory) => {
-      const to = addressOf(target, images[0], memory);
-      kernels.normalizeGradient(address, convolved.address, bn.coefficients, to, size, channels, ...images);
+    const run: Stage['run'] = ({ first, count }, memory) => {
+      const to = addressOf(target, first, memory);
+      kernels.normalizeGradient(address, convolved.address, bn.coefficients, to, size, channels, first, count);
     };
     return { phase: 'batch norm gradient', group, run };
   }

@@ -32,15 +32,15 @@ export class ConvolutionPasses {
     const { address, size, channels } = convolved;
     if (conv.winograd) {
       const { forward } = conv.winograd;
-      const run: Stage['run'] = ({ images, tile, continues }, memory) => {
-        const from = addressOf(source, images[0], memory);
+      const run: Stage['run'] = ({ first, count, tile, continues }, memory) => {
+        const from = addressOf(source, first, memory);
         const sums = batchNormSums(fixed, tile, channels);
-        kernels.winogradForward(from, forward, address, sums, continues, size, channels, ...images, memory.scratch);
+        kernels.winogradForward(from, forward, address, sums, continues, size, channels, first, count, memory.scratch);
       };
       return [{ phase: 'convolution', group, run }];
     }
-    const run: Stage['run'] = ({ images, tile, continues }) =>
-      kernels.sumForStatistics(address, batchNormSums(fixed, tile, channels), continues, size, channels, ...images);
+    const run: Stage['run'] = ({ first, count, tile, continues }) =>
+      kernels.sumForStatistics(address, batchNormSums(fixed, tile, channels), continues, size, channels, first, count);
     return [
       this.direct({ phase: 'convolution', group }, conv, source, convolved, 0),
       { phase: 'batch norm', group, run },
@@ -50,12 +50,13 @@ export class ConvolutionPasses {
   /** @param bias address of the bias to add, or 0 */
   direct(work: Work, plan: ConvPlan, source: AnyTensor, target: Tensor, bias: number): Stage {
     const { kernels } = this.#step;
-    const { offsets, count, weights } = plan.forward!;
+    const { depth } = plan;
+    const { offsets, tapCount, weights } = plan.forward!;
     const to = stridesOf(target, target.address);
     const { size, channels } = target;
-    const run: Stage['run'] = ({ images }, memory) => {
-      const from = stridesOf(source, addressOf(source, images[0], memory), plan.layer.stride);
-      kernels.convolve(...from, plan.depth, offsets, count, weights, bias, false, ...to, channels, size, ...images);
+    const run: Stage['run'] = ({ first, count }, memory) => {
+      const from = stridesOf(source, addressOf(source, first, memory), plan.layer.stride);
+      kernels.convolve(...from, depth, offsets, tapCount, weights, bias, false, ...to, channels, size, first, count);
     };
     return { ...work, run };
   }
@@ -82,14 +83,23 @@ export class ConvolutionPasses {
     const { kernels, fixed } = this.#step;
     const { turned } = conv.winograd;
     const { activation, convolved, bn } = preceding;
-    const to = [target.address, shortcut?.address ?? 0] as const;
-    const run: Stage['run'] = ({ images, tile, continues }, memory) => {
-      const from = addressOf(gradient, images[0], memory);
-      const layer = [addressOf(activation, images[0], memory), convolved.address, bn.coefficients] as const;
-      const sums = [batchNormSums(fixed, tile, channels), continues] as const;
-      const { scratch } = memory;
-      kernels.winogradInputGradient(from, turned, ...to, ...layer, ...sums, size, channels, ...images, scratch);
-    };
+    const run: Stage['run'] = ({ first, count, tile, continues }, memory) =>
+      kernels.winogradInputGradient(
+        addressOf(gradient, first, memory),
+        turned,
+        target.address,
+        shortcut?.address ?? 0,
+        addressOf(activation, first, memory),
+        convolved.address,
+        bn.coefficients,
+        batchNormSums(fixed, tile, channels),
+        continues,
+        size,
+        channels,
+        first,
+        count,
+        memory.scratch,
+      );
     return [{ phase: 'input gradient', group, run }];
   }
 
@@ -101,10 +111,23 @@ export class ConvolutionPasses {
       return { ...taps, to: stridesOf(target, target.address, stride, row, column) };
     });
     const { size, channels } = gradient;
-    const run: Stage['run'] = ({ images }, memory) => {
-      const from = stridesOf(gradient, addressOf(gradient, images[0], memory));
-      for (const { offsets, count, weights, to } of phases) {
-        kernels.convolve(...from, channels, offsets, count, weights, 0, adds, ...to, target.channels, size, ...images);
+    const run: Stage['run'] = ({ first, count }, memory) => {
+      const from = stridesOf(gradient, addressOf(gradient, first, memory));
+      for (const { offsets, tapCount, weights, to } of phases) {
+        kernels.convolve(
+          ...from,
+          channels,
+          offsets,
+          tapCount,
+          weights,
+          0,
+          adds,
+          ...to,
+          target.channels,
+          size,
+          first,
+          count,
+        );
       }
     };
     return { phase: 'input gradient', group, run };
@@ -118,21 +141,21 @@ export class ConvolutionPasses {
     const sumBytes = filterSumBytes(plan);
     const work = { phase: 'filter gradient', group } as const;
     if (plan.winograd) {
-      const run: Stage['run'] = ({ images, tile, continues }, memory) => {
-        const from = addressOf(source, images[0], memory);
-        const gradients = addressOf(gradient, images[0], memory);
+      const run: Stage['run'] = ({ first, count, tile, continues }, memory) => {
+        const from = addressOf(source, first, memory);
+        const gradients = addressOf(gradient, first, memory);
         const to = sums + tile * sumBytes;
-        kernels.winogradFilterGradient(from, gradients, to, continues, size, channels, ...images, memory.scratch);
+        kernels.winogradFilterGradient(from, gradients, to, continues, size, channels, first, count, memory.scratch);
       };
       return { ...work, run };
     }
     const { depth, layer } = plan;
-    const { offsets, count } = plan.forward!;
-    const run: Stage['run'] = ({ images, tile, continues }, memory) => {
-      const from = stridesOf(source, addressOf(source, images[0], memory), layer.stride);
-      const gradients = addressOf(gradient, images[0], memory);
+    const { offsets, tapCount } = plan.forward!;
+    const run: Stage['run'] = ({ first, count, tile, continues }, memory) => {
+      const from = stridesOf(source, addressOf(source, first, memory), layer.stride);
+      const gradients = addressOf(gradient, first, memory);
       const to = sums + tile * sumBytes;
-      kernels.filterGradient(...from, depth, offsets, count, gradients, channels, size, ...images, to, continues);
+      kernels.filterGradient(...from, depth, offsets, tapCount, gradients, channels, size, first, count, to, continues);
     };
     return { ...work, run };
   }
@@ -150,9 +173,9 @@ export class ConvolutionPasses {
         kernels.winogradFilterGradientEnd(sums, tiles, kernelGradient, inputs, 4 * tile, 4, scratch),
       );
     } else {
-      const { count } = plan.forward!;
+      const { tapCount } = plan.forward!;
       this.#list.add(work, 1, () =>
-        kernels.filterGradientEnd(sums, tiles, count, depth, inputs, outputs, kernelGradient),
+        kernels.filterGradientEnd(sums, tiles, tapCount, depth, inputs, outputs, kernelGradient),
       );
     }
   }

@@ -45,7 +45,7 @@ export function groupOf(plan: BlockPlan): LayerGroup {
   return `group ${plan.group as 1 | 2 | 3}`;
 }
 
-/** @param group 1 to 3 @param like a tensor of the same shape */
+/** @param group 1 to 3 */
 export function threadTensor(of: ThreadTensor['of'], group: number, { size, channels }: Tensor): ThreadTensor {
   return { of, group: group - 1, size, channels };
 }

@@ -1,21 +1,15 @@
-// Passes and how they are split. The tiles of a pass are independent of each other, so threads can share them; the next
-// pass begins when all are done. The tiles depend only on the model and the number of images, never on the number of
-// threads, and neither do the bits.
-import type { Images, Kernels } from '../kernels.js';
+// Passes and their tiles. The tiles of a pass are independent of each other, so threads can share them; the next pass
+// begins when all are done. The tiles, and with them the bits, depend on the model and the number of images, but not on
+// the number of threads.
+import type { Kernels } from '../kernels.js';
 import { maxTiles, type FixedPlan } from '../memory/fixed-plan.js';
 import type { TensorPlan } from '../memory/tensor-plan.js';
 import { imagesPerBlock, type ThreadMemory } from '../memory/tensor.js';
 
-/**
- * Part of the engine's fingerprint. Increment it when the tiles or the order of additions change, which determine the
- * bits.
- */
+/** Part of the fingerprint. Increment it when the tiles or the order of additions change, which determine the bits. */
 export const passesVersion = 1;
 
-/**
- * A tile has at least this many pixels of each channel: writing the sums of a smaller one takes longer than computing
- * them.
- */
+/** Pixels of a tile, at least. The sums of a smaller one take longer to write than to compute. */
 const minTilePixels = 512;
 
 export type Phase =
@@ -48,7 +42,8 @@ export interface Pass {
 
 /** A few consecutive images of a tile. */
 export interface ImageBlock {
-  images: Images;
+  first: number;
+  count: number;
   /** Index of the tile, to whose partial sums this block's are added. */
   tile: number;
   /** Whether this is not the first block of its tile. */
@@ -132,7 +127,7 @@ function splitImages(count: number, size: number): ImageBlock[][] {
     chunkSizes(tileCount, imagesPerBlock(size)).map((blockCount, index) => {
       const first = next;
       next += blockCount;
-      return { images: [first, blockCount], tile, continues: index > 0 };
+      return { first, count: blockCount, tile, continues: index > 0 };
     }),
   );
 }

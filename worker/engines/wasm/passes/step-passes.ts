@@ -35,12 +35,11 @@ class StepPasses {
   }
 
   #addForward(): void {
-    const { blocks } = this.#step.fixed;
     let before = this.#images();
     let input: AnyTensor = this.#step.tensors.images;
     for (const [index, layer] of this.#layers.entries()) {
       const isFirstOfBlock = index % 2 === 1;
-      const shortcut = isFirstOfBlock ? this.#shortcut(blocks[(index - 1) / 2], (index - 1) / 2) : [];
+      const shortcut = isFirstOfBlock ? this.#shortcut((index - 1) / 2) : [];
       const convolution = this.#convolution.forward(layer, input);
       this.#list.addOverImages(layer.activation.size, [...before, ...shortcut, ...convolution]);
       this.#batchNorm.addStatistics(layer);
@@ -56,15 +55,16 @@ class StepPasses {
     const { records, augmentations, images } = tensors;
     const { preprocessedValues, pixelMeans, pixelDivisors } = fixed;
     const work = { phase: 'images', group: 'stem' } as const;
-    const fill: Stage['run'] = (block) =>
-      kernels.fillImages(records, augmentations, preprocessedValues, images.address, ...block.images);
-    const subtractMeans: Stage['run'] = (block) =>
-      kernels.centreImages(images.address, pixelMeans, pixelDivisors, ...block.images);
+    const fill: Stage['run'] = ({ first, count }) =>
+      kernels.fillImages(records, augmentations, preprocessedValues, images.address, first, count);
+    const subtractMeans: Stage['run'] = ({ first, count }) =>
+      kernels.centreImages(images.address, pixelMeans, pixelDivisors, first, count);
     return [{ ...work, run: fill }, ...(hasPixelMeans ? [{ ...work, run: subtractMeans }] : [])];
   }
 
   /** The shortcut of a downsampling block. Other blocks add their input as it is. */
-  #shortcut(plan: BlockPlan, index: number): Stage[] {
+  #shortcut(index: number): Stage[] {
+    const plan = this.#step.fixed.blocks[index];
     const target = this.#step.tensors.blocks[index].shortcut;
     if (target === null) return [];
     const input = this.#outputs[index];
@@ -72,8 +72,8 @@ class StepPasses {
     const work = { phase: 'shortcut', group: groupOf(plan) } as const;
     if (projection) return [this.#convolution.direct(work, projection, input, target, projection.bias)];
     const { address, size, channels } = target;
-    const run: Stage['run'] = ({ images }) =>
-      this.#step.kernels.copyNarrowed(input.address, address, size, channels, ...images);
+    const run: Stage['run'] = ({ first, count }) =>
+      this.#step.kernels.copyNarrowed(input.address, address, size, channels, first, count);
     return [{ ...work, run }];
   }
 
@@ -87,9 +87,9 @@ class StepPasses {
     return {
       phase: 'head',
       group: 'head',
-      run: ({ images }) => {
-        kernels.pool(address, pooled, size, channels, ...images);
-        kernels.classify(pooled, channels, kernel, bias, records, labelSmoothing, ...outputs, ...images);
+      run: ({ first, count }) => {
+        kernels.pool(address, pooled, size, channels, first, count);
+        kernels.classify(pooled, channels, kernel, bias, records, labelSmoothing, ...outputs, first, count);
       },
     };
   }
@@ -116,8 +116,8 @@ class StepPasses {
   #poolGradient({ address, size, channels }: Tensor): Stage {
     const { kernels, fixed, tensors } = this.#step;
     const { kernel } = fixed.dense;
-    const run: Stage['run'] = ({ images }) =>
-      kernels.spreadPoolGradient(tensors.logitGradients, kernel, address, size, channels, ...images);
+    const run: Stage['run'] = ({ first, count }) =>
+      kernels.spreadPoolGradient(tensors.logitGradients, kernel, address, size, channels, first, count);
     return { phase: 'head', group: 'head', run };
   }
 
@@ -174,8 +174,8 @@ class StepPasses {
       ];
     }
     const { address, size, channels } = gradient;
-    const run: Stage['run'] = ({ images }) =>
-      this.#step.kernels.addWidened(address, target.address, size, channels, ...images);
+    const run: Stage['run'] = ({ first, count }) =>
+      this.#step.kernels.addWidened(address, target.address, size, channels, first, count);
     return [{ phase: 'shortcut', group, run }];
   }
 

@@ -10,12 +10,12 @@ export function weightPasses(kernels: Kernels, plan: FixedPlan): Pass[] {
     const { inputChannels: inputs, outputChannels: outputs } = layer;
     if (winograd) kernels.transformFilters(kernel, inputs, 0, inputs, winograd.forward, winograd.turned, scratch);
     if (forward) {
-      const { elements, count, weights } = forward;
-      kernels.packWeights(kernel, elements, count, inputs, depth, outputs, outputs, 1, weights);
+      const { elements, tapCount, weights } = forward;
+      kernels.packWeights(kernel, elements, tapCount, inputs, depth, outputs, outputs, 1, weights);
     }
     for (const { taps } of inputGradient) {
-      const { elements, count, weights } = taps;
-      kernels.packWeights(kernel, elements, count, outputs, outputs, 1, inputs, outputs, weights);
+      const { elements, tapCount, weights } = taps;
+      kernels.packWeights(kernel, elements, tapCount, outputs, outputs, 1, inputs, outputs, weights);
     }
     onStage?.({ phase: 'weights', group: 'all' });
   };

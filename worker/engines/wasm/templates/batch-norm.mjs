@@ -2,8 +2,7 @@
 import { add, each, sub } from './expressions.mjs';
 
 /**
- * Sums over an image, for `vectors` × 4 channels of each pixel. Adds the sums of each row of pixels to `sums`, two rows
- * of channels.
+ * Sums over an image, for `vectors` × 4 channels of each pixel. Adds each row of pixels to `sums`, two rows of channels.
  * @param tensors names of the tensors' addresses
  * @param begin declares the constants of vector v
  * @param value declares `value`, which is added to the first row of sums
@@ -53,8 +52,7 @@ const channelSums = [4, 1].flatMap((vectors) => [
 ]);
 
 /**
- * Maps a row of pixels, `vectors` × 4 channels of each: target = value(v), with the coefficients of these channels in
- * registers.
+ * Maps a row of pixels, `vectors` × 4 channels of each: target = value(v), with these channels' coefficients in registers.
  * @param coefficients names of the rows of coefficients; the name of vector v of a row ends in v
  */
 const rowOfPixels = (name, vectors, tensors, coefficients, value) => `

@@ -2,10 +2,7 @@
 // transform gets its values from `load` and passes expressions for its results to `store`.
 import { add, each, scaled, sub } from './expressions.mjs';
 
-/**
- * Bytes from one of the 36 planes to the next: 2048 values, and a cache line so that planes do not map to the same
- * cache sets.
- */
+/** Bytes from one of the 36 planes to the next: 2048 values and a cache line, so that planes use different cache sets. */
 const planeBytes = 2048 * 4 + 64;
 
 /** Bᵀ: transforms six values of a line of input. */
