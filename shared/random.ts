@@ -8,7 +8,7 @@ const keyParity = 0x1bd11bda;
 /** What the numbers are for. Numbers are part of a run's bits: a value is never changed or used again. */
 export const purposes = {
   initialWeights: 1,
-  deal: 2,
+  partition: 2,
   epochOrder: 3,
   augmentation: 4,
   synthesis: 5,

@@ -140,7 +140,7 @@ export class SliceComputer {
     const indices = Uint32Array.from({ length: count }, (_, place) => place);
     const { seed, augmentValidation, cropPadding } = this.#plan;
     const augment = split === 'validation' && augmentValidation;
-    const views = augmentationsOf({
+    const augmentations = augmentationsOf({
       purpose: 'validationAugmentation',
       seed,
       step,
@@ -149,7 +149,7 @@ export class SliceComputer {
       augment,
       cropPadding,
     });
-    const { logits, ...result } = await this.#model.evaluate({ records, indices, views });
+    const { logits, ...result } = await this.#model.evaluate({ records, indices, augmentations });
     return { ...result, predicted: classesOf(logits) };
   }
 
@@ -183,7 +183,8 @@ export class SliceComputer {
       );
     }
     const flipped = flip === 'alternating' ? alternatingFlip(seed, epoch, slice, indices) : undefined;
-    return { records, indices, views: augmentationsOf({ seed, step, slice, count, augment, cropPadding, flipped }) };
+    const augmentations = augmentationsOf({ seed, step, slice, count, augment, cropPadding, flipped });
+    return { records, indices, augmentations };
   }
 }
 

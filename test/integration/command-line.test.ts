@@ -31,7 +31,7 @@ describe('lockstep refuses, with status 2,', () => {
     [
       'of one engine what the other has',
       ['train', '--engine', 'wasm', '--precision', 'bfloat16'],
-      /^lockstep: --precision bfloat16 needs the tensorflow engine/,
+      /^lockstep: \S*precision\S* bfloat16 needs the tensorflow engine/,
     ],
     ['another engine', ['train', '--engine', 'abacus'], /'abacus' is invalid.*tensorflow/],
     [

@@ -266,15 +266,19 @@ export const cases: readonly Case[] = [
   ],
   [
     'an array of billions',
-    /claims more than there is/,
+    /claims more bytes than there are/,
     (peer) => peer.send(framed(Buffer.from([0xdd, 255, 255, 255, 255]))),
   ],
   [
     'a map of billions',
-    /claims more than there is/,
+    /claims more bytes than there are/,
     (peer) => peer.send(framed(Buffer.from([0xdf, 255, 255, 255, 255]))),
   ],
-  ['arrays nested without end', /nested more than 8 deep/, (peer) => peer.send(framed(Buffer.alloc(100_000, 0x91)))],
+  [
+    'arrays nested without end',
+    /nested more than 8 levels deep/,
+    (peer) => peer.send(framed(Buffer.alloc(100_000, 0x91))),
+  ],
   ['an extension type', /type 0xc7 is not spoken/, (peer) => peer.send(framed(Buffer.from([0xc7, 1, 0x73, 0])))],
   [
     'a key that is __proto__',

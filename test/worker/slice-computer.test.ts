@@ -165,7 +165,7 @@ describe('the images of a slice', () => {
     await answer(6, { first: 3, count: 1 });
     const [batch] = model.batches;
     expect([...batch.indices]).toEqual([...epochOrder(6, 1, 3, shardSize)].slice(6, 9));
-    expect(batch.views).toEqual(augmentationsOf({ seed: 6, step: 6, slice: 3, count: 3, augment: true }));
+    expect(batch.augmentations).toEqual(augmentationsOf({ seed: 6, step: 6, slice: 3, count: 3, augment: true }));
   });
 
   it('are each there at most once in an epoch', async () => {
@@ -190,7 +190,7 @@ describe('the images of a slice', () => {
   it('are plain without augmentation', async () => {
     const { model, answer } = computerOf(gradients, { augment: false });
     await answer(0, { first: 0, count: 1 });
-    expect(model.batches[0].views).toEqual(identityAugmentations(3));
+    expect(model.batches[0].augmentations).toEqual(identityAugmentations(3));
   });
 });
 
@@ -200,7 +200,9 @@ describe('where flips alternate', () => {
     const { model, answer } = computerOf(gradients, { flip: 'alternating' });
     for (let step = 4 * epoch; step < 4 * epoch + 4; step++) await answer(step, { first: 1, count: 1 });
     return new Map(
-      model.batches.flatMap(({ indices, views }) => Array.from(indices, (index, i) => [index, isFlipped(views[i])])),
+      model.batches.flatMap(({ indices, augmentations }) =>
+        Array.from(indices, (index, i) => [index, isFlipped(augmentations[i])]),
+      ),
     );
   }
 
@@ -226,7 +228,7 @@ describe('where flips alternate', () => {
       await computer.evaluateShard({ step: 8, split: 'validation', index: 0 });
     }
     const [[drawn, validation], [given, sameValidation]] = [random, alternating].map(({ model }) =>
-      model.batches.map(({ views }) => views),
+      model.batches.map(({ augmentations }) => augmentations),
     );
     expect(given.map((view) => view & 255)).toEqual(drawn.map((view) => view & 255));
     expect(sameValidation).toEqual(validation);
@@ -238,7 +240,7 @@ it('a reflected padding is that of training images and of augmented validation i
   await answer(0, { first: 0, count: 1 });
   await computer.evaluateShard({ step: 8, split: 'validation', index: 0 });
   await computer.evaluateShard({ step: 8, split: 'test', index: 0 });
-  const reflected = model.batches.map(({ views }) => views.every((view) => isReflected(view)));
+  const reflected = model.batches.map(({ augmentations }) => augmentations.every((packed) => isReflected(packed)));
   expect(reflected).toEqual([true, true, false]);
 });
 
@@ -248,7 +250,7 @@ describe('a part of an evaluation', () => {
     const result = await computer.evaluateShard({ step: 8, split: 'test', index: 0 });
     expect(result).toMatchObject({ sampleCount: shardSize, lossSum: 1, correctCount: 2 });
     expect([...model.batches[0].indices]).toEqual(Array.from({ length: shardSize }, (_, index) => index));
-    expect(model.batches[0].views).toEqual(identityAugmentations(shardSize));
+    expect(model.batches[0].augmentations).toEqual(identityAugmentations(shardSize));
     expect(model.batches[0].records[0]).toBe(9);
   });
 
@@ -262,7 +264,7 @@ describe('a part of an evaluation', () => {
       { step: 8, split: 'test', index: 0 },
     ] as const;
     for (const part of parts) await computer.evaluateShard(part);
-    const [first, again, later, other, test] = model.batches.map(({ views }) => views.join());
+    const [first, again, later, other, test] = model.batches.map(({ augmentations }) => augmentations.join());
     expect(again).toBe(first);
     expect(new Set([first, later, other, test]).size).toBe(4);
     expect(test).toBe(identityAugmentations(shardSize).join());

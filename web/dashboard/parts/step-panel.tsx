@@ -17,9 +17,7 @@ export function StepPanel() {
   const state = live.value;
   return (
     <section class="card step" aria-labelledby="step-title">
-      <h2 id="step-title">
-        Running step {state?.step && <span class="count">{wholeNumber(state.step.step)}</span>}
-      </h2>
+      <h2 id="step-title">Running step {state?.step && <span class="count">{wholeNumber(state.step.step)}</span>}</h2>
       {state?.step ? (
         <>
           <RunningStep state={state} view={state.step} />
@@ -48,8 +46,7 @@ function RunningStep({ state, view }: { state: SeenLive; view: StepView }) {
   const elapsedMs = view.elapsedMs + sinceMs;
   // The scale stands still while steps take about as long as each other.
   const scale = useRef(1);
-  if (elapsedMs > scale.current || (view.isOver && elapsedMs < 0.6 * scale.current))
-    scale.current = 1.15 * elapsedMs;
+  if (elapsedMs > scale.current || (view.isOver && elapsedMs < 0.6 * scale.current)) scale.current = 1.15 * elapsedMs;
   const here = state.status.workers.filter((worker) => worker.state !== 'lost');
   return (
     <Lanes
