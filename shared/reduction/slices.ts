@@ -30,13 +30,13 @@ export function childrenOf(range: SliceRange): [SliceRange, SliceRange] {
 export function alignedRanges(range: SliceRange, sliceCount: number): SliceRange[] {
   const end = range.first + range.count;
   const ranges: SliceRange[] = [];
-  function visit(range: SliceRange): void {
-    if (range.first >= end || range.first + range.count <= range.first) return;
-    if (range.first >= range.first && range.first + range.count <= end) {
-      ranges.push(range);
+  function visit(candidate: SliceRange): void {
+    if (candidate.first >= end || candidate.first + candidate.count <= range.first) return;
+    if (candidate.first >= range.first && candidate.first + candidate.count <= end) {
+      ranges.push(candidate);
       return;
     }
-    for (const child of childrenOf(range)) visit(child);
+    for (const child of childrenOf(candidate)) visit(child);
   }
   if (range.count > 0) visit({ first: 0, count: sliceCount });
   return ranges;
