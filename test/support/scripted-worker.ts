@@ -1,5 +1,5 @@
-// The coordinator's side of a worker whose other end is a test: a real connection over a socket that is none. It
-// computes what real workers would, when it is told to, and may be late, repeat itself or go away.
+// A worker that is controlled by a test: a real WorkerConnection over a fake socket. It answers as a real worker would, but only
+// when the test says so; it may be late, repeat an answer, or leave.
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { WebSocket } from 'ws';
@@ -16,19 +16,19 @@ import {
 } from '../../shared/protocol/messages.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 
-/** What the workers of a test have in common. */
+/** What the workers of a test share. */
 export interface ScriptedWorld {
   pool: WorkerPool;
   clock: Clock;
-  /** Hashes of what there is to hold. */
+  /** Hashes of all shards. */
   shards: readonly string[];
   imagesPerSlice: number;
-  /** The sum over a range and each slice's statistics, as they travel, and what is reported with them. */
+  /** The partial sum over a range, with the batch statistics of each slice, and the report on it. */
   answer: (step: number, range: SliceRange) => { payload: Float32Array; sampleCount: number; lossSums: number[] };
 }
 
-/** As much of ws's socket as a connection uses. */
-class SocketInName extends EventEmitter {
+/** The part of ws's WebSocket that a WorkerConnection uses. */
+class FakeSocket extends EventEmitter {
   readonly OPEN = 1;
   readonly CLOSED = 3;
   readyState = this.OPEN;
@@ -61,18 +61,18 @@ type Task =
   | { type: 'gradient'; step: number; range: SliceRange }
   | { type: 'evaluation'; step: number; split: Split; index: number };
 
-/** Parts of an evaluation are of different sizes. */
+/** Evaluation shards have different sizes. */
 export function imagesInPart(index: number): number {
   return 10 + index;
 }
 
-/** What an evaluation of a part gives, whoever makes it. */
+/** The evaluation of a shard, the same from every worker. */
 export function evaluationOf({ step, split, index }: Omit<Task & { type: 'evaluation' }, 'type'>): EvaluationMessage {
   const counts = { sampleCount: imagesInPart(index), lossSum: 0.1 * index, correctCount: index };
   return { type: 'evaluation', step, split, index, ...counts };
 }
 
-/** Whoever looks at an image of a part takes it for the same class. */
+/** The predicted classes of a shard, the same from every worker. */
 export function classesIn({ sampleCount, index }: EvaluationMessage): Uint8Array {
   return Uint8Array.from({ length: sampleCount }, (_, image) => (image + index) % 10);
 }
@@ -85,20 +85,20 @@ function evaluationFrameOf(task: Task & { type: 'evaluation' }): Buffer {
 export class ScriptedWorker {
   readonly connection: WorkerConnection;
   readonly #world: ScriptedWorld;
-  readonly #socket: SocketInName;
+  readonly #socket: FakeSocket;
   readonly #computeMs: number;
-  /** The first one is being computed. */
+  /** The first one is in progress. */
   #tasks: Task[] = [];
   #lastAnswer: Buffer | undefined;
 
   /**
    * @param holds hashes of the shards that it has
-   * @param computeMs how long it says that a slice took
+   * @param computeMs computation time that it reports for each slice
    */
   constructor(world: ScriptedWorld, id: number, holds: readonly string[], computeMs: number) {
     this.#world = world;
     this.#computeMs = computeMs;
-    this.#socket = new SocketInName((message) => this.#take(message));
+    this.#socket = new FakeSocket((message) => this.#take(message));
     this.connection = new WorkerConnection(
       this.#socket as unknown as WebSocket,
       new PassThrough(),
@@ -130,7 +130,7 @@ export class ScriptedWorker {
     return this.#socket.readyState === this.#socket.OPEN;
   }
 
-  /** Answers what it has computed, which may be of a step that is over. @returns whether there was anything */
+  /** Answers its current task, which may belong to a finished step. @returns whether it had one */
   answer(): boolean {
     const task = this.#tasks.shift();
     if (task === undefined) return false;
@@ -153,7 +153,7 @@ export class ScriptedWorker {
     return encodeFrame(message, new Uint8Array(payload.slice().buffer));
   }
 
-  /** Says its last answer once more, which nobody asked for. */
+  /** Sends its last answer again, without a request. */
   repeat(): void {
     if (this.#lastAnswer !== undefined) this.#say(Buffer.from(this.#lastAnswer));
   }
@@ -171,7 +171,7 @@ export class ScriptedWorker {
   }
 
   #take(message: CoordinatorMessage): void {
-    // With weights of another step a worker drops what it has not begun.
+    // With the weights of another step, a worker drops the tasks that it has not started.
     if (message.type === 'weights') this.#tasks = this.#tasks.slice(0, 1);
     if (message.type === 'compute') {
       const { step } = message;
