@@ -112,7 +112,7 @@ export class ReconnectingWorker {
     if (clock.now() - this.#lastWelcomeMs > reconnectTimeoutMs) {
       throw new LockstepError(
         'unreachable',
-        `could not reach ${url} for ${reconnectTimeoutMs / 1000} s (${reason}): is the coordinator running there?`,
+        `${url} could not be reached for ${reconnectTimeoutMs / 1000} s (${reason}): is the coordinator running there?`,
       );
     }
     const attempt = ++this.#failedAttempts;

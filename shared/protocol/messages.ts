@@ -177,12 +177,10 @@ export type EvaluateMessage = z.infer<typeof evaluate>;
 function parse<Message>(schema: z.ZodType<Message>, header: unknown, sender: string): Message {
   const parsed = schema.safeParse(header);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
   const type: unknown = typeof header === 'object' && header !== null && 'type' in header ? header.type : undefined;
-  throw new ProtocolError(
-    `${sender} sent an invalid message of type ${typeof type === 'string' ? type.slice(0, 40) : 'unknown'}: ` +
-      `${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`,
-  );
+  const shown = typeof type === 'string' ? type.slice(0, 40) : 'unknown';
+  const [{ path, message }] = parsed.error.issues;
+  throw new ProtocolError(`${sender} sent an invalid message of type ${shown}: ${path.join('.')}: ${message}`);
 }
 
 /** Validates a header from a worker. Throws ProtocolError, naming the field. */

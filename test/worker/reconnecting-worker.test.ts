@@ -31,7 +31,7 @@ it('a worker gives up after `reconnectTimeoutMs`, and names the address, the tim
   await expect(worker.done).rejects.toMatchObject({
     code: 'unreachable',
     message: expect.stringMatching(
-      new RegExp(`^could not reach ${url} for 60 s \\(.*ECONNREFUSED.*\\): is the coordinator running there\\?$`),
+      new RegExp(`^${url} could not be reached for 60 s \\(.*ECONNREFUSED.*\\): is the coordinator running there\\?$`),
     ),
   });
   expect(attempts.map(({ attempt }) => attempt)).toEqual(attempts.map((_, index) => index + 1));

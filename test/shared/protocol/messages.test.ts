@@ -151,7 +151,7 @@ describe.each(directions)('a message from $speaker', ({ speaker, parse, messages
 describe('the error for an invalid message', () => {
   it('names the type and the field', () => {
     expect(() => parseWorkerMessage({ ...gradient, range: { first: 0, count: 0 } })).toThrow(
-      /^a worker sent an invalid message of type gradient: range\.count /,
+      /^a worker sent an invalid message of type gradient: range\.count: /,
     );
   });
 });
