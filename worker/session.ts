@@ -134,16 +134,9 @@ export class WorkerSession {
 
   /** Handles the answer to the hello. */
   #join(message: CoordinatorMessage, payload: Uint8Array): void {
-    switch (message.type) {
-      case 'welcome':
-        return this.#startWork(message, payload);
-      case 'refusal':
-        return this.#end({ kind: 'refused', code: message.code, message: message.message });
-      case 'goodbye':
-        return this.#end({ kind: 'goodbye', reason: message.reason });
-      default:
-        throw new ProtocolError(`${message.type} arrived before the welcome`);
-    }
+    if (message.type === 'welcome') this.#startWork(message, payload);
+    else if (message.type === 'refusal' || message.type === 'goodbye') this.#endAs(message);
+    else throw new ProtocolError(`${message.type} arrived before the welcome`);
   }
 
   #startWork(welcome: Welcome, payload: Uint8Array): void {
@@ -171,15 +164,19 @@ export class WorkerSession {
         return work.shards.receive(message.sha256, message.offset, payload);
       case 'prefetch':
         return void work.shards.prefetch(message.sha256).catch((error: unknown) => this.#fail(error));
-      case 'goodbye':
-        return this.#end({ kind: 'goodbye', reason: message.reason });
       case 'refusal':
-        return this.#end({ kind: 'refused', code: message.code, message: message.message });
+      case 'goodbye':
+        return this.#endAs(message);
       case 'welcome':
         throw new ProtocolError('a second welcome arrived');
       default:
         message satisfies never;
     }
+  }
+
+  #endAs(message: CoordinatorMessage & { type: 'refusal' | 'goodbye' }): void {
+    if (message.type === 'goodbye') this.#end({ kind: 'goodbye', reason: message.reason });
+    else this.#end({ kind: 'refused', code: message.code, message: message.message });
   }
 
   #send(message: WorkerMessage): void {

@@ -28,17 +28,19 @@ export class WorkQueue<Device> {
   /** Adds a job that belongs to a step. */
   add(step: number, job: (device: Device) => Promise<void>): void {
     if (++this.#waiting > maxWaitingJobs) throw new ProtocolError(`more than ${maxWaitingJobs} requests are waiting`);
-    this.#tail = this.#tail.then(async () => {
-      // The previous job may have blocked this thread: handle the messages that have arrived since.
-      await new Promise((resolve) => setImmediate(resolve));
-      this.#waiting--;
-      if (this.#isClosed || step < this.#firstStep) return;
-      try {
-        await job(await this.#device);
-      } catch (error) {
-        this.#onFailure(error);
-      }
-    });
+    this.#tail = this.#tail.then(() => this.#run(step, job));
+  }
+
+  async #run(step: number, job: (device: Device) => Promise<void>): Promise<void> {
+    // The previous job may have blocked this thread: handle the messages that have arrived since.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#waiting--;
+    if (this.#isClosed || step < this.#firstStep) return;
+    try {
+      await job(await this.#device);
+    } catch (error) {
+      this.#onFailure(error);
+    }
   }
 
   /** Drops waiting jobs of earlier steps. */

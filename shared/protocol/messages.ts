@@ -180,7 +180,8 @@ function parse<Message>(schema: z.ZodType<Message>, header: unknown, sender: str
   const type: unknown = typeof header === 'object' && header !== null && 'type' in header ? header.type : undefined;
   const shown = typeof type === 'string' ? type.slice(0, 40) : 'unknown';
   const [{ path, message }] = parsed.error.issues;
-  throw new ProtocolError(`${sender} sent an invalid message of type ${shown}: ${path.join('.')}: ${message}`);
+  const problem = path.length === 0 ? message : `${path.join('.')}: ${message}`;
+  throw new ProtocolError(`${sender} sent an invalid message of type ${shown}: ${problem}`);
 }
 
 /** Validates a header from a worker. Throws ProtocolError, naming the field. */
