@@ -78,7 +78,7 @@ export class ServerTls {
 function readContext({ tlsCert, tlsKey, tlsClientCa }: ServerTlsFiles): SecureContextOptions {
   return {
     ...readKeyPair(tlsCert, tlsKey),
-    ...(tlsClientCa === undefined ? {} : { ca: readCertificates('--tls-client-ca', tlsClientCa) }),
+    ...(tlsClientCa === undefined ? {} : { ca: readCertificates('tlsClientCa', tlsClientCa) }),
     minVersion: minTls,
   };
 }
