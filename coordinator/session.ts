@@ -142,7 +142,7 @@ export class CoordinatorSession {
     await new Promise((resolve) => setImmediate(resolve));
     const stopWatching = this.#access.watch(this.#clock, (message) => this.#publishAccess(message));
     try {
-      const certificateProblem = this.#access.tls?.trouble;
+      const certificateProblem = this.#access.tls?.certificateProblem;
       if (certificateProblem !== undefined) this.#publishAccess(certificateProblem);
       return await work();
     } catch (error) {
