@@ -219,6 +219,7 @@ export class CoordinatorSession {
   }
 
   #publishAccess(message: string): void {
-    this.#events.publish({ type: 'access', message });
+    // The end of the session also ends connections that have not joined, and nobody refused these.
+    if (!this.#isEnded) this.#events.publish({ type: 'access', message });
   }
 }
