@@ -1,15 +1,15 @@
-// The package's version, as package.json has it: the one place that knows where that file lies.
+// The version in package.json. No other file knows where package.json is.
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
-/** package.json is beside this folder in a checkout's sources and one folder further up from dist/. */
+/** package.json is next to this folder in the sources, and one level above it in dist/. */
 function readPackage(): { version: string } {
-  for (const place of ['../package.json', '../../package.json']) {
-    const text = readOptional(new URL(place, import.meta.url));
+  for (const location of ['../package.json', '../../package.json']) {
+    const text = readOptional(new URL(location, import.meta.url));
     const parsed = z.object({ name: z.literal('lockstep'), version: z.string() }).safeParse(text && JSON.parse(text));
     if (parsed.success) return parsed.data;
   }
-  throw new Error("lockstep's own package.json was not found beside its code: reinstall the package");
+  throw new Error("cannot find lockstep's own package.json: reinstall the package");
 }
 
 function readOptional(file: URL): string | undefined {

@@ -126,15 +126,15 @@ async function workHere(command: WorkerCommand): Promise<void> {
   };
   tell('start', { lockstepVersion, url, ...worker.engine, engineChoice: worker.engineChoice });
   worker.events.on('joined', (event) => tell('joined', event));
-  worker.events.on('cacheTrouble', (event) => tell('cache-trouble', event));
+  worker.events.on('cacheFailed', (event) => tell('cache-failed', event));
   worker.events.on('reconnecting', (event) => tell('reconnecting', event));
   if (worker.engineChoice !== undefined) writer.line(`engine: ${worker.engineChoice}`);
   writer.line(`${worker.name} computes with ${worker.engine.fingerprint}; joining ${url}`);
   worker.events.on('joined', ({ workerId, depth, sliceCount, batchSize }) =>
     writer.line(`joined as worker ${workerId}: ResNet-${depth}, batches of ${batchSize} in ${sliceCount} slices`),
   );
-  worker.events.on('cacheTrouble', ({ message }) =>
-    writer.line(`the cache ${message}: shards are fetched again where they are missing in it`),
+  worker.events.on('cacheFailed', ({ message }) =>
+    writer.line(`${message}; shards that are missing in it are fetched again`),
   );
   worker.events.on('reconnecting', ({ reason, delayMs }) =>
     writer.line(`not connected (${reason}); trying again ${delayMs < 1000 ? 'now' : `in ${duration(delayMs)}`}`),

@@ -99,7 +99,9 @@ describe("a coordinator's certificate", () => {
   it('that has expired is refused by the worker, and the coordinator warns of it', async () => {
     const expired = await ours.sign({ name: 'expired', days: -1 });
     const said = await refusal(speaking(expired), { tlsCa: ours.file }, 2);
-    expect(said.worker).toMatch(/wss:.* cannot be joined: the coordinator's certificate has expired: renew it there/);
+    expect(said.worker).toMatch(
+      /cannot join wss:.*: the coordinator's certificate has expired: renew the coordinator's `tlsCert`/,
+    );
     expect(said.door[0]).toMatch(/^the certificate .*expired\.crt has expired on .*: no worker will trust it/);
     expect(said.door[1]).toMatch(
       /^127\.0\.0\.1 was refused: it began to speak and went away .* does not trust this certificate/,
@@ -110,7 +112,7 @@ describe("a coordinator's certificate", () => {
     const other = await ours.sign({ name: 'other', hosts: ['gpu.example.org'] });
     const said = await refusal(speaking(other), { tlsCa: ours.file });
     expect(said.worker).toMatch(
-      /certificate is not for 127\.0\.0\.1 but for DNS:gpu\.example\.org: use a name that it holds/,
+      /certificate is not for 127\.0\.0\.1 but for DNS:gpu\.example\.org: connect to a name in the certificate/,
     );
     expect(said.door).toEqual([expect.stringContaining('or not under the name that it used')]);
   });
@@ -120,7 +122,7 @@ describe("a coordinator's certificate", () => {
     ['another authority', () => ({ tlsCa: theirs.file })],
   ])('is refused by a worker that trusts %s', async (_, trusting) => {
     const said = await refusal(speaking(server), trusting());
-    expect(said.worker).toMatch(/of an authority that is not known here: give it with --tls-ca/);
+    expect(said.worker).toMatch(/signed by an unknown CA: give the CA's certificate as `tlsCa`/);
     expect(said.door).toHaveLength(1);
   });
 });
@@ -172,13 +174,15 @@ describe('one side alone speaks TLS', () => {
     cluster = await startCluster(speaking(server));
     const worker = await cluster.join({ url: cluster.coordinator.url.replace('wss', 'ws') });
     const [{ reason }] = await once(worker.events, 'reconnecting');
-    expect(reason).toMatch(/^it hung up; if it speaks TLS, use wss:/);
+    expect(reason).toMatch(/^the server closed the connection; if it uses TLS, connect to wss:/);
   });
 
   it('the worker: it is told not to', async () => {
     cluster = await startCluster();
     const worker = await cluster.join({ url: cluster.coordinator.url.replace('ws', 'wss') });
-    await expect(worker.done).rejects.toMatchObject({ message: expect.stringMatching(/does not speak TLS: use ws:/) });
+    await expect(worker.done).rejects.toMatchObject({
+      message: expect.stringMatching(/does not use TLS: connect to ws:/),
+    });
   });
 
   it('nobody: what is no TLS does not disturb', async () => {
@@ -200,12 +204,12 @@ describe('the command line', () => {
     };
     expect(await worker('--tls-ca', inFolder('missing.pem'))).toEqual({
       status: 2,
-      output: `lockstep: --tls-ca ${inFolder('missing.pem')} cannot be read (ENOENT)\n`,
+      output: `lockstep: --tls-ca is ${inFolder('missing.pem')}: it cannot be read (ENOENT)\n`,
     });
-    expect((await worker('--tls-ca', inFolder('empty.pem'))).output).toMatch(/empty\.pem holds no certificate/);
+    expect((await worker('--tls-ca', inFolder('empty.pem'))).output).toMatch(/empty\.pem: it contains no certificate/);
     expect((await worker('--tls-cert', client.cert)).output).toMatch(/--tls-cert is given without --tls-key/);
     expect((await worker('--tls-cert', client.cert, '--tls-key', server.key)).output).toMatch(
-      /is no key of --tls-cert/,
+      /it is not the key of --tls-cert/,
     );
   });
 
@@ -222,11 +226,13 @@ describe('the command line', () => {
     ]);
     expect(trusting.output).toMatch(/^waiting · /);
     expect(trusting.status).toBe(0);
-    expect(strange.output).toMatch(/cannot be asked: .* of an authority that is not known here: give it with --tls-ca/);
+    expect(strange.output).toMatch(
+      /cannot be asked: .* signed by an unknown CA: give the CA's certificate as --tls-ca/,
+    );
     expect(strange.status).toBe(1);
     expect(uncertified.output).toMatch(/none was shown: give one with --tls-cert and --tls-key$/m);
     expect(uncertified.status).toBe(1);
-    expect(plain.output).toMatch(/which is not encrypted, and --tls-ca or --tls-cert is given: write wss:/);
+    expect(plain.output).toMatch(/which is not encrypted, but --tls-ca or --tls-cert is given: use wss:/);
     expect(plain.status).toBe(2);
   });
 
@@ -240,7 +246,7 @@ describe('the command line', () => {
     const sound = await look({ tlsCa: ours.file, ...shown });
     expect(sound).toMatchObject({ answers: expect.stringMatching(/^ok wss:/), WebSockets: 'ok get through' });
     expect(Object.values(sound).filter((said) => !said.startsWith('ok'))).toEqual([]);
-    expect((await look(shown))['answers']).toMatch(/^problem the coordinator's certificate is of an authority/);
+    expect((await look(shown))['answers']).toMatch(/^problem the coordinator's certificate is signed by an unknown CA/);
     const uncertified = await look({ tlsCa: ours.file });
     expect(uncertified['WebSockets']).toMatch(/^problem are refused: .*none was shown: give one with --tls-cert/);
     expect(uncertified['token']).toMatch(/^problem not looked at: .*none was shown/);

@@ -17,14 +17,14 @@ import {
 } from '../../shared/protocol/messages.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 
-/** What the workers of a test have in common. */
+/** What the workers of a test share. */
 export interface ScriptedWorld {
   pool: WorkerPool;
   clock: Clock;
-  /** Hashes of what there is to hold. */
+  /** Hashes of all shards. */
   shards: readonly string[];
   imagesPerSlice: number;
-  /** The sum over a range and each slice's statistics, as they travel, and what is reported with them. */
+  /** The partial sum over a range, with the batch statistics of each slice, and the report on it. */
   answer: (step: number, range: SliceRange) => { payload: Float32Array; sampleCount: number; lossSums: number[] };
 }
 
@@ -88,13 +88,13 @@ export class ScriptedWorker {
   readonly #world: ScriptedWorld;
   readonly #socket: FakeSocket;
   readonly #computeMs: number;
-  /** The first one is being computed. */
+  /** The first one is in progress. */
   #tasks: Task[] = [];
   #lastAnswer: Buffer | undefined;
 
   /**
    * @param holds hashes of the shards that it has
-   * @param computeMs how long it says that a slice took
+   * @param computeMs computation time that it reports for each slice
    */
   constructor(world: ScriptedWorld, name: string, holds: readonly string[], computeMs: number) {
     this.#world = world;
@@ -131,7 +131,7 @@ export class ScriptedWorker {
     return this.#socket.readyState === this.#socket.OPEN;
   }
 
-  /** Answers what it has computed, which may be of a step that is over. @returns whether there was anything */
+  /** Answers its current task, which may belong to a finished step. @returns whether it had one */
   answer(): boolean {
     const task = this.#tasks.shift();
     if (task === undefined) return false;
@@ -154,7 +154,7 @@ export class ScriptedWorker {
     return encodeFrame(message, new Uint8Array(payload.slice().buffer));
   }
 
-  /** Says its last answer once more, which nobody asked for. */
+  /** Sends its last answer again, without a request. */
   repeat(): void {
     if (this.#lastAnswer !== undefined) this.#say(Buffer.from(this.#lastAnswer));
   }
@@ -172,7 +172,7 @@ export class ScriptedWorker {
   }
 
   #take(message: CoordinatorMessage): void {
-    // With weights of another step a worker drops what it has not begun.
+    // With the weights of another step, a worker drops the tasks that it has not started.
     if (message.type === 'weights') this.#tasks = this.#tasks.slice(0, 1);
     if (message.type === 'compute') {
       const { step } = message;

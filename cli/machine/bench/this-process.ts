@@ -16,7 +16,8 @@ import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { openEngine } from '../../../worker/engines/registry.js';
-import { SliceComputer } from '../../../worker/slice-computer.js';
+import { SliceComputer } from '../../../worker/computation/slice-computer.js';
+import { SliceImages } from '../../../worker/computation/slice-images.js';
 import { measurementOf, type BenchOptions, type LayerTime, type Measurement } from './measurement.js';
 import { StepRounds, type Phases } from './step-rounds.js';
 
@@ -58,10 +59,10 @@ function drawShards({ batchSize, slices, seed }: Config): Uint8Array[] {
 function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards: readonly Uint8Array[]) {
   const { batchSize, slices, bnMomentum } = config;
   const stepsPerEpoch = stepsPerEpochOf(Math.max(imageCount, batchSize), batchSize);
-  const runPlan = { ...config, sliceCount: slices, stepsPerEpoch };
-  const computer = new SliceComputer(runPlan, layout, model, (_split, slice) => Promise.resolve(shards[slice]));
+  const images = new SliceImages({ config, stepsPerEpoch }, (_split, slice) => Promise.resolve(shards[slice]));
+  const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };
-  const answer = new Float32Array(computer.answerFloats(allSlices));
+  const answer = new Float32Array(computer.payloadFloats(allSlices));
   const gradientSum = answer.subarray(0, layout.trainableSize);
   const batchStatistics = Array.from({ length: slices }, (_, slice) => {
     const first = layout.trainableSize + slice * layout.statisticsSize;
@@ -76,7 +77,8 @@ function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards
 
   return async (): Promise<Phases> => {
     const startedMs = performance.now();
-    const { sampleCount, augmentMs, computeMs, reduceMs } = await computer.sumRange(step, allSlices, answer);
+    const { sampleCount, times } = await computer.sumRange(step, allSlices, answer);
+    const { augmentMs, computeMs, reduceMs } = times.phases;
     const summedMs = performance.now();
     optimizer.step(gradientSum, sampleCount, learningRateAt(step, config, length));
     updateMovingStatistics(movingStatistics, batchStatistics, bnMomentum);

@@ -1,26 +1,26 @@
-import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { sha256Of, ShardCache } from '../../../worker/shards/shard-cache.js';
+import { sha256Of } from '../../../shared/sha256.js';
+import { DiskShardCache, noShardCache } from '../../../worker/shards/disk-shard-cache.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const records = Buffer.from('images, as far as the cache is concerned');
-const sha256 = createHash('sha256').update(records).digest('hex');
+const sha256 = sha256Of(records);
 
 async function newCache() {
   const directory = path.join(await temporaryFolder(), 'deep', 'shards');
-  return { directory, file: path.join(directory, `${sha256}.bin`), cache: new ShardCache(directory) };
+  return { directory, file: path.join(directory, `${sha256}.bin`), cache: new DiskShardCache(directory) };
 }
 
-describe('a cache', () => {
-  it('is empty before anything was written, without a folder', async () => {
+describe('a shard cache on disk', () => {
+  it('is empty before anything is written, and needs no folder', async () => {
     const { cache } = await newCache();
     expect(await cache.list()).toEqual([]);
     expect(await cache.read(sha256)).toBeUndefined();
   });
 
-  it('keeps a shard under its hash, and nothing beside it', async () => {
+  it('keeps a shard under its hash, and no other files', async () => {
     const { directory, cache } = await newCache();
     await cache.write(sha256, records);
     expect(await readdir(directory)).toEqual([`${sha256}.bin`]);
@@ -28,20 +28,20 @@ describe('a cache', () => {
     expect(await cache.read(sha256)).toEqual(records);
   });
 
-  it('outlives its worker', async () => {
+  it('still has a shard after a restart', async () => {
     const { directory, cache } = await newCache();
     await cache.write(sha256, records);
-    expect(await new ShardCache(directory).read(sha256)).toEqual(records);
+    expect(await new DiskShardCache(directory).read(sha256)).toEqual(records);
   });
 
-  it('may be written by several workers at once', async () => {
+  it('may be written by several workers at the same time', async () => {
     const { directory, cache } = await newCache();
     await Promise.all([1, 2, 3].map(() => cache.write(sha256, records)));
     expect(await readdir(directory)).toEqual([`${sha256}.bin`]);
     expect(await cache.read(sha256)).toEqual(records);
   });
 
-  it.each([0, 17, records.length - 1])('drops a shard with a flipped bit in byte %i', async (byte) => {
+  it.each([0, 17, records.length - 1])('deletes a shard with a flipped bit in byte %i', async (byte) => {
     const { directory, file, cache } = await newCache();
     await cache.write(sha256, records);
     const damaged = await readFile(file);
@@ -51,7 +51,7 @@ describe('a cache', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
-  it('drops a shard that was cut off', async () => {
+  it('deletes a truncated shard', async () => {
     const { directory, file, cache } = await newCache();
     await cache.write(sha256, records);
     await writeFile(file, records.subarray(1));
@@ -59,7 +59,7 @@ describe('a cache', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
-  it('does not list half-written and foreign files', async () => {
+  it('does not list partial and other files', async () => {
     const { directory, cache } = await newCache();
     await mkdir(directory, { recursive: true });
     for (const name of [`${sha256}.1234.partial`, `${sha256}.bin.bak`, `${sha256.slice(1)}.bin`, 'README']) {
@@ -70,7 +70,7 @@ describe('a cache', () => {
   });
 
   it.each(['', '../escape', `${sha256}/../x`, sha256.toUpperCase()])(
-    'reads and writes nothing called %j',
+    'refuses to read or write a shard named %j',
     async (name) => {
       const { directory, cache } = await newCache();
       await expect(cache.read(name)).rejects.toThrow(RangeError);
@@ -79,7 +79,7 @@ describe('a cache', () => {
     },
   );
 
-  it('that went away is an empty one', async () => {
+  it('is empty after its folder was deleted', async () => {
     const { directory, cache } = await newCache();
     await cache.write(sha256, records);
     await rm(directory, { recursive: true });
@@ -88,11 +88,11 @@ describe('a cache', () => {
   });
 });
 
-describe('a cache that is full', () => {
-  /** Three shards of ten bytes each, of which two fit; the first was used an hour before the second. */
+describe('a full shard cache', () => {
+  /** Three shards of ten bytes, two of which fit; the first was used an hour before the second. */
   async function fullCache() {
     const directory = await temporaryFolder();
-    const cache = new ShardCache(directory, { limitBytes: 20 });
+    const cache = new DiskShardCache(directory, { limitBytes: 20 });
     const shards = ['shard no 1', 'shard no 2', 'shard no 3'].map((text) => {
       const bytes = Buffer.from(text);
       return { bytes, sha256: sha256Of(bytes) };
@@ -104,7 +104,7 @@ describe('a cache that is full', () => {
     return { cache, shards };
   }
 
-  it('drops the shard used longest ago when another comes', async () => {
+  it('removes the least recently used shard when another one is written', async () => {
     const { cache, shards } = await fullCache();
     const [first, second, third] = shards;
     await cache.write(third.sha256, third.bytes);
@@ -113,7 +113,7 @@ describe('a cache that is full', () => {
     expect(await cache.read(third.sha256)).toEqual(third.bytes);
   });
 
-  it('takes reading for use', async () => {
+  it('counts reading as use', async () => {
     const { cache, shards } = await fullCache();
     const [first, second, third] = shards;
     await cache.read(first.sha256);
@@ -123,28 +123,22 @@ describe('a cache that is full', () => {
   });
 });
 
-it('on a disk that fails is an empty one, and says so once', async () => {
+it('a shard cache on a disk that fails behaves as if it were empty, and reports the failure once', async () => {
   const folder = await temporaryFolder();
-  // No folder can be made inside a file.
+  // A folder cannot be created inside a file.
   const file = path.join(folder, 'in-the-way');
   await writeFile(file, '');
-  const troubles: string[] = [];
-  const cache = new ShardCache(path.join(file, 'shards'), { onTrouble: (message) => troubles.push(message) });
+  const failures: string[] = [];
+  const cache = new DiskShardCache(path.join(file, 'shards'), { onFailure: (message) => failures.push(message) });
   await cache.write(sha256, records);
   await cache.write(sha256, records);
   expect(await cache.read(sha256)).toBeUndefined();
   expect(await cache.list()).toEqual([]);
-  expect(troubles).toEqual([expect.stringMatching(/in-the-way.shards cannot be used \(ENOTDIR/)]);
+  expect(failures).toEqual([expect.stringMatching(/^cannot use the shard cache .*in-the-way.shards \(ENOTDIR/)]);
 });
 
-it('no folder is no cache', async () => {
-  const cache = new ShardCache(null);
-  await cache.write(sha256, records);
-  expect(await cache.list()).toEqual([]);
-  expect(await cache.read(sha256)).toBeUndefined();
-});
-
-it('sha256Of is the SHA-256 in hex', () => {
-  // The hash of no bytes, from FIPS 180-4's examples.
-  expect(sha256Of(new Uint8Array())).toBe('e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
+it('no shard cache is always empty', async () => {
+  await noShardCache.write(sha256, records);
+  expect(await noShardCache.list()).toEqual([]);
+  expect(await noShardCache.read(sha256)).toBeUndefined();
 });

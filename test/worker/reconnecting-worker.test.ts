@@ -1,11 +1,12 @@
-// How long a worker knocks where nobody is. Time is the test's.
+// A worker whose coordinator is unreachable, under a fake clock.
+import { once } from 'node:events';
 import { expect, it } from 'vitest';
 import { startWorker } from '../../worker/main.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { freePort } from '../support/free-port.js';
 
-it('gives up behind --reconnect-timeout, and names the address, the time and the reason', async () => {
+async function startUnreachable() {
   const clock = new FakeClock();
   const url = `ws://127.0.0.1:${await freePort()}`;
   const worker = await startWorker({
@@ -16,10 +17,15 @@ it('gives up behind --reconnect-timeout, and names the address, the time and the
     reconnectTimeoutMs: 60_000,
     clock,
   });
+  return { clock, url, worker };
+}
+
+it('a worker gives up after `reconnectTimeoutMs`, and names the address, the time and the reason', async () => {
+  const { clock, url, worker } = await startUnreachable();
   const attempts: { attempt: number; reason: string; atMs: number }[] = [];
   worker.events.on('reconnecting', ({ attempt, reason, delayMs }) => {
     attempts.push({ attempt, reason, atMs: clock.now() });
-    // The pause begins when all have been told of it.
+    // The pause starts once all listeners have been called.
     setImmediate(() => clock.advance(delayMs));
   });
   await expect(worker.done).rejects.toMatchObject({
@@ -30,9 +36,17 @@ it('gives up behind --reconnect-timeout, and names the address, the time and the
   });
   expect(attempts.map(({ attempt }) => attempt)).toEqual(attempts.map((_, index) => index + 1));
   expect(attempts.every(({ reason }) => reason.includes('ECONNREFUSED'))).toBe(true);
-  // It still knocked within its time, and one pause of 15 s at the most later it gave up.
+  // The last attempt was within the time; the worker gave up at most one pause of 15 s later.
   expect(attempts.at(-1)!.atMs).toBeLessThanOrEqual(60_000);
   expect(clock.now()).toBeGreaterThan(60_000);
   expect(clock.now()).toBeLessThanOrEqual(75_000);
+  expect(clock.running).toBe(0);
+});
+
+it('a worker that is stopped between two attempts ends at once', async () => {
+  const { clock, worker } = await startUnreachable();
+  await once(worker.events, 'reconnecting');
+  worker.stop('no longer needed');
+  expect(await worker.done).toEqual({ reason: 'no longer needed', images: 0 });
   expect(clock.running).toBe(0);
 });
