@@ -165,5 +165,6 @@ function checkToken(tokens: TokenTable, token: string): Refusal | undefined {
       message: `${problem}: set one that this coordinator knows with LOCKSTEP_TOKEN or \`tokenFile\``,
     };
   }
-  return mayDo(holder.role, 'join') ? undefined : { code: 'token', message: forbidden(holder, 'join') };
+  if (mayDo(holder.role, 'join')) return undefined;
+  return { code: 'token', message: `${forbidden(holder, 'join')}: use a worker token` };
 }

@@ -52,7 +52,7 @@ export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpH
   if (port.tokens.isEmpty) {
     return refuse(403, 'this coordinator has no token that allows this: start it with LOCKSTEP_TOKEN or `tokenFile`');
   }
-  return refuse(401, 'a token is required: send the header Authorization: Bearer TOKEN');
+  return refuse(401, 'a token is required (Authorization: Bearer TOKEN)');
 }
 
 export const foreignOrigin = "the request comes from another site's page: its Origin does not match its Host";

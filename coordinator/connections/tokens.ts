@@ -3,8 +3,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { LockstepError } from '../../shared/errors.js';
 
-/** What a client can do on the coordinator's port: join as a worker, read the run's state, or control the run. */
-export type Action = 'join' | 'read' | 'operate';
+/** What a client can do on the coordinator's port. */
+const actions = { join: 'join as a worker', read: 'read the status', operate: 'control the run' };
+export type Action = keyof typeof actions;
 
 /** Actions by role. A small run needs no token but the owner's. */
 const permissions = {
@@ -37,8 +38,7 @@ export function mayDo(role: Role, action: Action): boolean {
 
 /** The reason for refusing a known token. */
 export function forbidden({ name, role }: TokenHolder, action: Action): string {
-  const allowed = roles.filter((other) => mayDo(other, action)).join(' or ');
-  return `the token of ${name} has the role ${role}, which may not ${action}: use a token with the role ${allowed}`;
+  return `the token of ${name} has the role ${role}, which may not ${actions[action]}`;
 }
 
 export class TokenTable {

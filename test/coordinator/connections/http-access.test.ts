@@ -43,7 +43,7 @@ describe('reading', () => {
     expect(accessTo('read', { host: '127.0.0.1:7350' }, outside)).toEqual({
       allowed: false,
       status: 401,
-      message: 'a token is required: send the header Authorization: Bearer TOKEN',
+      message: 'a token is required (Authorization: Bearer TOKEN)',
     });
   });
 
@@ -74,8 +74,7 @@ describe('operating', () => {
     expect(accessTo('operate', { host, ...bearer(viewer) }, port)).toEqual({
       allowed: false,
       status: 403,
-      message:
-        'the token of wall has the role viewer, which may not operate: use a token with the role operator or owner',
+      message: 'the token of wall has the role viewer, which may not control the run',
     });
   });
 

@@ -109,7 +109,7 @@ describe('over HTTP', () => {
     expect(await get(server, '/status', bearer('secret'))).toEqual({ status: 200, body: { step: 7 } });
     expect(await get(server, '/status')).toEqual({
       status: 401,
-      body: { error: 'a token is required: send the header Authorization: Bearer TOKEN' },
+      body: { error: 'a token is required (Authorization: Bearer TOKEN)' },
     });
     const onLoopback = await serve({ access: withSecret });
     expect((await get(onLoopback, '/status')).status).toBe(200);
@@ -199,7 +199,7 @@ describe('a worker that connects', () => {
       message: encodeFrame({ ...hello, token: 'a-viewers-own-token' }),
       refusal: {
         code: 'token',
-        message: 'the token of wall has the role viewer, which may not join: use a token with the role worker or owner',
+        message: 'the token of wall has the role viewer, which may not join as a worker: use a worker token',
       },
     },
     {
@@ -225,7 +225,7 @@ describe('a worker that connects', () => {
     {
       who: 'sends a message type that is not a string',
       message: encodeFrame({ type: { toString: 1, valueOf: 1 } }),
-      refusal: { code: 'bad-message', message: expect.stringContaining('a worker sent a message of') as unknown },
+      refusal: { code: 'bad-message', message: expect.stringContaining('a worker sent an invalid message of type unknown') as unknown },
     },
   ])('and $who is refused with the reason', async ({ message, refusal }) => {
     const admit = vi.fn<Admission['admit']>();
