@@ -72,7 +72,7 @@ export async function assembleRun(
     const line = metricsLineOf(event);
     if (line !== undefined) directory.log(line);
   });
-  directory.onTrouble = (reason) => events.publish({ type: 'metrics-failed', reason });
+  directory.onWriteError = (reason) => events.publish({ type: 'metrics-failed', reason });
   const state = new TrainingState(setup, { checkpoint, pretrained });
   const checkpoints = new CheckpointManager(directory.checkpoints, setup, checkpoint);
   return {

@@ -56,7 +56,7 @@ function endFeed(feed: Feed, end: RunEnd): void {
 /** The content of metrics.jsonl at this moment. */
 async function readCurrentMetrics(directory: RunDirectory): Promise<RunRecord> {
   const record = new RunRecord();
-  const { file, bytes } = directory.metricsUntilNow;
+  const { file, bytes } = directory.metrics;
   await directory.flush();
   await readMetrics(file, record, bytes);
   return record;
