@@ -14,7 +14,7 @@ export class ClockOffset {
     this.#offsetMs = (reachedMs - askedMs + toldMs - heardMs) / 2;
   }
 
-  /** To be subtracted from the worker's time; undefined before the first sample. */
+  /** Subtract this from a time of the worker's clock. Undefined before the first sample. */
   get offsetMs(): number | undefined {
     return this.#offsetMs;
   }
