@@ -12,14 +12,14 @@ export type OperatorAction = 'pause' | 'continue' | 'checkpoint' | 'stop' | 'dro
 
 /** One round trip to a worker, timed at both ends; see ClockOffset. */
 export interface ClockSample {
-  /** When the coordinator sent its message, by its clock. */
-  askedMs: number;
-  /** When the message arrived, by the worker's clock; equal to `toldMs` if it answered at once. */
-  reachedMs: number;
-  /** When the worker answered, by its clock. */
-  toldMs: number;
-  /** When the answer arrived, by the coordinator's clock. */
-  heardMs: number;
+  /** When the coordinator sent its message, by the coordinator's clock. */
+  sentMs: number;
+  /** When the message arrived, by the worker's clock; equal to `repliedMs` if the worker replied at once. */
+  receivedMs: number;
+  /** When the worker replied, by its clock. */
+  repliedMs: number;
+  /** When the reply arrived, by the coordinator's clock. */
+  returnedMs: number;
 }
 
 /** Identifies a connected worker. A worker that joins again has another id. */

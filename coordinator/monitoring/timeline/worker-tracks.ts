@@ -46,7 +46,7 @@ export class WorkerTracks {
     if (assignedMs === undefined) return;
     // Weights and gradients are clock samples too, in case no ping was faster.
     const { receivedMs, sentMs } = timing;
-    this.clockOffset.add({ askedMs: assignedMs, reachedMs: receivedMs, toldMs: sentMs, heardMs: nowMs });
+    this.clockOffset.add({ sentMs: assignedMs, receivedMs, repliedMs: sentMs, returnedMs: nowMs });
   }
 
   /** @param microsecondsAt converts a time of the coordinator's clock to microseconds since the start of the timeline */
