@@ -67,7 +67,9 @@ describe('the evaluation of a shard', () => {
     const shard = { step: 8, split: 'validation', index: 0 } as const;
     const augmentations = async (input: ConfigInput) =>
       (await evaluate({ augmentValidation: true, ...input }, shard)).batches[0].augmentations;
-    expect((await augmentations({ cropPadding: 'reflect' })).every((augmentation) => isReflected(augmentation))).toBe(true);
+    expect((await augmentations({ cropPadding: 'reflect' })).every((augmentation) => isReflected(augmentation))).toBe(
+      true,
+    );
     expect(await augmentations({ flip: 'alternating' })).toEqual(await augmentations({ flip: 'random' }));
   });
 });

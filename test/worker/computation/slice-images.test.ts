@@ -84,7 +84,9 @@ describe('with alternating flips', () => {
       (['random', 'alternating'] as const).map((flip) => imagesWith({ flip }).batch(5, 2)),
     );
     // Bits 0 to 7 hold the crop.
-    expect(alternating.augmentations.map((augmentation) => augmentation & 255)).toEqual(random.augmentations.map((augmentation) => augmentation & 255));
+    expect(alternating.augmentations.map((augmentation) => augmentation & 255)).toEqual(
+      random.augmentations.map((augmentation) => augmentation & 255),
+    );
   });
 });
 
