@@ -2,9 +2,9 @@
 // The command line: runs a command, and turns errors into messages and exit statuses.
 import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
+import { setV8Flags } from './cli/process/v8-flags.js';
 import { lockstepProgram, withFlagsOfAllCommands } from './cli/program.js';
 import { exitStatuses, LockstepError, messageOf, type ErrorCode } from './shared/errors.js';
-import { raiseHeapGrowth } from './shared/gc.js';
 import { visible, visibleLines } from './shared/visible-text.js';
 
 const unexpectedErrorStatus = 1;
@@ -32,7 +32,7 @@ process.on('uncaughtException', (error) => {
   process.exit(unexpectedErrorStatus);
 });
 
-raiseHeapGrowth();
+setV8Flags();
 const program = lockstepProgram();
 try {
   await program.parseAsync();

@@ -61,7 +61,7 @@ async function runBench(options: BenchOptionValues): Promise<void> {
   const { gpus, rounds, seconds, json } = options;
   const workerCount = countWorkers(options);
   const config = resolveConfig(await readConfig({ ...options }));
-  const engineChoice = readEngineOptions(options);
+  const engineChoice = await readEngineOptions(options);
   if (isSupervised()) exitWithParent();
   else if (workerCount === undefined) {
     const environment = await startEnvironment(engineChoice.engine);

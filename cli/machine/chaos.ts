@@ -57,7 +57,7 @@ export function configure(command: Command): void {
       steps: input.steps ?? (input.epochs ? null : defaultSteps),
       heartbeatTimeout: input.heartbeatTimeout ?? defaultHeartbeatTimeout,
     });
-    const engine = readEngineOptions(options);
+    const engine = await readEngineOptions(options);
     const plans = await planWorkers({ engine: engine.engine, gpus, workers, defaultWorkers });
     const printer = new RateLimitedPrinter(json ? noOutput : standardOutput);
     const report = await withStopSignals((signal) =>

@@ -1,7 +1,7 @@
 // Options that choose what workers compute with.
 import { Option, type Command } from 'commander';
 import { precisions, type Precision } from '../../worker/engine.js';
-import { assertFits, engineNames, type EngineName } from '../../worker/engines/registry.js';
+import { assertSupported, engineNames, type EngineName } from '../../worker/engines/registry.js';
 import type { EngineChoice } from '../../worker/worker-arguments.js';
 import { wholeNumberOption } from './number-options.js';
 
@@ -51,8 +51,9 @@ export function addEngineOptions(command: Command): Command {
 }
 
 /** Throws `bad-option` for a combination that the engine does not support, before any worker is started. */
-export function readEngineOptions({ engine, threads, precision, tfMode, xla }: EngineOptionValues): EngineChoice {
+export async function readEngineOptions(options: EngineOptionValues): Promise<EngineChoice> {
+  const { engine, threads, precision, tfMode, xla } = options;
   const choice: EngineChoice = { engine, threads, precision, tensorFlowMode: tfMode, xla: xla === true };
-  assertFits(choice.engine, choice);
+  await assertSupported(choice.engine, choice);
   return choice;
 }

@@ -1,9 +1,10 @@
 // What a person sees of a run: its progress, its workers joining and leaving, and its result.
 import type { Coordinator } from '../../coordinator/main.js';
 import type { Metrics } from '../../coordinator/run/metrics.js';
-import { phaseNames, type Report, type StepPhases } from '../../coordinator/run/report.js';
+import type { Report } from '../../coordinator/run/report.js';
+import { phaseNames, type StepPhases } from '../../coordinator/run/step-phases.js';
 import { summarizeModel } from '../../inference/export/summary.js';
-import type { OperatorAction, RunEvents, StepEvent } from '../../coordinator/run/run-events.js';
+import type { OperatorAction, RunEventOf } from '../../coordinator/run/run-events.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { formatCount, formatDuration, formatLearningRate, formatPercent, formatTimeLeft } from './format.js';
@@ -43,14 +44,14 @@ function showRun(run: Coordinator, printer: RateLimitedPrinter, showsLayers: boo
 function showEvents({ events, totalSteps }: Coordinator, printer: RateLimitedPrinter): void {
   events.on('resumed', ({ step, path }) => printer.line(`resumed after step ${step} of ${totalSteps}, from ${path}`));
   events.on('waiting', ({ workers, needed }) => printer.line(`waiting for workers: ${workers} of ${needed} connected`));
-  events.on('workerJoined', (event) => printer.line(joinedLine(event)));
-  events.on('workerLost', (event) => printer.line(lostLine(event)));
-  events.on('slicesReassigned', ({ step, slices }) =>
+  events.on('worker-joined', (event) => printer.line(joinedLine(event)));
+  events.on('worker-lost', (event) => printer.line(lostLine(event)));
+  events.on('slices-reassigned', ({ step, slices }) =>
     printer.line(`step ${step}: ${formatCount(slices, 'slice')} reassigned to other workers`),
   );
-  events.on('straggler', ({ step, name, slices, helpers }) =>
+  events.on('straggler', ({ step, name, slices, speculative }) =>
     printer.line(
-      `step ${step}: ${name} is slow: ${formatCount(slices, 'slice')} also computed by ${helpers.join(', ')}`,
+      `step ${step}: ${name} is slow: ${formatCount(slices, 'slice')} also computed by ${speculative.join(', ')}`,
     ),
   );
   events.on('inexact', (event) => printer.line(`warning: ${inexactLine(event)}`));
@@ -58,7 +59,7 @@ function showEvents({ events, totalSteps }: Coordinator, printer: RateLimitedPri
   events.on('timeline', ({ file, from, to }) =>
     printer.line(`wrote the timeline of steps ${from} to ${to} to ${file} (open it at ui.perfetto.dev)`),
   );
-  events.on('door', ({ message }) => printer.line(`access: ${message}`));
+  events.on('access', ({ message }) => printer.line(`access: ${message}`));
   events.on('test', (metrics) => printer.line(testLine(metrics)));
 }
 
@@ -96,7 +97,7 @@ class EpochMeans {
   readonly #sums = { loss: 0, accuracy: 0, imagesPerSecond: 0 };
   #steps = 0;
 
-  add(step: Pick<StepEvent, Quantity>): void {
+  add(step: Pick<RunEventOf<'step'>, Quantity>): void {
     this.#steps++;
     for (const quantity of ['loss', 'accuracy', 'imagesPerSecond'] as const) this.#sums[quantity] += step[quantity];
   }
@@ -115,7 +116,7 @@ export function lostLine({ name, reason, workers }: { name: string; reason: stri
 }
 
 /** What two different engines in one run mean, and what to do about it. */
-export function inexactLine({ name, fingerprint, first }: RunEvents['inexact'][0]): string {
+export function inexactLine({ name, fingerprint, first }: RunEventOf<'inexact'>): string {
   const wasm = first.startsWith('wasm/') ? '; workers with --engine wasm always match' : '';
   return (
     `${name} computes with ${fingerprint}, but the first worker with ${first}: from now on the weights depend on which ` +

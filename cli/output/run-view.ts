@@ -1,6 +1,7 @@
 // How a run is shown while it runs: for a person, quietly, or as lines of JSON.
 import { Option, type Command } from 'commander';
 import type { Coordinator } from '../../coordinator/main.js';
+import { metricsLineOf } from '../../coordinator/run/metrics-lines.js';
 import type { Report } from '../../coordinator/run/report.js';
 import { summarizeModel } from '../../inference/export/summary.js';
 import { LockstepError, messageOf } from '../../shared/errors.js';
@@ -91,7 +92,10 @@ function jsonView(output: Output): RunView {
       const address = { url, host, port, dashboardUrl };
       const length = { totalSteps, stepsPerEpoch };
       write('start', { lockstepVersion, runDirectory, ...address, dataset, ...length, ...parameters, config });
-      run.events.on('logged', (line) => writeJsonLine(output, line));
+      run.events.on('event', (event) => {
+        const line = metricsLineOf(event);
+        if (line !== undefined) writeJsonLine(output, line);
+      });
     },
     line: () => undefined,
     notice: () => undefined,

@@ -2,7 +2,7 @@
 import { Option, type Command } from 'commander';
 import { startEvaluation, type Evaluation, type EvaluationReport } from '../../coordinator/evaluation-run.js';
 import type { EvaluationSplit } from '../../coordinator/dataset/shard-store.js';
-import { defaultPort } from '../../coordinator/session.js';
+import { defaultPort } from '../../coordinator/connections/access-policy.js';
 import { LockstepError } from '../../shared/errors.js';
 import { evaluate, type LocalEvaluation } from '../../inference/evaluate.js';
 import { describeWorkerExit } from '../../single-node/worker-processes.js';
@@ -74,7 +74,7 @@ async function start(
       { '--wait-timeout': waitTimeout, '--tls-cert': tlsCert, '--tls-key': tlsKey, '--tls-client-ca': tlsClientCa },
       'it is for workers on other machines, which need --host or --port',
     );
-    return evaluate({ ...common, workers, gpus, ...readEngineOptions(options) });
+    return evaluate({ ...common, workers, gpus, ...(await readEngineOptions(options)) });
   }
   assertOmitted(
     { '--workers': workers, '--gpus': gpus },
@@ -82,7 +82,7 @@ async function start(
   );
   const server = readServerOptions(command);
   const evaluation = await startEvaluation({ ...common, ...server });
-  evaluation.events.on('door', ({ message }) => printer.line(`access: ${message}`));
+  evaluation.events.on('access', ({ message }) => printer.line(`access: ${message}`));
   printer.line(...describeListening(evaluation, server));
   return evaluation;
 }
@@ -112,9 +112,11 @@ async function follow(
   if ('processes' in evaluation) {
     evaluation.processes.on('workerExited', (exit) => printer.warning(describeWorkerExit(exit)));
   }
-  events.on('workerJoined', (event) => printer.line(joinedLine(event)));
-  events.on('workerLost', (event) => printer.line(lostLine(event)));
-  events.on('progress', ({ done }) => printer.live([`${formatInteger(done)} of ${formatInteger(images)} images`]));
+  events.on('worker-joined', (event) => printer.line(joinedLine(event)));
+  events.on('worker-lost', (event) => printer.line(lostLine(event)));
+  events.on('evaluation-progress', ({ done }) =>
+    printer.live([`${formatInteger(done)} of ${formatInteger(images)} images`]),
+  );
   try {
     return await evaluation.report;
   } finally {

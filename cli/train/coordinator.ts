@@ -1,7 +1,7 @@
 // lockstep coordinator: waits for workers on any machines, and trains with them.
 import type { Command } from 'commander';
 import { startCoordinator } from '../../coordinator/main.js';
-import { defaultPort } from '../../coordinator/session.js';
+import { defaultPort } from '../../coordinator/connections/access-policy.js';
 import { addServerAccessOptions, readServerOptions, waitTimeoutOption } from '../options/access-options.js';
 import { portOption, wholeNumberOption } from '../options/number-options.js';
 import { readView } from '../output/run-view.js';

@@ -26,13 +26,13 @@ export async function follow(
   run.events.on('checkpoint', ({ path }) => {
     if (isStopping) view.notice(`saved ${path}`);
   });
-  run.events.on('checkpointFailed', ({ step, reason, saved }) => {
-    view.warning(`cannot save a checkpoint after step ${step} (${reason}); ${saved}; training continues`);
+  run.events.on('checkpoint-failed', ({ step, reason, lastCheckpoint }) => {
+    view.warning(`cannot save a checkpoint after step ${step} (${reason}); ${lastCheckpoint}; training continues`);
   });
-  run.events.on('metricsFailed', ({ reason }) => {
+  run.events.on('metrics-failed', ({ reason }) => {
     view.warning(`cannot write metrics.jsonl (${reason}); its lines are kept in memory and written later`);
   });
-  run.events.on('tensorBoardFailed', ({ reason }) => {
+  run.events.on('tensorboard-failed', ({ reason }) => {
     view.warning(`cannot write TensorBoard event files (${reason}); training continues without them`);
   });
   view.begin(run);

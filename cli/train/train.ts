@@ -23,7 +23,7 @@ export function configure(command: Command): void {
     .addOption(portOption('port of the coordinator and its dashboard (default: any free port)'));
   addRunOptions(addEngineOptions(command)).action(async (options: TrainOptionValues) => {
     const { workers, gpus, port = 0, open = false } = options;
-    const engine = readEngineOptions(options);
+    const engine = await readEngineOptions(options);
     const run = await train({ ...(await readRunOptions(options)), workers, gpus, ...engine, port });
     const view = readView(options);
     run.processes.on('workerExited', (exit) => view.event('worker-exited', describeWorkerExit(exit)));

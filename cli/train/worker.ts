@@ -68,7 +68,7 @@ export function configure(command: Command): void {
     .option('--json', 'print one line of JSON per event: start, joined, reconnecting, end')
     .action(async (url: string, options: WorkerOptionValues) => {
       if (options.name === '') throw new LockstepError('bad-option', '--name is "": omit it, or give a name');
-      const engine = readEngineOptions(options);
+      const engine = await readEngineOptions(options);
       await runWorkers({ url: checkUrl(url), engine, token: readClientToken(command), options });
     });
 }
@@ -141,8 +141,8 @@ function showEvents(worker: Worker, url: string, printer: RateLimitedPrinter): v
       `joined as worker ${workerId}: ResNet-${depth}, batches of ${batchSize} in ${formatCount(sliceCount, 'slice')}`,
     ),
   );
-  events.on('cacheTrouble', ({ message }) =>
-    printer.line(`the shard cache ${message}: missing shards are downloaded from the coordinator`),
+  events.on('cacheFailed', ({ message }) =>
+    printer.line(`${message}; shards that are missing in it are downloaded again`),
   );
   events.on('reconnecting', ({ reason, delayMs }) =>
     printer.line(`not connected (${reason}); retrying ${delayMs < 1000 ? 'now' : `in ${formatDuration(delayMs)}`}`),
@@ -160,7 +160,7 @@ function eventWriter({ events, name, engine, engineChoice }: Worker, url: string
     writeJsonLine(standardOutput, { type, time: new Date().toISOString(), worker: name, ...event });
   writeEvent('start', { lockstepVersion, url, ...engine, engineChoice });
   events.on('joined', (event) => writeEvent('joined', event));
-  events.on('cacheTrouble', (event) => writeEvent('cache-trouble', event));
+  events.on('cacheFailed', (event) => writeEvent('cache-failed', event));
   events.on('reconnecting', (event) => writeEvent('reconnecting', event));
   return writeEvent;
 }

@@ -65,7 +65,7 @@ describe('a run with a token file', () => {
       startCli(['worker', url, '--engine', 'wasm', '--no-cache', ...args], environment);
     const intruder = join([], { LOCKSTEP_TOKEN: 'of another run' });
     expect(await intruder.exited).toBe(1);
-    expect(intruder.output()).toContain('(token): a wrong token was given');
+    expect(intruder.output()).toContain('(token): the worker presented an unknown token');
     const first = join(['--token-file', token]);
     await coordinator.says(' joined ');
     const at = (page: string) => new URL(page, url.replace('ws:', 'http:'));

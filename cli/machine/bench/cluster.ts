@@ -38,7 +38,7 @@ async function measureIn(folder: string, options: ClusterOptions): Promise<Measu
   });
   const rounds = new RoundRecorder(plan, config.batchSize);
   const isMeasured = new LockstepError('interrupted', 'the measurement is complete');
-  const firstWorker = new Promise<EngineIdentity>((resolve) => run.events.once('workerJoined', resolve));
+  const firstWorker = new Promise<EngineIdentity>((resolve) => run.events.once('worker-joined', resolve));
   run.events.on('step', ({ phases }) => {
     if (rounds.add({ ...phases })) onRound(rounds.imagesPerSecond.length);
     if (rounds.isComplete) run.stop(isMeasured);

@@ -15,7 +15,8 @@ import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { openEngine } from '../../../worker/engines/registry.js';
-import { SliceComputer } from '../../../worker/slice-computer.js';
+import { SliceComputer } from '../../../worker/computation/slice-computer.js';
+import { SliceImages } from '../../../worker/computation/slice-images.js';
 import { measurementOf, type BenchOptions, type LayerTime, type Measurement } from './measurement.js';
 import { RoundRecorder, type Phases } from './round-recorder.js';
 
@@ -57,10 +58,10 @@ function synthesizeShards({ batchSize, slices, seed }: Config): Uint8Array[] {
 function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, shards: readonly Uint8Array[]) {
   const { batchSize, slices, bnMomentum } = config;
   const stepsPerEpoch = stepsPerEpochOf(Math.max(imageCount, batchSize), batchSize);
-  const runPlan = { ...config, sliceCount: slices, stepsPerEpoch };
-  const computer = new SliceComputer(runPlan, layout, model, (_split, slice) => Promise.resolve(shards[slice]));
+  const images = new SliceImages({ config, stepsPerEpoch }, (_split, slice) => Promise.resolve(shards[slice]));
+  const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };
-  const answer = new Float32Array(computer.answerFloats(allSlices));
+  const answer = new Float32Array(computer.payloadFloats(allSlices));
   const gradientSum = answer.subarray(0, layout.trainableSize);
   const batchStatistics = Array.from({ length: slices }, (_, slice) => {
     const first = layout.trainableSize + slice * layout.statisticsSize;
@@ -75,7 +76,8 @@ function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, sh
 
   return async (): Promise<Phases> => {
     const startedMs = performance.now();
-    const { sampleCount, augmentMs, computeMs, reduceMs } = await computer.sumRange(step, allSlices, answer);
+    const { sampleCount, times } = await computer.sumRange(step, allSlices, answer);
+    const { augmentMs, computeMs, reduceMs } = times.phases;
     const summedMs = performance.now();
     optimizer.step(gradientSum, sampleCount, learningRateAt(step, config, length));
     updateMovingStatistics(movingStatistics, batchStatistics, bnMomentum);
@@ -113,8 +115,8 @@ function meanProfile(model: ProfilingModel, config: Config, shards: readonly Uin
   for (let step = 0; step < profiledSteps; step++) {
     for (const [slice, records] of shards.entries()) {
       const indices = Uint32Array.from({ length: count }, (_, index) => index);
-      const views = augmentationsOf({ seed, step, slice, count, augment, cropPadding });
-      for (const { phase, group, ms } of model.profile({ records, indices, views })) {
+      const augmentations = augmentationsOf({ seed, step, slice, count, augment, cropPadding });
+      for (const { phase, group, ms } of model.profile({ records, indices, augmentations })) {
         const key = `${phase} ${group}`;
         sums.set(key, { phase, group, ms: (sums.get(key)?.ms ?? 0) + ms / profiledSteps });
       }

@@ -157,15 +157,15 @@ class RunMonitor {
   constructor({ events, totalSteps }: Coordinator, slots: readonly WorkerSlot[], log: FaultLog) {
     this.totalSteps = totalSteps;
     const now = () => systemClock.now();
-    events.on('workerJoined', ({ name }) => {
+    events.on('worker-joined', ({ name }) => {
       this.connectedWorkers.add(name);
       log.joined(name, now());
     });
-    events.on('workerLost', ({ name, reason }) => {
+    events.on('worker-lost', ({ name, reason }) => {
       this.connectedWorkers.delete(name);
       log.lost(name, reason, now(), this.#step + 1);
     });
-    events.on('slicesReassigned', ({ slices }) => log.reassigned(slices));
+    events.on('slices-reassigned', ({ slices }) => log.reassigned(slices));
     events.on('step', ({ step, phases }) => {
       this.#step = step;
       this.#stepMs.push(phases.step);

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { describeExit } from '../../../single-node/worker-processes.js';
 import type { EngineName } from '../../../worker/engines/registry.js';
-import { diagnoseLoadFailure, notThere } from '../../../worker/engines/tensorflow/load-failure.js';
+import { diagnoseLoadFailure, notInstalled } from '../../../worker/engines/tensorflow/load-failure.js';
 import type { Check } from './check.js';
 import { wasmStepSha256 } from './self-test.js';
 
@@ -110,7 +110,7 @@ type NotLoaded = Extract<ProbeAnswer, { loads: false }>;
 function explainLoadFailure({ message, places }: NotLoaded): { says: string; remedy: string } {
   if (places.length === 0) return { says: message, remedy: 'use --engine wasm, which does not need it' };
   const diagnosed = places
-    .filter(({ reason }) => reason !== notThere)
+    .filter(({ reason }) => reason !== notInstalled)
     .map(({ flavor, packageName, folder, reason }) => {
       const { problem, remedy } = diagnoseLoadFailure({ reason, flavor, isOwnInstallation: folder !== null });
       return { says: `${packageName} ${folder === null ? 'installed by npm' : `in ${folder}`}: ${problem}`, remedy };

@@ -5,25 +5,15 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { saveCheckpoint } from '../../../coordinator/run/checkpoint.js';
 import { runCli } from '../../support/cli.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
-import { classNames, config, layout, shardHashes, progress, stateAt } from '../../support/small-checkpoint.js';
+import { progress, setup, stateAt } from '../../support/small-checkpoint.js';
 
 const inFolder = folderPerFile();
 
 describe('lockstep export', () => {
   let run: string;
   beforeAll(async () => {
-    const preprocessing = 'imagenet' as const;
-    const writer = {
-      directory: inFolder('run', 'checkpoints'),
-      layout,
-      config,
-      preprocessing,
-      classNames,
-      shardHashes,
-    };
-    await saveCheckpoint(writer, stateAt(7), progress);
-    await saveCheckpoint(writer, stateAt(9), progress);
     run = inFolder('run');
+    for (const step of [7, 9]) await saveCheckpoint(inFolder('run', 'checkpoints'), setup, stateAt(step), progress);
   });
 
   it('exports the latest checkpoint of a run directory in the format of the extension, and prints how to load it', async () => {

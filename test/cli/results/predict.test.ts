@@ -1,4 +1,4 @@
-// lockstep predict, as a user types it.
+// The `predict` command.
 import { writeFile } from 'node:fs/promises';
 import { PNG } from 'pngjs';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -12,16 +12,17 @@ import { predict, softmax } from '../../../inference/predict.js';
 import { runCli } from '../../support/cli.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
 import { perPixelMean, standardize } from '../../support/random-batch.js';
-import { classNames, config, layout, shardHashes, progress } from '../../support/small-checkpoint.js';
+import { classNames, layout, progress, setup, setupWith } from '../../support/small-checkpoint.js';
 
 const inFolder = folderPerFile();
 const weights = initialWeights(layout, 3);
 const movingStatistics = initialMovingStatistics(layout);
-/** Two test images. */
+const state = { step: 4, weights, optimizerState: { velocity: weights }, movingStatistics };
+/** Two images of the test set. */
 const batch = {
   records: synthesizeRecords({ seed: 0, split: 'test', count: 2 }),
   indices: Uint32Array.of(0, 1),
-  views: identityAugmentations(2),
+  augmentations: identityAugmentations(2),
 };
 
 function pngOf(image: number): Buffer {
@@ -40,21 +41,12 @@ describe('lockstep predict', () => {
   let images: string[];
   beforeAll(async () => {
     run = inFolder('run');
-    const preprocessing = 'imagenet' as const;
-    const writer = {
-      directory: inFolder('run', 'checkpoints'),
-      layout,
-      config,
-      preprocessing,
-      classNames,
-      shardHashes,
-    };
-    await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
+    await saveCheckpoint(inFolder('run', 'checkpoints'), setup, state, progress);
     images = [inFolder('a.png'), inFolder('b.png')];
     for (const [index, file] of images.entries()) await writeFile(file, pngOf(index));
   });
 
-  it('gives the same probabilities as the engine for an image of the dataset', async () => {
+  it('gives the probabilities that the engine computes for the same image of the dataset', async () => {
     const engine = await openWasmEngine({ threads: 1 });
     const model = await engine.createModel(layout, 'imagenet');
     model.setWeights(weights, movingStatistics);
@@ -72,12 +64,9 @@ describe('lockstep predict', () => {
   });
 
   it.each([perPixelMean(), standardize()])(
-    'applies the $name preprocessing that the run measured',
+    'applies the $name preprocessing that its run measured',
     async (preprocessing) => {
-      const directory = inFolder(preprocessing.name, 'checkpoints');
-      const measured = { ...config, preprocessing: preprocessing.name };
-      const writer = { directory, layout, config: measured, preprocessing, classNames, shardHashes };
-      await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
+      await saveCheckpoint(inFolder(preprocessing.name, 'checkpoints'), setupWith(preprocessing), state, progress);
       const engine = await openWasmEngine({ threads: 1 });
       const model = await engine.createModel(layout, preprocessing);
       model.setWeights(weights, movingStatistics);
@@ -90,7 +79,7 @@ describe('lockstep predict', () => {
     },
   );
 
-  it('prints the five most probable classes of each image, or all ten as JSON', async () => {
+  it('prints the five most likely classes of each image, or all ten as JSON', async () => {
     const text = await runCli(['predict', run, ...images]);
     expect(text.output).toMatch(
       /^\S+a\.png \(32×32\)\n(?: {2,3} [ \d]\d\.\d% {2}\w+\n){5}\n\S+b\.png \(32×32\)\n(?: {2,3} [ \d]\d\.\d% {2}\w+\n){5}$/,
@@ -100,7 +89,7 @@ describe('lockstep predict', () => {
     expect(json).toEqual({ ...(await predict({ checkpoint: run, images: [images[0]] })) });
   });
 
-  it('explains what is wrong with a file', async () => {
+  it('says what is wrong with a file, and what to do', async () => {
     await writeFile(inFolder('cat.gif'), 'GIF89a');
     const results = await Promise.all(
       [inFolder('cat.gif'), inFolder('nowhere.png'), inFolder('run')].map((image) => runCli(['predict', run, image])),

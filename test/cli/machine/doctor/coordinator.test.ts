@@ -11,15 +11,11 @@ import { protocolVersion } from '../../../../shared/protocol/messages.js';
 /** The URL of a real coordinator's port. */
 async function startCoordinatorWith(tokens: TokenTable): Promise<string> {
   const server = await startServer({
-    host: '127.0.0.1',
-    port: 0,
-    tokens: () => tokens,
-    maxMessageBytes: 10_000,
+    access: { host: '127.0.0.1', port: 0, tokens: () => tokens, tls: undefined, watch: () => () => undefined },
+    admission: { maxMessageBytes: 10_000, isFull: () => false, admit: () => undefined },
+    served: { status: () => ({}), notReady: () => undefined },
     clock: systemClock,
-    status: () => ({}),
-    notReady: () => undefined,
-    tell: () => undefined,
-    admit: () => undefined,
+    onAccess: () => undefined,
   });
   onTestFinished(() => server.close());
   return `ws://127.0.0.1:${server.port}`;
@@ -66,7 +62,7 @@ describe('checkCoordinator', () => {
     expect(await findingFor('0123456789abcdef')).toBe('ok accepted; its role is worker');
     expect(await findingFor('2123456789abcdef')).toBe('ok accepted; its role is owner');
     expect(await findingFor('1123456789abcdef')).toBe('problem its role is viewer, which may not join');
-    expect(await findingFor('wrong')).toBe('problem refused: a token that is not known here was shown');
+    expect(await findingFor('wrong')).toBe('problem refused: the token is unknown');
   });
 
   it('reports another protocol version: newer, older, or too old to be known', async () => {
