@@ -45,7 +45,7 @@ export type { ClassResult, Outcome as EvaluationOutcome } from './coordinator/ru
 export type { EvaluationSplit } from './coordinator/dataset/shard-store.js';
 export type { Split } from './shared/protocol/messages.js';
 export { predict, type Prediction, type PredictOptions, type Predictions } from './inference/predict.js';
-export type { Fit as ImageFit } from './inference/images/resize.js';
+export type { ImageFit } from './inference/images/resize.js';
 
 // Images
 export { loadCifar10, type Cifar10 } from './shared/dataset/cifar10.js';

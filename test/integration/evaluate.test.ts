@@ -182,7 +182,7 @@ describe('lockstep evaluate', () => {
   it('says what is wrong', async () => {
     const run = inFolder('real');
     await writeCifar10(inFolder('others'), synthesizeDataset({ trainingImages: 100, testImages: 50, seed: 3 }));
-    const [nowhere, noImages, noSplit, both, noDoor, others] = await Promise.all([
+    const [nowhere, noImages, noSplit, both, noPort, others] = await Promise.all([
       runCli(['evaluate', inFolder('nowhere')]),
       runCli(['evaluate', run, '--data', inFolder('empty')]),
       runCli(['evaluate', run, '--split', 'validation']),
@@ -196,13 +196,13 @@ describe('lockstep evaluate', () => {
     expect(noImages.status).toBe(2);
     expect(noSplit.output).toMatch(/there are no validation images .*--validation-split 0.*choose another --split/);
     expect(noSplit.status).toBe(2);
-    expect(both.output).toMatch(/--workers is 2: with --host or --port the workers come from elsewhere/);
+    expect(both.output).toMatch(/--workers is 2: with --host or --port the workers come from other machines/);
     expect(both.status).toBe(2);
-    expect(noDoor.output).toMatch(
-      /--tls-client-ca is authority\.pem: it needs --host or --port, for workers from elsewhere/,
+    expect(noPort.output).toMatch(
+      /--tls-client-ca is authority\.pem: it is for workers on other machines, which need --host or --port/,
     );
-    expect(noDoor.status).toBe(2);
-    expect(others.output).toMatch(/warning: these are not the test images that the run had/);
+    expect(noPort.status).toBe(2);
+    expect(others.output).toMatch(/warning: these are not the test images of the run/);
     expect(others.output).toMatch(/\n50 images/);
     expect(others.status).toBe(0);
   });

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { CoordinatorOptions } from '../../coordinator/main.js';
 import type { Report } from '../../coordinator/run/report.js';
 import { exportModel } from '../../inference/export/formats.js';
-import { trainedModelOf } from '../../inference/trained-model.js';
+import { loadTrainedModel } from '../../inference/trained-model.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { startCluster } from '../support/local-cluster.js';
 
@@ -32,8 +32,8 @@ let first: Report;
 let fromFile: Report;
 beforeAll(async () => {
   first = (await trained('first'))!;
-  const { model } = await trainedModelOf(inFolder('first'));
-  await exportModel(model, { format: 'safetensors', target: file(), force: false });
+  const { model } = await loadTrainedModel(inFolder('first'));
+  await exportModel(model, { to: 'safetensors', out: file(), force: false });
   fromFile = (await trained('from-file', { initialWeights: file() }))!;
 });
 

@@ -88,7 +88,7 @@ describe.skipIf(noRoom !== undefined)('the weights are those of a run without fa
     await stepsMade(runDirectory, 2);
     await machines[0].pullCable();
     const pulledMs = performance.now();
-    await coordinator.says('w1 is gone (silent for more than 10 s)');
+    await coordinator.says('w1 disconnected (silent for more than 10 s)');
     await workers[0].says('not connected (the coordinator was silent for more than 10 s)');
     await new Promise((resolve) => setTimeout(resolve, 15_000 - (performance.now() - pulledMs)));
     await machines[0].plugIn();

@@ -267,9 +267,9 @@ describe('the command line', () => {
 
 it('the printed worker command includes all options that workers need', () => {
   const here = { url: 'wss://127.0.0.1:7350', host: '127.0.0.1', port: 7350 };
-  expect(workerCommand({ ...here, url: 'ws://127.0.0.1:7350' }, {}, {})).toBe('lockstep worker ws://127.0.0.1:7350');
-  expect(workerCommand(here, {}, { tlsCert: 'a.crt' })).toBe('lockstep worker wss://127.0.0.1:7350 --tls-ca <FILE>');
-  const all = workerCommand({ ...here, host: '0.0.0.0' }, { token: 'x' }, { tlsCert: 'a.crt', tlsClientCa: 'a.pem' });
+  expect(workerCommand({ ...here, url: 'ws://127.0.0.1:7350' }, {})).toBe('lockstep worker ws://127.0.0.1:7350');
+  expect(workerCommand(here, { tlsCert: 'a.crt' })).toBe('lockstep worker wss://127.0.0.1:7350 --tls-ca <FILE>');
+  const all = workerCommand({ ...here, host: '0.0.0.0' }, { token: 'x', tlsCert: 'a.crt', tlsClientCa: 'a.pem' });
   expect(all).toBe(
     "LOCKSTEP_TOKEN=<token> lockstep worker wss://<this machine's address>:7350 --tls-ca <FILE> --tls-cert <FILE> --tls-key <FILE>",
   );

@@ -1,4 +1,4 @@
-// A coordinator here, and workers in processes of their own, each behind a link with faults: what the tables of faults use.
+// A coordinator in this process, and worker processes that are each behind a link with faults.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -17,19 +17,19 @@ const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
 export interface FaultedWorker {
   link: FaultyLink;
   child: ChildProcess;
-  /** Does something once, in the moment in which the link passes such a place. */
-  onceAt(place: (mark: LinkMark) => boolean, action: (mark: LinkMark) => void): void;
+  /** Calls `action` once, when a message reaches this point on the link. */
+  onceAt(isPoint: (mark: LinkMark) => boolean, action: (mark: LinkMark) => void): void;
 }
 
 export interface FaultedCluster {
   coordinator: Coordinator;
-  /** `lockstep worker`, as a person starts it. */
+  /** Starts `lockstep worker`. */
   start(name: string): Promise<FaultedWorker>;
-  /** See hungry-worker.mjs; with a heap of so many MiB. */
+  /** Starts hungry-worker.mjs, with a heap of this size. */
   startHungry(name: string, heapMiB: number): Promise<FaultedWorker>;
-  /** See announcing-worker.mjs. */
-  startAnnouncing(name: string, holdBehindStep?: number, saidSliceMs?: number): Promise<FaultedWorker>;
-  /** The run's report; afterwards no process, socket or file is left. */
+  /** Starts announcing-worker.mjs. */
+  startAnnouncing(name: string, holdAfterStep?: number, reportedSliceMs?: number): Promise<FaultedWorker>;
+  /** Waits for the run's report, and removes all processes, sockets and files. */
   finish(): Promise<Report>;
 }
 
@@ -50,9 +50,9 @@ export async function startFaulted(options: CoordinatorOptions = {}): Promise<Fa
     const worker: FaultedWorker = {
       link,
       child,
-      onceAt(place, action) {
+      onceAt(isPoint, action) {
         const onMark = (mark: LinkMark) => {
-          if (!place(mark)) return;
+          if (!isPoint(mark)) return;
           link.off('mark', onMark);
           action(mark);
         };
@@ -70,17 +70,17 @@ export async function startFaulted(options: CoordinatorOptions = {}): Promise<Fa
       behindLink((url) =>
         fork(fileURLToPath(new URL('hungry-worker.mjs', import.meta.url)), [url, name], {
           execArgv: [`--max-old-space-size=${heapMiB}`],
-          // V8 says more of its end than anybody wants to read here.
+          // V8 prints a long report when it runs out of memory.
           stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
         }),
       ),
-    startAnnouncing: (name, holdBehindStep = Infinity, saidSliceMs) =>
+    startAnnouncing: (name, holdAfterStep = Infinity, reportedSliceMs) =>
       behindLink((url) =>
         fork(fileURLToPath(new URL('announcing-worker.mjs', import.meta.url)), [
           url,
           name,
-          String(holdBehindStep),
-          ...(saidSliceMs === undefined ? [] : [String(saidSliceMs)]),
+          String(holdAfterStep),
+          ...(reportedSliceMs === undefined ? [] : [String(reportedSliceMs)]),
         ]),
       ),
     async finish() {
