@@ -1,6 +1,6 @@
 // Where workers come in: the port, who may join, what they are told of the run, and whose word goes to the pool.
 import type { Clock } from '../shared/clock.js';
-import type { Config } from '../shared/config/config.js';
+import { workerConfigOf, type Config } from '../shared/config/config.js';
 import { measuredArraysOf } from '../shared/dataset/measured-preprocessing.js';
 import { ProtocolError } from '../shared/errors.js';
 import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js';
@@ -116,26 +116,10 @@ export async function openReception(options: ReceptionOptions): Promise<Receptio
       type: 'welcome',
       workerId,
       runId: options.runId,
-      model: {
-        depth: config.depth,
-        initialFilters: config.initialFilters,
-        shortcut: config.shortcut,
-        convBias: config.convBias,
-        bnEpsilon: config.bnEpsilon,
-      },
       layoutHash: hash,
-      preprocessing: config.preprocessing,
-      seed: config.seed,
-      augment: config.augment,
-      flip: config.flip,
-      cropPadding: config.cropPadding,
-      augmentValidation: config.augmentValidation,
-      labelSmoothing: config.labelSmoothing,
-      sliceCount: config.slices,
-      batchSize: config.batchSize,
+      config: workerConfigOf(config),
       stepsPerEpoch: store.stepsPerEpoch,
       shards: [...store.shards],
-      ...silence,
     };
   }
 

@@ -234,9 +234,9 @@ class ReconnectingWorker {
       openLink,
       engine: this.#engine.identity,
       modelFor: (...model) => this.#modelFor(...model),
-      onWelcome: ({ workerId, model, sliceCount, batchSize }) => {
+      onWelcome: ({ workerId, config: { depth, slices, batchSize } }) => {
         onWelcome();
-        this.events.emit('joined', { url, workerId, depth: model.depth, sliceCount, batchSize });
+        this.events.emit('joined', { url, workerId, depth, sliceCount: slices, batchSize });
       },
       onProgress: (step, images) => {
         this.#images += images;

@@ -10,7 +10,7 @@ import { maxMessageBytes } from './connection/coordinator-link.js';
 const maxShardsBytes = 4 * 1024 ** 3;
 
 /** Throws ProtocolError for a run that no honest coordinator announces. */
-export function assertSoundPlan({ shards, batchSize, sliceCount }: Welcome, layout: ModelLayout): void {
+export function assertSoundPlan({ shards, config: { batchSize, slices } }: Welcome, layout: ModelLayout): void {
   const bytes = maxCoordinatorMessageBytes(layout);
   if (bytes > maxMessageBytes) {
     throw new ProtocolError(
@@ -18,8 +18,8 @@ export function assertSoundPlan({ shards, batchSize, sliceCount }: Welcome, layo
         `${layout.spec.initialFilters}): more than a message of ${maxMessageBytes} bytes holds`,
     );
   }
-  if (batchSize % sliceCount !== 0) {
-    throw new ProtocolError(`the welcome has a batchSize of ${batchSize}, which ${sliceCount} slices do not divide`);
+  if (batchSize % slices !== 0) {
+    throw new ProtocolError(`the welcome has a batchSize of ${batchSize}, which ${slices} slices do not divide`);
   }
   const odd = shards.find((shard) => shard.bytes % recordBytes !== 0);
   if (odd !== undefined) {

@@ -209,15 +209,15 @@ export class WorkerSession {
       case 'compute': {
         const receivedMs = machineMs();
         this.#assertWeightsOf(message);
-        for (const node of message.nodes) {
-          if (isAlignedRange(node, state.sliceCount)) continue;
+        for (const range of message.ranges) {
+          if (isAlignedRange(range, state.sliceCount)) continue;
           throw new ProtocolError(
-            `asked to compute ${describeRange(node)}, which is no node of a tree over ${state.sliceCount} slices`,
+            `asked to compute ${describeRange(range)}, which is no range of a tree over ${state.sliceCount} slices`,
           );
         }
-        for (const node of message.nodes) {
-          const isLast = node === message.nodes.at(-1);
-          this.#enqueue(message.step, () => this.#answerRange(message, node, { receivedMs, isLast }));
+        for (const range of message.ranges) {
+          const isLast = range === message.ranges.at(-1);
+          this.#enqueue(message.step, () => this.#answerRange(message, range, { receivedMs, isLast }));
         }
         return;
       }
@@ -240,6 +240,7 @@ export class WorkerSession {
   #enter(welcome: Welcome, payload: Uint8Array): void {
     if (this.#phase.phase !== 'greeting') throw new ProtocolError('the coordinator welcomed us twice');
     const { cache, memoryCache, modelFor } = this.#options;
+    const { config } = welcome;
     const layout = layoutOf(welcome);
     assertSoundPlan(welcome, layout);
     if (layoutHash(layout) !== welcome.layoutHash) {
@@ -250,16 +251,18 @@ export class WorkerSession {
       held: (sha256) => this.#send({ type: 'shard-held', sha256 }),
     });
     this.#shards = shards;
-    const measured = floatsOf(payload, measuredSizeOf(welcome.preprocessing));
-    const preprocessing = preprocessingFromValues(welcome.preprocessing, measured);
-    const ready = modelFor(layout, preprocessing, welcome.labelSmoothing).then((model) => ({
+    const measured = floatsOf(payload, measuredSizeOf(config.preprocessing));
+    const preprocessing = preprocessingFromValues(config.preprocessing, measured);
+    const ready = modelFor(layout, preprocessing, config.labelSmoothing).then((model) => ({
       model,
-      computer: new SliceComputer(welcome, layout, model, (split, index) => shards.recordsOf(split, index)),
+      computer: new SliceComputer({ ...config, stepsPerEpoch: welcome.stepsPerEpoch }, layout, model, (split, index) =>
+        shards.recordsOf(split, index),
+      ),
     }));
     this.#phase = {
       phase: 'working',
       layout,
-      sliceCount: welcome.sliceCount,
+      sliceCount: config.slices,
       maxMessageBytes: maxCoordinatorMessageBytes(layout),
       shards,
       ready,
@@ -268,7 +271,10 @@ export class WorkerSession {
       () => undefined,
       (error: unknown) => this.#fail(error),
     );
-    this.#link.watch(welcome);
+    this.#link.watch({
+      heartbeatIntervalMs: 1000 * config.heartbeatInterval,
+      heartbeatTimeoutMs: 1000 * config.heartbeatTimeout,
+    });
     this.#options.onWelcome(welcome);
   }
 
@@ -297,25 +303,25 @@ export class WorkerSession {
   }
 
   async #answerRange(
-    { step, timed, nodes }: ComputeMessage,
-    node: SliceRange,
+    { step, timed, ranges }: ComputeMessage,
+    range: SliceRange,
     { receivedMs, isLast }: { receivedMs: number; isLast: boolean },
   ): Promise<void> {
     if (this.#phase.phase !== 'working') return;
     const { computer } = await this.#phase.ready;
     const startedMs = machineMs();
-    const frame = this.#takeFrame(computer.answerFloats(node), node.count);
-    const report = await computer.sumRange(step, node, frame.payload);
+    const frame = this.#takeFrame(computer.answerFloats(range), range.count);
+    const report = await computer.sumRange(step, range, frame.payload);
     const { sampleCount, slices, augmentMs, computeMs, reduceMs } = report;
     const phases = { waitMs: this.#waitMs, augmentMs, computeMs, reduceMs, sendMs: this.#sendMs };
     this.#waitMs = 0;
     this.#sendMs = 0;
-    const message: WorkerMessage = { type: 'gradient', step, node, sampleCount, slices, phases };
+    const message: WorkerMessage = { type: 'gradient', step, range, sampleCount, slices, phases };
     // Before the answer, which may be the last that the coordinator waits for.
     const preparations = this.#preparations.splice(0);
     if (timed) {
       const times = { receivedMs, startedMs, sentMs: machineMs(), ...report.times, preparations };
-      this.#send({ type: 'timing', step, node, ...times });
+      this.#send({ type: 'timing', step, range, ...times });
     }
     const sentMs = performance.now();
     this.#lastAnswerMs = sentMs;
@@ -324,20 +330,20 @@ export class WorkerSession {
       this.#freeFrames.get(frame.payload.length)?.push(frame);
       // While the next weights are on their way: most likely the same slices are asked for then. Not before this answer
       // has left, which the whole run may be waiting for.
-      if (isLast && this.#waiting === 0) this.#enqueue(step, () => this.#prepare(step + 1, nodes));
+      if (isLast && this.#waiting === 0) this.#enqueue(step, () => this.#prepare(step + 1, ranges));
     });
     this.#options.onProgress(step, sampleCount);
   }
 
-  async #prepare(step: number, nodes: readonly SliceRange[]): Promise<void> {
+  async #prepare(step: number, ranges: readonly SliceRange[]): Promise<void> {
     if (this.#phase.phase !== 'working') return;
     const { layout, ready } = this.#phase;
     const { computer } = await ready;
     const startedMs = machineMs();
     // The weights, and each slice's gradient.
-    const vectors = 1 + nodes.reduce((sum, { count }) => sum + count, 0);
+    const vectors = 1 + ranges.reduce((sum, { count }) => sum + count, 0);
     collectYoungGeneration(vectors * layout.trainableSize * Float32Array.BYTES_PER_ELEMENT);
-    await computer.prepare(step, nodes);
+    await computer.prepare(step, ranges);
     this.#preparations.push({ startedMs, endedMs: machineMs() });
   }
 
@@ -386,9 +392,9 @@ export class WorkerSession {
 }
 
 /** A shape that cannot be laid out is the coordinator's fault, not this worker's. */
-function layoutOf({ model }: Welcome): ModelLayout {
+function layoutOf({ config }: Welcome): ModelLayout {
   try {
-    return layoutModel(model);
+    return layoutModel(config);
   } catch (cause) {
     throw new ProtocolError(`the welcome has a model that there is not: ${messageOf(cause)}`, { cause });
   }

@@ -1,27 +1,22 @@
 // Computes what a coordinator asks for: a slice's images in keyed order and views, its gradient, and sums over tree
-// nodes in tree order. Stateless but for the epoch's order, which is a function of its key.
+// ranges in tree order. Stateless but for the epoch's order, which is a function of its key.
 import { machineMs } from '../shared/clock.js';
+import type { WorkerConfig } from '../shared/config/config.js';
 import { alternatingFlip, epochOrder, augmentationsOf } from '../shared/dataset/partition.js';
 import { recordBytes, type ImageBatch } from '../shared/dataset/image-batch.js';
 import { ProtocolError } from '../shared/errors.js';
 import { classCount, type ModelLayout } from '../shared/network/layout.js';
-import {
-  noClass,
-  type EvaluateMessage,
-  type Split,
-  type TimingMessage,
-  type Welcome,
-} from '../shared/protocol/messages.js';
+import { noClass, type EvaluateMessage, type Split, type TimingMessage } from '../shared/protocol/messages.js';
 import { addInto, childrenOf, type SliceRange } from '../shared/reduction/slices.js';
 import type { BatchResult, EngineModel } from './engine.js';
 
 /** What the coordinator fixes about the run. */
 export type RunPlan = Pick<
-  Welcome,
-  'seed' | 'augment' | 'flip' | 'cropPadding' | 'augmentValidation' | 'sliceCount' | 'batchSize' | 'stepsPerEpoch'
->;
+  WorkerConfig,
+  'seed' | 'augment' | 'flip' | 'cropPadding' | 'augmentValidation' | 'slices' | 'batchSize'
+> & { stepsPerEpoch: number };
 
-/** What a node's sum is reported with. */
+/** What a range's sum is reported with. */
 export interface RangeReport {
   sampleCount: number;
   slices: { lossSum: number; correctCount: number }[];
@@ -31,7 +26,7 @@ export interface RangeReport {
   times: RangeTimes;
 }
 
-/** When what was done for a node, as a timeline wants it. */
+/** When what was done for a range, as a timeline wants it. */
 export type RangeTimes = Pick<TimingMessage, 'slices' | 'additions'>;
 
 /** What a part of an evaluation split is reported with. */
@@ -64,16 +59,16 @@ export class SliceComputer {
     this.#recordsOf = recordsOf;
   }
 
-  /** Floats that the answer for a node has: the gradient sum, then one statistics vector per slice. */
-  answerFloats(node: SliceRange): number {
-    return this.#layout.trainableSize + node.count * this.#layout.statisticsSize;
+  /** Floats that the answer for a range has: the gradient sum, then one statistics vector per slice. */
+  answerFloats(range: SliceRange): number {
+    return this.#layout.trainableSize + range.count * this.#layout.statisticsSize;
   }
 
   /**
-   * The sum over a tree node.
-   * @param answer receives answerFloats(node) values
+   * The sum over a tree range.
+   * @param answer receives answerFloats(range) values
    */
-  async sumRange(step: number, node: SliceRange, answer: Float32Array): Promise<RangeReport> {
+  async sumRange(step: number, range: SliceRange, answer: Float32Array): Promise<RangeReport> {
     const times: RangeTimes = { slices: [], additions: [] };
     const report: RangeReport = { sampleCount: 0, slices: [], augmentMs: 0, computeMs: 0, reduceMs: 0, times };
     const { trainableSize, statisticsSize } = this.#layout;
@@ -118,14 +113,14 @@ export class SliceComputer {
       await sumInto(right, scratch, level + 1);
       timed(() => addInto(target, scratch));
     };
-    await sumInto(node, answer.subarray(0, trainableSize), 0);
+    await sumInto(range, answer.subarray(0, trainableSize), 0);
     return report;
   }
 
-  /** Does beforehand what a step over these nodes needs no weights for: the images' order and views. */
-  async prepare(step: number, nodes: readonly SliceRange[]): Promise<void> {
+  /** Does beforehand what a step over these ranges needs no weights for: the images' order and views. */
+  async prepare(step: number, ranges: readonly SliceRange[]): Promise<void> {
     this.#prepared.clear();
-    for (const { first, count } of nodes) {
+    for (const { first, count } of ranges) {
       for (let slice = first; slice < first + count; slice++) {
         const batch = await this.#sliceImages(step, slice);
         this.#prepared.set(slice, { step, batch });
@@ -171,7 +166,7 @@ export class SliceComputer {
   }
 
   async #sliceImages(step: number, slice: number): Promise<ImageBatch> {
-    const { seed, augment, flip, cropPadding, sliceCount, batchSize, stepsPerEpoch } = this.#plan;
+    const { seed, augment, flip, cropPadding, slices, batchSize, stepsPerEpoch } = this.#plan;
     const records = await this.#imagesOf('training', slice);
     const epoch = Math.floor(step / stepsPerEpoch);
     let known = this.#epochOrders.get(slice);
@@ -179,7 +174,7 @@ export class SliceComputer {
       known = { epoch, order: epochOrder(seed, epoch, slice, records.length / recordBytes) };
       this.#epochOrders.set(slice, known);
     }
-    const count = batchSize / sliceCount;
+    const count = batchSize / slices;
     const first = (step % stepsPerEpoch) * count;
     const indices = known.order.subarray(first, first + count);
     if (indices.length < count) {

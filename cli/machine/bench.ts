@@ -1,6 +1,7 @@
 // lockstep bench: how many images a second whole training steps take here, and where the time goes.
 import { Option, type Command } from 'commander';
-import { configFields, kebabCase, resolveConfig, type Config, type ConfigKey } from '../../shared/config/config.js';
+import { configFields } from '../../shared/config/config-fields.js';
+import { kebabCase, resolveConfig, type Config, type ConfigKey } from '../../shared/config/config.js';
 import { LockstepError } from '../../shared/errors.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';

@@ -1,10 +1,9 @@
 // The configuration on the command line and in files: options made from the table in shared/config.ts, flags winning.
 import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
+import { configFields, recipeFields } from '../../shared/config/config-fields.js';
 import {
-  configFields,
   assertKnownKeys,
-  recipeFields,
   isConfigKey,
   kebabCase,
   resolveConfig,

@@ -160,16 +160,16 @@ export class WorkerConnection {
     this.#sendFrame(encodeFrame(message, ...payload));
   }
 
-  /** Asks for the sums over nodes of a step; sends the step's weights before that, if this worker has others. */
-  compute(weights: WeightsFrame, nodes: SliceRange[]): void {
+  /** Asks for the sums over ranges of a step; sends the step's weights before that, if this worker has others. */
+  compute(weights: WeightsFrame, ranges: SliceRange[]): void {
     this.#sendWeights(weights);
     if (this.#owedNodes === 0) {
       this.#orderedMs = this.#clock.now();
       this.#computedMs = 0;
       this.time.ordered(this.#orderedMs);
     }
-    this.#owedNodes += nodes.length;
-    const message = { type: 'compute', step: weights.step, nodes } as const;
+    this.#owedNodes += ranges.length;
+    const message = { type: 'compute', step: weights.step, ranges } as const;
     this.send(this.tellsTimes ? { ...message, timed: true } : message);
   }
 
@@ -303,17 +303,17 @@ export class WorkerConnection {
   }
 
   /** The sum is divided by the number of images, so that a false one would scale the whole step's gradient. */
-  #assertTrueCounts({ node, sampleCount, slices }: GradientMessage): void {
-    const images = node.count * this.#imagesPerSlice;
+  #assertTrueCounts({ range, sampleCount, slices }: GradientMessage): void {
+    const images = range.count * this.#imagesPerSlice;
     if (sampleCount !== images) {
       throw new ProtocolError(
-        `a gradient over ${describeRange(node)} is of ${images} images, a worker says ${sampleCount}`,
+        `a gradient over ${describeRange(range)} is of ${images} images, a worker says ${sampleCount}`,
       );
     }
     const tooMany = slices.findIndex(({ correctCount }) => correctCount > this.#imagesPerSlice);
     if (tooMany < 0) return;
     throw new ProtocolError(
-      `slice ${node.first + tooMany} has ${this.#imagesPerSlice} images, a worker says that ${slices[tooMany].correctCount} were right`,
+      `slice ${range.first + tooMany} has ${this.#imagesPerSlice} images, a worker says that ${slices[tooMany].correctCount} were right`,
     );
   }
 

@@ -2,13 +2,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import {
-  recipeFields,
-  resolveConfig,
-  totalStepsOf,
-  type Config,
-  type ConfigInput,
-} from '../../shared/config/config.js';
+import { recipeFields } from '../../shared/config/config-fields.js';
+import { resolveConfig, totalStepsOf, type Config, type ConfigInput } from '../../shared/config/config.js';
 import { LockstepError, systemCodeOf } from '../../shared/errors.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel, type ModelLayout } from '../../shared/network/layout.js';

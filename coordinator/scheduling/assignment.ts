@@ -1,5 +1,5 @@
-// Who computes which slices, by how fast each worker is and which shards it holds: whole nodes of the reduction tree
-// where that is possible, because a node costs one gradient on the wire. Exactness never depends on it. Pure.
+// Who computes which slices, by how fast each worker is and which shards it holds: whole ranges of the reduction tree
+// where that is possible, because a range costs one gradient on the wire. Exactness never depends on it. Pure.
 import { childrenOf, alignedRanges, type SliceRange } from '../../shared/reduction/slices.js';
 
 /** A worker as a dealer sees it. */
@@ -16,7 +16,7 @@ export interface Candidate {
 /** Work for one worker. */
 export interface Order {
   worker: number;
-  nodes: SliceRange[];
+  ranges: SliceRange[];
 }
 
 /** A standing division is given up for one that makes a step a tenth and 5 ms shorter: measurements waver. */
@@ -69,28 +69,28 @@ export function divideSlices(
   }
   const owners: (number | undefined)[] = Array.from({ length: sliceCount });
   const room = new Map(candidates.map((candidate, index) => [candidate, counts[index]]));
-  const give = (candidate: Candidate, node: SliceRange) => {
-    owners.fill(candidate.worker, node.first, node.first + node.count);
-    room.set(candidate, room.get(candidate)! - node.count);
+  const give = (candidate: Candidate, range: SliceRange) => {
+    owners.fill(candidate.worker, range.first, range.first + range.count);
+    room.set(candidate, room.get(candidate)! - range.count);
   };
   for (const candidate of candidates) {
     const own = rangesWhere(sliceCount, (slice) => standing[slice] === candidate.worker);
-    placeRanges(own, (node) => {
+    placeRanges(own, (range) => {
       if (room.get(candidate) === 0) return 'dropped';
-      if (node.count > room.get(candidate)!) return 'too-large';
-      give(candidate, node);
+      if (range.count > room.get(candidate)!) return 'too-large';
+      give(candidate, range);
       return 'placed';
     });
   }
   const open = rangesWhere(sliceCount, (slice) => owners[slice] === undefined);
-  placeRanges(open, (node) => {
-    const fitting = candidates.filter((candidate) => room.get(candidate)! >= node.count);
-    const holding = fitting.filter((candidate) => holdsRange(candidate, node));
+  placeRanges(open, (range) => {
+    const fitting = candidates.filter((candidate) => room.get(candidate)! >= range.count);
+    const holding = fitting.filter((candidate) => holdsRange(candidate, range));
     const [first, ...others] = holding.length > 0 ? holding : fitting;
     if (first === undefined) return 'too-large';
     give(
       others.reduce((best, other) => (room.get(other)! > room.get(best)! ? other : best), first),
-      node,
+      range,
     );
     return 'placed';
   });
@@ -99,64 +99,64 @@ export function divideSlices(
 }
 
 /**
- * Deals nodes out in the middle of a step: to those that hold the shards where anybody does, to whoever is done first,
- * and a node is divided where the step would otherwise end later.
+ * Deals ranges out in the middle of a step: to those that hold the shards where anybody does, to whoever is done first,
+ * and a range is divided where the step would otherwise end later.
  * @param owedBy slices that a worker owes already
  */
 export function assignRanges(
-  nodes: readonly SliceRange[],
+  ranges: readonly SliceRange[],
   candidates: readonly Candidate[],
   owedBy: (worker: number) => number = () => 0,
 ): Order[] {
   if (candidates.length === 0) return [];
   const owed = candidates.map(({ worker }) => owedBy(worker));
-  const goalMs = lastFinishMs(candidates, countSlicesFor(sliceCountOf(nodes), candidates, owed));
+  const goalMs = lastFinishMs(candidates, countSlicesFor(sliceCountOf(ranges), candidates, owed));
   const dealt = candidates.map((): SliceRange[] => []);
-  placeRanges(nodes, (node) => {
-    const holders = candidates.flatMap((candidate, index) => (holdsRange(candidate, node) ? [index] : []));
-    const isPartlyHeld = candidates.some((candidate) => slicesOf(node).some((slice) => candidate.holds(slice)));
-    if (holders.length === 0 && isPartlyHeld && node.count > 1) return 'too-large';
+  placeRanges(ranges, (range) => {
+    const holders = candidates.flatMap((candidate, index) => (holdsRange(candidate, range) ? [index] : []));
+    const isPartlyHeld = candidates.some((candidate) => slicesOf(range).some((slice) => candidate.holds(slice)));
+    if (holders.length === 0 && isPartlyHeld && range.count > 1) return 'too-large';
     const eligible = holders.length > 0 ? holders : candidates.map((_, index) => index);
-    const doneMs = (index: number) => finishMs(candidates[index], owed[index] + node.count);
+    const doneMs = (index: number) => finishMs(candidates[index], owed[index] + range.count);
     const best = eligible.reduce((a, b) => (doneMs(b) < doneMs(a) ? b : a));
-    if (node.count > 1 && doneMs(best) > goalMs) return 'too-large';
-    owed[best] += node.count;
-    dealt[best].push(node);
+    if (range.count > 1 && doneMs(best) > goalMs) return 'too-large';
+    owed[best] += range.count;
+    dealt[best].push(range);
     return 'placed';
   });
-  return candidates.flatMap(({ worker }, index) => (dealt[index].length > 0 ? [{ worker, nodes: dealt[index] }] : []));
+  return candidates.flatMap(({ worker }, index) => (dealt[index].length > 0 ? [{ worker, ranges: dealt[index] }] : []));
 }
 
-/** Offers nodes, the largest first, and the children of those that are too large after them. */
-function placeRanges(nodes: readonly SliceRange[], offer: (node: SliceRange) => 'placed' | 'dropped' | 'too-large') {
-  const open = [...nodes];
+/** Offers ranges, the largest first, and the children of those that are too large after them. */
+function placeRanges(ranges: readonly SliceRange[], offer: (range: SliceRange) => 'placed' | 'dropped' | 'too-large') {
+  const open = [...ranges];
   while (open.length > 0) {
-    const node = open.reduce((a, b) => (b.count > a.count || (b.count === a.count && b.first < a.first) ? b : a));
-    open.splice(open.indexOf(node), 1);
-    if (offer(node) === 'too-large') open.push(...childrenOf(node));
+    const range = open.reduce((a, b) => (b.count > a.count || (b.count === a.count && b.first < a.first) ? b : a));
+    open.splice(open.indexOf(range), 1);
+    if (offer(range) === 'too-large') open.push(...childrenOf(range));
   }
 }
 
-/** The fewest tree nodes that make up the slices for which this is so, from left to right. */
+/** The fewest tree ranges that make up the slices for which this is so, from left to right. */
 export function rangesWhere(sliceCount: number, isMeant: (slice: number) => boolean): SliceRange[] {
-  const nodes: SliceRange[] = [];
+  const ranges: SliceRange[] = [];
   for (let first = 0; first < sliceCount; first++) {
     let end = first;
     while (end < sliceCount && isMeant(end)) end++;
-    nodes.push(...alignedRanges({ first, count: end - first }, sliceCount));
+    ranges.push(...alignedRanges({ first, count: end - first }, sliceCount));
     first = end;
   }
-  return nodes;
+  return ranges;
 }
 
-export function sliceCountOf(nodes: readonly SliceRange[]): number {
-  return nodes.reduce((sum, node) => sum + node.count, 0);
+export function sliceCountOf(ranges: readonly SliceRange[]): number {
+  return ranges.reduce((sum, range) => sum + range.count, 0);
 }
 
 function slicesOf({ first, count }: SliceRange): number[] {
   return Array.from({ length: count }, (_, index) => first + index);
 }
 
-function holdsRange(candidate: Candidate, node: SliceRange): boolean {
-  return slicesOf(node).every((slice) => candidate.holds(slice));
+function holdsRange(candidate: Candidate, range: SliceRange): boolean {
+  return slicesOf(range).every((slice) => candidate.holds(slice));
 }

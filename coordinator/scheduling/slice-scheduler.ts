@@ -64,17 +64,17 @@ export class SliceScheduler {
     const isHeld = this.#shards.map((_, slice) => candidates.some(({ holds }) => holds(slice)));
     for (const { worker, holds } of candidates) {
       const own = (slice: number) => this.#owners[slice] === worker && (holds(slice) || !isHeld[slice]);
-      for (const node of rangesWhere(this.#shards.length, own)) round.assign(worker, node);
+      for (const range of rangesWhere(this.#shards.length, own)) round.assign(worker, range);
     }
     round.assignRest(candidates);
     return candidates.flatMap(({ worker }) => {
-      const nodes = [...round.owedBy(worker)];
-      return nodes.length > 0 ? [{ worker, nodes }] : [];
+      const ranges = [...round.owedBy(worker)];
+      return ranges.length > 0 ? [{ worker, ranges }] : [];
     });
   }
 
   /**
-   * For workers without slices, if it is time, one that they hold: not of the round, because a larger node with this
+   * For workers without slices, if it is time, one that they hold: not of the round, because a larger range with this
    * slice in it would not count any more if this answer came first.
    */
   trials(round: GradientRound, workers: readonly WorkerConnection[], step: number): Order[] {
@@ -84,7 +84,7 @@ export class SliceScheduler {
       const slice = this.#shards.findIndex((sha256) => worker.holds(sha256));
       if (!isDue || slice < 0) return [];
       this.#lastTrial.set(worker, step);
-      return [{ worker: worker.id, nodes: [{ first: slice, count: 1 }] }];
+      return [{ worker: worker.id, ranges: [{ first: slice, count: 1 }] }];
     });
   }
 

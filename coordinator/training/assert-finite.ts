@@ -6,7 +6,7 @@ import type { ModelLayout } from '../../shared/network/layout.js';
 import { describeRange } from '../../shared/reduction/slices.js';
 import type { PartialSum } from './gradient-round.js';
 
-/** Whether all that a worker sent for a node is numbers. */
+/** Whether all that a worker sent for a range is numbers. */
 export function isFiniteAnswer({ gradientSum, slices }: PartialSum): boolean {
   return (
     areFinite(gradientSum) &&
@@ -16,19 +16,19 @@ export function isFiniteAnswer({ gradientSum, slices }: PartialSum): boolean {
 
 /** `diverged`, naming the worker, the step and the first array with a value that is no number. Steps count from 0. */
 export function notFiniteAnswer(worker: string, step: number, partial: PartialSum, layout: ModelLayout): LockstepError {
-  const { node, gradientSum, slices } = partial;
+  const { range, gradientSum, slices } = partial;
   const places: string[] = [];
   const badLoss = slices.findIndex(({ lossSum }) => !Number.isFinite(lossSum));
-  if (badLoss >= 0) places.push(`the loss of slice ${node.first + badLoss} is ${slices[badLoss].lossSum}`);
+  if (badLoss >= 0) places.push(`the loss of slice ${range.first + badLoss} is ${slices[badLoss].lossSum}`);
   const gradient = firstNotFinite(gradientSum, layout.trainable);
   if (gradient !== undefined) {
-    places.push(`the gradient of ${describeRange(node)} first in ${gradient.array} (${gradient.value})`);
+    places.push(`the gradient of ${describeRange(range)} first in ${gradient.array} (${gradient.value})`);
   }
   for (const [index, { batchStatistics }] of slices.entries()) {
     const statistics = firstNotFinite(batchStatistics, layout.statistics);
     if (statistics === undefined) continue;
     places.push(
-      `the batch statistics of slice ${node.first + index} first in ${statistics.array} (${statistics.value})`,
+      `the batch statistics of slice ${range.first + index} first in ${statistics.array} (${statistics.value})`,
     );
     break;
   }

@@ -62,11 +62,11 @@ export async function collectGradient(options: {
   let stopTimer: () => void = () => undefined;
 
   function send(orders: readonly Order[], reason: WorkReason): void {
-    for (const { worker: id, nodes } of orders) {
+    for (const { worker: id, ranges } of orders) {
       const worker = pool.get(id)!;
-      observer?.asked(worker, nodes, reason);
-      if (round.owedBy(id).length === nodes.length) watch.begins(id, nodes[0].count, clock.now());
-      worker.compute(weights, nodes);
+      observer?.asked(worker, ranges, reason);
+      if (round.owedBy(id).length === ranges.length) watch.begins(id, ranges[0].count, clock.now());
+      worker.compute(weights, ranges);
     }
   }
 
@@ -77,16 +77,16 @@ export async function collectGradient(options: {
 
   /** Workers without slices are measured now and then; what they answer is another's to answer. */
   function tryOut(): void {
-    for (const { worker, nodes } of dealer.trials(round, pool.workers, step)) {
-      trials.set(worker, nodes[0]);
-      observer?.asked(pool.get(worker)!, nodes, 'trial');
-      pool.get(worker)!.compute(weights, nodes);
+    for (const { worker, ranges } of dealer.trials(round, pool.workers, step)) {
+      trials.set(worker, ranges[0]);
+      observer?.asked(pool.get(worker)!, ranges, 'trial');
+      pool.get(worker)!.compute(weights, ranges);
     }
   }
 
-  function isTrial({ id }: WorkerConnection, { node }: GradientMessage): boolean {
+  function isTrial({ id }: WorkerConnection, { range }: GradientMessage): boolean {
     const trial = trials.get(id);
-    return trial !== undefined && sameRange(trial, node) && trials.delete(id);
+    return trial !== undefined && sameRange(trial, range) && trials.delete(id);
   }
 
   /** Late workers' slices go to those that have nothing to do; then waits for the next one to be late. */
@@ -99,7 +99,7 @@ export async function collectGradient(options: {
       observer?.late(pool.get(late)!);
       send(orders, 'late');
       const helpers = orders.map(({ worker }) => pool.get(worker)!.name);
-      const slices = sliceCountOf(orders.flatMap(({ nodes }) => nodes));
+      const slices = sliceCountOf(orders.flatMap(({ ranges }) => ranges));
       stragglers.push({ name: pool.get(late)!.name, slices, helpers });
     }
     const nextMs = watch.nextLateMs(now);
@@ -141,11 +141,11 @@ export async function collectGradient(options: {
         gradient(worker, message, payload) {
           // A late answer to a step that others have finished.
           if (message.step !== step) return;
-          if (isTrial(worker, message)) return observer?.answered(worker, message.node, false);
-          observer?.receives?.(worker, message.node);
+          if (isTrial(worker, message)) return observer?.answered(worker, message.range, false);
+          observer?.receives?.(worker, message.range);
           const partial = partialOf(message, payload, layout);
           const acceptance = accept(worker, partial);
-          observer?.answered(worker, message.node, acceptance === 'accepted');
+          observer?.answered(worker, message.range, acceptance === 'accepted');
           if (acceptance === 'accepted') {
             if (!work.timed(() => isFiniteAnswer(partial))) {
               return reject(notFiniteAnswer(worker.name, step, partial, layout));
@@ -171,13 +171,13 @@ export async function collectGradient(options: {
 
 /** The payload is the gradient sum, then one statistics vector per slice; both stay where the message lies. */
 function partialOf(message: GradientMessage, payload: Uint8Array, layout: ModelLayout): PartialSum {
-  const { node } = message;
-  if (message.slices.length !== node.count) {
-    throw new ProtocolError(`a gradient over ${node.count} slices with ${message.slices.length} reports`);
+  const { range } = message;
+  if (message.slices.length !== range.count) {
+    throw new ProtocolError(`a gradient over ${range.count} slices with ${message.slices.length} reports`);
   }
-  const values = floatsOf(payload, layout.trainableSize + node.count * layout.statisticsSize);
+  const values = floatsOf(payload, layout.trainableSize + range.count * layout.statisticsSize);
   return {
-    node,
+    range,
     gradientSum: values.subarray(0, layout.trainableSize),
     sampleCount: message.sampleCount,
     slices: message.slices.map((report, index) => {

@@ -1,4 +1,4 @@
-// One step's gradient as it comes in: which worker owes which node of the reduction tree, and the sum so far.
+// One step's gradient as it comes in: which worker owes which range of the reduction tree, and the sum so far.
 // Pure: no sockets, no timers, no clock. A worker may leave or join at any moment; arrival and departure are both
 // methods, and whatever the order of calls, the sum is taken in the tree's order.
 import {
@@ -19,12 +19,12 @@ export interface SliceReport {
   batchStatistics: Float32Array;
 }
 
-/** The sum over one node of the tree. */
+/** The sum over one range of the tree. */
 export interface PartialSum {
-  node: SliceRange;
+  range: SliceRange;
   /** Becomes the round's: it may be added to in place. */
   gradientSum: Float32Array;
-  /** Images in the node's slices. */
+  /** Images in the range's slices. */
   sampleCount: number;
   /** One per slice, in slice order. */
   slices: readonly SliceReport[];
@@ -44,8 +44,8 @@ export class GradientRound {
   readonly #sliceCount: number;
   /** Nodes that each worker was given and has not answered. Two workers may owe the same slice. */
   readonly #owed = new Map<number, SliceRange[]>();
-  /** Sums of nodes whose sibling is not there yet, by first slice. */
-  readonly #pending = new Map<number, { node: SliceRange; sum: Float32Array }>();
+  /** Sums of ranges whose sibling is not there yet, by first slice. */
+  readonly #pending = new Map<number, { range: SliceRange; sum: Float32Array }>();
   readonly #reports: (SliceReport | undefined)[];
   readonly #slices: { workers: number[]; answeredBy: number | null }[];
   /** Workers whose slices were given to others as well, whatever they have answered since. */
@@ -74,12 +74,12 @@ export class GradientRound {
     return this.#late.has(worker) && this.#owed.has(worker);
   }
 
-  /** The nodes that a worker was given and has not answered. */
+  /** The ranges that a worker was given and has not answered. */
   owedBy(worker: number): readonly SliceRange[] {
     return this.#owed.get(worker) ?? [];
   }
 
-  /** What nobody owes and nobody has answered, as the fewest tree nodes, from left to right. */
+  /** What nobody owes and nobody has answered, as the fewest tree ranges, from left to right. */
   unassigned(): SliceRange[] {
     const isFree = Array.from({ length: this.#sliceCount }, (_, slice) => this.#reports[slice] === undefined);
     for (const { first, count } of [...this.#owed.values()].flat()) isFree.fill(false, first, first + count);
@@ -88,27 +88,27 @@ export class GradientRound {
 
   /** Nodes of this worker of which nobody else owes a slice and of which none has been answered. */
   owedAlone(worker: number): SliceRange[] {
-    const others = [...this.#owed].flatMap(([other, nodes]) => (other === worker ? [] : nodes));
+    const others = [...this.#owed].flatMap(([other, ranges]) => (other === worker ? [] : ranges));
     return this.owedBy(worker).filter(
-      (node) => !others.some((other) => overlap(node, other)) && !this.#isAnswered(node),
+      (range) => !others.some((other) => overlap(range, other)) && !this.#isAnswered(range),
     );
   }
 
-  /** Whether a node's answer would no longer count. */
-  #isAnswered(node: SliceRange): boolean {
-    return this.#reports.slice(node.first, node.first + node.count).some((report) => report !== undefined);
+  /** Whether a range's answer would no longer count. */
+  #isAnswered(range: SliceRange): boolean {
+    return this.#reports.slice(range.first, range.first + range.count).some((report) => report !== undefined);
   }
 
-  /** Gives a worker a range. @returns the tree nodes it is to send, from left to right */
+  /** Gives a worker a range. @returns the tree ranges it is to send, from left to right */
   assign(worker: number, range: SliceRange): SliceRange[] {
-    const nodes = alignedRanges(range, this.#sliceCount);
-    this.#give(worker, nodes);
-    return nodes;
+    const ranges = alignedRanges(range, this.#sliceCount);
+    this.#give(worker, ranges);
+    return ranges;
   }
 
-  #give(worker: number, nodes: readonly SliceRange[]): void {
-    this.#owed.set(worker, [...this.owedBy(worker), ...nodes]);
-    for (const { first, count } of nodes) {
+  #give(worker: number, ranges: readonly SliceRange[]): void {
+    this.#owed.set(worker, [...this.owedBy(worker), ...ranges]);
+    for (const { first, count } of ranges) {
       for (const { workers } of this.#slices.slice(first, first + count)) workers.push(worker);
     }
   }
@@ -128,9 +128,9 @@ export class GradientRound {
     return orders;
   }
 
-  #deal(nodes: readonly SliceRange[], candidates: readonly Candidate[]): Order[] {
-    const orders = assignRanges(nodes, candidates, (worker) => sliceCountOf(this.owedBy(worker)));
-    for (const { worker, nodes: given } of orders) this.#give(worker, given);
+  #deal(ranges: readonly SliceRange[], candidates: readonly Candidate[]): Order[] {
+    const orders = assignRanges(ranges, candidates, (worker) => sliceCountOf(this.owedBy(worker)));
+    for (const { worker, ranges: given } of orders) this.#give(worker, given);
     return orders;
   }
 
@@ -142,31 +142,33 @@ export class GradientRound {
   }
 
   /**
-   * Takes a worker's answer. The first answer for a slice counts; a node of which any slice has been answered is a
+   * Takes a worker's answer. The first answer for a slice counts; a range of which any slice has been answered is a
    * duplicate (its bits would be the same) and is dropped: what is left open of it is then unassigned unless others owe it.
-   * Throws RangeError for a node that this worker does not owe or that does not fit its reports.
+   * Throws RangeError for a range that this worker does not owe or that does not fit its reports.
    */
   accept(worker: number, partial: PartialSum): Acceptance {
-    const { node } = partial;
+    const { range } = partial;
     const owed = this.owedBy(worker);
-    const rest = owed.filter((other) => !sameRange(other, node));
-    if (rest.length === owed.length || partial.slices.length !== node.count) {
-      throw new RangeError(`${describeRange(node)} with ${partial.slices.length} reports was not asked of this worker`);
+    const rest = owed.filter((other) => !sameRange(other, range));
+    if (rest.length === owed.length || partial.slices.length !== range.count) {
+      throw new RangeError(
+        `${describeRange(range)} with ${partial.slices.length} reports was not asked of this worker`,
+      );
     }
     if (rest.length > 0) this.#owed.set(worker, rest);
     else this.#owed.delete(worker);
-    if (this.#isAnswered(node)) return 'duplicate';
+    if (this.#isAnswered(range)) return 'duplicate';
     for (const [index, report] of partial.slices.entries()) {
-      this.#reports[node.first + index] = report;
-      this.#slices[node.first + index].answeredBy = worker;
+      this.#reports[range.first + index] = report;
+      this.#slices[range.first + index].answeredBy = worker;
     }
     this.#sampleCount += partial.sampleCount;
-    this.#merge(node, partial.gradientSum);
+    this.#merge(range, partial.gradientSum);
     return 'accepted';
   }
 
-  #merge(node: SliceRange, sum: Float32Array): void {
-    const relatives = relativesOf(node, this.#sliceCount);
+  #merge(range: SliceRange, sum: Float32Array): void {
+    const relatives = relativesOf(range, this.#sliceCount);
     if (relatives === undefined) {
       const slices = this.#reports.filter((report) => report !== undefined);
       this.#result = { gradientSum: sum, sampleCount: this.#sampleCount, slices };
@@ -174,8 +176,8 @@ export class GradientRound {
     }
     const { parent, sibling } = relatives;
     const waiting = this.#pending.get(sibling.first);
-    if (waiting === undefined || !sameRange(waiting.node, sibling)) {
-      this.#pending.set(node.first, { node, sum });
+    if (waiting === undefined || !sameRange(waiting.range, sibling)) {
+      this.#pending.set(range.first, { range, sum });
       return;
     }
     this.#pending.delete(sibling.first);

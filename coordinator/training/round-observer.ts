@@ -7,15 +7,15 @@ export interface RoundObserver {
   /** @param step updates made before it */
   begins(step: number): void;
   /** A worker is to compute these, one after the other. */
-  asked(worker: WorkerConnection, nodes: readonly SliceRange[], reason: WorkReason): void;
+  asked(worker: WorkerConnection, ranges: readonly SliceRange[], reason: WorkReason): void;
   /** What there is to compute was given out: from here on it is waited for. */
   dealt?(): void;
   /** An answer is here and is about to be looked at and added. */
-  receives?(worker: WorkerConnection, node: SliceRange): void;
+  receives?(worker: WorkerConnection, range: SliceRange): void;
   /** It was, and others are waited for. */
   received?(): void;
   /** @param counts false where another worker's answer came first, or nobody needs it */
-  answered(worker: WorkerConnection, node: SliceRange, counts: boolean): void;
+  answered(worker: WorkerConnection, range: SliceRange, counts: boolean): void;
   /** It is waited for longer than others take; others are asked for the same. */
   late(worker: WorkerConnection): void;
   /** What it was asked for will not come. */

@@ -1,13 +1,13 @@
 // What coordinator and workers say to each other: one union per direction, a sentence each in the speaker's voice.
 // Headers are parsed here, where they come off the socket; behind it they are trusted.
 import { z } from 'zod';
-import { cropPaddings, flipModes, preprocessingNames } from '../dataset/image-batch.js';
+import { workerConfigSchema } from '../config/config.js';
 import { ProtocolError } from '../errors.js';
 import type { ModelLayout } from '../network/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
 /** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */
-export const protocolVersion = 5;
+export const protocolVersion = 6;
 
 /** Shards travel in chunks of at most this many bytes. */
 export const chunkBytes = 1 << 20;
@@ -42,15 +42,6 @@ export type Split = z.infer<typeof split>;
 const refusalCode = z.enum(['protocol-version', 'token', 'fingerprint', 'finished', 'bad-message', 'engine-failed']);
 export type RefusalCode = z.infer<typeof refusalCode>;
 
-const modelSpec = z.strictObject({
-  // Far beyond what trains here; a worker lays the model out before it can tell that it is absurd.
-  depth: z.int().min(8).max(2_000),
-  initialFilters: z.int().min(4).max(1_024),
-  shortcut: z.enum(['identity', 'projection']),
-  convBias: z.boolean(),
-  bnEpsilon: z.number(),
-});
-
 /** "May I join? This is what I compute with, and these shards I hold already." */
 const hello = z.strictObject({
   type: z.literal('hello'),
@@ -70,11 +61,11 @@ const shardRequest = z.strictObject({
 });
 /** "I have this shard now, and will not ask for it again." */
 const shardHeld = z.strictObject({ type: z.literal('shard-held'), sha256 });
-/** "The sum over this node of the tree; the gradient and each slice's batch statistics follow." */
+/** "The sum over this range of the tree; the gradient and each slice's batch statistics follow." */
 const gradient = z.strictObject({
   type: z.literal('gradient'),
   step: count,
-  node: alignedRange,
+  range: alignedRange,
   sampleCount: z.int().positive(),
   slices: z.array(z.strictObject({ lossSum, correctCount: count })).min(1),
   phases: z.strictObject({
@@ -93,7 +84,7 @@ const timeSpan = z.strictObject({ startedMs: moment, endedMs: moment });
 const timing = z.strictObject({
   type: z.literal('timing'),
   step: count,
-  node: alignedRange,
+  range: alignedRange,
   /** When it was asked for this, and the weights were here. */
   receivedMs: moment,
   startedMs: moment,
@@ -154,24 +145,10 @@ const welcome = z.strictObject({
   type: z.literal('welcome'),
   workerId: count,
   runId: name,
-  model: modelSpec,
   layoutHash: sha256,
-  preprocessing: z.enum(preprocessingNames),
-  seed: z.int().nonnegative(),
-  augment: z.boolean(),
-  flip: z.enum(flipModes),
-  cropPadding: z.enum(cropPaddings),
-  augmentValidation: z.boolean(),
-  labelSmoothing: z.number().min(0).lt(1),
-  sliceCount: z.int().positive().max(4096),
-  batchSize: z
-    .int()
-    .positive()
-    .max(1 << 20),
+  config: workerConfigSchema,
   stepsPerEpoch: z.int().positive(),
   shards: z.array(shard),
-  heartbeatIntervalMs: z.number().positive(),
-  heartbeatTimeoutMs: z.number().positive(),
 });
 /** "You are not in, and this is why and what mends it." */
 const refusal = z.strictObject({ type: z.literal('refusal'), code: refusalCode, message: sentence });
@@ -181,11 +158,11 @@ const shardChunk = z.strictObject({ type: z.literal('shard-chunk'), sha256, offs
 const prefetch = z.strictObject({ type: z.literal('prefetch'), sha256 });
 /** "The weights before this step follow, then the moving statistics." */
 const weights = z.strictObject({ type: z.literal('weights'), step: count });
-/** "Compute these nodes of this step with the weights I sent for it; and tell me when you did what, if it is timed." */
+/** "Compute these ranges of this step with the weights I sent for it; and tell me when you did what, if it is timed." */
 const compute = z.strictObject({
   type: z.literal('compute'),
   step: count,
-  nodes: z.array(alignedRange).min(1),
+  ranges: z.array(alignedRange).min(1),
   timed: z.boolean().optional(),
 });
 /** "Evaluate this part of the split with the weights I sent for this step." */

@@ -7,58 +7,58 @@ export interface SliceRange {
   count: number;
 }
 
-/** The size of a node's left child: the largest power of two below its own size. */
+/** The size of a range's left child: the largest power of two below its own size. */
 export function leftChildSize(count: number): number {
   let size = 1;
   while (size * 2 < count) size *= 2;
   return size;
 }
 
-/** The two children of a tree node of at least two slices. */
-export function childrenOf(node: SliceRange): [SliceRange, SliceRange] {
-  const left = leftChildSize(node.count);
+/** The two children of a tree range of at least two slices. */
+export function childrenOf(range: SliceRange): [SliceRange, SliceRange] {
+  const left = leftChildSize(range.count);
   return [
-    { first: node.first, count: left },
-    { first: node.first + left, count: node.count - left },
+    { first: range.first, count: left },
+    { first: range.first + left, count: range.count - left },
   ];
 }
 
 /**
- * The fewest nodes of the tree over sliceCount slices that make up a range, from left to right.
+ * The fewest ranges of the tree over sliceCount slices that make up a range, from left to right.
  * A worker that owns the range sends one partial for each.
  */
 export function alignedRanges(range: SliceRange, sliceCount: number): SliceRange[] {
   const end = range.first + range.count;
-  const nodes: SliceRange[] = [];
-  function visit(node: SliceRange): void {
-    if (node.first >= end || node.first + node.count <= range.first) return;
-    if (node.first >= range.first && node.first + node.count <= end) {
-      nodes.push(node);
+  const ranges: SliceRange[] = [];
+  function visit(range: SliceRange): void {
+    if (range.first >= end || range.first + range.count <= range.first) return;
+    if (range.first >= range.first && range.first + range.count <= end) {
+      ranges.push(range);
       return;
     }
-    for (const child of childrenOf(node)) visit(child);
+    for (const child of childrenOf(range)) visit(child);
   }
   if (range.count > 0) visit({ first: 0, count: sliceCount });
-  return nodes;
+  return ranges;
 }
 
-/** Whether a range is a node of the tree over sliceCount slices. */
+/** Whether a range is a range of the tree over sliceCount slices. */
 export function isAlignedRange(range: SliceRange, sliceCount: number): boolean {
   if (range.count < 1 || range.first < 0 || range.first + range.count > sliceCount) return false;
   return alignedRanges(range, sliceCount).length === 1;
 }
 
-/** The node's parent and its sibling in the tree over sliceCount slices; undefined for the root. */
+/** The range's parent and its sibling in the tree over sliceCount slices; undefined for the root. */
 export function relativesOf(
-  node: SliceRange,
+  range: SliceRange,
   sliceCount: number,
 ): { parent: SliceRange; sibling: SliceRange } | undefined {
   let parent: SliceRange = { first: 0, count: sliceCount };
-  while (parent.count > node.count) {
+  while (parent.count > range.count) {
     const [left, right] = childrenOf(parent);
-    if (sameRange(left, node)) return { parent, sibling: right };
-    if (sameRange(right, node)) return { parent, sibling: left };
-    parent = node.first < right.first ? left : right;
+    if (sameRange(left, range)) return { parent, sibling: right };
+    if (sameRange(right, range)) return { parent, sibling: left };
+    parent = range.first < right.first ? left : right;
   }
   return undefined;
 }

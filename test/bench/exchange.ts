@@ -15,6 +15,7 @@ import { WorkerPool } from '../../coordinator/connections/worker-pool.js';
 import { systemClock } from '../../shared/clock.js';
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { medianOf } from '../../shared/median.js';
+import { resolveConfig, workerConfigOf } from '../../shared/config/config.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
@@ -45,7 +46,7 @@ export async function benchExchange(): Promise<void> {
   const model = cpus()[0]?.model ?? 'unknown';
   process.stdout.write(
     `exchange of ResNet-20's weights and gradients (${weights.message.length} bytes each way and worker), ` +
-      `${cpus().length} cores, ${model}, Node ${process.versions.node}; ` +
+      `${cpus().length} cores, ${model}, Node ${process.versions.range}; ` +
       `medians of ${turns} turns of ${measuredSteps} steps\n` +
       'workers  plain TCP ms  lockstep ms  lockstep/TCP rate  lockstep GB/s\n',
   );
@@ -133,21 +134,10 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
         type: 'welcome',
         workerId: worker.id,
         runId: 'bench',
-        model: layout.spec,
         layoutHash: layoutHash(layout),
-        preprocessing: 'imagenet',
-        seed: 0,
-        augment: true,
-        flip: 'random',
-        cropPadding: 'zeros',
-        augmentValidation: false,
-        labelSmoothing: 0,
-        sliceCount: workerCount,
-        batchSize: workerCount,
+        config: workerConfigOf(resolveConfig({ slices: workerCount, batchSize: workerCount })),
         stepsPerEpoch: 1,
         shards,
-        heartbeatIntervalMs: 2_000,
-        heartbeatTimeoutMs: 10_000,
       });
       pool.add(worker);
       return undefined;

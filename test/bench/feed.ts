@@ -30,7 +30,7 @@ const measuredSteps = 500;
 export async function benchFeed(): Promise<void> {
   process.stdout.write(
     `one page that is told everything; ${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown'}, ` +
-      `Node ${process.versions.node}; ${updatesPerStep * measuredSteps} updates\n` +
+      `Node ${process.versions.range}; ${updatesPerStep * measuredSteps} updates\n` +
       'workers  slices  bytes an update  CPU µs an update  updates/s  kB/s  CPU of a core\n',
   );
   for (const [workerCount, sliceCount] of [
@@ -64,10 +64,10 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
     clock,
     shards,
     imagesPerSlice,
-    answer: (_step: number, node: { count: number }) => ({
+    answer: (_step: number, range: { count: number }) => ({
       payload: Float32Array.of(0),
-      sampleCount: node.count * imagesPerSlice,
-      lossSums: Array.from({ length: node.count }, () => 64),
+      sampleCount: range.count * imagesPerSlice,
+      lossSums: Array.from({ length: range.count }, () => 64),
     }),
   };
   const slicesEach = sliceCount / workerCount;
@@ -148,9 +148,9 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
     const weights = { step, message: encodeFrame({ type: 'weights', step }) };
     for (const slice of slices) slice.answeredBy = null;
     for (const { connection } of workers) {
-      const node = { first: connection.id * slicesEach, count: slicesEach };
-      connection.compute(weights, [node]);
-      painter.asked(connection, [node], 'dealt');
+      const range = { first: connection.id * slicesEach, count: slicesEach };
+      connection.compute(weights, [range]);
+      painter.asked(connection, [range], 'dealt');
     }
     answer(0, workerCount / 2);
     await update();

@@ -147,8 +147,8 @@ describe('an admitted worker is dismissed', () => {
     socket.on('message', (data: Buffer) => {
       const message = parseCoordinatorMessage(decodeFrame(data).header);
       if (message.type !== 'compute') return;
-      const node = { first: 0, count: 1 };
-      socket.send(encodeFrame({ type: 'gradient', step: message.step, node, phases, ...honest, ...lie }, payload));
+      const range = { first: 0, count: 1 };
+      socket.send(encodeFrame({ type: 'gradient', step: message.step, range, phases, ...honest, ...lie }, payload));
     });
   }
 

@@ -16,7 +16,7 @@ const golden = 'f16f0f6f2c1047b354ec9ff996c2d709ee4edc4310afd5da20d5385617ecf00d
 const inFolder = folderPerFile();
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 /** Programs of other versions of Node, separated as in PATH. */
-const otherNodes = (process.env['LOCKSTEP_OTHER_NODES'] ?? '').split(path.delimiter).filter((node) => node !== '');
+const otherNodes = (process.env['LOCKSTEP_OTHER_NODES'] ?? '').split(path.delimiter).filter((range) => range !== '');
 if (otherNodes.length === 0) sayWhySkipped('the bits under other versions of Node', 'LOCKSTEP_OTHER_NODES names none');
 
 describe('twelve steps of ResNet-20 have the hash of every other machine', () => {
@@ -25,13 +25,13 @@ describe('twelve steps of ResNet-20 have the hash of every other machine', () =>
   });
 
   let runs = 0;
-  async function hashOf(options: { node?: string; flags?: string[]; workers?: number; threads?: number }) {
-    const { node = process.execPath, flags = [], workers = 1, threads = 1 } = options;
+  async function hashOf(options: { range?: string; flags?: string[]; workers?: number; threads?: number }) {
+    const { range = process.execPath, flags = [], workers = 1, threads = 1 } = options;
     const runDirectory = inFolder(`run-${++runs}`);
     const recipe = ['--steps', '12', '--batch-size', '32', '--data', inFolder('images'), '--run-dir', runDirectory];
     const with_ = ['--engine', 'wasm', '--workers', String(workers), '--threads', String(threads)];
     // Flags of V8 are passed on to the worker processes.
-    await promisify(execFile)(node, [...flags, cli, 'train', ...recipe, ...with_]);
+    await promisify(execFile)(range, [...flags, cli, 'train', ...recipe, ...with_]);
     return (await readReport(runDirectory)).weightsSha256;
   }
 
@@ -43,7 +43,7 @@ describe('twelve steps of ResNet-20 have the hash of every other machine', () =>
     ['with four workers', { workers: 4 }],
     ['with the optimizing compiler alone', { flags: ['--no-liftoff'] }],
     ['without AVX', { flags: ['--no-enable-avx'] }],
-    ...otherNodes.map((node) => [`under ${node}`, { node }] as const),
+    ...otherNodes.map((range) => [`under ${range}`, { range }] as const),
   ] as const)('%s', async (_, options) => {
     expect(await hashOf(options as Parameters<typeof hashOf>[0])).toBe(golden);
   });

@@ -24,10 +24,13 @@ export const welcoming =
   (fields: Record<string, unknown>, payloadBytes = 0) =>
   (peer: Peer) =>
     peer.lie({ ...welcome, ...fields }, new Uint8Array(payloadBytes));
+/** Says the welcome with another configuration. */
+const configured = (fields: Record<string, unknown>, payloadBytes = 0) =>
+  welcoming({ config: { ...welcome.config, ...fields } }, payloadBytes);
 /** Says a welcome with a model of its own, rightly hashed. */
 function welcomingModel(depth: number, initialFilters: number) {
-  const model = { ...welcome.model, depth, initialFilters };
-  return welcoming({ model, layoutHash: layoutHash(layoutModel(model)) });
+  const config = { ...welcome.config, depth, initialFilters };
+  return welcoming({ config, layoutHash: layoutHash(layoutModel(config)) });
 }
 /** What comes after an honest beginning. */
 export const afterWelcome = (play: (peer: Peer) => Promise<void> | void) => (peer: Peer) => {
@@ -40,7 +43,7 @@ const afterWeights = (play: (peer: Peer) => Promise<void> | void) =>
     return play(peer);
   });
 const computing = (first: number, count: number) =>
-  afterWeights((peer) => peer.lie({ type: 'compute', step: 0, nodes: [{ first, count }] }));
+  afterWeights((peer) => peer.lie({ type: 'compute', step: 0, ranges: [{ first, count }] }));
 /** Answers the first request for a shard with these chunks. */
 const answering = (...chunks: { offset: number; bytes: Uint8Array; sha256?: string }[]) =>
   afterWelcome(async (peer) => {
@@ -55,7 +58,7 @@ const computingOn = (records: Uint8Array) => async (peer: Peer) => {
   const sha256 = sha256Of(records);
   peer.say({ ...welcome, shards: [{ split: 'training', index: 0, sha256, bytes: records.length }] });
   peer.sayWeights();
-  peer.say({ type: 'compute', step: 0, nodes: [{ first: 0, count: 1 }] });
+  peer.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 1 }] });
   await peer.hear('shard-request');
   peer.say({ type: 'shard-chunk', sha256, offset: 0 }, records);
 };
@@ -126,19 +129,19 @@ export const cases: readonly Case[] = [
     afterWelcome((peer) => peer.say({ type: 'prefetch', sha256: 'f'.repeat(64) })),
   ],
 
-  ['a depth that is none', /depth is 9: it must be 6n\+2/, welcoming({ model: { ...welcome.model, depth: 9 } })],
-  ['a depth beyond all', /model\.depth/, welcoming({ model: { ...welcome.model, depth: 6 * 1e8 + 2 } })],
-  ['filters that are none', /initialFilters is 6/, welcoming({ model: { ...welcome.model, initialFilters: 6 } })],
-  ['filters beyond all', /model\.initialFilters/, welcoming({ model: { ...welcome.model, initialFilters: 1e9 } })],
+  ['a depth that is none', /depth is 9: it must be 6n\+2/, configured({ depth: 9 })],
+  ['a depth beyond all', /config\.depth/, configured({ depth: 6 * 1e8 + 2 })],
+  ['filters that are none', /initialFilters is 6/, configured({ initialFilters: 6 })],
+  ['filters beyond all', /config\.initialFilters/, configured({ initialFilters: 1e9 })],
   ['a model that no message holds', /a model of \d+ weights .*more than a message/, welcomingModel(1_994, 1_024)],
-  ['a bnEpsilon of NaN', /model\.bnEpsilon/, welcoming({ model: { ...welcome.model, bnEpsilon: NaN } })],
-  ['slices beyond all', /sliceCount/, welcoming({ sliceCount: 1e9 })],
-  ['no slices', /sliceCount/, welcoming({ sliceCount: 0 })],
-  ['a batch beyond all', /batchSize/, welcoming({ batchSize: 2 ** 40 })],
+  ['a bnEpsilon of NaN', /config\.bnEpsilon/, configured({ bnEpsilon: NaN })],
+  ['slices beyond all', /slices/, configured({ slices: 1e9 })],
+  ['no slices', /slices/, configured({ slices: 0 })],
+  ['a batch beyond all', /batchSize/, configured({ batchSize: 2 ** 40 })],
   [
     'a batch that its slices do not divide',
     /batchSize of 5, which 2 slices do not divide/,
-    welcoming({ batchSize: 5 }),
+    configured({ batchSize: 5 }),
   ],
   ['a shard beyond all', /shards\.0\.bytes/, welcoming({ shards: [shard(oneGiB + 1)] })],
   [
@@ -159,15 +162,15 @@ export const cases: readonly Case[] = [
   [
     'measured preprocessing without values',
     /payload of 0 bytes where 24 were expected/,
-    welcoming({ preprocessing: 'standardize' }),
+    configured({ preprocessing: 'standardize' }),
   ],
   [
     'measured preprocessing with too many',
     /payload of 4000 bytes where 24/,
-    welcoming({ preprocessing: 'standardize' }, 4000),
+    configured({ preprocessing: 'standardize' }, 4000),
   ],
   ['values where nothing was measured', /payload of 8 bytes where 0/, welcoming({}, 8)],
-  ['silence after a welcome that allows none', /silent for more than 0\.05 s/, welcoming({ heartbeatTimeoutMs: 50 })],
+  ['silence after a welcome that allows none', /silent for more than 0\.05 s/, configured({ heartbeatTimeout: 0.05 })],
 
   [
     'weights that are too few',
@@ -187,12 +190,12 @@ export const cases: readonly Case[] = [
   [
     'compute without weights',
     /compute with the weights of step 0, and none are here/,
-    afterWelcome((peer) => peer.say({ type: 'compute', step: 0, nodes: [{ first: 0, count: 1 }] })),
+    afterWelcome((peer) => peer.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 1 }] })),
   ],
   [
     'compute with the weights of another step',
     /weights of step 7, and those of step 0 are here/,
-    afterWeights((peer) => peer.say({ type: 'compute', step: 7, nodes: [{ first: 0, count: 1 }] })),
+    afterWeights((peer) => peer.say({ type: 'compute', step: 7, ranges: [{ first: 0, count: 1 }] })),
   ],
   [
     'evaluate without weights',
@@ -204,19 +207,19 @@ export const cases: readonly Case[] = [
     /test shard 3, which was not announced/,
     afterWeights((peer) => peer.say({ type: 'evaluate', step: 0, split: 'test', index: 3 })),
   ],
-  ['slices beyond the last', /slices 0 to 2, which is no node of a tree over 2/, computing(0, 3)],
-  ['a slice behind the last', /slice 2, which is no node/, computing(2, 1)],
-  ['slices without number', /which is no node/, computing(0, 2 ** 40)],
-  ['a slice before the first', /nodes\.0\.first/, computing(-1, 1)],
-  ['a slice and a half', /nodes\.0\.count/, computing(0, 1.5)],
-  ['no slices to compute', /nodes\.0\.count/, computing(0, 0)],
+  ['slices beyond the last', /slices 0 to 2, which is no range of a tree over 2/, computing(0, 3)],
+  ['a slice behind the last', /slice 2, which is no range/, computing(2, 1)],
+  ['slices without number', /which is no range/, computing(0, 2 ** 40)],
+  ['a slice before the first', /ranges\.0\.first/, computing(-1, 1)],
+  ['a slice and a half', /ranges\.0\.count/, computing(0, 1.5)],
+  ['no slices to compute', /ranges\.0\.count/, computing(0, 0)],
   [
     'slices across the tree',
-    /slices 1 to 2, which is no node of a tree over 4/,
+    /slices 1 to 2, which is no range of a tree over 4/,
     (peer) => {
-      peer.say({ ...welcome, sliceCount: 4 });
+      peer.say({ ...welcome, config: { ...welcome.config, slices: 4 } });
       peer.sayWeights();
-      peer.say({ type: 'compute', step: 0, nodes: [{ first: 1, count: 2 }] });
+      peer.say({ type: 'compute', step: 0, ranges: [{ first: 1, count: 2 }] });
     },
   ],
   [
@@ -233,8 +236,8 @@ export const cases: readonly Case[] = [
     'requests without end',
     /asked for more than 16384 things at once/,
     afterWeights((peer) => {
-      const nodes = Array.from({ length: 1000 }, () => ({ first: 0, count: 1 }));
-      for (let count = 0; count < 30; count++) peer.say({ type: 'compute', step: 0, nodes });
+      const ranges = Array.from({ length: 1000 }, () => ({ first: 0, count: 1 }));
+      for (let count = 0; count < 30; count++) peer.say({ type: 'compute', step: 0, ranges });
     }),
   ],
 
@@ -242,7 +245,7 @@ export const cases: readonly Case[] = [
   [
     'compute before the welcome',
     /compute came before/,
-    (peer) => peer.say({ type: 'compute', step: 0, nodes: [{ first: 0, count: 1 }] }),
+    (peer) => peer.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 1 }] }),
   ],
   ['two welcomes', /welcomed us twice/, afterWelcome((peer) => peer.say(welcome))],
   ["a worker's own message", /type hello that this version does not know/, (peer) => peer.lie({ type: 'hello' })],

@@ -37,7 +37,7 @@ const hello: Hello = {
 };
 const packr = new Packr({ useRecords: false });
 const phases = { waitMs: 0, augmentMs: 0, computeMs: 0, reduceMs: 0, sendMs: 0 };
-const answer = { type: 'gradient', step: 0, node: { first: 0, count: 1 }, sampleCount: 8, phases };
+const answer = { type: 'gradient', step: 0, range: { first: 0, count: 1 }, sampleCount: 8, phases };
 
 function addressOf(seed: number): string {
   return `127.${1 + ((seed >> 16) & 127)}.${(seed >> 8) & 255}.${1 + (seed % 250)}`;

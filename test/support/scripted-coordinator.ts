@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { recordBytes } from '../../shared/dataset/image-batch.js';
+import { resolveConfig, workerConfigOf, type WorkerConfig } from '../../shared/config/config.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
@@ -17,7 +18,10 @@ import {
 } from '../../shared/protocol/messages.js';
 
 const model = { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 } as const;
-export const layout = layoutModel(model);
+export const config: WorkerConfig = workerConfigOf(
+  resolveConfig({ ...model, seed: 1, slices: 2, batchSize: 4, heartbeatInterval: 1, heartbeatTimeout: 600 }),
+);
+export const layout = layoutModel(config);
 
 /** Two images, whose labels and bytes tell of the shard. */
 function imagesOf(shard: number): Buffer {
@@ -39,21 +43,10 @@ export const welcome: Welcome = {
   type: 'welcome',
   workerId: 1,
   runId: 'a run',
-  model,
   layoutHash: layoutHash(layout),
-  preprocessing: 'imagenet',
-  seed: 1,
-  augment: true,
-  flip: 'random',
-  cropPadding: 'zeros',
-  augmentValidation: false,
-  labelSmoothing: 0,
-  sliceCount: 2,
-  batchSize: 4,
+  config,
   stepsPerEpoch: 1,
   shards,
-  heartbeatIntervalMs: 1000,
-  heartbeatTimeoutMs: 600_000,
 };
 export const weightsBytes = 4 * (layout.trainableSize + layout.statisticsSize);
 
@@ -110,7 +103,7 @@ export class Peer {
     this.say(welcome);
     this.sayWeights();
     for (const { sha256 } of shards) this.say({ type: 'prefetch', sha256 });
-    this.say({ type: 'compute', step: 0, nodes: [{ first: 0, count: 2 }] });
+    this.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 2 }] });
     for (;;) {
       const message = this.#arrived.shift();
       if (message?.type === 'gradient') return message.sampleCount;

@@ -23,8 +23,8 @@ export interface ScriptedWorld {
   /** Hashes of what there is to hold. */
   shards: readonly string[];
   imagesPerSlice: number;
-  /** The sum over a node and each slice's statistics, as they travel, and what is reported with them. */
-  answer: (step: number, node: SliceRange) => { payload: Float32Array; sampleCount: number; lossSums: number[] };
+  /** The sum over a range and each slice's statistics, as they travel, and what is reported with them. */
+  answer: (step: number, range: SliceRange) => { payload: Float32Array; sampleCount: number; lossSums: number[] };
 }
 
 /** As much of ws's socket as a connection uses. */
@@ -58,7 +58,7 @@ class SocketInName extends EventEmitter {
 }
 
 type Task =
-  | { type: 'gradient'; step: number; node: SliceRange }
+  | { type: 'gradient'; step: number; range: SliceRange }
   | { type: 'evaluation'; step: number; split: Split; index: number };
 
 /** Parts of an evaluation are of different sizes. */
@@ -139,13 +139,13 @@ export class ScriptedWorker {
     return true;
   }
 
-  #gradientOf({ step, node }: Task & { type: 'gradient' }): Buffer {
-    const { payload, sampleCount, lossSums } = this.#world.answer(step, node);
-    const computeMs = this.#computeMs * node.count;
+  #gradientOf({ step, range }: Task & { type: 'gradient' }): Buffer {
+    const { payload, sampleCount, lossSums } = this.#world.answer(step, range);
+    const computeMs = this.#computeMs * range.count;
     const message: WorkerMessage = {
       type: 'gradient',
       step,
-      node,
+      range,
       sampleCount,
       slices: lossSums.map((lossSum) => ({ lossSum, correctCount: 0 })),
       phases: { waitMs: 0, augmentMs: 0, computeMs, reduceMs: 0, sendMs: 0 },
@@ -175,7 +175,7 @@ export class ScriptedWorker {
     if (message.type === 'weights') this.#tasks = this.#tasks.slice(0, 1);
     if (message.type === 'compute') {
       const { step } = message;
-      this.#tasks.push(...message.nodes.map((node) => ({ type: 'gradient' as const, step, node })));
+      this.#tasks.push(...message.ranges.map((range) => ({ type: 'gradient' as const, step, range })));
     }
     if (message.type === 'evaluate') this.#tasks.push({ ...message, type: 'evaluation' });
   }

@@ -25,7 +25,7 @@ const plan: RunPlan = {
   flip: 'random',
   cropPadding: 'zeros',
   augmentValidation: false,
-  sliceCount: 4,
+  slices: 4,
   batchSize: 12,
   stepsPerEpoch: 4,
 };
@@ -94,9 +94,9 @@ function shardOf(split: Split, index: number): Promise<Uint8Array> {
 function computerOf(gradients: readonly Float32Array[], change: Partial<RunPlan> = {}) {
   const model = new LabelModel(gradients);
   const computer = new SliceComputer({ ...plan, ...change }, layout, model, shardOf);
-  async function answer(step: number, node: SliceRange) {
-    const values = new Float32Array(computer.answerFloats(node));
-    const report = await computer.sumRange(step, node, values);
+  async function answer(step: number, range: SliceRange) {
+    const values = new Float32Array(computer.answerFloats(range));
+    const report = await computer.sumRange(step, range, values);
     return { gradientSum: values.subarray(0, gradientSize), statistics: values.subarray(gradientSize), report };
   }
   return { model, computer, answer };
@@ -105,7 +105,7 @@ function computerOf(gradients: readonly Float32Array[], change: Partial<RunPlan>
 /** Gradients whose sums depend on the order: 2^24 + 1 is 2^24 in float32, 2^24 + 2 is not. */
 const gradients = [2 ** 24, 1, 1, 1].map((value) => new Float32Array(gradientSize).fill(value));
 
-describe('the sum over a node', () => {
+describe('the sum over a range', () => {
   it('is taken in the tree’s order', async () => {
     // (2^24 + 1) + (1 + 1) = 2^24 + 2; from left to right it would be 2^24.
     const { gradientSum } = await computerOf(gradients).answer(0, { first: 0, count: 4 });
@@ -116,8 +116,8 @@ describe('the sum over a node', () => {
     [{ first: 2, count: 1 }, 1],
     [{ first: 0, count: 2 }, 2 ** 24],
     [{ first: 2, count: 2 }, 2],
-  ])('%o is its own slices’ alone', async (node, sum) => {
-    const { gradientSum } = await computerOf(gradients).answer(0, node);
+  ])('%o is its own slices’ alone', async (range, sum) => {
+    const { gradientSum } = await computerOf(gradients).answer(0, range);
     expect(gradientSum[0]).toBe(sum);
   });
 
@@ -128,7 +128,7 @@ describe('the sum over a node', () => {
       const others = Array.from({ length: count }, (_, slice) =>
         Float32Array.from({ length: gradientSize }, (_unused, i) => random.uniformAt(slice * gradientSize + i) - 0.5),
       );
-      const { answer } = computerOf(others, { sliceCount: count, batchSize: count });
+      const { answer } = computerOf(others, { slices: count, batchSize: count });
       const { gradientSum } = await answer(0, { first: 0, count });
       expect(bitsOf(gradientSum)).toEqual(bitsOf(treeSum(others, 0, count)));
       // The buffers of the first answer are used again, not added to.
@@ -289,9 +289,9 @@ describe('what is done while the weights are on their way', () => {
     // Step 3 ends the first epoch, so that step 4 has another order.
     await ahead.answer(3, halves[0]);
     await ahead.computer.prepare(4, halves);
-    for (const node of halves) {
-      await ahead.answer(4, node);
-      await straight.answer(4, node);
+    for (const range of halves) {
+      await ahead.answer(4, range);
+      await straight.answer(4, range);
     }
     expect(ahead.model.prepared).toHaveLength(3);
     expect(ahead.model.batches.slice(2).every((batch, i) => batch === ahead.model.prepared[i])).toBe(true);

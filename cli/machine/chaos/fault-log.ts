@@ -42,7 +42,7 @@ interface OpenRecord {
   /** Until then its effect lasts. */
   effectEndsMs: number;
   /** Nodes taken over since, and the time they took, by worker. */
-  takenOver: Map<number, { nodes: SliceRange[]; ms: number }>;
+  takenOver: Map<number, { ranges: SliceRange[]; ms: number }>;
 }
 
 export class FaultLog {
@@ -105,22 +105,22 @@ export class FaultLog {
     if (open !== undefined && isAway(open.record)) open.record.backAfterMs = nowMs - open.struckMs;
   }
 
-  /** A worker was asked for nodes of the running step. Its second order in a step is work that others have lost. */
-  ordered(worker: number, nodes: readonly SliceRange[]): void {
+  /** A worker was asked for ranges of the running step. Its second order in a step is work that others have lost. */
+  ordered(worker: number, ranges: readonly SliceRange[]): void {
     const isTakeover = this.#ordered.has(worker);
     this.#ordered.add(worker);
     if (!isTakeover) return;
     for (const { takenOver } of this.#incomplete()) {
-      const before = takenOver.get(worker) ?? { nodes: [], ms: 0 };
-      takenOver.set(worker, { ...before, nodes: [...before.nodes, ...nodes] });
+      const before = takenOver.get(worker) ?? { ranges: [], ms: 0 };
+      takenOver.set(worker, { ...before, ranges: [...before.ranges, ...ranges] });
     }
   }
 
-  /** A worker answered for a node, which took it so long to compute. */
-  answered(worker: number, node: SliceRange, ms: number): void {
+  /** A worker answered for a range, which took it so long to compute. */
+  answered(worker: number, range: SliceRange, ms: number): void {
     for (const { takenOver } of this.#incomplete()) {
       const taken = takenOver.get(worker);
-      if (taken?.nodes.some(({ first, count }) => first === node.first && count === node.count)) taken.ms += ms;
+      if (taken?.ranges.some(({ first, count }) => first === range.first && count === range.count)) taken.ms += ms;
     }
   }
 

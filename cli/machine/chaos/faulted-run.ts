@@ -177,12 +177,12 @@ function watchRun(coordinator: Coordinator, slots: readonly WorkerSlot[], log: F
   for (const { index, link } of slots) {
     link.on('mark', ({ place, message }) => {
       if (message.type === 'compute' && place === 'end' && message.step === watched.step) {
-        log.ordered(index, message.nodes);
+        log.ordered(index, message.ranges);
       } else if (message.type === 'gradient' && place === 'head') {
-        const { node, phases } = message;
+        const { range, phases } = message;
         const ms = phases.augmentMs + phases.computeMs;
-        watched.sliceMs.push(ms / node.count);
-        if (message.step === watched.step) log.answered(index, node, ms);
+        watched.sliceMs.push(ms / range.count);
+        if (message.step === watched.step) log.answered(index, range, ms);
       }
     });
   }

@@ -47,9 +47,9 @@ export class StepTracker implements RoundObserver {
     this.onChange();
   }
 
-  asked({ id, name }: WorkerConnection, nodes: readonly SliceRange[], reason: WorkReason): void {
+  asked({ id, name }: WorkerConnection, ranges: readonly SliceRange[], reason: WorkReason): void {
     const askedMs = this.#elapsedMs;
-    for (const { first, count } of nodes) {
+    for (const { first, count } of ranges) {
       this.#running?.bars.push({
         worker: id,
         name,
@@ -65,9 +65,9 @@ export class StepTracker implements RoundObserver {
     this.onChange();
   }
 
-  answered({ id }: WorkerConnection, node: SliceRange, counts: boolean): void {
+  answered({ id }: WorkerConnection, range: SliceRange, counts: boolean): void {
     const bar = this.#openBars(id).find(({ firstSlice, sliceCount }) =>
-      sameRange({ first: firstSlice, count: sliceCount }, node),
+      sameRange({ first: firstSlice, count: sliceCount }, range),
     );
     if (bar !== undefined) this.#close(bar, counts ? 'counted' : 'unneeded');
   }

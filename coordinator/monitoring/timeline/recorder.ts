@@ -89,8 +89,8 @@ export class TimelineRecorder implements RoundObserver {
     this.#turnInStep('wait');
   }
 
-  receives(worker: WorkerConnection, node: SliceRange): void {
-    this.#turnInStep('add', { from: worker.name, slices: describeRange(node) });
+  receives(worker: WorkerConnection, range: SliceRange): void {
+    this.#turnInStep('add', { from: worker.name, slices: describeRange(range) });
   }
 
   received(): void {

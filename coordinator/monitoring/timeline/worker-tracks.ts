@@ -37,8 +37,8 @@ export class WorkerTracks {
   }
 
   /** An answer that was told of is here. */
-  answered({ step, node }: Pick<GradientMessage, 'step' | 'node'>, nowMs: number): void {
-    const timing = this.#told.findLast((told) => keyOf(told) === keyOf({ step, node }));
+  answered({ step, range }: Pick<GradientMessage, 'step' | 'range'>, nowMs: number): void {
+    const timing = this.#told.findLast((told) => keyOf(told) === keyOf({ step, range }));
     if (timing === undefined) return;
     this.#arrivedMs.set(keyOf(timing), nowMs);
     const askedMs = this.#askedMs.get(step);
@@ -75,7 +75,7 @@ export class WorkerTracks {
     const received = new Set<number>();
     let sendEndsUs = -Infinity;
     const spans = this.#told.flatMap((timing) => {
-      const { step, node, receivedMs, startedMs, sentMs, slices, additions, preparations } = timing;
+      const { step, range, receivedMs, startedMs, sentMs, slices, additions, preparations } = timing;
       const ofStep = { step: step + 1 };
       const all: CompleteEvent[] = [];
       const askedMs = this.#askedMs.get(step);
@@ -85,7 +85,7 @@ export class WorkerTracks {
         const [from, to] = [microsecondsAt(askedMs), here(receivedMs)];
         all.push(span(threads.receive, 'receive', from, Math.max(from, to), ofStep));
       }
-      all.push(span(threads.compute, describeRange(node), here(startedMs), here(sentMs), ofStep));
+      all.push(span(threads.compute, describeRange(range), here(startedMs), here(sentMs), ofStep));
       for (const { slice, startedMs: from, augmentMs, computeMs, endedMs } of slices) {
         const [start, end] = [here(from), here(endedMs)];
         // What was augmented beforehand took its time elsewhere.
@@ -107,7 +107,7 @@ export class WorkerTracks {
         // One after the other through the same socket.
         const from = Math.max(sendEndsUs, here(sentMs));
         sendEndsUs = Math.max(from, microsecondsAt(arrivedMs));
-        all.push(span(threads.send, `send ${describeRange(node)}`, from, sendEndsUs, ofStep));
+        all.push(span(threads.send, `send ${describeRange(range)}`, from, sendEndsUs, ofStep));
       }
       return all;
     });
@@ -115,6 +115,6 @@ export class WorkerTracks {
   }
 }
 
-function keyOf({ step, node }: { step: number; node: SliceRange }): string {
-  return `${step}/${node.first}/${node.count}`;
+function keyOf({ step, range }: { step: number; range: SliceRange }): string {
+  return `${step}/${range.first}/${range.count}`;
 }

@@ -53,13 +53,13 @@ describe('dividing slices', () => {
     [8, 4, 4],
     [16, 2, 2],
     [4, 3, 3],
-    // {0,1} {4} | {2,3} {5}: 3 slices are no node.
+    // {0,1} {4} | {2,3} {5}: 3 slices are no range.
     [6, 2, 4],
-  ])('of %i among %i equal workers makes whole nodes of the tree: %i', (sliceCount, workerCount, nodeCount) => {
+  ])('of %i among %i equal workers makes whole ranges of the tree: %i', (sliceCount, workerCount, nodeCount) => {
     const workers = workersWith(...Array<number>(workerCount).fill(1));
     const owners = divideSlices(sliceCount, workers);
-    const nodes = workers.flatMap(({ worker }) => rangesWhere(sliceCount, (slice) => owners[slice] === worker));
-    expect(nodes).toHaveLength(nodeCount);
+    const ranges = workers.flatMap(({ worker }) => rangesWhere(sliceCount, (slice) => owners[slice] === worker));
+    expect(ranges).toHaveLength(nodeCount);
   });
 
   it('leaves a standing division alone while another would not be much better', () => {
@@ -113,7 +113,7 @@ describe('dividing slices', () => {
   });
 });
 
-describe('dealing nodes in the middle of a step', () => {
+describe('dealing ranges in the middle of a step', () => {
   const root = (count: number) => alignedRanges({ first: 0, count }, count);
 
   it('divides them until nobody is done later than need be', () => {
@@ -121,29 +121,29 @@ describe('dealing nodes in the middle of a step', () => {
     expect(assignRanges(root(8), workersWith(1, 1, 1))).toEqual([
       {
         worker: 1,
-        nodes: [
+        ranges: [
           { first: 0, count: 2 },
           { first: 6, count: 1 },
         ],
       },
       {
         worker: 2,
-        nodes: [
+        ranges: [
           { first: 2, count: 2 },
           { first: 7, count: 1 },
         ],
       },
-      { worker: 3, nodes: [{ first: 4, count: 2 }] },
+      { worker: 3, ranges: [{ first: 4, count: 2 }] },
     ]);
   });
 
   it('gives a fast worker more', () => {
     // One slice at the slow worker takes 3, three at the fast one take 3.
     expect(assignRanges(root(4), workersWith(3, 1))).toEqual([
-      { worker: 1, nodes: [{ first: 2, count: 1 }] },
+      { worker: 1, ranges: [{ first: 2, count: 1 }] },
       {
         worker: 2,
-        nodes: [
+        ranges: [
           { first: 0, count: 2 },
           { first: 3, count: 1 },
         ],
@@ -154,7 +154,7 @@ describe('dealing nodes in the middle of a step', () => {
   it('counts what they owe already', () => {
     const owed = new Map([[1, 4]]);
     expect(assignRanges(root(2), workersWith(1, 1), (worker) => owed.get(worker) ?? 0)).toEqual([
-      { worker: 2, nodes: [{ first: 0, count: 2 }] },
+      { worker: 2, ranges: [{ first: 0, count: 2 }] },
     ]);
   });
 
@@ -162,29 +162,29 @@ describe('dealing nodes in the middle of a step', () => {
     const [first, second] = workersWith(1, 1);
     const workers = [{ ...first, holds: nothing }, second];
     expect(assignRanges([{ first: 1, count: 1 }], workers, (worker) => (worker === 2 ? 3 : 0))).toEqual([
-      { worker: 2, nodes: [{ first: 1, count: 1 }] },
+      { worker: 2, ranges: [{ first: 1, count: 1 }] },
     ]);
   });
 
-  it('divides a node whose halves are held by two', () => {
+  it('divides a range whose halves are held by two', () => {
     const [first, second] = workersWith(1, 1);
     const workers = [
       { ...first, holds: (slice: number) => slice === 1 },
       { ...second, holds: (slice: number) => slice === 0 },
     ];
     expect(assignRanges(root(2), workers)).toEqual([
-      { worker: 1, nodes: [{ first: 1, count: 1 }] },
-      { worker: 2, nodes: [{ first: 0, count: 1 }] },
+      { worker: 1, ranges: [{ first: 1, count: 1 }] },
+      { worker: 2, ranges: [{ first: 0, count: 1 }] },
     ]);
   });
 
-  it('keeps a node whole that nobody holds', () => {
+  it('keeps a range whole that nobody holds', () => {
     const [first, second] = workersWith(1, 1);
     const workers = [
       { ...first, holds: nothing },
       { ...second, holds: nothing },
     ];
-    expect(assignRanges(root(4), workers).map(({ nodes }) => nodes)).toEqual([
+    expect(assignRanges(root(4), workers).map(({ ranges }) => ranges)).toEqual([
       [{ first: 0, count: 2 }],
       [{ first: 2, count: 2 }],
     ]);

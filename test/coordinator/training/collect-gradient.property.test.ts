@@ -70,11 +70,11 @@ class Drill {
       clock: this.clock,
       shards: this.#shards,
       imagesPerSlice,
-      answer(step, node) {
-        const slices = Array.from({ length: node.count }, (_, place) => node.first + place);
+      answer(step, range) {
+        const slices = Array.from({ length: range.count }, (_, place) => range.first + place);
         return {
-          payload: Float32Array.of(...treeSum(gradientsOf(step, sliceCount), node.first, node.count), ...slices),
-          sampleCount: imagesPerSlice * node.count,
+          payload: Float32Array.of(...treeSum(gradientsOf(step, sliceCount), range.first, range.count), ...slices),
+          sampleCount: imagesPerSlice * range.count,
           lossSums: slices.map((slice) => slice + 0.5),
         };
       },

@@ -21,16 +21,16 @@ function sliceGradients(sliceCount: number): Float32Array[] {
   );
 }
 
-/** An answer: the node's sum in tree order, and a report per slice that names the slice. */
-function answerFor(node: SliceRange, gradients: readonly Float32Array[]): PartialSum {
+/** An answer: the range's sum in tree order, and a report per slice that names the slice. */
+function answerFor(range: SliceRange, gradients: readonly Float32Array[]): PartialSum {
   return {
-    node,
-    gradientSum: treeSum(gradients, node.first, node.count),
-    sampleCount: imagesPerSlice * node.count,
-    slices: Array.from({ length: node.count }, (_, index) => ({
-      lossSum: node.first + index + 0.5,
+    range,
+    gradientSum: treeSum(gradients, range.first, range.count),
+    sampleCount: imagesPerSlice * range.count,
+    slices: Array.from({ length: range.count }, (_, index) => ({
+      lossSum: range.first + index + 0.5,
       correctCount: 1,
-      batchStatistics: Float32Array.of(node.first + index),
+      batchStatistics: Float32Array.of(range.first + index),
     })),
   };
 }
@@ -73,9 +73,9 @@ class Drill {
     return released;
   }
 
-  /** Answers what a worker owes, one node or all. */
-  answer(worker: number, node?: SliceRange): string[] {
-    return (node === undefined ? [...this.round.owedBy(worker)] : [node]).map((owed) => {
+  /** Answers what a worker owes, one range or all. */
+  answer(worker: number, range?: SliceRange): string[] {
+    return (range === undefined ? [...this.round.owedBy(worker)] : [range]).map((owed) => {
       const acceptance = this.round.accept(worker, answerFor(owed, this.#gradients));
       if (acceptance === 'duplicate') this.#deal();
       return acceptance;
@@ -115,7 +115,7 @@ describe('a round in which nothing happens', () => {
     for (const [slice, gradientSum] of [Float32Array.of(1, 4), Float32Array.of(2 ** 24, 3)].entries()) {
       round.assign(slice, { first: slice, count: 1 });
       const report = { lossSum: 0.5, correctCount: 2, batchStatistics: Float32Array.of(slice) };
-      round.accept(slice, { node: { first: slice, count: 1 }, gradientSum, sampleCount: 8, slices: [report] });
+      round.accept(slice, { range: { first: slice, count: 1 }, gradientSum, sampleCount: 8, slices: [report] });
     }
     expect([...round.result!.gradientSum]).toEqual([2 ** 24, 7]);
     expect(round.result!.sampleCount).toBe(16);
@@ -125,7 +125,7 @@ describe('a round in which nothing happens', () => {
     ]);
   });
 
-  it('asks for the nodes that make up a range', () => {
+  it('asks for the ranges that make up a range', () => {
     const round = new GradientRound(6);
     expect(round.assign(1, { first: 1, count: 4 })).toEqual([
       { first: 1, count: 1 },
@@ -143,8 +143,8 @@ describe('dealing', () => {
   it('remembers who owes what', () => {
     const round = new GradientRound(4);
     expect(round.assignRest(candidates(1, 2))).toEqual([
-      { worker: 1, nodes: [{ first: 0, count: 2 }] },
-      { worker: 2, nodes: [{ first: 2, count: 2 }] },
+      { worker: 1, ranges: [{ first: 0, count: 2 }] },
+      { worker: 2, ranges: [{ first: 2, count: 2 }] },
     ]);
     expect(round.owedBy(1)).toEqual([{ first: 0, count: 2 }]);
     expect(round.unassigned()).toEqual([]);
@@ -164,7 +164,7 @@ describe('dealing', () => {
     expect(round.assignRest(candidates(1, 2))).toEqual([
       {
         worker: 2,
-        nodes: [
+        ranges: [
           { first: 6, count: 2 },
           { first: 5, count: 1 },
         ],
@@ -185,8 +185,8 @@ describe('a late worker', () => {
     const round = new GradientRound(4);
     round.assign(1, { first: 0, count: 4 });
     expect(round.assignAgain(1, candidates(2, 3))).toEqual([
-      { worker: 2, nodes: [{ first: 0, count: 2 }] },
-      { worker: 3, nodes: [{ first: 2, count: 2 }] },
+      { worker: 2, ranges: [{ first: 0, count: 2 }] },
+      { worker: 3, ranges: [{ first: 2, count: 2 }] },
     ]);
     expect(round.owedBy(1)).toEqual([{ first: 0, count: 4 }]);
   });
@@ -292,15 +292,15 @@ describe('a fault in the middle of a round', () => {
       what: 'a straggler answers before the other, whose answer is dropped',
       happens: (drill) => {
         drill.join(1, 2);
-        const late = drill.round.assignAgain(1, candidates(2)).flatMap(({ nodes }) => nodes);
+        const late = drill.round.assignAgain(1, candidates(2)).flatMap(({ ranges }) => ranges);
         expect(late).toEqual(drill.round.owedBy(1));
         expect(new Set(drill.answer(1))).toEqual(new Set(['accepted']));
-        for (const node of late) expect(drill.answer(2, node)).toEqual(['duplicate']);
+        for (const range of late) expect(drill.answer(2, range)).toEqual(['duplicate']);
         drill.answer(2);
       },
     },
     {
-      what: 'a half-answered node comes whole, is dropped, and its other half goes out again',
+      what: 'a half-answered range comes whole, is dropped, and its other half goes out again',
       happens: (drill) => {
         drill.join(1);
         // Half of what worker 1 owes is given to worker 2 as well, and comes first.
@@ -346,13 +346,13 @@ describe('an answer that was not asked for', () => {
   }
 
   it.each<[string, number, SliceRange]>([
-    ["of another worker's node", 1, { first: 2, count: 2 }],
-    ['of a part of a node', 1, { first: 0, count: 1 }],
-    ['of more than the node', 1, { first: 0, count: 4 }],
+    ["of another worker's range", 1, { first: 2, count: 2 }],
+    ['of a part of a range', 1, { first: 0, count: 1 }],
+    ['of more than the range', 1, { first: 0, count: 4 }],
     ['by a worker that owes nothing', 3, { first: 0, count: 2 }],
-  ])('%s is refused and changes nothing', (_, worker, node) => {
+  ])('%s is refused and changes nothing', (_, worker, range) => {
     const round = roundOfTwo();
-    expect(() => round.accept(worker, answerFor(node, gradients))).toThrow(RangeError);
+    expect(() => round.accept(worker, answerFor(range, gradients))).toThrow(RangeError);
     expect(round.owedBy(1)).toEqual([{ first: 0, count: 2 }]);
     expect(round.owedBy(2)).toEqual([{ first: 2, count: 2 }]);
     expect(round.result).toBeUndefined();
@@ -402,11 +402,11 @@ function runAtRandom(sliceCount: number, trial: number): Drill {
     } else if (kind === 1) {
       drill.leave(anyOf(workers));
     } else if (kind === 2 && owing.length > 0) {
-      // A straggler's node goes to another worker as well, whole or one slice of it.
+      // A straggler's range goes to another worker as well, whole or one slice of it.
       const late = anyOf(drill.round.owedBy(anyOf(owing)));
       const other = anyOf(workers);
       const range = below(2) === 0 ? late : { first: late.first + below(late.count), count: 1 };
-      if (!drill.round.owedBy(other).some((node) => overlap(node, range))) drill.round.assign(other, range);
+      if (!drill.round.owedBy(other).some((range) => overlap(range, range))) drill.round.assign(other, range);
     } else if (owing.length > 0) {
       const worker = anyOf(owing);
       drill.answer(worker, anyOf(drill.round.owedBy(worker)));

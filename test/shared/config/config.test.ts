@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  configFields,
-  kebabCase,
-  resolveConfig,
-  totalStepsOf,
-  type Config,
-  type ConfigKey,
-} from '../../../shared/config/config.js';
+import { configFields } from '../../../shared/config/config-fields.js';
+import { kebabCase, resolveConfig, totalStepsOf, type Config, type ConfigKey } from '../../../shared/config/config.js';
 import { recipeNames } from '../../../shared/config/recipe-presets.js';
 
 describe('the defaults', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { resolveConfig, workerConfigOf } from '../../../shared/config/config.js';
 import { ProtocolError } from '../../../shared/errors.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import { decodeFrame, encodeFrame, OutgoingFrame } from '../../../shared/protocol/frame.js';
@@ -31,7 +32,7 @@ const hello = {
 const gradient = {
   type: 'gradient',
   step: 63_999,
-  node: { first: 2, count: 2 },
+  range: { first: 2, count: 2 },
   sampleCount: 64,
   slices: [
     { lossSum: 73.68, correctCount: 3 },
@@ -54,21 +55,10 @@ const welcome = {
   type: 'welcome',
   workerId: 1,
   runId: 'run-1',
-  model: spec,
   layoutHash: hash,
-  preprocessing: 'imagenet',
-  seed: 2 ** 53 - 1,
-  augment: true,
-  flip: 'random',
-  cropPadding: 'zeros',
-  augmentValidation: false,
-  labelSmoothing: 0,
-  sliceCount: 4,
-  batchSize: 128,
+  config: workerConfigOf(resolveConfig({ seed: 2 ** 53 - 1 })),
   stepsPerEpoch: 351,
   shards: [{ split: 'training', index: 0, sha256: hash, bytes: 3073 }],
-  heartbeatIntervalMs: 2_000,
-  heartbeatTimeoutMs: 10_000,
 } as const;
 
 const coordinatorMessages: readonly object[] = [
@@ -77,7 +67,7 @@ const coordinatorMessages: readonly object[] = [
   { type: 'shard-chunk', sha256: hash, offset: 0 },
   { type: 'prefetch', sha256: hash },
   { type: 'weights', step: 1 },
-  { type: 'compute', step: 1, nodes: [{ first: 0, count: 4 }] },
+  { type: 'compute', step: 1, ranges: [{ first: 0, count: 4 }] },
   { type: 'evaluate', step: 351, split: 'validation', index: 0 },
   { type: 'goodbye', reason: 'the run has ended' },
 ] satisfies readonly Readonly<Frozen<CoordinatorMessage>>[];
@@ -146,8 +136,8 @@ describe.each(directions)('what $speaker says', ({ speaker, parse, messages, oth
 
 describe('a refusal to read a message', () => {
   it('names the type and the field', () => {
-    expect(() => parseWorkerMessage({ ...gradient, node: { first: 0, count: 0 } })).toThrow(
-      /^a worker sent a message of type gradient that this version does not know: node\.count /,
+    expect(() => parseWorkerMessage({ ...gradient, range: { first: 0, count: 0 } })).toThrow(
+      /^a worker sent a message of type gradient that this version does not know: range\.count /,
     );
   });
 });
@@ -157,8 +147,8 @@ describe('numbers and texts', () => {
     { ...gradient, step: -1 },
     { ...gradient, step: 0.5 },
     { ...gradient, step: 2 ** 53 },
-    { ...gradient, node: { first: -1, count: 1 } },
-    { ...gradient, node: { first: 0, count: 1, more: 1 } },
+    { ...gradient, range: { first: -1, count: 1 } },
+    { ...gradient, range: { first: 0, count: 1, more: 1 } },
     { ...gradient, sampleCount: 0 },
     { ...gradient, slices: [] },
     { ...gradient, phases: { ...gradient.phases, waitMs: -1 } },
@@ -175,9 +165,9 @@ describe('numbers and texts', () => {
   });
 
   it.each([
-    { type: 'compute', step: 0, nodes: [] },
+    { type: 'compute', step: 0, ranges: [] },
     { type: 'refusal', code: 'mood', message: '' },
-    { ...welcome, model: { ...spec, shortcut: 'none' } },
+    { ...welcome, config: { ...welcome.config, shortcut: 'none' } },
     { ...welcome, shards: [{ split: 'training', index: 0, sha256: hash, bytes: 0 }] },
     { ...welcome, sliceCount: 0 },
     { ...welcome, flip: 'never' },
@@ -209,7 +199,7 @@ describe('the largest messages', () => {
   it.each([1, 4, 4096])('of a worker have room for a gradient over all of %i slices', (sliceCount) => {
     const frame = new OutgoingFrame(layout.trainableSize + sliceCount * layout.statisticsSize, sliceCount);
     const slices = Array.from({ length: sliceCount }, () => ({ lossSum: 0.1, correctCount: 4096 }));
-    const message = frame.seal({ ...gradient, node: { first: 0, count: sliceCount }, slices });
+    const message = frame.seal({ ...gradient, range: { first: 0, count: sliceCount }, slices });
     expect(message.length).toBeLessThanOrEqual(maxWorkerMessageBytes(layout, sliceCount));
   });
 

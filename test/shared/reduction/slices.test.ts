@@ -16,10 +16,10 @@ import { bitsOf, treeSum } from '../../support/tree-sum.js';
 const sizes = Array.from({ length: 17 }, (_, index) => index + 1);
 const nameOf = ({ first, count }: SliceRange) => `${first}+${count}`;
 
-/** Every node of the tree over sliceCount slices, by walking it from the root. */
+/** Every range of the tree over sliceCount slices, by walking it from the root. */
 function allNodes(sliceCount: number): SliceRange[] {
-  const walk = (node: SliceRange): SliceRange[] =>
-    node.count === 1 ? [node] : [node, ...childrenOf(node).flatMap(walk)];
+  const walk = (range: SliceRange): SliceRange[] =>
+    range.count === 1 ? [range] : [range, ...childrenOf(range).flatMap(walk)];
   return walk({ first: 0, count: sliceCount });
 }
 
@@ -48,7 +48,7 @@ describe('the tree', () => {
     ]);
   });
 
-  it('over six slices has these nodes', () => {
+  it('over six slices has these ranges', () => {
     expect(allNodes(6).map(nameOf)).toEqual([
       '0+6',
       '0+4',
@@ -64,10 +64,10 @@ describe('the tree', () => {
     ]);
   });
 
-  it.each(sizes)('over %i slices knows its nodes from other ranges', (sliceCount) => {
-    const nodes = new Set(allNodes(sliceCount).map(nameOf));
+  it.each(sizes)('over %i slices knows its ranges from other ranges', (sliceCount) => {
+    const ranges = new Set(allNodes(sliceCount).map(nameOf));
     for (const range of allRanges(sliceCount)) {
-      expect([nameOf(range), isAlignedRange(range, sliceCount)]).toEqual([nameOf(range), nodes.has(nameOf(range))]);
+      expect([nameOf(range), isAlignedRange(range, sliceCount)]).toEqual([nameOf(range), ranges.has(nameOf(range))]);
     }
   });
 
@@ -77,20 +77,20 @@ describe('the tree', () => {
     { first: 4, count: 1 },
     { first: 3, count: 2 },
     { first: 0, count: 8 },
-  ])('over four slices has no node %o', (range) => {
+  ])('over four slices has no range %o', (range) => {
     expect(isAlignedRange(range, 4)).toBe(false);
   });
 
-  it.each(sizes)('over %i slices gives each node but the root its parent and sibling', (sliceCount) => {
+  it.each(sizes)('over %i slices gives each range but the root its parent and sibling', (sliceCount) => {
     expect(relativesOf({ first: 0, count: sliceCount }, sliceCount)).toBeUndefined();
-    for (const parent of allNodes(sliceCount).filter((node) => node.count > 1)) {
+    for (const parent of allNodes(sliceCount).filter((range) => range.count > 1)) {
       const [left, right] = childrenOf(parent);
       expect(relativesOf(left, sliceCount)).toEqual({ parent, sibling: right });
       expect(relativesOf(right, sliceCount)).toEqual({ parent, sibling: left });
     }
   });
 
-  it('gives a range that is no node no relatives', () => {
+  it('gives a range that is no range no relatives', () => {
     expect(relativesOf({ first: 1, count: 2 }, 4)).toBeUndefined();
   });
 });
@@ -103,21 +103,21 @@ describe('alignedRanges', () => {
     [{ first: 0, count: 4 }, 5, ['0+4']],
     [{ first: 3, count: 2 }, 5, ['3+1', '4+1']],
     [{ first: 2, count: 0 }, 4, []],
-  ])('of %o over %i slices are %j', (range, sliceCount, nodes) => {
-    expect(alignedRanges(range, sliceCount).map(nameOf)).toEqual(nodes);
+  ])('of %o over %i slices are %j', (range, sliceCount, ranges) => {
+    expect(alignedRanges(range, sliceCount).map(nameOf)).toEqual(ranges);
   });
 
-  it.each(sizes)('over %i slices covers any range exactly, and with as few nodes as can be', (sliceCount) => {
+  it.each(sizes)('over %i slices covers any range exactly, and with as few ranges as can be', (sliceCount) => {
     for (const range of allRanges(sliceCount)) {
-      const nodes = alignedRanges(range, sliceCount);
+      const ranges = alignedRanges(range, sliceCount);
       let next = range.first;
-      for (const node of nodes) {
-        expect(node.first).toBe(next);
-        expect(isAlignedRange(node, sliceCount)).toBe(true);
-        next += node.count;
-        // Two siblings would be one node, their parent.
-        const sibling = relativesOf(node, sliceCount)?.sibling;
-        expect(sibling !== undefined && nodes.some((other) => sameRange(other, sibling))).toBe(false);
+      for (const range of ranges) {
+        expect(range.first).toBe(next);
+        expect(isAlignedRange(range, sliceCount)).toBe(true);
+        next += range.count;
+        // Two siblings would be one range, their parent.
+        const sibling = relativesOf(range, sliceCount)?.sibling;
+        expect(sibling !== undefined && ranges.some((other) => sameRange(other, sibling))).toBe(false);
       }
       expect(next).toBe(range.first + range.count);
     }
@@ -145,7 +145,7 @@ describe('sums', () => {
     for (let trial = 0; trial < 40; trial++) {
       const dealt = randomRanges(sliceCount, new KeyedRandom(sliceCount, 'synthesis', 2, trial));
       const partials = dealt.flatMap((range) =>
-        alignedRanges(range, sliceCount).map((node) => ({ node, sum: treeSum(slices, node.first, node.count) })),
+        alignedRanges(range, sliceCount).map((range) => ({ range, sum: treeSum(slices, range.first, range.count) })),
       );
       const arrival = new KeyedRandom(sliceCount, 'synthesis', 3, trial).permutation(partials.length);
       const sum = mergeAll(
@@ -160,7 +160,7 @@ describe('sums', () => {
     // (2^24 + 1) + (1 + 1) = 2^24 + 2; ((2^24 + 1) + 1) + 1 = 2^24.
     const slices = [2 ** 24, 1, 1, 1].map((value) => Float32Array.of(value));
     const sum = mergeAll(
-      slices.map((slice, first) => ({ node: { first, count: 1 }, sum: slice })),
+      slices.map((slice, first) => ({ range: { first, count: 1 }, sum: slice })),
       4,
     );
     expect(sum[0]).toBe(2 ** 24 + 2);
@@ -186,21 +186,21 @@ function randomRanges(sliceCount: number, random: KeyedRandom): SliceRange[] {
 }
 
 /** Adds partials to the sum of the root as they come, by relativesOf and addInto alone. */
-function mergeAll(partials: readonly { node: SliceRange; sum: Float32Array }[], sliceCount: number): Float32Array {
+function mergeAll(partials: readonly { range: SliceRange; sum: Float32Array }[], sliceCount: number): Float32Array {
   const waiting = new Map<string, Float32Array<ArrayBuffer>>();
   for (const partial of partials) {
-    let { node } = partial;
+    let { range } = partial;
     let sum = partial.sum.slice();
     for (;;) {
-      const relatives = relativesOf(node, sliceCount);
+      const relatives = relativesOf(range, sliceCount);
       if (relatives === undefined) return sum;
       const sibling = waiting.get(nameOf(relatives.sibling));
       if (sibling === undefined) break;
       addInto(sibling, sum);
       sum = sibling;
-      node = relatives.parent;
+      range = relatives.parent;
     }
-    waiting.set(nameOf(node), sum);
+    waiting.set(nameOf(range), sum);
   }
   throw new Error('the partials do not make up the root');
 }

@@ -5,19 +5,19 @@ import type { Fault } from '../../../../cli/machine/chaos/fault-plan.js';
 
 const kill: Fault = { step: 3, moment: 'in-compute', worker: 1, blow: { kind: 'kill' } };
 const at = (nowMs: number, others = 2) => ({ nowMs, step: 3, name: 'w2', othersHere: others });
-const node = { first: 2, count: 1 };
+const range = { first: 2, count: 1 };
 
 describe('a log of faults', () => {
   it('tells when the worker was missed and back, when the step was complete, and what of it was computing again', () => {
     const log = new FaultLog(5_000);
     log.ordered(0, [{ first: 0, count: 2 }]);
-    log.ordered(1, [node]);
+    log.ordered(1, [range]);
     log.struck(kill, at(1_000));
     log.lost('w2', 'connection closed (1006)', { nowMs: 1_010, step: 3 });
     // The first worker's own order came before; what it is asked for now is the lost worker's.
-    log.ordered(0, [node]);
+    log.ordered(0, [range]);
     log.answered(0, { first: 0, count: 2 }, 400);
-    log.answered(0, node, 200);
+    log.answered(0, range, 200);
     log.reassigned(1);
     log.stepComplete(1_300);
     log.joined('w2', 2_000);

@@ -8,24 +8,24 @@ import { FakeClock } from '../../../support/fake-clock.js';
 // All that a painter looks at.
 const worker = (id: number, name: string) => ({ id, name }) as WorkerConnection;
 const [ada, grace, spare] = [worker(1, 'ada'), worker(2, 'grace'), worker(3, 'spare')];
-const node = (first: number, count = 1) => ({ first, count });
+const range = (first: number, count = 1) => ({ first, count });
 
 function start() {
   const clock = new FakeClock();
   return { clock, painter: new StepTracker(clock) };
 }
 
-/** Slices 0 and 1 are ada's, one node each, 2 and 3 are grace's; ada leaves after 300 ms and the spare takes over. */
+/** Slices 0 and 1 are ada's, one range each, 2 and 3 are grace's; ada leaves after 300 ms and the spare takes over. */
 function takeover() {
   const { clock, painter } = start();
   painter.begins(13);
-  painter.asked(ada, [node(0), node(1)], 'dealt');
-  painter.asked(grace, [node(2, 2)], 'dealt');
+  painter.asked(ada, [range(0), range(1)], 'dealt');
+  painter.asked(grace, [range(2, 2)], 'dealt');
   clock.advance(200);
-  painter.answered(grace, node(2, 2), true);
+  painter.answered(grace, range(2, 2), true);
   clock.advance(100);
   painter.left(ada);
-  painter.asked(spare, [node(0, 2)], 'takeover');
+  painter.asked(spare, [range(0, 2)], 'takeover');
   clock.advance(100);
   return { clock, painter };
 }
@@ -38,7 +38,7 @@ describe('the picture of a step', () => {
     expect(lanesOf(picture, [grace, spare], 400)).toEqual([
       { worker: 2, name: 'grace', bars: [bar('2–3', 'counted', 0, 200)] },
       { worker: 3, name: 'spare', bars: [{ ...bar('0–1', 'running', 300, 400), isTakeover: true }] },
-      // The second node never began: one bar says both.
+      // The second range never began: one bar says both.
       { worker: 1, name: 'ada', bars: [bar('0, 1', 'lost', 0, 300)] },
     ]);
     expect(describeStep(picture, [grace, spare])).toBe(
@@ -53,7 +53,7 @@ describe('the picture of a step', () => {
     const picture = painter.toShow!;
     const asItWas = structuredClone(picture);
     clock.advance(100);
-    painter.answered(spare, node(0, 2), true);
+    painter.answered(spare, range(0, 2), true);
     painter.ends();
     expect(painter.toShow).not.toEqual(asItWas);
     expect(picture).toEqual(asItWas);
@@ -61,10 +61,10 @@ describe('the picture of a step', () => {
 
   it('keeps the latest one with trouble', () => {
     const { clock, painter } = takeover();
-    painter.answered(spare, node(0, 2), true);
+    painter.answered(spare, range(0, 2), true);
     painter.ends();
     painter.begins(14);
-    painter.asked(spare, [node(0, 4)], 'dealt');
+    painter.asked(spare, [range(0, 4)], 'dealt');
     clock.advance(600);
     painter.ends();
     expect(painter.toShow).toMatchObject({ step: 15, elapsedMs: 600, isOver: true });
@@ -74,10 +74,10 @@ describe('the picture of a step', () => {
   it('shows the step before, whole, until the running one has run for a while', () => {
     const { clock, painter } = start();
     painter.begins(0);
-    painter.asked(ada, [node(0, 4)], 'dealt');
+    painter.asked(ada, [range(0, 4)], 'dealt');
     clock.advance(40);
     expect(painter.toShow).toMatchObject({ step: 1, isOver: false });
-    painter.answered(ada, node(0, 4), true);
+    painter.answered(ada, range(0, 4), true);
     painter.ends();
     painter.begins(1);
     clock.advance(40);
@@ -89,16 +89,16 @@ describe('the picture of a step', () => {
   it('shows a straggler, who helps, and an answer that came too late', () => {
     const { clock, painter } = start();
     painter.begins(0);
-    painter.asked(ada, [node(0)], 'dealt');
+    painter.asked(ada, [range(0)], 'dealt');
     clock.advance(500);
     painter.late(ada);
-    painter.asked(spare, [node(0)], 'late');
+    painter.asked(spare, [range(0)], 'late');
     clock.advance(100);
     expect(describeStep(painter.toShow!, [ada, spare])).toBe(
       'Step 1, after 600 ms: ada is late with 0; spare took over and computes 0.',
     );
-    painter.answered(spare, node(0), true);
-    painter.answered(ada, node(0), false);
+    painter.answered(spare, range(0), true);
+    painter.answered(ada, range(0), false);
     painter.ends();
     expect(describeTrouble(painter.latestEventful!.picture)).toBe(
       'ada was late with slice 0; spare computed slice 0 too.',

@@ -2,13 +2,13 @@ import { expect, it } from 'vitest';
 import { WorkerTracks } from '../../../../coordinator/monitoring/timeline/worker-tracks.js';
 import type { TimingMessage } from '../../../../shared/protocol/messages.js';
 
-/** A worker whose clock is a week ahead tells of a node of two slices, by the coordinator's clock from 10 to 60 ms. */
+/** A worker whose clock is a week ahead tells of a range of two slices, by the coordinator's clock from 10 to 60 ms. */
 const skewMs = 604_800_000;
 const at = (ms: number) => ms + skewMs;
 const timing: TimingMessage = {
   type: 'timing',
   step: 9,
-  node: { first: 2, count: 2 },
+  range: { first: 2, count: 2 },
   receivedMs: at(8),
   startedMs: at(10),
   sentMs: at(60),
@@ -68,7 +68,7 @@ it('has nothing arrive before it was sent, and one answer sent after the other',
   // 3 ms wrong: weights would arrive at 5 that were sent at 6.
   tracks.clockOffset.add({ askedMs: 0, reachedMs: at(3), toldMs: at(3), heardMs: 0 });
   tracks.asked(9, 6);
-  const second = { ...timing, node: { first: 0, count: 1 }, slices: timing.slices.slice(0, 1), sentMs: at(62) };
+  const second = { ...timing, range: { first: 0, count: 1 }, slices: timing.slices.slice(0, 1), sentMs: at(62) };
   for (const told of [timing, second]) {
     tracks.told(told);
     tracks.answered(told, 70);

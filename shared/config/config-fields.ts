@@ -1,0 +1,292 @@
+// The table of configuration fields: schema, default, and help text of each. Command-line options, configuration files and
+// the library share these names (kebab-case on the command line). config.ts resolves values against it.
+import { z } from 'zod';
+import {
+  cropPaddings,
+  flipModes,
+  preprocessingNames,
+  type CropPadding,
+  type FlipMode,
+  type PreprocessingName,
+} from '../dataset/image-batch.js';
+import type { Shortcut } from '../network/layout.js';
+import { recipeNames, type RecipeName } from './recipe-presets.js';
+
+/** One configuration field. */
+export interface Field<Value> {
+  schema: z.ZodType<Value>;
+  default: Value;
+  /** What a valid value is, in words, for error messages. */
+  allowed: string;
+  /** One line of --help: an imperative or a noun phrase. */
+  help: string;
+  /** The value's placeholder in --help; switches have none. */
+  placeholder?: string;
+}
+
+function field<Value>(definition: Field<Value>): Field<Value> {
+  return definition;
+}
+
+/** A whole number of at least `minimum`, and its description. */
+function wholeNumber(minimum: number) {
+  return { schema: z.int().min(minimum), allowed: `a whole number of at least ${minimum}` };
+}
+
+/** The same, or null where the field is not set. */
+function optionalWholeNumber(minimum: number) {
+  const { schema, allowed } = wholeNumber(minimum);
+  return { schema: schema.nullable(), default: null, allowed };
+}
+
+const positive = { schema: z.number().positive().finite(), allowed: 'a positive number' };
+const belowOne = { schema: z.number().min(0).lt(1), allowed: 'a number of at least 0 and below 1' };
+const boolean = { schema: z.boolean(), allowed: 'true or false' };
+const optionalText = { schema: z.string().min(1).nullable(), default: null };
+
+export const schedules = ['piecewise', 'cosine', 'one-cycle', 'constant'] as const;
+export type ScheduleName = (typeof schedules)[number];
+
+/** Fields that determine the weights. */
+export const recipeFields = {
+  recipe: field<RecipeName>({
+    schema: z.enum(recipeNames),
+    default: 'tutorial',
+    allowed: 'tutorial, paper or fast',
+    help: 'named set of training options, listed below; options given explicitly win',
+    placeholder: 'NAME',
+  }),
+  seed: field({
+    ...wholeNumber(0),
+    default: 0,
+    allowed: 'a whole number from 0 to 2^53 - 1',
+    help: 'random seed; every random choice of the run derives from it',
+    placeholder: 'N',
+  }),
+  slices: field({
+    schema: z.int().min(1).max(4096),
+    default: 4,
+    allowed: 'a whole number from 1 to 4096 that divides the batch size',
+    help: 'number of slices each global batch is divided into; batch norm sees one slice, so this affects the weights',
+    placeholder: 'S',
+  }),
+  batchSize: field({
+    schema: z.int().min(1).max(1_048_576),
+    allowed: 'a whole number from 1 to 1,048,576',
+    default: 128,
+    help: 'images per global batch',
+    placeholder: 'B',
+  }),
+  steps: field({
+    ...optionalWholeNumber(1),
+    help: 'length of the run in steps (optimizer updates) (default: 64000)',
+    placeholder: 'N',
+  }),
+  epochs: field({
+    ...optionalWholeNumber(1),
+    help: 'length of the run in epochs, instead of --steps',
+    placeholder: 'N',
+  }),
+  depth: field({
+    schema: z.int().min(8).max(2000),
+    default: 20,
+    allowed: '6n+2: 20, 32, 44, 56, 110, …, at most 2000',
+    help: 'number of weighted layers of the ResNet, 6n+2',
+    placeholder: 'D',
+  }),
+  initialFilters: field({
+    schema: z.int().min(4).max(1024).multipleOf(4),
+    default: 16,
+    allowed: 'a multiple of 4 from 4 to 1024',
+    help: 'channels of the first group of layers; the next two groups have twice and four times as many',
+    placeholder: 'N',
+  }),
+  shortcut: field<Shortcut>({
+    schema: z.enum(['identity', 'projection']),
+    default: 'identity',
+    allowed: 'identity or projection',
+    help: 'shortcut in downsampling blocks: identity or projection (He et al. 2016, options A and B)',
+    placeholder: 'KIND',
+  }),
+  convBias: field({ ...boolean, default: true, help: 'add biases in convolutions' }),
+  bnEpsilon: field({ ...positive, default: 0.001, help: 'epsilon of batch norm', placeholder: 'X' }),
+  bnMomentum: field({
+    schema: z.number().min(0).max(1),
+    default: 0.99,
+    allowed: 'a number from 0 to 1',
+    help: 'momentum of the moving statistics of batch norm, applied once per slice',
+    placeholder: 'X',
+  }),
+  initialWeightsSha256: field({
+    schema: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .nullable(),
+    default: null,
+    allowed: '64 hexadecimal digits',
+    help: 'expected hash of the weights in --initial-weights (default: any)',
+    placeholder: 'HASH',
+  }),
+  validationSplit: field({
+    ...belowOne,
+    default: 0.1,
+    help: 'fraction of the training images set aside for validation',
+    placeholder: 'X',
+  }),
+  preprocessing: field<PreprocessingName>({
+    schema: z.enum(preprocessingNames),
+    default: 'imagenet',
+    allowed: 'imagenet, per-pixel-mean or standardize',
+    help:
+      'what to subtract from the pixels: imagenet (ImageNet channel means), per-pixel-mean (the mean training image) or ' +
+      'standardize (channel means of the training images, then divide by their standard deviations instead of 255)',
+    placeholder: 'NAME',
+  }),
+  augment: field({ ...boolean, default: true, help: 'flip and crop training images at random' }),
+  flip: field<FlipMode>({
+    schema: z.enum(flipModes),
+    default: 'random',
+    allowed: 'random or alternating',
+    help:
+      'how --augment chooses the images to flip: random, or alternating (random in the first epoch, then the opposite ' +
+      'choice in every other epoch)',
+    placeholder: 'MODE',
+  }),
+  cropPadding: field<CropPadding>({
+    schema: z.enum(cropPaddings),
+    default: 'zeros',
+    allowed: 'zeros or reflect',
+    help: 'padding before --augment crops an image: zeros, or reflect (the image mirrored at its edges)',
+    placeholder: 'KIND',
+  }),
+  augmentValidation: field({ ...boolean, default: false, help: 'flip and crop validation images at random too' }),
+  labelSmoothing: field({
+    ...belowOne,
+    default: 0,
+    help: 'label smoothing of the training loss: share of each label spread over all classes',
+    placeholder: 'X',
+  }),
+  learningRate: field({ ...positive, default: 0.1, help: 'peak learning rate of the schedule', placeholder: 'X' }),
+  scaleLearningRate: field({
+    ...optionalWholeNumber(1),
+    help: 'reference batch size: scale the learning rate linearly by batch size / B (default: no scaling)',
+    placeholder: 'B',
+  }),
+  schedule: field<ScheduleName>({
+    schema: z.enum(schedules),
+    default: 'piecewise',
+    allowed: 'piecewise, cosine, one-cycle or constant',
+    help: 'learning-rate schedule: piecewise (see --learning-rate-boundaries), cosine, one-cycle or constant',
+    placeholder: 'NAME',
+  }),
+  learningRateBoundaries: field({
+    schema: z.array(z.int().min(0)).refine((steps) => steps.every((step, i) => i === 0 || step > steps[i - 1])),
+    default: [32_000, 48_000],
+    allowed: 'whole numbers in rising order, separated by commas',
+    help: 'with --schedule piecewise, divide the learning rate by 10 after each of these steps',
+    placeholder: 'STEPS',
+  }),
+  warmupSteps: field({
+    ...optionalWholeNumber(0),
+    help:
+      'steps over which the learning rate warms up (default: 0; 30% of the run with one-cycle; 5 epochs when ' +
+      '--scale-learning-rate raises the rate)',
+    placeholder: 'N',
+  }),
+  warmupRate: field({
+    schema: positive.schema.nullable(),
+    default: null,
+    allowed: positive.allowed,
+    help: 'constant learning rate during --warmup-steps, instead of a rising one',
+    placeholder: 'X',
+  }),
+  momentum: field({ ...belowOne, default: 0.9, help: 'momentum of SGD, in the form Keras uses', placeholder: 'X' }),
+  nesterov: field({ ...boolean, default: false, help: 'use Nesterov momentum' }),
+  weightDecay: field({
+    schema: z.number().min(0).finite(),
+    default: 0,
+    allowed: 'a number of at least 0',
+    help: 'L2 penalty added to the gradients of convolution and dense kernels',
+    placeholder: 'X',
+  }),
+};
+
+/** Fields that do not affect the weights. */
+const runFields = {
+  data: field({
+    ...optionalText,
+    allowed: 'a folder',
+    help: 'folder with the CIFAR-10 binary files (default: ./data if it holds them, otherwise synthetic images)',
+    placeholder: 'DIR',
+  }),
+  runDir: field({
+    ...optionalText,
+    allowed: 'a folder',
+    help: 'run directory, for checkpoints, metrics and the report (default: runs/<time>)',
+    placeholder: 'DIR',
+  }),
+  initialWeights: field({
+    ...optionalText,
+    allowed: 'a safetensors file or a checkpoint',
+    help: 'start from these weights instead of random ones: a safetensors file written by export, or a checkpoint',
+    placeholder: 'PATH',
+  }),
+  checkpointEvery: field({
+    ...optionalWholeNumber(1),
+    help: 'also save a checkpoint every N steps (default: after each epoch only)',
+    placeholder: 'N',
+  }),
+  keepCheckpoints: field({
+    ...optionalWholeNumber(1),
+    help: 'keep only the newest K checkpoints and the one with the best validation accuracy (default: keep all)',
+    placeholder: 'K',
+  }),
+  tensorboard: field({ ...boolean, default: true, help: 'write TensorBoard event files to the run directory' }),
+  exact: field({
+    ...boolean,
+    default: false,
+    help: "refuse workers whose engine fingerprint differs from the first worker's",
+  }),
+  heartbeatInterval: field({
+    ...positive,
+    default: 2,
+    help: 'seconds between heartbeats, in both directions',
+    placeholder: 'SECONDS',
+  }),
+  heartbeatTimeout: field({
+    ...positive,
+    default: 10,
+    help: 'disconnect a worker after this many seconds without a sign of life',
+    placeholder: 'SECONDS',
+  }),
+  stragglerFactor: field({
+    schema: z.number().min(1).finite().or(z.literal(0)),
+    default: 3,
+    allowed: '0 to disable, or a number of at least 1',
+    help: 'also assign a slice to an idle worker once it takes X times the median; 0 disables this',
+    placeholder: 'X',
+  }),
+  replicas: field({
+    ...wholeNumber(1),
+    default: 2,
+    help: 'number of workers that should hold each shard; extra copies are sent while the network is idle',
+    placeholder: 'R',
+  }),
+};
+
+export const configFields = { ...recipeFields, ...runFields };
+export type ConfigKey = keyof typeof configFields;
+type ValueOf<F> = F extends Field<infer Value> ? Value : never;
+type Values = { readonly [Key in ConfigKey]: ValueOf<(typeof configFields)[Key]> };
+/** A complete, valid configuration. */
+export type Config = Values;
+/** A configuration as a caller gives it: any of the fields. */
+export type ConfigInput = { readonly [Key in ConfigKey]?: Config[Key] | undefined };
+
+/** The part of a configuration that workers receive: what determines the weights, and heartbeats. No paths. */
+export const workerConfigKeys = [
+  ...(Object.keys(recipeFields) as (keyof typeof recipeFields)[]),
+  'heartbeatInterval',
+  'heartbeatTimeout',
+] as const satisfies ConfigKey[];
+export type WorkerConfig = Pick<Config, (typeof workerConfigKeys)[number]>;
