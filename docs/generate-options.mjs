@@ -3,17 +3,16 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { lockstepProgram } from '../dist/cli/program.js';
-import { configFields, kebabCase, recipeFields } from '../dist/shared/config/config.js';
+import { configFields, recipeFields } from '../dist/shared/config/config-fields.js';
+import { kebabCase } from '../dist/shared/config/config.js';
 import { recipeNames, recipePresets } from '../dist/shared/config/recipe-presets.js';
 
 const folder = new URL('generated/', import.meta.url);
 
 const code = (text) => `\`${text}\``;
-/** Plain text as a sentence's beginning, safe in a table's cell. */
-function escape(text) {
-  const safe = text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll('{', '&#123;');
-  return safe.charAt(0).toUpperCase() + safe.slice(1);
-}
+/** Plain text in a table's cell. */
+const escape = (text) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll('{', '&#123;');
+const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function table(head, rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
@@ -28,7 +27,7 @@ function configTable(isMeant) {
       const isSwitch = typeof fallback === 'boolean';
       const option = isSwitch ? `${code(`--${flag}`)}, ${code(`--no-${flag}`)}` : code(`--${flag} ${placeholder}`);
       const shown = fallback === null ? '' : code(isSwitch ? (fallback ? 'on' : 'off') : String(fallback));
-      return [option, code(key), shown, isSwitch ? 'True or false' : escape(allowed), escape(help)];
+      return [option, code(key), shown, isSwitch ? 'true or false' : escape(allowed), escape(capitalized(help))];
     });
   return table(['Option', 'Key', 'Default', 'Allowed values', 'Description'], rows);
 }
@@ -53,7 +52,7 @@ function describeOption({ description, defaultValue, argChoices, envVar, mandato
     ...(defaultValue === undefined || defaultValue === false ? [] : [`default ${code(String(defaultValue).replace(homedir(), '~'))}`]),
     ...(envVar === undefined ? [] : [`from the environment: ${code(envVar)}`]),
   ];
-  return `${escape(description)}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
+  return `${escape(capitalized(description))}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
 }
 
 const configFlags = new Set(
@@ -63,7 +62,7 @@ const configFlags = new Set(
 function describeCommand(command, parents) {
   const name = [...parents, command.name()].join(' ');
   if (command.commands.length > 0) return command.commands.flatMap((each) => describeCommand(each, [...parents, command.name()]));
-  const lines = [`### ${name}`, '', `${escape(command.description())}.`, '', '```text', `lockstep ${name} ${command.usage()}`, '```', ''];
+  const lines = [`### ${name}`, '', `${escape(capitalized(command.description()))}.`, '', '```text', `lockstep ${name} ${command.usage()}`, '```', ''];
   const args = command.registeredArguments.filter(({ description }) => description !== '');
   if (args.length > 0) {
     lines.push(table(['Argument', 'Description'], args.map((each) => [code(each.name()), describeOption({ ...each, argChoices: undefined })])), '');
