@@ -79,7 +79,7 @@ describe.skipIf(reason !== undefined)('the sbatch file', () => {
     const state = await ended(job);
     const said = await log();
     expect({ state, said }).toMatchObject({ state: 'COMPLETED' });
-    expect(said).toContain('the time is nearly up: saving, to go on later');
+    expect(said).toContain('the time limit is near: saving and requeueing');
     const [, step] = /resumed after step (\d+) of 240/.exec(said) ?? [];
     expect(Number(step)).toBeGreaterThanOrEqual(60);
     expect(Number(step)).toBeLessThan(steps);
