@@ -30,13 +30,13 @@ export function childrenOf(range: SliceRange): [SliceRange, SliceRange] {
 export function alignedRanges(range: SliceRange, sliceCount: number): SliceRange[] {
   const end = range.first + range.count;
   const ranges: SliceRange[] = [];
-  function visit(range: SliceRange): void {
-    if (range.first >= end || range.first + range.count <= range.first) return;
-    if (range.first >= range.first && range.first + range.count <= end) {
-      ranges.push(range);
+  function visit(subtree: SliceRange): void {
+    if (subtree.first >= end || subtree.first + subtree.count <= range.first) return;
+    if (subtree.first >= range.first && subtree.first + subtree.count <= end) {
+      ranges.push(subtree);
       return;
     }
-    for (const child of childrenOf(range)) visit(child);
+    for (const child of childrenOf(subtree)) visit(child);
   }
   if (range.count > 0) visit({ first: 0, count: sliceCount });
   return ranges;
