@@ -5,7 +5,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const built = ['docs/api', 'docs/generated', 'docs/node_modules', 'docs/.vitepress'].map((name) => path.join(root, name));
+const built = ['docs/api', 'docs/generated', 'docs/node_modules', 'docs/.vitepress'].map((name) =>
+  path.join(root, name),
+);
 const isBuilt = (file) => built.some((folder) => file === folder || file.startsWith(folder + path.sep));
 
 function pagesIn(folder) {
@@ -18,7 +20,9 @@ function pagesIn(folder) {
 }
 
 const rootPages = readdirSync(root).filter((name) => name.endsWith('.md'));
-const folders = ['docs', 'deploy', 'examples'].map((name) => path.join(root, name)).filter((folder) => existsSync(folder));
+const folders = ['docs', 'deploy', 'examples']
+  .map((name) => path.join(root, name))
+  .filter((folder) => existsSync(folder));
 const pages = [...rootPages.map((name) => path.join(root, name)), ...folders.flatMap(pagesIn)];
 
 /** A page without its code, in which nothing is a link. */

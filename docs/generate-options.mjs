@@ -49,7 +49,9 @@ function describeOption({ description, defaultValue, argChoices, envVar, mandato
   const notes = [
     ...(mandatory ? ['required'] : []),
     ...(argChoices === undefined ? [] : [`one of ${argChoices.map(code).join(', ')}`]),
-    ...(defaultValue === undefined || defaultValue === false ? [] : [`default ${code(String(defaultValue).replace(homedir(), '~'))}`]),
+    ...(defaultValue === undefined || defaultValue === false
+      ? []
+      : [`default ${code(String(defaultValue).replace(homedir(), '~'))}`]),
     ...(envVar === undefined ? [] : [`from the environment: ${code(envVar)}`]),
   ];
   return `${escape(capitalized(description))}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
@@ -61,18 +63,41 @@ const configFlags = new Set(
 
 function describeCommand(command, parents) {
   const name = [...parents, command.name()].join(' ');
-  if (command.commands.length > 0) return command.commands.flatMap((each) => describeCommand(each, [...parents, command.name()]));
-  const lines = [`### ${name}`, '', `${escape(capitalized(command.description()))}.`, '', '```text', `lockstep ${name} ${command.usage()}`, '```', ''];
+  if (command.commands.length > 0)
+    return command.commands.flatMap((each) => describeCommand(each, [...parents, command.name()]));
+  const lines = [
+    `### ${name}`,
+    '',
+    `${escape(capitalized(command.description()))}.`,
+    '',
+    '```text',
+    `lockstep ${name} ${command.usage()}`,
+    '```',
+    '',
+  ];
   const args = command.registeredArguments.filter(({ description }) => description !== '');
   if (args.length > 0) {
-    lines.push(table(['Argument', 'Description'], args.map((each) => [code(each.name()), describeOption({ ...each, argChoices: undefined })])), '');
+    lines.push(
+      table(
+        ['Argument', 'Description'],
+        args.map((each) => [code(each.name()), describeOption({ ...each, argChoices: undefined })]),
+      ),
+      '',
+    );
   }
   const own = command.options.filter(({ long, hidden }) => !hidden && !configFlags.has(long));
   const ofConfig = command.options.filter(({ long }) => configFlags.has(long));
   // A command that takes a few keys of the configuration describes them as its own options.
   const takesAll = ofConfig.length > 20;
   const shown = takesAll ? own : command.options.filter(({ hidden }) => !hidden);
-  if (shown.length > 0) lines.push(table(['Option', 'Description'], shown.map((each) => [code(each.flags), describeOption(each)])), '');
+  if (shown.length > 0)
+    lines.push(
+      table(
+        ['Option', 'Description'],
+        shown.map((each) => [code(each.flags), describeOption(each)]),
+      ),
+      '',
+    );
   if (takesAll) lines.push('It also takes every [training option](options.md).', '');
   return lines;
 }

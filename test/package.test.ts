@@ -66,10 +66,13 @@ describe('the package', () => {
     expect(files.filter((file) => /^dist\/test\/|\.map$|(?<!\.d)\.tsx?$/.test(file))).toEqual([]);
   });
 
-  it('compiles with the example of its README', { timeout: 60_000 }, () => {
-    const examples = readFileSync(path.join(root, 'README.md'), 'utf8').match(/(?<=```ts\n)[^`]+/g);
-    expect(examples).toHaveLength(1);
-    expect(compile('example', examples![0])).toBe('');
+  it.each([
+    ['README.md', 1],
+    ['docs/library.md', 4],
+  ])('compiles with the examples of %s', { timeout: 60_000 }, (page, count) => {
+    const examples = readFileSync(path.join(root, page), 'utf8').match(/(?<=```ts\n)[^]+?(?=```)/g) ?? [];
+    expect(examples).toHaveLength(count);
+    expect(examples.map((example, index) => compile(`example-${index}`, example)).join('')).toBe('');
   });
 
   it('trains in a project of its user, with types that know what it gives', { timeout: 120_000 }, async () => {

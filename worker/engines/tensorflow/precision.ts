@@ -19,7 +19,7 @@ export interface Processor {
 
 /**
  * Whether the processor multiplies bfloat16 faster than float32: with AMX, or AMD's AVX512_BF16. Intel's AVX512_BF16 alone
- * takes 1.6 times as long as float32: see DECISIONS.md.
+ * takes 1.75 times as long as float32: see docs/benchmarks/precision.md.
  */
 export function hasFastBfloat16({ vendor, instructionSets: sets }: Processor): boolean {
   return sets.includes('amx_bf16') || (vendor === 'AuthenticAMD' && sets.includes('avx512_bf16'));
