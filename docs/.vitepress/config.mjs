@@ -96,6 +96,8 @@ const vueFromDocs = {
 export default defineConfig({
   title: 'Lockstep',
   description: 'Distributed data-parallel training whose result does not depend on who computed it',
+  // No favicon: browsers would ask the server's root for one.
+  head: [['link', { rel: 'icon', href: 'data:,' }]],
   srcDir: '..',
   srcExclude: ['!(docs|deploy|*.md)/**', 'docs/generated/**'],
   rewrites: { 'docs/index.md': 'index.md' },
