@@ -46,7 +46,7 @@ export async function benchExchange(): Promise<void> {
   const model = cpus()[0]?.model ?? 'unknown';
   process.stdout.write(
     `exchange of ResNet-20's weights and gradients (${weights.message.length} bytes each way and worker), ` +
-      `${cpus().length} cores, ${model}, Node ${process.versions.range}; ` +
+      `${cpus().length} cores, ${model}, Node ${process.versions.node}; ` +
       `medians of ${turns} turns of ${measuredSteps} steps\n` +
       'workers  plain TCP ms  lockstep ms  lockstep/TCP rate  lockstep GB/s\n',
   );
