@@ -4,8 +4,10 @@
 export { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
 export { loadCheckpoint, type Checkpoint } from './coordinator/run/load-checkpoint.js';
 export type { Metrics } from './coordinator/run/metrics.js';
-export type { Report, StepPhases } from './coordinator/run/report.js';
-export type { EvaluationEvent, RunEvents, StepEvent } from './coordinator/run/run-events.js';
+export type { Report } from './coordinator/run/report.js';
+export type { StepPhases } from './coordinator/run/step-phases.js';
+export type { RunEvent, RunEventOf } from './coordinator/run/run-events.js';
+export { RunEventBus } from './coordinator/run/run-event-bus.js';
 export { resolveConfig, type Config, type ConfigInput } from './shared/config/config.js';
 export { evaluate, type EvaluateOptions, type LocalEvaluation } from './inference/evaluate.js';
 export type { Evaluation, EvaluationReport } from './coordinator/evaluation-run.js';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { EventEmitter } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { startCoordinator, type Coordinator, type CoordinatorOptions } from '../coordinator/main.js';
+import { configInputOf, startCoordinator, type Coordinator, type CoordinatorOptions } from '../coordinator/main.js';
 import type { Report } from '../coordinator/run/report.js';
 import { planRun } from '../coordinator/run/resume.js';
 import type { ServerTlsFiles } from '../coordinator/connections/server-tls.js';
@@ -43,16 +43,7 @@ export interface Training extends Coordinator {
 export async function train(options: TrainOptions): Promise<Training> {
   const { workers, gpus, engine = 'auto', threads = 1, precision, tensorFlowMode, xla, port = 0, ...rest } = options;
   const token = randomBytes(16).toString('hex');
-  const {
-    dataset: _dataset,
-    clock: _clock,
-    stopGraceMs: _grace,
-    dashboard: _dashboard,
-    timeline: _timeline,
-    ...known
-  } = rest;
-  const { resume, override, ...input } = known;
-  const { slices } = (await planRun(input, { resume, override })).config;
+  const { slices } = (await planRun(configInputOf(rest), rest)).config;
   const defaultWorkers = Math.min(slices, availableParallelism());
   const plans = await planWorkers({ engine, gpus, workers, defaultWorkers });
   const coordinator = await startCoordinator({ ...rest, port, workersToken: token, minWorkers: plans.length });

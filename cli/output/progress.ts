@@ -1,9 +1,10 @@
 // What a person sees of a run: a live line on a terminal, plain lines when piped, the workers' comings and goings.
 import type { Coordinator } from '../../coordinator/main.js';
 import type { Metrics } from '../../coordinator/run/metrics.js';
-import { phaseNames, type Report, type StepPhases } from '../../coordinator/run/report.js';
+import type { Report } from '../../coordinator/run/report.js';
+import { phaseNames, type StepPhases } from '../../coordinator/run/step-phases.js';
 import { describeSummary, describeTotals, summarizeModel } from '../../inference/export/summary.js';
-import type { OperatorAction, RunEvents } from '../../coordinator/run/run-events.js';
+import type { OperatorAction, RunEventOf } from '../../coordinator/run/run-events.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { countOf, duration, timeLeft, type RateLimitedPrinter } from './line-writer.js';
@@ -43,24 +44,26 @@ export function showProgress(run: Coordinator, writer: RateLimitedPrinter, summa
 
   events.on('resumed', ({ step, path }) => writer.line(`resumed after step ${step} of ${totalSteps}, from ${path}`));
   events.on('waiting', ({ workers, needed }) => writer.line(`waiting for workers: ${workers} of ${needed} are here`));
-  events.on('workerJoined', ({ name, fingerprint, workers }) =>
+  events.on('worker-joined', ({ name, fingerprint, workers }) =>
     writer.line(`${name} joined (${fingerprint}), ${countOf(workers, 'worker')} now`),
   );
-  events.on('workerLost', ({ name, reason, workers }) =>
+  events.on('worker-lost', ({ name, reason, workers }) =>
     writer.line(`${name} is gone (${reason}), ${countOf(workers, 'worker')} left`),
   );
-  events.on('slicesReassigned', ({ step, slices }) =>
+  events.on('slices-reassigned', ({ step, slices }) =>
     writer.line(`step ${step}: ${countOf(slices, 'slice')} went to other workers`),
   );
-  events.on('straggler', ({ step, name, slices, helpers }) =>
-    writer.line(`step ${step}: ${name} is late, ${countOf(slices, 'slice')} of it went to ${helpers.join(', ')} too`),
+  events.on('straggler', ({ step, name, slices, speculative }) =>
+    writer.line(
+      `step ${step}: ${name} is late, ${countOf(slices, 'slice')} of it went to ${speculative.join(', ')} too`,
+    ),
   );
   events.on('inexact', (event) => writer.line(`warning: ${inexactLine(event)}`));
   events.on('operated', ({ action, detail }) => writer.line(`${operatorWords[action]} ${detail}`));
   events.on('timeline', ({ file, from, to }) =>
     writer.line(`timeline of steps ${from} to ${to}: ${file} (open it at ui.perfetto.dev)`),
   );
-  events.on('door', ({ message }) => writer.line(`door: ${message}`));
+  events.on('access', ({ message }) => writer.line(`door: ${message}`));
   events.on('step', ({ step, epoch, loss, accuracy, learningRate, imagesPerSecond }) => {
     const { steps } = epochSums;
     epochSums = {
@@ -98,7 +101,7 @@ export function showProgress(run: Coordinator, writer: RateLimitedPrinter, summa
 }
 
 /** What two engines in one run mean, and what to do about it. */
-export function inexactLine({ name, fingerprint, first }: RunEvents['inexact'][0]): string {
+export function inexactLine({ name, fingerprint, first }: RunEventOf<'inexact'>): string {
   const alike = first.startsWith('wasm/') ? ', and those with --engine wasm are alike' : '';
   return (
     `${name} computes with ${fingerprint}, the first worker with ${first}: from here on the weights depend on who ` +

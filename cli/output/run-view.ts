@@ -1,6 +1,7 @@
 // How a run is told while it goes on: to a person, in its last lines alone, or as a line of JSON an event.
 import { Option, type Command } from 'commander';
 import type { Coordinator } from '../../coordinator/main.js';
+import { metricsLineOf } from '../../coordinator/run/metrics-lines.js';
 import type { Report } from '../../coordinator/run/report.js';
 import { summarizeModel } from '../../inference/export/summary.js';
 import { LockstepError, messageOf } from '../../shared/errors.js';
@@ -90,7 +91,10 @@ function jsonView(output: Output): RunView {
         ...parameters,
         config,
       });
-      run.events.on('logged', say);
+      run.events.on('event', (event) => {
+        const line = metricsLineOf(event);
+        if (line !== undefined) say(line);
+      });
     },
     line: () => undefined,
     notice: () => undefined,

@@ -2,7 +2,7 @@
 import { Option, type Command } from 'commander';
 import { startEvaluation, type Evaluation, type EvaluationReport } from '../../coordinator/evaluation-run.js';
 import type { EvaluationSplit } from '../../coordinator/dataset/shard-store.js';
-import { defaultPort } from '../../coordinator/session.js';
+import { defaultPort } from '../../coordinator/connections/access-policy.js';
 import { LockstepError } from '../../shared/errors.js';
 import { evaluate, type LocalEvaluation } from '../../inference/evaluate.js';
 import { describeWorkerExit } from '../../single-node/worker-processes.js';
@@ -109,7 +109,7 @@ async function start(
     tlsKey,
     tlsClientCa,
   });
-  evaluation.events.on('door', ({ message }) => writer.line(`door: ${message}`));
+  evaluation.events.on('access', ({ message }) => writer.line(`door: ${message}`));
   writer.line(`listening on ${evaluation.host}:${evaluation.port}; start workers with:`);
   writer.line(`  ${workerCommand(evaluation, tokens, { tlsCert, tlsClientCa })}`);
   return evaluation;
@@ -133,13 +133,13 @@ async function follow(evaluation: Evaluation | LocalEvaluation, writer: RateLimi
   if ('processes' in evaluation) {
     evaluation.processes.on('workerExited', (exit) => writer.warning(describeWorkerExit(exit)));
   }
-  events.on('workerJoined', ({ name, fingerprint, workers }) =>
+  events.on('worker-joined', ({ name, fingerprint, workers }) =>
     writer.line(`${name} joined (${fingerprint}), ${countOf(workers, 'worker')} now`),
   );
-  events.on('workerLost', ({ name, reason, workers }) =>
+  events.on('worker-lost', ({ name, reason, workers }) =>
     writer.line(`${name} is gone (${reason}), ${countOf(workers, 'worker')} left`),
   );
-  events.on('progress', ({ done }) => {
+  events.on('evaluation-progress', ({ done }) => {
     if (writer.isTerminal) writer.live([`${done} of ${images} images`]);
   });
   try {

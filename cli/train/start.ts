@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import type { Report } from '../../coordinator/run/report.js';
 import { defaultRunDirectory, RunDirectory } from '../../coordinator/run/run-directory.js';
-import type { StepEvent } from '../../coordinator/run/run-events.js';
+import type { RunEventOf } from '../../coordinator/run/run-events.js';
 import { resolveConfig } from '../../shared/config/config.js';
 import { defaultDataDirectory, holdsCifar10, writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -49,7 +49,7 @@ export function addStartCommand(program: Command): void {
       }
       const data = hasRealImages ? defaultDataDirectory : await drawImages(directory);
       const run = await train({ ...recipe, runDir: directory, data });
-      const beginning: StepEvent[] = [];
+      const beginning: RunEventOf<'step'>[] = [];
       run.events.on('step', (step) => {
         if (step.step <= firstSteps) beginning.push(step);
       });

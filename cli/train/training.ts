@@ -1,7 +1,7 @@
 // lockstep train and lockstep coordinator: a thin shell over the library's train and startCoordinator.
 import type { Command } from 'commander';
 import { startCoordinator, type Coordinator } from '../../coordinator/main.js';
-import { defaultPort } from '../../coordinator/session.js';
+import { defaultPort } from '../../coordinator/connections/access-policy.js';
 import { isLoopback } from '../../coordinator/connections/http-access.js';
 import { LockstepError } from '../../shared/errors.js';
 import { train } from '../../single-node/train.js';
@@ -156,13 +156,13 @@ export async function follow(
   run.events.on('checkpoint', ({ path }) => {
     if (isStopping) view.notice(`saved ${path}`);
   });
-  run.events.on('checkpointFailed', ({ step, reason, saved }) => {
-    view.warning(`step ${step} could not be saved (${reason}); ${saved}; the run goes on`);
+  run.events.on('checkpoint-failed', ({ step, reason, lastCheckpoint }) => {
+    view.warning(`step ${step} could not be saved (${reason}); ${lastCheckpoint}; the run goes on`);
   });
-  run.events.on('metricsFailed', ({ reason }) => {
+  run.events.on('metrics-failed', ({ reason }) => {
     view.warning(`metrics.jsonl cannot be written (${reason}); its lines are kept and tried again`);
   });
-  run.events.on('tensorBoardFailed', ({ reason }) => {
+  run.events.on('tensorboard-failed', ({ reason }) => {
     view.warning(`TensorBoard's event files end here (${reason}); the run goes on`);
   });
   view.begin(run);

@@ -13,12 +13,12 @@ import type { Clock } from '../../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
 import { protocolVersion } from '../../shared/protocol/messages.js';
 import { lockstepVersion } from '../../shared/version.js';
+import type { AccessPolicy } from './access-policy.js';
 import { ConnectionLimiter, connectionLimitsFor, type ConnectionLimits } from './connection-limiter.js';
-import { awaitHello, helloTimeoutMs, type JoiningWorker, type Refusal } from './handshake.js';
+import { awaitHello, helloTimeoutMs, type Admission } from './handshake.js';
 import { accessTo, challengeOf, foreignOrigin, isLoopback, isSameOrigin, tokenIn } from './http-access.js';
 import { certificateTrouble, type ServerTls } from './server-tls.js';
 import { plainAnswer, setStrictHeaders } from './strict-headers.js';
-import type { TokenTable } from './tokens.js';
 
 /** From TCP's accept to the end of a request's headers, and to the end of its body: seconds are plenty for either. */
 const headersTimeoutMs = 10_000;
@@ -27,47 +27,43 @@ const requestTimeoutMs = 15_000;
 const maxHeadersBytes = 8 * 1024;
 const maxHeaders = 64;
 
-export interface ServerOptions {
-  host: string;
-  /** 0 for any free port. */
-  port: number;
-  /** Who may do what, at this moment. Without any token, only fit for loopback, anybody may join. */
-  tokens: () => TokenTable;
-  /** wss and https instead of ws and http. */
-  tls?: ServerTls | undefined;
-  /** The longest message that a worker may send, in bytes. */
-  maxMessageBytes: number;
-  /** How many pending may stand at the door; as a small run has it unless said. */
-  guard?: ConnectionLimits | undefined;
-  /** Whether there is no room for another worker; there always is unless said. */
-  isFull?: (() => boolean) | undefined;
-  clock: Clock;
-  /** What /status tells. */
+/** What the port answers over HTTP, besides /healthz. */
+export interface ServedStatus {
+  /** The body of /status. */
   status: () => object;
-  /** Why the run cannot go on now; undefined while it can. /readyz tells it. */
+  /** Why the run cannot continue now, for /readyz; undefined while it can. */
   notReady: () => string | undefined;
-  /** What /metrics tells, in a text format of Prometheus; nothing unless said. */
+  /** The body of /metrics, in a text format of Prometheus. */
   metrics?: { contentType: string; text(): Promise<string> } | undefined;
-  /** What else is served on the port. */
+  /** Other pages served on the port. */
   pages?: ServedPages | undefined;
-  /** Told in words of what happens at the door: who was refused, which files were read again. */
-  tell: (message: string) => void;
-  /** Takes a worker in, or says why not. The socket is the callee's from then on. */
-  admit: (applicant: JoiningWorker) => Refusal | undefined;
 }
 
-/** Answers what is for people's eyes. */
+/** Pages for browsers. */
 export interface ServedPages {
-  /** @returns whether the request is one for these pages: then it is answered, now or soon */
+  /** @returns whether the request is for these pages; then it is answered, now or later */
   answer(request: IncomingMessage, response: ServerResponse): boolean;
-  /** @returns whether the socket is taken over, why it is refused, or that the request is not for these pages */
+  /** @returns whether the socket was taken over, why it is refused, or that the request is not for these pages */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): 'taken' | 'not mine' | UpgradeRefusal;
+  /** Closes the sockets that were taken over, after what was sent has left. */
+  close(): Promise<void>;
 }
 
 export interface UpgradeRefusal {
-  /** Such as `403 Forbidden`. */
+  /** For example `403 Forbidden`. */
   status: string;
   reason: string;
+}
+
+export interface ServerOptions {
+  access: AccessPolicy;
+  admission: Admission;
+  served: ServedStatus;
+  clock: Clock;
+  /** Limits for connections that have not joined; those of a small run by default. */
+  limits?: ConnectionLimits | undefined;
+  /** Called with messages about access: refused connections, certificates that were read again. */
+  onAccess: (message: string) => void;
 }
 
 export interface CoordinatorServer {
@@ -78,59 +74,61 @@ export interface CoordinatorServer {
 
 /** Listens. Throws `port-in-use` or `bad-address`, naming the option to change. */
 export async function startServer(options: ServerOptions): Promise<CoordinatorServer> {
-  const { tls, clock, tell, isFull = () => false } = options;
-  const guard = new ConnectionLimiter(options.guard ?? connectionLimitsFor(1), clock, tell);
+  const { access, admission, served, clock, onAccess } = options;
+  const { tls } = access;
+  const limiter = new ConnectionLimiter(options.limits ?? connectionLimitsFor(1), clock, onAccess);
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     const { remoteAddress = 'unknown' } = request.socket;
     response.once('finish', () => {
-      if (showsWrongToken(request, response)) guard.failed(remoteAddress, 'a wrong token was shown over HTTP');
+      if (showsWrongToken(request, response)) limiter.failed(remoteAddress, 'a wrong token was shown over HTTP');
     });
     answer(options, request, response);
   };
   const http = tls === undefined ? createServer(httpLimits, onRequest) : createTlsServer(tlsOptions(tls), onRequest);
   http.maxHeadersCount = maxHeaders;
-  guardConnections(http, guard, tls !== undefined);
+  limitConnections(http, limiter, tls !== undefined);
   const sockets = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
-    maxPayload: options.maxMessageBytes,
+    maxPayload: admission.maxMessageBytes,
   });
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     // A peer that goes away in mid-handshake is no event of the run.
     socket.on('error', () => socket.destroy());
     const { remoteAddress = 'unknown', remotePort = 0 } = request.socket;
-    const failed = (why: string) => guard.failed(remoteAddress, why);
+    const failed = (why: string) => limiter.failed(remoteAddress, why);
     const refuse = (status: string, why: string) => {
       failed(why);
       socket.end(plainAnswer(status, why));
     };
-    const trouble = troubleWith(request, options);
+    const trouble = troubleWith(request, access);
     if (trouble !== undefined) return refuse('403 Forbidden', trouble);
-    const byPages = options.pages?.upgrade(request, socket, head) ?? 'not mine';
+    const byPages = served.pages?.upgrade(request, socket, head) ?? 'not mine';
     // Pages that watch are counted where they are served.
-    if (byPages === 'taken') return guard.settled(remoteAddress, remotePort);
+    if (byPages === 'taken') return limiter.settled(remoteAddress, remotePort);
     if (byPages !== 'not mine') return void socket.end(plainAnswer(byPages.status, byPages.reason));
     if (pathOf(request) !== '/worker') return refuse('404 Not Found', 'there is no WebSocket but /worker');
     if (!isSameOrigin(request.headers)) return refuse('403 Forbidden', foreignOrigin);
     // ws answers by itself what is no upgrade to a WebSocket.
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       request.socket.setNoDelay(true);
-      const pendingConnection = {
+      const connection = {
         socket: webSocket,
         transport: socket,
         address: `${remoteAddress}:${remotePort}`,
         failed,
       };
-      const onJoined = () => guard.settled(remoteAddress, remotePort);
-      awaitHello({ ...options, isFull, onJoined, onFailed: failed }, pendingConnection);
+      const onJoined = () => limiter.settled(remoteAddress, remotePort);
+      awaitHello(connection, access.tokens, admission, clock, onJoined);
     });
   });
-  await listen(http, options.host, options.port);
-  const stopWatching = tls?.watch(clock, (context) => (http as TlsServer).setSecureContext(context), tell);
+  await listen(http, access.host, access.port);
+  const stopWatching = tls?.watch(clock, (context) => (http as TlsServer).setSecureContext(context), onAccess);
   return {
     port: (http.address() as AddressInfo).port,
     async close() {
       stopWatching?.();
+      await served.pages?.close();
       for (const client of sockets.clients) client.terminate();
       const closed = new Promise<void>((resolve) => http.close(() => resolve()));
       http.closeAllConnections();
@@ -157,7 +155,7 @@ function tlsOptions(tls: ServerTls): HttpsOptions {
 }
 
 /** Turns away what the guard does not let stand, and tells it of what fails before there is a request. */
-function guardConnections(http: Server | TlsServer, guard: ConnectionLimiter, speaksTls: boolean): void {
+function limitConnections(http: Server | TlsServer, limiter: ConnectionLimiter, speaksTls: boolean): void {
   const asked = new Set<string>();
   const hasAsked = ({ socket }: IncomingMessage) => asked.add(`${socket.remoteAddress} ${socket.remotePort}`);
   http.prependListener('request', hasAsked);
@@ -166,18 +164,18 @@ function guardConnections(http: Server | TlsServer, guard: ConnectionLimiter, sp
     // It listens on TCP alone.
     const socket = connected as Socket;
     const { remoteAddress = 'unknown', remotePort = 0 } = socket;
-    if (!guard.arrived(remoteAddress, remotePort, () => socket.destroy())) {
+    if (!limiter.arrived(remoteAddress, remotePort, () => socket.destroy())) {
       socket.destroy();
       return;
     }
     socket.once('close', () => {
-      guard.settled(remoteAddress, remotePort);
+      limiter.settled(remoteAddress, remotePort);
       // One that never said anything, as probes of ports do, is passed over.
       if (asked.delete(`${remoteAddress} ${remotePort}`) || socket.bytesRead === 0) return;
       const guess = speaksTls
         ? 'speaks no TLS, or does not trust this certificate, or not under the name that it used'
         : 'speaks no HTTP, or takes too long, or goes on about nothing';
-      guard.failed(remoteAddress, `it began to speak and went away without a request: it ${guess}`);
+      limiter.failed(remoteAddress, `it began to speak and went away without a request: it ${guess}`);
     });
   });
   http.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket: Duplex) => {
@@ -201,7 +199,7 @@ function showsWrongToken({ headers, method }: IncomingMessage, { statusCode }: S
 }
 
 /** What keeps a peer's request from being answered, whatever it asks: its certificate. */
-function troubleWith(request: IncomingMessage, { tls }: ServerOptions): string | undefined {
+function troubleWith(request: IncomingMessage, { tls }: AccessPolicy): string | undefined {
   if (tls?.asksForCertificates !== true) return undefined;
   // Behind a server that speaks TLS every socket does.
   return certificateTrouble(request.socket as TLSSocket);
@@ -239,7 +237,7 @@ function pathOf(request: IncomingMessage): string {
   return (request.url ?? '/').split('?')[0];
 }
 
-function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
+function answer({ access, served }: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
   setStrictHeaders(request, response);
   const reply = (status: number, body: object, headers: Readonly<Record<string, string>> = {}) => {
     response.writeHead(status, { 'content-type': 'application/json', ...headers });
@@ -247,29 +245,30 @@ function answer(options: ServerOptions, request: IncomingMessage, response: Serv
   };
   const path = pathOf(request);
   const isProbe = path === '/healthz' || path === '/readyz';
-  const trouble = isProbe ? undefined : troubleWith(request, options);
+  const trouble = isProbe ? undefined : troubleWith(request, access);
   if (trouble !== undefined) return reply(403, { error: trouble });
-  if (options.pages?.answer(request, response) === true) return;
+  if (served.pages?.answer(request, response) === true) return;
   if (request.method !== 'GET') return reply(405, { error: 'only GET is answered here' });
   if (path === '/healthz') return reply(200, { status: 'ok', lockstepVersion, protocolVersion });
   if (path === '/readyz') {
-    const reason = options.notReady();
+    const reason = served.notReady();
     return reason === undefined ? reply(200, { status: 'ready' }) : reply(503, { status: 'not ready', reason });
   }
-  const { metrics } = options;
+  const { metrics } = served;
   if (path !== '/status' && (path !== '/metrics' || metrics === undefined)) {
     return reply(404, { error: 'there are /healthz, /readyz, /status, /metrics and, for workers, /worker' });
   }
-  const door = { tokens: options.tokens(), isLoopback: isLoopback(options.host) };
-  const access = accessTo('read', request.headers, door);
+  const policy = { tokens: access.tokens(), isLoopback: isLoopback(access.host) };
+  const permission = accessTo('read', request.headers, policy);
   // Whoever shows a token learns as whose it is known: a worker's does not allow to read, and is right all the same.
   const token = tokenIn(request.headers);
-  const role = token === undefined ? undefined : door.tokens.roleOf(token);
+  const role = token === undefined ? undefined : policy.tokens.roleOf(token);
   const headers = role === undefined ? {} : { 'lockstep-role': role };
-  if (!access.allowed) {
-    return reply(access.status, { error: access.message }, { ...headers, ...challengeOf(access, request.headers) });
+  if (!permission.allowed) {
+    const challenge = challengeOf(permission, request.headers);
+    return reply(permission.status, { error: permission.message }, { ...headers, ...challenge });
   }
-  if (path === '/status' || metrics === undefined) return reply(200, options.status(), headers);
+  if (path === '/status' || metrics === undefined) return reply(200, served.status(), headers);
   metrics.text().then(
     (text) => response.writeHead(200, { ...headers, 'content-type': metrics.contentType }).end(text),
     (error: unknown) => reply(500, { error: messageOf(error) }, headers),

@@ -2,8 +2,8 @@
 // histogram has to see as they happen, are counted on the way.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RunStatus } from '../../shared/monitoring/run-status.js';
-import { phaseNames, type StepPhases } from '../run/report.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
+import { phaseNames, type StepPhases } from '../run/step-phases.js';
 import { statusMetrics } from './status-metrics.js';
 
 /** A step takes milliseconds on GPUs and a minute on a small computer: 1 ms to 131 s, doubling. */
@@ -27,7 +27,7 @@ export class PrometheusMetrics {
   readonly #set: readonly ((status: RunStatus) => void)[];
   #isMeasuringProcess = false;
 
-  constructor(journal: Pick<RunEventBus, 'on'>, status: () => RunStatus) {
+  constructor(events: RunEventBus, status: () => RunStatus) {
     this.#status = status;
     const registers = [this.#registry];
     this.#set = statusMetrics.map(({ kind, name, help, labels = [], read }) => {
@@ -41,10 +41,10 @@ export class PrometheusMetrics {
           metric.inc(of, value);
       };
     });
-    this.#followDurations(journal);
+    this.#followDurations(events);
   }
 
-  #followDurations(journal: Pick<RunEventBus, 'on'>): void {
+  #followDurations(events: RunEventBus): void {
     const registers = [this.#registry];
     const steps = new Histogram({
       name: 'lockstep_step_duration_seconds',
@@ -73,12 +73,12 @@ export class PrometheusMetrics {
     const ofPhases = phaseNames.flatMap((name) =>
       name === 'step' ? [] : [{ name, histogram: phases.labels({ phase: phaseLabels[name] }) }],
     );
-    journal.on('step', (event) => {
+    events.on('step', (event) => {
       steps.observe(event.phases.step / 1000);
       for (const { name, histogram } of ofPhases) histogram.observe(event.phases[name] / 1000);
     });
-    journal.on('checkpoint', ({ seconds }) => checkpoints.observe(seconds));
-    journal.on('checkpointFailed', () => failures.inc());
+    events.on('checkpoint', ({ seconds }) => checkpoints.observe(seconds));
+    events.on('checkpoint-failed', () => failures.inc());
   }
 
   get contentType(): string {

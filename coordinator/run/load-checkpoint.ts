@@ -1,4 +1,4 @@
-// Reads a checkpoint back: every byte is held against its hash before anything is believed.
+// Reads a checkpoint back. Every byte is verified against its hash before it is used.
 import { createHash } from 'node:crypto';
 import { lstat, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
@@ -12,7 +12,7 @@ import { layoutHash, weightsSha256 } from '../../shared/network/layout-hash.js';
 import { classCount, layoutModel, type ArrayLayout, type ModelLayout } from '../../shared/network/layout.js';
 import { decodeSafetensors, type NamedArray } from '../../shared/network/safetensors.js';
 import {
-  isThere,
+  exists,
   listCheckpoints,
   modelFile,
   optimizerFile,
@@ -24,7 +24,7 @@ import {
   type RunProgress,
   type TrainingState,
 } from './checkpoint.js';
-import { totalsRecord } from './report.js';
+import { totalsRecord } from './run-totals.js';
 
 export interface Checkpoint extends TrainingState {
   /** Its folder. */
@@ -56,13 +56,14 @@ const progress = z.object({
   epochSums: z.object({ sampleCount: count, lossSum: z.number(), correctCount: count }),
   validation: z.object({ step: count, loss: finiteOrNot, accuracy: z.number() }).nullable(),
   best: z.object({ step: count, accuracy: z.number() }).nullable(),
-  ledger: totalsRecord,
+  totals: totalsRecord,
 });
 const description = z.object({
   lockstepVersion: z.string(),
   step: z.int().nonnegative(),
   weightsSha256: sha256,
   layoutHash: sha256,
+  optimizerState: z.array(z.string()),
   config: z.record(z.string(), z.unknown()),
   // Those of earlier versions do not say.
   classNames: z
@@ -111,9 +112,9 @@ async function findCheckpoint(location: string): Promise<string> {
     return findCheckpoint(path.isAbsolute(target) ? target : path.join(path.dirname(location), target));
   }
   if (!found.isDirectory()) throw none(`at ${location}, which is a file`);
-  if (/^step-\d+/.test(path.basename(location)) || (await isThere(path.join(location, stateFile)))) return location;
+  if (/^step-\d+/.test(path.basename(location)) || (await exists(path.join(location, stateFile)))) return location;
   const inRun = path.join(location, 'checkpoints');
-  const checkpoints = await listCheckpoints((await isThere(inRun)) ? inRun : location);
+  const checkpoints = await listCheckpoints((await exists(inRun)) ? inRun : location);
   const newest = checkpoints.at(-1);
   if (newest === undefined) throw none(`in ${location}`);
   return newest;
@@ -154,12 +155,24 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
     vectorOf(path.join(folder, name), arrays, places);
   const weights = vector(modelFile, model, layout.trainable);
   const movingStatistics = vector(modelFile, model, layout.statistics);
-  const velocity = vector(optimizerFile, optimizer, layout.trainable);
+  const optimizerState = Object.fromEntries(
+    told.optimizerState.map((name) => [
+      name,
+      vector(optimizerFile, withPrefix(optimizer, `${name}/`), layout.trainable),
+    ]),
+  );
   if (weightsSha256(weights, movingStatistics) !== told.weightsSha256) {
     throw bad(path.join(folder, modelFile), `its weights have another hash than ${stateFile} says`);
   }
   const { layoutHash: _layoutHash, files: _files, ...rest } = told;
-  return { ...rest, path: folder, layout, preprocessing, weights, velocity, movingStatistics };
+  return { ...rest, path: folder, layout, preprocessing, weights, optimizerState, movingStatistics };
+}
+
+/** The arrays whose names begin with a prefix, without it. */
+function withPrefix(arrays: Map<string, NamedArray>, prefix: string): Map<string, NamedArray> {
+  return new Map(
+    [...arrays].flatMap(([name, array]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), array]] : [])),
+  );
 }
 
 /** Reads what was measured, for preprocessing that needs it. */

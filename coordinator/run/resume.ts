@@ -6,12 +6,13 @@ import { recipeFields } from '../../shared/config/config-fields.js';
 import { resolveConfig, totalStepsOf, type Config, type ConfigInput } from '../../shared/config/config.js';
 import { LockstepError, systemCodeOf } from '../../shared/errors.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
-import { layoutModel, type ModelLayout } from '../../shared/network/layout.js';
+import { layoutModel } from '../../shared/network/layout.js';
 import { listCheckpoints } from './checkpoint.js';
 import { readPretrainedWeights, type PretrainedWeights } from './pretrained-weights.js';
 import { learningRateAt } from '../optimizer/learning-rate.js';
 import { loadCheckpoint, loadNewestSound, type Checkpoint } from './load-checkpoint.js';
 import type { ShardStore } from '../dataset/shard-store.js';
+import type { RunSetup } from './run-setup.js';
 
 /** Where runs are written unless said otherwise. */
 export const runsDirectory = 'runs';
@@ -31,8 +32,8 @@ export interface ResumeOptions {
 export interface PlannedRun {
   config: Config;
   checkpoint: Checkpoint | undefined;
-  /** What a run that begins has instead of drawn weights. */
-  given: PretrainedWeights | undefined;
+  /** Weights to start from instead of random ones; never for a resumed run. */
+  pretrained: PretrainedWeights | undefined;
   /** Keys whose values are not the checkpoint's, under `override`. */
   overridden: readonly string[];
 }
@@ -67,16 +68,16 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
         'was, or go on with the new values by --override',
     );
   }
-  return { config, checkpoint: inRun(checkpoint, runDir), given: undefined, overridden: changed };
+  return { config, checkpoint: inRun(checkpoint, runDir), pretrained: undefined, overridden: changed };
 }
 
 /** Reads what --initial-weights names, and puts its hash into the configuration. @param isResumed whether any hash will do */
 async function withInitialWeights(
   config: Config,
   isResumed = false,
-): Promise<{ config: Config; given: PretrainedWeights | undefined }> {
+): Promise<{ config: Config; pretrained: PretrainedWeights | undefined }> {
   const { initialWeights, initialWeightsSha256: expected } = config;
-  if (initialWeights === null) return { config, given: undefined };
+  if (initialWeights === null) return { config, pretrained: undefined };
   const given = await readPretrainedWeights(initialWeights, layoutModel(config));
   if (expected !== null && expected !== given.sha256 && !isResumed) {
     throw new LockstepError(
@@ -85,7 +86,7 @@ async function withInitialWeights(
         'name the file with that hash, or leave the hash out',
     );
   }
-  return { config: Object.freeze({ ...config, initialWeightsSha256: given.sha256 }), given };
+  return { config: Object.freeze({ ...config, initialWeightsSha256: given.sha256 }), pretrained: given };
 }
 
 /** A run that branches off into a folder of its own has its best checkpoint still to make. */
@@ -95,7 +96,7 @@ function inRun(checkpoint: Checkpoint, runDirectory: string | null): Checkpoint 
   return { ...checkpoint, progress: { ...checkpoint.progress, best: null } };
 }
 
-/** Keys that the weights depend on. The length is looked at by assertSameFuture, which knows what it comes to. */
+/** Keys that the weights depend on. The length is looked at by assertResumable, which knows what it comes to. */
 function changedKeys(before: Config, now: Config): (keyof Config)[] {
   const keys = Object.keys(recipeFields) as (keyof typeof recipeFields)[];
   return keys.filter(
@@ -149,9 +150,10 @@ export function runOf(checkpoint: string): string | undefined {
  * images and `bad-config` for a length that would have changed the steps it has made.
  * @returns whether the run goes on as it would have without a stop
  */
-export async function assertSameFuture(
+export async function assertResumable(
   planned: PlannedRun & { checkpoint: Checkpoint },
-  { layout, store, override }: { layout: ModelLayout; store: ShardStore; override: boolean },
+  { layout, store }: Pick<RunSetup, 'layout' | 'store'>,
+  override: boolean,
 ): Promise<boolean> {
   const { config, checkpoint, overridden } = planned;
   if (layoutHash(layout) !== layoutHash(checkpoint.layout)) {

@@ -3,11 +3,12 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../../shared/config/config.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
-import { listCheckpoints, removeLeavings, returnTo } from './checkpoint.js';
+import { listCheckpoints, removeLeftovers, returnTo } from './checkpoint.js';
 import { truncateMetricsAt } from './truncate-metrics.js';
 import { JsonLinesFile } from './json-lines-file.js';
 import type { Checkpoint } from './load-checkpoint.js';
-import type { MetricsLine, Report } from './report.js';
+import type { MetricsLine } from './metrics-lines.js';
+import type { Report } from './report.js';
 import { runOf, runsDirectory } from './resume.js';
 
 const metricsFile = 'metrics.jsonl';
@@ -43,7 +44,7 @@ export class RunDirectory {
     await this.assertFree(from);
     try {
       await mkdir(this.checkpoints, { recursive: true });
-      await removeLeavings(this.checkpoints);
+      await removeLeftovers(this.checkpoints);
       const metrics = from === undefined || source === undefined ? '' : await metricsUpTo(from, source);
       await this.#writeWhole(metricsFile, metrics);
       this.#metrics = new JsonLinesFile(this.#pathOf(metricsFile), Buffer.byteLength(metrics), (error) =>

@@ -66,9 +66,9 @@ export interface LiveState {
   status: RunStatus;
   /** What an operator asked for and is still to come. */
   control: 'running' | 'pausing' | 'paused' | 'stopping';
-  picture: StepView | null;
+  step: StepView | null;
   /** The latest step in which something went wrong and was mended. */
-  eventful: { picture: StepView; agoMs: number } | null;
+  eventful: { view: StepView; agoMs: number } | null;
 }
 
 /** What report.json says of a worker. */

@@ -65,11 +65,11 @@ describe('a worker', () => {
     const { events, report } = coordinator;
     const frozen = startSlowWorker(faulted, 'frozen', 2);
     await frozen.held;
-    const lost = once(events, 'workerLost');
+    const lost = once(events, 'worker-lost');
     frozen.child.kill('SIGSTOP');
     await passTimeUntil(lost, { coordinator, clock, alive: [] });
     expect((await lost)[0]).toMatchObject({ name: 'frozen', reason: 'silent for more than 10 s' });
-    const joined = once(events, 'workerJoined');
+    const joined = once(events, 'worker-joined');
     frozen.letGo();
     frozen.child.kill('SIGCONT');
     expect((await joined)[0]).toMatchObject({ name: 'frozen', workers: 1 });
@@ -87,11 +87,11 @@ describe('a worker', () => {
     const { events, report } = faulted.coordinator;
     // The first to join computes the one slice, the second is a spare.
     const killed = startSlowWorker(faulted, 'killed', 2);
-    await once(events, 'workerJoined');
+    await once(events, 'worker-joined');
     startSlowWorker(faulted, 'other');
     await killed.held;
     killed.child.kill('SIGKILL');
-    const [{ name, reason }] = await once(events, 'workerLost');
+    const [{ name, reason }] = await once(events, 'worker-lost');
     expect([name, reason]).toEqual(['killed', 'connection closed (1006)']);
     expect(await report).toMatchObject({ workersLost: 1, weightsSha256: await hashOfQuietRun(steps) });
   });

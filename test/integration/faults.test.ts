@@ -75,9 +75,9 @@ describe('the weights are those of a quiet run', () => {
     const victim = await cluster.startAnnouncing('w1');
     arrange(victim, cluster);
     // The first to come is the first to be asked, where there is work for one alone.
-    await once(cluster.coordinator.events, 'workerJoined');
+    await once(cluster.coordinator.events, 'worker-joined');
     await cluster.start('w2');
-    const lost = once(cluster.coordinator.events, 'workerLost');
+    const lost = once(cluster.coordinator.events, 'worker-lost');
     expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: quiet });
     expect((await lost)[0]).toMatchObject({ name: 'w1' });
     expect(victim.child.signalCode).toBe('SIGKILL');
@@ -87,9 +87,9 @@ describe('the weights are those of a quiet run', () => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const hungry = await cluster.startHungry('w1', 64);
     const ended = once(hungry.child, 'exit');
-    await once(cluster.coordinator.events, 'workerJoined');
+    await once(cluster.coordinator.events, 'worker-joined');
     await cluster.start('w2');
-    const lost = once(cluster.coordinator.events, 'workerLost');
+    const lost = once(cluster.coordinator.events, 'worker-lost');
     expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: quiet });
     expect((await lost)[0]).toMatchObject({ name: 'w1', reason: 'connection closed (1006)' });
     // V8 aborts the process.
@@ -103,7 +103,7 @@ describe('the weights are those of a quiet run', () => {
     const frozen = await cluster.start('w1');
     // Holds the third step open, so that it cannot end before the frozen worker is back.
     const other = await cluster.startAnnouncing('w2', 2);
-    const lost = once(coordinator.events, 'workerLost');
+    const lost = once(coordinator.events, 'worker-lost');
     await new Promise<void>((resolve) =>
       frozen.onceAt(at('down', 'compute', 'end', 3), () => {
         frozen.child.kill('SIGSTOP');
@@ -112,7 +112,7 @@ describe('the weights are those of a quiet run', () => {
     );
     await passTimeUntil(lost, { coordinator, clock, alive: ['w2'] });
     expect((await lost)[0]).toMatchObject({ name: 'w1', reason: 'silent for more than 10 s' });
-    const joined = once(coordinator.events, 'workerJoined');
+    const joined = once(coordinator.events, 'worker-joined');
     frozen.child.kill('SIGCONT');
     expect((await joined)[0]).toMatchObject({ name: 'w1', workers: 2 });
     other.child.send('go on');
@@ -127,9 +127,9 @@ describe('the weights are those of a quiet run', () => {
     const stalled = await cluster.start('w1');
     const other = await cluster.startAnnouncing('w2', 2);
     const told: string[] = [];
-    coordinator.events.on('workerJoined', ({ name }) => told.push(name));
-    coordinator.events.on('workerLost', ({ name, reason }) => told.push(`${name}: ${reason}`));
-    const lost = once(coordinator.events, 'workerLost');
+    coordinator.events.on('worker-joined', ({ name }) => told.push(name));
+    coordinator.events.on('worker-lost', ({ name, reason }) => told.push(`${name}: ${reason}`));
+    const lost = once(coordinator.events, 'worker-lost');
     await new Promise<void>((resolve) =>
       stalled.onceAt(at('up', 'gradient', 'middle', 3), () => {
         stalled.link.stall();
@@ -151,8 +151,8 @@ describe('the weights are those of a quiet run', () => {
     events.on('step', ({ step }) => {
       if (step === 3) first.forEach(kill);
     });
-    await once(events, 'workerLost');
-    await once(events, 'workerLost');
+    await once(events, 'worker-lost');
+    await once(events, 'worker-lost');
     await cluster.start('w3');
     await cluster.start('w4');
     expect(await cluster.finish()).toMatchObject({ workersJoined: 4, workersLost: 2, weightsSha256: quiet });
@@ -169,8 +169,8 @@ describe('the weights are those of a quiet run', () => {
       const cut = await cluster.start('w1');
       const other = await cluster.startAnnouncing('w2', 2);
       cut.onceAt(at(direction, type, 'middle', 3), () => cut.link.cut());
-      await once(cluster.coordinator.events, 'workerLost');
-      const [joined] = await once(cluster.coordinator.events, 'workerJoined');
+      await once(cluster.coordinator.events, 'worker-lost');
+      const [joined] = await once(cluster.coordinator.events, 'worker-joined');
       expect(joined).toMatchObject({ name: 'w1' });
       other.child.send('go on');
       expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: quiet });

@@ -3,7 +3,7 @@ import type * as fs from 'node:fs/promises';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
-import type { RunEvents } from '../../coordinator/run/run-events.js';
+import type { RunEventOf } from '../../coordinator/run/run-events.js';
 import { loadCheckpoint } from '../../coordinator/run/load-checkpoint.js';
 import { startCluster } from '../support/local-cluster.js';
 
@@ -22,7 +22,7 @@ async function runWith(full: RegExp) {
   isOnFullDisk = (file) => full.test(file);
   const cluster = await startCluster({ checkpointEvery: 4 });
   const failures: RunEvents['checkpointFailed'][0][] = [];
-  cluster.coordinator.events.on('checkpointFailed', (failure) => failures.push(failure));
+  cluster.coordinator.events.on('checkpoint-failed', (failure) => failures.push(failure));
   await cluster.join();
   return { cluster, failures, checkpoints: path.join(cluster.coordinator.runDirectory, 'checkpoints') };
 }
@@ -76,7 +76,7 @@ it('under the metrics too: it is told of once, and the run goes on', async () =>
   const cluster = await startCluster();
   try {
     const reasons: string[] = [];
-    cluster.coordinator.events.on('metricsFailed', ({ reason }) => reasons.push(reason));
+    cluster.coordinator.events.on('metrics-failed', ({ reason }) => reasons.push(reason));
     cluster.coordinator.events.on('checkpoint', () => {
       isOnFullDisk = () => false;
     });

@@ -46,7 +46,7 @@ it.skipIf(process.platform !== 'linux')(
     const cluster = await startCluster({ minWorkers: 2, steps, stragglerFactor: 0 });
     const startedMs = performance.now();
     const refusals: string[] = [];
-    cluster.coordinator.events.on('door', ({ message }) => refusals.push(message));
+    cluster.coordinator.events.on('access', ({ message }) => refusals.push(message));
     try {
       for (let count = 0; count < 2; count++) await cluster.join({ engine: fakeEngine({ beforeSlice: pace }) });
       await once(cluster.coordinator.events, 'step');

@@ -109,7 +109,7 @@ describe('an operator of a run', () => {
     await saved;
     const { step } = coordinator.status().run;
     expect(step).toBe(4);
-    const lost = once(coordinator.events, 'workerLost');
+    const lost = once(coordinator.events, 'worker-lost');
     const [{ id }] = coordinator.status().workers;
     expect((await control({ action: 'drop', worker: id })).status).toBe(200);
     expect((await lost)[0]).toMatchObject({ name: 'w1', reason: 'dropped by a user of this machine' });

@@ -157,7 +157,7 @@ describe('an admitted worker is dismissed', () => {
     // A gradient of no bytes.
     await answering(new Uint8Array(), {});
     await cluster.join();
-    const [lost] = await once(cluster.coordinator.events, 'workerLost');
+    const [lost] = await once(cluster.coordinator.events, 'worker-lost');
     expect(lost).toMatchObject({ name: 'by hand', reason: expect.stringMatching(/payload of 0 bytes/) });
     expect(await cluster.coordinator.report).toMatchObject({ workersLost: 1, steps: 14 });
   });
@@ -176,7 +176,7 @@ describe('an admitted worker is dismissed', () => {
     // Of the right length: only the claim is false.
     await answering(new Uint8Array(4 * (trainableSize + statisticsSize)), lie);
     await cluster.join();
-    const [lost] = await once(cluster.coordinator.events, 'workerLost');
+    const [lost] = await once(cluster.coordinator.events, 'worker-lost');
     expect(lost).toMatchObject({ name: 'by hand', reason: expect.stringMatching(reason) });
     expect((await cluster.coordinator.report).weightsSha256).toBe(await hashWith(1));
   });

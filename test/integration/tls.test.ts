@@ -42,7 +42,7 @@ const showing = ({ cert, key }: CertificateFiles): Partial<WorkerOptions> => ({ 
 /** What the coordinator says of its door. */
 function doorOf({ coordinator }: Cluster): string[] {
   const said: string[] = [];
-  coordinator.events.on('door', ({ message }) => said.push(message));
+  coordinator.events.on('access', ({ message }) => said.push(message));
   return said;
 }
 
@@ -65,7 +65,7 @@ async function refusal(
   );
   expect(error).toMatchObject({ code: 'refused' });
   // It may hear of the end after the worker does.
-  while (door.length < lines) await once(cluster.coordinator.events, 'door');
+  while (door.length < lines) await once(cluster.coordinator.events, 'access');
   return { worker: (error as Error).message, door };
 }
 
@@ -85,7 +85,7 @@ describe('a run over wss with client certificates', () => {
     copyFileSync(server.cert, cert);
     copyFileSync(server.key, key);
     cluster = await startCluster({ tlsCert: cert, tlsKey: key, minWorkers: 2 });
-    const renewed = once(cluster.coordinator.events, 'door');
+    const renewed = once(cluster.coordinator.events, 'access');
     const next = await theirs.sign({ name: 'next' });
     copyFileSync(next.key, key);
     copyFileSync(next.cert, cert);

@@ -1,4 +1,4 @@
-// A step's picture as lanes of bars, a lane for each worker, and the same in words. Pure.
+// A step's view as lanes of bars, a lane for each worker, and the same in words. Pure.
 import type { StepBar, StepView } from '../../shared/monitoring/step-view.js';
 import { duration, sliceRanges } from './wording.js';
 
@@ -24,17 +24,17 @@ export interface Lane {
  * @param here the workers that are here, in the table's order; each has a lane, with or without bars
  * @param elapsedMs where open bars end
  */
-export function lanesOf(picture: StepView, here: readonly { id: number; name: string }[], elapsedMs: number): Lane[] {
+export function lanesOf(view: StepView, here: readonly { id: number; name: string }[], elapsedMs: number): Lane[] {
   const lanes = new Map<number, Lane>();
   for (const { id, name } of here) lanes.set(id, { worker: id, name, bars: [] });
   /** Where the worker's next bar begins; undefined while one is open. */
   const free = new Map<number, number | undefined>();
-  for (const bar of picture.bars) {
+  for (const bar of view.bars) {
     const lane = lanes.get(bar.worker) ?? { worker: bar.worker, name: bar.name, bars: [] };
     lanes.set(bar.worker, lane);
     const isQueued = free.has(bar.worker) && free.get(bar.worker) === undefined;
     const endMs = bar.endedMs ?? elapsedMs;
-    const startMs = isQueued ? elapsedMs : Math.min(endMs, Math.max(bar.askedMs, free.get(bar.worker) ?? 0));
+    const startMs = isQueued ? elapsedMs : Math.min(endMs, Math.max(bar.assignedMs, free.get(bar.worker) ?? 0));
     const before = lane.bars.at(-1);
     if (bar.end === 'lost' && before?.look === 'lost' && before.endMs === bar.endedMs) {
       // It never came to this one.
@@ -44,7 +44,7 @@ export function lanesOf(picture: StepView, here: readonly { id: number; name: st
     lane.bars.push({
       label: sliceLabel(bar),
       look: isQueued && bar.end === null ? 'queued' : lookOf(bar),
-      isTakeover: bar.reason === 'takeover' || bar.reason === 'late',
+      isTakeover: bar.reason === 'reassigned' || bar.reason === 'speculative',
       startMs,
       endMs,
     });
@@ -66,22 +66,22 @@ function sliceLabel({ firstSlice, sliceCount }: StepBar): string {
 
 function lookOf({ end, isLate, reason }: StepBar): BarLook {
   if (end === 'lost') return 'lost';
-  if (end === 'unneeded' || reason === 'trial') return 'unneeded';
+  if (end === 'unneeded' || reason === 'probe') return 'unneeded';
   if (isLate) return 'late';
   return end === 'counted' ? 'counted' : 'running';
 }
 
 /** `Step 12, after 420 ms: w1 computes slices 0–1; w2 has answered 2–3; w3 is spare.` */
-export function describeStep(picture: StepView, here: readonly { id: number; name: string }[]): string {
-  const names = new Map([...here.map(({ id, name }) => [id, name] as const), ...namesIn(picture)]);
+export function describeStep(view: StepView, here: readonly { id: number; name: string }[]): string {
+  const names = new Map([...here.map(({ id, name }) => [id, name] as const), ...namesIn(view)]);
   const parts = [...names].map(([id, name]) =>
     describeWorker(
       name,
-      picture.bars.filter((bar) => bar.worker === id),
+      view.bars.filter((bar) => bar.worker === id),
     ),
   );
-  const when = picture.isOver ? `collected in ${duration(picture.elapsedMs)}` : `after ${duration(picture.elapsedMs)}`;
-  return `Step ${picture.step}, ${when}: ${parts.length === 0 ? 'nobody is here' : parts.join('; ')}.`;
+  const when = view.isOver ? `collected in ${duration(view.elapsedMs)}` : `after ${duration(view.elapsedMs)}`;
+  return `Step ${view.step}, ${when}: ${parts.length === 0 ? 'nobody is here' : parts.join('; ')}.`;
 }
 
 function namesIn({ bars }: StepView): [number, string][] {
@@ -96,8 +96,8 @@ function describeWorker(name: string, bars: readonly StepBar[]): string {
         .filter(isMeant)
         .flatMap(({ firstSlice, sliceCount }) => Array.from({ length: sliceCount }, (_, index) => firstSlice + index)),
     );
-  const isTakeover = ({ reason }: StepBar) => reason === 'takeover' || reason === 'late';
-  const isTrial = ({ reason }: StepBar) => reason === 'trial';
+  const isTakeover = ({ reason }: StepBar) => reason === 'reassigned' || reason === 'speculative';
+  const isTrial = ({ reason }: StepBar) => reason === 'probe';
   const phrases: [string, string][] = [
     ['was lost with', slices(({ end }) => end === 'lost')],
     ['is late with', slices(({ end, isLate }) => end === null && isLate)],
@@ -124,8 +124,8 @@ export function describeTrouble({ bars }: StepView): string {
   const names = (chosen: readonly StepBar[]) => [...new Set(chosen.map(({ name }) => name))].join(', ');
   const lost = bars.filter(({ end }) => end === 'lost');
   const late = bars.filter(({ isLate, end }) => isLate && end !== 'lost');
-  const takeovers = bars.filter(({ reason }) => reason === 'takeover');
-  const helps = bars.filter(({ reason }) => reason === 'late');
+  const takeovers = bars.filter(({ reason }) => reason === 'reassigned');
+  const helps = bars.filter(({ reason }) => reason === 'speculative');
   const sentences = [
     lost.length > 0 && `${names(lost)} was lost with ${slicesOf(lost)}`,
     late.length > 0 && `${names(late)} was late with ${slicesOf(late)}`,

@@ -50,13 +50,13 @@ export function sliceRanges(slices: readonly number[]): string {
   return ranges.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(', ');
 }
 
-export type Tone = 'plain' | 'good' | 'late' | 'bad' | 'takeover' | 'operator';
+export type Tone = 'plain' | 'good' | 'late' | 'bad' | 'reassigned' | 'operator';
 
 /** What the log calls an event, and how much it matters. Events of later versions go by their own names. */
 const eventWords: Readonly<Record<string, { title: string; tone: Tone }>> = {
   'worker-joined': { title: 'Worker joined', tone: 'good' },
   'worker-lost': { title: 'Worker lost', tone: 'bad' },
-  'slices-reassigned': { title: 'Slices taken over', tone: 'takeover' },
+  'slices-reassigned': { title: 'Slices taken over', tone: 'reassigned' },
   straggler: { title: 'Straggler', tone: 'late' },
   inexact: { title: 'No longer exact', tone: 'bad' },
   waiting: { title: 'Waiting for workers', tone: 'late' },

@@ -50,7 +50,7 @@ async function measureIn(folder: string, dataset: Cifar10, options: ClusterOptio
   });
   const rounds = new StepRounds(plan, config.batchSize);
   const measured = new LockstepError('interrupted', 'the measurement is complete');
-  const firstWorker = new Promise<EngineIdentity>((resolve) => run.events.once('workerJoined', resolve));
+  const firstWorker = new Promise<EngineIdentity>((resolve) => run.events.once('worker-joined', resolve));
   run.events.on('step', ({ phases }) => {
     if (rounds.add({ ...phases })) onRound(rounds.imagesPerSecond.length);
     if (rounds.isComplete) run.stop(measured);

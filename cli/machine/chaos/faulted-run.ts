@@ -157,15 +157,15 @@ function watchRun(coordinator: Coordinator, slots: readonly WorkerSlot[], log: F
     rssMiB: [] as number[],
     handles: [] as number[],
   };
-  events.on('workerJoined', ({ name }) => {
+  events.on('worker-joined', ({ name }) => {
     watched.workersHere.add(name);
     log.joined(name, systemClock.now());
   });
-  events.on('workerLost', ({ name, reason }) => {
+  events.on('worker-lost', ({ name, reason }) => {
     watched.workersHere.delete(name);
     log.lost(name, reason, { nowMs: systemClock.now(), step: watched.step + 1 });
   });
-  events.on('slicesReassigned', ({ slices }) => log.reassigned(slices));
+  events.on('slices-reassigned', ({ slices }) => log.reassigned(slices));
   events.on('step', ({ step, phases }) => {
     watched.step = step;
     watched.stepMs.push(phases.step);

@@ -1,30 +1,15 @@
-// What a page is told once of a run: what does not change while it goes on.
+// What a dashboard page is told once: what does not change during a run.
 import type { Config } from '../../../shared/config/config.js';
-import type { ModelLayout } from '../../../shared/network/layout.js';
-import { lockstepVersion } from '../../../shared/version.js';
 import type { RunFacts } from '../../../shared/monitoring/messages.js';
+import { layoutModel } from '../../../shared/network/layout.js';
+import { lockstepVersion } from '../../../shared/version.js';
 
-export function factsOf(of: {
-  runId: string;
-  run: { totalSteps: number };
-  config: Config;
-  layout: ModelLayout;
-  dataset: { source: string };
-  store: { stepsPerEpoch: number };
-  runDirectory: { directory: string };
-}): RunFacts {
-  const { runId, run, config, layout, dataset, store, runDirectory } = of;
-  return {
-    lockstepVersion,
-    runId,
-    runDirectory: runDirectory.directory,
-    dataset: dataset.source,
-    model: `ResNet-${config.depth}`,
-    trainableWeights: layout.trainableSize,
-    totalSteps: run.totalSteps,
-    stepsPerEpoch: store.stepsPerEpoch,
-    batchSize: config.batchSize,
-    slices: config.slices,
-    seed: config.seed,
-  };
+/** @param identity the run's id, its directory, the source of its images, and its length */
+export function factsOf(
+  config: Config,
+  identity: Pick<RunFacts, 'runId' | 'runDirectory' | 'dataset' | 'totalSteps' | 'stepsPerEpoch'>,
+): RunFacts {
+  const { depth, batchSize, slices, seed } = config;
+  const trainableWeights = layoutModel(config).trainableSize;
+  return { lockstepVersion, ...identity, model: `ResNet-${depth}`, trainableWeights, batchSize, slices, seed };
 }

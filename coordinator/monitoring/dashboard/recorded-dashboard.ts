@@ -19,7 +19,7 @@ const host = '127.0.0.1';
 export async function openRecordedDashboard(directory: string, port: number): Promise<RecordedDashboard> {
   await readRecordedRun(directory);
   const routes = new DashboardRoutes({
-    door: () => ({ tokens: TokenTable.none, isLoopback: true }),
+    policy: () => ({ tokens: TokenTable.none, isLoopback: true }),
     operate: undefined,
     watch(watcher) {
       // What keeps the folder from being read, the page shows as a connection that is lost.

@@ -4,7 +4,6 @@ import path from 'node:path';
 import { z } from 'zod';
 import { resolveConfig, totalStepsOf, type Config } from '../../../shared/config/config.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
-import { layoutModel } from '../../../shared/network/layout.js';
 import type { Ending, ReportSummary, WatchMessage } from '../../../shared/monitoring/messages.js';
 import { factsOf } from './facts.js';
 import { readMetrics, RunRecord } from './run-record.js';
@@ -38,14 +37,12 @@ export async function readRecordedRun(directory: string): Promise<readonly Watch
   const record = new RunRecord();
   await readMetrics(path.join(directory, 'metrics.jsonl'), record);
   const stepsPerEpoch = record.stepsPerEpoch;
-  const facts = factsOf({
+  const facts = factsOf(config, {
     runId: path.resolve(directory),
-    run: { totalSteps: totalStepsOf(config, stepsPerEpoch) },
-    config,
-    layout: layoutModel(config),
-    dataset: { source: config.data === null ? '' : `images: ${config.data}` },
-    store: { stepsPerEpoch },
-    runDirectory: { directory },
+    runDirectory: directory,
+    dataset: config.data === null ? '' : `images: ${config.data}`,
+    totalSteps: totalStepsOf(config, stepsPerEpoch),
+    stepsPerEpoch,
   });
   const { steps, evaluations, events } = record;
   return [

@@ -26,7 +26,7 @@ const login = z.strictObject({ token: z.string().max(1000) });
 
 export interface DashboardOptions {
   /** Who may do what, at this moment. */
-  door: () => PortAccess;
+  policy: () => PortAccess;
   /** A page begins to watch. @returns what to do when it has gone */
   watch: (watcher: Watcher) => () => void;
   /** Undefined where there is nothing to operate. @returns why it cannot be done, or undefined where it is done */
@@ -74,7 +74,7 @@ export class DashboardRoutes implements ServedPages {
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): 'taken' | 'not mine' | UpgradeRefusal {
     if (pathOf(request) !== '/watch') return 'not mine';
-    const access = accessTo('read', request.headers, this.#options.door());
+    const access = accessTo('read', request.headers, this.#options.policy());
     if (!access.allowed) {
       return { status: access.status === 401 ? '401 Unauthorized' : '403 Forbidden', reason: access.message };
     }
@@ -88,9 +88,9 @@ export class DashboardRoutes implements ServedPages {
   }
 
   #session({ headers }: IncomingMessage): Session {
-    const door = this.#options.door();
-    const reading = accessTo('read', headers, door);
-    const operating = accessTo('operate', headers, door);
+    const policy = this.#options.policy();
+    const reading = accessTo('read', headers, policy);
+    const operating = accessTo('operate', headers, policy);
     const holder = reading.allowed ? reading.holder : undefined;
     return {
       mayRead: reading.allowed,
@@ -98,12 +98,12 @@ export class DashboardRoutes implements ServedPages {
       isLive: this.#options.operate !== undefined,
       holder: holder ?? null,
       // Whether another token would open more.
-      hasTokens: !door.tokens.isEmpty,
+      hasTokens: !policy.tokens.isEmpty,
     };
   }
 
   #login(request: IncomingMessage, response: ServerResponse, token: string): void {
-    const holder = this.#options.door().tokens.holderOf(token);
+    const holder = this.#options.policy().tokens.holderOf(token);
     if (holder === undefined) {
       const challenge = challengeOf({ status: 401 }, request.headers);
       return reply(response, 401, { error: 'this token is not known here' }, challenge);
@@ -118,7 +118,7 @@ export class DashboardRoutes implements ServedPages {
   #control(request: IncomingMessage, response: ServerResponse): void {
     const { operate } = this.#options;
     if (operate === undefined) return reply(response, 409, { error: 'this run is over: there is nothing to operate' });
-    const access = accessTo('operate', request.headers, this.#options.door());
+    const access = accessTo('operate', request.headers, this.#options.policy());
     if (!access.allowed) {
       const challenge = challengeOf(access, request.headers);
       return reply(response, access.status, { error: access.message }, challenge);

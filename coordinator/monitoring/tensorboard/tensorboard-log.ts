@@ -1,10 +1,11 @@
 // A run as TensorBoard shows it: listens to the run and writes its event files. README lists the tags.
-import type { EventEmitter } from 'node:events';
 import path from 'node:path';
 import type { Preprocessing } from '../../../shared/dataset/image-batch.js';
 import { inputTransformOf } from '../../../shared/dataset/input-transform.js';
 import { arrayOf, type ModelLayout } from '../../../shared/network/layout.js';
-import type { EpochEvent, EvaluationEvent, RunEvents, StepEvent } from '../../run/run-events.js';
+import type { RunEventBus } from '../../run/run-event-bus.js';
+import type { RunEventOf } from '../../run/run-events.js';
+import type { Metrics } from '../../run/metrics.js';
 import { EventFile } from './event-file.js';
 import type { SummaryValue } from './event-message.js';
 import { histogramOf } from './histogram.js';
@@ -49,7 +50,7 @@ export class TensorBoardLog {
     return new TensorBoardLog({ train, validation, test }, options);
   }
 
-  follow(events: EventEmitter<RunEvents>): void {
+  follow(events: RunEventBus): void {
     events.on('step', (event) => this.#addStep(event));
     events.on('epoch', (event) => this.#addEpoch(event));
     events.on('validation', (event) => this.#files.validation.add(event.step, epochScalars(event)));
@@ -61,7 +62,7 @@ export class TensorBoardLog {
     await Promise.all(Object.values(this.#files).map((file) => file.close()));
   }
 
-  #addStep({ step, loss, accuracy, learningRate, imagesPerSecond }: StepEvent): void {
+  #addStep({ step, loss, accuracy, learningRate, imagesPerSecond }: RunEventOf<'step'>): void {
     this.#files.train.add(step, [
       { tag: 'loss', scalar: loss },
       { tag: 'accuracy', scalar: accuracy },
@@ -70,7 +71,7 @@ export class TensorBoardLog {
     ]);
   }
 
-  #addEpoch(event: EpochEvent): void {
+  #addEpoch(event: RunEventOf<'epoch'>): void {
     const { step, weights, gradient } = event;
     this.#files.train.add(step, epochScalars(event));
     const histograms = this.#layout.trainable.flatMap((array): SummaryValue[] => [
@@ -83,7 +84,7 @@ export class TensorBoardLog {
   }
 }
 
-function epochScalars({ loss, accuracy }: EvaluationEvent): SummaryValue[] {
+function epochScalars({ loss, accuracy }: Metrics): SummaryValue[] {
   return [
     { tag: 'epoch_loss', scalar: loss },
     { tag: 'epoch_accuracy', scalar: accuracy },

@@ -1,6 +1,6 @@
 // What a worker did in the steps of a timeline, in the coordinator's time: weights on their way to it, its slices, and
 // gradients on their way back, a thread each.
-import type { GradientMessage, TimingMessage } from '../../../shared/protocol/messages.js';
+import type { TimingMessage } from '../../../shared/protocol/messages.js';
 import { describeRange, type SliceRange } from '../../../shared/reduction/slices.js';
 import { ClockOffset } from './clock-offset.js';
 import { processMetadata, type CompleteEvent, type MetadataEvent } from './trace-events.js';
@@ -18,35 +18,35 @@ export class WorkerTracks {
   readonly clockOffset = new ClockOffset();
   readonly worker: TracedWorker;
   /** When a step's weights were sent, by the coordinator's clock. */
-  readonly #askedMs = new Map<number, number>();
-  readonly #told: TimingMessage[] = [];
-  /** When the answers told of were here, by the coordinator's clock. */
+  readonly #assignedMs = new Map<number, number>();
+  readonly #reports: TimingMessage[] = [];
+  /** When the reported answers arrived, by the coordinator's clock. */
   readonly #arrivedMs = new Map<string, number>();
 
   constructor(worker: TracedWorker) {
     this.worker = worker;
   }
 
-  /** It was sent the weights of a step and what to do with them, or more to do with those it has. */
-  asked(step: number, nowMs: number): void {
-    if (!this.#askedMs.has(step)) this.#askedMs.set(step, nowMs);
+  /** The worker was sent the weights of a step and an assignment, or another assignment for the same weights. */
+  assigned(step: number, nowMs: number): void {
+    if (!this.#assignedMs.has(step)) this.#assignedMs.set(step, nowMs);
   }
 
-  told(timing: TimingMessage): void {
-    this.#told.push(timing);
+  report(timing: TimingMessage): void {
+    this.#reports.push(timing);
   }
 
-  /** An answer that was told of is here. */
-  answered({ step, range }: Pick<GradientMessage, 'step' | 'range'>, nowMs: number): void {
-    const timing = this.#told.findLast((told) => keyOf(told) === keyOf({ step, range }));
+  /** An answer arrived. */
+  answered(step: number, range: SliceRange, nowMs: number): void {
+    const key = keyOf({ step, range });
+    const timing = this.#reports.findLast((report) => keyOf(report) === key);
     if (timing === undefined) return;
-    this.#arrivedMs.set(keyOf(timing), nowMs);
-    const askedMs = this.#askedMs.get(step);
-    // Weights and gradients tell of the clock too, where no ping was quicker.
-    if (askedMs !== undefined) {
-      const { receivedMs, sentMs } = timing;
-      this.clockOffset.add({ askedMs, reachedMs: receivedMs, toldMs: sentMs, heardMs: nowMs });
-    }
+    this.#arrivedMs.set(key, nowMs);
+    const assignedMs = this.#assignedMs.get(step);
+    if (assignedMs === undefined) return;
+    // Weights and gradients sample the clock too, in case no ping was faster.
+    const { receivedMs, sentMs } = timing;
+    this.clockOffset.add({ askedMs: assignedMs, reachedMs: receivedMs, toldMs: sentMs, heardMs: nowMs });
   }
 
   /** @param microsecondsAt of a time of the coordinator's clock */
@@ -74,15 +74,15 @@ export class WorkerTracks {
     });
     const received = new Set<number>();
     let sendEndsUs = -Infinity;
-    const spans = this.#told.flatMap((timing) => {
+    const spans = this.#reports.flatMap((timing) => {
       const { step, range, receivedMs, startedMs, sentMs, slices, additions, preparations } = timing;
       const ofStep = { step: step + 1 };
       const all: CompleteEvent[] = [];
-      const askedMs = this.#askedMs.get(step);
-      if (askedMs !== undefined && !received.has(step)) {
+      const assignedMs = this.#assignedMs.get(step);
+      if (assignedMs !== undefined && !received.has(step)) {
         received.add(step);
         // The clocks may disagree by more than the way takes: nothing arrives before it was sent.
-        const [from, to] = [microsecondsAt(askedMs), here(receivedMs)];
+        const [from, to] = [microsecondsAt(assignedMs), here(receivedMs)];
         all.push(span(threads.receive, 'receive', from, Math.max(from, to), ofStep));
       }
       all.push(span(threads.compute, describeRange(range), here(startedMs), here(sentMs), ofStep));

@@ -18,11 +18,11 @@ export function StepPanel() {
   return (
     <section class="card step" aria-labelledby="step-title">
       <h2 id="step-title">
-        Running step {state?.picture && <span class="count">{wholeNumber(state.picture.step)}</span>}
+        Running step {state?.step && <span class="count">{wholeNumber(state.step.step)}</span>}
       </h2>
-      {state?.picture ? (
+      {state?.step ? (
         <>
-          <RunningStep state={state} picture={state.picture} />
+          <RunningStep state={state} view={state.step} />
           <Legend />
         </>
       ) : (
@@ -36,42 +36,42 @@ export function StepPanel() {
   );
 }
 
-function RunningStep({ state, picture }: { state: SeenLive; picture: StepView }) {
+function RunningStep({ state, view }: { state: SeenLive; view: StepView }) {
   const [nowMs, setNowMs] = useState(performance.now());
-  const isGrowing = !picture.isOver;
+  const isGrowing = !view.isOver;
   useEffect(() => {
     if (!isGrowing) return undefined;
     const timer = setInterval(() => setNowMs(performance.now()), growEveryMs);
     return () => clearInterval(timer);
   }, [isGrowing]);
   const sinceMs = isGrowing ? Math.max(0, Math.max(nowMs, state.atMs) - state.atMs) : 0;
-  const elapsedMs = picture.elapsedMs + sinceMs;
+  const elapsedMs = view.elapsedMs + sinceMs;
   // The scale stands still while steps take about as long as each other.
   const scale = useRef(1);
-  if (elapsedMs > scale.current || (picture.isOver && elapsedMs < 0.6 * scale.current))
+  if (elapsedMs > scale.current || (view.isOver && elapsedMs < 0.6 * scale.current))
     scale.current = 1.15 * elapsedMs;
   const here = state.status.workers.filter((worker) => worker.state !== 'lost');
   return (
     <Lanes
-      lanes={lanesOf(picture, here, elapsedMs)}
+      lanes={lanesOf(view, here, elapsedMs)}
       scaleMs={scale.current}
-      text={describeStep({ ...picture, elapsedMs }, here)}
+      text={describeStep({ ...view, elapsedMs }, here)}
       spares={state.status.run.phase === 'paused' ? 'paused' : 'spare'}
     />
   );
 }
 
-function EventfulStep({ picture, agoMs }: { picture: StepView; agoMs: number }) {
-  const all = lanesOf(picture, [], picture.elapsedMs);
+function EventfulStep({ view, agoMs }: { view: StepView; agoMs: number }) {
+  const all = lanesOf(view, [], view.elapsedMs);
   const lanes = all.length > maxQuietLanes ? troubledLanes(all) : all;
   const others = all.length - lanes.length;
   return (
     <div class="eventful">
       <h3>
-        Latest trouble: step {wholeNumber(picture.step)} <span class="muted">{duration(agoMs)} ago</span>
+        Latest trouble: step {wholeNumber(view.step)} <span class="muted">{duration(agoMs)} ago</span>
       </h3>
-      <p>{describeTrouble(picture)} Nothing was rolled back.</p>
-      <Lanes lanes={lanes} scaleMs={picture.elapsedMs} text={describeStep(picture, [])} spares="" />
+      <p>{describeTrouble(view)} Nothing was rolled back.</p>
+      <Lanes lanes={lanes} scaleMs={view.elapsedMs} text={describeStep(view, [])} spares="" />
       {others > 0 && (
         <p class="muted">
           {others === 1 ? 'One other worker' : `${wholeNumber(others)} other workers`} answered as usual.

@@ -133,7 +133,7 @@ describe('a feed', () => {
     let step = 0;
     const standingAt = (count: number) => ({
       status: { run: { step: count, loss: count / 7 }, workers: ['attic'] },
-      picture: null,
+      view: null,
     });
     const { feed, clock } = startFeed([], () => standingAt(step) as unknown as LiveState);
     const [slow, quick] = [await joined(feed, clock), await joined(feed, clock)];

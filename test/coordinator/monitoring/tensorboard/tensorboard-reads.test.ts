@@ -62,7 +62,7 @@ describe('TensorBoard', () => {
   it('reads the curves, histograms and kernels of a run', async () => {
     const runDir = path.join(await temporaryFolder(), 'run');
     const cluster = await startCluster({ runDir });
-    const steps: StepEvent[] = [];
+    const steps: RunEventOf<'step'>[] = [];
     const epochs: EpochEvent[] = [];
     const validations: EvaluationEvent[] = [];
     cluster.coordinator.events.on('step', (event) => steps.push(event));
@@ -119,11 +119,11 @@ describe('TensorBoard', () => {
       });
     }
     // Two rows of two kernels of 3 × 3, gaps of a weight around each, eight pixels a weight: (2 × 4 + 1) × 8.
-    const picture = { width: 72, height: 72, decoded: ['RGB', 72, 72], corner: [240, 240, 240] };
+    const view = { width: 72, height: 72, decoded: ['RGB', 72, 72], corner: [240, 240, 240] };
     expect(train.images).toEqual({
       'kernels/stem': [
-        { step: 11, ...picture },
-        { step: 14, ...picture },
+        { step: 11, ...view },
+        { step: 14, ...view },
       ],
     });
   });

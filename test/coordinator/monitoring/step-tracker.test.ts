@@ -1,4 +1,4 @@
-// The picture of a step, from what an observer of its round is told; and the same as lanes and in words.
+// The view of a step, from what an observer of its round is told; and the same as lanes and in words.
 import { describe, expect, it } from 'vitest';
 import { StepTracker } from '../../../../coordinator/monitoring/dashboard/step-tracker.js';
 import type { WorkerConnection } from '../../../../coordinator/connections/worker-connection.js';
@@ -19,44 +19,44 @@ function start() {
 function takeover() {
   const { clock, painter } = start();
   painter.begins(13);
-  painter.asked(ada, [range(0), range(1)], 'dealt');
-  painter.asked(grace, [range(2, 2)], 'dealt');
+  painter.asked(ada, [range(0), range(1)], 'assigned');
+  painter.asked(grace, [range(2, 2)], 'assigned');
   clock.advance(200);
   painter.answered(grace, range(2, 2), true);
   clock.advance(100);
   painter.left(ada);
-  painter.asked(spare, [range(0, 2)], 'takeover');
+  painter.asked(spare, [range(0, 2)], 'reassigned');
   clock.advance(100);
   return { clock, painter };
 }
 
-describe('the picture of a step', () => {
+describe('the view of a step', () => {
   it('shows a lost worker and who took over, while it goes on', () => {
     const { painter } = takeover();
-    const picture = painter.toShow!;
-    expect(picture).toMatchObject({ step: 14, elapsedMs: 400, isOver: false });
-    expect(lanesOf(picture, [grace, spare], 400)).toEqual([
+    const view = painter.toShow!;
+    expect(view).toMatchObject({ step: 14, elapsedMs: 400, isOver: false });
+    expect(lanesOf(view, [grace, spare], 400)).toEqual([
       { worker: 2, name: 'grace', bars: [bar('2–3', 'counted', 0, 200)] },
       { worker: 3, name: 'spare', bars: [{ ...bar('0–1', 'running', 300, 400), isTakeover: true }] },
       // The second range never began: one bar says both.
       { worker: 1, name: 'ada', bars: [bar('0, 1', 'lost', 0, 300)] },
     ]);
-    expect(describeStep(picture, [grace, spare])).toBe(
+    expect(describeStep(view, [grace, spare])).toBe(
       'Step 14, after 400 ms: grace has answered 2–3; spare took over and computes 0–1; ada was lost with 0–1.',
     );
-    expect(troubledLanes(lanesOf(picture, [grace, spare], 400)).map(({ name }) => name)).toEqual(['spare', 'ada']);
-    expect(describeTrouble(picture)).toBe('ada was lost with slices 0–1; spare took over slices 0–1.');
+    expect(troubledLanes(lanesOf(view, [grace, spare], 400)).map(({ name }) => name)).toEqual(['spare', 'ada']);
+    expect(describeTrouble(view)).toBe('ada was lost with slices 0–1; spare took over slices 0–1.');
   });
 
   it('is the one of that moment, whatever comes later', () => {
     const { clock, painter } = takeover();
-    const picture = painter.toShow!;
-    const asItWas = structuredClone(picture);
+    const view = painter.toShow!;
+    const asItWas = structuredClone(view);
     clock.advance(100);
     painter.answered(spare, range(0, 2), true);
     painter.ends();
     expect(painter.toShow).not.toEqual(asItWas);
-    expect(picture).toEqual(asItWas);
+    expect(view).toEqual(asItWas);
   });
 
   it('keeps the latest one with trouble', () => {
@@ -64,17 +64,17 @@ describe('the picture of a step', () => {
     painter.answered(spare, range(0, 2), true);
     painter.ends();
     painter.begins(14);
-    painter.asked(spare, [range(0, 4)], 'dealt');
+    painter.asked(spare, [range(0, 4)], 'assigned');
     clock.advance(600);
     painter.ends();
     expect(painter.toShow).toMatchObject({ step: 15, elapsedMs: 600, isOver: true });
-    expect(painter.latestEventful).toMatchObject({ picture: { step: 14, elapsedMs: 400 }, agoMs: 600 });
+    expect(painter.latestEventful).toMatchObject({ view: { step: 14, elapsedMs: 400 }, agoMs: 600 });
   });
 
   it('shows the step before, whole, until the running one has run for a while', () => {
     const { clock, painter } = start();
     painter.begins(0);
-    painter.asked(ada, [range(0, 4)], 'dealt');
+    painter.asked(ada, [range(0, 4)], 'assigned');
     clock.advance(40);
     expect(painter.toShow).toMatchObject({ step: 1, isOver: false });
     painter.answered(ada, range(0, 4), true);
@@ -89,7 +89,7 @@ describe('the picture of a step', () => {
   it('shows a straggler, who helps, and an answer that came too late', () => {
     const { clock, painter } = start();
     painter.begins(0);
-    painter.asked(ada, [range(0)], 'dealt');
+    painter.asked(ada, [range(0)], 'assigned');
     clock.advance(500);
     painter.late(ada);
     painter.asked(spare, [range(0)], 'late');
@@ -100,7 +100,7 @@ describe('the picture of a step', () => {
     painter.answered(spare, range(0), true);
     painter.answered(ada, range(0), false);
     painter.ends();
-    expect(describeTrouble(painter.latestEventful!.picture)).toBe(
+    expect(describeTrouble(painter.latestEventful!.view)).toBe(
       'ada was late with slice 0; spare computed slice 0 too.',
     );
     expect(lanesOf(painter.toShow!, [], 600).map(({ bars }) => bars[0].look)).toEqual(['unneeded', 'counted']);
