@@ -137,15 +137,15 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
   });
 
   describe('with kubectl', () => {
-    async function kubectl(...words: string[]): Promise<string> {
+    async function runKubectl(...words: string[]): Promise<string> {
       const { stdout, stderr } = await run(kubectl!, [...server!.kubectlOptions, ...words], { cwd: root });
       return stdout + stderr;
     }
     const read = async (...words: string[]) =>
-      JSON.parse(await kubectl('--namespace', 'lockstep', 'get', '--output', 'json', ...words)) as Workload;
+      JSON.parse(await runKubectl('--namespace', 'lockstep', 'get', '--output', 'json', ...words)) as Workload;
 
     it('accepts all objects in a server-side dry run', async () => {
-      const said = await kubectl(
+      const said = await runKubectl(
         'apply',
         '--server-side',
         '--dry-run=server',
@@ -159,9 +159,9 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
 
     it('runs the commands of README.md: secrets, all objects, scaling workers, stopping and resuming', async () => {
       const inNamespace = ['--namespace', 'lockstep'];
-      await kubectl('apply', '-f', 'deploy/kubernetes/namespace.yaml');
-      await kubectl(...inNamespace, 'create', 'secret', 'generic', 'lockstep-worker', '--from-literal=token=t');
-      await kubectl(
+      await runKubectl('apply', '-f', 'deploy/kubernetes/namespace.yaml');
+      await runKubectl(...inNamespace, 'create', 'secret', 'generic', 'lockstep-worker', '--from-literal=token=t');
+      await runKubectl(
         ...inNamespace,
         'create',
         'secret',
@@ -169,14 +169,14 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
         'lockstep-coordinator',
         '--from-literal=tokens=a worker t',
       );
-      expect(await kubectl('apply', '-k', 'deploy/kubernetes')).not.toMatch(/error|warning/i);
-      await kubectl(...inNamespace, 'patch', 'job', 'lockstep-worker', '-p', '{"spec":{"parallelism":8}}');
+      expect(await runKubectl('apply', '-k', 'deploy/kubernetes')).not.toMatch(/error|warning/i);
+      await runKubectl(...inNamespace, 'patch', 'job', 'lockstep-worker', '-p', '{"spec":{"parallelism":8}}');
       expect((await read('job', 'lockstep-worker')).spec.parallelism).toBe(8);
-      await kubectl(...inNamespace, 'scale', 'statefulset', 'lockstep-coordinator', '--replicas', '0');
+      await runKubectl(...inNamespace, 'scale', 'statefulset', 'lockstep-coordinator', '--replicas', '0');
       expect((await read('statefulset', 'lockstep-coordinator')).spec.replicas).toBe(0);
       // Applying again restores everything as written, and nothing is rejected as immutable.
-      await kubectl('apply', '-k', 'deploy/kubernetes');
-      expect(await kubectl('diff', '-k', 'deploy/kubernetes')).toBe('');
+      await runKubectl('apply', '-k', 'deploy/kubernetes');
+      expect(await runKubectl('diff', '-k', 'deploy/kubernetes')).toBe('');
       expect((await read('job', 'lockstep-worker')).spec.parallelism).toBe(4);
     });
 
@@ -184,10 +184,10 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
       const job = workload('Job');
       job.spec.template.metadata.labels['another'] = 'label';
       await writeFile(inFolder('job.json'), JSON.stringify(job));
-      await expect(kubectl('apply', '-f', inFolder('job.json'))).rejects.toThrow('field is immutable');
-      await kubectl('--namespace', 'lockstep', 'delete', 'job', 'lockstep-worker', '--cascade=orphan', '--wait=false');
+      await expect(runKubectl('apply', '-f', inFolder('job.json'))).rejects.toThrow('field is immutable');
+      await runKubectl('--namespace', 'lockstep', 'delete', 'job', 'lockstep-worker', '--cascade=orphan', '--wait=false');
       // No controller runs here that would remove its finalizer.
-      await kubectl(
+      await runKubectl(
         '--namespace',
         'lockstep',
         'patch',
@@ -196,7 +196,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
         '-p',
         '{"metadata":{"finalizers":null}}',
       );
-      expect(await kubectl('apply', '-f', inFolder('job.json'))).toContain('created');
+      expect(await runKubectl('apply', '-f', inFolder('job.json'))).toContain('created');
     });
   });
 });
