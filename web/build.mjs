@@ -36,7 +36,7 @@ await mkdir('dist/web/dashboard', { recursive: true });
 for (const file of ['index.html', 'icon.svg']) {
   await copyFile(`web/dashboard/${file}`, `dist/web/dashboard/${file}`);
 }
-// Their licences ask to go where they go.
+// Their licenses ask to go where they go.
 const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
 const notices = bundled.map(async (name) => `${name}\n\n${await readFile(`node_modules/${name}/LICENSE`, 'utf8')}`);
 await writeFile('dist/web/licenses.txt', (await Promise.all(notices)).join('\n\n'));

@@ -1,4 +1,4 @@
-// The documentation site: every page of docs/ and deploy/, and the Markdown files in the repository's root, at the path it
+// The documentation site: every page of docs/, deploy/ and examples/, and the Markdown files in the repository's root, at the path it
 // has in the repository, so that a relative link works on the site and in a checkout alike. A dead link fails the build.
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -53,6 +53,7 @@ const sidebar = [
       page('Training options', 'options.md'),
       page('Commands', 'commands.md'),
       page('Library', 'library.md'),
+      { text: 'Examples', link: '/examples/README.md' },
       page('API reference', 'api/index.md'),
       page('Protocol', 'protocol.md'),
       page('Glossary', 'glossary.md'),
@@ -99,7 +100,7 @@ export default defineConfig({
   // No favicon: browsers would ask the server's root for one.
   head: [['link', { rel: 'icon', href: 'data:,' }]],
   srcDir: '..',
-  srcExclude: ['!(docs|deploy|*.md)/**', 'docs/generated/**'],
+  srcExclude: ['!(docs|deploy|examples|*.md)/**', 'docs/generated/**'],
   rewrites: { 'docs/index.md': 'index.md' },
   themeConfig: {
     nav: [page('Getting started', 'getting-started.md'), page('Options', 'options.md'), page('API', 'api/index.md')],

@@ -5,7 +5,7 @@ import { lockstepVersion } from '../../shared/version.js';
 import { describeModel, inputName, outputName, type TrainedModel } from './network.js';
 import { inputShape, tensorFlowGraphOf, type Attribute, type DataType, type GraphNode } from './tensorflow-graph.js';
 
-export const modelFile = 'model.json';
+const modelFile = 'model.json';
 const weightsFile = 'weights.bin';
 
 const typeNames: Record<DataType, string> = { DT_FLOAT: 'float32', DT_INT32: 'int32' };

@@ -276,10 +276,8 @@ const runFields = {
 
 export const configFields = { ...recipeFields, ...runFields };
 export type ConfigKey = keyof typeof configFields;
-type ValueOf<F> = F extends Field<infer Value> ? Value : never;
-type Values = { readonly [Key in ConfigKey]: ValueOf<(typeof configFields)[Key]> };
 /** A complete, valid configuration. */
-export type Config = Values;
+export type Config = { readonly [Key in ConfigKey]: (typeof configFields)[Key]['default'] };
 /** A configuration as a caller gives it: any of the fields. */
 export type ConfigInput = { readonly [Key in ConfigKey]?: Config[Key] | undefined };
 

@@ -29,7 +29,7 @@ const outlines = {
   },
 } satisfies Record<string, Outline>;
 
-/** How much of the second colour a place has, 0 to 1. Places are in periods of the pattern. */
+/** How much of the second color a place has, 0 to 1. Places are in periods of the pattern. */
 type Pattern = (x: number, y: number) => number;
 
 /** 0 and 1 by turns along a line, with a slope between them that keeps edges from flickering. */
@@ -60,7 +60,7 @@ const patternNames = Object.keys(patterns) as PatternName[];
 
 /**
  * What makes a class. Neither shape nor pattern is enough: each shape has two classes, each pattern two or three. Hues
- * (0 to 1 around the colour circle) are tendencies only, and those of neighbouring classes overlap.
+ * (0 to 1 around the color circle) are tendencies only, and those of neighboring classes overlap.
  */
 interface Subject {
   shape: ShapeName;
@@ -136,21 +136,21 @@ function drawImage(subject: Subject, draws: Draws, canvas: Canvas, record: Uint8
   paintBackdrop(canvas, subject, draws);
   const clutter = draws.integer(4);
   for (let thing = 0; thing < clutter; thing++) {
-    const colour = anyColour(draws);
+    const color = anyColor(draws);
     paintThing(canvas, draws, {
       outline: outlines[shapeNames[draws.integer(shapeNames.length)]],
       pattern: patterns[patternNames[draws.integer(patternNames.length)]],
-      colours: [colour, contrasting(colour, draws)],
+      colors: [color, contrasting(color, draws)],
       radius: draws.between(2, 4),
       centreX: draws.between(0, imageSize),
       centreY: draws.between(0, imageSize),
     });
   }
-  const colour = colourNear(subject.hue, draws);
+  const color = colorNear(subject.hue, draws);
   paintThing(canvas, draws, {
     outline: outlines[subject.shape],
     pattern: patterns[subject.pattern],
-    colours: [colour, contrasting(colour, draws)],
+    colors: [color, contrasting(color, draws)],
     radius: draws.between(7, 12),
     centreX: draws.between(10.5, 21.5),
     centreY: draws.between(10.5, 21.5),
@@ -159,10 +159,10 @@ function drawImage(subject: Subject, draws: Draws, canvas: Canvas, record: Uint8
   exposeInto(record, canvas, draws);
 }
 
-/** One slope of colour across the picture and a coarse grid of lighter and darker patches. */
+/** One slope of color across the picture and a coarse grid of lighter and darker patches. */
 function paintBackdrop(canvas: Canvas, subject: Subject, draws: Draws): void {
-  const from = colourNear(subject.backdropHue, draws);
-  const to = draws.uniform() < 0.5 ? colourNear(subject.backdropHue, draws) : anyColour(draws);
+  const from = colorNear(subject.backdropHue, draws);
+  const to = draws.uniform() < 0.5 ? colorNear(subject.backdropHue, draws) : anyColor(draws);
   const [directionX, directionY] = draws.direction();
   const roughness = draws.between(0, 0.5);
   const cells = 4;
@@ -190,7 +190,7 @@ function paintBackdrop(canvas: Canvas, subject: Subject, draws: Draws): void {
 interface Thing {
   outline: Outline;
   pattern: Pattern;
-  colours: readonly [Colour, Colour];
+  colors: readonly [Color, Color];
   /** Pixels. */
   radius: number;
   /** Pixels from the left and upper edge. */
@@ -201,7 +201,7 @@ interface Thing {
 /** A patterned shape, turned, stretched and bent at random. */
 function paintThing(canvas: Canvas, draws: Draws, thing: Thing): void {
   const { outline, pattern, radius, centreX, centreY } = thing;
-  const [first, second] = thing.colours;
+  const [first, second] = thing.colors;
   const [turnX, turnY] = draws.direction();
   const stretch = draws.between(0.78, 1.28);
   const bend = draws.between(-0.25, 0.25);
@@ -235,7 +235,7 @@ function paintThing(canvas: Canvas, draws: Draws, thing: Thing): void {
 
 /** A plain bar right across the picture. */
 function paintBar(canvas: Canvas, draws: Draws): void {
-  const colour = anyColour(draws);
+  const color = anyColor(draws);
   const [directionX, directionY] = draws.direction();
   const offset = draws.between(-9, 9);
   const halfWidth = draws.between(1, 3);
@@ -243,12 +243,12 @@ function paintBar(canvas: Canvas, draws: Draws): void {
     for (let column = 0; column < imageSize; column++) {
       const distance = Math.abs((column - 15.5) * directionX + (row - 15.5) * directionY - offset) - halfWidth;
       const coverage = unit(0.5 - distance);
-      if (coverage > 0) canvas.cover(row * imageSize + column, coverage, colour, colour, 0);
+      if (coverage > 0) canvas.cover(row * imageSize + column, coverage, color, color, 0);
     }
   }
 }
 
-/** Light, a colour cast and noise, then bytes. */
+/** Light, a color cast and noise, then bytes. */
 function exposeInto(record: Uint8Array, canvas: Canvas, draws: Draws): void {
   const light = draws.between(0.6, 1.15);
   const offset = draws.between(-25, 35);
@@ -268,31 +268,31 @@ function exposeInto(record: Uint8Array, canvas: Canvas, draws: Draws): void {
 }
 
 /** Red, green, blue, each 0 to 1. */
-type Colour = readonly [number, number, number];
+type Color = readonly [number, number, number];
 
 /** A hue that is most likely the given one and at most 0.3 of the circle away. */
-function colourNear(hue: number, draws: Draws): Colour {
+function colorNear(hue: number, draws: Draws): Color {
   const spread = (draws.uniform() + draws.uniform() - 1) * 0.3;
-  return colourOf(hue + spread, draws.between(0.15, 0.95), draws.between(0.3, 1));
+  return colorOf(hue + spread, draws.between(0.15, 0.95), draws.between(0.3, 1));
 }
 
-function anyColour(draws: Draws): Colour {
-  return colourOf(draws.uniform(), draws.between(0, 0.95), draws.between(0.15, 1));
+function anyColor(draws: Draws): Color {
+  return colorOf(draws.uniform(), draws.between(0, 0.95), draws.between(0.15, 1));
 }
 
-/** A clearly lighter or darker companion of a colour, somewhat shifted in hue. */
-function contrasting(colour: Colour, draws: Draws): Colour {
-  const brightness = (colour[0] + colour[1] + colour[2]) / 3;
+/** A clearly lighter or darker companion of a color, somewhat shifted in hue. */
+function contrasting(color: Color, draws: Draws): Color {
+  const brightness = (color[0] + color[1] + color[2]) / 3;
   const towards = brightness < 0.5 ? 1 : 0;
   const strength = draws.between(0.35, 0.85);
-  const tint = anyColour(draws);
+  const tint = anyColor(draws);
   const blend = (channel: 0 | 1 | 2) =>
-    colour[channel] * (1 - strength) + strength * (towards * 0.75 + tint[channel] * 0.25);
+    color[channel] * (1 - strength) + strength * (towards * 0.75 + tint[channel] * 0.25);
   return [blend(0), blend(1), blend(2)];
 }
 
 /** From hue (turns, any number), saturation and value. */
-function colourOf(hue: number, saturation: number, value: number): Colour {
+function colorOf(hue: number, saturation: number, value: number): Color {
   const channel = (shift: number) => {
     const sixths = shift + 6 * hue;
     const around = sixths - 6 * Math.floor(sixths / 6);
@@ -309,14 +309,14 @@ function level(value: number): number {
   return value < 0 ? 0 : value > 255 ? 255 : Math.floor(value);
 }
 
-/** Three planes of colour values, used again for every image. */
+/** Three planes of color values, used again for every image. */
 class Canvas {
   readonly red = new Float64Array(pixelsPerPlane);
   readonly green = new Float64Array(pixelsPerPlane);
   readonly blue = new Float64Array(pixelsPerPlane);
 
-  /** Lays a mixture of two colours (`share` of the second) over a pixel. */
-  cover(pixel: number, coverage: number, first: Colour, second: Colour, share: number): void {
+  /** Lays a mixture of two colors (`share` of the second) over a pixel. */
+  cover(pixel: number, coverage: number, first: Color, second: Color, share: number): void {
     const kept = 1 - coverage;
     this.red[pixel] = this.red[pixel] * kept + coverage * (first[0] + (second[0] - first[0]) * share);
     this.green[pixel] = this.green[pixel] * kept + coverage * (first[1] + (second[1] - first[1]) * share);

@@ -1,54 +1,54 @@
-// Slices of the global batch and the binary tree in whose order their gradients are added. Pure.
-// Float32 addition is not associative: one tree for everybody is what makes a sum independent of who computed its parts.
+// The reduction tree over the slices of a global batch, in whose order gradients are added. Pure. Float32 addition is
+// not associative. Adding in the order of one tree makes a sum independent of who computed which partial sum.
 
-/** The slices first to first + count - 1. */
+/** Slices first to first + count - 1. An aligned range is a subtree of the reduction tree. */
 export interface SliceRange {
   first: number;
   count: number;
 }
 
-/** The size of a range's left child: the largest power of two below its own size. */
+/** Number of slices in the left half of an aligned range: the largest power of two below its own number. */
 export function leftChildSize(count: number): number {
   let size = 1;
   while (size * 2 < count) size *= 2;
   return size;
 }
 
-/** The two children of a tree range of at least two slices. */
-export function childrenOf(range: SliceRange): [SliceRange, SliceRange] {
-  const left = leftChildSize(range.count);
+/** The two halves of an aligned range of at least two slices: its children in the reduction tree. */
+export function childrenOf({ first, count }: SliceRange): [SliceRange, SliceRange] {
+  const left = leftChildSize(count);
   return [
-    { first: range.first, count: left },
-    { first: range.first + left, count: range.count - left },
+    { first, count: left },
+    { first: first + left, count: count - left },
   ];
 }
 
 /**
- * The fewest ranges of the tree over sliceCount slices that make up a range, from left to right.
- * A worker that owns the range sends one partial for each.
+ * Splits a range into as few aligned ranges as possible, from left to right.
+ * A worker that owns the range sends one partial sum for each.
  */
 export function alignedRanges(range: SliceRange, sliceCount: number): SliceRange[] {
   const end = range.first + range.count;
-  const ranges: SliceRange[] = [];
+  const aligned: SliceRange[] = [];
   function visit(subtree: SliceRange): void {
     if (subtree.first >= end || subtree.first + subtree.count <= range.first) return;
     if (subtree.first >= range.first && subtree.first + subtree.count <= end) {
-      ranges.push(subtree);
+      aligned.push(subtree);
       return;
     }
     for (const child of childrenOf(subtree)) visit(child);
   }
   if (range.count > 0) visit({ first: 0, count: sliceCount });
-  return ranges;
+  return aligned;
 }
 
-/** Whether a range is a range of the tree over sliceCount slices. */
+/** Whether a range is a subtree of the reduction tree over sliceCount slices. */
 export function isAlignedRange(range: SliceRange, sliceCount: number): boolean {
   if (range.count < 1 || range.first < 0 || range.first + range.count > sliceCount) return false;
   return alignedRanges(range, sliceCount).length === 1;
 }
 
-/** The range's parent and its sibling in the tree over sliceCount slices; undefined for the root. */
+/** The parent and the sibling of an aligned range; undefined for the root, and for ranges that are not aligned. */
 export function relativesOf(
   range: SliceRange,
   sliceCount: number,
@@ -67,20 +67,20 @@ export function sameRange(a: SliceRange, b: SliceRange): boolean {
   return a.first === b.first && a.count === b.count;
 }
 
-/** For people: `slice 3`, `slices 0 to 3`. */
+/** For messages: `slice 3`, `slices 0 to 3`. */
 export function describeRange(range: SliceRange): string {
   return range.count === 1 ? `slice ${range.first}` : `slices ${range.first} to ${range.first + range.count - 1}`;
 }
 
 /**
- * Adds one partial to another, element by element in float32. Which of the two is the left child does not matter:
- * a + b and b + a have the same bits.
+ * Adds a partial sum to another in float32. It does not matter which one is on the left: a + b and b + a have the same
+ * bits.
  */
 export function addInto(target: Float32Array, addend: Float32Array): void {
   if (target.length !== addend.length) {
-    throw new RangeError(`partials of different sizes: ${target.length} and ${addend.length}`);
+    throw new RangeError(`partial sums of different sizes: ${target.length} and ${addend.length}`);
   }
-  // Eight at a time: half the time of one at a time, as V8 checks bounds less often.
+  // Eight at a time take half the time of one at a time, because V8 checks bounds less often.
   const unrolledEnd = target.length - (target.length % 8);
   for (let i = 0; i < unrolledEnd; i += 8) {
     target[i] += addend[i];

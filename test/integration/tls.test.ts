@@ -214,7 +214,7 @@ describe('the command line', () => {
     const url = cluster.coordinator.url.replace('wss', 'https');
     const ask = (...options: string[]) => runCli(['status', url, ...options]);
     const shown = ['--tls-cert', client.cert, '--tls-key', client.key];
-    const [trusting, strange, unshown, plain] = await Promise.all([
+    const [trusting, strange, uncertified, plain] = await Promise.all([
       ask('--tls-ca', ours.file, ...shown),
       ask(...shown),
       ask('--tls-ca', ours.file),
@@ -224,8 +224,8 @@ describe('the command line', () => {
     expect(trusting.status).toBe(0);
     expect(strange.output).toMatch(/cannot be asked: .* of an authority that is not known here: give it with --tls-ca/);
     expect(strange.status).toBe(1);
-    expect(unshown.output).toMatch(/none was shown: give one with --tls-cert and --tls-key$/m);
-    expect(unshown.status).toBe(1);
+    expect(uncertified.output).toMatch(/none was shown: give one with --tls-cert and --tls-key$/m);
+    expect(uncertified.status).toBe(1);
     expect(plain.output).toMatch(/which is not encrypted, and --tls-ca or --tls-cert is given: write wss:/);
     expect(plain.status).toBe(2);
   });
@@ -241,9 +241,9 @@ describe('the command line', () => {
     expect(sound).toMatchObject({ answers: expect.stringMatching(/^ok wss:/), WebSockets: 'ok get through' });
     expect(Object.values(sound).filter((said) => !said.startsWith('ok'))).toEqual([]);
     expect((await look(shown))['answers']).toMatch(/^problem the coordinator's certificate is of an authority/);
-    const unshown = await look({ tlsCa: ours.file });
-    expect(unshown['WebSockets']).toMatch(/^problem are refused: .*none was shown: give one with --tls-cert/);
-    expect(unshown['token']).toMatch(/^problem not looked at: .*none was shown/);
+    const uncertified = await look({ tlsCa: ours.file });
+    expect(uncertified['WebSockets']).toMatch(/^problem are refused: .*none was shown: give one with --tls-cert/);
+    expect(uncertified['token']).toMatch(/^problem not looked at: .*none was shown/);
   });
 
   it('joins with the files that it is given', async () => {

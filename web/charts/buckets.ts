@@ -1,4 +1,4 @@
-// Long series as at most so many points: each the mean of a bucket of neighbours, with the lowest and highest of them.
+// Long series as at most so many points: each the mean of a bucket of neighbors, with the lowest and highest of them.
 // Pure; it runs in Node and in browsers.
 
 export interface Buckets {

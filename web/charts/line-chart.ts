@@ -1,4 +1,4 @@
-// A chart of lines over one horizontal axis: uPlot, with values under the pointer and by arrow keys, zoom, and colours
+// A chart of lines over one horizontal axis: uPlot, with values under the pointer and by arrow keys, zoom, and colors
 // that follow the page's. It knows nothing of runs.
 import uPlot from 'uplot';
 import { alignLines, type ChartLine } from './aligned-lines.js';
@@ -40,7 +40,7 @@ export class LineChart {
   /** What the plot was built for; other lines of the same look need new data alone. */
   #builtFor = '';
 
-  /** @param container an empty element, which the chart fills; its CSS variables give the colours of axes and grid */
+  /** @param container an empty element, which the chart fills; its CSS variables give the colors of axes and grid */
   constructor(container: HTMLElement, options: LineChartOptions) {
     this.#options = options;
     this.#frame = document.createElement('div');
@@ -88,7 +88,7 @@ export class LineChart {
     this.#readout.moveTo(this.#plot.over);
   }
 
-  /** Draws again, with the page's colours as they are now. */
+  /** Draws again, with the page's colors as they are now. */
   redraw(): void {
     this.#plot?.redraw();
   }

@@ -19,7 +19,7 @@ export interface View {
   smoothing: number;
 }
 
-/** Dashes and marks tell the splits apart without colours. */
+/** Dashes and marks tell the splits apart without colors. */
 const validationDash = [6, 4];
 
 /** Only runs whose epochs are known have a place on an axis of epochs. */

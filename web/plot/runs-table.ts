@@ -6,7 +6,7 @@ import { asLoss, asPercent, asWhole } from './format.js';
 
 export interface RunsTable {
   table: HTMLElement;
-  /** Gives each run its colour, in the runs' order. */
+  /** Gives each run its color, in the runs' order. */
   paint(colors: readonly string[]): void;
 }
 

@@ -40,8 +40,8 @@ function encodeValue(value: SummaryValue): Buffer {
   if ('scalar' in value) return Buffer.concat([tag, floatField(2, value.scalar)]);
   if ('image' in value) {
     const { width, height, png } = value.image;
-    const colourSpaceRgb = 3;
-    const fields = [varintField(1, height), varintField(2, width), varintField(3, colourSpaceRgb), bytesField(4, png)];
+    const colorSpaceRgb = 3;
+    const fields = [varintField(1, height), varintField(2, width), varintField(3, colorSpaceRgb), bytesField(4, png)];
     return Buffer.concat([tag, bytesField(4, Buffer.concat(fields))]);
   }
   const { min, max, count, sum, sumOfSquares, limits, counts } = value.histogram;

@@ -1,4 +1,4 @@
-// A picture as PNG: eight bits a colour, one IDAT. The format is small enough to write (RFC 2083); reading it is another matter.
+// A picture as PNG: eight bits a color, one IDAT. The format is small enough to write (RFC 2083); reading it is another matter.
 import { deflateSync } from 'node:zlib';
 import { crc32 } from './crc32.js';
 import type { Picture } from './kernel-image.js';

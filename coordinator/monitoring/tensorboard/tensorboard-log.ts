@@ -79,7 +79,7 @@ export class TensorBoardLog {
       { tag: `gradients/${array.name}`, histogram: histogramOf(arrayOf(gradient, array)) },
     ]);
     this.#files.train.add(step, histograms);
-    const grid = kernelGrid(weights, this.#layout.stem.conv, coloursOf(this.#preprocessing));
+    const grid = kernelGrid(weights, this.#layout.stem.conv, colorsOf(this.#preprocessing));
     this.#files.train.add(step, [{ tag: 'kernels/stem', image: { ...grid, png: encodePng(grid) } }]);
   }
 }
@@ -92,7 +92,7 @@ function epochScalars({ loss, accuracy }: Metrics): SummaryValue[] {
 }
 
 /** Which channel of the network's input is red, which green, which blue. */
-function coloursOf(preprocessing: Preprocessing): [number, number, number] {
+function colorsOf(preprocessing: Preprocessing): [number, number, number] {
   const { channelOrder } = inputTransformOf(preprocessing);
   return [channelOrder.indexOf(0), channelOrder.indexOf(1), channelOrder.indexOf(2)];
 }

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import type { Picture } from '../../../inference/images/decode.js';
 import { fits, recordOf } from '../../../inference/images/resize.js';
 
-function picture(width: number, height: number, colourAt: (row: number, column: number) => readonly number[]): Picture {
+function picture(width: number, height: number, colorAt: (row: number, column: number) => readonly number[]): Picture {
   const pixels = new Uint8Array(3 * width * height);
-  for (let i = 0; i < width * height; i++) pixels.set(colourAt(Math.floor(i / width), i % width), 3 * i);
+  for (let i = 0; i < width * height; i++) pixels.set(colorAt(Math.floor(i / width), i % width), 3 * i);
   return { width, height, pixels };
 }
 
@@ -30,7 +30,7 @@ describe.each(fits)('%s', (fit) => {
     [5, 700],
     [31, 33],
     [1000, 40],
-  ])('keeps the colour of a plain picture of %i×%i', (width, height) => {
+  ])('keeps the color of a plain picture of %i×%i', (width, height) => {
     const record = recordOf(
       picture(width, height, () => [200, 7, 255]),
       fit,

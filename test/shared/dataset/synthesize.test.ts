@@ -50,7 +50,7 @@ describe('drawn images', () => {
     for (const image of images) expect(new Set(image).size).toBeGreaterThan(20);
   });
 
-  it('cannot be told apart by the nearest mean image, yet are not without a hint of colour', () => {
+  it('cannot be told apart by the nearest mean image, yet are not without a hint of color', () => {
     const training = synthesizeRecords({ seed: 0, split: 'training', count: 4000 });
     const test = synthesizeRecords({ seed: 0, split: 'test', count: 500 });
     const accuracy = nearestMeanAccuracy(training, test);

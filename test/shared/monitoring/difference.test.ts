@@ -11,7 +11,7 @@ const before = {
   ],
 };
 
-const travelled = <Value>(value: Value): Value => JSON.parse(JSON.stringify(value)) as Value;
+const traveled = <Value>(value: Value): Value => JSON.parse(JSON.stringify(value)) as Value;
 
 describe('a difference', () => {
   it('of equal values is none', () => {
@@ -33,21 +33,21 @@ describe('a difference', () => {
     });
   });
 
-  it('makes one value of the other, whatever they are, when it has travelled as JSON', () => {
+  it('makes one value of the other, whatever they are, when it has traveled as JSON', () => {
     // Alike as often as not: one part in common, one of its own each.
     const value = fc.jsonValue({ maxDepth: 3 });
     const pairs = fc
       .tuple(value, value, value, value)
-      .map((values) => travelled(values))
+      .map((values) => traveled(values))
       .map(([common, key, a, b]) => [
         { common, key, other: [a, common] },
         { common, key, other: [b, common] },
       ]);
     fc.assert(
-      fc.property(fc.oneof(pairs, fc.tuple(value, value).map(travelled)), ([from, to]) => {
+      fc.property(fc.oneof(pairs, fc.tuple(value, value).map(traveled)), ([from, to]) => {
         const untouched = structuredClone(from);
         const difference = differenceBetween(from, to);
-        const made = difference === undefined ? from : applyDifference(from, travelled<Difference>(difference));
+        const made = difference === undefined ? from : applyDifference(from, traveled<Difference>(difference));
         expect(made).toEqual(to);
         expect(from).toEqual(untouched);
       }),

@@ -43,14 +43,14 @@ describe('a history of steps', () => {
     expect(JSON.stringify(history.columns()).length).toBeLessThan(1 << 16);
   });
 
-  it.each([3, 9, 12, 17])('that travelled after %i steps goes on as the one that stayed', (steps) => {
+  it.each([3, 9, 12, 17])('that traveled after %i steps goes on as the one that stayed', (steps) => {
     const stayed = historyOf(steps, 8);
     const columns = JSON.parse(JSON.stringify(stayed.columns(17))) as ReturnType<StepHistory['columns']>;
-    const travelled = StepHistory.from(columns, 8);
+    const traveled = StepHistory.from(columns, 8);
     for (let step = steps + 1; step <= 40; step++) {
       stayed.add(point(step));
-      travelled.add(point(step));
+      traveled.add(point(step));
     }
-    expect(travelled.columns()).toEqual(stayed.columns());
+    expect(traveled.columns()).toEqual(stayed.columns());
   });
 });

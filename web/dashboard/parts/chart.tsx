@@ -6,7 +6,7 @@ import { wholeNumber } from '../wording.js';
 
 export interface Series {
   name: string;
-  /** The custom property that holds its colour. */
+  /** The custom property that holds its color. */
   color: `--${string}`;
   /** Rising. */
   steps: readonly number[];

@@ -17,7 +17,7 @@ export interface ScaleAndShift {
 const types = { T: { type: 'float32' }, U: { type: 'float32' } } as const;
 
 /**
- * Normalises each channel by the batch's own statistics. Differentiable in x, gamma and beta.
+ * Normalizes each channel by the batch's own statistics. Differentiable in x, gamma and beta.
  * @param report receives the batch's statistics: kept tensors, which tidy spares and the receiver disposes of. The variance
  *   is TensorFlow's: see biasedPart.
  */
@@ -49,14 +49,14 @@ export function normalizeByBatch(
 }
 
 /**
- * What TensorFlow's variance is multiplied with to become the biased one, which normalises, and which Keras 3 averages:
+ * What TensorFlow's variance is multiplied with to become the biased one, which normalizes, and which Keras 3 averages:
  * TensorFlow divides by count - 1, but by 1 where the count is 1.
  */
 export function biasedPart(count: number): number {
   return Math.max(1, count - 1) / count;
 }
 
-/** Normalises each channel by given statistics. Forward only. */
+/** Normalizes each channel by given statistics. Forward only. */
 export function normalizeByMoving(
   { backend }: TensorFlowRuntime,
   x: Tensor4D,

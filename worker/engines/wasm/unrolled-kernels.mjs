@@ -3,7 +3,7 @@
 // stores (an inlined function's arguments are no constants), so a page of templates does it here.
 
 /** Bytes from one of the 36 Winograd planes to the next: 2048 values, and a cache line so that planes do not collide. */
-export const planeBytes = 2048 * 4 + 64;
+const planeBytes = 2048 * 4 + 64;
 
 const range = (count) => Array.from({ length: count }, (_, index) => index);
 const each = (count, write) => range(count).map(write).join('\n');

@@ -47,13 +47,13 @@ export function isPerPixel(preprocessing: Preprocessing): boolean {
   return inputTransformOf(preprocessing).subtract.length > imageChannels;
 }
 
-/** What a byte of a colour becomes: preprocessed, or itself where each pixel has a mean of its own. */
-function valueOfByte(preprocessing: Preprocessing, colour: number, byte: number): number {
+/** What a byte of a color becomes: preprocessed, or itself where each pixel has a mean of its own. */
+function valueOfByte(preprocessing: Preprocessing, color: number, byte: number): number {
   // Rounded once: part of the bits since the first version.
-  if (preprocessing === 'imagenet') return (byte - [red, green, blue][colour]) / 255;
+  if (preprocessing === 'imagenet') return (byte - [red, green, blue][color]) / 255;
   if (isPerPixel(preprocessing)) return byte;
   const { subtract, divide } = preprocessing;
-  return Math.fround(byte - subtract[colour]) / divide[colour];
+  return Math.fround(byte - subtract[color]) / divide[color];
 }
 const { red, green, blue } = imagenetMeans;
 
@@ -238,22 +238,22 @@ export class WasmModel implements EngineModel {
     }
   }
 
-  /** What the kernels look up: taps, and what each byte of a colour becomes. */
+  /** What the kernels look up: taps, and what each byte of a color becomes. */
   #writeTables(preprocessing: Preprocessing): void {
     const { plan } = this.#runner;
     const { subtract, divide, channelOrder } = inputTransformOf(preprocessing);
     const values = this.#floats(plan.preprocessedValues, 3 * 256);
-    for (let colour = 0; colour < 3; colour++) {
+    for (let color = 0; color < 3; color++) {
       for (let byte = 0; byte < 256; byte++) {
-        values[256 * colour + byte] = valueOfByte(preprocessing, colour, byte);
+        values[256 * color + byte] = valueOfByte(preprocessing, color, byte);
       }
     }
     if (isPerPixel(preprocessing)) {
       const means = this.#floats(plan.pixelMeans, 4 * pixelsPerPlane);
       const divisors = this.#floats(plan.pixelDivisors, 4).fill(1);
-      for (const [place, colour] of channelOrder.entries()) {
-        divisors[place] = divide[colour];
-        for (let pixel = 0; pixel < pixelsPerPlane; pixel++) means[4 * pixel + place] = subtract[3 * pixel + colour];
+      for (const [place, color] of channelOrder.entries()) {
+        divisors[place] = divide[color];
+        for (let pixel = 0; pixel < pixelsPerPlane; pixel++) means[4 * pixel + place] = subtract[3 * pixel + color];
       }
     }
     for (const { forward, inputGradient } of convolutionsOf(plan)) {

@@ -98,7 +98,7 @@ describe('lockstep plot', () => {
       return watched;
     }
 
-    it('draws every run in its colour in four charts, asks for nothing and has no errors', async () => {
+    it('draws every run in its color in four charts, asks for nothing and has no errors', async () => {
       const { page, problems, requests } = await open({ width: 1200, height: 900 });
       expect(await page.locator('h2').allInnerTexts()).toEqual([
         expect.stringContaining('Loss'),
@@ -174,7 +174,7 @@ describe('lockstep plot', () => {
       expect(await page.locator('option[value=images]').isDisabled()).toBe(true);
     });
 
-    it('fits a telephone, and follows dark colours', async () => {
+    it('fits a telephone, and follows dark colors', async () => {
       const { page, problems } = await open({ width: 360, height: 740, colorScheme: 'dark' });
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360);
       const boxes = await page.locator('.chart canvas').evaluateAll((all) => all.map((each) => each.clientWidth));
@@ -189,7 +189,7 @@ describe('lockstep plot', () => {
   });
 });
 
-/** How many pixels of a chart have exactly this colour. */
+/** How many pixels of a chart have exactly this color. */
 function pixelsOf(page: Page, quantity: string, color: string): Promise<number> {
   const code = `(() => {
     const canvas = document.querySelector('[data-quantity=${quantity}] canvas');

@@ -23,7 +23,7 @@ it('four kernels make two rows of two, each 3 × 3 with a gap around it, eight p
   ]);
 });
 
-it('a weight colours its square in its channel: the largest is full, its negative none, half of it three quarters', () => {
+it('a weight colors its square in its channel: the largest is full, its negative none, half of it three quarters', () => {
   const weights = new Float32Array(layout.trainableSize);
   weights[placeOf(0, 0, 0, 0)] = 2;
   weights[placeOf(2, 1, 1, 3)] = -2;

@@ -66,7 +66,7 @@ export function randomBatch(count: number, seed = 3): ImageBatch {
   return { records, indices, views };
 }
 
-/** Images of one colour per label, which any model learns to tell apart. */
+/** Images of one color per label, which any model learns to tell apart. */
 export function easyBatch(count: number): ImageBatch {
   const records = Uint8Array.from({ length: count * recordBytes }, (_, position) => {
     const label = Math.floor(position / recordBytes) % 10;

@@ -290,7 +290,7 @@ function bindingPath(packageName: string): string {
 }
 
 /**
- * Of the wheels only the libraries, their licences, and the compiler that XLA calls on a GPU.
+ * Of the wheels only the libraries, their licenses, and the compiler that XLA calls on a GPU.
  * 1.3 GB of wheels become 0.9 GB, for a GPU 8.4 GB become 5.3 GB.
  */
 async function keepLibraries(folder: string): Promise<void> {

@@ -1,10 +1,12 @@
-// Whatever happens to the workers of a step or a validation, in whatever order: the sum has the bits of one worker that
-// does it all, no slice or part is lost or counted twice, and it ends while one worker lives. All of the coordinator but its sockets and
-// its clock is the real one.
+// Whatever happens to the workers of a step or a validation, in whatever order: the sum has the bits that one worker alone
+// would give, no slice or shard is lost or counted twice, and the job ends as long as one worker lives. Everything but the
+// sockets and the clock is the coordinator's own code.
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { collectGradient } from '../../../coordinator/training/collect-gradient.js';
-import { evaluateSplit } from '../../../coordinator/training/evaluate-split.js';
+import { Dispatcher } from '../../../coordinator/training/dispatcher.js';
+import { EvaluationJob } from '../../../coordinator/training/evaluation-job.js';
+import { GradientJob } from '../../../coordinator/training/gradient-job.js';
+import { ItemDurations } from '../../../coordinator/scheduling/straggler-watch.js';
 import { SliceScheduler } from '../../../coordinator/scheduling/slice-scheduler.js';
 import { encodeWeights } from '../../../coordinator/connections/weights-frame.js';
 import { WorkerPool } from '../../../coordinator/connections/worker-pool.js';
@@ -15,7 +17,7 @@ import { FakeClock } from '../../support/fake-clock.js';
 import {
   classesIn,
   evaluationOf,
-  imagesInPart,
+  imagesInShard,
   ScriptedWorker,
   type ScriptedWorld,
 } from '../../support/scripted-worker.js';
@@ -63,12 +65,12 @@ class Drill {
   readonly #workers: ScriptedWorker[] = [];
   #nextId = 1;
 
-  constructor(sliceCount: number) {
+  constructor(sliceCount: number, evaluationShards: readonly string[]) {
     this.#shards = Array.from({ length: sliceCount }, (_, slice) => slice.toString(16).padStart(64, '0'));
     this.world = {
       pool: new WorkerPool(),
       clock: this.clock,
-      shards: this.#shards,
+      shards: [...this.#shards, ...evaluationShards],
       imagesPerSlice,
       answer(step, range) {
         const slices = Array.from({ length: range.count }, (_, place) => range.first + place);
@@ -91,7 +93,7 @@ class Drill {
 
   join(held: number, computeMs: number): void {
     const holds = this.#shards.filter((_, slice) => ((held >> (slice % 8)) & 1) === 1);
-    this.#workers.push(new ScriptedWorker(this.world, this.#nextId++, holds, computeMs));
+    this.#workers.push(new ScriptedWorker(this.world, `worker-${this.#nextId++}`, holds, computeMs));
   }
 
   happen(event: Happening): void {
@@ -124,21 +126,27 @@ async function settle(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-async function runSteps(sliceCount: number, partCount: number, events: readonly Happening[]): Promise<void> {
-  const drill = new Drill(sliceCount);
-  const { pool } = drill.world;
-  const dealer = new SliceScheduler(drill.shards, imagesPerSlice);
-  const shards = Array.from({ length: partCount }, (_, part) => {
+async function runSteps(sliceCount: number, evaluationShards: number, happenings: readonly Happening[]): Promise<void> {
+  const shards = Array.from({ length: evaluationShards }, (_, part) => {
     const sha256 = part.toString(16).padStart(64, 'f');
-    return { split: 'validation' as const, index: part, sha256, bytes: imagesInPart(part) * recordBytes };
+    return { split: 'validation' as const, index: part, sha256, bytes: imagesInShard(part) * recordBytes };
   });
-  const left = [...events];
+  const drill = new Drill(
+    sliceCount,
+    shards.map(({ sha256 }) => sha256),
+  );
+  const { pool } = drill.world;
+  const scheduler = new SliceScheduler(drill.shards, imagesPerSlice);
+  const evaluationDurations = new ItemDurations();
+  const dispatcher = new Dispatcher(pool, drill.clock, 2, new AbortController().signal);
+  const events: string[] = [];
+  const left = [...happenings];
 
   /** Lets a share of the events happen, then nothing but answers by whoever is there, until what is waited for is here. */
   async function drive<Value>(what: string, waitedFor: Promise<Value>): Promise<Value> {
     const arrived: Value[] = [];
     const arrival = waitedFor.then((value) => arrived.push(value));
-    const share = left.splice(0, Math.ceil(events.length / steps / 2));
+    const share = left.splice(0, Math.ceil(happenings.length / steps / 2));
     for (let turn = 0; arrived.length === 0; turn++) {
       const event = share.shift();
       if (event !== undefined) {
@@ -148,7 +156,7 @@ async function runSteps(sliceCount: number, partCount: number, events: readonly 
         for (const worker of drill.workers) worker.answer();
       }
       await settle();
-      if (turn > events.length + 8 * (sliceCount + partCount) + 20) throw new Error(`${what} does not end`);
+      if (turn > happenings.length + 8 * (sliceCount + evaluationShards) + 20) throw new Error(`${what} does not end`);
     }
     await arrival;
     return arrived[0];
@@ -156,21 +164,21 @@ async function runSteps(sliceCount: number, partCount: number, events: readonly 
 
   for (let step = 0; step < steps; step++) {
     const weights = encodeWeights(step, new Float32Array(1), new Float32Array(1));
-    const { signal } = new AbortController();
-    const common = { pool, weights, stragglerFactor: 2, clock: drill.clock, signal };
-    const gradient = await drive(`step ${step}`, collectGradient({ ...common, layout, sliceCount, dealer }));
+    const job = new GradientJob(weights, layout, scheduler, drill.clock, ({ type }) => events.push(type));
+    const gradient = await drive(`step ${step}`, dispatcher.run(job));
+    expect([events[0], events.at(-1)]).toEqual(['step-started', 'gradient-collected']);
+    events.length = 0;
     const expected = treeSum(gradientsOf(step, sliceCount), 0, sliceCount);
     expect(bitsOf(gradient.gradientSum)).toEqual(bitsOf(expected));
     expect(gradient.sampleCount).toBe(sliceCount * imagesPerSlice);
     expect(gradient.slices.map(({ lossSum, batchStatistics }) => [lossSum, ...batchStatistics])).toEqual(
       Array.from({ length: sliceCount }, (_, slice) => [slice + 0.5, slice]),
     );
-    expect(gradient.work.reduce((sum, { images }) => sum + images, 0)).toBe(sliceCount * imagesPerSlice);
+    expect(gradient.contributions.reduce((sum, { images }) => sum + images, 0)).toBe(sliceCount * imagesPerSlice);
 
-    const { partTimes } = dealer;
-    const evaluating = evaluateSplit({ ...common, split: 'validation', shards, partTimes });
-    const parts = await drive(`the validation after step ${step}`, evaluating);
-    expect(parts).toEqual(
+    const validation = new EvaluationJob('validation', shards, weights, evaluationDurations);
+    const results = await drive(`the validation after step ${step}`, dispatcher.run(validation));
+    expect(results).toEqual(
       shards.map((shard) => {
         const message = evaluationOf({ ...shard, step });
         const { sampleCount, lossSum, correctCount } = message;
