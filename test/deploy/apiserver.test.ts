@@ -185,7 +185,15 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
       job.spec.template.metadata.labels['another'] = 'label';
       await writeFile(inFolder('job.json'), JSON.stringify(job));
       await expect(runKubectl('apply', '-f', inFolder('job.json'))).rejects.toThrow('field is immutable');
-      await runKubectl('--namespace', 'lockstep', 'delete', 'job', 'lockstep-worker', '--cascade=orphan', '--wait=false');
+      await runKubectl(
+        '--namespace',
+        'lockstep',
+        'delete',
+        'job',
+        'lockstep-worker',
+        '--cascade=orphan',
+        '--wait=false',
+      );
       // No controller runs here that would remove its finalizer.
       await runKubectl(
         '--namespace',
