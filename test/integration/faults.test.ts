@@ -1,5 +1,4 @@
-// The table of faults: whatever happens to a worker's process or to its socket, and whenever, the weights are those of a
-// quiet run. Real processes, the wasm engine; each fault strikes in the very moment that is named, none after a pause.
+// Faults of worker processes and their connections: in every case the weights have the hash of a run without faults. Uses real processes with the wasm engine. Each fault is triggered by a message or an event, never by a delay.
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LinkMark } from '../../cli/machine/chaos/faulty-link.js';
@@ -9,16 +8,16 @@ import { FakeClock } from '../support/fake-clock.js';
 import { passTimeUntil } from '../support/passing-time.js';
 import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/shaken-cluster.js';
 
-let quiet: string;
+let expectedSha256: string;
 beforeAll(async () => {
   const cluster = await startFaulted({ minWorkers: 2 });
   await cluster.start('w1');
   await cluster.start('w2');
-  quiet = (await cluster.finish()).weightsSha256;
+  expectedSha256 = (await cluster.finish()).weightsSha256;
 });
 
 type Direction = LinkMark['direction'];
-/** A place in a message of a step, counted from 0. */
+/** Matches a place in a message of a type, of this step if given. Steps are counted from 0. */
 const at = (direction: Direction, type: string, place: LinkMark['place'], step?: number) => (mark: LinkMark) =>
   mark.direction === direction &&
   mark.message.type === type &&
@@ -27,10 +26,10 @@ const at = (direction: Direction, type: string, place: LinkMark['place'], step?:
 
 const kill = ({ child }: FaultedWorker) => child.kill('SIGKILL');
 
-/** When SIGKILL strikes the first of two workers. An epoch has 11 steps. */
+/** When the first of two workers is killed with SIGKILL. An epoch has 11 steps. */
 const phases: [string, (victim: FaultedWorker, cluster: FaultedCluster) => void][] = [
   [
-    'before it computes: the weights have come, the order has not',
+    'before it computes, after it received the weights but not its assignment',
     (victim) => victim.onceAt(at('down', 'weights', 'end', 3), () => kill(victim)),
   ],
   [
@@ -58,7 +57,7 @@ const phases: [string, (victim: FaultedWorker, cluster: FaultedCluster) => void]
       });
     },
   ],
-  ['in validation', (victim) => victim.onceAt(at('down', 'evaluate', 'end', 11), () => kill(victim))],
+  ['during validation', (victim) => victim.onceAt(at('down', 'evaluate', 'end', 11), () => kill(victim))],
   [
     'in the middle of receiving a shard',
     (victim) =>
@@ -69,66 +68,66 @@ const phases: [string, (victim: FaultedWorker, cluster: FaultedCluster) => void]
   ],
 ];
 
-describe('the weights are those of a quiet run', () => {
+describe('the weights are those of a run without faults', () => {
   it.each(phases)('when a worker is killed %s', async (_, arrange) => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const victim = await cluster.startAnnouncing('w1');
     arrange(victim, cluster);
-    // The first to come is the first to be asked, where there is work for one alone.
+    // Work for a single worker goes to the one that joined first.
     await once(cluster.coordinator.events, 'worker-joined');
     await cluster.start('w2');
     const lost = once(cluster.coordinator.events, 'worker-lost');
-    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: quiet });
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: expectedSha256 });
     expect((await lost)[0]).toMatchObject({ name: 'w1' });
     expect(victim.child.signalCode).toBe('SIGKILL');
   });
 
-  it('when a worker runs out of its heap in the middle of a slice', async () => {
+  it('when a worker exhausts its heap in the middle of a slice', async () => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const hungry = await cluster.startHungry('w1', 64);
     const ended = once(hungry.child, 'exit');
     await once(cluster.coordinator.events, 'worker-joined');
     await cluster.start('w2');
     const lost = once(cluster.coordinator.events, 'worker-lost');
-    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: quiet });
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: expectedSha256 });
     expect((await lost)[0]).toMatchObject({ name: 'w1', reason: 'connection closed (1006)' });
-    // V8 aborts the process.
+    // V8 aborts a process that is out of memory.
     expect((await ended)[1]).toBe('SIGABRT');
   });
 
-  it('when a worker is frozen for longer than the silence limit, taken for dead, and thawed', async () => {
+  it('when a worker is stopped for longer than the heartbeat timeout, disconnected, and continued', async () => {
     const clock = new FakeClock();
     const cluster = await startFaulted({ minWorkers: 2, clock });
     const { coordinator } = cluster;
-    const frozen = await cluster.start('w1');
-    // Holds the third step open, so that it cannot end before the frozen worker is back.
+    const stopped = await cluster.start('w1');
+    // Holds up the third step, so that the run cannot end before the stopped worker has joined again.
     const other = await cluster.startAnnouncing('w2', 2);
     const lost = once(coordinator.events, 'worker-lost');
     await new Promise<void>((resolve) =>
-      frozen.onceAt(at('down', 'compute', 'end', 3), () => {
-        frozen.child.kill('SIGSTOP');
+      stopped.onceAt(at('down', 'compute', 'end', 3), () => {
+        stopped.child.kill('SIGSTOP');
         resolve();
       }),
     );
     await passTimeUntil(lost, { coordinator, clock, alive: ['w2'] });
     expect((await lost)[0]).toMatchObject({ name: 'w1', reason: 'silent for more than 10 s' });
     const joined = once(coordinator.events, 'worker-joined');
-    frozen.child.kill('SIGCONT');
+    stopped.child.kill('SIGCONT');
     expect((await joined)[0]).toMatchObject({ name: 'w1', workers: 2 });
-    other.child.send('go on');
-    expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: quiet });
+    other.child.send('continue');
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: expectedSha256 });
   });
 
-  it('when a socket stalls: open, but nothing passes; the worker notices too, and joins on a new one', async () => {
+  it('when a connection stays open but transmits nothing, and the worker reconnects', async () => {
     const clock = new FakeClock();
-    // The worker's own limit, in real time, is the same.
+    // The worker has the same timeout, but in real time.
     const cluster = await startFaulted({ minWorkers: 2, heartbeatInterval: 0.5, heartbeatTimeout: 2.5, clock });
     const { coordinator } = cluster;
     const stalled = await cluster.start('w1');
     const other = await cluster.startAnnouncing('w2', 2);
-    const told: string[] = [];
-    coordinator.events.on('worker-joined', ({ name }) => told.push(name));
-    coordinator.events.on('worker-lost', ({ name, reason }) => told.push(`${name}: ${reason}`));
+    const events: string[] = [];
+    coordinator.events.on('worker-joined', ({ name }) => events.push(name));
+    coordinator.events.on('worker-lost', ({ name, reason }) => events.push(`${name}: ${reason}`));
     const lost = once(coordinator.events, 'worker-lost');
     await new Promise<void>((resolve) =>
       stalled.onceAt(at('up', 'gradient', 'middle', 3), () => {
@@ -137,14 +136,14 @@ describe('the weights are those of a quiet run', () => {
       }),
     );
     await passTimeUntil(lost, { coordinator, clock, alive: ['w2'] });
-    expect(told).toContain('w1: silent for more than 2.5 s');
-    // It may have noticed before.
-    await expect.poll(() => told.filter((name) => name === 'w1')).toHaveLength(2);
-    other.child.send('go on');
-    expect((await cluster.finish()).weightsSha256).toBe(quiet);
+    expect(events).toContain('w1: silent for more than 2.5 s');
+    // The worker may have noticed first and have joined again already.
+    await expect.poll(() => events.filter((name) => name === 'w1')).toHaveLength(2);
+    other.child.send('continue');
+    expect((await cluster.finish()).weightsSha256).toBe(expectedSha256);
   });
 
-  it('when all workers are gone and two new ones come', async () => {
+  it('when all workers are killed and two others join', async () => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const { events } = cluster.coordinator;
     const first = [await cluster.start('w1'), await cluster.start('w2')];
@@ -155,13 +154,13 @@ describe('the weights are those of a quiet run', () => {
     await once(events, 'worker-lost');
     await cluster.start('w3');
     await cluster.start('w4');
-    expect(await cluster.finish()).toMatchObject({ workersJoined: 4, workersLost: 2, weightsSha256: quiet });
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 4, workersLost: 2, weightsSha256: expectedSha256 });
   });
 
   it.each([
     ['a gradient', 'up', 'gradient'],
     ['the weights', 'down', 'weights'],
-    ['an order', 'down', 'compute'],
+    ['an assignment', 'down', 'compute'],
   ] as const)(
     'when a connection is cut in the middle of %s, and the worker joins again',
     async (_, direction, type) => {
@@ -172,20 +171,20 @@ describe('the weights are those of a quiet run', () => {
       await once(cluster.coordinator.events, 'worker-lost');
       const [joined] = await once(cluster.coordinator.events, 'worker-joined');
       expect(joined).toMatchObject({ name: 'w1' });
-      other.child.send('go on');
-      expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: quiet });
+      other.child.send('continue');
+      expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: expectedSha256 });
     },
   );
 });
 
-describe('a shard whose transfer is cut', () => {
-  // One slice of 720 images: a shard of 2.2 MB, which is three chunks.
+describe('a shard whose transfer is interrupted', () => {
+  // 720 images × 3,073 bytes = 2.2 MB in one slice, so the shard travels in three chunks.
   const oneShard = { slices: 1, dataset: synthesizeDataset({ trainingImages: 800, testImages: 10 }) };
 
-  it('comes again, and the weights are those of a quiet run', async () => {
-    const quietCluster = await startFaulted(oneShard);
-    await quietCluster.start('w1');
-    const { weightsSha256 } = await quietCluster.finish();
+  it('is transferred again, and the weights are those of a run without faults', async () => {
+    const reference = await startFaulted(oneShard);
+    await reference.start('w1');
+    const { weightsSha256 } = await reference.finish();
 
     const cluster = await startFaulted(oneShard);
     const worker = await cluster.start('w1');

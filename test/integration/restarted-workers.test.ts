@@ -1,5 +1,5 @@
-// Worker processes that crash are started again by the command that started them, and the run has the bits of a quiet one.
-// Real processes.
+// The command that started worker processes restarts those that crash, and the weights are those of a run without faults. Uses
+// real processes.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -9,18 +9,18 @@ import { canListProcesses, processesNamed } from '../support/processes-named.js'
 
 const inFolder = folderPerFile();
 let recipe: string[];
-let quiet: string;
+let expectedSha256: string;
 
 beforeAll(async () => {
   await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 400, testImages: 100 }));
   const model = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--steps', '60'];
   recipe = [...model, '--data', inFolder('images'), '--no-tensorboard'];
-  await runCli(['train', ...recipe, '--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('quiet')]);
-  quiet = (await readReport(inFolder('quiet'))).weightsSha256;
+  await runCli(['train', ...recipe, '--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('reference')]);
+  expectedSha256 = (await readReport(inFolder('reference'))).weightsSha256;
 });
 
-/** The address of a run whose steps wait until it is told to continue. */
-async function pausedRun(run: CliProcess): Promise<{ address: string; goOn: () => Promise<void> }> {
+/** Pauses a run. Returns its address and a way to continue it. */
+async function pausedRun(run: CliProcess): Promise<{ address: string; resume: () => Promise<void> }> {
   const [, address] = await run.says(/dashboard: http:\/\/(\S+)/);
   async function control(action: string): Promise<void> {
     const headers = { 'content-type': 'application/json' };
@@ -28,34 +28,34 @@ async function pausedRun(run: CliProcess): Promise<{ address: string; goOn: () =
     expect((await fetch(`http://${address}/control`, { method: 'POST', headers, body })).status).toBe(200);
   }
   await control('pause');
-  return { address, goOn: () => control('continue') };
+  return { address, resume: () => control('continue') };
 }
 
 const joinedTwice = (name: string) => new RegExp(`${name} joined[^]*${name} joined`);
 
-describe.skipIf(!canListProcesses)('a worker process that is killed is started again', () => {
-  it('by train', async () => {
+describe.skipIf(!canListProcesses)('a worker process', () => {
+  it('is restarted by train after SIGKILL', async () => {
     const run = startCli(['train', ...recipe, '--engine', 'wasm', '--workers', '2', '--run-dir', inFolder('train')]);
-    const { address, goOn } = await pausedRun(run);
+    const { address, resume } = await pausedRun(run);
     for (const name of ['worker-1', 'worker-2']) await run.says(`${name} joined`);
     const [pid] = await processesNamed(`ws://${address} --engine wasm --threads 1`);
     process.kill(pid, 'SIGKILL');
     const [, name] = await run.says(/(worker-\d)'s process ended \(signal SIGKILL\); another follows in 0\.5 s/);
     await run.says(joinedTwice(name));
-    await goOn();
+    await resume();
     expect({ status: await run.exited, output: run.output() }).toMatchObject({ status: 0 });
     expect(await readReport(inFolder('train'))).toMatchObject({
-      weightsSha256: quiet,
+      weightsSha256: expectedSha256,
       workersJoined: 3,
       workersLost: 1,
       exact: true,
     });
   });
 
-  it('by worker --workers 2, and one that is told to end is not', async () => {
+  it('is restarted by worker --workers 2 after SIGKILL, but not after SIGTERM', async () => {
     const options = ['--port', '0', '--min-workers', '2', '--run-dir', inFolder('coordinator')];
     const run = startCli(['coordinator', ...recipe, ...options]);
-    const { address, goOn } = await pausedRun(run);
+    const { address, resume } = await pausedRun(run);
     const host = `host-${process.pid}`;
     const named = ['--workers', '2', '--name', host, '--no-cache'];
     const workers = startCli(['worker', `ws://${address}`, '--engine', 'wasm', ...named]);
@@ -64,22 +64,22 @@ describe.skipIf(!canListProcesses)('a worker process that is killed is started a
     process.kill(killed, 'SIGKILL');
     await workers.says(`${host}-worker-1's process ended (signal SIGKILL); another follows in 0.5 s`);
     await run.says(joinedTwice(`${host}-worker-1`));
-    const [told] = await processesNamed(`--name ${host}-worker-2`);
-    process.kill(told, 'SIGTERM');
+    const [terminated] = await processesNamed(`--name ${host}-worker-2`);
+    process.kill(terminated, 'SIGTERM');
     await workers.says(/-worker-2's process ended \(exit status 130\): interrupted by SIGTERM$/m);
-    await goOn();
+    await resume();
     expect(await run.exited).toBe(0);
     expect(await workers.exited).toBe(0);
     expect(await readReport(inFolder('coordinator'))).toMatchObject({
-      weightsSha256: quiet,
+      weightsSha256: expectedSha256,
       workersJoined: 3,
       workersLost: 2,
     });
   });
 
-  it('but not where it is refused', async () => {
+  it('is not restarted if the coordinator refuses it', async () => {
     const run = startCli(['coordinator', ...recipe, '--port', '0', '--run-dir', inFolder('token')], {
-      LOCKSTEP_TOKEN: 'of this test',
+      LOCKSTEP_TOKEN: 'token of this test',
     });
     const [, url] = await run.says(/lockstep worker (ws:\S+)/);
     const { status, output } = await runCli(['worker', url, '--engine', 'wasm', '--workers', '2', '--no-cache']);

@@ -1,32 +1,32 @@
-// Lets a coordinator's time pass in a test, while its workers are processes whose own time goes on as it likes.
+// Advances a coordinator's fake clock in a test, while its workers are processes in real time.
 import { expect } from 'vitest';
 import type { Coordinator } from '../../coordinator/main.js';
 import type { FakeClock } from './fake-clock.js';
 
-/** As often as workers are pinged, unless told otherwise. */
+/** The default heartbeat interval. */
 const heartbeatIntervalMs = 2_000;
 
 /**
- * Lets time pass until something has happened. However long a worker that is alive takes to answer a ping, no time passes
- * meanwhile: it is never taken for silent.
- * @param alive names of the workers whose answers are waited for
+ * Advances the time until a promise resolves. The time stands still until all live workers have answered their heartbeats, so
+ * that a slow answer never disconnects a worker.
+ * @param alive names of the workers that answer
  */
 export async function passTimeUntil(
-  happened: Promise<unknown>,
+  done: Promise<unknown>,
   { coordinator, clock, alive }: { coordinator: Coordinator; clock: FakeClock; alive: readonly string[] },
 ): Promise<void> {
-  const waited = { isOver: false };
-  void happened.then(() => (waited.isOver = true));
-  const haveAnswered = () =>
+  const state = { isDone: false };
+  void done.then(() => (state.isDone = true));
+  const haveAllAnswered = () =>
     coordinator
       .status()
       .workers.every(({ name, state, lastSeenSecondsAgo }) =>
         state === 'lost' || !alive.includes(name) ? true : lastSeenSecondsAgo === 0,
       );
-  while (!waited.isOver) {
+  while (!state.isDone) {
     clock.advance(heartbeatIntervalMs);
-    // Sockets are read between timers.
+    // Lets sockets be read.
     await new Promise((resolve) => setImmediate(resolve));
-    await expect.poll(() => waited.isOver || haveAnswered()).toBe(true);
+    await expect.poll(() => state.isDone || haveAllAnswered()).toBe(true);
   }
 }

@@ -1,6 +1,6 @@
-// A worker in a process of its own, as a user of the library starts it, with the wasm engine made slow: before each slice
-// from one on it holds up its thread, as a long computation does, until its input has a byte for it or is closed.
-// Arguments: the coordinator's URL, the worker's name, the first slice that is held up, counted from 1.
+// A worker process that uses the library with a slowed-down wasm engine: from its SLICE-th slice on it blocks its thread before
+// each slice, as a long computation would, until it can read a byte from its stdin or stdin is closed.
+// Usage: slow-worker.mjs URL NAME SLICE
 import { readSync, writeSync } from 'node:fs';
 import { startWorker } from '../../dist/index.js';
 import { openWasmEngine } from '../../dist/worker/engines/wasm/wasm-engine.js';

@@ -67,7 +67,8 @@ class Round {
   }
 
   get result(): Total | undefined {
-    expect(this.work.remaining === 0).toBe(this.#sum.total !== undefined);
+    const isComplete = this.work.remaining === 0;
+    if (isComplete !== (this.#sum.total !== undefined)) throw new Error('work tracker and sum differ in completion');
     return this.#sum.total;
   }
 
