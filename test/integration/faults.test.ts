@@ -1,4 +1,5 @@
-// Faults of worker processes and their connections: in every case the weights have the hash of a run without faults. Uses real processes with the wasm engine. Each fault is triggered by a message or an event, never by a delay.
+// Faults of worker processes and their connections: in every case the weights have the hash of a run without faults. Uses
+// real processes with the wasm engine. Each fault is triggered by a message or an event, never by a delay.
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LinkMark } from '../../cli/machine/chaos/faulty-link.js';

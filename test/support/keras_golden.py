@@ -60,15 +60,15 @@ class Network:
         for group in range(1, 4):
             for block in range(1, (self.task["depth"] - 2) // 6 + 1):
                 name = f"group{group}.block{block}"
-                narrows = group > 1 and block == 1
-                filters *= 2 if narrows else 1
-                y = self.convolution(x, f"{name}.conv1", filters, stride=2 if narrows else 1)
+                downsamples = group > 1 and block == 1
+                filters *= 2 if downsamples else 1
+                y = self.convolution(x, f"{name}.conv1", filters, stride=2 if downsamples else 1)
                 y = layers.ReLU()(self.batch_norm(y, f"{name}.bn1"))
                 y = self.convolution(y, f"{name}.conv2", filters)
                 y = self.batch_norm(y, f"{name}.bn2")
-                if narrows and self.task["shortcut"] == "projection":
+                if downsamples and self.task["shortcut"] == "projection":
                     x = self.convolution(x, f"{name}.projection", filters, size=1, stride=2)
-                elif narrows:
+                elif downsamples:
                     x = self.subsample_and_pad(x, filters)
                 x = layers.ReLU()(layers.Add()([y, x]))
         x = layers.GlobalAveragePooling2D()(x)
