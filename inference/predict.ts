@@ -56,8 +56,11 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
     const engineModel = await engine.createModel(layout, preprocessing);
     engineModel.setWeights(weights, movingStatistics);
     const indices = Uint32Array.from(images.keys());
-    const augmentations = identityAugmentations(images.length);
-    const { logits } = await engineModel.evaluate({ records, indices, augmentations });
+    const { logits } = await engineModel.evaluate({
+      records,
+      indices,
+      augmentations: identityAugmentations(images.length),
+    });
     engineModel.dispose();
     const predictions = images.map((image, index) => {
       const probabilities = softmax(logits.subarray(index * classCount, (index + 1) * classCount));

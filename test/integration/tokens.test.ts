@@ -1,4 +1,4 @@
-// Access tokens on the command line: where they can be given, and that they stay secret.
+// Tokens on the command line: where they may be given, and that nobody else gets to read them.
 import { readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -29,15 +29,15 @@ beforeAll(async () => {
   ];
 });
 
-/** The contents of all files in a folder, as one text. */
+/** Everything in a folder, as one text. */
 async function textIn(folder: string): Promise<string> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
   return (await Promise.all(files.map((file) => readFile(file, 'latin1')))).join('\n');
 }
 
-describe('a run with a token file', () => {
-  it('admits workers with a token from a file or the environment, and never writes tokens to files or output', async () => {
+describe('a run that knows tokens from a file', () => {
+  it('takes in workers that show theirs from a file or the environment, and writes none down', async () => {
     const folder = inFolder('tokens');
     await mkdir(folder);
     const [tokens, token] = [path.join(folder, 'all'), path.join(folder, 'mine')];
@@ -57,15 +57,15 @@ describe('a run with a token file', () => {
         '--token-file',
         tokens,
       ],
-      // The file takes precedence.
+      // The file wins.
       { LOCKSTEP_TOKEN: 'of another run' },
     );
     const [, url = ''] = await coordinator.says(/LOCKSTEP_TOKEN=<token> lockstep worker (ws:\S+)/);
     const join = (args: readonly string[], environment: NodeJS.ProcessEnv = {}) =>
       startCli(['worker', url, '--engine', 'wasm', '--no-cache', ...args], environment);
-    const intruder = join([], { LOCKSTEP_TOKEN: 'of another run' });
-    expect(await intruder.exited).toBe(1);
-    expect(intruder.output()).toContain('(token): the worker presented an unknown token');
+    const pendingConnection = join([], { LOCKSTEP_TOKEN: 'of another run' });
+    expect(await pendingConnection.exited).toBe(1);
+    expect(pendingConnection.output()).toContain('(token): the worker presented an unknown token');
     const first = join(['--token-file', token]);
     await coordinator.says(' joined ');
     const at = (page: string) => new URL(page, url.replace('ws:', 'http:'));
@@ -90,8 +90,8 @@ describe('a run with a token file', () => {
   });
 });
 
-describe('a token as an argument', () => {
-  it.skipIf(process.platform !== 'linux')('is no longer in the process list once the coordinator listens', async () => {
+describe('a token given as an argument', () => {
+  it.skipIf(process.platform !== 'linux')('is not in the process list once the coordinator listens', async () => {
     const args = ['--port', '0', '--run-dir', inFolder('listed'), '--token', ownersToken];
     const coordinator = startCli(['coordinator', ...recipe, ...args]);
     await coordinator.says('waiting for workers');
@@ -107,8 +107,8 @@ describe('a token as an argument', () => {
     expect(await coordinator.exited).toBe(130);
   });
 
-  it('causes no warning with --quiet; neither does a token in the environment', async () => {
-    // Nothing listens on port 9: both give up after a second.
+  it('is not warned of under --quiet, nor where the environment has it', async () => {
+    // Nobody listens on port 9: each gives up after a second.
     const args = ['worker', 'ws://127.0.0.1:9', '--engine', 'wasm', '--no-cache', '--reconnect-timeout', '1'];
     const quiet = startCli([...args, '--quiet', '--token', ownersToken]);
     const environment = startCli(args, { LOCKSTEP_TOKEN: ownersToken });
@@ -116,15 +116,15 @@ describe('a token as an argument', () => {
     expect(quiet.output() + environment.output()).not.toContain('warning');
   });
 
-  it('is rejected together with --token-file', async () => {
+  it('together with --token-file is an error', async () => {
     const worker = startCli(['worker', 'ws://127.0.0.1:9', '--token', ownersToken, '--token-file', 'mine']);
     expect(await worker.exited).toBe(2);
-    expect(worker.output()).toBe('lockstep: --token and --token-file mine are both given: give only one\n');
+    expect(worker.output()).toBe('lockstep: --token and --token-file mine are both given: give one of them\n');
   });
 });
 
-describe('the token that train generates for its workers', () => {
-  it.skipIf(process.platform !== 'linux')('is in their environment, not in their arguments', async () => {
+describe('the token that train makes up for its workers', () => {
+  it.skipIf(process.platform !== 'linux')('is in their environment and in no argument', async () => {
     const args = [
       ...recipe,
       '--steps',

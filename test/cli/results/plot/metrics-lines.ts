@@ -10,7 +10,7 @@ type Step = Extract<MetricsLine, { type: 'step' }>;
 type Changed<Line> = { [Key in keyof Line]?: Line[Key] | null };
 
 export function stepLine(step: number, values: Changed<Step> = {}): object {
-  const defaults: Step = {
+  const usual: Step = {
     type: 'step',
     time,
     step,
@@ -21,7 +21,7 @@ export function stepLine(step: number, values: Changed<Step> = {}): object {
     imagesPerSecond: 100,
     phases,
   };
-  return { ...defaults, ...values };
+  return { ...usual, ...values };
 }
 
 export function evaluationLine(
@@ -29,8 +29,8 @@ export function evaluationLine(
   step: number,
   values: { epoch?: number; loss?: number; accuracy?: number } = {},
 ): object {
-  const defaults: MetricsLine = { type, time, step, epoch: 1, loss: 1, accuracy: 0.5 };
-  return { ...defaults, ...values };
+  const usual: MetricsLine = { type, time, step, epoch: 1, loss: 1, accuracy: 0.5 };
+  return { ...usual, ...values };
 }
 
 export function eventLine(step: number, event: RunEvent['type']): object {
