@@ -225,7 +225,10 @@ describe('a worker that connects', () => {
     {
       who: 'sends a message type that is not a string',
       message: encodeFrame({ type: { toString: 1, valueOf: 1 } }),
-      refusal: { code: 'bad-message', message: expect.stringContaining('a worker sent an invalid message of type unknown') as unknown },
+      refusal: {
+        code: 'bad-message',
+        message: expect.stringContaining('a worker sent an invalid message of type unknown') as unknown,
+      },
     },
   ])('and $who is refused with the reason', async ({ message, refusal }) => {
     const admit = vi.fn<Admission['admit']>();
