@@ -2,9 +2,9 @@
 // The command line: runs a command, and turns errors into messages and exit statuses.
 import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
+import { setV8Flags } from './cli/process/v8-flags.js';
 import { lockstepProgram } from './cli/program.js';
 import { LockstepError, messageOf, type ErrorCode } from './shared/errors.js';
-import { raiseHeapGrowth } from './shared/gc.js';
 import { visible, visibleLines } from './shared/visible-text.js';
 
 const failed = 1;
@@ -66,7 +66,7 @@ process.on('uncaughtException', (error) => {
   process.exit(failed);
 });
 
-raiseHeapGrowth();
+setV8Flags();
 try {
   await lockstepProgram().parseAsync();
 } catch (error) {

@@ -38,7 +38,7 @@ export type { RunPhase, RunStatus, WorkerState, WorkerStatus } from './shared/mo
 
 // What was trained: checkpoints, evaluation and prediction
 export { loadCheckpoint, type Checkpoint } from './coordinator/run/load-checkpoint.js';
-export type { BestValidation, RunProgress, TrainingState } from './coordinator/run/checkpoint.js';
+export type { BestValidation, RunProgress, SavedState } from './coordinator/run/checkpoint.js';
 export { evaluate, type EvaluateOptions, type LocalEvaluation } from './inference/evaluate.js';
 export type { Evaluation, EvaluationOptions, EvaluationReport } from './coordinator/evaluation-run.js';
 export type { ClassResult, Outcome as EvaluationOutcome } from './coordinator/run/evaluation-report.js';

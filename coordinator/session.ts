@@ -184,7 +184,7 @@ export class CoordinatorSession {
         this.#events.publish({
           type: 'clock-sample',
           worker: { id, name },
-          sample: { askedMs, reachedMs: toldMs, toldMs, heardMs },
+          sample: { sentMs: askedMs, receivedMs: toldMs, repliedMs: toldMs, returnedMs: heardMs },
         }),
     );
     worker.send(this.#welcome(worker.id), ...this.#measuredPreprocessing());

@@ -55,7 +55,8 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
     const computing = await engine.createModel(layout, preprocessing);
     computing.setWeights(weights, movingStatistics);
     const indices = Uint32Array.from(images.keys());
-    const { logits } = await computing.evaluate({ records, indices, views: identityAugmentations(images.length) });
+    const augmentations = identityAugmentations(images.length);
+    const { logits } = await computing.evaluate({ records, indices, augmentations });
     computing.dispose();
     const predictions = images.map((image, place) => {
       const probabilities = softmax(logits.subarray(place * classCount, (place + 1) * classCount));

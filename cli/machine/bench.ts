@@ -48,7 +48,7 @@ export function addBenchCommand(program: Command): void {
         rounds: parseWholeNumber('--rounds', rounds, 1, 1000),
         roundMs: 1000 * parseSeconds('--seconds', seconds),
       };
-      const engineChoice = readEngineOptions(options);
+      const engineChoice = await readEngineOptions(options);
       if (isSupervised()) exitWithParent();
       else if (workerCount === undefined) {
         const environment = await startEnvironment(engineChoice.engine);

@@ -71,7 +71,7 @@ export function addChaosCommand(program: Command): void {
       heartbeatTimeout: given.heartbeatTimeout ?? defaultHeartbeatTimeout,
     });
     const writer = new RateLimitedPrinter(json ? nowhere : standardOutput);
-    const engine = readEngineOptions(options);
+    const engine = await readEngineOptions(options);
     const plans = await planWorkers({
       engine: engine.engine,
       gpus,

@@ -1,7 +1,7 @@
 // The options that say what workers compute with: the same on worker, train and bench.
 import { Option, type Command } from 'commander';
 import { precisions, type Precision } from '../../worker/engine.js';
-import { assertFits, engineNames, type EngineName } from '../../worker/engines/registry.js';
+import { assertSupported, engineNames, type EngineName } from '../../worker/engines/registry.js';
 import type { EngineChoice } from '../../worker/worker-arguments.js';
 import { parseWholeNumber } from './config-options.js';
 
@@ -41,7 +41,7 @@ export function gpusOption(): Option {
 }
 
 /** commander has checked the choices. Throws `bad-option` for those that do not go together: now, and not in each worker. */
-export function readEngineOptions(options: Readonly<Record<string, unknown>>): EngineChoice {
+export async function readEngineOptions(options: Readonly<Record<string, unknown>>): Promise<EngineChoice> {
   const { engine, threads, precision, tfMode, xla } = options;
   const choice: EngineChoice = {
     engine: engine as EngineName,
@@ -50,6 +50,6 @@ export function readEngineOptions(options: Readonly<Record<string, unknown>>): E
     tensorFlowMode: tfMode as (typeof modes)[number],
     xla: xla === true,
   };
-  assertFits(choice.engine, choice);
+  await assertSupported(choice.engine, choice);
   return choice;
 }

@@ -88,7 +88,7 @@ async function start(
       ...common,
       workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
       gpus,
-      ...readEngineOptions(options),
+      ...(await readEngineOptions(options)),
     });
   }
   for (const [flag, value] of Object.entries({ '--workers': workers, '--gpus': gpus })) {

@@ -34,7 +34,7 @@ export function addTrainingCommands(program: Command): void {
       ...(await readRunOptions(options)),
       workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
       gpus,
-      ...readEngineOptions(options),
+      ...(await readEngineOptions(options)),
       port: port === undefined ? 0 : parsePort(port),
     });
     const view = readView(options);

@@ -59,7 +59,7 @@ export function addWorkerCommand(program: Command): void {
       if (name === '') throw new LockstepError('bad-option', '--name is "": it must be a name, or be left out');
       const command: WorkerCommand = {
         url: checkUrl(url),
-        engine: readEngineOptions(options),
+        engine: await readEngineOptions(options),
         name,
         token: workerToken(called),
         tls: readClientTlsOptions(options),

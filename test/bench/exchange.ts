@@ -76,7 +76,8 @@ async function stepMs(exchange: Exchange): Promise<number> {
 }
 
 function forkWorker(...args: string[]): ChildProcess {
-  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args);
+  // gc is exposed as in the command line's processes: see collectYoungGeneration.
+  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args, { execArgv: ['--expose-gc'] });
 }
 
 async function endAll(children: readonly ChildProcess[]): Promise<void> {

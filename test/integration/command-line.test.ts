@@ -31,7 +31,7 @@ describe('lockstep refuses, with status 2,', () => {
     [
       'of one engine what the other has',
       ['train', '--engine', 'wasm', '--precision', 'bfloat16'],
-      /^lockstep: --precision bfloat16 needs the tensorflow engine/,
+      /^lockstep: \S*precision\S* bfloat16 needs the tensorflow engine/,
     ],
     ['another engine', ['train', '--engine', 'abacus'], /'abacus' is invalid.*tensorflow/],
     [
@@ -119,7 +119,7 @@ describe('lockstep', () => {
       runCli(['summary', inFolder('nowhere')], { LOCKSTEP_DEBUG: '1' }),
     ]);
     expect(plain.output).toBe(
-      `lockstep: there is no checkpoint at ${inFolder('nowhere')}: name its folder, or the folder of a run\n`,
+      `lockstep: there is no checkpoint at ${inFolder('nowhere')}: name a checkpoint's directory or a run directory\n`,
     );
     expect(asked.output).toMatch(/^lockstep: there is no checkpoint[\s\S]*\n {4}at /);
   });

@@ -62,7 +62,9 @@ describe('initialWeights', () => {
     const others = { ...config, runDir: inFolder('others'), initialWeights: inFolder('from-file') };
     await expect(startCluster(others)).rejects.toMatchObject({
       code: 'bad-config',
-      message: expect.stringMatching(/--initial-weights .* has the hash .*, and initialWeightsSha256 says/) as string,
+      message: expect.stringMatching(
+        /the hash of `initialWeights` .* is .*, not .* as in `initialWeightsSha256`/,
+      ) as string,
     });
   });
 
@@ -81,15 +83,23 @@ describe('initialWeights', () => {
     expect(resumed!.weightsSha256).toBe(fromFile.weightsSha256);
     await expect(startCluster({ ...same, initialWeights: inFolder('from-file') })).rejects.toMatchObject({
       code: 'bad-config',
-      message: expect.stringContaining(`initialWeightsSha256 was "${first.weightsSha256}" and is`) as string,
+      message: expect.stringContaining(`\`initialWeightsSha256\` was "${first.weightsSha256}" and is`) as string,
     });
   });
 
   it.each<[string, CoordinatorOptions, RegExp]>([
-    ['another depth', { depth: 14 }, /is not of this model: it has no group1\/block2\/conv1\/kernel; --depth,/],
-    ['fewer layers', { shortcut: 'projection' }, /it has no group2\/block1\/projection\/kernel/],
-    ['arrays that are too many', { convBias: false }, /it has stem\/conv\/bias, which this model has not/],
-    ['another width', { initialFilters: 8 }, /its stem\/conv\/kernel is \[3, 3, 3, 4\], not \[3, 3, 3, 8\]/],
+    [
+      'another depth',
+      { depth: 14 },
+      /is of another model: group1\/block2\/conv1\/kernel is missing\. The model is set by `depth`,/,
+    ],
+    ['fewer layers', { shortcut: 'projection' }, /group2\/block1\/projection\/kernel is missing/],
+    ['arrays that are too many', { convBias: false }, /this model has no stem\/conv\/bias/],
+    [
+      'another width',
+      { initialFilters: 8 },
+      /the shape of stem\/conv\/kernel is \[3, 3, 3, 4\] instead of \[3, 3, 3, 8\]/,
+    ],
   ])('refuses %s', async (_what, options, message) => {
     const refused = startCluster({ ...options, initialWeights: file(), runDir: inFolder('never') });
     await expect(refused).rejects.toMatchObject({

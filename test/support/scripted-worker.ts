@@ -17,14 +17,14 @@ import {
 } from '../../shared/protocol/messages.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 
-/** What the workers of a test share. */
+/** What the workers of a test have in common. */
 export interface ScriptedWorld {
   pool: WorkerPool;
   clock: Clock;
-  /** Hashes of all shards. */
+  /** Hashes of what there is to hold. */
   shards: readonly string[];
   imagesPerSlice: number;
-  /** The partial sum over a range, with the batch statistics of each slice, and the report on it. */
+  /** The sum over a range and each slice's statistics, as they travel, and what is reported with them. */
   answer: (step: number, range: SliceRange) => { payload: Float32Array; sampleCount: number; lossSums: number[] };
 }
 
@@ -88,13 +88,13 @@ export class ScriptedWorker {
   readonly #world: ScriptedWorld;
   readonly #socket: FakeSocket;
   readonly #computeMs: number;
-  /** The first one is in progress. */
+  /** The first one is being computed. */
   #tasks: Task[] = [];
   #lastAnswer: Buffer | undefined;
 
   /**
    * @param holds hashes of the shards that it has
-   * @param computeMs computation time that it reports for each slice
+   * @param computeMs how long it says that a slice took
    */
   constructor(world: ScriptedWorld, name: string, holds: readonly string[], computeMs: number) {
     this.#world = world;
@@ -131,7 +131,7 @@ export class ScriptedWorker {
     return this.#socket.readyState === this.#socket.OPEN;
   }
 
-  /** Answers its current task, which may belong to a finished step. @returns whether it had one */
+  /** Answers what it has computed, which may be of a step that is over. @returns whether there was anything */
   answer(): boolean {
     const task = this.#tasks.shift();
     if (task === undefined) return false;
@@ -154,7 +154,7 @@ export class ScriptedWorker {
     return encodeFrame(message, new Uint8Array(payload.slice().buffer));
   }
 
-  /** Sends its last answer again, without a request. */
+  /** Says its last answer once more, which nobody asked for. */
   repeat(): void {
     if (this.#lastAnswer !== undefined) this.#say(Buffer.from(this.#lastAnswer));
   }
@@ -172,7 +172,7 @@ export class ScriptedWorker {
   }
 
   #take(message: CoordinatorMessage): void {
-    // With the weights of another step, a worker drops the tasks that it has not started.
+    // With weights of another step a worker drops what it has not begun.
     if (message.type === 'weights') this.#tasks = this.#tasks.slice(0, 1);
     if (message.type === 'compute') {
       const { step } = message;

@@ -24,7 +24,7 @@ export async function evaluateShard(
   const indices = Uint32Array.from({ length: count }, (_, image) => image);
   const augment = split === 'validation' && augmentValidation;
   const key = { purpose: 'validationAugmentation', seed, step, slice: index, count, augment, cropPadding } as const;
-  const { logits, ...result } = await model.evaluate({ records, indices, views: augmentationsOf(key) });
+  const { logits, ...result } = await model.evaluate({ records, indices, augmentations: augmentationsOf(key) });
   return { ...result, predicted: classesOf(logits) };
 }
 

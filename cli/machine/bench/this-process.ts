@@ -92,7 +92,7 @@ function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards
       add: reduceMs,
       update: updatedMs - summedMs,
       setWeights: endedMs - updatedMs,
-      // The order of the images, their views, and what lies between the calls.
+      // The order of the images, their augmentations, and what lies between the calls.
       other: summedMs - startedMs - augmentMs - computeMs - reduceMs,
       step: endedMs - startedMs,
     };
@@ -116,8 +116,8 @@ function meanProfile(model: ProfilingModel, config: Config, shards: readonly Uin
   for (let step = 0; step < profiledSteps; step++) {
     for (const [slice, records] of shards.entries()) {
       const indices = Uint32Array.from({ length: count }, (_, place) => place);
-      const views = augmentationsOf({ seed, step, slice, count, augment, cropPadding });
-      for (const { phase, group, ms } of model.profile({ records, indices, views })) {
+      const augmentations = augmentationsOf({ seed, step, slice, count, augment, cropPadding });
+      for (const { phase, group, ms } of model.profile({ records, indices, augmentations })) {
         const key = `${phase} ${group}`;
         sums.set(key, { phase, group, ms: (sums.get(key)?.ms ?? 0) + ms / profiledSteps });
       }

@@ -19,7 +19,7 @@ async function probe(name: EngineName): Promise<ProbeAnswer> {
     };
   } catch (error) {
     const { TensorFlowNotLoaded } = await import('../../../worker/engines/tensorflow/load.js');
-    const places = error instanceof TensorFlowNotLoaded ? [...error.places] : [];
+    const places = error instanceof TensorFlowNotLoaded ? [...error.locations] : [];
     return { loads: false, message: messageOf(error), places };
   }
 }

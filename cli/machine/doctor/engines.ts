@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import type { EngineName } from '../../../worker/engines/registry.js';
-import { diagnoseLoadFailure, notThere } from '../../../worker/engines/tensorflow/load-failure.js';
+import { diagnoseLoadFailure, notInstalled } from '../../../worker/engines/tensorflow/load-failure.js';
 import type { Check } from './check.js';
 import { wasmStepSha256 } from './self-test.js';
 
@@ -119,7 +119,7 @@ type NotLoaded = Extract<ProbeAnswer, { loads: false }>;
 function whyNotLoaded({ message, places }: NotLoaded): Pick<Check, 'says' | 'remedy'> & { remedy: string } {
   if (places.length === 0) return { says: message, remedy: '--engine wasm computes without it' };
   const diagnosed = places
-    .filter(({ reason }) => reason !== notThere)
+    .filter(({ reason }) => reason !== notInstalled)
     .map(({ flavor, packageName, folder, reason }) => {
       const { problem, remedy } = diagnoseLoadFailure({ reason, flavor, isOwnInstallation: folder !== null });
       return { says: `${packageName} ${folder === null ? 'installed by npm' : `in ${folder}`}: ${problem}`, remedy };

@@ -25,8 +25,8 @@ export async function computeStep(engine: Engine): Promise<ComputedStep> {
     model.setWeights(initialWeights(layout, 0), initialMovingStatistics(layout));
     const records = synthesizeRecords({ seed: 0, split: 'training', count });
     const indices = Uint32Array.from({ length: count }, (_, place) => place);
-    const views = augmentationsOf({ seed: 0, step: 0, slice: 0, count, augment: true });
-    const { gradientSum, batchStatistics } = await model.computeSlice({ records, indices, views });
+    const augmentations = augmentationsOf({ seed: 0, step: 0, slice: 0, count, augment: true });
+    const { gradientSum, batchStatistics } = await model.computeSlice({ records, indices, augmentations });
     const hash = createHash('sha256').update(littleEndianBytes(gradientSum)).update(littleEndianBytes(batchStatistics));
     return { sha256: hash.digest('hex'), gradient: gradientSum.slice() };
   } finally {

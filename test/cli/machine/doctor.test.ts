@@ -94,7 +94,7 @@ describe.runIf(process.platform === 'linux')('lockstep doctor', () => {
     expect(status).toBe(1);
     expect(about('tensorflow')[0]).toMatchObject({
       mark: 'problem',
-      says: expect.stringMatching(/does not load\n@tensorflow\/tfjs-node in .*: its native part is damaged/),
+      says: expect.stringMatching(/does not load\n@tensorflow\/tfjs-node in .*: its native binding is damaged/),
       remedy: 'lockstep setup-tensorflow --cpu --force',
     });
   });
@@ -129,7 +129,7 @@ describe.runIf(process.platform === 'linux')('lockstep doctor', () => {
     const { about } = await doctor(['--engine', 'tensorflow']);
     expect(about('tensorflow')[0]).toMatchObject({
       mark: 'problem',
-      says: expect.stringMatching(/libtensorflow\S* is missing, TensorFlow itself/),
+      says: expect.stringMatching(/libtensorflow\S* is missing, which is TensorFlow itself/),
       remedy: 'lockstep setup-tensorflow --cpu --force',
     });
   });

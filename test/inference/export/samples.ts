@@ -23,7 +23,8 @@ export async function testImages(): Promise<ImageBatch> {
   const records = isThere
     ? (await loadCifar10(realImages)).test
     : synthesizeRecords({ seed: 0, split: 'test', count: imageCount });
-  return { records, indices: Uint32Array.from(Array(imageCount).keys()), views: identityAugmentations(imageCount) };
+  const indices = Uint32Array.from(Array(imageCount).keys());
+  return { records, indices, augmentations: identityAugmentations(imageCount) };
 }
 
 /** The pictures as an exported model takes them: [images, row, column, channel], red, green, blue, 0 to 255. */

@@ -57,7 +57,7 @@ describe('tensorflow', () => {
   });
 
   it('is missed where it was asked for, and otherwise only warned of', () => {
-    const nowhere = notLoaded([{ flavor: 'gpu', packageName: 'p', folder: null, reason: 'not there' }]);
+    const nowhere = notLoaded([{ flavor: 'gpu', packageName: 'p', folder: null, reason: 'not installed' }]);
     const check = { about: 'tensorflow', says: 'not installed', remedy: 'lockstep setup-tensorflow' };
     expect(checkTensorFlow(nowhere, false)).toEqual({ ...check, mark: 'warning' });
     expect(checkTensorFlow(nowhere, true)).toEqual({ ...check, mark: 'problem' });
@@ -66,7 +66,7 @@ describe('tensorflow', () => {
   it('tells of the places where something is, and how to mend the one that is tried first', () => {
     const { says, remedy } = checkTensorFlow(
       notLoaded([
-        { flavor: 'gpu', packageName: 'gpu-package', folder: '/gpu', reason: 'not there' },
+        { flavor: 'gpu', packageName: 'gpu-package', folder: '/gpu', reason: 'not installed' },
         { flavor: 'cpu', packageName: 'cpu-package', folder: '/cpu', reason: '/x.node: file too short' },
         {
           flavor: 'gpu',
@@ -79,8 +79,8 @@ describe('tensorflow', () => {
     );
     expect(says.split('\n')).toEqual([
       'does not load',
-      'cpu-package in /cpu: its native part is damaged, or no library of this system',
-      'gpu-package installed by npm: libcudart.so.11.0 is missing, a library of CUDA that this build was made for',
+      'cpu-package in /cpu: its native binding is damaged or is not a library for this system',
+      'gpu-package installed by npm: libcudart.so.11.0 is missing, which is part of the CUDA version that this build requires',
     ]);
     expect(remedy).toBe('lockstep setup-tensorflow --cpu --force');
   });

@@ -1,9 +1,9 @@
-// Batch norm as one TensorFlow operation forward and one backward: tfjs's own takes many, at half the speed.
+// Batch norm as one TensorFlow operation forward and one backward. tfjs uses many operations, which take twice as long.
 import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
 import { withGradient } from './differentiable.js';
-import { runOperation, type TensorFlowRuntime } from './runtime.js';
+import { runOperation, type TensorFlowRuntime } from '../runtime.js';
 
-/** Per channel. */
+/** One value per channel. */
 export interface ChannelStatistics {
   mean: Tensor1D;
   variance: Tensor1D;
@@ -17,9 +17,9 @@ export interface ScaleAndShift {
 const types = { T: { type: 'float32' }, U: { type: 'float32' } } as const;
 
 /**
- * Normalizes each channel by the batch's own statistics. Differentiable in x, gamma and beta.
- * @param report receives the batch's statistics: kept tensors, which tidy spares and the receiver disposes of. The variance
- *   is TensorFlow's: see biasedPart.
+ * Normalizes each channel by the batch's statistics. Differentiable in x, gamma and beta.
+ * @param report receives the batch's statistics, with TensorFlow's variance: see biasedVarianceFactor. The receiver
+ *   must dispose of the tensors, which tidy does not.
  */
 export function normalizeByBatch(
   { tf, backend }: TensorFlowRuntime,
@@ -30,7 +30,7 @@ export function normalizeByBatch(
 ): Tensor4D {
   const attributes = { ...types, epsilon: { float: epsilon }, is_training: { bool: true } };
   return withGradient(tf, [x, gamma, beta], (x, gamma, beta) => {
-    const none = tf.tensor1d([]); // in training the moving statistics are not read
+    const none = tf.tensor1d([]); // training does not read the moving statistics
     const [normalized, mean, variance, ...reserved] = runOperation(
       backend,
       'FusedBatchNormV3',
@@ -49,14 +49,14 @@ export function normalizeByBatch(
 }
 
 /**
- * What TensorFlow's variance is multiplied with to become the biased one, which normalizes, and which Keras 3 averages:
- * TensorFlow divides by count - 1, but by 1 where the count is 1.
+ * Factor from the variance that TensorFlow reports, which is divided by count - 1 (or 1 if the count is 1), to the
+ * biased variance, which TensorFlow normalizes with and Keras 3 averages.
  */
-export function biasedPart(count: number): number {
+export function biasedVarianceFactor(count: number): number {
   return Math.max(1, count - 1) / count;
 }
 
-/** Normalizes each channel by given statistics. Forward only. */
+/** Normalizes each channel by given statistics. Not differentiable. */
 export function normalizeByMoving(
   { backend }: TensorFlowRuntime,
   x: Tensor4D,

@@ -1,12 +1,12 @@
-// Whether a binding that was built loads and computes, tried in a process of its own.
+// Checks in a separate process whether a compiled binding can be loaded and computes correctly.
 import { z } from 'zod';
 import { messageOf } from '../../../../shared/errors.js';
 import type { SetupHost, Tool } from './setup-host.js';
 
-export type TrialResult = { works: true; tensorFlow: string; usesGpu: boolean } | { works: false; reason: string };
+export type BindingCheck = { works: true; tensorFlow: string; usesGpu: boolean } | { works: false; reason: string };
 
-/** A convolution whose result is known: ones over an 8×8 image of ones, 3 channels to 2, sum to 2904. */
-export function trialOf(packageName: string, folder: string): Tool {
+/** A convolution with a known result: ones over an 8×8 image of ones, 3 channels to 2, sum to 2904. */
+export function bindingCheckTool(packageName: string, folder: string): Tool {
   const script = `
     const util = require('node:util');
     util.isNullOrUndefined = (value) => value == null;
@@ -20,29 +20,29 @@ export function trialOf(packageName: string, folder: string): Tool {
 }
 
 /** @param folder whose node_modules hold the package */
-export async function tryBinding(
+export async function checkBinding(
   packageName: string,
   folder: string,
   host: SetupHost,
   logFile?: string,
-): Promise<TrialResult> {
+): Promise<BindingCheck> {
   const { exitStatus, standardOutput, output } = await host.run(
-    trialOf(packageName, folder),
+    bindingCheckTool(packageName, folder),
     logFile === undefined ? {} : { logFile },
   );
   if (exitStatus !== 0) return { works: false, reason: lastLines(output) };
   try {
-    const { sum, tensorFlow, usesGpu } = trialOutput.parse(JSON.parse(standardOutput));
-    if (sum !== 2904) return { works: false, reason: `a convolution gave ${sum} instead of 2904` };
+    const { sum, tensorFlow, usesGpu } = checkOutput.parse(JSON.parse(standardOutput));
+    if (sum !== 2904) return { works: false, reason: `a convolution sums to ${sum} instead of 2904` };
     return { works: true, tensorFlow, usesGpu };
   } catch (error) {
     return { works: false, reason: messageOf(error) };
   }
 }
 
-const trialOutput = z.object({ sum: z.number(), tensorFlow: z.string(), usesGpu: z.boolean() });
+const checkOutput = z.object({ sum: z.number(), tensorFlow: z.string(), usesGpu: z.boolean() });
 
-/** What a person is shown of a tool's output. */
+/** The end of a tool's output, for error messages. */
 export function lastLines(output: string): string {
   const lines = output.trimEnd().split('\n').slice(-15);
   return lines.map((line) => `  ${line}`).join('\n');

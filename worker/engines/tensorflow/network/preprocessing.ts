@@ -1,12 +1,12 @@
-// Preprocessing on the device: bytes go there, a quarter of what float32 images would take. The same bits as fillInput's.
+// Preprocessing on the device, so that images are uploaded as bytes. Has the same bits as fillInput.
 import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
-import type { Preprocessing } from '../../../shared/dataset/image-batch.js';
-import { inputTransformOf } from '../../../shared/dataset/input-transform.js';
-import { imageChannels } from '../../../shared/network/layout.js';
-import { runOperation, type TensorFlowRuntime } from './runtime.js';
+import type { Preprocessing } from '../../../../shared/dataset/image-batch.js';
+import { inputTransformOf } from '../../../../shared/dataset/input-transform.js';
+import { imageChannels } from '../../../../shared/network/layout.js';
+import { runOperation, type TensorFlowRuntime } from '../runtime.js';
 
 /**
- * The network's input from bytes, channels blue, green, red.
+ * Computes the network's input, channels blue, green, red, from bytes.
  * @param images uint8, [images, row, column, channel], channels red, green, blue
  */
 export function preprocess({ tf, backend }: TensorFlowRuntime, images: Tensor, preprocessing: Preprocessing): Tensor4D {
@@ -21,7 +21,7 @@ export function preprocess({ tf, backend }: TensorFlowRuntime, images: Tensor, p
   const divisor = divide.every((value) => value === divide[0])
     ? tf.scalar(divide[0])
     : tf.tensor1d(divide.toReversed());
-  const centred = tf.sub(tf.reverse(raw, 3), means);
-  // Not RealDiv: in a graph TensorFlow would multiply by the reciprocal instead, which gives other bits.
-  return runOperation(backend, 'DivNoNan', { T: { type: 'float32' } }, [centred, divisor], 1)[0] as Tensor4D;
+  const centered = tf.sub(tf.reverse(raw, 3), means);
+  // Not RealDiv: in a graph, TensorFlow replaces it by a multiplication with the reciprocal, which has other bits.
+  return runOperation(backend, 'DivNoNan', { T: { type: 'float32' } }, [centered, divisor], 1)[0] as Tensor4D;
 }

@@ -1,50 +1,51 @@
-// A run as its metrics.jsonl tells it, in bounded memory: curves, evaluations and the latest events.
+// A run's history as metrics.jsonl records it, in bounded memory: curves, evaluations, and the latest events.
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
+import { parseJson } from '../../../shared/json.js';
 import type { EvaluationPoint, EventLine } from '../../../shared/monitoring/messages.js';
 import { StepHistory } from '../../../shared/monitoring/step-history.js';
 
-/** Events that are kept: more than anybody scrolls through. */
+/** Number of events kept: more than anyone scrolls through. */
 const keptEvents = 300;
 
 const metrics = { step: z.number(), epoch: z.number(), time: z.string(), loss: z.number(), accuracy: z.number() };
-/** What is read of a line; lines of later versions may say more. */
-const recordedLine = z.discriminatedUnion('type', [
+/** The fields that are read; later versions may write more. */
+const historyLine = z.discriminatedUnion('type', [
   z.object({ type: z.literal('step'), ...metrics, learningRate: z.number(), imagesPerSecond: z.number() }),
   z.object({ type: z.literal('validation'), ...metrics }),
   z.object({ type: z.literal('test'), ...metrics }),
   z.object({ type: z.literal('event'), step: z.number(), time: z.string(), event: z.string(), detail: z.string() }),
 ]);
-export type RecordedLine = z.infer<typeof recordedLine>;
+export type HistoryLine = z.infer<typeof historyLine>;
 
-export class RunRecord {
+export class RunHistory {
   readonly steps = new StepHistory();
   readonly evaluations: EvaluationPoint[] = [];
   #events: EventLine[] = [];
   #eventCount = 0;
-  #firstEpochsSteps = 0;
+  #stepsPerEpoch = 1;
 
-  /** The latest ones. */
+  /** The latest events. */
   get events(): readonly EventLine[] {
     return this.#events;
   }
 
-  /** All there ever were. */
+  /** Number of all events, including those not kept. */
   get eventCount(): number {
     return this.#eventCount;
   }
 
-  /** Those of the first epoch, as far as it has come. */
+  /** Number of steps in the first epoch so far; at least 1. */
   get stepsPerEpoch(): number {
-    return Math.max(1, this.#firstEpochsSteps);
+    return this.#stepsPerEpoch;
   }
 
-  add(line: RecordedLine): void {
+  add(line: HistoryLine): void {
     switch (line.type) {
       case 'step': {
         const { step, epoch, loss, accuracy, learningRate, imagesPerSecond } = line;
-        if (epoch === 1) this.#firstEpochsSteps = Math.max(this.#firstEpochsSteps, step);
+        if (epoch === 1) this.#stepsPerEpoch = Math.max(this.#stepsPerEpoch, step);
         this.steps.add({ step, loss, accuracy, learningRate, imagesPerSecond });
         break;
       }
@@ -68,23 +69,17 @@ export class RunRecord {
 }
 
 /**
- * Adds the lines of a metrics.jsonl. What is no such line, like half of one at the end, is passed over. Reads in chunks, so
- * that nothing else waits long meanwhile.
- * @param bytes how much of the file is meant; all of it unless said
+ * Reads a metrics.jsonl. Skips lines that are not valid, such as an incomplete last one. Reads in chunks, so that a long file
+ * does not block the event loop.
+ * @param bytes read only this much of the file; all of it by default
  */
-export async function readMetrics(file: string, record: RunRecord, bytes = Infinity): Promise<void> {
-  if (bytes === 0) return;
+export async function readHistory(file: string, bytes = Infinity): Promise<RunHistory> {
+  const history = new RunHistory();
+  if (bytes === 0) return history;
   const lines = createInterface({ input: createReadStream(file, { end: bytes - 1 }) });
   for await (const text of lines) {
-    const line = parseLine(text);
-    if (line !== undefined) record.add(line);
+    const line = historyLine.safeParse(parseJson(text)).data;
+    if (line !== undefined) history.add(line);
   }
-}
-
-function parseLine(text: string): RecordedLine | undefined {
-  try {
-    return recordedLine.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
+  return history;
 }

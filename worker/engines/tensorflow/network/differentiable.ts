@@ -1,23 +1,23 @@
-// Layers on TensorFlow's own gradient operations, where tfjs's gradients are slower or missing.
+// Layers with TensorFlow's own gradient operations, where tfjs's gradients are slower or missing.
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
-import { runOperation, type TensorFlowJs, type TensorFlowRuntime } from './runtime.js';
+import { runOperation, type TensorFlowJs, type TensorFlowRuntime } from '../runtime.js';
 
 interface ForwardOutput<Output extends Tensor> {
   value: Output;
-  /** What the gradient needs; kept until it is computed. */
+  /** Tensors that the gradient needs; kept until it is computed. */
   saved: Tensor[];
   /** One gradient per input. */
   gradientsOf: (upstream: Output, saved: Tensor[]) => Tensor[];
 }
 
-/** Computes a function of tensors that states its own gradient. */
+/** Computes a function that defines its own gradient. */
 export function withGradient<Inputs extends Tensor[], Output extends Tensor>(
   tf: TensorFlowJs,
   inputs: Inputs,
   forward: (...inputs: Inputs) => ForwardOutput<Output>,
 ): Output {
   const compute = tf.customGrad<Output>((...inputsAndSave) => {
-    // tfjs types this as one list: the inputs, then the function that saves tensors.
+    // tfjs passes the inputs and then the function that saves tensors, and types both as one list.
     const save = inputsAndSave.at(-1) as (tensors: Tensor[]) => void;
     const { value, saved, gradientsOf } = forward(...(inputsAndSave.slice(0, -1) as Inputs));
     save(saved);
@@ -39,7 +39,7 @@ export function relu<Shape extends Tensor>({ tf, backend }: TensorFlowRuntime, x
   });
 }
 
-/** Adds a value to each channel (the last axis). */
+/** Adds a bias to each channel (the last axis). */
 export function addBias<Shape extends Tensor>({ tf, backend }: TensorFlowRuntime, x: Shape, bias: Tensor1D): Shape {
   return withGradient(tf, [x, bias], (x, bias) => {
     const [y] = runOperation(backend, 'BiasAdd', float32, [x, bias], 1) as [Shape];
@@ -52,8 +52,8 @@ export function addBias<Shape extends Tensor>({ tf, backend }: TensorFlowRuntime
 }
 
 /**
- * The sum over the images of the softmax cross-entropy of their logits.
- * @param labelSmoothing the part of each label that is spread over all classes, as Keras's CategoricalCrossentropy does
+ * Sums the softmax cross-entropy of the logits over the images.
+ * @param labelSmoothing share of each label that is spread over all classes, as in Keras's CategoricalCrossentropy
  */
 export function crossEntropySum(
   runtime: TensorFlowRuntime,
@@ -68,8 +68,8 @@ export function crossEntropySum(
       tf.oneHot(labels, logits.shape[1], 1 - labelSmoothing + spread, spread, 'float32') as Tensor2D;
     let losses: Tensor;
     let gradient: Tensor2D;
-    // TensorFlow refuses its own cross-entropies on a GPU where it was asked for kernels that repeat their bits.
-    if (backend.isUsingGpuDevice) [losses, gradient] = crossEntropyOfParts(runtime, logits, targets());
+    // On GPUs TensorFlow has no deterministic kernels for its own cross-entropies and refuses them.
+    if (backend.isUsingGpuDevice) [losses, gradient] = deterministicCrossEntropy(runtime, logits, targets());
     else if (labelSmoothing > 0) [losses, gradient] = crossEntropyOfTargets(runtime, logits, targets());
     else [losses, gradient] = crossEntropyOfLabels(runtime, logits, labels);
     return {
@@ -93,8 +93,8 @@ function crossEntropyOfTargets({ backend }: TensorFlowRuntime, logits: Tensor2D,
   return runOperation(backend, 'SoftmaxCrossEntropyWithLogits', float32, [logits, targets], 2) as LossesAndGradient;
 }
 
-/** Of operations that repeat their bits on a GPU too. The losses are not added up over the classes yet. */
-function crossEntropyOfParts(
+/** Uses operations that are deterministic on GPUs. The losses are not yet summed over the classes. */
+function deterministicCrossEntropy(
   { tf, backend }: TensorFlowRuntime,
   logits: Tensor2D,
   targets: Tensor2D,

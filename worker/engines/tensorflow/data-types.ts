@@ -1,4 +1,4 @@
-// TensorFlow's codes of data types: the same in its C interface and in its graph files.
+// TensorFlow's data type codes, which its C API and its graph files share.
 
 export const dataTypes = {
   float32: 1,
@@ -15,7 +15,7 @@ export const dataTypes = {
 
 export type DataTypeName = keyof typeof dataTypes;
 
-/** For messages. */
+/** For error messages. */
 export function dataTypeName(code: number): string {
   return Object.entries(dataTypes).find(([, known]) => known === code)?.[0] ?? `data type ${code}`;
 }
