@@ -206,7 +206,7 @@ describe('lockstep status and lockstep workers', () => {
     expect(wrong).toEqual({
       status: 1,
       output:
-        `lockstep: 127.0.0.1:${port} does not let us read (a token that is not known here was shown): give a viewer's ` +
+        `lockstep: 127.0.0.1:${port} does not let us read (the token is unknown): give a viewer's ` +
         "token, or the coordinator's own, with LOCKSTEP_TOKEN or --token-file\n",
     });
     const nobody = await runCli(['workers', url]);
