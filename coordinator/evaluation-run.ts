@@ -1,50 +1,43 @@
-// A coordinator for evaluation alone: deals a split's parts out to workers as a run does between epochs.
-import { EventEmitter } from 'node:events';
-import { randomUUID } from 'node:crypto';
+// startEvaluation: evaluates a checkpoint with workers, as a run does between epochs, without training.
 import { systemClock, type Clock } from '../shared/clock.js';
 import { resolveDataset, type Cifar10 } from '../shared/dataset/cifar10.js';
 import { recordBytes } from '../shared/dataset/image-batch.js';
+import { LockstepError } from '../shared/errors.js';
 import type { EngineCount } from '../shared/protocol/engine-identity.js';
-import { LockstepError, messageOf } from '../shared/errors.js';
+import type { Shard } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
-import { outcomeOf, type Outcome } from './run/evaluation-report.js';
-import { evaluateSplit } from './training/evaluate-split.js';
-import { loadCheckpoint, type Checkpoint } from './run/load-checkpoint.js';
-import { splitEvaluation, type EvaluationSplit } from './dataset/shard-store.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
-import { openReception } from './session.js';
-import { SliceTimes } from './scheduling/straggler-watch.js';
+import type { ServedStatus } from './connections/server.js';
 import { encodeWeights } from './connections/weights-frame.js';
-import { waitedTooLong, WorkerQuorum } from './connections/worker-quorum.js';
-import { interruption, WorkerPool } from './connections/worker-pool.js';
+import { WorkerQuorum } from './connections/worker-quorum.js';
+import { splitEvaluation, type EvaluationSplit } from './dataset/shard-store.js';
+import { outcomeOf, type Outcome } from './run/evaluation-report.js';
+import { loadCheckpoint, type Checkpoint } from './run/load-checkpoint.js';
+import type { EvaluatedShard } from './run/metrics.js';
+import { RunEventBus } from './run/run-event-bus.js';
+import { RunTotals } from './run/run-totals.js';
+import { ItemDurations } from './scheduling/straggler-watch.js';
+import { CoordinatorSession } from './session.js';
+import { Dispatcher } from './training/dispatcher.js';
+import { EvaluationJob } from './training/evaluation-job.js';
 
 export interface EvaluationOptions extends AccessOptions {
-  /** A checkpoint, or a run's folder, which means its latest. */
+  /** A checkpoint, or a run directory, which stands for its newest checkpoint. */
   checkpoint: string;
-  /** `test` unless said. */
+  /** `test` by default. */
   split?: EvaluationSplit | undefined;
-  /** The folder of the images; the run's own unless said. */
+  /** The folder of the images; the run's own by default. */
   data?: string | undefined;
   /** The images themselves, instead of the folder. */
   dataset?: Cifar10 | undefined;
-  /** Whether validation images are flipped and cropped; as in the run unless said. */
+  /** Whether to flip and crop validation images; as in the run by default. */
   augmentValidation?: boolean | undefined;
-  /** Ends a wait for workers that lasts so long (`no-workers`); never unless said. */
+  /** Give up after waiting this long for workers (`no-workers`); no limit by default. */
   waitTimeoutMs?: number | undefined;
   clock?: Clock | undefined;
 }
 
-export interface EvaluationRunEvents {
-  /** So many of all images are evaluated. */
-  progress: [{ done: number; images: number }];
-  workerJoined: [{ name: string; fingerprint: string; workers: number }];
-  workerLost: [{ name: string; reason: string; workers: number }];
-  waiting: [{ workers: number; needed: number }];
-  /** Something about who may come in. */
-  door: [{ message: string }];
-}
-
-/** What an evaluation came to, for people and for scripts. */
+/** The result of an evaluation. */
 export interface EvaluationReport extends Outcome {
   lockstepVersion: string;
   /** The checkpoint's folder. */
@@ -53,192 +46,161 @@ export interface EvaluationReport extends Outcome {
   /** See weightsSha256 in shared/network/layout-hash.ts. */
   weightsSha256: string;
   split: EvaluationSplit;
-  /** Which images, in plain words. */
+  /** The source of the images, for display. */
   dataset: string;
-  /** Whether these are the images of this split that the checkpoint's run had. */
+  /** Whether these are the images of this split in the checkpoint's run. */
   isRunsOwnSplit: boolean;
-  /** What computed it; each with the workers that had it. */
   engines: EngineCount[];
   wallSeconds: number;
 }
 
 export interface Evaluation {
-  /** What a worker on this machine connects to. */
+  /** The URL for a worker on this machine. */
   readonly url: string;
   readonly host: string;
   readonly port: number;
   readonly checkpoint: Checkpoint;
   readonly split: EvaluationSplit;
   readonly images: number;
-  /** Which images, in plain words. */
+  /** The source of the images, for display. */
   readonly dataset: string;
   readonly isRunsOwnSplit: boolean;
-  readonly events: EventEmitter<EvaluationRunEvents>;
-  /** Settles when all is evaluated, the workers are told and the port is free. Rejects with `interrupted` after stop. */
+  /** Publishes `evaluation-progress` and the events of workers. */
+  readonly events: RunEventBus;
+  /** Settles when everything is evaluated and the port is free. Rejects with `interrupted` after stop. */
   readonly report: Promise<EvaluationReport>;
   stop(reason?: LockstepError): void;
 }
 
 /**
- * Resolves once it listens; the evaluation begins with the first worker. Throws LockstepError as loadCheckpoint and
- * startCoordinator do, and `bad-data` where the split has no images.
+ * Starts a coordinator that evaluates a checkpoint. Resolves once it listens; the evaluation starts with the first worker.
+ * Throws LockstepError as loadCheckpoint and startCoordinator do, and `bad-data` if the split has no images.
  */
 export async function startEvaluation(options: EvaluationOptions): Promise<Evaluation> {
-  const { split = 'test', host, port, waitTimeoutMs, clock = systemClock } = options;
-  const door = openAccessPolicy(options);
-  const checkpoint = await loadCheckpoint(options.checkpoint);
-  const { augmentValidation = checkpoint.config.augmentValidation } = options;
-  // Whatever engine a run held to: here it is the caller's choice.
-  const config = { ...checkpoint.config, augmentValidation, exact: false };
-  const dataset = options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined));
-  const { images, ...parts } = splitEvaluation(dataset, config, split);
-  if (images.length === 0) {
-    const why = split === 'validation' ? ` (its run had --validation-split ${config.validationSplit})` : '';
-    throw new LockstepError(
-      'bad-data',
-      `there are no ${split} images for ${checkpoint.path}${why}: choose another --split`,
-    );
-  }
-  const isRunsOwnSplit = isOwnSplit(
-    checkpoint,
-    split,
-    parts.shards.map(({ sha256 }) => sha256),
-  );
-  const imageCount = images.length / recordBytes;
-  const events = new EventEmitter<EvaluationRunEvents>();
-  const pool = new WorkerPool();
-  const abort = new AbortController();
-  const engines = new Map<string, EngineCount>();
-  const runId = randomUUID();
-  let done = 0;
-  let isEnded = false;
-
-  pool.listen({
-    joined({ name, engine: { engine, fingerprint } }) {
-      engines.set(fingerprint, { engine, fingerprint, workers: (engines.get(fingerprint)?.workers ?? 0) + 1 });
-      events.emit('workerJoined', { name, fingerprint, workers: pool.size });
-    },
-    left({ name }, reason) {
-      if (!isEnded) events.emit('workerLost', { name, reason, workers: pool.size });
-    },
-  });
-  const tellOfDoor = (message: string) => void events.emit('door', { message });
-  const reception = await openReception({
-    host,
-    port,
-    tokens: door.tokens,
-    tls: door.tls,
-    tell: tellOfDoor,
-    config,
-    layout: checkpoint.layout,
-    store: { ...parts, preprocessing: checkpoint.preprocessing, stepsPerEpoch: 1 },
-    pool,
-    runId,
-    clock,
-    firstFingerprint: () => undefined,
-    whyClosed: () => (isEnded || abort.signal.aborted ? 'the evaluation has ended' : undefined),
-    notReady: () => (pool.size === 0 ? 'there are no workers' : undefined),
-    status: () => ({
-      lockstepVersion,
-      runId,
-      evaluating: split,
-      step: checkpoint.step,
-      done,
-      images: imageCount,
-      workers: pool.workers.map(({ name, address, engine }) => ({ name, address, engine })),
-    }),
-  });
-
-  function stop(reason = new LockstepError('interrupted', 'the evaluation was interrupted')): void {
-    if (abort.signal.aborted || isEnded) return;
-    abort.abort(reason);
-    for (const worker of pool.workers) void worker.goodbye(reason.message);
-  }
-
-  async function evaluateAll(): Promise<EvaluationReport> {
-    const quorum = new WorkerQuorum({
-      pool,
-      clock,
-      timeoutMs: waitTimeoutMs,
-      onWaiting: (needed) => events.emit('waiting', { workers: pool.size, needed }),
-      onRest: () => undefined,
-      onTimeout: (needed) => stop(waitedTooLong(needed, waitTimeoutMs)),
-    });
-    quorum.need(1);
-    try {
-      await pool.atLeast(1, abort.signal);
-      const startedMs = performance.now();
-      const results = await evaluateSplit({
-        pool,
-        split,
-        shards: parts.shards,
-        weights: encodeWeights(checkpoint.step, checkpoint.weights, checkpoint.movingStatistics),
-        partTimes: new SliceTimes(),
-        stragglerFactor: config.stragglerFactor,
-        clock,
-        signal: abort.signal,
-        onPart({ sampleCount }) {
-          done += sampleCount;
-          events.emit('progress', { done, images: imageCount });
-        },
-      });
-      return {
-        lockstepVersion,
-        checkpoint: checkpoint.path,
-        step: checkpoint.step,
-        weightsSha256: checkpoint.weightsSha256,
-        split,
-        dataset: dataset.source,
-        isRunsOwnSplit,
-        ...outcomeOf(results, images, dataset.classNames),
-        engines: [...engines.values()],
-        wallSeconds: (performance.now() - startedMs) / 1000,
-      };
-    } finally {
-      quorum.close();
-    }
-  }
-
-  async function evaluateAndClose(): Promise<EvaluationReport> {
-    const stopWatchingTokens = door.watch(clock, tellOfDoor);
-    let goodbye = 'the evaluation has ended';
-    // Whoever called startEvaluation gets to listen before the first event.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (door.tls?.trouble !== undefined) tellOfDoor(door.tls.trouble);
-    try {
-      return await evaluateAll();
-    } catch (error) {
-      goodbye = messageOf(error);
-      // A worker's own failure, or an interruption while nobody was there.
-      throw abort.signal.aborted ? interruption(abort.signal) : error;
-    } finally {
-      isEnded = true;
-      stopWatchingTokens();
-      await reception.close(goodbye);
-    }
-  }
-  const report = evaluateAndClose();
-  // Whoever holds `report` sees its rejection; without a holder it must not end the process.
+  const { clock = systemClock, waitTimeoutMs } = options;
+  const access = openAccessPolicy(options);
+  const plan = await planEvaluation(options);
+  const { checkpoint, split, images, dataset, isRunsOwnSplit } = plan;
+  const events = new RunEventBus();
+  const session = new CoordinatorSession(plan.setup, access, events, clock, { kind: 'evaluation', stopGraceMs: 0 });
+  await session.listen(servedStatus(plan, session, events));
+  const report = session.run(() => evaluate(plan, session, events, clock, waitTimeoutMs));
+  // If nobody awaits `report`, its rejection must not end the process.
   report.catch(() => undefined);
-  const { url, host: listeningOn, port: listeningAt } = reception;
+  const { url, host, port } = session;
   return {
     url,
-    host: listeningOn,
-    port: listeningAt,
+    host,
+    port,
     checkpoint,
     split,
-    images: imageCount,
+    images,
     dataset: dataset.source,
     isRunsOwnSplit,
     events,
     report,
-    stop,
+    stop: (reason) => session.stop(reason),
   };
 }
 
-/** Whether a split's parts are those of the checkpoint's run: its shards are the shards, then validation, then test. */
-function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit, hashes: readonly string[]): boolean {
-  const parts = shardHashes.slice(config.slices);
-  const own = split === 'validation' ? parts.slice(0, hashes.length) : parts.slice(-hashes.length);
-  return own.join() === hashes.join();
+/** Reads what is evaluated. */
+async function planEvaluation(options: EvaluationOptions) {
+  const { split = 'test' } = options;
+  const checkpoint = await loadCheckpoint(options.checkpoint);
+  const { augmentValidation = checkpoint.config.augmentValidation } = options;
+  // The engine may differ from the run's.
+  const config = { ...checkpoint.config, augmentValidation, exact: false };
+  const dataset = options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined));
+  const { images: records, ...shards } = splitEvaluation(dataset, config, split);
+  if (records.length === 0) throw noImages(checkpoint, split);
+  const store = { ...shards, preprocessing: checkpoint.preprocessing, stepsPerEpoch: 1 };
+  return {
+    checkpoint,
+    split,
+    dataset,
+    records,
+    images: records.length / recordBytes,
+    isRunsOwnSplit: isOwnSplit(checkpoint, split, store.shards),
+    setup: { config, layout: checkpoint.layout, store },
+  };
+}
+type EvaluationPlan = Awaited<ReturnType<typeof planEvaluation>>;
+
+function noImages({ path, config }: Checkpoint, split: EvaluationSplit): LockstepError {
+  const cause = split === 'validation' ? ` (its run used \`validationSplit\` ${config.validationSplit})` : '';
+  return new LockstepError('bad-data', `there are no ${split} images for ${path}${cause}: choose another \`split\``);
+}
+
+/** Whether a split's shards are those of the checkpoint's run, which are in the order training, validation, test. */
+function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit, shards: readonly Shard[]): boolean {
+  const evaluated = shardHashes.slice(config.slices);
+  const own = split === 'validation' ? evaluated.slice(0, shards.length) : evaluated.slice(-shards.length);
+  return own.join() === shards.map(({ sha256 }) => sha256).join();
+}
+
+function servedStatus(
+  { checkpoint, split, images }: EvaluationPlan,
+  { id, pool }: CoordinatorSession,
+  events: RunEventBus,
+): ServedStatus {
+  let done = 0;
+  events.on('evaluation-progress', (progress) => (done = progress.done));
+  return {
+    status: () => ({
+      lockstepVersion,
+      runId: id,
+      evaluating: split,
+      step: checkpoint.step,
+      done,
+      images,
+      workers: pool.workers.map(({ name, address, engine }) => ({ name, address, engine })),
+    }),
+    notReady: () => (pool.size === 0 ? 'no workers are connected' : undefined),
+  };
+}
+
+async function evaluate(
+  { setup, checkpoint, split, dataset, records, images, isRunsOwnSplit }: EvaluationPlan,
+  session: CoordinatorSession,
+  events: RunEventBus,
+  clock: Clock,
+  waitTimeoutMs: number | undefined,
+): Promise<EvaluationReport> {
+  const { pool, signal } = session;
+  const totals = new RunTotals();
+  events.on('event', (event) => totals.apply(event));
+  session.announceWorkers();
+  const quorum = new WorkerQuorum(pool, clock, waitTimeoutMs, {
+    onWaiting: (needed) => events.publish({ type: 'waiting', workers: pool.size, needed }),
+    onEnough: () => undefined,
+    onTimeout: (error) => session.stop(error),
+  });
+  try {
+    quorum.need(1);
+    await quorum.reached(signal);
+    const startedMs = performance.now();
+    const { path, step, weights, movingStatistics, weightsSha256 } = checkpoint;
+    let done = 0;
+    const onShard = ({ sampleCount }: EvaluatedShard) => {
+      done += sampleCount;
+      events.publish({ type: 'evaluation-progress', done, images });
+    };
+    const frame = encodeWeights(step, weights, movingStatistics);
+    const job = new EvaluationJob(split, setup.store.shards, frame, new ItemDurations(), onShard);
+    const results = await new Dispatcher(pool, clock, setup.config.stragglerFactor, signal).run(job);
+    return {
+      lockstepVersion,
+      checkpoint: path,
+      step,
+      weightsSha256,
+      split,
+      dataset: dataset.source,
+      isRunsOwnSplit,
+      ...outcomeOf(results, records, dataset.classNames),
+      engines: [...totals.record.engines],
+      wallSeconds: (performance.now() - startedMs) / 1000,
+    };
+  } finally {
+    quorum.close();
+  }
 }

@@ -1,176 +1,225 @@
-// Where workers come in: the port, who may join, what they are told of the run, and whose word goes to the pool.
+// One session of a coordinator, for a training run or for an evaluation: opens the port, admits workers, announces them,
+// and shuts down in order.
+import { randomUUID } from 'node:crypto';
 import type { Clock } from '../shared/clock.js';
 import { workerConfigOf, type Config } from '../shared/config/config.js';
 import { measuredArraysOf } from '../shared/dataset/measured-preprocessing.js';
-import { ProtocolError } from '../shared/errors.js';
+import { LockstepError, messageOf } from '../shared/errors.js';
 import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js';
 import type { ModelLayout } from '../shared/network/layout.js';
-import { maxWorkerMessageBytes, type Welcome, type WorkerMessage } from '../shared/protocol/messages.js';
-import { isLoopback } from './connections/http-access.js';
-import type { ShardStore } from './dataset/shard-store.js';
+import { maxWorkerMessageBytes, type Welcome } from '../shared/protocol/messages.js';
+import type { AccessPolicy } from './connections/access-policy.js';
 import { connectionLimitsFor } from './connections/connection-limiter.js';
 import type { JoiningWorker, Refusal } from './connections/handshake.js';
-import { startServer, type ServedPages, type ServerOptions } from './connections/server.js';
-import type { ServerTls } from './connections/server-tls.js';
-import type { TokenTable } from './connections/tokens.js';
-import { WorkerConnection } from './connections/worker-connection.js';
-import type { WorkerPool } from './connections/worker-pool.js';
+import { isLoopback } from './connections/http-access.js';
+import { startServer, type CoordinatorServer, type ServedStatus } from './connections/server.js';
+import type { ConnectionSettings, WorkerConnection } from './connections/worker-connection.js';
+import { WorkerPool } from './connections/worker-pool.js';
+import type { ShardStore } from './dataset/shard-store.js';
+import type { RunEventBus } from './run/run-event-bus.js';
 
-export const defaultPort = 7350;
-
-/** A worker a slice computes; beyond some spares each, others only cost memory. */
+/** One worker per slice computes; beyond some spares for each, more would only cost memory. */
 function maxWorkersFor(slices: number): number {
   return Math.max(256, 16 * slices);
 }
 
-/** Of a shard store, what workers are told and sent. */
-export type ServedShards = Pick<ShardStore, 'shards' | 'records' | 'preprocessing' | 'stepsPerEpoch'>;
-
-export interface ReceptionOptions {
-  host?: string | undefined;
-  port?: number | undefined;
-  tokens: () => TokenTable;
-  tls?: ServerTls | undefined;
-  /** Told in words of what happens at the door. */
-  tell: (message: string) => void;
+/** What workers are told about a session and sent. */
+export interface SessionSetup {
   config: Config;
   layout: ModelLayout;
-  store: ServedShards;
-  pool: WorkerPool;
-  runId: string;
-  clock: Clock;
-  /** The fingerprint that an --exact run holds to; undefined before the first worker. */
-  firstFingerprint: () => string | undefined;
-  /** Why nobody is let in any more; undefined while workers are. */
-  whyClosed: () => string | undefined;
-  /** What /status tells. */
-  status: () => object;
-  /** What /metrics tells; nothing unless said. */
-  metrics?: ServerOptions['metrics'];
-  /** Why the run cannot go on now; undefined while it can. */
-  notReady: () => string | undefined;
-  /** What else is served on the port; nothing unless said. */
-  pages?: ServedPages | undefined;
+  store: Pick<ShardStore, 'shards' | 'records' | 'preprocessing' | 'stepsPerEpoch'>;
 }
 
-export interface Reception {
-  /** What a worker on this machine connects to. */
-  url: string;
-  host: string;
-  port: number;
-  /** Frees the port. Workers that are told goodbye do not come back; others knock again. */
-  close(goodbye?: string): Promise<void>;
+export interface SessionOptions {
+  kind: 'run' | 'evaluation';
+  /** After `stop`, workers have this long to finish the step before they are sent away. */
+  stopGraceMs: number;
+  /** The fingerprint that workers of an exact run must have; undefined if the first worker decides. */
+  fingerprint?: string | undefined;
 }
 
-/** Listens. Throws `port-in-use` and `bad-address`. */
-export async function openReception(options: ReceptionOptions): Promise<Reception> {
-  const { host = '127.0.0.1', port = defaultPort, config, layout, store, pool, clock } = options;
-  const hash = layoutHash(layout);
-  const silence = {
-    heartbeatIntervalMs: 1000 * config.heartbeatInterval,
-    heartbeatTimeoutMs: 1000 * config.heartbeatTimeout,
-  };
-  let nextWorkerId = 1;
+export class CoordinatorSession {
+  readonly id = randomUUID();
+  readonly pool = new WorkerPool();
+  readonly #setup: SessionSetup;
+  readonly #access: AccessPolicy;
+  readonly #events: RunEventBus;
+  readonly #clock: Clock;
+  readonly #options: SessionOptions;
+  readonly #connectionSettings: ConnectionSettings;
+  readonly #abort = new AbortController();
+  #fingerprint: string | undefined;
+  #server: CoordinatorServer | undefined;
+  #isEnded = false;
+  #endGrace: () => void = () => undefined;
 
-  function admit({ socket, transport, hello, address, failed }: JoiningWorker): Refusal | undefined {
-    // Workers that come before the run begins to count them are in the pool.
-    const first = options.firstFingerprint() ?? pool.workers[0]?.engine.fingerprint;
-    if (config.exact && first !== undefined && first !== hello.engine.fingerprint) {
+  constructor(setup: SessionSetup, access: AccessPolicy, events: RunEventBus, clock: Clock, options: SessionOptions) {
+    const { config, store } = setup;
+    this.#setup = setup;
+    this.#access = access;
+    this.#events = events;
+    this.#clock = clock;
+    this.#options = options;
+    this.#fingerprint = options.fingerprint;
+    this.#connectionSettings = {
+      shardRecords: store.records,
+      imagesPerSlice: config.batchSize / config.slices,
+      heartbeatIntervalMs: 1000 * config.heartbeatInterval,
+      heartbeatTimeoutMs: 1000 * config.heartbeatTimeout,
+      clock,
+    };
+  }
+
+  /** Aborted by `stop`. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Opens the port. Throws `port-in-use` and `bad-address`. */
+  async listen(served: ServedStatus): Promise<void> {
+    const { layout, config } = this.#setup;
+    this.#server = await startServer({
+      access: this.#access,
+      admission: {
+        maxMessageBytes: maxWorkerMessageBytes(layout, config.slices),
+        isFull: () => this.pool.size >= maxWorkersFor(config.slices),
+        admit: (worker) => this.#admit(worker),
+      },
+      served,
+      clock: this.#clock,
+      limits: connectionLimitsFor(config.slices),
+      onAccess: (message) => this.#publishAccess(message),
+    });
+  }
+
+  get host(): string {
+    return this.#access.host;
+  }
+
+  /** Throws before `listen`. */
+  get port(): number {
+    if (this.#server === undefined) throw new Error('the session does not listen yet');
+    return this.#server.port;
+  }
+
+  /** The URL for a worker on this machine. */
+  get url(): string {
+    const scheme = this.#access.tls === undefined ? 'ws' : 'wss';
+    const host = isLoopback(this.host) ? this.host.replace('::1', '[::1]') : '127.0.0.1';
+    return `${scheme}://${host}:${this.port}`;
+  }
+
+  /** Aborts the signal; sends workers away from a step that does not end within the grace period. */
+  stop(reason = new LockstepError('interrupted', `the ${this.#options.kind} was interrupted`)): void {
+    if (this.signal.aborted || this.#isEnded) return;
+    const sendAway = () => {
+      for (const worker of this.pool.workers) void worker.goodbye(reason.message);
+    };
+    const { stopGraceMs } = this.#options;
+    if (stopGraceMs > 0) this.#endGrace = this.#clock.after(stopGraceMs, sendAway);
+    this.#abort.abort(reason);
+    if (stopGraceMs === 0) sendAway();
+  }
+
+  /** Publishes an event for each worker that is connected, and for each that joins or leaves until the session ends. */
+  announceWorkers(): void {
+    for (const worker of this.pool.workers) this.#announce(worker);
+    this.pool.listen({
+      joined: (worker) => this.#announce(worker),
+      left: ({ id, name, address, bytesSent, bytesReceived }, reason) => {
+        // Workers that are sent home at the end are not lost.
+        if (this.#isEnded) return;
+        const workers = this.pool.size;
+        this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
+      },
+    });
+  }
+
+  /** Runs the session's work, then says goodbye to the workers and closes the port, whatever the outcome. */
+  async run<Result>(work: () => Promise<Result>): Promise<Result> {
+    let goodbye = `the ${this.#options.kind} has ended`;
+    // The caller of startCoordinator can subscribe before the first event.
+    await new Promise((resolve) => setImmediate(resolve));
+    const stopWatching = this.#access.watch(this.#clock, (message) => this.#publishAccess(message));
+    try {
+      const certificateProblem = this.#access.tls?.certificateProblem;
+      if (certificateProblem !== undefined) this.#publishAccess(certificateProblem);
+      return await work();
+    } catch (error) {
+      goodbye = messageOf(error);
+      throw error;
+    } finally {
+      this.#isEnded = true;
+      this.#endGrace();
+      stopWatching();
+      await Promise.all(this.pool.workers.map((worker) => worker.goodbye(goodbye)));
+      await this.close();
+    }
+  }
+
+  /** Closes the port. Workers that did not get a goodbye try to reconnect. */
+  async close(): Promise<void> {
+    this.#isEnded = true;
+    await this.#server?.close();
+  }
+
+  #admit(joining: JoiningWorker): Refusal | undefined {
+    const { fingerprint } = joining.hello.engine;
+    if (this.#isEnded || this.signal.aborted) {
+      return { code: 'finished', message: `the ${this.#options.kind} has ended` };
+    }
+    if (this.#setup.config.exact && this.#fingerprint !== undefined && this.#fingerprint !== fingerprint) {
       return {
         code: 'fingerprint',
         message:
-          `the run is --exact and computes with ${first}, this worker with ${hello.engine.fingerprint}: ` +
-          'use the same engine, version and settings, or start the run without --exact',
+          `the run is exact and computes with ${this.#fingerprint}, this worker with ${fingerprint}: use the same engine, ` +
+          'version and settings, or start the run without `exact`',
       };
     }
-    const worker: WorkerConnection = new WorkerConnection(
-      socket,
-      transport,
-      {
-        id: nextWorkerId++,
-        name: hello.name,
-        address,
-        engine: hello.engine,
-        cachedShards: hello.cachedShards,
-        shardRecords: store.records,
-        imagesPerSlice: config.batchSize / config.slices,
-        ...silence,
-        clock,
-      },
-      {
-        onMessage: (message, payload) => receive(worker, message, payload),
-        onBroken: failed,
-        onClosed: (reason) => pool.remove(worker, reason),
-      },
+    const worker = this.pool.connect(
+      joining,
+      this.#connectionSettings,
+      ({ id, name }, timing) => this.#events.publish({ type: 'worker-timing', worker: { id, name }, timing }),
+      ({ id, name }, { askedMs, toldMs, heardMs }) =>
+        this.#events.publish({
+          type: 'clock-sample',
+          worker: { id, name },
+          sample: { sentMs: askedMs, receivedMs: toldMs, repliedMs: toldMs, returnedMs: heardMs },
+        }),
     );
-    worker.send(
-      welcomeOf(worker.id),
-      ...measuredArraysOf(store.preprocessing).map(({ values }) => littleEndianBytes(values)),
-    );
-    pool.add(worker);
+    worker.send(this.#welcome(worker.id), ...this.#measuredPreprocessing());
+    this.#fingerprint ??= fingerprint;
+    this.pool.add(worker);
     return undefined;
   }
 
-  function welcomeOf(workerId: number): Welcome {
+  #welcome(workerId: number): Welcome {
+    const { config, layout, store } = this.#setup;
     return {
       type: 'welcome',
       workerId,
-      runId: options.runId,
-      layoutHash: hash,
+      runId: this.id,
+      layoutHash: layoutHash(layout),
       config: workerConfigOf(config),
       stepsPerEpoch: store.stepsPerEpoch,
       shards: [...store.shards],
     };
   }
 
-  function receive(worker: WorkerConnection, message: WorkerMessage, payload: Uint8Array): void {
-    switch (message.type) {
-      case 'gradient':
-        return pool.gradientFrom(worker, message, payload);
-      case 'timing':
-        return pool.timingFrom(worker, message);
-      case 'evaluation':
-        return pool.evaluationFrom(worker, message, payload);
-      case 'shard-held':
-        return pool.shardHeldBy(worker);
-      case 'failure':
-        return worker.dismiss('engine-failed', `engine failed: ${message.message}`);
-      case 'hello':
-        throw new ProtocolError('a worker said hello twice');
-      case 'shard-request':
-      case 'leave':
-        throw new ProtocolError(`${message.type} is the connection's own business`);
-      default:
-        message satisfies never;
-    }
+  #measuredPreprocessing(): Uint8Array[] {
+    return measuredArraysOf(this.#setup.store.preprocessing).map(({ values }) => littleEndianBytes(values));
   }
 
-  const server = await startServer({
-    host,
-    port,
-    tokens: options.tokens,
-    tls: options.tls,
-    tell: options.tell,
-    maxMessageBytes: maxWorkerMessageBytes(layout, config.slices),
-    guard: connectionLimitsFor(config.slices),
-    isFull: () => pool.size >= maxWorkersFor(config.slices),
-    clock,
-    admit(applicant) {
-      const whyNot = options.whyClosed();
-      return whyNot === undefined ? admit(applicant) : { code: 'finished', message: whyNot };
-    },
-    status: options.status,
-    metrics: options.metrics,
-    notReady: options.notReady,
-    pages: options.pages,
-  });
-  return {
-    url: `${options.tls === undefined ? 'ws' : 'wss'}://${isLoopback(host) ? host.replace('::1', '[::1]') : '127.0.0.1'}:${server.port}`,
-    host,
-    port: server.port,
-    async close(goodbye) {
-      if (goodbye !== undefined) await Promise.all(pool.workers.map((worker) => worker.goodbye(goodbye)));
-      await server.close();
-    },
-  };
+  #announce({ id, name, address, engine }: WorkerConnection): void {
+    const workers = this.pool.size;
+    this.#events.publish({ type: 'worker-joined', id, name, address, ...engine, workers });
+    const first = this.#fingerprint;
+    if (first === undefined || first === engine.fingerprint) return;
+    this.#events.publish({ type: 'inexact', name, fingerprint: engine.fingerprint, first });
+  }
+
+  #publishAccess(message: string): void {
+    // The end of the session also ends connections that have not joined, and nobody refused these.
+    if (!this.#isEnded) this.#events.publish({ type: 'access', message });
+  }
 }

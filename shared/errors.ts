@@ -62,3 +62,11 @@ export function systemCodeOf(thrown: unknown): string | undefined {
   const code: unknown = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
   return typeof code === 'string' ? code : undefined;
 }
+
+/** A handler for `catch`: replaces a file that does not exist by `value`, and rethrows any other error. */
+export function ifMissing<Value>(value: Value): (error: unknown) => Value {
+  return (error) => {
+    if (systemCodeOf(error) === 'ENOENT') return value;
+    throw error;
+  };
+}

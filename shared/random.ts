@@ -8,7 +8,7 @@ const keyParity = 0x1bd11bda;
 /** What random numbers are used for. Each value determines a run's bits: never change or reuse one. */
 export const purposes = {
   initialWeights: 1,
-  deal: 2,
+  partition: 2,
   epochOrder: 3,
   augmentation: 4,
   synthesis: 5,

@@ -1,4 +1,4 @@
-// Who may come in: where the port is, the tokens that it knows, and its certificate. Opens no port.
+// Who may connect to the coordinator: its address, its tokens, and its certificate. Opens no port.
 import type { Clock } from '../../shared/clock.js';
 import { LockstepError } from '../../shared/errors.js';
 import { isLoopback } from './http-access.js';
@@ -6,41 +6,45 @@ import { ServerTls, type ServerTlsFiles } from './server-tls.js';
 import { TokenFile } from './token-file.js';
 import { TokenTable } from './tokens.js';
 
-/** Where workers may come in, and with what. */
+export const defaultPort = 7350;
+
+/** The address of the port, and what a client must present. */
 export interface AccessOptions extends ServerTlsFiles {
-  /** Where to listen: 127.0.0.1 unless said. Any other than a loopback address needs a token. */
+  /** Address to listen on; 127.0.0.1 by default. Any address but loopback needs a token. */
   host?: string | undefined;
-  /** 7350 unless said; 0 for any free port. */
+  /** 7350 by default; 0 for any free port. */
   port?: number | undefined;
-  /** An owner's token: who shows it may join, read and operate the run. */
+  /** An owner's token: its holder may join, read, and operate the run. */
   token?: string | undefined;
-  /** A token that allows to join and nothing else, where there is no other. */
+  /** A token that allows joining only, used if there is no other. */
   workersToken?: string | undefined;
   /** A file of tokens with a name and a role each, instead of `token`; read again when it changes. See tokens.ts. */
   tokenFile?: string | undefined;
 }
 
-/** The tokens that a door knows, at any moment, and its certificate. */
+/** Who may connect: where the port is, its tokens at this moment, and its certificate. */
 export interface AccessPolicy {
+  host: string;
+  port: number;
   tokens: () => TokenTable;
   tls: ServerTls | undefined;
-  /** Reads a token file again when it changes, until the returned function is called. */
+  /** Reads the token file again when it changes, until the returned function is called. */
   watch(clock: Clock, onChange: (message: string) => void): () => void;
 }
 
-/** Throws `bad-option` for an address that others can reach without a token, or a file that is not what it should be. */
+/** Throws `bad-option` for an address that other machines can reach without a token, and for unusable files. */
 export function openAccessPolicy(options: AccessOptions): AccessPolicy {
-  const { host = '127.0.0.1', token, tokenFile, workersToken } = options;
-  const source = tokenFile === undefined ? undefined : new TokenFile(tokenFile);
+  const { host = '127.0.0.1', port = defaultPort, token, tokenFile, workersToken } = options;
+  const file = tokenFile === undefined ? undefined : new TokenFile(tokenFile);
   const workersTable = workersToken === undefined ? TokenTable.none : TokenTable.ofWorkers(workersToken);
-  const given = token === undefined || token === '' ? workersTable : TokenTable.ofOwner(token);
-  const tokens = () => source?.table ?? given;
+  const fixed = token === undefined || token === '' ? workersTable : TokenTable.ofOwner(token);
+  const tokens = () => file?.table ?? fixed;
   if (!isLoopback(host) && tokens().isEmpty) {
     throw new LockstepError(
       'bad-option',
-      `--host is ${host}, which others can reach: give a token that workers must show (LOCKSTEP_TOKEN or --token-file)`,
+      `\`host\` is ${host}, which other machines can reach: set a token that workers must present (LOCKSTEP_TOKEN or \`tokenFile\`)`,
     );
   }
   const tls = ServerTls.of(options);
-  return { tokens, tls, watch: (clock, onChange) => source?.watch(clock, onChange) ?? (() => undefined) };
+  return { host, port, tokens, tls, watch: (clock, onChange) => file?.watch(clock, onChange) ?? (() => undefined) };
 }

@@ -1,4 +1,5 @@
-// The first words of a worker: whether they are a hello, of our version, with the right token, and in time.
+// A worker's handshake: its first message must be a hello of this protocol version, with a valid token, in time. Otherwise
+// the connection is refused with the reason.
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import type { Clock } from '../../shared/clock.js';
@@ -14,102 +15,107 @@ import {
   type RefusalCode,
 } from '../../shared/protocol/messages.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { mayDo, type TokenTable } from './tokens.js';
+import { forbidden, mayDo, type TokenTable } from './tokens.js';
 
-/** A connection that has not said hello by then is refused. */
+/** A connection is refused if it has not sent a hello after this time. */
 export const helloTimeoutMs = 10_000;
-/** How long the other end may take to close. */
+/** A connection that the other end does not close within this time is terminated. */
 const closeTimeoutMs = 3_000;
-/** A hello is a header alone; twice as much leaves room for the frames around it, and for pings. */
+/** A hello is only a header; twice its maximum leaves room for WebSocket framing and pings. */
 const maxHelloBytes = 2 * maxHeaderBytes;
 
-/** A worker that has said hello, with the right token where one is needed. */
-export interface JoiningWorker {
+/** A connection that has not sent a hello yet. */
+export interface PendingConnection {
   socket: WebSocket;
-  /** What the socket's bytes come over: to be listened to, not to be written to. */
+  /** The stream below the WebSocket; only for counting bytes, not for writing. */
   transport: Duplex;
-  hello: Hello;
-  /** Host and port of the other end, for people. */
+  /** Host and port of the other end, for display. */
   address: string;
-  /** To be told of what it does against the protocol. */
-  failed: (why: string) => void;
+  /** Reports a protocol violation. */
+  failed: (reason: string) => void;
+}
+
+/** A worker that has sent a hello, with a valid token if one is needed. */
+export interface JoiningWorker extends PendingConnection {
+  hello: Hello;
 }
 
 export interface Refusal {
   code: RefusalCode;
-  /** Says what is wrong and what mends it. */
+  /** What is wrong and how to fix it. */
   message: string;
 }
 
-/** Who has not said hello yet. */
-export type PendingConnection = Omit<JoiningWorker, 'hello'>;
-
-export interface HelloOptions {
-  tokens: () => TokenTable;
-  clock: Clock;
+/** Decides about workers that want to join. */
+export interface Admission {
+  /** Maximum length of a worker's message. */
+  maxMessageBytes: number;
   /** Whether there is no room for another worker. */
   isFull: () => boolean;
-  /** Takes a worker in, or says why not. The socket is the callee's from then on. */
-  admit: (applicant: JoiningWorker) => Refusal | undefined;
-  /** It was taken in. */
-  onJoined: () => void;
-  /** It was refused for what it said or did not say. */
-  onFailed: (why: string) => void;
+  /** Takes over the worker's socket, or returns why the worker is refused. */
+  admit: (worker: JoiningWorker) => Refusal | undefined;
 }
 
-/** The first message is a hello of our version with the right token, or the connection is refused with the reason. */
-export function awaitHello(options: HelloOptions, pendingConnection: PendingConnection): void {
-  const { socket, transport } = pendingConnection;
-  const { clock, onJoined, onFailed } = options;
+/** Waits for the hello, and admits or refuses the worker. @param onJoined called when the worker was admitted */
+export function awaitHello(
+  connection: PendingConnection,
+  tokens: () => TokenTable,
+  admission: Admission,
+  clock: Clock,
+  onJoined: () => void,
+): void {
+  const { socket, transport, failed } = connection;
   let bytes = 0;
-  const stopWaiting = clock.after(helloTimeoutMs, () => {
-    refuse({ code: 'bad-message', message: `no hello came within ${helloTimeoutMs / 1000} s` });
+  const stopTimer = clock.after(helloTimeoutMs, () => {
+    refuse({ code: 'bad-message', message: `no hello arrived within ${helloTimeoutMs / 1000} s` });
   });
 
   function refuse({ code, message }: Refusal): void {
     stopListening();
-    // A run that has ended, or that is exact, is no fault of the one who knocks.
-    if (code === 'bad-message' || code === 'token' || code === 'protocol-version') onFailed(message);
+    // The other codes are not the worker's fault: the run has ended, or needs another engine.
+    if (code === 'bad-message' || code === 'token' || code === 'protocol-version') failed(message);
     const refusal: CoordinatorMessage = { type: 'refusal', code, message: message.slice(0, 2000) };
     socket.send(encodeFrame(refusal), () => close(closeCodes.refused));
   }
-  /** The other end may take its time to close, but not for ever. */
+  /** Terminates the connection if the other end does not close it. */
   function close(code: number, reason?: string): void {
     socket.close(code, reason);
-    const stopTimer = clock.after(closeTimeoutMs, () => socket.terminate());
-    socket.once('close', stopTimer);
+    socket.once(
+      'close',
+      clock.after(closeTimeoutMs, () => socket.terminate()),
+    );
   }
   function stopListening(): void {
-    stopWaiting();
+    stopTimer();
     transport.off('data', onBytes);
     socket.off('message', onMessage);
   }
-  /** A pendingConnection fills no more memory than a hello does. */
+  /** Limits the memory of a pending connection to that of a hello. */
   function onBytes(data: Buffer): void {
     bytes += data.length;
     if (bytes <= maxHelloBytes) return;
     stopListening();
-    onFailed(`more than ${maxHelloBytes} bytes came before a hello`);
+    failed(`more than ${maxHelloBytes} bytes arrived before a hello`);
     close(closeCodes.tooLong);
   }
   function onMessage(data: RawData): void {
     stopListening();
-    if (options.isFull()) return close(closeCodes.tryAgainLater, 'there are more workers than this run has use for');
-    const refusal = admitHello(options, pendingConnection, data as Buffer);
+    if (admission.isFull()) return close(closeCodes.tryAgainLater, 'the run has all the workers it can use');
+    const refusal = checkHello(data as Buffer, tokens(), (hello) => admission.admit({ ...connection, hello }));
     if (refusal !== undefined) return refuse(refusal);
-    // From here on the admitted worker's connection listens.
+    // From here on WorkerConnection handles these events.
     socket.off('close', onClosed);
     socket.off('error', onError);
     onJoined();
   }
   function onClosed(): void {
-    if (socket.listeners('message').includes(onMessage)) onFailed('the connection ended before a hello');
+    if (socket.listeners('message').includes(onMessage)) failed('the connection ended before a hello');
     stopListening();
   }
   function onError(error: Error): void {
     stopListening();
-    onFailed(error.message);
-    // ws closes with the code that the error calls for; what follows is not waited for.
+    failed(error.message);
+    // ws closes with the code for this error; anything that follows is ignored.
     close(closeCodes.refused);
   }
 
@@ -119,26 +125,27 @@ export function awaitHello(options: HelloOptions, pendingConnection: PendingConn
   socket.on('message', onMessage);
 }
 
-function admitHello(options: HelloOptions, pendingConnection: PendingConnection, data: Buffer): Refusal | undefined {
-  let header: unknown;
+function checkHello(
+  message: Buffer,
+  tokens: TokenTable,
+  admit: (hello: Hello) => Refusal | undefined,
+): Refusal | undefined {
   try {
-    ({ header } = decodeFrame(data));
+    const { header } = decodeFrame(message);
     const version = protocolVersionIn(header);
-    if (version !== undefined && version !== protocolVersion) return otherVersion(version);
+    if (version !== undefined && version !== protocolVersion) return wrongVersion(version);
     const hello = parseWorkerMessage(header);
     if (hello.type !== 'hello') {
       return { code: 'bad-message', message: `the first message was ${hello.type}, not hello` };
     }
-    const unwelcome = checkToken(options.tokens(), hello.token);
-    if (unwelcome !== undefined) return unwelcome;
-    return options.admit({ ...pendingConnection, hello });
+    return checkToken(tokens, hello.token) ?? admit(hello);
   } catch (error) {
     if (error instanceof LockstepError) return { code: 'bad-message', message: error.message };
     throw error;
   }
 }
 
-function otherVersion(version: number): Refusal {
+function wrongVersion(version: number): Refusal {
   const older = version < protocolVersion ? 'the worker' : 'the coordinator';
   return {
     code: 'protocol-version',
@@ -152,15 +159,12 @@ function checkToken(tokens: TokenTable, token: string): Refusal | undefined {
   if (tokens.isEmpty) return undefined;
   const holder = tokens.holderOf(token);
   if (holder === undefined) {
-    const given = token === '' ? 'no token' : 'a wrong token';
+    const problem = token === '' ? 'the worker presented no token' : 'the worker presented an unknown token';
     return {
       code: 'token',
-      message: `${given} was given: pass one that this coordinator knows with LOCKSTEP_TOKEN or --token-file`,
+      message: `${problem}: set one that this coordinator knows with LOCKSTEP_TOKEN or \`tokenFile\``,
     };
   }
   if (mayDo(holder.role, 'join')) return undefined;
-  return {
-    code: 'token',
-    message: `the token of ${holder.name}, a ${holder.role}, does not allow to join: pass a worker's`,
-  };
+  return { code: 'token', message: `${forbidden(holder, 'join')}: use a worker token` };
 }

@@ -1,139 +1,115 @@
-// One admitted worker's socket: what is sent to it, and what it says, parsed. Knows nothing of rounds or of other workers.
-import type { Duplex } from 'node:stream';
+// The connection of one admitted worker: messages out, messages in and parsed, heartbeats, and the end of it. Shard requests
+// are answered here; everything else goes to the handlers.
 import type { RawData, WebSocket } from 'ws';
 import type { Clock } from '../../shared/clock.js';
 import { messageOf, ProtocolError } from '../../shared/errors.js';
-import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
+import { clockQuestion, readClockAnswer } from '../../shared/protocol/clock-question.js';
 import { closeCodes } from '../../shared/protocol/close-codes.js';
+import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
+import { HeartbeatMonitor } from '../../shared/protocol/heartbeat.js';
 import {
-  chunkBytes,
   parseWorkerMessage,
   type CoordinatorMessage,
   type EvaluationMessage,
   type GradientMessage,
-  type Shard,
   type RefusalCode,
-  type WorkerMessage,
+  type Shard,
+  type TimingMessage,
 } from '../../shared/protocol/messages.js';
-import { clockQuestion, readClockAnswer } from '../../shared/protocol/clock-question.js';
-import { HeartbeatMonitor } from '../../shared/protocol/heartbeat.js';
 import { describeRange, type SliceRange } from '../../shared/reduction/slices.js';
-import type { Exchange } from '../monitoring/timeline/clock-offset.js';
+import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
+import type { JoiningWorker } from './handshake.js';
+import { ShardSender } from './shard-sender.js';
 import type { WeightsFrame } from './weights-frame.js';
-import { WorkerSpeed } from '../scheduling/worker-speed.js';
-import { WorkerTime } from '../scheduling/worker-time.js';
 
-/** Weights of 16 million parameters: a worker that reads at all is never so far behind. */
+/** As much as the weights of 16 million parameters: a worker that reads at all never falls this far behind. */
 const maxUnreadBytes = 64 * 1024 * 1024;
-/** How long a worker may take to close its end. */
-const goodbyeTimeoutMs = 3_000;
+/** A connection that the worker does not close within this time is terminated. */
+const closeTimeoutMs = 3_000;
 
-export interface WorkerConnectionOptions {
-  id: number;
-  name: string;
-  /** Host and port of the other end, for people. */
-  address: string;
-  engine: EngineIdentity;
-  /** Hashes of the shards in its cache. */
-  cachedShards: readonly string[];
-  /** A shard's records by its hash. */
+/** A worker's answer to an assignment. */
+export type AnswerMessage = GradientMessage | EvaluationMessage;
+
+/** Shared by all connections of a run. */
+export interface ConnectionSettings {
+  /** Each shard's records by its hash. */
   shardRecords: ReadonlyMap<string, Uint8Array>;
-  /** Of the global batch: what an answer must say that it is the sum of. */
   imagesPerSlice: number;
-  /** How often it is pinged. */
   heartbeatIntervalMs: number;
-  /** Silent for longer, it is taken for dead. */
   heartbeatTimeoutMs: number;
   clock: Clock;
 }
 
-export interface WorkerConnectionHandlers {
-  /** Called for each message but shard requests, which the connection answers itself. */
-  onMessage: (message: WorkerMessage, payload: Uint8Array) => void;
-  /** Called when it did what the protocol does not allow, and is sent away for it. */
-  onBroken?: (why: string) => void;
-  /** Called once, when nothing more will come. */
+export interface ConnectionHandlers {
+  /** May throw ProtocolError: then the worker is disconnected. */
+  onAnswer: (message: AnswerMessage, payload: Uint8Array) => void;
+  onTiming: (worker: WorkerConnection, message: TimingMessage) => void;
+  /** The worker's clock showed `toldMs` at some moment between `askedMs` and `heardMs` of this machine's clock. */
+  onClockSample: (worker: WorkerConnection, sample: { askedMs: number; toldMs: number; heardMs: number }) => void;
+  /** The worker received a shard. */
+  onShardHeld: () => void;
+  /** Called once, when nothing more will arrive. */
   onClosed: (reason: string) => void;
 }
 
-export class WorkerConnection {
+export class WorkerConnection implements WorkerView {
   readonly id: number;
   readonly name: string;
+  /** Host and port of the other end, for display. */
   readonly address: string;
   readonly engine: EngineIdentity;
-  readonly speed = new WorkerSpeed();
-  readonly time = new WorkerTime();
+  readonly load = new WorkerLoad();
   readonly joinedAt = new Date();
-  /** Whether it is to tell when it did what, with each answer. */
-  tellsTimes = false;
-  /** Told what came of askTime. */
-  onTimeTold: (exchange: Exchange) => void = () => undefined;
+  /** Whether the worker reports, with each answer, when it did what. */
+  isTimed = false;
   #bytesSent = 0;
   #bytesReceived = 0;
-  /** The step whose weights it was sent last. */
-  #weightsStep = -1;
-  /** Nodes of that step that it was asked for and has not answered. */
-  #owedNodes = 0;
-  /** When it was asked for the first of them, and what it has computed on since. */
-  #orderedMs = 0;
-  #computedMs = 0;
-  /** Parts of an evaluation that it was asked for and has not answered. */
-  #owedParts = 0;
   #closeReason: string | undefined;
   #isDismissed = false;
-  /** Parts of shards that it waits for; of the first one a chunk is under way. */
-  #requests: { sha256: string; records: Uint8Array; next: number; end: number }[] = [];
-  readonly #clock: Clock;
   readonly #socket: WebSocket;
-  readonly #shardRecords: ReadonlyMap<string, Uint8Array>;
-  readonly #heldShards: Set<string>;
-  readonly #imagesPerSlice: number;
-  readonly #silence: HeartbeatMonitor;
-  readonly #stopPinging: () => void;
-  readonly #handlers: WorkerConnectionHandlers;
+  readonly #settings: ConnectionSettings;
+  readonly #handlers: ConnectionHandlers;
+  readonly #reportFailure: JoiningWorker['failed'];
+  readonly #shards: ShardSender;
+  readonly #heartbeats: HeartbeatMonitor;
 
-  /** @param transport what the socket's bytes come over */
-  constructor(
-    socket: WebSocket,
-    transport: Duplex,
-    options: WorkerConnectionOptions,
-    handlers: WorkerConnectionHandlers,
-  ) {
-    this.id = options.id;
-    this.name = options.name;
-    this.address = options.address;
-    this.engine = options.engine;
-    this.#clock = options.clock;
+  constructor(id: number, joining: JoiningWorker, settings: ConnectionSettings, handlers: ConnectionHandlers) {
+    const { socket, transport, hello, address, failed } = joining;
+    const { clock, heartbeatIntervalMs, heartbeatTimeoutMs } = settings;
+    this.id = id;
+    this.name = hello.name;
+    this.address = address;
+    this.engine = hello.engine;
     this.#socket = socket;
-    this.#shardRecords = options.shardRecords;
-    this.#imagesPerSlice = options.imagesPerSlice;
-    // Others are of no use here, and a set of anything at all could grow for ever.
-    this.#heldShards = new Set(options.cachedShards.filter((sha256) => options.shardRecords.has(sha256)));
+    this.#settings = settings;
     this.#handlers = handlers;
-    const seconds = options.heartbeatTimeoutMs / 1000;
-    this.#silence = new HeartbeatMonitor(options.clock, options.heartbeatTimeoutMs, () =>
-      this.terminate(`silent for more than ${seconds} s`),
+    this.#reportFailure = failed;
+    this.#shards = new ShardSender(settings.shardRecords, hello.cachedShards, (frame, onSent) =>
+      this.#sendFrame(frame, onSent),
     );
-    this.#stopPinging = options.clock.every(options.heartbeatIntervalMs, () => socket.ping());
-    // Bytes, not messages: over a slow link a gradient takes longer than any silence, and pongs wait behind it.
-    transport.on('data', () => this.#silence.heard());
+    this.#heartbeats = new HeartbeatMonitor(clock, heartbeatTimeoutMs, () =>
+      this.terminate(`silent for more than ${heartbeatTimeoutMs / 1000} s`),
+    );
+    const stopPinging = clock.every(heartbeatIntervalMs, () => socket.ping());
+    // Bytes, not messages: over a slow link a gradient takes longer than the timeout, and pongs wait behind it.
+    transport.on('data', () => this.#heartbeats.heard());
     socket.on('message', (data) => this.#receive(data));
-    // ws answers each with a pong, which is kept where nobody reads.
+    // ws answers each ping with a pong, which is kept in memory while the other end does not read.
     socket.on('ping', () => {
       if (socket.bufferedAmount > maxUnreadBytes) this.terminate('it sends and does not read');
     });
     socket.on('pong', (data: Buffer) => {
       const answer = readClockAnswer(data);
-      if (answer !== undefined) this.onTimeTold({ ...answer, reachedMs: answer.toldMs, heardMs: this.#clock.now() });
+      if (answer !== undefined) handlers.onClockSample(this, { ...answer, heardMs: clock.now() });
     });
     socket.on('error', (error) => {
       this.#closeReason ??= error.message;
-      handlers.onBroken?.(error.message);
+      failed(error.message);
     });
     socket.on('close', (code) => {
-      this.#silence.stop();
-      this.#stopPinging();
+      this.#heartbeats.stop();
+      stopPinging();
       handlers.onClosed(this.#closeReason ?? `connection closed (${code})`);
     });
   }
@@ -146,65 +122,48 @@ export class WorkerConnection {
     return this.#bytesReceived;
   }
 
-  /** Milliseconds since anything was heard of it. */
+  /** Milliseconds since anything arrived. */
   get silentMs(): number {
-    return this.#silence.silentMs;
+    return this.#heartbeats.silentMs;
   }
 
-  /** Whether it was asked for something that it has not answered. */
-  get isBusy(): boolean {
-    return this.#owedNodes > 0 || this.#owedParts > 0;
+  holds(sha256: string): boolean {
+    return this.#shards.holds(sha256);
   }
 
   send(message: CoordinatorMessage, ...payload: Uint8Array[]): void {
     this.#sendFrame(encodeFrame(message, ...payload));
   }
 
-  /** Asks for the sums over ranges of a step; sends the step's weights before that, if this worker has others. */
+  /** Requests the partial sums over these ranges; sends the step's weights first if the worker has others. */
   compute(weights: WeightsFrame, ranges: SliceRange[]): void {
     this.#sendWeights(weights);
-    if (this.#owedNodes === 0) {
-      this.#orderedMs = this.#clock.now();
-      this.#computedMs = 0;
-      this.time.ordered(this.#orderedMs);
-    }
-    this.#owedNodes += ranges.length;
+    this.load.rangesAssigned(ranges.length, this.#settings.clock.now());
     const message = { type: 'compute', step: weights.step, ranges } as const;
-    this.send(this.tellsTimes ? { ...message, timed: true } : message);
+    this.send(this.isTimed ? { ...message, timed: true } : message);
   }
 
-  /** Sends weights that it will most likely be asked to compute with; not to one that is busy, which would drop its work. */
-  sendAhead(weights: WeightsFrame): void {
-    if (!this.isBusy) this.#sendWeights(weights);
-  }
-
-  /** Asks for the time of its clock, by a ping. */
-  askTime(): void {
-    this.#socket.ping(clockQuestion(this.#clock.now()));
-  }
-
-  /** Whether it is still busy with an earlier step, which others have finished. */
-  owesBefore(step: number): boolean {
-    return this.#owedNodes > 0 && this.#weightsStep < step;
-  }
-
-  /** Asks for a part of a split to be evaluated; sends the weights before that, if this worker has others. */
-  evaluate(weights: WeightsFrame, part: Shard): void {
+  /** Requests the evaluation of a shard; sends the weights first if the worker has others. */
+  evaluate(weights: WeightsFrame, shard: Shard): void {
     this.#sendWeights(weights);
-    this.#heldShards.add(part.sha256);
-    if (this.#owedParts === 0) this.time.ordered(this.#clock.now());
-    this.#owedParts++;
-    this.send({ type: 'evaluate', step: weights.step, split: part.split, index: part.index });
+    this.#shards.markHeld(shard.sha256);
+    this.load.evaluationAssigned(this.#settings.clock.now());
+    this.send({ type: 'evaluate', step: weights.step, split: shard.split, index: shard.index });
   }
 
-  /** Asks for a shard to be fetched when nothing else is to be done. */
+  /** Sends weights that the worker will most likely need next. Not to a busy one, which would drop its work. */
+  sendAhead(weights: WeightsFrame): void {
+    if (!this.load.isBusy) this.#sendWeights(weights);
+  }
+
+  /** Asks the worker to fetch a shard when it has nothing else to do. */
   prefetch(sha256: string): void {
     this.send({ type: 'prefetch', sha256 });
   }
 
-  /** Whether this worker has a shard, or was asked to evaluate it and so will have it. */
-  holds(sha256: string): boolean {
-    return this.#heldShards.has(sha256);
+  /** Asks for the time of the worker's clock. */
+  sampleClock(): void {
+    this.#socket.ping(clockQuestion(this.#settings.clock.now()));
   }
 
   /** Says goodbye and closes; resolves when the connection is closed, by force if the worker does not answer. */
@@ -217,7 +176,7 @@ export class WorkerConnection {
     await closed;
   }
 
-  /** Tells the worker why it is no longer wanted, and closes. */
+  /** Sends the worker away with a reason. */
   dismiss(code: RefusalCode, message: string): void {
     this.#closeReason ??= message;
     this.#isDismissed = true;
@@ -225,152 +184,99 @@ export class WorkerConnection {
     this.#close(closeCodes.refused);
   }
 
-  /** By force if the worker does not answer. */
-  #close(code: number): void {
-    const stopTimer = this.#clock.after(goodbyeTimeoutMs, () => this.#socket.terminate());
-    this.#socket.once('close', stopTimer);
-    this.#socket.close(code);
-  }
-
-  /** Closes at once: nothing is to be expected from the other end. */
+  /** Closes at once. */
   terminate(reason: string): void {
     this.#closeReason ??= reason;
     this.#socket.terminate();
   }
 
+  /** By force if the worker does not answer. */
+  #close(code: number): void {
+    const stopTimer = this.#settings.clock.after(closeTimeoutMs, () => this.#socket.terminate());
+    this.#socket.once('close', stopTimer);
+    this.#socket.close(code);
+  }
+
   #sendWeights(weights: WeightsFrame): void {
-    if (this.#weightsStep === weights.step) return;
-    this.#weightsStep = weights.step;
-    // With other weights it drops what it has not begun.
-    this.#owedNodes = 0;
-    this.#owedParts = 0;
+    if (this.load.weightsStep === weights.step) return;
+    this.load.weightsSent(weights.step);
     this.#sendFrame(weights.message);
   }
 
-  #sendFrame(frame: Buffer, sent?: (error?: Error) => void): void {
+  #sendFrame(frame: Buffer, onSent?: (error?: Error) => void): void {
     this.#bytesSent += frame.length;
-    this.#socket.send(frame, sent);
+    this.#socket.send(frame, onSent);
   }
 
   #receive(data: RawData): void {
-    // What was on its way when it was sent away.
+    // Messages that were on their way when the worker was sent away.
     if (this.#isDismissed) return;
     try {
       // ws hands out a Buffer under its default binary type.
-      const bytes = data as Buffer;
-      this.#bytesReceived += bytes.length;
-      const { header, payload } = decodeFrame(bytes);
-      const message = parseWorkerMessage(header);
-      switch (message.type) {
-        case 'shard-request':
-          return this.#sendShard(message.sha256, message.offset, message.bytes);
-        case 'leave':
-          this.#closeReason ??= `left: ${message.reason}`;
-          return;
-        case 'shard-held':
-          if (!this.#shardRecords.has(message.sha256)) throw notAsked(`it has shard ${message.sha256.slice(0, 12)}`);
-          this.#heldShards.add(message.sha256);
-          break;
-        case 'gradient':
-          this.#assertAskedStep(message.step);
-          this.#assertTrueCounts(message);
-          this.#measure(message);
-          break;
-        case 'evaluation':
-          this.#assertAskedStep(message.step);
-          this.#countPart(message);
-          break;
-        case 'timing':
-          this.#assertAskedStep(message.step);
-          break;
-        case 'hello':
-        case 'failure':
-          break;
-        default:
-          message satisfies never;
-      }
-      this.#handlers.onMessage(message, payload);
+      this.#handle(data as Buffer);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.dismiss('bad-message', messageOf(error));
-      this.#handlers.onBroken?.(messageOf(error));
+      this.#reportFailure(messageOf(error));
     }
   }
 
-  /** An answer may come late, when others have finished its step, but not before it was asked for. */
-  #assertAskedStep(step: number): void {
-    if (step > this.#weightsStep) throw notAsked(`it answers step ${step}`);
+  #handle(bytes: Buffer): void {
+    this.#bytesReceived += bytes.length;
+    const { header, payload } = decodeFrame(bytes);
+    const message = parseWorkerMessage(header);
+    switch (message.type) {
+      case 'gradient':
+        this.#checkGradient(message);
+        return this.#handlers.onAnswer(message, payload);
+      case 'evaluation':
+        this.#checkStep(message);
+        this.load.evaluationAnswered(message.step, this.#settings.clock.now());
+        return this.#handlers.onAnswer(message, payload);
+      case 'timing':
+        this.#checkStep(message);
+        return this.#handlers.onTiming(this, message);
+      case 'shard-request':
+        return this.#shards.request(message.sha256, message.offset, message.bytes);
+      case 'shard-held':
+        this.#shards.markHeld(message.sha256);
+        return this.#handlers.onShardHeld();
+      case 'leave':
+        this.#closeReason ??= `left: ${message.reason}`;
+        return;
+      case 'failure':
+        return this.dismiss('engine-failed', `engine failed: ${message.message}`);
+      case 'hello':
+        throw new ProtocolError('a worker sent a second hello');
+      default:
+        message satisfies never;
+    }
   }
 
-  /** The sum is divided by the number of images, so that a false one would scale the whole step's gradient. */
-  #assertTrueCounts({ range, sampleCount, slices }: GradientMessage): void {
-    const images = range.count * this.#imagesPerSlice;
-    if (sampleCount !== images) {
+  /** An answer may come late, after others have finished its step, but not before it was assigned. */
+  #checkStep({ step }: { step: number }): void {
+    if (step <= this.load.weightsStep) return;
+    throw new ProtocolError(`a worker answers step ${step}, which it was not assigned`);
+  }
+
+  /** The sum is divided by the number of images, so a false count would scale the gradient of the whole step. */
+  #checkGradient(message: GradientMessage): void {
+    this.#checkStep(message);
+    const { step, range, sampleCount, slices, phases } = message;
+    const { imagesPerSlice, clock } = this.#settings;
+    const images = range.count * imagesPerSlice;
+    if (sampleCount !== images || slices.length !== range.count) {
       throw new ProtocolError(
-        `a gradient over ${describeRange(range)} is of ${images} images, a worker says ${sampleCount}`,
+        `the gradient of ${describeRange(range)} covers ${images} images in ${range.count} slices, but the worker reports ` +
+          `${sampleCount} images in ${slices.length}`,
       );
     }
-    const tooMany = slices.findIndex(({ correctCount }) => correctCount > this.#imagesPerSlice);
-    if (tooMany < 0) return;
-    throw new ProtocolError(
-      `slice ${range.first + tooMany} has ${this.#imagesPerSlice} images, a worker says that ${slices[tooMany].correctCount} were right`,
-    );
-  }
-
-  /** Answers that come too late to count tell of a worker's speed as well. */
-  #measure({ step, sampleCount, phases }: GradientMessage): void {
-    const computedMs = phases.augmentMs + phases.computeMs + phases.reduceMs;
-    this.speed.computed(sampleCount, computedMs);
-    if (step !== this.#weightsStep || this.#owedNodes === 0) return;
-    this.#computedMs += computedMs;
-    this.#owedNodes--;
-    if (this.#owedNodes > 0) return;
-    const now = this.#clock.now();
-    this.speed.waited(Math.max(0, now - this.#orderedMs - this.#computedMs));
-    this.time.answered(now, this.#computedMs);
-  }
-
-  /** An answer of some bytes to a request of some bytes: the way takes no time beside the images. */
-  #countPart({ step }: EvaluationMessage): void {
-    if (step !== this.#weightsStep || this.#owedParts === 0) return;
-    this.#owedParts--;
-    if (this.#owedParts === 0) this.time.answered(this.#clock.now(), Infinity);
-  }
-
-  /**
-   * Sends a shard chunk by chunk, each when the one before has left, so that a slow worker fills no memory here. Requests
-   * take turns.
-   */
-  #sendShard(sha256: string, offset: number, bytes: number): void {
-    const records = this.#shardRecords.get(sha256);
-    const end = offset + bytes;
-    if (records === undefined || end > records.length) {
-      throw new ProtocolError(`a worker asked for byte ${end} of shard ${sha256.slice(0, 12)}, which is not there`);
+    const wrong = slices.findIndex(({ correctCount }) => correctCount > imagesPerSlice);
+    if (wrong >= 0) {
+      const claim = `${slices[wrong].correctCount} of ${imagesPerSlice} images correct`;
+      throw new ProtocolError(`a worker reports ${claim} in slice ${range.first + wrong}`);
     }
-    // Of each shard a prefetched chunk may be under way when the rest is asked for.
-    if (this.#requests.length > 2 * this.#shardRecords.size) {
-      throw new ProtocolError(`a worker waits for ${this.#requests.length} shards already and asks for another`);
-    }
-    this.#requests.push({ sha256, records, next: offset, end });
-    if (this.#requests.length === 1) this.#sendChunk();
+    const computeMs = phases.augmentMs + phases.computeMs + phases.reduceMs;
+    this.load.rangeAnswered(step, images, computeMs, clock.now());
   }
-
-  #sendChunk(): void {
-    const [request] = this.#requests;
-    if (request === undefined) return;
-    const { sha256, records, next, end } = request;
-    const chunk = records.subarray(next, Math.min(end, next + chunkBytes));
-    const header: CoordinatorMessage = { type: 'shard-chunk', sha256, offset: next };
-    this.#sendFrame(encodeFrame(header, chunk), (error) => {
-      if (error) return;
-      this.#requests.shift();
-      request.next += chunk.length;
-      if (request.next < end) this.#requests.push(request);
-      this.#sendChunk();
-    });
-  }
-}
-
-function notAsked(what: string): ProtocolError {
-  return new ProtocolError(`a worker says that ${what}, which it was not asked about`);
 }

@@ -1,22 +1,27 @@
-// The workers that are here now, and who is told when one comes, goes or says something.
+// The workers that are connected now. Whatever drives the work listens here for joins, departures and answers, because it
+// needs live connections and payloads, which run events do not carry.
 import { LockstepError } from '../../shared/errors.js';
-import type { EvaluationMessage, GradientMessage, TimingMessage } from '../../shared/protocol/messages.js';
-import type { WorkerConnection } from './worker-connection.js';
+import type { JoiningWorker } from './handshake.js';
+import {
+  WorkerConnection,
+  type AnswerMessage,
+  type ConnectionHandlers,
+  type ConnectionSettings,
+} from './worker-connection.js';
 
-/** What the training loop wants to know of the pool while it waits for something. */
 export interface PoolListener {
   joined?: (worker: WorkerConnection) => void;
   left?: (worker: WorkerConnection, reason: string) => void;
-  gradient?: (worker: WorkerConnection, message: GradientMessage, payload: Uint8Array) => void;
-  timing?: (worker: WorkerConnection, message: TimingMessage) => void;
-  evaluation?: (worker: WorkerConnection, message: EvaluationMessage, payload: Uint8Array) => void;
-  /** A worker has a shard that it had not before. */
+  /** May throw ProtocolError: then the worker is disconnected. */
+  answered?: (worker: WorkerConnection, message: AnswerMessage, payload: Uint8Array) => void;
+  /** A worker received a shard. */
   shardHeld?: (worker: WorkerConnection) => void;
 }
 
 export class WorkerPool {
   readonly #workers = new Map<number, WorkerConnection>();
   readonly #listeners = new Set<PoolListener>();
+  #lastId = 0;
 
   /** In the order in which they joined. */
   get workers(): readonly WorkerConnection[] {
@@ -25,6 +30,12 @@ export class WorkerPool {
 
   get size(): number {
     return this.#workers.size;
+  }
+
+  /** Bytes exchanged with these workers. */
+  get bytes(): { sent: number; received: number } {
+    const sum = (key: 'bytesSent' | 'bytesReceived') => this.workers.reduce((bytes, worker) => bytes + worker[key], 0);
+    return { sent: sum('bytesSent'), received: sum('bytesReceived') };
   }
 
   get(id: number): WorkerConnection | undefined {
@@ -37,6 +48,27 @@ export class WorkerPool {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Takes over the connection of a worker that is joining. It becomes a member when it is added. */
+  connect(
+    joining: JoiningWorker,
+    settings: ConnectionSettings,
+    onTiming: ConnectionHandlers['onTiming'] = () => undefined,
+    onClockSample: ConnectionHandlers['onClockSample'] = () => undefined,
+  ): WorkerConnection {
+    const worker: WorkerConnection = new WorkerConnection(++this.#lastId, joining, settings, {
+      onTiming,
+      onClockSample,
+      onAnswer: (message, payload) => {
+        for (const listener of this.#listeners) listener.answered?.(worker, message, payload);
+      },
+      onShardHeld: () => {
+        for (const listener of this.#listeners) listener.shardHeld?.(worker);
+      },
+      onClosed: (reason) => this.remove(worker, reason),
+    });
+    return worker;
+  }
+
   add(worker: WorkerConnection): void {
     this.#workers.set(worker.id, worker);
     for (const listener of this.#listeners) listener.joined?.(worker);
@@ -46,70 +78,9 @@ export class WorkerPool {
     if (!this.#workers.delete(worker.id)) return;
     for (const listener of this.#listeners) listener.left?.(worker, reason);
   }
-
-  gradientFrom(worker: WorkerConnection, message: GradientMessage, payload: Uint8Array): void {
-    for (const listener of this.#listeners) listener.gradient?.(worker, message, payload);
-  }
-
-  evaluationFrom(worker: WorkerConnection, message: EvaluationMessage, payload: Uint8Array): void {
-    for (const listener of this.#listeners) listener.evaluation?.(worker, message, payload);
-  }
-
-  timingFrom(worker: WorkerConnection, message: TimingMessage): void {
-    for (const listener of this.#listeners) listener.timing?.(worker, message);
-  }
-
-  shardHeldBy(worker: WorkerConnection): void {
-    for (const listener of this.#listeners) listener.shardHeld?.(worker);
-  }
-
-  /**
-   * Waits until something is settled by what the pool tells.
-   * @param start begins the wait: it returns the listener, and calls resolve or reject now or later
-   * @param signal ends the wait, if there is no worker left that could settle it
-   */
-  async settle<Value>(
-    signal: AbortSignal,
-    start: (settle: { resolve: (value: Value) => void; reject: (error: unknown) => void }) => PoolListener,
-  ): Promise<Value> {
-    const cleanups: (() => void)[] = [];
-    try {
-      return await new Promise<Value>((resolve, reject) => {
-        const giveUpIfNobodyIsLeft = () => {
-          if (signal.aborted && this.size === 0) reject(interruption(signal));
-        };
-        cleanups.push(this.listen(start({ resolve, reject })));
-        cleanups.push(this.listen({ left: giveUpIfNobodyIsLeft }));
-        signal.addEventListener('abort', giveUpIfNobodyIsLeft);
-        cleanups.push(() => signal.removeEventListener('abort', giveUpIfNobodyIsLeft));
-        giveUpIfNobodyIsLeft();
-      });
-    } finally {
-      for (const cleanup of cleanups) cleanup();
-    }
-  }
-
-  /** Resolves when at least count workers are here. */
-  async atLeast(count: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw interruption(signal);
-    await new Promise<void>((resolve, reject) => {
-      const settle = (action: () => void) => {
-        stopListening();
-        signal.removeEventListener('abort', onAbort);
-        action();
-      };
-      const onAbort = () => settle(() => reject(interruption(signal)));
-      const check = () => {
-        if (this.size >= count) settle(resolve);
-      };
-      const stopListening = this.listen({ joined: check });
-      signal.addEventListener('abort', onAbort);
-      check();
-    });
-  }
 }
 
-/** What ends a run that was told to stop: the signal's own reason where it is an error of ours. */
+/** The error that ends a stopped run: the signal's reason if it is a LockstepError. */
 export function interruption(signal: AbortSignal): LockstepError {
   return signal.reason instanceof LockstepError
     ? signal.reason

@@ -1,73 +1,97 @@
-// Says when there are too few workers to go on, and ends a wait that lasts too long.
+// Waits until enough workers are connected, and ends a wait that takes too long.
 import type { Clock } from '../../shared/clock.js';
 import { LockstepError } from '../../shared/errors.js';
-import type { WorkerPool } from './worker-pool.js';
+import { interruption, type WorkerPool } from './worker-pool.js';
 
-export interface WorkerQuorumOptions {
-  pool: WorkerPool;
-  clock: Clock;
-  /** How long a wait may last; undefined for ever. */
-  timeoutMs: number | undefined;
-  /** Called when a wait begins, or needs another number of workers. */
+export interface QuorumHandlers {
+  /** A wait starts, or the number of workers needed has changed. */
   onWaiting: (needed: number) => void;
-  /** Called when a wait is over, for whatever reason. */
-  onRest: () => void;
-  /** Called once a wait has lasted too long. */
-  onTimeout: (needed: number) => void;
+  /** The wait is over, for whatever reason. */
+  onEnough: () => void;
+  /** The wait has exceeded the timeout. */
+  onTimeout: (error: LockstepError) => void;
 }
 
 export class WorkerQuorum {
-  readonly #options: WorkerQuorumOptions;
+  readonly #pool: WorkerPool;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number | undefined;
+  readonly #handlers: QuorumHandlers;
   readonly #stopListening: () => void;
   #needed = 0;
-  /** Ends the running wait's timer; undefined while enough workers are here. */
-  #endWait: (() => void) | undefined;
+  /** Stops the timer of the running wait; undefined while enough workers are connected. */
+  #stopTimer: (() => void) | undefined;
 
-  constructor(options: WorkerQuorumOptions) {
-    this.#options = options;
+  /** @param timeoutMs longest wait; undefined for no limit */
+  constructor(pool: WorkerPool, clock: Clock, timeoutMs: number | undefined, handlers: QuorumHandlers) {
+    this.#pool = pool;
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+    this.#handlers = handlers;
     const check = () => this.#check();
-    this.#stopListening = options.pool.listen({ joined: check, left: check });
+    this.#stopListening = pool.listen({ joined: check, left: check });
   }
 
-  /** Without so many workers the run waits. */
+  /** The number of workers without which the run waits. */
   get needed(): number {
     return this.#needed;
   }
 
-  /** From now on so many workers are needed, also in the middle of a step. */
+  /** Sets the number of workers needed from now on, also in the middle of a step. */
   need(workers: number): void {
     if (workers === this.#needed) return;
     this.#needed = workers;
-    this.#rest();
+    this.#endWait();
     this.#check();
+  }
+
+  /** Resolves when enough workers are connected. Rejects when the signal is aborted. */
+  async reached(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw interruption(signal);
+    if (this.#pool.size >= this.#needed) return;
+    await new Promise<void>((resolve, reject) => {
+      const settle = (action: () => void) => {
+        stopListening();
+        signal.removeEventListener('abort', onAbort);
+        action();
+      };
+      const onAbort = () => settle(() => reject(interruption(signal)));
+      const stopListening = this.#pool.listen({
+        joined: () => {
+          if (this.#pool.size >= this.#needed) settle(resolve);
+        },
+      });
+      signal.addEventListener('abort', onAbort);
+    });
   }
 
   close(): void {
     this.#stopListening();
-    this.#rest();
+    this.#endWait();
   }
 
   #check(): void {
-    const { pool, clock, timeoutMs, onWaiting, onTimeout } = this.#options;
-    const needed = this.#needed;
-    if (pool.size >= needed) return this.#rest();
-    if (this.#endWait !== undefined) return;
-    this.#endWait = timeoutMs === undefined ? () => undefined : clock.after(timeoutMs, () => onTimeout(needed));
-    onWaiting(needed);
+    if (this.#pool.size >= this.#needed) return this.#endWait();
+    if (this.#stopTimer !== undefined) return;
+    const [needed, timeoutMs] = [this.#needed, this.#timeoutMs];
+    this.#stopTimer =
+      timeoutMs === undefined
+        ? () => undefined
+        : this.#clock.after(timeoutMs, () => this.#handlers.onTimeout(tooFewWorkers(needed, timeoutMs)));
+    this.#handlers.onWaiting(needed);
   }
 
-  #rest(): void {
-    if (this.#endWait === undefined) return;
-    this.#endWait();
-    this.#endWait = undefined;
-    this.#options.onRest();
+  #endWait(): void {
+    if (this.#stopTimer === undefined) return;
+    this.#stopTimer();
+    this.#stopTimer = undefined;
+    this.#handlers.onEnough();
   }
 }
 
-/** What ends a run that has waited too long. */
-export function waitedTooLong(needed: number, timeoutMs = 0): LockstepError {
+function tooFewWorkers(needed: number, timeoutMs: number): LockstepError {
   return new LockstepError(
     'no-workers',
-    `fewer than ${needed} worker${needed === 1 ? ' was' : 's were'} here for ${timeoutMs / 1000} s (--wait-timeout)`,
+    `fewer than ${needed} worker${needed === 1 ? ' was' : 's were'} connected for ${timeoutMs / 1000} s (\`waitTimeoutMs\`)`,
   );
 }

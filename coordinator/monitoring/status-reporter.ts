@@ -1,7 +1,6 @@
-// Keeps what a status is made of and was only told in passing, and makes the snapshot. Costs a run nothing but a few
-// assignments a step; what a snapshot costs, whoever asks for it pays.
+// Builds the snapshots for /status. Most values are read when a snapshot is taken, so that the run pays almost nothing for it;
+// the rest is collected from events.
 import type { Clock } from '../../shared/clock.js';
-import type { Config } from '../../shared/config/config.js';
 import {
   runPhases,
   type RunPhase,
@@ -10,32 +9,41 @@ import {
   type WorkerStatus,
 } from '../../shared/monitoring/run-status.js';
 import { lockstepVersion } from '../../shared/version.js';
-import type { ShardStore } from '../dataset/shard-store.js';
-import type { EvaluationEvent, StepEvent } from '../run/run-events.js';
-import type { TrainingRun } from '../training/training-run.js';
 import type { WorkerConnection } from '../connections/worker-connection.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
+import type { Metrics } from '../run/metrics.js';
+import type { RunEventBus } from '../run/run-event-bus.js';
+import type { RunEventOf } from '../run/run-events.js';
+import type { RunSetup } from '../run/run-setup.js';
+import type { RunTotals } from '../run/run-totals.js';
+import type { RunSchedule } from '../training/run-schedule.js';
+import type { TrainingState } from '../training/training-state.js';
+import type { StepTracker } from './step-tracker.js';
 
-/** Names of workers that are gone; beyond so many the one that was lost first is forgotten. */
-const maxLostNames = 200;
+/** Number of lost workers that are remembered; beyond it, the one lost first is forgotten. */
+const maxLostWorkers = 200;
 
 type SecondsIn = RunStatus['run']['secondsIn'];
 
+/** The parts of a run that a snapshot is read from. */
 export interface StatusSources {
   id: string;
-  directory: string;
-  run: Pick<TrainingRun, 'step' | 'epoch' | 'totalSteps' | 'standing' | 'journal'>;
+  directory: { readonly directory: string };
+  setup: Pick<RunSetup, 'config' | 'store'>;
+  schedule: RunSchedule;
+  state: TrainingState;
+  totals: RunTotals;
   pool: WorkerPool;
-  config: Config;
-  store: Pick<ShardStore, 'shards' | 'stepsPerEpoch'>;
+  quorum: { readonly needed: number };
+  tracker: StepTracker;
   clock: Clock;
 }
 
-/** What is known of a worker's name beyond its connection. */
-interface Past {
+/** What is known of a worker's name, over all its connections. */
+interface History {
   joined: number;
   lost: number;
-  /** How it was when it was lost; undefined while one of that name is here. */
+  /** Its last status; undefined while a worker of this name is connected. */
   last: { status: WorkerStatus; lostMs: number } | undefined;
 }
 
@@ -43,219 +51,214 @@ export class StatusReporter {
   readonly #sources: StatusSources;
   readonly #startedAt = new Date();
   readonly #shards: readonly string[];
-  readonly #pasts = new Map<string, Past>();
-  #lastStep: StepEvent | undefined;
-  #test: EvaluationEvent | undefined;
+  readonly #histories = new Map<string, History>();
+  #lastStep: RunEventOf<'step'> | undefined;
+  #test: RunEventOf<'test'> | undefined;
   #checkpoint: RunStatus['run']['checkpoint'] = null;
   #stepsHere = 0;
-  /** Time spent on each phase but for the time in the running one. */
+  /** Time spent in each phase, without the time in the current one. */
   readonly #phaseMs = new Map<RunPhase, number>();
-  #phase: RunPhase;
+  #phase: RunPhase = 'waiting';
   #phaseSinceMs: number;
 
-  constructor(sources: StatusSources) {
+  constructor(sources: StatusSources, events: RunEventBus) {
     this.#sources = sources;
-    const { store, run } = sources;
+    const { store } = sources.setup;
     this.#shards = store.shards.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
-    const { journal } = run;
-    this.#phase = journal.phase;
     this.#phaseSinceMs = sources.clock.now();
-    journal.on('phase', ({ phase }) => this.#become(phase));
-    journal.on('step', (event) => {
+    events.on('phase', ({ phase }) => this.#enter(phase));
+    events.on('step', (event) => {
       this.#lastStep = event;
       this.#stepsHere++;
     });
-    journal.on('test', (event) => (this.#test = event));
-    journal.on('resumed', ({ step, path }) => (this.#checkpoint = { step, path, time: null }));
-    journal.on('checkpoint', ({ step, path }) => (this.#checkpoint = { step, path, time: new Date().toISOString() }));
-    journal.on('workerJoined', ({ name }) => {
-      const past = this.#pastOf(name);
-      past.joined++;
-      past.last = undefined;
+    events.on('test', (event) => (this.#test = event));
+    events.on('resumed', ({ step, path }) => (this.#checkpoint = { step, path, time: null }));
+    events.on('checkpoint', ({ step, path, time }) => (this.#checkpoint = { step, path, time }));
+    events.on('worker-joined', ({ name }) => {
+      const history = this.#historyOf(name);
+      history.joined++;
+      history.last = undefined;
     });
+    // Not the worker-lost event, because the connection has the worker's last figures.
     sources.pool.listen({ left: (worker, reason) => this.#left(worker, reason) });
   }
 
-  /** Why the run cannot go on; undefined while it does, or is paused by somebody's will. */
+  /** Why the run cannot make progress; undefined if it can, or if an operator has paused it. */
   notReady(): string | undefined {
-    const { run, pool } = this.#sources;
-    switch (run.journal.phase) {
-      case 'ended':
-        return 'the run has ended';
-      case 'waiting':
-        return `waiting for workers: ${pool.size} of ${run.standing.workersNeeded} are here`;
-      case 'training':
-      case 'validating':
-      case 'testing':
-      case 'saving':
-      case 'paused':
-        return undefined;
-      default:
-        return run.journal.phase satisfies never;
-    }
+    const { pool, quorum } = this.#sources;
+    if (this.#phase === 'ended') return 'the run has ended';
+    if (this.#phase !== 'waiting') return undefined;
+    return `waiting for workers: ${pool.size} of ${quorum.needed} are connected`;
   }
 
   snapshot(): RunStatus {
-    const { pool } = this.#sources;
-    const given = this.#slicesGiven();
-    const here = pool.workers.map((worker) => this.#statusOf(worker, given.get(worker.id)));
-    const now = this.#sources.clock.now();
-    const gone = [...this.#pasts.values()].flatMap(({ joined, lost, last }) => {
+    const { pool, clock } = this.#sources;
+    const assigned = this.#assignedSlices();
+    const connected = pool.workers.map((worker) => this.#workerStatus(worker, assigned.get(worker.id)));
+    const now = clock.now();
+    const lost = [...this.#histories.values()].flatMap((history) => {
+      const { last } = history;
       if (last === undefined) return [];
-      const lastSeenSecondsAgo = (now - last.lostMs) / 1000;
-      return [{ ...last.status, lastSeenSecondsAgo, ...timesOf({ joined, lost }) }];
+      return [{ ...last.status, lastSeenSecondsAgo: (now - last.lostMs) / 1000, ...countsOf(history) }];
     });
-    return { lockstepVersion, time: new Date().toISOString(), run: this.#runStatus(), workers: [...here, ...gone] };
-  }
-
-  #runStatus(): RunStatus['run'] {
-    const { id, directory, run, pool, config, store } = this.#sources;
-    const { ledger, phase } = run.journal;
-    const { validation, learningRate, workersNeeded, round, imagesSeen } = run.standing;
-    const last = this.#lastStep;
-    const activeMs = runPhases.filter(isActive).reduce((sum, each) => sum + this.#msIn(each), 0);
-    const bytes = (direction: 'bytesSent' | 'bytesReceived') =>
-      pool.workers.reduce((sum, worker) => sum + worker[direction], ledger[direction]);
     return {
-      id,
-      directory,
-      phase,
-      step: run.step,
-      steps: run.totalSteps,
-      stepsPerEpoch: store.stepsPerEpoch,
-      epoch: run.epoch,
-      epochs: Math.ceil(run.totalSteps / store.stepsPerEpoch),
-      batchSize: config.batchSize,
-      startedAt: this.#startedAt.toISOString(),
-      loss: finiteOrNull(last?.loss),
-      accuracy: finiteOrNull(last?.accuracy),
-      learningRate: last?.learningRate ?? learningRate,
-      validation: evaluated(validation),
-      test: evaluated(this.#test),
-      imagesPerSecond: {
-        now: isActive(phase) ? (last?.imagesPerSecond ?? 0) : 0,
-        mean: ledger.trainingMs === 0 ? 0 : (1000 * this.#stepsHere * config.batchSize) / ledger.trainingMs,
-      },
-      imagesSeen,
-      secondsLeft:
-        this.#stepsHere === 0 ? null : (activeMs / this.#stepsHere / 1000) * Math.max(0, run.totalSteps - run.step),
-      secondsIn: Object.fromEntries(runPhases.map((each) => [each, this.#msIn(each) / 1000])) as SecondsIn,
-      exact: ledger.exact,
-      bytesSent: bytes('bytesSent'),
-      bytesReceived: bytes('bytesReceived'),
-      slicesReassigned: ledger.slicesReassigned,
-      stragglers: ledger.stragglers,
-      slicesDuplicated: ledger.slicesDuplicated,
-      workersNeeded,
-      workersJoined: ledger.workersJoined,
-      workersLost: ledger.workersLost,
-      checkpoint: this.#checkpoint,
-      slices: (round?.slices ?? []).map(({ workers, answeredBy }) => ({ workers: [...workers], answeredBy })),
+      lockstepVersion,
+      time: new Date().toISOString(),
+      run: this.#runStatus(),
+      workers: [...connected, ...lost],
     };
   }
 
-  /** By worker. */
-  #slicesGiven(): Map<number, number[]> {
-    const given = new Map<number, number[]>();
-    for (const [slice, { workers }] of (this.#sources.run.standing.round?.slices ?? []).entries()) {
-      for (const worker of new Set(workers)) {
-        const slices = given.get(worker);
-        if (slices === undefined) given.set(worker, [slice]);
-        else slices.push(slice);
+  #runStatus(): RunStatus['run'] {
+    const { id, setup, schedule, state, pool, totals, quorum } = this.#sources;
+    const { batchSize } = setup.config;
+    const { workersJoined, workersLost, slicesReassigned, stragglers, slicesDuplicated } = totals.record;
+    const last = this.#lastStep;
+    const activeMs = runPhases.filter(isActive).reduce((sum, phase) => sum + this.#msIn(phase), 0);
+    const stepsLeft = Math.max(0, schedule.totalSteps - state.step);
+    return {
+      id,
+      directory: this.#sources.directory.directory,
+      phase: this.#phase,
+      step: state.step,
+      steps: schedule.totalSteps,
+      stepsPerEpoch: schedule.stepsPerEpoch,
+      epoch: schedule.epochOf(state.step),
+      epochs: schedule.totalEpochs,
+      batchSize,
+      startedAt: this.#startedAt.toISOString(),
+      loss: finiteOrNull(last?.loss),
+      accuracy: finiteOrNull(last?.accuracy),
+      learningRate: last?.learningRate ?? schedule.learningRateAt(state.step),
+      validation: evaluationStatus(state.validation),
+      test: evaluationStatus(this.#test),
+      imagesPerSecond: {
+        now: isActive(this.#phase) ? (last?.imagesPerSecond ?? 0) : 0,
+        mean: totals.trainingMs === 0 ? 0 : (1000 * this.#stepsHere * batchSize) / totals.trainingMs,
+      },
+      imagesSeen: state.imagesSeen,
+      secondsLeft: this.#stepsHere === 0 ? null : (activeMs / this.#stepsHere / 1000) * stepsLeft,
+      secondsIn: Object.fromEntries(runPhases.map((phase) => [phase, this.#msIn(phase) / 1000])) as SecondsIn,
+      exact: totals.exact,
+      bytesSent: totals.bytes.sent + pool.bytes.sent,
+      bytesReceived: totals.bytes.received + pool.bytes.received,
+      slicesReassigned,
+      stragglers,
+      slicesDuplicated,
+      workersNeeded: quorum.needed,
+      workersJoined,
+      workersLost,
+      checkpoint: this.#checkpoint,
+      slices: this.#sliceStatuses(),
+    };
+  }
+
+  /** For each slice of the current step, the workers it was assigned to and the one whose answer counted. */
+  #sliceStatuses(): RunStatus['run']['slices'] {
+    const { tracker, setup } = this.#sources;
+    if (tracker.current === undefined) return [];
+    const slices = Array.from({ length: setup.config.slices }, () => ({
+      workers: [] as number[],
+      answeredBy: null as number | null,
+    }));
+    for (const { worker, firstSlice, sliceCount, reason, end } of tracker.current.bars) {
+      if (reason === 'probe') continue;
+      for (const slice of slices.slice(firstSlice, firstSlice + sliceCount)) {
+        slice.workers.push(worker);
+        if (end === 'counted') slice.answeredBy = worker;
       }
     }
-    return given;
+    return slices;
   }
 
-  /** Of many slices: each worker has a few of them, but is asked about each. */
-  #shardsOf(worker: WorkerConnection): number[] {
-    const held: number[] = [];
-    for (let slice = 0; slice < this.#shards.length; slice++) {
-      if (worker.holds(this.#shards[slice])) held.push(slice);
+  /** Slices that each worker was assigned in the current step. */
+  #assignedSlices(): Map<number, number[]> {
+    const assigned = new Map<number, number[]>();
+    for (const [slice, { workers }] of this.#sliceStatuses().entries()) {
+      for (const worker of new Set(workers)) assigned.set(worker, [...(assigned.get(worker) ?? []), slice]);
     }
-    return held;
+    return assigned;
   }
 
-  /** @param slices that it was given in the running step */
-  #statusOf(worker: WorkerConnection, slices: number[] = []): WorkerStatus {
-    const { clock, run } = this.#sources;
-    const { ledger } = run.journal;
-    const { id, name, address, engine } = worker;
+  #workerStatus(worker: WorkerConnection, slices: number[] = []): WorkerStatus {
+    const { clock, totals } = this.#sources;
+    const { id, name, address, engine, load, bytesSent, bytesReceived } = worker;
     return {
       id,
       name,
       address,
-      state: this.#stateOf(worker, slices.length > 0),
+      state: this.#workerState(worker, slices.length > 0),
       ...engine,
       slices,
-      shards: this.#shardsOf(worker),
-      imagesPerSecond: worker.speed.imagesPerSecond,
-      images: ledger.imagesOf(name),
-      timeShares: worker.time.shares(clock.now()),
-      bytesSent: worker.bytesSent,
-      bytesReceived: worker.bytesReceived,
+      shards: this.#shards.flatMap((sha256, slice) => (worker.holds(sha256) ? [slice] : [])),
+      imagesPerSecond: load.speed.imagesPerSecond,
+      images: totals.imagesOf(name),
+      timeShares: load.time.shares(clock.now()),
+      bytesSent,
+      bytesReceived,
       lastSeenSecondsAgo: worker.silentMs / 1000,
       joinedAt: worker.joinedAt.toISOString(),
-      ...timesOf(this.#pasts.get(name)),
+      ...countsOf(this.#histories.get(name)),
       lostReason: null,
     };
   }
 
-  #stateOf(worker: WorkerConnection, hasSlices: boolean): Exclude<WorkerState, 'lost'> {
-    const { run } = this.#sources;
-    const { round } = run.standing;
-    if (round?.isLate(worker.id) === true || worker.owesBefore(run.step)) return 'late';
-    // One without slices computes now and then to be measured.
-    if (worker.isBusy && (hasSlices || run.journal.phase !== 'training')) return 'working';
-    return hasSlices || round === undefined ? 'idle' : 'spare';
+  #workerState({ id, load }: WorkerConnection, hasSlices: boolean): Exclude<WorkerState, 'lost'> {
+    const { tracker, state } = this.#sources;
+    const step = tracker.current;
+    const isLate = step?.bars.some(({ worker, isLate: late, end }) => worker === id && late && end === null);
+    if (isLate === true || load.isBusyBefore(state.step)) return 'late';
+    // A spare worker computes a probe now and then.
+    if (load.isBusy && (hasSlices || this.#phase !== 'training')) return 'working';
+    return hasSlices || step === undefined ? 'idle' : 'spare';
   }
 
   #left(worker: WorkerConnection, reason: string): void {
     // Workers that are sent home at the end are not lost.
-    if (this.#sources.run.journal.phase === 'ended') return;
-    const past = this.#pastOf(worker.name);
-    past.lost++;
-    const isAnotherHere = this.#sources.pool.workers.some(({ name }) => name === worker.name);
-    if (isAnotherHere) return;
-    const status: WorkerStatus = { ...this.#statusOf(worker), state: 'lost', lostReason: reason };
-    past.last = { status, lostMs: this.#sources.clock.now() };
-    this.#pasts.delete(worker.name);
-    this.#pasts.set(worker.name, past);
-    const gone = [...this.#pasts].filter(([, { last }]) => last !== undefined);
-    if (gone.length > maxLostNames) this.#pasts.delete(gone[0][0]);
+    if (this.#phase === 'ended') return;
+    const { pool, clock } = this.#sources;
+    const history = this.#historyOf(worker.name);
+    history.lost++;
+    if (pool.workers.some(({ name }) => name === worker.name)) return;
+    const status: WorkerStatus = { ...this.#workerStatus(worker), state: 'lost', lostReason: reason };
+    history.last = { status, lostMs: clock.now() };
+    this.#histories.delete(worker.name);
+    this.#histories.set(worker.name, history);
+    const lost = [...this.#histories].filter(([, { last }]) => last !== undefined);
+    if (lost.length > maxLostWorkers) this.#histories.delete(lost[0][0]);
   }
 
-  #pastOf(name: string): Past {
-    const past = this.#pasts.get(name) ?? { joined: 0, lost: 0, last: undefined };
-    this.#pasts.set(name, past);
-    return past;
+  #historyOf(name: string): History {
+    const history = this.#histories.get(name) ?? { joined: 0, lost: 0, last: undefined };
+    this.#histories.set(name, history);
+    return history;
   }
 
-  #become(phase: RunPhase): void {
+  #enter(phase: RunPhase): void {
     this.#phaseMs.set(this.#phase, this.#msIn(this.#phase));
     this.#phase = phase;
     this.#phaseSinceMs = this.#sources.clock.now();
   }
 
-  /** Until now. */
+  /** Time spent in a phase until now. */
   #msIn(phase: RunPhase): number {
-    const runningMs = phase === this.#phase ? this.#sources.clock.now() - this.#phaseSinceMs : 0;
-    return (this.#phaseMs.get(phase) ?? 0) + runningMs;
+    const currentMs = phase === this.#phase ? this.#sources.clock.now() - this.#phaseSinceMs : 0;
+    return (this.#phaseMs.get(phase) ?? 0) + currentMs;
   }
 }
 
-/** Whether the run gets on in this phase. */
+/** Whether the run makes progress in this phase. */
 function isActive(phase: RunPhase): boolean {
   return phase !== 'waiting' && phase !== 'paused' && phase !== 'ended';
 }
 
-function timesOf(past: Pick<Past, 'joined' | 'lost'> | undefined): { timesLost: number; timesRejoined: number } {
-  return { timesLost: past?.lost ?? 0, timesRejoined: Math.max(0, (past?.joined ?? 1) - 1) };
+function countsOf(history: Pick<History, 'joined' | 'lost'> | undefined) {
+  return { timesLost: history?.lost ?? 0, timesRejoined: Math.max(0, (history?.joined ?? 1) - 1) };
 }
 
-function evaluated(event: { step: number; loss: number; accuracy: number } | null | undefined) {
-  if (event === null || event === undefined) return null;
-  return { step: event.step, loss: finiteOrNull(event.loss), accuracy: finiteOrNull(event.accuracy) };
+function evaluationStatus(result: (Metrics & { step: number }) | null | undefined) {
+  if (result === null || result === undefined) return null;
+  return { step: result.step, loss: finiteOrNull(result.loss), accuracy: finiteOrNull(result.accuracy) };
 }
 
 function finiteOrNull(value: number | undefined): number | null {

@@ -1,18 +1,16 @@
-// The optimizer: SGD with momentum in Keras's form, every operation rounded to float32 as Keras rounds it.
+// SGD with momentum in the form Keras uses, with every operation rounded to float32 as Keras rounds it.
 import type { ArrayLayout, ModelLayout } from '../../shared/network/layout.js';
+import type { Optimizer, Update } from './optimizer.js';
 import { updateKernelsOn, type UpdateKernels } from './update-kernels.js';
 
 export interface MomentumSgdOptions {
-  /** How much of the velocity stays at each step, 0 to 1. */
+  /** Fraction of the velocity kept at each step, 0 to 1. */
   momentum: number;
-  /** Looks ahead by one momentum step (Keras's nesterov). */
+  /** Nesterov momentum, in the form Keras uses. */
   nesterov: boolean;
-  /** Times the weight, added to the gradient of kernels alone, as in He et al. 2016: biases, gammas and betas do not decay. */
+  /** L2 penalty: this multiple of the weight is added to the gradient of kernels (He et al. 2016), not of other arrays. */
   weightDecay: number;
 }
-
-/** What an update came to. Where the sum holds NaN or an infinity nothing has changed. */
-export type Update = 'made' | 'sum-not-finite' | 'weights-not-finite';
 
 const floatBytes = 4;
 const pageBytes = 65_536;
@@ -21,48 +19,42 @@ const pageBytes = 65_536;
  * velocity = momentum × velocity − rate × gradient; weight += velocity, or with nesterov
  * weight += momentum × velocity − rate × gradient. Source: keras/src/optimizers/sgd.py.
  *
- * All it works on lies in the kernels' memory: every step waits for the update, which is an eighth there of what it is in
- * JavaScript.
+ * All vectors are in the memory of WebAssembly kernels: every step waits for the update, which takes an eighth of the time
+ * it takes in JavaScript.
  */
-export class MomentumSgd {
-  /** The trainable vector in layout order, updated in place. */
+export class MomentumSgd implements Optimizer {
   readonly weights: Float32Array;
-  /** One per weight. Part of a checkpoint. */
-  readonly velocity: Float32Array;
-  /** The latest update's mean gradient with weight decay; one per weight. */
   readonly gradient: Float32Array;
+  readonly state: { readonly velocity: Float32Array };
   readonly #options: MomentumSgdOptions;
   readonly #kernels: UpdateKernels;
-  readonly #stretches: readonly Stretch[];
+  readonly #spans: readonly Span[];
 
-  /** @param weights to begin with, copied */
+  /** @param weights the initial weights, copied */
   constructor(layout: ModelLayout, options: MomentumSgdOptions, weights: Float32Array) {
     const size = layout.trainableSize;
-    // The first page is the compiler's.
+    // The first page is reserved by the compiler.
     const memory = new WebAssembly.Memory({ initial: 1 + Math.ceil((3 * size * floatBytes) / pageBytes) });
     const vector = (index: number) => new Float32Array(memory.buffer, pageBytes + index * size * floatBytes, size);
-    [this.weights, this.velocity, this.gradient] = [vector(0), vector(1), vector(2)];
+    [this.weights, this.gradient] = [vector(0), vector(2)];
+    this.state = { velocity: vector(1) };
     this.weights.set(weights);
     this.#options = options;
     this.#kernels = updateKernelsOn(memory);
-    this.#stretches = stretchesOf(layout.trainable);
+    this.#spans = spansOf(layout.trainable);
   }
 
-  /**
-   * One update.
-   * @param gradientSum one per weight, over all images of the step; left as it is
-   * @param sampleCount these images
-   */
   step(gradientSum: Float32Array, sampleCount: number, learningRate: number): Update {
     const { momentum, nesterov, weightDecay } = this.#options;
-    const { weights, velocity, gradient } = this;
+    const { weights, gradient } = this;
+    const { velocity } = this.state;
     if (gradientSum.length !== gradient.length) {
       throw new RangeError(`a gradient of ${gradientSum.length} values for ${gradient.length} weights`);
     }
     gradient.set(gradientSum);
     if (this.#kernels.areFinite(gradient.byteOffset, gradient.length) === 0) return 'sum-not-finite';
     let isFinite = true;
-    for (const { first, count, decays } of this.#stretches) {
+    for (const { first, count, decays } of this.#spans) {
       const address = ({ byteOffset }: Float32Array) => byteOffset + first * floatBytes;
       const made = this.#kernels.update(
         address(weights),
@@ -81,20 +73,20 @@ export class MomentumSgd {
   }
 }
 
-/** Weights side by side that decay, or do not. */
-interface Stretch {
+/** Adjacent weights that all have weight decay, or all have none. */
+interface Span {
   first: number;
   count: number;
   decays: boolean;
 }
 
-function stretchesOf(arrays: readonly ArrayLayout[]): Stretch[] {
-  const stretches: Stretch[] = [];
+function spansOf(arrays: readonly ArrayLayout[]): Span[] {
+  const spans: Span[] = [];
   for (const { name, offset, size } of arrays) {
     const decays = name.endsWith('/kernel');
-    const last = stretches.at(-1);
+    const last = spans.at(-1);
     if (last?.decays === decays && last.first + last.count === offset) last.count += size;
-    else stretches.push({ first: offset, count: size, decays });
+    else spans.push({ first: offset, count: size, decays });
   }
-  return stretches;
+  return spans;
 }

@@ -1,4 +1,4 @@
-// The compiled update's interface. What each function does is said where it is written, in assembly/update.ts.
+// The interface of the compiled kernels; assembly/update.ts documents each function.
 import { readFileSync } from 'node:fs';
 import { builtFile } from '../../shared/built-file.js';
 
@@ -21,7 +21,7 @@ export interface UpdateKernels {
 
 let compiled: WebAssembly.Module | undefined;
 
-/** Kernels on a memory. Throws `not-built`. */
+/** Instantiates the kernels on a memory. Throws `not-built`. */
 export function updateKernelsOn(memory: WebAssembly.Memory): UpdateKernels {
   compiled ??= new WebAssembly.Module(readFileSync(builtFile('update.wasm', import.meta.url)));
   return new WebAssembly.Instance(compiled, { env: { memory } }).exports as unknown as UpdateKernels;

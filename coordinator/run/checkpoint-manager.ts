@@ -1,4 +1,4 @@
-// Keeps a run's checkpoints: saves them, points `latest` and `best` at theirs, and lets old ones go.
+// Saves a run's checkpoints, points `latest` and `best` at theirs, and removes old ones.
 import path from 'node:path';
 import {
   checkpointName,
@@ -7,64 +7,64 @@ import {
   removeCheckpoint,
   saveCheckpoint,
   type BestValidation,
-  type CheckpointWriter,
   type RunProgress,
-  type TrainingState,
+  type SavedState,
 } from './checkpoint.js';
-import { loadCheckpoint } from './load-checkpoint.js';
-
-export interface CheckpointManagerOptions extends CheckpointWriter {
-  /** How many of the newest stay, beside the best; null for all. */
-  keep: number | null;
-  /** What the run was resumed from. */
-  from: { path: string; progress: Pick<RunProgress, 'best'> } | undefined;
-}
+import { loadCheckpoint, type Checkpoint } from './load-checkpoint.js';
+import type { RunSetup } from './run-setup.js';
 
 export class CheckpointManager {
-  readonly #options: CheckpointManagerOptions;
+  readonly #directory: string;
+  readonly #setup: RunSetup;
   #newest: string | undefined;
   #best: BestValidation | null;
 
-  constructor(options: CheckpointManagerOptions) {
-    this.#options = options;
-    this.#newest = options.from?.path;
-    this.#best = options.from?.progress.best ?? null;
+  /** @param resumed the checkpoint that the run resumes from */
+  constructor(
+    directory: string,
+    setup: RunSetup,
+    resumed?: Pick<Checkpoint, 'path'> & { progress: Pick<RunProgress, 'best'> },
+  ) {
+    this.#directory = directory;
+    this.#setup = setup;
+    this.#newest = resumed?.path;
+    this.#best = resumed?.progress.best ?? null;
   }
 
-  /** The path of the newest checkpoint; undefined before the first. */
-  get newest(): string | undefined {
-    return this.#newest;
+  /** For display. */
+  describeLastCheckpoint(): string {
+    return this.#newest === undefined ? 'no checkpoint has been saved' : `the last checkpoint is ${this.#newest}`;
   }
 
-  /** Saves, then removes what need not stay. Throws what the disk says; what was saved before stays whole. */
-  async save(state: TrainingState, progress: Omit<RunProgress, 'best'>): Promise<string> {
-    const { directory, keep } = this.#options;
+  /** Saves a checkpoint, then removes old ones. Throws the system's error; earlier checkpoints remain intact. */
+  async save(state: SavedState, progress: Omit<RunProgress, 'best'>): Promise<string> {
     const best = betterOf(this.#best, progress.validation, state.step);
-    const saved = await saveCheckpoint(this.#options, state, { ...progress, best });
+    const saved = await saveCheckpoint(this.#directory, this.#setup, state, { ...progress, best });
     this.#newest = saved;
     this.#best = best;
-    if (best !== null) await pointLinkAt(directory, 'best', checkpointName(best.step));
-    if (keep !== null) await this.#prune(saved, keep);
+    if (best !== null) await pointLinkAt(this.#directory, 'best', checkpointName(best.step));
+    await this.#prune(saved);
     return saved;
   }
 
-  /** Nothing goes before the new one has been read back whole. */
-  async #prune(saved: string, keep: number): Promise<void> {
+  /** Removes nothing before the new checkpoint has been read back and verified. */
+  async #prune(saved: string): Promise<void> {
+    const { keepCheckpoints } = this.#setup.config;
+    if (keepCheckpoints === null) return;
     await loadCheckpoint(saved);
-    const { directory } = this.#options;
-    const best = this.#best === null ? undefined : path.join(directory, checkpointName(this.#best.step));
-    const old = (await listCheckpoints(directory)).slice(0, -keep);
+    const best = this.#best === null ? undefined : path.join(this.#directory, checkpointName(this.#best.step));
+    const old = (await listCheckpoints(this.#directory)).slice(0, -keepCheckpoints);
     for (const checkpoint of old) if (checkpoint !== best && checkpoint !== saved) await removeCheckpoint(checkpoint);
   }
 }
 
-/** The validation with the higher accuracy; the earlier one where they are equal. */
+/** The validation with the higher accuracy; the earlier one if they are equal. */
 function betterOf(
   best: BestValidation | null,
   validation: RunProgress['validation'],
   step: number,
 ): BestValidation | null {
-  // A validation of another step is of other weights.
+  // A validation at another step was of other weights.
   if (validation?.step !== step) return best;
   return best === null || validation.accuracy > best.accuracy ? { step, accuracy: validation.accuracy } : best;
 }

@@ -1,24 +1,24 @@
-// A run's whole state on disk: safetensors for the arrays, JSON for the rest; written whole, then renamed.
+// Writes a run's whole state to disk: safetensors for arrays, JSON for the rest; written to a temporary folder, then renamed.
 // load-checkpoint.ts reads it back.
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
-import type { Config } from '../../shared/config/config.js';
-import type { Preprocessing } from '../../shared/dataset/image-batch.js';
 import { measuredArraysOf } from '../../shared/dataset/measured-preprocessing.js';
+import { ifMissing } from '../../shared/errors.js';
 import { layoutHash, weightsSha256 } from '../../shared/network/layout-hash.js';
-import type { ModelLayout } from '../../shared/network/layout.js';
 import { encodeSafetensors, namedArraysOf } from '../../shared/network/safetensors.js';
 import { lockstepVersion } from '../../shared/version.js';
 import type { BatchSums, Metrics } from './metrics.js';
-import type { TotalsRecord } from './report.js';
+import type { RunSetup } from './run-setup.js';
+import type { TotalsRecord } from './run-totals.js';
 
-/** Everything a run's future depends on, beside its configuration and its images. */
-export interface TrainingState {
+/** Everything that the rest of a run depends on, besides its configuration and images. */
+export interface SavedState {
   /** Updates made. */
   step: number;
   weights: Float32Array;
-  velocity: Float32Array;
+  /** State of the optimizer by name, one value per weight. */
+  optimizerState: Readonly<Record<string, Float32Array>>;
   movingStatistics: Float32Array;
 }
 
@@ -27,45 +27,35 @@ export interface BestValidation {
   accuracy: number;
 }
 
-/** What a run's report and its later checkpoints depend on, beside its state. */
+/** What the report and later checkpoints depend on, besides the state. */
 export interface RunProgress {
-  /** Training images over all steps. */
+  /** Training images of all steps. */
   imagesSeen: number;
-  /** Over the steps of the running epoch. */
+  /** Sums over the steps of the current epoch. */
   epochSums: BatchSums;
-  /** The latest validation; of this very state where the step is its own. */
+  /** The last validation; of this state if its step is this one. */
   validation: (Metrics & { step: number }) | null;
-  /** The highest accuracy of a validation, and the step whose checkpoint `best` points at. */
+  /** The best validation so far, and the step of the checkpoint that the `best` link points to. */
   best: BestValidation | null;
-  ledger: TotalsRecord;
+  totals: TotalsRecord;
 }
 
-export interface CheckpointWriter {
-  directory: string;
-  layout: ModelLayout;
-  config: Config;
-  preprocessing: Preprocessing;
-  /** Ten names, in the order of the labels. */
-  classNames: readonly string[];
-  /** The SHA-256 of each shard, in order: a run resumed on other images would not be the same run. */
-  shardHashes: readonly string[];
-}
-
-/** A file of a checkpoint as it must be. */
+/** Expected size and hash of a file. */
 export interface FileSum {
   bytes: number;
   /** In hex. */
   sha256: string;
 }
 
-/** The arrays' files: trainable weights and moving statistics; velocity. */
+/** Trainable weights and moving statistics. */
 export const modelFile = 'model.safetensors';
+/** Optimizer state: arrays named `<state>/<weight>`, for example `velocity/dense/kernel`. */
 export const optimizerFile = 'optimizer.safetensors';
-/** What preprocessing subtracts and divides by, where it was measured over the training images. */
+/** Values that preprocessing subtracts and divides by, if they were measured over the training images. */
 export const preprocessingFile = 'preprocessing.safetensors';
-/** All that is not an array. */
+/** Everything that is not an array. */
 export const stateFile = 'state.json';
-/** The hash of each other file, in the form of `sha256sum`: `sha256sum -c SHA256SUMS` checks a checkpoint by hand. */
+/** Hashes of all other files; `sha256sum -c SHA256SUMS` checks a checkpoint by hand. */
 export const sumsFile = 'SHA256SUMS';
 
 /** `step-00000351` */
@@ -73,7 +63,7 @@ export function checkpointName(step: number): string {
   return `step-${String(step).padStart(8, '0')}`;
 }
 
-/** What SHA256SUMS says of these files. */
+/** The content of SHA256SUMS for these files. */
 export function sumsText(files: Readonly<Record<string, FileSum>>): string {
   return Object.entries(files)
     .map(([name, { sha256 }]) => `${sha256}  ${name}\n`)
@@ -81,23 +71,24 @@ export function sumsText(files: Readonly<Record<string, FileSum>>): string {
 }
 
 /**
- * Writes `<directory>/step-…/{model,optimizer}.safetensors, state.json, SHA256SUMS`, and preprocessing.safetensors where
- * preprocessing was measured, and points `<directory>/latest` at it. Whoever looks sees the whole checkpoint or none of it. @returns the checkpoint's path
+ * Writes `<directory>/step-…/{model,optimizer}.safetensors, state.json, SHA256SUMS`, and preprocessing.safetensors if
+ * preprocessing was measured, and points `<directory>/latest` at it. Readers see the whole checkpoint or none of it.
+ * @returns the checkpoint's path
  */
 export async function saveCheckpoint(
-  writer: CheckpointWriter,
-  state: TrainingState,
+  directory: string,
+  setup: RunSetup,
+  state: SavedState,
   progress: RunProgress,
 ): Promise<string> {
-  const { directory } = writer;
   const target = path.join(directory, checkpointName(state.step));
   const partial = `${target}.partial`;
   await rm(partial, { recursive: true, force: true });
   try {
-    await writeInto(partial, writer, state, progress);
+    await writeInto(partial, setup, state, progress);
     await replace(target, partial);
   } catch (error) {
-    // On a full disk this is what makes room again.
+    // On a full disk, this makes room again.
     await rm(partial, { recursive: true, force: true });
     throw error;
   }
@@ -107,18 +98,20 @@ export async function saveCheckpoint(
 
 async function writeInto(
   folder: string,
-  { layout, config, preprocessing, classNames, shardHashes }: CheckpointWriter,
-  state: TrainingState,
+  { config, layout, store }: RunSetup,
+  state: SavedState,
   progress: RunProgress,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const measured = measuredArraysOf(preprocessing);
+  const measured = measuredArraysOf(store.preprocessing);
   const arrays = {
     [modelFile]: [
       ...namedArraysOf(state.weights, layout.trainable),
       ...namedArraysOf(state.movingStatistics, layout.statistics),
     ],
-    [optimizerFile]: namedArraysOf(state.velocity, layout.trainable),
+    [optimizerFile]: Object.entries(state.optimizerState).flatMap(([name, values]) =>
+      namedArraysOf(values, layout.trainable).map((array) => ({ ...array, name: `${name}/${array.name}` })),
+    ),
     ...(measured.length === 0 ? {} : { [preprocessingFile]: measured }),
   };
   const files: Record<string, FileSum> = {};
@@ -130,9 +123,10 @@ async function writeInto(
     step: state.step,
     weightsSha256: weightsSha256(state.weights, state.movingStatistics),
     layoutHash: layoutHash(layout),
+    optimizerState: Object.keys(state.optimizerState),
     config,
-    classNames,
-    shardHashes,
+    classNames: store.classNames,
+    shardHashes: store.shards.map(({ sha256 }) => sha256),
     progress,
     files,
   };
@@ -141,15 +135,15 @@ async function writeInto(
   await writeFlushed(path.join(folder, sumsFile), [Buffer.from(sums)]);
 }
 
-/** Puts a folder in another's place, which a crash at any moment leaves as it was, beside its name, or replaced. */
+/** Replaces a folder. A crash at any moment leaves the old one, under its name or set aside, or the new one. */
 async function replace(target: string, by: string): Promise<void> {
   const aside = `${target}.replaced`;
-  if (await isThere(target)) await rename(target, aside);
+  if (await exists(target)) await rename(target, aside);
   await rename(by, target);
   await rm(aside, { recursive: true, force: true });
 }
 
-/** Writes parts one after the other and waits until they are on the disk. */
+/** Writes a file's parts in order, and waits until they are on disk. */
 async function writeFlushed(file: string, parts: readonly Uint8Array[]): Promise<FileSum> {
   const hash = createHash('sha256');
   let bytes = 0;
@@ -167,7 +161,7 @@ async function writeFlushed(file: string, parts: readonly Uint8Array[]): Promise
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** Points a relative link at a checkpoint: made aside and renamed over the old one, so that there is always one. */
+/** Points a relative link at a checkpoint. The link is replaced by renaming, so that it exists at any moment. */
 export async function pointLinkAt(directory: string, link: 'latest' | 'best', name: string): Promise<void> {
   const aside = path.join(directory, `${link}.partial`);
   await rm(aside, { force: true });
@@ -175,7 +169,7 @@ export async function pointLinkAt(directory: string, link: 'latest' | 'best', na
   await rename(aside, path.join(directory, link));
 }
 
-/** Removes a checkpoint. It is none any more before its first file is gone. */
+/** Removes a checkpoint. Renaming it first ensures that no reader takes a half-removed folder for a checkpoint. */
 export async function removeCheckpoint(checkpoint: string): Promise<void> {
   const partial = `${checkpoint}.partial`;
   await rm(partial, { recursive: true, force: true });
@@ -183,16 +177,16 @@ export async function removeCheckpoint(checkpoint: string): Promise<void> {
   await rm(partial, { recursive: true });
 }
 
-/** Removes what a crash has left half written or half removed. */
-export async function removeLeavings(directory: string): Promise<void> {
+/** Removes folders that a crash left half written or half removed. */
+export async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     if (/\.(partial|replaced)$/.test(name)) await rm(path.join(directory, name), { recursive: true });
   }
 }
 
 /**
- * Makes a checkpoint the newest of its folder again: later ones are set aside as `step-….superseded`, and the links point
- * as they pointed then.
+ * Makes a checkpoint the newest in its folder again: later ones are renamed to `step-….superseded`, and the links are set
+ * back.
  */
 export async function returnTo(
   directory: string,
@@ -206,21 +200,18 @@ export async function returnTo(
   }
   await pointLinkAt(directory, 'latest', checkpointName(step));
   const best = progress.best && checkpointName(progress.best.step);
-  // A later best one may have made it go.
-  if (best !== null && (await isThere(path.join(directory, best)))) await pointLinkAt(directory, 'best', best);
+  // It may have been removed after a later, better checkpoint.
+  if (best !== null && (await exists(path.join(directory, best)))) await pointLinkAt(directory, 'best', best);
   else await rm(path.join(directory, 'best'), { force: true });
 }
 
-export async function isThere(place: string): Promise<boolean> {
-  return (await lstat(place).catch(() => undefined)) !== undefined;
+export async function exists(location: string): Promise<boolean> {
+  return (await lstat(location).catch(() => undefined)) !== undefined;
 }
 
-/** The checkpoints in a folder, oldest first, as paths; none where there is no folder. */
+/** Paths of the checkpoints in a folder, oldest first; empty if the folder does not exist. */
 export async function listCheckpoints(directory: string): Promise<string[]> {
-  const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
+  const names = await readdir(directory).catch(ifMissing<string[]>([]));
   return names
     .filter((name) => /^step-\d{8,}$/.test(name))
     .toSorted()

@@ -1,38 +1,39 @@
-// Who computes which slices, by how fast each worker is and which shards it holds: whole ranges of the reduction tree
-// where that is possible, because a range costs one gradient on the wire. Exactness never depends on it. Pure.
-import { childrenOf, alignedRanges, type SliceRange } from '../../shared/reduction/slices.js';
+// Divides slices among workers by their speed and by the shards they hold, in whole aligned ranges where possible, because
+// each range costs one gradient on the wire. The result of a step never depends on the assignment. Pure.
+import { alignedRanges, childrenOf, type SliceRange } from '../../shared/reduction/slices.js';
 
-/** A worker as a dealer sees it. */
+/** A worker that may be assigned slices. */
 export interface Candidate {
   worker: number;
-  /** Milliseconds that it computes on a slice. */
+  /** Computation time of a slice, in milliseconds. */
   sliceMs: number;
-  /** Milliseconds that an answer takes besides: transfer and waiting. */
-  fixedMs: number;
-  /** Whether it has the slice's shard. */
+  /** Time per answer besides computation: transfer and waiting, in milliseconds. */
+  overheadMs: number;
+  /** Whether the worker holds the slice's shard. */
   holds: (slice: number) => boolean;
 }
 
-/** Work for one worker. */
-export interface Order {
+/** Slice ranges for one worker. */
+export interface Assignment {
   worker: number;
   ranges: SliceRange[];
 }
 
-/** A standing division is given up for one that makes a step a tenth and 5 ms shorter: measurements waver. */
-function isWorthwhile(standingMs: number, otherMs: number): boolean {
-  return standingMs - otherMs > Math.max(0.1 * otherMs, 5);
+/** The current division is kept unless another makes a step shorter by 10% and by 5 ms: measurements fluctuate. */
+function isWorthwhile(currentMs: number, otherMs: number): boolean {
+  return currentMs - otherMs > Math.max(0.1 * otherMs, 5);
 }
 
-/** When a worker is done that owes so many slices. */
-function finishMs({ sliceMs, fixedMs }: Candidate, slices: number): number {
-  return slices === 0 ? 0 : fixedMs + slices * sliceMs;
+/** When a worker finishes this many slices. */
+function finishMs({ sliceMs, overheadMs }: Candidate, slices: number): number {
+  return slices === 0 ? 0 : overheadMs + slices * sliceMs;
 }
 
 /**
- * Deals slices one by one, each to whoever is done with it first, which makes the last one done as early as possible.
- * @param owed slices that each candidate owes already
- * @returns slices that each candidate owes then
+ * Gives slices out one by one, each to the worker that would finish it first, so that the last slice finishes as early as
+ * possible.
+ * @param owed slices that each candidate already owes
+ * @returns slices that each candidate then owes
  */
 function countSlicesFor(sliceCount: number, candidates: readonly Candidate[], owed?: readonly number[]): number[] {
   const counts = candidates.map((_, index) => owed?.[index] ?? 0);
@@ -51,67 +52,67 @@ function lastFinishMs(candidates: readonly Candidate[], counts: readonly number[
 }
 
 /**
- * Divides the slices so that the slowest part of a step is as short as can be; a worker that would only be waited for
- * gets none. Slices stay with their owner where they can, as moving one means moving its shard.
- * @param standing the division until now, an owner for each slice; owners that are no candidates have left
- * @returns an owner for each slice
+ * Divides all slices so that the step is as short as possible; a worker that others would only wait for gets none. A slice
+ * stays with its owner where possible, because moving it means moving its shard.
+ * @param current owner of each slice until now; owners that are not candidates have left
+ * @returns the owner of each slice
  */
 export function divideSlices(
   sliceCount: number,
   candidates: readonly Candidate[],
-  standing: readonly (number | undefined)[] = [],
+  current: readonly (number | undefined)[] = [],
 ): number[] {
   const counts = countSlicesFor(sliceCount, candidates);
-  const standingCounts = candidates.map(({ worker }) => standing.filter((owner) => owner === worker).length);
-  const isComplete = standingCounts.reduce((sum, count) => sum + count, 0) === sliceCount;
-  if (isComplete && !isWorthwhile(lastFinishMs(candidates, standingCounts), lastFinishMs(candidates, counts))) {
-    return standing as number[];
+  const currentCounts = candidates.map(({ worker }) => current.filter((owner) => owner === worker).length);
+  const isComplete = currentCounts.reduce((sum, count) => sum + count, 0) === sliceCount;
+  if (isComplete && !isWorthwhile(lastFinishMs(candidates, currentCounts), lastFinishMs(candidates, counts))) {
+    return current as number[];
   }
   const owners: (number | undefined)[] = Array.from({ length: sliceCount });
-  const room = new Map(candidates.map((candidate, index) => [candidate, counts[index]]));
+  const capacity = new Map(candidates.map((candidate, index) => [candidate, counts[index]]));
   const give = (candidate: Candidate, range: SliceRange) => {
     owners.fill(candidate.worker, range.first, range.first + range.count);
-    room.set(candidate, room.get(candidate)! - range.count);
+    capacity.set(candidate, capacity.get(candidate)! - range.count);
   };
   for (const candidate of candidates) {
-    const own = rangesWhere(sliceCount, (slice) => standing[slice] === candidate.worker);
+    const own = rangesWhere(sliceCount, (slice) => current[slice] === candidate.worker);
     placeRanges(own, (range) => {
-      if (room.get(candidate) === 0) return 'dropped';
-      if (range.count > room.get(candidate)!) return 'too-large';
+      if (capacity.get(candidate) === 0) return 'dropped';
+      if (range.count > capacity.get(candidate)!) return 'too-large';
       give(candidate, range);
       return 'placed';
     });
   }
   const open = rangesWhere(sliceCount, (slice) => owners[slice] === undefined);
   placeRanges(open, (range) => {
-    const fitting = candidates.filter((candidate) => room.get(candidate)! >= range.count);
+    const fitting = candidates.filter((candidate) => capacity.get(candidate)! >= range.count);
     const holding = fitting.filter((candidate) => holdsRange(candidate, range));
     const [first, ...others] = holding.length > 0 ? holding : fitting;
     if (first === undefined) return 'too-large';
     give(
-      others.reduce((best, other) => (room.get(other)! > room.get(best)! ? other : best), first),
+      others.reduce((best, other) => (capacity.get(other)! > capacity.get(best)! ? other : best), first),
       range,
     );
     return 'placed';
   });
-  // Every slice was given away: the rooms add up to the slices.
+  // The capacities add up to the number of slices, so each slice has an owner.
   return owners as number[];
 }
 
 /**
- * Deals ranges out in the middle of a step: to those that hold the shards where anybody does, to whoever is done first,
- * and a range is divided where the step would otherwise end later.
- * @param owedBy slices that a worker owes already
+ * Assigns ranges in the middle of a step: to workers that hold the shards if there are any, to the one that finishes
+ * first. Splits a range where the step would otherwise end later.
+ * @param owedBy slices that a worker already owes
  */
 export function assignRanges(
   ranges: readonly SliceRange[],
   candidates: readonly Candidate[],
   owedBy: (worker: number) => number = () => 0,
-): Order[] {
+): Assignment[] {
   if (candidates.length === 0) return [];
   const owed = candidates.map(({ worker }) => owedBy(worker));
   const goalMs = lastFinishMs(candidates, countSlicesFor(sliceCountOf(ranges), candidates, owed));
-  const dealt = candidates.map((): SliceRange[] => []);
+  const assigned = candidates.map((): SliceRange[] => []);
   placeRanges(ranges, (range) => {
     const holders = candidates.flatMap((candidate, index) => (holdsRange(candidate, range) ? [index] : []));
     const isPartlyHeld = candidates.some((candidate) => slicesOf(range).some((slice) => candidate.holds(slice)));
@@ -121,14 +122,19 @@ export function assignRanges(
     const best = eligible.reduce((a, b) => (doneMs(b) < doneMs(a) ? b : a));
     if (range.count > 1 && doneMs(best) > goalMs) return 'too-large';
     owed[best] += range.count;
-    dealt[best].push(range);
+    assigned[best].push(range);
     return 'placed';
   });
-  return candidates.flatMap(({ worker }, index) => (dealt[index].length > 0 ? [{ worker, ranges: dealt[index] }] : []));
+  return candidates.flatMap(({ worker }, index) =>
+    assigned[index].length > 0 ? [{ worker, ranges: assigned[index] }] : [],
+  );
 }
 
-/** Offers ranges, the largest first, and the children of those that are too large after them. */
-function placeRanges(ranges: readonly SliceRange[], offer: (range: SliceRange) => 'placed' | 'dropped' | 'too-large') {
+/** Offers ranges, the largest first; one that is too large is replaced by its children. */
+function placeRanges(
+  ranges: readonly SliceRange[],
+  offer: (range: SliceRange) => 'placed' | 'dropped' | 'too-large',
+): void {
   const open = [...ranges];
   while (open.length > 0) {
     const range = open.reduce((a, b) => (b.count > a.count || (b.count === a.count && b.first < a.first) ? b : a));
@@ -137,12 +143,12 @@ function placeRanges(ranges: readonly SliceRange[], offer: (range: SliceRange) =
   }
 }
 
-/** The fewest tree ranges that make up the slices for which this is so, from left to right. */
-export function rangesWhere(sliceCount: number, isMeant: (slice: number) => boolean): SliceRange[] {
+/** The fewest aligned ranges that cover the slices with this property, in order. */
+export function rangesWhere(sliceCount: number, hasProperty: (slice: number) => boolean): SliceRange[] {
   const ranges: SliceRange[] = [];
   for (let first = 0; first < sliceCount; first++) {
     let end = first;
-    while (end < sliceCount && isMeant(end)) end++;
+    while (end < sliceCount && hasProperty(end)) end++;
     ranges.push(...alignedRanges({ first, count: end - first }, sliceCount));
     first = end;
   }

@@ -1,28 +1,28 @@
-// Places shards beforehand, one transfer at a time in the whole run, so that weights and gradients hardly wait for it: on
-// workers that are to compute a slice from now on, then second copies on others, so that a takeover needs no transfer.
-import type { WorkerConnection } from '../connections/worker-connection.js';
-import type { WorkerPool } from '../connections/worker-pool.js';
+// Places shards ahead of need, one transfer at a time in the whole run so that weights and gradients hardly wait for it:
+// first on workers that take over a slice, then extra copies, so that reassigning a slice needs no transfer. Pure.
 
-/** What a placement is chosen by. */
+/** A worker as the replicator sees it. */
 export interface Holder {
-  id: number;
-  holds: (sha256: string) => boolean;
+  readonly id: number;
+  holds(sha256: string): boolean;
+  /** Asks the worker to fetch a shard when it has nothing else to do. */
+  prefetch(sha256: string): void;
 }
 
 /**
- * The next shard to be placed and the worker to place it on, or undefined when every shard is where it is to be.
+ * The next shard to place and the worker to place it on; undefined when every shard is in place.
  * @param shards the hash of each slice's shard
- * @param owners who computes each slice; empty while that is open
- * @param replicas workers that are to hold a shard
+ * @param owners the worker that computes each slice; empty while that is undecided
+ * @param replicas number of workers that should hold each shard
  */
-export function nextPlacement<Worker extends Holder>(
+export function nextPlacement<Worker extends Pick<Holder, 'id' | 'holds'>>(
   shards: readonly string[],
   owners: readonly number[],
   workers: readonly Worker[],
   replicas: number,
 ): { worker: Worker; sha256: string } | undefined {
   const holdersOf = (sha256: string) => workers.filter((worker) => worker.holds(sha256)).length;
-  // What nobody has, its owner is about to ask for by itself, here and below.
+  // Here and below: a shard that nobody holds is about to be requested by its slice's owner.
   const moving = shards.findIndex((sha256, slice) => {
     const owner = workers.find(({ id }) => id === owners[slice]);
     return owner !== undefined && !owner.holds(sha256) && holdersOf(sha256) > 0;
@@ -45,33 +45,24 @@ export function nextPlacement<Worker extends Holder>(
 export class Replicator {
   readonly #shards: readonly string[];
   readonly #replicas: number;
-  readonly #pool: WorkerPool;
-  /** Who computes each slice, as it was told last. */
   #owners: readonly number[] = [];
-  #running: { worker: WorkerConnection; sha256: string } | undefined;
+  #running: { worker: Holder; sha256: string } | undefined;
 
-  constructor(pool: WorkerPool, shards: readonly string[], replicas: number) {
-    this.#pool = pool;
+  constructor(shards: readonly string[], replicas: number) {
     this.#shards = shards;
     this.#replicas = replicas;
   }
 
-  /** Goes on as workers come, go and have what they were sent, until the returned function is called. */
-  follow(): () => void {
-    const goOn = () => this.#goOn();
-    return this.#pool.listen({ joined: goOn, left: goOn, shardHeld: goOn });
-  }
-
-  /** The first step is done, or slices have moved. Nothing is placed before that: shards then come by need. */
-  ownersAre(owners: readonly number[]): void {
+  /** The first step is done, or slices have moved. Before that, workers request shards as they need them. */
+  setOwners(owners: readonly number[], workers: readonly Holder[]): void {
     if (owners === this.#owners) return;
     this.#owners = owners;
-    this.#goOn();
+    this.update(workers);
   }
 
-  #goOn(): void {
+  /** Starts the next transfer unless one is running. To be called when a worker joins, leaves, or has received a shard. */
+  update(workers: readonly Holder[]): void {
     if (this.#owners.length === 0) return;
-    const { workers } = this.#pool;
     const running = this.#running;
     if (running !== undefined && workers.includes(running.worker) && !running.worker.holds(running.sha256)) return;
     this.#running = nextPlacement(this.#shards, this.#owners, workers, this.#replicas);

@@ -1,29 +1,27 @@
-// Who is asked for what at the beginning of a step: the standing division of the slices, and what is known of the
-// workers. It outlives the steps; what happens within one is collect-gradient.ts.
+// Decides which worker computes which slices: the division at the start of a step, which outlives steps, and probes of idle
+// workers. What happens within a step is the dispatcher's business. Pure.
 import { medianOf } from '../../shared/median.js';
-import { divideSlices, rangesWhere, type Candidate, type Order } from './assignment.js';
-import type { GradientRound } from '../training/gradient-round.js';
-import { SliceTimes } from './straggler-watch.js';
-import type { WorkerConnection } from '../connections/worker-connection.js';
+import type { SliceRange } from '../../shared/reduction/slices.js';
+import {
+  assignRanges,
+  divideSlices,
+  rangesWhere,
+  sliceCountOf,
+  type Assignment,
+  type Candidate,
+} from './assignment.js';
+import { ItemDurations } from './straggler-watch.js';
+import type { WorkerView } from './worker-load.js';
 
-/** How often a worker without slices computes one that another has too: its speed is known, and its engine warm. */
-const stepsBetweenTrials = 25;
-
-/** Workers that are not busy with an earlier step, or all where there are no others. */
-export function available(workers: readonly WorkerConnection[], step: number): readonly WorkerConnection[] {
-  const free = workers.filter((worker) => !worker.owesBefore(step));
-  return free.length > 0 ? free : workers;
-}
+/** How often an idle worker computes a slice that another worker has too, so that its speed is known and its engine warm. */
+const stepsBetweenProbes = 25;
 
 export class SliceScheduler {
-  readonly sliceTimes = new SliceTimes();
-  /** Of parts of an evaluation. */
-  readonly partTimes = new SliceTimes();
+  readonly sliceDurations = new ItemDurations();
   readonly #shards: readonly string[];
   readonly #imagesPerSlice: number;
   #owners: readonly number[] = [];
-  #round: GradientRound | undefined;
-  readonly #lastTrial = new WeakMap<WorkerConnection, number>();
+  readonly #lastProbe = new WeakMap<WorkerView, number>();
 
   /** @param shards the hash of each slice's shard */
   constructor(shards: readonly string[], imagesPerSlice: number) {
@@ -31,67 +29,88 @@ export class SliceScheduler {
     this.#imagesPerSlice = imagesPerSlice;
   }
 
-  /** The owner of each slice; empty before the first step. One that is not here any more has left since. */
+  get sliceCount(): number {
+    return this.#shards.length;
+  }
+
+  /** The owner of each slice, who may have left since; empty before the first step. */
   get owners(): readonly number[] {
     return this.#owners;
   }
 
-  /** The running step's, or the latest's; undefined before the first. */
-  get round(): GradientRound | undefined {
-    return this.#round;
-  }
-
-  /** What is known of these workers; of those that have not been measured, that they are like the others. */
-  candidates(workers: readonly WorkerConnection[]): Candidate[] {
-    const known = workers.flatMap(({ speed }) => speed.imageMs ?? []);
-    const commonImageMs = known.length > 0 ? medianOf(known) : 1;
-    return workers.map((worker) => ({
-      worker: worker.id,
-      sliceMs: (worker.speed.imageMs ?? commonImageMs) * this.#imagesPerSlice,
-      fixedMs: worker.speed.fixedMs,
-      holds: (slice) => worker.holds(this.#shards[slice]),
-    }));
-  }
-
   /**
-   * Deals a step's slices: each to its owner, unless that one is still busy with an earlier step, or has not got the
-   * shard yet that another has.
+   * Assigns all slices of a step: each to its owner, unless the owner is busy with an earlier step, or lacks the shard
+   * while another worker holds it.
+   * @param workers all workers
+   * @param available those to assign work to
    */
-  begin(round: GradientRound, workers: readonly WorkerConnection[], step: number): Order[] {
-    this.#round = round;
-    this.#owners = divideSlices(this.#shards.length, this.candidates(workers), this.#owners);
-    const candidates = this.candidates(available(workers, step));
+  assignStep(workers: readonly WorkerView[], available: readonly WorkerView[]): Assignment[] {
+    const sliceCount = this.#shards.length;
+    this.#owners = divideSlices(sliceCount, this.#candidates(workers), this.#owners);
+    const candidates = this.#candidates(available);
     const isHeld = this.#shards.map((_, slice) => candidates.some(({ holds }) => holds(slice)));
+    const ranges = new Map<number, SliceRange[]>();
+    const isAssigned = this.#shards.map(() => false);
     for (const { worker, holds } of candidates) {
       const own = (slice: number) => this.#owners[slice] === worker && (holds(slice) || !isHeld[slice]);
-      for (const range of rangesWhere(this.#shards.length, own)) round.assign(worker, range);
+      ranges.set(worker, rangesWhere(sliceCount, own));
+      for (let slice = 0; slice < sliceCount; slice++) isAssigned[slice] ||= own(slice);
     }
-    round.assignRest(candidates);
-    return candidates.flatMap(({ worker }) => {
-      const ranges = [...round.owedBy(worker)];
-      return ranges.length > 0 ? [{ worker, ranges }] : [];
-    });
+    const open = rangesWhere(sliceCount, (slice) => !isAssigned[slice]);
+    const owedBy = (worker: number) => sliceCountOf(ranges.get(worker)!);
+    for (const { worker, ranges: more } of assignRanges(open, candidates, owedBy)) ranges.get(worker)!.push(...more);
+    return [...ranges].flatMap(([worker, own]) => (own.length > 0 ? [{ worker, ranges: own }] : []));
+  }
+
+  /** Assigns open ranges in the middle of a step. @param owedBy slices that a worker already owes */
+  assign(
+    ranges: readonly SliceRange[],
+    workers: readonly WorkerView[],
+    owedBy: (worker: number) => number,
+  ): Assignment[] {
+    return assignRanges(ranges, this.#candidates(workers), owedBy);
   }
 
   /**
-   * For workers without slices, if it is time, one that they hold: not of the round, because a larger range with this
-   * slice in it would not count any more if this answer came first.
+   * A slice that it holds for each of these idle workers that is due a probe. Not part of the step: if a probe's answer
+   * counted, a larger range that contains the slice would not.
    */
-  trials(round: GradientRound, workers: readonly WorkerConnection[], step: number): Order[] {
-    return workers.flatMap((worker) => {
-      if (round.owedBy(worker.id).length > 0 || worker.owesBefore(step)) return [];
-      const isDue = worker.speed.imageMs === undefined || step - this.#lastTrialOf(worker, step) >= stepsBetweenTrials;
+  probes(idle: readonly WorkerView[], step: number): Assignment[] {
+    return idle.flatMap((worker) => {
+      const isDue =
+        worker.load.speed.imageMs === undefined || step - this.#lastProbeOf(worker, step) >= stepsBetweenProbes;
       const slice = this.#shards.findIndex((sha256) => worker.holds(sha256));
       if (!isDue || slice < 0) return [];
-      this.#lastTrial.set(worker, step);
+      this.#lastProbe.set(worker, step);
       return [{ worker: worker.id, ranges: [{ first: slice, count: 1 }] }];
     });
   }
 
-  /** The step of its last trial; for one that has never been tried, the step in which it is first seen without slices. */
-  #lastTrialOf(worker: WorkerConnection, step: number): number {
-    const last = this.#lastTrial.get(worker) ?? step;
-    this.#lastTrial.set(worker, last);
+  /** The step of the worker's last probe; the step in which it is first seen idle if it never had one. */
+  #lastProbeOf(worker: WorkerView, step: number): number {
+    const last = this.#lastProbe.get(worker) ?? step;
+    this.#lastProbe.set(worker, last);
     return last;
   }
+
+  /** A worker without enough measurements is assumed to be as fast as the others. */
+  #candidates(workers: readonly WorkerView[]): Candidate[] {
+    const known = workers.flatMap(({ load }) => load.speed.imageMs ?? []);
+    const typicalImageMs = known.length > 0 ? medianOf(known) : 1;
+    return workers.map((worker) => ({
+      worker: worker.id,
+      sliceMs: (worker.load.speed.imageMs ?? typicalImageMs) * this.#imagesPerSlice,
+      overheadMs: worker.load.speed.overheadMs,
+      holds: (slice) => worker.holds(this.#shards[slice]),
+    }));
+  }
+}
+
+/** Workers that are not busy with an earlier step, or all of them if every one is. */
+export function availableWorkers<Worker extends WorkerView>(
+  workers: readonly Worker[],
+  step: number,
+): readonly Worker[] {
+  const free = workers.filter(({ load }) => !load.isBusyBefore(step));
+  return free.length > 0 ? free : workers;
 }

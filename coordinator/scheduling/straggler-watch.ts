@@ -1,80 +1,77 @@
-// Who is late with a slice. Pure: time is told, not read.
+// Finds workers that take too long. Pure: the caller passes the time.
 import { medianOf } from '../../shared/median.js';
 
-/** Slice times that the median is taken of. */
-const kept = 64;
-/** With fewer, first slices wait for shards and warm engines up: patience is ten times as long, and a minute at least. */
-const needed = 8;
-const firstPatience = 10;
-const firstShortestMs = 60_000;
-/** Nobody is late before: below this the second computation costs more than it saves. */
-const minMs = 100;
+/** Durations the median is taken over. */
+const windowSize = 64;
+/** With fewer durations, while first slices wait for shards and warm up engines, the limits below are longer. */
+const minDurations = 8;
+const firstFactor = 10;
+const minFirstLimitMs = 60_000;
+/** Below this, computing an item a second time costs more than it saves. */
+const minLimitMs = 100;
 
-/** How long slices take, as a coordinator sees it: from an order, or the answer before, to the answer. Of a whole run. */
-export class SliceTimes {
-  readonly #sliceMs: number[] = [];
+/** How long an item takes, from its assignment or the worker's previous answer to its answer, over a whole run. */
+export class ItemDurations {
+  readonly #itemMs: number[] = [];
 
-  record(ms: number, sliceCount: number): void {
-    this.#sliceMs.push(ms / sliceCount);
-    if (this.#sliceMs.length > kept) this.#sliceMs.shift();
+  record(ms: number, itemCount: number): void {
+    this.#itemMs.push(ms / itemCount);
+    if (this.#itemMs.length > windowSize) this.#itemMs.shift();
   }
 
   /** Undefined before the first answer. */
   get medianMs(): number | undefined {
-    return this.#sliceMs.length === 0 ? undefined : medianOf(this.#sliceMs);
+    return this.#itemMs.length === 0 ? undefined : medianOf(this.#itemMs);
   }
 
-  /** Whether there are enough of them to go by. */
+  /** Whether there are enough durations to rely on the median. */
   get areSettled(): boolean {
-    return this.#sliceMs.length >= needed;
+    return this.#itemMs.length >= minDurations;
   }
 }
 
-/** Of one step. */
+/** Watches the workers of one job. */
 export class StragglerWatch {
-  readonly #times: SliceTimes;
+  readonly #durations: ItemDurations;
   readonly #factor: number;
-  /** Since when a worker has been at what it is to answer next, and how many slices that are. */
-  readonly #running = new Map<number, { sinceMs: number; sliceCount: number }>();
+  /** Start time and size of the work that each worker answers next. */
+  readonly #running = new Map<number, { sinceMs: number; itemCount: number }>();
 
-  /** @param factor a slice may take so many times the median; 0 for any time */
-  constructor(times: SliceTimes, factor: number) {
-    this.#times = times;
+  /** @param factor an item may take this many times the median; 0 for no limit */
+  constructor(durations: ItemDurations, factor: number) {
+    this.#durations = durations;
     this.#factor = factor;
   }
 
-  /** A worker has begun with so many slices. */
-  begins(worker: number, sliceCount: number, nowMs: number): void {
-    this.#running.set(worker, { sinceMs: nowMs, sliceCount });
+  started(worker: number, itemCount: number, nowMs: number): void {
+    this.#running.set(worker, { sinceMs: nowMs, itemCount });
   }
 
-  /** It has answered them. */
-  ends(worker: number, nowMs: number): void {
+  answered(worker: number, nowMs: number): void {
     const running = this.#running.get(worker);
-    if (running !== undefined) this.#times.record(nowMs - running.sinceMs, running.sliceCount);
+    if (running !== undefined) this.#durations.record(nowMs - running.sinceMs, running.itemCount);
     this.#running.delete(worker);
   }
 
-  /** It will not answer. */
-  forget(worker: number): void {
+  left(worker: number): void {
     this.#running.delete(worker);
   }
 
-  late(nowMs: number): number[] {
-    return [...this.#running.keys()].filter((worker) => this.#lateMs(worker) <= nowMs);
+  stragglers(nowMs: number): number[] {
+    return [...this.#running.keys()].filter((worker) => this.#deadlineMs(worker) <= nowMs);
   }
 
-  /** When the next worker that is not late yet will be; Infinity for never. */
-  nextLateMs(nowMs: number): number {
-    const moments = [...this.#running.keys()].map((worker) => this.#lateMs(worker));
-    return Math.min(...moments.filter((moment) => moment > nowMs));
+  /** When the next worker becomes a straggler; Infinity for never. */
+  nextDeadlineMs(nowMs: number): number {
+    const deadlines = [...this.#running.keys()].map((worker) => this.#deadlineMs(worker));
+    return Math.min(...deadlines.filter((deadline) => deadline > nowMs));
   }
 
-  #lateMs(worker: number): number {
-    const { sinceMs, sliceCount } = this.#running.get(worker)!;
-    const { medianMs, areSettled } = this.#times;
+  #deadlineMs(worker: number): number {
+    const { sinceMs, itemCount } = this.#running.get(worker)!;
+    const { medianMs, areSettled } = this.#durations;
     if (this.#factor === 0 || medianMs === undefined) return Infinity;
-    const patienceMs = this.#factor * medianMs * sliceCount;
-    return sinceMs + (areSettled ? Math.max(minMs, patienceMs) : Math.max(firstShortestMs, firstPatience * patienceMs));
+    const limitMs = this.#factor * medianMs * itemCount;
+    return sinceMs + (areSettled ? Math.max(minLimitMs, limitMs) : Math.max(minFirstLimitMs, firstFactor * limitMs));
   }
 }

@@ -1,36 +1,36 @@
-// How fast a worker is, from what it has computed lately. Pure.
+// How fast a worker is, from its recent answers. Pure.
 import { medianOf } from '../../shared/median.js';
 
-/** Measurements that count. Their median leaves out a slow first slice, a page of swap, a moment of other work. */
-const kept = 9;
-/** With fewer it is not judged: the first slices wait for shards and warm an engine up. */
-const needed = 5;
+/** Measurements the median is taken over. A median ignores a slow first slice, a page fault, a burst of other work. */
+const windowSize = 9;
+/** With fewer measurements there is no estimate: the first slices wait for shards and warm up the engine. */
+const minMeasurements = 5;
 
 export class WorkerSpeed {
   readonly #imageMs: number[] = [];
-  readonly #fixedMs: number[] = [];
+  readonly #overheadMs: number[] = [];
 
-  /** A gradient took so long to compute. */
+  /** Records the computation time of a gradient over `images`. */
   computed(images: number, computeMs: number): void {
     keep(this.#imageMs, computeMs / images);
   }
 
-  /** An answer took so much longer than its computation: transfer, and waiting at either end. */
-  waited(fixedMs: number): void {
-    keep(this.#fixedMs, fixedMs);
+  /** Records how much longer an answer took than its computation: transfer and waiting at either end. */
+  waited(overheadMs: number): void {
+    keep(this.#overheadMs, overheadMs);
   }
 
-  /** Milliseconds of computation for an image; undefined while there are too few measurements. */
+  /** Computation per image, in milliseconds; undefined while there are too few measurements. */
   get imageMs(): number | undefined {
-    return this.#imageMs.length < needed ? undefined : medianOf(this.#imageMs);
+    return this.#imageMs.length < minMeasurements ? undefined : medianOf(this.#imageMs);
   }
 
-  /** Milliseconds that an answer takes besides. */
-  get fixedMs(): number {
-    return this.#fixedMs.length < needed ? 0 : medianOf(this.#fixedMs);
+  /** Time per answer besides computation, in milliseconds; 0 while there are too few measurements. */
+  get overheadMs(): number {
+    return this.#overheadMs.length < minMeasurements ? 0 : medianOf(this.#overheadMs);
   }
 
-  /** For people: 0 before the first answer. */
+  /** For display; 0 before the first answer. */
   get imagesPerSecond(): number {
     return this.#imageMs.length === 0 ? 0 : 1000 / medianOf(this.#imageMs);
   }
@@ -38,5 +38,5 @@ export class WorkerSpeed {
 
 function keep(values: number[], value: number): void {
   values.push(value);
-  if (values.length > kept) values.shift();
+  if (values.length > windowSize) values.shift();
 }

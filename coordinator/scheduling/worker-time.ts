@@ -1,47 +1,48 @@
-// Where a worker's time goes, as far as the coordinator can tell: what it computed is its own word, the rest of the time
-// between an order and the answer was spent on the way, and between an answer and the next order it waited. Pure.
+// The shares of a worker's time spent on computation, network and waiting, as the coordinator sees them: the worker reports
+// its computation, the rest between assignment and answer is network, and between an answer and the next assignment the
+// worker waits. Pure.
 import type { TimeShares } from '../../shared/monitoring/run-status.js';
 
-/** Orders that count: the latest minute or so of a usual run. */
-const kept = 20;
+/** Assignments the shares are taken over: the last minute or so of a typical run. */
+const windowSize = 20;
 
 interface Answered {
-  orderedMs: number;
+  assignedMs: number;
   answeredMs: number;
   computeMs: number;
 }
 
 export class WorkerTime {
   readonly #answered: Answered[] = [];
-  #orderedMs: number | undefined;
+  #assignedMs: number | undefined;
 
-  /** It was asked for something, having had nothing to do; or it is to drop what it has not begun. */
-  ordered(nowMs: number): void {
-    // What it was at is never answered for: it computed all the time.
-    if (this.#orderedMs !== undefined) this.answered(nowMs, nowMs - this.#orderedMs);
-    this.#orderedMs = nowMs;
+  /** The idle worker was assigned work, or is to drop the work it has not started. */
+  assigned(nowMs: number): void {
+    // Dropped work is never answered; the worker computed all the time.
+    if (this.#assignedMs !== undefined) this.answered(nowMs, nowMs - this.#assignedMs);
+    this.#assignedMs = nowMs;
   }
 
-  /** It has answered all it was asked for, and says to have computed for so long. */
+  /** The worker answered everything it was assigned and reports this much computation. */
   answered(nowMs: number, computeMs: number): void {
-    const orderedMs = this.#orderedMs;
-    if (orderedMs === undefined) return;
-    this.#orderedMs = undefined;
-    this.#answered.push({ orderedMs, answeredMs: nowMs, computeMs: Math.min(computeMs, nowMs - orderedMs) });
-    if (this.#answered.length > kept) this.#answered.shift();
+    const assignedMs = this.#assignedMs;
+    if (assignedMs === undefined) return;
+    this.#assignedMs = undefined;
+    this.#answered.push({ assignedMs, answeredMs: nowMs, computeMs: Math.min(computeMs, nowMs - assignedMs) });
+    if (this.#answered.length > windowSize) this.#answered.shift();
   }
 
-  /** Over the latest orders, up to now or to the one that is being computed; null where there are none. */
+  /** Shares of the time from the oldest assignment in the window until now, or until the running one; null without any. */
   shares(nowMs: number): TimeShares | null {
     const first = this.#answered.at(0);
-    const wholeMs = first === undefined ? 0 : (this.#orderedMs ?? nowMs) - first.orderedMs;
-    if (wholeMs <= 0) return null;
-    const computeMs = this.#answered.reduce((sum, order) => sum + order.computeMs, 0);
-    const busyMs = this.#answered.reduce((sum, order) => sum + order.answeredMs - order.orderedMs, 0);
+    const totalMs = first === undefined ? 0 : (this.#assignedMs ?? nowMs) - first.assignedMs;
+    if (totalMs <= 0) return null;
+    const computeMs = this.#answered.reduce((sum, work) => sum + work.computeMs, 0);
+    const busyMs = this.#answered.reduce((sum, work) => sum + work.answeredMs - work.assignedMs, 0);
     return {
-      compute: computeMs / wholeMs,
-      network: (busyMs - computeMs) / wholeMs,
-      waiting: (wholeMs - busyMs) / wholeMs,
+      compute: computeMs / totalMs,
+      network: (busyMs - computeMs) / totalMs,
+      waiting: (totalMs - busyMs) / totalMs,
     };
   }
 }

@@ -1,11 +1,11 @@
-// Carries out what somebody with an operator's token asks of a running run, and writes down who asked.
+// Carries out operators' requests, and publishes who made them.
 import { z } from 'zod';
 import { LockstepError } from '../../shared/errors.js';
-import type { RunControl } from './run-control.js';
-import type { RunEventBus } from '../run/run-event-bus.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
+import type { RunEventBus } from '../run/run-event-bus.js';
+import type { RunControl } from './run-control.js';
 
-/** What may be asked, as it comes in. `worker` is the id of a worker that is here. */
+/** A request as it arrives. `worker` is the id of a connected worker. */
 export const operatorRequest = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('pause') }),
   z.strictObject({ action: z.literal('continue') }),
@@ -15,34 +15,36 @@ export const operatorRequest = z.discriminatedUnion('action', [
 ]);
 export type OperatorRequest = z.infer<typeof operatorRequest>;
 
-export interface OperatorOptions {
+/** What operators act on. */
+export interface OperatedRun {
   control: RunControl;
   pool: WorkerPool;
-  journal: RunEventBus;
-  /** Ends the run after the running step, with a checkpoint. */
+  events: RunEventBus;
+  /** Ends the run after the current step, with a checkpoint. */
   stop: (reason: LockstepError) => void;
 }
 
-/** @param by whose wish it is, for people. @returns why it cannot be done now, or undefined where it is done */
-export function operate(options: OperatorOptions, request: OperatorRequest, by: string): string | undefined {
-  const { control, pool, journal, stop } = options;
+/** @param by the operator, for display. @returns why the request is refused; undefined if it was carried out */
+export function applyOperatorRequest(request: OperatorRequest, by: string, run: OperatedRun): string | undefined {
+  const { control, pool, events, stop } = run;
+  const publish = (detail: string) => events.publish({ type: 'operated', action: request.action, detail });
   switch (request.action) {
     case 'pause':
     case 'continue':
     case 'checkpoint': {
-      const refusal = control.ask(request.action);
-      if (refusal === undefined) journal.operated(request.action, by);
+      const refusal = control.request(request.action);
+      if (refusal === undefined) publish(`by ${by}`);
       return refusal;
     }
     case 'stop':
-      journal.operated('stop', by);
+      publish(`by ${by}`);
       stop(new LockstepError('interrupted', `stopped by ${by}`));
       return undefined;
     case 'drop': {
       const worker = pool.get(request.worker);
       if (worker === undefined) return `there is no worker ${request.worker}: it may have left`;
-      journal.operated('drop', by, `${worker.name} (${worker.address})`);
-      // A worker that is told goodbye does not come back; the pool learns of its end from its socket.
+      publish(`${worker.name} (${worker.address}) by ${by}`);
+      // A worker that gets a goodbye does not come back; the pool learns of its end from its socket.
       void worker.goodbye(`dropped by ${by}`);
       return undefined;
     }

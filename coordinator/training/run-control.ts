@@ -1,34 +1,34 @@
-// What an operator wants of the training: a state machine that the loop asks between steps. Pure: no sockets, no clock.
-// Whatever is asked for, and whenever, the weights stay what they would have been: steps are put off, never changed.
+// Operators' requests to the training loop: a state machine that the loop reads between steps. Pure: no sockets, no clock.
+// Requests delay steps and never change them, so the weights stay the same.
 
-/** What may be asked for. Stopping is the run's own abort signal, which Ctrl-C uses too. */
+/** Stopping is not among them: it is the session's abort signal, which Ctrl-C uses too. */
 export type ControlRequest = 'pause' | 'continue' | 'checkpoint';
 
 /**
- * - `running`: one step after the other.
- * - `pausing`: the running step is the last one for now.
- * - `paused`: the loop waits; workers come, go and answer pings as ever.
+ * - `running`: one step after another.
+ * - `pausing`: the current step is the last one before the pause.
+ * - `paused`: the loop waits; workers come, go and answer heartbeats as always.
  */
 export type ControlPhase = 'running' | 'pausing' | 'paused';
 
-/** What the loop is to do next. */
-export type ControlOrder = 'step' | 'save' | 'wait';
+/** What the loop does next. */
+export type ControlAction = 'step' | 'save' | 'wait';
 
 export class RunControl {
   #phase: ControlPhase = 'running';
   #isSaveDue = false;
-  /** Of the loop that waits. */
+  /** Wakes the waiting loop. */
   #wake: () => void = () => undefined;
 
   get phase(): ControlPhase {
     return this.#phase;
   }
 
-  /** @returns why this cannot be had now, or undefined where it can */
-  ask(request: ControlRequest): string | undefined {
+  /** @returns why the request is refused; undefined if it was accepted */
+  request(request: ControlRequest): string | undefined {
     switch (request) {
       case 'pause':
-        if (this.#phase !== 'running') return `the run is ${this.#phase} already`;
+        if (this.#phase !== 'running') return `the run is already ${this.#phase}`;
         this.#phase = 'pausing';
         break;
       case 'continue':
@@ -45,8 +45,8 @@ export class RunControl {
     return undefined;
   }
 
-  /** To be asked between two steps, until the answer is `step`; the answer counts as done. */
-  next(): ControlOrder {
+  /** To be called between steps until it returns `step`; what it returns counts as done. */
+  next(): ControlAction {
     if (this.#isSaveDue) {
       this.#isSaveDue = false;
       return 'save';
@@ -56,7 +56,7 @@ export class RunControl {
     return 'wait';
   }
 
-  /** Resolves when something is asked for, or the signal aborts. */
+  /** Resolves at the next request, or when the signal is aborted. */
   async changed(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     await new Promise<void>((resolve) => {

@@ -1,72 +1,54 @@
-// What each worker did in one step, how long it took, and who was waited for.
+// What each worker contributed to one step, how long it took, and which worker was waited for.
 import type { Clock } from '../../shared/clock.js';
-import type { GradientMessage } from '../../shared/protocol/messages.js';
-
-/** Where a worker's time in a step went, in milliseconds. */
-export type WorkerPhases = GradientMessage['phases'];
-
-export interface WorkerWork {
-  name: string;
-  /** Images whose gradients counted. */
-  images: number;
-  /** Of the answers that counted, added up. */
-  phases: WorkerPhases;
-  /** Milliseconds in which all others had answered and this one had not; 0 for all but the last one. */
-  waitedForMs: number;
-}
+import type { WorkerContribution, WorkerPhases } from '../run/step-phases.js';
 
 export class StepContributions {
   readonly #clock: Clock;
-  readonly #work = new Map<number, Omit<WorkerWork, 'waitedForMs'>>();
-  /** Moments of the answers that counted, the latest of each worker. */
-  readonly #answeredMs = new Map<number, number>();
+  /** In the order of the workers' latest answers. */
+  readonly #byWorker = new Map<number, Omit<WorkerContribution, 'waitedForMs'> & { answeredMs: number }>();
   #reduceMs = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Adding partials takes this long. */
+  /** Measures the time spent on adding partial sums. */
   timed<Result>(add: () => Result): Result {
-    const started = performance.now();
+    const startedMs = performance.now();
     const result = add();
-    this.#reduceMs += performance.now() - started;
+    this.#reduceMs += performance.now() - startedMs;
     return result;
   }
 
-  counted(worker: { readonly id: number; readonly name: string }, { sampleCount, phases }: GradientMessage): void {
-    const before = this.#work.get(worker.id);
-    this.#work.delete(worker.id);
-    this.#work.set(worker.id, {
-      name: worker.name,
-      images: (before?.images ?? 0) + sampleCount,
-      phases: addPhases(before?.phases, phases),
+  /** Records an answer that counts. */
+  add({ id, name }: { id: number; name: string }, answer: { sampleCount: number; phases: WorkerPhases }): void {
+    const before = this.#byWorker.get(id);
+    this.#byWorker.delete(id);
+    this.#byWorker.set(id, {
+      name,
+      images: (before?.images ?? 0) + answer.sampleCount,
+      phases: before === undefined ? answer.phases : addPhases(before.phases, answer.phases),
+      answeredMs: this.#clock.now(),
     });
-    this.#answeredMs.delete(worker.id);
-    this.#answeredMs.set(worker.id, this.#clock.now());
   }
 
-  summary(): { work: WorkerWork[]; reduceMs: number } {
-    const moments = [...this.#answeredMs.values()];
-    const [last, lastButOne] = [moments.at(-1) ?? 0, moments.at(-2) ?? moments.at(-1) ?? 0];
-    const work = [...this.#work.values()];
-    return {
-      work: work.map(({ name, images, phases }, index) => {
-        const waitedForMs = index === work.length - 1 ? last - lastButOne : 0;
-        return { name, images, phases, waitedForMs };
-      }),
-      reduceMs: this.#reduceMs,
-    };
+  summary(): { contributions: WorkerContribution[]; reduceMs: number } {
+    const all = [...this.#byWorker.values()];
+    const [last, previous] = [all.at(-1), all.at(-2)];
+    const contributions = all.map(({ answeredMs, ...contribution }) => ({
+      ...contribution,
+      waitedForMs: answeredMs === last?.answeredMs && previous !== undefined ? answeredMs - previous.answeredMs : 0,
+    }));
+    return { contributions, reduceMs: this.#reduceMs };
   }
 }
 
-function addPhases(sum: WorkerPhases | undefined, more: WorkerPhases): WorkerPhases {
-  if (sum === undefined) return more;
+function addPhases(a: WorkerPhases, b: WorkerPhases): WorkerPhases {
   return {
-    waitMs: sum.waitMs + more.waitMs,
-    augmentMs: sum.augmentMs + more.augmentMs,
-    computeMs: sum.computeMs + more.computeMs,
-    reduceMs: sum.reduceMs + more.reduceMs,
-    sendMs: sum.sendMs + more.sendMs,
+    waitMs: a.waitMs + b.waitMs,
+    augmentMs: a.augmentMs + b.augmentMs,
+    computeMs: a.computeMs + b.computeMs,
+    reduceMs: a.reduceMs + b.reduceMs,
+    sendMs: a.sendMs + b.sendMs,
   };
 }

@@ -1,20 +1,19 @@
-// Measures one step from its request to its update.
-import type { CollectedGradient } from './collect-gradient.js';
-import { stepPhases, type StepPhases } from '../run/report.js';
+// Measures one step, from its start to its update.
+import { stepPhases, type StepPhases, type WorkerContribution } from '../run/step-phases.js';
 
 export class StepTimer {
   readonly #startedMs = performance.now();
   #updateStartedMs = this.#startedMs;
 
-  /** The gradient is here: what follows is the update. */
-  updateBegins(): void {
+  /** The gradient has been collected: the update starts. */
+  updateStarted(): void {
     this.#updateStartedMs = performance.now();
   }
 
   /** Where the time until now went. */
-  phases({ work, reduceMs }: Pick<CollectedGradient, 'work' | 'reduceMs'>): StepPhases {
+  phases(contributions: readonly WorkerContribution[], reduceMs: number): StepPhases {
     const endedMs = performance.now();
-    return stepPhases(work, {
+    return stepPhases(contributions, {
       reduce: reduceMs,
       update: endedMs - this.#updateStartedMs,
       step: endedMs - this.#startedMs,

@@ -1,15 +1,15 @@
-// One step as a picture: who was asked for which slices, when, why, and what came of it.
+// One step as the dashboard shows it: which worker was assigned which slices, when, why, and with what outcome.
 
 /**
- * Why a worker was asked: the step's own division; a worker that left before it had answered; one that is late; or to see
- * how fast it is, which is nobody's loss if it fails.
+ * Why a worker was assigned a range: at the start of the step; because another worker left; because another worker takes
+ * too long; or only to measure the worker, in which case its answer does not count.
  */
-export type WorkReason = 'dealt' | 'takeover' | 'late' | 'trial';
+export type WorkReason = 'assigned' | 'reassigned' | 'speculative' | 'probe';
 
-/** How it ended: counted; too late to count, or a trial; or the worker left. */
+/** The outcome: counted; not needed, because another answer came first or it was a probe; or lost with its worker. */
 export type WorkEnd = 'counted' | 'unneeded' | 'lost';
 
-/** A node of the reduction tree that a worker was asked for. */
+/** A slice range that a worker was assigned. */
 export interface StepBar {
   /** The worker's id. */
   worker: number;
@@ -17,26 +17,26 @@ export interface StepBar {
   firstSlice: number;
   sliceCount: number;
   reason: WorkReason;
-  /** Milliseconds since the step began. A worker computes one bar after the other. */
-  askedMs: number;
+  /** Milliseconds since the start of the step. A worker computes one bar after another. */
+  assignedMs: number;
   /** Null while it is being computed. */
   endedMs: number | null;
   end: WorkEnd | null;
-  /** Others were asked for the same because it took so long. */
+  /** Whether it took so long that others were assigned the same slices. */
   isLate: boolean;
 }
 
 export interface StepView {
   /** Counted from 1. */
   step: number;
-  /** Milliseconds since the step began; where it is over, how long it took to collect. */
+  /** Milliseconds since the start of the step; once it is over, how long it took to collect the gradient. */
   elapsedMs: number;
   isOver: boolean;
-  /** In the order in which they were asked for. */
+  /** In the order of assignment. */
   bars: StepBar[];
 }
 
-/** Whether more happened than that everybody answered what was dealt. */
-export function isEventful({ bars }: StepView): boolean {
-  return bars.some(({ reason, end }) => reason === 'takeover' || reason === 'late' || end === 'lost');
+/** Whether a worker left or took too long in the step, and others computed its slices. */
+export function hasRecovery({ bars }: StepView): boolean {
+  return bars.some(({ reason, end }) => reason === 'reassigned' || reason === 'speculative' || end === 'lost');
 }

@@ -5,13 +5,14 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { collectGradient } from '../../coordinator/training/collect-gradient.js';
-import { SliceScheduler } from '../../coordinator/scheduling/slice-scheduler.js';
+import { openAccessPolicy } from '../../coordinator/connections/access-policy.js';
 import { startServer } from '../../coordinator/connections/server.js';
-import { TokenTable } from '../../coordinator/connections/tokens.js';
 import { encodeWeights } from '../../coordinator/connections/weights-frame.js';
-import { WorkerConnection } from '../../coordinator/connections/worker-connection.js';
 import { WorkerPool } from '../../coordinator/connections/worker-pool.js';
+import { WorkerQuorum } from '../../coordinator/connections/worker-quorum.js';
+import { SliceScheduler } from '../../coordinator/scheduling/slice-scheduler.js';
+import { Dispatcher } from '../../coordinator/training/dispatcher.js';
+import { GradientJob } from '../../coordinator/training/gradient-job.js';
 import { systemClock } from '../../shared/clock.js';
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { medianOf } from '../../shared/median.js';
@@ -75,7 +76,8 @@ async function stepMs(exchange: Exchange): Promise<number> {
 }
 
 function forkWorker(...args: string[]): ChildProcess {
-  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args);
+  // gc is exposed as in the command line's processes: see collectYoungGeneration.
+  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args, { execArgv: ['--expose-gc'] });
 }
 
 async function endAll(children: readonly ChildProcess[]): Promise<void> {
@@ -98,65 +100,58 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
     sha256: sha256Of(bytes),
     bytes: bytes.length,
   }));
-  const server = await startServer({
-    host: '127.0.0.1',
-    port: 0,
-    tokens: () => TokenTable.none,
-    maxMessageBytes: maxWorkerMessageBytes(layout, workerCount),
+  const config = resolveConfig({ slices: workerCount, batchSize: workerCount });
+  const settings = {
+    shardRecords: new Map(shards.map((shard, index) => [shard.sha256, records[index]])),
+    imagesPerSlice: 1,
+    heartbeatIntervalMs: 2_000,
+    heartbeatTimeoutMs: 10_000,
     clock: systemClock,
-    status: () => ({}),
-    notReady: () => undefined,
-    tell: () => undefined,
-    admit({ socket, transport, hello, address }) {
-      const worker: WorkerConnection = new WorkerConnection(
-        socket,
-        transport,
-        {
-          id: pool.size,
-          name: hello.name,
-          address,
-          engine: hello.engine,
-          cachedShards: [],
-          shardRecords: new Map(shards.map((shard, index) => [shard.sha256, records[index]])),
-          imagesPerSlice: 1,
-          heartbeatIntervalMs: 2_000,
-          heartbeatTimeoutMs: 10_000,
-          clock: systemClock,
-        },
-        {
-          onMessage: (message, payload) => {
-            if (message.type === 'gradient') pool.gradientFrom(worker, message, payload);
-          },
-          onClosed: (reason) => pool.remove(worker, reason),
-        },
-      );
-      worker.send({
-        type: 'welcome',
-        workerId: worker.id,
-        runId: 'bench',
-        layoutHash: layoutHash(layout),
-        config: workerConfigOf(resolveConfig({ slices: workerCount, batchSize: workerCount })),
-        stepsPerEpoch: 1,
-        shards,
-      });
-      pool.add(worker);
-      return undefined;
+  };
+  const server = await startServer({
+    access: openAccessPolicy({ port: 0 }),
+    admission: {
+      maxMessageBytes: maxWorkerMessageBytes(layout, workerCount),
+      isFull: () => false,
+      admit(joining) {
+        const worker = pool.connect(joining, settings);
+        worker.send({
+          type: 'welcome',
+          workerId: worker.id,
+          runId: 'bench',
+          layoutHash: layoutHash(layout),
+          config: workerConfigOf(config),
+          stepsPerEpoch: 1,
+          shards,
+        });
+        pool.add(worker);
+        return undefined;
+      },
     },
+    served: { status: () => ({}), notReady: () => undefined },
+    clock: systemClock,
+    onAccess: () => undefined,
   });
   const { signal } = new AbortController();
   const children = Array.from({ length: workerCount }, () => forkWorker('lockstep', `ws://127.0.0.1:${server.port}`));
-  await pool.atLeast(workerCount, signal);
-  const dealer = new SliceScheduler(
+  const quorum = new WorkerQuorum(pool, systemClock, undefined, {
+    onWaiting: () => undefined,
+    onEnough: () => undefined,
+    onTimeout: () => undefined,
+  });
+  quorum.need(workerCount);
+  await quorum.reached(signal);
+  const scheduler = new SliceScheduler(
     shards.map(({ sha256 }) => sha256),
     1,
   );
-  const settings = { pool, layout, sliceCount: workerCount, dealer, stragglerFactor: 0, clock: systemClock, signal };
+  const dispatcher = new Dispatcher(pool, systemClock, 0, signal);
   let step = 0;
   return {
     async step() {
       // A new frame for every step, as in a real run, though its values are the same.
       const frame = { step, message: encodeFrame({ type: 'weights', step }, weightsBytes) };
-      await collectGradient({ ...settings, weights: frame });
+      await dispatcher.run(new GradientJob(frame, layout, scheduler, systemClock, () => undefined));
       step++;
     },
     async close() {

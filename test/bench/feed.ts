@@ -1,5 +1,5 @@
 // What one open page costs the coordinator, by itself: bytes and CPU time a second, at as many updates a second as there
-// can be, with few and with many workers. Workers and steps are played; status, picture, feed and socket are the real ones,
+// can be, with few and with many workers. Workers and steps are played; status, view, feed and socket are the real ones,
 // and the page is another process that reads all and draws nothing.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -114,7 +114,7 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
     live: (): LiveState => ({
       status: board.snapshot(),
       control: 'running',
-      picture: painter.toShow ?? null,
+      view: painter.toShow ?? null,
       eventful: painter.latestEventful ?? null,
     }),
   });
@@ -150,7 +150,7 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
     for (const { connection } of workers) {
       const range = { first: connection.id * slicesEach, count: slicesEach };
       connection.compute(weights, [range]);
-      painter.asked(connection, [range], 'dealt');
+      painter.asked(connection, [range], 'assigned');
     }
     answer(0, workerCount / 2);
     await update();

@@ -41,7 +41,7 @@ describe('the weights are the same bits', () => {
       // The first one waits in the middle of the second step.
       let slices = 0;
       const bothAreHere = new Promise<void>((resolve) => {
-        events.on('workerJoined', ({ workers }) => {
+        events.on('worker-joined', ({ workers }) => {
           if (workers === 2) resolve();
         });
       });
@@ -124,7 +124,7 @@ describe('the weights are the same bits', () => {
           },
         }),
       });
-      expect((await helped)[0]).toMatchObject({ name: 'hung', slices: 2, helpers: ['idle'] });
+      expect((await helped)[0]).toMatchObject({ name: 'hung', slices: 2, speculative: ['idle'] });
       expect(await report).toMatchObject({
         workersLost: 0,
         slicesReassigned: 0,
@@ -150,7 +150,7 @@ describe('the weights are the same bits', () => {
         if (cluster.coordinator.status().workers.every(({ shards }) => shards.length === 4)) break;
       }
       leaver.stop('lunch');
-      await once(events, 'workerLost');
+      await once(events, 'worker-lost');
       // Of the running step, which may have been answered for. The next one is all its own: four slices.
       await once(events, 'step');
       const before = asked;
@@ -166,7 +166,7 @@ describe('the weights are the same bits', () => {
     try {
       const first = await cluster.join();
       await once(cluster.coordinator.events, 'step');
-      const lost = once(cluster.coordinator.events, 'workerLost');
+      const lost = once(cluster.coordinator.events, 'worker-lost');
       first.stop('gone');
       await lost;
       await cluster.join();

@@ -63,7 +63,7 @@ describe('a run with two workers and a spare', () => {
         beforePart: () => (isSaved ? looked.pass() : undefined),
       });
       for (const name of ['attic', 'cellar', 'garage']) {
-        const joined = once(events, 'workerJoined');
+        const joined = once(events, 'worker-joined');
         await cluster.join({ name, engine: name === 'attic' ? fakeEngine({ beforeSlice: hold.pass }) : engine });
         await joined;
       }
@@ -87,7 +87,7 @@ describe('a run with two workers and a spare', () => {
       expect(first.workers[2]).toMatchObject({ state: 'spare', slices: [], timesLost: 0 });
 
       const checkpoint = once(events, 'checkpoint');
-      const lost = once(events, 'workerLost');
+      const lost = once(events, 'worker-lost');
       const step = once(events, 'step');
       cluster.workers[0].stop('lunch');
       await lost;
@@ -105,7 +105,7 @@ describe('a run with two workers and a spare', () => {
       const third = await statusOf(cluster);
       expect(third.run).toMatchObject({ slicesReassigned: 1, workersLost: 1 });
 
-      const joined = once(events, 'workerJoined');
+      const joined = once(events, 'worker-joined');
       await cluster.join({ name: 'attic', engine });
       await joined;
       back.open();

@@ -1,14 +1,15 @@
-// A worker that is controlled by a test: a real WorkerConnection over a fake socket. It answers as a real worker would, but only
-// when the test says so; it may be late, repeat an answer, or leave.
+// A worker played by a test: a real coordinator connection over a fake socket. It answers when the test says so, and may be
+// late, answer twice or leave.
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { WebSocket } from 'ws';
-import { WorkerConnection } from '../../coordinator/connections/worker-connection.js';
+import type { WorkerConnection } from '../../coordinator/connections/worker-connection.js';
 import type { WorkerPool } from '../../coordinator/connections/worker-pool.js';
 import type { Clock } from '../../shared/clock.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import {
   parseCoordinatorMessage,
+  protocolVersion,
   type CoordinatorMessage,
   type EvaluationMessage,
   type Split,
@@ -16,18 +17,18 @@ import {
 } from '../../shared/protocol/messages.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 
-/** What the workers of a test share. */
+/** What the workers of a test have in common. */
 export interface ScriptedWorld {
   pool: WorkerPool;
   clock: Clock;
-  /** Hashes of all shards. */
+  /** Hashes of what there is to hold. */
   shards: readonly string[];
   imagesPerSlice: number;
-  /** The partial sum over a range, with the batch statistics of each slice, and the report on it. */
+  /** The sum over a range and each slice's statistics, as they travel, and what is reported with them. */
   answer: (step: number, range: SliceRange) => { payload: Float32Array; sampleCount: number; lossSums: number[] };
 }
 
-/** The part of ws's WebSocket that a WorkerConnection uses. */
+/** As much of ws's socket as a connection uses. */
 class FakeSocket extends EventEmitter {
   readonly OPEN = 1;
   readonly CLOSED = 3;
@@ -62,17 +63,17 @@ type Task =
   | { type: 'evaluation'; step: number; split: Split; index: number };
 
 /** Evaluation shards have different sizes. */
-export function imagesInPart(index: number): number {
+export function imagesInShard(index: number): number {
   return 10 + index;
 }
 
-/** The evaluation of a shard, the same from every worker. */
+/** The evaluation of a shard, whoever computes it. */
 export function evaluationOf({ step, split, index }: Omit<Task & { type: 'evaluation' }, 'type'>): EvaluationMessage {
-  const counts = { sampleCount: imagesInPart(index), lossSum: 0.1 * index, correctCount: index };
+  const counts = { sampleCount: imagesInShard(index), lossSum: 0.1 * index, correctCount: index };
   return { type: 'evaluation', step, split, index, ...counts };
 }
 
-/** The predicted classes of a shard, the same from every worker. */
+/** The predicted classes, the same for every worker. */
 export function classesIn({ sampleCount, index }: EvaluationMessage): Uint8Array {
   return Uint8Array.from({ length: sampleCount }, (_, image) => (image + index) % 10);
 }
@@ -87,40 +88,40 @@ export class ScriptedWorker {
   readonly #world: ScriptedWorld;
   readonly #socket: FakeSocket;
   readonly #computeMs: number;
-  /** The first one is in progress. */
+  /** The first one is being computed. */
   #tasks: Task[] = [];
   #lastAnswer: Buffer | undefined;
 
   /**
    * @param holds hashes of the shards that it has
-   * @param computeMs computation time that it reports for each slice
+   * @param computeMs how long it says that a slice took
    */
-  constructor(world: ScriptedWorld, id: number, holds: readonly string[], computeMs: number) {
+  constructor(world: ScriptedWorld, name: string, holds: readonly string[], computeMs: number) {
     this.#world = world;
     this.#computeMs = computeMs;
     this.#socket = new FakeSocket((message) => this.#take(message));
-    this.connection = new WorkerConnection(
-      this.#socket as unknown as WebSocket,
-      new PassThrough(),
+    this.connection = world.pool.connect(
       {
-        id,
-        name: `worker-${id}`,
+        socket: this.#socket as unknown as WebSocket,
+        transport: new PassThrough(),
         address: 'nowhere',
-        engine: { engine: 'scripted', fingerprint: 'scripted/1', device: 'paper' },
-        cachedShards: holds,
+        failed: () => undefined,
+        hello: {
+          type: 'hello',
+          protocolVersion,
+          lockstepVersion: '0',
+          token: '',
+          name,
+          engine: { engine: 'scripted', fingerprint: 'scripted/1', device: 'paper' },
+          cachedShards: [...holds],
+        },
+      },
+      {
         shardRecords: new Map(world.shards.map((sha256) => [sha256, new Uint8Array()])),
         imagesPerSlice: world.imagesPerSlice,
         heartbeatIntervalMs: 1e9,
         heartbeatTimeoutMs: 1e9,
         clock: world.clock,
-      },
-      {
-        onMessage: (message, payload) => {
-          if (message.type === 'gradient') world.pool.gradientFrom(this.connection, message, payload);
-          if (message.type === 'evaluation') world.pool.evaluationFrom(this.connection, message, payload);
-          if (message.type === 'shard-held') world.pool.shardHeldBy(this.connection);
-        },
-        onClosed: (reason) => world.pool.remove(this.connection, reason),
       },
     );
     world.pool.add(this.connection);
@@ -130,7 +131,7 @@ export class ScriptedWorker {
     return this.#socket.readyState === this.#socket.OPEN;
   }
 
-  /** Answers its current task, which may belong to a finished step. @returns whether it had one */
+  /** Answers what it has computed, which may be of a step that is over. @returns whether there was anything */
   answer(): boolean {
     const task = this.#tasks.shift();
     if (task === undefined) return false;
@@ -153,7 +154,7 @@ export class ScriptedWorker {
     return encodeFrame(message, new Uint8Array(payload.slice().buffer));
   }
 
-  /** Sends its last answer again, without a request. */
+  /** Says its last answer once more, which nobody asked for. */
   repeat(): void {
     if (this.#lastAnswer !== undefined) this.#say(Buffer.from(this.#lastAnswer));
   }
@@ -171,7 +172,7 @@ export class ScriptedWorker {
   }
 
   #take(message: CoordinatorMessage): void {
-    // With the weights of another step, a worker drops the tasks that it has not started.
+    // With weights of another step a worker drops what it has not begun.
     if (message.type === 'weights') this.#tasks = this.#tasks.slice(0, 1);
     if (message.type === 'compute') {
       const { step } = message;

@@ -22,7 +22,7 @@ export async function evaluateShard(
   const indices = Uint32Array.from({ length: count }, (_, image) => image);
   const augment = split === 'validation' && augmentValidation;
   const key = { purpose: 'validationAugmentation', seed, step, slice: index, count, augment, cropPadding } as const;
-  const result = await model.evaluate({ records, indices, views: augmentationsOf(key) });
+  const result = await model.evaluate({ records, indices, augmentations: augmentationsOf(key) });
   const { sampleCount, lossSum, correctCount, logits } = result;
   return [{ type: 'evaluation', step, split, index, sampleCount, lossSum, correctCount }, classesOf(logits)];
 }

@@ -52,7 +52,11 @@ export class SliceImages {
       );
     }
     const flipped = flip === 'alternating' ? alternatingFlip(seed, epoch, slice, indices) : undefined;
-    return { records, indices, views: augmentationsOf({ seed, step, slice, count, augment, cropPadding, flipped }) };
+    return {
+      records,
+      indices,
+      augmentations: augmentationsOf({ seed, step, slice, count, augment, cropPadding, flipped }),
+    };
   }
 
   #orderOf(slice: number, epoch: number, imageCount: number): Uint32Array {

@@ -1,30 +1,15 @@
-// What a page is told once of a run: what does not change while it goes on.
+// The facts of a run that a dashboard page is sent once.
 import type { Config } from '../../../shared/config/config.js';
-import type { ModelLayout } from '../../../shared/network/layout.js';
-import { lockstepVersion } from '../../../shared/version.js';
 import type { RunFacts } from '../../../shared/monitoring/messages.js';
+import { layoutModel } from '../../../shared/network/layout.js';
+import { lockstepVersion } from '../../../shared/version.js';
 
-export function factsOf(of: {
-  runId: string;
-  run: { totalSteps: number };
-  config: Config;
-  layout: ModelLayout;
-  dataset: { source: string };
-  store: { stepsPerEpoch: number };
-  runDirectory: { directory: string };
-}): RunFacts {
-  const { runId, run, config, layout, dataset, store, runDirectory } = of;
-  return {
-    lockstepVersion,
-    runId,
-    runDirectory: runDirectory.directory,
-    dataset: dataset.source,
-    model: `ResNet-${config.depth}`,
-    trainableWeights: layout.trainableSize,
-    totalSteps: run.totalSteps,
-    stepsPerEpoch: store.stepsPerEpoch,
-    batchSize: config.batchSize,
-    slices: config.slices,
-    seed: config.seed,
-  };
+/** @param rest the facts that are not in the configuration */
+export function factsOf(
+  config: Config,
+  rest: Pick<RunFacts, 'runId' | 'runDirectory' | 'dataset' | 'totalSteps' | 'stepsPerEpoch'>,
+): RunFacts {
+  const { depth, batchSize, slices, seed } = config;
+  const trainableWeights = layoutModel(config).trainableSize;
+  return { lockstepVersion, ...rest, model: `ResNet-${depth}`, trainableWeights, batchSize, slices, seed };
 }

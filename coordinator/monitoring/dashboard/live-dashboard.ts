@@ -1,88 +1,48 @@
-// The dashboard of a run that goes on: follows its journal and the picture of its steps, and tells the pages that watch.
+// The dashboard of a running run: subscribes to its events and feeds the open pages.
 import type { Clock } from '../../../shared/clock.js';
-import { LockstepError, messageOf } from '../../../shared/errors.js';
-import type { RunStatus } from '../../../shared/monitoring/run-status.js';
-import type { Ending, LiveState, RunFacts } from '../../../shared/monitoring/messages.js';
-import type { PortAccess } from '../../connections/http-access.js';
-import type { OperatorRequest } from '../../training/operator.js';
-import type { Report } from '../../run/report.js';
+import type { LiveState, RunFacts } from '../../../shared/monitoring/messages.js';
+import { metricsLineOf } from '../../run/metrics-lines.js';
 import type { RunDirectory } from '../../run/run-directory.js';
 import type { RunEventBus } from '../../run/run-event-bus.js';
 import { Feed } from './feed.js';
-import { DashboardRoutes } from './routes.js';
-import { readMetrics, RunRecord } from './run-record.js';
-import type { StepTracker } from './step-tracker.js';
+import { DashboardRoutes, type DashboardOptions } from './routes.js';
+import { readHistory } from './run-history.js';
 
-export interface LiveDashboardOptions {
-  clock: Clock;
-  facts: RunFacts;
-  journal: RunEventBus;
-  painter: StepTracker;
-  runDirectory: RunDirectory;
-  status: () => RunStatus;
-  control: () => LiveState['control'];
-  door: () => PortAccess;
-  operate: (request: OperatorRequest, by: string) => string | undefined;
-}
-
-export class LiveDashboard {
-  readonly routes: DashboardRoutes;
-  readonly #feed: Feed;
-
-  constructor(options: LiveDashboardOptions) {
-    const { clock, facts, journal, painter, runDirectory, door, operate } = options;
-    const feed = new Feed({
-      clock,
-      greeting: { type: 'run', facts, isRecorded: false },
-      record: () => recordedUntilNow(runDirectory),
-      live: () => ({
-        status: options.status(),
-        control: options.control(),
-        picture: painter.toShow ?? null,
-        eventful: painter.latestEventful ?? null,
-      }),
-    });
-    journal.on('logged', (line) => feed.add(line));
-    painter.onChange = () => feed.changed();
-    this.#feed = feed;
-    this.routes = new DashboardRoutes({
-      door,
-      operate,
-      watch(watcher) {
-        // What keeps metrics.jsonl from being read, the page shows as a connection that is lost.
-        feed.join(watcher).catch(() => watcher.close());
-        return () => feed.leave(watcher);
-      },
-    });
-  }
-
-  /** Tells the pages what it came to. */
-  async finish(report: Report): Promise<void> {
-    await this.#end({ how: 'finished', message: null, report });
-  }
-
-  /** Tells the pages that it ended before it was finished, and why. */
-  async fail(error: unknown): Promise<void> {
-    await this.#end(failureOf(error));
-  }
-
-  async #end(ending: Ending): Promise<void> {
-    this.#feed.end({ type: 'ended', ending });
-    this.#feed.close();
-    await this.routes.close();
-  }
-}
-
-/** What metrics.jsonl holds at this moment. */
-async function recordedUntilNow(runDirectory: RunDirectory): Promise<RunRecord> {
-  const record = new RunRecord();
-  const { file, bytes } = runDirectory.metricsUntilNow;
-  await runDirectory.flush();
-  await readMetrics(file, record, bytes);
-  return record;
-}
-
-function failureOf(error: unknown): Ending {
-  const isInterrupted = error instanceof LockstepError && error.code === 'interrupted';
-  return { how: isInterrupted ? 'interrupted' : 'failed', message: messageOf(error), report: null };
+/**
+ * @param live returns the current state, as a new value each time
+ * @param access who may do what, and how an operator's requests are carried out
+ * @returns the routes that the coordinator's port serves
+ */
+export function openLiveDashboard(
+  facts: RunFacts,
+  events: RunEventBus,
+  directory: RunDirectory,
+  clock: Clock,
+  live: () => LiveState,
+  access: Omit<DashboardOptions, 'subscribe'>,
+): DashboardRoutes {
+  const feed = new Feed({
+    clock,
+    greeting: { type: 'run', facts, isRecorded: false },
+    async readHistory() {
+      const { file, bytes } = directory.metrics;
+      await directory.flush();
+      return readHistory(file, bytes);
+    },
+    live,
+  });
+  events.on('event', (event) => {
+    if (event.type === 'ended') return feed.end({ type: 'ended', ending: event.end });
+    const line = metricsLineOf(event);
+    if (line === undefined) feed.changed();
+    else feed.add(line);
+  });
+  return new DashboardRoutes({
+    ...access,
+    subscribe(page) {
+      // If metrics.jsonl cannot be read, the page shows a lost connection.
+      feed.subscribe(page).catch(() => page.close());
+      return () => feed.unsubscribe(page);
+    },
+  });
 }

@@ -1,33 +1,25 @@
-// How far another machine's clock is ahead of this one's, from questions and answers, as in NTP: the truth lies somewhere in
-// the round trip, so the quickest one tells most. Pure.
-
-/** One question and its answer. The first and the last are times of the asker's clock, the others of the other's. */
-export interface Exchange {
-  askedMs: number;
-  /** When the question was there; the same as `toldMs` where it was answered at once. */
-  reachedMs: number;
-  toldMs: number;
-  heardMs: number;
-}
+// Estimates how far a worker's clock is ahead of the coordinator's, as NTP does: the true offset lies somewhere within the
+// round trip, so the fastest round trip gives the best estimate. Pure.
+import type { ClockSample } from '../../run/run-events.js';
 
 export class ClockOffset {
   #offsetMs: number | undefined;
   #roundTripMs = Infinity;
 
-  add({ askedMs, reachedMs, toldMs, heardMs }: Exchange): void {
-    const roundTripMs = heardMs - askedMs - (toldMs - reachedMs);
-    // Less than nothing is no round trip: somebody's clock was set in between.
+  add({ sentMs, receivedMs, repliedMs, returnedMs }: ClockSample): void {
+    const roundTripMs = returnedMs - sentMs - (repliedMs - receivedMs);
+    // A negative round trip means that a clock was set in between.
     if (roundTripMs < 0 || roundTripMs >= this.#roundTripMs) return;
     this.#roundTripMs = roundTripMs;
-    this.#offsetMs = (reachedMs - askedMs + toldMs - heardMs) / 2;
+    this.#offsetMs = (receivedMs - sentMs + repliedMs - returnedMs) / 2;
   }
 
-  /** To be subtracted from the other's time; undefined before the first exchange. */
+  /** Subtract this from a time of the worker's clock. Undefined before the first sample. */
   get offsetMs(): number | undefined {
     return this.#offsetMs;
   }
 
-  /** The offset is wrong by at most this: half of the quickest round trip. */
+  /** The largest possible error: half of the fastest round trip. */
   get uncertaintyMs(): number {
     return this.#roundTripMs / 2;
   }

@@ -1,21 +1,19 @@
-// Records some steps of a run as a trace: what the coordinator did one after the other, and what each worker did, by the
-// worker's own word and in the coordinator's time. Looks on; asks workers to tell times, and changes nothing else.
+// Records some steps of a run as a trace: what the coordinator did, and what each worker did by its own report, converted
+// to the coordinator's clock.
 import type { Clock } from '../../../shared/clock.js';
 import type { RunPhase } from '../../../shared/monitoring/run-status.js';
-import { describeRange, type SliceRange } from '../../../shared/reduction/slices.js';
-import type { RoundObserver } from '../../training/round-observer.js';
-import type { RunEventBus } from '../../run/run-event-bus.js';
-import type { WorkerConnection } from '../../connections/worker-connection.js';
+import { describeRange } from '../../../shared/reduction/slices.js';
 import type { WorkerPool } from '../../connections/worker-pool.js';
+import type { RunEvent, RunEventOf } from '../../run/run-events.js';
 import type { TimelineWindow } from './timeline-window.js';
-import { inWholeNanoseconds, processMetadata, type CompleteEvent, type Trace } from './trace-events.js';
+import { roundToNanoseconds, processMetadata, type CompleteEvent, type Trace } from './trace-events.js';
 import { WorkerTracks } from './worker-tracks.js';
 
-/** Workers have ids from 1 on. */
+/** Workers have ids from 1. */
 const coordinatorPid = 0;
 const coordinatorTid = 1;
 
-/** What the coordinator does between steps, by the run's phase; nothing where it waits for the next step to begin. */
+/** What the coordinator does between steps, by the run's phase; undefined while it waits for the next step to start. */
 const betweenSteps: Record<RunPhase, string | undefined> = {
   waiting: 'wait for workers',
   training: undefined,
@@ -26,86 +24,71 @@ const betweenSteps: Record<RunPhase, string | undefined> = {
   ended: undefined,
 };
 
-export class TimelineRecorder implements RoundObserver {
+export class TimelineRecorder {
   readonly #window: TimelineWindow;
   readonly #clock: Clock;
   readonly #pool: WorkerPool;
-  readonly #onComplete: () => void;
-  readonly #stopListening: () => void;
   readonly #events: CompleteEvent[] = [];
   readonly #tracks = new Map<number, WorkerTracks>();
   #firstMs = 0;
   #state: 'before' | 'recording' | 'complete' = 'before';
   #step: { number: number; startedMs: number } | undefined;
-  /** What the coordinator is at. */
   #activity: { name: string; startedMs: number; args: CompleteEvent['args'] } | undefined;
 
-  /** @param onComplete called once, after the last step of the window */
-  constructor(window: TimelineWindow, sources: { clock: Clock; pool: WorkerPool; onComplete: () => void }) {
-    const { clock, pool } = sources;
+  /** @param pool its workers report timings and the time of their clocks */
+  constructor(window: TimelineWindow, pool: WorkerPool, clock: Clock) {
     this.#window = window;
     this.#clock = clock;
     this.#pool = pool;
-    this.#onComplete = sources.onComplete;
-    this.#stopListening = pool.listen({
-      joined: (worker) => this.#joined(worker),
-      timing: (worker, timing) => this.#tracks.get(worker.id)?.told(timing),
-      gradient: (worker, message) => {
-        this.#tracks.get(worker.id)?.answered(message, clock.now());
-        // Its answer is here and the next weights are not on their way yet: a ping is never quicker.
-        if (this.#state === 'recording') worker.askTime();
-      },
-    });
   }
 
-  /** What the run tells of the steps' ends, and of what is between them. */
-  follow(journal: Pick<RunEventBus, 'on'>): void {
-    journal.on('phase', ({ phase }) => {
-      if (this.#state === 'recording' && this.#step === undefined) this.#turnTo(betweenSteps[phase]);
-    });
-    journal.on('step', ({ step, phases }) => this.#endStep(step, phases.update));
+  /** Whether the last step of the window is recorded. */
+  get isComplete(): boolean {
+    return this.#state === 'complete';
   }
 
-  begins(stepsMade: number): void {
-    const number = stepsMade + 1;
-    const { from, to } = this.#window;
-    if (this.#state === 'complete' || number < from || number > to) return;
-    const startedMs = this.#clock.now();
-    if (this.#state === 'before') {
-      this.#state = 'recording';
-      this.#firstMs = startedMs;
-      for (const worker of this.#pool.workers) worker.tellsTimes = true;
+  /** Takes the next event of the run. Events after the last step of the window are ignored. */
+  record(event: RunEvent): void {
+    if (this.isComplete) return;
+    switch (event.type) {
+      case 'phase':
+        if (this.#state === 'recording' && this.#step === undefined) this.#turnTo(betweenSteps[event.phase]);
+        break;
+      case 'step-started':
+        this.#startStep(event.step + 1);
+        break;
+      case 'work-assigned':
+        if (this.#step !== undefined) this.#tracks.get(event.worker.id)?.assigned(event.step, this.#clock.now());
+        break;
+      case 'broadcast':
+        this.#turnInStep('wait');
+        break;
+      case 'answer-received':
+        this.#turnInStep('add', { from: event.worker.name, slices: describeRange(event.range) });
+        break;
+      case 'answer-handled':
+        this.#answerHandled(event);
+        break;
+      case 'gradient-collected':
+        this.#turnInStep('update');
+        break;
+      case 'step':
+        this.#endStep(event.step, event.phases.update);
+        break;
+      case 'worker-joined':
+        this.#addWorker(event);
+        break;
+      case 'worker-timing':
+        this.#tracks.get(event.worker.id)?.report(event.timing);
+        break;
+      case 'clock-sample':
+        this.#tracks.get(event.worker.id)?.clockOffset.add(event.sample);
+        break;
+      default:
     }
-    // A step that was given up has no end.
-    this.#step = { number, startedMs };
-    this.#turnTo('broadcast', undefined, startedMs);
   }
 
-  asked(worker: WorkerConnection): void {
-    if (this.#step !== undefined) this.#tracks.get(worker.id)?.asked(this.#step.number - 1, this.#clock.now());
-  }
-
-  dealt(): void {
-    this.#turnInStep('wait');
-  }
-
-  receives(worker: WorkerConnection, range: SliceRange): void {
-    this.#turnInStep('add', { from: worker.name, slices: describeRange(range) });
-  }
-
-  received(): void {
-    this.#turnInStep('wait');
-  }
-
-  ends(): void {
-    this.#turnInStep('update');
-  }
-
-  answered(): void {}
-  late(): void {}
-  left(): void {}
-
-  /** All that was recorded, with every worker's clock as well as it is known now. */
+  /** Returns everything recorded, with the best estimate of every worker's clock. */
   trace(about: Readonly<Record<string, string | number>>): Trace {
     this.#turnTo(undefined);
     const microsecondsAt = (ms: number) => 1000 * (ms - this.#firstMs);
@@ -123,27 +106,47 @@ export class TimelineRecorder implements RoundObserver {
     return {
       traceEvents: [
         ...processMetadata(coordinatorPid, 'coordinator', { steps: coordinatorTid }),
-        // Outer spans first, where they begin at the same time.
+        // Of spans that start at the same time, the outer one comes first.
         ...this.#events
           .map((event) => ({ ...event, ts: microsecondsAt(event.ts), dur: 1000 * event.dur }))
           .toSorted((a, b) => a.ts - b.ts || b.dur - a.dur),
         ...workers.flatMap((tracks) => tracks.events(microsecondsAt)),
-      ].map(inWholeNanoseconds),
+      ].map(roundToNanoseconds),
       displayTimeUnit: 'ms',
       otherData: { ...about, ...Object.fromEntries(clocks) },
     };
   }
 
-  #joined(worker: WorkerConnection): void {
-    if (this.#state === 'complete') return;
-    const tracks = new WorkerTracks({ id: worker.id, name: worker.name, engine: worker.engine.engine });
-    this.#tracks.set(worker.id, tracks);
-    worker.onTimeTold = (exchange) => tracks.clockOffset.add(exchange);
-    worker.askTime();
-    worker.tellsTimes = this.#state === 'recording';
+  #addWorker({ id, name, engine }: RunEventOf<'worker-joined'>): void {
+    this.#tracks.set(id, new WorkerTracks({ id, name, engine }));
+    const worker = this.#pool.get(id);
+    if (worker === undefined) return;
+    worker.isTimed = this.#state === 'recording';
+    worker.sampleClock();
   }
 
-  /** The update, which ended the step, took so long; what was done since then, such as telling of it, is no part of it. */
+  #startStep(number: number): void {
+    const { from, to } = this.#window;
+    if (number < from || number > to) return;
+    const startedMs = this.#clock.now();
+    if (this.#state === 'before') {
+      this.#state = 'recording';
+      this.#firstMs = startedMs;
+      for (const worker of this.#pool.workers) worker.isTimed = true;
+    }
+    // A step that was abandoned has no end.
+    this.#step = { number, startedMs };
+    this.#turnTo('broadcast', undefined, startedMs);
+  }
+
+  #answerHandled({ worker, step, range, remaining }: RunEventOf<'answer-handled'>): void {
+    this.#tracks.get(worker.id)?.answered(step, range, this.#clock.now());
+    // Pings are fastest between an answer and the next weights.
+    if (this.#state === 'recording') this.#pool.get(worker.id)?.sampleClock();
+    if (remaining > 0) this.#turnInStep('wait');
+  }
+
+  /** The step ended with the update. What came after it, such as publishing events, is not part of the step. */
   #endStep(number: number, updateMs: number): void {
     if (this.#step?.number !== number) return;
     const updatedMs = (this.#activity?.startedMs ?? this.#clock.now()) + updateMs;
@@ -152,23 +155,21 @@ export class TimelineRecorder implements RoundObserver {
     this.#step = undefined;
     if (number < this.#window.to) return;
     this.#state = 'complete';
-    for (const worker of this.#pool.workers) worker.tellsTimes = false;
-    this.#stopListening();
-    this.#onComplete();
+    for (const worker of this.#pool.workers) worker.isTimed = false;
   }
 
   #turnInStep(name: string, args?: CompleteEvent['args']): void {
     if (this.#step !== undefined) this.#turnTo(name, args);
   }
 
-  /** The coordinator does one thing after the other: what it was at ends here. */
+  /** Ends the current activity, and starts the next one. */
   #turnTo(name: string | undefined, args?: CompleteEvent['args'], nowMs = this.#clock.now()): void {
-    if (this.#activity !== undefined)
-      this.#span(this.#activity.name, this.#activity.startedMs, nowMs, this.#activity.args);
+    const activity = this.#activity;
+    if (activity !== undefined) this.#span(activity.name, activity.startedMs, nowMs, activity.args);
     this.#activity = name === undefined ? undefined : { name, startedMs: nowMs, args };
   }
 
-  /** In milliseconds of the clock until the trace is made. */
+  /** Times are milliseconds of the clock until the trace is made. */
   #span(name: string, startedMs: number, endedMs: number, args?: CompleteEvent['args']): void {
     this.#events.push({
       ph: 'X',

@@ -1,79 +1,82 @@
-// --timeline: the file that the recorded steps are written to.
+// The `timeline` option: records some steps of a run and writes them to a file.
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../../../shared/clock.js';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import { lockstepVersion } from '../../../shared/version.js';
-import type { RunEventBus } from '../../run/run-event-bus.js';
 import type { WorkerPool } from '../../connections/worker-pool.js';
+import type { RunEventBus } from '../../run/run-event-bus.js';
 import { TimelineRecorder } from './recorder.js';
 import { windowOf, type TimelineOptions, type TimelineWindow } from './timeline-window.js';
 
 export class TimelineFile {
-  readonly recorder: TimelineRecorder;
   readonly #file: string;
-  readonly #about: Readonly<Record<string, string | number>>;
   readonly #window: TimelineWindow;
-  #journal: RunEventBus | undefined;
+  readonly #recorder: TimelineRecorder;
+  readonly #events: RunEventBus;
+  readonly #runId: string;
   #writing: Promise<void> | undefined;
 
-  private constructor(
-    file: string,
-    window: TimelineWindow,
-    sources: { clock: Clock; pool: WorkerPool; runId: string },
-  ) {
-    this.#file = file;
-    this.#window = window;
-    this.#about = { lockstepVersion, run: sources.runId };
-    this.recorder = new TimelineRecorder(window, { ...sources, onComplete: () => this.#write() });
-  }
-
-  /** Throws `bad-option` where the file cannot be written or the run has no such steps. */
+  /** Throws `bad-option` if the file cannot be written or the run has no such steps. */
   static async open(
     { file, steps }: TimelineOptions,
-    run: { made: number; total: number; clock: Clock; pool: WorkerPool; runId: string },
+    run: { id: string; stepsMade: number; totalSteps: number },
+    pool: WorkerPool,
+    events: RunEventBus,
+    clock: Clock,
   ): Promise<TimelineFile> {
-    const window = windowOf(steps, run.made, run.total);
+    const window = windowOf(steps, run.stepsMade, run.totalSteps);
     try {
       await mkdir(path.dirname(path.resolve(file)), { recursive: true });
       await writeFile(file, '');
     } catch (cause) {
       throw new LockstepError(
         'bad-option',
-        `--timeline ${file} cannot be written (${messageOf(cause)}): name another`,
-        {
-          cause,
-        },
+        `cannot write \`timeline\` ${file} (${messageOf(cause)}): name another file`,
+        { cause },
       );
     }
-    return new TimelineFile(file, window, run);
+    return new TimelineFile(file, window, new TimelineRecorder(window, pool, clock), events, run.id);
   }
 
-  follow(journal: RunEventBus): void {
-    this.#journal = journal;
-    this.recorder.follow(journal);
+  private constructor(
+    file: string,
+    window: TimelineWindow,
+    recorder: TimelineRecorder,
+    events: RunEventBus,
+    runId: string,
+  ) {
+    this.#file = file;
+    this.#window = window;
+    this.#recorder = recorder;
+    this.#events = events;
+    this.#runId = runId;
+    events.on('event', (event) => {
+      recorder.record(event);
+      // `close` throws the error.
+      if (recorder.isComplete) this.#write().catch(() => undefined);
+    });
   }
 
-  /** Writes what there is, if nothing was written yet. Throws `save-failed`. */
+  /** Writes the recorded steps, unless they are written already. Throws `save-failed`. */
   async close(): Promise<void> {
-    this.#write();
-    await this.#writing;
+    await this.#write();
   }
 
-  #write(): void {
+  async #write(): Promise<void> {
     this.#writing ??= this.#save();
-    // Told by close.
-    this.#writing.catch(() => undefined);
+    return this.#writing;
   }
 
   async #save(): Promise<void> {
+    const trace = this.#recorder.trace({ lockstepVersion, run: this.#runId });
     try {
-      await writeFile(this.#file, `${JSON.stringify(this.recorder.trace(this.#about))}\n`);
+      await writeFile(this.#file, `${JSON.stringify(trace)}\n`);
     } catch (cause) {
-      throw new LockstepError('save-failed', `--timeline ${this.#file} could not be written: ${messageOf(cause)}`, {
+      throw new LockstepError('save-failed', `cannot write \`timeline\` ${this.#file}: ${messageOf(cause)}`, {
         cause,
       });
     }
-    this.#journal?.emit('timeline', { file: this.#file, ...this.#window });
+    this.#events.publish({ type: 'timeline', file: this.#file, ...this.#window });
   }
 }

@@ -1,13 +1,13 @@
-// What a worker did in the steps of a timeline, in the coordinator's time: weights on their way to it, its slices, and
-// gradients on their way back, a thread each.
-import type { GradientMessage, TimingMessage } from '../../../shared/protocol/messages.js';
+// One worker in a timeline, by the coordinator's clock, with a thread each for receiving weights, computing, and sending
+// gradients.
+import type { TimingMessage } from '../../../shared/protocol/messages.js';
 import { describeRange, type SliceRange } from '../../../shared/reduction/slices.js';
 import { ClockOffset } from './clock-offset.js';
 import { processMetadata, type CompleteEvent, type MetadataEvent } from './trace-events.js';
 
 const threads = { receive: 1, compute: 2, send: 3 };
 
-/** A worker as it stands in a trace. */
+/** A worker of a trace. */
 export interface TracedWorker {
   id: number;
   name: string;
@@ -18,43 +18,43 @@ export class WorkerTracks {
   readonly clockOffset = new ClockOffset();
   readonly worker: TracedWorker;
   /** When a step's weights were sent, by the coordinator's clock. */
-  readonly #askedMs = new Map<number, number>();
-  readonly #told: TimingMessage[] = [];
-  /** When the answers told of were here, by the coordinator's clock. */
+  readonly #assignedMs = new Map<number, number>();
+  readonly #reports: TimingMessage[] = [];
+  /** When the reported answers arrived, by the coordinator's clock. */
   readonly #arrivedMs = new Map<string, number>();
 
   constructor(worker: TracedWorker) {
     this.worker = worker;
   }
 
-  /** It was sent the weights of a step and what to do with them, or more to do with those it has. */
-  asked(step: number, nowMs: number): void {
-    if (!this.#askedMs.has(step)) this.#askedMs.set(step, nowMs);
+  /** The worker was sent an assignment, and before the first of a step also its weights. */
+  assigned(step: number, nowMs: number): void {
+    if (!this.#assignedMs.has(step)) this.#assignedMs.set(step, nowMs);
   }
 
-  told(timing: TimingMessage): void {
-    this.#told.push(timing);
+  report(timing: TimingMessage): void {
+    this.#reports.push(timing);
   }
 
-  /** An answer that was told of is here. */
-  answered({ step, range }: Pick<GradientMessage, 'step' | 'range'>, nowMs: number): void {
-    const timing = this.#told.findLast((told) => keyOf(told) === keyOf({ step, range }));
+  /** An answer arrived. */
+  answered(step: number, range: SliceRange, nowMs: number): void {
+    const key = keyOf({ step, range });
+    const timing = this.#reports.findLast((report) => keyOf(report) === key);
     if (timing === undefined) return;
-    this.#arrivedMs.set(keyOf(timing), nowMs);
-    const askedMs = this.#askedMs.get(step);
-    // Weights and gradients tell of the clock too, where no ping was quicker.
-    if (askedMs !== undefined) {
-      const { receivedMs, sentMs } = timing;
-      this.clockOffset.add({ askedMs, reachedMs: receivedMs, toldMs: sentMs, heardMs: nowMs });
-    }
+    this.#arrivedMs.set(key, nowMs);
+    const assignedMs = this.#assignedMs.get(step);
+    if (assignedMs === undefined) return;
+    // Weights and gradients are clock samples too, in case no ping was faster.
+    const { receivedMs, sentMs } = timing;
+    this.clockOffset.add({ sentMs: assignedMs, receivedMs, repliedMs: sentMs, returnedMs: nowMs });
   }
 
-  /** @param microsecondsAt of a time of the coordinator's clock */
+  /** @param microsecondsAt converts a time of the coordinator's clock to microseconds since the start of the timeline */
   events(microsecondsAt: (ms: number) => number): (CompleteEvent | MetadataEvent)[] {
     const { id, name, engine } = this.worker;
     const offsetMs = this.clockOffset.offsetMs;
     if (offsetMs === undefined) return [];
-    // A clock may be wrong by as much as the first order took.
+    // The estimate of a clock may be off by as much as the first message took.
     const here = (ms: number) => Math.max(0, microsecondsAt(ms - offsetMs));
     const span = (
       tid: number,
@@ -74,21 +74,21 @@ export class WorkerTracks {
     });
     const received = new Set<number>();
     let sendEndsUs = -Infinity;
-    const spans = this.#told.flatMap((timing) => {
+    const spans = this.#reports.flatMap((timing) => {
       const { step, range, receivedMs, startedMs, sentMs, slices, additions, preparations } = timing;
       const ofStep = { step: step + 1 };
       const all: CompleteEvent[] = [];
-      const askedMs = this.#askedMs.get(step);
-      if (askedMs !== undefined && !received.has(step)) {
+      const assignedMs = this.#assignedMs.get(step);
+      if (assignedMs !== undefined && !received.has(step)) {
         received.add(step);
-        // The clocks may disagree by more than the way takes: nothing arrives before it was sent.
-        const [from, to] = [microsecondsAt(askedMs), here(receivedMs)];
+        // The estimate of a clock may be off by more than the transfer took. Nothing arrives before it was sent.
+        const [from, to] = [microsecondsAt(assignedMs), here(receivedMs)];
         all.push(span(threads.receive, 'receive', from, Math.max(from, to), ofStep));
       }
       all.push(span(threads.compute, describeRange(range), here(startedMs), here(sentMs), ofStep));
       for (const { slice, startedMs: from, augmentMs, computeMs, endedMs } of slices) {
         const [start, end] = [here(from), here(endedMs)];
-        // What was augmented beforehand took its time elsewhere.
+        // Images may have been augmented in advance, outside this span.
         const augmented = start + Math.max(0, Math.min(1000 * augmentMs, end - start - 1000 * computeMs));
         all.push(
           span(threads.compute, `slice ${slice}`, start, end, ofStep),
@@ -99,12 +99,12 @@ export class WorkerTracks {
       for (const { startedMs: from, endedMs: to } of additions)
         all.push(span(threads.compute, 'add', here(from), here(to)));
       for (const { startedMs: from, endedMs: to } of preparations) {
-        // Before the timeline began.
+        // Skip what happened before the timeline started.
         if (here(from) > 0) all.push(span(threads.compute, 'prepare', here(from), here(to)));
       }
       const arrivedMs = this.#arrivedMs.get(keyOf(timing));
       if (arrivedMs !== undefined) {
-        // One after the other through the same socket.
+        // Answers leave one after another through the same socket.
         const from = Math.max(sendEndsUs, here(sentMs));
         sendEndsUs = Math.max(from, microsecondsAt(arrivedMs));
         all.push(span(threads.send, `send ${describeRange(range)}`, from, sendEndsUs, ofStep));

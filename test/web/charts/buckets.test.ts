@@ -4,7 +4,7 @@ import { bucketsOf, bucketSizeFor } from '../../../web/charts/buckets.js';
 import { smoothed } from '../../../web/charts/smoothing.js';
 
 describe('buckets', () => {
-  it('are the mean, the lowest and the highest of neighbours, at the last one’s place', () => {
+  it('are the mean, the lowest and the highest of neighbors, at the last one’s place', () => {
     expect(bucketsOf([1, 2, 3, 4, 5], [1, 3, 5, 9, 2], 2)).toEqual({
       x: [2, 4, 5],
       mean: [2, 7, 2],

@@ -48,7 +48,7 @@ describe('the evaluation of a shard', () => {
     expect(predicted).toHaveLength(shardSize);
     expect(batches[0].records).toBe(records);
     expect([...batches[0].indices]).toEqual(Array.from({ length: shardSize }, (_, index) => index));
-    expect(batches[0].views).toEqual(identityAugmentations(shardSize));
+    expect(batches[0].augmentations).toEqual(identityAugmentations(shardSize));
   });
 
   it('is augmented for validation with `augmentValidation`, differently for each step and shard; never for a test', async () => {
@@ -60,7 +60,7 @@ describe('the evaluation of a shard', () => {
       { step: 8, split: 'validation', index: 1 },
       { step: 8, split: 'test', index: 0 },
     );
-    const [first, again, nextStep, otherShard, test] = batches.map(({ views }) => views.join());
+    const [first, again, nextStep, otherShard, test] = batches.map(({ augmentations }) => augmentations.join());
     expect(again).toBe(first);
     expect(new Set([first, nextStep, otherShard, test]).size).toBe(4);
     expect(test).toBe(identityAugmentations(shardSize).join());
@@ -70,10 +70,12 @@ describe('the evaluation of a shard', () => {
 
   it('has reflected padding with `cropPadding` reflect, and does not depend on `flip`', async () => {
     const shard = { step: 8, split: 'validation', index: 0 } as const;
-    const views = async (input: ConfigInput) =>
-      (await evaluate({ augmentValidation: true, ...input }, shard)).batches[0].views;
-    expect((await views({ cropPadding: 'reflect' })).every((view) => isReflected(view))).toBe(true);
-    expect(await views({ flip: 'alternating' })).toEqual(await views({ flip: 'random' }));
+    const augmentations = async (input: ConfigInput) =>
+      (await evaluate({ augmentValidation: true, ...input }, shard)).batches[0].augmentations;
+    expect((await augmentations({ cropPadding: 'reflect' })).every((augmentation) => isReflected(augmentation))).toBe(
+      true,
+    );
+    expect(await augmentations({ flip: 'alternating' })).toEqual(await augmentations({ flip: 'random' }));
   });
 });
 

@@ -18,7 +18,7 @@ describe('the images of a slice', () => {
     // Step 6 is the third step of epoch 1, so its images are numbers 6 to 8 of the order.
     const batch = await imagesWith().batch(6, 3);
     expect([...batch.indices]).toEqual([...epochOrder(6, 1, 3, shardSize)].slice(6, 9));
-    expect(batch.views).toEqual(augmentationsOf({ seed: 6, step: 6, slice: 3, count: 3, augment: true }));
+    expect(batch.augmentations).toEqual(augmentationsOf({ seed: 6, step: 6, slice: 3, count: 3, augment: true }));
   });
 
   it('occur at most once in an epoch', async () => {
@@ -36,12 +36,12 @@ describe('the images of a slice', () => {
   });
 
   it('are not augmented with `augment` off', async () => {
-    expect((await imagesWith({ augment: false }).batch(0, 0)).views).toEqual(identityAugmentations(3));
+    expect((await imagesWith({ augment: false }).batch(0, 0)).augmentations).toEqual(identityAugmentations(3));
   });
 
   it('have reflected padding with `cropPadding` reflect', async () => {
-    const { views } = await imagesWith({ cropPadding: 'reflect' }).batch(0, 0);
-    expect(views.every((view) => isReflected(view))).toBe(true);
+    const { augmentations } = await imagesWith({ cropPadding: 'reflect' }).batch(0, 0);
+    expect(augmentations.every((augmentation) => isReflected(augmentation))).toBe(true);
   });
 
   it('are too few when the shard is smaller than an epoch', async () => {
@@ -61,8 +61,8 @@ describe('with alternating flips', () => {
     const images = imagesWith({ flip: 'alternating' });
     const flips = new Map<number, boolean>();
     for (let step = 4 * epoch; step < 4 * epoch + 4; step++) {
-      const { indices, views } = await images.batch(step, 1);
-      for (const [position, index] of indices.entries()) flips.set(index, isFlipped(views[position]));
+      const { indices, augmentations } = await images.batch(step, 1);
+      for (const [position, index] of indices.entries()) flips.set(index, isFlipped(augmentations[position]));
     }
     return flips;
   }
@@ -84,7 +84,9 @@ describe('with alternating flips', () => {
       (['random', 'alternating'] as const).map((flip) => imagesWith({ flip }).batch(5, 2)),
     );
     // Bits 0 to 7 hold the crop.
-    expect(alternating.views.map((view) => view & 255)).toEqual(random.views.map((view) => view & 255));
+    expect(alternating.augmentations.map((augmentation) => augmentation & 255)).toEqual(
+      random.augmentations.map((augmentation) => augmentation & 255),
+    );
   });
 });
 

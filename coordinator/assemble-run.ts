@@ -1,0 +1,191 @@
+// The parts of a training run, put together: state, totals, subscribers to its events, and what its port serves.
+import path from 'node:path';
+import type { Clock } from '../shared/clock.js';
+import type { Cifar10 } from '../shared/dataset/cifar10.js';
+import { LockstepError, messageOf } from '../shared/errors.js';
+import { layoutModel } from '../shared/network/layout.js';
+import type { AccessPolicy } from './connections/access-policy.js';
+import { isLoopback } from './connections/http-access.js';
+import { WorkerQuorum } from './connections/worker-quorum.js';
+import { createShards } from './dataset/shard-store.js';
+import { factsOf } from './monitoring/dashboard/facts.js';
+import { openLiveDashboard } from './monitoring/dashboard/live-dashboard.js';
+import type { DashboardRoutes } from './monitoring/dashboard/routes.js';
+import type { StatusReporter } from './monitoring/status-reporter.js';
+import { StepTracker } from './monitoring/step-tracker.js';
+import { TensorBoardLog } from './monitoring/tensorboard/tensorboard-log.js';
+import { TimelineFile } from './monitoring/timeline/timeline-file.js';
+import type { TimelineOptions } from './monitoring/timeline/timeline-window.js';
+import { CheckpointManager } from './run/checkpoint-manager.js';
+import { metricsLineOf } from './run/metrics-lines.js';
+import type { Report } from './run/report.js';
+import { assertResumable, type PlannedRun, type ResumeOptions } from './run/resume.js';
+import type { RunDirectory } from './run/run-directory.js';
+import { RunEventBus } from './run/run-event-bus.js';
+import type { RunEnd } from './run/run-events.js';
+import type { RunSetup } from './run/run-setup.js';
+import { RunTotals } from './run/run-totals.js';
+import type { CoordinatorSession } from './session.js';
+import { applyOperatorRequest } from './training/operator.js';
+import { RunControl } from './training/run-control.js';
+import { RunPhases } from './training/run-phases.js';
+import { RunRecorder } from './training/run-recorder.js';
+import { RunSchedule } from './training/run-schedule.js';
+import { TrainingState } from './training/training-state.js';
+
+/** What a run consists of before it has a port. */
+export interface AssembledRun {
+  setup: RunSetup;
+  schedule: RunSchedule;
+  state: TrainingState;
+  totals: RunTotals;
+  events: RunEventBus;
+  tracker: StepTracker;
+  control: RunControl;
+  recorder: RunRecorder;
+  directory: RunDirectory;
+  clock: Clock;
+}
+
+/**
+ * Cuts the images into shards and checks them against the checkpoint of a resumed run. Throws as createShards and
+ * assertResumable do.
+ */
+export async function assembleRun(
+  planned: PlannedRun,
+  { override = false }: ResumeOptions,
+  dataset: Cifar10,
+  directory: RunDirectory,
+  clock: Clock,
+): Promise<AssembledRun> {
+  const { config, checkpoint, pretrained } = planned;
+  const setup = { config, layout: layoutModel(config), store: createShards(dataset, config) };
+  const isOverridden =
+    checkpoint !== undefined && !(await assertResumable({ ...planned, checkpoint }, setup, override));
+  const events = new RunEventBus();
+  const totals = new RunTotals(
+    checkpoint && { step: checkpoint.step, record: checkpoint.progress.totals, isOverridden },
+  );
+  // The first subscriber, because others read the totals.
+  events.on('event', (event) => {
+    totals.apply(event);
+    const line = metricsLineOf(event);
+    if (line !== undefined) directory.log(line);
+  });
+  directory.onWriteError = (reason) => events.publish({ type: 'metrics-failed', reason });
+  const state = new TrainingState(setup, { checkpoint, pretrained });
+  const checkpoints = new CheckpointManager(directory.checkpoints, setup, checkpoint);
+  return {
+    setup,
+    schedule: new RunSchedule(setup.config, setup.store.stepsPerEpoch),
+    state,
+    totals,
+    events,
+    tracker: new StepTracker(events, clock),
+    control: new RunControl(),
+    recorder: new RunRecorder(state, checkpoints, directory, events, totals),
+    directory,
+    clock,
+  };
+}
+
+export function createQuorum(
+  session: CoordinatorSession,
+  events: RunEventBus,
+  clock: Clock,
+  waitTimeoutMs: number | undefined,
+): { quorum: WorkerQuorum; phases: RunPhases } {
+  const phases = new RunPhases(events);
+  const quorum = new WorkerQuorum(session.pool, clock, waitTimeoutMs, {
+    onWaiting: (needed) => {
+      events.publish({ type: 'waiting', workers: session.pool.size, needed });
+      phases.setWaiting(true);
+    },
+    onEnough: () => phases.setWaiting(false),
+    onTimeout: (error) => session.stop(error),
+  });
+  return { quorum, phases };
+}
+
+export function openDashboard(
+  { setup, schedule, events, tracker, control, directory, clock }: AssembledRun,
+  session: CoordinatorSession,
+  access: AccessPolicy,
+  status: StatusReporter,
+  dataset: string,
+): DashboardRoutes {
+  const { totalSteps, stepsPerEpoch } = schedule;
+  const facts = factsOf(setup.config, {
+    runId: session.id,
+    runDirectory: directory.directory,
+    dataset,
+    totalSteps,
+    stepsPerEpoch,
+  });
+  const live = () => ({
+    status: status.snapshot(),
+    control: session.signal.aborted ? ('stopping' as const) : control.phase,
+    step: tracker.shown ?? null,
+    lastRecovery: tracker.lastRecovery ?? null,
+  });
+  return openLiveDashboard(facts, events, directory, clock, live, {
+    policy: () => ({ tokens: access.tokens(), isLoopback: isLoopback(access.host) }),
+    operate: (request, by) =>
+      applyOperatorRequest(request, by, {
+        control,
+        pool: session.pool,
+        events,
+        stop: (reason) => session.stop(reason),
+      }),
+  });
+}
+
+/** Runs the training with its files open, and publishes how it ended. */
+export async function observed(
+  run: AssembledRun,
+  timeline: TimelineFile | undefined,
+  train: () => Promise<Report>,
+): Promise<Report> {
+  const tensorBoard = run.setup.config.tensorboard ? openTensorBoard(run) : undefined;
+  try {
+    const report = await train();
+    run.events.publish({ type: 'ended', end: { how: 'finished', report } });
+    return report;
+  } catch (error) {
+    run.events.publish({ type: 'ended', end: failedEnd(error) });
+    throw error;
+  } finally {
+    await tensorBoard?.close();
+    await timeline?.close();
+  }
+}
+
+function openTensorBoard({ setup, state, events, directory }: AssembledRun): TensorBoardLog {
+  const log = TensorBoardLog.open(path.join(directory.directory, 'tensorboard'), {
+    layout: setup.layout,
+    preprocessing: setup.store.preprocessing,
+    stepsMade: state.step,
+    onError: (reason) => events.publish({ type: 'tensorboard-failed', reason }),
+  });
+  log.subscribe(events);
+  return log;
+}
+
+export async function openTimeline(
+  options: TimelineOptions,
+  { schedule, state, events, clock }: AssembledRun,
+  { id, pool }: CoordinatorSession,
+): Promise<TimelineFile> {
+  return TimelineFile.open(
+    options,
+    { id, stepsMade: state.step, totalSteps: schedule.totalSteps },
+    pool,
+    events,
+    clock,
+  );
+}
+
+function failedEnd(error: unknown): RunEnd {
+  const isInterrupted = error instanceof LockstepError && error.code === 'interrupted';
+  return { how: isInterrupted ? 'interrupted' : 'failed', message: messageOf(error) };
+}

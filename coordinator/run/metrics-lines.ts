@@ -1,0 +1,75 @@
+// The lines of metrics.jsonl, and which events are logged as one.
+import type { Metrics } from './metrics.js';
+import type { OperatorAction, RunEvent } from './run-events.js';
+import type { StepPhases } from './step-phases.js';
+
+/** One line of metrics.jsonl. `time` is ISO 8601 in UTC, `step` the number of updates made. */
+export type MetricsLine = { time: string; step: number } & (
+  | ({ type: 'step'; epoch: number; learningRate: number; imagesPerSecond: number; phases: StepPhases } & Metrics)
+  | ({ type: 'validation' | 'test'; epoch: number } & Metrics)
+  | { type: 'event'; event: string; detail: string }
+);
+
+/** Names of operators' requests in metrics.jsonl. */
+const operatorEvents: Record<OperatorAction, string> = {
+  pause: 'paused',
+  continue: 'continued',
+  checkpoint: 'checkpoint-requested',
+  stop: 'stop-requested',
+  drop: 'worker-dropped',
+};
+
+/** The line for an event; undefined for events that are not logged. */
+export function metricsLineOf(event: RunEvent): MetricsLine | undefined {
+  const { time, step } = event;
+  switch (event.type) {
+    case 'step': {
+      const { type, epoch, loss, accuracy, learningRate, imagesPerSecond, phases } = event;
+      return { type, time, step, epoch, loss, accuracy, learningRate, imagesPerSecond, phases };
+    }
+    case 'validation':
+    case 'test': {
+      const { type, epoch, loss, accuracy } = event;
+      return { type, time, step, epoch, loss, accuracy };
+    }
+    case 'operated':
+      return { type: 'event', step, time, event: operatorEvents[event.action], detail: event.detail };
+    default: {
+      const detail = detailOf(event);
+      return detail === undefined ? undefined : { type: 'event', step, time, event: event.type, detail };
+    }
+  }
+}
+
+/** Describes an event; undefined for events that are not logged. */
+function detailOf(event: RunEvent): string | undefined {
+  switch (event.type) {
+    case 'resumed':
+    case 'checkpoint':
+      return event.path;
+    case 'checkpoint-failed':
+      return `${event.reason}; ${event.lastCheckpoint}`;
+    case 'metrics-failed':
+    case 'tensorboard-failed':
+      return event.reason;
+    case 'worker-joined':
+      return `${event.name} (${event.address}) on ${event.device}: ${event.fingerprint}`;
+    case 'worker-lost':
+      return `${event.name} (${event.address}): ${event.reason}`;
+    case 'slices-reassigned':
+      return `${event.slices} ${event.slices === 1 ? 'slice' : 'slices'} of step ${event.step}`;
+    case 'straggler':
+      return (
+        `${event.name} was late in step ${event.step}: ${event.slices} of its slices were also assigned to ` +
+        event.speculative.join(', ')
+      );
+    case 'waiting':
+      return `${event.workers} of ${event.needed} workers`;
+    case 'inexact':
+      return `${event.name} computes with ${event.fingerprint}, the first worker with ${event.first}`;
+    case 'access':
+      return event.message;
+    default:
+      return undefined;
+  }
+}

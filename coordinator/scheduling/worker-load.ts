@@ -1,0 +1,74 @@
+// What one worker was assigned and has not answered, and what its answers say about its speed. Pure: the caller passes the
+// time.
+import { WorkerSpeed } from './worker-speed.js';
+import { WorkerTime } from './worker-time.js';
+
+/** What the scheduler knows of a connected worker. */
+export interface WorkerView {
+  readonly id: number;
+  readonly name: string;
+  readonly load: WorkerLoad;
+  /** Whether the worker has a shard, or was assigned it for evaluation and so will have it. */
+  holds(sha256: string): boolean;
+}
+
+export class WorkerLoad {
+  readonly speed = new WorkerSpeed();
+  readonly time = new WorkerTime();
+  /** Step of the weights the worker was sent last. */
+  #weightsStep = -1;
+  #pendingRanges = 0;
+  #pendingEvaluations = 0;
+  #assignedMs = 0;
+  #computeMs = 0;
+
+  /** The step of the weights that the worker was sent last; -1 before the first. */
+  get weightsStep(): number {
+    return this.#weightsStep;
+  }
+
+  get isBusy(): boolean {
+    return this.#pendingRanges > 0 || this.#pendingEvaluations > 0;
+  }
+
+  /** Whether the worker is still computing gradients of an earlier step, which others have finished. */
+  isBusyBefore(step: number): boolean {
+    return this.#pendingRanges > 0 && this.#weightsStep < step;
+  }
+
+  /** The worker was sent other weights. It drops the work it has not started. */
+  weightsSent(step: number): void {
+    this.#weightsStep = step;
+    this.#pendingRanges = 0;
+    this.#pendingEvaluations = 0;
+  }
+
+  rangesAssigned(count: number, nowMs: number): void {
+    if (this.#pendingRanges === 0) {
+      this.#assignedMs = nowMs;
+      this.#computeMs = 0;
+      this.time.assigned(nowMs);
+    }
+    this.#pendingRanges += count;
+  }
+
+  evaluationAssigned(nowMs: number): void {
+    if (this.#pendingEvaluations++ === 0) this.time.assigned(nowMs);
+  }
+
+  /** A gradient over `images` arrived. Answers that are too late to count still measure the worker's speed. */
+  rangeAnswered(step: number, images: number, computeMs: number, nowMs: number): void {
+    this.speed.computed(images, computeMs);
+    if (step !== this.#weightsStep || this.#pendingRanges === 0) return;
+    this.#computeMs += computeMs;
+    if (--this.#pendingRanges > 0) return;
+    this.speed.waited(Math.max(0, nowMs - this.#assignedMs - this.#computeMs));
+    this.time.answered(nowMs, this.#computeMs);
+  }
+
+  /** Evaluation requests and answers are a few bytes, so all of the time counts as computation. */
+  evaluationAnswered(step: number, nowMs: number): void {
+    if (step !== this.#weightsStep || this.#pendingEvaluations === 0) return;
+    if (--this.#pendingEvaluations === 0) this.time.answered(nowMs, Infinity);
+  }
+}

@@ -1,0 +1,243 @@
+// Hands out work to workers, collects their answers, and recovers from departures and stragglers: the one way in which
+// gradients, validation, test and evaluation are computed. What the work is, a Job says; who owes what, a WorkTracker.
+import type { Clock } from '../../shared/clock.js';
+import { ProtocolError } from '../../shared/errors.js';
+import type { WorkReason } from '../../shared/monitoring/step-view.js';
+import { describeRange, sameRange, type SliceRange } from '../../shared/reduction/slices.js';
+import type { AnswerMessage, WorkerConnection } from '../connections/worker-connection.js';
+import { interruption, type WorkerPool } from '../connections/worker-pool.js';
+import type { NewRunEvent } from '../run/run-events.js';
+import { sliceCountOf, type Assignment } from '../scheduling/assignment.js';
+import { availableWorkers } from '../scheduling/slice-scheduler.js';
+import { StragglerWatch, type ItemDurations } from '../scheduling/straggler-watch.js';
+import { WorkTracker } from './work-tracker.js';
+
+/** Work for the workers: items 0 to itemCount - 1, computed with the weights of one step. */
+export interface Job<Answer, Result> {
+  readonly step: number;
+  readonly itemCount: number;
+  /** How long items of this kind take. */
+  readonly durations: ItemDurations;
+  /** Receives the events of the job, if anyone is interested. */
+  readonly publish?: ((event: NewRunEvent) => void) | undefined;
+  /** The assignments to start with. */
+  start(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[];
+  /** Assigns open items to these workers. */
+  assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[];
+  /** Assigns ranges of a straggler to idle workers as well. */
+  assignAgain(work: WorkTracker, ranges: readonly SliceRange[], idle: readonly WorkerConnection[]): Assignment[];
+  /** Ranges that idle workers compute only to be measured. */
+  probe?(idle: readonly WorkerConnection[]): Assignment[];
+  send(worker: WorkerConnection, ranges: SliceRange[]): void;
+  /** The range that a message answers; undefined if it does not belong to this job. */
+  rangeOf(message: AnswerMessage): SliceRange | undefined;
+  /** Throws ProtocolError for a malformed answer. */
+  parse(message: AnswerMessage, payload: Uint8Array): Answer;
+  /** Takes the first answer for a range. Throws to end the job. */
+  accept(worker: WorkerConnection, answer: Answer): void;
+  /** Called once every item is answered. */
+  result(recovery: Recovery): Result;
+}
+
+/** A worker that took too long, and the workers that were assigned its items as well. */
+export interface Straggler {
+  name: string;
+  slices: number;
+  speculative: readonly string[];
+}
+
+/** What went wrong in a job, and was recovered from. */
+export interface Recovery {
+  /** Number of items that were reassigned because their worker left. */
+  reassigned: number;
+  stragglers: readonly Straggler[];
+}
+
+export class Dispatcher {
+  readonly #pool: WorkerPool;
+  readonly #clock: Clock;
+  readonly #stragglerFactor: number;
+  readonly #signal: AbortSignal;
+
+  /**
+   * @param stragglerFactor an item that takes this many times the median is assigned to an idle worker as well; 0 for never
+   * @param signal gives up a job once no worker is left
+   */
+  constructor(pool: WorkerPool, clock: Clock, stragglerFactor: number, signal: AbortSignal) {
+    this.#pool = pool;
+    this.#clock = clock;
+    this.#stragglerFactor = stragglerFactor;
+    this.#signal = signal;
+  }
+
+  /** Runs a job to its end; waits as long as there is no worker. Rejects with the job's own error, or when given up. */
+  async run<Answer, Result>(job: Job<Answer, Result>): Promise<Result> {
+    const running = new RunningJob(job, this.#pool, this.#clock, this.#stragglerFactor);
+    const signal = this.#signal;
+    let stopListening = () => {};
+    let giveUp = () => {};
+    try {
+      return await new Promise<Result>((resolve, reject) => {
+        giveUp = () => {
+          if (signal.aborted && this.#pool.size === 0) reject(interruption(signal));
+        };
+        running.start();
+        stopListening = this.#pool.listen({
+          joined: () => running.continue(),
+          left: (worker) => {
+            running.left(worker);
+            giveUp();
+          },
+          answered: (worker, message, payload) => running.answered(worker, message, payload, { resolve, reject }),
+        });
+        signal.addEventListener('abort', giveUp);
+        giveUp();
+      });
+    } finally {
+      signal.removeEventListener('abort', giveUp);
+      stopListening();
+      running.stop();
+    }
+  }
+}
+
+class RunningJob<Answer, Result> {
+  readonly #job: Job<Answer, Result>;
+  readonly #pool: WorkerPool;
+  readonly #clock: Clock;
+  readonly #work: WorkTracker;
+  readonly #watch: StragglerWatch;
+  readonly #probes = new Map<number, SliceRange>();
+  readonly #stragglers: Straggler[] = [];
+  #stopTimer: () => void = () => undefined;
+
+  constructor(job: Job<Answer, Result>, pool: WorkerPool, clock: Clock, stragglerFactor: number) {
+    this.#job = job;
+    this.#pool = pool;
+    this.#clock = clock;
+    this.#work = new WorkTracker(job.itemCount);
+    this.#watch = new StragglerWatch(job.durations, stragglerFactor);
+  }
+
+  start(): void {
+    const { workers, size } = this.#pool;
+    this.#publish({ type: 'step-started' });
+    if (size > 0) this.#assign(this.#job.start(this.#work, workers), 'assigned');
+    this.#sendProbes();
+    this.#helpStragglers();
+    this.#publish({ type: 'broadcast' });
+  }
+
+  /** Assigns what is open, to workers that have just joined for example. */
+  continue(): void {
+    const { step } = this.#job;
+    const reason = this.#work.reassigned > 0 ? 'reassigned' : 'assigned';
+    this.#assign(this.#job.assignOpen(this.#work, availableWorkers(this.#pool.workers, step)), reason);
+    this.#helpStragglers();
+  }
+
+  left({ id, name }: WorkerConnection): void {
+    this.#watch.left(id);
+    this.#publish({ type: 'work-lost', worker: { id, name } });
+    this.#work.release(id);
+    this.continue();
+  }
+
+  answered(
+    worker: WorkerConnection,
+    message: AnswerMessage,
+    payload: Uint8Array,
+    settle: { resolve: (result: Result) => void; reject: (error: unknown) => void },
+  ): void {
+    const range = this.#job.rangeOf(message);
+    if (range === undefined) return;
+    const { id, name } = worker;
+    const handled = (counted: boolean) =>
+      this.#publish({
+        type: 'answer-handled',
+        worker: { id, name },
+        range,
+        counted,
+        remaining: this.#work.remaining,
+      });
+    if (this.#isProbe(id, range)) return handled(false);
+    this.#publish({ type: 'answer-received', worker: { id, name }, range });
+    if (!this.#work.owes(id, range)) {
+      throw new ProtocolError(`a worker answers ${describeRange(range)}, which it was not assigned`);
+    }
+    const answer = this.#job.parse(message, payload);
+    const isAccepted = this.#work.answer(id, range) === 'accepted';
+    try {
+      if (isAccepted) this.#job.accept(worker, answer);
+    } catch (error) {
+      return settle.reject(error);
+    }
+    const now = this.#clock.now();
+    this.#watch.answered(id, now);
+    const [next] = this.#work.owedBy(id);
+    if (next !== undefined) this.#watch.started(id, next.count, now);
+    if (this.#work.remaining > 0) this.continue();
+    else settle.resolve(this.#job.result({ reassigned: this.#work.reassigned, stragglers: this.#stragglers }));
+    handled(isAccepted);
+  }
+
+  stop(): void {
+    this.#stopTimer();
+    this.#publish({ type: 'gradient-collected' });
+  }
+
+  #assign(assignments: readonly Assignment[], reason: WorkReason): void {
+    for (const assignment of assignments) {
+      const { worker: id, ranges } = assignment;
+      const worker = this.#pool.get(id)!;
+      if (this.#work.owedBy(id).length === 0) this.#watch.started(id, ranges[0].count, this.#clock.now());
+      this.#work.assign(assignment);
+      this.#send(worker, ranges, reason);
+    }
+  }
+
+  #send(worker: WorkerConnection, ranges: SliceRange[], reason: WorkReason): void {
+    this.#publish({ type: 'work-assigned', worker: { id: worker.id, name: worker.name }, ranges, reason });
+    this.#job.send(worker, ranges);
+  }
+
+  /** Assigns work of stragglers to idle workers as well, and sets a timer for the next worker to become one. */
+  #helpStragglers(): void {
+    this.#stopTimer();
+    const now = this.#clock.now();
+    for (const id of this.#watch.stragglers(now)) {
+      const straggler = this.#pool.get(id)!;
+      const ranges = this.#work.owedOnlyBy(id);
+      const assignments = this.#job.assignAgain(this.#work, ranges, this.#idleWorkers());
+      if (assignments.length === 0) continue;
+      const slices = sliceCountOf(assignments.flatMap((assignment) => assignment.ranges));
+      const speculative = assignments.map(({ worker }) => this.#pool.get(worker)!.name);
+      this.#stragglers.push({ name: straggler.name, slices, speculative });
+      this.#publish({ type: 'worker-late', worker: { id, name: straggler.name } });
+      this.#assign(assignments, 'speculative');
+    }
+    const nextMs = this.#watch.nextDeadlineMs(now);
+    if (nextMs < Infinity) this.#stopTimer = this.#clock.after(nextMs - now, () => this.#helpStragglers());
+  }
+
+  #sendProbes(): void {
+    for (const { worker, ranges } of this.#job.probe?.(this.#idleWorkers()) ?? []) {
+      this.#probes.set(worker, ranges[0]);
+      this.#send(this.#pool.get(worker)!, ranges, 'probe');
+    }
+  }
+
+  #isProbe(worker: number, range: SliceRange): boolean {
+    const probe = this.#probes.get(worker);
+    return probe !== undefined && sameRange(probe, range) && this.#probes.delete(worker);
+  }
+
+  #idleWorkers(): WorkerConnection[] {
+    const { step } = this.#job;
+    return this.#pool.workers.filter(({ id, load }) => this.#work.owedBy(id).length === 0 && !load.isBusyBefore(step));
+  }
+
+  #publish(event: NewRunEvent): void {
+    this.#job.publish?.(event);
+  }
+}

@@ -1,0 +1,120 @@
+// Evaluates the shards of a split: validation and test of a run, and `evaluate`.
+import { recordBytes } from '../../shared/dataset/image-batch.js';
+import { ProtocolError } from '../../shared/errors.js';
+import { classCount } from '../../shared/network/layout.js';
+import { noClass, type EvaluationMessage, type Shard } from '../../shared/protocol/messages.js';
+import type { SliceRange } from '../../shared/reduction/slices.js';
+import type { WeightsFrame } from '../connections/weights-frame.js';
+import type { AnswerMessage, WorkerConnection } from '../connections/worker-connection.js';
+import type { EvaluationSplit } from '../dataset/shard-store.js';
+import type { EvaluatedShard } from '../run/metrics.js';
+import type { Assignment } from '../scheduling/assignment.js';
+import { availableWorkers } from '../scheduling/slice-scheduler.js';
+import type { ItemDurations } from '../scheduling/straggler-watch.js';
+import type { Job } from './dispatcher.js';
+import type { WorkTracker } from './work-tracker.js';
+
+/** Shards that a worker has at a time: one to compute and one to continue with. */
+const shardsInFlight = 2;
+
+type IndexedShard = EvaluatedShard & { index: number };
+
+export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[]> {
+  readonly step: number;
+  readonly itemCount: number;
+  readonly durations: ItemDurations;
+  readonly #split: EvaluationSplit;
+  readonly #shards: readonly Shard[];
+  readonly #weights: WeightsFrame;
+  readonly #onShard: (shard: EvaluatedShard) => void;
+  readonly #results: EvaluatedShard[];
+
+  /**
+   * @param shards all shards of the run
+   * @param onShard called with each shard's result
+   */
+  constructor(
+    split: EvaluationSplit,
+    shards: readonly Shard[],
+    weights: WeightsFrame,
+    durations: ItemDurations,
+    onShard: (shard: EvaluatedShard) => void = () => undefined,
+  ) {
+    this.#split = split;
+    this.#shards = shards.filter((shard) => shard.split === split);
+    this.#weights = weights;
+    this.#onShard = onShard;
+    this.#results = this.#shards.map(() => ({
+      sampleCount: 0,
+      lossSum: 0,
+      correctCount: 0,
+      predicted: new Uint8Array(),
+    }));
+    this.step = weights.step;
+    this.itemCount = this.#shards.length;
+    this.durations = durations;
+  }
+
+  start(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
+    return this.assignOpen(work, availableWorkers(workers, this.step));
+  }
+
+  /** One shard each in turn, so that few shards still reach every worker. */
+  assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
+    const open = work.open().flatMap(({ first, count }) => Array.from({ length: count }, (_, index) => first + index));
+    const chosen = workers.map((worker) => ({ worker, ranges: [] as SliceRange[] }));
+    for (let turn = 0; turn < shardsInFlight; turn++) {
+      for (const { worker, ranges } of chosen) {
+        if (open.length === 0 || work.owedBy(worker.id).length + ranges.length >= shardsInFlight) continue;
+        const [first] = open.splice(this.#choose(open, worker, workers), 1);
+        ranges.push({ first, count: 1 });
+      }
+    }
+    return chosen.flatMap(({ worker, ranges }) => (ranges.length > 0 ? [{ worker: worker.id, ranges }] : []));
+  }
+
+  assignAgain(_work: WorkTracker, ranges: readonly SliceRange[], idle: readonly WorkerConnection[]): Assignment[] {
+    return ranges.slice(0, idle.length).map((range, index) => ({ worker: idle[index].id, ranges: [range] }));
+  }
+
+  send(worker: WorkerConnection, ranges: SliceRange[]): void {
+    for (const { first } of ranges) worker.evaluate(this.#weights, this.#shards[first]);
+  }
+
+  rangeOf(message: AnswerMessage): SliceRange | undefined {
+    if (message.type !== 'evaluation' || message.step !== this.step || message.split !== this.#split) return undefined;
+    return { first: message.index, count: 1 };
+  }
+
+  parse(message: AnswerMessage, payload: Uint8Array): IndexedShard {
+    const { index, sampleCount, lossSum, correctCount } = message as EvaluationMessage;
+    const images = this.#shards[index].bytes / recordBytes;
+    if (sampleCount !== images || correctCount > images) {
+      throw new ProtocolError(
+        `a worker reports ${correctCount} of ${sampleCount} images correct in a shard of ${images} images`,
+      );
+    }
+    if (payload.length !== images || payload.some((label) => label >= classCount && label !== noClass)) {
+      throw new ProtocolError(`an evaluation of ${images} images came with ${payload.length} bytes of classes`);
+    }
+    // A copy: the message's memory is reused.
+    return { index, sampleCount, lossSum, correctCount, predicted: Uint8Array.from(payload) };
+  }
+
+  accept(_worker: WorkerConnection, { index, ...result }: IndexedShard): void {
+    this.#results[index] = result;
+    this.#onShard(result);
+  }
+
+  result(): readonly EvaluatedShard[] {
+    return this.#results;
+  }
+
+  /** A shard that the worker holds, otherwise one that nobody holds, otherwise any: shards rarely travel twice. */
+  #choose(open: readonly number[], worker: WorkerConnection, workers: readonly WorkerConnection[]): number {
+    const held = open.findIndex((index) => worker.holds(this.#shards[index].sha256));
+    if (held >= 0) return held;
+    const unheld = open.findIndex((index) => !workers.some((other) => other.holds(this.#shards[index].sha256)));
+    return Math.max(0, unheld);
+  }
+}

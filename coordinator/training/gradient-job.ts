@@ -1,0 +1,107 @@
+// Collects the gradient of one step: the sum over all slices, whoever computes them.
+import type { Clock } from '../../shared/clock.js';
+import type { ModelLayout } from '../../shared/network/layout.js';
+import { floatsOf } from '../../shared/protocol/frame.js';
+import type { GradientMessage } from '../../shared/protocol/messages.js';
+import { sliceCountOf, type Assignment } from '../scheduling/assignment.js';
+import type { SliceRange } from '../../shared/reduction/slices.js';
+import type { WeightsFrame } from '../connections/weights-frame.js';
+import type { AnswerMessage, WorkerConnection } from '../connections/worker-connection.js';
+import type { NewRunEvent } from '../run/run-events.js';
+import { availableWorkers, type SliceScheduler } from '../scheduling/slice-scheduler.js';
+import type { ItemDurations } from '../scheduling/straggler-watch.js';
+import { isFinitePartialSum, notFinitePartialSum } from './assert-finite.js';
+import type { Job, Recovery } from './dispatcher.js';
+import { GradientSum, type PartialSum } from './gradient-sum.js';
+import { StepContributions } from './step-contributions.js';
+import type { WorkTracker } from './work-tracker.js';
+
+export type CollectedGradient = Omit<PartialSum, 'range'> & Recovery & ReturnType<StepContributions['summary']>;
+
+export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
+  readonly step: number;
+  readonly itemCount: number;
+  readonly durations: ItemDurations;
+  readonly publish: (event: NewRunEvent) => void;
+  readonly #weights: WeightsFrame;
+  readonly #layout: ModelLayout;
+  readonly #scheduler: SliceScheduler;
+  readonly #sum: GradientSum;
+  readonly #contributions: StepContributions;
+
+  constructor(
+    weights: WeightsFrame,
+    layout: ModelLayout,
+    scheduler: SliceScheduler,
+    clock: Clock,
+    publish: (event: NewRunEvent) => void,
+  ) {
+    this.step = weights.step;
+    this.itemCount = scheduler.sliceCount;
+    this.durations = scheduler.sliceDurations;
+    this.publish = publish;
+    this.#weights = weights;
+    this.#layout = layout;
+    this.#scheduler = scheduler;
+    this.#sum = new GradientSum(scheduler.sliceCount);
+    this.#contributions = new StepContributions(clock);
+  }
+
+  start(_work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
+    return this.#scheduler.assignStep(workers, availableWorkers(workers, this.step));
+  }
+
+  assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
+    return this.assignAgain(work, work.open(), workers);
+  }
+
+  assignAgain(work: WorkTracker, ranges: readonly SliceRange[], workers: readonly WorkerConnection[]): Assignment[] {
+    return this.#scheduler.assign(ranges, workers, (worker) => sliceCountOf(work.owedBy(worker)));
+  }
+
+  probe(idle: readonly WorkerConnection[]): Assignment[] {
+    return this.#scheduler.probes(idle, this.step);
+  }
+
+  send(worker: WorkerConnection, ranges: SliceRange[]): void {
+    worker.compute(this.#weights, ranges);
+  }
+
+  rangeOf(message: AnswerMessage): SliceRange | undefined {
+    // An answer to an earlier step, which others have finished, may still arrive.
+    return message.type === 'gradient' && message.step === this.step ? message.range : undefined;
+  }
+
+  /** The payload is the gradient sum, then the batch statistics of each slice; both stay in the message's memory. */
+  parse(message: AnswerMessage, payload: Uint8Array): GradientAnswer {
+    const { range, sampleCount, slices, phases } = message as GradientMessage;
+    const { trainableSize, statisticsSize } = this.#layout;
+    const values = floatsOf(payload, trainableSize + range.count * statisticsSize);
+    return {
+      range,
+      gradientSum: values.subarray(0, trainableSize),
+      sampleCount,
+      slices: slices.map((report, index) => {
+        const first = trainableSize + index * statisticsSize;
+        return { ...report, batchStatistics: values.subarray(first, first + statisticsSize) };
+      }),
+      phases,
+    };
+  }
+
+  /** Throws `diverged` for a value that is not finite. */
+  accept(worker: WorkerConnection, answer: GradientAnswer): void {
+    const isFinite = this.#contributions.timed(() => {
+      this.#sum.add(answer);
+      return isFinitePartialSum(answer);
+    });
+    if (!isFinite) throw notFinitePartialSum(worker.name, this.step, answer, this.#layout);
+    this.#contributions.add(worker, answer);
+  }
+
+  result(recovery: Recovery): CollectedGradient {
+    return { ...this.#sum.total!, ...recovery, ...this.#contributions.summary() };
+  }
+}
+
+type GradientAnswer = PartialSum & Pick<GradientMessage, 'phases'>;

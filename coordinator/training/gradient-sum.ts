@@ -1,0 +1,65 @@
+// The sum of a step's gradients, added up in tree order whatever the order of arrival. Pure.
+import { addInto, relativesOf, sameRange, type SliceRange } from '../../shared/reduction/slices.js';
+
+/** What a worker reports about one slice besides its gradient. */
+export interface SliceReport {
+  lossSum: number;
+  correctCount: number;
+  /** Batch norm statistics of this slice alone. */
+  batchStatistics: Float32Array;
+}
+
+/** The sum of the gradients over an aligned slice range. */
+export interface PartialSum {
+  range: SliceRange;
+  /** Owned by GradientSum once added: it may be added to in place. */
+  gradientSum: Float32Array;
+  /** Images in the range's slices. */
+  sampleCount: number;
+  /** One per slice, in slice order. */
+  slices: readonly SliceReport[];
+}
+
+export class GradientSum {
+  readonly #sliceCount: number;
+  /** Partial sums whose sibling is missing, by first slice. */
+  readonly #pending = new Map<number, { range: SliceRange; sum: Float32Array }>();
+  readonly #reports: SliceReport[];
+  #sampleCount = 0;
+  #total: Float32Array | undefined;
+
+  constructor(sliceCount: number) {
+    this.#sliceCount = sliceCount;
+    this.#reports = Array.from({ length: sliceCount });
+  }
+
+  /** Adds a partial sum. Each slice may be part of one sum only. */
+  add({ range, gradientSum, sampleCount, slices }: PartialSum): void {
+    for (const [index, report] of slices.entries()) this.#reports[range.first + index] = report;
+    this.#sampleCount += sampleCount;
+    this.#merge(range, gradientSum);
+  }
+
+  /** The sum over all slices; undefined until every slice is in it. */
+  get total(): Omit<PartialSum, 'range'> | undefined {
+    if (this.#total === undefined) return undefined;
+    return { gradientSum: this.#total, sampleCount: this.#sampleCount, slices: this.#reports };
+  }
+
+  #merge(range: SliceRange, sum: Float32Array): void {
+    const relatives = relativesOf(range, this.#sliceCount);
+    if (relatives === undefined) {
+      this.#total = sum;
+      return;
+    }
+    const { parent, sibling } = relatives;
+    const waiting = this.#pending.get(sibling.first);
+    if (waiting === undefined || !sameRange(waiting.range, sibling)) {
+      this.#pending.set(range.first, { range, sum });
+      return;
+    }
+    this.#pending.delete(sibling.first);
+    addInto(waiting.sum, sum);
+    this.#merge(parent, waiting.sum);
+  }
+}

@@ -1,0 +1,99 @@
+// Puts a run on disk: checkpoints while it goes, the report at its end.
+import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
+import type { CheckpointManager } from '../run/checkpoint-manager.js';
+import { metricsOf, type Metrics } from '../run/metrics.js';
+import type { Report } from '../run/report.js';
+import type { RunDirectory } from '../run/run-directory.js';
+import type { RunEventBus } from '../run/run-event-bus.js';
+import type { RunTotals } from '../run/run-totals.js';
+import type { TrainingState } from './training-state.js';
+
+export class RunRecorder {
+  readonly #state: TrainingState;
+  readonly #checkpoints: CheckpointManager;
+  readonly #directory: RunDirectory;
+  readonly #events: RunEventBus;
+  readonly #totals: RunTotals;
+  readonly #imagesSeenBefore: number;
+  /** Whether a checkpoint holds this state. There is nothing to save before the first update. */
+  #isSaved = true;
+
+  constructor(
+    state: TrainingState,
+    checkpoints: CheckpointManager,
+    directory: RunDirectory,
+    events: RunEventBus,
+    totals: RunTotals,
+  ) {
+    this.#state = state;
+    this.#checkpoints = checkpoints;
+    this.#directory = directory;
+    this.#events = events;
+    this.#totals = totals;
+    this.#imagesSeenBefore = state.imagesSeen;
+  }
+
+  get isSaved(): boolean {
+    return this.#isSaved;
+  }
+
+  /** The state has changed: it is worth a checkpoint. */
+  changed(): void {
+    this.#isSaved = false;
+  }
+
+  /** For display. */
+  describeLastCheckpoint(): string {
+    return this.#checkpoints.describeLastCheckpoint();
+  }
+
+  /** Saves a state that is not saved yet. If the disk refuses, training continues: a later attempt may succeed. */
+  async save(): Promise<void> {
+    if (this.#isSaved) return;
+    const { imagesSeen, epochSums, validation } = this.#state;
+    const startedMs = performance.now();
+    try {
+      await this.#directory.flush();
+      const progress = { imagesSeen, epochSums, validation, totals: this.#totals.record };
+      const path = await this.#checkpoints.save(this.#state, progress);
+      this.#isSaved = true;
+      this.#events.publish({ type: 'checkpoint', path, seconds: (performance.now() - startedMs) / 1000 });
+    } catch (error) {
+      if (systemCodeOf(error) === undefined) throw error;
+      const lastCheckpoint = this.describeLastCheckpoint();
+      this.#events.publish({ type: 'checkpoint-failed', reason: messageOf(error), lastCheckpoint });
+    }
+  }
+
+  /** Throws `save-failed` if the disk refuses. */
+  async saveBeforeExit(): Promise<void> {
+    await this.save();
+    if (this.#isSaved) return;
+    throw new LockstepError(
+      'save-failed',
+      `step ${this.#state.step} could not be saved; ${this.describeLastCheckpoint()}: free some disk space, then continue ` +
+        'from it with `resume`',
+    );
+  }
+
+  /** Writes report.json. Throws `save-failed`. */
+  async writeReport(
+    rest: Pick<Report, 'seed' | 'initialWeightsSha256' | 'epochs' | 'wallSeconds'>,
+    test: Metrics,
+    bytes: { sent: number; received: number },
+  ): Promise<Report> {
+    const { step, imagesSeen, epochSums, validation, weightsSha256 } = this.#state;
+    const results = {
+      ...rest,
+      steps: step,
+      imagesSeen,
+      weightsSha256,
+      train: metricsOf([epochSums]),
+      validation: validation && { loss: validation.loss, accuracy: validation.accuracy },
+      test,
+    };
+    const report = this.#totals.report(results, imagesSeen - this.#imagesSeenBefore, bytes);
+    await this.#directory.writeReport(report);
+    return report;
+  }
+}

@@ -1,0 +1,108 @@
+// Everything that training changes: weights, optimizer state, moving statistics, and the sums that metrics are made of.
+import { LockstepError } from '../../shared/errors.js';
+import { weightsSha256 } from '../../shared/network/layout-hash.js';
+import { areFinite } from '../../shared/reduction/finite.js';
+import { encodeWeights, type WeightsFrame } from '../connections/weights-frame.js';
+import { initialMovingStatistics, initialWeights } from '../optimizer/initial-weights.js';
+import { MomentumSgd } from '../optimizer/momentum-sgd.js';
+import { updateMovingStatistics } from '../optimizer/moving-statistics.js';
+import type { Optimizer } from '../optimizer/optimizer.js';
+import type { RunProgress, SavedState } from '../run/checkpoint.js';
+import type { Checkpoint } from '../run/load-checkpoint.js';
+import { addSums, metricsOf, noSums, type BatchSums, type Metrics } from '../run/metrics.js';
+import type { PretrainedWeights } from '../run/pretrained-weights.js';
+import type { RunSetup } from '../run/run-setup.js';
+import { notFiniteSum, notFiniteWeights } from './assert-finite.js';
+import type { CollectedGradient } from './gradient-job.js';
+
+export class TrainingState implements SavedState {
+  /** Updates made. */
+  step = 0;
+  /** Images of all steps. */
+  imagesSeen = 0;
+  /** Sums over the steps of the current epoch. */
+  epochSums: BatchSums = noSums;
+  /** The last validation. */
+  validation: RunProgress['validation'] = null;
+  readonly optimizer: Optimizer;
+  readonly movingStatistics: Float32Array;
+  readonly #setup: RunSetup;
+
+  /** @param start the checkpoint to resume from, or pretrained weights; random initial weights without either */
+  constructor(
+    setup: RunSetup,
+    start: { checkpoint?: Checkpoint | undefined; pretrained?: PretrainedWeights | undefined },
+  ) {
+    const { config, layout } = setup;
+    const { checkpoint, pretrained = checkpoint } = start;
+    this.#setup = setup;
+    this.optimizer = new MomentumSgd(layout, config, pretrained?.weights ?? initialWeights(layout, config.seed));
+    this.movingStatistics = pretrained?.movingStatistics.slice() ?? initialMovingStatistics(layout);
+    if (checkpoint !== undefined) this.#resume(checkpoint);
+  }
+
+  #resume({ path, step, optimizerState, progress }: Checkpoint): void {
+    this.step = step;
+    for (const [name, values] of Object.entries(this.optimizerState)) {
+      const saved = optimizerState[name];
+      if (saved === undefined) {
+        throw new LockstepError(
+          'bad-checkpoint',
+          `${path} has no optimizer state "${name}": another optimizer wrote it`,
+        );
+      }
+      values.set(saved);
+    }
+    this.imagesSeen = progress.imagesSeen;
+    this.epochSums = progress.epochSums;
+    this.validation = progress.validation;
+  }
+
+  get weights(): Float32Array {
+    return this.optimizer.weights;
+  }
+
+  get optimizerState(): Readonly<Record<string, Float32Array>> {
+    return this.optimizer.state;
+  }
+
+  /** Whether every weight is finite: then the state may be saved. */
+  get isFinite(): boolean {
+    return areFinite(this.weights);
+  }
+
+  get weightsSha256(): string {
+    return weightsSha256(this.weights, this.movingStatistics);
+  }
+
+  encodeWeights(): WeightsFrame {
+    return encodeWeights(this.step, this.weights, this.movingStatistics);
+  }
+
+  /** One update, in place. Throws `diverged` if the sum or a new weight is not finite. */
+  update(gradient: CollectedGradient, learningRate: number): void {
+    const { config, layout, store } = this.#setup;
+    const { gradientSum, sampleCount, slices } = gradient;
+    const update = this.optimizer.step(gradientSum, sampleCount, learningRate);
+    if (update === 'sum-not-finite') throw notFiniteSum(this.step, gradientSum, layout);
+    if (update === 'weights-not-finite') throw notFiniteWeights(this.step, this.weights, layout);
+    updateMovingStatistics(
+      this.movingStatistics,
+      slices.map(({ batchStatistics }) => batchStatistics),
+      config.bnMomentum,
+    );
+    if (this.step % store.stepsPerEpoch === 0) this.epochSums = noSums;
+    this.step++;
+  }
+
+  /** Adds a step's results to the sums. @returns the step's metrics */
+  record({ sampleCount, slices }: CollectedGradient): Metrics {
+    const sums = slices.reduce<BatchSums>(
+      (sum, { lossSum, correctCount }) => addSums(sum, { sampleCount: 0, lossSum, correctCount }),
+      { ...noSums, sampleCount },
+    );
+    this.epochSums = addSums(this.epochSums, sums);
+    this.imagesSeen += sampleCount;
+    return metricsOf([sums]);
+  }
+}
