@@ -60,7 +60,7 @@ describe('a run with two workers and a spare', () => {
       events.on('checkpoint', () => (isSaved = true));
       const engine = fakeEngine({
         beforeSlice: () => (isFirstOver ? back.pass() : undefined),
-        beforePart: () => (isSaved ? looked.pass() : undefined),
+        beforeEvaluation: () => (isSaved ? looked.pass() : undefined),
       });
       for (const name of ['attic', 'cellar', 'garage']) {
         const joined = once(events, 'worker-joined');

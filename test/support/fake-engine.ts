@@ -8,12 +8,12 @@ export interface FakeEngineOptions {
   fingerprint?: string;
   /** Called before a slice is computed; may wait, or throw as a real engine would. */
   beforeSlice?: () => Promise<void> | void;
-  /** Called before a part is evaluated; may wait, or throw as a real engine would. */
-  beforePart?: () => Promise<void> | void;
-  /** What it reports as a slice's loss, instead of the arithmetic's. */
+  /** Called before an evaluation shard is computed; may wait, or throw as a real engine would. */
+  beforeEvaluation?: () => Promise<void> | void;
+  /** Replaces the computed loss of a slice, unless it returns undefined. */
   lossSum?: () => number | undefined;
-  /** Called with each slice's gradient before it leaves, which it may spoil. */
-  spoil?: (gradientSum: Float32Array, batchStatistics: Float32Array) => void;
+  /** May corrupt the result of a slice, in place. */
+  corrupt?: (gradientSum: Float32Array, batchStatistics: Float32Array) => void;
 }
 
 export function fakeEngine(options: FakeEngineOptions = {}): Engine {
@@ -25,7 +25,7 @@ export function fakeEngine(options: FakeEngineOptions = {}): Engine {
   };
 }
 
-/** 0 for imagenet; of measured preprocessing every value counts. */
+/** 0 for imagenet; otherwise it depends on every measured value. */
 function shiftOf(preprocessing: Preprocessing): number {
   if (preprocessing === 'imagenet') return 0;
   const values = [...preprocessing.subtract, ...preprocessing.divide];
@@ -35,7 +35,7 @@ function shiftOf(preprocessing: Preprocessing): number {
 class FakeModel implements EngineModel {
   readonly #layout: ModelLayout;
   readonly #options: FakeEngineOptions;
-  /** Added to each pixel: tells what the model was made with. */
+  /** Added to each pixel, so that results depend on preprocessing and label smoothing. */
   readonly #shift: number;
   #weights = new Float32Array();
 
@@ -63,13 +63,13 @@ class FakeModel implements EngineModel {
     });
     const result = this.#result(batch);
     const lossSum = this.#options.lossSum?.() ?? result.lossSum;
-    this.#options.spoil?.(gradientSum, batchStatistics);
+    this.#options.corrupt?.(gradientSum, batchStatistics);
     return { ...result, lossSum, gradientSum, batchStatistics };
   }
 
   /** Its logits favour the class that is a pixel's value modulo 10; its loss tells of augmentations and preprocessing. */
   async evaluate(batch: ImageBatch): Promise<EvaluationResult> {
-    await this.#options.beforePart?.();
+    await this.#options.beforeEvaluation?.();
     const logits = new Float32Array(batch.indices.length * classCount);
     for (const [place, index] of batch.indices.entries()) {
       logits[place * classCount + (batch.records[index * recordBytes + 1] % classCount)] = 1 + this.#weights[0];

@@ -5,11 +5,11 @@ import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.
 import { resolveConfig, type ConfigInput } from '../../../../shared/config/config.js';
 import { arrayOf, layoutModel } from '../../../../shared/network/layout.js';
 import {
-  askKeras,
+  runKeras,
   goldenSteps,
   trainWithLockstep,
   type GoldenCase,
-  type KerasAnswers,
+  type KerasResults,
   type Trajectory,
 } from '../../../support/keras-golden.js';
 import { openTensorFlowOrReason, sayWhySkipped } from '../../../support/tensorflow.js';
@@ -63,11 +63,11 @@ const goldenCases = new Map<string, GoldenCase>([
 const askedSteps = [0, 31_999, 32_000, 32_001, 47_999, 48_000, 48_001, 63_999];
 
 describe('a run with one slice, beside Keras', () => {
-  let keras: KerasAnswers;
+  let keras: KerasResults;
 
   beforeAll(() => {
     if (typeof opened === 'string' || python === undefined) return;
-    keras = askKeras(python, goldenCases, { recipe: {}, steps: askedSteps });
+    keras = runKeras(python, goldenCases, { recipe: {}, steps: askedSteps });
   }, 900_000);
 
   beforeEach((context) => {
