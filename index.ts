@@ -38,14 +38,14 @@ export type { RunPhase, RunStatus, WorkerState, WorkerStatus } from './shared/mo
 
 // What was trained: checkpoints, evaluation and prediction
 export { loadCheckpoint, type Checkpoint } from './coordinator/run/load-checkpoint.js';
-export type { BestValidation, RunProgress, TrainingState } from './coordinator/run/checkpoint.js';
+export type { BestValidation, RunProgress, SavedState } from './coordinator/run/checkpoint.js';
 export { evaluate, type EvaluateOptions, type LocalEvaluation } from './inference/evaluate.js';
 export type { Evaluation, EvaluationOptions, EvaluationReport } from './coordinator/evaluation-run.js';
 export type { ClassResult, Outcome as EvaluationOutcome } from './coordinator/run/evaluation-report.js';
 export type { EvaluationSplit } from './coordinator/dataset/shard-store.js';
 export type { Split } from './shared/protocol/messages.js';
 export { predict, type Prediction, type PredictOptions, type Predictions } from './inference/predict.js';
-export type { Fit as ImageFit } from './inference/images/resize.js';
+export type { ImageFit } from './inference/images/resize.js';
 
 // Images
 export { loadCifar10, type Cifar10 } from './shared/dataset/cifar10.js';

@@ -72,7 +72,7 @@ export async function assembleRun(
     const line = metricsLineOf(event);
     if (line !== undefined) directory.log(line);
   });
-  directory.onTrouble = (reason) => events.publish({ type: 'metrics-failed', reason });
+  directory.onWriteError = (reason) => events.publish({ type: 'metrics-failed', reason });
   const state = new TrainingState(setup, { checkpoint, pretrained });
   const checkpoints = new CheckpointManager(directory.checkpoints, setup, checkpoint);
   return {
@@ -126,7 +126,7 @@ export function openDashboard(
     status: status.snapshot(),
     control: session.signal.aborted ? ('stopping' as const) : control.phase,
     step: tracker.shown ?? null,
-    eventful: tracker.lastEventful ?? null,
+    lastRecovery: tracker.lastRecovery ?? null,
   });
   return openLiveDashboard(facts, events, directory, clock, live, {
     policy: () => ({ tokens: access.tokens(), isLoopback: isLoopback(access.host) }),
@@ -165,9 +165,9 @@ function openTensorBoard({ setup, state, events, directory }: AssembledRun): Ten
     layout: setup.layout,
     preprocessing: setup.store.preprocessing,
     stepsMade: state.step,
-    onTrouble: (reason) => events.publish({ type: 'tensorboard-failed', reason }),
+    onError: (reason) => events.publish({ type: 'tensorboard-failed', reason }),
   });
-  log.follow(events);
+  log.subscribe(events);
   return log;
 }
 

@@ -1,5 +1,4 @@
-// Builds the scripts and styles of pages, each into one file beside what tsc compiles: dist/web/NAME.js and NAME.css,
-// and the dashboard with its other files in dist/web/dashboard.
+// Bundles the scripts and styles of the pages: dist/web/plot.js and plot.css, and the dashboard in dist/web/dashboard.
 import { build } from 'esbuild';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 
@@ -36,7 +35,7 @@ await mkdir('dist/web/dashboard', { recursive: true });
 for (const file of ['index.html', 'icon.svg']) {
   await copyFile(`web/dashboard/${file}`, `dist/web/dashboard/${file}`);
 }
-// Their licenses ask to go where they go.
+// The licenses require a copy with the bundles.
 const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
 const notices = bundled.map(async (name) => `${name}\n\n${await readFile(`node_modules/${name}/LICENSE`, 'utf8')}`);
 await writeFile('dist/web/licenses.txt', (await Promise.all(notices)).join('\n\n'));

@@ -1,14 +1,14 @@
-// /metrics: the run as Prometheus reads it. What a status tells is set when somebody asks; only durations, which a
-// histogram has to see as they happen, are counted on the way.
+// /metrics for Prometheus. Values are read from a status snapshot at each scrape; only durations are collected during the run,
+// because a histogram must observe each of them.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RunStatus } from '../../shared/monitoring/run-status.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 import { phaseNames, type StepPhases } from '../run/step-phases.js';
 import { statusMetrics } from './status-metrics.js';
 
-/** A step takes milliseconds on GPUs and a minute on a small computer: 1 ms to 131 s, doubling. */
+/** 1 ms to 131 s, doubling: a step takes milliseconds on GPUs and up to a minute on a small computer. */
 const stepBuckets = Array.from({ length: 18 }, (_, power) => 0.001 * 2 ** power);
-/** 10 ms to 82 s. */
+/** 10 ms to 82 s, doubling. */
 const checkpointBuckets = Array.from({ length: 14 }, (_, power) => 0.01 * 2 ** power);
 
 const phaseLabels: Record<Exclude<keyof StepPhases, 'step'>, string> = {
@@ -36,46 +36,47 @@ export class PrometheusMetrics {
       return (now) => {
         const reading = read(now);
         metric.reset();
-        // From zero a counter is set by counting all at once.
-        for (const [of, value] of typeof reading === 'number' ? [[{}, reading] as const] : reading)
-          metric.inc(of, value);
+        // A counter cannot be set, but it can be increased from zero.
+        for (const [values, value] of typeof reading === 'number' ? [[{}, reading] as const] : reading) {
+          metric.inc(values, value);
+        }
       };
     });
-    this.#followDurations(events);
+    this.#observeDurations(events);
   }
 
-  #followDurations(events: RunEventBus): void {
+  #observeDurations(events: RunEventBus): void {
     const registers = [this.#registry];
     const steps = new Histogram({
       name: 'lockstep_step_duration_seconds',
-      help: 'Whole steps, from one update to the next.',
+      help: 'Duration of a step, from one update to the next, in seconds.',
       buckets: stepBuckets,
       registers,
     });
     const phases = new Histogram({
       name: 'lockstep_step_phase_duration_seconds',
-      help: "Where a step's time went: the mean of its workers; reduce and update are the coordinator's.",
+      help: 'Duration of each phase of a step in seconds: the mean over the workers, or the coordinator for reduce and update.',
       labelNames: ['phase'],
       buckets: stepBuckets,
       registers,
     });
     const checkpoints = new Histogram({
       name: 'lockstep_checkpoint_duration_seconds',
-      help: 'Saving a checkpoint, until it is on the disk.',
+      help: 'Time to save a checkpoint to disk, in seconds.',
       buckets: checkpointBuckets,
       registers,
     });
     const failures = new Counter({
       name: 'lockstep_checkpoint_failures_total',
-      help: 'Checkpoints that could not be saved.',
+      help: 'Number of checkpoints that could not be saved.',
       registers,
     });
-    const ofPhases = phaseNames.flatMap((name) =>
+    const phaseHistograms = phaseNames.flatMap((name) =>
       name === 'step' ? [] : [{ name, histogram: phases.labels({ phase: phaseLabels[name] }) }],
     );
     events.on('step', (event) => {
       steps.observe(event.phases.step / 1000);
-      for (const { name, histogram } of ofPhases) histogram.observe(event.phases[name] / 1000);
+      for (const { name, histogram } of phaseHistograms) histogram.observe(event.phases[name] / 1000);
     });
     events.on('checkpoint', ({ seconds }) => checkpoints.observe(seconds));
     events.on('checkpoint-failed', () => failures.inc());
@@ -93,11 +94,11 @@ export class PrometheusMetrics {
     return this.#registry.metrics();
   }
 
-  /** Not before somebody asks: it looks at the event loop and the garbage collector all the time. */
+  /** Started by the first scrape, because it watches the event loop and the garbage collector all the time. */
   #measureProcess(): void {
     this.#isMeasuringProcess = true;
     collectDefaultMetrics({ register: this.#registry });
-    // Gauges under names of counters; gauges of the same by kind stand beside them.
+    // These gauges have names of counters, and repeat nodejs_active_handles and the like.
     for (const what of ['handles', 'requests', 'resources']) {
       this.#registry.removeSingleMetric(`nodejs_active_${what}_total`);
     }

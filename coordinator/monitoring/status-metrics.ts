@@ -1,15 +1,17 @@
-// What of a status is a metric: names, help texts and values, in the manner of Prometheus. Names say their unit.
-import { runPhases, workerStates, type RunStatus } from '../../shared/monitoring/run-status.js';
+// The metrics that are read from a status snapshot: names, help texts and values, by Prometheus's conventions.
+import { runPhases, workerStates, type RunStatus, type WorkerStatus } from '../../shared/monitoring/run-status.js';
+
+type Labels = Readonly<Record<string, string>>;
 
 /** One value, or one for each set of labels. */
-export type Reading = number | readonly (readonly [labels: Readonly<Record<string, string>>, value: number])[];
+export type Reading = number | readonly (readonly [labels: Labels, value: number])[];
 
 export interface StatusMetric {
+  kind: 'gauge' | 'counter';
   name: string;
   help: string;
-  kind: 'gauge' | 'counter';
-  labels?: readonly string[];
-  /** NaN where there is no value. */
+  labels: readonly string[];
+  /** NaN if there is no value. */
   read: (status: RunStatus) => Reading;
 }
 
@@ -17,15 +19,25 @@ function gauge(name: string, help: string, read: StatusMetric['read'], ...labels
   return { kind: 'gauge', name, help, read, labels };
 }
 
-/** Something that only grows while one coordinator runs. */
+/** A value that only grows during the life of a coordinator. */
 function counter(name: string, help: string, read: StatusMetric['read'], ...labels: string[]): StatusMetric {
   return { kind: 'counter', name, help, read, labels };
 }
 
-const workersHere = ({ workers }: RunStatus) => workers.filter(({ state }) => state !== 'lost');
+/** A gauge with a value for each connected worker. */
+function workerGauge(name: string, help: string, read: (worker: WorkerStatus) => number): StatusMetric {
+  return gauge(
+    name,
+    help,
+    (status) => connectedWorkers(status).map((worker) => [{ worker: worker.name }, read(worker)]),
+    'worker',
+  );
+}
 
-/** One value for each split that there are metrics of. Where only one of them is no number, they are there. */
-function ofSplits({ run }: RunStatus, key: 'loss' | 'accuracy'): Reading {
+const connectedWorkers = ({ workers }: RunStatus) => workers.filter(({ state }) => state !== 'lost');
+
+/** One value for each split that has metrics. A value that is not finite is NaN. */
+function bySplit({ run }: RunStatus, key: 'loss' | 'accuracy'): Reading {
   const splits = { train: run, validation: run.validation, test: run.test };
   return Object.entries(splits).flatMap(([split, metrics]) =>
     metrics === null || (metrics.loss === null && metrics.accuracy === null)
@@ -37,7 +49,7 @@ function ofSplits({ run }: RunStatus, key: 'loss' | 'accuracy'): Reading {
 export const statusMetrics: readonly StatusMetric[] = [
   gauge(
     'lockstep_run_info',
-    'Always 1; the labels say which run this is.',
+    'Always 1; labels identify the run.',
     ({ run, lockstepVersion }) => [[{ run: run.id, directory: run.directory, version: lockstepVersion }, 1]],
     'run',
     'directory',
@@ -45,94 +57,112 @@ export const statusMetrics: readonly StatusMetric[] = [
   ),
   gauge(
     'lockstep_run_phase',
-    '1 for what the run is doing, 0 for all else.',
+    '1 for the current phase of the run, 0 for the others.',
     ({ run }) => runPhases.map((phase) => [{ phase }, Number(phase === run.phase)]),
     'phase',
   ),
   counter(
     'lockstep_run_phase_seconds_total',
-    'Time that this coordinator has spent on each phase; waiting is for workers.',
+    'Seconds that this coordinator has spent in each phase.',
     ({ run }) => runPhases.map((phase) => [{ phase }, run.secondsIn[phase]]),
     'phase',
   ),
-  gauge('lockstep_step', 'Updates made.', ({ run }) => run.step),
-  gauge('lockstep_planned_steps', 'Updates that the run will have made at its end.', ({ run }) => run.steps),
-  gauge('lockstep_epoch', 'The epoch of the latest update, counted from 1.', ({ run }) => run.epoch),
-  gauge('lockstep_planned_epochs', 'Epochs that the run will have.', ({ run }) => run.epochs),
+  gauge('lockstep_step', 'Number of optimizer updates made.', ({ run }) => run.step),
+  gauge('lockstep_planned_steps', 'Number of optimizer updates in the whole run.', ({ run }) => run.steps),
+  gauge('lockstep_epoch', 'Epoch of the latest update, counted from 1.', ({ run }) => run.epoch),
+  gauge('lockstep_planned_epochs', 'Number of epochs in the whole run.', ({ run }) => run.epochs),
   gauge(
     'lockstep_loss',
-    "Mean loss: of the latest step's batch, the latest validation, the test.",
-    (status) => ofSplits(status, 'loss'),
+    'Mean loss over the latest global batch (split "train"), in the latest validation, or in the test.',
+    (status) => bySplit(status, 'loss'),
     'split',
   ),
   gauge(
     'lockstep_accuracy_ratio',
-    'Part of the images that were right, 0 to 1; of what lockstep_loss is of.',
-    (status) => ofSplits(status, 'accuracy'),
+    'Fraction of images classified correctly, 0 to 1, over the same images as lockstep_loss.',
+    (status) => bySplit(status, 'accuracy'),
     'split',
   ),
-  gauge('lockstep_learning_rate', 'Of the latest update.', ({ run }) => run.learningRate),
+  gauge('lockstep_learning_rate', 'Learning rate of the latest update.', ({ run }) => run.learningRate),
   gauge(
     'lockstep_images_per_second',
-    'Images a second in the latest step; 0 while nothing is computed.',
+    'Training images per second in the latest step; 0 while the run waits or is paused.',
     ({ run }) => run.imagesPerSecond.now,
   ),
-  counter('lockstep_images_total', 'Images that gradients were taken of.', ({ run }) => run.imagesSeen),
-  gauge('lockstep_time_left_seconds', 'Until the end, at the pace so far.', ({ run }) => run.secondsLeft ?? NaN),
-  gauge('lockstep_exact', '1 while the weights are a pure function of configuration and seed.', ({ run }) =>
+  counter('lockstep_images_total', 'Number of images trained on.', ({ run }) => run.imagesSeen),
+  gauge(
+    'lockstep_time_left_seconds',
+    'Estimated seconds until the end of the run.',
+    ({ run }) => run.secondsLeft ?? NaN,
+  ),
+  gauge('lockstep_exact', '1 if the weights depend only on configuration and seed so far, 0 otherwise.', ({ run }) =>
     Number(run.exact),
   ),
-  counter('lockstep_sent_bytes_total', 'Messages to all workers.', ({ run }) => run.bytesSent),
-  counter('lockstep_received_bytes_total', 'Messages from all workers.', ({ run }) => run.bytesReceived),
-  counter('lockstep_slices_reassigned_total', 'Slices of lost workers taken over.', ({ run }) => run.slicesReassigned),
+  counter('lockstep_sent_bytes_total', 'Number of bytes sent to workers.', ({ run }) => run.bytesSent),
+  counter('lockstep_received_bytes_total', 'Number of bytes received from workers.', ({ run }) => run.bytesReceived),
+  counter(
+    'lockstep_slices_reassigned_total',
+    'Number of slices reassigned because their worker was lost.',
+    ({ run }) => run.slicesReassigned,
+  ),
   counter(
     'lockstep_slices_duplicated_total',
-    'Slices of late workers given to others too.',
+    'Number of slices of stragglers that were also assigned to other workers.',
     ({ run }) => run.slicesDuplicated,
   ),
-  counter('lockstep_stragglers_total', 'Times that a worker was late.', ({ run }) => run.stragglers),
-  gauge('lockstep_checkpoint_step', 'Updates in the newest checkpoint.', ({ run }) => run.checkpoint?.step ?? NaN),
-  gauge('lockstep_checkpoint_timestamp_seconds', 'When this coordinator saved last, in Unix time.', ({ run }) =>
+  counter('lockstep_stragglers_total', 'Number of times that a worker was a straggler.', ({ run }) => run.stragglers),
+  gauge('lockstep_checkpoint_step', 'Step of the newest checkpoint.', ({ run }) => run.checkpoint?.step ?? NaN),
+  gauge('lockstep_checkpoint_timestamp_seconds', 'Unix time of the newest checkpoint.', ({ run }) =>
     typeof run.checkpoint?.time === 'string' ? Date.parse(run.checkpoint.time) / 1000 : NaN,
   ),
   gauge(
     'lockstep_workers',
-    'Workers by what they are doing; lost: names that are not here any more.',
+    'Number of workers in each state. Lost workers are counted once per name, until they rejoin.',
     ({ workers }) =>
       workerStates.map((state) => [{ state }, workers.filter((worker) => worker.state === state).length]),
     'state',
   ),
-  gauge('lockstep_needed_workers', 'Without so many workers the run waits.', ({ run }) => run.workersNeeded),
-  counter('lockstep_workers_joined_total', 'Workers that came, or came again.', ({ run }) => run.workersJoined),
-  counter('lockstep_workers_lost_total', 'Workers that went before the end.', ({ run }) => run.workersLost),
+  gauge(
+    'lockstep_needed_workers',
+    'Number of connected workers without which the run waits.',
+    ({ run }) => run.workersNeeded,
+  ),
+  counter(
+    'lockstep_workers_joined_total',
+    'Number of workers that joined, counting those that rejoined again.',
+    ({ run }) => run.workersJoined,
+  ),
+  counter(
+    'lockstep_workers_lost_total',
+    'Number of workers lost before the end of the run.',
+    ({ run }) => run.workersLost,
+  ),
   gauge(
     'lockstep_worker_info',
-    'Always 1 for each worker; the labels say what it computes with and on.',
-    (status) => workersHere(status).map(({ name, engine, device }) => [{ worker: name, engine, device }, 1]),
+    'Always 1 for each connected worker; labels give its engine and device.',
+    (status) => connectedWorkers(status).map(({ name, engine, device }) => [{ worker: name, engine, device }, 1]),
     'worker',
     'engine',
     'device',
   ),
-  gauge(
+  workerGauge(
     'lockstep_worker_images_per_second',
-    'Of each worker, while it computes.',
-    (status) => workersHere(status).map(({ name, imagesPerSecond }) => [{ worker: name }, imagesPerSecond]),
-    'worker',
+    'Images per second that each worker computes.',
+    ({ imagesPerSecond }) => imagesPerSecond,
   ),
   gauge(
     'lockstep_worker_time_ratio',
-    "Parts of each worker's time lately, together 1: compute, network, waiting.",
+    "Fraction of each worker's recent time spent on each activity: compute, network or waiting.",
     (status) =>
-      workersHere(status).flatMap(({ name, timeShares }) =>
-        Object.entries(timeShares ?? {}).map(([activity, part]) => [{ worker: name, activity }, part] as const),
+      connectedWorkers(status).flatMap(({ name, timeShares }) =>
+        Object.entries(timeShares ?? {}).map(([activity, share]) => [{ worker: name, activity }, share] as const),
       ),
     'worker',
     'activity',
   ),
-  gauge(
+  workerGauge(
     'lockstep_worker_last_seen_seconds',
-    'Since anything was heard of each worker.',
-    (status) => workersHere(status).map(({ name, lastSeenSecondsAgo }) => [{ worker: name }, lastSeenSecondsAgo]),
-    'worker',
+    'Seconds since the last data from each worker.',
+    ({ lastSeenSecondsAgo }) => lastSeenSecondsAgo,
   ),
 ];

@@ -1,5 +1,5 @@
-// Answers /status. Keeps what only events tell; the rest is read when a snapshot is taken, so that a run pays almost
-// nothing for it.
+// Builds the snapshots for /status. Most values are read when a snapshot is taken, so that the run pays almost nothing for it;
+// the rest is collected from events.
 import type { Clock } from '../../shared/clock.js';
 import {
   runPhases,
@@ -20,12 +20,12 @@ import type { RunSchedule } from '../training/run-schedule.js';
 import type { TrainingState } from '../training/training-state.js';
 import type { StepTracker } from './step-tracker.js';
 
-/** Lost workers that are remembered; beyond this number the one lost first is forgotten. */
+/** Number of lost workers that are remembered; beyond it, the one lost first is forgotten. */
 const maxLostWorkers = 200;
 
 type SecondsIn = RunStatus['run']['secondsIn'];
 
-/** What a status is read from. */
+/** The parts of a run that a snapshot is read from. */
 export interface StatusSources {
   id: string;
   directory: { readonly directory: string };
@@ -39,7 +39,7 @@ export interface StatusSources {
   clock: Clock;
 }
 
-/** What is known about a worker's name beyond its connection. */
+/** What is known of a worker's name, over all its connections. */
 interface History {
   joined: number;
   lost: number;
@@ -79,11 +79,11 @@ export class StatusReporter {
       history.joined++;
       history.last = undefined;
     });
-    // Not the event: the connection has the worker's last figures.
+    // Not the worker-lost event, because the connection has the worker's last figures.
     sources.pool.listen({ left: (worker, reason) => this.#left(worker, reason) });
   }
 
-  /** Why the run cannot continue; undefined while it does, or is paused by an operator. */
+  /** Why the run cannot make progress; undefined if it can, or if an operator has paused it. */
   notReady(): string | undefined {
     const { pool, quorum } = this.#sources;
     if (this.#phase === 'ended') return 'the run has ended';

@@ -1,11 +1,11 @@
-// Follows the current step: which worker computes which slices. Keeps the view of it, and of the last step in which a worker
+// Tracks which worker computes which slices in the current step. Keeps a view of it, and of the last step in which a worker
 // left or took too long.
 import type { Clock } from '../../shared/clock.js';
-import { isEventful, type StepBar, type StepView } from '../../shared/monitoring/step-view.js';
+import { hasRecovery, type StepBar, type StepView } from '../../shared/monitoring/step-view.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 import type { RunEventOf } from '../run/run-events.js';
 
-/** Nobody sees a step that is shorter; such steps are only shown when they are over. */
+/** Steps are shown while they run only after this time, so that short ones do not flicker. */
 const minVisibleMs = 250;
 
 export class StepTracker {
@@ -13,7 +13,7 @@ export class StepTracker {
   #startedMs = 0;
   #current: StepView | undefined;
   #previous: StepView | undefined;
-  #eventful: { view: StepView; atMs: number } | undefined;
+  #recovery: { view: StepView; endedMs: number } | undefined;
 
   constructor(events: RunEventBus, clock: Clock) {
     this.#clock = clock;
@@ -29,12 +29,12 @@ export class StepTracker {
     events.on('gradient-collected', () => this.#end());
   }
 
-  /** The current step, or the last one; undefined before the first. Not a copy: it changes as the step goes on. */
+  /** The current step, or between steps the last one; undefined before the first. Not a copy: it changes during the step. */
   get current(): Readonly<StepView> | undefined {
     return this.#current;
   }
 
-  /** The step to show: the current one once it is visible for long enough, otherwise the one before it. A copy. */
+  /** A copy of the step to show: the current one if it has run long enough, otherwise the one before it. */
   get shown(): StepView | undefined {
     if (this.#current !== undefined && !this.#current.isOver) this.#current.elapsedMs = this.#elapsedMs;
     const isYoung = this.#current?.isOver === false && this.#elapsedMs < minVisibleMs;
@@ -42,11 +42,11 @@ export class StepTracker {
     return view && structuredClone(view);
   }
 
-  /** The last step with a reassignment or a straggler, and how long ago it ended. A copy. */
-  get lastEventful(): { view: StepView; agoMs: number } | undefined {
-    if (this.#eventful === undefined) return undefined;
-    const { view, atMs } = this.#eventful;
-    return { view: structuredClone(view), agoMs: this.#clock.now() - atMs };
+  /** A copy of the last step in which a worker left or was late, and the time since it ended. */
+  get lastRecovery(): { view: StepView; agoMs: number } | undefined {
+    if (this.#recovery === undefined) return undefined;
+    const { view, endedMs } = this.#recovery;
+    return { view: structuredClone(view), agoMs: this.#clock.now() - endedMs };
   }
 
   #start(step: number): void {
@@ -84,7 +84,7 @@ export class StepTracker {
     if (view === undefined) return;
     view.elapsedMs = this.#elapsedMs;
     view.isOver = true;
-    if (isEventful(view)) this.#eventful = { view, atMs: this.#clock.now() };
+    if (hasRecovery(view)) this.#recovery = { view, endedMs: this.#clock.now() };
   }
 
   get #elapsedMs(): number {

@@ -8,7 +8,7 @@ import {
   saveCheckpoint,
   type BestValidation,
   type RunProgress,
-  type TrainingState,
+  type SavedState,
 } from './checkpoint.js';
 import { loadCheckpoint, type Checkpoint } from './load-checkpoint.js';
 import type { RunSetup } from './run-setup.js';
@@ -37,7 +37,7 @@ export class CheckpointManager {
   }
 
   /** Saves a checkpoint, then removes old ones. Throws the system's error; earlier checkpoints remain intact. */
-  async save(state: TrainingState, progress: Omit<RunProgress, 'best'>): Promise<string> {
+  async save(state: SavedState, progress: Omit<RunProgress, 'best'>): Promise<string> {
     const best = betterOf(this.#best, progress.validation, state.step);
     const saved = await saveCheckpoint(this.#directory, this.#setup, state, { ...progress, best });
     this.#newest = saved;

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { lstat, mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { measuredArraysOf } from '../../shared/dataset/measured-preprocessing.js';
+import { ifMissing } from '../../shared/errors.js';
 import { layoutHash, weightsSha256 } from '../../shared/network/layout-hash.js';
 import { encodeSafetensors, namedArraysOf } from '../../shared/network/safetensors.js';
 import { lockstepVersion } from '../../shared/version.js';
@@ -11,8 +12,8 @@ import type { BatchSums, Metrics } from './metrics.js';
 import type { RunSetup } from './run-setup.js';
 import type { TotalsRecord } from './run-totals.js';
 
-/** Everything the rest of a run depends on, besides its configuration and its images. */
-export interface TrainingState {
+/** Everything that the rest of a run depends on, besides its configuration and images. */
+export interface SavedState {
   /** Updates made. */
   step: number;
   weights: Float32Array;
@@ -34,7 +35,7 @@ export interface RunProgress {
   epochSums: BatchSums;
   /** The last validation; of this state if its step is this one. */
   validation: (Metrics & { step: number }) | null;
-  /** The best validation accuracy, and the step of the checkpoint that the `best` link points to. */
+  /** The best validation so far, and the step of the checkpoint that the `best` link points to. */
   best: BestValidation | null;
   totals: TotalsRecord;
 }
@@ -50,7 +51,7 @@ export interface FileSum {
 export const modelFile = 'model.safetensors';
 /** Optimizer state: arrays named `<state>/<weight>`, for example `velocity/dense/kernel`. */
 export const optimizerFile = 'optimizer.safetensors';
-/** What preprocessing subtracts and divides by, if it was measured over the training images. */
+/** Values that preprocessing subtracts and divides by, if they were measured over the training images. */
 export const preprocessingFile = 'preprocessing.safetensors';
 /** Everything that is not an array. */
 export const stateFile = 'state.json';
@@ -77,7 +78,7 @@ export function sumsText(files: Readonly<Record<string, FileSum>>): string {
 export async function saveCheckpoint(
   directory: string,
   setup: RunSetup,
-  state: TrainingState,
+  state: SavedState,
   progress: RunProgress,
 ): Promise<string> {
   const target = path.join(directory, checkpointName(state.step));
@@ -98,7 +99,7 @@ export async function saveCheckpoint(
 async function writeInto(
   folder: string,
   { config, layout, store }: RunSetup,
-  state: TrainingState,
+  state: SavedState,
   progress: RunProgress,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
@@ -142,7 +143,7 @@ async function replace(target: string, by: string): Promise<void> {
   await rm(aside, { recursive: true, force: true });
 }
 
-/** Writes a file's parts in order and waits until they are on disk. */
+/** Writes a file's parts in order, and waits until they are on disk. */
 async function writeFlushed(file: string, parts: readonly Uint8Array[]): Promise<FileSum> {
   const hash = createHash('sha256');
   let bytes = 0;
@@ -199,7 +200,7 @@ export async function returnTo(
   }
   await pointLinkAt(directory, 'latest', checkpointName(step));
   const best = progress.best && checkpointName(progress.best.step);
-  // A later, better checkpoint may have caused its removal.
+  // It may have been removed after a later, better checkpoint.
   if (best !== null && (await exists(path.join(directory, best)))) await pointLinkAt(directory, 'best', best);
   else await rm(path.join(directory, 'best'), { force: true });
 }
@@ -210,10 +211,7 @@ export async function exists(location: string): Promise<boolean> {
 
 /** Paths of the checkpoints in a folder, oldest first; empty if the folder does not exist. */
 export async function listCheckpoints(directory: string): Promise<string[]> {
-  const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
+  const names = await readdir(directory).catch(ifMissing<string[]>([]));
   return names
     .filter((name) => /^step-\d{8,}$/.test(name))
     .toSorted()

@@ -1,4 +1,4 @@
-// What an evaluation came to: loss and accuracy, class by class, and what was taken for what. Pure.
+// The result of an evaluation: loss and accuracy, accuracy by class, and the confusion matrix. Pure.
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { noClass } from '../../shared/protocol/messages.js';
 import { metricsOf, type EvaluatedShard, type Metrics } from './metrics.js';
@@ -6,29 +6,29 @@ import { metricsOf, type EvaluatedShard, type Metrics } from './metrics.js';
 export interface ClassResult {
   name: string;
   images: number;
-  /** Those that were taken for this class. */
+  /** Images classified correctly. */
   correct: number;
-  /** 0 to 1; null where there is no image of this class. */
+  /** 0 to 1; null if the split has no image of this class. */
   accuracy: number | null;
 }
 
 export interface Outcome extends Metrics {
   images: number;
-  /** In the order of the labels. */
+  /** One per label, in order. */
   classes: ClassResult[];
-  /** confusion[label][class] images of this label were taken for that class. */
+  /** `confusion[label][class]` is the number of images of this label that were classified as that class. */
   confusion: number[][];
-  /** Images whose logits are no numbers: of no class, and in no column of the confusion matrix. */
+  /** Images whose logits are not finite. They have no predicted class and are not in the confusion matrix. */
   unclassified: number;
 }
 
 /**
- * @param parts of the whole split, in order
+ * @param shards the results of all shards of the split, in order
  * @param records the split's CIFAR-10 records, in the same order
- * @param classNames in the order of the labels
+ * @param classNames one per label, in order
  */
 export function outcomeOf(
-  parts: readonly EvaluatedShard[],
+  shards: readonly EvaluatedShard[],
   records: Uint8Array,
   classNames: readonly string[],
 ): Outcome {
@@ -36,7 +36,7 @@ export function outcomeOf(
   const imagesOf = classNames.map(() => 0);
   let unclassified = 0;
   let images = 0;
-  for (const predicted of parts.flatMap((part) => [...part.predicted])) {
+  for (const predicted of shards.flatMap((shard) => [...shard.predicted])) {
     const label = records[images++ * recordBytes];
     imagesOf[label]++;
     if (predicted === noClass) unclassified++;
@@ -46,5 +46,5 @@ export function outcomeOf(
     const correct = confusion[label][label];
     return { name, images: imagesOf[label], correct, accuracy: imagesOf[label] > 0 ? correct / imagesOf[label] : null };
   });
-  return { ...metricsOf(parts), images, classes, confusion, unclassified };
+  return { ...metricsOf(shards), images, classes, confusion, unclassified };
 }

@@ -1,71 +1,72 @@
-// A file of lines that grows while a run goes on. What cannot be written, for a full disk say, is kept and tried again.
+// Appends lines to a file. Lines that cannot be written, for example because the disk is full, are kept and tried again with
+// the next one.
 import { open, type FileHandle } from 'node:fs/promises';
 
 export class JsonLinesFile {
   readonly #file: string;
-  readonly #onTrouble: (error: unknown) => void;
+  readonly #onError: (error: unknown) => void;
   #handle: FileHandle | undefined;
-  /** Whole lines in the file. Half a line behind them, of a write that failed, is overwritten. */
+  /** Length of the complete lines in the file. What a failed write left after them is overwritten. */
   #writtenBytes: number;
-  #waiting = '';
+  #pending = '';
   #writing: Promise<void> | undefined;
-  #trouble: unknown;
+  #error: unknown;
 
   /**
-   * @param file must be there
-   * @param writtenBytes how long it is
-   * @param onTrouble told when lines cannot be written, and again only after they could be
+   * @param file must exist
+   * @param writtenBytes its length
+   * @param onError called when lines cannot be written, and not again before a write has succeeded
    */
-  constructor(file: string, writtenBytes: number, onTrouble: (error: unknown) => void) {
+  constructor(file: string, writtenBytes: number, onError: (error: unknown) => void) {
     this.#file = file;
     this.#writtenBytes = writtenBytes;
-    this.#onTrouble = onTrouble;
+    this.#onError = onError;
   }
 
-  /** How long the file is once every line so far is in it. */
+  /** Length of the file once all lines so far are written. */
   get bytes(): number {
-    return this.#writtenBytes + Buffer.byteLength(this.#waiting);
+    return this.#writtenBytes + Buffer.byteLength(this.#pending);
   }
 
   add(line: string): void {
-    this.#waiting += `${line}\n`;
-    this.#writing ??= this.#writeWaiting();
+    this.#pending += `${line}\n`;
+    this.#writing ??= this.#writePending();
   }
 
-  /** Resolves when every line so far is in the file, or cannot be written now. */
+  /** Resolves when all lines so far are written, or cannot be written now. */
   async flush(): Promise<void> {
     await this.#writing;
-    if (this.#waiting === '') return;
-    this.#writing ??= this.#writeWaiting();
+    if (this.#pending === '') return;
+    this.#writing ??= this.#writePending();
     await this.#writing;
   }
 
-  /** Waits for the last line. Throws what kept lines from being written. */
+  /** Waits for the last line. Throws the error that kept lines from being written. */
   async close(): Promise<void> {
     await this.flush();
     await this.#handle?.close();
-    if (this.#trouble !== undefined) throw this.#trouble;
+    if (this.#error !== undefined) throw this.#error;
   }
 
-  /** To be called with something to write: it must not end before its promise is kept. */
-  async #writeWaiting(): Promise<void> {
+  /** Must not be called without pending lines: it would clear #writing before the caller has set it. */
+  async #writePending(): Promise<void> {
     try {
       this.#handle ??= await open(this.#file, 'r+');
-      while (this.#waiting !== '') {
-        const text = this.#waiting;
+      while (this.#pending !== '') {
+        const text = this.#pending;
         const bytes = Buffer.from(text);
         for (let done = 0; done < bytes.length;) {
           const rest = bytes.length - done;
           done += (await this.#handle.write(bytes, done, rest, this.#writtenBytes + done)).bytesWritten;
         }
         this.#writtenBytes += bytes.length;
-        this.#waiting = this.#waiting.slice(text.length);
-        this.#trouble = undefined;
+        this.#pending = this.#pending.slice(text.length);
+        this.#error = undefined;
       }
     } catch (error) {
-      if (this.#trouble === undefined) this.#onTrouble(error);
-      this.#trouble = error;
-      // A file that is opened anew may do better. That closing the old one fails too tells nothing new.
+      if (this.#error === undefined) this.#onError(error);
+      this.#error = error;
+      // Opening the file again may help. Closing a broken handle may fail too, which adds no information.
       await this.#handle?.close().catch(() => undefined);
       this.#handle = undefined;
     } finally {

@@ -1,4 +1,4 @@
-// The lines of metrics.jsonl, and which events become one.
+// The lines of metrics.jsonl, and which events are logged as one.
 import type { Metrics } from './metrics.js';
 import type { OperatorAction, RunEvent } from './run-events.js';
 import type { StepPhases } from './step-phases.js';
@@ -41,7 +41,7 @@ export function metricsLineOf(event: RunEvent): MetricsLine | undefined {
   }
 }
 
-/** An event in words; undefined for events that are not logged. */
+/** Describes an event; undefined for events that are not logged. */
 function detailOf(event: RunEvent): string | undefined {
   switch (event.type) {
     case 'resumed':

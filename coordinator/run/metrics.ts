@@ -1,28 +1,28 @@
-// Loss and accuracy, and the sums that they are made of.
+// Loss and accuracy, and the sums that they are computed from.
 
 export interface Metrics {
-  /** The mean softmax cross-entropy of an image. */
+  /** Mean softmax cross-entropy over the images. */
   loss: number;
-  /** The part of the images whose largest logit is their label's, 0 to 1. */
+  /** Fraction of images whose largest logit is their label's, 0 to 1. */
   accuracy: number;
 }
 
-/** What metrics are made of: sums travel, the division happens once. */
+/** Sums that metrics are computed from. They are added up first and divided once. */
 export interface BatchSums {
   sampleCount: number;
   lossSum: number;
   correctCount: number;
 }
 
-/** What a part of a split gave. */
+/** The evaluation of one shard. */
 export interface EvaluatedShard extends BatchSums {
-  /** The class that each image was taken for, or noClass. */
+  /** The predicted class of each image, or noClass. */
   predicted: Uint8Array;
 }
 
-/** In float64, in the order given. */
-export function metricsOf(parts: readonly BatchSums[]): Metrics {
-  const { sampleCount, lossSum, correctCount } = parts.reduce(addSums, noSums);
+/** Adds up in float64, in the order given, and divides. */
+export function metricsOf(sums: readonly BatchSums[]): Metrics {
+  const { sampleCount, lossSum, correctCount } = sums.reduce(addSums, noSums);
   return { loss: lossSum / sampleCount, accuracy: correctCount / sampleCount };
 }
 

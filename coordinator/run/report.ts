@@ -5,7 +5,7 @@ import type { Metrics } from './metrics.js';
 import type { StepPhases } from './step-phases.js';
 
 /**
- * The result of a run, over all of it, however often it was resumed; but wallSeconds, imagesPerSecond, bytesSent,
+ * The result of a run, including the parts before it was resumed; but wallSeconds, imagesPerSecond, bytesSent,
  * bytesReceived, workers and phases cover only the coordinator process that finished it.
  */
 export interface Report {
@@ -18,14 +18,14 @@ export interface Report {
   /** Epochs started. */
   epochs: number;
   imagesSeen: number;
-  /** From the start of the first step to the end of the test. */
+  /** From the start of the first step to the end of testing. */
   wallSeconds: number;
   /** Images trained on per second of training; validation and test do not count. */
   imagesPerSecond: number;
   engines: EngineCount[];
   /**
-   * Whether every worker had the fingerprint of the first, and the run was never resumed with changed settings: if so, the
-   * weights are a pure function of configuration and seed.
+   * Whether the weights are a pure function of configuration and seed: every worker had the same fingerprint, and the run
+   * was never resumed with another configuration or other images.
    */
   exact: boolean;
   workersJoined: number;
@@ -38,7 +38,7 @@ export interface Report {
   /** Number of times a worker was a straggler and its slices were assigned to others as well. */
   stragglers: number;
   slicesDuplicated: number;
-  /** What each worker did, by name; a worker that joined again has one entry. */
+  /** What each worker did. Workers are told apart by name; one that rejoined has a single entry. */
   workers: WorkerSummary[];
   /** See weightsSha256 in shared/network/layout-hash.ts. */
   weightsSha256: string;

@@ -1,51 +1,50 @@
-// Where a resumed run goes on, and whether what it is to go on with is what it was. Nothing here changes a file.
+// Where a resumed run continues, and whether its configuration and images match the checkpoint. Changes no files.
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { recipeFields } from '../../shared/config/config-fields.js';
 import { resolveConfig, totalStepsOf, type Config, type ConfigInput } from '../../shared/config/config.js';
-import { LockstepError, systemCodeOf } from '../../shared/errors.js';
+import { ifMissing, LockstepError } from '../../shared/errors.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
-import { listCheckpoints } from './checkpoint.js';
-import { readPretrainedWeights, type PretrainedWeights } from './pretrained-weights.js';
-import { learningRateAt } from '../optimizer/learning-rate.js';
-import { loadCheckpoint, loadNewestSound, type Checkpoint } from './load-checkpoint.js';
 import type { ShardStore } from '../dataset/shard-store.js';
+import { learningRateAt } from '../optimizer/learning-rate.js';
+import { listCheckpoints } from './checkpoint.js';
+import { loadCheckpoint, loadNewestIntact, type Checkpoint } from './load-checkpoint.js';
+import { readPretrainedWeights, type PretrainedWeights } from './pretrained-weights.js';
 import type { RunSetup } from './run-setup.js';
 
-/** Where runs are written unless said otherwise. */
+/** Where run directories are created by default. */
 export const runsDirectory = 'runs';
 
 export interface ResumeOptions {
   /**
-   * Goes on from a checkpoint: its path, or a run's; true for the newest in `runDir`, or, without one, of the run that
-   * saved last under `runs/`. `auto` is true where there is a checkpoint and starts from the beginning where there is
-   * none; of a damaged one it takes the sound one before it.
+   * Continue from a checkpoint: the path of a checkpoint or of a run directory; or true for the newest checkpoint in
+   * `runDir`, or without `runDir` in the run under `runs/` that was saved last. `auto` is like true, but starts from the
+   * beginning if there is no checkpoint, and skips damaged ones.
    */
   resume?: boolean | string | undefined;
-  /** Goes on although the configuration or the images are others: the weights are then those of neither. */
+  /** Continue although the configuration or the images have changed. The report then says `exact: false`. */
   override?: boolean | undefined;
 }
 
-/** What a run is to be, and what it goes on from. */
+/** A run's configuration, and what it starts from. */
 export interface PlannedRun {
   config: Config;
   checkpoint: Checkpoint | undefined;
-  /** Weights to start from instead of random ones; never for a resumed run. */
+  /** Weights to start from instead of random ones; undefined for a resumed run. */
   pretrained: PretrainedWeights | undefined;
-  /** Keys whose values are not the checkpoint's, under `override`. */
+  /** Fields whose values differ from the checkpoint's, under `override`. */
   overridden: readonly string[];
 }
 
 /**
- * The configuration of a run: what is given, and under `resume` the checkpoint's for the rest. Initial weights are read
- * where they are given; a checkpoint knows their hash.
- * Throws `bad-config` where a key that the weights depend on is given another value than the checkpoint's,
- * `no-checkpoint` and `bad-checkpoint`.
+ * Resolves the configuration of a run. A resumed run takes fields that are not given from the checkpoint.
+ * Throws `bad-config` if a field that the weights depend on differs from the checkpoint's, `no-checkpoint` and
+ * `bad-checkpoint`.
  */
 export async function planRun(input: ConfigInput, { resume, override }: ResumeOptions): Promise<PlannedRun> {
-  const checkpoint = await checkpointFor(resume, input.runDir ?? undefined);
+  const checkpoint = await findResumed(resume, input.runDir ?? undefined);
   if (checkpoint === undefined) {
     return { ...(await withInitialWeights(resolveConfig(input))), checkpoint, overridden: [] };
   }
@@ -56,77 +55,75 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
   const length = isLengthGiven ? { steps: null, epochs: null } : {};
   const runDir = input.runDir ?? runOf(checkpoint.path) ?? null;
   const merged = resolveConfig({ ...checkpoint.config, ...length, ...given, runDir });
-  // Of the weights that the run began with, only others matter.
+  // The checkpoint has the hash of the initial weights. The weights themselves are read only to compare their hash.
   const config = given['initialWeights'] === undefined ? merged : (await withInitialWeights(merged, true)).config;
-  const changed = changedKeys(checkpoint.config, config);
-  if (changed.length > 0 && override !== true) {
-    const shown = (values: Config, key: keyof Config) => JSON.stringify(values[key]);
-    const list = changed.map((key) => `${key} was ${shown(checkpoint.config, key)} and is ${shown(config, key)}`);
+  const overridden = changedFields(checkpoint.config, config);
+  if (overridden.length > 0 && override !== true) {
+    const shown = (values: Config, field: keyof Config) => JSON.stringify(values[field]);
+    const changes = overridden.map(
+      (field) => `\`${field}\` was ${shown(checkpoint.config, field)} and is ${shown(config, field)}`,
+    );
     throw new LockstepError(
       'bad-config',
-      `${checkpoint.path} is of a run with another configuration: ${list.join('; ')}: leave these out to go on as it ` +
-        'was, or go on with the new values by --override',
+      `${checkpoint.path} was saved with another configuration: ${changes.join('; ')}. Omit these options to continue with ` +
+        'the old values, or add `override` to continue with the new ones',
     );
   }
-  return { config, checkpoint: inRun(checkpoint, runDir), pretrained: undefined, overridden: changed };
+  return { config, checkpoint: forRun(checkpoint, runDir), pretrained: undefined, overridden };
 }
 
-/** Reads what --initial-weights names, and puts its hash into the configuration. @param isResumed whether any hash will do */
+/** Reads the initial weights, and puts their hash into the configuration. @param acceptAnyHash whether the hash may differ */
 async function withInitialWeights(
   config: Config,
-  isResumed = false,
+  acceptAnyHash = false,
 ): Promise<{ config: Config; pretrained: PretrainedWeights | undefined }> {
   const { initialWeights, initialWeightsSha256: expected } = config;
   if (initialWeights === null) return { config, pretrained: undefined };
-  const given = await readPretrainedWeights(initialWeights, layoutModel(config));
-  if (expected !== null && expected !== given.sha256 && !isResumed) {
+  const pretrained = await readPretrainedWeights(initialWeights, layoutModel(config));
+  if (expected !== null && expected !== pretrained.sha256 && !acceptAnyHash) {
     throw new LockstepError(
       'bad-config',
-      `--initial-weights ${initialWeights} has the hash ${given.sha256}, and initialWeightsSha256 says ${expected}: ` +
-        'name the file with that hash, or leave the hash out',
+      `the hash of \`initialWeights\` ${initialWeights} is ${pretrained.sha256}, not ${expected} as in ` +
+        '`initialWeightsSha256`: name the file with that hash, or omit the hash',
     );
   }
-  return { config: Object.freeze({ ...config, initialWeightsSha256: given.sha256 }), pretrained: given };
+  return { config: Object.freeze({ ...config, initialWeightsSha256: pretrained.sha256 }), pretrained };
 }
 
-/** A run that branches off into a folder of its own has its best checkpoint still to make. */
-function inRun(checkpoint: Checkpoint, runDirectory: string | null): Checkpoint {
-  const run = runOf(checkpoint.path);
-  if (run !== undefined && runDirectory !== null && path.resolve(run) === path.resolve(runDirectory)) return checkpoint;
+/** A run that continues another run's checkpoint in a directory of its own has no best checkpoint yet. */
+function forRun(checkpoint: Checkpoint, runDirectory: string | null): Checkpoint {
+  if (runDirectory !== null && isInRun(checkpoint.path, runDirectory)) return checkpoint;
   return { ...checkpoint, progress: { ...checkpoint.progress, best: null } };
 }
 
-/** Keys that the weights depend on. The length is looked at by assertResumable, which knows what it comes to. */
-function changedKeys(before: Config, now: Config): (keyof Config)[] {
-  const keys = Object.keys(recipeFields) as (keyof typeof recipeFields)[];
-  return keys.filter(
-    (key) => key !== 'steps' && key !== 'epochs' && JSON.stringify(before[key]) !== JSON.stringify(now[key]),
+/** Fields that the weights depend on, except for the length, which assertResumable checks. */
+function changedFields(before: Config, now: Config): (keyof Config)[] {
+  const fields = Object.keys(recipeFields) as (keyof typeof recipeFields)[];
+  return fields.filter(
+    (field) => field !== 'steps' && field !== 'epochs' && JSON.stringify(before[field]) !== JSON.stringify(now[field]),
   );
 }
 
-async function checkpointFor(
+/** Loads the checkpoint that `resume` stands for; undefined to start from the beginning. */
+async function findResumed(
   resume: boolean | string | undefined,
   runDirectory: string | undefined,
 ): Promise<Checkpoint | undefined> {
   if (resume === undefined || resume === false) return undefined;
-  const location = runDirectory ?? (await newestRun());
-  if (resume === true) {
-    if (location !== undefined) return loadCheckpoint(location);
-    throw new LockstepError(
-      'no-checkpoint',
-      `there is no run with a checkpoint in ${path.resolve(runsDirectory)}: name a run with --run-dir, or a checkpoint with --resume`,
-    );
-  }
-  if (resume !== 'auto') return loadCheckpoint(resume);
-  return location === undefined ? undefined : loadNewestSound(path.join(location, 'checkpoints'));
+  if (resume !== true && resume !== 'auto') return loadCheckpoint(resume);
+  const run = runDirectory ?? (await newestRun());
+  if (resume === 'auto') return run === undefined ? undefined : loadNewestIntact(path.join(run, 'checkpoints'));
+  if (run !== undefined) return loadCheckpoint(run);
+  throw new LockstepError(
+    'no-checkpoint',
+    `there is no run with a checkpoint in ${path.resolve(runsDirectory)}: name a run directory with \`runDir\`, or a ` +
+      'checkpoint with `resume`',
+  );
 }
 
-/** The run under `runs/` that saved last. */
+/** The run under `runs/` that was saved last. */
 async function newestRun(): Promise<string | undefined> {
-  const entries = await readdir(runsDirectory, { withFileTypes: true }).catch((error: unknown) => {
-    if (systemCodeOf(error) === 'ENOENT') return [];
-    throw error;
-  });
+  const entries = await readdir(runsDirectory, { withFileTypes: true }).catch(ifMissing([]));
   let newest: { run: string; savedMs: number } | undefined;
   for (const entry of entries.filter((each) => each.isDirectory())) {
     const run = path.join(runsDirectory, entry.name);
@@ -138,17 +135,22 @@ async function newestRun(): Promise<string | undefined> {
   return newest?.run;
 }
 
-/** The folder of the run that a checkpoint lies in; undefined where it lies elsewhere. */
+/** The run directory that a checkpoint is in; undefined if it is elsewhere. */
 export function runOf(checkpoint: string): string | undefined {
   const parent = path.dirname(checkpoint);
   return path.basename(parent) === 'checkpoints' ? path.dirname(parent) : undefined;
 }
 
+export function isInRun(checkpoint: string, runDirectory: string): boolean {
+  const run = runOf(checkpoint);
+  return run !== undefined && path.resolve(run) === path.resolve(runDirectory);
+}
+
 /**
- * Holds a checkpoint against what its run is to go on with. Throws `bad-checkpoint` for another model, `bad-config` for a
- * length that is behind it, `already-finished` where nothing is left to do, and without override `bad-data` for other
- * images and `bad-config` for a length that would have changed the steps it has made.
- * @returns whether the run goes on as it would have without a stop
+ * Compares a checkpoint with the run that is to continue from it. Throws `bad-checkpoint` if the model differs, `bad-config`
+ * if the run is shorter than the checkpoint, `already-finished` if nothing is left to do; and without override `bad-data` if
+ * the images differ, and `bad-config` if the run's length would have changed the steps already made.
+ * @returns whether the run continues as if it had never been interrupted
  */
 export async function assertResumable(
   planned: PlannedRun & { checkpoint: Checkpoint },
@@ -157,44 +159,46 @@ export async function assertResumable(
 ): Promise<boolean> {
   const { config, checkpoint, overridden } = planned;
   if (layoutHash(layout) !== layoutHash(checkpoint.layout)) {
+    const fields = overridden.map((field) => `\`${field}\``);
     throw new LockstepError(
       'bad-checkpoint',
-      `${checkpoint.path} is of another model (${overridden.join(', ')}): its weights fit no other`,
+      `${checkpoint.path} is of another model (changed: ${fields.join(', ')}): its weights do not fit this one`,
     );
   }
   const totalSteps = totalStepsOf(config, store.stepsPerEpoch);
   if (checkpoint.step > totalSteps) {
     throw new LockstepError(
       'bad-config',
-      `the run is to have ${totalSteps} steps, and ${checkpoint.path} has made ${checkpoint.step}: give a greater ` +
-        '--steps or --epochs, or an earlier checkpoint',
+      `the run has ${totalSteps} steps, but ${checkpoint.path} is already at step ${checkpoint.step}: increase \`steps\` ` +
+        'or `epochs`, or resume from an earlier checkpoint',
     );
   }
-  const difference = otherImages(checkpoint, store) ?? otherRates(checkpoint, config, store.stepsPerEpoch);
+  const difference = imageDifference(checkpoint, store) ?? rateDifference(checkpoint, config, store.stepsPerEpoch);
   if (difference !== undefined && !override) throw difference;
   if (checkpoint.step === totalSteps && (await isReported(checkpoint))) {
     throw new LockstepError(
       'already-finished',
-      `the run of ${checkpoint.path} is finished: ${totalSteps} steps, weights ${checkpoint.weightsSha256}; a greater ` +
-        '--steps or --epochs goes on from there',
+      `the run of ${checkpoint.path} has finished: ${totalSteps} steps, weights ${checkpoint.weightsSha256}. Increase ` +
+        '`steps` or `epochs` to continue it',
     );
   }
   return difference === undefined && overridden.length === 0;
 }
 
-function otherImages({ shardHashes, path: place }: Checkpoint, { shards }: ShardStore): LockstepError | undefined {
-  const other = shards.find((shard, index) => shard.sha256 !== shardHashes[index]);
-  if (other === undefined && shards.length === shardHashes.length) return undefined;
+function imageDifference({ shardHashes, path: checkpoint }: Checkpoint, { shards }: ShardStore) {
+  const first = shards.find(({ sha256 }, index) => sha256 !== shardHashes[index]);
+  if (first === undefined && shards.length === shardHashes.length) return undefined;
   const where =
-    other === undefined ? 'there are fewer' : `the first that differs is ${other.split} shard ${other.index}`;
+    first === undefined ? 'there are fewer' : `the first difference is in ${first.split} shard ${first.index}`;
   return new LockstepError(
     'bad-data',
-    `the images are not those of ${place} (${where}): give the same with --data, or go on with these by --override`,
+    `these are not the images of ${checkpoint} (${where}): name the same images with \`data\`, or add \`override\` to ` +
+      'continue with these',
   );
 }
 
-/** A longer run is the same one only where its schedule does not depend on its length. */
-function otherRates(checkpoint: Checkpoint, now: Config, stepsPerEpoch: number): LockstepError | undefined {
+/** A longer run may continue a shorter one if the learning rates so far do not depend on the length. */
+function rateDifference(checkpoint: Checkpoint, now: Config, stepsPerEpoch: number): LockstepError | undefined {
   const runs = [checkpoint.config, now].map((config) => ({
     config,
     length: { totalSteps: totalStepsOf(config, stepsPerEpoch), stepsPerEpoch },
@@ -205,9 +209,9 @@ function otherRates(checkpoint: Checkpoint, now: Config, stepsPerEpoch: number):
     const [lengthBefore, lengthNow] = runs.map(({ length }) => length.totalSteps);
     return new LockstepError(
       'bad-config',
-      `${checkpoint.path} is of a run of ${lengthBefore} steps, and its learning rates depend on that: in one of ` +
-        `${lengthNow} steps, step ${step + 1} has the rate ${rateNow} and not ${rateBefore}: leave the length as it was, ` +
-        'or go on by --override',
+      `${checkpoint.path} is of a run of ${lengthBefore} steps, and its learning rates depend on that length: in a run of ` +
+        `${lengthNow} steps, step ${step + 1} has the learning rate ${rateNow} instead of ${rateBefore}. Keep the length, ` +
+        'or add `override` to continue anyway',
     );
   }
   return undefined;
@@ -215,13 +219,10 @@ function otherRates(checkpoint: Checkpoint, now: Config, stepsPerEpoch: number):
 
 const reported = z.looseObject({ weightsSha256: z.string() });
 
-/** Whether its run has come to its report: it might have been stopped between the last step and that. */
-async function isReported(checkpoint: Checkpoint): Promise<boolean> {
-  const run = runOf(checkpoint.path);
+/** Whether the run of this checkpoint wrote its report; it may have been stopped between its last step and that. */
+async function isReported({ path: checkpoint, weightsSha256 }: Checkpoint): Promise<boolean> {
+  const run = runOf(checkpoint);
   if (run === undefined) return false;
-  const json = await readFile(path.join(run, 'report.json'), 'utf8').catch((error: unknown) => {
-    if (systemCodeOf(error) === 'ENOENT') return 'null';
-    throw error;
-  });
-  return reported.safeParse(JSON.parse(json)).data?.weightsSha256 === checkpoint.weightsSha256;
+  const json = await readFile(path.join(run, 'report.json'), 'utf8').catch(ifMissing('null'));
+  return reported.safeParse(JSON.parse(json)).data?.weightsSha256 === weightsSha256;
 }

@@ -10,15 +10,16 @@ import type { StepPhases, WorkerContribution } from './step-phases.js';
 /** A request by an operator. */
 export type OperatorAction = 'pause' | 'continue' | 'checkpoint' | 'stop' | 'drop';
 
-/** A question about a worker's clock and its answer; see ClockOffset. */
+/** One round trip to a worker, timed at both ends; see ClockOffset. */
 export interface ClockSample {
-  /** When it was asked, by the coordinator's clock. */
-  askedMs: number;
-  /** When the question arrived, by the worker's clock; equal to `toldMs` if it was answered at once. */
-  reachedMs: number;
-  toldMs: number;
-  /** When the answer arrived, by the coordinator's clock. */
-  heardMs: number;
+  /** When the coordinator sent its message, by the coordinator's clock. */
+  sentMs: number;
+  /** When the message arrived, by the worker's clock; equal to `repliedMs` if the worker replied at once. */
+  receivedMs: number;
+  /** When the worker replied, by its clock. */
+  repliedMs: number;
+  /** When the reply arrived, by the coordinator's clock. */
+  returnedMs: number;
 }
 
 /** Identifies a connected worker. A worker that joins again has another id. */
@@ -32,10 +33,10 @@ export type RunEnd = { how: 'finished'; report: Report } | { how: 'interrupted' 
 
 /** One event. `step` is the number of updates made, `time` is ISO 8601 in UTC. */
 export type RunEvent = { step: number; time: string } &
-  /** The run does something else from now on. */
+  /** The run enters another phase. */
   (
     | { type: 'phase'; phase: RunPhase }
-    /** The run resumes from a checkpoint. */
+    /** The run resumes from this checkpoint. */
     | { type: 'resumed'; path: string }
     /** One optimizer update. `epoch` counts from 1, `learningRate` is the update's. */
     | ({
@@ -57,7 +58,7 @@ export type RunEvent = { step: number; time: string } &
     | { type: 'checkpoint'; path: string; seconds: number }
     /** A checkpoint could not be saved, for example because the disk is full; training continues. */
     | { type: 'checkpoint-failed'; reason: string; lastCheckpoint: string }
-    /** Lines of metrics.jsonl could not be written; they are kept and written with the next one. */
+    /** Lines of metrics.jsonl could not be written. They are kept, and written with the next line. */
     | { type: 'metrics-failed'; reason: string }
     /** A TensorBoard event file could not be written; training continues without it. */
     | { type: 'tensorboard-failed'; reason: string }
@@ -79,19 +80,19 @@ export type RunEvent = { step: number; time: string } &
         /** Workers that are left. */
         workers: number;
       } & WorkerRef)
-    /** Slices of the step were reassigned because their worker left. Published when the step is done. */
+    /** Slices of the step were reassigned because their worker left. Published after the step. */
     | { type: 'slices-reassigned'; slices: number }
-    /** A worker was a straggler in the step: its slices were assigned to others as well. Published when the step is done. */
+    /** A worker was a straggler in the step: its slices were assigned to others as well. Published after the step. */
     | { type: 'straggler'; name: string; slices: number; speculative: readonly string[] }
     /** The run waits for workers. */
     | { type: 'waiting'; workers: number; needed: number }
-    /** A worker with another fingerprint joined: from here on the weights depend on who computes what. */
+    /** A worker with another fingerprint joined: from now on the weights depend on who computes what. */
     | { type: 'inexact'; name: string; fingerprint: string; first: string }
     /** The timeline of these steps was written. */
     | { type: 'timeline'; file: string; from: number; to: number }
     /** An operator's request was carried out. `detail` names the operator and the worker concerned. */
     | { type: 'operated'; action: OperatorAction; detail: string }
-    /** A connection was refused, or tokens or certificates were read again or could not be. */
+    /** A connection was refused, or tokens or certificates were reloaded, or could not be. */
     | { type: 'access'; message: string }
     /** An evaluation without training: images evaluated so far. */
     | { type: 'evaluation-progress'; done: number; images: number }
@@ -101,17 +102,17 @@ export type RunEvent = { step: number; time: string } &
     | { type: 'work-assigned'; worker: WorkerRef; ranges: readonly SliceRange[]; reason: WorkReason }
     /** Weights and assignments are on their way to all workers. */
     | { type: 'broadcast' }
-    /** A partial sum arrived and is about to be added. */
+    /** A partial sum arrived, and is about to be added. */
     | { type: 'answer-received'; worker: WorkerRef; range: SliceRange }
-    /** It was handled; `counted` is false for duplicates and probes. `remaining` slices are unanswered. */
+    /** The answer was handled. `counted` is false for duplicates and probes; `remaining` slices are unanswered. */
     | { type: 'answer-handled'; worker: WorkerRef; range: SliceRange; counted: boolean; remaining: number }
     /** A worker takes too long; its ranges are being assigned to others as well. */
     | { type: 'worker-late'; worker: WorkerRef }
-    /** A worker left before it had answered. */
+    /** A worker left before it answered. */
     | { type: 'work-lost'; worker: WorkerRef }
-    /** Every slice is answered, or the step was given up. */
+    /** Every slice has been answered, or the step was abandoned. */
     | { type: 'gradient-collected' }
-    /** A worker's report of when it did what, while a timeline is recorded. */
+    /** A worker's timings, sent while a timeline is recorded. */
     | { type: 'worker-timing'; worker: WorkerRef; timing: TimingMessage }
     | { type: 'clock-sample'; worker: WorkerRef; sample: ClockSample }
     /** The last event of a run. */

@@ -1,4 +1,4 @@
-// What a run trains and on what: fixed before the first step.
+// The fixed setup of a run: its configuration, network and images.
 import type { Config } from '../../shared/config/config.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import type { ShardStore } from '../dataset/shard-store.js';

@@ -1,4 +1,4 @@
-// Totals of a run, counted from its events: what the report and later checkpoints are made of. Pure.
+// Totals of a run, counted from its events, for the report and for checkpoints. Pure.
 import { z } from 'zod';
 import type { EngineCount } from '../../shared/protocol/engine-identity.js';
 import type { WorkerSummary } from '../../shared/monitoring/messages.js';
@@ -9,7 +9,7 @@ import { phaseNames, zeroPhases, type StepPhases, type WorkerContribution } from
 
 const count = z.int().nonnegative();
 
-/** The totals that a checkpoint keeps. */
+/** The totals that checkpoints store. */
 export const totalsRecord = z.object({
   workersJoined: count,
   workersLost: count,
@@ -75,7 +75,7 @@ export class RunTotals {
     }
   }
 
-  /** What a checkpoint keeps. */
+  /** The totals that checkpoints store. */
   get record(): Readonly<TotalsRecord> {
     return this.#record;
   }
@@ -84,7 +84,7 @@ export class RunTotals {
     return this.#record.engines.length <= 1 && !this.#record.isOverridden;
   }
 
-  /** The run's fingerprint: that of its first worker. Undefined before that. */
+  /** The run's fingerprint, which is that of its first worker; undefined before it has joined. */
   get firstFingerprint(): string | undefined {
     return this.#record.engines[0]?.fingerprint;
   }
@@ -94,12 +94,12 @@ export class RunTotals {
     return { sent: this.#bytesSent, received: this.#bytesReceived };
   }
 
-  /** Duration of all steps since this coordinator started. */
+  /** Total duration of the steps since this coordinator started. */
   get trainingMs(): number {
     return this.#phaseSums.step;
   }
 
-  /** Images whose gradients counted, of all workers of this name. */
+  /** Number of images whose gradients counted, over all workers of this name. */
   imagesOf(name: string): number {
     return this.#workers.get(name)?.images ?? 0;
   }
@@ -107,7 +107,7 @@ export class RunTotals {
   /**
    * @param rest the fields that are not totals
    * @param imagesTrainedHere images trained on since this coordinator started
-   * @param bytes exchanged with the workers that are still connected
+   * @param bytes bytes exchanged with the workers that are still connected
    */
   report(
     rest: Omit<

@@ -10,7 +10,7 @@ export interface StepPhases {
   compute: number;
   /** Adding up the worker's own slices. */
   add: number;
-  /** From handing the answer to the socket until it has left. */
+  /** From handing the answer to the socket until the socket has sent it. */
   send: number;
   /** Adding up the workers' partial sums. */
   reduce: number;

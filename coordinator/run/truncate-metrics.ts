@@ -1,28 +1,20 @@
-// What stays of metrics.jsonl when a run is resumed, so that a curve has each step once. Pure.
+// Which lines of metrics.jsonl a resumed run keeps, so that its curves have each step once. Pure.
 import { z } from 'zod';
+import { parseJson } from '../../shared/json.js';
 
-const line = z.looseObject({ type: z.string(), step: z.number() });
+const metricsLine = z.looseObject({ type: z.string(), step: z.number() });
 
 /**
- * The lines up to a checkpoint. Steps and evaluations behind it will be made again, and so will its own validation if it
- * was saved before that; events have happened and stay. What a crash left of a line goes.
- * @param text the whole file
+ * Keeps the lines up to a checkpoint, and all events. The resumed run makes later steps and evaluations again, and also the
+ * checkpoint's own validation if that came after saving. Drops lines that a crash left incomplete.
+ * @param text the content of metrics.jsonl
  */
 export function truncateMetricsAt(text: string, checkpoint: { step: number; isValidated: boolean }): string {
-  const staying = text.split('\n').filter((json) => {
-    const parsed = line.safeParse(parseOrUndefined(json)).data;
-    if (parsed === undefined) return false;
-    const { type, step } = parsed;
-    if (type === 'event' || step < checkpoint.step) return true;
-    return step === checkpoint.step && (type !== 'validation' || checkpoint.isValidated);
+  const kept = text.split('\n').filter((json) => {
+    const line = metricsLine.safeParse(parseJson(json)).data;
+    if (line === undefined) return false;
+    if (line.type === 'event' || line.step < checkpoint.step) return true;
+    return line.step === checkpoint.step && (line.type !== 'validation' || checkpoint.isValidated);
   });
-  return staying.map((json) => `${json}\n`).join('');
-}
-
-function parseOrUndefined(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
+  return kept.map((json) => `${json}\n`).join('');
 }

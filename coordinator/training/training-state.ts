@@ -7,7 +7,7 @@ import { initialMovingStatistics, initialWeights } from '../optimizer/initial-we
 import { MomentumSgd } from '../optimizer/momentum-sgd.js';
 import { updateMovingStatistics } from '../optimizer/moving-statistics.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
-import type { RunProgress, TrainingState as SavedState } from '../run/checkpoint.js';
+import type { RunProgress, SavedState } from '../run/checkpoint.js';
 import type { Checkpoint } from '../run/load-checkpoint.js';
 import { addSums, metricsOf, noSums, type BatchSums, type Metrics } from '../run/metrics.js';
 import type { PretrainedWeights } from '../run/pretrained-weights.js';

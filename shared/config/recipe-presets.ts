@@ -14,7 +14,7 @@ export const recipePresets = {
     weightDecay: 0.0001,
     ...(depth >= 110 ? { warmupSteps: 400, warmupRate: 0.01 } : {}),
   }),
-  /** 30 epochs; of the settings that were tried, the best by validation: see DECISIONS.md. */
+  /** 30 epochs; of the settings that were tried, the best by validation: see docs/benchmarks/fast-recipe.md. */
   fast: () => ({
     epochs: 30,
     schedule: 'one-cycle' as const,

@@ -1,18 +1,18 @@
-// What the coordinator tells a page that watches, over /watch: one union, a sentence each in the speaker's voice. JSON.
+// Messages from the coordinator to a dashboard page, as JSON over /watch: one union, a sentence each in the coordinator's voice.
 import type { RunStatus } from './run-status.js';
 import type { Difference } from './difference.js';
 import type { HistoryColumns, StepPoint } from './step-history.js';
 import type { StepView } from './step-view.js';
 
-/** What does not change while a run goes on. */
+/** The facts of a run that do not change. */
 export interface RunFacts {
   lockstepVersion: string;
   runId: string;
-  /** The run's folder, as it was named. */
+  /** The run directory, as given. */
   runDirectory: string;
-  /** Which images, in plain words. */
+  /** The source of the images, for display. */
   dataset: string;
-  /** Such as ResNet-20. */
+  /** For example ResNet-20. */
   model: string;
   trainableWeights: number;
   totalSteps: number;
@@ -24,13 +24,13 @@ export interface RunFacts {
 
 export interface EvaluationPoint {
   split: 'validation' | 'test';
-  /** Updates made before it. */
+  /** Number of updates made before it. */
   step: number;
   loss: number;
   accuracy: number;
 }
 
-/** A line of the log of events, as metrics.jsonl has it. */
+/** An event line of metrics.jsonl. */
 export interface EventLine {
   step: number;
   /** ISO 8601, in UTC. */
@@ -40,9 +40,9 @@ export interface EventLine {
 }
 
 export type WatchMessage =
-  /** "This is the run you are looking at." */
+  /** "You are looking at this run." */
   | { type: 'run'; facts: RunFacts; isRecorded: boolean }
-  /** "This is everything until now: forget what I told you before. Of a run that is over, there is nothing live to tell." */
+  /** "This is everything so far; discard what I sent before. Only a running run has a live state." */
   | {
       type: 'history';
       steps: HistoryColumns;
@@ -50,43 +50,43 @@ export type WatchMessage =
       events: readonly EventLine[];
       live: LiveState | null;
     }
-  /** "This has happened since, and this is what has changed in how it stands." */
+  /** "This has happened since, and the live state has changed like this." */
   | {
       type: 'update';
       steps: readonly StepPoint[];
       evaluations: readonly EvaluationPoint[];
       events: readonly EventLine[];
-      /** To what was told last; null for nothing. */
+      /** Difference from the live state sent last; null if there is none. */
       live: Difference | null;
     }
-  /** "That was the run; I say no more." */
+  /** "The run has ended, and this is my last message." */
   | { type: 'ended'; ending: Ending };
 
 export interface LiveState {
   status: RunStatus;
-  /** What an operator asked for and is still to come. */
+  /** Whether the run is paused or stopping, or will be after the current step. */
   control: 'running' | 'pausing' | 'paused' | 'stopping';
   step: StepView | null;
-  /** The latest step in which something went wrong and was mended. */
-  eventful: { view: StepView; agoMs: number } | null;
+  /** The last step in which a worker was lost or late and its slices were computed by others. */
+  lastRecovery: { view: StepView; agoMs: number } | null;
 }
 
-/** What report.json says of a worker. */
+/** A worker's entry in report.json. */
 export interface WorkerSummary {
   name: string;
-  /** Images whose gradients counted. */
+  /** Number of images whose gradients counted. */
   images: number;
-  /** Augmenting, computing, adding and sending. */
+  /** Time spent augmenting, computing, adding and sending. */
   busySeconds: number;
-  /** Between an answer and the next weights. */
+  /** Time between an answer and the next weights. */
   waitSeconds: number;
-  /** Steps that ended with this worker's answer, after all others'. */
+  /** Number of steps in which this worker was the last to answer. */
   timesWaitedFor: number;
-  /** How long all others had answered in those steps. */
+  /** Time for which only this worker's answer was missing. */
   secondsWaitedFor: number;
 }
 
-/** The parts of report.json that a page shows. */
+/** The fields of report.json that a page shows. */
 export interface ReportSummary {
   weightsSha256: string;
   exact: boolean;
@@ -97,10 +97,5 @@ export interface ReportSummary {
   workers: WorkerSummary[];
 }
 
-export interface Ending {
-  how: 'finished' | 'interrupted' | 'failed';
-  /** Why, where it is not finished. */
-  message: string | null;
-  /** What it came to; null where it is not finished. */
-  report: ReportSummary | null;
-}
+/** How a run ended, with its report or the reason. */
+export type Ending = { how: 'finished'; report: ReportSummary } | { how: 'interrupted' | 'failed'; message: string };

@@ -1,4 +1,4 @@
-// One step as the dashboard shows it: which worker was assigned which slices, when, why, and what came of it.
+// One step as the dashboard shows it: which worker was assigned which slices, when, why, and with what outcome.
 
 /**
  * Why a worker was assigned a range: at the start of the step; because another worker left; because another worker takes
@@ -36,7 +36,7 @@ export interface StepView {
   bars: StepBar[];
 }
 
-/** Whether a worker left or took too long in the step. */
-export function isEventful({ bars }: StepView): boolean {
+/** Whether a worker left or took too long in the step, and others computed its slices. */
+export function hasRecovery({ bars }: StepView): boolean {
   return bars.some(({ reason, end }) => reason === 'reassigned' || reason === 'speculative' || end === 'lost');
 }

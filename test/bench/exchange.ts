@@ -1,5 +1,5 @@
-// The exchange alone: weights out, gradients in, partials added; no compute and no update. Beside it plain TCP in Node
-// with the same bytes, no framing and no addition. Every worker is a process of its own; the two take turns.
+// Benchmarks the exchange alone: weights out, gradients in, partial sums added; no computation and no update. Compared, in turns,
+// with plain TCP in Node.js: the same bytes without framing and addition. Every worker is a process.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
@@ -21,7 +21,7 @@ import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
 import { maxWorkerMessageBytes, type Shard } from '../../shared/protocol/messages.js';
-import { sha256Of } from '../../worker/shards/shard-cache.js';
+import { sha256Of } from '../../shared/sha256.js';
 
 const workerCounts = [1, 2, 4, 8];
 const turns = 5;
@@ -38,7 +38,7 @@ const layout = layoutModel({
 const weights = encodeWeights(0, new Float32Array(layout.trainableSize), new Float32Array(layout.statisticsSize));
 
 interface Exchange {
-  /** One step with every worker. */
+  /** Runs one step with all workers. */
   step(): Promise<void>;
   close(): Promise<void>;
 }
@@ -46,8 +46,8 @@ interface Exchange {
 export async function benchExchange(): Promise<void> {
   const model = cpus()[0]?.model ?? 'unknown';
   process.stdout.write(
-    `exchange of ResNet-20's weights and gradients (${weights.message.length} bytes each way and worker), ` +
-      `${cpus().length} cores, ${model}, Node ${process.versions.range}; ` +
+    `exchange of the weights and gradients of ResNet-20 (${weights.message.length} bytes per direction and worker), ` +
+      `${cpus().length} cores, ${model}, Node.js ${process.versions.node}; ` +
       `medians of ${turns} turns of ${measuredSteps} steps\n` +
       'workers  plain TCP ms  lockstep ms  lockstep/TCP rate  lockstep GB/s\n',
   );
@@ -76,7 +76,8 @@ async function stepMs(exchange: Exchange): Promise<number> {
 }
 
 function forkWorker(...args: string[]): ChildProcess {
-  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args);
+  // gc is exposed as in the command line's processes: see collectYoungGeneration.
+  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args, { execArgv: ['--expose-gc'] });
 }
 
 async function endAll(children: readonly ChildProcess[]): Promise<void> {
@@ -89,7 +90,7 @@ async function endAll(children: readonly ChildProcess[]): Promise<void> {
   );
 }
 
-/** The coordinator's own server, pool and rounds; one slice of one image each, so that a worker has nothing to compute. */
+/** The coordinator's own server, pool and gradient rounds, with one slice of one image for each worker. */
 async function startLockstep(workerCount: number): Promise<Exchange> {
   const pool = new WorkerPool();
   const records = Array.from({ length: workerCount }, (_, slice) => new Uint8Array(recordBytes).fill(slice));
@@ -148,7 +149,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
   let step = 0;
   return {
     async step() {
-      // As every step's weights differ, so does their frame; its values are the same here.
+      // A new frame for every step, as in a real run, though its values are the same.
       const frame = { step, message: encodeFrame({ type: 'weights', step }, weightsBytes) };
       await dispatcher.run(new GradientJob(frame, layout, scheduler, systemClock, () => undefined));
       step++;
@@ -163,7 +164,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
 
 const weightsBytes = new Uint8Array(4 * (layout.trainableSize + layout.statisticsSize));
 
-/** Node's sockets and nothing else: each worker reads as many bytes as the weights have and answers with as many. */
+/** Plain sockets: each worker reads as many bytes as the weights have, and answers with as many. */
 async function startPlain(workerCount: number): Promise<Exchange> {
   const sockets: Socket[] = [];
   const server = createServer({ noDelay: true }, (socket) => sockets.push(socket));

@@ -1,5 +1,5 @@
-// A Kubernetes API server with its etcd on this machine's loopback, all state in a folder. No node and no controller: what it
-// takes, it takes as a cluster does, with its defaults, validation and admission; nothing is ever started.
+// A Kubernetes API server with etcd on loopback, with all state in a folder. It applies defaults, validation and admission as a
+// cluster does. There are no nodes and no controllers, so nothing is ever started.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -13,22 +13,22 @@ import { endDaemons } from './end-daemons.js';
 
 const run = promisify(execFile);
 
-/** An object of Kubernetes's, as far as its place follows from it. */
+/** The fields of a Kubernetes object that determine its path. */
 export interface KubernetesObject {
   apiVersion: string;
   kind: string;
   metadata: { name: string; namespace?: string };
 }
 
-/** What the server has answered. */
+/** An answer of the server. */
 export interface Answer {
   status: number;
-  /** `Status`'s sentence where it is a refusal. */
+  /** The message of `Status` if the object was rejected; otherwise empty. */
   message: string;
   body: unknown;
 }
 
-/** An etcd in LOCKSTEP_ETCD, or else on the path; undefined where there is none. */
+/** Path of etcd, from LOCKSTEP_ETCD or PATH; undefined if there is none. */
 export function etcdProgram(): string | undefined {
   const candidates = (process.env['PATH'] ?? '').split(':').map((folder) => path.join(folder, 'etcd'));
   return process.env['LOCKSTEP_ETCD'] ?? candidates.find((file) => existsSync(file));
@@ -44,7 +44,7 @@ export class KubeApiServer {
 
   private constructor(private readonly folder: string) {}
 
-  /** @param programs paths */
+  /** @param programs paths of the programs */
   static async start(folder: string, programs: { apiServer: string; etcd: string }): Promise<KubeApiServer> {
     const server = new KubeApiServer(folder);
     await server.#start(programs).catch(async (error: unknown) => {
@@ -100,7 +100,7 @@ export class KubeApiServer {
 
   #spawn(program: string, settings: Record<string, string>): void {
     const words = Object.entries(settings).map(([name, value]) => `--${name}=${value}`);
-    // Both end with this process, however it ends.
+    // Both end with this process.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
@@ -110,7 +110,7 @@ export class KubeApiServer {
     this.#processes.push(child);
   }
 
-  /** Options by which kubectl finds it, and nothing else of this machine's. */
+  /** Options with which kubectl uses this server and no other configuration. */
   get kubectlOptions(): string[] {
     return [
       `--server=https://127.0.0.1:${this.#port}`,
@@ -134,28 +134,28 @@ export class KubeApiServer {
   }
 
   /**
-   * Creates an object, as strictly as `kubectl apply` does: a field that the server does not know is an error.
-   * @param dry everything but keeping it
+   * Creates an object as strictly as `kubectl apply` does: unknown fields are errors.
+   * @param dry validate without storing it
    */
   async create(object: KubernetesObject, dry: boolean): Promise<Answer> {
     const query = `fieldValidation=Strict${dry ? '&dryRun=All' : ''}`;
     return this.request('POST', `${await this.#collection(object)}?${query}`, JSON.stringify(object));
   }
 
-  /** Where objects of its kind are, as the server itself says. */
+  /** Path of an object's kind, from the server's discovery. */
   async #collection({ apiVersion, kind, metadata }: KubernetesObject): Promise<string> {
     const group = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
     const key = `${group} ${kind}`;
     if (!this.#resources.has(key)) {
       const { body } = await this.request('GET', group);
       const { resources = [] } = body as { resources?: { name: string; kind: string; namespaced: boolean }[] };
-      // Those with a slash are parts of others, such as a scale.
+      // Names with a slash are subresources, such as a scale.
       for (const { name, kind: of, namespaced } of resources.filter((resource) => !resource.name.includes('/'))) {
         this.#resources.set(`${group} ${of}`, { name, isNamespaced: namespaced });
       }
     }
     const resource = this.#resources.get(key);
-    if (resource === undefined) throw new Error(`the server knows no ${kind} of ${apiVersion}`);
+    if (resource === undefined) throw new Error(`the server has no ${kind} in ${apiVersion}`);
     const namespace = resource.isNamespaced ? `/namespaces/${metadata.namespace}` : '';
     return `${group}${namespace}/${resource.name}`;
   }

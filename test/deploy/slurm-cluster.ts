@@ -1,4 +1,4 @@
-// Slurm of one node on this machine, all its state in a folder: Debian's munged, slurmctld and slurmd, started and ended here.
+// A one-node Slurm on this machine with all state in a folder: starts and ends Debian's munged, slurmctld and slurmd.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -12,13 +12,13 @@ import { endDaemons } from './end-daemons.js';
 const run = promisify(execFile);
 const daemons = ['munged', 'slurmctld', 'slurmd'].map((name) => `/usr/sbin/${name}`);
 
-/** Why there is no Slurm to be had here; undefined where there is. */
+/** Reason why Slurm cannot run on this machine; undefined if it can. */
 export function whyNoSlurm(): string | undefined {
-  if (process.getuid?.() !== 0) return 'Slurm for one test needs root';
+  if (process.getuid?.() !== 0) return 'starting Slurm needs root';
   const missing = daemons.filter((file) => !existsSync(file));
   return missing.length === 0
     ? undefined
-    : `${missing.join(', ')} missing: apt-get install --no-install-recommends slurm-wlm munge`;
+    : `${missing.join(', ')} missing: run apt-get install --no-install-recommends slurm-wlm munge`;
 }
 
 export class SlurmCluster {
@@ -30,13 +30,13 @@ export class SlurmCluster {
     this.#environment = { ...process.env, SLURM_CONF: configuration };
   }
 
-  /** @param folder to be owned by root alone */
+  /** @param folder owned by root */
   static async start(folder: string): Promise<SlurmCluster> {
     const place = (name: string) => path.join(folder, name);
     const [node] = hostname().split('.');
     for (const name of ['state', 'spool']) await mkdir(place(name));
     await writeFile(place('munge.key'), randomBytes(128), { mode: 0o400 });
-    // Whoever asks munge must reach its socket.
+    // munge's clients must reach its socket.
     await mkdir(place('munge'), { mode: 0o755 });
     await chmod(folder, 0o755);
     const settings = {
@@ -47,7 +47,7 @@ export class SlurmCluster {
       SlurmUser: 'root',
       SlurmdUser: 'root',
       AuthType: 'auth/munge',
-      // A requeued job waits until the credentials of its first start are no longer valid: 2 minutes unless said.
+      // A requeued job waits until the credentials of its first start have expired, 2 minutes by default.
       AuthInfo: `socket=${place('munge/socket')},cred_expire=5`,
       StateSaveLocation: place('state'),
       SlurmdSpoolDir: place('spool'),
@@ -94,12 +94,12 @@ export class SlurmCluster {
     this.#daemons.push(child);
   }
 
-  /** What the daemons have said. */
+  /** Output of the daemons. */
   get log(): string {
     return this.#log;
   }
 
-  /** Runs one of Slurm's commands. @returns its output; empty where it fails */
+  /** Runs a Slurm command. Returns its output, or an empty string if it fails. */
   async ask(command: string, ...args: string[]): Promise<string> {
     return run(command, args, { env: this.#environment }).then(
       ({ stdout }) => stdout,
@@ -107,7 +107,7 @@ export class SlurmCluster {
     );
   }
 
-  /** Runs one of Slurm's commands, which must not fail. */
+  /** Runs a Slurm command. Rejects if it fails. */
   async tell(
     command: string,
     args: readonly string[],
@@ -126,7 +126,7 @@ export class SlurmCluster {
   }
 }
 
-/** Asks again and again: Slurm's state is told to nobody. Rejects with the test's own timeout only. */
+/** Polls a condition, as Slurm does not announce changes. Only the test's timeout ends it. */
 export async function until(isSo: () => Promise<boolean>): Promise<void> {
   while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 250));
 }

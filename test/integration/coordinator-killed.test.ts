@@ -1,4 +1,4 @@
-// A coordinator killed with SIGKILL and started again with --resume, while its workers keep knocking. Real processes.
+// A coordinator killed with SIGKILL and restarted with --resume, while its workers keep reconnecting. Real processes.
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readdir } from 'node:fs/promises';
@@ -10,19 +10,19 @@ import { folderPerFile } from '../support/folder-per-file.js';
 import { freePort } from '../support/free-port.js';
 
 const inFolder = folderPerFile();
-// 800 images, a tenth of which validates: 22 steps an epoch.
+// 800 images, a tenth of them for validation: 22 steps per epoch.
 const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--seed', '3', '--steps', '40'];
 const dieAt = fileURLToPath(new URL('../support/die-at.mjs', import.meta.url));
 
 let data: string[];
-let quiet: string;
+let undisturbed: string;
 beforeAll(async () => {
   const folder = inFolder('images');
   await writeCifar10(folder, synthesizeDataset({ trainingImages: 800, testImages: 200 }));
   data = ['--data', folder];
-  const args = ['--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('quiet')];
+  const args = ['--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('undisturbed')];
   await runCli(['train', ...recipe, ...data, ...args]);
-  quiet = (await readReport(inFolder('quiet'))).weightsSha256;
+  undisturbed = (await readReport(inFolder('undisturbed'))).weightsSha256;
 });
 
 let workers: CliProcess[] = [];
@@ -32,7 +32,7 @@ afterEach(async () => {
   workers = [];
 });
 
-/** Starts the coordinator of a run, and starts it again on the port it had. */
+/** A run whose coordinator can be started again on the same port. */
 async function runOf(name: string) {
   const runDirectory = inFolder(name);
   const port = String(await freePort());
@@ -50,7 +50,7 @@ async function runOf(name: string) {
   return { runDirectory, start, startWorkers };
 }
 
-it('in the middle of an epoch: the same weights, by the same workers', async () => {
+it('in the middle of an epoch, the weights are the same, and so are the workers', async () => {
   const { runDirectory, start, startWorkers } = await runOf('middle');
   const first = await start([]);
   startWorkers();
@@ -60,14 +60,18 @@ it('in the middle of an epoch: the same weights, by the same workers', async () 
   const second = await start(['--resume']);
   expect(await second.exited).toBe(0);
   expect(second.output()).toMatch(/resumed after step 10 of 40, from .*step-00000010/);
-  expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: quiet, exact: true, resumedAtSteps: [10] });
+  expect(await readReport(runDirectory)).toMatchObject({
+    weightsSha256: undisturbed,
+    exact: true,
+    resumedAtSteps: [10],
+  });
   for (const worker of workers) {
     expect(await worker.exited).toBe(0);
     expect(worker.output().split('joined as worker')).toHaveLength(3);
   }
 });
 
-it('at every stage of writing a checkpoint: what is there is whole, and the weights are the same', async () => {
+it('at every stage of writing a checkpoint, existing ones are intact and the weights are the same', async () => {
   const stages = [
     'open step-00000010.partial/optimizer',
     'rename step-00000010$',
@@ -84,9 +88,9 @@ it('at every stage of writing a checkpoint: what is there is whole, and the weig
     expect(await coordinator.exited).toBe(stage === '' ? 0 : null);
     resumedAt.push(/resumed after step (\d+)/.exec(coordinator.output())?.[1] ?? 'the beginning');
   }
-  // Killed before the link, the folder is there: the newest whole checkpoint is found without it.
+  // Killed before `latest` was updated, the checkpoint is complete and is found without it.
   expect(resumedAt).toEqual([...Array<string>(3).fill('the beginning'), '10', '10', '20']);
-  expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: quiet, exact: true });
+  expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: undisturbed, exact: true });
   const names = await readdir(path.join(runDirectory, 'checkpoints'));
   expect(names.filter((name) => /partial|replaced|superseded/.test(name))).toEqual([]);
 });

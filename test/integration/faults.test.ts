@@ -1,5 +1,5 @@
-// Faults of worker processes and their connections: in every case the weights have the hash of a run without faults. Uses
-// real processes with the wasm engine. Each fault is triggered by a message or an event, never by a delay.
+// Faults of worker processes and connections do not change the weights. Real processes with the wasm engine; each fault is
+// injected at a defined point, not after a delay.
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LinkMark } from '../../cli/machine/chaos/faulty-link.js';
@@ -7,7 +7,7 @@ import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { chunkBytes } from '../../shared/protocol/messages.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { passTimeUntil } from '../support/passing-time.js';
-import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/shaken-cluster.js';
+import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/faulted-cluster.js';
 
 let expectedSha256: string;
 beforeAll(async () => {
@@ -18,19 +18,19 @@ beforeAll(async () => {
 });
 
 type Direction = LinkMark['direction'];
-/** Matches a place in a message of a type, of this step if given. Steps are counted from 0. */
-const at = (direction: Direction, type: string, place: LinkMark['place'], step?: number) => (mark: LinkMark) =>
+/** A point of a message. @param step counted from 0 */
+const at = (direction: Direction, type: string, point: LinkMark['point'], step?: number) => (mark: LinkMark) =>
   mark.direction === direction &&
   mark.message.type === type &&
-  mark.place === place &&
+  mark.point === point &&
   (step === undefined || ('step' in mark.message && mark.message.step === step));
 
 const kill = ({ child }: FaultedWorker) => child.kill('SIGKILL');
 
-/** When the first of two workers is killed with SIGKILL. An epoch has 11 steps. */
+/** When the first of two workers is killed. An epoch has 11 steps. */
 const phases: [string, (victim: FaultedWorker, cluster: FaultedCluster) => void][] = [
   [
-    'before it computes, after it received the weights but not its assignment',
+    'after the weights have arrived, before its assignment',
     (victim) => victim.onceAt(at('down', 'weights', 'end', 3), () => kill(victim)),
   ],
   [
@@ -74,7 +74,7 @@ describe('the weights are those of a run without faults', () => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const victim = await cluster.startAnnouncing('w1');
     arrange(victim, cluster);
-    // Work for a single worker goes to the one that joined first.
+    // If there is work for one worker only, it is assigned to the first to join.
     await once(cluster.coordinator.events, 'worker-joined');
     await cluster.start('w2');
     const lost = once(cluster.coordinator.events, 'worker-lost');
@@ -83,7 +83,7 @@ describe('the weights are those of a run without faults', () => {
     expect(victim.child.signalCode).toBe('SIGKILL');
   });
 
-  it('when a worker exhausts its heap in the middle of a slice', async () => {
+  it('when a worker runs out of memory in the middle of a slice', async () => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const hungry = await cluster.startHungry('w1', 64);
     const ended = once(hungry.child, 'exit');
@@ -96,12 +96,12 @@ describe('the weights are those of a run without faults', () => {
     expect((await ended)[1]).toBe('SIGABRT');
   });
 
-  it('when a worker is stopped for longer than the heartbeat timeout, disconnected, and continued', async () => {
+  it('when a worker is frozen for longer than the heartbeat timeout, disconnected, and continued', async () => {
     const clock = new FakeClock();
     const cluster = await startFaulted({ minWorkers: 2, clock });
     const { coordinator } = cluster;
-    const stopped = await cluster.start('w1');
-    // Holds up the third step, so that the run cannot end before the stopped worker has joined again.
+    const frozen = await cluster.start('w1');
+    // Holds the third step, so that the run cannot end before the frozen worker is back.
     const other = await cluster.startAnnouncing('w2', 2);
     const lost = once(coordinator.events, 'worker-lost');
     await new Promise<void>((resolve) =>
@@ -119,9 +119,9 @@ describe('the weights are those of a run without faults', () => {
     expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: expectedSha256 });
   });
 
-  it('when a connection stays open but transmits nothing, and the worker reconnects', async () => {
+  it('when a connection stalls, and the worker reconnects after its own heartbeat timeout', async () => {
     const clock = new FakeClock();
-    // The worker has the same timeout, but in real time.
+    // The worker has the same timeout, in real time.
     const cluster = await startFaulted({ minWorkers: 2, heartbeatInterval: 0.5, heartbeatTimeout: 2.5, clock });
     const { coordinator } = cluster;
     const stalled = await cluster.start('w1');
@@ -138,13 +138,13 @@ describe('the weights are those of a run without faults', () => {
     );
     await passTimeUntil(lost, { coordinator, clock, alive: ['w2'] });
     expect(events).toContain('w1: silent for more than 2.5 s');
-    // The worker may have noticed first and have joined again already.
+    // The worker may have reconnected earlier.
     await expect.poll(() => events.filter((name) => name === 'w1')).toHaveLength(2);
-    other.child.send('continue');
-    expect((await cluster.finish()).weightsSha256).toBe(expectedSha256);
+    other.child.send('go on');
+    expect((await cluster.finish()).weightsSha256).toBe(quiet);
   });
 
-  it('when all workers are killed and two others join', async () => {
+  it('when all workers are killed and two new ones join', async () => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const { events } = cluster.coordinator;
     const first = [await cluster.start('w1'), await cluster.start('w2')];
@@ -179,18 +179,18 @@ describe('the weights are those of a run without faults', () => {
 });
 
 describe('a shard whose transfer is interrupted', () => {
-  // 720 images × 3,073 bytes = 2.2 MB in one slice, so the shard travels in three chunks.
+  // One slice of 720 images is a shard of 2.2 MB, in three chunks.
   const oneShard = { slices: 1, dataset: synthesizeDataset({ trainingImages: 800, testImages: 10 }) };
 
-  it('is transferred again, and the weights are those of a run without faults', async () => {
-    const reference = await startFaulted(oneShard);
-    await reference.start('w1');
-    const { weightsSha256 } = await reference.finish();
+  it('is sent again, and the weights are those of a run without faults', async () => {
+    const faultlessCluster = await startFaulted(oneShard);
+    await faultlessCluster.start('w1');
+    const { weightsSha256 } = await faultlessCluster.finish();
 
     const cluster = await startFaulted(oneShard);
     const worker = await cluster.start('w1');
-    const isSecondChunk = ({ place, message }: LinkMark) =>
-      place === 'middle' && message.type === 'shard-chunk' && message.offset === chunkBytes;
+    const isSecondChunk = ({ point, message }: LinkMark) =>
+      point === 'middle' && message.type === 'shard-chunk' && message.offset === chunkBytes;
     worker.onceAt(isSecondChunk, () => worker.link.cut());
     expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256 });
   });

@@ -1,4 +1,4 @@
-// A disk that fills up while a run saves: the run goes on, what was saved stays, and later checkpoints succeed again.
+// A disk that fills up while a run saves: training continues, earlier checkpoints stay intact, and later ones can succeed.
 import type * as fs from 'node:fs/promises';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -7,7 +7,7 @@ import type { RunEventOf } from '../../coordinator/run/run-events.js';
 import { loadCheckpoint } from '../../coordinator/run/load-checkpoint.js';
 import { startCluster } from '../support/local-cluster.js';
 
-/** Files whose writes meet the kernel's own full disk, /dev/full. */
+/** Files that are opened as /dev/full, where writing fails as on a full disk. */
 let isOnFullDisk: (file: string) => boolean = () => false;
 vi.mock('node:fs/promises', async (importOriginal) => {
   const real = await importOriginal<typeof fs>();
@@ -21,26 +21,28 @@ afterEach(() => {
 async function runWith(full: RegExp) {
   isOnFullDisk = (file) => full.test(file);
   const cluster = await startCluster({ checkpointEvery: 4 });
-  const failures: RunEvents['checkpointFailed'][0][] = [];
+  const failures: RunEventOf<'checkpoint-failed'>[] = [];
   cluster.coordinator.events.on('checkpoint-failed', (failure) => failures.push(failure));
   await cluster.join();
   return { cluster, failures, checkpoints: path.join(cluster.coordinator.runDirectory, 'checkpoints') };
 }
 
 it.each(['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS'])(
-  'in the middle of %s of one checkpoint: it is told of, its leavings are gone, and the next one is whole',
+  'while writing %s of a checkpoint: an event reports it, the partial checkpoint is removed, and the next one is complete',
   async (name) => {
     const { cluster, failures, checkpoints } = await runWith(new RegExp(`step-00000008.*${name}`));
     try {
       const report = await cluster.coordinator.report;
       expect(failures).toEqual([
         {
+          type: 'checkpoint-failed',
           step: 8,
+          time: expect.any(String),
           reason: expect.stringContaining('ENOSPC'),
-          saved: `the last checkpoint is ${path.join(checkpoints, 'step-00000004')}`,
+          lastCheckpoint: `the last checkpoint is ${path.join(checkpoints, 'step-00000004')}`,
         },
       ]);
-      // 11 ends the first epoch, 14 the run.
+      // Step 11 ends the first epoch, 14 the run.
       const saved = ['best', 'latest', 'step-00000004', 'step-00000011', 'step-00000012', 'step-00000014'];
       expect((await readdir(checkpoints)).toSorted()).toEqual(saved);
       expect(await loadCheckpoint(checkpoints)).toMatchObject({ step: 14, weightsSha256: report.weightsSha256 });
@@ -50,7 +52,7 @@ it.each(['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS
   },
 );
 
-it('for good: the run makes its test, then ends as save-failed and names the checkpoint to go on from', async () => {
+it('for good: the run completes its test, then fails with save-failed and the checkpoint to continue from', async () => {
   const { cluster, failures, checkpoints } = await runWith(/step-000000(08|1.)/);
   try {
     let isTested = false;
@@ -59,10 +61,10 @@ it('for good: the run makes its test, then ends as save-failed and names the che
     });
     await expect(cluster.coordinator.report).rejects.toMatchObject({
       code: 'save-failed',
-      message: expect.stringMatching(/^step 14 could not be saved; the last checkpoint is .*step-00000004: .*--resume/),
+      message: expect.stringMatching(/^step 14 could not be saved; the last checkpoint is .*step-00000004: .*`resume`/),
     });
     expect(isTested).toBe(true);
-    // Step 14 is tried again after the test.
+    // Saving step 14 is tried again after the test.
     expect(failures.map(({ step }) => step)).toEqual([8, 11, 12, 14, 14]);
     expect((await readdir(checkpoints)).toSorted()).toEqual(['latest', 'step-00000004']);
     expect(await loadCheckpoint(path.join(checkpoints, 'latest'))).toMatchObject({ step: 4 });
@@ -71,7 +73,7 @@ it('for good: the run makes its test, then ends as save-failed and names the che
   }
 });
 
-it('under the metrics too: it is told of once, and the run goes on', async () => {
+it('for metrics.jsonl: it is reported once, and the run continues', async () => {
   isOnFullDisk = (file) => file.endsWith('metrics.jsonl');
   const cluster = await startCluster();
   try {

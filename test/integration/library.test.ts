@@ -1,4 +1,4 @@
-// The package as its users import it: built, by its name.
+// The built package, imported by its name.
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { loadCifar10, LockstepError, startCoordinator, startWorker, train } from 'lockstep';
@@ -12,7 +12,7 @@ const small = { depth: 8, initialFilters: 4, batchSize: 32, steps: 3 } as const;
 const dataset = synthesizeDataset({ trainingImages: 100, testImages: 50 });
 
 describe("import … from 'lockstep'", () => {
-  it('trains on this machine with real worker processes, tells of steps, and promises the report', async () => {
+  it('trains on this machine with worker processes, emits steps, and resolves with the report', async () => {
     const run = await train({ ...small, dataset, workers: 2, engine: 'wasm', runDir: inFolder('train') });
     const losses: number[] = [];
     run.events.on('step', ({ loss }) => losses.push(loss));
@@ -23,14 +23,14 @@ describe("import … from 'lockstep'", () => {
     expect(report.weightsSha256).toMatch(/^[0-9a-f]{64}$/);
   });
 
-  it('starts a coordinator and a worker with an engine of the caller', async () => {
+  it('starts a coordinator, and a worker with a custom engine', async () => {
     const coordinator = await startCoordinator({ ...small, dataset, port: 0, runDir: inFolder('halves') });
     const worker = await startWorker({ url: coordinator.url, engine: fakeEngine(), cache: null });
     expect((await coordinator.report).steps).toBe(3);
     expect(await worker.done).toEqual({ reason: 'the run has ended', images: 96 });
   });
 
-  it('stops after the running step with a checkpoint, and the report rejects with its code', async () => {
+  it('stops after the current step with a checkpoint, and the report rejects with `interrupted`', async () => {
     const options = { ...small, steps: 100_000, dataset, port: 0, runDir: inFolder('stopped') };
     const coordinator = await startCoordinator(options);
     await startWorker({ url: coordinator.url, engine: fakeEngine(), cache: null });
@@ -41,13 +41,13 @@ describe("import … from 'lockstep'", () => {
     expect((await saved)[0]).toMatchObject({ path: expect.stringContaining('step-') });
   });
 
-  it('rejects with LockstepError, whose code stays', async () => {
+  it('rejects with a LockstepError that has a code', async () => {
     await expect(train({ depth: 21 })).rejects.toBeInstanceOf(LockstepError);
     await expect(train({ depth: 21 })).rejects.toMatchObject({ code: 'bad-config' });
     await expect(train({ ...small, dataset, workers: 0 })).rejects.toMatchObject({ code: 'bad-option' });
   });
 
-  it('reads a folder of CIFAR-10 files', async () => {
+  it('loads a folder of CIFAR-10 files', async () => {
     await writeCifar10(inFolder('images'), dataset);
     expect((await loadCifar10(inFolder('images'))).test.length).toBe(50 * 3073);
   });

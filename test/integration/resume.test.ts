@@ -1,5 +1,5 @@
-// A run that was stopped and resumed is the run that was never stopped: weights, report and curve. Real sockets, a fake
-// engine whose bits tell on any difference.
+// A run that is stopped and resumed has the weights, report and curves of a run that was never stopped. Real sockets, and a fake
+// engine whose bits reveal any difference.
 import { cp, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -21,7 +21,7 @@ interface Line {
 
 async function curveOf(runDir: string): Promise<Line[]> {
   const text = await readFile(path.join(runDir, 'metrics.jsonl'), 'utf8');
-  // Without what a machine's speed changes.
+  // Omit what depends on the machine's speed.
   const withoutTimes = (key: string, value: unknown) =>
     ['imagesPerSecond', 'phases', 'time'].includes(key) ? undefined : value;
   const lines = text
@@ -31,12 +31,12 @@ async function curveOf(runDir: string): Promise<Line[]> {
   return lines.filter(({ type }) => type !== 'event');
 }
 
-/** What resuming must not change. */
+/** The fields of a report that resuming must not change. */
 function resultOf({ steps: made, epochs, imagesSeen, weightsSha256, train, validation, test, exact }: Report) {
   return { made, epochs, imagesSeen, weightsSha256, train, validation, test, exact };
 }
 
-/** Trains with so many workers to the end, or until the run has made so many steps. */
+/** Trains to the end, or stops after `until` steps. */
 async function trained(options: CoordinatorOptions, { workers = 1, until = Infinity, fingerprint = 'fake/1' } = {}) {
   const cluster = await startCluster({ steps, minWorkers: workers, ...options });
   try {
@@ -60,10 +60,10 @@ beforeAll(async () => {
   straightCurve = await curveOf(inFolder('straight'));
 });
 
-// 11 steps an epoch: 11 is between epochs, and 20 is stopped before its validation and test.
-describe('of 20 steps, stopped after step', () => {
+// 11 steps per epoch: step 11 ends an epoch, and after 20 the run is stopped before its validation and test.
+describe('a run of 20 steps, stopped after step', () => {
   const stops = Array.from({ length: steps }, (_, i) => i + 1);
-  it.each(stops)('%i and resumed: the same weights, report and curve', async (until) => {
+  it.each(stops)('%i and resumed, has the same weights, report and curves', async (until) => {
     const runDir = inFolder(`stopped-${until}`);
     await trained({ runDir }, { until, workers: 1 + (until % 3) });
     const report = (await trained({ runDir, resume: true }, { workers: 1 + ((until + 1) % 3) }))!;
@@ -72,7 +72,7 @@ describe('of 20 steps, stopped after step', () => {
     expect(await curveOf(runDir)).toEqual(straightCurve);
   });
 
-  it('3, and again after 4, 9 and 15', async () => {
+  it('3, and again after 4, 9 and 15, has them too', async () => {
     const runDir = inFolder('often');
     await trained({ runDir }, { until: 3 });
     for (const until of [4, 9, 15]) await trained({ runDir, resume: true }, { until });
@@ -88,7 +88,7 @@ it.each([
   { preprocessing: 'per-pixel-mean' },
   { preprocessing: 'standardize' },
   { flip: 'alternating', cropPadding: 'reflect' },
-] as const)('with %o, stopped and resumed: the same weights', async (recipe) => {
+] as const)('a run with %o, stopped and resumed, has the same weights', async (recipe) => {
   const name = Object.values(recipe).join('-');
   const straightOn = (await trained({ runDir: inFolder(name), ...recipe }))!;
   const runDir = inFolder(`${name}-stopped`);
@@ -98,8 +98,8 @@ it.each([
   expect(report.weightsSha256).not.toBe(straight.weightsSha256);
 });
 
-describe('where a run goes on', () => {
-  it('is a given checkpoint: later ones are set aside, and the curve has each step once', async () => {
+describe('a run resumes from', () => {
+  it('a given checkpoint: later ones are set aside, and the curves have each step once', async () => {
     const runDir = inFolder('earlier');
     await trained({ runDir, checkpointEvery: 4 });
     const checkpoints = path.join(runDir, 'checkpoints');
@@ -119,7 +119,7 @@ describe('where a run goes on', () => {
     expect(await curveOf(runDir)).toEqual(straightCurve);
   });
 
-  it('is a folder of its own where another one is given: the old run stays as it is', async () => {
+  it('a checkpoint of another run, in a directory of its own: the other run is not changed', async () => {
     const [old, branch] = [inFolder('old'), inFolder('branch')];
     await trained({ runDir: old, checkpointEvery: 4 });
     const before = await readFile(path.join(old, 'metrics.jsonl'), 'utf8');
@@ -130,36 +130,36 @@ describe('where a run goes on', () => {
     expect(await readdir(path.join(old, 'checkpoints'))).not.toContain('step-00000020.superseded');
   });
 
-  it('is the beginning under auto where there is nothing yet, and the newest sound checkpoint where there is', async () => {
+  it('the newest intact checkpoint with `auto`, or starts from the beginning', async () => {
     const runDir = inFolder('auto');
     await trained({ runDir, resume: 'auto', checkpointEvery: 5 }, { until: 12 });
     await writeFile(path.join(runDir, 'checkpoints', 'step-00000012', 'model.safetensors'), 'damage');
     const report = (await trained({ runDir, resume: 'auto' }))!;
-    // 11 is the end of the first epoch.
+    // Step 11 ends the first epoch.
     expect(report.resumedAtSteps).toEqual([11]);
     expect(resultOf(report)).toEqual(resultOf(straight));
   });
 
-  it('is nowhere where there is no checkpoint', async () => {
+  it('nothing if there is no checkpoint, which is an error', async () => {
     await expect(trained({ runDir: inFolder('nothing'), resume: true })).rejects.toMatchObject({
       code: 'no-checkpoint',
       message: expect.stringContaining(inFolder('nothing')),
     });
   });
 
-  it('is nowhere where the newest is damaged, and the one before it is named', async () => {
+  it('nothing if the newest checkpoint is damaged; the error names the one before it', async () => {
     const runDir = inFolder('damaged');
     await trained({ runDir, checkpointEvery: 5 }, { until: 10 });
     await writeFile(path.join(runDir, 'checkpoints', 'step-00000010', 'optimizer.safetensors'), 'damage');
-    const sound = path.join(runDir, 'checkpoints', 'step-00000005');
+    const intact = path.join(runDir, 'checkpoints', 'step-00000005');
     await expect(trained({ runDir, resume: true })).rejects.toMatchObject({
       code: 'bad-checkpoint',
-      message: expect.stringContaining(`the one before it is sound: ${sound}`),
+      message: expect.stringContaining(`the last intact checkpoint before it is ${intact}`),
     });
-    expect(resultOf((await trained({ runDir, resume: sound }))!)).toEqual(resultOf(straight));
+    expect(resultOf((await trained({ runDir, resume: intact }))!)).toEqual(resultOf(straight));
   });
 
-  it('is nowhere where it has finished, but a longer one goes on as if it had been so long from the start', async () => {
+  it('its end only if it is extended, as if it had been that long from the start', async () => {
     const runDir = inFolder('finished');
     await trained({ runDir, steps: 14 });
     await expect(trained({ runDir, steps: 14, resume: true })).rejects.toMatchObject({
@@ -168,13 +168,13 @@ describe('where a run goes on', () => {
     });
     await expect(trained({ runDir, steps: 13, resume: true })).rejects.toMatchObject({
       code: 'bad-config',
-      message: expect.stringMatching(/to have 13 steps, and .*step-00000014 has made 14/),
+      message: expect.stringMatching(/the run has 13 steps, but .*step-00000014 is already at step 14/),
     });
     expect(resultOf((await trained({ runDir, resume: true }))!)).toEqual(resultOf(straight));
   });
 });
 
-describe('another configuration', () => {
+describe('resuming with another configuration', () => {
   let saved: string;
   beforeAll(async () => {
     saved = inFolder('original');
@@ -187,22 +187,22 @@ describe('another configuration', () => {
     return (await trained({ runDir, resume: true, ...options }, fingerprint === undefined ? {} : { fingerprint }))!;
   }
 
-  it('is refused, naming each key with both values', async () => {
+  it('is refused with the old and the new value of each field', async () => {
     await expect(resumed('changed', { seed: 6, learningRate: 0.05, keepCheckpoints: 2 })).rejects.toMatchObject({
       code: 'bad-config',
       message: expect.stringMatching(
-        /with another configuration: seed was 5 and is 6; learningRate was 0\.1 and is 0\.05: .*--override/,
+        /with another configuration: `seed` was 5 and is 6; `learningRate` was 0\.1 and is 0\.05\. .*`override`/,
       ),
     });
   });
 
-  it('is taken under override, and the report says that the run is not exact', async () => {
+  it('is possible with `override`, and the report says that the run is not exact', async () => {
     const report = await resumed('overridden', { learningRate: 0.05, override: true });
     expect(report.weightsSha256).not.toBe(straight.weightsSha256);
     expect(report).toMatchObject({ exact: false, steps, resumedAtSteps: [6] });
   });
 
-  it('is none where nothing is given again, or what cannot matter is', async () => {
+  it('is not an error for fields that are omitted or do not affect the weights', async () => {
     const runDir = inFolder('again');
     await cp(saved, runDir, { recursive: true, verbatimSymlinks: true });
     const nothing = { seed: undefined, depth: undefined, initialFilters: undefined, batchSize: undefined };
@@ -216,27 +216,27 @@ describe('another configuration', () => {
     expect(resultOf(report!)).toEqual(resultOf(straight));
   });
 
-  it('of another model is refused even under override', async () => {
+  it('is refused for another model, even with `override`', async () => {
     await expect(resumed('model', { depth: 14, override: true })).rejects.toMatchObject({
       code: 'bad-checkpoint',
-      message: expect.stringContaining('is of another model (depth)'),
+      message: expect.stringContaining('is of another model (changed: `depth`)'),
     });
   });
 
-  it('of the images is refused by their hashes', async () => {
+  it('is refused for other images', async () => {
     const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
     dataset.test[5] ^= 1;
     await expect(resumed('images', { dataset })).rejects.toMatchObject({
       code: 'bad-data',
       message: expect.stringMatching(
-        /the images are not those of .*step-00000006 \(the first that differs is test shard 0\)/,
+        /these are not the images of .*step-00000006 \(the first difference is in test shard 0\)/,
       ),
     });
     dataset.test[5] ^= 1;
     expect(resultOf(await resumed('same images', { dataset }))).toEqual(resultOf(straight));
   });
 
-  it('of the engine is remembered over the stop: inexact, or refused under --exact', async () => {
+  it('and another engine makes the run inexact', async () => {
     const report = await resumed('engine', {}, 'fake/2');
     expect(report.exact).toBe(false);
     expect(report.engines).toEqual([

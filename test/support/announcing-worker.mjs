@@ -1,13 +1,12 @@
-// A worker process with the wasm engine that sends its parent a message before each slice.
-// Usage: announcing-worker.mjs URL NAME [STEP [MS]]
-// After step STEP it waits before each slice until its parent has sent a message. It reports MS as the computation time of every
-// slice, so that assignments do not depend on how busy the machine is.
+// A worker process with the wasm engine that notifies its parent before each slice.
+// announcing-worker.mjs URL NAME [STEP [MS]]: after STEP it waits before each slice until the parent sends a message.
+// With MS it reports this computing time, so that the assignments do not depend on the load of the machine.
 import { startWorker } from '../../dist/worker/main.js';
 import { openEngine } from '../../dist/worker/engines/registry.js';
 
-const [url, name, holdAfterStep, reportedMs] = process.argv.slice(2);
+const [url, name, holdAfter, reportedMs] = process.argv.slice(2);
 const { engine } = await openEngine('wasm', { threads: 1 });
-let isHeld = false;
+let isHolding = false;
 const released = new Promise((resolve) => {
   process.once('message', resolve);
 });
@@ -18,7 +17,7 @@ async function createModel(layout, preprocessing) {
     setWeights: (...weights) => model.setWeights(...weights),
     async computeSlice(batch) {
       process.send('computing');
-      if (isHeld) await released;
+      if (isHolding) await released;
       const result = await model.computeSlice(batch);
       return reportedMs === undefined ? result : { ...result, computeMs: Number(reportedMs) };
     },
@@ -35,7 +34,7 @@ const worker = await startWorker({
   engine: { ...engine, identity: engine.identity, createModel },
 });
 worker.events.on('progress', ({ step }) => {
-  isHeld = step >= Number(holdAfterStep);
+  isHolding = step >= Number(holdAfter);
 });
 await worker.done;
 await engine.close();

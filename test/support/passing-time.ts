@@ -1,4 +1,4 @@
-// Advances a coordinator's fake clock in a test, while its workers are processes in real time.
+// Advances the fake clock of a coordinator whose workers are processes with a real clock.
 import { expect } from 'vitest';
 import type { Coordinator } from '../../coordinator/main.js';
 import type { FakeClock } from './fake-clock.js';
@@ -7,9 +7,9 @@ import type { FakeClock } from './fake-clock.js';
 const heartbeatIntervalMs = 2_000;
 
 /**
- * Advances the time until a promise resolves. The time stands still until all live workers have answered their heartbeats, so
- * that a slow answer never disconnects a worker.
- * @param alive names of the workers that answer
+ * Advances the clock until something has happened. Between heartbeats it waits, in real time, for the answers of live workers,
+ * so that these never exceed the heartbeat timeout.
+ * @param alive names of the workers to wait for
  */
 export async function passTimeUntil(
   done: Promise<unknown>,

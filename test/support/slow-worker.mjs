@@ -1,11 +1,11 @@
-// A worker process that uses the library with a slowed-down wasm engine: from its SLICE-th slice on it blocks its thread before
-// each slice, as a long computation would, until it can read a byte from its stdin or stdin is closed.
-// Usage: slow-worker.mjs URL NAME SLICE
+// A worker process that uses the library, with a slowed-down wasm engine: from one slice on it blocks its thread before each
+// slice, like a long computation, until a byte arrives on stdin or stdin is closed.
+// Arguments: the coordinator's URL, the worker's name, and the first blocked slice, counted from 1.
 import { readSync, writeSync } from 'node:fs';
 import { startWorker } from '../../dist/index.js';
 import { openWasmEngine } from '../../dist/worker/engines/wasm/wasm-engine.js';
 
-const [url, name, heldFrom] = process.argv.slice(2);
+const [url, name, blockedFrom] = process.argv.slice(2);
 const engine = await openWasmEngine({ threads: 1 });
 let slices = 0;
 
@@ -16,8 +16,8 @@ const slowEngine = {
     return {
       setWeights: (...weights) => model.setWeights(...weights),
       computeSlice(batch) {
-        if (++slices >= Number(heldFrom)) {
-          writeSync(1, `held in slice ${slices}\n`);
+        if (++slices >= Number(blockedFrom)) {
+          writeSync(1, `blocked in slice ${slices}\n`);
           readSync(0, Buffer.alloc(1));
         }
         return model.computeSlice(batch);

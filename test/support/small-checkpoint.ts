@@ -1,8 +1,10 @@
-// The state of a tiny model in which every value tells its place, its vector and its step.
+// The state of a tiny model. Every value tells its position, its vector and its step.
 import { createHash } from 'node:crypto';
 import path from 'node:path';
-import type { CheckpointWriter, RunProgress, TrainingState } from '../../coordinator/run/checkpoint.js';
+import type { RunProgress, SavedState } from '../../coordinator/run/checkpoint.js';
+import type { RunSetup } from '../../coordinator/run/run-setup.js';
 import { resolveConfig } from '../../shared/config/config.js';
+import type { Preprocessing } from '../../shared/dataset/image-batch.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { temporaryFolder } from './temporary-folder.js';
 
@@ -11,12 +13,37 @@ export const layout = layoutModel(config);
 export const classNames = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
 export const shardHashes = ['a', 'b'].map((text) => createHash('sha256').update(text).digest('hex'));
 
+/** A run of this model, without images. */
+export const setup: RunSetup = {
+  config,
+  layout,
+  store: {
+    shards: shardHashes.map((sha256, index) => ({ split: 'training', index, sha256, bytes: 0 })),
+    records: new Map(),
+    trainingCount: 0,
+    validationCount: 0,
+    testCount: 0,
+    stepsPerEpoch: 1,
+    preprocessing: 'imagenet',
+    classNames,
+  },
+};
+
+/** The same run with measured preprocessing. */
+export function setupWith(preprocessing: Exclude<Preprocessing, string>): RunSetup {
+  return {
+    ...setup,
+    config: resolveConfig({ ...config, preprocessing: preprocessing.name }),
+    store: { ...setup.store, preprocessing },
+  };
+}
+
 export const progress: RunProgress = {
   imagesSeen: 1280,
   epochSums: { sampleCount: 256, lossSum: 0.1 + 0.2, correctCount: 25 },
   validation: { step: 5, loss: 2.25, accuracy: 0.125 },
   best: { step: 5, accuracy: 0.125 },
-  ledger: {
+  totals: {
     workersJoined: 3,
     workersLost: 1,
     slicesReassigned: 2,
@@ -28,25 +55,18 @@ export const progress: RunProgress = {
   },
 };
 
-export function stateAt(step: number): TrainingState {
+export function stateAt(step: number): SavedState {
   const rising = (size: number, shift: number) =>
     Float32Array.from({ length: size }, (_, i) => i + shift + step / 1024);
   return {
     step,
     weights: rising(layout.trainableSize, 0),
-    velocity: rising(layout.trainableSize, 0.5),
+    optimizerState: { velocity: rising(layout.trainableSize, 0.5) },
     movingStatistics: rising(layout.statisticsSize, 0.25),
   };
 }
 
-/** Writes into `checkpoints` of a folder of its own, which is as a run's. */
-export async function newWriter(): Promise<CheckpointWriter> {
-  return {
-    directory: path.join(await temporaryFolder(), 'checkpoints'),
-    layout,
-    config,
-    preprocessing: 'imagenet',
-    classNames,
-    shardHashes,
-  };
+/** `checkpoints` in a temporary run directory; it does not exist yet. */
+export async function newDirectory(): Promise<string> {
+  return path.join(await temporaryFolder(), 'checkpoints');
 }

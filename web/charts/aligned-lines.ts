@@ -1,4 +1,4 @@
-// Lines with horizontal places of their own as the one table that uPlot draws.
+// Converts lines with their own x values to the common table that uPlot draws.
 import type uPlot from 'uplot';
 
 /** One line of a chart. */
@@ -9,30 +9,30 @@ export interface ChartLine {
   /** Ascending. */
   x: readonly number[];
   y: readonly number[];
-  /** Bounds of a band around the line, one for each of its places. */
+  /** Bounds of a band around the line, one per point. */
   low?: readonly number[];
   high?: readonly number[];
-  /** CSS pixels of line, then of gap. */
+  /** Lengths of dash and gap in CSS pixels. */
   dash?: readonly number[];
-  /** CSS pixels, unless said 1.5. */
+  /** In CSS pixels; 1.5 by default. */
   width?: number;
   opacity?: number;
-  /** Points that no line joins. */
+  /** Draw points only, not connected. */
   isMarks?: boolean;
-  /** Left out of what is read at the cursor. */
+  /** Leave it out of the readout at the cursor. */
   isQuiet?: boolean;
 }
 
-/** Every place of any line, and each line's values there (then its band's bounds); undefined, which a line passes over, where it has none. */
+/** Returns all x values, and for each line its values there, then the bounds of its band; undefined where a line has no value. */
 export function alignLines(lines: readonly ChartLine[]): uPlot.AlignedData {
-  const places = [...new Set(lines.flatMap(({ x }) => x))].toSorted((a, b) => a - b);
-  const indexOf = new Map(places.map((place, index) => [place, index]));
+  const allX = [...new Set(lines.flatMap(({ x }) => x))].toSorted((a, b) => a - b);
+  const indexOf = new Map(allX.map((value, index) => [value, index]));
   const columns = lines.flatMap(({ x, y, low, high }) =>
     [y, ...(low === undefined || high === undefined ? [] : [low, high])].map((values) => {
-      const column: (number | undefined)[] = Array.from({ length: places.length });
-      x.forEach((place, i) => (column[indexOf.get(place)!] = values[i]));
+      const column: (number | undefined)[] = Array.from({ length: allX.length });
+      x.forEach((value, i) => (column[indexOf.get(value)!] = values[i]));
       return column;
     }),
   );
-  return [places, ...columns];
+  return [allX, ...columns];
 }

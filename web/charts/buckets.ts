@@ -1,23 +1,23 @@
-// Long series as at most so many points: each the mean of a bucket of neighbors, with the lowest and highest of them.
-// Pure; it runs in Node and in browsers.
+// Reduces a long series to fewer points, each the mean of a bucket of neighbors, with their minimum and maximum. Pure; used in
+// Node and in browsers.
 
 export interface Buckets {
-  /** x of each bucket's last value. */
+  /** The x of the last value in each bucket. */
   x: number[];
   mean: number[];
   low: number[];
   high: number[];
 }
 
-/** Values in each bucket: the smallest power of two that leaves at most `limit` buckets, so that curves of runs of other lengths still share points. */
+/** The smallest power of two that gives at most `limit` buckets. Powers of two let runs of different lengths share points. */
 export function bucketSizeFor(count: number, limit: number): number {
   return 2 ** Math.max(0, Math.ceil(Math.log2(count / limit)));
 }
 
 /**
- * Values that are not finite are left out of their bucket; a bucket without any other is left out itself.
- * @param x ascending, one for each value
- * @param size values in each bucket but the last, at least 1
+ * Skips values that are not finite, and buckets without finite values.
+ * @param x ascending, one per value
+ * @param size number of values in each bucket but the last; at least 1
  */
 export function bucketsOf(x: readonly number[], values: readonly number[], size: number): Buckets {
   const buckets: Buckets = { x: [], mean: [], low: [], high: [] };

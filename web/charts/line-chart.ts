@@ -1,5 +1,4 @@
-// A chart of lines over one horizontal axis: uPlot, with values under the pointer and by arrow keys, zoom, and colors
-// that follow the page's. It knows nothing of runs.
+// A line chart: uPlot, with a readout of values at the pointer or by arrow keys, zoom, and the page's colors.
 import uPlot from 'uplot';
 import { alignLines, type ChartLine } from './aligned-lines.js';
 import { Readout } from './readout.js';
@@ -7,27 +6,28 @@ import { Readout } from './readout.js';
 export type { ChartLine } from './aligned-lines.js';
 
 export interface LineChartOptions {
-  /** What the lines show; the chart's accessible name. */
+  /** The chart's accessible name. */
   title: string;
-  /** A value as the readout shows it. */
+  /** Formats values for the readout. */
   format: (value: number) => string;
   formatX: (x: number) => string;
-  /** Values beside the axes, where shorter ones do; as in the readout unless said. */
+  /** Format values for the axes; by default as for the readout. */
   formatAxis?: (value: number) => string;
   formatXAxis?: (x: number) => string;
-  /** Names the horizontal axis. */
+  /** Label of the horizontal axis. */
   xLabel: string;
-  /** CSS pixels, unless said 260. */
+  /** In CSS pixels; 260 by default. */
   height?: number;
-  /** Charts of one key move their cursors and zoom together. */
+  /** Charts with the same key share cursor and zoom. */
   syncKey?: string;
   isLogarithmic?: boolean;
-  /** Values that the vertical axis shows whatever the lines: `[0, null]` begins at 0. */
+  /** Fixed ends of the vertical axis; null for an end that depends on the values. */
   range?: readonly [lowest: number | null, highest: number | null];
 }
 
-/** Part of the width that an arrow key moves the cursor by, and that + and - zoom by. */
+/** Fraction of the width that an arrow key moves the cursor by. */
 const keyStep = 1 / 50;
+/** Fraction of the width that remains after zooming in once. */
 const zoomFactor = 0.6;
 
 export class LineChart {
@@ -37,10 +37,10 @@ export class LineChart {
   #options: LineChartOptions;
   #lines: readonly ChartLine[] = [];
   #plot: uPlot | undefined;
-  /** What the plot was built for; other lines of the same look need new data alone. */
+  /** The look that the plot was built for. Lines of the same look only need new data. */
   #builtFor = '';
 
-  /** @param container an empty element, which the chart fills; its CSS variables give the colors of axes and grid */
+  /** @param container an empty element; its CSS variables set the colors of axes and grid */
   constructor(container: HTMLElement, options: LineChartOptions) {
     this.#options = options;
     this.#frame = document.createElement('div');
@@ -56,7 +56,7 @@ export class LineChart {
     this.#observer.observe(this.#frame);
   }
 
-  /** Draws these lines in place of those before. A zoom stays where the lines look the same. */
+  /** Draws other lines. Keeps the zoom if they have the same look. */
   setLines(lines: readonly ChartLine[], options: Partial<LineChartOptions> = {}): void {
     this.#lines = lines;
     this.#options = { ...this.#options, ...options };
@@ -86,11 +86,6 @@ export class LineChart {
     this.#plot?.destroy();
     this.#plot = new uPlot(this.#uPlotOptions(), aligned, this.#frame);
     this.#readout.moveTo(this.#plot.over);
-  }
-
-  /** Draws again, with the page's colors as they are now. */
-  redraw(): void {
-    this.#plot?.redraw();
   }
 
   destroy(): void {
@@ -154,7 +149,7 @@ export class LineChart {
     };
   }
 
-  /** Values at the cursor: in the chart that the pointer or the keyboard is on, not in those that move along. */
+  /** Shows the values at the cursor, unless the cursor follows that of another chart. */
   #showValues(plot: uPlot): void {
     const left = plot.cursor.left ?? -1;
     const isMine = plot.over.matches(':hover') || this.#frame.matches(':focus');
@@ -169,9 +164,9 @@ export class LineChart {
       heading: `${xLabel} ${formatX(Math.round(x * 100) / 100)}`,
       rows: this.#lines
         .filter((line) => line.isQuiet !== true)
-        .flatMap(({ label, color, x: places, y }) => {
-          const nearest = nearestIndex(places, x);
-          if (nearest === undefined || Math.abs(places[nearest] - x) > reach) return [];
+        .flatMap(({ label, color, x: xs, y }) => {
+          const nearest = nearestIndex(xs, x);
+          if (nearest === undefined || Math.abs(xs[nearest] - x) > reach) return [];
           return [{ label, color, value: format(y[nearest]) }];
         }),
       left,
@@ -202,20 +197,21 @@ export class LineChart {
     action();
   }
 
-  /** All of the lines' x again, as a double click does. */
+  /** Shows the whole x range, as a double click does. */
   resetZoom(): void {
     const [first, last] = this.#fullRange();
     if (first !== undefined && last !== undefined) this.#plot?.setScale('x', { min: first, max: last });
   }
 
-  #zoomAt(part: number, factor: number): void {
+  /** @param position of the point that stays in place, as a fraction of the width */
+  #zoomAt(position: number, factor: number): void {
     const { min, max } = this.#plot?.scales['x'] ?? {};
     const [first, last] = this.#fullRange();
     if (min === undefined || max === undefined || first === undefined || last === undefined) return;
-    const middle = min + part * (max - min);
+    const middle = min + position * (max - min);
     const [from, to] = [
-      Math.max(first, middle - part * (max - min) * factor),
-      Math.min(last, middle + (1 - part) * (max - min) * factor),
+      Math.max(first, middle - position * (max - min) * factor),
+      Math.min(last, middle + (1 - position) * (max - min) * factor),
     ];
     if (to > from) this.#plot?.setScale('x', { min: from, max: to });
   }
@@ -239,7 +235,7 @@ export class LineChart {
   }
 }
 
-/** A line's own series, and with a band the two that bound it. */
+/** The series of a line, and two more for the bounds of its band. */
 function seriesOf({
   label,
   color,
@@ -257,7 +253,7 @@ function seriesOf({
     alpha: opacity,
     width: isMarks ? 0 : width,
     ...(dash === undefined ? {} : { dash: [...dash] }),
-    // A single value would be no line.
+    // A single value makes no line.
     points: {
       ...(isMarks || y.length === 1 ? { show: true } : {}),
       size: isMarks ? 11 : 6,
@@ -268,7 +264,7 @@ function seriesOf({
   return low === undefined ? [line] : [line, invisible, invisible];
 }
 
-/** uPlot counts series from 1, behind the horizontal one, and wants a band's upper edge first. */
+/** uPlot's first series is x, and its bands name the upper series first. */
 function bandsOf(lines: readonly ChartLine[]): uPlot.Band[] {
   let next = 1;
   return lines.flatMap(({ low, color }) => {
@@ -278,14 +274,14 @@ function bandsOf(lines: readonly ChartLine[]): uPlot.Band[] {
   });
 }
 
-/** Room above and below by a twentieth of the ratio; uPlot's own would go to the next powers of ten. */
+/** Adds a margin of a twentieth of the ratio; uPlot's default extends to the next powers of ten. */
 function logarithmicRange(_: uPlot, lowest: number | null, highest: number | null): uPlot.Range.MinMax {
   if (lowest === null || highest === null || lowest <= 0) return [0.1, 10];
-  const room = Math.max(highest / lowest, 1.1) ** 0.05;
-  return [lowest / room, highest * room];
+  const margin = Math.max(highest / lowest, 1.1) ** 0.05;
+  return [lowest / margin, highest * margin];
 }
 
-/** 1, 2, 3, 5 and 7 times the powers of ten that are shown; of more than two powers 1, 2 and 5, of more than four 1 alone. */
+/** Ticks at 1, 2, 3, 5 and 7 times each power of ten; at 1, 2 and 5 over more than two decades, at 1 over more than four. */
 function logarithmicTicks(_: uPlot, _axis: number, lowest: number, highest: number): number[] {
   const decades = Math.log10(highest / lowest);
   const digits = decades > 4 ? [1] : decades > 2 ? [1, 2, 5] : [1, 2, 3, 5, 7];
@@ -304,14 +300,14 @@ function rangeFrom([lowest, highest]: NonNullable<LineChartOptions['range']>): u
   };
 }
 
-/** Which of the ascending places is nearest to x. */
-function nearestIndex(places: readonly number[], x: number): number | undefined {
-  if (places.length === 0) return undefined;
-  let [low, high] = [0, places.length - 1];
+/** The index of the value nearest to x. @param xs ascending */
+function nearestIndex(xs: readonly number[], x: number): number | undefined {
+  if (xs.length === 0) return undefined;
+  let [low, high] = [0, xs.length - 1];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (places[middle] < x) low = middle + 1;
+    if (xs[middle] < x) low = middle + 1;
     else high = middle;
   }
-  return low > 0 && x - places[low - 1] < places[low] - x ? low - 1 : low;
+  return low > 0 && x - xs[low - 1] < xs[low] - x ? low - 1 : low;
 }

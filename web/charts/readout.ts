@@ -1,28 +1,24 @@
-// The values at a chart's cursor: a box beside it, and for those who move it by keys a spoken line.
+// The values at a chart's cursor: a box next to it, and a text for screen readers when the cursor is moved by keys.
+import { element } from './dom.js';
 
 export interface ReadoutContent {
   heading: string;
   rows: readonly { label: string; color: string; value: string }[];
-  /** CSS pixels from the plotting area's left edge. */
+  /** Position of the cursor in the plotting area, in CSS pixels. */
   left: number;
-  /** The plotting area's. */
+  /** Width of the plotting area, in CSS pixels. */
   width: number;
   isSpoken: boolean;
 }
 
 export class Readout {
-  /** Said by screen readers when it changes, seen by nobody. */
+  /** Invisible text that screen readers read when it changes. */
   readonly spoken: HTMLElement;
   readonly #box: HTMLElement;
 
   constructor() {
-    this.#box = document.createElement('div');
-    this.#box.className = 'chart-readout';
-    this.#box.setAttribute('aria-hidden', 'true');
-    this.#box.hidden = true;
-    this.spoken = document.createElement('div');
-    this.spoken.className = 'visually-hidden';
-    this.spoken.setAttribute('aria-live', 'polite');
+    this.#box = element('div', { class: 'chart-readout', 'aria-hidden': 'true', hidden: true });
+    this.spoken = element('div', { class: 'visually-hidden', 'aria-live': 'polite' });
   }
 
   moveTo(plottingArea: HTMLElement): void {
@@ -30,17 +26,20 @@ export class Readout {
   }
 
   show({ heading, rows, left, width, isSpoken }: ReadoutContent): void {
-    const title = element('div', 'chart-readout-heading', heading);
     const lines = rows.map(({ label, color, value }) => {
-      const line = element('div', 'chart-readout-row', '');
-      const swatch = element('span', 'chart-swatch', '');
+      const swatch = element('span', { class: 'chart-swatch' });
       swatch.style.background = color;
-      line.append(swatch, element('span', 'chart-readout-label', label), element('span', 'chart-readout-value', value));
-      return line;
+      return element(
+        'div',
+        { class: 'chart-readout-row' },
+        swatch,
+        element('span', { class: 'chart-readout-label' }, label),
+        element('span', { class: 'chart-readout-value' }, value),
+      );
     });
-    this.#box.replaceChildren(title, ...lines);
+    this.#box.replaceChildren(element('div', { class: 'chart-readout-heading' }, heading), ...lines);
     this.#box.hidden = false;
-    // On the side where there is more room.
+    // On the side with more space.
     const isRight = left < width / 2;
     this.#box.style.left = isRight ? `${left + 12}px` : 'auto';
     this.#box.style.right = isRight ? 'auto' : `${width - left + 12}px`;
@@ -56,11 +55,4 @@ export class Readout {
     this.#box.remove();
     this.spoken.remove();
   }
-}
-
-function element(tag: 'div' | 'span', className: string, text: string): HTMLElement {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
 }

@@ -1,9 +1,8 @@
-// Smoothing of noisy curves. Pure; it runs in Node and in browsers.
+// Smooths noisy curves. Pure.
 
 /**
- * The exponential moving average of the values so far, as TensorBoard has it: divided by the weights' sum, so that it does
- * not begin at 0.
- * @param weight how much of the average stays at each value, from 0 (nothing is smoothed) to below 1
+ * Exponential moving average as in TensorBoard: divided by the sum of the weights, so that it does not start at 0.
+ * @param weight how much of the average is kept at each value: from 0 (no smoothing) to below 1
  */
 export function smoothed(values: readonly number[], weight: number): number[] {
   if (weight === 0) return [...values];

@@ -1,9 +1,9 @@
-// The page's socket and its requests: connects, notices silence, tries again by itself, and asks who its reader is.
+// The page's WebSocket and requests: connects, detects silence, reconnects, and finds out what the user may do.
 import type { WatchMessage } from '../../shared/monitoring/messages.js';
 import type { Session } from '../../shared/monitoring/session.js';
 import { connection, ending, session, take } from './store.js';
 
-/** The coordinator says something every second; after so much silence it is taken for gone. */
+/** The coordinator sends something every second. After this silence the connection counts as lost. */
 const silenceMs = 6_000;
 const firstRetryMs = 500;
 const maxRetryMs = 15_000;
@@ -12,14 +12,13 @@ let retries = 0;
 let socket: WebSocket | undefined;
 let retryTimer: ReturnType<typeof setTimeout> | undefined;
 
-/** Asks who the reader is, and connects if they may read. */
+/** Finds out what the user may do, and connects if they may read. */
 export async function connect(): Promise<void> {
   clearTimeout(retryTimer);
   if (connection.value.phase !== 'lost') connection.value = { phase: 'connecting' };
   try {
-    session.value = await ask<Session>('session');
+    session.value = await get<Session>('session');
   } catch {
-    // Not there: as good as a socket that does not open.
     return retryLater();
   }
   if (session.value.mayRead) open();
@@ -32,17 +31,17 @@ function open(): void {
   const opened = new WebSocket(url);
   socket = opened;
   let silence: ReturnType<typeof setTimeout> | undefined;
-  const listen = () => {
+  const restartTimer = () => {
     clearTimeout(silence);
     silence = setTimeout(() => opened.close(), silenceMs);
   };
-  listen();
+  restartTimer();
   opened.addEventListener('message', ({ data }) => {
-    // The coordinator's own words: it was built with this page.
+    // The coordinator was built with this page, so its messages need no check.
     take(JSON.parse(String(data)) as WatchMessage);
     retries = 0;
     if (connection.value.phase !== 'open') connection.value = { phase: 'open' };
-    listen();
+    restartTimer();
   });
   opened.addEventListener('close', () => {
     clearTimeout(silence);
@@ -58,12 +57,12 @@ function retryLater(): void {
   retryTimer = setTimeout(() => void connect(), waitMs);
 }
 
-/** At once: somebody pressed the button, or the network is back. */
+/** Reconnects at once. */
 export function retryNow(): void {
   if (connection.value.phase === 'lost') void connect();
 }
 
-/** @returns why not, or undefined */
+/** @returns the error; undefined if the token was accepted */
 export async function logIn(token: string): Promise<string | undefined> {
   const refusal = await post('login', { token });
   if (refusal === undefined) await connect();
@@ -79,12 +78,12 @@ export async function logOut(): Promise<void> {
 export type OperatorRequest =
   { action: 'pause' | 'continue' | 'checkpoint' | 'stop' } | { action: 'drop'; worker: number };
 
-/** @returns why not, or undefined */
+/** @returns the error; undefined if the request was carried out */
 export async function operate(request: OperatorRequest): Promise<string | undefined> {
   return post('control', request);
 }
 
-async function ask<Answer>(path: string): Promise<Answer> {
+async function get<Answer>(path: string): Promise<Answer> {
   const response = await fetch(path, { cache: 'no-store' });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return (await response.json()) as Answer;

@@ -1,4 +1,4 @@
-// The dashboard's page: connects to the coordinator that served it and draws what it hears.
+// The dashboard page: connects to the coordinator that served it, and renders the run.
 import { effect } from '@preact/signals';
 import { render } from 'preact';
 import { connect, retryNow } from './connection.js';

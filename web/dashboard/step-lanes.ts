@@ -1,15 +1,15 @@
-// A step's view as lanes of bars, a lane for each worker, and the same in words. Pure.
+// A step's view as lanes of bars, one lane per worker, and the same as text. Pure.
 import type { StepBar, StepView } from '../../shared/monitoring/step-view.js';
 import { duration, sliceRanges } from './wording.js';
 
-/** How a bar looks. `queued` ones wait behind another bar of their worker. */
+/** How a bar looks. `queued` ones wait until their worker has answered another bar. */
 export type BarLook = 'running' | 'queued' | 'counted' | 'late' | 'lost' | 'unneeded';
 
 export interface LaneBar {
   label: string;
   look: BarLook;
-  /** It was another worker's before. */
-  isTakeover: boolean;
+  /** Whether the slices were assigned to another worker first. */
+  isRecovery: boolean;
   startMs: number;
   endMs: number;
 }
@@ -20,14 +20,19 @@ export interface Lane {
   bars: LaneBar[];
 }
 
+interface NamedWorker {
+  id: number;
+  name: string;
+}
+
 /**
- * @param here the workers that are here, in the table's order; each has a lane, with or without bars
+ * @param connected the workers that get a lane even without bars, in this order
  * @param elapsedMs where open bars end
  */
-export function lanesOf(view: StepView, here: readonly { id: number; name: string }[], elapsedMs: number): Lane[] {
+export function lanesOf(view: StepView, connected: readonly NamedWorker[], elapsedMs: number): Lane[] {
   const lanes = new Map<number, Lane>();
-  for (const { id, name } of here) lanes.set(id, { worker: id, name, bars: [] });
-  /** Where the worker's next bar begins; undefined while one is open. */
+  for (const { id, name } of connected) lanes.set(id, { worker: id, name, bars: [] });
+  /** When each worker starts its next bar; undefined while it has an open one. */
   const free = new Map<number, number | undefined>();
   for (const bar of view.bars) {
     const lane = lanes.get(bar.worker) ?? { worker: bar.worker, name: bar.name, bars: [] };
@@ -35,33 +40,27 @@ export function lanesOf(view: StepView, here: readonly { id: number; name: strin
     const isQueued = free.has(bar.worker) && free.get(bar.worker) === undefined;
     const endMs = bar.endedMs ?? elapsedMs;
     const startMs = isQueued ? elapsedMs : Math.min(endMs, Math.max(bar.assignedMs, free.get(bar.worker) ?? 0));
+    const label = sliceRanges(slicesOf([bar]));
     const before = lane.bars.at(-1);
     if (bar.end === 'lost' && before?.look === 'lost' && before.endMs === bar.endedMs) {
-      // It never came to this one.
-      before.label += `, ${sliceLabel(bar)}`;
+      // The worker was lost before it started this bar.
+      before.label += `, ${label}`;
       continue;
     }
-    lane.bars.push({
-      label: sliceLabel(bar),
-      look: isQueued && bar.end === null ? 'queued' : lookOf(bar),
-      isTakeover: bar.reason === 'reassigned' || bar.reason === 'speculative',
-      startMs,
-      endMs,
-    });
+    const look = isQueued && bar.end === null ? 'queued' : lookOf(bar);
+    lane.bars.push({ label, look, isRecovery: isRecovery(bar), startMs, endMs });
     free.set(bar.worker, bar.endedMs ?? undefined);
   }
   return [...lanes.values()];
 }
 
-/** Those in which something was out of the ordinary. */
-export function troubledLanes(lanes: readonly Lane[]): Lane[] {
-  return lanes.filter(({ bars }) =>
-    bars.some(({ look, isTakeover }) => isTakeover || look === 'lost' || look === 'late'),
-  );
+/** The lanes of workers that were lost, late, or computed slices of such workers. */
+export function recoveryLanes(lanes: readonly Lane[]): Lane[] {
+  return lanes.filter(({ bars }) => bars.some((bar) => bar.isRecovery || bar.look === 'lost' || bar.look === 'late'));
 }
 
-function sliceLabel({ firstSlice, sliceCount }: StepBar): string {
-  return sliceRanges(Array.from({ length: sliceCount }, (_, index) => firstSlice + index));
+function isRecovery({ reason }: StepBar): boolean {
+  return reason === 'reassigned' || reason === 'speculative';
 }
 
 function lookOf({ end, isLate, reason }: StepBar): BarLook {
@@ -71,66 +70,58 @@ function lookOf({ end, isLate, reason }: StepBar): BarLook {
   return end === 'counted' ? 'counted' : 'running';
 }
 
-/** `Step 12, after 420 ms: w1 computes slices 0–1; w2 has answered 2–3; w3 is spare.` */
-export function describeStep(view: StepView, here: readonly { id: number; name: string }[]): string {
-  const names = new Map([...here.map(({ id, name }) => [id, name] as const), ...namesIn(view)]);
-  const parts = [...names].map(([id, name]) =>
-    describeWorker(
-      name,
-      view.bars.filter((bar) => bar.worker === id),
-    ),
+/** The slices of some bars, each once. */
+function slicesOf(bars: readonly StepBar[]): number[] {
+  const slices = bars.flatMap(({ firstSlice, sliceCount }) =>
+    Array.from({ length: sliceCount }, (_, index) => firstSlice + index),
   );
-  const when = view.isOver ? `collected in ${duration(view.elapsedMs)}` : `after ${duration(view.elapsedMs)}`;
-  return `Step ${view.step}, ${when}: ${parts.length === 0 ? 'nobody is here' : parts.join('; ')}.`;
+  return [...new Set(slices)];
 }
 
-function namesIn({ bars }: StepView): [number, string][] {
-  return bars.map(({ worker, name }) => [worker, name]);
+/** `Step 12, after 420 ms: w1 computes 0–1; w2 answered 2–3; w3 is spare.` */
+export function describeStep(view: StepView, connected: readonly NamedWorker[]): string {
+  const names = new Map(connected.map(({ id, name }) => [id, name]));
+  for (const { worker, name } of view.bars) names.set(worker, name);
+  const workers = [...names].map(([id, name]) => {
+    const bars = view.bars.filter(({ worker }) => worker === id);
+    return `${name} ${bars.length === 0 ? 'is spare' : describeBars(bars)}`;
+  });
+  const when = view.isOver ? `completed in ${duration(view.elapsedMs)}` : `after ${duration(view.elapsedMs)}`;
+  return `Step ${view.step}, ${when}: ${workers.length === 0 ? 'no worker is connected' : workers.join('; ')}.`;
 }
 
-function describeWorker(name: string, bars: readonly StepBar[]): string {
-  if (bars.length === 0) return `${name} is spare`;
-  const slices = (isMeant: (bar: StepBar) => boolean) =>
-    sliceRanges(
-      bars
-        .filter(isMeant)
-        .flatMap(({ firstSlice, sliceCount }) => Array.from({ length: sliceCount }, (_, index) => firstSlice + index)),
-    );
-  const isTakeover = ({ reason }: StepBar) => reason === 'reassigned' || reason === 'speculative';
-  const isTrial = ({ reason }: StepBar) => reason === 'probe';
-  const phrases: [string, string][] = [
-    ['was lost with', slices(({ end }) => end === 'lost')],
-    ['is late with', slices(({ end, isLate }) => end === null && isLate)],
-    ['computes', slices((bar) => bar.end === null && !bar.isLate && !isTakeover(bar) && !isTrial(bar))],
-    ['took over and computes', slices((bar) => bar.end === null && isTakeover(bar))],
-    ['tries', slices((bar) => isTrial(bar))],
-    ['has answered', slices((bar) => bar.end === 'counted' && !isTakeover(bar))],
-    ['took over and has answered', slices((bar) => bar.end === 'counted' && isTakeover(bar))],
-    ['was too late with', slices((bar) => bar.end === 'unneeded' && !isTrial(bar))],
-  ];
-  const said = phrases.filter(([, list]) => list !== '').map(([words, list]) => `${words} ${list}`);
-  return `${name} ${said.join(', ')}`;
+/** `answered 0–1, computes 2 (reassigned)` */
+function describeBars(bars: readonly StepBar[]): string {
+  const groups = new Map<string, StepBar[]>();
+  for (const bar of bars) {
+    const suffix = bar.reason === 'assigned' ? '' : ` (${bar.reason})`;
+    const key = `${verbOf(bar)} SLICES${suffix}`;
+    groups.set(key, [...(groups.get(key) ?? []), bar]);
+  }
+  return [...groups].map(([text, group]) => text.replace('SLICES', sliceRanges(slicesOf(group)))).join(', ');
 }
 
-/** `w1 was lost; w3 took over 0–1.` In a few words what was out of the ordinary. */
-export function describeTrouble({ bars }: StepView): string {
-  const slicesOf = (chosen: readonly StepBar[]) => {
-    const slices = chosen.flatMap(({ firstSlice, sliceCount }) =>
-      Array.from({ length: sliceCount }, (_, index) => firstSlice + index),
-    );
-    const different = [...new Set(slices)];
-    return `${different.length === 1 ? 'slice' : 'slices'} ${sliceRanges(different)}`;
+function verbOf({ end, isLate, reason }: StepBar): string {
+  if (end === 'lost') return 'was lost with';
+  if (end === 'unneeded' && reason !== 'probe') return 'was too late with';
+  if (end !== null) return 'answered';
+  return isLate ? 'is late with' : 'computes';
+}
+
+/** `w1 left before answering slices 0–1; w3 computed slices 0–1 instead.` */
+export function describeRecovery({ bars }: StepView): string {
+  const sentence = (verb: string, suffix: string, isMeant: (bar: StepBar) => boolean) => {
+    const meant = bars.filter(isMeant);
+    const slices = slicesOf(meant);
+    const names = new Set(meant.map(({ name }) => name));
+    const noun = slices.length === 1 ? 'slice' : 'slices';
+    return names.size === 0 ? [] : [`${[...names].join(', ')} ${verb} ${noun} ${sliceRanges(slices)}${suffix}`];
   };
-  const names = (chosen: readonly StepBar[]) => [...new Set(chosen.map(({ name }) => name))].join(', ');
-  const lost = bars.filter(({ end }) => end === 'lost');
-  const late = bars.filter(({ isLate, end }) => isLate && end !== 'lost');
-  const takeovers = bars.filter(({ reason }) => reason === 'reassigned');
-  const helps = bars.filter(({ reason }) => reason === 'speculative');
   const sentences = [
-    lost.length > 0 && `${names(lost)} was lost with ${slicesOf(lost)}`,
-    late.length > 0 && `${names(late)} was late with ${slicesOf(late)}`,
-    takeovers.length > 0 && `${names(takeovers)} took over ${slicesOf(takeovers)}`,
-    helps.length > 0 && `${names(helps)} computed ${slicesOf(helps)} too`,
+    sentence('left before answering', '', ({ end }) => end === 'lost'),
+    sentence('took too long with', '', ({ isLate, end }) => isLate && end !== 'lost'),
+    sentence('computed', ' instead', ({ reason }) => reason === 'reassigned'),
+    sentence('also computed', '', ({ reason }) => reason === 'speculative'),
   ];
-  return `${sentences.filter((sentence) => sentence !== false).join('; ')}.`;
+  return `${sentences.flat().join('; ')}.`;
 }

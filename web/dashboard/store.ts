@@ -1,4 +1,4 @@
-// What the page knows of the run, as signals; and how each message of the coordinator changes that.
+// The page's state as signals, and how each message from the coordinator changes it.
 import { batch, signal } from '@preact/signals';
 import { applyDifference } from '../../shared/monitoring/difference.js';
 import type {
@@ -12,7 +12,7 @@ import type {
 import type { Session } from '../../shared/monitoring/session.js';
 import { StepHistory } from '../../shared/monitoring/step-history.js';
 
-/** Events that are shown at most. */
+/** Maximum number of events shown. */
 const shownEvents = 300;
 
 export interface Curves {
@@ -23,18 +23,18 @@ export interface Curves {
 export type ConnectionState =
   | { phase: 'connecting' }
   | { phase: 'open' }
-  /** Tried again at a moment of performance.now(). */
+  /** `retryAtMs` is a time of performance.now(). */
   | { phase: 'lost'; retryAtMs: number }
-  /** The run is over: nothing more is to be heard. */
+  /** The run has ended, and no more messages will come. */
   | { phase: 'ended' };
 
-export interface SeenLive extends LiveState {
-  /** When it came, by performance.now(). */
-  atMs: number;
+export interface ReceivedLive extends LiveState {
+  /** When it arrived, by performance.now(). */
+  receivedMs: number;
 }
 
 export interface LoggedEvent extends EventLine {
-  /** Counts up: tells lines apart. */
+  /** A serial number, as Preact's key. */
   key: number;
 }
 
@@ -42,22 +42,22 @@ export const connection = signal<ConnectionState>({ phase: 'connecting' });
 export const session = signal<Session | null>(null);
 export const facts = signal<RunFacts | null>(null);
 export const isRecorded = signal(false);
-/** A new object whenever something was added. */
+/** A new object after every change. */
 export const curves = signal<Curves>({ history: new StepHistory(), evaluations: [] });
-/** The latest first. */
+/** Latest first. */
 export const events = signal<readonly LoggedEvent[]>([]);
-export const live = signal<SeenLive | null>(null);
+export const live = signal<ReceivedLive | null>(null);
 export const ending = signal<Ending | null>(null);
 
 let eventKey = 0;
-/** What the coordinator told last, which it tells changes of. */
-let told: LiveState | null = null;
+/** The last live state, to which the next difference is applied. */
+let lastLive: LiveState | null = null;
 
 export function take(message: WatchMessage): void {
   batch(() => {
     switch (message.type) {
       case 'run':
-        if (facts.value?.runId !== message.facts.runId) forget();
+        if (facts.value?.runId !== message.facts.runId) reset();
         facts.value = message.facts;
         isRecorded.value = message.isRecorded;
         return;
@@ -74,7 +74,7 @@ export function take(message: WatchMessage): void {
           curves.value = { history, evaluations: [...evaluations, ...message.evaluations] };
         }
         addEvents(message.events);
-        showLive(message.live === null ? told : (applyDifference(told, message.live) as LiveState | null));
+        showLive(message.live === null ? lastLive : (applyDifference(lastLive, message.live) as LiveState | null));
         return;
       }
       case 'ended':
@@ -86,8 +86,8 @@ export function take(message: WatchMessage): void {
   });
 }
 
-/** Another run listens on this port now. */
-function forget(): void {
+/** Clears the state of another run that was on this port before. */
+function reset(): void {
   curves.value = { history: new StepHistory(), evaluations: [] };
   events.value = [];
   live.value = null;
@@ -101,6 +101,6 @@ function addEvents(lines: readonly EventLine[]): void {
 }
 
 function showLive(state: LiveState | null): void {
-  told = state;
-  live.value = state && { ...state, atMs: performance.now() };
+  lastLive = state;
+  live.value = state && { ...state, receivedMs: performance.now() };
 }

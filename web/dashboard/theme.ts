@@ -1,4 +1,4 @@
-// Light or dark: as the system has it, unless a person chose here.
+// The light or dark theme: the system's, or the user's choice.
 import { computed, signal } from '@preact/signals';
 
 export type Theme = 'system' | 'light' | 'dark';
@@ -8,7 +8,7 @@ const systemIsDark = matchMedia('(prefers-color-scheme: dark)');
 const systemTheme = signal(systemIsDark.matches);
 systemIsDark.addEventListener('change', ({ matches }) => (systemTheme.value = matches));
 
-/** Undefined where the browser keeps nothing for pages: then a choice lasts until the page is left. */
+/** Undefined if the browser blocks storage; a choice then lasts until the page is closed. */
 const storage = ((): Storage | undefined => {
   try {
     return localStorage;
@@ -28,7 +28,7 @@ isDark.subscribe((dark) => {
   document.documentElement.dataset['theme'] = dark ? 'dark' : 'light';
 });
 
-/** The other of the two; back to the system's where that is the same. */
+/** Switches to the other theme; if that is the system's, follows the system again. */
 export function toggleTheme(): void {
   const wanted = !isDark.value;
   theme.value = wanted === systemTheme.value ? 'system' : wanted ? 'dark' : 'light';

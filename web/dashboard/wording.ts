@@ -1,4 +1,4 @@
-// How the page writes numbers, times and what happened. Pure.
+// How the page writes numbers, times and events. Pure.
 import type { EventLine } from '../../shared/monitoring/messages.js';
 
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
@@ -11,7 +11,7 @@ const clock = new Intl.DateTimeFormat(undefined, {
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 
 export const wholeNumber = (value: number) => whole.format(value);
-export const percent = (part: number, digits = 1) => `${(100 * part).toFixed(digits)}%`;
+export const percent = (ratio: number, digits = 1) => `${(100 * ratio).toFixed(digits)}%`;
 export const loss = (value: number) => (value >= 100 ? value.toPrecision(4) : value.toFixed(3));
 
 /** `0.1`, `0.00325`, `3.2e-5` */
@@ -32,14 +32,14 @@ export function duration(milliseconds: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** `14:03:12`, with the day before it where that is not today. */
+/** `14:03:12`, or with the date if it is not today's. */
 export function moment(iso: string): string {
   const date = new Date(iso);
   const isToday = date.toDateString() === new Date().toDateString();
   return isToday ? clock.format(date) : `${day.format(date)}, ${clock.format(date)}`;
 }
 
-/** Slices counted from 0: `2`, `0–1`, `0–1, 3`. */
+/** `2`, `0–1`, `0–1, 3` */
 export function sliceRanges(slices: readonly number[]): string {
   const ranges: [number, number][] = [];
   for (const slice of slices.toSorted((a, b) => a - b)) {
@@ -50,13 +50,13 @@ export function sliceRanges(slices: readonly number[]): string {
   return ranges.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(', ');
 }
 
-export type Tone = 'plain' | 'good' | 'late' | 'bad' | 'reassigned' | 'operator';
+export type Tone = 'plain' | 'good' | 'late' | 'bad' | 'recovery' | 'operator';
 
-/** What the log calls an event, and how much it matters. Events of later versions go by their own names. */
-const eventWords: Readonly<Record<string, { title: string; tone: Tone }>> = {
+/** Titles of events in the log, and their colors. Events of later versions are shown by name. */
+const eventTitles: Readonly<Record<string, { title: string; tone: Tone }>> = {
   'worker-joined': { title: 'Worker joined', tone: 'good' },
   'worker-lost': { title: 'Worker lost', tone: 'bad' },
-  'slices-reassigned': { title: 'Slices taken over', tone: 'reassigned' },
+  'slices-reassigned': { title: 'Slices reassigned', tone: 'recovery' },
   straggler: { title: 'Straggler', tone: 'late' },
   inexact: { title: 'No longer exact', tone: 'bad' },
   waiting: { title: 'Waiting for workers', tone: 'late' },
@@ -64,25 +64,25 @@ const eventWords: Readonly<Record<string, { title: string; tone: Tone }>> = {
   'checkpoint-failed': { title: 'Checkpoint failed', tone: 'bad' },
   resumed: { title: 'Resumed', tone: 'good' },
   'metrics-failed': { title: 'Metrics not written', tone: 'bad' },
-  'tensorboard-failed': { title: 'TensorBoard files end', tone: 'bad' },
-  door: { title: 'Tokens', tone: 'plain' },
+  'tensorboard-failed': { title: 'TensorBoard log failed', tone: 'bad' },
+  access: { title: 'Access', tone: 'plain' },
   paused: { title: 'Paused', tone: 'operator' },
   continued: { title: 'Continued', tone: 'operator' },
-  'checkpoint-asked': { title: 'Checkpoint asked for', tone: 'operator' },
-  'stop-asked': { title: 'Stop asked for', tone: 'operator' },
+  'checkpoint-requested': { title: 'Checkpoint requested', tone: 'operator' },
+  'stop-requested': { title: 'Stop requested', tone: 'operator' },
   'worker-dropped': { title: 'Worker dropped', tone: 'operator' },
 };
 
-/** Of a path, its end: the whole of it is where the run is. */
+/** The detail of an event; of a checkpoint's path, the last part. */
 export function eventDetail({ event, detail }: EventLine): string {
-  return event === 'checkpoint' ? (detail.split('/').at(-1) ?? detail) : lossInWords(detail);
+  return event === 'checkpoint' ? (detail.split('/').at(-1) ?? detail) : describeLoss(detail);
 }
 
-/** Why a worker is gone, without a number of WebSocket's for a connection that just ended. */
-export function lossInWords(reason: string): string {
-  return reason.replace('connection closed (1006)', 'the connection broke off');
+/** Why a worker was lost, with a phrase for WebSocket's code of a connection that broke. */
+export function describeLoss(reason: string): string {
+  return reason.replace('connection closed (1006)', 'the connection broke');
 }
 
-export function eventWording({ event }: EventLine): { title: string; tone: Tone } {
-  return Object.hasOwn(eventWords, event) ? eventWords[event] : { title: event.replaceAll('-', ' '), tone: 'plain' };
+export function eventTitle({ event }: EventLine): { title: string; tone: Tone } {
+  return Object.hasOwn(eventTitles, event) ? eventTitles[event] : { title: event.replaceAll('-', ' '), tone: 'plain' };
 }

@@ -1,7 +1,7 @@
-// What a reader may change: how much is smoothed, what the horizontal axis counts, and whether the loss is logarithmic.
+// The controls of the plot page: smoothing, the horizontal axis, and a logarithmic scale for the loss.
 import type { RunCurves } from './curves.js';
-import { element } from './dom.js';
-import { axes, placesOn, type View } from './run-lines.js';
+import { element } from '../charts/dom.js';
+import { axes, axisValueOf, type View } from './run-lines.js';
 
 export interface ControlState extends View {
   isLogarithmic: boolean;
@@ -9,10 +9,10 @@ export interface ControlState extends View {
 
 export interface Controls {
   bar: HTMLElement;
-  /** As it is at first. */
+  /** The initial state. */
   state: ControlState;
-  /** Shows, and has said, what does not go with the choices made; nothing where it is empty. */
-  say(trouble: string): void;
+  /** Shows a note about the choices made, which screen readers read; an empty text removes it. */
+  showNote(text: string): void;
 }
 
 export function controls(runs: readonly RunCurves[], changed: (state: ControlState) => void): Controls {
@@ -20,12 +20,12 @@ export function controls(runs: readonly RunCurves[], changed: (state: ControlSta
   const smoothingValue = element('output', { for: 'smoothing' }, smoothing.value);
   const axis = element('select', { id: 'axis' });
   for (const name of axes) {
-    // An axis on which no run has a place is none.
-    const isKnown = runs.some((run) => placesOn(name, run) !== undefined);
+    // An axis is disabled if no run has its values.
+    const isKnown = runs.some((run) => axisValueOf(name, run) !== undefined);
     axis.append(element('option', { value: name, disabled: !isKnown }, name));
   }
   const logarithmic = element('input', { type: 'checkbox', id: 'logarithmic', checked: true });
-  const trouble = element('output', { class: 'trouble', 'aria-live': 'polite' });
+  const note = element('output', { class: 'axis-note', 'aria-live': 'polite' });
   const read = (): ControlState => ({
     smoothing: Number(smoothing.value),
     axis: axes.find((name) => name === axis.value) ?? 'steps',
@@ -42,9 +42,9 @@ export function controls(runs: readonly RunCurves[], changed: (state: ControlSta
     'div',
     { class: 'controls' },
     element('span', {}, element('label', { for: 'smoothing' }, 'smoothing'), smoothing, smoothingValue),
-    element('span', {}, element('label', { for: 'axis' }, 'over'), axis),
+    element('span', {}, element('label', { for: 'axis' }, 'horizontal axis'), axis),
     element('span', {}, logarithmic, element('label', { for: 'logarithmic' }, 'logarithmic loss')),
-    trouble,
+    note,
   );
-  return { bar, state: read(), say: (text) => (trouble.textContent = text) };
+  return { bar, state: read(), showNote: (text) => (note.textContent = text) };
 }

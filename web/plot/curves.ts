@@ -1,36 +1,36 @@
-// What a page of curves is made of: plain data, written by Node and read by the page's script.
+// The data of the plot page, written by Node and read by the page's script.
 import type { Buckets } from '../charts/buckets.js';
 
 export interface Evaluation {
-  /** Updates made until then. */
+  /** Number of updates made before it. */
   step: number;
   epoch: number;
   loss: number;
   accuracy: number;
 }
 
-/** Quantities that a run has for each step. */
+/** Quantities recorded at each step. */
 export const stepQuantities = ['loss', 'accuracy', 'learningRate', 'imagesPerSecond'] as const;
 export type StepQuantity = (typeof stepQuantities)[number];
 
 export interface RunCurves {
-  /** Of no other run in the page. */
+  /** Unique on the page. */
   name: string;
-  /** In words: the network, the batch, the schedule; empty where the run's configuration is not there. */
+  /** Network, batch, schedule and seed, for display; empty if the run has no configuration file. */
   settings: string;
-  /** Whether the run came to its end. */
+  /** Whether the run has finished. */
   isFinished: boolean;
-  /** Images in a global batch, where the configuration says so. */
+  /** Images in a global batch; null if the run has no configuration file. */
   batchSize: number | null;
-  /** Updates made. */
+  /** Number of updates made. */
   steps: number;
   stepsPerEpoch: number | null;
-  /** How many steps each point of `perStep` is the mean of. */
+  /** Number of steps averaged into each point of `perStep`. */
   stepsPerPoint: number;
   perStep: Record<StepQuantity, Buckets>;
   validations: Evaluation[];
   test: Evaluation | null;
-  /** Steps of the checkpoints from which it was resumed. */
+  /** Steps of the checkpoints that the run was resumed from. */
   resumedAtSteps: number[];
 }
 

@@ -1,11 +1,11 @@
-// The script of a page of curves: the numbers in the page as four charts, with a legend of runs and a few controls.
+// The script of the plot page: four charts of the data in the page, a table of runs as their legend, and a few controls.
 import { curveColor, onSchemeChange, preferredScheme } from '../charts/colors.js';
 import { LineChart, type LineChartOptions } from '../charts/line-chart.js';
 import { controls, type ControlState } from './controls.js';
 import type { PlotData, StepQuantity } from './curves.js';
-import { element } from './dom.js';
+import { element } from '../charts/dom.js';
 import { asAxisNumber, asAxisPercent, asBrief, asLoss, asPercent, asRate, asWhole } from './format.js';
-import { linesOf, placesOn } from './run-lines.js';
+import { linesOf, axisValueOf } from './run-lines.js';
 import { runsTable, validationsTable } from './runs-table.js';
 
 interface ChartKind {
@@ -15,20 +15,20 @@ interface ChartKind {
   options: Pick<LineChartOptions, 'format' | 'formatAxis' | 'range'>;
 }
 
-const splits = 'solid: training, dashed: validation, points: test';
+const splits = 'solid: training, dashed: validation, point: test';
 const kinds: readonly ChartKind[] = [
   { quantity: 'loss', title: 'Loss', note: splits, options: { format: asLoss, formatAxis: asAxisNumber } },
   { quantity: 'accuracy', title: 'Accuracy', note: splits, options: { format: asPercent, formatAxis: asAxisPercent } },
   {
     quantity: 'learningRate',
     title: 'Learning rate',
-    note: 'of each step',
+    note: 'by step',
     options: { format: asRate, formatAxis: asAxisNumber, range: [0, null] },
   },
   {
     quantity: 'imagesPerSecond',
     title: 'Throughput',
-    note: 'images a second, of each step',
+    note: 'images per second, by step',
     options: { format: (value) => `${asWhole(value)} images/s`, formatAxis: asBrief, range: [0, null] },
   },
 ];
@@ -48,14 +48,14 @@ function showPage({ runs, lockstepVersion, writtenAt }: PlotData, page: HTMLElem
   });
   state = control.state;
   const sections = kinds.map(({ quantity, title, note }) => {
-    const place = element('div', {});
+    const container = element('div', {});
     const section = element('section', { class: 'chart', 'data-quantity': quantity });
-    section.append(element('h2', {}, title, element('span', { class: 'note' }, note)), place);
-    return { section, place };
+    section.append(element('h2', {}, title, element('span', { class: 'note' }, note)), container);
+    return { section, container };
   });
   const [first] = runs;
   const thinned = runs.filter(({ stepsPerPoint }) => stepsPerPoint > 1);
-  const thinnedNote = thinned.map(({ name, stepsPerPoint }) => `${stepsPerPoint} of ${name}`).join(', ');
+  const averages = thinned.map(({ name, stepsPerPoint }) => `${stepsPerPoint} in ${name}`).join(', ');
   page.append(
     element('header', {}, element('h1', {}, runs.length === 1 ? first.name : `${runs.length} runs`)),
     element('div', { class: 'runs-frame' }, table.table),
@@ -65,15 +65,15 @@ function showPage({ runs, lockstepVersion, writtenAt }: PlotData, page: HTMLElem
     element(
       'footer',
       {},
-      'Drag over a chart to zoom, double-click for all of it. ',
-      thinnedNote === ''
+      'Drag over a chart to zoom in; double-click to reset. ',
+      averages === ''
         ? ''
-        : `A point is the mean of several steps (${thinnedNote}); without smoothing a band shows the lowest and the highest. `,
+        : `Each point is the mean of several steps (${averages}); without smoothing, a band shows their minimum and maximum. `,
       `Written by Lockstep ${lockstepVersion} on ${writtenAt.slice(0, 10)} at ${writtenAt.slice(11, 16)} UTC.`,
     ),
   );
   kinds.forEach(({ quantity, title, options }, index) => {
-    const chart = new LineChart(sections[index].place, { title, syncKey: 'runs', ...axisOptions(), ...options });
+    const chart = new LineChart(sections[index].container, { title, syncKey: 'runs', ...axisOptions(), ...options });
     charts.set(quantity, chart);
   });
 
@@ -91,8 +91,8 @@ function showPage({ runs, lockstepVersion, writtenAt }: PlotData, page: HTMLElem
       const isLogarithmic = state.isLogarithmic && quantity === 'loss';
       charts.get(quantity)?.setLines(linesOf(visible, quantity, state), { ...axisOptions(), isLogarithmic });
     }
-    const unplaced = visible.filter(({ run }) => placesOn(state.axis, run) === undefined);
-    control.say(unplaced.map(({ run }) => `${run.name} has no ${state.axis} yet`).join(', '));
+    const missing = visible.filter(({ run }) => axisValueOf(state.axis, run) === undefined);
+    control.showNote(missing.map(({ run }) => `${run.name} has no ${state.axis}`).join(', '));
   }
 
   onSchemeChange(draw);
@@ -101,5 +101,5 @@ function showPage({ runs, lockstepVersion, writtenAt }: PlotData, page: HTMLElem
 
 const page = document.getElementById('page');
 const numbers = document.getElementById('curves');
-if (page === null || numbers === null) throw new Error('this script belongs to a page with #page and #curves');
+if (page === null || numbers === null) throw new Error('the page has no #page or #curves');
 showPage(JSON.parse(numbers.textContent) as PlotData, page);

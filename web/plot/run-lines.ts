@@ -1,11 +1,11 @@
-// What each chart shows of the runs: pure, from curves to lines.
+// Converts the curves of runs to the lines of a chart. Pure.
 import type { Buckets } from '../charts/buckets.js';
 import type { ChartLine } from '../charts/aligned-lines.js';
 import { smoothed } from '../charts/smoothing.js';
 import type { Evaluation, RunCurves, StepQuantity } from './curves.js';
 
 export const axes = ['steps', 'epochs', 'images'] as const;
-/** What the horizontal axis counts. */
+/** The unit of the horizontal axis. */
 export type Axis = (typeof axes)[number];
 
 export interface ShownRun {
@@ -15,23 +15,23 @@ export interface ShownRun {
 
 export interface View {
   axis: Axis;
-  /** From 0 to below 1: see smoothed. */
+  /** From 0 to below 1; see smoothed. */
   smoothing: number;
 }
 
-/** Dashes and marks tell the splits apart without colors. */
+/** Dashes and points distinguish the splits without color. */
 const validationDash = [6, 4];
 
-/** Only runs whose epochs are known have a place on an axis of epochs. */
+/** Omits runs that have no values on the axis. */
 export function linesOf(shown: readonly ShownRun[], quantity: StepQuantity, view: View): ChartLine[] {
   return shown.flatMap(({ run, color }) => {
-    const placeOf = placesOn(view.axis, run);
-    if (placeOf === undefined) return [];
+    const toAxis = axisValueOf(view.axis, run);
+    if (toAxis === undefined) return [];
     const curve = run.perStep[quantity];
-    const training = trainingLines(run, quantity, { x: curve.x.map(placeOf), curve, color, view });
+    const training = trainingLines(run, quantity, { x: curve.x.map(toAxis), curve, color, view });
     if (quantity !== 'loss' && quantity !== 'accuracy') return training;
     const evaluated = (evaluations: readonly Evaluation[]) => ({
-      x: evaluations.map(({ step }) => placeOf(step)),
+      x: evaluations.map(({ step }) => toAxis(step)),
       y: evaluations.map((evaluation) => evaluation[quantity]),
     });
     const validation: ChartLine = {
@@ -58,17 +58,20 @@ function trainingLines(
 ): ChartLine[] {
   const hasSplits = quantity === 'loss' || quantity === 'accuracy';
   const label = hasSplits ? `${run.name} training` : run.name;
-  // A learning rate is no measurement, and has no noise.
+  // A learning rate has no noise.
   const isSmoothed = view.smoothing > 0 && quantity !== 'learningRate';
   const y = isSmoothed ? smoothed(curve.mean, view.smoothing) : curve.mean;
   const isBanded = run.stepsPerPoint > 1 && quantity !== 'learningRate' && !isSmoothed;
   const line: ChartLine = { label, color, x, y, ...(isBanded ? { low: curve.low, high: curve.high } : {}) };
   if (!isSmoothed) return [line];
-  return [{ label: `${label}, as it is`, color, x, y: curve.mean, width: 1, opacity: 0.25, isQuiet: true }, line];
+  return [{ label: `${label}, raw`, color, x, y: curve.mean, width: 1, opacity: 0.25, isQuiet: true }, line];
 }
 
-/** From a step to its place on the axis; undefined where that is not known. */
-export function placesOn(axis: Axis, { stepsPerEpoch, batchSize }: RunCurves): ((step: number) => number) | undefined {
+/** Returns a function from a step to its value on the axis; undefined if it is not known for the run. */
+export function axisValueOf(
+  axis: Axis,
+  { stepsPerEpoch, batchSize }: RunCurves,
+): ((step: number) => number) | undefined {
   switch (axis) {
     case 'steps':
       return (step) => step;

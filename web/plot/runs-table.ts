@@ -1,20 +1,20 @@
-// The table of runs: the charts' legend, whose buttons show and hide a run, and the curves in a few numbers.
+// The table of runs, which is the legend of the charts: its buttons show and hide runs, its columns summarize the curves.
 import { medianOf } from '../../shared/median.js';
 import type { RunCurves } from './curves.js';
-import { element } from './dom.js';
+import { element } from '../charts/dom.js';
 import { asLoss, asPercent, asWhole } from './format.js';
 
 export interface RunsTable {
   table: HTMLElement;
-  /** Gives each run its color, in the runs' order. */
+  /** Sets the color of each run, in order. */
   paint(colors: readonly string[]): void;
 }
 
-/** @param toggled told when a run is shown or hidden by its button */
+/** @param toggled called when a run is shown or hidden */
 export function runsTable(runs: readonly RunCurves[], toggled: (run: number, isShown: boolean) => void): RunsTable {
   const buttons = runs.map((run, index) => {
     const button = element('button', { type: 'button', class: 'run-toggle', 'aria-pressed': 'true' });
-    button.title = 'show or hide';
+    button.title = 'Show or hide';
     button.append(element('span', { class: 'chart-swatch' }), element('span', {}, run.name));
     button.addEventListener('click', () => {
       const isShown = button.getAttribute('aria-pressed') !== 'true';
@@ -33,7 +33,7 @@ export function runsTable(runs: readonly RunCurves[], toggled: (run: number, isS
   const table = element(
     'table',
     { class: 'runs' },
-    element('caption', { class: 'visually-hidden' }, 'Runs, with what they came to'),
+    element('caption', { class: 'visually-hidden' }, 'Runs and their results'),
     element('thead', {}, element('tr', {}, element('th', { scope: 'col' }, 'run'), ...headings)),
     element('tbody', {}, ...rows),
   );
@@ -45,12 +45,12 @@ export function runsTable(runs: readonly RunCurves[], toggled: (run: number, isS
 const none = '–';
 const columns: readonly { heading: string; value: (run: RunCurves) => string }[] = [
   { heading: 'steps', value: ({ steps, isFinished }) => `${asWhole(steps)}${isFinished ? '' : ' so far'}` },
-  { heading: 'training loss', value: (run) => orNone(lastOf(run.perStep.loss.mean), asLoss) },
+  { heading: 'training loss', value: (run) => orNone(meanOfLast(run.perStep.loss.mean), asLoss) },
   { heading: 'validation loss', value: ({ validations }) => orNone(validations.at(-1)?.loss, asLoss) },
   { heading: 'validation', value: ({ validations }) => orNone(validations.at(-1)?.accuracy, asPercent) },
   { heading: 'best validation', value: describeBest },
   { heading: 'test', value: ({ test }) => orNone(test?.accuracy, asPercent) },
-  { heading: 'images/s, median', value: describeRate },
+  { heading: 'median images/s', value: describeRate },
 ];
 
 function describeRate({ perStep }: RunCurves): string {
@@ -68,13 +68,13 @@ function orNone(value: number | undefined, format: (value: number) => string): s
   return value === undefined ? none : format(value);
 }
 
-/** The mean of the last twentieth: one batch tells little. */
-function lastOf(values: readonly number[]): number | undefined {
+/** The mean of the last twentieth, because a single batch is noisy. */
+function meanOfLast(values: readonly number[]): number | undefined {
   const tail = values.slice(-Math.ceil(values.length / 20));
   return tail.length === 0 ? undefined : tail.reduce((sum, value) => sum + value, 0) / tail.length;
 }
 
-/** Every validation as numbers: for those who do not see the curves, or want to copy them. */
+/** All validations as a table, for screen readers and for copying. */
 export function validationsTable(runs: readonly RunCurves[]): HTMLElement {
   const headings = ['run', 'epoch', 'step', 'loss', 'accuracy'].map((text) => element('th', { scope: 'col' }, text));
   const rows = runs.flatMap((run) =>
@@ -97,5 +97,5 @@ export function validationsTable(runs: readonly RunCurves[]): HTMLElement {
     { class: 'scroller', tabindex: 0, role: 'region', 'aria-label': 'Validations' },
     table,
   );
-  return element('details', {}, element('summary', {}, 'Every validation as a table'), scroller);
+  return element('details', {}, element('summary', {}, 'All validations as a table'), scroller);
 }

@@ -1,52 +1,52 @@
-// What the pages that watch are told, and when: everything at first, then what is new and what has changed, at most four
-// times a second. While nobody watches, nothing is made; a page that does not keep up is passed over and told the rest
-// later, in one shard.
+// Sends the state of a run to the dashboard pages that are open: everything at first, then only what is new and what has
+// changed, at most four times a second. Costs nothing while no page is open. A page that reads too slowly misses updates and
+// gets the sum of them later.
 import type { Clock } from '../../../shared/clock.js';
 import { differenceBetween, type Difference } from '../../../shared/monitoring/difference.js';
 import type { LiveState, WatchMessage } from '../../../shared/monitoring/messages.js';
 import type { StepPoint } from '../../../shared/monitoring/step-history.js';
-import type { RecordedLine, RunRecord } from './run-record.js';
+import type { HistoryLine, RunHistory } from './run-history.js';
 
-/** Eyes are not faster. */
+/** Minimum time between two updates. */
 export const minPauseMs = 250;
-/** What changes by itself, such as when a worker was last heard of, is told so often. */
-const heartbeatMs = 1_000;
-/** A page that lags behind by more steps is sent the whole history again. */
+/** Interval of updates when nothing happens, for values that change by themselves, such as the time since a worker was seen. */
+const idleUpdateMs = 1_000;
+/** A page that is further behind is sent the whole history again. */
 const keptSteps = 1_000;
-/** A page with so much on its way to it is passed over. */
+/** A page with more bytes in its socket's buffer misses an update. */
 const maxBufferedBytes = 1 << 16;
 
-/** A page at the other end of a socket. */
-export interface Watcher {
+/** An open page, at the other end of a socket. */
+export interface Subscriber {
   send(text: string): void;
   /** Bytes that have not left yet. */
   readonly bufferedBytes: number;
-  /** Says goodbye once all of it has left. */
+  /** Closes the socket after everything has left. */
   close(): void;
 }
 
-/** How much a page has been told: counts of what there ever was. Undefined before it was told anything. */
-interface Told {
+/** What a page has been sent, as counts over the whole run. */
+interface Sent {
   steps: number;
   evaluations: number;
   events: number;
-  /** How the run stood, which is told anew each time. */
+  /** Number of live states. */
   live: number;
 }
 
 export interface FeedOptions {
   clock: Clock;
-  /** Reads what was recorded until now. Lines from then on come through `add`. */
-  record: () => Promise<RunRecord>;
-  /** The first message, which says what run this is. */
+  /** Reads the history up to now. Later lines are passed to `add`. */
+  readHistory: () => Promise<RunHistory>;
+  /** The first message to a page, which identifies the run. */
   greeting: WatchMessage;
-  /** A new value each time: the feed keeps the latest. */
+  /** Returns the current state, as a new value each time. */
   live: () => LiveState | null;
 }
 
-/** From what was told before to what is to be told. */
+/** The current live state, and how it differs from the one before. */
 interface LiveChange {
-  /** The count of what it differs from. */
+  /** The count of the one before. */
   before: number;
   difference: Difference | null;
   live: LiveState | null;
@@ -54,122 +54,110 @@ interface LiveChange {
 
 export class Feed {
   readonly #options: FeedOptions;
-  readonly #watchers = new Map<Watcher, Told | undefined>();
-  #record: RunRecord | undefined;
-  #opening: Promise<RunRecord> | undefined;
-  /** Lines that came while the record was being read. */
-  #early: RecordedLine[] = [];
+  /** The open pages, and what each was sent; undefined before its first update. */
+  readonly #subscribers = new Map<Subscriber, Sent | undefined>();
+  #history: RunHistory | undefined;
+  #reading: Promise<RunHistory> | undefined;
+  /** Lines that were added while the history was being read. */
+  #early: HistoryLine[] = [];
   #latestSteps: StepPoint[] = [];
   #stepCount = 0;
-  /** What was told last, and how often something was. */
+  /** The last live state sent, and the number of live states sent so far. */
   #live: LiveState | null = null;
   #liveCount = 0;
-  #stopTimer: (() => void) | undefined;
-  #stopHeartbeat: () => void = () => undefined;
+  #cancelUpdate: (() => void) | undefined;
+  #stopIdleUpdates: () => void = () => undefined;
   #lastSentMs = -Infinity;
 
   constructor(options: FeedOptions) {
     this.#options = options;
   }
 
-  /** Whether anybody has ever watched: before that, lines need not be added. */
-  get isOpened(): boolean {
-    return this.#opening !== undefined;
-  }
-
-  get watcherCount(): number {
-    return this.#watchers.size;
-  }
-
-  /** A line of metrics.jsonl. */
-  add(line: RecordedLine): void {
-    if (!this.isOpened) return;
-    if (this.#record === undefined) this.#early.push(line);
-    else this.#keep(this.#record, line);
+  /** Adds a line of metrics.jsonl. Before the first page is opened, lines are ignored: the history will contain them. */
+  add(line: HistoryLine): void {
+    if (this.#reading === undefined) return;
+    if (this.#history === undefined) this.#early.push(line);
+    else this.#keep(this.#history, line);
     this.changed();
   }
 
-  /** There is something new to see: it will be told soon. */
+  /** Schedules an update. */
   changed(): void {
-    if (this.#watchers.size === 0 || this.#stopTimer !== undefined) return;
+    if (this.#subscribers.size === 0 || this.#cancelUpdate !== undefined) return;
     const { clock } = this.#options;
     const waitMs = Math.max(0, this.#lastSentMs + minPauseMs - clock.now());
-    this.#stopTimer = clock.after(waitMs, () => {
-      this.#stopTimer = undefined;
-      this.tellAll();
+    this.#cancelUpdate = clock.after(waitMs, () => {
+      this.#cancelUpdate = undefined;
+      this.#update();
     });
   }
 
-  /** Rejects where what was recorded cannot be read. */
-  async join(watcher: Watcher): Promise<void> {
-    watcher.send(JSON.stringify(this.#options.greeting));
-    this.#watchers.set(watcher, undefined);
-    if (this.#watchers.size === 1) {
-      this.#stopHeartbeat = this.#options.clock.every(heartbeatMs, () => this.changed());
+  /** Rejects if the history cannot be read. */
+  async subscribe(subscriber: Subscriber): Promise<void> {
+    subscriber.send(JSON.stringify(this.#options.greeting));
+    this.#subscribers.set(subscriber, undefined);
+    if (this.#subscribers.size === 1) {
+      this.#stopIdleUpdates = this.#options.clock.every(idleUpdateMs, () => this.changed());
     }
-    await this.#open();
-    if (this.#watchers.has(watcher)) this.changed();
+    await this.#read();
+    if (this.#subscribers.has(subscriber)) this.changed();
   }
 
-  leave(watcher: Watcher): void {
-    this.#watchers.delete(watcher);
-    if (this.#watchers.size === 0) this.close();
+  unsubscribe(subscriber: Subscriber): void {
+    this.#subscribers.delete(subscriber);
+    if (this.#subscribers.size === 0) this.#stopTimers();
   }
 
-  /** Tells what is new at once. */
-  tellAll(): void {
-    if (this.#record === undefined) return;
+  /** Sends an update and then a last message, to slow pages too. */
+  end(message: WatchMessage): void {
+    this.#update();
+    const text = JSON.stringify(message);
+    for (const subscriber of this.#subscribers.keys()) subscriber.send(text);
+    this.#stopTimers();
+  }
+
+  #stopTimers(): void {
+    this.#cancelUpdate?.();
+    this.#cancelUpdate = undefined;
+    this.#stopIdleUpdates();
+  }
+
+  #update(): void {
+    if (this.#history === undefined) return;
     this.#lastSentMs = this.#options.clock.now();
     const live = this.#options.live();
-    const change: LiveChange = {
-      before: this.#liveCount,
-      difference: differenceBetween(this.#live, live) ?? null,
-      live,
-    };
+    const difference = differenceBetween(this.#live, live) ?? null;
+    const change: LiveChange = { before: this.#liveCount, difference, live };
     this.#live = live;
     this.#liveCount++;
-    // Pages that are equally far, as all that keep up are, are told the same text.
+    // Pages that have been sent the same so far, as all that keep up have, are sent the same text.
     const texts = new Map<string, string>();
-    for (const [watcher, told] of this.#watchers) {
-      if (watcher.bufferedBytes > maxBufferedBytes) continue;
-      const key = JSON.stringify(told ?? null);
-      const text = texts.get(key) ?? this.#textSince(this.#record, told, change);
+    for (const [subscriber, sent] of this.#subscribers) {
+      if (subscriber.bufferedBytes > maxBufferedBytes) continue;
+      const key = JSON.stringify(sent ?? null);
+      const text = texts.get(key) ?? JSON.stringify(this.#messageAfter(this.#history, sent, change));
       texts.set(key, text);
-      watcher.send(text);
-      this.#watchers.set(watcher, this.#allOf(this.#record));
+      subscriber.send(text);
+      this.#subscribers.set(subscriber, this.#everything(this.#history));
     }
   }
 
-  /** The last word: goes to all, slow ones too. */
-  end(message: WatchMessage): void {
-    this.tellAll();
-    const text = JSON.stringify(message);
-    for (const watcher of this.#watchers.keys()) watcher.send(text);
-  }
-
-  /** Ends the timers. */
-  close(): void {
-    this.#stopTimer?.();
-    this.#stopTimer = undefined;
-    this.#stopHeartbeat();
-  }
-
-  async #open(): Promise<void> {
-    this.#opening ??= this.#options.record();
-    const record = await this.#opening.catch((error: unknown) => {
+  async #read(): Promise<void> {
+    this.#reading ??= this.#options.readHistory();
+    const history = await this.#reading.catch((error: unknown) => {
       // The next page tries again.
-      this.#opening = undefined;
+      this.#reading = undefined;
       this.#early = [];
       throw error;
     });
-    if (this.#record !== undefined) return;
-    this.#record = record;
-    for (const line of this.#early) this.#keep(record, line);
+    if (this.#history !== undefined) return;
+    this.#history = history;
+    for (const line of this.#early) this.#keep(history, line);
     this.#early = [];
   }
 
-  #keep(record: RunRecord, line: RecordedLine): void {
-    record.add(line);
+  #keep(history: RunHistory, line: HistoryLine): void {
+    history.add(line);
     if (line.type !== 'step') return;
     const { step, loss, accuracy, learningRate, imagesPerSecond } = line;
     this.#latestSteps.push({ step, loss, accuracy, learningRate, imagesPerSecond });
@@ -177,35 +165,30 @@ export class Feed {
     if (this.#latestSteps.length >= 2 * keptSteps) this.#latestSteps = this.#latestSteps.slice(-keptSteps);
   }
 
-  #allOf(record: RunRecord): Told {
+  #everything(history: RunHistory): Sent {
     return {
       steps: this.#stepCount,
-      evaluations: record.evaluations.length,
-      events: record.eventCount,
+      evaluations: history.evaluations.length,
+      events: history.eventCount,
       live: this.#liveCount,
     };
   }
 
-  #textSince(record: RunRecord, told: Told | undefined, { before, difference, live }: LiveChange): string {
-    const { evaluations, events, eventCount } = record;
-    const newSteps = this.#stepCount - (told?.steps ?? 0);
-    const newEvents = eventCount - (told?.events ?? 0);
-    if (told === undefined || newSteps > this.#latestSteps.length || newEvents > events.length) {
-      return JSON.stringify({
-        type: 'history',
-        steps: record.steps.columns(),
-        evaluations,
-        events,
-        live,
-      } satisfies WatchMessage);
+  /** The message for a page that has been sent so much. */
+  #messageAfter(history: RunHistory, sent: Sent | undefined, { before, difference, live }: LiveChange): WatchMessage {
+    const { steps, evaluations, events, eventCount } = history;
+    const newSteps = this.#stepCount - (sent?.steps ?? 0);
+    const newEvents = eventCount - (sent?.events ?? 0);
+    if (sent === undefined || newSteps > this.#latestSteps.length || newEvents > events.length) {
+      return { type: 'history', steps: steps.columns(), evaluations, events, live };
     }
-    return JSON.stringify({
+    return {
       type: 'update',
       steps: lastOf(this.#latestSteps, newSteps),
-      evaluations: evaluations.slice(told.evaluations),
+      evaluations: evaluations.slice(sent.evaluations),
       events: lastOf(events, newEvents),
-      live: told.live === before ? difference : [live],
-    } satisfies WatchMessage);
+      live: sent.live === before ? difference : [live],
+    };
   }
 }
 

@@ -1,10 +1,9 @@
-// The page's own files as the build left them: read when first asked for, then kept.
+// The page's files, as the build wrote them. Each is read when it is first requested, and kept.
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { builtFile } from '../../../shared/built-file.js';
 
-/** What may be asked for, by its path on the port. Nothing else is ever opened. */
+/** The files that can be requested, by path. Nothing else is ever opened. */
 const files: Readonly<Record<string, { name: string; type: string }>> = {
   '/': { name: 'index.html', type: 'text/html; charset=utf-8' },
   '/dashboard.js': { name: 'dashboard.js', type: 'text/javascript; charset=utf-8' },
@@ -22,7 +21,7 @@ export interface PageFile {
 export class PageFiles {
   readonly #read = new Map<string, Promise<PageFile>>();
 
-  /** Undefined for a path that is none of the page's. */
+  /** Undefined if the path is not one of the page's files. */
   get(path: string): Promise<PageFile> | undefined {
     if (!Object.hasOwn(files, path)) return undefined;
     const reading = this.#read.get(path) ?? readPageFile(files[path]);
@@ -32,14 +31,7 @@ export class PageFiles {
 }
 
 async function readPageFile({ name, type }: { name: string; type: string }): Promise<PageFile> {
-  const content = await readFile(builtFile(name));
+  const content = await readFile(builtFile(`../../../web/dashboard/${name}`, import.meta.url));
   const etag = `"${createHash('sha256').update(content).digest('hex').slice(0, 16)}"`;
   return { type, content, etag };
-}
-
-/** In dist, also where this runs from its sources, in tests. */
-function builtFile(name: string): string {
-  const built = fileURLToPath(new URL(`../../../web/dashboard/${name}`, import.meta.url));
-  const fromSources = fileURLToPath(new URL(`../../../dist/web/dashboard/${name}`, import.meta.url));
-  return existsSync(fromSources) ? fromSources : built;
 }

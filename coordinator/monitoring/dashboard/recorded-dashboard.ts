@@ -1,10 +1,10 @@
-// The dashboard of a run that is over: the same page, read from the run's folder, for this machine alone.
+// The dashboard of a run that has ended: the same page, read from the run directory and served on loopback only.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { listen } from '../../connections/server.js';
 import { plainAnswer, setStrictHeaders } from '../../connections/strict-headers.js';
 import { TokenTable } from '../../connections/tokens.js';
-import type { Watcher } from './feed.js';
+import type { Subscriber } from './feed.js';
 import { readRecordedRun } from './recorded-run.js';
 import { DashboardRoutes } from './routes.js';
 
@@ -15,15 +15,15 @@ export interface RecordedDashboard {
 
 const host = '127.0.0.1';
 
-/** Throws `bad-option` for what is no run's folder, `port-in-use`. @param port 0 for any free one */
+/** Throws `bad-option` if the directory is not a run directory, and `port-in-use`. @param port 0 for any free port */
 export async function openRecordedDashboard(directory: string, port: number): Promise<RecordedDashboard> {
   await readRecordedRun(directory);
   const routes = new DashboardRoutes({
     policy: () => ({ tokens: TokenTable.none, isLoopback: true }),
     operate: undefined,
-    watch(watcher) {
-      // What keeps the folder from being read, the page shows as a connection that is lost.
-      tell(watcher, directory).catch(() => undefined);
+    subscribe(page) {
+      // If the directory cannot be read any more, the page shows a lost connection.
+      sendRun(page, directory).catch(() => undefined);
       return () => undefined;
     },
   });
@@ -50,10 +50,10 @@ export async function openRecordedDashboard(directory: string, port: number): Pr
   };
 }
 
-async function tell(watcher: Watcher, directory: string): Promise<void> {
+async function sendRun(page: Subscriber, directory: string): Promise<void> {
   try {
-    for (const message of await readRecordedRun(directory)) watcher.send(JSON.stringify(message));
+    for (const message of await readRecordedRun(directory)) page.send(JSON.stringify(message));
   } finally {
-    watcher.close();
+    page.close();
   }
 }

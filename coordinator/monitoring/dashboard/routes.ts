@@ -1,9 +1,10 @@
-// What the dashboard answers on the coordinator's port: the page's files, who somebody is, logging in, an operator's
-// requests, and the socket of a page that watches.
+// The dashboard's routes on the coordinator's port: the page's files, /session, /login, /logout, /control for operators, and
+// /watch, the WebSocket of an open page.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 import { messageOf } from '../../../shared/errors.js';
+import { parseJson } from '../../../shared/json.js';
 import type { Session } from '../../../shared/monitoring/session.js';
 import {
   accessTo,
@@ -16,25 +17,25 @@ import {
 import { operatorRequest, type OperatorRequest } from '../../training/operator.js';
 import type { ServedPages, UpgradeRefusal } from '../../connections/server.js';
 import { mayDo } from '../../connections/tokens.js';
-import type { Watcher } from './feed.js';
+import type { Subscriber } from './feed.js';
 import { PageFiles, type PageFile } from './page-files.js';
 import { WatchSockets } from './watch-sockets.js';
 
-/** A token and an operator's request are short. */
+/** Requests have a token or an action as their body. */
 const maxBodyBytes = 4_096;
 const login = z.strictObject({ token: z.string().max(1000) });
 
 export interface DashboardOptions {
-  /** Who may do what, at this moment. */
+  /** Who may do what; read for each request. */
   policy: () => PortAccess;
-  /** A page begins to watch. @returns what to do when it has gone */
-  watch: (watcher: Watcher) => () => void;
-  /** Undefined where there is nothing to operate. @returns why it cannot be done, or undefined where it is done */
+  /** Called with every page that opens. @returns a function to call when the page has gone */
+  subscribe: (page: Subscriber) => () => void;
+  /** Carries out a request; undefined if there is no run to operate. @returns why the request is refused; undefined if it was carried out */
   operate: ((request: OperatorRequest, by: string) => string | undefined) | undefined;
 }
 
-/** What a page on this machine calls its user, who showed no token. */
-const userHere = 'a user of this machine';
+/** The operator's name if a page on this machine sent no token. */
+const localUser = 'a user of this machine';
 
 export class DashboardRoutes implements ServedPages {
   readonly #options: DashboardOptions;
@@ -78,8 +79,8 @@ export class DashboardRoutes implements ServedPages {
     if (!access.allowed) {
       return { status: access.status === 401 ? '401 Unauthorized' : '403 Forbidden', reason: access.message };
     }
-    if (this.#sockets.isFull) return { status: '503 Service Unavailable', reason: 'too many pages watch already' };
-    this.#sockets.accept(request, socket, head, this.#options.watch);
+    if (this.#sockets.isFull) return { status: '503 Service Unavailable', reason: 'too many dashboard pages are open' };
+    this.#sockets.accept(request, socket, head, this.#options.subscribe);
     return 'taken';
   }
 
@@ -97,7 +98,6 @@ export class DashboardRoutes implements ServedPages {
       mayOperate: operating.allowed && this.#options.operate !== undefined,
       isLive: this.#options.operate !== undefined,
       holder: holder ?? null,
-      // Whether another token would open more.
       hasTokens: !policy.tokens.isEmpty,
     };
   }
@@ -106,10 +106,10 @@ export class DashboardRoutes implements ServedPages {
     const holder = this.#options.policy().tokens.holderOf(token);
     if (holder === undefined) {
       const challenge = challengeOf({ status: 401 }, request.headers);
-      return reply(response, 401, { error: 'this token is not known here' }, challenge);
+      return reply(response, 401, { error: 'unknown token' }, challenge);
     }
     if (!mayDo(holder.role, 'read')) {
-      return reply(response, 403, { error: `the token of ${holder.name}, a ${holder.role}, does not allow to read` });
+      return reply(response, 403, { error: `${holder.name} has the role ${holder.role}, which may not read` });
     }
     setCookie(request, response, token);
     reply(response, 200, { name: holder.name, role: holder.role });
@@ -117,20 +117,20 @@ export class DashboardRoutes implements ServedPages {
 
   #control(request: IncomingMessage, response: ServerResponse): void {
     const { operate } = this.#options;
-    if (operate === undefined) return reply(response, 409, { error: 'this run is over: there is nothing to operate' });
+    if (operate === undefined) return reply(response, 409, { error: 'the run has ended' });
     const access = accessTo('operate', request.headers, this.#options.policy());
     if (!access.allowed) {
       const challenge = challengeOf(access, request.headers);
       return reply(response, access.status, { error: access.message }, challenge);
     }
-    this.#readBody(request, response, operatorRequest, (asked) => {
-      const refusal = operate(asked, access.holder?.name ?? userHere);
-      if (refusal === undefined) reply(response, 200, { done: asked.action });
+    this.#readBody(request, response, operatorRequest, (body) => {
+      const refusal = operate(body, access.holder?.name ?? localUser);
+      if (refusal === undefined) reply(response, 200, { done: body.action });
       else reply(response, 409, { error: refusal });
     });
   }
 
-  /** Other sites' pages can send forms, but not JSON: together with Origin and SameSite, three locks. */
+  /** Pages of other sites can send forms but not JSON, so requiring JSON protects against them, as Origin and SameSite do. */
   #readBody<Body>(
     request: IncomingMessage,
     response: ServerResponse,
@@ -139,7 +139,7 @@ export class DashboardRoutes implements ServedPages {
   ): void {
     if (!isSameOrigin(request.headers)) return reply(response, 403, { error: foreignOrigin });
     if (!/^application\/json\b/.test(request.headers['content-type'] ?? '')) {
-      return reply(response, 415, { error: 'send JSON: Content-Type: application/json' });
+      return reply(response, 415, { error: 'the body must be JSON, with Content-Type: application/json' });
     }
     let text = '';
     request.setEncoding('utf8');
@@ -148,7 +148,7 @@ export class DashboardRoutes implements ServedPages {
       if (text.length > maxBodyBytes) request.destroy();
     });
     request.on('end', () => {
-      const body = schema.safeParse(parseOrUndefined(text));
+      const body = schema.safeParse(parseJson(text));
       if (body.success) return take(body.data);
       const [issue] = body.error.issues;
       reply(response, 400, { error: `${issue.path.join('.') || 'the body'}: ${issue.message}` });
@@ -167,7 +167,7 @@ async function sendFile(request: IncomingMessage, response: ServerResponse, file
     response.writeHead(isKnown ? 304 : 200, { 'content-type': type, etag, 'cache-control': 'no-cache' });
     response.end(isKnown || request.method === 'HEAD' ? undefined : content);
   } catch (error) {
-    reply(response, 500, { error: `the page is not built (npm run build): ${messageOf(error)}` });
+    reply(response, 500, { error: messageOf(error) });
   }
 }
 
@@ -179,12 +179,4 @@ function reply(response: ServerResponse, status: number, body: object, headers: 
 function setCookie(request: IncomingMessage, response: ServerResponse, token: string): void {
   const isSecure = 'encrypted' in request.socket;
   response.setHeader('set-cookie', tokenCookie(token, request.headers, isSecure));
-}
-
-function parseOrUndefined(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
 }

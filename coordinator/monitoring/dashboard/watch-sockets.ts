@@ -1,38 +1,38 @@
-// The sockets of pages that watch: they are told things and have nothing to say.
+// The WebSockets of open dashboard pages. Pages only receive.
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
-import type { Watcher } from './feed.js';
+import type { Subscriber } from './feed.js';
 
-/** More pages than anybody has open; each costs a little with every update. */
-const maxWatchers = 64;
-/** A page that does not close its end when the run is over is left alone after that. */
+/** Maximum number of open pages; each costs a little with every update. */
+const maxPages = 64;
+/** Time for a page to close its end when the run is over. */
 const closeTimeoutMs = 1_000;
 
 export class WatchSockets {
   readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 1024 });
 
   get isFull(): boolean {
-    return this.#server.clients.size >= maxWatchers;
+    return this.#server.clients.size >= maxPages;
   }
 
-  /** @param join called with the page once it can be told something, and returns what to do when it has gone */
-  accept(request: IncomingMessage, socket: Duplex, head: Buffer, join: (watcher: Watcher) => () => void): void {
+  /** @param subscribe called when the socket is open; returns a function to call when it has closed */
+  accept(request: IncomingMessage, socket: Duplex, head: Buffer, subscribe: (page: Subscriber) => () => void): void {
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
-      const leave = join(new SocketWatcher(webSocket));
-      // What a broken page says ends its connection alone.
+      const unsubscribe = subscribe(new SocketSubscriber(webSocket));
+      // An invalid frame ends the connection it came from, and nothing else.
       webSocket.on('error', () => webSocket.terminate());
-      webSocket.on('close', leave);
+      webSocket.on('close', unsubscribe);
     });
   }
 
-  /** Lets what is on its way leave, and says goodbye. */
+  /** Closes all sockets after what was sent has left. */
   async close(): Promise<void> {
     await Promise.all([...this.#server.clients].map((webSocket) => closed(webSocket)));
   }
 }
 
-class SocketWatcher implements Watcher {
+class SocketSubscriber implements Subscriber {
   readonly #webSocket: WebSocket;
 
   constructor(webSocket: WebSocket) {

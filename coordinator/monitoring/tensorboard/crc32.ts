@@ -1,18 +1,17 @@
-// Cyclic redundancy checks of 32 bits: CRC-32C for event files, CRC-32 for PNG. zlib.crc32 is not in every Node 20, and
-// there is no CRC-32C in Node at all.
+// CRC-32C for event files and CRC-32 for PNG. Node has no CRC-32C, and zlib.crc32 only since Node 20.15.
 
-/** Both polynomials with their bits reversed, as the reflected algorithm takes them. */
+// Polynomials, bits reversed for the reflected algorithm.
 const castagnoli = tableOf(0x82f63b78);
 const ieee = tableOf(0xedb88320);
 
-/** The Castagnoli polynomial's (RFC 3720). */
+/** CRC-32C, with the Castagnoli polynomial (RFC 3720). */
 export function crc32c(bytes: Uint8Array): number {
-  return checkWith(castagnoli, bytes);
+  return remainderOf(castagnoli, bytes);
 }
 
-/** PNG's and gzip's (RFC 1952). */
+/** CRC-32 as in PNG and gzip (RFC 1952). */
 export function crc32(bytes: Uint8Array): number {
-  return checkWith(ieee, bytes);
+  return remainderOf(ieee, bytes);
 }
 
 function tableOf(polynomial: number): Uint32Array {
@@ -23,7 +22,7 @@ function tableOf(polynomial: number): Uint32Array {
   });
 }
 
-function checkWith(table: Uint32Array, bytes: Uint8Array): number {
+function remainderOf(table: Uint32Array, bytes: Uint8Array): number {
   let remainder = 0xffffffff;
   for (const byte of bytes) remainder = (remainder >>> 8) ^ table[(remainder ^ byte) & 0xff];
   return (remainder ^ 0xffffffff) >>> 0;

@@ -1,30 +1,30 @@
-// TensorBoard's Event as protobuf bytes: the handful of fields that a training run needs. Pure.
-// The fields' numbers are those of tensorboard/compat/proto/{event,summary,histogram}.proto.
+// Encodes TensorBoard's Event messages as protobuf: only the fields that a training run needs. Pure.
+// Field numbers: tensorboard/compat/proto/{event,summary,histogram}.proto.
 
-/** What a Summary holds under one tag. */
+/** A value of a Summary, under one tag. */
 export type SummaryValue =
   | { tag: string; scalar: number }
   | { tag: string; histogram: Histogram }
   | { tag: string; image: { width: number; height: number; png: Uint8Array } };
 
-/** Counts of values in adjoining buckets. */
+/** Counts of values in adjacent buckets. */
 export interface Histogram {
   min: number;
   max: number;
   count: number;
   sum: number;
   sumOfSquares: number;
-  /** Where each bucket ends; the first begins at min. */
+  /** The upper limit of each bucket; the first starts at min. */
   limits: Float64Array;
   counts: Float64Array;
 }
 
-/** The first record of an event file: what reads it must know this version. */
+/** The first record of an event file: the version of the format. */
 export function versionEvent(wallSeconds: number): Buffer {
   return Buffer.concat([doubleField(1, wallSeconds), bytesField(3, Buffer.from('brain.Event:2'))]);
 }
 
-/** "Here a process began at this step": a reader drops what earlier files of the folder hold of this step and later ones. */
+/** Marks the start of a process: readers drop this step and later ones from earlier files of the folder. */
 export function sessionStartEvent(wallSeconds: number, step: number): Buffer {
   const start = varintField(1, 1);
   return Buffer.concat([doubleField(1, wallSeconds), varintField(2, step), bytesField(7, start)]);
@@ -40,8 +40,8 @@ function encodeValue(value: SummaryValue): Buffer {
   if ('scalar' in value) return Buffer.concat([tag, floatField(2, value.scalar)]);
   if ('image' in value) {
     const { width, height, png } = value.image;
-    const colorSpaceRgb = 3;
-    const fields = [varintField(1, height), varintField(2, width), varintField(3, colorSpaceRgb), bytesField(4, png)];
+    const colorspaceRgb = 3;
+    const fields = [varintField(1, height), varintField(2, width), varintField(3, colorspaceRgb), bytesField(4, png)];
     return Buffer.concat([tag, bytesField(4, Buffer.concat(fields))]);
   }
   const { min, max, count, sum, sumOfSquares, limits, counts } = value.histogram;
@@ -52,7 +52,7 @@ function encodeValue(value: SummaryValue): Buffer {
   ]);
 }
 
-// Protobuf's own encoding: a key of field number and wire type, then the value.
+// Protobuf encoding: each field is a key of field number and wire type, then the value.
 const varintType = 0;
 const eightBytesType = 1;
 const lengthType = 2;
@@ -61,7 +61,7 @@ const fourBytesType = 5;
 function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = value;
-  // Not by shifts, which would end at 32 bits.
+  // Division, because shifts are limited to 32 bits.
   for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);
   bytes.push(rest);
   return Buffer.from(bytes);
@@ -91,7 +91,7 @@ function bytesField(field: number, bytes: Uint8Array): Buffer {
   return Buffer.concat([key(field, lengthType), varint(bytes.length), bytes]);
 }
 
-/** Repeated and packed. */
+/** A repeated, packed field. */
 function doublesField(field: number, values: Float64Array): Buffer {
   const bytes = Buffer.alloc(8 * values.length);
   values.forEach((value, index) => bytes.writeDoubleLE(value, 8 * index));

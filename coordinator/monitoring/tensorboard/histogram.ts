@@ -1,10 +1,10 @@
 // A histogram of an array's values. Pure.
 import type { Histogram } from './event-message.js';
 
-/** As many as Keras's callback draws. */
+/** As in Keras's TensorBoard callback. */
 const bucketCount = 30;
 
-/** Equal buckets between the smallest and the largest finite value. Values that are not finite are not counted. */
+/** Counts values in equal buckets between the smallest and the largest finite value. Others are not counted. */
 export function histogramOf(values: Float32Array): Histogram {
   let min = Infinity;
   let max = -Infinity;
@@ -28,7 +28,7 @@ export function histogramOf(values: Float32Array): Histogram {
   limits[bucketCount - 1] = max;
   const counts = new Float64Array(bucketCount);
   for (const value of values) {
-    // The largest value, which is where the last bucket ends, belongs to it.
+    // The largest value belongs to the last bucket.
     if (Number.isFinite(value)) counts[Math.min(bucketCount - 1, Math.floor((value - min) / width))]++;
   }
   return { min, max, count, sum, sumOfSquares, limits, counts };

@@ -1,24 +1,28 @@
-// The stem's kernels as a picture: what the network looks for in the pixels themselves. Pure.
+// Draws convolution kernels as an image. Pure.
 import { arrayOf, type ConvLayer } from '../../../shared/network/layout.js';
 
-export interface Picture {
+export interface RgbImage {
   width: number;
   height: number;
   /** Red, green and blue of each pixel, row by row. */
   rgb: Uint8Array;
 }
 
-/** Pixels a side of one weight; a gap of as many is around each kernel. */
+/** Width and height of a weight in pixels, and of the gaps around kernels. */
 const scale = 8;
-/** Of the gaps: nearly white, so that it is not taken for a weight of 0, which is mid-grey. */
+/** Nearly white, unlike any weight of small magnitude, which is gray. */
 const gapColor = 240;
 
 /**
- * A grid of the kernels of a convolution over three channels. Grey is 0; the largest magnitude of all is full or none of
- * its color, so that kernels can be compared.
- * @param colors which of the input's channels is red, which green, which blue
+ * Draws the kernels of a convolution over three channels as a grid. Gray is 0, and all kernels share one scale: the largest
+ * magnitude is full color or none.
+ * @param colors the input channels that are red, green and blue
  */
-export function kernelGrid(weights: Float32Array, conv: ConvLayer, colors: readonly [number, number, number]): Picture {
+export function kernelGrid(
+  weights: Float32Array,
+  conv: ConvLayer,
+  colors: readonly [number, number, number],
+): RgbImage {
   const { kernel, kernelSize, inputChannels, outputChannels } = conv;
   const values = arrayOf(weights, kernel);
   const largest = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0) || 1;
@@ -30,7 +34,7 @@ export function kernelGrid(weights: Float32Array, conv: ConvLayer, colors: reado
   const rgb = new Uint8Array(3 * width * height).fill(gapColor);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      // In weights from the grid's corner; the first row and column of each cell are the gap.
+      // Position in weights. The first row and column of each grid cell are a gap.
       const [cellX, cellY] = [Math.floor(x / scale), Math.floor(y / scale)];
       const output = Math.floor(cellY / pitch) * columns + Math.floor(cellX / pitch);
       const [kernelX, kernelY] = [(cellX % pitch) - 1, (cellY % pitch) - 1];

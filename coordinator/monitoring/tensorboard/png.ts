@@ -1,18 +1,18 @@
-// A picture as PNG: eight bits a color, one IDAT. The format is small enough to write (RFC 2083); reading it is another matter.
+// Encodes an image as PNG (RFC 2083): 8 bits per color, one IDAT chunk.
 import { deflateSync } from 'node:zlib';
 import { crc32 } from './crc32.js';
-import type { Picture } from './kernel-image.js';
+import type { RgbImage } from './kernel-image.js';
 
 const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 
-export function encodePng({ width, height, rgb }: Picture): Buffer {
+export function encodePng({ width, height, rgb }: RgbImage): Buffer {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width);
   header.writeUInt32BE(height, 4);
-  // Eight bits; red, green and blue; deflate; the standard filters; not interlaced.
+  // 8 bits, RGB, deflate, standard filters, not interlaced.
   header.set([8, 2, 0, 0, 0], 8);
   const stride = 3 * width;
-  // Each row begins with its filter: 0, none.
+  // Each row starts with the number of its filter: 0 for none.
   const rows = Buffer.alloc(height * (stride + 1));
   for (let row = 0; row < height; row++) {
     rows.set(rgb.subarray(row * stride, (row + 1) * stride), row * (stride + 1) + 1);

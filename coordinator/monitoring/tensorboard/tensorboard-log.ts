@@ -1,4 +1,4 @@
-// A run as TensorBoard shows it: listens to the run and writes its event files. README lists the tags.
+// Writes TensorBoard event files from the events of a run.
 import path from 'node:path';
 import type { Preprocessing } from '../../../shared/dataset/image-batch.js';
 import { inputTransformOf } from '../../../shared/dataset/input-transform.js';
@@ -12,24 +12,24 @@ import { histogramOf } from './histogram.js';
 import { kernelGrid } from './kernel-image.js';
 import { encodePng } from './png.js';
 
-/** A folder each, as Keras's callback has them: TensorBoard takes folders for runs, and lays equal tags over each other. */
-type Curve = 'train' | 'validation' | 'test';
+/** Each split has its own folder, as with Keras's callback: TensorBoard overlays equal tags of different folders. */
+type Split = 'train' | 'validation' | 'test';
 
 export class TensorBoardLog {
-  readonly #files: Record<Curve, EventFile>;
+  readonly #files: Record<Split, EventFile>;
   readonly #layout: ModelLayout;
   readonly #preprocessing: Preprocessing;
 
-  private constructor(files: Record<Curve, EventFile>, model: { layout: ModelLayout; preprocessing: Preprocessing }) {
+  private constructor(files: Record<Split, EventFile>, model: { layout: ModelLayout; preprocessing: Preprocessing }) {
     this.#files = files;
     this.#layout = model.layout;
     this.#preprocessing = model.preprocessing;
   }
 
   /**
-   * Begins event files in `<directory>/train`, `validation` and `test`.
-   * @param stepsMade what the run goes on from: curves that are there end at this step and go on behind it
-   * @param onTrouble told once if a file cannot be written, for a full disk say; that file ends there
+   * Creates event files in `<directory>/train`, `validation` and `test`.
+   * @param stepsMade the step that the run resumes from: existing curves end there and continue in the new files
+   * @param onError called once if a file cannot be written, for example because the disk is full
    */
   static open(
     directory: string,
@@ -37,27 +37,27 @@ export class TensorBoardLog {
       layout: ModelLayout;
       preprocessing: Preprocessing;
       stepsMade: number;
-      onTrouble: (reason: string) => void;
+      onError: (reason: string) => void;
     },
   ): TensorBoardLog {
-    let isTold = false;
-    const onTrouble = (error: Error) => {
-      if (!isTold) options.onTrouble(error.message);
-      isTold = true;
+    let hasFailed = false;
+    const onError = (error: Error) => {
+      if (!hasFailed) options.onError(error.message);
+      hasFailed = true;
     };
-    const open = (curve: Curve) => EventFile.open(path.join(directory, curve), options.stepsMade + 1, onTrouble);
+    const open = (split: Split) => EventFile.open(path.join(directory, split), options.stepsMade + 1, onError);
     const [train, validation, test] = [open('train'), open('validation'), open('test')];
     return new TensorBoardLog({ train, validation, test }, options);
   }
 
-  follow(events: RunEventBus): void {
+  subscribe(events: RunEventBus): void {
     events.on('step', (event) => this.#addStep(event));
     events.on('epoch', (event) => this.#addEpoch(event));
     events.on('validation', (event) => this.#files.validation.add(event.step, epochScalars(event)));
     events.on('test', (event) => this.#files.test.add(event.step, epochScalars(event)));
   }
 
-  /** Waits for the last byte. */
+  /** Waits until everything is written. */
   async close(): Promise<void> {
     await Promise.all(Object.values(this.#files).map((file) => file.close()));
   }
@@ -91,7 +91,7 @@ function epochScalars({ loss, accuracy }: Metrics): SummaryValue[] {
   ];
 }
 
-/** Which channel of the network's input is red, which green, which blue. */
+/** The channels of the network's input that are red, green and blue. */
 function colorsOf(preprocessing: Preprocessing): [number, number, number] {
   const { channelOrder } = inputTransformOf(preprocessing);
   return [channelOrder.indexOf(0), channelOrder.indexOf(1), channelOrder.indexOf(2)];

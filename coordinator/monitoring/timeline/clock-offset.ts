@@ -6,15 +6,15 @@ export class ClockOffset {
   #offsetMs: number | undefined;
   #roundTripMs = Infinity;
 
-  add({ askedMs, reachedMs, toldMs, heardMs }: ClockSample): void {
-    const roundTripMs = heardMs - askedMs - (toldMs - reachedMs);
+  add({ sentMs, receivedMs, repliedMs, returnedMs }: ClockSample): void {
+    const roundTripMs = returnedMs - sentMs - (repliedMs - receivedMs);
     // A negative round trip means that a clock was set in between.
     if (roundTripMs < 0 || roundTripMs >= this.#roundTripMs) return;
     this.#roundTripMs = roundTripMs;
-    this.#offsetMs = (reachedMs - askedMs + toldMs - heardMs) / 2;
+    this.#offsetMs = (receivedMs - sentMs + repliedMs - returnedMs) / 2;
   }
 
-  /** To be subtracted from the worker's time; undefined before the first sample. */
+  /** Subtract this from a time of the worker's clock. Undefined before the first sample. */
   get offsetMs(): number | undefined {
     return this.#offsetMs;
   }

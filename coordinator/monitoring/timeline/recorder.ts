@@ -6,7 +6,7 @@ import { describeRange } from '../../../shared/reduction/slices.js';
 import type { WorkerPool } from '../../connections/worker-pool.js';
 import type { RunEvent, RunEventOf } from '../../run/run-events.js';
 import type { TimelineWindow } from './timeline-window.js';
-import { inWholeNanoseconds, processMetadata, type CompleteEvent, type Trace } from './trace-events.js';
+import { roundToNanoseconds, processMetadata, type CompleteEvent, type Trace } from './trace-events.js';
 import { WorkerTracks } from './worker-tracks.js';
 
 /** Workers have ids from 1. */
@@ -35,7 +35,7 @@ export class TimelineRecorder {
   #step: { number: number; startedMs: number } | undefined;
   #activity: { name: string; startedMs: number; args: CompleteEvent['args'] } | undefined;
 
-  /** @param pool its workers are asked for timings and for the time of their clocks */
+  /** @param pool its workers report timings and the time of their clocks */
   constructor(window: TimelineWindow, pool: WorkerPool, clock: Clock) {
     this.#window = window;
     this.#clock = clock;
@@ -88,7 +88,7 @@ export class TimelineRecorder {
     }
   }
 
-  /** Everything recorded, with the best estimate of every worker's clock. */
+  /** Returns everything recorded, with the best estimate of every worker's clock. */
   trace(about: Readonly<Record<string, string | number>>): Trace {
     this.#turnTo(undefined);
     const microsecondsAt = (ms: number) => 1000 * (ms - this.#firstMs);
@@ -106,12 +106,12 @@ export class TimelineRecorder {
     return {
       traceEvents: [
         ...processMetadata(coordinatorPid, 'coordinator', { steps: coordinatorTid }),
-        // Outer spans first if they start at the same time.
+        // Of spans that start at the same time, the outer one comes first.
         ...this.#events
           .map((event) => ({ ...event, ts: microsecondsAt(event.ts), dur: 1000 * event.dur }))
           .toSorted((a, b) => a.ts - b.ts || b.dur - a.dur),
         ...workers.flatMap((tracks) => tracks.events(microsecondsAt)),
-      ].map(inWholeNanoseconds),
+      ].map(roundToNanoseconds),
       displayTimeUnit: 'ms',
       otherData: { ...about, ...Object.fromEntries(clocks) },
     };
@@ -134,19 +134,19 @@ export class TimelineRecorder {
       this.#firstMs = startedMs;
       for (const worker of this.#pool.workers) worker.isTimed = true;
     }
-    // A step that was given up has no end.
+    // A step that was abandoned has no end.
     this.#step = { number, startedMs };
     this.#turnTo('broadcast', undefined, startedMs);
   }
 
   #answerHandled({ worker, step, range, remaining }: RunEventOf<'answer-handled'>): void {
     this.#tracks.get(worker.id)?.answered(step, range, this.#clock.now());
-    // The answer is here and the next weights are not on their way yet: a ping is never faster.
+    // Pings are fastest between an answer and the next weights.
     if (this.#state === 'recording') this.#pool.get(worker.id)?.sampleClock();
     if (remaining > 0) this.#turnInStep('wait');
   }
 
-  /** The update ended the step. What happened since then, such as publishing events, is not part of it. */
+  /** The step ended with the update. What came after it, such as publishing events, is not part of the step. */
   #endStep(number: number, updateMs: number): void {
     if (this.#step?.number !== number) return;
     const updatedMs = (this.#activity?.startedMs ?? this.#clock.now()) + updateMs;
@@ -162,7 +162,7 @@ export class TimelineRecorder {
     if (this.#step !== undefined) this.#turnTo(name, args);
   }
 
-  /** The coordinator does one thing after another: its current activity ends here. */
+  /** Ends the current activity, and starts the next one. */
   #turnTo(name: string | undefined, args?: CompleteEvent['args'], nowMs = this.#clock.now()): void {
     const activity = this.#activity;
     if (activity !== undefined) this.#span(activity.name, activity.startedMs, nowMs, activity.args);

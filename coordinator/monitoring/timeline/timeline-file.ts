@@ -1,4 +1,4 @@
-// The `timeline` option: records some steps and writes them to a file.
+// The `timeline` option: records some steps of a run and writes them to a file.
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../../../shared/clock.js';
@@ -32,10 +32,8 @@ export class TimelineFile {
     } catch (cause) {
       throw new LockstepError(
         'bad-option',
-        `\`timeline\` ${file} cannot be written (${messageOf(cause)}): name another file`,
-        {
-          cause,
-        },
+        `cannot write \`timeline\` ${file} (${messageOf(cause)}): name another file`,
+        { cause },
       );
     }
     return new TimelineFile(file, window, new TimelineRecorder(window, pool, clock), events, run.id);
@@ -55,12 +53,12 @@ export class TimelineFile {
     this.#runId = runId;
     events.on('event', (event) => {
       recorder.record(event);
-      // An error is thrown by close.
+      // `close` throws the error.
       if (recorder.isComplete) this.#write().catch(() => undefined);
     });
   }
 
-  /** Writes what was recorded, if it was not written yet. Throws `save-failed`. */
+  /** Writes the recorded steps, unless they are written already. Throws `save-failed`. */
   async close(): Promise<void> {
     await this.#write();
   }
@@ -75,7 +73,7 @@ export class TimelineFile {
     try {
       await writeFile(this.#file, `${JSON.stringify(trace)}\n`);
     } catch (cause) {
-      throw new LockstepError('save-failed', `the timeline ${this.#file} could not be written: ${messageOf(cause)}`, {
+      throw new LockstepError('save-failed', `cannot write \`timeline\` ${this.#file}: ${messageOf(cause)}`, {
         cause,
       });
     }

@@ -1,20 +1,20 @@
-// The Trace Event Format (its JSON object form), as Chrome writes it and Perfetto and chrome://tracing read it.
+// The JSON object form of Chrome's Trace Event Format, which Perfetto and chrome://tracing read.
 
-/** A span of time. Of one thread, spans lie in one another or beside each other, never across. */
+/** A span of time. Spans of the same thread are nested or disjoint. */
 export interface CompleteEvent {
   ph: 'X';
   name: string;
   cat: string;
   pid: number;
   tid: number;
-  /** Microseconds since the timeline began. */
+  /** Microseconds since the start of the timeline. */
   ts: number;
   /** Microseconds. */
   dur: number;
   args?: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** Names a process or a thread, or says where it stands. */
+/** The name or the position of a process or thread. */
 export interface MetadataEvent {
   ph: 'M';
   name: 'process_name' | 'process_sort_index' | 'thread_name' | 'thread_sort_index';
@@ -29,7 +29,7 @@ export interface Trace {
   otherData: Readonly<Record<string, string | number>>;
 }
 
-/** A process of the trace with its threads, each named, in the order in which they are to stand. */
+/** Describes a process and its threads, in the order of display. */
 export function processMetadata(pid: number, name: string, threads: Readonly<Record<string, number>>): MetadataEvent[] {
   return [
     { ph: 'M', name: 'process_name', pid, tid: 0, args: { name } },
@@ -41,8 +41,8 @@ export function processMetadata(pid: number, name: string, threads: Readonly<Rec
   ];
 }
 
-/** Rounds where a span begins and ends, so that what lies within another does so to the last digit. */
-export function inWholeNanoseconds<Event extends CompleteEvent | MetadataEvent>(event: Event): Event {
+/** Rounds the start and the end of a span, so that nested spans stay nested to the last digit. */
+export function roundToNanoseconds<Event extends CompleteEvent | MetadataEvent>(event: Event): Event {
   if (event.ph === 'M') return event;
   const round = (microseconds: number) => Math.round(1000 * microseconds);
   const [from, to] = [round(event.ts), round(event.ts + event.dur)];

@@ -1,5 +1,5 @@
-// What a worker did in the steps of a timeline, in the coordinator's time: weights on their way to it, its slices, and
-// gradients on their way back, a thread each.
+// One worker in a timeline, by the coordinator's clock, with a thread each for receiving weights, computing, and sending
+// gradients.
 import type { TimingMessage } from '../../../shared/protocol/messages.js';
 import { describeRange, type SliceRange } from '../../../shared/reduction/slices.js';
 import { ClockOffset } from './clock-offset.js';
@@ -7,7 +7,7 @@ import { processMetadata, type CompleteEvent, type MetadataEvent } from './trace
 
 const threads = { receive: 1, compute: 2, send: 3 };
 
-/** A worker as it stands in a trace. */
+/** A worker of a trace. */
 export interface TracedWorker {
   id: number;
   name: string;
@@ -27,7 +27,7 @@ export class WorkerTracks {
     this.worker = worker;
   }
 
-  /** The worker was sent the weights of a step and an assignment, or another assignment for the same weights. */
+  /** The worker was sent an assignment, and before the first of a step also its weights. */
   assigned(step: number, nowMs: number): void {
     if (!this.#assignedMs.has(step)) this.#assignedMs.set(step, nowMs);
   }
@@ -44,17 +44,17 @@ export class WorkerTracks {
     this.#arrivedMs.set(key, nowMs);
     const assignedMs = this.#assignedMs.get(step);
     if (assignedMs === undefined) return;
-    // Weights and gradients sample the clock too, in case no ping was faster.
+    // Weights and gradients are clock samples too, in case no ping was faster.
     const { receivedMs, sentMs } = timing;
-    this.clockOffset.add({ askedMs: assignedMs, reachedMs: receivedMs, toldMs: sentMs, heardMs: nowMs });
+    this.clockOffset.add({ sentMs: assignedMs, receivedMs, repliedMs: sentMs, returnedMs: nowMs });
   }
 
-  /** @param microsecondsAt of a time of the coordinator's clock */
+  /** @param microsecondsAt converts a time of the coordinator's clock to microseconds since the start of the timeline */
   events(microsecondsAt: (ms: number) => number): (CompleteEvent | MetadataEvent)[] {
     const { id, name, engine } = this.worker;
     const offsetMs = this.clockOffset.offsetMs;
     if (offsetMs === undefined) return [];
-    // A clock may be wrong by as much as the first order took.
+    // The estimate of a clock may be off by as much as the first message took.
     const here = (ms: number) => Math.max(0, microsecondsAt(ms - offsetMs));
     const span = (
       tid: number,
@@ -81,14 +81,14 @@ export class WorkerTracks {
       const assignedMs = this.#assignedMs.get(step);
       if (assignedMs !== undefined && !received.has(step)) {
         received.add(step);
-        // The clocks may disagree by more than the way takes: nothing arrives before it was sent.
+        // The estimate of a clock may be off by more than the transfer took. Nothing arrives before it was sent.
         const [from, to] = [microsecondsAt(assignedMs), here(receivedMs)];
         all.push(span(threads.receive, 'receive', from, Math.max(from, to), ofStep));
       }
       all.push(span(threads.compute, describeRange(range), here(startedMs), here(sentMs), ofStep));
       for (const { slice, startedMs: from, augmentMs, computeMs, endedMs } of slices) {
         const [start, end] = [here(from), here(endedMs)];
-        // What was augmented beforehand took its time elsewhere.
+        // Images may have been augmented in advance, outside this span.
         const augmented = start + Math.max(0, Math.min(1000 * augmentMs, end - start - 1000 * computeMs));
         all.push(
           span(threads.compute, `slice ${slice}`, start, end, ofStep),
@@ -99,12 +99,12 @@ export class WorkerTracks {
       for (const { startedMs: from, endedMs: to } of additions)
         all.push(span(threads.compute, 'add', here(from), here(to)));
       for (const { startedMs: from, endedMs: to } of preparations) {
-        // Before the timeline began.
+        // Skip what happened before the timeline started.
         if (here(from) > 0) all.push(span(threads.compute, 'prepare', here(from), here(to)));
       }
       const arrivedMs = this.#arrivedMs.get(keyOf(timing));
       if (arrivedMs !== undefined) {
-        // One after the other through the same socket.
+        // Answers leave one after another through the same socket.
         const from = Math.max(sendEndsUs, here(sentMs));
         sendEndsUs = Math.max(from, microsecondsAt(arrivedMs));
         all.push(span(threads.send, `send ${describeRange(range)}`, from, sendEndsUs, ofStep));

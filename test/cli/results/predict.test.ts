@@ -1,4 +1,4 @@
-// lockstep predict, as a person types it.
+// The `predict` command.
 import { writeFile } from 'node:fs/promises';
 import { PNG } from 'pngjs';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -12,16 +12,17 @@ import { predict, softmax } from '../../../inference/predict.js';
 import { runCli } from '../../support/cli.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
 import { perPixelMean, standardize } from '../../support/random-batch.js';
-import { classNames, config, layout, shardHashes, progress } from '../../support/small-checkpoint.js';
+import { classNames, layout, progress, setup, setupWith } from '../../support/small-checkpoint.js';
 
 const inFolder = folderPerFile();
 const weights = initialWeights(layout, 3);
 const movingStatistics = initialMovingStatistics(layout);
-/** Two images of the test set, and their files. */
+const state = { step: 4, weights, optimizerState: { velocity: weights }, movingStatistics };
+/** Two images of the test set. */
 const batch = {
   records: synthesizeRecords({ seed: 0, split: 'test', count: 2 }),
   indices: Uint32Array.of(0, 1),
-  views: identityAugmentations(2),
+  augmentations: identityAugmentations(2),
 };
 
 function pngOf(image: number): Buffer {
@@ -40,21 +41,12 @@ describe('lockstep predict', () => {
   let images: string[];
   beforeAll(async () => {
     run = inFolder('run');
-    const preprocessing = 'imagenet' as const;
-    const writer = {
-      directory: inFolder('run', 'checkpoints'),
-      layout,
-      config,
-      preprocessing,
-      classNames,
-      shardHashes,
-    };
-    await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
+    await saveCheckpoint(inFolder('run', 'checkpoints'), setup, state, progress);
     images = [inFolder('a.png'), inFolder('b.png')];
     for (const [index, file] of images.entries()) await writeFile(file, pngOf(index));
   });
 
-  it('gives the probabilities that the engine has for the same image of the data set', async () => {
+  it('gives the probabilities that the engine computes for the same image of the dataset', async () => {
     const engine = await openWasmEngine({ threads: 1 });
     const model = await engine.createModel(layout, 'imagenet');
     model.setWeights(weights, movingStatistics);
@@ -71,23 +63,23 @@ describe('lockstep predict', () => {
     }
   });
 
-  it.each([perPixelMean(), standardize()])('takes off what $name of its run measured', async (preprocessing) => {
-    const directory = inFolder(preprocessing.name, 'checkpoints');
-    const measured = { ...config, preprocessing: preprocessing.name };
-    const writer = { directory, layout, config: measured, preprocessing, classNames, shardHashes };
-    await saveCheckpoint(writer, { step: 4, weights, velocity: weights, movingStatistics }, progress);
-    const engine = await openWasmEngine({ threads: 1 });
-    const model = await engine.createModel(layout, preprocessing);
-    model.setWeights(weights, movingStatistics);
-    const { logits } = await model.evaluate(batch);
-    await engine.close();
-    const { predictions } = await predict({ checkpoint: inFolder(preprocessing.name), images });
-    expect(predictions.map(({ classes }) => classes.map(({ probability }) => probability))).toEqual(
-      predictions.map((_, index) => softmax(logits.subarray(10 * index, 10 * index + 10)).toSorted((a, b) => b - a)),
-    );
-  });
+  it.each([perPixelMean(), standardize()])(
+    'applies the $name preprocessing that its run measured',
+    async (preprocessing) => {
+      await saveCheckpoint(inFolder(preprocessing.name, 'checkpoints'), setupWith(preprocessing), state, progress);
+      const engine = await openWasmEngine({ threads: 1 });
+      const model = await engine.createModel(layout, preprocessing);
+      model.setWeights(weights, movingStatistics);
+      const { logits } = await model.evaluate(batch);
+      await engine.close();
+      const { predictions } = await predict({ checkpoint: inFolder(preprocessing.name), images });
+      expect(predictions.map(({ classes }) => classes.map(({ probability }) => probability))).toEqual(
+        predictions.map((_, index) => softmax(logits.subarray(10 * index, 10 * index + 10)).toSorted((a, b) => b - a)),
+      );
+    },
+  );
 
-  it('prints the five best classes of each, or all ten as JSON', async () => {
+  it('prints the five most likely classes of each image, or all ten as JSON', async () => {
     const text = await runCli(['predict', run, ...images]);
     expect(text.output).toMatch(
       /^\S+a\.png \(32×32\)\n(?: {2,3} [ \d]\d\.\d% {2}\w+\n){5}\n\S+b\.png \(32×32\)\n(?: {2,3} [ \d]\d\.\d% {2}\w+\n){5}$/,
@@ -97,7 +89,7 @@ describe('lockstep predict', () => {
     expect(json).toEqual({ ...(await predict({ checkpoint: run, images: [images[0]] })) });
   });
 
-  it('says what is wrong with a file, and where to go from there', async () => {
+  it('says what is wrong with a file, and what to do', async () => {
     await writeFile(inFolder('cat.gif'), 'GIF89a');
     const results = await Promise.all(
       [inFolder('cat.gif'), inFolder('nowhere.png'), inFolder('run')].map((image) => runCli(['predict', run, image])),

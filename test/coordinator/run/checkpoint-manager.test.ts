@@ -4,32 +4,38 @@ import { describe, expect, it } from 'vitest';
 import { CheckpointManager } from '../../../coordinator/run/checkpoint-manager.js';
 import { returnTo } from '../../../coordinator/run/checkpoint.js';
 import { loadCheckpoint } from '../../../coordinator/run/load-checkpoint.js';
-import { newWriter, progress, stateAt } from '../../support/small-checkpoint.js';
+import type { RunSetup } from '../../../coordinator/run/run-setup.js';
+import { newDirectory, progress, setup, stateAt } from '../../support/small-checkpoint.js';
 
-async function newKeeper(keep: number | null) {
-  const writer = await newWriter();
-  const keeper = new CheckpointManager({ ...writer, keep, from: undefined });
-  /** Saves a step; with an accuracy it has been validated. */
+const keeping = (keepCheckpoints: number | null): RunSetup => ({
+  ...setup,
+  config: { ...setup.config, keepCheckpoints },
+});
+
+async function newManager(keepCheckpoints: number | null) {
+  const directory = await newDirectory();
+  const manager = new CheckpointManager(directory, keeping(keepCheckpoints));
+  /** Saves a checkpoint of this step, validated if an accuracy is given. */
   const save = (step: number, accuracy?: number) => {
     const validation = accuracy === undefined ? null : { step, loss: 1, accuracy };
-    return keeper.save(stateAt(step), { ...progress, validation });
+    return manager.save(stateAt(step), { ...progress, validation });
   };
-  const names = async () => (await readdir(writer.directory)).map((name) => name.replace('step-000000', '')).toSorted();
-  const best = () => readlink(path.join(writer.directory, 'best'));
-  return { directory: writer.directory, keeper, save, names, best };
+  const names = async () => (await readdir(directory)).map((name) => name.replace('step-000000', '')).toSorted();
+  const best = () => readlink(path.join(directory, 'best'));
+  return { directory, manager, save, names, best };
 }
 
 describe('checkpoints', () => {
-  it('all stay unless said', async () => {
-    const { save, names, keeper, directory } = await newKeeper(null);
-    expect(keeper.newest).toBeUndefined();
+  it('are all kept by default', async () => {
+    const { save, names, manager, directory } = await newManager(null);
+    expect(manager.describeLastCheckpoint()).toBe('no checkpoint has been saved');
     for (const step of [1, 2, 3]) await save(step);
     expect(await names()).toEqual(['01', '02', '03', 'latest']);
-    expect(keeper.newest).toBe(path.join(directory, 'step-00000003'));
+    expect(manager.describeLastCheckpoint()).toBe(`the last checkpoint is ${path.join(directory, 'step-00000003')}`);
   });
 
-  it('that are not among the newest go, but the best by validation accuracy stays', async () => {
-    const { save, names, best } = await newKeeper(2);
+  it('other than the newest are removed, except the one with the best validation accuracy', async () => {
+    const { save, names, best } = await newManager(2);
     await save(10, 0.5);
     await save(15);
     await save(20, 0.7);
@@ -38,7 +44,7 @@ describe('checkpoints', () => {
     await save(35);
     expect(await names()).toEqual(['20', '30', '35', 'best', 'latest']);
     expect(await best()).toBe('step-00000020');
-    // As good is not better: the earlier one stays.
+    // An equal accuracy is not better: the earlier one is kept.
     await save(40, 0.7);
     expect(await best()).toBe('step-00000020');
     await save(50, 0.8);
@@ -46,35 +52,33 @@ describe('checkpoints', () => {
     expect(await names()).toEqual(['40', '50', 'best', 'latest']);
   });
 
-  it('are one beside the best where one is to be kept', async () => {
-    const { save, names } = await newKeeper(1);
+  it('can be limited to the newest and the best', async () => {
+    const { save, names } = await newManager(1);
     for (const step of [1, 2, 3]) await save(step);
     expect(await names()).toEqual(['03', 'latest']);
   });
 
-  it('of a validation of other weights are not the best', async () => {
-    const { directory, keeper, names } = await newKeeper(null);
+  it('are not the best because of a validation of other weights', async () => {
+    const { directory, manager, names } = await newManager(null);
     const validation = { step: 10, loss: 1, accuracy: 0.9 };
-    await keeper.save(stateAt(12), { ...progress, validation });
+    await manager.save(stateAt(12), { ...progress, validation });
     expect(await names()).toEqual(['12', 'latest']);
     expect((await loadCheckpoint(directory)).progress.best).toBeNull();
   });
 
-  it('know the best until then, so that a resumed run goes on with it', async () => {
-    const { directory, save } = await newKeeper(null);
+  it('record the best one so far, so that a resumed run keeps it', async () => {
+    const { directory, save } = await newManager(null);
     await save(10, 0.5);
     await save(20, 0.4);
     expect((await loadCheckpoint(directory)).progress.best).toEqual({ step: 10, accuracy: 0.5 });
-    const from = await loadCheckpoint(directory);
-    const writer = { ...(await newWriter()), directory };
-    const resumed = new CheckpointManager({ ...writer, keep: 1, from });
+    const resumed = new CheckpointManager(directory, keeping(1), await loadCheckpoint(directory));
     const validation = { step: 30, loss: 1, accuracy: 0.45 };
     await resumed.save(stateAt(30), { ...progress, validation });
     expect((await readdir(directory)).toSorted()).toEqual(['best', 'latest', 'step-00000010', 'step-00000030']);
   });
 
-  it('returned to make later ones superseded, and best points at what it did then, or at nothing that is gone', async () => {
-    const { directory, save, names, best } = await newKeeper(3);
+  it('that a run returns to supersede later ones, and `best` points to what it pointed to then, if that still exists', async () => {
+    const { directory, save, names, best } = await newManager(3);
     await save(10, 0.5);
     await save(15);
     await save(20, 0.6);
@@ -86,8 +90,8 @@ describe('checkpoints', () => {
     expect(await names()).toEqual(['15', '20.superseded', 'latest']);
   });
 
-  it('and what else lies there stays', async () => {
-    const { directory, save, names } = await newKeeper(1);
+  it('are the only files that are ever removed', async () => {
+    const { directory, save, names } = await newManager(1);
     await mkdir(directory, { recursive: true });
     await writeFile(path.join(directory, 'notes.txt'), 'mine');
     await mkdir(path.join(directory, 'step-00000001.superseded'));

@@ -4,7 +4,7 @@ import { expect, it, vi } from 'vitest';
 import { JsonLinesFile } from '../../../coordinator/run/json-lines-file.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
-it('lines follow what was in the file, in order, however fast they come', async () => {
+it('lines are appended in order, after the complete lines in the file', async () => {
   const file = path.join(await temporaryFolder(), 'log');
   await writeFile(file, 'old\nhalf a li');
   const log = new JsonLinesFile(file, 4, () => expect.unreachable());
@@ -17,7 +17,7 @@ it('lines follow what was in the file, in order, however fast they come', async 
   expect(await readFile(file, 'utf8')).toBe(['old', ...lines, ''].join('\n'));
 });
 
-it('flush resolves when the lines so far are in the file', async () => {
+it('flush resolves when all lines so far are written', async () => {
   const file = path.join(await temporaryFolder(), 'log');
   await writeFile(file, '');
   const log = new JsonLinesFile(file, 0, () => expect.unreachable());
@@ -29,19 +29,19 @@ it('flush resolves when the lines so far are in the file', async () => {
   await log.close();
 });
 
-// The kernel's own full disk.
-it('on a full disk it tells once, keeps the lines, and writes them when there is room again', async () => {
+// Writes to /dev/full fail as on a full disk.
+it('on a full disk, lines are reported once, kept, and written when there is space again', async () => {
   const folder = await temporaryFolder();
   const [link, file] = [path.join(folder, 'log'), path.join(folder, 'file')];
   await writeFile(file, '');
   await symlink('/dev/full', link);
-  const onTrouble = vi.fn<(error: unknown) => void>();
-  const log = new JsonLinesFile(link, 0, onTrouble);
+  const onError = vi.fn<(error: unknown) => void>();
+  const log = new JsonLinesFile(link, 0, onError);
   for (const line of ['one', 'two', 'three']) {
     log.add(line);
     await log.flush();
   }
-  expect(onTrouble.mock.calls).toEqual([[expect.objectContaining({ code: 'ENOSPC' })]]);
+  expect(onError.mock.calls).toEqual([[expect.objectContaining({ code: 'ENOSPC' })]]);
   await rm(link);
   await symlink(file, link);
   log.add('four');
@@ -49,7 +49,7 @@ it('on a full disk it tells once, keeps the lines, and writes them when there is
   expect(await readFile(file, 'utf8')).toBe('one\ntwo\nthree\nfour\n');
 });
 
-it('closing tells that lines could not be written', async () => {
+it('closing fails if lines could not be written', async () => {
   const log = new JsonLinesFile('/dev/full', 0, () => undefined);
   log.add('one');
   await expect(log.close()).rejects.toMatchObject({ code: 'ENOSPC' });

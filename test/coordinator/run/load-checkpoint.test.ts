@@ -12,9 +12,11 @@ import {
   classNames,
   config,
   layout,
-  newWriter,
-  shardHashes,
+  newDirectory,
   progress,
+  setup,
+  setupWith,
+  shardHashes,
   stateAt,
 } from '../../support/small-checkpoint.js';
 import { perPixelMean, standardize } from '../../support/random-batch.js';
@@ -22,17 +24,17 @@ import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const files = ['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS'];
 
-/** A folder with the checkpoints of steps 1, 2 and 3, and their paths. */
+/** Saves checkpoints of steps 1, 2 and 3. */
 async function threeCheckpoints() {
-  const writer = await newWriter();
+  const directory = await newDirectory();
   const paths: string[] = [];
-  for (const step of [1, 2, 3]) paths.push(await saveCheckpoint(writer, stateAt(step), progress));
-  return { directory: writer.directory, paths };
+  for (const step of [1, 2, 3]) paths.push(await saveCheckpoint(directory, setup, stateAt(step), progress));
+  return { directory, paths };
 }
 
 describe('a checkpoint', () => {
-  it('comes back as it was saved', async () => {
-    const saved = await saveCheckpoint(await newWriter(), stateAt(7), progress);
+  it('is loaded as it was saved', async () => {
+    const saved = await saveCheckpoint(await newDirectory(), setup, stateAt(7), progress);
     const { weights, movingStatistics } = stateAt(7);
     expect(await loadCheckpoint(saved)).toEqual({
       ...stateAt(7),
@@ -48,20 +50,21 @@ describe('a checkpoint', () => {
     });
   });
 
-  it('comes back with what its preprocessing was measured to be, or is refused', async () => {
-    const writer = await newWriter();
-    const measured = { ...writer, config: resolveConfig({ ...config, preprocessing: 'per-pixel-mean' }) };
-    const saved = await saveCheckpoint({ ...measured, preprocessing: perPixelMean() }, stateAt(3), progress);
+  it('is loaded with its measured preprocessing, or refused without it', async () => {
+    const directory = await newDirectory();
+    const measured = setupWith(perPixelMean());
+    const saved = await saveCheckpoint(directory, measured, stateAt(3), progress);
     expect((await loadCheckpoint(saved)).preprocessing).toEqual(perPixelMean());
-    const without = await saveCheckpoint(measured, stateAt(4), progress);
+    const without = await saveCheckpoint(directory, { ...measured, store: setup.store }, stateAt(4), progress);
     await expect(loadCheckpoint(without)).rejects.toThrow(
-      /preprocessing\.safetensors is not a sound checkpoint: it is missing/,
+      /cannot load the checkpoint .*preprocessing\.safetensors: it is missing/,
     );
-    const ofAnother = await saveCheckpoint({ ...measured, preprocessing: standardize() }, stateAt(5), progress);
-    await expect(loadCheckpoint(ofAnother)).rejects.toThrow(/has no subtract of shape \[32,32,3\]/);
+    const other = { ...measured, store: setupWith(standardize()).store };
+    const withOther = await saveCheckpoint(directory, other, stateAt(5), progress);
+    await expect(loadCheckpoint(withOther)).rejects.toThrow(/has no subtract of shape \[32,32,3\]/);
   });
 
-  it('is found by its folder, by latest, and by its run, whose newest it is', async () => {
+  it('is found by its directory, by `latest`, and, as the newest one, by its run directory', async () => {
     const { directory, paths } = await threeCheckpoints();
     const pathOf = async (location: string) => (await loadCheckpoint(location)).path;
     expect(await pathOf(paths[0])).toBe(paths[0]);
@@ -70,7 +73,7 @@ describe('a checkpoint', () => {
     expect(await pathOf(path.dirname(directory))).toBe(paths[2]);
   });
 
-  it('is found by its run where a crash came between the folder and the link, or left half of the next one', async () => {
+  it('is found by its run directory after a crash before `latest` was updated, or while the next one was written', async () => {
     const { directory, paths } = await threeCheckpoints();
     await rm(path.join(directory, 'latest'));
     await symlink('step-00000002', path.join(directory, 'latest'));
@@ -78,7 +81,7 @@ describe('a checkpoint', () => {
     expect((await loadCheckpoint(path.dirname(directory))).path).toBe(paths[2]);
   });
 
-  it('may lie anywhere, under any name', async () => {
+  it('may be anywhere, under any name', async () => {
     const { paths } = await threeCheckpoints();
     const elsewhere = path.join(await temporaryFolder(), 'the good one');
     await rename(paths[1], elsewhere);
@@ -86,7 +89,7 @@ describe('a checkpoint', () => {
   });
 
   it.each(['nothing', 'nothing/below', 'file', 'empty', 'dangling'])(
-    'that is not there (%s) is no-checkpoint',
+    'that does not exist (%s) is no-checkpoint',
     async (name) => {
       const folder = await temporaryFolder();
       await writeFile(path.join(folder, 'file'), '');
@@ -100,27 +103,27 @@ describe('a checkpoint', () => {
   );
 });
 
-describe('a damaged checkpoint is refused, naming the file, the damage and the sound one before it:', () => {
+describe('a damaged checkpoint is refused with the file, the damage and the last intact one before it:', () => {
   it.each(files)('one flipped bit anywhere in %s', async (name) => {
     const { paths } = await threeCheckpoints();
     const file = path.join(paths[2], name);
-    const sound = await readFile(file);
-    // The first byte, the last, and some between.
-    const places = [0, 0.1, 0.35, 0.6, 0.85, 1].map((part) => Math.round(part * (sound.length - 1)));
+    const intact = await readFile(file);
+    // The first byte, the last, and some in between.
+    const places = [0, 0.1, 0.35, 0.6, 0.85, 1].map((part) => Math.round(part * (intact.length - 1)));
     for (const [turn, place] of places.entries()) {
-      const damaged = Buffer.from(sound);
+      const damaged = Buffer.from(intact);
       damaged[place] ^= 1 << turn;
       await writeFile(file, damaged);
       const refusal = await loadCheckpoint(paths[2]).catch((error: unknown) => error);
       expect(refusal).toMatchObject({ code: 'bad-checkpoint' });
       expect(String(refusal)).toContain(name);
-      expect(String(refusal)).toContain(`the one before it is sound: ${paths[1]}`);
+      expect(String(refusal)).toContain(`the last intact checkpoint before it is ${paths[1]}`);
     }
-    await writeFile(file, sound);
+    await writeFile(file, intact);
     expect(await loadCheckpoint(paths[2])).toMatchObject({ step: 3 });
   });
 
-  it.each(files)('%s cut off, longer than written, empty, or missing', async (name) => {
+  it.each(files)('%s truncated, too long, empty, or missing', async (name) => {
     const { paths } = await threeCheckpoints();
     const file = path.join(paths[2], name);
     const aside = path.join(path.dirname(paths[2]), 'aside');
@@ -141,34 +144,34 @@ describe('a damaged checkpoint is refused, naming the file, the damage and the s
     }
   });
 
-  it('says how many bytes there are and were', async () => {
+  it('a file of another length, with both lengths', async () => {
     const { paths } = await threeCheckpoints();
     const file = path.join(paths[2], 'model.safetensors');
     const { length } = await readFile(file);
     await truncate(file, 100);
     await expect(loadCheckpoint(paths[2])).rejects.toThrow(
-      `${file} is not a sound checkpoint: it has 100 bytes and was written with ${length}; ` +
-        `the one before it is sound: ${paths[1]}`,
+      `cannot load the checkpoint ${file}: it has 100 bytes instead of ${length}; ` +
+        `the last intact checkpoint before it is ${paths[1]}`,
     );
   });
 
-  it('one that was never finished', async () => {
+  it('one that was not completely written', async () => {
     const { paths } = await threeCheckpoints();
     await rename(paths[2], `${paths[2]}.partial`);
     await expect(loadCheckpoint(`${paths[2]}.partial`)).rejects.toThrow(
-      `${paths[2]}.partial is not a sound checkpoint: it was never finished: whoever wrote it was stopped in the middle; ` +
-        `the one before it is sound: ${paths[1]}`,
+      `cannot load the checkpoint ${paths[2]}.partial: it is incomplete: the process that wrote it was stopped; ` +
+        `the last intact checkpoint before it is ${paths[1]}`,
     );
   });
 
-  it('and if that one is damaged too, the one before that, or none', async () => {
+  it('if that one is damaged too, the one before that, or none', async () => {
     const { paths } = await threeCheckpoints();
     await rm(path.join(paths[2], 'model.safetensors'));
     await truncate(path.join(paths[1], 'optimizer.safetensors'), 1);
-    await expect(loadCheckpoint(paths[2])).rejects.toThrow(`the one before it is sound: ${paths[0]}`);
+    await expect(loadCheckpoint(paths[2])).rejects.toThrow(`the last intact checkpoint before it is ${paths[0]}`);
     await rm(path.join(paths[0], 'state.json'));
     await expect(loadCheckpoint(paths[2])).rejects.toThrow(
-      'model.safetensors is not a sound checkpoint: it is missing; there is no sound one before it',
+      'model.safetensors: it is missing; no earlier checkpoint is intact',
     );
   });
 });
@@ -176,41 +179,38 @@ describe('a damaged checkpoint is refused, naming the file, the damage and the s
 describe('a checkpoint of another model is refused', () => {
   async function ofDepth14(): Promise<string> {
     const other = layoutModel(resolveConfig({ ...config, depth: 14 }));
-    return saveCheckpoint(
-      { ...(await newWriter()), layout: other },
-      {
-        step: 1,
-        weights: new Float32Array(other.trainableSize),
-        velocity: new Float32Array(other.trainableSize),
-        movingStatistics: new Float32Array(other.statisticsSize),
-      },
-      progress,
-    );
+    const state = {
+      step: 1,
+      weights: new Float32Array(other.trainableSize),
+      optimizerState: { velocity: new Float32Array(other.trainableSize) },
+      movingStatistics: new Float32Array(other.statisticsSize),
+    };
+    return saveCheckpoint(await newDirectory(), { ...setup, layout: other }, state, progress);
   }
 
-  it('when its arrays are not those of its configuration', async () => {
+  it('if its arrays do not match its configuration', async () => {
     const saved = await ofDepth14();
     await expect(loadCheckpoint(saved)).rejects.toMatchObject({
       code: 'bad-checkpoint',
-      message: expect.stringContaining('state.json is not a sound checkpoint: it is of another model'),
+      message: expect.stringContaining('state.json: its model is not the one that its configuration describes'),
     });
   });
 
-  it('when a file of another one lies in it', async () => {
-    const saved = await saveCheckpoint(await newWriter(), stateAt(1), progress);
+  it('if one of its files is from another checkpoint', async () => {
+    const saved = await saveCheckpoint(await newDirectory(), setup, stateAt(1), progress);
     await copyFile(path.join(await ofDepth14(), 'model.safetensors'), path.join(saved, 'model.safetensors'));
-    await expect(loadCheckpoint(saved)).rejects.toThrow(/model\.safetensors .* bytes and was written with/);
+    await expect(loadCheckpoint(saved)).rejects.toThrow(/model\.safetensors: it has \d+ bytes instead of \d+/);
   });
 
-  it('or of another version, which is named by what it does not know', async () => {
-    const saved = await saveCheckpoint(await newWriter(), stateAt(1), progress);
+  it('or of another version, with the configuration field that is unknown', async () => {
+    const saved = await saveCheckpoint(await newDirectory(), setup, stateAt(1), progress);
     const file = path.join(saved, 'state.json');
-    const told = JSON.parse(await readFile(file, 'utf8')) as { config: object };
-    const json = JSON.stringify({ ...told, config: { ...told.config, warmUp: 5 } });
+    const description = JSON.parse(await readFile(file, 'utf8')) as { config: object };
+    const json = JSON.stringify({ ...description, config: { ...description.config, warmUp: 5 } });
     await writeFile(file, json);
     const sums = path.join(saved, 'SHA256SUMS');
     const line = sumsText({ 'state.json': { bytes: 0, sha256: createHash('sha256').update(json).digest('hex') } });
     await writeFile(sums, (await readFile(sums, 'utf8')).replace(/^.*state\.json\n/m, line));
-    await expect(loadCheckpoint(saved)).rejects.toThrow(/written by another version of lockstep.*unknown key "warmUp"/);
+    await expect(loadCheckpoint(saved)).rejects.toThrow(/written by another version of Lockstep.*unknown key "warmUp"/);
   });
 });

@@ -1,8 +1,9 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { RunTotals, type MetricsLine } from '../../../coordinator/run/report.js';
+import type { MetricsLine } from '../../../coordinator/run/metrics-lines.js';
 import { defaultRunDirectory, RunDirectory } from '../../../coordinator/run/run-directory.js';
+import { RunTotals } from '../../../coordinator/run/run-totals.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
@@ -14,8 +15,8 @@ async function opened(directory: string): Promise<RunDirectory> {
 }
 const readJson = async (file: string): Promise<unknown> => JSON.parse(await readFile(file, 'utf8'));
 
-describe("a run's folder", () => {
-  it('is made with the folders above it, holds the configuration and a place for checkpoints', async () => {
+describe('a run directory', () => {
+  it('is created with its parents, and holds the configuration and a directory for checkpoints', async () => {
     const directory = path.join(await temporaryFolder(), 'deep', 'down', 'run');
     const run = await opened(directory);
     await run.close();
@@ -24,7 +25,7 @@ describe("a run's folder", () => {
     expect((await readdir(directory)).toSorted()).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
   });
 
-  it('has a line of metrics for each thing told, in order', async () => {
+  it('has a line of metrics.jsonl for everything logged, in order', async () => {
     const run = await opened(path.join(await temporaryFolder(), 'run'));
     const lines: MetricsLine[] = [
       { type: 'validation', time: '2026-01-02T03:04:04.000Z', step: 351, epoch: 1, loss: 2.25, accuracy: 0.125 },
@@ -49,56 +50,56 @@ describe("a run's folder", () => {
     ).toEqual(lines);
   });
 
-  it('has the report at the end, and nothing half-written beside it', async () => {
+  it('has the report at the end, and no partly written files', async () => {
     const run = await opened(path.join(await temporaryFolder(), 'run'));
-    const report = new RunTotals().report({
+    const results = {
       seed: 4,
       initialWeightsSha256: null,
       steps: 1,
       epochs: 1,
       imagesSeen: 128,
-      imagesTrainedHere: 128,
       wallSeconds: 2,
       weightsSha256: 'f'.repeat(64),
       train: { loss: 1, accuracy: 0 },
       validation: null,
       test: { loss: 1, accuracy: 0 },
-    });
+    };
+    const report = new RunTotals().report(results, 128, { sent: 0, received: 0 });
     await run.writeReport(report);
     await run.close();
     expect(await readJson(path.join(run.directory, 'report.json'))).toEqual(report);
     expect((await readdir(run.directory)).filter((name) => name.endsWith('.partial'))).toEqual([]);
   });
 
-  it('may be there already, empty', async () => {
+  it('may exist already if it is empty', async () => {
     const directory = await temporaryFolder();
     await (await opened(directory)).close();
     expect(await readdir(directory)).toContain('config.json');
   });
 
-  it('is refused where a run has left a checkpoint, which stays as it is', async () => {
+  it('is refused if it has a checkpoint of another run, and is not changed', async () => {
     const directory = await temporaryFolder();
     await mkdir(path.join(directory, 'checkpoints', 'step-00000351'), { recursive: true });
     await writeFile(path.join(directory, 'metrics.jsonl'), 'of another run');
     await expect(opened(directory)).rejects.toMatchObject({
       code: 'bad-option',
-      message: `--run-dir ${directory} holds a run already: name another folder, or go on with --resume`,
+      message: `\`runDir\` ${directory} already holds a run: name another directory, or continue that run with \`resume\``,
     });
     expect(await readFile(path.join(directory, 'metrics.jsonl'), 'utf8')).toBe('of another run');
   });
 
-  it('is refused where it cannot be made', async () => {
+  it('is refused if it cannot be created', async () => {
     const file = path.join(await temporaryFolder(), 'file');
     await writeFile(file, '');
     const directory = path.join(file, 'run');
     await expect(opened(directory)).rejects.toMatchObject({
       code: 'bad-option',
-      message: `--run-dir ${directory} cannot be made (ENOTDIR): name a folder that can be written`,
+      message: `cannot create \`runDir\` ${directory} (ENOTDIR): name a writable directory`,
     });
   });
 });
 
-it('the default folder is named by local time, to the second', () => {
-  // Months count from 0.
+it('the default run directory is named after the local time, to the second', () => {
+  // Months are counted from 0.
   expect(defaultRunDirectory(new Date(2026, 10, 23, 10, 20, 30, 999))).toBe(path.join('runs', '2026-11-23T10-20-30'));
 });

@@ -13,17 +13,17 @@ const whole = [
   json('event', 3),
 ];
 
-it('lines up to the checkpoint stay as they are; later steps and evaluations go, events stay', () => {
+it('lines up to the checkpoint are kept, later steps and evaluations are dropped, and all events are kept', () => {
   const kept = truncateMetricsAt(whole.join(''), { step: 2, isValidated: true });
   expect(kept).toBe([...whole.slice(0, 5), whole[7]].join(''));
 });
 
-it('a validation of the very step goes where the checkpoint was saved before it: it is made again', () => {
+it('a validation of the same step is dropped if the checkpoint was saved before it', () => {
   const kept = truncateMetricsAt(whole.join(''), { step: 2, isValidated: false });
   expect(kept).toBe([...whole.slice(0, 3), whole[4], whole[7]].join(''));
 });
 
-it('what a crash left of the last line goes, and so does what is no line of metrics', () => {
+it('an incomplete last line is dropped, and so are lines that are not metrics', () => {
   const text = `${json('step', 1)}null\n[]\n{"type":"step"}\n${json('step', 2)}{"type":"step","st`;
   expect(truncateMetricsAt(text, { step: 9, isValidated: true })).toBe(json('step', 1) + json('step', 2));
   expect(truncateMetricsAt('', { step: 9, isValidated: true })).toBe('');

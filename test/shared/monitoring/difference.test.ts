@@ -1,4 +1,4 @@
-// What a page makes of what it is told to have changed is what the coordinator meant.
+// Differences between two states, as they are sent to dashboard pages.
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { applyDifference, differenceBetween, type Difference } from '../../../shared/monitoring/difference.js';
@@ -11,21 +11,21 @@ const before = {
   ],
 };
 
-const traveled = <Value>(value: Value): Value => JSON.parse(JSON.stringify(value)) as Value;
+const throughJson = <Value>(value: Value): Value => JSON.parse(JSON.stringify(value)) as Value;
 
 describe('a difference', () => {
-  it('of equal values is none', () => {
+  it('of equal values is undefined', () => {
     expect(differenceBetween(before, structuredClone(before))).toBeUndefined();
   });
 
-  it('names what has changed, and nothing else', () => {
+  it('has only what has changed', () => {
     const after = structuredClone(before);
     after.status.step = 8;
     after.workers[1].images = 96;
     expect(differenceBetween(before, after)).toEqual({ status: { step: [8] }, workers: { 1: { images: [96] } } });
   });
 
-  it('tells an array whole that has become longer or shorter, and what has become another kind of value', () => {
+  it('has whole arrays whose length has changed, and whole values whose type has changed', () => {
     const after = { status: { step: 7, loss: { mean: 2 }, slices: [0, 1, 2] }, workers: [before.workers[0]] };
     expect(differenceBetween(before, after)).toEqual({
       status: { loss: [{ mean: 2 }], slices: [[0, 1, 2]] },
@@ -33,21 +33,21 @@ describe('a difference', () => {
     });
   });
 
-  it('makes one value of the other, whatever they are, when it has traveled as JSON', () => {
-    // Alike as often as not: one part in common, one of its own each.
+  it('turns one value into the other, whatever they are, after being sent as JSON', () => {
+    // Values that are partly equal.
     const value = fc.jsonValue({ maxDepth: 3 });
     const pairs = fc
       .tuple(value, value, value, value)
-      .map((values) => traveled(values))
+      .map((values) => throughJson(values))
       .map(([common, key, a, b]) => [
         { common, key, other: [a, common] },
         { common, key, other: [b, common] },
       ]);
     fc.assert(
-      fc.property(fc.oneof(pairs, fc.tuple(value, value).map(traveled)), ([from, to]) => {
+      fc.property(fc.oneof(pairs, fc.tuple(value, value).map(throughJson)), ([from, to]) => {
         const untouched = structuredClone(from);
         const difference = differenceBetween(from, to);
-        const made = difference === undefined ? from : applyDifference(from, traveled<Difference>(difference));
+        const made = difference === undefined ? from : applyDifference(from, throughJson<Difference>(difference));
         expect(made).toEqual(to);
         expect(from).toEqual(untouched);
       }),

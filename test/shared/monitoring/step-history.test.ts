@@ -1,4 +1,4 @@
-// Curves in bounded memory.
+// Curves of a run in bounded memory.
 import { describe, expect, it } from 'vitest';
 import { StepHistory, type StepPoint } from '../../../shared/monitoring/step-history.js';
 
@@ -17,15 +17,15 @@ function historyOf(steps: number, capacity: number): StepHistory {
 }
 
 describe('a history of steps', () => {
-  it('has a point for each while they are few', () => {
+  it('has a point per step while there are few', () => {
     const history = historyOf(4, 4);
     expect(history.points).toMatchObject([1, 2, 3, 4].map(point));
     expect(history.stepsPerPoint).toBe(1);
   });
 
-  it('halves when it is full: means of two, and the last one’s step and rate', () => {
+  it('averages pairs of points when it is full, with the step and rate of the later one', () => {
     const history = historyOf(5, 4);
-    // (1 + 2) / 2, (3 + 4) / 2, and 5 alone
+    // (1 + 2) / 2, (3 + 4) / 2, and 5
     expect(history.points).toMatchObject([
       { step: 2, loss: 1.5, accuracy: 0.015, learningRate: 1 / 2, imagesPerSecond: 15 },
       { step: 4, loss: 3.5, learningRate: 1 / 4 },
@@ -34,23 +34,23 @@ describe('a history of steps', () => {
     expect(history.stepsPerPoint).toBe(2);
   });
 
-  it('stays small over 64,000 steps, and as JSON below 64 KiB', () => {
+  it('stays small over 64,000 steps, below 64 KiB as JSON', () => {
     const history = historyOf(64_000, 1_000);
     expect(history.points.length).toBe(1_000);
     expect(history.stepsPerPoint).toBe(64);
-    // The mean of 1 … 64 is 32.5.
+    // The mean of 1 to 64 is 32.5.
     expect(history.points[0]).toMatchObject({ step: 64, loss: 32.5 });
     expect(JSON.stringify(history.columns()).length).toBeLessThan(1 << 16);
   });
 
-  it.each([3, 9, 12, 17])('that traveled after %i steps goes on as the one that stayed', (steps) => {
-    const stayed = historyOf(steps, 8);
-    const columns = JSON.parse(JSON.stringify(stayed.columns(17))) as ReturnType<StepHistory['columns']>;
-    const traveled = StepHistory.from(columns, 8);
+  it.each([3, 9, 12, 17])('that was sent after %i steps continues like the original', (steps) => {
+    const original = historyOf(steps, 8);
+    const columns = JSON.parse(JSON.stringify(original.columns(17))) as ReturnType<StepHistory['columns']>;
+    const received = StepHistory.from(columns, 8);
     for (let step = steps + 1; step <= 40; step++) {
-      stayed.add(point(step));
-      traveled.add(point(step));
+      original.add(point(step));
+      received.add(point(step));
     }
-    expect(traveled.columns()).toEqual(stayed.columns());
+    expect(received.columns()).toEqual(original.columns());
   });
 });

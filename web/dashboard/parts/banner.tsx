@@ -1,11 +1,12 @@
-// What a person must not overlook: that the page has lost its run, or how the run ended.
+// Messages that must not be overlooked: the connection is lost, or the run has ended.
 import { useEffect, useState } from 'preact/hooks';
+import type { Ending } from '../../../shared/monitoring/messages.js';
 import { retryNow } from '../connection.js';
 import { connection, ending } from '../store.js';
 import { duration, percent, perSecond, wholeNumber } from '../wording.js';
 
 export function Banner() {
-  if (ending.value !== null) return <EndingBanner />;
+  if (ending.value !== null) return <EndingBanner ending={ending.value} />;
   const state = connection.value;
   return state.phase === 'lost' ? <LostBanner retryAtMs={state.retryAtMs} /> : null;
 }
@@ -19,40 +20,37 @@ function LostBanner({ retryAtMs }: { retryAtMs: number }) {
   const seconds = Math.max(0, Math.ceil((retryAtMs - nowMs) / 1000));
   return (
     <section class="banner bad" aria-label="Connection">
-      <p role="alert">Connection lost. What you see is how the run stood then.</p>
-      <p class="muted">{seconds === 0 ? 'Trying…' : `Next try in ${seconds} s`}</p>
+      <p role="alert">Connection lost. This is the last known state of the run.</p>
+      <p class="muted">{seconds === 0 ? 'Reconnecting…' : `Reconnecting in ${seconds} s`}</p>
       <button type="button" onClick={retryNow}>
-        Try now
+        Reconnect now
       </button>
     </section>
   );
 }
 
-function EndingBanner() {
-  const { how, message, report } = ending.value!;
+const tones = { finished: 'good', interrupted: 'late', failed: 'bad' };
+
+function EndingBanner({ ending: end }: { ending: Ending }) {
   return (
-    <section
-      class={how === 'finished' ? 'banner good' : how === 'failed' ? 'banner bad' : 'banner late'}
-      aria-label="End"
-    >
-      {report === null ? (
-        <p>
-          <strong>{how === 'failed' ? 'The run failed' : 'The run was interrupted'}</strong>
-          {message !== null && `: ${message}`}.
-          {how === 'interrupted' && ' It goes on from its last checkpoint with --resume.'}
-        </p>
-      ) : (
+    <section class={`banner ${tones[end.how]}`} aria-label="Result">
+      {end.how === 'finished' ? (
         <>
           <p>
-            <strong>Finished:</strong> {percent(report.test.accuracy, 2)} of the test images right, loss{' '}
-            {report.test.loss.toFixed(3)}. {wholeNumber(report.imagesSeen)} images at{' '}
-            {perSecond(report.imagesPerSecond)} images/s, {duration(1000 * report.wallSeconds)} in all.
+            <strong>Finished:</strong> test accuracy {percent(end.report.test.accuracy, 2)}, test loss{' '}
+            {end.report.test.loss.toFixed(3)}. Trained on {wholeNumber(end.report.imagesSeen)} images at{' '}
+            {perSecond(end.report.imagesPerSecond)} images/s, {duration(1000 * end.report.wallSeconds)} in total.
           </p>
           <p class="hash">
-            <span>weights</span> <code>{report.weightsSha256}</code>{' '}
-            <span>({report.exact ? 'exact' : 'not exact'})</span>
+            <span>weights SHA-256</span> <code>{end.report.weightsSha256}</code>{' '}
+            <span>({end.report.exact ? 'exact' : 'not exact'})</span>
           </p>
         </>
+      ) : (
+        <p>
+          <strong>The run {end.how === 'failed' ? 'failed' : 'was interrupted'}</strong>: {end.message}.
+          {end.how === 'interrupted' && ' Continue it from its last checkpoint with --resume.'}
+        </p>
       )}
     </section>
   );

@@ -1,4 +1,4 @@
-// One chart with its legend of latest values, a summary in words and a table on demand.
+// A chart with its legend of latest values, a text summary, and a table on demand.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { LineChart, type ChartLine, type LineChartOptions } from '../../charts/line-chart.js';
 import { isDark } from '../theme.js';
@@ -6,13 +6,13 @@ import { wholeNumber } from '../wording.js';
 
 export interface Series {
   name: string;
-  /** The custom property that holds its color. */
+  /** The CSS variable of its color. */
   color: `--${string}`;
-  /** Rising. */
+  /** Ascending. */
   steps: readonly number[];
-  /** One for each step. */
+  /** One per step. */
   values: readonly number[];
-  /** The raw curve behind a smoothed one: neither in the legend nor read at the cursor. */
+  /** The raw curve behind a smoothed one; not in the legend and not read at the cursor. */
   isFaint?: boolean;
 }
 
@@ -23,20 +23,20 @@ interface ChartProps {
   options: Pick<LineChartOptions, 'formatAxis' | 'range' | 'height'>;
 }
 
-/** Charts are drawn anew at most so often. */
+/** Minimum time between two drawings of a chart. */
 const drawEveryMs = 500;
 const tableRows = 12;
 
 export function Chart(props: ChartProps) {
   const { title, series, format } = props;
-  const place = useRef<HTMLDivElement>(null);
+  const container = useRef<HTMLDivElement>(null);
   const latest = useRef(props);
   latest.current = props;
   const draw = useRef<() => void>(() => undefined);
 
   useEffect(() => {
     const { options } = latest.current;
-    const chart = new LineChart(place.current!, {
+    const chart = new LineChart(container.current!, {
       title,
       format,
       formatX: wholeNumber,
@@ -52,7 +52,7 @@ export function Chart(props: ChartProps) {
         () => {
           timer = undefined;
           drawnMs = performance.now();
-          // Of a hidden page nothing is seen; the browser calls when it is shown again.
+          // A hidden page is drawn when it becomes visible.
           if (!document.hidden) chart.setLines(linesOf(latest.current.series));
         },
         Math.max(0, drawnMs + drawEveryMs - performance.now()),
@@ -86,8 +86,8 @@ export function Chart(props: ChartProps) {
         </ul>
         <p class="hidden">{summaryOf(title, shown, format)}</p>
       </figcaption>
-      <div class="plot" ref={place} style={{ minHeight: `${props.options.height ?? 260}px` }} />
-      {isEmpty ? <p class="empty over">From the first step on.</p> : <Table {...props} series={shown} />}
+      <div class="plot" ref={container} style={{ minHeight: `${props.options.height ?? 260}px` }} />
+      {isEmpty ? <p class="empty over">No steps yet.</p> : <Table {...props} series={shown} />}
     </figure>
   );
 }
@@ -110,7 +110,7 @@ function Table({ title, series, format }: ChartProps) {
   return (
     <details onToggle={(event) => setIsOpen(event.currentTarget.open)}>
       <summary>
-        As a table<span class="hidden">: {title}</span>
+        Show as table<span class="hidden">: {title}</span>
       </summary>
       {isOpen &&
         series.map(({ name, steps, values }) => (
@@ -127,7 +127,7 @@ function Table({ title, series, format }: ChartProps) {
               </tr>
             </thead>
             <tbody>
-              {spread(steps.length).map((index) => (
+              {evenlySpaced(steps.length).map((index) => (
                 <tr key={index}>
                   <th scope="row">{wholeNumber(steps[index])}</th>
                   <td class="number">{format(values[index])}</td>
@@ -140,8 +140,8 @@ function Table({ title, series, format }: ChartProps) {
   );
 }
 
-/** Some indices from the first to the last, evenly apart. */
-function spread(length: number): number[] {
+/** Some indices from the first to the last, evenly spaced. */
+function evenlySpaced(length: number): number[] {
   const rows = Math.min(tableRows, length);
   return Array.from({ length: rows }, (_, row) => Math.round((row * (length - 1)) / Math.max(1, rows - 1)));
 }
@@ -155,5 +155,5 @@ function summaryOf(title: string, series: readonly Series[], format: (value: num
       const point = (index: number) => `${format(values[index])} at step ${wholeNumber(steps[index])}`;
       return `${name}: ${lastIndex === 0 ? point(0) : `${point(0)}, ${point(lastIndex)}`}`;
     });
-  return sentences.length === 0 ? `${title}: no step yet` : `${title}. ${sentences.join('. ')}.`;
+  return sentences.length === 0 ? `${title}: no steps yet` : `${title}. ${sentences.join('. ')}.`;
 }

@@ -1,5 +1,6 @@
-// The four curves: loss, accuracy, learning rate and images/s over the steps.
+// The four charts: loss, accuracy, learning rate and images per second by step.
 import { useMemo } from 'preact/hooks';
+import type { StepPoint } from '../../../shared/monitoring/step-history.js';
 import { smoothed } from '../../charts/smoothing.js';
 import { curves, type Curves } from '../store.js';
 import { loss, percent, perSecond, rate, wholeNumber } from '../wording.js';
@@ -22,12 +23,12 @@ export function Charts() {
         title="Accuracy"
         series={accuracies}
         format={percent}
-        options={{ formatAxis: (part) => percent(part, 0), range: [0, null], height: tall }}
+        options={{ formatAxis: (ratio) => percent(ratio, 0), range: [0, null], height: tall }}
       />
       <Chart title="Learning rate" series={rates} format={rate} options={{ range: [0, null], height: low }} />
       <Chart title="Images per second" series={speeds} format={perSecond} options={{ range: [0, null], height: low }} />
       {stepsPerPoint > 1 && (
-        <p class="muted resolution">Each point of a curve is the mean of {wholeNumber(stepsPerPoint)} steps.</p>
+        <p class="muted resolution">Each point is the mean of {wholeNumber(stepsPerPoint)} steps.</p>
       )}
     </section>
   );
@@ -35,13 +36,15 @@ export function Charts() {
 
 function seriesOf({ history: { points }, evaluations }: Curves) {
   const steps = points.map(({ step }) => step);
-  /** The noise, and what lies behind it: the average of about a fiftieth of the points. */
-  const noisy = (name: string, values: number[]): Series[] => {
+  const valuesOf = (key: keyof StepPoint) => points.map((point) => point[key]);
+  /** The raw curve, and its moving average over about a fiftieth of the points. */
+  const noisy = (name: string, key: keyof StepPoint): Series[] => {
+    const values = valuesOf(key);
     const weight = 1 - 1 / Math.max(1, values.length / 50);
     return [
-      { name: `${name}, each step`, color: '--accent', steps, values, isFaint: true },
+      { name: `${name}, by step`, color: '--accent', steps, values, isFaint: true },
       {
-        name: weight === 0 ? name : `${name}, averaged`,
+        name: weight === 0 ? name : `${name}, smoothed`,
         color: '--accent',
         steps,
         values: smoothed(values, weight),
@@ -55,26 +58,9 @@ function seriesOf({ history: { points }, evaluations }: Curves) {
     return [{ name: 'validation', color: '--validation', steps: validation.map(({ step }) => step), values }];
   };
   return {
-    losses: [
-      ...noisy(
-        'training',
-        points.map((point) => point.loss),
-      ),
-      ...validated('loss'),
-    ],
-    accuracies: [
-      ...noisy(
-        'training',
-        points.map((point) => point.accuracy),
-      ),
-      ...validated('accuracy'),
-    ],
-    rates: [
-      { name: 'rate', color: '--accent', steps, values: points.map((point) => point.learningRate) } satisfies Series,
-    ],
-    speeds: noisy(
-      'all workers',
-      points.map((point) => point.imagesPerSecond),
-    ),
+    losses: [...noisy('training', 'loss'), ...validated('loss')],
+    accuracies: [...noisy('training', 'accuracy'), ...validated('accuracy')],
+    rates: [{ name: 'rate', color: '--accent', steps, values: valuesOf('learningRate') } satisfies Series],
+    speeds: noisy('all workers', 'imagesPerSecond'),
   };
 }

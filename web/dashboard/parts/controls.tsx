@@ -1,34 +1,37 @@
-// What an operator may do with the run; what cannot be undone is asked twice.
+// An operator's buttons. Actions that cannot be undone ask for confirmation.
 import { signal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect } from 'preact/hooks';
 import { operate, type OperatorRequest } from '../connection.js';
 import { live, session } from '../store.js';
+import { Modal } from './modal.js';
 
-/** What came of the latest request: for everybody to see and to hear. */
-const outcome = signal<{ text: string; isRefusal: boolean } | null>(null);
-/** What is to be asked again before it is done. */
-export const question = signal<{ title: string; text: string; button: string; request: OperatorRequest } | null>(null);
+/** The result of the last request, shown for a while. */
+const outcome = signal<{ text: string; isError: boolean } | null>(null);
+/** The open confirmation. */
+export const confirmation = signal<{ title: string; text: string; button: string; request: OperatorRequest } | null>(
+  null,
+);
 
-const doneWords: Record<OperatorRequest['action'], string> = {
-  pause: 'The run pauses after this step.',
-  continue: 'The run goes on.',
-  checkpoint: 'A checkpoint is saved after this step.',
-  stop: 'The run stops after this step and saves.',
-  drop: 'The worker was told to leave.',
+const successTexts: Record<OperatorRequest['action'], string> = {
+  pause: 'The run pauses after the current step.',
+  continue: 'The run continues.',
+  checkpoint: 'A checkpoint is saved after the current step.',
+  stop: 'The run saves a checkpoint after the current step and stops.',
+  drop: 'The worker was disconnected.',
 };
 
 async function send(request: OperatorRequest): Promise<void> {
   outcome.value = null;
-  const refusal = await operate(request);
+  const error = await operate(request);
   outcome.value =
-    refusal === undefined
-      ? { text: doneWords[request.action], isRefusal: false }
-      : { text: `Not done: ${refusal}.`, isRefusal: true };
+    error === undefined
+      ? { text: successTexts[request.action], isError: false }
+      : { text: `Failed: ${error}.`, isError: true };
 }
 
-const stopQuestion = {
+const stopConfirmation = {
   title: 'Stop this run?',
-  text: 'The running step ends, a checkpoint is saved, and the coordinator and its workers exit. The run goes on from there with --resume; this page cannot start it again.',
+  text: 'The run completes the current step and saves a checkpoint; then the coordinator and its workers exit. Start the coordinator with --resume to continue from the checkpoint.',
   button: 'Stop the run',
   request: { action: 'stop' },
 } as const;
@@ -48,17 +51,22 @@ export function Controls() {
         <button type="button" disabled={isEnding} onClick={() => void send({ action: 'checkpoint' })}>
           Checkpoint
         </button>
-        <button type="button" class="danger" disabled={isEnding} onClick={() => (question.value = stopQuestion)}>
+        <button
+          type="button"
+          class="danger"
+          disabled={isEnding}
+          onClick={() => (confirmation.value = stopConfirmation)}
+        >
           Stop…
         </button>
       </div>
-      <Question />
+      <Confirmation />
       <Outcome />
     </>
   );
 }
 
-/** How long the outcome of a request stays. */
+/** How long the outcome of a request is shown. */
 const shownMs = 6_000;
 
 function Outcome() {
@@ -70,32 +78,25 @@ function Outcome() {
   }, [shown]);
   return (
     <div class="toast-place" role="status">
-      {shown !== null && <p class={shown.isRefusal ? 'toast refusal' : 'toast'}>{shown.text}</p>}
+      {shown !== null && <p class={shown.isError ? 'toast error' : 'toast'}>{shown.text}</p>}
     </div>
   );
 }
 
-function Question() {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const asked = question.value;
-  useEffect(() => {
-    if (asked !== null) dialog.current?.showModal();
-    else dialog.current?.close();
-  }, [asked]);
+function Confirmation() {
+  const shown = confirmation.value;
   return (
-    <dialog ref={dialog} aria-labelledby="question" onClose={() => (question.value = null)}>
-      {asked !== null && (
-        <form method="dialog">
-          <h2 id="question">{asked.title}</h2>
-          <p>{asked.text}</p>
-          <div class="buttons">
-            <button type="submit">Cancel</button>
-            <button type="submit" class="danger filled" onClick={() => void send(asked.request)}>
-              {asked.button}
-            </button>
-          </div>
-        </form>
-      )}
-    </dialog>
+    <Modal title="confirmation" isOpen={shown !== null} onClose={() => (confirmation.value = null)}>
+      <form method="dialog">
+        <h2 id="confirmation">{shown?.title}</h2>
+        <p>{shown?.text}</p>
+        <div class="buttons">
+          <button type="submit">Cancel</button>
+          <button type="submit" class="danger filled" onClick={() => shown && void send(shown.request)}>
+            {shown?.button}
+          </button>
+        </div>
+      </form>
+    </Modal>
   );
 }

@@ -1,22 +1,20 @@
-// What happened, the latest first.
+// The log of events, latest first.
 import { events } from '../store.js';
-import { eventDetail, eventWording, moment, wholeNumber } from '../wording.js';
+import { eventDetail, eventTitle, moment, wholeNumber } from '../wording.js';
 
 export function EventLog() {
   const lines = events.value;
   return (
     <section class="card log" aria-labelledby="events-title">
       <h2 id="events-title">Events</h2>
-      {/* Scrolls, so the keyboard must reach it. */}
+      {/* Focusable, so that the keyboard can scroll it. */}
       <div class="scroll" tabIndex={0} role="log" aria-labelledby="events-title" aria-relevant="additions">
         {lines.length === 0 ? (
-          <p class="empty">
-            Nothing has happened yet. Workers that come and go, checkpoints and takeovers appear here.
-          </p>
+          <p class="empty">No events yet. Joining and lost workers, reassigned slices and checkpoints appear here.</p>
         ) : (
           <ol>
             {lines.map((line) => {
-              const { title, tone } = eventWording(line);
+              const { title, tone } = eventTitle(line);
               return (
                 <li key={line.key} class={tone}>
                   <time dateTime={line.time}>{moment(line.time)}</time>

@@ -1,4 +1,4 @@
-// The run in a few numbers, and how far it has come.
+// The run's progress and main figures.
 import type { RunStatus } from '../../../shared/monitoring/run-status.js';
 import { curves, ending, facts, live } from '../store.js';
 import { duration, loss, percent, perSecond, rate, wholeNumber } from '../wording.js';
@@ -13,14 +13,14 @@ export function Figures() {
   const epochs = Math.ceil(totalSteps / stepsPerEpoch);
   const epoch = Math.max(1, Math.ceil(step / stepsPerEpoch));
   return (
-    <section aria-label="How far it is" class="summary">
+    <section aria-label="Progress" class="summary">
       <div class="progress">
         <p>
           <strong>Step {wholeNumber(step)}</strong> of {wholeNumber(totalSteps)}
           <span class="separator">·</span>epoch {epoch} of {epochs}
         </p>
         <p class="muted">{timeLeft(run)}</p>
-        <progress aria-label="Steps made" value={step} max={totalSteps}>
+        <progress aria-label="Steps" value={step} max={totalSteps}>
           {percent(step / totalSteps, 0)}
         </progress>
       </div>
@@ -30,9 +30,9 @@ export function Figures() {
         <Figure
           name="Validation"
           value={validation && percent(validation.accuracy)}
-          note={validation ? `after step ${wholeNumber(validation.step)}` : "at the epoch's end"}
+          note={validation ? `after step ${wholeNumber(validation.step)}` : 'after each epoch'}
         />
-        <Figure name="Learning rate" value={last && rate(last.learningRate)} note="of the latest step" />
+        <Figure name="Learning rate" value={last && rate(last.learningRate)} note="latest step" />
         <Figure
           name="Images/s"
           value={run === undefined ? last && perSecond(last.imagesPerSecond) : perSecond(run.imagesPerSecond.now)}
@@ -46,8 +46,8 @@ export function Figures() {
 function timeLeft(run: RunStatus['run'] | undefined): string {
   if (run === undefined || ending.value !== null) return '';
   if (run.phase === 'paused') return 'paused';
-  if (run.secondsLeft === null) return 'time left: not known yet';
-  return run.step === run.steps ? 'all steps made' : `${duration(1000 * run.secondsLeft)} left`;
+  if (run.secondsLeft === null) return 'time left: unknown';
+  return run.step === run.steps ? 'all steps completed' : `${duration(1000 * run.secondsLeft)} left`;
 }
 
 function Figure({ name, value, note }: { name: string; value: string | undefined; note: string }) {

@@ -1,6 +1,7 @@
-// The page's head: which run, how it stands, and what may be done with it.
+// The page's header: the run's name and state, and the operator's buttons.
 import { computed } from '@preact/signals';
-import type { RunFacts } from '../../../shared/monitoring/messages.js';
+import type { Ending, RunFacts } from '../../../shared/monitoring/messages.js';
+import type { RunPhase } from '../../../shared/monitoring/run-status.js';
 import { connection, ending, facts, isRecorded, live, session } from '../store.js';
 import { logOut } from '../connection.js';
 import { isDark, toggleTheme } from '../theme.js';
@@ -8,54 +9,50 @@ import { percent } from '../wording.js';
 import { Controls } from './controls.js';
 import { openLogIn } from './log-in.js';
 
-type Standing = { text: string; tone: 'active' | 'quiet' | 'late' | 'bad' | 'good' };
+interface Pill {
+  text: string;
+  tone: 'active' | 'quiet' | 'late' | 'bad' | 'good';
+}
 
-function standing(): Standing {
-  if (ending.value !== null) {
-    const { how } = ending.value;
-    if (how === 'finished') return { text: 'Finished', tone: 'good' };
-    return how === 'interrupted' ? { text: 'Interrupted', tone: 'late' } : { text: 'Failed', tone: 'bad' };
-  }
+const endPills: Record<Ending['how'], Pill> = {
+  finished: { text: 'Finished', tone: 'good' },
+  interrupted: { text: 'Interrupted', tone: 'late' },
+  failed: { text: 'Failed', tone: 'bad' },
+};
+const phasePills: Record<RunPhase, Pill> = {
+  waiting: { text: 'Waiting for workers', tone: 'late' },
+  training: { text: 'Training', tone: 'active' },
+  validating: { text: 'Validating', tone: 'active' },
+  testing: { text: 'Testing', tone: 'active' },
+  saving: { text: 'Saving', tone: 'active' },
+  paused: { text: 'Paused', tone: 'late' },
+  ended: { text: 'Ending', tone: 'quiet' },
+};
+
+function currentPill(): Pill {
+  if (ending.value !== null) return endPills[ending.value.how];
   if (connection.value.phase === 'lost') return { text: 'Connection lost', tone: 'bad' };
   const state = live.value;
   if (state === null) return { text: 'Connecting', tone: 'quiet' };
   if (state.control === 'stopping') return { text: 'Stopping', tone: 'late' };
-  if (state.control === 'pausing') return { text: 'Pausing after this step', tone: 'late' };
-  const { run } = state.status;
-  switch (run.phase) {
-    case 'waiting':
-      return { text: 'Waiting for workers', tone: 'late' };
-    case 'training':
-      return { text: 'Training', tone: 'active' };
-    case 'validating':
-      return { text: 'Validating', tone: 'active' };
-    case 'testing':
-      return { text: 'Testing', tone: 'active' };
-    case 'saving':
-      return { text: 'Saving', tone: 'active' };
-    case 'paused':
-      return { text: 'Paused', tone: 'late' };
-    case 'ended':
-      return { text: 'Ending', tone: 'quiet' };
-    default:
-      return run.phase satisfies never;
-  }
+  if (state.control === 'pausing') return { text: 'Pausing after the current step', tone: 'late' };
+  return phasePills[state.status.run.phase];
 }
 
 function runName({ runDirectory }: RunFacts): string {
   return runDirectory.split('/').findLast((part) => part !== '') ?? runDirectory;
 }
 
-/** For a tab that is not in front: `Training 37% · night · Lockstep`. */
+/** `Training 37% · first · Lockstep` */
 export const tabTitle = computed(() => {
   if (facts.value === null) return 'Lockstep';
   const run = live.value?.status.run;
   const progress = run === undefined || ending.value !== null ? '' : ` ${percent(run.step / run.steps, 0)}`;
-  return `${standing().text}${progress} · ${runName(facts.value)} · Lockstep`;
+  return `${currentPill().text}${progress} · ${runName(facts.value)} · Lockstep`;
 });
 
 export function Header() {
-  const { text, tone } = standing();
+  const { text, tone } = currentPill();
   return (
     <header>
       <div class="title">
@@ -80,9 +77,9 @@ export function Header() {
 }
 
 function Account() {
-  const reader = session.value;
-  if (reader === null || !reader.hasTokens) return null;
-  if (reader.holder === null) {
+  if (session.value === null || !session.value.hasTokens) return null;
+  const { holder } = session.value;
+  if (holder === null) {
     return (
       <button type="button" onClick={openLogIn}>
         Log in
@@ -90,8 +87,8 @@ function Account() {
     );
   }
   return (
-    <button type="button" title={`${reader.holder.name}, ${reader.holder.role}`} onClick={() => void logOut()}>
-      Log out {reader.holder.name}
+    <button type="button" title={`${holder.name}, ${holder.role}`} onClick={() => void logOut()}>
+      Log out {holder.name}
     </button>
   );
 }

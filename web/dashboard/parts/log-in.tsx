@@ -1,15 +1,14 @@
-// Where a token is needed or opens more: a form that shows it to the coordinator once, which answers with a cookie that no
-// script can read.
+// Logging in with a token. The coordinator answers with a cookie that no script can read.
 import { signal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
 import { logIn } from '../connection.js';
 import { session } from '../store.js';
+import { Modal } from './modal.js';
 
 const isOpen = signal(false);
-const refusal = signal<string | null>(null);
+const error = signal<string | null>(null);
 
 export function openLogIn(): void {
-  refusal.value = null;
+  error.value = null;
   isOpen.value = true;
 }
 
@@ -18,8 +17,8 @@ async function submit(event: SubmitEvent): Promise<void> {
   const form = event.currentTarget as HTMLFormElement;
   const token = new FormData(form).get('token');
   if (typeof token !== 'string' || token === '') return;
-  refusal.value = (await logIn(token)) ?? null;
-  if (refusal.value !== null) return;
+  error.value = (await logIn(token)) ?? null;
+  if (error.value !== null) return;
   form.reset();
   isOpen.value = false;
 }
@@ -38,10 +37,10 @@ function TokenForm({ onCancel }: { onCancel?: () => void }) {
         aria-describedby="token-help"
       />
       <p id="token-help" class="hint">
-        The coordinator's LOCKSTEP_TOKEN, or a viewer's or operator's token from its --token-file.
+        The coordinator's LOCKSTEP_TOKEN, or a viewer's or operator's token from its token file.
       </p>
       <p class="error" role="alert">
-        {refusal.value !== null && `${refusal.value}.`}
+        {error.value !== null && `${error.value}.`}
       </p>
       <div class="buttons">
         {onCancel !== undefined && (
@@ -57,7 +56,7 @@ function TokenForm({ onCancel }: { onCancel?: () => void }) {
   );
 }
 
-/** Instead of the run, for who may not read it. */
+/** Shown instead of the run to users who may not read it. */
 export function LogInPage() {
   const { hasTokens } = session.value!;
   return (
@@ -66,36 +65,26 @@ export function LogInPage() {
       <h1>Lockstep</h1>
       {hasTokens ? (
         <>
-          <p>This run is shown to those who have a token.</p>
+          <p>Log in with a token to see this run.</p>
           <TokenForm />
         </>
       ) : (
         <p>
-          Without tokens this run is shown on its own machine alone. Open the page at 127.0.0.1, or start the
-          coordinator with LOCKSTEP_TOKEN or --token-file.
+          The coordinator has no tokens, so this run can be seen on its own machine only, at 127.0.0.1. To allow access
+          from elsewhere, start the coordinator with LOCKSTEP_TOKEN or --token-file.
         </p>
       )}
     </main>
   );
 }
 
-/** Over the run, for who may read it without a token. */
+/** Shown over the run to users who may read it without a token. */
 export function LogInDialog() {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const open = isOpen.value;
-  useEffect(() => {
-    if (open) dialog.current?.showModal();
-    else dialog.current?.close();
-  }, [open]);
   return (
-    <dialog ref={dialog} aria-labelledby="log-in-title" onClose={() => (isOpen.value = false)}>
-      {open && (
-        <>
-          <h2 id="log-in-title">Log in</h2>
-          <p>An operator's token lets you pause, save, stop and drop workers.</p>
-          <TokenForm onCancel={() => (isOpen.value = false)} />
-        </>
-      )}
-    </dialog>
+    <Modal title="log-in-title" isOpen={isOpen.value} onClose={() => (isOpen.value = false)}>
+      <h2 id="log-in-title">Log in</h2>
+      <p>An operator's token lets you pause, save and stop the run, and drop workers.</p>
+      <TokenForm onCancel={() => (isOpen.value = false)} />
+    </Modal>
   );
 }

@@ -1,4 +1,4 @@
-// The page as a whole: what is shown to whom, and in what order.
+// The page as a whole.
 import { connection, ending, facts, isRecorded, live, session } from '../store.js';
 import { Banner } from './banner.js';
 import { Charts } from './charts.js';
@@ -15,16 +15,16 @@ export function Page() {
     return (
       <main class="empty-page">
         <p role="status">
-          {connection.value.phase === 'lost' ? 'The coordinator does not answer. Trying again…' : 'Connecting…'}
+          {connection.value.phase === 'lost' ? 'The coordinator does not answer. Reconnecting…' : 'Connecting…'}
         </p>
       </main>
     );
   }
-  const isSummedUp = isRecorded.value || ending.value?.how === 'finished';
+  const showTotals = isRecorded.value || ending.value?.how === 'finished';
   return (
     <div class={connection.value.phase === 'lost' ? 'page stale' : 'page'}>
       <a class="skip" href="#content">
-        Skip to the run
+        Skip to content
       </a>
       <Header />
       <Banner />
@@ -32,10 +32,10 @@ export function Page() {
         <Figures />
         <Charts />
         <div class="columns">
-          {isSummedUp ? <RecordedWorkers /> : <StepPanel />}
+          {showTotals ? <RecordedWorkers /> : <StepPanel />}
           <EventLog />
         </div>
-        {!isSummedUp && live.value !== null && <Workers />}
+        {!showTotals && live.value !== null && <Workers />}
       </main>
       <Footer />
       <LogInDialog />
@@ -48,11 +48,11 @@ function Footer() {
   return (
     <footer>
       <p>
-        {model}, {trainableWeights.toLocaleString('en-US')} weights{dataset !== '' && ` · ${dataset}`} · batches of{' '}
+        {model}, {trainableWeights.toLocaleString('en-US')} weights{dataset !== '' && ` · ${dataset}`} · batch size{' '}
         {batchSize} in {slices} {slices === 1 ? 'slice' : 'slices'} · seed {seed}
       </p>
       <p>
-        lockstep {lockstepVersion} · <code>{runDirectory}</code>
+        Lockstep {lockstepVersion} · <code>{runDirectory}</code>
       </p>
     </footer>
   );

@@ -1,42 +1,46 @@
-// Which slice is where in the running step: a lane for each worker, time to the right. Stragglers are long, takeovers begin
-// late in another lane, spares have an empty one. The latest step with trouble stays, for who looked away.
+// Which worker computes which slices in the current step, with a lane per worker and time to the right; and below it the last
+// step in which a worker left or was late.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { StepView } from '../../../shared/monitoring/step-view.js';
-import { live, type SeenLive } from '../store.js';
-import { describeStep, describeTrouble, lanesOf, troubledLanes, type Lane, type LaneBar } from '../step-lanes.js';
+import { live, type ReceivedLive } from '../store.js';
+import { describeStep, describeRecovery, lanesOf, recoveryLanes, type Lane, type LaneBar } from '../step-lanes.js';
 import { duration, wholeNumber } from '../wording.js';
 
-/** The bars of a running step grow so often. */
+/** How often the bars of the current step grow. */
 const growEveryMs = 200;
-/** With more workers, of a step with trouble only those are shown that had it. */
-const maxQuietLanes = 8;
-/** More lanes than these are thin. */
+/** With more workers than this, only the lanes of those concerned are shown for the last recovery. */
+const maxRecoveryLanes = 8;
+/** With more lanes than this, all are thin. */
 const maxThickLanes = 16;
 
 export function StepPanel() {
   const state = live.value;
   return (
     <section class="card step" aria-labelledby="step-title">
-      <h2 id="step-title">
-        Running step {state?.step && <span class="count">{wholeNumber(state.step.step)}</span>}
-      </h2>
+      <h2 id="step-title">Current step {state?.step && <span class="count">{wholeNumber(state.step.step)}</span>}</h2>
       {state?.step ? (
         <>
-          <RunningStep state={state} view={state.step} />
+          <CurrentStep state={state} view={state.step} />
           <Legend />
         </>
       ) : (
         <p class="empty">
-          The first step begins when {state === null ? 'enough' : state.status.run.workersNeeded} workers are here. Then
-          this shows which of them computes which slice.
+          The first step starts when {neededWorkers(state)} connected. This panel then shows which worker computes which
+          slices.
         </p>
       )}
-      {state?.eventful && <EventfulStep {...state.eventful} />}
+      {state?.lastRecovery && <LastRecovery {...state.lastRecovery} />}
     </section>
   );
 }
 
-function RunningStep({ state, view }: { state: SeenLive; view: StepView }) {
+function neededWorkers(state: ReceivedLive | null): string {
+  if (state === null) return 'enough workers are';
+  const { workersNeeded } = state.status.run;
+  return workersNeeded === 1 ? '1 worker is' : `${wholeNumber(workersNeeded)} workers are`;
+}
+
+function CurrentStep({ state, view }: { state: ReceivedLive; view: StepView }) {
   const [nowMs, setNowMs] = useState(performance.now());
   const isGrowing = !view.isOver;
   useEffect(() => {
@@ -44,37 +48,36 @@ function RunningStep({ state, view }: { state: SeenLive; view: StepView }) {
     const timer = setInterval(() => setNowMs(performance.now()), growEveryMs);
     return () => clearInterval(timer);
   }, [isGrowing]);
-  const sinceMs = isGrowing ? Math.max(0, Math.max(nowMs, state.atMs) - state.atMs) : 0;
+  const sinceMs = isGrowing ? Math.max(0, nowMs - state.receivedMs) : 0;
   const elapsedMs = view.elapsedMs + sinceMs;
-  // The scale stands still while steps take about as long as each other.
+  // The scale stays the same while steps take about the same time.
   const scale = useRef(1);
-  if (elapsedMs > scale.current || (view.isOver && elapsedMs < 0.6 * scale.current))
-    scale.current = 1.15 * elapsedMs;
-  const here = state.status.workers.filter((worker) => worker.state !== 'lost');
+  if (elapsedMs > scale.current || (view.isOver && elapsedMs < 0.6 * scale.current)) scale.current = 1.15 * elapsedMs;
+  const connected = state.status.workers.filter((worker) => worker.state !== 'lost');
   return (
     <Lanes
-      lanes={lanesOf(view, here, elapsedMs)}
+      lanes={lanesOf(view, connected, elapsedMs)}
       scaleMs={scale.current}
-      text={describeStep({ ...view, elapsedMs }, here)}
+      text={describeStep({ ...view, elapsedMs }, connected)}
       spares={state.status.run.phase === 'paused' ? 'paused' : 'spare'}
     />
   );
 }
 
-function EventfulStep({ view, agoMs }: { view: StepView; agoMs: number }) {
+function LastRecovery({ view, agoMs }: { view: StepView; agoMs: number }) {
   const all = lanesOf(view, [], view.elapsedMs);
-  const lanes = all.length > maxQuietLanes ? troubledLanes(all) : all;
+  const lanes = all.length > maxRecoveryLanes ? recoveryLanes(all) : all;
   const others = all.length - lanes.length;
   return (
-    <div class="eventful">
+    <div class="last-recovery">
       <h3>
-        Latest trouble: step {wholeNumber(view.step)} <span class="muted">{duration(agoMs)} ago</span>
+        Last recovery: step {wholeNumber(view.step)} <span class="muted">{duration(agoMs)} ago</span>
       </h3>
-      <p>{describeTrouble(view)} Nothing was rolled back.</p>
+      <p>{describeRecovery(view)} Nothing was rolled back.</p>
       <Lanes lanes={lanes} scaleMs={view.elapsedMs} text={describeStep(view, [])} spares="" />
       {others > 0 && (
         <p class="muted">
-          {others === 1 ? 'One other worker' : `${wholeNumber(others)} other workers`} answered as usual.
+          {others === 1 ? '1 other worker was' : `${wholeNumber(others)} other workers were`} not affected.
         </p>
       )}
     </div>
@@ -110,12 +113,12 @@ function Lanes({ lanes, scaleMs, text, spares }: { lanes: Lane[]; scaleMs: numbe
 }
 
 function Bar({ bar, scaleMs }: { bar: LaneBar; scaleMs: number }) {
-  const { label, look, isTakeover, startMs, endMs } = bar;
+  const { label, look, isRecovery, startMs, endMs } = bar;
   const left = `${(100 * startMs) / scaleMs}%`;
   const width = `${(100 * (endMs - startMs)) / scaleMs}%`;
   return (
-    <span class={`bar ${look}${isTakeover ? ' takeover' : ''}`} style={{ left, width }}>
-      {isTakeover && '↷ '}
+    <span class={`bar ${look}${isRecovery ? ' recovery' : ''}`} style={{ left, width }}>
+      {isRecovery && '↷ '}
       {look === 'lost' && '✕ '}
       {label}
     </span>
@@ -126,14 +129,14 @@ const legend: readonly { look: string; text: string }[] = [
   { look: 'running', text: 'computing' },
   { look: 'counted', text: 'answered' },
   { look: 'late', text: 'late' },
-  { look: 'counted takeover', text: '↷ taken over' },
+  { look: 'counted recovery', text: '↷ reassigned or speculative' },
   { look: 'lost', text: '✕ lost' },
-  { look: 'unneeded', text: 'trial, or too late to count' },
+  { look: 'unneeded', text: 'probe, or too late to count' },
 ];
 
 function Legend() {
   return (
-    <ul class="legend" aria-label="What the bars mean">
+    <ul class="legend" aria-label="Legend">
       {legend.map(({ look, text }) => (
         <li key={text}>
           <span class={`swatch bar ${look}`} aria-hidden="true" />

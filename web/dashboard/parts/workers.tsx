@@ -1,36 +1,29 @@
-// The workers as a table: those that are here, then those that are gone. On a narrow screen each is a card; the roles are
-// written out because a table that is laid out as anything else loses them.
-import type { TimeShares, WorkerState, WorkerStatus } from '../../../shared/monitoring/run-status.js';
+// The table of workers: connected ones, then lost ones. On a narrow screen each row is a card; ARIA roles are explicit because
+// a table loses them when CSS changes its layout.
+import type { TimeShares, WorkerStatus } from '../../../shared/monitoring/run-status.js';
 import { ending, live, session } from '../store.js';
-import { duration, lossInWords, percent, perSecond, sliceRanges, wholeNumber } from '../wording.js';
-import { question } from './controls.js';
+import { duration, describeLoss, percent, perSecond, sliceRanges, wholeNumber } from '../wording.js';
+import { confirmation } from './controls.js';
 
 const columns = ['Worker', 'State', 'Engine and device', 'Slices', 'Images/s', 'Time', 'Last seen', 'Lost'] as const;
-
-const stateWords: Record<WorkerState, string> = {
-  working: 'working',
-  idle: 'done, waiting',
-  spare: 'spare',
-  late: 'late',
-  lost: 'lost',
-};
 
 export function Workers() {
   const { workers } = live.value!.status;
   const mayDrop = session.value?.mayOperate === true;
-  const here = workers.filter(({ state }) => state !== 'lost').length;
+  const connected = workers.filter(({ state }) => state !== 'lost').length;
   return (
     <section class="card" aria-labelledby="workers-title">
       <h2 id="workers-title">
-        Workers <span class="count">{here}</span>
+        Workers <span class="count">{connected}</span>
       </h2>
       {workers.length === 0 ? (
         <p class="empty">
-          No worker has come yet. On each machine that computes: <code>lockstep worker ws://{location.host}</code>
+          No worker has joined yet. Start one on each machine:{' '}
+          <code>lockstep worker {location.origin.replace('http', 'ws')}</code>
         </p>
       ) : (
         <table role="table" class="workers">
-          <caption class="hidden">Workers that are here, and those that were lost</caption>
+          <caption class="hidden">Connected and lost workers</caption>
           <thead role="rowgroup">
             <tr role="row">
               {columns.map((name) => (
@@ -70,8 +63,8 @@ function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
         <span class="sub">{address}</span>
       </th>
       <td role="cell" data-label="State">
-        <span class={`state ${state}`}>{stateWords[state]}</span>
-        {worker.lostReason !== null && <span class="sub">{lossInWords(worker.lostReason)}</span>}
+        <span class={`state ${state}`}>{state}</span>
+        {worker.lostReason !== null && <span class="sub">{describeLoss(worker.lostReason)}</span>}
       </td>
       <td role="cell" data-label="Engine and device" class="device" title={fingerprint}>
         {engine}
@@ -79,11 +72,11 @@ function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
       </td>
       <td role="cell" data-label="Slices">
         {isLost || slices.length === 0 ? '–' : sliceRanges(slices)}
-        <span class="sub">{worker.shards.length > 0 && !isLost && `holds ${sliceRanges(worker.shards)}`}</span>
+        <span class="sub">{worker.shards.length > 0 && !isLost && `shards ${sliceRanges(worker.shards)}`}</span>
       </td>
       <td role="cell" data-label="Images/s" class="number">
         {imagesPerSecond > 0 ? perSecond(imagesPerSecond) : '–'}
-        <span class="sub">{worker.images > 0 && `${wholeNumber(worker.images)} in all`}</span>
+        <span class="sub">{worker.images > 0 && `${wholeNumber(worker.images)} in total`}</span>
       </td>
       <td role="cell" data-label="Time">
         {timeShares === null ? '–' : <Shares shares={timeShares} />}
@@ -93,12 +86,12 @@ function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
       </td>
       <td role="cell" data-label="Lost">
         {worker.timesLost === 0 ? 'never' : `${worker.timesLost}×`}
-        <span class="sub">{worker.timesRejoined > 0 && `back ${worker.timesRejoined}×`}</span>
+        <span class="sub">{worker.timesRejoined > 0 && `rejoined ${worker.timesRejoined}×`}</span>
       </td>
       {mayDrop && (
         <td role="cell" class="drop">
           {!isLost && (
-            <button type="button" class="small" aria-label={`Drop ${name}`} onClick={() => askToDrop(id, name)}>
+            <button type="button" class="small" aria-label={`Drop ${name}`} onClick={() => confirmDrop(id, name)}>
               Drop…
             </button>
           )}
@@ -108,10 +101,10 @@ function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
   );
 }
 
-function askToDrop(worker: number, name: string): void {
-  question.value = {
+function confirmDrop(worker: number, name: string): void {
+  confirmation.value = {
     title: `Drop ${name}?`,
-    text: `${name} is told to leave and does not come back by itself; its slices go to the others within the step. It can be started again by hand.`,
+    text: `${name} is disconnected and does not reconnect. Its slices are reassigned at once. To add it again, restart it.`,
     button: `Drop ${name}`,
     request: { action: 'drop', worker },
   };
@@ -132,18 +125,18 @@ function Shares({ shares: { compute, network, waiting } }: { shares: TimeShares 
   );
 }
 
-/** Of a run that is over: what each worker did in all. */
+/** What each worker did in a run that has ended. */
 export function RecordedWorkers() {
-  const workers = ending.value?.report?.workers ?? [];
+  const workers = ending.value?.how === 'finished' ? ending.value.report.workers : [];
   return (
     <section class="card" aria-labelledby="workers-title">
       <h2 id="workers-title">Workers</h2>
       {workers.length === 0 ? (
-        <p class="empty">What each worker did is told when a run has finished.</p>
+        <p class="empty">Only a finished run has totals for each worker.</p>
       ) : (
         <div class="scroll-x" tabIndex={0} role="region" aria-labelledby="workers-title">
           <table>
-            <caption class="hidden">What each worker did in the whole run</caption>
+            <caption class="hidden">Totals of each worker</caption>
             <thead>
               <tr>
                 <th scope="col">Worker</th>
@@ -154,10 +147,10 @@ export function RecordedWorkers() {
                   Busy
                 </th>
                 <th scope="col" class="number">
-                  Waited
+                  Waiting
                 </th>
                 <th scope="col" class="number">
-                  Was waited for
+                  Waited for
                 </th>
               </tr>
             </thead>

@@ -1,11 +1,12 @@
-// Lines as a run writes them to metrics.jsonl.
-import type { MetricsLine, RunEventName } from '../../../../coordinator/run/report.js';
+// Lines of metrics.jsonl.
+import type { MetricsLine } from '../../../../coordinator/run/metrics-lines.js';
+import type { RunEvent } from '../../../../coordinator/run/run-events.js';
 
 const time = '2026-11-24T10:00:00.000Z';
 const phases = { waitForWeights: 1, augment: 1, compute: 1, add: 1, send: 1, reduce: 1, update: 1, step: 7 };
 
 type Step = Extract<MetricsLine, { type: 'step' }>;
-/** A loss that is not a number is null in JSON. */
+/** JSON stores a loss that is not finite as null. */
 type Changed<Line> = { [Key in keyof Line]?: Line[Key] | null };
 
 export function stepLine(step: number, values: Changed<Step> = {}): object {
@@ -32,7 +33,7 @@ export function evaluationLine(
   return { ...usual, ...values };
 }
 
-export function eventLine(step: number, event: RunEventName): object {
+export function eventLine(step: number, event: RunEvent['type']): object {
   const line: MetricsLine = { type: 'event', step, time, event, detail: '' };
   return line;
 }

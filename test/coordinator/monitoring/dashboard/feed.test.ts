@@ -1,13 +1,13 @@
-// What pages are told, how often, and what it costs when nobody looks.
+// What pages are sent, how often, and that nothing is computed while no page is open.
 import { describe, expect, it } from 'vitest';
-import { Feed, type Watcher } from '../../../../coordinator/monitoring/dashboard/feed.js';
-import { RunRecord, type RecordedLine } from '../../../../coordinator/monitoring/dashboard/run-record.js';
+import { Feed, type Subscriber } from '../../../../coordinator/monitoring/dashboard/feed.js';
+import { RunHistory, type HistoryLine } from '../../../../coordinator/monitoring/dashboard/run-history.js';
 import { applyDifference } from '../../../../shared/monitoring/difference.js';
 import type { LiveState, WatchMessage } from '../../../../shared/monitoring/messages.js';
 import { FakeClock } from '../../../support/fake-clock.js';
 
 const time = '2026-01-01T00:00:00.000Z';
-const stepLine = (step: number): RecordedLine => ({
+const stepLine = (step: number): HistoryLine => ({
   type: 'step',
   time,
   step,
@@ -17,34 +17,34 @@ const stepLine = (step: number): RecordedLine => ({
   learningRate: 0.1,
   imagesPerSecond: 100,
 });
-const eventLine = (step: number): RecordedLine => ({ type: 'event', time, step, event: 'checkpoint', detail: 'x' });
+const eventLine = (step: number): HistoryLine => ({ type: 'event', time, step, event: 'checkpoint', detail: 'x' });
 
-const greeting = { type: 'ended', ending: { how: 'failed', message: 'a stand-in', report: null } } as const;
+const greeting = { type: 'ended', ending: { how: 'failed', message: 'a placeholder' } } as const;
 
-/** Between two updates. */
+/** Minimum time between two updates. */
 const pauseMs = 250;
 
-class FakePage implements Watcher {
-  readonly heard: WatchMessage[] = [];
+class FakePage implements Subscriber {
+  readonly received: WatchMessage[] = [];
   bufferedBytes = 0;
   send(text: string): void {
-    this.heard.push(JSON.parse(text) as WatchMessage);
+    this.received.push(JSON.parse(text) as WatchMessage);
   }
   close(): void {
-    throw new Error('a feed does not close pages');
+    throw new Error('a feed must not close pages');
   }
 }
 
-function startFeed(recorded: readonly RecordedLine[] = [], live: () => LiveState | null = () => null) {
+function startFeed(recorded: readonly HistoryLine[] = [], live: () => LiveState | null = () => null) {
   const clock = new FakeClock();
   let liveCalls = 0;
   const feed = new Feed({
     clock,
     greeting,
-    record() {
-      const record = new RunRecord();
-      for (const line of recorded) record.add(line);
-      return Promise.resolve(record);
+    readHistory() {
+      const history = new RunHistory();
+      for (const line of recorded) history.add(line);
+      return Promise.resolve(history);
     },
     live() {
       liveCalls++;
@@ -54,15 +54,15 @@ function startFeed(recorded: readonly RecordedLine[] = [], live: () => LiveState
   return { clock, feed, liveCalls: () => liveCalls };
 }
 
-async function joined(feed: Feed, clock: FakeClock): Promise<FakePage> {
+async function openPage(feed: Feed, clock: FakeClock): Promise<FakePage> {
   const page = new FakePage();
-  await feed.join(page);
+  await feed.subscribe(page);
   clock.advance(pauseMs);
   return page;
 }
 
 describe('a feed', () => {
-  it('makes nothing while nobody watches', () => {
+  it('computes nothing while no page is open', () => {
     const { feed, clock, liveCalls } = startFeed();
     for (let step = 1; step <= 1_000; step++) feed.add(stepLine(step));
     feed.changed();
@@ -71,112 +71,112 @@ describe('a feed', () => {
     expect(clock.running).toBe(0);
   });
 
-  it('tells all there was at first, then only what is new', async () => {
+  it('sends everything at first, then only what is new', async () => {
     const { feed, clock } = startFeed([stepLine(1), stepLine(2), eventLine(2)]);
-    const page = await joined(feed, clock);
-    expect(page.heard).toMatchObject([
+    const page = await openPage(feed, clock);
+    expect(page.received).toMatchObject([
       greeting,
       { type: 'history', steps: { step: [1, 2] }, events: [{ event: 'checkpoint' }] },
     ]);
-    page.heard.length = 0;
+    page.received.length = 0;
     feed.add(stepLine(3));
     feed.add(eventLine(3));
     clock.advance(pauseMs);
-    expect(page.heard).toMatchObject([{ type: 'update', steps: [{ step: 3 }], events: [{ step: 3 }] }]);
+    expect(page.received).toMatchObject([{ type: 'update', steps: [{ step: 3 }], events: [{ step: 3 }] }]);
   });
 
-  it('tells what came while the record was being read once', async () => {
+  it('sends lines that were added while the history was read exactly once', async () => {
     const { feed, clock } = startFeed([stepLine(1)]);
     const page = new FakePage();
-    const joining = feed.join(page);
+    const subscribing = feed.subscribe(page);
     feed.add(stepLine(2));
-    await joining;
+    await subscribing;
     clock.advance(pauseMs);
-    expect(page.heard).toMatchObject([greeting, { type: 'history', steps: { step: [1, 2] } }]);
+    expect(page.received).toMatchObject([greeting, { type: 'history', steps: { step: [1, 2] } }]);
   });
 
-  it('speaks at most four times a second, however much happens', async () => {
+  it('sends at most four updates per second, however much happens', async () => {
     const { feed, clock } = startFeed();
-    const page = await joined(feed, clock);
-    page.heard.length = 0;
+    const page = await openPage(feed, clock);
+    page.received.length = 0;
     for (let step = 1; step <= 1_000; step++) {
       feed.add(stepLine(step));
       clock.advance(1);
     }
-    // One at once or soon, then one every 250 ms.
-    expect(page.heard.length).toBeGreaterThanOrEqual(4);
-    expect(page.heard.length).toBeLessThanOrEqual(5);
-    const told = page.heard.flatMap((message) => (message.type === 'update' ? message.steps : []));
-    expect(told.map(({ step }) => step)).toEqual(Array.from({ length: told.length }, (_, index) => index + 1));
+    // One at once or soon after, then one every 250 ms.
+    expect(page.received.length).toBeGreaterThanOrEqual(4);
+    expect(page.received.length).toBeLessThanOrEqual(5);
+    const sent = page.received.flatMap((message) => (message.type === 'update' ? message.steps : []));
+    expect(sent.map(({ step }) => step)).toEqual(Array.from({ length: sent.length }, (_, index) => index + 1));
   });
 
-  it('passes over a page that does not keep up, and tells it the rest in one shard', async () => {
+  it('skips a page that does not keep up, and sends it the rest at once', async () => {
     const { feed, clock } = startFeed();
-    const [slow, quick] = [await joined(feed, clock), await joined(feed, clock)];
-    slow.heard.length = 0;
-    quick.heard.length = 0;
+    const [slow, quick] = [await openPage(feed, clock), await openPage(feed, clock)];
+    slow.received.length = 0;
+    quick.received.length = 0;
     slow.bufferedBytes = 1 << 20;
     for (let step = 1; step <= 3_000; step++) {
       feed.add(stepLine(step));
       if (step % 100 === 0) clock.advance(pauseMs);
     }
-    expect(slow.heard).toEqual([]);
-    expect(quick.heard.length).toBeGreaterThan(20);
+    expect(slow.received).toEqual([]);
+    expect(quick.received.length).toBeGreaterThan(20);
     slow.bufferedBytes = 0;
     feed.changed();
     clock.advance(pauseMs);
-    // So far behind, the whole history is the smaller answer.
-    expect(slow.heard).toMatchObject([{ type: 'history', steps: { stepsPerPoint: 4 } }]);
+    // For a page so far behind, the whole history is smaller.
+    expect(slow.received).toMatchObject([{ type: 'history', steps: { stepsPerPoint: 4 } }]);
   });
 
-  it('tells what has changed in how the run stands, and all of it to a page that missed something', async () => {
+  it('sends the difference from the last live state, and the whole state to a page that missed one', async () => {
     let step = 0;
-    const standingAt = (count: number) => ({
+    const stateAt = (count: number) => ({
       status: { run: { step: count, loss: count / 7 }, workers: ['attic'] },
-      view: null,
+      step: null,
     });
-    const { feed, clock } = startFeed([], () => standingAt(step) as unknown as LiveState);
-    const [slow, quick] = [await joined(feed, clock), await joined(feed, clock)];
-    for (const page of [slow, quick]) page.heard.length = 0;
-    const tell = () => {
+    const { feed, clock } = startFeed([], () => stateAt(step) as unknown as LiveState);
+    const [slow, quick] = [await openPage(feed, clock), await openPage(feed, clock)];
+    for (const page of [slow, quick]) page.received.length = 0;
+    const advance = () => {
       step++;
       feed.changed();
       clock.advance(pauseMs);
     };
-    tell();
-    expect(slow.heard).toMatchObject([{ live: { status: { run: { step: [1], loss: [1 / 7] } } } }]);
+    advance();
+    expect(slow.received).toMatchObject([{ live: { status: { run: { step: [1], loss: [1 / 7] } } } }]);
     slow.bufferedBytes = 1 << 20;
-    tell();
+    advance();
     slow.bufferedBytes = 0;
-    tell();
-    tell();
-    // The heartbeat has nothing to add.
-    const changesTold = (page: FakePage) =>
-      page.heard.flatMap((message) => (message.type === 'update' && message.live !== null ? [message.live] : []));
-    const [first, ...later] = changesTold(slow);
-    expect(later).toEqual([[standingAt(3)], { status: { run: { step: [4], loss: [4 / 7] } } }]);
-    const differences = changesTold(quick);
+    advance();
+    advance();
+    // Idle updates send no change.
+    const changesSent = (page: FakePage) =>
+      page.received.flatMap((message) => (message.type === 'update' && message.live !== null ? [message.live] : []));
+    const [first, ...later] = changesSent(slow);
+    expect(later).toEqual([[stateAt(3)], { status: { run: { step: [4], loss: [4 / 7] } } }]);
+    const differences = changesSent(quick);
     expect(differences).toHaveLength(4);
     expect(differences[0]).toEqual(first);
-    expect(differences.reduce<unknown>(applyDifference, standingAt(0))).toEqual(standingAt(4));
+    expect(differences.reduce<unknown>(applyDifference, stateAt(0))).toEqual(stateAt(4));
   });
 
-  it('ends its timers when the last page leaves, and begins again with the next one', async () => {
+  it('stops its timers when the last page is closed, and starts them again with the next one', async () => {
     const { feed, clock } = startFeed();
-    const page = await joined(feed, clock);
-    feed.leave(page);
+    const page = await openPage(feed, clock);
+    feed.unsubscribe(page);
     expect(clock.running).toBe(0);
     feed.add(stepLine(1));
     expect(clock.running).toBe(0);
-    const next = await joined(feed, clock);
-    expect(next.heard).toMatchObject([greeting, { type: 'history', steps: { step: [1] } }]);
+    const next = await openPage(feed, clock);
+    expect(next.received).toMatchObject([greeting, { type: 'history', steps: { step: [1] } }]);
   });
 
-  it('says the last word to slow pages too', async () => {
+  it('sends its last message to slow pages too', async () => {
     const { feed, clock } = startFeed();
-    const page = await joined(feed, clock);
+    const page = await openPage(feed, clock);
     page.bufferedBytes = 1 << 20;
     feed.end(greeting);
-    expect(page.heard.at(-1)).toEqual(greeting);
+    expect(page.received.at(-1)).toEqual(greeting);
   });
 });

@@ -10,11 +10,11 @@ const fail = (error: Error) => {
   throw error;
 };
 
-it('a record is framed as TensorFlow 2.21 frames it', () => {
+it('a record is framed as by TensorFlow 2.21', () => {
   expect(frameRecord(Buffer.from('hello')).toString('hex')).toBe('0500000000000000eab2043e68656c6c6fbb1f1c19');
 });
 
-it('a file holds the version, the start and what was added, each framed', async () => {
+it('a file holds the version, the session start and the added events, each framed', async () => {
   const folder = path.join(await temporaryFolder(), 'train');
   const file = EventFile.open(folder, 1, fail);
   file.add(1, [{ tag: 'loss', scalar: 0.5 }]);
@@ -27,11 +27,11 @@ it('a file holds the version, the start and what was added, each framed', async 
     const record = bytes.subarray(offset + 12, offset + 12 + lengths.at(-1)!);
     expect(bytes.subarray(offset, offset + 16 + record.length)).toEqual(frameRecord(record));
   }
-  // Key and double, key and step, key, length and value: 9 + 2 + 2 + 2 + 11 for the scalar.
+  // The scalar: key and time 9, key and step 2, keys and lengths 2 + 2, tag and value 11.
   expect(lengths).toEqual([24, 9 + 2 + 4, 9 + 2 + 2 + 2 + 11]);
 });
 
-it('a new file comes behind those that are there, also when the clock has gone back', async () => {
+it('a new file sorts after existing ones, even if the clock was set back', async () => {
   const folder = await temporaryFolder();
   const future = Math.floor(Date.now() / 1000) + 1000;
   await writeFile(path.join(folder, `events.out.tfevents.${future}.elsewhere`), '');
@@ -42,17 +42,17 @@ it('a new file comes behind those that are there, also when the clock has gone b
   ]);
 });
 
-it('a folder that cannot be made is an error at once', async () => {
+it('a folder that cannot be created is an error at once', async () => {
   const file = path.join(await temporaryFolder(), 'file');
   await writeFile(file, '');
   expect(() => EventFile.open(path.join(file, 'train'), 1, fail)).toThrow('ENOTDIR');
 });
 
-it('a file that cannot be written is told of once, and what is added later is dropped', async () => {
+it('a file that cannot be written is reported once, and later events are dropped', async () => {
   const folder = path.join(await temporaryFolder(), 'train');
-  const troubles: string[] = [];
-  const file = EventFile.open(folder, 1, ({ message }) => troubles.push(message));
-  // Before the file itself is opened, which is not at once.
+  const errors: string[] = [];
+  const file = EventFile.open(folder, 1, ({ message }) => errors.push(message));
+  // The file itself is opened asynchronously, after this.
   rmSync(folder, { recursive: true });
   for (let step = 1; step < 4; step++) {
     file.add(step, [{ tag: 'loss', scalar: 0.5 }]);
@@ -60,5 +60,5 @@ it('a file that cannot be written is told of once, and what is added later is dr
   }
   await file.close();
   file.add(4, [{ tag: 'loss', scalar: 0.5 }]);
-  expect(troubles).toEqual([expect.stringContaining('ENOENT')]);
+  expect(errors).toEqual([expect.stringContaining('ENOENT')]);
 });

@@ -1,4 +1,4 @@
-// The bytes are those that TensorBoard 2.21's own protobuf classes give for the same fields.
+// The expected bytes are those of TensorBoard 2.21's protobuf classes for the same fields.
 import { expect, it } from 'vitest';
 import {
   sessionStartEvent,
@@ -6,15 +6,15 @@ import {
   versionEvent,
 } from '../../../../coordinator/monitoring/tensorboard/event-message.js';
 
-it('the version comes first, and names itself', () => {
+it('the version event names the file version', () => {
   expect(versionEvent(1.5).toString('hex')).toBe('09000000000000f83f1a0d627261696e2e4576656e743a32');
 });
 
-it('a start names its step', () => {
+it('the session start event has the first step', () => {
   expect(sessionStartEvent(1.5, 352).toString('hex')).toBe('09000000000000f83f10e0023a020801');
 });
 
-it('scalars of one step share an event; a step may need more than 32 bits', () => {
+it('scalars of a step share one event; steps may have more than 32 bits', () => {
   const event = summaryEvent(1.5, 2 ** 33 + 5, [
     { tag: 'loss', scalar: 0.5 },
     { tag: 'rate', scalar: -2.25 },

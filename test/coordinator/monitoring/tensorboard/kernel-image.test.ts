@@ -7,41 +7,41 @@ import { layoutModel } from '../../../../shared/network/layout.js';
 const layout = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 });
 const { conv } = layout.stem;
 
-/** The place of a stem weight in the trainable vector: [row, column, channel, filter] in a kernel of [3, 3, 3, 4]. */
-function placeOf(row: number, column: number, channel: number, filter: number): number {
+/** The index of a stem weight in the trainable vector: [row, column, channel, filter] in a kernel of [3, 3, 3, 4]. */
+function indexOf(row: number, column: number, channel: number, filter: number): number {
   return conv.kernel.offset + ((row * 3 + column) * 3 + channel) * 4 + filter;
 }
 
-it('four kernels make two rows of two, each 3 × 3 with a gap around it, eight pixels a weight', () => {
+it('four kernels make two rows of two, each 3 × 3 with a gap around it, at eight pixels per weight', () => {
   const grid = kernelGrid(new Float32Array(layout.trainableSize), conv, [0, 1, 2]);
   // (2 × (3 + 1) + 1) × 8
   expect([grid.width, grid.height]).toEqual([72, 72]);
   const red = (x: number, y: number) => grid.rgb[3 * (y * 72 + x)];
-  // The gap is 8 pixels wide; a weight of 0 is mid-grey: round(127.5).
+  // The gap is 8 pixels wide; a weight of 0 is mid-gray: round(127.5).
   expect([red(0, 0), red(7, 40), red(8, 8), red(31, 31), red(32, 31), red(40, 40)]).toEqual([
     240, 240, 128, 128, 240, 128,
   ]);
 });
 
-it('a weight colors its square in its channel: the largest is full, its negative none, half of it three quarters', () => {
+it('a weight colors its square in its channel: the largest is 255, its negative 0, and half of it 191', () => {
   const weights = new Float32Array(layout.trainableSize);
-  weights[placeOf(0, 0, 0, 0)] = 2;
-  weights[placeOf(2, 1, 1, 3)] = -2;
-  weights[placeOf(1, 2, 2, 1)] = 1;
-  // Channels as `imagenet` has them: blue, green, red.
+  weights[indexOf(0, 0, 0, 0)] = 2;
+  weights[indexOf(2, 1, 1, 3)] = -2;
+  weights[indexOf(1, 2, 2, 1)] = 1;
+  // The channels of `imagenet` preprocessing: blue, green, red.
   const { rgb, width } = kernelGrid(weights, conv, [2, 1, 0]);
   const pixel = (x: number, y: number) => [...rgb.subarray(3 * (y * width + x), 3 * (y * width + x) + 3)];
   expect(pixel(8, 8)).toEqual([128, 128, 255]); // filter 0, row 0, column 0: blue
   expect(pixel(15, 15)).toEqual([128, 128, 255]);
   expect(pixel(16, 8)).toEqual([128, 128, 128]);
-  // Filter 3 begins at (40, 40); row 2, column 1 is 16 pixels further down and 8 to the right: no green.
+  // Filter 3 starts at (40, 40); row 2, column 1 is 16 pixels further down and 8 to the right: no green.
   expect(pixel(48, 56)).toEqual([128, 0, 128]);
-  // Filter 1 begins at (40, 8); row 1, column 2: red, round(127.5 + 127.5 / 2) = round(191.25).
+  // Filter 1 starts at (40, 8); row 1, column 2: red, round(127.5 + 127.5 / 2) = round(191.25).
   expect(pixel(56, 16)).toEqual([191, 128, 128]);
 });
 
-it('filters that do not fill the grid leave it empty', () => {
-  // Eight filters: three columns, three rows, one place free.
+it('grid cells without a filter are empty', () => {
+  // Eight filters: three columns, three rows, one empty cell.
   const wide = layoutModel({ ...layout.spec, initialFilters: 8 });
   const { rgb, width, height } = kernelGrid(new Float32Array(wide.trainableSize), wide.stem.conv, [0, 1, 2]);
   expect([width, height]).toEqual([104, 104]);
@@ -49,7 +49,7 @@ it('filters that do not fill the grid leave it empty', () => {
   expect(rgb[3 * (80 * 104 + 48)]).toBe(128);
 });
 
-it('as PNG it has its size, its rows behind a filter byte each, and ends', () => {
+it('a PNG has its size, its rows with a filter byte each, and an end', () => {
   const rgb = Uint8Array.from({ length: 12 }, (_, i) => 20 * i);
   const png = encodePng({ width: 2, height: 2, rgb });
   expect(png.subarray(0, 16).toString('latin1')).toBe('\x89PNG\r\n\x1a\n\0\0\0\rIHDR');

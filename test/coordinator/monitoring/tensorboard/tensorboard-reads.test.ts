@@ -1,6 +1,5 @@
-// What TensorBoard itself, from PyPI, reads of a run: every tag that README promises, with the run's own numbers.
+// TensorBoard from PyPI reads every documented tag of a run, with the run's values.
 import { execFile } from 'node:child_process';
-import { EventEmitter } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +7,9 @@ import { promisify } from 'node:util';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { TensorBoardLog } from '../../../../coordinator/monitoring/tensorboard/tensorboard-log.js';
-import type { EpochEvent, EvaluationEvent, RunEvents, StepEvent } from '../../../../coordinator/run/run-events.js';
+import { RunEventBus } from '../../../../coordinator/run/run-event-bus.js';
+import type { RunEventOf } from '../../../../coordinator/run/run-events.js';
+import { zeroPhases } from '../../../../coordinator/run/step-phases.js';
 import { layoutModel } from '../../../../shared/network/layout.js';
 import { smallRun, startCluster } from '../../../support/local-cluster.js';
 import { temporaryFolder } from '../../../support/temporary-folder.js';
@@ -16,7 +17,7 @@ import { sayWhySkipped } from '../../../support/why-skipped.js';
 
 const python = process.env['LOCKSTEP_TENSORBOARD_PYTHON'];
 const script = fileURLToPath(new URL('../../../support/read_tensorboard.py', import.meta.url));
-const noTensorBoard = 'LOCKSTEP_TENSORBOARD_PYTHON names no python that has tensorboard';
+const noTensorBoard = 'LOCKSTEP_TENSORBOARD_PYTHON does not name a Python with TensorBoard';
 if (python === undefined) sayWhySkipped('reading with TensorBoard', noTensorBoard);
 
 const readShape = z.object({
@@ -63,8 +64,8 @@ describe('TensorBoard', () => {
     const runDir = path.join(await temporaryFolder(), 'run');
     const cluster = await startCluster({ runDir });
     const steps: RunEventOf<'step'>[] = [];
-    const epochs: EpochEvent[] = [];
-    const validations: EvaluationEvent[] = [];
+    const epochs: RunEventOf<'epoch'>[] = [];
+    const validations: RunEventOf<'validation'>[] = [];
     cluster.coordinator.events.on('step', (event) => steps.push(event));
     cluster.coordinator.events.on('epoch', (event) =>
       epochs.push({ ...event, weights: event.weights.slice(), gradient: event.gradient.slice() }),
@@ -79,7 +80,7 @@ describe('TensorBoard', () => {
     await cluster.close();
 
     const rounded = (points: [number, number][]) => points.map(([step, value]) => [step, Math.fround(value)]);
-    // 14 steps, 11 an epoch: epochs end at steps 11 and 14.
+    // 14 steps, 11 per epoch: epochs end at steps 11 and 14.
     expect(epochs.map(({ step }) => step)).toEqual([11, 14]);
     expect(train.scalars).toEqual({
       loss: rounded(steps.map(({ step, loss }) => [step, loss])),
@@ -107,8 +108,8 @@ describe('TensorBoard', () => {
     expect(Object.keys(train.histograms).toSorted()).toEqual(names.toSorted());
     const { kernel } = layout.blocks[2].conv1;
     for (const [kind, vector] of [
-      ['weights', (event: EpochEvent) => event.weights],
-      ['gradients', (event: EpochEvent) => event.gradient],
+      ['weights', (event: RunEventOf<'epoch'>) => event.weights],
+      ['gradients', (event: RunEventOf<'epoch'>) => event.gradient],
     ] as const) {
       train.histograms[`${kind}/${kernel.name}`].forEach((histogram, index) => {
         const values = vector(epochs[index]).subarray(kernel.offset, kernel.offset + kernel.size);
@@ -118,17 +119,17 @@ describe('TensorBoard', () => {
         expect(histogram.limits).toHaveLength(30);
       });
     }
-    // Two rows of two kernels of 3 × 3, gaps of a weight around each, eight pixels a weight: (2 × 4 + 1) × 8.
-    const view = { width: 72, height: 72, decoded: ['RGB', 72, 72], corner: [240, 240, 240] };
+    // Two rows of two kernels of 3 × 3 with gaps of one weight, eight pixels per weight: (2 × 4 + 1) × 8.
+    const image = { width: 72, height: 72, decoded: ['RGB', 72, 72], corner: [240, 240, 240] };
     expect(train.images).toEqual({
       'kernels/stem': [
-        { step: 11, ...view },
-        { step: 14, ...view },
+        { step: 11, ...image },
+        { step: 14, ...image },
       ],
     });
   });
 
-  it('goes on where a run was resumed, and drops what the interrupted one had done beyond', async () => {
+  it('continues curves where a run was resumed, and drops later steps of the interrupted run', async () => {
     const folder = await temporaryFolder();
     const layout = layoutModel({ ...smallRun, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 });
     async function runSteps(first: number, last: number, loss: number): Promise<void> {
@@ -136,14 +137,16 @@ describe('TensorBoard', () => {
         layout,
         preprocessing: 'imagenet',
         stepsMade: first - 1,
-        onTrouble: fail,
+        onError: fail,
       });
-      const events = new EventEmitter<RunEvents>();
-      log.follow(events);
-      for (let step = first; step <= last; step++) events.emit('step', stepEvent(step, loss));
+      const events = new RunEventBus();
+      log.subscribe(events);
+      const rest = { accuracy: 0.5, learningRate: 0.1, imagesPerSecond: 100, phases: zeroPhases(), contributions: [] };
+      for (let step = first; step <= last; step++) events.publish({ type: 'step', step, epoch: 1, loss, ...rest });
       await log.close();
     }
-    await runSteps(1, 10, 1); // its last checkpoint was at step 6
+    // The last checkpoint was at step 6.
+    await runSteps(1, 10, 1);
     await runSteps(7, 8, 2);
     expect(await readdir(path.join(folder, 'train'))).toHaveLength(2);
     const { scalars } = await readWithTensorBoard(path.join(folder, 'train'));
@@ -153,9 +156,4 @@ describe('TensorBoard', () => {
 
 function fail(reason: string): never {
   throw new Error(reason);
-}
-
-function stepEvent(step: number, loss: number): StepEvent {
-  const phases = { waitForWeights: 0, augment: 0, compute: 0, add: 0, send: 0, reduce: 0, update: 0, step: 0 };
-  return { step, epoch: 1, loss, accuracy: 0.5, learningRate: 0.1, imagesPerSecond: 100, phases };
 }

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { WorkerTracks } from '../../../../coordinator/monitoring/timeline/worker-tracks.js';
 import type { TimingMessage } from '../../../../shared/protocol/messages.js';
 
-/** A worker whose clock is a week ahead tells of a range of two slices, by the coordinator's clock from 10 to 60 ms. */
+/** A worker whose clock is a week ahead reports a range of two slices, computed from 10 to 60 ms by the coordinator's clock. */
 const skewMs = 604_800_000;
 const at = (ms: number) => ms + skewMs;
 const timing: TimingMessage = {
@@ -20,7 +20,7 @@ const timing: TimingMessage = {
   preparations: [{ startedMs: at(6), endedMs: at(7) }],
 };
 
-/** `thread name from-to`, in milliseconds. */
+/** `thread name from-to`, in milliseconds */
 function spansOf(tracks: WorkerTracks): string[] {
   return tracks
     .events((ms) => 1000 * ms)
@@ -29,13 +29,13 @@ function spansOf(tracks: WorkerTracks): string[] {
     );
 }
 
-it("tells a worker's time in the coordinator's, however far its clock is off", () => {
+it("a worker's spans are converted to the coordinator's clock, however far its clock is off", () => {
   const tracks = new WorkerTracks({ id: 7, name: 'attic', engine: 'wasm' });
-  // Quicker than the weights' and the gradient's way, which are of unequal length.
-  tracks.clockOffset.add({ askedMs: 0, reachedMs: at(0.5), toldMs: at(0.5), heardMs: 1 });
-  tracks.asked(9, 5);
-  tracks.told(timing);
-  tracks.answered(timing, 64);
+  // Faster than the transfers of weights and gradient, which take unequal time.
+  tracks.clockOffset.add({ sentMs: 0, receivedMs: at(0.5), repliedMs: at(0.5), returnedMs: 1 });
+  tracks.assigned(9, 5);
+  tracks.report(timing);
+  tracks.answered(timing.step, timing.range, 64);
   expect(spansOf(tracks)).toEqual([
     '1 receive 5-8',
     '2 slices 2 to 3 10-60',
@@ -43,7 +43,7 @@ it("tells a worker's time in the coordinator's, however far its clock is off", (
     '2 augment 11-13',
     '2 compute 13-30',
     '2 slice 3 35-58',
-    // It says 3 and 25 ms of 23: nothing was left to augment, and no more than 23 ms to compute.
+    // The report has 3 + 25 ms within 23 ms: no time is left for augmentation, and only 23 ms for computation.
     '2 augment 35-35',
     '2 compute 35-58',
     '2 add 31-34',
@@ -52,26 +52,26 @@ it("tells a worker's time in the coordinator's, however far its clock is off", (
   ]);
 });
 
-it('goes by weights and gradients where no ping was answered', () => {
+it('without an answered ping, weights and gradients are the clock samples', () => {
   const tracks = new WorkerTracks({ id: 7, name: 'attic', engine: 'wasm' });
-  tracks.asked(9, 6);
-  tracks.told(timing);
+  tracks.assigned(9, 6);
+  tracks.report(timing);
   expect(spansOf(tracks)).toEqual([]);
-  // 2 ms there and 2 ms back.
-  tracks.answered(timing, 62);
+  // 2 ms there, 2 ms back.
+  tracks.answered(timing.step, timing.range, 62);
   expect([tracks.clockOffset.offsetMs, tracks.clockOffset.uncertaintyMs]).toEqual([skewMs, 2]);
   expect(spansOf(tracks)[0]).toBe('1 receive 6-8');
 });
 
-it('has nothing arrive before it was sent, and one answer sent after the other', () => {
+it('nothing arrives before it was sent, and answers are sent one after another', () => {
   const tracks = new WorkerTracks({ id: 7, name: 'attic', engine: 'wasm' });
-  // 3 ms wrong: weights would arrive at 5 that were sent at 6.
-  tracks.clockOffset.add({ askedMs: 0, reachedMs: at(3), toldMs: at(3), heardMs: 0 });
-  tracks.asked(9, 6);
+  // An error of 3 ms: weights sent at 6 would arrive at 5.
+  tracks.clockOffset.add({ sentMs: 0, receivedMs: at(3), repliedMs: at(3), returnedMs: 0 });
+  tracks.assigned(9, 6);
   const second = { ...timing, range: { first: 0, count: 1 }, slices: timing.slices.slice(0, 1), sentMs: at(62) };
-  for (const told of [timing, second]) {
-    tracks.told(told);
-    tracks.answered(told, 70);
+  for (const report of [timing, second]) {
+    tracks.report(report);
+    tracks.answered(report.step, report.range, 70);
   }
   const spans = spansOf(tracks);
   expect(spans[0]).toBe('1 receive 6-6');

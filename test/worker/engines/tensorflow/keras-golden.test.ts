@@ -126,7 +126,7 @@ const tolerances = {
   deep: { loss: 2e-4, movement: 0.1, statistics: 5e-4 },
 };
 
-/** What is further from Keras than float32 explains: see `How near Keras` in DECISIONS.md. */
+/** What is further from Keras than float32 explains: see docs/benchmarks/keras.md. */
 function deviationsOf(lockstep: Trajectory, keras: Trajectory, recipe: ConfigInput): string[] {
   const layout = layoutModel(resolveConfig(recipe));
   const tolerance = layout.spec.depth === 8 ? tolerances.shallow : tolerances.deep;

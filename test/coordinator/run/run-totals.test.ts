@@ -1,0 +1,174 @@
+// The totals of a run, and the report made of them.
+import { describe, expect, it } from 'vitest';
+import { RunEventBus } from '../../../coordinator/run/run-event-bus.js';
+import type { NewRunEvent } from '../../../coordinator/run/run-events.js';
+import { RunTotals, totalsRecord } from '../../../coordinator/run/run-totals.js';
+import { phaseNames, type StepPhases, type WorkerContribution } from '../../../coordinator/run/step-phases.js';
+import { lockstepVersion } from '../../../shared/version.js';
+
+const phases: StepPhases = {
+  waitForWeights: 1,
+  augment: 2,
+  compute: 3,
+  add: 4,
+  send: 5,
+  reduce: 6,
+  update: 7,
+  step: 100,
+};
+
+/** The fields of a report that are not totals. */
+const rest = {
+  seed: 0,
+  initialWeightsSha256: null,
+  steps: 2,
+  epochs: 1,
+  imagesSeen: 256,
+  wallSeconds: 3,
+  weightsSha256: 'f'.repeat(64),
+  train: { loss: 2, accuracy: 0.25 },
+  validation: null,
+  test: { loss: 2.5, accuracy: 0.125 },
+};
+const noBytes = { sent: 0, received: 0 };
+
+/** Adds up events as a run publishes them. */
+function totalsOf(events: readonly NewRunEvent[], totals = new RunTotals()): RunTotals {
+  const bus = new RunEventBus();
+  bus.on('event', (event) => totals.apply(event));
+  for (const event of events) bus.publish(event);
+  return totals;
+}
+
+function step(changes: Partial<StepPhases> = {}, contributions: readonly WorkerContribution[] = []): NewRunEvent {
+  const metrics = { loss: 1, accuracy: 0.5, learningRate: 0.1, imagesPerSecond: 100 };
+  return { type: 'step', step: 1, epoch: 1, ...metrics, phases: { ...phases, ...changes }, contributions };
+}
+
+const wasm = { engine: 'wasm', fingerprint: 'wasm/1' };
+const tensorflow = { engine: 'tensorflow', fingerprint: 'tensorflow/4.22 1 thread' };
+
+function joined(engine: { engine: string; fingerprint: string }, device = 'laptop, 1 thread'): NewRunEvent {
+  return { type: 'worker-joined', id: 1, name: 'attic', address: 'attic:1', ...engine, device, workers: 1 };
+}
+
+function lost(bytesSent: number, bytesReceived: number): NewRunEvent {
+  const worker = { id: 1, name: 'attic', address: 'attic:1', reason: 'gone', workers: 0 };
+  return { type: 'worker-lost', ...worker, bytesSent, bytesReceived };
+}
+
+/** One worker joins and is lost, 2 slices are reassigned, and 5 stragglers have 6 slices duplicated. */
+const eventful: readonly NewRunEvent[] = [
+  joined(wasm),
+  lost(3, 4),
+  { type: 'slices-reassigned', slices: 2 },
+  ...[2, 1, 1, 1, 1].map((slices): NewRunEvent => ({ type: 'straggler', name: 'attic', slices, speculative: ['b'] })),
+];
+
+describe('a report', () => {
+  it('of a run without workers has zeros, not NaN', () => {
+    const report = new RunTotals().report(rest, 0, noBytes);
+    expect(report).toMatchObject({ imagesPerSecond: 0, engines: [], exact: true, workersJoined: 0 });
+    for (const name of phaseNames) expect(report.phases[name]).toBe(0);
+  });
+
+  it('has images per second of training time, and the means over all steps', () => {
+    const totals = totalsOf([step(), step({ compute: 5, step: 300 })]);
+    const report = totals.report(rest, 256, noBytes);
+    // 256 images in 100 + 300 ms.
+    expect(report.imagesPerSecond).toBe(640);
+    expect(report.phases).toEqual({ ...phases, compute: 4, step: 200 });
+  });
+
+  it('has the fields it was given, the totals, and nothing else', () => {
+    // 3 and 4 bytes with the worker that was lost, 20 and 30 with those still connected.
+    expect(totalsOf(eventful).report(rest, 256, { sent: 20, received: 30 })).toEqual({
+      ...rest,
+      lockstepVersion,
+      imagesPerSecond: 0,
+      engines: [{ ...wasm, workers: 1 }],
+      exact: true,
+      workersJoined: 1,
+      workersLost: 1,
+      slicesReassigned: 2,
+      resumedAtSteps: [],
+      stragglers: 5,
+      slicesDuplicated: 6,
+      workers: [],
+      bytesSent: 23,
+      bytesReceived: 34,
+      phases: Object.fromEntries(phaseNames.map((name) => [name, 0])),
+    });
+  });
+
+  it('has what each worker did, and how long the others waited for it', () => {
+    const contribution = (name: string, images: number, waitedForMs: number): WorkerContribution => ({
+      name,
+      images,
+      phases: { waitMs: 500, augmentMs: 100, computeMs: 700, reduceMs: 50, sendMs: 150 },
+      waitedForMs,
+    });
+    const totals = totalsOf([
+      step({}, [contribution('attic', 64, 0), contribution('cellar', 64, 250)]),
+      step({}, [contribution('attic', 32, 0), contribution('cellar', 96, 750)]),
+    ]);
+    expect(totals.imagesOf('cellar')).toBe(160);
+    expect(totals.report(rest, 256, noBytes).workers).toEqual([
+      // Busy for 0.1 + 0.7 + 0.05 + 0.15 s in each step.
+      { name: 'attic', images: 96, busySeconds: 2, waitSeconds: 1, timesWaitedFor: 0, secondsWaitedFor: 0 },
+      { name: 'cellar', images: 160, busySeconds: 2, waitSeconds: 1, timesWaitedFor: 2, secondsWaitedFor: 1 },
+    ]);
+  });
+});
+
+describe('the totals in a checkpoint', () => {
+  it('are complete, and a resumed run counts on from them', () => {
+    const before = totalsOf(eventful);
+    const record = totalsRecord.parse(JSON.parse(JSON.stringify(before.record)));
+    const resumed = new RunTotals({ step: 7, record, isOverridden: false });
+    const after = totalsOf([{ type: 'straggler', name: 'attic', slices: 2, speculative: ['cellar'] }], resumed);
+    expect(after.report(rest, 256, noBytes)).toMatchObject({
+      engines: [{ ...wasm, workers: 1 }],
+      workersJoined: 1,
+      workersLost: 1,
+      slicesReassigned: 2,
+      stragglers: 6,
+      slicesDuplicated: 8,
+      resumedAtSteps: [7],
+    });
+    expect(before.record).toMatchObject({ stragglers: 5, slicesDuplicated: 6, resumedAtSteps: [] });
+  });
+
+  it('say whether the run was ever overridden, which makes it inexact for good', () => {
+    const { record } = new RunTotals({ step: 7, record: new RunTotals().record, isOverridden: true });
+    const again = new RunTotals({ step: 9, record, isOverridden: false });
+    expect([new RunTotals().exact, again.exact]).toEqual([true, false]);
+    expect(again.record.resumedAtSteps).toEqual([7, 9]);
+  });
+});
+
+describe('the engines of a run', () => {
+  it('are counted by fingerprint, whatever the device, and the run is exact while there is only one', () => {
+    expect(new RunTotals().firstFingerprint).toBeUndefined();
+    const totals = totalsOf([joined(wasm, 'laptop, 1 thread'), joined(wasm, 'tower, 8 threads')]);
+    expect(totals.report(rest, 0, noBytes)).toMatchObject({
+      exact: true,
+      workersJoined: 2,
+      engines: [{ ...wasm, workers: 2 }],
+    });
+    expect(totals.firstFingerprint).toBe('wasm/1');
+  });
+
+  it('make the run inexact for good once there is a second one', () => {
+    const totals = totalsOf([wasm, tensorflow, wasm].map((engine) => joined(engine)));
+    expect(totals.report(rest, 0, noBytes)).toMatchObject({
+      exact: false,
+      workersJoined: 3,
+      engines: [
+        { ...wasm, workers: 2 },
+        { ...tensorflow, workers: 1 },
+      ],
+    });
+    expect(totals.firstFingerprint).toBe('wasm/1');
+  });
+});
