@@ -1,4 +1,4 @@
-// lockstep plot as a person uses it: the command, and its page in a browser.
+// The `plot` command, and its page in a browser.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
 import path from 'node:path';
@@ -10,10 +10,10 @@ import { folderPerFile } from '../../../support/folder-per-file.js';
 import { evaluationLine, stepLine } from './metrics-lines.js';
 
 const inFolder = folderPerFile();
-/** curveColor(0) and curveColor(1), for light pages and for dark ones. */
+/** curveColor(0) and curveColor(1), on light and on dark pages. */
 const colors = { light: ['#0072b2', '#c44e00'], dark: ['#58b4f0', '#ff9248'] } as const;
 
-/** A run of 200 steps, 50 an epoch, whose loss falls from about 2 to `last.loss` and whose accuracy rises to `last.accuracy`. */
+/** A run of 200 steps, 50 per epoch, whose loss falls from about 2 to `last.loss` and whose accuracy rises to `last.accuracy`. */
 async function writeRun(
   name: string,
   last: { loss: number; accuracy: number; speed: number },
@@ -58,7 +58,7 @@ describe('lockstep plot', () => {
     if (typeof browser !== 'string') await browser.close();
   });
 
-  it('writes a page that names nothing to load', async () => {
+  it('writes a page that loads nothing', async () => {
     expect(plotted).toEqual({ status: 0, output: expect.stringMatching(/plot\.html: 2 runs, 0\.\d\d MB\n$/) });
     const html = await readFile(file, 'utf8');
     expect(html).toContain(`content="default-src 'none'; script-src 'sha256-`);
@@ -66,16 +66,16 @@ describe('lockstep plot', () => {
   });
 
   it.each([
-    ['a folder that is not there', 'nowhere', 'which is not there'],
-    ['a folder that is no run', '.', 'a folder without metrics.jsonl'],
+    ['a folder that does not exist', 'nowhere', 'which is not there'],
+    ['a folder that is not a run directory', '.', 'a folder without metrics.jsonl'],
     ['a file', 'first/metrics.jsonl', 'which is no folder'],
-  ])('ends with 2 for %s', async (_, run, reason) => {
+  ])('exits with 2 for %s', async (_, run, reason) => {
     const { status, output } = await runCli(['plot', inFolder(run), '--out', file]);
     expect(output).toContain(`RUN is ${inFolder(run)}, ${reason}: name a run's folder`);
     expect(status).toBe(2);
   });
 
-  it('replaces nothing that is no page', async () => {
+  it('does not replace a file that is not HTML', async () => {
     const { status, output } = await runCli(['plot', inFolder('first'), '--out', inFolder('first', 'config.json')]);
     expect(output).toContain('it must end in .html');
     expect(status).toBe(2);
@@ -98,7 +98,7 @@ describe('lockstep plot', () => {
       return watched;
     }
 
-    it('draws every run in its colour in four charts, asks for nothing and has no errors', async () => {
+    it('draws every run in its color in four charts, requests nothing and has no errors', async () => {
       const { page, problems, requests } = await open({ width: 1200, height: 900 });
       expect(await page.locator('h2').allInnerTexts()).toEqual([
         expect.stringContaining('Loss'),
@@ -109,18 +109,18 @@ describe('lockstep plot', () => {
       for (const quantity of ['loss', 'accuracy', 'imagesPerSecond']) {
         for (const color of colors.light) expect(await pixelsOf(page, quantity, color)).toBeGreaterThan(100);
       }
-      // Both runs have one rate: the later curve lies over the first.
+      // Both runs have the same rates, so the second curve covers the first.
       expect(await pixelsOf(page, 'learningRate', colors.light[1])).toBeGreaterThan(100);
       expect(problems).toEqual([]);
       expect(requests).toEqual([pathToFileURL(file).href]);
     });
 
-    it('says in its table what the runs came to', async () => {
+    it('has a table with the results of the runs', async () => {
       const { page } = await open({ width: 1200, height: 900 });
       const rows = await page.locator('.runs tbody tr').allInnerTexts();
       const numbers = rows.map((row) => row.split(/\s*[\t\n]\s*/).filter((cell) => cell !== ''));
-      // The last twentieth, 10 steps: 2 - 1.4 × 195.5/200 = 0.63150, and 2 - 195.5/200 = 1.0225. Every
-      // other step is 100 images/s slower: the median lies between.
+      // The last twentieth is 10 steps: 2 - 1.4 × 195.5/200 = 0.63150, and 2 - 195.5/200 = 1.0225. Every
+      // other step is 100 images/s slower, and the median lies between.
       expect(numbers).toEqual([
         ['first', '200', '0.6315', '1.5000', '50.00%', '50.00% in epoch 4', '43.21%', '450'],
         ['<second>', '200 so far', '1.0225', '1.5000', '50.00%', '50.00% in epoch 4', '–', '250'],
@@ -128,7 +128,7 @@ describe('lockstep plot', () => {
       expect(await page.locator('.validations tbody tr').count()).toBe(8);
     });
 
-    it('hides and shows a run by the keyboard', async () => {
+    it('hides and shows a run with the keyboard', async () => {
       const { page } = await open({ width: 1200, height: 900 });
       const second = page.getByRole('button', { name: '<second>' });
       await second.press('Enter');
@@ -142,7 +142,7 @@ describe('lockstep plot', () => {
       expect(await pixelsOf(page, 'loss', colors.light[1])).toBeGreaterThan(100);
     });
 
-    it('reads values at the pointer, and says them at the arrow keys', async () => {
+    it('shows values at the pointer, and for screen readers with arrow keys', async () => {
       const { page } = await open({ width: 1200, height: 900 });
       await page.getByLabel('smoothing').fill('0');
       const chart = page.locator('[data-quantity=loss]');
@@ -163,18 +163,18 @@ describe('lockstep plot', () => {
       );
     });
 
-    it('counts epochs instead of steps where asked to', async () => {
+    it('can show epochs instead of steps', async () => {
       const { page } = await open({ width: 1200, height: 900 });
-      await page.getByLabel('over').selectOption('epochs');
+      await page.getByLabel('horizontal axis').selectOption('epochs');
       const chart = page.locator('[data-quantity=accuracy]');
       await chart.locator('.chart-frame').focus();
       await page.keyboard.press('End');
       await expect.poll(() => chart.locator('[aria-live]').textContent()).toMatch(/^epochs (?:4|3\.99)/);
-      // No configuration says how many images a batch has.
+      // Without a configuration file, the images per batch are unknown.
       expect(await page.locator('option[value=images]').isDisabled()).toBe(true);
     });
 
-    it('fits a telephone, and follows dark colours', async () => {
+    it('fits a phone, and has a dark theme', async () => {
       const { page, problems } = await open({ width: 360, height: 740, colorScheme: 'dark' });
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360);
       const boxes = await page.locator('.chart canvas').evaluateAll((all) => all.map((each) => each.clientWidth));
@@ -189,7 +189,7 @@ describe('lockstep plot', () => {
   });
 });
 
-/** How many pixels of a chart have exactly this colour. */
+/** The number of pixels of a chart that have exactly this color. */
 function pixelsOf(page: Page, quantity: string, color: string): Promise<number> {
   const code = `(() => {
     const canvas = document.querySelector('[data-quantity=${quantity}] canvas');

@@ -1,4 +1,4 @@
-// Runs' names in a page.
+// Names of runs on the plot page.
 import { describe, expect, it } from 'vitest';
 import { distinctNames } from '../../../../cli/results/plot/read-runs.js';
 
@@ -24,7 +24,7 @@ describe('the name of a run', () => {
       ['/runs/a', '/runs/a'],
       ['a', 'a (2)'],
     ],
-  ])('among %j is of %j', (paths, names) => {
+  ])('among %j is one of %j', (paths, names) => {
     expect(distinctNames(paths)).toEqual(names);
   });
 });
