@@ -1,22 +1,73 @@
-// The library: what `import … from 'lockstep'` gives. The command line is a thin shell over it. Its types name those of Node,
-// which TypeScript does not look for by itself.
+// The library's public API: what `import … from 'lockstep'` provides. Every type that these declarations mention is exported
+// too; test/package.test.ts holds that. The declarations mention Node's types, which TypeScript does not load by itself.
 /// <reference types="node" preserve="true" />
-export { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
-export { loadCheckpoint, type Checkpoint } from './coordinator/run/load-checkpoint.js';
-export type { Metrics } from './coordinator/run/metrics.js';
-export type { Report } from './coordinator/run/report.js';
-export type { StepPhases } from './coordinator/run/step-phases.js';
-export type { RunEvent, RunEventOf } from './coordinator/run/run-events.js';
-export { RunEventBus } from './coordinator/run/run-event-bus.js';
-export { resolveConfig, type Config, type ConfigInput } from './shared/config/config.js';
-export { evaluate, type EvaluateOptions, type LocalEvaluation } from './inference/evaluate.js';
-export type { Evaluation, EvaluationReport } from './coordinator/evaluation-run.js';
-export { predict, type Prediction, type PredictOptions, type Predictions } from './inference/predict.js';
-export type { RunPhase, RunStatus, WorkerState, WorkerStatus } from './shared/monitoring/run-status.js';
-export { loadCifar10, type Cifar10 } from './shared/dataset/cifar10.js';
-export { LockstepError, type ErrorCode } from './shared/errors.js';
-export { lockstepVersion } from './shared/version.js';
+
+// Train on this machine
 export { train, type TrainOptions, type Training } from './single-node/train.js';
 export type { ProcessEvents } from './single-node/worker-processes.js';
-export type { Engine, EngineModel, EngineOptions } from './worker/engine.js';
+
+// Train on several machines: a coordinator and its workers
+export { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
+export type { AccessOptions } from './coordinator/connections/access-policy.js';
+export type { ServerTlsFiles } from './coordinator/connections/server-tls.js';
+export type { TimelineOptions, TimelineWindow } from './coordinator/monitoring/timeline/timeline-window.js';
+export type { ResumeOptions } from './coordinator/run/resume.js';
 export { startWorker, type Worker, type WorkerEvents, type WorkerOptions, type WorkerSummary } from './worker/main.js';
+export type { ClientTlsFiles } from './shared/protocol/client-tls.js';
+export type { Clock } from './shared/clock.js';
+
+// A run's configuration, events, status and report
+export { resolveConfig, type Config, type ConfigInput, type ConfigKey } from './shared/config/config.js';
+export { RunEventBus, type RunEventMap } from './coordinator/run/run-event-bus.js';
+export type {
+  ClockSample,
+  NewRunEvent,
+  OperatorAction,
+  RunEnd,
+  RunEvent,
+  RunEventOf,
+  WorkerRef,
+} from './coordinator/run/run-events.js';
+export { metricsLineOf, type MetricsLine } from './coordinator/run/metrics-lines.js';
+export type { Report } from './coordinator/run/report.js';
+export type { TotalsRecord } from './coordinator/run/run-totals.js';
+export type { StepPhases, WorkerContribution, WorkerPhases } from './coordinator/run/step-phases.js';
+export type { BatchSums, Metrics } from './coordinator/run/metrics.js';
+export type { WorkerSummary as WorkerTotals } from './shared/monitoring/messages.js';
+export type { RunPhase, RunStatus, WorkerState, WorkerStatus } from './shared/monitoring/run-status.js';
+
+// What was trained: checkpoints, evaluation and prediction
+export { loadCheckpoint, type Checkpoint } from './coordinator/run/load-checkpoint.js';
+export type { BestValidation, RunProgress, SavedState } from './coordinator/run/checkpoint.js';
+export { evaluate, type EvaluateOptions, type LocalEvaluation } from './inference/evaluate.js';
+export type { Evaluation, EvaluationOptions, EvaluationReport } from './coordinator/evaluation-run.js';
+export type { ClassResult, Outcome as EvaluationOutcome } from './coordinator/run/evaluation-report.js';
+export type { EvaluationSplit } from './coordinator/dataset/shard-store.js';
+export type { Split } from './shared/protocol/messages.js';
+export { predict, type Prediction, type PredictOptions, type Predictions } from './inference/predict.js';
+export type { ImageFit } from './inference/images/resize.js';
+
+// Images
+export { loadCifar10, type Cifar10 } from './shared/dataset/cifar10.js';
+export { synthesizeDataset } from './shared/dataset/synthesize.js';
+
+// Engines: what a worker computes gradients with. fillInput and labelsOf turn a batch into a network's input and labels.
+export type { BatchResult, EvaluationResult, SliceResult } from './worker/engine.js';
+export type { Engine, EngineModel, EngineOptions, EngineSettings, Precision } from './worker/engine.js';
+export { openEngine, type EngineName, type OpenedEngine } from './worker/engines/registry.js';
+export { fillInput, labelsOf, valuesPerImage } from './worker/augmentation.js';
+export type { EngineCount, EngineIdentity } from './shared/protocol/engine-identity.js';
+export type {
+  ImageBatch,
+  MeasuredPreprocessing,
+  Preprocessing,
+  PreprocessingName,
+} from './shared/dataset/image-batch.js';
+export type { SliceRange } from './shared/reduction/slices.js';
+export type { WorkReason } from './shared/monitoring/step-view.js';
+export type { TimingMessage } from './shared/protocol/messages.js';
+export type { ArrayLayout, BatchNormLayer, ConvLayer, ModelLayout } from './shared/network/layout.js';
+export type { ModelSpec, ResidualBlock, Shortcut } from './shared/network/layout.js';
+
+export { LockstepError, type ErrorCode } from './shared/errors.js';
+export { lockstepVersion } from './shared/version.js';

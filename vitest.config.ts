@@ -1,17 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
-/** Ends a test that hangs. No test measures with it: on a busy machine everything takes as long as it takes. */
-const patienceMs = 300_000;
+/** Ends tests that hang. No test measures time with it: a busy machine may take many times as long as an idle one. */
+const timeoutMs = 300_000;
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // See vitest.deploy.config.ts.
     exclude: ['test/deploy/**'],
-    // Two cores are what the slowest supported machine has; the tests of whole processes start several of their own.
+    // The slowest supported machine has two cores, and many tests start several processes.
     maxWorkers: 2,
-    testTimeout: patienceMs,
-    hookTimeout: patienceMs,
-    expect: { poll: { timeout: patienceMs, interval: 20 } },
+    testTimeout: timeoutMs,
+    hookTimeout: timeoutMs,
+    expect: { poll: { timeout: timeoutMs, interval: 20 } },
   },
 });

@@ -1,5 +1,5 @@
-// What deploy/ needs beside Node: Slurm, an sshd, PyPI's checkers, debootstrap, Kubernetes's programs. Slow, and not part of
-// `npm test`. Limits end what hangs: a busy machine may take many times as long as it needs.
+// Tests of deploy/, which need programs beside Node: Slurm, sshd, checkers from PyPI, debootstrap, Kubernetes. They are slow and
+// not part of `npm test`. The timeouts only end tests that hang.
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({

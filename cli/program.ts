@@ -1,64 +1,116 @@
-// The command line as a whole: every command, in the order of --help. Nothing is read and nothing runs before it parses.
-import { Command } from 'commander';
+// The command line as a whole: every command, in the order of --help. A command's options and code are loaded when it is
+// used, so that `lockstep --help` and `lockstep --version` load none of them.
+import { Command, type Argument, type Option } from 'commander';
 import { lockstepVersion } from '../shared/version.js';
-import { addBenchCommand } from './machine/bench.js';
-import { addChaosCommand } from './machine/chaos.js';
-import { addConfigCommand } from './prepare/config.js';
-import { addDashboardCommand } from './results/dashboard.js';
-import { addDataCommands } from './prepare/data.js';
-import { addDoctorCommand } from './machine/doctor.js';
-import { addEvaluateCommand } from './results/evaluate.js';
-import { addExportCommand } from './results/export.js';
-import { addPlotCommand } from './results/plot.js';
-import { addPredictCommand } from './results/predict.js';
-import { addSetupTensorFlowCommand } from './machine/setup-tensorflow.js';
-import { addStartCommand } from './train/start.js';
-import { addStatusCommands } from './train/status.js';
-import { addSummaryCommand } from './prepare/summary.js';
-import { addTrainingCommands } from './train/training.js';
-import { addWorkerCommand } from './train/worker.js';
+import { registerFlags, withFlags } from './output/flag-names.js';
 
-/** Ends no process: what is wrong with a command line is thrown as CommanderError. */
+/** A command's module: adds its description, arguments, options and action. */
+type CommandModule = { configure: (command: Command) => unknown };
+type CommandEntry = [name: string, summary: string, load: () => Promise<CommandModule>];
+
+const commandGroups: Readonly<Record<string, readonly CommandEntry[]>> = {
+  'Training:': [
+    ['start', 'Run a short first training and show what to do next', () => import('./train/start.js')],
+    ['train', 'Train on this machine', () => import('./train/train.js')],
+    [
+      'coordinator',
+      'Start a coordinator, to train with workers on any machines',
+      () => import('./train/coordinator.js'),
+    ],
+    ['worker', 'Start a worker for a coordinator', () => import('./train/worker.js')],
+    ['status', 'Show what a running coordinator is doing', () => import('./train/status.js')],
+    ['workers', 'List the workers of a running coordinator', () => import('./train/workers.js')],
+  ],
+  'Preparation:': [
+    ['config', 'Print the resolved configuration', () => import('./prepare/config.js')],
+    ['summary', 'Print the layers of the network', () => import('./prepare/summary.js')],
+    ['data', 'Download CIFAR-10, verify it, or synthesize images', () => import('./prepare/data.js')],
+  ],
+  'Results:': [
+    ['evaluate', 'Measure the loss and accuracy of a checkpoint', () => import('./results/evaluate.js')],
+    ['predict', 'Classify PNG and JPEG images', () => import('./results/predict.js')],
+    ['export', 'Convert a checkpoint for Keras, TensorFlow, ONNX and others', () => import('./results/export.js')],
+    ['plot', 'Plot the curves of one or more runs', () => import('./results/plot.js')],
+    ['dashboard', 'Open the dashboard of a finished run', () => import('./results/dashboard.js')],
+  ],
+  'This machine:': [
+    ['bench', 'Measure training speed', () => import('./machine/bench.js')],
+    ['chaos', 'Check that faults do not change the weights', () => import('./machine/chaos.js')],
+    ['setup-tensorflow', 'Build TensorFlow for this machine', () => import('./machine/setup-tensorflow.js')],
+    ['doctor', 'Check this machine and, optionally, a coordinator', () => import('./machine/doctor.js')],
+  ],
+};
+
+const loaders = new WeakMap<Command, () => Promise<CommandModule>>();
+
+/** Never ends the process: parse errors are thrown as CommanderError. */
 export function lockstepProgram(): Command {
   const program = new Command('lockstep')
     .description(
-      'Trains ResNets on CIFAR-10 over any number of workers. The weights do not depend on who computed them.',
+      'Train ResNets on CIFAR-10 with any number of workers. The weights do not depend on which workers computed them.',
     )
-    .version(lockstepVersion)
-    .showSuggestionAfterError()
-    .showHelpAfterError('(--help lists what there is)')
+    .version(lockstepVersion, '-V, --version', 'print the version')
+    .usage('COMMAND [options]')
+    .helpOption('-h, --help', 'print help')
+    .configureHelp({
+      argumentDescription: describeTerm,
+      optionDescription: describeTerm,
+      subcommandTerm: (command) => command.name(),
+    })
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'lockstep: ')) })
     .exitOverride()
+    .helpCommand(false)
     .addHelpText(
       'after',
       `
-Begin with:
-  lockstep start                          a first run of a minute or two
-  lockstep train                          on this machine, on synthetic images if there are no others
-  lockstep coordinator --min-workers 2    and on each machine: lockstep worker ws://HOST:7350
+Getting started:
+  lockstep start                          train for a minute or two on this machine
+  lockstep train                          train the full recipe on this machine
+  lockstep coordinator --min-workers 2    train on several machines; on each of them:
+  lockstep worker ws://HOST:7350
 
-Exit status: 0 done, 1 failed, 2 bad options or data, 3 too few workers for --wait-timeout (after saving), 130 interrupted
-(after saving).`,
+Run lockstep COMMAND --help for the options of a command.
+
+Exit status: 0 success, 1 failure, 2 invalid options or data, 3 too few workers
+for --wait-timeout, 130 interrupted. Training saves a checkpoint before it exits
+with 3 or 130.`,
     );
-  program.commandsGroup('Train:');
-  addStartCommand(program);
-  addTrainingCommands(program);
-  addWorkerCommand(program);
-  addStatusCommands(program);
-  program.commandsGroup('Before a run:');
-  addConfigCommand(program);
-  addSummaryCommand(program);
-  addDataCommands(program);
-  program.commandsGroup('With what was trained:');
-  addEvaluateCommand(program);
-  addPredictCommand(program);
-  addExportCommand(program);
-  addPlotCommand(program);
-  addDashboardCommand(program);
-  program.commandsGroup('The machine:');
-  addBenchCommand(program);
-  addChaosCommand(program);
-  addSetupTensorFlowCommand(program);
-  addDoctorCommand(program);
+  for (const [group, entries] of Object.entries(commandGroups)) {
+    program.commandsGroup(group);
+    for (const [name, summary, load] of entries) {
+      loaders.set(program.command(name).summary(summary).description(`${summary}.`), load);
+    }
+  }
+  program.hook('preSubcommand', (_, command) => loadCommand(command));
+  program
+    .command('help [command...]', { hidden: true })
+    .action(async (words: string[]) => void (await program.parseAsync([...words, '--help'], { from: 'user' })));
   return program;
+}
+
+async function loadCommand(command: Command): Promise<void> {
+  const load = loaders.get(command);
+  loaders.delete(command);
+  (await load?.())?.configure(command);
+  registerFlags(command);
+}
+
+/** Loads the options and actions of every command. */
+export async function loadAllCommands(program: Command): Promise<void> {
+  for (const command of program.commands) await loadCommand(command);
+}
+
+/** Like withFlags, for a message that may also name options of other commands than the one that runs. */
+export async function withFlagsOfAllCommands(program: Command, message: string): Promise<string> {
+  if (/`[\w.]+`/.test(withFlags(message))) await loadAllCommands(program);
+  return withFlags(message);
+}
+
+/** The text of an option or argument in --help, with its choices and default. */
+function describeTerm({ description, argChoices, defaultValue }: Option | Argument): string {
+  const details = [
+    ...(argChoices === undefined ? [] : [`choices: ${argChoices.join(', ')}`]),
+    ...(defaultValue === undefined || typeof defaultValue === 'boolean' ? [] : [`default: ${String(defaultValue)}`]),
+  ];
+  return details.length === 0 ? description : `${description} (${details.join('; ')})`;
 }

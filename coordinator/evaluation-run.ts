@@ -4,14 +4,16 @@ import { resolveDataset, type Cifar10 } from '../shared/dataset/cifar10.js';
 import { recordBytes } from '../shared/dataset/image-batch.js';
 import { LockstepError } from '../shared/errors.js';
 import type { EngineCount } from '../shared/protocol/engine-identity.js';
+import type { Shard } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
+import type { ServedStatus } from './connections/server.js';
 import { encodeWeights } from './connections/weights-frame.js';
-import { interruption } from './connections/worker-pool.js';
 import { WorkerQuorum } from './connections/worker-quorum.js';
 import { splitEvaluation, type EvaluationSplit } from './dataset/shard-store.js';
 import { outcomeOf, type Outcome } from './run/evaluation-report.js';
 import { loadCheckpoint, type Checkpoint } from './run/load-checkpoint.js';
+import type { EvaluatedShard } from './run/metrics.js';
 import { RunEventBus } from './run/run-event-bus.js';
 import { RunTotals } from './run/run-totals.js';
 import { ItemDurations } from './scheduling/straggler-watch.js';
@@ -71,85 +73,19 @@ export interface Evaluation {
 }
 
 /**
- * Resolves once it listens; the evaluation starts with the first worker. Throws LockstepError as loadCheckpoint and
- * startCoordinator do, and `bad-data` if the split has no images.
+ * Starts a coordinator that evaluates a checkpoint. Resolves once it listens; the evaluation starts with the first worker.
+ * Throws LockstepError as loadCheckpoint and startCoordinator do, and `bad-data` if the split has no images.
  */
 export async function startEvaluation(options: EvaluationOptions): Promise<Evaluation> {
-  const { split = 'test', clock = systemClock } = options;
+  const { clock = systemClock, waitTimeoutMs } = options;
   const access = openAccessPolicy(options);
-  const checkpoint = await loadCheckpoint(options.checkpoint);
-  const { augmentValidation = checkpoint.config.augmentValidation } = options;
-  // The run's engine does not matter here.
-  const config = { ...checkpoint.config, augmentValidation, exact: false };
-  const dataset = options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined));
-  const { images, ...shards } = splitEvaluation(dataset, config, split);
-  if (images.length === 0) throw noImages(checkpoint, split);
-  const imageCount = images.length / recordBytes;
-  const isRunsOwnSplit = isOwnSplit(
-    checkpoint,
-    split,
-    shards.shards.map(({ sha256 }) => sha256),
-  );
+  const plan = await planEvaluation(options);
+  const { checkpoint, split, images, dataset, isRunsOwnSplit } = plan;
   const events = new RunEventBus();
-  const totals = new RunTotals();
-  events.on('event', (event) => totals.apply(event));
-  const store = { ...shards, preprocessing: checkpoint.preprocessing, stepsPerEpoch: 1 };
-  const setup = { config, layout: checkpoint.layout, store };
-  const session = new CoordinatorSession(setup, access, events, clock, { kind: 'evaluation', stopGraceMs: 0 });
-  const { pool, signal } = session;
-  let done = 0;
-  await session.listen({
-    status: () => ({
-      lockstepVersion,
-      runId: session.id,
-      evaluating: split,
-      step: checkpoint.step,
-      done,
-      images: imageCount,
-      workers: pool.workers.map(({ name, address, engine }) => ({ name, address, engine })),
-    }),
-    notReady: () => (pool.size === 0 ? 'no workers are connected' : undefined),
-  });
-
-  async function evaluate(): Promise<EvaluationReport> {
-    session.announceWorkers();
-    const quorum = new WorkerQuorum(pool, clock, options.waitTimeoutMs, {
-      onWaiting: (needed) => events.publish({ type: 'waiting', workers: pool.size, needed }),
-      onEnough: () => undefined,
-      onTimeout: (error) => session.stop(error),
-    });
-    try {
-      quorum.need(1);
-      await quorum.reached(signal);
-      const startedMs = performance.now();
-      const weights = encodeWeights(checkpoint.step, checkpoint.weights, checkpoint.movingStatistics);
-      const job = new EvaluationJob(split, store.shards, weights, new ItemDurations(), ({ sampleCount }) => {
-        done += sampleCount;
-        events.publish({ type: 'evaluation-progress', done, images: imageCount });
-      });
-      const results = await new Dispatcher(pool, clock, config.stragglerFactor, signal).run(job);
-      const { path, step, weightsSha256 } = checkpoint;
-      return {
-        lockstepVersion,
-        checkpoint: path,
-        step,
-        weightsSha256,
-        split,
-        dataset: dataset.source,
-        isRunsOwnSplit,
-        ...outcomeOf(results, images, dataset.classNames),
-        engines: [...totals.record.engines],
-        wallSeconds: (performance.now() - startedMs) / 1000,
-      };
-    } catch (error) {
-      // A worker's own failure, or a stop while no worker was connected.
-      throw signal.aborted ? interruption(signal) : error;
-    } finally {
-      quorum.close();
-    }
-  }
-  const report = session.run(evaluate);
-  // Whoever holds `report` sees its rejection; without a holder, it must not end the process.
+  const session = new CoordinatorSession(plan.setup, access, events, clock, { kind: 'evaluation', stopGraceMs: 0 });
+  await session.listen(servedStatus(plan, session, events));
+  const report = session.run(() => evaluate(plan, session, events, clock, waitTimeoutMs));
+  // If nobody awaits `report`, its rejection must not end the process.
   report.catch(() => undefined);
   const { url, host, port } = session;
   return {
@@ -158,7 +94,7 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
     port,
     checkpoint,
     split,
-    images: imageCount,
+    images,
     dataset: dataset.source,
     isRunsOwnSplit,
     events,
@@ -167,14 +103,104 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   };
 }
 
+/** Reads what is evaluated. */
+async function planEvaluation(options: EvaluationOptions) {
+  const { split = 'test' } = options;
+  const checkpoint = await loadCheckpoint(options.checkpoint);
+  const { augmentValidation = checkpoint.config.augmentValidation } = options;
+  // The engine may differ from the run's.
+  const config = { ...checkpoint.config, augmentValidation, exact: false };
+  const dataset = options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined));
+  const { images: records, ...shards } = splitEvaluation(dataset, config, split);
+  if (records.length === 0) throw noImages(checkpoint, split);
+  const store = { ...shards, preprocessing: checkpoint.preprocessing, stepsPerEpoch: 1 };
+  return {
+    checkpoint,
+    split,
+    dataset,
+    records,
+    images: records.length / recordBytes,
+    isRunsOwnSplit: isOwnSplit(checkpoint, split, store.shards),
+    setup: { config, layout: checkpoint.layout, store },
+  };
+}
+type EvaluationPlan = Awaited<ReturnType<typeof planEvaluation>>;
+
 function noImages({ path, config }: Checkpoint, split: EvaluationSplit): LockstepError {
   const cause = split === 'validation' ? ` (its run used \`validationSplit\` ${config.validationSplit})` : '';
   return new LockstepError('bad-data', `there are no ${split} images for ${path}${cause}: choose another \`split\``);
 }
 
-/** Whether a split's shards are those of the checkpoint's run: its shards are training, then validation, then test. */
-function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit, hashes: readonly string[]): boolean {
+/** Whether a split's shards are those of the checkpoint's run, which are in the order training, validation, test. */
+function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit, shards: readonly Shard[]): boolean {
   const evaluated = shardHashes.slice(config.slices);
-  const own = split === 'validation' ? evaluated.slice(0, hashes.length) : evaluated.slice(-hashes.length);
-  return own.join() === hashes.join();
+  const own = split === 'validation' ? evaluated.slice(0, shards.length) : evaluated.slice(-shards.length);
+  return own.join() === shards.map(({ sha256 }) => sha256).join();
+}
+
+function servedStatus(
+  { checkpoint, split, images }: EvaluationPlan,
+  { id, pool }: CoordinatorSession,
+  events: RunEventBus,
+): ServedStatus {
+  let done = 0;
+  events.on('evaluation-progress', (progress) => (done = progress.done));
+  return {
+    status: () => ({
+      lockstepVersion,
+      runId: id,
+      evaluating: split,
+      step: checkpoint.step,
+      done,
+      images,
+      workers: pool.workers.map(({ name, address, engine }) => ({ name, address, engine })),
+    }),
+    notReady: () => (pool.size === 0 ? 'no workers are connected' : undefined),
+  };
+}
+
+async function evaluate(
+  { setup, checkpoint, split, dataset, records, images, isRunsOwnSplit }: EvaluationPlan,
+  session: CoordinatorSession,
+  events: RunEventBus,
+  clock: Clock,
+  waitTimeoutMs: number | undefined,
+): Promise<EvaluationReport> {
+  const { pool, signal } = session;
+  const totals = new RunTotals();
+  events.on('event', (event) => totals.apply(event));
+  session.announceWorkers();
+  const quorum = new WorkerQuorum(pool, clock, waitTimeoutMs, {
+    onWaiting: (needed) => events.publish({ type: 'waiting', workers: pool.size, needed }),
+    onEnough: () => undefined,
+    onTimeout: (error) => session.stop(error),
+  });
+  try {
+    quorum.need(1);
+    await quorum.reached(signal);
+    const startedMs = performance.now();
+    const { path, step, weights, movingStatistics, weightsSha256 } = checkpoint;
+    let done = 0;
+    const onShard = ({ sampleCount }: EvaluatedShard) => {
+      done += sampleCount;
+      events.publish({ type: 'evaluation-progress', done, images });
+    };
+    const frame = encodeWeights(step, weights, movingStatistics);
+    const job = new EvaluationJob(split, setup.store.shards, frame, new ItemDurations(), onShard);
+    const results = await new Dispatcher(pool, clock, setup.config.stragglerFactor, signal).run(job);
+    return {
+      lockstepVersion,
+      checkpoint: path,
+      step,
+      weightsSha256,
+      split,
+      dataset: dataset.source,
+      isRunsOwnSplit,
+      ...outcomeOf(results, records, dataset.classNames),
+      engines: [...totals.record.engines],
+      wallSeconds: (performance.now() - startedMs) / 1000,
+    };
+  } finally {
+    quorum.close();
+  }
 }

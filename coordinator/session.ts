@@ -142,7 +142,7 @@ export class CoordinatorSession {
     await new Promise((resolve) => setImmediate(resolve));
     const stopWatching = this.#access.watch(this.#clock, (message) => this.#publishAccess(message));
     try {
-      const certificateProblem = this.#access.tls?.trouble;
+      const certificateProblem = this.#access.tls?.certificateProblem;
       if (certificateProblem !== undefined) this.#publishAccess(certificateProblem);
       return await work();
     } catch (error) {
@@ -219,6 +219,7 @@ export class CoordinatorSession {
   }
 
   #publishAccess(message: string): void {
-    this.#events.publish({ type: 'access', message });
+    // The end of the session also ends connections that have not joined, and nobody refused these.
+    if (!this.#isEnded) this.#events.publish({ type: 'access', message });
   }
 }

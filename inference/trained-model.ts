@@ -1,25 +1,22 @@
-// A checkpoint as a trained model: what evaluate, predict and export begin with.
+// Loads the trained model of a checkpoint, for predict and export.
 import { loadCheckpoint } from '../coordinator/run/load-checkpoint.js';
 import type { TrainedModel } from './export/network.js';
-import type { Config } from '../shared/config/config.js';
 
 export interface LoadedModel {
   model: TrainedModel;
-  config: Config;
-  /** The checkpoint's folder. */
+  /** Folder of the checkpoint. */
   checkpoint: string;
 }
 
 /**
- * @param location as loadCheckpoint takes it: a checkpoint, `checkpoints/latest`, or a run's folder
- * Throws `no-checkpoint` and `bad-checkpoint`, as it does.
+ * @param location a checkpoint, `checkpoints/latest`, or a run directory
+ * Throws `no-checkpoint` and `bad-checkpoint`.
  */
-export async function trainedModelOf(location: string): Promise<LoadedModel> {
+export async function loadTrainedModel(location: string): Promise<LoadedModel> {
   const checkpoint = await loadCheckpoint(location);
-  const { config, layout, preprocessing, classNames, weights, movingStatistics, step, weightsSha256 } = checkpoint;
+  const { layout, preprocessing, classNames, weights, movingStatistics, step, weightsSha256 } = checkpoint;
   return {
     model: { layout, weights, movingStatistics, preprocessing, classNames, step, weightsSha256 },
-    config,
     checkpoint: checkpoint.path,
   };
 }

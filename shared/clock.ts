@@ -1,17 +1,17 @@
-// Time as a parameter, so that tests of silence and backoff need not wait.
+// Time as a parameter, so that tests of timeouts and back-off need not wait.
 
 export interface Clock {
-  /** Milliseconds from some fixed moment; never goes back. */
+  /** Monotonic time in milliseconds. */
   now(): number;
-  /** Calls back every intervalMs until the returned function is called. Does not keep the process alive. */
+  /** Calls back every `intervalMs` until the returned function is called. Does not keep the process alive. */
   every(intervalMs: number, callback: () => void): () => void;
-  /** Calls back once after delayMs unless the returned function is called before. */
+  /** Calls back once after `delayMs`, unless the returned function is called first. */
   after(delayMs: number, callback: () => void): () => void;
 }
 
 /**
- * Milliseconds since the machine started: one clock for all of a machine's threads and processes, which nobody sets. A
- * thread's performance.now() begins with the thread.
+ * Monotonic time in milliseconds, shared by all threads and processes of the machine. (A thread's performance.now() starts
+ * with the thread.)
  */
 export function machineMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;

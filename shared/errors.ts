@@ -1,37 +1,39 @@
-// The one error base of the project. Its code is stable: logs, tests and exit statuses depend on it, wording may change.
+// The project's error base class and its codes. Codes and exit statuses are stable; the wording of messages may change.
 
-/** What went wrong, as a stable word. Grouped by who can mend it. */
-export type ErrorCode =
-  // the person at the command line: exit status 2
-  | 'bad-option'
-  | 'bad-config'
-  | 'bad-data'
-  | 'no-checkpoint'
-  // nothing to do: exit status 0
-  | 'already-finished'
-  | 'no-engine'
-  | 'not-built'
-  | 'port-in-use'
-  | 'bad-address'
-  // the other side of a connection
-  | 'protocol'
-  | 'refused'
-  | 'unreachable'
-  // a run or a download that could not be finished: exit status 1
-  | 'bad-checkpoint'
-  | 'download-failed'
-  | 'setup-failed'
-  | 'engine-failed'
-  | 'diverged'
-  | 'workers-failed'
-  | 'save-failed'
-  | 'stuck'
-  | 'bits-differ'
-  // exit status 3
-  | 'no-workers'
-  | 'interrupted';
+/** What went wrong, and the exit status that the command line ends with. */
+export const exitStatuses = {
+  // 0: there was nothing left to do
+  'already-finished': 0,
+  // 1: the command, run or connection failed
+  'bad-address': 1,
+  'bad-checkpoint': 1,
+  'bits-differ': 1,
+  diverged: 1,
+  'download-failed': 1,
+  'engine-failed': 1,
+  'no-engine': 1,
+  'not-built': 1,
+  'port-in-use': 1,
+  protocol: 1,
+  refused: 1,
+  'save-failed': 1,
+  'setup-failed': 1,
+  stuck: 1,
+  unreachable: 1,
+  'workers-failed': 1,
+  // 2: an option, the configuration or the data is wrong; run again with other ones
+  'bad-config': 2,
+  'bad-data': 2,
+  'bad-option': 2,
+  'no-checkpoint': 2,
+  // 3: too few workers
+  'no-workers': 3,
+  // 130: stopped by SIGINT or SIGTERM
+  interrupted: 130,
+};
+export type ErrorCode = keyof typeof exitStatuses;
 
-/** An error meant to be read by a person: its message names the field, the value and the remedy. */
+/** An error for people to read: its message names the field, its value and the remedy. */
 export class LockstepError extends Error {
   override readonly name: string = 'LockstepError';
   readonly code: ErrorCode;
@@ -42,7 +44,7 @@ export class LockstepError extends Error {
   }
 }
 
-/** A message from the network that the protocol does not allow. The connection it came from is closed. */
+/** A message that violates the protocol. The connection it came from is closed. */
 export class ProtocolError extends LockstepError {
   override readonly name = 'ProtocolError';
   constructor(message: string, options?: ErrorOptions) {
@@ -50,12 +52,12 @@ export class ProtocolError extends LockstepError {
   }
 }
 
-/** The text of anything thrown, for a message that goes to a person. */
+/** Returns the message of a thrown value of any type. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** Node's `code` of a system error (ENOENT, EADDRINUSE, …), or undefined. */
+/** Returns the `code` of a Node.js system error (ENOENT, EADDRINUSE, …). */
 export function systemCodeOf(thrown: unknown): string | undefined {
   const code: unknown = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
   return typeof code === 'string' ? code : undefined;

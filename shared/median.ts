@@ -1,4 +1,4 @@
-/** The middle value, of an even number the mean of the middle two; NaN of none. Pure: the values stay in their order. */
+/** Returns the median; NaN if there are no values. */
 export function medianOf(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;

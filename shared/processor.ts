@@ -1,4 +1,4 @@
-// This machine's processor: its name, as far as the system tells, and what it can.
+// Name and instruction sets of this machine's processor, as far as the system reports them.
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
@@ -10,33 +10,30 @@ export function processorName(): string {
   return family === undefined ? name : `${name} family ${family} model ${fields.get('model')}`;
 }
 
-/** For example `GenuineIntel`; undefined where the system does not tell. */
+/** For example `GenuineIntel`; undefined if unknown. */
 export function processorVendor(): string | undefined {
   return processorFields().get('vendor_id');
 }
 
-/** For people: `Intel Xeon Processor family 6 model 167, 1 thread`. */
+/** For display: `Intel Xeon Processor family 6 model 167, 1 thread`. */
 export function processorInWords(threads: number): string {
   const name = processorName().replaceAll(/\((?:R|TM)\)/gi, '');
   return `${name}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
 }
 
-/** Of these instruction sets those that the processor has, as /proc/cpuinfo names them; null where it does not tell. */
-export function instructionSets(asked: readonly string[]): string[] | null {
+/** Returns those of the given instruction sets, named as in /proc/cpuinfo, that the processor has; null if unknown. */
+export function instructionSets(names: readonly string[]): string[] | null {
   const flags = processorFields().get('flags')?.split(' ');
-  return flags === undefined ? null : asked.filter((name) => flags.includes(name));
+  return flags === undefined ? null : names.filter((name) => flags.includes(name));
 }
 
-/** What the system tells of one processor; nothing where it does not tell. */
+/** The fields of the first processor in /proc/cpuinfo, which only Linux has. */
 function processorFields(): ReadonlyMap<string, string> {
-  return new Map(firstProcessor().map((line) => line.split(':', 2).map((part) => part.trim()) as [string, string]));
-}
-
-/** The lines about one processor; none where the system does not tell. */
-function firstProcessor(): string[] {
   try {
-    return readFileSync('/proc/cpuinfo', 'utf8').split('\n\n', 1)[0].split('\n');
+    const [firstProcessor] = readFileSync('/proc/cpuinfo', 'utf8').split('\n\n', 1);
+    const lines = firstProcessor.split('\n');
+    return new Map(lines.map((line) => line.split(':', 2).map((text) => text.trim()) as [string, string]));
   } catch {
-    return [];
+    return new Map();
   }
 }

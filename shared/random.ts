@@ -1,14 +1,14 @@
-// Random numbers that are a pure function of their key: no state that a crash could lose, and any of them can be had
-// without those before it. Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+// Counter-based random numbers: a pure function of a key and a position, without state that a crash could lose.
+// Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 
 const rotationsEven = [13, 15, 26, 6] as const;
 const rotationsOdd = [17, 29, 16, 24] as const;
 const keyParity = 0x1bd11bda;
 
-/** What the numbers are for. Numbers are part of a run's bits: a value is never changed or used again. */
+/** What random numbers are used for. Each value determines a run's bits: never change or reuse one. */
 export const purposes = {
   initialWeights: 1,
-  deal: 2,
+  partition: 2,
   epochOrder: 3,
   augmentation: 4,
   synthesis: 5,
@@ -19,8 +19,8 @@ export const purposes = {
 export type Purpose = keyof typeof purposes;
 
 /**
- * The 64 bits that the cipher makes of a counter under a key.
- * @param out receives two unsigned 32-bit words
+ * Encrypts a counter with a key.
+ * @param out receives the two unsigned 32-bit words of the result
  */
 export function threefry2x32(key0: number, key1: number, counter0: number, counter1: number, out: Uint32Array): void {
   const keys = [key0 | 0, key1 | 0, (keyParity ^ key0 ^ key1) | 0];
@@ -41,8 +41,8 @@ export function threefry2x32(key0: number, key1: number, counter0: number, count
 }
 
 /**
- * The numbers of one key: (seed, purpose, epoch or step or other major index, slice or other minor index).
- * Each position has 64 bits of its own.
+ * Random numbers with the key (seed, purpose, major index such as the step, minor index such as the slice). Each position has
+ * 64 bits.
  */
 export class KeyedRandom {
   readonly #key0: number;
@@ -59,7 +59,7 @@ export class KeyedRandom {
     this.#minor = minor;
   }
 
-  /** The two unsigned 32-bit words of a position. The same array is handed out each time. */
+  /** The two unsigned 32-bit words of a position. Every call returns the same array. */
   wordsAt(position: number): Uint32Array {
     threefry2x32(this.#key0, this.#key1, position, this.#minor, this.#words);
     return this.#words;
@@ -71,12 +71,12 @@ export class KeyedRandom {
     return ((words[0] >>> 5) * 2 ** 26 + (words[1] >>> 6)) * 2 ** -53;
   }
 
-  /** An integer in [0, limit); limit up to 2^32. Its bias is below limit × 2^-53. */
+  /** An integer in [0, limit), for a limit of at most 2^32. The bias is below limit × 2^-53. */
   integerAt(position: number, limit: number): number {
     return Math.floor(this.uniformAt(position) * limit);
   }
 
-  /** The integers 0 to count - 1 in an order of this key (Fisher and Yates; uses positions 0 to count - 2). */
+  /** A random permutation of the integers 0 to count - 1 (Fisher–Yates, with positions 0 to count - 2). */
   permutation(count: number): Uint32Array {
     const order = Uint32Array.from({ length: count }, (_, index) => index);
     for (let index = 0; index < count - 1; index++) {

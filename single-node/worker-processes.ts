@@ -1,4 +1,4 @@
-// Worker processes on this machine, started by `train` and by `worker`: how many and for which device, and how they end.
+// Worker processes on this machine: how many and on which devices, starting them, and why they exit.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -10,51 +10,51 @@ import { engineArguments, type EngineChoice } from '../worker/worker-arguments.j
 import { chooseGpus, defaultGpus, environmentForGpu, listGpus } from '../worker/gpus.js';
 import { superviseWorker } from './worker-supervisor.js';
 
-const keptErrorLines = 20;
-/** Worker processes that do not end by themselves after the goodbye are ended. */
+/** Number of stderr lines to keep per process. */
+const maxErrorLines = 20;
+/** Worker processes that have not exited this long after the goodbye are killed. */
 const exitTimeoutMs = 5_000;
 
-/** What one worker process is to be. */
 export interface WorkerPlan {
   name: string;
-  /** What chooses its device, and what its engine reads when a process starts; added to this process's own environment. */
+  /** Chooses the device, and holds what the engine reads when a process starts. Added to the environment of this process. */
   environment: Readonly<Record<string, string>>;
 }
 
-/** What a worker process says over its IPC channel when it cannot go on. */
+/** The IPC message of a worker process that fails. */
 const processFailure = z.object({ code: z.string(), message: z.string() });
 
 export interface WorkerProcess {
   name: string;
   child: ChildProcess;
   exited: Promise<unknown>;
-  /** The last lines it wrote as errors. */
+  /** The last lines of its stderr. */
   errorLines: string[];
   failure: z.infer<typeof processFailure> | undefined;
 }
 
-export interface WorkersAsked {
+export interface WorkerRequest {
   engine: EngineName;
-  /** As on the command line: `all`, or `0,2`. */
+  /** `all`, or numbers such as `0,2`. */
   gpus?: string | undefined;
-  /** Worker processes on the CPU. */
+  /** Number of worker processes on the CPU. */
   workers?: number | undefined;
-  /** How many there are on the CPU if neither was asked for. */
+  /** Number of worker processes on the CPU if neither is given. */
   defaultWorkers: number;
-  /** What the names begin with. */
+  /** Prefix of the workers' names. */
   namePrefix?: string | undefined;
 }
 
 /**
- * A worker a GPU where TensorFlow is installed for them, or as many as asked for on the CPU.
- * Throws `bad-option` for GPUs that are not there, a number of workers that is none, or both at once.
+ * One worker per GPU if TensorFlow is installed for GPUs, or the given number of workers on the CPU.
+ * Throws `bad-option` for GPUs that do not exist, an invalid number of workers, or both `gpus` and `workers`.
  */
-export async function planWorkers(asked: WorkersAsked): Promise<WorkerPlan[]> {
-  const { engine, gpus, workers, defaultWorkers, namePrefix = '' } = asked;
+export async function planWorkers(request: WorkerRequest): Promise<WorkerPlan[]> {
+  const { engine, gpus, workers, defaultWorkers, namePrefix = '' } = request;
   if (gpus !== undefined && workers !== undefined) {
     throw new LockstepError(
       'bad-option',
-      `gpus is ${gpus} and workers is ${workers}: give one, as every GPU has one worker`,
+      `\`gpus\` is ${gpus} and \`workers\` is ${workers}: give only one, as each GPU has one worker`,
     );
   }
   let chosen: number[] = [];
@@ -67,7 +67,7 @@ export async function planWorkers(asked: WorkersAsked): Promise<WorkerPlan[]> {
   }
   const count = workers ?? defaultWorkers;
   if (!Number.isInteger(count) || count < 1) {
-    throw new LockstepError('bad-option', `workers is ${String(workers)}: it must be a whole number of at least 1`);
+    throw new LockstepError('bad-option', `\`workers\` is ${String(workers)}: it must be a whole number of at least 1`);
   }
   return Array.from({ length: count }, (_, index) => ({
     name: `${namePrefix}worker-${index + 1}`,
@@ -76,26 +76,26 @@ export async function planWorkers(asked: WorkersAsked): Promise<WorkerPlan[]> {
 }
 
 export interface StartOptions {
-  /** What follows `lockstep worker`, the name excepted. */
+  /** Arguments of `lockstep worker`, except for the name. */
   args: readonly string[];
   environment?: Readonly<Record<string, string>>;
-  /** Where its output goes: nowhere, where this process's goes, or line by line to a function. */
+  /** Whether to discard its stdout, to inherit this process's, or to pass it to a function, line by line. */
   output: 'ignore' | 'inherit' | ((line: string) => void);
 }
 
-/** Starts a worker in a process of its own, which ends when this one does. */
+/** Starts a worker process, which exits when this process does. */
 export function startWorkerProcess(plan: WorkerPlan, { args, environment, output }: StartOptions): WorkerProcess {
   const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
   const child = spawn(process.execPath, [...process.execArgv, cli, 'worker', ...args, '--name', plan.name], {
     env: { ...process.env, ...environment, ...plan.environment },
     stdio: ['ignore', typeof output === 'function' ? 'pipe' : output, 'pipe', 'ipc'],
-    // A group of its own: Ctrl-C in the terminal reaches this process alone, which lets the running step end first.
-    // Should this process die, the workers see their IPC channel close and end.
+    // In a process group of its own, so that Ctrl-C reaches only this process, which finishes the current step first. If
+    // this process dies, the IPC channel closes and the worker exits.
     detached: true,
   });
   const started: WorkerProcess = { ...plan, child, exited: once(child, 'close'), errorLines: [], failure: undefined };
   eachLine(child.stderr!, (line) => {
-    started.errorLines = [...started.errorLines, line].slice(-keptErrorLines);
+    started.errorLines = [...started.errorLines, line].slice(-maxErrorLines);
   });
   if (typeof output === 'function') eachLine(child.stdout!, output);
   child.on('message', (message) => {
@@ -104,69 +104,70 @@ export function startWorkerProcess(plan: WorkerPlan, { args, environment, output
   return started;
 }
 
-/** What happens to worker processes, beside what the coordinator tells. */
 export interface ProcessEvents {
   /**
-   * A worker process failed before the run ended. `why` is its own last words, if it had any; `next` says whether another
-   * takes its place, empty where none is to.
+   * A worker process failed before the run ended. `how` is its exit status or signal, `why` the first line of its error, and
+   * `next` whether it is restarted; the last two may be empty.
    */
   workerExited: [{ name: string; how: string; why: string; next: string }];
 }
 
-export interface LocalWorkers {
+export interface LocalWorkers<Report> {
   readonly processes: EventEmitter<ProcessEvents>;
-  /** Waits until all have ended by themselves, as they do after the goodbye; ends those that do not. */
-  end(): Promise<void>;
-  /** Ends all at once. */
-  kill: () => void;
+  /** Settles like the report of the run, after the workers have exited. */
+  readonly report: Promise<Report>;
+  /** Kills all workers. */
+  kill(): void;
 }
 
-/**
- * The workers of one run on this machine. One that crashes is started again.
- * @param nobodyIsLeft called when all have ended for good before the run has
- */
-export function startLocalWorkers(
+/** Starts the workers of a run or an evaluation on this machine, and restarts those that crash until it has ended. */
+export function startLocalWorkers<Report>(
+  run: { url: string; report: Promise<Report>; stop(reason: LockstepError): void },
+  token: string,
   plans: readonly WorkerPlan[],
-  { url, token, engine }: { url: string; token: string; engine: EngineChoice },
-  nobodyIsLeft: (reason: LockstepError) => void,
-): LocalWorkers {
-  // Without a cache on disk: over loopback a shard comes faster than from there.
-  const args = [url, ...engineArguments(engine), '--no-cache', '--quiet'];
+  engine: EngineChoice,
+): LocalWorkers<Report> {
+  // Without a cache on disk: a shard arrives faster over loopback.
+  const args = [run.url, ...engineArguments(engine), '--no-cache', '--quiet'];
   const processes = new EventEmitter<ProcessEvents>();
-  let isOver = false;
+  let hasEnded = false;
   const workers = plans.map((plan) =>
     superviseWorker(
       () => startWorkerProcess(plan, { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' }),
       systemClock,
       (worker, next) => {
-        // One that was sent home may be gone before its coordinator is.
+        // After the goodbye, workers may exit before the coordinator does.
         if (worker.child.exitCode === 0) return;
         processes.emit('workerExited', { name: plan.name, how: describeExit(worker), why: exitReason(worker), next });
       },
     ),
   );
-  async function watch(): Promise<void> {
+  async function stopWithoutWorkers(): Promise<void> {
     await Promise.all(workers.map(({ ended }) => ended));
-    if (!isOver) nobodyIsLeft(noWorkersReason(workers.map(({ process: last }) => last)));
+    if (!hasEnded) run.stop(noWorkersReason(workers.map(({ process: last }) => last)));
   }
-  void watch();
-  const kill = () => {
+  void stopWithoutWorkers();
+  function kill(): void {
     for (const { process: worker, release } of workers) {
       release();
       worker.child.kill('SIGKILL');
     }
-  };
-  return {
-    processes,
-    kill,
-    async end() {
-      isOver = true;
+  }
+  async function reportAndEnd(): Promise<Report> {
+    try {
+      return await run.report;
+    } finally {
+      hasEnded = true;
       for (const { release } of workers) release();
       const timer = setTimeout(kill, exitTimeoutMs);
       await Promise.all(workers.map(({ process: worker }) => worker.exited));
       clearTimeout(timer);
-    },
-  };
+    }
+  }
+  const report = reportAndEnd();
+  // The caller may not be interested in the report: its rejection must not end the process.
+  report.catch(() => undefined);
+  return { processes, report, kill };
 }
 
 function eachLine(stream: NodeJS.ReadableStream, onLine: (line: string) => void): void {
@@ -181,27 +182,26 @@ function eachLine(stream: NodeJS.ReadableStream, onLine: (line: string) => void)
   });
 }
 
-export function describeExit({ child }: WorkerProcess): string {
+export function describeExit({ child }: Pick<WorkerProcess, 'child'>): string {
   return child.signalCode === null ? `exit status ${child.exitCode}` : `signal ${child.signalCode}`;
 }
 
-/** Its own last words, or its errors, in a line; empty if it had none. */
+/** The first line of the process's error; empty if there is none. */
 export function exitReason({ failure, errorLines }: WorkerProcess): string {
   return (failure?.message ?? errorLines.join('\n')).split('\n', 1)[0] ?? '';
 }
 
-/** In a line for a person. */
 export function describeWorkerExit({ name, how, why, next }: ProcessEvents['workerExited'][0]): string {
-  return `${name}'s process ended (${how})${why === '' ? '' : `: ${why}`}${next === '' ? '' : `; ${next}`}`;
+  return `the process of ${name} exited (${how})${why === '' ? '' : `: ${why}`}${next === '' ? '' : `; ${next}`}`;
 }
 
-/** The workers' own reason where they agree on one; else how each of them ended. */
+/** The workers' error if they agree on one, otherwise how each of them exited. */
 export function noWorkersReason(workers: readonly WorkerProcess[]): LockstepError {
   const shared = workers[0]?.failure;
   if (shared !== undefined && workers.every((worker) => worker.failure?.code === shared.code)) {
-    // The code of a LockstepError in a process of this same program.
+    // The other process runs the same program, so its code is an ErrorCode.
     return new LockstepError(shared.code as ErrorCode, shared.message);
   }
-  const ends = workers.map((worker) => `${worker.name}: ${worker.failure?.message ?? describeExit(worker)}`);
-  return new LockstepError('workers-failed', `every worker process has ended: ${ends.join('; ')}`);
+  const exits = workers.map((worker) => `${worker.name}: ${worker.failure?.message ?? describeExit(worker)}`);
+  return new LockstepError('workers-failed', `all worker processes have exited: ${exits.join('; ')}`);
 }

@@ -1,43 +1,41 @@
-// Keeps a worker process at work: one that crashes is followed by another, but not for ever, and not where another would
-// end as it did.
+// Restarts a worker process that crashes, unless it crashes too often or a restart cannot help.
 import type { Clock } from '../shared/clock.js';
 
-/** A process that crashes again and again is given up: more often than this in an hour no crash is bad luck. */
+/** Within an hour; a process that crashes more often has a lasting problem. */
 const maxRestarts = 5;
 const windowMs = 3_600_000;
-/** Before the first one; twice as long before each other. */
+/** Before the first restart; it doubles with each further one. */
 const firstDelayMs = 500;
 
-/** As much of a worker process as is needed to judge its end. */
+/** The part of a worker process that decides whether to restart it. */
 export interface SupervisedProcess {
   child: { exitCode: number | null };
   exited: Promise<unknown>;
-  /** What it said of itself when it could not go on. */
+  /** The error that it reported. */
   failure: { code: string } | undefined;
 }
 
 export interface WorkerSupervisor<Process extends SupervisedProcess> {
-  /** The one that is here, or was here last. */
+  /** The current or last process. */
   readonly process: Process;
-  /** Resolves when it has ended and none follows. */
+  /** Resolves when a process has exited that is not restarted. */
   readonly ended: Promise<void>;
-  /** From now on none follows. */
+  /** Stops restarting. */
   release: () => void;
 }
 
 /**
- * Whether another process may do better: this one was killed, ran out of memory or failed at a step. What it says of
- * itself when it cannot join (an option, a token, a version, nobody there) is as true for the next, and one that was told
- * to end is not wanted.
+ * Whether a restart may help: the process was killed, ran out of memory or failed to compute. Other errors, such as an invalid
+ * token, would occur again, and a process that was stopped must stay stopped.
  */
 function isCrash({ child, failure }: SupervisedProcess): boolean {
   return child.exitCode !== 0 && (failure === undefined || failure.code === 'engine-failed');
 }
 
 /**
- * @param start starts the first process and each that follows
- * @param onExit told when one has ended before it was released, and in words what follows; they are empty where nothing is
- *   to follow
+ * @param start starts a process: the first one, and each restart
+ * @param onExit called when a process exits before `release`; `next` says whether it is restarted, and is empty if that would
+ *   not help
  */
 export function superviseWorker<Process extends SupervisedProcess>(
   start: () => Process,
@@ -47,24 +45,25 @@ export function superviseWorker<Process extends SupervisedProcess>(
   const state = { process: start(), isReleased: false, endPause: () => undefined as void };
   let restartedMs: number[] = [];
 
-  /** Undefined where there were too many. */
+  /** Undefined after too many restarts. */
   function nextDelayMs(): number | undefined {
     const now = clock.now();
-    restartedMs = restartedMs.filter((moment) => now - moment < windowMs);
+    restartedMs = restartedMs.filter((restart) => now - restart < windowMs);
     if (restartedMs.length >= maxRestarts) return undefined;
     restartedMs.push(now);
     return firstDelayMs * 2 ** (restartedMs.length - 1);
   }
 
-  async function keep(): Promise<void> {
+  async function supervise(): Promise<void> {
     for (;;) {
       const { process } = state;
       await process.exited;
       if (state.isReleased) return;
       if (!isCrash(process)) return onExit(process, '');
       const delayMs = nextDelayMs();
-      if (delayMs === undefined) return onExit(process, `it crashed ${maxRestarts + 1} times in an hour, none follows`);
-      onExit(process, `another follows in ${delayMs / 1000} s`);
+      if (delayMs === undefined)
+        return onExit(process, `it crashed ${maxRestarts + 1} times in an hour and is not restarted`);
+      onExit(process, `restarting in ${delayMs / 1000} s`);
       await new Promise<void>((resolve) => {
         const stopTimer = clock.after(delayMs, resolve);
         state.endPause = () => {
@@ -80,7 +79,7 @@ export function superviseWorker<Process extends SupervisedProcess>(
     get process() {
       return state.process;
     },
-    ended: keep(),
+    ended: supervise(),
     release() {
       state.isReleased = true;
       state.endPause();

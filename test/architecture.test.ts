@@ -1,92 +1,69 @@
-// The direction of imports, and where the outside world is touched. Read from the sources' text.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+// The architecture's rules, checked in the sources' text: sizes, directions of imports, cycles, and which files may use the
+// environment, the command line, sockets and so on.
+import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { findCycle, findFolderCycles } from './support/import-cycles.js';
+import { root, sourceFiles, sources, type Import, type Source } from './support/sources.js';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const folders = ['shared', 'coordinator', 'worker', 'single-node', 'inference', 'web', 'cli'];
-/** AssemblyScript: another language, with rules of its own. */
-const otherLanguage = ['coordinator/optimizer/assembly/', 'worker/engines/wasm/assembly/'];
-
-interface Import {
-  /** A source file relative to the root, or a package's name. */
-  target: string;
-  /** Gone when the types are. */
-  isType: boolean;
-}
-
-interface Source {
-  file: string;
-  /** Without comments. */
-  text: string;
-  imports: readonly Import[];
-}
-
-const sources: readonly Source[] = [
-  ...readdirSync(root).filter((name) => name.endsWith('.ts')),
-  ...folders.flatMap((folder) =>
-    readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
-      path.posix.join(folder, name),
-    ),
-  ),
-]
-  .filter((file) => /(?<!\.d)\.tsx?$/.test(file) && !otherLanguage.some((folder) => file.startsWith(folder)))
-  .toSorted()
-  .map(readSource);
-
-function readSource(file: string): Source {
-  const text = readFileSync(path.join(root, file), 'utf8')
-    .replace(/\/\*[\s\S]*?\*\//g, '')
-    .replace(/^\s*\/\/.*$|\s\/\/ .*$/gm, '');
-  const statements = text.matchAll(/^(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm);
-  const calls = text.matchAll(/\bimport\('([^']+)'\)/g);
-  const urls = text.matchAll(/new URL\('(\.[^']+\.js)', import\.meta\.url\)/g);
-  const imports = [
-    ...[...statements].map((match) => ({ target: resolve(file, match[2]), isType: match[1] !== undefined })),
-    ...[...calls].map((match) => ({ target: resolve(file, match[1]), isType: false })),
-    // A worker thread's or a child process's program: not loaded into this one, so it makes no cycle.
-    ...[...urls].map((match) => ({ target: resolve(file, match[1]), isType: true })),
-  ];
-  return { file, text, imports };
-}
-
-function resolve(file: string, specifier: string): string {
-  if (!specifier.startsWith('.')) return specifier;
-  const source = path.posix.join(path.posix.dirname(file), specifier).replace(/\.js$/, '.ts');
-  return existsSync(path.join(root, `${source}x`)) ? `${source}x` : source;
-}
-
-/** `from -> to` for every import that is one of these. */
-function importsWhere(isMeant: (source: Source, imported: Import) => boolean): string[] {
+/** Lists as `from -> to` the imports for which a condition holds. */
+function importsWhere(condition: (source: Source, imported: Import) => boolean): string[] {
   return sources.flatMap((source) =>
     source.imports
-      .filter((imported) => isMeant(source, imported))
+      .filter((imported) => condition(source, imported))
       .map((imported) => `${source.file} -> ${imported.target}`),
   );
 }
 
 const filesWith = (pattern: RegExp) => sources.filter(({ text }) => pattern.test(text)).map(({ file }) => file);
-const filesImporting = (isMeant: (imported: Import) => boolean) =>
-  sources.filter(({ imports }) => imports.some(isMeant)).map(({ file }) => file);
+const filesImporting = (condition: (imported: Import) => boolean) =>
+  sources.filter(({ imports }) => imports.some(condition)).map(({ file }) => file);
+/** Imports between sources, as edges of a graph. */
+const edgesOf = (...kinds: Import['kind'][]) =>
+  sources.flatMap(({ file, imports }) =>
+    imports
+      .filter(({ target, kind }) => kinds.includes(kind) && existsSync(path.join(root, target)))
+      .map(({ target }) => ({ from: file, to: target })),
+  );
 
 describe('what this test reads', () => {
   it('is every source, with its imports', () => {
     const read = new Map(sources.map((source) => [source.file, source]));
-    expect(read.size).toBeGreaterThan(40);
+    expect(read.size).toBeGreaterThan(200);
     expect(read.get('coordinator/scheduling/assignment.ts')?.imports).toEqual([
-      { target: 'shared/reduction/slices.ts', isType: false },
+      { target: 'shared/reduction/slices.ts', kind: 'value' },
     ]);
-    expect(read.get('shared/protocol/heartbeat.ts')?.imports).toEqual([{ target: 'shared/clock.ts', isType: true }]);
+    expect(read.get('shared/protocol/heartbeat.ts')?.imports).toEqual([{ target: 'shared/clock.ts', kind: 'type' }]);
     expect(read.get('worker/engines/registry.ts')?.imports).toContainEqual({
-      target: 'worker/engines/tensorflow/tensorflow-engine.ts',
-      isType: false,
+      target: 'worker/engines/tensorflow/definition.ts',
+      kind: 'value',
     });
   });
 
-  it('finds every file that is imported', () => {
-    const missing = importsWhere((_, { target }) => target.endsWith('.ts') && !existsSync(path.join(root, target)));
+  it('has every file that is imported', () => {
+    const missing = importsWhere((_, { target }) => /\.tsx?$/.test(target) && !existsSync(path.join(root, target)));
     expect(missing).toEqual([]);
+  });
+});
+
+describe('sizes', () => {
+  it('are at most 15 sources in a directory', () => {
+    const directories = sourceFiles.map((file) => path.dirname(file));
+    const sizes = [...new Set(directories)].map((directory) => ({
+      directory,
+      count: directories.filter((other) => other === directory).length,
+    }));
+    expect(sizes.filter(({ count }) => count > 15)).toEqual([]);
+  });
+
+  it('are at most 400 lines in a file', () => {
+    const long = sources.filter(({ lineCount }) => lineCount > 400);
+    expect(long.map(({ file, lineCount }) => `${file}: ${lineCount}`)).toEqual([]);
+  });
+
+  it('leave at the root the two entry points and the configuration of tools', () => {
+    const atRoot = sourceFiles.filter((file) => !file.includes('/') && !file.endsWith('.config.ts'));
+    expect(atRoot).toEqual(['cli.ts', 'index.ts']);
   });
 });
 
@@ -104,12 +81,36 @@ describe('imports', () => {
   ])('of %s stay in %j', (folder, allowed) => {
     const others = importsWhere(
       ({ file }, { target }) =>
-        file.startsWith(`${folder}/`) && target.endsWith('.ts') && !allowed.includes(target.split('/')[0]),
+        file.startsWith(`${folder}/`) && /\.tsx?$/.test(target) && !allowed.includes(target.split('/')[0]),
     );
     expect(others).toEqual([]);
   });
 
-  it('of an engine go to the seam and to shared: only registry.ts knows the engines, and no engine another', () => {
+  it('within coordinator/ go from upper layers to lower ones', () => {
+    /** From the top. Folders of one layer do not import each other. `.` stands for the files beside the folders. */
+    const layers = [
+      ['.'],
+      ['monitoring'],
+      ['training'],
+      ['connections', 'run'],
+      ['scheduling', 'optimizer', 'dataset'],
+    ];
+    const folderOf = (file: string) =>
+      path.posix
+        .relative('coordinator', file)
+        .replace(/^[^/]+$/, '.')
+        .split('/')[0];
+    const layerOf = (file: string) => layers.findIndex((folders) => folders.includes(folderOf(file)));
+    const isInside = (file: string) => file.startsWith('coordinator/');
+    expect(sources.filter(({ file }) => isInside(file) && layerOf(file) === -1)).toEqual([]);
+    const upward = importsWhere(
+      ({ file }, { target }) =>
+        isInside(file) && isInside(target) && folderOf(file) !== folderOf(target) && layerOf(file) >= layerOf(target),
+    );
+    expect(upward).toEqual([]);
+  });
+
+  it('of an engine stay in its folder, the engine interface and shared/, and only the registry imports engines', () => {
     const engineOf = (file: string) => /^worker\/engines\/([^/]+)\//.exec(file)?.[1];
     const intoEngines = importsWhere(
       ({ file }, { target }) =>
@@ -123,16 +124,18 @@ describe('imports', () => {
       ({ file }, { target }) =>
         engineOf(file) !== undefined && target.startsWith('worker/') && engineOf(target) !== engineOf(file),
     );
-    const seam = new Set(['worker/engine.ts', 'worker/augmentation.ts']);
+    const seam = new Set(['worker/engine.ts', 'worker/engine-definition.ts', 'worker/augmentation.ts']);
     expect(outOfEngines.filter((line) => !seam.has(line.split(' -> ')[1]))).toEqual([]);
   });
 
-  it('of the page in the browser bring nothing of Node with them, and no package but those it is drawn with', () => {
+  it('of the dashboard’s page bring in nothing of Node, and only the packages that draw it', () => {
     const seen = new Set<string>();
     const follow = (file: string): Import[] => {
       if (seen.has(file)) return [];
       seen.add(file);
-      const values = (sources.find((source) => source.file === file)?.imports ?? []).filter(({ isType }) => !isType);
+      const values = (sources.find((source) => source.file === file)?.imports ?? []).filter(
+        ({ kind }) => kind === 'value',
+      );
       return values.flatMap((imported) => (/\.tsx?$/.test(imported.target) ? follow(imported.target) : [imported]));
     };
     const packages = new Set(follow('web/dashboard/main.tsx').map(({ target }) => target));
@@ -143,71 +146,54 @@ describe('imports', () => {
     ).toEqual([]);
   });
 
-  it('of TensorFlow are its own engine’s', () => {
+  it('of TensorFlow are in its engine only', () => {
     const others = importsWhere(
       ({ file }, { target }) => target.startsWith('@tensorflow/') && !file.startsWith('worker/engines/tensorflow/'),
     );
     expect(others).toEqual([]);
   });
 
-  it('of ws are where sockets are opened; whoever is handed one knows its type alone', () => {
-    expect(filesImporting(({ target, isType }) => target === 'ws' && !isType)).toEqual([
+  it('of ws are where sockets are opened; files that are given a socket import its type only', () => {
+    expect(filesImporting(({ target, kind }) => target === 'ws' && kind === 'value')).toEqual([
       'coordinator/connections/server.ts',
       'coordinator/monitoring/dashboard/watch-sockets.ts',
       'worker/connection/socket-link.ts',
     ]);
-    expect(filesImporting(({ target, isType }) => target === 'ws' && isType)).toEqual([
+    expect(filesImporting(({ target, kind }) => target === 'ws' && kind === 'type')).toEqual([
       'coordinator/connections/handshake.ts',
       'coordinator/connections/worker-connection.ts',
     ]);
   });
 
-  it('make no cycle', () => {
-    expect(findCycle()).toBeUndefined();
+  it('form no cycle of files', () => {
+    expect(findCycle(edgesOf('value'))).toBeUndefined();
+  });
+
+  it('form no cycle of sibling folders, imports of types included', () => {
+    expect(findFolderCycles(edgesOf('value', 'type'))).toEqual([]);
   });
 });
 
 describe('the outside world', () => {
-  it('is asked about arguments and ended only at the command line', () => {
+  it('passes arguments to the command line only, which alone ends the process', () => {
     const files = filesWith(/\bprocess\.(?:exit|argv)\b/);
     expect(files.filter((file) => file !== 'cli.ts' && !file.startsWith('cli/'))).toEqual([]);
   });
 
-  it('has an environment that only these read', () => {
+  it('has an environment that only these files read', () => {
     const files = filesWith(/\bprocess\.env\b/).filter((file) => file !== 'cli.ts' && !file.startsWith('cli/'));
     const reasons: Record<string, string> = {
-      'single-node/worker-processes.ts': 'hands its own on to the worker processes, with what chooses their device',
-      'worker/main.ts': 'XDG_CACHE_HOME says where the cache is unless the caller does',
-      'worker/engines/tensorflow/': 'TensorFlow takes its settings from nowhere else',
+      'single-node/worker-processes.ts': 'passes its own on to the worker processes, with their device',
+      'worker/main.ts': 'XDG_CACHE_HOME is the default location of the cache',
+      'worker/engines/tensorflow/': 'TensorFlow takes its settings from the environment only',
     };
     const allowed = Object.keys(reasons);
-    expect(files.filter((file) => !allowed.some((place) => file.startsWith(place)))).toEqual([]);
-    // A reason that nobody needs any more goes.
-    expect(allowed.filter((place) => !files.some((file) => file.startsWith(place)))).toEqual([]);
+    expect(files.filter((file) => !allowed.some((prefix) => file.startsWith(prefix)))).toEqual([]);
+    // Exceptions that are no longer needed are removed.
+    expect(allowed.filter((prefix) => !files.some((file) => file.startsWith(prefix)))).toEqual([]);
   });
 
-  it('is not written to by console, but for the text of a program that setup-trial.ts has a child process run', () => {
-    expect(filesWith(/\bconsole\./)).toEqual(['worker/engines/tensorflow/setup/setup-trial.ts']);
+  it('is not written to with console, except by the program that binding-check.ts runs in a child process', () => {
+    expect(filesWith(/\bconsole\./)).toEqual(['worker/engines/tensorflow/setup/binding-check.ts']);
   });
 });
-
-/** A chain of value imports that ends where it began, or undefined. */
-function findCycle(): string[] | undefined {
-  const bySource = new Map(sources.map(({ file, imports }) => [file, imports]));
-  const finished = new Set<string>();
-  function follow(file: string, chain: readonly string[]): string[] | undefined {
-    if (chain.includes(file)) return [...chain.slice(chain.indexOf(file)), file];
-    if (finished.has(file)) return undefined;
-    for (const { target, isType } of bySource.get(file) ?? []) {
-      const cycle = isType ? undefined : follow(target, [...chain, file]);
-      if (cycle !== undefined) return cycle;
-    }
-    finished.add(file);
-    return undefined;
-  }
-  for (const { file } of sources) {
-    const cycle = follow(file, []);
-    if (cycle !== undefined) return cycle;
-  }
-  return undefined;
-}

@@ -1,4 +1,4 @@
-// What an installation consists of, read from package-lock.json: what SECURITY.md promises of it.
+// What an installation brings along, read from package-lock.json. SECURITY.md makes these promises.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -15,49 +15,52 @@ const entry = z.looseObject({
 const { packages } = z
   .looseObject({ packages: z.record(z.string(), entry) })
   .parse(JSON.parse(readFileSync(new URL('../package-lock.json', import.meta.url), 'utf8')));
-const nameOf = (place: string) => place.split('node_modules/').at(-1)!;
-const all = Object.entries(packages).filter(([place]) => place !== '');
-const needed = all.filter(([, { dev, optional, devOptional }]) => !(dev ?? optional ?? devOptional ?? false));
+const nameOf = (location: string) => location.split('node_modules/').at(-1)!;
+const all = Object.entries(packages).filter(([location]) => location !== '');
+const installed = all.filter(([, { dev, devOptional }]) => !(dev ?? devOptional ?? false));
+const required = installed.filter(([, { optional }]) => optional !== true);
 
-/** Whether a version is at least another; of whole numbers only. */
-function isAtLeast(version: string, least: string): boolean {
-  const [ours, theirs] = [version, least].map((text) => text.split('.').map(Number));
-  const first = ours.findIndex((part, index) => part !== theirs[index]);
+/** Compares versions of whole numbers. */
+function isAtLeast(version: string, minimum: string): boolean {
+  const [ours, theirs] = [version, minimum].map((text) => text.split('.').map(Number));
+  const first = ours.findIndex((number, index) => number !== theirs[index]);
   return first === -1 || ours[first] > theirs[first];
 }
 
-describe('what every installation has', () => {
-  it('is some thirty packages', () => expect(needed.length).toBeLessThan(36));
+describe('an installation', () => {
+  it('requires about thirty packages', () => expect(required.length).toBeLessThan(36));
 
-  it('runs nothing while it is installed', () => {
-    expect(needed.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
+  it('runs no install script of a required package', () => {
+    expect(required.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
   });
 
-  it('is under licences that ask for no more than their text', () => {
-    const free = new Set(['MIT', 'ISC', 'BSD-3-Clause', 'Apache-2.0', 'BlueOak-1.0.0']);
-    const others = needed.filter(([, { license = '' }]) => !free.has(license)).map(([place]) => nameOf(place));
-    // NIST's terms and those of the HDF Group: notices are kept, nothing more.
-    expect(others).toEqual(['h5wasm']);
+  it('has one optional part, the native half of msgpackr', () => {
+    const optional = installed.filter(([, entry]) => entry.optional).map(([location]) => nameOf(location));
+    const parts = /^(?:@msgpackr-extract\/.+|msgpackr-extract|node-gyp-build-optional-packages)$/;
+    expect(optional.filter((name) => !parts.test(name))).toEqual([]);
   });
 
-  it('comes from the registry alone', () => {
+  it('is under licenses that require no more than their notice', () => {
+    const permissive = new Set(['MIT', 'ISC', 'BSD-3-Clause', 'Apache-2.0', 'BlueOak-1.0.0']);
+    const others = required.filter(([, { license = '' }]) => !permissive.has(license));
+    // The terms of NIST and the HDF Group, which also require no more.
+    expect(others.map(([location]) => nameOf(location))).toEqual(['h5wasm']);
+  });
+
+  it('comes from the npm registry only', () => {
     const elsewhere = all.filter(([, { resolved }]) => !/^https:\/\/registry\.npmjs\.org\/|^$/.test(resolved ?? ''));
     expect(elsewhere).toEqual([]);
   });
 });
 
-describe('what audits found', () => {
+describe('the vulnerabilities that audits found', () => {
   it.each([
     ['tar', '7.5.21'],
-    ['adm-zip', '0.6.0'],
     ['ws', '8.21.0'],
     ['protobufjs', '8.6.6'],
-    ['minimatch', '3.1.4'],
-    ['brace-expansion', '1.1.17'],
-    ['form-data', '4.0.6'],
-  ])('%s is nowhere older than %s', (name, least) => {
-    const versions = all.filter(([place]) => nameOf(place) === name).map(([, { version = '' }]) => version);
+  ])('are fixed: %s is %s or newer everywhere', (name, minimum) => {
+    const versions = all.filter(([location]) => nameOf(location) === name).map(([, { version = '' }]) => version);
     expect(versions.length).toBeGreaterThan(0);
-    expect(versions.filter((version) => !isAtLeast(version, least))).toEqual([]);
+    expect(versions.filter((version) => !isAtLeast(version, minimum))).toEqual([]);
   });
 });

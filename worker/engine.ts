@@ -1,16 +1,16 @@
-// The seam between a worker and what computes: weights and a slice's images in; loss, gradient and statistics out.
-// Engines import this file, never the reverse.
+// The interface between a worker and an engine: weights and a slice's images in; loss, gradient and batch statistics
+// out. Engines import this file, never the reverse.
 import type { ImageBatch, Preprocessing } from '../shared/dataset/image-batch.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 
-/** What one slice, or one part of an evaluation, gave. */
+/** Result of a slice or an evaluation shard. */
 export interface BatchResult {
-  /** Images. */
+  /** Number of images. */
   sampleCount: number;
-  /** The sum, not the mean, of the images' softmax cross-entropy. */
+  /** Sum, not mean, of the images' softmax cross-entropy. */
   lossSum: number;
-  /** Images whose largest logit is their label's. */
+  /** Number of images whose largest logit is that of their label. */
   correctCount: number;
   /** Milliseconds spent on cropping, flipping and preprocessing. */
   augmentMs: number;
@@ -19,64 +19,63 @@ export interface BatchResult {
 }
 
 export interface SliceResult extends BatchResult {
-  /** The sum over the slice's images of each trainable weight's gradient, in layout order. Valid until the model's next call. */
+  /** Sum of the images' gradients of the trainable weights, in layout order. Valid until the model's next call. */
   gradientSum: Float32Array;
-  /** Per batch norm the slice's mean, then its biased variance, in layout order. Valid until the model's next call. */
+  /** Mean, then biased variance of each batch norm, in layout order. Valid until the model's next call. */
   batchStatistics: Float32Array;
 }
 
 export interface EvaluationResult extends BatchResult {
-  /** Each image's ten logits, [images, classes]. The caller's own. */
+  /** [images, classes]. Owned by the caller. */
   logits: Float32Array;
 }
 
-/** A model on a device. Calls are made one at a time. */
+/** A model on a device. Calls do not overlap. */
 export interface EngineModel {
   /**
-   * Takes the weights for the calls that follow. The engine copies what it keeps: both arrays may be reused at once.
+   * Sets the weights for the calls that follow. Copies both arrays, so that the caller may reuse them immediately.
    * @param weights the trainable vector, layout.trainableSize elements
-   * @param movingStatistics the statistics vector, layout.statisticsSize elements; only evaluate reads it
+   * @param movingStatistics the statistics vector, layout.statisticsSize elements; used by evaluate only
    */
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void;
   /**
-   * Does beforehand what computeSlice of this same batch needs no weights for, if the engine has such work. The batch may
-   * never be computed.
+   * Does in advance what computeSlice of this batch object can do without the weights. The batch may never be computed.
    */
   prepare?(batch: ImageBatch): void;
-  /** Forward and backward over one slice, batch norm over this slice alone, labels smoothed if asked for. Any number of images from 1. */
+  /** Forward and backward pass over one slice of at least one image, with the slice's own batch-norm statistics. */
   computeSlice(batch: ImageBatch): Promise<SliceResult>;
-  /** Forward alone, batch norm with the moving statistics, labels as they are. Any number of images from 1. */
+  /** Forward pass over at least one image, with the moving statistics and without label smoothing. */
   evaluate(batch: ImageBatch): Promise<EvaluationResult>;
-  /** Gives the device's memory back. The model is not called again. */
+  /** Releases the device's memory. The model is not called again. */
   dispose(): void;
 }
 
 export interface Engine {
   readonly identity: EngineIdentity;
   /**
-   * Puts a model of this layout on the device. Throws `bad-config` where this engine cannot run it.
-   * @param labelSmoothing the part of a label that computeSlice spreads over all classes; 0 unless said
+   * Creates a model of this layout on the device. Throws `bad-config` if this engine cannot run it.
+   * @param labelSmoothing share of a label that computeSlice spreads over all classes; 0 by default
    */
   createModel(layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing?: number): Promise<EngineModel>;
-  /** Ends the engine's threads, if it has any. */
+  /** Stops the engine's threads. */
   close(): Promise<void>;
 }
 
-/** Weights, gradients, statistics and the loss are float32 in all of them. */
+/** Weights, gradients, statistics and the loss are always float32. */
 export const precisions = ['float32', 'bfloat16', 'float16'] as const;
 export type Precision = (typeof precisions)[number];
 
-/** What may be said of how an engine computes. Engines that do not have a setting ignore it, or refuse it. */
+/** How to compute. An engine throws `bad-option` for settings that it does not support. */
 export interface EngineSettings {
-  /** In which type convolutions and what lies between them compute; `float32` unless said. Only tensorflow has others. */
+  /** Type of the convolutions and the operations between them; `float32` by default. Others need tensorflow. */
   precision?: Precision | undefined;
-  /** How TensorFlow is called: `graph`, once a slice, unless said; `eager`, once an operation, which only tensorflow can. */
+  /** `graph` (default) calls TensorFlow once per slice, `eager` once per operation. */
   tensorFlowMode?: 'graph' | 'eager' | undefined;
-  /** Whether TensorFlow compiles its graphs with XLA where that is possible, which is on GPUs. */
+  /** Compile TensorFlow graphs with XLA, on GPUs. */
   xla?: boolean | undefined;
 }
 
 export interface EngineOptions extends EngineSettings {
-  /** Threads that one worker computes with. */
+  /** Compute threads per worker. */
   threads: number;
 }

@@ -1,15 +1,15 @@
-// The NVIDIA GPUs of this machine, which of them were asked for, and how a process is given one.
+// This machine's NVIDIA GPUs: which ones to use, and how to restrict a process to one of them.
 import { execFileSync } from 'node:child_process';
 import { LockstepError } from '../shared/errors.js';
 
 export interface Gpu {
-  /** nvidia-smi's number: by place on the bus. */
+  /** Index in nvidia-smi's order (by PCI bus ID). */
   index: number;
   /** For example `NVIDIA H100 80GB HBM3`. */
   name: string;
 }
 
-/** What `nvidia-smi -L` lists; nothing where there is no NVIDIA driver. */
+/** Returns the GPUs that `nvidia-smi -L` lists; none without an NVIDIA driver. */
 export function listGpus(): Gpu[] {
   try {
     const output = execFileSync('nvidia-smi', ['-L'], {
@@ -23,7 +23,7 @@ export function listGpus(): Gpu[] {
   }
 }
 
-/** @param output lines such as `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-…)`; MIG devices, which are indented, are left out */
+/** Parses lines such as `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-…)`. Ignores MIG devices, which are indented. */
 export function gpusIn(output: string): Gpu[] {
   return [...output.matchAll(/^GPU (\d+): (.+?)(?: \(UUID: .*\))?$/gm)].map(([, index, name]) => ({
     index: Number(index),
@@ -32,39 +32,36 @@ export function gpusIn(output: string): Gpu[] {
 }
 
 /**
- * The numbers of the GPUs to compute on.
- * Throws `bad-option` for text that is neither `all` nor numbers of GPUs that are there.
- * @param asked as on the command line: `all`, or `0,2`
+ * Returns the indices of the GPUs to compute on.
+ * @param gpus the `gpus` option: `all`, or indices such as `0,2`
+ * Throws `bad-option` for anything else, and for GPUs that do not exist.
  */
-export function chooseGpus(asked: string, present: readonly Gpu[]): number[] {
+export function chooseGpus(gpus: string, present: readonly Gpu[]): number[] {
   if (present.length === 0) {
     throw new LockstepError(
       'bad-option',
-      `--gpus is ${JSON.stringify(asked)}, but nvidia-smi lists no GPU here (lockstep doctor says more)`,
+      `\`gpus\` is ${JSON.stringify(gpus)}, but nvidia-smi lists no GPU on this machine (lockstep doctor explains why)`,
     );
   }
   const indices = present.map(({ index }) => index);
-  if (asked === 'all') return indices;
-  const chosen = asked.split(',').map((part) => (/^\d+$/.test(part) ? Number(part) : NaN));
+  if (gpus === 'all') return indices;
+  const chosen = gpus.split(',').map((index) => (/^\d+$/.test(index) ? Number(index) : NaN));
   const isValid = chosen.every((index) => indices.includes(index)) && new Set(chosen).size === chosen.length;
   if (!isValid) {
     throw new LockstepError(
       'bad-option',
-      `--gpus is ${JSON.stringify(asked)}: it must be all, or different numbers out of ${indices.join(', ')}, for example --gpus ${indices[0]}`,
+      `\`gpus\` is ${JSON.stringify(gpus)}: it must be all, or a comma-separated list of distinct GPUs out of ${indices.join(', ')}`,
     );
   }
   return chosen;
 }
 
-/** The environment of a process that computes on this GPU alone, counted as nvidia-smi counts. */
+/** Environment variables that restrict a process to one GPU, given by its index in nvidia-smi. */
 export function environmentForGpu(index: number): Record<string, string> {
   return { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: String(index) };
 }
 
-/**
- * The GPUs that a process takes when none were named: all of them where it can compute on GPUs at all, and none where
- * CUDA_VISIBLE_DEVICES has chosen already.
- */
+/** GPUs to use by default: all if the engine can use any, none if CUDA_VISIBLE_DEVICES has already chosen. */
 export function defaultGpus(canUseGpus: boolean, environment: NodeJS.ProcessEnv): number[] {
   if (!canUseGpus || environment['CUDA_VISIBLE_DEVICES'] !== undefined) return [];
   return listGpus().map(({ index }) => index);

@@ -1,4 +1,4 @@
-// The command line that gives a worker process its engine: what one process says so that another computes alike.
+// The engine options of a worker process, as arguments of its command line.
 import type { EngineOptions } from './engine.js';
 import type { EngineName } from './engines/registry.js';
 

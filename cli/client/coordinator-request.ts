@@ -1,12 +1,11 @@
-// HTTP to a coordinator, for commands that ask it about itself; over TLS where its URL says so.
+// HTTP requests to a coordinator, over TLS if its URL says so.
 import { request, type ClientRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { minTls, type ClientTls } from '../../shared/protocol/client-tls.js';
 
-/** A coordinator that says nothing for so long does not answer. */
-export const answerTimeoutMs = 10_000;
+export const responseTimeoutMs = 10_000;
 
-export interface Answer {
+export interface Response {
   status: number;
   headers: IncomingHttpHeaders;
   body: string;
@@ -14,7 +13,6 @@ export interface Answer {
   receivedMs: number;
 }
 
-/** What a coordinator is shown, and by what it is known. */
 export interface Credentials {
   token?: string | undefined;
   tls?: ClientTls | undefined;
@@ -22,7 +20,7 @@ export interface Credentials {
 
 /**
  * @param url http, https, ws or wss
- * @returns a request that is still to be ended, and that fails with ETIMEDOUT where nothing is heard for answerTimeoutMs
+ * @returns a request that the caller has to end. It fails with ETIMEDOUT after responseTimeoutMs of silence
  */
 export function openRequest(url: URL, headers: Readonly<Record<string, string>>, tls: ClientTls = {}): ClientRequest {
   const target = new URL(url);
@@ -31,16 +29,15 @@ export function openRequest(url: URL, headers: Readonly<Record<string, string>>,
     target.protocol === 'https:'
       ? secureRequest(target, { ...tls, minVersion: minTls, headers, agent: false })
       : request(target, { headers, agent: false });
-  call.setTimeout(answerTimeoutMs, () => call.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
+  const timeout = Object.assign(new Error('no response'), { code: 'ETIMEDOUT' });
+  call.setTimeout(responseTimeoutMs, () => call.destroy(timeout));
   return call;
 }
 
-/** Resolves with the HTTP answer, whatever its status; rejects with the connection's error. */
-export async function get(url: URL, { token, tls }: Credentials = {}): Promise<Answer> {
+/** Ends the request. Resolves with the response, whatever its status; rejects with the connection's error. */
+export async function responseOf(call: ClientRequest): Promise<Response> {
   const sentMs = Date.now();
-  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
   return new Promise((resolve, reject) => {
-    const call = openRequest(url, headers, tls);
     call.on('response', (response) => {
       const receivedMs = Date.now();
       let body = '';
@@ -53,4 +50,8 @@ export async function get(url: URL, { token, tls }: Credentials = {}): Promise<A
     call.on('error', reject);
     call.end();
   });
+}
+
+export async function get(url: URL, { token, tls }: Credentials = {}): Promise<Response> {
+  return responseOf(openRequest(url, token === undefined ? {} : { authorization: `Bearer ${token}` }, tls));
 }

@@ -1,7 +1,6 @@
-// lockstep bench: how many images a second whole training steps take here, and where the time goes.
+// lockstep bench: throughput of whole training steps, and how their time is spent.
 import { Option, type Command } from 'commander';
-import { configFields } from '../../shared/config/config-fields.js';
-import { kebabCase, resolveConfig, type Config, type ConfigKey } from '../../shared/config/config.js';
+import { resolveConfig, type Config, type ConfigKey } from '../../shared/config/config.js';
 import { LockstepError } from '../../shared/errors.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
@@ -10,101 +9,96 @@ import { chooseGpus, listGpus } from '../../worker/gpus.js';
 import { benchCluster } from './bench/cluster.js';
 import type { BenchOptions, LayerTime, Measurement } from './bench/measurement.js';
 import { benchThisProcess } from './bench/this-process.js';
-import { numberOrText, parseWholeNumber, readConfig } from '../options/config-options.js';
-import { addEngineOptions, readEngineOptions } from '../options/engine-options.js';
-import { exitWithParent, runAgainWith, isSupervised } from '../process/own-process.js';
-import { countOf, RateLimitedPrinter, nowhere, standardOutput } from '../output/line-writer.js';
+import { addConfigOption, readConfig } from '../options/config-options.js';
+import { addEngineOptions, readEngineOptions, type EngineOptionValues } from '../options/engine-options.js';
+import { numberOption, wholeNumberOption, workersOption } from '../options/number-options.js';
+import { exitWithParent, rerunWith, isSupervised } from '../process/own-process.js';
+import { formatCount, formatPercent, roundToThousandths } from '../output/format.js';
+import { noOutput, RateLimitedPrinter, standardOutput, writeJsonLine } from '../output/printer.js';
+import { formatTable } from '../output/table.js';
 
-/** The fields of the recipe that the speed depends on. */
-const recipeKeys = ['batchSize', 'slices', 'depth', 'initialFilters', 'shortcut'] as const satisfies ConfigKey[];
+/** Fields of the configuration that affect the speed. */
+const speedKeys = ['batchSize', 'slices', 'depth', 'initialFilters', 'shortcut'] as const satisfies ConfigKey[];
 
-const defaultRounds = 5;
-/** With the warm-up and a start the defaults take about ten seconds. */
-const defaultSeconds = 1.5;
+interface BenchOptionValues extends EngineOptionValues {
+  workers?: number;
+  gpus?: string;
+  rounds: number;
+  seconds: number;
+  json?: true;
+}
 
-export function addBenchCommand(program: Command): void {
-  const command = addEngineOptions(
-    program
-      .command('bench')
-      .description('measure whole training steps: augmentation, gradients, sums, update; drawn images, no network'),
-  )
-    .option('--workers <N>', 'measure a cluster of so many worker processes over loopback instead')
-    .addOption(
-      new Option('--gpus <LIST>', 'measure a cluster of one worker a GPU instead: all, or numbers such as 0,1'),
-    );
-  for (const key of recipeKeys) {
-    const { help, placeholder, default: fallback } = configFields[key];
-    command.addOption(new Option(`--${kebabCase(key)} <${placeholder}>`, `${help} (default: ${String(fallback)})`));
-  }
+export function configure(command: Command): void {
   command
-    .option('--rounds <N>', 'measured rounds, of which the median counts', String(defaultRounds))
-    .option('--seconds <S>', 'least length of a round, in seconds, and of the warm-up', String(defaultSeconds))
+    .description(
+      'Measure whole training steps on synthetic images: augmentation, gradients, their sum and the update. By default one ' +
+        'worker is measured in this process, without a network.',
+    )
+    .optionsGroup('Measurement:')
+    .addOption(workersOption('measure a cluster of N worker processes over loopback instead'))
+    .addOption(
+      new Option(
+        '--gpus <LIST>',
+        'measure a cluster with one worker process per GPU instead: all, or numbers such as 0,1',
+      ),
+    )
+    .addOption(wholeNumberOption('--rounds <N>', 'number of rounds; the result is the median', 1, 1000).default(5))
+    .addOption(
+      numberOption(
+        '--seconds <S>',
+        'minimum duration of a round, and of the warm-up',
+        (seconds) => seconds > 0 && seconds <= 3600,
+        'a number of seconds above 0 and up to 3600',
+      ).default(1.5),
+    )
     .option('--json', 'print one line of JSON and nothing else')
-    .action(async ({ json, ...options }: Record<string, string | undefined> & { json?: true }) => {
-      const { gpus, rounds = '', seconds = '' } = options;
-      const workerCount = countWorkers(options);
-      const config = resolveConfig(await readConfig(options));
-      const plan = {
-        rounds: parseWholeNumber('--rounds', rounds, 1, 1000),
-        roundMs: 1000 * parseSeconds('--seconds', seconds),
-      };
-      const engineChoice = readEngineOptions(options);
-      if (isSupervised()) exitWithParent();
-      else if (workerCount === undefined) {
-        const environment = await startEnvironment(engineChoice.engine);
-        if (Object.keys(environment).length > 0) return runAgainWith(environment);
-      }
-      const writer = new RateLimitedPrinter(json ? nowhere : standardOutput);
-      const benchOptions: BenchOptions = {
-        ...engineChoice,
-        config,
-        plan,
-        onRound: (round) => {
-          if (writer.isTerminal) writer.live([`round ${round} of ${plan.rounds}`]);
-        },
-      };
-      writer.line(describeSubject(config));
-      const measurement =
-        workerCount === undefined
-          ? await benchThisProcess(benchOptions)
-          : await benchCluster({ ...benchOptions, workers: workerCount, gpus });
-      if (json) standardOutput.write(`${JSON.stringify(measurement, roundedNumber)}\n`);
-      else for (const line of describeMeasurement(measurement)) writer.line(line);
-    });
+    .optionsGroup('Recipe:');
+  for (const key of speedKeys) addConfigOption(command, key);
+  addEngineOptions(command).action(runBench);
 }
 
-/** Undefined for a measurement in this process. Throws `bad-option` for GPUs that are not there, or for both options at once. */
-function countWorkers({ workers, gpus }: { workers?: string; gpus?: string }): number | undefined {
-  if (workers !== undefined && gpus !== undefined) {
-    throw new LockstepError(
-      'bad-option',
-      `--gpus ${gpus} and --workers ${workers}: give one, as every GPU has one worker`,
-    );
+async function runBench(options: BenchOptionValues): Promise<void> {
+  const { gpus, rounds, seconds, json } = options;
+  const workerCount = countWorkers(options);
+  const config = resolveConfig(await readConfig({ ...options }));
+  const engineChoice = await readEngineOptions(options);
+  if (isSupervised()) exitWithParent();
+  else if (workerCount === undefined) {
+    const environment = await startEnvironment(engineChoice.engine);
+    if (Object.keys(environment).length > 0) return rerunWith(environment);
   }
-  if (gpus !== undefined) return chooseGpus(gpus, listGpus()).length;
-  return workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096);
+  const printer = new RateLimitedPrinter(json ? noOutput : standardOutput);
+  const benchOptions: BenchOptions = {
+    ...engineChoice,
+    config,
+    plan: { rounds, roundMs: 1000 * seconds },
+    onRound: (round) => printer.live([`round ${round} of ${rounds}`]),
+  };
+  printer.line(describeSubject(config));
+  const measurement =
+    workerCount === undefined
+      ? await benchThisProcess(benchOptions)
+      : await benchCluster({ ...benchOptions, workers: workerCount, gpus });
+  if (json) writeJsonLine(standardOutput, measurement, roundToThousandths);
+  else printer.line(...describeMeasurement(measurement));
 }
 
-function parseSeconds(flag: string, text: string): number {
-  const seconds = numberOrText(text);
-  if (typeof seconds === 'number' && seconds > 0 && seconds <= 3600) return seconds;
+/** Undefined for a measurement in this process. Throws `bad-option` for GPUs that do not exist, or for both options. */
+function countWorkers({ workers, gpus }: BenchOptionValues): number | undefined {
+  if (gpus === undefined) return workers;
+  if (workers === undefined) return chooseGpus(gpus, listGpus()).length;
   throw new LockstepError(
     'bad-option',
-    `${flag} is ${JSON.stringify(text)}: it must be a number of seconds above 0 and up to 3600`,
+    `--gpus is ${gpus} and --workers is ${workers}: give only one, as each GPU has one worker`,
   );
-}
-
-/** A thousandth of a millisecond is as fine as the clock. */
-function roundedNumber(_key: string, value: unknown): unknown {
-  return typeof value === 'number' ? Number(value.toFixed(3)) : value;
 }
 
 function describeSubject(config: Config): string {
   const { depth, initialFilters, shortcut, batchSize, slices } = config;
-  const weights = layoutModel(config).trainableSize.toLocaleString('en-US');
+  const weights = formatCount(layoutModel(config).trainableSize, 'weight');
   return (
-    `lockstep ${lockstepVersion} · ResNet-${depth}, ${initialFilters} filters, ${shortcut} shortcuts, ${weights} weights · ` +
-    `batches of ${batchSize} in ${countOf(slices, 'slice')}`
+    `lockstep ${lockstepVersion} · ResNet-${depth}, ${initialFilters} filters, ${shortcut} shortcuts, ${weights} · ` +
+    `batches of ${batchSize} in ${formatCount(slices, 'slice')}`
   );
 }
 
@@ -112,58 +106,43 @@ function describeMeasurement(measurement: Measurement): string[] {
   const { fingerprint, engineChoice, threads, workers, imagesPerSecond, roundsImagesPerSecond, phases } = measurement;
   const where =
     workers === 0
-      ? `${countOf(threads, 'thread')} in this process`
-      : `${countOf(workers, 'worker')} of ${countOf(threads, 'thread')} each, over loopback`;
+      ? `${formatCount(threads, 'thread')} in this process`
+      : `${formatCount(workers, 'worker')} with ${formatCount(threads, 'thread')} each, over loopback`;
   const { step = 0, ...parts } = phases;
-  const shares = Object.entries(parts).map(([phase, ms]) => `${phaseWords[phase] ?? phase} ${percent(ms, step)}`);
+  const shares = Object.entries(parts).map(
+    ([phase, ms]) => `${phaseWords[phase] ?? phase} ${formatPercent(ms / step, 1)}`,
+  );
   const lines = [
     `${fingerprint} · ${where}`,
     ...(engineChoice === undefined ? [] : [`engine: ${engineChoice}`]),
-    `${imagesPerSecond.toFixed(1)} images/s: the median of ${countOf(roundsImagesPerSecond.length, 'round')}, which were ` +
-      `${Math.min(...roundsImagesPerSecond).toFixed(1)} to ${Math.max(...roundsImagesPerSecond).toFixed(1)}`,
-    `a step of ${step.toFixed(1)} ms: ${shares.join(', ')}`,
-    `not compute: ${percent(measurement.notComputeShare, 1)} of a step`,
+    `${imagesPerSecond.toFixed(1)} images/s (median of ${formatCount(roundsImagesPerSecond.length, 'round')}, ` +
+      `${Math.min(...roundsImagesPerSecond).toFixed(1)} to ${Math.max(...roundsImagesPerSecond).toFixed(1)})`,
+    `mean step ${step.toFixed(1)} ms: ${shares.join(', ')}`,
+    `not spent computing: ${formatPercent(measurement.notComputeShare, 1)} of a step`,
   ];
   return measurement.profile === undefined ? lines : [...lines, '', ...profileTable(measurement.profile)];
 }
 
-/** Phases whose name in code is not a word. */
 const phaseWords: Readonly<Record<string, string>> = {
   waitForWeights: 'wait for weights',
   setWeights: 'set weights',
 };
 
-function percent(part: number, whole: number): string {
-  return `${((100 * part) / whole).toFixed(1)}%`;
-}
-
-/** Kinds of work down, groups of layers across, with both sums and their shares. */
+/** Phases as rows and groups of layers as columns, with their sums and shares. */
 function profileTable(profile: readonly LayerTime[]): string[] {
   const groups = [...new Set(profile.map(({ group }) => group))];
-  const kinds = [...new Set(profile.map(({ phase }) => phase))];
+  const phases = [...new Set(profile.map(({ phase }) => phase))];
   const sumOf = (cells: readonly LayerTime[]) => cells.reduce((sum, { ms }) => sum + ms, 0);
-  const whole = sumOf(profile);
+  const shareOf = (cells: readonly LayerTime[]) => formatPercent(sumOf(cells) / sumOf(profile), 1);
+  const cellsOf = (key: 'group' | 'phase', value: string) => profile.filter((cell) => cell[key] === value);
   const row = (name: string, cells: readonly LayerTime[]) => {
     const perGroup = groups.map((group) => sumOf(cells.filter((cell) => cell.group === group)));
-    const sum = sumOf(cells);
-    return [name, ...perGroup.map((ms) => ms.toFixed(1)), sum.toFixed(1), percent(sum, whole)];
+    return [name, ...[...perGroup, sumOf(cells)].map((ms) => ms.toFixed(1)), shareOf(cells)];
   };
-  const rows = [
-    ['ms a step, by layers', ...groups, 'sum', 'share'],
-    ...kinds.map((kind) =>
-      row(
-        kind,
-        profile.filter(({ phase }) => phase === kind),
-      ),
-    ),
+  return formatTable([
+    ['ms per step', ...groups, 'sum', 'share'],
+    ...phases.map((phase) => row(phase, cellsOf('phase', phase))),
     row('sum', profile),
-    ['share', ...groups.map((group) => percent(sumOf(profile.filter((cell) => cell.group === group)), whole)), '', ''],
-  ];
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((cells) => cells[column].length)));
-  return rows.map((cells) =>
-    cells
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])))
-      .join('  ')
-      .trimEnd(),
-  );
+    ['share', ...groups.map((group) => shareOf(cellsOf('group', group))), '', ''],
+  ]);
 }

@@ -1,47 +1,42 @@
-// `lockstep setup-tensorflow`: TensorFlow for this machine's workers, once, outside the checkout.
+// lockstep setup-tensorflow: builds TensorFlow for the workers of this machine, outside the checkout.
 import type { Command } from 'commander';
 import { LockstepError } from '../../shared/errors.js';
-import { lockstepHome, type TensorFlowFlavor } from '../../worker/engines/tensorflow/install-folder.js';
+import { lockstepHome } from '../../worker/engines/tensorflow/install-folder.js';
 import { thisMachine } from '../../worker/engines/tensorflow/setup/setup-host.js';
 import { detectFlavor, setUpTensorFlow } from '../../worker/engines/tensorflow/setup/setup.js';
+import { printLines } from '../output/printer.js';
 
-interface SetupOptions {
-  cpu: boolean;
-  gpu: boolean;
-  bothPackages: boolean;
-  force: boolean;
-  dryRun: boolean;
-}
+type SetupOptionValues = Record<'cpu' | 'gpu' | 'bothPackages' | 'force' | 'dryRun', boolean>;
 
-/** Adds `setup-tensorflow`. Its action throws LockstepError. */
-export function addSetupTensorFlowCommand(program: Command): void {
-  program
-    .command('setup-tensorflow')
-    .description('build TensorFlow for the workers of this machine, for its GPU if it has one')
-    .option('--cpu', 'for the CPU (280 MB to download)', false)
-    .option('--gpu', 'for NVIDIA GPUs, with CUDA (3.4 GB to download)', false)
-    .option('--both-packages', 'with --cpu: build the package for GPUs too, to try it without one', false)
-    .option('--force', 'build again what is there already', false)
-    .option('--dry-run', 'print the commands and run none', false)
+export function configure(command: Command): void {
+  command
+    .description(
+      'Build TensorFlow for the workers of this machine: with CUDA if an NVIDIA driver is installed, otherwise for the CPU.',
+    )
+    .option('--cpu', 'build for the CPU (downloads 280 MB)', false)
+    .option('--gpu', 'build for NVIDIA GPUs, with CUDA (downloads 3.4 GB)', false)
+    .option('--both-packages', 'with --cpu, build the GPU package too, to test it without a GPU', false)
+    .option('--force', 'rebuild an existing installation', false)
+    .option('--dry-run', 'print the commands without running them', false)
     .addHelpText(
       'after',
       `
-Needs Linux, npm, python3 with pip, and g++. What is built lies in $LOCKSTEP_HOME, else $XDG_DATA_HOME/lockstep, else
-~/.local/share/lockstep, and outlives npm ci.`,
+Requires Linux, npm, python3 with pip, and g++. The installation is in
+$LOCKSTEP_HOME, $XDG_DATA_HOME/lockstep or ~/.local/share/lockstep, and npm ci
+does not remove it.`,
     )
-    .action(async ({ cpu, gpu, bothPackages, force, dryRun }: SetupOptions) => {
+    .action(async ({ cpu, gpu, bothPackages, force, dryRun }: SetupOptionValues) => {
       if (cpu && gpu) {
-        throw new LockstepError('bad-option', '--cpu and --gpu were both given: give one, or none to have it detected');
+        throw new LockstepError('bad-option', '--cpu and --gpu are both given: give one, or omit both to detect a GPU');
       }
       if (bothPackages && !cpu) {
-        throw new LockstepError('bad-option', '--both-packages was given without --cpu: it is for the CPU alone');
+        throw new LockstepError('bad-option', '--both-packages is given without --cpu: it is for the CPU only');
       }
+      const print = (line: string) => printLines(command, [line]);
       const host = thisMachine();
-      const asked: TensorFlowFlavor | null = cpu ? 'cpu' : gpu ? 'gpu' : null;
-      const flavor = asked ?? (await detectFlavor(host));
-      const say = (line: string) => program.configureOutput().writeOut?.(`${line}\n`);
-      if (asked === null)
-        say(flavor === 'gpu' ? 'An NVIDIA driver is here: --gpu.' : 'No NVIDIA driver is here: --cpu.');
-      await setUpTensorFlow({ flavor, bothPackages, home: lockstepHome(process.env), force, dryRun }, host, say);
+      const flavor = cpu ? 'cpu' : gpu ? 'gpu' : await detectFlavor(host);
+      if (!cpu && !gpu)
+        print(flavor === 'gpu' ? 'Found an NVIDIA driver: using --gpu.' : 'No NVIDIA driver: using --cpu.');
+      await setUpTensorFlow({ flavor, bothPackages, home: lockstepHome(process.env), force, dryRun }, host, print);
     });
 }

@@ -1,6 +1,7 @@
-// The configuration on the command line and in files: options made from the table in shared/config.ts, flags winning.
+// The configuration on the command line: an option for each field, --config and --set. Flags win over --set, --set over
+// --config.
 import { readFile } from 'node:fs/promises';
-import { Option, type Command } from 'commander';
+import { Help, Option, type Command } from 'commander';
 import { configFields, recipeFields } from '../../shared/config/config-fields.js';
 import {
   assertKnownKeys,
@@ -12,71 +13,86 @@ import {
 } from '../../shared/config/config.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
 import { recipeNames, recipePresets } from '../../shared/config/recipe-presets.js';
+import { numberOrText } from './number-options.js';
 
 const keys = Object.keys(configFields).filter(isConfigKey);
 
-/** Adds an option for every field of the configuration, and --config. */
+/** Adds --config, --set and an option for every field. */
 export function addConfigOptions(command: Command): Command {
   command
-    .option('--config <FILE>', 'a JSON file with any of these options under their camelCase names; flags win')
+    .optionsGroup('Configuration files:')
+    .option(
+      '--config <FILE>',
+      'JSON file with configuration fields, in camelCase (see lockstep config); flags override it',
+    )
     .addOption(
       new Option(
         '--set <KEY=VALUE>',
-        'one of these options under its camelCase name, over --config; may be repeated',
-      ).argParser((setting: string, before: string[] | undefined) => [...(before ?? []), setting]),
+        'set a configuration field by its camelCase name, such as batchSize=256; overrides --config; repeatable',
+      ).argParser((setting: string, previous: string[] | undefined) => [...(previous ?? []), setting]),
     )
     .addHelpText('after', `\n${describeRecipes()}`);
   for (const key of keys) {
-    const { help, default: fallback, placeholder } = configFields[key];
-    const flag = kebabCase(key);
-    const group = key in recipeFields ? 'The recipe, which the weights depend on:' : 'The run:';
-    if (typeof fallback === 'boolean') {
-      command.addOption(new Option(`--${flag}`, help).hideHelp(fallback).helpGroup(group));
-      command.addOption(new Option(`--no-${flag}`, `without: ${help}`).hideHelp(!fallback).helpGroup(group));
-    } else {
-      const shown = fallback === null ? '' : ` (default: ${String(fallback)})`;
-      command.addOption(new Option(`--${flag} <${placeholder}>`, help + shown).helpGroup(group));
-    }
+    command.optionsGroup(key in recipeFields ? 'Recipe (affects the weights):' : 'Run:');
+    addConfigOption(command, key);
   }
   return command;
 }
 
+/** Adds the option of one field; for a switch also its --no-… form, and shows the one that changes the default. */
+export function addConfigOption(command: Command, key: ConfigKey): void {
+  const { help, helpOff = `do not ${help}`, default: defaultValue, placeholder } = configFields[key];
+  const flag = kebabCase(key);
+  if (typeof defaultValue === 'boolean') {
+    command.addOption(new Option(`--${flag}`, help).hideHelp(defaultValue));
+    command.addOption(new Option(`--no-${flag}`, helpOff).hideHelp(!defaultValue));
+  } else {
+    const shownDefault = defaultValue === null ? '' : ` (default: ${String(defaultValue)})`;
+    command.option(`--${flag} <${placeholder}>`, help + shownDefault);
+  }
+}
+
 /** What each recipe sets, for --help. */
 function describeRecipes(): string {
-  const lines = recipeNames.map((name) => {
-    const [usual, deepest] = [20, 110].map((depth) =>
-      Object.entries(recipePresets[name]({ depth })).map(([key, value]) => `${key}=${String(value)}`),
-    );
-    const more = deepest.filter((setting) => !usual.includes(setting));
-    const settings = usual.length === 0 ? 'the defaults' : usual.join(' ');
-    return `  ${name.padEnd(10)}${settings}${more.length === 0 ? '' : `; from --depth 110 on also ${more.join(' ')}`}`;
-  });
-  return ['What --recipe sets, where it is not given itself:', ...lines].join('\n');
+  const lines = ['What --recipe sets; options that are given explicitly win:'];
+  for (const name of recipeNames) {
+    const flagsAt = (depth: number) => Object.entries(recipePresets[name]({ depth })).map(asFlag);
+    const flags = flagsAt(20);
+    const deepFlags = flagsAt(110).filter((flag) => !flags.includes(flag));
+    if (flags.length === 0) flags.push('the defaults');
+    if (deepFlags.length > 0) flags.push('and with --depth 110 or more', ...deepFlags);
+    lines.push(`  ${new Help().boxWrap(`${name}: ${flags.join(' ')}`, 74).replaceAll('\n', '\n    ')}`);
+  }
+  return lines.join('\n');
+}
+
+function asFlag([key, value]: [string, unknown]): string {
+  if (typeof value === 'boolean') return `--${value ? '' : 'no-'}${kebabCase(key)}`;
+  return `--${kebabCase(key)} ${String(value)}`;
 }
 
 /**
- * The keys of the configuration that a command was given, checked: flags win over --set, --set over --config, all over the
- * recipe. Under --resume how they fit together shows only with those of the checkpoint. Throws `bad-config` naming the flag
- * or the file's key.
+ * Returns the configuration fields that were given, with their values checked. When a run is resumed, only their types are
+ * checked, as the other fields come from the checkpoint. Throws `bad-config` naming the flag or the key in the file.
  */
 export async function readConfig(options: Readonly<Record<string, unknown>>): Promise<ConfigInput> {
   const flags: Record<string, unknown> = {};
   for (const key of keys) {
-    if (options[key] !== undefined) flags[key] = valueOf(key, options[key]);
+    if (options[key] !== undefined) flags[key] = parseFlag(key, options[key]);
   }
   const { config: file } = options;
-  const fromFile = typeof file === 'string' ? await readConfigFile(file) : {};
-  const settings = readSettings(Array.isArray(options['set']) ? options['set'] : []);
-  assertKnownKeys(fromFile, `in ${String(file)}`);
+  const fileValues = typeof file === 'string' ? await readConfigFile(file) : {};
+  const settings = parseSettings(Array.isArray(options['set']) ? options['set'] : []);
+  assertKnownKeys(fileValues, `in ${String(file)}`);
   assertKnownKeys(settings, 'of --set');
   const sources = [
-    { values: fromFile, nameOf: (key: string) => `${key} in ${String(file)}` },
+    { values: fileValues, nameOf: (key: string) => `${key} in ${String(file)}` },
     { values: settings, nameOf: (key: string) => `--set ${key}` },
     { values: flags, nameOf: (key: string) => `--${kebabCase(key)}` },
   ];
   const input: Record<string, unknown> = {};
   for (const { values } of sources) {
-    // A length replaces whichever length a weaker source names.
+    // A length in steps also overrides one in epochs, and the other way around.
     if ('steps' in values || 'epochs' in values) {
       delete input['steps'];
       delete input['epochs'];
@@ -88,8 +104,8 @@ export async function readConfig(options: Readonly<Record<string, unknown>>): Pr
   return input;
 }
 
-/** `["depth=32", "recipe=fast"]`. Values are JSON, and text where they are not. Throws `bad-config` for one without a `=`. */
-function readSettings(settings: readonly unknown[]): Record<string, unknown> {
+/** Parses settings such as `depth=32`: JSON values, anything else is text. Throws `bad-config` if there is no `=`. */
+function parseSettings(settings: readonly unknown[]): Record<string, unknown> {
   return Object.fromEntries(
     settings.map((setting) => {
       const text = String(setting);
@@ -97,7 +113,7 @@ function readSettings(settings: readonly unknown[]): Record<string, unknown> {
       if (equals < 1) {
         throw new LockstepError(
           'bad-config',
-          `--set is ${JSON.stringify(text)}: it must be KEY=VALUE, such as depth=32`,
+          `--set is ${JSON.stringify(text)}: it must be KEY=VALUE, for example depth=32`,
         );
       }
       const value = text.slice(equals + 1);
@@ -110,41 +126,21 @@ function readSettings(settings: readonly unknown[]): Record<string, unknown> {
   );
 }
 
-/** A flag's text as its field's type; text that is not of it is left for the field's own check to refuse. */
-function valueOf(key: ConfigKey, given: unknown): unknown {
-  if (typeof given !== 'string') return given;
-  const { default: fallback, schema } = configFields[key];
-  if (Array.isArray(fallback)) return given === '' ? [] : given.split(',').map(numberOrText);
-  // Fields without a default may still be numbers: 1 is one that all of those take.
-  const isNumeric = typeof fallback === 'number' || schema.safeParse(1).success;
-  return isNumeric ? numberOrText(given) : given;
-}
-
-export function numberOrText(text: string): number | string {
-  const number = Number(text);
-  return text.trim() === '' || Number.isNaN(number) ? text : number;
-}
-
-/** A flag's whole number. Throws `bad-option` naming the flag and what is allowed. */
-export function parseWholeNumber(
-  flag: string,
-  text: string,
-  minimum: number,
-  maximum = Number.MAX_SAFE_INTEGER,
-): number {
-  const number = numberOrText(text);
-  if (typeof number === 'number' && Number.isSafeInteger(number) && number >= minimum && number <= maximum)
-    return number;
-  const range = maximum === Number.MAX_SAFE_INTEGER ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
-  throw new LockstepError('bad-option', `${flag} is ${JSON.stringify(text)}: it must be a whole number ${range}`);
+/** Converts a flag's text to the type of its field. Invalid text is returned as it is, for the field's schema to reject. */
+function parseFlag(key: ConfigKey, value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  const { default: defaultValue, schema } = configFields[key];
+  if (Array.isArray(defaultValue)) return value === '' ? [] : value.split(',').map(numberOrText);
+  // Fields without a default may be numbers too: all of those accept 1.
+  const isNumeric = typeof defaultValue === 'number' || schema.safeParse(1).success;
+  return isNumeric ? numberOrText(value) : value;
 }
 
 async function readConfigFile(file: string): Promise<Record<string, unknown>> {
   try {
     const content: unknown = JSON.parse(await readFile(file, 'utf8'));
-    if (typeof content !== 'object' || content === null || Array.isArray(content))
-      throw new Error('it is not an object');
-    return { ...content };
+    if (typeof content === 'object' && content !== null && !Array.isArray(content)) return { ...content };
+    throw new Error('it is not an object');
   } catch (cause) {
     const code = systemCodeOf(cause);
     const why =
@@ -153,8 +149,7 @@ async function readConfigFile(file: string): Promise<Record<string, unknown>> {
         : code === 'ENOENT'
           ? 'does not exist'
           : `cannot be read (${code})`;
-    throw new LockstepError('bad-config', `--config ${file} ${why}; lockstep config prints one to begin with`, {
-      cause,
-    });
+    const remedy = 'create one with `lockstep config > FILE`';
+    throw new LockstepError('bad-config', `--config ${file} ${why}; ${remedy}`, { cause });
   }
 }

@@ -1,55 +1,59 @@
-// The options that say what workers compute with: the same on worker, train and bench.
+// Options that choose what workers compute with.
 import { Option, type Command } from 'commander';
 import { precisions, type Precision } from '../../worker/engine.js';
-import { assertFits, engineNames, type EngineName } from '../../worker/engines/registry.js';
+import { assertSupported, engineNames, type EngineName } from '../../worker/engines/registry.js';
 import type { EngineChoice } from '../../worker/worker-arguments.js';
-import { parseWholeNumber } from './config-options.js';
+import { wholeNumberOption } from './number-options.js';
 
-const threadsDefault = '1';
 const modes = ['graph', 'eager'] as const;
 
-const group = 'What computes:';
+export interface EngineOptionValues {
+  engine: EngineName;
+  threads: number;
+  precision: Precision;
+  tfMode: (typeof modes)[number];
+  xla?: true;
+}
 
-export function addEngineOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--engine <ENGINE>', 'what to compute with').choices(engineNames).default('auto').helpGroup(group),
-    )
-    .addOption(
-      new Option('--threads <N>', 'threads to compute with, of each worker').default(threadsDefault).helpGroup(group),
-    )
-    .addOption(
-      new Option('--precision <TYPE>', 'type of the convolutions; others than float32 need tensorflow')
-        .choices(precisions)
-        .default('float32')
-        .helpGroup(group),
-    )
-    .addOption(
-      new Option('--tf-mode <MODE>', 'how tensorflow is called: once a slice, or once an operation (to compare)')
-        .choices(modes)
-        .default('graph')
-        .helpGroup(group),
-    )
-    .addOption(new Option('--xla', 'let tensorflow compile its graphs with XLA (on GPUs)').helpGroup(group));
+export function engineOption(defaultEngine: EngineName): Option {
+  return new Option('--engine <ENGINE>', 'engine to compute with; auto is tensorflow if it loads, otherwise wasm')
+    .choices(engineNames)
+    .default(defaultEngine);
+}
+
+export function threadsOption(description: string): Option {
+  return wholeNumberOption('--threads <N>', description, 1, 1024).default(1);
 }
 
 export function gpusOption(): Option {
   return new Option(
     '--gpus <LIST>',
-    'GPUs, a worker process each: all, or numbers such as 0,1 (default: all there are)',
+    'GPUs to use, with one worker process each: all, or numbers such as 0,1 (default: all if TensorFlow is installed for GPUs)',
   );
 }
 
-/** commander has checked the choices. Throws `bad-option` for those that do not go together: now, and not in each worker. */
-export function readEngineOptions(options: Readonly<Record<string, unknown>>): EngineChoice {
+export function addEngineOptions(command: Command): Command {
+  return command
+    .optionsGroup('Engine:')
+    .addOption(engineOption('auto'))
+    .addOption(threadsOption('CPU threads per worker'))
+    .addOption(
+      new Option('--precision <TYPE>', 'data type of convolutions; anything but float32 needs the tensorflow engine')
+        .choices(precisions)
+        .default('float32'),
+    )
+    .addOption(
+      new Option('--tf-mode <MODE>', 'run TensorFlow as one graph per slice, or eagerly, op by op, for comparison')
+        .choices(modes)
+        .default('graph'),
+    )
+    .option('--xla', 'compile TensorFlow graphs with XLA (GPUs only)');
+}
+
+/** Throws `bad-option` for a combination that the engine does not support, before any worker is started. */
+export async function readEngineOptions(options: EngineOptionValues): Promise<EngineChoice> {
   const { engine, threads, precision, tfMode, xla } = options;
-  const choice: EngineChoice = {
-    engine: engine as EngineName,
-    threads: parseWholeNumber('--threads', String(threads), 1, 1024),
-    precision: precision as Precision,
-    tensorFlowMode: tfMode as (typeof modes)[number],
-    xla: xla === true,
-  };
-  assertFits(choice.engine, choice);
+  const choice: EngineChoice = { engine, threads, precision, tensorFlowMode: tfMode, xla: xla === true };
+  await assertSupported(choice.engine, choice);
   return choice;
 }

@@ -1,4 +1,4 @@
-// How a run is told while it goes on: to a person, in its last lines alone, or as a line of JSON an event.
+// How a run is shown while it runs: for a person, quietly, or as lines of JSON.
 import { Option, type Command } from 'commander';
 import type { Coordinator } from '../../coordinator/main.js';
 import { metricsLineOf } from '../../coordinator/run/metrics-lines.js';
@@ -7,106 +7,105 @@ import { summarizeModel } from '../../inference/export/summary.js';
 import { LockstepError, messageOf } from '../../shared/errors.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { visible } from '../../shared/visible-text.js';
-import { RateLimitedPrinter, standardOutput, type Output } from './line-writer.js';
+import { withFlags } from './flag-names.js';
+import { printable, RateLimitedPrinter, standardOutput, writeJsonLine, type Output } from './printer.js';
 import { inexactLine, showProgress, showReport, testLine, weightsLine } from './progress.js';
 
 export interface RunView {
   begin(run: Coordinator): void;
-  /** Something for a person who watches. */
+  /** Information for a person who watches the run. */
   line(text: string): void;
-  /** Something for whoever pressed a key. */
+  /** The answer to a signal such as Ctrl-C. */
   notice(text: string): void;
-  /** What a person must not miss. The run has its own line for it in metrics.jsonl. */
+  /** A problem that the run itself also records in metrics.jsonl. */
   warning(text: string): void;
-  /** What the run does not know of itself. @param event a word for scripts */
-  tell(event: string, text: string): void;
+  /** Something that happened outside the run, in its processes. @param name of the event, for scripts */
+  event(name: string, text: string): void;
   end(report: Report, run: Coordinator): void;
   fail(error: unknown): void;
 }
 
+export interface ViewOptionValues {
+  quiet?: true;
+  json?: true;
+  summary?: boolean;
+}
+
 export function addViewOptions(command: Command): Command {
   return command
-    .addOption(new Option('--quiet', 'say nothing but warnings, errors and the last lines').conflicts('json'))
-    .option('--json', 'a line of JSON an event on standard output: start, those of metrics.jsonl, then report')
-    .addOption(new Option('--summary', 'list the layers first (default: on a terminal)').conflicts(['quiet', 'json']))
-    .option('--no-summary', 'say no more of the layers than how many parameters they have');
+    .optionsGroup('Output:')
+    .addOption(new Option('--quiet', 'print only warnings, errors and the final result').conflicts('json'))
+    .option('--json', 'print one line of JSON per event: the start, the lines of metrics.jsonl, then the report')
+    .addOption(
+      new Option('--summary', 'print the layer table before training (default: on a terminal)').conflicts([
+        'quiet',
+        'json',
+      ]),
+    )
+    .option('--no-summary', 'print the parameter count only, not the layer table');
 }
 
-export function readView(options: Readonly<Record<string, unknown>>, output = standardOutput): RunView {
-  if (options['json'] === true) return jsonView(output);
-  if (options['quiet'] === true) return quietView(output);
-  const { summary } = options;
-  return personView(new RateLimitedPrinter(output), summary === undefined ? output.isTerminal : summary === true);
+export function readView({ json, quiet, summary }: ViewOptionValues, output = standardOutput): RunView {
+  if (json) return jsonView(output);
+  if (quiet) return quietView(output);
+  return personView(new RateLimitedPrinter(output), summary ?? output.isTerminal);
 }
 
-export function personView(writer: RateLimitedPrinter, summary: boolean): RunView {
+export function personView(printer: RateLimitedPrinter, showsLayers: boolean): RunView {
+  const line = (text: string) => printer.line(text);
   return {
-    begin: (run) => showProgress(run, writer, summary),
-    line: (text) => writer.line(text),
-    notice: (text) => writer.line(text),
-    warning: (text) => writer.warning(text),
-    tell: (_event, text) => writer.line(text),
-    end: (report, run) => showReport(report, run.runDirectory, writer),
-    fail: () => writer.endLive(),
+    begin: (run) => showProgress(run, printer, showsLayers),
+    line,
+    notice: line,
+    warning: (text) => printer.warning(text),
+    event: (_name, text) => printer.line(text),
+    end: (report, run) => showReport(report, run.runDirectory, printer),
+    fail: () => printer.endLive(),
   };
 }
 
 function quietView(output: Output): RunView {
-  const writer = new RateLimitedPrinter(output);
-  const toErrors = (text: string) => void process.stderr.write(`lockstep: ${visible(text)}\n`);
+  const printer = new RateLimitedPrinter(output);
   return {
     begin({ events }) {
-      events.on('inexact', (event) => writer.warning(inexactLine(event)));
+      events.on('inexact', (event) => printer.warning(inexactLine(event)));
     },
     line: () => undefined,
-    notice: toErrors,
-    warning: (text) => writer.warning(text),
-    tell: (_event, text) => writer.warning(text),
+    notice: (text) => void process.stderr.write(`lockstep: ${printable(text)}\n`),
+    warning: (text) => printer.warning(text),
+    event: (_name, text) => printer.warning(text),
     end(report) {
-      writer.line(testLine(report.test));
-      writer.line(weightsLine(report));
+      printer.line(testLine(report.test));
+      printer.line(weightsLine(report));
     },
     fail: () => undefined,
   };
 }
 
 function jsonView(output: Output): RunView {
-  const say = (line: object) => output.write(`${JSON.stringify(line)}\n`);
-  const time = () => new Date().toISOString();
+  const write = (type: string, values: object) =>
+    writeJsonLine(output, { type, time: new Date().toISOString(), ...values });
   return {
     begin(run) {
       const { runDirectory, url, host, port, dashboardUrl, dataset, totalSteps, stepsPerEpoch, config } = run;
-      const { totalParameters, trainableParameters, nonTrainableParameters } = summarizeModel(layoutModel(config));
-      const parameters = { totalParameters, trainableParameters, nonTrainableParameters };
-      const place = { runDirectory, url, host, port, dashboardUrl };
-      say({
-        type: 'start',
-        time: time(),
-        lockstepVersion,
-        ...place,
-        dataset,
-        totalSteps,
-        stepsPerEpoch,
-        ...parameters,
-        config,
-      });
+      const { layers: _layers, model: _model, ...parameters } = summarizeModel(layoutModel(config));
+      const address = { url, host, port, dashboardUrl };
+      const length = { totalSteps, stepsPerEpoch };
+      write('start', { lockstepVersion, runDirectory, ...address, dataset, ...length, ...parameters, config });
       run.events.on('event', (event) => {
         const line = metricsLineOf(event);
-        if (line !== undefined) say(line);
+        if (line !== undefined) writeJsonLine(output, line);
       });
     },
     line: () => undefined,
     notice: () => undefined,
     warning: () => undefined,
-    tell: (event, detail) => say({ type: 'event', time: time(), event, detail }),
-    end: (report) => say({ type: 'report', time: time(), ...report }),
+    event: (event, detail) => write('event', { event, detail: withFlags(detail) }),
+    end: (report) => write('report', report),
     fail: (error) =>
-      say({
-        type: 'error',
-        time: time(),
+      write('error', {
         code: error instanceof LockstepError ? error.code : 'unknown',
-        message: messageOf(error),
+        message: withFlags(messageOf(error)),
       }),
   };
 }

@@ -1,6 +1,6 @@
-// `lockstep data`: fetch CIFAR-10, check it, or draw a synthetic set in its layout.
+// lockstep data: downloads CIFAR-10, verifies it, or synthesizes images in its format.
 import { stat } from 'node:fs/promises';
-import { InvalidArgumentError, type Command } from 'commander';
+import { Option, type Command } from 'commander';
 import cliProgress from 'cli-progress';
 import { countPerClass, imageCountOf } from '../../shared/dataset/cifar10-layout.js';
 import {
@@ -13,122 +13,114 @@ import {
 import { archiveFile, downloadCifar10, officialArchive } from '../../shared/dataset/download.js';
 import { defaultTestImages, defaultTrainingImages, synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { LockstepError } from '../../shared/errors.js';
+import { wholeNumberOption } from '../options/number-options.js';
+import { formatBytes, formatInteger } from '../output/format.js';
+import { printLines } from '../output/printer.js';
+import { formatTable } from '../output/table.js';
 
-/** A million records are 3 GB: what one buffer and most machines hold. */
+/** A million records are 3 GB: what one buffer and the memory of most machines hold. */
 const maxImages = 1_000_000;
 
-/** Adds `data download`, `data verify` and `data synthesize`. Their actions throw LockstepError. */
-export function addDataCommands(program: Command): void {
-  const data = program
-    .command('data')
-    .description('fetch CIFAR-10, check it, or draw synthetic images in its layout')
-    .addHelpText(
-      'after',
-      `
+export function configure(command: Command): void {
+  command.helpCommand(false).addHelpText(
+    'after',
+    `
 Examples:
-  lockstep data download            the real images, into ./data, where train finds them
-  lockstep data synthesize drawn    50,000 + 10,000 drawn images of ten classes, without a network
-  lockstep data verify drawn        files, records and images per class`,
-    );
-  const out = (line: string) => program.configureOutput().writeOut?.(`${line}\n`);
-  const err = (line: string) => program.configureOutput().writeErr?.(`${line}\n`);
-
-  data
-    .command('download')
-    .description('download the official CIFAR-10 files (170 MB); an interrupted download goes on where it ended')
-    .argument('[DIR]', 'folder for the files', defaultDataDirectory)
-    .option(
-      '--url <URL>',
-      'another place that has the official archive; its MD5 is demanded',
-      webAddress,
-      officialArchive.url,
-    )
-    .option('--force', 'replace other images in DIR')
-    .addHelpText(
-      'after',
-      `\nWithout a network: put the archive at DIR/${archiveFile} and run this; it is checked and unpacked.`,
-    )
-    .action(async (directory: string, options: { url: string; force?: true }) => {
-      await assertNoFile(directory);
-      const progress = process.stderr.isTTY ? progressBar() : progressLines(err);
-      const outcome = await downloadCifar10(directory, {
-        url: options.url,
-        overwrite: options.force === true,
-        onProgress: progress.update,
-      }).finally(progress.stop);
-      out(
-        {
-          downloaded: `Downloaded CIFAR-10 into ${directory}.`,
-          unpacked: `Unpacked ${directory}/${archiveFile}; no network was used.`,
-          'already there': `${directory} already holds the official CIFAR-10 files.`,
-        }[outcome],
-      );
-    });
-
-  data
-    .command('verify')
-    .description('check that the files are whole and print records and images per class')
-    .argument('[DIR]', 'folder with the files, or with the unpacked cifar-10-batches-bin', defaultDataDirectory)
-    .action(async (directory: string) => {
-      for (const line of await reportOf(directory)) out(line);
-    });
-
-  data
-    .command('synthesize')
-    .description('draw a set of ten classes in the layout of CIFAR-10; the same seed gives the same bytes everywhere')
-    .argument('[DIR]', 'folder for the files', defaultDataDirectory)
-    .option('--seed <N>', 'what every image is derived from', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
-    .option(
-      '--training-images <N>',
-      'images in the five training batches',
-      wholeNumber(5, maxImages),
-      defaultTrainingImages,
-    )
-    .option('--test-images <N>', 'images in the test batch', wholeNumber(1, maxImages), defaultTestImages)
-    .option('--force', 'replace the images in DIR')
-    .action(
-      async (
-        directory: string,
-        options: { seed: number; trainingImages: number; testImages: number; force?: true },
-      ) => {
-        await assertNoFile(directory);
-        // Looked at before the drawing too, so that a refusal does not take seconds.
-        if (options.force !== true) await assertNoCifar10(directory);
-        const { seed, trainingImages, testImages } = options;
-        out(`Drawing ${grouped(trainingImages)} training and ${grouped(testImages)} test images from seed ${seed}.`);
-        const dataset = synthesizeDataset({ seed, trainingImages, testImages });
-        await writeCifar10(directory, dataset, { overwrite: options.force === true });
-        out(`Wrote them to ${directory}: train with --data ${directory}.`);
-      },
-    );
+  lockstep data download           download CIFAR-10 into ./data, where train finds it
+  lockstep data synthesize DIR     write 60,000 synthetic images of ten classes
+  lockstep data verify DIR         check the files, and count the images per class`,
+  );
+  configureDownload(command.command('download').summary('Download CIFAR-10'));
+  configureVerify(command.command('verify').summary('Check the image files'));
+  configureSynthesize(command.command('synthesize').summary('Write synthetic images'));
 }
 
-/** What `data verify` prints. Throws `bad-data` where something is wrong. */
-async function reportOf(directory: string): Promise<string[]> {
+function configureDownload(command: Command): void {
+  command
+    .description('Download the official CIFAR-10 files (170 MB). An interrupted download resumes where it stopped.')
+    .argument('[DIR]', 'folder for the files', defaultDataDirectory)
+    .addOption(
+      new Option('--url <URL>', 'URL of the archive, for a mirror; its MD5 must be that of the official archive')
+        .argParser(parseUrl)
+        .default(officialArchive.url),
+    )
+    .option('--force', 'replace other images in DIR')
+    .addHelpText('after', `\nWithout a network, copy ${archiveFile} into DIR first: the command then unpacks it.`)
+    .action(async (directory: string, { url, force }: { url: string; force?: true }) => {
+      await assertNotAFile(directory);
+      const progress = process.stderr.isTTY ? progressBar() : progressLines(command);
+      const outcome = await downloadCifar10(directory, {
+        url,
+        overwrite: force === true,
+        onProgress: progress.update,
+      }).finally(progress.stop);
+      const messages = {
+        downloaded: `Downloaded CIFAR-10 into ${directory}.`,
+        unpacked: `Unpacked ${directory}/${archiveFile} without using the network.`,
+        'already there': `${directory} already contains the official CIFAR-10 files.`,
+      };
+      printLines(command, [messages[outcome]]);
+    });
+}
+
+function configureVerify(command: Command): void {
+  command
+    .description('Check that the files are complete, and count records and images per class.')
+    .argument('[DIR]', 'folder with the files, or with the unpacked cifar-10-batches-bin', defaultDataDirectory)
+    .action(async (directory: string) => printLines(command, await describeDataset(directory)));
+}
+
+function configureSynthesize(command: Command): void {
+  const countOption = (flags: string, description: string, minimum: number, defaultCount: number) =>
+    wholeNumberOption(flags, description, minimum, maxImages).default(defaultCount);
+  command
+    .description(
+      'Write synthetic images of ten classes in the format of CIFAR-10. The same seed gives the same bytes on every machine.',
+    )
+    .argument('[DIR]', 'folder for the files', defaultDataDirectory)
+    .addOption(wholeNumberOption('--seed <N>', 'random seed', 0).default(0))
+    .addOption(
+      countOption('--training-images <N>', 'number of images in the five training files', 5, defaultTrainingImages),
+    )
+    .addOption(countOption('--test-images <N>', 'number of images in the test file', 1, defaultTestImages))
+    .option('--force', 'replace the images in DIR')
+    .action(async (directory: string, options: SynthesizeOptionValues) => {
+      const { force = false, ...request } = options;
+      await assertNotAFile(directory);
+      // Also checked before synthesizing, which takes seconds.
+      if (!force) await assertNoCifar10(directory);
+      const counts = `${formatInteger(request.trainingImages)} training and ${formatInteger(request.testImages)} test images`;
+      printLines(command, [`Synthesizing ${counts} from seed ${request.seed}.`]);
+      await writeCifar10(directory, synthesizeDataset(request), { overwrite: force });
+      printLines(command, [`Wrote them to ${directory}; train with --data ${directory}.`]);
+    });
+}
+
+interface SynthesizeOptionValues {
+  seed: number;
+  trainingImages: number;
+  testImages: number;
+  force?: true;
+}
+
+/** Throws `bad-data` if a file is damaged. */
+async function describeDataset(directory: string): Promise<string[]> {
   const files = await batchFilesOf(directory);
   const dataset = await loadCifar10(directory);
   const training = countPerClass(dataset.training);
   const test = countPerClass(dataset.test);
-  const classes = dataset.classNames.map((name, label) => [name, grouped(training[label]), grouped(test[label])]);
+  const counts = (name: string, ...values: number[]) => [name, ...values.map(formatInteger)];
   return [
-    ...table([['file', 'records'], ...files.map(({ name, records }) => [name, grouped(records)])]),
+    ...formatTable([['file', 'records'], ...files.map(({ name, records }) => counts(name, records))]),
     '',
-    ...table([
+    ...formatTable([
       ['class', 'training', 'test'],
-      ...classes,
-      ['all', grouped(imageCountOf(dataset.training)), grouped(imageCountOf(dataset.test))],
+      ...dataset.classNames.map((name, label) => counts(name, training[label], test[label])),
+      counts('all', imageCountOf(dataset.training), imageCountOf(dataset.test)),
     ]),
     '',
-    `${directory} is sound: every file is whole, every label is 0 to 9.`,
+    `${directory} is valid: every file is complete, and every label is from 0 to 9.`,
   ];
-}
-
-/** The first column to the left, the others to the right. */
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows.map((row) =>
-    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('  '),
-  );
 }
 
 interface DownloadProgress {
@@ -138,62 +130,41 @@ interface DownloadProgress {
 
 function progressBar(): DownloadProgress {
   const bar = new cliProgress.SingleBar(
-    { format: '{bar} {percentage}% | {received} of {size} MB | {eta_formatted} left', stream: process.stderr },
+    { format: '{bar} {percentage}% | {received} of {size} | {eta_formatted} left', stream: process.stderr },
     cliProgress.Presets.shades_classic,
   );
-  let started = false;
+  let isStarted = false;
   return {
     update: (received, total) => {
-      const payload = { received: megabytes(received), size: megabytes(total) };
-      if (!started) bar.start(total, received, payload);
+      const payload = { received: formatBytes(received), size: formatBytes(total) };
+      if (!isStarted) bar.start(total, received, payload);
       else bar.update(received, payload);
-      started = true;
+      isStarted = true;
     },
     stop: () => bar.stop(),
   };
 }
 
-/** A line at the start and whenever another tenth has arrived: for logs and pipes. */
-function progressLines(write: (line: string) => void): DownloadProgress {
+/** For logs and pipes: a line at the start and after each tenth of the download. */
+function progressLines(command: Command): DownloadProgress {
   let lastTenth = -1;
   return {
     update: (received, total) => {
       const tenth = Math.floor((received / total) * 10);
       if (tenth === lastTenth) return;
       lastTenth = tenth;
-      write(`downloading: ${megabytes(received)} of ${megabytes(total)} MB`);
+      command.configureOutput().writeErr?.(`downloading: ${formatBytes(received)} of ${formatBytes(total)}\n`);
     },
     stop: () => undefined,
   };
 }
 
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(1);
+function parseUrl(text: string): string {
+  if (URL.canParse(text) && ['https:', 'http:'].includes(new URL(text).protocol)) return text;
+  throw new LockstepError('bad-option', `--url is ${text}: it must begin with https:// or http://`);
 }
 
-function grouped(count: number): string {
-  return count.toLocaleString('en-US');
-}
-
-/** An option's parser: digits only, within limits. commander adds the option's name and the value given. */
-function wholeNumber(lowest: number, highest: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < lowest || value > highest) {
-      throw new InvalidArgumentError(`It must be a whole number from ${lowest} to ${highest}.`);
-    }
-    return value;
-  };
-}
-
-function webAddress(text: string): string {
-  const protocol = URL.canParse(text) ? new URL(text).protocol : undefined;
-  if (protocol === 'https:' || protocol === 'http:') return text;
-  throw new InvalidArgumentError('It must be an address that begins with https:// or http://.');
-}
-
-/** Throws `bad-data` where what is to become a folder is something else. */
-async function assertNoFile(directory: string): Promise<void> {
+async function assertNotAFile(directory: string): Promise<void> {
   const found = await stat(directory).catch(() => undefined);
   if (found === undefined || found.isDirectory()) return;
   throw new LockstepError('bad-data', `DIR is ${directory}, which is a file: name a folder for the images`);

@@ -1,35 +1,36 @@
-// lockstep summary: the network's layers, of a configuration or of a checkpoint.
+// lockstep summary: the layers of a network, from a configuration or a checkpoint.
 import type { Command } from 'commander';
 import { loadCheckpoint } from '../../coordinator/run/load-checkpoint.js';
-import { describeSummary, summarizeModel } from '../../inference/export/summary.js';
-import { resolveConfig } from '../../shared/config/config.js';
+import { summarizeModel } from '../../inference/export/summary.js';
+import { kebabCase, resolveConfig } from '../../shared/config/config.js';
 import { LockstepError } from '../../shared/errors.js';
 import { layoutModel, type ModelLayout } from '../../shared/network/layout.js';
 import { addConfigOptions, readConfig } from '../options/config-options.js';
+import { describeSummary } from '../output/model-summary.js';
+import { printLines } from '../output/printer.js';
 
-export function addSummaryCommand(program: Command): void {
-  addConfigOptions(
-    program
-      .command('summary')
-      .description('list the layers with their shapes and parameters, as Keras does')
-      .argument('[CHECKPOINT]', 'a checkpoint, or a run’s folder, which means its latest (default: the options below)')
-      .option('--json', 'print JSON', false),
-  ).action(async (location: string | undefined, options: Record<string, unknown>) => {
-    const summary = summarizeModel(await layoutFor(location, options));
-    const lines = options['json'] === true ? [JSON.stringify(summary, null, 2)] : describeSummary(summary);
-    for (const line of lines) program.configureOutput().writeOut?.(`${line}\n`);
-  });
+export function configure(command: Command): void {
+  command
+    .description(
+      'Print the layers of the network with their shapes and parameter counts, like model.summary() in Keras.',
+    )
+    .argument('[CHECKPOINT]', 'checkpoint, or a run directory for its latest one (default: the network of the options)')
+    .option('--json', 'print JSON');
+  addConfigOptions(command).action(
+    async (location: string | undefined, { json, ...options }: Record<string, unknown>) => {
+      const summary = summarizeModel(await layoutFor(location, options));
+      printLines(command, json ? [JSON.stringify(summary, null, 2)] : describeSummary(summary));
+    },
+  );
 }
 
 async function layoutFor(location: string | undefined, options: Record<string, unknown>): Promise<ModelLayout> {
   const input = await readConfig(options);
   if (location === undefined) return layoutModel(resolveConfig(input));
-  const given = Object.keys(input);
-  if (given.length > 0) {
-    throw new LockstepError(
-      'bad-option',
-      `${location} has a configuration of its own: leave out ${given.join(', ')}, or the checkpoint`,
-    );
-  }
-  return (await loadCheckpoint(location)).layout;
+  const flags = Object.keys(input).map((key) => `--${kebabCase(key)}`);
+  if (flags.length === 0) return (await loadCheckpoint(location)).layout;
+  throw new LockstepError(
+    'bad-option',
+    `${location} is given together with ${flags.join(', ')}: a checkpoint has its own configuration, so omit one of them`,
+  );
 }

@@ -1,52 +1,50 @@
-// Opens a page or a file in the browser that this system prefers, or says where to open it instead.
+// Opens a page or a file in the default browser, or tells the user where to open it.
 import { spawn } from 'node:child_process';
 import { isLoopback } from '../../coordinator/connections/http-access.js';
 import { systemCodeOf } from '../../shared/errors.js';
 
-export interface Surroundings {
+export interface Desktop {
   platform: NodeJS.Platform;
   environment: NodeJS.ProcessEnv;
 }
 
 /**
- * Never fails and never waits: without a browser the one who asked opens the place by hand.
- * @param place a URL, or a file's path
- * @param tell told in one line why nothing was opened, and what to do
+ * Neither throws nor waits: without a browser the user can open the target by hand.
+ * @param target a URL or the path of a file
+ * @param onFailure receives one line: why nothing was opened, and what to do instead
  */
 export function openBrowser(
-  place: string,
-  tell: (line: string) => void,
-  { platform, environment }: Surroundings = { platform: process.platform, environment: process.env },
+  target: string,
+  onFailure: (line: string) => void,
+  { platform, environment }: Desktop = { platform: process.platform, environment: process.env },
 ): void {
-  const sayWhyNot = (why: string) => tell(`no browser was opened (${why}): ${byHand(place, environment)}`);
-  // xdg-open would take over the terminal with lynx, where that is installed.
-  if (!hasScreen({ platform, environment })) {
-    return sayWhyNot('this session has no screen: neither DISPLAY nor WAYLAND_DISPLAY is set');
+  const fail = (reason: string) => onFailure(`cannot open a browser (${reason}): ${manualSteps(target, environment)}`);
+  // Without this check xdg-open would start lynx in this terminal, if it is installed.
+  if (!hasDisplay({ platform, environment })) {
+    return fail('this session has no display: neither DISPLAY nor WAYLAND_DISPLAY is set');
   }
   const [program, ...args] = openerOf(platform);
-  const child = spawn(program, [...args, place], { stdio: 'ignore', detached: true, env: environment });
-  child.on('error', (error) =>
-    sayWhyNot(systemCodeOf(error) === 'ENOENT' ? `${program} is not installed here` : error.message),
-  );
+  const child = spawn(program, [...args, target], { stdio: 'ignore', detached: true, env: environment });
+  child.on('error', (error) => fail(systemCodeOf(error) === 'ENOENT' ? `${program} is not installed` : error.message));
   child.on('exit', (status) => {
-    if (status !== 0 && status !== null) sayWhyNot(`${program} ended with status ${status}`);
+    if (status !== 0 && status !== null) fail(`${program} exited with status ${status}`);
   });
-  // A browser may stay longer than the run.
+  // The browser may outlive this process.
   child.unref();
 }
 
-/** Only where X or Wayland draw does it depend on the session; who names a BROWSER knows what they do. */
-function hasScreen({ platform, environment }: Surroundings): boolean {
+/** Sessions differ only under X and Wayland. A BROWSER variable needs no display: it may name a text browser. */
+function hasDisplay({ platform, environment }: Desktop): boolean {
   if (platform === 'darwin' || platform === 'win32') return true;
   return ['DISPLAY', 'WAYLAND_DISPLAY', 'BROWSER'].some((name) => Boolean(environment[name]));
 }
 
-function byHand(place: string, environment: NodeJS.ProcessEnv): string {
-  const isFar = Boolean(environment['SSH_CONNECTION']);
-  const url = URL.canParse(place) ? new URL(place) : undefined;
-  if (!isFar || url === undefined || !isLoopback(url.hostname)) return `open ${place}`;
+function manualSteps(target: string, environment: NodeJS.ProcessEnv): string {
+  const isRemote = Boolean(environment['SSH_CONNECTION']);
+  const url = URL.canParse(target) ? new URL(target) : undefined;
+  if (!isRemote || url === undefined || !isLoopback(url.hostname)) return `open ${target}`;
   const { port } = url;
-  return `where you sit, run ssh -L ${port}:127.0.0.1:${port} THIS-MACHINE, and open ${place} there`;
+  return `on your own machine, run ssh -L ${port}:127.0.0.1:${port} THIS-HOST and open ${target}`;
 }
 
 function openerOf(platform: NodeJS.Platform): [string, ...string[]] {

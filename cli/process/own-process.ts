@@ -1,27 +1,27 @@
-// Runs the command that was given again, in a process whose environment has what can only be read at a process's start.
+// Restarting this command in a child process, and being such a child.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** Resolves when the child has ended, with its exit status as this process's. */
-export async function runAgainWith(environment: Readonly<Record<string, string>>): Promise<void> {
+/**
+ * Runs the same command line again with additional environment variables, for settings that are read when a process starts.
+ * Resolves when the child has exited, with its exit status as this process's.
+ */
+export async function rerunWith(environment: Readonly<Record<string, string>>): Promise<void> {
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     env: { ...process.env, ...environment },
-    // The channel tells the child when this process is gone: see exitWithParent.
+    // The channel closes when this process exits: see exitWithParent.
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   const [status] = (await once(child, 'close')) as [number | null];
   process.exitCode = status ?? 1;
 }
 
-/** Whether a process of this program started this one, which may be gone by now, and has chosen what it is to be. */
+/** Whether another Lockstep process started this one and has chosen its device and environment. */
 export function isSupervised(): boolean {
   return process.send !== undefined;
 }
 
-/**
- * In a child: ends it when the process that started it is gone, or was before this could be asked for, and lets it end by
- * itself before.
- */
+/** In a supervised process: exits when the parent does, even if that has already happened, without keeping it alive. */
 export function exitWithParent(): void {
   if (!process.connected) process.exit(1);
   process.once('disconnect', () => process.exit(1));

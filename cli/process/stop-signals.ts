@@ -1,18 +1,14 @@
-// Ctrl-C and SIGTERM: the first lets a command end in good order, a second one ends this process at once.
+// SIGINT (Ctrl-C) and SIGTERM: the first one stops a command gracefully, the second one ends the process immediately.
 import { systemClock, type Clock } from '../../shared/clock.js';
+import { exitStatuses, LockstepError } from '../../shared/errors.js';
 
-const interruptedStatus = 130;
-/**
- * Signals closer together than this are one: npm and timeout pass on to their child what the terminal, or a signal to the
- * whole group, has brought it already.
- */
-const sameSignalMs = 250;
+/** Signals within this time count as one: npm and timeout forward a signal that the process group has already received. */
+const duplicateSignalMs = 250;
 
 /**
- * From now on the first signal is told, and a second one ends the process.
  * @param onFirst called once
- * @param beforeExit called before the process is ended: what must not outlive it
- * @returns what gives signals back their usual effect
+ * @param beforeExit called before the second signal ends the process, to end child processes
+ * @returns a function that restores the default behavior
  */
 export function onStopSignals(
   onFirst: (signal: NodeJS.Signals) => void,
@@ -25,13 +21,12 @@ export function onStopSignals(
     const nowMs = clock.now();
     if (firstMs === undefined) {
       firstMs = nowMs;
-      // Signals that waited for this process come one behind the other, however long the first one keeps it.
+      // Signals that were queued while the process was busy arrive in the same turn of the event loop.
       setImmediate(() => (hasTurned = true));
       onFirst(signal);
-    } else if (hasTurned && nowMs - firstMs > sameSignalMs) {
+    } else if (hasTurned && nowMs - firstMs > duplicateSignalMs) {
       beforeExit?.();
-      // What a person asked for twice: nothing is waited for.
-      process.exit(interruptedStatus);
+      process.exit(exitStatuses.interrupted);
     }
   };
   process.on('SIGINT', onSignal);
@@ -40,4 +35,8 @@ export function onStopSignals(
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
   };
+}
+
+export function interruptedBy(signal: NodeJS.Signals): LockstepError {
+  return new LockstepError('interrupted', `interrupted by ${signal}`);
 }

@@ -1,22 +1,21 @@
-// lockstep dashboard: looks at a run that is over.
+// lockstep dashboard: the dashboard of a run that is over.
 import type { Command } from 'commander';
 import { openRecordedDashboard } from '../../coordinator/monitoring/dashboard/recorded-dashboard.js';
+import { portOption } from '../options/number-options.js';
+import { RateLimitedPrinter, standardOutput } from '../output/printer.js';
 import { openBrowser } from '../process/open-browser.js';
-import { RateLimitedPrinter, standardOutput } from '../output/line-writer.js';
-import { parsePort } from '../options/port-options.js';
 
-export function addDashboardCommand(program: Command): void {
-  program
-    .command('dashboard')
-    .description('look at a finished or interrupted run again, in a browser on this machine')
-    .argument('<RUN-DIR>', "a run's folder")
-    .option('--port <PORT>', 'port to listen on (default: any free one)')
-    .option('--open', 'open it in a browser')
-    .action(async (directory: string, { port = '0', open }: { port?: string; open?: true }) => {
-      const writer = new RateLimitedPrinter(standardOutput);
-      const dashboard = await openRecordedDashboard(directory, parsePort(port));
-      writer.line(`dashboard of ${directory}: ${dashboard.url} (Ctrl-C ends it)`);
-      if (open) openBrowser(dashboard.url, (line) => writer.line(line));
+export function configure(command: Command): void {
+  command
+    .description('Serve the dashboard of a finished or interrupted run on this machine, until Ctrl-C.')
+    .argument('<RUN-DIR>', 'run directory')
+    .addOption(portOption('port to listen on (default: any free port)'))
+    .option('--open', 'open the dashboard in a browser')
+    .action(async (directory: string, { port = 0, open }: { port?: number; open?: true }) => {
+      const printer = new RateLimitedPrinter(standardOutput);
+      const dashboard = await openRecordedDashboard(directory, port);
+      printer.line(`dashboard of ${directory}: ${dashboard.url} (press Ctrl-C to stop)`);
+      if (open) openBrowser(dashboard.url, (line) => printer.line(line));
       await new Promise<void>((resolve) => {
         process.once('SIGINT', () => resolve());
         process.once('SIGTERM', () => resolve());

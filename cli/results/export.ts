@@ -1,35 +1,54 @@
-// lockstep export: a checkpoint as a model that others load.
+// lockstep export: converts a checkpoint to a model file for other software.
 import { Option, type Command } from 'commander';
-import { trainedModelOf } from '../../inference/trained-model.js';
-import { exportFormats, exportModel, loadingHints, type ExportFormat } from '../../inference/export/formats.js';
+import { loadTrainedModel } from '../../inference/trained-model.js';
+import {
+  exportFormats,
+  exportModel,
+  formatOf,
+  loadingHints,
+  type ExportFormat,
+} from '../../inference/export/formats.js';
+import { formatBytes } from '../output/format.js';
+import { printLines } from '../output/printer.js';
 
-export function addExportCommand(program: Command): void {
-  program
-    .command('export')
-    .description('write a checkpoint as a model for Keras, TensorFlow, TensorFlow.js, ONNX, or as safetensors')
-    .argument('<CHECKPOINT>', 'a checkpoint, or a run’s folder, which means its latest')
-    .addOption(new Option('--to <FORMAT>', 'what to write').choices(exportFormats).makeOptionMandatory())
-    .requiredOption('--out <PATH>', 'the file to write; with savedmodel and tfjs the folder')
-    .option('--force', 'replace what is there', false)
+interface ExportOptionValues {
+  to?: ExportFormat;
+  out: string;
+  force: boolean;
+}
+
+export function configure(command: Command): void {
+  command
+    .description('Convert a checkpoint to a model for Keras, TensorFlow, TensorFlow.js or ONNX, or to safetensors.')
+    .argument('<CHECKPOINT>', 'checkpoint, or a run directory for its latest one')
+    .requiredOption('--out <PATH>', 'file to write; for savedmodel and tfjs, the folder')
+    .addOption(
+      new Option(
+        '--to <FORMAT>',
+        'format; required for folders (default: from the extension of --out: .keras, .onnx or .safetensors)',
+      ).choices(exportFormats),
+    )
+    .option('--force', 'replace an existing file', false)
     .addHelpText(
       'after',
       `
-Each takes float32 pixels [N, 32, 32, 3], red, green, blue, 0 to 255, and gives logits [N, 10]: the preprocessing is part of
-the model. Only safetensors holds the weights alone, under their own names.
+The input of an exported model is float32 [N, 32, 32, 3]: red, green, blue, from
+0 to 255, as preprocessing is part of the model. The output is logits [N, 10].
+safetensors contains the weights only.
 
 Examples:
-  lockstep export runs/a --to keras --out model.keras        keras.models.load_model, no code of ours
-  lockstep export runs/a --to savedmodel --out model         tf.saved_model.load, TensorFlow Serving
-  lockstep export runs/a --to tfjs --out web                 tf.loadGraphModel('web/model.json')
-  lockstep export runs/a --to onnx --out model.onnx          onnxruntime
-  lockstep export runs/a --to safetensors --out model.safetensors`,
+  lockstep export runs/a --out model.keras
+  lockstep export runs/a --out model.onnx
+  lockstep export runs/a --out model.safetensors
+  lockstep export runs/a --to savedmodel --out model
+  lockstep export runs/a --to tfjs --out web`,
     )
-    .action(async (location: string, options: { to: ExportFormat; out: string; force: boolean }) => {
-      const { to: format, out: target, force } = options;
-      const { model, checkpoint } = await trainedModelOf(location);
-      const bytes = await exportModel(model, { format, target, force });
-      const say = (line: string) => program.configureOutput().writeOut?.(`${line}\n`);
-      say(`${checkpoint} (step ${model.step}) as ${format}: ${target}, ${(bytes / 1e6).toFixed(2)} MB`);
-      say(`load it with: ${loadingHints[format](target)}`);
+    .action(async (location: string, { out, to = formatOf(out), force }: ExportOptionValues) => {
+      const { model, checkpoint } = await loadTrainedModel(location);
+      const bytes = await exportModel(model, { to, out, force });
+      printLines(command, [
+        `${checkpoint} (step ${model.step}) exported as ${to}: ${out}, ${formatBytes(bytes)}`,
+        `load it with: ${loadingHints[to](out)}`,
+      ]);
     });
 }

@@ -1,39 +1,38 @@
-// lockstep predict: what a trained model takes pictures for.
+// lockstep predict: classifies images with a trained model.
 import { Option, type Command } from 'commander';
-import { fits, type Fit } from '../../inference/images/resize.js';
+import { imageFits, type ImageFit } from '../../inference/images/resize.js';
 import { predict, type Predictions } from '../../inference/predict.js';
-import { engineNames, type EngineName } from '../../worker/engines/registry.js';
-import { parseWholeNumber } from '../options/config-options.js';
+import type { EngineName } from '../../worker/engines/registry.js';
+import { engineOption, threadsOption } from '../options/engine-options.js';
+import { formatPercent } from '../output/format.js';
+import { printLines } from '../output/printer.js';
 
 const shownClasses = 5;
 
-export function addPredictCommand(program: Command): void {
-  program
-    .command('predict')
-    .description('say what pictures show: the five best classes of each, with probabilities')
-    .argument('<CHECKPOINT>', 'a checkpoint, or a run’s folder, which means its latest')
+interface PredictOptionValues {
+  fit: ImageFit;
+  engine: EngineName;
+  threads: number;
+  json?: true;
+}
+
+export function configure(command: Command): void {
+  command
+    .description('Classify images: print the five most probable classes of each.')
+    .argument('<CHECKPOINT>', 'checkpoint, or a run directory for its latest one')
     .argument('<IMAGE...>', 'PNG or JPEG files of any size')
     .addOption(
-      new Option('--fit <HOW>', 'how a picture becomes a square: its middle, or all of it out of proportion')
-        .choices(fits)
+      new Option('--fit <MODE>', 'how to make an image square: crop it to its center, or squeeze it')
+        .choices(imageFits)
         .default('crop'),
     )
-    .addOption(new Option('--engine <ENGINE>', 'what to compute with').choices(engineNames).default('wasm'))
-    .option('--threads <N>', 'threads to compute with', '1')
-    .option('--json', 'print JSON, with all ten classes', false)
-    .action(
-      async (
-        checkpoint: string,
-        images: string[],
-        options: { fit: Fit; engine: EngineName; threads: string; json: boolean },
-      ) => {
-        const { fit, engine, json } = options;
-        const threads = parseWholeNumber('--threads', options.threads, 1, 1024);
-        const predictions = await predict({ checkpoint, images, fit, engine, threads });
-        const lines = json ? [JSON.stringify(predictions, null, 2)] : describePredictions(predictions);
-        for (const line of lines) program.configureOutput().writeOut?.(`${line}\n`);
-      },
-    );
+    .addOption(engineOption('wasm'))
+    .addOption(threadsOption('CPU threads'))
+    .option('--json', 'print JSON with the probabilities of all classes')
+    .action(async (checkpoint: string, images: string[], { json, ...options }: PredictOptionValues) => {
+      const predictions = await predict({ checkpoint, images, ...options });
+      printLines(command, json ? [JSON.stringify(predictions, null, 2)] : describePredictions(predictions));
+    });
 }
 
 function describePredictions({ predictions }: Predictions): string[] {
@@ -42,6 +41,6 @@ function describePredictions({ predictions }: Predictions): string[] {
     `${image} (${width}×${height})`,
     ...classes
       .slice(0, shownClasses)
-      .map(({ name, probability }) => `${(100 * probability).toFixed(1).padStart(7)}%  ${name}`),
+      .map(({ name, probability }) => `${formatPercent(probability, 1).padStart(8)}  ${name}`),
   ]);
 }

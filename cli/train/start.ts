@@ -1,123 +1,115 @@
-// lockstep start, which is `npm start`: a first run that shows learning in a minute or two and says what comes next.
+// lockstep start, also `npm start`: a first run that shows learning within a minute or two, and what to do next.
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { Report } from '../../coordinator/run/report.js';
 import { defaultRunDirectory, RunDirectory } from '../../coordinator/run/run-directory.js';
-import type { RunEventOf } from '../../coordinator/run/run-events.js';
 import { resolveConfig } from '../../shared/config/config.js';
 import { defaultDataDirectory, holdsCifar10, writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { train } from '../../single-node/train.js';
-import { parseWholeNumber } from '../options/config-options.js';
-import { duration, RateLimitedPrinter, standardOutput } from '../output/line-writer.js';
+import { wholeNumberOption } from '../options/number-options.js';
+import { formatDuration, formatPercent } from '../output/format.js';
+import { RateLimitedPrinter, standardOutput } from '../output/printer.js';
 import { personView } from '../output/run-view.js';
-import { follow } from './training.js';
+import { follow } from './follow.js';
 
 /** About 80 seconds on two cores without a GPU. */
 const defaultSteps = 350;
-/** Enough to learn from in so few steps, drawn in less than a second; an epoch is 70 steps, each with a validation. */
+/** Enough to learn from in so few steps, synthesized in less than a second. An epoch is 70 steps, each with a validation. */
 const syntheticImages = { trainingImages: 10_000, testImages: 2_000 };
-/** Steps whose mean is the accuracy at the beginning. */
+/** The accuracy before learning is the mean over this many steps. */
 const firstSteps = 10;
 
-/** The recipe with its schedule in miniature: the rate falls at half and at three quarters of the run, as in 64,000 steps. */
-function startRecipe(steps: number) {
+export function configure(command: Command): void {
+  command
+    .description(
+      `Run a short first training on this machine and show what to do next. It uses the CIFAR-10 images in ./${defaultDataDirectory} ` +
+        'if they are there, and synthetic images otherwise.',
+    )
+    .addOption(wholeNumberOption('--steps <N>', 'number of steps (optimizer updates)', 4).default(defaultSteps))
+    .option('--run-dir <DIR>', 'run directory, for checkpoints, metrics and the report (default: runs/<time>)')
+    .action(async ({ steps, runDir }: { steps: number; runDir?: string }) => {
+      const directory = runDir ?? defaultRunDirectory(new Date());
+      await new RunDirectory(directory).assertFree();
+      const printer = new RateLimitedPrinter(standardOutput);
+      const hasRealImages = await holdsCifar10(defaultDataDirectory);
+      if (!hasRealImages) {
+        printer.line(
+          `./${defaultDataDirectory} does not contain CIFAR-10: training on synthetic images of ten classes`,
+        );
+      }
+      const data = hasRealImages ? defaultDataDirectory : await synthesizeImages(directory);
+      const run = await train({ ...shortRecipe(steps), runDir: directory, data });
+      const firstAccuracies: number[] = [];
+      run.events.on('step', ({ step, accuracy }) => {
+        if (step <= firstSteps) firstAccuracies.push(accuracy);
+      });
+      await follow(run, personView(printer, false), { kill: () => run.kill() });
+      const report = await run.report;
+      const lines = [
+        '',
+        describeLearning(firstAccuracies, report),
+        '',
+        ...describeNextSteps(ownCommand(process.argv[1] ?? ''), hasRealImages, run.runDirectory, report),
+      ];
+      printer.line(...lines);
+    });
+}
+
+/** The learning rate drops after half and three quarters of the run, as it does in the full recipe of 64,000 steps. */
+function shortRecipe(steps: number) {
   return { steps, learningRateBoundaries: [Math.floor(steps / 2), Math.floor((3 * steps) / 4)] };
 }
 
-/** Draws them into the run's folder, where evaluate and --resume find them again. @returns the folder of the images */
-export async function drawImages(runDirectory: string): Promise<string> {
+/** Writes images to the run directory, where `evaluate` and --resume find them. @returns their folder */
+export async function synthesizeImages(runDirectory: string): Promise<string> {
   const folder = path.join(runDirectory, 'images');
   await writeCifar10(folder, synthesizeDataset(syntheticImages), { overwrite: true });
   return folder;
 }
 
-export function addStartCommand(program: Command): void {
-  program
-    .command('start')
-    .description('a first run on this machine: ./data if it holds CIFAR-10, else drawn images; then what to run next')
-    .option('--steps <N>', 'optimizer updates', String(defaultSteps))
-    .option('--run-dir <DIR>', 'where the run is written (default: runs/<time>)')
-    .action(async ({ steps = '', runDir }: { steps?: string; runDir?: string }) => {
-      const recipe = startRecipe(parseWholeNumber('--steps', steps, 4));
-      const hasRealImages = await holdsCifar10(defaultDataDirectory);
-      const directory = runDir ?? defaultRunDirectory(new Date());
-      await new RunDirectory(directory).assertFree();
-      const writer = new RateLimitedPrinter(standardOutput);
-      if (!hasRealImages) {
-        writer.line(`./${defaultDataDirectory} holds no CIFAR-10: this run learns drawn images of ten classes`);
-      }
-      const data = hasRealImages ? defaultDataDirectory : await drawImages(directory);
-      const run = await train({ ...recipe, runDir: directory, data });
-      const beginning: RunEventOf<'step'>[] = [];
-      run.events.on('step', (step) => {
-        if (step.step <= firstSteps) beginning.push(step);
-      });
-      await follow(run, personView(writer, false), { kill: () => run.kill() });
-      const report = await run.report;
-      writer.line('');
-      writer.line(describeLearning(beginning, report));
-      writer.line('');
-      const situation = {
-        command: commandAsTyped(process.argv[1] ?? ''),
-        hasRealImages,
-        runDirectory: run.runDirectory,
-      };
-      for (const line of describeNextSteps(situation, report)) writer.line(line);
-    });
-}
-
-/** How a person would start this program from here: a checkout's file, or the name of the installed command. */
-function commandAsTyped(script: string): string {
+/** How to run this program from here: a checkout's file, or the name of the installed command. */
+function ownCommand(script: string): string {
   return path.extname(script) === '.js' ? `node ${path.relative('', script)}` : 'lockstep';
 }
 
-function describeLearning(beginning: readonly { accuracy: number }[], report: Pick<Report, 'train' | 'test'>): string {
-  const before = beginning.reduce((sum, { accuracy }) => sum + accuracy, 0) / beginning.length;
+function describeLearning(firstAccuracies: readonly number[], report: Pick<Report, 'train' | 'test'>): string {
+  const first = firstAccuracies.reduce((sum, accuracy) => sum + accuracy, 0) / firstAccuracies.length;
   return (
-    `It learned: ${percent(before)} of the training images were right at the beginning, ${percent(report.train.accuracy)} ` +
-    `in the last epoch; of the test images, which it had never seen, ${percent(report.test.accuracy)}. Guessing gives 10%.`
+    `Training accuracy rose from ${formatPercent(first)} in the first steps to ${formatPercent(report.train.accuracy)} in the ` +
+    `last epoch. Accuracy on the test images, which the network had not seen, is ${formatPercent(report.test.accuracy)}; ` +
+    'guessing gives 10%.'
   );
 }
 
-function percent(part: number): string {
-  return `${(100 * part).toFixed(0)}%`;
-}
-
+/** @param command how to run this program */
 export function describeNextSteps(
-  situation: {
-    /** As a person types it. */
-    command: string;
-    hasRealImages: boolean;
-    runDirectory: string;
-  },
+  command: string,
+  hasRealImages: boolean,
+  runDirectory: string,
   { imagesPerSecond, engines }: Pick<Report, 'imagesPerSecond' | 'engines'>,
 ): string[] {
-  const { command, hasRealImages, runDirectory } = situation;
-  const { batchSize } = resolveConfig({});
-  const fullRunMs = (1000 * 64_000 * batchSize) / imagesPerSecond;
-  const isWithTensorFlow = engines.some(({ engine }) => engine === 'tensorflow');
+  const fullRunMs = (1000 * 64_000 * resolveConfig({}).batchSize) / imagesPerSecond;
+  const usesTensorFlow = engines.some(({ engine }) => engine === 'tensorflow');
   return [
-    'What to do with this run:',
-    '  Its curves, workers and events, in a browser:',
+    'Explore this run:',
+    '  View its curves, workers and events in a browser:',
     `    ${command} dashboard ${runDirectory}`,
-    '  What each class came to, and what was taken for what:',
+    '  Measure the accuracy of each class, and see which classes are confused:',
     `    ${command} evaluate ${runDirectory}`,
-    ...(hasRealImages ? ['  What a picture of yours shows:', `    ${command} predict ${runDirectory} cat.jpg`] : []),
-    '  The model for others: keras, savedmodel, tfjs, onnx or safetensors:',
-    `    ${command} export ${runDirectory} --to onnx --out model.onnx`,
+    ...(hasRealImages ? ['  Classify an image of your own:', `    ${command} predict ${runDirectory} cat.jpg`] : []),
+    '  Export the model for Keras, TensorFlow, TensorFlow.js, ONNX or safetensors:',
+    `    ${command} export ${runDirectory} --out model.onnx`,
     '',
-    'What to run next:',
-    ...(hasRealImages ? [] : ['  CIFAR-10 itself (170 MB, into ./data):', `    ${command} data download`]),
-    `  The whole recipe, about ${duration(fullRunMs)} on this machine alone (Ctrl-C saves, --resume goes on):`,
+    'Go further:',
+    ...(hasRealImages ? [] : ['  Download CIFAR-10 (170 MB) into ./data:', `    ${command} data download`]),
+    `  Train the full recipe, which takes about ${formatDuration(fullRunMs)} on this machine (Ctrl-C saves, --resume continues):`,
     `    ${command} train`,
-    '  The same weights sooner, with other machines; on this one and on each of the others:',
+    '  Train on several machines: a coordinator on this one, and a worker on each machine:',
     `    LOCKSTEP_TOKEN=<secret> ${command} coordinator --host 0.0.0.0 --min-workers 2`,
     `    LOCKSTEP_TOKEN=<secret> ${command} worker ws://<this machine's address>:7350`,
-    ...(isWithTensorFlow
-      ? []
-      : ['  TensorFlow for the workers, with CUDA where there is a GPU:', `    ${command} setup-tensorflow`]),
-    '  How fast this machine is, and where the time goes:',
+    ...(usesTensorFlow ? [] : ['  Set up TensorFlow, with CUDA if there is a GPU:', `    ${command} setup-tensorflow`]),
+    '  Measure the speed of this machine:',
     `    ${command} bench`,
   ];
 }

@@ -1,11 +1,11 @@
-// lockstep worker: a thin shell over the library's startWorker, or a worker process a GPU.
+// lockstep worker: one worker in this process, or a supervised process for each device.
 import { availableParallelism, hostname } from 'node:os';
 import { Option, type Command } from 'commander';
 import type { ClientTlsFiles } from '../../shared/protocol/client-tls.js';
 import { systemClock } from '../../shared/clock.js';
 import { LockstepError, messageOf } from '../../shared/errors.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { checkUrl, defaultReconnectTimeoutMs, startWorker, type WorkerOptions } from '../../worker/main.js';
+import { checkUrl, defaultReconnectTimeoutMs, startWorker, type Worker } from '../../worker/main.js';
 import { engineArguments, type EngineChoice } from '../../worker/worker-arguments.js';
 import { superviseWorker } from '../../single-node/worker-supervisor.js';
 import {
@@ -17,189 +17,183 @@ import {
   noWorkersReason,
   type WorkerPlan,
 } from '../../single-node/worker-processes.js';
-import { parseWholeNumber } from '../options/config-options.js';
-import { addEngineOptions, gpusOption, readEngineOptions } from '../options/engine-options.js';
+import { wholeNumberOption, workersOption } from '../options/number-options.js';
+import { addEngineOptions, gpusOption, readEngineOptions, type EngineOptionValues } from '../options/engine-options.js';
 import { exitWithParent, isSupervised } from '../process/own-process.js';
-import { countOf, duration, RateLimitedPrinter, nowhere, standardOutput } from '../output/line-writer.js';
-import { onStopSignals } from '../process/stop-signals.js';
-import { addClientTlsOptions, clientTlsArguments, readClientTlsOptions } from '../options/tls-options.js';
-import { tokenFileOption, tokenOption, workerToken } from '../options/token-options.js';
+import { formatCount, formatDuration } from '../output/format.js';
+import { withFlags } from '../output/flag-names.js';
+import { noOutput, RateLimitedPrinter, standardOutput, writeJsonLine } from '../output/printer.js';
+import { interruptedBy, onStopSignals } from '../process/stop-signals.js';
+import { addClientAccessOptions, readClientToken } from '../options/access-options.js';
+
+interface WorkerOptionValues extends EngineOptionValues, ClientTlsFiles {
+  name?: string;
+  workers?: number;
+  gpus?: string;
+  cache?: string | false;
+  reconnectTimeout: number;
+  quiet?: true;
+  json?: true;
+}
 
 interface WorkerCommand {
   url: string;
   engine: EngineChoice;
-  /** Undefined where the caller leaves it to the host. */
-  name: string | undefined;
   token: string | undefined;
-  tls: ClientTlsFiles;
-  cache: string | boolean | undefined;
-  reconnectTimeoutSeconds: number;
-  quiet: boolean;
-  json: boolean;
+  options: WorkerOptionValues;
 }
 
-export function addWorkerCommand(program: Command): void {
-  addClientTlsOptions(
-    addEngineOptions(
-      program.command('worker <url>').description('compute for a coordinator: ws://HOST:PORT or wss://'),
-    ),
-  )
+export function configure(command: Command): void {
+  command
+    .description(
+      'Start a worker, which computes gradients for a coordinator until the run ends. With several GPUs or with --workers it ' +
+        'starts one process each, and restarts processes that crash.',
+    )
+    .argument('<URL>', 'URL of the coordinator: ws://HOST:PORT, or wss://HOST:PORT with TLS')
+    .optionsGroup('Worker:')
     .addOption(gpusOption())
-    .option('--workers <N>', 'worker processes on the CPU (default: 1)')
-    .option('--name <NAME>', 'what the coordinator calls this worker (default: host name and process id, or GPU)')
-    .addOption(tokenOption('what the coordinator is shown'))
-    .addOption(tokenFileOption('a file that holds the token'))
-    .option('--cache <DIR>', 'where shards are kept between runs (default: ~/.cache/lockstep/shards)')
-    .option('--no-cache', 'keep no shards on disk')
-    .option('--reconnect-timeout <SECONDS>', 'how long to knock in vain', String(defaultReconnectTimeoutMs / 1000))
-    .addOption(new Option('--quiet', 'say nothing but errors').conflicts('json'))
-    .option('--json', 'a line of JSON an event on standard output: start, joined, reconnecting, end')
-    .action(async (url: string, options: Record<string, string | boolean | undefined>, called: Command) => {
-      const { name, reconnectTimeout = '', gpus, workers } = options as Record<string, string | undefined>;
-      if (name === '') throw new LockstepError('bad-option', '--name is "": it must be a name, or be left out');
-      const command: WorkerCommand = {
-        url: checkUrl(url),
-        engine: readEngineOptions(options),
-        name,
-        token: workerToken(called),
-        tls: readClientTlsOptions(options),
-        cache: options['cache'],
-        reconnectTimeoutSeconds: parseWholeNumber('--reconnect-timeout', reconnectTimeout, 1),
-        quiet: options['quiet'] === true,
-        json: options['json'] === true,
-      };
-      // Started by `lockstep train` or `lockstep worker`, which have chosen the device.
-      if (isSupervised()) {
-        exitWithParent();
-        return workHere(command);
-      }
-      const plans = await planWorkers({
-        engine: command.engine.engine,
-        gpus,
-        workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 4096),
-        defaultWorkers: 1,
-        namePrefix: `${name ?? hostname()}-`,
-      });
-      const [first] = plans;
-      if (plans.length > 1) return workInProcesses(command, plans);
-      if (workers === undefined && !isOnGpu(first)) sayWhatLiesIdle(command);
-      const plan = { ...first, name: name ?? (isOnGpu(first) ? first.name : `${hostname()}-${process.pid}`) };
-      // What a device or an engine wants to find when its process starts needs a process of its own.
-      if (Object.keys(plan.environment).length > 0) return workInProcesses(command, [plan]);
-      return workHere({ ...command, name: plan.name });
+    .addOption(workersOption('number of worker processes, on the CPU (default: 1)'))
+    .option('--name <NAME>', 'name shown by the coordinator (default: host name and process ID, or GPU)')
+    .option('--cache <DIR>', 'where to cache shards between runs (default: ~/.cache/lockstep/shards)')
+    .option('--no-cache', 'do not cache shards on disk')
+    .addOption(
+      wholeNumberOption('--reconnect-timeout <SECONDS>', 'how long to keep retrying the connection', 1).default(
+        defaultReconnectTimeoutMs / 1000,
+      ),
+    );
+  addEngineOptions(command);
+  addClientAccessOptions(command)
+    .optionsGroup('Output:')
+    .addOption(new Option('--quiet', 'print only errors').conflicts('json'))
+    .option('--json', 'print one line of JSON per event: start, joined, reconnecting, end')
+    .action(async (url: string, options: WorkerOptionValues) => {
+      if (options.name === '') throw new LockstepError('bad-option', '--name is "": omit it, or give a name');
+      const engine = await readEngineOptions(options);
+      await runWorkers({ url: checkUrl(url), engine, token: readClientToken(command), options });
     });
 }
 
-function isOnGpu({ environment }: WorkerPlan): boolean {
-  return 'CUDA_VISIBLE_DEVICES' in environment;
+async function runWorkers(command: WorkerCommand): Promise<void> {
+  const { name, gpus, workers } = command.options;
+  // The parent process has chosen the device.
+  if (isSupervised()) {
+    exitWithParent();
+    return runHere(command);
+  }
+  const { engine } = command.engine;
+  const plans = await planWorkers({ engine, gpus, workers, defaultWorkers: 1, namePrefix: `${name ?? hostname()}-` });
+  if (plans.length > 1) return runInProcesses(command, plans);
+  const [first] = plans;
+  const isOnGpu = 'CUDA_VISIBLE_DEVICES' in first.environment;
+  if (workers === undefined && !isOnGpu) suggestMoreWorkers(command);
+  const plan = { ...first, name: name ?? (isOnGpu ? first.name : `${hostname()}-${process.pid}`) };
+  // Some environment variables are read only when a process starts.
+  if (Object.keys(plan.environment).length > 0) return runInProcesses(command, [plan]);
+  return runHere({ ...command, options: { ...command.options, name: plan.name } });
 }
 
-/** For whoever starts one worker of one thread on a machine of many cores. */
-function sayWhatLiesIdle(command: WorkerCommand): void {
+function suggestMoreWorkers(command: WorkerCommand): void {
   const cores = availableParallelism();
   const { threads } = command.engine;
   if (process.env['CUDA_VISIBLE_DEVICES'] !== undefined || threads >= cores) return;
-  writerFor(command).line(`computing with ${threads} of ${cores} cores here: --workers ${cores} would use them all`);
+  printerFor(command).line(`using ${threads} of ${cores} CPU cores; --workers ${cores} would use all of them`);
 }
 
-/** For a person; nothing under --quiet, and under --json, where each event is a line of its own. */
-function writerFor({ quiet, json }: WorkerCommand): RateLimitedPrinter {
-  return new RateLimitedPrinter(quiet || json ? nowhere : standardOutput);
+function printerFor({ options: { quiet, json } }: WorkerCommand): RateLimitedPrinter {
+  return new RateLimitedPrinter(quiet || json ? noOutput : standardOutput);
 }
 
-async function workHere(command: WorkerCommand): Promise<void> {
-  const { url, engine, name, token, tls, cache, reconnectTimeoutSeconds } = command;
-  const options: WorkerOptions = {
+async function runHere(command: WorkerCommand): Promise<void> {
+  const { url, engine, token, options } = command;
+  const worker = await startWorker({
     url,
     ...engine,
-    name,
+    name: options.name,
     token,
-    ...tls,
-    cache: cache === false ? null : cache === true ? undefined : cache,
-    reconnectTimeoutMs: 1000 * reconnectTimeoutSeconds,
-  };
-  const worker = await startWorker(options);
-  const writer = writerFor(command);
-  const tell = (type: string, event: object) => {
-    const line = { type, time: new Date().toISOString(), worker: worker.name, ...event };
-    if (command.json) standardOutput.write(`${JSON.stringify(line)}\n`);
-  };
-  tell('start', { lockstepVersion, url, ...worker.engine, engineChoice: worker.engineChoice });
-  worker.events.on('joined', (event) => tell('joined', event));
-  worker.events.on('cacheTrouble', (event) => tell('cache-trouble', event));
-  worker.events.on('reconnecting', (event) => tell('reconnecting', event));
-  if (worker.engineChoice !== undefined) writer.line(`engine: ${worker.engineChoice}`);
-  writer.line(`${worker.name} computes with ${worker.engine.fingerprint}; joining ${url}`);
-  worker.events.on('joined', ({ workerId, depth, sliceCount, batchSize }) =>
-    writer.line(`joined as worker ${workerId}: ResNet-${depth}, batches of ${batchSize} in ${sliceCount} slices`),
-  );
-  worker.events.on('cacheTrouble', ({ message }) =>
-    writer.line(`the cache ${message}: shards are fetched again where they are missing in it`),
-  );
-  worker.events.on('reconnecting', ({ reason, delayMs }) =>
-    writer.line(`not connected (${reason}); trying again ${delayMs < 1000 ? 'now' : `in ${duration(delayMs)}`}`),
-  );
-  let images = 0;
-  worker.events.on('progress', (progress) => {
-    images += progress.images;
-    if (writer.isTerminal) writer.live([`step ${progress.step + 1}`, `${countOf(images, 'image')} computed`]);
+    tlsCa: options.tlsCa,
+    tlsCert: options.tlsCert,
+    tlsKey: options.tlsKey,
+    cache: options.cache === false ? null : options.cache,
+    reconnectTimeoutMs: 1000 * options.reconnectTimeout,
   });
-
-  const ignoreSignals = onStopSignals((signal) => worker.stop(`interrupted by ${signal}`));
+  const printer = printerFor(command);
+  showEvents(worker, url, printer);
+  const writeEvent = options.json ? eventWriter(worker, url) : () => undefined;
+  const ignoreSignals = onStopSignals((signal) => worker.stop(interruptedBy(signal).message));
   const summary = await worker.done.catch((error: unknown) => {
-    tell('error', { code: error instanceof LockstepError ? error.code : 'unknown', message: messageOf(error) });
-    writer.endLive();
+    const code = error instanceof LockstepError ? error.code : 'unknown';
+    writeEvent('error', { code, message: withFlags(messageOf(error)) });
+    printer.endLive();
     throw error;
   });
   ignoreSignals();
-  tell('end', summary);
-  writer.line(`${summary.reason}; ${countOf(summary.images, 'image')} computed`);
+  writeEvent('end', summary);
+  printer.line(`${summary.reason}; ${formatCount(summary.images, 'image')} computed`);
   if (summary.reason.startsWith('interrupted')) throw new LockstepError('interrupted', summary.reason);
 }
 
+function showEvents(worker: Worker, url: string, printer: RateLimitedPrinter): void {
+  const { events, name, engine, engineChoice } = worker;
+  if (engineChoice !== undefined) printer.line(`engine: ${engineChoice}`);
+  printer.line(`${name} computes with ${engine.fingerprint}; connecting to ${url}`);
+  events.on('joined', ({ workerId, depth, sliceCount, batchSize }) =>
+    printer.line(
+      `joined as worker ${workerId}: ResNet-${depth}, batches of ${batchSize} in ${formatCount(sliceCount, 'slice')}`,
+    ),
+  );
+  events.on('cacheFailed', ({ message }) =>
+    printer.line(`the shard cache ${message}: missing shards are downloaded from the coordinator`),
+  );
+  events.on('reconnecting', ({ reason, delayMs }) =>
+    printer.line(`not connected (${reason}); retrying ${delayMs < 1000 ? 'now' : `in ${formatDuration(delayMs)}`}`),
+  );
+  let images = 0;
+  events.on('progress', (progress) => {
+    images += progress.images;
+    printer.live([`step ${progress.step + 1}`, `${formatCount(images, 'image')} computed`]);
+  });
+}
+
+/** Writes the worker's events as lines of JSON. @returns what writes one more */
+function eventWriter({ events, name, engine, engineChoice }: Worker, url: string) {
+  const writeEvent = (type: string, event: object) =>
+    writeJsonLine(standardOutput, { type, time: new Date().toISOString(), worker: name, ...event });
+  writeEvent('start', { lockstepVersion, url, ...engine, engineChoice });
+  events.on('joined', (event) => writeEvent('joined', event));
+  events.on('cacheFailed', (event) => writeEvent('cache-failed', event));
+  events.on('reconnecting', (event) => writeEvent('reconnecting', event));
+  return writeEvent;
+}
+
 /**
- * One process a device: a second TensorFlow in one process fails. A process that fails leaves the others at work.
- * A single one writes as if it were this one.
+ * Runs each worker in a process of its own, as TensorFlow can use only one device per process. When one fails, the others
+ * continue. The output of a single one is not prefixed with its name.
  */
-async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPlan[]): Promise<void> {
-  const { url, engine, token, tls, cache, reconnectTimeoutSeconds } = command;
-  const writer = writerFor(command);
-  const args = [
-    url,
-    ...engineArguments(engine),
-    '--reconnect-timeout',
-    String(reconnectTimeoutSeconds),
-    ...clientTlsArguments(tls),
-  ];
-  if (command.quiet) args.push('--quiet');
-  if (command.json) args.push('--json');
-  if (cache === false) args.push('--no-cache');
-  else if (typeof cache === 'string') args.push('--cache', cache);
-  const start = (plan: WorkerPlan) =>
-    startWorkerProcess(plan, {
-      args,
-      // Not among the arguments, which every user of the machine can read.
-      ...(token === undefined ? {} : { environment: { LOCKSTEP_TOKEN: token } }),
-      // A line of JSON names its worker itself.
-      output:
-        plans.length === 1
-          ? 'inherit'
-          : (line) => (command.json ? standardOutput.write(`${line}\n`) : writer.line(`${plan.name}: ${line}`)),
-    });
+async function runInProcesses(command: WorkerCommand, plans: readonly WorkerPlan[]): Promise<void> {
+  const { token, options } = command;
+  const printer = printerFor(command);
+  const isSingle = plans.length === 1;
+  const startOptions = {
+    args: workerArguments(command),
+    // Not an argument, which every user of the machine could read.
+    ...(token === undefined ? {} : { environment: { LOCKSTEP_TOKEN: token } }),
+  };
+  const printLine = (plan: WorkerPlan) => (line: string) =>
+    options.json ? standardOutput.write(`${line}\n`) : printer.line(`${plan.name}: ${line}`);
   const workers = plans.map((plan) =>
     superviseWorker(
-      () => start(plan),
+      () => startWorkerProcess(plan, { ...startOptions, output: isSingle ? 'inherit' : printLine(plan) }),
       systemClock,
       (worker, next) => {
-        // A single one that is refused says so in this command's own last words.
-        if (worker.child.exitCode === 0 || (plans.length === 1 && next === '')) return;
-        writer.warning(
+        // If the only worker is refused, this command's own error says so.
+        if (worker.child.exitCode === 0 || (isSingle && next === '')) return;
+        printer.warning(
           describeWorkerExit({ name: plan.name, how: describeExit(worker), why: exitReason(worker), next }),
         );
       },
     ),
   );
-  let interruption: NodeJS.Signals | undefined;
+  let receivedSignal: NodeJS.Signals | undefined;
   const signalAll = (signal: NodeJS.Signals) => {
     for (const { process: worker, release } of workers) {
       release();
@@ -208,7 +202,7 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
   };
   const ignoreSignals = onStopSignals(
     (signal) => {
-      interruption = signal;
+      receivedSignal = signal;
       signalAll(signal);
     },
     () => signalAll('SIGKILL'),
@@ -216,6 +210,25 @@ async function workInProcesses(command: WorkerCommand, plans: readonly WorkerPla
   await Promise.all(workers.map(({ ended }) => ended));
   ignoreSignals();
   const processes = workers.map(({ process: last }) => last);
-  if (interruption !== undefined) throw new LockstepError('interrupted', `interrupted by ${interruption}`);
+  if (receivedSignal !== undefined) throw interruptedBy(receivedSignal);
   if (processes.every(({ child }) => child.exitCode !== 0)) throw noWorkersReason(processes);
+}
+
+/** The arguments of a worker process, except for its name. */
+function workerArguments({ url, engine, options }: WorkerCommand): string[] {
+  const { tlsCa, tlsCert, tlsKey, cache, reconnectTimeout, quiet, json } = options;
+  const flags = {
+    '--tls-ca': tlsCa,
+    '--tls-cert': tlsCert,
+    '--tls-key': tlsKey,
+    '--cache': cache === false ? undefined : cache,
+    '--reconnect-timeout': String(reconnectTimeout),
+  };
+  const switches = { '--no-cache': cache === false, '--quiet': quiet, '--json': json };
+  return [
+    url,
+    ...engineArguments(engine),
+    ...Object.entries(flags).flatMap(([flag, value]) => (value === undefined ? [] : [flag, value])),
+    ...Object.entries(switches).flatMap(([flag, isGiven]) => (isGiven ? [flag] : [])),
+  ];
 }

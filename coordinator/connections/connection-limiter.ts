@@ -1,95 +1,81 @@
-// How many pending may stand at the door, and for how long an address that keeps failing is turned away. A pendingConnection is a
-// connection that has not joined: between TCP's accept and a hello that is taken. Pure but for the clock.
+// Limits pending connections, those between TCP accept and an accepted hello, and blocks addresses whose handshakes keep
+// failing. Pure except for the clock.
 import { isIPv4, isIPv6 } from 'node:net';
 import type { Clock } from '../../shared/clock.js';
 
 export interface ConnectionLimits {
-  /** PendingConnections of one address. */
+  /** Maximum number of pending connections from one address. */
   pendingPerAddress: number;
-  /** PendingConnections in all; where there are more, the one that has stood longest goes. */
+  /** Maximum number of pending connections in all; beyond it, the oldest one is dropped. */
   pending: number;
-  /** So many failed handshakes of an address within the window turn it away for as long. */
+  /** An address is blocked after this many failures within the window, until they are older than the window. */
   failures: number;
   windowMs: number;
 }
 
-/** All workers of a run may come at once, from one address if it is a tunnel's; each may have a page and a probe beside it. */
+/** All workers may connect at once, from one address if they share a tunnel, each with a browser page and a probe as well. */
 export function connectionLimitsFor(slices: number): ConnectionLimits {
   const pendingPerAddress = Math.max(64, 4 * slices);
   return { pendingPerAddress, pending: 4 * pendingPerAddress, failures: 20, windowMs: 60_000 };
 }
 
-/** So many addresses' failures are remembered: those that failed longest ago are forgotten first. */
+/** Beyond this many addresses with failures, the address whose last failure is the oldest is forgotten. */
 const maxAddresses = 10_000;
-/** So many lines a window: who has many addresses fills no log. */
+/** Log lines per window, so that an attacker with many addresses cannot fill the log. */
 const maxLines = 50;
-
-interface PendingConnection {
-  address: string;
-  drop: () => void;
-}
 
 export class ConnectionLimiter {
   readonly #limits: ConnectionLimits;
   readonly #clock: Clock;
-  readonly #tell: (message: string) => void;
-  /** By host and port, in the order in which they came. */
-  readonly #pending = new Map<string, PendingConnection>();
-  readonly #pendingOf = new Map<string, number>();
-  /** Moments of failed handshakes, the address with the newest last. */
+  readonly #onRefusal: (message: string) => void;
+  /** By host and port, oldest first. */
+  readonly #pending = new Map<string, { address: string; drop: () => void }>();
+  readonly #pendingByAddress = new Map<string, number>();
+  /** Times of failures by address; the address with the newest failure comes last. */
   readonly #failures = new Map<string, number[]>();
-  #lines: number[] = [];
+  #lineTimes: number[] = [];
 
-  constructor(limits: ConnectionLimits, clock: Clock, tell: (message: string) => void) {
+  /** @param onRefusal receives log lines about refused connections */
+  constructor(limits: ConnectionLimits, clock: Clock, onRefusal: (message: string) => void) {
     this.#limits = limits;
     this.#clock = clock;
-    this.#tell = tell;
+    this.#onRefusal = onRefusal;
   }
 
-  /** PendingConnections that are here. */
+  /** Number of pending connections. */
   get pending(): number {
     return this.#pending.size;
   }
 
   /**
-   * A connection was accepted.
-   * @param drop ends it, where room is needed
-   * @returns whether it may stay
+   * Registers a connection that was just accepted.
+   * @param drop ends the connection, to make room for another one
+   * @returns whether the connection is allowed
    */
   arrived(host: string, port: number, drop: () => void): boolean {
     const address = addressOf(host);
-    const standing = this.#pendingOf.get(address) ?? 0;
-    if (this.#recent(address).length >= this.#limits.failures) return false;
-    if (standing >= this.#limits.pendingPerAddress) return false;
+    const pendingHere = this.#pendingByAddress.get(address) ?? 0;
+    if (this.#recentFailures(address).length >= this.#limits.failures) return false;
+    if (pendingHere >= this.#limits.pendingPerAddress) return false;
     if (this.#pending.size >= this.#limits.pending) {
-      const [longest, { drop: dropLongest }] = [...this.#pending.entries()][0];
-      this.#forget(longest);
-      dropLongest();
+      const [oldest, { drop: dropOldest }] = [...this.#pending.entries()][0];
+      this.#remove(oldest);
+      dropOldest();
     }
     this.#pending.set(`${host} ${port}`, { address, drop });
-    this.#pendingOf.set(address, standing + 1);
+    this.#pendingByAddress.set(address, pendingHere + 1);
     return true;
   }
 
-  /** It has joined, or it is gone. */
+  /** The connection is not pending any more: it joined, or it is closed. */
   settled(host: string, port: number): void {
-    this.#forget(`${host} ${port}`);
+    this.#remove(`${host} ${port}`);
   }
 
-  #forget(key: string): void {
-    const pendingConnection = this.#pending.get(key);
-    if (pendingConnection === undefined) return;
-    this.#pending.delete(key);
-    const left = this.#pendingOf.get(pendingConnection.address)! - 1;
-    if (left > 0) this.#pendingOf.set(pendingConnection.address, left);
-    else this.#pendingOf.delete(pendingConnection.address);
-  }
-
-  /** A handshake failed, or somebody who had joined broke the protocol. Says so for the first of an address's. */
-  failed(host: string, why: string): void {
+  /** Counts a failed handshake, or a protocol violation of a worker. Logs an address's first failure and its blocking. */
+  failed(host: string, reason: string): void {
     const address = addressOf(host);
-    const recent = this.#recent(address);
-    recent.push(this.#clock.now());
+    const recent = [...this.#recentFailures(address), this.#clock.now()];
     this.#failures.delete(address);
     this.#failures.set(address, recent);
     if (this.#failures.size > maxAddresses) {
@@ -97,30 +83,43 @@ export class ConnectionLimiter {
       this.#failures.delete(oldest);
     }
     const { failures, windowMs } = this.#limits;
-    if (recent.length === 1) this.#say(`${host} was refused: ${why}`);
+    if (recent.length === 1) this.#log(`refused ${host}: ${reason}`);
     if (recent.length === failures) {
-      this.#say(
-        `${address} has failed ${failures} times within ${windowMs / 1000} s and is turned away for as long; the last time: ${why}`,
+      const seconds = windowMs / 1000;
+      this.#log(
+        `blocked ${address} for ${seconds} s after ${failures} failures within ${seconds} s; the last: ${reason}`,
       );
     }
   }
 
-  #say(line: string): void {
-    const since = this.#clock.now() - this.#limits.windowMs;
-    this.#lines = this.#lines.filter((moment) => moment > since);
-    this.#lines.push(this.#clock.now());
-    if (this.#lines.length < maxLines) this.#tell(line);
-    if (this.#lines.length === maxLines) this.#tell('many are refused at the door: no more lines of it for a while');
+  #remove(key: string): void {
+    const connection = this.#pending.get(key);
+    if (connection === undefined) return;
+    this.#pending.delete(key);
+    const left = this.#pendingByAddress.get(connection.address)! - 1;
+    if (left > 0) this.#pendingByAddress.set(connection.address, left);
+    else this.#pendingByAddress.delete(connection.address);
   }
 
-  /** Of the window that ends now. */
-  #recent(address: string): number[] {
-    const since = this.#clock.now() - this.#limits.windowMs;
-    return (this.#failures.get(address) ?? []).filter((moment) => moment > since);
+  #log(line: string): void {
+    this.#lineTimes = [...this.#inWindow(this.#lineTimes), this.#clock.now()];
+    if (this.#lineTimes.length < maxLines) this.#onRefusal(line);
+    if (this.#lineTimes.length === maxLines) {
+      this.#onRefusal('too many refused connections: further ones are not logged for a while');
+    }
+  }
+
+  #recentFailures(address: string): number[] {
+    return this.#inWindow(this.#failures.get(address) ?? []);
+  }
+
+  #inWindow(times: readonly number[]): number[] {
+    const start = this.#clock.now() - this.#limits.windowMs;
+    return times.filter((time) => time > start);
   }
 }
 
-/** Who has one IPv6 address has the 2^64 of its network; an IPv4 address may be written as one of IPv6. */
+/** The address that limits apply to: an IPv4 address, also if written as IPv6, or a /64 network of IPv6, which one host has. */
 function addressOf(host: string): string {
   const plain = host.replace(/^::ffff:/i, '');
   if (isIPv4(plain) || !isIPv6(plain)) return plain;

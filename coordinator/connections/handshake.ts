@@ -15,23 +15,23 @@ import {
   type RefusalCode,
 } from '../../shared/protocol/messages.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { mayDo, type TokenTable } from './tokens.js';
+import { forbidden, mayDo, type TokenTable } from './tokens.js';
 
-/** A connection that has not sent a hello after this time is refused. */
+/** A connection is refused if it has not sent a hello after this time. */
 export const helloTimeoutMs = 10_000;
-/** How long the other end may take to close. */
+/** A connection that the other end does not close within this time is terminated. */
 const closeTimeoutMs = 3_000;
-/** A hello is a header alone; twice its size leaves room for WebSocket framing and pings. */
+/** A hello is only a header; twice its maximum leaves room for WebSocket framing and pings. */
 const maxHelloBytes = 2 * maxHeaderBytes;
 
 /** A connection that has not sent a hello yet. */
 export interface PendingConnection {
   socket: WebSocket;
-  /** Carries the socket's bytes: to be listened to, not to be written to. */
+  /** The stream below the WebSocket; only for counting bytes, not for writing. */
   transport: Duplex;
   /** Host and port of the other end, for display. */
   address: string;
-  /** To be called with each violation of the protocol. */
+  /** Reports a protocol violation. */
   failed: (reason: string) => void;
 }
 
@@ -48,7 +48,7 @@ export interface Refusal {
 
 /** Decides about workers that want to join. */
 export interface Admission {
-  /** Length of the longest legal message of a worker. */
+  /** Maximum length of a worker's message. */
   maxMessageBytes: number;
   /** Whether there is no room for another worker. */
   isFull: () => boolean;
@@ -56,7 +56,7 @@ export interface Admission {
   admit: (worker: JoiningWorker) => Refusal | undefined;
 }
 
-/** Waits for the hello. @param onJoined called when the worker was admitted */
+/** Waits for the hello, and admits or refuses the worker. @param onJoined called when the worker was admitted */
 export function awaitHello(
   connection: PendingConnection,
   tokens: () => TokenTable,
@@ -72,12 +72,12 @@ export function awaitHello(
 
   function refuse({ code, message }: Refusal): void {
     stopListening();
-    // That a run has ended or is exact is not the worker's fault.
+    // The other codes are not the worker's fault: the run has ended, or needs another engine.
     if (code === 'bad-message' || code === 'token' || code === 'protocol-version') failed(message);
     const refusal: CoordinatorMessage = { type: 'refusal', code, message: message.slice(0, 2000) };
     socket.send(encodeFrame(refusal), () => close(closeCodes.refused));
   }
-  /** By force if the other end does not close. */
+  /** Terminates the connection if the other end does not close it. */
   function close(code: number, reason?: string): void {
     socket.close(code, reason);
     socket.once(
@@ -90,7 +90,7 @@ export function awaitHello(
     transport.off('data', onBytes);
     socket.off('message', onMessage);
   }
-  /** A pending connection uses no more memory than a hello does. */
+  /** Limits the memory of a pending connection to that of a hello. */
   function onBytes(data: Buffer): void {
     bytes += data.length;
     if (bytes <= maxHelloBytes) return;
@@ -100,10 +100,10 @@ export function awaitHello(
   }
   function onMessage(data: RawData): void {
     stopListening();
-    if (admission.isFull()) return close(closeCodes.tryAgainLater, 'this run has no use for more workers');
+    if (admission.isFull()) return close(closeCodes.tryAgainLater, 'the run has all the workers it can use');
     const refusal = checkHello(data as Buffer, tokens(), (hello) => admission.admit({ ...connection, hello }));
     if (refusal !== undefined) return refuse(refusal);
-    // From here on the worker's own connection listens.
+    // From here on WorkerConnection handles these events.
     socket.off('close', onClosed);
     socket.off('error', onError);
     onJoined();
@@ -166,8 +166,5 @@ function checkToken(tokens: TokenTable, token: string): Refusal | undefined {
     };
   }
   if (mayDo(holder.role, 'join')) return undefined;
-  return {
-    code: 'token',
-    message: `the token of ${holder.name} has the role ${holder.role}, which may not join: use a worker's token`,
-  };
+  return { code: 'token', message: `${forbidden(holder, 'join')}: use a worker token` };
 }

@@ -1,80 +1,65 @@
-// What an HTTP request or a WebSocket upgrade may do: the token that it shows, and where a browser says it comes from.
-// Pure: looks at headers alone.
+// What an HTTP request or a WebSocket upgrade may do: checks its token and, if a browser sent it, its origin. Pure: looks at
+// headers only.
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
-import { mayDo, type Action, type TokenHolder, type TokenTable } from './tokens.js';
+import { forbidden, mayDo, type Action, type TokenHolder, type TokenTable } from './tokens.js';
 
-/** Browsers send a host's cookies to all its ports: each port's has a name of its own. */
+/** Browsers send a host's cookies to all of its ports, so the name includes the port. */
 function cookieNameAt({ host = '' }: Pick<IncomingHttpHeaders, 'host'>): string {
   const port = /:(\d+)$/.exec(host)?.[1];
   return port === undefined ? 'lockstep-token' : `lockstep-token-${port}`;
 }
 
-/** What the answer depends on beside the request. */
+/** Who has access to the port at this moment. */
 export interface PortAccess {
   tokens: TokenTable;
-  /**
-   * Whether only this machine can reach the port: then reading needs no token, and operating only where there is one that
-   * allows it.
-   */
+  /** Whether only this machine can reach the port. Then reading needs no token, nor does operating if no token allows it. */
   isLoopback: boolean;
 }
 
 export type Access =
-  /** The holder is undefined where no token was needed and none was shown. */
+  /** The holder is undefined if no token was needed and none was presented. */
   | { allowed: true; holder: TokenHolder | undefined }
-  /** 401: a token would help. 403: this one does not. */
+  /** 401 if a token is missing or unknown, 403 if the request is refused even so. */
   | { allowed: false; status: 401 | 403; message: string };
 
-/** What a refusal says to programs beside its sentence: of a 401, which kind of token would help. */
+/** Returns the headers that go with a refusal: a 401 says which kind of token is needed. */
 export function challengeOf({ status }: { status: number }, headers: IncomingHttpHeaders): Record<string, string> {
   if (status !== 401) return {};
-  const wrong = bearerIn(headers) === undefined ? '' : ', error="invalid_token"';
-  return { 'www-authenticate': `Bearer realm="lockstep"${wrong}` };
+  const error = bearerIn(headers) === undefined ? '' : ', error="invalid_token"';
+  return { 'www-authenticate': `Bearer realm="lockstep"${error}` };
 }
 
-/** 127.0.0.0/8, ::1 and localhost are reached from this machine alone. */
+/** Whether an address can be reached from this machine only: 127.0.0.0/8, ::1 or localhost. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-/** Whether a request may read, or may operate the run. Workers show their token in the hello instead. */
-export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpHeaders, door: PortAccess): Access {
-  if (!isSameOrigin(headers)) return { allowed: false, status: 403, message: foreignOrigin };
-  const shown = tokenIn(headers);
-  const holder = shown === undefined ? undefined : door.tokens.holderOf(shown);
-  // A browser sends its cookie whether or not anybody means it: one of an earlier run is as good as none.
-  if (holder === undefined && bearerIn(headers) !== undefined) {
-    return { allowed: false, status: 401, message: 'a token that is not known here was shown' };
-  }
+/** Decides whether a request may read the run's state, or control the run. Workers present their token in the hello instead. */
+export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpHeaders, port: PortAccess): Access {
+  const refuse = (status: 401 | 403, message: string): Access => ({ allowed: false, status, message });
+  if (!isSameOrigin(headers)) return refuse(403, foreignOrigin);
+  const token = tokenIn(headers);
+  const holder = token === undefined ? undefined : port.tokens.holderOf(token);
   if (holder !== undefined) {
-    if (mayDo(holder.role, action)) return { allowed: true, holder };
-    return {
-      allowed: false,
-      status: 403,
-      message: `the token of ${holder.name}, a ${holder.role}, does not allow to ${action}`,
-    };
+    return mayDo(holder.role, action) ? { allowed: true, holder } : refuse(403, forbidden(holder, action));
   }
-  // The name is looked at too: a page that has its own name point to 127.0.0.1 is not this machine's user.
-  const isOpen = action === 'read' || !door.tokens.allow(action);
-  if (isOpen && door.isLoopback && isLoopback(hostNameIn(headers))) {
-    return { allowed: true, holder: undefined };
+  // An unknown token in a cookie is ignored: browsers send those of earlier runs too.
+  if (bearerIn(headers) !== undefined) return refuse(401, 'the token is unknown');
+  const isOpen = action === 'read' || !port.tokens.allow(action);
+  // Host is checked against DNS rebinding, where a foreign page's host name resolves to 127.0.0.1.
+  if (isOpen && port.isLoopback && isLoopback(hostNameIn(headers))) return { allowed: true, holder: undefined };
+  if (port.tokens.isEmpty) {
+    return refuse(403, 'this coordinator has no token that allows this: start it with LOCKSTEP_TOKEN or `tokenFile`');
   }
-  if (door.tokens.isEmpty) {
-    return {
-      allowed: false,
-      status: 403,
-      message: 'nobody may do this: start the coordinator with a token (LOCKSTEP_TOKEN or --token-file)',
-    };
-  }
-  return { allowed: false, status: 401, message: 'show a token: Authorization: Bearer TOKEN' };
+  return refuse(401, 'a token is required (Authorization: Bearer TOKEN)');
 }
 
-export const foreignOrigin = "the request comes from another site's page (Origin is not Host)";
+export const foreignOrigin = "the request comes from another site's page: its Origin does not match its Host";
 
 /**
- * Whether a browser sent this from a page of ours. What is no browser says nothing of its origin and passes: another
- * site's page could not make it, as browsers let no script leave this header out.
+ * Whether a browser sent this from a page of this port. Other programs send no Origin and pass; a page of another site
+ * cannot omit it.
  */
 export function isSameOrigin(headers: IncomingHttpHeaders): boolean {
   const { origin, host } = headers;
@@ -82,7 +67,7 @@ export function isSameOrigin(headers: IncomingHttpHeaders): boolean {
   return host !== undefined && URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
 }
 
-/** The token of `Authorization: Bearer`, which programs send, or of the cookie that a browser was given. */
+/** Returns the token in `Authorization: Bearer`, which programs send, or in the cookie of a browser that has logged in. */
 export function tokenIn(headers: IncomingHttpHeaders): string | undefined {
   const bearer = bearerIn(headers);
   if (bearer !== undefined) return bearer;
@@ -99,18 +84,22 @@ function bearerIn(headers: IncomingHttpHeaders): string | undefined {
 }
 
 /**
- * The Set-Cookie line that lets a browser show a token from then on; an empty token takes it away again. No script reads
- * it (HttpOnly), and requests that another site's page makes go without it (SameSite).
- * @param asked the headers of the request that it answers
- * @param isSecure whether that came over https
+ * Returns the Set-Cookie header that logs a browser in, or out if the token is empty. Scripts cannot read the cookie
+ * (HttpOnly), and requests from other sites' pages do not include it (SameSite).
+ * @param requestHeaders headers of the request that is answered
+ * @param isSecure whether the request came over HTTPS
  */
-export function tokenCookie(token: string, asked: Pick<IncomingHttpHeaders, 'host'>, isSecure: boolean): string {
+export function tokenCookie(
+  token: string,
+  requestHeaders: Pick<IncomingHttpHeaders, 'host'>,
+  isSecure: boolean,
+): string {
   const value = Buffer.from(token).toString('base64url');
   const age = token === '' ? '; Max-Age=0' : '';
-  return `${cookieNameAt(asked)}=${value}; Path=/; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}${age}`;
+  return `${cookieNameAt(requestHeaders)}=${value}; Path=/; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}${age}`;
 }
 
-/** The Host header's name without port and brackets; empty where there is none. */
+/** Returns the host name in the Host header, without port and brackets; an empty string if there is none. */
 export function hostNameIn({ host = '' }: IncomingHttpHeaders): string {
   const url = `http://${host}`;
   return URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : '';

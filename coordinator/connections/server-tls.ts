@@ -1,5 +1,4 @@
-// The coordinator's certificate and whose certificates it asks for: files that are read again when they change, and what
-// is wrong with what a peer showed, in words.
+// The coordinator's certificate, and the CA of its workers' certificates. The files are read again when they change.
 import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import type { Clock } from '../../shared/clock.js';
@@ -7,11 +6,13 @@ import { LockstepError, messageOf } from '../../shared/errors.js';
 import { minTls, readCertificates, readKeyPair } from '../../shared/protocol/client-tls.js';
 import { WatchedFiles } from './watched-files.js';
 
-/** Files, under the names of their options. */
+/** Paths of PEM files. */
 export interface ServerTlsFiles {
+  /** The coordinator's certificate; with `tlsKey`, the port uses TLS. */
   tlsCert?: string | undefined;
+  /** Private key of `tlsCert`. */
   tlsKey?: string | undefined;
-  /** Authorities of whose certificates workers must show one. */
+  /** CA certificates; workers must present a certificate that one of them signed. */
   tlsClientCa?: string | undefined;
 }
 
@@ -26,50 +27,53 @@ export class ServerTls {
     this.#context = readContext(files);
   }
 
-  /** Undefined where no TLS is asked for. Throws `bad-option` for files that cannot be used, or do not go together. */
+  /** Returns undefined without TLS files. Throws `bad-option` for files that are not usable or do not match. */
   static of({ tlsCert, tlsKey, tlsClientCa }: ServerTlsFiles): ServerTls | undefined {
     if (tlsCert !== undefined || tlsKey !== undefined) return new ServerTls({ tlsCert, tlsKey, tlsClientCa });
     if (tlsClientCa === undefined) return undefined;
     throw new LockstepError(
       'bad-option',
-      `--tls-client-ca ${tlsClientCa} is given without --tls-cert and --tls-key: only with these do workers speak TLS`,
+      '`tlsClientCa` is given without `tlsCert` and `tlsKey`: client certificates require TLS, so give all three',
     );
   }
 
-  /** What was read when the files were last sound. */
+  /** The content of the files when they were last valid. */
   get context(): SecureContextOptions {
     return this.#context;
   }
 
-  /** Whether peers must show a certificate. */
-  get asksForCertificates(): boolean {
+  get requiresClientCertificates(): boolean {
     return this.#files.tlsClientCa !== undefined;
   }
 
-  /** What is wrong with the own certificate itself, in words: it has expired, or is of the future. */
-  get trouble(): string | undefined {
+  /** Why clients will not trust the coordinator's own certificate now; undefined if its dates are valid. */
+  get certificateProblem(): string | undefined {
     const { validFrom, validTo } = new X509Certificate(String(this.#context.cert));
-    const name = `the certificate ${String(this.#files.tlsCert)}`;
-    const remedy = 'no worker will trust it; put another in its place, which is read at once';
-    if (Date.parse(validTo) < Date.now()) return `${name} has expired on ${validTo}: ${remedy}`;
-    if (Date.parse(validFrom) > Date.now()) return `${name} is valid from ${validFrom} on only: ${remedy}`;
+    const certificate = `the certificate ${String(this.#files.tlsCert)}`;
+    const remedy = 'workers will not trust it; replace the file, and it is reloaded';
+    if (Date.parse(validTo) < Date.now()) return `${certificate} expired on ${validTo}: ${remedy}`;
+    if (Date.parse(validFrom) > Date.now()) return `${certificate} is not valid before ${validFrom}: ${remedy}`;
     return undefined;
   }
 
   /**
-   * Looks at the files until the returned function is called.
-   * @param onChange is given the new certificates for connections from then on
-   * @param tell is told in words that they changed, or why they stay as they were
+   * Reads the files again when they change, until the returned function is called.
+   * @param onChange receives the new certificates, for connections from then on
+   * @param onMessage called with messages: the files were reloaded, or why they were not
    */
-  watch(clock: Clock, onChange: (context: SecureContextOptions) => void, tell: (message: string) => void): () => void {
+  watch(
+    clock: Clock,
+    onChange: (context: SecureContextOptions) => void,
+    onMessage: (message: string) => void,
+  ): () => void {
     return this.#watched.watch(clock, () => {
       try {
         this.#context = readContext(this.#files);
         onChange(this.#context);
-        tell('the certificates were read again');
-        if (this.trouble !== undefined) tell(this.trouble);
+        onMessage('reloaded the certificates');
+        if (this.certificateProblem !== undefined) onMessage(this.certificateProblem);
       } catch (error) {
-        tell(`the certificates stay as they were: ${messageOf(error)}`);
+        onMessage(`kept the previous certificates: ${messageOf(error)}`);
       }
     });
   }
@@ -78,30 +82,30 @@ export class ServerTls {
 function readContext({ tlsCert, tlsKey, tlsClientCa }: ServerTlsFiles): SecureContextOptions {
   return {
     ...readKeyPair(tlsCert, tlsKey),
-    ...(tlsClientCa === undefined ? {} : { ca: readCertificates('--tls-client-ca', tlsClientCa) }),
+    ...(tlsClientCa === undefined ? {} : { ca: readCertificates('tlsClientCa', tlsClientCa) }),
     minVersion: minTls,
   };
 }
 
-/** What is wrong with the certificate that a peer showed or did not show, and what mends it; undefined where nothing is. */
-export function certificateTrouble(socket: TLSSocket): string | undefined {
+/** Why a client's certificate is not accepted, and what to do about it; undefined if it is accepted. */
+export function clientCertificateProblem(socket: TLSSocket): string | undefined {
   const certificate = socket.getPeerX509Certificate();
-  // Looked at first: Node calls a peer without one authorized where it resumes a session of its own.
+  // Checked first: in a resumed session Node.js reports a client without a certificate as authorized.
   if (certificate === undefined) {
-    return 'this coordinator asks for a certificate and none was shown: give one with --tls-cert and --tls-key';
+    return 'this coordinator requires a client certificate: set `tlsCert` and `tlsKey`';
   }
   if (socket.authorized) return undefined;
-  const shown = `the certificate that was shown (${certificate.subject.replaceAll('\n', ', ')})`;
-  // Node declares an Error and gives the code of one.
+  const name = `the client certificate (${certificate.subject.replaceAll('\n', ', ')})`;
+  // Declared as an Error, but Node.js sets the error's code.
   const reason = String(socket.authorizationError);
   switch (reason) {
     case 'CERT_HAS_EXPIRED':
-      return `${shown} has expired on ${certificate.validTo}: show a new one with --tls-cert and --tls-key`;
+      return `${name} expired on ${certificate.validTo}: renew \`tlsCert\``;
     case 'CERT_NOT_YET_VALID':
-      return `${shown} is valid from ${certificate.validFrom} on only: compare the clocks, or show another`;
+      return `${name} is not valid before ${certificate.validFrom}: check the clocks, or use another \`tlsCert\``;
     case 'INVALID_PURPOSE':
-      return `${shown} is not meant for clients: show one with the extended key usage clientAuth`;
+      return `${name} is not for clients: issue one with the extended key usage clientAuth`;
     default:
-      return `${shown} is of an authority that this coordinator does not know (${reason}): show one that --tls-client-ca there has signed`;
+      return `${name} is signed by an unknown CA (${reason}): use one signed by the coordinator's \`tlsClientCa\``;
   }
 }

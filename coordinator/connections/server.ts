@@ -1,4 +1,5 @@
-// The coordinator's one port: /worker takes workers in after a handshake, /healthz, /readyz, /status and /metrics answer over HTTP.
+// The coordinator's port: the WebSocket at /worker admits workers after a handshake; /healthz, /readyz, /status and /metrics
+// are served over HTTP.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import {
   createServer as createTlsServer,
@@ -17,17 +18,22 @@ import type { AccessPolicy } from './access-policy.js';
 import { ConnectionLimiter, connectionLimitsFor, type ConnectionLimits } from './connection-limiter.js';
 import { awaitHello, helloTimeoutMs, type Admission } from './handshake.js';
 import { accessTo, challengeOf, foreignOrigin, isLoopback, isSameOrigin, tokenIn } from './http-access.js';
-import { certificateTrouble, type ServerTls } from './server-tls.js';
+import { clientCertificateProblem, type ServerTls } from './server-tls.js';
 import { plainAnswer, setStrictHeaders } from './strict-headers.js';
 
-/** From TCP's accept to the end of a request's headers, and to the end of its body: seconds are plenty for either. */
-const headersTimeoutMs = 10_000;
-const requestTimeoutMs = 15_000;
-/** Browsers with cookies stay far below. */
-const maxHeadersBytes = 8 * 1024;
+const httpLimits = {
+  /** From TCP accept to the end of the headers. */
+  headersTimeout: 10_000,
+  /** From TCP accept to the end of the body. */
+  requestTimeout: 15_000,
+  /** Interval at which Node.js checks these timeouts. */
+  connectionsCheckingInterval: 1_000,
+  /** In bytes. Browsers with cookies stay far below. */
+  maxHeaderSize: 8 * 1024,
+};
 const maxHeaders = 64;
 
-/** What the port answers over HTTP, besides /healthz. */
+/** What the port serves over HTTP, besides /healthz. */
 export interface ServedStatus {
   /** The body of /status. */
   status: () => object;
@@ -62,7 +68,7 @@ export interface ServerOptions {
   clock: Clock;
   /** Limits for connections that have not joined; those of a small run by default. */
   limits?: ConnectionLimits | undefined;
-  /** Called with messages about access: refused connections, certificates that were read again. */
+  /** Called with messages about access: refused connections, certificates that were reloaded. */
   onAccess: (message: string) => void;
 }
 
@@ -72,7 +78,7 @@ export interface CoordinatorServer {
   close(): Promise<void>;
 }
 
-/** Listens. Throws `port-in-use` or `bad-address`, naming the option to change. */
+/** Opens the port. Throws `port-in-use` or `bad-address`. */
 export async function startServer(options: ServerOptions): Promise<CoordinatorServer> {
   const { access, admission, served, clock, onAccess } = options;
   const { tls } = access;
@@ -80,7 +86,7 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     const { remoteAddress = 'unknown' } = request.socket;
     response.once('finish', () => {
-      if (showsWrongToken(request, response)) limiter.failed(remoteAddress, 'a wrong token was shown over HTTP');
+      if (hasUnknownToken(request, response)) limiter.failed(remoteAddress, 'an HTTP request has an unknown token');
     });
     answer(options, request, response);
   };
@@ -92,36 +98,9 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
     perMessageDeflate: false,
     maxPayload: admission.maxMessageBytes,
   });
-  http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    // A peer that goes away in mid-handshake is no event of the run.
-    socket.on('error', () => socket.destroy());
-    const { remoteAddress = 'unknown', remotePort = 0 } = request.socket;
-    const failed = (why: string) => limiter.failed(remoteAddress, why);
-    const refuse = (status: string, why: string) => {
-      failed(why);
-      socket.end(plainAnswer(status, why));
-    };
-    const trouble = troubleWith(request, access);
-    if (trouble !== undefined) return refuse('403 Forbidden', trouble);
-    const byPages = served.pages?.upgrade(request, socket, head) ?? 'not mine';
-    // Pages that watch are counted where they are served.
-    if (byPages === 'taken') return limiter.settled(remoteAddress, remotePort);
-    if (byPages !== 'not mine') return void socket.end(plainAnswer(byPages.status, byPages.reason));
-    if (pathOf(request) !== '/worker') return refuse('404 Not Found', 'there is no WebSocket but /worker');
-    if (!isSameOrigin(request.headers)) return refuse('403 Forbidden', foreignOrigin);
-    // ws answers by itself what is no upgrade to a WebSocket.
-    sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      request.socket.setNoDelay(true);
-      const connection = {
-        socket: webSocket,
-        transport: socket,
-        address: `${remoteAddress}:${remotePort}`,
-        failed,
-      };
-      const onJoined = () => limiter.settled(remoteAddress, remotePort);
-      awaitHello(connection, access.tokens, admission, clock, onJoined);
-    });
-  });
+  http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+    upgrade(options, limiter, sockets, request, socket, head),
+  );
   await listen(http, access.host, access.port);
   const stopWatching = tls?.watch(clock, (context) => (http as TlsServer).setSecureContext(context), onAccess);
   return {
@@ -137,31 +116,23 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
   };
 }
 
-const httpLimits = {
-  maxHeaderSize: maxHeadersBytes,
-  headersTimeout: headersTimeoutMs,
-  requestTimeout: requestTimeoutMs,
-  // How often Node looks for those that are too slow.
-  connectionsCheckingInterval: 1_000,
-};
-
 /**
- * Peers without a right certificate get through to HTTP: there they can be told what is wrong, where TLS has a number for
- * it at best, and probes, which show none, can ask whether this lives.
+ * Clients without an accepted certificate get past TLS: over HTTP they can be told what is wrong, and health checks, which
+ * have no certificate, are answered.
  */
 function tlsOptions(tls: ServerTls): HttpsOptions {
-  const { asksForCertificates: requestCert, context } = tls;
+  const { requiresClientCertificates: requestCert, context } = tls;
   return { ...httpLimits, ...context, requestCert, rejectUnauthorized: false, handshakeTimeout: helloTimeoutMs };
 }
 
-/** Turns away what the guard does not let stand, and tells it of what fails before there is a request. */
-function limitConnections(http: Server | TlsServer, limiter: ConnectionLimiter, speaksTls: boolean): void {
-  const asked = new Set<string>();
-  const hasAsked = ({ socket }: IncomingMessage) => asked.add(`${socket.remoteAddress} ${socket.remotePort}`);
-  http.prependListener('request', hasAsked);
-  http.prependListener('upgrade', hasAsked);
+/** Drops the connections that the limiter does not allow, and reports those that fail before there is a request. */
+function limitConnections(http: Server | TlsServer, limiter: ConnectionLimiter, usesTls: boolean): void {
+  const withRequest = new Set<string>();
+  const onRequest = ({ socket }: IncomingMessage) => withRequest.add(`${socket.remoteAddress} ${socket.remotePort}`);
+  http.prependListener('request', onRequest);
+  http.prependListener('upgrade', onRequest);
   http.on('connection', (connected: Duplex) => {
-    // It listens on TCP alone.
+    // The server listens on TCP only.
     const socket = connected as Socket;
     const { remoteAddress = 'unknown', remotePort = 0 } = socket;
     if (!limiter.arrived(remoteAddress, remotePort, () => socket.destroy())) {
@@ -170,12 +141,12 @@ function limitConnections(http: Server | TlsServer, limiter: ConnectionLimiter, 
     }
     socket.once('close', () => {
       limiter.settled(remoteAddress, remotePort);
-      // One that never said anything, as probes of ports do, is passed over.
-      if (asked.delete(`${remoteAddress} ${remotePort}`) || socket.bytesRead === 0) return;
-      const guess = speaksTls
-        ? 'speaks no TLS, or does not trust this certificate, or not under the name that it used'
-        : 'speaks no HTTP, or takes too long, or goes on about nothing';
-      limiter.failed(remoteAddress, `it began to speak and went away without a request: it ${guess}`);
+      // A connection that sends nothing, such as a port check, is not a failure.
+      if (withRequest.delete(`${remoteAddress} ${remotePort}`) || socket.bytesRead === 0) return;
+      const causes = usesTls
+        ? 'the client does not use TLS, or does not trust this certificate, or not for this host name'
+        : 'the client does not speak HTTP, or is too slow, or sends too many headers';
+      limiter.failed(remoteAddress, `the connection ended without a request: ${causes}`);
     });
   });
   http.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket: Duplex) => {
@@ -193,48 +164,43 @@ function limitConnections(http: Server | TlsServer, limiter: ConnectionLimiter, 
   });
 }
 
-/** Guessing is counted. A page whose cookie is of an earlier run, and who shows nothing, are not guessing. */
-function showsWrongToken({ headers, method }: IncomingMessage, { statusCode }: ServerResponse): boolean {
+/** Whether a request may be an attempt to guess a token. A cookie of an earlier run, or no token at all, is not. */
+function hasUnknownToken({ headers, method }: IncomingMessage, { statusCode }: ServerResponse): boolean {
   return statusCode === 401 && (headers.authorization !== undefined || method === 'POST');
 }
 
-/** What keeps a peer's request from being answered, whatever it asks: its certificate. */
-function troubleWith(request: IncomingMessage, { tls }: AccessPolicy): string | undefined {
-  if (tls?.asksForCertificates !== true) return undefined;
-  // Behind a server that speaks TLS every socket does.
-  return certificateTrouble(request.socket as TLSSocket);
-}
-
-/** Throws `port-in-use` or `bad-address`, naming the option to change. */
-export async function listen(http: Server, host: string, port: number): Promise<void> {
-  try {
-    await new Promise<void>((resolve, reject) => {
-      http.once('error', reject);
-      http.listen(port, host, () => {
-        http.off('error', reject);
-        resolve();
-      });
-    });
-  } catch (cause) {
-    if (systemCodeOf(cause) === 'EADDRINUSE') {
-      throw new LockstepError(
-        'port-in-use',
-        `port ${port} on ${host} is in use: choose another with --port, or --port 0 for any free one`,
-        { cause },
-      );
-    }
-    throw new LockstepError(
-      'bad-address',
-      `cannot listen on ${host}:${port} (${messageOf(cause)}): see --host and --port`,
-      {
-        cause,
-      },
-    );
-  }
-}
-
-function pathOf(request: IncomingMessage): string {
-  return (request.url ?? '/').split('?')[0];
+function upgrade(
+  { access, admission, served, clock }: ServerOptions,
+  limiter: ConnectionLimiter,
+  sockets: WebSocketServer,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): void {
+  // A client that disconnects during the handshake concerns nobody.
+  socket.on('error', () => socket.destroy());
+  const { remoteAddress = 'unknown', remotePort = 0 } = request.socket;
+  const failed = (reason: string) => limiter.failed(remoteAddress, reason);
+  const onSettled = () => limiter.settled(remoteAddress, remotePort);
+  const refuse = (status: string, reason: string) => {
+    failed(reason);
+    socket.end(plainAnswer(status, reason));
+  };
+  const problem = certificateProblemOf(request, access);
+  if (problem !== undefined) return refuse('403 Forbidden', problem);
+  const byPages = served.pages?.upgrade(request, socket, head) ?? 'not mine';
+  // The pages limit their own sockets.
+  if (byPages === 'taken') return onSettled();
+  if (byPages !== 'not mine') return void socket.end(plainAnswer(byPages.status, byPages.reason));
+  if (pathOf(request) !== '/worker') return refuse('404 Not Found', 'not found: the WebSocket for workers is /worker');
+  if (!isSameOrigin(request.headers)) return refuse('403 Forbidden', foreignOrigin);
+  // ws itself refuses requests that are not valid WebSocket upgrades.
+  sockets.handleUpgrade(request, socket, head, (webSocket) => {
+    request.socket.setNoDelay(true);
+    const address = `${remoteAddress}:${remotePort}`;
+    const connection = { socket: webSocket, transport: socket, address, failed };
+    awaitHello(connection, access.tokens, admission, clock, onSettled);
+  });
 }
 
 function answer({ access, served }: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
@@ -244,11 +210,11 @@ function answer({ access, served }: ServerOptions, request: IncomingMessage, res
     response.end(`${JSON.stringify(body)}\n`);
   };
   const path = pathOf(request);
-  const isProbe = path === '/healthz' || path === '/readyz';
-  const trouble = isProbe ? undefined : troubleWith(request, access);
-  if (trouble !== undefined) return reply(403, { error: trouble });
+  const isHealthCheck = path === '/healthz' || path === '/readyz';
+  const problem = isHealthCheck ? undefined : certificateProblemOf(request, access);
+  if (problem !== undefined) return reply(403, { error: problem });
   if (served.pages?.answer(request, response) === true) return;
-  if (request.method !== 'GET') return reply(405, { error: 'only GET is answered here' });
+  if (request.method !== 'GET') return reply(405, { error: 'method not allowed: use GET' });
   if (path === '/healthz') return reply(200, { status: 'ok', lockstepVersion, protocolVersion });
   if (path === '/readyz') {
     const reason = served.notReady();
@@ -256,13 +222,13 @@ function answer({ access, served }: ServerOptions, request: IncomingMessage, res
   }
   const { metrics } = served;
   if (path !== '/status' && (path !== '/metrics' || metrics === undefined)) {
-    return reply(404, { error: 'there are /healthz, /readyz, /status, /metrics and, for workers, /worker' });
+    return reply(404, { error: 'not found: use /healthz, /readyz, /status, /metrics or, for workers, /worker' });
   }
-  const policy = { tokens: access.tokens(), isLoopback: isLoopback(access.host) };
-  const permission = accessTo('read', request.headers, policy);
-  // Whoever shows a token learns as whose it is known: a worker's does not allow to read, and is right all the same.
+  const port = { tokens: access.tokens(), isLoopback: isLoopback(access.host) };
+  const permission = accessTo('read', request.headers, port);
+  // A worker token may not read, but the doctor command learns from this header that the token is valid.
   const token = tokenIn(request.headers);
-  const role = token === undefined ? undefined : policy.tokens.roleOf(token);
+  const role = token === undefined ? undefined : port.tokens.roleOf(token);
   const headers = role === undefined ? {} : { 'lockstep-role': role };
   if (!permission.allowed) {
     const challenge = challengeOf(permission, request.headers);
@@ -273,4 +239,40 @@ function answer({ access, served }: ServerOptions, request: IncomingMessage, res
     (text) => response.writeHead(200, { ...headers, 'content-type': metrics.contentType }).end(text),
     (error: unknown) => reply(500, { error: messageOf(error) }, headers),
   );
+}
+
+/** Why a request is refused because of its client certificate; undefined if it is not. */
+function certificateProblemOf(request: IncomingMessage, { tls }: AccessPolicy): string | undefined {
+  if (tls?.requiresClientCertificates !== true) return undefined;
+  // With TLS, every socket of the server is a TLSSocket.
+  return clientCertificateProblem(request.socket as TLSSocket);
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? '/').split('?')[0];
+}
+
+/** Throws `port-in-use` or `bad-address`. */
+export async function listen(http: Server, host: string, port: number): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      http.once('error', reject);
+      http.listen(port, host, () => {
+        http.off('error', reject);
+        resolve();
+      });
+    });
+  } catch (cause) {
+    const [code, message] =
+      systemCodeOf(cause) === 'EADDRINUSE'
+        ? ([
+            'port-in-use',
+            `port ${port} on ${host} is in use: choose another with \`port\`, or 0 for any free port`,
+          ] as const)
+        : ([
+            'bad-address',
+            `cannot listen on ${host}:${port} (${messageOf(cause)}): check \`host\` and \`port\``,
+          ] as const);
+    throw new LockstepError(code, message, { cause });
+  }
 }

@@ -1,5 +1,5 @@
-// What every answer over HTTP says to browsers, whatever it answers: scripts and styles of ours alone, in nobody's frame,
-// nothing guessed, nothing kept, nothing told to other sites.
+// Security headers of every HTTP response. Browsers run only scripts and styles of this port, show its pages in no frame, guess
+// no content types, keep nothing in a cache and send no referrer.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { hostNameIn, isLoopback } from './http-access.js';
 
@@ -14,15 +14,15 @@ const strictHeaders: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
 };
 
-/** Before anything else is written. */
+/** Call this before anything else is written to the response. */
 export function setStrictHeaders(request: IncomingMessage, response: ServerResponse): void {
   for (const [name, value] of Object.entries(strictHeaders)) response.setHeader(name, value);
-  // Over plain HTTP from elsewhere browsers pass this one over, with an error in the page's console.
+  // Browsers ignore this header over plain HTTP from other machines, with an error in the console.
   const isTrustworthy = 'encrypted' in request.socket || isLoopback(hostNameIn(request.headers));
   if (isTrustworthy) response.setHeader('cross-origin-opener-policy', 'same-origin');
 }
 
-/** An answer by hand, where Node has no response to write it with. */
+/** Returns a whole HTTP response, for sockets without a ServerResponse. */
 export function plainAnswer(status: string, text: string): string {
   const headers = { ...strictHeaders, 'content-type': 'text/plain; charset=utf-8', connection: 'close' };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);

@@ -1,5 +1,4 @@
-// The tokens of a coordinator that are kept in a file, read again when it changes: a token can be given or taken away
-// while a run goes on.
+// The coordinator's token file. It is read again when it changes, so that tokens can be added and revoked during a run.
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
@@ -11,43 +10,40 @@ export class TokenFile {
   readonly #file: string;
   readonly #watched: WatchedFiles;
 
-  /** Throws `bad-option` for a file that cannot be read or is no token file. */
+  /** Throws `bad-option` for a file that cannot be read or is not a token file. */
   constructor(file: string) {
     this.#file = file;
     this.#watched = new WatchedFiles([file]);
     this.#table = TokenTable.parse(readTokenFile(file), file);
   }
 
-  /** What the file held when it was last sound. */
+  /** The tokens of the file when it was last valid. */
   get table(): TokenTable {
     return this.#table;
   }
 
   /**
-   * Looks at the file every two seconds until the returned function is called.
-   * @param onChange is told in words that the tokens changed, or why they stay as they were
+   * Reads the file again when it changes, until the returned function is called.
+   * @param onChange called with a message: the tokens were reloaded, or why they were not
    */
   watch(clock: Clock, onChange: (message: string) => void): () => void {
     return this.#watched.watch(clock, () => {
       try {
         this.#table = TokenTable.parse(readTokenFile(this.#file), this.#file);
-        onChange(`the tokens of ${this.#file} were read again`);
+        onChange(`reloaded the tokens of ${this.#file}`);
       } catch (error) {
-        onChange(`the tokens stay as they were: ${messageOf(error)}`);
+        onChange(`kept the previous tokens: ${messageOf(error)}`);
       }
     });
   }
 }
 
-/** A token file's text. Throws `bad-option` naming the file. Read at once: it is small, and nobody joins meanwhile. */
+/** Returns a token file's text. Throws `bad-option` naming the file. Synchronous, because the file is small. */
 export function readTokenFile(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new LockstepError(
-      'bad-option',
-      `the token file ${file} cannot be read (${systemCodeOf(cause) ?? messageOf(cause)}): see --token-file`,
-      { cause },
-    );
+    const reason = systemCodeOf(cause) ?? messageOf(cause);
+    throw new LockstepError('bad-option', `\`tokenFile\` is ${file}: it cannot be read (${reason})`, { cause });
   }
 }

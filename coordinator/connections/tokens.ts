@@ -1,12 +1,13 @@
-// Who holds which token and what that allows. Pure: where tokens are read from is token-file.ts's business, and how a
-// request shows one is http-access.ts's. Tokens themselves are not kept, only their digests.
+// Access tokens: who holds them, and what a role allows. Pure: token-file.ts reads them, http-access.ts finds them in requests.
+// Only digests of tokens are kept in memory.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { LockstepError } from '../../shared/errors.js';
 
-/** What somebody may want at the coordinator's port. */
-export type Action = 'join' | 'read' | 'operate';
+/** What a client can do on the coordinator's port. */
+const actions = { join: 'join as a worker', read: 'read the status', operate: 'control the run' };
+export type Action = keyof typeof actions;
 
-/** What the holder of a token may do. An owner's token is the only one of a small run. */
+/** Actions by role. A small run needs no token but the owner's. */
 const permissions = {
   worker: ['join'],
   viewer: ['read'],
@@ -17,12 +18,11 @@ const permissions = {
 export type Role = keyof typeof permissions;
 const roles = Object.keys(permissions) as Role[];
 
-/** A shorter token in a file can be guessed. 16 characters of hexadecimal are 64 bits. */
-const minToken = 16;
+/** In token files. 16 hexadecimal digits are 64 bits; shorter tokens can be guessed. */
+const minTokenLength = 16;
 
-/** Whom a token belongs to. */
 export interface TokenHolder {
-  /** For people and logs. */
+  /** For display and logs. */
   name: string;
   role: Role;
 }
@@ -36,6 +36,11 @@ export function mayDo(role: Role, action: Action): boolean {
   return allowed.includes(action);
 }
 
+/** The reason for refusing a known token. */
+export function forbidden({ name, role }: TokenHolder, action: Action): string {
+  return `the token of ${name} has the role ${role}, which may not ${actions[action]}`;
+}
+
 export class TokenTable {
   readonly #entries: readonly Entry[];
 
@@ -43,52 +48,50 @@ export class TokenTable {
     this.#entries = entries;
   }
 
-  /** No token at all: only fit for loopback. */
+  /** Without tokens; for loopback only. */
   static readonly none = new TokenTable([]);
 
-  /** One token that allows everything. */
+  /** A single token that allows everything. */
   static ofOwner(token: string): TokenTable {
     return new TokenTable([{ name: 'owner', role: 'owner', digest: digestOf(token) }]);
   }
 
-  /** One token that allows to join and nothing else: what a run gives its own worker processes. */
+  /** A single token that allows joining only; `train` generates one for its worker processes. */
   static ofWorkers(token: string): TokenTable {
     return new TokenTable([{ name: 'workers', role: 'worker', digest: digestOf(token) }]);
   }
 
   /**
-   * Reads a token file: one `NAME ROLE TOKEN` a line, or a `TOKEN` alone, which is an owner's; `#` begins a comment.
-   * @param source how the file is called in error messages
-   * Throws `bad-option` naming the line, never its token.
+   * Parses a token file. Each line is `NAME ROLE TOKEN`, or a `TOKEN` alone, which is the owner's. Lines
+   * that start with `#` are comments.
+   * Throws `bad-option` naming the line, but never its token.
+   * @param source name of the file, for error messages
    */
   static parse(text: string, source: string): TokenTable {
     const entries: Entry[] = [];
-    for (const { name, role, token, place } of tokenLines(text, source)) {
+    for (const { name, role, token, location } of tokenLines(text, source)) {
       const digest = digestOf(token);
-      const twin = entries.find((entry) => entry.name === name || entry.digest.equals(digest));
-      if (twin !== undefined) {
-        const what = twin.name === name ? `a second token called ${name}` : `the same token as ${twin.name}'s`;
-        throw new LockstepError('bad-option', `${place} has ${what}: give every holder a name and a token`);
+      const duplicate = entries.find((entry) => entry.name === name || entry.digest.equals(digest));
+      if (duplicate !== undefined) {
+        const what = duplicate.name === name ? `name ${name}` : `token of ${duplicate.name}`;
+        throw invalid(location, `repeats the ${what}: give each holder a name and a token of its own`);
       }
       entries.push({ name, role, digest });
     }
-    if (entries.length === 0) {
-      throw new LockstepError('bad-option', `${source} holds no token: write a line NAME ROLE TOKEN for each holder`);
-    }
+    if (entries.length === 0) throw invalid(source, 'contains no tokens: add a line NAME ROLE TOKEN for each holder');
     return new TokenTable(entries);
   }
 
-  /** Whether there is no token that anybody could show. */
   get isEmpty(): boolean {
     return this.#entries.length === 0;
   }
 
-  /** Whether some token allows this. */
+  /** Whether any token allows this action. */
   allow(action: Action): boolean {
     return this.#entries.some(({ role }) => mayDo(role, action));
   }
 
-  /** Whose token this is, or undefined. Takes the same time wherever and whether it is found. */
+  /** Returns the holder of a token, or undefined for an unknown token. Takes the same time in both cases. */
   holderOf(token: string): TokenHolder | undefined {
     const digest = digestOf(token);
     let found: TokenHolder | undefined;
@@ -98,56 +101,52 @@ export class TokenTable {
     return found;
   }
 
-  /** What a token allows, or undefined for one that is nobody's. */
+  /** Returns the role of a token, or undefined for an unknown token. */
   roleOf(token: string): Role | undefined {
     return this.holderOf(token)?.role;
   }
 }
 
-/** The one token of a worker's file, in either form. Throws `bad-option` where there is none or more than one. */
+/** Returns the only token of a worker's file, which has one line in either form. Throws `bad-option`. */
 export function onlyTokenIn(text: string, source: string): string {
-  const [line, ...others] = tokenLines(text, source);
-  if (line === undefined || others.length > 0) {
-    throw new LockstepError(
-      'bad-option',
-      `${source} holds ${line === undefined ? 'no token' : `${others.length + 1} tokens`}: a worker shows exactly one`,
-    );
+  const lines = [...tokenLines(text, source)];
+  if (lines.length !== 1) {
+    throw invalid(source, `contains ${lines.length === 0 ? 'no' : lines.length} tokens: a worker needs exactly one`);
   }
-  return line.token;
+  return lines[0].token;
 }
 
-function tokenLines(text: string, source: string): { name: string; role: Role; token: string; place: string }[] {
-  return text.split(/\r?\n/).flatMap((line, index) => {
-    const words = line
+function* tokenLines(text: string, source: string): Generator<TokenHolder & { token: string; location: string }> {
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    const fields = line
       .replace(/^\s*#.*/, '')
       .split(/\s+/)
-      .filter((word) => word !== '');
-    if (words.length === 0) return [];
-    const place = `line ${index + 1} of ${source}`;
-    const [name, role, token] = words.length === 1 ? ['owner', 'owner', words[0]] : words;
-    if (token === undefined || words.length > 3) {
-      throw new LockstepError('bad-option', `${place} has ${words.length} words: it must be NAME ROLE TOKEN, or TOKEN`);
+      .filter((field) => field !== '');
+    if (fields.length === 0) continue;
+    const location = `line ${index + 1} of ${source}`;
+    const [name, role, token] = fields.length === 1 ? ['owner', 'owner', fields[0]] : fields;
+    if (token === undefined || fields.length > 3) {
+      throw invalid(location, `has ${fields.length} fields: write NAME ROLE TOKEN, or TOKEN alone`);
     }
-    if (!isRole(role)) {
-      // Not the word that stands there: it may be a token.
-      throw new LockstepError('bad-option', `${place} names no role: the second word must be ${roles.join(', ')}`);
+    // The message does not quote the field, which may be a token.
+    if (!isRole(role)) throw invalid(location, `has an unknown role: the second field must be ${roles.join(', ')}`);
+    if (token.length < minTokenLength) {
+      const remedy = `use at least ${minTokenLength}, for example from openssl rand -hex 24`;
+      throw invalid(location, `has a token of ${token.length} characters, which can be guessed: ${remedy}`);
     }
-    if (token.length < minToken) {
-      throw new LockstepError(
-        'bad-option',
-        `${place} has a token of ${token.length} characters, which can be guessed: give at least ${minToken}, ` +
-          'for example those of `openssl rand -hex 24`',
-      );
-    }
-    return [{ name, role, token, place }];
-  });
+    yield { name, role, token, location };
+  }
 }
 
-function isRole(word: string): word is Role {
-  return Object.hasOwn(permissions, word);
+function invalid(location: string, problem: string): LockstepError {
+  return new LockstepError('bad-option', `${location} ${problem}`);
 }
 
-/** Digests have one length, so that comparing them takes one time. */
+function isRole(field: string): field is Role {
+  return Object.hasOwn(permissions, field);
+}
+
+/** Digests have the same length, so comparing them takes the same time. */
 function digestOf(token: string): Buffer {
   return createHash('sha256').update(token).digest();
 }

@@ -1,12 +1,12 @@
-// The weights as they go out: encoded once a step, however many workers there are.
+// The weights as one encoded message per step, which the sockets of all workers share.
 import { littleEndianBytes } from '../../shared/network/layout-hash.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
 import type { CoordinatorMessage } from '../../shared/protocol/messages.js';
 
 export interface WeightsFrame {
-  /** The step these weights are for: as many updates have been made. */
+  /** The step to compute with these weights, which is the number of updates made. */
   step: number;
-  /** One whole message, shared by all sockets; not written to again. */
+  /** Must not be modified. */
   message: Buffer;
 }
 

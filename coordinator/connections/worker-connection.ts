@@ -17,21 +17,21 @@ import {
   type Shard,
   type TimingMessage,
 } from '../../shared/protocol/messages.js';
-import type { SliceRange } from '../../shared/reduction/slices.js';
+import { describeRange, type SliceRange } from '../../shared/reduction/slices.js';
 import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
 import type { JoiningWorker } from './handshake.js';
 import { ShardSender } from './shard-sender.js';
 import type { WeightsFrame } from './weights-frame.js';
 
-/** Weights of 16 million parameters: a worker that reads at all never falls this far behind. */
+/** As much as the weights of 16 million parameters: a worker that reads at all never falls this far behind. */
 const maxUnreadBytes = 64 * 1024 * 1024;
-/** How long a worker may take to close its end. */
+/** A connection that the worker does not close within this time is terminated. */
 const closeTimeoutMs = 3_000;
 
 /** A worker's answer to an assignment. */
 export type AnswerMessage = GradientMessage | EvaluationMessage;
 
-/** What the coordinator tells every connection of a run. */
+/** Shared by all connections of a run. */
 export interface ConnectionSettings {
   /** Each shard's records by its hash. */
   shardRecords: ReadonlyMap<string, Uint8Array>;
@@ -265,13 +265,16 @@ export class WorkerConnection implements WorkerView {
     const { step, range, sampleCount, slices, phases } = message;
     const { imagesPerSlice, clock } = this.#settings;
     const images = range.count * imagesPerSlice;
-    const wrong = slices.findIndex(({ correctCount }) => correctCount > imagesPerSlice);
-    if (sampleCount !== images || slices.length !== range.count || wrong >= 0) {
+    if (sampleCount !== images || slices.length !== range.count) {
       throw new ProtocolError(
-        `a gradient over ${range.count} slices of ${imagesPerSlice} images came with ${slices.length} reports, ` +
-          `${sampleCount} images` +
-          (wrong < 0 ? '' : `, and ${slices[wrong].correctCount} correct answers in slice ${range.first + wrong}`),
+        `the gradient of ${describeRange(range)} covers ${images} images in ${range.count} slices, but the worker reports ` +
+          `${sampleCount} images in ${slices.length}`,
       );
+    }
+    const wrong = slices.findIndex(({ correctCount }) => correctCount > imagesPerSlice);
+    if (wrong >= 0) {
+      const claim = `${slices[wrong].correctCount} of ${imagesPerSlice} images correct`;
+      throw new ProtocolError(`a worker reports ${claim} in slice ${range.first + wrong}`);
     }
     const computeMs = phases.augmentMs + phases.computeMs + phases.reduceMs;
     this.load.rangeAnswered(step, images, computeMs, clock.now());

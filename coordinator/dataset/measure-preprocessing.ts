@@ -1,5 +1,5 @@
-// What preprocessing needs to know of the training images: measured once, before the first step. Pure. Sums of bytes are
-// whole numbers, exact in any order; each mean and deviation is rounded to float32 once.
+// Measures the statistics of the training images that preprocessing uses, once, before the first step. Pure. Sums of bytes
+// are integers, so they are exact in any order; each mean and standard deviation is rounded to float32 once.
 import {
   pixelsPerPlane,
   recordBytes,
@@ -8,7 +8,7 @@ import {
 } from '../../shared/dataset/image-batch.js';
 import { imageChannels } from '../../shared/network/layout.js';
 
-/** @param training CIFAR-10 records of the images that train, without those that validate */
+/** @param training CIFAR-10 records of the training images, without the validation images */
 export function measurePreprocessing(name: PreprocessingName, training: Uint8Array): Preprocessing {
   switch (name) {
     case 'imagenet':
@@ -22,7 +22,7 @@ export function measurePreprocessing(name: PreprocessingName, training: Uint8Arr
   }
 }
 
-/** [row, column, raw channel] */
+/** The mean image, as [row, column, raw channel]. */
 function meanImage(training: Uint8Array): Float32Array {
   const count = training.length / recordBytes;
   const sums = new Float64Array(recordBytes - 1);
@@ -35,7 +35,7 @@ function meanImage(training: Uint8Array): Float32Array {
   });
 }
 
-/** Each raw channel's mean and standard deviation over all pixels of all images; a deviation of 0 counts as 1. */
+/** Mean and standard deviation of each raw channel over all pixels of all images; a deviation of 0 becomes 1. */
 function channelMoments(training: Uint8Array): { subtract: Float32Array; divide: Float32Array } {
   const subtract = new Float32Array(imageChannels);
   const divide = new Float32Array(imageChannels);

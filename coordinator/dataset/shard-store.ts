@@ -1,4 +1,4 @@
-// The run's images cut into what travels: a shard per slice, and the validation and test sets in parts of fixed size.
+// The run's images as shards: a training shard for each slice, and evaluation shards of a fixed size for validation and test.
 import { createHash } from 'node:crypto';
 import type { Cifar10 } from '../../shared/dataset/cifar10.js';
 import {
@@ -13,13 +13,13 @@ import type { Config } from '../../shared/config/config.js';
 import type { Shard, Split } from '../../shared/protocol/messages.js';
 import { measurePreprocessing } from './measure-preprocessing.js';
 
-/** Images in a part of an evaluation split. Part of the result: an engine adds up the losses of a part by itself. */
+/** Images in an evaluation shard. Metrics depend on it, because an engine adds up the losses of a whole shard. */
 export const evaluationShardImages = 250;
 
 export interface ShardStore {
-  /** Every shard: the shards in slice order, then the parts of the validation and the test split. */
+  /** The training shards in slice order, then the validation shards, then the test shards. */
   shards: readonly Shard[];
-  /** A shard's records by its hash. */
+  /** Each shard's records by its hash. */
   records: ReadonlyMap<string, Uint8Array>;
   trainingCount: number;
   validationCount: number;
@@ -33,78 +33,68 @@ export interface ShardStore {
 /** A split that is evaluated. */
 export type EvaluationSplit = Exclude<Split, 'training'>;
 
-/** Shards as they are cut. */
-class ShardList {
+class ShardBuilder {
   readonly shards: Shard[] = [];
   readonly records = new Map<string, Uint8Array>();
 
-  add(split: Split, index: number, bytes: Uint8Array): void {
-    const sha256 = createHash('sha256').update(bytes).digest('hex');
-    this.shards.push({ split, index, sha256, bytes: bytes.length });
-    this.records.set(sha256, bytes);
+  add(split: Split, index: number, records: Uint8Array): void {
+    const sha256 = createHash('sha256').update(records).digest('hex');
+    this.shards.push({ split, index, sha256, bytes: records.length });
+    this.records.set(sha256, records);
   }
 
-  addParts(split: EvaluationSplit, bytes: Uint8Array): void {
-    const partBytes = evaluationShardImages * recordBytes;
-    for (let first = 0; first < bytes.length; first += partBytes) {
-      this.add(split, first / partBytes, bytes.subarray(first, first + partBytes));
+  addEvaluation(split: EvaluationSplit, records: Uint8Array): void {
+    const shardBytes = evaluationShardImages * recordBytes;
+    for (let first = 0; first < records.length; first += shardBytes) {
+      this.add(split, first / shardBytes, records.subarray(first, first + shardBytes));
     }
   }
 }
 
-/** The images that train, and those that are evaluated on. */
-function splitsOf(dataset: Cifar10, { validationSplit }: Pick<Config, 'validationSplit'>) {
-  const imageCount = dataset.training.length / recordBytes;
-  const validationCount = validationCountOf(imageCount, validationSplit);
-  return {
-    training: dataset.training.subarray(validationCount * recordBytes),
-    validation: dataset.training.subarray(0, validationCount * recordBytes),
-    test: dataset.test,
-    validationCount,
-    trainingCount: imageCount - validationCount,
-  };
+/** Returns the records of each split. */
+function splitRecords({ training, test }: Cifar10, { validationSplit }: Pick<Config, 'validationSplit'>) {
+  const firstTraining = validationCountOf(training.length / recordBytes, validationSplit) * recordBytes;
+  return { training: training.subarray(firstTraining), validation: training.subarray(0, firstTraining), test };
 }
 
-/** The parts of one split, with their records one after the other. */
+/** Creates the shards of one split. `images` are its records. */
 export function splitEvaluation(
   dataset: Cifar10,
   config: Pick<Config, 'validationSplit'>,
   split: EvaluationSplit,
 ): Pick<ShardStore, 'shards' | 'records'> & { images: Uint8Array } {
-  const images = splitsOf(dataset, config)[split];
-  const stack = new ShardList();
-  stack.addParts(split, images);
-  return { shards: stack.shards, records: stack.records, images };
+  const images = splitRecords(dataset, config)[split];
+  const builder = new ShardBuilder();
+  builder.addEvaluation(split, images);
+  return { shards: builder.shards, records: builder.records, images };
 }
 
-/** Throws `bad-config` where there are fewer training images than one global batch holds. */
+/** Creates the shards of a run. Throws `bad-config` if the training images are fewer than one global batch. */
 export function createShards(dataset: Cifar10, config: Config): ShardStore {
-  const { training, validation, test, trainingCount, validationCount } = splitsOf(dataset, config);
+  const { training, validation, test } = splitRecords(dataset, config);
+  const trainingCount = training.length / recordBytes;
   const stepsPerEpoch = stepsPerEpochOf(trainingCount, config.batchSize);
   if (stepsPerEpoch < 1) {
     throw new LockstepError(
       'bad-config',
-      `batchSize is ${config.batchSize}: it must be at most the number of training images, ` +
-        `which is ${trainingCount} in ${dataset.source}`,
+      `\`batchSize\` is ${config.batchSize}: it must be at most ${trainingCount}, the number of training images in ` +
+        dataset.source,
     );
   }
-  const stack = new ShardList();
-  partitionIntoShards(trainingCount, config.slices, config.seed).forEach((shard, slice) =>
-    stack.add('training', slice, gatherRecords(training, shard)),
-  );
-  stack.addParts('validation', validation);
-  stack.addParts('test', test);
-  const testCount = test.length / recordBytes;
-  const preprocessing = measurePreprocessing(config.preprocessing, training);
-  const { shards, records } = stack;
+  const builder = new ShardBuilder();
+  for (const [slice, indices] of partitionIntoShards(trainingCount, config.slices, config.seed).entries()) {
+    builder.add('training', slice, gatherRecords(training, indices));
+  }
+  builder.addEvaluation('validation', validation);
+  builder.addEvaluation('test', test);
   return {
-    shards,
-    records,
+    shards: builder.shards,
+    records: builder.records,
     trainingCount,
-    validationCount,
-    testCount,
+    validationCount: validation.length / recordBytes,
+    testCount: test.length / recordBytes,
     stepsPerEpoch,
-    preprocessing,
+    preprocessing: measurePreprocessing(config.preprocessing, training),
     classNames: dataset.classNames,
   };
 }

@@ -1,10 +1,10 @@
-// The weights before the first step: He normal kernels, zero biases, gamma 1, beta 0, moving mean 0, moving variance 1.
+// Initial weights: He normal kernels, zero biases, gamma 1, beta 0, moving mean 0, moving variance 1.
 import { KeyedRandom } from '../../shared/random.js';
 import { arrayOf, type ArrayLayout, type ModelLayout } from '../../shared/network/layout.js';
 
-/** The standard deviation of a standard normal cut off at ±2; Keras divides by it so that He's deviation holds after the cut. */
+/** Standard deviation of a standard normal truncated at ±2. Keras divides by it, so that truncation keeps He's deviation. */
 const truncatedDeviation = 0.87962566103423978;
-/** The normal distribution's mass below −2. */
+/** Probability of a standard normal below −2. */
 const massBelowCut = 0.022750131948179195;
 
 /** Fan-in of a convolution kernel [height, width, in, out] or a dense kernel [in, out]: all but the last axis. */
@@ -35,20 +35,20 @@ export function initialMovingStatistics(layout: ModelLayout): Float32Array {
   return statistics;
 }
 
-/** The standard normal cut off at ±2, from a uniform number in [0, 1). */
+/** A sample of the standard normal truncated at ±2, from a uniform number in [0, 1). */
 export function truncatedNormal(uniform: number): number {
   return normalQuantile(massBelowCut + uniform * (1 - 2 * massBelowCut));
 }
 
 /**
- * The standard normal's quantile: Wichura 1988, algorithm AS 241 (PPND16), relative error about 1e-16. Beyond the
- * centre it takes one logarithm, which V8 computes in software and alike on every machine.
+ * Quantile of the standard normal: Wichura 1988, algorithm AS 241 (PPND16), relative error about 1e-16. Away from the
+ * center it takes one logarithm, which V8 computes in software, identically on every machine.
  */
 export function normalQuantile(probability: number): number {
   const q = probability - 0.5;
   if (Math.abs(q) <= 0.425) {
     const r = 0.180625 - q * q;
-    return (q * polynomial(r, centreNumerator)) / polynomial(r, centreDenominator);
+    return (q * polynomial(r, centerNumerator)) / polynomial(r, centerDenominator);
   }
   const r = Math.sqrt(-Math.log(q < 0 ? probability : 1 - probability));
   const [numerator, denominator, shift] =
@@ -57,18 +57,18 @@ export function normalQuantile(probability: number): number {
   return q < 0 ? -magnitude : magnitude;
 }
 
-/** Coefficients from the constant upwards. */
+/** @param coefficients in ascending order of powers */
 function polynomial(x: number, coefficients: readonly number[]): number {
   return coefficients.reduceRight((sum, coefficient) => sum * x + coefficient, 0);
 }
 
-// Wichura prints more digits than a float64 holds; they are kept as printed.
+// Wichura prints more digits than a float64 holds; they are kept as published.
 /* oxlint-disable no-loss-of-precision */
-const centreNumerator = [
+const centerNumerator = [
   3.387132872796366608, 133.14166789178437745, 1971.5909503065514427, 13731.693765509461125, 45921.953931549871457,
   67265.770927008700853, 33430.575583588128105, 2509.0809287301226727,
 ];
-const centreDenominator = [
+const centerDenominator = [
   1, 42.313330701600911252, 687.1870074920579083, 5394.1960214247511077, 21213.794301586595867, 39307.89580009271061,
   28729.085735721942674, 5226.495278852545925,
 ];

@@ -1,6 +1,4 @@
 // Where the time of a step goes, as workers and the coordinator measure it.
-import type { GradientMessage } from '../../shared/protocol/messages.js';
-
 /**
  * Where the time of a step goes, in milliseconds. The first five are means over the workers that computed in it, the next
  * two are the coordinator's; `step` is the whole step, from one update to the next.
@@ -22,7 +20,13 @@ export interface StepPhases {
 }
 
 /** Where a worker's time in a step went, in milliseconds. */
-export type WorkerPhases = GradientMessage['phases'];
+export interface WorkerPhases {
+  waitMs: number;
+  augmentMs: number;
+  computeMs: number;
+  reduceMs: number;
+  sendMs: number;
+}
 
 /** What one worker contributed to a step. */
 export interface WorkerContribution {

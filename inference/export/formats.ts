@@ -1,4 +1,4 @@
-// The formats that a trained model can be exported to: what each is, and writing it whole or not at all.
+// The formats that a trained model can be exported to, and writing them to files completely or not at all.
 import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LockstepError, systemCodeOf } from '../../shared/errors.js';
@@ -7,17 +7,17 @@ import type { TrainedModel } from './network.js';
 export const exportFormats = ['keras', 'savedmodel', 'tfjs', 'onnx', 'safetensors'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
-/** One file, or a folder's files by name. */
+/** One file, or the files of a folder by name. */
 export type Exported = { file: Uint8Array } | { folder: Readonly<Record<string, Uint8Array>> };
 
-/** How each format's files must end where its readers go by that. */
+/** File name extensions of the formats that are a single file. */
 const extensions: Partial<Record<ExportFormat, string>> = {
   keras: '.keras',
   onnx: '.onnx',
   safetensors: '.safetensors',
 };
 
-/** How a person loads what was written, in a line. */
+/** Code that loads an exported model. */
 export const loadingHints: Record<ExportFormat, (target: string) => string> = {
   keras: (target) => `keras.models.load_model(${JSON.stringify(target)})`,
   savedmodel: (target) => `tf.saved_model.load(${JSON.stringify(target)}).signatures["serving_default"]`,
@@ -26,7 +26,19 @@ export const loadingHints: Record<ExportFormat, (target: string) => string> = {
   safetensors: (target) => `safetensors.numpy.load_file(${JSON.stringify(target)})`,
 };
 
-/** The same model gives the same bytes. Each writer, with its libraries, is loaded only when it is asked for. */
+/** The format that a file name implies. Throws `bad-option` for other names, such as those of folders. */
+export function formatOf(out: string): ExportFormat {
+  const extension = path.extname(out);
+  const format = exportFormats.find((each) => extensions[each] === extension);
+  if (format !== undefined) return format;
+  throw new LockstepError(
+    'bad-option',
+    `\`out\` is ${out}, whose extension is not ${Object.values(extensions).join(', ')}: choose the format with \`to\`, which must ` +
+      `be ${exportFormats.join(', ')}`,
+  );
+}
+
+/** The same model gives the same bytes. The code of each format is loaded on demand. */
 export async function encodeExport(model: TrainedModel, format: ExportFormat): Promise<Exported> {
   switch (format) {
     case 'keras': {
@@ -55,41 +67,46 @@ export async function encodeExport(model: TrainedModel, format: ExportFormat): P
 }
 
 /**
- * Writes a model to a file or into a folder. No file has its name before all are whole.
- * @param force whether what is there already is replaced
- * @returns bytes written
- * Throws `bad-option` for a name that the format's readers would not take, and for a place that is taken or cannot be
- * written.
+ * Writes a model to a file or a folder. The files get their names once all of them are complete.
+ * @param force whether to replace an existing file
+ * @returns number of bytes
+ * Throws `bad-option` for a name without the format's extension, and if `out` exists or cannot be written.
  */
 export async function exportModel(
   model: TrainedModel,
-  { format, target, force }: { format: ExportFormat; target: string; force: boolean },
+  { to: format, out, force }: { to: ExportFormat; out: string; force: boolean },
 ): Promise<number> {
   const extension = extensions[format];
-  if (extension !== undefined && path.extname(target) !== extension) {
-    throw new LockstepError('bad-option', `--out is ${target}: the name of a ${format} file must end in ${extension}`);
+  if (extension !== undefined && path.extname(out) !== extension) {
+    throw new LockstepError('bad-option', `\`out\` is ${out}: the name of a ${format} file must end in ${extension}`);
   }
-  const present = await stat(target).catch(() => undefined);
+  const present = await stat(out).catch(() => undefined);
   if (present !== undefined && !force) {
-    throw new LockstepError('bad-option', `--out is ${target}, which is there already: name another, or say --force`);
+    throw new LockstepError(
+      'bad-option',
+      `\`out\` is ${out}, which already exists: choose another name, or replace it with \`force\``,
+    );
   }
   const exported = await encodeExport(model, format);
   const isFolder = 'folder' in exported;
   if (present !== undefined && present.isDirectory() !== isFolder) {
-    const [is, mustBe] = isFolder ? ['a file', 'a folder'] : ['a folder', 'a file'];
-    throw new LockstepError('bad-option', `--out is ${target}, ${is}: ${format} writes ${mustBe}; name another place`);
+    const [found, needed] = isFolder ? ['a file', 'a folder'] : ['a folder', 'a file'];
+    throw new LockstepError(
+      'bad-option',
+      `\`out\` is ${out}, ${found}: ${format} needs ${needed}; choose another name`,
+    );
   }
   const files = isFolder ? exported.folder : { '': exported.file };
   try {
-    await mkdir(isFolder ? target : path.dirname(target), { recursive: true });
-    // All are written before the first gets its name. Of a folder that is there already, other files stay.
-    const names = Object.keys(files).map((name) => path.join(target, name));
+    await mkdir(isFolder ? out : path.dirname(out), { recursive: true });
+    // Other files in an existing folder stay.
+    const names = Object.keys(files).map((name) => path.join(out, name));
     for (const [index, bytes] of Object.values(files).entries()) await writeFile(`${names[index]}.partial`, bytes);
     for (const name of names) await rename(`${name}.partial`, name);
   } catch (cause) {
-    const why = systemCodeOf(cause);
-    if (why === undefined) throw cause;
-    throw new LockstepError('bad-option', `--out ${target} cannot be written (${why}): name another place`, { cause });
+    const code = systemCodeOf(cause);
+    if (code === undefined) throw cause;
+    throw new LockstepError('bad-option', `\`out\` ${out} cannot be written (${code}): choose another path`, { cause });
   }
   return Object.values(files).reduce((sum, { length }) => sum + length, 0);
 }

@@ -1,8 +1,8 @@
-// HDF5 files of float32 arrays, in memory, by the HDF5 library itself compiled to WebAssembly.
+// Encodes float32 arrays as an HDF5 file in memory, with the HDF5 library compiled to WebAssembly.
 import { File, Group, ready } from 'h5wasm';
 
 export interface Hdf5Dataset {
-  /** Its groups and its name, `layers/dense/vars/0`. */
+  /** Groups and name, for example `layers/dense/vars/0`. */
   path: string;
   shape: readonly number[];
   values: Float32Array;
@@ -10,8 +10,8 @@ export interface Hdf5Dataset {
 
 export async function encodeHdf5(datasets: readonly Hdf5Dataset[]): Promise<Uint8Array> {
   const { FS } = await ready;
-  const name = 'arrays.h5'; // in the library's own memory, not on the disk
-  // HDF5 keeps when a dataset was made, by Date.now: the same arrays are to give the same bytes. Nothing else runs meanwhile.
+  const name = 'arrays.h5'; // in the library's virtual file system
+  // HDF5 stores creation times from Date.now, but the same arrays must give the same bytes. No other code runs in between.
   const { now } = Date;
   Date.now = () => 0;
   const file = new File(name, 'w');

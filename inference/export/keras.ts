@@ -1,5 +1,5 @@
-// The network as a .keras file: Keras's configuration of its own layers in JSON, and the weights in HDF5, zipped.
-// Nothing but stock layers, so that keras.models.load_model needs no code of ours.
+// Writes a .keras file: a zip file with the configuration of Keras layers in JSON and the weights in HDF5. Only built-in
+// layers are used, so that keras.models.load_model needs no custom objects.
 import { zipSync } from 'fflate';
 import { imageChannels, imageSize } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
@@ -19,9 +19,9 @@ import {
   type TrainedModel,
 } from './network.js';
 
-/** The version whose files were the pattern. Keras reads those of other versions of Keras 3 alike. */
+/** The version whose format this is; all versions of Keras 3 read it. */
 const kerasVersion = '3.15.1';
-/** The earliest time that a zip file can hold: the same checkpoint gives the same bytes. */
+/** A constant, so that the same checkpoint gives the same bytes; zip files cannot hold earlier times. */
 const zipTime = '1980-01-02T00:00:00';
 
 export async function writeKeras(model: TrainedModel): Promise<Uint8Array> {
@@ -46,15 +46,15 @@ export async function writeKeras(model: TrainedModel): Promise<Uint8Array> {
       'config.json': Buffer.from(JSON.stringify(config)),
       'model.weights.h5': await encodeHdf5(writer.datasets),
     },
-    // Stored as Keras stores them: weights do not compress.
+    // Stored uncompressed, like Keras does: weights do not compress.
     { level: 0, mtime: zipTime },
   );
 }
 
-/** A layer's output. */
+/** The output of a layer. */
 interface KerasTensor {
   layer: string;
-  /** Without the number of images. */
+  /** Without the batch dimension. */
   shape: readonly number[];
 }
 
@@ -70,7 +70,7 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
     shape: readonly number[],
     config: object,
   ): KerasTensor {
-    const layer = name.replaceAll('/', '.'); // Keras allows no slashes
+    const layer = name.replaceAll('/', '.'); // Keras does not allow slashes
     const tensors = inputs.map((tensor) => ({
       class_name: '__keras_tensor__',
       config: { shape: [null, ...tensor.shape], dtype: 'float32', keras_history: [tensor.layer, 0, 0] },
@@ -88,8 +88,8 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
   }
 
   /**
-   * A layer's variables, numbered in Keras's order. Keras does not file them under the layer's name but under its class,
-   * the second and later ones with their number.
+   * Adds the variables of a layer, numbered in the order of Keras. Their path contains the layer's class instead of its name,
+   * with a number from the second layer of a class on.
    */
   #variables(fileName: string, variables: readonly { shape: readonly number[]; values: Float32Array }[]): void {
     const count = this.#countOfClass.get(fileName) ?? 0;
@@ -113,7 +113,7 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
   }
 
   preprocess(x: KerasTensor, { subtract, divide }: PixelTransform): KerasTensor {
-    // Normalization divides by the square root of the variance: of 255² that is 255 again, to the last bit.
+    // Normalization divides by the square root of the variance, which is exactly 255 for 255².
     const isPerChannel = subtract.length === imageChannels;
     const mean = isPerChannel ? [...subtract] : pixelsOf(subtract);
     const divisors = [...divide].map((divisor) => divisor ** 2);
@@ -155,14 +155,14 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
 
   subsample(x: KerasTensor, { name, channelPadding, inputChannels, inputSize }: Subsampling): KerasTensor {
     const size = inputSize / 2;
-    // The average over one pixel.
+    // Averages over single pixels.
     const sampled = this.#layer('AveragePooling2D', `${name}.sampled`, [x], [size, size, inputChannels], {
       pool_size: [1, 1],
       strides: [2, 2],
       padding: 'valid',
       data_format: 'channels_last',
     });
-    // Told that channels come first, the layer pads what it takes for rows and columns: our columns, by none, and our channels.
+    // With channels_first, the layer pads the last two dimensions: columns, by zero, and channels.
     return this.#layer('ZeroPadding2D', name, [sampled], [size, size, inputChannels + 2 * channelPadding], {
       padding: [
         [0, 0],

@@ -1,4 +1,4 @@
-// What every exported file says: the network from raw pixels to logits, as calls to whoever writes one format's parts.
+// The network of an exported file, from pixels to logits, as calls to a writer for one format.
 import { preprocessingName, type Preprocessing } from '../../shared/dataset/image-batch.js';
 import { inputTransformOf, type InputTransform } from '../../shared/dataset/input-transform.js';
 import {
@@ -9,27 +9,27 @@ import {
   type ModelLayout,
 } from '../../shared/network/layout.js';
 
-/** A trained network, and what a person with its file in hand wants to know. */
+/** A trained network, with the metadata of an exported file. */
 export interface TrainedModel {
   layout: ModelLayout;
-  /** The trainable vector. */
+  /** The trainable weights. */
   weights: Float32Array;
   movingStatistics: Float32Array;
   preprocessing: Preprocessing;
-  /** Ten names in the order of the logits. */
+  /** In the order of the logits. */
   classNames: readonly string[];
-  /** Updates made. */
+  /** Number of steps it was trained. */
   step: number;
   /** See weightsSha256 in shared/network/layout-hash.ts. */
   weightsSha256: string;
 }
 
-/** The input of every exported model: float32, [images, 32, 32, 3], red, green, blue, 0 to 255. */
+/** Name of the input: float32 [N, 32, 32, 3], with red, green and blue from 0 to 255. */
 export const inputName = 'images';
-/** The output: float32, [images, 10]. */
+/** Name of the output: float32 [N, 10]. */
 export const outputName = 'logits';
 
-/** A convolution with its values; padding is TensorFlow's SAME. */
+/** A convolution with its weights and SAME padding as in TensorFlow. */
 export interface Convolution extends Pick<
   ConvLayer,
   'kernelSize' | 'stride' | 'inputChannels' | 'outputChannels' | 'inputSize' | 'outputSize'
@@ -41,7 +41,7 @@ export interface Convolution extends Pick<
   bias: Float32Array | null;
 }
 
-/** A batch norm that has learned: it scales and shifts by moving statistics. */
+/** Batch norm at inference, with moving statistics. */
 export interface Normalization {
   name: string;
   channels: number;
@@ -52,12 +52,12 @@ export interface Normalization {
   epsilon: number;
 }
 
-/** Halves the picture and doubles the channels without weights. */
+/** An identity shortcut that halves the image and doubles the channels. */
 export interface Subsampling {
   name: string;
   inputChannels: number;
   inputSize: number;
-  /** Channels of zeros before and behind. */
+  /** Number of zero channels before and after. */
   channelPadding: number;
 }
 
@@ -70,26 +70,26 @@ export interface Dense {
   bias: Float32Array;
 }
 
-/** One format's way to write the parts. A Value is what the format calls a result by; pictures are [images, row, column, channel]. */
+/** Writes layers in one format. A Value refers to the output of a layer; images are [N, row, column, channel]. */
 export interface NetworkWriter<Value> {
   input(): Value;
-  /** (pixel − subtract) / divide. */
+  /** (pixel − subtract) / divide */
   preprocess(x: Value, transform: PixelTransform): Value;
   convolve(x: Value, convolution: Convolution): Value;
   normalize(x: Value, normalization: Normalization): Value;
   relu(x: Value, name: string): Value;
-  /** Every second row and column, then zeros on both sides of the channels. */
+  /** Takes every second row and column, then pads the channels with zeros on both sides. */
   subsample(x: Value, subsampling: Subsampling): Value;
   add(x: Value, y: Value, name: string): Value;
-  /** The mean over rows and columns. */
+  /** Averages over rows and columns. */
   pool(x: Value, shape: { size: number; channels: number }): Value;
   dense(x: Value, dense: Dense): Value;
 }
 
-/** What remains of the preprocessing once the order of the channels is in the stem's kernel. */
+/** Preprocessing without the channel order, which is part of the stem's kernel. */
 export type PixelTransform = Pick<InputTransform, 'subtract' | 'divide'>;
 
-/** Calls the writer for each part, in order. @returns the logits */
+/** Calls the writer for each layer, in order. @returns the logits */
 export function writeNetwork<Value>(
   model: Pick<TrainedModel, 'layout' | 'weights' | 'movingStatistics' | 'preprocessing'>,
   writer: NetworkWriter<Value>,
@@ -154,8 +154,8 @@ export function writeNetwork<Value>(
 }
 
 /**
- * The stem's kernel for red, green and blue: the network's own order of channels is then nobody's business outside.
- * @param channelOrder which raw channel (0 red, 1 green, 2 blue) is the network's first, second and third
+ * Reorders the stem's kernel for channels in the order red, green, blue.
+ * @param channelOrder the network's first, second and third channel (0 red, 1 green, 2 blue)
  */
 function kernelForRgb(kernel: Float32Array, conv: ConvLayer, channelOrder: readonly number[]): Float32Array {
   const { inputChannels, outputChannels } = conv;
@@ -169,12 +169,14 @@ function kernelForRgb(kernel: Float32Array, conv: ConvLayer, channelOrder: reado
   return reordered;
 }
 
-/** What a file tells of itself, where its format has a place for it. */
+/** Metadata for formats that support it. */
 export function describeModel(model: TrainedModel): Record<string, string> {
   const { layout, classNames, step, weightsSha256, preprocessing } = model;
   return {
     model: nameOf(layout),
-    input: `${inputName}: float32 [N, 32, 32, 3], channels red, green, blue, 0 to 255; the preprocessing (${preprocessingName(preprocessing)}) is part of the model`,
+    input:
+      `${inputName}: float32 [N, 32, 32, 3], channels red, green, blue, 0 to 255; the preprocessing ` +
+      `(${preprocessingName(preprocessing)}) is part of the model`,
     output: `${outputName}: float32 [N, 10], before the softmax`,
     classes: classNames.join(','),
     depth: String(layout.spec.depth),

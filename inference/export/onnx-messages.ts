@@ -1,5 +1,4 @@
-// The messages of an ONNX model, with ONNX's own names and numbers; only what is written here.
-// Source: onnx/onnx.proto.
+// The protobuf messages of an ONNX model, as far as they are used here. Source: onnx/onnx.proto.
 import protobuf from 'protobufjs';
 
 const definition = `
@@ -85,12 +84,12 @@ message TensorShapeProto {
 
 const { root } = protobuf.parse(definition, { keepCase: true });
 
-/** Encodes a ModelProto given as a plain object with the fields' own names. Throws where a field is of another type. */
+/** Encodes a ModelProto from a plain object with the field names of the definition. Throws if a field has the wrong type. */
 export function encodeOnnxModel(message: object): Uint8Array {
   const type = root.lookupType('onnx.ModelProto');
   return type.encode(type.fromObject(message)).finish();
 }
 
-/** TensorProto.DataType, where a plain number is asked for. */
+/** TensorProto.DataType, for fields that are declared as numbers. */
 export const onnxFloat = 1;
 export const onnxInt64 = 7;

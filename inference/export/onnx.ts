@@ -1,5 +1,5 @@
-// The network as an ONNX model. Pictures come in as [images, row, column, channel], as in every other format, and are
-// turned to ONNX's channels-first order inside.
+// Writes an ONNX model. Its input is [N, row, column, channel], as in every other format; the model itself transposes it to
+// channels first.
 import { littleEndianBytes } from '../../shared/network/layout-hash.js';
 import { classCount, imageChannels, imageSize } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
@@ -19,10 +19,10 @@ import {
 } from './network.js';
 import { encodeOnnxModel, onnxFloat, onnxInt64 } from './onnx-messages.js';
 
-/** Of 2021: any onnxruntime since 1.10 reads it. */
+/** From 2021: onnxruntime 1.10 and later support it. */
 const operatorSet = 15;
 const irVersion = 8;
-/** The name of the dimension that may be any number. */
+/** Name of the dimension of variable size. */
 const batchDimension = 'N';
 
 export function writeOnnx(model: TrainedModel): Uint8Array {
@@ -64,7 +64,7 @@ class OnnxWriter implements NetworkWriter<string> {
   readonly nodes: object[] = [];
   readonly initializers: object[] = [];
 
-  /** A node with one output, which is called by the node's name. */
+  /** Adds a node with one output of the same name. */
   node(name: string, operation: string, inputs: readonly string[], attributes: OnnxAttributes = {}): string {
     const attribute = Object.entries(attributes).map(([name, value]) => Object.assign(value, { name }));
     this.nodes.push({ name, op_type: operation, input: inputs, output: [name], attribute });
@@ -88,9 +88,12 @@ class OnnxWriter implements NetworkWriter<string> {
 
   preprocess(x: string, { subtract, divide }: PixelTransform): string {
     const shape = subtract.length === imageChannels ? [imageChannels] : [imageSize, imageSize, imageChannels];
-    const centred = this.node('preprocessing/centred', 'Sub', [x, this.#floats('preprocessing/mean', shape, subtract)]);
+    const centered = this.node('preprocessing/centered', 'Sub', [
+      x,
+      this.#floats('preprocessing/mean', shape, subtract),
+    ]);
     const divisor = this.#floats('preprocessing/divisor', [divide.length], divide);
-    const scaled = this.node('preprocessing/scaled', 'Div', [centred, divisor]);
+    const scaled = this.node('preprocessing/scaled', 'Div', [centered, divisor]);
     return this.node('preprocessing/channels-first', 'Transpose', [scaled], { perm: ints(0, 3, 1, 2) });
   }
 
@@ -118,9 +121,9 @@ class OnnxWriter implements NetworkWriter<string> {
   }
 
   subsample(x: string, { name, channelPadding }: Subsampling): string {
-    // The average over one pixel.
+    // Averages over single pixels.
     const sampled = this.node(`${name}/sampled`, 'AveragePool', [x], { kernel_shape: ints(1, 1), strides: ints(2, 2) });
-    // Zeros before each dimension, then behind each.
+    // Padding before each dimension, then after each.
     const pads = this.#integers(`${name}/pads`, [0, channelPadding, 0, 0, 0, channelPadding, 0, 0]);
     return this.node(name, 'Pad', [sampled, pads]);
   }
@@ -146,18 +149,18 @@ class OnnxWriter implements NetworkWriter<string> {
 /** From [height, width, in, out] to [out, in, height, width]. */
 function channelsFirst(kernel: Float32Array, inputChannels: number, outputChannels: number): Float32Array {
   const taps = kernel.length / (inputChannels * outputChannels);
-  const turned = new Float32Array(kernel.length);
+  const transposed = new Float32Array(kernel.length);
   for (let tap = 0; tap < taps; tap++) {
     for (let i = 0; i < inputChannels; i++) {
       for (let o = 0; o < outputChannels; o++) {
-        turned[(o * inputChannels + i) * taps + tap] = kernel[(tap * inputChannels + i) * outputChannels + o];
+        transposed[(o * inputChannels + i) * taps + tap] = kernel[(tap * inputChannels + i) * outputChannels + o];
       }
     }
   }
-  return turned;
+  return transposed;
 }
 
-/** TensorFlow's SAME: where the zeros cannot be even, the odd row and column comes after. */
+/** SAME padding as in TensorFlow: an odd row or column is added after. */
 function samePadding({ kernelSize, stride, inputSize, outputSize }: Convolution): { before: number; after: number } {
   const zeros = Math.max((outputSize - 1) * stride + kernelSize - inputSize, 0);
   const before = Math.floor(zeros / 2);

@@ -1,4 +1,4 @@
-// The network as TensorFlow's SavedModel: one file, its weights constants of the graph, one serving signature.
+// Writes a TensorFlow SavedModel: one file with the weights as constants of the graph, and one serving signature.
 import { littleEndianBytes } from '../../shared/network/layout-hash.js';
 import { classCount } from '../../shared/network/layout.js';
 import { inputName, outputName, type TrainedModel } from './network.js';
@@ -12,13 +12,13 @@ import {
 } from './tensorflow-graph.js';
 import { encodeSavedModel } from './tensorflow-messages.js';
 
-/** Version of GraphDef and SavedModel that TensorFlow 2 reads; see its core/public/version.h. */
+/** A GraphDef version that TensorFlow 2 supports: see its core/public/version.h. */
 const graphVersion = 1000;
-/** What TensorFlow, its server and saved_model_cli look for unless told otherwise. */
+/** The defaults of TensorFlow, TensorFlow Serving and saved_model_cli. */
 const tag = 'serve';
 const signatureName = 'serving_default';
 
-/** The file that a SavedModel's folder holds. */
+/** The file in the folder of a SavedModel. */
 export const savedModelFile = 'saved_model.pb';
 
 export function writeSavedModel(model: TrainedModel): Uint8Array {

@@ -1,4 +1,4 @@
-// The network layer by layer, with shapes and parameters, as Keras's model.summary() lists it. Pure.
+// The layers of a network with their shapes and parameter counts.
 import { imageChannels, imageSize, type ModelLayout } from '../../shared/network/layout.js';
 import {
   inputName,
@@ -13,12 +13,12 @@ import {
 
 export interface LayerSummary {
   name: string;
-  /** Keras's name of such a layer. */
+  /** Name of the Keras class, such as `Conv2D`. */
   type: string;
-  /** Without the number of images. */
+  /** Without the batch dimension. */
   outputShape: readonly number[];
   parameters: number;
-  /** The layers whose outputs it takes. */
+  /** Names of the layers whose outputs are its inputs. */
   connectedTo: readonly string[];
 }
 
@@ -28,11 +28,11 @@ export interface ModelSummary {
   layers: readonly LayerSummary[];
   totalParameters: number;
   trainableParameters: number;
-  /** Batch norm's moving statistics. */
+  /** Moving statistics of batch norm. */
   nonTrainableParameters: number;
 }
 
-/** What the layers are depends on the layout alone: whatever values its arrays have. */
+/** Depends on the layout only, so the weights passed to the writer are zeros. */
 export function summarizeModel(layout: ModelLayout): ModelSummary {
   const writer = new SummaryWriter();
   writeNetwork(
@@ -107,57 +107,4 @@ class SummaryWriter implements NetworkWriter<LayerSummary> {
   dense(x: LayerSummary, { name, outputs, kernel, bias }: Dense): LayerSummary {
     return this.#layer('Dense', name, [x], [outputs], kernel.length + bias.length);
   }
-}
-
-/** A table with a line a layer, then the totals. */
-export function describeSummary(summary: ModelSummary): string[] {
-  const rows = summary.layers.map(({ name, type, outputShape, parameters, connectedTo }) => [
-    `${name} (${type})`,
-    `(None, ${outputShape.join(', ')})`,
-    grouped(parameters),
-    connectedTo.join(', ') || '-',
-  ]);
-  const titles = ['Layer (type)', 'Output Shape', 'Param #', 'Connected to'];
-  const widths = titles.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column].length)));
-  const lineOf = (cells: readonly string[]) =>
-    cells
-      .map((cell, column) => (column === 2 ? cell.padStart(widths[column]) : cell.padEnd(widths[column])))
-      .join('  ')
-      .trimEnd();
-  const width = widths.reduce((sum, each) => sum + each + 2, -2);
-  return [
-    `Model: "${summary.model}"`,
-    lineOf(titles),
-    '='.repeat(width),
-    ...rows.map(lineOf),
-    '='.repeat(width),
-    ...totalsOf(summary).map((total) => total.join(': ')),
-  ];
-}
-
-/** `Total params: 271,786 (1.04 MB) · …`, in a line. */
-export function describeTotals(summary: ModelSummary): string {
-  return totalsOf(summary)
-    .map((total) => total.join(': '))
-    .join(' · ');
-}
-
-function totalsOf({ totalParameters, trainableParameters, nonTrainableParameters }: ModelSummary): [string, string][] {
-  const sized = (count: number) => `${grouped(count)} (${readableBytes(4 * count)})`;
-  return [
-    ['Total params', sized(totalParameters)],
-    ['Trainable params', sized(trainableParameters)],
-    ['Non-trainable params', sized(nonTrainableParameters)],
-  ];
-}
-
-function grouped(count: number): string {
-  return count.toLocaleString('en-US');
-}
-
-/** As Keras writes it: `1.04 MB`, of 1,024² bytes. */
-function readableBytes(bytes: number): string {
-  const units = ['B', 'KB', 'MB', 'GB'];
-  const power = Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
-  return `${(bytes / 1024 ** power).toFixed(2)} ${units[power]}`;
 }

@@ -1,4 +1,4 @@
-// The network as a TensorFlow graph of constants, which a SavedModel and a TensorFlow.js graph model both hold.
+// Builds the TensorFlow graph of a SavedModel or a TensorFlow.js graph model, with the weights as constants.
 import {
   inputName,
   outputName,
@@ -13,10 +13,10 @@ import {
 } from './network.js';
 import { imageChannels, imageSize } from '../../shared/network/layout.js';
 
-/** TensorFlow's names of the types that occur; its numbers of them are in the message definitions. */
+/** Their numbers are in the message definitions. */
 export type DataType = 'DT_FLOAT' | 'DT_INT32';
 
-/** One of the kinds of value that an operation's attribute has. -1 in a shape is any size. */
+/** The value of an operation's attribute. In a shape, -1 stands for any size. */
 export type Attribute =
   | { type: DataType }
   | { int: number }
@@ -35,10 +35,10 @@ export interface ConstantValue {
 export interface GraphNode {
   name: string;
   operation: string;
-  /** Names of nodes: each one's first output. */
+  /** Names of nodes, whose first outputs are the inputs. */
   inputs: readonly string[];
   attributes: Readonly<Record<string, Attribute>>;
-  /** Of a Const alone. */
+  /** Only for Const. */
   value?: ConstantValue;
 }
 
@@ -47,7 +47,7 @@ export const inputShape = [-1, imageSize, imageSize, imageChannels] as const;
 const float = { T: { type: 'DT_FLOAT' } } as const;
 const channelsLast = { data_format: { string: 'NHWC' } } as const;
 
-/** @returns the nodes, each behind its inputs; the first is the input, the last the output */
+/** @returns the nodes in topological order, from the input to the output */
 export function tensorFlowGraphOf(model: TrainedModel): GraphNode[] {
   const writer = new GraphWriter();
   const logits = writeNetwork(model, writer);
@@ -84,9 +84,9 @@ class GraphWriter implements NetworkWriter<string> {
   preprocess(x: string, { subtract, divide }: PixelTransform): string {
     const shape = subtract.length === imageChannels ? [imageChannels] : [imageSize, imageSize, imageChannels];
     const mean = this.#constant('preprocessing/mean', 'DT_FLOAT', shape, subtract);
-    const centred = this.node('preprocessing/centred', 'Sub', [x, mean], float);
+    const centered = this.node('preprocessing/centered', 'Sub', [x, mean], float);
     const divisor = this.#vector('preprocessing/divisor', divide);
-    return this.node('preprocessing/scaled', 'RealDiv', [centred, divisor], float);
+    return this.node('preprocessing/scaled', 'RealDiv', [centered, divisor], float);
   }
 
   convolve(x: string, convolution: Convolution): string {
@@ -125,7 +125,7 @@ class GraphWriter implements NetworkWriter<string> {
   }
 
   subsample(x: string, { name, channelPadding }: Subsampling): string {
-    // The average over one pixel.
+    // Averages over single pixels.
     const sampled = this.node(`${name}/sampled`, 'AvgPool', [x], {
       ...float,
       ...channelsLast,

@@ -1,5 +1,4 @@
-// The messages of a SavedModel, with TensorFlow's own names and numbers; only what is written here.
-// Source: tensorflow/core/protobuf/{saved_model,meta_graph}.proto and tensorflow/core/framework/*.proto.
+// The protobuf messages of a SavedModel, as far as they are used here. Source: tensorflow/core/protobuf/{saved_model,meta_graph}.proto and tensorflow/core/framework/*.proto.
 import protobuf from 'protobufjs';
 
 const definition = `
@@ -76,7 +75,7 @@ enum DataType {
 
 const { root } = protobuf.parse(definition, { keepCase: true });
 
-/** Encodes a SavedModel message given as a plain object with the fields' own names. Throws where a field is of another type. */
+/** Encodes a SavedModel from a plain object with the field names of the definition. Throws if a field has the wrong type. */
 export function encodeSavedModel(message: object): Uint8Array {
   const type = root.lookupType('tensorflow.SavedModel');
   return type.encode(type.fromObject(message)).finish();

@@ -1,16 +1,16 @@
-// The network as a TensorFlow.js graph model: model.json, and the weights in one binary file, as tf.loadGraphModel reads.
+// Writes a TensorFlow.js graph model for tf.loadGraphModel: model.json, and the weights in one binary file.
 import { littleEndianBytes } from '../../shared/network/layout-hash.js';
 import { classCount } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { describeModel, inputName, outputName, type TrainedModel } from './network.js';
 import { inputShape, tensorFlowGraphOf, type Attribute, type DataType, type GraphNode } from './tensorflow-graph.js';
 
-export const modelFile = 'model.json';
+const modelFile = 'model.json';
 const weightsFile = 'weights.bin';
 
 const typeNames: Record<DataType, string> = { DT_FLOAT: 'float32', DT_INT32: 'int32' };
 
-/** @returns each file's content by its name */
+/** @returns the files by name */
 export function writeTfjsModel(model: TrainedModel): Record<string, Uint8Array> {
   const nodes = tensorFlowGraphOf(model);
   const constants = nodes.flatMap(({ name, value }) => (value === undefined ? [] : [{ name, ...value }]));
@@ -37,7 +37,7 @@ export function writeTfjsModel(model: TrainedModel): Record<string, Uint8Array> 
   };
 }
 
-// From here on: TensorFlow's messages in protobuf's JSON form, in which an int64 is a string and bytes are base64.
+// TensorFlow's messages in the JSON mapping of protobuf, in which an int64 is a string and bytes are base64.
 
 function tensorInfo(node: string, shape: readonly number[]) {
   return { name: `${node}:0`, dtype: 'DT_FLOAT', tensorShape: tensorShape(shape) };
@@ -47,7 +47,7 @@ function tensorShape(shape: readonly number[]) {
   return { dim: shape.map((size) => ({ size: String(size) })) };
 }
 
-/** Of a constant without its value, which is found in the weights by the node's name. */
+/** Omits the value of a constant, which is in the weights under the node's name. */
 function nodeDef({ name, operation, inputs, attributes }: GraphNode) {
   const attr = Object.fromEntries(Object.entries(attributes).map(([key, attribute]) => [key, attrValue(attribute)]));
   return { name, op: operation, input: inputs, attr };

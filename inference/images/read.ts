@@ -1,37 +1,34 @@
-// Picture files from the disk.
+// Reads image files.
 import { readFile, stat } from 'node:fs/promises';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
-import { decodeImage, type Picture } from './decode.js';
+import { decodeImage, type Image } from './decode.js';
 
-/** No PNG or JPEG of as many pixels as are read is larger. */
+/** A PNG or JPEG file with as many pixels as decodeImage accepts is smaller. */
 const maxBytes = 512_000_000;
 
-/** Throws `bad-data` for a file that cannot be read, is too large, or is none that decodeImage takes. */
-export async function readImage(file: string): Promise<Picture> {
+/** Throws `bad-data` for a file that cannot be read, is too large, or that decodeImage does not accept. */
+export async function readImage(file: string): Promise<Image> {
   let bytes: Uint8Array;
   try {
     const { size } = await stat(file);
     if (size > maxBytes) {
       const megabytes = (size / 1e6).toFixed(0);
-      throw new LockstepError(
-        'bad-data',
-        `${file} has ${megabytes} MB: pictures of at most ${maxBytes / 1e6} MB are read`,
-      );
+      throw new LockstepError('bad-data', `${file} has ${megabytes} MB: it must have at most ${maxBytes / 1e6} MB`);
     }
     bytes = await readFile(file);
   } catch (cause) {
     if (cause instanceof LockstepError) throw cause;
-    throw new LockstepError('bad-data', `${file} ${whyUnreadable(cause)}: name a PNG or JPEG file`, { cause });
+    throw new LockstepError('bad-data', `${file} ${explainReadFailure(cause)}: name a PNG or JPEG file`, { cause });
   }
   return decodeImage(bytes, file);
 }
 
-function whyUnreadable(error: unknown): string {
+function explainReadFailure(error: unknown): string {
   const reasons: Record<string, string> = {
     ENOENT: 'does not exist',
     ENOTDIR: 'does not exist',
     EISDIR: 'is a folder',
-    EACCES: 'may not be read by you',
+    EACCES: 'cannot be read (permission denied)',
   };
   return reasons[systemCodeOf(error) ?? ''] ?? `cannot be read (${messageOf(error)})`;
 }

@@ -20,6 +20,8 @@ export interface Field<Value> {
   allowed: string;
   /** One line of --help: an imperative or a noun phrase. */
   help: string;
+  /** The line of a switch's --no-… form; "do not" and `help` by default. */
+  helpOff?: string;
   /** The value's placeholder in --help; switches have none. */
   placeholder?: string;
 }
@@ -108,7 +110,12 @@ export const recipeFields = {
     help: 'shortcut in downsampling blocks: identity or projection (He et al. 2016, options A and B)',
     placeholder: 'KIND',
   }),
-  convBias: field({ ...boolean, default: true, help: 'add biases in convolutions' }),
+  convBias: field({
+    ...boolean,
+    default: true,
+    help: 'add biases to convolutions',
+    helpOff: 'omit biases from convolutions',
+  }),
   bnEpsilon: field({ ...positive, default: 0.001, help: 'epsilon of batch norm', placeholder: 'X' }),
   bnMomentum: field({
     schema: z.number().min(0).max(1),
@@ -142,7 +149,12 @@ export const recipeFields = {
       'standardize (channel means of the training images, then divide by their standard deviations instead of 255)',
     placeholder: 'NAME',
   }),
-  augment: field({ ...boolean, default: true, help: 'flip and crop training images at random' }),
+  augment: field({
+    ...boolean,
+    default: true,
+    help: 'flip and crop training images at random',
+    helpOff: 'use training images as they are, without random flips and crops',
+  }),
   flip: field<FlipMode>({
     schema: z.enum(flipModes),
     default: 'random',
@@ -276,10 +288,8 @@ const runFields = {
 
 export const configFields = { ...recipeFields, ...runFields };
 export type ConfigKey = keyof typeof configFields;
-type ValueOf<F> = F extends Field<infer Value> ? Value : never;
-type Values = { readonly [Key in ConfigKey]: ValueOf<(typeof configFields)[Key]> };
 /** A complete, valid configuration. */
-export type Config = Values;
+export type Config = { readonly [Key in ConfigKey]: (typeof configFields)[Key]['default'] };
 /** A configuration as a caller gives it: any of the fields. */
 export type ConfigInput = { readonly [Key in ConfigKey]?: Config[Key] | undefined };
 

@@ -1,6 +1,6 @@
-// Which word somebody may have meant who wrote another. Pure.
+// Suggestions for misspelled names. Pure.
 
-/** The nearest of the words, where it is near: a typo or two, or another way to write the same. */
+/** Returns the most similar word, ignoring case and separators, or undefined if none is similar enough. */
 export function nearestWord(given: string, words: readonly string[]): string | undefined {
   const plain = (word: string) => word.toLowerCase().replaceAll(/[-_ ]/g, '');
   const distances = words.map((word) => ({ word, distance: editDistance(plain(given), plain(word)) }));
@@ -8,7 +8,7 @@ export function nearestWord(given: string, words: readonly string[]): string | u
   return nearest !== undefined && nearest.distance <= Math.max(1, plain(given).length / 3) ? nearest.word : undefined;
 }
 
-/** Letters added, left out or changed (Levenshtein). */
+/** Levenshtein distance. */
 function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, length) => length);
   for (let i = 1; i <= from.length; i++) {

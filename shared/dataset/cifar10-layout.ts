@@ -1,25 +1,25 @@
-// CIFAR-10 as its official binary files lay it out, and as everything behind the disk holds it. Reads and writes nothing.
+// The layout of CIFAR-10's official binary files, and a dataset in memory. Does no I/O.
 import { classCount } from '../network/layout.js';
 import { recordBytes } from './image-batch.js';
 
-/** A whole data set in memory. Records are those of image-batch.ts: a label byte, then the red, green and blue planes. */
+/** A whole dataset in memory. Records as in image-batch.ts: a label byte, then the red, green and blue planes. */
 export interface Cifar10 {
-  /** Ten names, in the order of the labels 0 to 9. */
+  /** Names of the labels 0 to 9. */
   classNames: readonly string[];
-  /** The records of batches 1 to 5, one after the other. */
+  /** Records of batches 1 to 5. */
   training: Uint8Array;
-  /** The records of the test batch. */
+  /** Records of the test batch. */
   test: Uint8Array;
-  /** Where the images come from, in plain words: the folder, or 'synthetic …'. */
+  /** Where the images come from, for display: the folder, or 'synthetic …'. */
   source: string;
 }
 
 export const trainingFiles = [1, 2, 3, 4, 5].map((batch) => `data_batch_${batch}.bin`);
 export const testFile = 'test_batch.bin';
-/** The ten class names, one a line. */
+/** Holds the ten class names, one per line. */
 export const classNamesFile = 'batches.meta.txt';
 export const cifar10Files: readonly string[] = [...trainingFiles, testFile, classNamesFile];
-/** The folder that the official archive unpacks to. */
+/** Folder that the official archive unpacks to. */
 export const archiveFolder = 'cifar-10-batches-bin';
 
 /** The names in the official batches.meta.txt. */
@@ -36,12 +36,11 @@ export const officialClassNames: readonly string[] = [
   'truck',
 ];
 
-/** Images in a run of records. */
 export function imageCountOf(records: Uint8Array): number {
   return records.length / recordBytes;
 }
 
-/** How many images each of the ten classes has. Labels above 9 are not counted. */
+/** Number of images of each class. Labels above 9 are not counted. */
 export function countPerClass(records: Uint8Array): Uint32Array {
   const counts = new Uint32Array(classCount);
   for (let offset = 0; offset < records.length; offset += recordBytes) {

@@ -1,4 +1,4 @@
-// CIFAR-10 on the disk: finding, reading, checking and writing the official binary files, and which set a run gets.
+// CIFAR-10 on disk: finds, reads, checks and writes the official binary files, and chooses the dataset of a run.
 import { mkdir, mkdtemp, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
@@ -17,32 +17,33 @@ import { synthesizeDataset } from './synthesize.js';
 
 export type { Cifar10 } from './cifar10-layout.js';
 
-/** Where a data set is looked for when nobody says. */
+/** Folder that is searched if none is given. */
 export const defaultDataDirectory = 'data';
 
-/** Node reads less than 2 GiB at a time. */
+/** Node cannot read 2 GiB or more at a time. */
 const maxBytesPerRead = 2 ** 30;
 
-/** One of the six files with images. */
+/** One of the six files of images. */
 export interface BatchFile {
   name: string;
   path: string;
-  /** Images in it, at least 1. */
+  /** Number of images, at least 1. */
   records: number;
 }
 
 /**
- * A cheap look whether a folder, or `cifar-10-batches-bin` in it, has a batch file. The set may yet be incomplete:
- * loadCifar10 then says so, where a silent fall-back to other images would surprise.
+ * Whether a folder, or `cifar-10-batches-bin` in it, has a batch file. An incomplete set counts, so that loadCifar10
+ * reports what is missing and a run does not silently use other images.
  */
 export async function holdsCifar10(directory: string): Promise<boolean> {
   return (await hasBatchFile(directory)) || (await hasBatchFile(path.join(directory, archiveFolder)));
 }
 
 /**
- * Reads and checks a whole set.
- * @param directory the folder with the batch files, or the one with the official archive's `cifar-10-batches-bin`
- * Throws `bad-data` where the folder or a file is missing, is not whole records, or has a label above 9.
+ * Reads and checks a whole dataset.
+ * @param directory folder of the batch files, or of the official archive's `cifar-10-batches-bin`
+ * Throws `bad-data` if the folder or a file is missing, or a file does not consist of whole records or has a label
+ * above 9.
  */
 export async function loadCifar10(directory: string): Promise<Cifar10> {
   const folder = await findBatchFolder(directory);
@@ -57,35 +58,36 @@ export async function loadCifar10(directory: string): Promise<Cifar10> {
 }
 
 /**
- * The six batch files and how many records each has, without reading them: batches 1 to 5, then the test batch.
- * Throws `bad-data` where the folder or a file is missing or is not whole records.
+ * Batches 1 to 5, then the test batch, with their numbers of records. Does not read the files.
+ * Throws `bad-data` if the folder or a file is missing or a file does not consist of whole records.
  */
 export async function batchFilesOf(directory: string): Promise<BatchFile[]> {
   return measureBatchFiles(await findBatchFolder(directory));
 }
 
 /**
- * The set a run trains on: the folder that was named; else the default folder if it holds CIFAR-10; else drawn images.
- * @param dataOption what `--data` says, or undefined
- * @param options.defaultDirectory where to look unless told (default: ./data)
- * @param options.synthetic the size and seed of the drawn set (default: seed 0, 50,000 and 10,000 images)
- * Throws `bad-data` as loadCifar10 does. The `source` of what it returns says in plain words which of the three it is.
+ * Returns the dataset of a run: the given folder, else the default folder if it holds CIFAR-10, else synthetic images.
+ * Its `source` says which.
+ * @param directory the `data` option
+ * @param options.defaultDirectory folder that is searched if `directory` is undefined (default: ./data)
+ * @param options.synthetic size and seed of the synthetic set (default: seed 0, 50,000 training and 10,000 test images)
+ * Throws `bad-data` like loadCifar10.
  */
 export async function resolveDataset(
-  dataOption: string | undefined,
+  directory: string | undefined,
   options: { defaultDirectory?: string; synthetic?: Parameters<typeof synthesizeDataset>[0] } = {},
 ): Promise<Cifar10> {
   const { defaultDirectory = defaultDataDirectory, synthetic } = options;
-  if (dataOption !== undefined) return loadCifar10(dataOption);
+  if (directory !== undefined) return loadCifar10(directory);
   if (await holdsCifar10(defaultDirectory)) return loadCifar10(defaultDirectory);
   return synthesizeDataset(synthetic);
 }
 
 /**
- * Writes a set as the official files: the training images in five batches, as even as can be, then test and names.
- * Nothing appears under its final name before everything is written.
- * @param options.overwrite replace a set that is already there (default: false)
- * Throws `bad-data` where the folder holds a set already or cannot be written, or there are fewer than five training
+ * Writes a dataset as the official files, with the training images in five batches of nearly equal size. No file
+ * appears under its final name before all are written.
+ * @param options.overwrite replace an existing dataset (default: false)
+ * Throws `bad-data` if the folder already holds CIFAR-10 or cannot be written, or if there are fewer than five training
  * images or no test image.
  */
 export async function writeCifar10(
@@ -98,7 +100,7 @@ export async function writeCifar10(
     throw new LockstepError(
       'bad-data',
       `cannot write ${trainingCount} training and ${imageCountOf(dataset.test)} test images: ` +
-        'each of the five training batches and the test batch needs at least one',
+        'each of the five training batches and the test batch needs at least one image',
     );
   }
   if (options.overwrite !== true) await assertNoCifar10(directory);
@@ -121,25 +123,27 @@ export async function writeCifar10(
   }
 }
 
-/** Throws `bad-data` where a folder holds CIFAR-10 files that would have to be replaced. */
+/** Throws `bad-data` if a folder holds CIFAR-10 files. */
 export async function assertNoCifar10(directory: string): Promise<void> {
   if (!(await holdsCifar10(directory))) return;
   throw new LockstepError(
     'bad-data',
-    `${directory} already holds CIFAR-10 files: name another folder, or say --force to replace them`,
+    `${directory} already holds CIFAR-10 files: choose another folder, or use \`overwrite\` to replace them`,
   );
 }
 
 /**
- * Moves the seven files into place, over those that are there. The file of names goes first and comes last, so that a
- * set interrupted in between is seen to be incomplete, never a mixture of two.
+ * Moves the seven files into place, replacing existing ones. The file of class names is removed first and written last,
+ * so that an interruption leaves a set that is seen to be incomplete, not an unnoticed mixture of two.
  */
 export async function installCifar10Files(from: string, directory: string): Promise<void> {
   await rm(path.join(directory, classNamesFile), { force: true });
   for (const name of cifar10Files) await rename(path.join(from, name), path.join(directory, name));
 }
 
-/** Gives `use` a folder of its own inside `directory` (so that a rename out of it stays on one disk); it goes afterwards. */
+/**
+ * Calls `use` with a temporary folder inside `directory`, so that renaming files out of it stays on one file system.
+ */
 export async function withTemporaryFolder<Result>(
   directory: string,
   use: (temporary: string) => Promise<Result>,
@@ -169,7 +173,7 @@ async function findBatchFolder(directory: string): Promise<string> {
   if (!found.isDirectory()) {
     throw new LockstepError(
       'bad-data',
-      `${directory} is a file: the data folder must be the folder that holds ${trainingFiles[0]} and the others`,
+      `${directory} is a file; expected the folder that contains ${trainingFiles[0]} and the other files`,
     );
   }
   const unpacked = path.join(directory, archiveFolder);
@@ -192,15 +196,15 @@ async function measureBatchFiles(folder: string): Promise<BatchFile[]> {
 function wholeRecords(file: string, bytes: number): number {
   const below = Math.floor(bytes / recordBytes);
   if (below >= 1 && bytes % recordBytes === 0) return below;
-  const expected = below === 0 ? `at least ${sizeInWords(1)}` : `${sizeInWords(below)} or ${sizeInWords(below + 1)}`;
+  const expected = below === 0 ? `at least ${describeSize(1)}` : `${describeSize(below)} or ${describeSize(below + 1)}`;
   throw new LockstepError(
     'bad-data',
-    `${file} is truncated or not CIFAR-10's binary version: it has ${bytes} bytes, ` +
-      `whole records of ${recordBytes} bytes would be ${expected}. ${remedyFor(path.dirname(file))}`,
+    `${file} is truncated or is not CIFAR-10's binary version: it has ${bytes} bytes, expected ${expected} ` +
+      `for whole records of ${recordBytes} bytes. ${remedyFor(path.dirname(file))}`,
   );
 }
 
-function sizeInWords(records: number): string {
+function describeSize(records: number): string {
   return `${records * recordBytes} (${records} record${records === 1 ? '' : 's'})`;
 }
 
@@ -229,7 +233,7 @@ async function readInto(target: Uint8Array, file: string): Promise<void> {
       if (bytesRead === 0) {
         throw new LockstepError(
           'bad-data',
-          `${file} became shorter while it was read: ${filled} bytes instead of ${target.length}. ${remedyFor(folder)}`,
+          `${file} shrank from ${target.length} to ${filled} bytes while it was being read. ${remedyFor(folder)}`,
         );
       }
       filled += bytesRead;
@@ -247,8 +251,8 @@ function checkLabels(records: Uint8Array, file: string): void {
     if (label < classCount) continue;
     throw new LockstepError(
       'bad-data',
-      `${file}: record ${offset / recordBytes} (at byte ${offset}) has the label ${label}, ` +
-        `labels are 0 to ${classCount - 1}. The file is damaged or not CIFAR-10's binary version. ` +
+      `${file}: record ${offset / recordBytes} (at byte ${offset}) has the label ${label}; ` +
+        `labels are 0 to ${classCount - 1}. The file is damaged or is not CIFAR-10's binary version. ` +
         remedyFor(path.dirname(file)),
     );
   }
@@ -274,7 +278,7 @@ async function readClassNames(folder: string): Promise<string[]> {
     throw new LockstepError(
       'bad-data',
       `${file} has ${names.length} class name${names.length === 1 ? '' : 's'} in ${Buffer.byteLength(text)} bytes: ` +
-        `it must have ${classCount}, one a line. ${remedyFor(folder)}`,
+        `it must have ${classCount}, one per line. ${remedyFor(folder)}`,
     );
   }
   return names;
@@ -283,12 +287,12 @@ async function readClassNames(folder: string): Promise<string[]> {
 function unreadable(file: string, folder: string, error: unknown): LockstepError {
   const reason =
     systemCodeOf(error) === 'ENOENT'
-      ? `is missing (CIFAR-10's binary version has ${cifar10Files.length} files: ${cifar10Files.join(', ')})`
+      ? `is missing (CIFAR-10's binary version consists of ${cifar10Files.length} files: ${cifar10Files.join(', ')})`
       : `cannot be read: ${messageOf(error)}`;
   return new LockstepError('bad-data', `${file} ${reason}. ${remedyFor(folder)}`, { cause: error });
 }
 
 function remedyFor(folder: string): string {
   const directory = path.basename(folder) === archiveFolder ? path.dirname(folder) : folder;
-  return `'lockstep data download ${directory}' fetches the official files, 'lockstep data verify ${directory}' checks them.`;
+  return `Check the folder with 'lockstep data verify ${directory}' or download it again with 'lockstep data download ${directory}'.`;
 }

@@ -1,4 +1,4 @@
-// Fetching the official CIFAR-10 archive: resumes where an earlier try ended, checks the MD5, unpacks only what is needed.
+// Downloads the official CIFAR-10 archive: resumes interrupted downloads, checks the MD5, unpacks the seven files.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
@@ -9,17 +9,17 @@ import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
 import { cifar10Files, imageCountOf, officialClassNames, type Cifar10 } from './cifar10-layout.js';
 import { holdsCifar10, installCifar10Files, loadCifar10, withTemporaryFolder } from './cifar10.js';
 
-/** What identifies an archive and what is in it. */
+/** Identity and contents of an archive. */
 export interface CifarArchive {
   url: string;
   bytes: number;
-  /** In hexadecimal. */
+  /** Hexadecimal. */
   md5: string;
   trainingImages: number;
   testImages: number;
 }
 
-/** CIFAR-10, binary version, as its authors publish it. */
+/** CIFAR-10's binary version, as published by its authors. */
 export const officialArchive: CifarArchive = {
   url: 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz',
   bytes: 170_052_171,
@@ -28,31 +28,31 @@ export const officialArchive: CifarArchive = {
   testImages: 10_000,
 };
 
-/** The archive's name inside the data folder. While it is incomplete, `.partial` is behind it. */
+/** File name of the archive in the data folder. An incomplete download has the suffix `.partial`. */
 export const archiveFile = 'cifar-10-binary.tar.gz';
 
-/** A server that drops the connection again and again is given this many chances, each of which must bring something. */
+/** Connections to try if the server keeps dropping them. Each must receive something. */
 const maxConnections = 20;
 
 export interface DownloadOptions {
-  /** Another place to fetch the same archive from (default: the archive's own URL). */
+  /** URL of a mirror of the archive (default: the archive's own URL). */
   url?: string;
-  /** Which archive (default: the official one). Size and MD5 are demanded. */
+  /** Archive to download (default: the official one). Its size and MD5 must match. */
   archive?: CifarArchive;
-  /** Replace a set of other images in the folder (default: false). A broken or incomplete set is always replaced. */
+  /** Replace another dataset in the folder (default: false). A broken or incomplete one is always replaced. */
   overwrite?: boolean;
-  /** Called as bytes arrive; `received` counts those of earlier tries too. */
+  /** Called as bytes arrive. `received` includes those of an earlier, interrupted download. */
   onProgress?: (received: number, total: number) => void;
-  /** Ends the download; what has arrived stays for the next try. */
+  /** Stops the download. The bytes received so far are kept, and the next download continues after them. */
   signal?: AbortSignal;
 }
 
-/** How the folder came to hold the set. */
+/** `unpacked`: the archive was in the folder already, and the network was not used. */
 export type DownloadOutcome = 'downloaded' | 'unpacked' | 'already there';
 
 /**
- * Makes `directory` hold the official files. `unpacked` means that the archive lay there and no network was used.
- * Throws `download-failed`, `bad-data` where the folder holds another set, `interrupted` after an abort.
+ * Puts the official files into `directory`.
+ * Throws `download-failed`, `bad-data` if the folder holds another dataset, and `interrupted` after an abort.
  */
 export async function downloadCifar10(directory: string, options: DownloadOptions = {}): Promise<DownloadOutcome> {
   const archive = options.archive ?? officialArchive;
@@ -62,27 +62,28 @@ export async function downloadCifar10(directory: string, options: DownloadOption
   const failed = (problem: string, cause?: unknown) =>
     new LockstepError(
       'download-failed',
-      `${problem}. Run the command again; or fetch ${archive.url} on another machine, ` +
-        `put it at ${archivePath}, and run the command again: it then needs no network`,
+      `${problem}. Run the command again. Or download ${archive.url} on another machine, ` +
+        `put it at ${archivePath}, and run the command again, which then needs no network`,
       { cause },
     );
 
   try {
-    if ((await existingSet(directory, archive, options.overwrite === true)) === 'complete') return 'already there';
+    if (await holdsSetOf(archive, directory, options.overwrite === true)) return 'already there';
     await mkdir(directory, { recursive: true });
-    const given = await sizeOf(archivePath);
-    if (given !== undefined) {
-      await checkGivenArchive(archivePath, given, archive);
+    const localBytes = await sizeOf(archivePath);
+    if (localBytes !== undefined) {
+      await checkLocalArchive(archivePath, localBytes, archive);
       await unpack(archivePath, directory, archive);
       await rm(partialPath, { force: true });
       return 'unpacked';
     }
-    await fetchWhole({ url, partialPath, archive, failed, onProgress: options.onProgress, signal: options.signal });
+    const { onProgress, signal } = options;
+    await completePartialFile({ url, partialPath, archive, failed, onProgress, signal });
     const md5 = await md5Of(partialPath);
     if (md5 !== archive.md5) {
       await rm(partialPath, { force: true });
       throw failed(
-        `${url} has the MD5 ${md5} instead of ${archive.md5}: it is damaged or another file, and was removed`,
+        `${url} has the MD5 ${md5}, expected ${archive.md5}: it is damaged or a different file, and was deleted`,
       );
     }
     await rename(partialPath, archivePath);
@@ -91,31 +92,27 @@ export async function downloadCifar10(directory: string, options: DownloadOption
     return 'downloaded';
   } catch (error) {
     if (error instanceof LockstepError) throw error;
-    throw failed(`${url} could not be downloaded into ${directory}: ${messageOf(error)}`, error);
+    throw failed(`${url} cannot be downloaded into ${directory}: ${messageOf(error)}`, error);
   }
 }
 
-/** Whether the folder holds this archive's set. Throws `bad-data` where it holds another one that is sound. */
-async function existingSet(
-  directory: string,
-  archive: CifarArchive,
-  overwrite: boolean,
-): Promise<'complete' | 'none or broken'> {
-  if (!(await holdsCifar10(directory))) return 'none or broken';
+/** Whether the folder holds this archive's dataset. Throws `bad-data` if it holds a valid one that is different. */
+async function holdsSetOf(archive: CifarArchive, directory: string, overwrite: boolean): Promise<boolean> {
+  if (!(await holdsCifar10(directory))) return false;
   let dataset: Cifar10;
   try {
     dataset = await loadCifar10(directory);
   } catch (error) {
-    if (error instanceof LockstepError) return 'none or broken';
+    if (error instanceof LockstepError) return false;
     throw error;
   }
-  if (isSetOf(archive, dataset)) return 'complete';
-  if (overwrite) return 'none or broken';
+  if (isSetOf(archive, dataset)) return true;
+  if (overwrite) return false;
   throw new LockstepError(
     'bad-data',
-    `${directory} already holds another set: ${imageCountOf(dataset.training)} training and ` +
+    `${directory} already holds another dataset: ${imageCountOf(dataset.training)} training and ` +
       `${imageCountOf(dataset.test)} test images of ${dataset.classNames.join(', ')}. ` +
-      'Name another folder, or say --force to replace it',
+      'Choose another folder, or use `overwrite` to replace it',
   );
 }
 
@@ -127,22 +124,20 @@ function isSetOf(archive: CifarArchive, dataset: Cifar10): boolean {
   );
 }
 
-/** An archive that a person put there is never removed. */
-async function checkGivenArchive(archivePath: string, bytes: number, archive: CifarArchive): Promise<void> {
+/** Throws `download-failed` for a wrong archive, but does not delete it: the user put it there. */
+async function checkLocalArchive(archivePath: string, bytes: number, archive: CifarArchive): Promise<void> {
   const md5 = bytes === archive.bytes ? await md5Of(archivePath) : undefined;
   if (md5 === archive.md5) return;
   const difference =
-    md5 === undefined
-      ? `has ${bytes} bytes, the archive has ${archive.bytes}`
-      : `has the MD5 ${md5}, the archive has ${archive.md5}`;
+    md5 === undefined ? `has ${bytes} bytes, expected ${archive.bytes}` : `has the MD5 ${md5}, expected ${archive.md5}`;
   throw new LockstepError(
     'download-failed',
-    `${archivePath} is incomplete or not the archive of ${archive.url}: it ${difference}. ` +
-      'Copy it there again, or remove it to have it downloaded',
+    `${archivePath} is incomplete or is not the archive from ${archive.url}: it ${difference}. ` +
+      'Copy it again, or delete it to download it',
   );
 }
 
-interface Fetching {
+interface Download {
   url: string;
   partialPath: string;
   archive: CifarArchive;
@@ -151,9 +146,9 @@ interface Fetching {
   signal: AbortSignal | undefined;
 }
 
-/** Fetches until the partial file has the archive's size, connecting again as long as that brings something. */
-async function fetchWhole(fetching: Fetching): Promise<void> {
-  const { url, partialPath, archive, failed, signal } = fetching;
+/** Completes the partial file, reconnecting as long as each connection receives something. */
+async function completePartialFile(download: Download): Promise<void> {
+  const { url, partialPath, archive, failed, signal } = download;
   let received = (await sizeOf(partialPath)) ?? 0;
   if (received > archive.bytes) {
     await rm(partialPath, { force: true });
@@ -162,7 +157,7 @@ async function fetchWhole(fetching: Fetching): Promise<void> {
   for (let connection = 1; received < archive.bytes; connection++) {
     let problem: unknown = new Error('the connection ended early');
     try {
-      await fetchRest(fetching, received);
+      await fetchRest(download, received);
     } catch (error) {
       if (error instanceof LockstepError) throw error;
       problem = error;
@@ -173,60 +168,60 @@ async function fetchWhole(fetching: Fetching): Promise<void> {
     if (signal?.aborted === true) {
       throw new LockstepError(
         'interrupted',
-        `the download of ${url} was interrupted: ${received} of ${archive.bytes} bytes are kept in ${partialPath}, ` +
-          'run the command again to go on',
+        `the download of ${url} was interrupted: ${received} of ${archive.bytes} bytes are kept in ${partialPath}; ` +
+          'run the command again to resume',
       );
     }
     if (received <= before || connection === maxConnections) {
-      const stage = received === 0 ? 'could not be fetched' : `broke off after ${received} of ${archive.bytes} bytes`;
+      const stage = received === 0 ? 'cannot be downloaded' : `stopped after ${received} of ${archive.bytes} bytes`;
       throw failed(`${url} ${stage}: ${reasonOf(problem)}`, problem);
     }
   }
 }
 
-/** One request for what is missing. Returns or throws as the connection does; what arrived is in the partial file. */
-async function fetchRest(fetching: Fetching, received: number): Promise<void> {
-  const { url, partialPath, archive, failed, signal } = fetching;
+/** Makes one request for the missing bytes and appends what arrives, also if the connection then fails. */
+async function fetchRest(download: Download, received: number): Promise<void> {
+  const { url, partialPath, archive, failed, signal } = download;
   const response = await fetch(url, {
-    // A server must not wrap the archive in a compression of its own, or the bytes could not be counted.
+    // Without a content encoding the bytes received are the archive's own and can be counted.
     headers: { 'accept-encoding': 'identity', ...(received > 0 ? { range: `bytes=${received}-` } : {}) },
     ...(signal === undefined ? {} : { signal }),
   });
   try {
     if (received > 0 && response.status === 416) {
       await rm(partialPath, { force: true });
-      return await fetchRest(fetching, 0);
+      return await fetchRest(download, 0);
     }
     if (response.status !== 200 && response.status !== 206) {
-      throw failed(`${url} answered ${response.status} ${response.statusText}`.trimEnd());
+      throw failed(`${url} responded with ${response.status} ${response.statusText}`.trimEnd());
     }
-    // A server that does not know ranges answers 200 and sends everything.
+    // A server without support for ranges responds with 200 and sends everything.
     const start = response.status === 206 ? received : 0;
-    const promised = promisedSize(response, start);
-    if (promised === 'another range') {
-      throw failed(`${url} sent another part than was asked for: ${response.headers.get('content-range')}`);
+    const announced = announcedSize(response, start);
+    if (announced === 'another range') {
+      throw failed(`${url} sent a range that was not requested: ${response.headers.get('content-range')}`);
     }
-    if (promised !== undefined && promised !== archive.bytes) {
-      throw failed(`${url} is ${promised} bytes now instead of ${archive.bytes}: it is not the archive it was`);
+    if (announced !== undefined && announced !== archive.bytes) {
+      throw failed(`${url} has ${announced} bytes, expected ${archive.bytes}: it is a different file`);
     }
-    await appendBody(fetching, response, start);
+    await appendBody(download, response, start);
   } finally {
-    // An answer left unread would keep its connection, and so the process, alive.
+    // An unread response would keep its connection open and the process alive.
     if (!response.bodyUsed) await response.body?.cancel();
   }
 }
 
-/** Each shard is in the file before the next one is awaited, so that a connection that dies costs nothing. */
-async function appendBody(fetching: Fetching, response: Response, start: number): Promise<void> {
-  const { url, partialPath, archive, failed, onProgress } = fetching;
+/** Writes each chunk before awaiting the next, so that nothing is lost when the connection fails. */
+async function appendBody(download: Download, response: Response, start: number): Promise<void> {
+  const { url, partialPath, archive, failed, onProgress } = download;
   const file = await open(partialPath, start > 0 ? 'a' : 'w');
   try {
     let total = start;
     onProgress?.(total, archive.bytes);
-    for await (const shard of response.body ?? []) {
-      total += shard.length;
-      if (total > archive.bytes) throw failed(`${url} sent more than the ${archive.bytes} bytes of the archive`);
-      await file.appendFile(shard);
+    for await (const chunk of response.body ?? []) {
+      total += chunk.length;
+      if (total > archive.bytes) throw failed(`${url} sent more than the archive's ${archive.bytes} bytes`);
+      await file.appendFile(chunk);
       onProgress?.(total, archive.bytes);
     }
   } finally {
@@ -234,8 +229,10 @@ async function appendBody(fetching: Fetching, response: Response, start: number)
   }
 }
 
-/** The whole file's size by the headers of an answer that begins at `start`; undefined where they do not say. */
-function promisedSize(response: Response, start: number): number | 'another range' | undefined {
+/**
+ * Size of the whole file according to the headers of a response that begins at `start`; undefined if they do not say.
+ */
+function announcedSize(response: Response, start: number): number | 'another range' | undefined {
   if (response.status === 206) {
     const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '');
     if (range === null || Number(range[1]) !== start) return 'another range';
@@ -245,7 +242,7 @@ function promisedSize(response: Response, start: number): number | 'another rang
   return length === null ? undefined : Number(length);
 }
 
-/** Unpacks the seven files through a temporary folder and moves them into place once they have proved sound. */
+/** Unpacks the seven files into a temporary folder, checks them, and moves them into place. */
 async function unpack(archivePath: string, directory: string, archive: CifarArchive): Promise<void> {
   const wanted = new Set(cifar10Files);
   await withTemporaryFolder(directory, async (temporary) => {
@@ -261,7 +258,7 @@ async function unpack(archivePath: string, directory: string, archive: CifarArch
       throw new LockstepError(
         'download-failed',
         `${archivePath} holds ${imageCountOf(dataset.training)} training and ${imageCountOf(dataset.test)} test images ` +
-          `of ${dataset.classNames.join(', ')}: that is not CIFAR-10`,
+          `of ${dataset.classNames.join(', ')}: it is not CIFAR-10`,
       );
     }
     await installCifar10Files(temporary, directory);
@@ -283,7 +280,9 @@ async function md5Of(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** fetch says only 'fetch failed'; why is in its cause, whose message may be empty where several addresses were tried. */
+/**
+ * fetch reports only 'fetch failed'. The reason is in its cause, whose message is empty if several addresses failed.
+ */
 function reasonOf(thrown: unknown): string {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
   if (cause === undefined) return messageOf(thrown);

@@ -1,13 +1,14 @@
-// Preprocessing in its general form, for whoever writes it into a model: an affine function of each pixel, then an order
-// of the channels.
+// Preprocessing in general form, as engines and exports apply it: an affine function of each pixel and a channel order.
 import { imagenetMeans, type Preprocessing } from './image-batch.js';
 
 export interface InputTransform {
-  /** Subtracted from the pixel: one value a raw channel (red, green, blue), or one a pixel, [row, column, raw channel]. */
+  /**
+   * Subtracted from the pixel: a value per raw channel (red, green, blue), or per pixel, [row, column, raw channel].
+   */
   subtract: Float32Array;
-  /** What the difference is divided by, per raw channel. */
+  /** Divides the difference, per raw channel. */
   divide: Float32Array;
-  /** Which raw channel (0 red, 1 green, 2 blue) is the network's first, second and third. */
+  /** Raw channel (0 red, 1 green, 2 blue) of each channel of the network's input. */
   channelOrder: readonly [number, number, number];
 }
 

@@ -1,4 +1,4 @@
-// Measured preprocessing as float32 arrays, for the wire and for checkpoints.
+// Measured preprocessing as float32 arrays, as the protocol and checkpoints carry it.
 import { LockstepError } from '../errors.js';
 import { imageChannels, imageSize } from '../network/layout.js';
 import type { NamedArray } from '../network/safetensors.js';
@@ -12,7 +12,7 @@ function shapesOf(name: MeasuredPreprocessing['name']): { subtract: number[]; di
   };
 }
 
-/** What was measured, by name; nothing where nothing was. */
+/** The measured arrays by name; none for `imagenet`. */
 export function measuredArraysOf(preprocessing: Preprocessing): NamedArray[] {
   if (preprocessing === 'imagenet') return [];
   const { subtract, divide } = shapesOf(preprocessing.name);
@@ -22,21 +22,24 @@ export function measuredArraysOf(preprocessing: Preprocessing): NamedArray[] {
   ];
 }
 
-/** How many values measuredArraysOf has, one array after the other. */
+/** Number of values in the arrays of measuredArraysOf. */
 export function measuredSizeOf(name: PreprocessingName): number {
   if (name === 'imagenet') return 0;
   const { subtract, divide } = shapesOf(name);
   return [subtract, divide].reduce((sum, shape) => sum + shape.reduce((size, extent) => size * extent, 1), 0);
 }
 
-/** @param values measuredSizeOf(name) values: those of measuredArraysOf one after the other */
+/** @param values the arrays of measuredArraysOf, one after the other */
 export function preprocessingFromValues(name: PreprocessingName, values: Float32Array): Preprocessing {
   if (name === 'imagenet') return name;
   const divideAt = values.length - imageChannels;
   return { name, subtract: values.slice(0, divideAt), divide: values.slice(divideAt) };
 }
 
-/** Throws `bad-checkpoint` where an array is missing or has another shape. @param source the file's name */
+/**
+ * Throws `bad-checkpoint` if an array is missing or has another shape.
+ * @param source name of the file, for error messages
+ */
 export function preprocessingFromArrays(
   name: MeasuredPreprocessing['name'],
   arrays: ReadonlyMap<string, NamedArray>,
@@ -46,7 +49,7 @@ export function preprocessingFromArrays(
     const found = arrays.get(array);
     const shape = shapesOf(name)[array].join();
     if (found?.shape.join() === shape) return found.values;
-    throw new LockstepError('bad-checkpoint', `${source} has no ${array} of shape [${shape}]`);
+    throw new LockstepError('bad-checkpoint', `${source} has no array ${array} of shape [${shape}]`);
   };
   return { name, subtract: take('subtract'), divide: take('divide') };
 }

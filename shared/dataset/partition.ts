@@ -1,29 +1,29 @@
-// Which images train and which validate, how the training images are dealt into shards, and in which order and view
-// each slice of each step sees them. Pure functions of the seed: nothing here has a state that a crash could lose.
+// Which images train and which validate, the partition of the training images into shards, and the order and
+// augmentation of each slice's images in each step. Pure functions of the seed, without state that a crash could lose.
 import { KeyedRandom } from '../random.js';
 import { cropMargin, packAugmentation, identityAugmentations, recordBytes, type CropPadding } from './image-batch.js';
 
-/** The first floor(count × validationSplit) images validate, the others train: how Keras splits. */
+/** The first floor(count × validationSplit) images validate and the others train, as in Keras. */
 export function validationCountOf(count: number, validationSplit: number): number {
   return Math.floor(count * validationSplit);
 }
 
-/** Steps in an epoch: whole global batches only, the rest of the shuffle waits for another epoch. */
+/** Whole global batches in an epoch. The images left over may come in another epoch. */
 export function stepsPerEpochOf(trainingCount: number, batchSize: number): number {
   return Math.floor(trainingCount / batchSize);
 }
 
-/** Images in shard `slice` when trainingCount images are dealt out one by one. */
+/** Images in the shard of a slice. */
 export function shardSizeOf(trainingCount: number, sliceCount: number, slice: number): number {
   return Math.ceil((trainingCount - slice) / sliceCount);
 }
 
 /**
- * The seeded shuffle of the training images dealt into shards like cards: shard s gets the s-th card of every round.
- * @returns per slice the indices of its training images, counted from 0 behind the validation images
+ * Shuffles the training images by the seed and assigns them to the shards in turn.
+ * @returns for each slice the indices of its training images; index 0 is the first image after the validation images
  */
 export function partitionIntoShards(trainingCount: number, sliceCount: number, seed: number): Uint32Array[] {
-  const shuffled = new KeyedRandom(seed, 'deal').permutation(trainingCount);
+  const shuffled = new KeyedRandom(seed, 'partition').permutation(trainingCount);
   return Array.from({ length: sliceCount }, (_, slice) =>
     Uint32Array.from(
       { length: shardSizeOf(trainingCount, sliceCount, slice) },
@@ -32,25 +32,25 @@ export function partitionIntoShards(trainingCount: number, sliceCount: number, s
   );
 }
 
-/** Copies records one after the other, in the order of the indices. */
+/** Copies the records at these indices, in this order. */
 export function gatherRecords(records: Uint8Array, indices: Uint32Array): Uint8Array {
   const gathered = new Uint8Array(indices.length * recordBytes);
-  indices.forEach((index, place) => {
-    gathered.set(records.subarray(index * recordBytes, (index + 1) * recordBytes), place * recordBytes);
+  indices.forEach((index, position) => {
+    gathered.set(records.subarray(index * recordBytes, (index + 1) * recordBytes), position * recordBytes);
   });
   return gathered;
 }
 
-/** The order in which a slice goes through its shard in an epoch: a permutation of 0 to shardSize - 1. */
+/** The order of a shard's images in an epoch: a permutation of 0 to shardSize - 1. */
 export function epochOrder(seed: number, epoch: number, slice: number, shardSize: number): Uint32Array {
   return new KeyedRandom(seed, 'epochOrder', epoch, slice).permutation(shardSize);
 }
 
 /**
- * Which of a shard's images are flipped in an epoch where flips alternate (Jordan 2024, arXiv:2404.00498, section 3.6):
- * each with probability 1/2 in epoch 0, and from then on in every other epoch the other way round, so that two successive
- * epochs show both views. It depends on the image's place in its shard, not on when the epoch's order has it.
- * @param indices of images in the shard, as the epoch's order holds them
+ * Which of a shard's images are flipped in an epoch with alternating flips (Jordan 2024, arXiv:2404.00498, section
+ * 3.6): each with probability 1/2 in epoch 0, and inverted from each epoch to the next, so that two successive epochs
+ * show both. The choice belongs to the image's index in its shard, not to its position in the epoch.
+ * @param indices images of the shard, in the epoch's order
  */
 export function alternatingFlip(seed: number, epoch: number, slice: number, indices: Uint32Array): boolean[] {
   const random = new KeyedRandom(seed, 'flip', 0, slice);
@@ -58,21 +58,21 @@ export function alternatingFlip(seed: number, epoch: number, slice: number, indi
 }
 
 /**
- * The views of a slice's images in a step, or of a part's in the validation at a step: each flipped with probability 1/2
- * and cropped at one of 81 corners. Without augmentation every view is the plain one.
+ * Augmentations of a slice's images in a step, or of an evaluation shard's in the validation at a step: each image is
+ * flipped with probability 1/2 and cropped at one of 81 corners. All are the identity if `augment` is false.
  */
 export function augmentationsOf(key: {
-  /** `augmentation` unless said. */
+  /** `augmentation` by default. */
   purpose?: 'augmentation' | 'validationAugmentation';
   seed: number;
   step: number;
-  /** Or the part's number. */
+  /** Index of the slice or the evaluation shard. */
   slice: number;
   count: number;
   augment: boolean;
-  /** `zeros` unless said. */
+  /** `zeros` by default. */
   cropPadding?: CropPadding;
-  /** Whether each image is flipped, where that is not drawn here. The crops are the same. */
+  /** Flips decided elsewhere; the crops stay the same. */
   flipped?: readonly boolean[] | undefined;
 }): Uint16Array {
   if (!key.augment) return identityAugmentations(key.count);

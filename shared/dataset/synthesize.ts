@@ -1,7 +1,7 @@
-// Ten classes of drawn images in CIFAR-10's layout, for machines without the real ones. Every image is a pure function of
-// (seed, split, index). Only + - * /, floor, sqrt and comparisons are used: IEEE 754 fixes their bits, unlike those of
-// sin or exp, which differ between versions of V8. The numbers below are part of every run on this set: changing one
-// changes its bits.
+// Synthetic images of ten classes in CIFAR-10's layout, for machines without the real ones. Every image is a pure
+// function of (seed, split, index). It uses only + - * /, floor, sqrt and comparisons, whose bits IEEE 754 defines;
+// those of sin or exp differ between versions of V8. The numbers below determine the weights of every run on these
+// images.
 import { LockstepError } from '../errors.js';
 import { classCount, imageSize } from '../network/layout.js';
 import { KeyedRandom } from '../random.js';
@@ -13,7 +13,7 @@ export type Split = 'training' | 'test';
 export const defaultTrainingImages = 50_000;
 export const defaultTestImages = 10_000;
 
-/** Signed distance to a shape's edge, negative inside; the shape is about as large as a disc of radius 1. */
+/** Signed distance to a shape's edge, negative inside. The shape is about as large as a disc of radius 1. */
 type Outline = (x: number, y: number) => number;
 
 const outlines = {
@@ -29,12 +29,12 @@ const outlines = {
   },
 } satisfies Record<string, Outline>;
 
-/** How much of the second colour a place has, 0 to 1. Places are in periods of the pattern. */
+/** Share of the second color at a point, 0 to 1. Points are in periods of the pattern. */
 type Pattern = (x: number, y: number) => number;
 
-/** 0 and 1 by turns along a line, with a slope between them that keeps edges from flickering. */
-function stripe(place: number): number {
-  const phase = place - Math.floor(place);
+/** Alternates between 0 and 1 along a line, with a ramp in between as antialiasing. */
+function stripe(position: number): number {
+  const phase = position - Math.floor(position);
   return unit(0.5 + (Math.abs(2 * phase - 1) - 0.5) * 3);
 }
 
@@ -47,9 +47,9 @@ const patterns = {
     return across * (1 - down) + down * (1 - across);
   },
   spotted: (x, y) => {
-    const fromCentreX = x - Math.floor(x) - 0.5;
-    const fromCentreY = y - Math.floor(y) - 0.5;
-    return unit(0.5 + (0.09 - fromCentreX * fromCentreX - fromCentreY * fromCentreY) * 10);
+    const fromCenterX = x - Math.floor(x) - 0.5;
+    const fromCenterY = y - Math.floor(y) - 0.5;
+    return unit(0.5 + (0.09 - fromCenterX * fromCenterX - fromCenterY * fromCenterY) * 10);
   },
 } satisfies Record<string, Pattern>;
 
@@ -59,8 +59,8 @@ const shapeNames = Object.keys(outlines) as ShapeName[];
 const patternNames = Object.keys(patterns) as PatternName[];
 
 /**
- * What makes a class. Neither shape nor pattern is enough: each shape has two classes, each pattern two or three. Hues
- * (0 to 1 around the colour circle) are tendencies only, and those of neighbouring classes overlap.
+ * The features of a class. Neither shape nor pattern identifies it: each shape occurs in two classes, each pattern in
+ * two or three. Hues (0 to 1 around the color wheel) are only tendencies, and those of neighboring classes overlap.
  */
 interface Subject {
   shape: ShapeName;
@@ -84,12 +84,12 @@ const subjects: readonly Subject[] = [
 
 const syntheticClassNames = subjects.map(({ shape, pattern }) => `${pattern} ${shape}`);
 
-/** Majors of the keys: each split's images and labels have numbers of their own. */
+/** Major indices of the random keys, so that each split's images and labels have their own random numbers. */
 const keyMajors = { training: { images: 0, labels: 2 }, test: { images: 1, labels: 3 } } as const;
 
 /**
- * Draws `count` records. A longer run begins with the records of a shorter one, and every ten records from a multiple
- * of ten on hold each class once, in a shuffled order.
+ * Generates `count` records. A larger count begins with the records of a smaller one. Each block of ten records holds
+ * each class once, in shuffled order.
  * @param options.seed an integer from 0 to 2^53 - 1
  */
 export function synthesizeRecords(options: { seed: number; split: Split; count: number }): Uint8Array {
@@ -97,7 +97,7 @@ export function synthesizeRecords(options: { seed: number; split: Split; count: 
   if (!Number.isSafeInteger(count) || count < 1) {
     throw new LockstepError(
       'bad-option',
-      `the count of ${split} images is ${count}: it must be a whole number of at least 1`,
+      `the number of ${split} images is ${count}: it must be an integer of at least 1`,
     );
   }
   const majors = keyMajors[split];
@@ -105,20 +105,21 @@ export function synthesizeRecords(options: { seed: number; split: Split; count: 
   const canvas = new Canvas();
   let labels: Uint32Array = new Uint32Array();
   for (let index = 0; index < count; index++) {
-    const place = index % classCount;
-    if (place === 0) {
+    const inBlock = index % classCount;
+    if (inBlock === 0) {
       const block = Math.floor(index / classCount);
       labels = new KeyedRandom(seed, 'synthesis', majors.labels, block).permutation(classCount);
     }
-    const label = labels[place];
+    const label = labels[inBlock];
     const record = records.subarray(index * recordBytes, (index + 1) * recordBytes);
     record[0] = label;
-    drawImage(subjects[label], new Draws(new KeyedRandom(seed, 'synthesis', majors.images, index)), canvas, record);
+    const random = new ImageRandom(new KeyedRandom(seed, 'synthesis', majors.images, index));
+    paintImage(subjects[label], random, canvas, record);
   }
   return records;
 }
 
-/** Draws a whole set, by default as large as CIFAR-10. Takes a few seconds and 184 MB. */
+/** Generates a whole dataset, by default as large as CIFAR-10. Takes a few seconds and 184 MB. */
 export function synthesizeDataset(
   options: { seed?: number; trainingImages?: number; testImages?: number } = {},
 ): Cifar10 {
@@ -131,42 +132,44 @@ export function synthesizeDataset(
   };
 }
 
-/** A background, a few small things that mean nothing, the subject, sometimes something in front of it; then the camera. */
-function drawImage(subject: Subject, draws: Draws, canvas: Canvas, record: Uint8Array): void {
-  paintBackdrop(canvas, subject, draws);
-  const clutter = draws.integer(4);
-  for (let thing = 0; thing < clutter; thing++) {
-    const colour = anyColour(draws);
-    paintThing(canvas, draws, {
-      outline: outlines[shapeNames[draws.integer(shapeNames.length)]],
-      pattern: patterns[patternNames[draws.integer(patternNames.length)]],
-      colours: [colour, contrasting(colour, draws)],
-      radius: draws.between(2, 4),
-      centreX: draws.between(0, imageSize),
-      centreY: draws.between(0, imageSize),
+/**
+ * Paints a background, a few small distractors, the subject and sometimes a bar in front of it, then exposes the image.
+ */
+function paintImage(subject: Subject, random: ImageRandom, canvas: Canvas, record: Uint8Array): void {
+  paintBackdrop(canvas, subject, random);
+  const clutter = random.integer(4);
+  for (let i = 0; i < clutter; i++) {
+    const color = anyColor(random);
+    paintShape(canvas, random, {
+      outline: outlines[shapeNames[random.integer(shapeNames.length)]],
+      pattern: patterns[patternNames[random.integer(patternNames.length)]],
+      colors: [color, contrasting(color, random)],
+      radius: random.between(2, 4),
+      centerX: random.between(0, imageSize),
+      centerY: random.between(0, imageSize),
     });
   }
-  const colour = colourNear(subject.hue, draws);
-  paintThing(canvas, draws, {
+  const color = colorNear(subject.hue, random);
+  paintShape(canvas, random, {
     outline: outlines[subject.shape],
     pattern: patterns[subject.pattern],
-    colours: [colour, contrasting(colour, draws)],
-    radius: draws.between(7, 12),
-    centreX: draws.between(10.5, 21.5),
-    centreY: draws.between(10.5, 21.5),
+    colors: [color, contrasting(color, random)],
+    radius: random.between(7, 12),
+    centerX: random.between(10.5, 21.5),
+    centerY: random.between(10.5, 21.5),
   });
-  if (draws.uniform() < 0.4) paintBar(canvas, draws);
-  exposeInto(record, canvas, draws);
+  if (random.uniform() < 0.4) paintBar(canvas, random);
+  exposeInto(record, canvas, random);
 }
 
-/** One slope of colour across the picture and a coarse grid of lighter and darker patches. */
-function paintBackdrop(canvas: Canvas, subject: Subject, draws: Draws): void {
-  const from = colourNear(subject.backdropHue, draws);
-  const to = draws.uniform() < 0.5 ? colourNear(subject.backdropHue, draws) : anyColour(draws);
-  const [directionX, directionY] = draws.direction();
-  const roughness = draws.between(0, 0.5);
+/** A color gradient across the image and a coarse grid of lighter and darker patches. */
+function paintBackdrop(canvas: Canvas, subject: Subject, random: ImageRandom): void {
+  const from = colorNear(subject.backdropHue, random);
+  const to = random.uniform() < 0.5 ? colorNear(subject.backdropHue, random) : anyColor(random);
+  const [directionX, directionY] = random.direction();
+  const roughness = random.between(0, 0.5);
   const cells = 4;
-  const patches = Float64Array.from({ length: (cells + 1) * (cells + 1) }, () => (draws.uniform() - 0.5) * roughness);
+  const patches = Float64Array.from({ length: (cells + 1) * (cells + 1) }, () => (random.uniform() - 0.5) * roughness);
   const cellSize = imageSize / cells;
   for (let row = 0; row < imageSize; row++) {
     const patchRow = Math.floor(row / cellSize);
@@ -187,39 +190,39 @@ function paintBackdrop(canvas: Canvas, subject: Subject, draws: Draws): void {
   }
 }
 
-interface Thing {
+interface PatternedShape {
   outline: Outline;
   pattern: Pattern;
-  colours: readonly [Colour, Colour];
+  colors: readonly [Color, Color];
   /** Pixels. */
   radius: number;
-  /** Pixels from the left and upper edge. */
-  centreX: number;
-  centreY: number;
+  /** Pixels from the left and upper edges. */
+  centerX: number;
+  centerY: number;
 }
 
-/** A patterned shape, turned, stretched and bent at random. */
-function paintThing(canvas: Canvas, draws: Draws, thing: Thing): void {
-  const { outline, pattern, radius, centreX, centreY } = thing;
-  const [first, second] = thing.colours;
-  const [turnX, turnY] = draws.direction();
-  const stretch = draws.between(0.78, 1.28);
-  const bend = draws.between(-0.25, 0.25);
-  const [patternX, patternY] = draws.direction();
-  const period = draws.between(3.6, 6.5);
-  const phaseX = draws.uniform();
-  const phaseY = draws.uniform();
-  const edgeSoftness = draws.between(0.8, 2);
+/** Paints the shape, randomly rotated, stretched and bent. */
+function paintShape(canvas: Canvas, random: ImageRandom, shape: PatternedShape): void {
+  const { outline, pattern, radius, centerX, centerY } = shape;
+  const [first, second] = shape.colors;
+  const [turnX, turnY] = random.direction();
+  const stretch = random.between(0.78, 1.28);
+  const bend = random.between(-0.25, 0.25);
+  const [patternX, patternY] = random.direction();
+  const period = random.between(3.6, 6.5);
+  const phaseX = random.uniform();
+  const phaseY = random.uniform();
+  const edgeSoftness = random.between(0.8, 2);
 
   const reach = radius * 1.9;
-  const firstRow = Math.max(0, Math.floor(centreY - reach));
-  const lastRow = Math.min(imageSize - 1, Math.floor(centreY + reach));
-  const firstColumn = Math.max(0, Math.floor(centreX - reach));
-  const lastColumn = Math.min(imageSize - 1, Math.floor(centreX + reach));
+  const firstRow = Math.max(0, Math.floor(centerY - reach));
+  const lastRow = Math.min(imageSize - 1, Math.floor(centerY + reach));
+  const firstColumn = Math.max(0, Math.floor(centerX - reach));
+  const lastColumn = Math.min(imageSize - 1, Math.floor(centerX + reach));
   for (let row = firstRow; row <= lastRow; row++) {
-    const dy = row + 0.5 - centreY;
+    const dy = row + 0.5 - centerY;
     for (let column = firstColumn; column <= lastColumn; column++) {
-      const dx = column + 0.5 - centreX;
+      const dx = column + 0.5 - centerX;
       const y = ((dy * turnX - dx * turnY) * stretch) / radius;
       const x = (dx * turnX + dy * turnY) / (radius * stretch) + bend * (y * y - 0.4);
       const coverage = unit(0.5 - (outline(x, y) * radius) / edgeSoftness);
@@ -233,34 +236,34 @@ function paintThing(canvas: Canvas, draws: Draws, thing: Thing): void {
   }
 }
 
-/** A plain bar right across the picture. */
-function paintBar(canvas: Canvas, draws: Draws): void {
-  const colour = anyColour(draws);
-  const [directionX, directionY] = draws.direction();
-  const offset = draws.between(-9, 9);
-  const halfWidth = draws.between(1, 3);
+/** Paints a plain bar across the whole image. */
+function paintBar(canvas: Canvas, random: ImageRandom): void {
+  const color = anyColor(random);
+  const [directionX, directionY] = random.direction();
+  const offset = random.between(-9, 9);
+  const halfWidth = random.between(1, 3);
   for (let row = 0; row < imageSize; row++) {
     for (let column = 0; column < imageSize; column++) {
       const distance = Math.abs((column - 15.5) * directionX + (row - 15.5) * directionY - offset) - halfWidth;
       const coverage = unit(0.5 - distance);
-      if (coverage > 0) canvas.cover(row * imageSize + column, coverage, colour, colour, 0);
+      if (coverage > 0) canvas.cover(row * imageSize + column, coverage, color, color, 0);
     }
   }
 }
 
-/** Light, a colour cast and noise, then bytes. */
-function exposeInto(record: Uint8Array, canvas: Canvas, draws: Draws): void {
-  const light = draws.between(0.6, 1.15);
-  const offset = draws.between(-25, 35);
-  const gains = [draws.between(0.85, 1.15), draws.between(0.85, 1.15), draws.between(0.85, 1.15)] as const;
+/** Applies brightness, a color cast and noise, and writes the bytes. */
+function exposeInto(record: Uint8Array, canvas: Canvas, random: ImageRandom): void {
+  const light = random.between(0.6, 1.15);
+  const offset = random.between(-25, 35);
+  const gains = [random.between(0.85, 1.15), random.between(0.85, 1.15), random.between(0.85, 1.15)] as const;
   const red = 255 * light * gains[0];
   const green = 255 * light * gains[1];
   const blue = 255 * light * gains[2];
   // A noise byte is 0 to 255, 127.5 on average.
-  const noise = draws.between(0.04, 0.42);
+  const noise = random.between(0.04, 0.42);
   const base = offset - 127.5 * noise;
   for (let pixel = 0; pixel < pixelsPerPlane; pixel++) {
-    const bits = draws.bits();
+    const bits = random.bits();
     record[1 + pixel] = level(canvas.red[pixel] * red + base + (bits & 255) * noise);
     record[1 + pixelsPerPlane + pixel] = level(canvas.green[pixel] * green + base + ((bits >>> 8) & 255) * noise);
     record[1 + 2 * pixelsPerPlane + pixel] = level(canvas.blue[pixel] * blue + base + ((bits >>> 16) & 255) * noise);
@@ -268,31 +271,31 @@ function exposeInto(record: Uint8Array, canvas: Canvas, draws: Draws): void {
 }
 
 /** Red, green, blue, each 0 to 1. */
-type Colour = readonly [number, number, number];
+type Color = readonly [number, number, number];
 
-/** A hue that is most likely the given one and at most 0.3 of the circle away. */
-function colourNear(hue: number, draws: Draws): Colour {
-  const spread = (draws.uniform() + draws.uniform() - 1) * 0.3;
-  return colourOf(hue + spread, draws.between(0.15, 0.95), draws.between(0.3, 1));
+/** A random color whose hue is most likely the given one and differs by at most 0.3 turns. */
+function colorNear(hue: number, random: ImageRandom): Color {
+  const spread = (random.uniform() + random.uniform() - 1) * 0.3;
+  return colorOf(hue + spread, random.between(0.15, 0.95), random.between(0.3, 1));
 }
 
-function anyColour(draws: Draws): Colour {
-  return colourOf(draws.uniform(), draws.between(0, 0.95), draws.between(0.15, 1));
+function anyColor(random: ImageRandom): Color {
+  return colorOf(random.uniform(), random.between(0, 0.95), random.between(0.15, 1));
 }
 
-/** A clearly lighter or darker companion of a colour, somewhat shifted in hue. */
-function contrasting(colour: Colour, draws: Draws): Colour {
-  const brightness = (colour[0] + colour[1] + colour[2]) / 3;
+/** A random color that is clearly lighter or darker, with a somewhat different hue. */
+function contrasting(color: Color, random: ImageRandom): Color {
+  const brightness = (color[0] + color[1] + color[2]) / 3;
   const towards = brightness < 0.5 ? 1 : 0;
-  const strength = draws.between(0.35, 0.85);
-  const tint = anyColour(draws);
+  const strength = random.between(0.35, 0.85);
+  const tint = anyColor(random);
   const blend = (channel: 0 | 1 | 2) =>
-    colour[channel] * (1 - strength) + strength * (towards * 0.75 + tint[channel] * 0.25);
+    color[channel] * (1 - strength) + strength * (towards * 0.75 + tint[channel] * 0.25);
   return [blend(0), blend(1), blend(2)];
 }
 
-/** From hue (turns, any number), saturation and value. */
-function colourOf(hue: number, saturation: number, value: number): Colour {
+/** Converts hue (in turns, any number), saturation and value. */
+function colorOf(hue: number, saturation: number, value: number): Color {
   const channel = (shift: number) => {
     const sixths = shift + 6 * hue;
     const around = sixths - 6 * Math.floor(sixths / 6);
@@ -309,14 +312,14 @@ function level(value: number): number {
   return value < 0 ? 0 : value > 255 ? 255 : Math.floor(value);
 }
 
-/** Three planes of colour values, used again for every image. */
+/** Three planes of color values, reused for every image. */
 class Canvas {
   readonly red = new Float64Array(pixelsPerPlane);
   readonly green = new Float64Array(pixelsPerPlane);
   readonly blue = new Float64Array(pixelsPerPlane);
 
-  /** Lays a mixture of two colours (`share` of the second) over a pixel. */
-  cover(pixel: number, coverage: number, first: Colour, second: Colour, share: number): void {
+  /** Blends a mixture of two colors (`share` of the second) over a pixel. */
+  cover(pixel: number, coverage: number, first: Color, second: Color, share: number): void {
     const kept = 1 - coverage;
     this.red[pixel] = this.red[pixel] * kept + coverage * (first[0] + (second[0] - first[0]) * share);
     this.green[pixel] = this.green[pixel] * kept + coverage * (first[1] + (second[1] - first[1]) * share);
@@ -325,10 +328,10 @@ class Canvas {
 }
 
 /**
- * The numbers of one image, drawn one after the other: sfc32 (Chris Doty-Humphrey), begun from the image's key. An image
- * needs over a thousand, too many for the cipher.
+ * Random numbers for one image: sfc32 (Chris Doty-Humphrey), seeded from the image's key. An image needs over a
+ * thousand numbers, for which Threefry is too slow.
  */
-class Draws {
+class ImageRandom {
   /** The generator's a, b, c and counter. */
   readonly #state = new Int32Array(4);
 
@@ -366,7 +369,7 @@ class Draws {
     return Math.floor(this.uniform() * limit);
   }
 
-  /** A vector of length 1, every angle alike: a point of the disc without its middle, scaled. */
+  /** A unit vector of uniform angle: a random point in the unit disc without its center, normalized. */
   direction(): readonly [number, number] {
     for (;;) {
       const x = this.between(-1, 1);

@@ -1,8 +1,8 @@
-// A layout's name: two sides that agree on it agree on every array of the model.
+// Hashes that identify a model's layout and its weights.
 import { createHash } from 'node:crypto';
 import type { ModelLayout } from './layout.js';
 
-/** The SHA-256, in hex, of every array's name, shape and place. */
+/** SHA-256, in hex, of the name, shape and offset of every array. */
 export function layoutHash(layout: ModelLayout): string {
   const lines = [...layout.trainable, ...layout.statistics].map(
     (array) => `${array.name} ${array.shape.join('x')} ${array.offset}\n`,
@@ -11,8 +11,8 @@ export function layoutHash(layout: ModelLayout): string {
 }
 
 /**
- * The run's result as a hash: the SHA-256, in hex, of the little-endian float32 trainable weights in layout order,
- * then of the moving statistics.
+ * A run's result as a hash: SHA-256, in hex, of the little-endian float32 trainable weights in layout order, then the
+ * moving statistics.
  */
 export function weightsSha256(weights: Float32Array, movingStatistics: Float32Array): string {
   return createHash('sha256')
@@ -21,7 +21,9 @@ export function weightsSha256(weights: Float32Array, movingStatistics: Float32Ar
     .digest('hex');
 }
 
-/** The bytes of numbers, without a copy. Every platform Node runs on is little-endian but s390x, where wasm would not help either. */
+/**
+ * The bytes of an array, without a copy. Assumes a little-endian platform: all that Node supports are, except s390x.
+ */
 export function littleEndianBytes(values: Float32Array | Int32Array | BigInt64Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

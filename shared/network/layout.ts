@@ -1,4 +1,4 @@
-// The ResNet's arrays: names, shapes and places in one flat float32 vector. Pure; engines, checkpoints and the wire all follow it.
+// The ResNet's arrays: names, shapes and offsets in the flat float32 vectors of engines, checkpoints and protocol. Pure.
 import { LockstepError } from '../errors.js';
 
 export const imageSize = 32;
@@ -7,29 +7,29 @@ export const classCount = 10;
 
 export type Shortcut = 'identity' | 'projection';
 
-/** What fixes the model's arrays and its forward pass. */
+/** Determines the model's arrays and its forward pass. */
 export interface ModelSpec {
-  /** 6n+2 weighted layers: 20, 32, 44, 56, 110, … */
+  /** Number of weighted layers, 6n+2: 20, 32, 44, 56, 110, … */
   depth: number;
-  /** Channels of the stem and the first group; the groups after it have two and four times as many. */
+  /** Channels of the stem and the first group; the second and third groups have two and four times as many. */
   initialFilters: number;
-  /** How a block that halves the picture and doubles the channels passes its input on (He et al. 2016, options A and B). */
+  /** Shortcut in downsampling blocks (He et al. 2016, options A and B). */
   shortcut: Shortcut;
-  /** Whether convolutions have a bias. Batch norm cancels its effect; Keras has it by default. */
+  /** Add biases to convolutions, as Keras does by default. Batch norm cancels their effect. */
   convBias: boolean;
   /** Added to the variance before the square root. */
   bnEpsilon: number;
 }
 
-/** One named array inside a flat vector of float32 values. */
+/** A named array in a flat vector of float32 values. */
 export interface ArrayLayout {
   /** For example `group2/block1/conv1/kernel`. */
   name: string;
   /** Convolution kernels are [height, width, in, out]; the dense kernel is [in, out]; the others have one axis. */
   shape: readonly number[];
-  /** Where it begins in its vector, in elements. */
+  /** First element in the vector. */
   offset: number;
-  /** Elements. */
+  /** Number of elements. */
   size: number;
 }
 
@@ -40,9 +40,9 @@ export interface ConvLayer {
   kernelSize: number;
   inputChannels: number;
   outputChannels: number;
-  /** 1 or 2. Padding is TensorFlow's SAME: for 3×3 with stride 2 on an even size nothing before, one row and column after. */
+  /** 1 or 2. Padding is TensorFlow's SAME: for 3×3 and stride 2 on an even size, one row and column at the end. */
   stride: number;
-  /** Height and width of the input and the output. */
+  /** Height and width. */
   inputSize: number;
   outputSize: number;
 }
@@ -52,7 +52,7 @@ export interface BatchNormLayer {
   beta: ArrayLayout;
   /** In the statistics vector. */
   mean: ArrayLayout;
-  /** In the statistics vector. Always the biased variance (divided by the count, not by the count less one). */
+  /** In the statistics vector. The biased variance: divided by the count, not by the count minus one. */
   variance: ArrayLayout;
   channels: number;
 }
@@ -63,13 +63,13 @@ export interface ResidualBlock {
   bn1: BatchNormLayer;
   conv2: ConvLayer;
   bn2: BatchNormLayer;
-  /** 1×1, stride 2, no batch norm; null where the shortcut has no arrays. */
+  /** 1×1, stride 2, no batch norm; null if the shortcut has no weights. */
   projection: ConvLayer | null;
 }
 
 /**
- * The model's arrays. Two flat vectors: the trainable weights, and the batch-norm statistics (per batch norm its mean,
- * then its variance). Gradients share the first one's layout, batch statistics and moving statistics the second's.
+ * The model's arrays in two flat vectors. The first holds the trainable weights, or their gradients. The second holds
+ * moving or batch statistics: for each batch norm the mean, then the variance.
  */
 export interface ModelLayout {
   spec: ModelSpec;
@@ -77,14 +77,14 @@ export interface ModelLayout {
   blocks: readonly ResidualBlock[];
   dense: { kernel: ArrayLayout; bias: ArrayLayout };
   trainable: readonly ArrayLayout[];
-  /** Elements of the trainable vector. */
+  /** Number of elements in the trainable vector. */
   trainableSize: number;
   statistics: readonly ArrayLayout[];
-  /** Elements of the statistics vector. */
+  /** Number of elements in the statistics vector. */
   statisticsSize: number;
 }
 
-/** Appends arrays one after the other to a flat vector. */
+/** Lays out arrays one after the other in a flat vector. */
 class VectorBuilder {
   readonly arrays: ArrayLayout[] = [];
   size = 0;
@@ -98,7 +98,7 @@ class VectorBuilder {
   }
 }
 
-/** Lays out a ResNet. Throws `bad-config` for a depth that is not 6n+2 or filters that are not a positive multiple of 4. */
+/** Lays out a ResNet. Throws `bad-config` if the depth is not 6n+2 or the filters are not a positive multiple of 4. */
 export function layoutModel(spec: ModelSpec): ModelLayout {
   const blocksPerGroup = (spec.depth - 2) / 6;
   if (!Number.isInteger(blocksPerGroup) || blocksPerGroup < 1) {
@@ -107,7 +107,7 @@ export function layoutModel(spec: ModelSpec): ModelLayout {
   if (!Number.isInteger(spec.initialFilters) || spec.initialFilters < 4 || spec.initialFilters % 4 !== 0) {
     throw new LockstepError(
       'bad-config',
-      `initialFilters is ${spec.initialFilters}: it must be a positive multiple of 4 (the identity shortcut pads a quarter on each side)`,
+      `initialFilters is ${spec.initialFilters}: it must be a positive multiple of 4, because the identity shortcut pads a quarter of the channels on each side`,
     );
   }
   const trainable = new VectorBuilder();
@@ -177,7 +177,7 @@ export function layoutModel(spec: ModelSpec): ModelLayout {
   };
 }
 
-/** The part of a flat vector that one array occupies, without a copy. */
+/** The array's elements in its flat vector, without a copy. */
 export function arrayOf(vector: Float32Array, array: ArrayLayout): Float32Array {
   return vector.subarray(array.offset, array.offset + array.size);
 }

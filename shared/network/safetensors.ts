@@ -1,5 +1,5 @@
-// The safetensors file format for float32 arrays: an 8-byte little-endian header length, a JSON header, the raw values.
-// Source: github.com/huggingface/safetensors, "Format".
+// The safetensors format for float32 arrays: an 8-byte little-endian header length, a JSON header, the raw values.
+// Specification: github.com/huggingface/safetensors, "Format".
 import { LockstepError, messageOf } from '../errors.js';
 import type { ArrayLayout } from './layout.js';
 import { littleEndianBytes } from './layout-hash.js';
@@ -18,7 +18,7 @@ export interface NamedArray {
   values: Float32Array;
 }
 
-/** The arrays of a flat vector, each by its own name and shape, without copies. */
+/** The arrays of a flat vector with their names and shapes, without copies. */
 export function namedArraysOf(vector: Float32Array, arrays: readonly ArrayLayout[]): NamedArray[] {
   return arrays.map(({ name, shape, offset, size }) => ({
     name,
@@ -27,7 +27,7 @@ export function namedArraysOf(vector: Float32Array, arrays: readonly ArrayLayout
   }));
 }
 
-/** A whole file's parts, one after the other. */
+/** Returns the contents of a file as consecutive buffers. */
 export function encodeSafetensors(arrays: readonly NamedArray[], metadata: Record<string, string> = {}): Uint8Array[] {
   const header: Record<string, unknown> = { [metadataKey]: metadata };
   let offset = 0;
@@ -36,7 +36,7 @@ export function encodeSafetensors(arrays: readonly NamedArray[], metadata: Recor
     offset += values.byteLength;
   }
   const json = Buffer.from(JSON.stringify(header));
-  // Spaces behind the header keep the values on a multiple of 8, as the format's own writer does.
+  // Padding with spaces aligns the values to 8 bytes, as the reference implementation does.
   const padded = Buffer.concat([json, Buffer.alloc((8 - (json.length % 8)) % 8, ' ')]);
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(padded.length));
@@ -44,9 +44,9 @@ export function encodeSafetensors(arrays: readonly NamedArray[], metadata: Recor
 }
 
 /**
- * A file's arrays by name.
- * @param source the file's name, for error messages
- * Throws `bad-checkpoint` for a file that is cut off, has other types than float32, or is not safetensors at all.
+ * Returns a file's arrays by name.
+ * @param source name of the file, for error messages
+ * Throws `bad-checkpoint` for a file that is truncated, has types other than float32, or is not a safetensors file.
  */
 export function decodeSafetensors(file: Uint8Array, source: string): Map<string, NamedArray> {
   const bad = (why: string, cause?: unknown) =>
@@ -54,7 +54,7 @@ export function decodeSafetensors(file: Uint8Array, source: string): Map<string,
   if (file.byteLength < 8) throw bad(`it has ${file.byteLength} bytes`);
   const headerBytes = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
   if (headerBytes > file.byteLength - 8) {
-    throw bad(`it has ${file.byteLength} bytes and claims a header of ${headerBytes}`);
+    throw bad(`it has ${file.byteLength} bytes, but claims a header of ${headerBytes}`);
   }
   let header: Record<string, unknown>;
   try {
@@ -69,15 +69,15 @@ export function decodeSafetensors(file: Uint8Array, source: string): Map<string,
   for (const [name, value] of Object.entries(header)) {
     if (name === metadataKey) continue;
     const parsed = entry.safeParse(value);
-    if (!parsed.success) throw bad(`the entry ${name} is malformed`);
+    if (!parsed.success) throw bad(`the entry of ${name} is malformed`);
     const { dtype, shape } = parsed.data;
     const [first, end] = parsed.data.data_offsets;
     const size = shape.reduce((product, extent) => product * extent, 1);
-    if (dtype !== 'F32') throw bad(`${name} is ${dtype}; only F32 is read`);
+    if (dtype !== 'F32') throw bad(`${name} is ${dtype}; only F32 is supported`);
     if (end - first !== size * 4 || end > data.byteLength) {
-      throw bad(`${name} ends at byte ${end} of ${data.byteLength}, its shape is [${shape.join(', ')}]`);
+      throw bad(`${name} of shape [${shape.join(', ')}] is at bytes ${first} to ${end} of ${data.byteLength}`);
     }
-    // A copy, for the file may lie anywhere; not by slice(), which copies nothing of a Buffer.
+    // A copy, because the values may be unaligned. slice() would not copy if the file is a Buffer.
     const values = new Float32Array(new Uint8Array(data.subarray(first, end)).buffer);
     arrays.set(name, { name, shape, values });
   }

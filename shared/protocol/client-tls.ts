@@ -1,90 +1,83 @@
-// What a program shows and trusts when it connects over TLS: PEM files, checked when they are read.
+// TLS files of a program that connects to a coordinator: PEM files, checked when they are read.
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
 
-/** Neither side speaks anything older. */
+/** Oldest TLS version that either side accepts. */
 export const minTls = 'TLSv1.2';
 
-/** Files, under the names of their options. */
+/** Paths of PEM files. */
 export interface ClientTlsFiles {
-  /** Authorities to trust instead of the usual ones. */
+  /** CA certificates to trust instead of the default ones. */
   tlsCa?: string | undefined;
-  /** The own certificate and its key, for a coordinator that asks for one. */
+  /** Client certificate, for a coordinator that requires one. */
   tlsCert?: string | undefined;
+  /** Private key of `tlsCert`. */
   tlsKey?: string | undefined;
 }
 
-/** The same as PEM texts, in Node's words. */
+/** The contents of these files, under the names that Node.js uses. */
 export interface ClientTls {
   ca?: string;
   cert?: string;
   key?: string;
 }
 
-/** Throws `bad-option` naming the option and the file for one that cannot be read or does not hold what it should. */
+/** Throws `bad-option`, naming the option and the file, if a file cannot be read or is not what its option requires. */
 export function readClientTls({ tlsCa, tlsCert, tlsKey }: ClientTlsFiles): ClientTls {
   return {
-    ...(tlsCa === undefined ? {} : { ca: readCertificates('--tls-ca', tlsCa) }),
+    ...(tlsCa === undefined ? {} : { ca: readCertificates('tlsCa', tlsCa) }),
     ...readKeyPair(tlsCert, tlsKey),
   };
 }
 
-/** Throws `bad-option` for certificates where the connection is not encrypted. */
+/** Throws `bad-option` if TLS files are given for a connection that is not encrypted. */
 export function assertUseFor(tls: ClientTls, url: string): void {
   if (/^(wss|https):/.test(url) || Object.keys(tls).length === 0) return;
   throw new LockstepError(
     'bad-option',
-    `the coordinator's URL is ${url}, which is not encrypted, and --tls-ca or --tls-cert is given: write wss:// or https:// where ` +
-      'it speaks TLS, or leave these out',
+    `\`url\` is ${url}, which is not encrypted, but \`tlsCa\` or \`tlsCert\` is given: use wss:// or https:// if the ` +
+      'coordinator uses TLS, or omit these options',
   );
 }
 
-/** A certificate with its key, or neither. Throws `bad-option` for one alone, or two that do not belong together. */
-export function readKeyPair(certFile?: string, keyFile?: string): { cert: string; key: string } | undefined {
-  if (certFile === undefined && keyFile === undefined) return undefined;
-  if (certFile === undefined || keyFile === undefined) {
-    const [given, missing] = certFile === undefined ? ['--tls-key', '--tls-cert'] : ['--tls-cert', '--tls-key'];
-    throw new LockstepError(
-      'bad-option',
-      `${given} is given without ${missing}: a certificate and its key go together`,
-    );
+/** Reads a certificate and its key. Throws `bad-option` if only one is given or they do not match. */
+export function readKeyPair(tlsCert?: string, tlsKey?: string): { cert: string; key: string } | undefined {
+  if (tlsCert === undefined && tlsKey === undefined) return undefined;
+  if (tlsCert === undefined || tlsKey === undefined) {
+    const [given, missing] = tlsCert === undefined ? ['tlsKey', 'tlsCert'] : ['tlsCert', 'tlsKey'];
+    throw new LockstepError('bad-option', `\`${given}\` is given without \`${missing}\`: give both, or neither`);
   }
-  const pair = { cert: readCertificates('--tls-cert', certFile), key: readPem('--tls-key', keyFile) };
+  const pair = { cert: readCertificates('tlsCert', tlsCert), key: readPem('tlsKey', tlsKey) };
   try {
     createSecureContext(pair);
   } catch (cause) {
-    throw new LockstepError(
-      'bad-option',
-      `--tls-key ${keyFile} is no key of --tls-cert ${certFile} (${messageOf(cause)}): give the two that belong together`,
-      { cause },
-    );
+    throw badFile('tlsKey', tlsKey, `it is not the key of \`tlsCert\` ${tlsCert} (${messageOf(cause)})`, cause);
   }
   return pair;
 }
 
+/** @param option name of the option, for error messages */
 export function readCertificates(option: string, file: string): string {
   const pem = readPem(option, file);
   try {
-    // Reads as if for authorities: any number of certificates, and nothing else.
+    // As `ca`, any number of certificates is allowed, and nothing else.
     createSecureContext({ ca: pem });
-    if (pem.includes('-----BEGIN CERTIFICATE-----')) return pem;
   } catch (cause) {
-    throw new LockstepError('bad-option', `${option} ${file} is no certificate in PEM (${messageOf(cause)})`, {
-      cause,
-    });
+    throw badFile(option, file, `it is not a certificate in PEM format (${messageOf(cause)})`, cause);
   }
-  throw new LockstepError('bad-option', `${option} ${file} holds no certificate: it must be a PEM file`);
+  if (pem.includes('-----BEGIN CERTIFICATE-----')) return pem;
+  throw badFile(option, file, 'it contains no certificate in PEM format');
 }
 
 function readPem(option: string, file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new LockstepError(
-      'bad-option',
-      `${option} ${file} cannot be read (${systemCodeOf(cause) ?? messageOf(cause)})`,
-      { cause },
-    );
+    throw badFile(option, file, `it cannot be read (${systemCodeOf(cause) ?? messageOf(cause)})`, cause);
   }
+}
+
+function badFile(option: string, file: string, problem: string, cause?: unknown): LockstepError {
+  return new LockstepError('bad-option', `\`${option}\` is ${file}: ${problem}`, { cause });
 }

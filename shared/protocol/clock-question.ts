@@ -1,17 +1,17 @@
-// "What time is it with you?", asked by a ping that carries the asker's time and answered by a pong of its own that carries
-// both. Whoever does not know the question answers with a pong like any other, which tells no time.
+// Clock queries in WebSocket pings: the ping carries the sender's time, and an extra pong answers with both times. Peers that
+// do not know them send the usual pong, which carries no time.
 
 const questionBytes = 8;
 const answerBytes = 16;
 
-/** What a ping carries. */
+/** Returns the data of a ping that queries the other side's clock. */
 export function clockQuestion(nowMs: number): Buffer {
   const question = Buffer.alloc(questionBytes);
   question.writeDoubleLE(nowMs);
   return question;
 }
 
-/** What the pong carries that answers this ping; undefined where the ping asked for nothing. */
+/** Returns the data of the pong that answers a query, or undefined for any other ping. */
 export function clockAnswer(ping: Buffer, nowMs: number): Buffer | undefined {
   if (ping.length !== questionBytes) return undefined;
   const answer = Buffer.alloc(answerBytes);
@@ -20,7 +20,7 @@ export function clockAnswer(ping: Buffer, nowMs: number): Buffer | undefined {
   return answer;
 }
 
-/** When was asked, by the asker's clock, and answered, by the other's; undefined for a pong that tells no time. */
+/** Reads an answer: when the query was sent, by this clock, and answered, by the other. Undefined for any other pong. */
 export function readClockAnswer(pong: Buffer): { askedMs: number; toldMs: number } | undefined {
   if (pong.length !== answerBytes) return undefined;
   const [askedMs, toldMs] = [pong.readDoubleLE(0), pong.readDoubleLE(questionBytes)];

@@ -1,13 +1,13 @@
-// With which number a WebSocket between coordinator and worker is closed, and why. ws itself adds 1002 (what came was no
-// WebSocket frames), 1007 (text that is none) and 1006 (the connection just ended, for silence for example).
+// WebSocket close codes. ws itself adds 1002 (not WebSocket frames), 1006 (closed without a code, for example after a heartbeat
+// timeout) and 1007 (invalid text).
 
 export const closeCodes = {
-  /** Goodbye: there is nothing left to do, or somebody leaves. */
+  /** Nothing left to do, or one side leaves. */
   goodbye: 1000,
-  /** Not allowed: what was said before, or that nothing was said. A refusal before it says why and what mends it. */
+  /** Protocol violation or refusal. A refusal message before it explains the reason and the remedy. */
   refused: 1008,
-  /** Longer than any legal message. */
+  /** A message was longer than any legal one. */
   tooLong: 1009,
-  /** There is no room now: come again later. */
+  /** Too many connections; try again later. */
   tryAgainLater: 1013,
 } as const;

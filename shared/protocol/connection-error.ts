@@ -1,16 +1,16 @@
-// What a connection's error means to the person who asked for it, and whether knocking again could help. Pure.
+// Explains a failed connection: what to do about it, and whether retrying could help. Pure.
 
-/** What Node and OpenSSL tell. */
+/** Fields that Node.js and OpenSSL add to an error. */
 interface ConnectionError extends Error {
   code?: string;
-  /** The other side's, where that is what is wrong. */
+  /** The certificate of the other side, if it is the problem. */
   cert?: { subjectaltname?: string };
 }
 
-/** @param url where the connection was to lead */
+/** @param url the address that the connection was for */
 export function explainConnectionError(error: ConnectionError, url: string): { reason: string; isFinal: boolean } {
   if (error.message === 'socket hang up' && /^(ws|http):/.test(url)) {
-    const reason = `it hung up; if it speaks TLS, use ${overTls(url)}`;
+    const reason = `the server closed the connection; if it uses TLS, connect to ${overTls(url)}`;
     return { reason, isFinal: false };
   }
   const explanation = explain(error, url);
@@ -21,13 +21,13 @@ export function explainConnectionError(error: ConnectionError, url: string): { r
 function explain({ code = '', message, cert }: ConnectionError, url: string): string | undefined {
   switch (code) {
     case 'CERT_HAS_EXPIRED':
-      return "the coordinator's certificate has expired: renew it there (--tls-cert), and compare the clocks";
+      return "the coordinator's certificate has expired: renew the coordinator's `tlsCert`, and check the clocks";
     case 'CERT_NOT_YET_VALID':
-      return "the coordinator's certificate is not valid yet: compare the clocks, or renew it there (--tls-cert)";
+      return "the coordinator's certificate is not valid yet: check the clocks, or renew the coordinator's `tlsCert`";
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return (
-        `the coordinator's certificate is not for ${new URL(url).hostname} but for ${cert?.subjectaltname ?? 'nobody'}: ` +
-        'use a name that it holds, or make one that holds this name'
+        `the coordinator's certificate is not for ${new URL(url).hostname} but for ${cert?.subjectaltname ?? 'no name'}: ` +
+        'connect to a name in the certificate, or issue one that includes this name'
       );
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'SELF_SIGNED_CERT_IN_CHAIN':
@@ -37,17 +37,18 @@ function explain({ code = '', message, cert }: ConnectionError, url: string): st
     case 'CERT_UNTRUSTED':
     case 'INVALID_CA':
     case 'CERT_SIGNATURE_FAILURE':
-      return "the coordinator's certificate is of an authority that is not known here: give it with --tls-ca";
+      return "the coordinator's certificate is signed by an unknown CA: give the CA's certificate as `tlsCa`";
     case 'INVALID_PURPOSE':
-      return "the coordinator's certificate is not meant for servers: make one with the extended key usage serverAuth";
+      return "the coordinator's certificate is not for servers: issue one with the extended key usage serverAuth";
     default:
   }
-  // Whoever does not speak TLS answers a TLS greeting with text, and the other way round.
+  // A server without TLS answers a TLS handshake with text.
   if (/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/.test(code) || /wrong version number/.test(message)) {
-    return `what listens there does not speak TLS: use ${url.replace(/^(ws|http)s:/, '$1:')}, or start it with --tls-cert`;
+    const plain = url.replace(/^(ws|http)s:/, '$1:');
+    return `the server does not use TLS: connect to ${plain}, or start the coordinator with \`tlsCert\``;
   }
   if (code.startsWith('HPE_')) {
-    return `what listens there does not speak HTTP; if it speaks TLS, use ${overTls(url)}`;
+    return `the server does not speak HTTP; if it uses TLS, connect to ${overTls(url)}`;
   }
   return undefined;
 }

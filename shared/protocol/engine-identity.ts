@@ -1,15 +1,15 @@
-// What a worker computes with, as far as others must know it. Two workers of one fingerprint compute the same bits.
+// What other processes know about a worker's engine.
 
 export interface EngineIdentity {
-  /** The engine's name: `tensorflow`, `wasm`, … */
+  /** Name of the engine: `tensorflow`, `wasm`, … */
   engine: string;
-  /** Everything its bits depend on: versions, device model, thread count where it matters. Equal fingerprints, equal bits. */
+  /** Everything that its results depend on: version, device model, settings. Equal fingerprints compute equal bits. */
   fingerprint: string;
-  /** What it computes on, for people: `NVIDIA H100 80GB HBM3`, or a processor and how many threads of it. */
+  /** The device, for display: `NVIDIA H100 80GB HBM3`, or a processor and a thread count. */
   device: string;
 }
 
-/** Workers of one fingerprint, whatever devices they have. */
+/** Number of workers with the same fingerprint. */
 export interface EngineCount {
   engine: string;
   fingerprint: string;

@@ -1,39 +1,35 @@
-// Tells when the other side of a connection has been silent for too long. Both sides use it.
+// Notices that the other side of a connection has been silent for too long. Coordinator and workers use it.
 import type { Clock } from '../clock.js';
 
-/** It looks at least this often, and four times in a short timeout. */
-const maxLookMs = 2_000;
+/** Checks are at most this far apart, and at most a quarter of the timeout. */
+const maxCheckIntervalMs = 2_000;
 
 export class HeartbeatMonitor {
   readonly #clock: Clock;
-  readonly #stop: () => void;
+  readonly #stopTimer: () => void;
+  #isStopped = false;
   #lastHeardMs: number;
 
   /** @param onSilence called once, timeoutMs or a little more after the last heard() */
-  constructor(clock: Clock, timeoutMs: number, onSilence: (silentMs: number) => void) {
+  constructor(clock: Clock, timeoutMs: number, onSilence: () => void) {
     this.#clock = clock;
     this.#lastHeardMs = clock.now();
-    let ended = false;
-    const isSilent = () => clock.now() - this.#lastHeardMs > timeoutMs;
-    const stopTimer = clock.every(Math.min(timeoutMs / 4, maxLookMs), () => {
+    const isSilent = () => !this.#isStopped && this.silentMs > timeoutMs;
+    this.#stopTimer = clock.every(Math.min(timeoutMs / 4, maxCheckIntervalMs), () => {
       if (!isSilent()) return;
-      // Timers run before sockets are read: after a long computation in this process the other side's words may lie
-      // unread. Look again once they have been.
+      // Timers run before sockets are read. After a long computation in this process, data may still be unread: check again
+      // once it has been read.
       setImmediate(() =>
         setImmediate(() => {
-          if (ended || !isSilent()) return;
+          if (!isSilent()) return;
           this.stop();
-          onSilence(clock.now() - this.#lastHeardMs);
+          onSilence();
         }),
       );
     });
-    this.#stop = () => {
-      ended = true;
-      stopTimer();
-    };
   }
 
-  /** Since anything was heard. */
+  /** Milliseconds since anything arrived. */
   get silentMs(): number {
     return this.#clock.now() - this.#lastHeardMs;
   }
@@ -43,6 +39,7 @@ export class HeartbeatMonitor {
   }
 
   stop(): void {
-    this.#stop();
+    this.#isStopped = true;
+    this.#stopTimer();
   }
 }

@@ -1,40 +1,39 @@
-// What coordinator and workers say to each other: one union per direction, a sentence each in the speaker's voice.
-// Headers are parsed here, where they come off the socket; behind it they are trusted.
+// The messages between coordinator and workers: one union per direction, each message a sentence in the speaker's voice.
+// Headers are validated here, as they come off the socket, and trusted afterwards.
 import { z } from 'zod';
 import { workerConfigSchema } from '../config/config.js';
 import { ProtocolError } from '../errors.js';
 import type { ModelLayout } from '../network/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
-/** Two sides talk only if these are equal. It grows with every change to a message or to what it means. */
+/** Both sides must have the same version. Incremented with every change to a message or its meaning. */
 export const protocolVersion = 6;
 
-/** Shards travel in chunks of at most this many bytes. */
+/** Largest chunk of a shard. */
 export const chunkBytes = 1 << 20;
-/** What is fetched beforehand is asked for in chunks of this many bytes, one at a time: nothing waits long behind one. */
+/** Shards that are not needed yet are requested in chunks of this size, one at a time, so that other messages need not wait long. */
 export const prefetchChunkBytes = 1 << 18;
 
-/** A worker makes room for a shard before it comes: not for one larger than this. CIFAR-10 in one shard is 154 MB. */
+/** Largest shard that a worker accepts. CIFAR-10 in one shard is 154 MB. */
 const maxShardBytes = 1 << 30;
 
-/** A hello names at most this many shards. */
+/** Largest number of shards in a hello. */
 export const maxCachedShards = 10_000;
 
-/** Instead of a class, of an image whose logits are no numbers. */
+/** Stands for the class of an image whose logits are all NaN. */
 export const noClass = 255;
 
 const count = z.int().nonnegative();
-/** A loss may be NaN or infinite: that is the run's business to tell, not a broken message. */
+/** May be NaN or infinite: the run reports that as divergence, not as an invalid message. */
 const lossSum = z.custom<number>((value) => typeof value === 'number', 'expected a number');
 const milliseconds = z.number().nonnegative();
-const moment = z.number();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const name = z.string().min(1).max(200);
 const sentence = z.string().max(2000);
 const split = z.enum(['training', 'validation', 'test']);
 const alignedRange = z.strictObject({ first: count, count: z.int().positive() });
 
-/** A contiguous set of images that travels and is cached as one: a shard, or a part of an evaluation split. */
+/** A set of a split's images that workers fetch and cache as one. */
 const shard = z.strictObject({ split, index: count, sha256, bytes: z.int().positive().max(maxShardBytes) });
 export type Shard = z.infer<typeof shard>;
 export type Split = z.infer<typeof split>;
@@ -42,7 +41,7 @@ export type Split = z.infer<typeof split>;
 const refusalCode = z.enum(['protocol-version', 'token', 'fingerprint', 'finished', 'bad-message', 'engine-failed']);
 export type RefusalCode = z.infer<typeof refusalCode>;
 
-/** "May I join? This is what I compute with, and these shards I hold already." */
+/** "May I join? This is my engine, and I already have these shards." */
 const hello = z.strictObject({
   type: z.literal('hello'),
   protocolVersion: z.int(),
@@ -52,16 +51,16 @@ const hello = z.strictObject({
   engine: z.strictObject({ engine: name, fingerprint: z.string().min(1).max(1000), device: name }),
   cachedShards: z.array(sha256).max(maxCachedShards),
 });
-/** "Send me so many bytes of this shard from here on." */
+/** "Send me this many bytes of this shard, starting at this offset." */
 const shardRequest = z.strictObject({
   type: z.literal('shard-request'),
   sha256,
   offset: count,
   bytes: z.int().positive(),
 });
-/** "I have this shard now, and will not ask for it again." */
+/** "I have this shard now and will not request it again." */
 const shardHeld = z.strictObject({ type: z.literal('shard-held'), sha256 });
-/** "The sum over this range of the tree; the gradient and each slice's batch statistics follow." */
+/** "Here is the partial sum over this range: the gradient, followed by the batch statistics of each slice." */
 const gradient = z.strictObject({
   type: z.literal('gradient'),
   step: count,
@@ -76,36 +75,25 @@ const gradient = z.strictObject({
     sendMs: milliseconds,
   }),
 });
-const timeSpan = z.strictObject({ startedMs: moment, endedMs: moment });
-/**
- * "This is when I did what I am about to answer, by my own clock." Said if a compute asked for it. Milliseconds from some
- * moment on that all times of one worker share.
- */
+const timeSpan = z.strictObject({ startedMs: z.number(), endedMs: z.number() });
+/** "This is when I computed the partial sum that comes next, in milliseconds of my own clock." Sent if a compute is `timed`. */
 const timing = z.strictObject({
   type: z.literal('timing'),
   step: count,
   range: alignedRange,
-  /** When it was asked for this, and the weights were here. */
-  receivedMs: moment,
-  startedMs: moment,
-  /** When the answer was handed to the socket. */
-  sentMs: moment,
-  /** In the order in which they were computed. Augmenting comes first, as far as it was not done beforehand. */
-  slices: z
-    .array(
-      timeSpan.extend({
-        slice: count,
-        augmentMs: milliseconds,
-        computeMs: milliseconds,
-      }),
-    )
-    .min(1),
-  /** Of one slice's gradient to another's. */
+  /** When the request arrived. The weights had arrived before. */
+  receivedMs: z.number(),
+  startedMs: z.number(),
+  /** When the partial sum was handed to the socket. */
+  sentMs: z.number(),
+  /** In the order of computation; augmentation, unless it was done in advance, comes first within each. */
+  slices: z.array(timeSpan.extend({ slice: count, augmentMs: milliseconds, computeMs: milliseconds })).min(1),
+  /** Additions of one gradient to another. */
   additions: z.array(timeSpan),
-  /** What was done beforehand since the answer before this one. */
+  /** Work done in advance for a later step, since the previous partial sum. */
   preparations: z.array(timeSpan),
 });
-/** "This part of the split, forward only; the class that each image was taken for follows, a byte each." */
+/** "Here is the evaluation of this shard, followed by the predicted class of each image, one byte each." */
 const evaluation = z.strictObject({
   type: z.literal('evaluation'),
   step: count,
@@ -115,9 +103,9 @@ const evaluation = z.strictObject({
   lossSum,
   correctCount: count,
 });
-/** "I cannot go on; give my work to others." */
+/** "I have failed; reassign my work." */
 const failure = z.strictObject({ type: z.literal('failure'), message: sentence });
-/** "I am leaving; nothing of mine is to be waited for." */
+/** "I am leaving; do not wait for my answers." */
 const leave = z.strictObject({ type: z.literal('leave'), reason: sentence });
 
 const workerMessage = z.discriminatedUnion('type', [
@@ -138,8 +126,8 @@ export type TimingMessage = z.infer<typeof timing>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
 
 /**
- * "You are in; this is the run, and these are the shards you may be asked about. What preprocessing subtracts and divides
- * by follows, where it was measured."
+ * "Welcome; here is the run's configuration and a list of its shards, followed by the statistics for preprocessing, if it
+ * needs any."
  */
 const welcome = z.strictObject({
   type: z.literal('welcome'),
@@ -150,24 +138,24 @@ const welcome = z.strictObject({
   stepsPerEpoch: z.int().positive(),
   shards: z.array(shard),
 });
-/** "You are not in, and this is why and what mends it." */
+/** "You may not join, for this reason." */
 const refusal = z.strictObject({ type: z.literal('refusal'), code: refusalCode, message: sentence });
-/** "The next bytes of a shard you asked for follow." */
+/** "Here are the next bytes of a shard that you requested." */
 const shardChunk = z.strictObject({ type: z.literal('shard-chunk'), sha256, offset: count });
-/** "You may need this shard one day: fetch it, but let everything else go first." */
+/** "You may need this shard later: fetch it at low priority." */
 const prefetch = z.strictObject({ type: z.literal('prefetch'), sha256 });
-/** "The weights before this step follow, then the moving statistics." */
+/** "Here are the weights for this step, followed by the moving statistics." */
 const weights = z.strictObject({ type: z.literal('weights'), step: count });
-/** "Compute these ranges of this step with the weights I sent for it; and tell me when you did what, if it is timed." */
+/** "Compute the partial sums over these ranges with this step's weights; if `timed`, send me their timing too." */
 const compute = z.strictObject({
   type: z.literal('compute'),
   step: count,
   ranges: z.array(alignedRange).min(1),
   timed: z.boolean().optional(),
 });
-/** "Evaluate this part of the split with the weights I sent for this step." */
+/** "Evaluate this shard with this step's weights." */
 const evaluate = z.strictObject({ type: z.literal('evaluate'), step: count, split, index: count });
-/** "We are done with each other; do not come back." */
+/** "There is no more work; do not reconnect." */
 const goodbye = z.strictObject({ type: z.literal('goodbye'), reason: sentence });
 
 const coordinatorMessage = z.discriminatedUnion('type', [
@@ -189,27 +177,26 @@ export type EvaluateMessage = z.infer<typeof evaluate>;
 function parse<Message>(schema: z.ZodType<Message>, header: unknown, sender: string): Message {
   const parsed = schema.safeParse(header);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
   const type: unknown = typeof header === 'object' && header !== null && 'type' in header ? header.type : undefined;
-  throw new ProtocolError(
-    `${sender} sent a message of type ${typeof type === 'string' ? type.slice(0, 40) : 'no'} that this version does not know: ` +
-      `${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`,
-  );
+  const shown = typeof type === 'string' ? type.slice(0, 40) : 'unknown';
+  const [{ path, message }] = parsed.error.issues;
+  const problem = path.length === 0 ? message : `${path.join('.')}: ${message}`;
+  throw new ProtocolError(`${sender} sent an invalid message of type ${shown}: ${problem}`);
 }
 
-/** Throws ProtocolError, naming the field, for anything that is not a worker's message. */
+/** Validates a header from a worker. Throws ProtocolError, naming the field. */
 export function parseWorkerMessage(header: unknown): WorkerMessage {
   return parse(workerMessage, header, 'a worker');
 }
 
-/** Throws ProtocolError, naming the field, for anything that is not a coordinator's message. */
+/** Validates a header from the coordinator. Throws ProtocolError, naming the field. */
 export function parseCoordinatorMessage(header: unknown): CoordinatorMessage {
   return parse(coordinatorMessage, header, 'the coordinator');
 }
 
 /**
- * A hello from a worker of another protocol version may have other fields, so its version is read before the rest.
- * @returns undefined where there is none
+ * Returns the protocol version in a hello, or undefined if there is none. Read before the rest, because a hello of another
+ * version may have other fields.
  */
 export function protocolVersionIn(header: unknown): number | undefined {
   if (typeof header !== 'object' || header === null) return undefined;
@@ -217,15 +204,15 @@ export function protocolVersionIn(header: unknown): number | undefined {
   return typeof header.protocolVersion === 'number' ? header.protocolVersion : undefined;
 }
 
-/** A payload comes behind the longest header that is read, its length and its padding. */
+/** The longest header with its length and padding. */
 const headerAllowanceBytes = maxHeaderBytes + 16;
 
-/** The longest message a worker may send: a gradient over all slices with each slice's batch statistics. */
+/** Longest message from a worker: the gradient over all slices, with the batch statistics of each. */
 export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number): number {
   return 4 * (layout.trainableSize + layout.statisticsSize * sliceCount) + headerAllowanceBytes;
 }
 
-/** The longest message a coordinator may send once a worker knows the model: the weights or a chunk of a shard. */
+/** Longest message from a coordinator after the welcome: the weights or a chunk of a shard. */
 export function maxCoordinatorMessageBytes(layout: ModelLayout): number {
   return Math.max(4 * (layout.trainableSize + layout.statisticsSize), chunkBytes) + headerAllowanceBytes;
 }

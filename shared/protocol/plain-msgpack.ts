@@ -1,99 +1,90 @@
-// Looks a header over before it is unpacked: only nil, booleans, numbers, text, arrays and maps, and no more of them than
-// its bytes can hold. A few bytes of msgpack can otherwise claim arrays of billions of elements, each of which an
-// unpacker makes before it reads on, nest a thousand deep, or call for extension types that nobody here speaks.
+// Checks a header before it is unpacked: it may hold only nil, booleans, numbers, text, arrays and maps, and no more
+// elements than its bytes can encode. Otherwise a few bytes of msgpack could claim arrays of billions of elements,
+// which an unpacker allocates before reading on, nest a thousand levels deep, or use extension types.
 import { ProtocolError } from '../errors.js';
 
 /** The deepest header is a welcome: a map of an array of maps. */
-const deepest = 8;
+const maxDepth = 8;
 
-/** Throws ProtocolError for anything else, or where the bytes end too early. Reads each byte's type once; keeps nothing. */
+/** How to read a value, by its type byte. */
+interface Format {
+  /** Bytes of the value without its elements: the type byte and a number, length field or short text. */
+  bytes: number;
+  elements: number;
+  /** Width of the length field that follows the type byte, and what each unit of the length adds. */
+  lengthBytes: 0 | 1 | 2 | 4;
+  bytesPerUnit: 0 | 1;
+  elementsPerUnit: 0 | 1 | 2;
+}
+
+const fixed = (bytes: number, elements = 0): Format => {
+  return { bytes, elements, lengthBytes: 0, bytesPerUnit: 0, elementsPerUnit: 0 };
+};
+const text = (lengthBytes: 1 | 2 | 4): Format => ({ ...fixed(1 + lengthBytes), lengthBytes, bytesPerUnit: 1 });
+const array = (lengthBytes: 2 | 4): Format => ({ ...fixed(1 + lengthBytes), lengthBytes, elementsPerUnit: 1 });
+const map = (lengthBytes: 2 | 4): Format => ({ ...fixed(1 + lengthBytes), lengthBytes, elementsPerUnit: 2 });
+const each = (count: number, format: (index: number) => Format | undefined) =>
+  Array.from({ length: count }, (_, index) => format(index));
+const unsupported = () => undefined;
+
+/** By type byte; undefined for the types that are not plain. */
+const formats: readonly (Format | undefined)[] = [
+  each(0x80, () => fixed(1)), // 0x00: small positive integers
+  each(0x10, (count) => fixed(1, 2 * count)), // 0x80: short maps
+  each(0x10, (count) => fixed(1, count)), // 0x90: short arrays
+  each(0x20, (length) => fixed(1 + length)), // 0xa0: short text
+  [fixed(1), undefined, fixed(1), fixed(1)], // 0xc0: nil, unused, false, true
+  each(6, unsupported), // 0xc4: raw bytes and extensions
+  [fixed(5), fixed(9)], // 0xca: float 32, float 64
+  [fixed(2), fixed(3), fixed(5), fixed(9)], // 0xcc: uint 8 to uint 64
+  [fixed(2), fixed(3), fixed(5), fixed(9)], // 0xd0: int 8 to int 64
+  each(5, unsupported), // 0xd4: short extensions
+  [text(1), text(2), text(4)], // 0xd9
+  [array(2), array(4), map(2), map(4)], // 0xdc
+  each(0x20, () => fixed(1)), // 0xe0: small negative integers
+].flat();
+
+/** Throws ProtocolError unless the bytes are exactly one plain value. Reads each type byte once and copies nothing. */
 export function assertPlainMsgpack(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  /** Values still to come at each level of nesting; the outermost level has one. */
+  /** Values still to be read at each level of nesting. */
   const missing = [1];
-  let place = 0;
-  const bad = (why: string): never => {
-    throw new ProtocolError(`a header is not msgpack: ${why} at byte ${place}`);
+  let at = 0;
+  const fail = (problem: string): never => {
+    throw new ProtocolError(`a header is not msgpack: ${problem} at byte ${at}`);
   };
-  /** Reads a big-endian length of so many bytes behind the type byte. */
-  const lengthOf = (width: 1 | 2 | 4): number => {
-    if (place + 1 + width > bytes.length) bad('it ends in a length');
-    if (width === 1) return view.getUint8(place + 1);
-    return width === 2 ? view.getUint16(place + 1) : view.getUint32(place + 1);
-  };
-
   while (missing.length > 0) {
     if (missing[missing.length - 1] === 0) {
       missing.pop();
       continue;
     }
     missing[missing.length - 1]--;
-    if (place >= bytes.length) bad('it ends too early');
-    const type = bytes[place];
-    /** Bytes of this value alone, without those of its elements. */
-    let size = 1;
-    let elements = 0;
-    if (type <= 0x7f || type >= 0xe0) size = 1;
-    else if (type <= 0x8f) elements = 2 * (type & 0x0f);
-    else if (type <= 0x9f) elements = type & 0x0f;
-    else if (type <= 0xbf) size = 1 + (type & 0x1f);
-    else {
-      switch (type) {
-        case 0xc0: // nil
-        case 0xc2: // false
-        case 0xc3: // true
-          break;
-        case 0xcc: // uint 8
-        case 0xd0: // int 8
-          size = 2;
-          break;
-        case 0xcd: // uint 16
-        case 0xd1: // int 16
-          size = 3;
-          break;
-        case 0xca: // float 32
-        case 0xce: // uint 32
-        case 0xd2: // int 32
-          size = 5;
-          break;
-        case 0xcb: // float 64
-        case 0xcf: // uint 64
-        case 0xd3: // int 64
-          size = 9;
-          break;
-        case 0xd9: // text
-          size = 2 + lengthOf(1);
-          break;
-        case 0xda:
-          size = 3 + lengthOf(2);
-          break;
-        case 0xdb:
-          size = 5 + lengthOf(4);
-          break;
-        case 0xdc: // array
-          size = 3;
-          elements = lengthOf(2);
-          break;
-        case 0xdd:
-          size = 5;
-          elements = lengthOf(4);
-          break;
-        case 0xde: // map
-          size = 3;
-          elements = 2 * lengthOf(2);
-          break;
-        case 0xdf:
-          size = 5;
-          elements = 2 * lengthOf(4);
-          break;
-        default:
-          bad(`type 0x${type.toString(16)} is not spoken here`);
-      }
-    }
-    // Every element has a byte at least.
-    if (size + elements > bytes.length - place) bad('it claims more than there is');
-    place += size;
-    if (elements > 0 && missing.push(elements) > deepest) bad(`it is nested more than ${deepest} deep`);
+    if (at >= bytes.length) fail('it ends too early');
+    const format = formats[bytes[at]] ?? fail(`unsupported type 0x${bytes[at].toString(16)}`);
+    const { lengthBytes } = format;
+    if (at + 1 + lengthBytes > bytes.length) fail('it ends within a length');
+    const length = readLength(view, at + 1, lengthBytes);
+    const size = format.bytes + length * format.bytesPerUnit;
+    const elements = format.elements + length * format.elementsPerUnit;
+    // Every element takes at least one byte.
+    if (size + elements > bytes.length - at) fail('it claims more bytes than there are');
+    at += size;
+    if (elements > 0 && missing.push(elements) > maxDepth) fail(`nested more than ${maxDepth} levels deep`);
   }
-  if (place < bytes.length) bad('something follows its end');
+  if (at < bytes.length) fail('bytes after the end of the value');
+}
+
+function readLength(view: DataView, at: number, lengthBytes: Format['lengthBytes']): number {
+  switch (lengthBytes) {
+    case 0:
+      return 0;
+    case 1:
+      return view.getUint8(at);
+    case 2:
+      return view.getUint16(at);
+    case 4:
+      return view.getUint32(at);
+    default:
+      return lengthBytes satisfies never;
+  }
 }

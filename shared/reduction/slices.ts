@@ -1,5 +1,5 @@
 // The reduction tree over the slices of a global batch, in whose order gradients are added. Pure. Float32 addition is
-// not associative. Adding in the order of one tree makes a sum independent of who computed which partial sum.
+// not associative: adding in the order of the tree makes a sum independent of which worker computed which partial sum.
 
 /** Slices first to first + count - 1. An aligned range is a subtree of the reduction tree. */
 export interface SliceRange {
@@ -72,10 +72,7 @@ export function describeRange(range: SliceRange): string {
   return range.count === 1 ? `slice ${range.first}` : `slices ${range.first} to ${range.first + range.count - 1}`;
 }
 
-/**
- * Adds a partial sum to another in float32. It does not matter which one is on the left: a + b and b + a have the same
- * bits.
- */
+/** Adds a partial sum to another in float32. Their order does not matter: a + b and b + a have the same bits. */
 export function addInto(target: Float32Array, addend: Float32Array): void {
   if (target.length !== addend.length) {
     throw new RangeError(`partial sums of different sizes: ${target.length} and ${addend.length}`);

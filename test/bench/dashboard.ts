@@ -78,7 +78,7 @@ export async function benchDashboard(args: readonly string[]): Promise<void> {
   }
   process.stdout.write(
     `ResNet-20, ${workerCount} wasm workers, ${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown'}, ` +
-      `Node ${process.versions.range}; ${pairCount} pairs of turns of ${seconds} s each, in one run: ` +
+      `Node.js ${process.versions.node}; ${pairCount} pairs of turns of ${seconds} s each, in one run: ` +
       `more than ${Math.ceil((Object.keys(kinds).length * pairCount * 2 * seconds) / 60)} min\n`,
   );
   const measured = new Map<string, Pair[]>(Object.keys(kinds).map((kind) => [kind, []]));

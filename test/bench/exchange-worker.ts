@@ -1,11 +1,11 @@
-// The other end of the exchange bench, a process of its own: a real worker whose engine computes nothing, or plain TCP.
+// A worker process of the exchange benchmark: a real worker whose engine computes nothing, or plain TCP.
 import { connect } from 'node:net';
 import { systemClock } from '../../shared/clock.js';
 import { classCount } from '../../shared/network/layout.js';
 import { startWorker } from '../../worker/main.js';
 import type { BatchResult, Engine } from '../../worker/engine.js';
 
-const nothing: BatchResult = { sampleCount: 1, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0.001 };
+const emptyResult: BatchResult = { sampleCount: 1, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0.001 };
 
 const idleEngine: Engine = {
   identity: { engine: 'idle', fingerprint: 'idle', device: 'none' },
@@ -14,8 +14,8 @@ const idleEngine: Engine = {
     const batchStatistics = new Float32Array(layout.statisticsSize);
     return Promise.resolve({
       setWeights: () => undefined,
-      computeSlice: () => Promise.resolve({ ...nothing, gradientSum, batchStatistics }),
-      evaluate: () => Promise.resolve({ ...nothing, logits: new Float32Array(classCount) }),
+      computeSlice: () => Promise.resolve({ ...emptyResult, gradientSum, batchStatistics }),
+      evaluate: () => Promise.resolve({ ...emptyResult, logits: new Float32Array(classCount) }),
       dispose: () => undefined,
     });
   },

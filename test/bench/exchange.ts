@@ -1,17 +1,18 @@
-// The exchange alone: weights out, gradients in, partials added; no compute and no update. Beside it plain TCP in Node
-// with the same bytes, no framing and no addition. Every worker is a process of its own; the two take turns.
+// Benchmarks the exchange alone: weights out, gradients in, partial sums added; no computation and no update. Compared, in turns,
+// with plain TCP in Node.js: the same bytes without framing and addition. Every worker is a process.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { collectGradient } from '../../coordinator/training/collect-gradient.js';
-import { SliceScheduler } from '../../coordinator/scheduling/slice-scheduler.js';
+import { openAccessPolicy } from '../../coordinator/connections/access-policy.js';
 import { startServer } from '../../coordinator/connections/server.js';
-import { TokenTable } from '../../coordinator/connections/tokens.js';
 import { encodeWeights } from '../../coordinator/connections/weights-frame.js';
-import { WorkerConnection } from '../../coordinator/connections/worker-connection.js';
 import { WorkerPool } from '../../coordinator/connections/worker-pool.js';
+import { WorkerQuorum } from '../../coordinator/connections/worker-quorum.js';
+import { SliceScheduler } from '../../coordinator/scheduling/slice-scheduler.js';
+import { Dispatcher } from '../../coordinator/training/dispatcher.js';
+import { GradientJob } from '../../coordinator/training/gradient-job.js';
 import { systemClock } from '../../shared/clock.js';
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { medianOf } from '../../shared/median.js';
@@ -20,7 +21,7 @@ import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
 import { maxWorkerMessageBytes, type Shard } from '../../shared/protocol/messages.js';
-import { sha256Of } from '../../worker/shards/shard-cache.js';
+import { sha256Of } from '../../shared/sha256.js';
 
 const workerCounts = [1, 2, 4, 8];
 const turns = 5;
@@ -37,7 +38,7 @@ const layout = layoutModel({
 const weights = encodeWeights(0, new Float32Array(layout.trainableSize), new Float32Array(layout.statisticsSize));
 
 interface Exchange {
-  /** One step with every worker. */
+  /** Runs one step with all workers. */
   step(): Promise<void>;
   close(): Promise<void>;
 }
@@ -45,8 +46,8 @@ interface Exchange {
 export async function benchExchange(): Promise<void> {
   const model = cpus()[0]?.model ?? 'unknown';
   process.stdout.write(
-    `exchange of ResNet-20's weights and gradients (${weights.message.length} bytes each way and worker), ` +
-      `${cpus().length} cores, ${model}, Node ${process.versions.range}; ` +
+    `exchange of the weights and gradients of ResNet-20 (${weights.message.length} bytes per direction and worker), ` +
+      `${cpus().length} cores, ${model}, Node.js ${process.versions.node}; ` +
       `medians of ${turns} turns of ${measuredSteps} steps\n` +
       'workers  plain TCP ms  lockstep ms  lockstep/TCP rate  lockstep GB/s\n',
   );
@@ -75,7 +76,8 @@ async function stepMs(exchange: Exchange): Promise<number> {
 }
 
 function forkWorker(...args: string[]): ChildProcess {
-  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args);
+  // gc is exposed as in the command line's processes: see collectYoungGeneration.
+  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args, { execArgv: ['--expose-gc'] });
 }
 
 async function endAll(children: readonly ChildProcess[]): Promise<void> {
@@ -88,7 +90,7 @@ async function endAll(children: readonly ChildProcess[]): Promise<void> {
   );
 }
 
-/** The coordinator's own server, pool and rounds; one slice of one image each, so that a worker has nothing to compute. */
+/** The coordinator's own server, pool and gradient rounds, with one slice of one image for each worker. */
 async function startLockstep(workerCount: number): Promise<Exchange> {
   const pool = new WorkerPool();
   const records = Array.from({ length: workerCount }, (_, slice) => new Uint8Array(recordBytes).fill(slice));
@@ -98,65 +100,58 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
     sha256: sha256Of(bytes),
     bytes: bytes.length,
   }));
-  const server = await startServer({
-    host: '127.0.0.1',
-    port: 0,
-    tokens: () => TokenTable.none,
-    maxMessageBytes: maxWorkerMessageBytes(layout, workerCount),
+  const config = resolveConfig({ slices: workerCount, batchSize: workerCount });
+  const settings = {
+    shardRecords: new Map(shards.map((shard, index) => [shard.sha256, records[index]])),
+    imagesPerSlice: 1,
+    heartbeatIntervalMs: 2_000,
+    heartbeatTimeoutMs: 10_000,
     clock: systemClock,
-    status: () => ({}),
-    notReady: () => undefined,
-    tell: () => undefined,
-    admit({ socket, transport, hello, address }) {
-      const worker: WorkerConnection = new WorkerConnection(
-        socket,
-        transport,
-        {
-          id: pool.size,
-          name: hello.name,
-          address,
-          engine: hello.engine,
-          cachedShards: [],
-          shardRecords: new Map(shards.map((shard, index) => [shard.sha256, records[index]])),
-          imagesPerSlice: 1,
-          heartbeatIntervalMs: 2_000,
-          heartbeatTimeoutMs: 10_000,
-          clock: systemClock,
-        },
-        {
-          onMessage: (message, payload) => {
-            if (message.type === 'gradient') pool.gradientFrom(worker, message, payload);
-          },
-          onClosed: (reason) => pool.remove(worker, reason),
-        },
-      );
-      worker.send({
-        type: 'welcome',
-        workerId: worker.id,
-        runId: 'bench',
-        layoutHash: layoutHash(layout),
-        config: workerConfigOf(resolveConfig({ slices: workerCount, batchSize: workerCount })),
-        stepsPerEpoch: 1,
-        shards,
-      });
-      pool.add(worker);
-      return undefined;
+  };
+  const server = await startServer({
+    access: openAccessPolicy({ port: 0 }),
+    admission: {
+      maxMessageBytes: maxWorkerMessageBytes(layout, workerCount),
+      isFull: () => false,
+      admit(joining) {
+        const worker = pool.connect(joining, settings);
+        worker.send({
+          type: 'welcome',
+          workerId: worker.id,
+          runId: 'bench',
+          layoutHash: layoutHash(layout),
+          config: workerConfigOf(config),
+          stepsPerEpoch: 1,
+          shards,
+        });
+        pool.add(worker);
+        return undefined;
+      },
     },
+    served: { status: () => ({}), notReady: () => undefined },
+    clock: systemClock,
+    onAccess: () => undefined,
   });
   const { signal } = new AbortController();
   const children = Array.from({ length: workerCount }, () => forkWorker('lockstep', `ws://127.0.0.1:${server.port}`));
-  await pool.atLeast(workerCount, signal);
-  const dealer = new SliceScheduler(
+  const quorum = new WorkerQuorum(pool, systemClock, undefined, {
+    onWaiting: () => undefined,
+    onEnough: () => undefined,
+    onTimeout: () => undefined,
+  });
+  quorum.need(workerCount);
+  await quorum.reached(signal);
+  const scheduler = new SliceScheduler(
     shards.map(({ sha256 }) => sha256),
     1,
   );
-  const settings = { pool, layout, sliceCount: workerCount, dealer, stragglerFactor: 0, clock: systemClock, signal };
+  const dispatcher = new Dispatcher(pool, systemClock, 0, signal);
   let step = 0;
   return {
     async step() {
-      // As every step's weights differ, so does their frame; its values are the same here.
+      // A new frame for every step, as in a real run, though its values are the same.
       const frame = { step, message: encodeFrame({ type: 'weights', step }, weightsBytes) };
-      await collectGradient({ ...settings, weights: frame });
+      await dispatcher.run(new GradientJob(frame, layout, scheduler, systemClock, () => undefined));
       step++;
     },
     async close() {
@@ -169,7 +164,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
 
 const weightsBytes = new Uint8Array(4 * (layout.trainableSize + layout.statisticsSize));
 
-/** Node's sockets and nothing else: each worker reads as many bytes as the weights have and answers with as many. */
+/** Plain sockets: each worker reads as many bytes as the weights have, and answers with as many. */
 async function startPlain(workerCount: number): Promise<Exchange> {
   const sockets: Socket[] = [];
   const server = createServer({ noDelay: true }, (socket) => sockets.push(socket));

@@ -30,7 +30,7 @@ const measuredSteps = 500;
 export async function benchFeed(): Promise<void> {
   process.stdout.write(
     `one page that is told everything; ${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown'}, ` +
-      `Node ${process.versions.range}; ${updatesPerStep * measuredSteps} updates\n` +
+      `Node.js ${process.versions.node}; ${updatesPerStep * measuredSteps} updates\n` +
       'workers  slices  bytes an update  CPU µs an update  updates/s  kB/s  CPU of a core\n',
   );
   for (const [workerCount, sliceCount] of [

@@ -3,15 +3,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CommanderError, type Command } from 'commander';
+import { CommanderError } from 'commander';
 import { DockerfileParser } from 'dockerfile-ast';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { readConfig } from '../../cli/options/config-options.js';
-import { lockstepProgram } from '../../cli/program.js';
 import { describeNextSteps } from '../../cli/train/start.js';
 import { commandsOfPage, commandsOfShell } from '../support/command-lines.js';
+import { commandTree, loadedProgram } from '../support/program.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
@@ -21,17 +21,12 @@ const deployed = readdirSync(path.join(root, 'deploy'), { recursive: true, encod
 const pages = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...deployed.filter((file) => file.endsWith('.md'))];
 const scripts = ['.ci/run', ...deployed.filter((file) => /\.(sh|sbatch|service)$/.test(file))];
 
-/** All commands, theirs within others too. */
-function withAllBelow(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(withAllBelow)];
-}
-
 const lacking = new Set(['commander.missingArgument', 'commander.missingMandatoryOptionValue']);
 
 /** Why the program does not take these words; undefined where it does. */
 async function whyNotTaken(words: readonly string[], mayLackArguments = false): Promise<string | undefined> {
-  const program = lockstepProgram();
-  for (const command of withAllBelow(program)) {
+  const program = await loadedProgram();
+  for (const command of commandTree(program)) {
     command.configureOutput({ writeOut: () => undefined, writeErr: () => undefined }).exitOverride();
     if (command.commands.length > 0) continue;
     command.action(async () => {
@@ -42,7 +37,11 @@ async function whyNotTaken(words: readonly string[], mayLackArguments = false): 
     });
   }
   try {
-    await program.parseAsync(words, { from: 'user' });
+    // A variable of a script may stand for a number.
+    await program.parseAsync(
+      words.map((word) => word.replace(/^\$\w+$/, '1')),
+      { from: 'user' },
+    );
     return undefined;
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -58,7 +57,9 @@ async function refusalsOf(commands: readonly (readonly string[])[], mayLackArgum
   return refusals.filter((refusal) => refusal !== undefined);
 }
 
-const ownOptions = new Set(withAllBelow(lockstepProgram()).flatMap(({ options }) => options.map(({ long }) => long)));
+const ownOptions = new Set(
+  commandTree(await loadedProgram()).flatMap(({ options }) => options.map(({ long }) => long)),
+);
 /** Of npm, and of sbatch and srun. */
 const optionsOfOthers = new Set([
   '--ignore-scripts',
@@ -144,10 +145,10 @@ describe('what lockstep start says to do next', () => {
     tensorflow: { engine: 'tensorflow', fingerprint: '', workers: 2 },
   };
   const nextSteps = (hasRealImages: boolean, engine: keyof typeof engines) =>
-    describeNextSteps(
-      { command: 'lockstep', hasRealImages, runDirectory: 'runs/first' },
-      { imagesPerSecond: 400, engines: [engines[engine]] },
-    ).join('\n');
+    describeNextSteps('lockstep', hasRealImages, 'runs/first', {
+      imagesPerSecond: 400,
+      engines: [engines[engine]],
+    }).join('\n');
   const commandsOf = (text: string) => commandsOfShell(text.replaceAll(/<[^>]*>/g, 'GIVEN'));
   const namesOf = (text: string) => commandsOf(text).map(([name]) => name);
   const withTheRun = ['dashboard', 'evaluate', 'export'];

@@ -1,4 +1,4 @@
-// The self-test itself, as an operator starts it, with a small model.
+// lockstep chaos with a small model.
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { runCli } from '../support/cli.js';
@@ -19,25 +19,25 @@ const chaosReport = z.looseObject({
 });
 
 describe('lockstep chaos', () => {
-  it('shakes a run, and reports the same bits', async () => {
-    const patience = ['--heartbeat-timeout', '2', '--heartbeat-interval', '0.5'];
+  it('reports the same weights without and with faults', async () => {
+    const heartbeats = ['--heartbeat-timeout', '2', '--heartbeat-interval', '0.5'];
     const plan = ['--steps', '60', '--faults', '16', '--json'];
-    const { status, output } = await runCli(['chaos', ...small, ...patience, '--no-tensorboard', ...plan]);
+    const { status, output } = await runCli(['chaos', ...small, ...heartbeats, '--no-tensorboard', ...plan]);
     const report = chaosReport.parse(JSON.parse(output));
     expect(report).toMatchObject({ same: true, hashFaulted: report.hashQuiet });
     expect(status).toBe(0);
     expect(report.faults.length + report.missed).toBe(16);
     const kills = report.faults.filter(({ blow }) => blow.kind === 'kill').length;
     expect(kills).toBeGreaterThan(0);
-    // Three began; each kill loses one, which another follows, unless the end comes first.
+    // Three workers join at first; each killed one is replaced, unless the run ends earlier.
     expect(report.faulted.workersLost).toBeGreaterThan(0);
     expect(report.faulted.workersJoined).toBeGreaterThan(3);
     const { early, late } = report.faulted.resources.handles;
-    // Each connection has a few; one that stayed for each fault would be 16 more.
+    // A connection has a few handles; if one leaked with each fault, there would be 16 more.
     expect(late - early).toBeLessThan(8);
   });
 
-  it('refuses a number of faults that is none', async () => {
+  it('rejects an invalid number of faults', async () => {
     const { status, output } = await runCli(['chaos', '--faults', 'many']);
     expect(output).toContain('--faults is "many": it must be a whole number');
     expect(status).toBe(2);

@@ -1,5 +1,5 @@
-// Who is taken for dead and who is not. The coordinator is in this process, and its time passes as the test says; workers
-// are in processes of their own, which can be held up and frozen.
+// Detection of dead workers. The coordinator runs in this process on a fake clock; workers are processes of their own, which
+// can be blocked and frozen.
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
@@ -20,45 +20,45 @@ async function cluster(options: Parameters<typeof startCluster>[0]) {
 
 interface SlowWorker {
   child: ChildProcessByStdio<Writable, Readable, null>;
-  /** Resolves when it holds up its thread for the first time. */
+  /** Resolves when it blocks its thread for the first time. */
   held: Promise<unknown>;
-  /** Lets it compute without a pause from now on. */
-  letGo: () => void;
+  /** Lets it compute without pauses from now on. */
+  release: () => void;
 }
 
-/** Starts a worker that holds up its thread before each slice from one on, counted from 1. */
+/** Starts a worker that blocks its thread before each slice, from the given one on (counted from 1). */
 function startSlowWorker({ coordinator }: Cluster, name: string, heldFrom = Infinity): SlowWorker {
   const child = spawn(process.execPath, [program, coordinator.url, name, String(heldFrom)], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   onTestFinished(() => void child.kill('SIGKILL'));
-  return { child, held: once(child.stdout, 'data'), letGo: () => void child.stdin.end() };
+  return { child, held: once(child.stdout, 'data'), release: () => void child.stdin.end() };
 }
 
-async function hashOfQuietRun(steps: number): Promise<string> {
-  const quiet = await cluster({ steps });
-  startSlowWorker(quiet, 'quiet');
-  return (await quiet.coordinator.report).weightsSha256;
+async function hashWithoutFaults(steps: number): Promise<string> {
+  const healthy = await cluster({ steps });
+  startSlowWorker(healthy, 'healthy');
+  return (await healthy.coordinator.report).weightsSha256;
 }
 
 describe('a worker', () => {
-  it('whose engine computes for longer than the silence limit is not taken for dead', async () => {
+  it('whose engine computes for longer than the heartbeat timeout is not disconnected', async () => {
     const busy = await cluster({ steps: 1 });
     const { coordinator, clock } = busy;
-    const { held, letGo } = startSlowWorker(busy, 'busy', 1);
+    const { held, release } = startSlowWorker(busy, 'busy', 1);
     await held;
     const minute = new Promise<void>((resolve) => clock.after(60_000, resolve));
     await passTimeUntil(minute, { coordinator, clock, alive: ['busy'] });
     expect(coordinator.status().workers).toMatchObject([{ name: 'busy', state: 'working' }]);
-    letGo();
+    release();
     expect(await coordinator.report).toMatchObject({
       workersJoined: 1,
       workersLost: 0,
-      weightsSha256: await hashOfQuietRun(1),
+      weightsSha256: await hashWithoutFaults(1),
     });
   });
 
-  it('whose process is frozen is lost after the silence limit, and joins again once it runs', async () => {
+  it('whose process is frozen is lost after the heartbeat timeout, and joins again once it runs', async () => {
     const steps = 3;
     const faulted = await cluster({ steps });
     const { coordinator, clock } = faulted;
@@ -70,22 +70,22 @@ describe('a worker', () => {
     await passTimeUntil(lost, { coordinator, clock, alive: [] });
     expect((await lost)[0]).toMatchObject({ name: 'frozen', reason: 'silent for more than 10 s' });
     const joined = once(events, 'worker-joined');
-    frozen.letGo();
+    frozen.release();
     frozen.child.kill('SIGCONT');
     expect((await joined)[0]).toMatchObject({ name: 'frozen', workers: 1 });
-    // Nobody else is there: the rest of the run is its work.
+    // It is the only worker, so it computes the rest of the run.
     expect(await report).toMatchObject({
       workersJoined: 2,
       workersLost: 1,
-      weightsSha256: await hashOfQuietRun(steps),
+      weightsSha256: await hashWithoutFaults(steps),
     });
   });
 
-  it('that is killed is lost at once, and the other goes on with its slice', async () => {
+  it('that is killed is lost at once, and another computes its slice', async () => {
     const steps = 4;
     const faulted = await cluster({ steps, minWorkers: 2 });
     const { events, report } = faulted.coordinator;
-    // The first to join computes the one slice, the second is a spare.
+    // The first to join computes the only slice, the second is a spare.
     const killed = startSlowWorker(faulted, 'killed', 2);
     await once(events, 'worker-joined');
     startSlowWorker(faulted, 'other');
@@ -93,6 +93,6 @@ describe('a worker', () => {
     killed.child.kill('SIGKILL');
     const [{ name, reason }] = await once(events, 'worker-lost');
     expect([name, reason]).toEqual(['killed', 'connection closed (1006)']);
-    expect(await report).toMatchObject({ workersLost: 1, weightsSha256: await hashOfQuietRun(steps) });
+    expect(await report).toMatchObject({ workersLost: 1, weightsSha256: await hashWithoutFaults(steps) });
   });
 });

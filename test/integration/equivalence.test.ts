@@ -124,7 +124,7 @@ describe('the weights are the same bits', () => {
           },
         }),
       });
-      expect((await helped)[0]).toMatchObject({ name: 'hung', slices: 2, helpers: ['idle'] });
+      expect((await helped)[0]).toMatchObject({ name: 'hung', slices: 2, speculative: ['idle'] });
       expect(await report).toMatchObject({
         workersLost: 0,
         slicesReassigned: 0,

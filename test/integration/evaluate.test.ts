@@ -1,4 +1,4 @@
-// An evaluation of a checkpoint is the one that its run made at that step, whoever computes it.
+// The evaluation of a checkpoint equals that of its run at the same step, whoever computes it.
 import { mkdir } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startEvaluation, type EvaluationOptions, type EvaluationReport } from '../../coordinator/evaluation-run.js';
@@ -16,7 +16,7 @@ import { folderPerFile } from '../support/folder-per-file.js';
 import { startCluster } from '../support/local-cluster.js';
 
 const inFolder = folderPerFile();
-/** 540 training, 60 validation and 600 test images: parts of 250, 250 and 100. */
+/** 540 training, 60 validation and 600 test images: test shards of 250, 250 and 100. */
 const dataset = synthesizeDataset({ trainingImages: 600, testImages: 600 });
 
 async function trained(name: string, options: CoordinatorOptions = {}, engine = fakeEngine()): Promise<Report> {
@@ -29,7 +29,7 @@ async function trained(name: string, options: CoordinatorOptions = {}, engine = 
   }
 }
 
-/** With so many workers of this process. */
+/** Evaluates with this number of workers in this process. */
 async function evaluated(options: EvaluationOptions, { workers = 1, token = '' } = {}): Promise<EvaluationReport> {
   const evaluation = await startEvaluation({ dataset, port: 0, ...options });
   const joined = Array.from({ length: workers }, () =>
@@ -49,29 +49,26 @@ describe('an evaluation', () => {
     run = await trained('run', { augmentValidation: true });
   });
 
-  it.each([1, 2, 3, 5])(
-    'gives with %i workers, to the last bit, what the run reported of the test images',
-    async (workers) => {
-      const report = await evaluated({ checkpoint: inFolder('run') }, { workers });
-      expect(metricsOf(report)).toEqual(metricsOf(run.test));
-      expect(report).toMatchObject({ step: 20, split: 'test', images: 600, isRunsOwnSplit: true });
-      expect(report.weightsSha256).toBe(run.weightsSha256);
-    },
-  );
+  it.each([1, 2, 3, 5])('with %i workers gives exactly the test result of the run', async (workers) => {
+    const report = await evaluated({ checkpoint: inFolder('run') }, { workers });
+    expect(metricsOf(report)).toEqual(metricsOf(run.test));
+    expect(report).toMatchObject({ step: 20, split: 'test', images: 600, isRunsOwnSplit: true });
+    expect(report.weightsSha256).toBe(run.weightsSha256);
+  });
 
-  it('gives what the run reported of the validation images, flipped and cropped as they were', async () => {
+  it('gives the validation result of the run, with the same flips and crops', async () => {
     const report = await evaluated({ checkpoint: inFolder('run'), split: 'validation' }, { workers: 2 });
     expect(metricsOf(report)).toEqual(metricsOf(run.validation!));
     expect(report.images).toBe(60);
   });
 
-  it('counts every image once, under its label and the class it was taken for', async () => {
+  it('counts every image once, by label and predicted class', async () => {
     const { confusion, classes, unclassified } = await evaluated({ checkpoint: inFolder('run') });
     expect(classes.map(({ images }) => images)).toEqual([...countPerClass(dataset.test)]);
     expect(confusion.map((row) => row.reduce((sum, count) => sum + count, 0))).toEqual([
       ...countPerClass(dataset.test),
     ]);
-    // The fake engine takes an image for its first pixel modulo 10.
+    // The fake engine predicts the first pixel modulo 10.
     const expected = classes.map(() => classes.map(() => 0));
     for (let record = 0; record < dataset.test.length; record += 3073) {
       expected[dataset.test[record]][dataset.test[record + 1] % 10]++;
@@ -82,15 +79,15 @@ describe('an evaluation', () => {
   });
 
   it.each(['per-pixel-mean', 'standardize'] as const)(
-    'of a run with %s takes what that run measured',
+    'of a run with %s uses the statistics measured by the run',
     async (preprocessing) => {
       const { test } = await trained(preprocessing, { preprocessing });
       expect(metricsOf(await evaluated({ checkpoint: inFolder(preprocessing) }))).toEqual(metricsOf(test));
     },
   );
 
-  it('of another step of the run takes its checkpoint', async () => {
-    // 540 images, 16 steps an epoch: the first epoch's validation is of step 16.
+  it('of an earlier step uses its checkpoint', async () => {
+    // 540 images make 16 steps per epoch, so the first validation is that of step 16.
     const report = await evaluated({
       checkpoint: inFolder('run', 'checkpoints', 'step-00000016'),
       split: 'validation',
@@ -99,7 +96,7 @@ describe('an evaluation', () => {
     expect(report.loss).not.toBe(run.validation!.loss);
   });
 
-  it('lets in who shows the token, and nobody else', async () => {
+  it('admits workers with the token only', async () => {
     const evaluation = await startEvaluation({ checkpoint: inFolder('run'), dataset, port: 0, token: 'secret' });
     const join = (token: string) =>
       startWorker({ url: evaluation.url, token, engine: fakeEngine(), cache: null, connectionThread: false });
@@ -107,11 +104,11 @@ describe('an evaluation', () => {
     await join('secret');
     expect(metricsOf(await evaluation.report)).toEqual(metricsOf(run.test));
     await expect(startEvaluation({ checkpoint: inFolder('run'), dataset, host: '0.0.0.0' })).rejects.toThrow(
-      '--host is 0.0.0.0, which others can reach: give a token',
+      '`host` is 0.0.0.0, which other machines can reach: set a token',
     );
   });
 
-  it('goes on when a worker fails in the middle', async () => {
+  it('continues when a worker fails', async () => {
     const evaluation = await startEvaluation({ checkpoint: inFolder('run'), dataset, port: 0 });
     const failing = fakeEngine();
     const createModel: typeof failing.createModel = async (...model) => {
@@ -127,7 +124,7 @@ describe('an evaluation', () => {
     expect(metricsOf(await evaluation.report)).toEqual(metricsOf(run.test));
   });
 
-  it('ends when nobody comes in time, and when it is stopped', async () => {
+  it('ends after waitTimeoutMs without workers, and when it is stopped', async () => {
     const waiting = await startEvaluation({ checkpoint: inFolder('run'), dataset, port: 0, waitTimeoutMs: 1 });
     await expect(waiting.report).rejects.toMatchObject({ code: 'no-workers' });
     const stopped = await startEvaluation({ checkpoint: inFolder('run'), dataset, port: 0 });
@@ -135,7 +132,7 @@ describe('an evaluation', () => {
     await expect(stopped.report).rejects.toMatchObject({ code: 'interrupted' });
   });
 
-  it('knows the images of its run from others', async () => {
+  it('reports whether the images are those of the run', async () => {
     const other = synthesizeDataset({ trainingImages: 600, testImages: 600, seed: 7 });
     const report = await evaluated({ checkpoint: inFolder('run'), dataset: other });
     expect(report.isRunsOwnSplit).toBe(false);
@@ -154,7 +151,7 @@ describe('lockstep evaluate', () => {
     await engine.close();
   });
 
-  it('repeats the test of a run with what its preprocessing measured, where its images are', async () => {
+  it('repeats the test of a run, with its preprocessing and images', async () => {
     const json = await runCli(['evaluate', inFolder('real'), '--engine', 'wasm', '--workers', '1', '--json']);
     const report = JSON.parse(json.output) as EvaluationReport;
     expect(metricsOf(report)).toEqual(metricsOf(test));
@@ -166,7 +163,7 @@ describe('lockstep evaluate', () => {
     expect(text.output).toMatch(/^0 striped disc +30 +\d+ +[\d.]+%$/m);
   });
 
-  it('waits on a port for workers from elsewhere, over TLS', async () => {
+  it('waits for workers on a port, over TLS', async () => {
     const folder = inFolder('certificates');
     await mkdir(folder);
     const authority = await Authority.make(folder, 'authority');
@@ -185,7 +182,7 @@ describe('lockstep evaluate', () => {
   it('says what is wrong', async () => {
     const run = inFolder('real');
     await writeCifar10(inFolder('others'), synthesizeDataset({ trainingImages: 100, testImages: 50, seed: 3 }));
-    const [nowhere, noImages, noSplit, both, noDoor, others] = await Promise.all([
+    const [nowhere, noImages, noSplit, both, noPort, others] = await Promise.all([
       runCli(['evaluate', inFolder('nowhere')]),
       runCli(['evaluate', run, '--data', inFolder('empty')]),
       runCli(['evaluate', run, '--split', 'validation']),
@@ -199,13 +196,13 @@ describe('lockstep evaluate', () => {
     expect(noImages.status).toBe(2);
     expect(noSplit.output).toMatch(/there are no validation images .*--validation-split 0.*choose another --split/);
     expect(noSplit.status).toBe(2);
-    expect(both.output).toMatch(/--workers is 2: with --host or --port the workers come from elsewhere/);
+    expect(both.output).toMatch(/--workers is 2: with --host or --port the workers come from other machines/);
     expect(both.status).toBe(2);
-    expect(noDoor.output).toMatch(
-      /--tls-client-ca is authority\.pem: it needs --host or --port, for workers from elsewhere/,
+    expect(noPort.output).toMatch(
+      /--tls-client-ca is authority\.pem: it is for workers on other machines, which need --host or --port/,
     );
-    expect(noDoor.status).toBe(2);
-    expect(others.output).toMatch(/warning: these are not the test images that the run had/);
+    expect(noPort.status).toBe(2);
+    expect(others.output).toMatch(/warning: these are not the test images of the run/);
     expect(others.output).toMatch(/\n50 images/);
     expect(others.status).toBe(0);
   });

@@ -1,5 +1,5 @@
-// The table of faults: whatever happens to a worker's process or to its socket, and whenever, the weights are those of a
-// quiet run. Real processes, the wasm engine; each fault strikes in the very moment that is named, none after a pause.
+// Faults of worker processes and connections do not change the weights. Real processes with the wasm engine; each fault is
+// injected at a defined point, not after a delay.
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LinkMark } from '../../cli/machine/chaos/faulty-link.js';
@@ -7,7 +7,7 @@ import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { chunkBytes } from '../../shared/protocol/messages.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { passTimeUntil } from '../support/passing-time.js';
-import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/shaken-cluster.js';
+import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/faulted-cluster.js';
 
 let quiet: string;
 beforeAll(async () => {
@@ -18,19 +18,19 @@ beforeAll(async () => {
 });
 
 type Direction = LinkMark['direction'];
-/** A place in a message of a step, counted from 0. */
-const at = (direction: Direction, type: string, place: LinkMark['place'], step?: number) => (mark: LinkMark) =>
+/** A point of a message. @param step counted from 0 */
+const at = (direction: Direction, type: string, point: LinkMark['point'], step?: number) => (mark: LinkMark) =>
   mark.direction === direction &&
   mark.message.type === type &&
-  mark.place === place &&
+  mark.point === point &&
   (step === undefined || ('step' in mark.message && mark.message.step === step));
 
 const kill = ({ child }: FaultedWorker) => child.kill('SIGKILL');
 
-/** When SIGKILL strikes the first of two workers. An epoch has 11 steps. */
+/** When the first of two workers is killed. An epoch has 11 steps. */
 const phases: [string, (victim: FaultedWorker, cluster: FaultedCluster) => void][] = [
   [
-    'before it computes: the weights have come, the order has not',
+    'after the weights have arrived, before its assignment',
     (victim) => victim.onceAt(at('down', 'weights', 'end', 3), () => kill(victim)),
   ],
   [
@@ -58,7 +58,7 @@ const phases: [string, (victim: FaultedWorker, cluster: FaultedCluster) => void]
       });
     },
   ],
-  ['in validation', (victim) => victim.onceAt(at('down', 'evaluate', 'end', 11), () => kill(victim))],
+  ['during validation', (victim) => victim.onceAt(at('down', 'evaluate', 'end', 11), () => kill(victim))],
   [
     'in the middle of receiving a shard',
     (victim) =>
@@ -69,12 +69,12 @@ const phases: [string, (victim: FaultedWorker, cluster: FaultedCluster) => void]
   ],
 ];
 
-describe('the weights are those of a quiet run', () => {
+describe('the weights are those of a run without faults', () => {
   it.each(phases)('when a worker is killed %s', async (_, arrange) => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const victim = await cluster.startAnnouncing('w1');
     arrange(victim, cluster);
-    // The first to come is the first to be asked, where there is work for one alone.
+    // If there is work for one worker only, it is assigned to the first to join.
     await once(cluster.coordinator.events, 'worker-joined');
     await cluster.start('w2');
     const lost = once(cluster.coordinator.events, 'worker-lost');
@@ -83,7 +83,7 @@ describe('the weights are those of a quiet run', () => {
     expect(victim.child.signalCode).toBe('SIGKILL');
   });
 
-  it('when a worker runs out of its heap in the middle of a slice', async () => {
+  it('when a worker runs out of memory in the middle of a slice', async () => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const hungry = await cluster.startHungry('w1', 64);
     const ended = once(hungry.child, 'exit');
@@ -96,12 +96,12 @@ describe('the weights are those of a quiet run', () => {
     expect((await ended)[1]).toBe('SIGABRT');
   });
 
-  it('when a worker is frozen for longer than the silence limit, taken for dead, and thawed', async () => {
+  it('when a worker is frozen for longer than the heartbeat timeout, disconnected, and continued', async () => {
     const clock = new FakeClock();
     const cluster = await startFaulted({ minWorkers: 2, clock });
     const { coordinator } = cluster;
     const frozen = await cluster.start('w1');
-    // Holds the third step open, so that it cannot end before the frozen worker is back.
+    // Holds the third step, so that the run cannot end before the frozen worker is back.
     const other = await cluster.startAnnouncing('w2', 2);
     const lost = once(coordinator.events, 'worker-lost');
     await new Promise<void>((resolve) =>
@@ -119,16 +119,16 @@ describe('the weights are those of a quiet run', () => {
     expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: quiet });
   });
 
-  it('when a socket stalls: open, but nothing passes; the worker notices too, and joins on a new one', async () => {
+  it('when a connection stalls, and the worker reconnects after its own heartbeat timeout', async () => {
     const clock = new FakeClock();
-    // The worker's own limit, in real time, is the same.
+    // The worker has the same timeout, in real time.
     const cluster = await startFaulted({ minWorkers: 2, heartbeatInterval: 0.5, heartbeatTimeout: 2.5, clock });
     const { coordinator } = cluster;
     const stalled = await cluster.start('w1');
     const other = await cluster.startAnnouncing('w2', 2);
-    const told: string[] = [];
-    coordinator.events.on('worker-joined', ({ name }) => told.push(name));
-    coordinator.events.on('worker-lost', ({ name, reason }) => told.push(`${name}: ${reason}`));
+    const events: string[] = [];
+    coordinator.events.on('worker-joined', ({ name }) => events.push(name));
+    coordinator.events.on('worker-lost', ({ name, reason }) => events.push(`${name}: ${reason}`));
     const lost = once(coordinator.events, 'worker-lost');
     await new Promise<void>((resolve) =>
       stalled.onceAt(at('up', 'gradient', 'middle', 3), () => {
@@ -137,14 +137,14 @@ describe('the weights are those of a quiet run', () => {
       }),
     );
     await passTimeUntil(lost, { coordinator, clock, alive: ['w2'] });
-    expect(told).toContain('w1: silent for more than 2.5 s');
-    // It may have noticed before.
-    await expect.poll(() => told.filter((name) => name === 'w1')).toHaveLength(2);
+    expect(events).toContain('w1: silent for more than 2.5 s');
+    // The worker may have reconnected earlier.
+    await expect.poll(() => events.filter((name) => name === 'w1')).toHaveLength(2);
     other.child.send('go on');
     expect((await cluster.finish()).weightsSha256).toBe(quiet);
   });
 
-  it('when all workers are gone and two new ones come', async () => {
+  it('when all workers are killed and two new ones join', async () => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const { events } = cluster.coordinator;
     const first = [await cluster.start('w1'), await cluster.start('w2')];
@@ -161,7 +161,7 @@ describe('the weights are those of a quiet run', () => {
   it.each([
     ['a gradient', 'up', 'gradient'],
     ['the weights', 'down', 'weights'],
-    ['an order', 'down', 'compute'],
+    ['an assignment', 'down', 'compute'],
   ] as const)(
     'when a connection is cut in the middle of %s, and the worker joins again',
     async (_, direction, type) => {
@@ -178,19 +178,19 @@ describe('the weights are those of a quiet run', () => {
   );
 });
 
-describe('a shard whose transfer is cut', () => {
-  // One slice of 720 images: a shard of 2.2 MB, which is three chunks.
+describe('a shard whose transfer is interrupted', () => {
+  // One slice of 720 images is a shard of 2.2 MB, in three chunks.
   const oneShard = { slices: 1, dataset: synthesizeDataset({ trainingImages: 800, testImages: 10 }) };
 
-  it('comes again, and the weights are those of a quiet run', async () => {
-    const quietCluster = await startFaulted(oneShard);
-    await quietCluster.start('w1');
-    const { weightsSha256 } = await quietCluster.finish();
+  it('is sent again, and the weights are those of a run without faults', async () => {
+    const faultlessCluster = await startFaulted(oneShard);
+    await faultlessCluster.start('w1');
+    const { weightsSha256 } = await faultlessCluster.finish();
 
     const cluster = await startFaulted(oneShard);
     const worker = await cluster.start('w1');
-    const isSecondChunk = ({ place, message }: LinkMark) =>
-      place === 'middle' && message.type === 'shard-chunk' && message.offset === chunkBytes;
+    const isSecondChunk = ({ point, message }: LinkMark) =>
+      point === 'middle' && message.type === 'shard-chunk' && message.offset === chunkBytes;
     worker.onceAt(isSecondChunk, () => worker.link.cut());
     expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256 });
   });

@@ -1,5 +1,5 @@
-// PendingConnections do their worst during a run of two honest workers: its bits stay the same, each of them is sent away with the
-// code that SECURITY.md names, and nothing of them is left. `npm run test:hostile` sends 100,000 messages.
+// Hostile clients attack a run with two honest workers: its weights stay the same, every client is disconnected with the
+// documented code, and no memory or socket is left. `npm run test:hostile` sends 100,000 messages.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
@@ -17,7 +17,7 @@ const maxGrowthBytes = 32 * 1024 * 1024;
 setFlagsFromString('--expose_gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** Bytes that are in use, of objects and of buffers. */
+/** Bytes in use by objects and buffers. */
 function bytesInUse(): number {
   collectGarbage();
   const { heapUsed, arrayBuffers } = process.memoryUsage();
@@ -25,21 +25,20 @@ function bytesInUse(): number {
 }
 const openSockets = () => process.getActiveResourcesInfo().filter((name) => name.startsWith('TCP')).length;
 
-/** An address of its own for each needs Linux, which has all of 127.0.0.0/8. */
+/** A separate address for each client needs Linux, which has all of 127.0.0.0/8. */
 it.skipIf(process.platform !== 'linux')(
-  `${messages} hostile messages change nothing of a run and leave nothing behind`,
+  `${messages} hostile messages neither change the weights of a run nor leak memory or sockets`,
   { timeout: 300_000 + 20 * messages },
   async () => {
     const honest = await hashWith(2, { steps });
     let sent = 0;
     let slices = 0;
     const waiting: (() => void)[] = [];
-    const goOn = () => {
+    const release = () => {
       for (const wake of waiting.splice(0)) wake();
     };
-    // The run goes on as the attack does: the last slices come when nearly all has been tried.
+    // The run progresses with the attack: the first steps do not wait, the last slice waits for the last message.
     const pace = async () => {
-      // The first steps are free, the last slice waits for the last message.
       const due = (messages * (slices++ - 16)) / (steps * 4 - 17);
       while (sent < Math.min(due, messages)) await new Promise<void>((resolve) => waiting.push(resolve));
     };
@@ -61,17 +60,17 @@ it.skipIf(process.platform !== 'linux')(
           const code = await act.run(target, ++seed * 7919);
           if (!act.expected.includes(code)) wrong.push(`${act.name}: ${code}`);
           sent += act.messages;
-          goOn();
+          release();
         }
       }
       await Promise.all(Array.from({ length: peersAtOnce }, attack));
       expect([...new Set(wrong)]).toEqual([]);
       sent = Infinity;
-      goOn();
+      release();
       const report = await cluster.coordinator.report;
       expect(report.weightsSha256).toBe(honest);
       expect(refusals.length).toBeGreaterThan(0);
-      // So many lines a minute: see connection-guard.ts.
+      // The limit of lines per minute is in connection-limiter.ts.
       const minutes = Math.ceil((performance.now() - startedMs) / 60_000);
       expect(refusals.length).toBeLessThanOrEqual(50 * (minutes + 1));
       expect(openSockets()).toBeLessThanOrEqual(socketsBefore);
@@ -79,13 +78,13 @@ it.skipIf(process.platform !== 'linux')(
       expect(({} as Record<string, unknown>)['role']).toBeUndefined();
     } finally {
       sent = Infinity;
-      goOn();
+      release();
       await cluster.close();
     }
   },
 );
 
-it('1,000 idle connections and slow ones are let go in time, and an honest worker gets in beside them', async () => {
+it('1,000 idle or slow connections are dropped, and an honest worker can still join', async () => {
   const honest = await hashWith(1, { steps: 4 });
   const cluster = await startCluster({ steps: 4 });
   const { port } = cluster.coordinator;
@@ -96,7 +95,7 @@ it('1,000 idle connections and slow ones are let go in time, and an honest worke
       socket.on('error', () => undefined);
       sockets.push(socket);
       await once(socket, 'connect').catch(() => undefined);
-      // Every other one is a slow sender.
+      // Every second one sends slowly.
       if (index % 2 === 0) socket.write('GET /worker HT');
     });
     await Promise.all(opened);

@@ -1,16 +1,16 @@
-// A run that begins with another's weights: they are part of what its own depend on, and resuming needs no file.
+// A run that starts with the weights of another: they are part of its configuration, and resuming does not need the file.
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { CoordinatorOptions } from '../../coordinator/main.js';
 import type { Report } from '../../coordinator/run/report.js';
 import { exportModel } from '../../inference/export/formats.js';
-import { trainedModelOf } from '../../inference/trained-model.js';
+import { loadTrainedModel } from '../../inference/trained-model.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { startCluster } from '../support/local-cluster.js';
 
 const inFolder = folderPerFile();
 
-/** Trains to the end, or until so many steps are made. */
+/** Trains to the end, or stops after step `until`. */
 async function trained(name: string, options: CoordinatorOptions = {}, until = Infinity): Promise<Report | undefined> {
   const cluster = await startCluster({ runDir: inFolder(name), steps: 6, ...options });
   const { coordinator } = cluster;
@@ -32,29 +32,29 @@ let first: Report;
 let fromFile: Report;
 beforeAll(async () => {
   first = (await trained('first'))!;
-  const { model } = await trainedModelOf(inFolder('first'));
-  await exportModel(model, { format: 'safetensors', target: file(), force: false });
+  const { model } = await loadTrainedModel(inFolder('first'));
+  await exportModel(model, { to: 'safetensors', out: file(), force: false });
   fromFile = (await trained('from-file', { initialWeights: file() }))!;
 });
 
-describe('--initial-weights', () => {
-  it('begins with the weights and the moving statistics of the file, at step 0 and a velocity of 0', async () => {
+describe('initialWeights', () => {
+  it('starts at step 0 with the weights and moving statistics of the file and zero velocity', async () => {
     expect(fromFile.initialWeightsSha256).toBe(first.weightsSha256);
     expect(fromFile.steps).toBe(6);
     expect(fromFile.weightsSha256).not.toBe(first.weightsSha256);
-    // So small a rate moves no weight, and moving statistics with momentum 1 stay: after a step they are the file's.
+    // Such a small rate changes no weight, and with momentum 1 the moving statistics stay: after a step they are the file's.
     const still = await trained('still', { initialWeights: file(), steps: 1, learningRate: 1e-30, bnMomentum: 1 });
     expect(still!.weightsSha256).toBe(first.weightsSha256);
-    // A drawn beginning is another, and says so.
+    // A run with random initial weights has no hash of them.
     expect(first.initialWeightsSha256).toBeNull();
   });
 
-  it('takes a checkpoint or a run as well, to the same bits', async () => {
+  it('accepts a checkpoint or run directory, with the same result', async () => {
     const ofRun = (await trained('from-run', { initialWeights: inFolder('first') }))!;
     expect(ofRun.weightsSha256).toBe(fromFile.weightsSha256);
   });
 
-  it('stays in the configuration by its hash, which a file with other weights does not have', async () => {
+  it('is recorded in the configuration by its hash, which is checked', async () => {
     const config = JSON.parse(await readFile(inFolder('from-file', 'config.json'), 'utf8')) as CoordinatorOptions;
     expect(config).toMatchObject({ initialWeights: file(), initialWeightsSha256: first.weightsSha256 });
     const again = await trained('again', { ...config, runDir: inFolder('again') });
@@ -68,7 +68,7 @@ describe('--initial-weights', () => {
     });
   });
 
-  it('is not needed to resume, and refused there where it is another', async () => {
+  it('is not needed to resume, and must then be the same', async () => {
     await trained('stopped', { initialWeights: file() }, 3);
     await rename(file(), `${file()}.gone`);
     try {

@@ -1,5 +1,5 @@
-// Machines on a real network, which is slow and loses packets, whose cables are pulled, and which is not there yet: the
-// weights are those of a quiet run. Each machine is a network namespace.
+// Runs over a virtual network that is slow and lossy, whose cables are unplugged, or that is not connected yet: the weights are
+// those of a run without faults. Each machine is a network namespace.
 import { beforeAll, describe, expect, it, type TestContext } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -11,7 +11,7 @@ import { sayWhySkipped } from '../support/why-skipped.js';
 const inFolder = folderPerFile();
 const steps = 14;
 const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--steps', String(steps)];
-const environment = { LOCKSTEP_TOKEN: 'of this test' };
+const environment = { LOCKSTEP_TOKEN: 'for this test' };
 const port = 7350;
 
 const noRoom = await whyNoRoom();
@@ -21,16 +21,16 @@ if ('reason' in conditionsMean) sayWhySkipped('a run over a bad network', condit
 const means = 'means' in conditionsMean ? conditionsMean.means : undefined;
 
 let run: string[];
-let quiet: string;
+let faultless: string;
 beforeAll(async () => {
   if (noRoom !== undefined) return;
   await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 400, testImages: 100 }));
   run = [...recipe, '--data', inFolder('images'), '--no-tensorboard'];
-  await runCli(['train', ...run, '--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('quiet')]);
-  quiet = (await readReport(inFolder('quiet'))).weightsSha256;
+  await runCli(['train', ...run, '--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('faultless')]);
+  faultless = (await readReport(inFolder('faultless'))).weightsSha256;
 });
 
-/** Three machines, and what starts a coordinator on the first and workers on the others. */
+/** Creates three machines, with functions that start a coordinator on the first and workers on the others. */
 async function network({ onTestFinished }: TestContext, conditions?: LinkConditions) {
   const room = await openRoom(means);
   const started: CliProcess[] = [];
@@ -55,61 +55,64 @@ async function network({ onTestFinished }: TestContext, conditions?: LinkConditi
     },
     startWorker: (machine: Machine, name: string) =>
       start(machine, ['worker', url, '--engine', 'wasm', '--name', name, '--no-cache']),
-    /** One that stands still behind the first steps until it is sent 'go on'. */
+    /** Starts a worker that stops after the first steps until it is sent 'go on'. */
     startHeldWorker: ({ prefix }: Machine, name: string) =>
       keep(startHelper('announcing-worker.mjs', [url, name, '2'], environment, prefix)),
   };
 }
 
-describe.skipIf(noRoom !== undefined)('over a network the weights are those of a quiet run', () => {
-  it.skipIf(means === undefined).concurrent('of 50 ms a way that loses 1% of all packets', async (context) => {
-    const { machines, startCoordinator, startWorker } = await network(context, { delayMs: 50, loss: 0.01 });
-    const coordinator = startCoordinator(inFolder('bad'));
-    await coordinator.says('listening');
-    machines.forEach((machine, index) => startWorker(machine, `w${index + 1}`));
-    expect(await coordinator.exited).toBe(0);
-    const report = await readReport(inFolder('bad'));
-    expect(report).toMatchObject({ weightsSha256: quiet, exact: true, workersJoined: 2, workersLost: 0 });
-    // The network is as bad as it was meant to be: to the workers and back in each step take 100 ms on any machine.
-    expect(Number(report['wallSeconds'])).toBeGreaterThan(0.1 * steps);
-  });
+describe.skipIf(noRoom !== undefined)('the weights are those of a run without faults over a network', () => {
+  it.skipIf(means === undefined).concurrent(
+    'with a delay of 50 ms in each direction that loses 1% of all packets',
+    async (context) => {
+      const { machines, startCoordinator, startWorker } = await network(context, { delayMs: 50, loss: 0.01 });
+      const coordinator = startCoordinator(inFolder('bad'));
+      await coordinator.says('listening');
+      machines.forEach((machine, index) => startWorker(machine, `w${index + 1}`));
+      expect(await coordinator.exited).toBe(0);
+      const report = await readReport(inFolder('bad'));
+      expect(report).toMatchObject({ weightsSha256: faultless, exact: true, workersJoined: 2, workersLost: 0 });
+      // The delay is in effect: a round trip to the workers in each step takes 100 ms on any machine.
+      expect(Number(report['wallSeconds'])).toBeGreaterThan(0.1 * steps);
+    },
+  );
 
-  it.concurrent('where a cable is pulled for 15 s: both sides notice, and the worker joins again', async (context) => {
+  it.concurrent('with a cable unplugged for 15 s: both sides notice, and the worker joins again', async (context) => {
     const { machines, startCoordinator, startWorker, startHeldWorker } = await network(context);
     const runDirectory = inFolder('pulled');
-    // Without the second worker no step begins, so that it is waited for. The limit of silence is the usual 10 s.
+    // No step starts without the second worker. The heartbeat timeout is the default of 10 s.
     const coordinator = startCoordinator(runDirectory, ['--pause-below', '2']);
     await coordinator.says('listening');
-    // The run cannot end before the cable is out.
+    // The second worker keeps the run from ending before the cable is unplugged.
     const workers = [startWorker(machines[0], 'w1'), startHeldWorker(machines[1], 'w2')];
     await stepsMade(runDirectory, 2);
     await machines[0].pullCable();
     const pulledMs = performance.now();
-    await coordinator.says('w1 is gone (silent for more than 10 s)');
+    await coordinator.says('w1 disconnected (silent for more than 10 s)');
     await workers[0].says('not connected (the coordinator was silent for more than 10 s)');
     await new Promise((resolve) => setTimeout(resolve, 15_000 - (performance.now() - pulledMs)));
     await machines[0].plugIn();
     workers[1].child.send('go on');
     expect(await coordinator.exited).toBe(0);
     expect(await readReport(runDirectory)).toMatchObject({
-      weightsSha256: quiet,
+      weightsSha256: faultless,
       workersJoined: 3,
       workersLost: 1,
     });
     expect(await Promise.all(workers.map(({ exited }) => exited))).toEqual([0, 0]);
   });
 
-  it.concurrent('where the coordinator cannot be reached at first: its workers keep knocking', async (context) => {
+  it.concurrent('with a coordinator that cannot be reached at first: its workers keep retrying', async (context) => {
     const { machines, startCoordinator, startWorker } = await network(context);
     await machines[0].pullCable();
     const workers = machines.map((machine, index) => startWorker(machine, `w${index + 1}`));
-    // Of one the cable is out; the other finds a machine on which nobody listens yet.
+    // The cable of the first is unplugged; the second reaches the machine, but no coordinator listens yet.
     await workers[0].says(/not connected \(.*EHOSTUNREACH/);
     await workers[1].says(/not connected \(.*ECONNREFUSED/);
     const coordinator = startCoordinator(inFolder('late'));
     await coordinator.says('w2 joined');
     await machines[0].plugIn();
     expect(await coordinator.exited).toBe(0);
-    expect(await readReport(inFolder('late'))).toMatchObject({ weightsSha256: quiet, workersLost: 0 });
+    expect(await readReport(inFolder('late'))).toMatchObject({ weightsSha256: faultless, workersLost: 0 });
   });
 });

@@ -1,4 +1,4 @@
-// What an operator does over HTTP: who may, what happens, and that the weights are those of a quiet run.
+// Operator requests over HTTP: who may send them, what they do, and that the weights are those of a run without them.
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -18,10 +18,10 @@ const tokens = {
   viewer: '5b9d1c7e3f024a86aa55',
   operator: '0f5e6d7c8b9a41526374',
 } as const;
-let quiet: string;
+let undisturbed: string;
 
 beforeAll(async () => {
-  quiet = await hashWith(1);
+  undisturbed = await hashWith(1);
 });
 
 interface Answer {
@@ -43,12 +43,12 @@ async function post(url: string, body: object, headers: Record<string, string> =
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 /**
- * Resolves with the first message that is meant.
- * @param isMeant is also told how the run stands with that message; undefined before anything was said of it
+ * Resolves with the first message that matches.
+ * @param matches also receives the live state after that message; undefined before the first one
  */
-function heard(
+function nextMessage(
   socket: WebSocket,
-  isMeant: (message: WatchMessage, live: LiveState | null | undefined) => boolean,
+  matches: (message: WatchMessage, live: LiveState | null | undefined) => boolean,
 ): Promise<WatchMessage> {
   let live: LiveState | null | undefined;
   return new Promise((resolve, reject) => {
@@ -58,17 +58,17 @@ function heard(
       if (message.type === 'update' && message.live !== null) {
         live = applyDifference(live, message.live) as LiveState | null;
       }
-      if (isMeant(message, live)) resolve(message);
+      if (matches(message, live)) resolve(message);
     });
-    socket.on('close', () => reject(new Error('the socket closed before')));
+    socket.on('close', () => reject(new Error('the socket closed without a matching message')));
   });
 }
 
-/** An engine that holds a run behind its third step, until it is let go on. */
-function holdingEngine({ coordinator }: Cluster) {
-  let letGo: () => void = () => undefined;
+/** An engine that blocks a run after its third step, until it is released. */
+function blockingEngine({ coordinator }: Cluster) {
+  let release: () => void = () => undefined;
   const released = new Promise<void>((resolve) => {
-    letGo = resolve;
+    release = resolve;
   });
   let isHeld = false;
   const held = new Promise<void>((resolve) => {
@@ -78,21 +78,21 @@ function holdingEngine({ coordinator }: Cluster) {
       resolve();
     });
   });
-  return { engine: fakeEngine({ beforeSlice: () => (isHeld ? released : undefined) }), held, letGo };
+  return { engine: fakeEngine({ beforeSlice: () => (isHeld ? released : undefined) }), held, release };
 }
 
 const phaseIs = (phase: string) => (message: WatchMessage, live: LiveState | null | undefined) =>
   message.type === 'update' && live?.status.run.phase === phase;
 
 describe('an operator of a run', () => {
-  it('pauses, saves, drops a worker and goes on, and the weights are those of a quiet run', async () => {
+  it('pauses, saves, disconnects a worker and continues, and the weights are those of an undisturbed run', async () => {
     const cluster = await startCluster({ minWorkers: 2 });
     onTestFinished(() => cluster.close());
     const { coordinator } = cluster;
     const control = (body: object) => post(`${coordinator.dashboardUrl}/control`, body);
-    const { engine, held, letGo } = holdingEngine(cluster);
+    const { engine, held, release } = blockingEngine(cluster);
     const watching = new WebSocket(`${coordinator.url}/watch`);
-    const paused = heard(watching, phaseIs('paused'));
+    const paused = nextMessage(watching, phaseIs('paused'));
     await once(watching, 'open');
     expect(await control({ action: 'continue' })).toMatchObject({
       status: 409,
@@ -102,7 +102,7 @@ describe('an operator of a run', () => {
     await cluster.join({ name: 'w2', engine });
     await held;
     expect(await control({ action: 'pause' })).toMatchObject({ status: 200, body: { done: 'pause' } });
-    letGo();
+    release();
     await paused;
     const saved = once(coordinator.events, 'checkpoint');
     expect((await control({ action: 'checkpoint' })).status).toBe(200);
@@ -113,20 +113,20 @@ describe('an operator of a run', () => {
     const [{ id }] = coordinator.status().workers;
     expect((await control({ action: 'drop', worker: id })).status).toBe(200);
     expect((await lost)[0]).toMatchObject({ name: 'w1', reason: 'dropped by a user of this machine' });
-    // It was told goodbye, and does not come back.
+    // It received a goodbye, so it does not reconnect.
     await first.done;
     expect((await control({ action: 'drop', worker: id })).status).toBe(409);
-    // A paused run takes workers in.
+    // Workers can join a paused run.
     await cluster.join({ name: 'w3' });
     expect(coordinator.status().run).toMatchObject({ phase: 'paused', step });
     expect((await control({ action: 'continue' })).status).toBe(200);
-    expect(await coordinator.report).toMatchObject({ weightsSha256: quiet, workersJoined: 3, workersLost: 1 });
+    expect(await coordinator.report).toMatchObject({ weightsSha256: undisturbed, workersJoined: 3, workersLost: 1 });
     const metrics = await readFile(path.join(coordinator.runDirectory, 'metrics.jsonl'), 'utf8');
     const events = [...metrics.matchAll(/"event":"([^"]+)"/g)].map(([, event]) => event);
     expect(events).toEqual(
       expect.arrayContaining([
         'paused',
-        'checkpoint-asked',
+        'checkpoint-requested',
         'checkpoint',
         'worker-dropped',
         'worker-lost',
@@ -135,19 +135,22 @@ describe('an operator of a run', () => {
     );
   });
 
-  it('stops a run, paused or not, which goes on from there to the same weights', async () => {
+  it('stops a paused run, which can be resumed to the same weights', async () => {
     const cluster = await startCluster({ minWorkers: 1 });
     onTestFinished(() => cluster.close());
     const { coordinator } = cluster;
     const control = (action: string) => post(`${coordinator.dashboardUrl}/control`, { action });
-    const { engine, held, letGo } = holdingEngine(cluster);
+    const { engine, held, release } = blockingEngine(cluster);
     const watching = new WebSocket(`${coordinator.url}/watch`);
-    const [paused, ended] = [heard(watching, phaseIs('paused')), heard(watching, ({ type }) => type === 'ended')];
+    const [paused, ended] = [
+      nextMessage(watching, phaseIs('paused')),
+      nextMessage(watching, ({ type }) => type === 'ended'),
+    ];
     await once(watching, 'open');
     await cluster.join({ engine });
     await held;
     await control('pause');
-    letGo();
+    release();
     await paused;
     await control('stop');
     await expect(coordinator.report).rejects.toMatchObject({
@@ -157,12 +160,12 @@ describe('an operator of a run', () => {
     expect(await ended).toMatchObject({ ending: { how: 'interrupted', message: 'stopped by a user of this machine' } });
     const resumed = await startCluster({ resume: true, runDir: coordinator.runDirectory });
     await resumed.join();
-    expect((await resumed.coordinator.report).weightsSha256).toBe(quiet);
+    expect((await resumed.coordinator.report).weightsSha256).toBe(undisturbed);
     await resumed.close();
   });
 });
 
-describe('who has tokens', () => {
+describe('a client', () => {
   async function withTokens(): Promise<Cluster> {
     const tokenFile = inFolder('tokens');
     const lines = Object.entries(tokens).map(([role, token]) => `${role}s-own ${role} ${token}`);
@@ -173,23 +176,23 @@ describe('who has tokens', () => {
   }
 
   it.each([
-    ['none', {}, 401],
-    ['a wrong one', bearer('00000000000000000000'), 401],
-    ["a viewer's", bearer(tokens.viewer), 403],
-    ["a worker's", bearer(tokens.worker), 403],
-    ["an operator's", bearer(tokens.operator), 200],
-    ["an operator's, from another site's page", { ...bearer(tokens.operator), origin: 'https://evil.example' }, 403],
-    ["an operator's, by a form", { ...bearer(tokens.operator), 'content-type': 'text/plain' }, 415],
-  ])('and shows %s may operate or not', async (_, headers, status) => {
+    ['no token', {}, 401],
+    ['an unknown token', bearer('00000000000000000000'), 401],
+    ["a viewer's token", bearer(tokens.viewer), 403],
+    ["a worker's token", bearer(tokens.worker), 403],
+    ["an operator's token", bearer(tokens.operator), 200],
+    ["an operator's token on another site's page", { ...bearer(tokens.operator), origin: 'https://evil.example' }, 403],
+    ["an operator's token in a form", { ...bearer(tokens.operator), 'content-type': 'text/plain' }, 415],
+  ])('with %s may control the run or not', async (_, headers, status) => {
     const { coordinator } = await withTokens();
     const answer = await post(`${coordinator.dashboardUrl}/control`, { action: 'checkpoint' }, headers);
     expect(answer.status).toBe(status);
   });
 
-  it('logs in with a viewer’s and reads, with an operator’s and pauses, with a worker’s not at all', async () => {
+  it('can log in as a viewer to read and as an operator to pause, but not as a worker', async () => {
     const { coordinator } = await withTokens();
     const at = (page: string) => `${coordinator.dashboardUrl}/${page}`;
-    expect(await post(at('login'), { token: 'guessed-in-vain-guessed' })).toMatchObject({ status: 401, cookie: null });
+    expect(await post(at('login'), { token: 'an-unknown-token-000' })).toMatchObject({ status: 401, cookie: null });
     expect(await post(at('login'), { token: tokens.worker })).toMatchObject({ status: 403, cookie: null });
     const viewer = await post(at('login'), { token: tokens.viewer });
     expect(viewer).toMatchObject({ status: 200, body: { name: 'viewers-own', role: 'viewer' } });
@@ -205,7 +208,7 @@ describe('who has tokens', () => {
     expect((await post(at('logout'), {})).cookie).toMatch(/Max-Age=0/);
   });
 
-  it('is asked for nothing else than what there is', async () => {
+  it('gets an error for invalid requests', async () => {
     const { coordinator } = await withTokens();
     const asOperator = bearer(tokens.operator);
     const control = (body: object) => post(`${coordinator.dashboardUrl}/control`, body, asOperator);
@@ -219,7 +222,7 @@ describe('who has tokens', () => {
 });
 
 describe('the port of a run', () => {
-  it('serves the page’s files, which a browser need not fetch twice', async () => {
+  it('serves the files of the dashboard with an ETag', async () => {
     const cluster = await startCluster();
     onTestFinished(() => cluster.close());
     const url = cluster.coordinator.dashboardUrl!;
@@ -240,7 +243,7 @@ describe('the port of a run', () => {
     expect(await page.text()).not.toMatch(/<script>|<style|style=| on\w+=/);
   });
 
-  it('serves no page and takes no requests without a dashboard', async () => {
+  it('serves no pages and no operator requests without a dashboard', async () => {
     const cluster = await startCluster({ dashboard: false });
     onTestFinished(() => cluster.close());
     const { url, dashboardUrl } = cluster.coordinator;
@@ -251,8 +254,8 @@ describe('the port of a run', () => {
   });
 });
 
-describe('a run that is over', () => {
-  it('is told as it was, from its folder', async () => {
+describe('the dashboard of a finished run', () => {
+  it('shows the run as recorded in its directory', async () => {
     const cluster = await startCluster();
     onTestFinished(() => cluster.close());
     await cluster.join({ name: 'w1' });
@@ -271,7 +274,7 @@ describe('a run that is over', () => {
     expect((await post(`${dashboard.url}/control`, { action: 'stop' })).status).toBe(409);
   });
 
-  it('is not looked for where there is none', async () => {
+  it('is refused for a folder or file that is not a run directory', async () => {
     await mkdir(inFolder('empty'));
     await expect(openRecordedDashboard(inFolder('empty'), 0)).rejects.toMatchObject({
       code: 'bad-option',

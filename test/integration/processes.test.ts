@@ -1,4 +1,4 @@
-// The same promise with what a person starts: real processes, the real engine, the built command line.
+// The weights do not depend on the workers, with real processes, the wasm engine and the built command line.
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -11,7 +11,7 @@ const inFolder = folderPerFile();
 const engine = 'wasm';
 const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--seed', '3', '--steps', '60'];
 
-describe('with real processes the weights are the same bits', () => {
+describe('with real processes, the weights have the same bits', () => {
   let data: string[];
   let alone: string;
   beforeAll(async () => {
@@ -32,15 +32,15 @@ describe('with real processes the weights are the same bits', () => {
     return report.weightsSha256;
   }
 
-  /** A coordinator started by hand, and what connects workers to it. */
-  async function startByHand(name: string, minWorkers: number, changes: readonly string[] = []) {
+  /** Starts a coordinator. @returns it, and functions that start its workers */
+  async function startCoordinator(name: string, minWorkers: number, changes: readonly string[] = []) {
     const runDirectory = inFolder(name);
     const options = ['--port', '0', '--min-workers', String(minWorkers), '--run-dir', runDirectory];
     const coordinator = startCli(['coordinator', ...recipe, ...data, ...options, ...changes]);
     const [, url = ''] = await coordinator.says(/lockstep worker (ws:\S+)/);
     const join = (worker: string): CliProcess =>
       startCli(['worker', url, '--engine', engine, '--name', worker, '--cache', inFolder('cache')]);
-    /** One that stands still behind the first steps until it is sent 'go on': till then the run cannot end. */
+    /** Starts a worker that holds the run after the second step, until it receives a message. */
     const joinAndHold = (worker: string) => startHelper('announcing-worker.mjs', [url, worker, '2']);
     return { coordinator, runDirectory, url, join, joinAndHold };
   }
@@ -50,8 +50,8 @@ describe('with real processes the weights are the same bits', () => {
     expect(await trainedHash(3)).toBe(alone);
   });
 
-  it('with a coordinator and two workers started by hand', async () => {
-    const { coordinator, runDirectory, join } = await startByHand('by-hand', 2);
+  it('with a coordinator and two workers started separately', async () => {
+    const { coordinator, runDirectory, join } = await startCoordinator('separate', 2);
     const workers = [join('w1'), join('w2')];
     expect(await coordinator.exited).toBe(0);
     const statuses = await Promise.all(workers.map((worker) => worker.exited));
@@ -60,24 +60,24 @@ describe('with real processes the weights are the same bits', () => {
     expect((await readReport(runDirectory)).weightsSha256).toBe(alone);
   });
 
-  it('when a third worker joins and one is killed in the middle', async () => {
-    // Without help for stragglers the step that w1 has a part of is not done before it is killed.
-    const faulted = await startByHand('faulted', 2, ['--straggler-factor', '0']);
+  it('when a third worker joins and one is killed', async () => {
+    // Without speculative work, the step cannot be completed without w1 before it is killed.
+    const faulted = await startCoordinator('faulted', 2, ['--straggler-factor', '0']);
     const { coordinator, runDirectory, join, joinAndHold } = faulted;
     const workers = [joinAndHold('w1'), join('w2')];
     await stepsMade(runDirectory, 2);
     workers.push(join('w3'));
     await coordinator.says('w3 joined');
     workers[0].child.kill('SIGKILL');
-    await coordinator.says('w1 is gone');
+    await coordinator.says('w1 disconnected');
     expect(await coordinator.exited).toBe(0);
     await Promise.all(workers.map((worker) => worker.exited));
     const report = await readReport(runDirectory);
     expect(report).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: alone });
   });
 
-  it('with two worker processes from one command, which passes their words on', async () => {
-    const { coordinator, runDirectory, url } = await startByHand('two-from-one', 2);
+  it('with two worker processes from one command, which prints their output', async () => {
+    const { coordinator, runDirectory, url } = await startCoordinator('two-from-one', 2);
     const args = ['worker', url, '--engine', engine, '--workers', '2', '--name', 'host', '--no-cache'];
     const workers = startCli(args);
     expect(await coordinator.exited).toBe(0);
@@ -86,22 +86,22 @@ describe('with real processes the weights are the same bits', () => {
     expect((await readReport(runDirectory)).weightsSha256).toBe(alone);
   });
 
-  it('Ctrl-C to two worker processes from one command, just as they join: both say goodbye', async () => {
-    const { coordinator, url } = await startByHand('goodbyes', 2, ['--steps', '1000000']);
-    // Twice: the goodbye of a worker that was still being sent its shards was lost once in ten times.
+  it('and both worker processes of a command say goodbye when Ctrl-C interrupts them as they join', async () => {
+    const { coordinator, url } = await startCoordinator('goodbyes', 2, ['--steps', '1000000']);
+    // Twice: the goodbye of a worker that was still receiving shards used to be lost once in ten times.
     for (let turn = 1; turn <= 2; turn++) {
       const workers = startCli(['worker', url, '--engine', engine, '--workers', '2', '--name', 'host', '--no-cache']);
       await coordinator.says(new RegExp(`(?:host-worker-\\d joined [^]*?){${2 * turn}}`));
       workers.child.kill('SIGINT');
       expect(await workers.exited).toBe(130);
-      const [said] = await coordinator.says(new RegExp(`(?:host-worker-\\d is gone .*\n[^]*?){${2 * turn}}`));
-      expect(said.split('(left: interrupted by SIGINT)')).toHaveLength(2 * turn + 1);
+      const [output] = await coordinator.says(new RegExp(`(?:host-worker-\\d disconnected .*\n[^]*?){${2 * turn}}`));
+      expect(output.split('(left: interrupted by SIGINT)')).toHaveLength(2 * turn + 1);
     }
     coordinator.child.kill('SIGKILL');
     await coordinator.exited;
   });
 
-  it('Ctrl-C lets the step end, saves, ends the workers and exits with 130', async () => {
+  it('and Ctrl-C finishes the step, saves a checkpoint, stops the workers and exits with 130', async () => {
     const runDirectory = inFolder('interrupted');
     const args = ['--engine', engine, '--workers', '2', '--run-dir', runDirectory, '--steps', '100000'];
     const run = startCli(['train', ...recipe.slice(0, -2), ...data, ...args]);
@@ -115,13 +115,13 @@ describe('with real processes the weights are the same bits', () => {
     expect(checkpoints.filter((name) => name.startsWith('step-')).length).toBeGreaterThan(0);
   });
 
-  it('a worker told to end says goodbye, and the run goes on', async () => {
-    const { coordinator, runDirectory, join, joinAndHold } = await startByHand('goodbye', 2);
+  it('when a worker is interrupted, which says goodbye', async () => {
+    const { coordinator, runDirectory, join, joinAndHold } = await startCoordinator('goodbye', 2);
     const [first, second] = [join('w1'), joinAndHold('w2')];
     await stepsMade(runDirectory, 2);
     first.child.kill('SIGTERM');
     expect(await first.exited).toBe(130);
-    await coordinator.says('w1 is gone (left: interrupted by SIGTERM)');
+    await coordinator.says('w1 disconnected (left: interrupted by SIGTERM)');
     second.child.send('go on');
     expect(await coordinator.exited).toBe(0);
     expect(await second.exited).toBe(0);

@@ -1,4 +1,4 @@
-// /metrics: what Prometheus's own tools and a real Prometheus make of it, and that the Grafana dashboard asks for nothing else.
+// /metrics, checked with promtool and a real Prometheus; and that the Grafana dashboard queries only metrics that exist.
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -9,7 +9,7 @@ import { startCluster, type Cluster } from '../support/local-cluster.js';
 import { hasProgram, promtool, startPrometheus, type Prometheus } from '../support/prometheus.js';
 
 const inFolder = folderPerFile();
-const hasPromtool = hasProgram('promtool', 'what promtool says of metrics and of expressions');
+const hasPromtool = hasProgram('promtool', 'checks of metrics and expressions by promtool');
 const hasPrometheus = hasProgram('prometheus', 'a Prometheus that scrapes a run');
 
 let cluster: Cluster;
@@ -30,7 +30,7 @@ async function scrape(): Promise<string> {
   return response.text();
 }
 
-/** The value of a line, by its name and labels. */
+/** The value of a series, given with its labels. */
 function valueOf(metrics: string, series: string): number {
   const line = metrics.split('\n').find((text) => text.startsWith(`${series} `));
   return Number(line?.slice(series.length + 1));
@@ -38,11 +38,11 @@ function valueOf(metrics: string, series: string): number {
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
-describe('who asks for /metrics', () => {
+describe('a request for /metrics', () => {
   const viewer = '5b9d1c7e3f024a86aa55';
   const worker = 'c2d5a1f09b7e4d38a1b2';
 
-  it('on loopback needs no token, whatever others there are, but shows no wrong one', async () => {
+  it('on loopback needs no token, but a token must be known', async () => {
     const token = '0f5e6d7c8b9a41526374';
     const alone = await startCluster({ token });
     onTestFinished(() => alone.close());
@@ -52,12 +52,12 @@ describe('who asks for /metrics', () => {
     expect((await fetch(url, { headers: bearer('guessed') })).status).toBe(401);
   });
 
-  it('elsewhere shows a token that allows to read, and is told so otherwise', async () => {
+  it('on other addresses needs a token that allows reading', async () => {
     const tokenFile = inFolder('tokens');
     await writeFile(tokenFile, `wall viewer ${viewer}\nrack worker ${worker}\n`);
     const open = await startCluster({ host: '0.0.0.0', tokenFile });
     onTestFinished(() => open.close());
-    // Not by 127.0.0.1, though that would be refused as well: the port is open to others.
+    // 127.0.0.1 would be refused as well, because other machines can reach the port.
     const url = `http://127.0.0.2:${open.coordinator.port}/metrics`;
     const answerTo = async (headers: Record<string, string>) => {
       const response = await fetch(url, { headers });
@@ -73,7 +73,7 @@ describe('who asks for /metrics', () => {
 });
 
 describe('/metrics', () => {
-  it('tells what the run told its listeners', async () => {
+  it('agrees with the events of the run', async () => {
     let steps = 0;
     const { events } = cluster.coordinator;
     const before = await scrape();
@@ -83,7 +83,7 @@ describe('/metrics', () => {
     const metrics = await scrape();
     expect(valueOf(metrics, 'lockstep_step')).toBeGreaterThanOrEqual(first + steps);
     expect(valueOf(metrics, 'lockstep_step_phase_duration_seconds_count{phase="compute"}')).toBeGreaterThan(first);
-    // 32 images a step.
+    // 32 images per step.
     expect(valueOf(metrics, 'lockstep_images_total')).toBe(32 * valueOf(metrics, 'lockstep_step'));
     expect(valueOf(metrics, 'lockstep_workers{state="lost"}')).toBe(0);
     expect(valueOf(metrics, 'lockstep_loss{split="validation"}')).toEqual(expect.any(Number));
@@ -95,13 +95,13 @@ describe('/metrics', () => {
     expect(valueOf(metrics, 'process_resident_memory_bytes')).toBeGreaterThan(1e6);
   });
 
-  it.skipIf(!hasPromtool)('has nothing that promtool complains of', async () => {
+  it.skipIf(!hasPromtool)('passes promtool check metrics', async () => {
     expect(promtool(['check', 'metrics'], await scrape())).toBe('');
     expect(promtool(['check', 'metrics'], '# TYPE steps_total gauge\nsteps_total 1\n')).toContain('no help text');
   });
 });
 
-/** Of Grafana's dashboard JSON model, what is used here. */
+/** The fields of Grafana's dashboard JSON model that are used here. */
 const target = z.strictObject({
   refId: z.string().regex(/^[A-Z]$/),
   datasource: z.strictObject({ type: z.literal('prometheus'), uid: z.literal('${datasource}') }),
@@ -139,13 +139,13 @@ const dashboard = z.looseObject({
 const readDashboard = async () =>
   dashboard.parse(JSON.parse(await readFile(new URL('../../deploy/grafana/lockstep.json', import.meta.url), 'utf8')));
 
-/** What the README gives to be woken by. */
+/** The alerting rules in the README. */
 async function readAlerts(): Promise<string> {
   const readme = await readFile(new URL('../../deploy/grafana/README.md', import.meta.url), 'utf8');
   return /```yaml\n(groups:[\s\S]*?)```/.exec(readme)![1];
 }
 
-/** Of Prometheus's HTTP API. */
+/** Responses of Prometheus's HTTP API. */
 const series = z.object({ metric: z.record(z.string(), z.string()), value: z.tuple([z.number(), z.string()]) });
 const vector = z.object({
   status: z.literal('success'),
@@ -182,34 +182,34 @@ describe.skipIf(!hasPrometheus)('a real Prometheus that scrapes a run, and a coo
   const ask = async (query: string) => vector.parse(await get('query', { query })).data.result;
   const instances = async (query: string) => (await ask(query)).map(({ metric }) => metric['instance']).toSorted();
   const both = () => [hostOf(cluster), hostOf(waiting)].toSorted();
-  /** As Grafana fills it in where one coordinator is chosen. */
+  /** The value of $instance in Grafana if one coordinator is selected. */
   const chosen = () => hostOf(cluster).replaceAll('.', '\\\\.');
   const filledIn = (expr: string, instance: string) =>
     expr.replaceAll('$__rate_interval', '1m').replaceAll('$instance', instance);
 
-  it('finds both', async () => {
+  it('scrapes both', async () => {
     await expect.poll(() => instances('up == 1')).toEqual(both());
     const known = await get('label/instance/values', { 'match[]': 'lockstep_run_info' });
     expect(known).toMatchObject({ status: 'success', data: both() });
-    // There is no loss before the first step, not one that is no number.
+    // Before the first step there is no loss, rather than NaN.
     expect(new Set(await instances('lockstep_loss'))).toEqual(new Set([hostOf(cluster)]));
   });
 
-  it('answers each question of the Grafana dashboard with numbers, of one coordinator or of all', async () => {
+  it('answers every query of the Grafana dashboard with finite numbers, for one coordinator or all', async () => {
     const questions = (await readDashboard()).panels.flatMap(({ title, targets }) =>
       targets.map(({ expr, legendFormat }) => ({ title, expr, legendFormat })),
     );
     expect(questions.length).toBeGreaterThan(20);
     for (const { title, expr, legendFormat } of questions) {
       const numbers = async () => (await ask(filledIn(expr, chosen()))).map(({ value }) => Number(value[1]));
-      // A rate needs two scrapes; the run goes on between them.
+      // A rate needs two scrapes; the run continues between them.
       await expect
         .poll(async () => (await numbers()).filter(Number.isFinite).length, { message: `${title}: ${expr}` })
         .toBeGreaterThan(0);
       expect((await numbers()).filter((value) => !Number.isFinite(value))).toEqual([]);
       const ofAll = await ask(filledIn(expr, '.*'));
       expect(ofAll.length).toBeGreaterThan(0);
-      // What a legend names is there.
+      // The label in the legend exists.
       const label = /^{{(\w+)}}$/.exec(legendFormat)?.[1];
       expect(label !== undefined && ofAll.some(({ metric }) => metric[label] === undefined)).toBe(false);
     }
@@ -217,7 +217,7 @@ describe.skipIf(!hasPrometheus)('a real Prometheus that scrapes a run, and a coo
     expect(Number((await ask(fastest))[0].value[1])).toBeGreaterThan(0);
   });
 
-  it('judges by the alerts of the README: a run that goes on wakes nobody', async () => {
+  it('fires the alerts of the README for a waiting or stopped coordinator, not for a run that progresses', async () => {
     const rules = async () => ruleGroups.parse(await get('rules')).data.groups.flatMap((group) => group.rules);
     await expect.poll(async () => new Set((await rules()).map(({ health }) => health))).toEqual(new Set(['ok']));
     expect((await rules()).filter(({ lastError }) => lastError !== '')).toEqual([]);
@@ -238,7 +238,7 @@ describe.skipIf(!hasPrometheus)('a real Prometheus that scrapes a run, and a coo
 });
 
 describe('the Grafana dashboard', () => {
-  it('has panels that lie beside each other, each with a number of its own', async () => {
+  it('has panels that do not overlap, with unique ids', async () => {
     const { panels } = await readDashboard();
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
     const places = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
@@ -248,7 +248,7 @@ describe('the Grafana dashboard', () => {
     expect(panels.every(({ gridPos: { x, w } }) => x + w <= 24)).toBe(true);
   });
 
-  it('asks for metrics that there are, and uses each variable that it has', async () => {
+  it('queries only metrics that exist, and uses all of its variables', async () => {
     const { panels, templating } = await readDashboard();
     const metrics = await scrape();
     const declared = new Set(
@@ -264,7 +264,7 @@ describe('the Grafana dashboard', () => {
     expect(expressions.every((expr) => expr.includes('instance=~"$instance"'))).toBe(true);
   });
 
-  it.skipIf(!hasPromtool)('asks in words that Prometheus understands, as do the alerts of its README', async () => {
+  it.skipIf(!hasPromtool)('has expressions that promtool accepts, as do the alerts of its README', async () => {
     const { panels } = await readDashboard();
     const rules = panels
       .flatMap(({ targets }) => targets)

@@ -1,4 +1,4 @@
-// Who may not join, and that both sides say why. Real sockets, in one process.
+// Workers that may not join, and the reasons that both sides report. Real sockets, in one process.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -29,7 +29,7 @@ const hello = {
   cachedShards: [],
 };
 
-/** Sends one message on a connection of its own. @returns the coordinator's answer */
+/** Sends one message on a new connection. @returns the coordinator's answer */
 async function answerTo(message: Uint8Array): Promise<unknown> {
   const socket = new WebSocket(`${cluster.coordinator.url}/worker`);
   await once(socket, 'open');
@@ -40,22 +40,26 @@ async function answerTo(message: Uint8Array): Promise<unknown> {
 }
 
 describe('a worker is refused', () => {
-  it('with a wrong token, and told which option is meant', async () => {
+  it('if its token is unknown, with the option to set', async () => {
     cluster = await startCluster({ token: 'open sesame' });
     const worker = await cluster.join({ token: 'open barley' });
     await expect(worker.done).rejects.toMatchObject({
       code: 'refused',
-      message: expect.stringMatching(/a wrong token was given: pass one .* with LOCKSTEP_TOKEN or --token-file/),
+      message: expect.stringMatching(
+        /the worker presented an unknown token: set one .* with LOCKSTEP_TOKEN or `tokenFile`/,
+      ),
     });
   });
 
-  it('without a token where one is asked for', async () => {
+  it('if it has no token and the coordinator requires one', async () => {
     cluster = await startCluster({ token: 'open sesame' });
     const worker = await cluster.join();
-    await expect(worker.done).rejects.toMatchObject({ message: expect.stringContaining('no token was given') });
+    await expect(worker.done).rejects.toMatchObject({
+      message: expect.stringContaining('the worker presented no token'),
+    });
   });
 
-  it('when it speaks another protocol version, whatever else its hello holds', async () => {
+  it('if its protocol version differs, whatever else is in its hello', async () => {
     cluster = await startCluster();
     const later = { ...hello, protocolVersion: 99, mood: 'fine' };
     expect(await answerTo(encodeFrame(later))).toMatchObject({
@@ -69,16 +73,16 @@ describe('a worker is refused', () => {
     });
   });
 
-  it('when its first message is no hello, or no message at all', async () => {
+  it('if its first message is not a hello, or not a message', async () => {
     cluster = await startCluster();
     expect(await answerTo(encodeFrame({ type: 'failure', message: 'x' }))).toMatchObject({ code: 'bad-message' });
     expect(await answerTo(Buffer.from([1, 2, 3]))).toMatchObject({ code: 'bad-message' });
     expect(await answerTo(encodeFrame({ ...hello, name: 7 }))).toMatchObject({
-      message: expect.stringMatching(/hello .* name /),
+      message: expect.stringMatching(/invalid message of type hello: name: /),
     });
   });
 
-  it('under --exact when its fingerprint is not the first one, and both are named', async () => {
+  it('by an exact run if its fingerprint is not that of the first worker, with both fingerprints', async () => {
     cluster = await startCluster({ exact: true, minWorkers: 2 });
     await cluster.join();
     const other = await cluster.join({ engine: fakeEngine({ fingerprint: 'fake/2' }) });
@@ -87,7 +91,7 @@ describe('a worker is refused', () => {
     expect(await cluster.coordinator.report).toMatchObject({ exact: true, workersJoined: 2 });
   });
 
-  it('when the run has ended, which is no failure of the worker', async () => {
+  it('with a goodbye if the run has ended, which is not a failure of the worker', async () => {
     cluster = await startCluster({ steps: 1 });
     const worker = await cluster.join();
     await cluster.coordinator.report;
@@ -96,7 +100,7 @@ describe('a worker is refused', () => {
 });
 
 describe('on a terminal', () => {
-  it("a refusal's words stay in their line, and steer nothing", async () => {
+  it('the message of a refusal is printed on one line, without control characters', async () => {
     cluster = await startCluster();
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     await once(server, 'listening');
@@ -116,7 +120,7 @@ describe('on a terminal', () => {
     expect(status).toBe(1);
   });
 
-  it("neither does a worker's name, at the coordinator or in the table of workers", async () => {
+  it("a worker's name is printed without control characters, by the coordinator and by workers", async () => {
     const endless = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--min-workers', '2'];
     const place = ['--port', '0', '--run-dir', inFolder('run'), '--data', inFolder('images'), '--no-tensorboard'];
     await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 100, testImages: 50 }));
@@ -136,10 +140,8 @@ describe('on a terminal', () => {
 
 describe('an admitted worker is dismissed', () => {
   const phases = { waitMs: 0, augmentMs: 0, computeMs: 0, reduceMs: 0, sendMs: 0 };
-  // Batches of 32 in 4 slices.
-  const honest = { sampleCount: 8, slices: [{ lossSum: 0, correctCount: 8 }] };
 
-  /** A worker that answers whatever it is asked to compute with this. */
+  /** Connects a worker that answers its first range with this payload, and with a report changed by `lie`. */
   async function answering(payload: Uint8Array, lie: object): Promise<void> {
     const socket = new WebSocket(`${cluster.coordinator.url}/worker`);
     await once(socket, 'open');
@@ -147,34 +149,49 @@ describe('an admitted worker is dismissed', () => {
     socket.on('message', (data: Buffer) => {
       const message = parseCoordinatorMessage(decodeFrame(data).header);
       if (message.type !== 'compute') return;
-      const range = { first: 0, count: 1 };
-      socket.send(encodeFrame({ type: 'gradient', step: message.step, range, phases, ...honest, ...lie }, payload));
+      const { step, ranges } = message;
+      const [range] = ranges;
+      // Batches of 32 in 4 slices.
+      const slices = Array.from({ length: range.count }, () => ({ lossSum: 0, correctCount: 8 }));
+      const honest = { type: 'gradient', step, range, sampleCount: 8 * range.count, slices, phases };
+      socket.send(encodeFrame({ ...honest, ...lie }, payload));
     });
   }
 
-  it('when it sends what it was not asked for, and the run goes on without it', async () => {
+  const oneSlice = { range: { first: 0, count: 1 }, sampleCount: 8, slices: [{ lossSum: 0, correctCount: 8 }] };
+
+  it.each([
+    ['a gradient without bytes', {}, /expected a payload of [0-9]+ bytes, received 0/],
+    // With two workers, each is assigned two slices as one range.
+    ['the gradient of a range that it was not assigned', oneSlice, /answers slice 0, which it was not assigned/],
+    ['the gradient of a later step', { step: 7 }, /answers step 7, which it was not assigned/],
+  ])('if it sends %s, and the run continues without it', async (_, lie, reason) => {
     cluster = await startCluster({ minWorkers: 2 });
-    // A gradient of no bytes.
-    await answering(new Uint8Array(), {});
+    await answering(new Uint8Array(), lie);
     await cluster.join();
     const [lost] = await once(cluster.coordinator.events, 'worker-lost');
-    expect(lost).toMatchObject({ name: 'by hand', reason: expect.stringMatching(/payload of 0 bytes/) });
+    expect(lost).toMatchObject({ name: 'by hand', reason: expect.stringMatching(reason) });
     expect(await cluster.coordinator.report).toMatchObject({ workersLost: 1, steps: 14 });
   });
 
   it.each([
-    ['more images', { sampleCount: 1e9 }, /a gradient over slice 0 is of 8 images, a worker says 1000000000$/],
-    ['fewer images', { sampleCount: 1 }, /a gradient over slice 0 is of 8 images, a worker says 1$/],
     [
-      'more right answers',
-      { slices: [{ lossSum: 0, correctCount: 9 }] },
-      /slice 0 has 8 images, .* that 9 were right$/,
+      'too many images',
+      { sampleCount: 1e9 },
+      /of slice 0 covers 8 images in 1 slices, .* reports 1000000000 images in 1$/,
     ],
-  ])('when it claims %s than there are, and the weights stay those of an honest run', async (_, lie, reason) => {
+    ['too few images', { sampleCount: 1 }, /of slice 0 covers 8 images in 1 slices, .* reports 1 images in 1$/],
+    ['too many slices', { slices: [...oneSlice.slices, ...oneSlice.slices] }, /reports 8 images in 2$/],
+    [
+      'too many correct images',
+      { slices: [{ lossSum: 0, correctCount: 9 }] },
+      /reports 9 of 8 images correct in slice 0$/,
+    ],
+  ])('if it reports %s, and the weights are those of an honest run', async (_, lie, reason) => {
     cluster = await startCluster({ minWorkers: 2 });
     const { trainableSize, statisticsSize } = layoutModel(cluster.coordinator.config);
-    // Of the right length: only the claim is false.
-    await answering(new Uint8Array(4 * (trainableSize + statisticsSize)), lie);
+    // The payload has the right length: only the report is wrong.
+    await answering(new Uint8Array(4 * (trainableSize + statisticsSize)), { ...oneSlice, ...lie });
     await cluster.join();
     const [lost] = await once(cluster.coordinator.events, 'worker-lost');
     expect(lost).toMatchObject({ name: 'by hand', reason: expect.stringMatching(reason) });
@@ -187,8 +204,8 @@ describe('a worker with another fingerprint', () => {
     cluster = await startCluster({ minWorkers: 2 });
     await cluster.join();
     const inexact = once(cluster.coordinator.events, 'inexact');
-    await cluster.join({ engine: fakeEngine({ fingerprint: 'fake/2' }), name: 'pendingConnection' });
-    expect((await inexact)[0]).toMatchObject({ name: 'pendingConnection', fingerprint: 'fake/2', first: 'fake/1' });
+    await cluster.join({ engine: fakeEngine({ fingerprint: 'fake/2' }), name: 'other' });
+    expect((await inexact)[0]).toMatchObject({ name: 'other', fingerprint: 'fake/2', first: 'fake/1' });
     const report = await cluster.coordinator.report;
     expect(report.exact).toBe(false);
     expect(report.engines).toEqual([
@@ -198,8 +215,8 @@ describe('a worker with another fingerprint', () => {
   });
 });
 
-describe('a worker that finds nobody', () => {
-  it('ends with status 1 behind --reconnect-timeout, and says whom it could not reach', async () => {
+describe('a worker that cannot connect', () => {
+  it('exits with status 1 after --reconnect-timeout, with the URL that it could not reach', async () => {
     cluster = await startCluster();
     const port = await freePort();
     const args = ['worker', `ws://127.0.0.1:${port}`, '--engine', 'wasm', '--no-cache', '--reconnect-timeout', '1'];
@@ -213,7 +230,7 @@ describe('a worker that finds nobody', () => {
     expect(status).toBe(1);
   });
 
-  it('knocks until its time is up, then names the address and the reason', async () => {
+  it('retries until reconnectTimeoutMs, then rejects with the address and the reason', async () => {
     cluster = await startCluster();
     // Port 9 (discard) on loopback: nothing listens there.
     const worker = await startWorker({
@@ -228,7 +245,7 @@ describe('a worker that finds nobody', () => {
     });
   });
 
-  it('is told at once when its URL is none', async () => {
+  it('rejects an invalid URL at once', async () => {
     cluster = await startCluster();
     await expect(startWorker({ url: 'http://127.0.0.1:1', engine: fakeEngine() })).rejects.toMatchObject({
       code: 'bad-option',

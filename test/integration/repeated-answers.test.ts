@@ -7,7 +7,7 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { decodeFrame } from '../../shared/protocol/frame.js';
 import { parseWorkerMessage, type GradientMessage } from '../../shared/protocol/messages.js';
 import { startCli } from '../support/cli.js';
-import { startFaulted } from '../support/shaken-cluster.js';
+import { startFaulted } from '../support/faulted-cluster.js';
 
 let quiet: string;
 beforeAll(async () => {

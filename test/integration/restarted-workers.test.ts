@@ -1,5 +1,4 @@
-// Worker processes that crash are started again by the command that started them, and the run has the bits of a quiet one.
-// Real processes.
+// Commands restart their worker processes that crash, and the weights stay the same. Real processes.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -19,8 +18,8 @@ beforeAll(async () => {
   quiet = (await readReport(inFolder('quiet'))).weightsSha256;
 });
 
-/** The address of a run whose steps wait until it is told to continue. */
-async function pausedRun(run: CliProcess): Promise<{ address: string; goOn: () => Promise<void> }> {
+/** Pauses a run. @returns its address, and what continues it */
+async function pause(run: CliProcess): Promise<{ address: string; resume: () => Promise<void> }> {
   const [, address] = await run.says(/dashboard: http:\/\/(\S+)/);
   async function control(action: string): Promise<void> {
     const headers = { 'content-type': 'application/json' };
@@ -28,21 +27,21 @@ async function pausedRun(run: CliProcess): Promise<{ address: string; goOn: () =
     expect((await fetch(`http://${address}/control`, { method: 'POST', headers, body })).status).toBe(200);
   }
   await control('pause');
-  return { address, goOn: () => control('continue') };
+  return { address, resume: () => control('continue') };
 }
 
 const joinedTwice = (name: string) => new RegExp(`${name} joined[^]*${name} joined`);
 
-describe.skipIf(!canListProcesses)('a worker process that is killed is started again', () => {
+describe.skipIf(!canListProcesses)('a worker process that is killed is restarted', () => {
   it('by train', async () => {
     const run = startCli(['train', ...recipe, '--engine', 'wasm', '--workers', '2', '--run-dir', inFolder('train')]);
-    const { address, goOn } = await pausedRun(run);
+    const { address, resume } = await pause(run);
     for (const name of ['worker-1', 'worker-2']) await run.says(`${name} joined`);
     const [pid] = await processesNamed(`ws://${address} --engine wasm --threads 1`);
     process.kill(pid, 'SIGKILL');
-    const [, name] = await run.says(/(worker-\d)'s process ended \(signal SIGKILL\); another follows in 0\.5 s/);
+    const [, name] = await run.says(/the process of (worker-\d) exited \(signal SIGKILL\); restarting in 0\.5 s/);
     await run.says(joinedTwice(name));
-    await goOn();
+    await resume();
     expect({ status: await run.exited, output: run.output() }).toMatchObject({ status: 0 });
     expect(await readReport(inFolder('train'))).toMatchObject({
       weightsSha256: quiet,
@@ -52,22 +51,22 @@ describe.skipIf(!canListProcesses)('a worker process that is killed is started a
     });
   });
 
-  it('by worker --workers 2, and one that is told to end is not', async () => {
+  it('by worker --workers 2, but not one that is interrupted', async () => {
     const options = ['--port', '0', '--min-workers', '2', '--run-dir', inFolder('coordinator')];
     const run = startCli(['coordinator', ...recipe, ...options]);
-    const { address, goOn } = await pausedRun(run);
+    const { address, resume } = await pause(run);
     const host = `host-${process.pid}`;
     const named = ['--workers', '2', '--name', host, '--no-cache'];
     const workers = startCli(['worker', `ws://${address}`, '--engine', 'wasm', ...named]);
     for (const name of [`${host}-worker-1`, `${host}-worker-2`]) await run.says(`${name} joined`);
     const [killed] = await processesNamed(`--name ${host}-worker-1`);
     process.kill(killed, 'SIGKILL');
-    await workers.says(`${host}-worker-1's process ended (signal SIGKILL); another follows in 0.5 s`);
+    await workers.says(`the process of ${host}-worker-1 exited (signal SIGKILL); restarting in 0.5 s`);
     await run.says(joinedTwice(`${host}-worker-1`));
-    const [told] = await processesNamed(`--name ${host}-worker-2`);
-    process.kill(told, 'SIGTERM');
-    await workers.says(/-worker-2's process ended \(exit status 130\): interrupted by SIGTERM$/m);
-    await goOn();
+    const [interrupted] = await processesNamed(`--name ${host}-worker-2`);
+    process.kill(interrupted, 'SIGTERM');
+    await workers.says(/-worker-2 exited \(exit status 130\): interrupted by SIGTERM$/m);
+    await resume();
     expect(await run.exited).toBe(0);
     expect(await workers.exited).toBe(0);
     expect(await readReport(inFolder('coordinator'))).toMatchObject({
@@ -77,14 +76,14 @@ describe.skipIf(!canListProcesses)('a worker process that is killed is started a
     });
   });
 
-  it('but not where it is refused', async () => {
+  it('but not if it is refused', async () => {
     const run = startCli(['coordinator', ...recipe, '--port', '0', '--run-dir', inFolder('token')], {
       LOCKSTEP_TOKEN: 'of this test',
     });
     const [, url] = await run.says(/lockstep worker (ws:\S+)/);
     const { status, output } = await runCli(['worker', url, '--engine', 'wasm', '--workers', '2', '--no-cache']);
     expect(output).toMatch(/^lockstep: ws:\S+ refused this worker \(token\): no token was given/m);
-    expect(output).not.toContain('follows');
+    expect(output).not.toContain('restarting');
     expect(status).toBe(1);
     run.child.kill('SIGINT');
     expect(await run.exited).toBe(130);

@@ -1,5 +1,4 @@
-// Ctrl-C, SIGTERM and SIGKILL at the moments between a command's start and its end: it ends, and nothing is left behind.
-// Real processes, as a person starts them.
+// SIGINT, SIGTERM and SIGKILL at different times: the command exits, and no process is left behind. Real processes.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -24,38 +23,38 @@ afterAll(async () => {
   await coordinator.exited;
 });
 
-/** Nobody else has these names. */
+/** Makes the names unique. */
 let commands = 0;
 function startTwoWorkers() {
   const name = `host-${process.pid}-${++commands}`;
   const workers = startCli(['worker', url, '--engine', 'wasm', '--workers', '2', '--name', name, '--no-cache']);
-  const nobodyLeft = async () => await expect.poll(() => processesNamed(name)).toEqual([]);
-  return { name, workers, nobodyLeft };
+  const assertNoneLeft = async () => await expect.poll(() => processesNamed(name)).toEqual([]);
+  return { name, workers, assertNoneLeft };
 }
 type Started = ReturnType<typeof startTwoWorkers>;
 
-/** Moments of `lockstep worker --workers 2`, in their order. */
-const moments: [string, (started: Started) => Promise<unknown>][] = [
-  ['at once', () => Promise.resolve()],
+/** Stages of `lockstep worker --workers 2`, in order. */
+const stages: [string, (started: Started) => Promise<unknown>][] = [
+  ['immediately', () => Promise.resolve()],
   [
-    'when the worker processes begin',
+    'when the worker processes have started',
     async ({ name }) => await expect.poll(() => processesNamed(`${name}-worker-1`)).not.toEqual([]),
   ],
-  ['when an engine is there', ({ workers }) => workers.says('computes with')],
-  ['when the coordinator has let one in', ({ name }) => coordinator.says(`${name}-worker-1 joined`)],
-  ['when one has joined', ({ workers }) => workers.says('joined as worker')],
+  ['when the engine is loaded', ({ workers }) => workers.says('computes with')],
+  ['when the coordinator has admitted a worker', ({ name }) => coordinator.says(`${name}-worker-1 joined`)],
+  ['when a worker has joined', ({ workers }) => workers.says('joined as worker')],
 ];
 
-describe.skipIf(!canListProcesses)('two worker processes from one command end, and leave nobody behind,', () => {
-  describe.each(['SIGINT', 'SIGKILL'] as const)('by %s', (signal) => {
-    it.each(moments)('%s', async (_, moment) => {
+describe.skipIf(!canListProcesses)('two worker processes from one command exit, and leave no process behind,', () => {
+  describe.each(['SIGINT', 'SIGKILL'] as const)('after %s', (signal) => {
+    it.each(stages)('%s', async (_, reach) => {
       const started = startTwoWorkers();
-      await moment(started);
+      await reach(started);
       started.workers.child.kill(signal);
       const status = await started.workers.exited;
-      // Before a command listens to signals they have their usual effect.
+      // Before the command handles signals, they have their default effect.
       expect(status === null || status === 130).toBe(true);
-      await started.nobodyLeft();
+      await started.assertNoneLeft();
     });
   });
 });
@@ -66,18 +65,18 @@ describe('a second signal', () => {
     train = ['train', ...endless, ...data, '--engine', 'wasm', '--workers', '1'];
   });
 
-  it('that comes along with the first, as npm and timeout pass it on, is the same one', async () => {
+  it('counts as the first one if npm or timeout forwards it at the same time', async () => {
     const runDirectory = inFolder('twice');
     const run = startCli([...train, '--run-dir', runDirectory]);
     await run.says('worker-1 joined');
     await stepsMade(runDirectory, 2);
-    // Both wait while it stands still, and reach it together.
+    // Both are queued while the process is stopped, and arrive together.
     for (const signal of ['SIGSTOP', 'SIGINT', 'SIGTERM', 'SIGCONT'] as const) run.child.kill(signal);
     expect(await run.exited).toBe(130);
     expect(run.output()).toMatch(/saved .*step-\d{8}/);
   });
 
-  it.skipIf(!canListProcesses)('ends a step that nobody can end, at once, and the workers with it', async () => {
+  it.skipIf(!canListProcesses)('ends a command that cannot finish its step immediately, with its workers', async () => {
     const runDirectory = inFolder('stuck');
     const run = startCli([...train, '--run-dir', runDirectory]);
     const [, port] = await run.says(/dashboard: http:\/\/127\.0\.0\.1:(\d+)/);
@@ -87,11 +86,11 @@ describe('a second signal', () => {
     const [worker] = await processesNamed(workerUrl);
     process.kill(worker, 'SIGSTOP');
     run.child.kill('SIGTERM');
-    await run.says('finishing the running step');
-    // As a person does who sees nothing happen; those that come right behind the first are taken for the same.
+    await run.says('finishing the current step');
+    // Like a user who sees no effect. Signals right after the first one count as the same.
     const pressing = setInterval(() => run.child.kill('SIGINT'), 50);
     expect(await run.exited.finally(() => clearInterval(pressing))).toBe(130);
-    // Given up in its own time, the step would have been followed by a checkpoint of the one before it.
+    // If the step had been abandoned after its timeout, a checkpoint of the previous step would have been saved.
     expect(run.output()).not.toContain('saved');
     await expect.poll(() => processesNamed(workerUrl)).toEqual([]);
   });

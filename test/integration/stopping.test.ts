@@ -1,4 +1,4 @@
-// How a run ends before its time: told to stop, or waiting for workers in vain. Both save what was complete.
+// Runs that end early: stopped, or after waiting too long for workers. Both save the last complete step.
 import { once } from 'node:events';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ import { FakeClock } from '../support/fake-clock.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { startCluster, type Cluster } from '../support/local-cluster.js';
 
-/** Runs a test with a cluster whose time moves only when the test says so. */
+/** Runs a test with a cluster on a fake clock. */
 async function withCluster(
   options: CoordinatorOptions,
   test: (
@@ -29,28 +29,35 @@ async function withCluster(
 }
 
 const savedStep = async ({ coordinator }: Cluster) => (await loadCheckpoint(coordinator.runDirectory)).step;
-const nextEvent = async (cluster: Cluster, name: 'waiting' | 'workerJoined' | 'step') =>
+const nextEvent = async (cluster: Cluster, name: 'waiting' | 'worker-joined' | 'step') =>
   (await once(cluster.coordinator.events, name))[0] as unknown;
 
-/** An engine that stands still in the slice of this number, counted from 1, until it is let go. */
+const waitingEvent = (counts: { workers: number; needed: number }) => ({
+  type: 'waiting',
+  step: expect.any(Number) as number,
+  time: expect.any(String) as string,
+  ...counts,
+});
+
+/** An engine that stops at the slice with this number, counted from 1, until it is released. */
 function stuckEngine(atSlice: number) {
-  let letGo!: () => void;
-  let tellStuck!: () => void;
-  const released = new Promise<void>((resolve) => (letGo = resolve));
-  const isStuck = new Promise<void>((resolve) => (tellStuck = resolve));
+  let release!: () => void;
+  let reportStuck!: () => void;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const isStuck = new Promise<void>((resolve) => (reportStuck = resolve));
   let slices = 0;
   const engine = fakeEngine({
     beforeSlice: async () => {
       if (++slices !== atSlice) return;
-      tellStuck();
+      reportStuck();
       await released;
     },
   });
-  return { engine, isStuck, letGo };
+  return { engine, isStuck, release };
 }
 
-describe('a run told to stop', () => {
-  it('ends the running step, saves it, and tells its workers why', async () => {
+describe('a run that is stopped', () => {
+  it('finishes the current step, saves it, and sends its workers the reason', async () => {
     await withCluster({}, async (cluster, _clock, join) => {
       const worker = await join();
       cluster.coordinator.events.on('step', ({ step }) => {
@@ -62,10 +69,10 @@ describe('a run told to stop', () => {
     });
   });
 
-  it('gives up a step that does not end in 10 s, and saves the one before it', async () => {
+  it('abandons a step that does not end within 10 s, and saves the step before', async () => {
     await withCluster({}, async (cluster, clock, join) => {
-      // 4 slices a step: the tenth is in step 3.
-      const { engine, isStuck, letGo } = stuckEngine(10);
+      // With 4 slices per step, the tenth belongs to step 3.
+      const { engine, isStuck, release } = stuckEngine(10);
       try {
         await join({ engine });
         await isStuck;
@@ -79,81 +86,81 @@ describe('a run told to stop', () => {
         await expect(cluster.coordinator.report).rejects.toMatchObject({ code: 'interrupted' });
         expect(await savedStep(cluster)).toBe(2);
       } finally {
-        letGo();
+        release();
       }
     });
   });
 
-  it('ends at once where nobody computes, and where no step was made there is nothing to save', async () => {
+  it('ends at once without a checkpoint if no step has started', async () => {
     await withCluster({ minWorkers: 2 }, async (cluster, clock, join) => {
       await join();
       cluster.coordinator.stop();
       await expect(cluster.coordinator.report).rejects.toMatchObject({ code: 'interrupted' });
       await expect(savedStep(cluster)).rejects.toMatchObject({ code: 'no-checkpoint' });
-      // The pool's timers are stopped with it, and so is the grace.
+      // The timers of the connections and of the grace period are stopped too.
       expect(clock.running).toBe(0);
     });
   });
 });
 
 describe('a run with too few workers', () => {
-  it('says so when the last one leaves in the middle of a step, and goes on when one comes', async () => {
+  it('waits when the last worker leaves during a step, and continues when another joins', async () => {
     await withCluster({}, async (cluster, _clock, join) => {
-      const { engine, isStuck, letGo } = stuckEngine(10);
+      const { engine, isStuck, release } = stuckEngine(10);
       const worker = await join({ engine });
       await isStuck;
       const waiting = nextEvent(cluster, 'waiting');
       worker.stop('gone');
-      letGo();
-      expect(await waiting).toEqual({ workers: 0, needed: 1 });
+      release();
+      expect(await waiting).toEqual(waitingEvent({ workers: 0, needed: 1 }));
       await join();
       expect((await cluster.coordinator.report).steps).toBe(14);
     });
   });
 
-  it('ends after --wait-timeout with a checkpoint of the last complete step', async () => {
+  it('ends after waitTimeoutMs with a checkpoint of the last complete step', async () => {
     await withCluster({ waitTimeoutMs: 60_000 }, async (cluster, clock, join) => {
-      const { engine, isStuck, letGo } = stuckEngine(10);
+      const { engine, isStuck, release } = stuckEngine(10);
       const worker = await join({ engine });
       await isStuck;
       const waiting = nextEvent(cluster, 'waiting');
       worker.stop('gone');
-      letGo();
+      release();
       await waiting;
       clock.advance(60_000);
       await expect(cluster.coordinator.report).rejects.toMatchObject({
         code: 'no-workers',
-        message: 'fewer than 1 worker was here for 60 s (--wait-timeout)',
+        message: 'fewer than 1 worker was connected for 60 s (`waitTimeoutMs`)',
       });
       expect(await savedStep(cluster)).toBe(2);
     });
   });
 
-  it('ends after --wait-timeout before its first step too', async () => {
+  it('ends after waitTimeoutMs before its first step too', async () => {
     await withCluster({ waitTimeoutMs: 60_000, minWorkers: 2 }, async (cluster, clock, join) => {
-      const joined = nextEvent(cluster, 'workerJoined');
+      const joined = nextEvent(cluster, 'worker-joined');
       await join();
       await joined;
       clock.advance(60_000);
-      await expect(cluster.coordinator.report).rejects.toThrow('fewer than 2 workers were here for 60 s');
+      await expect(cluster.coordinator.report).rejects.toThrow('fewer than 2 workers were connected for 60 s');
     });
   });
 
-  it('goes on with fewer than it began with, unless --pause-below says otherwise', async () => {
+  it('waits below pauseBelow workers, and continues when enough are connected again', async () => {
     await withCluster({ minWorkers: 2, pauseBelow: 2 }, async (cluster, _clock, join) => {
       const first = await join();
       await join();
       await nextEvent(cluster, 'step');
       const waiting = nextEvent(cluster, 'waiting');
-      first.stop('lunch');
-      expect(await waiting).toEqual({ workers: 1, needed: 2 });
+      first.stop('gone');
+      expect(await waiting).toEqual(waitingEvent({ workers: 1, needed: 2 }));
       await join();
       expect(await cluster.coordinator.report).toMatchObject({ steps: 14, workersJoined: 3, workersLost: 1 });
     });
   });
 });
 
-it('workers that come before the run counts them are counted, and held to --exact', async () => {
+it('workers that join before the first event are counted, also in an exact run', async () => {
   const cluster = await startCluster({ exact: true, minWorkers: 2 });
   try {
     await Promise.all([cluster.join(), cluster.join(), cluster.join()]);

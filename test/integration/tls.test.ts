@@ -1,4 +1,4 @@
-// TLS between coordinator and workers: the bits of a plain run, and refusals that say on both sides what is wrong.
+// TLS between coordinator and workers: the weights are those of a run without TLS, and both sides report why they refuse.
 import { copyFileSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
@@ -39,38 +39,38 @@ afterEach(async () => {
 const speaking = ({ cert, key }: CertificateFiles): Partial<CoordinatorOptions> => ({ tlsCert: cert, tlsKey: key });
 const showing = ({ cert, key }: CertificateFiles): Partial<WorkerOptions> => ({ tlsCert: cert, tlsKey: key });
 
-/** What the coordinator says of its door. */
-function doorOf({ coordinator }: Cluster): string[] {
-  const said: string[] = [];
-  coordinator.events.on('access', ({ message }) => said.push(message));
-  return said;
+/** Collects the coordinator's messages about access. */
+function accessMessagesOf({ coordinator }: Cluster): string[] {
+  const messages: string[] = [];
+  coordinator.events.on('access', ({ message }) => messages.push(message));
+  return messages;
 }
 
 /**
- * Lets a worker knock that must be refused for good.
- * @param lines how many the coordinator says of it
- * @returns its words, and the coordinator's
+ * Starts a worker that must be refused for good.
+ * @param count number of messages to expect from the coordinator
+ * @returns the worker's message, and the coordinator's
  */
 async function refusal(
-  coordinator: Partial<CoordinatorOptions>,
-  worker: Partial<WorkerOptions>,
-  lines = 1,
-): Promise<{ worker: string; door: string[] }> {
-  cluster = await startCluster(coordinator);
-  const door = doorOf(cluster);
-  const joined = await cluster.join(worker);
+  options: Partial<CoordinatorOptions>,
+  workerOptions: Partial<WorkerOptions>,
+  count = 1,
+): Promise<{ worker: string; coordinator: string[] }> {
+  cluster = await startCluster(options);
+  const coordinator = accessMessagesOf(cluster);
+  const joined = await cluster.join(workerOptions);
   const error: unknown = await joined.done.then(
     () => undefined,
     (reason: unknown) => reason,
   );
   expect(error).toMatchObject({ code: 'refused' });
-  // It may hear of the end after the worker does.
-  while (door.length < lines) await once(cluster.coordinator.events, 'access');
-  return { worker: (error as Error).message, door };
+  // The coordinator may notice the end of the connection after the worker does.
+  while (coordinator.length < count) await once(cluster.coordinator.events, 'access');
+  return { worker: (error as Error).message, coordinator };
 }
 
 describe('a run over wss with client certificates', () => {
-  it('has the bits of a plain one, its connections in this thread and in their own', async () => {
+  it('has the weights of a run without TLS, with connections in the main thread and in their own', async () => {
     const plain = await hashWith(2);
     cluster = await startCluster({ ...speaking(server), tlsClientCa: ours.file, minWorkers: 2 });
     expect(cluster.coordinator.url).toMatch(/^wss:/);
@@ -80,7 +80,7 @@ describe('a run over wss with client certificates', () => {
     expect((await cluster.coordinator.report).weightsSha256).toBe(plain);
   });
 
-  it('goes on with certificates that replace the first ones', async () => {
+  it('continues with certificates that replace the first ones', async () => {
     const [cert, key] = [inFolder('current.crt'), inFolder('current.key')];
     copyFileSync(server.cert, cert);
     copyFileSync(server.key, key);
@@ -89,7 +89,7 @@ describe('a run over wss with client certificates', () => {
     const next = await theirs.sign({ name: 'next' });
     copyFileSync(next.key, key);
     copyFileSync(next.cert, cert);
-    await expect(renewed).resolves.toEqual([{ message: 'the certificates were read again' }]);
+    expect((await renewed)[0]).toMatchObject({ type: 'access', message: 'reloaded the certificates' });
     for (let count = 0; count < 2; count++) await cluster.join({ tlsCa: theirs.file });
     expect((await cluster.coordinator.report).workersJoined).toBe(2);
   });
@@ -99,57 +99,59 @@ describe("a coordinator's certificate", () => {
   it('that has expired is refused by the worker, and the coordinator warns of it', async () => {
     const expired = await ours.sign({ name: 'expired', days: -1 });
     const said = await refusal(speaking(expired), { tlsCa: ours.file }, 2);
-    expect(said.worker).toMatch(/wss:.* cannot be joined: the coordinator's certificate has expired: renew it there/);
-    expect(said.door[0]).toMatch(/^the certificate .*expired\.crt has expired on .*: no worker will trust it/);
-    expect(said.door[1]).toMatch(
-      /^127\.0\.0\.1 was refused: it began to speak and went away .* does not trust this certificate/,
+    expect(said.worker).toMatch(
+      /cannot join wss:.*: the coordinator's certificate has expired: renew the coordinator's `tlsCert`/,
+    );
+    expect(said.coordinator[0]).toMatch(/^the certificate .*expired\.crt expired on .*: workers will not trust it/);
+    expect(said.coordinator[1]).toMatch(
+      /^refused 127\.0\.0\.1: the connection ended without a request: .* does not trust this certificate/,
     );
   });
 
-  it('for another host is refused with the names that it holds', async () => {
+  it('for another host is refused with the names in it', async () => {
     const other = await ours.sign({ name: 'other', hosts: ['gpu.example.org'] });
     const said = await refusal(speaking(other), { tlsCa: ours.file });
     expect(said.worker).toMatch(
-      /certificate is not for 127\.0\.0\.1 but for DNS:gpu\.example\.org: use a name that it holds/,
+      /certificate is not for 127\.0\.0\.1 but for DNS:gpu\.example\.org: connect to a name in the certificate/,
     );
-    expect(said.door).toEqual([expect.stringContaining('or not under the name that it used')]);
+    expect(said.coordinator).toEqual([expect.stringContaining('or not for this host name')]);
   });
 
   it.each([
-    ['no authority of its own', () => ({})],
-    ['another authority', () => ({ tlsCa: theirs.file })],
-  ])('is refused by a worker that trusts %s', async (_, trusting) => {
+    ['the default CAs', () => ({})],
+    ['another CA', () => ({ tlsCa: theirs.file })],
+  ])('is refused by a worker that trusts %s only', async (_, trusting) => {
     const said = await refusal(speaking(server), trusting());
-    expect(said.worker).toMatch(/of an authority that is not known here: give it with --tls-ca/);
-    expect(said.door).toHaveLength(1);
+    expect(said.worker).toMatch(/signed by an unknown CA: give the CA's certificate as `tlsCa`/);
+    expect(said.coordinator).toHaveLength(1);
   });
 });
 
 describe("a worker's certificate", () => {
-  const asking = () => ({ ...speaking(server), tlsClientCa: ours.file });
+  const requiring = () => ({ ...speaking(server), tlsClientCa: ours.file });
 
-  it('that is missing is asked for, on both sides', async () => {
-    const said = await refusal(asking(), { tlsCa: ours.file });
-    expect(said.worker).toMatch(/asks for a certificate and none was shown: give one with --tls-cert and --tls-key/);
-    expect(said.door).toEqual([expect.stringMatching(/^127\.0\.0\.1 was refused: .*none was shown/)]);
+  it('that is missing is reported on both sides', async () => {
+    const said = await refusal(requiring(), { tlsCa: ours.file });
+    expect(said.worker).toMatch(/this coordinator requires a client certificate: set `tlsCert` and `tlsKey`/);
+    expect(said.coordinator).toEqual([expect.stringMatching(/^refused 127\.0\.0\.1: .*requires a client certificate/)]);
   });
 
-  it('that has expired is refused with the day', async () => {
+  it('that has expired is refused with its date', async () => {
     const expired = await ours.sign({ name: 'expired-client', days: -1 });
-    const said = await refusal(asking(), { tlsCa: ours.file, ...showing(expired) });
-    expect(said.worker).toMatch(/\(CN=expired-client\) has expired on .* GMT: show a new one/);
-    expect(said.door).toEqual([expect.stringContaining('CN=expired-client')]);
+    const said = await refusal(requiring(), { tlsCa: ours.file, ...showing(expired) });
+    expect(said.worker).toMatch(/\(CN=expired-client\) expired on .* GMT: renew `tlsCert`/);
+    expect(said.coordinator).toEqual([expect.stringContaining('CN=expired-client')]);
   });
 
-  it('of an unknown authority is refused', async () => {
-    const pendingConnection = await theirs.sign({ name: 'pendingConnection' });
-    const said = await refusal(asking(), { tlsCa: ours.file, ...showing(pendingConnection) });
-    expect(said.worker).toMatch(/\(CN=pendingConnection\) is of an authority that this coordinator does not know/);
-    expect(said.door).toEqual([expect.stringContaining('CN=pendingConnection')]);
+  it('of an unknown CA is refused', async () => {
+    const foreign = await theirs.sign({ name: 'foreign-client' });
+    const said = await refusal(requiring(), { tlsCa: ours.file, ...showing(foreign) });
+    expect(said.worker).toMatch(/\(CN=foreign-client\) is signed by an unknown CA .* coordinator's `tlsClientCa`/);
+    expect(said.coordinator).toEqual([expect.stringContaining('CN=foreign-client')]);
   });
 
-  it('is asked for whatever is wanted, but not by probes', async () => {
-    cluster = await startCluster(asking());
+  it('is required for every request except health checks', async () => {
+    cluster = await startCluster(requiring());
     const status = async (at: string, shown?: CertificateFiles) => {
       const answer = request(`${cluster!.coordinator.url.replace('wss', 'https')}${at}`, {
         ca: readFileSync(ours.file),
@@ -160,28 +162,30 @@ describe("a worker's certificate", () => {
       return response.statusCode;
     };
     expect(await status('/healthz')).toBe(200);
-    // Once anew, once in a session that is resumed, which Node takes for authorized.
+    // In a new TLS session, and in a resumed one, which Node.js reports as authorized.
     expect(await status('/status')).toBe(403);
     expect(await status('/status')).toBe(403);
     expect(await status('/status', client)).toBe(200);
   });
 });
 
-describe('one side alone speaks TLS', () => {
-  it('the coordinator: the worker is told to', async () => {
+describe('TLS on one side only', () => {
+  it('is reported by a worker without TLS', async () => {
     cluster = await startCluster(speaking(server));
     const worker = await cluster.join({ url: cluster.coordinator.url.replace('wss', 'ws') });
     const [{ reason }] = await once(worker.events, 'reconnecting');
-    expect(reason).toMatch(/^it hung up; if it speaks TLS, use wss:/);
+    expect(reason).toMatch(/^the server closed the connection; if it uses TLS, connect to wss:/);
   });
 
-  it('the worker: it is told not to', async () => {
+  it('is reported by a worker with TLS', async () => {
     cluster = await startCluster();
     const worker = await cluster.join({ url: cluster.coordinator.url.replace('ws', 'wss') });
-    await expect(worker.done).rejects.toMatchObject({ message: expect.stringMatching(/does not speak TLS: use ws:/) });
+    await expect(worker.done).rejects.toMatchObject({
+      message: expect.stringMatching(/does not use TLS: connect to ws:/),
+    });
   });
 
-  it('nobody: what is no TLS does not disturb', async () => {
+  it('does not disturb the coordinator, nor do other bytes', async () => {
     cluster = await startCluster(speaking(server));
     const socket = connect(cluster.coordinator.port, '127.0.0.1');
     socket.write('hello?\n'.repeat(100));
@@ -192,7 +196,7 @@ describe('one side alone speaks TLS', () => {
 });
 
 describe('the command line', () => {
-  it('names the file that is wrong, with exit status 2', async () => {
+  it('names a bad TLS file, with exit status 2', async () => {
     await writeFile(inFolder('empty.pem'), 'nothing\n');
     const worker = async (...options: string[]) => {
       const process_ = startCli(['worker', 'wss://127.0.0.1:9', '--engine', 'wasm', '--quiet', ...options]);
@@ -200,21 +204,21 @@ describe('the command line', () => {
     };
     expect(await worker('--tls-ca', inFolder('missing.pem'))).toEqual({
       status: 2,
-      output: `lockstep: --tls-ca ${inFolder('missing.pem')} cannot be read (ENOENT)\n`,
+      output: `lockstep: --tls-ca is ${inFolder('missing.pem')}: it cannot be read (ENOENT)\n`,
     });
-    expect((await worker('--tls-ca', inFolder('empty.pem'))).output).toMatch(/empty\.pem holds no certificate/);
+    expect((await worker('--tls-ca', inFolder('empty.pem'))).output).toMatch(/empty\.pem: it contains no certificate/);
     expect((await worker('--tls-cert', client.cert)).output).toMatch(/--tls-cert is given without --tls-key/);
     expect((await worker('--tls-cert', client.cert, '--tls-key', server.key)).output).toMatch(
-      /is no key of --tls-cert/,
+      /it is not the key of --tls-cert/,
     );
   });
 
-  it('asks for the status of a run, and says which option it takes', async () => {
+  it('shows the status of a run over TLS, or the option that is missing', async () => {
     cluster = await startCluster({ ...speaking(server), tlsClientCa: ours.file });
     const url = cluster.coordinator.url.replace('wss', 'https');
     const ask = (...options: string[]) => runCli(['status', url, ...options]);
     const shown = ['--tls-cert', client.cert, '--tls-key', client.key];
-    const [trusting, strange, unshown, plain] = await Promise.all([
+    const [trusting, strange, uncertified, plain] = await Promise.all([
       ask('--tls-ca', ours.file, ...shown),
       ask(...shown),
       ask('--tls-ca', ours.file),
@@ -222,15 +226,19 @@ describe('the command line', () => {
     ]);
     expect(trusting.output).toMatch(/^waiting · /);
     expect(trusting.status).toBe(0);
-    expect(strange.output).toMatch(/cannot be asked: .* of an authority that is not known here: give it with --tls-ca/);
+    expect(strange.output).toMatch(
+      /cannot be asked: .* signed by an unknown CA: give the CA's certificate as --tls-ca/,
+    );
     expect(strange.status).toBe(1);
-    expect(unshown.output).toMatch(/none was shown: give one with --tls-cert and --tls-key$/m);
-    expect(unshown.status).toBe(1);
-    expect(plain.output).toMatch(/which is not encrypted, and --tls-ca or --tls-cert is given: write wss:/);
+    expect(uncertified.output).toMatch(
+      /this coordinator requires a client certificate: set --tls-cert and --tls-key$/m,
+    );
+    expect(uncertified.status).toBe(1);
+    expect(plain.output).toMatch(/which is not encrypted, but --tls-ca or --tls-cert is given: use wss:/);
     expect(plain.status).toBe(2);
   });
 
-  it("looks at a coordinator as the doctor does, with a worker's files", async () => {
+  it("checks a coordinator with a worker's TLS files", async () => {
     cluster = await startCluster({ ...speaking(server), tlsClientCa: ours.file });
     const look = async (files: ClientTlsFiles) => {
       const checks = await checkCoordinator(cluster!.coordinator.url, { tls: readClientTls(files) });
@@ -240,15 +248,15 @@ describe('the command line', () => {
     const sound = await look({ tlsCa: ours.file, ...shown });
     expect(sound).toMatchObject({ answers: expect.stringMatching(/^ok wss:/), WebSockets: 'ok get through' });
     expect(Object.values(sound).filter((said) => !said.startsWith('ok'))).toEqual([]);
-    expect((await look(shown))['answers']).toMatch(/^problem the coordinator's certificate is of an authority/);
-    const unshown = await look({ tlsCa: ours.file });
-    expect(unshown['WebSockets']).toMatch(/^problem are refused: .*none was shown: give one with --tls-cert/);
-    expect(unshown['token']).toMatch(/^problem not looked at: .*none was shown/);
+    expect((await look(shown))['answers']).toMatch(/^problem the coordinator's certificate is signed by an unknown CA/);
+    const uncertified = await look({ tlsCa: ours.file });
+    expect(uncertified['WebSockets']).toMatch(/^problem are refused: this coordinator requires a client certificate/);
+    expect(uncertified['token']).toMatch(/^problem not looked at: this coordinator requires a client certificate/);
   });
 
-  it('joins with the files that it is given', async () => {
+  it('joins a run with TLS files', async () => {
     cluster = await startCluster({ ...speaking(server), tlsClientCa: ours.file });
-    // Its engine's bits are not this test's: the fake engine computes, the process only has to be let in.
+    // The process only has to join; its engine differs from the fake one.
     const files = ['--tls-ca', ours.file, '--tls-cert', client.cert, '--tls-key', client.key];
     const worker = startCli(['worker', cluster.coordinator.url, '--engine', 'wasm', '--no-cache', ...files]);
     await worker.says('joined as worker 1');
@@ -257,11 +265,11 @@ describe('the command line', () => {
   });
 });
 
-it('the command for workers says all that they need', () => {
+it('the printed worker command includes all options that workers need', () => {
   const here = { url: 'wss://127.0.0.1:7350', host: '127.0.0.1', port: 7350 };
-  expect(workerCommand({ ...here, url: 'ws://127.0.0.1:7350' }, {}, {})).toBe('lockstep worker ws://127.0.0.1:7350');
-  expect(workerCommand(here, {}, { tlsCert: 'a.crt' })).toBe('lockstep worker wss://127.0.0.1:7350 --tls-ca <FILE>');
-  const all = workerCommand({ ...here, host: '0.0.0.0' }, { token: 'x' }, { tlsCert: 'a.crt', tlsClientCa: 'a.pem' });
+  expect(workerCommand({ ...here, url: 'ws://127.0.0.1:7350' }, {})).toBe('lockstep worker ws://127.0.0.1:7350');
+  expect(workerCommand(here, { tlsCert: 'a.crt' })).toBe('lockstep worker wss://127.0.0.1:7350 --tls-ca <FILE>');
+  const all = workerCommand({ ...here, host: '0.0.0.0' }, { token: 'x', tlsCert: 'a.crt', tlsClientCa: 'a.pem' });
   expect(all).toBe(
     "LOCKSTEP_TOKEN=<token> lockstep worker wss://<this machine's address>:7350 --tls-ca <FILE> --tls-cert <FILE> --tls-key <FILE>",
   );

@@ -65,7 +65,7 @@ describe('a run that knows tokens from a file', () => {
       startCli(['worker', url, '--engine', 'wasm', '--no-cache', ...args], environment);
     const pendingConnection = join([], { LOCKSTEP_TOKEN: 'of another run' });
     expect(await pendingConnection.exited).toBe(1);
-    expect(pendingConnection.output()).toContain('(token): a wrong token was given');
+    expect(pendingConnection.output()).toContain('(token): the worker presented an unknown token');
     const first = join(['--token-file', token]);
     await coordinator.says(' joined ');
     const at = (page: string) => new URL(page, url.replace('ws:', 'http:'));

@@ -25,12 +25,12 @@ describe('KeyedRandom', () => {
     expect([...random.wordsAt(1_000_000)]).toEqual([1800527713, 864484103]);
     // The upper 27 and 26 bits: ((3194894954 >>> 5) × 2^26 + (825636483 >>> 6)) / 2^53.
     expect(random.uniformAt(0)).toBe(0.7438694476502647);
-    expect([...new KeyedRandom(0, 'deal').permutation(12)]).toEqual([4, 2, 3, 11, 5, 6, 9, 1, 8, 0, 7, 10]);
+    expect([...new KeyedRandom(0, 'partition').permutation(12)]).toEqual([4, 2, 3, 11, 5, 6, 9, 1, 8, 0, 7, 10]);
   });
 
   it('gives a position the same number whenever it is asked for', () => {
-    const forwards = new KeyedRandom(1, 'deal');
-    const backwards = new KeyedRandom(1, 'deal');
+    const forwards = new KeyedRandom(1, 'partition');
+    const backwards = new KeyedRandom(1, 'partition');
     const positions = [0, 1, 2, 3, 4];
     const inOrder = positions.map((position) => forwards.uniformAt(position));
     const inReverse = positions.toReversed().map((position) => backwards.uniformAt(position));
@@ -39,19 +39,19 @@ describe('KeyedRandom', () => {
 
   it('has other numbers under any other seed, purpose, major or minor index', () => {
     const keys = [
-      new KeyedRandom(1, 'deal', 2, 3),
-      new KeyedRandom(2, 'deal', 2, 3),
+      new KeyedRandom(1, 'partition', 2, 3),
+      new KeyedRandom(2, 'partition', 2, 3),
       new KeyedRandom(1, 'epochOrder', 2, 3),
-      new KeyedRandom(1, 'deal', 3, 3),
-      new KeyedRandom(1, 'deal', 2, 4),
-      new KeyedRandom(1, 'deal', 3, 2),
+      new KeyedRandom(1, 'partition', 3, 3),
+      new KeyedRandom(1, 'partition', 2, 4),
+      new KeyedRandom(1, 'partition', 3, 2),
     ];
     expect(new Set(keys.map((random) => random.uniformAt(0))).size).toBe(keys.length);
   });
 
   it('tells seeds apart in all of their 53 bits', () => {
     const seeds = [1, 1 + 2 ** 32, 1 + 2 ** 52, 2 ** 53 - 1];
-    expect(new Set(seeds.map((seed) => new KeyedRandom(seed, 'deal').uniformAt(0))).size).toBe(seeds.length);
+    expect(new Set(seeds.map((seed) => new KeyedRandom(seed, 'partition').uniformAt(0))).size).toBe(seeds.length);
   });
 
   it('has a value of its own for each purpose', () => {

@@ -1,12 +1,12 @@
-// A worker in a process of its own that computes with the wasm engine and tells its parent before each slice.
-// announcing-worker.mjs URL NAME [STEP [MS]]: behind that step it waits before each slice until the parent says 'go on'.
-// With MS it says that a slice took so long, so that who gets which slices does not depend on how busy the machine is.
+// A worker process with the wasm engine that notifies its parent before each slice.
+// announcing-worker.mjs URL NAME [STEP [MS]]: after STEP it waits before each slice until the parent sends a message.
+// With MS it reports this computing time, so that the assignments do not depend on the load of the machine.
 import { startWorker } from '../../dist/worker/main.js';
 import { openEngine } from '../../dist/worker/engines/registry.js';
 
-const [url, name, holdBehind, saidMs] = process.argv.slice(2);
+const [url, name, holdAfter, reportedMs] = process.argv.slice(2);
 const { engine } = await openEngine('wasm', { threads: 1 });
-let isBehind = false;
+let isHolding = false;
 const released = new Promise((resolve) => {
   process.once('message', resolve);
 });
@@ -17,9 +17,9 @@ async function createModel(layout, preprocessing) {
     setWeights: (...weights) => model.setWeights(...weights),
     async computeSlice(batch) {
       process.send('computing');
-      if (isBehind) await released;
+      if (isHolding) await released;
       const result = await model.computeSlice(batch);
-      return saidMs === undefined ? result : { ...result, computeMs: Number(saidMs) };
+      return reportedMs === undefined ? result : { ...result, computeMs: Number(reportedMs) };
     },
     evaluate: (batch) => model.evaluate(batch),
     dispose: () => model.dispose(),
@@ -34,7 +34,7 @@ const worker = await startWorker({
   engine: { ...engine, identity: engine.identity, createModel },
 });
 worker.events.on('progress', ({ step }) => {
-  isBehind = step >= Number(holdBehind);
+  isHolding = step >= Number(holdAfter);
 });
 await worker.done;
 await engine.close();

@@ -1,5 +1,6 @@
-"""An Ethernet cable between two network namespaces on which every frame is late and some are lost: what tc netem does,
-for kernels without it. bad_cable.py NAMESPACE DEVICE NAMESPACE DEVICE DELAY_MS LOSS; ends when its input is closed."""
+"""A slow, lossy Ethernet cable between two network namespaces, for kernels without tc netem.
+
+Usage: bad_cable.py NAMESPACE DEVICE NAMESPACE DEVICE DELAY_MS LOSS. Exits when its standard input is closed."""
 
 import ctypes
 import fcntl
@@ -20,7 +21,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def plug(namespace: str, device: str) -> int:
-    """A new Ethernet device in a namespace; what is sent through it can be read here, and the other way round."""
+    """Creates an Ethernet device in a namespace. Returns a file from which its frames are read and to which others are written."""
     with open(f"/var/run/netns/{namespace}") as where:
         if libc.setns(where.fileno(), CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), f"cannot enter namespace {namespace}")

@@ -1,4 +1,4 @@
-// Certificate authorities and what they sign, made anew for a test.
+// Certificate authorities and certificates, generated for a test.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { generate } from 'selfsigned';
@@ -10,19 +10,19 @@ export interface CertificateFiles {
   key: string;
 }
 
-interface Wanted {
-  /** Names the files and the subject. */
+interface CertificateRequest {
+  /** Name of the files and of the subject. */
   name: string;
-  /** Days from now until it ends; negative for one that has ended. */
+  /** Days from now until it expires; negative if it has expired. */
   days?: number;
-  /** DNS names and IP addresses that it is for. */
+  /** DNS names and IP addresses in it. */
   hosts?: readonly string[];
 }
 
 export class Authority {
   readonly #folder: string;
   readonly #pem: { cert: string; key: string };
-  /** The authority's own certificate. */
+  /** Path of the CA's own certificate. */
   readonly file: string;
 
   private constructor(folder: string, name: string, pem: { cert: string; key: string }) {
@@ -44,8 +44,8 @@ export class Authority {
     return new Authority(folder, name, { cert: made.cert, key: made.private });
   }
 
-  /** Signs a certificate for a server and a client both, and writes it with its key. */
-  async sign({ name, days = 30, hosts = ['127.0.0.1', 'localhost'] }: Wanted): Promise<CertificateFiles> {
+  /** Issues a certificate for servers and clients, and writes it and its key to files. */
+  async sign({ name, days = 30, hosts = ['127.0.0.1', 'localhost'] }: CertificateRequest): Promise<CertificateFiles> {
     const now = Date.now();
     const made = await generate([{ name: 'commonName', value: name }], {
       keyType: 'ec',

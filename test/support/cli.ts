@@ -1,4 +1,4 @@
-// The built command line as a process of its own, as a person starts it.
+// The built command line in a process of its own, as a user starts it.
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { watch } from 'node:fs';
@@ -11,15 +11,15 @@ const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
 export interface CliProcess {
   child: ChildProcess;
-  /** Everything written to standard output and standard error so far. */
+  /** Everything written to stdout and stderr so far. */
   output(): string;
-  /** Resolves when the output holds the text; rejects when the process ends without. */
+  /** Resolves when the output contains the text; rejects if the process exits without it. */
   says(text: string | RegExp): Promise<readonly string[]>;
   /** The exit status, or null after a signal. */
   exited: Promise<number | null>;
 }
 
-/** @param prefix a command that runs the one behind it */
+/** @param prefix a command that runs the rest of the command line */
 export function startCli(
   args: readonly string[],
   environment: NodeJS.ProcessEnv = {},
@@ -33,7 +33,7 @@ export function startCommand(command: readonly string[], environment: NodeJS.Pro
   return startProcess(command, environment, ['ignore', 'pipe', 'pipe']);
 }
 
-/** A program of test/support with a channel to it: what it is sent comes as a message, and what it sends. */
+/** Starts a program of test/support with an IPC channel. */
 export function startHelper(
   file: string,
   args: readonly string[],
@@ -65,14 +65,14 @@ function startProcess(command: readonly string[], environment: NodeJS.ProcessEnv
           if (match !== null) resolve(match);
         };
         child.on('said', look);
-        child.once('close', () => reject(new Error(`the process ended without saying ${String(text)}:\n${output}`)));
+        child.once('close', () => reject(new Error(`the process exited without printing ${String(text)}:\n${output}`)));
         look();
       }),
     exited,
   };
 }
 
-/** Runs a command to its end. */
+/** Runs a command until it exits. */
 export async function runCli(
   args: readonly string[],
   environment: NodeJS.ProcessEnv = {},
@@ -97,14 +97,14 @@ export async function readReport(runDirectory: string): Promise<z.infer<typeof r
   return reportFile.parse(JSON.parse(await readFile(path.join(runDirectory, 'report.json'), 'utf8')));
 }
 
-/** Resolves when a run has made so many steps. */
+/** Resolves when a run has completed this many steps. */
 export async function stepsMade(runDirectory: string, count: number): Promise<void> {
   const file = path.join(runDirectory, 'metrics.jsonl');
   const isThere = async () => (await readFile(file, 'utf8')).split('"type":"step"').length > count;
   let changes = 0;
   const watcher = watch(file, () => changes++);
   try {
-    // What is written while the file is read is a change behind it, and the last change may be the one that counts.
+    // A change while the file is being read may be the last one, so the file is then read again.
     for (let seen = 0; !(await isThere()); seen++) if (changes === seen) await once(watcher, 'change');
   } finally {
     watcher.close();

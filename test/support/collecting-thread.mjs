@@ -1,4 +1,14 @@
-// Collects its garbage once, in a thread of its own.
+// Collects its young generation in a thread of its own. Fails where the thread cannot see gc.
+import assert from 'node:assert';
 import { workerData } from 'node:worker_threads';
+
+let collections = 0;
+const { gc } = globalThis;
+assert(gc !== undefined, 'gc is not exposed to this thread');
+globalThis.gc = (options) => {
+  collections++;
+  void gc(options);
+};
 const { collectYoungGeneration } = await import(workerData);
 collectYoungGeneration(2 ** 21);
+assert.equal(collections, 1);

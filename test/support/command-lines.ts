@@ -26,7 +26,7 @@ export function commandsOfPage(markdown: string): PageCommands {
 }
 
 /** What runs lockstep: its name (where that is not kubectl's namespace), a variable that holds it, or Node with the built file. */
-const program = /(?<=^|(?<!-n)[\s'"(])(?:lockstep|\$lockstep|\$0|range \S*dist\/cli\.js) +(?=[a-z])(.*)$/;
+const program = /(?<=^|(?<!-n)[\s'"(])(?:lockstep|\$lockstep|\$0|node \S*dist\/cli\.js) +(?=[a-z])(.*)$/;
 /** Words that stand for whatever a caller adds. */
 const whateverIsAdded = new Set(['$*', '$@', '$3', '$OPTIONS', '$RECIPE', '…']);
 

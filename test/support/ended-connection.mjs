@@ -1,5 +1,4 @@
-// Closes a faulty link at the moment in which it has ended a connection and the end is not through yet: a process that is
-// to end by itself.
+// Closes a faulty link just after it has ended a connection, before the end has been sent. The process must exit by itself.
 import { once } from 'node:events';
 import { connect, createServer, Socket } from 'node:net';
 const { FaultyLink } = await import(process.argv[2]);

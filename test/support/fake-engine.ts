@@ -1,5 +1,5 @@
 // An engine whose "gradient" is cheap arithmetic on the weights and the images it is given: any difference in what a
-// worker sees (order, view, weights, slice) or in the order of sums changes its bits. It learns nothing.
+// worker sees (order, augmentation, weights, slice) or in the order of sums changes its bits. It learns nothing.
 import { recordBytes, type ImageBatch, type Preprocessing } from '../../shared/dataset/image-batch.js';
 import { classCount, type ModelLayout } from '../../shared/network/layout.js';
 import type { BatchResult, Engine, EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
@@ -55,7 +55,7 @@ class FakeModel implements EngineModel {
     const batchStatistics = new Float32Array(this.#layout.statisticsSize);
     batch.indices.forEach((index, place) => {
       const label = batch.records[index * recordBytes];
-      const pixel = batch.records[index * recordBytes + 1 + (batch.views[place] % 3072)] / 255 + this.#shift;
+      const pixel = batch.records[index * recordBytes + 1 + (batch.augmentations[place] % 3072)] / 255 + this.#shift;
       for (let i = 0; i < gradientSum.length; i++) {
         gradientSum[i] += this.#weights[i] * 0.01 + (pixel - 0.5) / (1 + ((i + label) % 13)) / 7;
       }
@@ -67,7 +67,7 @@ class FakeModel implements EngineModel {
     return { ...result, lossSum, gradientSum, batchStatistics };
   }
 
-  /** Its logits favour the class that is a pixel's value modulo 10; its loss tells of views and preprocessing. */
+  /** Its logits favour the class that is a pixel's value modulo 10; its loss tells of augmentations and preprocessing. */
   async evaluate(batch: ImageBatch): Promise<EvaluationResult> {
     await this.#options.beforePart?.();
     const logits = new Float32Array(batch.indices.length * classCount);
@@ -75,7 +75,7 @@ class FakeModel implements EngineModel {
       logits[place * classCount + (batch.records[index * recordBytes + 1] % classCount)] = 1 + this.#weights[0];
     }
     const result = this.#result(batch);
-    const seen = batch.views.reduce((sum, view, place) => sum + view / (place + 2), 0) / 100 + this.#shift;
+    const seen = batch.augmentations.reduce((sum, packed, place) => sum + packed / (place + 2), 0) / 100 + this.#shift;
     return { ...result, lossSum: result.lossSum + seen, logits };
   }
 

@@ -1,6 +1,5 @@
-// Peers that mean no good, one act each on a connection of its own: what they send, and with which code they are to be sent
-// away. On Linux every one comes from an address of its own in 127.0.0.0/8, so that what is tried is the message and not the
-// limit on an address.
+// Hostile clients: what each of them sends on a connection of its own, and the code with which it must be disconnected. Each
+// has its own address in 127.0.0.0/8 (on Linux), so that the limits per address do not interfere.
 import type { EventEmitter } from 'node:events';
 import { connect } from 'node:net';
 import { Packr } from 'msgpackr';
@@ -10,19 +9,19 @@ import { protocolVersion, type Hello } from '../../shared/protocol/messages.js';
 
 export interface Target {
   port: number;
-  /** Longer than any legal message. */
+  /** A length that exceeds any legal message. */
   tooLong: number;
-  /** The hash of a shard that there is. */
+  /** A hash in the form of a shard's. */
   shard: string;
 }
 
 export interface HostileAct {
   name: string;
-  /** WebSocket close codes, or statuses of HTTP, any of which is right; 0 for a connection that just ends. */
+  /** Allowed WebSocket close codes or HTTP statuses; 0 for a connection that ends without either. */
   expected: readonly number[];
-  /** Hostile messages that it sends. */
+  /** Number of hostile messages that it sends. */
   messages: number;
-  /** @param seed chooses address and content @returns how it was sent away */
+  /** @param seed determines address and content @returns the code with which it was disconnected */
   run: (target: Target, seed: number) => Promise<number>;
 }
 
@@ -43,12 +42,12 @@ function addressOf(seed: number): string {
   return `127.${1 + ((seed >> 16) & 127)}.${(seed >> 8) & 255}.${1 + (seed % 250)}`;
 }
 
-/** Its code, where it has one. Not once(): that rejects where an error comes before. */
+/** Resolves with the close code, if there is one. Unlike once(), it does not reject if an error comes first. */
 function closeOf(socket: EventEmitter): Promise<number> {
   return new Promise((resolve) => socket.once('close', (code: unknown) => resolve(Number(code))));
 }
 
-/** A frame around any bytes at all in the header's place. */
+/** A frame with any bytes as its header. */
 function framed(header: Uint8Array, payloadBytes = 0): Buffer {
   const offset = Math.ceil((4 + header.length) / 8) * 8;
   const frame = Buffer.alloc(offset + payloadBytes);
@@ -58,15 +57,15 @@ function framed(header: Uint8Array, payloadBytes = 0): Buffer {
 }
 const packed = (header: unknown, payloadBytes = 0) => framed(packr.pack(header), payloadBytes);
 
-/** Says these over a WebSocket, after a right hello where it joins first. @returns the close code */
-function saying(joins: boolean, messages: (target: Target, seed: number) => readonly Buffer[]): HostileAct['run'] {
+/** Sends messages over a WebSocket, after a valid hello if it joins first. @returns the close code */
+function sending(joins: boolean, messages: (target: Target, seed: number) => readonly Buffer[]): HostileAct['run'] {
   return async (target, seed) => {
     const socket = new WebSocket(`ws://127.0.0.1:${target.port}/worker`, {
       localAddress: addressOf(seed),
       perMessageDeflate: false,
     });
     const closed = closeOf(socket);
-    // What the other side does to it is what is asked about; the code tells.
+    // Only the close code matters.
     socket.on('error', () => undefined);
     socket.on('open', () => {
       for (const message of [...(joins ? [packed(hello)] : []), ...messages(target, seed)]) socket.send(message);
@@ -75,8 +74,8 @@ function saying(joins: boolean, messages: (target: Target, seed: number) => read
   };
 }
 
-/** Says bytes over TCP and ends. @returns the status of HTTP or the code of a closing frame, or 0 */
-function sayingOverTcp(bytes: (seed: number) => Buffer, endsItself = false): HostileAct['run'] {
+/** Sends bytes over TCP. @returns the HTTP status, the code of a close frame, or 0 */
+function sendingOverTcp(bytes: (seed: number) => Buffer, endsItself = false): HostileAct['run'] {
   return async ({ port }, seed) => {
     const socket = connect({ port, host: '127.0.0.1', localAddress: addressOf(seed) });
     let answered = Buffer.alloc(0);
@@ -115,10 +114,10 @@ const bombs = [
 
 export const hostileActs: readonly HostileAct[] = [
   {
-    name: 'anything at all as a header',
+    name: 'a random object as a header',
     expected: [1008],
     messages: 1,
-    run: saying(false, (_, seed) => {
+    run: sending(false, (_, seed) => {
       const [header] = fc.sample(
         fc.object({ maxDepth: 3, key: fc.constantFrom('type', 'step', 'token', '__proto__') }),
         {
@@ -130,25 +129,25 @@ export const hostileActs: readonly HostileAct[] = [
     }),
   },
   {
-    name: 'bytes that are no frame',
+    name: 'bytes that are not a frame',
     expected: [1008],
     messages: 1,
-    run: saying(false, (_, seed) => [
+    run: sending(false, (_, seed) => [
       Buffer.from(fc.sample(fc.uint8Array({ maxLength: 400 }), { numRuns: 1, seed })[0]),
     ]),
   },
   {
-    name: 'bombs of msgpack',
+    name: 'msgpack bombs',
     expected: [1008],
     messages: 1,
-    run: saying(false, (_, seed) => [framed(Buffer.from(bombs[seed % bombs.length]))]),
+    run: sending(false, (_, seed) => [framed(Buffer.from(bombs[seed % bombs.length]))]),
   },
   {
     name: 'keys that pollute prototypes',
     expected: [1008],
     messages: 1,
-    run: saying(false, () => [
-      // As an own key, which an object of JSON has.
+    run: sending(false, () => [
+      // As an own key, which only JSON.parse creates.
       packed(JSON.parse(JSON.stringify(hello).replace('{', '{"__proto__":{"role":"owner"},"constructor":{},'))),
     ]),
   },
@@ -156,89 +155,89 @@ export const hostileActs: readonly HostileAct[] = [
     name: 'too long before a hello',
     expected: [1009, 1006],
     messages: 1,
-    run: saying(false, ({ tooLong }) => [Buffer.alloc(tooLong)]),
+    run: sending(false, ({ tooLong }) => [Buffer.alloc(tooLong)]),
   },
   {
     name: 'no hello',
     expected: [1008],
     messages: 1,
-    run: saying(false, () => [packed({ ...answer, slices: [{ lossSum: 1, correctCount: 0 }] })]),
+    run: sending(false, () => [packed({ ...answer, slices: [{ lossSum: 1, correctCount: 0 }] })]),
   },
   {
-    name: 'a step that was not asked for',
+    name: 'a step that was not assigned',
     expected: [1008],
     messages: 1,
-    run: saying(true, (_, seed) => [
+    run: sending(true, (_, seed) => [
       packed({ ...answer, step: 1e6 + seed, slices: [{ lossSum: 1, correctCount: 0 }] }, 64),
     ]),
   },
   {
-    name: 'another length',
+    name: 'a payload of the wrong length',
     expected: [1008],
     messages: 1,
-    run: saying(true, (_, seed) => [packed({ ...answer, slices: [] }, seed % 999)]),
+    run: sending(true, (_, seed) => [packed({ ...answer, slices: [] }, seed % 999)]),
   },
   {
     name: 'wrong types after a hello',
     expected: [1008],
     messages: 1,
-    run: saying(true, () => [packed({ type: 'evaluation', step: 'x', split: [], index: {} })]),
+    run: sending(true, () => [packed({ type: 'evaluation', step: 'x', split: [], index: {} })]),
   },
-  { name: 'a hello twice', expected: [1008], messages: 1, run: saying(true, () => [packed(hello)]) },
+  { name: 'a second hello', expected: [1008], messages: 1, run: sending(true, () => [packed(hello)]) },
   {
-    name: 'the same word a hundred times, then what is not there',
+    name: 'a hundred repeated messages, then a request for missing bytes',
     expected: [1008],
     messages: 101,
-    run: saying(true, ({ shard }) => [
+    run: sending(true, ({ shard }) => [
       ...Array.from({ length: 100 }, () => packed({ type: 'shard-held', sha256: shard })),
       packed({ type: 'shard-request', sha256: shard, offset: 0, bytes: 1e12 }),
     ]),
   },
   {
-    name: 'shards under names that are paths',
+    name: 'paths as shard hashes',
     expected: [1008],
     messages: 1,
-    run: saying(true, () => [packed({ type: 'shard-request', sha256: '../../etc/passwd', offset: 0, bytes: 1 })]),
+    run: sending(true, () => [packed({ type: 'shard-request', sha256: '../../etc/passwd', offset: 0, bytes: 1 })]),
   },
   {
     name: 'frames with reserved bits',
     expected: [1002],
     messages: 1,
-    run: sayingOverTcp((seed) =>
+    run: sendingOverTcp((seed) =>
       Buffer.concat([Buffer.from(upgrade), webSocketFrame(0xf2, Buffer.from([seed & 255]))]),
     ),
   },
   {
-    name: 'text that is none',
+    name: 'text that is not UTF-8',
     expected: [1007],
     messages: 1,
-    run: sayingOverTcp(() => Buffer.concat([Buffer.from(upgrade), webSocketFrame(0x81, Buffer.from([0xc3, 0x28]))])),
+    run: sendingOverTcp(() => Buffer.concat([Buffer.from(upgrade), webSocketFrame(0x81, Buffer.from([0xc3, 0x28]))])),
   },
   {
-    name: 'a frame cut short',
+    name: 'a truncated frame',
     expected: [0, 1006],
     messages: 1,
-    run: sayingOverTcp(
+    run: sendingOverTcp(
       () => Buffer.concat([Buffer.from(upgrade), Buffer.from([0x82, 0xfe, 0x10, 0, 0, 0, 0, 0, 1, 2])]),
       true,
     ),
   },
   {
-    name: 'half a handshake',
+    name: 'part of a handshake',
     expected: [0, 400],
     messages: 1,
-    run: sayingOverTcp((seed) => Buffer.from(upgrade.slice(0, 1 + (seed % (upgrade.length - 2)))), true),
+    run: sendingOverTcp((seed) => Buffer.from(upgrade.slice(0, 1 + (seed % (upgrade.length - 2)))), true),
   },
   {
-    name: 'no HTTP',
+    name: 'bytes that are not HTTP',
     expected: [400],
     messages: 1,
-    run: sayingOverTcp((seed) => Buffer.from(`${seed} is no method\r\n\r\n`)),
+    run: sendingOverTcp((seed) => Buffer.from(`${seed} is not a method\r\n\r\n`)),
   },
   {
-    name: 'headers without end',
+    name: 'endless headers',
     expected: [431, 0],
     messages: 1,
-    run: sayingOverTcp(() => Buffer.from(`GET / HTTP/1.1\r\nX: ${'x'.repeat(20_000)}`)),
+    run: sendingOverTcp(() => Buffer.from(`GET / HTTP/1.1\r\nX: ${'x'.repeat(20_000)}`)),
   },
 ];

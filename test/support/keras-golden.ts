@@ -43,8 +43,8 @@ export interface KerasAnswers {
 const records = synthesizeRecords({ seed: 0, split: 'training', count: goldenSteps * batchSize });
 
 function batchOf(step: number): ImageBatch {
-  const { views } = randomBatch(batchSize, step);
-  return { records, views, indices: Uint32Array.from({ length: batchSize }, (_, i) => step * batchSize + i) };
+  const { augmentations } = randomBatch(batchSize, step);
+  return { records, augmentations, indices: Uint32Array.from({ length: batchSize }, (_, i) => step * batchSize + i) };
 }
 
 /** Trains as a run with one slice does. */
@@ -118,16 +118,16 @@ function writeCase(folder: string, { recipe, precision }: GoldenCase): object {
   const config = resolveConfig(recipe);
   const layout = layoutModel(config);
   const count = goldenSteps * batchSize;
-  const views = new Uint8Array(count * valuesPerImage);
+  const augmented = new Uint8Array(count * valuesPerImage);
   const labels = new Int32Array(count);
   for (let step = 0; step < goldenSteps; step++) {
-    cropBatch(batchOf(step), views.subarray(step * batchSize * valuesPerImage));
+    cropBatch(batchOf(step), augmented.subarray(step * batchSize * valuesPerImage));
     labels.set(labelsOf(batchOf(step)), step * batchSize);
   }
   const training = new Uint8Array(count * valuesPerImage);
   const indices = Uint32Array.from({ length: count }, (_, i) => i);
-  cropBatch({ records, views: identityAugmentations(count), indices }, training);
-  write('views.u8', views);
+  cropBatch({ records, augmentations: identityAugmentations(count), indices }, training);
+  write('augmented.u8', augmented);
   write('training.u8', training);
   write('labels.i32', labels);
   write('weights.f32', initialWeights(layout, 0));

@@ -2,7 +2,7 @@
 
     python keras_golden.py FOLDER
 
-FOLDER/tasks.json lists the cases; each has a folder of its own under FOLDER with weights.f32, statistics.f32, views.u8 (the
+FOLDER/tasks.json lists the cases; each has a folder of its own under FOLDER with weights.f32, statistics.f32, augmented.u8 (the
 batches' raw pixels), training.u8 (raw pixels of the training images, which measured preprocessing needs) and labels.i32: raw
 little-endian arrays, weights in Lockstep's layouts. Writes into it, step after step, losses.f32, trained-weights.f32 and
 trained-statistics.f32; and FOLDER/schedule.json, Keras's learning rates at the steps that were asked for.
@@ -75,9 +75,9 @@ class Network:
         return keras.Model(inputs, layers.Dense(10, kernel_regularizer=self.regularizer, name="dense")(x))
 
 
-def preprocess(views, training, kind):
+def preprocess(augmented, training, kind):
     """uint8 RGB [..., 32, 32, 3] to what the network sees. The training images are what is measured."""
-    pixels = views.astype(np.float32)
+    pixels = augmented.astype(np.float32)
     if kind == "imagenet":
         return keras.applications.resnet50.preprocess_input(pixels) / 255  # as the tutorial has it
     if kind == "per-pixel-mean":
@@ -108,9 +108,9 @@ def train(folder, task):
     keras.backend.clear_session()
     keras.config.set_floatx(task["precision"])
     steps, batch = task["steps"], task["batchSize"]
-    views = np.fromfile(folder / "views.u8", np.uint8).reshape(steps, batch, 32, 32, 3)
+    augmented = np.fromfile(folder / "augmented.u8", np.uint8).reshape(steps, batch, 32, 32, 3)
     training = np.fromfile(folder / "training.u8", np.uint8).reshape(-1, 32, 32, 3)
-    images = np.stack([preprocess(view, training, task["preprocessing"]) for view in views])
+    images = np.stack([preprocess(view, training, task["preprocessing"]) for view in augmented])
     labels = np.fromfile(folder / "labels.i32", "<i4").reshape(steps, batch)
 
     model = Network(task).build()

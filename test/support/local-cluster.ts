@@ -1,4 +1,4 @@
-// A coordinator and workers in this process, over real WebSockets on loopback, on a small synthetic set.
+// A coordinator and workers in this process, over real WebSockets on loopback, with a few synthetic images.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -9,16 +9,16 @@ import { fakeEngine } from './fake-engine.js';
 
 const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
 
-/** A model and batches small enough for the fake engine: 360 training images, 11 steps an epoch. */
+/** A small run for the fake engine: 360 training images, 11 steps per epoch. */
 export const smallRun = { depth: 8, initialFilters: 4, batchSize: 32, steps: 14, seed: 5 } as const;
 
 export interface Cluster {
   coordinator: Coordinator;
-  /** Those that join has started, in that order. */
+  /** In the order in which `join` has started them. */
   workers: readonly Worker[];
   /** Starts another worker. */
   join(options?: Partial<WorkerOptions>): Promise<Worker>;
-  /** Ends everything and removes the run's folder. */
+  /** Stops everything and removes the run directory. */
   close(): Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export async function startCluster(options: CoordinatorOptions = {}): Promise<Cl
         url: coordinator.url,
         engine: fakeEngine(),
         cache: null,
-        // Pauses at every slice, so it needs no thread for its connection.
+        // The fake engine yields after every slice, so the connection needs no thread.
         connectionThread: false,
         ...workerOptions,
       });
@@ -59,7 +59,7 @@ export async function startCluster(options: CoordinatorOptions = {}): Promise<Cl
   };
 }
 
-/** Trains with so many workers from beginning to end. @returns the weights' hash */
+/** Trains with this number of workers. @returns the hash of the weights */
 export async function hashWith(workerCount: number, options: CoordinatorOptions = {}): Promise<string> {
   const cluster = await startCluster({ minWorkers: workerCount, ...options });
   try {

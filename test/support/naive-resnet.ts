@@ -27,7 +27,7 @@ export interface NaiveResult {
 
 /**
  * @param input preprocessed images
- * @param movingStatistics normalise with these; null: with the batch's own
+ * @param movingStatistics normalize with these; null: with the batch's own
  */
 export function naiveForward(
   layout: ModelLayout,

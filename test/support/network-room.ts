@@ -1,5 +1,5 @@
-// Machines on a network of their own: a network namespace each, joined by cables to a bridge in one more. Cables can be
-// pulled, and can be bad. Only root may do this, on Linux with iproute2; nothing of it touches the machine's own network.
+// Machines on a virtual network: a network namespace each, connected by virtual cables to a bridge in another namespace. Cables
+// can be unplugged, and can be slow and lossy. Needs root on Linux with iproute2; the machine's own network is not touched.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -13,31 +13,31 @@ const namespaces = '/var/run/netns';
 const badCable = fileURLToPath(new URL('bad_cable.py', import.meta.url));
 
 export interface LinkConditions {
-  /** Of every frame, each way. */
+  /** Delay of every frame, in each direction. */
   delayMs: number;
-  /** How many of all frames are lost, from 0 to 1. */
+  /** Share of frames that are lost, from 0 to 1. */
   loss: number;
 }
 
 export interface Machine {
   address: string;
-  /** What runs a command on this machine. */
+  /** Prefix of commands that run on this machine. */
   prefix: readonly string[];
   pullCable(): Promise<void>;
   plugIn(): Promise<void>;
 }
 
 export interface NetworkRoom {
-  /** @param conditions of its cable; a good one unless said */
+  /** @param conditions of its cable; ideal by default */
   addMachine(conditions?: LinkConditions): Promise<Machine>;
   /** Removes everything. Processes on its machines must have ended. */
   close(): Promise<void>;
 }
 
-/** Why there can be no room here; undefined where there can. */
+/** Why this machine cannot create the network; undefined if it can. */
 export async function whyNoRoom(): Promise<string | undefined> {
-  if (process.platform !== 'linux') return `network namespaces are Linux's, this is ${process.platform}`;
-  if (process.getuid?.() !== 0) return 'only root may make network namespaces';
+  if (process.platform !== 'linux') return `network namespaces need Linux, and this is ${process.platform}`;
+  if (process.getuid?.() !== 0) return 'creating network namespaces needs root';
   try {
     await run('ip', ['-V']);
     const room = await openRoom();
@@ -48,11 +48,11 @@ export async function whyNoRoom(): Promise<string | undefined> {
     }
     return undefined;
   } catch (error) {
-    return `no network can be made here (${messageOf(error).trim()}): ip comes with iproute2`;
+    return `cannot create a network (${messageOf(error).trim()}): ip is part of iproute2`;
   }
 }
 
-/** What makes a cable bad here: the kernel's own means, or a program that passes frames on; or why nothing does. */
+/** How to make a cable slow and lossy on this machine: with netem, with a program that forwards frames, or why neither works. */
 export async function meansOfConditions(): Promise<{ means: 'netem' | 'program' } | { reason: string }> {
   const room = await openRoom();
   try {
@@ -68,11 +68,11 @@ export async function meansOfConditions(): Promise<{ means: 'netem' | 'program' 
 }
 
 let rooms = 0;
-let leftOversRemoved: Promise<void> | undefined;
+let leftoversRemoved: Promise<void> | undefined;
 
 export async function openRoom(means: 'netem' | 'program' = 'netem'): Promise<NetworkRoom> {
-  leftOversRemoved ??= removeLeftOvers();
-  await leftOversRemoved;
+  leftoversRemoved ??= removeLeftovers();
+  await leftoversRemoved;
   const room = `lockstep-${process.pid}-${++rooms}`;
   const switchSpace = `${room}-switch`;
   const spaces: string[] = [];
@@ -85,14 +85,14 @@ export async function openRoom(means: 'netem' | 'program' = 'netem'): Promise<Ne
     return ['ip', 'netns', 'exec', name];
   }
 
-  /** A pair of devices: eth0 on the machine, and one on the switch. */
+  /** Creates a pair of devices: eth0 on the machine, and one on the switch. */
   async function layCable(space: string, port: string, conditions: LinkConditions | undefined): Promise<void> {
     if (conditions !== undefined && means === 'program') {
       const { delayMs, loss } = conditions;
       const ends = [space, 'eth0', switchSpace, port, String(delayMs), String(loss)];
       const cable = spawn('python3', [badCable, ...ends], { stdio: ['pipe', 'pipe', 'inherit'] });
       cables.push(cable);
-      // Its first words, or its end.
+      // It prints a line once the cable works.
       await Promise.race([once(cable.stdout, 'data'), once(cable, 'exit')]);
       return;
     }
@@ -131,7 +131,7 @@ export async function openRoom(means: 'netem' | 'program' = 'netem'): Promise<Ne
       cable.stdin?.end();
       await ended;
     }
-    // Devices go with their namespaces.
+    // Devices are deleted with their namespaces.
     for (const space of spaces.splice(0)) await run('ip', ['netns', 'del', space]);
   }
 
@@ -160,8 +160,8 @@ async function on(prefix: readonly string[], ...command: string[]): Promise<void
   await run(program, args);
 }
 
-/** Of processes that were killed before they could close their rooms. */
-async function removeLeftOvers(): Promise<void> {
+/** Removes the namespaces of processes that were killed before they could close their rooms. */
+async function removeLeftovers(): Promise<void> {
   if (!existsSync(namespaces)) return;
   for (const name of await readdir(namespaces)) {
     const [, owner] = /^lockstep-(\d+)-/.exec(name) ?? [];

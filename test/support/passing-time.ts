@@ -1,15 +1,15 @@
-// Lets a coordinator's time pass in a test, while its workers are processes whose own time goes on as it likes.
+// Advances the fake clock of a coordinator whose workers are processes with a real clock.
 import { expect } from 'vitest';
 import type { Coordinator } from '../../coordinator/main.js';
 import type { FakeClock } from './fake-clock.js';
 
-/** As often as workers are pinged, unless told otherwise. */
+/** The default heartbeat interval. */
 const heartbeatIntervalMs = 2_000;
 
 /**
- * Lets time pass until something has happened. However long a worker that is alive takes to answer a ping, no time passes
- * meanwhile: it is never taken for silent.
- * @param alive names of the workers whose answers are waited for
+ * Advances the clock until something has happened. Between heartbeats it waits, in real time, for the answers of live workers,
+ * so that these never exceed the heartbeat timeout.
+ * @param alive names of the workers to wait for
  */
 export async function passTimeUntil(
   happened: Promise<unknown>,

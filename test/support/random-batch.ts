@@ -1,4 +1,4 @@
-// Random images, views and weights for comparing engines. Every number is a function of the seed.
+// Random images, augmentations and weights for comparing engines. Every number is a function of the seed.
 import {
   packAugmentation,
   recordBytes,
@@ -8,7 +8,7 @@ import {
 import { classCount, type ModelLayout } from '../../shared/network/layout.js';
 import { KeyedRandom } from '../../shared/random.js';
 
-/** Uniform bytes, labels and views: as much variety as the engine can meet. */
+/** Uniform bytes, labels and augmentations: all the variety that an engine can encounter. */
 export function randomBatch(count: number, seed: number): ImageBatch {
   const random = new KeyedRandom(seed, 'synthesis');
   const records = Uint8Array.from({ length: count * recordBytes }, (_, i) =>
@@ -18,7 +18,7 @@ export function randomBatch(count: number, seed: number): ImageBatch {
   return {
     records,
     indices: Uint32Array.from({ length: count }, (_, i) => i),
-    views: Uint16Array.from({ length: count }, (_, i) =>
+    augmentations: Uint16Array.from({ length: count }, (_, i) =>
       packAugmentation(
         choices.integerAt(3 * i, 9),
         choices.integerAt(3 * i + 1, 9),
@@ -28,7 +28,7 @@ export function randomBatch(count: number, seed: number): ImageBatch {
   };
 }
 
-/** Weights without a special value anywhere: kernels of He's size, gammas around 1, biases and betas around 0. */
+/** Weights without special values: kernels of He's scale, gammas around 1, biases and betas around 0. */
 export function randomWeights(layout: ModelLayout, seed: number): Float32Array {
   const weights = new Float32Array(layout.trainableSize);
   for (const [index, array] of layout.trainable.entries()) {

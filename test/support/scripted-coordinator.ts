@@ -1,11 +1,10 @@
-// A coordinator whose every byte a test chooses, over a real WebSocket on loopback: it plays one part after the other, one
-// for each connection of a worker.
-import { createHash } from 'node:crypto';
+// A coordinator over a real WebSocket on loopback, every byte of which is chosen by a test: it runs one script for each
+// connection of a worker.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { recordBytes } from '../../shared/dataset/image-batch.js';
-import { resolveConfig, workerConfigOf, type WorkerConfig } from '../../shared/config/config.js';
+import { resolveConfig, workerConfigOf } from '../../shared/config/config.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
@@ -16,21 +15,28 @@ import {
   type Welcome,
   type WorkerMessage,
 } from '../../shared/protocol/messages.js';
+import { sha256Of } from '../../shared/sha256.js';
 
-const model = { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 } as const;
-export const config: WorkerConfig = workerConfigOf(
-  resolveConfig({ ...model, seed: 1, slices: 2, batchSize: 4, heartbeatInterval: 1, heartbeatTimeout: 600 }),
+const config = workerConfigOf(
+  resolveConfig({
+    depth: 8,
+    initialFilters: 4,
+    seed: 1,
+    slices: 2,
+    batchSize: 4,
+    heartbeatInterval: 1,
+    heartbeatTimeout: 600,
+  }),
 );
-export const layout = layoutModel(config);
+const layout = layoutModel(config);
 
-/** Two images, whose labels and bytes tell of the shard. */
+/** Two images whose labels and bytes identify the shard. */
 function imagesOf(shard: number): Buffer {
   const images = Buffer.alloc(2 * recordBytes, 10 * (shard + 1));
   images[0] = images[recordBytes] = shard;
   return images;
 }
 export const shardImages = [imagesOf(1), imagesOf(2)];
-export const sha256Of = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 export const shards: Shard[] = shardImages.map((images, index) => ({
   split: 'training',
   index,
@@ -38,7 +44,7 @@ export const shards: Shard[] = shardImages.map((images, index) => ({
   bytes: images.length,
 }));
 
-/** Of a run of two slices, two images each. */
+/** The welcome to a run with two slices of two images each. */
 export const welcome: Welcome = {
   type: 'welcome',
   workerId: 1,
@@ -50,7 +56,7 @@ export const welcome: Welcome = {
 };
 export const weightsBytes = 4 * (layout.trainableSize + layout.statisticsSize);
 
-/** One connection of a worker, from the coordinator's end. */
+/** A worker's connection, from the coordinator's side. */
 export class Peer {
   readonly socket: WebSocket;
   readonly closed: Promise<unknown>;
@@ -71,7 +77,7 @@ export class Peer {
     return this.socket.readyState === this.socket.OPEN;
   }
 
-  /** Any bytes at all. */
+  /** Sends arbitrary bytes. */
   send(bytes: Uint8Array): void {
     if (this.isOpen) this.socket.send(bytes);
   }
@@ -80,12 +86,12 @@ export class Peer {
     this.send(encodeFrame(message, ...payload));
   }
 
-  /** Like say, of what no honest coordinator says. */
+  /** Sends a message that no correct coordinator sends. */
   lie(message: Record<string, unknown>, ...payload: Uint8Array[]): void {
     this.send(encodeFrame(message, ...payload));
   }
 
-  /** The next message of this type; others are passed over. Never where the worker has gone before. */
+  /** Resolves with the next message of this type, skipping others. Never resolves if the worker disconnects first. */
   async hear<Type extends WorkerMessage['type']>(type: Type): Promise<WorkerMessage & { type: Type }> {
     for (;;) {
       const message = this.#arrived.shift();
@@ -98,8 +104,8 @@ export class Peer {
     this.say({ type: 'weights', step }, new Uint8Array(weightsBytes));
   }
 
-  /** Asks for the whole batch's gradient and serves what the worker asks for. @returns how many images it computed */
-  async computeHonestly(): Promise<number> {
+  /** Runs a step as a correct coordinator would. @returns the number of images that the worker computed */
+  async runStep(): Promise<number> {
     this.say(welcome);
     this.sayWeights();
     for (const { sha256 } of shards) this.say({ type: 'prefetch', sha256 });
@@ -117,25 +123,27 @@ export class Peer {
   }
 }
 
+export type Script = (peer: Peer) => Promise<void> | void;
+
 export interface ScriptedCoordinator {
   url: string;
   close: () => Promise<void>;
 }
 
-/** @param parts what is played on the first connection, the second and so on, each once the worker has said hello */
-export async function scriptCoordinator(
-  parts: readonly ((peer: Peer) => Promise<void> | void)[],
+/** @param scripts run on the first connection, the second and so on, each after the worker's hello */
+export async function startScriptedCoordinator(
+  scripts: readonly Script[],
   onBroken: (error: unknown) => void,
 ): Promise<ScriptedCoordinator> {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false });
   await once(server, 'listening');
-  let played = 0;
+  let connections = 0;
   server.on('connection', (socket) => {
-    const play = parts[Math.min(played++, parts.length - 1)];
+    const script = scripts[Math.min(connections++, scripts.length - 1)];
     const peer = new Peer(socket);
     void peer
       .hear('hello')
-      .then(() => play(peer))
+      .then(() => script(peer))
       .catch(onBroken);
   });
   return {

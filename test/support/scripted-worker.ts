@@ -1,14 +1,15 @@
-// The coordinator's side of a worker whose other end is a test: a real connection over a socket that is none. It
-// computes what real workers would, when it is told to, and may be late, repeat itself or go away.
+// A worker played by a test: a real coordinator connection over a fake socket. It answers when the test says so, and may be
+// late, answer twice or leave.
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { WebSocket } from 'ws';
-import { WorkerConnection } from '../../coordinator/connections/worker-connection.js';
+import type { WorkerConnection } from '../../coordinator/connections/worker-connection.js';
 import type { WorkerPool } from '../../coordinator/connections/worker-pool.js';
 import type { Clock } from '../../shared/clock.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import {
   parseCoordinatorMessage,
+  protocolVersion,
   type CoordinatorMessage,
   type EvaluationMessage,
   type Split,
@@ -28,7 +29,7 @@ export interface ScriptedWorld {
 }
 
 /** As much of ws's socket as a connection uses. */
-class SocketInName extends EventEmitter {
+class FakeSocket extends EventEmitter {
   readonly OPEN = 1;
   readonly CLOSED = 3;
   readyState = this.OPEN;
@@ -61,18 +62,18 @@ type Task =
   | { type: 'gradient'; step: number; range: SliceRange }
   | { type: 'evaluation'; step: number; split: Split; index: number };
 
-/** Parts of an evaluation are of different sizes. */
-export function imagesInPart(index: number): number {
+/** Evaluation shards have different sizes. */
+export function imagesInShard(index: number): number {
   return 10 + index;
 }
 
-/** What an evaluation of a part gives, whoever makes it. */
+/** The evaluation of a shard, whoever computes it. */
 export function evaluationOf({ step, split, index }: Omit<Task & { type: 'evaluation' }, 'type'>): EvaluationMessage {
-  const counts = { sampleCount: imagesInPart(index), lossSum: 0.1 * index, correctCount: index };
+  const counts = { sampleCount: imagesInShard(index), lossSum: 0.1 * index, correctCount: index };
   return { type: 'evaluation', step, split, index, ...counts };
 }
 
-/** Whoever looks at an image of a part takes it for the same class. */
+/** The predicted classes, the same for every worker. */
 export function classesIn({ sampleCount, index }: EvaluationMessage): Uint8Array {
   return Uint8Array.from({ length: sampleCount }, (_, image) => (image + index) % 10);
 }
@@ -85,7 +86,7 @@ function evaluationFrameOf(task: Task & { type: 'evaluation' }): Buffer {
 export class ScriptedWorker {
   readonly connection: WorkerConnection;
   readonly #world: ScriptedWorld;
-  readonly #socket: SocketInName;
+  readonly #socket: FakeSocket;
   readonly #computeMs: number;
   /** The first one is being computed. */
   #tasks: Task[] = [];
@@ -95,32 +96,32 @@ export class ScriptedWorker {
    * @param holds hashes of the shards that it has
    * @param computeMs how long it says that a slice took
    */
-  constructor(world: ScriptedWorld, id: number, holds: readonly string[], computeMs: number) {
+  constructor(world: ScriptedWorld, name: string, holds: readonly string[], computeMs: number) {
     this.#world = world;
     this.#computeMs = computeMs;
-    this.#socket = new SocketInName((message) => this.#take(message));
-    this.connection = new WorkerConnection(
-      this.#socket as unknown as WebSocket,
-      new PassThrough(),
+    this.#socket = new FakeSocket((message) => this.#take(message));
+    this.connection = world.pool.connect(
       {
-        id,
-        name: `worker-${id}`,
+        socket: this.#socket as unknown as WebSocket,
+        transport: new PassThrough(),
         address: 'nowhere',
-        engine: { engine: 'scripted', fingerprint: 'scripted/1', device: 'paper' },
-        cachedShards: holds,
+        failed: () => undefined,
+        hello: {
+          type: 'hello',
+          protocolVersion,
+          lockstepVersion: '0',
+          token: '',
+          name,
+          engine: { engine: 'scripted', fingerprint: 'scripted/1', device: 'paper' },
+          cachedShards: [...holds],
+        },
+      },
+      {
         shardRecords: new Map(world.shards.map((sha256) => [sha256, new Uint8Array()])),
         imagesPerSlice: world.imagesPerSlice,
         heartbeatIntervalMs: 1e9,
         heartbeatTimeoutMs: 1e9,
         clock: world.clock,
-      },
-      {
-        onMessage: (message, payload) => {
-          if (message.type === 'gradient') world.pool.gradientFrom(this.connection, message, payload);
-          if (message.type === 'evaluation') world.pool.evaluationFrom(this.connection, message, payload);
-          if (message.type === 'shard-held') world.pool.shardHeldBy(this.connection);
-        },
-        onClosed: (reason) => world.pool.remove(this.connection, reason),
       },
     );
     world.pool.add(this.connection);

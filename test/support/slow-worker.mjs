@@ -1,11 +1,11 @@
-// A worker in a process of its own, as a user of the library starts it, with the wasm engine made slow: before each slice
-// from one on it holds up its thread, as a long computation does, until its input has a byte for it or is closed.
-// Arguments: the coordinator's URL, the worker's name, the first slice that is held up, counted from 1.
+// A worker process that uses the library, with a slowed-down wasm engine: from one slice on it blocks its thread before each
+// slice, like a long computation, until a byte arrives on stdin or stdin is closed.
+// Arguments: the coordinator's URL, the worker's name, and the first blocked slice, counted from 1.
 import { readSync, writeSync } from 'node:fs';
 import { startWorker } from '../../dist/index.js';
 import { openWasmEngine } from '../../dist/worker/engines/wasm/wasm-engine.js';
 
-const [url, name, heldFrom] = process.argv.slice(2);
+const [url, name, blockedFrom] = process.argv.slice(2);
 const engine = await openWasmEngine({ threads: 1 });
 let slices = 0;
 
@@ -16,8 +16,8 @@ const slowEngine = {
     return {
       setWeights: (...weights) => model.setWeights(...weights),
       computeSlice(batch) {
-        if (++slices >= Number(heldFrom)) {
-          writeSync(1, `held in slice ${slices}\n`);
+        if (++slices >= Number(blockedFrom)) {
+          writeSync(1, `blocked in slice ${slices}\n`);
           readSync(0, Buffer.alloc(1));
         }
         return model.computeSlice(batch);

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sliceRanges } from '../../web/dashboard/wording.js';
 import { openChromiumOrReason, openPage, violationsOn, type WatchedPage } from '../support/chromium.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
-import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/shaken-cluster.js';
+import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/faulted-cluster.js';
 
 /** The first and the last value in the summary of the loss chart. */
 async function trainingLosses(page: Page): Promise<{ first: number; last: number }> {
@@ -89,7 +89,7 @@ describe('the dashboard', () => {
     const { last: before } = await trainingLosses(page);
     const worker = workers.get(victim)!;
     worker.onceAt(
-      ({ direction, message, place }) => direction === 'down' && message.type === 'compute' && place === 'end',
+      ({ direction, message, point }) => direction === 'down' && message.type === 'compute' && point === 'end',
       () => worker.child.kill('SIGKILL'),
     );
     await button('Continue').click();

@@ -11,8 +11,11 @@ import {
 import { perPixelMean } from '../support/random-batch.js';
 import { cropBatch, fillInput, labelsOf, valuesPerImage } from '../../worker/augmentation.js';
 
-/** Records whose red, green and blue bytes name their place: 1 + row, 1 + column, 200 + record. Label: the record's number. */
-function placeRecords(count: number): Uint8Array {
+/**
+ * Records whose red, green and blue bytes are 1 + row, 1 + column and 200 + record index. The label is the record's
+ * index.
+ */
+function positionRecords(count: number): Uint8Array {
   const records = new Uint8Array(count * recordBytes);
   for (let record = 0; record < count; record++) {
     const start = record * recordBytes;
@@ -26,11 +29,11 @@ function placeRecords(count: number): Uint8Array {
   return records;
 }
 
-function batchOf(views: number[], indices: number[] = views.map(() => 0)): ImageBatch {
+function batchOf(augmentations: number[], indices: number[] = augmentations.map(() => 0)): ImageBatch {
   return {
-    records: placeRecords(Math.max(...indices) + 1),
+    records: positionRecords(Math.max(...indices) + 1),
     indices: Uint32Array.from(indices),
-    views: Uint16Array.from(views),
+    augmentations: Uint16Array.from(augmentations),
   };
 }
 
@@ -46,20 +49,20 @@ function pixel(images: Uint8Array | Float32Array, image: number, row: number, co
 }
 
 describe('cropBatch', () => {
-  it('changes nothing in the plain view', () => {
+  it('does not change an image with the identity augmentation', () => {
     const images = cropped(batchOf([identityAugmentation]));
     expect(pixel(images, 0, 0, 0)).toEqual([1, 1, 200]);
     expect(pixel(images, 0, 5, 31)).toEqual([6, 32, 200]);
     expect(pixel(images, 0, 31, 0)).toEqual([32, 1, 200]);
   });
 
-  it('flips left to right: column 0 shows column 31', () => {
+  it('flips left to right, so that column 0 shows column 31', () => {
     const images = cropped(batchOf([packAugmentation(cropMargin, cropMargin, true)]));
     expect(pixel(images, 0, 0, 0)).toEqual([1, 32, 200]);
     expect(pixel(images, 0, 9, 31)).toEqual([10, 1, 200]);
   });
 
-  it('shows four rows and columns of zeros above and left of the image at the first position', () => {
+  it('pads with four rows and columns of zeros above and to the left of the image', () => {
     const images = cropped(batchOf([packAugmentation(0, 0, false)]));
     expect(pixel(images, 0, 3, 20)).toEqual([0, 0, 0]);
     expect(pixel(images, 0, 20, 3)).toEqual([0, 0, 0]);
@@ -68,7 +71,7 @@ describe('cropBatch', () => {
     expect(pixel(images, 0, 31, 31)).toEqual([28, 28, 200]);
   });
 
-  it('shows four rows and columns of zeros below and right of the image at the last position', () => {
+  it('pads with four rows and columns of zeros below and to the right of the image', () => {
     const images = cropped(batchOf([packAugmentation(8, 8, false)]));
     expect(pixel(images, 0, 0, 0)).toEqual([5, 5, 200]);
     expect(pixel(images, 0, 27, 27)).toEqual([32, 32, 200]);
@@ -85,7 +88,7 @@ describe('cropBatch', () => {
     expect(pixel(images, 0, 0, 28)).toEqual([0, 0, 0]);
   });
 
-  it('agrees with the definition at all 162 views', () => {
+  it('matches the definition for all 162 augmentations', () => {
     const wrong: string[] = [];
     for (const flipped of [false, true]) {
       for (let top = 0; top <= 8; top++) {
@@ -100,7 +103,7 @@ describe('cropBatch', () => {
               const red = images[(row * 32 + column) * 3];
               const green = images[(row * 32 + column) * 3 + 1];
               if (red !== (inside ? sourceRow + 1 : 0) || green !== (inside ? sourceColumn + 1 : 0)) {
-                wrong.push(`view (${top}, ${left}, ${flipped}), row ${row}, column ${column}`);
+                wrong.push(`(${top}, ${left}, ${flipped}), row ${row}, column ${column}`);
               }
             }
           }
@@ -110,22 +113,22 @@ describe('cropBatch', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('reflects the image in its edges without repeating them, as numpy does', () => {
-    // numpy.pad(numpy.arange(32), 4, 'reflect'): rows and columns of the image that the padded ones show.
+  it('reflects the image at its edges without repeating them, as numpy does', () => {
+    // numpy.pad(numpy.arange(32), 4, 'reflect'): for each padded row or column that of the image.
     const padded = [4, 3, 2, 1, ...Array(32).keys(), 30, 29, 28, 27];
     const [first, last] = [0, 8].map((corner) =>
       cropped(batchOf([packAugmentation(corner, corner, false, 'reflect')])),
     );
-    // Bytes are 1 + row and 1 + column. The first window has the padded rows and columns 0 to 31: 4, 3, 2, 1, 0, … 27.
+    // Bytes are 1 + row and 1 + column. The first window is padded rows and columns 0 to 31: 4, 3, 2, 1, 0, … 27.
     expect(pixel(first, 0, 0, 0)).toEqual([5, 5, 200]);
     expect(pixel(first, 0, 1, 3)).toEqual([4, 2, 200]);
     expect(pixel(first, 0, 4, 4)).toEqual([1, 1, 200]);
     expect(pixel(first, 0, 31, 0)).toEqual([28, 5, 200]);
-    // The last has 8 to 39: 4, 5, … 31, 30, 29, 28, 27.
+    // The last window is 8 to 39: 4, 5, … 31, 30, 29, 28, 27.
     expect(pixel(last, 0, 0, 0)).toEqual([5, 5, 200]);
     expect(pixel(last, 0, 27, 28)).toEqual([32, 31, 200]);
     expect(pixel(last, 0, 31, 31)).toEqual([28, 28, 200]);
-    // Flipped, the column is 31 less that: 31 - 4 = 27, whose byte is 28.
+    // Flipped, the column is 31 - 4 = 27, whose byte is 28.
     const flipped = cropped(batchOf([packAugmentation(0, 0, true, 'reflect')]));
     expect(pixel(flipped, 0, 0, 0)).toEqual([5, 28, 200]);
 
@@ -134,12 +137,12 @@ describe('cropBatch', () => {
       for (let corner = 0; corner < 81; corner++) {
         const [top, left] = [Math.floor(corner / 9), corner % 9];
         const images = cropped(batchOf([packAugmentation(top, left, isFlipped, 'reflect')]));
-        for (let place = 0; place < pixelsPerPlane; place++) {
-          const [row, column] = [padded[top + Math.floor(place / 32)], padded[left + (place % 32)]];
+        for (let i = 0; i < pixelsPerPlane; i++) {
+          const [row, column] = [padded[top + Math.floor(i / 32)], padded[left + (i % 32)]];
           const expected = [1 + row, 1 + (isFlipped ? 31 - column : column), 200];
-          const shown = images.subarray(3 * place, 3 * place + 3);
+          const shown = images.subarray(3 * i, 3 * i + 3);
           if (expected.some((byte, plane) => byte !== shown[plane])) {
-            wrong.push(`view (${top}, ${left}, ${isFlipped}), pixel ${place}`);
+            wrong.push(`(${top}, ${left}, ${isFlipped}), pixel ${i}`);
           }
         }
       }
@@ -147,7 +150,7 @@ describe('cropBatch', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('shows the same in a window without padding, whichever the padding is', () => {
+  it('does not depend on the kind of padding in a window without padding', () => {
     for (const flipped of [false, true]) {
       const [zeros, reflected] = (['zeros', 'reflect'] as const).map((padding) =>
         cropped(batchOf([packAugmentation(cropMargin, cropMargin, flipped, padding)])),
@@ -156,7 +159,7 @@ describe('cropBatch', () => {
     }
   });
 
-  it('takes the records that the indices name, in their order', () => {
+  it('takes the records in the order of the indices', () => {
     const images = cropped(batchOf([identityAugmentation, identityAugmentation, identityAugmentation], [2, 0, 2]));
     expect([0, 1, 2].map((image) => pixel(images, image, 0, 0)[2])).toEqual([202, 200, 202]);
   });
@@ -173,7 +176,7 @@ describe('fillInput', () => {
     expect(red).toBeCloseTo((10 - 123.68) / 255, 6);
   });
 
-  it('preprocesses the zeros of the padding too', () => {
+  it('preprocesses padding zeros, too', () => {
     const input = new Float32Array(valuesPerImage);
     fillInput(batchOf([packAugmentation(0, 0, false)]), 'imagenet', input);
     expect(pixel(input, 0, 0, 0)).toEqual(
@@ -181,11 +184,11 @@ describe('fillInput', () => {
     );
   });
 
-  it('subtracts the mean of the pixel where the view shows it, not where the image had it', () => {
+  it('subtracts the mean of the pixel at its position after augmentation', () => {
     const mean = perPixelMean();
     const input = new Float32Array(2 * valuesPerImage);
     fillInput(batchOf([packAugmentation(0, 0, false), identityAugmentation]), mean, input);
-    // The first view is the image moved down and right by 4, so row 9, column 20 shows row 5, column 16.
+    // The first augmentation moves the image down and to the right by 4: row 9, column 20 shows row 5, column 16.
     const bytes = pixel(cropped(batchOf([packAugmentation(0, 0, false)])), 0, 9, 20);
     const means = [0, 1, 2].map((channel) => mean.subtract[3 * (9 * 32 + 20) + channel]);
     const expected = [2, 1, 0].map((channel) => Math.fround(Math.fround(bytes[channel] - means[channel]) / 255));
@@ -205,9 +208,9 @@ describe('fillInput', () => {
 describe('labelsOf', () => {
   it("reads each record's first byte", () => {
     const batch: ImageBatch = {
-      records: placeRecords(4),
+      records: positionRecords(4),
       indices: Uint32Array.of(3, 1),
-      views: identityAugmentations(2),
+      augmentations: identityAugmentations(2),
     };
     expect(labelsOf(batch)).toEqual(Int32Array.of(3, 1));
   });

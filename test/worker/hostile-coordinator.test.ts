@@ -1,5 +1,5 @@
-// A worker under a coordinator that does its worst: it goes away with a clear reason, takes no memory for what was only
-// claimed, writes nothing but shards into its cache, and computes for an honest coordinator next.
+// A worker with a hostile coordinator: it closes the connection with a clear reason, allocates no memory for what was only
+// announced, writes nothing but shards into its cache, and then computes for a correct coordinator.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -7,8 +7,14 @@ import { systemClock } from '../../shared/clock.js';
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { startWorker } from '../../worker/main.js';
 import { fakeEngine } from '../support/fake-engine.js';
-import { afterWelcome, cases, oneGiB, welcoming, type Case } from '../support/hostile-coordinators.js';
-import { shards, scriptCoordinator, shardImages, type Peer } from '../support/scripted-coordinator.js';
+import { afterWelcome, attacks, configured, oneGiB, welcoming } from '../support/hostile-coordinators.js';
+import {
+  shards,
+  startScriptedCoordinator,
+  shardImages,
+  type Peer,
+  type Script,
+} from '../support/scripted-coordinator.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
 const maxGrowthBytes = 64 * 1024 * 1024;
@@ -19,50 +25,52 @@ const keep = (reason: unknown) => unhandled.push(reason);
 beforeAll(() => void process.on('unhandledRejection', keep));
 afterAll(() => void process.off('unhandledRejection', keep));
 
-/** Of objects and of buffers, claimed ones too. */
+/** Memory of objects and buffers, including buffers that were allocated but not written. */
 function bytesInUse(): number {
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;
 }
 
-/** A worker in its own folder with others around it. @returns how its first connection ended, and what was there then */
-async function underAttack(play: Case[2], isEnough?: (peer: Peer) => Promise<void>, connectionThread = false) {
+/**
+ * Runs a worker whose first coordinator is hostile and whose second one is correct. Its cache is in a folder with other files.
+ * @param close if given, the hostile coordinator itself closes the connection after this
+ */
+async function attack(script: Script, close?: (peer: Peer) => Promise<void>, connectionThread = false) {
   const folder = await temporaryFolder();
   const home = path.join(folder, 'a', 'b');
   await mkdir(path.join(home, 'cache'), { recursive: true });
-  await writeFile(path.join(folder, 'x'), 'not yours');
+  await writeFile(path.join(folder, 'x'), "not the worker's");
   const namesBefore = await readdir(folder, { recursive: true });
   const memoryBefore = bytesInUse();
   let images = 0;
-  let broken!: (error: unknown) => void;
+  let fail!: (error: unknown) => void;
   let finish!: () => void;
   const finished = new Promise<void>((resolve, reject) => {
     finish = resolve;
-    broken = reject;
+    fail = reject;
   });
-  const first = async (peer: Peer) => {
-    await play(peer);
-    if (isEnough === undefined) return;
-    await isEnough(peer);
+  const hostile = async (peer: Peer) => {
+    await script(peer);
+    if (close === undefined) return;
+    await close(peer);
     peer.socket.close();
   };
-  const honest = async (peer: Peer) => {
-    images = await peer.computeHonestly();
+  const correct = async (peer: Peer) => {
+    images = await peer.runStep();
     finish();
   };
-  const coordinator = await scriptCoordinator([first, honest], broken);
+  const coordinator = await startScriptedCoordinator([hostile, correct], fail);
   const worker = await startWorker({
     url: coordinator.url,
-    name: 'honest',
     engine: fakeEngine(),
     cache: path.join(home, 'cache'),
     connectionThread,
-    // Knocks again at once; the limits of a second and more stay.
-    clock: { ...systemClock, after: (delayMs, ring) => systemClock.after(delayMs < 1000 ? 0 : delayMs, ring) },
+    // Reconnects at once. Timeouts of a second and more are unchanged.
+    clock: { ...systemClock, after: (delayMs, callback) => systemClock.after(delayMs < 1000 ? 0 : delayMs, callback) },
   });
   const reasons: string[] = [];
-  let joinedBefore = false;
-  worker.events.on('joined', () => (joinedBefore ||= reasons.length === 0));
+  let wasAdmitted = false;
+  worker.events.on('joined', () => (wasAdmitted ||= reasons.length === 0));
   let memoryGrowth = 0;
   worker.events.on('reconnecting', ({ reason }) => {
     memoryGrowth = bytesInUse() - memoryBefore;
@@ -76,15 +84,12 @@ async function underAttack(play: Case[2], isEnough?: (peer: Peer) => Promise<voi
     await coordinator.close();
   }
   const namesAfter = await readdir(folder, { recursive: true });
-  expect(await readFile(path.join(folder, 'x'), 'utf8')).toBe('not yours');
+  expect(await readFile(path.join(folder, 'x'), 'utf8')).toBe("not the worker's");
   const written = namesAfter.filter((name) => !namesBefore.includes(name));
-  return { reasons, images, written, memoryGrowth, joinedBefore };
+  return { reasons, images, written, memoryGrowth, wasAdmitted };
 }
 
-type Unharmed = Omit<Awaited<ReturnType<typeof underAttack>>, 'joinedBefore'>;
-
-/** A worker came away from it: for this reason once, with nothing spoiled. */
-function expectUnharmed({ images, written, memoryGrowth }: Unharmed): void {
+function expectUnharmed({ images, written, memoryGrowth }: Awaited<ReturnType<typeof attack>>): void {
   expect(images).toBe(4);
   expect(written.filter((name) => !/^a\/b\/cache\/[0-9a-f]{64}\.bin$/.test(name))).toEqual([]);
   expect(memoryGrowth).toBeLessThan(maxGrowthBytes);
@@ -92,40 +97,40 @@ function expectUnharmed({ images, written, memoryGrowth }: Unharmed): void {
   expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
 }
 
-describe('a worker goes away, and computes for an honest coordinator next, after', () => {
-  it.each(cases)('%s', async (_, reason, play) => {
-    const end = await underAttack(play);
+describe('a worker disconnects from a hostile coordinator, and computes for a correct one next, after', () => {
+  it.each(attacks)('%s', async (_, reason, script) => {
+    const end = await attack(script);
     expect(end.reasons).toEqual([expect.stringMatching(reason)]);
     expectUnharmed(end);
   });
 });
 
-it('nothing is read behind a broken message: a right welcome there lets nobody in', async () => {
-  const { joinedBefore, ...end } = await underAttack((peer) => {
-    for (const batchSize of [-4, 4]) welcoming({ batchSize })(peer);
+it('a worker reads nothing after an invalid message, not even a correct welcome', async () => {
+  const end = await attack((peer) => {
+    for (const batchSize of [-4, 4]) void configured({ batchSize })(peer);
   });
-  expect(end.reasons).toEqual([expect.stringContaining('batchSize')]);
-  expect(joinedBefore).toBe(false);
+  expect(end.reasons).toEqual([expect.stringContaining('config.batchSize')]);
+  expect(end.wasAdmitted).toBe(false);
   expectUnharmed(end);
 });
 
-describe('a worker whose connection has a thread of its own goes away too, and computes next', () => {
-  const names = new Set([
-    'chunks without end',
-    'requests without end',
-    'a frame longer than any message',
-    'bytes that are no frames',
-  ]);
-  it.each(cases.filter(([name]) => names.has(name)))('%s', async (_, reason, play) => {
-    const end = await underAttack(play, undefined, true);
+describe('a worker whose connection has a thread of its own disconnects too, and computes next, after', () => {
+  it.each([
+    'endless chunks',
+    'endless requests',
+    'a WebSocket frame longer than any message',
+    'bytes that are not WebSocket frames',
+  ])('%s', async (name) => {
+    const [, reason, script] = attacks.find(([other]) => other === name)!;
+    const end = await attack(script, undefined, true);
     expect(end.reasons).toEqual([expect.stringMatching(reason)]);
     expectUnharmed(end);
   });
 });
 
-describe('a worker goes on, without harm, where a coordinator', () => {
-  it('calls its run by a path', async () => {
-    const end = await underAttack(welcoming({ runId: '../../x' }), (peer) => {
+describe('a worker stays connected, unharmed, when a coordinator', () => {
+  it('uses a path as the id of its run', async () => {
+    const end = await attack(welcoming({ runId: '../../x' }), (peer) => {
       peer.sayWeights();
       peer.say({ type: 'prefetch', sha256: firstShard.sha256 });
       return peer.hear('shard-request').then(() => undefined);
@@ -134,13 +139,13 @@ describe('a worker goes on, without harm, where a coordinator', () => {
     expectUnharmed(end);
   });
 
-  it('announces a shard of 1 GiB, which takes no memory before it comes', async () => {
+  it('announces a shard of 1 GiB, which takes no memory before it arrives', async () => {
     const bytes = Math.floor(oneGiB / recordBytes) * recordBytes;
-    const held = shards.map((announced, index) => ({ ...announced, bytes, index }));
+    const huge = shards.map((shard) => ({ ...shard, bytes }));
     let growth = 0;
-    const end = await underAttack(welcoming({ shards: held }), async (peer) => {
+    const end = await attack(welcoming({ shards: huge }), async (peer) => {
       const before = bytesInUse();
-      for (const { sha256 } of held) {
+      for (const { sha256 } of huge) {
         peer.say({ type: 'prefetch', sha256 });
         await peer.hear('shard-request');
         peer.say({ type: 'shard-chunk', sha256, offset: 0 }, shardImages[0].subarray(0, 100));
@@ -154,11 +159,11 @@ describe('a worker goes on, without harm, where a coordinator', () => {
     expectUnharmed(end);
   });
 
-  it('asks for the same again and again, and pings, and does not read: it is answered once', async () => {
-    const asked = 20_000;
+  it('repeats a request and pings without reading: it is answered once', async () => {
+    const repetitions = 20_000;
     let pongs = 0;
     let growth = 0;
-    const end = await underAttack(
+    const end = await attack(
       afterWelcome((peer) => peer.say({ type: 'prefetch', sha256: firstShard.sha256 })),
       async (peer) => {
         const { offset } = await peer.hear('shard-request');
@@ -169,12 +174,12 @@ describe('a worker goes on, without harm, where a coordinator', () => {
         peer.socket.on('pong', () => pongs++);
         const before = bytesInUse();
         peer.socket.pause();
-        for (let count = 0; count < asked; count++) {
+        for (let count = 0; count < repetitions; count++) {
           peer.say({ type: 'prefetch', sha256: firstShard.sha256 });
           peer.socket.ping(Buffer.alloc(125));
         }
         peer.socket.resume();
-        // The answer to what comes behind them all.
+        // The answer to this one comes after all others.
         peer.say({ type: 'prefetch', sha256: shards[1].sha256 });
         await peer.hear('shard-request');
         growth = bytesInUse() - before;

@@ -17,7 +17,7 @@ const storage = ((): Storage | undefined => {
   }
 })();
 const stored = storage?.getItem(key);
-export const theme = signal<Theme>(stored === 'light' || stored === 'dark' ? stored : 'system');
+const theme = signal<Theme>(stored === 'light' || stored === 'dark' ? stored : 'system');
 export const isDark = computed(() => (theme.value === 'system' ? systemTheme.value : theme.value === 'dark'));
 
 theme.subscribe((chosen) => {

@@ -1,36 +1,36 @@
-// The connection's own thread: holds the socket and passes frames on. See threaded-link.ts.
+// The thread of a ThreadedLink: owns the socket and forwards frames.
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../shared/clock.js';
 import { collectYoungGeneration } from '../../shared/gc.js';
 import { SocketLink } from './socket-link.js';
-import type { LinkEvent, LinkOrder, LinkTarget } from './threaded-link.js';
+import type { LinkCommand, LinkEvent, LinkTarget } from './threaded-link.js';
 
 const port = parentPort!;
 
-function tell(event: LinkEvent, ...handedOver: ArrayBuffer[]): void {
-  port.postMessage(event, handedOver);
+function emit(event: LinkEvent, ...transferred: ArrayBuffer[]): void {
+  port.postMessage(event, transferred);
 }
 
-/** A message in memory of its own, which can be handed over; ws hands out small ones as parts of what it read. */
-function inOwnMemory(message: Uint8Array): Uint8Array<ArrayBuffer> {
+/** Copies a message that shares its buffer with others, so that the buffer can be transferred. ws reads small ones that way. */
+function inOwnBuffer(message: Uint8Array): Uint8Array<ArrayBuffer> {
   const isWhole = message.byteLength === message.buffer.byteLength && message.buffer instanceof ArrayBuffer;
   return isWhole ? (message as Uint8Array<ArrayBuffer>) : new Uint8Array(message);
 }
 
 const { url, tls } = workerData as LinkTarget;
-/** Since the last answer has left. */
+/** Since the last frame that was sent with an id. */
 let receivedBytes = 0;
 const link = new SocketLink(
   url,
   {
-    onOpen: () => tell({ type: 'open' }),
+    onOpen: () => emit({ type: 'open' }),
     onMessage(received) {
       receivedBytes += received.byteLength;
-      const message = inOwnMemory(received);
-      tell({ type: 'message', message }, message.buffer);
+      const message = inOwnBuffer(received);
+      emit({ type: 'message', message }, message.buffer);
     },
     onClosed(reason, isFinal) {
-      tell({ type: 'closed', reason, isFinal });
+      emit({ type: 'closed', reason, isFinal });
       port.close();
     },
   },
@@ -38,29 +38,27 @@ const link = new SocketLink(
   tls,
 );
 
-port.on('message', (order: LinkOrder) => {
-  switch (order.type) {
+port.on('message', (command: LinkCommand) => {
+  switch (command.type) {
     case 'send': {
-      const { frame, id } = order;
+      const { frame, id } = command;
       return link.send(
         frame,
         id === undefined
           ? undefined
           : () => {
-              tell({ type: 'sent', id });
-              // Messages came in shards, and were put together.
+              emit({ type: 'sent', id });
+              // ws received each message in fragments and joined them, so twice its size is garbage.
               collectYoungGeneration(2 * receivedBytes);
               receivedBytes = 0;
             },
       );
     }
-    case 'watch':
-      return link.watch(order.silence);
+    case 'heartbeat':
+      return link.startHeartbeat(command.options);
     case 'close':
-      return link.close(order.code);
-    case 'terminate':
-      return link.terminate();
+      return link.close(command.code);
     default:
-      order satisfies never;
+      command satisfies never;
   }
 });

@@ -1,12 +1,12 @@
-// How long a worker waits before it knocks again. Pure.
+// Exponential back-off for reconnecting. Pure.
 
 const firstDelayMs = 250;
 const maxDelayMs = 15_000;
 
 /**
- * Doubles with each attempt in vain, up to 15 s; jitter keeps the workers of a restarted coordinator from knocking all
- * at once.
- * @param attempt attempts in vain so far, from 1
+ * Doubles with each failed attempt, up to 15 s. Jitter keeps the workers of a restarted coordinator from reconnecting all at
+ * once.
+ * @param attempt number of failed attempts so far, from 1
  * @param jitter a random number in [0, 1)
  */
 export function reconnectDelayMs(attempt: number, jitter: number): number {

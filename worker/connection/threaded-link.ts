@@ -1,25 +1,23 @@
-// A connection to the coordinator in a thread of its own. An engine's computation holds up its thread, for longer than
-// any silence on a slow machine; here pings are answered, and what arrives is taken in, whatever this thread does.
-// Only frames change threads: those that arrive are handed over, those that leave are read where they lie.
+// A connection to the coordinator in a thread of its own, which answers pings and receives messages while the engine blocks
+// this one, on a slow machine for longer than the heartbeat timeout. No frame is copied between the threads: incoming ones are
+// transferred, outgoing ones are in shared memory.
 import { Worker } from 'node:worker_threads';
 import { builtFile } from '../../shared/built-file.js';
 import type { ClientTls } from '../../shared/protocol/client-tls.js';
 import type { CoordinatorLink, LinkHandlers, HeartbeatOptions } from './coordinator-link.js';
 
-/** Where the connection's thread connects to, and what it shows and trusts there. */
 export interface LinkTarget {
   url: string;
   tls: ClientTls;
 }
 
-/** To the connection's thread. */
-export type LinkOrder =
+/** Messages to the connection's thread. */
+export type LinkCommand =
   | { type: 'send'; frame: Uint8Array; id: number | undefined }
-  | { type: 'watch'; silence: HeartbeatOptions }
-  | { type: 'close'; code: number }
-  | { type: 'terminate' };
+  | { type: 'heartbeat'; options: HeartbeatOptions }
+  | { type: 'close'; code: number };
 
-/** From the connection's thread. */
+/** Messages from the connection's thread. */
 export type LinkEvent =
   | { type: 'open' }
   | { type: 'message'; message: Uint8Array }
@@ -63,23 +61,19 @@ export class ThreadedLink implements CoordinatorLink {
   send(frame: Uint8Array, onSent?: () => void): void {
     const id = onSent === undefined ? undefined : ++this.#lastId;
     if (id !== undefined && onSent !== undefined) this.#onSent.set(id, onSent);
-    this.#order({ type: 'send', frame, id });
+    this.#command({ type: 'send', frame, id });
   }
 
-  watch(silence: HeartbeatOptions): void {
-    this.#order({ type: 'watch', silence });
+  startHeartbeat(options: HeartbeatOptions): void {
+    this.#command({ type: 'heartbeat', options });
   }
 
   close(code: number): void {
-    this.#order({ type: 'close', code });
+    this.#command({ type: 'close', code });
   }
 
-  terminate(): void {
-    this.#order({ type: 'terminate' });
-  }
-
-  #order(order: LinkOrder): void {
+  #command(command: LinkCommand): void {
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, which has no origin
-    this.#thread.postMessage(order);
+    this.#thread.postMessage(command);
   }
 }

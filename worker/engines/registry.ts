@@ -1,76 +1,74 @@
-// Which engine a name stands for. The only place that knows all of them; each is loaded only when it is asked for.
+// The engines by name, each loaded only when it is used. Adding an engine takes its folder and one line here.
 import { LockstepError } from '../../shared/errors.js';
+import type { EngineDefinition } from '../engine-definition.js';
 import type { Engine, EngineOptions, EngineSettings } from '../engine.js';
 
-export const engineNames = ['auto', 'tensorflow', 'wasm'] as const;
-export type EngineName = (typeof engineNames)[number];
+/** `auto` opens the first of these that loads. */
+const loaders = {
+  tensorflow: () => import('./tensorflow/definition.js'),
+  wasm: () => import('./wasm/definition.js'),
+} satisfies Record<string, () => Promise<{ definition: EngineDefinition }>>;
+
+type RegisteredName = keyof typeof loaders;
+export type EngineName = 'auto' | RegisteredName;
+
+const registeredNames = Object.keys(loaders) as RegisteredName[];
+export const engineNames: readonly EngineName[] = ['auto', ...registeredNames];
 
 export interface OpenedEngine {
   engine: Engine;
-  /** Why it is this one, where `auto` had to choose. */
+  /** Which engine `auto` chose and why; undefined for an engine chosen by name. */
   choice: string | undefined;
 }
 
-/** Whether this choice of engine would compute on GPUs if there are any: TensorFlow for GPUs is installed. */
+/** The engine's definition; for `auto`, those of all engines that it may choose. */
+async function definitionsOf(name: EngineName): Promise<EngineDefinition[]> {
+  const names = name === 'auto' ? registeredNames : [name];
+  return Promise.all(names.map(async (each) => (await loaders[each]()).definition));
+}
+
+/** Whether the engine, as installed, computes on GPUs if the machine has any. */
 export async function canComputeOnGpus(name: EngineName): Promise<boolean> {
-  if (name === 'wasm') return false;
-  const { installedPackages } = await import('./tensorflow/load.js');
-  const { tfjsPackages } = await import('./tensorflow/install-folder.js');
-  return installedPackages().includes(tfjsPackages.gpu);
+  return (await definitionsOf(name)).some((definition) => definition.canUseGpus());
 }
 
-/** What a process that computes with this engine is to find in its environment when it starts, where this one lacks it. */
+/** Environment variables, missing in this process, to start processes with that compute with this engine. */
 export async function startEnvironment(name: EngineName): Promise<Record<string, string>> {
-  if (name === 'wasm') return {};
-  const { installedPackages } = await import('./tensorflow/load.js');
-  const { memorySettings } = await import('./tensorflow/memory-settings.js');
-  return installedPackages().length === 0 ? {} : memorySettings();
+  const definitions = await definitionsOf(name);
+  return Object.assign({}, ...definitions.map((definition) => definition.startEnvironment())) as Record<string, string>;
 }
 
-/** Throws `bad-option` where the wasm engine is asked for what tensorflow alone has. */
-export function assertFits(name: EngineName, settings: EngineSettings): void {
-  const { precision = 'float32', tensorFlowMode = 'graph', xla = false } = settings;
-  const asked = [
-    ...(precision === 'float32' ? [] : [`--precision ${precision}`]),
-    ...(tensorFlowMode === 'graph' ? [] : [`--tf-mode ${tensorFlowMode}`]),
-    ...(xla ? ['--xla'] : []),
-  ];
-  if (name !== 'wasm' || asked.length === 0) return;
-  throw new LockstepError(
-    'bad-option',
-    `${asked.join(' ')} needs the tensorflow engine: wasm computes in float32, by itself (lockstep setup-tensorflow installs it)`,
-  );
+/** Throws `bad-option` for settings that the engine does not support; `auto` decides when it opens one. */
+export async function assertSupported(name: EngineName, settings: EngineSettings): Promise<void> {
+  if (name === 'auto') return;
+  const { definition } = await loaders[name]();
+  definition.assertSupports(settings);
 }
 
 /**
- * Opens an engine; `auto` is tensorflow where it loads, else wasm.
- * Throws `no-engine`, naming the command that installs one, where the one asked for cannot be had.
+ * Opens an engine. Throws `no-engine` if this machine cannot load it, naming the command that installs it, and
+ * `bad-option` for settings that it does not support.
  */
 export async function openEngine(name: EngineName, options: EngineOptions): Promise<OpenedEngine> {
-  switch (name) {
-    case 'tensorflow': {
-      const { openTensorFlowEngine } = await import('./tensorflow/tensorflow-engine.js');
-      return { engine: await openTensorFlowEngine(options), choice: undefined };
+  if (name !== 'auto') return { engine: await openRegistered(name, options), choice: undefined };
+  const failures = new Map<RegisteredName, string>();
+  for (const candidate of registeredNames) {
+    try {
+      const engine = await openRegistered(candidate, options);
+      const others = [...failures.keys()].join(' and ');
+      const reason =
+        others === '' ? 'which is installed' : `as ${others} cannot be loaded (lockstep doctor explains why)`;
+      return { engine, choice: `${candidate}, ${reason}` };
+    } catch (error) {
+      if (!(error instanceof LockstepError && error.code === 'no-engine')) throw error;
+      failures.set(candidate, error.message);
     }
-    case 'wasm': {
-      assertFits(name, options);
-      const { openWasmEngine } = await import('./wasm/wasm-engine.js');
-      return { engine: await openWasmEngine(options), choice: undefined };
-    }
-    case 'auto':
-      try {
-        const { engine } = await openEngine('tensorflow', options);
-        return { engine, choice: 'tensorflow, which is installed' };
-      } catch (error) {
-        if (!(error instanceof LockstepError && error.code === 'no-engine')) throw error;
-        const { engine } = await openEngine('wasm', options);
-        return {
-          engine,
-          choice:
-            'wasm, as TensorFlow does not load (lockstep setup-tensorflow installs it, --engine tensorflow says why)',
-        };
-      }
-    default:
-      return name satisfies never;
   }
+  throw new LockstepError('no-engine', [...failures.values()].join('\n'));
+}
+
+async function openRegistered(name: RegisteredName, options: EngineOptions): Promise<Engine> {
+  const { definition } = await loaders[name]();
+  definition.assertSupports(options);
+  return definition.open(options);
 }

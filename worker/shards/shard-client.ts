@@ -1,54 +1,60 @@
-// The shards of the data set that a worker works on: from memory, else from its cache, else from the coordinator.
+// The shards of a run, as one connection sees them: from memory, else from the disk cache, else from the coordinator.
+import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { ProtocolError } from '../../shared/errors.js';
-import { prefetchChunkBytes, type Shard, type Split } from '../../shared/protocol/messages.js';
+import { classCount } from '../../shared/network/layout.js';
+import { prefetchChunkBytes, type Shard, type Split, type WorkerMessage } from '../../shared/protocol/messages.js';
+import { sha256Of } from '../../shared/sha256.js';
 import type { PartialDownload, ShardMemoryCache } from './shard-memory-cache.js';
-import { sha256Of, type ShardCache } from './shard-cache.js';
 
-/** What is said to the coordinator. */
-export interface ShardSource {
-  /** Asks for so many bytes of a shard from an offset on. */
-  request: (sha256: string, offset: number, bytes: number) => void;
-  /** Tells that a shard is here now. */
-  held: (sha256: string) => void;
+/** Shards kept between runs. A cache that fails behaves as if it were empty. */
+export interface ShardCache {
+  /** Returns the hashes of the shards in the cache, which may turn out to be damaged. */
+  list(): Promise<string[]>;
+  /** Returns the records of a shard, or undefined if the shard is missing or damaged. */
+  read(sha256: string): Promise<Uint8Array | undefined>;
+  write(sha256: string, records: Uint8Array): Promise<void>;
+}
+
+export interface ShardCaches {
+  memory: ShardMemoryCache;
+  disk: ShardCache;
 }
 
 interface Transfer {
   shard: Shard;
-  part: PartialDownload;
-  /** Bytes before this have been asked for. */
+  download: PartialDownload;
+  /** End of the bytes requested so far. */
   requestedEnd: number;
   resolve: (records: Uint8Array) => void;
   reject: (error: Error) => void;
 }
 
 export class ShardClient {
-  readonly #shards = new Map<string, Shard>();
-  readonly #memoryCache: ShardMemoryCache;
-  readonly #cache: ShardCache;
-  readonly #source: ShardSource;
-  /** On the way, by hash. */
+  readonly #shards: ReadonlyMap<string, Shard>;
+  readonly #caches: ShardCaches;
+  readonly #send: (message: WorkerMessage) => void;
+  /** By hash, from the first request on. */
   readonly #fetches = new Map<string, Promise<Uint8Array>>();
   readonly #transfers = new Map<string, Transfer>();
-  /** Shards that are waited for: others are fetched a chunk at a time. */
+  /** Shards that a computation waits for. Others are fetched one chunk at a time. */
   readonly #urgent = new Set<string>();
-  /** Shards that the coordinator was told of. */
-  readonly #told = new Set<string>();
+  /** Shards reported to the coordinator. */
+  readonly #reported = new Set<string>();
   #isAbandoned = false;
 
-  constructor(shards: readonly Shard[], memoryCache: ShardMemoryCache, cache: ShardCache, source: ShardSource) {
-    for (const shard of shards) this.#shards.set(`${shard.split} ${shard.index}`, shard);
-    this.#memoryCache = memoryCache;
-    this.#cache = cache;
-    this.#source = source;
-    memoryCache.keepOnly(new Set(shards.map(({ sha256 }) => sha256)));
+  constructor(shards: readonly Shard[], caches: ShardCaches, send: (message: WorkerMessage) => void) {
+    this.#shards = new Map(shards.map((shard) => [`${shard.split} ${shard.index}`, shard]));
+    this.#caches = caches;
+    this.#send = send;
+    caches.memory.keepOnly(new Set(shards.map(({ sha256 }) => sha256)));
   }
 
-  /** A shard's records. Rejects with ProtocolError for a shard the welcome did not list, or one with another hash. */
+  /** Returns the records of a shard. Rejects with ProtocolError if the welcome did not list it or its data is invalid. */
   async recordsOf(split: Split, index: number): Promise<Uint8Array> {
     const shard = this.#shards.get(`${split} ${index}`);
-    if (shard === undefined) throw new ProtocolError(`asked about ${split} shard ${index}, which was not announced`);
+    if (shard === undefined) throw new ProtocolError(`${split} shard ${index} is not in the welcome`);
     const { sha256 } = shard;
-    const records = this.#memoryCache.get(sha256);
+    const records = this.#caches.memory.get(sha256);
     if (records !== undefined) return records;
     this.#urgent.add(sha256);
     const transfer = this.#transfers.get(sha256);
@@ -56,99 +62,109 @@ export class ShardClient {
     return this.#fetch(shard);
   }
 
-  /** Fetches a shard before it is needed, letting everything else go first. Rejects as recordsOf does. */
+  /** Fetches a shard in advance, at low priority. Rejects as recordsOf does. */
   async prefetch(sha256: string): Promise<void> {
-    const shard = [...this.#shards.values()].find((known) => known.sha256 === sha256);
-    if (shard === undefined) throw new ProtocolError(`asked to fetch shard ${sha256}, which was not announced`);
-    // Asked once more while it is on its way, there is nothing to add.
+    const shard = [...this.#shards.values()].find((listed) => listed.sha256 === sha256);
+    if (shard === undefined) throw new ProtocolError(`shard ${sha256} is not in the welcome`);
     if (this.#fetches.has(sha256)) return;
-    if (this.#memoryCache.get(sha256) === undefined) await this.#fetch(shard);
-    else this.#tellHeld(sha256);
+    if (this.#caches.memory.get(sha256) === undefined) await this.#fetch(shard);
+    else this.#reportHeld(sha256);
   }
 
-  /** Takes the next bytes of a shard that was asked for. Throws ProtocolError for any others. */
+  /** Takes the next bytes of a shard. Throws ProtocolError if they were not requested. */
   receive(sha256: string, offset: number, chunk: Uint8Array): void {
     const transfer = this.#transfers.get(sha256);
     const end = offset + chunk.length;
-    if (transfer?.part.received !== offset || end > transfer.requestedEnd || chunk.length === 0) {
-      throw new ProtocolError(`bytes ${offset} to ${end} of shard ${sha256} were not asked for`);
+    if (transfer?.download.received !== offset || end > transfer.requestedEnd || chunk.length === 0) {
+      throw new ProtocolError(`bytes ${offset} to ${end} of shard ${sha256} were not requested`);
     }
-    const { shard, part } = transfer;
-    part.append(chunk);
-    if (part.received < shard.bytes) {
-      if (part.received === transfer.requestedEnd) this.#requestMore(transfer);
+    const { shard, download } = transfer;
+    download.append(chunk);
+    if (end < shard.bytes) {
+      if (end === transfer.requestedEnd) this.#requestMore(transfer);
       return;
     }
     this.#transfers.delete(sha256);
-    if (sha256Of(part.records) === sha256) {
-      transfer.resolve(part.records);
+    if (sha256Of(download.records) === sha256) {
+      transfer.resolve(download.records);
     } else {
-      this.#memoryCache.dropPart(sha256);
-      transfer.reject(new ProtocolError(`shard ${sha256} came with other bytes than its hash says`));
+      this.#caches.memory.dropDownload(sha256);
+      transfer.reject(new ProtocolError(`the data of shard ${sha256} does not match its hash`));
     }
   }
 
-  /** The connection is gone: what was on the way will not come. */
+  /** The connection is closed: fails all transfers. */
   abandon(): void {
     this.#isAbandoned = true;
-    for (const transfer of this.#transfers.values()) transfer.reject(closedTooEarly());
+    for (const transfer of this.#transfers.values()) transfer.reject(connectionClosed());
     this.#transfers.clear();
   }
 
-  /** Resolves when nothing is being fetched or written any more. */
+  /** Resolves when nothing is fetched or written any more. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#fetches.values());
   }
 
   async #fetch(shard: Shard): Promise<Uint8Array> {
-    const { sha256 } = shard;
-    let fetch = this.#fetches.get(sha256);
+    let fetch = this.#fetches.get(shard.sha256);
     if (fetch === undefined) {
       fetch = this.#fetchAndKeep(shard);
-      this.#fetches.set(sha256, fetch);
+      this.#fetches.set(shard.sha256, fetch);
     }
     return fetch;
   }
 
   async #fetchAndKeep(shard: Shard): Promise<Uint8Array> {
     const { sha256 } = shard;
-    const cached = await this.#cache.read(sha256);
-    if (this.#isAbandoned) throw closedTooEarly();
+    const { memory, disk } = this.#caches;
+    const cached = await disk.read(sha256);
+    if (this.#isAbandoned) throw connectionClosed();
     const records = cached?.length === shard.bytes ? cached : await this.#transfer(shard);
-    this.#memoryCache.put(sha256, records);
-    this.#tellHeld(sha256);
-    if (records !== cached) await this.#cache.write(sha256, records);
+    assertLabels(shard, records);
+    memory.put(sha256, records);
+    this.#reportHeld(sha256);
+    if (records !== cached) await disk.write(sha256, records);
     this.#fetches.delete(sha256);
     return records;
   }
 
-  /** Once: one that asks without end and does not read is not to fill the memory with answers. */
-  #tellHeld(sha256: string): void {
-    if (this.#told.has(sha256)) return;
-    this.#told.add(sha256);
-    this.#source.held(sha256);
+  /** Once per shard: answers to endless requests would fill the memory if the coordinator did not read them. */
+  #reportHeld(sha256: string): void {
+    if (this.#reported.has(sha256)) return;
+    this.#reported.add(sha256);
+    this.#send({ type: 'shard-held', sha256 });
   }
 
   async #transfer(shard: Shard): Promise<Uint8Array> {
     return new Promise<Uint8Array>((resolve, reject) => {
-      const part = this.#memoryCache.partOf(shard.sha256, shard.bytes);
-      const transfer: Transfer = { shard, part, requestedEnd: part.received, resolve, reject };
+      const download = this.#caches.memory.downloadOf(shard.sha256, shard.bytes);
+      const transfer: Transfer = { shard, download, requestedEnd: download.received, resolve, reject };
       this.#transfers.set(shard.sha256, transfer);
       this.#requestMore(transfer);
     });
   }
 
-  /** All that is missing of a shard that is waited for; of another, one chunk. */
+  /** Requests the rest of an urgent shard, or the next chunk of any other. */
   #requestMore(transfer: Transfer): void {
     const { shard, requestedEnd: offset } = transfer;
     const missing = shard.bytes - offset;
     if (missing === 0) return;
     const bytes = this.#urgent.has(shard.sha256) ? missing : Math.min(missing, prefetchChunkBytes);
     transfer.requestedEnd = offset + bytes;
-    this.#source.request(shard.sha256, offset, bytes);
+    this.#send({ type: 'shard-request', sha256: shard.sha256, offset, bytes });
   }
 }
 
-function closedTooEarly(): ProtocolError {
-  return new ProtocolError('the connection closed before the shard was here');
+/** Engines use labels as indices. Throws ProtocolError for one that is not a class. */
+function assertLabels({ split, index }: Shard, records: Uint8Array): void {
+  for (let at = 0; at < records.length; at += recordBytes) {
+    if (records[at] < classCount) continue;
+    throw new ProtocolError(
+      `image ${at / recordBytes} of ${split} shard ${index} has the invalid label ${records[at]}`,
+    );
+  }
+}
+
+function connectionClosed(): ProtocolError {
+  return new ProtocolError('the connection closed before the shard arrived');
 }

@@ -1,77 +1,78 @@
-// Shards of the data set in a worker's memory, whole or in part. They outlive a connection: a transfer that was cut goes
-// on where it stopped, and a worker that joins again has what it had.
+// Shards in a worker's memory, complete or partial. They outlive connections: an interrupted download resumes where it stopped,
+// and a worker that rejoins still has its shards.
 
-const firstRoomBytes = 1 << 20;
+const initialCapacityBytes = 1 << 20;
 
-/** A shard on its way. Its memory grows with what came: what was only announced has none. */
+/** A shard that is being downloaded. Its memory grows as bytes arrive, whatever size was announced. */
 export class PartialDownload {
-  /** Of the whole shard. */
+  /** Size of the complete shard. */
   readonly bytes: number;
   #received = 0;
-  #room = new Uint8Array(0);
+  #memory = new Uint8Array(0);
 
   constructor(bytes: number) {
     this.bytes = bytes;
   }
 
-  /** Bytes that are there, from the first on. */
+  /** Number of bytes received so far. */
   get received(): number {
     return this.#received;
   }
 
-  /** What is there; of a whole shard without a spare byte behind it. */
+  /** The bytes received so far. */
   get records(): Uint8Array {
-    return this.#room.length === this.#received ? this.#room : this.#room.subarray(0, this.#received);
+    return this.#memory.length === this.#received ? this.#memory : this.#memory.subarray(0, this.#received);
   }
 
-  /** Adds what comes next. @param chunk no more than is missing */
+  /** @param chunk the next bytes, no more than are missing */
   append(chunk: Uint8Array): void {
     const needed = this.#received + chunk.length;
-    if (needed > this.#room.length) {
-      const room = new Uint8Array(Math.min(this.bytes, Math.max(needed, 2 * this.#room.length, firstRoomBytes)));
-      room.set(this.records);
-      this.#room = room;
+    if (needed > this.#memory.length) {
+      const capacity = Math.max(needed, 2 * this.#memory.length, initialCapacityBytes);
+      const memory = new Uint8Array(Math.min(this.bytes, capacity));
+      memory.set(this.records);
+      this.#memory = memory;
     }
-    this.#room.set(chunk, this.#received);
+    this.#memory.set(chunk, this.#received);
     this.#received = needed;
   }
 }
 
 export class ShardMemoryCache {
-  readonly #whole = new Map<string, Uint8Array>();
-  readonly #parts = new Map<string, PartialDownload>();
+  readonly #complete = new Map<string, Uint8Array>();
+  readonly #downloads = new Map<string, PartialDownload>();
 
-  /** The hashes of the shards that are whole. */
+  /** Hashes of the complete shards. */
   get hashes(): string[] {
-    return [...this.#whole.keys()];
+    return [...this.#complete.keys()];
   }
 
   get(sha256: string): Uint8Array | undefined {
-    return this.#whole.get(sha256);
+    return this.#complete.get(sha256);
   }
 
   put(sha256: string, records: Uint8Array): void {
-    this.#parts.delete(sha256);
-    this.#whole.set(sha256, records);
+    this.#downloads.delete(sha256);
+    this.#complete.set(sha256, records);
   }
 
-  /** What there is of a shard, to be added to; nothing where what there is was announced with another length. */
-  partOf(sha256: string, bytes: number): PartialDownload {
-    let part = this.#parts.get(sha256);
-    if (part?.bytes !== bytes) {
-      part = new PartialDownload(bytes);
-      this.#parts.set(sha256, part);
+  /** Returns the download of a shard, to be continued. A download of another size starts again. */
+  downloadOf(sha256: string, bytes: number): PartialDownload {
+    let download = this.#downloads.get(sha256);
+    if (download?.bytes !== bytes) {
+      download = new PartialDownload(bytes);
+      this.#downloads.set(sha256, download);
     }
-    return part;
+    return download;
   }
 
-  dropPart(sha256: string): void {
-    this.#parts.delete(sha256);
+  dropDownload(sha256: string): void {
+    this.#downloads.delete(sha256);
   }
 
-  /** Another run has other shards: the rest is given up. */
+  /** Drops all other shards: another run has other ones. */
   keepOnly(hashes: ReadonlySet<string>): void {
-    for (const shards of [this.#whole, this.#parts]) {
+    for (const shards of [this.#complete, this.#downloads]) {
       for (const sha256 of shards.keys()) if (!hashes.has(sha256)) shards.delete(sha256);
     }
   }

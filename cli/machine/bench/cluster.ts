@@ -1,90 +1,62 @@
-// A whole cluster on loopback: the library's train, with real processes and sockets, ended when enough was measured.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+// Measures a cluster on loopback: trains with real worker processes and sockets, and stops when enough is measured.
 import path from 'node:path';
-import type { Cifar10 } from '../../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
 import type { EngineIdentity } from '../../../shared/protocol/engine-identity.js';
 import { LockstepError } from '../../../shared/errors.js';
-import { train, type Training } from '../../../single-node/train.js';
-import { onStopSignals } from '../../process/stop-signals.js';
+import { train } from '../../../single-node/train.js';
+import { interruptedBy, onStopSignals } from '../../process/stop-signals.js';
+import { withTemporaryFolder } from '../../process/temporary-folder.js';
 import { measurementOf, type BenchOptions, type Measurement } from './measurement.js';
-import { StepRounds } from './step-rounds.js';
+import { RoundRecorder } from './round-recorder.js';
 
-/** Drawn in half a second; an epoch of 64 default steps, as a checkpoint is written at an epoch's end. */
+/** Synthesized in half a second; 64 default steps, as each epoch ends with a checkpoint. */
 const imageCount = 8192;
 
 export interface ClusterOptions extends BenchOptions {
-  /** Worker processes, one a GPU where GPUs are named. */
+  /** Number of worker processes. */
   workers: number;
+  /** Undefined for workers on the CPU. */
   gpus: string | undefined;
 }
 
-/** Leaves nothing on the disk, interrupted or not. */
-export async function benchCluster(options: ClusterOptions): Promise<Measurement> {
-  const trainingImages = Math.max(imageCount, options.config.batchSize);
-  const dataset = synthesizeDataset({ trainingImages, testImages: 1 });
-  const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-bench-'));
-  try {
-    return await withCacheIn(folder, () => measureIn(folder, dataset, options));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+export function benchCluster(options: ClusterOptions): Promise<Measurement> {
+  return withTemporaryFolder('lockstep-bench-', (folder) => measureIn(folder, options));
 }
 
-async function measureIn(folder: string, dataset: Cifar10, options: ClusterOptions): Promise<Measurement> {
-  const { config, engine, threads, precision, tensorFlowMode, xla, workers, gpus, plan, onRound } = options;
+async function measureIn(folder: string, options: ClusterOptions): Promise<Measurement> {
+  const { config, workers, gpus, plan, onRound, ...engineChoice } = options;
+  const trainingImages = Math.max(imageCount, config.batchSize);
   const run = await train({
     ...config,
-    // Stopped when enough was measured.
+    // The run is stopped when enough is measured.
     steps: Number.MAX_SAFE_INTEGER,
     validationSplit: 0,
     runDir: path.join(folder, 'run'),
-    dataset,
-    engine,
-    threads,
-    precision,
-    tensorFlowMode,
-    xla,
+    dataset: synthesizeDataset({ trainingImages, testImages: 1 }),
+    ...engineChoice,
     ...(gpus === undefined ? { workers } : { gpus }),
   });
-  const rounds = new StepRounds(plan, config.batchSize);
-  const measured = new LockstepError('interrupted', 'the measurement is complete');
+  const rounds = new RoundRecorder(plan, config.batchSize);
+  const isMeasured = new LockstepError('interrupted', 'the measurement is complete');
   const firstWorker = new Promise<EngineIdentity>((resolve) => run.events.once('worker-joined', resolve));
   run.events.on('step', ({ phases }) => {
     if (rounds.add({ ...phases })) onRound(rounds.imagesPerSecond.length);
-    if (rounds.isComplete) run.stop(measured);
+    if (rounds.isComplete) run.stop(isMeasured);
   });
   run.processes.on('workerExited', ({ name, how, why }) => {
     const reason = why === '' ? how : why;
-    run.stop(new LockstepError('workers-failed', `${name} ended before the measurement was complete: ${reason}`));
+    run.stop(new LockstepError('workers-failed', `${name} exited before the measurement was complete: ${reason}`));
   });
-  const stopListening = stopOnSignals(run);
+  const ignoreSignals = onStopSignals(
+    (signal) => run.stop(interruptedBy(signal)),
+    () => run.kill(),
+  );
   try {
     await run.report;
   } catch (error) {
-    if (error !== measured) throw error;
+    if (error !== isMeasured) throw error;
   } finally {
-    stopListening();
+    ignoreSignals();
   }
   return measurementOf(rounds, options, await firstWorker, workers);
-}
-
-function stopOnSignals(run: Training): () => void {
-  return onStopSignals(
-    (signal) => run.stop(new LockstepError('interrupted', `interrupted by ${signal}`)),
-    () => run.kill(),
-  );
-}
-
-/** Worker processes look for their cache of shards where the environment says: these drawn shards are not worth keeping. */
-async function withCacheIn<Result>(folder: string, use: () => Promise<Result>): Promise<Result> {
-  const before = process.env['XDG_CACHE_HOME'];
-  process.env['XDG_CACHE_HOME'] = folder;
-  try {
-    return await use();
-  } finally {
-    if (before === undefined) delete process.env['XDG_CACHE_HOME'];
-    else process.env['XDG_CACHE_HOME'] = before;
-  }
 }

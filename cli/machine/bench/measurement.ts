@@ -1,39 +1,38 @@
-// What a measurement is asked for and what it gives, be it taken in this process or over a cluster.
+// Options and result of a measurement, in this process or of a cluster.
 import type { Config } from '../../../shared/config/config.js';
 import type { EngineIdentity } from '../../../shared/protocol/engine-identity.js';
 import { medianOf } from '../../../shared/median.js';
 import type { EngineChoice } from '../../../worker/worker-arguments.js';
-import type { RoundPlan, StepRounds } from './step-rounds.js';
+import type { RoundPlan, RoundRecorder } from './round-recorder.js';
 
-/** What each worker, or this process, computes with, and what. */
 export interface BenchOptions extends EngineChoice {
   config: Config;
   plan: RoundPlan;
-  /** Told after each round, for people who wait. */
+  /** Called after each round. */
   onRound: (round: number) => void;
 }
 
 export interface Measurement extends EngineIdentity {
-  /** The median round's. */
+  /** Median of the rounds. */
   imagesPerSecond: number;
   roundsImagesPerSecond: readonly number[];
-  /** In words, which engine `auto` took and why; known for this process alone. */
+  /** Which engine `auto` chose and why, in a measurement in this process. */
   engineChoice?: string;
   threads: number;
   batchSize: number;
   slices: number;
   depth: number;
-  /** Worker processes; 0 for a measurement in this process. */
+  /** Number of worker processes; 0 for a measurement in this process. */
   workers: number;
-  /** Milliseconds, the mean over the measured steps; `step` is the whole. */
+  /** Mean milliseconds over the measured steps; `step` is the whole step. */
   phases: Record<string, number>;
-  /** The part of a step that is not the engine's computing, 0 to 1. */
+  /** Fraction of a step that the engine does not compute. */
   notComputeShare: number;
-  /** Where the engine tells: milliseconds a step of each kind of work in each group of layers. */
+  /** From engines that offer one. */
   profile?: readonly LayerTime[];
 }
 
-/** One cell of an engine's profile. */
+/** Milliseconds per step that an engine spends in one phase of a group of layers. */
 export interface LayerTime {
   phase: string;
   group: string;
@@ -41,7 +40,7 @@ export interface LayerTime {
 }
 
 export function measurementOf(
-  rounds: StepRounds,
+  rounds: RoundRecorder,
   { threads, config }: Pick<BenchOptions, 'threads' | 'config'>,
   { engine, fingerprint, device }: EngineIdentity,
   workers: number,

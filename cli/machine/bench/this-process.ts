@@ -1,5 +1,4 @@
-// Whole training steps in this process, without a network: the worker's half and the coordinator's half of a step, one
-// after the other, on drawn images.
+// Measures training steps in this process, without a network: the worker's part of each step, then the coordinator's.
 import { initialMovingStatistics, initialWeights } from '../../../coordinator/optimizer/initial-weights.js';
 import { learningRateAt } from '../../../coordinator/optimizer/learning-rate.js';
 import { MomentumSgd } from '../../../coordinator/optimizer/momentum-sgd.js';
@@ -16,13 +15,14 @@ import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { openEngine } from '../../../worker/engines/registry.js';
-import { SliceComputer } from '../../../worker/slice-computer.js';
+import { SliceComputer } from '../../../worker/computation/slice-computer.js';
+import { SliceImages } from '../../../worker/computation/slice-images.js';
 import { measurementOf, type BenchOptions, type LayerTime, type Measurement } from './measurement.js';
-import { StepRounds, type Phases } from './step-rounds.js';
+import { RoundRecorder, type Phases } from './round-recorder.js';
 
-/** Drawn in a quarter of a second, and more than a processor's cache holds. */
+/** Synthesized in a quarter of a second, and more than a CPU cache holds. */
 const imageCount = 2048;
-/** Steps' worth of slices that an engine's profile is taken over. */
+/** Number of steps over which an engine is profiled. */
 const profiledSteps = 2;
 
 export async function benchThisProcess(options: BenchOptions): Promise<Measurement> {
@@ -31,15 +31,15 @@ export async function benchThisProcess(options: BenchOptions): Promise<Measureme
   const { engine, choice } = await openEngine(options.engine, options);
   try {
     const model = await engine.createModel(layout, 'imagenet');
-    const shards = drawShards(config);
-    const trainStep = trainer(config, layout, model, shards);
-    const rounds = new StepRounds(plan, config.batchSize);
+    const shards = synthesizeShards(config);
+    const trainStep = stepTrainer(config, layout, model, shards);
+    const rounds = new RoundRecorder(plan, config.batchSize);
     while (!rounds.isComplete) {
       if (rounds.add(await trainStep())) onRound(rounds.imagesPerSecond.length);
     }
     const measurement = measurementOf(rounds, options, engine.identity, 0);
     if (choice !== undefined) measurement.engineChoice = choice;
-    if (offersProfile(model)) measurement.profile = meanProfile(model, config, shards);
+    if (canProfile(model)) measurement.profile = meanProfile(model, config, shards);
     model.dispose();
     return measurement;
   } finally {
@@ -47,21 +47,21 @@ export async function benchThisProcess(options: BenchOptions): Promise<Measureme
   }
 }
 
-/** Every slice's images, dealt as a coordinator deals them. */
-function drawShards({ batchSize, slices, seed }: Config): Uint8Array[] {
+/** The shard of each slice, partitioned as by a coordinator. */
+function synthesizeShards({ batchSize, slices, seed }: Config): Uint8Array[] {
   const count = Math.max(imageCount, batchSize);
   const records = synthesizeRecords({ seed, split: 'training', count });
   return partitionIntoShards(count, slices, seed).map((shard) => gatherRecords(records, shard));
 }
 
-/** @returns what makes one update, from the weights to the next weights, and says where the time went */
-function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards: readonly Uint8Array[]) {
+/** @returns a function that trains one step and returns how its time was spent */
+function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, shards: readonly Uint8Array[]) {
   const { batchSize, slices, bnMomentum } = config;
   const stepsPerEpoch = stepsPerEpochOf(Math.max(imageCount, batchSize), batchSize);
-  const runPlan = { ...config, sliceCount: slices, stepsPerEpoch };
-  const computer = new SliceComputer(runPlan, layout, model, (_split, slice) => Promise.resolve(shards[slice]));
+  const images = new SliceImages({ config, stepsPerEpoch }, (_split, slice) => Promise.resolve(shards[slice]));
+  const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };
-  const answer = new Float32Array(computer.answerFloats(allSlices));
+  const answer = new Float32Array(computer.payloadFloats(allSlices));
   const gradientSum = answer.subarray(0, layout.trainableSize);
   const batchStatistics = Array.from({ length: slices }, (_, slice) => {
     const first = layout.trainableSize + slice * layout.statisticsSize;
@@ -76,7 +76,8 @@ function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards
 
   return async (): Promise<Phases> => {
     const startedMs = performance.now();
-    const { sampleCount, augmentMs, computeMs, reduceMs } = await computer.sumRange(step, allSlices, answer);
+    const { sampleCount, times } = await computer.sumRange(step, allSlices, answer);
+    const { augmentMs, computeMs, reduceMs } = times.phases;
     const summedMs = performance.now();
     optimizer.step(gradientSum, sampleCount, learningRateAt(step, config, length));
     updateMovingStatistics(movingStatistics, batchStatistics, bnMomentum);
@@ -90,32 +91,32 @@ function trainer(config: Config, layout: ModelLayout, model: EngineModel, shards
       add: reduceMs,
       update: updatedMs - summedMs,
       setWeights: endedMs - updatedMs,
-      // The order of the images, their views, and what lies between the calls.
+      // Ordering the images and choosing their augmentations.
       other: summedMs - startedMs - augmentMs - computeMs - reduceMs,
       step: endedMs - startedMs,
     };
   };
 }
 
-/** A model that can say how long each kind of work in each group of layers takes. */
+/** A model that can measure its own phases per group of layers. */
 interface ProfilingModel extends EngineModel {
   profile(batch: ImageBatch): readonly LayerTime[];
 }
 
-function offersProfile(model: EngineModel): model is ProfilingModel {
+function canProfile(model: EngineModel): model is ProfilingModel {
   return 'profile' in model && typeof model.profile === 'function';
 }
 
-/** Milliseconds a step. Taken apart from the rounds: looking at the clock between the layers costs time too. */
+/** Milliseconds per step. Measured apart from the rounds, as reading the clock between the layers costs time too. */
 function meanProfile(model: ProfilingModel, config: Config, shards: readonly Uint8Array[]): LayerTime[] {
   const { seed, augment, cropPadding, slices, batchSize } = config;
   const count = batchSize / slices;
   const sums = new Map<string, LayerTime>();
   for (let step = 0; step < profiledSteps; step++) {
     for (const [slice, records] of shards.entries()) {
-      const indices = Uint32Array.from({ length: count }, (_, place) => place);
-      const views = augmentationsOf({ seed, step, slice, count, augment, cropPadding });
-      for (const { phase, group, ms } of model.profile({ records, indices, views })) {
+      const indices = Uint32Array.from({ length: count }, (_, index) => index);
+      const augmentations = augmentationsOf({ seed, step, slice, count, augment, cropPadding });
+      for (const { phase, group, ms } of model.profile({ records, indices, augmentations })) {
         const key = `${phase} ${group}`;
         sums.set(key, { phase, group, ms: (sums.get(key)?.ms ?? 0) + ms / profiledSteps });
       }

@@ -1,34 +1,35 @@
-// What became of each fault: when its worker was missed, how long the running step took to be complete nevertheless, when
-// the worker was back. Pure: what happened is told to it, with the time.
+// Records the effect of each fault: when its worker was lost, when the step was complete nevertheless, and when the worker
+// was back. Knows no clock: every call carries the time.
 import { medianOf } from '../../../shared/median.js';
 import type { SliceRange } from '../../../shared/reduction/slices.js';
-import type { Fault } from './fault-plan.js';
+import type { Fault, PlannedFault, Trigger } from './fault-plan.js';
 
+/** The field names are those of `chaos --json`. */
 export interface FaultRecord {
-  /** The step that was running, or that was validated; counted from 1. */
+  /** The step that was running, or whose validation was; counted from 1. */
   step: number;
-  moment: Fault['moment'];
-  /** The worker's. */
+  moment: Trigger;
+  /** Name of the worker. */
   name: string;
-  blow: Fault['blow'];
-  /** Workers that the coordinator had besides. */
+  blow: Fault;
+  /** Number of other workers. */
   othersHere: number;
-  /** No other fault was in effect, and none struck before the step was complete. */
+  /** Whether no other fault was in effect or injected before the step was complete. */
   isAlone: boolean;
-  /** When the coordinator missed the worker, and why; null where it did not. */
+  /** When and why the coordinator lost the worker, or null if it did not. */
   lost: { afterMs: number; reason: string } | null;
-  /** Slices of the step that went to other workers, whoever's they were. */
+  /** Slices of the step that were reassigned, because of this fault or another. */
   slicesReassigned: number;
-  /** From the blow to the end of the running step, or of the validation. Null where the run ended before. */
+  /** From the fault to the end of the step or validation; null if the run ended earlier. */
   completeAfterMs: number | null;
-  /** Of that: the time of computing what was taken over, by the slowest of those who took over. */
+  /** Part of that: the time the slowest worker spent on reassigned slices. */
   recomputeMs: number;
-  /** When the worker was in the pool again; null where it never left or did not come back before the end. */
+  /** When the worker had rejoined; null if it never left, or did not rejoin before the end. */
   backAfterMs: number | null;
 }
 
-/** A worker that was lost, and no fault of its own can be the reason. */
-export interface Unexplained {
+/** A worker that was lost although none of its faults explains it. */
+export interface UnexplainedLoss {
   step: number;
   name: string;
   reason: string;
@@ -36,23 +37,20 @@ export interface Unexplained {
 
 interface OpenRecord {
   record: FaultRecord;
-  /** Counted from 0. */
-  worker: number;
-  struckMs: number;
-  /** Until then its effect lasts. */
+  injectedMs: number;
   effectEndsMs: number;
-  /** Nodes taken over since, and the time they took, by worker. */
-  takenOver: Map<number, { ranges: SliceRange[]; ms: number }>;
+  /** By worker: the slice ranges that were reassigned to it since, and its time for them. */
+  reassigned: Map<number, { ranges: SliceRange[]; ms: number }>;
 }
 
 export class FaultLog {
-  readonly unexplained: Unexplained[] = [];
+  readonly unexplained: UnexplainedLoss[] = [];
   readonly #heartbeatTimeoutMs: number;
   readonly #all: OpenRecord[] = [];
-  /** Workers that have had an order in the running step. */
-  readonly #ordered = new Set<number>();
+  /** Workers that have received an assignment in the running step. */
+  readonly #assigned = new Set<number>();
 
-  /** @param heartbeatTimeoutMs so long after a fault its worker may still be missed because of it */
+  /** @param heartbeatTimeoutMs how long after a fault its worker may still be lost because of it */
   constructor(heartbeatTimeoutMs: number) {
     this.#heartbeatTimeoutMs = heartbeatTimeoutMs;
   }
@@ -61,19 +59,23 @@ export class FaultLog {
     return this.#all.map(({ record }) => record);
   }
 
-  struck(fault: Fault, at: { nowMs: number } & Pick<FaultRecord, 'step' | 'name' | 'othersHere'>): void {
-    const { nowMs, step, name, othersHere } = at;
-    // A worker that is away holds nobody up any more: its work went to others when it was missed.
+  injected(
+    { trigger, fault }: Pick<PlannedFault, 'trigger' | 'fault'>,
+    nowMs: number,
+    where: Pick<FaultRecord, 'step' | 'name' | 'othersHere'>,
+  ): void {
+    // A worker that is away delays nobody: its work was reassigned when it was lost.
     const inEffect = this.#all.filter(
       ({ record, effectEndsMs }) => record.completeAfterMs === null || effectEndsMs > nowMs,
     );
     for (const { record } of inEffect) if (record.completeAfterMs === null) record.isAlone = false;
+    const { step, name, othersHere } = where;
     this.#all.push({
       record: {
         step,
-        moment: fault.moment,
+        moment: trigger,
         name,
-        blow: fault.blow,
+        blow: fault,
         othersHere,
         isAlone: inEffect.length === 0,
         lost: null,
@@ -82,104 +84,104 @@ export class FaultLog {
         recomputeMs: 0,
         backAfterMs: null,
       },
-      worker: fault.worker,
-      struckMs: nowMs,
-      effectEndsMs: nowMs + ('forMs' in fault.blow ? fault.blow.forMs : 0),
-      takenOver: new Map(),
+      injectedMs: nowMs,
+      effectEndsMs: nowMs + ('forMs' in fault ? fault.forMs : 0),
+      reassigned: new Map(),
     });
   }
 
   /** @param step the running one */
-  lost(name: string, reason: string, at: { nowMs: number; step: number }): void {
-    const { nowMs, step } = at;
-    const open = this.#all.findLast(({ record }) => record.name === name);
+  lost(name: string, reason: string, nowMs: number, step: number): void {
+    const open = this.#lastOf(name);
     if (open?.record.lost === null && nowMs < open.effectEndsMs + 2 * this.#heartbeatTimeoutMs) {
-      open.record.lost = { afterMs: nowMs - open.struckMs, reason };
+      open.record.lost = { afterMs: nowMs - open.injectedMs, reason };
     } else {
       this.unexplained.push({ step, name, reason });
     }
   }
 
   joined(name: string, nowMs: number): void {
-    const open = this.#all.findLast(({ record }) => record.name === name);
-    if (open !== undefined && isAway(open.record)) open.record.backAfterMs = nowMs - open.struckMs;
+    const open = this.#lastOf(name);
+    if (open === undefined) return;
+    const { record, injectedMs } = open;
+    if (record.lost !== null && record.backAfterMs === null) record.backAfterMs = nowMs - injectedMs;
   }
 
-  /** A worker was asked for ranges of the running step. Its second order in a step is work that others have lost. */
-  ordered(worker: number, ranges: readonly SliceRange[]): void {
-    const isTakeover = this.#ordered.has(worker);
-    this.#ordered.add(worker);
-    if (!isTakeover) return;
-    for (const { takenOver } of this.#incomplete()) {
-      const before = takenOver.get(worker) ?? { ranges: [], ms: 0 };
-      takenOver.set(worker, { ...before, ranges: [...before.ranges, ...ranges] });
+  /** Slice ranges of the running step were assigned to a worker. All but its first assignment in a step are reassigned. */
+  assigned(worker: number, ranges: readonly SliceRange[]): void {
+    const isReassigned = this.#assigned.has(worker);
+    this.#assigned.add(worker);
+    if (!isReassigned) return;
+    for (const { reassigned } of this.#incomplete()) {
+      const before = reassigned.get(worker) ?? { ranges: [], ms: 0 };
+      reassigned.set(worker, { ...before, ranges: [...before.ranges, ...ranges] });
     }
   }
 
-  /** A worker answered for a range, which took it so long to compute. */
+  /** A worker answered for a slice range. @param ms its computing time */
   answered(worker: number, range: SliceRange, ms: number): void {
-    for (const { takenOver } of this.#incomplete()) {
-      const taken = takenOver.get(worker);
-      if (taken?.ranges.some(({ first, count }) => first === range.first && count === range.count)) taken.ms += ms;
+    for (const { reassigned } of this.#incomplete()) {
+      const own = reassigned.get(worker);
+      if (own?.ranges.some(({ first, count }) => first === range.first && count === range.count)) own.ms += ms;
     }
   }
 
-  /** Slices of the running step, which is about to be complete, went to others. */
+  /** Slices of the running step, which is about to be complete, were reassigned. */
   reassigned(slices: number): void {
     for (const { record } of this.#incomplete()) record.slicesReassigned = slices;
   }
 
   stepComplete(nowMs: number): void {
-    this.#complete(nowMs, (record) => record.moment !== 'in-validation');
-    this.#ordered.clear();
+    this.#complete(nowMs, ({ moment }) => moment !== 'in-validation');
+    this.#assigned.clear();
   }
 
   validationComplete(nowMs: number): void {
-    this.#complete(nowMs, (record) => record.moment === 'in-validation');
+    this.#complete(nowMs, ({ moment }) => moment === 'in-validation');
+  }
+
+  #lastOf(name: string): OpenRecord | undefined {
+    return this.#all.findLast(({ record }) => record.name === name);
   }
 
   #incomplete(): OpenRecord[] {
     return this.#all.filter(({ record }) => record.completeAfterMs === null);
   }
 
-  #complete(nowMs: number, isMeant: (record: FaultRecord) => boolean): void {
-    for (const { record, struckMs, takenOver } of this.#incomplete()) {
-      if (!isMeant(record)) continue;
-      record.completeAfterMs = nowMs - struckMs;
-      record.recomputeMs = Math.max(0, ...[...takenOver.values()].map(({ ms }) => ms));
+  #complete(nowMs: number, isComplete: (record: FaultRecord) => boolean): void {
+    for (const { record, injectedMs, reassigned } of this.#incomplete()) {
+      if (!isComplete(record)) continue;
+      record.completeAfterMs = nowMs - injectedMs;
+      record.recomputeMs = Math.max(0, ...[...reassigned.values()].map(({ ms }) => ms));
     }
   }
 }
 
-function isAway({ lost, backAfterMs }: FaultRecord): boolean {
-  return lost !== null && backAfterMs === null;
-}
-
-export interface Spread {
+export interface Statistics {
   median: number;
   worst: number;
   n: number;
 }
 
-/** Null where there is nothing. */
-export function spreadOf(values: readonly number[]): Spread | null {
+/** Null without values. */
+export function statisticsOf(values: readonly number[]): Statistics | null {
   if (values.length === 0) return null;
   return { median: medianOf(values), worst: values.reduce((worst, value) => Math.max(worst, value)), n: values.length };
 }
 
 /**
- * From SIGKILL to the step's completion, over the kills from which it can be read: no other fault was in effect, and
- * somebody was left to take over.
- * @returns the whole, and what is left of it beyond the time of computing again what was lost
+ * The time from SIGKILL to the completion of the step, over kills that had no other fault in effect and left another worker to
+ * recover.
+ * @returns the whole time, and the part beyond recomputing what was lost
  */
-export function recoveryOf(records: readonly FaultRecord[]): { recoveryMs: Spread | null; beyondMs: Spread | null } {
+export function recoveryOf(records: readonly FaultRecord[]) {
   const kills = records.flatMap(({ blow, moment, isAlone, othersHere, completeAfterMs, recomputeMs }) =>
     blow.kind === 'kill' && moment !== 'in-validation' && isAlone && othersHere > 0 && completeAfterMs !== null
       ? [{ completeAfterMs, recomputeMs }]
       : [],
   );
   return {
-    recoveryMs: spreadOf(kills.map(({ completeAfterMs }) => completeAfterMs)),
-    beyondMs: spreadOf(kills.map(({ completeAfterMs, recomputeMs }) => completeAfterMs - recomputeMs)),
+    recoveryMs: statisticsOf(kills.map(({ completeAfterMs }) => completeAfterMs)),
+    beyondMs: statisticsOf(kills.map(({ completeAfterMs, recomputeMs }) => completeAfterMs - recomputeMs)),
   };
 }

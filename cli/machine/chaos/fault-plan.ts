@@ -1,8 +1,8 @@
-// Which fault strikes whom and when: a pure function of a seed. It injects nothing and knows no process.
+// Plans faults: a pure function of a seed that decides which fault hits which worker, and when.
 import { KeyedRandom } from '../../../shared/random.js';
 
-/** When in a worker's life a fault strikes, counted from the step it is planned for on. */
-export const moments = [
+/** When a fault is injected, from the point of view of its worker. */
+export const triggers = [
   'before-compute',
   'in-compute',
   'in-answer',
@@ -10,31 +10,30 @@ export const moments = [
   'in-validation',
   'in-transfer',
 ] as const;
-export type Moment = (typeof moments)[number];
+export type Trigger = (typeof triggers)[number];
 
-/** What strikes. */
-export type InjectedFault =
-  /** SIGKILL; another process takes its place at once. */
+export type Fault =
+  /** SIGKILL; a new process replaces the worker immediately. */
   | { kind: 'kill' }
-  /** The connection is reset, and connecting is refused for a while. */
+  /** The connection is reset, and new ones are refused for a while. */
   | { kind: 'disconnect'; forMs: number }
   /** SIGSTOP, then SIGCONT. */
   | { kind: 'freeze'; forMs: number }
-  /** The connection stays open, and nothing passes for a while. */
+  /** The connection stays open, but transfers nothing for a while. */
   | { kind: 'stall'; forMs: number }
-  /** Everything is late for a while. */
+  /** Latency for a while. */
   | { kind: 'delay'; forMs: number; delayMs: number }
-  /** Everything is slow for a while. */
+  /** Limited bandwidth for a while. */
   | { kind: 'throttle'; forMs: number; bytesPerSecond: number };
-export type FaultKind = InjectedFault['kind'];
+type FaultKind = Fault['kind'];
 
-export interface Fault {
-  /** The running step, counted from 1. It strikes at the moment's first coming in this step or behind it. */
+export interface PlannedFault {
+  /** Counted from 1. The fault is injected when its trigger first occurs in this step or later. */
   step: number;
-  moment: Moment;
+  trigger: Trigger;
   /** Counted from 0. */
   worker: number;
-  blow: InjectedFault;
+  fault: Fault;
 }
 
 export interface PlanOptions {
@@ -42,100 +41,83 @@ export interface PlanOptions {
   faults: number;
   workers: number;
   steps: number;
-  /** Steps behind which there is a validation; none where nothing validates. */
+  /** Steps that are followed by a validation. */
   validationSteps: readonly number[];
-  /** A worker silent for this long is taken for dead: half of the freezes and stalls outlast it. */
+  /** Half of the freezes and stalls last longer, so that the worker is disconnected. */
   heartbeatTimeoutMs: number;
-  /** Whether processes can be stopped and continued here. */
+  /** Whether processes can be stopped and continued on this system. */
   canFreeze: boolean;
 }
 
-/** Half of the faults are kills. */
-const kindsInTurn: readonly FaultKind[] = [
-  'kill',
-  'disconnect',
-  'kill',
-  'freeze',
-  'kill',
-  'stall',
-  'kill',
-  'disconnect',
-  'kill',
-  'delay',
-  'kill',
-  'freeze',
-  'kill',
-  'throttle',
-];
-const sharpMoments: readonly Moment[] = ['in-compute', 'in-answer', 'before-compute', 'between-steps', 'in-compute'];
+/** Every other fault is a kill. */
+const otherKinds: readonly FaultKind[] = ['disconnect', 'freeze', 'stall', 'disconnect', 'delay', 'freeze', 'throttle'];
+const stepTriggers: readonly Trigger[] = ['in-compute', 'in-answer', 'before-compute', 'between-steps', 'in-compute'];
 
-const shortPauseMs = 200;
-const maxShortPauseMs = 1_000;
-const beyondSilenceMs = 1_000;
+const minPauseMs = 200;
+const maxPauseMs = 1_000;
+/** How much longer than the heartbeat timeout a long pause is. */
+const beyondTimeoutMs = 1_000;
 
 /**
- * The faults in the order in which they are planned: kinds and moments in turn, so that each has its part, in an order, at
- * steps and for workers that the seed decides. The first step is left alone.
+ * The faults in the order of their steps. Kinds and triggers rotate, so that each has its share; the seed decides order, steps
+ * and workers. The first step has no faults.
  */
-export function planFaults(options: PlanOptions): Fault[] {
-  const { seed, faults, workers, steps, validationSteps } = options;
+export function planFaults(options: PlanOptions): PlannedFault[] {
+  const { seed, faults, workers, steps, validationSteps, canFreeze } = options;
   const random = new KeyedRandom(seed, 'faults', 0);
   const order = new KeyedRandom(seed, 'faults', 1).permutation(faults);
-  const kinds = kindsInTurn.filter((kind) => options.canFreeze || kind !== 'freeze');
-  const planned = Array.from({ length: faults }, (_, index): Fault => {
+  const kinds = otherKinds
+    .flatMap((kind): FaultKind[] => ['kill', kind])
+    .filter((kind) => canFreeze || kind !== 'freeze');
+  const planned = Array.from({ length: faults }, (_, index): PlannedFault => {
     const draw = (purpose: number, limit: number) => random.integerAt(8 * index + purpose, limit);
     const turn = order[index];
     const kind = kinds[turn % kinds.length];
     const worker = draw(0, workers);
-    // Each has a part of the run for itself; somewhere in it.
-    const [first, end] = [index, index + 1].map((part) => 2 + Math.floor((part * (steps - 1)) / faults));
+    // Each fault has its own section of the run, and occurs somewhere in it.
+    const [first, end] = [index, index + 1].map((section) => 2 + Math.floor((section * (steps - 1)) / faults));
     const step = Math.min(steps, first + draw(1, Math.max(1, end - first)));
-    const blow = blowOf(kind, options, draw);
+    const fault = faultOf(kind, options, draw);
     const round = Math.floor(turn / kinds.length);
-    if (kind === 'delay' || kind === 'throttle') return { step, moment: 'between-steps', worker, blow };
+    if (kind === 'delay' || kind === 'throttle') return { step, trigger: 'between-steps', worker, fault };
     if (validationSteps.length > 0 && turn % 10 === 5) {
-      return { step: validationSteps[draw(2, validationSteps.length)], moment: 'in-validation', worker, blow };
+      return { step: validationSteps[draw(2, validationSteps.length)], trigger: 'in-validation', worker, fault };
     }
-    return { step, moment: sharpMoments[(turn + round) % sharpMoments.length], worker, blow };
+    return { step, trigger: stepTriggers[(turn + round) % stepTriggers.length], worker, fault };
   });
-  return cutTransfers(planned.toSorted((a, b) => a.step - b.step));
+  return interruptTransfers(planned.toSorted((a, b) => a.step - b.step));
 }
 
-/** A worker that has taken a killed one's place is sent its shards; every fourth such transfer is cut in the middle. */
-function cutTransfers(faults: readonly Fault[]): Fault[] {
+/** A worker that replaces a killed one receives its shards again: every fourth such transfer is interrupted. */
+function interruptTransfers(faults: readonly PlannedFault[]): PlannedFault[] {
   let kills = 0;
-  return faults.map((fault, index) => {
-    const before = faults[index - 1];
-    if (before?.blow.kind !== 'kill' || ++kills % 4 !== 1) return fault;
-    return {
-      ...fault,
-      step: before.step,
-      moment: 'in-transfer',
-      worker: before.worker,
-      blow: { kind: 'disconnect', forMs: 0 },
-    };
+  return faults.map((planned, index) => {
+    const previous = faults[index - 1];
+    if (previous?.fault.kind !== 'kill' || ++kills % 4 !== 1) return planned;
+    const { step, worker } = previous;
+    return { step, trigger: 'in-transfer', worker, fault: { kind: 'disconnect', forMs: 0 } };
   });
 }
 
-function blowOf(
+function faultOf(
   kind: FaultKind,
-  options: PlanOptions,
+  { heartbeatTimeoutMs }: PlanOptions,
   draw: (purpose: number, limit: number) => number,
-): InjectedFault {
-  const short = shortPauseMs + draw(3, maxShortPauseMs - shortPauseMs);
-  const pause = draw(4, 2) === 0 ? short : options.heartbeatTimeoutMs + beyondSilenceMs;
+): Fault {
+  const shortMs = minPauseMs + draw(3, maxPauseMs - minPauseMs);
+  const isShort = draw(4, 2) === 0;
   switch (kind) {
     case 'kill':
       return { kind };
     case 'disconnect':
-      return { kind, forMs: draw(4, 2) === 0 ? 0 : short };
+      return { kind, forMs: isShort ? 0 : shortMs };
     case 'freeze':
     case 'stall':
-      return { kind, forMs: pause };
+      return { kind, forMs: isShort ? shortMs : heartbeatTimeoutMs + beyondTimeoutMs };
     case 'delay':
-      return { kind, forMs: 2 * short, delayMs: 20 + draw(5, 180) };
+      return { kind, forMs: 2 * shortMs, delayMs: 20 + draw(5, 180) };
     case 'throttle':
-      return { kind, forMs: 2 * short, bytesPerSecond: 500_000 + draw(5, 1_500_000) };
+      return { kind, forMs: 2 * shortMs, bytesPerSecond: 500_000 + draw(5, 1_500_000) };
     default:
       return kind satisfies never;
   }

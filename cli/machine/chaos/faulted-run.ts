@@ -1,4 +1,4 @@
-// One run over worker processes of its own, each behind a link, with or without faults; and what it came to.
+// One training run, with or without faults, over worker processes that are each behind a link.
 import { randomBytes } from 'node:crypto';
 import { startCoordinator, type Coordinator } from '../../../coordinator/main.js';
 import { interruption } from '../../../coordinator/connections/worker-pool.js';
@@ -9,189 +9,202 @@ import { LockstepError } from '../../../shared/errors.js';
 import { medianOf } from '../../../shared/median.js';
 import { engineArguments, type EngineChoice } from '../../../worker/worker-arguments.js';
 import { describeExit, exitReason, type WorkerPlan } from '../../../single-node/worker-processes.js';
-import { FaultLog, spreadOf, type FaultRecord, type Spread, type Unexplained } from './fault-log.js';
-import type { Fault } from './fault-plan.js';
+import { FaultLog, statisticsOf, type FaultRecord, type Statistics, type UnexplainedLoss } from './fault-log.js';
+import type { PlannedFault } from './fault-plan.js';
 import { FaultyLink } from './faulty-link.js';
 import { Injector } from './injector.js';
 import { WorkerSlot } from './worker-slot.js';
 
-/** A run in which nothing ends for so long has failed: this is what faults must never lead to. */
+/** Faults must never stop a run: one that completes nothing for this long has failed. */
 const stuckAfterMs = 120_000;
-/** Workers that do not end by themselves after the goodbye are ended. */
-const exitPatienceMs = 3_000;
+/** Workers that have not exited this long after the goodbye are killed. */
+const exitTimeoutMs = 3_000;
 
 export interface RunSetup {
   config: Config;
   dataset: Cifar10;
-  /** The run's folder. */
   runDir: string;
   workers: readonly WorkerPlan[];
   engine: EngineChoice;
-  /** Ends the run at once. */
+  /** Ends the run immediately. */
   signal: AbortSignal;
-  onProgress: (progress: { step: number; steps: number; struck: number; workers: number }) => void;
+  onProgress: (progress: { step: number; steps: number; injected: number; workers: number }) => void;
+}
+
+/** The field names are those of `chaos --json`. */
+export interface RunMeasurements {
+  wallSeconds: number;
+  /** Per step, measured by the coordinator. */
+  stepMs: Statistics | null;
+  /** Augmenting and computing one slice, measured by the workers. */
+  sliceMs: Statistics | null;
+  workersJoined: number;
+  workersLost: number;
+  /** This process, with the coordinator and the links, early and late in the run. */
+  resources: Record<'rssMiB' | 'handles', { early: number; late: number }>;
 }
 
 export interface RunOutcome {
   steps: number;
+  validationSteps: readonly number[];
   weightsSha256: string;
-  wallSeconds: number;
-  /** Of a step, by the coordinator's clock. */
-  stepMs: Spread | null;
-  /** Of augmenting and computing one slice, by the workers' clocks. */
-  sliceMs: Spread | null;
-  workersJoined: number;
-  workersLost: number;
+  measured: RunMeasurements;
   faults: readonly FaultRecord[];
-  /** Planned faults whose moment did not come before the end. */
+  /** Number of planned faults whose trigger did not occur before the end. */
   missed: number;
-  /** Workers that were lost without a fault of theirs: too little patience for this machine, or a mistake of ours. */
-  unexplained: readonly Unexplained[];
-  /** This process, which holds the coordinator and the links, early in the run and late in it. */
-  resources: Record<'rssMiB' | 'handles', { early: number; late: number }>;
+  /** Workers that were lost without a fault: the heartbeat timeout is too short for this machine, or there is a bug. */
+  unexplained: readonly UnexplainedLoss[];
 }
 
 /**
- * Runs to the end.
- * @param expectedSliceMs how long a slice takes, as a run before has shown; 0 where there are no faults
- * Throws as startCoordinator does, `workers-failed` when a worker ends by itself, `stuck` when nothing goes on.
+ * @param sliceMs time to compute a slice, from an earlier run; unused without faults
+ * Throws like startCoordinator, `workers-failed` if a worker exits by itself, and `stuck` if the run makes no progress.
  */
-export async function runWith(setup: RunSetup, faults: readonly Fault[], expectedSliceMs: number): Promise<RunOutcome> {
-  const { config, dataset, runDir, workers, engine, signal } = setup;
-  const clock = systemClock;
+export async function runWithFaults(
+  setup: RunSetup,
+  faults: readonly PlannedFault[] = [],
+  sliceMs = 0,
+): Promise<RunOutcome> {
+  const { config, dataset, runDir, workers, signal } = setup;
+  signal.throwIfAborted();
   const token = randomBytes(16).toString('hex');
-  const coordinator = await startCoordinator({
-    ...config,
-    runDir,
-    dataset,
-    port: 0,
-    token,
-    minWorkers: workers.length,
-  });
+  const options = { ...config, runDir, dataset, port: 0, token, minWorkers: workers.length };
+  const coordinator = await startCoordinator(options);
   const slots: WorkerSlot[] = [];
   function fail(error: LockstepError): void {
     coordinator.stop(error);
-    // A run ends early when there is nobody left to wait for.
+    // Without workers the run need not wait for the current step.
     for (const slot of slots) void slot.close(0);
   }
   for (const [index, plan] of workers.entries()) {
-    const link = await FaultyLink.open(coordinator.port, clock);
-    const args = [link.url, ...engineArguments(engine), '--no-cache', '--quiet'];
-    slots.push(
-      new WorkerSlot({
-        index,
-        plan,
-        link,
-        start: { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' },
-        onEnded: (worker) => {
-          const reason = [describeExit(worker), exitReason(worker)].filter((part) => part !== '').join(': ');
-          fail(new LockstepError('workers-failed', `${worker.name} ended by itself (${reason})`));
-        },
-      }),
-    );
+    slots.push(await openSlot(index, plan, setup, { port: coordinator.port, token, fail }));
   }
   const onAbort = () => fail(interruption(signal));
   signal.addEventListener('abort', onAbort);
-
   const log = new FaultLog(1000 * config.heartbeatTimeout);
-  const watched = watchRun(coordinator, slots, log);
-  const injector = new Injector({
-    slots,
-    faults,
-    log,
-    clock,
-    sliceMs: expectedSliceMs,
-    workersHere: watched.workersHere,
-    steps: coordinator.totalSteps,
-  });
-  let stopWatchdog = () => undefined as void;
-  function progress(): void {
-    stopWatchdog();
-    stopWatchdog = clock.after(stuckAfterMs, () =>
-      fail(new LockstepError('stuck', `nothing was finished for ${stuckAfterMs / 1000} s in step ${watched.step + 1}`)),
-    );
-  }
-  progress();
-  coordinator.events.on('validation', progress);
+  const monitor = new RunMonitor(coordinator, slots, log);
+  const injector = new Injector(slots, faults, sliceMs, monitor, log, systemClock);
+  const stopWatchdog = startWatchdog(coordinator, fail);
   coordinator.events.on('step', ({ step }) => {
-    progress();
     injector.stepComplete(step);
-    const struck = log.records.length;
-    setup.onProgress({ step, steps: coordinator.totalSteps, struck, workers: watched.workersHere.size });
+    const { totalSteps: steps, connectedWorkers } = monitor;
+    setup.onProgress({ step, steps, injected: log.records.length, workers: connectedWorkers.size });
   });
-
-  let missed = 0;
   try {
-    const report = await coordinator.report;
-    missed = injector.waiting;
-    const { weightsSha256, wallSeconds, workersJoined, workersLost } = report;
+    const { weightsSha256, wallSeconds, workersJoined, workersLost } = await coordinator.report;
     return {
       steps: coordinator.totalSteps,
+      validationSteps: monitor.validationSteps,
       weightsSha256,
-      wallSeconds,
-      stepMs: spreadOf(watched.stepMs),
-      sliceMs: spreadOf(watched.sliceMs),
-      workersJoined,
-      workersLost,
+      measured: { wallSeconds, workersJoined, workersLost, ...monitor.measurements() },
       faults: log.records,
-      missed,
+      missed: injector.pending,
       unexplained: log.unexplained,
-      resources: { rssMiB: earlyAndLate(watched.rssMiB), handles: earlyAndLate(watched.handles) },
     };
   } finally {
     stopWatchdog();
     signal.removeEventListener('abort', onAbort);
     injector.stop();
-    await Promise.all(slots.map((slot) => slot.close(exitPatienceMs)));
+    await Promise.all(slots.map((slot) => slot.close(exitTimeoutMs)));
   }
 }
 
-/** Follows a run: what the log is told, and what is measured. */
-function watchRun(coordinator: Coordinator, slots: readonly WorkerSlot[], log: FaultLog) {
-  const { events } = coordinator;
-  const watched = {
-    step: 0,
-    workersHere: new Set<string>(),
-    stepMs: [] as number[],
-    sliceMs: [] as number[],
-    rssMiB: [] as number[],
-    handles: [] as number[],
+async function openSlot(
+  index: number,
+  plan: WorkerPlan,
+  { engine }: RunSetup,
+  { port, token, fail }: { port: number; token: string; fail: (error: LockstepError) => void },
+): Promise<WorkerSlot> {
+  const link = await FaultyLink.open(port);
+  const args = [link.url, ...engineArguments(engine), '--no-cache', '--quiet'];
+  const start = { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' } as const;
+  return new WorkerSlot(index, plan, link, start, (worker) => {
+    const reason = [describeExit(worker), exitReason(worker)].filter((part) => part !== '').join(': ');
+    fail(new LockstepError('workers-failed', `${worker.name} exited by itself (${reason})`));
+  });
+}
+
+/** Fails a run that makes no progress. @returns what stops watching it */
+function startWatchdog({ events }: Coordinator, fail: (error: LockstepError) => void): () => void {
+  let lastStep = 0;
+  let stop = () => undefined as void;
+  const restart = () => {
+    stop();
+    stop = systemClock.after(stuckAfterMs, () =>
+      fail(new LockstepError('stuck', `no progress for ${stuckAfterMs / 1000} s in step ${lastStep + 1}`)),
+    );
   };
-  events.on('worker-joined', ({ name }) => {
-    watched.workersHere.add(name);
-    log.joined(name, systemClock.now());
+  restart();
+  events.on('validation', restart);
+  events.on('step', ({ step }) => {
+    lastStep = step;
+    restart();
   });
-  events.on('worker-lost', ({ name, reason }) => {
-    watched.workersHere.delete(name);
-    log.lost(name, reason, { nowMs: systemClock.now(), step: watched.step + 1 });
-  });
-  events.on('slices-reassigned', ({ slices }) => log.reassigned(slices));
-  events.on('step', ({ step, phases }) => {
-    watched.step = step;
-    watched.stepMs.push(phases.step);
-    watched.rssMiB.push(process.memoryUsage.rss() / 2 ** 20);
-    watched.handles.push(process.getActiveResourcesInfo().length);
-    log.stepComplete(systemClock.now());
-  });
-  events.on('validation', () => log.validationComplete(systemClock.now()));
-  for (const { index, link } of slots) {
-    link.on('mark', ({ place, message }) => {
-      if (message.type === 'compute' && place === 'end' && message.step === watched.step) {
-        log.ordered(index, message.ranges);
-      } else if (message.type === 'gradient' && place === 'head') {
+  return () => stop();
+}
+
+/** Follows a run: measures it, and passes to the log what happens. */
+class RunMonitor {
+  readonly totalSteps: number;
+  readonly connectedWorkers = new Set<string>();
+  readonly validationSteps: number[] = [];
+  #step = 0;
+  readonly #stepMs: number[] = [];
+  readonly #sliceMs: number[] = [];
+  readonly #rssMiB: number[] = [];
+  readonly #handles: number[] = [];
+
+  constructor({ events, totalSteps }: Coordinator, slots: readonly WorkerSlot[], log: FaultLog) {
+    this.totalSteps = totalSteps;
+    const now = () => systemClock.now();
+    events.on('worker-joined', ({ name }) => {
+      this.connectedWorkers.add(name);
+      log.joined(name, now());
+    });
+    events.on('worker-lost', ({ name, reason }) => {
+      this.connectedWorkers.delete(name);
+      log.lost(name, reason, now(), this.#step + 1);
+    });
+    events.on('slices-reassigned', ({ slices }) => log.reassigned(slices));
+    events.on('step', ({ step, phases }) => {
+      this.#step = step;
+      this.#stepMs.push(phases.step);
+      this.#rssMiB.push(process.memoryUsage.rss() / 2 ** 20);
+      this.#handles.push(process.getActiveResourcesInfo().length);
+      log.stepComplete(now());
+    });
+    events.on('validation', ({ step }) => {
+      this.validationSteps.push(step);
+      log.validationComplete(now());
+    });
+    for (const slot of slots) this.#followLink(slot, log);
+  }
+
+  #followLink({ index, link }: WorkerSlot, log: FaultLog): void {
+    link.on('mark', ({ point, message }) => {
+      if (message.type === 'compute' && point === 'end' && message.step === this.#step) {
+        log.assigned(index, message.ranges);
+      } else if (message.type === 'gradient' && point === 'head') {
         const { range, phases } = message;
         const ms = phases.augmentMs + phases.computeMs;
-        watched.sliceMs.push(ms / range.count);
-        if (message.step === watched.step) log.answered(index, range, ms);
+        this.#sliceMs.push(ms / range.count);
+        if (message.step === this.#step) log.answered(index, range, ms);
       }
     });
   }
-  return watched;
+
+  measurements(): Pick<RunMeasurements, 'stepMs' | 'sliceMs' | 'resources'> {
+    return {
+      stepMs: statisticsOf(this.#stepMs),
+      sliceMs: statisticsOf(this.#sliceMs),
+      resources: { rssMiB: earlyAndLate(this.#rssMiB), handles: earlyAndLate(this.#handles) },
+    };
+  }
 }
 
-/** Medians of the second and of the last quarter: the first one is the warm-up. */
+/** Medians of the second and the last quarter, as the first one is the warm-up. */
 function earlyAndLate(values: readonly number[]): { early: number; late: number } {
   const quarter = Math.max(1, values.length >> 2);
-  const medianOrNone = (part: readonly number[]) => (part.length === 0 ? 0 : medianOf(part));
-  return { early: medianOrNone(values.slice(quarter, 2 * quarter)), late: medianOrNone(values.slice(-quarter)) };
+  const medianOrZero = (part: readonly number[]) => (part.length === 0 ? 0 : medianOf(part));
+  return { early: medianOrZero(values.slice(quarter, 2 * quarter)), late: medianOrZero(values.slice(-quarter)) };
 }

@@ -1,5 +1,5 @@
-// Between one worker and its coordinator: a TCP relay on loopback that tells which message is passing, and that can cut,
-// stall, delay and slow the connection, or refuse it. Knows nothing of plans and processes.
+// A TCP relay on loopback between one worker and its coordinator. It emits which messages pass, and can reset, stall, delay,
+// throttle or refuse the connection.
 import { EventEmitter, once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { systemClock, type Clock } from '../../../shared/clock.js';
@@ -9,23 +9,23 @@ import {
   type CoordinatorMessage,
   type WorkerMessage,
 } from '../../../shared/protocol/messages.js';
-import { healthyLink, FaultyStream, type Portion, type LinkConditions } from './faulty-stream.js';
-import { MessageTracker, type Place } from './message-tracker.js';
+import { healthyLink, FaultyStream, type LinkConditions, type Segment } from './faulty-stream.js';
+import { MessageTracker, type MessagePoint } from './message-tracker.js';
 
-/** A place in a message on its way to the coordinator (up) or from it (down). */
+/** A point of a message on its way to the coordinator (up) or from it (down). */
 export type LinkMark =
-  | { direction: 'up'; place: Place; message: WorkerMessage }
-  | { direction: 'down'; place: Place; message: CoordinatorMessage };
+  | { direction: 'up'; point: MessagePoint; message: WorkerMessage }
+  | { direction: 'down'; point: MessagePoint; message: CoordinatorMessage };
 
 export interface LinkEvents {
-  /** Everything before this place has been written on, nothing behind it: what a listener does comes in between. */
+  /** Everything before this point has been forwarded, and nothing after it. */
   mark: [LinkMark];
 }
 
 interface Connection {
   worker: Socket;
   coordinator: Socket;
-  pipes: readonly FaultyStream[];
+  streams: readonly FaultyStream[];
 }
 
 export class FaultyLink extends EventEmitter<LinkEvents> {
@@ -44,7 +44,7 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
     server.on('connection', (socket) => this.#connect(socket));
   }
 
-  /** Listens on a free port of loopback for a worker that is to be connected with the coordinator's port. */
+  /** Listens on a free port, for a worker of the coordinator at `coordinatorPort`. */
   static async open(coordinatorPort: number, clock: Clock = systemClock): Promise<FaultyLink> {
     const server = createServer({ noDelay: true });
     server.listen(0, '127.0.0.1');
@@ -52,12 +52,12 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
     return new FaultyLink(server, coordinatorPort, clock);
   }
 
-  /** Where the worker finds its coordinator. */
+  /** The coordinator's URL for the worker. */
   get url(): string {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Closes the connection at both ends at once; what was on the way is lost. */
+  /** Resets the connection at both ends; buffered bytes are lost. */
   cut(): void {
     for (const { worker, coordinator } of this.#connections) {
       reset(worker);
@@ -65,7 +65,7 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
     }
   }
 
-  /** Connections are refused until the returned function is called. One that is open stays open. */
+  /** Refuses new connections until the returned function is called. */
   refuse(): () => void {
     this.#isRefusing = true;
     return () => {
@@ -73,17 +73,17 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
     };
   }
 
-  /** Nothing passes over the connection that is open now, and nobody is told, until the returned function is called. */
+  /** Forwards nothing over the current connection until the returned function is called. */
   stall(): () => void {
-    const pipes = [...this.#connections].flatMap((connection) => connection.pipes);
-    for (const pipe of pipes) pipe.hold();
+    const streams = [...this.#connections].flatMap((connection) => connection.streams);
+    for (const stream of streams) stream.hold();
     return () => {
-      for (const pipe of pipes) pipe.release();
+      for (const stream of streams) stream.release();
     };
   }
 
-  /** Bytes are late or slow, on this connection and on those that follow, until the returned function is called. */
-  worsen(conditions: Partial<LinkConditions>): () => void {
+  /** Delays or throttles current and new connections until the returned function is called. */
+  impair(conditions: Partial<LinkConditions>): () => void {
     this.#setConditions({ ...healthyLink, ...conditions });
     return () => this.#setConditions(healthyLink);
   }
@@ -97,7 +97,7 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
 
   #setConditions(conditions: LinkConditions): void {
     this.#conditions = conditions;
-    for (const { pipes } of this.#connections) for (const pipe of pipes) pipe.conditions = conditions;
+    for (const { streams } of this.#connections) for (const stream of streams) stream.conditions = conditions;
   }
 
   #connect(worker: Socket): void {
@@ -108,49 +108,45 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
     const coordinator = connect({ port: this.#coordinatorPort, host: '127.0.0.1', noDelay: true });
     const up = new MessageTracker(parseWorkerMessage);
     const down = new MessageTracker(parseCoordinatorMessage);
-    const connection: Connection = {
-      worker,
-      coordinator,
-      pipes: [
-        new FaultyStream(worker, coordinator, this.#clock, (bytes) =>
-          portionsOf(bytes, up, (mark) => this.emit('mark', { direction: 'up', ...mark })),
-        ),
-        new FaultyStream(coordinator, worker, this.#clock, (bytes) =>
-          portionsOf(bytes, down, (mark) => this.emit('mark', { direction: 'down', ...mark })),
-        ),
-      ],
-    };
-    for (const pipe of connection.pipes) pipe.conditions = this.#conditions;
+    const streams = [
+      new FaultyStream(worker, coordinator, this.#clock, (bytes) =>
+        segmentsOf(bytes, up, (mark) => this.emit('mark', { direction: 'up', ...mark })),
+      ),
+      new FaultyStream(coordinator, worker, this.#clock, (bytes) =>
+        segmentsOf(bytes, down, (mark) => this.emit('mark', { direction: 'down', ...mark })),
+      ),
+    ];
+    for (const stream of streams) stream.conditions = this.#conditions;
+    const connection: Connection = { worker, coordinator, streams };
     this.#connections.add(connection);
-    coordinator.on('close', () => this.#forgetIfClosed(connection));
-    worker.on('close', () => this.#forgetIfClosed(connection));
-  }
-
-  #forgetIfClosed(connection: Connection): void {
-    if (connection.worker.destroyed && connection.coordinator.destroyed) this.#connections.delete(connection);
+    for (const socket of [worker, coordinator]) {
+      socket.on('close', () => {
+        if (worker.destroyed && coordinator.destroyed) this.#connections.delete(connection);
+      });
+    }
   }
 }
 
 /**
- * One that has been ended cannot be reset: libuv refuses it, and Node keeps the handle, which its own clean-up at the end of
- * the process then waits for, for ever.
+ * A socket that has been ended cannot be reset: libuv refuses it, and Node.js keeps the handle, so that the process never
+ * exits.
  */
 function reset(socket: Socket): void {
   if (socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();
 }
 
-/** The bytes, divided at each place that is told of. */
-function portionsOf<Message>(
+/** Divides bytes at the points of messages. */
+function segmentsOf<Message>(
   bytes: Buffer,
   tracker: MessageTracker<Message>,
-  tell: (mark: { place: Place; message: Message }) => void,
-): Portion[] {
+  onMark: (mark: { point: MessagePoint; message: Message }) => void,
+): Segment[] {
   let first = 0;
-  const portions: Portion[] = tracker.track(bytes).map(({ offset, place, message }) => {
-    const portion = { bytes: bytes.subarray(first, offset), tell: () => tell({ place, message }) };
+  const segments: Segment[] = tracker.track(bytes).map(({ offset, point, message }) => {
+    const segment = { bytes: bytes.subarray(first, offset), onWritten: () => onMark({ point, message }) };
     first = offset;
-    return portion;
+    return segment;
   });
-  return [...portions, { bytes: bytes.subarray(first) }];
+  return [...segments, { bytes: bytes.subarray(first) }];
 }

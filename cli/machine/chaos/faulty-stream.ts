@@ -1,23 +1,23 @@
-// Bytes from one socket to another as a bad network carries them: late, slowly, or not for a while. Never in another
-// order, and none twice: TCP sees to that on real networks too.
+// Forwards bytes from one socket to another like a bad network: late, slowly, or not for a while. As TCP guarantees, they
+// stay in order and none is lost or duplicated.
 import type { Socket } from 'node:net';
 import type { Clock } from '../../../shared/clock.js';
 
-/** What is on the way; beyond it the sender is made to wait, as a real network would. */
-const maxBytesOnTheWay = 4 << 20;
+/** Beyond this the sender is paused, as by a real network. */
+const maxBufferedBytes = 4 << 20;
 
 export interface LinkConditions {
-  /** Milliseconds that each byte is late. */
+  /** Latency of each byte. */
   delayMs: number;
   bytesPerSecond: number;
 }
 
 export const healthyLink: LinkConditions = { delayMs: 0, bytesPerSecond: Infinity };
 
-/** Bytes that belong together, and what is to be told when they have been written on and nothing behind them has. */
-export interface Portion {
+/** Bytes, possibly none, and what to call after they have been written and before anything else is. */
+export interface Segment {
   bytes: Buffer;
-  tell?: () => void;
+  onWritten?: () => void;
 }
 
 export class FaultyStream {
@@ -25,80 +25,71 @@ export class FaultyStream {
   readonly #source: Socket;
   readonly #target: Socket;
   readonly #clock: Clock;
-  readonly #portionsOf: (bytes: Buffer) => Portion[];
-  readonly #onTheWay: { portion: Portion; dueMs: number }[] = [];
-  #bytesOnTheWay = 0;
-  /** When the bytes before will have left, at the conditions's rate. */
-  #freeMs = 0;
+  readonly #segmentsOf: (bytes: Buffer) => Segment[];
+  readonly #queue: (Segment & { dueMs: number })[] = [];
+  #bufferedBytes = 0;
+  /** When all queued bytes will have been sent at the limited bandwidth. */
+  #idleFromMs = 0;
   #isHeld = false;
   #sourceHasClosed = false;
   #stopTimer: (() => void) | undefined;
 
-  /** @param portionsOf divides bytes where something is to be told; a portion may be empty */
-  constructor(source: Socket, target: Socket, clock: Clock, portionsOf: (bytes: Buffer) => Portion[]) {
+  /** @param segmentsOf divides bytes into segments */
+  constructor(source: Socket, target: Socket, clock: Clock, segmentsOf: (bytes: Buffer) => Segment[]) {
     this.#source = source;
     this.#target = target;
     this.#clock = clock;
-    this.#portionsOf = portionsOf;
-    source.on('data', (bytes: Buffer) => this.#take(bytes));
-    // A reset is followed by close; the other end is told of it by that.
+    this.#segmentsOf = segmentsOf;
+    source.on('data', (bytes: Buffer) => this.#enqueue(bytes));
+    // 'close' follows.
     source.on('error', () => undefined);
     source.on('close', () => {
       this.#sourceHasClosed = true;
-      this.#pump();
+      this.#forward();
     });
-    target.on('drain', () => this.#pump());
+    target.on('drain', () => this.#forward());
   }
 
-  /** Nothing passes any more, and nobody is told. */
+  /** Forwards nothing, without closing anything, until `release` is called. */
   hold(): void {
     this.#isHeld = true;
   }
 
   release(): void {
     this.#isHeld = false;
-    this.#pump();
+    this.#forward();
   }
 
-  #take(bytes: Buffer): void {
+  #enqueue(bytes: Buffer): void {
     const { delayMs, bytesPerSecond } = this.conditions;
-    const nowMs = this.#clock.now();
-    this.#freeMs = Math.max(nowMs, this.#freeMs) + (1000 * bytes.length) / bytesPerSecond;
-    const dueMs = this.#freeMs + delayMs;
-    for (const portion of this.#portionsOf(bytes)) this.#onTheWay.push({ portion, dueMs });
-    this.#bytesOnTheWay += bytes.length;
-    this.#pump();
+    this.#idleFromMs = Math.max(this.#clock.now(), this.#idleFromMs) + (1000 * bytes.length) / bytesPerSecond;
+    const dueMs = this.#idleFromMs + delayMs;
+    for (const segment of this.#segmentsOf(bytes)) this.#queue.push({ ...segment, dueMs });
+    this.#bufferedBytes += bytes.length;
+    this.#forward();
   }
 
-  #pump(): void {
+  #forward(): void {
     while (!this.#isHeld && !this.#target.destroyed && !this.#target.writableNeedDrain) {
-      const [next] = this.#onTheWay;
+      const [next] = this.#queue;
       if (next === undefined) break;
       const waitMs = next.dueMs - this.#clock.now();
       if (waitMs > 0) {
-        this.#wakeIn(waitMs);
+        this.#stopTimer?.();
+        this.#stopTimer = this.#clock.after(waitMs, () => this.#forward());
         break;
       }
-      this.#onTheWay.shift();
-      const { bytes, tell } = next.portion;
-      this.#bytesOnTheWay -= bytes.length;
-      if (bytes.length > 0) this.#target.write(bytes);
-      tell?.();
+      this.#queue.shift();
+      this.#bufferedBytes -= next.bytes.length;
+      if (next.bytes.length > 0) this.#target.write(next.bytes);
+      next.onWritten?.();
     }
-    if (this.#target.destroyed) this.#dropAll();
-    else if (this.#sourceHasClosed && this.#onTheWay.length === 0 && !this.#isHeld) this.#target.destroySoon();
-    if (this.#bytesOnTheWay > maxBytesOnTheWay) this.#source.pause();
+    if (this.#target.destroyed) {
+      this.#stopTimer?.();
+      this.#queue.length = 0;
+      this.#bufferedBytes = 0;
+    } else if (this.#sourceHasClosed && this.#queue.length === 0 && !this.#isHeld) this.#target.destroySoon();
+    if (this.#bufferedBytes > maxBufferedBytes) this.#source.pause();
     else if (this.#source.isPaused()) this.#source.resume();
-  }
-
-  #dropAll(): void {
-    this.#stopTimer?.();
-    this.#onTheWay.length = 0;
-    this.#bytesOnTheWay = 0;
-  }
-
-  #wakeIn(waitMs: number): void {
-    this.#stopTimer?.();
-    this.#stopTimer = this.#clock.after(waitMs, () => this.#pump());
   }
 }

@@ -1,142 +1,147 @@
-// Lets planned faults strike: waits for a fault's step and moment at its worker's link, then signals the process or
-// worsens the link, and mends it when the fault's time is over.
+// Injects planned faults: waits for a fault's step and trigger, signals the worker process or impairs its link, and reverts
+// that after the fault's duration.
 import type { Clock } from '../../../shared/clock.js';
 import type { LinkMark } from './faulty-link.js';
 import type { FaultLog } from './fault-log.js';
-import type { Fault, Moment } from './fault-plan.js';
+import type { PlannedFault, Trigger } from './fault-plan.js';
 import type { WorkerSlot } from './worker-slot.js';
 
-export interface InjectorOptions {
-  slots: readonly WorkerSlot[];
-  faults: readonly Fault[];
-  log: FaultLog;
-  clock: Clock;
-  /** What a slice takes to compute: a worker with an order is in compute after half of it. */
-  sliceMs: number;
-  /** Names of the workers that the coordinator has. */
-  workersHere: ReadonlySet<string>;
-  /** Of the whole run. */
-  steps: number;
+/** What the injector needs to know about the run. */
+export interface RunProgress {
+  totalSteps: number;
+  /** Names of the workers that are connected. */
+  connectedWorkers: ReadonlySet<string>;
 }
 
 export class Injector {
-  readonly #options: InjectorOptions;
-  readonly #waiting: Fault[];
-  /** Slots whose last fault is not over, and what ends it. */
-  readonly #mending = new Map<WorkerSlot, () => void>();
-  /** Faults that strike unless the worker answers before. */
-  readonly #aimed = new Map<WorkerSlot, () => void>();
-  /** Counted from 1. */
-  #running = 1;
+  readonly #slots: readonly WorkerSlot[];
+  readonly #pending: PlannedFault[];
+  readonly #sliceMs: number;
+  readonly #run: RunProgress;
+  readonly #log: FaultLog;
+  readonly #clock: Clock;
+  /** Slots with a fault in effect, and what reverts it. */
+  readonly #revert = new Map<WorkerSlot, () => void>();
+  /** Slots with an assignment that has not been answered, and what cancels the fault that waits for it. */
+  readonly #cancel = new Map<WorkerSlot, () => void>();
+  #runningStep = 1;
 
-  constructor(options: InjectorOptions) {
-    this.#options = options;
-    this.#waiting = [...options.faults];
-    for (const slot of options.slots) slot.link.on('mark', (mark) => this.#passes(slot, mark));
+  /** @param sliceMs time to compute a slice: half of it after an assignment arrives, the worker is computing */
+  constructor(
+    slots: readonly WorkerSlot[],
+    faults: readonly PlannedFault[],
+    sliceMs: number,
+    run: RunProgress,
+    log: FaultLog,
+    clock: Clock,
+  ) {
+    this.#slots = slots;
+    this.#pending = [...faults];
+    this.#sliceMs = sliceMs;
+    this.#run = run;
+    this.#log = log;
+    this.#clock = clock;
+    for (const slot of slots) slot.link.on('mark', (mark) => this.#onMark(slot, mark));
   }
 
-  /** Planned faults whose moment has not come. */
-  get waiting(): number {
-    return this.#waiting.length;
+  /** Number of planned faults that have not been injected. */
+  get pending(): number {
+    return this.#pending.length;
   }
 
-  /** A step is complete; so many updates have been made. */
   stepComplete(step: number): void {
-    this.#running = step + 1;
-    for (const slot of this.#options.slots) this.#moment(slot, 'between-steps');
+    this.#runningStep = step + 1;
+    for (const slot of this.#slots) this.#trigger(slot, 'between-steps');
   }
 
-  /** Mends everything; nothing strikes any more. */
+  /** Reverts everything and injects no more faults. */
   stop(): void {
-    this.#waiting.length = 0;
-    for (const takeBack of this.#aimed.values()) takeBack();
-    for (const mend of this.#mending.values()) mend();
+    this.#pending.length = 0;
+    for (const cancel of this.#cancel.values()) cancel();
+    for (const revert of this.#revert.values()) revert();
   }
 
-  #passes(slot: WorkerSlot, { direction, place, message }: LinkMark): void {
-    switch (`${direction} ${message.type} ${place}`) {
+  #onMark(slot: WorkerSlot, { direction, point, message }: LinkMark): void {
+    switch (`${direction} ${message.type} ${point}`) {
       case 'down weights end':
-        return this.#moment(slot, 'before-compute');
+        return this.#trigger(slot, 'before-compute');
       case 'down compute end':
-        return this.#aim(slot);
+        return this.#triggerInCompute(slot);
       case 'up gradient head':
-        this.#aimed.get(slot)?.();
-        return undefined;
+        return this.#cancel.get(slot)?.();
       case 'up gradient middle':
-        return this.#moment(slot, 'in-answer');
+        return this.#trigger(slot, 'in-answer');
       case 'down evaluate end':
-        return this.#moment(slot, 'in-validation');
+        return this.#trigger(slot, 'in-validation');
       case 'down shard-chunk middle':
-        return this.#moment(slot, 'in-transfer');
+        return this.#trigger(slot, 'in-transfer');
       default:
         return undefined;
     }
   }
 
-  #due(slot: WorkerSlot, moment: Moment): Fault | undefined {
-    const { steps, workersHere } = this.#options;
-    if (this.#mending.has(slot) || !slot.isRunning || !workersHere.has(slot.name)) return undefined;
-    // Behind the last step there are evaluations.
-    if (this.#running > steps && moment !== 'in-validation') return undefined;
-    return this.#waiting.find(
-      (fault) => fault.worker === slot.index && fault.moment === moment && fault.step <= this.#running,
+  #dueFault(slot: WorkerSlot, trigger: Trigger): PlannedFault | undefined {
+    const { totalSteps, connectedWorkers } = this.#run;
+    if (this.#revert.has(slot) || !slot.isRunning || !connectedWorkers.has(slot.name)) return undefined;
+    // Only evaluations follow the last step.
+    if (this.#runningStep > totalSteps && trigger !== 'in-validation') return undefined;
+    return this.#pending.find(
+      (fault) => fault.worker === slot.index && fault.trigger === trigger && fault.step <= this.#runningStep,
     );
   }
 
-  #moment(slot: WorkerSlot, moment: Moment): void {
-    const fault = this.#due(slot, moment);
-    if (fault !== undefined) this.#strike(slot, fault);
+  #trigger(slot: WorkerSlot, trigger: Trigger): void {
+    const planned = this.#dueFault(slot, trigger);
+    if (planned !== undefined) this.#inject(slot, planned);
   }
 
-  /** An order has gone to the worker: half a slice's time later it computes, unless its answer is here by then. */
-  #aim(slot: WorkerSlot): void {
-    if (this.#due(slot, 'in-compute') === undefined || this.#aimed.has(slot)) return;
-    const stopTimer = this.#options.clock.after(this.#options.sliceMs / 2, () => {
-      this.#aimed.delete(slot);
-      this.#moment(slot, 'in-compute');
+  /** An assignment has arrived: half a slice later the worker is computing, unless it answers before. */
+  #triggerInCompute(slot: WorkerSlot): void {
+    if (this.#dueFault(slot, 'in-compute') === undefined || this.#cancel.has(slot)) return;
+    const stopTimer = this.#clock.after(this.#sliceMs / 2, () => {
+      this.#cancel.delete(slot);
+      this.#trigger(slot, 'in-compute');
     });
-    this.#aimed.set(slot, () => {
-      this.#aimed.delete(slot);
+    this.#cancel.set(slot, () => {
+      this.#cancel.delete(slot);
       stopTimer();
     });
   }
 
-  #strike(slot: WorkerSlot, fault: Fault): void {
-    const { log, clock, workersHere } = this.#options;
-    this.#waiting.splice(this.#waiting.indexOf(fault), 1);
-    log.struck(fault, {
-      nowMs: clock.now(),
+  #inject(slot: WorkerSlot, planned: PlannedFault): void {
+    this.#pending.splice(this.#pending.indexOf(planned), 1);
+    const { trigger, fault } = planned;
+    this.#log.injected(planned, this.#clock.now(), {
       // A validation belongs to the step before it.
-      step: fault.moment === 'in-validation' ? this.#running - 1 : this.#running,
+      step: trigger === 'in-validation' ? this.#runningStep - 1 : this.#runningStep,
       name: slot.name,
-      othersHere: workersHere.size - 1,
+      othersHere: this.#run.connectedWorkers.size - 1,
     });
-    const mend = blowTo(slot, fault);
-    if (!('forMs' in fault.blow)) return;
+    const revert = applyFault(slot, planned);
+    if (!('forMs' in fault)) return;
     const end = () => {
       stopTimer();
-      this.#mending.delete(slot);
-      mend();
+      this.#revert.delete(slot);
+      revert();
     };
-    const stopTimer = clock.after(fault.blow.forMs, end);
-    this.#mending.set(slot, end);
+    const stopTimer = this.#clock.after(fault.forMs, end);
+    this.#revert.set(slot, end);
   }
 }
 
-/** @returns what mends it */
-function blowTo(slot: WorkerSlot, { blow, moment }: Fault): () => void {
+/** @returns what reverts the fault */
+function applyFault(slot: WorkerSlot, { fault, trigger }: PlannedFault): () => void {
   const { link } = slot;
-  const isInMessage = moment === 'in-answer' || moment === 'in-transfer';
-  switch (blow.kind) {
+  const isInMessage = trigger === 'in-answer' || trigger === 'in-transfer';
+  switch (fault.kind) {
     case 'kill':
       slot.kill();
-      // What the system would still deliver of a message, it does not deliver of this one.
+      // Otherwise the operating system would still deliver the rest of the message.
       if (isInMessage) link.cut();
       return () => undefined;
-    case 'disconnect': {
+    case 'disconnect':
       link.cut();
-      return blow.forMs > 0 ? link.refuse() : () => undefined;
-    }
+      return fault.forMs > 0 ? link.refuse() : () => undefined;
     case 'freeze': {
       const release = isInMessage ? link.stall() : () => undefined;
       const thaw = slot.freeze();
@@ -148,10 +153,10 @@ function blowTo(slot: WorkerSlot, { blow, moment }: Fault): () => void {
     case 'stall':
       return link.stall();
     case 'delay':
-      return link.worsen({ delayMs: blow.delayMs });
+      return link.impair({ delayMs: fault.delayMs });
     case 'throttle':
-      return link.worsen({ bytesPerSecond: blow.bytesPerSecond });
+      return link.impair({ bytesPerSecond: fault.bytesPerSecond });
     default:
-      return blow satisfies never;
+      return fault satisfies never;
   }
 }

@@ -1,26 +1,26 @@
-// Follows the messages in one direction of a WebSocket connection while its bytes pass: which message it is, its middle
-// and its end. Reads along only; the bytes are somebody else's to forward.
+// Follows the messages in one direction of a WebSocket connection, from the bytes that pass: which message it is, and where
+// its middle and its end are. It forwards nothing itself.
 import { decodeFrame, payloadOffset } from '../../../shared/protocol/frame.js';
 
-/** Of a message: what it is is known now, half of it has passed, all of it has passed. */
-export type Place = 'head' | 'middle' | 'end';
+/** Points of a message: its header is complete, half of it has passed, all of it has passed. */
+export type MessagePoint = 'head' | 'middle' | 'end';
 
 export interface Mark<Message> {
-  /** How many bytes of the chunk have passed when the place is reached. */
+  /** Number of bytes of the chunk before this point. */
   offset: number;
-  place: Place;
+  point: MessagePoint;
   message: Message;
 }
 
-/** A frame of RFC 6455 whose payload is passing. */
+/** A WebSocket frame (RFC 6455) whose payload is passing. */
 interface PassingFrame<Message> {
-  /** Pings, pongs and closes are no messages. */
+  /** False for pings, pongs and closes. */
   isMessage: boolean;
   length: number;
   mask: readonly number[] | undefined;
   passed: number;
-  /** The payload's first bytes, unmasked, until they hold the whole header. */
-  start: number[];
+  /** The unmasked bytes of the message's header, as far as they have passed. */
+  head: number[];
   message: Message | undefined;
   middle: number;
 }
@@ -30,24 +30,24 @@ const firstControlOpcode = 8;
 
 export class MessageTracker<Message> {
   readonly #parse: (header: unknown) => Message;
-  /** Bytes of the blank line behind the HTTP upgrade that have been seen in a row. */
-  #endOfHttpSeen = 0;
+  /** Bytes of the blank line after the HTTP upgrade that have passed in a row. */
+  #endOfHttpBytes = 0;
   #frameHead: number[] = [];
   #frame: PassingFrame<Message> | undefined;
 
-  /** @param parse makes a typed message of a decoded header, and throws ProtocolError for any other */
+  /** @param parse converts a decoded header to a typed message, or throws ProtocolError */
   constructor(parse: (header: unknown) => Message) {
     this.#parse = parse;
   }
 
-  /** Takes the next bytes. @returns the places in them, in order. Throws ProtocolError for a message that is none. */
+  /** Takes the next bytes. @returns the points in them, in order. Throws ProtocolError for an invalid message. */
   track(chunk: Uint8Array): Mark<Message>[] {
     const marks: Mark<Message>[] = [];
     let offset = this.#skipHttp(chunk);
     while (offset < chunk.length) {
       if (this.#frame === undefined) {
         this.#frameHead.push(chunk[offset++]);
-        this.#frame = openFrame(this.#frameHead);
+        this.#frame = parseFrameHead(this.#frameHead);
         if (this.#frame === undefined) continue;
         this.#frameHead = [];
       }
@@ -59,49 +59,40 @@ export class MessageTracker<Message> {
 
   #skipHttp(chunk: Uint8Array): number {
     let offset = 0;
-    for (; offset < chunk.length && this.#endOfHttpSeen < endOfHttp.length; offset++) {
+    for (; offset < chunk.length && this.#endOfHttpBytes < endOfHttp.length; offset++) {
       const byte = chunk[offset];
-      if (byte === endOfHttp[this.#endOfHttpSeen]) this.#endOfHttpSeen++;
-      else this.#endOfHttpSeen = byte === endOfHttp[0] ? 1 : 0;
+      if (byte === endOfHttp[this.#endOfHttpBytes]) this.#endOfHttpBytes++;
+      else this.#endOfHttpBytes = byte === endOfHttp[0] ? 1 : 0;
     }
     return offset;
   }
 
   #passPayload(frame: PassingFrame<Message>, chunk: Uint8Array, first: number, marks: Mark<Message>[]): number {
     const end = first + Math.min(frame.length - frame.passed, chunk.length - first);
-    if (!frame.isMessage) {
-      frame.passed += end - first;
-      return end;
-    }
     let offset = first;
-    const mark = (place: Place) => {
-      if (frame.message !== undefined) marks.push({ offset, place, message: frame.message });
+    const mark = (point: MessagePoint, at: number) => {
+      if (frame.message !== undefined) marks.push({ offset: at, point, message: frame.message });
     };
-    while (offset < end && frame.message === undefined) {
-      frame.start.push(chunk[offset++] ^ (frame.mask?.[frame.passed % 4] ?? 0));
+    while (frame.isMessage && offset < end && frame.message === undefined) {
+      frame.head.push(chunk[offset++] ^ (frame.mask?.[frame.passed % 4] ?? 0));
       frame.passed++;
-      const headBytes = headBytesOf(frame.start);
-      if (frame.start.length !== headBytes) continue;
-      frame.message = this.#parse(decodeFrame(Uint8Array.from(frame.start)).header);
+      const headBytes = headBytesOf(frame.head);
+      if (frame.head.length !== headBytes) continue;
+      frame.message = this.#parse(decodeFrame(Uint8Array.from(frame.head)).header);
       frame.middle = Math.max(headBytes, frame.length >> 1);
-      mark('head');
-      if (frame.passed === frame.middle) mark('middle');
+      mark('head', offset);
+      if (frame.passed === frame.middle) mark('middle', offset);
     }
-    if (frame.message !== undefined && offset < end) {
-      const toMiddle = frame.middle - frame.passed;
-      frame.passed += end - offset;
-      if (toMiddle > 0 && toMiddle <= end - offset) {
-        marks.push({ offset: offset + toMiddle, place: 'middle', message: frame.message });
-      }
-      offset = end;
-    }
-    if (frame.passed === frame.length) mark('end');
-    return offset;
+    const toMiddle = frame.middle - frame.passed;
+    if (toMiddle > 0 && toMiddle <= end - offset) mark('middle', offset + toMiddle);
+    frame.passed += end - offset;
+    if (frame.passed === frame.length) mark('end', end);
+    return end;
   }
 }
 
-/** Undefined while the frame's own head is not complete. */
-function openFrame<Message>(head: readonly number[]): PassingFrame<Message> | undefined {
+/** Undefined while the head is incomplete. */
+function parseFrameHead<Message>(head: readonly number[]): PassingFrame<Message> | undefined {
   if (head.length < 2) return undefined;
   const isMasked = (head[1] & 0x80) !== 0;
   const shortLength = head[1] & 0x7f;
@@ -114,14 +105,14 @@ function openFrame<Message>(head: readonly number[]): PassingFrame<Message> | un
     length: lengthBytes === 0 ? shortLength : longLength,
     mask: isMasked ? head.slice(headLength - 4) : undefined,
     passed: 0,
-    start: [],
+    head: [],
     message: undefined,
     middle: 0,
   };
 }
 
-/** How many bytes lie before a message's payload; undefined while its first four bytes are not there. */
-function headBytesOf(start: readonly number[]): number | undefined {
-  if (start.length < 4) return undefined;
-  return payloadOffset(new DataView(Uint8Array.from(start.slice(0, 4)).buffer).getUint32(0, true));
+/** Number of bytes before a message's payload; undefined until its first four bytes have passed. */
+function headBytesOf(head: readonly number[]): number | undefined {
+  if (head.length < 4) return undefined;
+  return payloadOffset(new DataView(Uint8Array.from(head.slice(0, 4)).buffer).getUint32(0, true));
 }

@@ -1,33 +1,44 @@
-// A place for one worker process behind a link of its own. A process that was killed is followed by another one.
-import type { WorkerPlan, WorkerProcess, StartOptions } from '../../../single-node/worker-processes.js';
-import { startWorkerProcess } from '../../../single-node/worker-processes.js';
+// A worker process behind a link of its own. A killed process is replaced by a new one.
+import {
+  startWorkerProcess,
+  type StartOptions,
+  type WorkerPlan,
+  type WorkerProcess,
+} from '../../../single-node/worker-processes.js';
 import type { FaultyLink } from './faulty-link.js';
 
-export interface SlotOptions {
-  /** Counted from 0. */
-  index: number;
-  plan: WorkerPlan;
-  link: FaultyLink;
-  start: StartOptions;
-  /** Called when a process ends that was not killed here. */
-  onEnded: (worker: WorkerProcess) => void;
-}
-
 export class WorkerSlot {
+  /** Counted from 0. */
   readonly index: number;
   readonly name: string;
   readonly link: FaultyLink;
-  readonly #options: SlotOptions;
+  readonly #start: () => WorkerProcess;
   #worker: WorkerProcess;
-  /** SIGKILL has been sent to the process that is here. */
+  /** SIGKILL has been sent to the current process. */
   #isKilled = false;
   #isClosed = false;
 
-  constructor(options: SlotOptions) {
-    this.index = options.index;
-    this.name = options.plan.name;
-    this.link = options.link;
-    this.#options = options;
+  /** @param onExit called when a process exits that was not killed here */
+  constructor(
+    index: number,
+    plan: WorkerPlan,
+    link: FaultyLink,
+    options: StartOptions,
+    onExit: (worker: WorkerProcess) => void,
+  ) {
+    this.index = index;
+    this.name = plan.name;
+    this.link = link;
+    this.#start = () => {
+      const worker = startWorkerProcess(plan, options);
+      worker.child.once('close', () => {
+        if (this.#isClosed) return;
+        if (!this.#isKilled) return onExit(worker);
+        this.#isKilled = false;
+        this.#worker = this.#start();
+      });
+      return worker;
+    };
     this.#worker = this.#start();
   }
 
@@ -40,34 +51,20 @@ export class WorkerSlot {
     this.#worker.child.kill('SIGKILL');
   }
 
-  /** @returns what lets the process go on */
+  /** @returns what continues the process */
   freeze(): () => void {
     const { child } = this.#worker;
     child.kill('SIGSTOP');
     return () => child.kill('SIGCONT');
   }
 
-  /** No process follows; the one that is here has so many milliseconds to end by itself. */
-  async close(patienceMs: number): Promise<void> {
+  /** Waits until the process exits by itself, or kills it after a timeout. No other process replaces it. */
+  async close(timeoutMs: number): Promise<void> {
     this.#isClosed = true;
     const { child, exited } = this.#worker;
-    const timer = setTimeout(() => child.kill('SIGKILL'), patienceMs);
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
     await exited;
     clearTimeout(timer);
     await this.link.close();
-  }
-
-  #start(): WorkerProcess {
-    const worker = startWorkerProcess(this.#options.plan, this.#options.start);
-    void this.#watch(worker);
-    return worker;
-  }
-
-  async #watch(worker: WorkerProcess): Promise<void> {
-    await worker.exited;
-    if (this.#isClosed) return;
-    if (!this.#isKilled) return this.#options.onEnded(worker);
-    this.#isKilled = false;
-    this.#worker = this.#start();
   }
 }

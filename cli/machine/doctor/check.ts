@@ -1,46 +1,46 @@
-// What the doctor says of one thing, and how a person reads it. Pure.
+// The result of a check by the doctor, and its text for people. The field names are those of `doctor --json`.
 
-/** `warning`: it works, but not as well as it could. `problem`: what was asked for does not work. */
+/** `warning`: it works, but not as well as it could. `problem`: something that is needed does not work. */
 export type Mark = 'ok' | 'warning' | 'problem';
 
 export interface Check {
   about: string;
   mark: Mark;
   says: string;
-  /** The command, or what else mends it; there unless all is well. */
-  remedy?: string;
+  /** A command or another remedy; absent if all is well. */
+  remedy?: string | undefined;
 }
 
-export interface Section {
+export interface CheckGroup {
   title: string;
   checks: readonly Check[];
 }
 
-export function problemsIn(sections: readonly Section[]): Check[] {
-  return sections.flatMap(({ checks }) => checks.filter(({ mark }) => mark === 'problem'));
+export function checksMarked(mark: Mark, groups: readonly CheckGroup[]): Check[] {
+  return groups.flatMap(({ checks }) => checks.filter((check) => check.mark === mark));
 }
 
 const markWidth = 'problem'.length;
 
-/** A table: the mark as a word, what it is about, what is said of it; the remedy below. */
-export function describeSections(sections: readonly Section[]): string[] {
-  const aboutWidth = Math.max(...sections.flatMap(({ checks }) => checks.map(({ about }) => about.length)));
+/** A table with the mark, the subject and the finding of each check, and the remedy below. */
+export function describeChecks(groups: readonly CheckGroup[]): string[] {
+  const aboutWidth = Math.max(...groups.flatMap(({ checks }) => checks.map(({ about }) => about.length)));
   const indent = ' '.repeat(2 + markWidth + 2 + aboutWidth + 2);
-  return sections.flatMap(({ title, checks }) => [
+  return groups.flatMap(({ title, checks }) => [
     '',
     title,
-    ...checks.flatMap(({ about, mark, says, remedy }) => [
-      ...says
-        .split('\n')
-        .map((line, place) =>
-          place === 0 ? `  ${mark.padEnd(markWidth)}  ${about.padEnd(aboutWidth)}  ${line}` : `${indent}${line}`,
-        ),
-      ...(remedy === undefined ? [] : [`${indent}-> ${remedy}`]),
-    ]),
+    ...checks.flatMap(({ about, mark, says, remedy }) => {
+      const [first, ...others] = [...says.split('\n'), ...(remedy === undefined ? [] : [`-> ${remedy}`])];
+      return [
+        `  ${mark.padEnd(markWidth)}  ${about.padEnd(aboutWidth)}  ${first}`,
+        ...others.map((line) => `${indent}${line}`),
+      ];
+    }),
   ]);
 }
 
-export function gibibytes(bytes: number): string {
+/** Memory and disk space, in binary units as the system's own tools show them. */
+export function formatGibibytes(bytes: number): string {
   const size = bytes / 2 ** 30;
   return `${size < 10 ? size.toFixed(1) : size.toFixed(0)} GiB`;
 }

@@ -1,16 +1,24 @@
-// A coordinator as a worker would meet it: whether it answers, speaks our protocol, lets WebSockets through, knows the token,
-// and what its clock says.
+// Checks a coordinator from a worker's point of view: connection, protocol version, WebSockets, token and clock.
 import { z } from 'zod';
 import type { ClientTls } from '../../../shared/protocol/client-tls.js';
 import { explainConnectionError } from '../../../shared/protocol/connection-error.js';
 import { messageOf, systemCodeOf } from '../../../shared/errors.js';
+import { parseJson } from '../../../shared/parse-json.js';
 import { protocolVersion } from '../../../shared/protocol/messages.js';
 import { lockstepVersion } from '../../../shared/version.js';
-import { answerTimeoutMs, get, openRequest, type Answer, type Credentials } from '../../client/coordinator-request.js';
+import {
+  get,
+  openRequest,
+  responseOf,
+  responseTimeoutMs,
+  type Credentials,
+  type Response,
+} from '../../client/coordinator-request.js';
+import { withFlags } from '../../output/flag-names.js';
 import type { Check } from './check.js';
 
-/** Logs of machines further apart than this are hard to read side by side. The Date header counts whole seconds. */
-const bearableSkewMs = 5_000;
+/** With more than this between them, the logs of two machines are hard to compare. The Date header has whole seconds. */
+const maxClockSkewMs = 5_000;
 
 const health = z.looseObject({
   status: z.literal('ok'),
@@ -19,169 +27,151 @@ const health = z.looseObject({
 });
 const refusal = z.looseObject({ error: z.string() });
 
-/** @param url ws://HOST:PORT or wss://…, as a worker is given it */
+/** @param url as for a worker: ws://HOST:PORT or wss://HOST:PORT */
 export async function checkCoordinator(url: string, credentials: Credentials = {}): Promise<Check[]> {
-  let answer: Answer;
+  const about = 'connection';
+  let response: Response;
   try {
-    answer = await get(pageOf(url, '/healthz'), credentials);
+    response = await get(endpoint(url, '/healthz'), credentials);
   } catch (error) {
-    return [{ about: 'answers', mark: 'problem', ...whyUnreachable(error, url) }];
+    return [{ about, mark: 'problem', ...explainUnreachable(error, url) }];
   }
-  const parsed = health.safeParse(jsonIn(answer.body)).data;
-  if (answer.status !== 200 || parsed === undefined) {
-    const says = `something else answers there (HTTP ${answer.status} to /healthz, no coordinator's answer)`;
-    const remedy = 'look at the port: a coordinator prints its URL when it starts';
-    return [{ about: 'answers', mark: 'problem', says, remedy }];
+  const parsed = health.safeParse(parseJson(response.body)).data;
+  if (response.status !== 200 || parsed === undefined) {
+    const says = `something other than a coordinator responds (HTTP ${response.status} for /healthz)`;
+    return [{ about, mark: 'problem', says, remedy: 'check the port: a coordinator prints its URL when it starts' }];
   }
-  const ms = answer.receivedMs - answer.sentMs;
+  const ms = response.receivedMs - response.sentMs;
   return [
-    { about: 'answers', mark: 'ok', says: `${url}, in ${ms.toFixed(ms < 10 ? 1 : 0)} ms` },
+    { about, mark: 'ok', says: `${url} responds in ${ms.toFixed(ms < 10 ? 1 : 0)} ms` },
     checkProtocol(parsed.protocolVersion, parsed.lockstepVersion),
     await checkUpgrade(url, credentials.tls),
     await checkToken(url, credentials),
-    checkClock(answer),
+    checkClock(response),
   ];
 }
 
 function checkProtocol(protocol: number | undefined, release: string | undefined): Check {
   const about = 'protocol';
   if (protocol === undefined) {
-    const remedy = 'workers of this version are refused if it speaks another protocol: update the coordinator';
-    return { about, mark: 'warning', says: 'it does not say its version, so it is older than this one', remedy };
+    const remedy = 'update the coordinator: it refuses workers with another protocol version';
+    return { about, mark: 'warning', says: 'the coordinator is too old to report its version', remedy };
   }
   const says = `version ${protocol} (lockstep ${release ?? 'of unknown version'})`;
   if (protocol === protocolVersion) return { about, mark: 'ok', says };
   const older = protocol < protocolVersion ? 'the coordinator' : 'this machine';
-  const remedy = `update ${older}: one version on both sides`;
   return {
     about,
     mark: 'problem',
-    says: `${says}; this is version ${protocolVersion} (lockstep ${lockstepVersion})`,
-    remedy,
+    says: `${says}; this machine has version ${protocolVersion} (lockstep ${lockstepVersion})`,
+    remedy: `update ${older}, so that both sides have the same version`,
   };
 }
 
-/** Whether a WebSocket can be opened: some proxies do not pass them on. No hello is said, so nobody joins. */
+/** Whether a WebSocket can be opened: some proxies block them. No hello is sent, so no worker joins. */
 async function checkUpgrade(url: string, tls: ClientTls | undefined): Promise<Check> {
   const about = 'WebSockets';
+  const problem = (says: string, remedy?: string): Check => ({ about, mark: 'problem', says, remedy });
+  const proxyRemedy = 'a proxy between the machines must forward the Upgrade and Connection headers';
   try {
-    const { status, body } = await upgradeAnswer(url, tls);
-    if (status === 101) return { about, mark: 'ok', says: 'get through' };
-    // So a coordinator answers whoever shows no right certificate, and says what mends it.
-    if (status === 403 && /^[^<\n]{1,1000}$/.test(body))
-      return { about, mark: 'problem', says: `are refused: ${body}` };
-    const remedy = 'a proxy on the way must pass Upgrade and Connection on';
-    return { about, mark: 'problem', says: `are refused (HTTP ${status})`, remedy };
+    const { status, body } = await upgrade(url, tls);
+    if (status === 101) return { about, mark: 'ok', says: 'can be opened' };
+    // The coordinator's own answer to a missing or wrong client certificate includes the remedy.
+    if (status === 403 && /^[^<\n]{1,1000}$/.test(body)) return problem(`are refused: ${body}`);
+    return problem(`are refused (HTTP ${status})`, proxyRemedy);
   } catch (error) {
-    const remedy = 'a proxy on the way must pass Upgrade and Connection on';
-    return { about, mark: 'problem', says: `do not get through: ${messageOf(error)}`, remedy };
+    return problem(`cannot be opened: ${messageOf(error)}`, proxyRemedy);
   }
 }
 
-/** A worker's token does not allow to read, and the coordinator then says whose it is: it is known. */
+/** A worker token may not read the status, but the refusal reports its role, so it is known. */
 async function checkToken(url: string, credentials: Credentials): Promise<Check> {
   const about = 'token';
+  const ok = (says: string): Check => ({ about, mark: 'ok', says });
+  const problem = (says: string, remedy?: string): Check => ({ about, mark: 'problem', says, remedy });
   const { token } = credentials;
-  const { status, headers, body } = await get(pageOf(url, '/status'), credentials);
-  const error = refusal.safeParse(jsonIn(body)).data?.error ?? `HTTP ${status}`;
-  const remedy = "LOCKSTEP_TOKEN or --token-file: the coordinator's own";
+  const { status, headers, body } = await get(endpoint(url, '/status'), credentials);
+  const reason = refusal.safeParse(parseJson(body)).data?.error ?? `HTTP ${status}`;
+  const remedy = 'pass a token that the coordinator knows, with LOCKSTEP_TOKEN or --token-file';
   const role = headers['lockstep-role'];
-  // Not for the token, which was not looked at; the words say what mends it.
-  if (status === 403 && role === undefined) return { about, mark: 'problem', says: `not looked at: ${error}` };
+  // Refused for another reason, which includes its remedy.
+  if (status === 403 && role === undefined) return problem(`not checked: ${reason}`);
   if (token === undefined) {
-    if (status === 200) return { about, mark: 'ok', says: 'none shown, and none needed to read from this machine' };
-    return { about, mark: 'problem', says: 'none shown, and it demands one', remedy };
+    if (status === 200) return ok('none given; this machine needs none to read the status');
+    return problem('none given, but the coordinator requires one', remedy);
   }
-  if (status === 200 && role === undefined) return { about, mark: 'ok', says: 'accepted' };
-  if (role === 'owner' || role === 'worker') return { about, mark: 'ok', says: `accepted, as ${article(role)}'s` };
-  if (typeof role === 'string') {
-    const says = `known, but as ${article(role)}'s, who may not join as a worker`;
-    return { about, mark: 'problem', says, remedy: "show a worker's token" };
-  }
-  return { about, mark: 'problem', says: `refused: ${error}`, remedy };
+  if (status === 200 && role === undefined) return ok('accepted');
+  if (role === 'owner' || role === 'worker') return ok(`accepted; its role is ${role}`);
+  if (typeof role === 'string') return problem(`its role is ${role}, which may not join`, 'use a worker token');
+  return problem(`refused: ${reason}`, remedy);
 }
 
-function article(role: string): string {
-  return `${/^[aeiou]/.test(role) ? 'an' : 'a'} ${role}`;
-}
-
-export function checkClock({ headers, sentMs, receivedMs }: Pick<Answer, 'headers' | 'sentMs' | 'receivedMs'>): Check {
+export function checkClock({
+  headers,
+  sentMs,
+  receivedMs,
+}: Pick<Response, 'headers' | 'sentMs' | 'receivedMs'>): Check {
   const about = 'clock';
   const theirsMs = Date.parse(headers.date ?? '');
-  if (Number.isNaN(theirsMs)) return { about, mark: 'ok', says: 'it does not tell its time' };
-  // The header leaves out what has passed of its second: half of one, on average.
+  if (Number.isNaN(theirsMs)) return { about, mark: 'ok', says: 'unknown: the coordinator sends no Date header' };
+  // The header is truncated to the second: it lacks half a second on average.
   const skewMs = theirsMs + 500 - (sentMs + receivedMs) / 2;
   const seconds = Math.abs(skewMs / 1000).toFixed(0);
-  if (Math.abs(skewMs) <= bearableSkewMs) return { about, mark: 'ok', says: 'agrees with this one, within seconds' };
-  const says = `the coordinator's is ${seconds} s ${skewMs > 0 ? 'ahead of' : 'behind'} this one`;
-  const remedy = 'times in logs will not fit together, and TLS may fail: timedatectl set-ntp true on both';
+  if (Math.abs(skewMs) <= maxClockSkewMs) return { about, mark: 'ok', says: 'agrees within seconds' };
+  const says = `the coordinator is ${seconds} s ${skewMs > 0 ? 'ahead of' : 'behind'} this machine`;
+  const remedy = 'run timedatectl set-ntp true on both: timestamps in logs differ, and TLS may fail';
   return { about, mark: 'warning', says, remedy };
 }
 
-function whyUnreachable(error: unknown, url: string): { says: string; remedy: string } {
+function explainUnreachable(error: unknown, url: string): { says: string; remedy: string } {
   const { reason, isFinal } = explainConnectionError(error as Error, url);
   if (isFinal) {
-    const [says, ...remedy] = reason.split(': ');
+    const [says, ...remedy] = withFlags(reason).split(': ');
     return { says, remedy: remedy.join(': ') };
   }
   const { hostname, port } = new URL(url);
-  const where = `${hostname}:${port || (url.startsWith('wss') ? 443 : 80)}`;
-  const inNoNetwork = { says: `there is no way to ${where} from here`, remedy: 'are both machines in one network?' };
-  const noSuchName = {
-    says: `there is no machine called ${hostname}`,
-    remedy: 'give its address, or look at DNS',
+  const address = `${hostname}:${port || (url.startsWith('wss') ? 443 : 80)}`;
+  const noRoute = {
+    says: `there is no route to ${address}`,
+    remedy: 'check that both machines are on the same network',
   };
-  const diagnoses: Readonly<Record<string, { says: string; remedy: string }>> = {
+  const unknownHost = { says: `there is no host named ${hostname}`, remedy: 'use its IP address, or check DNS' };
+  const explanations: Readonly<Record<string, { says: string; remedy: string }>> = {
     ECONNREFUSED: {
-      says: `nothing listens on ${where}`,
-      remedy: 'is the coordinator running? For other machines it needs --host 0.0.0.0',
+      says: `nothing listens on ${address}`,
+      remedy: 'start the coordinator; for workers on other machines it needs --host 0.0.0.0',
     },
-    ENOTFOUND: noSuchName,
-    EAI_AGAIN: noSuchName,
-    EHOSTUNREACH: inNoNetwork,
-    ENETUNREACH: inNoNetwork,
+    ENOTFOUND: unknownHost,
+    EAI_AGAIN: unknownHost,
+    EHOSTUNREACH: noRoute,
+    ENETUNREACH: noRoute,
     ETIMEDOUT: {
-      says: `${where} does not answer within ${answerTimeoutMs / 1000} s`,
-      remedy: 'a firewall may drop what is sent there: open the port',
+      says: `${address} does not respond within ${responseTimeoutMs / 1000} s`,
+      remedy: 'open the port in the firewall, if there is one',
     },
   };
-  const unknown = { says: `${where}: ${reason}`, remedy: 'is this the URL that the coordinator printed?' };
-  return diagnoses[systemCodeOf(error) ?? ''] ?? unknown;
+  const unknown = { says: `${address}: ${reason}`, remedy: 'check the URL: a coordinator prints it when it starts' };
+  return explanations[systemCodeOf(error) ?? ''] ?? unknown;
 }
 
-/** How an upgrade to a WebSocket is answered, and with which words where it is refused. */
-async function upgradeAnswer(url: string, tls: ClientTls | undefined): Promise<{ status: number; body: string }> {
+/** The answer to a WebSocket upgrade: its status, and its body if it is refused. */
+async function upgrade(url: string, tls: ClientTls | undefined): Promise<Pick<Response, 'status' | 'body'>> {
   const headers = {
     connection: 'Upgrade',
     upgrade: 'websocket',
     'sec-websocket-version': '13',
     'sec-websocket-key': Buffer.alloc(16).toString('base64'),
   };
-  return new Promise((resolve, reject) => {
-    const call = openRequest(pageOf(url, '/worker'), headers, tls);
+  const call = openRequest(endpoint(url, '/worker'), headers, tls);
+  const upgraded = new Promise<Pick<Response, 'status' | 'body'>>((resolve) => {
     call.on('upgrade', (_response, socket) => {
       socket.destroy();
       resolve({ status: 101, body: '' });
     });
-    call.on('response', (response) => {
-      let body = '';
-      response.setEncoding('utf8').on('data', (text: string) => (body += text));
-      response.on('error', reject);
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
-    });
-    call.on('error', reject);
-    call.end();
   });
+  return Promise.race([upgraded, responseOf(call)]);
 }
 
-function pageOf(url: string, path: string): URL {
+function endpoint(url: string, path: string): URL {
   return new URL(`${url.replace(/\/$/, '')}${path}`);
-}
-
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined; // whoever reads it finds that it is no answer of ours
-  }
 }

@@ -1,38 +1,37 @@
-// The folders that Lockstep writes to: whether it can, and how much room there is. Found out by writing.
+// Checks the folders that Lockstep writes to, by writing to them: permissions and free space.
 import { open, rm, statfs } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { messageOf, systemCodeOf } from '../../../shared/errors.js';
-import { gibibytes, type Check, type Mark } from './check.js';
+import { formatGibibytes, type Check, type Mark } from './check.js';
 
-export interface FolderAsked {
+export interface FolderCheck {
   about: string;
-  /** It need not be there yet. */
+  /** It may not exist yet. */
   folder: string;
-  /** What chooses another one. */
+  /** The option or variable that chooses another folder. */
   chosenBy: string;
-  /** What a folder that cannot be written means. */
-  markWithout: Exclude<Mark, 'ok'>;
-  /** Below that it may fill up. */
-  wantedBytes: number;
+  markIfUnwritable: Exclude<Mark, 'ok'>;
+  minFreeBytes: number;
 }
 
-/** As much as a page or two: a disk that is full refuses it, and one that is not is not touched for long. */
-const trialBytes = 64 * 1024;
+/** A few pages: a full disk rejects them. */
+const testBytes = 64 * 1024;
 
-export async function checkFolder({ about, folder, ...asked }: FolderAsked): Promise<Check> {
-  const { chosenBy, markWithout, wantedBytes } = asked;
-  const whole = resolve(folder);
-  const existing = nearestExisting(whole);
+export async function checkFolder(check: FolderCheck): Promise<Check> {
+  const { about, chosenBy, markIfUnwritable, minFreeBytes } = check;
+  const folder = resolve(check.folder);
+  const existing = nearestExisting(folder);
   const failure = await failureToWrite(existing);
   if (failure !== null) {
-    return { about, mark: markWithout, says: `${whole}: ${failure}`, remedy: `${chosenBy} chooses another folder` };
+    const remedy = `choose another folder with ${chosenBy}`;
+    return { about, mark: markIfUnwritable, says: `${folder}: ${failure}`, remedy };
   }
   const { bavail, bsize } = await statfs(existing);
   const freeBytes = bavail * bsize;
-  const says = `${whole}: ${gibibytes(freeBytes)} free`;
-  if (freeBytes >= wantedBytes) return { about, mark: 'ok', says };
-  const remedy = `make room for ${gibibytes(wantedBytes)}, or choose another folder: ${chosenBy}`;
+  const says = `${folder}: ${formatGibibytes(freeBytes)} free`;
+  if (freeBytes >= minFreeBytes) return { about, mark: 'ok', says };
+  const remedy = `free up ${formatGibibytes(minFreeBytes)}, or choose another folder with ${chosenBy}`;
   return { about, mark: 'warning', says, remedy };
 }
 
@@ -42,16 +41,16 @@ function nearestExisting(folder: string): string {
   return existing;
 }
 
-/** Why nothing can be written there, or null. Leaves nothing behind. */
+/** Why nothing can be written there, or null. Leaves no file. */
 async function failureToWrite(folder: string): Promise<string | null> {
-  const trial = join(folder, `.lockstep-doctor-${process.pid}`);
+  const testFile = join(folder, `.lockstep-doctor-${process.pid}`);
   try {
-    const file = await open(trial, 'wx');
+    const file = await open(testFile, 'wx');
     try {
-      await file.writeFile(new Uint8Array(trialBytes));
+      await file.writeFile(new Uint8Array(testBytes));
     } finally {
       await file.close();
-      await rm(trial, { force: true });
+      await rm(testFile, { force: true });
     }
     return null;
   } catch (error) {
@@ -61,10 +60,10 @@ async function failureToWrite(folder: string): Promise<string | null> {
 
 const reasons: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
-  EDQUOT: "this user's quota of the disk is used up",
+  EDQUOT: "this user's disk quota is exceeded",
   EROFS: 'the file system is read-only',
-  EACCES: 'this user may not write there',
-  EPERM: 'this user may not write there',
-  ENOTDIR: 'a part of this path is a file, not a folder',
-  ENOENT: 'nothing can be created there',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  ENOTDIR: 'part of this path is a file, not a folder',
+  ENOENT: 'no file can be created there',
 };

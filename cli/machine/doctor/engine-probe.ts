@@ -1,9 +1,9 @@
-// A process of its own for each engine that the doctor looks at: what it loads may end the process, as a library for
-// another processor does. Is told the engine's name as its argument, and answers over its IPC channel.
+// The program of a process that tries one engine, as a library for another CPU may crash the process that loads it. Its
+// argument is the engine's name; it answers over its IPC channel.
 import { messageOf } from '../../../shared/errors.js';
 import { openEngine, type EngineName } from '../../../worker/engines/registry.js';
 import type { ProbeAnswer } from './engines.js';
-import { computeStep, distanceBetween, type ComputedStep } from './self-test.js';
+import { computeStep, relativeDistance, type ComputedStep } from './self-test.js';
 
 async function probe(name: EngineName): Promise<ProbeAnswer> {
   try {
@@ -14,12 +14,12 @@ async function probe(name: EngineName): Promise<ProbeAnswer> {
       fingerprint,
       sha256: step.sha256,
       repeats: step.sha256 === again.sha256,
-      distanceFromWasm: distanceBetween(step.gradient, expected.gradient),
-      ...(name === 'tensorflow' ? { tensorFlow: await aboutTensorFlow() } : {}),
+      distanceFromWasm: relativeDistance(step.gradient, expected.gradient),
+      ...(name === 'tensorflow' ? { tensorFlow: await describeTensorFlow() } : {}),
     };
   } catch (error) {
     const { TensorFlowNotLoaded } = await import('../../../worker/engines/tensorflow/load.js');
-    const places = error instanceof TensorFlowNotLoaded ? [...error.places] : [];
+    const places = error instanceof TensorFlowNotLoaded ? [...error.locations] : [];
     return { loads: false, message: messageOf(error), places };
   }
 }
@@ -36,9 +36,9 @@ async function computeTwice(
   }
 }
 
-async function aboutTensorFlow() {
+async function describeTensorFlow() {
   const { loadTensorFlow } = await import('../../../worker/engines/tensorflow/load.js');
-  const { packageName, folder, backend } = loadTensorFlow(1); // it is loaded: this only hands it out
+  const { packageName, folder, backend } = loadTensorFlow(1); // already loaded
   return { isGpuPackage: packageName === 'tfjs-node-gpu', usesGpu: backend.isUsingGpuDevice, folder };
 }
 

@@ -1,9 +1,9 @@
-// A page of curves as one HTML file that asks for nothing: its script, its styles and its numbers are in it, and its policy
-// lets the browser load nothing else.
+// The HTML page of a plot. It contains its script, styles and data, and its content security policy forbids loading anything
+// else.
 import { createHash } from 'node:crypto';
 import type { PlotData } from '../../../web/plot/curves.js';
 
-/** What the build makes of web/plot. */
+/** Built from web/plot. */
 export interface PageParts {
   script: string;
   styles: string;
@@ -11,12 +11,12 @@ export interface PageParts {
 
 export function plotPage(data: PlotData, { script, styles }: PageParts): string {
   const title = `${data.runs.map(({ name }) => name).join(', ')} · Lockstep`;
-  // In a script's text nothing but its end tag, and what looks like a comment, is special; `<` inside JSON's strings is \u003c.
+  // `<` could begin an end tag or a comment inside the script element; in JSON strings it can be written as \u003c.
   const json = JSON.stringify(data).replaceAll('<', String.raw`\u003c`);
   const policy = [
     `default-src 'none'`,
     `script-src '${sourceHash(script)}'`,
-    `style-src 'unsafe-inline'`, // uPlot places its parts by style attributes
+    `style-src 'unsafe-inline'`, // uPlot positions its elements with style attributes
     `base-uri 'none'`,
     `form-action 'none'`,
   ].join('; ');
@@ -32,7 +32,7 @@ export function plotPage(data: PlotData, { script, styles }: PageParts): string 
 <style>${styles}</style>
 </head>
 <body>
-<noscript>These curves are drawn by a script, and this browser runs none.</noscript>
+<noscript>The curves require JavaScript, which is disabled in this browser.</noscript>
 <main id="page"></main>
 <script type="application/json" id="curves">${json}</script>
 <script>${script}</script>

@@ -1,4 +1,4 @@
-// Runs' folders as the curves of a page.
+// Reads run directories for a plot.
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
@@ -8,8 +8,8 @@ import { curvesFrom } from './run-curves.js';
 
 const metricsFile = 'metrics.jsonl';
 
-/** What a page says of a run's configuration; a run of another version may lack some of it. */
-const described = z
+/** The part of a configuration that a plot shows. Runs of other versions may lack some of it. */
+const shownConfig = z
   .object({
     depth: z.number(),
     initialFilters: z.number(),
@@ -21,39 +21,39 @@ const described = z
   })
   .partial();
 
-/** @param folders of runs, each as often as it is named. Throws `bad-option` where one is no run, and `bad-data`. */
+/** Throws `bad-option` for a folder that is not a run directory, and `bad-data` for damaged metrics. */
 export async function readRuns(folders: readonly string[]): Promise<RunCurves[]> {
   const names = distinctNames(folders.map((folder) => path.resolve(folder)));
   return Promise.all(
     folders.map(async (folder, index) => {
       const file = path.join(folder, metricsFile);
       const text = await readFile(file, 'utf8').catch(async (cause: unknown) => {
-        throw new LockstepError('bad-option', await whyNoRun(folder, cause), { cause });
+        throw new LockstepError('bad-option', await explainMissingMetrics(folder, cause), { cause });
       });
       return { name: names[index], ...(await settingsOf(folder)), ...curvesFrom(text, file) };
     }),
   );
 }
 
-async function whyNoRun(folder: string, cause: unknown): Promise<string> {
+async function explainMissingMetrics(folder: string, cause: unknown): Promise<string> {
   const isFolder = await stat(folder).then(
     (found) => found.isDirectory(),
     () => undefined,
   );
-  const remedy = `name a run's folder, as --run-dir did, such as runs/first`;
-  if (isFolder === undefined) return `RUN is ${folder}, which is not there: ${remedy}`;
-  if (!isFolder) return `RUN is ${folder}, which is no folder: ${remedy}`;
-  if (systemCodeOf(cause) === 'ENOENT') return `RUN is ${folder}, a folder without ${metricsFile}: ${remedy}`;
-  return `RUN is ${folder}, whose ${metricsFile} cannot be read (${messageOf(cause)}): ${remedy}`;
+  const remedy = 'name a run directory, for example runs/first';
+  if (isFolder === undefined) return `RUN-DIR is ${folder}, which does not exist: ${remedy}`;
+  if (!isFolder) return `RUN-DIR is ${folder}, which is not a folder: ${remedy}`;
+  if (systemCodeOf(cause) === 'ENOENT') return `RUN-DIR is ${folder}, which has no ${metricsFile}: ${remedy}`;
+  return `RUN-DIR is ${folder}, whose ${metricsFile} cannot be read (${messageOf(cause)})`;
 }
 
-/** A run is plotted without its configuration too: then nothing is said of it. */
+/** Empty if the run directory has no configuration. */
 async function settingsOf(folder: string): Promise<Pick<RunCurves, 'settings' | 'batchSize'>> {
   const text = await readFile(path.join(folder, 'config.json'), 'utf8').catch((error: unknown) => {
     if (systemCodeOf(error) === 'ENOENT') return '{}';
     throw error;
   });
-  const parsed = described.safeParse(JSON.parse(text));
+  const parsed = shownConfig.safeParse(JSON.parse(text));
   if (!parsed.success) return { settings: '', batchSize: null };
   const { depth, initialFilters, batchSize, slices, schedule, learningRate, seed } = parsed.data;
   const parts = [
@@ -66,7 +66,7 @@ async function settingsOf(folder: string): Promise<Pick<RunCurves, 'settings' | 
   return { settings: parts.flat().join(', '), batchSize: batchSize ?? null };
 }
 
-/** The last parts of each path, as many as tell it from the others; numbered where two are the same. */
+/** The shortest suffixes of the paths that are distinct; identical paths are numbered. */
 export function distinctNames(paths: readonly string[]): string[] {
   const parts = paths.map((each) => each.split(path.sep).filter((part) => part !== ''));
   return parts.map((own, index) => {

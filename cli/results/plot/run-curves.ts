@@ -1,13 +1,14 @@
-// A run's curves from the text of its metrics.jsonl. Pure.
+// The curves of a run, from the text of its metrics.jsonl.
 import { z } from 'zod';
 import { bucketsOf, bucketSizeFor, type Buckets } from '../../../web/charts/buckets.js';
 import { stepQuantities, type Evaluation, type RunCurves, type StepQuantity } from '../../../web/plot/curves.js';
 import { LockstepError } from '../../../shared/errors.js';
+import { parseJson } from '../../../shared/parse-json.js';
 
-/** Points of a curve: more than a wide screen has pixels for a chart. */
-const pointLimit = 2048;
+/** Points per curve: more than a chart on a wide screen has pixels. */
+const maxPoints = 2048;
 
-/** JSON has no word for a loss that is not a number: it is null there. */
+/** JSON cannot represent a loss of NaN: it is null. */
 const measured = z.number().nullable();
 const evaluation = z.object({ step: z.number(), epoch: z.number(), loss: measured, accuracy: measured });
 const line = z.discriminatedUnion('type', [
@@ -19,23 +20,23 @@ const line = z.discriminatedUnion('type', [
 type Line = z.infer<typeof line>;
 
 /**
- * @param text the whole of metrics.jsonl; what a running run has written of its last line is left out
- * @param source the file's name, for errors
- * Throws `bad-data` where a line is none of metrics.jsonl, and where there is no step yet.
+ * @param text the contents of metrics.jsonl; an incomplete last line, of a running run, is ignored
+ * @param source the file name, for errors
+ * Throws `bad-data` for an invalid line, and if there is no step yet.
  */
 export function curvesFrom(text: string, source: string): Omit<RunCurves, 'name' | 'settings' | 'batchSize'> {
   const lines = parseLines(text, source);
-  const steps = onceEach(lines.filter((each) => each.type === 'step'));
+  const steps = lastOfEachStep(lines.filter((each) => each.type === 'step'));
   if (steps.length === 0) {
-    throw new LockstepError('bad-data', `${source} has no step yet: plot the run when it has made one`);
+    throw new LockstepError('bad-data', `${source} has no steps yet: plot the run after its first step`);
   }
   const last = steps[steps.length - 1].step;
-  const size = bucketSizeFor(steps.length, pointLimit);
-  const places = steps.map(({ step }) => step);
+  const size = bucketSizeFor(steps.length, maxPoints);
+  const stepNumbers = steps.map(({ step }) => step);
   const curveOf = (quantity: StepQuantity): Buckets =>
-    shortened(
+    roundedBuckets(
       bucketsOf(
-        places,
+        stepNumbers,
         steps.map((step) => step[quantity] ?? NaN),
         size,
       ),
@@ -49,7 +50,7 @@ export function curvesFrom(text: string, source: string): Omit<RunCurves, 'name'
     perStep: Object.fromEntries(
       stepQuantities.map((quantity) => [quantity, curveOf(quantity)]),
     ) as RunCurves['perStep'],
-    validations: onceEach(lines.filter((each) => each.type === 'validation')).flatMap(evaluationOf),
+    validations: lastOfEachStep(lines.filter((each) => each.type === 'validation')).flatMap(evaluationOf),
     test: tests.flatMap(evaluationOf).at(-1) ?? null,
     resumedAtSteps: lines.flatMap((each) => (each.type === 'event' && each.event === 'resumed' ? [each.step] : [])),
   };
@@ -57,46 +58,38 @@ export function curvesFrom(text: string, source: string): Omit<RunCurves, 'name'
 
 function parseLines(text: string, source: string): Line[] {
   const texts = text.split('\n');
-  // Behind the last line's end; more than nothing where it has none yet.
+  // Empty, or an incomplete line.
   texts.pop();
   return texts.map((json, index) => {
-    const parsed = line.safeParse(parseOrUndefined(json));
+    const parsed = line.safeParse(parseJson(json));
     if (parsed.success) return parsed.data;
     throw new LockstepError(
       'bad-data',
-      `line ${index + 1} of ${source} is no line of a run's metrics: ${json.slice(0, 80)}`,
+      `line ${index + 1} of ${source} is not a valid line of metrics: ${json.slice(0, 80)}`,
     );
   });
 }
 
-function parseOrUndefined(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Each step once and in order: its last line counts. */
-function onceEach<L extends { step: number }>(lines: readonly L[]): L[] {
+/** In order of steps. A step that was repeated after resuming has several lines. */
+function lastOfEachStep<L extends { step: number }>(lines: readonly L[]): L[] {
   return [...new Map(lines.map((each) => [each.step, each])).values()].toSorted((a, b) => a.step - b.step);
 }
 
 function evaluationOf({ step, epoch, loss, accuracy }: z.infer<typeof evaluation>): Evaluation[] {
-  return loss === null || accuracy === null ? [] : [{ step, epoch, loss: short(loss), accuracy: short(accuracy) }];
+  return loss === null || accuracy === null ? [] : [{ step, epoch, loss: rounded(loss), accuracy: rounded(accuracy) }];
 }
 
-/** Known once a second epoch has begun. */
+/** Null until a second epoch has begun. */
 function stepsPerEpochOf(steps: readonly { step: number; epoch: number }[]): number | null {
   const later = steps.find(({ epoch }, index) => index > 0 && epoch > steps[index - 1].epoch);
   return later === undefined ? null : (later.step - 1) / (later.epoch - 1);
 }
 
-function shortened({ x, mean, low, high }: Buckets): Buckets {
-  return { x, mean: mean.map(short), low: low.map(short), high: high.map(short) };
+function roundedBuckets({ x, mean, low, high }: Buckets): Buckets {
+  return { x, mean: mean.map(rounded), low: low.map(rounded), high: high.map(rounded) };
 }
 
-/** Six digits, which no screen shows more of: a page is a third as long. */
-function short(value: number): number {
+/** Six significant digits, more than any screen shows, make the page a third as long. */
+function rounded(value: number): number {
   return Number(value.toPrecision(6));
 }

@@ -1,4 +1,4 @@
-// Runs' curves as a file to look at.
+// Writes the plot of runs to an HTML file.
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { LockstepError, systemCodeOf } from '../../../shared/errors.js';
 import { lockstepVersion } from '../../../shared/version.js';
@@ -6,13 +6,13 @@ import { plotPage, type PageParts } from './page.js';
 import { readRuns } from './read-runs.js';
 
 /**
- * Writes the curves of these runs as one HTML file, over what is there.
- * @returns its size in bytes
- * Throws `bad-option` where a folder is no run or the file cannot be written, `bad-data` where metrics are damaged.
+ * Replaces an existing file.
+ * @returns the size in bytes
+ * Throws `bad-option` if a folder is not a run directory or the file cannot be written, `bad-data` if metrics are damaged.
  */
 export async function writePlot(runs: readonly string[], file: string): Promise<number> {
   if (!/\.html?$/i.test(file)) {
-    throw new LockstepError('bad-option', `--out is ${file}: it must end in .html, as what is there is replaced`);
+    throw new LockstepError('bad-option', `--out is ${file}: it must end in .html, as an existing file is replaced`);
   }
   const data = { lockstepVersion, writtenAt: new Date().toISOString(), runs: await readRuns(runs) };
   const page = plotPage(data, await readParts());
@@ -21,18 +21,13 @@ export async function writePlot(runs: readonly string[], file: string): Promise<
     await rename(`${file}.partial`, file);
   } catch (cause) {
     const reason = systemCodeOf(cause) ?? String(cause);
-    throw new LockstepError(
-      'bad-option',
-      `--out ${file} cannot be written (${reason}): name a file in a folder that can`,
-      {
-        cause,
-      },
-    );
+    const remedy = 'choose a file in a folder that you can write to';
+    throw new LockstepError('bad-option', `--out ${file} cannot be written (${reason}): ${remedy}`, { cause });
   }
   return Buffer.byteLength(page);
 }
 
-/** The build puts them beside what it compiles. */
+/** The build writes them next to the compiled code. */
 async function readParts(): Promise<PageParts> {
   const read = (name: string) => readFile(new URL(`../../../web/${name}`, import.meta.url), 'utf8');
   const [script, styles] = await Promise.all([read('plot.js'), read('plot.css')]);

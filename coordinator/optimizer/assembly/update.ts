@@ -1,17 +1,17 @@
-// The optimizer's update in vector instructions: one pass over weights, velocity and gradient. Every operation is rounded to
-// float32, as one at a time in JavaScript with Math.fround.
+// The update of SGD in SIMD: one pass over weights, velocity and gradient. Every operation is rounded to float32, like scalar
+// code with Math.fround.
 
 /** Bytes of a float32. */
 const width: usize = 4;
 /** Bytes of a vector of four. */
 const vectorWidth: usize = 16;
 
-/** Behind the last whole one of these many bytes. */
+/** Address after the last whole block of `each` bytes. */
 function endOf(first: usize, count: usize, each: usize): usize {
   return first + (count - (count % (each / width))) * width;
 }
 
-/** Whether there is neither NaN nor an infinity in it: 0 times either is NaN, and stays so in a sum. */
+/** Whether all values are finite: 0 × NaN and 0 × infinity are NaN, and stay so in a sum. */
 export function areFinite(values: usize, count: usize): bool {
   const zero = f32x4.splat(0);
   let even = zero;
@@ -29,7 +29,7 @@ export function areFinite(values: usize, count: usize): bool {
 /**
  * gradient = gradient / samples + decay × weight; velocity = momentum × velocity − rate × gradient; weight += velocity, or
  * with nesterov weight += momentum × velocity − rate × gradient. In place.
- * @returns whether every new weight is a number
+ * @returns whether every new weight is finite
  */
 export function update(
   weights: usize,
@@ -48,7 +48,7 @@ export function update(
   const allMomentum = f32x4.splat(momentum);
   const allRate = f32x4.splat(rate);
   const decays = decay != 0;
-  let unfinite = zero;
+  let nonFinite = zero;
   let offset: usize = 0;
   for (const end = endOf(0, count, vectorWidth); offset < end; offset += vectorWidth) {
     const weight = v128.load(weights + offset);
@@ -61,7 +61,7 @@ export function update(
     v128.store(gradient + offset, mean);
     v128.store(velocity + offset, moved);
     v128.store(weights + offset, changed);
-    unfinite = f32x4.add(unfinite, f32x4.mul(changed, zero));
+    nonFinite = f32x4.add(nonFinite, f32x4.mul(changed, zero));
   }
   let rest: f32 = 0;
   for (const end = endOf(0, count, width); offset < end; offset += width) {
@@ -76,5 +76,5 @@ export function update(
     store<f32>(weights + offset, changed);
     rest += changed * 0;
   }
-  return v128.all_true<i32>(f32x4.eq(unfinite, zero)) && rest == 0;
+  return v128.all_true<i32>(f32x4.eq(nonFinite, zero)) && rest == 0;
 }

@@ -161,7 +161,7 @@ def main():
     parser.add_argument("--crop-padding", choices=["zeros", "reflect"], default="zeros")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--slices", type=int, default=1, help="equal parts of a batch, each normalised by itself")
+    parser.add_argument("--slices", type=int, default=1, help="equal parts of a batch, each normalized by itself")
     parser.add_argument("--learning-rate", type=float, default=0.1, help="OneCycleLR's highest rate")
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--weight-decay", type=float, default=0.0005)

@@ -1,14 +1,14 @@
-// What is told of a run: to a person, quietly, and as JSON.
+// How a run is shown: to a person, quietly, and as JSON.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readView } from '../../../cli/output/run-view.js';
-import { follow } from '../../../cli/train/training.js';
+import { readView, type ViewOptionValues } from '../../../cli/output/run-view.js';
+import { follow } from '../../../cli/train/follow.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { startCluster } from '../../support/local-cluster.js';
 
-/** Trains 14 steps, 11 of them an epoch, with one worker. @returns what was written, as lines */
-async function told(options: Readonly<Record<string, unknown>>, isTerminal = false) {
+/** Trains 14 steps, at 11 steps per epoch, with one worker. @returns the output */
+async function outputOf(options: ViewOptionValues, isTerminal = false) {
   const cluster = await startCluster();
   let text = '';
   const write = (more: string) => void (text += more);
@@ -24,9 +24,9 @@ async function told(options: Readonly<Record<string, unknown>>, isTerminal = fal
   }
 }
 
-describe('a person', () => {
-  it('without a terminal reads a line an epoch, the parameters in one line, and how the run ended', async () => {
-    const { lines, report } = await told({});
+describe('the view for people', () => {
+  it('prints a line per epoch without a terminal, the parameter counts and the result', async () => {
+    const { lines, report } = await outputOf({});
     expect(lines).toContainEqual(expect.stringMatching(/^Total params: 5,186 .* · Non-trainable params: 120/));
     expect(lines.filter((line) => line.startsWith('epoch '))).toEqual([
       expect.stringMatching(/^epoch 1\/2 · step 11\/14 · loss .* · validation loss [\d.]+, accuracy [\d.]+$/),
@@ -36,27 +36,27 @@ describe('a person', () => {
     expect(lines).toContain(`weights ${report.weightsSha256} (exact)`);
   });
 
-  it('at a terminal reads the layers first, and a live line that is never wider than it', async () => {
-    const { text } = await told({}, true);
+  it('prints the layers first on a terminal, and a live line that is never wider than the terminal', async () => {
+    const { text } = await outputOf({}, true);
     expect(text).toContain('Layer (type)');
-    // Escape and [J clear what the line before left.
+    // ESC [J clears the previous line.
     const plain = text.replaceAll('\u001b[J', '<clear>');
     const liveLines = [...plain.matchAll(/(epoch [^\n\r]*)\r<clear>/g)].map(([, line]) => line);
     expect(liveLines.length).toBeGreaterThan(5);
     for (const line of liveLines) expect(line.length).toBeLessThan(50);
     expect(plain).toMatch(/\r<clear>epoch 1\/2 · step 11\/14 · .* · validation loss/);
-    expect((await told({ summary: false }, true)).text).not.toContain('Layer (type)');
+    expect((await outputOf({ summary: false }, true)).text).not.toContain('Layer (type)');
   });
 });
 
-it('the time left is that of the steps to come: how long the run waited for workers tells nothing of it', async () => {
+it('the estimated time left does not include the time spent waiting for workers', async () => {
   const clock = new FakeClock();
   const cluster = await startCluster({ clock });
   let text = '';
   const write = (more: string) => void (text += more);
   try {
     const { coordinator } = cluster;
-    // A second a step, and an hour before the first.
+    // A second per step, and an hour before the first one.
     coordinator.events.on('step', () => clock.advance(1000));
     const following = follow(coordinator, readView({}, { isTerminal: true, write, columns: () => 200 }), {});
     clock.advance(3_600_000);
@@ -69,16 +69,16 @@ it('the time left is that of the steps to come: how long the run waited for work
   }
 });
 
-it('--quiet leaves the last lines', async () => {
-  const { text, report } = await told({ quiet: true });
+it('--quiet prints only the result of the test and the hash of the weights', async () => {
+  const { text, report } = await outputOf({ quiet: true });
   const { loss, accuracy } = report.test;
   expect(text).toBe(
     `Test loss: ${loss.toFixed(4)} / Test accuracy: ${accuracy.toFixed(4)}\nweights ${report.weightsSha256} (exact)\n`,
   );
 });
 
-it('--json begins with the run, has the very lines of metrics.jsonl, and ends with the report', async () => {
-  const { lines, metrics, report } = await told({ json: true });
+it('--json prints the start, the lines of metrics.jsonl, and the report', async () => {
+  const { lines, metrics, report } = await outputOf({ json: true });
   const [start, ...rest] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   expect(start).toMatchObject({ type: 'start', totalSteps: 14, stepsPerEpoch: 11, trainableParameters: 5066 });
   expect(start['config']).toMatchObject({ depth: 8, seed: 5 });

@@ -1,4 +1,4 @@
-// --open: what opens a page where there is a screen, and the one line that says what to do where there is none.
+// --open: opens a browser if there is a display, and otherwise prints one line that says what to do.
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -11,8 +11,8 @@ import { folderPerFile } from '../../support/folder-per-file.js';
 const inFolder = folderPerFile();
 const url = 'http://127.0.0.1:7350';
 
-/** A folder for PATH whose xdg-open does this. */
-async function withOpener(name: string, script: string): Promise<string> {
+/** A folder for PATH with this xdg-open. */
+async function folderWithOpener(name: string, script: string): Promise<string> {
   const folder = inFolder(name);
   await mkdir(folder);
   await writeFile(path.join(folder, 'xdg-open'), `#!/bin/sh\n${script}\n`);
@@ -20,46 +20,46 @@ async function withOpener(name: string, script: string): Promise<string> {
   return folder;
 }
 
-/** What is told of an attempt that does not come to anything. */
-const told = (place: string, environment: NodeJS.ProcessEnv) =>
-  new Promise<string>((resolve) => openBrowser(place, resolve, { platform: 'linux', environment }));
+/** The line about a failed attempt. */
+const failureOf = (target: string, environment: NodeJS.ProcessEnv) =>
+  new Promise<string>((resolve) => openBrowser(target, resolve, { platform: 'linux', environment }));
 
-describe('opening a page', () => {
-  it('gives its address to what this system opens pages with', async () => {
+describe('openBrowser', () => {
+  it('passes the URL to xdg-open', async () => {
     const seen = inFolder('seen');
-    const folder = await withOpener('works', `echo "$@" > ${seen}; exit 3`);
-    // It says so once it has ended: with a status, to be heard of.
-    await told(url, { PATH: folder, DISPLAY: ':0' });
+    const folder = await folderWithOpener('works', `echo "$@" > ${seen}; exit 3`);
+    // A failure is reported after xdg-open has exited.
+    await failureOf(url, { PATH: folder, DISPLAY: ':0' });
     expect(await readFile(seen, 'utf8')).toBe(`${url}\n`);
   });
 
-  it.each([['DISPLAY'], ['WAYLAND_DISPLAY'], ['BROWSER']])('is tried where there is a %s', async (name) => {
-    expect(await told(url, { PATH: inFolder('nothing'), [name]: 'x' })).toBe(
-      `no browser was opened (xdg-open is not installed here): open ${url}`,
+  it.each([['DISPLAY'], ['WAYLAND_DISPLAY'], ['BROWSER']])('starts xdg-open if %s is set', async (name) => {
+    expect(await failureOf(url, { PATH: inFolder('nothing'), [name]: 'x' })).toBe(
+      `cannot open a browser (xdg-open is not installed): open ${url}`,
     );
   });
 
-  it('that fails says how', async () => {
-    const folder = await withOpener('fails', 'exit 4');
-    expect(await told(url, { PATH: folder, DISPLAY: ':0' })).toBe(
-      `no browser was opened (xdg-open ended with status 4): open ${url}`,
+  it('reports the exit status of xdg-open', async () => {
+    const folder = await folderWithOpener('fails', 'exit 4');
+    expect(await failureOf(url, { PATH: folder, DISPLAY: ':0' })).toBe(
+      `cannot open a browser (xdg-open exited with status 4): open ${url}`,
     );
   });
 
-  const noScreen = 'no browser was opened (this session has no screen: neither DISPLAY nor WAYLAND_DISPLAY is set): ';
+  const noDisplay = 'cannot open a browser (this session has no display: neither DISPLAY nor WAYLAND_DISPLAY is set): ';
 
-  it('is not tried without a screen', async () => {
-    const folder = await withOpener('unasked', 'exit 5');
-    expect(await told(url, { PATH: folder, DISPLAY: '' })).toBe(`${noScreen}open ${url}`);
+  it('does not start xdg-open without a display', async () => {
+    const folder = await folderWithOpener('unasked', 'exit 5');
+    expect(await failureOf(url, { PATH: folder, DISPLAY: '' })).toBe(`${noDisplay}open ${url}`);
   });
 
   it.each([
-    [url, `where you sit, run ssh -L 7350:127.0.0.1:7350 THIS-MACHINE, and open ${url} there`],
-    // Reached from elsewhere as it is.
+    [url, `on your own machine, run ssh -L 7350:127.0.0.1:7350 THIS-HOST and open ${url}`],
+    // Reachable without a tunnel.
     ['http://10.0.0.5:7350', 'open http://10.0.0.5:7350'],
     ['/runs/plot.html', 'open /runs/plot.html'],
-  ])('over SSH says how to see %s', async (place, how) => {
-    expect(await told(place, { SSH_CONNECTION: '10.0.0.1 50000 10.0.0.5 22' })).toBe(noScreen + how);
+  ])('explains over SSH how to open %s', async (target, how) => {
+    expect(await failureOf(target, { SSH_CONNECTION: '10.0.0.1 50000 10.0.0.5 22' })).toBe(noDisplay + how);
   });
 });
 
@@ -67,9 +67,13 @@ describe('--open', { timeout: 60_000 }, () => {
   beforeAll(() => writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 300, testImages: 50 })));
 
   it.each([
-    ['a line', [], /^no browser was opened \(this session has no screen.*\): open http:\/\/127\.0\.0\.1:\d+$/m],
-    ['a line of JSON', ['--json'], /^\{"type":"event",.*"event":"no-browser","detail":"no browser was opened /m],
-  ])('without a screen is %s, and the run goes on', async (_, options, line) => {
+    [
+      'a line of text',
+      [],
+      /^cannot open a browser \(this session has no display.*\): open http:\/\/127\.0\.0\.1:\d+$/m,
+    ],
+    ['a line of JSON', ['--json'], /^\{"type":"event",.*"event":"no-browser","detail":"cannot open a browser /m],
+  ])('without a display prints %s, and the run continues', async (_, options, line) => {
     const environment = { DISPLAY: '', WAYLAND_DISPLAY: '', BROWSER: '', SSH_CONNECTION: '' };
     const places = ['--data', inFolder('images'), '--run-dir', inFolder(`run${options.join('')}`)];
     const coordinator = startCli(['coordinator', '--port', '0', '--open', ...places, ...options], environment);

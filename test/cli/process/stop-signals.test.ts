@@ -1,4 +1,4 @@
-// What counts as a second signal. Nothing is sent to this process: its listener is called, and time is the test's.
+// Which signals count as a second one. No signal is sent: the listener is called directly, with a fake clock.
 import { afterEach, expect, it, vi } from 'vitest';
 import { onStopSignals } from '../../../cli/process/stop-signals.js';
 import { FakeClock } from '../../support/fake-clock.js';
@@ -7,48 +7,48 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 afterEach(() => void vi.restoreAllMocks());
 
-function listening() {
+function listen() {
   const clock = new FakeClock();
-  const told: string[] = [];
+  const events: string[] = [];
   vi.spyOn(process, 'exit').mockImplementation((status) => {
-    told.push(`exit ${String(status)}`);
+    events.push(`exit ${String(status)}`);
     return undefined as never;
   });
-  const say = (signal: NodeJS.Signals) => void told.push(signal);
-  const stop = onStopSignals(say, () => told.push('before the exit'), clock);
-  const comes = process.listeners('SIGINT').at(-1)!;
-  expect(process.listeners('SIGTERM').at(-1)).toBe(comes);
+  const onFirst = (signal: NodeJS.Signals) => void events.push(signal);
+  const stop = onStopSignals(onFirst, () => events.push('before the exit'), clock);
+  const receive = process.listeners('SIGINT').at(-1)!;
+  expect(process.listeners('SIGTERM').at(-1)).toBe(receive);
   stop();
-  expect([...process.listeners('SIGINT'), ...process.listeners('SIGTERM')]).not.toContain(comes);
-  return { clock, told, comes };
+  expect([...process.listeners('SIGINT'), ...process.listeners('SIGTERM')]).not.toContain(receive);
+  return { clock, events, receive };
 }
 
-it('the first signal is told, and no other within a quarter of a second', async () => {
-  const { clock, told, comes } = listening();
-  comes('SIGINT');
+it('ignores further signals within a quarter of a second after the first', async () => {
+  const { clock, events, receive } = listen();
+  receive('SIGINT');
   await turn();
   clock.advance(250);
-  comes('SIGINT');
-  comes('SIGTERM');
-  expect(told).toEqual(['SIGINT']);
+  receive('SIGINT');
+  receive('SIGTERM');
+  expect(events).toEqual(['SIGINT']);
 });
 
-it('the next one ends the process with 130', async () => {
-  const { clock, told, comes } = listening();
-  comes('SIGTERM');
+it('ends the process with status 130 at the second signal', async () => {
+  const { clock, events, receive } = listen();
+  receive('SIGTERM');
   await turn();
   clock.advance(251);
-  comes('SIGINT');
-  expect(told).toEqual(['SIGTERM', 'before the exit', 'exit 130']);
+  receive('SIGINT');
+  expect(events).toEqual(['SIGTERM', 'before the exit', 'exit 130']);
 });
 
-it('one that waited behind the first is the same, however late this process comes to it', async () => {
-  const { clock, told, comes } = listening();
-  comes('SIGINT');
+it('counts signals that were queued while the process was busy as one', async () => {
+  const { clock, events, receive } = listen();
+  receive('SIGINT');
   clock.advance(10_000);
-  comes('SIGINT');
-  expect(told).toEqual(['SIGINT']);
+  receive('SIGINT');
+  expect(events).toEqual(['SIGINT']);
   await turn();
-  comes('SIGINT');
-  expect(told).toEqual(['SIGINT', 'before the exit', 'exit 130']);
+  receive('SIGINT');
+  expect(events).toEqual(['SIGINT', 'before the exit', 'exit 130']);
 });

@@ -22,7 +22,7 @@ const state = { step: 4, weights, optimizerState: { velocity: weights }, movingS
 const batch = {
   records: synthesizeRecords({ seed: 0, split: 'test', count: 2 }),
   indices: Uint32Array.of(0, 1),
-  views: identityAugmentations(2),
+  augmentations: identityAugmentations(2),
 };
 
 function pngOf(image: number): Buffer {

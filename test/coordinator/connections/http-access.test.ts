@@ -15,12 +15,12 @@ const tokens = TokenTable.parse(`wall viewer ${viewer}\nanna operator ${operator
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 describe('isLoopback', () => {
-  it.each(['127.0.0.1', '127.1.2.3', '::1', 'localhost'])('knows %s', (host) => {
+  it.each(['127.0.0.1', '127.1.2.3', '::1', 'localhost'])('is true for %s', (host) => {
     expect(isLoopback(host)).toBe(true);
   });
 
   it.each(['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', '127.example.org', 'localhost.example.org', ''])(
-    'does not take %j for it',
+    'is false for %j',
     (host) => {
       expect(isLoopback(host)).toBe(false);
     },
@@ -35,15 +35,15 @@ describe('reading', () => {
     expect(accessTo('read', { host }, inside)).toEqual({ allowed: true, holder: undefined });
   });
 
-  it.each([{ host: 'evil.example.org:7350' }, {}])('needs one on loopback that is reached as %j', (headers) => {
+  it.each([{ host: 'evil.example.org:7350' }, {}])('needs a token on loopback, reached with %j', (headers) => {
     expect(accessTo('read', headers, inside)).toMatchObject({ allowed: false, status: 401 });
   });
 
-  it('needs one everywhere else, whatever Host says', () => {
+  it('needs a token on other addresses, whatever Host is', () => {
     expect(accessTo('read', { host: '127.0.0.1:7350' }, outside)).toEqual({
       allowed: false,
       status: 401,
-      message: 'show a token: Authorization: Bearer TOKEN',
+      message: 'a token is required (Authorization: Bearer TOKEN)',
     });
   });
 
@@ -55,31 +55,31 @@ describe('reading', () => {
     expect(accessTo('read', bearer(token), outside)).toMatchObject(allowed ? { allowed } : { allowed, status: 403 });
   });
 
-  it('with a token that is wrong is refused, also where none is needed', () => {
+  it('with an unknown token is refused even if no token is needed', () => {
     const headers = { host: 'localhost:7350', ...bearer('guess') };
     expect(accessTo('read', headers, inside)).toMatchObject({ allowed: false, status: 401 });
   });
 });
 
 describe('operating', () => {
-  const door = { tokens, isLoopback: true };
+  const port = { tokens, isLoopback: true };
   const host = 'localhost:7350';
 
-  it("needs an operator's token, on loopback too", () => {
-    expect(accessTo('operate', { host, ...bearer(operator) }, door)).toEqual({
+  it("needs an operator's token, even on loopback", () => {
+    expect(accessTo('operate', { host, ...bearer(operator) }, port)).toEqual({
       allowed: true,
       holder: { name: 'anna', role: 'operator' },
     });
-    expect(accessTo('operate', { host }, door)).toMatchObject({ allowed: false, status: 401 });
-    expect(accessTo('operate', { host, ...bearer(viewer) }, door)).toEqual({
+    expect(accessTo('operate', { host }, port)).toMatchObject({ allowed: false, status: 401 });
+    expect(accessTo('operate', { host, ...bearer(viewer) }, port)).toEqual({
       allowed: false,
       status: 403,
-      message: 'the token of wall, a viewer, does not allow to operate',
+      message: 'the token of wall has the role viewer, which may not control the run',
     });
   });
 
   it.each([TokenTable.none, TokenTable.ofWorkers('secret')])(
-    'is free on loopback where no token allows it, and nobody’s business elsewhere',
+    'needs no token on loopback if no token allows it, and is refused elsewhere',
     (none) => {
       expect(accessTo('operate', { host }, { tokens: none, isLoopback: true })).toEqual({
         allowed: true,
@@ -94,11 +94,11 @@ describe('operating', () => {
 
   it("from another site's page is refused, token or not", () => {
     const headers = { host, origin: 'https://example.org', ...bearer(operator) };
-    expect(accessTo('operate', headers, door)).toMatchObject({ allowed: false, status: 403 });
+    expect(accessTo('operate', headers, port)).toMatchObject({ allowed: false, status: 403 });
   });
 });
 
-describe('the origin of a request', () => {
+describe('a request', () => {
   it.each([
     [{ host: 'lab.example.org:7350' }, true],
     [{ host: 'lab.example.org:7350', origin: 'http://lab.example.org:7350' }, true],
@@ -107,13 +107,13 @@ describe('the origin of a request', () => {
     [{ host: 'lab.example.org:7350', origin: 'https://lab.example.org.evil.example' }, false],
     [{ host: 'lab.example.org:7350', origin: 'null' }, false],
     [{ origin: 'http://lab.example.org' }, false],
-  ])('%j is ours: %j', (headers, same) => {
+  ])('with the headers %j has the same origin: %j', (headers, same) => {
     expect(isSameOrigin(headers)).toBe(same);
   });
 });
 
 describe('a token', () => {
-  it('is shown as a bearer or as a cookie, and the bearer wins', () => {
+  it('is read from Authorization or from a cookie, and Authorization takes precedence', () => {
     const cookie = tokenCookie('töken;=', {}, false).split(';', 1)[0];
     expect(tokenIn({})).toBeUndefined();
     expect(tokenIn({ authorization: 'Basic abc' })).toBeUndefined();
@@ -123,17 +123,17 @@ describe('a token', () => {
     expect(tokenIn({ cookie: 'not-lockstep-token=x' })).toBeUndefined();
   });
 
-  it('in a cookie is out of reach of scripts and of other sites, and goes when it is emptied', () => {
+  it('in a cookie is not available to scripts and other sites, and is removed by an empty one', () => {
     expect(tokenCookie('abc', {}, true)).toBe('lockstep-token=YWJj; Path=/; HttpOnly; SameSite=Strict; Secure');
     expect(tokenCookie('', {}, false)).toBe('lockstep-token=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0');
   });
 
-  it('in a cookie belongs to one port, and is none where it is not known', () => {
+  it('in a cookie belongs to one port, and is ignored if it is unknown', () => {
     const first = { host: 'localhost:7350' };
     const cookie = tokenCookie(viewer, first, false).split(';', 1)[0];
     expect(tokenIn({ ...first, cookie })).toBe(viewer);
     expect(tokenIn({ host: 'localhost:7351', cookie })).toBeUndefined();
-    const stale = { ...first, cookie: tokenCookie('of an earlier run', first, false).split(';', 1)[0] };
+    const stale = { ...first, cookie: tokenCookie('from an earlier run', first, false).split(';', 1)[0] };
     expect(accessTo('read', stale, { tokens, isLoopback: true })).toEqual({ allowed: true, holder: undefined });
     expect(accessTo('read', stale, { tokens, isLoopback: false })).toMatchObject({ allowed: false, status: 401 });
   });

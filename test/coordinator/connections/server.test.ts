@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { startServer, type CoordinatorServer, type ServerOptions } from '../../../coordinator/connections/server.js';
+import type { AccessPolicy } from '../../../coordinator/connections/access-policy.js';
+import type { Admission } from '../../../coordinator/connections/handshake.js';
+import { startServer, type CoordinatorServer, type ServedStatus } from '../../../coordinator/connections/server.js';
 import { TokenTable } from '../../../coordinator/connections/tokens.js';
 import { decodeFrame, encodeFrame } from '../../../shared/protocol/frame.js';
 import { parseCoordinatorMessage, protocolVersion, type Hello } from '../../../shared/protocol/messages.js';
@@ -22,38 +24,52 @@ const hello: Hello = {
 
 const withSecret = { tokens: () => TokenTable.ofOwner('secret') };
 
-async function serve(options: Partial<ServerOptions> = {}): Promise<CoordinatorServer> {
+interface Changes {
+  access?: Partial<AccessPolicy>;
+  admission?: Partial<Admission>;
+  served?: Partial<ServedStatus>;
+  clock?: FakeClock;
+}
+
+/** Starts a server on loopback without tokens, except for these changes. */
+async function serve({ access, admission, served, clock = new FakeClock() }: Changes = {}): Promise<CoordinatorServer> {
   const server = await startServer({
-    host: '127.0.0.1',
-    port: 0,
-    tokens: () => TokenTable.none,
-    maxMessageBytes: 10_000,
-    clock: new FakeClock(),
-    status: () => ({ step: 7 }),
-    metrics: { contentType: 'text/plain', text: () => Promise.resolve('lockstep_step 7\n') },
-    notReady: () => undefined,
-    tell: () => undefined,
-    admit: () => undefined,
-    ...options,
+    access: {
+      host: '127.0.0.1',
+      port: 0,
+      tokens: () => TokenTable.none,
+      tls: undefined,
+      watch: () => () => undefined,
+      ...access,
+    },
+    admission: { maxMessageBytes: 10_000, isFull: () => false, admit: () => undefined, ...admission },
+    served: {
+      status: () => ({ step: 7 }),
+      metrics: { contentType: 'text/plain', text: () => Promise.resolve('lockstep_step 7\n') },
+      notReady: () => undefined,
+      ...served,
+    },
+    clock,
+    onAccess: () => undefined,
   });
   onTestFinished(() => server.close());
   return server;
 }
 
-describe('an address that cannot be had', () => {
-  it('is told by the port and the option that changes it', async () => {
+describe('an address that is not available', () => {
+  it('is reported with the port and the option to change if the port is in use', async () => {
     const { port } = await serve();
-    await expect(serve({ port })).rejects.toMatchObject({
+    await expect(serve({ access: { port } })).rejects.toMatchObject({
       code: 'port-in-use',
-      message: `port ${port} on 127.0.0.1 is in use: choose another with --port, or --port 0 for any free one`,
+      message: `port ${port} on 127.0.0.1 is in use: choose another with \`port\`, or 0 for any free port`,
     });
   });
 
-  it('is told by the host where it is not one of ours', async () => {
-    // 192.0.2.0/24 is set aside for documentation.
-    await expect(serve({ host: '192.0.2.1', port: 9 })).rejects.toMatchObject({
+  it('is reported with host and port if the host is not an address of this machine', async () => {
+    // 192.0.2.0/24 is reserved for documentation.
+    await expect(serve({ access: { host: '192.0.2.1', port: 9 } })).rejects.toMatchObject({
       code: 'bad-address',
-      message: expect.stringMatching(/^cannot listen on 192\.0\.2\.1:9 .*see --host and --port$/),
+      message: expect.stringMatching(/^cannot listen on 192\.0\.2\.1:9 .*check `host` and `port`$/),
     });
   });
 });
@@ -65,46 +81,50 @@ describe('over HTTP', () => {
   };
   const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
 
-  it('/healthz answers anybody', async () => {
-    const server = await serve(withSecret);
+  it('/healthz needs no token', async () => {
+    const server = await serve({ access: withSecret });
     const healthy = { status: 200, body: { status: 'ok', lockstepVersion, protocolVersion } };
     expect(await get(server, '/healthz')).toEqual(healthy);
     expect(await get(server, '/healthz?from=probe')).toEqual(healthy);
   });
 
-  it('/readyz tells anybody whether the run can go on, and why not', async () => {
-    expect(await get(await serve(withSecret), '/readyz')).toEqual({ status: 200, body: { status: 'ready' } });
-    const reason = 'waiting for workers: 1 of 2 are here';
-    expect(await get(await serve({ notReady: () => reason }), '/readyz')).toEqual({
+  it('/readyz needs no token, and reports whether the run can continue and why not', async () => {
+    expect(await get(await serve({ access: withSecret }), '/readyz')).toEqual({
+      status: 200,
+      body: { status: 'ready' },
+    });
+    const reason = 'waiting for workers: 1 of 2 are connected';
+    expect(await get(await serve({ served: { notReady: () => reason } }), '/readyz')).toEqual({
       status: 503,
       body: { status: 'not ready', reason },
     });
   });
 
-  it('/status tells all where there is no token', async () => {
+  it('/status needs no token on loopback if there are no tokens', async () => {
     expect(await get(await serve(), '/status')).toEqual({ status: 200, body: { step: 7 } });
   });
 
-  it('/status tells nobody that shows a wrong token, and those without one only on loopback', async () => {
-    const server = await serve({ ...withSecret, host: '0.0.0.0' });
+  it('/status refuses unknown tokens everywhere, and requests without a token except on loopback', async () => {
+    const server = await serve({ access: { ...withSecret, host: '0.0.0.0' } });
     expect(await get(server, '/status', bearer('secret'))).toEqual({ status: 200, body: { step: 7 } });
     expect(await get(server, '/status')).toEqual({
       status: 401,
-      body: { error: 'show a token: Authorization: Bearer TOKEN' },
+      body: { error: 'a token is required (Authorization: Bearer TOKEN)' },
     });
-    expect((await get(await serve(withSecret), '/status')).status).toBe(200);
-    expect(await get(await serve(withSecret), '/status', bearer('wrong'))).toEqual({
+    const onLoopback = await serve({ access: withSecret });
+    expect((await get(onLoopback, '/status')).status).toBe(200);
+    expect(await get(onLoopback, '/status', bearer('wrong'))).toEqual({
       status: 401,
-      body: { error: 'a token that is not known here was shown' },
+      body: { error: 'the token is unknown' },
     });
   });
 
-  it('what is not there is answered with what is', async () => {
+  it('an unknown path is answered with the paths that exist', async () => {
     const server = await serve();
     for (const path of ['/', '/Status', '/worker', '/status/']) {
       expect(await get(server, path)).toEqual({
         status: 404,
-        body: { error: 'there are /healthz, /readyz, /status, /metrics and, for workers, /worker' },
+        body: { error: 'not found: use /healthz, /readyz, /status, /metrics or, for workers, /worker' },
       });
     }
   });
@@ -112,13 +132,13 @@ describe('over HTTP', () => {
   it.each(['POST', 'PUT', 'DELETE'])('%s is refused', async (method) => {
     expect(await get(await serve(), '/status', { method })).toEqual({
       status: 405,
-      body: { error: 'only GET is answered here' },
+      body: { error: 'method not allowed: use GET' },
     });
   });
 
   it.each([
-    ['anywhere but at /worker', '/status', {}, 404],
-    ["by another site's page", '/worker', { origin: 'https://example.org' }, 403],
+    ['at a path other than /worker', '/status', {}, 404],
+    ["from another site's page", '/worker', { origin: 'https://example.org' }, 403],
   ])('an upgrade %s is refused', async (_, path, more, status) => {
     const server = await serve();
     const headers = { connection: 'Upgrade', upgrade: 'websocket', ...more };
@@ -129,8 +149,8 @@ describe('over HTTP', () => {
   });
 });
 
-describe('a worker that knocks', () => {
-  async function knock(server: CoordinatorServer, firstMessage?: Uint8Array): Promise<WebSocket> {
+describe('a worker that connects', () => {
+  async function connect(server: CoordinatorServer, firstMessage?: Uint8Array): Promise<WebSocket> {
     const socket = new WebSocket(`ws://127.0.0.1:${server.port}/worker`);
     onTestFinished(() => socket.terminate());
     await once(socket, 'open');
@@ -138,7 +158,7 @@ describe('a worker that knocks', () => {
     return socket;
   }
   async function answerTo(server: CoordinatorServer, firstMessage: Uint8Array): Promise<unknown> {
-    const socket = await knock(server, firstMessage);
+    const socket = await connect(server, firstMessage);
     const closed = once(socket, 'close');
     const [data] = (await once(socket, 'message')) as [Buffer];
     // 1008: policy violation.
@@ -146,13 +166,13 @@ describe('a worker that knocks', () => {
     return parseCoordinatorMessage(decodeFrame(data).header);
   }
 
-  it('with the right token is handed on with its hello and address', async () => {
-    const admit = vi.fn<ServerOptions['admit']>(({ socket }) => {
+  it('with a valid token is admitted with its hello and address', async () => {
+    const admit = vi.fn<Admission['admit']>(({ socket }) => {
       socket.send('in');
       return undefined;
     });
-    const server = await serve({ ...withSecret, admit });
-    const socket = await knock(server, encodeFrame(hello));
+    const server = await serve({ access: withSecret, admission: { admit } });
+    const socket = await connect(server, encodeFrame(hello));
     const [data] = (await once(socket, 'message')) as [Buffer];
     expect(data.toString()).toBe('in');
     expect(admit).toHaveBeenCalledTimes(1);
@@ -161,72 +181,76 @@ describe('a worker that knocks', () => {
 
   it.each([
     {
-      who: 'has a wrong token',
+      who: 'has an unknown token',
       message: encodeFrame({ ...hello, token: 'guess' }),
       refusal: {
         code: 'token',
-        message: 'a wrong token was given: pass one that this coordinator knows with LOCKSTEP_TOKEN or --token-file',
+        message:
+          'the worker presented an unknown token: set one that this coordinator knows with LOCKSTEP_TOKEN or `tokenFile`',
       },
     },
     {
       who: 'has no token',
       message: encodeFrame({ ...hello, token: '' }),
-      refusal: { code: 'token', message: expect.stringMatching(/^no token was given: /) as unknown },
+      refusal: { code: 'token', message: expect.stringMatching(/^the worker presented no token: /) as unknown },
     },
     {
-      who: 'shows the token of a viewer',
+      who: 'has the token of a viewer',
       message: encodeFrame({ ...hello, token: 'a-viewers-own-token' }),
       refusal: {
         code: 'token',
-        message: "the token of wall, a viewer, does not allow to join: pass a worker's",
+        message: 'the token of wall has the role viewer, which may not join as a worker: use a worker token',
       },
     },
     {
-      who: 'speaks an older version, whatever else it says',
+      who: 'has an older protocol version, whatever else is in its hello',
       message: encodeFrame({ type: 'hello', protocolVersion: protocolVersion - 1, mood: 'good' }),
       refusal: { code: 'protocol-version', message: expect.stringMatching(/: update the worker$/) as unknown },
     },
     {
-      who: 'speaks a newer version',
+      who: 'has a newer protocol version',
       message: encodeFrame({ ...hello, protocolVersion: protocolVersion + 1 }),
       refusal: { code: 'protocol-version', message: expect.stringMatching(/: update the coordinator$/) as unknown },
     },
     {
-      who: 'does not say hello first',
+      who: 'sends another message before its hello',
       message: encodeFrame({ type: 'leave', reason: 'lunch' }),
       refusal: { code: 'bad-message', message: 'the first message was leave, not hello' },
     },
     {
-      who: 'speaks nonsense',
+      who: 'sends bytes that are not a message',
       message: Buffer.from('GET / HTTP/1.1'),
       refusal: { code: 'bad-message', message: expect.stringContaining('claims a header of') as unknown },
     },
     {
-      who: 'sends a type that has no text',
+      who: 'sends a message type that is not a string',
       message: encodeFrame({ type: { toString: 1, valueOf: 1 } }),
-      refusal: { code: 'bad-message', message: expect.stringContaining('a worker sent a message of') as unknown },
+      refusal: {
+        code: 'bad-message',
+        message: expect.stringContaining('a worker sent an invalid message of type unknown') as unknown,
+      },
     },
   ])('and $who is refused with the reason', async ({ message, refusal }) => {
-    const admit = vi.fn<ServerOptions['admit']>();
+    const admit = vi.fn<Admission['admit']>();
     const tokens = TokenTable.parse('rack worker secret-of-the-rack\nwall viewer a-viewers-own-token', 'tokens');
-    const server = await serve({ tokens: () => tokens, admit });
+    const server = await serve({ access: { tokens: () => tokens }, admission: { admit } });
     expect(await answerTo(server, message)).toEqual({ type: 'refusal', ...refusal });
     expect(admit).not.toHaveBeenCalled();
   });
 
-  it('is told the reason of whoever admits it', async () => {
+  it('and is not admitted is refused with the reason', async () => {
     const refusal = { code: 'finished', message: 'the run has ended' } as const;
-    const server = await serve({ admit: () => refusal });
+    const server = await serve({ admission: { admit: () => refusal } });
     expect(await answerTo(server, encodeFrame(hello))).toEqual({ type: 'refusal', ...refusal });
   });
 
-  it('and says nothing for 10 s is let go', async () => {
+  it('and sends nothing for 10 s is disconnected', async () => {
     const clock = new FakeClock();
     const server = await serve({ clock });
-    const socket = await knock(server);
+    const socket = await connect(server);
     const closed = vi.fn<() => void>();
     socket.on('close', closed);
-    // The hello's timer was started before the client's handshake ended.
+    // The timer for the hello was started before the client's WebSocket handshake ended.
     expect(clock.running).toBe(1);
     clock.advance(9_999);
     expect(clock.running).toBe(1);
@@ -236,8 +260,8 @@ describe('a worker that knocks', () => {
     expect((await gone)[0]).toBe(1008);
   });
 
-  it('and sends more than the longest message is let go', async () => {
-    const socket = await knock(await serve({ maxMessageBytes: 1000 }), new Uint8Array(1001));
+  it('and sends more than the longest message is disconnected', async () => {
+    const socket = await connect(await serve({ admission: { maxMessageBytes: 1000 } }), new Uint8Array(1001));
     // 1009: message too big.
     expect((await once(socket, 'close'))[0]).toBe(1009);
   });
@@ -245,13 +269,13 @@ describe('a worker that knocks', () => {
 
 describe('closing', () => {
   it('ends the connections and frees the port', async () => {
-    const server = await serve({ port: await freePort() });
+    const server = await serve({ access: { port: await freePort() } });
     const socket = new WebSocket(`ws://127.0.0.1:${server.port}/worker`);
     await once(socket, 'open');
     const gone = once(socket, 'close');
     await server.close();
     await gone;
     await expect(fetch(`http://127.0.0.1:${server.port}/healthz`)).rejects.toThrow('fetch failed');
-    expect((await serve({ port: server.port })).port).toBe(server.port);
+    expect((await serve({ access: { port: server.port } })).port).toBe(server.port);
   });
 });

@@ -18,7 +18,7 @@ function watchedFile(name: string, text: string) {
   return { file, tokens, clock, onChange, stop };
 }
 
-it('is read again within two seconds of a change, and only then', () => {
+it('reads the file again within two seconds of a change, and only then', () => {
   const { file, tokens, clock, onChange, stop } = watchedFile('changing', worker);
   clock.advance(10_000);
   expect(onChange).not.toHaveBeenCalled();
@@ -26,19 +26,19 @@ it('is read again within two seconds of a change, and only then', () => {
   expect(tokens.table.roleOf('77aa31e0b92c4f51')).toBeUndefined();
   clock.advance(2_000);
   expect(tokens.table.roleOf('77aa31e0b92c4f51')).toBe('viewer');
-  expect(onChange.mock.calls).toEqual([[`the tokens of ${file} were read again`]]);
+  expect(onChange.mock.calls).toEqual([[`reloaded the tokens of ${file}`]]);
   stop();
   expect(clock.running).toBe(0);
 });
 
-it('forgets a token that was taken away', () => {
+it('revokes a token that is removed from the file', () => {
   const { file, tokens, clock } = watchedFile('revoked', worker + viewer);
   writeFileSync(file, viewer);
   clock.advance(2_000);
   expect(tokens.table.roleOf('c2d5a1f09b7e4d38')).toBeUndefined();
 });
 
-it('keeps what was last sound when the file breaks or goes, and says why', () => {
+it('keeps its last valid tokens when the file becomes invalid or is removed, and reports why', () => {
   const { file, tokens, clock, onChange } = watchedFile('broken', worker);
   writeFileSync(file, 'rack janitor c2d5a1f09b7e4d38');
   clock.advance(2_000);
@@ -46,12 +46,12 @@ it('keeps what was last sound when the file breaks or goes, and says why', () =>
   clock.advance(2_000);
   expect(tokens.table.roleOf('c2d5a1f09b7e4d38')).toBe('worker');
   expect(onChange.mock.calls.map(([message]) => message)).toEqual([
-    expect.stringMatching(/^the tokens stay as they were: line 1 .* names no role/),
-    expect.stringMatching(/^the tokens stay as they were: .* cannot be read \(ENOENT\)/),
+    expect.stringMatching(/^kept the previous tokens: line 1 .* has an unknown role/),
+    expect.stringMatching(/^kept the previous tokens: .* cannot be read \(ENOENT\)/),
   ]);
 });
 
-it('sees that a link now leads elsewhere, as in a mounted secret of Kubernetes', () => {
+it('follows a symbolic link that is replaced, as in a mounted secret of Kubernetes', () => {
   const [first, second, link, next] = ['first', 'second', 'link', 'next'].map((name) => inFolder(name));
   writeFileSync(first, worker);
   writeFileSync(second, viewer);
@@ -65,6 +65,6 @@ it('sees that a link now leads elsewhere, as in a mounted secret of Kubernetes',
   expect(tokens.table.roleOf('77aa31e0b92c4f51')).toBe('viewer');
 });
 
-it('that is not there is an error of the option', () => {
-  expect(() => new TokenFile(inFolder('absent'))).toThrow(/^the token file .*absent cannot be read \(ENOENT\)/);
+it('reports a file that does not exist, with the name of the option', () => {
+  expect(() => new TokenFile(inFolder('absent'))).toThrow(/^`tokenFile` is .*absent: it cannot be read \(ENOENT\)$/);
 });

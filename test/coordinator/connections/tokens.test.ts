@@ -23,24 +23,24 @@ describe('a token file', () => {
     ['c2d5a1f09b7e4d3', undefined],
     ['', undefined],
     ['# who', undefined],
-  ])('knows whose %j is', (token, holder) => {
+  ])('identifies the holder of %j', (token, holder) => {
     expect(table.holderOf(token)).toEqual(holder);
     expect(table.roleOf(token)).toBe(holder?.role);
   });
 
   it.each([
-    ['', 'tokens holds no token: write a line NAME ROLE TOKEN for each holder'],
-    ['# nobody\n', 'tokens holds no token: write a line NAME ROLE TOKEN for each holder'],
-    ['\nrack worker', 'line 2 of tokens has 2 words: it must be NAME ROLE TOKEN, or TOKEN'],
-    ['a b c d', 'line 1 of tokens has 4 words: it must be NAME ROLE TOKEN, or TOKEN'],
+    ['', 'tokens contains no tokens: add a line NAME ROLE TOKEN for each holder'],
+    ['# nobody\n', 'tokens contains no tokens: add a line NAME ROLE TOKEN for each holder'],
+    ['\nrack worker', 'line 2 of tokens has 2 fields: write NAME ROLE TOKEN, or TOKEN alone'],
+    ['a b c d', 'line 1 of tokens has 4 fields: write NAME ROLE TOKEN, or TOKEN alone'],
     [
       'rack toString c2d5a1f09b7e4d38',
-      'line 1 of tokens names no role: the second word must be worker, viewer, operator, owner',
+      'line 1 of tokens has an unknown role: the second field must be worker, viewer, operator, owner',
     ],
     ['rack worker secret', /^line 1 of tokens has a token of 6 characters, which can be guessed: .* at least 16/],
-    ['a worker c2d5a1f09b7e4d38\na viewer 77aa31e0b92c4f51', /^line 2 of tokens has a second token called a: /],
-    ['a worker c2d5a1f09b7e4d38\nb viewer c2d5a1f09b7e4d38', /^line 2 of tokens has the same token as a's: /],
-  ])('that reads %j is refused, naming the line and no token', (text, message) => {
+    ['a worker c2d5a1f09b7e4d38\na viewer 77aa31e0b92c4f51', /^line 2 of tokens repeats the name a: /],
+    ['a worker c2d5a1f09b7e4d38\nb viewer c2d5a1f09b7e4d38', /^line 2 of tokens repeats the token of a: /],
+  ])('with the content %j is refused with the line but without the token', (text, message) => {
     const thrown = thrownBy(() => TokenTable.parse(text, 'tokens'));
     expect(thrown).toMatchObject({ code: 'bad-option' });
     expect(messageOf(thrown)).toMatch(message);
@@ -61,7 +61,7 @@ describe('a single token', () => {
     expect(TokenTable.ofOwner('secret').roleOf('secret')).toBe('owner');
   });
 
-  it('that nobody has is no token', () => {
+  it('that is empty is unknown without tokens', () => {
     expect(TokenTable.none.isEmpty).toBe(true);
     expect(TokenTable.none.roleOf('')).toBeUndefined();
   });
@@ -82,7 +82,7 @@ describe("a worker's token file", () => {
   it('holds one token, with or without its name and role', () => {
     expect(onlyTokenIn('c2d5a1f09b7e4d38\n', 'token')).toBe('c2d5a1f09b7e4d38');
     expect(onlyTokenIn('rack worker c2d5a1f09b7e4d38', 'token')).toBe('c2d5a1f09b7e4d38');
-    expect(() => onlyTokenIn('\n', 'token')).toThrow('token holds no token: a worker shows exactly one');
-    expect(() => onlyTokenIn(file, 'token')).toThrow('token holds 4 tokens: a worker shows exactly one');
+    expect(() => onlyTokenIn('\n', 'token')).toThrow('token contains no tokens: a worker needs exactly one');
+    expect(() => onlyTokenIn(file, 'token')).toThrow('token contains 4 tokens: a worker needs exactly one');
   });
 });

@@ -1,42 +1,44 @@
-import { expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { WorkerConnection } from '../../../coordinator/connections/worker-connection.js';
 import { WorkerPool } from '../../../coordinator/connections/worker-pool.js';
 import { WorkerQuorum } from '../../../coordinator/connections/worker-quorum.js';
+import { LockstepError } from '../../../shared/errors.js';
 import { FakeClock } from '../../support/fake-clock.js';
 
-/** A quorum that may wait 60 s, and what moves it. */
+/** A quorum with a limit of 60 s, its handlers, and functions that let workers join and leave. */
 function watched(timeoutMs: number | null = 60_000) {
   const [pool, clock] = [new WorkerPool(), new FakeClock()];
-  const [onWaiting, onTimeout] = [vi.fn<(needed: number) => void>(), vi.fn<(needed: number) => void>()];
-  const onRest = vi.fn<() => void>();
-  const quorum = new WorkerQuorum({ pool, clock, timeoutMs: timeoutMs ?? undefined, onWaiting, onRest, onTimeout });
-  // The pool asks a worker for no more than its number.
+  const onWaiting = vi.fn<(needed: number) => void>();
+  const onEnough = vi.fn<() => void>();
+  const onTimeout = vi.fn<(error: LockstepError) => void>();
+  const quorum = new WorkerQuorum(pool, clock, timeoutMs ?? undefined, { onWaiting, onEnough, onTimeout });
+  // The pool uses only the id of a worker.
   const worker = (id: number) => ({ id }) as WorkerConnection;
   return {
     quorum,
     clock,
     onWaiting,
-    onRest,
+    onEnough,
     onTimeout,
     join: (id: number) => pool.add(worker(id)),
     leave: (id: number) => pool.remove(worker(id), 'gone'),
   };
 }
 
-it('tells of a wait once when it begins, and once when it is over', () => {
-  const { quorum, onWaiting, onRest, join } = watched();
+it('reports a wait once when it starts and once when it is over', () => {
+  const { quorum, onWaiting, onEnough, join } = watched();
   quorum.need(2);
   join(1);
   quorum.need(2);
   expect(onWaiting.mock.calls).toEqual([[2]]);
-  expect(onRest).not.toHaveBeenCalled();
+  expect(onEnough).not.toHaveBeenCalled();
   join(2);
   join(3);
   expect(onWaiting).toHaveBeenCalledTimes(1);
-  expect(onRest).toHaveBeenCalledTimes(1);
+  expect(onEnough).toHaveBeenCalledTimes(1);
 });
 
-it('tells again when another number is needed, and says nothing while enough are here', () => {
+it('reports a wait again when another number is needed, and nothing while enough are connected', () => {
   const { quorum, onWaiting, join, leave } = watched();
   quorum.need(2);
   join(1);
@@ -46,16 +48,19 @@ it('tells again when another number is needed, and says nothing while enough are
   expect(onWaiting.mock.calls).toEqual([[2], [1]]);
 });
 
-it('a wait ends the run after its time, to the millisecond', () => {
+it('reports a timeout after exactly the limit', () => {
   const { quorum, clock, onTimeout } = watched();
   quorum.need(1);
   clock.advance(59_999);
   expect(onTimeout).not.toHaveBeenCalled();
   clock.advance(1);
-  expect(onTimeout.mock.calls).toEqual([[1]]);
+  expect(onTimeout.mock.calls).toEqual([
+    [new LockstepError('no-workers', 'fewer than 1 worker was connected for 60 s (`waitTimeoutMs`)')],
+  ]);
+  expect(onTimeout.mock.calls[0][0].code).toBe('no-workers');
 });
 
-it('each wait has the whole time, and time with enough workers counts for nothing', () => {
+it('applies the limit to each wait, without the time during which enough workers are connected', () => {
   const { quorum, clock, onTimeout, join, leave } = watched();
   quorum.need(2);
   clock.advance(50_000);
@@ -70,7 +75,7 @@ it('each wait has the whole time, and time with enough workers counts for nothin
   expect(onTimeout).toHaveBeenCalledTimes(1);
 });
 
-it('without a limit it waits for ever, and a closed one is silent', () => {
+it('waits without a timer if there is no limit, and calls no handler once closed', () => {
   const endless = watched(null);
   endless.quorum.need(1);
   expect(endless.clock.running).toBe(0);
@@ -82,4 +87,31 @@ it('without a limit it waits for ever, and a closed one is silent', () => {
   clock.advance(60_000);
   expect(onWaiting).toHaveBeenCalledTimes(1);
   expect(onTimeout).not.toHaveBeenCalled();
+});
+
+describe('reached', () => {
+  it('resolves when enough workers are connected, and at once if they are', async () => {
+    const { quorum, join } = watched();
+    quorum.need(2);
+    const reached = quorum.reached(new AbortController().signal);
+    const onReached = vi.fn<() => void>();
+    void reached.then(onReached);
+    join(1);
+    await Promise.resolve();
+    expect(onReached).not.toHaveBeenCalled();
+    join(2);
+    await reached;
+    await quorum.reached(new AbortController().signal);
+  });
+
+  it('rejects with the reason of the signal, before the wait or during it', async () => {
+    const { quorum } = watched();
+    quorum.need(1);
+    const abort = new AbortController();
+    const reached = quorum.reached(abort.signal);
+    const reason = new LockstepError('interrupted', 'stopped by the test');
+    abort.abort(reason);
+    await expect(reached).rejects.toBe(reason);
+    await expect(quorum.reached(abort.signal)).rejects.toBe(reason);
+  });
 });

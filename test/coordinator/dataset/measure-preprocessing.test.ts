@@ -7,7 +7,7 @@ import {
 } from '../../../shared/dataset/measured-preprocessing.js';
 import { preprocessingNames, recordBytes } from '../../../shared/dataset/image-batch.js';
 
-/** Two images: all bytes of the first are 10, 20, 30 per channel; of the second 30, 20, 31, but for one red pixel. */
+/** Two images with one value per channel: 10, 20, 30 and 30, 20, 31, except for one red pixel of the second. */
 function twoRecords(): Uint8Array {
   const records = new Uint8Array(2 * recordBytes);
   for (const [image, values] of [
@@ -18,14 +18,14 @@ function twoRecords(): Uint8Array {
       const first = image * recordBytes + 1 + channel * 1024;
       records.fill(value, first, first + 1024);
     }
-    records[image * recordBytes] = 9; // a label, which is no pixel
+    records[image * recordBytes] = 9; // a label, not a pixel
   }
   records[recordBytes + 1 + 33] = 250; // red of row 1, column 1
   return records;
 }
 
 describe('the per-pixel mean', () => {
-  it('is each pixel’s over the images, by row, column and raw channel', () => {
+  it('is the mean of each pixel over the images, by row, column and raw channel', () => {
     const measured = measurePreprocessing('per-pixel-mean', twoRecords());
     if (measured === 'imagenet') throw new Error('it was not measured');
     expect(measured.subtract.length).toBe(3072);
@@ -36,7 +36,7 @@ describe('the per-pixel mean', () => {
 });
 
 describe('standardization', () => {
-  it('is by each channel’s mean and deviation, and by 1 where a channel never changes', () => {
+  it('uses the mean and standard deviation of each channel, and divides a constant channel by 1', () => {
     const measured = measurePreprocessing('standardize', twoRecords());
     if (measured === 'imagenet') throw new Error('it was not measured');
     // Red: 1024 × 10, 1023 × 30 and one 250. Blue: half 30 and half 31, deviation 0.5.
@@ -47,8 +47,8 @@ describe('standardization', () => {
   });
 });
 
-describe('what was measured', () => {
-  it.each(preprocessingNames)('of %s comes back from its values as it went', (name) => {
+describe('measured preprocessing', () => {
+  it.each(preprocessingNames)('%s is restored from its values', (name) => {
     const measured = measurePreprocessing(name, twoRecords());
     const values = measuredArraysOf(measured).flatMap((array) => Array.from(array.values));
     expect(values.length).toBe(measuredSizeOf(name));

@@ -6,7 +6,7 @@ import { officialClassNames, type Cifar10 } from '../../../shared/dataset/cifar1
 import { partitionIntoShards } from '../../../shared/dataset/partition.js';
 import { recordBytes } from '../../../shared/dataset/image-batch.js';
 
-/** Records that name themselves: the bytes behind the label are the record's number, then zeros. */
+/** Records that can be told apart: after the label comes the record's number, then zeros. */
 function numberedRecords(count: number): Uint8Array {
   const records = Buffer.alloc(count * recordBytes);
   for (let record = 0; record < count; record++) {
@@ -35,9 +35,9 @@ const shardsOf = (split: string) => store.shards.filter((shard) => shard.split =
 const recordsOf = (split: string) => shardsOf(split).map((shard) => numbersOf(store.records.get(shard.sha256)!));
 
 describe('the shards of a run', () => {
-  it('are a shard per slice, then the parts of the validation and the test split', () => {
+  it('are a training shard per slice, then the validation and test shards', () => {
     expect(store.shards.map(({ split, index, bytes }) => [split, index, bytes / recordBytes])).toEqual([
-      // 54 training images to four slices: 14, 14, 13, 13.
+      // 54 training images in four slices: 14, 14, 13, 13.
       ...[14, 14, 13, 13].map((images, index) => ['training', index, images]),
       ['validation', 0, 6],
       ['test', 0, 250],
@@ -47,26 +47,26 @@ describe('the shards of a run', () => {
   });
 
   it('count images and steps', () => {
-    // floor(60 × 0.1) = 6 validate; floor(54 / 16) = 3 steps.
+    // floor(60 × 0.1) = 6 validation images; floor(54 / 16) = 3 steps.
     expect(store).toMatchObject({ trainingCount: 54, validationCount: 6, testCount: 510, stepsPerEpoch: 3 });
   });
 
-  it('validate with the first images', () => {
+  it('use the first images for validation', () => {
     expect(recordsOf('validation')).toEqual([[0, 1, 2, 3, 4, 5]]);
   });
 
-  it('train with the others, as the seed deals them', () => {
-    const dealt = partitionIntoShards(54, 4, 3).map((shard) => [...shard].map((index) => 6 + index));
-    expect(recordsOf('training')).toEqual(dealt);
-    const all = dealt.flat().toSorted((a, b) => a - b);
+  it('use the other images for training, in the seeded partition', () => {
+    const partition = partitionIntoShards(54, 4, 3).map((shard) => [...shard].map((index) => 6 + index));
+    expect(recordsOf('training')).toEqual(partition);
+    const all = partition.flat().toSorted((a, b) => a - b);
     expect(all).toEqual(Array.from({ length: 54 }, (_, index) => 6 + index));
   });
 
-  it('test with all test images in their order', () => {
+  it('use all test images, in their order', () => {
     expect(recordsOf('test').flat()).toEqual(Array.from({ length: 510 }, (_, index) => index));
   });
 
-  it('are called by the SHA-256 of their bytes', () => {
+  it('are identified by the SHA-256 of their bytes', () => {
     for (const { sha256, bytes } of store.shards) {
       const records = store.records.get(sha256)!;
       expect(records.length).toBe(bytes);
@@ -74,18 +74,18 @@ describe('the shards of a run', () => {
     }
   });
 
-  it('without a validation split are shards and test parts', () => {
+  it('include no validation shards without a validation split', () => {
     const { shards, trainingCount } = createShards(dataset, resolveConfig({ batchSize: 16, validationSplit: 0 }));
     expect(trainingCount).toBe(60);
     expect(new Set(shards.map((shard) => shard.split))).toEqual(new Set(['training', 'test']));
   });
 });
 
-it('a batch of more images than there are is refused with both numbers', () => {
+it('a batch of more images than the training set has is refused with both numbers', () => {
   expect(() => createShards(dataset, resolveConfig({ batchSize: 56 }))).toThrow(
     expect.objectContaining({
       code: 'bad-config',
-      message: 'batchSize is 56: it must be at most the number of training images, which is 54 in numbered records',
+      message: '`batchSize` is 56: it must be at most 54, the number of training images in numbered records',
     }),
   );
 });

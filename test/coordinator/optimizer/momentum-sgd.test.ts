@@ -25,11 +25,11 @@ describe('momentum', () => {
     const optimizer = new MomentumSgd(layout, plain, all(1));
     const { weights } = optimizer;
     optimizer.step(all(2), 1, 0.25); // velocity 0.5 × 0 − 0.25 × 2 = −0.5, weight 1 − 0.5 = 0.5
-    expect([optimizer.velocity[0], weights[0]]).toEqual([-0.5, 0.5]);
+    expect([optimizer.state.velocity[0], weights[0]]).toEqual([-0.5, 0.5]);
     optimizer.step(all(-1), 1, 0.25); // velocity 0.5 × −0.5 + 0.25 × 1 = 0, weight 0.5
-    expect([optimizer.velocity[0], weights[0]]).toEqual([0, 0.5]);
+    expect([optimizer.state.velocity[0], weights[0]]).toEqual([0, 0.5]);
     optimizer.step(all(4), 1, 0.125); // velocity 0 − 0.125 × 4 = −0.5, weight 0
-    expect([optimizer.velocity[0], weights[0]]).toEqual([-0.5, 0]);
+    expect([optimizer.state.velocity[0], weights[0]]).toEqual([-0.5, 0]);
   });
 
   it('has the rate inside the velocity: a lower rate does not slow what is moving', () => {
@@ -54,9 +54,9 @@ describe("Nesterov's form", () => {
     const optimizer = new MomentumSgd(layout, { ...plain, nesterov: true }, all(1));
     const { weights } = optimizer;
     optimizer.step(all(2), 1, 0.25); // velocity −0.5; weight 1 + 0.5 × −0.5 − 0.5 = 0.25
-    expect([optimizer.velocity[0], weights[0]]).toEqual([-0.5, 0.25]);
+    expect([optimizer.state.velocity[0], weights[0]]).toEqual([-0.5, 0.25]);
     optimizer.step(all(0), 1, 0.25); // velocity −0.25; weight 0.25 + 0.5 × −0.25 = 0.125
-    expect([optimizer.velocity[0], weights[0]]).toEqual([-0.25, 0.125]);
+    expect([optimizer.state.velocity[0], weights[0]]).toEqual([-0.25, 0.125]);
   });
 });
 
@@ -103,7 +103,7 @@ describe('every operation', () => {
       expect(gradient).toEqual(sum);
     }
     expect(bitsOf(optimizer.weights)).toEqual(bitsOf(Float32Array.from(expected.weights)));
-    expect(bitsOf(optimizer.velocity)).toEqual(bitsOf(Float32Array.from(expected.velocity)));
+    expect(bitsOf(optimizer.state.velocity)).toEqual(bitsOf(Float32Array.from(expected.velocity)));
   });
 
   it('would have other bits if only the results were rounded', () => {
@@ -130,7 +130,7 @@ describe('what is no number', () => {
       expect([place, optimizer.step(sum, 1, 0.1)]).toEqual([place, 'sum-not-finite']);
     }
     expect(optimizer.weights).toEqual(weights);
-    expect(optimizer.velocity).toEqual(new Float32Array(small.trainableSize));
+    expect(optimizer.state.velocity).toEqual(new Float32Array(small.trainableSize));
   });
 
   it('is told of a weight that left the range, wherever it lies', () => {

@@ -7,7 +7,7 @@ const nothing = () => false;
 
 /** Workers 1, 2, … that take so long for a slice. */
 function workersWith(...sliceMs: number[]): Candidate[] {
-  return sliceMs.map((ms, index) => ({ worker: index + 1, sliceMs: ms, fixedMs: 0, holds: everything }));
+  return sliceMs.map((ms, index) => ({ worker: index + 1, sliceMs: ms, overheadMs: 0, holds: everything }));
 }
 
 function countsOf(owners: readonly number[], workers: readonly Candidate[]): number[] {
@@ -42,7 +42,7 @@ describe('dividing slices', () => {
   it('counts what an answer takes besides', () => {
     // The far worker is done with one slice after 5 + 1 = 6, the near one with 6 slices after 6.
     const [near, far] = workersWith(1, 1);
-    const workers = [near, { ...far, fixedMs: 5 }];
+    const workers = [near, { ...far, overheadMs: 5 }];
     expect(countsOf(divideSlices(6, workers), workers)).toEqual([6, 0]);
     expect(countsOf(divideSlices(8, workers), workers)).toEqual([7, 1]);
   });

@@ -1,76 +1,76 @@
 import { describe, expect, it } from 'vitest';
-import { SliceTimes, StragglerWatch } from '../../../coordinator/scheduling/straggler-watch.js';
+import { ItemDurations, StragglerWatch } from '../../../coordinator/scheduling/straggler-watch.js';
 
 /** Times of a run whose slices take so long. */
-function timesOf(sliceMs: number, count = 8): SliceTimes {
-  const times = new SliceTimes();
+function durationsOf(sliceMs: number, count = 8): ItemDurations {
+  const times = new ItemDurations();
   for (let slice = 0; slice < count; slice++) times.record(sliceMs, 1);
   return times;
 }
 
 describe('a worker is late', () => {
   it('after so many times the median', () => {
-    const watch = new StragglerWatch(timesOf(200), 3);
-    watch.begins(1, 1, 1000);
+    const watch = new StragglerWatch(durationsOf(200), 3);
+    watch.started(1, 1, 1000);
     // 1000 + 3 × 200.
-    expect(watch.nextLateMs(1000)).toBe(1600);
-    expect(watch.late(1599)).toEqual([]);
-    expect(watch.late(1600)).toEqual([1]);
-    expect(watch.nextLateMs(1600)).toBe(Infinity);
+    expect(watch.nextDeadlineMs(1000)).toBe(1600);
+    expect(watch.stragglers(1599)).toEqual([]);
+    expect(watch.stragglers(1600)).toEqual([1]);
+    expect(watch.nextDeadlineMs(1600)).toBe(Infinity);
   });
 
   it('later with more slices', () => {
-    const watch = new StragglerWatch(timesOf(200), 3);
-    watch.begins(1, 4, 0);
-    expect(watch.nextLateMs(0)).toBe(2400);
+    const watch = new StragglerWatch(durationsOf(200), 3);
+    watch.started(1, 4, 0);
+    expect(watch.nextDeadlineMs(0)).toBe(2400);
   });
 
   it('counted from its last answer', () => {
-    const watch = new StragglerWatch(timesOf(200), 2);
-    watch.begins(1, 1, 0);
-    watch.ends(1, 300);
-    expect(watch.nextLateMs(300)).toBe(Infinity);
-    watch.begins(1, 1, 300);
-    expect(watch.nextLateMs(300)).toBe(700);
+    const watch = new StragglerWatch(durationsOf(200), 2);
+    watch.started(1, 1, 0);
+    watch.answered(1, 300);
+    expect(watch.nextDeadlineMs(300)).toBe(Infinity);
+    watch.started(1, 1, 300);
+    expect(watch.nextDeadlineMs(300)).toBe(700);
   });
 
   it('not before 100 ms', () => {
-    const watch = new StragglerWatch(timesOf(1), 3);
-    watch.begins(1, 1, 0);
-    expect(watch.nextLateMs(0)).toBe(100);
+    const watch = new StragglerWatch(durationsOf(1), 3);
+    watch.started(1, 1, 0);
+    expect(watch.nextDeadlineMs(0)).toBe(100);
   });
 
   it('never with factor 0', () => {
-    const watch = new StragglerWatch(timesOf(1), 0);
-    watch.begins(1, 1, 0);
-    expect(watch.late(1e9)).toEqual([]);
+    const watch = new StragglerWatch(durationsOf(1), 0);
+    watch.started(1, 1, 0);
+    expect(watch.stragglers(1e9)).toEqual([]);
   });
 
   it('later before there are eight answers: first slices wait for shards', () => {
-    const few = new StragglerWatch(timesOf(200, 7), 3);
-    few.begins(1, 1, 0);
+    const few = new StragglerWatch(durationsOf(200, 7), 3);
+    few.started(1, 1, 0);
     // Ten times 3 × 200 is 6 s: a minute.
-    expect(few.nextLateMs(0)).toBe(60_000);
-    few.begins(1, 20, 0);
+    expect(few.nextDeadlineMs(0)).toBe(60_000);
+    few.started(1, 20, 0);
     // Ten times 3 × 200 × 20.
-    expect(few.nextLateMs(0)).toBe(120_000);
-    few.begins(2, 2, 0);
+    expect(few.nextDeadlineMs(0)).toBe(120_000);
+    few.started(2, 2, 0);
     // The eighth: 400 ms for two.
-    few.ends(2, 400);
-    expect(few.nextLateMs(0)).toBe(12_000);
+    few.answered(2, 400);
+    expect(few.nextDeadlineMs(0)).toBe(12_000);
   });
 
   it('never before the first answer: nothing is known', () => {
-    const watch = new StragglerWatch(new SliceTimes(), 3);
-    watch.begins(1, 1, 0);
-    expect(watch.nextLateMs(0)).toBe(Infinity);
+    const watch = new StragglerWatch(new ItemDurations(), 3);
+    watch.started(1, 1, 0);
+    expect(watch.nextDeadlineMs(0)).toBe(Infinity);
   });
 
   it('no longer when it has left', () => {
-    const watch = new StragglerWatch(timesOf(1), 3);
-    watch.begins(1, 1, 0);
-    watch.forget(1);
-    expect(watch.late(1000)).toEqual([]);
-    expect(watch.nextLateMs(0)).toBe(Infinity);
+    const watch = new StragglerWatch(durationsOf(1), 3);
+    watch.started(1, 1, 0);
+    watch.left(1);
+    expect(watch.stragglers(1000)).toEqual([]);
+    expect(watch.nextDeadlineMs(0)).toBe(Infinity);
   });
 });

@@ -13,22 +13,22 @@ describe('a run’s control', () => {
 
   it('pauses once the loop asks, until it is told to go on', async () => {
     const control = new RunControl();
-    expect(control.ask('pause')).toBeUndefined();
+    expect(control.request('pause')).toBeUndefined();
     expect(control.phase).toBe('pausing');
     expect(control.next()).toBe('wait');
     expect(control.phase).toBe('paused');
     const changed = control.changed(never);
-    control.ask('continue');
+    control.request('continue');
     await changed;
     expect(control.next()).toBe('step');
   });
 
   it('saves once for each time that this is asked for, also while it is paused', async () => {
     const control = new RunControl();
-    control.ask('pause');
+    control.request('pause');
     expect(control.next()).toBe('wait');
     const changed = control.changed(never);
-    control.ask('checkpoint');
+    control.request('checkpoint');
     await changed;
     expect([control.next(), control.next()]).toEqual(['save', 'wait']);
     expect(control.phase).toBe('paused');
@@ -36,22 +36,22 @@ describe('a run’s control', () => {
 
   it('that is told to go on before the step has ended does not pause', () => {
     const control = new RunControl();
-    control.ask('pause');
-    expect(control.ask('continue')).toBeUndefined();
+    control.request('pause');
+    expect(control.request('continue')).toBeUndefined();
     expect(control.next()).toBe('step');
   });
 
   it('says why something cannot be had', () => {
     const control = new RunControl();
-    expect(control.ask('continue')).toBe('the run is not paused');
-    control.ask('pause');
-    expect(control.ask('pause')).toBe('the run is pausing already');
+    expect(control.request('continue')).toBe('the run is not paused');
+    control.request('pause');
+    expect(control.request('pause')).toBe('the run is already pausing');
   });
 
   it('stops waiting when the run is stopped', async () => {
     const control = new RunControl();
     const abort = new AbortController();
-    control.ask('pause');
+    control.request('pause');
     const changed = control.changed(abort.signal);
     abort.abort();
     await changed;

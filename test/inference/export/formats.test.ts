@@ -1,4 +1,4 @@
-// What holds for every exported file, whoever reads it: names, places, bytes, and what it tells of itself.
+// What all export formats have in common: names, paths, bytes and metadata.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { unzipSync } from 'fflate';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
@@ -23,8 +23,8 @@ beforeAll(async () => {
 
 const filesOf = (exported: Exported) => ('file' in exported ? { '': exported.file } : exported.folder);
 
-describe.each(exportFormats)('%s', (format) => {
-  it('gives the same bytes for the same model', async () => {
+describe.each(exportFormats)('an export as %s', (format) => {
+  it('has the same bytes for the same model', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1e12 });
     const first = await encodeExport(model, format);
     vi.setSystemTime(2e12); // HDF5 keeps times in whole seconds
@@ -36,55 +36,57 @@ describe.each(exportFormats)('%s', (format) => {
   });
 });
 
-describe('a place', () => {
-  const write = (format: ExportFormat, target: string, force = false) => exportModel(model, { format, target, force });
+describe('exportModel', () => {
+  const write = (to: ExportFormat, out: string, force = false) => exportModel(model, { to, out, force });
 
-  it('whose name the readers of the format would not take is refused', async () => {
+  it('rejects a name without the extension of the format', async () => {
     await expect(write('keras', inFolder('model.h5'))).rejects.toMatchObject({
       code: 'bad-option',
-      message: `--out is ${inFolder('model.h5')}: the name of a keras file must end in .keras`,
+      message: `\`out\` is ${inFolder('model.h5')}: the name of a keras file must end in .keras`,
     });
     await expect(write('onnx', inFolder('model'))).rejects.toThrow('must end in .onnx');
   });
 
-  it('that is taken is left as it is, unless replacing it is asked for', async () => {
-    const target = inFolder('taken.onnx');
+  it('replaces an existing file only with `force`', async () => {
+    const target = inFolder('existing.onnx');
     await writeFile(target, 'mine');
     await expect(write('onnx', target)).rejects.toThrow(
-      `--out is ${target}, which is there already: name another, or say --force`,
+      `\`out\` is ${target}, which already exists: choose another name, or replace it with \`force\``,
     );
     expect(await readFile(target, 'utf8')).toBe('mine');
     const bytes = await write('onnx', target, true);
     expect((await readFile(target)).length).toBe(bytes);
   });
 
-  it('that is a folder keeps its other files, and is never replaced by a file', async () => {
+  it('keeps other files of an existing folder, and never replaces a folder by a file', async () => {
     const folder = inFolder('web');
     await mkdir(folder);
     await writeFile(inFolder('web', 'index.html'), 'mine');
     await write('tfjs', folder, true);
     expect((await readdir(folder)).toSorted()).toEqual(['index.html', 'model.json', 'weights.bin']);
     await mkdir(inFolder('folder.onnx'));
-    await expect(write('onnx', inFolder('folder.onnx'), true)).rejects.toThrow('a folder: onnx writes a file');
-    await expect(write('savedmodel', inFolder('web', 'index.html'), true)).rejects.toThrow('a file: savedmodel writes');
+    await expect(write('onnx', inFolder('folder.onnx'), true)).rejects.toThrow('a folder: onnx needs a file');
+    await expect(write('savedmodel', inFolder('web', 'index.html'), true)).rejects.toThrow(
+      'a file: savedmodel needs a folder',
+    );
   });
 
-  it('that cannot be written is named with the reason', async () => {
+  it('reports why a path cannot be written', async () => {
     const beneathAFile = inFolder('web', 'index.html', 'model.onnx');
     await expect(write('onnx', beneathAFile)).rejects.toMatchObject({
       code: 'bad-option',
-      message: expect.stringMatching(/cannot be written \((ENOTDIR|EEXIST)\): name another place/) as string,
+      message: expect.stringMatching(/cannot be written \((ENOTDIR|EEXIST)\): choose another path/) as string,
     });
   });
 
-  it('is made with the folders above it', async () => {
+  it('creates missing folders', async () => {
     await write('safetensors', inFolder('new', 'deep', 'model.safetensors'));
     expect(await readdir(inFolder('new', 'deep'))).toEqual(['model.safetensors']);
   });
 });
 
-describe('what a file tells of itself', () => {
-  it('is in the safetensors header, with the arrays under the checkpoint’s names', async () => {
+describe('the metadata of a model', () => {
+  it('is in the safetensors header, next to the arrays with their names in checkpoints', async () => {
     const { file } = (await encodeExport(model, 'safetensors')) as { file: Uint8Array };
     const arrays = decodeSafetensors(file, 'the file');
     const { layout, weights } = model;
@@ -107,7 +109,7 @@ describe('what a file tells of itself', () => {
     });
   });
 
-  it('is in the .keras file’s metadata', async () => {
+  it('is in the metadata of a .keras file', async () => {
     const { file } = (await encodeExport(model, 'keras')) as { file: Uint8Array };
     const entries = unzipSync(file);
     expect(Object.keys(entries)).toEqual(['metadata.json', 'config.json', 'model.weights.h5']);
@@ -118,7 +120,7 @@ describe('what a file tells of itself', () => {
     });
   });
 
-  it('is in the TensorFlow.js model’s metadata', async () => {
+  it('is in the metadata of a TensorFlow.js model', async () => {
     const { folder } = (await encodeExport(model, 'tfjs')) as { folder: Record<string, Uint8Array> };
     const description = JSON.parse(Buffer.from(folder['model.json']).toString()) as object;
     expect(description).toMatchObject({

@@ -1,4 +1,4 @@
-// Each exported model in the hands of its own users: they load it and give our logits.
+// Exported models give the same logits when they are loaded by the software of their formats.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -16,7 +16,7 @@ import { perPixelMean, standardize } from '../../support/random-batch.js';
 import { sayWhySkipped } from '../../support/why-skipped.js';
 import { distance, imageCount, pixelsOf, sampleModel, testImages } from './samples.js';
 
-/** Logits of a trained model are a few units; a wrong term anywhere would show in the first digit. */
+/** Logits of a trained model are a few units; any wrong term would change the first digit. */
 const tolerance = 1e-4;
 const script = fileURLToPath(new URL('../../support/load_exported.py', import.meta.url));
 const inFolder = folderPerFile();
@@ -43,25 +43,25 @@ beforeAll(async () => {
   );
 });
 
-it('are not all alike: else agreement would say little', () => {
+it('the logits of the samples differ, so that agreement is meaningful', () => {
   for (const { logits } of samples) expect(Math.max(...logits) - Math.min(...logits)).toBeGreaterThan(1);
 });
 
-/** The formats that a python loads, in one process: most of its time is TensorFlow's start. */
+/** The formats that are loaded by one Python process, as starting TensorFlow takes most of the time. */
 const pythons: { formats: ExportFormat[]; python: string | undefined; reason: string }[] = [
   {
     formats: ['keras', 'savedmodel'],
     python: process.env['LOCKSTEP_KERAS_PYTHON'],
-    reason: 'LOCKSTEP_KERAS_PYTHON names no python that has Keras and TensorFlow',
+    reason: 'LOCKSTEP_KERAS_PYTHON does not name a Python with Keras and TensorFlow',
   },
   {
     formats: ['onnx'],
     python: process.env['LOCKSTEP_ONNX_PYTHON'],
-    reason: 'LOCKSTEP_ONNX_PYTHON names no python that has onnxruntime',
+    reason: 'LOCKSTEP_ONNX_PYTHON does not name a Python with onnxruntime',
   },
 ];
 
-describe.each(pythons)('are given from $formats files in Python', ({ formats, python, reason }) => {
+describe.each(pythons)('$formats files loaded in Python', ({ formats, python, reason }) => {
   if (python === undefined) sayWhySkipped(`loading ${formats.join(' and ')} files`, reason);
   const logitsFile = (format: ExportFormat, index: number) => inFolder(`${format}-${index}.f32`);
 
@@ -72,7 +72,7 @@ describe.each(pythons)('are given from $formats files in Python', ({ formats, py
     for (const format of formats) {
       for (const [index, { model }] of samples.entries()) {
         const target = inFolder(`${format}-${index}${format === 'savedmodel' ? '' : `.${format}`}`);
-        await exportModel(model, { format, target, force: false });
+        await exportModel(model, { to: format, out: target, force: false });
         tasks.push({ kind: format, model: target, images: inFolder('images.f32'), logits: logitsFile(format, index) });
       }
     }
@@ -84,16 +84,16 @@ describe.each(pythons)('are given from $formats files in Python', ({ formats, py
     if (python === undefined) context.skip(reason);
   });
 
-  describe.each(formats)('%s', (format) => {
-    it.each([...cases.entries()])('of model %i, %j', (index) => {
+  describe.each(formats)('as %s', (format) => {
+    it.each([...cases.entries()])('give the logits of model %i, %j', (index) => {
       const theirs = new Float32Array(new Uint8Array(readFileSync(logitsFile(format, index))).buffer);
       expect(distance(theirs, samples[index].logits)).toBeLessThan(tolerance);
     });
   });
 });
 
-describe('are given by TensorFlow.js from the graph model, fetched over HTTP', () => {
-  it.each([...cases.entries()])('of model %i, %j', async (index) => {
+describe('a graph model loaded by TensorFlow.js over HTTP', () => {
+  it.each([...cases.entries()])('gives the logits of model %i, %j', async (index) => {
     const { model, logits } = samples[index];
     const files = writeTfjsModel(model);
     const server = createServer((request, response) => {

@@ -1,4 +1,4 @@
-// Trained-looking models and real pictures for the tests of exports.
+// Models that look trained, and real images, for tests of exports.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { TrainedModel } from '../../../inference/export/network.js';
@@ -16,17 +16,18 @@ import { sayWhySkipped } from '../../support/why-skipped.js';
 export const imageCount = 64;
 const realImages = path.resolve('../shared/cifar10/subset');
 
-/** Test images of CIFAR-10, or drawn ones where there are none. */
+/** Test images of CIFAR-10, or synthetic ones if it is missing. */
 export async function testImages(): Promise<ImageBatch> {
   const isThere = existsSync(realImages);
-  if (!isThere) sayWhySkipped('real images in the tests of exports, which take drawn ones', `no ${realImages}`);
+  if (!isThere) sayWhySkipped('real images in tests of exports, which use synthetic ones', `no ${realImages}`);
   const records = isThere
     ? (await loadCifar10(realImages)).test
     : synthesizeRecords({ seed: 0, split: 'test', count: imageCount });
-  return { records, indices: Uint32Array.from(Array(imageCount).keys()), views: identityAugmentations(imageCount) };
+  const indices = Uint32Array.from(Array(imageCount).keys());
+  return { records, indices, augmentations: identityAugmentations(imageCount) };
 }
 
-/** The pictures as an exported model takes them: [images, row, column, channel], red, green, blue, 0 to 255. */
+/** The input of an exported model: [N, row, column, channel], with red, green and blue from 0 to 255. */
 export function pixelsOf(batch: ImageBatch): Float32Array {
   const bytes = new Uint8Array(batch.indices.length * valuesPerImage);
   cropBatch(batch, bytes);
@@ -34,8 +35,8 @@ export function pixelsOf(batch: ImageBatch): Float32Array {
 }
 
 /**
- * A model with no special value in any array, and its logits by the wasm engine. The moving statistics are those of the
- * images, so that the logits are of a trained model's size.
+ * A model with random weights, and its logits computed by the wasm engine. Its moving statistics are those of the images, so
+ * that the logits are as large as those of a trained model.
  */
 export async function sampleModel(
   spec: Omit<ModelSpec, 'bnEpsilon'>,
@@ -46,11 +47,11 @@ export async function sampleModel(
   const weights = randomWeights(layout, 4);
   const engine = await openWasmEngine({ threads: 1 });
   try {
-    const computing = await engine.createModel(layout, preprocessing);
-    computing.setWeights(weights, new Float32Array(layout.statisticsSize));
-    const movingStatistics = (await computing.computeSlice(images)).batchStatistics.slice();
-    computing.setWeights(weights, movingStatistics);
-    const { logits } = await computing.evaluate(images);
+    const engineModel = await engine.createModel(layout, preprocessing);
+    engineModel.setWeights(weights, new Float32Array(layout.statisticsSize));
+    const movingStatistics = (await engineModel.computeSlice(images)).batchStatistics.slice();
+    engineModel.setWeights(weights, movingStatistics);
+    const { logits } = await engineModel.evaluate(images);
     const model: TrainedModel = {
       layout,
       weights,
@@ -66,11 +67,11 @@ export async function sampleModel(
   }
 }
 
-/** The largest difference. */
+/** The largest absolute difference; NaN if there is one. */
 export function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
-  return Array.from(expected).reduce((most, value, i) => {
-    const apart = Math.abs(actual[i] - value);
-    return apart <= most ? most : apart; // also where it is not a number
+  return Array.from(expected).reduce((max, value, i) => {
+    const difference = Math.abs(actual[i] - value);
+    return difference <= max ? max : difference; // NaN is not <=
   }, 0);
 }

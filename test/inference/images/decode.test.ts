@@ -1,23 +1,23 @@
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
-import { decodeImage, applyExifOrientation, type Picture } from '../../../inference/images/decode.js';
+import { decodeImage, applyExifOrientation, type Image } from '../../../inference/images/decode.js';
 
-/** Red, green, blue, opacity of each pixel. */
+/** @param rgba red, green, blue and opacity of each pixel */
 function png(width: number, height: number, rgba: readonly number[]): Buffer {
   const image = new PNG({ width, height });
   image.data = Buffer.from(rgba);
   return PNG.sync.write(image);
 }
 
-/** A picture whose left half is red and whose right half is blue. */
+/** An image whose left half is red and whose right half is blue. */
 function redAndBlueJpeg(width: number, height: number): Buffer {
   const data = Buffer.alloc(4 * width * height);
   for (let i = 0; i < width * height; i++) data.set(i % width < width / 2 ? [255, 0, 0, 255] : [0, 0, 255, 255], 4 * i);
   return jpeg.encode({ width, height, data }, 95).data;
 }
 
-/** Puts a camera's note of how it was held behind the JPEG's first marker. */
+/** Inserts an EXIF orientation after the first marker of a JPEG. */
 function withOrientation(file: Buffer, orientation: number): Buffer {
   const tiff = Buffer.alloc(26);
   tiff.write('MM\0*', 0, 'latin1');
@@ -32,42 +32,42 @@ function withOrientation(file: Buffer, orientation: number): Buffer {
   return Buffer.concat([file.subarray(0, 2), head, segment, file.subarray(2)]);
 }
 
-function pixelAt({ width, pixels }: Picture, row: number, column: number): number[] {
+function pixelAt({ width, pixels }: Image, row: number, column: number): number[] {
   return [...pixels.subarray(3 * (row * width + column), 3 * (row * width + column) + 3)];
 }
 
-describe('a PNG', () => {
-  it('gives its pixels', () => {
+describe('decodeImage, for a PNG,', () => {
+  it('returns its pixels', () => {
     const file = png(2, 1, [1, 2, 3, 255, 40, 50, 60, 255]);
     expect(decodeImage(file, 'a.png')).toEqual({ width: 2, height: 1, pixels: Uint8Array.of(1, 2, 3, 40, 50, 60) });
   });
 
-  it('is white where it is transparent, and paler where it is partly so', () => {
-    // Opacity 51 of 255 is a fifth: 0.2 × 100 + 0.8 × 255 = 224.
+  it('blends transparent pixels with white', () => {
+    // An opacity of 51/255 is a fifth: 0.2 × 100 + 0.8 × 255 = 224.
     const file = png(2, 1, [9, 9, 9, 0, 100, 100, 100, 51]);
     expect(decodeImage(file, 'a.png').pixels).toEqual(Uint8Array.of(255, 255, 255, 224, 224, 224));
   });
 });
 
-describe('a JPEG', () => {
-  it('gives its pixels, nearly', () => {
-    const picture = decodeImage(redAndBlueJpeg(32, 16), 'a.jpg');
-    expect(picture).toMatchObject({ width: 32, height: 16 });
-    const [red, green, blue] = pixelAt(picture, 8, 4);
+describe('decodeImage, for a JPEG,', () => {
+  it('returns approximately its pixels', () => {
+    const image = decodeImage(redAndBlueJpeg(32, 16), 'a.jpg');
+    expect(image).toMatchObject({ width: 32, height: 16 });
+    const [red, green, blue] = pixelAt(image, 8, 4);
     expect(red).toBeGreaterThan(245);
     expect(Math.max(green, blue)).toBeLessThan(10);
-    expect(pixelAt(picture, 8, 28)[2]).toBeGreaterThan(245);
+    expect(pixelAt(image, 8, 28)[2]).toBeGreaterThan(245);
   });
 
-  it('is turned upright as the camera noted', () => {
-    // Orientation 6: the stored first column, here red, is the upright picture's first row.
-    const picture = decodeImage(withOrientation(redAndBlueJpeg(32, 16), 6), 'a.jpg');
-    expect(picture).toMatchObject({ width: 16, height: 32 });
-    expect(pixelAt(picture, 2, 8)[0]).toBeGreaterThan(245);
-    expect(pixelAt(picture, 30, 8)[2]).toBeGreaterThan(245);
+  it('applies the EXIF orientation', () => {
+    // Orientation 6: the first column of the stored image, here red, is the first row of the upright one.
+    const image = decodeImage(withOrientation(redAndBlueJpeg(32, 16), 6), 'a.jpg');
+    expect(image).toMatchObject({ width: 16, height: 32 });
+    expect(pixelAt(image, 2, 8)[0]).toBeGreaterThan(245);
+    expect(pixelAt(image, 30, 8)[2]).toBeGreaterThan(245);
   });
 
-  it('is taken as it is where the note cannot be understood', () => {
+  it('ignores an invalid EXIF orientation', () => {
     expect(decodeImage(withOrientation(redAndBlueJpeg(32, 16), 77), 'a.jpg')).toMatchObject({
       width: 32,
       height: 16,
@@ -75,15 +75,15 @@ describe('a JPEG', () => {
   });
 });
 
-describe('the eight orientations', () => {
-  // Each letter a pixel, as it stands in its red byte. Stored: ab over cd over ef.
-  const stored: Picture = {
+describe('applyExifOrientation', () => {
+  // Each letter is the red byte of a pixel. The stored rows are ab, cd and ef.
+  const stored: Image = {
     width: 2,
     height: 3,
     pixels: Uint8Array.from(Array.from('abcdef').flatMap((c) => [c.charCodeAt(0), 0, 0])),
   };
 
-  // As the EXIF standard says where the stored first row and first column are to be seen.
+  // The comments name where the first row and the first column of the stored image belong, as in the EXIF standard.
   it.each([
     [1, 'ab/cd/ef'], // top, left
     [2, 'ba/dc/fe'], // top, right
@@ -93,7 +93,7 @@ describe('the eight orientations', () => {
     [6, 'eca/fdb'], // right, top
     [7, 'fdb/eca'], // right, bottom
     [8, 'bdf/ace'], // left, bottom
-  ])('%i', (orientation, expected) => {
+  ])('handles orientation %i', (orientation, expected) => {
     const { width, height, pixels } = applyExifOrientation(stored, orientation);
     const letters = Array.from({ length: width * height }, (_, i) => String.fromCharCode(pixels[3 * i])).join('');
     const rows = Array.from({ length: height }, (_, row) => letters.slice(row * width, (row + 1) * width));
@@ -101,7 +101,7 @@ describe('the eight orientations', () => {
   });
 });
 
-describe('what cannot be shown to the network is named for what it is', () => {
+describe('decodeImage rejects', () => {
   const bytes = (text: string) => Buffer.from(text, 'latin1');
 
   it.each([
@@ -111,22 +111,22 @@ describe('what cannot be shown to the network is named for what it is', () => {
     ['cat.png', 'a PDF document', bytes('%PDF-1.7')],
     ['cat.svg', 'an SVG image or other XML', bytes('<svg xmlns="…">')],
     ['cat.jpg', 'an empty file', bytes('')],
-    ['cat.txt', 'no image', bytes('a cat sat on a mat')],
-  ])('%s: %s', (name, what, file) => {
+    ['cat.txt', 'not an image', bytes('a cat sat on a mat')],
+  ])('%s, as %s', (name, what, file) => {
     expect(() => decodeImage(file, name)).toThrow(
       expect.objectContaining({
         code: 'bad-data',
-        message: `${name} is ${what}: PNG and JPEG are read; convert it to one of them`,
+        message: `${name} is ${what}: it must be a PNG or JPEG file`,
       }),
     );
   });
 
   it.each([
-    ['a PNG cut off in its pixels', 'PNG', png(8, 8, Array<number>(256).fill(7)).subarray(0, 50)],
-    ['a PNG cut off in its header', 'PNG', png(8, 8, Array<number>(256).fill(7)).subarray(0, 20)],
-    ['a JPEG cut off before its size', 'JPEG', redAndBlueJpeg(8, 8).subarray(0, 40)],
-    ['a JPEG cut off in its pixels', 'JPEG', redAndBlueJpeg(64, 64).subarray(0, -200)],
-    ['a JPEG of nothing but a beginning', 'JPEG', bytes('\xff\xd8\xff\xe0')],
+    ['a PNG that is truncated in its pixels', 'PNG', png(8, 8, Array<number>(256).fill(7)).subarray(0, 50)],
+    ['a PNG that is truncated in its header', 'PNG', png(8, 8, Array<number>(256).fill(7)).subarray(0, 20)],
+    ['a JPEG that is truncated before its size', 'JPEG', redAndBlueJpeg(8, 8).subarray(0, 40)],
+    ['a JPEG that is truncated in its pixels', 'JPEG', redAndBlueJpeg(64, 64).subarray(0, -200)],
+    ['a JPEG with only a first marker', 'JPEG', bytes('\xff\xd8\xff\xe0')],
   ])('%s', (_, kind, file) => {
     expect(() => decodeImage(file, 'cat')).toThrow(
       expect.objectContaining({
@@ -136,17 +136,17 @@ describe('what cannot be shown to the network is named for what it is', () => {
     );
   });
 
-  it('a file that claims more pixels than are read, before anything is made for them', () => {
+  it('a file that claims too many pixels, before allocating memory for them', () => {
     const file = png(1, 1, [0, 0, 0, 255]);
     file.writeUInt32BE(50_000, 16);
     file.writeUInt32BE(40_000, 20);
     expect(() => decodeImage(file, 'bomb.png')).toThrow(
-      'bomb.png is 50000×40000 pixels: at most 64 million are read; make it smaller first',
+      'bomb.png has 50000×40000 pixels: it must have at most 64 million',
     );
     const photo = redAndBlueJpeg(8, 8);
     const frame = photo.indexOf(Buffer.from([0xff, 0xc0]));
     photo.writeUInt16BE(65_000, frame + 5);
     photo.writeUInt16BE(65_000, frame + 7);
-    expect(() => decodeImage(photo, 'bomb.jpg')).toThrow('bomb.jpg is 65000×65000 pixels');
+    expect(() => decodeImage(photo, 'bomb.jpg')).toThrow('bomb.jpg has 65000×65000 pixels');
   });
 });

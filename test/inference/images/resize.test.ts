@@ -1,20 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import type { Picture } from '../../../inference/images/decode.js';
-import { fits, recordOf } from '../../../inference/images/resize.js';
+import type { Image } from '../../../inference/images/decode.js';
+import { imageFits, recordOf } from '../../../inference/images/resize.js';
 
-function picture(width: number, height: number, colourAt: (row: number, column: number) => readonly number[]): Picture {
+function image(width: number, height: number, colorAt: (row: number, column: number) => readonly number[]): Image {
   const pixels = new Uint8Array(3 * width * height);
-  for (let i = 0; i < width * height; i++) pixels.set(colourAt(Math.floor(i / width), i % width), 3 * i);
+  for (let i = 0; i < width * height; i++) pixels.set(colorAt(Math.floor(i / width), i % width), 3 * i);
   return { width, height, pixels };
 }
 
-/** The record's red plane. */
+/** The red plane of a record. */
 const redOf = (record: Uint8Array) => record.subarray(1, 1 + 1024);
 
-describe.each(fits)('%s', (fit) => {
-  it('leaves a picture of 32×32 as it is, plane by plane', () => {
+describe.each(imageFits)('recordOf with %s', (fit) => {
+  it('does not change an image of 32×32 pixels', () => {
     const record = recordOf(
-      picture(32, 32, (row, column) => [row * 8, column * 8, (row * column) % 256]),
+      image(32, 32, (row, column) => [row * 8, column * 8, (row * column) % 256]),
       fit,
     );
     expect(record.length).toBe(3073);
@@ -30,9 +30,9 @@ describe.each(fits)('%s', (fit) => {
     [5, 700],
     [31, 33],
     [1000, 40],
-  ])('keeps the colour of a plain picture of %i×%i', (width, height) => {
+  ])('keeps the color of a uniform image of %i×%i pixels', (width, height) => {
     const record = recordOf(
-      picture(width, height, () => [200, 7, 255]),
+      image(width, height, () => [200, 7, 255]),
       fit,
     );
     expect(new Set(redOf(record))).toEqual(new Set([200]));
@@ -40,27 +40,27 @@ describe.each(fits)('%s', (fit) => {
     expect(new Set(record.subarray(2049))).toEqual(new Set([255]));
   });
 
-  it('makes a fine pattern its mean, not another pattern', () => {
-    // Rows and columns of 0 and 254 in turn: everywhere 127, but for the edges, where the kernel is cut off.
+  it('averages a fine pattern without aliasing', () => {
+    // A checkerboard of 0 and 254: the mean is 127, except at the edges, where the kernel is truncated.
     const record = recordOf(
-      picture(256, 256, (row, column) => [254 * ((row + column) % 2), 0, 0]),
+      image(256, 256, (row, column) => [254 * ((row + column) % 2), 0, 0]),
       fit,
     );
     for (const red of redOf(record)) expect(Math.abs(red - 127)).toBeLessThanOrEqual(2);
   });
 });
 
-describe('of a wide picture, black with a white left third', () => {
-  const wide = picture(192, 64, (_, column) => (column < 64 ? [255, 255, 255] : [0, 0, 0]));
+describe('recordOf, for a wide black image whose left third is white,', () => {
+  const wide = image(192, 64, (_, column) => (column < 64 ? [255, 255, 255] : [0, 0, 0]));
 
-  it('crop takes the middle, which is black', () => {
-    // The middle square is columns 64 to 127; of the white beside it only the kernel's reach is seen.
+  it('uses the black center with crop', () => {
+    // The center is columns 64 to 127; the kernel reaches into the white columns next to it.
     const red = redOf(recordOf(wide, 'crop'));
     expect(red[31]).toBe(0);
     expect(Math.max(...red.subarray(1, 32))).toBeLessThan(26);
   });
 
-  it('squeeze takes all of it: a third of each row is white', () => {
+  it('uses the whole image with squeeze: a third of each row is white', () => {
     const row = redOf(recordOf(wide, 'squeeze')).subarray(0, 32);
     expect([...row.subarray(0, 9)]).toEqual(Array(9).fill(255));
     expect([...row.subarray(13)]).toEqual(Array(19).fill(0));

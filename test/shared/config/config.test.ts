@@ -4,7 +4,7 @@ import { kebabCase, resolveConfig, totalStepsOf, type Config, type ConfigKey } f
 import { recipeNames } from '../../../shared/config/recipe-presets.js';
 
 describe('the defaults', () => {
-  it('are the recipe of the tutorial', () => {
+  it('are the tutorial recipe', () => {
     expect(resolveConfig({})).toEqual({
       recipe: 'tutorial',
       seed: 0,
@@ -49,7 +49,7 @@ describe('the defaults', () => {
     });
   });
 
-  it('stand where a field is undefined', () => {
+  it('apply to fields that are undefined', () => {
     expect(resolveConfig({ depth: undefined, seed: 3 })).toMatchObject({ depth: 20, seed: 3 });
   });
 
@@ -61,13 +61,13 @@ describe('the defaults', () => {
 });
 
 describe('a configuration', () => {
-  it('is frozen, with its lists', () => {
+  it('is frozen, including its lists', () => {
     const config = resolveConfig({});
     expect(() => Object.assign(config, { depth: 32 })).toThrow(TypeError);
     expect(() => config.learningRateBoundaries.push(1)).toThrow(TypeError);
   });
 
-  it('goes through JSON unchanged', () => {
+  it('survives JSON unchanged', () => {
     const config = resolveConfig({ seed: 2 ** 53 - 1, epochs: 3, shortcut: 'projection', data: 'images' });
     expect(resolveConfig(JSON.parse(JSON.stringify(config)) as Record<string, unknown>)).toEqual(config);
   });
@@ -144,85 +144,85 @@ describe('a bad value', () => {
     ['replicas', 0, '0'],
   ];
 
-  it.each(cases)('of %s: %j is refused with the field, the value and what is allowed', (key, value, shown) => {
+  it.each(cases)('of %s (%j) is refused with the field, the value and the allowed values', (key, value, shown) => {
     expect(() => resolveConfig({ [key]: value })).toThrow(
       expect.objectContaining({
         code: 'bad-config',
-        message: `${key} is ${shown}: it must be ${configFields[key].allowed}`,
+        message: `\`${key}\` is ${shown}: it must be ${configFields[key].allowed}`,
       }),
     );
   });
 
-  it('is tried for every field', () => {
+  it('is tested for every field', () => {
     expect(new Set(cases.map(([key]) => key))).toEqual(new Set(Object.keys(configFields)));
   });
 
-  it('is named as it is called where it comes from', () => {
+  it('is reported under the name that its source uses', () => {
     expect(() => resolveConfig({ batchSize: 0 }, (key) => `--${kebabCase(key)}`)).toThrow(
-      '--batch-size is 0: it must be a whole number of at least 1',
+      '--batch-size is 0: it must be a whole number from 1 to 1,048,576',
     );
   });
 });
 
-describe('values that do not go together', () => {
-  it('are slices that do not divide the batch', () => {
+describe('values that contradict each other', () => {
+  it('are `slices` that do not divide the batch size', () => {
     expect(() => resolveConfig({ slices: 3 })).toThrow(
       expect.objectContaining({
         code: 'bad-config',
-        message: 'slices is 3: it must be a whole number that divides batchSize, which is 128',
+        message: '`slices` is 3: it must be a whole number that divides `batchSize`, which is 128',
       }),
     );
   });
 
-  it('are a silence that ends before the second ping', () => {
+  it('are a `heartbeatTimeout` no longer than the `heartbeatInterval`', () => {
     expect(() => resolveConfig({ heartbeatTimeout: 2 })).toThrow(
       expect.objectContaining({
         code: 'bad-config',
-        message: 'heartbeatTimeout is 2: it must be more than heartbeatInterval, which is 2',
+        message: '`heartbeatTimeout` is 2: it must be greater than `heartbeatInterval`, which is 2',
       }),
     );
   });
 
   it.each([{ warmupRate: 0.01 }, { warmupRate: 0.01, warmupSteps: 400, schedule: 'one-cycle' }])(
-    'are a constant warm-up rate without a warm-up, or with one that rises: %o',
+    'are a `warmupRate` without a warm-up, or with the one-cycle schedule: %o',
     (input) => {
-      expect(() => resolveConfig(input)).toThrow('warmupRate is 0.01: it must be left out');
+      expect(() => resolveConfig(input)).toThrow('`warmupRate` is 0.01: it must be omitted');
     },
   );
 
-  it('are a length in steps and one in epochs', () => {
+  it('are `steps` and `epochs`', () => {
     expect(() => resolveConfig({ steps: 5, epochs: 2 })).toThrow(
-      expect.objectContaining({ code: 'bad-config', message: 'steps is 5 and epochs is 2: give one of the two' }),
+      expect.objectContaining({ code: 'bad-config', message: '`steps` is 5 and `epochs` is 2: give only one of them' }),
     );
   });
 });
 
 describe('a recipe', () => {
-  it('fills in what is not given itself', () => {
+  it('fills in fields that are not given', () => {
     expect(resolveConfig({ recipe: 'paper' })).toMatchObject({ weightDecay: 0.0001, convBias: false, depth: 20 });
     expect(resolveConfig({ recipe: 'paper', weightDecay: 0 })).toMatchObject({ weightDecay: 0, convBias: false });
   });
 
-  it("of the paper warms up from 110 layers on, about as long as the paper's did", () => {
+  it('paper warms up from 110 layers on, for about as long as in the paper', () => {
     expect(resolveConfig({ recipe: 'paper', depth: 56 })).toMatchObject({ warmupSteps: null, warmupRate: null });
     expect(resolveConfig({ recipe: 'paper', depth: 110 })).toMatchObject({ warmupSteps: 400, warmupRate: 0.01 });
   });
 
-  it.each(recipeNames)('%s gives valid values that are the same when they are read back', (recipe) => {
+  it.each(recipeNames)('%s has valid values, which stay the same when they are resolved again', (recipe) => {
     for (const depth of [20, 110]) {
       const config = resolveConfig({ recipe, depth });
       expect(resolveConfig(JSON.parse(JSON.stringify(config)) as Record<string, unknown>)).toEqual(config);
     }
   });
 
-  it('called fast has the rate, the label smoothing and the views that were measured', () => {
+  it('fast has the learning rate, label smoothing and augmentation that were measured', () => {
     const chosen = { schedule: 'one-cycle', learningRate: 0.2, labelSmoothing: 0.1, batchSize: 128, slices: 4 };
-    const views = { flip: 'alternating', cropPadding: 'reflect' };
-    expect(resolveConfig({ recipe: 'fast' })).toMatchObject({ ...chosen, ...views });
+    const augmentation = { flip: 'alternating', cropPadding: 'reflect' };
+    expect(resolveConfig({ recipe: 'fast' })).toMatchObject({ ...chosen, ...augmentation });
     expect(resolveConfig({})).toMatchObject({ flip: 'random', cropPadding: 'zeros' });
   });
 
-  it('leaves its length aside where one is given, in the other unit too', () => {
+  it('does not set a length if one is given, even in the other unit', () => {
     expect(resolveConfig({ recipe: 'fast' })).toMatchObject({ epochs: 30, steps: null });
     expect(resolveConfig({ recipe: 'fast', epochs: 2 })).toMatchObject({ epochs: 2, steps: null });
     expect(resolveConfig({ recipe: 'fast', steps: 7 })).toMatchObject({ epochs: null, steps: 7 });
@@ -230,7 +230,7 @@ describe('a recipe', () => {
 });
 
 describe('an unknown key', () => {
-  it.each(['batchsize', 'batch-size', 'toString'])('%s is refused with the keys there are', (key) => {
+  it.each(['batchsize', 'batch-size', 'toString'])('%s is refused with a list of the keys', (key) => {
     expect(() => resolveConfig({ [key]: 1 })).toThrow(
       expect.objectContaining({
         code: 'bad-config',
@@ -245,7 +245,7 @@ describe('an unknown key', () => {
 });
 
 describe('totalStepsOf', () => {
-  it('is the number of steps, or of epochs times their steps, or 64,000', () => {
+  it('is the number of steps, the number of epochs times their steps, or 64,000', () => {
     expect(totalStepsOf(resolveConfig({ steps: 7 }), 351)).toBe(7);
     expect(totalStepsOf(resolveConfig({ epochs: 2 }), 351)).toBe(702);
     expect(totalStepsOf(resolveConfig({}), 351)).toBe(64_000);

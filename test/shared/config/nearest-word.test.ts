@@ -7,12 +7,12 @@ it.each([
   ['batchsize', 'batchSize'],
   ['batch-size', 'batchSize'],
   ['learning_rate', 'learningRate'],
-  ['depht', undefined], // two changes of five letters are too many to guess
+  ['depht', undefined], // two changes in five letters are too many
   ['dept', 'depth'],
   ['step', 'steps'],
   ['epoch', 'epochs'],
   ['learningrates', 'learningRate'],
   ['colour', undefined],
-])('%s may have meant %s', (given, meant) => {
+])('the nearest word to %s is %s', (given, meant) => {
   expect(nearestWord(given, words)).toBe(meant);
 });

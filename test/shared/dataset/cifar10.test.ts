@@ -41,17 +41,17 @@ function expectSame(actual: Cifar10, expected: Cifar10): void {
   expect(Buffer.compare(actual.test, expected.test)).toBe(0);
 }
 
-describe('a set on the disk', () => {
-  it('is read as it was written, batches 1 to 5 one after the other', async () => {
+describe('a dataset on disk', () => {
+  it('is read as it was written, with batches 1 to 5 in order', async () => {
     await writeCifar10(folder, dataset);
     const loaded = await loadCifar10(folder);
     expectSame(loaded, dataset);
     expect(loaded.source).toBe(`CIFAR-10 files in ${folder}`);
   });
 
-  it('has twelve training images in batches as even as can be', async () => {
+  it('has its training images in batches of nearly equal size', async () => {
     await writeCifar10(folder, dataset);
-    // Batch b begins at floor(12 b / 5): 0, 2, 4, 7, 9, 12.
+    // Of 12 images, batch b begins at floor(12 b / 5): 0, 2, 4, 7, 9, 12.
     const files = await batchFilesOf(folder);
     expect(files.map(({ name, records }) => [name, records])).toEqual([
       ['data_batch_1.bin', 2],
@@ -63,7 +63,7 @@ describe('a set on the disk', () => {
     ]);
   });
 
-  it('is found in cifar-10-batches-bin, as the official archive unpacks', async () => {
+  it('is found in cifar-10-batches-bin, where the official archive unpacks to', async () => {
     const unpacked = path.join(folder, 'cifar-10-batches-bin');
     await writeCifar10(unpacked, dataset);
     expect(await holdsCifar10(folder)).toBe(true);
@@ -72,18 +72,18 @@ describe('a set on the disk', () => {
     expect(loaded.source).toContain(unpacked);
   });
 
-  it('may have a names file with Windows line ends and empty lines', async () => {
+  it('may have Windows line ends and empty lines in its file of class names', async () => {
     await writeCifar10(folder, dataset);
     await writeFile(path.join(folder, 'batches.meta.txt'), `${officialClassNames.join('\r\n')}\r\n\r\n`);
     expect((await loadCifar10(folder)).classNames).toEqual(officialClassNames);
   });
 
-  it('is not written over unless told, and then replaced whole with nothing left behind', async () => {
+  it('is replaced only with overwrite, and then completely', async () => {
     await writeCifar10(folder, dataset);
     const other = synthesizeDataset({ seed: 4, trainingImages: 5, testImages: 1 });
     const refusal = await failureOf(writeCifar10(folder, other));
     expect(refusal.code).toBe('bad-data');
-    expect(refusal.message).toContain('--force');
+    expect(refusal.message).toContain('`overwrite`');
     expectSame(await loadCifar10(folder), dataset);
 
     await writeCifar10(folder, other, { overwrite: true });
@@ -91,50 +91,50 @@ describe('a set on the disk', () => {
     expect(await readdir(folder)).toHaveLength(7);
   });
 
-  it('needs an image for each of its six files', async () => {
+  it('needs at least one image for each of its six files', async () => {
     const four = synthesizeDataset({ trainingImages: 4, testImages: 1 });
     expect((await failureOf(writeCifar10(folder, four))).message).toContain('4 training and 1 test images');
     expect(await readdir(folder)).toEqual([]);
   });
 });
 
-describe('a set that is not sound', () => {
+describe('an invalid dataset', () => {
   beforeEach(() => writeCifar10(folder, dataset));
 
   const faults: {
     title: string;
     spoil: () => Promise<unknown>;
-    /** What the message must contain. */
+    /** Substrings of the expected message. */
     says: string[];
   }[] = [
     {
-      title: 'a truncated file: its size and the whole numbers of records around it',
+      title: 'for a truncated file, with the nearest valid sizes',
       // Three records less a byte: 9218, between 2 × 3073 = 6146 and 3 × 3073 = 9219.
       spoil: () => truncate(path.join(folder, 'data_batch_3.bin'), 3 * recordBytes - 1),
       says: ['data_batch_3.bin', '9218 bytes', '6146 (2 records)', '9219 (3 records)'],
     },
     {
-      title: 'an empty file: at least one record',
+      title: 'for an empty file',
       spoil: () => truncate(path.join(folder, 'test_batch.bin'), 0),
       says: ['test_batch.bin', '0 bytes', 'at least 3073 (1 record)'],
     },
     {
-      title: 'a missing batch: its name and the whole list',
+      title: 'for a missing batch, with its name',
       spoil: () => rm(path.join(folder, 'data_batch_5.bin')),
-      says: ['data_batch_5.bin is missing', 'has 7 files'],
+      says: ['data_batch_5.bin is missing', 'consists of 7 files'],
     },
     {
-      title: 'a missing names file',
+      title: 'for a missing file of class names',
       spoil: () => rm(path.join(folder, 'batches.meta.txt')),
       says: ['batches.meta.txt is missing'],
     },
     {
-      title: 'nine class names',
+      title: 'for nine class names',
       spoil: () => writeFile(path.join(folder, 'batches.meta.txt'), officialClassNames.slice(1).join('\n')),
       says: ['batches.meta.txt has 9 class names', 'must have 10'],
     },
     {
-      title: 'a label of 10: the record, its offset and the value',
+      title: 'for a label of 10, with the record and its offset',
       spoil: async () => {
         const file = path.join(folder, 'data_batch_4.bin');
         const bytes = await readFile(file);
@@ -144,7 +144,7 @@ describe('a set that is not sound', () => {
       says: ['data_batch_4.bin', 'record 1 (at byte 3073)', 'label 10', '0 to 9'],
     },
     {
-      title: 'a folder in the place of a file',
+      title: 'for a folder instead of a file',
       spoil: async () => {
         await rm(path.join(folder, 'data_batch_2.bin'));
         await mkdir(path.join(folder, 'data_batch_2.bin'));
@@ -153,7 +153,7 @@ describe('a set that is not sound', () => {
     },
   ];
 
-  it.each(faults.map((fault) => [fault.title, fault] as const))('is refused with %s', async (_, { spoil, says }) => {
+  it.each(faults.map((fault) => [fault.title, fault] as const))('is rejected %s', async (_, { spoil, says }) => {
     await spoil();
     const error = await failureOf(loadCifar10(folder));
     expect(error.code).toBe('bad-data');
@@ -162,7 +162,7 @@ describe('a set that is not sound', () => {
     expect(error.message).toContain(`lockstep data verify ${folder}`);
   });
 
-  it('counts as CIFAR-10 even so, that no run takes other images in silence', async () => {
+  it('still counts as CIFAR-10, so that no run silently uses other images', async () => {
     await rm(path.join(folder, 'data_batch_1.bin'));
     expect(await holdsCifar10(folder)).toBe(true);
     const error = await failureOf(resolveDataset(undefined, { defaultDirectory: folder }));
@@ -170,8 +170,8 @@ describe('a set that is not sound', () => {
   });
 });
 
-describe('a folder without a set', () => {
-  it('that does not exist is named, with the remedy', async () => {
+describe('a folder without a dataset', () => {
+  it('is reported with a remedy if it does not exist', async () => {
     const absent = path.join(folder, 'absent');
     expect(await holdsCifar10(absent)).toBe(false);
     const error = await failureOf(loadCifar10(absent));
@@ -180,29 +180,29 @@ describe('a folder without a set', () => {
     expect(error.message).toContain(`lockstep data download ${absent}`);
   });
 
-  it('that is a file is named', async () => {
+  it('is reported if it is a file', async () => {
     const file = path.join(folder, 'data');
     await writeFile(file, '');
     expect((await failureOf(loadCifar10(file))).message).toContain(`${file} is a file`);
   });
 });
 
-describe('the set of a run', () => {
-  it('is the folder that was named', async () => {
+describe('the dataset of a run', () => {
+  it('is the given folder', async () => {
     await writeCifar10(folder, dataset);
     const resolved = await resolveDataset(folder, { defaultDirectory: path.join(folder, 'absent') });
     expectSame(resolved, dataset);
     expect(resolved.source).toContain(folder);
   });
 
-  it('is the default folder if that holds CIFAR-10', async () => {
+  it('is the default folder if it holds CIFAR-10', async () => {
     await writeCifar10(folder, dataset);
     const resolved = await resolveDataset(undefined, { defaultDirectory: folder });
     expectSame(resolved, dataset);
     expect(resolved.source).toContain(folder);
   });
 
-  it('is drawn otherwise, and says so', async () => {
+  it('is synthetic otherwise, and says so', async () => {
     const synthetic = { seed: 3, trainingImages: 12, testImages: 4 };
     const resolved = await resolveDataset(undefined, { defaultDirectory: folder, synthetic });
     expectSame(resolved, dataset);
@@ -213,9 +213,9 @@ describe('the set of a run', () => {
 describe('real CIFAR-10 pixels', () => {
   const real = path.resolve('../shared/cifar10/subset');
 
-  it('are read: 5 × 1,000 training and 1,000 test images under the official names', async (context) => {
+  it('are read as 5 × 1,000 training and 1,000 test images with the official class names', async (context) => {
     if (!existsSync(real)) {
-      process.stderr.write(`no test on real images: ${real} is not there\n`);
+      process.stderr.write(`Skipping the test on real images: ${real} does not exist\n`);
       context.skip();
     }
     const loaded = await loadCifar10(real);

@@ -13,15 +13,16 @@ import { archiveFile, downloadCifar10, officialArchive, type CifarArchive } from
 import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
 import { LockstepError } from '../../../shared/errors.js';
 
-// A set of drawn images under the official names, packed as the official archive is: one folder, with a page that nobody needs.
+// Synthetic images with the official class names, packed like the official archive: one folder, which also contains a
+// web page.
 const dataset = { ...synthesizeDataset({ trainingImages: 10, testImages: 3 }), classNames: officialClassNames };
 let workshop = '';
 let archiveBytes: Buffer = Buffer.alloc(0);
 let archive: CifarArchive = officialArchive;
 
-/** How the server answers, replaced by each test. */
+/** The server's response, replaced by tests. */
 let answer: (request: IncomingMessage, response: ServerResponse) => void = () => undefined;
-/** The Range header of each request, '' where it had none. */
+/** The Range header of each request, or ''. */
 let ranges: string[] = [];
 const server = createServer((request, response) => {
   ranges.push(request.headers.range ?? '');
@@ -63,7 +64,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A server that knows ranges, as the official one does. */
+/** Supports ranges, like the official server. */
 function answerWithRanges(request: IncomingMessage, response: ServerResponse): void {
   const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
   if (start >= archiveBytes.length) {
@@ -82,8 +83,8 @@ function answerWithRanges(request: IncomingMessage, response: ServerResponse): v
   response.end(rest);
 }
 
-/** A server whose connections die once `bytesEach` more bytes have reached the disk. It hears of them by onProgress. */
-function dyingServer(bytesEach: number) {
+/** A server that closes each connection when `bytesEach` bytes have reached the disk, as reported to its onProgress. */
+function disconnectingServer(bytesEach: number) {
   let current: ServerResponse | undefined;
   let start = 0;
   return {
@@ -133,7 +134,7 @@ describe('a download', () => {
     expect(ranges).toEqual(['']);
   });
 
-  it('goes on behind the part that an earlier try left', async () => {
+  it('resumes an earlier download', async () => {
     await writeFile(partialPath, archiveBytes.subarray(0, 1000));
     const progress: number[] = [];
     await downloadCifar10(folder, { archive, onProgress: (received) => progress.push(received) });
@@ -142,15 +143,15 @@ describe('a download', () => {
     expect(progress[0]).toBe(1000);
   });
 
-  it('goes on by itself when a connection dies, as long as each brings something', async () => {
-    const dying = dyingServer(1000);
-    answer = (request, response) => (ranges.length <= 3 ? dying.answer : answerWithRanges)(request, response);
-    await downloadCifar10(folder, { archive, onProgress: dying.onProgress });
+  it('reconnects as long as each connection receives something', async () => {
+    const disconnecting = disconnectingServer(1000);
+    answer = (request, response) => (ranges.length <= 3 ? disconnecting.answer : answerWithRanges)(request, response);
+    await downloadCifar10(folder, { archive, onProgress: disconnecting.onProgress });
     await expectWholeSet();
     expect(ranges).toHaveLength(4);
   });
 
-  it('begins anew where the server ignores the range and answers 200', async () => {
+  it('starts over if the server ignores the range and responds with 200', async () => {
     await writeFile(partialPath, Buffer.alloc(1000, 7));
     answer = (_request, response) => response.writeHead(200).end(archiveBytes);
     await downloadCifar10(folder, { archive });
@@ -158,7 +159,7 @@ describe('a download', () => {
     expect(ranges).toEqual(['bytes=1000-']);
   });
 
-  it('begins anew after a 416', async () => {
+  it('starts over after a 416', async () => {
     await writeFile(partialPath, archiveBytes.subarray(0, 1000));
     answer = (request, response) => {
       if (request.headers.range === undefined) answerWithRanges(request, response);
@@ -169,27 +170,27 @@ describe('a download', () => {
     expect(ranges).toEqual(['bytes=1000-', '']);
   });
 
-  it('begins anew where the part that lies there is longer than the archive', async () => {
+  it('starts over if the partial file is longer than the archive', async () => {
     await writeFile(partialPath, Buffer.alloc(archive.bytes + 1));
     await downloadCifar10(folder, { archive });
     await expectWholeSet();
     expect(ranges).toEqual(['']);
   });
 
-  it('needs no request where the part that lies there is whole', async () => {
+  it('makes no request if the partial file is complete', async () => {
     await writeFile(partialPath, archiveBytes);
     await downloadCifar10(folder, { archive });
     await expectWholeSet();
     expect(ranges).toEqual([]);
   });
 
-  it('may come from another address', async () => {
+  it('can use another URL', async () => {
     const elsewhere = { ...archive, url: 'http://127.0.0.1:9/nothing-listens-here' };
     expect(await downloadCifar10(folder, { archive: elsewhere, url: archive.url })).toBe('downloaded');
     await expectWholeSet();
   });
 
-  it('that is interrupted keeps what has arrived', async () => {
+  it('keeps the bytes received when it is interrupted', async () => {
     const abort = new AbortController();
     answer = (_request, response) => {
       response.writeHead(200, { 'content-length': archive.bytes });
@@ -209,41 +210,41 @@ describe('a download', () => {
   });
 });
 
-describe('a download that fails', () => {
+describe('a failed download', () => {
   const faults: { title: string; partialBytes?: number; answer: typeof answer; says: string }[] = [
-    { title: 'a 404', answer: (_, response) => response.writeHead(404).end(), says: 'answered 404 Not Found' },
+    { title: 'a 404', answer: (_, response) => response.writeHead(404).end(), says: 'responded with 404 Not Found' },
     {
-      title: 'a connection that dies at once',
+      title: 'a connection that is closed at once',
       answer: (request) => request.socket.destroy(),
-      says: 'could not be fetched: fetch failed (',
+      says: 'cannot be downloaded: fetch failed (',
     },
     {
-      title: 'another size than it had',
+      title: 'a different size',
       answer: (_, response) => response.writeHead(200, { 'content-length': 5 }).end('12345'),
-      says: 'is 5 bytes now instead of',
+      says: 'has 5 bytes, expected',
     },
     {
-      title: 'another size than it had, seen when going on',
+      title: 'a different size when resuming',
       partialBytes: 10,
       answer: (_, response) => response.writeHead(206, { 'content-range': 'bytes 10-11/12' }).end('ab'),
-      says: 'is 12 bytes now instead of',
+      says: 'has 12 bytes, expected',
     },
     {
-      title: 'another part than was asked for',
+      title: 'a range that was not requested',
       partialBytes: 10,
       answer: (_, response) =>
         response.writeHead(206, { 'content-range': `bytes 0-1/${archive.bytes}` }).end(archiveBytes.subarray(0, 2)),
-      says: 'sent another part than was asked for: bytes 0-1/',
+      says: 'sent a range that was not requested: bytes 0-1/',
     },
     {
-      title: 'more than the archive has',
+      title: 'more bytes than the archive has',
       answer: (_, response) => response.writeHead(200).end(Buffer.alloc(archive.bytes + 1)),
       says: 'sent more than the',
     },
   ];
 
   it.each(faults.map((fault) => [fault.title, fault] as const))(
-    'by %s names the address and what to do',
+    'reports %s with the URL and what to do',
     async (_, fault) => {
       if (fault.partialBytes !== undefined) await writeFile(partialPath, archiveBytes.subarray(0, fault.partialBytes));
       answer = fault.answer;
@@ -256,26 +257,26 @@ describe('a download that fails', () => {
     },
   );
 
-  it('by a wrong MD5 removes the file, so that the next try begins anew', async () => {
+  it('deletes a file with a wrong MD5, so that the next download starts over', async () => {
     const damaged = Buffer.from(archiveBytes);
     damaged[100] ^= 1;
     answer = (_request, response) => response.writeHead(200).end(damaged);
     const error = await failureOf(downloadCifar10(folder, { archive }));
     expect(error.code).toBe('download-failed');
-    expect(error.message).toContain(`instead of ${archive.md5}`);
+    expect(error.message).toContain(`expected ${archive.md5}`);
     expect(await readdir(folder)).toEqual([]);
   });
 
-  it('by a server that dies on every connection ends with the part kept', async () => {
-    const dying = dyingServer(10);
-    answer = dying.answer;
-    const error = await failureOf(downloadCifar10(folder, { archive, onProgress: dying.onProgress }));
+  it('keeps the partial file if the server closes every connection', async () => {
+    const disconnecting = disconnectingServer(10);
+    answer = disconnecting.answer;
+    const error = await failureOf(downloadCifar10(folder, { archive, onProgress: disconnecting.onProgress }));
     expect(error.code).toBe('download-failed');
-    expect(error.message).toContain('broke off after');
+    expect(error.message).toContain('stopped after');
     expect(existsSync(partialPath)).toBe(true);
   });
 
-  it('by a folder that cannot be made says so', async () => {
+  it('reports a folder that cannot be created', async () => {
     await writeFile(path.join(folder, 'file'), '');
     const error = await failureOf(downloadCifar10(path.join(folder, 'file', 'data'), { archive }));
     expect(error.code).toBe('download-failed');
@@ -283,8 +284,8 @@ describe('a download that fails', () => {
   });
 });
 
-describe('an archive that a person has put there', () => {
-  it('is unpacked without a request and stays', async () => {
+describe('an archive that the user has put into the folder', () => {
+  it('is unpacked without a request and kept', async () => {
     await writeFile(archivePath, archiveBytes);
     expect(await downloadCifar10(folder, { archive })).toBe('unpacked');
     await expectWholeSet();
@@ -292,7 +293,7 @@ describe('an archive that a person has put there', () => {
     expect(existsSync(archivePath)).toBe(true);
   });
 
-  it('is refused and kept where its size or MD5 is wrong', async () => {
+  it('is rejected and kept if its size or MD5 is wrong', async () => {
     await writeFile(archivePath, archiveBytes.subarray(1));
     expect((await failureOf(downloadCifar10(folder, { archive }))).message).toContain(`has ${archive.bytes - 1} bytes`);
     const damaged = Buffer.from(archiveBytes);
@@ -304,27 +305,27 @@ describe('an archive that a person has put there', () => {
   });
 });
 
-describe('a folder that holds images', () => {
-  it('of the same set is left alone, without a request', async () => {
+describe('a folder that already holds images', () => {
+  it('is not changed, without a request, if they are the same dataset', async () => {
     await writeCifar10(folder, dataset);
     expect(await downloadCifar10(folder, { archive })).toBe('already there');
     expect(ranges).toEqual([]);
   });
 
-  it('of another set is left alone with an error, and replaced when told', async () => {
-    const drawn = synthesizeDataset({ trainingImages: 5, testImages: 1 });
-    await writeCifar10(folder, drawn);
+  it('is not changed, with an error, if they are another dataset, unless overwrite is set', async () => {
+    const synthetic = synthesizeDataset({ trainingImages: 5, testImages: 1 });
+    await writeCifar10(folder, synthetic);
     const error = await failureOf(downloadCifar10(folder, { archive }));
     expect(error.code).toBe('bad-data');
     expect(error.message).toContain('5 training and 1 test images of striped disc');
-    expect(error.message).toContain('--force');
-    expect(Buffer.compare((await loadCifar10(folder)).training, drawn.training)).toBe(0);
+    expect(error.message).toContain('`overwrite`');
+    expect(Buffer.compare((await loadCifar10(folder)).training, synthetic.training)).toBe(0);
 
     await downloadCifar10(folder, { archive, overwrite: true });
     await expectWholeSet();
   });
 
-  it('of a broken set is mended without being told', async () => {
+  it('is repaired without overwrite if they are incomplete', async () => {
     await writeCifar10(folder, dataset);
     await rm(path.join(folder, 'data_batch_2.bin'));
     await mkdir(path.join(folder, 'something-else'));

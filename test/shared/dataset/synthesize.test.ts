@@ -6,7 +6,7 @@ import { synthesizeDataset, synthesizeRecords } from '../../../shared/dataset/sy
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
-describe('drawn images', () => {
+describe('synthetic images', () => {
   it('have the same bytes on every machine', () => {
     expect(sha256(synthesizeRecords({ seed: 0, split: 'training', count: 200 }))).toBe(
       '4e2c4a36c02479ec31c6659bc3aa5dce3755f1c143e76b4d7790f8834533b6c2',
@@ -16,7 +16,7 @@ describe('drawn images', () => {
     );
   });
 
-  it('do not depend on how many are drawn', () => {
+  it('do not depend on their number', () => {
     const few = synthesizeRecords({ seed: 5, split: 'test', count: 13 });
     const many = synthesizeRecords({ seed: 5, split: 'test', count: 40 });
     expect(Buffer.compare(few, many.subarray(0, few.length))).toBe(0);
@@ -32,7 +32,7 @@ describe('drawn images', () => {
     expect(new Set(hashes).size).toBe(4);
   });
 
-  it('have each class as often as the others, in an order that is not that of the labels', () => {
+  it('contain every class equally often, in shuffled order', () => {
     const records = synthesizeRecords({ seed: 0, split: 'training', count: 100 });
     expect([...countPerClass(records)]).toEqual(Array.from({ length: 10 }, () => 10));
     const labels = Array.from({ length: 100 }, (_, index) => records[index * recordBytes]);
@@ -40,7 +40,7 @@ describe('drawn images', () => {
     expect(labels.slice(0, 10)).not.toEqual(labels.slice(10, 20));
   });
 
-  it('are all different and none is a plain surface', () => {
+  it('are all different, and none is a plain color', () => {
     const count = 300;
     const records = synthesizeRecords({ seed: 0, split: 'training', count });
     const images = Array.from({ length: count }, (_, i) =>
@@ -50,7 +50,7 @@ describe('drawn images', () => {
     for (const image of images) expect(new Set(image).size).toBeGreaterThan(20);
   });
 
-  it('cannot be told apart by the nearest mean image, yet are not without a hint of colour', () => {
+  it('are classified by the nearest mean image better than by chance, but poorly', () => {
     const training = synthesizeRecords({ seed: 0, split: 'training', count: 4000 });
     const test = synthesizeRecords({ seed: 0, split: 'test', count: 500 });
     const accuracy = nearestMeanAccuracy(training, test);
@@ -58,14 +58,14 @@ describe('drawn images', () => {
     expect(accuracy).toBeLessThan(0.4);
   });
 
-  it('of a count that is not a whole number of at least 1 are refused', () => {
-    expect(() => synthesizeRecords({ seed: 0, split: 'test', count: 0 })).toThrow('the count of test images is 0');
+  it('reject a count that is not an integer of at least 1', () => {
+    expect(() => synthesizeRecords({ seed: 0, split: 'test', count: 0 })).toThrow('the number of test images is 0');
     expect(() => synthesizeRecords({ seed: 0, split: 'test', count: 1.5 })).toThrow('1.5');
   });
 });
 
-describe('a drawn set', () => {
-  it('has ten named classes and says what it is', () => {
+describe('a synthetic dataset', () => {
+  it('has ten named classes and a description', () => {
     const dataset = synthesizeDataset({ seed: 8, trainingImages: 20, testImages: 10 });
     expect(imageCountOf(dataset.training)).toBe(20);
     expect(imageCountOf(dataset.test)).toBe(10);
@@ -75,7 +75,9 @@ describe('a drawn set', () => {
   });
 });
 
-/** The part of the test images that are closest, in squared distance of pixels, to the mean training image of their class. */
+/**
+ * Share of the test images whose nearest mean training image, in squared distance of pixels, is that of their class.
+ */
 function nearestMeanAccuracy(training: Uint8Array, test: Uint8Array): number {
   const values = 3 * pixelsPerPlane;
   const means = Array.from({ length: 10 }, () => new Float64Array(values));

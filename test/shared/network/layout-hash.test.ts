@@ -12,7 +12,7 @@ const layout = layoutModel({
 });
 
 describe('layoutHash', () => {
-  it('is the SHA-256 of a line per array', () => {
+  it('is the SHA-256 of one line per array', () => {
     const small = {
       ...layout,
       trainable: [{ name: 'a/kernel', shape: [2, 3], offset: 0, size: 6 }],
@@ -21,7 +21,7 @@ describe('layoutHash', () => {
     expect(layoutHash(small)).toBe(createHash('sha256').update('a/kernel 2x3 0\nb 4 6\n').digest('hex'));
   });
 
-  it('changes with the name, the shape or the place of any array', () => {
+  it('changes with the name, the shape and the offset of every array', () => {
     const changes: ((array: ArrayLayout) => ArrayLayout)[] = [
       (array) => ({ ...array, name: `${array.name}x` }),
       (array) => ({ ...array, shape: [...array.shape, 1] }),
@@ -29,13 +29,13 @@ describe('layoutHash', () => {
     ];
     const hashes = new Set([layoutHash(layout)]);
     for (const change of changes) {
-      const changed = (arrays: readonly ArrayLayout[], place: number) =>
-        arrays.map((array, index) => (index === place ? change(array) : array));
-      layout.trainable.forEach((_, place) =>
-        hashes.add(layoutHash({ ...layout, trainable: changed(layout.trainable, place) })),
+      const changed = (arrays: readonly ArrayLayout[], changedIndex: number) =>
+        arrays.map((array, index) => (index === changedIndex ? change(array) : array));
+      layout.trainable.forEach((_, index) =>
+        hashes.add(layoutHash({ ...layout, trainable: changed(layout.trainable, index) })),
       );
-      layout.statistics.forEach((_, place) =>
-        hashes.add(layoutHash({ ...layout, statistics: changed(layout.statistics, place) })),
+      layout.statistics.forEach((_, index) =>
+        hashes.add(layoutHash({ ...layout, statistics: changed(layout.statistics, index) })),
       );
     }
     expect(hashes.size).toBe(1 + changes.length * (layout.trainable.length + layout.statistics.length));
@@ -50,7 +50,7 @@ describe('weightsSha256', () => {
     expect(weightsSha256(Float32Array.of(1, -2), Float32Array.of(0.5))).toBe(expected);
   });
 
-  it('tells 0 from -0', () => {
+  it('distinguishes 0 from -0', () => {
     expect(weightsSha256(Float32Array.of(0), new Float32Array())).not.toBe(
       weightsSha256(Float32Array.of(-0), new Float32Array()),
     );
@@ -58,7 +58,7 @@ describe('weightsSha256', () => {
 });
 
 describe('littleEndianBytes', () => {
-  it('of a part of an array are its own bytes, in place', () => {
+  it('returns the bytes of a subarray without copying them', () => {
     const values = Float32Array.of(0, 1, -2);
     const bytes = littleEndianBytes(values.subarray(1, 2));
     expect(Buffer.from(bytes).toString('hex')).toBe('0000803f');

@@ -10,25 +10,25 @@ const resnet20: ModelSpec = {
 };
 
 describe('ResNet-20', () => {
-  // Stem: 3×3×3×16 + 2×16 = 464. Group 1: 6 × (9×16×16 + 2×16) = 14,016. Group 2: 9×16×32 + 5 × 9×32×32 + 6 × 2×32 = 51,072.
-  // Group 3: 9×32×64 + 5 × 9×64×64 + 6 × 2×64 = 203,520. Dense: 64×10 + 10 = 650.
+  // Stem: 3×3×3×16 + 2×16 = 464. Group 1: 6 × (9×16×16 + 2×16) = 14,016. Group 2: 9×16×32 + 5 × 9×32×32 + 6 × 2×32 =
+  // 51,072. Group 3: 9×32×64 + 5 × 9×64×64 + 6 × 2×64 = 203,520. Dense: 64×10 + 10 = 650.
   it('has 269,722 weights without convolution biases', () => {
     expect(layoutModel(resnet20).trainableSize).toBe(464 + 14_016 + 51_072 + 203_520 + 650);
     expect(layoutModel(resnet20).trainableSize).toBe(269_722);
   });
 
-  it('has 688 more with them', () => {
-    // One per filter: 7 convolutions of 16, 6 of 32, 6 of 64.
+  it('has 688 more with convolution biases', () => {
+    // One per filter: 7 convolutions with 16 filters, 6 with 32, 6 with 64.
     const layout = layoutModel({ ...resnet20, convBias: true });
     expect(layout.trainableSize - 269_722).toBe(7 * 16 + 6 * 32 + 6 * 64);
     expect(layout.trainableSize - 269_722).toBe(688);
   });
 
-  it('has a mean and a variance per channel of its 19 batch norms', () => {
+  it('has a mean and a variance for each channel of its 19 batch norms', () => {
     expect(layoutModel(resnet20).statisticsSize).toBe(2 * 688);
   });
 
-  it('has 2,560 weights more with projections', () => {
+  it('has 2,560 more weights with projections', () => {
     // 1×1 from 16 to 32 and from 32 to 64: 512 + 2,048.
     expect(layoutModel({ ...resnet20, shortcut: 'projection' }).trainableSize - 269_722).toBe(2560);
     // Their biases: 32 + 64.
@@ -36,7 +36,7 @@ describe('ResNet-20', () => {
     expect(withBias.trainableSize - 269_722 - 688).toBe(2560 + 96);
   });
 
-  it('narrows and widens at the first block of groups 2 and 3', () => {
+  it('downsamples and doubles the channels in the first block of groups 2 and 3', () => {
     const { blocks } = layoutModel({ ...resnet20, shortcut: 'projection' });
     expect(blocks.map((block) => block.name)).toEqual(
       [1, 2, 3].flatMap((group) => [1, 2, 3].map((index) => `group${group}/block${index}`)),
@@ -54,14 +54,14 @@ describe('ResNet-20', () => {
   });
 });
 
-describe('a layout', () => {
+describe('layoutModel', () => {
   // Each n adds 2 × (2,304 + 32) + 2 × (9,216 + 64) + 2 × (36,864 + 128) = 97,216 weights.
   it.each([
     [32, 464_154],
     [44, 658_586],
     [56, 853_018],
     [110, 1_727_962],
-  ])('of depth %i has %i weights without convolution biases', (depth, weights) => {
+  ])('for depth %i has %i weights without convolution biases', (depth, weights) => {
     expect(layoutModel({ ...resnet20, depth }).trainableSize).toBe(weights);
     expect(weights).toBe(269_722 + ((depth - 20) / 6) * 97_216);
   });
@@ -71,7 +71,7 @@ describe('a layout', () => {
     ['identity', false],
     ['projection', true],
     ['projection', false],
-  ] as const)('with shortcut %s and biases %s places its arrays one after the other', (shortcut, convBias) => {
+  ] as const)('with %s shortcuts and biases: %s has contiguous arrays', (shortcut, convBias) => {
     const layout = layoutModel({ ...resnet20, shortcut, convBias });
     for (const [arrays, total] of [
       [layout.trainable, layout.trainableSize],
@@ -88,19 +88,20 @@ describe('a layout', () => {
     }
   });
 
-  it('can be as small as depth 8 with 4 filters', () => {
-    // Stem 9×3×4 + 8 = 116; groups: 2 × (144 + 8) = 304, 288 + 576 + 2 × 16 = 896, 1,152 + 2,304 + 2 × 32 = 3,520; dense 170.
+  it('supports networks as small as depth 8 with 4 filters', () => {
+    // Stem 9×3×4 + 8 = 116; groups: 2 × (144 + 8) = 304, 288 + 576 + 2 × 16 = 896, 1,152 + 2,304 + 2 × 32 = 3,520;
+    // dense 170.
     const layout = layoutModel({ ...resnet20, depth: 8, initialFilters: 4 });
     expect(layout.trainableSize).toBe(116 + 304 + 896 + 3520 + 170);
   });
 
-  it.each([2, 9, 21, 8.5, 14.0001, -4])('of depth %d is refused', (depth) => {
+  it.each([2, 9, 21, 8.5, 14.0001, -4])('rejects depth %d', (depth) => {
     expect(() => layoutModel({ ...resnet20, depth })).toThrow(
       expect.objectContaining({ code: 'bad-config', message: expect.stringContaining(`depth is ${depth}`) }),
     );
   });
 
-  it.each([6, 0, 2, 4.5])('of %d initial filters is refused', (initialFilters) => {
+  it.each([6, 0, 2, 4.5])('rejects %d initial filters', (initialFilters) => {
     expect(() => layoutModel({ ...resnet20, initialFilters })).toThrow(
       expect.objectContaining({
         code: 'bad-config',
@@ -111,7 +112,7 @@ describe('a layout', () => {
 });
 
 describe('arrayOf', () => {
-  it('is a view of the vector, not a copy', () => {
+  it('returns a view of the vector, not a copy', () => {
     const vector = Float32Array.of(0, 1, 2, 3, 4);
     const view = arrayOf(vector, { name: 'a', shape: [2], offset: 3, size: 2 });
     vector[3] = 7;

@@ -15,7 +15,7 @@ const arrays: readonly NamedArray[] = [
 
 const fileOf = (...parts: Parameters<typeof encodeSafetensors>) => Buffer.concat(encodeSafetensors(...parts));
 
-/** A file with this header, whatever it says. */
+/** A file with an arbitrary header. */
 function fileWith(header: string, data = new Uint8Array()): Buffer {
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(Buffer.byteLength(header)));
@@ -29,7 +29,7 @@ const refusal = (why: string) =>
   });
 
 describe('a safetensors file', () => {
-  it('is a header length, JSON with offsets, spaces up to a multiple of 8, the values', () => {
+  it('consists of a header length, JSON with offsets, spaces up to a multiple of 8, and the values', () => {
     const file = fileOf(arrays.slice(0, 2), { format: 'lockstep' });
     const headerBytes = Number(file.readBigUInt64LE(0));
     const json = file.subarray(8, 8 + headerBytes).toString();
@@ -44,70 +44,70 @@ describe('a safetensors file', () => {
     expect(file.subarray(8 + headerBytes).toString('hex')).toBe('0000803f000000c00000003f');
   });
 
-  it('comes back as it was', () => {
+  it('is decoded to the arrays that it was encoded from', () => {
     expect([...decodeSafetensors(fileOf(arrays), 'm.safetensors').values()]).toEqual(arrays);
   });
 
-  it('may lie anywhere in memory', () => {
+  it('may be at any address in memory', () => {
     const file = fileOf(arrays);
     const shifted = new Uint8Array(file.length + 3);
     shifted.set(file, 3);
     expect([...decodeSafetensors(shifted.subarray(3), 'm.safetensors').values()]).toEqual(arrays);
   });
 
-  it('gives arrays of their own: changing one does not change the file', () => {
+  it('is decoded to copies, so that changing an array does not change the file', () => {
     const file = fileOf(arrays);
     decodeSafetensors(file, 'm.safetensors').get('a/kernel')!.values[0] = 9;
     expect(decodeSafetensors(file, 'm.safetensors').get('a/kernel')!.values[0]).toBe(1);
   });
 });
 
-describe('a file that is not whole', () => {
-  it('is refused wherever it is cut off', () => {
+describe('a truncated file', () => {
+  it('is rejected wherever it ends', () => {
     const file = fileOf(arrays);
     for (let length = 0; length < file.length; length++) {
       expect(() => decodeSafetensors(file.subarray(0, length), 'm.safetensors')).toThrow(refusal(''));
     }
   });
 
-  it('is refused with how much is missing', () => {
+  it('is rejected with how much is missing', () => {
     const file = fileOf(arrays.slice(0, 1));
     expect(() => decodeSafetensors(file.subarray(0, 5), 'm.safetensors')).toThrow(refusal('it has 5 bytes'));
     expect(() => decodeSafetensors(file.subarray(0, -1), 'm.safetensors')).toThrow(
-      refusal('a/kernel ends at byte 8 of 7, its shape is [2, 1]'),
+      refusal('a/kernel of shape [2, 1] is at bytes 0 to 8 of 7'),
     );
   });
 });
 
-describe('a file with another header', () => {
-  it('that claims more bytes than there are is refused', () => {
+describe('a file with an invalid header', () => {
+  it('is rejected if the header claims more bytes than there are', () => {
     const file = fileOf(arrays);
     file[7] = 0x80;
-    expect(() => decodeSafetensors(file, 'm.safetensors')).toThrow(refusal(`it has ${file.length} bytes and claims`));
+    expect(() => decodeSafetensors(file, 'm.safetensors')).toThrow(refusal(`it has ${file.length} bytes, but claims`));
   });
 
   it.each([
-    ['no JSON', '{'],
+    ['invalid JSON', '{'],
     ['a list', '[]'],
-    ['an entry that is none', '{"a":1}'],
+    ['an entry that is not an object', '{"a":1}'],
     ['an entry without offsets', '{"a":{"dtype":"F32","shape":[1]}}'],
     ['a negative extent', '{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}'],
     ['a negative offset', '{"a":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}}'],
     ['offsets that do not fit the shape', '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}'],
     ['offsets beyond the end', '{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}'],
     ['offsets in reverse', '{"a":{"dtype":"F32","shape":[0],"data_offsets":[4,0]}}'],
-  ])('%s is refused', (_, header) => {
+  ])('is rejected for %s', (_, header) => {
     expect(() => decodeSafetensors(fileWith(header, new Uint8Array(4)), 'm.safetensors')).toThrow(refusal(''));
   });
 
-  it('of another type than float32 is refused with the type', () => {
+  it('is rejected for a type other than float32, with the name of the type', () => {
     const header = '{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}';
     expect(() => decodeSafetensors(fileWith(header, new Uint8Array(4)), 'm.safetensors')).toThrow(
-      refusal('a is F16; only F32 is read'),
+      refusal('a is F16; only F32 is supported'),
     );
   });
 
-  it('with any one bit flipped is refused or read, never anything else', () => {
+  it('is either rejected or decoded if any single bit is flipped', () => {
     const file = fileOf(arrays);
     const headerBytes = Number(file.readBigUInt64LE(0));
     let refused = 0;
@@ -121,13 +121,13 @@ describe('a file with another header', () => {
         refused++;
       }
     }
-    // What passes is a letter of a name, of the metadata, or of the spaces.
+    // Accepted are changes of letters in names and metadata, and of spaces.
     expect(refused).toBeGreaterThan(4 * (8 + headerBytes));
   });
 });
 
 describe('namedArraysOf', () => {
-  it('names the parts of a vector without copying them', () => {
+  it('returns the named arrays of a vector without copying them', () => {
     const vector = Float32Array.of(1, 2, 3);
     const named = namedArraysOf(vector, [
       { name: 'a', shape: [2], offset: 0, size: 2 },

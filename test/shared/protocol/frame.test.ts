@@ -4,7 +4,7 @@ import { decodeFrame, encodeFrame, floatsOf, maxHeaderBytes, OutgoingFrame } fro
 const protocolError = (message: string) =>
   expect.objectContaining({ name: 'ProtocolError', code: 'protocol', message: expect.stringContaining(message) });
 
-/** A message whose header is these bytes. */
+/** A message with these bytes as its header. */
 function rawFrame(header: Uint8Array, claimedBytes = header.length): Buffer {
   const frame = Buffer.alloc(Math.ceil((4 + header.length) / 8) * 8);
   frame.writeUInt32LE(claimedBytes, 0);
@@ -13,35 +13,35 @@ function rawFrame(header: Uint8Array, claimedBytes = header.length): Buffer {
 }
 
 describe('a frame', () => {
-  it('is the length of the header, the header, zeros up to a multiple of 8, the payload', () => {
-    // msgpack: 0xde 0x0001 a map of one entry, 0xa1 a text of one byte, 0x61 "a", 0x05 the number 5. 4 + 6 bytes, 6 zeros.
+  it('consists of the header length, the header, zeros up to a multiple of 8, and the payload', () => {
+    // msgpack: 0xde 0x0001 a map of one entry, 0xa1 a string of one byte, 0x61 "a", 0x05 the number 5. 4 + 6 bytes, 6 zeros.
     expect(encodeFrame({ a: 5 }, Uint8Array.of(7, 8)).toString('hex')).toBe(
       `06000000de0001a16105${'00'.repeat(6)}0708`,
     );
-    // 0xa3: a text of three bytes. 4 + 8 bytes, 4 zeros.
+    // 0xa3: a string of three bytes. 4 + 8 bytes, 4 zeros.
     expect(encodeFrame({ abc: 5 }, Uint8Array.of(7)).toString('hex')).toBe(
       `08000000de0001a361626305${'00'.repeat(4)}07`,
     );
   });
 
-  it('comes back as it went', () => {
+  it('is decoded to what was encoded', () => {
     const header = { type: 'x', list: [1, -1, 0.1, 2 ** 53 - 1], nested: { yes: true, none: null }, text: 'größe' };
     const { header: read, payload } = decodeFrame(encodeFrame(header, Uint8Array.of(1, 2), Uint8Array.of(3)));
     expect(read).toEqual(header);
     expect([...payload]).toEqual([1, 2, 3]);
   });
 
-  it('may have no payload', () => {
+  it('may have an empty payload', () => {
     expect(decodeFrame(encodeFrame({ a: 1 })).payload.length).toBe(0);
   });
 
-  it.each([0, 1, 2, 3, 4, 5, 6, 7])('with %i more bytes of header has its payload on a multiple of 8', (more) => {
+  it.each([0, 1, 2, 3, 4, 5, 6, 7])('has its payload at a multiple of 8 with %i more bytes of header', (more) => {
     const frame = encodeFrame({ a: 'x'.repeat(more) }, Uint8Array.of(9));
     expect((frame.length - 1) % 8).toBe(0);
     expect(decodeFrame(frame)).toEqual({ header: { a: 'x'.repeat(more) }, payload: Buffer.of(9) });
   });
 
-  it('gives its payload without a copy', () => {
+  it('is decoded without copying the payload', () => {
     const frame = encodeFrame({ a: 1 }, Uint8Array.of(1, 2, 3, 4));
     const { payload } = decodeFrame(frame);
     expect(payload.buffer).toBe(frame.buffer);
@@ -49,14 +49,14 @@ describe('a frame', () => {
   });
 });
 
-describe('a frame that is none', () => {
+describe('a malformed frame', () => {
   it.each([0, 1, 3])('of %i bytes is refused', (length) => {
     expect(() => decodeFrame(new Uint8Array(length))).toThrow(
       protocolError(`a message of ${length} bytes has no header length`),
     );
   });
 
-  it('cut off in its header or its padding is refused', () => {
+  it('truncated in its header or padding is refused', () => {
     // 4 + 6 bytes, 6 zeros.
     const frame = encodeFrame({ a: 5 });
     for (let length = 4; length < frame.length; length++) {
@@ -72,7 +72,7 @@ describe('a frame that is none', () => {
     );
   });
 
-  it('with a longer header than is read is refused, even if it is all there', () => {
+  it('whose header is too long is refused, even if it is complete', () => {
     expect(() => decodeFrame(rawFrame(new Uint8Array(maxHeaderBytes + 1).fill(0xc0)))).toThrow(
       protocolError(`claims a header of ${maxHeaderBytes + 1} bytes`),
     );
@@ -84,30 +84,30 @@ describe('a frame that is none', () => {
     ['more than one value', '0102'],
     ['a list of 2^32 - 1 elements', 'ddffffffff'],
     ['a map of 2^32 - 1 entries', 'dfffffffff'],
-    ['a text of 2^32 - 1 bytes', 'dbffffffff'],
+    ['a string of 2^32 - 1 bytes', 'dbffffffff'],
     ['many long lists', 'dd0000ffff'.repeat(1000)],
-    ['lists in lists, a million deep', '91'.repeat(2 ** 20)],
-  ])('with %s for a header is refused', (_, hex) => {
+    ['lists nested a million deep', '91'.repeat(2 ** 20)],
+  ])('with %s as its header is refused', (_, hex) => {
     expect(() => decodeFrame(rawFrame(Buffer.from(hex, 'hex')))).toThrow(protocolError('a header is not msgpack'));
   });
 });
 
 describe('an outgoing frame', () => {
-  it('has the bytes of an encoded one', () => {
+  it('has the same bytes as an encoded message', () => {
     const frame = new OutgoingFrame(3);
     frame.payload.set([1, -2, 0.5]);
     const header = { type: 'gradient', step: 351 };
     expect(frame.seal(header)).toEqual(encodeFrame(header, new Uint8Array(Float32Array.of(1, -2, 0.5).buffer)));
   });
 
-  it('is sealed in place: what was written is what is sent', () => {
+  it('is sealed in place, without copying the payload', () => {
     const frame = new OutgoingFrame(1000);
     const sealed = frame.seal({ type: 'gradient' });
     expect(sealed.buffer).toBe(frame.payload.buffer);
     expect(sealed.byteOffset + sealed.length).toBe(frame.payload.byteOffset + 4000);
   });
 
-  it('can be filled and sealed again, with a longer or a shorter header', () => {
+  it('can be reused with a longer or a shorter header', () => {
     const frame = new OutgoingFrame(1);
     for (const header of [{ a: 1 }, { a: 'a longer one' }, {}]) {
       frame.payload[0] = 0.25;
@@ -117,19 +117,19 @@ describe('an outgoing frame', () => {
     }
   });
 
-  it('has room for a report of every slice, however large its numbers', () => {
+  it('has space for the report on each of 4,096 slices', () => {
     const slices = Array.from({ length: 4096 }, () => ({ lossSum: 1.1, correctCount: 0xffff_ffff }));
     const frame = new OutgoingFrame(1, slices.length);
     expect(decodeFrame(frame.seal({ slices })).header).toEqual({ slices });
   });
 
-  it('refuses a header that it has no room for', () => {
+  it('refuses a header that is too long for it', () => {
     expect(() => new OutgoingFrame(1).seal({ text: 'x'.repeat(2000) })).toThrow(RangeError);
   });
 });
 
 describe('floatsOf', () => {
-  it('views the values of a frame where they lie', () => {
+  it('views the values of a frame in place', () => {
     const frame = new OutgoingFrame(2);
     frame.payload.set([3, 4]);
     const floats = floatsOf(decodeFrame(frame.seal({ a: 1 })).payload, 2);
@@ -137,11 +137,11 @@ describe('floatsOf', () => {
     expect(floats.buffer).toBe(frame.payload.buffer);
   });
 
-  // A Buffer's slice does not copy, an Uint8Array's does.
+  // slice() of a Buffer does not copy, unlike that of a Uint8Array.
   it.each([
     ['array', new Uint8Array(29)],
     ['buffer', Buffer.alloc(29)],
-  ])('copies values that lie on an odd address of a byte %s', (_, memory) => {
+  ])('copies values that are not aligned, from a byte %s', (_, memory) => {
     memory.set(new Uint8Array(Float32Array.of(1, 2, 3).buffer), 9);
     const floats = floatsOf(memory.subarray(9, 21), 3);
     expect([...floats]).toEqual([1, 2, 3]);
@@ -150,7 +150,7 @@ describe('floatsOf', () => {
 
   it.each([0, 7, 9, 12])('refuses %i bytes where two values are expected', (bytes) => {
     expect(() => floatsOf(new Uint8Array(bytes), 2)).toThrow(
-      protocolError(`a payload of ${bytes} bytes where 8 were expected`),
+      protocolError(`expected a payload of 8 bytes, received ${bytes}`),
     );
   });
 });

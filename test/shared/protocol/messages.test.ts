@@ -41,8 +41,22 @@ const gradient = {
   phases: { waitMs: 1.5, augmentMs: 0, computeMs: 20.25, reduceMs: 0.1, sendMs: 3 },
 } as const;
 
+const span = { startedMs: 12.5, endedMs: 14 };
+const timing = {
+  type: 'timing',
+  step: 63_999,
+  range: { first: 2, count: 1 },
+  receivedMs: 10,
+  startedMs: 12.5,
+  sentMs: 20,
+  slices: [{ ...span, slice: 2, augmentMs: 0, computeMs: 1.5 }],
+  additions: [span],
+  preparations: [],
+} as const;
+
 const workerMessages: readonly object[] = [
   hello,
+  timing,
   { type: 'shard-request', sha256: hash, offset: 3 * chunkBytes, bytes: 1 },
   { type: 'shard-held', sha256: hash },
   gradient,
@@ -72,7 +86,7 @@ const coordinatorMessages: readonly object[] = [
   { type: 'goodbye', reason: 'the run has ended' },
 ] satisfies readonly Readonly<Frozen<CoordinatorMessage>>[];
 
-/** A message whose lists may be read-only, as literals are. */
+/** A message whose lists may be read-only, as in literals. */
 type Frozen<T> = T extends readonly (infer Item)[]
   ? readonly Frozen<Item>[]
   : T extends object
@@ -84,16 +98,16 @@ const directions = [
   { speaker: 'the coordinator', parse: parseCoordinatorMessage, messages: coordinatorMessages, others: workerMessages },
 ] as const;
 
-describe.each(directions)('what $speaker says', ({ speaker, parse, messages, others }) => {
-  it('comes off the wire as it was said', () => {
+describe.each(directions)('a message from $speaker', ({ speaker, parse, messages, others }) => {
+  it('is decoded to what was encoded', () => {
     for (const message of messages) expect(parse(decodeFrame(encodeFrame(message)).header)).toEqual(message);
   });
 
-  it('may have no other field', () => {
+  it('must not have other fields', () => {
     for (const message of messages) expect(() => parse({ ...message, extra: 1 })).toThrow(ProtocolError);
   });
 
-  it('may lack no field', () => {
+  it('must have all fields', () => {
     for (const message of messages) {
       for (const key of Object.keys(message)) {
         const rest = Object.fromEntries(Object.entries(message).filter(([name]) => name !== key));
@@ -102,7 +116,7 @@ describe.each(directions)('what $speaker says', ({ speaker, parse, messages, oth
     }
   });
 
-  it('may have no field of another type', () => {
+  it('must not have a field of another type', () => {
     for (const message of messages) {
       for (const key of Object.keys(message)) {
         expect(() => parse({ ...message, [key]: { unlike: 'anything' } })).toThrow(ProtocolError);
@@ -110,7 +124,7 @@ describe.each(directions)('what $speaker says', ({ speaker, parse, messages, oth
     }
   });
 
-  it('is not what the other side says', () => {
+  it('is not one from the other side', () => {
     for (const message of others) expect(() => parse(message)).toThrow(ProtocolError);
   });
 
@@ -121,28 +135,28 @@ describe.each(directions)('what $speaker says', ({ speaker, parse, messages, oth
     ['hello'],
     [[]],
     [{}],
-    [{ type: 'gossip' }],
+    [{ type: 'unknown' }],
     [{ type: 1 }],
     [{ type: null }],
     [{ type: ['hello'] }],
-    // Has no text: String() of it throws.
+    // String() of this throws.
     [{ type: { toString: 1, valueOf: 1 } }],
     [new Date(0)],
   ])('is not %j', (header) => {
     expect(() => parse(header)).toThrow(ProtocolError);
-    expect(() => parse(header)).toThrow(`${speaker} sent a message of type `);
+    expect(() => parse(header)).toThrow(`${speaker} sent an invalid message of type `);
   });
 });
 
-describe('a refusal to read a message', () => {
+describe('the error for an invalid message', () => {
   it('names the type and the field', () => {
     expect(() => parseWorkerMessage({ ...gradient, range: { first: 0, count: 0 } })).toThrow(
-      /^a worker sent a message of type gradient that this version does not know: range\.count /,
+      /^a worker sent an invalid message of type gradient: range\.count: /,
     );
   });
 });
 
-describe('numbers and texts', () => {
+describe('numbers and strings', () => {
   it.each([
     { ...gradient, step: -1 },
     { ...gradient, step: 0.5 },
@@ -152,34 +166,35 @@ describe('numbers and texts', () => {
     { ...gradient, sampleCount: 0 },
     { ...gradient, slices: [] },
     { ...gradient, phases: { ...gradient.phases, waitMs: -1 } },
-    { type: 'shard-request', sha256: hash.toUpperCase(), offset: 0 },
-    { type: 'shard-request', sha256: `../${hash}`, offset: 0 },
-    { type: 'shard-request', sha256: hash, offset: -1 },
+    { type: 'shard-request', sha256: hash.toUpperCase(), offset: 0, bytes: 1 },
+    { type: 'shard-request', sha256: `../${hash}`, offset: 0, bytes: 1 },
+    { type: 'shard-request', sha256: hash, offset: -1, bytes: 1 },
+    { type: 'shard-request', sha256: hash, offset: 0, bytes: 0 },
     { ...hello, name: '' },
     { ...hello, name: 'x'.repeat(201) },
     { ...hello, token: 'x'.repeat(1001) },
     { ...hello, cachedShards: ['short'] },
     { type: 'leave', reason: 'x'.repeat(2001) },
-  ])('outside their limits are refused: %o', (message) => {
+  ])('from a worker that are out of range are refused: %o', (message) => {
     expect(() => parseWorkerMessage(message)).toThrow(ProtocolError);
   });
 
   it.each([
     { type: 'compute', step: 0, ranges: [] },
-    { type: 'refusal', code: 'mood', message: '' },
+    { type: 'refusal', code: 'unknown', message: '' },
     { ...welcome, config: { ...welcome.config, shortcut: 'none' } },
     { ...welcome, shards: [{ split: 'training', index: 0, sha256: hash, bytes: 0 }] },
-    { ...welcome, sliceCount: 0 },
-    { ...welcome, flip: 'never' },
-    { ...welcome, cropPadding: 4 },
-  ])('of the coordinator as well: %o', (message) => {
+    { ...welcome, config: { ...welcome.config, slices: 0 } },
+    { ...welcome, config: { ...welcome.config, flip: 'never' } },
+    { ...welcome, config: { ...welcome.config, cropPadding: 4 } },
+  ])('from the coordinator that are out of range are refused: %o', (message) => {
     expect(() => parseCoordinatorMessage(message)).toThrow(ProtocolError);
   });
 });
 
 describe('protocolVersionIn', () => {
   it('finds the version of a hello whose other fields are unknown', () => {
-    expect(protocolVersionIn({ type: 'hello', protocolVersion: 99, mood: 'good' })).toBe(99);
+    expect(protocolVersionIn({ type: 'hello', protocolVersion: 99, other: 1 })).toBe(99);
   });
 
   it.each([
@@ -193,22 +208,22 @@ describe('protocolVersionIn', () => {
   });
 });
 
-describe('the largest messages', () => {
+describe('the limit for messages', () => {
   const layout = layoutModel({ ...spec, depth: 8, initialFilters: 4 });
 
-  it.each([1, 4, 4096])('of a worker have room for a gradient over all of %i slices', (sliceCount) => {
+  it.each([1, 4, 4096])('from a worker allows the gradient over all of %i slices', (sliceCount) => {
     const frame = new OutgoingFrame(layout.trainableSize + sliceCount * layout.statisticsSize, sliceCount);
     const slices = Array.from({ length: sliceCount }, () => ({ lossSum: 0.1, correctCount: 4096 }));
     const message = frame.seal({ ...gradient, range: { first: 0, count: sliceCount }, slices });
     expect(message.length).toBeLessThanOrEqual(maxWorkerMessageBytes(layout, sliceCount));
   });
 
-  it('of a worker have room for a hello with as many cached shards as may be', () => {
+  it('from a worker allows a hello with the maximum number of cached shards', () => {
     const message = encodeFrame({ ...hello, cachedShards: Array(10_000).fill(hash) });
     expect(message.length).toBeLessThanOrEqual(maxWorkerMessageBytes(layout, 1));
   });
 
-  it('of a coordinator have room for the weights and for a chunk of a shard', () => {
+  it('from a coordinator allows the weights and a chunk of a shard', () => {
     const resnet110 = layoutModel({ ...spec, depth: 110 });
     const weightBytes = 4 * (resnet110.trainableSize + resnet110.statisticsSize);
     const weights = encodeFrame({ type: 'weights', step: 64_000 }, new Uint8Array(weightBytes));
@@ -219,7 +234,7 @@ describe('the largest messages', () => {
 });
 
 describe('damaged messages', () => {
-  it('are read or refused with a ProtocolError, never anything else', () => {
+  it('are read, or refused with a ProtocolError and nothing else', () => {
     const frames = [...workerMessages, ...coordinatorMessages].map((message) => encodeFrame(message));
     const outcomes = { read: 0, refused: 0 };
     for (let trial = 0; trial < 4000; trial++) {
@@ -235,16 +250,16 @@ describe('damaged messages', () => {
         }
       }
     }
-    // Otherwise the damage would be too small or too great to try anything.
+    // Otherwise the damage would be too small or too large to test anything.
     expect(outcomes.read).toBeGreaterThan(100);
     expect(outcomes.refused).toBeGreaterThan(4000);
   });
 });
 
-/** Some bytes changed, or the end cut off, or a part of another message put in. */
+/** Changes some bytes, truncates the message, or replaces its end with a part of another message. */
 function damage(frame: Buffer, frames: readonly Buffer[], random: KeyedRandom): Buffer {
   const kind = random.integerAt(0, 3);
-  const place = random.integerAt(1, frame.length);
+  const position = random.integerAt(1, frame.length);
   if (kind === 0) {
     const changed = Buffer.from(frame);
     const changes = 1 + random.integerAt(2, 3);
@@ -253,7 +268,7 @@ function damage(frame: Buffer, frames: readonly Buffer[], random: KeyedRandom): 
     }
     return changed;
   }
-  if (kind === 1) return frame.subarray(0, place);
+  if (kind === 1) return frame.subarray(0, position);
   const other = frames[random.integerAt(2, frames.length)];
-  return Buffer.concat([frame.subarray(0, place), other.subarray(random.integerAt(3, other.length))]);
+  return Buffer.concat([frame.subarray(0, position), other.subarray(random.integerAt(3, other.length))]);
 }

@@ -2,24 +2,24 @@ import { describe, expect, it } from 'vitest';
 import { areFinite, firstNotFinite } from '../../../shared/reduction/finite.js';
 
 describe('areFinite', () => {
-  it('is true of numbers, the largest, the smallest and none at all included', () => {
+  it('is true of finite numbers, including the largest and the smallest, and of an empty vector', () => {
     expect(areFinite(Float32Array.of(0, -0, 3.4e38, -3.4e38, 1.4e-45))).toBe(true);
     expect(areFinite(new Float32Array(1000).fill(3.4e38))).toBe(true);
     expect(areFinite(new Float32Array())).toBe(true);
   });
 
-  it.each([NaN, Infinity, -Infinity])('finds %d at every place of vectors of every length', (value) => {
+  it.each([NaN, Infinity, -Infinity])('finds %d at every index of vectors of every length', (value) => {
     for (let length = 1; length <= 20; length++) {
-      for (let place = 0; place < length; place++) {
+      for (let index = 0; index < length; index++) {
         const values = new Float32Array(length).fill(1);
-        values[place] = value;
+        values[index] = value;
         expect(areFinite(values)).toBe(false);
       }
     }
   });
 });
 
-it('firstNotFinite names the array that holds it', () => {
+it('firstNotFinite returns the first such value and the name of its array', () => {
   const arrays = [
     { name: 'stem/kernel', shape: [2], offset: 0, size: 2 },
     { name: 'dense/bias', shape: [2], offset: 2, size: 2 },

@@ -16,11 +16,11 @@ import { bitsOf, treeSum } from '../../support/tree-sum.js';
 const sizes = Array.from({ length: 17 }, (_, index) => index + 1);
 const nameOf = ({ first, count }: SliceRange) => `${first}+${count}`;
 
-/** Every range of the tree over sliceCount slices, by walking it from the root. */
-function allNodes(sliceCount: number): SliceRange[] {
-  const walk = (range: SliceRange): SliceRange[] =>
-    range.count === 1 ? [range] : [range, ...childrenOf(range).flatMap(walk)];
-  return walk({ first: 0, count: sliceCount });
+/** Every subtree of the reduction tree over sliceCount slices. */
+function allSubtrees(sliceCount: number): SliceRange[] {
+  const subtreesOf = (range: SliceRange): SliceRange[] =>
+    range.count === 1 ? [range] : [range, ...childrenOf(range).flatMap(subtreesOf)];
+  return subtreesOf({ first: 0, count: sliceCount });
 }
 
 function allRanges(sliceCount: number): SliceRange[] {
@@ -29,7 +29,7 @@ function allRanges(sliceCount: number): SliceRange[] {
   ).flat();
 }
 
-describe('the tree', () => {
+describe('the reduction tree', () => {
   it.each([
     [2, 1],
     [3, 2],
@@ -40,7 +40,7 @@ describe('the tree', () => {
     [9, 8],
     [16, 8],
     [17, 16],
-  ])('splits %i slices behind the first %i', (count, left) => {
+  ])('splits %i slices after the first %i', (count, left) => {
     expect(leftChildSize(count)).toBe(left);
     expect(childrenOf({ first: 10, count })).toEqual([
       { first: 10, count: left },
@@ -48,8 +48,8 @@ describe('the tree', () => {
     ]);
   });
 
-  it('over six slices has these ranges', () => {
-    expect(allNodes(6).map(nameOf)).toEqual([
+  it('over six slices has these subtrees', () => {
+    expect(allSubtrees(6).map(nameOf)).toEqual([
       '0+6',
       '0+4',
       '0+2',
@@ -64,10 +64,10 @@ describe('the tree', () => {
     ]);
   });
 
-  it.each(sizes)('over %i slices knows its ranges from other ranges', (sliceCount) => {
-    const ranges = new Set(allNodes(sliceCount).map(nameOf));
+  it.each(sizes)('over %i slices distinguishes its subtrees from other ranges', (sliceCount) => {
+    const subtrees = new Set(allSubtrees(sliceCount).map(nameOf));
     for (const range of allRanges(sliceCount)) {
-      expect([nameOf(range), isAlignedRange(range, sliceCount)]).toEqual([nameOf(range), ranges.has(nameOf(range))]);
+      expect([nameOf(range), isAlignedRange(range, sliceCount)]).toEqual([nameOf(range), subtrees.has(nameOf(range))]);
     }
   });
 
@@ -77,77 +77,80 @@ describe('the tree', () => {
     { first: 4, count: 1 },
     { first: 3, count: 2 },
     { first: 0, count: 8 },
-  ])('over four slices has no range %o', (range) => {
+  ])('over four slices has no subtree %o', (range) => {
     expect(isAlignedRange(range, 4)).toBe(false);
   });
 
-  it.each(sizes)('over %i slices gives each range but the root its parent and sibling', (sliceCount) => {
+  it.each(sizes)('over %i slices returns parent and sibling of every subtree except the root', (sliceCount) => {
     expect(relativesOf({ first: 0, count: sliceCount }, sliceCount)).toBeUndefined();
-    for (const parent of allNodes(sliceCount).filter((range) => range.count > 1)) {
+    for (const parent of allSubtrees(sliceCount).filter(({ count }) => count > 1)) {
       const [left, right] = childrenOf(parent);
       expect(relativesOf(left, sliceCount)).toEqual({ parent, sibling: right });
       expect(relativesOf(right, sliceCount)).toEqual({ parent, sibling: left });
     }
   });
 
-  it('gives a range that is no range no relatives', () => {
+  it('returns no relatives of a range that is not aligned', () => {
     expect(relativesOf({ first: 1, count: 2 }, 4)).toBeUndefined();
   });
 });
 
 describe('alignedRanges', () => {
   it.each([
-    // 1 to 6 of 8: a leaf, the pair 2 and 3, the pair 4 and 5, a leaf.
+    // 1 to 6 of 8: one slice, the pair 2 and 3, the pair 4 and 5, one slice.
     [{ first: 1, count: 6 }, 8, ['1+1', '2+2', '4+2', '6+1']],
     [{ first: 0, count: 3 }, 4, ['0+2', '2+1']],
     [{ first: 0, count: 4 }, 5, ['0+4']],
     [{ first: 3, count: 2 }, 5, ['3+1', '4+1']],
     [{ first: 2, count: 0 }, 4, []],
-  ])('of %o over %i slices are %j', (range, sliceCount, ranges) => {
-    expect(alignedRanges(range, sliceCount).map(nameOf)).toEqual(ranges);
+  ])('splits %o of %i slices into %j', (range, sliceCount, aligned) => {
+    expect(alignedRanges(range, sliceCount).map(nameOf)).toEqual(aligned);
   });
 
-  it.each(sizes)('over %i slices covers any range exactly, and with as few ranges as can be', (sliceCount) => {
+  it.each(sizes)('over %i slices covers any range exactly, with as few aligned ranges as possible', (sliceCount) => {
     for (const range of allRanges(sliceCount)) {
-      const ranges = alignedRanges(range, sliceCount);
+      const aligned = alignedRanges(range, sliceCount);
       let next = range.first;
-      for (const range of ranges) {
-        expect(range.first).toBe(next);
-        expect(isAlignedRange(range, sliceCount)).toBe(true);
-        next += range.count;
-        // Two siblings would be one range, their parent.
-        const sibling = relativesOf(range, sliceCount)?.sibling;
-        expect(sibling !== undefined && ranges.some((other) => sameRange(other, sibling))).toBe(false);
+      for (const part of aligned) {
+        expect(part.first).toBe(next);
+        expect(isAlignedRange(part, sliceCount)).toBe(true);
+        next += part.count;
+        // Two siblings would be replaced by their parent.
+        const sibling = relativesOf(part, sliceCount)?.sibling;
+        expect(sibling !== undefined && aligned.some((other) => sameRange(other, sibling))).toBe(false);
       }
       expect(next).toBe(range.first + range.count);
     }
   });
 });
 
-describe('sums', () => {
-  it('are taken in float32', () => {
-    // 2^24 + 1 is halfway between two float32 numbers and goes to the even one, 2^24.
+describe('addInto', () => {
+  it('adds in float32', () => {
+    // 2^24 + 1 is halfway between two float32 numbers and is rounded to the even one, 2^24.
     const target = Float32Array.of(2 ** 24, 1, -0);
     addInto(target, Float32Array.of(1, 2, 0));
     expect([...target]).toEqual([2 ** 24, 3, 0]);
   });
 
-  it('of different sizes are refused', () => {
-    expect(() => addInto(new Float32Array(3), new Float32Array(2))).toThrow('partials of different sizes: 3 and 2');
+  it('rejects different sizes', () => {
+    expect(() => addInto(new Float32Array(3), new Float32Array(2))).toThrow('partial sums of different sizes: 3 and 2');
   });
 
-  it.each(sizes)('over %i slices have the same bits however the slices are dealt out', (sliceCount) => {
+  it.each(sizes)('gives the same bits over %i slices however they are assigned', (sliceCount) => {
     const values = new KeyedRandom(sliceCount, 'synthesis', 1);
     const slices = Array.from({ length: sliceCount }, (_, slice) =>
       Float32Array.from({ length: 40 }, (_unused, i) => values.uniformAt(slice * 40 + i) * 2 - 1),
     );
     const whole = bitsOf(treeSum(slices, 0, sliceCount));
-    for (let trial = 0; trial < 40; trial++) {
-      const dealt = randomRanges(sliceCount, new KeyedRandom(sliceCount, 'synthesis', 2, trial));
-      const partials = dealt.flatMap((range) =>
-        alignedRanges(range, sliceCount).map((range) => ({ range, sum: treeSum(slices, range.first, range.count) })),
+    for (let attempt = 0; attempt < 40; attempt++) {
+      const assigned = randomRanges(sliceCount, new KeyedRandom(sliceCount, 'synthesis', 2, attempt));
+      const partials = assigned.flatMap((range) =>
+        alignedRanges(range, sliceCount).map((aligned) => ({
+          range: aligned,
+          sum: treeSum(slices, aligned.first, aligned.count),
+        })),
       );
-      const arrival = new KeyedRandom(sliceCount, 'synthesis', 3, trial).permutation(partials.length);
+      const arrival = new KeyedRandom(sliceCount, 'synthesis', 3, attempt).permutation(partials.length);
       const sum = mergeAll(
         [...arrival].map((index) => partials[index]),
         sliceCount,
@@ -156,7 +159,7 @@ describe('sums', () => {
     }
   });
 
-  it('would have other bits if they were taken from left to right', () => {
+  it('adds in the order of the tree, not from left to right', () => {
     // (2^24 + 1) + (1 + 1) = 2^24 + 2; ((2^24 + 1) + 1) + 1 = 2^24.
     const slices = [2 ** 24, 1, 1, 1].map((value) => Float32Array.of(value));
     const sum = mergeAll(
@@ -168,13 +171,13 @@ describe('sums', () => {
 });
 
 describe('describeRange', () => {
-  it('speaks of one slice and of several', () => {
+  it('describes one slice and several', () => {
     expect(describeRange({ first: 3, count: 1 })).toBe('slice 3');
     expect(describeRange({ first: 2, count: 4 })).toBe('slices 2 to 5');
   });
 });
 
-/** Contiguous ranges that cover all slices, of random sizes. */
+/** Contiguous ranges of random sizes that cover all slices. */
 function randomRanges(sliceCount: number, random: KeyedRandom): SliceRange[] {
   const ranges: SliceRange[] = [];
   for (let first = 0; first < sliceCount;) {
@@ -185,7 +188,7 @@ function randomRanges(sliceCount: number, random: KeyedRandom): SliceRange[] {
   return ranges;
 }
 
-/** Adds partials to the sum of the root as they come, by relativesOf and addInto alone. */
+/** Adds up partial sums in the order of arrival, using only relativesOf and addInto. */
 function mergeAll(partials: readonly { range: SliceRange; sum: Float32Array }[], sliceCount: number): Float32Array {
   const waiting = new Map<string, Float32Array<ArrayBuffer>>();
   for (const partial of partials) {
@@ -202,5 +205,5 @@ function mergeAll(partials: readonly { range: SliceRange; sum: Float32Array }[],
     }
     waiting.set(nameOf(range), sum);
   }
-  throw new Error('the partials do not make up the root');
+  throw new Error('the partial sums do not cover the root');
 }

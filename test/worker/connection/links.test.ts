@@ -1,4 +1,4 @@
-// Both forms of a worker's connection: in this thread, and in one of its own.
+// Both implementations of a worker's connection: in this thread, and in a thread of its own.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -6,25 +6,24 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { systemClock } from '../../../shared/clock.js';
 import { SocketLink } from '../../../worker/connection/socket-link.js';
 import { ThreadedLink } from '../../../worker/connection/threaded-link.js';
-import type { CoordinatorLink, OpenLink } from '../../../worker/connection/coordinator-link.js';
+import type { CoordinatorLink, LinkHandlers } from '../../../worker/connection/coordinator-link.js';
 import { freePort } from '../../support/free-port.js';
 
-const forms: [string, OpenLink][] = [
+const implementations: [string, (url: string, handlers: LinkHandlers) => CoordinatorLink][] = [
   ['in this thread', (url, handlers) => new SocketLink(url, handlers, systemClock)],
   ['in a thread of its own', (url, handlers) => new ThreadedLink(url, handlers)],
 ];
 
 interface Opened {
   link: CoordinatorLink;
-  /** The other end. */
+  /** The other side. */
   peer: WebSocket;
   /** The next message that arrives. */
   message: () => Promise<Uint8Array>;
   closed: Promise<string>;
 }
 
-describe.each(forms)('a connection %s', (_, open) => {
-  /** A connection, and what becomes of it. */
+describe.each(implementations)('a connection %s', (_, open) => {
   function start(url: string) {
     const arrived: Uint8Array[] = [];
     let wake = () => {};
@@ -40,7 +39,7 @@ describe.each(forms)('a connection %s', (_, open) => {
       });
     });
     onTestFinished(async () => {
-      link.terminate();
+      link.close(1000);
       await closed;
     });
     async function message(): Promise<Uint8Array> {
@@ -62,12 +61,12 @@ describe.each(forms)('a connection %s', (_, open) => {
     return { ...started, peer };
   }
 
-  it.each([1, 1000, 100_000, 3_000_000])('carries a message of %i bytes both ways', async (bytes) => {
+  it.each([1, 1000, 100_000, 3_000_000])('carries a message of %i bytes in both directions', async (bytes) => {
     const { link, peer, message } = await connect();
     const sent = new Uint8Array(new SharedArrayBuffer(bytes + 24), 24).map((_value, index) => index % 251);
-    const left = new Promise<void>((resolve) => link.send(sent, resolve));
+    const onSent = new Promise<void>((resolve) => link.send(sent, resolve));
     const [received] = (await once(peer, 'message')) as [Buffer];
-    await left;
+    await onSent;
     expect(Buffer.compare(received, sent)).toBe(0);
     peer.send(received);
     expect(Buffer.compare(await message(), sent)).toBe(0);
@@ -88,7 +87,7 @@ describe.each(forms)('a connection %s', (_, open) => {
     expect(received).toEqual(lengths);
   });
 
-  it('sends what it was given before it closes', async () => {
+  it('sends queued frames before it closes', async () => {
     const { link, peer, closed } = await connect();
     link.send(new Uint8Array(100_000));
     link.close(1000);
@@ -96,9 +95,9 @@ describe.each(forms)('a connection %s', (_, open) => {
     expect(await closed).toBe('connection closed (1000)');
   });
 
-  it('loses no last word when it is told to close twice while much is arriving', async () => {
+  it('does not lose its last frame when close is called twice while a lot of data arrives', async () => {
     const { link, peer, closed } = await connect();
-    // More than the socket's buffers hold: closed by force, what lies unread would reset the connection.
+    // More than the socket's buffers hold: if it were terminated, the unread data would reset the connection.
     for (let chunk = 0; chunk < 20; chunk++) peer.send(new Uint8Array(1_000_000));
     const last = once(peer, 'message');
     const closedWith = once(peer, 'close');
@@ -110,25 +109,25 @@ describe.each(forms)('a connection %s', (_, open) => {
     expect(await closed).toBe('connection closed (1000)');
   });
 
-  it('says how the other side ended it', async () => {
+  it('reports the reason that the other side gave for closing', async () => {
     const { peer, closed } = await connect();
-    peer.close(1008, 'bad manners');
-    expect(await closed).toBe('bad manners');
+    peer.close(1008, 'unknown token');
+    expect(await closed).toBe('unknown token');
   });
 
-  it('says so when nobody listens there', async () => {
+  it('reports that nothing listens at the address', async () => {
     expect(await start(`ws://127.0.0.1:${await freePort()}`).closed).toContain('ECONNREFUSED');
   });
 
-  it('ends when nothing is heard for longer than the limit', async () => {
+  it('closes when nothing arrives for longer than the heartbeat timeout', async () => {
     const { link, closed } = await connect({ autoPong: false });
-    link.watch({ heartbeatIntervalMs: 20, heartbeatTimeoutMs: 100 });
+    link.startHeartbeat({ intervalMs: 20, timeoutMs: 100 });
     expect(await closed).toBe('the coordinator was silent for more than 0.1 s');
   });
 
-  it('pings, and lives on the answers', async () => {
+  it('sends pings, and stays open while they are answered', async () => {
     const { link, peer, closed } = await connect();
-    link.watch({ heartbeatIntervalMs: 20, heartbeatTimeoutMs: 600_000 });
+    link.startHeartbeat({ intervalMs: 20, timeoutMs: 600_000 });
     for (let ping = 0; ping < 3; ping++) await once(peer, 'ping');
     link.close(1000);
     expect(await closed).toBe('connection closed (1000)');

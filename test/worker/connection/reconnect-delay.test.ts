@@ -1,13 +1,13 @@
 import { expect, it } from 'vitest';
 import { reconnectDelayMs } from '../../../worker/connection/reconnect-delay.js';
 
-it('the delay doubles with each attempt in vain, up to 15 s', () => {
-  // Without jitter half of 250, 500, 1000, … 16,000 cut to 15,000.
+it('the reconnect delay doubles with each failed attempt, up to 15 s', () => {
+  // Without jitter, half of 250, 500, 1000, …, with 16,000 limited to 15,000.
   const delays = [1, 2, 3, 4, 5, 6, 7, 8, 100].map((attempt) => reconnectDelayMs(attempt, 0));
   expect(delays).toEqual([125, 250, 500, 1000, 2000, 4000, 7500, 7500, 7500]);
 });
 
-it('jitter spreads the delay over its upper half', () => {
+it('jitter spreads the reconnect delay over its upper half', () => {
   expect(reconnectDelayMs(3, 0.5)).toBe(750);
   expect(reconnectDelayMs(3, 1 - 2 ** -53)).toBeLessThanOrEqual(1000);
   expect(reconnectDelayMs(1_000_000, 1 - 2 ** -53)).toBeLessThanOrEqual(15_000);

@@ -1,233 +1,258 @@
-import { createHash } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
-import { prefetchChunkBytes, type Shard } from '../../../shared/protocol/messages.js';
+import { recordBytes } from '../../../shared/dataset/image-batch.js';
+import { prefetchChunkBytes, type Shard, type WorkerMessage } from '../../../shared/protocol/messages.js';
+import { sha256Of } from '../../../shared/sha256.js';
+import { DiskShardCache, noShardCache } from '../../../worker/shards/disk-shard-cache.js';
+import { ShardClient, type ShardCache } from '../../../worker/shards/shard-client.js';
 import { ShardMemoryCache } from '../../../worker/shards/shard-memory-cache.js';
-import { ShardClient } from '../../../worker/shards/shard-client.js';
-import { sha256Of, ShardCache } from '../../../worker/shards/shard-cache.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
-const records = Buffer.from('ten bytes!');
-const sha256 = createHash('sha256').update(records).digest('hex');
+const records = Uint8Array.from({ length: 10 }, (_, index) => index);
+const sha256 = sha256Of(records);
 const shard: Shard = { split: 'training', index: 2, sha256, bytes: records.length };
-const notAskedFor = expect.objectContaining({
+const notRequested = expect.objectContaining({
   name: 'ProtocolError',
-  message: expect.stringContaining('not asked for'),
+  message: expect.stringContaining('not requested'),
 });
+const requestOf = (hash: string, offset: number, bytes: number) => [
+  { type: 'shard-request', sha256: hash, offset, bytes },
+];
+const heldMessage = [{ type: 'shard-held', sha256 }];
 
-function newShards(cache = new ShardCache(null), memoryCache = new ShardMemoryCache()) {
-  const request = vi.fn<(sha256: string, offset: number, bytes: number) => void>();
-  const held = vi.fn<(sha256: string) => void>();
-  return { request, held, shards: new ShardClient([shard], memoryCache, cache, { request, held }) };
+function newClient(
+  disk: ShardCache = noShardCache,
+  memory = new ShardMemoryCache(),
+  shards: readonly Shard[] = [shard],
+) {
+  const send = vi.fn<(message: WorkerMessage) => void>();
+  return { send, client: new ShardClient(shards, { memory, disk }, send) };
 }
 
-/** Asks for the shard and waits until the coordinator has been asked. */
-async function begin(cache?: ShardCache, memoryCache?: ShardMemoryCache) {
-  const { request, held, shards } = newShards(cache, memoryCache);
-  const arriving = shards.recordsOf('training', 2);
-  await vi.waitUntil(() => request.mock.calls.length > 0, { interval: 1, timeout: 300_000 });
-  return { request, held, shards, arriving };
+async function firstRequest(send: ReturnType<typeof newClient>['send']): Promise<void> {
+  await vi.waitUntil(() => send.mock.calls.length > 0, { interval: 1, timeout: 300_000 });
+}
+
+/** Asks for the shard and waits for the request to the coordinator. */
+async function begin(disk?: ShardCache, memory?: ShardMemoryCache) {
+  const { send, client } = newClient(disk, memory);
+  const arriving = client.recordsOf('training', 2);
+  await firstRequest(send);
+  return { send, client, arriving };
 }
 
 describe('a shard', () => {
-  it('is asked for once, from its beginning, and put together from its chunks', async () => {
-    const { request, held, shards, arriving } = await begin();
-    const again = shards.recordsOf('training', 2);
-    shards.receive(sha256, 0, records.subarray(0, 4));
-    shards.receive(sha256, 4, records.subarray(4, 9));
-    shards.receive(sha256, 9, records.subarray(9));
-    expect(await arriving).toEqual(new Uint8Array(records));
+  it('is requested once, from the beginning, and assembled from its chunks', async () => {
+    const { send, client, arriving } = await begin();
+    const again = client.recordsOf('training', 2);
+    client.receive(sha256, 0, records.subarray(0, 4));
+    client.receive(sha256, 4, records.subarray(4, 9));
+    client.receive(sha256, 9, records.subarray(9));
+    expect(await arriving).toEqual(records);
     expect(await again).toBe(await arriving);
-    expect(await shards.recordsOf('training', 2)).toBe(await arriving);
-    expect(request.mock.calls).toEqual([[sha256, 0, 10]]);
-    expect(held.mock.calls).toEqual([[sha256]]);
+    expect(await client.recordsOf('training', 2)).toBe(await arriving);
+    expect(send.mock.calls).toEqual([requestOf(sha256, 0, 10), heldMessage]);
   });
 
-  it('that came is kept in the cache, and the next session asks for nothing', async () => {
-    const cache = new ShardCache(await temporaryFolder());
-    const { shards, arriving } = await begin(cache);
-    shards.receive(sha256, 0, records);
+  it('is written to the disk cache, and the next connection requests nothing', async () => {
+    const disk = new DiskShardCache(await temporaryFolder());
+    const { client, arriving } = await begin(disk);
+    client.receive(sha256, 0, records);
     await arriving;
-    expect(await cache.read(sha256)).toEqual(records);
-    const next = newShards(cache);
-    expect(await next.shards.recordsOf('training', 2)).toEqual(records);
-    expect(next.request).not.toHaveBeenCalled();
+    expect(await disk.read(sha256)).toEqual(Buffer.from(records));
+    const next = newClient(disk);
+    expect(await next.client.recordsOf('training', 2)).toEqual(Buffer.from(records));
+    expect(next.send.mock.calls).toEqual([heldMessage]);
   });
 
-  it('whose cached file is damaged is asked for', async () => {
-    const cache = new ShardCache(await temporaryFolder());
-    await cache.write(sha256, records.subarray(1));
-    const { request, shards, arriving } = await begin(cache);
-    expect(request.mock.calls).toEqual([[sha256, 0, 10]]);
-    shards.receive(sha256, 0, records);
-    expect(await arriving).toEqual(new Uint8Array(records));
+  it('is requested when its cached file is damaged', async () => {
+    const disk = new DiskShardCache(await temporaryFolder());
+    await disk.write(sha256, records.subarray(1));
+    const { send, client, arriving } = await begin(disk);
+    expect(send.mock.calls).toEqual([requestOf(sha256, 0, 10)]);
+    client.receive(sha256, 0, records);
+    expect(await arriving).toEqual(records);
   });
 
   it.each([
     ['training', 3],
     ['test', 2],
-  ] as const)('that was not announced (%s %i) is refused', async (split, index) => {
-    const { request, shards } = newShards();
-    await expect(shards.recordsOf(split, index)).rejects.toMatchObject({
+  ] as const)('that the welcome does not list (%s %i) is refused', async (split, index) => {
+    const { send, client } = newClient();
+    await expect(client.recordsOf(split, index)).rejects.toMatchObject({
       name: 'ProtocolError',
-      message: `asked about ${split} shard ${index}, which was not announced`,
+      message: `${split} shard ${index} is not in the welcome`,
     });
-    expect(request).not.toHaveBeenCalled();
+    expect(send).not.toHaveBeenCalled();
   });
 });
 
-describe('bytes that were not asked for', () => {
-  it('are those of a shard that nobody needs', () => {
-    const { shards } = newShards();
-    expect(() => shards.receive(sha256, 0, records)).toThrow(notAskedFor);
+describe('bytes that were not requested', () => {
+  it('are those of a shard that nothing waits for', () => {
+    const { client } = newClient();
+    expect(() => client.receive(sha256, 0, records)).toThrow(notRequested);
   });
 
   it.each([
     ['that leave a gap', 5],
-    ['that came already', 3],
+    ['that arrived already', 3],
   ])('are those %s', async (_, offset) => {
-    const { shards, arriving } = await begin();
-    shards.receive(sha256, 0, records.subarray(0, 4));
-    expect(() => shards.receive(sha256, offset, records.subarray(offset, offset + 2))).toThrow(notAskedFor);
-    // What was right before goes on.
-    shards.receive(sha256, 4, records.subarray(4));
-    expect(await arriving).toEqual(new Uint8Array(records));
+    const { client, arriving } = await begin();
+    client.receive(sha256, 0, records.subarray(0, 4));
+    expect(() => client.receive(sha256, offset, records.subarray(offset, offset + 2))).toThrow(notRequested);
+    // The transfer is not affected.
+    client.receive(sha256, 4, records.subarray(4));
+    expect(await arriving).toEqual(records);
   });
 
-  it('are those beyond the end', async () => {
-    const { shards, arriving } = await begin();
-    expect(() => shards.receive(sha256, 0, Buffer.concat([records, records]))).toThrow(notAskedFor);
-    shards.receive(sha256, 0, records);
+  it('are those after the end', async () => {
+    const { client, arriving } = await begin();
+    expect(() => client.receive(sha256, 0, Buffer.concat([records, records]))).toThrow(notRequested);
+    client.receive(sha256, 0, records);
     await arriving;
-    expect(() => shards.receive(sha256, 10, records.subarray(0, 1))).toThrow(notAskedFor);
+    expect(() => client.receive(sha256, 10, records.subarray(0, 1))).toThrow(notRequested);
   });
 });
 
-describe('a shard with other bytes than its hash says', () => {
-  it('is refused and not cached', async () => {
-    const cache = new ShardCache(await temporaryFolder());
-    const { shards, arriving } = await begin(cache);
-    shards.receive(sha256, 0, Buffer.from('ten others'));
+describe('an invalid shard is refused, and not cached,', () => {
+  it('when its data does not match its hash', async () => {
+    const disk = new DiskShardCache(await temporaryFolder());
+    const { client, arriving } = await begin(disk);
+    client.receive(sha256, 0, Buffer.from('ten others'));
     await expect(arriving).rejects.toMatchObject({
       name: 'ProtocolError',
-      message: `shard ${sha256} came with other bytes than its hash says`,
+      message: `the data of shard ${sha256} does not match its hash`,
     });
-    expect(await cache.list()).toEqual([]);
+    expect(await disk.list()).toEqual([]);
+  });
+
+  it('when a label is not a class', async () => {
+    const images = new Uint8Array(2 * recordBytes);
+    images[recordBytes] = 10;
+    const listed: Shard = { split: 'test', index: 1, sha256: sha256Of(images), bytes: images.length };
+    const memory = new ShardMemoryCache();
+    const { send, client } = newClient(noShardCache, memory, [listed]);
+    const arriving = client.recordsOf('test', 1);
+    await firstRequest(send);
+    client.receive(listed.sha256, 0, images);
+    await expect(arriving).rejects.toMatchObject({
+      name: 'ProtocolError',
+      message: 'image 1 of test shard 1 has the invalid label 10',
+    });
+    expect(memory.hashes).toEqual([]);
   });
 });
 
-describe('when the connection is gone', () => {
-  const closed = { name: 'ProtocolError', message: 'the connection closed before the shard was here' };
+describe('when the connection closes', () => {
+  const closed = { name: 'ProtocolError', message: 'the connection closed before the shard arrived' };
 
-  it('a shard on the way rejects', async () => {
-    const { shards, arriving } = await begin();
-    shards.receive(sha256, 0, records.subarray(0, 4));
-    shards.abandon();
+  it('a shard in transfer is rejected', async () => {
+    const { client, arriving } = await begin();
+    client.receive(sha256, 0, records.subarray(0, 4));
+    client.abandon();
     await expect(arriving).rejects.toMatchObject(closed);
   });
 
-  it('a shard still looked for in the cache rejects: nobody would answer', async () => {
-    const { request, shards } = newShards(new ShardCache(await temporaryFolder()));
-    const arriving = shards.recordsOf('training', 2);
-    shards.abandon();
+  it('a shard that is still being looked up in the disk cache is rejected', async () => {
+    const { send, client } = newClient(new DiskShardCache(await temporaryFolder()));
+    const arriving = client.recordsOf('training', 2);
+    client.abandon();
     await expect(arriving).rejects.toMatchObject(closed);
-    expect(request).not.toHaveBeenCalled();
+    expect(send).not.toHaveBeenCalled();
   });
 
-  it('a shard asked about later rejects too', async () => {
-    const { request, shards } = newShards();
-    shards.abandon();
-    await expect(shards.recordsOf('training', 2)).rejects.toMatchObject(closed);
-    expect(request).not.toHaveBeenCalled();
+  it('later requests are rejected too', async () => {
+    const { send, client } = newClient();
+    client.abandon();
+    await expect(client.recordsOf('training', 2)).rejects.toMatchObject(closed);
+    expect(send).not.toHaveBeenCalled();
   });
 });
 
-describe('a shard on the memoryCache', () => {
-  it('is neither asked for nor looked up, also over another connection', async () => {
-    const memoryCache = new ShardMemoryCache();
-    const first = await begin(undefined, memoryCache);
-    first.shards.receive(sha256, 0, records);
+describe('a shard in memory', () => {
+  it('is not requested again over another connection', async () => {
+    const memory = new ShardMemoryCache();
+    const first = await begin(undefined, memory);
+    first.client.receive(sha256, 0, records);
     await first.arriving;
-    const second = newShards(undefined, memoryCache);
-    expect(await second.shards.recordsOf('training', 2)).toEqual(new Uint8Array(records));
-    expect(second.request).not.toHaveBeenCalled();
+    const second = newClient(undefined, memory);
+    expect(await second.client.recordsOf('training', 2)).toEqual(records);
+    expect(second.send).not.toHaveBeenCalled();
   });
 
-  it('is one of this run: those of others are given up', () => {
-    const memoryCache = new ShardMemoryCache();
-    memoryCache.put('of another run', records);
-    newShards(undefined, memoryCache);
-    expect(memoryCache.hashes).toEqual([]);
+  it('is dropped if it does not belong to the run', () => {
+    const memory = new ShardMemoryCache();
+    memory.put('of another run', records);
+    newClient(undefined, memory);
+    expect(memory.hashes).toEqual([]);
   });
 
-  it('goes on where its transfer was cut', async () => {
-    const memoryCache = new ShardMemoryCache();
-    const cut = await begin(undefined, memoryCache);
-    cut.shards.receive(sha256, 0, records.subarray(0, 4));
-    cut.shards.abandon();
-    await expect(cut.arriving).rejects.toThrow('closed before');
-    const next = await begin(undefined, memoryCache);
-    expect(next.request.mock.calls).toEqual([[sha256, 4, 6]]);
-    next.shards.receive(sha256, 4, records.subarray(4));
-    expect(await next.arriving).toEqual(new Uint8Array(records));
+  it('resumes where its transfer was interrupted', async () => {
+    const memory = new ShardMemoryCache();
+    const interrupted = await begin(undefined, memory);
+    interrupted.client.receive(sha256, 0, records.subarray(0, 4));
+    interrupted.client.abandon();
+    await expect(interrupted.arriving).rejects.toThrow('closed before');
+    const next = await begin(undefined, memory);
+    expect(next.send.mock.calls).toEqual([requestOf(sha256, 4, 6)]);
+    next.client.receive(sha256, 4, records.subarray(4));
+    expect(await next.arriving).toEqual(records);
   });
 });
 
-describe('a shard that is fetched beforehand', () => {
+describe('a shard that is fetched in advance', () => {
   const size = 2 * prefetchChunkBytes + 100;
-  const large = Buffer.alloc(size, 'shard');
-  const largeSha256 = createHash('sha256').update(large).digest('hex');
+  const large = new Uint8Array(size).fill(7);
+  const largeSha256 = sha256Of(large);
 
   async function prefetching() {
-    const request = vi.fn<(sha256: string, offset: number, bytes: number) => void>();
-    const held = vi.fn<(sha256: string) => void>();
-    const announced: Shard = { split: 'training', index: 0, sha256: largeSha256, bytes: size };
-    const shards = new ShardClient([announced], new ShardMemoryCache(), new ShardCache(null), { request, held });
-    const done = shards.prefetch(largeSha256);
-    await vi.waitUntil(() => request.mock.calls.length > 0, { interval: 1, timeout: 300_000 });
-    const receive = (from: number, to: number) => shards.receive(largeSha256, from, large.subarray(from, to));
-    return { request, held, shards, done, receive };
+    const listed: Shard = { split: 'training', index: 0, sha256: largeSha256, bytes: size };
+    const { send, client } = newClient(undefined, undefined, [listed]);
+    const done = client.prefetch(largeSha256);
+    await firstRequest(send);
+    const receive = (from: number, to: number) => client.receive(largeSha256, from, large.subarray(from, to));
+    return { send, client, done, receive };
   }
 
-  it('is asked for one chunk at a time', async () => {
-    const { request, held, done, receive } = await prefetching();
+  it('is requested one chunk at a time', async () => {
+    const { send, done, receive } = await prefetching();
+    const requests = [
+      requestOf(largeSha256, 0, prefetchChunkBytes),
+      requestOf(largeSha256, prefetchChunkBytes, prefetchChunkBytes),
+      requestOf(largeSha256, 2 * prefetchChunkBytes, 100),
+    ];
     receive(0, prefetchChunkBytes);
     receive(prefetchChunkBytes, 2 * prefetchChunkBytes);
-    expect(held).not.toHaveBeenCalled();
+    expect(send.mock.calls).toEqual(requests);
     receive(2 * prefetchChunkBytes, size);
     await done;
-    expect(request.mock.calls).toEqual([
-      [largeSha256, 0, prefetchChunkBytes],
-      [largeSha256, prefetchChunkBytes, prefetchChunkBytes],
-      [largeSha256, 2 * prefetchChunkBytes, 100],
-    ]);
-    expect(held.mock.calls).toEqual([[largeSha256]]);
+    expect(send.mock.calls).toEqual([...requests, [{ type: 'shard-held', sha256: largeSha256 }]]);
   });
 
-  it('is asked for to its end once it is needed', async () => {
-    const { request, shards, done, receive } = await prefetching();
-    const needed = shards.recordsOf('training', 0);
-    // The first chunk is on its way; the rest comes behind it.
-    expect(request.mock.calls).toEqual([
-      [largeSha256, 0, prefetchChunkBytes],
-      [largeSha256, prefetchChunkBytes, prefetchChunkBytes + 100],
-    ]);
+  it('is requested to its end once it is needed', async () => {
+    const { send, client, done, receive } = await prefetching();
+    const needed = client.recordsOf('training', 0);
+    // The first chunk is on its way; the rest follows it.
+    const requests = [
+      requestOf(largeSha256, 0, prefetchChunkBytes),
+      requestOf(largeSha256, prefetchChunkBytes, prefetchChunkBytes + 100),
+    ];
+    expect(send.mock.calls).toEqual(requests);
     receive(0, prefetchChunkBytes);
     receive(prefetchChunkBytes, size);
     await done;
     expect(sha256Of(await needed)).toBe(largeSha256);
-    expect(request).toHaveBeenCalledTimes(2);
+    expect(send.mock.calls.slice(0, -1)).toEqual(requests);
   });
 
-  it('is told of at once where it is here already', async () => {
-    const memoryCache = new ShardMemoryCache();
-    memoryCache.put(sha256, records);
-    const { request, held, shards } = newShards(undefined, memoryCache);
-    await shards.prefetch(sha256);
-    expect(request).not.toHaveBeenCalled();
-    expect(held.mock.calls).toEqual([[sha256]]);
+  it('is reported at once if it is already in memory', async () => {
+    const memory = new ShardMemoryCache();
+    const { send, client } = newClient(undefined, memory);
+    memory.put(sha256, records);
+    await client.prefetch(sha256);
+    expect(send.mock.calls).toEqual([heldMessage]);
   });
 
-  it('is refused where it was not announced', async () => {
-    await expect(newShards().shards.prefetch('f'.repeat(64))).rejects.toMatchObject({ name: 'ProtocolError' });
+  it('is refused if the welcome does not list it', async () => {
+    await expect(newClient().client.prefetch('f'.repeat(64))).rejects.toMatchObject({ name: 'ProtocolError' });
   });
 });

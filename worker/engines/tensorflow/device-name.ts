@@ -1,8 +1,8 @@
-// What this process's TensorFlow computes on, as precisely as its bits may depend on it.
+// Names of the devices that TensorFlow computes on, as specific as its bits may depend on them.
 import { execFileSync } from 'node:child_process';
 import { instructionSets, processorName } from '../../../shared/processor.js';
 
-/** Instruction sets for which TensorFlow's libraries have kernels of their own. A virtual machine may hide some. */
+/** Instruction sets for which TensorFlow's libraries have specific kernels. A virtual machine may hide some. */
 const dispatchedInstructionSets = [
   'avx2',
   'avx_vnni',
@@ -19,7 +19,7 @@ export function cpuName(): string {
   return sets === null ? processorName() : `${processorName()} (${sets.join(' ')})`;
 }
 
-/** The model of the GPU that this process uses: the first that CUDA_VISIBLE_DEVICES leaves. */
+/** Model of the GPU that this process uses: the first visible one. */
 export function gpuName(environment: NodeJS.ProcessEnv = process.env): string {
   const visible = environment['CUDA_VISIBLE_DEVICES']?.split(',')[0];
   const query = ['--query-gpu=name', '--format=csv,noheader', ...(visible ? [`--id=${visible}`] : [])];

@@ -1,11 +1,11 @@
-// Where `lockstep setup-tensorflow` puts TensorFlow and the loader looks for it: outside any checkout, so that it outlives
-// an `npm ci`.
+// Where `lockstep setup-tensorflow` installs TensorFlow and the loader looks for it: outside any checkout, so that it
+// survives `npm ci`.
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 export type TensorFlowFlavor = 'gpu' | 'cpu';
 
-/** The official package of each flavor. Both have the same sources and the same version. */
+/** Official packages. Both have the same sources and the same version. */
 export const tfjsPackages: Record<TensorFlowFlavor, string> = {
   gpu: '@tensorflow/tfjs-node-gpu',
   cpu: '@tensorflow/tfjs-node',
@@ -22,7 +22,7 @@ export function installFolder(home: string, flavor: TensorFlowFlavor): string {
   return join(home, `tensorflow-${flavor}`);
 }
 
-/** Node-API 8 is the newest one that tfjs-node knows, and every Node from 18 has it: one binding serves all of them. */
+/** The newest Node-API version that tfjs-node supports. One binding works for every Node since 18. */
 export const bindingApiVersion = 8;
-/** Where tfjs-node looks for its native part, inside the package. */
+/** Path in the package where tfjs-node looks for its native binding. */
 export const bindingInPackage = join('lib', `napi-v${bindingApiVersion}`, 'tfjs_binding.node');

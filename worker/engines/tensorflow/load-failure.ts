@@ -1,9 +1,9 @@
-// Why TensorFlow does not load, in words, and the command that mends it: read out of the loader's message. Pure.
+// Explains why TensorFlow cannot be loaded and how to fix it, from the loader's error message. Pure.
 import type { TensorFlowFlavor } from './install-folder.js';
 
-/** What the loader of this engine says itself. */
-export const notThere = 'not there';
-export const withoutBinding = 'its native part is missing (the install script of the package failed or was not run)';
+/** Messages of load.ts. */
+export const notInstalled = 'not installed';
+export const withoutBinding = 'its native binding is missing (the install script of the package failed or was not run)';
 
 export interface LoadDiagnosis {
   problem: string;
@@ -11,10 +11,10 @@ export interface LoadDiagnosis {
 }
 
 export interface LoadFailure {
-  /** The message of whoever refused: this engine, Node, or the system's loader of libraries. */
+  /** Error message of load.ts, Node or the dynamic linker. */
   reason: string;
   flavor: TensorFlowFlavor;
-  /** Whether `lockstep setup-tensorflow` made it, so that --force has it made again. */
+  /** Whether `lockstep setup-tensorflow` installed it. */
   isOwnInstallation: boolean;
 }
 
@@ -24,56 +24,62 @@ const driverLibraries = /^lib(cuda|nvidia-ml)\.so/;
 const missingVersion = /version `((GLIBC|GLIBCXX|CXXABI)_[\d.]+)' not found/;
 
 export function diagnoseLoadFailure({ reason, flavor, isOwnInstallation }: LoadFailure): LoadDiagnosis {
-  const setUp = `lockstep setup-tensorflow --${flavor}${isOwnInstallation ? ' --force' : ''}`;
-  if (reason === notThere) return { problem: 'not installed', remedy: `lockstep setup-tensorflow --${flavor}` };
+  const setup = `lockstep setup-tensorflow --${flavor}${isOwnInstallation ? ' --force' : ''}`;
+  if (reason === notInstalled) return { problem: 'not installed', remedy: `lockstep setup-tensorflow --${flavor}` };
   if (reason === withoutBinding) {
-    return { problem: 'the package is there, but its native part was never built or downloaded', remedy: setUp };
+    return { problem: 'the package is installed, but its native binding was never built or downloaded', remedy: setup };
   }
   const library = missingLibrary.exec(reason)?.[1];
-  if (library !== undefined) return missing(library, setUp);
+  if (library !== undefined) return missing(library, setup);
   const [, version, family] = missingVersion.exec(reason) ?? [];
   if (version !== undefined) {
     const what = family === 'GLIBC' ? "the system's C library" : "the system's libstdc++";
     return {
-      problem: `${what} is older than this build needs (${version})`,
-      remedy: `a newer system, or ${setUp}, which compiles for this one; --engine wasm computes without`,
+      problem: `${what} is older than this build requires (${version})`,
+      remedy: `${setup} to compile it for this system, a newer system, or the wasm engine`,
     };
   }
   if (/invalid ELF header|file too short|file truncated/.test(reason)) {
-    return { problem: 'its native part is damaged, or no library of this system', remedy: setUp };
+    return { problem: 'its native binding is damaged or is not a library for this system', remedy: setup };
   }
   if (/wrong ELF class|cannot open shared object file: Exec format|incompatible architecture/.test(reason)) {
-    return { problem: 'its native part was built for another kind of processor', remedy: setUp };
+    return { problem: 'its native binding was built for another processor architecture', remedy: setup };
   }
   if (/undefined symbol/.test(reason)) {
-    return { problem: 'its native part was built for another version of TensorFlow', remedy: setUp };
+    return { problem: 'its native binding was built for another version of TensorFlow', remedy: setup };
   }
   if (/NODE_MODULE_VERSION|different Node\.js version|did not self-register/.test(reason)) {
-    return { problem: `its native part was built for another Node than ${process.version}`, remedy: setUp };
+    return {
+      problem: `its native binding was built for another version of Node than ${process.version}`,
+      remedy: setup,
+    };
   }
   if (/Permission denied|EACCES/.test(reason)) {
-    return { problem: 'its files may not be read by this user', remedy: 'chmod -R a+rX on its folder' };
+    return { problem: 'this user has no permission to read its files', remedy: 'chmod -R a+rX on its folder' };
   }
-  return { problem: firstLine(reason), remedy: `${setUp}; if that does not help, please report this message` };
+  return { problem: firstLine(reason), remedy: `${setup}; if that does not help, report this message` };
 }
 
-function missing(library: string, setUp: string): LoadDiagnosis {
+function missing(library: string, setup: string): LoadDiagnosis {
   if (driverLibraries.test(library)) {
     return {
-      problem: `${library} is missing, which comes with NVIDIA's driver`,
-      remedy: 'install the driver (525 or newer), or on a machine without a GPU: lockstep setup-tensorflow --cpu',
+      problem: `${library} is missing, which is part of NVIDIA's driver`,
+      remedy: 'install the driver (525 or newer), or on a machine without a GPU run lockstep setup-tensorflow --cpu',
     };
   }
   if (cudaLibraries.test(library)) {
     return {
-      problem: `${library} is missing, a library of CUDA that this build was made for`,
-      remedy: `${setUp} (brings CUDA 12 and cuDNN 9 with it), or on a machine without a GPU: lockstep setup-tensorflow --cpu`,
+      problem: `${library} is missing, which is part of the CUDA version that this build requires`,
+      remedy: `${setup} (includes CUDA 12 and cuDNN 9), or on a machine without a GPU lockstep setup-tensorflow --cpu`,
     };
   }
   if (library.startsWith('libtensorflow')) {
-    return { problem: `${library} is missing, TensorFlow itself`, remedy: setUp };
+    return { problem: `${library} is missing, which is TensorFlow itself`, remedy: setup };
   }
-  return { problem: `${library} is missing on this system`, remedy: `install what provides it, or ${setUp}` };
+  return {
+    problem: `${library} is missing on this system`,
+    remedy: `install the package that provides it, or run ${setup}`,
+  };
 }
 
 function firstLine(text: string): string {

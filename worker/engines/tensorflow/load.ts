@@ -1,4 +1,4 @@
-// Finds TensorFlow and loads it into this process. The only module that knows where it may be.
+// Finds TensorFlow and loads it into this process. The only module that knows where it can be installed.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -10,69 +10,69 @@ import {
   tfjsPackages,
   type TensorFlowFlavor,
 } from './install-folder.js';
-import { notThere, withoutBinding } from './load-failure.js';
-import type { NativeBackend, TensorFlowJs, TensorFlowRuntime } from './runtime.js';
-import type { TensorFlowMessages } from './tracing/saved-model.js';
+import { notInstalled, withoutBinding } from './load-failure.js';
+import type { NativeBackend, TensorFlowJs, TensorFlowMessages, TensorFlowRuntime } from './runtime.js';
 
-/** A place where TensorFlow may be. */
-export interface Place {
+/** Where TensorFlow can be installed. */
+export interface Location {
   flavor: TensorFlowFlavor;
   packageName: string;
-  /** Where `lockstep setup-tensorflow` puts it; null for what npm installs beside this package. */
+  /**
+   * Folder that `lockstep setup-tensorflow` installs it in; null for a package that npm has installed next to this one.
+   */
   folder: string | null;
 }
 
-/** A place where it does not load, and why: the whole message of whoever refused. */
-export interface FailedPlace extends Place {
+/** A location that TensorFlow cannot be loaded from, with the complete error message. */
+export interface FailedLocation extends Location {
   reason: string;
 }
 
-/** TensorFlow loads nowhere. A LockstepError of its own because `lockstep doctor` looks into each place's reason. */
+/** TensorFlow cannot be loaded from any location. `lockstep doctor` examines the reasons. */
 export class TensorFlowNotLoaded extends LockstepError {
   override readonly name = 'TensorFlowNotLoaded';
-  readonly places: readonly FailedPlace[];
+  readonly locations: readonly FailedLocation[];
 
-  constructor(places: readonly FailedPlace[]) {
-    const reasons = places.map(
+  constructor(locations: readonly FailedLocation[]) {
+    const reasons = locations.map(
       ({ packageName, folder, reason }) =>
         `  ${packageName} ${folder === null ? 'installed by npm' : `in ${folder}`}: ${firstLine(reason)}`,
     );
     super(
       'no-engine',
-      `TensorFlow does not load:\n${reasons.join('\n')}\n` +
-        'Remedy: lockstep setup-tensorflow (in a checkout: node dist/cli.js setup-tensorflow)',
+      `cannot load TensorFlow:\n${reasons.join('\n')}\n` +
+        'Install it with lockstep setup-tensorflow (in a checkout: node dist/cli.js setup-tensorflow)',
     );
-    this.places = places;
+    this.locations = locations;
   }
 }
 
-interface Candidate extends Place {
-  /** A file whose folder, or one above it, has the node_modules that hold the package. */
+interface Candidate extends Location {
+  /** A file from which Node's resolution finds the package. */
   resolveFrom: string;
 }
 
-/** tfjs-node's modules have no `exports` and are CommonJS. */
 type Require = ReturnType<typeof createRequire>;
 
 let loaded: TensorFlowRuntime | null = null;
 
 /**
- * Loads TensorFlow, once a process: a GPU installation of `lockstep setup-tensorflow`, then its CPU installation, then
- * what npm installed beside this package. Throws TensorFlowNotLoaded (`no-engine`) where none loads.
- * @param threads TensorFlow takes the number when it is loaded; another number later throws `bad-option`
+ * Loads TensorFlow once per process. Tries the GPU and the CPU installation of `lockstep setup-tensorflow`, then the
+ * packages that npm has installed next to this one. Throws TensorFlowNotLoaded (`no-engine`) if none can be loaded.
+ * @param threads compute threads; throws `bad-option` if TensorFlow has been loaded with another number
  */
 export function loadTensorFlow(threads: number, environment: NodeJS.ProcessEnv = process.env): TensorFlowRuntime {
   if (loaded !== null) {
     if (loaded.threads === threads) return loaded;
     throw new LockstepError(
       'bad-option',
-      `TensorFlow already computes with ${loaded.threads} threads in this process and cannot change to ${threads}: start another process`,
+      `\`threads\` is ${threads}, but TensorFlow already uses ${loaded.threads} in this process and cannot change: start another process`,
     );
   }
   const candidates = candidatesIn(environment);
-  setEnvironment(threads);
+  setTensorFlowVariables(threads);
   restoreRemovedUtilities();
-  const failed: FailedPlace[] = [];
+  const failed: FailedLocation[] = [];
   for (const candidate of candidates) {
     try {
       loaded = loadCandidate(candidate, threads);
@@ -91,16 +91,16 @@ function candidatesIn(environment: NodeJS.ProcessEnv): Candidate[] {
     const folder = installFolder(home, flavor);
     return { flavor, packageName: tfjsPackages[flavor], folder, resolveFrom: join(folder, 'package.json') };
   });
-  const besideThisPackage = (['gpu', 'cpu'] as const).map((flavor) => ({
+  const installedByNpm = (['gpu', 'cpu'] as const).map((flavor) => ({
     flavor,
     packageName: tfjsPackages[flavor],
     folder: null,
     resolveFrom: import.meta.url,
   }));
-  return [...ownInstallations, ...besideThisPackage];
+  return [...ownInstallations, ...installedByNpm];
 }
 
-/** The packages that are installed with their native part, the one that is tried first at the front. Loads nothing. */
+/** Packages that are installed with their native binding, in the order in which they are tried. Does not load them. */
 export function installedPackages(environment: NodeJS.ProcessEnv = process.env): string[] {
   return candidatesIn(environment)
     .filter(({ packageName, resolveFrom }) => {
@@ -113,9 +113,9 @@ export function installedPackages(environment: NodeJS.ProcessEnv = process.env):
 function loadCandidate({ packageName, resolveFrom }: Candidate, threads: number): TensorFlowRuntime {
   const require = createRequire(resolveFrom);
   const manifestPath = findManifest(require, packageName);
-  if (manifestPath === null) throw new Error(notThere);
+  if (manifestPath === null) throw new Error(notInstalled);
   const folder = dirname(manifestPath);
-  // The binding first and alone: a package that fails on it would leave its kernels registered, and the next candidate
+  // Loads the binding first: a package that fails to load it would leave its kernels registered, and the next candidate
   // would compute with those.
   const bindingPath = join(folder, bindingInPackage);
   if (!existsSync(bindingPath)) throw new Error(withoutBinding);
@@ -143,31 +143,40 @@ function findManifest(require: Require, packageName: string): string | null {
   }
 }
 
-/** What TensorFlow reads from the environment when it is loaded. */
-function setEnvironment(threads: number): void {
+/**
+ * Sets TensorFlow's variables in the environment of this process. TensorFlow takes these settings from nowhere else:
+ * the binding of tfjs-node has no options, and TensorFlow reads each variable when it first needs it, some at the first
+ * graph. A program that uses the library is already running when it opens this engine, so they cannot come from its
+ * start environment.
+ */
+function setTensorFlowVariables(threads: number): void {
   process.env['TF_NUM_INTRAOP_THREADS'] = String(threads);
   process.env['TF_NUM_INTEROP_THREADS'] = String(threads);
-  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '3'; // what fails comes back as an error all the same
-  process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true'; // several workers may share a GPU
-  process.env['TF_DETERMINISTIC_OPS'] = '1'; // on a GPU, kernels that repeat their bits
+  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '3'; // failures are reported as errors anyway
+  process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true'; // so that several workers can share a GPU
+  process.env['TF_DETERMINISTIC_OPS'] = '1'; // deterministic kernels on GPUs
 }
 
 const xlaFlag = '--tf_xla_auto_jit=2';
 
 /**
- * Asks TensorFlow to compile its graphs with XLA. It reads the wish when it is loaded: too late throws `bad-option`.
- * On a CPU it has no effect, and would be slower.
+ * Makes TensorFlow compile its graphs with XLA on GPUs. Call it before TensorFlow is loaded: see
+ * setTensorFlowVariables.
+ * Throws `bad-option` if it is too late.
  */
-export function askForXla(): void {
+export function requestXla(): void {
   const flags = process.env['TF_XLA_FLAGS']?.split(' ') ?? [];
   if (flags.includes(xlaFlag)) return;
   if (loaded !== null) {
-    throw new LockstepError('bad-option', 'TensorFlow is loaded without XLA in this process: start another process');
+    throw new LockstepError(
+      'bad-option',
+      '`xla` is set, but this process has loaded TensorFlow without it: start another process',
+    );
   }
   process.env['TF_XLA_FLAGS'] = [...flags, xlaFlag].join(' ');
 }
 
-/** tfjs-node 4.22 calls functions of Node's util that Node 23 removed, and that Node 22 warns about. */
+/** Defines functions of node:util that tfjs-node 4.22 calls, which Node 22 warns about and Node 23 has removed. */
 function restoreRemovedUtilities(): void {
   const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>;
   util['isNullOrUndefined'] = (value: unknown) => value === null || value === undefined;

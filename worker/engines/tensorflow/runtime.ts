@@ -1,19 +1,18 @@
-// The loaded TensorFlow as this engine sees it: tfjs, its native backend, and TensorFlow operations that tfjs has no name
-// for. Loads nothing: see load.ts.
+// The interface of a loaded TensorFlow as this engine uses it: tfjs, its native backend, and TensorFlow operations that
+// tfjs does not offer. load.ts loads it.
 import type * as tfjs from '@tensorflow/tfjs-core';
-import { dataTypes, type DataTypeName } from './tracing/data-types.js';
-import type { TensorFlowMessages } from './tracing/saved-model.js';
+import { dataTypes, type DataTypeName } from './data-types.js';
 
 export type TensorFlowJs = typeof tfjs;
 
-/** An attribute of an operation as the native binding takes it. `type` is one of its TF_ATTR codes. */
+/** An attribute of an operation, for the native binding. `type` is one of its TF_ATTR codes. */
 export interface NativeAttribute {
   name: string;
   type: number;
   value: unknown;
 }
 
-/** A tensor as the native binding names it. `dtype` is a code: see dataTypes. */
+/** A tensor of the native binding. `dtype` is a code from dataTypes. */
 export interface NativeTensor {
   id: number;
   shape: number[];
@@ -52,10 +51,10 @@ export interface NativeBackend {
     inputs: readonly tfjs.Tensor[],
     outputCount: number,
   ): tfjs.Tensor[];
-  /** Hands values that are still JavaScript's to TensorFlow. */
+  /** Uploads values that are still in JavaScript's memory. */
   getInputTensorIds(tensors: readonly tfjs.Tensor[]): number[];
   createOutputTensor(tensor: NativeTensor): tfjs.Tensor;
-  /** Loads a SavedModel into a session; returns its number. */
+  /** Loads a SavedModel into a session and returns its ID. */
   loadSavedModelMetaGraph(folder: string, tags: string): number;
   runSavedModel(
     session: number,
@@ -66,26 +65,44 @@ export interface NativeBackend {
   deleteSavedModel(session: number): void;
 }
 
+/** A protobuf message with the accessors that protoc generates for JavaScript: setX, addX, getXMap. */
+export type ProtobufMessage = { [setter: string]: (...values: never[]) => unknown } & { serializeBinary(): Uint8Array };
+type MessageClass = new () => ProtobufMessage;
+
+/** The messages of a SavedModel, which tfjs-node contains in order to read them. */
+export interface TensorFlowMessages {
+  SavedModel: MessageClass;
+  MetaGraphDef: MessageClass & { MetaInfoDef: MessageClass };
+  GraphDef: MessageClass;
+  NodeDef: MessageClass;
+  AttrValue: MessageClass & { ListValue: MessageClass };
+  Tensor: MessageClass;
+  TensorShape: MessageClass & { Dim: MessageClass };
+  SignatureDef: MessageClass;
+  TensorInfo: MessageClass;
+  VersionDef: MessageClass;
+}
+
 export interface TensorFlowRuntime {
   tf: TensorFlowJs;
   backend: NativeBackend;
-  /** TensorFlow's own, to write graphs with. */
+  /** For writing graphs. */
   messages: TensorFlowMessages;
   /** `tfjs-node-gpu` or `tfjs-node`. */
   packageName: string;
   packageVersion: string;
-  /** Where it was found, for people. */
+  /** Folder of the package, for display. */
   folder: string;
-  /** Threads that the process computes with: TensorFlow takes the number once, when it is loaded. */
+  /** Compute threads of the process. TensorFlow reads the number once, when it is loaded. */
   threads: number;
 }
 
-/** An attribute of a TensorFlow operation: a data type, or a value. */
+/** An attribute of a TensorFlow operation: a data type or a value. */
 export type OperationAttribute = { type: DataTypeName } | { float: number } | { bool: boolean };
 
 /**
- * Runs a TensorFlow operation by its own name. The binding is read at each call, so that a tracer may stand in for it.
- * @param outputCount how many outputs the operation has
+ * Runs a TensorFlow operation by name. Reads the binding on each call, because a tracer may temporarily replace it.
+ * @param outputCount number of outputs of the operation
  */
 export function runOperation(
   backend: NativeBackend,
@@ -104,8 +121,8 @@ export function runOperation(
 }
 
 /**
- * A tensor of bytes. tfjs has no such type and takes it for int32: only runOperation can compute with it, a Cast first.
- * Its memory is the array's: the array must not change while the tensor lives.
+ * Creates a tensor of bytes. tfjs has no such type and treats it as int32, so only runOperation can compute with it,
+ * starting with a Cast. It shares the array's memory: do not change the array while the tensor exists.
  */
 export function bytesTensor(backend: NativeBackend, bytes: Uint8Array, shape: readonly number[]): tfjs.Tensor {
   const id = backend.binding.createTensor(shape, dataTypes.uint8, bytes);

@@ -1,16 +1,16 @@
-// A ResNet on TensorFlow: moves arrays in and out, and times it. The network itself is in resnet.ts.
+// A ResNet on TensorFlow: moves arrays in and out and measures times. The network itself is in network/resnet.ts.
 import type { Tensor, Tensor1D } from '@tensorflow/tfjs-core';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ImageBatch, Preprocessing } from '../../../shared/dataset/image-batch.js';
 import { imageChannels, imageSize, type ModelLayout } from '../../../shared/network/layout.js';
 import { cropBatch, labelsOf, valuesPerImage } from '../../augmentation.js';
 import type { BatchResult, EngineModel, EvaluationResult, Precision, SliceResult } from '../../engine.js';
-import { lossScaleOf, lowerTo, type ShortUnits } from './precision.js';
-import { createResNet, type EvaluationTensors, type GradientTensors, type ResNet, type SumTensors } from './resnet.js';
+import { ResNet, type EvaluationTensors, type GradientTensors, type SumTensors } from './network/resnet.js';
+import { lossScaleOf, precisionPasses, type ComputeUnits } from './precision.js';
 import { bytesTensor, type TensorFlowRuntime } from './runtime.js';
 import { trace, type TracedFunction } from './tracing/traced-function.js';
 
-/** How TensorFlow is called: once for a whole slice, or once for each operation. */
+/** Whether TensorFlow is called once per slice or once per operation. */
 export type TensorFlowMode = 'graph' | 'eager';
 
 export interface TensorFlowModelOptions {
@@ -19,8 +19,7 @@ export interface TensorFlowModelOptions {
   labelSmoothing: number;
   mode: TensorFlowMode;
   precision: Precision;
-  /** What multiplies numbers of that precision. */
-  units: ShortUnits;
+  units: ComputeUnits;
 }
 
 type GradientInputs = [weights: Tensor1D, images: Tensor, labels: Tensor1D];
@@ -30,10 +29,10 @@ export class TensorFlowModel implements EngineModel {
   readonly #runtime: TensorFlowRuntime;
   readonly #resnet: ResNet;
   readonly #options: TensorFlowModelOptions;
-  /** By the number of images: shapes are part of a graph. */
+  /** By number of images, because shapes are part of a graph. */
   readonly #gradientGraphs = new Map<number, TracedFunction<GradientInputs, GradientTensors>>();
   readonly #evaluationGraphs = new Map<number, TracedFunction<EvaluationInputs, EvaluationTensors>>();
-  /** Cropped and flipped images of batches that are likely to come. */
+  /** Augmented images of batches that are likely to be computed next. */
   readonly #prepared = new WeakMap<ImageBatch, Uint8Array>();
   /** Device copies of the two vectors. */
   #weights: { trainable: Tensor1D; movingStatistics: Tensor1D } | null = null;
@@ -42,13 +41,13 @@ export class TensorFlowModel implements EngineModel {
     const { precision, ...resnetOptions } = options;
     this.#runtime = runtime;
     this.#options = options;
-    this.#resnet = createResNet(runtime, { ...resnetOptions, lossScale: lossScaleOf(precision) });
+    this.#resnet = new ResNet(runtime, { ...resnetOptions, lossScale: lossScaleOf(precision) });
   }
 
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void {
     const { tf } = this.#runtime;
     this.#disposeWeights();
-    // A tensor may share its array's memory for as long as it lives, hence the copies.
+    // Copies, because a tensor may share the memory of its array.
     this.#weights = {
       trainable: tf.tensor1d(weights.slice()),
       movingStatistics: tf.tensor1d(movingStatistics.slice()),
@@ -56,7 +55,7 @@ export class TensorFlowModel implements EngineModel {
   }
 
   prepare(batch: ImageBatch): void {
-    this.#prepared.set(batch, viewsIn(batch));
+    this.#prepared.set(batch, augmentedImages(batch));
   }
 
   async computeSlice(batch: ImageBatch): Promise<SliceResult> {
@@ -110,19 +109,19 @@ export class TensorFlowModel implements EngineModel {
     compute: (...inputs: Inputs) => Outputs,
     inputs: Inputs,
   ): TracedFunction<Inputs, Outputs> {
-    const imageCount = inputs.at(-1)!.size; // a label each
+    const imageCount = inputs.at(-1)!.size; // one label per image
     let graph = graphs.get(imageCount);
     if (graph === undefined) {
       const { precision, units } = this.#options;
-      graph = trace(this.#runtime, compute, inputs, lowerTo(precision, units));
+      graph = trace(this.#runtime, compute, inputs, precisionPasses(precision, units));
       graphs.set(imageCount, graph);
     }
     return graph;
   }
 
   /**
-   * Prepares the images, runs the network and reads what it gave.
-   * @param readVectors what is read beyond loss and accuracy
+   * Prepares the images, runs the network and reads the results.
+   * @param readVectors reads the results besides loss and accuracy
    */
   #compute<Tensors extends SumTensors, Vectors>(
     batch: ImageBatch,
@@ -130,14 +129,14 @@ export class TensorFlowModel implements EngineModel {
     readVectors: (tensors: Tensors) => Vectors,
   ): BatchResult & Vectors {
     const weights = this.#weights;
-    if (weights === null) throw new LockstepError('engine-failed', 'the model has no weights: setWeights comes first');
+    if (weights === null) throw new LockstepError('engine-failed', 'the model has no weights: call setWeights first');
     const startedAt = performance.now();
     const sampleCount = batch.indices.length;
-    const views = this.#prepared.get(batch) ?? viewsIn(batch);
+    const augmented = this.#prepared.get(batch) ?? augmentedImages(batch);
     const preparedAt = performance.now();
 
     const { tf, backend } = this.#runtime;
-    const images = bytesTensor(backend, views, [sampleCount, imageSize, imageSize, imageChannels]);
+    const images = bytesTensor(backend, augmented, [sampleCount, imageSize, imageSize, imageChannels]);
     const labels = tf.tensor1d(labelsOf(batch), 'int32');
     try {
       const tensors = run(weights, images, labels);
@@ -156,9 +155,9 @@ export class TensorFlowModel implements EngineModel {
   }
 }
 
-/** The batch's images as uint8 RGB, one after the other. */
-function viewsIn(batch: ImageBatch): Uint8Array {
-  const views = new Uint8Array(batch.indices.length * valuesPerImage);
-  cropBatch(batch, views);
-  return views;
+/** The batch's augmented images as uint8 RGB. */
+function augmentedImages(batch: ImageBatch): Uint8Array {
+  const images = new Uint8Array(batch.indices.length * valuesPerImage);
+  cropBatch(batch, images);
+  return images;
 }

@@ -1,7 +1,7 @@
-// Compiles the AssemblyScript kernels to dist/worker/engines/wasm: kernels.wasm, and the same for a memory that threads share.
+// Compiles the AssemblyScript kernels to dist/worker/engines/wasm, for unshared and for shared memory.
 import { fileURLToPath } from 'node:url';
 import { compileAssembly } from '../../../shared/assembly/compile.mjs';
-import { unrolledKernels } from './unrolled-kernels.mjs';
+import { unrolledKernels } from './templates/unrolled-kernels.mjs';
 
 const variants = {
   'kernels.wasm': [],

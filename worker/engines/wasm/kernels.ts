@@ -1,235 +1,128 @@
-// The compiled kernels' interface. What each does is said where it is written, in assembly/. Addresses and sizes in
-// bytes are plain numbers; a tensor is given by its address, its size (height and width) and its channels.
+// The interface of the compiled kernels, which are documented in assembly/. Addresses and sizes in bytes are plain
+// numbers; a tensor is given by its address, its size (height and width) and its channels.
 
-/** Which images of a tensor. */
-export type Images = readonly [first: number, count: number];
+/** A range of images in a tensor. */
+type Images = readonly [first: number, count: number];
+/** A range of images in tensors of this size. */
+type SizedImages = readonly [size: number, channels: number, ...Images];
+/** How a convolution traverses a tensor: its first address in image 0, and bytes to the next image, row and pixel. */
+export type Strides = readonly [address: number, imageBytes: number, rowBytes: number, pixelBytes: number];
+type Taps = readonly [depth: number, taps: number, tapCount: number];
+/** Sums, and whether to add to them instead of starting from 0. */
+type Sums = readonly [sums: number, continues: boolean];
+type PartialSums = readonly [partialSums: number, partialCount: number];
+type BatchNorm = readonly [gamma: number, beta: number, bias: number, epsilon: number, coefficients: number];
+/** The activation of the preceding layer, and the input and the means of its batch norm. */
+type PrecedingLayer = readonly [activation: number, normalized: number, means: number];
+type Losses = readonly [logitGradients: number, losses: number, correct: number];
 
-/** How a convolution walks a tensor: the address where it begins in image 0, and bytes to the next image, row, pixel. */
-export type Walk = readonly [address: number, imageBytes: number, rowBytes: number, pixelBytes: number];
+type Kernel<Parameters extends readonly (number | boolean)[]> = (...parameters: Parameters) => void;
 
 export interface Kernels {
-  fillImages(records: number, views: number, values: number, target: number, ...images: Images): void;
-  centreImages(target: number, means: number, divisors: number, ...images: Images): void;
+  fillImages: Kernel<[records: number, augmentations: number, values: number, target: number, ...Images]>;
+  centreImages: Kernel<[target: number, means: number, divisors: number, ...Images]>;
 
-  packWeights(
-    source: number,
-    taps: number,
-    tapCount: number,
-    inputs: number,
-    depth: number,
-    inputStride: number,
-    outputs: number,
-    outputStride: number,
-    target: number,
-  ): void;
-  transformFilters(
-    source: number,
-    channels: number,
-    firstInput: number,
-    inputCount: number,
-    forward: number,
-    turned: number,
-    scratch: number,
-  ): void;
+  packWeights: Kernel<
+    [
+      ...source: [source: number, taps: number, tapCount: number],
+      ...inputs: [inputs: number, depth: number, inputStride: number],
+      ...outputs: [outputs: number, outputStride: number],
+      target: number,
+    ]
+  >;
+  transformFilters: Kernel<
+    [source: number, channels: number, ...Images, forward: number, turned: number, scratch: number]
+  >;
 
-  convolve(
-    ...parameters: [
-      ...source: Walk,
-      depth: number,
-      taps: number,
-      tapCount: number,
+  convolve: Kernel<
+    [
+      ...source: Strides,
+      ...Taps,
       weights: number,
       bias: number,
       adds: boolean,
-      ...target: Walk,
+      ...target: Strides,
       outputs: number,
       size: number,
-      ...images: Images,
+      ...Images,
     ]
-  ): void;
-  filterGradient(
-    ...parameters: [
-      ...source: Walk,
-      depth: number,
-      taps: number,
-      tapCount: number,
-      gradient: number,
-      outputs: number,
-      size: number,
-      ...images: Images,
-      sums: number,
-      continues: boolean,
-    ]
-  ): void;
-  filterGradientEnd(
-    parts: number,
-    partCount: number,
-    tapCount: number,
-    depth: number,
-    inputs: number,
-    outputs: number,
-    target: number,
-  ): void;
-  biasGradient(gradient: number, sums: number, channels: number, size: number, ...images: Images): void;
+  >;
+  filterGradient: Kernel<
+    [...source: Strides, ...Taps, gradient: number, outputs: number, size: number, ...Images, ...Sums]
+  >;
+  filterGradientEnd: Kernel<
+    [...PartialSums, tapCount: number, depth: number, inputs: number, outputs: number, target: number]
+  >;
+  biasGradient: Kernel<[gradient: number, sums: number, channels: number, size: number, ...Images]>;
 
-  winogradForward(
-    ...parameters: [
-      source: number,
-      weights: number,
-      target: number,
-      sums: number,
-      continues: boolean,
-      size: number,
-      channels: number,
-      ...images: Images,
-      scratch: number,
-    ]
-  ): void;
-  winogradInputGradient(
-    ...parameters: [
+  winogradForward: Kernel<[source: number, weights: number, target: number, ...Sums, ...SizedImages, scratch: number]>;
+  winogradInputGradient: Kernel<
+    [
       gradient: number,
       weights: number,
       target: number,
       shortcut: number,
-      activation: number,
-      normalized: number,
-      means: number,
-      sums: number,
-      continues: boolean,
-      size: number,
-      channels: number,
-      ...images: Images,
+      ...PrecedingLayer,
+      ...Sums,
+      ...SizedImages,
       scratch: number,
     ]
-  ): void;
-  winogradFilterGradient(
-    ...parameters: [
-      source: number,
-      gradient: number,
-      sums: number,
-      continues: boolean,
-      size: number,
+  >;
+  winogradFilterGradient: Kernel<[source: number, gradient: number, ...Sums, ...SizedImages, scratch: number]>;
+  winogradFilterGradientEnd: Kernel<
+    [...PartialSums, target: number, channels: number, firstInput: number, inputCount: number, scratch: number]
+  >;
+
+  sumForStatistics: Kernel<[source: number, ...Sums, ...SizedImages]>;
+  batchStatistics: Kernel<[...PartialSums, elements: number, channels: number, ...BatchNorm, statistics: number]>;
+  movingStatistics: Kernel<[channels: number, ...BatchNorm, statistics: number]>;
+  normalize: Kernel<[source: number, coefficients: number, shortcut: number, target: number, ...SizedImages]>;
+  maskAndSum: Kernel<[gradient: number, ...PrecedingLayer, ...Sums, ...SizedImages]>;
+  gradientCoefficients: Kernel<
+    [
+      ...PartialSums,
+      elements: number,
       channels: number,
-      ...images: Images,
-      scratch: number,
+      coefficients: number,
+      gammaGradient: number,
+      betaGradient: number,
     ]
-  ): void;
-  winogradFilterGradientEnd(
-    parts: number,
-    partCount: number,
-    target: number,
-    channels: number,
-    firstInput: number,
-    inputCount: number,
-    scratch: number,
-  ): void;
+  >;
+  normalizeGradient: Kernel<[gradient: number, source: number, coefficients: number, target: number, ...SizedImages]>;
 
-  sumForStatistics(
-    source: number,
-    sums: number,
-    continues: boolean,
-    size: number,
-    channels: number,
-    ...images: Images
-  ): void;
-  batchStatistics(
-    parts: number,
-    partCount: number,
-    elements: number,
-    channels: number,
-    gamma: number,
-    beta: number,
-    bias: number,
-    epsilon: number,
-    coefficients: number,
-    statistics: number,
-  ): void;
-  movingStatistics(
-    channels: number,
-    gamma: number,
-    beta: number,
-    bias: number,
-    epsilon: number,
-    coefficients: number,
-    statistics: number,
-  ): void;
-  normalize(
-    source: number,
-    coefficients: number,
-    shortcut: number,
-    target: number,
-    size: number,
-    channels: number,
-    ...images: Images
-  ): void;
-  maskAndSum(
-    gradient: number,
-    activation: number,
-    source: number,
-    coefficients: number,
-    sums: number,
-    continues: boolean,
-    size: number,
-    channels: number,
-    ...images: Images
-  ): void;
-  gradientCoefficients(
-    parts: number,
-    partCount: number,
-    elements: number,
-    channels: number,
-    coefficients: number,
-    gammaGradient: number,
-    betaGradient: number,
-  ): void;
-  normalizeGradient(
-    gradient: number,
-    source: number,
-    coefficients: number,
-    target: number,
-    size: number,
-    channels: number,
-    ...images: Images
-  ): void;
+  copyNarrowed: Kernel<[source: number, target: number, ...SizedImages]>;
+  addWidened: Kernel<[gradient: number, target: number, ...SizedImages]>;
 
-  copyNarrowed(source: number, target: number, size: number, channels: number, ...images: Images): void;
-  addWidened(gradient: number, target: number, size: number, channels: number, ...images: Images): void;
-
-  pool(source: number, pooled: number, size: number, channels: number, ...images: Images): void;
-  classify(
-    pooled: number,
-    channels: number,
-    kernel: number,
-    bias: number,
-    records: number,
-    labelSmoothing: number,
-    logitGradients: number,
-    losses: number,
-    correct: number,
-    ...images: Images
-  ): void;
-  spreadPoolGradient(
-    logitGradients: number,
-    kernel: number,
-    gradient: number,
-    size: number,
-    channels: number,
-    ...images: Images
-  ): void;
-  denseGradient(
-    pooled: number,
-    logitGradients: number,
-    channels: number,
-    count: number,
-    kernelGradient: number,
-    biasGradient: number,
-  ): void;
+  pool: Kernel<[source: number, pooled: number, ...SizedImages]>;
+  classify: Kernel<
+    [
+      pooled: number,
+      channels: number,
+      kernel: number,
+      bias: number,
+      records: number,
+      labelSmoothing: number,
+      ...Losses,
+      ...Images,
+    ]
+  >;
+  spreadPoolGradient: Kernel<[logitGradients: number, kernel: number, gradient: number, ...SizedImages]>;
+  denseGradient: Kernel<
+    [
+      pooled: number,
+      logitGradients: number,
+      channels: number,
+      count: number,
+      kernelGradient: number,
+      biasGradient: number,
+    ]
+  >;
 
   exponential(x: number): number;
   logarithm(x: number): number;
 }
 
-/** The kernels, working in this memory. */
+/** Instantiates the kernels on this memory. */
 export function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
   const abort = () => {
     throw new Error('a wasm kernel aborted');

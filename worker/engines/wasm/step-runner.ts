@@ -1,16 +1,21 @@
-// One thread's share of a model's work. All threads of a model build the same plan and the same passes for themselves.
+// One thread's share of a model's work. Every thread of a model makes the same plan and the same passes for itself.
 import type { ModelLayout } from '../../../shared/network/layout.js';
 import { instantiateKernels, type Kernels } from './kernels.js';
-import { planFixed, planTensors, type FixedPlan, type TensorPlan } from './memory-plan.js';
-import { PassBuilder, weightPasses, type Pass, type PassOptions, type Work } from './step-passes.js';
+import { planFixed, type FixedPlan } from './memory/fixed-plan.js';
+import { planTensors, type TensorPlan } from './memory/tensor-plan.js';
+import type { Pass, PassOptions, Work } from './passes/pass.js';
+import { stepPasses } from './passes/step-passes.js';
+import { weightPasses } from './passes/weight-passes.js';
 import { ThreadTeam, type Job } from './thread-team.js';
 
-/** What a thread is started with; it can be sent to another thread. */
-export interface RunnerSetting extends PassOptions {
+/** Start parameters of a thread; can be posted to another thread. */
+export interface RunnerOptions extends PassOptions {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
   layout: ModelLayout;
+  /** Index of the thread. */
   thread: number;
+  /** Number of threads. */
   threads: number;
 }
 
@@ -24,7 +29,7 @@ export class StepRunner {
   readonly #passes = new Map<string, Pass[]>();
   #tensors: TensorPlan;
 
-  constructor({ module, memory, layout, thread, threads, ...passOptions }: RunnerSetting) {
+  constructor({ module, memory, layout, thread, threads, ...passOptions }: RunnerOptions) {
     this.#passOptions = passOptions;
     this.#kernels = instantiateKernels(module, memory);
     this.#thread = thread;
@@ -38,24 +43,24 @@ export class StepRunner {
     return this.#tensors;
   }
 
-  /** Lays the tensors out anew. The memory has room for them, and is zero there. */
+  /** Moves the tensors. The memory must have room for them and be zero there. */
   setTensors(tensors: TensorPlan): void {
     this.#tensors = tensors;
     this.#passes.clear();
   }
 
   /**
-   * Runs this thread's parts of a job's passes, and returns when all threads have done theirs.
-   * @param done called after each stage of this thread's parts
+   * Runs this thread's tiles of a job's passes. Returns when all threads have finished theirs.
+   * @param onStage called after each stage of this thread's tiles
    */
-  run(job: Job, done?: (work: Work) => void): void {
+  run(job: Job, onStage?: (work: Work) => void): void {
     if (job.capacity !== this.#tensors.capacity) this.setTensors(planTensors(this.plan, job.capacity));
     const { threads } = this.team;
     const memory = this.plan.threads[this.#thread];
     for (const pass of this.#passesOf(job)) {
-      const end = Math.floor((pass.parts * (this.#thread + 1)) / threads);
-      for (let part = Math.floor((pass.parts * this.#thread) / threads); part < end; part++) {
-        pass.run(part, memory, done);
+      const end = Math.floor((pass.tiles * (this.#thread + 1)) / threads);
+      for (let tile = Math.floor((pass.tiles * this.#thread) / threads); tile < end; tile++) {
+        pass.run(tile, memory, onStage);
       }
       this.team.meet();
     }
@@ -67,11 +72,14 @@ export class StepRunner {
     const key = `${kind} ${count}`;
     let passes = this.#passes.get(key);
     if (!passes) {
-      passes = new PassBuilder(this.#kernels, this.plan, this.#tensors, {
-        count,
+      passes = stepPasses({
+        kernels: this.#kernels,
+        fixed: this.plan,
+        tensors: this.#tensors,
+        imageCount: count,
         mode: kind,
         ...this.#passOptions,
-      }).build();
+      });
       this.#passes.set(key, passes);
     }
     return passes;

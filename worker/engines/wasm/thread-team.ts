@@ -1,29 +1,29 @@
-// How the threads of one model work in step: control words at the beginning of their shared memory. Uses Atomics alone,
-// so it runs wherever they do.
+// Synchronizes the threads of a model through control words at the beginning of their shared memory. Uses only Atomics,
+// so it also runs in browsers.
 import { LockstepError } from '../../../shared/errors.js';
-import { controlBytes } from './memory-plan.js';
+import { controlBytes } from './memory/fixed-plan.js';
 
 export type JobKind = 'weights' | 'train' | 'evaluate' | 'stop';
 const jobKinds = ['weights', 'train', 'evaluate', 'stop'] as const satisfies readonly JobKind[];
 
 export interface Job {
   kind: JobKind;
-  /** Images. */
+  /** Number of images. */
   count: number;
-  /** Images that the memory plan has room for. */
+  /** Number of images that the memory plan has room for. */
   capacity: number;
 }
 
-// the control words' places
+// Indices of the control words.
 const jobNumber = 0;
 const jobKind = 1;
 const jobCount = 2;
 const jobCapacity = 3;
-const arrived = 16; // words that are written often have cache lines of their own
+const arrived = 16; // each word that is written often has its own cache line
 const barrierNumber = 32;
 const failed = 48;
 
-/** A thread looks so often for the others before it sleeps: about 50 microseconds. */
+/** How often a thread checks a word before it sleeps: about 50 microseconds. */
 const spins = 10_000;
 const sleepMs = 1000;
 
@@ -36,7 +36,7 @@ export class ThreadTeam {
     this.#words = new Int32Array(memory.buffer, 0, controlBytes / 4);
   }
 
-  /** For the first thread: hands a job to the others. */
+  /** Announces a job to the other threads. Called by the first thread. */
   announce(job: Job): void {
     if (this.threads === 1) return;
     this.#words[jobKind] = jobKinds.indexOf(job.kind);
@@ -46,7 +46,7 @@ export class ThreadTeam {
     Atomics.notify(this.#words, jobNumber);
   }
 
-  /** For the other threads: the job after the one numbered `last`. */
+  /** Waits for the job after the one numbered `last`. Called by the other threads. */
   nextJob(last: number): Job & { number: number } {
     this.#waitWhile(jobNumber, last);
     return {
@@ -57,7 +57,7 @@ export class ThreadTeam {
     };
   }
 
-  /** Returns when all threads have called it. */
+  /** Barrier: returns when all threads have called it. */
   meet(): void {
     if (this.threads === 1) return;
     const number = Atomics.load(this.#words, barrierNumber);
@@ -70,14 +70,14 @@ export class ThreadTeam {
     }
   }
 
-  /** Tells the others that this thread is gone: they stop waiting for it. */
+  /** Reports that this thread has failed, so that the others stop waiting for it. */
   fail(): void {
     Atomics.store(this.#words, failed, 1);
   }
 
   /**
-   * Being woken says nothing by itself: a thread that was preempted between its change of the word and its notify wakes
-   * those that wait for the change after that one. So the word is looked at anew.
+   * Waking up does not mean that the word has changed: a thread that was preempted between changing the word and
+   * notifying wakes the threads that wait for the next change. So the word is checked again.
    */
   #waitWhile(word: number, value: number): void {
     for (let spin = 0; spin < spins; spin++) {
@@ -85,7 +85,7 @@ export class ThreadTeam {
     }
     while (Atomics.load(this.#words, word) === value) {
       if (Atomics.wait(this.#words, word, value, sleepMs) === 'timed-out' && Atomics.load(this.#words, failed) !== 0) {
-        throw new LockstepError('engine-failed', 'a thread of the wasm engine failed');
+        throw new LockstepError('engine-failed', 'a thread of the wasm engine has failed');
       }
     }
   }

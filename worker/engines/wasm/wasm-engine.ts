@@ -1,4 +1,4 @@
-// The wasm engine in Node: reads the kernels, starts the threads. What they compute is wasm-model.ts and below.
+// The wasm engine in Node: loads the kernels and starts the threads. wasm-model.ts and below do not depend on Node.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
@@ -8,16 +8,16 @@ import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ModelLayout } from '../../../shared/network/layout.js';
 import { processorInWords } from '../../../shared/processor.js';
 import type { Engine, EngineOptions } from '../../engine.js';
-import { passesVersion } from './step-passes.js';
-import type { RunnerSetting } from './step-runner.js';
-import { createModelMemory, isPerPixel, WasmModel } from './wasm-model.js';
+import { passesVersion } from './passes/pass.js';
+import type { RunnerOptions } from './step-runner.js';
+import { createModelMemory, hasPixelMeans, WasmModel } from './wasm-model.js';
 
-/** While the threads compute, this one cannot hear from them: what may fail at their start must fail before. */
-async function isReady(worker: Worker): Promise<void> {
+/** Waits until a thread has started. Later it cannot report a failure, because this thread computes without pause. */
+async function untilReady(worker: Worker): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     worker.once('message', () => resolve());
     worker.once('error', reject);
-    worker.once('exit', (status) => reject(new Error(`it ended with status ${status}`)));
+    worker.once('exit', (status) => reject(new Error(`it exited with status ${status}`)));
   });
 }
 
@@ -37,7 +37,7 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
     identity: { engine: 'wasm', fingerprint: `wasm/${passesVersion}-${hash}`, device: processorInWords(threads) },
 
     async createModel(layout, preprocessing, labelSmoothing = 0) {
-      const passOptions = { labelSmoothing, centresPixels: isPerPixel(preprocessing) };
+      const passOptions = { labelSmoothing, hasPixelMeans: hasPixelMeans(preprocessing) };
       const memory = createModelMemory(threads);
       const workers: Worker[] = [];
       const model = new WasmModel(layout, preprocessing, {
@@ -52,18 +52,18 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
       });
       models.add(model);
       for (let thread = 1; thread < threads; thread++) {
-        const setting: RunnerSetting = { module, memory, layout, thread, threads, ...passOptions };
-        workers.push(new Worker(builtFile('wasm-thread.js', import.meta.url), { workerData: setting }));
+        const workerData: RunnerOptions = { module, memory, layout, thread, threads, ...passOptions };
+        workers.push(new Worker(builtFile('wasm-thread.js', import.meta.url), { workerData }));
       }
       try {
-        await Promise.all(workers.map(isReady));
+        await Promise.all(workers.map(untilReady));
       } catch (thrown) {
         model.dispose();
-        throw new LockstepError('engine-failed', `a thread of the wasm engine does not start: ${messageOf(thrown)}`, {
+        throw new LockstepError('engine-failed', `cannot start a thread of the wasm engine: ${messageOf(thrown)}`, {
           cause: thrown,
         });
       }
-      for (const worker of workers) worker.unref(); // a model that is not disposed of does not keep the process alive
+      for (const worker of workers) worker.unref(); // so that a model that is never disposed of does not keep the process alive
       return model;
     },
 

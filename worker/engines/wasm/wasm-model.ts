@@ -1,4 +1,4 @@
-// A model on the wasm engine: plans its memory, hands images and weights in and results out. Imports nothing of Node.
+// A model on the wasm engine: plans its memory, copies images and weights in and results out. Does not depend on Node.
 import {
   imagenetMeans,
   pixelsPerPlane,
@@ -10,50 +10,50 @@ import { inputTransformOf } from '../../../shared/dataset/input-transform.js';
 import { LockstepError } from '../../../shared/errors.js';
 import { classCount, imageChannels, type ModelLayout } from '../../../shared/network/layout.js';
 import type { BatchResult, EngineModel, EvaluationResult, SliceResult } from '../../engine.js';
-import { planTensors, type PackedTaps } from './memory-plan.js';
-import { convolutionsOf, type LayerGroup, type PassOptions, type Phase, type Work } from './step-passes.js';
+import { convolutionsOf, type PackedTaps } from './memory/fixed-plan.js';
+import { planTensors } from './memory/tensor-plan.js';
+import type { LayerGroup, PassOptions, Phase, Work } from './passes/pass.js';
 import { StepRunner } from './step-runner.js';
 
 const pageBytes = 65_536;
-/** Images of an evaluation that are computed at a time, if no slice was larger. */
-const evaluatedAtATime = 32;
+/** Images of an evaluation that are computed at a time, unless a larger slice has made room for more. */
+const evaluationImages = 32;
 
-/** Milliseconds of a step's passes of one kind. */
+/** Milliseconds that one kind of work takes in a step. */
 export interface ProfileEntry {
   phase: Phase;
   group: LayerGroup;
   ms: number;
 }
 
-/** What a model needs beside its layout. */
-export interface ModelSetting {
-  /** The compiled kernels; those for shared memory with more than one thread. */
+export interface WasmModelOptions {
+  /** The compiled kernels, for shared memory if there is more than one thread. */
   module: WebAssembly.Module;
-  /** As made by createModelMemory. */
+  /** From createModelMemory. */
   memory: WebAssembly.Memory;
   threads: number;
   passOptions: PassOptions;
-  /** Called once by dispose, after the other threads were told to stop. */
+  /** Called once by dispose, after the stop job was announced to the other threads. */
   onDispose?: () => void;
 }
 
-/** A memory that can grow to all that can be addressed. More than one thread need a shared one. */
+/** Creates a memory that can grow to 4 GiB, shared if there is more than one thread. */
 export function createModelMemory(threads: number): WebAssembly.Memory {
   return new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: threads > 1 });
 }
 
-/** Whether each pixel has a mean of its own, which is taken away after the bytes were put in place. */
-export function isPerPixel(preprocessing: Preprocessing): boolean {
+/** Whether preprocessing subtracts a mean for each pixel, which takes a stage of its own. */
+export function hasPixelMeans(preprocessing: Preprocessing): boolean {
   return inputTransformOf(preprocessing).subtract.length > imageChannels;
 }
 
-/** What a byte of a colour becomes: preprocessed, or itself where each pixel has a mean of its own. */
-function valueOfByte(preprocessing: Preprocessing, colour: number, byte: number): number {
-  // Rounded once: part of the bits since the first version.
-  if (preprocessing === 'imagenet') return (byte - [red, green, blue][colour]) / 255;
-  if (isPerPixel(preprocessing)) return byte;
+/** Input value of a byte of a color plane: preprocessed, or the byte itself if a later stage subtracts pixel means. */
+function valueOfByte(preprocessing: Preprocessing, color: number, byte: number): number {
+  // Computed in float64 and rounded once, when it is stored; changing this would change the weights of existing runs.
+  if (preprocessing === 'imagenet') return (byte - [red, green, blue][color]) / 255;
+  if (hasPixelMeans(preprocessing)) return byte;
   const { subtract, divide } = preprocessing;
-  return Math.fround(byte - subtract[colour]) / divide[colour];
+  return Math.fround(byte - subtract[color]) / divide[color];
 }
 const { red, green, blue } = imagenetMeans;
 
@@ -66,9 +66,9 @@ export class WasmModel implements EngineModel {
   #weightsAreNew = false;
   #isDisposed = false;
 
-  /** The other threads of the model are started after this: the memory is laid out here. */
-  constructor(layout: ModelLayout, preprocessing: Preprocessing, setting: ModelSetting) {
-    const { module, memory, threads, passOptions, onDispose } = setting;
+  /** Initializes the memory. Start the model's other threads afterwards. */
+  constructor(layout: ModelLayout, preprocessing: Preprocessing, options: WasmModelOptions) {
+    const { module, memory, threads, passOptions, onDispose } = options;
     this.#memory = memory;
     this.#onDispose = onDispose;
     this.#runner = new StepRunner({ module, memory, layout, thread: 0, threads, ...passOptions });
@@ -78,7 +78,7 @@ export class WasmModel implements EngineModel {
     this.#writeTables(preprocessing);
   }
 
-  /** What the model occupies. It grows with a slice larger than all before, and else never. */
+  /** Size of the model's memory, which grows only for a slice that is larger than all before. */
   get memoryBytes(): number {
     return this.#memory.buffer.byteLength;
   }
@@ -94,7 +94,7 @@ export class WasmModel implements EngineModel {
     return this.#train(batch);
   }
 
-  /** Computes a slice and says how long each phase of each layer group took. */
+  /** Computes a slice and returns how long each phase of each layer group took. */
   profile(batch: ImageBatch): ProfileEntry[] {
     const entries = new Map<string, ProfileEntry>();
     let last = performance.now();
@@ -113,10 +113,10 @@ export class WasmModel implements EngineModel {
     const sampleCount = batch.indices.length;
     const logits = new Float32Array(sampleCount * classCount);
     const result = { sampleCount, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0, logits };
-    this.#reserve(Math.min(sampleCount, evaluatedAtATime));
+    this.#reserve(Math.min(sampleCount, evaluationImages));
     const { capacity } = this.#runner.tensors;
     for (let first = 0; first < sampleCount; first += capacity) {
-      // long evaluations let the process answer its sockets in between
+      // A long evaluation lets the process handle its sockets in between.
       if (first > 0) await new Promise((resolve) => setTimeout(resolve, 0));
       const count = Math.min(capacity, sampleCount - first);
       this.#run('evaluate', batch, first, count, result);
@@ -133,25 +133,25 @@ export class WasmModel implements EngineModel {
     this.#onDispose?.();
   }
 
-  #train(batch: ImageBatch, done?: (work: Work) => void): SliceResult {
+  #train(batch: ImageBatch, onStage?: (work: Work) => void): SliceResult {
     const sampleCount = batch.indices.length;
     this.#reserve(sampleCount);
     const result = { sampleCount, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0 };
-    this.#run('train', batch, 0, sampleCount, result, done);
+    this.#run('train', batch, 0, sampleCount, result, onStage);
     const { plan } = this.#runner;
     this.#gradientSum.set(this.#floats(plan.gradient, this.#gradientSum.length));
     this.#batchStatistics.set(this.#floats(plan.batchStatistics, this.#batchStatistics.length));
     return { ...result, gradientSum: this.#gradientSum, batchStatistics: this.#batchStatistics };
   }
 
-  /** Computes images first to first + count of a batch and adds what came out to result. */
+  /** Computes images first to first + count - 1 of a batch and adds to the result. */
   #run(
     kind: 'train' | 'evaluate',
     batch: ImageBatch,
     first: number,
     count: number,
     result: BatchResult,
-    done?: (work: Work) => void,
+    onStage?: (work: Work) => void,
   ): void {
     const started = performance.now();
     const { tensors, team } = this.#runner;
@@ -159,7 +159,7 @@ export class WasmModel implements EngineModel {
     if (this.#weightsAreNew) {
       const job = { kind: 'weights', count, capacity } as const;
       team.announce(job);
-      this.#runner.run(job, done);
+      this.#runner.run(job, onStage);
       this.#weightsAreNew = false;
     }
     const packed = performance.now();
@@ -171,7 +171,7 @@ export class WasmModel implements EngineModel {
     this.#runner.run(job, (work) => {
       if (work.phase === 'images') augmentMs += performance.now() - before;
       before = performance.now();
-      done?.(work);
+      onStage?.(work);
     });
     const losses = new Float64Array(this.#memory.buffer, tensors.losses, count);
     const correct = new Int32Array(this.#memory.buffer, tensors.correct, count);
@@ -184,8 +184,8 @@ export class WasmModel implements EngineModel {
   }
 
   /**
-   * The logits of the images computed last. The kernels leave only their gradients behind, so that the dense layer is
-   * computed once more here: the same operations on float32 values in the same order, hence the same bits.
+   * Computes the logits of the latest images. The kernels overwrite them with their gradients, so this repeats the
+   * dense layer: the same float32 operations in the same order give the same bits.
    */
   #readLogits(count: number, logits: Float32Array): void {
     const { plan, tensors } = this.#runner;
@@ -205,19 +205,20 @@ export class WasmModel implements EngineModel {
     }
   }
 
-  #copyImages({ records, indices, views }: ImageBatch, first: number, count: number): void {
+  #copyImages({ records, indices, augmentations }: ImageBatch, first: number, count: number): void {
     const { tensors } = this.#runner;
     const bytes = new Uint8Array(this.#memory.buffer, tensors.records, count * recordBytes);
     for (let image = 0; image < count; image++) {
       const from = indices[first + image] * recordBytes;
       bytes.set(records.subarray(from, from + recordBytes), image * recordBytes);
     }
-    new Uint16Array(this.#memory.buffer, tensors.views, count).set(views.subarray(first, first + count));
+    const target = new Uint16Array(this.#memory.buffer, tensors.augmentations, count);
+    target.set(augmentations.subarray(first, first + count));
   }
 
-  /** Makes room for so many images. Only a slice larger than all before costs anything. */
+  /** Makes room for this many images. Does nothing unless there are more than ever before. */
   #reserve(images: number): void {
-    if (this.#isDisposed) throw new LockstepError('engine-failed', 'the model was disposed of');
+    if (this.#isDisposed) throw new LockstepError('engine-failed', 'the model has been disposed of');
     if (images <= this.#runner.tensors.capacity) return;
     const tensors = planTensors(this.#runner.plan, images);
     this.#growTo(tensors.end);
@@ -232,28 +233,28 @@ export class WasmModel implements EngineModel {
       this.#memory.grow(Math.ceil(missing / pageBytes));
     } catch (thrown) {
       const mebibytes = Math.ceil(bytes / 2 ** 20);
-      throw new LockstepError('engine-failed', `no memory for the wasm engine: it needs ${mebibytes} MiB`, {
+      throw new LockstepError('engine-failed', `cannot allocate ${mebibytes} MiB for the wasm engine`, {
         cause: thrown,
       });
     }
   }
 
-  /** What the kernels look up: taps, and what each byte of a colour becomes. */
+  /** Writes the tables that the kernels read: taps, and the input value of each byte of each color. */
   #writeTables(preprocessing: Preprocessing): void {
     const { plan } = this.#runner;
     const { subtract, divide, channelOrder } = inputTransformOf(preprocessing);
     const values = this.#floats(plan.preprocessedValues, 3 * 256);
-    for (let colour = 0; colour < 3; colour++) {
+    for (let color = 0; color < 3; color++) {
       for (let byte = 0; byte < 256; byte++) {
-        values[256 * colour + byte] = valueOfByte(preprocessing, colour, byte);
+        values[256 * color + byte] = valueOfByte(preprocessing, color, byte);
       }
     }
-    if (isPerPixel(preprocessing)) {
+    if (hasPixelMeans(preprocessing)) {
       const means = this.#floats(plan.pixelMeans, 4 * pixelsPerPlane);
       const divisors = this.#floats(plan.pixelDivisors, 4).fill(1);
-      for (const [place, colour] of channelOrder.entries()) {
-        divisors[place] = divide[colour];
-        for (let pixel = 0; pixel < pixelsPerPlane; pixel++) means[4 * pixel + place] = subtract[3 * pixel + colour];
+      for (const [channel, color] of channelOrder.entries()) {
+        divisors[channel] = divide[color];
+        for (let pixel = 0; pixel < pixelsPerPlane; pixel++) means[4 * pixel + channel] = subtract[3 * pixel + color];
       }
     }
     for (const { forward, inputGradient } of convolutionsOf(plan)) {
@@ -262,9 +263,9 @@ export class WasmModel implements EngineModel {
     }
   }
 
-  #writeTaps({ offsets, elements, count, values }: PackedTaps): void {
-    new Int32Array(this.#memory.buffer, offsets, count).set(values.map(({ offset }) => offset));
-    new Int32Array(this.#memory.buffer, elements, count).set(values.map(({ element }) => element));
+  #writeTaps({ offsets, elements, tapCount, values }: PackedTaps): void {
+    new Int32Array(this.#memory.buffer, offsets, tapCount).set(values.map(({ offset }) => offset));
+    new Int32Array(this.#memory.buffer, elements, tapCount).set(values.map(({ element }) => element));
   }
 
   #floats(address: number, length: number): Float32Array {

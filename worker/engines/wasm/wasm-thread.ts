@@ -1,8 +1,8 @@
-// A further thread of a model, in Node: computes its share of each job until it is told to stop.
+// Program of a model's additional threads in Node: computes its share of each job until the job that stops it.
 import { parentPort, workerData } from 'node:worker_threads';
-import { StepRunner, type RunnerSetting } from './step-runner.js';
+import { StepRunner, type RunnerOptions } from './step-runner.js';
 
-const runner = new StepRunner(workerData as RunnerSetting);
+const runner = new StepRunner(workerData as RunnerOptions);
 // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, which has no origin
 parentPort?.postMessage('ready');
 let last = 0;

@@ -1,21 +1,21 @@
-// What became of faults, from what happened and when. Times are milliseconds since the run began.
+// Times are milliseconds since the run began.
 import { describe, expect, it } from 'vitest';
-import { FaultLog, recoveryOf, spreadOf } from '../../../../cli/machine/chaos/fault-log.js';
-import type { Fault } from '../../../../cli/machine/chaos/fault-plan.js';
+import { FaultLog, recoveryOf, statisticsOf } from '../../../../cli/machine/chaos/fault-log.js';
+import type { PlannedFault } from '../../../../cli/machine/chaos/fault-plan.js';
 
-const kill: Fault = { step: 3, moment: 'in-compute', worker: 1, blow: { kind: 'kill' } };
-const at = (nowMs: number, others = 2) => ({ nowMs, step: 3, name: 'w2', othersHere: others });
+const kill: Pick<PlannedFault, 'trigger' | 'fault'> = { trigger: 'in-compute', fault: { kind: 'kill' } };
+const where = { step: 3, name: 'w2', othersHere: 2 };
 const range = { first: 2, count: 1 };
 
-describe('a log of faults', () => {
-  it('tells when the worker was missed and back, when the step was complete, and what of it was computing again', () => {
+describe('FaultLog', () => {
+  it('records when the worker was lost and back, when the step was complete, and the time spent recomputing', () => {
     const log = new FaultLog(5_000);
-    log.ordered(0, [{ first: 0, count: 2 }]);
-    log.ordered(1, [range]);
-    log.struck(kill, at(1_000));
-    log.lost('w2', 'connection closed (1006)', { nowMs: 1_010, step: 3 });
-    // The first worker's own order came before; what it is asked for now is the lost worker's.
-    log.ordered(0, [range]);
+    log.assigned(0, [{ first: 0, count: 2 }]);
+    log.assigned(1, [range]);
+    log.injected(kill, 1_000, where);
+    log.lost('w2', 'connection closed (1006)', 1_010, 3);
+    // The first worker already has its own assignment: this one is the lost worker's.
+    log.assigned(0, [range]);
     log.answered(0, { first: 0, count: 2 }, 400);
     log.answered(0, range, 200);
     log.reassigned(1);
@@ -42,29 +42,29 @@ describe('a log of faults', () => {
     });
   });
 
-  it('reads no recovery from a kill beside another fault, or when nobody was left to take over', () => {
+  it('measures no recovery from a kill if another fault is in effect or no other worker is left', () => {
     const log = new FaultLog(5_000);
-    log.struck({ ...kill, blow: { kind: 'stall', forMs: 500 } }, { ...at(0), name: 'w1' });
+    log.injected({ ...kill, fault: { kind: 'stall', forMs: 500 } }, 0, { ...where, name: 'w1' });
     log.stepComplete(100);
     // The stall is not over.
-    log.struck(kill, at(400));
+    log.injected(kill, 400, where);
     log.stepComplete(450);
-    log.lost('w2', 'gone', { nowMs: 460, step: 4 });
-    // Another one in the same step.
-    log.struck(kill, { ...at(1_000), name: 'w1' });
-    log.struck(kill, { ...at(1_050), name: 'w3' });
+    log.lost('w2', 'gone', 460, 4);
+    // Two in the same step.
+    log.injected(kill, 1_000, { ...where, name: 'w1' });
+    log.injected(kill, 1_050, { ...where, name: 'w3' });
     log.stepComplete(1_100);
-    log.struck(kill, at(2_000, 0));
+    log.injected(kill, 2_000, { ...where, othersHere: 0 });
     log.stepComplete(2_900);
     expect(recoveryOf(log.records)).toEqual({ recoveryMs: null, beyondMs: null });
   });
 
-  it('reads it from a kill while an earlier one has not been replaced yet', () => {
+  it('measures recovery from a kill before an earlier killed worker is back', () => {
     const log = new FaultLog(5_000);
-    log.struck(kill, at(0));
-    log.lost('w2', 'gone', { nowMs: 5, step: 3 });
+    log.injected(kill, 0, where);
+    log.lost('w2', 'gone', 5, 3);
     log.stepComplete(30);
-    log.struck(kill, { ...at(100), name: 'w1', othersHere: 1 });
+    log.injected(kill, 100, { ...where, name: 'w1', othersHere: 1 });
     log.stepComplete(150);
     // 30 and 50 ms.
     expect(recoveryOf(log.records).recoveryMs).toEqual({ median: 40, worst: 50, n: 2 });
@@ -72,19 +72,19 @@ describe('a log of faults', () => {
 
   it('completes a fault in validation with the validation', () => {
     const log = new FaultLog(5_000);
-    log.struck({ ...kill, moment: 'in-validation' }, at(0));
+    log.injected({ ...kill, trigger: 'in-validation' }, 0, where);
     log.stepComplete(10);
     log.validationComplete(70);
     expect(log.records[0].completeAfterMs).toBe(70);
   });
 
-  it('does not blame a fault for a worker that was lost long after it, or twice', () => {
+  it('does not explain a loss long after a fault, or a second loss, by the fault', () => {
     const log = new FaultLog(1_000);
-    log.struck({ ...kill, blow: { kind: 'delay', forMs: 500, delayMs: 20 } }, at(0));
-    log.lost('w2', 'silent', { nowMs: 2_500, step: 9 });
-    log.struck(kill, at(3_000));
-    log.lost('w2', 'closed', { nowMs: 3_001, step: 10 });
-    log.lost('w2', 'closed again', { nowMs: 3_500, step: 10 });
+    log.injected({ ...kill, fault: { kind: 'delay', forMs: 500, delayMs: 20 } }, 0, where);
+    log.lost('w2', 'silent', 2_500, 9);
+    log.injected(kill, 3_000, where);
+    log.lost('w2', 'closed', 3_001, 10);
+    log.lost('w2', 'closed again', 3_500, 10);
     expect(log.unexplained).toEqual([
       { step: 9, name: 'w2', reason: 'silent' },
       { step: 10, name: 'w2', reason: 'closed again' },
@@ -92,10 +92,10 @@ describe('a log of faults', () => {
   });
 });
 
-describe('a spread', () => {
-  it('is the median, the worst and how many', () => {
+describe('statisticsOf', () => {
+  it('returns the median, the worst value and the number of values', () => {
     // (2 + 5) / 2.
-    expect(spreadOf([5, 1, 9, 2])).toEqual({ median: 3.5, worst: 9, n: 4 });
-    expect(spreadOf([])).toBeNull();
+    expect(statisticsOf([5, 1, 9, 2])).toEqual({ median: 3.5, worst: 9, n: 4 });
+    expect(statisticsOf([])).toBeNull();
   });
 });

@@ -1,4 +1,4 @@
-// A relay with faults: what passes, what does not, and what is told. Real sockets on loopback, between two of our own ends.
+// Real sockets on loopback, between two ends that the test controls.
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
@@ -26,7 +26,7 @@ afterEach(async () => {
   server.close();
 });
 
-/** Both ends of a connection through the link. */
+/** Opens a connection through the link. @returns both ends */
 async function connectEnds(): Promise<{ worker: Socket; coordinator: Socket }> {
   const accepted = once(server, 'connection') as Promise<[Socket]>;
   const worker = connect(Number(new URL(link.url).port), '127.0.0.1');
@@ -36,12 +36,12 @@ async function connectEnds(): Promise<{ worker: Socket; coordinator: Socket }> {
   return { worker, coordinator };
 }
 
-/** Resolves when bytes lie in the link until a timer rings. */
+/** Resolves when the link has buffered bytes and started a timer. */
 async function timerStarted(): Promise<void> {
   while (clock.running === 0) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Not once(): it rejects where an error comes first, as it does with a reset. */
+/** Unlike once(), it does not reject when an error precedes, as with a reset. */
 function closeOf(socket: Socket | WebSocket): Promise<void> {
   return new Promise((resolve) => socket.once('close', () => resolve()));
 }
@@ -55,8 +55,8 @@ async function received(socket: Socket, bytes: number): Promise<string> {
   return text;
 }
 
-describe('a faulty link', () => {
-  it('in fair conditions passes bytes both ways, and the end of either', async () => {
+describe('FaultyLink', () => {
+  it('forwards bytes both ways, and the end of the connection', async () => {
     const { worker, coordinator } = await connectEnds();
     worker.write('hello');
     expect(await received(coordinator, 5)).toBe('hello');
@@ -68,7 +68,7 @@ describe('a faulty link', () => {
     await closed;
   });
 
-  it('that is cut closes at both ends, and the next connection is a new one', async () => {
+  it('closes both ends when it is cut, and accepts a new connection', async () => {
     const { worker, coordinator } = await connectEnds();
     const closed = Promise.all([closeOf(worker), closeOf(coordinator)]);
     link.cut();
@@ -78,7 +78,7 @@ describe('a faulty link', () => {
     expect(await received(again.coordinator, 4)).toBe('back');
   });
 
-  it('that refuses lets nobody in until it is told to', async () => {
+  it('refuses connections until that is reverted', async () => {
     const accept = link.refuse();
     const refused = connect(Number(new URL(link.url).port), '127.0.0.1');
     refused.on('error', () => undefined);
@@ -89,36 +89,36 @@ describe('a faulty link', () => {
     expect(await received(coordinator, 2)).toBe('in');
   });
 
-  it('that stalls keeps what is sent, in order, and passes it on afterwards', async () => {
+  it('holds bytes back while it is stalled, and forwards them in order afterwards', async () => {
     const { worker, coordinator } = await connectEnds();
     worker.write('a');
     expect(await received(coordinator, 1)).toBe('a');
-    const goOn = link.stall();
+    const release = link.stall();
     const other = await connectEnds();
     worker.write('b');
-    // A connection made during the stall is not part of it.
+    // A connection that is opened during the stall is not affected.
     other.worker.write('new');
     expect(await received(other.coordinator, 3)).toBe('new');
     worker.write('c');
-    goOn();
+    release();
     expect(await received(coordinator, 2)).toBe('bc');
   });
 
-  it('that is late passes bytes on when they are due', async () => {
+  it('delays bytes', async () => {
     const { worker, coordinator } = await connectEnds();
-    link.worsen({ delayMs: 40 });
+    link.impair({ delayMs: 40 });
     const arrived = received(coordinator, 2);
     worker.write('ab');
-    // The link's timer is due 40 ms after the bytes came; before that there is none.
+    // The link has a timer only while bytes are delayed.
     await timerStarted();
     expect(coordinator.bytesRead).toBe(0);
     clock.advance(40);
     expect(await arrived).toBe('ab');
   });
 
-  it('that is slow passes 1,000 bytes at 10,000 a second in 100 ms', async () => {
+  it('forwards 1,000 bytes at 10,000 bytes per second in 100 ms', async () => {
     const { worker, coordinator } = await connectEnds();
-    link.worsen({ bytesPerSecond: 10_000 });
+    link.impair({ bytesPerSecond: 10_000 });
     const arrived = received(coordinator, 1000);
     worker.write('x'.repeat(1000));
     await timerStarted();
@@ -128,14 +128,14 @@ describe('a faulty link', () => {
     expect(await arrived).toHaveLength(1000);
   });
 
-  it('tells of a message half through, and cut there it delivers no more', async () => {
+  it('reports the middle of a message, and delivers no more when it is cut there', async () => {
     const coordinator = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     await once(coordinator, 'listening');
     const toCoordinator = await FaultyLink.open((coordinator.address() as AddressInfo).port);
-    const places: string[] = [];
-    toCoordinator.on('mark', ({ direction, place, message }) => {
-      places.push(`${direction} ${message.type} ${place}`);
-      if (place === 'middle') toCoordinator.cut();
+    const points: string[] = [];
+    toCoordinator.on('mark', ({ direction, point, message }) => {
+      points.push(`${direction} ${message.type} ${point}`);
+      if (point === 'middle') toCoordinator.cut();
     });
     const connected = once(coordinator, 'connection') as Promise<[WebSocket]>;
     const worker = new WebSocket(toCoordinator.url);
@@ -147,18 +147,18 @@ describe('a faulty link', () => {
     const evaluation = { type: 'evaluation', step: 0, split: 'test', index: 0 };
     worker.send(encodeFrame({ ...evaluation, sampleCount: 1, lossSum: 0, correctCount: 0 }, new Uint8Array(100_000)));
     await Promise.all([closeOf(worker), closeOf(atCoordinator)]);
-    expect(places).toEqual(['up evaluation head', 'up evaluation middle']);
+    expect(points).toEqual(['up evaluation head', 'up evaluation middle']);
     expect(messages).toEqual([]);
     await toCoordinator.close();
     coordinator.close();
   });
 });
 
-it('lets its process end where it closes a connection whose end is not through yet', async () => {
+it('FaultyLink lets its process exit after closing a connection that is still ending', async () => {
   const program = fileURLToPath(new URL('../../../support/ended-connection.mjs', import.meta.url));
   const built = (source: string) => builtFile(source.replace(/^.*\//, ''), new URL(source, import.meta.url).href).href;
   const modules = [built('../../../../cli/machine/chaos/faulty-link.js'), built('../../../../shared/clock.js')];
-  // Nothing that is still open is told of: the process would be at its clean-up for ever.
+  // A socket that stays open would keep the process alive.
   const { stdout } = await promisify(execFile)(process.execPath, [program, ...modules], { timeout: 60_000 });
   expect(stdout).toBe('closed\n');
 });

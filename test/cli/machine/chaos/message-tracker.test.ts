@@ -1,4 +1,3 @@
-// Where messages begin, are half through and end in the bytes of a WebSocket connection, however the bytes are cut.
 import { describe, expect, it } from 'vitest';
 import { MessageTracker } from '../../../../cli/machine/chaos/message-tracker.js';
 import { encodeFrame } from '../../../../shared/protocol/frame.js';
@@ -6,7 +5,7 @@ import { parseWorkerMessage, type WorkerMessage } from '../../../../shared/proto
 
 const upgrade = Buffer.from('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n');
 
-/** A frame of RFC 6455 with the whole of a payload. */
+/** A WebSocket frame (RFC 6455). */
 function webSocketFrame(payload: Uint8Array, options: { opcode?: number; mask?: readonly number[] } = {}): Buffer {
   const { opcode = 2, mask } = options;
   const length =
@@ -31,22 +30,22 @@ const evaluation: WorkerMessage = {
 };
 const request: WorkerMessage = { type: 'shard-request', sha256: 'ab'.repeat(32), offset: 0, bytes: 1 };
 
-/** The places in a stream that arrives in chunks of so many bytes, counted from its beginning. */
-function placesIn(stream: Buffer, chunkBytes: number) {
+/** The points of messages in a stream that arrives in chunks, with their offsets in the stream. */
+function pointsIn(stream: Buffer, chunkBytes: number) {
   const tracker = new MessageTracker(parseWorkerMessage);
-  const places: [string, string, number][] = [];
+  const points: [string, string, number][] = [];
   for (let first = 0; first < stream.length; first += chunkBytes) {
-    for (const { place, message, offset } of tracker.track(stream.subarray(first, first + chunkBytes))) {
-      places.push([message.type, place, first + offset]);
+    for (const { point, message, offset } of tracker.track(stream.subarray(first, first + chunkBytes))) {
+      points.push([message.type, point, first + offset]);
     }
   }
-  return places;
+  return points;
 }
 
-describe('a message tracker', () => {
-  it.each([1, 7, 64, 100_000])('finds the same places in chunks of %i bytes', (chunkBytes) => {
+describe('MessageTracker', () => {
+  it.each([1, 7, 64, 100_000])('finds the same points in chunks of %i bytes', (chunkBytes) => {
     const small = encodeFrame(request);
-    // A payload as a gradient's follows; 70,000 bytes need the longest form of a frame's length.
+    // 70,000 bytes need the longest encoding of a frame's length.
     const large = encodeFrame(evaluation, new Uint8Array(70_000).fill(0x0d));
     const frames = [
       webSocketFrame(small, { mask: [1, 2, 3, 4] }),
@@ -57,8 +56,8 @@ describe('a message tracker', () => {
       frames.slice(0, index + 1).reduce((sum, frame) => sum + frame.length, upgrade.length),
     );
     const header = large.length - 70_000;
-    expect(placesIn(Buffer.concat([upgrade, ...frames]), chunkBytes)).toEqual([
-      // Of a message without a payload all is known only at its end.
+    expect(pointsIn(Buffer.concat([upgrade, ...frames]), chunkBytes)).toEqual([
+      // Without a payload, the header is complete only at the end of the message.
       ['shard-request', 'head', ends[0]],
       ['shard-request', 'middle', ends[0]],
       ['shard-request', 'end', ends[0]],
@@ -68,17 +67,17 @@ describe('a message tracker', () => {
     ]);
   });
 
-  it('reads frames without a mask, and lengths of two bytes', () => {
+  it('parses frames without a mask, and lengths of two bytes', () => {
     const message = encodeFrame(evaluation, new Uint8Array(300));
-    expect(placesIn(Buffer.concat([upgrade, webSocketFrame(message)]), 50).map(([, place]) => place)).toEqual([
+    expect(pointsIn(Buffer.concat([upgrade, webSocketFrame(message)]), 50).map(([, point]) => point)).toEqual([
       'head',
       'middle',
       'end',
     ]);
   });
 
-  it('refuses a message that the protocol does not know', () => {
+  it('throws for an unknown message', () => {
     const stream = Buffer.concat([upgrade, webSocketFrame(encodeFrame({ type: 'song' }))]);
-    expect(() => placesIn(stream, 1000)).toThrow(/song/);
+    expect(() => pointsIn(stream, 1000)).toThrow(/song/);
   });
 });

@@ -12,15 +12,11 @@ import { protocolVersion } from '../../../../shared/protocol/messages.js';
 /** A real coordinator's port. */
 async function coordinatorWith(tokens: TokenTable): Promise<string> {
   const server = await startServer({
-    host: '127.0.0.1',
-    port: 0,
-    tokens: () => tokens,
-    maxMessageBytes: 10_000,
+    access: { host: '127.0.0.1', port: 0, tokens: () => tokens, tls: undefined, watch: () => () => undefined },
+    admission: { maxMessageBytes: 10_000, isFull: () => false, admit: () => undefined },
+    served: { status: () => ({}), notReady: () => undefined },
     clock: systemClock,
-    status: () => ({}),
-    notReady: () => undefined,
-    tell: () => undefined,
-    admit: () => undefined,
+    onAccess: () => undefined,
   });
   onTestFinished(() => server.close());
   return `ws://127.0.0.1:${server.port}`;
@@ -67,7 +63,7 @@ describe('a coordinator', () => {
     expect(await said('0123456789abcdef')).toBe("ok accepted, as a worker's");
     expect(await said('2123456789abcdef')).toBe("ok accepted, as an owner's");
     expect(await said('1123456789abcdef')).toBe("problem known, but as a viewer's, who may not join as a worker");
-    expect(await said('wrong')).toBe('problem refused: a token that is not known here was shown');
+    expect(await said('wrong')).toBe('problem refused: the token is unknown');
   });
 
   it('speaks another version: newer, older, or too old to say so', async () => {

@@ -1,4 +1,4 @@
-// Folders that cannot be written, in the ways that can be had here, as root too.
+// Folders that cannot be written, in ways that also apply to root.
 import type * as fs from 'node:fs/promises';
 import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -6,7 +6,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { checkFolder } from '../../../../cli/machine/doctor/disk.js';
 import { temporaryFolder } from '../../../support/temporary-folder.js';
 
-/** Files whose writes meet the kernel's own full disk, /dev/full. */
+/** Whether files are opened on /dev/full, where writes fail like on a full disk. */
 let isDiskFull = false;
 vi.mock('node:fs/promises', async (importOriginal) => {
   const real = await importOriginal<typeof fs>();
@@ -17,41 +17,41 @@ afterEach(() => {
   isDiskFull = false;
 });
 
-const asked = { about: 'runs', chosenBy: '--run-dir', markWithout: 'problem', wantedBytes: 0 } as const;
+const options = { about: 'runs', chosenBy: '--run-dir', markIfUnwritable: 'problem', minFreeBytes: 0 } as const;
 
-it('says how much room there is, in a folder that need not exist, and leaves nothing behind', async () => {
+it('checkFolder reports the free space of a folder that may not exist, and leaves no file', async () => {
   const folder = await temporaryFolder();
-  const there = await checkFolder({ ...asked, folder });
-  expect(there).toEqual({ about: 'runs', mark: 'ok', says: expect.stringMatching(/: [\d.]+ GiB free$/) });
-  const toBeMade = path.join(folder, 'a', 'b');
-  expect((await checkFolder({ ...asked, folder: toBeMade })).says).toContain(`${toBeMade}: `);
+  const existing = await checkFolder({ ...options, folder });
+  expect(existing).toEqual({ about: 'runs', mark: 'ok', says: expect.stringMatching(/: [\d.]+ GiB free$/) });
+  const missing = path.join(folder, 'a', 'b');
+  expect((await checkFolder({ ...options, folder: missing })).says).toContain(`${missing}: `);
   expect(readdirSync(folder)).toEqual([]);
 });
 
-it('warns where there is less room than is wanted', async () => {
-  const check = await checkFolder({ ...asked, folder: await temporaryFolder(), wantedBytes: 2 ** 70 });
+it('checkFolder warns about too little free space', async () => {
+  const check = await checkFolder({ ...options, folder: await temporaryFolder(), minFreeBytes: 2 ** 70 });
   expect(check.mark).toBe('warning');
-  expect(check.remedy).toMatch(/^make room for \d+ GiB, or choose another folder: --run-dir$/);
+  expect(check.remedy).toMatch(/^free up \d+ GiB, or choose another folder with --run-dir$/);
 });
 
-it('finds a disk that is full by writing', async () => {
+it('checkFolder detects a full disk by writing', async () => {
   const folder = await temporaryFolder();
   isDiskFull = true;
-  expect(await checkFolder({ ...asked, folder })).toEqual({
+  expect(await checkFolder({ ...options, folder })).toEqual({
     about: 'runs',
     mark: 'problem',
     says: `${folder}: the disk is full`,
-    remedy: '--run-dir chooses another folder',
+    remedy: 'choose another folder with --run-dir',
   });
 });
 
-it('finds a path that leads through a file', async () => {
+it('checkFolder detects a path through a file', async () => {
   const file = path.join(await temporaryFolder(), 'file');
   writeFileSync(file, '');
-  const check = await checkFolder({ ...asked, markWithout: 'warning', folder: path.join(file, 'runs') });
-  expect([check.mark, check.says]).toEqual(['warning', `${file}/runs: a part of this path is a file, not a folder`]);
+  const check = await checkFolder({ ...options, markIfUnwritable: 'warning', folder: path.join(file, 'runs') });
+  expect([check.mark, check.says]).toEqual(['warning', `${file}/runs: part of this path is a file, not a folder`]);
 });
 
-it.runIf(process.platform === 'linux')('finds a folder in which nobody can create a file', async () => {
-  expect((await checkFolder({ ...asked, folder: '/proc/lockstep' })).mark).toBe('problem');
+it.runIf(process.platform === 'linux')('checkFolder detects a folder in which no file can be created', async () => {
+  expect((await checkFolder({ ...options, folder: '/proc/lockstep' })).mark).toBe('problem');
 });

@@ -6,7 +6,7 @@ type Loaded = Extract<ProbeAnswer, { loads: true }>;
 type NotLoaded = Extract<ProbeAnswer, { loads: false }>;
 
 function loaded(change: Partial<Loaded> = {}): Probe {
-  const sound: Loaded = {
+  const working: Loaded = {
     loads: true,
     fingerprint: 'wasm 1',
     sha256: wasmStepSha256,
@@ -14,56 +14,58 @@ function loaded(change: Partial<Loaded> = {}): Probe {
     distanceFromWasm: 1e-6,
     tensorFlow: { isGpuPackage: false, usesGpu: false, folder: '/tf' },
   };
-  return { answer: { ...sound, ...change }, ending: 'exit status 0', log: '' };
+  return { answer: { ...working, ...change }, exit: 'exit status 0', log: '' };
 }
 
 function notLoaded(places: NotLoaded['places'], message = 'TensorFlow does not load'): Probe {
-  return { answer: { loads: false, message, places }, ending: 'exit status 0', log: '' };
+  return { answer: { loads: false, message, places }, exit: 'exit status 0', log: '' };
 }
 
-const crashed = (ending: string, log = ''): Probe => ({ answer: null, ending, log });
+const crashed = (exit: string, log = ''): Probe => ({ answer: null, exit, log });
 
-describe('wasm', () => {
-  it('computes what every machine computes, or something else, which no run may use', () => {
+describe('checkWasm', () => {
+  it('compares the result with that of every other machine', () => {
     expect(checkWasm(loaded()).mark).toBe('ok');
     const wrong = checkWasm(loaded({ sha256: 'a'.repeat(64) }));
     expect(wrong.mark).toBe('problem');
-    expect(wrong.says).toMatch(/other bits than on every other machine \(aaaaaaaaaaaa, not [0-9a-f]{12}\)$/);
-    expect(checkWasm(loaded({ sha256: 'a'.repeat(64), repeats: false })).says).toMatch(/and others each time$/);
+    expect(wrong.says).toMatch(/^a step gives aaaaaaaaaaaa instead of [0-9a-f]{12}$/);
+    expect(checkWasm(loaded({ sha256: 'a'.repeat(64), repeats: false })).says).toMatch(
+      /and a different result each time$/,
+    );
   });
 
-  it('does not load, or ends its process', () => {
+  it('reports that the engine does not load, or that its process crashed', () => {
     expect(checkWasm(notLoaded([], 'no kernels.wasm'))).toMatchObject({ mark: 'problem', says: 'no kernels.wasm' });
-    expect(checkWasm(crashed('signal SIGKILL')).says).toBe('its process ended early (signal SIGKILL)');
+    expect(checkWasm(crashed('signal SIGKILL')).says).toBe('its process crashed (signal SIGKILL)');
   });
 });
 
-describe('tensorflow', () => {
-  it('computes, says where it lies, and what its bits depend on', () => {
+describe('checkTensorFlow', () => {
+  it('reports the fingerprint and the folder', () => {
     const says = 'wasm 1\nin /tf';
     expect(checkTensorFlow(loaded(), false)).toEqual({ about: 'tensorflow', mark: 'ok', says });
   });
 
-  it('computes wrongly, or other bits each time', () => {
+  it('reports a wrong gradient, and different bits each time', () => {
     expect(checkTensorFlow(loaded({ distanceFromWasm: 0.5 }), false)).toMatchObject({
       mark: 'problem',
-      says: expect.stringContaining('not the right one (off by 0.5)'),
+      says: expect.stringContaining('its gradient is wrong (distance 0.5)'),
     });
     expect(checkTensorFlow(loaded({ distanceFromWasm: NaN }), false).mark).toBe('problem');
     expect(checkTensorFlow(loaded({ repeats: false }), false)).toMatchObject({
       mark: 'warning',
-      says: expect.stringContaining('other bits the second time'),
+      says: expect.stringContaining('repeating a step gives different bits'),
     });
   });
 
-  it('is missed where it was asked for, and otherwise only warned of', () => {
+  it('reports a missing installation as a problem if it is required, and otherwise as a warning', () => {
     const nowhere = notLoaded([{ flavor: 'gpu', packageName: 'p', folder: null, reason: 'not there' }]);
     const check = { about: 'tensorflow', says: 'not installed', remedy: 'lockstep setup-tensorflow' };
     expect(checkTensorFlow(nowhere, false)).toEqual({ ...check, mark: 'warning' });
     expect(checkTensorFlow(nowhere, true)).toEqual({ ...check, mark: 'problem' });
   });
 
-  it('tells of the places where something is, and how to mend the one that is tried first', () => {
+  it('lists the installations that do not load, and how to repair the one that is tried first', () => {
     const { says, remedy } = checkTensorFlow(
       notLoaded([
         { flavor: 'gpu', packageName: 'gpu-package', folder: '/gpu', reason: 'not there' },
@@ -85,12 +87,12 @@ describe('tensorflow', () => {
     expect(remedy).toBe('lockstep setup-tensorflow --cpu --force');
   });
 
-  it('ends its process: by an instruction that the processor lacks, or else with its last words', () => {
+  it('reports a crash by an unsupported CPU instruction, or with the last line of the log', () => {
     expect(checkTensorFlow(crashed('signal SIGILL'), false)).toMatchObject({
-      says: 'this processor lacks instructions that TensorFlow was built with',
-      remedy: '--engine wasm computes here',
+      says: 'this CPU lacks instructions that TensorFlow was built with',
+      remedy: 'use --engine wasm',
     });
-    const says = 'its process ended early (signal SIGABRT): F0000 no threads left';
+    const says = 'its process crashed (signal SIGABRT): F0000 no threads left';
     expect(checkTensorFlow(crashed('signal SIGABRT', 'I0000 hello\nF0000 no threads left\n'), false).says).toBe(says);
   });
 });

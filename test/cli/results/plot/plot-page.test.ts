@@ -1,4 +1,4 @@
-// The `plot` command, and its page in a browser.
+// lockstep plot: the command, and its page in a browser.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
 import path from 'node:path';
@@ -13,7 +13,7 @@ const inFolder = folderPerFile();
 /** curveColor(0) and curveColor(1), on light and on dark pages. */
 const colors = { light: ['#0072b2', '#c44e00'], dark: ['#58b4f0', '#ff9248'] } as const;
 
-/** A run of 200 steps, 50 per epoch, whose loss falls from about 2 to `last.loss` and whose accuracy rises to `last.accuracy`. */
+/** A run of 200 steps, 50 per epoch. Its loss falls from about 2 to `last.loss`, its accuracy rises to `last.accuracy`. */
 async function writeRun(
   name: string,
   last: { loss: number; accuracy: number; speed: number },
@@ -22,18 +22,18 @@ async function writeRun(
   const folder = inFolder(name);
   await mkdir(folder);
   const lines = Array.from({ length: 200 }, (_, i) => {
-    const part = (i + 1) / 200;
+    const progress = (i + 1) / 200;
     const epoch = Math.floor(i / 50) + 1;
     const values = {
       epoch,
-      loss: 2 + (last.loss - 2) * part,
-      accuracy: last.accuracy * part,
-      learningRate: 0.1 * (1 - part),
+      loss: 2 + (last.loss - 2) * progress,
+      accuracy: last.accuracy * progress,
+      learningRate: 0.1 * (1 - progress),
     };
     const step = stepLine(i + 1, { ...values, imagesPerSecond: last.speed - 100 * (i % 2) });
     return (i + 1) % 50 > 0
       ? [step]
-      : [step, evaluationLine('validation', i + 1, { epoch, loss: 1.5, accuracy: 0.4 + part / 10 })];
+      : [step, evaluationLine('validation', i + 1, { epoch, loss: 1.5, accuracy: 0.4 + progress / 10 })];
   }).flat();
   if (isFinished) lines.push(evaluationLine('test', 200, { epoch: 4, loss: 1.4, accuracy: 0.4321 }));
   await writeFile(path.join(folder, 'metrics.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
@@ -58,24 +58,24 @@ describe('lockstep plot', () => {
     if (typeof browser !== 'string') await browser.close();
   });
 
-  it('writes a page that loads nothing', async () => {
-    expect(plotted).toEqual({ status: 0, output: expect.stringMatching(/plot\.html: 2 runs, 0\.\d\d MB\n$/) });
+  it('writes a page that loads nothing else', async () => {
+    expect(plotted).toEqual({ status: 0, output: expect.stringMatching(/plot\.html: 2 runs, [\d.]+ kB\n$/) });
     const html = await readFile(file, 'utf8');
     expect(html).toContain(`content="default-src 'none'; script-src 'sha256-`);
     expect(html).not.toMatch(/<(?:link|img|iframe|script[^>]*\ssrc)|@import|url\(/);
   });
 
   it.each([
-    ['a folder that does not exist', 'nowhere', 'which is not there'],
-    ['a folder that is not a run directory', '.', 'a folder without metrics.jsonl'],
-    ['a file', 'first/metrics.jsonl', 'which is no folder'],
-  ])('exits with 2 for %s', async (_, run, reason) => {
+    ['a folder that does not exist', 'nowhere', 'which does not exist'],
+    ['a folder that is not a run directory', '.', 'which has no metrics.jsonl'],
+    ['a file', 'first/metrics.jsonl', 'which is not a folder'],
+  ])('exits with status 2 for %s', async (_, run, reason) => {
     const { status, output } = await runCli(['plot', inFolder(run), '--out', file]);
-    expect(output).toContain(`RUN is ${inFolder(run)}, ${reason}: name a run's folder`);
+    expect(output).toContain(`RUN-DIR is ${inFolder(run)}, ${reason}: name a run directory`);
     expect(status).toBe(2);
   });
 
-  it('does not replace a file that is not HTML', async () => {
+  it('does not replace a file that is not an HTML page', async () => {
     const { status, output } = await runCli(['plot', inFolder('first'), '--out', inFolder('first', 'config.json')]);
     expect(output).toContain('it must end in .html');
     expect(status).toBe(2);
@@ -98,7 +98,7 @@ describe('lockstep plot', () => {
       return watched;
     }
 
-    it('draws every run in its color in four charts, requests nothing and has no errors', async () => {
+    it('draws each run in its color in four charts, without requests or errors', async () => {
       const { page, problems, requests } = await open({ width: 1200, height: 900 });
       expect(await page.locator('h2').allInnerTexts()).toEqual([
         expect.stringContaining('Loss'),
@@ -109,18 +109,18 @@ describe('lockstep plot', () => {
       for (const quantity of ['loss', 'accuracy', 'imagesPerSecond']) {
         for (const color of colors.light) expect(await pixelsOf(page, quantity, color)).toBeGreaterThan(100);
       }
-      // Both runs have the same rates, so the second curve covers the first.
+      // Both runs have the same learning rate: the second curve covers the first.
       expect(await pixelsOf(page, 'learningRate', colors.light[1])).toBeGreaterThan(100);
       expect(problems).toEqual([]);
       expect(requests).toEqual([pathToFileURL(file).href]);
     });
 
-    it('has a table with the results of the runs', async () => {
+    it('shows the results of the runs in a table', async () => {
       const { page } = await open({ width: 1200, height: 900 });
       const rows = await page.locator('.runs tbody tr').allInnerTexts();
       const numbers = rows.map((row) => row.split(/\s*[\t\n]\s*/).filter((cell) => cell !== ''));
-      // The last twentieth is 10 steps: 2 - 1.4 × 195.5/200 = 0.63150, and 2 - 195.5/200 = 1.0225. Every
-      // other step is 100 images/s slower, and the median lies between.
+      // The last twentieth, 10 steps: 2 - 1.4 × 195.5/200 = 0.63150, and 2 - 195.5/200 = 1.0225. Every
+      // other step is 100 images/s slower: the median is in between.
       expect(numbers).toEqual([
         ['first', '200', '0.6315', '1.5000', '50.00%', '50.00% in epoch 4', '43.21%', '450'],
         ['<second>', '200 so far', '1.0225', '1.5000', '50.00%', '50.00% in epoch 4', '–', '250'],
@@ -142,7 +142,7 @@ describe('lockstep plot', () => {
       expect(await pixelsOf(page, 'loss', colors.light[1])).toBeGreaterThan(100);
     });
 
-    it('shows values at the pointer, and for screen readers with arrow keys', async () => {
+    it('shows values at the pointer, and announces them with the arrow keys', async () => {
       const { page } = await open({ width: 1200, height: 900 });
       await page.getByLabel('smoothing').fill('0');
       const chart = page.locator('[data-quantity=loss]');
@@ -163,18 +163,18 @@ describe('lockstep plot', () => {
       );
     });
 
-    it('can show epochs instead of steps', async () => {
+    it('can count epochs instead of steps', async () => {
       const { page } = await open({ width: 1200, height: 900 });
       await page.getByLabel('horizontal axis').selectOption('epochs');
       const chart = page.locator('[data-quantity=accuracy]');
       await chart.locator('.chart-frame').focus();
       await page.keyboard.press('End');
       await expect.poll(() => chart.locator('[aria-live]').textContent()).toMatch(/^epochs (?:4|3\.99)/);
-      // Without a configuration file, the images per batch are unknown.
+      // Without a configuration the batch size is unknown.
       expect(await page.locator('option[value=images]').isDisabled()).toBe(true);
     });
 
-    it('fits a phone, and has a dark theme', async () => {
+    it('fits the screen of a phone, and follows the color scheme', async () => {
       const { page, problems } = await open({ width: 360, height: 740, colorScheme: 'dark' });
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360);
       const boxes = await page.locator('.chart canvas').evaluateAll((all) => all.map((each) => each.clientWidth));
@@ -189,7 +189,7 @@ describe('lockstep plot', () => {
   });
 });
 
-/** The number of pixels of a chart that have exactly this color. */
+/** Number of pixels of a chart with exactly this color. */
 function pixelsOf(page: Page, quantity: string, color: string): Promise<number> {
   const code = `(() => {
     const canvas = document.querySelector('[data-quantity=${quantity}] canvas');

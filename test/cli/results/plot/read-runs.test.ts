@@ -1,8 +1,7 @@
-// Names of runs on the plot page.
 import { describe, expect, it } from 'vitest';
 import { distinctNames } from '../../../../cli/results/plot/read-runs.js';
 
-describe('the name of a run', () => {
+describe('the names of runs in a plot', () => {
   it.each([
     [
       ['/runs/a', '/runs/b'],
@@ -24,7 +23,7 @@ describe('the name of a run', () => {
       ['/runs/a', '/runs/a'],
       ['a', 'a (2)'],
     ],
-  ])('among %j is one of %j', (paths, names) => {
+  ])('%j are named %j', (paths, names) => {
     expect(distinctNames(paths)).toEqual(names);
   });
 });

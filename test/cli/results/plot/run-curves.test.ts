@@ -1,4 +1,3 @@
-// Curves from metrics.jsonl.
 import { describe, expect, it } from 'vitest';
 import { curvesFrom } from '../../../../cli/results/plot/run-curves.js';
 import { evaluationLine, eventLine, stepLine } from './metrics-lines.js';
@@ -6,7 +5,7 @@ import { evaluationLine, eventLine, stepLine } from './metrics-lines.js';
 const text = (...lines: readonly object[]) => lines.map((line) => `${JSON.stringify(line)}\n`).join('');
 
 describe('the curves of a run', () => {
-  it('have each step’s values, the evaluations and where it was resumed', () => {
+  it('contain the values of each step, the evaluations, and where it was resumed', () => {
     const curves = curvesFrom(
       text(
         eventLine(0, 'worker-joined'),
@@ -42,7 +41,7 @@ describe('the curves of a run', () => {
     expect(curves.test).toEqual({ step: 4, epoch: 2, loss: 1.8, accuracy: 0.45 });
   });
 
-  it('of 64,000 steps have 2,000 points, each the mean of 32 steps', () => {
+  it('have 2,000 points for 64,000 steps, each the mean of 32 steps', () => {
     const steps = Array.from({ length: 64_000 }, (_, i) => stepLine(i + 1, { loss: i % 2 }));
     const { stepsPerPoint, perStep } = curvesFrom(text(...steps), 'metrics.jsonl');
     expect(stepsPerPoint).toBe(32);
@@ -51,26 +50,26 @@ describe('the curves of a run', () => {
     expect([perStep.loss.mean[0], perStep.loss.low[0], perStep.loss.high[0]]).toEqual([0.5, 0, 1]);
   });
 
-  it('of a running run omit an incomplete last line', () => {
+  it('ignore an incomplete last line', () => {
     const { steps, isFinished, stepsPerEpoch } = curvesFrom(`${text(stepLine(1))}{"type":"step","st`, 'metrics.jsonl');
     expect({ steps, isFinished, stepsPerEpoch }).toEqual({ steps: 1, isFinished: false, stepsPerEpoch: null });
   });
 
-  it('of a run that was extended after its test are not finished', () => {
-    const extended = text(stepLine(1), evaluationLine('test', 1), stepLine(2));
-    expect(curvesFrom(extended, 'metrics.jsonl').isFinished).toBe(false);
+  it('belong to a run that is not finished if steps follow its test', () => {
+    const continued = text(stepLine(1), evaluationLine('test', 1), stepLine(2));
+    expect(curvesFrom(continued, 'metrics.jsonl').isFinished).toBe(false);
   });
 
-  it('omit a loss that is not finite', () => {
+  it('omit a loss of NaN', () => {
     const { perStep } = curvesFrom(text(stepLine(1), stepLine(2, { loss: null })), 'metrics.jsonl');
     expect(perStep.loss.x).toEqual([1]);
     expect(perStep.accuracy.x).toEqual([1, 2]);
   });
 
-  it('are refused with the line number of a damaged line', () => {
+  it('are rejected with the number of a damaged line', () => {
     expect(() => curvesFrom(`${text(stepLine(1))}garbage\n`, 'runs/a/metrics.jsonl')).toThrow(
-      'line 2 of runs/a/metrics.jsonl is no line of a run’s metrics: garbage'.replace('’', "'"),
+      'line 2 of runs/a/metrics.jsonl is not a valid line of metrics: garbage',
     );
-    expect(() => curvesFrom(text(eventLine(0, 'waiting')), 'metrics.jsonl')).toThrow('metrics.jsonl has no step yet');
+    expect(() => curvesFrom(text(eventLine(0, 'waiting')), 'metrics.jsonl')).toThrow('metrics.jsonl has no steps yet');
   });
 });

@@ -1,4 +1,5 @@
-// The package that GPU users have and the one for CPUs, both on the CPU: the same sources, and the same bits in a whole run.
+// The packages for GPUs and for CPUs, both on the CPU: they have the same sources and must give the same bits in a
+// whole run.
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -29,7 +30,7 @@ const report = z.looseObject({
   train: z.object({ loss: z.number() }),
 });
 
-/** Trains a few steps in a home in which the installation stands as this flavor's. */
+/** Trains a few steps with a LOCKSTEP_HOME that contains the installation as this flavor's. */
 async function trainThrough(flavor: TensorFlowFlavor, folder: string) {
   const home = path.join(folder, flavor);
   mkdirSync(home);
@@ -44,10 +45,10 @@ async function trainThrough(flavor: TensorFlowFlavor, folder: string) {
   return report.parse(JSON.parse(await readFile(path.join(runDir, 'report.json'), 'utf8')));
 }
 
-it.skipIf(isMissing)(`both train, each by its own name, to the same weights`, async () => {
+it.skipIf(isMissing)(`both packages train to the same weights`, async () => {
   const folder = await temporaryFolder();
-  const drawn = ['--training-images', '256', '--test-images', '32'];
-  expect((await runCli(['data', 'synthesize', path.join(folder, 'data'), ...drawn])).status).toBe(0);
+  const sizes = ['--training-images', '256', '--test-images', '32'];
+  expect((await runCli(['data', 'synthesize', path.join(folder, 'data'), ...sizes])).status).toBe(0);
   const cpu = await trainThrough('cpu', folder);
   const gpu = await trainThrough('gpu', folder);
   expect(cpu.engines[0].fingerprint).toMatch(/^tfjs-node 4/);

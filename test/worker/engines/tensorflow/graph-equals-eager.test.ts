@@ -1,4 +1,4 @@
-// One call into TensorFlow a slice gives the same bits as one a layer's operation.
+// One call into TensorFlow per slice gives the same bits as one call per operation.
 import { beforeEach, describe, expect, it } from 'vitest';
 import { layoutModel } from '../../../../shared/network/layout.js';
 import { openTensorFlowEngine } from '../../../../worker/engines/tensorflow/tensorflow-engine.js';
@@ -8,15 +8,15 @@ import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
 
 const opened = await openTensorFlowOrReason();
 
-describe('a graph call beside eager calls, on a CPU', () => {
+describe('graph mode on CPUs', () => {
   beforeEach((context) => {
     if (typeof opened === 'string') context.skip(opened);
-    if (loadTensorFlow(1).backend.isUsingGpuDevice) context.skip('a GPU computes graphs in other layouts');
+    if (loadTensorFlow(1).backend.isUsingGpuDevice) context.skip('GPUs compute graphs with different tensor layouts');
   });
 
   describe.each([20, 32])('ResNet-%i', (depth) => {
     it.each(['identity', 'projection'] as const)(
-      'has the same bits with %s shortcuts, for slices of 1, 7 and 32',
+      'has the bits of eager mode with %s shortcuts, for slices of 1, 7 and 32 images',
       async (shortcut) => {
         const layout = layoutModel({ depth, initialFilters: 16, shortcut, convBias: true, bnEpsilon: 0.001 });
         const weights = randomWeights(layout, 1);

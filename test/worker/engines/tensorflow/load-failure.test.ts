@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   diagnoseLoadFailure,
-  notThere,
+  notInstalled,
   withoutBinding,
   type LoadFailure,
 } from '../../../../worker/engines/tensorflow/load-failure.js';
@@ -13,24 +13,26 @@ function diagnose(reason: string, change: Partial<LoadFailure> = {}): string {
 const byNpm = { flavor: 'gpu', isOwnInstallation: false } as const;
 const cannotOpen = 'cannot open shared object file: No such file or directory';
 
-describe('why TensorFlow does not load', () => {
-  it('is a package that is missing, or one without its binding', () => {
-    expect(diagnose(notThere, byNpm)).toBe('not installed -> lockstep setup-tensorflow --gpu');
+describe('diagnoseLoadFailure', () => {
+  it('recognizes a missing package and a missing binding', () => {
+    expect(diagnose(notInstalled, byNpm)).toBe('not installed -> lockstep setup-tensorflow --gpu');
     expect(diagnose(withoutBinding, byNpm)).toMatch(
-      /native part was never built .* -> lockstep setup-tensorflow --gpu$/,
+      /native binding was never built .* -> lockstep setup-tensorflow --gpu$/,
     );
   });
 
-  it('is a library of CUDA, of the driver, of TensorFlow or of the system', () => {
+  it('recognizes missing libraries of CUDA, the driver, TensorFlow and the system', () => {
     expect(diagnose(`libcudart.so.11.0: ${cannotOpen}`, byNpm)).toMatch(
-      /^libcudart\.so\.11\.0 is missing, a library of CUDA.* -> lockstep setup-tensorflow --gpu \(brings CUDA 12/,
+      /^libcudart\.so\.11\.0 is missing, which is part of the CUDA .* -> lockstep setup-tensorflow --gpu \(includes CUDA 12/,
     );
-    expect(diagnose(`libcudnn.so.8: ${cannotOpen}`, byNpm)).toMatch(/^libcudnn\.so\.8 is missing, a library of CUDA/);
+    expect(diagnose(`libcudnn.so.8: ${cannotOpen}`, byNpm)).toMatch(
+      /^libcudnn\.so\.8 is missing, which is part of the CUDA/,
+    );
     expect(diagnose(`libcuda.so.1: ${cannotOpen}`, byNpm)).toMatch(
-      /which comes with NVIDIA's driver -> install the driver/,
+      /which is part of NVIDIA's driver -> install the driver/,
     );
     expect(diagnose(`libtensorflow_cc.so.2: ${cannotOpen}`)).toBe(
-      'libtensorflow_cc.so.2 is missing, TensorFlow itself -> lockstep setup-tensorflow --cpu --force',
+      'libtensorflow_cc.so.2 is missing, which is TensorFlow itself -> lockstep setup-tensorflow --cpu --force',
     );
     expect(diagnose(`libgomp.so.1: ${cannotOpen}`)).toMatch(/^libgomp\.so\.1 is missing on this system/);
   });
@@ -43,12 +45,12 @@ describe('why TensorFlow does not load', () => {
     ["libstdc++.so.6: version `GLIBCXX_3.4.30' not found", /libstdc\+\+ is older .*GLIBCXX_3\.4\.30/],
     ['/x/tfjs_binding.node: file too short', /damaged/],
     ['/x/tfjs_binding.node: invalid ELF header', /damaged/],
-    ['/x/tfjs_binding.node: wrong ELF class: ELFCLASS32', /another kind of processor/],
+    ['/x/tfjs_binding.node: wrong ELF class: ELFCLASS32', /another processor architecture/],
     ['/x/tfjs_binding.node: undefined symbol: TF_NewSession', /another version of TensorFlow/],
-    ['was compiled against a different Node.js version using NODE_MODULE_VERSION 93', /another Node than v/],
-    ['EACCES: permission denied', /may not be read/],
+    ['was compiled against a different Node.js version using NODE_MODULE_VERSION 93', /another version of Node than v/],
+    ['EACCES: permission denied', /no permission to read/],
     ['something new\nRequire stack:', /^something new -> .*report this message$/],
-  ])('is %j', (reason, expected) => {
+  ])('recognizes %j', (reason, expected) => {
     expect(diagnose(reason)).toMatch(expected);
   });
 });

@@ -7,7 +7,7 @@ import { installFolder, lockstepHome } from '../../../../worker/engines/tensorfl
 import { loadTensorFlow } from '../../../../worker/engines/tensorflow/load.js';
 
 describe('lockstepHome', () => {
-  it('is LOCKSTEP_HOME, else lockstep in XDG_DATA_HOME, else in ~/.local/share', () => {
+  it('is LOCKSTEP_HOME, else XDG_DATA_HOME/lockstep, else ~/.local/share/lockstep', () => {
     expect(lockstepHome({ LOCKSTEP_HOME: '/a', XDG_DATA_HOME: '/b' })).toBe('/a');
     expect(lockstepHome({ LOCKSTEP_HOME: 'a' })).toBe(join(process.cwd(), 'a'));
     expect(lockstepHome({ XDG_DATA_HOME: '/b' })).toBe('/b/lockstep');
@@ -23,7 +23,7 @@ describe('loading TensorFlow', () => {
   });
   afterEach(() => rmSync(home, { recursive: true }));
 
-  /** The package as npm leaves it, with what the test puts in the place of its native part. */
+  /** Installs a package as npm does, with other contents for its native binding. */
   function installPackage(flavor: 'gpu' | 'cpu', name: string, binding: string | null): void {
     const folder = join(installFolder(home, flavor), 'node_modules', '@tensorflow', name);
     mkdirSync(join(folder, 'lib', 'napi-v8'), { recursive: true });
@@ -41,17 +41,17 @@ describe('loading TensorFlow', () => {
     }
   }
 
-  it('tells for each place why it does not load there, and which command mends it', (context) => {
+  it('reports for each location why it fails, and which command installs TensorFlow', (context) => {
     installPackage('gpu', 'tfjs-node-gpu', 'not a library');
     installPackage('cpu', 'tfjs-node', null);
     const failure = failureToLoad();
-    if (failure === null) context.skip('npm installed a TensorFlow that loads');
+    if (failure === null) context.skip('npm has installed a TensorFlow that can be loaded');
     expect(failure?.code).toBe('no-engine');
     const message = failure?.message;
     expect(message).toMatch(
       /@tensorflow\/tfjs-node-gpu in .*tensorflow-gpu: .*(too short|invalid ELF|not a mach-o|dlopen)/,
     );
-    expect(message).toMatch(/@tensorflow\/tfjs-node in .*tensorflow-cpu: its native part is missing/);
+    expect(message).toMatch(/@tensorflow\/tfjs-node in .*tensorflow-cpu: its native binding is missing/);
     expect(message).toContain('@tensorflow/tfjs-node-gpu installed by npm: ');
     expect(message).toContain('lockstep setup-tensorflow');
     expect(message).toContain('node dist/cli.js setup-tensorflow');

@@ -1,9 +1,9 @@
-// Shorter types beside float32: what they may change, and by how much.
+// 16-bit types compared with float32.
 import { beforeEach, describe, expect, it } from 'vitest';
 import { layoutModel } from '../../../../shared/network/layout.js';
 import type { Precision } from '../../../../worker/engine.js';
 import { openEngine } from '../../../../worker/engines/registry.js';
-import { shortUnitsOf } from '../../../../worker/engines/tensorflow/precision.js';
+import { computeUnitsOf } from '../../../../worker/engines/tensorflow/precision.js';
 import { openTensorFlowEngine } from '../../../../worker/engines/tensorflow/tensorflow-engine.js';
 import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
@@ -28,22 +28,22 @@ function distanceOverLength(actual: Float32Array, expected: Float32Array): numbe
   return length(actual.map((value, i) => value - expected[i])) / length(expected);
 }
 
-describe('--precision', () => {
+describe('the precision', () => {
   beforeEach((context) => {
     if (typeof opened === 'string') context.skip(opened);
   });
 
-  // bfloat16 has 8 significant bits and float16 11: a rounding error is up to 0.4% and 0.05%.
+  // bfloat16 has 8 significant bits and float16 has 11, so rounding errors are up to 0.4% and 0.05%.
   it.each([
     { precision: 'bfloat16', lossTolerance: 2e-2, gradientTolerance: 0.2 },
     { precision: 'float16', lossTolerance: 2e-3, gradientTolerance: 0.05 },
-  ] as const)('$precision stays near float32', async ({ precision, lossTolerance, gradientTolerance }) => {
+  ] as const)('$precision is close to float32', async ({ precision, lossTolerance, gradientTolerance }) => {
     const exact = await computeWith('float32');
     const lowered = await computeWith(precision);
     expect(Math.abs(lowered.lossSum / exact.lossSum - 1)).toBeLessThan(lossTolerance);
     expect(Math.abs(lowered.evaluation.lossSum / exact.evaluation.lossSum - 1)).toBeLessThan(lossTolerance);
     const distance = distanceOverLength(lowered.gradient, exact.gradient);
-    expect(distance).toBeGreaterThan(1e-4); // it does compute in another type
+    expect(distance).toBeGreaterThan(1e-4); // it does compute in a different type
     expect(distance).toBeLessThan(gradientTolerance);
   });
 
@@ -59,12 +59,12 @@ describe('--precision', () => {
 
   it('needs graphs', async () => {
     await expect(
-      openTensorFlowEngine({ threads: 1, precision: 'bfloat16', tensorFlowMode: 'eager' }),
-    ).rejects.toMatchObject({ code: 'bad-option', message: expect.stringContaining('--tf-mode graph') });
+      openEngine('tensorflow', { threads: 1, precision: 'bfloat16', tensorFlowMode: 'eager' }),
+    ).rejects.toMatchObject({ code: 'bad-option', message: expect.stringContaining('needs `tensorFlowMode` graph') });
   });
 });
 
-describe('the units for a short type', () => {
+describe('the units that multiply a 16-bit type', () => {
   const amx = { vendor: 'GenuineIntel', instructionSets: ['avx512_bf16', 'amx_bf16'] };
   const intel = { vendor: 'GenuineIntel', instructionSets: ['avx512_bf16'] };
   const amd = { vendor: 'AuthenticAMD', instructionSets: ['avx512_bf16'] };
@@ -76,19 +76,19 @@ describe('the units for a short type', () => {
     { precision: 'bfloat16', processor: intel, units: 'float32' },
     { precision: 'bfloat16', processor: old, units: 'float32' },
     { precision: 'float16', processor: amx, units: 'float32' },
-  ] as const)('$precision on $processor: $units', ({ precision, processor, units }) => {
-    expect(shortUnitsOf(precision, false, processor)).toBe(units);
-    expect(shortUnitsOf(precision, true, processor)).toBe('native'); // a GPU in the same machine
+  ] as const)('for $precision on $processor are $units', ({ precision, processor, units }) => {
+    expect(computeUnitsOf(precision, false, processor)).toBe(units);
+    expect(computeUnitsOf(precision, true, processor)).toBe('native'); // a GPU in the same machine
   });
 });
 
 it.each([
-  ['--precision bfloat16', { precision: 'bfloat16' }],
-  ['--tf-mode eager', { tensorFlowMode: 'eager' }],
-  ['--xla', { xla: true }],
-] as const)('%s is refused by the wasm engine', async (asked, settings) => {
+  ['`precision` bfloat16', { precision: 'bfloat16' }],
+  ['`tensorFlowMode` eager', { tensorFlowMode: 'eager' }],
+  ['`xla`', { xla: true }],
+] as const)('%s is rejected by the wasm engine', async (setting, settings) => {
   await expect(openEngine('wasm', { threads: 1, ...settings })).rejects.toMatchObject({
     code: 'bad-option',
-    message: expect.stringContaining(`${asked} needs the tensorflow engine`),
+    message: expect.stringContaining(`${setting} needs the tensorflow engine`),
   });
 });

@@ -1,4 +1,4 @@
-// The TensorFlow engine against the definitions in float64, and against itself.
+// The tensorflow engine compared with float64 definitions and with itself.
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import { arrayOf, layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/network/layout.js';
@@ -40,7 +40,7 @@ function inputOf(batch: ImageBatch): Float32Array {
   return input;
 }
 
-/** The largest difference, as a part of the largest expected value. */
+/** Largest difference, relative to the largest expected value. */
 function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   let difference = 0;
   let largest = 0;
@@ -51,7 +51,7 @@ function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): 
   return difference / largest;
 }
 
-describe('the TensorFlow engine', () => {
+describe('the tensorflow engine', () => {
   beforeEach((context) => {
     if (typeof opened === 'string') context.skip(opened);
   });
@@ -61,18 +61,18 @@ describe('the TensorFlow engine', () => {
     { shortcut: 'identity', convBias: false },
     { shortcut: 'projection', convBias: true },
     { shortcut: 'projection', convBias: false },
-  ] as const)('with $shortcut shortcuts, convolution bias $convBias', (change) => {
+  ] as const)('with $shortcut shortcuts and convolution biases: $convBias', (change) => {
     const layout = tinyLayout(change);
     const batch = randomBatch(3, 5);
     const labels = labelsOf(batch);
     const weights = randomWeights(layout, 1);
 
-    it('computes the loss and the batch statistics of the definition', async () => {
+    it('computes the loss and the batch statistics', async () => {
       const model = await tinyModel(layout);
       const result = await model.computeSlice(batch);
       const expected = naiveForward(layout, weights, null, inputOf(batch), labels);
       expect(result.sampleCount).toBe(3);
-      // float32 carries 7 digits; 8 layers and sums over thousands of values cost one or two.
+      // float32 has 7 digits, of which 8 layers and sums over thousands of values cost one or two.
       expect(relativeError([result.lossSum], [expected.lossSum])).toBeLessThan(1e-5);
       expect(result.correctCount).toBe(expected.correctCount);
       const wrong = layout.statistics.filter((array) => {
@@ -83,12 +83,12 @@ describe('the TensorFlow engine', () => {
       model.dispose();
     });
 
-    it('computes the gradient that finite differences give', async () => {
+    it('computes a gradient that matches finite differences', async () => {
       const model = await tinyModel(layout);
       const { gradientSum } = await model.computeSlice(batch);
       const input = inputOf(batch);
       const scale = Math.sqrt(gradientSum.reduce((sum, value) => sum + value * value, 0));
-      // Along a random direction of ±1 in each array alone, so that no element can hide behind another array's.
+      // Along a random direction of ±1 in each array separately, so that larger values of another array hide no error.
       const wrong = layout.trainable.filter((array, index) => {
         const random = new KeyedRandom(7, 'synthesis', index);
         const direction = Float64Array.from({ length: array.size }, (_, i) => random.integerAt(i, 2) * 2 - 1);
@@ -97,8 +97,9 @@ describe('the TensorFlow engine', () => {
           for (let i = 0; i < array.size; i++) moved[array.offset + i] += step * direction[i];
           return naiveForward(layout, moved, null, input, labels).lossSum;
         };
-        // The step is so short that it switches hardly a ReLU; float64 still gives the difference 8 digits. What is left is
-        // the engine's float32: 7 digits less one or two for sums over thousands of values. Measured: up to 1.3e-6.
+        // The step is so short that it rarely switches a ReLU, and float64 still gives the difference 8 digits. What
+        // remains is the engine's float32: 7 digits, minus one or two for sums over thousands of values. Measured: up
+        // to 1.3e-6.
         const step = 1e-7;
         const expected = (lossAt(step) - lossAt(-step)) / (2 * step);
         const actual = direction.reduce((sum, sign, i) => sum + sign * gradientSum[array.offset + i], 0);
@@ -135,13 +136,13 @@ describe('the TensorFlow engine', () => {
     model.dispose();
   });
 
-  it('gives the same bits for a batch that it prepared', async () => {
+  it('computes the same bits for a prepared batch', async () => {
     const model = await tinyModel(tinyLayout());
     const straight = await model.computeSlice(randomBatch(8, 3));
     const gradient = Buffer.from(straight.gradientSum.slice().buffer);
     const batch = randomBatch(8, 3);
     model.prepare!(batch);
-    model.prepare!(randomBatch(8, 4)); // never computed
+    model.prepare!(randomBatch(8, 4)); // is never computed
     for (let time = 0; time < 2; time++) {
       const { lossSum, gradientSum } = await model.computeSlice(batch);
       expect(lossSum).toBe(straight.lossSum);
@@ -150,7 +151,7 @@ describe('the TensorFlow engine', () => {
     model.dispose();
   });
 
-  it('gives the same bits again, also between slices of another size', async () => {
+  it('computes the same bits again after a slice of another size', async () => {
     const model = await tinyModel(tinyLayout());
     const first = await model.computeSlice(randomBatch(8, 3));
     const gradient = first.gradientSum.slice();
@@ -163,7 +164,7 @@ describe('the TensorFlow engine', () => {
     model.dispose();
   });
 
-  it('copies the weights that it is given', async () => {
+  it('copies its weights', async () => {
     const layout = tinyLayout();
     const model = await tinyModel(layout);
     const batch = randomBatch(2, 3);
@@ -177,12 +178,12 @@ describe('the TensorFlow engine', () => {
     model.dispose();
   });
 
-  it('does not compute before it has weights', async () => {
+  it('does not compute without weights', async () => {
     const model = await tensorFlow().createModel(tinyLayout(), 'imagenet');
     await expect(model.computeSlice(randomBatch(1, 0))).rejects.toMatchObject({ code: 'engine-failed' });
   });
 
-  it('leaves no tensor behind over 20 steps, and none at all when it is disposed of', async () => {
+  it('leaks no tensors over 20 steps and has none left after it is disposed of', async () => {
     const { tf } = loadTensorFlow(1);
     const tensorsAtFirst = tf.memory().numTensors;
     const layout = tinyLayout({ shortcut: 'projection' });
@@ -198,7 +199,7 @@ describe('the TensorFlow engine', () => {
     expect(tf.memory().numTensors).toBe(tensorsAtFirst);
   });
 
-  it('names in its fingerprint what its bits depend on', () => {
+  it('has a fingerprint of everything that its bits depend on', () => {
     const { engine, fingerprint, device } = tensorFlow().identity;
     expect(engine).toBe('tensorflow');
     expect(fingerprint).toMatch(/^tfjs-node(-gpu)? 4\.22\.0, TensorFlow \d+\.\d+\.\d+, .+/);
@@ -207,7 +208,7 @@ describe('the TensorFlow engine', () => {
     expect(onGpu ? fingerprint.includes(device) : device.endsWith(', 1 thread')).toBe(true);
   });
 
-  it('refuses another number of threads in the same process', () => {
-    expect(() => loadTensorFlow(2)).toThrow(/already computes with 1 threads/);
+  it('rejects another number of threads in the same process', () => {
+    expect(() => loadTensorFlow(2)).toThrow(/TensorFlow already uses 1 in this process/);
   });
 });

@@ -1,4 +1,4 @@
-// The wasm engine beside the tensorflow engine: the same model, weights and images.
+// The wasm engine compared with the tensorflow engine: the same model, weights and images.
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { arrayOf } from '../../../../shared/network/layout.js';
 import type { Engine } from '../../../../worker/engine.js';
@@ -12,13 +12,13 @@ const tensorFlow = opened as Engine;
 const wasm = await openWasmEngine({ threads: 1 });
 afterAll(() => wasm.close());
 
-/** How far two vectors are apart, relative to the second's length. */
+/** Distance of two vectors, relative to the length of the second. */
 function distance(actual: Float32Array, expected: Float32Array): number {
   const length = (vector: Float32Array) => Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
   return length(actual.map((value, i) => value - expected[i])) / length(expected);
 }
 
-describe('beside TensorFlow', () => {
+describe('compared with TensorFlow', () => {
   beforeEach((context) => {
     if (typeof opened === 'string') context.skip(opened);
   });
@@ -28,7 +28,7 @@ describe('beside TensorFlow', () => {
     { depth: 20, shortcut: 'projection' as const, labelSmoothing: 0.1, preprocessing: perPixelMean() },
     { depth: 32, shortcut: 'identity' as const, labelSmoothing: 0, preprocessing: standardize() },
   ])(
-    'ResNet-$depth, $shortcut shortcut, label smoothing $labelSmoothing: loss, gradient, statistics and evaluation agree',
+    'loss, gradient, statistics and evaluation of ResNet-$depth agree: $shortcut shortcuts, label smoothing $labelSmoothing',
     async ({ labelSmoothing, preprocessing, ...spec }) => {
       const layout = layoutOf({ ...spec, initialFilters: 16, convBias: true });
       const weights = randomWeights(layout);
@@ -47,19 +47,19 @@ describe('beside TensorFlow', () => {
       expect(Math.abs(ours.lossSum / theirs.lossSum - 1)).toBeLessThan(1e-5);
       expect(Math.abs(ours.evaluated / theirs.evaluated - 1)).toBeLessThan(1e-4);
       expect(maxError(ours.batchStatistics, theirs.batchStatistics)).toBeLessThan(1e-5);
-      // A ReLU whose input is 0 but for rounding may be open in one engine and closed in the other, which moves single
-      // elements by up to a few hundredths of the largest. Of biases that batch norm takes away again TensorFlow's rounding
-      // leaves something, and we nothing.
+      // A ReLU whose input is 0 up to rounding may be active in only one engine, which moves single elements by up to a
+      // few hundredths of the largest. Biases that batch norm cancels have a gradient of exactly 0 here and of rounding
+      // errors in TensorFlow.
       const biases = layout.trainable.filter(({ name }) => name.endsWith('bias') && !/projection|dense/.test(name));
       for (const bias of biases) for (const { gradientSum } of results) arrayOf(gradientSum, bias).fill(0);
       expect(distance(ours.gradientSum, theirs.gradientSum)).toBeLessThan(1e-2);
     },
   );
 
-  test.each([20, 32])('ResNet-%i with all ReLUs open: the gradient agrees to float32 accuracy', async (depth) => {
+  test.each([20, 32])('the gradient of ResNet-%i with all ReLUs active agrees to float32 accuracy', async (depth) => {
     const layout = layoutOf({ depth, initialFilters: 16 });
     const weights = randomWeights(layout);
-    // Shifts of several deviations: what enters a ReLU is over 0, so rounding cannot open or close one.
+    // With a shift of several standard deviations every ReLU's input is positive, so rounding cannot switch one.
     for (const { name, offset, size } of layout.trainable) {
       if (name.endsWith('gamma')) weights.fill(0.3, offset, offset + size);
       if (name.endsWith('beta')) weights.fill(3, offset, offset + size);
@@ -75,20 +75,20 @@ describe('beside TensorFlow', () => {
     expect(distance(ours, theirs)).toBeLessThan(1e-5);
   });
 
-  test('the losses of 50 steps stay together', async () => {
+  test('the losses of 50 steps stay close', async () => {
     const layout = layoutOf({ initialFilters: 8 });
     const losses: number[][] = [];
     for (const engine of [wasm, tensorFlow]) {
       const model = await engine.createModel(layout, 'imagenet');
       const weights = randomWeights(layout);
-      const ofEngine: number[] = [];
+      const engineLosses: number[] = [];
       for (let step = 0; step < 50; step++) {
         model.setWeights(weights, randomMovingStatistics(layout));
         const { lossSum, gradientSum, sampleCount } = await model.computeSlice(easyBatch(20));
-        ofEngine.push(lossSum / sampleCount);
+        engineLosses.push(lossSum / sampleCount);
         for (let i = 0; i < weights.length; i++) weights[i] -= (0.01 * gradientSum[i]) / sampleCount;
       }
-      losses.push(ofEngine);
+      losses.push(engineLosses);
       model.dispose();
     }
     const [ours, theirs] = losses as [number[], number[]];

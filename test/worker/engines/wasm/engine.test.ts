@@ -1,4 +1,4 @@
-// The engine as its callers see it: threads, bits, memory, learning, errors.
+// The engine's public behavior: threads, bits, memory, learning, errors.
 import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, test } from 'vitest';
 import { packAugmentation, recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
@@ -18,7 +18,7 @@ function hashOf(...arrays: Float32Array[]): string {
   return hash.digest('hex');
 }
 
-/** Everything that a model says of a batch, as one hash. */
+/** Everything that a model computes from the batches, as one hash. */
 async function bitsOf(opened: typeof engine, spec: Partial<ModelSpec>, batches: ImageBatch[]): Promise<string> {
   const layout = layoutOf(spec);
   const model = await opened.createModel(layout, 'imagenet');
@@ -33,8 +33,8 @@ async function bitsOf(opened: typeof engine, spec: Partial<ModelSpec>, batches: 
   return hashOf(Float32Array.from(bits.flatMap((hash) => Array.from(Buffer.from(hash, 'hex')))));
 }
 
-describe('threads', () => {
-  test('do not change the bits, whatever the number of images', async () => {
+describe('the number of threads', () => {
+  test('does not change the bits, for any number of images', async () => {
     const batches = [1, 13, 4].map((count) => randomBatch(count));
     for (const spec of [{ shortcut: 'projection' as const, convBias: true }, { initialFilters: 12 }]) {
       const alone = await bitsOf(engine, spec, batches);
@@ -42,7 +42,7 @@ describe('threads', () => {
     }
   });
 
-  test('are not part of the fingerprint, but of what it says to compute on', () => {
+  test('is part of the device name but not of the fingerprint', () => {
     expect(new Set(engines.map(({ identity }) => identity.fingerprint)).size).toBe(1);
     expect(engine.identity.device).toMatch(/^\S.*, 1 thread$/);
     for (const { identity } of threaded) expect(identity.device).toMatch(/^\S.*, \d+ threads$/);
@@ -53,15 +53,15 @@ describe('threads', () => {
   });
 });
 
-test('the bits of ResNet-20 are those of every other machine', async () => {
+test('ResNet-20 has the same bits on every machine', async () => {
   const spec = { depth: 20, initialFilters: 16, shortcut: 'projection' as const, convBias: true };
-  // seen on x86-64 with and without AVX, Node 20, 22 and 24, optimized and not
+  // Verified on x86-64 with and without AVX, with Node 20, 22 and 24, and with and without V8's optimizing compiler.
   expect(await bitsOf(engine, spec, [randomBatch(9)])).toBe(
     '11566b0ee3caeeea7e10da488086659fc15b61d2312685fa19a736f836f4e0e3',
   );
 });
 
-test('a slice does not depend on the slices before it, larger or smaller', async () => {
+test('a slice does not depend on larger or smaller slices before it', async () => {
   const layout = layoutOf();
   const batch = randomBatch(3);
   const model = await engine.createModel(layout, 'imagenet');
@@ -76,7 +76,7 @@ test('a slice does not depend on the slices before it, larger or smaller', async
   model.dispose();
 });
 
-test('an evaluation does not depend on how many images come at a time', async () => {
+test('an evaluation does not depend on how many images it computes at a time', async () => {
   const layout = layoutOf();
   const batch = randomBatch(37);
   const model = await engine.createModel(layout, 'imagenet');
@@ -89,7 +89,7 @@ test('an evaluation does not depend on how many images come at a time', async ()
     const one = {
       ...batch,
       indices: batch.indices.slice(image, image + 1),
-      views: batch.views.slice(image, image + 1),
+      augmentations: batch.augmentations.slice(image, image + 1),
     };
     const result = await model.evaluate(one);
     lossSum += result.lossSum;
@@ -117,7 +117,7 @@ test('memory does not grow over 200 steps', async () => {
   model.dispose();
 });
 
-test('the loss falls on images that can be told apart', async () => {
+test('the loss decreases on images that are easy to distinguish', async () => {
   const layout = layoutOf({ initialFilters: 8 });
   const weights = randomWeights(layout);
   const velocity = new Float32Array(weights.length);
@@ -137,7 +137,7 @@ test('the loss falls on images that can be told apart', async () => {
   model.dispose();
 });
 
-test('a profile names every phase and computes the same', async () => {
+test('a profile contains every phase', async () => {
   const layout = layoutOf();
   const model = await engine.createModel(layout, 'imagenet');
   model.setWeights(randomWeights(layout), randomMovingStatistics(layout));
@@ -159,19 +159,19 @@ test('a profile names every phase and computes the same', async () => {
   model.dispose();
 });
 
-test('a slice that no memory can hold is refused with a remedy', async () => {
+test('a slice that is too large for the memory is rejected', async () => {
   const layout = layoutOf({ depth: 110, initialFilters: 64 });
   const model = await engine.createModel(layout, 'imagenet');
   const batch = {
     records: new Uint8Array(recordBytes),
     indices: new Uint32Array(4096),
-    views: new Uint16Array(4096).fill(packAugmentation(4, 4, false)),
+    augmentations: new Uint16Array(4096).fill(packAugmentation(4, 4, false)),
   };
   await expect(model.computeSlice(batch)).rejects.toMatchObject({ code: 'bad-config' });
   model.dispose();
 });
 
-test('a model that was disposed of says so', async () => {
+test('a disposed model rejects further slices', async () => {
   const model = await engine.createModel(layoutOf(), 'imagenet');
   model.dispose();
   await expect(model.computeSlice(randomBatch(1))).rejects.toMatchObject({ code: 'engine-failed' });

@@ -1,5 +1,5 @@
-// The engine's gradient against differences of the loss: the slope of a float64 loss along a direction is the gradient's
-// product with that direction.
+// The engine's gradient compared with finite differences: the slope of the float64 loss along a direction is the dot
+// product of the gradient and that direction.
 import { afterAll, describe, expect, test } from 'vitest';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { ReferenceModel } from './reference-model.js';
@@ -11,8 +11,8 @@ afterAll(() => engine.close());
 describe.each([
   { shortcut: 'identity' as const, convBias: false },
   { shortcut: 'projection' as const, convBias: true },
-])('a tiny model, $shortcut shortcut', (spec) => {
-  test('the gradient is the slope of the loss, array by array', async () => {
+])('a tiny model with $shortcut shortcuts', (spec) => {
+  test('the gradient matches the slope of the loss, array by array', async () => {
     const layout = layoutOf(spec);
     const weights = randomWeights(layout);
     const batch = randomBatch(2);
@@ -32,7 +32,7 @@ describe.each([
       const slope = (lossAt(moved(step)) - lossAt(moved(-step))) / (2 * step);
       const product = direction.reduce((sum, value, i) => sum + value * gradientSum[offset + i], 0);
       const length = Math.hypot(...gradientSum.subarray(offset, offset + size));
-      // a bias that batch norm takes away has no slope
+      // A bias that batch norm cancels has no slope, hence the absolute tolerance.
       expect(Math.abs(product - slope)).toBeLessThan(1e-4 * length * Math.sqrt(size) + 1e-6);
     }
     model.dispose();

@@ -1,7 +1,7 @@
-// A memory of its own for the kernels, with places for pictures and vectors, for tests of single kernels.
+// A memory for tests of single kernels: allocates, writes and reads tensors and vectors.
 import { readFile } from 'node:fs/promises';
-import { instantiateKernels, type Kernels, type Walk } from '../../../../worker/engines/wasm/kernels.js';
-import { makePictures, type Pictures } from './reference-model.js';
+import { instantiateKernels, type Kernels, type Strides } from '../../../../worker/engines/wasm/kernels.js';
+import { makeFeatureMaps, type FeatureMaps } from './reference-model.js';
 
 const module = await WebAssembly.compile(
   await readFile(new URL('../../../../dist/worker/engines/wasm/kernels.wasm', import.meta.url)),
@@ -16,7 +16,7 @@ export class KernelMemory {
     this.kernels = instantiateKernels(module, this.#memory);
   }
 
-  /** The address of so many zero bytes. */
+  /** Allocates zero bytes and returns their address. */
   take(bytes: number): number {
     const address = this.#next;
     this.#next = Math.ceil((address + bytes) / 64) * 64;
@@ -53,34 +53,33 @@ export class KernelMemory {
     return new Int32Array(this.#memory.buffer, address, count).slice();
   }
 
-  /** A tensor with these pictures; channels that the pictures lack, up to `depth`, are 0. */
-  tensor(pictures: Pictures, depth = pictures.channels): number {
-    const { count, size } = pictures;
+  /** Writes a tensor; additional channels, up to `depth`, are 0. */
+  tensor(maps: FeatureMaps, depth = maps.channels): number {
+    const { count, size } = maps;
     const address = this.take(count * (size + 2) ** 2 * depth * 4);
-    this.#eachPixel(pictures, address, depth, (place, at) => {
-      for (let c = 0; c < pictures.channels; c++) place[c] = Math.fround(pictures.values[at + c]);
+    this.#eachPixel(maps, address, depth, (pixel, at) => {
+      for (let c = 0; c < maps.channels; c++) pixel[c] = Math.fround(maps.values[at + c]);
     });
     return address;
   }
 
-  readTensor(address: number, count: number, size: number, channels: number): Pictures {
-    const pictures = makePictures(count, size, channels);
-    this.#eachPixel(pictures, address, channels, (place, at) => pictures.values.set(place, at));
-    return pictures;
+  readTensor(address: number, count: number, size: number, channels: number): FeatureMaps {
+    const maps = makeFeatureMaps(count, size, channels);
+    this.#eachPixel(maps, address, channels, (pixel, at) => maps.values.set(pixel, at));
+    return maps;
   }
 
-  /** How a convolution walks a tensor: see Walk. */
-  walk(address: number, size: number, channels: number, stride: number, row = 0, column = 0): Walk {
+  strides(address: number, size: number, channels: number, stride: number, row = 0, column = 0): Strides {
     const rowBytes = (size + 2) * channels * 4;
     const pixel = address + (row + 1) * rowBytes + (column + 1) * channels * 4;
     return [pixel, (size + 2) * rowBytes, stride * rowBytes, stride * channels * 4];
   }
 
   #eachPixel(
-    { count, size, channels }: Pictures,
+    { count, size, channels }: FeatureMaps,
     address: number,
     depth: number,
-    visit: (place: Float32Array, at: number) => void,
+    visit: (pixel: Float32Array, at: number) => void,
   ): void {
     let at = 0;
     for (let image = 0; image < count; image++) {

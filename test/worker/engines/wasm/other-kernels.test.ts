@@ -1,21 +1,21 @@
-// Images, batch norm, shortcut, head and the arithmetic of exp and log against float64 loops.
+// The kernels for images, batch norm, shortcuts, the head, exp and log, compared with float64 loops.
 import { describe, expect, test } from 'vitest';
 import { recordBytes } from '../../../../shared/dataset/image-batch.js';
 import { imagenetMeans } from '../../../../shared/dataset/image-batch.js';
 import { KernelMemory } from './kernel-memory.js';
-import { inputOf, makePictures, type Pictures } from './reference-model.js';
+import { inputOf, makeFeatureMaps, type FeatureMaps } from './reference-model.js';
 import { maxError, randomBatch, randomValues } from './samples.js';
 
-function randomPictures(count: number, size: number, channels: number, seed: number): Pictures {
-  const pictures = makePictures(count, size, channels);
-  pictures.values.set(randomValues(pictures.values.length, seed));
-  return pictures;
+function randomFeatureMaps(count: number, size: number, channels: number, seed: number): FeatureMaps {
+  const maps = makeFeatureMaps(count, size, channels);
+  maps.values.set(randomValues(maps.values.length, seed));
+  return maps;
 }
 
-describe('arithmetic', () => {
+describe('the arithmetic', () => {
   const { kernels } = new KernelMemory();
 
-  test('exponential is that of Math.exp to a few units in the last place', () => {
+  test('exponential agrees with Math.exp to a few units in the last place', () => {
     for (let x = -690; x <= 690; x += 0.37) {
       expect(Math.abs(kernels.exponential(x) / Math.exp(x) - 1)).toBeLessThan(1e-15);
     }
@@ -24,7 +24,7 @@ describe('arithmetic', () => {
     expect(kernels.exponential(Number.NaN)).toBeNaN();
   });
 
-  test('logarithm is that of Math.log', () => {
+  test('logarithm agrees with Math.log', () => {
     for (let x = 1e-6; x < 1e6; x *= 1.013) {
       expect(Math.abs(kernels.logarithm(x) - Math.log(x))).toBeLessThan(4e-15 * Math.max(1, Math.abs(Math.log(x))));
     }
@@ -33,20 +33,22 @@ describe('arithmetic', () => {
   });
 });
 
-test('images are cropped, flipped, padded with raw zeros or their reflection and preprocessed, blue first', () => {
+test('fillImages flips, pads with raw zeros or a reflection, crops and preprocesses, blue first', () => {
   const memory = new KernelMemory();
   const batch = randomBatch(40);
-  // Every second one's padding is reflected: bit 9.
-  batch.views.forEach((view, image) => (batch.views[image] = image % 2 === 0 ? view : view | 512));
+  // Every second image has reflected padding: bit 9.
+  batch.augmentations.forEach(
+    (packed, image) => (batch.augmentations[image] = image % 2 === 0 ? packed : packed | 512),
+  );
   const chosen = new Uint8Array(batch.indices.length * recordBytes);
   for (const [image, index] of batch.indices.entries()) {
     chosen.set(batch.records.subarray(index * recordBytes, (index + 1) * recordBytes), image * recordBytes);
   }
   const means = [imagenetMeans.red, imagenetMeans.green, imagenetMeans.blue];
   const values = memory.floats(means.flatMap((mean) => Array.from({ length: 256 }, (_, byte) => (byte - mean) / 255)));
-  const views = memory.bytes(new Uint8Array(batch.views.buffer));
-  const target = memory.tensor(makePictures(40, 32, 4));
-  memory.kernels.fillImages(memory.bytes(chosen), views, values, target, 0, 40);
+  const augmentations = memory.bytes(new Uint8Array(batch.augmentations.buffer));
+  const target = memory.tensor(makeFeatureMaps(40, 32, 4));
+  memory.kernels.fillImages(memory.bytes(chosen), augmentations, values, target, 0, 40);
   const actual = memory.readTensor(target, 40, 32, 4).values;
   const expected = inputOf(batch).values;
   const withoutFourth = Float64Array.from(expected, (_, i) => actual[4 * Math.floor(i / 3) + (i % 3)]);
@@ -58,12 +60,12 @@ describe.each([
   { channels: 4, size: 8, images: 1 },
   { channels: 12, size: 16, images: 3 },
   { channels: 16, size: 8, images: 5 },
-])('batch norm, $channels channels, $images images', ({ channels, size, images }) => {
+])('batch norm: $channels channels, $images images', ({ channels, size, images }) => {
   const memory = new KernelMemory();
   const { kernels } = memory;
-  const input = randomPictures(images, size, channels, 1);
-  const shortcut = randomPictures(images, size, channels, 2);
-  const gradient = randomPictures(images, size, channels, 3);
+  const input = randomFeatureMaps(images, size, channels, 1);
+  const shortcut = randomFeatureMaps(images, size, channels, 2);
+  const gradient = randomFeatureMaps(images, size, channels, 3);
   const [gamma, beta, bias] = [randomValues(channels, 4), randomValues(channels, 5), randomValues(channels, 6)];
   const epsilon = 0.001;
   const elements = images * size * size;
@@ -84,9 +86,9 @@ describe.each([
   const output = normalized.map((value, i) =>
     Math.max(0, value * gamma[i % channels] + beta[i % channels] + shortcut.values[i]),
   );
-  const activation = memory.tensor(makePictures(images, size, channels));
+  const activation = memory.tensor(makeFeatureMaps(images, size, channels));
 
-  test('statistics from two parts, and the normalized output', () => {
+  test('the statistics from two partial sums and the normalized output match', () => {
     kernels.sumForStatistics(source, sums, false, size, channels, 0, 1);
     kernels.sumForStatistics(source, sums + 8 * channels, false, size, channels, 1, images - 1);
     const betaAt = memory.floats(beta);
@@ -99,7 +101,7 @@ describe.each([
     expect(maxError(memory.readTensor(activation, images, size, channels).values, output)).toBeLessThan(1e-6);
   });
 
-  test('the gradients of input, gamma and beta', () => {
+  test('the gradients of the input, gamma and beta match', () => {
     const gradientAt = memory.tensor(gradient);
     kernels.maskAndSum(gradientAt, activation, source, coefficients, sums, false, size, channels, 0, 1);
     kernels.maskAndSum(gradientAt, activation, source, coefficients, sums, true, size, channels, 1, images - 1);
@@ -125,9 +127,9 @@ describe.each([
   });
 });
 
-test('a batch norm with a mean a hundred times its deviation keeps three digits of the variance', () => {
+test('the variance keeps three digits if the mean is a hundred times the standard deviation', () => {
   const memory = new KernelMemory();
-  const input = randomPictures(2, 8, 4, 1);
+  const input = randomFeatureMaps(2, 8, 4, 1);
   for (let i = 0; i < input.values.length; i++) input.values[i] = Math.fround(input.values[i] + 58);
   const mean = input.values.reduce((sum, value) => sum + value, 0) / input.values.length;
   const sums = memory.take(32);
@@ -144,10 +146,10 @@ test('a batch norm with a mean a hundred times its deviation keeps three digits 
   expect(Math.abs(variance / expected - 1)).toBeLessThan(2e-3);
 });
 
-test('the identity shortcut takes every second pixel to the middle channels, and its gradient back', () => {
+test('the identity shortcut copies every second pixel to the middle channels, and the gradient back', () => {
   const memory = new KernelMemory();
-  const input = randomPictures(3, 16, 12, 1);
-  const target = memory.tensor(makePictures(3, 8, 24));
+  const input = randomFeatureMaps(3, 16, 12, 1);
+  const target = memory.tensor(makeFeatureMaps(3, 8, 24));
   memory.kernels.copyNarrowed(memory.tensor(input), target, 8, 24, 0, 3);
   const narrowed = memory.readTensor(target, 3, 8, 24).values;
   const at = (image: number, y: number, x: number, c: number) => input.values[((image * 16 + y) * 16 + x) * 12 + c];
@@ -155,7 +157,7 @@ test('the identity shortcut takes every second pixel to the middle channels, and
     const [c, x, y, image] = [i % 24, Math.floor(i / 24) % 8, Math.floor(i / 192) % 8, Math.floor(i / 1536)];
     expect(narrowed[i]).toBe(c >= 6 && c < 18 ? at(image, 2 * y, 2 * x, c - 6) : 0);
   }
-  // going there and back adds each taken value to itself
+  // There and back adds each copied value to itself.
   const back = memory.tensor(input);
   memory.kernels.addWidened(target, back, 8, 24, 0, 3);
   const doubled = memory.readTensor(back, 3, 16, 12).values;
@@ -170,7 +172,7 @@ describe('the head', () => {
   const { kernels } = memory;
   const kernel = new Float32Array(4 * 10);
   kernel.set([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]); // the first channel's weights; the others are 0
-  const features = makePictures(2, 8, 4);
+  const features = makeFeatureMaps(2, 8, 4);
   for (let i = 0; i < features.values.length; i += 4) features.values[i] = i < 256 ? 0.5 : -1;
   const pooled = memory.take(32);
   const [logitGradients, losses, correct] = [memory.take(80), memory.take(16), memory.take(8)];
@@ -178,12 +180,12 @@ describe('the head', () => {
   labels[0] = 9;
   labels[recordBytes] = 3;
 
-  test('pools, and gives loss, correctness and the gradient of the logits', () => {
+  test('pools and computes the loss, the correct flag and the gradient of the logits', () => {
     kernels.pool(memory.tensor(features), pooled, 8, 4, 0, 2);
     expect([...memory.readFloats(pooled, 8)]).toEqual([0.5, 0, 0, 0, -1, 0, 0, 0]);
     const [kernelAt, biasAt] = [memory.floats(kernel), memory.floats(new Float32Array(10))];
     kernels.classify(pooled, 4, kernelAt, biasAt, memory.bytes(labels), 0, logitGradients, losses, correct, 0, 2);
-    // logits of image 0 are 0, 0.5, … 4.5 with label 9; of image 1 are 0, -1, … -9 with label 3
+    // Image 0 has the logits 0, 0.5, … 4.5 and label 9; image 1 has 0, -1, … -9 and label 3.
     const total0 = Array.from({ length: 10 }, (_, c) => Math.exp(c / 2)).reduce((a, b) => a + b);
     const total1 = Array.from({ length: 10 }, (_, c) => Math.exp(-c)).reduce((a, b) => a + b);
     const [loss0, loss1] = memory.readDoubles(losses, 2);
@@ -196,7 +198,7 @@ describe('the head', () => {
     expect(gradients[10]).toBeCloseTo(1 / total1, 6);
   });
 
-  test('smooths labels as Keras does: the label keeps 1 - s + s/10, each other class gets s/10', () => {
+  test('smooths labels like Keras: the label keeps 1 - s + s/10, every other class gets s/10', () => {
     const at = (values: number[]) => memory.floats(Float32Array.from(values));
     const one = memory.bytes(labels.subarray(0, recordBytes)); // label 9
     const zeros = at(Array<number>(40).fill(0));
@@ -211,7 +213,7 @@ describe('the head', () => {
     expect(memory.readWords(correct, 1)[0]).toBe(1);
   });
 
-  test('sums the dense gradients over the images and spreads the rest over the pixels', () => {
+  test('sums the dense gradients over the images and spreads the pooling gradient over the pixels', () => {
     const gradients = memory.readFloats(logitGradients, 20);
     const [kernelGradient, biasGradient] = [memory.take(160), memory.take(40)];
     kernels.denseGradient(pooled, logitGradients, 4, 2, kernelGradient, biasGradient);
@@ -219,7 +221,7 @@ describe('the head', () => {
       expect(memory.readFloats(biasGradient, 10)[c]).toBeCloseTo(gradients[c] + gradients[10 + c], 6);
       expect(memory.readFloats(kernelGradient, 10)[c]).toBeCloseTo(0.5 * gradients[c] - gradients[10 + c], 6);
     }
-    const target = memory.tensor(makePictures(2, 8, 4));
+    const target = memory.tensor(makeFeatureMaps(2, 8, 4));
     kernels.spreadPoolGradient(logitGradients, memory.floats(kernel), target, 8, 4, 0, 2);
     const spread = memory.readTensor(target, 2, 8, 4).values;
     const expected = kernel.subarray(0, 10).reduce((sum, weight, c) => sum + weight * gradients[10 + c], 0) / 64;
@@ -228,7 +230,7 @@ describe('the head', () => {
     expect(spread[257]).toBe(0);
   });
 
-  test('of equal logits the first is the largest, and none is where they are not numbers', () => {
+  test('takes the first of equal logits as the largest, and none if they are NaN', () => {
     const kernelAt = memory.floats(new Float32Array(40));
     const same = memory.floats(new Float32Array(10));
     const classify = (label: number, bias: number) => {

@@ -1,4 +1,4 @@
-// The ResNet's training step in float64 loops that follow the definition, for tests to compare with. Slow.
+// The ResNet's training step in float64 loops that follow the definition. Slow; engines are compared with it.
 import {
   imagenetMeans,
   isFlipped,
@@ -19,19 +19,19 @@ import {
   type ModelLayout,
 } from '../../../../shared/network/layout.js';
 
-/** Pictures one after the other, each [size][size][channels]. */
-export interface Pictures {
+/** Feature maps of several images, each [size][size][channels]. */
+export interface FeatureMaps {
   count: number;
   size: number;
   channels: number;
   values: Float64Array;
 }
 
-export function makePictures(count: number, size: number, channels: number): Pictures {
+export function makeFeatureMaps(count: number, size: number, channels: number): FeatureMaps {
   return { count, size, channels, values: new Float64Array(count * size * size * channels) };
 }
 
-/** Calls visit with the places of all products of a convolution with TensorFlow's SAME padding. */
+/** Calls `visit` with the indices of every product of a convolution with TensorFlow's SAME padding. */
 function eachProduct(
   layer: Pick<ConvLayer, 'kernelSize' | 'stride' | 'inputChannels' | 'outputChannels' | 'inputSize' | 'outputSize'>,
   count: number,
@@ -65,11 +65,11 @@ function eachProduct(
 
 export function convolve(
   layer: ConvLayer,
-  input: Pictures,
+  input: FeatureMaps,
   kernel: ArrayLike<number>,
   bias?: ArrayLike<number>,
-): Pictures {
-  const output = makePictures(input.count, layer.outputSize, layer.outputChannels);
+): FeatureMaps {
+  const output = makeFeatureMaps(input.count, layer.outputSize, layer.outputChannels);
   eachProduct(layer, input.count, (i, w, o) => {
     output.values[o] += input.values[i] * kernel[w];
   });
@@ -77,8 +77,13 @@ export function convolve(
   return output;
 }
 
-export function convolveBackward(layer: ConvLayer, input: Pictures, kernel: ArrayLike<number>, gradient: Pictures) {
-  const inputGradient = makePictures(input.count, input.size, input.channels);
+export function convolveBackward(
+  layer: ConvLayer,
+  input: FeatureMaps,
+  kernel: ArrayLike<number>,
+  gradient: FeatureMaps,
+) {
+  const inputGradient = makeFeatureMaps(input.count, input.size, input.channels);
   const kernelGradient = new Float64Array(kernel.length);
   eachProduct(layer, input.count, (i, w, o) => {
     inputGradient.values[i] += kernel[w] * gradient.values[o];
@@ -94,7 +99,7 @@ interface Norm {
   variance: Float64Array;
 }
 
-function momentsOf({ values, channels }: Pictures): Norm {
+function momentsOf({ values, channels }: FeatureMaps): Norm {
   const mean = new Float64Array(channels);
   const variance = new Float64Array(channels);
   const elements = values.length / channels;
@@ -126,7 +131,7 @@ export class ReferenceModel {
   readonly #gradient: Float64Array;
   readonly #statistics: Float64Array;
 
-  /** @param moving the moving statistics, or null to normalize with the batch's own */
+  /** @param moving moving statistics, or null to normalize with the batch's own */
   constructor(
     layout: ModelLayout,
     weights: Float64Array | Float32Array,
@@ -142,7 +147,7 @@ export class ReferenceModel {
     this.#statistics = new Float64Array(layout.statisticsSize);
   }
 
-  /** The forward pass alone. */
+  /** Runs the forward pass only. */
   loss(batch: ImageBatch): number {
     return this.#run(batch, false).lossSum;
   }
@@ -157,7 +162,7 @@ export class ReferenceModel {
     const images = inputOf(batch, this.#preprocessing);
     const stemOutput = this.#convolveNormalize(stem.conv, stem.bn, images, null);
     let activation = stemOutput.output;
-    const steps: ((gradient: Pictures) => Pictures)[] = [(gradient) => stemOutput.backward(gradient).input];
+    const steps: ((gradient: FeatureMaps) => FeatureMaps)[] = [(gradient) => stemOutput.backward(gradient).input];
     for (const { conv1, bn1, conv2, bn2, projection } of blocks) {
       const input = activation;
       const half1 = this.#convolveNormalize(conv1, bn1, input, null);
@@ -179,7 +184,7 @@ export class ReferenceModel {
     let lossSum = 0;
     let correctCount = 0;
     const allLogits: number[] = [];
-    let gradient = makePictures(count, size, channels);
+    let gradient = makeFeatureMaps(count, size, channels);
     for (let image = 0; image < count; image++) {
       const pooled = new Float64Array(channels);
       const begin = image * pixels * channels;
@@ -220,7 +225,7 @@ export class ReferenceModel {
   }
 
   /** ReLU(batch norm(convolution) + shortcut). */
-  #convolveNormalize(conv: ConvLayer, bn: BatchNormLayer, input: Pictures, shortcut: Pictures | null) {
+  #convolveNormalize(conv: ConvLayer, bn: BatchNormLayer, input: FeatureMaps, shortcut: FeatureMaps | null) {
     const kernel = this.#array(conv.kernel);
     const convolved = convolve(conv, input, kernel, conv.bias ? this.#array(conv.bias) : undefined);
     const { channels, values } = convolved;
@@ -243,7 +248,7 @@ export class ReferenceModel {
         Math.max(0, value * gamma[i % channels] + beta[i % channels] + (shortcut ? shortcut.values[i] : 0)),
       ),
     };
-    const backward = (gradient: Pictures) => {
+    const backward = (gradient: FeatureMaps) => {
       const masked = { ...gradient, values: gradient.values.map((value, i) => (output.values[i] > 0 ? value : 0)) };
       const sum = new Float64Array(channels);
       const products = new Float64Array(channels);
@@ -269,12 +274,12 @@ export class ReferenceModel {
     return { output, backward };
   }
 
-  #shortcut(conv1: ConvLayer, projection: ConvLayer | null, input: Pictures) {
-    if (conv1.stride === 1) return { output: input, backward: (gradient: Pictures) => gradient };
+  #shortcut(conv1: ConvLayer, projection: ConvLayer | null, input: FeatureMaps) {
+    if (conv1.stride === 1) return { output: input, backward: (gradient: FeatureMaps) => gradient };
     if (projection) {
       const kernel = this.#array(projection.kernel);
       const bias = projection.bias ? this.#array(projection.bias) : undefined;
-      const backward = (gradient: Pictures) => {
+      const backward = (gradient: FeatureMaps) => {
         const { inputGradient, kernelGradient, biasGradient } = convolveBackward(projection, input, kernel, gradient);
         this.#addGradient(projection.kernel, kernelGradient);
         if (projection.bias) this.#addGradient(projection.bias, biasGradient);
@@ -283,7 +288,7 @@ export class ReferenceModel {
       return { output: convolve(projection, input, kernel, bias), backward };
     }
     const { outputSize: size, outputChannels: channels, inputSize, inputChannels } = conv1;
-    const output = makePictures(input.count, size, channels);
+    const output = makeFeatureMaps(input.count, size, channels);
     const pairs: [from: number, to: number][] = [];
     for (let image = 0; image < input.count; image++) {
       for (let y = 0; y < size; y++) {
@@ -296,8 +301,8 @@ export class ReferenceModel {
       }
     }
     for (const [from, to] of pairs) output.values[to] = input.values[from]!;
-    const backward = (gradient: Pictures) => {
-      const inputGradient = makePictures(input.count, inputSize, inputChannels);
+    const backward = (gradient: FeatureMaps) => {
+      const inputGradient = makeFeatureMaps(input.count, inputSize, inputChannels);
       for (const [from, to] of pairs) inputGradient.values[from] = gradient.values[to]!;
       return inputGradient;
     };
@@ -305,35 +310,38 @@ export class ReferenceModel {
   }
 }
 
-/** The row or column of the image that one of the view's padded image shows: outside the image where that is zeros. */
-function placeIn(view: number, place: number): number {
-  if (!isReflected(view)) return place;
-  if (place < 0) return -place;
-  return place < imageSize ? place : 2 * (imageSize - 1) - place;
+/** Row or column of the image at a row or column of the padded image. Outside the image it is padded with zeros. */
+function sourceIndex(augmentation: number, index: number): number {
+  if (!isReflected(augmentation)) return index;
+  if (index < 0) return -index;
+  return index < imageSize ? index : 2 * (imageSize - 1) - index;
 }
 
-/** The images as the network sees them: blue, green, red. */
-export function inputOf({ records, indices, views }: ImageBatch, preprocessing: Preprocessing = 'imagenet'): Pictures {
+/** The network's input, channels blue, green, red. */
+export function inputOf(
+  { records, indices, augmentations }: ImageBatch,
+  preprocessing: Preprocessing = 'imagenet',
+): FeatureMaps {
   const means = [imagenetMeans.red, imagenetMeans.green, imagenetMeans.blue];
   const { subtract, divide } =
     preprocessing === 'imagenet' ? { subtract: means, divide: [255, 255, 255] } : preprocessing;
-  const pictures = makePictures(indices.length, imageSize, 3);
+  const maps = makeFeatureMaps(indices.length, imageSize, 3);
   let at = 0;
   for (const [image, index] of indices.entries()) {
-    const view = views[image];
+    const augmentation = augmentations[image];
     for (let y = 0; y < imageSize; y++) {
       for (let x = 0; x < imageSize; x++) {
-        const fromY = placeIn(view, y + cropTop(view) - 4);
-        const paddedX = placeIn(view, x + cropLeft(view) - 4);
-        const fromX = isFlipped(view) ? imageSize - 1 - paddedX : paddedX;
+        const fromY = sourceIndex(augmentation, y + cropTop(augmentation) - 4);
+        const paddedX = sourceIndex(augmentation, x + cropLeft(augmentation) - 4);
+        const fromX = isFlipped(augmentation) ? imageSize - 1 - paddedX : paddedX;
         const inside = fromY >= 0 && fromY < imageSize && fromX >= 0 && fromX < imageSize;
         for (let c = 0; c < 3; c++) {
-          const place = index * recordBytes + 1 + (2 - c) * pixelsPerPlane + fromY * imageSize + fromX;
+          const source = index * recordBytes + 1 + (2 - c) * pixelsPerPlane + fromY * imageSize + fromX;
           const mean = subtract.length === 3 ? subtract[2 - c] : subtract[3 * (imageSize * y + x) + 2 - c];
-          pictures.values[at++] = ((inside ? records[place] : 0) - mean) / divide[2 - c];
+          maps.values[at++] = ((inside ? records[source] : 0) - mean) / divide[2 - c];
         }
       }
     }
   }
-  return pictures;
+  return maps;
 }

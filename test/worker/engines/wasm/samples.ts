@@ -1,4 +1,4 @@
-// Models, weights and images for the wasm engine's tests, all of them functions of their arguments.
+// Models, weights and images for the wasm engine's tests. All are pure functions of their arguments.
 import {
   packAugmentation,
   identityAugmentations,
@@ -25,7 +25,7 @@ export function randomValues(count: number, seed: number): Float32Array {
   return Float32Array.from({ length: count }, (_, position) => 2 * random.uniformAt(position) - 1);
 }
 
-/** Kernels of a useful size, batch norms that scale and shift, biases that are not 0. */
+/** Kernels of He's scale, batch norms that scale and shift, nonzero biases. */
 export function randomWeights(layout: ModelLayout, seed = 1): Float32Array {
   const weights = randomValues(layout.trainableSize, seed);
   for (const { name, shape, offset, size } of layout.trainable) {
@@ -48,25 +48,25 @@ export function randomMovingStatistics(layout: ModelLayout, seed = 2): Float32Ar
   return statistics;
 }
 
-/** Noise with a random label, in views of all kinds, taken out of order from a few records more. */
+/** Noise with random labels and augmentations, in shuffled order from slightly more records. */
 export function randomBatch(count: number, seed = 3): ImageBatch {
   const random = new KeyedRandom(seed, 'synthesis', 1);
   const records = Uint8Array.from({ length: (count + 3) * recordBytes }, (_, position) =>
     position % recordBytes === 0 ? random.integerAt(position, 10) : random.integerAt(position, 256),
   );
   const indices = Uint32Array.from({ length: count }, (_, image) => (7 * image + 2) % (count + 3));
-  const draws = new KeyedRandom(seed, 'augmentation');
-  const views = Uint16Array.from({ length: count }, (_, image) =>
+  const choices = new KeyedRandom(seed, 'augmentation');
+  const augmentations = Uint16Array.from({ length: count }, (_, image) =>
     packAugmentation(
-      draws.integerAt(3 * image, 9),
-      draws.integerAt(3 * image + 1, 9),
-      draws.uniformAt(3 * image + 2) < 0.5,
+      choices.integerAt(3 * image, 9),
+      choices.integerAt(3 * image + 1, 9),
+      choices.uniformAt(3 * image + 2) < 0.5,
     ),
   );
-  return { records, indices, views };
+  return { records, indices, augmentations };
 }
 
-/** Images of one colour per label, which any model learns to tell apart. */
+/** Images of one color per label, which any model learns to distinguish. */
 export function easyBatch(count: number): ImageBatch {
   const records = Uint8Array.from({ length: count * recordBytes }, (_, position) => {
     const label = Math.floor(position / recordBytes) % 10;
@@ -76,7 +76,7 @@ export function easyBatch(count: number): ImageBatch {
   return {
     records,
     indices: Uint32Array.from({ length: count }, (_, image) => image),
-    views: identityAugmentations(count),
+    augmentations: identityAugmentations(count),
   };
 }
 
@@ -86,7 +86,7 @@ export function maxError(actual: ArrayLike<number>, expected: ArrayLike<number>)
   let largest = 0;
   for (let i = 0; i < expected.length; i++) {
     const apart = Math.abs(actual[i] - expected[i]);
-    if (!(apart <= difference)) difference = apart; // also where it is not a number
+    if (!(apart <= difference)) difference = apart; // also if it is NaN
     largest = Math.max(largest, Math.abs(expected[i]));
   }
   return difference / (largest || 1);

@@ -1,11 +1,11 @@
-// How threads wait for each other.
+// How the threads of a model wait for each other.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { controlBytes } from '../../../../worker/engines/wasm/memory-plan.js';
+import { controlBytes } from '../../../../worker/engines/wasm/memory/fixed-plan.js';
 import { ThreadTeam } from '../../../../worker/engines/wasm/thread-team.js';
 
-/** A team of two, the other of which meets this thread so often and then ends. */
+/** Starts a team of two, whose other thread passes the barrier this many times and exits. */
 async function startMeeting(meetings: number) {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const workerData = { memory, threads: 2, meetings, countAt: controlBytes };
@@ -19,11 +19,11 @@ async function startMeeting(meetings: number) {
   };
 }
 
-describe('a meeting', () => {
-  test('ends when all have come, not when a thread is woken', async () => {
+describe('the barrier', () => {
+  test('opens when all threads have arrived, not when one is woken', async () => {
     const { team, ended, controlWords, timesLeft } = await startMeeting(1);
-    // A thread that is preempted in meet() before its notify wakes whoever sleeps in the next meeting by then. Here each
-    // word is notified until the other thread was asleep and woken three times: only if it went back to sleep, it can be.
+    // A thread that is preempted in meet() before it notifies wakes the threads that by then wait at the next barrier.
+    // This simulates it: the other thread can be woken three times only if it goes back to sleep each time.
     let timesWoken = 0;
     while (timesWoken < 3 && Atomics.load(timesLeft, 0) === 0) {
       for (let word = 0; word < controlWords.length; word++) timesWoken += Atomics.notify(controlWords, word);
@@ -35,12 +35,13 @@ describe('a meeting', () => {
     expect(Atomics.load(timesLeft, 0)).toBe(1);
   });
 
-  test('is followed by the next without a thread in two of them', async () => {
+  test('never has a thread more than one barrier ahead of the others', async () => {
     const meetings = 2000;
     const { team, ended, timesLeft } = await startMeeting(meetings);
     let outOfStep = 0;
     for (let meeting = 0; meeting < meetings; meeting++) {
-      // The other has left all meetings before this one but perhaps the last, and cannot leave this one.
+      // The other thread has passed all barriers before this one, except perhaps the last, and cannot have passed this
+      // one.
       const left = Atomics.load(timesLeft, 0);
       if (left !== meeting && left !== meeting - 1) outOfStep++;
       team.meet();

@@ -1,4 +1,4 @@
-// The whole step and the evaluation against float64 loops and finite differences.
+// A whole step and an evaluation compared with float64 loops.
 import { afterAll, describe, expect, test } from 'vitest';
 import { recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import type { ModelLayout, ModelSpec } from '../../../../shared/network/layout.js';
@@ -11,9 +11,9 @@ import { maxError, layoutOf, randomBatch, randomMovingStatistics, randomWeights 
 const engine = await openWasmEngine({ threads: 1 });
 afterAll(() => engine.close());
 
-/** The largest error of an array of the gradient, relative to the array's largest value. */
+/** Largest error of an array of the gradient, relative to the array's largest value. */
 function maxArrayError(layout: ModelLayout, actual: Float32Array, expected: Float64Array): number {
-  // batch norm takes the other biases away again: their gradient is 0, and the reference's is what rounding left
+  // Batch norm cancels the other biases: their gradient is 0, and the reference's is rounding error.
   const arrays = layout.trainable.filter(({ name }) => !name.endsWith('bias') || /projection|dense/.test(name));
   const errors = arrays.map((array) =>
     maxError(arrayOf(actual, array), expected.subarray(array.offset, array.offset + array.size)),
@@ -35,7 +35,7 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
   const weights = randomWeights(layout);
   const batch = randomBatch(images);
 
-  test('a slice gives the loss, gradient and statistics of the float64 reference', async () => {
+  test('the loss, gradient and statistics of a slice match the float64 reference', async () => {
     const model = await engine.createModel(layout, 'imagenet');
     model.setWeights(weights, randomMovingStatistics(layout));
     const actual = await model.computeSlice(batch);
@@ -48,7 +48,7 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     model.dispose();
   });
 
-  test('a slice with smoothed labels gives the loss and the gradient of the float64 reference', async () => {
+  test('the loss and gradient with label smoothing match the float64 reference', async () => {
     const model = await engine.createModel(layout, 'imagenet', 0.3);
     model.setWeights(weights, randomMovingStatistics(layout));
     const actual = await model.computeSlice(batch);
@@ -58,8 +58,8 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     model.dispose();
   });
 
-  test('an evaluation gives the loss and the logits of the float64 reference with the moving statistics', async () => {
-    // Evaluation leaves labels as they are, also in a model that smooths them in training.
+  test('the loss and logits of an evaluation match the float64 reference with the moving statistics', async () => {
+    // Evaluation does not smooth labels, even if the model smooths them in training.
     const model = await engine.createModel(layout, 'imagenet', 0.3);
     const moving = randomMovingStatistics(layout);
     model.setWeights(weights, moving);
@@ -69,14 +69,14 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
     expect(actual.logits.length).toBe(10 * images);
     expect(maxError(actual.logits, expected.logits)).toBeLessThan(2e-5);
-    // They are the very logits that the loss was computed from: float32 noise in them would be a part in ten million.
+    // They must be the logits that the loss was computed from: float32 rounding alone would make a difference of 1e-7.
     expect(actual.lossSum / crossEntropySum(actual.logits, batch)).toBeCloseTo(1, 12);
     model.dispose();
   });
 });
 
 test.each([perPixelMean(), standardize()])(
-  'preprocessing by $name gives the reference’s loss',
+  'the loss and gradient with $name preprocessing match the float64 reference',
   async (preprocessing) => {
     const layout = layoutOf({ initialFilters: 4 });
     const weights = randomWeights(layout);

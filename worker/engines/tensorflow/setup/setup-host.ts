@@ -1,4 +1,4 @@
-// What setting up TensorFlow asks of the machine: programs, disk space, and what kind of machine it is.
+// The machine that TensorFlow is installed on: its programs, its disk space and its kind.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, existsSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf } from '../../../../shared/errors.js';
 
-/** A program to run. Its words are never read by a shell. */
+/** A program to run, without a shell. */
 export interface Tool {
   program: string;
   args: readonly string[];
@@ -16,29 +16,28 @@ export interface Tool {
 }
 
 export interface ToolResult {
-  /** 0: success; null: it did not start, or a signal ended it. */
+  /** 0 for success; null if it did not start or was ended by a signal. */
   exitStatus: number | null;
   standardOutput: string;
-  /** Both streams in the order in which they came. */
+  /** Standard output and standard error, interleaved. */
   output: string;
 }
 
 export interface ToolOptions {
-  /** A file that the output is added to. */
+  /** File to append the output to. */
   logFile?: string;
-  /** The tool has this process's terminal for its own progress bar; no output is kept then. */
+  /** Let the tool draw its progress bar on this process's terminal. Its output is not captured then. */
   ownsTerminal?: boolean;
 }
 
-/** Tests stand in for it. */
 export interface SetupHost {
   platform: NodeJS.Platform;
   architecture: string;
-  /** Undefined where the C library is another one. */
+  /** Undefined for other C libraries. */
   glibcVersion: string | undefined;
   isTerminal: boolean;
   run(tool: Tool, options?: ToolOptions): Promise<ToolResult>;
-  /** Bytes that can be written in the folder, which need not exist yet. */
+  /** Free bytes on the disk of a folder, which need not exist yet. */
   freeBytes(folder: string): Promise<number>;
   exists(path: string): boolean;
 }
@@ -61,7 +60,7 @@ export function thisMachine(): SetupHost {
   };
 }
 
-/** As a person would type it. */
+/** The command line to type in a shell. */
 export function shellLine({ program, args, cwd, env }: Tool): string {
   const quoted = [program, ...args].map((word) =>
     /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`,
@@ -92,7 +91,7 @@ async function runTool(tool: Tool, options: ToolOptions = {}): Promise<ToolResul
     const [exitStatus] = (await once(child, 'close')) as [number | null];
     return { ...result, exitStatus };
   } catch (error) {
-    // It did not start: once rejects with the child's error event.
+    // The tool did not start: once() rejects on the child's error event.
     return { ...result, output: messageOf(error) };
   } finally {
     log?.end();

@@ -1,16 +1,16 @@
-// What must be on a machine before TensorFlow can be set up, and what mends it where it is not.
+// What a machine needs for the installation of TensorFlow, and how to get what is missing.
 import { LockstepError } from '../../../../shared/errors.js';
 import type { TensorFlowFlavor } from '../install-folder.js';
 import type { SetupHost, Tool } from './setup-host.js';
 
 const gigabyte = 1e9;
 
-/** What is on the disk at the fullest moment: unpacked wheels and the last download. Measured: 1.7 and 9.0 GB. */
+/** Peak disk usage: unpacked wheels and the last download. Measured: 1.7 and 9.0 GB. */
 const neededBytes: Record<TensorFlowFlavor, number> = { cpu: 2.5 * gigabyte, gpu: 11 * gigabyte };
 
 interface Prerequisite {
   name: string;
-  /** A call that succeeds where it is there. */
+  /** Command that succeeds if it is installed. */
   probe: Tool;
   remedy: string;
 }
@@ -19,12 +19,12 @@ const prerequisites: readonly Prerequisite[] = [
   {
     name: 'npm',
     probe: { program: 'npm', args: ['--version'] },
-    remedy: 'it comes with Node.js (https://nodejs.org); on Debian and Ubuntu: apt-get install npm',
+    remedy: 'it is part of Node.js (https://nodejs.org); on Debian and Ubuntu: apt-get install npm',
   },
   {
     name: 'python3',
     probe: { program: 'python3', args: ['--version'] },
-    remedy: 'on Debian and Ubuntu: apt-get install python3 (any version: it only fetches the library)',
+    remedy: 'on Debian and Ubuntu: apt-get install python3 (any version, because it only downloads the library)',
   },
   {
     name: 'pip',
@@ -38,18 +38,18 @@ const prerequisites: readonly Prerequisite[] = [
   },
 ];
 
-/** The first pip that knows wheels tagged with a glibc version, as TensorFlow's are. */
+/** The first pip that supports wheels for a glibc version, such as TensorFlow's. */
 const minPip = [20, 3] as const;
 const minGlibc = [2, 27] as const;
 
-/** Throws `setup-failed` where there is no TensorFlow for this kind of machine. */
+/** Throws `setup-failed` if there is no TensorFlow for this kind of machine. */
 export function assertSupportedMachine(flavor: TensorFlowFlavor, host: SetupHost): void {
   const { platform, architecture, glibcVersion } = host;
   const unsupported = (what: string) => {
-    throw new LockstepError('setup-failed', `${what} Remedy: --engine wasm computes here without TensorFlow.`);
+    throw new LockstepError('setup-failed', `${what} The wasm engine works here without TensorFlow.`);
   };
   if (platform !== 'linux' || !['x64', 'arm64'].includes(architecture)) {
-    unsupported(`TensorFlow can be set up on Linux x64 and arm64; this is ${platform} ${architecture}.`);
+    unsupported(`TensorFlow can be installed on Linux x64 and arm64; this is ${platform} ${architecture}.`);
   }
   if (glibcVersion === undefined || isOlder(glibcVersion, minGlibc)) {
     const has = glibcVersion === undefined ? 'has another C library' : `has ${glibcVersion}`;
@@ -58,19 +58,22 @@ export function assertSupportedMachine(flavor: TensorFlowFlavor, host: SetupHost
   if (flavor === 'gpu' && architecture !== 'x64') {
     throw new LockstepError(
       'setup-failed',
-      `TensorFlow's GPU libraries are built for Linux x64; this is ${architecture}. Remedy: setup-tensorflow --cpu.`,
+      `TensorFlow's GPU libraries are available for x64 only; this is ${architecture}. Run lockstep setup-tensorflow --cpu.`,
     );
   }
 }
 
-/** Throws one `setup-failed` that names everything that is missing and what mends it. */
+/** Throws `setup-failed`, listing everything that is missing and how to get it. */
 export async function assertPrerequisites(flavor: TensorFlowFlavor, home: string, host: SetupHost): Promise<void> {
   const missing = await missingPrerequisites(flavor, home, host);
   if (missing.length === 0) return;
-  throw new LockstepError('setup-failed', `setup-tensorflow needs:\n${missing.map((line) => `  ${line}`).join('\n')}`);
+  throw new LockstepError(
+    'setup-failed',
+    `setup-tensorflow requires:\n${missing.map((line) => `  ${line}`).join('\n')}`,
+  );
 }
 
-/** Everything that is missing here, each as `NAME: what mends it`. */
+/** Lists everything that is missing as `NAME: how to get it`. */
 export async function missingPrerequisites(flavor: TensorFlowFlavor, home: string, host: SetupHost): Promise<string[]> {
   const missing: string[] = [];
   for (const { name, probe, remedy } of prerequisites) {
@@ -84,7 +87,7 @@ export async function missingPrerequisites(flavor: TensorFlowFlavor, home: strin
   const freeBytes = await host.freeBytes(home);
   if (freeBytes < neededBytes[flavor]) {
     missing.push(
-      `disk space: ${home} has ${gigabytes(freeBytes)} GB free and ${gigabytes(neededBytes[flavor])} GB are needed; LOCKSTEP_HOME chooses another folder`,
+      `disk space: ${home} has ${gigabytes(freeBytes)} GB free, but ${gigabytes(neededBytes[flavor])} GB are required; set LOCKSTEP_HOME to use another folder`,
     );
   }
   return missing;

@@ -1,6 +1,6 @@
-// Sets TensorFlow up in a folder of its own, outside any checkout: tfjs-node's sources from npm, the TensorFlow library out
-// of its Python wheel, and the binding between the two compiled here. The package's own install script cannot be relied
-// on: it downloads TensorFlow 2.9 with CUDA 11 from a host that closed networks do not reach.
+// Installs TensorFlow in a folder outside any checkout: tfjs-node's sources from npm, the TensorFlow library from its
+// Python wheel, and the binding between them, compiled here. The package's own install script downloads TensorFlow 2.9
+// with CUDA 11 from a host that closed networks cannot reach.
 import { appendFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { LockstepError, messageOf, systemCodeOf } from '../../../../shared/errors.js';
@@ -12,15 +12,17 @@ import {
   type TensorFlowFlavor,
 } from '../install-folder.js';
 import { shellLine, type SetupHost, type Tool } from './setup-host.js';
-import { lastLines, trialOf, tryBinding, type TrialResult } from './setup-trial.js';
+import { bindingCheckTool, checkBinding, lastLines, type BindingCheck } from './binding-check.js';
 import { assertPrerequisites, assertSupportedMachine } from './setup-prerequisites.js';
 
 const tensorFlowVersion = '2.21.0';
 const tfjsVersion = '4.22.0';
-/** Node-API's headers as a package: any Node will do, its own headers are not needed. */
+/** Node-API's headers as a package, so that Node's own headers are not required. */
 const nodeApiHeaders = 'node-api-headers@1.9.0';
 
-/** The CUDA libraries that TensorFlow's wheel asks for ("and-cuda"), pinned: another cuDNN may compute other bits. */
+/**
+ * CUDA libraries that TensorFlow's wheel requires ("and-cuda"), pinned because another cuDNN may compute other bits.
+ */
 const cudaWheels = [
   'nvidia-cublas-cu12==12.9.3.13',
   'nvidia-cuda-cupti-cu12==12.9.79',
@@ -39,26 +41,25 @@ const cudaWheels = [
 export interface SetupRequest {
   flavor: TensorFlowFlavor;
   /**
-   * Builds the binding of the GPUs' package too, against the library for the CPU: how GPU users' package is tried on machines
-   * without one.
+   * Build the bindings of both packages with this flavor's library, to test the package for GPUs on other machines.
    */
   bothPackages: boolean;
-  /** See lockstepHome. */
+  /** From lockstepHome. */
   home: string;
-  /** Builds again what is there already. */
+  /** Rebuild an existing installation. */
   force: boolean;
-  /** Says what would be run, and runs nothing. */
+  /** Print the commands without running them. */
   dryRun: boolean;
 }
 
 interface Step {
   title: string;
-  /** What it does, as lines for a shell. */
+  /** The equivalent shell commands. */
   shell: string[];
   run(): Promise<void>;
 }
 
-/** `gpu` where an NVIDIA driver answers. */
+/** Returns `gpu` if the machine has an NVIDIA driver. */
 export async function detectFlavor(host: SetupHost): Promise<TensorFlowFlavor> {
   if (host.platform !== 'linux' || host.architecture !== 'x64') return 'cpu';
   if (host.exists('/proc/driver/nvidia/version')) return 'gpu';
@@ -67,14 +68,14 @@ export async function detectFlavor(host: SetupHost): Promise<TensorFlowFlavor> {
 }
 
 /**
- * Sets TensorFlow up. The folder appears complete or not at all; one that is there and works is left as it is.
- * Throws `setup-failed` naming the step, the tool's last lines and the remedy.
- * @param say receives a line for a person
+ * Installs TensorFlow, unless a working installation exists. The folder appears only when it is complete.
+ * Throws `setup-failed` with the step, the tool's last lines of output and a remedy.
+ * @param print prints a line for the user
  */
 export async function setUpTensorFlow(
   request: SetupRequest,
   host: SetupHost,
-  say: (line: string) => void,
+  print: (line: string) => void,
 ): Promise<void> {
   const { flavor, bothPackages, home, force, dryRun } = request;
   assertSupportedMachine(flavor, host);
@@ -85,21 +86,22 @@ export async function setUpTensorFlow(
   const steps = stepsOf(flavor, packages, { folder, staging, logFile }, host);
   if (dryRun) {
     for (const [index, step] of steps.entries()) {
-      say(`# ${index + 1}. ${step.title}`);
-      for (const line of step.shell) say(line);
+      print(`# ${index + 1}. ${step.title}`);
+      for (const line of step.shell) print(line);
     }
     return;
   }
 
   if (!force && host.exists(folder)) {
-    const found = await tryAll(packages, folder, host);
+    const found = await checkAll(packages, folder, host);
     if (found.works) {
-      say(
-        `TensorFlow ${found.tensorFlow} is in ${folder} already, and works${onWhat(found)}. --force builds it again.`,
+      print(
+        `TensorFlow ${found.tensorFlow} is already installed in ${folder} and works${onDevice(found)}; ` +
+          'lockstep setup-tensorflow --force rebuilds it.',
       );
       return;
     }
-    say(`${folder} is there but does not work (${found.reason}): building it again.`);
+    print(`${folder} exists but does not work (${found.reason}); rebuilding it.`);
   }
   await assertPrerequisites(flavor, home, host);
   try {
@@ -107,43 +109,41 @@ export async function setUpTensorFlow(
     await mkdir(staging, { recursive: true });
     await writeFile(logFile, '');
   } catch (error) {
-    const message = `${home} cannot be written: ${messageOf(error)}. Remedy: LOCKSTEP_HOME chooses another folder.`;
+    const message = `cannot write to ${home}: ${messageOf(error)}. Set LOCKSTEP_HOME to use another folder.`;
     throw new LockstepError('setup-failed', message, { cause: error });
   }
   const startedAt = performance.now();
   try {
     for (const [index, step] of steps.entries()) {
-      say(`[${index + 1}/${steps.length}] ${step.title}`);
+      print(`[${index + 1}/${steps.length}] ${step.title}`);
       await appendFile(logFile, `\n# ${step.title}\n`);
       const stepStartedAt = performance.now();
       await step.run();
-      say(`      done in ${seconds(stepStartedAt)}`);
+      print(`      done in ${seconds(stepStartedAt)}`);
     }
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
-  const installed = await tryAll(packages, folder, host);
+  const installed = await checkAll(packages, folder, host);
   if (!installed.works) throw new LockstepError('setup-failed', `${folder} does not work: ${installed.reason}`);
-  say(
-    `TensorFlow ${installed.tensorFlow} is in ${folder} and works${onWhat(installed)}; it took ${seconds(startedAt)}.`,
+  print(
+    `TensorFlow ${installed.tensorFlow} is installed in ${folder} and works${onDevice(installed)} (${seconds(startedAt)}).`,
   );
   if (flavor === 'gpu' && !installed.usesGpu) {
-    say(
-      'It found no GPU here and computes on the CPU until there is one: nvidia-smi must list it (driver 525 or newer).',
-    );
+    print('It found no GPU and uses the CPU until nvidia-smi lists one (driver 525 or newer).');
   }
 }
 
-/** How the first package fares, or else the first that does not work. */
-async function tryAll(
+/** Returns the check of the first package that does not work, else that of the first package. */
+async function checkAll(
   packages: readonly string[],
   folder: string,
   host: SetupHost,
   logFile?: string,
-): Promise<TrialResult> {
-  const trials: TrialResult[] = [];
-  for (const name of packages) trials.push(await tryBinding(name, folder, host, logFile));
-  return trials.find(({ works }) => !works) ?? trials[0];
+): Promise<BindingCheck> {
+  const checks: BindingCheck[] = [];
+  for (const name of packages) checks.push(await checkBinding(name, folder, host, logFile));
+  return checks.find(({ works }) => !works) ?? checks[0];
 }
 
 function stepsOf(
@@ -155,7 +155,7 @@ function stepsOf(
   const wheel = flavor === 'cpu' && host.architecture === 'x64' ? 'tensorflow-cpu' : 'tensorflow';
   const versioned = packages.map((name) => `${name}@${tfjsVersion}`);
 
-  /** A step that runs one tool, with its output in the log, or on the terminal if it draws a progress bar there. */
+  /** A step that runs one tool and logs its output, or lets it draw its progress bar on the terminal. */
   function toolStep(title: string, tool: Tool, remedy: string, drawsProgress = false): Step {
     return {
       title,
@@ -164,19 +164,19 @@ function stepsOf(
         const ownsTerminal = drawsProgress && host.isTerminal;
         const { exitStatus, output } = await host.run(tool, { logFile, ownsTerminal });
         if (exitStatus === 0) return;
-        const ending = exitStatus === null ? 'was stopped or did not start' : `ended with status ${exitStatus}`;
-        const said = ownsTerminal
-          ? 'its output is above'
-          : `its last lines:\n${lastLines(output)}\nAll output: ${logFile}`;
+        const ending = exitStatus === null ? 'was killed or did not start' : `exited with status ${exitStatus}`;
+        const details = ownsTerminal
+          ? 'see its output above'
+          : `the end of its output:\n${lastLines(output)}\nFull log: ${logFile}`;
         throw new LockstepError(
           'setup-failed',
-          `"${title}" failed: ${tool.program} ${ending}; ${said}\nRemedy: ${remedy}`,
+          `"${title}" failed: ${tool.program} ${ending}; ${details}\nRemedy: ${remedy}`,
         );
       },
     };
   }
   const networkRemedy = (registry: string, setting: string) =>
-    `check that this machine reaches ${registry} (${setting} names a flip), then run setup-tensorflow again`;
+    `check that this machine can reach ${registry} (${setting} sets a mirror), then run setup-tensorflow again`;
   const pipRemedy = networkRemedy('PyPI', 'PIP_INDEX_URL');
 
   const download = toolStep(
@@ -196,7 +196,7 @@ function stepsOf(
     const compile = toolStep(
       packages.length === 1 ? 'Compiling the binding' : `Compiling the binding of ${name}`,
       compileBinding(name, staging),
-      'g++ must compile C++17 (version 8 or newer): g++ --version',
+      'install a g++ that supports C++17 (version 8 or newer)',
     );
     return {
       title: compile.title,
@@ -217,27 +217,27 @@ function stepsOf(
     ...(flavor === 'gpu' ? [downloadCuda] : []),
     ...compilations,
     {
-      title: 'Keeping the libraries, deleting the rest of the wheels',
-      shell: [`# in ${join(staging, 'python')}: ${tensorFlowLibraries.join(', ')} and nvidia/*/lib stay`],
+      title: 'Deleting everything but the libraries from the wheels',
+      shell: [`# in ${join(staging, 'python')}, keep ${tensorFlowLibraries.join(', ')} and nvidia/*/lib`],
       run: () => keepLibraries(staging),
     },
     {
-      title: 'Trying it in a new process',
-      shell: packages.map((name) => shellLine(trialOf(name, staging))),
+      title: 'Checking it in a new process',
+      shell: packages.map((name) => shellLine(bindingCheckTool(name, staging))),
       run: async () => {
-        const trial = await tryAll(packages, staging, host, logFile);
-        if (trial.works) return;
+        const check = await checkAll(packages, staging, host, logFile);
+        if (check.works) return;
         throw new LockstepError(
           'setup-failed',
-          `the binding was built but does not work: ${trial.reason}\nAll output: ${logFile}\n` +
-            'Remedy: --engine wasm computes without TensorFlow; please report the log.',
+          `the binding was built but does not work: ${check.reason}\nFull log: ${logFile}\n` +
+            'Report the log, and use the wasm engine until this is fixed.',
         );
       },
     },
     {
-      title: `Putting it in place: ${folder}`,
+      title: `Moving it to ${folder}`,
       shell: [`mv -T ${staging} ${folder}`],
-      run: () => putInPlace(staging, folder),
+      run: () => moveIntoPlace(staging, folder),
     },
   ];
 }
@@ -247,7 +247,7 @@ function npmInstall(folder: string, packages: readonly string[]): Tool {
   return { program: 'npm', args: ['install', ...options, ...packages] };
 }
 
-/** Wheels of Python 3.12 whatever Python runs pip: their native libraries are the same for all. */
+/** Downloads wheels for Python 3.12 with any Python, because their native libraries do not depend on it. */
 function pipInstall(folder: string, wheels: readonly string[]): Tool {
   const forPython312 = ['--python-version', '3.12', '--implementation', 'cp', '--abi', 'cp312'];
   const options = ['--target', join(folder, 'python'), '--no-deps', '--no-compile', '--only-binary=:all:'];
@@ -255,7 +255,7 @@ function pipInstall(folder: string, wheels: readonly string[]): Tool {
     program: 'python3',
     args: ['-m', 'pip', 'install', ...options, ...forPython312, ...wheels],
     env: {
-      TMPDIR: folder, // pip unpacks in it before it moves: /tmp may be small
+      TMPDIR: folder, // pip unpacks the wheels in it, and /tmp may be too small
       PIP_USER: '0',
       PIP_REQUIRE_VIRTUALENV: '0',
       PIP_ROOT_USER_ACTION: 'ignore',
@@ -276,7 +276,7 @@ function compileBinding(packageName: string, folder: string): Tool {
     join(sources, 'tfjs_backend.cc'),
     join(sources, 'tfjs_binding.cc'),
     ...tensorFlowLibraries.map((library) => join('python', 'tensorflow', library)),
-    // From the binding's own folder, so that the whole can be moved. TensorFlow finds CUDA from its folder alike.
+    // Relative to the binding, so that the installation can be moved. TensorFlow locates CUDA relative to itself, too.
     '-Wl,-rpath,$ORIGIN/../../../../../python/tensorflow',
     '-o',
     bindingPath(packageName),
@@ -284,14 +284,14 @@ function compileBinding(packageName: string, folder: string): Tool {
   return { program: 'g++', args, cwd: folder };
 }
 
-/** Inside the folder of an installation. */
+/** Path in the folder of an installation. */
 function bindingPath(packageName: string): string {
   return join('node_modules', packageName, bindingInPackage);
 }
 
 /**
- * Of the wheels only the libraries, their licences, and the compiler that XLA calls on a GPU.
- * 1.3 GB of wheels become 0.9 GB, for a GPU 8.4 GB become 5.3 GB.
+ * Keeps only the libraries from the wheels, their licenses, and the compiler that XLA calls on GPUs: 0.9 of 1.3 GB, and
+ * 5.3 of 8.4 GB for GPUs.
  */
 async function keepLibraries(folder: string): Promise<void> {
   const python = join(folder, 'python');
@@ -304,11 +304,11 @@ async function keepLibraries(folder: string): Promise<void> {
 }
 
 async function keepOnly(folder: string, keeps: (name: string) => boolean): Promise<void> {
-  const rest = (await namesIn(folder)).filter((name) => !keeps(name));
-  await Promise.all(rest.map((name) => rm(join(folder, name), { recursive: true })));
+  const others = (await namesIn(folder)).filter((name) => !keeps(name));
+  await Promise.all(others.map((name) => rm(join(folder, name), { recursive: true })));
 }
 
-/** None where the folder does not exist. */
+/** Names in a folder; none if it does not exist. */
 async function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: unknown) => {
     if (systemCodeOf(error) === 'ENOENT' || systemCodeOf(error) === 'ENOTDIR') return [];
@@ -316,12 +316,12 @@ async function namesIn(folder: string): Promise<string[]> {
   });
 }
 
-function onWhat({ usesGpu }: { usesGpu: boolean }): string {
+function onDevice({ usesGpu }: { usesGpu: boolean }): string {
   return usesGpu ? ' on the GPU' : ' on the CPU';
 }
 
-/** The old folder makes way only when the new one is complete. */
-async function putInPlace(staging: string, folder: string): Promise<void> {
+/** Replaces the old folder. */
+async function moveIntoPlace(staging: string, folder: string): Promise<void> {
   const old = `${folder}.old-${process.pid}`;
   await rename(folder, old).catch((error: unknown) => {
     if (systemCodeOf(error) !== 'ENOENT') throw error;
@@ -330,7 +330,7 @@ async function putInPlace(staging: string, folder: string): Promise<void> {
   await rm(old, { recursive: true, force: true });
 }
 
-/** Removes what setups left that were killed: their folders end with their process ids. */
+/** Removes the folders of killed installations, whose names end with their process IDs. */
 async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await namesIn(dirname(folder))) {
     const suffix = name.startsWith(basename(folder)) ? name.slice(basename(folder).length) : '';
@@ -343,7 +343,7 @@ async function removeAbandoned(folder: string): Promise<void> {
 
 function isRunning(processId: number): boolean {
   try {
-    return process.kill(processId, 0); // signal 0 only asks
+    return process.kill(processId, 0); // signal 0 only checks
   } catch (error) {
     return systemCodeOf(error) === 'EPERM';
   }

@@ -1,6 +1,6 @@
-// A TensorFlow graph as plain objects: what the recorder writes, passes rewrite, and a SavedModel holds. Pure.
+// A TensorFlow graph as plain objects, which the recorder builds, passes rewrite and a SavedModel stores. Pure.
 
-/** An attribute of an operation. A list is told from a single value by the kind's plural. */
+/** An attribute of an operation. Plural kinds are lists. */
 export type Attribute =
   | { kind: 'type'; value: number }
   | { kind: 'int'; value: number }
@@ -14,42 +14,41 @@ export type Attribute =
 
 export type Attributes = Readonly<Record<string, Attribute>>;
 
-/** Host values of a constant. */
+/** Values of a constant in JavaScript's memory. */
 export type ConstantValues = Float32Array | Int32Array | Uint8Array;
 
-/** What an output carries. */
 export interface TensorType {
-  /** See dataTypes. */
+  /** A code from dataTypes. */
   dataType: number;
   shape: readonly number[];
 }
 
-/** One output of a node: what other nodes take in. */
+/** An output of a node, which other nodes take as input. */
 export interface GraphTensor extends TensorType {
   readonly node: GraphNode;
-  /** Which of the node's outputs. */
+  /** Index among the node's outputs. */
   readonly index: number;
 }
 
 export interface GraphNode {
-  /** TensorFlow's name of the operation; `Placeholder` for an input, `Const` for a constant. */
+  /** TensorFlow's name of the operation: `Placeholder` for an input, `Const` for a constant. */
   readonly operation: string;
   readonly inputs: readonly GraphTensor[];
   readonly attributes: Attributes;
   readonly outputs: readonly GraphTensor[];
-  /** Of a `Const`. */
+  /** Values of a `Const`. */
   readonly values: ConstantValues | undefined;
 }
 
 export interface Graph {
-  /** Each node after those whose outputs it takes in. */
+  /** In topological order. */
   readonly nodes: readonly GraphNode[];
-  /** The outputs of the placeholders, in the order of the inputs. */
+  /** Outputs of the placeholders, in the order of the inputs. */
   readonly inputs: readonly GraphTensor[];
   readonly outputs: ReadonlyMap<string, GraphTensor>;
 }
 
-/** A graph to another that computes the same, or the same less precisely. */
+/** Rewrites a graph to an equivalent or a less precise one. */
 export type GraphPass = (graph: Graph) => Graph;
 
 export interface NodeParts {
@@ -88,7 +87,7 @@ export class GraphBuilder {
     return this.add({ operation: 'Const', inputs: [], attributes, outputTypes: [type], values })[0];
   }
 
-  /** The graph, without the nodes that no output needs. All inputs stay, needed or not. */
+  /** Returns the graph without the nodes that no output needs, but with all inputs. */
   finish(outputs: ReadonlyMap<string, GraphTensor>): Graph {
     const needed = new Set<GraphNode>();
     const pending = [...outputs.values()].map(({ node }) => node);
@@ -104,9 +103,9 @@ export class GraphBuilder {
 }
 
 /**
- * Builds a graph anew from another one.
- * @param replace receives a node and its new inputs, and gives what stands for the node's outputs
- * @param replaceOutput may put something after what an output of the graph has become
+ * Rebuilds a graph node by node.
+ * @param replace gets a node and its new inputs and returns the tensors that replace the node's outputs
+ * @param replaceOutput may add nodes after the replacement of an output of the graph
  */
 export function rebuild(
   graph: Graph,
@@ -128,13 +127,13 @@ export function rebuild(
   return builder.finish(new Map(outputs));
 }
 
-/** The node with other inputs. */
+/** Adds a copy of a node with other inputs. */
 export function copyNode(node: GraphNode, inputs: readonly GraphTensor[], builder: GraphBuilder) {
   const { operation, attributes, outputs, values } = node;
   return builder.add({ operation, inputs, attributes, outputTypes: outputs, values });
 }
 
-/** The tensor's values in another type, rounded to the nearest, of two equally near ones to the even one. */
+/** Adds a cast, which rounds to nearest, ties to even. */
 export function castTo(tensor: GraphTensor, dataType: number, builder: GraphBuilder): GraphTensor {
   return builder.add({
     operation: 'Cast',
@@ -148,7 +147,7 @@ export function castTo(tensor: GraphTensor, dataType: number, builder: GraphBuil
   })[0];
 }
 
-/** How many nodes there are of each operation. */
+/** Number of nodes of each operation. */
 export function countOperations({ nodes }: Graph): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { operation } of nodes) counts.set(operation, (counts.get(operation) ?? 0) + 1);

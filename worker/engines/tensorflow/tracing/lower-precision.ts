@@ -1,15 +1,15 @@
-// Rewrites a graph of float32 to compute the costly operations in a shorter type: mixed precision. Pure.
-import { dataTypes } from './data-types.js';
+// Mixed precision: rewrites a float32 graph to compute the expensive operations in a 16-bit type. Pure.
+import { dataTypes } from '../data-types.js';
 import { castTo, copyNode, rebuild, type GraphBuilder, type GraphPass, type GraphTensor } from './graph.js';
 
-/** Which inputs and outputs of an operation have the type of its attribute T. The others stay as they are. */
-interface TypedPlaces {
+/** Indices of the inputs and outputs whose type is the operation's attribute T. */
+interface TypedTensors {
   inputs: readonly number[];
   outputs: readonly number[];
 }
 
-/** What may be lowered. FusedBatchNorm's statistics have a type of their own, U, and stay float32. */
-const lowerable: Readonly<Record<string, TypedPlaces>> = {
+/** Operations that can be lowered. FusedBatchNorm's statistics have a separate type, U, and stay float32. */
+const lowerable: Readonly<Record<string, TypedTensors>> = {
   Conv2D: { inputs: [0, 1], outputs: [0] },
   Conv2DBackpropInput: { inputs: [1, 2], outputs: [0] },
   Conv2DBackpropFilter: { inputs: [0, 2], outputs: [0] },
@@ -26,15 +26,15 @@ const lowerable: Readonly<Record<string, TypedPlaces>> = {
   Slice: { inputs: [0], outputs: [0] },
 };
 
-/** Operations that begin what is lowered; the others in the table follow where a lowered tensor reaches them. */
-const beginsLowering = new Set(['Conv2D', 'Conv2DBackpropInput', 'Conv2DBackpropFilter']);
+/** Operations that are always lowered. The others in the table are lowered if an input is. */
+const alwaysLowered = new Set(['Conv2D', 'Conv2DBackpropInput', 'Conv2DBackpropFilter']);
 
 /**
- * Convolutions, their gradients, and what lies between them compute in the short type. A tensor is cast once where it
- * crosses over. Everything else, the graph's inputs and outputs among it, stays float32.
+ * Lowers convolutions, their gradients and the operations between them to a 16-bit type, with one cast per tensor at
+ * the boundaries. Everything else, including the graph's inputs and outputs, stays float32.
  */
 export function lowerPrecision(type: 'bfloat16' | 'float16'): GraphPass {
-  const short = dataTypes[type];
+  const lowered = dataTypes[type];
   return (graph) => {
     const casts = new Map<GraphTensor, GraphTensor>();
 
@@ -49,16 +49,16 @@ export function lowerPrecision(type: 'bfloat16' | 'float16'): GraphPass {
     }
 
     const toFloat32 = (tensor: GraphTensor, builder: GraphBuilder) =>
-      tensor.dataType === short ? castOnce(tensor, dataTypes.float32, builder) : tensor;
+      tensor.dataType === lowered ? castOnce(tensor, dataTypes.float32, builder) : tensor;
 
     return rebuild(
       graph,
       (node, inputs, builder) => {
-        const places = lowerable[node.operation];
+        const typed = lowerable[node.operation];
         const isLowered =
-          places !== undefined &&
+          typed !== undefined &&
           node.outputs[0].dataType === dataTypes.float32 &&
-          (beginsLowering.has(node.operation) || places.inputs.some((place) => inputs[place].dataType === short));
+          (alwaysLowered.has(node.operation) || typed.inputs.some((index) => inputs[index].dataType === lowered));
         if (!isLowered) {
           return copyNode(
             node,
@@ -68,12 +68,12 @@ export function lowerPrecision(type: 'bfloat16' | 'float16'): GraphPass {
         }
         return builder.add({
           operation: node.operation,
-          inputs: inputs.map((input, place) =>
-            places.inputs.includes(place) ? castOnce(input, short, builder) : toFloat32(input, builder),
+          inputs: inputs.map((input, index) =>
+            typed.inputs.includes(index) ? castOnce(input, lowered, builder) : toFloat32(input, builder),
           ),
-          attributes: { ...node.attributes, T: { kind: 'type', value: short } },
-          outputTypes: node.outputs.map(({ dataType, shape }, place) =>
-            places.outputs.includes(place) ? { dataType: short, shape } : { dataType, shape },
+          attributes: { ...node.attributes, T: { kind: 'type', value: lowered } },
+          outputTypes: node.outputs.map(({ dataType, shape }, index) =>
+            typed.outputs.includes(index) ? { dataType: lowered, shape } : { dataType, shape },
           ),
         });
       },

@@ -1,31 +1,33 @@
-// Runs a function of tensors once and writes down what it asks of TensorFlow. Every tfjs kernel of this backend ends in
-// two calls of its native binding: executeOp, and createTensor for values from JavaScript. An object that writes those
-// down stands in for the binding while the function runs. It does run, on the given tensors: shapes are thus known.
+// Runs a function of tensors once and records its TensorFlow operations. Every tfjs kernel of this backend calls only
+// two functions of the native binding: executeOp, and createTensor for values from JavaScript. While the function runs,
+// an object that records these calls replaces the binding. The function really runs, on the given tensors, so all
+// shapes are known.
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { NativeAttribute, NativeBackend, NativeBinding, TensorFlowRuntime } from '../runtime.js';
-import { dataTypeName, dataTypes } from './data-types.js';
+import { dataTypeName, dataTypes } from '../data-types.js';
 import { GraphBuilder, type Attribute, type ConstantValues, type Graph, type GraphTensor } from './graph.js';
 import { TracingError } from './tracing-error.js';
 
 export type NamedTensors = Record<string, Tensor>;
 
-const standIns = new WeakSet<NativeBinding>();
+const recordingBindings = new WeakSet<NativeBinding>();
 
 /**
- * Records what a function does with its inputs. What it does in JavaScript alone (a loop, a drawn number, a tensor of
- * outside that is not an input) becomes part of the graph as it was this time.
- * Throws TracingError where it reads a tensor's values, or does what a graph cannot hold.
+ * Records what a function does with its inputs. What it does in JavaScript (loops, random numbers, tensors that are not
+ * inputs) becomes part of the graph as it was this time.
+ * Throws TracingError if the function reads a tensor's values or does anything else that a graph cannot contain.
  */
 export function record<Inputs extends readonly Tensor[]>(
   { tf, backend }: TensorFlowRuntime,
   compute: (...inputs: Inputs) => NamedTensors,
   inputs: Inputs,
 ): Graph {
-  if (standIns.has(backend.binding)) throw new TracingError('a function that is being traced cannot trace another');
-  // Values that are still JavaScript's would otherwise pass the recorder as constants.
+  if (recordingBindings.has(backend.binding))
+    throw new TracingError('a function that is being traced cannot trace another');
+  // Uploads the inputs before recording; otherwise they would become constants.
   const inputIds = backend.getInputTensorIds(inputs);
   const recorder = new Recorder(backend, inputs, inputIds);
-  return recorder.standIn(() => {
+  return recorder.whileRecording(() => {
     const graphOutputs = new Map<string, GraphTensor>();
     tf.tidy(() => {
       const outputs = compute(...inputs);
@@ -40,7 +42,7 @@ class Recorder {
   readonly #backend: NativeBackend;
   readonly #binding: NativeBinding;
   readonly #builder = new GraphBuilder();
-  /** By the binding's id, which it never gives twice. */
+  /** By the binding's tensor ID, which is never reused. */
   readonly #tensors = new Map<number, GraphTensor>();
 
   constructor(backend: NativeBackend, inputs: readonly Tensor[], inputIds: readonly number[]) {
@@ -48,19 +50,19 @@ class Recorder {
     this.#binding = backend.binding;
     for (const [index, { dataId, shape }] of inputs.entries()) {
       const { dtype } = backend.tensorMap.get(dataId);
-      // A tensor given twice is one tensor to the function: its second place is fed and not read.
+      // If a tensor is given twice, the function reads only its first placeholder.
       const input = this.#builder.addInput({ dataType: dtype, shape });
       if (!this.#tensors.has(inputIds[index])) this.#tensors.set(inputIds[index], input);
     }
   }
 
-  /** Runs an action with this recorder in the binding's place. */
-  standIn<Result>(action: () => Result): Result {
+  /** Runs an action while this recorder replaces the binding. */
+  whileRecording<Result>(action: () => Result): Result {
     const backend = this.#backend;
     const getInputTensorIds = backend.getInputTensorIds.bind(backend);
-    const standIn = this.#makeStandIn();
-    standIns.add(standIn);
-    backend.binding = standIn;
+    const recording = this.#recordingBinding();
+    recordingBindings.add(recording);
+    backend.binding = recording;
     backend.getInputTensorIds = (tensors) => {
       const ids = getInputTensorIds(tensors);
       this.#captureUnknown(tensors, ids);
@@ -70,7 +72,7 @@ class Recorder {
       return action();
     } finally {
       backend.binding = this.#binding;
-      // It is a method of the prototype: what was put over it goes.
+      // Restores the prototype's method.
       delete (backend as Partial<NativeBackend>).getInputTensorIds;
     }
   }
@@ -81,7 +83,7 @@ class Recorder {
     if (found === undefined) throw new TracingError(`the output ${name} was not computed by recorded operations`);
     const isInput = found.node.operation === 'Placeholder';
     if (!isInput) return found;
-    // TensorFlow does not fetch what it is fed.
+    // TensorFlow cannot fetch a tensor that is fed.
     const attributes = { T: { kind: 'type', value: found.dataType } } as const;
     return this.#builder.add({ operation: 'Identity', inputs: [found], attributes, outputTypes: [found] })[0];
   }
@@ -90,13 +92,13 @@ class Recorder {
     return this.#builder.finish(outputs);
   }
 
-  /** The binding is frozen, hence an object with all that it has. */
-  #makeStandIn(): NativeBinding {
+  /** The binding is frozen, so this makes a new object with all of its properties. */
+  #recordingBinding(): NativeBinding {
     const binding = this.#binding;
     const members = Object.getOwnPropertyNames(binding).map(
       (name) => [name, (binding as unknown as Record<string, unknown>)[name]] as const,
     );
-    const standIn = {
+    const recording = {
       ...Object.fromEntries(members),
       createTensor: (shape: readonly number[], dataType: number, values: ConstantValues) => {
         if (!ArrayBuffer.isView(values)) {
@@ -117,13 +119,13 @@ class Recorder {
         );
         const inputs = inputIds.map((id) => {
           const input = this.#tensors.get(id);
-          if (input === undefined) throw new TracingError(`${name} takes in a tensor that was not recorded`);
+          if (input === undefined) throw new TracingError(`${name} uses a tensor that was not recorded`);
           return input;
         });
         const outputs = binding.executeOp(name, attributes, inputIds, outputCount);
         for (const { dtype } of outputs) {
           if (dtype === dataTypes.string || dtype === dataTypes.resource) {
-            throw new TracingError(`${name} cannot be recorded: it gives a ${dataTypeName(dtype)}`);
+            throw new TracingError(`${name} cannot be recorded: it returns a ${dataTypeName(dtype)}`);
           }
         }
         const outputTypes = outputs.map(({ dtype, shape }) => ({ dataType: dtype, shape }));
@@ -133,18 +135,18 @@ class Recorder {
       },
       tensorDataSync: () => {
         throw new TracingError(
-          "the traced function reads a tensor's values (dataSync, arraySync, data or array, or an operation of tfjs that " +
-            'looks at its input, such as tf.gather): in a graph they are not known yet. Compute with the tensor, or return it.',
+          "the traced function reads a tensor's values (with dataSync, arraySync, data or array, or an operation that inspects " +
+            'its input, such as tf.gather), which a graph does not know in advance. Compute with the tensor or return it.',
         );
       },
       runSavedModel: () => {
         throw new TracingError('the traced function runs a SavedModel, which cannot be recorded');
       },
     };
-    return standIn as unknown as NativeBinding;
+    return recording as unknown as NativeBinding;
   }
 
-  /** Tensors of outside that the function took without being given them. */
+  /** Records tensors that the function uses but that are not its inputs as constants. */
   #captureUnknown(tensors: readonly Tensor[], ids: readonly number[]): void {
     for (const [index, id] of ids.entries()) {
       if (this.#tensors.has(id)) continue;
@@ -179,6 +181,6 @@ class Recorder {
         break;
       default:
     }
-    throw new TracingError(`${operation} cannot be recorded: its attribute ${name} is of a kind that is not known`);
+    throw new TracingError(`${operation} cannot be recorded: its attribute ${name} has an unsupported type`);
   }
 }

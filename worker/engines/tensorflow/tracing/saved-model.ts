@@ -1,34 +1,17 @@
-// Writes a graph as TensorFlow's SavedModel: one file, no variables, one signature.
+// Writes a graph as a TensorFlow SavedModel: one file, no variables, one signature.
+import type { ProtobufMessage, TensorFlowMessages } from '../runtime.js';
 import type { Attribute, ConstantValues, Graph, GraphNode, GraphTensor } from './graph.js';
 
-/** Version of GraphDef and SavedModel that TensorFlow 2 reads; see its core/public/version.h. */
+/** GraphDef version that TensorFlow 2 reads: see its core/public/version.h. */
 const graphVersion = 1000;
 export const savedModelTag = 'serve';
 export const savedModelFile = 'saved_model.pb';
 
-/** A protobuf message as the protobuf compiler writes them for JavaScript: setX, addX, getXMap. */
-type Message = { [setter: string]: (...values: never[]) => unknown } & { serializeBinary(): Uint8Array };
-type MessageClass = new () => Message;
-
-/** TensorFlow's messages, as tfjs-node has them to read SavedModels with. */
-export interface TensorFlowMessages {
-  SavedModel: MessageClass;
-  MetaGraphDef: MessageClass & { MetaInfoDef: MessageClass };
-  GraphDef: MessageClass;
-  NodeDef: MessageClass;
-  AttrValue: MessageClass & { ListValue: MessageClass };
-  Tensor: MessageClass;
-  TensorShape: MessageClass & { Dim: MessageClass };
-  SignatureDef: MessageClass;
-  TensorInfo: MessageClass;
-  VersionDef: MessageClass;
-}
-
 export interface SavedGraph {
   bytes: Uint8Array;
-  /** Per input of the graph, as TensorFlow names it when it is fed. */
+  /** Names by which TensorFlow is fed the graph's inputs. */
   inputNames: readonly string[];
-  /** Per output of the graph, in the order of its map. */
+  /** Names of the graph's outputs, in the order of its map. */
   outputNames: readonly string[];
 }
 
@@ -45,7 +28,7 @@ class Writer {
   }
 
   write(graph: Graph): SavedGraph {
-    // The operation's name is in the node's: what TensorFlow says of a node then tells which operation it means.
+    // Node names contain the operation, so that it appears in TensorFlow's error messages.
     for (const [index, node] of graph.nodes.entries()) this.#names.set(node, `${node.operation}_${index}`);
     const inputNames = graph.inputs.map((tensor) => this.#tensorName(tensor));
     const outputNames = [...graph.outputs.values()].map((tensor) => this.#tensorName(tensor));
@@ -67,7 +50,7 @@ class Writer {
     return { bytes: savedModel.serializeBinary(), inputNames, outputNames };
   }
 
-  #message(name: Exclude<keyof TensorFlowMessages, never>, fields: Readonly<Record<string, unknown>>): Message {
+  #message(name: Exclude<keyof TensorFlowMessages, never>, fields: Readonly<Record<string, unknown>>): ProtobufMessage {
     return fill(new this.#messages[name](), fields);
   }
 
@@ -75,7 +58,7 @@ class Writer {
     return `${this.#names.get(node)}:${index}`;
   }
 
-  #node(node: GraphNode): Message {
+  #node(node: GraphNode): ProtobufMessage {
     const message = this.#message('NodeDef', {
       setName: this.#names.get(node),
       setOp: node.operation,
@@ -91,7 +74,7 @@ class Writer {
     return message;
   }
 
-  #attribute(attribute: Attribute): Message {
+  #attribute(attribute: Attribute): ProtobufMessage {
     const { kind, value } = attribute;
     switch (kind) {
       case 'type':
@@ -117,16 +100,16 @@ class Writer {
     }
   }
 
-  #list(fields: Readonly<Record<string, unknown>>): Message {
+  #list(fields: Readonly<Record<string, unknown>>): ProtobufMessage {
     return this.#message('AttrValue', { setList: fill(new this.#messages.AttrValue.ListValue(), fields) });
   }
 
-  #shape(shape: readonly number[]): Message {
+  #shape(shape: readonly number[]): ProtobufMessage {
     const { Dim } = this.#messages.TensorShape;
     return this.#message('TensorShape', { setDimList: shape.map((size) => fill(new Dim(), { setSize: size })) });
   }
 
-  #tensor({ dataType, shape }: GraphTensor, values: ConstantValues): Message {
+  #tensor({ dataType, shape }: GraphTensor, values: ConstantValues): ProtobufMessage {
     return this.#message('Tensor', {
       setDtype: dataType,
       setTensorShape: this.#shape(shape),
@@ -135,13 +118,13 @@ class Writer {
   }
 }
 
-function fill(message: Message, fields: Readonly<Record<string, unknown>>): Message {
+function fill(message: ProtobufMessage, fields: Readonly<Record<string, unknown>>): ProtobufMessage {
   for (const [setter, value] of Object.entries(fields)) message[setter](value as never);
   return message;
 }
 
-function setInMap(message: Message, getter: string, key: string, value: Message): void {
-  (message[getter]() as Map<string, Message>).set(key, value);
+function setInMap(message: ProtobufMessage, getter: string, key: string, value: ProtobufMessage): void {
+  (message[getter]() as Map<string, ProtobufMessage>).set(key, value);
 }
 
 function utf8(text: string): Uint8Array {

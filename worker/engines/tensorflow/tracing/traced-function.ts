@@ -1,11 +1,11 @@
-// A function of tensors as a TensorFlow graph: one call into TensorFlow, however many operations it has.
+// A function of tensors as a TensorFlow graph: a single call into TensorFlow for any number of operations.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { messageOf } from '../../../../shared/errors.js';
 import type { TensorFlowRuntime } from '../runtime.js';
-import { dataTypeName } from './data-types.js';
+import { dataTypeName } from '../data-types.js';
 import type { Graph, GraphPass, TensorType } from './graph.js';
 import { record, type NamedTensors } from './recorder.js';
 import { savedModelFile, savedModelTag, writeSavedModel } from './saved-model.js';
@@ -13,26 +13,26 @@ import { simplify } from './simplify.js';
 import { TracingError } from './tracing-error.js';
 
 export interface TracedFunction<Inputs extends readonly Tensor[], Outputs extends NamedTensors> {
-  /** What TensorFlow was given: to look at. */
+  /** The graph that was loaded into TensorFlow. */
   readonly graph: Graph;
   /**
-   * Runs the graph. The outputs are the caller's to dispose of, or a tidy's.
-   * Throws TracingError for inputs of another number, shape or type than the traced ones.
+   * Runs the graph. The caller, or tidy, must dispose of the outputs.
+   * Throws TracingError unless number, shapes and types of the inputs are those of the traced ones.
    */
   call(...inputs: Inputs): Outputs;
-  /** Gives the graph back to TensorFlow. It is not called again. */
+  /** Releases the graph. It is not called again. */
   dispose(): void;
 }
 
 /**
- * Traces a function of tensors to tensors: runs it once on the given inputs, records what it asked of TensorFlow, and
- * loads that as a graph. Calls then take inputs of the same shapes and types.
+ * Traces a function of tensors: runs it once on the given inputs, records the operations, and loads them as a graph.
+ * Calls then take inputs of the same shapes and types.
  *
- * The function may do anything with tensors that this backend does, gradients included, and nothing that needs a
- * tensor's values in JavaScript. What it computes in JavaScript, and tensors of outside that it uses without being given
- * them, become constants. It gives its outputs by name; one may be an input, and two may be the same tensor.
- * Throws TracingError, naming the operation where one cannot be recorded or loaded.
- * @param passes rewrite the recorded graph, in order; what nobody needs has been taken out before
+ * The function may use every operation of this backend, including gradients, but must not read tensors back to
+ * JavaScript. What it computes in JavaScript and tensors other than its inputs become constants. An output may be an
+ * input, and two outputs may be the same tensor.
+ * Throws TracingError, naming the operation if one cannot be recorded or loaded.
+ * @param passes rewrite the simplified graph, in order
  */
 export function trace<Inputs extends readonly Tensor[], Outputs extends NamedTensors>(
   runtime: TensorFlowRuntime,
@@ -46,11 +46,11 @@ export function trace<Inputs extends readonly Tensor[], Outputs extends NamedTen
   const saved = writeSavedModel(messages, graph);
   const session = loadSession(runtime, saved.bytes);
   const inputInfos = saved.inputNames.map((name) => ({ name }));
-  // Two outputs may be one tensor, which is then fetched once.
+  // Two outputs may be the same tensor, which is fetched only once.
   const fetched = [...new Set(saved.outputNames)];
   const outputs = [...graph.outputs.keys()].map((name, index) => ({
     name,
-    place: fetched.indexOf(saved.outputNames[index]),
+    index: fetched.indexOf(saved.outputNames[index]),
   }));
   let isDisposed = false;
 
@@ -60,13 +60,13 @@ export function trace<Inputs extends readonly Tensor[], Outputs extends NamedTen
       if (isDisposed) throw new TracingError('the traced function has been disposed of');
       checkInputs(runtime, graph.inputs, given);
       const results = backend.runSavedModel(session, given, inputInfos, fetched);
-      const taken = new Set<number>();
-      const named = outputs.map(({ name, place }) => {
-        const tensor = taken.has(place) ? results[place].clone() : results[place];
-        taken.add(place);
+      const used = new Set<number>();
+      const named = outputs.map(({ name, index }) => {
+        const tensor = used.has(index) ? results[index].clone() : results[index];
+        used.add(index);
         return [name, tensor] as const;
       });
-      // The names and their tensors' types are those that the function gave.
+      // Names and types are those of the function's outputs.
       return Object.fromEntries(named) as Outputs;
     },
     dispose: () => {
@@ -77,14 +77,14 @@ export function trace<Inputs extends readonly Tensor[], Outputs extends NamedTen
   };
 }
 
-/** TensorFlow reads a SavedModel from a folder, and no longer needs it then. */
+/** TensorFlow loads a SavedModel from a folder, which is not needed afterwards. */
 function loadSession({ backend }: TensorFlowRuntime, savedModel: Uint8Array): number {
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-graph-'));
   try {
     writeFileSync(join(folder, savedModelFile), savedModel);
     return backend.loadSavedModelMetaGraph(folder, savedModelTag);
   } catch (error) {
-    throw new TracingError(`TensorFlow does not take the recorded graph: ${messageOf(error)}`, { cause: error });
+    throw new TracingError(`TensorFlow cannot load the recorded graph: ${messageOf(error)}`, { cause: error });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -97,7 +97,7 @@ function checkInputs({ backend }: TensorFlowRuntime, expected: readonly TensorTy
   for (const [index, { dataType, shape }] of expected.entries()) {
     const type = { dataType: backend.tensorMap.get(given[index].dataId).dtype, shape: given[index].shape };
     const [wanted, got] = [describe({ dataType, shape }), describe(type)];
-    if (got !== wanted) throw new TracingError(`input ${index} is ${got}: the function was traced with ${wanted}`);
+    if (got !== wanted) throw new TracingError(`input ${index} is ${got}, but the function was traced with ${wanted}`);
   }
 }
 

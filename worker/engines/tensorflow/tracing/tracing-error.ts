@@ -1,7 +1,7 @@
-// What a function does that no graph can hold, or a call that does not fit the graph.
+// Thrown for a function that cannot become a graph, and for a call that does not match the graph.
 import { LockstepError } from '../../../../shared/errors.js';
 
-/** The message names the operation, or the input. */
+/** The message names the operation or the input. */
 export class TracingError extends LockstepError {
   override readonly name = 'TracingError';
 

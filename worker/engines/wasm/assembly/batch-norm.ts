@@ -1,6 +1,6 @@
-// Batch norm and ReLU, forward and backward. Sums over a part of the images are float32, sums over parts float64.
+// Batch norm and ReLU, forward and backward. Partial sums over some of the images are float32, their sums float64.
 // A batch norm's coefficients are six rows of its channels: mean, 1 / standard deviation, scale, shift (forward), and
-// the factor and the addend that the input has in its own gradient (backward).
+// the factor and the addend of the input in its own gradient (backward).
 import { imageAt, rowBytesOf } from './tensor';
 import {
   maskChannels16,
@@ -15,7 +15,7 @@ import {
   sumChannels4,
 } from './unrolled';
 
-/** sums: two rows of channels, the values and their squares. @param continues whether sums are added to */
+/** sums: two rows of channels, the values and their squares. @param continues whether to add to the sums */
 export function sumForStatistics(
   source: usize,
   sums: usize,
@@ -54,15 +54,15 @@ function setForward(
 }
 
 /**
- * From the parts' sums to the forward coefficients and what is reported.
- * @param parts rows of sums, part after part
- * @param elements how many values a channel has
- * @param bias 0, or the convolution's bias. Batch norm takes it away again, so it was never added; the reported mean has it.
+ * Computes the forward coefficients and the reported statistics from partial sums.
+ * @param partialSums two rows of channels for each
+ * @param elements number of values of a channel
+ * @param bias 0, or the convolution's bias. Batch norm cancels it, so it was not added, but the reported mean has it.
  * @param statistics receives a row of means and a row of biased variances
  */
 export function batchStatistics(
-  parts: usize,
-  partCount: i32,
+  partialSums: usize,
+  partialCount: i32,
   elements: i32,
   channels: i32,
   gamma: usize,
@@ -77,9 +77,9 @@ export function batchStatistics(
     const at = 4 * channel;
     let sum: f64 = 0;
     let squares: f64 = 0;
-    for (let part = 0; part < partCount; part++) {
-      sum += load<f32>(parts + 2 * part * row + at);
-      squares += load<f32>(parts + (2 * part + 1) * row + at);
+    for (let partial = 0; partial < partialCount; partial++) {
+      sum += load<f32>(partialSums + 2 * partial * row + at);
+      squares += load<f32>(partialSums + (2 * partial + 1) * row + at);
     }
     const mean = sum / elements;
     const variance = max<f64>(squares / elements - mean * mean, 0);
@@ -97,7 +97,7 @@ export function batchStatistics(
   }
 }
 
-/** The forward coefficients of an evaluation. Here the bias counts. */
+/** Computes the forward coefficients of an evaluation. Here the bias matters. */
 export function movingStatistics(
   channels: i32,
   gamma: usize,
@@ -165,9 +165,9 @@ export function normalize(
 }
 
 /**
- * gradient = gradient where the activation is over 0, else 0; and its sums: two rows of channels, the gradient and
- * gradient × (source - mean), where source is what the batch norm read.
- * @param continues whether sums are added to
+ * Sets the gradient to 0 where the activation is not positive, and sums it: two rows of channels, the gradient and
+ * gradient × (source - mean), where source is the batch norm's input.
+ * @param continues whether to add to the sums
  */
 export function maskAndSum(
   gradient: usize,
@@ -211,10 +211,10 @@ export function maskAndSum(
   }
 }
 
-/** From the parts' sums to the gradients of gamma and beta and the backward coefficients. */
+/** Computes the gradients of gamma and beta and the backward coefficients from partial sums. */
 export function gradientCoefficients(
-  parts: usize,
-  partCount: i32,
+  partialSums: usize,
+  partialCount: i32,
   elements: i32,
   channels: i32,
   coefficients: usize,
@@ -226,9 +226,9 @@ export function gradientCoefficients(
     const at = 4 * channel;
     let sum: f64 = 0;
     let products: f64 = 0;
-    for (let part = 0; part < partCount; part++) {
-      sum += load<f32>(parts + 2 * part * row + at);
-      products += load<f32>(parts + (2 * part + 1) * row + at);
+    for (let partial = 0; partial < partialCount; partial++) {
+      sum += load<f32>(partialSums + 2 * partial * row + at);
+      products += load<f32>(partialSums + (2 * partial + 1) * row + at);
     }
     const mean: f64 = load<f32>(coefficients + at);
     const inverse: f64 = load<f32>(coefficients + row + at);
@@ -241,7 +241,7 @@ export function gradientCoefficients(
   }
 }
 
-/** target = the gradient of what the batch norm read: gradient × scale + source × factor + addend. */
+/** target = the gradient of the batch norm's input: gradient × scale + source × factor + addend. */
 export function normalizeGradient(
   gradient: usize,
   source: usize,

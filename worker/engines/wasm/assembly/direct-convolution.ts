@@ -1,16 +1,16 @@
-// Convolutions tap by tap: the stem, the layers with stride 2, projections, and layers too wide for Winograd's scratch.
+// Convolutions tap by tap: the stem, layers with stride 2, projections, and layers too wide for Winograd's algorithm.
 import { convolveRow4, convolveRow8, sumProducts4, sumProducts8 } from './unrolled';
 import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
 
 /**
- * target pixel (y, x) = bias + sum over taps of weights × the source pixel (y, x) + tap, where source and target may
- * walk their tensors in steps: a forward pass with stride 2 reads every second pixel, its input gradient writes every
- * second pixel, once for each of the four phases.
- * @param source the address that tap offset 0 has for image 0, pixel (0, 0)
+ * target pixel (y, x) = bias + sum over taps of weights × source pixel (y, x) + tap. Source and target may be strided:
+ * a forward pass with stride 2 reads every second pixel, and its input gradient writes every second pixel, once for
+ * each of four phases.
+ * @param source address of tap offset 0 for image 0, pixel (0, 0)
  * @param taps byte offsets, tapCount of them (i32)
  * @param depth channels of the source
- * @param bias 0 or the address of one value an output channel
- * @param adds whether the target's values are added to
+ * @param bias 0, or the address of one value per output channel
+ * @param adds whether to add to the target's values
  * @param size rows and pixels to compute
  */
 export function convolve(
@@ -57,10 +57,10 @@ export function convolve(
 }
 
 /**
- * sums = for each tap the sum over the images and pixels of source pixel + tap × gradient pixel, in blocks of 4 source
+ * sums = for each tap the sum over images and pixels of source pixel + tap × gradient pixel, in blocks of 4 source
  * channels × 8 gradient channels: see filterSumAt.
- * @param source the address that tap offset 0 has for image 0, pixel (0, 0)
- * @param continues whether sums are added to
+ * @param source address of tap offset 0 for image 0, pixel (0, 0)
+ * @param continues whether to add to the sums
  */
 export function filterGradient(
   source: usize,
@@ -101,7 +101,7 @@ export function filterGradient(
   }
 }
 
-/** All blocks of the products of source and gradient channels, summed over rows of pixels. */
+/** Sums the products of all source and gradient channels over rows of pixels, block by block. */
 export function sumAllProducts(
   source: usize,
   sourcePixelBytes: i32,
@@ -132,7 +132,7 @@ export function sumAllProducts(
   }
 }
 
-/** The place, in bytes, of the sum of source channel `input` and gradient channel `output`, a multiple of 4. */
+/** Byte offset of the sum of source channel `input` and gradient channel `output`, a multiple of 4. */
 export function filterSumAt(input: i32, output: i32, outputs: i32): i32 {
   const block = output & ~7;
   const width = min(8, outputs - block);
@@ -140,12 +140,12 @@ export function filterSumAt(input: i32, output: i32, outputs: i32): i32 {
 }
 
 /**
- * target [tap][input][output] = the sum of the parts, part after part.
- * @param depth source channels of the sums, of which the filter has `inputs`
+ * target [tap][input][output] = the sum of the partial sums, in order.
+ * @param depth source channels of the sums; the filter has the first `inputs` of them
  */
 export function filterGradientEnd(
-  parts: usize,
-  partCount: i32,
+  partialSums: usize,
+  partialCount: i32,
   tapCount: i32,
   depth: i32,
   inputs: i32,
@@ -156,9 +156,9 @@ export function filterGradientEnd(
   for (let tap = 0; tap < tapCount; tap++) {
     for (let input = 0; input < inputs; input++) {
       for (let output = 0; output < outputs; output += 4) {
-        let from = parts + tap * tapBytes + filterSumAt(input, output, outputs);
+        let from = partialSums + tap * tapBytes + filterSumAt(input, output, outputs);
         let sum = v128.load(from);
-        for (let part = 1; part < partCount; part++) {
+        for (let partial = 1; partial < partialCount; partial++) {
           from += tapCount * tapBytes;
           sum = f32x4.add(sum, v128.load(from));
         }
@@ -169,7 +169,7 @@ export function filterGradientEnd(
   }
 }
 
-/** The gradient of a bias that no batch norm follows: sums over images and pixels. */
+/** Gradient of a bias that no batch norm follows: the sum over images and pixels. */
 export function biasGradient(gradient: usize, sums: usize, channels: i32, size: i32, first: i32, count: i32): void {
   for (let channel = 0; channel < channels; channel += 4) {
     let sum = f32x4.splat(0);

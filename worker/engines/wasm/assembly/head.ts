@@ -1,11 +1,11 @@
-// Global average pool, dense layer, softmax cross-entropy, and the way back to the last block.
+// Global average pooling, dense layer, softmax cross-entropy, and their gradients.
 import { exponential, logarithm } from './arithmetic';
 import { imageAt, rowBytesOf } from './tensor';
 
 const classes: i32 = 10;
 const recordBytes: i32 = 3073;
 
-/** pooled: channels values an image. */
+/** pooled: one value per channel and image. */
 export function pool(source: usize, pooled: usize, size: i32, channels: i32, first: i32, count: i32): void {
   const share = f32x4.splat(<f32>(1.0 / <f32>(size * size)));
   for (let image = first; image < first + count; image++) {
@@ -26,12 +26,12 @@ export function pool(source: usize, pooled: usize, size: i32, channels: i32, fir
 }
 
 /**
- * Logits, softmax and loss of each image.
- * @param records the labels are their first bytes
- * @param labelSmoothing the part of a label that is spread over all classes
- * @param logitGradients receives softmax - label, 10 an image
- * @param losses receives a float64 an image
- * @param correct receives 1 or 0 (i32) an image: whether the label's logit is the largest, the first of equals
+ * Computes logits, softmax and loss of each image.
+ * @param records their first bytes are the labels
+ * @param labelSmoothing share of a label that is spread over all classes
+ * @param logitGradients receives softmax - label, 10 values per image
+ * @param losses receives a float64 per image
+ * @param correct receives 1 or 0 (i32) per image: whether the label's logit is the largest, or the first of equal ones
  */
 export function classify(
   pooled: usize,
@@ -58,7 +58,7 @@ export function classify(
     }
     const ofLabel = load<f32>(logits + 4 * label);
     let largest = ofLabel;
-    let isLargest = ofLabel == ofLabel; // a logit that is not a number is not the largest
+    let isLargest = ofLabel == ofLabel; // NaN is not the largest
     for (let c = 0; c < classes; c++) {
       const logit = load<f32>(logits + 4 * c);
       if (logit > ofLabel || (logit == ofLabel && c < label)) isLargest = false;
@@ -66,7 +66,7 @@ export function classify(
     }
     let sum: f64 = 0;
     for (let c = 0; c < classes; c++) sum += exponential(<f64>load<f32>(logits + 4 * c) - <f64>largest);
-    // where labels are not smoothed this is 1 × the label's logit, and that - 0: exactly what it is without the factors
+    // Without smoothing this multiplies the label's logit by 1, which changes no bit.
     let expected = (1 - labelSmoothing) * (<f64>ofLabel - <f64>largest);
     const spread = labelSmoothing / <f64>classes;
     if (labelSmoothing > 0) {
@@ -81,7 +81,7 @@ export function classify(
   }
 }
 
-/** gradient: every pixel of an image receives its share of the gradient that dense hands to the pooled values. */
+/** gradient: every pixel of an image receives an equal share of the gradient of the pooled values. */
 export function spreadPoolGradient(
   logitGradients: usize,
   kernel: usize,
@@ -108,7 +108,7 @@ export function spreadPoolGradient(
   }
 }
 
-/** The dense layer's gradients, summed over all images in their order. */
+/** Gradients of the dense layer, summed over all images in order. */
 export function denseGradient(
   pooled: usize,
   logitGradients: usize,

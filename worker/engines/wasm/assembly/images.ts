@@ -1,4 +1,4 @@
-// The network's input: records cropped, flipped, padded and preprocessed in one pass.
+// The network's input: flips, pads, crops and preprocesses records in one pass.
 import { imageAt, rowBytesOf } from './tensor';
 
 const size: i32 = 32;
@@ -7,35 +7,42 @@ const planePixels: i32 = size * size;
 const recordBytes: i32 = 1 + 3 * planePixels;
 const cropMargin: i32 = 4;
 
-/** The row or column that one in the reflected margin repeats: -n is n, 31 + n is 31 - n. */
-function reflectedPlace(place: i32): i32 {
-  return size - 1 - abs(size - 1 - abs(place));
+/** Row or column of the image at one of the reflected padding: -n is n, 31 + n is 31 - n. */
+function reflectedIndex(index: i32): i32 {
+  return size - 1 - abs(size - 1 - abs(index));
 }
 
 /**
- * @param records CIFAR-10 records, one an image
- * @param views a packed view an image: bits 0 to 3 left, 4 to 7 top, 8 flip, 9 reflected padding
- * @param values what each byte of red, of green and of blue becomes: 3 × 256 float32
+ * @param records one CIFAR-10 record per image
+ * @param augmentations one per image: bits 0 to 3 left, 4 to 7 top, 8 flip, 9 reflected padding
+ * @param values input value of each byte of red, green and blue: 3 × 256 float32
  * @param target 4 channels: blue, green, red, and one that stays 0
  */
-export function fillImages(records: usize, views: usize, values: usize, target: usize, first: i32, count: i32): void {
+export function fillImages(
+  records: usize,
+  augmentations: usize,
+  values: usize,
+  target: usize,
+  first: i32,
+  count: i32,
+): void {
   for (let image = first; image < first + count; image++) {
-    const view = <i32>load<u16>(views + 2 * image);
-    const left = (view & 15) - cropMargin;
-    const top = ((view >> 4) & 15) - cropMargin;
-    const flipped = (view & 256) != 0;
-    const reflected = (view & 512) != 0;
+    const augmentation = <i32>load<u16>(augmentations + 2 * image);
+    const left = (augmentation & 15) - cropMargin;
+    const top = ((augmentation >> 4) & 15) - cropMargin;
+    const flipped = (augmentation & 256) != 0;
+    const reflected = (augmentation & 512) != 0;
     const record = records + image * recordBytes + 1;
     let row = imageAt(target, image, size, channels);
     for (let y = 0; y < size; y++) {
-      const fromY = reflected ? reflectedPlace(y + top) : y + top;
+      const fromY = reflected ? reflectedIndex(y + top) : y + top;
       const rowIsInside = <u32>fromY < <u32>size;
       let pixel = row;
       for (let x = 0; x < size; x++) {
         let fromX = x + left;
         let inside = rowIsInside && <u32>fromX < <u32>size;
         if (!inside && reflected) {
-          fromX = reflectedPlace(fromX);
+          fromX = reflectedIndex(fromX);
           inside = true;
         }
         let red: u32 = 0;
@@ -59,9 +66,9 @@ export function fillImages(records: usize, views: usize, values: usize, target: 
 }
 
 /**
- * Per-pixel means taken away after fillImages, which then has put the bytes' own values there: (value - mean) / divisor.
+ * Subtracts per-pixel means after fillImages, which has then stored the unchanged bytes: (value - mean) / divisor.
  * @param means 32 × 32 × 4 float32, in the target's order
- * @param divisors 4 float32, in the target's order; the fourth of both leaves the 0 that stays
+ * @param divisors 4 float32, in the target's order. The fourth mean is 0 and the fourth divisor 1.
  */
 export function centreImages(target: usize, means: usize, divisors: usize, first: i32, count: i32): void {
   const divisor = v128.load(divisors);

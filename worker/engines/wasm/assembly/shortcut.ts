@@ -1,8 +1,8 @@
-// The identity shortcut of a block that halves the picture and doubles the channels: every second row and column, and
-// zeros on each side of the channels, half of the narrower channels each.
+// The identity shortcut of a downsampling block: every second row and column, and zeros on each side of the channels,
+// half as many on each side as the input has channels.
 import { imageAt, rowBytesOf } from './tensor';
 
-/** target (y, x) = source (2y, 2x) in the middle channels. The others are never written: they stay 0. */
+/** target (y, x) = source (2y, 2x) in the middle channels. The others are never written and stay 0. */
 export function copyNarrowed(source: usize, target: usize, size: i32, channels: i32, first: i32, count: i32): void {
   const narrow = channels >> 1;
   for (let image = first; image < first + count; image++) {
@@ -18,7 +18,9 @@ export function copyNarrowed(source: usize, target: usize, size: i32, channels: 
   }
 }
 
-/** The way back: target (2y, 2x) += gradient (y, x) in its middle channels. @param size and @param channels gradient's */
+/**
+ * Adds the gradient: target (2y, 2x) += gradient (y, x) of the middle channels. size and channels are the gradient's.
+ */
 export function addWidened(gradient: usize, target: usize, size: i32, channels: i32, first: i32, count: i32): void {
   const narrow = channels >> 1;
   for (let image = first; image < first + count; image++) {

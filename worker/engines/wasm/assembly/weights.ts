@@ -1,12 +1,12 @@
-// Weights in the order in which the kernels read them: blocks of 8 output channels (the last may be of 4), and inside a
-// block [tap][input channel][output channel of the block]. "Input" and "output" are the kernel's that reads them: the
-// input gradient reads the layer's output channels and writes its input channels.
+// Weights in the order in which the kernels read them: blocks of 8 output channels (the last block may have 4), each
+// [tap][input channel][output channel of the block]. "Input" and "output" are those of the kernel that reads the
+// weights: the input gradient reads the layer's output channels and writes its input channels.
 import { transformWeights } from './unrolled';
 
 /**
  * Packs the weights of a direct kernel.
- * @param taps the element in source where each tap's weights begin, tapCount of them (i32)
- * @param inputs input channels there are; those up to depth become 0
+ * @param taps first element of each tap's weights in source, tapCount of them (i32)
+ * @param inputs number of input channels; further channels up to depth become 0
  * @param inputStride elements in source from one input channel to the next
  * @param outputStride elements in source from one output channel to the next
  */
@@ -38,9 +38,8 @@ export function packWeights(
 
 /**
  * Transforms the 3×3 filters of a Winograd layer, [3][3][channels][channels], to 36 planes [input][output] of weights,
- * each packed like a single tap: for the forward pass, and turned by 180° with input and output exchanged for the input
- * gradient.
- * @param first and @param count input channels of the layer
+ * each packed like a single tap: for the forward pass, and rotated by 180° with input and output exchanged for the
+ * input gradient. first and count give a range of the layer's input channels.
  */
 export function transformFilters(
   source: usize,

@@ -1,7 +1,7 @@
-// F(4×4, 3×3) for 3×3 layers with stride 1 and as many output as input channels, in all three directions. Tiles of 6×6
-// input and 4×4 output pixels are transformed to 36 planes [tile][channel], a block of tiles at a time; in each plane
-// the convolution is a product of matrices. The planes of a block lie `planeBytes` apart, which is a constant (2048
-// values and a gap), so that the transforms reach all of them with constant offsets.
+// F(4×4, 3×3) for 3×3 layers with stride 1 and as many output as input channels: forward pass, input and filter
+// gradient. Tiles of 6×6 input and 4×4 output pixels are transformed to 36 planes [tile][channel], a block of tiles at
+// a time; in each plane the convolution is a matrix product. The planes of a block are `planeBytes` apart, which is a
+// constant (2048 values and a gap), so that the transforms reach all of them with constant offsets.
 import {
   gradientTileToPlanes,
   inputTilesToPlanes,
@@ -17,21 +17,21 @@ import { imageAt, rowBytesOf } from './tensor';
 
 const planeValues: i32 = 2048;
 const planeBytes: i32 = 4 * planeValues + 64;
-/** A thread's scratch: planes of the input, planes of the product, and room for a transform: 34 columns of 6 vectors. */
+/** Scratch memory of a thread: planes of the input and the product, and 34 columns of 6 vectors for a transform. */
 const productOffset: i32 = 36 * planeBytes;
 const workOffset: i32 = 72 * planeBytes;
 
-/** Tiles of a block: as many as the planes hold, a multiple of 4. */
+/** Tiles in a block: as many as fit into the planes, a multiple of 4. */
 function tilesOfBlock(channels: i32): i32 {
   return (planeValues / channels) & ~3;
 }
 
-/** Bytes from one plane of a filter gradient's sums to the next, with a gap so that planes do not collide. */
+/** Bytes from one plane of a filter gradient's sums to the next. The gap keeps planes out of the same cache sets. */
 function sumPlaneBytes(channels: i32): i32 {
   return channels * channels * 4 + 64;
 }
 
-/** The address of a tile's upper left pixel; tiles are counted through rows, then images. */
+/** Address of a tile's upper left pixel. Tiles are numbered along rows, then images. */
 function tileAt(tensor: usize, tile: i32, size: i32, channels: i32): usize {
   const side = size >> 2;
   const inImage = tile % (side * side);
@@ -39,7 +39,7 @@ function tileAt(tensor: usize, tile: i32, size: i32, channels: i32): usize {
   return image + 4 * (inImage / side) * rowBytesOf(size, channels) + 16 * (inImage % side) * channels;
 }
 
-/** All planes of a block: input planes times weights. */
+/** Multiplies all input planes of a block by the weights. */
 function multiplyPlanes(scratch: usize, weights: usize, channels: i32, tiles: i32): void {
   const rowBytes = 4 * channels;
   for (let plane = 0; plane < 36; plane++) {
@@ -55,7 +55,7 @@ function multiplyPlanes(scratch: usize, weights: usize, channels: i32, tiles: i3
   }
 }
 
-/** The input planes of a block, a row of tiles at a time. */
+/** Computes the input planes of a block, a row of tiles at a time. */
 function fillPlanes(tensor: usize, size: i32, channels: i32, firstTile: i32, tiles: i32, scratch: usize): void {
   const rowBytes = rowBytesOf(size, channels);
   const side = size >> 2;
@@ -73,8 +73,8 @@ function fillPlanes(tensor: usize, size: i32, channels: i32, firstTile: i32, til
 
 /**
  * target = source convolved with the filters.
- * @param sums two rows of channels for batch norm: the images' values and their squares
- * @param continues whether sums are added to, here and below
+ * @param sums two rows of channels for batch norm: the values and their squares
+ * @param continues whether to add to the sums, here and below
  */
 export function winogradForward(
   source: usize,
@@ -108,13 +108,13 @@ export function winogradForward(
 }
 
 /**
- * target = (the convolution's input gradient + shortcut) where the activation is over 0, else 0: the gradient of what
- * the batch norm before the activation gave. Its sums, for that batch norm: two rows of channels, the gradient and
+ * target = (the convolution's input gradient + shortcut) where the activation is positive, else 0: the gradient of the
+ * output of the batch norm before the activation. Sums it for that batch norm: two rows of channels, the gradient and
  * gradient × (normalized - mean).
- * @param gradient of the convolution's output
- * @param shortcut 0 or a gradient of the target's shape; it may be the target
- * @param normalized what the batch norm read
- * @param means its means
+ * @param gradient gradient of the convolution's output
+ * @param shortcut 0, or a gradient of the target's shape, which may be the target itself
+ * @param normalized input of the batch norm
+ * @param means means of the batch norm
  */
 export function winogradInputGradient(
   gradient: usize,
@@ -179,7 +179,7 @@ export function winogradInputGradient(
   }
 }
 
-/** sums = for each plane the input planes × gradient planes, summed over the images' tiles: see filterSumAt. */
+/** sums = for each plane the input plane × the gradient plane, summed over the images' tiles: see filterSumAt. */
 export function winogradFilterGradient(
   source: usize,
   gradient: usize,
@@ -216,12 +216,12 @@ export function winogradFilterGradient(
 }
 
 /**
- * The filters' gradient, [3][3][channels][channels], from the parts' sums, added part after part.
- * @param first and @param count input channels
+ * Computes the filters' gradient, [3][3][channels][channels], from partial sums, added in order. first and count give a
+ * range of input channels.
  */
 export function winogradFilterGradientEnd(
-  parts: usize,
-  partCount: i32,
+  partialSums: usize,
+  partialCount: i32,
   target: usize,
   channels: i32,
   first: i32,
@@ -233,11 +233,11 @@ export function winogradFilterGradientEnd(
   const tapBytes = channels * channels * 4;
   for (let input = first; input < first + count; input++) {
     for (let output = 0; output < channels; output += 4) {
-      const at = parts + filterSumAt(input, output, channels);
+      const at = partialSums + filterSumAt(input, output, channels);
       for (let plane = 0; plane < 36; plane++) {
         let from = at + plane * planeOfSums;
         let sum = v128.load(from);
-        for (let part = 1; part < partCount; part++) {
+        for (let partial = 1; partial < partialCount; partial++) {
           from += 36 * planeOfSums;
           sum = f32x4.add(sum, v128.load(from));
         }

@@ -1,4 +1,4 @@
-// The steps of setting up TensorFlow on a machine that is played: programs leave the files that they would leave.
+// The installation of TensorFlow on a simulated machine, whose programs create the files that the real ones would.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,15 +18,15 @@ import {
 
 type Reply = Partial<ToolResult>;
 
-/** A machine with every program, each of which succeeds unless a test replies for it. */
-class PlayedHost implements SetupHost {
+/** A machine on which every program exists and succeeds, unless a test defines its reply. */
+class FakeHost implements SetupHost {
   platform: NodeJS.Platform = 'linux';
   architecture = 'x64';
   glibcVersion: string | undefined = '2.36';
   isTerminal = false;
   free = 100e9;
   readonly calls: string[] = [];
-  /** By a word of the call. */
+  /** By a substring of the command. */
   readonly replies = new Map<string, Reply>();
 
   async run(tool: Tool): Promise<ToolResult> {
@@ -34,7 +34,7 @@ class PlayedHost implements SetupHost {
     this.calls.push(call);
     const replied = [...this.replies].find(([word]) => call.includes(word))?.[1];
     if (replied !== undefined) return { exitStatus: 0, standardOutput: '', output: '', ...replied };
-    return { exitStatus: 0, output: '', standardOutput: this.#play(tool) };
+    return { exitStatus: 0, output: '', standardOutput: this.#simulate(tool) };
   }
 
   async freeBytes(): Promise<number> {
@@ -45,8 +45,8 @@ class PlayedHost implements SetupHost {
     return existsSync(path);
   }
 
-  /** What the program would do to the disk; returns what it would say. */
-  #play({ program, args, cwd }: Tool): string {
+  /** Creates the files that the program would create and returns its standard output. */
+  #simulate({ program, args, cwd }: Tool): string {
     if (program === 'python3' && args.includes('--version') && args.includes('pip')) return 'pip 23.2.1 from /usr/lib';
     const target = args[args.indexOf('--target') + 1];
     if (args.includes('--target')) {
@@ -73,38 +73,38 @@ function write(path: string): void {
 }
 
 let home: string;
-let host: PlayedHost;
-let said: string[];
+let host: FakeHost;
+let printed: string[];
 
 beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), 'lockstep-setup-'));
-  host = new PlayedHost();
-  said = [];
+  host = new FakeHost();
+  printed = [];
 });
 afterEach(() => rmSync(home, { recursive: true }));
 
 async function setUp(change: Partial<SetupRequest> = {}): Promise<void> {
   const request: SetupRequest = { flavor: 'cpu', bothPackages: false, home, force: false, dryRun: false, ...change };
-  await setUpTensorFlow(request, host, (line) => said.push(line));
+  await setUpTensorFlow(request, host, (line) => printed.push(line));
 }
 
-/** The message of the failure that the attempt must end with. */
+/** Returns the message of the expected failure. */
 async function failureOf(attempt: Promise<void>): Promise<string> {
   const error: unknown = await attempt.then(
     () => null,
     (thrown: unknown) => thrown,
   );
   if (error instanceof LockstepError && error.code === 'setup-failed') return error.message;
-  throw new Error('the setup did not fail as it should', { cause: error });
+  throw new Error('expected the setup to fail', { cause: error });
 }
 
-/** Folders that a setup works in and must not leave. */
+/** Temporary folders of a setup that still exist. */
 function leftovers(): string[] {
   return ['partial', 'old'].map((word) => join(home, `tensorflow-cpu.${word}-${process.pid}`)).filter(existsSync);
 }
 
-describe('setting up TensorFlow', () => {
-  it('puts the libraries and the binding in place, and nothing else of the wheel', async () => {
+describe('setUpTensorFlow', () => {
+  it('installs the libraries and the binding, and nothing else from the wheel', async () => {
     await setUp();
     const folder = join(home, 'tensorflow-cpu');
     const binding = join(folder, 'node_modules/@tensorflow/tfjs-node/lib/napi-v8/tfjs_binding.node');
@@ -113,25 +113,25 @@ describe('setting up TensorFlow', () => {
     expect(existsSync(join(folder, 'python/tensorflow/include'))).toBe(false);
     expect(existsSync(join(folder, 'python/bin'))).toBe(false);
     expect(leftovers()).toEqual([]);
-    expect(said.at(-1)).toMatch(/^TensorFlow 2\.21\.0 is in .*tensorflow-cpu and works on the CPU/);
+    expect(printed.at(-1)).toMatch(/^TensorFlow 2\.21\.0 is installed in .*tensorflow-cpu and works on the CPU/);
   });
 
-  it('numbers its steps and says how long each one took', async () => {
+  it('numbers its steps and prints how long each one took', async () => {
     await setUp();
-    expect(said.filter((line) => /^\[\d\/6\] /.test(line))).toHaveLength(6);
-    expect(said.filter((line) => /^ +done in \d+ s$/.test(line))).toHaveLength(6);
+    expect(printed.filter((line) => /^\[\d\/6\] /.test(line))).toHaveLength(6);
+    expect(printed.filter((line) => /^ +done in \d+ s$/.test(line))).toHaveLength(6);
   });
 
-  it('adds the CUDA libraries for a GPU, and keeps the compiler that XLA calls', async () => {
+  it('installs the CUDA libraries for a GPU and the compiler that XLA calls', async () => {
     await setUp({ flavor: 'gpu' });
     const nvidia = join(home, 'tensorflow-gpu/python/nvidia');
     expect(existsSync(join(nvidia, 'cudnn/lib/libcudnn.so.9'))).toBe(true);
     expect(existsSync(join(nvidia, 'cudnn/include'))).toBe(false);
     expect(existsSync(join(nvidia, 'cuda_nvcc/bin/ptxas'))).toBe(true);
-    expect(said.at(-1)).toMatch(/found no GPU/);
+    expect(printed.at(-1)).toMatch(/found no GPU/);
   });
 
-  it('builds the package for GPUs beside the other where both are asked for, and tries each', async () => {
+  it('builds and checks both packages with bothPackages', async () => {
     await setUp({ bothPackages: true });
     for (const name of ['tfjs-node', 'tfjs-node-gpu']) {
       const binding = join(home, 'tensorflow-cpu/node_modules/@tensorflow', name, 'lib/napi-v8/tfjs_binding.node');
@@ -139,37 +139,37 @@ describe('setting up TensorFlow', () => {
       expect(host.calls.filter((call) => call.includes(`require('\\''@tensorflow/${name}'\\'')`))).toHaveLength(2);
     }
     expect(existsSync(join(home, 'tensorflow-cpu/python/nvidia'))).toBe(false);
-    // Where one of the two is missing, both are built.
+    // If one of the two is missing, both are rebuilt.
     rmSync(join(home, 'tensorflow-cpu/node_modules/@tensorflow/tfjs-node-gpu'), { recursive: true });
     host.replies.set(`cd ${join(home, 'tensorflow-cpu')} && TF_CPP_MIN_LOG_LEVEL=1 ${process.execPath} -e`, {
       exitStatus: 1,
       output: 'Cannot find module',
     });
     await failureOf(setUp({ bothPackages: true }));
-    expect(said.at(-1)).not.toMatch(/already, and works/);
+    expect(printed.at(-1)).not.toMatch(/already installed .* and works/);
   });
 
-  it('leaves an installation that works as it is', async () => {
+  it('keeps a working installation', async () => {
     await setUp();
     host.calls.length = 0;
     await setUp();
-    expect(said.at(-1)).toMatch(/already, and works/);
+    expect(printed.at(-1)).toMatch(/already installed .* and works/);
     expect(host.calls).toHaveLength(1);
   });
 
-  it('builds again what does not work', async () => {
+  it('rebuilds an installation that does not work', async () => {
     mkdirSync(join(home, 'tensorflow-cpu'));
     host.replies.set(`cd ${join(home, 'tensorflow-cpu')} &&`, {
       exitStatus: 1,
       output: 'cannot open shared object file',
     });
-    // The reply is about the folder itself, so the last look at it fails too.
+    // The reply applies to the final folder, so the last check fails, too.
     const message = await failureOf(setUp());
-    expect(said[0]).toMatch(/does not work \( +cannot open shared object file\): building it again/);
+    expect(printed[0]).toMatch(/does not work \( +cannot open shared object file\); rebuilding it/);
     expect(message).toMatch(/tensorflow-cpu does not work/);
   });
 
-  it('builds again what works with --force', async () => {
+  it('rebuilds a working installation with force', async () => {
     await setUp();
     writeFileSync(join(home, 'tensorflow-cpu', 'old-file'), '');
     await setUp({ force: true });
@@ -177,10 +177,10 @@ describe('setting up TensorFlow', () => {
     expect(leftovers()).toEqual([]);
   });
 
-  it('prints every command of a dry run and runs none', async () => {
+  it('prints the commands of a dry run without running them', async () => {
     await setUp({ dryRun: true });
     expect(host.calls).toEqual([]);
-    const printed = said.join('\n');
+    const output = printed.join('\n');
     for (const word of [
       'npm install',
       'pip install --target',
@@ -189,52 +189,54 @@ describe('setting up TensorFlow', () => {
       'node -e',
       'mv -T',
     ]) {
-      expect(printed).toContain(word);
+      expect(output).toContain(word);
     }
     expect(existsSync(join(home, 'tensorflow-cpu'))).toBe(false);
   });
 
-  it('names everything that is missing at once, each with what mends it', async () => {
+  it('lists everything that is missing at once, and how to get it', async () => {
     host.replies.set('python3 -m pip', { exitStatus: 1 });
     host.replies.set('g++ --version', { exitStatus: null });
     host.free = 1e9;
     const message = await failureOf(setUp());
     expect(message).toContain('apt-get install python3-pip');
     expect(message).toContain('apt-get install g++');
-    expect(message).toMatch(/1\.0 GB free and \d\.\d GB are needed/);
+    expect(message).toMatch(/1\.0 GB free, but \d\.\d GB are required/);
     expect(message).not.toContain('apt-get install npm');
   });
 
-  it('refuses a pip that does not know the wheels', async () => {
+  it('rejects a pip that does not support the wheels', async () => {
     host.replies.set('python3 -m pip --version', { standardOutput: 'pip 19.0.3 from /usr/lib' });
     expect(await failureOf(setUp())).toContain('pip 20.3 or newer');
   });
 
-  it("shows a failed step's last lines, the log and the remedy, and leaves no folder", async () => {
+  it("reports a failed step's output, the log and a remedy, and leaves no folder", async () => {
     host.replies.set('--target', { exitStatus: 1, output: 'ERROR: Could not find a version' });
     const message = await failureOf(setUp());
-    expect(message).toContain('"Downloading TensorFlow 2.21.0 from PyPI (280 MB)" failed: python3 ended with status 1');
+    expect(message).toContain(
+      '"Downloading TensorFlow 2.21.0 from PyPI (280 MB)" failed: python3 exited with status 1',
+    );
     expect(message).toContain('ERROR: Could not find a version');
     expect(message).toContain(join(home, 'tensorflow-cpu-setup.log'));
-    expect(message).toMatch(/Remedy: check that this machine reaches PyPI/);
+    expect(message).toMatch(/Remedy: check that this machine can reach PyPI/);
     expect(existsSync(join(home, 'tensorflow-cpu'))).toBe(false);
     expect(leftovers()).toEqual([]);
   });
 
-  it('names LOCKSTEP_HOME where its folder cannot be written', async () => {
+  it('suggests LOCKSTEP_HOME if its folder is not writable', async () => {
     const file = join(home, 'file');
     writeFileSync(file, '');
-    expect(await failureOf(setUp({ home: join(file, 'inside') }))).toContain('LOCKSTEP_HOME chooses another folder');
+    expect(await failureOf(setUp({ home: join(file, 'inside') }))).toContain('Set LOCKSTEP_HOME to use another folder');
   });
 
-  it('does not put a binding in place that computes wrongly', async () => {
+  it('does not install a binding that computes wrong results', async () => {
     const output = JSON.stringify({ sum: 0, tensorFlow: '2.21.0', usesGpu: false });
     host.replies.set(' -e ', { standardOutput: output });
-    expect(await failureOf(setUp())).toContain('gave 0 instead of 2904');
+    expect(await failureOf(setUp())).toContain('sums to 0 instead of 2904');
     expect(existsSync(join(home, 'tensorflow-cpu'))).toBe(false);
   });
 
-  it('removes what a killed setup left, but not the work of one that runs', async () => {
+  it('removes the folders of killed setups, but not those of running ones', async () => {
     const abandoned = join(home, 'tensorflow-cpu.partial-999999999');
     const inProgress = join(home, `tensorflow-cpu.partial-${process.ppid}`);
     mkdirSync(abandoned);
@@ -250,16 +252,16 @@ describe('setting up TensorFlow', () => {
     { change: { glibcVersion: undefined }, flavor: 'cpu', reason: 'another C library' },
     { change: { glibcVersion: '2.17' }, flavor: 'cpu', reason: 'has 2.17' },
     { change: { architecture: 'arm64' }, flavor: 'gpu', reason: 'setup-tensorflow --cpu' },
-  ] as const)('refuses $change for $flavor', async ({ change, flavor, reason }) => {
+  ] as const)('rejects $change for $flavor', async ({ change, flavor, reason }) => {
     Object.assign(host, change);
     expect(await failureOf(setUp({ flavor }))).toContain(reason);
     expect(host.calls).toEqual([]);
   });
 
-  it('takes the wheel without the CPU suffix on arm64, where there is only that one', async () => {
+  it('uses the only wheel for arm64, which has no CPU suffix', async () => {
     host.architecture = 'arm64';
     await setUp({ dryRun: true });
-    expect(said.join('\n')).toContain(' tensorflow==2.21.0');
+    expect(printed.join('\n')).toContain(' tensorflow==2.21.0');
   });
 
   it('detects a GPU by its driver', async () => {

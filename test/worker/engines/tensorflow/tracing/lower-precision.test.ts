@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { dataTypes } from '../../../../../worker/engines/tensorflow/tracing/data-types.js';
+import { dataTypes } from '../../../../../worker/engines/tensorflow/data-types.js';
 import {
   GraphBuilder,
   type Graph,
@@ -21,7 +21,7 @@ function operation(builder: GraphBuilder, name: string, inputs: GraphTensor[], t
   });
 }
 
-/** Each node as `Name(inputs) -> types`, with short types marked. */
+/** Each node as `Name(inputs)outputs`, with b for bfloat16 and f for other types. */
 function describeGraph({ nodes }: Graph): string[] {
   return nodes.map(({ operation: name, inputs, outputs, attributes }) => {
     const { T } = attributes;
@@ -32,7 +32,7 @@ function describeGraph({ nodes }: Graph): string[] {
 }
 
 describe('lowerPrecision', () => {
-  it('lowers a convolution and what follows it, and casts once at each edge', () => {
+  it('lowers convolutions and what follows them, with one cast at each boundary', () => {
     const builder = new GraphBuilder();
     const x = builder.addInput(image);
     const k = builder.addInput(kernel);
@@ -56,13 +56,13 @@ describe('lowerPrecision', () => {
       'Conv2D(bb)b in bfloat16',
       'Conv2D(bb)b in bfloat16',
       'Add(bb)b in bfloat16',
-      'Cast(b)f', // for both that stay, and for the output
+      'Cast(b)f', // for both operations that stay float32, and for the output
       'Mean(f)f',
       'Exp(f)f',
     ]);
   });
 
-  it('keeps the statistics, gamma and beta of a batch norm', () => {
+  it('keeps the statistics, gamma and beta of a batch norm in float32', () => {
     const builder = new GraphBuilder();
     const [x, gamma] = [builder.addInput(image), builder.addInput({ dataType: float32, shape: [2] })];
     const [convolved] = operation(builder, 'Conv2D', [x, builder.addInput(kernel)]);
@@ -80,7 +80,7 @@ describe('lowerPrecision', () => {
     expect([...graph.outputs.values()].map(({ dataType }) => dataType)).toEqual([float32, float32]);
   });
 
-  it('leaves a graph without convolutions as it is', () => {
+  it('does not change a graph without convolutions', () => {
     const builder = new GraphBuilder();
     const x = builder.addInput(image);
     const [sum] = operation(builder, 'Add', [x, x]);

@@ -1,7 +1,7 @@
-// Convolutions whose operands are rounded: what the rewritten graph is made of, and that it computes just that.
+// Convolutions with rounded operands: the nodes of the rewritten graph, and what it computes.
 import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { dataTypes } from '../../../../../worker/engines/tensorflow/tracing/data-types.js';
+import { dataTypes } from '../../../../../worker/engines/tensorflow/data-types.js';
 import { GraphBuilder, type Graph, type TensorType } from '../../../../../worker/engines/tensorflow/tracing/graph.js';
 import { roundOperands } from '../../../../../worker/engines/tensorflow/tracing/round-operands.js';
 import { loadTensorFlow } from '../../../../../worker/engines/tensorflow/load.js';
@@ -17,7 +17,7 @@ function operationsOf({ nodes }: Graph): string[] {
 }
 
 describe('roundOperands', () => {
-  it('rounds what is multiplied, once each, and nothing else', () => {
+  it('rounds every operand once, and nothing else', () => {
     const builder = new GraphBuilder();
     const [x, k] = [builder.addInput(image), builder.addInput(kernel)];
     const attributes = { T: { kind: 'type', value: float32 } } as const;
@@ -31,14 +31,14 @@ describe('roundOperands', () => {
       'Cast', 'Cast', // the images, to bfloat16 and back
       'Cast', 'Cast', // the kernel, for both convolutions
       'Conv2D',
-      'Cast', 'Cast', // the first one's output, for the second; the addition takes it as it is
+      'Cast', 'Cast', // the first convolution's output, for the second; the addition uses it unrounded
       'Conv2D', 'Add',
     ]);
     expect(graph.nodes.at(-1)!.inputs[0].node.operation).toBe('Conv2D');
     expect(graph.outputs.get('sum')!.dataType).toBe(float32);
   });
 
-  it('leaves the shapes that gradients of convolutions take in as they are', () => {
+  it('does not round the shapes that gradients of convolutions take as input', () => {
     const builder = new GraphBuilder();
     const [x, dy] = [builder.addInput(image), builder.addInput(image)];
     const shape = builder.addConstant({ dataType: dataTypes.int32, shape: [4] }, Int32Array.of(3, 3, 2, 2));
@@ -57,14 +57,14 @@ describe('roundOperands', () => {
 const opened = await openTensorFlowOrReason();
 
 describe.each([
-  // 8 significant bits: 1 + 1/256 lies in the middle between 1 and 1 + 1/128, and goes to the even one, which is 1.
+  // 8 significant bits: 1 + 1/256 is halfway between 1 and 1 + 1/128 and is rounded to the even one, 1.
   { type: 'bfloat16', value: 1 + 1 / 256, becomes: 1 },
   { type: 'bfloat16', value: 1 + 3 / 256, becomes: 1 + 2 / 128 },
   // 11 significant bits
   { type: 'float16', value: 1 + 1 / 2048, becomes: 1 },
   { type: 'float16', value: 1 + 3 / 2048, becomes: 1 + 2 / 1024 },
 ] as const)('a convolution in $type, on TensorFlow', ({ type, value, becomes }) => {
-  it(`multiplies ${becomes} where it is given ${value}, and adds in float32`, (context) => {
+  it(`multiplies ${becomes} instead of ${value} and adds in float32`, (context) => {
     if (typeof opened === 'string') context.skip(opened);
     const runtime = loadTensorFlow(1);
     const { tf } = runtime;

@@ -1,4 +1,5 @@
-// The tracer with functions that are no networks: what a graph gives is what the function gives, or a clear error.
+// Traces functions that are not networks: the graph must return what the function returns, or tracing must fail with a
+// clear error.
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
@@ -25,7 +26,7 @@ describe('a traced function', () => {
 
   const valuesOf = (tensor: Tensor) => [...tensor.dataSync()];
 
-  it('gives what the function gives, for other inputs than the traced ones', () => {
+  it('returns what the function returns for inputs other than the traced ones', () => {
     const traced = trace(runtime, (a: Tensor2D, b: Tensor2D) => ({ product: tf.matMul(a, b) }), [
       tf.zeros<Rank.R2>([2, 2]),
       tf.zeros<Rank.R2>([2, 1]),
@@ -36,7 +37,7 @@ describe('a traced function', () => {
     traced.dispose();
   });
 
-  it('has several outputs by name, one computed twice, one an input, one a constant', () => {
+  it('has several named outputs, among them one tensor twice, an input and a constant', () => {
     const traced = trace(
       runtime,
       (x: Tensor1D) => {
@@ -53,11 +54,11 @@ describe('a traced function', () => {
     expect(valuesOf(outputs.same)).toEqual([3, 5]);
     expect(valuesOf(outputs.seven)).toEqual([7]);
     tf.dispose(outputs);
-    expect(valuesOf(x)).toEqual([3, 5]); // the input that is an output is still the caller's
+    expect(valuesOf(x)).toEqual([3, 5]); // the input still belongs to the caller
     traced.dispose();
   });
 
-  it('takes in int32 and gives it out', () => {
+  it('accepts and returns int32', () => {
     const traced = trace(
       runtime,
       (values: Tensor1D, indices: Tensor1D) => ({
@@ -77,7 +78,7 @@ describe('a traced function', () => {
     traced.dispose();
   });
 
-  it('takes in bytes', () => {
+  it('accepts bytes', () => {
     const { backend } = runtime;
     const attributes = { SrcT: { type: 'uint8' }, DstT: { type: 'float32' }, Truncate: { bool: false } } as const;
     const bytes = (...values: number[]) => bytesTensor(backend, Uint8Array.from(values), [values.length]);
@@ -90,14 +91,14 @@ describe('a traced function', () => {
     traced.dispose();
   });
 
-  it('takes the same tensor twice', () => {
+  it('accepts the same tensor twice', () => {
     const x = tf.tensor1d([2]);
     const traced = trace(runtime, (a: Tensor1D, b: Tensor1D) => ({ sum: tf.add(a, b) }), [x, x]);
     expect(valuesOf(traced.call(tf.tensor1d([5]), tf.tensor1d([5])).sum)).toEqual([10]);
     traced.dispose();
   });
 
-  it('takes gradients, and loops as often as it did while it was traced', () => {
+  it('computes gradients, and repeats loops as often as during tracing', () => {
     const traced = trace(
       runtime,
       (x: Tensor1D) => {
@@ -114,17 +115,17 @@ describe('a traced function', () => {
     traced.dispose();
   });
 
-  it('keeps tensors of outside as constants, with the values that they had', () => {
+  it('keeps other tensors as constants with their values at that time', () => {
     const fresh = tf.tensor1d([1, 2]);
     const used = tf.tensor1d([10, 20]);
-    tf.add(used, used).dispose(); // now its values are TensorFlow's
+    tf.add(used, used).dispose(); // uploads its values
     const traced = trace(runtime, (x: Tensor1D) => ({ sum: tf.addN([x, fresh, used]) }), [tf.tensor1d([0, 0])]);
     tf.dispose([fresh, used]);
     expect(valuesOf(traced.call(tf.tensor1d([100, 200])).sum)).toEqual([111, 222]);
     traced.dispose();
   });
 
-  it('is the same to the last bit as the function, over convolution, pooling and softmax', () => {
+  it('has the same bits as the function for convolution, pooling and softmax', () => {
     const network = (images: Tensor4D, kernel: Tensor4D) => {
       const lossOf = (kernel: Tensor4D) => {
         const features = tf.maxPool(tf.conv2d(images, kernel, 1, 'same'), 2, 2, 'valid');
@@ -145,7 +146,7 @@ describe('a traced function', () => {
     traced.dispose();
   });
 
-  it('can be two side by side, of the same function for different shapes', () => {
+  it('can exist twice for the same function with different shapes', () => {
     const sumOf = (x: Tensor1D) => ({ sum: tf.sum(x) });
     const two = trace(runtime, sumOf, [tf.tensor1d([0, 0])]);
     const three = trace(runtime, sumOf, [tf.tensor1d([0, 0, 0])]);
@@ -156,7 +157,7 @@ describe('a traced function', () => {
     three.dispose();
   });
 
-  it('leaves no tensor and no folder behind, nor the recorder in its place', () => {
+  it('leaves no tensors and folders behind and restores the binding', () => {
     const folders = () => readdirSync(tmpdir()).filter((name) => name.startsWith('lockstep-graph-'));
     const foldersAtFirst = folders();
     const { binding } = runtime.backend;
@@ -166,25 +167,25 @@ describe('a traced function', () => {
     expect(tf.memory().numTensors).toBe(tensorsAtFirst);
     for (let call = 0; call < 3; call++) tf.dispose(traced.call(input));
     traced.dispose();
-    traced.dispose(); // a second time does nothing
+    traced.dispose(); // has no effect
     expect(tf.memory().numTensors).toBe(tensorsAtFirst);
     expect(folders().filter((name) => !foldersAtFirst.includes(name))).toEqual([]);
     expect(runtime.backend.binding).toBe(binding);
     expect(() => traced.call(input)).toThrow(/disposed of/);
   });
 
-  it('leaves what is not needed out of the graph', () => {
+  it('omits from the graph what is not needed', () => {
     const traced = trace(
       runtime,
       (x: Tensor2D) => {
-        tf.exp(x); // nobody takes it
+        tf.exp(x); // unused
         const flat = tf.reshape(tf.reshape(x, [2, 1, 2]), [4]);
         const twice = tf.add(tf.mul(flat, 3), tf.mul(tf.reshape(flat, [4]), 3));
         return { sum: tf.sum(tf.cast(twice, 'float32')) };
       },
       [tf.tensor2d([0, 0, 0, 0], [2, 2])],
     );
-    // One Mul of the two, and one constant each: the shape [4], the number 3, and the axis.
+    // The two Mul are merged, and there is one constant each for the shape [4], the number 3 and the axis.
     expect(Object.fromEntries(countOperations(traced.graph))).toEqual({
       Placeholder: 1,
       Reshape: 1,
@@ -197,8 +198,8 @@ describe('a traced function', () => {
     traced.dispose();
   });
 
-  describe('is refused', () => {
-    /** The error's message, once it is seen that nothing is left behind. */
+  describe('cannot be made', () => {
+    /** Checks that nothing is left behind and returns the error's message. */
     const refusalOf = (compute: (x: Tensor1D) => NamedTensors): string => {
       const { binding } = runtime.backend;
       const x = tf.tensor1d([1, 2]);
@@ -214,34 +215,34 @@ describe('a traced function', () => {
       }
     };
 
-    it('where it reads a tensor back', () => {
-      const readsBack = /reads a tensor's values \(dataSync/;
+    it('if the function reads a tensor back', () => {
+      const readsBack = /reads a tensor's values \(with dataSync/;
       expect(refusalOf((x) => ({ y: tf.scalar(tf.sum(x).dataSync()[0]) }))).toMatch(readsBack);
       expect(refusalOf((x) => ({ y: tf.scalar(x.arraySync()[0]) }))).toMatch(/reads a tensor's values/);
-      // It looks whether the indices are in range.
+      // tf.gather checks whether the indices are in range.
       expect(refusalOf((x) => ({ y: tf.gather(x, tf.cast(x, 'int32')) }))).toMatch(/tf.gather/);
     });
 
-    it('where an operation gives what no graph here can hand out', () => {
+    it('if an operation returns an unsupported type', () => {
       const attributes = (runtime: TensorFlowRuntime) => [
         { name: 'T', type: runtime.backend.binding.TF_ATTR_TYPE, value: 1 },
       ];
       expect(
         refusalOf((x) => ({ y: runtime.backend.executeMultipleOutputs('AsString', attributes(runtime), [x], 1)[0] })),
-      ).toMatch(/AsString cannot be recorded: it gives a string/);
+      ).toMatch(/AsString cannot be recorded: it returns a string/);
     });
 
-    it('where a constant is text', () => {
+    it('if a constant is text', () => {
       expect(refusalOf(() => ({ y: tf.tensor1d(['a']) }))).toMatch(/a constant of type string cannot be recorded/);
     });
 
-    it('where it traces another, or is async', () => {
+    it('if the function traces another or is async', () => {
       expect(refusalOf((x) => trace(runtime, (x: Tensor1D) => ({ x }), [x]).call(x))).toMatch(/cannot trace another/);
       const asynchronous = (async (x: Tensor1D) => ({ x })) as unknown as (x: Tensor1D) => NamedTensors;
       expect(refusalOf(asynchronous)).toMatch(/async/);
     });
 
-    it('where TensorFlow does not take the graph, with the node that it names', () => {
+    it('if TensorFlow rejects the graph, with the name of the node', () => {
       const x = tf.tensor1d([1]);
       const broken = () =>
         trace(
@@ -257,13 +258,13 @@ describe('a traced function', () => {
             }),
           ],
         );
-      expect(broken).toThrow(/does not take the recorded graph: .*NoSuch/);
+      expect(broken).toThrow(/cannot load the recorded graph: .*NoSuch/);
     });
 
-    it('with inputs of another shape, type or number', () => {
+    it('rejects calls with another shape, type or number of inputs', () => {
       const traced = trace(runtime, (x: Tensor1D) => ({ y: tf.exp(x) }), [tf.tensor1d([1, 2])]);
       expect(() => traced.call(tf.tensor1d([1, 2, 3]))).toThrow(
-        'input 0 is float32 [3]: the function was traced with float32 [2]',
+        'input 0 is float32 [3], but the function was traced with float32 [2]',
       );
       expect(() => traced.call(tf.tensor1d([1, 2], 'int32'))).toThrow('input 0 is int32 [2]');
       expect(() => (traced.call as () => unknown)()).toThrow('takes 1 inputs, not 0');

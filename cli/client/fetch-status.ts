@@ -1,0 +1,66 @@
+// Fetches the status of a running coordinator over HTTP.
+import { explainConnectionError } from '../../shared/protocol/connection-error.js';
+import { LockstepError } from '../../shared/errors.js';
+import { runStatus, type RunStatus } from '../../shared/monitoring/run-status.js';
+import { parseJson } from '../../shared/parse-json.js';
+import { get, type Credentials, type Response } from './coordinator-request.js';
+
+/**
+ * The http or https URL of a coordinator, from the URL of its workers or of its dashboard. Throws `bad-option` for anything
+ * but HOST:PORT, optionally with ws, wss, http or https in front.
+ */
+export function httpUrlOf(url: string): URL {
+  const withScheme = /^[a-z]+:\/\//i.test(url) ? url.replace(/^ws(s?):/i, 'http$1:') : `http://${url}`;
+  const parsed = URL.canParse(withScheme) ? new URL(withScheme) : undefined;
+  if (parsed === undefined || !['http:', 'https:'].includes(parsed.protocol)) {
+    throw new LockstepError(
+      'bad-option',
+      `the coordinator's URL is ${JSON.stringify(url)}: it must be HOST:PORT, for example http://127.0.0.1:7350`,
+    );
+  }
+  return parsed;
+}
+
+/**
+ * The status of the run at this URL, parsed and as received. Throws `unreachable` if nothing responds, `refused` if the token
+ * or certificate is not accepted, and `protocol` if something other than a coordinator responds.
+ */
+export async function fetchStatus(
+  url: string,
+  credentials: Credentials = {},
+): Promise<{ status: RunStatus; text: string }> {
+  const { host, origin } = httpUrlOf(url);
+  const response = await getOrExplain(new URL('/status', origin), credentials);
+  if (response.status === 401 || response.status === 403) throw refusalOf(host, response);
+  const parsed = response.status === 200 ? runStatus.safeParse(parseJson(response.body)) : undefined;
+  if (parsed?.success === true) return { status: parsed.data, text: response.body };
+  const issue = parsed?.error.issues[0];
+  const problem =
+    parsed === undefined ? `HTTP ${response.status}` : `${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trim();
+  throw new LockstepError(
+    'protocol',
+    `${host} responds, but not like a coordinator of this version of Lockstep (${problem}): check the port, and compare ` +
+      '`lockstep --version` on both machines',
+  );
+}
+
+function refusalOf(host: string, { status, headers, body }: Response): LockstepError {
+  const json = parseJson(body);
+  const reason = typeof json === 'object' && json !== null && 'error' in json ? String(json.error) : `HTTP ${status}`;
+  // A 403 that is not about the token's role comes with its own remedy.
+  const isAboutToken = status === 401 || headers['lockstep-role'] !== undefined;
+  const remedy = isAboutToken ? ': pass a viewer, operator or owner token with LOCKSTEP_TOKEN or --token-file' : '';
+  return new LockstepError('refused', `${host} refuses access: ${reason}${remedy}`);
+}
+
+async function getOrExplain(url: URL, credentials: Credentials): Promise<Response> {
+  try {
+    return await get(url, credentials);
+  } catch (cause) {
+    const { reason, isFinal } = explainConnectionError(cause as Error, url.origin);
+    const message = isFinal
+      ? `cannot connect to ${url.host}: ${reason}`
+      : `no response from ${url.host} (${reason}): check that the coordinator is running there, and the port`;
+    throw new LockstepError('unreachable', message, { cause });
+  }
+}

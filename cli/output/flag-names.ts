@@ -1,0 +1,27 @@
+// Option names in messages: the library writes `tlsCert`, the command line prints --tls-cert.
+import type { Command } from 'commander';
+
+const flags = new Map<string, string>();
+/** API names that are not the flag's name in camelCase. */
+const otherNames: Readonly<Record<string, string>> = { tensorFlowMode: 'tfMode' };
+
+/** Makes the options of a command known to `withFlags`. */
+export function registerFlags({ options, commands }: Command): void {
+  for (const option of options) {
+    if (option.long && !(option.negate && flags.has(option.attributeName()))) {
+      flags.set(option.attributeName(), option.long);
+    }
+  }
+  commands.forEach(registerFlags);
+}
+
+/**
+ * Replaces each name of an option in backquotes by its flag: `waitTimeoutMs` by --wait-timeout, `timeline.steps` by
+ * --timeline-steps. Other text in backquotes stays.
+ */
+export function withFlags(message: string): string {
+  return message.replace(/`([a-zA-Z0-9.]+)`/g, (quoted, name: string) => {
+    const camelCase = name.replace(/\.(.)/g, (_, letter: string) => letter.toUpperCase());
+    return flags.get(otherNames[camelCase] ?? camelCase) ?? flags.get(camelCase.replace(/Ms$/, '')) ?? quoted;
+  });
+}

@@ -1,0 +1,78 @@
+// The options that `train` and `coordinator` share: configuration, resuming, monitoring and output.
+import { Option, type Command } from 'commander';
+import type { TimelineOptions, TimelineWindow } from '../../coordinator/monitoring/timeline/timeline-window.js';
+import type { ResumeOptions } from '../../coordinator/run/resume.js';
+import { LockstepError } from '../../shared/errors.js';
+import { addConfigOptions, readConfig } from '../options/config-options.js';
+import { addViewOptions, type ViewOptionValues } from '../output/run-view.js';
+
+export interface RunOptionValues extends ViewOptionValues {
+  resume?: string | true;
+  override?: true;
+  timeline?: string;
+  timelineSteps?: TimelineWindow;
+  open?: true;
+  dashboard: boolean;
+}
+
+export function addRunOptions(command: Command): Command {
+  command
+    .optionsGroup('Resuming:')
+    .option(
+      '--resume [CHECKPOINT]',
+      'resume from a checkpoint, or from the latest one of a run directory; without a value, from the latest one of ' +
+        '--run-dir or else of the most recent run in runs/; auto: likewise, but start a new run if there is none',
+    )
+    .option(
+      '--override',
+      "with --resume, accept a configuration or images that differ from the checkpoint's; the run is then not exact",
+    )
+    .optionsGroup('Monitoring:')
+    .option('--open', 'open the dashboard in a browser')
+    .option('--no-dashboard', 'serve neither the dashboard nor its controls')
+    .option('--timeline <FILE>', 'write a trace of some steps, for ui.perfetto.dev')
+    .addOption(
+      new Option(
+        '--timeline-steps <FROM-TO>',
+        'steps to trace, counted from 1 (default: 21 steps, starting with the tenth)',
+      ).argParser(parseSteps),
+    );
+  return addConfigOptions(addViewOptions(command));
+}
+
+export async function readRunOptions(options: RunOptionValues) {
+  return {
+    ...(await readConfig({ ...options })),
+    ...readResumeOptions(options),
+    ...readTimelineOptions(options),
+    dashboard: options.dashboard,
+  };
+}
+
+function readResumeOptions({ resume, override }: RunOptionValues): ResumeOptions {
+  if (override && resume === undefined) {
+    throw new LockstepError(
+      'bad-option',
+      '--override is given without --resume: there is no checkpoint to differ from',
+    );
+  }
+  return { resume: resume ?? false, override: override === true };
+}
+
+function readTimelineOptions({ timeline: file, timelineSteps: steps }: RunOptionValues): {
+  timeline?: TimelineOptions;
+} {
+  if (file !== undefined) return { timeline: { file, steps } };
+  if (steps === undefined) return {};
+  throw new LockstepError('bad-option', '--timeline-steps is given without --timeline: name the file to write');
+}
+
+function parseSteps(text: string): TimelineWindow {
+  const match = /^(\d+)-(\d+)$/.exec(text);
+  const [from, to] = [Number(match?.[1]), Number(match?.[2])];
+  if (from >= 1 && to >= from && Number.isSafeInteger(to)) return { from, to };
+  throw new LockstepError(
+    'bad-option',
+    `--timeline-steps is ${text}: it must be FROM-TO, two whole numbers of at least 1, for example 10-30`,
+  );
+}

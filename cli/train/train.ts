@@ -1,0 +1,32 @@
+// lockstep train: a coordinator and its worker processes on this machine.
+import type { Command } from 'commander';
+import { train } from '../../single-node/train.js';
+import { describeWorkerExit } from '../../single-node/worker-processes.js';
+import { addEngineOptions, gpusOption, readEngineOptions, type EngineOptionValues } from '../options/engine-options.js';
+import { portOption, workersOption } from '../options/number-options.js';
+import { readView } from '../output/run-view.js';
+import { follow } from './follow.js';
+import { addRunOptions, readRunOptions, type RunOptionValues } from './run-options.js';
+
+interface TrainOptionValues extends RunOptionValues, EngineOptionValues {
+  workers?: number;
+  gpus?: string;
+  port?: number;
+}
+
+export function configure(command: Command): void {
+  command
+    .description('Train on this machine: starts a coordinator and worker processes that connect to it over loopback.')
+    .optionsGroup('Workers:')
+    .addOption(workersOption('number of worker processes (default: one per CPU core, at most one per slice)'))
+    .addOption(gpusOption())
+    .addOption(portOption('port of the coordinator and its dashboard (default: any free port)'));
+  addRunOptions(addEngineOptions(command)).action(async (options: TrainOptionValues) => {
+    const { workers, gpus, port = 0, open = false } = options;
+    const engine = await readEngineOptions(options);
+    const run = await train({ ...(await readRunOptions(options)), workers, gpus, ...engine, port });
+    const view = readView(options);
+    run.processes.on('workerExited', (exit) => view.event('worker-exited', describeWorkerExit(exit)));
+    await follow(run, view, { open, kill: () => run.kill() });
+  });
+}

@@ -1,0 +1,66 @@
+// A custom engine, trained on a custom dataset by a coordinator and a worker in this process. Of the network it computes only
+// the dense layer, as a softmax regression on a few of the image's pixels. The other layers' gradient is 0.
+import { fillInput, labelsOf, LockstepError, startCoordinator, startWorker, valuesPerImage } from 'lockstep';
+import type { Engine, EngineModel, ImageBatch, ModelLayout, Preprocessing } from 'lockstep';
+
+function createModel({ dense, ...layout }: ModelLayout, preprocessing: Preprocessing): EngineModel {
+  const [kernel, bias, classes] = [dense.kernel.offset, dense.bias.offset, dense.bias.size];
+  const inputs = dense.kernel.size / classes;
+  let weights = new Float32Array(layout.trainableSize);
+
+  async function compute(batch: ImageBatch) {
+    const startMs = performance.now();
+    const sampleCount = batch.indices.length;
+    const pixels = new Float32Array(sampleCount * valuesPerImage);
+    fillInput(batch, preprocessing, pixels); // crops, flips and preprocesses
+    const [gradientSum, logits] = [new Float32Array(layout.trainableSize), new Float32Array(sampleCount * classes)];
+    let [lossSum, correctCount] = [0, 0];
+    for (const [image, label] of labelsOf(batch).entries()) {
+      const x = Float32Array.from(
+        { length: inputs },
+        (_, i) => pixels[Math.floor((image + i / inputs) * valuesPerImage)],
+      );
+      const y = logits.subarray(image * classes, (image + 1) * classes);
+      for (let c = 0; c < classes; c++) {
+        y[c] = x.reduce((sum, value, i) => sum + value * weights[kernel + i * classes + c], weights[bias + c]);
+      }
+      const logSumExp = Math.log(y.reduce((sum, logit) => sum + Math.exp(logit), 0));
+      lossSum += logSumExp - y[label];
+      if (y[label] === Math.max(...y)) correctCount++;
+      for (let c = 0; c < classes; c++) {
+        const gradient = Math.exp(y[c] - logSumExp) - (c === label ? 1 : 0);
+        gradientSum[bias + c] += gradient;
+        for (let i = 0; i < inputs; i++) gradientSum[kernel + i * classes + c] += x[i] * gradient;
+      }
+    }
+    const batchStatistics = new Float32Array(layout.statisticsSize); // it has no batch norm
+    const times = { augmentMs: 0, computeMs: performance.now() - startMs }; // not told apart
+    return { sampleCount, lossSum, correctCount, gradientSum, batchStatistics, logits, ...times };
+  }
+  const setWeights = (newWeights: Float32Array) => void (weights = newWeights.slice());
+  return { setWeights, computeSlice: compute, evaluate: compute, dispose: () => {} };
+}
+
+const engine: Engine = {
+  // Workers with equal fingerprints must compute equal bits. Those of Math.exp depend on V8.
+  identity: { engine: 'softmax', fingerprint: `softmax/1-v8-${process.versions.v8}`, device: 'CPU' },
+  async createModel(layout, preprocessing, labelSmoothing = 0) {
+    if (labelSmoothing !== 0) throw new LockstepError('bad-config', 'the softmax engine has no label smoothing');
+    return createModel(layout, preprocessing);
+  },
+  close: async () => {},
+};
+
+/** Images in CIFAR-10's format: each is its label, then 3,072 bytes of red, green and blue. The classes are shades of gray. */
+function grays(count: number): Uint8Array {
+  const label = (byte: number) => Math.floor(byte / 3073) % 10;
+  return Uint8Array.from({ length: count * 3073 }, (_, byte) => (byte % 3073 === 0 ? 1 : 25) * label(byte));
+}
+
+const classNames = Array.from({ length: 10 }, (_, label) => `gray ${25 * label}`);
+const dataset = { classNames, training: grays(2_000), test: grays(500), source: 'shades of gray' };
+const options = { depth: 8, initialFilters: 4, batchSize: 100, epochs: 5, learningRate: 0.3, augment: false };
+const coordinator = await startCoordinator({ dataset, port: 0, preprocessing: 'standardize', ...options });
+await startWorker({ url: coordinator.url, engine, cache: null });
+const { test, exact } = await coordinator.report;
+console.log(`test accuracy ${test.accuracy}, where guessing gives 0.1; exact: ${exact}`);

@@ -1,0 +1,25 @@
+// Loads a checkpoint and classifies images with it:
+//   node examples/predict.ts runs/2026-01-31T12-00-00 photo.png
+// The first argument is a checkpoint, or a run's directory for its latest one; the others are PNG or JPEG files of any size.
+import { loadCheckpoint, LockstepError, predict } from 'lockstep';
+
+const [location, ...images] = process.argv.slice(2);
+if (location === undefined || images.length === 0) throw new Error('usage: predict CHECKPOINT IMAGE…');
+
+try {
+  // Verifies every file of the checkpoint against its SHA-256.
+  const checkpoint = await loadCheckpoint(location);
+  const { depth } = checkpoint.config;
+  console.log(`ResNet-${depth} after ${checkpoint.step} steps, ${checkpoint.layout.trainableSize} weights`);
+
+  const { predictions } = await predict({ checkpoint: checkpoint.path, images });
+  for (const { image, classes } of predictions) {
+    const best = classes.slice(0, 3).map(({ name, probability }) => `${name} ${(100 * probability).toFixed(1)}%`);
+    console.log(`${image}: ${best.join(', ')}`);
+  }
+} catch (error) {
+  // Errors that users can do something about have a code, and a message that says what.
+  if (!(error instanceof LockstepError)) throw error;
+  console.error(`${error.code}: ${error.message}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,21 @@
+// What Knip counts as used. "!" marks the product: `knip --production` starts from these entries alone, so it finds code
+// that only tests use.
+export default ({ production }) => ({
+  entry: [
+    'index.ts!',
+    'cli.ts!',
+    // Programs of child processes, threads and pages, which are loaded by URL.
+    'cli/machine/doctor/engine-probe.ts!',
+    'worker/**/*-thread.ts!',
+    'web/*/main.{ts,tsx}!',
+    'examples/*.ts',
+    'test/bench/{main,*-worker,*-reader}.ts',
+    'test/support/*.mjs',
+    '**/build.mjs',
+  ],
+  // AssemblyScript's files import each other like TypeScript's, but its compiler is the only one that knows their entries.
+  project: ['**/*.{ts,tsx,mjs}!', '!test/**!', '!**/*.mjs!', '!**/assembly/*.ts', '!**/assembly/*.ts!'],
+  ignoreBinaries: ['nvidia-smi', 'prometheus', 'promtool', 'setpriv', 'unshare'],
+  // A type may be exported because an exported function mentions it, and a function because a test calls it alone.
+  ignoreExportsUsedInFile: production ? true : { interface: true, type: true },
+});

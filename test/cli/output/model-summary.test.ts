@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { describeSummary, describeTotals } from '../../../cli/output/model-summary.js';
+import { summarizeModel } from '../../../inference/export/summary.js';
+import { layoutModel } from '../../../shared/network/layout.js';
+import { runCli } from '../../support/cli.js';
+
+const summaryOf = (depth: number, initialFilters: number) =>
+  summarizeModel(layoutModel({ depth, initialFilters, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 }));
+
+it('describeTotals returns the parameter counts in one line, with their size as float32', () => {
+  // 271,786 × 4 = 1,087,144 bytes, 270,410 × 4 = 1,081,640 and 1,376 × 4 = 5,504.
+  expect(describeTotals(summaryOf(20, 16))).toBe(
+    'Total params: 271,786 (1.1 MB) · Trainable params: 270,410 (1.1 MB) · Non-trainable params: 1,376 (5.5 kB)',
+  );
+});
+
+it('describeSummary returns a table of the layers', () => {
+  const lines = describeSummary(summaryOf(8, 4));
+  expect(lines.slice(0, 6)).toEqual([
+    'Model: "resnet8"',
+    'Layer (type)                            Output Shape       Param #  Connected to',
+    expect.stringMatching(/^=+$/),
+    'images (InputLayer)                     (None, 32, 32, 3)        0  -',
+    'preprocessing (Normalization)           (None, 32, 32, 3)        0  images',
+    'stem/conv (Conv2D)                      (None, 32, 32, 4)      112  preprocessing',
+  ]);
+  expect(lines).toContain('group2/block1/shortcut (ZeroPadding)    (None, 16, 16, 8)        0  group1/block1/relu2');
+});
+
+describe('lockstep summary', () => {
+  it('accepts the options of the recipe, and prints JSON', async () => {
+    const { status, output } = await runCli(['summary', '--depth', '110', '--recipe', 'paper', '--json']);
+    expect(JSON.parse(output)).toMatchObject({ model: 'resnet110', trainableParameters: 1_727_962 });
+    expect(status).toBe(0);
+  });
+
+  it('rejects options together with a checkpoint, which has its own', async () => {
+    const { status, output } = await runCli(['summary', 'runs/first', '--batch-size', '32']);
+    expect(output).toBe(
+      'lockstep: runs/first is given together with --batch-size: a checkpoint has its own configuration, so omit one of them\n',
+    );
+    expect(status).toBe(2);
+  });
+});

@@ -1,0 +1,204 @@
+// Whatever happens to the workers of a step or a validation, in whatever order: the sum has the bits that one worker alone
+// would give, no slice or shard is lost or counted twice, and the job ends as long as one worker lives. Everything but the
+// sockets and the clock is the coordinator's own code.
+import * as fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { Dispatcher } from '../../../coordinator/training/dispatcher.js';
+import { EvaluationJob } from '../../../coordinator/training/evaluation-job.js';
+import { GradientJob } from '../../../coordinator/training/gradient-job.js';
+import { ItemDurations } from '../../../coordinator/scheduling/straggler-watch.js';
+import { SliceScheduler } from '../../../coordinator/scheduling/slice-scheduler.js';
+import { encodeWeights } from '../../../coordinator/connections/weights-frame.js';
+import { WorkerPool } from '../../../coordinator/connections/worker-pool.js';
+import { recordBytes } from '../../../shared/dataset/image-batch.js';
+import { layoutModel } from '../../../shared/network/layout.js';
+import { KeyedRandom } from '../../../shared/random.js';
+import { FakeClock } from '../../support/fake-clock.js';
+import {
+  classesIn,
+  evaluationOf,
+  imagesInShard,
+  ScriptedWorker,
+  type ScriptedWorld,
+} from '../../support/scripted-worker.js';
+import { bitsOf, treeSum } from '../../support/tree-sum.js';
+
+const imagesPerSlice = 3;
+const steps = 4;
+const layout = {
+  ...layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 } as const),
+  trainableSize: 6,
+  statisticsSize: 1,
+};
+
+/** What each slice's gradient is in a step, whoever computes it. */
+function gradientsOf(step: number, sliceCount: number): Float32Array[] {
+  const random = new KeyedRandom(sliceCount, 'synthesis', step);
+  return Array.from({ length: sliceCount }, (_, slice) =>
+    Float32Array.from({ length: layout.trainableSize }, (_unused, i) => random.uniformAt(slice * 16 + i) * 2 - 1),
+  );
+}
+
+const index = fc.nat(7);
+/** What may happen. Workers are named by their place among those that are here. */
+const happening = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ type: fc.constant('answer' as const), index }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('join' as const),
+      held: fc.nat(255),
+      computeMs: fc.integer({ min: 1, max: 400 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('leave' as const), index }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 5000 }) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('repeat' as const), index }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('held' as const), index, slice: fc.nat(15) }) },
+);
+type Happening = typeof happening extends fc.Arbitrary<infer Value> ? Value : never;
+
+class Drill {
+  readonly world: ScriptedWorld;
+  readonly clock = new FakeClock();
+  readonly #shards: readonly string[];
+  readonly #workers: ScriptedWorker[] = [];
+  #nextId = 1;
+
+  constructor(sliceCount: number, evaluationShards: readonly string[]) {
+    this.#shards = Array.from({ length: sliceCount }, (_, slice) => slice.toString(16).padStart(64, '0'));
+    this.world = {
+      pool: new WorkerPool(),
+      clock: this.clock,
+      shards: [...this.#shards, ...evaluationShards],
+      imagesPerSlice,
+      answer(step, range) {
+        const slices = Array.from({ length: range.count }, (_, place) => range.first + place);
+        return {
+          payload: Float32Array.of(...treeSum(gradientsOf(step, sliceCount), range.first, range.count), ...slices),
+          sampleCount: imagesPerSlice * range.count,
+          lossSums: slices.map((slice) => slice + 0.5),
+        };
+      },
+    };
+  }
+
+  get shards(): readonly string[] {
+    return this.#shards;
+  }
+
+  get workers(): ScriptedWorker[] {
+    return this.#workers.filter(({ isHere }) => isHere);
+  }
+
+  join(held: number, computeMs: number): void {
+    const holds = this.#shards.filter((_, slice) => ((held >> (slice % 8)) & 1) === 1);
+    this.#workers.push(new ScriptedWorker(this.world, `worker-${this.#nextId++}`, holds, computeMs));
+  }
+
+  happen(event: Happening): void {
+    if (event.type === 'join') {
+      if (this.workers.length < 6) this.join(event.held, event.computeMs);
+      return;
+    }
+    if (event.type === 'wait') return this.clock.advance(event.ms);
+    const { workers } = this;
+    if (workers.length === 0) return;
+    const worker = workers[event.index % workers.length];
+    switch (event.type) {
+      case 'answer':
+        worker.answer();
+        return;
+      case 'leave':
+        return worker.leave();
+      case 'repeat':
+        return worker.repeat();
+      case 'held':
+        return worker.nowHolds(this.#shards[event.slice % this.#shards.length]);
+      default:
+        event satisfies never;
+    }
+  }
+}
+
+/** Lets the code that waits for a promise run. */
+async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+async function runSteps(sliceCount: number, evaluationShards: number, happenings: readonly Happening[]): Promise<void> {
+  const shards = Array.from({ length: evaluationShards }, (_, part) => {
+    const sha256 = part.toString(16).padStart(64, 'f');
+    return { split: 'validation' as const, index: part, sha256, bytes: imagesInShard(part) * recordBytes };
+  });
+  const drill = new Drill(
+    sliceCount,
+    shards.map(({ sha256 }) => sha256),
+  );
+  const { pool } = drill.world;
+  const scheduler = new SliceScheduler(drill.shards, imagesPerSlice);
+  const evaluationDurations = new ItemDurations();
+  const dispatcher = new Dispatcher(pool, drill.clock, 2, new AbortController().signal);
+  const events: string[] = [];
+  const left = [...happenings];
+
+  /** Lets a share of the events happen, then nothing but answers by whoever is there, until what is waited for is here. */
+  async function drive<Value>(what: string, waitedFor: Promise<Value>): Promise<Value> {
+    const arrived: Value[] = [];
+    const arrival = waitedFor.then((value) => arrived.push(value));
+    const share = left.splice(0, Math.ceil(happenings.length / steps / 2));
+    for (let turn = 0; arrived.length === 0; turn++) {
+      const event = share.shift();
+      if (event !== undefined) {
+        drill.happen(event);
+      } else {
+        if (drill.workers.length === 0) drill.join(0, 1);
+        for (const worker of drill.workers) worker.answer();
+      }
+      await settle();
+      if (turn > happenings.length + 8 * (sliceCount + evaluationShards) + 20) throw new Error(`${what} does not end`);
+    }
+    await arrival;
+    return arrived[0];
+  }
+
+  for (let step = 0; step < steps; step++) {
+    const weights = encodeWeights(step, new Float32Array(1), new Float32Array(1));
+    const job = new GradientJob(weights, layout, scheduler, drill.clock, ({ type }) => events.push(type));
+    const gradient = await drive(`step ${step}`, dispatcher.run(job));
+    expect([events[0], events.at(-1)]).toEqual(['step-started', 'gradient-collected']);
+    events.length = 0;
+    const expected = treeSum(gradientsOf(step, sliceCount), 0, sliceCount);
+    expect(bitsOf(gradient.gradientSum)).toEqual(bitsOf(expected));
+    expect(gradient.sampleCount).toBe(sliceCount * imagesPerSlice);
+    expect(gradient.slices.map(({ lossSum, batchStatistics }) => [lossSum, ...batchStatistics])).toEqual(
+      Array.from({ length: sliceCount }, (_, slice) => [slice + 0.5, slice]),
+    );
+    expect(gradient.contributions.reduce((sum, { images }) => sum + images, 0)).toBe(sliceCount * imagesPerSlice);
+
+    const validation = new EvaluationJob('validation', shards, weights, evaluationDurations);
+    const results = await drive(`the validation after step ${step}`, dispatcher.run(validation));
+    expect(results).toEqual(
+      shards.map((shard) => {
+        const message = evaluationOf({ ...shard, step });
+        const { sampleCount, lossSum, correctCount } = message;
+        return { sampleCount, lossSum, correctCount, predicted: classesIn(message) };
+      }),
+    );
+  }
+  for (const worker of drill.workers) worker.leave();
+  // Neither a step nor a connection leaves a timer behind.
+  expect(drill.clock.running).toBe(0);
+}
+
+it('any sequence of joins, departures, late, repeated and stale answers ends in the same sum', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 12 }),
+      fc.integer({ min: 1, max: 5 }),
+      fc.array(happening, { maxLength: 160 }),
+      runSteps,
+    ),
+    { numRuns: 2000 },
+  );
+});

@@ -1,0 +1,52 @@
+// The programs in examples/, compiled against the package and run as a user runs them.
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { PNG } from 'pngjs';
+import { describe, expect, it } from 'vitest';
+import { projectWithPackage } from './support/installed-package.js';
+
+const folder = fileURLToPath(new URL('../examples/', import.meta.url));
+const names = readdirSync(folder).flatMap((file) => (file.endsWith('.ts') ? [file.slice(0, -'.ts'.length)] : []));
+const { inProject, compile } = projectWithPackage();
+
+/** Runs a compiled example. @returns its standard output */
+function run(name: string, ...args: string[]): string {
+  const ran = spawnSync(process.execPath, [`${name}.js`, ...args], { cwd: inProject(), encoding: 'utf8' });
+  expect(ran.stderr).toBe('');
+  expect(ran.status).toBe(0);
+  return ran.stdout;
+}
+
+describe('the examples', () => {
+  it('compile with strict options', () => {
+    const programs = names.map((name) => [name, readFileSync(`${folder}${name}.ts`, 'utf8')]);
+    expect(names).toEqual(['custom-engine', 'follow-events', 'predict', 'train']);
+    expect(compile(Object.fromEntries(programs))).toBe('');
+  });
+
+  it('train a model, and classify an image with its checkpoint', () => {
+    const trained = run('train');
+    // 1,000 images, of which 10% validate: 9 steps of 100 per epoch, 2 epochs.
+    expect(trained).toMatch(/^18 steps; test loss \d/);
+    expect(trained).toMatch(/weights: [0-9a-f]{64}\n/);
+    const runDirectory = /report\.json: (.+)\n/.exec(trained)![1];
+    writeFileSync(inProject('gray.png'), PNG.sync.write(new PNG({ width: 40, height: 32 })));
+    const predicted = run('predict', runDirectory, 'gray.png');
+    expect(predicted).toMatch(/^ResNet-8 after 18 steps, \d+ weights\ngray\.png: (?:[a-z ]+ [\d.]+%(?:, )?){3}\n$/);
+  });
+
+  it('follow the events of a run', () => {
+    const followed = run('follow-events');
+    expect(followed.match(/joined, computing on/g)).toHaveLength(2);
+    expect(followed).toMatch(/^epoch 2: validation accuracy [\d.]+$/m);
+    expect(followed).toMatch(/^checkpoint of step 18: runs\/.+$/m);
+    expect(followed).toMatch(/^training loss: [\d.]+ in the first step, [\d.]+ in the last$/m);
+  });
+
+  it('train with a custom engine, which learns', () => {
+    const [, accuracy, exact] = /test accuracy ([\d.]+), .* exact: (\w+)/.exec(run('custom-engine'))!;
+    expect(Number(accuracy)).toBeGreaterThan(0.5);
+    expect(exact).toBe('true');
+  });
+});

@@ -1,0 +1,69 @@
+// The project's sources as the architecture test reads them: their text and their imports.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+const { include } = z
+  .object({ include: z.array(z.string()) })
+  .parse(JSON.parse(readFileSync(path.join(root, 'tsconfig.build.json'), 'utf8')));
+/** What tsc builds, and what the browser runs. */
+const folders = [...include.filter((name) => !name.endsWith('.ts')), 'web'];
+
+export interface Import {
+  /** A source file relative to the root, or a package's name. */
+  target: string;
+  /** `url`: a program of a thread or a process of its own. */
+  kind: 'value' | 'type' | 'url';
+}
+
+export interface Source {
+  /** Relative to the root. */
+  file: string;
+  lineCount: number;
+  /** Without comments. */
+  text: string;
+  imports: readonly Import[];
+}
+
+/** The names of all sources: TypeScript, AssemblyScript, and the build's scripts. Tests and examples are not among them. */
+export const sourceFiles: readonly string[] = [
+  ...readdirSync(root),
+  ...folders.flatMap((folder) =>
+    readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
+      path.posix.join(folder, name),
+    ),
+  ),
+]
+  .filter((file) => /(?<!\.d)\.(?:tsx?|mjs)$/.test(file))
+  .toSorted();
+
+/** The sources in TypeScript. AssemblyScript is another language, with its own rules for imports. */
+export const sources: readonly Source[] = sourceFiles
+  .filter((file) => !file.endsWith('.mjs') && !/\/assembly\/[^/]+$/.test(file))
+  .map(readSource);
+
+function readSource(file: string): Source {
+  const written = readFileSync(path.join(root, file), 'utf8');
+  const text = written.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$|\s\/\/ .*$/gm, '');
+  const statements = text.matchAll(/^(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm);
+  const calls = text.matchAll(/\bimport\('([^']+)'\)/g);
+  const urls = text.matchAll(/new URL\('(\.[^']+\.js)', import\.meta\.url\)/g);
+  const imports: Import[] = [
+    ...[...statements].map(([, type, name]) => ({ target: resolve(file, name), kind: kindOf(type) })),
+    ...[...calls].map(([, name]) => ({ target: resolve(file, name), kind: 'value' as const })),
+    ...[...urls].map(([, name]) => ({ target: resolve(file, name), kind: 'url' as const })),
+  ];
+  return { file, lineCount: written.split('\n').length - 1, text, imports };
+}
+
+function kindOf(typeKeyword: string | undefined): 'type' | 'value' {
+  return typeKeyword === undefined ? 'value' : 'type';
+}
+
+function resolve(file: string, specifier: string): string {
+  if (!specifier.startsWith('.')) return specifier;
+  const source = path.posix.join(path.posix.dirname(file), specifier).replace(/\.js$/, '.ts');
+  return existsSync(path.join(root, `${source}x`)) ? `${source}x` : source;
+}

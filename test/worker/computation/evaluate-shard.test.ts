@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import { resolveConfig, type ConfigInput } from '../../../shared/config/config.js';
+import {
+  identityAugmentations,
+  isReflected,
+  recordBytes,
+  type ImageBatch,
+} from '../../../shared/dataset/image-batch.js';
+import { augmentationsOf } from '../../../shared/dataset/partition.js';
+import { classCount, layoutModel } from '../../../shared/network/layout.js';
+import { noClass, type Split } from '../../../shared/protocol/messages.js';
+import { classesOf, evaluateShard } from '../../../worker/computation/evaluate-shard.js';
+import type { EngineModel } from '../../../worker/engine.js';
+import { fakeEngine } from '../../support/fake-engine.js';
+
+const shardSize = 13;
+const records = new Uint8Array(shardSize * recordBytes).fill(9);
+
+/** Evaluates shards one after the other. @returns the batches that the model was given, and the results */
+async function evaluate(input: ConfigInput, ...shards: { step: number; split: Split; index: number }[]) {
+  const config = resolveConfig({ seed: 6, ...input });
+  const real = await fakeEngine().createModel(layoutModel(config), 'imagenet');
+  const batches: ImageBatch[] = [];
+  const model: EngineModel = {
+    setWeights: (...vectors) => real.setWeights(...vectors),
+    computeSlice: (batch) => real.computeSlice(batch),
+    dispose: () => real.dispose(),
+    evaluate(batch) {
+      batches.push(batch);
+      return real.evaluate(batch);
+    },
+  };
+  const results = [];
+  for (const shard of shards)
+    results.push(await evaluateShard({ config }, model, () => Promise.resolve(records), shard));
+  return { batches, results };
+}
+
+describe('the evaluation of a shard', () => {
+  it('covers all of its images, in order and not augmented', async () => {
+    const { batches, results } = await evaluate({}, { step: 8, split: 'test', index: 0 });
+    expect(results).toMatchObject([{ sampleCount: shardSize }]);
+    expect(results[0].predicted).toHaveLength(shardSize);
+    expect(batches[0].records).toBe(records);
+    expect([...batches[0].indices]).toEqual(Array.from({ length: shardSize }, (_, index) => index));
+    expect(batches[0].augmentations).toEqual(identityAugmentations(shardSize));
+  });
+
+  it('is augmented for validation with `augmentValidation`, differently for each step and shard; never for a test', async () => {
+    const { batches } = await evaluate(
+      { augmentValidation: true },
+      { step: 8, split: 'validation', index: 0 },
+      { step: 8, split: 'validation', index: 0 },
+      { step: 9, split: 'validation', index: 0 },
+      { step: 8, split: 'validation', index: 1 },
+      { step: 8, split: 'test', index: 0 },
+    );
+    const [first, again, nextStep, otherShard, test] = batches.map(({ augmentations }) => augmentations.join());
+    expect(again).toBe(first);
+    expect(new Set([first, nextStep, otherShard, test]).size).toBe(4);
+    expect(test).toBe(identityAugmentations(shardSize).join());
+    const inTraining = augmentationsOf({ seed: 6, step: 8, slice: 0, count: shardSize, augment: true });
+    expect(first).not.toBe(inTraining.join());
+  });
+
+  it('has reflected padding with `cropPadding` reflect, and does not depend on `flip`', async () => {
+    const shard = { step: 8, split: 'validation', index: 0 } as const;
+    const augmentations = async (input: ConfigInput) =>
+      (await evaluate({ augmentValidation: true, ...input }, shard)).batches[0].augmentations;
+    expect((await augmentations({ cropPadding: 'reflect' })).every((augmentation) => isReflected(augmentation))).toBe(
+      true,
+    );
+    expect(await augmentations({ flip: 'alternating' })).toEqual(await augmentations({ flip: 'random' }));
+  });
+});
+
+it('the predicted class has the largest logit, the first of equal ones, and is noClass if all are NaN', () => {
+  const rising = Array.from({ length: classCount }, (_, label) => label);
+  const images = [rising, rising.toReversed(), Array(10).fill(2), [NaN, ...rising.slice(1)], Array(10).fill(NaN)];
+  expect([...classesOf(Float32Array.from(images.flat() as number[]))]).toEqual([9, 0, 0, 9, noClass]);
+});

@@ -1,0 +1,113 @@
+import { describe, expect, it } from 'vitest';
+import { resolveConfig, type ConfigInput } from '../../../shared/config/config.js';
+import { identityAugmentations, isFlipped, isReflected, recordBytes } from '../../../shared/dataset/image-batch.js';
+import { augmentationsOf, epochOrder } from '../../../shared/dataset/partition.js';
+import { SliceImages } from '../../../worker/computation/slice-images.js';
+
+const shardSize = 13;
+const records = new Uint8Array(shardSize * recordBytes);
+
+/** 3 images per slice and step; an epoch has 4 steps, so 12 of the 13 images of a shard. */
+function imagesWith(input: ConfigInput = {}): SliceImages {
+  const config = resolveConfig({ seed: 6, slices: 4, batchSize: 12, ...input });
+  return new SliceImages({ config, stepsPerEpoch: 4 }, () => Promise.resolve(records));
+}
+
+describe('the images of a slice', () => {
+  it("are the next ones of its shard in the epoch's order, with the step's augmentation", async () => {
+    // Step 6 is the third step of epoch 1, so its images are numbers 6 to 8 of the order.
+    const batch = await imagesWith().batch(6, 3);
+    expect([...batch.indices]).toEqual([...epochOrder(6, 1, 3, shardSize)].slice(6, 9));
+    expect(batch.augmentations).toEqual(augmentationsOf({ seed: 6, step: 6, slice: 3, count: 3, augment: true }));
+  });
+
+  it('occur at most once in an epoch', async () => {
+    const images = imagesWith();
+    const batches = await Promise.all([4, 5, 6, 7].map((step) => images.batch(step, 1)));
+    // 4 steps of 3 images.
+    const indices = batches.flatMap((batch) => Array.from(batch.indices));
+    expect(new Set(indices).size).toBe(12);
+  });
+
+  it('do not depend on earlier batches', async () => {
+    const images = imagesWith();
+    for (const step of [0, 7]) for (let slice = 0; slice < 4; slice++) await images.batch(step, slice);
+    expect(await images.batch(1, 2)).toEqual(await imagesWith().batch(1, 2));
+  });
+
+  it('are not augmented with `augment` off', async () => {
+    expect((await imagesWith({ augment: false }).batch(0, 0)).augmentations).toEqual(identityAugmentations(3));
+  });
+
+  it('have reflected padding with `cropPadding` reflect', async () => {
+    const { augmentations } = await imagesWith({ cropPadding: 'reflect' }).batch(0, 0);
+    expect(augmentations.every((augmentation) => isReflected(augmentation))).toBe(true);
+  });
+
+  it('are too few when the shard is smaller than an epoch', async () => {
+    const config = resolveConfig({ slices: 4, batchSize: 12 });
+    const images = new SliceImages({ config, stepsPerEpoch: 5 }, () => Promise.resolve(records));
+    // Step 4 needs images 12 to 14 of 13.
+    await expect(images.batch(4, 2)).rejects.toMatchObject({
+      name: 'ProtocolError',
+      message: 'training shard 2 has 13 images, too few for step 4, which needs images 12 to 14 of an epoch',
+    });
+  });
+});
+
+describe('with alternating flips', () => {
+  /** Whether each image of slice 1 is flipped in an epoch. */
+  async function flipsOf(epoch: number) {
+    const images = imagesWith({ flip: 'alternating' });
+    const flips = new Map<number, boolean>();
+    for (let step = 4 * epoch; step < 4 * epoch + 4; step++) {
+      const { indices, augmentations } = await images.batch(step, 1);
+      for (const [position, index] of indices.entries()) flips.set(index, isFlipped(augmentations[position]));
+    }
+    return flips;
+  }
+
+  it('an image is flipped in one of any two successive epochs', async () => {
+    const epochs = await Promise.all([0, 1, 2, 3].map(flipsOf));
+    for (const [epoch, flips] of epochs.slice(0, 3).entries()) {
+      const next = epochs[epoch + 1];
+      const common = [...flips].filter(([image]) => next.has(image));
+      // Each epoch has 12 of 13 images, so two epochs have at least 11 in common.
+      expect(common.length).toBeGreaterThanOrEqual(11);
+      for (const [image, flipped] of common) expect(next.get(image)).toBe(!flipped);
+    }
+    expect(new Set(epochs[0].values()).size).toBe(2);
+  });
+
+  it('crops are the same as with random flips', async () => {
+    const [random, alternating] = await Promise.all(
+      (['random', 'alternating'] as const).map((flip) => imagesWith({ flip }).batch(5, 2)),
+    );
+    // Bits 0 to 7 hold the crop.
+    expect(alternating.augmentations.map((augmentation) => augmentation & 255)).toEqual(
+      random.augmentations.map((augmentation) => augmentation & 255),
+    );
+  });
+});
+
+describe('a batch that was prepared', () => {
+  it('is returned for its own step and slice', async () => {
+    const images = imagesWith();
+    // Step 3 ends epoch 0; step 4 has another order.
+    await images.batch(3, 1);
+    const prepared = await images.prepare(4, 1);
+    expect(await images.batch(4, 1)).toBe(prepared);
+    expect(prepared).toEqual(await imagesWith().batch(4, 1));
+  });
+
+  it('is not used for another step or slice', async () => {
+    const images = imagesWith();
+    await images.prepare(2, 0);
+    for (const [step, slice] of [
+      [1, 0],
+      [2, 3],
+    ]) {
+      expect(await images.batch(step, slice)).toEqual(await imagesWith().batch(step, slice));
+    }
+  });
+});

@@ -1,0 +1,24 @@
+// The time that a partial sum took, as spans for the timeline and as sums for the step's phases.
+import { machineMs } from '../../shared/clock.js';
+import type { TimingMessage } from '../../shared/protocol/messages.js';
+
+export class RangeTimes {
+  readonly slices: TimingMessage['slices'] = [];
+  readonly additions: TimingMessage['additions'] = [];
+
+  timeAddition(add: () => void): void {
+    const startedMs = machineMs();
+    add();
+    this.additions.push({ startedMs, endedMs: machineMs() });
+  }
+
+  get phases(): { augmentMs: number; computeMs: number; reduceMs: number } {
+    const phases = { augmentMs: 0, computeMs: 0, reduceMs: 0 };
+    for (const { augmentMs, computeMs } of this.slices) {
+      phases.augmentMs += augmentMs;
+      phases.computeMs += computeMs;
+    }
+    for (const { startedMs, endedMs } of this.additions) phases.reduceMs += endedMs - startedMs;
+    return phases;
+  }
+}

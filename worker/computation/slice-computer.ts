@@ -1,0 +1,77 @@
+// Computes partial sums: the gradient of each slice in a range, added up in tree order.
+import { machineMs } from '../../shared/clock.js';
+import type { ModelLayout } from '../../shared/network/layout.js';
+import type { GradientMessage } from '../../shared/protocol/messages.js';
+import { addInto, childrenOf, type SliceRange } from '../../shared/reduction/slices.js';
+import type { EngineModel } from '../engine.js';
+import { RangeTimes } from './range-times.js';
+import type { SliceImages } from './slice-images.js';
+
+/** The report on a partial sum. */
+export type PartialSum = Pick<GradientMessage, 'sampleCount' | 'slices'> & { times: RangeTimes };
+
+export class SliceComputer {
+  readonly #layout: ModelLayout;
+  readonly #model: EngineModel;
+  readonly #images: SliceImages;
+  /** Sums of right subtrees, by level of the tree. */
+  readonly #scratch: Float32Array[] = [];
+
+  constructor(layout: ModelLayout, model: EngineModel, images: SliceImages) {
+    this.#layout = layout;
+    this.#model = model;
+    this.#images = images;
+  }
+
+  /** Number of floats in the payload for a range: the gradient, then the batch statistics of each slice. */
+  payloadFloats(range: SliceRange): number {
+    return this.#layout.trainableSize + range.count * this.#layout.statisticsSize;
+  }
+
+  /**
+   * Computes the partial sum over an aligned range.
+   * @param payload receives payloadFloats(range) values
+   */
+  async sumRange(step: number, range: SliceRange, payload: Float32Array): Promise<PartialSum> {
+    const { trainableSize, statisticsSize } = this.#layout;
+    const partial: PartialSum = { sampleCount: 0, slices: [], times: new RangeTimes() };
+
+    const computeSlice = async (slice: number): Promise<Float32Array> => {
+      const batch = await this.#images.batch(step, slice);
+      const startedMs = machineMs();
+      const result = await this.#model.computeSlice(batch);
+      const { sampleCount, lossSum, correctCount, augmentMs, computeMs } = result;
+      partial.times.slices.push({ slice, startedMs, endedMs: machineMs(), augmentMs, computeMs });
+      payload.set(result.batchStatistics, trainableSize + partial.slices.length * statisticsSize);
+      partial.slices.push({ lossSum, correctCount });
+      partial.sampleCount += sampleCount;
+      return result.gradientSum;
+    };
+    /** Returns `target`, or the engine's own buffer, which the next slice overwrites, for a single slice. */
+    const sumOf = async (subtree: SliceRange, target: Float32Array, level: number): Promise<Float32Array> => {
+      if (subtree.count === 1) return computeSlice(subtree.first);
+      const [left, right] = childrenOf(subtree);
+      copyInto(target, await sumOf(left, target, level + 1), partial.times);
+      const scratch = right.count === 1 ? target : (this.#scratch[level] ??= new Float32Array(trainableSize));
+      const rightSum = await sumOf(right, scratch, level + 1);
+      partial.times.timeAddition(() => addInto(target, rightSum));
+      return target;
+    };
+    const gradient = payload.subarray(0, trainableSize);
+    copyInto(gradient, await sumOf(range, gradient, 0), partial.times);
+    return partial;
+  }
+
+  /** Does in advance the part of a step that needs no weights. */
+  async prepare(step: number, ranges: readonly SliceRange[]): Promise<void> {
+    for (const { first, count } of ranges) {
+      for (let slice = first; slice < first + count; slice++) {
+        this.#model.prepare?.(await this.#images.prepare(step, slice));
+      }
+    }
+  }
+}
+
+function copyInto(target: Float32Array, source: Float32Array, times: RangeTimes): void {
+  if (source !== target) times.timeAddition(() => target.set(source));
+}

@@ -1,0 +1,27 @@
+// Preprocessing on the device, so that images are uploaded as bytes. Has the same bits as fillInput.
+import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Preprocessing } from '../../../../shared/dataset/image-batch.js';
+import { inputTransformOf } from '../../../../shared/dataset/input-transform.js';
+import { imageChannels } from '../../../../shared/network/layout.js';
+import { runOperation, type TensorFlowRuntime } from '../runtime.js';
+
+/**
+ * Computes the network's input, channels blue, green, red, from bytes.
+ * @param images uint8, [images, row, column, channel], channels red, green, blue
+ */
+export function preprocess({ tf, backend }: TensorFlowRuntime, images: Tensor, preprocessing: Preprocessing): Tensor4D {
+  const attributes = { SrcT: { type: 'uint8' }, DstT: { type: 'float32' }, Truncate: { bool: false } } as const;
+  const [raw] = runOperation(backend, 'Cast', attributes, [images], 1) as [Tensor4D];
+  const { subtract, divide } = inputTransformOf(preprocessing);
+  const [, height, width] = raw.shape;
+  const means =
+    subtract.length === imageChannels
+      ? tf.tensor1d(subtract.toReversed())
+      : tf.reverse(tf.tensor3d(subtract, [height, width, imageChannels]), 2);
+  const divisor = divide.every((value) => value === divide[0])
+    ? tf.scalar(divide[0])
+    : tf.tensor1d(divide.toReversed());
+  const centered = tf.sub(tf.reverse(raw, 3), means);
+  // Not RealDiv: in a graph, TensorFlow replaces it by a multiplication with the reciprocal, which has other bits.
+  return runOperation(backend, 'DivNoNan', { T: { type: 'float32' } }, [centered, divisor], 1)[0] as Tensor4D;
+}

@@ -1,0 +1,229 @@
+// The ResNet as functions of tensors: the gradient of a slice and the evaluation. They return only tensors and read
+// none back, so that they can also be traced into a TensorFlow graph.
+import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Preprocessing } from '../../../../shared/dataset/image-batch.js';
+import type {
+  ArrayLayout,
+  BatchNormLayer,
+  ConvLayer,
+  ModelLayout,
+  ResidualBlock,
+} from '../../../../shared/network/layout.js';
+import {
+  biasedVarianceFactor,
+  normalizeByBatch,
+  normalizeByMoving,
+  type ChannelStatistics,
+  type ScaleAndShift,
+} from './batch-norm.js';
+import { addBias, crossEntropySum, relu } from './differentiable.js';
+import { preprocess } from './preprocessing.js';
+import type { TensorFlowJs, TensorFlowRuntime } from '../runtime.js';
+
+/** Sums over images. */
+export type SumTensors = {
+  lossSum: Tensor;
+  correctCount: Tensor;
+};
+
+export type EvaluationTensors = SumTensors & {
+  /** [images, classes] */
+  logits: Tensor2D;
+};
+
+/** Sums over the images of a slice; vectors are in layout order. */
+export type GradientTensors = SumTensors & {
+  gradientSum: Tensor1D;
+  batchStatistics: Tensor1D;
+};
+
+export interface ResNetOptions {
+  layout: ModelLayout;
+  preprocessing: Preprocessing;
+  /** Share of a label that gradientOf spreads over all classes. */
+  labelSmoothing: number;
+  /**
+   * Power of two by which the loss is multiplied before the backward pass and the gradient divided after it, because
+   * small gradients underflow in float16. 1 adds no operations.
+   */
+  lossScale: number;
+}
+
+/** The arrays of a flat vector as tensors. */
+type Arrays = ReadonlyMap<ArrayLayout, Tensor>;
+/** A convolution followed by its batch norm. */
+type ConvolveAndNormalize = (x: Tensor4D, conv: ConvLayer, bn: BatchNormLayer) => Tensor4D;
+
+/** The caller disposes of the tensors that its methods return. */
+export class ResNet {
+  readonly #runtime: TensorFlowRuntime;
+  readonly #tf: TensorFlowJs;
+  readonly #options: ResNetOptions;
+  readonly #layout: ModelLayout;
+  /** Convolutions with a batch norm, in the order of the statistics vector. */
+  readonly #normalizedConvolutions: readonly ConvLayer[];
+
+  constructor(runtime: TensorFlowRuntime, options: ResNetOptions) {
+    const { stem, blocks } = options.layout;
+    this.#runtime = runtime;
+    this.#tf = runtime.tf;
+    this.#options = options;
+    this.#layout = options.layout;
+    this.#normalizedConvolutions = [stem.conv, ...blocks.flatMap(({ conv1, conv2 }) => [conv1, conv2])];
+  }
+
+  /**
+   * Forward and backward pass, with the slice's own batch-norm statistics.
+   * @param weights the trainable vector
+   * @param images uint8, [images, row, column, channel], channels red, green, blue
+   * @param labels int32
+   */
+  gradientOf(weights: Tensor1D, images: Tensor, labels: Tensor1D): GradientTensors {
+    return this.#tf.tidy(() => this.#gradientOf(weights, images, labels));
+  }
+
+  /** Forward pass with the moving statistics. */
+  evaluate(weights: Tensor1D, movingStatistics: Tensor1D, images: Tensor, labels: Tensor1D): EvaluationTensors {
+    return this.#tf.tidy(() => this.#evaluate(weights, movingStatistics, images, labels));
+  }
+
+  #gradientOf(weights: Tensor1D, images: Tensor, labels: Tensor1D): GradientTensors {
+    const tf = this.#tf;
+    const { labelSmoothing, lossScale } = this.#options;
+    const parameters = this.#split(weights, this.#layout.trainable);
+    // Besides the loss, the loss function computes these tensors, which are kept from tfjs's cleanup of the gradient.
+    const statistics: ChannelStatistics[] = [];
+    const correctCounts: Tensor[] = [];
+    const lossOf = () => {
+      const logits = this.#batchForward(images, parameters, (seen) => statistics.push(seen));
+      correctCounts.push(tf.keep(this.#countCorrect(logits, labels)));
+      return crossEntropySum(this.#runtime, logits, labels, labelSmoothing);
+    };
+    const omitted = new Set(this.#normalizedConvolutions.map(({ bias }) => bias));
+    const differentiated = this.#layout.trainable.filter((array) => !omitted.has(array));
+    const { value: lossSum, grads } = tf.valueAndGrads(lossOf)(
+      differentiated.map((array) => parameters.get(array)!),
+      tf.scalar(lossScale),
+    );
+    const gradients: Arrays = new Map(differentiated.map((array, index) => [array, grads[index]]));
+    const scaledSum = this.#join(this.#layout.trainable.map((array) => gradients.get(array) ?? tf.zeros([array.size])));
+    const gradientSum: Tensor1D = lossScale === 1 ? scaledSum : tf.mul(scaledSum, 1 / lossScale);
+    const batchStatistics = this.#joinStatistics(statistics, images.shape[0], parameters);
+    const correctCount = tf.clone(correctCounts[0]);
+    tf.dispose([...correctCounts, ...statistics.flatMap(({ mean, variance }) => [mean, variance])]);
+    return { lossSum, correctCount, gradientSum, batchStatistics };
+  }
+
+  #evaluate(weights: Tensor1D, movingStatistics: Tensor1D, images: Tensor, labels: Tensor1D): EvaluationTensors {
+    const parameters = this.#split(weights, this.#layout.trainable);
+    const statistics = this.#split(movingStatistics, this.#layout.statistics);
+    const logits = this.#forward(images, parameters, (x, conv, bn) => {
+      const moving = { mean: vectorIn(statistics, bn.mean), variance: vectorIn(statistics, bn.variance) };
+      const y = this.#convolveWithBias(x, conv, parameters);
+      return normalizeByMoving(this.#runtime, y, scaleAndShift(parameters, bn), moving, this.#layout.spec.bnEpsilon);
+    });
+    const lossSum = crossEntropySum(this.#runtime, logits, labels);
+    return { lossSum, correctCount: this.#countCorrect(logits, labels), logits };
+  }
+
+  /** Normalizes by the batch's statistics. These cancel the convolutions' biases, so the biases are omitted. */
+  #batchForward(images: Tensor, parameters: Arrays, report: (statistics: ChannelStatistics) => void): Tensor2D {
+    const { bnEpsilon } = this.#layout.spec;
+    return this.#forward(images, parameters, (x, conv, bn) => {
+      const y = this.#convolve(x, conv, parameters);
+      return normalizeByBatch(this.#runtime, y, scaleAndShift(parameters, bn), bnEpsilon, report);
+    });
+  }
+
+  /** Returns the logits. */
+  #forward(images: Tensor, parameters: Arrays, convolveAndNormalize: ConvolveAndNormalize): Tensor2D {
+    const tf = this.#tf;
+    const runtime = this.#runtime;
+    const { stem, blocks, dense } = this.#layout;
+    const input = preprocess(runtime, images, this.#options.preprocessing);
+    let x = relu(runtime, convolveAndNormalize(input, stem.conv, stem.bn));
+    for (const block of blocks) {
+      const inner = relu(runtime, convolveAndNormalize(x, block.conv1, block.bn1));
+      const residual = convolveAndNormalize(inner, block.conv2, block.bn2);
+      x = relu(runtime, tf.add(residual, this.#shortcut(x, block, parameters)));
+    }
+    const pooled = tf.mean<Tensor2D>(x, [1, 2]);
+    const scores: Tensor2D = tf.matMul(pooled, matrixIn(parameters, dense.kernel));
+    return addBias(runtime, scores, vectorIn(parameters, dense.bias));
+  }
+
+  #convolve(x: Tensor4D, { kernel, stride }: ConvLayer, parameters: Arrays): Tensor4D {
+    return this.#tf.conv2d(x, kernelIn(parameters, kernel), stride, 'same');
+  }
+
+  #convolveWithBias(x: Tensor4D, layer: ConvLayer, parameters: Arrays): Tensor4D {
+    const y = this.#convolve(x, layer, parameters);
+    return layer.bias === null ? y : addBias(this.#runtime, y, vectorIn(parameters, layer.bias));
+  }
+
+  #shortcut(x: Tensor4D, block: ResidualBlock, parameters: Arrays): Tensor4D {
+    if (block.projection !== null) return this.#convolveWithBias(x, block.projection, parameters);
+    return block.conv1.stride === 1 ? x : this.#subsample(x, block.conv1.outputChannels);
+  }
+
+  /**
+   * Takes every second row and column and pads the channels with zeros on each side, a quarter of the new width each.
+   */
+  #subsample(x: Tensor4D, channels: number): Tensor4D {
+    // Average pooling over one pixel. A strided slice would be the same, but tfjs has no gradient for it.
+    const sampled = this.#tf.avgPool(x, 1, 2, 'valid');
+    const zeros: [number, number] = [channels / 4, channels / 4];
+    return this.#tf.pad4d(sampled, [[0, 0], [0, 0], [0, 0], zeros]);
+  }
+
+  #split(vector: Tensor1D, arrays: readonly ArrayLayout[]): Arrays {
+    const tensors = this.#tf.split(
+      vector,
+      arrays.map(({ size }) => size),
+    );
+    return new Map(arrays.map((array, index) => [array, this.#tf.reshape(tensors[index], [...array.shape])]));
+  }
+
+  #join(tensors: readonly Tensor[]): Tensor1D {
+    return this.#tf.concat1d(tensors.map((tensor) => this.#tf.reshape(tensor, [tensor.size])));
+  }
+
+  #countCorrect(logits: Tensor2D, labels: Tensor1D): Tensor {
+    return this.#tf.sum(this.#tf.equal(this.#tf.argMax(logits, 1), labels));
+  }
+
+  /** Returns the batch's statistics vector, with biased variances and the omitted biases added to the means. */
+  #joinStatistics(statistics: readonly ChannelStatistics[], imageCount: number, parameters: Arrays): Tensor1D {
+    const tf = this.#tf;
+    const raw = this.#join(statistics.flatMap(({ mean, variance }) => [mean, variance]));
+    // One multiplication and one addition over the whole vector: × 1 and + 0 change no bit.
+    const factors = this.#normalizedConvolutions.flatMap(({ outputChannels, outputSize }) => {
+      const toBiased = biasedVarianceFactor(imageCount * outputSize * outputSize);
+      return [...Array<number>(outputChannels).fill(1), ...Array<number>(outputChannels).fill(toBiased)];
+    });
+    const biased: Tensor1D = tf.mul(raw, tf.tensor1d(factors));
+    if (!this.#layout.spec.convBias) return biased;
+    const shifts = this.#normalizedConvolutions.flatMap(({ bias, outputChannels }) => {
+      const zeros = tf.zeros<Rank.R1>([outputChannels]);
+      return [bias === null ? zeros : vectorIn(parameters, bias), zeros];
+    });
+    return tf.add(biased, this.#join(shifts));
+  }
+}
+
+function scaleAndShift(parameters: Arrays, layer: BatchNormLayer): ScaleAndShift {
+  return { gamma: vectorIn(parameters, layer.gamma), beta: vectorIn(parameters, layer.beta) };
+}
+
+// The map is made from the layout's arrays, so every array exists and has the rank that its layer needs.
+function kernelIn(arrays: Arrays, array: ArrayLayout): Tensor4D {
+  return arrays.get(array) as Tensor4D;
+}
+
+function matrixIn(arrays: Arrays, array: ArrayLayout): Tensor2D {
+  return arrays.get(array) as Tensor2D;
+}
+
+function vectorIn(arrays: Arrays, array: ArrayLayout): Tensor1D {
+  return arrays.get(array) as Tensor1D;
+}

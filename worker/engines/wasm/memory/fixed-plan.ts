@@ -1,0 +1,286 @@
+// Memory that does not depend on the number of images: weights, gradients, tables, sums, threads' own memory. Pure.
+import {
+  imageSize,
+  type BatchNormLayer,
+  type ConvLayer,
+  type ModelLayout,
+  type ResidualBlock,
+} from '../../../../shared/network/layout.js';
+import { Allocator, imagesPerBlock, pixelOffset, type ThreadMemory } from './tensor.js';
+
+/**
+ * Most tiles that the images of a slice are split into. Threads share the tiles, so more threads than this would idle.
+ */
+export const maxTiles = 8;
+/** Values of a plane, `planeValues` in assembly/winograd.ts. A plane holds at least 4 Winograd tiles. */
+const winogradPlaneValues = 2048;
+const winogradPlaneBytes = 4 * winogradPlaneValues + 64;
+/** Two sets of 36 planes, and room for a transform: 34 columns of 6 vectors. */
+const scratchBytes = 2 * 36 * winogradPlaneBytes + 34 * 6 * 16;
+/** Size of the threads' control words at the beginning of the memory. */
+export const controlBytes = 256;
+
+/** Taps and packed weights of a direct kernel. */
+export interface PackedTaps {
+  values: readonly Tap[];
+  tapCount: number;
+  /** Table of the taps' byte offsets in the source tensor. */
+  offsets: number;
+  /** Table of the taps' first elements in the layer's kernel array. */
+  elements: number;
+  weights: number;
+}
+
+interface Tap {
+  offset: number;
+  element: number;
+}
+
+export interface ConvPlan {
+  layer: ConvLayer;
+  /** Channels of the input tensor: the layer's, or 4 for the stem's 3. */
+  depth: number;
+  /** Transformed filters of a layer that Winograd's algorithm computes. */
+  winograd: { forward: number; turned: number } | null;
+  /** Taps of a layer that is computed directly. */
+  forward: PackedTaps | null;
+  /**
+   * One for stride 1, one for each phase of the target for stride 2; none for the stem, whose input needs no gradient.
+   */
+  inputGradient: readonly { row: number; column: number; taps: PackedTaps }[];
+  kernel: number;
+  kernelGradient: number;
+  /** 0 for a layer without a bias. */
+  bias: number;
+  biasGradient: number;
+}
+
+export interface BatchNormPlan {
+  channels: number;
+  gamma: number;
+  beta: number;
+  gammaGradient: number;
+  betaGradient: number;
+  movingStatistics: number;
+  batchStatistics: number;
+  coefficients: number;
+}
+
+export interface BlockPlan {
+  block: ResidualBlock;
+  /** 1 to 3. */
+  group: number;
+  conv1: ConvPlan;
+  bn1: BatchNormPlan;
+  conv2: ConvPlan;
+  bn2: BatchNormPlan;
+  projection: ConvPlan | null;
+}
+
+/** Addresses of the flat vectors. */
+interface Vectors {
+  weights: number;
+  movingStatistics: number;
+  gradient: number;
+  batchStatistics: number;
+}
+
+export interface FixedPlan extends Vectors {
+  layout: ModelLayout;
+  preprocessedValues: number;
+  /** For per-pixel means: 32 × 32 × 4 means, and the 4 values that divide the difference. */
+  pixelMeans: number;
+  pixelDivisors: number;
+  stem: { conv: ConvPlan; bn: BatchNormPlan };
+  blocks: readonly BlockPlan[];
+  dense: { kernel: number; bias: number; kernelGradient: number; biasGradient: number };
+  /** Partial sums for batch norm, one per tile. */
+  sums: number;
+  /**
+   * Partial sums of a filter gradient, one per tile. A projection has its own, as it shares passes with a convolution.
+   */
+  filterSums: number;
+  projectionSums: number;
+  threads: readonly ThreadMemory[];
+  end: number;
+}
+
+export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
+  const allocator = new Allocator(controlBytes);
+  const vectors = {
+    weights: allocator.takeFloats(layout.trainableSize),
+    movingStatistics: allocator.takeFloats(layout.statisticsSize),
+    gradient: allocator.takeFloats(layout.trainableSize),
+    batchStatistics: allocator.takeFloats(layout.statisticsSize),
+  };
+  const tables = {
+    preprocessedValues: allocator.takeFloats(3 * 256),
+    pixelMeans: allocator.takeFloats(imageSize ** 2 * 4),
+    pixelDivisors: allocator.takeFloats(4),
+  };
+  const layers = new LayerPlanner(allocator, vectors);
+  const { conv, bn } = layout.stem;
+  const stem = { conv: layers.planConv(conv), bn: layers.planBatchNorm(bn) };
+  const blocks = layout.blocks.map((block) => layers.planBlock(block));
+  const { kernel, bias } = layout.dense;
+  const dense = {
+    kernel: vectors.weights + 4 * kernel.offset,
+    bias: vectors.weights + 4 * bias.offset,
+    kernelGradient: vectors.gradient + 4 * kernel.offset,
+    biasGradient: vectors.gradient + 4 * bias.offset,
+  };
+  const sums = planSums(convolutionsOf({ stem, blocks }), allocator);
+  const threadMemories = Array.from({ length: threads }, () => planThread(layout, allocator));
+  return { layout, ...vectors, ...tables, stem, blocks, dense, ...sums, threads: threadMemories, end: allocator.next };
+}
+
+/** All convolutions of a model. */
+export function convolutionsOf({ stem, blocks }: Pick<FixedPlan, 'stem' | 'blocks'>): ConvPlan[] {
+  return [
+    stem.conv,
+    ...blocks.flatMap(({ conv1, conv2, projection }) => [conv1, conv2, ...(projection ? [projection] : [])]),
+  ];
+}
+
+/** Bytes of a tile's partial sum of a filter gradient. Winograd: 36 planes with gaps, as in assembly/winograd.ts. */
+export function filterSumBytes({ layer, depth, winograd }: ConvPlan): number {
+  if (winograd) return 36 * (depth * depth * 4 + 64);
+  return layer.kernelSize ** 2 * depth * layer.outputChannels * 4;
+}
+
+class LayerPlanner {
+  readonly #allocator: Allocator;
+  readonly #vectors: Vectors;
+
+  constructor(allocator: Allocator, vectors: Vectors) {
+    this.#allocator = allocator;
+    this.#vectors = vectors;
+  }
+
+  planBlock(block: ResidualBlock): BlockPlan {
+    return {
+      block,
+      group: 1 + Math.log2(imageSize / block.conv1.outputSize),
+      conv1: this.planConv(block.conv1),
+      bn1: this.planBatchNorm(block.bn1),
+      conv2: this.planConv(block.conv2),
+      bn2: this.planBatchNorm(block.bn2),
+      projection: block.projection && this.planConv(block.projection),
+    };
+  }
+
+  planConv(layer: ConvLayer): ConvPlan {
+    const { inputChannels, outputChannels } = layer;
+    const { weights, gradient } = this.#vectors;
+    const isStem = inputChannels % 4 !== 0;
+    const depth = isStem ? 4 : inputChannels;
+    const winograd = isWinograd(layer);
+    const planes = () => this.#allocator.takeFloats(36 * inputChannels * outputChannels);
+    return {
+      layer,
+      depth,
+      winograd: winograd ? { forward: planes(), turned: planes() } : null,
+      forward: winograd ? null : this.#pack(forwardTaps(layer, depth), depth, outputChannels),
+      inputGradient:
+        winograd || isStem
+          ? []
+          : inputGradientPhases(layer).map(({ row, column, taps }) => {
+              return { row, column, taps: this.#pack(taps, outputChannels, inputChannels) };
+            }),
+      kernel: weights + 4 * layer.kernel.offset,
+      kernelGradient: gradient + 4 * layer.kernel.offset,
+      bias: layer.bias ? weights + 4 * layer.bias.offset : 0,
+      biasGradient: layer.bias ? gradient + 4 * layer.bias.offset : 0,
+    };
+  }
+
+  planBatchNorm({ channels, gamma, beta, mean }: BatchNormLayer): BatchNormPlan {
+    const { weights, gradient, movingStatistics, batchStatistics } = this.#vectors;
+    return {
+      channels,
+      gamma: weights + 4 * gamma.offset,
+      beta: weights + 4 * beta.offset,
+      gammaGradient: gradient + 4 * gamma.offset,
+      betaGradient: gradient + 4 * beta.offset,
+      movingStatistics: movingStatistics + 4 * mean.offset,
+      batchStatistics: batchStatistics + 4 * mean.offset,
+      coefficients: this.#allocator.takeFloats(6 * channels),
+    };
+  }
+
+  #pack(values: readonly Tap[], depth: number, outputs: number): PackedTaps {
+    const tapCount = values.length;
+    return {
+      values,
+      tapCount,
+      offsets: this.#allocator.take(4 * tapCount),
+      elements: this.#allocator.take(4 * tapCount),
+      weights: this.#allocator.takeFloats(tapCount * depth * outputs),
+    };
+  }
+}
+
+function isWinograd({ kernelSize, stride, inputChannels, outputChannels }: ConvLayer): boolean {
+  return (
+    kernelSize === 3 && stride === 1 && inputChannels === outputChannels && 4 * inputChannels <= winogradPlaneValues
+  );
+}
+
+/** Rows and columns of SAME padding before the image: one for 3×3 with stride 1, none for stride 2 on an even size. */
+function paddingBefore({ kernelSize, stride }: ConvLayer): number {
+  return kernelSize === 3 && stride === 1 ? 1 : 0;
+}
+
+function kernelTaps({ kernelSize, inputChannels, outputChannels }: ConvLayer) {
+  return Array.from({ length: kernelSize * kernelSize }, (_, tap) => ({
+    row: Math.floor(tap / kernelSize),
+    column: tap % kernelSize,
+    element: tap * inputChannels * outputChannels,
+  }));
+}
+
+function forwardTaps(layer: ConvLayer, depth: number): Tap[] {
+  const before = paddingBefore(layer);
+  return kernelTaps(layer).map(({ row, column, element }) => {
+    return { offset: pixelOffset(layer.inputSize, depth, row - before, column - before), element };
+  });
+}
+
+/** Input pixel stride × p + phase receives the weight of tap t from output pixel p + (before + phase - t) / stride. */
+function inputGradientPhases(layer: ConvLayer): { row: number; column: number; taps: Tap[] }[] {
+  const { kernelSize, stride, outputSize, outputChannels } = layer;
+  const before = paddingBefore(layer);
+  return Array.from({ length: kernelSize === 1 ? 1 : stride * stride }, (_, phase) => {
+    const row = Math.floor(phase / stride);
+    const column = phase % stride;
+    const taps = kernelTaps(layer)
+      .map((tap) => ({
+        y: (before + row - tap.row) / stride,
+        x: (before + column - tap.column) / stride,
+        element: tap.element,
+      }))
+      .filter(({ y, x }) => Number.isInteger(y) && Number.isInteger(x))
+      .map(({ y, x, element }) => ({ offset: pixelOffset(outputSize, outputChannels, y, x), element }));
+    return { row, column, taps };
+  });
+}
+
+function planSums(convolutions: readonly ConvPlan[], allocator: Allocator) {
+  const isProjection = ({ layer }: ConvPlan) => layer.kernelSize === 1;
+  const maxChannels = Math.max(...convolutions.map(({ layer, depth }) => Math.max(layer.outputChannels, depth)));
+  const maxSumBytes = (plans: readonly ConvPlan[]) => Math.max(0, ...plans.map(filterSumBytes));
+  return {
+    sums: allocator.takeFloats(maxTiles * 2 * maxChannels),
+    filterSums: allocator.take(maxTiles * maxSumBytes(convolutions.filter((plan) => !isProjection(plan)))),
+    projectionSums: allocator.take(maxTiles * maxSumBytes(convolutions.filter(isProjection))),
+  };
+}
+
+function planThread({ spec }: ModelLayout, allocator: Allocator): ThreadMemory {
+  const blocks = () =>
+    [0, 1, 2].map((group) => {
+      const size = imageSize >> group;
+      return allocator.tensor(imagesPerBlock(size), size, spec.initialFilters << group).address;
+    });
+  return { scratch: allocator.take(scratchBytes), gradients: blocks(), activations: blocks() };
+}

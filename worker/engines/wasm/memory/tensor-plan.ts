@@ -1,0 +1,86 @@
+// Memory for the images of a slice: as much as the largest slice so far needs. Pure.
+import { recordBytes } from '../../../../shared/dataset/image-batch.js';
+import { LockstepError } from '../../../../shared/errors.js';
+import { classCount, imageSize, type ResidualBlock } from '../../../../shared/network/layout.js';
+import type { FixedPlan } from './fixed-plan.js';
+import { Allocator, type Tensor } from './tensor.js';
+
+/** The largest WebAssembly memory. */
+const addressableBytes = 2 ** 32;
+
+export interface BlockTensors {
+  convolved1: Tensor;
+  convolved2: Tensor;
+  /** Output of the shortcut of a downsampling block, else null. */
+  shortcut: Tensor | null;
+  output: Tensor;
+}
+
+/** The gradients that exist at one time, for one group of blocks. */
+export interface GradientTensors {
+  /** Gradient of the sum of a block's convolutions and its shortcut. */
+  sum: Tensor;
+  /** Gradient of the output of a block's first batch norm. */
+  first: Tensor;
+}
+
+export interface TensorPlan {
+  /** Number of images that there is room for. */
+  capacity: number;
+  records: number;
+  augmentations: number;
+  pooled: number;
+  logitGradients: number;
+  losses: number;
+  correct: number;
+  /** Address of the first tensor. */
+  begin: number;
+  images: Tensor;
+  stem: { convolved: Tensor; output: Tensor };
+  blocks: readonly BlockTensors[];
+  gradients: readonly GradientTensors[];
+  end: number;
+}
+
+/** Throws `bad-config` if that many images do not fit into a memory of 4 GiB. */
+export function planTensors(fixed: FixedPlan, capacity: number): TensorPlan {
+  const { layout } = fixed;
+  const { initialFilters } = layout.spec;
+  const allocator = new Allocator(fixed.end);
+  const tensor = (size: number, channels: number) => allocator.tensor(capacity, size, channels);
+  const plan = {
+    capacity,
+    records: allocator.take(capacity * recordBytes),
+    augmentations: allocator.take(2 * capacity),
+    pooled: allocator.takeFloats(capacity * layout.dense.kernel.shape[0]),
+    logitGradients: allocator.takeFloats(capacity * classCount),
+    losses: allocator.take(8 * capacity),
+    correct: allocator.take(4 * capacity),
+    begin: allocator.next,
+    images: tensor(imageSize, 4),
+    stem: { convolved: tensor(imageSize, initialFilters), output: tensor(imageSize, initialFilters) },
+    blocks: layout.blocks.map((block) => planBlockTensors(block, tensor)),
+    gradients: [0, 1, 2].map((group) => {
+      const groupTensor = () => tensor(imageSize >> group, initialFilters << group);
+      return { sum: groupTensor(), first: groupTensor() };
+    }),
+  };
+  if (allocator.next > addressableBytes) {
+    const gibibytes = (allocator.next / 2 ** 30).toFixed(1);
+    throw new LockstepError(
+      'bad-config',
+      `a slice of ${capacity} images of this model needs ${gibibytes} GiB, but the wasm engine can use only 4: increase \`slices\``,
+    );
+  }
+  return { ...plan, end: allocator.next };
+}
+
+function planBlockTensors({ conv1 }: ResidualBlock, tensor: (size: number, channels: number) => Tensor): BlockTensors {
+  const blockTensor = () => tensor(conv1.outputSize, conv1.outputChannels);
+  return {
+    convolved1: blockTensor(),
+    convolved2: blockTensor(),
+    shortcut: conv1.stride === 1 ? null : blockTensor(),
+    output: blockTensor(),
+  };
+}

@@ -1,0 +1,97 @@
+// Templates of the innermost loops of batch norm and ReLU.
+import { add, each, sub } from './expressions.mjs';
+
+/**
+ * Sums over an image, for `vectors` × 4 channels of each pixel. Adds each row of pixels to `sums`, two rows of channels.
+ * @param tensors names of the tensors' addresses
+ * @param begin declares the constants of vector v
+ * @param value declares `value`, which is added to the first row of sums
+ * @param second expression that is added to the second row
+ */
+const sumsOfImage = (name, vectors, tensors, parameters, { begin, value, second }) => `
+export function ${name}${4 * vectors}(${[...tensors, ...parameters, 'sums'].map((address) => `${address}: usize`).join(', ')}, pixelBytes: usize, size: i32): void {
+  const secondSums = sums + pixelBytes;
+  const zero = f32x4.splat(0);
+  ${each(vectors, begin)}
+  for (let row = 0; row < size; row++) {
+    ${each(vectors, (v) => `let sum${v} = zero; let second${v} = zero;`)}
+    for (let pixel = 0; pixel < size; pixel++) {
+      ${each(
+        vectors,
+        (v) => `{
+        ${value(v)}
+        sum${v} = ${add(`sum${v}`, 'value')};
+        second${v} = ${add(`second${v}`, second(v))};
+        }`,
+      )}
+      ${tensors.map((tensor) => `${tensor} += pixelBytes;`).join('\n')}
+    }
+    ${tensors.map((tensor) => `${tensor} += 2 * pixelBytes;`).join('\n')}
+    ${each(
+      vectors,
+      (v) => `v128.store(sums, ${add(`v128.load(sums, ${16 * v})`, `sum${v}`)}, ${16 * v});
+    v128.store(secondSums, ${add(`v128.load(secondSums, ${16 * v})`, `second${v}`)}, ${16 * v});`,
+    )}
+  }
+}`;
+
+const channelSums = [4, 1].flatMap((vectors) => [
+  sumsOfImage('sumChannels', vectors, ['source'], [], {
+    begin: () => '',
+    value: (v) => `const value = v128.load(source, ${16 * v});`,
+    second: () => 'f32x4.mul(value, value)',
+  }),
+  sumsOfImage('maskChannels', vectors, ['gradient', 'activation', 'source'], ['means'], {
+    begin: (v) => `const mean${v} = v128.load(means, ${16 * v});`,
+    value: (v) => `
+        const isActive = f32x4.gt(v128.load(activation, ${16 * v}), zero);
+        const value = v128.and(v128.load(gradient, ${16 * v}), isActive);
+        v128.store(gradient, value, ${16 * v});`,
+    second: (v) => `f32x4.mul(value, ${sub(`v128.load(source, ${16 * v})`, `mean${v}`)})`,
+  }),
+]);
+
+/**
+ * Maps a row of pixels, `vectors` × 4 channels of each: target = value(v), with these channels' coefficients in registers.
+ * @param coefficients names of the rows of coefficients; the name of vector v of a row ends in v
+ */
+const rowOfPixels = (name, vectors, tensors, coefficients, value) => `
+export function ${name}${4 * vectors}(${[...tensors, 'target', ...coefficients].map((address) => `${address}: usize`).join(', ')}, pixelBytes: usize, pixels: i32): void {
+  const zero = f32x4.splat(0);
+  ${coefficients.map((row) => each(vectors, (v) => `const ${row}${v} = v128.load(${row}, ${16 * v});`)).join('\n')}
+  for (; pixels > 0; pixels--) {
+    ${each(vectors, (v) => `v128.store(target, ${value(v)}, ${16 * v});`)}
+    ${[...tensors, 'target'].map((tensor) => `${tensor} += pixelBytes;`).join('\n')}
+  }
+}`;
+
+const scaledAndShifted = (v) => add(`f32x4.mul(v128.load(source, ${16 * v}), scales${v})`, `shifts${v}`);
+
+/**
+ * For as many vectors as fit into the registers with their coefficients, and for one vector for the remaining channels.
+ */
+const normalizedRows = [4, 1].flatMap((vectors) => [
+  rowOfPixels(
+    'normalizeRow',
+    vectors,
+    ['source'],
+    ['scales', 'shifts'],
+    (v) => `f32x4.pmax(${scaledAndShifted(v)}, zero)`,
+  ),
+  rowOfPixels(
+    'normalizeRowWithShortcut',
+    vectors,
+    ['source', 'shortcut'],
+    ['scales', 'shifts'],
+    (v) => `f32x4.pmax(${add(scaledAndShifted(v), `v128.load(shortcut, ${16 * v})`)}, zero)`,
+  ),
+]);
+const normalizedGradientRows = [2, 1].map((vectors) =>
+  rowOfPixels('normalizeGradientRow', vectors, ['gradient', 'source'], ['scales', 'factors', 'addends'], (v) => {
+    const scaledGradient = `f32x4.mul(v128.load(gradient, ${16 * v}), scales${v})`;
+    const own = `f32x4.mul(v128.load(source, ${16 * v}), factors${v})`;
+    return add(add(scaledGradient, own), `addends${v}`);
+  }),
+);
+
+export const batchNormKernels = [...normalizedRows, ...normalizedGradientRows, ...channelSums];

@@ -1,0 +1,143 @@
+// Templates of the innermost loops of convolutions: products of values and weights, summed in registers.
+import { each, range } from './expressions.mjs';
+
+/**
+ * Multiplies and adds into 4 rows by `width` columns of accumulators. 8 columns fill the registers (8 accumulators, 2
+ * weights, 1 value).
+ * @param values loads the value of a row
+ * @param weights loads a vector of columns
+ */
+function multiplyAdd(width, values, weights) {
+  const vectors = width / 4;
+  return `
+    ${each(vectors, (v) => `const weight${v} = ${weights(v)};`)}
+    ${each(4, (row) =>
+      [
+        `value = ${values(row)};`,
+        ...range(vectors).map((v) => `sum${row}${v} = f32x4.add(sum${row}${v}, f32x4.mul(value, weight${v}));`),
+      ].join('\n'),
+    )}`;
+}
+
+const accumulators = (width, initial) =>
+  each(4, (row) => each(width / 4, (v) => `let sum${row}${v} = ${initial(row, v)};`));
+
+/** Steps in each iteration of the depth loop. */
+const unrolled = 8;
+const rowAddresses = (first, step) =>
+  `let at0 = ${first}, at1 = at0 + ${step}, at2 = at1 + ${step}, at3 = at2 + ${step};`;
+
+/**
+ * Loops over `depth` weights, eight per iteration. Depth is a multiple of 4, so the loop may end halfway through an
+ * iteration. The other breaks are never taken, because the rows are distinct: they keep each step in its own basic
+ * block. In a single block the compiler would move all loads to the front and spill the values.
+ */
+const depthLoop = (width) => {
+  const step = (k) =>
+    multiplyAdd(
+      width,
+      (row) => `v128.load32_splat(at${row}, ${4 * k})`,
+      (v) => `v128.load(weight, ${4 * (width * k + 4 * v)})`,
+    );
+  const exits = ['at0 == at1', 'at1 == at2', 'at2 == at3', 'weight == half', 'at0 == at2', 'at1 == at3', 'at0 == at3'];
+  return `
+      const half = end - ${4 * width * 4};
+      while (true) {
+        ${range(unrolled)
+          .map((k) => `{ ${step(k)} } ${k < exits.length ? `if (${exits[k]}) break;` : ''}`)
+          .join('\n')}
+        weight += ${4 * width * unrolled};
+        if (weight == end) break;
+        ${each(4, (row) => `at${row} += ${4 * unrolled};`)}
+      }
+      weight = end;`;
+};
+
+/** Matrix product for Winograd's planes: rows × depth times depth × width. Rows and depth are multiples of 4. */
+const multiplyRows = (width) => `
+export function multiplyRows${width}(source: usize, rowBytes: usize, weights: usize, depth: i32, target: usize, targetRowBytes: usize, rows: i32): void {
+  const end = weights + <usize>depth * ${4 * width};
+  for (; rows > 0; rows -= 4) {
+    let weight = weights;
+    ${rowAddresses('source', 'rowBytes')}
+    let value: v128;
+    ${accumulators(width, () => 'f32x4.splat(0)')}
+    ${depthLoop(width)}
+    ${each(4, (row) => {
+      const stores = each(width / 4, (v) => `v128.store(target, sum${row}${v}, ${16 * v});`);
+      return `${stores} target += targetRowBytes;`;
+    })}
+    source += 4 * rowBytes;
+  }
+}`;
+
+/** One row of a convolution: pixels (a multiple of 4) × width output channels, summed over taps and input channels. */
+const convolveRow = (width) => `
+export function convolveRow${width}(source: usize, pixelBytes: usize, taps: usize, tapCount: i32, depth: i32, weights: usize, bias: usize, adds: bool, target: usize, targetPixelBytes: usize, pixels: i32): void {
+  for (; pixels > 0; pixels -= 4) {
+    let weight = weights;
+    let value: v128;
+    ${accumulators(width, (_, v) => `bias ? v128.load(bias, ${16 * v}) : f32x4.splat(0)`)}
+    for (let tap = 0; tap < tapCount; tap++) {
+      ${rowAddresses('source + load<u32>(taps + 4 * tap)', 'pixelBytes')}
+      const end = weight + <usize>depth * ${4 * width};
+          ${depthLoop(width)}
+    }
+    ${each(
+      4,
+      (row) => `
+      if (adds) {
+        ${each(width / 4, (v) => `sum${row}${v} = f32x4.add(sum${row}${v}, v128.load(target, ${16 * v}));`)}
+      }
+      ${each(width / 4, (v) => `v128.store(target, sum${row}${v}, ${16 * v});`)}
+      target += targetPixelBytes;`,
+    )}
+    source += 4 * pixelBytes;
+  }
+}`;
+
+/**
+ * Filter gradient of 4 input channels × width output channels: input × gradient, summed over rows of pixels. The sums
+ * are contiguous: 4 rows of width values. The number of pixels is a multiple of 4, but the loop may end at any of them.
+ */
+const sumProducts = (width) => {
+  const step = `{ ${multiplyAdd(
+    width,
+    (row) => `v128.load32_splat(at, ${4 * row})`,
+    (v) => `v128.load(other, ${16 * v})`,
+  )} }
+      at += pixelBytes;
+      other += gradientPixelBytes;
+      if (other == end) break;`;
+  const place = (row, v) => 4 * (width * row + 4 * v);
+  return `
+export function sumProducts${width}(source: usize, pixelBytes: usize, rowBytes: usize, gradient: usize, gradientPixelBytes: usize, gradientRowBytes: usize, rows: i32, pixels: i32, sums: usize, adds: bool): void {
+  let value: v128;
+  ${accumulators(width, () => 'f32x4.splat(0)')}
+  if (adds) {
+    ${each(4, (row) => each(width / 4, (v) => `sum${row}${v} = v128.load(sums, ${place(row, v)});`))}
+  }
+  for (let row = 0; row < rows; row++) {
+    let at = source;
+    let other = gradient;
+    const end = other + <usize>pixels * gradientPixelBytes;
+    while (true) {
+      ${range(4)
+        .map(() => step)
+        .join('\n')}
+    }
+    source += rowBytes;
+    gradient += gradientRowBytes;
+  }
+  ${each(4, (row) => each(width / 4, (v) => `v128.store(sums, sum${row}${v}, ${place(row, v)});`))}
+}`;
+};
+
+export const productKernels = [
+  multiplyRows(8),
+  multiplyRows(4),
+  convolveRow(8),
+  convolveRow(4),
+  sumProducts(8),
+  sumProducts(4),
+];

@@ -1,0 +1,134 @@
+// Joins a coordinator, and joins again with back-off when the connection is lost, until the coordinator says goodbye.
+import type { EventEmitter } from 'node:events';
+import type { Clock } from '../shared/clock.js';
+import { LockstepError } from '../shared/errors.js';
+import { reconnectDelayMs } from './connection/reconnect-delay.js';
+import type { SessionEnd, SessionHandlers, WorkerSession } from './session.js';
+
+/** Events of a worker. */
+export interface WorkerEvents {
+  /** The coordinator has admitted this worker. */
+  joined: [{ url: string; workerId: number; depth: number; sliceCount: number; batchSize: number }];
+  /** Gradients of these images have been computed and sent. */
+  progress: [{ step: number; images: number }];
+  /** There is no connection. The next attempt follows after `delayMs`. */
+  reconnecting: [{ reason: string; attempt: number; delayMs: number }];
+  /** The cache folder cannot be read or written, for example because the disk is full. The worker continues without it. */
+  cacheFailed: [{ message: string }];
+}
+
+export interface WorkerSummary {
+  /** Why this worker ended: the coordinator's goodbye, or the reason passed to `stop`. */
+  reason: string;
+  /** Number of images whose gradients were computed. */
+  images: number;
+}
+
+export interface ReconnectOptions {
+  url: string;
+  reconnectTimeoutMs: number;
+  clock: Clock;
+}
+
+export class ReconnectingWorker {
+  readonly #openSession: (handlers: SessionHandlers) => WorkerSession;
+  readonly #options: ReconnectOptions;
+  readonly #events: EventEmitter<WorkerEvents>;
+  #session: WorkerSession | undefined;
+  #stopReason: string | undefined;
+  #endPause: () => void = () => undefined;
+  #lastWelcomeMs: number;
+  #failedAttempts = 0;
+  #images = 0;
+
+  constructor(
+    openSession: (handlers: SessionHandlers) => WorkerSession,
+    options: ReconnectOptions,
+    events: EventEmitter<WorkerEvents>,
+  ) {
+    this.#openSession = openSession;
+    this.#options = options;
+    this.#events = events;
+    this.#lastWelcomeMs = options.clock.now();
+  }
+
+  stop(reason: string): void {
+    this.#stopReason ??= reason;
+    this.#session?.stop(reason);
+    this.#endPause();
+  }
+
+  /** Throws LockstepError when refused, when the engine fails, or when the coordinator stays unreachable. */
+  async run(): Promise<WorkerSummary> {
+    const { url } = this.#options;
+    while (this.#stopReason === undefined) {
+      const end = await this.#runSession();
+      if (end.kind === 'failed') throw end.error;
+      // A worker that was stopped ends for that reason, however its connection ended.
+      if (this.#stopReason !== undefined) break;
+      switch (end.kind) {
+        case 'goodbye':
+          return this.#summary(end.reason);
+        case 'refused':
+          if (end.code === 'finished') return this.#summary(end.message);
+          throw new LockstepError('refused', `${url} refused this worker (${end.code}): ${end.message}`);
+        case 'lost':
+          if (end.isFinal) throw new LockstepError('refused', `cannot join ${url}: ${end.reason}`);
+          await this.#waitToReconnect(end.reason);
+          break;
+        case 'stopped':
+          break;
+        default:
+          end satisfies never;
+      }
+    }
+    return this.#summary(this.#stopReason);
+  }
+
+  async #runSession(): Promise<SessionEnd> {
+    const { url, clock } = this.#options;
+    let isAdmitted = false;
+    this.#session = this.#openSession({
+      onWelcome: ({ workerId, config: { depth, slices, batchSize } }) => {
+        isAdmitted = true;
+        this.#events.emit('joined', { url, workerId, depth, sliceCount: slices, batchSize });
+      },
+      onProgress: (step, images) => {
+        this.#images += images;
+        this.#events.emit('progress', { step, images });
+      },
+    });
+    const end = await this.#session.ended;
+    await this.#session.idle();
+    if (isAdmitted) {
+      this.#failedAttempts = 0;
+      this.#lastWelcomeMs = clock.now();
+    }
+    return end;
+  }
+
+  async #waitToReconnect(reason: string): Promise<void> {
+    const { url, clock, reconnectTimeoutMs } = this.#options;
+    if (clock.now() - this.#lastWelcomeMs > reconnectTimeoutMs) {
+      throw new LockstepError(
+        'unreachable',
+        `${url} could not be reached for ${reconnectTimeoutMs / 1000} s (${reason}): is the coordinator running there?`,
+      );
+    }
+    const attempt = ++this.#failedAttempts;
+    const delayMs = reconnectDelayMs(attempt, Math.random());
+    this.#events.emit('reconnecting', { reason, attempt, delayMs });
+    if (this.#stopReason !== undefined) return;
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(delayMs, resolve);
+      this.#endPause = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  #summary(reason: string): WorkerSummary {
+    return { reason, images: this.#images };
+  }
+}

@@ -1,0 +1,127 @@
+// Shards on the worker's disk, by SHA-256 and verified when read.
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { messageOf, systemCodeOf } from '../../shared/errors.js';
+import { sha256Of } from '../../shared/sha256.js';
+import type { ShardCache } from './shard-client.js';
+
+const fileName = /^([0-9a-f]{64})\.bin$/;
+/** Shards differ with the seed, so every new run adds some. CIFAR-10 is 184 MB. */
+const defaultLimitBytes = 2 * 1024 ** 3;
+
+export interface DiskCacheOptions {
+  /** Total size above which the least recently used shards are removed. */
+  limitBytes?: number;
+  /** Called at the first failure of the disk. The cache then behaves as if it were empty. */
+  onFailure?: (message: string) => void;
+}
+
+export const noShardCache: ShardCache = {
+  list: () => Promise.resolve([]),
+  read: () => Promise.resolve(undefined),
+  write: () => Promise.resolve(),
+};
+
+export class DiskShardCache implements ShardCache {
+  readonly #directory: string;
+  readonly #limitBytes: number;
+  readonly #onFailure: (message: string) => void;
+  #hasFailed = false;
+
+  constructor(
+    directory: string,
+    { limitBytes = defaultLimitBytes, onFailure = () => undefined }: DiskCacheOptions = {},
+  ) {
+    this.#directory = directory;
+    this.#limitBytes = limitBytes;
+    this.#onFailure = onFailure;
+  }
+
+  async list(): Promise<string[]> {
+    try {
+      const names = await readdir(this.#directory);
+      return names.flatMap((name) => fileName.exec(name)?.[1] ?? []);
+    } catch (error) {
+      this.#reportUnlessMissing(error);
+      return [];
+    }
+  }
+
+  async read(sha256: string): Promise<Uint8Array | undefined> {
+    const file = this.#pathOf(sha256);
+    try {
+      const records = await readFile(file);
+      if (sha256Of(records) === sha256) {
+        await markUsed(file);
+        return records;
+      }
+      await rm(file, { force: true });
+    } catch (error) {
+      this.#reportUnlessMissing(error);
+    }
+    return undefined;
+  }
+
+  /** Writes a temporary file and renames it, so that workers that share the folder never read a partial one. */
+  async write(sha256: string, records: Uint8Array): Promise<void> {
+    const file = this.#pathOf(sha256);
+    const temporary = path.join(this.#directory, `${sha256}.${randomUUID()}.partial`);
+    try {
+      await mkdir(this.#directory, { recursive: true });
+      try {
+        await writeFile(temporary, records);
+        await rename(temporary, file);
+      } finally {
+        await rm(temporary, { force: true });
+      }
+      await this.#removeLeastRecentlyUsed();
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  /** Reports the first failure. */
+  #report(error: unknown): void {
+    if (!this.#hasFailed) this.#onFailure(`cannot use the shard cache ${this.#directory} (${messageOf(error)})`);
+    this.#hasFailed = true;
+  }
+
+  #reportUnlessMissing(error: unknown): void {
+    if (systemCodeOf(error) !== 'ENOENT') this.#report(error);
+  }
+
+  async #removeLeastRecentlyUsed(): Promise<void> {
+    const shards = await Promise.all(
+      (await this.list()).map(async (sha256) => {
+        const file = this.#pathOf(sha256);
+        // Another worker may be removing it.
+        const status = await stat(file).catch(ignoreMissing);
+        return { file, bytes: status?.size ?? 0, usedMs: status?.mtimeMs ?? 0 };
+      }),
+    );
+    let bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
+    for (const shard of shards.toSorted((a, b) => a.usedMs - b.usedMs)) {
+      if (bytes <= this.#limitBytes) return;
+      await rm(shard.file, { force: true });
+      bytes -= shard.bytes;
+    }
+  }
+
+  #pathOf(sha256: string): string {
+    const name = `${sha256}.bin`;
+    // The hash comes from the network. The parser has validated it; this is the second check.
+    if (!fileName.test(name)) throw new RangeError(`not a SHA-256: ${sha256}`);
+    return path.join(this.#directory, name);
+  }
+}
+
+/** Records the use in the modification time, because many systems do not keep access times. */
+async function markUsed(file: string): Promise<void> {
+  const now = new Date();
+  await utimes(file, now, now).catch(ignoreMissing);
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (systemCodeOf(error) !== 'ENOENT') throw error;
+}

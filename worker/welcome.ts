@@ -1,0 +1,60 @@
+// Reads a welcome. Its fields have been validated one by one; this checks how they fit together, before any memory is
+// allocated for them. Pure.
+import { recordBytes, type Preprocessing } from '../shared/dataset/image-batch.js';
+import { measuredSizeOf, preprocessingFromValues } from '../shared/dataset/measured-preprocessing.js';
+import { messageOf, ProtocolError } from '../shared/errors.js';
+import { layoutHash } from '../shared/network/layout-hash.js';
+import { layoutModel, type ModelLayout } from '../shared/network/layout.js';
+import { floatsOf } from '../shared/protocol/frame.js';
+import { maxCoordinatorMessageBytes, type Welcome } from '../shared/protocol/messages.js';
+import { maxMessageBytes } from './connection/coordinator-link.js';
+
+/** Shards are kept in memory. CIFAR-10 has 184 MB. */
+const maxShardsBytes = 4 * 1024 ** 3;
+
+/** Throws ProtocolError for a run that this worker cannot compute. */
+export function readWelcome(
+  welcome: Welcome,
+  payload: Uint8Array,
+): { layout: ModelLayout; preprocessing: Preprocessing } {
+  const { config, shards } = welcome;
+  const layout = layoutOf(welcome);
+  if (maxCoordinatorMessageBytes(layout) > maxMessageBytes) {
+    throw new ProtocolError(
+      `the welcome announces a model of ${layout.trainableSize} weights (\`depth\` ${config.depth}, \`initialFilters\` ` +
+        `${config.initialFilters}), too large for a message of ${maxMessageBytes} bytes`,
+    );
+  }
+  if (config.batchSize % config.slices !== 0) {
+    throw new ProtocolError(
+      `the welcome announces a \`batchSize\` of ${config.batchSize}, which is not divisible by ${config.slices} slices`,
+    );
+  }
+  for (const { split, index, bytes } of shards) {
+    if (bytes % recordBytes === 0) continue;
+    throw new ProtocolError(
+      `the welcome announces ${bytes} bytes for ${split} shard ${index}, which are not whole images of ${recordBytes} bytes`,
+    );
+  }
+  const shardsBytes = shards.reduce((sum, { bytes }) => sum + bytes, 0);
+  if (shardsBytes > maxShardsBytes) {
+    throw new ProtocolError(
+      `the welcome announces ${shardsBytes} bytes of shards, more than the limit of ${maxShardsBytes}`,
+    );
+  }
+  if (layoutHash(layout) !== welcome.layoutHash) {
+    throw new ProtocolError(
+      'the coordinator has another layout for the same model: use the same version on both sides',
+    );
+  }
+  const measured = floatsOf(payload, measuredSizeOf(config.preprocessing));
+  return { layout, preprocessing: preprocessingFromValues(config.preprocessing, measured) };
+}
+
+function layoutOf({ config }: Welcome): ModelLayout {
+  try {
+    return layoutModel(config);
+  } catch (cause) {
+    throw new ProtocolError(`the welcome announces an impossible model: ${messageOf(cause)}`, { cause });
+  }
+}
