@@ -11,7 +11,7 @@ import { encodeWeights } from './connections/weights-frame.js';
 import { WorkerQuorum } from './connections/worker-quorum.js';
 import { splitEvaluation, type EvaluationSplit } from './dataset/shard-store.js';
 import { outcomeOf, type Outcome } from './run/evaluation-report.js';
-import { loadCheckpoint, type Checkpoint } from './run/load-checkpoint.js';
+import { loadCheckpoint, type Checkpoint } from './run/checkpoints/load-checkpoint.js';
 import { RunEventBus } from './run/run-event-bus.js';
 import { RunTotals } from './run/run-totals.js';
 import { ItemDurations } from './scheduling/straggler-watch.js';
