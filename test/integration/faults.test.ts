@@ -1,4 +1,4 @@
-// Faults of worker processes and connections do not change the weights. Real processes with the wasm engine; each fault is
+// Faults of worker processes and connections do not change the weights. Uses real processes with the wasm engine. Each fault is
 // injected at a defined point, not after a delay.
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 
 type Direction = LinkMark['direction'];
-/** A point of a message. @param step counted from 0 */
+/** Matches a point of a message. @param step counted from 0; any step by default */
 const at = (direction: Direction, type: string, point: LinkMark['point'], step?: number) => (mark: LinkMark) =>
   mark.direction === direction &&
   mark.message.type === type &&
@@ -105,15 +105,15 @@ describe('the weights are those of a run without faults', () => {
     const other = await cluster.startAnnouncing('w2', 2);
     const lost = once(coordinator.events, 'worker-lost');
     await new Promise<void>((resolve) =>
-      stopped.onceAt(at('down', 'compute', 'end', 3), () => {
-        stopped.child.kill('SIGSTOP');
+      frozen.onceAt(at('down', 'compute', 'end', 3), () => {
+        frozen.child.kill('SIGSTOP');
         resolve();
       }),
     );
     await passTimeUntil(lost, { coordinator, clock, alive: ['w2'] });
     expect((await lost)[0]).toMatchObject({ name: 'w1', reason: 'silent for more than 10 s' });
     const joined = once(coordinator.events, 'worker-joined');
-    stopped.child.kill('SIGCONT');
+    frozen.child.kill('SIGCONT');
     expect((await joined)[0]).toMatchObject({ name: 'w1', workers: 2 });
     other.child.send('continue');
     expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: expectedSha256 });
@@ -140,8 +140,8 @@ describe('the weights are those of a run without faults', () => {
     expect(events).toContain('w1: silent for more than 2.5 s');
     // The worker may have reconnected earlier.
     await expect.poll(() => events.filter((name) => name === 'w1')).toHaveLength(2);
-    other.child.send('go on');
-    expect((await cluster.finish()).weightsSha256).toBe(quiet);
+    other.child.send('continue');
+    expect((await cluster.finish()).weightsSha256).toBe(expectedSha256);
   });
 
   it('when all workers are killed and two new ones join', async () => {

@@ -1,4 +1,4 @@
-// Commands restart their worker processes that crash, and the weights stay the same. Real processes.
+// Commands restart worker processes that crash, and the weights do not change. Uses real processes.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -32,8 +32,8 @@ async function pause(run: CliProcess): Promise<{ address: string; resume: () => 
 
 const joinedTwice = (name: string) => new RegExp(`${name} joined[^]*${name} joined`);
 
-describe.skipIf(!canListProcesses)('a worker process that is killed is restarted', () => {
-  it('by train', async () => {
+describe.skipIf(!canListProcesses)('a worker process', () => {
+  it('is restarted by train after SIGKILL', async () => {
     const run = startCli(['train', ...recipe, '--engine', 'wasm', '--workers', '2', '--run-dir', inFolder('train')]);
     const { address, resume } = await pause(run);
     for (const name of ['worker-1', 'worker-2']) await run.says(`${name} joined`);
@@ -51,7 +51,7 @@ describe.skipIf(!canListProcesses)('a worker process that is killed is restarted
     });
   });
 
-  it('by worker --workers 2, but not one that is interrupted', async () => {
+  it('is restarted by worker --workers 2 after SIGKILL, but not after SIGTERM', async () => {
     const options = ['--port', '0', '--min-workers', '2', '--run-dir', inFolder('coordinator')];
     const run = startCli(['coordinator', ...recipe, ...options]);
     const { address, resume } = await pause(run);
@@ -76,13 +76,13 @@ describe.skipIf(!canListProcesses)('a worker process that is killed is restarted
     });
   });
 
-  it('but not if it is refused', async () => {
+  it('is not restarted if the coordinator refuses it', async () => {
     const run = startCli(['coordinator', ...recipe, '--port', '0', '--run-dir', inFolder('token')], {
       LOCKSTEP_TOKEN: 'token of this test',
     });
     const [, url] = await run.says(/lockstep worker (ws:\S+)/);
     const { status, output } = await runCli(['worker', url, '--engine', 'wasm', '--workers', '2', '--no-cache']);
-    expect(output).toMatch(/^lockstep: ws:\S+ refused this worker \(token\): no token was given/m);
+    expect(output).toMatch(/^lockstep: ws:\S+ refused this worker \(token\): the worker presented no token/m);
     expect(output).not.toContain('restarting');
     expect(status).toBe(1);
     run.child.kill('SIGINT');

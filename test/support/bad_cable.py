@@ -20,10 +20,10 @@ MAX_FRAME_BYTES = 65_536
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def plug(namespace: str, device: str) -> int:
-    """Creates an Ethernet device in a namespace. Returns a file from which its frames are read and to which others are written."""
-    with open(f"/var/run/netns/{namespace}") as where:
-        if libc.setns(where.fileno(), CLONE_NEWNET) != 0:
+def open_tap(namespace: str, device: str) -> int:
+    """Creates an Ethernet device in a namespace. Returns a file descriptor to read and write its frames."""
+    with open(f"/var/run/netns/{namespace}") as file:
+        if libc.setns(file.fileno(), CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), f"cannot enter namespace {namespace}")
     end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH", device.encode(), IFF_TAP | IFF_NO_PI))

@@ -15,18 +15,18 @@ export async function passTimeUntil(
   done: Promise<unknown>,
   { coordinator, clock, alive }: { coordinator: Coordinator; clock: FakeClock; alive: readonly string[] },
 ): Promise<void> {
-  const state = { isDone: false };
-  void done.then(() => (state.isDone = true));
+  const wait = { isDone: false };
+  void done.then(() => (wait.isDone = true));
   const haveAllAnswered = () =>
     coordinator
       .status()
       .workers.every(({ name, state, lastSeenSecondsAgo }) =>
         state === 'lost' || !alive.includes(name) ? true : lastSeenSecondsAgo === 0,
       );
-  while (!state.isDone) {
+  while (!wait.isDone) {
     clock.advance(heartbeatIntervalMs);
     // Lets sockets be read.
     await new Promise((resolve) => setImmediate(resolve));
-    await expect.poll(() => state.isDone || haveAllAnswered()).toBe(true);
+    await expect.poll(() => wait.isDone || haveAllAnswered()).toBe(true);
   }
 }
