@@ -16,7 +16,7 @@ export interface Cluster {
   coordinator: Coordinator;
   /** In the order in which `join` has started them. */
   workers: readonly Worker[];
-  /** Starts a worker. */
+  /** Starts another worker. */
   join(options?: Partial<WorkerOptions>): Promise<Worker>;
   /** Stops everything and removes the run directory. */
   close(): Promise<void>;
