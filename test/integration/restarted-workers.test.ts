@@ -8,14 +8,14 @@ import { canListProcesses, processesNamed } from '../support/processes-named.js'
 
 const inFolder = folderPerFile();
 let recipe: string[];
-let quiet: string;
+let expectedSha256: string;
 
 beforeAll(async () => {
   await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 400, testImages: 100 }));
   const model = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--steps', '60'];
   recipe = [...model, '--data', inFolder('images'), '--no-tensorboard'];
-  await runCli(['train', ...recipe, '--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('quiet')]);
-  quiet = (await readReport(inFolder('quiet'))).weightsSha256;
+  await runCli(['train', ...recipe, '--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('reference')]);
+  expectedSha256 = (await readReport(inFolder('reference'))).weightsSha256;
 });
 
 /** Pauses a run. @returns its address, and what continues it */
@@ -44,7 +44,7 @@ describe.skipIf(!canListProcesses)('a worker process', () => {
     await resume();
     expect({ status: await run.exited, output: run.output() }).toMatchObject({ status: 0 });
     expect(await readReport(inFolder('train'))).toMatchObject({
-      weightsSha256: quiet,
+      weightsSha256: expectedSha256,
       workersJoined: 3,
       workersLost: 1,
       exact: true,
@@ -70,7 +70,7 @@ describe.skipIf(!canListProcesses)('a worker process', () => {
     expect(await run.exited).toBe(0);
     expect(await workers.exited).toBe(0);
     expect(await readReport(inFolder('coordinator'))).toMatchObject({
-      weightsSha256: quiet,
+      weightsSha256: expectedSha256,
       workersJoined: 3,
       workersLost: 2,
     });
@@ -78,7 +78,7 @@ describe.skipIf(!canListProcesses)('a worker process', () => {
 
   it('is not restarted if the coordinator refuses it', async () => {
     const run = startCli(['coordinator', ...recipe, '--port', '0', '--run-dir', inFolder('token')], {
-      LOCKSTEP_TOKEN: 'of this test',
+      LOCKSTEP_TOKEN: 'token of this test',
     });
     const [, url] = await run.says(/lockstep worker (ws:\S+)/);
     const { status, output } = await runCli(['worker', url, '--engine', 'wasm', '--workers', '2', '--no-cache']);
