@@ -307,6 +307,6 @@ describe.skipIf(reason !== undefined)('the images', () => {
   it('a worker with --gpus that finds none says what to check', async () => {
     const worker = await startWorker(workerImage, '--gpus', 'all');
     expect(await worker.process.exited).toBe(2);
-    expect(worker.process.output()).toContain('lists no GPU here');
+    expect(worker.process.output()).toContain('lists no GPU on this machine');
   });
 });
