@@ -82,7 +82,7 @@ describe.skipIf(!canListProcesses)('a worker process that is killed is restarted
     });
     const [, url] = await run.says(/lockstep worker (ws:\S+)/);
     const { status, output } = await runCli(['worker', url, '--engine', 'wasm', '--workers', '2', '--no-cache']);
-    expect(output).toMatch(/^lockstep: ws:\S+ refused this worker \(token\): no token was given/m);
+    expect(output).toMatch(/^lockstep: ws:\S+ refused this worker \(token\): the worker presented no token/m);
     expect(output).not.toContain('restarting');
     expect(status).toBe(1);
     run.child.kill('SIGINT');
