@@ -16,7 +16,7 @@ import { StepTracker } from './monitoring/step-tracker.js';
 import { TensorBoardLog } from './monitoring/tensorboard/tensorboard-log.js';
 import { TimelineFile } from './monitoring/timeline/timeline-file.js';
 import type { TimelineOptions } from './monitoring/timeline/timeline-window.js';
-import { CheckpointManager } from './run/checkpoint-manager.js';
+import { CheckpointManager } from './run/checkpoints/checkpoint-manager.js';
 import { metricsLineOf } from './run/metrics-lines.js';
 import type { Report } from './run/report.js';
 import { assertResumable, type PlannedRun, type ResumeOptions } from './run/resume.js';
@@ -147,16 +147,17 @@ export async function observed(
   train: () => Promise<Report>,
 ): Promise<Report> {
   const tensorBoard = run.setup.config.tensorboard ? openTensorBoard(run) : undefined;
+  const closeFiles = async () => {
+    await tensorBoard?.close();
+    await timeline?.close();
+  };
   try {
-    const report = await train();
+    const report = await train().finally(closeFiles);
     run.events.publish({ type: 'ended', end: { how: 'finished', report } });
     return report;
   } catch (error) {
     run.events.publish({ type: 'ended', end: failedEnd(error) });
     throw error;
-  } finally {
-    await tensorBoard?.close();
-    await timeline?.close();
   }
 }
 

@@ -1,6 +1,7 @@
 // Builds the snapshots for /status. Most values are read when a snapshot is taken, so that the run pays almost nothing for it;
 // the rest is collected from events.
 import type { Clock } from '../../shared/clock.js';
+import type { Config } from '../../shared/config/config.js';
 import {
   runPhases,
   type RunPhase,
@@ -11,10 +12,10 @@ import {
 import { lockstepVersion } from '../../shared/version.js';
 import type { WorkerConnection } from '../connections/worker-connection.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
+import type { ShardStore } from '../dataset/shard-store.js';
 import type { Metrics } from '../run/metrics.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 import type { RunEventOf } from '../run/run-events.js';
-import type { RunSetup } from '../run/run-setup.js';
 import type { RunTotals } from '../run/run-totals.js';
 import type { RunSchedule } from '../training/run-schedule.js';
 import type { TrainingState } from '../training/training-state.js';
@@ -29,9 +30,9 @@ type SecondsIn = RunStatus['run']['secondsIn'];
 export interface StatusSources {
   id: string;
   directory: { readonly directory: string };
-  setup: Pick<RunSetup, 'config' | 'store'>;
+  setup: { config: Config; store: Pick<ShardStore, 'shards'> };
   schedule: RunSchedule;
-  state: TrainingState;
+  state: Pick<TrainingState, 'step' | 'imagesSeen' | 'validation'>;
   totals: RunTotals;
   pool: WorkerPool;
   quorum: { readonly needed: number };

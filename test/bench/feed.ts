@@ -1,6 +1,6 @@
-// What one open page costs the coordinator, by itself: bytes and CPU time a second, at as many updates a second as there
-// can be, with few and with many workers. Workers and steps are played; status, view, feed and socket are the real ones,
-// and the page is another process that reads all and draws nothing.
+// The cost of one open dashboard page for the coordinator: bytes and CPU time per second at the maximum update rate, with few
+// and with many workers. Workers and steps are simulated; status, step tracker, feed and socket are real, and the page is
+// another process that reads everything and draws nothing.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -8,12 +8,15 @@ import type { AddressInfo } from 'node:net';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Feed, minPauseMs } from '../../coordinator/monitoring/dashboard/feed.js';
-import { RunRecord } from '../../coordinator/monitoring/dashboard/run-record.js';
-import { StepTracker } from '../../coordinator/monitoring/dashboard/step-tracker.js';
+import { RunHistory } from '../../coordinator/monitoring/dashboard/run-history.js';
 import { WatchSockets } from '../../coordinator/monitoring/dashboard/watch-sockets.js';
-import type { RunDirectory } from '../../coordinator/run/run-directory.js';
-import { RunEventBus } from '../../coordinator/run/run-event-bus.js';
 import { StatusReporter } from '../../coordinator/monitoring/status-reporter.js';
+import { StepTracker } from '../../coordinator/monitoring/step-tracker.js';
+import { metricsLineOf } from '../../coordinator/run/metrics-lines.js';
+import { RunEventBus } from '../../coordinator/run/run-event-bus.js';
+import { RunTotals } from '../../coordinator/run/run-totals.js';
+import { zeroPhases } from '../../coordinator/run/step-phases.js';
+import { RunSchedule } from '../../coordinator/training/run-schedule.js';
 import { WorkerPool } from '../../coordinator/connections/worker-pool.js';
 import { resolveConfig } from '../../shared/config/config.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
@@ -22,16 +25,16 @@ import { FakeClock } from '../support/fake-clock.js';
 import { ScriptedWorker } from '../support/scripted-worker.js';
 
 const imagesPerSlice = 32;
-/** Two updates a step: one while half of its slices are answered, one when it is over. */
+/** One update per step when half of its slices are answered, and one after the step. */
 const updatesPerStep = 2;
 const warmUpSteps = 100;
 const measuredSteps = 500;
 
 export async function benchFeed(): Promise<void> {
   process.stdout.write(
-    `one page that is told everything; ${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown'}, ` +
+    `one open page; ${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown'}, ` +
       `Node.js ${process.versions.node}; ${updatesPerStep * measuredSteps} updates\n` +
-      'workers  slices  bytes an update  CPU µs an update  updates/s  kB/s  CPU of a core\n',
+      'workers  slices  bytes per update  CPU µs per update  updates/s  kB/s  CPU of a core\n',
   );
   for (const [workerCount, sliceCount] of [
     [2, 4],
@@ -43,8 +46,8 @@ export async function benchFeed(): Promise<void> {
     const cells = [
       String(workerCount).padStart(7),
       String(sliceCount).padStart(6),
-      (bytes / updates).toFixed(0).padStart(15),
-      (cpuMicroseconds / updates).toFixed(0).padStart(16),
+      (bytes / updates).toFixed(0).padStart(16),
+      (cpuMicroseconds / updates).toFixed(0).padStart(17),
       perSecond.toFixed(0).padStart(9),
       ((bytes / updates) * (perSecond / 1000)).toFixed(1).padStart(5),
       `${((100 * cpuMicroseconds * perSecond) / updates / 1e6).toFixed(2)}%`.padStart(13),
@@ -56,8 +59,7 @@ export async function benchFeed(): Promise<void> {
 async function measure(workerCount: number, sliceCount: number): Promise<{ bytes: number; cpuMicroseconds: number }> {
   const clock = new FakeClock();
   const pool = new WorkerPool();
-  const journal = new RunEventBus({} as RunDirectory, pool);
-  journal.begins('training');
+  const events = new RunEventBus();
   const shards = Array.from({ length: sliceCount }, (_, slice) => slice.toString(16).padStart(64, '0'));
   const world = {
     pool,
@@ -71,58 +73,58 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
     }),
   };
   const slicesEach = sliceCount / workerCount;
-  const workers = Array.from({ length: workerCount }, (_, id) => {
-    const held = shards.filter((_shard, slice) => Math.floor(slice / slicesEach) === id || slice % workerCount === id);
-    return new ScriptedWorker(world, id, held, 40);
+  const workers = Array.from({ length: workerCount }, (_, index) => {
+    const isHeld = (slice: number) => Math.floor(slice / slicesEach) === index || slice % workerCount === index;
+    const worker = new ScriptedWorker(
+      world,
+      `worker-${index}`,
+      shards.filter((_shard, slice) => isHeld(slice)),
+      40,
+    );
+    return { worker, range: { first: index * slicesEach, count: slicesEach } };
   });
-  const painter = new StepTracker(clock);
-  const slices = shards.map((_, slice) => ({
-    workers: [Math.floor(slice / slicesEach)],
-    answeredBy: null as number | null,
-  }));
-  let step = 0;
-  const board = new StatusReporter({
-    id: 'bench',
-    directory: 'runs/bench',
-    pool,
-    clock,
-    config: resolveConfig({ slices: sliceCount, batchSize: sliceCount * imagesPerSlice, steps: 100_000 }),
-    store: {
-      shards: shards.map((sha256, index) => ({ split: 'training', index, sha256, bytes: 1 })),
-      stepsPerEpoch: 351,
+  const config = resolveConfig({ slices: sliceCount, batchSize: sliceCount * imagesPerSlice, steps: 100_000 });
+  const state = { step: 0, imagesSeen: 0, validation: null };
+  const tracker = new StepTracker(events, clock);
+  const status = new StatusReporter(
+    {
+      id: 'bench',
+      directory: { directory: 'runs/bench' },
+      setup: {
+        config,
+        store: { shards: shards.map((sha256, index) => ({ split: 'training', index, sha256, bytes: 1 })) },
+      },
+      schedule: new RunSchedule(config, 351),
+      state,
+      totals: new RunTotals(),
+      pool,
+      quorum: { needed: workerCount },
+      tracker,
+      clock,
     },
-    run: {
-      journal,
-      totalSteps: 100_000,
-      get step() {
-        return step;
-      },
-      get epoch() {
-        return 1 + Math.floor(step / 351);
-      },
-      get standing() {
-        const imagesSeen = step * sliceCount * imagesPerSlice;
-        const round = { slices, isLate: () => false } as never;
-        return { imagesSeen, validation: null, workersNeeded: workerCount, learningRate: 0.1, round };
-      },
-    },
-  });
+    events,
+  );
   const feed = new Feed({
     clock,
-    greeting: { type: 'ended', ending: { how: 'failed', message: 'a bench', report: null } },
-    record: () => Promise.resolve(new RunRecord()),
+    greeting: { type: 'ended', ending: { how: 'failed', message: 'a benchmark' } },
+    readHistory: () => Promise.resolve(new RunHistory()),
     live: (): LiveState => ({
-      status: board.snapshot(),
+      status: status.snapshot(),
       control: 'running',
-      view: painter.toShow ?? null,
-      eventful: painter.latestEventful ?? null,
+      step: tracker.shown ?? null,
+      lastRecovery: tracker.lastRecovery ?? null,
     }),
   });
-  painter.onChange = () => feed.changed();
+  events.on('event', (event) => {
+    const line = metricsLineOf(event);
+    if (line === undefined) feed.changed();
+    else feed.add(line);
+  });
+  events.publish({ type: 'phase', phase: 'training' });
   const page = await openPage(feed);
 
   let cpuMicroseconds = 0;
-  /** Everything else that happens is in no time. */
+  /** Measures an update alone; the clock stands still for everything else. */
   const update = async () => {
     const before = process.cpuUsage();
     clock.advance(minPauseMs);
@@ -130,12 +132,11 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
     cpuMicroseconds += user + system;
     await page.drained();
   };
-  const answer = (from: number, to: number) => {
-    for (const worker of workers.slice(from, to)) {
+  const answer = (answering: typeof workers) => {
+    for (const { worker, range } of answering) {
       while (worker.answer());
-      const { id } = worker.connection;
-      for (const slice of slices) if (slice.workers[0] === id) slice.answeredBy = id;
-      painter.answered(worker.connection, { first: id * slicesEach, count: slicesEach }, true);
+      const { id, name } = worker.connection;
+      events.publish({ type: 'answer-handled', worker: { id, name }, range, counted: true, remaining: 0 });
     }
   };
   let bytesBefore = 0;
@@ -144,21 +145,23 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
       cpuMicroseconds = 0;
       bytesBefore = page.bytes();
     }
-    painter.begins(step);
-    const weights = { step, message: encodeFrame({ type: 'weights', step }) };
-    for (const slice of slices) slice.answeredBy = null;
-    for (const { connection } of workers) {
-      const range = { first: connection.id * slicesEach, count: slicesEach };
-      connection.compute(weights, [range]);
-      painter.asked(connection, [range], 'assigned');
+    events.publish({ type: 'step-started' });
+    const weights = { step: state.step, message: encodeFrame({ type: 'weights', step: state.step }) };
+    for (const { worker, range } of workers) {
+      const { id, name } = worker.connection;
+      events.publish({ type: 'work-assigned', worker: { id, name }, ranges: [range], reason: 'assigned' });
+      worker.connection.compute(weights, [range]);
     }
-    answer(0, workerCount / 2);
+    answer(workers.slice(0, workerCount / 2));
     await update();
-    answer(workerCount / 2, workerCount);
-    painter.ends();
-    step++;
-    const metrics = { step, epoch: 1, loss: 7 / 3 / step, accuracy: 1 / 3, learningRate: 0.1 };
-    feed.add({ type: 'step', time: new Date().toISOString(), ...metrics, imagesPerSecond: 1234.5678901234 / step });
+    answer(workers.slice(workerCount / 2));
+    events.publish({ type: 'gradient-collected' });
+    state.step++;
+    state.imagesSeen += config.batchSize;
+    const { step } = state;
+    const metrics = { loss: 7 / 3 / step, accuracy: 1 / 3, imagesPerSecond: 1234.5678901234 / step };
+    const rest = { epoch: 1, learningRate: 0.1, phases: zeroPhases(), contributions: [] };
+    events.publish({ type: 'step', step, ...metrics, ...rest });
     await update();
   }
   const bytes = page.bytes() - bytesBefore;
@@ -166,27 +169,27 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
   return { bytes, cpuMicroseconds };
 }
 
-/** A page in a process of its own. */
+/** Opens a page in its own process. */
 async function openPage(feed: Feed) {
   const sockets = new WatchSockets();
   const http = createServer();
   let bytes = 0;
   let bufferedBytes = () => 0;
   http.on('upgrade', (request, socket, head) => {
-    sockets.accept(request, socket, head, (watcher) => {
+    sockets.accept(request, socket, head, (subscriber) => {
       const counting = {
         send(text: string) {
           bytes += Buffer.byteLength(text);
-          watcher.send(text);
+          subscriber.send(text);
         },
         get bufferedBytes() {
-          return watcher.bufferedBytes;
+          return subscriber.bufferedBytes;
         },
-        close: () => watcher.close(),
+        close: () => subscriber.close(),
       };
-      bufferedBytes = () => watcher.bufferedBytes;
-      void feed.join(counting).then(() => http.emit('joined'));
-      return () => feed.leave(counting);
+      bufferedBytes = () => subscriber.bufferedBytes;
+      void feed.subscribe(counting).then(() => http.emit('joined'));
+      return () => feed.unsubscribe(counting);
     });
   });
   http.listen(0, '127.0.0.1');
@@ -203,7 +206,6 @@ async function openPage(feed: Feed) {
     async close() {
       const exited = once(reader, 'exit');
       await sockets.close();
-      feed.close();
       http.close();
       reader.kill();
       await exited;

@@ -157,10 +157,10 @@ describe('what `lockstep start` suggests next', () => {
     tensorflow: { engine: 'tensorflow', fingerprint: '', workers: 2 },
   };
   const nextSteps = (hasRealImages: boolean, engine: keyof typeof engines) =>
-    describeNextSteps(
-      { command: 'lockstep', hasRealImages, runDirectory: 'runs/first' },
-      { imagesPerSecond: 400, engines: [engines[engine]] },
-    ).join('\n');
+    describeNextSteps('lockstep', hasRealImages, 'runs/first', {
+      imagesPerSecond: 400,
+      engines: [engines[engine]],
+    }).join('\n');
   const commandsOf = (text: string) => commandsOfShell(text.replaceAll(/<[^>]*>/g, 'GIVEN'));
   const namesOf = (text: string) => commandsOf(text).map(([name]) => name);
   const withTheRun = ['dashboard', 'evaluate', 'export'];

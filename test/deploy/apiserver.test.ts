@@ -17,9 +17,11 @@ const apiServer = process.env['LOCKSTEP_KUBE_APISERVER'];
 const kubectl = process.env['LOCKSTEP_KUBECTL'];
 const etcd = etcdProgram();
 const missing = [
-  ...(apiServer !== undefined && existsSync(apiServer) ? [] : ['LOCKSTEP_KUBE_APISERVER names no kube-apiserver']),
-  ...(kubectl !== undefined && existsSync(kubectl) ? [] : ['LOCKSTEP_KUBECTL names no kubectl']),
-  ...(etcd === undefined ? ['etcd is neither LOCKSTEP_ETCD nor on the path'] : []),
+  ...(apiServer !== undefined && existsSync(apiServer)
+    ? []
+    : ['LOCKSTEP_KUBE_APISERVER is not the path of a kube-apiserver']),
+  ...(kubectl !== undefined && existsSync(kubectl) ? [] : ['LOCKSTEP_KUBECTL is not the path of kubectl']),
+  ...(etcd === undefined ? ['etcd is neither in LOCKSTEP_ETCD nor on PATH'] : []),
 ];
 if (missing.length > 0) sayWhySkipped('deploy/kubernetes against a kube-apiserver', missing.join('; '));
 const inFolder = folderPerFile();

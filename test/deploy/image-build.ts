@@ -15,9 +15,9 @@ const maxBuffer = 1 << 26;
 export function whyNoImages(): string | undefined {
   if (process.platform !== 'linux') return 'images are built on Linux';
   if (process.getuid?.() !== 0) return 'building an image needs root';
-  const places = (process.env['PATH'] ?? '').split(':');
+  const folders = (process.env['PATH'] ?? '').split(':');
   const missing = ['debootstrap', 'unshare', 'nsenter', 'setpriv', 'ip', 'git'].filter(
-    (program) => !places.some((place) => existsSync(path.join(place, program))),
+    (program) => !folders.some((folder) => existsSync(path.join(folder, program))),
   );
   return missing.length === 0
     ? undefined
@@ -179,14 +179,14 @@ export class ImageBuilder {
     const source = stage ? named.get(stage)!.root : await this.#context();
     const words = instruction.getArguments().map((argument) => argument.getValue());
     const target = words.pop()!;
-    const place = path.join(root, path.posix.resolve(config.folder, target));
+    const destination = path.join(root, path.posix.resolve(config.folder, target));
     for (const word of words) {
       const from = path.join(source, word);
-      if ((await stat(from)).isDirectory()) await copyTree(from, place);
+      if ((await stat(from)).isDirectory()) await copyTree(from, destination);
       else if (target.endsWith('/')) {
-        await mkdir(place, { recursive: true });
-        await copyTree(from, path.join(place, path.basename(from)));
-      } else await copyTree(from, place);
+        await mkdir(destination, { recursive: true });
+        await copyTree(from, path.join(destination, path.basename(from)));
+      } else await copyTree(from, destination);
     }
   }
 

@@ -30,8 +30,8 @@ export interface Answer {
 
 /** Path of etcd, from LOCKSTEP_ETCD or PATH; undefined if there is none. */
 export function etcdProgram(): string | undefined {
-  const places = (process.env['PATH'] ?? '').split(':').map((place) => path.join(place, 'etcd'));
-  return process.env['LOCKSTEP_ETCD'] ?? places.find((place) => existsSync(place));
+  const candidates = (process.env['PATH'] ?? '').split(':').map((folder) => path.join(folder, 'etcd'));
+  return process.env['LOCKSTEP_ETCD'] ?? candidates.find((file) => existsSync(file));
 }
 
 export class KubeApiServer {
@@ -56,32 +56,32 @@ export class KubeApiServer {
 
   async #start({ apiServer, etcd }: { apiServer: string; etcd: string }): Promise<void> {
     await mkdir(this.folder, { recursive: true });
-    const place = (name: string) => path.join(this.folder, name);
+    const inFolder = (name: string) => path.join(this.folder, name);
     const [clients, peers] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
     this.#port = await freePort();
     this.#spawn(etcd, {
-      'data-dir': place('etcd'),
+      'data-dir': inFolder('etcd'),
       'listen-client-urls': clients,
       'advertise-client-urls': clients,
       'listen-peer-urls': peers,
       'initial-advertise-peer-urls': peers,
       'initial-cluster': `default=${peers}`,
     });
-    await run('openssl', ['genpkey', '-algorithm', 'RSA', '-out', place('accounts.key')]);
-    await writeFile(place('tokens.csv'), `${this.#token},admin,admin,system:masters\n`, { mode: 0o600 });
+    await run('openssl', ['genpkey', '-algorithm', 'RSA', '-out', inFolder('accounts.key')]);
+    await writeFile(inFolder('tokens.csv'), `${this.#token},admin,admin,system:masters\n`, { mode: 0o600 });
     this.#spawn(apiServer, {
       'etcd-servers': clients,
       'bind-address': '127.0.0.1',
       'secure-port': String(this.#port),
-      'cert-dir': place('certificates'),
+      'cert-dir': inFolder('certificates'),
       'service-account-issuer': 'https://kubernetes.default.svc',
-      'service-account-key-file': place('accounts.key'),
-      'service-account-signing-key-file': place('accounts.key'),
+      'service-account-key-file': inFolder('accounts.key'),
+      'service-account-signing-key-file': inFolder('accounts.key'),
       'service-cluster-ip-range': '10.0.0.0/24',
-      'token-auth-file': place('tokens.csv'),
+      'token-auth-file': inFolder('tokens.csv'),
       'authorization-mode': 'AlwaysAllow',
     });
-    const certificate = place('certificates/apiserver.crt');
+    const certificate = inFolder('certificates/apiserver.crt');
     while (!(await this.#isReady(certificate))) {
       const ended = this.#processes.find(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null);
       if (ended !== undefined) throw new Error(`${ended.spawnfile} has ended`);
@@ -92,7 +92,7 @@ export class KubeApiServer {
   async #isReady(certificate: string): Promise<boolean> {
     try {
       this.#authority = await readFile(certificate);
-      return (await this.ask('GET', '/readyz')).status === 200;
+      return (await this.request('GET', '/readyz')).status === 200;
     } catch {
       return false;
     }
@@ -121,13 +121,13 @@ export class KubeApiServer {
     ];
   }
 
-  async ask(method: string, place: string, body?: string): Promise<Answer> {
+  async request(method: string, requestPath: string, body?: string): Promise<Answer> {
     const headers = { authorization: `Bearer ${this.#token}`, 'content-type': 'application/yaml' };
-    const options = { host: '127.0.0.1', port: this.#port, path: place, method, ca: this.#authority, headers };
-    const asked = request(options).end(body);
-    const [answer] = (await once(asked, 'response')) as [AsyncIterable<Buffer> & { statusCode: number }];
+    const options = { host: '127.0.0.1', port: this.#port, path: requestPath, method, ca: this.#authority, headers };
+    const sent = request(options).end(body);
+    const [answer] = (await once(sent, 'response')) as [AsyncIterable<Buffer> & { statusCode: number }];
     const bytes: Buffer[] = [];
-    for await (const shard of answer) bytes.push(shard);
+    for await (const chunk of answer) bytes.push(chunk);
     const text = Buffer.concat(bytes).toString();
     const parsed: unknown = text.startsWith('{') ? JSON.parse(text) : text;
     return { status: answer.statusCode, message: (parsed as { message?: string }).message ?? '', body: parsed };
@@ -139,7 +139,7 @@ export class KubeApiServer {
    */
   async create(object: KubernetesObject, dry: boolean): Promise<Answer> {
     const query = `fieldValidation=Strict${dry ? '&dryRun=All' : ''}`;
-    return this.ask('POST', `${await this.#collection(object)}?${query}`, JSON.stringify(object));
+    return this.request('POST', `${await this.#collection(object)}?${query}`, JSON.stringify(object));
   }
 
   /** Path of an object's kind, from the server's discovery. */
@@ -147,7 +147,7 @@ export class KubeApiServer {
     const group = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
     const key = `${group} ${kind}`;
     if (!this.#resources.has(key)) {
-      const { body } = await this.ask('GET', group);
+      const { body } = await this.request('GET', group);
       const { resources = [] } = body as { resources?: { name: string; kind: string; namespaced: boolean }[] };
       // Names with a slash are subresources, such as a scale.
       for (const { name, kind: of, namespaced } of resources.filter((resource) => !resource.name.includes('/'))) {

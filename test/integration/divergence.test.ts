@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadCheckpoint } from '../../coordinator/run/load-checkpoint.js';
+import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import type { LockstepError } from '../../shared/errors.js';

@@ -1,4 +1,4 @@
-// What a coordinator tells of a run while it goes on: /status, /readyz, and the commands that ask.
+// /status and /readyz during a run, and the commands that read them.
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { runStatus, type RunStatus } from '../../shared/monitoring/run-status.js';
@@ -14,13 +14,13 @@ async function statusOf(cluster: Cluster): Promise<RunStatus> {
   return runStatus.parse(await (await pageOf(cluster, '/status')).json());
 }
 
-/** Lets a test look at a step that does not end before it says so. */
+/** Holds a step until a test opens the gate. */
 function gate() {
   let open: () => void = () => undefined;
   let isOpen = false;
-  let arrived: () => void = () => undefined;
-  const somebodyIsThere = new Promise<void>((resolve) => {
-    arrived = resolve;
+  let arrive: () => void = () => undefined;
+  const reached = new Promise<void>((resolve) => {
+    arrive = resolve;
   });
   const opened = new Promise<void>((resolve) => {
     open = () => {
@@ -30,44 +30,44 @@ function gate() {
   });
   return {
     open: () => open(),
-    somebodyIsThere,
+    reached,
     pass: async () => {
-      arrived();
+      arrive();
       if (!isOpen) await opened;
     },
   };
 }
 
 describe('a run with two workers and a spare', () => {
-  it('tells who computes what, who is lost and who took over, and that it waits', async () => {
+  it('has assignments, lost workers, reassigned slices, and whether the run waits', async () => {
     const cluster = await startCluster({ minWorkers: 3, slices: 2, steps: 8, stragglerFactor: 0 });
     try {
       const { events, report } = cluster.coordinator;
       await once(events, 'waiting');
       expect(await (await pageOf(cluster, '/readyz')).json()).toEqual({
         status: 'not ready',
-        reason: 'waiting for workers: 0 of 3 are here',
+        reason: 'waiting for workers: 0 of 3 are connected',
       });
       expect(await statusOf(cluster)).toMatchObject({
         run: { phase: 'waiting', step: 0, steps: 8, workersNeeded: 3, loss: null, secondsLeft: null, slices: [] },
         workers: [],
       });
 
-      const [hold, back, looked] = [gate(), gate(), gate()];
-      let isFirstOver = false;
-      events.on('step', () => (isFirstOver = true));
+      const [hold, rejoined, inspected] = [gate(), gate(), gate()];
+      let isFirstStepOver = false;
+      events.on('step', () => (isFirstStepOver = true));
       let isSaved = false;
       events.on('checkpoint', () => (isSaved = true));
       const engine = fakeEngine({
-        beforeSlice: () => (isFirstOver ? back.pass() : undefined),
-        beforeEvaluation: () => (isSaved ? looked.pass() : undefined),
+        beforeSlice: () => (isFirstStepOver ? rejoined.pass() : undefined),
+        beforeEvaluation: () => (isSaved ? inspected.pass() : undefined),
       });
       for (const name of ['attic', 'cellar', 'garage']) {
         const joined = once(events, 'worker-joined');
         await cluster.join({ name, engine: name === 'attic' ? fakeEngine({ beforeSlice: hold.pass }) : engine });
         await joined;
       }
-      await hold.somebodyIsThere;
+      await hold.reached;
       expect((await pageOf(cluster, '/readyz')).status).toBe(200);
       const first = await statusOf(cluster);
       expect(first.run).toMatchObject({ phase: 'training', step: 0, exact: true, workersJoined: 3 });
@@ -108,7 +108,7 @@ describe('a run with two workers and a spare', () => {
       const joined = once(events, 'worker-joined');
       await cluster.join({ name: 'attic', engine });
       await joined;
-      back.open();
+      rejoined.open();
       await checkpoint;
       const fourth = await statusOf(cluster);
       expect(fourth.workers.filter(({ name }) => name === 'attic')).toMatchObject([
@@ -121,38 +121,38 @@ describe('a run with two workers and a spare', () => {
       const { timeShares } = fourth.workers[0];
       expect(timeShares!.compute + timeShares!.network + timeShares!.waiting).toBeCloseTo(1, 10);
       expect(fourth.run.bytesSent).toBeGreaterThan(0);
-      looked.open();
+      inspected.open();
       await report;
     } finally {
       await cluster.close();
     }
   });
 
-  it('tells of a worker that is late, and who was asked too', async () => {
+  it('has a late worker, and the one that its slices were also assigned to', async () => {
     const [hold, next] = [gate(), gate()];
     const clock = new FakeClock();
     const cluster = await startCluster({ minWorkers: 2, slices: 2, steps: 14, stragglerFactor: 2, clock });
     try {
       const { events } = cluster.coordinator;
       let isSlow = false;
-      let isAfter = false;
+      let isNextStep = false;
       const slow = fakeEngine({ beforeSlice: () => (isSlow ? hold.pass() : undefined) });
-      const quick = fakeEngine({ beforeSlice: () => (isAfter ? next.pass() : undefined) });
-      // Enough for a median. One slice a step and worker: in every step both have one.
+      const quick = fakeEngine({ beforeSlice: () => (isNextStep ? next.pass() : undefined) });
+      // Enough steps for a median. Each worker has one slice in every step.
       events.on('step', ({ step }) => {
         isSlow = step >= 10;
-        isAfter = step >= 11;
+        isNextStep = step >= 11;
       });
       await cluster.join({ name: 'slow', engine: slow });
       await cluster.join({ name: 'quick', engine: quick });
-      await hold.somebodyIsThere;
+      await hold.reached;
       await expect.poll(() => cluster.coordinator.status().run.slices.map(({ answeredBy }) => answeredBy)).toContain(2);
       const straggler = once(events, 'straggler');
-      // Nobody is late before 100 ms, and no time has passed till now.
+      // No worker is late before 100 ms, and no time has passed yet.
       clock.advance(100);
-      expect((await straggler)[0]).toMatchObject({ name: 'slow', helpers: ['quick'] });
-      // Its slice was given to the other one, which ended the step; the next begins with a worker that is still busy.
-      await next.somebodyIsThere;
+      expect((await straggler)[0]).toMatchObject({ name: 'slow', speculative: ['quick'] });
+      // The other worker computed the slice, which ended the step. The next one starts with a worker that is still busy.
+      await next.reached;
       const { workers, run } = await statusOf(cluster);
       expect(workers[0]).toMatchObject({ name: 'slow', state: 'late' });
       expect(run.stragglers).toBe(1);
@@ -168,18 +168,18 @@ describe('a run with two workers and a spare', () => {
 });
 
 describe('lockstep status and lockstep workers', () => {
-  it('print what a run is doing', async () => {
+  it('print the state of a run', async () => {
     const hold = gate();
     let isHeld = false;
     const cluster = await startCluster({ minWorkers: 2, slices: 2, steps: 3000, stragglerFactor: 0 });
     try {
       const { url, events } = cluster.coordinator;
-      // The run stands still while it is asked.
+      // The run is held while the commands run.
       events.on('step', () => (isHeld = true));
       const engine = fakeEngine({ beforeSlice: () => (isHeld ? hold.pass() : undefined) });
       await cluster.join({ name: 'attic', engine });
       await cluster.join({ name: 'cellar', engine });
-      await hold.somebodyIsThere;
+      await hold.reached;
       const [run, workers, json] = await Promise.all([
         runCli(['status', url]),
         runCli(['workers', url.replace('ws://', '')]),
@@ -198,7 +198,7 @@ describe('lockstep status and lockstep workers', () => {
     }
   });
 
-  it('say what is wrong where there is no answer to be had', async () => {
+  it('explain why they get no answer', async () => {
     const cluster = await startCluster({ token: 'secret', minWorkers: 9, port: await freePort() });
     const { url, port } = cluster.coordinator;
     const wrong = await runCli(['status', url], { LOCKSTEP_TOKEN: 'other' });
@@ -206,7 +206,7 @@ describe('lockstep status and lockstep workers', () => {
     expect(wrong).toEqual({
       status: 1,
       output:
-        `lockstep: 127.0.0.1:${port} does not let us read (a token that is not known here was shown): give a viewer's ` +
+        `lockstep: 127.0.0.1:${port} does not let us read (the token is unknown): give a viewer's ` +
         "token, or the coordinator's own, with LOCKSTEP_TOKEN or --token-file\n",
     });
     const nobody = await runCli(['workers', url]);

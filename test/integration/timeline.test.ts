@@ -1,4 +1,4 @@
-// --timeline: a trace that Perfetto reads, whose spans nest and add up, of a run with the bits of any other.
+// Timelines: traces for Perfetto whose spans nest and add up, and that do not change the weights.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -8,13 +8,14 @@ import { machineMs } from '../../shared/clock.js';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { runCli } from '../support/cli.js';
+import type { RunEventOf } from '../../coordinator/run/run-events.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { hashWith, startCluster } from '../support/local-cluster.js';
 
 const inFolder = folderPerFile();
 
-/** Of the Trace Event Format (Google, 2016; the JSON object form), the two kinds of events that are written here. */
+/** The two kinds of events used of the Trace Event Format (Google, 2016; JSON object form). */
 const span = z.strictObject({
   ph: z.literal('X'),
   name: z.string().min(1),
@@ -42,17 +43,18 @@ type Trace = z.infer<typeof trace>;
 
 const spansOf = ({ traceEvents }: Trace) => traceEvents.filter((event) => event.ph === 'X');
 const endOf = ({ ts, dur }: Span) => ts + dur;
-/** Microseconds: times are whole nanoseconds, and sums of them are rounded. */
-const nothing = 1e-4;
-/** Times are told to the nanosecond, and a sum of a few is off by as many. */
+/** Rounding error of a time in microseconds: times are whole nanoseconds, and their sums are rounded. */
+const epsilonUs = 1e-4;
+/** Rounding error of a sum of a few times, in microseconds. */
 const roundingUs = 0.01;
-const contains = (outer: Span, inner: Span) => outer.ts <= inner.ts + nothing && endOf(inner) <= endOf(outer) + nothing;
+const contains = (outer: Span, inner: Span) =>
+  outer.ts <= inner.ts + epsilonUs && endOf(inner) <= endOf(outer) + epsilonUs;
 
 const window = { from: 3, to: 24 };
 let written: Trace;
 let stepLines: { step: number; phases: { step: number; reduce: number; update: number } }[];
 let hash: string;
-let announced: unknown[];
+let announced: RunEventOf<'timeline'>[];
 
 beforeAll(async () => {
   const file = inFolder('traces', 'run.json');
@@ -60,21 +62,21 @@ beforeAll(async () => {
     minWorkers: 2,
     steps: 24,
     checkpointEvery: 10,
-    // Else a worker might be late, and be at a slice that another has answered when its step is over.
+    // Otherwise a straggler could still compute a slice when its step is over.
     stragglerFactor: 0,
     timeline: { file, steps: window },
   });
   try {
     const { events, report } = cluster.coordinator;
-    const told: unknown[] = [];
-    events.on('timeline', (event) => told.push(event));
+    const timelines: RunEventOf<'timeline'>[] = [];
+    events.on('timeline', (event) => timelines.push(event));
     const lines: typeof stepLines = [];
     events.on('step', ({ step, phases }) => lines.push({ step, phases }));
     const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 2));
     await cluster.join({ name: 'attic', engine: fakeEngine({ beforeSlice: pause }) });
     await cluster.join({ name: 'cellar' });
     hash = (await report).weightsSha256;
-    announced = told;
+    announced = timelines;
     written = trace.parse(JSON.parse(await readFile(file, 'utf8')));
     stepLines = lines;
   } finally {
@@ -83,12 +85,13 @@ beforeAll(async () => {
 });
 
 describe('a timeline', () => {
-  it('is told of once it is written, and changes no bit of the run', async () => {
-    expect(announced).toEqual([{ file: inFolder('traces', 'run.json'), ...window }]);
+  it('is announced once it is written, and does not change the weights', async () => {
+    const file = inFolder('traces', 'run.json');
+    expect(announced).toEqual([{ type: 'timeline', step: 24, time: expect.any(String), file, ...window }]);
     expect(hash).toBe(await hashWith(1, { steps: 24, checkpointEvery: 10 }));
   });
 
-  it('names its processes and their threads', () => {
+  it('names its processes and threads', () => {
     const names = written.traceEvents.flatMap((event) =>
       event.ph === 'M' && 'name' in event.args ? [`${event.pid}/${event.tid} ${event.args.name}`] : [],
     );
@@ -101,13 +104,13 @@ describe('a timeline', () => {
     expect(names).toEqual(['0/0 coordinator', '0/1 steps', ...ofWorker(1, 'attic'), ...ofWorker(2, 'cellar')]);
   });
 
-  it('has every span of a thread within another or beside it', () => {
+  it('has nested or disjoint spans in every thread', () => {
     const threads = groupedByThread(spansOf(written));
     expect(threads.size).toBe(7);
     for (const spans of threads.values()) {
       const open: Span[] = [];
       for (const next of spans.toSorted((a, b) => a.ts - b.ts || b.dur - a.dur)) {
-        while (open.length > 0 && endOf(open.at(-1)!) <= next.ts + nothing) open.pop();
+        while (open.length > 0 && endOf(open.at(-1)!) <= next.ts + epsilonUs) open.pop();
         const outer = open.at(-1) ?? next;
         expect([outer, next, contains(outer, next)]).toEqual([outer, next, true]);
         open.push(next);
@@ -115,7 +118,7 @@ describe('a timeline', () => {
     }
   });
 
-  it("accounts for each step: what the coordinator did fills it, and is what the run's metrics say", () => {
+  it("accounts for each step: the coordinator's spans fill it, and agree with the run's metrics", () => {
     const own = spansOf(written).filter(({ pid }) => pid === 0);
     const steps = own.filter(({ name }) => name.startsWith('step '));
     expect(steps.map(({ name }) => name)).toEqual(Array.from({ length: 22 }, (_, index) => `step ${index + 3}`));
@@ -125,14 +128,14 @@ describe('a timeline', () => {
       expect(new Set(parts.map(({ name }) => name))).toEqual(new Set(['broadcast', 'wait', 'add', 'update']));
       const lengthOf = (name: string) =>
         parts.filter((part) => part.name === name).reduce((sum, { dur }) => sum + dur, 0) / 1000;
-      // One behind the other, from its beginning to its end.
-      for (const [place, part] of parts.entries()) {
-        const before = parts[place - 1];
+      // One after another, from start to end.
+      for (const [position, part] of parts.entries()) {
+        const before = parts[position - 1];
         expect(Math.abs(part.ts - (before === undefined ? step.ts : endOf(before)))).toBeLessThan(roundingUs);
       }
       expect(Math.abs(endOf(parts.at(-1)!) - endOf(step))).toBeLessThan(roundingUs);
-      // Of one clock: the update is the very same, adding is a part of taking an answer, and the metrics' step begins before
-      // this one and ends behind it. How much longer it is depends on the machine; in the median it is the same.
+      // Both use the same clock: the update is identical, adding is a part of handling an answer, and the step of the metrics
+      // starts earlier and ends later. How much longer it is depends on the machine; the median is about the same.
       const { phases } = stepLines[index + 2];
       expect(Math.abs(lengthOf('update') - phases.update)).toBeLessThan(roundingUs / 1000);
       expect(phases.reduce).toBeLessThanOrEqual(lengthOf('add') + roundingUs / 1000);
@@ -151,12 +154,12 @@ describe('a timeline', () => {
     ]);
   });
 
-  it('has each worker compute while the coordinator waits for it, as clocks agree', () => {
+  it('has each worker compute while the coordinator waits for it, up to the uncertainty of its clock', () => {
     const [own, others] = [
       spansOf(written).filter(({ pid }) => pid === 0),
       spansOf(written).filter(({ pid }) => pid > 0),
     ];
-    // Both are in this process: how far their clocks are apart is known.
+    // Both are in this process, so the true offset of their clocks is known.
     const truthMs = machineMs() - performance.now();
     const clocks = Object.entries(written.otherData).filter(([name]) => name.startsWith('clock of'));
     expect(clocks).toHaveLength(2);
@@ -177,7 +180,7 @@ describe('a timeline', () => {
     }
   });
 
-  it('is written of the steps that there were when a run ends before', async () => {
+  it('has fewer steps if the run ends early', async () => {
     const file = inFolder('cut.json');
     const cluster = await startCluster({ steps: 1000, timeline: { file, steps: { from: 2, to: 900 } } });
     const { coordinator } = cluster;
@@ -201,7 +204,7 @@ function groupedByThread(spans: readonly Span[]): Map<string, Span[]> {
   return threads;
 }
 
-describe('on the command line', () => {
+describe('the options of the command line', () => {
   beforeAll(() => writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 200, testImages: 50 })));
 
   it.each([
@@ -210,7 +213,7 @@ describe('on the command line', () => {
       ['--timeline', 'FILE', '--timeline-steps', '5-2'],
       '--timeline-steps is 5-2: it must be FROM-TO, two whole numbers from 1 on, for example 10-30',
     ],
-    [['--timeline', 'FOLDER'], /--timeline .* cannot be written \(EISDIR.*\): name another/],
+    [['--timeline', 'FOLDER'], /cannot write .*timeline.* .* \(EISDIR.*\): name another/],
   ])('%j is refused', async (options, message) => {
     const file = inFolder('trace.json');
     const places: Record<string, string> = { FILE: file, FOLDER: path.dirname(file) };

@@ -1,13 +1,13 @@
-// A headless Chromium for tests of what a person opens in a browser, or why there is none. Debian's: `apt-get install
-// chromium`. Another one is named by LOCKSTEP_CHROMIUM.
+// A headless Chromium for tests of pages, or the reason why there is none. On Debian: `apt-get install chromium`;
+// LOCKSTEP_CHROMIUM names another one.
 import { existsSync } from 'node:fs';
 import axe from 'axe-core';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { sayWhySkipped } from './why-skipped.js';
 
-const places = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const locations = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
-/** Nothing that would reach for the network by itself; playwright adds a profile of its own that is removed at the end. */
+/** Without network access of its own. Playwright adds a temporary profile. */
 const flags = [
   '--no-sandbox',
   '--disable-gpu',
@@ -18,35 +18,35 @@ const flags = [
   '--disable-sync',
 ];
 
-/** A browser, to be closed by the caller, or the reason with which to skip. A browser that does not start is no reason. */
+/** Opens a browser, which the caller must close, or returns the reason to skip. A browser that does not start is an error. */
 export async function openChromiumOrReason(what: string): Promise<Browser | string> {
   const named = process.env['LOCKSTEP_CHROMIUM'];
-  const executablePath = named ?? places.find((place) => existsSync(place));
+  const executablePath = named ?? locations.find((location) => existsSync(location));
   if (executablePath === undefined) {
-    const reason = `there is no Chromium at ${places.join(', ')}, and LOCKSTEP_CHROMIUM names none`;
+    const reason = `there is no Chromium at ${locations.join(', ')}, and LOCKSTEP_CHROMIUM is not set`;
     sayWhySkipped(what, reason);
     return reason;
   }
   return chromium.launch({ executablePath, args: flags });
 }
 
-/** A page, and all that a test would not want to see of it. */
+/** A page and its problems. */
 export interface WatchedPage {
   page: Page;
-  /** Errors and warnings of the console, uncaught exceptions, and requests that failed. */
+  /** Errors and warnings on the console, uncaught exceptions, and failed requests. */
   problems: string[];
-  /** The URL of everything that was asked for, the page itself included. */
+  /** The URLs of all requests, including the page itself. */
   requests: string[];
 }
 
-/** An empty page of this size in a context of its own; to be closed with `page.context().close()`. */
+/** Opens an empty page of this size in its own context. Close it with `page.context().close()`. */
 export async function openPage(
   browser: Browser,
   options: { width: number; height: number; colorScheme?: 'light' | 'dark'; ignoreHTTPSErrors?: boolean },
 ): Promise<WatchedPage> {
   const { width, height, colorScheme = 'light', ignoreHTTPSErrors = false } = options;
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, ignoreHTTPSErrors });
-  // What a page is waited for may take: the test's own limit ends what hangs.
+  // Longer than the timeout of any test, which then ends a hanging one.
   context.setDefaultTimeout(300_000);
   const page = await context.newPage();
   const problems: string[] = [];
@@ -60,7 +60,7 @@ export async function openPage(
   return { page, problems, requests };
 }
 
-/** Nothing that axe-core knows to be wrong; else what it is, and where. */
+/** The accessibility violations that axe-core finds: their ids and elements. */
 export async function violationsOn(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   const found = await page.evaluate('axe.run()');

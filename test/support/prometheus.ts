@@ -1,18 +1,18 @@
-// Debian's Prometheus for tests of /metrics, or why there is none: `apt-get install prometheus` brings it with promtool.
+// Prometheus and promtool for tests of /metrics. On Debian: `apt-get install prometheus`.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { sayWhySkipped } from './why-skipped.js';
 
-/** Whether a program of Prometheus's is here; says why what is skipped without it. */
+/** Whether a program is installed. If not, prints why tests are skipped. */
 export function hasProgram(name: 'promtool' | 'prometheus', what: string): boolean {
   const { status } = spawnSync(name, ['--version']);
-  if (status !== 0) sayWhySkipped(what, `there is no ${name}: apt-get install prometheus`);
+  if (status !== 0) sayWhySkipped(what, `${name} is not installed: apt-get install prometheus`);
   return status === 0;
 }
 
-/** Gives promtool a text. @returns what it complains of; empty for nothing */
+/** Runs promtool on a text. @returns its complaints; empty if there are none */
 export function promtool(args: readonly string[], input: string): string {
   const { stdout, stderr, status } = spawnSync('promtool', args, { input, encoding: 'utf8' });
   return status === 0 ? stderr : `${stdout}${stderr}`;
@@ -24,8 +24,7 @@ export interface Prometheus {
 }
 
 /**
- * A Prometheus that asks these addresses every second, and itself about the rules. Everything that it writes is in the
- * folder.
+ * Starts a Prometheus that scrapes these addresses and evaluates the rules every second. It writes only to the folder.
  */
 export async function startPrometheus(targets: readonly string[], rules: string, folder: string): Promise<Prometheus> {
   const config = path.join(folder, 'prometheus.yml');
@@ -47,14 +46,14 @@ export async function startPrometheus(targets: readonly string[], rules: string,
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
   const exited = once(child, 'close');
-  const said = { text: '' };
+  let log = '';
   const address = await new Promise<string>((resolve, reject) => {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said.text += text;
-      const match = /Listening on" address=(\S+)[\s\S]*Server is ready/.exec(said.text);
+      log += text;
+      const match = /Listening on" address=(\S+)[\s\S]*Server is ready/.exec(log);
       if (match !== null) resolve(match[1]);
     });
-    void exited.then(() => reject(new Error(`Prometheus ended:\n${said.text}`)));
+    void exited.then(() => reject(new Error(`Prometheus ended:\n${log}`)));
   });
   return {
     url: `http://${address}`,

@@ -1,4 +1,4 @@
-// The dashboard as a person sees it, in a browser: a run of real worker processes, one of them killed, and its buttons.
+// The dashboard in a browser: a run of real worker processes, one of which is killed, and the operator's buttons.
 import type { Browser, Page, WebSocketRoute } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sliceRanges } from '../../web/dashboard/wording.js';
@@ -6,7 +6,7 @@ import { openChromiumOrReason, openPage, violationsOn, type WatchedPage } from '
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/faulted-cluster.js';
 
-/** The first and the last value that a chart's summary names. */
+/** The first and the last value in the summary of the loss chart. */
 async function trainingLosses(page: Page): Promise<{ first: number; last: number }> {
   const summary = await page.getByText(/^Loss\. training/).textContent();
   const [, first, last] = /training[^:]*: ([\d.]+) at step [\d,]+, ([\d.]+) at step/.exec(summary ?? '') ?? [];
@@ -22,7 +22,7 @@ describe('the dashboard', () => {
   const workers = new Map<string, FaultedWorker>();
   let victim: string;
   let watched: WatchedPage;
-  /** Without the page. */
+  /** Sends an operator's request without the page. */
   async function operate(action: string): Promise<void> {
     const { status } = await fetch(`${cluster.coordinator.dashboardUrl}/control`, {
       method: 'POST',
@@ -38,7 +38,7 @@ describe('the dashboard', () => {
   beforeAll(async () => {
     browser = await openChromiumOrReason('the dashboard in a browser');
     if (typeof browser === 'string') return;
-    // Two slices: of three workers, the last one is a spare.
+    // Two slices for three workers, one of which is spare.
     cluster = await startFaulted({
       dataset: synthesizeDataset({ trainingImages: 4_000, testImages: 300 }),
       minWorkers: 3,
@@ -48,12 +48,12 @@ describe('the dashboard', () => {
       learningRate: 0.02,
       keepCheckpoints: 2,
       replicas: 3,
-      // Nobody is late here, however busy the machine.
+      // No stragglers, however busy the machine.
       stragglerFactor: 0,
       heartbeatTimeout: 60,
     });
-    // Held early, so that who computes and who is the spare stays as it is until a worker is killed. The step after that
-    // waits in the workers' hands: who has a slice of it is busy, the spare is not.
+    // The run is paused early, so that the spare worker stays spare until a worker is killed. The step after that is held by
+    // the workers: those with a slice are busy, the spare one is not.
     for (const name of ['ada', 'grace', 'linus'])
       workers.set(name, await cluster.startAnnouncing(name, heldAfter, 20_000));
     cluster.coordinator.events.on('step', ({ step }) => {
@@ -74,17 +74,17 @@ describe('the dashboard', () => {
     await browser.close();
   });
 
-  it('shows a run as it goes on: falling loss, a lost worker, the spare’s takeover, without a reload', async () => {
+  it('shows a run live: falling loss, a lost worker, its slices reassigned to the spare, without a reload', async () => {
     const { page } = watched;
-    const table = page.getByRole('table', { name: /Workers that are here/ });
+    const table = page.getByRole('table', { name: /Connected and lost workers/ });
     await expect.poll(() => table.getByRole('row').count()).toBe(4);
     await page.locator('header').getByText('Paused', { exact: true }).waitFor();
-    // The spare has a copy of what it is to take over.
+    // The spare has the shards that it will need.
     const spareRow = page.getByRole('row').filter({ has: page.getByText('spare', { exact: true }) });
-    await spareRow.getByText('holds 0–1').waitFor();
-    const here = cluster.coordinator.status().workers;
-    const spare = here.find(({ slices }) => slices.length === 0)!.name;
-    const { name, slices: held } = here.find(({ slices }) => slices.length > 0)!;
+    await spareRow.getByText('shards 0–1').waitFor();
+    const connected = cluster.coordinator.status().workers;
+    const spare = connected.find(({ slices }) => slices.length === 0)!.name;
+    const { name, slices: held } = connected.find(({ slices }) => slices.length > 0)!;
     victim = name;
     const { last: before } = await trainingLosses(page);
     const worker = workers.get(victim)!;
@@ -96,10 +96,12 @@ describe('the dashboard', () => {
     const log = page.getByRole('log');
     await log.getByText('Worker lost').waitFor();
     for (const { child } of [...workers.values()].filter((other) => other !== worker)) child.send('go on');
-    await log.getByText('Slices taken over').waitFor();
-    const trouble = page.getByText(/ was lost with slices? .* took over slices? /);
+    await log.getByText('Slices reassigned').waitFor();
+    const recovery = page.getByText(/ left before answering slices? .* computed slices? .* instead/);
     const slices = `${held.length === 1 ? 'slice' : 'slices'} ${sliceRanges(held)}`;
-    expect(await trouble.textContent()).toContain(`${victim} was lost with ${slices}; ${spare} took over ${slices}.`);
+    expect(await recovery.textContent()).toContain(
+      `${victim} left before answering ${slices}; ${spare} computed ${slices} instead.`,
+    );
     await rowOf(victim).getByText('lost', { exact: true }).waitFor();
     await expect.poll(async () => (await trainingLosses(page)).last).toBeLessThan(before - 0.1);
     const { first, last } = await trainingLosses(page);
@@ -112,12 +114,12 @@ describe('the dashboard', () => {
     await page.locator('header').getByText('Paused', { exact: true }).waitFor();
     const pausedAt = await page.getByText(/^Step [\d,]+ of/).textContent();
     await button('Checkpoint').click();
-    await page.getByRole('log').getByText('Checkpoint asked for').waitFor();
+    await page.getByRole('log').getByText('Checkpoint requested').waitFor();
     await page.getByRole('log').getByText('Checkpoint saved').first().waitFor();
     expect(await page.getByText(/^Step [\d,]+ of/).textContent()).toBe(pausedAt);
   });
 
-  it('is without fault to axe-core, light and dark, wide and narrow', async () => {
+  it('has no violations for axe-core, light and dark, wide and narrow', async () => {
     const { page } = watched;
     expect(await violationsOn(page)).toEqual([]);
     await page.getByRole('button', { name: 'Dark theme' }).click();
@@ -125,18 +127,18 @@ describe('the dashboard', () => {
     expect(await violationsOn(page)).toEqual([]);
     await page.setViewportSize({ width: 390, height: 844 });
     expect(await violationsOn(page)).toEqual([]);
-    // Nothing sticks out to the side.
+    // Nothing overflows horizontally.
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
     await page.setViewportSize({ width: 1360, height: 900 });
   });
 
-  it('shows what was before to who opens it late, and says so when it loses the run and finds it again', async () => {
+  it('shows the history on a page opened later, and when the connection is lost and restored', async () => {
     const late = await openPage(browser as Browser, { width: 390, height: 844, colorScheme: 'dark' });
     const links: WebSocketRoute[] = [];
     let letThrough: () => void = () => undefined;
     await late.page.routeWebSocket(/\/watch$/, async (link) => {
       links.push(link);
-      // The second connection is not made before the page has been seen without one.
+      // The second connection waits until the test has seen the page without one.
       if (links.length > 1) await new Promise<void>((resolve) => (letThrough = resolve));
       link.connectToServer();
     });
@@ -155,11 +157,11 @@ describe('the dashboard', () => {
     await late.page.context().close();
   });
 
-  it('is within reach of the keyboard, which sees where it is', async () => {
+  it('can be used with the keyboard, with a visible focus', async () => {
     const { page, problems } = await openPage(browser as Browser, { width: 1360, height: 900 });
     await page.goto(cluster.coordinator.dashboardUrl!);
-    await page.getByRole('table', { name: /Workers that are here/ }).waitFor();
-    /** What has the focus, and whether that is to be seen. */
+    await page.getByRole('table', { name: /Connected and lost workers/ }).waitFor();
+    /** The focused element, and whether its focus is visible. */
     const focused = async () =>
       (await page.evaluate(`(() => {
         const element = document.activeElement;
@@ -175,12 +177,12 @@ describe('the dashboard', () => {
     const stops = reached.slice(0, -1);
     expect(stops.filter(({ isSeen }) => !isSeen)).toEqual([]);
     const names = stops.map(({ name }) => name);
-    expect(names.slice(0, 4)).toEqual(['Skip to the run', 'Continue', 'Checkpoint', 'Stop…']);
+    expect(names.slice(0, 4)).toEqual(['Skip to content', 'Continue', 'Checkpoint', 'Stop…']);
     expect(names.filter((name) => /, \d+ lines?\. Arrow keys/.test(name))).toHaveLength(4);
-    expect(names.filter((name) => name.startsWith('As a table'))).toHaveLength(4);
-    const here = [...workers.keys()].filter((name) => name !== victim);
-    expect(names.slice(-2)).toEqual(expect.arrayContaining(here.map((name) => `Drop ${name}`)));
-    // A question begins with the answer that does nothing, and gives the focus back.
+    expect(names.filter((name) => name.startsWith('Show as table'))).toHaveLength(4);
+    const connected = [...workers.keys()].filter((name) => name !== victim);
+    expect(names.slice(-2)).toEqual(expect.arrayContaining(connected.map((name) => `Drop ${name}`)));
+    // A dialog focuses the button that does nothing, and gives the focus back.
     await page.getByRole('button', { name: 'Stop…' }).focus();
     await page.keyboard.press('Enter');
     await page.getByRole('dialog').waitFor();
@@ -193,7 +195,7 @@ describe('the dashboard', () => {
     await page.context().close();
   });
 
-  it('goes on, drops a worker and stops, and asks twice where that cannot be undone', async () => {
+  it('continues, drops a worker and stops, with a confirmation where that cannot be undone', async () => {
     const { page, problems, requests } = watched;
     await button('Continue').click();
     await page.getByText('Training', { exact: true }).waitFor();

@@ -15,7 +15,7 @@ const tokens = {
   operator: '0f5e6d7c8b9a41526374',
 } as const;
 
-/** How others would reach this machine; without a network, another address of its own. */
+/** An address that others reach this machine at; without a network, another loopback address. */
 function otherAddress(): string {
   const addresses = Object.values(networkInterfaces()).flatMap((of) => of ?? []);
   return addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '127.0.0.2';
@@ -39,18 +39,18 @@ const logInWith = async (page: Page, token: string) => {
 const header = (page: Page, text: string) => page.locator('header').getByText(text, { exact: true });
 const buttonsOf = (page: Page) => page.getByRole('group', { name: 'Controls' }).getByRole('button');
 
-/** All of an answer is read: one that is left lying counts as a request that failed. */
+/** Reads the whole answer, because an unread one counts as a failed request. */
 const statusOfAnswer = '.then((answer) => answer.text().then(() => answer.status))';
 
-/** A run that goes on until the test is over, with one worker. */
+/** A run with one worker that lasts until the end of the test. */
 async function startRun(host: string): Promise<Cluster> {
   const tokenFile = inFolder(`tokens-for-${host}`);
   const lines = Object.entries(tokens).map(([role, token]) => `${role}s-own ${role} ${token}\n`);
   await writeFile(tokenFile, lines.join(''));
   const cluster = await startCluster({ host, tokenFile, steps: 1_000_000, validationSplit: 0, tensorboard: false });
-  // A step of a few milliseconds leaves the browser some of the machine.
-  const breath = () => new Promise<void>((resolve) => setTimeout(resolve, 20));
-  await cluster.join({ name: 'attic', token: tokens.worker, engine: fakeEngine({ beforeSlice: breath }) });
+  // Longer steps leave the browser some processor time.
+  const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 20));
+  await cluster.join({ name: 'attic', token: tokens.worker, engine: fakeEngine({ beforeSlice: pause }) });
   return cluster;
 }
 
@@ -68,19 +68,19 @@ describe('from another address', { timeout: 60_000 }, () => {
     await cluster.close();
   });
 
-  it('nothing is shown before a token that allows to read', async () => {
+  it('nothing is shown without a token that may read', async () => {
     const { page } = watched;
-    await page.getByText('This run is shown to those who have a token.').waitFor();
+    await page.getByText('Log in with a token to see this run.').waitFor();
     expect(await violationsOn(page)).toEqual([]);
-    await logInWith(page, 'guessed-in-vain-guessed');
-    await page.getByRole('alert').getByText('this token is not known here.').waitFor();
+    await logInWith(page, 'wrong-token-wrong-token');
+    await page.getByRole('alert').getByText('unknown token.').waitFor();
     await logInWith(page, tokens.worker);
-    await page.getByRole('alert').getByText('the token of workers-own, a worker, does not allow to read.').waitFor();
+    await page.getByRole('alert').getByText('workers-own has the role worker, which may not read.').waitFor();
     expect(await page.locator('header').count()).toBe(0);
     expect(await page.evaluate(`fetch('status')${statusOfAnswer}`)).toBe(401);
   });
 
-  it("a viewer's shows the run, and no buttons, also after a reload", async () => {
+  it("a viewer's token shows the run without buttons, also after a reload", async () => {
     const { page } = watched;
     await logInWith(page, tokens.viewer);
     await header(page, 'Training').waitFor();
@@ -94,11 +94,11 @@ describe('from another address', { timeout: 60_000 }, () => {
     const body = JSON.stringify({ action: 'pause' });
     const asked = `fetch('control', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '${body}' })`;
     expect(await page.evaluate(asked + statusOfAnswer)).toBe(403);
-    // No script can read what shows who is there.
+    // No script can read the token.
     expect(await page.evaluate('[document.cookie, localStorage.length, sessionStorage.length]')).toEqual(['', 0, 0]);
   });
 
-  it("an operator's shows the buttons, which work, until the log-out", async () => {
+  it("an operator's token shows buttons that work, until logging out", async () => {
     const { page, problems } = watched;
     await page.getByRole('button', { name: 'Log out viewers-own' }).click();
     await logInWith(page, tokens.operator);
@@ -108,14 +108,14 @@ describe('from another address', { timeout: 60_000 }, () => {
     expect(cluster.coordinator.status().run.phase).toBe('paused');
     expect(await buttonsOf(page).allTextContents()).toEqual(['Continue', 'Checkpoint', 'Stop…']);
     await page.getByRole('button', { name: 'Log out operators-own' }).click();
-    await page.getByText('This run is shown to those who have a token.').waitFor();
-    // Chromium's own words for answers that are refusals; nothing else.
+    await page.getByText('Log in with a token to see this run.').waitFor();
+    // Chromium logs refused requests; there is nothing else.
     const others = problems.filter((problem) => !/the server responded with a status of 40[13] /.test(problem));
     expect(others).toEqual([]);
   });
 });
 
-it('from this machine the run is shown at once, and the buttons with an operator’s token', async () => {
+it('from this machine the run is shown without a token, and the buttons with an operator’s token', async () => {
   const cluster = await startRun('127.0.0.1');
   try {
     const { page } = await openPage(browser as Browser, { width: 1000, height: 800 });
@@ -125,8 +125,8 @@ it('from this machine the run is shown at once, and the buttons with an operator
     await page.getByRole('button', { name: 'Log in' }).click();
     await page.getByText("An operator's token lets you pause").waitFor();
     expect(await violationsOn(page)).toEqual([]);
-    await logInWith(page, 'guessed-in-vain-guessed');
-    await page.getByRole('alert').getByText('this token is not known here.').waitFor();
+    await logInWith(page, 'wrong-token-wrong-token');
+    await page.getByRole('alert').getByText('unknown token.').waitFor();
     await logInWith(page, tokens.operator);
     await page.getByRole('button', { name: 'Pause', exact: true }).waitFor();
     expect(await page.getByRole('dialog').count()).toBe(0);

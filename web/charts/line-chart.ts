@@ -295,7 +295,9 @@ function logarithmicTicks(_: uPlot, _axis: number, lowest: number, highest: numb
 
 function rangeFrom([lowest, highest]: NonNullable<LineChartOptions['range']>): uPlot.Range.Function {
   return (_, min, max) => {
-    const [from, to] = uPlot.rangeNum(min ?? 0, max ?? 1, 0.05, true);
+    // Without data, no axis is drawn.
+    if (min === null || max === null) return [null, null];
+    const [from, to] = uPlot.rangeNum(min, max, 0.05, true);
     return [lowest ?? from, highest ?? to];
   };
 }

@@ -131,7 +131,7 @@ const legend: readonly { look: string; text: string }[] = [
   { look: 'late', text: 'late' },
   { look: 'counted recovery', text: '↷ reassigned or speculative' },
   { look: 'lost', text: '✕ lost' },
-  { look: 'unneeded', text: 'probe, or too late to count' },
+  { look: 'unneeded', text: 'not counted' },
 ];
 
 function Legend() {

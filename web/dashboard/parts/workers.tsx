@@ -18,7 +18,7 @@ export function Workers() {
       </h2>
       {workers.length === 0 ? (
         <p class="empty">
-          No worker has joined yet. Start one on each machine:{' '}
+          No worker has joined yet. Start one on each machine:
           <code>lockstep worker {location.origin.replace('http', 'ws')}</code>
         </p>
       ) : (

@@ -165,7 +165,7 @@ describe('lockstep plot', () => {
 
     it('can count epochs instead of steps', async () => {
       const { page } = await open({ width: 1200, height: 900 });
-      await page.getByLabel('over').selectOption('epochs');
+      await page.getByLabel('horizontal axis').selectOption('epochs');
       const chart = page.locator('[data-quantity=accuracy]');
       await chart.locator('.chart-frame').focus();
       await page.keyboard.press('End');
