@@ -4,7 +4,7 @@ import { homedir, hostname } from 'node:os';
 import path from 'node:path';
 import { systemClock, type Clock } from '../shared/clock.js';
 import { LockstepError } from '../shared/errors.js';
-import { assertUseFor, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
+import { assertEncryptedUrl, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
 import type { OpenLink } from './connection/coordinator-link.js';
 import { SocketLink } from './connection/socket-link.js';
 import { ThreadedLink } from './connection/threaded-link.js';
@@ -116,7 +116,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 /** Throws `bad-option` for TLS files that cannot be used. */
 function linkOpener(url: string, options: WorkerOptions, clock: Clock): OpenLink {
   let tls = readClientTls(options);
-  assertUseFor(tls, url);
+  assertEncryptedUrl(tls, url);
   return (handlers) => {
     try {
       // Read again for each connection, because certificates are renewed before they expire.

@@ -4,7 +4,7 @@ import { WebSocket } from 'ws';
 import { minTls, type ClientTls } from '../../shared/protocol/client-tls.js';
 import { machineMs, type Clock } from '../../shared/clock.js';
 import { explainConnectionError } from '../../shared/protocol/connection-error.js';
-import { clockAnswer } from '../../shared/protocol/clock-question.js';
+import { clockReply } from '../../shared/protocol/clock-query.js';
 import { HeartbeatMonitor } from '../../shared/protocol/heartbeat.js';
 import { maxMessageBytes, type CoordinatorLink, type LinkHandlers, type HeartbeatOptions } from './coordinator-link.js';
 
@@ -56,7 +56,7 @@ export class SocketLink implements CoordinatorLink {
     this.#socket.on('message', (data) => handlers.onMessage(data as Buffer));
     this.#socket.on('ping', (data: Buffer) => {
       this.#sendControl('pong', data);
-      const answer = clockAnswer(data, machineMs());
+      const answer = clockReply(data, machineMs());
       if (answer !== undefined) this.#sendControl('pong', answer);
     });
     this.#socket.on('error', (error) => {
