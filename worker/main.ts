@@ -71,7 +71,9 @@ export function checkUrl(url: string): string {
   );
 }
 
-/** Opens the engine and starts connecting. Throws LockstepError if an option is wrong or the engine cannot be opened. */
+/**
+ * Opens the engine and starts connecting. Throws LockstepError if an option is wrong or the engine cannot be opened.
+ */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const url = checkUrl(options.url);
   const { engine: engineOption = 'auto', threads = 1, precision, tensorFlowMode, xla, clock = systemClock } = options;

@@ -1,5 +1,5 @@
-// Clock queries in WebSocket pings: the ping carries the sender's time, and an extra pong replies with both times. Peers that
-// do not know them send only the usual pong, which carries no time.
+// Clock queries in WebSocket pings: the ping carries the sender's time, and an extra pong replies with both times.
+// Peers that do not know them send only the usual pong, which carries no time.
 
 const queryBytes = 8;
 const replyBytes = 16;
@@ -20,7 +20,9 @@ export function clockReply(ping: Buffer, nowMs: number): Buffer | undefined {
   return reply;
 }
 
-/** Reads a reply: when the query was sent, by this clock, and replied to, by the other. Undefined for any other pong. */
+/**
+ * Reads a reply: when the query was sent, by this clock, and replied to, by the other. Undefined for any other pong.
+ */
 export function readClockReply(pong: Buffer): { sentMs: number; repliedMs: number } | undefined {
   if (pong.length !== replyBytes) return undefined;
   const [sentMs, repliedMs] = [pong.readDoubleLE(0), pong.readDoubleLE(queryBytes)];

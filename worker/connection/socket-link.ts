@@ -47,7 +47,8 @@ export class SocketLink implements CoordinatorLink {
       // Not earlier: data that came with the upgrade would reach only this listener, not ws.
       this.#socket.once('open', () => {
         this.#terminateAfterSilence(handshakeTimeoutMs);
-        // Bytes count, not messages: over a slow link, the weights may take longer than the timeout, and pings queue behind them.
+        // Bytes count, not messages: over a slow link, the weights may take longer than the timeout, and pings queue
+        // behind them.
         socket.on('data', () => this.#heartbeat?.heard());
         handlers.onOpen();
       });
