@@ -57,8 +57,8 @@ export class SocketLink implements CoordinatorLink {
     this.#socket.on('message', (data) => handlers.onMessage(data as Buffer));
     this.#socket.on('ping', (data: Buffer) => {
       this.#sendControl('pong', data);
-      const answer = clockReply(data, machineMs());
-      if (answer !== undefined) this.#sendControl('pong', answer);
+      const reply = clockReply(data, machineMs());
+      if (reply !== undefined) this.#sendControl('pong', reply);
     });
     this.#socket.on('error', (error) => {
       const { reason, isFinal } = explainConnectionError(error, url);
