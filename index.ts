@@ -3,7 +3,7 @@
 /// <reference types="node" preserve="true" />
 
 // Train on this machine
-export { train, type TrainOptions, type Training } from './single-node/train.js';
+export { train, type LocalWorkerOptions, type TrainOptions, type Training } from './single-node/train.js';
 export type { ProcessEvents } from './single-node/worker-processes.js';
 
 // Train on several machines: a coordinator and its workers

@@ -99,9 +99,7 @@ describe('a token given as an argument', () => {
     const commandLine = readFileSync(`/proc/${coordinator.child.pid}/cmdline`, 'latin1');
     expect(commandLine).toContain('lockstep coordinator');
     expect(commandLine).not.toContain(ownersToken);
-    expect(
-      coordinator.output().match(/warning: --token .* use LOCKSTEP_TOKEN or --token-file\n/g),
-    ).toHaveLength(1);
+    expect(coordinator.output().match(/warning: --token .* use LOCKSTEP_TOKEN or --token-file\n/g)).toHaveLength(1);
     expect(coordinator.output()).not.toContain(ownersToken);
     coordinator.child.kill('SIGINT');
     expect(await coordinator.exited).toBe(130);
