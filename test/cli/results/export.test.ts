@@ -41,7 +41,7 @@ describe('lockstep export', () => {
     const folder = await runCli(['export', run, '--out', inFolder('x')]);
     expect(folder.status).toBe(2);
     expect(folder.output).toMatch(
-      /^lockstep: --out is .*: choose the format with --to, which must be keras, savedmodel, tfjs, onnx, safetensors\n$/,
+      /^lockstep: --out is .*: choose one with --to: keras, savedmodel, tfjs, onnx, safetensors\n$/,
     );
     const noOutput = await runCli(['export', run, '--to', 'onnx']);
     expect(noOutput.status).toBe(2);
