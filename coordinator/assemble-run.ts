@@ -147,12 +147,16 @@ export async function observed(
   train: () => Promise<Report>,
 ): Promise<Report> {
   const tensorBoard = run.setup.config.tensorboard ? openTensorBoard(run) : undefined;
-  const closeFiles = async () => {
-    await tensorBoard?.close();
-    await timeline?.close();
+  const trainAndClose = async () => {
+    try {
+      return await train();
+    } finally {
+      await tensorBoard?.close();
+      await timeline?.close();
+    }
   };
   try {
-    const report = await train().finally(closeFiles);
+    const report = await trainAndClose();
     run.events.publish({ type: 'ended', end: { how: 'finished', report } });
     return report;
   } catch (error) {

@@ -1,9 +1,9 @@
-// What has changed between two values of JSON, as a value of JSON itself: so that a page is told that alone. Pure.
+// The difference between two JSON values, as a JSON value, so that pages are sent only what has changed. Pure.
 
-/** `[value]` is another value; an object holds what has changed in members of an object or elements of an array. */
+/** `[value]` replaces a value; an object has the differences of an object's members or an array's elements. */
 export type Difference = readonly [value: unknown] | { readonly [member: string]: Difference };
 
-/** Undefined where nothing has changed. Objects with other members than before and longer or shorter arrays are told whole. */
+/** Undefined if nothing has changed. Objects whose members have changed, and arrays whose length has, are replaced as a whole. */
 export function differenceBetween(before: unknown, after: unknown): Difference | undefined {
   if (Object.is(before, after)) return undefined;
   if (!isComposite(before) || !isComposite(after) || Array.isArray(before) !== Array.isArray(after)) return [after];
@@ -14,23 +14,23 @@ export function differenceBetween(before: unknown, after: unknown): Difference |
     if (!Object.hasOwn(before, member)) return [after];
     const difference = differenceBetween(before[member], after[member]);
     if (difference === undefined) continue;
-    // Without a prototype any name is a member's.
+    // No prototype, so that every name can be a member.
     changed ??= Object.create(null) as Record<string, Difference>;
     changed[member] = difference;
   }
   return changed;
 }
 
-/** What was before is left as it is. */
+/** Returns the new value. Does not modify the old one. */
 export function applyDifference(before: unknown, difference: Difference): unknown {
-  if (isWhole(difference)) return difference[0];
+  if (isReplacement(difference)) return difference[0];
   const after = (member: string, value: unknown) =>
     Object.hasOwn(difference, member) ? applyDifference(value, difference[member]) : value;
   if (Array.isArray(before)) return before.map((element: unknown, index) => after(String(index), element));
   return Object.fromEntries(Object.entries(before as object).map(([member, value]) => [member, after(member, value)]));
 }
 
-function isWhole(difference: Difference): difference is readonly [unknown] {
+function isReplacement(difference: Difference): difference is readonly [unknown] {
   return Array.isArray(difference);
 }
 

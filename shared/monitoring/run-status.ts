@@ -1,17 +1,17 @@
-// What a coordinator tells of its run when it is asked: the answer of /status, which commands print and pages show.
+// The answer of /status: the state of a run, for commands and pages.
 import { z } from 'zod';
 
 /**
- * What a run is doing: `waiting` for workers, `training`, `validating`, `testing`, `saving` a checkpoint, `paused` by an
- * operator, or `ended`, when nothing more will change.
+ * The phase of a run: `waiting` for workers, `training`, `validating`, `testing`, `saving` a checkpoint, `paused` by an
+ * operator, or `ended`.
  */
 export const runPhases = ['waiting', 'training', 'validating', 'testing', 'saving', 'paused', 'ended'] as const;
 export type RunPhase = (typeof runPhases)[number];
 
 /**
- * What a worker is doing: `working` on slices or parts of an evaluation; `idle`, it has slices in the running step and has
- * answered them; `spare`, it has none; `late`, its slices were given to others as well, or it is still busy with an
- * earlier step; `lost`, it is not connected any more.
+ * The state of a worker: `working` on slices or an evaluation; `idle` after answering its slices of the current step; `spare`,
+ * without slices; `late`, because its slices were also assigned to others or it is still busy with an earlier step; `lost`,
+ * not connected any more.
  */
 export const workerStates = ['working', 'idle', 'spare', 'late', 'lost'] as const;
 export type WorkerState = (typeof workerStates)[number];
@@ -19,35 +19,35 @@ export type WorkerState = (typeof workerStates)[number];
 const count = z.int().nonnegative();
 /** ISO 8601 in UTC, by the coordinator's clock. */
 const time = z.iso.datetime();
-/** Null where JSON has no number for it (a loss that is NaN) or there is none yet. */
+/** Null if there is no value yet, or if it is not finite. */
 const measured = z.number().nullable();
 
 const evaluated = z.object({ step: count, loss: measured, accuracy: measured });
 
-/** The parts of a worker's time that went into something, each from 0 to 1; together 1. */
+/** Shares of a worker's recent time, which add up to 1. */
 const timeShares = z.object({
-  /** Augmenting, computing and adding its own slices. */
+  /** Augmenting, computing and adding up slices. */
   compute: z.number(),
-  /** Weights on their way to it, gradients on their way back, and what lies in queues at either end. */
+  /** Transfer of weights and gradients, including queues at both ends. */
   network: z.number(),
-  /** It was asked for nothing: for other workers, the update, a checkpoint. */
+  /** Without an assignment: during the update or a checkpoint, or while other workers compute. */
   waiting: z.number(),
 });
 export type TimeShares = z.infer<typeof timeShares>;
 
 const sliceStatus = z.object({
-  /** Who was given the slice in this step, by worker id, in that order: more than one where one was lost or late. */
+  /** Ids of the workers that the slice was assigned to, in order; several if one was lost or late. */
   workers: z.array(count),
-  /** Whose answer counted; null while there is none. */
+  /** The worker whose answer counted; null before it has arrived. */
   answeredBy: count.nullable(),
 });
 
 const runOfStatus = z.object({
   id: z.string(),
-  /** The run's folder, as the coordinator was given it. */
+  /** The run directory, as given. */
   directory: z.string(),
   phase: z.enum(runPhases),
-  /** Updates made, and how many there will be. */
+  /** Number of updates made, and in the whole run. */
   step: count,
   steps: count,
   stepsPerEpoch: count,
@@ -55,86 +55,86 @@ const runOfStatus = z.object({
   epoch: count,
   epochs: count,
   batchSize: count,
-  /** When this coordinator started; a resumed run began before that. */
+  /** When this coordinator started. A resumed run started earlier. */
   startedAt: time,
-  /** Of the latest step's batch: the mean loss, and the part of images that were right. */
+  /** Metrics of the latest global batch. */
   loss: measured,
   accuracy: measured,
-  /** Of the latest update, or of the first one before it. */
+  /** Of the latest update; before the first update, of the next one. */
   learningRate: z.number(),
   validation: evaluated.nullable(),
   test: evaluated.nullable(),
-  /** `now`: of the latest step, 0 while nothing is computed. `mean`: over the training time since this coordinator started. */
+  /** `now` is for the latest step, or 0 if the run waits; `mean` is over the training time since this coordinator started. */
   imagesPerSecond: z.object({ now: z.number(), mean: z.number() }),
-  /** Images that gradients were taken of, over the whole run. */
+  /** Number of images trained on, over the whole run. */
   imagesSeen: count,
-  /** At the pace since the start, without the time spent on waiting; null before the first step. */
+  /** Estimated from the pace since the start, without time spent waiting; null before the first step. */
   secondsLeft: z.number().nullable(),
-  /** How long this coordinator has spent on each phase. */
+  /** Seconds that this coordinator has spent in each phase. */
   secondsIn: z.record(z.enum(runPhases), z.number()),
-  /** Whether the weights are still a pure function of configuration and seed. */
+  /** Whether the weights are a pure function of configuration and seed so far. */
   exact: z.boolean(),
-  /** To and from all workers since this coordinator started. */
+  /** Exchanged with all workers since this coordinator started. */
   bytesSent: count,
   bytesReceived: count,
-  /** Slices of a running step that went to another worker because theirs left. */
+  /** Number of slices that were reassigned because their worker left. */
   slicesReassigned: count,
-  /** How often a worker was late and its slices were given to others as well; and how many slices those were. */
+  /** How often a worker was a straggler, and how many of its slices were also assigned to others. */
   stragglers: count,
   slicesDuplicated: count,
-  /** Without so many workers the run waits. */
+  /** The number of workers without which the run waits. */
   workersNeeded: count,
-  /** Counted over the whole run, like `workersLost`; who comes again is counted again. */
+  /** Over the whole run, like `workersLost`. A worker that rejoins is counted again. */
   workersJoined: count,
   workersLost: count,
-  /** The newest one; its time is null where it was made before this coordinator started. */
+  /** The newest checkpoint; `time` is null if it was saved before this coordinator started. */
   checkpoint: z.object({ step: count, path: z.string(), time: time.nullable() }).nullable(),
-  /** Of the running step, or of the latest while none is running; one entry for each slice, none before the first step. */
+  /** One entry per slice of the current step, or between steps of the last one; empty before the first step. */
   slices: z.array(sliceStatus),
 });
 
 const workerStatus = z.object({
-  /** Of its connection: a worker that joins again has another. */
+  /** Identifies the connection: a worker that rejoins has another id. */
   id: count,
   name: z.string(),
   /** Host and port of the other end. */
   address: z.string(),
   state: z.enum(workerStates),
   engine: z.string(),
-  /** Everything that its bits depend on. */
+  /** Everything that the engine's bits depend on. */
   fingerprint: z.string(),
-  /** What it computes on, for people. */
+  /** The device, for display. */
   device: z.string(),
-  /** Slices that it was given in the running step. */
+  /** Slices assigned to it in the current step. */
   slices: z.array(count),
-  /** Slices of which it has the images. */
+  /** Training shards that it holds, by slice. */
   shards: z.array(count),
-  /** While it computes: the median of its latest answers; 0 before the first. */
+  /** Median rate over its latest answers, while it computes; 0 before the first answer. */
   imagesPerSecond: z.number(),
-  /** Images whose gradients counted, of all workers of this name. */
+  /** Number of images whose gradients counted, over all workers of this name. */
   images: count,
-  /** Over its latest answers; null before the first. */
+  /** Over its latest answers; null before the first answer. */
   timeShares: timeShares.nullable(),
   bytesSent: count,
   bytesReceived: count,
-  /** Since anything was heard of it; of a lost one, since it was lost. */
+  /** Seconds since the last data from it; for a lost worker, since it was lost. */
   lastSeenSecondsAgo: z.number(),
   joinedAt: time,
-  /** How often a worker of this name was lost, and came again after that. */
+  /** How often a worker of this name was lost, and rejoined. */
   timesLost: count,
   timesRejoined: count,
-  /** Why it is not here any more. */
+  /** Why it was lost. */
   lostReason: z.string().nullable(),
 });
 export type WorkerStatus = z.infer<typeof workerStatus>;
 
-/** The answer of /status. Later versions may say more: what is not known here is passed over. */
+/** The answer of /status. Fields that are unknown here, from later versions, are ignored. */
 export const runStatus = z.object({
   lockstepVersion: z.string(),
-  /** When the answer was made. */
+  /** When the snapshot was taken. */
   time,
   run: runOfStatus,
-  /** Those that are here in the order in which they joined, then the names that are not here any more. */
+  /** Connected workers in the order in which they joined, then lost ones. */
   workers: z.array(workerStatus),
 });
 export type RunStatus = z.infer<typeof runStatus>;

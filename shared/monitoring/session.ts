@@ -1,12 +1,12 @@
-// Who the reader of a page is, as far as the coordinator can tell: the answer of /session.
+// The answer of /session: what the user of a page may do.
 
 export interface Session {
   mayRead: boolean;
   mayOperate: boolean;
-  /** Whether there is a running run behind the page, or only what one has left. */
+  /** Whether the run is running on this coordinator, or was recorded earlier. */
   isLive: boolean;
-  /** Whose token was shown; null where none was. */
+  /** The owner of the token sent; null if none was sent. */
   holder: { name: string; role: string } | null;
-  /** Whether there are tokens at all: then another one may open more. */
+  /** Whether the coordinator has tokens, so that logging in may allow more. */
   hasTokens: boolean;
 }

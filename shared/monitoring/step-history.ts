@@ -1,9 +1,9 @@
-// The curves of a run in bounded memory: a point for each step at first, and when there are too many of them, one for
-// every two, four, eight steps. Pure; the coordinator's feed and the page count alike with it.
+// The curves of a run in bounded memory: one point per step at first, then one per 2, 4, 8 steps and so on. Pure; used by the
+// coordinator and by the page.
 
-/** What the curves tell of a step; of several, their means, and the last one's number and rate. */
+/** A point of the curves: one step, or the means over several with the number and learning rate of the last. */
 export interface StepPoint {
-  /** Updates made, counted from 1. */
+  /** Counted from 1. */
   step: number;
   loss: number;
   accuracy: number;
@@ -11,11 +11,11 @@ export interface StepPoint {
   imagesPerSecond: number;
 }
 
-/** The whole history as it travels: a column each, as long as each other. */
+/** The whole history as it is sent: one column per quantity, all of the same length. */
 export interface HistoryColumns {
-  /** Steps that every point but the last is the mean of. */
+  /** Number of steps in every point but the last. */
   stepsPerPoint: number;
-  /** Steps in the last point. */
+  /** Number of steps in the last point. */
   lastCount: number;
   step: number[];
   loss: number[];
@@ -24,7 +24,7 @@ export interface HistoryColumns {
   imagesPerSecond: number[];
 }
 
-/** More than a chart has pixels on most screens; about 40 kB as JSON. */
+/** More points than a chart has pixels on most screens; about 40 kB as JSON. */
 const defaultCapacity = 1_000;
 
 interface Bucket extends StepPoint {
@@ -36,7 +36,7 @@ export class StepHistory {
   #stepsPerPoint = 1;
   #buckets: Bucket[] = [];
 
-  /** @param capacity points that are kept at most; even */
+  /** @param capacity maximum number of points; even */
   constructor(capacity = defaultCapacity) {
     this.#capacity = capacity;
   }
@@ -59,7 +59,7 @@ export class StepHistory {
     return this.#stepsPerPoint;
   }
 
-  /** In the order of steps; the last one may be the mean of fewer steps than the others. */
+  /** In the order of steps. The last point may have fewer steps than the others. */
   get points(): readonly StepPoint[] {
     return this.#buckets;
   }
@@ -74,7 +74,7 @@ export class StepHistory {
     this.#buckets.push({ ...point, count: 1 });
   }
 
-  /** @param digits significant digits that numbers travel with */
+  /** @param digits number of significant digits to send */
   columns(digits = 6): HistoryColumns {
     const column = (key: keyof StepPoint) => this.#buckets.map((bucket) => Number(bucket[key].toPrecision(digits)));
     return {
@@ -88,7 +88,7 @@ export class StepHistory {
     };
   }
 
-  /** Only called with every bucket full. */
+  /** Call only when every bucket is full. */
   #halve(): void {
     const half: Bucket[] = [];
     for (let i = 0; i + 1 < this.#buckets.length; i += 2) half.push(merged(this.#buckets[i], this.#buckets[i + 1]));

@@ -1,6 +1,6 @@
-// What the dashboard costs a run: images/s and the coordinator's own CPU time while somebody watches, beside a turn without
-// anybody right before or after it, within one run. A socket in another process that reads all is what the coordinator
-// pays; a page in a browser on this machine also shares the cores with the workers. Nobody against nobody is the noise.
+// The cost of an open dashboard for a run: images/s and the coordinator's CPU time with and without a page, in adjacent turns of
+// one run. A socket in another process shows the coordinator's own cost; a page in a browser on this machine also competes with
+// the workers for cores. Turns that are both without a page show the noise.
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -14,20 +14,20 @@ import { openChromiumOrReason } from '../support/chromium.js';
 import { summaryOf } from './paired.js';
 
 const workerCount = 2;
-/** What the reader is told to stop reading. */
-const nowhere = '';
+/** Sent to the reader to make it stop reading. */
+const noUrl = '';
 
-/** Begins to watch. @returns what ends it */
-type Watching = () => Promise<() => Promise<void>>;
+/** Opens a page. @returns a function that closes it */
+type OpenPage = () => Promise<() => Promise<void>>;
 
 interface Turn {
   imagesPerSecond: number;
-  /** The coordinator's own, of all its threads, as a part of one core. */
-  cpuPart: number;
+  /** CPU time of the coordinator process, as a fraction of one core. */
+  cpuShare: number;
 }
 
 interface Pair {
-  nobody: Turn;
+  without: Turn;
   watched: Turn;
 }
 
@@ -46,7 +46,7 @@ export async function benchDashboard(args: readonly string[]): Promise<void> {
     port: 0,
     minWorkers: workerCount,
     steps: 1_000_000,
-    // Nothing but steps: no validation, no checkpoint that anybody would wait for, and nobody who is given other slices.
+    // Only steps: no validation, few checkpoints, no speculative work.
     validationSplit: 0,
     keepCheckpoints: 1,
     tensorboard: false,
@@ -57,22 +57,22 @@ export async function benchDashboard(args: readonly string[]): Promise<void> {
     spawn(process.execPath, [cli, 'worker', coordinator.url, '--engine', 'wasm', '--no-cache', '--quiet']),
   );
   const reader = fork(fileURLToPath(new URL('./feed-reader.js', import.meta.url)));
-  const kinds: Record<string, Watching> = {
-    'nobody (the noise)': () => Promise.resolve(() => Promise.resolve()),
-    'a socket that reads all': async () => {
+  const kinds: Record<string, OpenPage> = {
+    'none (noise)': () => Promise.resolve(() => Promise.resolve()),
+    socket: async () => {
       reader.send(`${coordinator.url}/watch`);
       await once(reader, 'message');
       return async () => {
-        reader.send(nowhere);
+        reader.send(noUrl);
         await once(reader, 'message');
       };
     },
   };
   if (typeof browser !== 'string') {
-    kinds['a page in a browser here'] = async () => {
+    kinds['browser page'] = async () => {
       const page = await browser.newPage();
       await page.goto(coordinator.dashboardUrl!);
-      await page.getByRole('table', { name: /Workers/ }).waitFor();
+      await page.getByRole('table', { name: 'Connected and lost workers' }).waitFor();
       return () => page.close();
     };
   }
@@ -85,8 +85,8 @@ export async function benchDashboard(args: readonly string[]): Promise<void> {
   try {
     await turn(coordinator, 2 * seconds);
     for (let count = 0; count < pairCount; count++) {
-      for (const [kind, watch] of Object.entries(kinds)) {
-        measured.get(kind)!.push(await pairOf(coordinator, watch, { seconds, watchedFirst: count % 2 === 1 }));
+      for (const [kind, open] of Object.entries(kinds)) {
+        measured.get(kind)!.push(await pairOf(coordinator, open, { seconds, watchedFirst: count % 2 === 1 }));
       }
     }
   } finally {
@@ -102,17 +102,17 @@ export async function benchDashboard(args: readonly string[]): Promise<void> {
 
 async function pairOf(
   coordinator: Coordinator,
-  watch: Watching,
+  open: OpenPage,
   { seconds, watchedFirst }: { seconds: number; watchedFirst: boolean },
 ): Promise<Pair> {
   const before = watchedFirst ? undefined : await turn(coordinator, seconds);
-  const leave = await watch();
+  const close = await open();
   const watched = await turn(coordinator, seconds);
-  await leave();
-  return { nobody: before ?? (await turn(coordinator, seconds)), watched };
+  await close();
+  return { without: before ?? (await turn(coordinator, seconds)), watched };
 }
 
-/** Whole steps for at least so long, from the end of the running one on. */
+/** Measures whole steps for at least this long, starting at the end of the current one. */
 async function turn({ events }: Coordinator, seconds: number): Promise<Turn> {
   let startedMs: number | undefined;
   let cpuBefore = process.cpuUsage();
@@ -129,17 +129,17 @@ async function turn({ events }: Coordinator, seconds: number): Promise<Turn> {
       if (elapsed < seconds) return;
       events.off('step', onStep);
       const { user, system } = process.cpuUsage(cpuBefore);
-      resolve({ imagesPerSecond: images / elapsed, cpuPart: (user + system) / 1e6 / elapsed });
+      resolve({ imagesPerSecond: images / elapsed, cpuShare: (user + system) / 1e6 / elapsed });
     };
     events.on('step', onStep);
   });
 }
 
 function print(measured: ReadonlyMap<string, readonly Pair[]>): void {
-  const head = ['who watches', 'images/s', 'rate / nobody’s: median', 'quartiles', '95% of the median'];
+  const head = ['page', 'images/s', 'ratio to none: median', 'quartiles', '95% interval of the median'];
   const rows = [...measured].map(([kind, pairs]) => {
-    const ratios = summaryOf(pairs.map(({ nobody, watched }) => watched.imagesPerSecond / nobody.imagesPerSecond));
-    const cpu = summaryOf(pairs.map(({ nobody, watched }) => watched.cpuPart - nobody.cpuPart));
+    const ratios = summaryOf(pairs.map(({ without, watched }) => watched.imagesPerSecond / without.imagesPerSecond));
+    const cpu = summaryOf(pairs.map(({ without, watched }) => watched.cpuShare - without.cpuShare));
     const rate = summaryOf(pairs.map(({ watched }) => watched.imagesPerSecond)).median;
     return [
       kind,
@@ -150,7 +150,7 @@ function print(measured: ReadonlyMap<string, readonly Pair[]>): void {
       `${(100 * cpu.median).toFixed(2)} (${range([100 * cpu.quartiles[0], 100 * cpu.quartiles[1]], 2)})`,
     ];
   });
-  const table = [[...head, 'more CPU of the coordinator, % of a core (quartiles)'], ...rows];
+  const table = [[...head, 'added coordinator CPU, % of a core (quartiles)'], ...rows];
   const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
   for (const row of table) {
     process.stdout.write(`${row.map((cell, column) => cell.padEnd(widths[column])).join('  ')}\n`);

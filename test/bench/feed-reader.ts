@@ -1,4 +1,4 @@
-// A page that draws nothing, in a process of its own: told an address it reads all that is said there, until it is told none.
+// A page that draws nothing, in a process of its own: reads everything from the URL that it is sent, until it is sent none.
 import { WebSocket } from 'ws';
 
 let socket: WebSocket | undefined;

@@ -147,7 +147,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
       JSON.parse(await runKubectl('--namespace', 'lockstep', 'get', '--output', 'json', ...words)) as Workload;
 
     it('accepts all objects in a server-side dry run', async () => {
-      const said = await runKubectl(
+      const output = await runKubectl(
         'apply',
         '--server-side',
         '--dry-run=server',
@@ -155,8 +155,8 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
         'deploy/kubernetes',
         '--validate=strict',
       );
-      expect(said.trim().split('\n')).toHaveLength(objects.length);
-      for (const line of said.trim().split('\n')) expect(line).toMatch(/serverside-applied \(server dry run\)$/);
+      expect(output.trim().split('\n')).toHaveLength(objects.length);
+      for (const line of output.trim().split('\n')) expect(line).toMatch(/serverside-applied \(server dry run\)$/);
     });
 
     it('runs the commands of README.md: secrets, all objects, scaling workers, stopping and resuming', async () => {

@@ -54,8 +54,8 @@ describe.skipIf(python === undefined)('deploy', () => {
     const objects = parseAllDocuments(stdout).map(
       (document) => document.toJS() as { metadata: { namespace?: string } },
     );
-    const said = await check('kubernetes-validate', '--strict', inFolder('rendered.yaml'));
-    expect(said.match(/ passed for resource /g)).toHaveLength(objects.length);
+    const output = await check('kubernetes-validate', '--strict', inFolder('rendered.yaml'));
+    expect(output.match(/ passed for resource /g)).toHaveLength(objects.length);
     expect(objects.length).toBeGreaterThan(manifests.length);
     const elsewhere = objects.filter(({ metadata: { namespace } }) => namespace !== 'lockstep');
     expect(elsewhere).toMatchObject([{ kind: 'Namespace', metadata: { name: 'lockstep' } }]);

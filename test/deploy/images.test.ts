@@ -146,15 +146,15 @@ describe.skipIf(reason !== undefined)('the images', () => {
       environment: { LOCKSTEP_TOKEN: operatorToken },
     });
     await container.process.says('0.0.0.0:7350');
-    const ask = (where: string) =>
+    const statusOf = (page: string) =>
       run(network.prefix[0], [
         ...network.prefix.slice(1),
         process.execPath,
         '--eval',
-        `fetch('http://127.0.0.1:7350/${where}').then((answer) => console.log(answer.status))`,
+        `fetch('http://127.0.0.1:7350/${page}').then((answer) => console.log(answer.status))`,
       ]);
-    expect((await ask('healthz')).stdout.trim()).toBe('200');
-    expect((await ask('status')).stdout.trim()).toBe('401');
+    expect((await statusOf('healthz')).stdout.trim()).toBe('200');
+    expect((await statusOf('status')).stdout.trim()).toBe('401');
     expect(await container.stop()).toBe(interrupted);
   });
 
@@ -307,6 +307,6 @@ describe.skipIf(reason !== undefined)('the images', () => {
   it('a worker with --gpus that finds none says what to check', async () => {
     const worker = await startWorker(workerImage, '--gpus', 'all');
     expect(await worker.process.exited).toBe(2);
-    expect(worker.process.output()).toContain('lists no GPU here');
+    expect(worker.process.output()).toContain('lists no GPU on this machine');
   });
 });

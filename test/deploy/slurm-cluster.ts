@@ -32,12 +32,12 @@ export class SlurmCluster {
 
   /** @param folder owned by root */
   static async start(folder: string): Promise<SlurmCluster> {
-    const place = (name: string) => path.join(folder, name);
+    const file = (name: string) => path.join(folder, name);
     const [node] = hostname().split('.');
-    for (const name of ['state', 'spool']) await mkdir(place(name));
-    await writeFile(place('munge.key'), randomBytes(128), { mode: 0o400 });
+    for (const name of ['state', 'spool']) await mkdir(file(name));
+    await writeFile(file('munge.key'), randomBytes(128), { mode: 0o400 });
     // munge's clients must reach its socket.
-    await mkdir(place('munge'), { mode: 0o755 });
+    await mkdir(file('munge'), { mode: 0o755 });
     await chmod(folder, 0o755);
     const settings = {
       ClusterName: 'test',
@@ -48,13 +48,13 @@ export class SlurmCluster {
       SlurmdUser: 'root',
       AuthType: 'auth/munge',
       // A requeued job waits until the credentials of its first start have expired, 2 minutes by default.
-      AuthInfo: `socket=${place('munge/socket')},cred_expire=5`,
-      StateSaveLocation: place('state'),
-      SlurmdSpoolDir: place('spool'),
-      SlurmctldPidFile: place('slurmctld.pid'),
-      SlurmdPidFile: place('slurmd.pid'),
-      SlurmctldLogFile: place('slurmctld.log'),
-      SlurmdLogFile: place('slurmd.log'),
+      AuthInfo: `socket=${file('munge/socket')},cred_expire=5`,
+      StateSaveLocation: file('state'),
+      SlurmdSpoolDir: file('spool'),
+      SlurmctldPidFile: file('slurmctld.pid'),
+      SlurmdPidFile: file('slurmd.pid'),
+      SlurmctldLogFile: file('slurmctld.log'),
+      SlurmdLogFile: file('slurmd.log'),
       ProctrackType: 'proctrack/linuxproc',
       TaskPlugin: 'task/none',
       SelectType: 'select/cons_tres',
@@ -68,19 +68,19 @@ export class SlurmCluster {
       `NodeName=${node} NodeAddr=127.0.0.1 CPUs=2 RealMemory=2000`,
       `PartitionName=all Nodes=${node} Default=YES`,
     );
-    await writeFile(place('slurm.conf'), `${lines.join('\n')}\n`);
-    const cluster = new SlurmCluster(place('slurm.conf'));
-    const munge = ['--foreground', '--force', `--key-file=${place('munge.key')}`, `--socket=${place('munge/socket')}`];
+    await writeFile(file('slurm.conf'), `${lines.join('\n')}\n`);
+    const cluster = new SlurmCluster(file('slurm.conf'));
+    const munge = ['--foreground', '--force', `--key-file=${file('munge.key')}`, `--socket=${file('munge/socket')}`];
     munge.push(
-      `--pid-file=${place('munge/pid')}`,
-      `--log-file=${place('munge/log')}`,
-      `--seed-file=${place('munge/seed')}`,
+      `--pid-file=${file('munge/pid')}`,
+      `--log-file=${file('munge/log')}`,
+      `--seed-file=${file('munge/seed')}`,
     );
     cluster.#startDaemon('munged', munge);
-    await until(() => Promise.resolve(existsSync(place('munge/socket'))));
-    cluster.#startDaemon('slurmctld', ['-D', '-c', '-f', place('slurm.conf')]);
-    cluster.#startDaemon('slurmd', ['-D', '-c', '-f', place('slurm.conf'), '-N', node]);
-    await until(async () => (await cluster.ask('sinfo', '--noheader', '--format=%t')).trim() === 'idle');
+    await until(() => Promise.resolve(existsSync(file('munge/socket'))));
+    cluster.#startDaemon('slurmctld', ['-D', '-c', '-f', file('slurm.conf')]);
+    cluster.#startDaemon('slurmd', ['-D', '-c', '-f', file('slurm.conf'), '-N', node]);
+    await until(async () => (await cluster.tryCommand('sinfo', '--noheader', '--format=%t')).trim() === 'idle');
     return cluster;
   }
 
@@ -100,21 +100,21 @@ export class SlurmCluster {
   }
 
   /** Runs a Slurm command. Returns its output, or an empty string if it fails. */
-  async ask(command: string, ...args: string[]): Promise<string> {
-    return run(command, args, { env: this.#environment }).then(
+  async tryCommand(name: string, ...args: string[]): Promise<string> {
+    return run(name, args, { env: this.#environment }).then(
       ({ stdout }) => stdout,
       () => '',
     );
   }
 
   /** Runs a Slurm command. Rejects if it fails. */
-  async tell(
-    command: string,
+  async command(
+    name: string,
     args: readonly string[],
     environment: NodeJS.ProcessEnv = {},
     cwd?: string,
   ): Promise<string> {
-    const { stdout } = await run(command, args, {
+    const { stdout } = await run(name, args, {
       env: { ...this.#environment, ...environment },
       ...(cwd === undefined ? {} : { cwd }),
     });

@@ -38,7 +38,7 @@ describe.skipIf(reason !== undefined)('the sbatch file', () => {
   async function submit(name: string): Promise<{ job: string; log: () => Promise<string>; runDirectory: string }> {
     const runDirectory = inFolder(name);
     const output = inFolder(`${name}.log`);
-    const job = await cluster!.tell(
+    const job = await cluster!.command(
       'sbatch',
       ['--parsable', '--ntasks=2', `--output=${output}`, 'deploy/slurm/lockstep.sbatch', ...recipe()],
       {
@@ -55,7 +55,7 @@ describe.skipIf(reason !== undefined)('the sbatch file', () => {
     const states = new Set(['COMPLETED', 'FAILED', 'CANCELLED', 'TIMEOUT', 'NODE_FAIL']);
     let state = '';
     await until(async () => {
-      const shown = await cluster!.ask('scontrol', 'show', 'job', job);
+      const shown = await cluster!.tryCommand('scontrol', 'show', 'job', job);
       state = /JobState=(\S+)/.exec(shown)?.[1] ?? '';
       return states.has(state);
     });
@@ -71,16 +71,16 @@ describe.skipIf(reason !== undefined)('the sbatch file', () => {
 
   it('is requeued by the signal that announces the time limit, and ends with the same hash', async () => {
     const { job, log, runDirectory } = await submit('requeued');
-    await until(async () => (await cluster!.ask('scontrol', 'show', 'job', job)).includes('JobState=RUNNING'));
+    await until(async () => (await cluster!.tryCommand('scontrol', 'show', 'job', job)).includes('JobState=RUNNING'));
     await until(async () => (await readFile(path.join(runDirectory, 'metrics.jsonl'), 'utf8').catch(() => '')) !== '');
     await stepsMade(runDirectory, 60);
-    await cluster!.tell('scancel', ['--signal=USR1', '--batch', job]);
-    await until(async () => (await cluster!.ask('scontrol', 'show', 'job', job)).includes('Restarts=1'));
+    await cluster!.command('scancel', ['--signal=USR1', '--batch', job]);
+    await until(async () => (await cluster!.tryCommand('scontrol', 'show', 'job', job)).includes('Restarts=1'));
     const state = await ended(job);
-    const said = await log();
-    expect({ state, said }).toMatchObject({ state: 'COMPLETED' });
-    expect(said).toContain('the time limit is near: saving and requeueing');
-    const [, step] = /resumed after step (\d+) of 240/.exec(said) ?? [];
+    const output = await log();
+    expect({ state, output }).toMatchObject({ state: 'COMPLETED' });
+    expect(output).toContain('the time limit is near: saving and requeueing');
+    const [, step] = /resumed after step (\d+) of 240/.exec(output) ?? [];
     expect(Number(step)).toBeGreaterThanOrEqual(60);
     expect(Number(step)).toBeLessThan(steps);
     expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: hash, exact: true });

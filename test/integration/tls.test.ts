@@ -227,7 +227,7 @@ describe('the command line', () => {
     expect(trusting.output).toMatch(/^waiting · /);
     expect(trusting.status).toBe(0);
     expect(strange.output).toMatch(
-      /cannot connect to .* signed by an unknown CA: give the CA's certificate as --tls-ca/,
+      /cannot connect to .*: the coordinator's certificate is signed by an unknown CA: give the CA's certificate as --tls-ca/,
     );
     expect(strange.status).toBe(1);
     expect(uncertified.output).toMatch(

@@ -1,5 +1,5 @@
-// An engine whose "gradient" is cheap arithmetic on the weights and the images it is given: any difference in what a
-// worker sees (order, augmentation, weights, slice) or in the order of sums changes its bits. It learns nothing.
+// An engine whose gradient is cheap arithmetic on the weights and the images. Any difference in what a worker receives (order,
+// augmentation, weights, slice) or in the order of sums changes the bits of the gradient. Nothing is learned.
 import { recordBytes, type ImageBatch, type Preprocessing } from '../../shared/dataset/image-batch.js';
 import { classCount, type ModelLayout } from '../../shared/network/layout.js';
 import type { BatchResult, Engine, EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
@@ -53,13 +53,13 @@ class FakeModel implements EngineModel {
     await this.#options.beforeSlice?.();
     const gradientSum = new Float32Array(this.#layout.trainableSize);
     const batchStatistics = new Float32Array(this.#layout.statisticsSize);
-    batch.indices.forEach((index, place) => {
+    batch.indices.forEach((index, position) => {
       const label = batch.records[index * recordBytes];
-      const pixel = batch.records[index * recordBytes + 1 + (batch.augmentations[place] % 3072)] / 255 + this.#shift;
+      const pixel = batch.records[index * recordBytes + 1 + (batch.augmentations[position] % 3072)] / 255 + this.#shift;
       for (let i = 0; i < gradientSum.length; i++) {
         gradientSum[i] += this.#weights[i] * 0.01 + (pixel - 0.5) / (1 + ((i + label) % 13)) / 7;
       }
-      batchStatistics.fill(pixel / (place + 3), 0, 1 + (place % batchStatistics.length));
+      batchStatistics.fill(pixel / (position + 3), 0, 1 + (position % batchStatistics.length));
     });
     const result = this.#result(batch);
     const lossSum = this.#options.lossSum?.() ?? result.lossSum;
@@ -67,16 +67,16 @@ class FakeModel implements EngineModel {
     return { ...result, lossSum, gradientSum, batchStatistics };
   }
 
-  /** Its logits favour the class that is a pixel's value modulo 10; its loss tells of augmentations and preprocessing. */
+  /** The largest logit is that of a pixel's value modulo 10. The loss depends on augmentation and preprocessing. */
   async evaluate(batch: ImageBatch): Promise<EvaluationResult> {
     await this.#options.beforeEvaluation?.();
     const logits = new Float32Array(batch.indices.length * classCount);
-    for (const [place, index] of batch.indices.entries()) {
-      logits[place * classCount + (batch.records[index * recordBytes + 1] % classCount)] = 1 + this.#weights[0];
+    for (const [position, index] of batch.indices.entries()) {
+      logits[position * classCount + (batch.records[index * recordBytes + 1] % classCount)] = 1 + this.#weights[0];
     }
     const result = this.#result(batch);
-    const seen = batch.augmentations.reduce((sum, packed, place) => sum + packed / (place + 2), 0) / 100 + this.#shift;
-    return { ...result, lossSum: result.lossSum + seen, logits };
+    const inputTerm = batch.augmentations.reduce((sum, packed, i) => sum + packed / (i + 2), 0) / 100 + this.#shift;
+    return { ...result, lossSum: result.lossSum + inputTerm, logits };
   }
 
   dispose(): void {

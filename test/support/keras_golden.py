@@ -2,9 +2,9 @@
 
     python keras_golden.py FOLDER
 
-FOLDER/tasks.json lists the cases; each has a folder of its own under FOLDER with weights.f32, statistics.f32, augmented.u8 (the
-batches' raw pixels), training.u8 (raw pixels of the training images, which measured preprocessing needs) and labels.i32: raw
-little-endian arrays, with weights in Lockstep's layouts. Writes into it, with values of each step, losses.f32,
+FOLDER/tasks.json lists the cases. Each has a folder under FOLDER with weights.f32, statistics.f32, augmented.u8 (raw pixels of the
+batches), training.u8 (raw pixels of the training images, which measured preprocessing needs) and labels.i32: raw little-endian
+arrays, with weights in Lockstep's layouts. Writes into it, with values of each step, losses.f32,
 trained-weights.f32 and trained-statistics.f32; and FOLDER/schedule.json, the learning rates of Keras at the given steps.
 """
 
@@ -76,7 +76,7 @@ class Network:
 
 
 def preprocess(augmented, training, kind):
-    """uint8 RGB [..., 32, 32, 3] to what the network sees. The training images are what is measured."""
+    """Converts uint8 RGB [..., 32, 32, 3] to the input of the network. Measures the training images where needed."""
     pixels = augmented.astype(np.float32)
     if kind == "imagenet":
         return keras.applications.resnet50.preprocess_input(pixels) / 255  # as the tutorial has it
@@ -110,7 +110,7 @@ def train(folder, task):
     steps, batch = task["steps"], task["batchSize"]
     augmented = np.fromfile(folder / "augmented.u8", np.uint8).reshape(steps, batch, 32, 32, 3)
     training = np.fromfile(folder / "training.u8", np.uint8).reshape(-1, 32, 32, 3)
-    images = np.stack([preprocess(view, training, task["preprocessing"]) for view in augmented])
+    images = np.stack([preprocess(batch_images, training, task["preprocessing"]) for batch_images in augmented])
     labels = np.fromfile(folder / "labels.i32", "<i4").reshape(steps, batch)
 
     model = Network(task).build()

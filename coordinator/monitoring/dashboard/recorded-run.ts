@@ -34,7 +34,7 @@ export async function readRecordedRun(directory: string): Promise<readonly Watch
   const facts = factsOf(config, {
     runId: path.resolve(directory),
     runDirectory: directory,
-    dataset: config.data === null ? '' : `images: ${config.data}`,
+    dataset: config.data === null ? '' : `CIFAR-10 files in ${config.data}`,
     totalSteps: totalStepsOf(config, stepsPerEpoch),
     stepsPerEpoch,
   });

@@ -55,7 +55,7 @@ export class WorkerTracks {
     const offsetMs = this.clockOffset.offsetMs;
     if (offsetMs === undefined) return [];
     // The estimate of a clock may be off by as much as the first message took.
-    const here = (ms: number) => Math.max(0, microsecondsAt(ms - offsetMs));
+    const localUs = (ms: number) => Math.max(0, microsecondsAt(ms - offsetMs));
     const span = (
       tid: number,
       what: string,
@@ -82,12 +82,12 @@ export class WorkerTracks {
       if (assignedMs !== undefined && !received.has(step)) {
         received.add(step);
         // The estimate of a clock may be off by more than the transfer took. Nothing arrives before it was sent.
-        const [from, to] = [microsecondsAt(assignedMs), here(receivedMs)];
+        const [from, to] = [microsecondsAt(assignedMs), localUs(receivedMs)];
         all.push(span(threads.receive, 'receive', from, Math.max(from, to), ofStep));
       }
-      all.push(span(threads.compute, describeRange(range), here(startedMs), here(sentMs), ofStep));
+      all.push(span(threads.compute, describeRange(range), localUs(startedMs), localUs(sentMs), ofStep));
       for (const { slice, startedMs: from, augmentMs, computeMs, endedMs } of slices) {
-        const [start, end] = [here(from), here(endedMs)];
+        const [start, end] = [localUs(from), localUs(endedMs)];
         // Images may have been augmented in advance, outside this span.
         const augmented = start + Math.max(0, Math.min(1000 * augmentMs, end - start - 1000 * computeMs));
         all.push(
@@ -97,15 +97,15 @@ export class WorkerTracks {
         );
       }
       for (const { startedMs: from, endedMs: to } of additions)
-        all.push(span(threads.compute, 'add', here(from), here(to)));
+        all.push(span(threads.compute, 'add', localUs(from), localUs(to)));
       for (const { startedMs: from, endedMs: to } of preparations) {
         // Skip what happened before the timeline started.
-        if (here(from) > 0) all.push(span(threads.compute, 'prepare', here(from), here(to)));
+        if (localUs(from) > 0) all.push(span(threads.compute, 'prepare', localUs(from), localUs(to)));
       }
       const arrivedMs = this.#arrivedMs.get(keyOf(timing));
       if (arrivedMs !== undefined) {
         // Answers leave one after another through the same socket.
-        const from = Math.max(sendEndsUs, here(sentMs));
+        const from = Math.max(sendEndsUs, localUs(sentMs));
         sendEndsUs = Math.max(from, microsecondsAt(arrivedMs));
         all.push(span(threads.send, `send ${describeRange(range)}`, from, sendEndsUs, ofStep));
       }

@@ -54,7 +54,7 @@ const randomEvent = fc.oneof(
   { weight: 1, arbitrary: fc.record({ type: fc.constant('leave' as const), index }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 5000 }) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('repeat' as const), index }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant('held' as const), index, slice: fc.nat(15) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('shard-received' as const), index, slice: fc.nat(15) }) },
 );
 type RandomEvent = typeof randomEvent extends fc.Arbitrary<infer Value> ? Value : never;
 
@@ -88,7 +88,7 @@ class Simulation {
   }
 
   get workers(): ScriptedWorker[] {
-    return this.#workers.filter(({ isHere }) => isHere);
+    return this.#workers.filter(({ isConnected }) => isConnected);
   }
 
   join(held: number, computeMs: number): void {
@@ -113,8 +113,8 @@ class Simulation {
         return worker.leave();
       case 'repeat':
         return worker.repeat();
-      case 'held':
-        return worker.nowHolds(this.#shards[event.slice % this.#shards.length]);
+      case 'shard-received':
+        return worker.reportShard(this.#shards[event.slice % this.#shards.length]);
       default:
         event satisfies never;
     }
