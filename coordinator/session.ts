@@ -180,11 +180,11 @@ export class CoordinatorSession {
       joining,
       this.#connectionSettings,
       ({ id, name }, timing) => this.#events.publish({ type: 'worker-timing', worker: { id, name }, timing }),
-      ({ id, name }, { askedMs, toldMs, heardMs }) =>
+      ({ id, name }, sample) =>
         this.#events.publish({
           type: 'clock-sample',
           worker: { id, name },
-          sample: { sentMs: askedMs, receivedMs: toldMs, repliedMs: toldMs, returnedMs: heardMs },
+          sample: { ...sample, receivedMs: sample.repliedMs },
         }),
     );
     worker.send(this.#welcome(worker.id), ...this.#measuredPreprocessing());

@@ -8,8 +8,8 @@ import { LockstepError } from './errors.js';
 const root = new URL('..', import.meta.url);
 
 /**
- * Returns the location of a built file: next to the importing file, or at the corresponding place in dist if that one is a
- * source file. Throws `not-built`.
+ * Returns the location of a built file: next to the importing file, or at the corresponding place in dist if that one
+ * is a source file. Throws `not-built`.
  * @param importer import.meta.url of the importing file
  */
 export function builtFile(name: string, importer: string): URL {

@@ -10,8 +10,8 @@ export interface Clock {
 }
 
 /**
- * Monotonic time in milliseconds, shared by all threads and processes of the machine. (A thread's performance.now() starts
- * with the thread.)
+ * Monotonic time in milliseconds, shared by all threads and processes of the machine. (A thread's performance.now()
+ * starts with the thread.)
  */
 export function machineMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;

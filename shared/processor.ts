@@ -16,7 +16,7 @@ export function processorVendor(): string | undefined {
 }
 
 /** For display: `Intel Xeon Processor family 6 model 167, 1 thread`. */
-export function processorInWords(threads: number): string {
+export function describeProcessor(threads: number): string {
   const name = processorName().replaceAll(/\((?:R|TM)\)/gi, '');
   return `${name}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
 }

@@ -41,8 +41,8 @@ export function threefry2x32(key0: number, key1: number, counter0: number, count
 }
 
 /**
- * Random numbers with the key (seed, purpose, major index such as the step, minor index such as the slice). Each position has
- * 64 bits.
+ * Random numbers with the key (seed, purpose, major index such as the step, minor index such as the slice). Each
+ * position has 64 bits.
  */
 export class KeyedRandom {
   readonly #key0: number;

@@ -1,4 +1,5 @@
-// The model on an engine's device. It outlives connections: a worker that rejoins the same run need not create it again.
+// The model on an engine's device. It outlives connections: a worker that rejoins the same run need not create it
+// again.
 import type { Preprocessing } from '../shared/dataset/image-batch.js';
 import { layoutHash } from '../shared/network/layout-hash.js';
 import type { ModelLayout } from '../shared/network/layout.js';

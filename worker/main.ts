@@ -4,7 +4,7 @@ import { homedir, hostname } from 'node:os';
 import path from 'node:path';
 import { systemClock, type Clock } from '../shared/clock.js';
 import { LockstepError } from '../shared/errors.js';
-import { assertUseFor, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
+import { assertEncryptedUrl, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
 import type { OpenLink } from './connection/coordinator-link.js';
 import { SocketLink } from './connection/socket-link.js';
 import { ThreadedLink } from './connection/threaded-link.js';
@@ -71,7 +71,9 @@ export function checkUrl(url: string): string {
   );
 }
 
-/** Opens the engine and starts connecting. Throws LockstepError if an option is wrong or the engine cannot be opened. */
+/**
+ * Opens the engine and starts connecting. Throws LockstepError if an option is wrong or the engine cannot be opened.
+ */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const url = checkUrl(options.url);
   const { engine: engineOption = 'auto', threads = 1, precision, tensorFlowMode, xla, clock = systemClock } = options;
@@ -116,7 +118,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 /** Throws `bad-option` for TLS files that cannot be used. */
 function linkOpener(url: string, options: WorkerOptions, clock: Clock): OpenLink {
   let tls = readClientTls(options);
-  assertUseFor(tls, url);
+  assertEncryptedUrl(tls, url);
   return (handlers) => {
     try {
       // Read again for each connection, because certificates are renewed before they expire.

@@ -13,7 +13,9 @@ export interface WorkerEvents {
   progress: [{ step: number; images: number }];
   /** There is no connection. The next attempt follows after `delayMs`. */
   reconnecting: [{ reason: string; attempt: number; delayMs: number }];
-  /** The cache folder cannot be read or written, for example because the disk is full. The worker continues without it. */
+  /**
+   * The cache folder cannot be read or written, for example because the disk is full. The worker continues without it.
+   */
   cacheFailed: [{ message: string }];
 }
 

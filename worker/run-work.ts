@@ -135,7 +135,8 @@ export class RunWork {
     this.#link.send(sealed, () => {
       sent();
       this.#sentFrames.push(frame);
-      // The next step most likely has the same ranges. Prepared only now, because the whole run may wait for this answer.
+      // The next step most likely has the same ranges. Prepared only now, because the whole run may wait for this
+      // answer.
       if (range === ranges.at(-1) && this.#queue.isEmpty) this.#prepare(step + 1, ranges);
     });
     this.#onProgress(step, sampleCount);

@@ -1,4 +1,5 @@
-// One connection to a coordinator, from hello to goodbye: the protocol as a state machine. The work itself is in run-work.ts.
+// One connection to a coordinator, from hello to goodbye: the protocol as a state machine. The work itself is in
+// run-work.ts.
 import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import { closeCodes } from '../shared/protocol/close-codes.js';
 import { decodeFrame, encodeFrame } from '../shared/protocol/frame.js';

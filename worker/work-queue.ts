@@ -4,7 +4,7 @@ import { ProtocolError } from '../shared/errors.js';
 /** A step has at most 4,096 slices, and jobs of finished steps are dropped as soon as the current one ends. */
 const maxWaitingJobs = 1 << 14;
 
-/** @typeParam Device what every job needs, and the first one waits for */
+/** @typeParam Device passed to every job; the first one waits until it is open */
 export class WorkQueue<Device> {
   readonly #device: Promise<Device>;
   readonly #onFailure: (error: unknown) => void;

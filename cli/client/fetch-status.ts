@@ -2,7 +2,7 @@
 import { explainConnectionError } from '../../shared/protocol/connection-error.js';
 import { LockstepError } from '../../shared/errors.js';
 import { runStatus, type RunStatus } from '../../shared/monitoring/run-status.js';
-import { parseJson } from '../../shared/parse-json.js';
+import { parseJson } from '../../shared/json.js';
 import { get, type Credentials, type Response } from './coordinator-request.js';
 
 /**

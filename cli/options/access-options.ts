@@ -5,7 +5,12 @@ import type { ServerTlsFiles } from '../../coordinator/connections/server-tls.js
 import { readTokenFile } from '../../coordinator/connections/token-file.js';
 import { onlyTokenIn } from '../../coordinator/connections/tokens.js';
 import { LockstepError } from '../../shared/errors.js';
-import { assertUseFor, readClientTls, type ClientTls, type ClientTlsFiles } from '../../shared/protocol/client-tls.js';
+import {
+  assertEncryptedUrl,
+  readClientTls,
+  type ClientTls,
+  type ClientTlsFiles,
+} from '../../shared/protocol/client-tls.js';
 import { wholeNumberOption } from './number-options.js';
 
 type TokenOptionValues = Pick<AccessOptions, 'token' | 'tokenFile'>;
@@ -87,7 +92,7 @@ export function readCredentials(
   url: string | undefined,
 ): { token?: string | undefined; tls: ClientTls } {
   const tls = readClientTls(command.opts<ClientTlsFiles>());
-  if (url !== undefined) assertUseFor(tls, url);
+  if (url !== undefined) assertEncryptedUrl(tls, url);
   return { token: readClientToken(command), tls };
 }
 

@@ -3,7 +3,7 @@
 import type { RawData, WebSocket } from 'ws';
 import type { Clock } from '../../shared/clock.js';
 import { messageOf, ProtocolError } from '../../shared/errors.js';
-import { clockQuestion, readClockAnswer } from '../../shared/protocol/clock-question.js';
+import { clockQuery, readClockReply } from '../../shared/protocol/clock-query.js';
 import { closeCodes } from '../../shared/protocol/close-codes.js';
 import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
@@ -45,8 +45,8 @@ export interface ConnectionHandlers {
   /** May throw ProtocolError: then the worker is disconnected. */
   onAnswer: (message: AnswerMessage, payload: Uint8Array) => void;
   onTiming: (worker: WorkerConnection, message: TimingMessage) => void;
-  /** The worker's clock showed `toldMs` at some moment between `askedMs` and `heardMs` of this machine's clock. */
-  onClockSample: (worker: WorkerConnection, sample: { askedMs: number; toldMs: number; heardMs: number }) => void;
+  /** The worker's clock showed `repliedMs` at some moment between `sentMs` and `returnedMs` of this machine's clock. */
+  onClockSample: (worker: WorkerConnection, sample: { sentMs: number; repliedMs: number; returnedMs: number }) => void;
   /** The worker received a shard. */
   onShardHeld: () => void;
   /** Called once, when nothing more will arrive. */
@@ -100,8 +100,8 @@ export class WorkerConnection implements WorkerView {
       if (socket.bufferedAmount > maxUnreadBytes) this.terminate('it sends and does not read');
     });
     socket.on('pong', (data: Buffer) => {
-      const answer = readClockAnswer(data);
-      if (answer !== undefined) handlers.onClockSample(this, { ...answer, heardMs: clock.now() });
+      const reply = readClockReply(data);
+      if (reply !== undefined) handlers.onClockSample(this, { ...reply, returnedMs: clock.now() });
     });
     socket.on('error', (error) => {
       this.#closeReason ??= error.message;
@@ -163,7 +163,7 @@ export class WorkerConnection implements WorkerView {
 
   /** Asks for the time of the worker's clock. */
   sampleClock(): void {
-    this.#socket.ping(clockQuestion(this.#settings.clock.now()));
+    this.#socket.ping(clockQuery(this.#settings.clock.now()));
   }
 
   /** Says goodbye and closes; resolves when the connection is closed, by force if the worker does not answer. */

@@ -1,5 +1,5 @@
-// The table of configuration fields: schema, default, and help text of each. Command-line options, configuration files and
-// the library share these names (kebab-case on the command line). config.ts resolves values against it.
+// The table of configuration fields: schema, default, and help text of each. Command-line options, configuration files
+// and the library share these names (kebab-case on the command line). config.ts resolves values against it.
 import { z } from 'zod';
 import {
   cropPaddings,

@@ -1,5 +1,5 @@
-// Resolves a configuration: fills in defaults and the recipe, checks every value, and freezes the result. The fields are in
-// config-fields.ts. Nothing here reads files, argv or the environment.
+// Resolves a configuration: fills in defaults and the recipe, checks every value, and freezes the result. The fields
+// are in config-fields.ts. Nothing here reads files, argv or the environment.
 import { z } from 'zod';
 import { LockstepError } from '../errors.js';
 import { layoutModel } from '../network/layout.js';
@@ -107,7 +107,9 @@ function assertConsistent(config: Config, nameOf: (key: string) => string): void
   );
 }
 
-/** Sets the recipe's values where `input` has none. A length given in steps or epochs replaces the recipe's in either. */
+/**
+ * Sets the recipe's values where `input` has none. A length given in steps or epochs replaces the recipe's in either.
+ */
 function applyRecipe(config: Mutable<Config>, input: Readonly<Record<string, unknown>>): void {
   const hasLength = config.steps !== null || config.epochs !== null;
   for (const [key, value] of Object.entries(presets[config.recipe](config))) {

@@ -32,7 +32,7 @@ export function readClientTls({ tlsCa, tlsCert, tlsKey }: ClientTlsFiles): Clien
 }
 
 /** Throws `bad-option` if TLS files are given for a connection that is not encrypted. */
-export function assertUseFor(tls: ClientTls, url: string): void {
+export function assertEncryptedUrl(tls: ClientTls, url: string): void {
   if (/^(wss|https):/.test(url) || Object.keys(tls).length === 0) return;
   throw new LockstepError(
     'bad-option',

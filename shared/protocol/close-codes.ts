@@ -1,5 +1,5 @@
-// WebSocket close codes. ws itself adds 1002 (not WebSocket frames), 1006 (closed without a code, for example after a heartbeat
-// timeout) and 1007 (invalid text).
+// WebSocket close codes. ws itself adds 1002 (not WebSocket frames), 1006 (closed without a code, for example after a
+// heartbeat timeout) and 1007 (invalid text).
 
 export const closeCodes = {
   /** Nothing left to do, or one side leaves. */

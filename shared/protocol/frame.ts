@@ -1,5 +1,5 @@
-// The wire format of a message: header length (uint32, little-endian), msgpack header, zeros up to a multiple of 8, raw payload.
-// The padding lets a receiver view float32 values in place.
+// The wire format of a message: header length (uint32, little-endian), msgpack header, zeros up to a multiple of 8, raw
+// payload. The padding lets a receiver view float32 values in place.
 import { Packr } from 'msgpackr';
 import { ProtocolError, messageOf } from '../errors.js';
 import { assertPlainMsgpack } from './plain-msgpack.js';
@@ -93,7 +93,9 @@ export function decodeFrame(message: Uint8Array): Frame {
   }
 }
 
-/** Views a payload as float32 values, or copies it if it is not aligned. Throws ProtocolError if their number is wrong. */
+/**
+ * Views a payload as float32 values, or copies it if it is not aligned. Throws ProtocolError if their number is wrong.
+ */
 export function floatsOf(payload: Uint8Array, expectedCount: number): Float32Array {
   if (payload.byteLength !== expectedCount * 4) {
     throw new ProtocolError(`expected a payload of ${expectedCount * 4} bytes, received ${payload.byteLength}`);

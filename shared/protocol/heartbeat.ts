@@ -17,8 +17,8 @@ export class HeartbeatMonitor {
     const isSilent = () => !this.#isStopped && this.silentMs > timeoutMs;
     this.#stopTimer = clock.every(Math.min(timeoutMs / 4, maxCheckIntervalMs), () => {
       if (!isSilent()) return;
-      // Timers run before sockets are read. After a long computation in this process, data may still be unread: check again
-      // once it has been read.
+      // Timers run before sockets are read. After a long computation in this process, data may still be unread: check
+      // again once it has been read.
       setImmediate(() =>
         setImmediate(() => {
           if (!isSilent()) return;

@@ -1,5 +1,5 @@
-// The messages between coordinator and workers: one union per direction, each message a sentence in the speaker's voice.
-// Headers are validated here, as they come off the socket, and trusted afterwards.
+// The messages between coordinator and workers: one union per direction, each message a sentence in the speaker's
+// voice. Headers are validated here, as they come off the socket, and trusted afterwards.
 import { z } from 'zod';
 import { workerConfigSchema } from '../config/config.js';
 import { ProtocolError } from '../errors.js';
@@ -11,7 +11,10 @@ export const protocolVersion = 6;
 
 /** Largest chunk of a shard. */
 export const chunkBytes = 1 << 20;
-/** Shards that are not needed yet are requested in chunks of this size, one at a time, so that other messages need not wait long. */
+/**
+ * Shards that are not needed yet are requested in chunks of this size, one at a time, so that other messages need not
+ * wait long.
+ */
 export const prefetchChunkBytes = 1 << 18;
 
 /** Largest shard that a worker accepts. CIFAR-10 in one shard is 154 MB. */
@@ -76,7 +79,10 @@ const gradient = z.strictObject({
   }),
 });
 const timeSpan = z.strictObject({ startedMs: z.number(), endedMs: z.number() });
-/** "This is when I computed the partial sum that comes next, in milliseconds of my own clock." Sent if a compute is `timed`. */
+/**
+ * "This is when I computed the partial sum that comes next, in milliseconds of my own clock." Sent if a compute is
+ * `timed`.
+ */
 const timing = z.strictObject({
   type: z.literal('timing'),
   step: count,
@@ -126,8 +132,8 @@ export type TimingMessage = z.infer<typeof timing>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
 
 /**
- * "Welcome; here is the run's configuration and a list of its shards, followed by the statistics for preprocessing, if it
- * needs any."
+ * "Welcome; here is the run's configuration and a list of its shards, followed by the statistics for preprocessing, if
+ * it needs any."
  */
 const welcome = z.strictObject({
   type: z.literal('welcome'),
@@ -195,8 +201,8 @@ export function parseCoordinatorMessage(header: unknown): CoordinatorMessage {
 }
 
 /**
- * Returns the protocol version in a hello, or undefined if there is none. Read before the rest, because a hello of another
- * version may have other fields.
+ * Returns the protocol version in a hello, or undefined if there is none. Read before the rest, because a hello of
+ * another version may have other fields.
  */
 export function protocolVersionIn(header: unknown): number | undefined {
   if (typeof header !== 'object' || header === null) return undefined;

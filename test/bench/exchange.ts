@@ -1,5 +1,5 @@
-// Benchmarks the exchange alone: weights out, gradients in, partial sums added; no computation and no update. Compared, in turns,
-// with plain TCP in Node.js: the same bytes without framing and addition. Every worker is a process.
+// Benchmarks the exchange alone: weights out, gradients in, partial sums added; no computation and no update. Compared,
+// in turns, with plain TCP in Node.js: the same bytes without framing and addition. Every worker is a process.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';

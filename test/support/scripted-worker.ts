@@ -1,5 +1,5 @@
-// A worker that is controlled by a test: a real WorkerConnection over a fake socket. It answers when the test says so, and may be
-// late, repeat an answer, or leave.
+// A worker that is controlled by a test: a real WorkerConnection over a fake socket. It answers when the test says so,
+// and may be late, repeat an answer, or leave.
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { WebSocket } from 'ws';

@@ -1,5 +1,5 @@
-// A worker with a hostile coordinator: it closes the connection with a clear reason, allocates no memory for what was only
-// announced, writes nothing but shards into its cache, and then computes for a correct coordinator.
+// A worker with a hostile coordinator: it closes the connection with a clear reason, allocates no memory for what was
+// only announced, writes nothing but shards into its cache, and then computes for a correct coordinator.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -32,7 +32,8 @@ function bytesInUse(): number {
 }
 
 /**
- * Runs a worker whose first coordinator is hostile and whose second one is correct. Its cache is in a folder with other files.
+ * Runs a worker whose first coordinator is hostile and whose second one is correct. Its cache is in a folder with other
+ * files.
  * @param close if given, the hostile coordinator itself closes the connection after this
  */
 async function attack(script: Script, close?: (peer: Peer) => Promise<void>, connectionThread = false) {

@@ -7,8 +7,8 @@ import type { EngineModel } from '../engine.js';
 import type { ReadShard, Run } from './slice-images.js';
 
 /**
- * Answers an evaluation request for all images of a shard, in order. Only validation images are augmented, and only with
- * `augmentValidation`.
+ * Answers an evaluation request for all images of a shard, in order. Only validation images are augmented, and only
+ * with `augmentValidation`.
  */
 export async function evaluateShard(
   { config }: Pick<Run, 'config'>,

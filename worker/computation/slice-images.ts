@@ -1,5 +1,5 @@
-// The images of each slice in each step: the next ones of its shard in the keyed order of the epoch, with keyed augmentation.
-// A pure function of the run and the shard; what it keeps is a cache.
+// The images of each slice in each step: the next ones of its shard in the keyed order of the epoch, with keyed
+// augmentation. A pure function of the run and the shard; what it keeps is a cache.
 import { alternatingFlip, augmentationsOf, epochOrder } from '../../shared/dataset/partition.js';
 import { recordBytes, type ImageBatch } from '../../shared/dataset/image-batch.js';
 import { ProtocolError } from '../../shared/errors.js';

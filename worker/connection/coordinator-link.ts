@@ -1,5 +1,5 @@
-// The interface between a session and its connection to the coordinator. The socket is in this thread (socket-link.ts) or in a
-// thread of its own (threaded-link.ts).
+// The interface between a session and its connection to the coordinator. The socket is in this thread (socket-link.ts)
+// or in a thread of its own (threaded-link.ts).
 
 /** Limit for a message from the coordinator, and the only one before the welcome: enough for 64 million weights. */
 export const maxMessageBytes = 256 * 1024 * 1024;

@@ -11,7 +11,10 @@ function emit(event: LinkEvent, ...transferred: ArrayBuffer[]): void {
   port.postMessage(event, transferred);
 }
 
-/** Copies a message that shares its buffer with others, so that the buffer can be transferred. ws reads small ones that way. */
+/**
+ * Copies a message that shares its buffer with others, so that the buffer can be transferred. ws reads small ones that
+ * way.
+ */
 function inOwnBuffer(message: Uint8Array): Uint8Array<ArrayBuffer> {
   const isWhole = message.byteLength === message.buffer.byteLength && message.buffer instanceof ArrayBuffer;
   return isWhole ? (message as Uint8Array<ArrayBuffer>) : new Uint8Array(message);

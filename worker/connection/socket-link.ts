@@ -4,7 +4,7 @@ import { WebSocket } from 'ws';
 import { minTls, type ClientTls } from '../../shared/protocol/client-tls.js';
 import { machineMs, type Clock } from '../../shared/clock.js';
 import { explainConnectionError } from '../../shared/protocol/connection-error.js';
-import { clockAnswer } from '../../shared/protocol/clock-question.js';
+import { clockReply } from '../../shared/protocol/clock-query.js';
 import { HeartbeatMonitor } from '../../shared/protocol/heartbeat.js';
 import { maxMessageBytes, type CoordinatorLink, type LinkHandlers, type HeartbeatOptions } from './coordinator-link.js';
 
@@ -47,7 +47,8 @@ export class SocketLink implements CoordinatorLink {
       // Not earlier: data that came with the upgrade would reach only this listener, not ws.
       this.#socket.once('open', () => {
         this.#terminateAfterSilence(handshakeTimeoutMs);
-        // Bytes count, not messages: over a slow link, the weights may take longer than the timeout, and pings queue behind them.
+        // Bytes count, not messages: over a slow link, the weights may take longer than the timeout, and pings queue
+        // behind them.
         socket.on('data', () => this.#heartbeat?.heard());
         handlers.onOpen();
       });
@@ -56,8 +57,8 @@ export class SocketLink implements CoordinatorLink {
     this.#socket.on('message', (data) => handlers.onMessage(data as Buffer));
     this.#socket.on('ping', (data: Buffer) => {
       this.#sendControl('pong', data);
-      const answer = clockAnswer(data, machineMs());
-      if (answer !== undefined) this.#sendControl('pong', answer);
+      const reply = clockReply(data, machineMs());
+      if (reply !== undefined) this.#sendControl('pong', reply);
     });
     this.#socket.on('error', (error) => {
       const { reason, isFinal } = explainConnectionError(error, url);

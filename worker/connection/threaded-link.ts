@@ -1,6 +1,6 @@
-// A connection to the coordinator in a thread of its own, which answers pings and receives messages while the engine blocks
-// this one, on a slow machine for longer than the heartbeat timeout. No frame is copied between the threads: incoming ones are
-// transferred, outgoing ones are in shared memory.
+// A connection to the coordinator in a thread of its own, which answers pings and receives messages while the engine
+// blocks this one, on a slow machine for longer than the heartbeat timeout. No frame is copied between the threads:
+// incoming ones are transferred, outgoing ones are in shared memory.
 import { Worker } from 'node:worker_threads';
 import { builtFile } from '../../shared/built-file.js';
 import type { ClientTls } from '../../shared/protocol/client-tls.js';

@@ -49,7 +49,9 @@ export class ShardClient {
     caches.memory.keepOnly(new Set(shards.map(({ sha256 }) => sha256)));
   }
 
-  /** Returns the records of a shard. Rejects with ProtocolError if the welcome did not list it or its data is invalid. */
+  /**
+   * Returns the records of a shard. Rejects with ProtocolError if the welcome did not list it or its data is invalid.
+   */
   async recordsOf(split: Split, index: number): Promise<Uint8Array> {
     const shard = this.#shards.get(`${split} ${index}`);
     if (shard === undefined) throw new ProtocolError(`${split} shard ${index} is not in the welcome`);

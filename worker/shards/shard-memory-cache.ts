@@ -1,5 +1,5 @@
-// Shards in a worker's memory, complete or partial. They outlive connections: an interrupted download resumes where it stopped,
-// and a worker that rejoins still has its shards.
+// Shards in a worker's memory, complete or partial. They outlive connections: an interrupted download resumes where it
+// stopped, and a worker that rejoins still has its shards.
 
 const initialCapacityBytes = 1 << 20;
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { ClientTls } from '../../../shared/protocol/client-tls.js';
 import { explainConnectionError } from '../../../shared/protocol/connection-error.js';
 import { messageOf, systemCodeOf } from '../../../shared/errors.js';
-import { parseJson } from '../../../shared/parse-json.js';
+import { parseJson } from '../../../shared/json.js';
 import { protocolVersion } from '../../../shared/protocol/messages.js';
 import { lockstepVersion } from '../../../shared/version.js';
 import {

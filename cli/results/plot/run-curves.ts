@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { bucketsOf, bucketSizeFor, type Buckets } from '../../../web/charts/buckets.js';
 import { stepQuantities, type Evaluation, type RunCurves, type StepQuantity } from '../../../web/plot/curves.js';
 import { LockstepError } from '../../../shared/errors.js';
-import { parseJson } from '../../../shared/parse-json.js';
+import { parseJson } from '../../../shared/json.js';
 
 /** Points per curve: more than a chart on a wide screen has pixels. */
 const maxPoints = 2048;

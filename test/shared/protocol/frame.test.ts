@@ -14,7 +14,8 @@ function rawFrame(header: Uint8Array, claimedBytes = header.length): Buffer {
 
 describe('a frame', () => {
   it('consists of the header length, the header, zeros up to a multiple of 8, and the payload', () => {
-    // msgpack: 0xde 0x0001 a map of one entry, 0xa1 a string of one byte, 0x61 "a", 0x05 the number 5. 4 + 6 bytes, 6 zeros.
+    // msgpack: 0xde 0x0001 a map of one entry, 0xa1 a string of one byte, 0x61 "a", 0x05 the number 5. 4 + 6 bytes, 6
+    // zeros.
     expect(encodeFrame({ a: 5 }, Uint8Array.of(7, 8)).toString('hex')).toBe(
       `06000000de0001a16105${'00'.repeat(6)}0708`,
     );

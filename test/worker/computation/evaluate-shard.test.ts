@@ -51,7 +51,7 @@ describe('the evaluation of a shard', () => {
     expect(batches[0].augmentations).toEqual(identityAugmentations(shardSize));
   });
 
-  it('is augmented for validation with `augmentValidation`, differently for each step and shard; never for a test', async () => {
+  it('is augmented for validation, differently for each step and shard, with `augmentValidation`; never for a test', async () => {
     const { batches } = await evaluate(
       { augmentValidation: true },
       { step: 8, split: 'validation', index: 0 },

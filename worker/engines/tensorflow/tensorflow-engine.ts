@@ -1,7 +1,7 @@
 // The tensorflow engine: opens TensorFlow and makes the fingerprint of everything that the bits depend on.
 import type { Tensor4D } from '@tensorflow/tfjs-core';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
-import { processorInWords } from '../../../shared/processor.js';
+import { describeProcessor } from '../../../shared/processor.js';
 import type { Engine, EngineOptions, Precision } from '../../engine.js';
 import { cpuName, gpuName } from './device-name.js';
 import { loadTensorFlow, requestXla } from './load.js';
@@ -21,7 +21,7 @@ export async function openTensorFlowEngine(options: EngineOptions): Promise<Engi
   const runtime = loadTensorFlow(threads);
   const units = computeUnitsOf(precision, runtime.backend.isUsingGpuDevice);
   assertPrecision(runtime, precision, units);
-  const device = runtime.backend.isUsingGpuDevice ? gpuName() : processorInWords(runtime.threads);
+  const device = runtime.backend.isUsingGpuDevice ? gpuName() : describeProcessor(runtime.threads);
   return {
     identity: { engine: 'tensorflow', fingerprint: fingerprintOf(runtime, units, options), device },
     createModel: async (layout, preprocessing, labelSmoothing = 0) =>

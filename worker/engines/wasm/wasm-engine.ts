@@ -6,7 +6,7 @@ import { builtFile } from '../../../shared/built-file.js';
 import type { Preprocessing } from '../../../shared/dataset/image-batch.js';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ModelLayout } from '../../../shared/network/layout.js';
-import { processorInWords } from '../../../shared/processor.js';
+import { describeProcessor } from '../../../shared/processor.js';
 import type { Engine, EngineOptions } from '../../engine.js';
 import { passesVersion } from './passes/pass.js';
 import type { RunnerOptions } from './step-runner.js';
@@ -34,7 +34,7 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
   const models = new Set<WasmModel>();
 
   return {
-    identity: { engine: 'wasm', fingerprint: `wasm/${passesVersion}-${hash}`, device: processorInWords(threads) },
+    identity: { engine: 'wasm', fingerprint: `wasm/${passesVersion}-${hash}`, device: describeProcessor(threads) },
 
     async createModel(layout, preprocessing, labelSmoothing = 0) {
       const passOptions = { labelSmoothing, hasPixelMeans: hasPixelMeans(preprocessing) };

@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { ClockOffset } from '../../../../coordinator/monitoring/timeline/clock-offset.js';
-import { clockAnswer, clockQuestion, readClockAnswer } from '../../../../shared/protocol/clock-question.js';
+import { clockReply, clockQuery, readClockReply } from '../../../../shared/protocol/clock-query.js';
 import { KeyedRandom } from '../../../../shared/random.js';
 import { FakeClock } from '../../../support/fake-clock.js';
 
 /** Samples a clock that is ahead by skewMs, over a line with these delays. */
 function sample(offset: ClockOffset, clock: FakeClock, skewMs: number, thereMs: number, backMs: number): void {
-  const question = clockQuestion(clock.now());
+  const query = clockQuery(clock.now());
   clock.advance(thereMs);
-  const { askedMs, toldMs } = readClockAnswer(clockAnswer(question, clock.now() + skewMs)!)!;
+  const reply = readClockReply(clockReply(query, clock.now() + skewMs)!)!;
   clock.advance(backMs);
-  offset.add({ sentMs: askedMs, receivedMs: toldMs, repliedMs: toldMs, returnedMs: clock.now() });
+  offset.add({ ...reply, receivedMs: reply.repliedMs, returnedMs: clock.now() });
 }
 
 describe('the offset of a clock', () => {
@@ -55,12 +55,12 @@ describe('the offset of a clock', () => {
 });
 
 describe('a ping', () => {
-  it('without a clock question gets an ordinary pong, which is not an answer', () => {
-    expect(clockAnswer(Buffer.alloc(0), 1)).toBeUndefined();
-    expect(readClockAnswer(Buffer.alloc(8))).toBeUndefined();
-    expect(readClockAnswer(clockQuestion(7))).toBeUndefined();
+  it('without a clock query gets an ordinary pong, which is not a reply', () => {
+    expect(clockReply(Buffer.alloc(0), 1)).toBeUndefined();
+    expect(readClockReply(Buffer.alloc(8))).toBeUndefined();
+    expect(readClockReply(clockQuery(7))).toBeUndefined();
     const noTime = Buffer.alloc(16);
     noTime.writeDoubleLE(NaN, 8);
-    expect(readClockAnswer(noTime)).toBeUndefined();
+    expect(readClockReply(noTime)).toBeUndefined();
   });
 });
