@@ -75,7 +75,7 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
 
 export function softmax(logits: Float32Array): number[] {
   const max = Math.max(...logits);
-  const exponentials = Array.from(logits, (logit) => Math.exp(logit - max));
-  const sum = exponentials.reduce((total, value) => total + value, 0);
-  return exponentials.map((value) => value / sum);
+  const powers = Array.from(logits, (logit) => Math.exp(logit - max));
+  const sum = powers.reduce((total, value) => total + value, 0);
+  return powers.map((value) => value / sum);
 }

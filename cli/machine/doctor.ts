@@ -82,8 +82,8 @@ async function runChecks(
 
 /** @param writesRuns false for a worker of a coordinator elsewhere */
 async function checkDisk(cache: string, runDir: string, writesRuns: boolean): Promise<Check[]> {
-  const check = (about: string, folder: string, chosenBy: string, markIfUnwritable: 'problem' | 'warning') =>
-    checkFolder({ about, folder, chosenBy, markIfUnwritable, minFreeBytes });
+  const check = (about: string, folder: string, chosenBy: string, markIfReadOnly: 'problem' | 'warning') =>
+    checkFolder({ about, folder, chosenBy, markIfReadOnly, minFreeBytes });
   return [
     await check('shard cache', cache, '--cache', 'warning'),
     await check('runs', runDir, '--run-dir', writesRuns ? 'problem' : 'warning'),

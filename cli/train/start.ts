@@ -76,9 +76,8 @@ function ownCommand(script: string): string {
 function describeLearning(firstAccuracies: readonly number[], report: Pick<Report, 'train' | 'test'>): string {
   const first = firstAccuracies.reduce((sum, accuracy) => sum + accuracy, 0) / firstAccuracies.length;
   return (
-    `Training accuracy rose from ${formatPercent(first)} in the first steps to ${formatPercent(report.train.accuracy)} in the ` +
-    `last epoch. Accuracy on the test images, which the network had not seen, is ${formatPercent(report.test.accuracy)}; ` +
-    'guessing gives 10%.'
+    `Training accuracy: ${formatPercent(first)} in the first steps, ${formatPercent(report.train.accuracy)} in the last epoch. ` +
+    `Accuracy on the test images, which the network had not seen: ${formatPercent(report.test.accuracy)}. Guessing gives 10%.`
   );
 }
 

@@ -33,8 +33,8 @@ export function formatOf(out: string): ExportFormat {
   if (format !== undefined) return format;
   throw new LockstepError(
     'bad-option',
-    `\`out\` is ${out}, whose extension is not ${Object.values(extensions).join(', ')}: choose the format with \`to\`, which must ` +
-      `be ${exportFormats.join(', ')}`,
+    `\`out\` is ${out}, whose extension does not name a format (${Object.values(extensions).join(', ')}): choose one with ` +
+      `\`to\`: ${exportFormats.join(', ')}`,
   );
 }
 

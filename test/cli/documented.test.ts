@@ -3,17 +3,17 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CommanderError, type Command } from 'commander';
+import { CommanderError } from 'commander';
 import { DockerfileParser } from 'dockerfile-ast';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { readConfig } from '../../cli/options/config-options.js';
-import { lockstepProgram } from '../../cli/program.js';
 import { describeNextSteps } from '../../cli/train/start.js';
 import { closeCodes } from '../../shared/protocol/close-codes.js';
 import { protocolVersion } from '../../shared/protocol/messages.js';
 import { commandsOfPage, commandsOfShell } from '../support/command-lines.js';
+import { commandTree, loadedProgram } from '../support/program.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
@@ -29,17 +29,12 @@ const pages = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...documentation, 
 );
 const scripts = ['.ci/run', ...deployed.filter((file) => /\.(sh|sbatch|service)$/.test(file))];
 
-/** A command with all its subcommands. */
-function withSubcommands(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(withSubcommands)];
-}
-
 const missingWords = new Set(['commander.missingArgument', 'commander.missingMandatoryOptionValue']);
 
 /** The program's error for a command line; undefined if it accepts it. */
 async function errorOf(words: readonly string[], mayLackArguments = false): Promise<string | undefined> {
-  const program = lockstepProgram();
-  for (const command of withSubcommands(program)) {
+  const program = await loadedProgram();
+  for (const command of commandTree(program)) {
     command.configureOutput({ writeOut: () => undefined, writeErr: () => undefined }).exitOverride();
     if (command.commands.length > 0) continue;
     command.action(async () => {
@@ -50,7 +45,11 @@ async function errorOf(words: readonly string[], mayLackArguments = false): Prom
     });
   }
   try {
-    await program.parseAsync(words, { from: 'user' });
+    // A variable of a script, or N, may stand for a number.
+    await program.parseAsync(
+      words.map((word) => word.replace(/^(\$\w+|N)$/, '1')),
+      { from: 'user' },
+    );
     return undefined;
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -67,7 +66,7 @@ async function errorsOf(commands: readonly (readonly string[])[], mayLackArgumen
 }
 
 const ownOptions = new Set(
-  withSubcommands(lockstepProgram()).flatMap(({ options }) => options.map(({ long }) => long)),
+  commandTree(await loadedProgram()).flatMap(({ options }) => options.map(({ long }) => long)),
 );
 /** Options of npm, sbatch, srun, V8 and the benchmarks. */
 const optionsOfOthers = new Set([

@@ -11,7 +11,7 @@ export interface FolderCheck {
   folder: string;
   /** The option or variable that chooses another folder. */
   chosenBy: string;
-  markIfUnwritable: Exclude<Mark, 'ok'>;
+  markIfReadOnly: Exclude<Mark, 'ok'>;
   minFreeBytes: number;
 }
 
@@ -19,13 +19,13 @@ export interface FolderCheck {
 const testBytes = 64 * 1024;
 
 export async function checkFolder(check: FolderCheck): Promise<Check> {
-  const { about, chosenBy, markIfUnwritable, minFreeBytes } = check;
+  const { about, chosenBy, markIfReadOnly, minFreeBytes } = check;
   const folder = resolve(check.folder);
   const existing = nearestExisting(folder);
   const failure = await failureToWrite(existing);
   if (failure !== null) {
     const remedy = `choose another folder with ${chosenBy}`;
-    return { about, mark: markIfUnwritable, says: `${folder}: ${failure}`, remedy };
+    return { about, mark: markIfReadOnly, says: `${folder}: ${failure}`, remedy };
   }
   const { bavail, bsize } = await statfs(existing);
   const freeBytes = bavail * bsize;

@@ -1,4 +1,4 @@
-// The `export` command.
+// lockstep export, as a user types it.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -16,31 +16,36 @@ describe('lockstep export', () => {
     for (const step of [7, 9]) await saveCheckpoint(inFolder('run', 'checkpoints'), setup, stateAt(step), progress);
   });
 
-  it('exports the latest checkpoint of a run directory, and says how to load the file', async () => {
+  it('exports the latest checkpoint of a run directory in the format of the extension, and prints how to load it', async () => {
     const target = inFolder('model.onnx');
-    const { status, output } = await runCli(['export', run, '--to', 'onnx', '--out', target]);
+    const { status, output } = await runCli(['export', run, '--out', target]);
     expect(output).toBe(
-      `${path.join(run, 'checkpoints', 'step-00000009')} (step 9) as onnx: ${target}, 0.03 MB\n` +
+      `${path.join(run, 'checkpoints', 'step-00000009')} (step 9) exported as onnx: ${target}, 27.5 kB\n` +
         `load it with: onnxruntime.InferenceSession(${JSON.stringify(target)})\n`,
     );
     expect(status).toBe(0);
     expect(existsSync(target)).toBe(true);
   });
 
-  it('exports a single checkpoint', async () => {
+  it('exports a checkpoint by its folder', async () => {
     const checkpoint = path.join(run, 'checkpoints', 'step-00000007');
     const { output } = await runCli(['export', checkpoint, '--to', 'tfjs', '--out', inFolder('web')]);
-    expect(output).toContain('step-00000007 (step 7) as tfjs');
+    expect(output).toContain('step-00000007 (step 7) exported as tfjs');
     expect(existsSync(inFolder('web', 'model.json'))).toBe(true);
   });
 
-  it('names the available formats and what is missing', async () => {
+  it('names the formats, and a missing option, in the last line', async () => {
     const wrong = await runCli(['export', run, '--to', 'pytorch', '--out', inFolder('x')]);
     expect(wrong.status).toBe(2);
-    expect(wrong.output).toContain('Allowed choices are keras, savedmodel, tfjs, onnx, safetensors');
-    const nowhere = await runCli(['export', run, '--to', 'onnx']);
-    expect(nowhere.status).toBe(2);
-    expect(nowhere.output).toContain("required option '--out <PATH>' not specified");
+    expect(wrong.output).toMatch(/Allowed choices are keras, savedmodel, tfjs, onnx, safetensors\.\n$/);
+    const folder = await runCli(['export', run, '--out', inFolder('x')]);
+    expect(folder.status).toBe(2);
+    expect(folder.output).toMatch(
+      /^lockstep: --out is .*: choose one with --to: keras, savedmodel, tfjs, onnx, safetensors\n$/,
+    );
+    const noOutput = await runCli(['export', run, '--to', 'onnx']);
+    expect(noOutput.status).toBe(2);
+    expect(noOutput.output).toContain("required option '--out <PATH>' not specified");
     const noRun = await runCli(['export', inFolder('nothing'), '--to', 'onnx', '--out', inFolder('y.onnx')]);
     expect(noRun.output).toContain(`there is no checkpoint at ${inFolder('nothing')}`);
     expect(noRun.status).toBe(2);

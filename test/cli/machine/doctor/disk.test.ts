@@ -17,7 +17,7 @@ afterEach(() => {
   isDiskFull = false;
 });
 
-const options = { about: 'runs', chosenBy: '--run-dir', markIfUnwritable: 'problem', minFreeBytes: 0 } as const;
+const options = { about: 'runs', chosenBy: '--run-dir', markIfReadOnly: 'problem', minFreeBytes: 0 } as const;
 
 it('checkFolder reports the free space of a folder that may not exist, and leaves no file', async () => {
   const folder = await temporaryFolder();
@@ -48,7 +48,7 @@ it('checkFolder detects a full disk by writing', async () => {
 it('checkFolder detects a path through a file', async () => {
   const file = path.join(await temporaryFolder(), 'file');
   writeFileSync(file, '');
-  const check = await checkFolder({ ...options, markIfUnwritable: 'warning', folder: path.join(file, 'runs') });
+  const check = await checkFolder({ ...options, markIfReadOnly: 'warning', folder: path.join(file, 'runs') });
   expect([check.mark, check.says]).toEqual(['warning', `${file}/runs: part of this path is a file, not a folder`]);
 });
 
