@@ -37,8 +37,8 @@ export type { WorkerSummary as WorkerTotals } from './shared/monitoring/messages
 export type { RunPhase, RunStatus, WorkerState, WorkerStatus } from './shared/monitoring/run-status.js';
 
 // What was trained: checkpoints, evaluation and prediction
-export { loadCheckpoint, type Checkpoint } from './coordinator/run/load-checkpoint.js';
-export type { BestValidation, RunProgress, SavedState } from './coordinator/run/checkpoint.js';
+export { loadCheckpoint, type Checkpoint } from './coordinator/run/checkpoints/load-checkpoint.js';
+export type { BestValidation, RunProgress, SavedState } from './coordinator/run/checkpoints/checkpoint.js';
 export { evaluate, type EvaluateOptions, type LocalEvaluation } from './inference/evaluate.js';
 export type { Evaluation, EvaluationOptions, EvaluationReport } from './coordinator/evaluation-run.js';
 export type { ClassResult, Outcome as EvaluationOutcome } from './coordinator/run/evaluation-report.js';

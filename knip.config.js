@@ -14,7 +14,8 @@ export default ({ production }) => ({
     '**/build.mjs',
   ],
   // AssemblyScript's files import each other like TypeScript's, but its compiler is the only one that knows their entries.
-  project: ['**/*.{ts,tsx,mjs}!', '!test/**!', '!**/*.mjs!', '!**/assembly/*.ts', '!**/assembly/*.ts!'],
+  // docs/ has its own package.json.
+  project: ['**/*.{ts,tsx,mjs}!', '!docs/**', '!test/**!', '!**/*.mjs!', '!**/assembly/*.ts', '!**/assembly/*.ts!'],
   ignoreBinaries: ['nvidia-smi', 'prometheus', 'promtool', 'setpriv', 'unshare'],
   // A type may be exported because an exported function mentions it, and a function because a test calls it alone.
   ignoreExportsUsedInFile: production ? true : { interface: true, type: true },

@@ -1,14 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
-/** Ends tests that hang. No test measures time with it: a busy machine may take many times as long as an idle one. */
+/** Ends tests that hang. Long, because a busy machine may take many times as long as an idle one. */
 const timeoutMs = 300_000;
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // See vitest.deploy.config.ts.
+    // Run separately, with vitest.deploy.config.ts.
     exclude: ['test/deploy/**'],
-    // The slowest supported machine has two cores, and many tests start several processes.
+    // Many tests start several processes, and the smallest supported machine has two cores.
     maxWorkers: 2,
     testTimeout: timeoutMs,
     hookTimeout: timeoutMs,

@@ -1,5 +1,5 @@
-// Tests of deploy/, which need programs beside Node: Slurm, sshd, checkers from PyPI, debootstrap, Kubernetes. They are slow and
-// not part of `npm test`. The timeouts only end tests that hang.
+// Tests of deploy/, which need more programs than Node.js: Slurm, sshd, checkers from PyPI, debootstrap, Kubernetes. They are
+// slow and not part of `npm test`. The timeouts only end tests that hang.
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({

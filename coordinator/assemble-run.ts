@@ -16,7 +16,7 @@ import { StepTracker } from './monitoring/step-tracker.js';
 import { TensorBoardLog } from './monitoring/tensorboard/tensorboard-log.js';
 import { openTimelineFile, type TimelineFile } from './monitoring/timeline/timeline-file.js';
 import type { TimelineOptions } from './monitoring/timeline/timeline-window.js';
-import { CheckpointManager } from './run/checkpoint-manager.js';
+import { CheckpointManager } from './run/checkpoints/checkpoint-manager.js';
 import { metricsLineOf } from './run/metrics-lines.js';
 import type { Report } from './run/report.js';
 import { assertResumable, type PlannedRun, type ResumeOptions } from './run/resume.js';
@@ -150,16 +150,21 @@ export async function observed(
   const tensorBoard = setup.config.tensorboard
     ? new TensorBoardLog(path.join(directory.directory, 'tensorboard'), setup, state.step, events)
     : undefined;
+  const trainAndClose = async () => {
+    try {
+      return await train();
+    } finally {
+      await tensorBoard?.close();
+      await timeline?.close();
+    }
+  };
   try {
-    const report = await train();
+    const report = await trainAndClose();
     events.publish({ type: 'ended', end: { how: 'finished', report } });
     return report;
   } catch (error) {
     events.publish({ type: 'ended', end: failedEnd(error) });
     throw error;
-  } finally {
-    await tensorBoard?.close();
-    await timeline?.close();
   }
 }
 

@@ -7,13 +7,11 @@ import type { EngineCount } from '../shared/protocol/engine-identity.js';
 import type { Shard } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
-import type { ServedStatus } from './connections/server.js';
 import { encodeWeights } from './connections/weights-frame.js';
 import { WorkerQuorum } from './connections/worker-quorum.js';
 import { splitEvaluation, type EvaluationSplit } from './dataset/shard-store.js';
 import { outcomeOf, type Outcome } from './run/evaluation-report.js';
-import { loadCheckpoint, type Checkpoint } from './run/load-checkpoint.js';
-import type { EvaluatedShard } from './run/metrics.js';
+import { loadCheckpoint, type Checkpoint } from './run/checkpoints/load-checkpoint.js';
 import { RunEventBus } from './run/run-event-bus.js';
 import { RunTotals } from './run/run-totals.js';
 import { ItemDurations } from './scheduling/straggler-watch.js';
@@ -80,27 +78,29 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   const { clock = systemClock, waitTimeoutMs } = options;
   const access = openAccessPolicy(options);
   const plan = await planEvaluation(options);
-  const { checkpoint, split, images, dataset, isRunsOwnSplit } = plan;
+  const { checkpoint, split, images } = plan.summary;
   const events = new RunEventBus();
   const session = new CoordinatorSession(plan.setup, access, events, clock, { kind: 'evaluation', stopGraceMs: 0 });
-  await session.listen(servedStatus(plan, session, events));
+  const { id, pool } = session;
+  let done = 0;
+  events.on('evaluation-progress', (progress) => (done = progress.done));
+  await session.listen({
+    status: () => ({
+      lockstepVersion,
+      runId: id,
+      evaluating: split,
+      step: checkpoint.step,
+      done,
+      images,
+      workers: pool.workers.map(({ name, address, engine }) => ({ name, address, engine })),
+    }),
+    notReady: () => (pool.size === 0 ? 'no workers are connected' : undefined),
+  });
   const report = session.run(() => evaluate(plan, session, events, clock, waitTimeoutMs));
   // If nobody awaits `report`, its rejection must not end the process.
   report.catch(() => undefined);
   const { url, host, port } = session;
-  return {
-    url,
-    host,
-    port,
-    checkpoint,
-    split,
-    images,
-    dataset: dataset.source,
-    isRunsOwnSplit,
-    events,
-    report,
-    stop: (reason) => session.stop(reason),
-  };
+  return { url, host, port, ...plan.summary, events, report, stop: (reason) => session.stop(reason) };
 }
 
 /** Reads what is evaluated. */
@@ -114,17 +114,15 @@ async function planEvaluation(options: EvaluationOptions) {
   const { images: records, ...shards } = splitEvaluation(dataset, config, split);
   if (records.length === 0) throw noImages(checkpoint, split);
   const store = { ...shards, preprocessing: checkpoint.preprocessing, stepsPerEpoch: 1 };
+  const isRunsOwnSplit = isOwnSplit(checkpoint, split, store.shards);
+  const images = records.length / recordBytes;
   return {
-    checkpoint,
-    split,
-    dataset,
-    records,
-    images: records.length / recordBytes,
-    isRunsOwnSplit: isOwnSplit(checkpoint, split, store.shards),
+    summary: { checkpoint, split, images, dataset: dataset.source, isRunsOwnSplit },
     setup: { config, layout: checkpoint.layout, store },
+    records,
+    classNames: dataset.classNames,
   };
 }
-type EvaluationPlan = Awaited<ReturnType<typeof planEvaluation>>;
 
 function noImages({ path, config }: Checkpoint, split: EvaluationSplit): LockstepError {
   const cause = split === 'validation' ? ` (its run used \`validationSplit\` ${config.validationSplit})` : '';
@@ -138,29 +136,8 @@ function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit,
   return own.join() === shards.map(({ sha256 }) => sha256).join();
 }
 
-function servedStatus(
-  { checkpoint, split, images }: EvaluationPlan,
-  { id, pool }: CoordinatorSession,
-  events: RunEventBus,
-): ServedStatus {
-  let done = 0;
-  events.on('evaluation-progress', (progress) => (done = progress.done));
-  return {
-    status: () => ({
-      lockstepVersion,
-      runId: id,
-      evaluating: split,
-      step: checkpoint.step,
-      done,
-      images,
-      workers: pool.workers.map(({ name, address, engine }) => ({ name, address, engine })),
-    }),
-    notReady: () => (pool.size === 0 ? 'no workers are connected' : undefined),
-  };
-}
-
 async function evaluate(
-  { setup, checkpoint, split, dataset, records, images, isRunsOwnSplit }: EvaluationPlan,
+  { summary, setup, records, classNames }: Awaited<ReturnType<typeof planEvaluation>>,
   session: CoordinatorSession,
   events: RunEventBus,
   clock: Clock,
@@ -179,24 +156,21 @@ async function evaluate(
     quorum.need(1);
     await quorum.reached(signal);
     const startedMs = performance.now();
-    const { path, step, weights, movingStatistics, weightsSha256 } = checkpoint;
-    let done = 0;
-    const onShard = ({ sampleCount }: EvaluatedShard) => {
-      done += sampleCount;
-      events.publish({ type: 'evaluation-progress', done, images });
-    };
+    const { path, step, weights, movingStatistics, weightsSha256 } = summary.checkpoint;
     const frame = encodeWeights(step, weights, movingStatistics);
-    const job = new EvaluationJob(split, setup.store.shards, frame, new ItemDurations(), onShard);
+    let done = 0;
+    const job = new EvaluationJob(summary.split, setup.store.shards, frame, new ItemDurations(), ({ sampleCount }) => {
+      done += sampleCount;
+      events.publish({ type: 'evaluation-progress', done, images: summary.images });
+    });
     const results = await new Dispatcher(pool, clock, setup.config.stragglerFactor, signal).run(job);
     return {
       lockstepVersion,
+      ...summary,
       checkpoint: path,
       step,
       weightsSha256,
-      split,
-      dataset: dataset.source,
-      isRunsOwnSplit,
-      ...outcomeOf(results, records, dataset.classNames),
+      ...outcomeOf(results, records, classNames),
       engines: [...totals.record.engines],
       wallSeconds: (performance.now() - startedMs) / 1000,
     };

@@ -128,16 +128,20 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     clock,
   });
   const { minWorkers = 1, pauseBelow = 1 } = options;
-  const report = session
-    .run(() =>
-      observed(run, timeline, () => {
-        const { checkpoint } = planned;
-        if (checkpoint !== undefined) events.publish({ type: 'resumed', step: checkpoint.step, path: checkpoint.path });
-        session.announceWorkers();
-        return training.train(minWorkers, pauseBelow, session.signal);
-      }),
-    )
-    .finally(() => directory.close());
+  const train = async (): Promise<Report> => {
+    const { checkpoint } = planned;
+    if (checkpoint !== undefined) events.publish({ type: 'resumed', step: checkpoint.step, path: checkpoint.path });
+    session.announceWorkers();
+    return training.train(minWorkers, pauseBelow, session.signal);
+  };
+  const runToTheEnd = async (): Promise<Report> => {
+    try {
+      return await session.run(() => observed(run, timeline, train));
+    } finally {
+      await directory.close();
+    }
+  };
+  const report = runToTheEnd();
   // Whoever holds `report` sees its rejection; without a holder, it must not end the process.
   report.catch(() => undefined);
   const { url, host, port } = session;

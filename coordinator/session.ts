@@ -18,12 +18,12 @@ import { WorkerPool } from './connections/worker-pool.js';
 import type { ShardStore } from './dataset/shard-store.js';
 import type { RunEventBus } from './run/run-event-bus.js';
 
-/** One worker per slice computes; beyond some spares for each, more would only cost memory. */
+/** A slice needs one worker, and some spares are useful; more would only cost memory. */
 function maxWorkersFor(slices: number): number {
   return Math.max(256, 16 * slices);
 }
 
-/** What workers are told about a session and sent. */
+/** What a session tells its workers, and the shards that it sends them. */
 export interface SessionSetup {
   config: Config;
   layout: ModelLayout;
@@ -32,7 +32,7 @@ export interface SessionSetup {
 
 export interface SessionOptions {
   kind: 'run' | 'evaluation';
-  /** After `stop`, workers have this long to finish the step before they are sent away. */
+  /** After `stop`, workers have this long to finish the step before they are disconnected. */
   stopGraceMs: number;
   /** The fingerprint that workers of an exact run must have; undefined if the first worker decides. */
   fingerprint?: string | undefined;
@@ -109,16 +109,16 @@ export class CoordinatorSession {
     return `${scheme}://${host}:${this.port}`;
   }
 
-  /** Aborts the signal; sends workers away from a step that does not end within the grace period. */
+  /** Aborts the signal, and disconnects the workers if the step does not end within the grace period. */
   stop(reason = new LockstepError('interrupted', `the ${this.#options.kind} was interrupted`)): void {
     if (this.signal.aborted || this.#isEnded) return;
-    const sendAway = () => {
+    const dismissAll = () => {
       for (const worker of this.pool.workers) void worker.goodbye(reason.message);
     };
     const { stopGraceMs } = this.#options;
-    if (stopGraceMs > 0) this.#endGrace = this.#clock.after(stopGraceMs, sendAway);
+    if (stopGraceMs > 0) this.#endGrace = this.#clock.after(stopGraceMs, dismissAll);
     this.#abort.abort(reason);
-    if (stopGraceMs === 0) sendAway();
+    if (stopGraceMs === 0) dismissAll();
   }
 
   /** Publishes an event for each worker that is connected, and for each that joins or leaves until the session ends. */
@@ -127,7 +127,7 @@ export class CoordinatorSession {
     this.pool.listen({
       joined: (worker) => this.#announce(worker),
       left: ({ id, name, address, bytesSent, bytesReceived }, reason) => {
-        // Workers that are sent home at the end are not lost.
+        // Workers that get a goodbye at the end are not lost.
         if (this.#isEnded) return;
         const workers = this.pool.size;
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
@@ -138,7 +138,7 @@ export class CoordinatorSession {
   /** Runs the session's work, then says goodbye to the workers and closes the port, whatever the outcome. */
   async run<Result>(work: () => Promise<Result>): Promise<Result> {
     let goodbye = `the ${this.#options.kind} has ended`;
-    // The caller of startCoordinator can subscribe before the first event.
+    // Lets the caller of startCoordinator or startEvaluation subscribe before the first event.
     await new Promise((resolve) => setImmediate(resolve));
     const stopWatching = this.#access.watch(this.#clock, (message) => this.#publishAccess(message));
     try {

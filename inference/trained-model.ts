@@ -1,5 +1,5 @@
 // Loads the trained model of a checkpoint, for predict and export.
-import { loadCheckpoint } from '../coordinator/run/load-checkpoint.js';
+import { loadCheckpoint } from '../coordinator/run/checkpoints/load-checkpoint.js';
 import type { TrainedModel } from './export/network.js';
 
 export interface LoadedModel {

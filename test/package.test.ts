@@ -28,11 +28,14 @@ describe('the package', () => {
     expect(packageFiles().filter((file) => /^dist\/test\/|\.map$|(?<!\.d)\.tsx?$/.test(file))).toEqual([]);
   });
 
-  it('compiles with the example of its README', () => {
-    const readme = readFileSync(fileURLToPath(new URL('../README.md', import.meta.url)), 'utf8');
-    const examples = readme.match(/(?<=```ts\n)[^`]+/g);
-    expect(examples).toHaveLength(1);
-    expect(compile({ readme: examples![0] })).toBe('');
+  it.each([
+    ['README.md', 1],
+    ['docs/library.md', 4],
+  ])('compiles with the examples of %s', (page, count) => {
+    const text = readFileSync(fileURLToPath(new URL(`../${page}`, import.meta.url)), 'utf8');
+    const examples = text.match(/(?<=```ts\n)[^]+?(?=```)/g) ?? [];
+    expect(examples).toHaveLength(count);
+    expect(compile(Object.fromEntries(examples.map((example, index) => [`example${index}`, example])))).toBe('');
   });
 
   it('exports every type that its exported declarations mention', () => {

@@ -1,4 +1,4 @@
-// What an engine's folder tells the registry. A definition is cheap to load; `open` loads the engine itself.
+// An engine as the registry sees it. Cheap to load: `open` loads the engine itself.
 import type { Engine, EngineOptions, EngineSettings } from './engine.js';
 
 export interface EngineDefinition {

@@ -84,7 +84,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const events = new EventEmitter<WorkerEvents>();
   const { cache = defaultCacheDirectory(), reconnectTimeoutMs = defaultReconnectTimeoutMs } = options;
   const onFailure = (message: string) => void events.emit('cacheFailed', { message });
-  const disk = cache === null ? noShardCache : new DiskShardCache(cache, { onFailure });
+  const disk = cache === null ? noShardCache : new DiskShardCache(cache, onFailure);
   const caches = { memory: new ShardMemoryCache(), disk };
   const { name = `${hostname()}-${process.pid}`, token = '' } = options;
   const identity = { name, token, engine: engine.identity };

@@ -3,38 +3,37 @@ import { machineMs } from '../shared/clock.js';
 import type { TimingMessage } from '../shared/protocol/messages.js';
 
 export class PhaseTimer {
-  #answeredMs: number | undefined;
-  #waitMs = 0;
-  #sendMs = 0;
-  #preparations: TimingMessage['preparations'] = [];
+  #sentMs: number | undefined;
+  #measured = nothingMeasured();
 
   weightsReceived(): void {
-    if (this.#answeredMs !== undefined) this.#waitMs += machineMs() - this.#answeredMs;
-    this.#answeredMs = undefined;
+    if (this.#sentMs !== undefined) this.#measured.waitMs += machineMs() - this.#sentMs;
+    this.#sentMs = undefined;
   }
 
-  /** A partial sum is handed to the connection. @returns a function to call when it has been sent */
+  /** Call this when a partial sum is handed to the connection, and the returned function when it has left. */
   sending(): () => void {
     const startedMs = machineMs();
-    this.#answeredMs = startedMs;
+    this.#sentMs = startedMs;
     return () => {
-      this.#sendMs += machineMs() - startedMs;
+      this.#measured.sendMs += machineMs() - startedMs;
     };
   }
 
-  /** Times a preparation. */
   async preparing(prepare: () => Promise<void>): Promise<void> {
     const startedMs = machineMs();
     await prepare();
-    this.#preparations.push({ startedMs, endedMs: machineMs() });
+    this.#measured.preparations.push({ startedMs, endedMs: machineMs() });
   }
 
   /** Returns what was measured since the last call. */
-  take(): { waitMs: number; sendMs: number; preparations: TimingMessage['preparations'] } {
-    const taken = { waitMs: this.#waitMs, sendMs: this.#sendMs, preparations: this.#preparations };
-    this.#waitMs = 0;
-    this.#sendMs = 0;
-    this.#preparations = [];
-    return taken;
+  take(): ReturnType<typeof nothingMeasured> {
+    const measured = this.#measured;
+    this.#measured = nothingMeasured();
+    return measured;
   }
+}
+
+function nothingMeasured() {
+  return { waitMs: 0, sendMs: 0, preparations: [] as TimingMessage['preparations'] };
 }

@@ -63,20 +63,18 @@ export class ReconnectingWorker {
     const { url } = this.#options;
     while (this.#stopReason === undefined) {
       const end = await this.#runSession();
-      if (end.kind === 'failed') throw end.error;
+      if (end.type === 'failed') throw end.error;
       // A worker that was stopped ends for that reason, however its connection ended.
       if (this.#stopReason !== undefined) break;
-      switch (end.kind) {
+      switch (end.type) {
         case 'goodbye':
           return this.#summary(end.reason);
-        case 'refused':
+        case 'refusal':
           if (end.code === 'finished') return this.#summary(end.message);
           throw new LockstepError('refused', `${url} refused this worker (${end.code}): ${end.message}`);
         case 'lost':
           if (end.isFinal) throw new LockstepError('refused', `cannot join ${url}: ${end.reason}`);
           await this.#waitToReconnect(end.reason);
-          break;
-        case 'stopped':
           break;
         default:
           end satisfies never;
@@ -99,7 +97,6 @@ export class ReconnectingWorker {
       },
     });
     const end = await this.#session.ended;
-    await this.#session.idle();
     if (isAdmitted) {
       this.#failedAttempts = 0;
       this.#lastWelcomeMs = clock.now();

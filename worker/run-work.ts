@@ -27,30 +27,20 @@ export interface RunWorkHandlers {
   onFailure: (error: unknown) => void;
 }
 
-interface Device {
-  model: EngineModel;
-  computer: SliceComputer;
-}
-
-/** The latest weights, as views of their message. */
-interface ReceivedWeights {
-  step: number;
-  weights: Float32Array;
-  movingStatistics: Float32Array;
-}
-
 export class RunWork {
   readonly shards: ShardClient;
   readonly maxMessageBytes: number;
   readonly #run: Welcome;
   readonly #layout: ModelLayout;
   readonly #link: CoordinatorLink;
-  readonly #handlers: RunWorkHandlers;
-  readonly #queue: WorkQueue<Device>;
-  readonly #frames = new FramePool();
+  readonly #onProgress: RunWorkHandlers['onProgress'];
+  readonly #queue: WorkQueue<SliceComputer>;
+  /** Frames that have been sent, to be filled again. */
+  readonly #sentFrames: OutgoingFrame[] = [];
   readonly #timer = new PhaseTimer();
   readonly #readShard: ReadShard = (split, index) => this.shards.recordsOf(split, index);
-  #weights: ReceivedWeights | undefined;
+  /** The latest weights, followed by the moving statistics. */
+  #weights: { step: number; values: Float32Array } | undefined;
   /** The step whose weights are on the device. */
   #loadedStep = -1;
 
@@ -60,25 +50,24 @@ export class RunWork {
     loading: Promise<EngineModel>,
     caches: ShardCaches,
     link: CoordinatorLink,
-    handlers: RunWorkHandlers,
+    { onProgress, onFailure }: RunWorkHandlers,
   ) {
     this.#run = run;
     this.#layout = layout;
     this.#link = link;
-    this.#handlers = handlers;
+    this.#onProgress = onProgress;
     this.maxMessageBytes = maxCoordinatorMessageBytes(layout);
     this.shards = new ShardClient(run.shards, caches, (message) => this.#send(message));
     const images = new SliceImages(run, this.#readShard);
-    const device = loading.then((model) => ({ model, computer: new SliceComputer(layout, model, images) }));
-    this.#queue = new WorkQueue(device, handlers.onFailure);
+    this.#queue = new WorkQueue(
+      loading.then((model) => new SliceComputer(layout, model, images)),
+      onFailure,
+    );
   }
 
   /** Takes a step's weights. Requests for earlier steps are dropped: other workers have finished those steps. */
   receiveWeights(step: number, payload: Uint8Array): void {
-    const { trainableSize, statisticsSize } = this.#layout;
-    const values = floatsOf(payload, trainableSize + statisticsSize);
-    const [weights, movingStatistics] = [values.subarray(0, trainableSize), values.subarray(trainableSize)];
-    this.#weights = { step, weights, movingStatistics };
+    this.#weights = { step, values: floatsOf(payload, this.#layout.trainableSize + this.#layout.statisticsSize) };
     this.#queue.dropBefore(step);
     this.#timer.weightsReceived();
   }
@@ -92,20 +81,20 @@ export class RunWork {
       throw new ProtocolError(`${describeRange(range)} is not an aligned range of ${slices} slices`);
     }
     for (const range of request.ranges) {
-      this.#enqueue(request.step, ({ computer }) => this.#sendPartialSum(computer, request, range, receivedMs));
+      this.#enqueue(request.step, (computer) => this.#sendPartialSum(computer, request, range, receivedMs));
     }
   }
 
   evaluate(request: EvaluateMessage): void {
     this.#assertWeights(request);
-    this.#enqueue(request.step, ({ model }) => this.#sendEvaluation(model, request));
+    this.#enqueue(request.step, async ({ model }) => {
+      this.#send(...(await evaluateShard(this.#run, model, this.#readShard, request)));
+    });
   }
 
   /** Drops what waits. Resolves when nothing is computed, fetched or written any more. */
   async abandon(): Promise<void> {
-    this.shards.abandon();
-    await this.#queue.close();
-    await this.shards.settled();
+    await Promise.all([this.shards.abandon(), this.#queue.close()]);
   }
 
   #assertWeights({ type, step }: ComputeMessage | EvaluateMessage): void {
@@ -114,20 +103,25 @@ export class RunWork {
     throw new ProtocolError(`${type} for step ${step} arrived, but this worker has ${actual}`);
   }
 
-  #enqueue(step: number, job: (device: Device) => Promise<void>): void {
-    this.#queue.add(step, async (device) => {
-      if (this.#weights !== undefined && this.#weights.step !== this.#loadedStep) {
-        device.model.setWeights(this.#weights.weights, this.#weights.movingStatistics);
-        this.#loadedStep = this.#weights.step;
-      }
-      await job(device);
+  #enqueue(step: number, job: (computer: SliceComputer) => Promise<void>): void {
+    this.#queue.add(step, async (computer) => {
+      this.#loadWeights(computer.model);
+      await job(computer);
     });
+  }
+
+  #loadWeights(model: EngineModel): void {
+    if (this.#weights === undefined || this.#weights.step === this.#loadedStep) return;
+    const { step, values } = this.#weights;
+    const { trainableSize } = this.#layout;
+    model.setWeights(values.subarray(0, trainableSize), values.subarray(trainableSize));
+    this.#loadedStep = step;
   }
 
   async #sendPartialSum(computer: SliceComputer, request: ComputeMessage, range: SliceRange, receivedMs: number) {
     const { step, ranges, timed } = request;
     const startedMs = machineMs();
-    const frame = this.#frames.take(computer.payloadFloats(range), range.count);
+    const frame = this.#takeFrame(computer.payloadFloats(range), range.count);
     const { sampleCount, slices, times } = await computer.sumRange(step, range, frame.payload);
     const { waitMs, sendMs, preparations } = this.#timer.take();
     const phases = { waitMs, ...times.phases, sendMs };
@@ -140,52 +134,31 @@ export class RunWork {
     const sent = this.#timer.sending();
     this.#link.send(sealed, () => {
       sent();
-      this.#frames.release(frame);
+      this.#sentFrames.push(frame);
       // The next step most likely has the same ranges. Prepared only now, because the whole run may wait for this answer.
-      if (range === ranges.at(-1) && this.#queue.isEmpty) this.#enqueue(step + 1, this.#preparation(step + 1, ranges));
+      if (range === ranges.at(-1) && this.#queue.isEmpty) this.#prepare(step + 1, ranges);
     });
-    this.#handlers.onProgress(step, sampleCount);
+    this.#onProgress(step, sampleCount);
   }
 
-  /** A job that does in advance what a step needs no weights for. */
-  #preparation(step: number, ranges: readonly SliceRange[]) {
-    return ({ computer }: Device) =>
+  #takeFrame(payloadFloats: number, headerItems: number): OutgoingFrame {
+    const index = this.#sentFrames.findIndex(({ payload }) => payload.length === payloadFloats);
+    return index === -1 ? new OutgoingFrame(payloadFloats, headerItems) : this.#sentFrames.splice(index, 1)[0];
+  }
+
+  /** Does in advance what a step needs no weights for. */
+  #prepare(step: number, ranges: readonly SliceRange[]): void {
+    this.#enqueue(step, (computer) =>
       this.#timer.preparing(async () => {
         // Garbage since the last preparation: the weights, and the gradient of each slice.
         const vectors = 1 + ranges.reduce((sum, { count }) => sum + count, 0);
         collectYoungGeneration(vectors * this.#layout.trainableSize * Float32Array.BYTES_PER_ELEMENT);
         await computer.prepare(step, ranges);
-      });
-  }
-
-  async #sendEvaluation(model: EngineModel, request: EvaluateMessage): Promise<void> {
-    const { sampleCount, lossSum, correctCount, predicted } = await evaluateShard(
-      this.#run,
-      model,
-      this.#readShard,
-      request,
+      }),
     );
-    const { step, split, index } = request;
-    this.#send({ type: 'evaluation', step, split, index, sampleCount, lossSum, correctCount }, predicted);
   }
 
   #send(message: WorkerMessage, ...payload: Uint8Array[]): void {
     this.#link.send(encodeFrame(message, ...payload));
-  }
-}
-
-/** Outgoing frames to fill again once they have been sent. */
-class FramePool {
-  readonly #free = new Map<number, OutgoingFrame[]>();
-
-  take(payloadFloats: number, headerItems: number): OutgoingFrame {
-    return this.#free.get(payloadFloats)?.pop() ?? new OutgoingFrame(payloadFloats, headerItems);
-  }
-
-  release(frame: OutgoingFrame): void {
-    const size = frame.payload.length;
-    const free = this.#free.get(size);
-    if (free === undefined) this.#free.set(size, [frame]);
-    else free.push(frame);
   }
 }

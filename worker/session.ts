@@ -8,7 +8,6 @@ import {
   protocolVersion,
   type CoordinatorMessage,
   type Hello,
-  type RefusalCode,
   type Welcome,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
@@ -29,13 +28,12 @@ export interface SessionHandlers {
 
 /** How a connection ended. */
 export type SessionEnd =
-  | { kind: 'goodbye'; reason: string }
-  | { kind: 'refused'; code: RefusalCode; message: string }
+  /** The coordinator's refusal, or the goodbye of either side. */
+  | (CoordinatorMessage & { type: 'refusal' | 'goodbye' })
   /** `isFinal` if reconnecting cannot help. */
-  | { kind: 'lost'; reason: string; isFinal: boolean }
+  | { type: 'lost'; reason: string; isFinal: boolean }
   /** This worker's engine failed. */
-  | { kind: 'failed'; error: LockstepError }
-  | { kind: 'stopped' };
+  | { type: 'failed'; error: LockstepError };
 
 type State =
   /** Connecting, then waiting for the answer to the hello. */
@@ -43,17 +41,17 @@ type State =
   | { phase: 'working'; work: RunWork }
   /** The coordinator violated the protocol; waiting for the connection to close. */
   | { phase: 'closing'; reason: string }
-  | { phase: 'ended' };
+  /** The connection is closing or closed. */
+  | { phase: 'ended'; end: SessionEnd };
 
 export class WorkerSession {
+  /** Resolves when the connection is closed and nothing runs any more: the next session may use the model. */
   readonly ended: Promise<SessionEnd>;
   readonly #identity: WorkerIdentity;
   readonly #device: DeviceModel;
   readonly #caches: ShardCaches;
   readonly #handlers: SessionHandlers;
-  readonly #link: CoordinatorLink;
-  readonly #linkClosed: Promise<void>;
-  #resolveEnded!: (end: SessionEnd) => void;
+  #link!: CoordinatorLink;
   #state: State = { phase: 'joining' };
   #workAbandoned = Promise.resolve();
 
@@ -68,31 +66,20 @@ export class WorkerSession {
     this.#device = device;
     this.#caches = caches;
     this.#handlers = handlers;
-    this.ended = new Promise((resolve) => (this.#resolveEnded = resolve));
-    let resolveClosed: () => void;
-    this.#linkClosed = new Promise((resolve) => (resolveClosed = resolve));
-    this.#link = openLink({
-      onOpen: () => void this.#sendHello(),
-      onMessage: (message) => this.#receive(message),
-      onClosed: (reason, isFinal) => {
-        resolveClosed();
-        const lostReason = this.#state.phase === 'closing' ? this.#state.reason : reason;
-        this.#end({ kind: 'lost', reason: lostReason, isFinal });
-      },
+    this.ended = new Promise((resolve) => {
+      this.#link = openLink({
+        onOpen: () => void this.#sendHello(),
+        onMessage: (message) => this.#receive(message),
+        onClosed: (reason, isFinal) => resolve(this.#finish(reason, isFinal)),
+      });
     });
-  }
-
-  /** Resolves when the connection is closed and nothing runs any more: the next session may use the model. */
-  async idle(): Promise<void> {
-    await this.#linkClosed;
-    await this.#workAbandoned;
   }
 
   /** Says goodbye and closes the connection. The coordinator reassigns the work. */
   stop(reason: string): void {
     if (this.#state.phase === 'ended') return;
     this.#send({ type: 'leave', reason });
-    this.#end({ kind: 'stopped' });
+    this.#end({ type: 'goodbye', reason });
   }
 
   async #sendHello(): Promise<void> {
@@ -107,25 +94,21 @@ export class WorkerSession {
   }
 
   #receive(bytes: Uint8Array): void {
+    const state = this.#state;
     try {
-      switch (this.#state.phase) {
-        case 'joining': {
-          const { header, payload } = decodeFrame(bytes);
-          return this.#join(parseCoordinatorMessage(header), payload);
-        }
-        case 'working': {
-          const { work } = this.#state;
-          if (bytes.length > work.maxMessageBytes) {
+      switch (state.phase) {
+        case 'joining':
+          return this.#join(...decode(bytes));
+        case 'working':
+          if (bytes.length > state.work.maxMessageBytes) {
             throw new ProtocolError(`a message of ${bytes.length} bytes is too long for this model`);
           }
-          const { header, payload } = decodeFrame(bytes);
-          return this.#work(work, parseCoordinatorMessage(header), payload);
-        }
+          return this.#work(state.work, ...decode(bytes));
         case 'closing':
         case 'ended':
           return;
         default:
-          this.#state satisfies never;
+          state satisfies never;
       }
     } catch (error) {
       this.#fail(error);
@@ -135,7 +118,7 @@ export class WorkerSession {
   /** Handles the answer to the hello. */
   #join(message: CoordinatorMessage, payload: Uint8Array): void {
     if (message.type === 'welcome') this.#startWork(message, payload);
-    else if (message.type === 'refusal' || message.type === 'goodbye') this.#endAs(message);
+    else if (message.type === 'refusal' || message.type === 'goodbye') this.#end(message);
     else throw new ProtocolError(`${message.type} arrived before the welcome`);
   }
 
@@ -166,17 +149,12 @@ export class WorkerSession {
         return void work.shards.prefetch(message.sha256).catch((error: unknown) => this.#fail(error));
       case 'refusal':
       case 'goodbye':
-        return this.#endAs(message);
+        return this.#end(message);
       case 'welcome':
         throw new ProtocolError('a second welcome arrived');
       default:
         message satisfies never;
     }
-  }
-
-  #endAs(message: CoordinatorMessage & { type: 'refusal' | 'goodbye' }): void {
-    if (message.type === 'goodbye') this.#end({ kind: 'goodbye', reason: message.reason });
-    else this.#end({ kind: 'refused', code: message.code, message: message.message });
   }
 
   #send(message: WorkerMessage): void {
@@ -193,21 +171,38 @@ export class WorkerSession {
       this.#link.close(closeCodes.refused);
       return;
     }
-    this.#send({ type: 'failure', message: messageOf(error).slice(0, 2000) });
+    const message = messageOf(error);
+    this.#send({ type: 'failure', message: message.slice(0, 2000) });
     const isExpected = error instanceof LockstepError;
-    const failure = isExpected ? error : new LockstepError('engine-failed', messageOf(error), { cause: error });
-    this.#end({ kind: 'failed', error: failure });
+    this.#end({
+      type: 'failed',
+      error: isExpected ? error : new LockstepError('engine-failed', message, { cause: error }),
+    });
   }
 
   #end(end: SessionEnd): void {
     if (this.#state.phase === 'ended') return;
-    this.#enter({ phase: 'ended' });
+    this.#enter({ phase: 'ended', end });
     this.#link.close(closeCodes.goodbye);
-    this.#resolveEnded(end);
+  }
+
+  /** The connection is closed. */
+  async #finish(reason: string, isFinal: boolean): Promise<SessionEnd> {
+    const state = this.#state;
+    const lost = { type: 'lost', reason: state.phase === 'closing' ? state.reason : reason, isFinal } as const;
+    const end = state.phase === 'ended' ? state.end : lost;
+    this.#enter({ phase: 'ended', end });
+    await this.#workAbandoned;
+    return end;
   }
 
   #enter(state: State): void {
     if (this.#state.phase === 'working') this.#workAbandoned = this.#state.work.abandon();
     this.#state = state;
   }
+}
+
+function decode(bytes: Uint8Array): [message: CoordinatorMessage, payload: Uint8Array] {
+  const { header, payload } = decodeFrame(bytes);
+  return [parseCoordinatorMessage(header), payload];
 }

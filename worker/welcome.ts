@@ -19,29 +19,23 @@ export function readWelcome(
 ): { layout: ModelLayout; preprocessing: Preprocessing } {
   const { config, shards } = welcome;
   const layout = layoutOf(welcome);
-  if (maxCoordinatorMessageBytes(layout) > maxMessageBytes) {
-    throw new ProtocolError(
-      `the welcome announces a model of ${layout.trainableSize} weights (\`depth\` ${config.depth}, \`initialFilters\` ` +
-        `${config.initialFilters}), too large for a message of ${maxMessageBytes} bytes`,
-    );
-  }
-  if (config.batchSize % config.slices !== 0) {
-    throw new ProtocolError(
-      `the welcome announces a \`batchSize\` of ${config.batchSize}, which is not divisible by ${config.slices} slices`,
-    );
-  }
+  const check = (isPossible: boolean, problem: string) => {
+    if (!isPossible) throw new ProtocolError(`the welcome announces ${problem}`);
+  };
+  check(
+    maxCoordinatorMessageBytes(layout) <= maxMessageBytes,
+    `a model of ${layout.trainableSize} weights, too large for a message of ${maxMessageBytes} bytes`,
+  );
+  check(
+    config.batchSize % config.slices === 0,
+    `a \`batchSize\` of ${config.batchSize}, which is not divisible by ${config.slices} slices`,
+  );
   for (const { split, index, bytes } of shards) {
-    if (bytes % recordBytes === 0) continue;
-    throw new ProtocolError(
-      `the welcome announces ${bytes} bytes for ${split} shard ${index}, which are not whole images of ${recordBytes} bytes`,
-    );
+    const problem = `${bytes} bytes for ${split} shard ${index}, which are not whole images of ${recordBytes} bytes`;
+    check(bytes % recordBytes === 0, problem);
   }
   const shardsBytes = shards.reduce((sum, { bytes }) => sum + bytes, 0);
-  if (shardsBytes > maxShardsBytes) {
-    throw new ProtocolError(
-      `the welcome announces ${shardsBytes} bytes of shards, more than the limit of ${maxShardsBytes}`,
-    );
-  }
+  check(shardsBytes <= maxShardsBytes, `${shardsBytes} bytes of shards, more than the limit of ${maxShardsBytes}`);
   if (layoutHash(layout) !== welcome.layoutHash) {
     throw new ProtocolError(
       'the coordinator has another layout for the same model: use the same version on both sides',

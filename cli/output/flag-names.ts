@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 
 const flags = new Map<string, string>();
 /** API names that are not the flag's name in camelCase. */
-const otherNames: Readonly<Record<string, string>> = { tensorFlowMode: 'tfMode' };
+const otherNames: Readonly<Record<string, string>> = { tensorFlowMode: 'tfMode', overwrite: 'force' };
 
 /** Makes the options of a command known to `withFlags`. */
 export function registerFlags({ options, commands }: Command): void {

@@ -1,6 +1,6 @@
 // lockstep summary: the layers of a network, from a configuration or a checkpoint.
 import type { Command } from 'commander';
-import { loadCheckpoint } from '../../coordinator/run/load-checkpoint.js';
+import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
 import { summarizeModel } from '../../inference/export/summary.js';
 import { kebabCase, resolveConfig } from '../../shared/config/config.js';
 import { LockstepError } from '../../shared/errors.js';

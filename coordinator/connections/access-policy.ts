@@ -14,7 +14,7 @@ export interface AccessOptions extends ServerTlsFiles {
   host?: string | undefined;
   /** 7350 by default; 0 for any free port. */
   port?: number | undefined;
-  /** An owner's token: its holder may join, read, and operate the run. */
+  /** The owner's token: it allows joining, reading the status and controlling the run. */
   token?: string | undefined;
   /** A token that allows joining only, used if there is no other. */
   workersToken?: string | undefined;
@@ -22,7 +22,7 @@ export interface AccessOptions extends ServerTlsFiles {
   tokenFile?: string | undefined;
 }
 
-/** Who may connect: where the port is, its tokens at this moment, and its certificate. */
+/** The port's address, its current tokens, and its certificate. */
 export interface AccessPolicy {
   host: string;
   port: number;

@@ -228,7 +228,7 @@ function answer({ access, served }: ServerOptions, request: IncomingMessage, res
   const permission = accessTo('read', request.headers, port);
   // A worker token may not read, but the doctor command learns from this header that the token is valid.
   const token = tokenIn(request.headers);
-  const role = token === undefined ? undefined : port.tokens.roleOf(token);
+  const role = token === undefined ? undefined : port.tokens.holderOf(token)?.role;
   const headers = role === undefined ? {} : { 'lockstep-role': role };
   if (!permission.allowed) {
     const challenge = challengeOf(permission, request.headers);

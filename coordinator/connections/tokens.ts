@@ -100,11 +100,6 @@ export class TokenTable {
     }
     return found;
   }
-
-  /** Returns the role of a token, or undefined for an unknown token. */
-  roleOf(token: string): Role | undefined {
-    return this.holderOf(token)?.role;
-  }
 }
 
 /** Returns the only token of a worker's file, which has one line in either form. Throws `bad-option`. */

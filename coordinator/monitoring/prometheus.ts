@@ -30,7 +30,7 @@ export class PrometheusMetrics {
   constructor(events: RunEventBus, status: () => RunStatus) {
     this.#status = status;
     const registers = [this.#registry];
-    this.#set = statusMetrics.map(({ kind, name, help, labels = [], read }) => {
+    this.#set = statusMetrics.map(({ kind, name, help, labels, read }) => {
       const options = { name, help, labelNames: [...labels], registers };
       const metric = kind === 'gauge' ? new Gauge(options) : new Counter(options);
       return (now) => {

@@ -9,9 +9,9 @@ import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import type { ShardStore } from '../dataset/shard-store.js';
 import { learningRateAt } from '../optimizer/learning-rate.js';
-import { listCheckpoints } from './checkpoint.js';
-import { loadCheckpoint, loadNewestIntact, type Checkpoint } from './load-checkpoint.js';
-import { readPretrainedWeights, type PretrainedWeights } from './pretrained-weights.js';
+import { listCheckpoints } from './checkpoints/checkpoint.js';
+import { loadCheckpoint, loadNewestIntact, type Checkpoint } from './checkpoints/load-checkpoint.js';
+import { readPretrainedWeights, type PretrainedWeights } from './checkpoints/pretrained-weights.js';
 import type { RunSetup } from './run-setup.js';
 
 /** Where run directories are created by default. */

@@ -13,9 +13,10 @@ export class RunEventBus extends EventEmitter<RunEventMap> {
   publish(event: NewRunEvent): void {
     if (event.step !== undefined) this.#step = event.step;
     // The stamp completes the type that the event was published as.
-    const stamped = { step: this.#step, time: new Date().toISOString(), ...event } as RunEvent;
-    const untyped: EventEmitter = this;
-    untyped.emit('event', stamped);
-    untyped.emit(stamped.type, stamped);
+    const stamped: RunEvent = { step: this.#step, time: new Date().toISOString(), ...event };
+    // The compiler does not see that a type and its event belong together.
+    const emit = EventEmitter.prototype.emit.bind(this);
+    emit('event', stamped);
+    emit(stamped.type, stamped);
   }
 }

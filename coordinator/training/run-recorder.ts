@@ -1,6 +1,6 @@
 // Puts a run on disk: checkpoints while it goes, the report at its end.
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
-import type { CheckpointManager } from '../run/checkpoint-manager.js';
+import type { CheckpointManager } from '../run/checkpoints/checkpoint-manager.js';
 import { metricsOf, type Metrics } from '../run/metrics.js';
 import type { Report } from '../run/report.js';
 import type { RunDirectory } from '../run/run-directory.js';

@@ -7,10 +7,10 @@ import { initialMovingStatistics, initialWeights } from '../optimizer/initial-we
 import { MomentumSgd } from '../optimizer/momentum-sgd.js';
 import { updateMovingStatistics } from '../optimizer/moving-statistics.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
-import type { RunProgress, SavedState } from '../run/checkpoint.js';
-import type { Checkpoint } from '../run/load-checkpoint.js';
+import type { RunProgress, SavedState } from '../run/checkpoints/checkpoint.js';
+import type { Checkpoint } from '../run/checkpoints/load-checkpoint.js';
 import { addSums, metricsOf, noSums, type BatchSums, type Metrics } from '../run/metrics.js';
-import type { PretrainedWeights } from '../run/pretrained-weights.js';
+import type { PretrainedWeights } from '../run/checkpoints/pretrained-weights.js';
 import type { RunSetup } from '../run/run-setup.js';
 import { notFiniteSum, notFiniteWeights } from './assert-finite.js';
 import type { CollectedGradient } from './gradient-job.js';

@@ -1,9 +1,9 @@
-# The coordinator: Node and this package, no TensorFlow. Also computes on CPUs (lockstep worker --engine wasm).
-# From the repository's root: docker build -f deploy/docker/coordinator.Dockerfile -t lockstep .
+# The coordinator: Node and this package, without TensorFlow. It can also run CPU workers (lockstep worker --engine wasm).
+# From the repository root: docker build -f deploy/docker/coordinator.Dockerfile -t lockstep .
 FROM node:22-bookworm-slim AS build
 WORKDIR /app
 COPY . .
-# Without install scripts: the only ones are of TensorFlow's package, which the coordinator has no use for.
+# Without install scripts: only TensorFlow's package has one that matters, and the coordinator does not use it.
 RUN npm ci --ignore-scripts \
  && npm run build \
  && npm prune --omit=dev --omit=optional --ignore-scripts
@@ -19,7 +19,7 @@ USER 1000
 WORKDIR /runs
 VOLUME /runs
 EXPOSE 7350
-# What a container is told to stop with: the running step ends and a checkpoint is saved.
+# On SIGTERM the coordinator finishes the running step and saves a checkpoint.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["node", "/app/dist/cli.js"]
 CMD ["coordinator", "--host", "0.0.0.0", "--run-dir", "/runs/current", "--resume", "auto"]

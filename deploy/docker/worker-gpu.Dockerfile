@@ -1,6 +1,6 @@
-# A worker for NVIDIA GPUs: TensorFlow and its CUDA libraries set up in the image (about 6 GB); the host gives the driver.
-# From the repository's root: docker build -f deploy/docker/worker-gpu.Dockerfile -t lockstep-gpu .
-# For CPUs alone (2 GB): --build-arg BASE=debian:bookworm-slim --build-arg TENSORFLOW=cpu
+# A worker for NVIDIA GPUs: the image contains TensorFlow and its CUDA libraries (about 6 GB); the host provides the driver.
+# From the repository root: docker build -f deploy/docker/worker-gpu.Dockerfile -t lockstep-gpu .
+# For CPUs only (2 GB): --build-arg BASE=debian:bookworm-slim --build-arg TENSORFLOW=cpu
 ARG BASE=nvidia/cuda:12.5.1-base-ubuntu22.04
 
 FROM node:22-bookworm-slim AS node
@@ -14,7 +14,7 @@ RUN npm ci --ignore-scripts \
 
 FROM ${BASE}
 ENV NODE_ENV=production LOCKSTEP_HOME=/opt/lockstep
-# What setup-tensorflow needs: a compiler for the binding, pip to fetch the library.
+# setup-tensorflow needs a compiler for the binding and pip to download the library.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates g++ python3 python3-pip \

@@ -41,7 +41,7 @@ export function assertKnownKeys(input: Readonly<Record<string, unknown>>, place 
 
 /**
  * Fills in the recipe and the defaults, and checks every value and every combination of values.
- * @param nameOf the name of a field in error messages; its name in backquotes by default
+ * @param nameOf the name of a field in error messages; its name in backticks by default
  * Throws `bad-config` naming the field, its value, and the allowed values.
  */
 export function resolveConfig(

@@ -1,19 +1,20 @@
-// Named recipes: values for the configuration fields that are not given explicitly.
+// Named recipes: values for those fields of the configuration that are not given themselves. That they are values of those
+// fields is held where the table of fields is.
 
 export const recipeNames = ['tutorial', 'paper', 'fast'] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
-/** The values of each recipe that differ from the defaults. They may depend on other fields. */
+/** What each recipe sets beside the defaults, given the other values. */
 export const recipePresets = {
   tutorial: () => ({}),
-  /** He et al. 2016, section 4.2. From 110 layers on: warm-up at 0.01 "until the training error is below 80% (about 400 iterations)". */
+  /** He et al. 2016, section 4.2. From 110 layers on it warms up at 0.01 "until the training error is below 80% (about 400 iterations)". */
   paper: ({ depth }) => ({
     preprocessing: 'per-pixel-mean' as const,
     convBias: false,
     weightDecay: 0.0001,
     ...(depth >= 110 ? { warmupSteps: 400, warmupRate: 0.01 } : {}),
   }),
-  /** 30 epochs with the settings that had the best validation accuracy of those tried: see DECISIONS.md. */
+  /** 30 epochs; of the settings that were tried, the best by validation: see docs/benchmarks/fast-recipe.md. */
   fast: () => ({
     epochs: 30,
     schedule: 'one-cycle' as const,

@@ -49,7 +49,7 @@ export async function benchExchange(): Promise<void> {
     `exchange of the weights and gradients of ResNet-20 (${weights.message.length} bytes per direction and worker), ` +
       `${cpus().length} cores, ${model}, Node.js ${process.versions.node}; ` +
       `medians of ${turns} turns of ${measuredSteps} steps\n` +
-      'workers  plain TCP ms  lockstep ms  lockstep/TCP rate  lockstep GB/s\n',
+      'workers  plain TCP ms  Lockstep ms  Lockstep/TCP rate  Lockstep GB/s\n',
   );
   for (const workers of workerCounts) {
     const plain = await startPlain(workers);

@@ -1,4 +1,4 @@
-// npm run bench -- NAME: measurements, printed as ratios taken in one run. Nothing here is asserted anywhere.
+// Usage: npm run bench -- NAME. Prints measurements as ratios within one run; no test depends on them.
 import { benchDashboard } from './dashboard.js';
 import { benchExchange } from './exchange.js';
 import { benchFeed } from './feed.js';
@@ -12,7 +12,7 @@ const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
 const [name = '', ...args] = process.argv.slice(2);
 const bench = benches[name];
 if (bench === undefined) {
-  process.stderr.write(`npm run bench -- NAME, where NAME is one of: ${Object.keys(benches).join(', ')}\n`);
+  process.stderr.write(`usage: npm run bench -- NAME, where NAME is one of: ${Object.keys(benches).join(', ')}\n`);
   process.exitCode = 2;
 } else {
   await bench(args);

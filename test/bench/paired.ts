@@ -1,16 +1,17 @@
-// What many pairs of measurements say, each of two turns beside each other in time: their ratios, and how sure that is. Pure.
+// Statistics of paired measurements, whose two turns follow each other directly: medians of their ratios, with confidence
+// intervals. Pure.
 
 export interface Summary {
   median: number;
-  /** A quarter of the values lies below the one, a quarter above the other. */
+  /** A quarter of the values is below the first, a quarter above the second. */
   quartiles: [low: number, high: number];
-  /** Where the true median lies with 95% certainty, whatever the values' distribution; null where there are too few. */
+  /** 95% confidence interval of the median, for any distribution of the values; null if there are too few. */
   interval: [low: number, high: number] | null;
 }
 
 export function summaryOf(values: readonly number[]): Summary {
   const sorted = values.toSorted((a, b) => a - b);
-  const rank = lowestRankWithin(sorted.length);
+  const rank = lowerRankOfInterval(sorted.length);
   return {
     median: quantile(sorted, 0.5),
     quartiles: [quantile(sorted, 0.25), quantile(sorted, 0.75)],
@@ -18,19 +19,19 @@ export function summaryOf(values: readonly number[]): Summary {
   };
 }
 
-/** Between two values, their weighted mean. */
-function quantile(sorted: readonly number[], part: number): number {
-  const place = part * (sorted.length - 1);
-  const below = Math.floor(place);
+/** Interpolates linearly between values. */
+function quantile(sorted: readonly number[], fraction: number): number {
+  const position = fraction * (sorted.length - 1);
+  const below = Math.floor(position);
   const above = Math.min(below + 1, sorted.length - 1);
-  return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
+  return sorted[below] + (position - below) * (sorted[above] - sorted[below]);
 }
 
 /**
- * Each value lies below the true median with probability 1/2. The rank, counted from 1, of the value that at most one time
- * in 40 does not; 0 where there is none.
+ * Returns the highest rank, counted from 1, whose value is above the true median with a probability of at most 1/40; 0 if there
+ * is none. Each value is below the median with probability 1/2.
  */
-function lowestRankWithin(count: number): number {
+function lowerRankOfInterval(count: number): number {
   let probability = 2 ** -count;
   let below = 0;
   for (let rank = 0; ; rank++) {

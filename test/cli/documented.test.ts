@@ -1,66 +1,75 @@
-// Every command line of lockstep that a page, a script or a manifest shows is one that the program takes: command, options,
-// choices, arguments, and the recipe's values. None of them is run.
+// Every Lockstep command line in the documentation, in scripts and in manifests is accepted by the program: command, options,
+// choices, arguments, and the values of training options. None of them is run. docs/protocol.md is checked against the messages.
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CommanderError } from 'commander';
+import { CommanderError, type Command } from 'commander';
 import { DockerfileParser } from 'dockerfile-ast';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { readConfig } from '../../cli/options/config-options.js';
+import { lockstepProgram } from '../../cli/program.js';
 import { describeNextSteps } from '../../cli/train/start.js';
+import { closeCodes } from '../../shared/protocol/close-codes.js';
+import { protocolVersion } from '../../shared/protocol/messages.js';
 import { commandsOfPage, commandsOfShell } from '../support/command-lines.js';
-import { commandTree, loadedProgram } from '../support/program.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
-const deployed = readdirSync(path.join(root, 'deploy'), { recursive: true, encoding: 'utf8' }).map((file) =>
-  path.posix.join('deploy', file),
+const filesIn = (folder: string) =>
+  readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) =>
+    path.posix.join(folder, file),
+  );
+const deployed = filesIn('deploy');
+/** Pages that are written by hand, not what the site's build generates and installs. */
+const documentation = filesIn('docs').filter((file) => !/^docs\/(node_modules|api|generated|\.vitepress)\//.test(file));
+const pages = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...documentation, ...deployed].filter((file) =>
+  file.endsWith('.md'),
 );
-const pages = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...deployed.filter((file) => file.endsWith('.md'))];
 const scripts = ['.ci/run', ...deployed.filter((file) => /\.(sh|sbatch|service)$/.test(file))];
 
-const lacking = new Set(['commander.missingArgument', 'commander.missingMandatoryOptionValue']);
+/** A command with all its subcommands. */
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
+}
 
-/** Why the program does not take these words; undefined where it does. */
-async function whyNotTaken(words: readonly string[], mayLackArguments = false): Promise<string | undefined> {
-  const program = await loadedProgram();
-  for (const command of commandTree(program)) {
+const missingWords = new Set(['commander.missingArgument', 'commander.missingMandatoryOptionValue']);
+
+/** The program's error for a command line; undefined if it accepts it. */
+async function errorOf(words: readonly string[], mayLackArguments = false): Promise<string | undefined> {
+  const program = lockstepProgram();
+  for (const command of withSubcommands(program)) {
     command.configureOutput({ writeOut: () => undefined, writeErr: () => undefined }).exitOverride();
     if (command.commands.length > 0) continue;
     command.action(async () => {
       const options = command.opts<Record<string, string>>();
-      // The file that a page names is not there.
+      // The file that a page names does not exist here.
       if (['train', 'coordinator', 'config'].includes(command.name()))
         await readConfig({ ...options, config: undefined });
     });
   }
   try {
-    // A variable of a script may stand for a number.
-    await program.parseAsync(
-      words.map((word) => word.replace(/^\$\w+$/, '1')),
-      { from: 'user' },
-    );
+    await program.parseAsync(words, { from: 'user' });
     return undefined;
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return undefined;
-      if (mayLackArguments && lacking.has(error.code)) return undefined;
+      if (mayLackArguments && missingWords.has(error.code)) return undefined;
     }
     return `${words.join(' ')}: ${String(error)}`;
   }
 }
 
-async function refusalsOf(commands: readonly (readonly string[])[], mayLackArguments = false): Promise<string[]> {
-  const refusals = await Promise.all(commands.map((words) => whyNotTaken(words, mayLackArguments)));
-  return refusals.filter((refusal) => refusal !== undefined);
+async function errorsOf(commands: readonly (readonly string[])[], mayLackArguments = false): Promise<string[]> {
+  const errors = await Promise.all(commands.map((words) => errorOf(words, mayLackArguments)));
+  return errors.filter((error) => error !== undefined);
 }
 
 const ownOptions = new Set(
-  commandTree(await loadedProgram()).flatMap(({ options }) => options.map(({ long }) => long)),
+  withSubcommands(lockstepProgram()).flatMap(({ options }) => options.map(({ long }) => long)),
 );
-/** Of npm, and of sbatch and srun. */
+/** Options of npm, sbatch, srun, V8 and the benchmarks. */
 const optionsOfOthers = new Set([
   '--ignore-scripts',
   '--gpus-per-task',
@@ -68,56 +77,59 @@ const optionsOfOthers = new Set([
   '--cpus-per-task',
   '--mem-per-cpu',
   '--partition',
+  '--trace-gc',
+  '--expose-gc',
+  '--pairs',
 ]);
 
-describe('what a page shows', () => {
+describe('commands in the documentation', () => {
   it.each(pages)('%s', async (page) => {
     const { blocks, inline, options } = commandsOfPage(read(page));
-    expect(await refusalsOf(blocks)).toEqual([]);
-    // A sentence names a command without what it would need to run, and in capitals what the reader puts there.
-    expect(await refusalsOf(inline, true)).toEqual([]);
+    expect(await errorsOf(blocks)).toEqual([]);
+    // Within a sentence a command may lack arguments.
+    expect(await errorsOf(inline, true)).toEqual([]);
     expect(options.filter((option) => !ownOptions.has(option) && !optionsOfOthers.has(option))).toEqual([]);
   });
 
-  it('is seen at all', () => {
+  it('are found', () => {
     const found = pages.map((page) => commandsOfPage(read(page)));
-    expect(found.flatMap(({ blocks }) => blocks).length).toBeGreaterThan(50);
-    expect(found.flatMap(({ inline }) => inline).length).toBeGreaterThan(5);
-    expect(found.flatMap(({ options }) => options).length).toBeGreaterThan(60);
+    expect(found.flatMap(({ blocks }) => blocks).length).toBeGreaterThan(90);
+    expect(found.flatMap(({ inline }) => inline).length).toBeGreaterThan(15);
+    expect(found.flatMap(({ options }) => options).length).toBeGreaterThan(120);
   });
 });
 
-describe('what a script or a unit runs', () => {
+describe('commands in scripts and units', () => {
   it.each(scripts)('%s', async (file) => {
     const commands = commandsOfShell(read(file));
     expect(commands.length).toBeGreaterThan(0);
-    expect(await refusalsOf(commands)).toEqual([]);
+    expect(await errorsOf(commands)).toEqual([]);
   });
 });
 
-describe('what a container runs', () => {
+describe('commands of containers', () => {
   it.each(deployed.filter((file) => file.endsWith('.Dockerfile')))('%s', async (file) => {
     const stages = DockerfileParser.parse(read(file));
     const ofImage = stages.getCMDs().map((command) => command.getJSONStrings().map((word) => word.getJSONValue()));
-    // A build argument's default in its place.
+    // Build arguments are replaced by their defaults.
     const defaults = new Map(
       stages.getARGs().map((argument) => [argument.getProperty()?.getName(), argument.getProperty()?.getValue() ?? '']),
     );
     const filledIn = read(file).replaceAll(/\$\{(\w+)\}/g, (word, name: string) => defaults.get(name) ?? word);
     const whileBuilding = commandsOfShell(filledIn);
     expect(ofImage).toHaveLength(1);
-    expect(await refusalsOf([...ofImage, ...whileBuilding])).toEqual([]);
+    expect(await errorsOf([...ofImage, ...whileBuilding])).toEqual([]);
   });
 
   it.each(['deploy/docker/compose.yaml', 'deploy/docker/compose.tls.yaml'])('%s', async (file) => {
     const compose = z.object({ services: z.record(z.string(), z.object({ command: z.array(z.string()) })) });
     const { services } = compose.parse(parseAllDocuments(read(file))[0].toJS());
-    // Compose puts a variable's default in its place.
+    // Compose replaces a variable by its default.
     const commands = Object.values(services).map(({ command }) =>
       command.map((word) => word.replace(/^\$\{\w+:-(.*)\}$/, '$1')),
     );
     expect(commands).toHaveLength(2);
-    expect(await refusalsOf(commands)).toEqual([]);
+    expect(await errorsOf(commands)).toEqual([]);
   });
 
   it.each(['coordinator', 'workers'])('deploy/kubernetes/%s.yaml', async (name) => {
@@ -135,11 +147,11 @@ describe('what a container runs', () => {
       });
     });
     expect(commands).toHaveLength(1);
-    expect(await refusalsOf(commands)).toEqual([]);
+    expect(await errorsOf(commands)).toEqual([]);
   });
 });
 
-describe('what lockstep start says to do next', () => {
+describe('what `lockstep start` suggests next', () => {
   const engines = {
     wasm: { engine: 'wasm', fingerprint: '', workers: 2 },
     tensorflow: { engine: 'tensorflow', fingerprint: '', workers: 2 },
@@ -153,7 +165,7 @@ describe('what lockstep start says to do next', () => {
   const namesOf = (text: string) => commandsOf(text).map(([name]) => name);
   const withTheRun = ['dashboard', 'evaluate', 'export'];
 
-  it('is with this run, with real images, with other machines and with TensorFlow', async () => {
+  it('covers this run, real images, other machines and TensorFlow', async () => {
     const text = nextSteps(false, 'wasm');
     expect(namesOf(text)).toEqual([
       ...withTheRun,
@@ -164,26 +176,42 @@ describe('what lockstep start says to do next', () => {
       'setup-tensorflow',
       'bench',
     ]);
-    expect(await refusalsOf(commandsOf(text))).toEqual([]);
+    expect(await errorsOf(commandsOf(text))).toEqual([]);
     // 64,000 steps of 128 images at 400 a second: 20,480 s
     expect(text).toContain('about 5 h 41 min');
   });
 
-  it('leaves out what is there already, and names pictures where the network knows real ones', async () => {
+  it('omits what is there already, and suggests predicting images if the network knows real ones', async () => {
     const text = nextSteps(true, 'tensorflow');
     const [first, second, last] = withTheRun;
     expect(namesOf(text)).toEqual([first, second, 'predict', last, 'train', 'coordinator', 'worker', 'bench']);
-    expect(await refusalsOf(commandsOf(text))).toEqual([]);
+    expect(await errorsOf(commandsOf(text))).toEqual([]);
   });
 });
 
-describe('what is not taken', () => {
+describe('docs/protocol.md', () => {
+  const page = read('docs/protocol.md');
+  const messages = read('shared/protocol/messages.ts');
+
+  it('describes each message of this protocol version, and no other', () => {
+    const types = [...messages.matchAll(/type: z\.literal\('([a-z-]+)'\)/g)].map(([, type]) => type);
+    expect(types.length).toBeGreaterThan(10);
+    expect([...page.matchAll(/^### (.*)$/gm)].map(([, heading]) => heading).toSorted()).toEqual(types.toSorted());
+    expect(page).toContain(`protocol version ${protocolVersion}.`);
+  });
+
+  it('lists each close code', () => {
+    for (const code of Object.values(closeCodes)) expect(page).toMatch(new RegExp(`^\\| ${code} +\\|`, 'm'));
+  });
+});
+
+describe('a command line that is not accepted', () => {
   it.each([
-    ['an option that there is not', ['train', '--bacth-size', '3']],
-    ['a value that is none', ['train', '--depth', '21']],
-    ['a choice that is none', ['worker', 'ws://h:1', '--engine', 'abacus']],
-    ['a word too many', ['evaluate', 'a', 'b']],
-    ['a command that there is not', ['trian']],
-    ['an option of a command within another', ['data', 'download', 'x', '--fast']],
-  ])('%s', async (_, words) => expect(await whyNotTaken(words)).toContain(words[0]));
+    ['an unknown option', ['train', '--bacth-size', '3']],
+    ['an invalid value', ['train', '--depth', '21']],
+    ['an unknown choice', ['worker', 'ws://h:1', '--engine', 'abacus']],
+    ['an extra argument', ['evaluate', 'a', 'b']],
+    ['an unknown command', ['trian']],
+    ['an unknown option of a subcommand', ['data', 'download', 'x', '--fast']],
+  ])('%s', async (_, words) => expect(await errorOf(words)).toContain(words[0]));
 });

@@ -1,6 +1,6 @@
-// deploy/kubernetes before a real kube-apiserver with its etcd: each object is taken as it is written, pods of both templates
-// pass the namespace's `restricted` policy, and README.md's commands do what it says. No pod is ever started.
-// LOCKSTEP_KUBE_APISERVER, LOCKSTEP_KUBECTL: paths of the programs; LOCKSTEP_ETCD: of etcd's, where it is not on the path.
+// deploy/kubernetes against a real kube-apiserver and etcd: every object is accepted as written, pods of both templates are
+// admitted under the namespace's `restricted` policy, and the commands of README.md work. No pod is ever started.
+// LOCKSTEP_KUBE_APISERVER and LOCKSTEP_KUBECTL are paths of the programs; LOCKSTEP_ETCD is etcd's if it is not on PATH.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -17,11 +17,13 @@ const apiServer = process.env['LOCKSTEP_KUBE_APISERVER'];
 const kubectl = process.env['LOCKSTEP_KUBECTL'];
 const etcd = etcdProgram();
 const missing = [
-  ...(apiServer !== undefined && existsSync(apiServer) ? [] : ['LOCKSTEP_KUBE_APISERVER names no kube-apiserver']),
-  ...(kubectl !== undefined && existsSync(kubectl) ? [] : ['LOCKSTEP_KUBECTL names no kubectl']),
-  ...(etcd === undefined ? ['etcd is neither LOCKSTEP_ETCD nor on the path'] : []),
+  ...(apiServer !== undefined && existsSync(apiServer)
+    ? []
+    : ['LOCKSTEP_KUBE_APISERVER is not the path of a kube-apiserver']),
+  ...(kubectl !== undefined && existsSync(kubectl) ? [] : ['LOCKSTEP_KUBECTL is not the path of kubectl']),
+  ...(etcd === undefined ? ['etcd is neither in LOCKSTEP_ETCD nor on PATH'] : []),
 ];
-if (missing.length > 0) sayWhySkipped('deploy/kubernetes before a kube-apiserver', missing.join('; '));
+if (missing.length > 0) sayWhySkipped('deploy/kubernetes against a kube-apiserver', missing.join('; '));
 const inFolder = folderPerFile();
 const run = promisify(execFile);
 
@@ -52,7 +54,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
     server = await KubeApiServer.start(inFolder('server'), { apiServer: apiServer!, etcd: etcd! });
     const namespace = objects.find(({ kind }) => kind === 'Namespace')!;
     await server.create(namespace, false);
-    // A cluster's controllers make one in every namespace, and a pod is refused without.
+    // A cluster's controllers create one in every namespace; without it, pods are rejected.
     const metadata = { name: 'default', namespace: namespace.metadata.name };
     const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata };
     await server.create(account, false);
@@ -60,7 +62,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
   afterAll(() => server?.stop());
 
   const workload = (kind: string) => structuredClone(objects.find((object) => object.kind === kind) as Workload);
-  /** As the controller of the workload would make it. */
+  /** The pod that the workload's controller would create. */
   function podOf(kind: 'StatefulSet' | 'Job', change: (template: PodTemplate) => void = () => undefined) {
     const { template, volumeClaimTemplates = [] } = workload(kind).spec;
     for (const { metadata } of volumeClaimTemplates) {
@@ -74,7 +76,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
     return { apiVersion: 'v1', kind: 'Pod', metadata, spec: template.spec };
   }
 
-  it('takes every object as it is rendered, and no field is unknown to it', async () => {
+  it('accepts every rendered object without an unknown field', async () => {
     const kinds = objects.map(({ kind }) => kind);
     expect(kinds.toSorted()).toEqual([
       'Job',
@@ -93,19 +95,19 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
     }
   });
 
-  it.each(['StatefulSet', 'Job'] as const)('lets a pod of the %s into the namespace', async (kind) => {
+  it.each(['StatefulSet', 'Job'] as const)('admits a pod of the %s to the namespace', async (kind) => {
     expect(await server!.create(podOf(kind), true)).toMatchObject({ status: 201, message: '' });
   });
 
   it.each<[string, () => KubernetesObject, number, string]>([
     [
-      'a field that there is not',
+      'an unknown field',
       () => ({ ...workload('StatefulSet'), spec: { ...workload('StatefulSet').spec, replica: 1 } }) as Workload,
       400,
       'unknown field "spec.replica"',
     ],
     [
-      'a selector that finds none of its pods',
+      'a selector that matches none of its pods',
       () => {
         const broken = workload('StatefulSet');
         broken.spec.template.metadata.labels = { app: 'another' };
@@ -115,13 +117,13 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
       '`selector` does not match template `labels`',
     ],
     [
-      'a number that is none',
+      'text where a number belongs',
       () => ({ ...workload('Job'), spec: { parallelism: 'four' } }) as never,
       400,
       'parallelism',
     ],
     [
-      'a pod that may be root',
+      'a pod that may run as root',
       () => podOf('StatefulSet', ({ spec }) => delete spec.securityContext['runAsNonRoot']),
       403,
       'violates PodSecurity "restricted',
@@ -132,20 +134,20 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
       403,
       'violates PodSecurity "restricted',
     ],
-  ])('refuses %s', async (_, object, status, message) => {
+  ])('rejects %s', async (_, object, status, message) => {
     expect(await server!.create(object(), true)).toMatchObject({ status, message: expect.stringContaining(message) });
   });
 
-  describe('and kubectl', () => {
-    async function tell(...words: string[]): Promise<string> {
+  describe('with kubectl', () => {
+    async function runKubectl(...words: string[]): Promise<string> {
       const { stdout, stderr } = await run(kubectl!, [...server!.kubectlOptions, ...words], { cwd: root });
       return stdout + stderr;
     }
     const read = async (...words: string[]) =>
-      JSON.parse(await tell('--namespace', 'lockstep', 'get', '--output', 'json', ...words)) as Workload;
+      JSON.parse(await runKubectl('--namespace', 'lockstep', 'get', '--output', 'json', ...words)) as Workload;
 
-    it('take all of it in a server-side dry run', async () => {
-      const said = await tell(
+    it('accepts all objects in a server-side dry run', async () => {
+      const output = await runKubectl(
         'apply',
         '--server-side',
         '--dry-run=server',
@@ -153,15 +155,15 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
         'deploy/kubernetes',
         '--validate=strict',
       );
-      expect(said.trim().split('\n')).toHaveLength(objects.length);
-      for (const line of said.trim().split('\n')) expect(line).toMatch(/serverside-applied \(server dry run\)$/);
+      expect(output.trim().split('\n')).toHaveLength(objects.length);
+      for (const line of output.trim().split('\n')) expect(line).toMatch(/serverside-applied \(server dry run\)$/);
     });
 
-    it('do what README.md says: secrets, all objects, another number of workers, stop and go on', async () => {
+    it('runs the commands of README.md: secrets, all objects, scaling workers, stopping and resuming', async () => {
       const inNamespace = ['--namespace', 'lockstep'];
-      await tell('apply', '-f', 'deploy/kubernetes/namespace.yaml');
-      await tell(...inNamespace, 'create', 'secret', 'generic', 'lockstep-worker', '--from-literal=token=t');
-      await tell(
+      await runKubectl('apply', '-f', 'deploy/kubernetes/namespace.yaml');
+      await runKubectl(...inNamespace, 'create', 'secret', 'generic', 'lockstep-worker', '--from-literal=token=t');
+      await runKubectl(
         ...inNamespace,
         'create',
         'secret',
@@ -169,25 +171,33 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
         'lockstep-coordinator',
         '--from-literal=tokens=a worker t',
       );
-      expect(await tell('apply', '-k', 'deploy/kubernetes')).not.toMatch(/error|warning/i);
-      await tell(...inNamespace, 'patch', 'job', 'lockstep-worker', '-p', '{"spec":{"parallelism":8}}');
+      expect(await runKubectl('apply', '-k', 'deploy/kubernetes')).not.toMatch(/error|warning/i);
+      await runKubectl(...inNamespace, 'patch', 'job', 'lockstep-worker', '-p', '{"spec":{"parallelism":8}}');
       expect((await read('job', 'lockstep-worker')).spec.parallelism).toBe(8);
-      await tell(...inNamespace, 'scale', 'statefulset', 'lockstep-coordinator', '--replicas', '0');
+      await runKubectl(...inNamespace, 'scale', 'statefulset', 'lockstep-coordinator', '--replicas', '0');
       expect((await read('statefulset', 'lockstep-coordinator')).spec.replicas).toBe(0);
-      // Applied once more all is as it is written, and nothing is refused because it cannot be changed.
-      await tell('apply', '-k', 'deploy/kubernetes');
-      expect(await tell('diff', '-k', 'deploy/kubernetes')).toBe('');
+      // Applying again restores everything as written, and nothing is rejected as immutable.
+      await runKubectl('apply', '-k', 'deploy/kubernetes');
+      expect(await runKubectl('diff', '-k', 'deploy/kubernetes')).toBe('');
       expect((await read('job', 'lockstep-worker')).spec.parallelism).toBe(4);
     });
 
-    it('do not change what a worker is told, as README.md warns, but take it once the Job is gone', async () => {
+    it("rejects a change of the Job's template, as README.md warns, and accepts it once the Job is deleted", async () => {
       const job = workload('Job');
       job.spec.template.metadata.labels['another'] = 'label';
       await writeFile(inFolder('job.json'), JSON.stringify(job));
-      await expect(tell('apply', '-f', inFolder('job.json'))).rejects.toThrow('field is immutable');
-      await tell('--namespace', 'lockstep', 'delete', 'job', 'lockstep-worker', '--cascade=orphan', '--wait=false');
-      // Without the cluster's controllers nothing takes its finalizer away.
-      await tell(
+      await expect(runKubectl('apply', '-f', inFolder('job.json'))).rejects.toThrow('field is immutable');
+      await runKubectl(
+        '--namespace',
+        'lockstep',
+        'delete',
+        'job',
+        'lockstep-worker',
+        '--cascade=orphan',
+        '--wait=false',
+      );
+      // No controller runs here that would remove its finalizer.
+      await runKubectl(
         '--namespace',
         'lockstep',
         'patch',
@@ -196,7 +206,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
         '-p',
         '{"metadata":{"finalizers":null}}',
       );
-      expect(await tell('apply', '-f', inFolder('job.json'))).toContain('created');
+      expect(await runKubectl('apply', '-f', inFolder('job.json'))).toContain('created');
     });
   });
 });

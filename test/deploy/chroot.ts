@@ -1,15 +1,15 @@
-// Commands in a root of their own, as a container runs them: what they mount and start is theirs alone and ends with them.
+// Runs commands in a chroot as a container would: their mounts and processes are private and end with them.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
-/** A folder or file of this machine's within a root. */
+/** A folder or file of this machine that is mounted in a root. */
 export interface Mount {
   from: string;
   to: string;
   readOnly?: boolean;
 }
 
-/** $1 is the root, $2 `ro` or `rw`; then come lines of `FROM:TO:ro` or `FROM:TO:rw` up to `--`, then the command. */
+/** $1 is the root, $2 `ro` or `rw`; then lines `FROM:TO:ro` or `FROM:TO:rw` up to `--`, then the command. */
 const enter = `set -e
 root=$1 mode=$2; shift 2
 mount --bind "$root" "$root"
@@ -34,7 +34,7 @@ shift
 [ "$mode" = rw ] || mount -o remount,bind,ro "$root"
 exec chroot "$root" "$@"`;
 
-/** @returns the words that run the command as process 1 in the root; of this machine's it has the network alone */
+/** Returns the words that run a command as process 1 in the root. It shares only the network with this machine. */
 export function inRoot(
   root: string,
   command: readonly string[],
@@ -42,21 +42,21 @@ export function inRoot(
   isReadOnly = false,
 ): string[] {
   const lines = mounts.map(({ from, to, readOnly = false }) => `${from}:${to}:${readOnly ? 'ro' : 'rw'}`);
-  // Killed as soon as what has started it is gone, however that ends.
+  // Killed as soon as its parent is gone, however that ends.
   const alone = ['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', '--pid', '--fork', '--kill-child'];
   return [...alone, 'sh', '-c', enter, 'sh', root, isReadOnly ? 'ro' : 'rw', ...lines, '--', ...command];
 }
 
 export interface Identity {
-  /** A number, or a name in the root's /etc/passwd. */
+  /** A user id, or a name in the root's /etc/passwd. */
   user: string;
   environment: Record<string, string>;
   folder: string;
-  /** No capability, and none to be had: what `cap_drop: [ALL]` and `no-new-privileges` do. */
+  /** No capabilities and no way to gain any, as with `cap_drop: [ALL]` and `no-new-privileges`. */
   isConfined?: boolean;
 }
 
-/** @returns the words before a command within the root that give it its user, environment and folder */
+/** Returns the words that precede a command within the root and set its user, environment and working directory. */
 export async function withIdentity(root: string, identity: Identity): Promise<string[]> {
   const { user, environment, folder, isConfined = false } = identity;
   const passwd = await readFile(path.join(root, 'etc/passwd'), 'utf8');

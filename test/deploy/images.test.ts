@@ -1,10 +1,9 @@
-// The Dockerfiles, built as far as this is possible without Docker: every instruction is carried out in a Debian by debootstrap
-// (image-build.ts), then the images' own entry points run as process 1 under compose.yaml's and the pods' settings, in a network
-// of their own.
+// The Dockerfiles without Docker: every instruction is carried out in a Debian from debootstrap (image-build.ts), then the images'
+// entry points run as process 1 with the settings of compose.yaml and of the pods, in a private network.
 //
-// What differs from `docker build`: base images are not pulled but made of what they are made of, node:…-bookworm-slim with the
-// newest Node of its major version. The worker's image is the one for CPUs (BASE and TENSORFLOW of its Dockerfile): neither
-// the layers of nvidia/cuda, an Ubuntu, nor the 3.4 GB of CUDA libraries of `setup-tensorflow --gpu` are tried here.
+// Differences from `docker build`: base images are rebuilt instead of pulled, node:…-bookworm-slim with the newest Node of its
+// major version. The worker's image is the one for CPUs (BASE and TENSORFLOW in its Dockerfile), so neither the layers of
+// nvidia/cuda nor the 3.4 GB of CUDA libraries of `setup-tensorflow --gpu` are covered.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chown, mkdir, readdir, writeFile } from 'node:fs/promises';
@@ -18,7 +17,7 @@ import { readReport, runCli, stepsMade } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { sayWhySkipped } from '../support/why-skipped.js';
 import { composeService } from './compose-service.js';
-import { Container, hostsFile, LonelyNetwork, type ContainerOptions } from './container.js';
+import { Container, hostsFile, PrivateNetwork, type ContainerOptions } from './container.js';
 import { ImageBuilder, whyNoImages, type Image } from './image-build.js';
 import { podContainer } from './pod.js';
 import type { Mount } from './chroot.js';
@@ -28,14 +27,14 @@ const reason = whyNoImages();
 if (reason !== undefined) sayWhySkipped('the images of deploy/docker', reason);
 const inFolder = folderPerFile();
 const run = promisify(execFile);
-/** The user of both images. */
+/** User id in both images. */
 const user = 1000;
-/** Exit status of a run that was told to stop. */
+/** Exit status of an interrupted run. */
 const interrupted = 130;
 const workerToken = 'a-token-of-forty-eight-characters-for-the-workers';
 const operatorToken = 'another-of-forty-eight-characters-for-the-operator';
 
-/** Of 40 steps, where nothing behind it says otherwise. */
+/** Training options for 40 steps; later options win. */
 function recipe(images: string): string[] {
   const model = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--steps', '40'];
   return [...model, '--data', images, '--no-tensorboard'];
@@ -44,7 +43,7 @@ function recipe(images: string): string[] {
 describe.skipIf(reason !== undefined)('the images', () => {
   let coordinatorImage: Image;
   let workerImage: Image;
-  let network: LonelyNetwork;
+  let network: PrivateNetwork;
   let hosts: Mount;
   const containers: Container[] = [];
 
@@ -54,14 +53,14 @@ describe.skipIf(reason !== undefined)('the images', () => {
     coordinatorImage = await builder.build('deploy/docker/coordinator.Dockerfile');
     const forCpus = { BASE: 'debian:bookworm-slim', TENSORFLOW: 'cpu' };
     workerImage = await builder.build('deploy/docker/worker-gpu.Dockerfile', forCpus);
-    network = await LonelyNetwork.open();
+    network = await PrivateNetwork.open();
     hosts = await hostsFile(inFolder(''), 'coordinator', 'lockstep-coordinator');
     await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 400, testImages: 100 }));
-    // As README.md says to make them; Compose mounts a secret as it lies on the disk.
+    // As README.md creates them. Compose mounts a secret with the permissions that it has on disk.
     await writeFile(inFolder('token'), `${workerToken}\n`);
     const tokens = `rack worker ${workerToken}\nme operator ${operatorToken}\n`;
     await writeFile(inFolder('tokens'), tokens);
-    // As a cluster mounts a Secret of mode 0440 where there is an fsGroup.
+    // As a cluster mounts a Secret of mode 0440 with an fsGroup.
     for (const [of, file, text] of [
       ['coordinator', 'tokens', tokens],
       ['worker', 'token', workerToken],
@@ -82,14 +81,14 @@ describe.skipIf(reason !== undefined)('the images', () => {
     return container;
   }
 
-  /** A folder for a container's user: an empty named volume has the rights of the image's folder. */
+  /** A folder that the container's user owns, as an empty named volume takes the owner of the image's folder. */
   async function volume(name: string): Promise<string> {
     await mkdir(inFolder(name), { recursive: true });
     await chown(inFolder(name), user, user);
     return inFolder(name);
   }
 
-  /** The coordinator as compose.yaml has it, with a short recipe behind its command. */
+  /** Starts the coordinator as in compose.yaml, with a short recipe appended to its command. */
   async function startCoordinator(runs: string, ...more: string[]): Promise<Container> {
     const service = composeService('coordinator');
     expect(service).toMatchObject({ volumes: ['runs:/runs'], secrets: ['tokens'], read_only: true });
@@ -106,7 +105,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     });
   }
 
-  /** A worker as compose.yaml has it, but for its GPUs: on what computes here. */
+  /** Starts a worker as in compose.yaml, but without GPUs. */
   async function startWorker(image: Image, ...more: string[]): Promise<Container> {
     const service = composeService('worker');
     const url = service.command.indexOf('${COORDINATOR:-ws://coordinator:7350}');
@@ -124,7 +123,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
 
   const runFolder = (runs: string) => path.join(inFolder(runs), 'current');
 
-  it('hold what runs and nothing that builds', async () => {
+  it('contain what runs, and nothing that is only needed to build', async () => {
     for (const { root } of [coordinatorImage, workerImage]) {
       expect((await readdir(path.join(root, 'app'))).toSorted()).toEqual(['dist', 'node_modules', 'package.json']);
       const packages = await readdir(path.join(root, 'app/node_modules'));
@@ -135,31 +134,31 @@ describe.skipIf(reason !== undefined)('the images', () => {
     }
   });
 
-  it('the coordinator as it is started without anything refuses all addresses without a token', async () => {
+  it('the coordinator without options or environment refuses to listen on all addresses without a token', async () => {
     const container = await start(coordinatorImage, { mounts: [{ from: await volume('nothing'), to: '/runs' }] });
     expect(await container.process.exited).toBe(2);
     expect(container.process.output()).toContain('--token');
   });
 
-  it('the coordinator as it is started with a token alone listens, and answers /healthz to anybody', async () => {
+  it('the coordinator with only a token listens, and answers /healthz without one', async () => {
     const container = await start(coordinatorImage, {
       mounts: [{ from: await volume('plain'), to: '/runs' }],
       environment: { LOCKSTEP_TOKEN: operatorToken },
     });
     await container.process.says('0.0.0.0:7350');
-    const ask = (where: string) =>
+    const statusOf = (page: string) =>
       run(network.prefix[0], [
         ...network.prefix.slice(1),
         process.execPath,
         '--eval',
-        `fetch('http://127.0.0.1:7350/${where}').then((answer) => console.log(answer.status))`,
+        `fetch('http://127.0.0.1:7350/${page}').then((answer) => console.log(answer.status))`,
       ]);
-    expect((await ask('healthz')).stdout.trim()).toBe('200');
-    expect((await ask('status')).stdout.trim()).toBe('401');
+    expect((await statusOf('healthz')).stdout.trim()).toBe('200');
+    expect((await statusOf('status')).stdout.trim()).toBe('401');
     expect(await container.stop()).toBe(interrupted);
   });
 
-  it('under compose.yaml the coordinator has no rights, is healthy, saves when it is stopped, and goes on', async () => {
+  it('with compose.yaml the coordinator has no privileges, is healthy, saves when stopped, and resumes', async () => {
     const { healthcheck } = composeService('coordinator');
     const first = await startCoordinator('stopped', '--steps', '4000');
     await first.process.says(/waiting for workers/);
@@ -180,7 +179,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     await second.process.says(/resumed after step \d+ of 4000/);
   });
 
-  it('two workers of the image for coordinators come to the hash of `train` outside', async () => {
+  it("two workers of the coordinator's image end with the hash of `train` outside", async () => {
     const alone = [
       'train',
       ...recipe(inFolder('images')),
@@ -193,7 +192,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     ];
     expect(await runCli(alone)).toMatchObject({ status: 0 });
     const coordinator = await startCoordinator('wasm', '--min-workers', '2');
-    // README.md's way without a GPU: the coordinator's service with another command, and so on a disk that it cannot write.
+    // As README.md does without a GPU: the coordinator's service with another command, so its root is read-only.
     const workers = await Promise.all(
       [1, 2].map(() => startWorker(coordinatorImage, '--engine', 'wasm', '--no-cache')),
     );
@@ -203,11 +202,11 @@ describe.skipIf(reason !== undefined)('the images', () => {
     expect(await readReport(runFolder('wasm'))).toMatchObject({ weightsSha256, workersJoined: 2, exact: true });
   });
 
-  it("the worker's image has TensorFlow for its user, and computes what `train` does with it", async () => {
+  it("the worker's image has TensorFlow for its user, and two workers end with the hash of `train`", async () => {
     const doctor = await start(workerImage, { command: ['doctor'] });
     await doctor.process.exited;
     expect(doctor.process.output()).toMatch(/tensorflow.*2\.21\.0/i);
-    // Over the same TensorFlow, a training of one container: other machines' bits may be others.
+    // The reference also runs in the container, with the same TensorFlow: bits may differ between builds.
     const runs = { from: await volume('alone'), to: '/runs' };
     const images = { from: inFolder('images'), to: '/images', readOnly: true };
     const command = [
@@ -230,7 +229,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     expect(await readReport(runFolder('tensorflow'))).toMatchObject({ weightsSha256, workersJoined: 2, exact: true });
   });
 
-  /** The coordinator's pod, with a short recipe in the place of its own. */
+  /** Starts the coordinator's pod with a short recipe instead of its own. */
   async function startCoordinatorPod(runs: string, ...more: string[]): Promise<Container> {
     const { command, env, volumeMounts, securityContext } = podContainer('coordinator.yaml');
     expect(volumeMounts.map(({ mountPath }) => mountPath)).toEqual(['/runs', '/etc/lockstep', '/etc/lockstep-tls']);
@@ -254,7 +253,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     expect(command).toBeUndefined();
     expect(volumeMounts.map(({ mountPath }) => mountPath)).toEqual(['/cache', '/etc/lockstep', '/etc/lockstep-tls']);
     return start(workerImage, {
-      // The kubelet fills in what the environment says.
+      // The kubelet expands variables.
       command: args.map((word) => word.replace('$(POD_NAME)', 'lockstep-worker-abcde')),
       mounts: [
         hosts,
@@ -265,7 +264,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     });
   }
 
-  it("as Kubernetes's pods they train; the probes see it wait, work, and the hook before the end saves", async () => {
+  it('train as Kubernetes pods; the probes see waiting and training, and the preStop hook saves', async () => {
     const { startupProbe, livenessProbe, readinessProbe, lifecycle } = podContainer('coordinator.yaml');
     const coordinator = await startCoordinatorPod('pod', '--steps', '4000', '--min-workers', '1');
     await coordinator.process.says('waiting for workers');
@@ -277,11 +276,11 @@ describe.skipIf(reason !== undefined)('the images', () => {
     await stepsMade(runFolder('pod'), 10);
     expect(await probe(livenessProbe)).toEqual({ status: 0, output: '' });
     expect(await probe(readinessProbe)).toEqual({ status: 0, output: '' });
-    // It ends with the container, as everything in it.
+    // The hook ends with the container.
     await coordinator.execute(...lifecycle!.preStop.exec.command);
     expect(await coordinator.process.exited).toBe(interrupted);
     expect(coordinator.process.output()).toContain('saved /runs/current/checkpoints/step-');
-    // What ends its workers is no success: the kubelet starts their containers again (`OnFailure`), and they knock.
+    // Its workers fail too, so the kubelet restarts their containers (`OnFailure`) and they reconnect.
     expect(await worker.process.exited).toBe(interrupted);
     const second = await startCoordinatorPod('pod', '--steps', '4000', '--min-workers', '1');
     await second.process.says(/resumed after step \d+ of 4000/);
@@ -291,7 +290,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
   });
 
   it.each(['the hook', 'a signal'])(
-    'a pod whose run is over stays, is alive, and is ended at once by %s',
+    'a pod whose run has finished stays alive, and is ended at once by %s',
     async (by) => {
       const { livenessProbe, lifecycle } = podContainer('coordinator.yaml');
       await mkdir(path.join(await volume('over'), 'current'), { recursive: true });
@@ -305,9 +304,9 @@ describe.skipIf(reason !== undefined)('the images', () => {
     },
   );
 
-  it('a worker for GPUs that finds none says so, and what to ask', async () => {
+  it('a worker with --gpus that finds none says what to check', async () => {
     const worker = await startWorker(workerImage, '--gpus', 'all');
     expect(await worker.process.exited).toBe(2);
-    expect(worker.process.output()).toContain('lists no GPU here');
+    expect(worker.process.output()).toContain('lists no GPU on this machine');
   });
 });

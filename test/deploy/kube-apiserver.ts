@@ -1,5 +1,5 @@
-// A Kubernetes API server with its etcd on this machine's loopback, all state in a folder. No node and no controller: what it
-// takes, it takes as a cluster does, with its defaults, validation and admission; nothing is ever started.
+// A Kubernetes API server with etcd on loopback, with all state in a folder. It applies defaults, validation and admission as a
+// cluster does. There are no nodes and no controllers, so nothing is ever started.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -13,25 +13,25 @@ import { endDaemons } from './end-daemons.js';
 
 const run = promisify(execFile);
 
-/** An object of Kubernetes's, as far as its place follows from it. */
+/** The fields of a Kubernetes object that determine its path. */
 export interface KubernetesObject {
   apiVersion: string;
   kind: string;
   metadata: { name: string; namespace?: string };
 }
 
-/** What the server has answered. */
+/** An answer of the server. */
 export interface Answer {
   status: number;
-  /** `Status`'s sentence where it is a refusal. */
+  /** The message of `Status` if the object was rejected; otherwise empty. */
   message: string;
   body: unknown;
 }
 
-/** An etcd in LOCKSTEP_ETCD, or else on the path; undefined where there is none. */
+/** Path of etcd, from LOCKSTEP_ETCD or PATH; undefined if there is none. */
 export function etcdProgram(): string | undefined {
-  const places = (process.env['PATH'] ?? '').split(':').map((place) => path.join(place, 'etcd'));
-  return process.env['LOCKSTEP_ETCD'] ?? places.find((place) => existsSync(place));
+  const candidates = (process.env['PATH'] ?? '').split(':').map((folder) => path.join(folder, 'etcd'));
+  return process.env['LOCKSTEP_ETCD'] ?? candidates.find((file) => existsSync(file));
 }
 
 export class KubeApiServer {
@@ -44,7 +44,7 @@ export class KubeApiServer {
 
   private constructor(private readonly folder: string) {}
 
-  /** @param programs paths */
+  /** @param programs paths of the programs */
   static async start(folder: string, programs: { apiServer: string; etcd: string }): Promise<KubeApiServer> {
     const server = new KubeApiServer(folder);
     await server.#start(programs).catch(async (error: unknown) => {
@@ -56,32 +56,32 @@ export class KubeApiServer {
 
   async #start({ apiServer, etcd }: { apiServer: string; etcd: string }): Promise<void> {
     await mkdir(this.folder, { recursive: true });
-    const place = (name: string) => path.join(this.folder, name);
+    const inFolder = (name: string) => path.join(this.folder, name);
     const [clients, peers] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
     this.#port = await freePort();
     this.#spawn(etcd, {
-      'data-dir': place('etcd'),
+      'data-dir': inFolder('etcd'),
       'listen-client-urls': clients,
       'advertise-client-urls': clients,
       'listen-peer-urls': peers,
       'initial-advertise-peer-urls': peers,
       'initial-cluster': `default=${peers}`,
     });
-    await run('openssl', ['genpkey', '-algorithm', 'RSA', '-out', place('accounts.key')]);
-    await writeFile(place('tokens.csv'), `${this.#token},admin,admin,system:masters\n`, { mode: 0o600 });
+    await run('openssl', ['genpkey', '-algorithm', 'RSA', '-out', inFolder('accounts.key')]);
+    await writeFile(inFolder('tokens.csv'), `${this.#token},admin,admin,system:masters\n`, { mode: 0o600 });
     this.#spawn(apiServer, {
       'etcd-servers': clients,
       'bind-address': '127.0.0.1',
       'secure-port': String(this.#port),
-      'cert-dir': place('certificates'),
+      'cert-dir': inFolder('certificates'),
       'service-account-issuer': 'https://kubernetes.default.svc',
-      'service-account-key-file': place('accounts.key'),
-      'service-account-signing-key-file': place('accounts.key'),
+      'service-account-key-file': inFolder('accounts.key'),
+      'service-account-signing-key-file': inFolder('accounts.key'),
       'service-cluster-ip-range': '10.0.0.0/24',
-      'token-auth-file': place('tokens.csv'),
+      'token-auth-file': inFolder('tokens.csv'),
       'authorization-mode': 'AlwaysAllow',
     });
-    const certificate = place('certificates/apiserver.crt');
+    const certificate = inFolder('certificates/apiserver.crt');
     while (!(await this.#isReady(certificate))) {
       const ended = this.#processes.find(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null);
       if (ended !== undefined) throw new Error(`${ended.spawnfile} has ended`);
@@ -92,7 +92,7 @@ export class KubeApiServer {
   async #isReady(certificate: string): Promise<boolean> {
     try {
       this.#authority = await readFile(certificate);
-      return (await this.ask('GET', '/readyz')).status === 200;
+      return (await this.request('GET', '/readyz')).status === 200;
     } catch {
       return false;
     }
@@ -100,7 +100,7 @@ export class KubeApiServer {
 
   #spawn(program: string, settings: Record<string, string>): void {
     const words = Object.entries(settings).map(([name, value]) => `--${name}=${value}`);
-    // Both end with this process, however it ends.
+    // Both end with this process.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
@@ -110,7 +110,7 @@ export class KubeApiServer {
     this.#processes.push(child);
   }
 
-  /** Options by which kubectl finds it, and nothing else of this machine's. */
+  /** Options with which kubectl uses this server and no other configuration. */
   get kubectlOptions(): string[] {
     return [
       `--server=https://127.0.0.1:${this.#port}`,
@@ -121,41 +121,41 @@ export class KubeApiServer {
     ];
   }
 
-  async ask(method: string, place: string, body?: string): Promise<Answer> {
+  async request(method: string, requestPath: string, body?: string): Promise<Answer> {
     const headers = { authorization: `Bearer ${this.#token}`, 'content-type': 'application/yaml' };
-    const options = { host: '127.0.0.1', port: this.#port, path: place, method, ca: this.#authority, headers };
-    const asked = request(options).end(body);
-    const [answer] = (await once(asked, 'response')) as [AsyncIterable<Buffer> & { statusCode: number }];
+    const options = { host: '127.0.0.1', port: this.#port, path: requestPath, method, ca: this.#authority, headers };
+    const sent = request(options).end(body);
+    const [answer] = (await once(sent, 'response')) as [AsyncIterable<Buffer> & { statusCode: number }];
     const bytes: Buffer[] = [];
-    for await (const shard of answer) bytes.push(shard);
+    for await (const chunk of answer) bytes.push(chunk);
     const text = Buffer.concat(bytes).toString();
     const parsed: unknown = text.startsWith('{') ? JSON.parse(text) : text;
     return { status: answer.statusCode, message: (parsed as { message?: string }).message ?? '', body: parsed };
   }
 
   /**
-   * Creates an object, as strictly as `kubectl apply` does: a field that the server does not know is an error.
-   * @param dry everything but keeping it
+   * Creates an object as strictly as `kubectl apply` does: unknown fields are errors.
+   * @param dry validate without storing it
    */
   async create(object: KubernetesObject, dry: boolean): Promise<Answer> {
     const query = `fieldValidation=Strict${dry ? '&dryRun=All' : ''}`;
-    return this.ask('POST', `${await this.#collection(object)}?${query}`, JSON.stringify(object));
+    return this.request('POST', `${await this.#collection(object)}?${query}`, JSON.stringify(object));
   }
 
-  /** Where objects of its kind are, as the server itself says. */
+  /** Path of an object's kind, from the server's discovery. */
   async #collection({ apiVersion, kind, metadata }: KubernetesObject): Promise<string> {
     const group = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
     const key = `${group} ${kind}`;
     if (!this.#resources.has(key)) {
-      const { body } = await this.ask('GET', group);
+      const { body } = await this.request('GET', group);
       const { resources = [] } = body as { resources?: { name: string; kind: string; namespaced: boolean }[] };
-      // Those with a slash are parts of others, such as a scale.
+      // Names with a slash are subresources, such as a scale.
       for (const { name, kind: of, namespaced } of resources.filter((resource) => !resource.name.includes('/'))) {
         this.#resources.set(`${group} ${of}`, { name, isNamespaced: namespaced });
       }
     }
     const resource = this.#resources.get(key);
-    if (resource === undefined) throw new Error(`the server knows no ${kind} of ${apiVersion}`);
+    if (resource === undefined) throw new Error(`the server has no ${kind} in ${apiVersion}`);
     const namespace = resource.isNamespaced ? `/namespaces/${metadata.namespace}` : '';
     return `${group}${namespace}/${resource.name}`;
   }

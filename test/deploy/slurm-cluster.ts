@@ -1,4 +1,4 @@
-// Slurm of one node on this machine, all its state in a folder: Debian's munged, slurmctld and slurmd, started and ended here.
+// A one-node Slurm on this machine with all state in a folder: starts and ends Debian's munged, slurmctld and slurmd.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -12,13 +12,13 @@ import { endDaemons } from './end-daemons.js';
 const run = promisify(execFile);
 const daemons = ['munged', 'slurmctld', 'slurmd'].map((name) => `/usr/sbin/${name}`);
 
-/** Why there is no Slurm to be had here; undefined where there is. */
+/** Reason why Slurm cannot run on this machine; undefined if it can. */
 export function whyNoSlurm(): string | undefined {
-  if (process.getuid?.() !== 0) return 'Slurm for one test needs root';
+  if (process.getuid?.() !== 0) return 'starting Slurm needs root';
   const missing = daemons.filter((file) => !existsSync(file));
   return missing.length === 0
     ? undefined
-    : `${missing.join(', ')} missing: apt-get install --no-install-recommends slurm-wlm munge`;
+    : `${missing.join(', ')} missing: run apt-get install --no-install-recommends slurm-wlm munge`;
 }
 
 export class SlurmCluster {
@@ -30,14 +30,14 @@ export class SlurmCluster {
     this.#environment = { ...process.env, SLURM_CONF: configuration };
   }
 
-  /** @param folder to be owned by root alone */
+  /** @param folder owned by root */
   static async start(folder: string): Promise<SlurmCluster> {
-    const place = (name: string) => path.join(folder, name);
+    const file = (name: string) => path.join(folder, name);
     const [node] = hostname().split('.');
-    for (const name of ['state', 'spool']) await mkdir(place(name));
-    await writeFile(place('munge.key'), randomBytes(128), { mode: 0o400 });
-    // Whoever asks munge must reach its socket.
-    await mkdir(place('munge'), { mode: 0o755 });
+    for (const name of ['state', 'spool']) await mkdir(file(name));
+    await writeFile(file('munge.key'), randomBytes(128), { mode: 0o400 });
+    // munge's clients must reach its socket.
+    await mkdir(file('munge'), { mode: 0o755 });
     await chmod(folder, 0o755);
     const settings = {
       ClusterName: 'test',
@@ -47,14 +47,14 @@ export class SlurmCluster {
       SlurmUser: 'root',
       SlurmdUser: 'root',
       AuthType: 'auth/munge',
-      // A requeued job waits until the credentials of its first start are no longer valid: 2 minutes unless said.
-      AuthInfo: `socket=${place('munge/socket')},cred_expire=5`,
-      StateSaveLocation: place('state'),
-      SlurmdSpoolDir: place('spool'),
-      SlurmctldPidFile: place('slurmctld.pid'),
-      SlurmdPidFile: place('slurmd.pid'),
-      SlurmctldLogFile: place('slurmctld.log'),
-      SlurmdLogFile: place('slurmd.log'),
+      // A requeued job waits until the credentials of its first start have expired, 2 minutes by default.
+      AuthInfo: `socket=${file('munge/socket')},cred_expire=5`,
+      StateSaveLocation: file('state'),
+      SlurmdSpoolDir: file('spool'),
+      SlurmctldPidFile: file('slurmctld.pid'),
+      SlurmdPidFile: file('slurmd.pid'),
+      SlurmctldLogFile: file('slurmctld.log'),
+      SlurmdLogFile: file('slurmd.log'),
       ProctrackType: 'proctrack/linuxproc',
       TaskPlugin: 'task/none',
       SelectType: 'select/cons_tres',
@@ -68,19 +68,19 @@ export class SlurmCluster {
       `NodeName=${node} NodeAddr=127.0.0.1 CPUs=2 RealMemory=2000`,
       `PartitionName=all Nodes=${node} Default=YES`,
     );
-    await writeFile(place('slurm.conf'), `${lines.join('\n')}\n`);
-    const cluster = new SlurmCluster(place('slurm.conf'));
-    const munge = ['--foreground', '--force', `--key-file=${place('munge.key')}`, `--socket=${place('munge/socket')}`];
+    await writeFile(file('slurm.conf'), `${lines.join('\n')}\n`);
+    const cluster = new SlurmCluster(file('slurm.conf'));
+    const munge = ['--foreground', '--force', `--key-file=${file('munge.key')}`, `--socket=${file('munge/socket')}`];
     munge.push(
-      `--pid-file=${place('munge/pid')}`,
-      `--log-file=${place('munge/log')}`,
-      `--seed-file=${place('munge/seed')}`,
+      `--pid-file=${file('munge/pid')}`,
+      `--log-file=${file('munge/log')}`,
+      `--seed-file=${file('munge/seed')}`,
     );
     cluster.#startDaemon('munged', munge);
-    await until(() => Promise.resolve(existsSync(place('munge/socket'))));
-    cluster.#startDaemon('slurmctld', ['-D', '-c', '-f', place('slurm.conf')]);
-    cluster.#startDaemon('slurmd', ['-D', '-c', '-f', place('slurm.conf'), '-N', node]);
-    await until(async () => (await cluster.ask('sinfo', '--noheader', '--format=%t')).trim() === 'idle');
+    await until(() => Promise.resolve(existsSync(file('munge/socket'))));
+    cluster.#startDaemon('slurmctld', ['-D', '-c', '-f', file('slurm.conf')]);
+    cluster.#startDaemon('slurmd', ['-D', '-c', '-f', file('slurm.conf'), '-N', node]);
+    await until(async () => (await cluster.tryCommand('sinfo', '--noheader', '--format=%t')).trim() === 'idle');
     return cluster;
   }
 
@@ -94,27 +94,27 @@ export class SlurmCluster {
     this.#daemons.push(child);
   }
 
-  /** What the daemons have said. */
+  /** Output of the daemons. */
   get log(): string {
     return this.#log;
   }
 
-  /** Runs one of Slurm's commands. @returns its output; empty where it fails */
-  async ask(command: string, ...args: string[]): Promise<string> {
-    return run(command, args, { env: this.#environment }).then(
+  /** Runs a Slurm command. Returns its output, or an empty string if it fails. */
+  async tryCommand(name: string, ...args: string[]): Promise<string> {
+    return run(name, args, { env: this.#environment }).then(
       ({ stdout }) => stdout,
       () => '',
     );
   }
 
-  /** Runs one of Slurm's commands, which must not fail. */
-  async tell(
-    command: string,
+  /** Runs a Slurm command. Rejects if it fails. */
+  async command(
+    name: string,
     args: readonly string[],
     environment: NodeJS.ProcessEnv = {},
     cwd?: string,
   ): Promise<string> {
-    const { stdout } = await run(command, args, {
+    const { stdout } = await run(name, args, {
       env: { ...this.#environment, ...environment },
       ...(cwd === undefined ? {} : { cwd }),
     });
@@ -126,7 +126,7 @@ export class SlurmCluster {
   }
 }
 
-/** Asks again and again: Slurm's state is told to nobody. Rejects with the test's own timeout only. */
+/** Polls a condition, as Slurm does not announce changes. Only the test's timeout ends it. */
 export async function until(isSo: () => Promise<boolean>): Promise<void> {
   while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 250));
 }

@@ -1,5 +1,5 @@
-// deploy/slurm's job on a real Slurm: two tasks come to the bits of one worker without it, and so do they after the job was
-// saved, requeued and started again in the middle.
+// The job of deploy/slurm on a real Slurm: two tasks end with the hash of one worker without Slurm, also if the job is saved,
+// requeued and started again in the middle.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,11 +34,11 @@ describe.skipIf(reason !== undefined)('the sbatch file', () => {
   });
   afterAll(() => cluster?.stop());
 
-  /** Submits it. @returns the job's number, and its log so far */
+  /** Submits the job. Returns its id and a way to read its log. */
   async function submit(name: string): Promise<{ job: string; log: () => Promise<string>; runDirectory: string }> {
     const runDirectory = inFolder(name);
     const output = inFolder(`${name}.log`);
-    const job = await cluster!.tell(
+    const job = await cluster!.command(
       'sbatch',
       ['--parsable', '--ntasks=2', `--output=${output}`, 'deploy/slurm/lockstep.sbatch', ...recipe()],
       {
@@ -55,32 +55,32 @@ describe.skipIf(reason !== undefined)('the sbatch file', () => {
     const states = new Set(['COMPLETED', 'FAILED', 'CANCELLED', 'TIMEOUT', 'NODE_FAIL']);
     let state = '';
     await until(async () => {
-      const shown = await cluster!.ask('scontrol', 'show', 'job', job);
+      const shown = await cluster!.tryCommand('scontrol', 'show', 'job', job);
       state = /JobState=(\S+)/.exec(shown)?.[1] ?? '';
       return states.has(state);
     });
     return state;
   }
 
-  it('trains over two tasks to the hash of one worker without Slurm', async () => {
+  it('trains with two tasks to the hash of one worker without Slurm', async () => {
     const { job, log, runDirectory } = await submit('two-tasks');
     const state = await ended(job);
     expect({ state, log: await log() }).toMatchObject({ state: 'COMPLETED' });
     expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: hash, workersJoined: 2, exact: true });
   });
 
-  it('is requeued in the middle by the signal that announces the time limit, and comes to the same hash', async () => {
+  it('is requeued by the signal that announces the time limit, and ends with the same hash', async () => {
     const { job, log, runDirectory } = await submit('requeued');
-    await until(async () => (await cluster!.ask('scontrol', 'show', 'job', job)).includes('JobState=RUNNING'));
+    await until(async () => (await cluster!.tryCommand('scontrol', 'show', 'job', job)).includes('JobState=RUNNING'));
     await until(async () => (await readFile(path.join(runDirectory, 'metrics.jsonl'), 'utf8').catch(() => '')) !== '');
     await stepsMade(runDirectory, 60);
-    await cluster!.tell('scancel', ['--signal=USR1', '--batch', job]);
-    await until(async () => (await cluster!.ask('scontrol', 'show', 'job', job)).includes('Restarts=1'));
+    await cluster!.command('scancel', ['--signal=USR1', '--batch', job]);
+    await until(async () => (await cluster!.tryCommand('scontrol', 'show', 'job', job)).includes('Restarts=1'));
     const state = await ended(job);
-    const said = await log();
-    expect({ state, said }).toMatchObject({ state: 'COMPLETED' });
-    expect(said).toContain('the time is nearly up: saving, to go on later');
-    const [, step] = /resumed after step (\d+) of 240/.exec(said) ?? [];
+    const output = await log();
+    expect({ state, output }).toMatchObject({ state: 'COMPLETED' });
+    expect(output).toContain('the time limit is near: saving and requeueing');
+    const [, step] = /resumed after step (\d+) of 240/.exec(output) ?? [];
     expect(Number(step)).toBeGreaterThanOrEqual(60);
     expect(Number(step)).toBeLessThan(steps);
     expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: hash, exact: true });

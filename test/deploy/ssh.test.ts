@@ -1,5 +1,5 @@
-// deploy/ssh's script through a real sshd on this machine: workers that reach the coordinator by the connections that start
-// them come to the bits of a run without, also where one of the connections is cut.
+// The script of deploy/ssh through a real sshd on this machine: workers that reach the coordinator through the SSH connections
+// that start them end with the hash of a run without SSH, also if one connection is cut.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -26,7 +26,7 @@ const reason =
     : existsSync(daemon)
       ? undefined
       : `${daemon} missing: apt-get install --no-install-recommends openssh-server`;
-if (reason !== undefined) sayWhySkipped("deploy/ssh's script through a real sshd", reason);
+if (reason !== undefined) sayWhySkipped('worker.sh through a real sshd', reason);
 const inFolder = folderPerFile();
 const run = promisify(execFile);
 const token = 'a-token-that-no-list-of-processes-may-show';
@@ -37,14 +37,14 @@ function recipe(steps: number): string[] {
   return [...model, '--data', inFolder('images'), '--no-tensorboard'];
 }
 
-/** What every process of this machine was started with. */
+/** Command lines of all processes on this machine. */
 function commandLines(): string[] {
   const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return processes.map((process) => {
     try {
       return readFileSync(`/proc/${process}/cmdline`, 'utf8').replaceAll('\0', ' ');
     } catch {
-      return ''; // it has ended meanwhile
+      return ''; // it has ended in the meantime
     }
   });
 }
@@ -62,7 +62,7 @@ describe.skipIf(reason !== undefined)('worker.sh', () => {
       ListenAddress: '127.0.0.1',
       HostKey: inFolder('host-key'),
       AuthorizedKeysFile: inFolder('user-key.pub'),
-      // The folder is in one that everybody writes to.
+      // The folder is inside a world-writable one.
       StrictModes: 'no',
       PermitRootLogin: 'prohibit-password',
       PasswordAuthentication: 'no',
@@ -81,12 +81,12 @@ describe.skipIf(reason !== undefined)('worker.sh', () => {
       UserKnownHostsFile: inFolder('known_hosts'),
     };
     await writeFile(inFolder('ssh_config'), `Host ${hosts.join(' ')}\n${lines(ofClient)}`);
-    // The script's ssh, which reads this configuration in the place of the user's.
+    // An ssh for the script, with this configuration instead of the user's.
     await mkdir(inFolder('bin'));
     await writeFile(inFolder('bin/ssh'), `#!/bin/sh\nexec /usr/bin/ssh -F ${inFolder('ssh_config')} "$@"\n`, {
       mode: 0o755,
     });
-    // It wants a folder in /run, which is its own here.
+    // sshd needs a folder in /run, so it gets a private /run.
     const inOwnRun = `mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec ${daemon} -D -e -f "$0"`;
     const alone = ['--pdeathsig', 'KILL', 'unshare', '--mount', 'sh', '-c', inOwnRun, inFolder('sshd_config')];
     sshd = spawn('setpriv', alone, { stdio: 'ignore' });
@@ -134,7 +134,7 @@ describe.skipIf(reason !== undefined)('worker.sh', () => {
     return (await readReport(directory)).weightsSha256;
   }
 
-  it('brings workers to a coordinator that listens on loopback alone, and shows the token to nobody', async () => {
+  it('connects workers to a coordinator that listens on loopback only, and reveals the token to nobody', async () => {
     const weightsSha256 = await hashAlone(40);
     const port = await freePort();
     const coordinator = await startCoordinator(40, port, inFolder('tunnels'));
@@ -149,7 +149,7 @@ describe.skipIf(reason !== undefined)('worker.sh', () => {
     expect(await readReport(inFolder('tunnels'))).toMatchObject({ weightsSha256, workersJoined: 2, workersLost: 0 });
   });
 
-  it('loses one connection without a bit, and the worker behind it gives up by itself', async () => {
+  it('may lose a connection without changing the result, and the cut-off worker exits by itself', async () => {
     const weightsSha256 = await hashAlone(150);
     const port = await freePort();
     const coordinator = await startCoordinator(150, port, inFolder('cut'));
@@ -165,7 +165,7 @@ describe.skipIf(reason !== undefined)('worker.sh', () => {
     await until(() => Promise.resolve(!commandLines().some((line) => line.includes('--name garage'))));
   });
 
-  it('ends at once where the port at the other end is taken, as README.md says', async () => {
+  it('exits at once if the port at the other end is in use, as README.md says', async () => {
     const port = await freePort();
     const taken = createServer().listen(port, '127.0.0.1');
     await once(taken, 'listening');

@@ -1,63 +1,66 @@
-// The headline: the weights do not depend on who computed them. Real sockets, a fake engine whose bits tell on any difference.
+// The weights do not depend on which worker computed what. Uses real sockets, and a fake engine whose bits reveal any difference.
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { hashWith, startCluster } from '../support/local-cluster.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { fakeEngine } from '../support/fake-engine.js';
 
-let alone: string;
+let expectedSha256: string;
 beforeAll(async () => {
-  alone = await hashWith(1);
+  expectedSha256 = await hashWith(1);
 });
 
-describe('the weights are the same bits', () => {
-  it.each([2, 3, 4, 5])('with %i workers as with one (4 slices, so the fifth is a spare)', async (workers) => {
-    expect(await hashWith(workers)).toBe(alone);
-  });
+describe('the weights have the same bits', () => {
+  it.each([2, 3, 4, 5])(
+    'with one worker and with %i (of five, one is a spare, as there are four slices)',
+    async (workers) => {
+      expect(await hashWith(workers)).toBe(expectedSha256);
+    },
+  );
 
-  it('with measured preprocessing, smoothed labels and augmented validation, which each worker is told of', async () => {
+  it('with measured preprocessing, label smoothing and augmented validation, whatever the number of workers', async () => {
     const options = { preprocessing: 'per-pixel-mean', labelSmoothing: 0.1, augmentValidation: true } as const;
     const [one, three] = [await hashWith(1, options), await hashWith(3, options)];
     expect(three).toBe(one);
-    // The fake engine computes with what it was given: see createModel.
-    expect(one).not.toBe(alone);
+    // These settings do change what the fake engine computes: see createModel.
+    expect(one).not.toBe(expectedSha256);
     expect(await hashWith(1, { ...options, preprocessing: 'standardize' })).not.toBe(one);
     expect(await hashWith(1, { ...options, labelSmoothing: 0.2 })).not.toBe(one);
   });
 
-  it('with alternating flips and reflected padding, over the end of an epoch', async () => {
+  it('with alternating flips and reflected padding, across epochs', async () => {
     const options = { flip: 'alternating', cropPadding: 'reflect' } as const;
     const [one, two] = [await hashWith(1, options), await hashWith(2, options)];
     expect(two).toBe(one);
     const others = [{ flip: options.flip }, { cropPadding: options.cropPadding }];
     const hashes = await Promise.all(others.map((change) => hashWith(2, change)));
-    expect(new Set([alone, one, ...hashes]).size).toBe(4);
+    expect(new Set([expectedSha256, one, ...hashes]).size).toBe(4);
   });
 
-  it('when a worker joins in the middle', async () => {
+  it('when a worker joins in the middle of a step', async () => {
     const cluster = await startCluster({ minWorkers: 1 });
     try {
       const { events } = cluster.coordinator;
-      // The first one waits in the middle of the second step.
+      // The first worker waits in the middle of the second step.
       let slices = 0;
-      const bothAreHere = new Promise<void>((resolve) => {
+      const bothJoined = new Promise<void>((resolve) => {
         events.on('worker-joined', ({ workers }) => {
           if (workers === 2) resolve();
         });
       });
-      await cluster.join({ engine: fakeEngine({ beforeSlice: () => (++slices > 5 ? bothAreHere : undefined) }) });
+      await cluster.join({ engine: fakeEngine({ beforeSlice: () => (++slices > 5 ? bothJoined : undefined) }) });
       await once(events, 'step');
       await cluster.join();
       const report = await cluster.coordinator.report;
       expect(report.workersJoined).toBe(2);
-      expect(report.weightsSha256).toBe(alone);
+      expect(report.weightsSha256).toBe(expectedSha256);
     } finally {
       await cluster.close();
     }
   });
 
   it('when a worker says goodbye in the middle of a step', async () => {
-    // No time passes: nobody is late and helped.
+    // No time passes, so no worker becomes a straggler.
     const cluster = await startCluster({ minWorkers: 3, clock: new FakeClock() });
     try {
       await cluster.join();
@@ -66,19 +69,19 @@ describe('the weights are the same bits', () => {
       const leaver = await cluster.join({
         engine: fakeEngine({
           beforeSlice: () => {
-            if (++slices === 5) leaver.stop('lunch');
+            if (++slices === 5) leaver.stop('leaving');
           },
         }),
       });
       const report = await cluster.coordinator.report;
-      expect(report).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: alone });
+      expect(report).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: expectedSha256 });
       expect(report.slicesReassigned).toBeGreaterThan(0);
     } finally {
       await cluster.close();
     }
   });
 
-  it("when a worker's engine fails: it is sent away, and the others go on", async () => {
+  it("when a worker's engine fails and the others continue", async () => {
     const cluster = await startCluster({ minWorkers: 2 });
     try {
       await cluster.join();
@@ -94,91 +97,91 @@ describe('the weights are the same bits', () => {
         code: 'engine-failed',
         message: 'out of memory on the device',
       });
-      expect(await cluster.coordinator.report).toMatchObject({ workersLost: 1, weightsSha256: alone });
+      expect(await cluster.coordinator.report).toMatchObject({ workersLost: 1, weightsSha256: expectedSha256 });
     } finally {
       await cluster.close();
     }
   });
 
-  it('when a worker hangs in a slice: an idle one computes it too, and the first answer counts', async () => {
+  it('when a worker is stuck in a slice, which an idle worker computes speculatively', async () => {
     const clock = new FakeClock();
     const cluster = await startCluster({ minWorkers: 2, clock });
     const { coordinator } = cluster;
     const { events, report } = coordinator;
     try {
       await cluster.join({ name: 'idle' });
-      const helped = once(events, 'straggler');
+      const straggler = once(events, 'straggler');
       let slices = 0;
       await cluster.join({
-        name: 'hung',
+        name: 'stuck',
         engine: fakeEngine({
-          // Two slices a step: the median is known by then.
+          // Two slices per step: by the eleventh, the median is known.
           beforeSlice: async () => {
             if (++slices !== 11) return;
             await expect
               .poll(() => coordinator.status().run.slices.filter(({ answeredBy }) => answeredBy !== null))
               .toHaveLength(2);
-            // Nobody is late before 100 ms, and no time has passed till now.
+            // No worker is a straggler before 100 ms, and no time has passed so far.
             clock.advance(100);
-            await helped;
+            await straggler;
           },
         }),
       });
-      expect((await helped)[0]).toMatchObject({ name: 'hung', slices: 2, speculative: ['idle'] });
+      expect((await straggler)[0]).toMatchObject({ name: 'stuck', slices: 2, speculative: ['idle'] });
       expect(await report).toMatchObject({
         workersLost: 0,
         slicesReassigned: 0,
         stragglers: 1,
         slicesDuplicated: 2,
-        weightsSha256: alone,
+        weightsSha256: expectedSha256,
       });
     } finally {
       await cluster.close();
     }
   });
 
-  it('when a worker leaves whose shards were placed on the other beforehand', async () => {
+  it('when a worker leaves whose shards the other already holds', async () => {
     const cluster = await startCluster({ minWorkers: 2, steps: 1000 });
     const { events } = cluster.coordinator;
     try {
       const leaver = await cluster.join();
-      let asked = 0;
-      await cluster.join({ engine: fakeEngine({ beforeSlice: () => void asked++ }) });
-      // Each has two of the four shards by need, and in the end two copies.
+      let computed = 0;
+      await cluster.join({ engine: fakeEngine({ beforeSlice: () => void computed++ }) });
+      // Each worker needs two of the four shards, and after a while holds all four.
       for (;;) {
         await once(events, 'step');
         if (cluster.coordinator.status().workers.every(({ shards }) => shards.length === 4)) break;
       }
-      leaver.stop('lunch');
+      leaver.stop('leaving');
       await once(events, 'worker-lost');
-      // Of the running step, which may have been answered for. The next one is all its own: four slices.
+      // Skips the current step, in which some slices may be answered already. In the next one, this worker computes all four.
       await once(events, 'step');
-      const before = asked;
+      const before = computed;
       await once(events, 'step');
-      expect(asked - before).toBe(4);
+      expect(computed - before).toBe(4);
     } finally {
       await cluster.close();
     }
   });
 
-  it('when every worker leaves and another comes later', async () => {
+  it('when every worker leaves and another joins later', async () => {
     const cluster = await startCluster({ minWorkers: 1 });
     try {
       const first = await cluster.join();
       await once(cluster.coordinator.events, 'step');
       const lost = once(cluster.coordinator.events, 'worker-lost');
-      first.stop('gone');
+      first.stop('leaving');
       await lost;
       await cluster.join();
-      expect(await cluster.coordinator.report).toMatchObject({ workersLost: 1, weightsSha256: alone });
+      expect(await cluster.coordinator.report).toMatchObject({ workersLost: 1, weightsSha256: expectedSha256 });
     } finally {
       await cluster.close();
     }
   });
 
-  it('but other bits under another seed, slicing or batch size', async () => {
+  it('only with the same seed, number of slices, batch size, augmentation and optimizer', async () => {
     const others = [{ seed: 6 }, { slices: 2 }, { batchSize: 16 }, { augment: false }, { nesterov: true }];
     const hashes = await Promise.all(others.map((change) => hashWith(1, change)));
-    expect(new Set([alone, ...hashes]).size).toBe(1 + others.length);
+    expect(new Set([expectedSha256, ...hashes]).size).toBe(1 + others.length);
   });
 });

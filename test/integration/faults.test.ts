@@ -1,4 +1,4 @@
-// Faults of worker processes and connections do not change the weights. Real processes with the wasm engine; each fault is
+// Faults of worker processes and connections do not change the weights. Uses real processes with the wasm engine. Each fault is
 // injected at a defined point, not after a delay.
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -9,16 +9,16 @@ import { FakeClock } from '../support/fake-clock.js';
 import { passTimeUntil } from '../support/passing-time.js';
 import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/faulted-cluster.js';
 
-let quiet: string;
+let expectedSha256: string;
 beforeAll(async () => {
   const cluster = await startFaulted({ minWorkers: 2 });
   await cluster.start('w1');
   await cluster.start('w2');
-  quiet = (await cluster.finish()).weightsSha256;
+  expectedSha256 = (await cluster.finish()).weightsSha256;
 });
 
 type Direction = LinkMark['direction'];
-/** A point of a message. @param step counted from 0 */
+/** Matches a point of a message. @param step counted from 0; any step by default */
 const at = (direction: Direction, type: string, point: LinkMark['point'], step?: number) => (mark: LinkMark) =>
   mark.direction === direction &&
   mark.message.type === type &&
@@ -78,7 +78,7 @@ describe('the weights are those of a run without faults', () => {
     await once(cluster.coordinator.events, 'worker-joined');
     await cluster.start('w2');
     const lost = once(cluster.coordinator.events, 'worker-lost');
-    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: quiet });
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: expectedSha256 });
     expect((await lost)[0]).toMatchObject({ name: 'w1' });
     expect(victim.child.signalCode).toBe('SIGKILL');
   });
@@ -90,7 +90,7 @@ describe('the weights are those of a run without faults', () => {
     await once(cluster.coordinator.events, 'worker-joined');
     await cluster.start('w2');
     const lost = once(cluster.coordinator.events, 'worker-lost');
-    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: quiet });
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: expectedSha256 });
     expect((await lost)[0]).toMatchObject({ name: 'w1', reason: 'connection closed (1006)' });
     // V8 aborts the process.
     expect((await ended)[1]).toBe('SIGABRT');
@@ -115,8 +115,8 @@ describe('the weights are those of a run without faults', () => {
     const joined = once(coordinator.events, 'worker-joined');
     frozen.child.kill('SIGCONT');
     expect((await joined)[0]).toMatchObject({ name: 'w1', workers: 2 });
-    other.child.send('go on');
-    expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: quiet });
+    other.child.send('continue');
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: expectedSha256 });
   });
 
   it('when a connection stalls, and the worker reconnects after its own heartbeat timeout', async () => {
@@ -140,8 +140,8 @@ describe('the weights are those of a run without faults', () => {
     expect(events).toContain('w1: silent for more than 2.5 s');
     // The worker may have reconnected earlier.
     await expect.poll(() => events.filter((name) => name === 'w1')).toHaveLength(2);
-    other.child.send('go on');
-    expect((await cluster.finish()).weightsSha256).toBe(quiet);
+    other.child.send('continue');
+    expect((await cluster.finish()).weightsSha256).toBe(expectedSha256);
   });
 
   it('when all workers are killed and two new ones join', async () => {
@@ -155,7 +155,7 @@ describe('the weights are those of a run without faults', () => {
     await once(events, 'worker-lost');
     await cluster.start('w3');
     await cluster.start('w4');
-    expect(await cluster.finish()).toMatchObject({ workersJoined: 4, workersLost: 2, weightsSha256: quiet });
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 4, workersLost: 2, weightsSha256: expectedSha256 });
   });
 
   it.each([
@@ -172,8 +172,8 @@ describe('the weights are those of a run without faults', () => {
       await once(cluster.coordinator.events, 'worker-lost');
       const [joined] = await once(cluster.coordinator.events, 'worker-joined');
       expect(joined).toMatchObject({ name: 'w1' });
-      other.child.send('go on');
-      expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: quiet });
+      other.child.send('continue');
+      expect(await cluster.finish()).toMatchObject({ workersJoined: 3, workersLost: 1, weightsSha256: expectedSha256 });
     },
   );
 });
@@ -183,9 +183,9 @@ describe('a shard whose transfer is interrupted', () => {
   const oneShard = { slices: 1, dataset: synthesizeDataset({ trainingImages: 800, testImages: 10 }) };
 
   it('is sent again, and the weights are those of a run without faults', async () => {
-    const faultlessCluster = await startFaulted(oneShard);
-    await faultlessCluster.start('w1');
-    const { weightsSha256 } = await faultlessCluster.finish();
+    const reference = await startFaulted(oneShard);
+    await reference.start('w1');
+    const { weightsSha256 } = await reference.finish();
 
     const cluster = await startFaulted(oneShard);
     const worker = await cluster.start('w1');

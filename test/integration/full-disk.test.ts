@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
 import type { RunEventOf } from '../../coordinator/run/run-events.js';
-import { loadCheckpoint } from '../../coordinator/run/load-checkpoint.js';
+import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
 import { startCluster } from '../support/local-cluster.js';
 
 /** Files that are opened as /dev/full, where writing fails as on a full disk. */

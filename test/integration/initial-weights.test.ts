@@ -108,7 +108,7 @@ describe('initialWeights', () => {
     });
   });
 
-  it('says what is not there, is no safetensors, or is not finite', async () => {
+  it('rejects files that do not exist, are not safetensors, or hold values that are not finite', async () => {
     const message = async (initialWeights: string) =>
       startCluster({ initialWeights, runDir: inFolder('never') }).then(
         () => 'nothing',

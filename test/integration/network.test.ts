@@ -55,7 +55,7 @@ async function network({ onTestFinished }: TestContext, conditions?: LinkConditi
     },
     startWorker: (machine: Machine, name: string) =>
       start(machine, ['worker', url, '--engine', 'wasm', '--name', name, '--no-cache']),
-    /** Starts a worker that stops after the first steps until it is sent 'go on'. */
+    /** Starts a worker that stops after the first steps until its parent sends a message. */
     startHeldWorker: ({ prefix }: Machine, name: string) =>
       keep(startHelper('announcing-worker.mjs', [url, name, '2'], environment, prefix)),
   };
@@ -92,7 +92,7 @@ describe.skipIf(noRoom !== undefined)('the weights are those of a run without fa
     await workers[0].says('not connected (the coordinator was silent for more than 10 s)');
     await new Promise((resolve) => setTimeout(resolve, 15_000 - (performance.now() - pulledMs)));
     await machines[0].plugIn();
-    workers[1].child.send('go on');
+    workers[1].child.send('continue');
     expect(await coordinator.exited).toBe(0);
     expect(await readReport(runDirectory)).toMatchObject({
       weightsSha256: faultless,

@@ -122,7 +122,7 @@ describe('with real processes, the weights have the same bits', () => {
     first.child.kill('SIGTERM');
     expect(await first.exited).toBe(130);
     await coordinator.says('w1 disconnected (left: interrupted by SIGTERM)');
-    second.child.send('go on');
+    second.child.send('continue');
     expect(await coordinator.exited).toBe(0);
     expect(await second.exited).toBe(0);
     expect((await readReport(runDirectory)).weightsSha256).toBe(alone);

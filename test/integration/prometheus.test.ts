@@ -225,14 +225,14 @@ describe.skipIf(!hasPrometheus)('a real Prometheus that scrapes a run, and a coo
       await Promise.all((await rules()).map(async ({ name, query }) => [name, await instances(query)] as const)),
     );
     expect(found).toEqual({
-      LockstepWaitsForWorkers: [hostOf(waiting)],
-      LockstepStandsStill: [],
-      LockstepDoesNotSave: [],
-      LockstepIsGone: [],
+      LockstepWaitingForWorkers: [hostOf(waiting)],
+      LockstepStalled: [],
+      LockstepCheckpointsFailing: [],
+      LockstepDown: [],
     });
     waiting.coordinator.stop();
     await Promise.allSettled([waiting.coordinator.report]);
-    const { query } = (await rules()).find(({ name }) => name === 'LockstepIsGone')!;
+    const { query } = (await rules()).find(({ name }) => name === 'LockstepDown')!;
     await expect.poll(() => instances(query)).toEqual([hostOf(waiting)]);
   });
 });

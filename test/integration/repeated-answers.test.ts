@@ -1,5 +1,5 @@
-// Answers that come twice or too late change nothing. Between a worker's process and the coordinator stands a relay of
-// whole messages, which says again what the worker has said before.
+// Repeated and late answers change nothing. A proxy between a worker process and the coordinator forwards messages and repeats
+// some of the worker's.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -9,27 +9,27 @@ import { parseWorkerMessage, type GradientMessage } from '../../shared/protocol/
 import { startCli } from '../support/cli.js';
 import { startFaulted } from '../support/faulted-cluster.js';
 
-let quiet: string;
+let expectedSha256: string;
 beforeAll(async () => {
   const cluster = await startFaulted({ minWorkers: 2 });
   await cluster.start('w1');
   await cluster.start('w2');
-  quiet = (await cluster.finish()).weightsSha256;
+  expectedSha256 = (await cluster.finish()).weightsSha256;
 });
 
-let relay: WebSocketServer | undefined;
-afterEach(() => relay?.close());
+let proxy: WebSocketServer | undefined;
+afterEach(() => proxy?.close());
 
 /**
- * @param echo what is sent to the coordinator besides a gradient, behind it; all gradients so far are given, the newest last
- * @returns where a worker finds the relay
+ * @param repeat returns the messages to send after a gradient; receives all gradients so far, the latest one last
+ * @returns the URL for the worker
  */
-async function relayTo(
+async function startProxy(
   coordinatorUrl: string,
-  echo: (gradients: readonly { message: GradientMessage; bytes: Buffer }[]) => readonly Buffer[],
+  repeat: (gradients: readonly { message: GradientMessage; bytes: Buffer }[]) => readonly Buffer[],
 ): Promise<string> {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false });
-  relay = server;
+  proxy = server;
   await once(server, 'listening');
   server.on('connection', (worker) => {
     const coordinator = new WebSocket(`${coordinatorUrl}/worker`, { perMessageDeflate: false });
@@ -38,39 +38,39 @@ async function relayTo(
     coordinator.on('message', (bytes: Buffer) => worker.send(bytes));
     coordinator.on('close', () => worker.close());
     worker.on('close', () => coordinator.close());
-    async function passOn(bytes: Buffer): Promise<void> {
+    async function forward(bytes: Buffer): Promise<void> {
       await opened;
       if (coordinator.readyState !== WebSocket.OPEN) return;
       coordinator.send(bytes);
       const message = parseWorkerMessage(decodeFrame(bytes).header);
       if (message.type !== 'gradient') return;
       gradients.push({ message, bytes });
-      for (const again of echo(gradients)) coordinator.send(again);
+      for (const repeated of repeat(gradients)) coordinator.send(repeated);
     }
-    worker.on('message', (bytes: Buffer) => void passOn(bytes));
+    worker.on('message', (bytes: Buffer) => void forward(bytes));
   });
   return `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-describe('the weights are those of a quiet run', () => {
-  it('when a worker repeats the gradients of steps that are over, and it stays', async () => {
+describe('the weights are those of a run without faults', () => {
+  it('when a worker repeats gradients of earlier steps, and it stays connected', async () => {
     const cluster = await startFaulted({ minWorkers: 2 });
-    const url = await relayTo(cluster.coordinator.url, (gradients) =>
-      // After its answer to step 3, once more those to the steps before.
+    const url = await startProxy(cluster.coordinator.url, (gradients) =>
+      // After its answer to step 3, repeats the answers to the steps before.
       gradients.at(-1)?.message.step === 3 ? gradients.slice(0, -1).map(({ bytes }) => bytes) : [],
     );
     const worker = startCli(['worker', url, '--engine', 'wasm', '--name', 'w1', '--no-cache']);
     await cluster.start('w2');
-    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 0, weightsSha256: quiet });
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 0, weightsSha256: expectedSha256 });
     expect(await worker.exited).toBe(0);
   });
 
-  it('when a worker says every gradient twice', async () => {
+  it('when a worker sends every gradient twice', async () => {
     const cluster = await startFaulted({ minWorkers: 2 });
-    const url = await relayTo(cluster.coordinator.url, (gradients) => gradients.slice(-1).map(({ bytes }) => bytes));
+    const url = await startProxy(cluster.coordinator.url, (gradients) => gradients.slice(-1).map(({ bytes }) => bytes));
     const worker = startCli(['worker', url, '--engine', 'wasm', '--name', 'w1', '--no-cache']);
     await cluster.start('w2');
-    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, weightsSha256: quiet });
+    expect(await cluster.finish()).toMatchObject({ workersJoined: 2, weightsSha256: expectedSha256 });
     await worker.exited;
   });
 });

@@ -1,4 +1,4 @@
-// Commands restart their worker processes that crash, and the weights stay the same. Real processes.
+// Commands restart worker processes that crash, and the weights do not change. Uses real processes.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -8,14 +8,14 @@ import { canListProcesses, processesNamed } from '../support/processes-named.js'
 
 const inFolder = folderPerFile();
 let recipe: string[];
-let quiet: string;
+let expectedSha256: string;
 
 beforeAll(async () => {
   await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 400, testImages: 100 }));
   const model = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--steps', '60'];
   recipe = [...model, '--data', inFolder('images'), '--no-tensorboard'];
-  await runCli(['train', ...recipe, '--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('quiet')]);
-  quiet = (await readReport(inFolder('quiet'))).weightsSha256;
+  await runCli(['train', ...recipe, '--engine', 'wasm', '--workers', '1', '--run-dir', inFolder('reference')]);
+  expectedSha256 = (await readReport(inFolder('reference'))).weightsSha256;
 });
 
 /** Pauses a run. @returns its address, and what continues it */
@@ -32,8 +32,8 @@ async function pause(run: CliProcess): Promise<{ address: string; resume: () => 
 
 const joinedTwice = (name: string) => new RegExp(`${name} joined[^]*${name} joined`);
 
-describe.skipIf(!canListProcesses)('a worker process that is killed is restarted', () => {
-  it('by train', async () => {
+describe.skipIf(!canListProcesses)('a worker process', () => {
+  it('is restarted by train after SIGKILL', async () => {
     const run = startCli(['train', ...recipe, '--engine', 'wasm', '--workers', '2', '--run-dir', inFolder('train')]);
     const { address, resume } = await pause(run);
     for (const name of ['worker-1', 'worker-2']) await run.says(`${name} joined`);
@@ -44,14 +44,14 @@ describe.skipIf(!canListProcesses)('a worker process that is killed is restarted
     await resume();
     expect({ status: await run.exited, output: run.output() }).toMatchObject({ status: 0 });
     expect(await readReport(inFolder('train'))).toMatchObject({
-      weightsSha256: quiet,
+      weightsSha256: expectedSha256,
       workersJoined: 3,
       workersLost: 1,
       exact: true,
     });
   });
 
-  it('by worker --workers 2, but not one that is interrupted', async () => {
+  it('is restarted by worker --workers 2 after SIGKILL, but not after SIGTERM', async () => {
     const options = ['--port', '0', '--min-workers', '2', '--run-dir', inFolder('coordinator')];
     const run = startCli(['coordinator', ...recipe, ...options]);
     const { address, resume } = await pause(run);
@@ -70,19 +70,19 @@ describe.skipIf(!canListProcesses)('a worker process that is killed is restarted
     expect(await run.exited).toBe(0);
     expect(await workers.exited).toBe(0);
     expect(await readReport(inFolder('coordinator'))).toMatchObject({
-      weightsSha256: quiet,
+      weightsSha256: expectedSha256,
       workersJoined: 3,
       workersLost: 2,
     });
   });
 
-  it('but not if it is refused', async () => {
+  it('is not restarted if the coordinator refuses it', async () => {
     const run = startCli(['coordinator', ...recipe, '--port', '0', '--run-dir', inFolder('token')], {
-      LOCKSTEP_TOKEN: 'of this test',
+      LOCKSTEP_TOKEN: 'token of this test',
     });
     const [, url] = await run.says(/lockstep worker (ws:\S+)/);
     const { status, output } = await runCli(['worker', url, '--engine', 'wasm', '--workers', '2', '--no-cache']);
-    expect(output).toMatch(/^lockstep: ws:\S+ refused this worker \(token\): no token was given/m);
+    expect(output).toMatch(/^lockstep: ws:\S+ refused this worker \(token\): the worker presented no token/m);
     expect(output).not.toContain('restarting');
     expect(status).toBe(1);
     run.child.kill('SIGINT');

@@ -1,5 +1,5 @@
-// Twelve steps of ResNet-20 on the wasm engine have one hash, whatever computes them. It stands here, so that every
-// machine that runs this test checks itself against the ones before.
+// Twelve steps of ResNet-20 with the wasm engine end with one hash, whatever computes them. The hash is a constant, so that every
+// machine that runs this test is compared with all others.
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,27 +11,30 @@ import { readReport } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { sayWhySkipped } from '../support/why-skipped.js';
 
-/** Seen on x86-64 (Intel, family 6, with and without AVX) under Node 20.20, 22 and 24. */
+/** Observed on x86-64 (Intel, family 6, with and without AVX) with Node.js 20.20, 22 and 24. */
 const golden = 'f16f0f6f2c1047b354ec9ff996c2d709ee4edc4310afd5da20d5385617ecf00d';
 const inFolder = folderPerFile();
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-/** Programs of other versions of Node, separated as in PATH. */
-const otherNodes = (process.env['LOCKSTEP_OTHER_NODES'] ?? '').split(path.delimiter).filter((range) => range !== '');
-if (otherNodes.length === 0) sayWhySkipped('the bits under other versions of Node', 'LOCKSTEP_OTHER_NODES names none');
+/** Paths of other versions of Node.js, separated as in PATH. */
+const otherNodes = (process.env['LOCKSTEP_OTHER_NODES'] ?? '')
+  .split(path.delimiter)
+  .filter((program) => program !== '');
+if (otherNodes.length === 0)
+  sayWhySkipped('the hash with other versions of Node.js', 'set LOCKSTEP_OTHER_NODES to their paths');
 
-describe('twelve steps of ResNet-20 have the hash of every other machine', () => {
+describe('twelve steps of ResNet-20 end with the hash of all other machines', () => {
   beforeAll(async () => {
     await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 500, testImages: 50 }));
   });
 
   let runs = 0;
-  async function hashOf(options: { range?: string; flags?: string[]; workers?: number; threads?: number }) {
-    const { range = process.execPath, flags = [], workers = 1, threads = 1 } = options;
+  async function hashOf(options: { program?: string; flags?: string[]; workers?: number; threads?: number }) {
+    const { program = process.execPath, flags = [], workers = 1, threads = 1 } = options;
     const runDirectory = inFolder(`run-${++runs}`);
     const recipe = ['--steps', '12', '--batch-size', '32', '--data', inFolder('images'), '--run-dir', runDirectory];
-    const with_ = ['--engine', 'wasm', '--workers', String(workers), '--threads', String(threads)];
-    // Flags of V8 are passed on to the worker processes.
-    await promisify(execFile)(range, [...flags, cli, 'train', ...recipe, ...with_]);
+    const workerOptions = ['--engine', 'wasm', '--workers', String(workers), '--threads', String(threads)];
+    // Worker processes inherit the flags of V8.
+    await promisify(execFile)(program, [...flags, cli, 'train', ...recipe, ...workerOptions]);
     return (await readReport(runDirectory)).weightsSha256;
   }
 
@@ -41,9 +44,9 @@ describe('twelve steps of ResNet-20 have the hash of every other machine', () =>
     ['with two workers', { workers: 2 }],
     ['with three workers', { workers: 3 }],
     ['with four workers', { workers: 4 }],
-    ['with the optimizing compiler alone', { flags: ['--no-liftoff'] }],
+    ['with only the optimizing compiler', { flags: ['--no-liftoff'] }],
     ['without AVX', { flags: ['--no-enable-avx'] }],
-    ...otherNodes.map((range) => [`under ${range}`, { range }] as const),
+    ...otherNodes.map((program) => [`with ${program}`, { program }] as const),
   ] as const)('%s', async (_, options) => {
     expect(await hashOf(options as Parameters<typeof hashOf>[0])).toBe(golden);
   });

@@ -60,7 +60,7 @@ describe('a run with two workers and a spare', () => {
       events.on('checkpoint', () => (isSaved = true));
       const engine = fakeEngine({
         beforeSlice: () => (isFirstStepOver ? rejoined.pass() : undefined),
-        beforePart: () => (isSaved ? inspected.pass() : undefined),
+        beforeEvaluation: () => (isSaved ? inspected.pass() : undefined),
       });
       for (const name of ['attic', 'cellar', 'garage']) {
         const joined = once(events, 'worker-joined');
@@ -206,7 +206,7 @@ describe('lockstep status and lockstep workers', () => {
     expect(wrong).toEqual({
       status: 1,
       output:
-        `lockstep: 127.0.0.1:${port} does not let us read (a token that is not known here was shown): give a viewer's ` +
+        `lockstep: 127.0.0.1:${port} does not let us read (the token is unknown): give a viewer's ` +
         "token, or the coordinator's own, with LOCKSTEP_TOKEN or --token-file\n",
     });
     const nobody = await runCli(['workers', url]);

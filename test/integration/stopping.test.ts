@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { CoordinatorOptions } from '../../coordinator/main.js';
-import { loadCheckpoint } from '../../coordinator/run/load-checkpoint.js';
+import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
 import { LockstepError } from '../../shared/errors.js';
 import type { WorkerOptions } from '../../worker/main.js';
 import { FakeClock } from '../support/fake-clock.js';

@@ -227,7 +227,7 @@ describe('the command line', () => {
     expect(trusting.output).toMatch(/^waiting · /);
     expect(trusting.status).toBe(0);
     expect(strange.output).toMatch(
-      /cannot be asked: .* signed by an unknown CA: give the CA's certificate as --tls-ca/,
+      /cannot connect to .*: the coordinator's certificate is signed by an unknown CA: give the CA's certificate as --tls-ca/,
     );
     expect(strange.status).toBe(1);
     expect(uncertified.output).toMatch(
@@ -246,12 +246,14 @@ describe('the command line', () => {
     };
     const shown = { tlsCert: client.cert, tlsKey: client.key };
     const sound = await look({ tlsCa: ours.file, ...shown });
-    expect(sound).toMatchObject({ answers: expect.stringMatching(/^ok wss:/), WebSockets: 'ok get through' });
+    expect(sound).toMatchObject({ connection: expect.stringMatching(/^ok wss:/), WebSockets: 'ok can be opened' });
     expect(Object.values(sound).filter((said) => !said.startsWith('ok'))).toEqual([]);
-    expect((await look(shown))['answers']).toMatch(/^problem the coordinator's certificate is signed by an unknown CA/);
+    expect((await look(shown))['connection']).toMatch(
+      /^problem the coordinator's certificate is signed by an unknown CA/,
+    );
     const uncertified = await look({ tlsCa: ours.file });
     expect(uncertified['WebSockets']).toMatch(/^problem are refused: this coordinator requires a client certificate/);
-    expect(uncertified['token']).toMatch(/^problem not looked at: this coordinator requires a client certificate/);
+    expect(uncertified['token']).toMatch(/^problem not checked: this coordinator requires a client certificate/);
   });
 
   it('joins a run with TLS files', async () => {

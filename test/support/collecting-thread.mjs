@@ -1,4 +1,4 @@
-// Collects its young generation in a thread of its own. Fails where the thread cannot see gc.
+// A thread that collects its young generation once. Fails if gc is not exposed to threads.
 import assert from 'node:assert';
 import { workerData } from 'node:worker_threads';
 

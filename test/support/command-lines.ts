@@ -1,10 +1,12 @@
-// Command lines of lockstep as pages, scripts and manifests show them, as the words that the program would be given.
+// Extracts Lockstep's command lines from pages, scripts and manifests, as the words that the program would receive.
 
-/** A page's commands: those of its blocks for a shell, and those named within sentences, which may lack arguments. */
+/** A page's commands. */
 export interface PageCommands {
+  /** In blocks of shell code. */
   blocks: string[][];
+  /** Within sentences, where they may lack arguments. */
   inline: string[][];
-  /** Options that stand alone in a sentence, such as `--resume auto`. */
+  /** Options alone within sentences, such as `--resume auto`. */
   options: string[];
 }
 
@@ -12,7 +14,7 @@ export function commandsOfPage(markdown: string): PageCommands {
   const blocks: string[][] = [];
   const prose = markdown.replaceAll(/^```(\w*)\n([\s\S]*?)^```$/gm, (_, language: string, text: string) => {
     if (language === 'sh') blocks.push(...commandsOfShell(text));
-    // What is typed there stands behind a prompt, the rest is output.
+    // Input follows a prompt; the rest is output.
     if (language === 'console')
       blocks.push(...commandsOfShell([...text.matchAll(/^\$ (.*)$/gm)].map(([, line]) => line).join('\n')));
     return '';
@@ -25,16 +27,16 @@ export function commandsOfPage(markdown: string): PageCommands {
   };
 }
 
-/** What runs lockstep: its name (where that is not kubectl's namespace), a variable that holds it, or Node with the built file. */
+/** How Lockstep is invoked: by name (unless it is kubectl's namespace), through a variable, or as Node with the built file. */
 const program = /(?<=^|(?<!-n)[\s'"(])(?:lockstep|\$lockstep|\$0|node \S*dist\/cli\.js) +(?=[a-z])(.*)$/;
-/** Words that stand for whatever a caller adds. */
-const whateverIsAdded = new Set(['$*', '$@', '$3', '$OPTIONS', '$RECIPE', '…']);
+/** Placeholders for what a caller adds. */
+const placeholders = new Set(['$*', '$@', '$3', '$OPTIONS', '$RECIPE', '…']);
 
-/** The words behind the program's name, line by line. Variables that are set in the text have their (first) value. */
+/** The words after the program's name, per command. Variables that the text sets have their first value. */
 export function commandsOfShell(text: string): string[][] {
   const lines = text
     .replaceAll(/\\\n\s*/g, ' ')
-    // Comments go; what must be given is given, and a default is the value.
+    // Removes comments; required variables get a value and others their default.
     .replaceAll(/(?<=^|\s)#.*$/gm, '')
     .replaceAll(/\$\{\w+:\?[^}]*\}/g, 'GIVEN')
     .replaceAll(/\$\{\w+:-([^}]*)\}/g, '$1')
@@ -49,16 +51,16 @@ export function commandsOfShell(text: string): string[][] {
   return (
     lines
       .map((line) => line.replaceAll(/\$(\w+)/g, (found, name: string) => variables.get(name) ?? found))
-      // Several commands of one line each begin with the program's name.
+      // A line may hold several commands.
       .flatMap((line) => line.split(/;| && | \|\|? |&$/))
       .flatMap((command) => {
         const rest = program.exec(command)?.[1];
-        return rest === undefined ? [] : [wordsOf(rest).filter((word) => !whateverIsAdded.has(word))];
+        return rest === undefined ? [] : [wordsOf(rest).filter((word) => !placeholders.has(word))];
       })
   );
 }
 
-/** As a shell splits them, up to a comment, a redirection or a quote that was opened before the program's name. */
+/** Splits words as a shell does, up to a comment, a redirection, or a quote that was opened before the program's name. */
 function wordsOf(rest: string): string[] {
   const words: string[] = [];
   for (const [word] of rest.matchAll(/(?:"[^"]*"|'[^']*'|[^\s"'])+|["'].*$/g)) {

@@ -1,5 +1,5 @@
-// Loaded with --import before the program: kills it, as SIGKILL from outside would, right before it touches a file whose
-// path matches LOCKSTEP_TEST_DIE_AT ("open PATTERN" or "rename PATTERN", a regular expression for the target).
+// Loaded with --import, this kills the process with SIGKILL just before it opens a file, or renames one, whose path matches
+// LOCKSTEP_TEST_DIE_AT: "open PATTERN" or "rename PATTERN", where PATTERN is a regular expression for the target.
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 

@@ -1,9 +1,9 @@
-// A clock that moves only when a test says so.
+// A clock that advances only when a test says so.
 import type { Clock } from '../../shared/clock.js';
 
 interface Timer {
   dueMs: number;
-  /** Undefined for a timer that rings once. */
+  /** Undefined for a timer that fires once. */
   intervalMs: number | undefined;
   callback: () => void;
 }
@@ -24,12 +24,12 @@ export class FakeClock implements Clock {
     return this.#start({ dueMs: this.#nowMs + delayMs, intervalMs: undefined, callback });
   }
 
-  /** Timers that have been started and neither rung for the last time nor been stopped. */
+  /** Number of timers that may still fire. */
   get running(): number {
     return this.#timers.size;
   }
 
-  /** Moves on, ringing whatever is due on the way, each timer at its own moment. */
+  /** Advances the time and fires the timers that become due, in order, each at its due time. */
   advance(byMs: number): void {
     const endMs = this.#nowMs + byMs;
     for (;;) {

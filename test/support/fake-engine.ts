@@ -1,5 +1,5 @@
-// An engine whose "gradient" is cheap arithmetic on the weights and the images it is given: any difference in what a
-// worker sees (order, augmentation, weights, slice) or in the order of sums changes its bits. It learns nothing.
+// An engine whose gradient is cheap arithmetic on the weights and the images. Any difference in what a worker receives (order,
+// augmentation, weights, slice) or in the order of sums changes the bits of the gradient. Nothing is learned.
 import { recordBytes, type ImageBatch, type Preprocessing } from '../../shared/dataset/image-batch.js';
 import { classCount, type ModelLayout } from '../../shared/network/layout.js';
 import type { BatchResult, Engine, EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
@@ -8,12 +8,12 @@ export interface FakeEngineOptions {
   fingerprint?: string;
   /** Called before a slice is computed; may wait, or throw as a real engine would. */
   beforeSlice?: () => Promise<void> | void;
-  /** Called before a part is evaluated; may wait, or throw as a real engine would. */
-  beforePart?: () => Promise<void> | void;
-  /** What it reports as a slice's loss, instead of the arithmetic's. */
+  /** Called before an evaluation shard is computed; may wait, or throw as a real engine would. */
+  beforeEvaluation?: () => Promise<void> | void;
+  /** Replaces the computed loss of a slice, unless it returns undefined. */
   lossSum?: () => number | undefined;
-  /** Called with each slice's gradient before it leaves, which it may spoil. */
-  spoil?: (gradientSum: Float32Array, batchStatistics: Float32Array) => void;
+  /** May corrupt the result of a slice, in place. */
+  corrupt?: (gradientSum: Float32Array, batchStatistics: Float32Array) => void;
 }
 
 export function fakeEngine(options: FakeEngineOptions = {}): Engine {
@@ -25,7 +25,7 @@ export function fakeEngine(options: FakeEngineOptions = {}): Engine {
   };
 }
 
-/** 0 for imagenet; of measured preprocessing every value counts. */
+/** 0 for imagenet; otherwise it depends on every measured value. */
 function shiftOf(preprocessing: Preprocessing): number {
   if (preprocessing === 'imagenet') return 0;
   const values = [...preprocessing.subtract, ...preprocessing.divide];
@@ -35,7 +35,7 @@ function shiftOf(preprocessing: Preprocessing): number {
 class FakeModel implements EngineModel {
   readonly #layout: ModelLayout;
   readonly #options: FakeEngineOptions;
-  /** Added to each pixel: tells what the model was made with. */
+  /** Added to each pixel, so that results depend on preprocessing and label smoothing. */
   readonly #shift: number;
   #weights = new Float32Array();
 
@@ -53,30 +53,30 @@ class FakeModel implements EngineModel {
     await this.#options.beforeSlice?.();
     const gradientSum = new Float32Array(this.#layout.trainableSize);
     const batchStatistics = new Float32Array(this.#layout.statisticsSize);
-    batch.indices.forEach((index, place) => {
+    batch.indices.forEach((index, position) => {
       const label = batch.records[index * recordBytes];
-      const pixel = batch.records[index * recordBytes + 1 + (batch.augmentations[place] % 3072)] / 255 + this.#shift;
+      const pixel = batch.records[index * recordBytes + 1 + (batch.augmentations[position] % 3072)] / 255 + this.#shift;
       for (let i = 0; i < gradientSum.length; i++) {
         gradientSum[i] += this.#weights[i] * 0.01 + (pixel - 0.5) / (1 + ((i + label) % 13)) / 7;
       }
-      batchStatistics.fill(pixel / (place + 3), 0, 1 + (place % batchStatistics.length));
+      batchStatistics.fill(pixel / (position + 3), 0, 1 + (position % batchStatistics.length));
     });
     const result = this.#result(batch);
     const lossSum = this.#options.lossSum?.() ?? result.lossSum;
-    this.#options.spoil?.(gradientSum, batchStatistics);
+    this.#options.corrupt?.(gradientSum, batchStatistics);
     return { ...result, lossSum, gradientSum, batchStatistics };
   }
 
-  /** Its logits favour the class that is a pixel's value modulo 10; its loss tells of augmentations and preprocessing. */
+  /** The largest logit is that of a pixel's value modulo 10. The loss depends on augmentation and preprocessing. */
   async evaluate(batch: ImageBatch): Promise<EvaluationResult> {
-    await this.#options.beforePart?.();
+    await this.#options.beforeEvaluation?.();
     const logits = new Float32Array(batch.indices.length * classCount);
-    for (const [place, index] of batch.indices.entries()) {
-      logits[place * classCount + (batch.records[index * recordBytes + 1] % classCount)] = 1 + this.#weights[0];
+    for (const [position, index] of batch.indices.entries()) {
+      logits[position * classCount + (batch.records[index * recordBytes + 1] % classCount)] = 1 + this.#weights[0];
     }
     const result = this.#result(batch);
-    const seen = batch.augmentations.reduce((sum, packed, place) => sum + packed / (place + 2), 0) / 100 + this.#shift;
-    return { ...result, lossSum: result.lossSum + seen, logits };
+    const inputTerm = batch.augmentations.reduce((sum, packed, i) => sum + packed / (i + 2), 0) / 100 + this.#shift;
+    return { ...result, lossSum: result.lossSum + inputTerm, logits };
   }
 
   dispose(): void {

@@ -1,10 +1,10 @@
-// A folder that is there for one test file and gone afterwards.
+// A temporary folder for one test file, removed after its tests.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 
-/** @returns the path of something in the folder; to be called within tests */
+/** Returns a function that joins paths to the folder, to be called within tests. */
 export function folderPerFile(): (...parts: string[]) => string {
   let folder: string;
   beforeAll(async () => {

@@ -1,15 +1,15 @@
-// A port that nobody listens on, for processes that must be told theirs before they start, or come back to it.
+// Free ports, for processes whose port must be known before they start or that must listen on the same port again.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below those that a system hands out by itself: nobody who asks for any port is given one of these meanwhile. */
+/** Below the ephemeral ports, so that the system assigns none of these to a process that listens on port 0. */
 const [first, count] = [10_000, 20_000];
-let asked = 0;
+let attempts = 0;
 
-/** Of 127.0.0.1. Other processes that ask here at the same time are told others. */
+/** Returns a free port of 127.0.0.1. Processes that call this at the same time get different ports. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = first + ((97 * process.pid + asked++) % count);
+    const port = first + ((97 * process.pid + attempts++) % count);
     const server = createServer().listen(port, '127.0.0.1');
     const isFree = await once(server, 'listening').then(
       () => true,

@@ -12,7 +12,7 @@ describe('findCycle', () => {
     expect(findCycle(edges('a.ts b.ts', 'b.ts c.ts', 'c.ts b.ts'))).toEqual(['b.ts', 'c.ts', 'b.ts']);
   });
 
-  it('finds none where two files import the same third one', () => {
+  it('finds none if two files import the same third file', () => {
     expect(findCycle(edges('a.ts b.ts', 'a.ts c.ts', 'b.ts d.ts', 'c.ts d.ts'))).toBeUndefined();
   });
 });
@@ -25,12 +25,12 @@ describe('findFolderCycles', () => {
     ]);
   });
 
-  it('finds three folders in a circle, and a folder and a file beside it', () => {
+  it('finds a cycle of three folders, and one of a folder and a file next to it', () => {
     expect(findFolderCycles(edges('a/1.ts b/1.ts', 'b/1.ts c/1.ts', 'c/1.ts a/1.ts'))).toHaveLength(3);
     expect(findFolderCycles(edges('a.ts b/1.ts', 'b/2.ts a.ts'))).toHaveLength(2);
   });
 
-  it('finds none in one direction, within a folder, or between files beside each other', () => {
+  it('ignores imports in one direction, within a folder, or between files in the same folder', () => {
     const oneWay = edges('a/1.ts b/1.ts', 'a/2.ts b/2.ts', 'b/1.ts c/1.ts', 'a/1.ts c/1.ts');
     expect(findFolderCycles([...oneWay, ...edges('a/1.ts a/2.ts', 'a/2.ts a/1.ts')])).toEqual([]);
   });

@@ -6,7 +6,7 @@ export interface Edge {
   to: string;
 }
 
-/** Returns a chain of imports that ends where it began, or undefined. */
+/** Returns a chain of imports that ends at its first file; undefined if there is none. */
 export function findCycle(edges: readonly Edge[]): string[] | undefined {
   const targets = targetsIn(edges);
   const finished = new Set<string>();
@@ -28,9 +28,9 @@ export function findCycle(edges: readonly Edge[]): string[] | undefined {
 }
 
 /**
- * Lists siblings that import each other, directly or through others, with an example of an import: two folders, or a folder and
- * a file beside it. An import counts for the siblings in which its two paths first differ: a/b/c.ts and a/d.ts differ in a/b/
- * and a/d.ts. Two files beside each other are left to findCycle.
+ * Lists siblings that import each other, directly or through others, each with an example: two folders, or a folder and a file
+ * next to it. An import counts for the siblings in which its two paths first differ: those of a/b/c.ts and a/d.ts are a/b/ and
+ * a/d.ts. Pairs of files are left to findCycle.
  */
 export function findFolderCycles(edges: readonly Edge[]): string[] {
   const siblings = edges.map((edge) => ({ ...siblingsOf(edge), edge })).filter(({ from, to }) => from !== to);
@@ -42,7 +42,7 @@ export function findFolderCycles(edges: readonly Edge[]): string[] {
     .map(({ from, to, edge }) => `${from} and ${to} import each other: ${edge.from} imports ${edge.to}`);
 }
 
-/** The paths of the two siblings; a folder's ends with a slash. */
+/** Paths of the two siblings. Those of folders end with a slash. */
 function siblingsOf({ from, to }: Edge): Edge {
   const [a, b] = [from, to].map((file) => file.split('/'));
   let depth = 0;
@@ -59,7 +59,7 @@ function targetsIn(edges: readonly Edge[]): Map<string, Set<string>> {
 
 function isReachable(goal: string, start: string, targets: Map<string, Set<string>>): boolean {
   const seen = new Set([start]);
-  // A set that grows while it is iterated over also yields what was added.
-  for (const node of seen) for (const target of targets.get(node) ?? []) seen.add(target);
+  // Iterating over a set also visits elements that are added on the way.
+  for (const reached of seen) for (const target of targets.get(reached) ?? []) seen.add(target);
   return seen.has(goal);
 }

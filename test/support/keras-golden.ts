@@ -1,4 +1,4 @@
-// Ten steps of the recipe in Keras and in Lockstep, from the same weights and batches. Keras is one process for all cases.
+// Trains ten steps in Keras and in Lockstep from the same weights and batches. One Keras process runs all cases.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ export const goldenSteps = 10;
 const batchSize = 16;
 const script = fileURLToPath(new URL('keras_golden.py', import.meta.url));
 
-/** What a run has after each step. */
+/** The state of a run after each step. */
 export interface Trajectory {
   losses: number[];
   weights: Float32Array[];
@@ -33,13 +33,13 @@ export interface GoldenCase {
   precision: 'float32' | 'float64';
 }
 
-export interface KerasAnswers {
+export interface KerasResults {
   trajectories: Map<string, Trajectory>;
-  /** At the steps that were asked for. */
+  /** One for each step of the schedule. */
   learningRates: number[];
 }
 
-/** The images that all cases train on: each step has its own, flipped and cropped at random. */
+/** The images that all cases train on. Each step has its own, flipped and cropped at random. */
 const records = synthesizeRecords({ seed: 0, split: 'training', count: goldenSteps * batchSize });
 
 function batchOf(step: number): ImageBatch {
@@ -47,7 +47,7 @@ function batchOf(step: number): ImageBatch {
   return { records, augmentations, indices: Uint32Array.from({ length: batchSize }, (_, i) => step * batchSize + i) };
 }
 
-/** Trains as a run with one slice does. */
+/** Trains as a run with one slice does, without coordinator and worker. */
 export async function trainWithLockstep(engine: Engine, recipe: ConfigInput): Promise<Trajectory> {
   const config = resolveConfig(recipe);
   const layout = layoutModel(config);
@@ -73,13 +73,13 @@ export async function trainWithLockstep(engine: Engine, recipe: ConfigInput): Pr
 
 /**
  * Trains every case in Keras.
- * @param schedule the recipe whose learning rate is asked for at these steps
+ * @param schedule a recipe, and the steps whose learning rates to return
  */
-export function askKeras(
+export function runKeras(
   python: string,
   cases: ReadonlyMap<string, GoldenCase>,
   schedule: { recipe: ConfigInput; steps: readonly number[] },
-): KerasAnswers {
+): KerasResults {
   const folder = mkdtempSync(path.join(tmpdir(), 'lockstep-keras-'));
   try {
     const named = [...cases].map(([name, { recipe, precision }], index) => ({
@@ -105,7 +105,7 @@ export function askKeras(
   }
 }
 
-/** The arguments of Keras's PiecewiseConstantDecay. */
+/** Arguments of PiecewiseConstantDecay in Keras. */
 function kerasSchedule({ learningRateBoundaries, learningRate }: Config) {
   const values = [learningRate, ...learningRateBoundaries.map((_, i) => learningRate / 10 ** (i + 1))];
   return { boundaries: learningRateBoundaries, values };

@@ -1,11 +1,11 @@
-"""The recipe in Keras, trained from given weights on given batches: what Lockstep is compared with.
+"""Trains the recipe in Keras from given weights on given batches, as a reference for Lockstep.
 
     python keras_golden.py FOLDER
 
-FOLDER/tasks.json lists the cases; each has a folder of its own under FOLDER with weights.f32, statistics.f32, augmented.u8 (the
-batches' raw pixels), training.u8 (raw pixels of the training images, which measured preprocessing needs) and labels.i32: raw
-little-endian arrays, weights in Lockstep's layouts. Writes into it, step after step, losses.f32, trained-weights.f32 and
-trained-statistics.f32; and FOLDER/schedule.json, Keras's learning rates at the steps that were asked for.
+FOLDER/tasks.json lists the cases. Each has a folder under FOLDER with weights.f32, statistics.f32, augmented.u8 (raw pixels of the
+batches), training.u8 (raw pixels of the training images, which measured preprocessing needs) and labels.i32: raw little-endian
+arrays, with weights in Lockstep's layouts. Writes into it, with values of each step, losses.f32,
+trained-weights.f32 and trained-statistics.f32; and FOLDER/schedule.json, the learning rates of Keras at the given steps.
 """
 
 import json
@@ -22,7 +22,7 @@ from keras import layers
 
 
 class Network:
-    """The tutorial's ResNet, and the recipe's variants of it."""
+    """The ResNet of the tutorial, and the variants that recipes offer."""
 
     def __init__(self, task):
         self.task = task
@@ -60,15 +60,15 @@ class Network:
         for group in range(1, 4):
             for block in range(1, (self.task["depth"] - 2) // 6 + 1):
                 name = f"group{group}.block{block}"
-                narrows = group > 1 and block == 1
-                filters *= 2 if narrows else 1
-                y = self.convolution(x, f"{name}.conv1", filters, stride=2 if narrows else 1)
+                downsamples = group > 1 and block == 1
+                filters *= 2 if downsamples else 1
+                y = self.convolution(x, f"{name}.conv1", filters, stride=2 if downsamples else 1)
                 y = layers.ReLU()(self.batch_norm(y, f"{name}.bn1"))
                 y = self.convolution(y, f"{name}.conv2", filters)
                 y = self.batch_norm(y, f"{name}.bn2")
-                if narrows and self.task["shortcut"] == "projection":
+                if downsamples and self.task["shortcut"] == "projection":
                     x = self.convolution(x, f"{name}.projection", filters, size=1, stride=2)
-                elif narrows:
+                elif downsamples:
                     x = self.subsample_and_pad(x, filters)
                 x = layers.ReLU()(layers.Add()([y, x]))
         x = layers.GlobalAveragePooling2D()(x)
@@ -76,7 +76,7 @@ class Network:
 
 
 def preprocess(augmented, training, kind):
-    """uint8 RGB [..., 32, 32, 3] to what the network sees. The training images are what is measured."""
+    """Converts uint8 RGB [..., 32, 32, 3] to the input of the network. Measures the training images where needed."""
     pixels = augmented.astype(np.float32)
     if kind == "imagenet":
         return keras.applications.resnet50.preprocess_input(pixels) / 255  # as the tutorial has it
@@ -89,15 +89,15 @@ def preprocess(augmented, training, kind):
 
 
 def variable_of(model, name):
-    """Lockstep's group2/block1/conv1/kernel is the kernel of Keras's layer group2.block1.conv1."""
+    """The kernel of layer group2.block1.conv1 in Keras is group2/block1/conv1/kernel in Lockstep."""
     path, _, variable = name.rpartition("/")
     return getattr(model.get_layer(path.replace("/", ".")), variable)
 
 
 def assign(model, arrays, values):
     for array in arrays:
-        part = values[array["offset"] : array["offset"] + array["size"]]
-        variable_of(model, array["name"]).assign(part.reshape(array["shape"]))
+        flat_values = values[array["offset"] : array["offset"] + array["size"]]
+        variable_of(model, array["name"]).assign(flat_values.reshape(array["shape"]))
 
 
 def flat(model, arrays):
@@ -110,17 +110,17 @@ def train(folder, task):
     steps, batch = task["steps"], task["batchSize"]
     augmented = np.fromfile(folder / "augmented.u8", np.uint8).reshape(steps, batch, 32, 32, 3)
     training = np.fromfile(folder / "training.u8", np.uint8).reshape(-1, 32, 32, 3)
-    images = np.stack([preprocess(view, training, task["preprocessing"]) for view in augmented])
+    images = np.stack([preprocess(batch_images, training, task["preprocessing"]) for batch_images in augmented])
     labels = np.fromfile(folder / "labels.i32", "<i4").reshape(steps, batch)
 
     model = Network(task).build()
     assign(model, task["trainable"], np.fromfile(folder / "weights.f32", "<f4"))
     assign(model, task["statistics"], np.fromfile(folder / "statistics.f32", "<f4"))
-    # As the tutorial compiles it but for labels as vectors, which smoothing needs; without it that is the same loss.
+    # Compiled as in the tutorial, but with one-hot labels, which label smoothing needs. Otherwise the loss is the same.
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay(task["boundaries"], task["learningRates"])
     optimizer = keras.optimizers.SGD(schedule, momentum=task["momentum"], nesterov=task["nesterov"])
     crossentropy = {"from_logits": True, "label_smoothing": task["labelSmoothing"]}
-    # The metric has no regularizer in it. Operation by operation: a graph takes longer to make than ten steps.
+    # The metric excludes the regularizer. Eager, because building a graph takes longer than ten steps.
     model.compile(
         loss=keras.losses.CategoricalCrossentropy(**crossentropy),
         optimizer=optimizer,

@@ -1,9 +1,9 @@
-"""Loads exported models as their own users do, and writes the logits they give.
+"""Loads exported models with the frameworks they are meant for, and writes their logits.
 
     python load_exported.py TASKS.json
 
-TASKS.json lists {"kind": "keras" | "savedmodel" | "onnx", "model": its path, "images": a file of little-endian float32
-pixels, [images, 32, 32, 3], red, green, blue, 0 to 255, "logits": the file to write}.
+TASKS.json lists {"kind": "keras" | "savedmodel" | "onnx", "model": path of the model, "images": path of little-endian float32
+pixels, [images, 32, 32, 3], RGB from 0 to 255, "logits": path of the file to write}.
 """
 
 import json
@@ -32,9 +32,9 @@ def with_onnxruntime(model, images):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    # In two parts: how many images come at a time is the caller's choice.
-    parts = np.array_split(images, [10])
-    return np.concatenate([session.run(["logits"], {"images": part})[0] for part in parts])
+    # Two batches of different sizes, because the model must accept any batch size.
+    batches = np.array_split(images, [10])
+    return np.concatenate([session.run(["logits"], {"images": batch})[0] for batch in batches])
 
 
 loaders = {"keras": with_keras, "savedmodel": with_tensorflow, "onnx": with_onnxruntime}

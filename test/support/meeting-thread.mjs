@@ -1,4 +1,4 @@
-// A thread that meets its team as often as it is told, and counts in a word of the memory how often it has left.
+// A thread that meets its team a given number of times, and counts the meetings it has left in shared memory.
 import { parentPort, workerData } from 'node:worker_threads';
 import { ThreadTeam } from '../../dist/worker/engines/wasm/thread-team.js';
 

@@ -1,4 +1,4 @@
-// The ResNet's forward pass in plain float64 loops, straight from the definitions. Slow; engines are compared with it.
+// The forward pass of the ResNet in plain float64 loops, straight from the definitions. Slow; a reference for engines.
 import {
   classCount,
   imageChannels,
@@ -8,8 +8,8 @@ import {
   type ModelLayout,
 } from '../../shared/network/layout.js';
 
-/** [images, row, column, channel], row by row. */
-interface Picture {
+/** Activations of a batch: [image, row, column, channel], row-major. */
+interface Activations {
   values: Float64Array;
   images: number;
   size: number;
@@ -21,13 +21,13 @@ export interface NaiveResult {
   /** [images, classes] */
   logits: number[];
   correctCount: number;
-  /** Of each batch norm's input, in the statistics vector's layout; variances biased. */
+  /** Means and biased variances of each batch norm's input, in the layout of the statistics vector. */
   batchStatistics: Float64Array;
 }
 
 /**
  * @param input preprocessed images
- * @param movingStatistics normalize with these; null: with the batch's own
+ * @param movingStatistics used to normalize; null to use the statistics of the batch
  */
 export function naiveForward(
   layout: ModelLayout,
@@ -38,13 +38,13 @@ export function naiveForward(
 ): NaiveResult {
   const batchStatistics = new Float64Array(layout.statisticsSize);
 
-  function convolve(x: Picture, layer: ConvLayer): Picture {
+  function convolve(x: Activations, layer: ConvLayer): Activations {
     const size = layer.outputSize;
-    const out = picture(x.images, size, layer.outputChannels);
-    // SAME: the padding that is needed, its smaller half before.
+    const out = zeros(x.images, size, layer.outputChannels);
+    // SAME padding: the total that is needed, with the smaller half before the first row and column.
     const needed = Math.max(0, (size - 1) * layer.stride + layer.kernelSize - x.size);
     const before = Math.floor(needed / 2);
-    let at = 0;
+    let index = 0;
     for (let image = 0; image < x.images; image++) {
       for (let row = 0; row < size; row++) {
         for (let column = 0; column < size; column++) {
@@ -62,7 +62,7 @@ export function naiveForward(
                 }
               }
             }
-            out.values[at++] = sum;
+            out.values[index++] = sum;
           }
         }
       }
@@ -70,8 +70,8 @@ export function naiveForward(
     return out;
   }
 
-  function normalize(x: Picture, layer: BatchNormLayer): Picture {
-    const out = picture(x.images, x.size, x.channels);
+  function normalize(x: Activations, layer: BatchNormLayer): Activations {
+    const out = zeros(x.images, x.size, x.channels);
     const count = x.values.length / x.channels;
     for (let channel = 0; channel < x.channels; channel++) {
       let mean = 0;
@@ -91,7 +91,7 @@ export function naiveForward(
     return out;
   }
 
-  let x = picture(labels.length, imageSize, imageChannels);
+  let x = zeros(labels.length, imageSize, imageChannels);
   x.values.set(Array.from(input));
   x = relu(normalize(convolve(x, layout.stem.conv), layout.stem.bn));
   for (const block of layout.blocks) {
@@ -123,17 +123,17 @@ export function naiveForward(
   return { lossSum, logits: allLogits, correctCount, batchStatistics };
 }
 
-function picture(images: number, size: number, channels: number): Picture {
+function zeros(images: number, size: number, channels: number): Activations {
   return { values: new Float64Array(images * size * size * channels), images, size, channels };
 }
 
-function relu(x: Picture): Picture {
+function relu(x: Activations): Activations {
   return { ...x, values: x.values.map((value) => Math.max(0, value)) };
 }
 
-/** Every second row and column; the channels doubled, a quarter of the new width zeros on each side. */
-function subsample(x: Picture): Picture {
-  const out = picture(x.images, x.size / 2, x.channels * 2);
+/** Takes every second row and column and doubles the channels, with zeros in the first and last quarter. */
+function subsample(x: Activations): Activations {
+  const out = zeros(x.images, x.size / 2, x.channels * 2);
   const quarter = out.channels / 4;
   for (let image = 0; image < x.images; image++) {
     for (let row = 0; row < out.size; row++) {

@@ -12,21 +12,21 @@ const heartbeatIntervalMs = 2_000;
  * @param alive names of the workers to wait for
  */
 export async function passTimeUntil(
-  happened: Promise<unknown>,
+  done: Promise<unknown>,
   { coordinator, clock, alive }: { coordinator: Coordinator; clock: FakeClock; alive: readonly string[] },
 ): Promise<void> {
-  const waited = { isOver: false };
-  void happened.then(() => (waited.isOver = true));
-  const haveAnswered = () =>
+  const wait = { isDone: false };
+  void done.then(() => (wait.isDone = true));
+  const haveAllAnswered = () =>
     coordinator
       .status()
       .workers.every(({ name, state, lastSeenSecondsAgo }) =>
         state === 'lost' || !alive.includes(name) ? true : lastSeenSecondsAgo === 0,
       );
-  while (!waited.isOver) {
+  while (!wait.isDone) {
     clock.advance(heartbeatIntervalMs);
-    // Sockets are read between timers.
+    // Lets sockets be read.
     await new Promise((resolve) => setImmediate(resolve));
-    await expect.poll(() => waited.isOver || haveAnswered()).toBe(true);
+    await expect.poll(() => wait.isDone || haveAllAnswered()).toBe(true);
   }
 }

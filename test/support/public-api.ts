@@ -1,31 +1,32 @@
-// The public API as the package's declaration files state it.
+// The public API according to the package's declaration files.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseSync, type Node, type Program } from 'oxc-parser';
 import { z } from 'zod';
 
-/** A declaration: the file it is in and its name there. */
+/** A declaration by its file and its name in that file. */
 interface Declared {
   file: string;
   name: string;
 }
 
 interface Module {
-  /** Declarations by their name in the file; overloads and merged declarations have several. */
+  /** Declarations by name; overloaded functions and merged interfaces have several. */
   declarations: Map<string, Node[]>;
-  /** Names imported from other files of the package, and re-exported ones under the name they are exported by. */
+  /** Names imported from other files of the package. */
   imported: Map<string, Declared>;
+  /** Re-exported names, as they are exported. */
   reexported: Map<string, Declared>;
 }
 
 const keyOf = ({ file, name }: Declared) => `${file}#${name}`;
 
 export interface PublicApi {
-  /** Every exported name. */
+  /** All exported names. */
   names: string[];
   /**
-   * `file: declaration mentions type` for each type that an exported declaration mentions and a user cannot import. Types of
-   * the language, of Node and of other packages do not count.
+   * `file: declaration mentions type` for each type of the package that an exported declaration mentions and the package does
+   * not export.
    */
   unexportedTypes: string[];
 }
@@ -38,7 +39,7 @@ export function readPublicApi(entry: string): PublicApi {
     return known;
   };
 
-  /** Follows imports and re-exports to the declaration, undefined where the package has none. */
+  /** Follows imports and re-exports to the declaration; undefined if it is not in the package. */
   function resolve({ file, name }: Declared): Declared | undefined {
     const { declarations, imported, reexported } = moduleOf(file);
     if (declarations.has(name)) return { file, name };
@@ -108,8 +109,8 @@ function declaredNames(declaration: Node): string[] {
 }
 
 /**
- * Names in the place of a type: references, and what a class or an interface extends. Not `typeof constant`, whose type
- * TypeScript infers without naming it.
+ * Returns the names of types that a declaration mentions, including those that a class or an interface extends, but without
+ * `typeof constant`, whose type need not have a name.
  */
 function typesMentionedIn(node: unknown): Set<string> {
   const names = new Set<string>();

@@ -1,4 +1,4 @@
-"""Prints what the real TensorBoard reads in a folder of event files, as JSON.
+"""Prints as JSON what TensorBoard itself reads from a folder of event files.
 
 Usage: python read_tensorboard.py FOLDER
 """
@@ -9,7 +9,7 @@ import sys
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-# 0: keep all of them.
+# A size of 0 keeps all events.
 accumulator = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0, "histograms": 0, "images": 0})
 accumulator.Reload()
 tags = accumulator.Tags()
@@ -29,14 +29,14 @@ def histogram(event):
 
 
 def image(event):
-    picture = Image.open(io.BytesIO(event.encoded_image_string))
-    picture.load()
+    decoded = Image.open(io.BytesIO(event.encoded_image_string))
+    decoded.load()
     return {
         "step": event.step,
         "width": event.width,
         "height": event.height,
-        "decoded": [picture.mode, *picture.size],
-        "corner": list(picture.getpixel((0, 0))),
+        "decoded": [decoded.mode, *decoded.size],
+        "corner": list(decoded.getpixel((0, 0))),
     }
 
 

@@ -1,5 +1,5 @@
-// A worker played by a test: a real coordinator connection over a fake socket. It answers when the test says so, and may be
-// late, answer twice or leave.
+// A worker that is controlled by a test: a real WorkerConnection over a fake socket. It answers when the test says so, and may be
+// late, repeat an answer, or leave.
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { WebSocket } from 'ws';
@@ -17,18 +17,18 @@ import {
 } from '../../shared/protocol/messages.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 
-/** What the workers of a test have in common. */
+/** What the workers of a test share. */
 export interface ScriptedWorld {
   pool: WorkerPool;
   clock: Clock;
-  /** Hashes of what there is to hold. */
+  /** Hashes of all shards. */
   shards: readonly string[];
   imagesPerSlice: number;
-  /** The sum over a range and each slice's statistics, as they travel, and what is reported with them. */
+  /** The partial sum over a range followed by the batch statistics of each slice, and the report on them. */
   answer: (step: number, range: SliceRange) => { payload: Float32Array; sampleCount: number; lossSums: number[] };
 }
 
-/** As much of ws's socket as a connection uses. */
+/** The part of ws's WebSocket that a WorkerConnection uses. */
 class FakeSocket extends EventEmitter {
   readonly OPEN = 1;
   readonly CLOSED = 3;
@@ -67,13 +67,13 @@ export function imagesInShard(index: number): number {
   return 10 + index;
 }
 
-/** The evaluation of a shard, whoever computes it. */
+/** The evaluation of a shard, the same from every worker. */
 export function evaluationOf({ step, split, index }: Omit<Task & { type: 'evaluation' }, 'type'>): EvaluationMessage {
   const counts = { sampleCount: imagesInShard(index), lossSum: 0.1 * index, correctCount: index };
   return { type: 'evaluation', step, split, index, ...counts };
 }
 
-/** The predicted classes, the same for every worker. */
+/** The predicted classes of a shard, the same from every worker. */
 export function classesIn({ sampleCount, index }: EvaluationMessage): Uint8Array {
   return Uint8Array.from({ length: sampleCount }, (_, image) => (image + index) % 10);
 }
@@ -88,18 +88,18 @@ export class ScriptedWorker {
   readonly #world: ScriptedWorld;
   readonly #socket: FakeSocket;
   readonly #computeMs: number;
-  /** The first one is being computed. */
+  /** The first one is in progress. */
   #tasks: Task[] = [];
   #lastAnswer: Buffer | undefined;
 
   /**
    * @param holds hashes of the shards that it has
-   * @param computeMs how long it says that a slice took
+   * @param computeMs computation time that it reports for each slice
    */
   constructor(world: ScriptedWorld, name: string, holds: readonly string[], computeMs: number) {
     this.#world = world;
     this.#computeMs = computeMs;
-    this.#socket = new FakeSocket((message) => this.#take(message));
+    this.#socket = new FakeSocket((message) => this.#receive(message));
     this.connection = world.pool.connect(
       {
         socket: this.#socket as unknown as WebSocket,
@@ -127,16 +127,16 @@ export class ScriptedWorker {
     world.pool.add(this.connection);
   }
 
-  get isHere(): boolean {
+  get isConnected(): boolean {
     return this.#socket.readyState === this.#socket.OPEN;
   }
 
-  /** Answers what it has computed, which may be of a step that is over. @returns whether there was anything */
+  /** Answers its current task, which may belong to a finished step. @returns whether it had one */
   answer(): boolean {
     const task = this.#tasks.shift();
     if (task === undefined) return false;
     this.#lastAnswer = task.type === 'gradient' ? this.#gradientOf(task) : evaluationFrameOf(task);
-    this.#say(this.#lastAnswer);
+    this.#send(this.#lastAnswer);
     return true;
   }
 
@@ -154,25 +154,26 @@ export class ScriptedWorker {
     return encodeFrame(message, new Uint8Array(payload.slice().buffer));
   }
 
-  /** Says its last answer once more, which nobody asked for. */
+  /** Sends its last answer again, unsolicited. */
   repeat(): void {
-    if (this.#lastAnswer !== undefined) this.#say(Buffer.from(this.#lastAnswer));
+    if (this.#lastAnswer !== undefined) this.#send(Buffer.from(this.#lastAnswer));
   }
 
-  nowHolds(sha256: string): void {
-    this.#say(encodeFrame({ type: 'shard-held', sha256 } satisfies WorkerMessage));
+  /** Reports that it has received a shard. */
+  reportShard(sha256: string): void {
+    this.#send(encodeFrame({ type: 'shard-held', sha256 } satisfies WorkerMessage));
   }
 
   leave(): void {
     this.#socket.close(1006);
   }
 
-  #say(frame: Buffer): void {
-    if (this.isHere) this.#socket.emit('message', frame);
+  #send(frame: Buffer): void {
+    if (this.isConnected) this.#socket.emit('message', frame);
   }
 
-  #take(message: CoordinatorMessage): void {
-    // With weights of another step a worker drops what it has not begun.
+  #receive(message: CoordinatorMessage): void {
+    // With the weights of another step, a worker drops the tasks that it has not started.
     if (message.type === 'weights') this.#tasks = this.#tasks.slice(0, 1);
     if (message.type === 'compute') {
       const { step } = message;

@@ -1,7 +1,7 @@
 // The state of a tiny model. Every value tells its position, its vector and its step.
 import { createHash } from 'node:crypto';
 import path from 'node:path';
-import type { RunProgress, SavedState } from '../../coordinator/run/checkpoint.js';
+import type { RunProgress, SavedState } from '../../coordinator/run/checkpoints/checkpoint.js';
 import type { RunSetup } from '../../coordinator/run/run-setup.js';
 import { resolveConfig } from '../../shared/config/config.js';
 import type { Preprocessing } from '../../shared/dataset/image-batch.js';

@@ -1,4 +1,4 @@
-// The project's sources as the architecture test reads them: their text and their imports.
+// The text and the imports of the project's sources, for the architecture test.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,13 +8,13 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 const { include } = z
   .object({ include: z.array(z.string()) })
   .parse(JSON.parse(readFileSync(path.join(root, 'tsconfig.build.json'), 'utf8')));
-/** What tsc builds, and what the browser runs. */
+/** Folders of what tsc builds, and of what runs in the browser. */
 const folders = [...include.filter((name) => !name.endsWith('.ts')), 'web'];
 
 export interface Import {
-  /** A source file relative to the root, or a package's name. */
+  /** A source file relative to the root, or the name of a package. */
   target: string;
-  /** `url`: a program of a thread or a process of its own. */
+  /** `url` is the program of a thread or a process. */
   kind: 'value' | 'type' | 'url';
 }
 
@@ -27,7 +27,7 @@ export interface Source {
   imports: readonly Import[];
 }
 
-/** The names of all sources: TypeScript, AssemblyScript, and the build's scripts. Tests and examples are not among them. */
+/** Names of all sources: TypeScript, AssemblyScript and build scripts, without tests and examples. */
 export const sourceFiles: readonly string[] = [
   ...readdirSync(root),
   ...folders.flatMap((folder) =>
@@ -39,7 +39,7 @@ export const sourceFiles: readonly string[] = [
   .filter((file) => /(?<!\.d)\.(?:tsx?|mjs)$/.test(file))
   .toSorted();
 
-/** The sources in TypeScript. AssemblyScript is another language, with its own rules for imports. */
+/** The sources in TypeScript. AssemblyScript has different rules for imports. */
 export const sources: readonly Source[] = sourceFiles
   .filter((file) => !file.endsWith('.mjs') && !/\/assembly\/[^/]+$/.test(file))
   .map(readSource);

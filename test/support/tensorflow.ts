@@ -1,4 +1,4 @@
-// TensorFlow for tests that need it, or why it is not here.
+// TensorFlow for the tests that need it, or the reason why it is not available.
 import { LockstepError } from '../../shared/errors.js';
 import type { Engine } from '../../worker/engine.js';
 import { openTensorFlowEngine } from '../../worker/engines/tensorflow/tensorflow-engine.js';
@@ -6,7 +6,7 @@ import { sayWhySkipped } from './why-skipped.js';
 
 export { sayWhySkipped };
 
-/** The engine on one thread, or the reason with which to skip. Other failures are thrown: they must not pass for a skip. */
+/** Opens the engine on one thread. Returns the reason to skip if TensorFlow is not installed; throws all other errors. */
 export async function openTensorFlowOrReason(): Promise<Engine | string> {
   try {
     return await openTensorFlowEngine({ threads: 1 });

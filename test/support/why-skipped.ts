@@ -1,4 +1,4 @@
-/** Skipped tests show no reason in vitest's short report. */
+/** Prints why tests are skipped, which the default reporter of vitest does not. */
 export function sayWhySkipped(what: string, reason: string): void {
   process.stderr.write(`Skipping ${what}: ${reason}\n`);
 }

@@ -95,7 +95,7 @@ describe('the dashboard', () => {
     await button('Continue').click();
     const log = page.getByRole('log');
     await log.getByText('Worker lost').waitFor();
-    for (const { child } of [...workers.values()].filter((other) => other !== worker)) child.send('go on');
+    for (const { child } of [...workers.values()].filter((other) => other !== worker)) child.send('continue');
     await log.getByText('Slices reassigned').waitFor();
     const recovery = page.getByText(/ left before answering slices? .* computed slices? .* instead/);
     const slices = `${held.length === 1 ? 'slice' : 'slices'} ${sliceRanges(held)}`;

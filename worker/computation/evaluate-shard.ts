@@ -1,31 +1,30 @@
-// Evaluates a shard of a split: loss, correct predictions and the predicted class of each image.
+// Evaluates a shard: loss, correct predictions, and the predicted class of each image.
 import { augmentationsOf } from '../../shared/dataset/partition.js';
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { classCount } from '../../shared/network/layout.js';
-import { noClass, type EvaluateMessage } from '../../shared/protocol/messages.js';
-import type { BatchResult, EngineModel } from '../engine.js';
+import { noClass, type EvaluateMessage, type EvaluationMessage } from '../../shared/protocol/messages.js';
+import type { EngineModel } from '../engine.js';
 import type { ReadShard, Run } from './slice-images.js';
 
-export interface EvaluationShardResult extends BatchResult {
-  /** Predicted class of each image, or noClass. */
-  predicted: Uint8Array;
-}
-
-/** Evaluates all images of a shard, in order. Only validation images are augmented, and only with `augmentValidation`. */
+/**
+ * Answers an evaluation request for all images of a shard, in order. Only validation images are augmented, and only with
+ * `augmentValidation`.
+ */
 export async function evaluateShard(
   { config }: Pick<Run, 'config'>,
   model: EngineModel,
   readShard: ReadShard,
-  { step, split, index }: Omit<EvaluateMessage, 'type'>,
-): Promise<EvaluationShardResult> {
+  { step, split, index }: EvaluateMessage,
+): Promise<[message: EvaluationMessage, predicted: Uint8Array]> {
   const { seed, augmentValidation, cropPadding } = config;
   const records = await readShard(split, index);
   const count = records.length / recordBytes;
   const indices = Uint32Array.from({ length: count }, (_, image) => image);
   const augment = split === 'validation' && augmentValidation;
   const key = { purpose: 'validationAugmentation', seed, step, slice: index, count, augment, cropPadding } as const;
-  const { logits, ...result } = await model.evaluate({ records, indices, augmentations: augmentationsOf(key) });
-  return { ...result, predicted: classesOf(logits) };
+  const result = await model.evaluate({ records, indices, augmentations: augmentationsOf(key) });
+  const { sampleCount, lossSum, correctCount, logits } = result;
+  return [{ type: 'evaluation', step, split, index, sampleCount, lossSum, correctCount }, classesOf(logits)];
 }
 
 /** The class of each image's largest logit, the first of equal ones; noClass if all are NaN. */

@@ -11,15 +11,15 @@ import type { SliceImages } from './slice-images.js';
 export type PartialSum = Pick<GradientMessage, 'sampleCount' | 'slices'> & { times: RangeTimes };
 
 export class SliceComputer {
+  readonly model: EngineModel;
   readonly #layout: ModelLayout;
-  readonly #model: EngineModel;
   readonly #images: SliceImages;
   /** Sums of right subtrees, by level of the tree. */
   readonly #scratch: Float32Array[] = [];
 
   constructor(layout: ModelLayout, model: EngineModel, images: SliceImages) {
     this.#layout = layout;
-    this.#model = model;
+    this.model = model;
     this.#images = images;
   }
 
@@ -39,7 +39,7 @@ export class SliceComputer {
     const computeSlice = async (slice: number): Promise<Float32Array> => {
       const batch = await this.#images.batch(step, slice);
       const startedMs = machineMs();
-      const result = await this.#model.computeSlice(batch);
+      const result = await this.model.computeSlice(batch);
       const { sampleCount, lossSum, correctCount, augmentMs, computeMs } = result;
       partial.times.slices.push({ slice, startedMs, endedMs: machineMs(), augmentMs, computeMs });
       payload.set(result.batchStatistics, trainableSize + partial.slices.length * statisticsSize);
@@ -66,7 +66,7 @@ export class SliceComputer {
   async prepare(step: number, ranges: readonly SliceRange[]): Promise<void> {
     for (const { first, count } of ranges) {
       for (let slice = first; slice < first + count; slice++) {
-        this.#model.prepare?.(await this.#images.prepare(step, slice));
+        this.model.prepare?.(await this.#images.prepare(step, slice));
       }
     }
   }

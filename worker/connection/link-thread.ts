@@ -18,7 +18,7 @@ function inOwnBuffer(message: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 const { url, tls } = workerData as LinkTarget;
-/** Since the last frame that was sent with an id. */
+/** Since the last frame was sent. */
 let receivedBytes = 0;
 const link = new SocketLink(
   url,
@@ -42,17 +42,12 @@ port.on('message', (command: LinkCommand) => {
   switch (command.type) {
     case 'send': {
       const { frame, id } = command;
-      return link.send(
-        frame,
-        id === undefined
-          ? undefined
-          : () => {
-              emit({ type: 'sent', id });
-              // ws received each message in fragments and joined them, so twice its size is garbage.
-              collectYoungGeneration(2 * receivedBytes);
-              receivedBytes = 0;
-            },
-      );
+      return link.send(frame, () => {
+        emit({ type: 'sent', id });
+        // ws received each message in fragments and joined them, so twice its size is garbage.
+        collectYoungGeneration(2 * receivedBytes);
+        receivedBytes = 0;
+      });
     }
     case 'heartbeat':
       return link.startHeartbeat(command.options);

@@ -13,7 +13,7 @@ export interface LinkTarget {
 
 /** Messages to the connection's thread. */
 export type LinkCommand =
-  | { type: 'send'; frame: Uint8Array; id: number | undefined }
+  | { type: 'send'; frame: Uint8Array; id: number }
   | { type: 'heartbeat'; options: HeartbeatOptions }
   | { type: 'close'; code: number };
 
@@ -59,8 +59,8 @@ export class ThreadedLink implements CoordinatorLink {
   }
 
   send(frame: Uint8Array, onSent?: () => void): void {
-    const id = onSent === undefined ? undefined : ++this.#lastId;
-    if (id !== undefined && onSent !== undefined) this.#onSent.set(id, onSent);
+    const id = ++this.#lastId;
+    if (onSent !== undefined) this.#onSent.set(id, onSent);
     this.#command({ type: 'send', frame, id });
   }
 

@@ -10,13 +10,6 @@ const fileName = /^([0-9a-f]{64})\.bin$/;
 /** Shards differ with the seed, so every new run adds some. CIFAR-10 is 184 MB. */
 const defaultLimitBytes = 2 * 1024 ** 3;
 
-export interface DiskCacheOptions {
-  /** Total size above which the least recently used shards are removed. */
-  limitBytes?: number;
-  /** Called at the first failure of the disk. The cache then behaves as if it were empty. */
-  onFailure?: (message: string) => void;
-}
-
 export const noShardCache: ShardCache = {
   list: () => Promise.resolve([]),
   read: () => Promise.resolve(undefined),
@@ -29,10 +22,11 @@ export class DiskShardCache implements ShardCache {
   readonly #onFailure: (message: string) => void;
   #hasFailed = false;
 
-  constructor(
-    directory: string,
-    { limitBytes = defaultLimitBytes, onFailure = () => undefined }: DiskCacheOptions = {},
-  ) {
+  /**
+   * @param onFailure called at the first failure of the disk; the cache then behaves as if it were empty
+   * @param limitBytes total size above which the least recently used shards are removed
+   */
+  constructor(directory: string, onFailure: (message: string) => void, limitBytes = defaultLimitBytes) {
     this.#directory = directory;
     this.#limitBytes = limitBytes;
     this.#onFailure = onFailure;

@@ -93,15 +93,11 @@ export class ShardClient {
     }
   }
 
-  /** The connection is closed: fails all transfers. */
-  abandon(): void {
+  /** The connection is closed: fails all transfers. Resolves when nothing is fetched or written any more. */
+  async abandon(): Promise<void> {
     this.#isAbandoned = true;
     for (const transfer of this.#transfers.values()) transfer.reject(connectionClosed());
     this.#transfers.clear();
-  }
-
-  /** Resolves when nothing is fetched or written any more. */
-  async settled(): Promise<void> {
     await Promise.allSettled(this.#fetches.values());
   }
 

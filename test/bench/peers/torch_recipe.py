@@ -1,14 +1,14 @@
-"""The recipe's training in PyTorch on the CPU, to compare test accuracies with Lockstep's. Prints a line an epoch.
+"""Trains the recipe in PyTorch on the CPU, to compare its test accuracy with Lockstep's. Prints a JSON line per epoch.
 
-The same: images and split, preprocessing, augmentation (other random numbers), network with TensorFlow's padding, initial
-distributions, PyTorch's own OneCycleLR (Lockstep's one-cycle is made after it), SGD with Nesterov momentum in Keras's form,
-weight decay on convolution and dense kernels alone, label smoothing, evaluation after the last step; with --slices S the
-S equal parts of a batch go through the network one by one, as Lockstep's slices do: batch norm sees one slice, its moving
-statistics move once for each, and the gradients are added up.
-Other: a slice's images are of the whole shuffle, not of its shard; the moving variance takes PyTorch's unbiased one, larger by
-less than a thousandth; 3 x 3 convolutions have no biases, which batch norm would cancel.
+    python torch_recipe.py --data DIR [--epochs 30] [--learning-rate 0.1] ... (see --help)
 
-python torch_recipe.py --data DIR [--epochs 30] [--learning-rate 0.1] ... (--help lists all)
+The same as in Lockstep: images and split, preprocessing, augmentation (with other random numbers), network with TensorFlow's
+padding, initial distributions, OneCycleLR (the model for Lockstep's one-cycle schedule), SGD with Nesterov momentum in the form
+Keras uses, weight decay on the kernels of convolutions and the dense layer only, label smoothing, evaluation after the last
+step. With --slices S, the S slices of a batch go through the network one by one: batch norm sees one slice, its moving
+statistics are updated once per slice, and the gradients are added up.
+Different: the images of a slice come from the whole training set rather than one shard; moving variances use PyTorch's unbiased
+variance, which is larger by less than a thousandth; 3 x 3 convolutions have no biases, which batch norm would cancel.
 """
 
 import argparse
@@ -31,43 +31,43 @@ def read_records(files):
 
 
 def preprocess(images):
-    """uint8 RGB to float32 BGR, less ImageNet's means, by 255."""
+    """uint8 RGB to float32 BGR: subtracts the means of ImageNet and divides by 255."""
     means = torch.tensor(MEANS).view(1, 3, 1, 1)
     return ((images.float() - means) / 255).flip(1).contiguous(memory_format=torch.channels_last)
 
 
-def reflected(places):
-    """What a padded row or column shows under numpy's `reflect`: -n is n, 31 + n is 31 - n."""
-    return 31 - (31 - (places - 4).abs()).abs()
+def reflected(indices):
+    """Source rows or columns of padded ones, as with numpy's `reflect`: -n becomes n, 31 + n becomes 31 - n."""
+    return 31 - (31 - (indices - 4).abs()).abs()
 
 
-def augment(images, random, padding="zeros", mirrored=None):
-    """Mirror with probability 1/2 (or those of `mirrored`), padding by four on each side, a random 32 x 32 window."""
+def augment(images, random, padding="zeros", flipped=None):
+    """Flips with probability 1/2 (or as in `flipped`), pads by four on each side, and crops 32 x 32 at random."""
     count = len(images)
-    drawn = torch.rand(count, generator=random).lt(0.5)
-    images = torch.where((drawn if mirrored is None else mirrored).view(-1, 1, 1, 1), images.flip(3), images)
+    random_flips = torch.rand(count, generator=random).lt(0.5)
+    images = torch.where((random_flips if flipped is None else flipped).view(-1, 1, 1, 1), images.flip(3), images)
     padded = (F.pad(images, (4, 4, 4, 4)) if padding == "zeros" else images).permute(0, 2, 3, 1)
     rows = torch.randint(9, (count, 1), generator=random) + torch.arange(32)
     columns = torch.randint(9, (count, 1), generator=random) + torch.arange(32)
     if padding == "reflect":
         rows, columns = reflected(rows), reflected(columns)
-    views = padded[torch.arange(count).view(-1, 1, 1), rows.view(count, 32, 1), columns.view(count, 1, 32)]
-    return views.permute(0, 3, 1, 2)
+    crops = padded[torch.arange(count).view(-1, 1, 1), rows.view(count, 32, 1), columns.view(count, 1, 32)]
+    return crops.permute(0, 3, 1, 2)
 
 
 class Convolution(nn.Conv2d):
-    """3 x 3 or 1 x 1 with TensorFlow's SAME padding, which is not symmetric at stride 2. Keras's He normal."""
+    """3 x 3 or 1 x 1 with TensorFlow's SAME padding, which is asymmetric at stride 2, and He normal weights as in Keras."""
 
     def __init__(self, inputs, outputs, size=3, stride=1, bias=False):
         super().__init__(inputs, outputs, size, stride, padding=1 if size == 3 and stride == 1 else 0, bias=bias)
-        self.pads_behind = size == 3 and stride == 2
+        self.pads_end = size == 3 and stride == 2
         deviation = (2 / (inputs * size * size)) ** 0.5 / 0.87962566103423978
         nn.init.trunc_normal_(self.weight, 0, deviation, -2 * deviation, 2 * deviation)
         if bias:
             nn.init.zeros_(self.bias)
 
     def forward(self, x):
-        return super().forward(F.pad(x, (0, 1, 0, 1)) if self.pads_behind else x)
+        return super().forward(F.pad(x, (0, 1, 0, 1)) if self.pads_end else x)
 
 
 def batch_norm(channels, options):
@@ -80,10 +80,10 @@ class Block(nn.Module):
         stride = 1 if inputs == outputs else 2
         self.conv1, self.bn1 = Convolution(inputs, outputs, stride=stride), batch_norm(outputs, options)
         self.conv2, self.bn2 = Convolution(outputs, outputs), batch_norm(outputs, options)
-        self.narrows = stride == 2
+        self.downsamples = stride == 2
         self.quarter = outputs // 4
-        projects = self.narrows and options.shortcut == "projection"
-        # No batch norm follows it, so its bias counts.
+        projects = self.downsamples and options.shortcut == "projection"
+        # No batch norm follows it, so its bias has an effect.
         self.projection = Convolution(inputs, outputs, 1, 2, bias=True) if projects else None
 
     def forward(self, x):
@@ -91,7 +91,7 @@ class Block(nn.Module):
         y = self.bn2(self.conv2(y))
         if self.projection is not None:
             x = self.projection(x)
-        elif self.narrows:
+        elif self.downsamples:
             x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.quarter, self.quarter))
         return F.relu(y + x)
 
@@ -156,13 +156,13 @@ def main():
         "--flip",
         choices=["random", "alternating"],
         default="random",
-        help="alternating: random in the first epoch, then in every other epoch the other way round",
+        help="alternating: random in the first epoch, then inverted from one epoch to the next",
     )
     parser.add_argument("--crop-padding", choices=["zeros", "reflect"], default="zeros")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--slices", type=int, default=1, help="equal parts of a batch, each normalized by itself")
-    parser.add_argument("--learning-rate", type=float, default=0.1, help="OneCycleLR's highest rate")
+    parser.add_argument("--slices", type=int, default=1, help="slices of a batch; batch norm sees one slice at a time")
+    parser.add_argument("--learning-rate", type=float, default=0.1, help="highest rate of OneCycleLR")
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--weight-decay", type=float, default=0.0005)
     parser.add_argument("--label-smoothing", type=float, default=0.0)
@@ -171,10 +171,10 @@ def main():
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=None, help="end after so many steps of the schedule, to measure speed")
+    parser.add_argument("--steps", type=int, default=None, help="stop after this many steps of the schedule, to measure speed")
     options = parser.parse_args()
     if options.batch_size % options.slices != 0:
-        parser.error(f"--slices is {options.slices}: it must divide --batch-size, which is {options.batch_size}")
+        parser.error(f"--slices {options.slices} must divide --batch-size {options.batch_size}")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     random = torch.Generator().manual_seed(options.seed + 1)
@@ -191,8 +191,8 @@ def main():
         optimizer, options.learning_rate, total_steps=total_steps, cycle_momentum=False
     )
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16")
-    # A generator of its own: the order and the crops are those of random mirrors.
-    first_mirrored = torch.rand(len(training_images), generator=torch.Generator().manual_seed(options.seed + 2)).lt(0.5)
+    # A separate generator, so that order and crops are the same with either kind of flip.
+    first_epoch_flips = torch.rand(len(training_images), generator=torch.Generator().manual_seed(options.seed + 2)).lt(0.5)
     started, step = time.monotonic(), 0
     while step < (options.steps or total_steps):
         order = torch.randperm(len(training_images), generator=random)
@@ -202,8 +202,8 @@ def main():
                 break
             chosen = order[first : first + options.batch_size]
             epoch_is_odd = step // steps_per_epoch % 2 == 1
-            mirrored = first_mirrored[chosen] ^ epoch_is_odd if options.mirror == "alternating" else None
-            batch = preprocess(augment(training_images[chosen], random, options.crop_padding, mirrored))
+            flipped = first_epoch_flips[chosen] ^ epoch_is_odd if options.flip == "alternating" else None
+            batch = preprocess(augment(training_images[chosen], random, options.crop_padding, flipped))
             optimizer.zero_grad()
             for images_of_slice, labels_of_slice in zip(
                 batch.chunk(options.slices), training_labels[chosen].chunk(options.slices)

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { saveCheckpoint } from '../../../coordinator/run/checkpoint.js';
+import { saveCheckpoint } from '../../../coordinator/run/checkpoints/checkpoint.js';
 import { runCli } from '../../support/cli.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
 import { progress, setup, stateAt } from '../../support/small-checkpoint.js';

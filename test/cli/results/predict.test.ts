@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { PNG } from 'pngjs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { saveCheckpoint } from '../../../coordinator/run/checkpoint.js';
+import { saveCheckpoint } from '../../../coordinator/run/checkpoints/checkpoint.js';
 import { initialMovingStatistics, initialWeights } from '../../../coordinator/optimizer/initial-weights.js';
 import { identityAugmentations } from '../../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';

@@ -23,9 +23,9 @@ it('reads the file again within two seconds of a change, and only then', () => {
   clock.advance(10_000);
   expect(onChange).not.toHaveBeenCalled();
   writeFileSync(file, viewer + worker);
-  expect(tokens.table.roleOf('77aa31e0b92c4f51')).toBeUndefined();
+  expect(tokens.table.holderOf('77aa31e0b92c4f51')).toBeUndefined();
   clock.advance(2_000);
-  expect(tokens.table.roleOf('77aa31e0b92c4f51')).toBe('viewer');
+  expect(tokens.table.holderOf('77aa31e0b92c4f51')?.role).toBe('viewer');
   expect(onChange.mock.calls).toEqual([[`reloaded the tokens of ${file}`]]);
   stop();
   expect(clock.running).toBe(0);
@@ -35,7 +35,7 @@ it('revokes a token that is removed from the file', () => {
   const { file, tokens, clock } = watchedFile('revoked', worker + viewer);
   writeFileSync(file, viewer);
   clock.advance(2_000);
-  expect(tokens.table.roleOf('c2d5a1f09b7e4d38')).toBeUndefined();
+  expect(tokens.table.holderOf('c2d5a1f09b7e4d38')).toBeUndefined();
 });
 
 it('keeps its last valid tokens when the file becomes invalid or is removed, and reports why', () => {
@@ -44,7 +44,7 @@ it('keeps its last valid tokens when the file becomes invalid or is removed, and
   clock.advance(2_000);
   rmSync(file);
   clock.advance(2_000);
-  expect(tokens.table.roleOf('c2d5a1f09b7e4d38')).toBe('worker');
+  expect(tokens.table.holderOf('c2d5a1f09b7e4d38')?.role).toBe('worker');
   expect(onChange.mock.calls.map(([message]) => message)).toEqual([
     expect.stringMatching(/^kept the previous tokens: line 1 .* has an unknown role/),
     expect.stringMatching(/^kept the previous tokens: .* cannot be read \(ENOENT\)/),
@@ -62,7 +62,7 @@ it('follows a symbolic link that is replaced, as in a mounted secret of Kubernet
   symlinkSync(second, next);
   renameSync(next, link);
   clock.advance(2_000);
-  expect(tokens.table.roleOf('77aa31e0b92c4f51')).toBe('viewer');
+  expect(tokens.table.holderOf('77aa31e0b92c4f51')?.role).toBe('viewer');
 });
 
 it('reports a file that does not exist, with the name of the option', () => {

@@ -17,7 +17,7 @@ const layout = layoutModel({
 });
 
 describe('normalQuantile', () => {
-  // Wichura's own test values and those of tables; the last two lie in the formula's far branch.
+  // Wichura's own test values (AS 241), then values from tables. The last two lie in the branch for the far tail.
   it.each([
     [0.5, 0],
     [0.25, -0.6744897501960817],
@@ -28,12 +28,12 @@ describe('normalQuantile', () => {
     [0.999, 3.090232306167813],
     [1e-20, -9.26234008979841],
     [1e-100, -21.27345356096533],
-  ])('of %d is %d', (probability, quantile) => {
+  ])('returns the tabulated quantile: %d → %d', (probability, quantile) => {
     expect(Math.abs(normalQuantile(probability) - quantile)).toBeLessThanOrEqual(1e-13);
   });
 
-  it('goes on without a jump where its branches meet', () => {
-    // The centre ends at 0.5 ± 0.425; there the density is about 0.141, so that 2e-12 of mass are 1.4e-11 of quantile.
+  it('is continuous where its branches meet', () => {
+    // The central branch ends at 0.5 ± 0.425. The density there is about 0.141, so 2e-12 / 0.141 = 1.4e-11.
     for (const edge of [0.075, 0.925]) {
       const jump = normalQuantile(edge + 1e-12) - normalQuantile(edge - 1e-12);
       expect(jump).toBeGreaterThan(1.3e-11);
@@ -43,31 +43,32 @@ describe('normalQuantile', () => {
 });
 
 describe('truncatedNormal', () => {
-  it('runs from -2 over 0 to 2', () => {
+  it('maps 0, 0.5 and almost 1 to -2, 0 and 2', () => {
     expect(truncatedNormal(0)).toBeCloseTo(-2, 12);
     expect(truncatedNormal(0.5)).toBe(0);
     expect(truncatedNormal(1 - 2 ** -53)).toBeCloseTo(2, 12);
   });
 });
 
-describe('the initial weights', () => {
+describe('initialWeights', () => {
   const weights = initialWeights(layout, 0);
   const kernels = layout.trainable.filter((array) => array.name.endsWith('/kernel'));
 
-  it('of ResNet-20 under seed 0 have the same bits on every machine', () => {
+  it('returns the same bits on every machine: ResNet-20, seed 0', () => {
     expect(weightsSha256(weights, initialMovingStatistics(layout))).toBe(
       '8bffa7cbefe2089708079969639fde6e7bca6243cdac888ade9989194e9e4bb3',
     );
   });
 
-  it("of a kernel have He's standard deviation and are cut off at two of the uncut one's", () => {
+  it("initializes kernels with He's standard deviation, truncated at two standard deviations of the untruncated normal", () => {
     for (const kernel of kernels) {
       const values = arrayOf(weights, kernel);
-      // Fan-in: all but the last axis.
+      // The fan-in is the product of all axes but the last.
       const deviation = Math.sqrt(2 / (kernel.size / kernel.shape.at(-1)!));
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
       const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
-      // Of n values the mean varies by deviation / sqrt(n), the standard deviation by less than deviation / sqrt(2n).
+      // The standard error of the mean of n values is deviation / sqrt(n); that of the standard deviation is below
+      // deviation / sqrt(2n). Both may be off by five of these.
       expect(Math.abs(mean)).toBeLessThan((5 * deviation) / Math.sqrt(values.length));
       expect(Math.abs(Math.sqrt(variance) / deviation - 1)).toBeLessThan(5 / Math.sqrt(2 * values.length));
       const cut = Math.fround((2 * deviation) / 0.87962566103423978);
@@ -75,26 +76,26 @@ describe('the initial weights', () => {
     }
   });
 
-  it('of a kernel are no other kernel of the same shape', () => {
-    const starts = kernels.map((kernel) => Math.fround(weights[kernel.offset] * Math.sqrt(kernel.size)));
-    expect(new Set(starts).size).toBe(kernels.length);
+  it('initializes every kernel differently, also kernels of the same shape', () => {
+    const scaledFirstWeights = kernels.map((kernel) => Math.fround(weights[kernel.offset] * Math.sqrt(kernel.size)));
+    expect(new Set(scaledFirstWeights).size).toBe(kernels.length);
   });
 
-  it('are 0 for biases and betas and 1 for gammas', () => {
+  it('initializes biases and betas to 0 and gammas to 1', () => {
     for (const array of layout.trainable.filter((other) => !kernels.includes(other))) {
       const expected = array.name.endsWith('/gamma') ? 1 : 0;
       expect([array.name, new Set(arrayOf(weights, array))]).toEqual([array.name, new Set([expected])]);
     }
   });
 
-  it('are others under another seed', () => {
+  it('returns other weights for another seed', () => {
     expect(initialWeights(layout, 1)[0]).not.toBe(weights[0]);
     expect(initialWeights(layout, 2 ** 32)[0]).not.toBe(weights[0]);
   });
 });
 
-describe('the initial moving statistics', () => {
-  it('are means of 0 and variances of 1', () => {
+describe('initialMovingStatistics', () => {
+  it('initializes means to 0 and variances to 1', () => {
     const statistics = initialMovingStatistics(layout);
     for (const array of layout.statistics) {
       const expected = array.name.endsWith('/moving_variance') ? 1 : 0;

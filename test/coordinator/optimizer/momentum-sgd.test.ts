@@ -6,7 +6,7 @@ import { bitsOf } from '../../support/tree-sum.js';
 
 const small = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 });
 
-/** A kernel of two weights and one weight of every other kind. */
+/** A kernel of two weights, and one weight of every other kind. */
 const layout: ModelLayout = {
   ...small,
   trainable: [
@@ -20,8 +20,8 @@ const layout: ModelLayout = {
 const plain: MomentumSgdOptions = { momentum: 0.5, nesterov: false, weightDecay: 0 };
 const all = (value: number) => new Float32Array(5).fill(value);
 
-describe('momentum', () => {
-  it("keeps a part of the velocity: Keras's form", () => {
+describe('SGD with momentum', () => {
+  it('keeps a fraction of the velocity, in the form Keras uses', () => {
     const optimizer = new MomentumSgd(layout, plain, all(1));
     const { weights } = optimizer;
     optimizer.step(all(2), 1, 0.25); // velocity 0.5 × 0 − 0.25 × 2 = −0.5, weight 1 − 0.5 = 0.5
@@ -32,7 +32,7 @@ describe('momentum', () => {
     expect([optimizer.state.velocity[0], weights[0]]).toEqual([-0.5, 0]);
   });
 
-  it('has the rate inside the velocity: a lower rate does not slow what is moving', () => {
+  it('applies the learning rate within the velocity, so a lower rate does not scale the existing velocity', () => {
     const optimizer = new MomentumSgd(layout, plain, all(0));
     const { weights } = optimizer;
     optimizer.step(all(1), 1, 1); // velocity −1, weight −1
@@ -40,7 +40,7 @@ describe('momentum', () => {
     expect(weights[0]).toBe(-1.5);
   });
 
-  it('of 0 is plain gradient descent', () => {
+  it('is plain gradient descent with a momentum of 0', () => {
     const optimizer = new MomentumSgd(layout, { ...plain, momentum: 0 }, all(1));
     const { weights } = optimizer;
     optimizer.step(all(1), 1, 0.5);
@@ -49,7 +49,7 @@ describe('momentum', () => {
   });
 });
 
-describe("Nesterov's form", () => {
+describe('Nesterov momentum', () => {
   it('looks ahead by one momentum step', () => {
     const optimizer = new MomentumSgd(layout, { ...plain, nesterov: true }, all(1));
     const { weights } = optimizer;
@@ -61,14 +61,14 @@ describe("Nesterov's form", () => {
 });
 
 describe('weight decay', () => {
-  it('is added to the gradient of kernels alone', () => {
+  it('is added to the gradient of kernels only', () => {
     const optimizer = new MomentumSgd(layout, { ...plain, weightDecay: 0.5 }, all(2));
     const { weights } = optimizer;
-    optimizer.step(all(0), 1, 1); // kernels: gradient 0.5 × 2 = 1, weight 2 − 1 = 1; the others stay
+    optimizer.step(all(0), 1, 1); // kernels: gradient 0.5 × 2 = 1, weight 2 − 1 = 1; no other weight changes
     expect([...weights]).toEqual([2, 1, 1, 2, 2]);
   });
 
-  it('reaches the kernels of a whole model and nothing else', () => {
+  it('changes all kernels of a model and no other weights', () => {
     const optimizer = new MomentumSgd(
       small,
       { ...plain, weightDecay: 0.5 },
@@ -83,13 +83,13 @@ describe('weight decay', () => {
   });
 });
 
-describe('every operation', () => {
+describe('rounding', () => {
   it.each([
     { momentum: 0.9, nesterov: false, weightDecay: 0 },
     { momentum: 0.9, nesterov: true, weightDecay: 0 },
     { momentum: 0.9, nesterov: false, weightDecay: 0.0001 },
     { momentum: 0.9, nesterov: true, weightDecay: 0.0005 },
-  ])('is rounded to float32: %o', (options) => {
+  ])('happens in float32 after every operation: %o', (options) => {
     const random = new KeyedRandom(0, 'synthesis');
     const size = small.trainableSize;
     const weights = Float32Array.from({ length: size }, (_, i) => random.uniformAt(i) - 0.5);
@@ -106,7 +106,7 @@ describe('every operation', () => {
     expect(bitsOf(optimizer.state.velocity)).toEqual(bitsOf(Float32Array.from(expected.velocity)));
   });
 
-  it('would have other bits if only the results were rounded', () => {
+  it('of the results alone would give other bits', () => {
     const options = { momentum: 0.9, nesterov: false, weightDecay: 0 };
     const gradient = Float32Array.from({ length: small.trainableSize }, (_, i) => 1 / (i + 3));
     const states = [Math.fround, (value: number) => value].map((round) => {
@@ -118,51 +118,54 @@ describe('every operation', () => {
   });
 });
 
-describe('what is no number', () => {
-  const places = [0, 3, 4, 8, 41, small.trainableSize - 1];
+describe('MomentumSgd checks for values that are not finite', () => {
+  const indices = [0, 3, 4, 8, 41, small.trainableSize - 1];
 
-  it.each([Number.NaN, Infinity, -Infinity])('%d anywhere in the sum leaves everything as it was', (bad) => {
-    const weights = new Float32Array(small.trainableSize).fill(2);
-    const optimizer = new MomentumSgd(small, { ...plain, weightDecay: 0.5 }, weights);
-    for (const place of places) {
-      const sum = new Float32Array(small.trainableSize).fill(1);
-      sum[place] = bad;
-      expect([place, optimizer.step(sum, 1, 0.1)]).toEqual([place, 'sum-not-finite']);
-    }
-    expect(optimizer.weights).toEqual(weights);
-    expect(optimizer.state.velocity).toEqual(new Float32Array(small.trainableSize));
-  });
+  it.each([Number.NaN, Infinity, -Infinity])(
+    '%d in the gradient sum is reported at any index and changes nothing',
+    (bad) => {
+      const weights = new Float32Array(small.trainableSize).fill(2);
+      const optimizer = new MomentumSgd(small, { ...plain, weightDecay: 0.5 }, weights);
+      for (const index of indices) {
+        const sum = new Float32Array(small.trainableSize).fill(1);
+        sum[index] = bad;
+        expect([index, optimizer.step(sum, 1, 0.1)]).toEqual([index, 'sum-not-finite']);
+      }
+      expect(optimizer.weights).toEqual(weights);
+      expect(optimizer.state.velocity).toEqual(new Float32Array(small.trainableSize));
+    },
+  );
 
-  it('is told of a weight that left the range, wherever it lies', () => {
-    for (const place of places) {
+  it('a weight that overflows is reported at any index', () => {
+    for (const index of indices) {
       const sum = new Float32Array(small.trainableSize).fill(1);
-      sum[place] = 3e38;
+      sum[index] = 3e38;
       const optimizer = new MomentumSgd(small, plain, new Float32Array(small.trainableSize));
-      expect([place, optimizer.step(sum, 1, 1000)]).toEqual([place, 'weights-not-finite']);
-      expect(Number.isFinite(optimizer.weights[place])).toBe(false);
+      expect([index, optimizer.step(sum, 1, 1000)]).toEqual([index, 'weights-not-finite']);
+      expect(Number.isFinite(optimizer.weights[index])).toBe(false);
     }
   });
 
-  it('is not the largest of numbers', () => {
+  it('the largest finite gradients are not reported', () => {
     const sum = new Float32Array(small.trainableSize).fill(3.4e38);
     expect(new MomentumSgd(small, plain, sum).step(sum, 1, 1e-6)).toBe('made');
   });
 });
 
-describe('a gradient of another size', () => {
-  it('is refused', () => {
+describe('a gradient of the wrong size', () => {
+  it('is rejected', () => {
     const optimizer = new MomentumSgd(layout, plain, all(0));
     expect(() => optimizer.step(new Float32Array(4), 1, 1)).toThrow('a gradient of 4 values for 5 weights');
   });
 });
 
-const kernelPlaces = new Set(
+const kernelIndices = new Set(
   small.trainable
     .filter((array) => array.name.endsWith('/kernel'))
     .flatMap((array) => Array.from({ length: array.size }, (_, i) => array.offset + i)),
 );
 
-/** The update weight by weight; `f` rounds the result of each operation. */
+/** Makes an update weight by weight; `f` rounds the result of each operation. */
 function stepNaively(
   state: { weights: number[]; velocity: number[] },
   gradientSum: Float32Array,
@@ -173,7 +176,7 @@ function stepNaively(
   for (let i = 0; i < gradientSum.length; i++) {
     const mean = f(gradientSum[i] / sampleCount);
     const weight = state.weights[i];
-    const decays = options.weightDecay > 0 && kernelPlaces.has(i);
+    const decays = options.weightDecay > 0 && kernelIndices.has(i);
     const total = decays ? f(mean + f(f(options.weightDecay) * weight)) : mean;
     const step = f(f(learningRate) * total);
     const velocity = f(f(f(options.momentum) * state.velocity[i]) - step);

@@ -2,36 +2,36 @@ import { describe, expect, it } from 'vitest';
 import { assignRanges, divideSlices, rangesWhere, type Candidate } from '../../../coordinator/scheduling/assignment.js';
 import { alignedRanges } from '../../../shared/reduction/slices.js';
 
-const everything = () => true;
-const nothing = () => false;
+const holdsAll = () => true;
+const holdsNone = () => false;
 
-/** Workers 1, 2, … that take so long for a slice. */
+/** Workers 1, 2, … with these computation times of a slice, which hold every shard. */
 function workersWith(...sliceMs: number[]): Candidate[] {
-  return sliceMs.map((ms, index) => ({ worker: index + 1, sliceMs: ms, overheadMs: 0, holds: everything }));
+  return sliceMs.map((ms, index) => ({ worker: index + 1, sliceMs: ms, overheadMs: 0, holds: holdsAll }));
 }
 
 function countsOf(owners: readonly number[], workers: readonly Candidate[]): number[] {
   return workers.map(({ worker }) => owners.filter((owner) => owner === worker).length);
 }
 
-describe('dividing slices', () => {
+describe('divideSlices', () => {
   it.each([
     // Equal workers: 8 = 3 + 3 + 2.
     [8, [1, 1, 1], [3, 3, 2]],
     [4, [1], [4]],
     [4, [1, 1], [2, 2]],
     [5, [1, 1, 1, 1], [2, 1, 1, 1]],
-    // Two spares.
+    // The last two workers are spares.
     [2, [1, 1, 1, 1], [1, 1]],
-    // Twice as fast, twice as many: 2 × 1 = 1 × 2.
+    // A worker that is twice as fast gets twice as many: 4 × 1 = 2 × 2.
     [6, [1, 2], [4, 2]],
-    // Four slices at the fast one are done after 4, before one at the slow one.
+    // The fast worker finishes four slices after 4, before the slow one would finish its first after 10.
     [4, [1, 10], [4, 0]],
-    // 10 at the fast one would take as long as 1 at the slow one: 10 = 10 × 1.
+    // 10 slices of the fast worker take as long as one of the slow worker: 10 × 1 = 1 × 10.
     [11, [1, 10], [10, 1]],
-    // 10 × 1 is 2 more than 4 × 2 and 2 × 4: the eleventh would be done after 11, the fifth after 10 as well.
+    // 10 × 1 = 10, 4 × 2 = 8 and 2 × 4 = 8. The fifth slice of the second worker would finish after 10 as well: a tie.
     [16, [1, 2, 4], [10, 4, 2]],
-  ])('gives of %i slices to workers that take %j for one: %j', (sliceCount, sliceMs, counts) => {
+  ])('divides %i slices among workers by their times per slice: %j → %j', (sliceCount, sliceMs, counts) => {
     const workers = workersWith(...sliceMs);
     expect(countsOf(divideSlices(sliceCount, workers), workers)).toEqual([
       ...counts,
@@ -39,8 +39,8 @@ describe('dividing slices', () => {
     ]);
   });
 
-  it('counts what an answer takes besides', () => {
-    // The far worker is done with one slice after 5 + 1 = 6, the near one with 6 slices after 6.
+  it('takes the overhead of an answer into account', () => {
+    // The far worker finishes one slice after 5 + 1 = 6, the near one six slices after 6.
     const [near, far] = workersWith(1, 1);
     const workers = [near, { ...far, overheadMs: 5 }];
     expect(countsOf(divideSlices(6, workers), workers)).toEqual([6, 0]);
@@ -48,64 +48,64 @@ describe('dividing slices', () => {
   });
 
   it.each([
-    // {0,1} {4} | {2,3} {5} | {6,7}: 5 gradients on the wire.
+    // {0,1} {4} | {2,3} {5} | {6,7}: 5 ranges, each with a partial sum on the wire.
     [8, 3, 5],
     [8, 4, 4],
     [16, 2, 2],
     [4, 3, 3],
-    // {0,1} {4} | {2,3} {5}: 3 slices are no range.
+    // {0,1} {4} | {2,3} {5}: 3 slices are more than one aligned range.
     [6, 2, 4],
-  ])('of %i among %i equal workers makes whole ranges of the tree: %i', (sliceCount, workerCount, nodeCount) => {
+  ])('forms aligned ranges: %i slices, %i equal workers, %i ranges', (sliceCount, workerCount, rangeCount) => {
     const workers = workersWith(...Array<number>(workerCount).fill(1));
     const owners = divideSlices(sliceCount, workers);
     const ranges = workers.flatMap(({ worker }) => rangesWhere(sliceCount, (slice) => owners[slice] === worker));
-    expect(ranges).toHaveLength(nodeCount);
+    expect(ranges).toHaveLength(rangeCount);
   });
 
-  it('leaves a standing division alone while another would not be much better', () => {
-    const standing = divideSlices(8, workersWith(100, 100));
-    // 4 slices of 115 take 460, and 3 of 115 beside 5 of 100 take 500: nothing is better.
-    expect(divideSlices(8, workersWith(100, 115), standing)).toBe(standing);
-    // 4 × 130 = 520 against 500: 4% are not worth it.
-    expect(divideSlices(8, workersWith(100, 130), standing)).toBe(standing);
-    // 4 × 150 = 600 against 500: they are.
-    const moved = divideSlices(8, workersWith(100, 150), standing);
+  it('keeps the current division unless another is much better', () => {
+    const current = divideSlices(8, workersWith(100, 100));
+    // 4 × 115 = 460; moving a slice would make it 5 × 100 = 500.
+    expect(divideSlices(8, workersWith(100, 115), current)).toBe(current);
+    // 4 × 130 = 520 instead of 500: 4% is not worthwhile.
+    expect(divideSlices(8, workersWith(100, 130), current)).toBe(current);
+    // 4 × 150 = 600 instead of 500: 20% is.
+    const moved = divideSlices(8, workersWith(100, 150), current);
     expect(countsOf(moved, workersWith(100, 150))).toEqual([5, 3]);
-    // One slice moved, the others stayed.
-    expect(moved.filter((owner, slice) => owner !== standing[slice])).toHaveLength(1);
-    // 4 × 1.5 = 6 against 5 ms: as many percent, but nothing to speak of.
-    expect(divideSlices(8, workersWith(1, 1.5), standing)).toBe(standing);
+    // Only one slice moved.
+    expect(moved.filter((owner, slice) => owner !== current[slice])).toHaveLength(1);
+    // 4 × 1.5 = 6 ms instead of 5 ms: 20% as well, but only 1 ms.
+    expect(divideSlices(8, workersWith(1, 1.5), current)).toBe(current);
   });
 
-  it('moves only a lost worker’s slices', () => {
-    const standing = divideSlices(8, workersWith(1, 1, 1, 1));
+  it('moves only the slices of a worker that left', () => {
+    const current = divideSlices(8, workersWith(1, 1, 1, 1));
     const rest = workersWith(1, 1, 1, 1).filter(({ worker }) => worker !== 2);
-    const owners = divideSlices(8, rest, standing);
-    const stayed = owners.filter((owner, slice) => owner === standing[slice]);
-    // 8 slices but the lost one's 2.
-    expect(stayed).toHaveLength(6);
+    const owners = divideSlices(8, rest, current);
+    const unmoved = owners.filter((owner, slice) => owner === current[slice]);
+    // 8 − 2: worker 2 had two slices.
+    expect(unmoved).toHaveLength(6);
     expect(countsOf(owners, rest).toSorted((a, b) => a - b)).toEqual([2, 3, 3]);
   });
 
-  it('gives a lost worker’s slices to those that hold them', () => {
+  it('gives the slices of a worker that left to workers that hold their shards', () => {
     const [first, second, third] = workersWith(1, 1, 1);
-    const workers = [{ ...first, holds: (slice: number) => slice < 2 }, { ...second, holds: nothing }, third];
-    // Workers 1 and 2 have 2 slices each, 5 is the lost one's; worker 3 is new, and alone holds all.
+    const workers = [{ ...first, holds: (slice: number) => slice < 2 }, { ...second, holds: holdsNone }, third];
+    // Workers 1 and 2 own two slices each. Worker 9 left; of the others, only worker 3 holds the shards of slices 4 and 5.
     expect(divideSlices(6, workers, [1, 1, 2, 2, 9, 9])).toEqual([1, 1, 2, 2, 3, 3]);
   });
 
-  it('leaves a spare a spare', () => {
-    const standing = divideSlices(4, workersWith(1, 1));
-    // With a third worker one of them would still have two slices.
-    expect(divideSlices(4, workersWith(1, 1, 1), standing)).toBe(standing);
+  it('leaves a spare without slices if it would not shorten the step', () => {
+    const current = divideSlices(4, workersWith(1, 1));
+    // Even among three workers, one would have two slices.
+    expect(divideSlices(4, workersWith(1, 1, 1), current)).toBe(current);
   });
 
-  it('leaves no slice out, whatever the numbers', () => {
+  it('gives every slice an owner, for 1 to 20 slices and 1 to 22 workers', () => {
     for (let sliceCount = 1; sliceCount <= 20; sliceCount++) {
       for (let workerCount = 1; workerCount <= 22; workerCount++) {
         const workers = workersWith(...Array.from({ length: workerCount }, (_, index) => 1 + ((index * 7) % 5)));
-        const standing = divideSlices(sliceCount, workers.slice(workerCount >> 1));
-        const owners = divideSlices(sliceCount, workers, standing);
+        const current = divideSlices(sliceCount, workers.slice(workerCount >> 1));
+        const owners = divideSlices(sliceCount, workers, current);
         expect(owners).toHaveLength(sliceCount);
         expect(owners.every((owner) => owner >= 1 && owner <= workerCount)).toBe(true);
       }
@@ -113,11 +113,11 @@ describe('dividing slices', () => {
   });
 });
 
-describe('dealing ranges in the middle of a step', () => {
+describe('assignRanges', () => {
   const root = (count: number) => alignedRanges({ first: 0, count }, count);
 
-  it('divides them until nobody is done later than need be', () => {
-    // 8 slices among 3: two have 3, one has 2.
+  it('splits ranges until the last worker finishes as early as possible', () => {
+    // 8 = 3 + 3 + 2.
     expect(assignRanges(root(8), workersWith(1, 1, 1))).toEqual([
       {
         worker: 1,
@@ -137,8 +137,8 @@ describe('dealing ranges in the middle of a step', () => {
     ]);
   });
 
-  it('gives a fast worker more', () => {
-    // One slice at the slow worker takes 3, three at the fast one take 3.
+  it('gives a faster worker more slices', () => {
+    // 1 × 3 = 3 × 1.
     expect(assignRanges(root(4), workersWith(3, 1))).toEqual([
       { worker: 1, ranges: [{ first: 2, count: 1 }] },
       {
@@ -151,22 +151,22 @@ describe('dealing ranges in the middle of a step', () => {
     ]);
   });
 
-  it('counts what they owe already', () => {
+  it('takes slices into account that a worker already owes', () => {
     const owed = new Map([[1, 4]]);
     expect(assignRanges(root(2), workersWith(1, 1), (worker) => owed.get(worker) ?? 0)).toEqual([
       { worker: 2, ranges: [{ first: 0, count: 2 }] },
     ]);
   });
 
-  it('gives a slice to whoever holds it, be it busier', () => {
+  it('gives a slice to the worker that holds its shard, even if that worker owes more', () => {
     const [first, second] = workersWith(1, 1);
-    const workers = [{ ...first, holds: nothing }, second];
+    const workers = [{ ...first, holds: holdsNone }, second];
     expect(assignRanges([{ first: 1, count: 1 }], workers, (worker) => (worker === 2 ? 3 : 0))).toEqual([
       { worker: 2, ranges: [{ first: 1, count: 1 }] },
     ]);
   });
 
-  it('divides a range whose halves are held by two', () => {
+  it('splits a range if each half is held by another worker', () => {
     const [first, second] = workersWith(1, 1);
     const workers = [
       { ...first, holds: (slice: number) => slice === 1 },
@@ -178,11 +178,11 @@ describe('dealing ranges in the middle of a step', () => {
     ]);
   });
 
-  it('keeps a range whole that nobody holds', () => {
+  it('keeps ranges that nobody holds as large as possible', () => {
     const [first, second] = workersWith(1, 1);
     const workers = [
-      { ...first, holds: nothing },
-      { ...second, holds: nothing },
+      { ...first, holds: holdsNone },
+      { ...second, holds: holdsNone },
     ];
     expect(assignRanges(root(4), workers).map(({ ranges }) => ranges)).toEqual([
       [{ first: 0, count: 2 }],
@@ -190,7 +190,7 @@ describe('dealing ranges in the middle of a step', () => {
     ]);
   });
 
-  it('gives nothing to nobody, and nothing when nothing is open', () => {
+  it('assigns nothing without workers or without ranges', () => {
     expect(assignRanges(root(2), [])).toEqual([]);
     expect(assignRanges([], workersWith(1))).toEqual([]);
   });

@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { ItemDurations, StragglerWatch } from '../../../coordinator/scheduling/straggler-watch.js';
 
-/** Times of a run whose slices take so long. */
+/** Durations of a run after `count` slices that took `sliceMs` each. */
 function durationsOf(sliceMs: number, count = 8): ItemDurations {
-  const times = new ItemDurations();
-  for (let slice = 0; slice < count; slice++) times.record(sliceMs, 1);
-  return times;
+  const durations = new ItemDurations();
+  for (let slice = 0; slice < count; slice++) durations.record(sliceMs, 1);
+  return durations;
 }
 
-describe('a worker is late', () => {
-  it('after so many times the median', () => {
+describe('a worker is a straggler', () => {
+  it('after a multiple of the median', () => {
     const watch = new StragglerWatch(durationsOf(200), 3);
     watch.started(1, 1, 1000);
     // 1000 + 3 × 200.
@@ -19,54 +19,56 @@ describe('a worker is late', () => {
     expect(watch.nextDeadlineMs(1600)).toBe(Infinity);
   });
 
-  it('later with more slices', () => {
+  it('later if it computes more slices', () => {
     const watch = new StragglerWatch(durationsOf(200), 3);
     watch.started(1, 4, 0);
+    // 3 × 200 × 4.
     expect(watch.nextDeadlineMs(0)).toBe(2400);
   });
 
-  it('counted from its last answer', () => {
+  it('by the time since its last answer', () => {
     const watch = new StragglerWatch(durationsOf(200), 2);
     watch.started(1, 1, 0);
     watch.answered(1, 300);
     expect(watch.nextDeadlineMs(300)).toBe(Infinity);
     watch.started(1, 1, 300);
+    // 300 + 2 × 200.
     expect(watch.nextDeadlineMs(300)).toBe(700);
   });
 
-  it('not before 100 ms', () => {
+  it('after 100 ms at the earliest', () => {
     const watch = new StragglerWatch(durationsOf(1), 3);
     watch.started(1, 1, 0);
     expect(watch.nextDeadlineMs(0)).toBe(100);
   });
 
-  it('never with factor 0', () => {
+  it('never with a factor of 0', () => {
     const watch = new StragglerWatch(durationsOf(1), 0);
     watch.started(1, 1, 0);
     expect(watch.stragglers(1e9)).toEqual([]);
   });
 
-  it('later before there are eight answers: first slices wait for shards', () => {
+  it('later before the eighth answer, because the first slices wait for shards', () => {
     const few = new StragglerWatch(durationsOf(200, 7), 3);
     few.started(1, 1, 0);
-    // Ten times 3 × 200 is 6 s: a minute.
+    // Ten times 3 × 200 ms is 6 s; the minimum is a minute.
     expect(few.nextDeadlineMs(0)).toBe(60_000);
     few.started(1, 20, 0);
     // Ten times 3 × 200 × 20.
     expect(few.nextDeadlineMs(0)).toBe(120_000);
     few.started(2, 2, 0);
-    // The eighth: 400 ms for two.
+    // The eighth answer, after 400 ms for two slices: 200 ms each. Then the limit is 3 × 200 × 20.
     few.answered(2, 400);
     expect(few.nextDeadlineMs(0)).toBe(12_000);
   });
 
-  it('never before the first answer: nothing is known', () => {
+  it('never before the first answer, when no duration is known', () => {
     const watch = new StragglerWatch(new ItemDurations(), 3);
     watch.started(1, 1, 0);
     expect(watch.nextDeadlineMs(0)).toBe(Infinity);
   });
 
-  it('no longer when it has left', () => {
+  it('no longer after it has left', () => {
     const watch = new StragglerWatch(durationsOf(1), 3);
     watch.started(1, 1, 0);
     watch.left(1);

@@ -1,33 +1,33 @@
 import { expect, it } from 'vitest';
 import { WorkerSpeed } from '../../../coordinator/scheduling/worker-speed.js';
 
-it('a worker is judged from its fifth answer on', () => {
+it('the speed of a worker is estimated from its fifth answer on', () => {
   const speed = new WorkerSpeed();
   expect(speed.imagesPerSecond).toBe(0);
   for (let answer = 0; answer < 4; answer++) speed.computed(32, 64);
   expect(speed.imageMs).toBeUndefined();
-  // 500 images a second, for people, from the first one on: 2 ms an image.
+  // For display from the first answer on: 64 ms / 32 = 2 ms per image, or 500 images/s.
   expect(speed.imagesPerSecond).toBe(500);
   speed.computed(32, 64);
   expect(speed.imageMs).toBe(2);
 });
 
-it('a slow first slice and one that was disturbed do not count', () => {
+it('a slow first slice and a disturbed one do not change the estimate', () => {
   const speed = new WorkerSpeed();
   for (const ms of [896, 64, 64, 640, 96]) speed.computed(32, ms);
-  // 2, 2, 3, 20 and 28 ms an image: the middle one.
+  // The median of 2, 2, 3, 20 and 28 ms per image.
   expect(speed.imageMs).toBe(3);
 });
 
-it('what is long past is forgotten', () => {
+it('only the latest nine answers count', () => {
   const speed = new WorkerSpeed();
   for (let answer = 0; answer < 9; answer++) speed.computed(32, 64);
   for (let answer = 0; answer < 5; answer++) speed.computed(32, 32);
-  // Four of 2 ms and five of 1 ms an image are kept.
+  // The window has four answers of 2 ms per image and five of 1 ms.
   expect(speed.imageMs).toBe(1);
 });
 
-it('what an answer takes besides is a median too, and nothing before the fifth', () => {
+it('the overhead of an answer is a median too, and 0 before the fifth answer', () => {
   const speed = new WorkerSpeed();
   for (const ms of [7, 90, 8, 6]) speed.waited(ms);
   expect(speed.overheadMs).toBe(0);

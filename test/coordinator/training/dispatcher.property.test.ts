@@ -1,6 +1,6 @@
-// Whatever happens to the workers of a step or a validation, in whatever order: the sum has the bits that one worker alone
-// would give, no slice or shard is lost or counted twice, and the job ends as long as one worker lives. Everything but the
-// sockets and the clock is the coordinator's own code.
+// Random sequences of events during steps and validations: the gradient always has the bits that a single worker would give,
+// no slice or shard is lost or counted twice, and the job ends as long as one worker remains. Only the sockets and the clock
+// are fake.
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { Dispatcher } from '../../../coordinator/training/dispatcher.js';
@@ -31,7 +31,7 @@ const layout = {
   statisticsSize: 1,
 };
 
-/** What each slice's gradient is in a step, whoever computes it. */
+/** The gradient of each slice in a step, the same from every worker. */
 function gradientsOf(step: number, sliceCount: number): Float32Array[] {
   const random = new KeyedRandom(sliceCount, 'synthesis', step);
   return Array.from({ length: sliceCount }, (_, slice) =>
@@ -40,8 +40,8 @@ function gradientsOf(step: number, sliceCount: number): Float32Array[] {
 }
 
 const index = fc.nat(7);
-/** What may happen. Workers are named by their place among those that are here. */
-const happening = fc.oneof(
+/** A random event. `index` selects one of the connected workers. */
+const randomEvent = fc.oneof(
   { weight: 6, arbitrary: fc.record({ type: fc.constant('answer' as const), index }) },
   {
     weight: 2,
@@ -54,11 +54,11 @@ const happening = fc.oneof(
   { weight: 1, arbitrary: fc.record({ type: fc.constant('leave' as const), index }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 5000 }) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('repeat' as const), index }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant('held' as const), index, slice: fc.nat(15) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('shard-received' as const), index, slice: fc.nat(15) }) },
 );
-type Happening = typeof happening extends fc.Arbitrary<infer Value> ? Value : never;
+type RandomEvent = typeof randomEvent extends fc.Arbitrary<infer Value> ? Value : never;
 
-class Drill {
+class Simulation {
   readonly world: ScriptedWorld;
   readonly clock = new FakeClock();
   readonly #shards: readonly string[];
@@ -73,7 +73,7 @@ class Drill {
       shards: [...this.#shards, ...evaluationShards],
       imagesPerSlice,
       answer(step, range) {
-        const slices = Array.from({ length: range.count }, (_, place) => range.first + place);
+        const slices = Array.from({ length: range.count }, (_, offset) => range.first + offset);
         return {
           payload: Float32Array.of(...treeSum(gradientsOf(step, sliceCount), range.first, range.count), ...slices),
           sampleCount: imagesPerSlice * range.count,
@@ -88,7 +88,7 @@ class Drill {
   }
 
   get workers(): ScriptedWorker[] {
-    return this.#workers.filter(({ isHere }) => isHere);
+    return this.#workers.filter(({ isConnected }) => isConnected);
   }
 
   join(held: number, computeMs: number): void {
@@ -96,7 +96,7 @@ class Drill {
     this.#workers.push(new ScriptedWorker(this.world, `worker-${this.#nextId++}`, holds, computeMs));
   }
 
-  happen(event: Happening): void {
+  apply(event: RandomEvent): void {
     if (event.type === 'join') {
       if (this.workers.length < 6) this.join(event.held, event.computeMs);
       return;
@@ -113,61 +113,61 @@ class Drill {
         return worker.leave();
       case 'repeat':
         return worker.repeat();
-      case 'held':
-        return worker.nowHolds(this.#shards[event.slice % this.#shards.length]);
+      case 'shard-received':
+        return worker.reportShard(this.#shards[event.slice % this.#shards.length]);
       default:
         event satisfies never;
     }
   }
 }
 
-/** Lets the code that waits for a promise run. */
+/** Lets code continue that waits for a promise. */
 async function settle(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-async function runSteps(sliceCount: number, evaluationShards: number, happenings: readonly Happening[]): Promise<void> {
-  const shards = Array.from({ length: evaluationShards }, (_, part) => {
-    const sha256 = part.toString(16).padStart(64, 'f');
-    return { split: 'validation' as const, index: part, sha256, bytes: imagesInShard(part) * recordBytes };
+async function runSteps(sliceCount: number, evaluationShards: number, events: readonly RandomEvent[]): Promise<void> {
+  const shards = Array.from({ length: evaluationShards }, (_, shard) => {
+    const sha256 = shard.toString(16).padStart(64, 'f');
+    return { split: 'validation' as const, index: shard, sha256, bytes: imagesInShard(shard) * recordBytes };
   });
-  const drill = new Drill(
+  const simulation = new Simulation(
     sliceCount,
     shards.map(({ sha256 }) => sha256),
   );
-  const { pool } = drill.world;
-  const scheduler = new SliceScheduler(drill.shards, imagesPerSlice);
+  const { pool } = simulation.world;
+  const scheduler = new SliceScheduler(simulation.shards, imagesPerSlice);
   const evaluationDurations = new ItemDurations();
-  const dispatcher = new Dispatcher(pool, drill.clock, 2, new AbortController().signal);
-  const events: string[] = [];
-  const left = [...happenings];
+  const dispatcher = new Dispatcher(pool, simulation.clock, 2, new AbortController().signal);
+  const published: string[] = [];
+  const remaining = [...events];
 
-  /** Lets a share of the events happen, then nothing but answers by whoever is there, until what is waited for is here. */
-  async function drive<Value>(what: string, waitedFor: Promise<Value>): Promise<Value> {
-    const arrived: Value[] = [];
-    const arrival = waitedFor.then((value) => arrived.push(value));
-    const share = left.splice(0, Math.ceil(happenings.length / steps / 2));
-    for (let turn = 0; arrived.length === 0; turn++) {
+  /** Applies a share of the events, then lets all connected workers answer until the job ends. */
+  async function drive<Value>(jobName: string, result: Promise<Value>): Promise<Value> {
+    const results: Value[] = [];
+    const isDone = result.then((value) => results.push(value));
+    const share = remaining.splice(0, Math.ceil(events.length / steps / 2));
+    for (let turn = 0; results.length === 0; turn++) {
       const event = share.shift();
       if (event !== undefined) {
-        drill.happen(event);
+        simulation.apply(event);
       } else {
-        if (drill.workers.length === 0) drill.join(0, 1);
-        for (const worker of drill.workers) worker.answer();
+        if (simulation.workers.length === 0) simulation.join(0, 1);
+        for (const worker of simulation.workers) worker.answer();
       }
       await settle();
-      if (turn > happenings.length + 8 * (sliceCount + evaluationShards) + 20) throw new Error(`${what} does not end`);
+      if (turn > events.length + 8 * (sliceCount + evaluationShards) + 20) throw new Error(`${jobName} does not end`);
     }
-    await arrival;
-    return arrived[0];
+    await isDone;
+    return results[0];
   }
 
   for (let step = 0; step < steps; step++) {
     const weights = encodeWeights(step, new Float32Array(1), new Float32Array(1));
-    const job = new GradientJob(weights, layout, scheduler, drill.clock, ({ type }) => events.push(type));
+    const job = new GradientJob(weights, layout, scheduler, simulation.clock, ({ type }) => published.push(type));
     const gradient = await drive(`step ${step}`, dispatcher.run(job));
-    expect([events[0], events.at(-1)]).toEqual(['step-started', 'gradient-collected']);
-    events.length = 0;
+    expect([published[0], published.at(-1)]).toEqual(['step-started', 'gradient-collected']);
+    published.length = 0;
     const expected = treeSum(gradientsOf(step, sliceCount), 0, sliceCount);
     expect(bitsOf(gradient.gradientSum)).toEqual(bitsOf(expected));
     expect(gradient.sampleCount).toBe(sliceCount * imagesPerSlice);
@@ -186,17 +186,17 @@ async function runSteps(sliceCount: number, evaluationShards: number, happenings
       }),
     );
   }
-  for (const worker of drill.workers) worker.leave();
-  // Neither a step nor a connection leaves a timer behind.
-  expect(drill.clock.running).toBe(0);
+  for (const worker of simulation.workers) worker.leave();
+  // No job or connection leaves a timer running.
+  expect(simulation.clock.running).toBe(0);
 }
 
-it('any sequence of joins, departures, late, repeated and stale answers ends in the same sum', async () => {
+it('the gradient has the same bits after any sequence of joins, departures, and late, repeated or stale answers', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 12 }),
       fc.integer({ min: 1, max: 5 }),
-      fc.array(happening, { maxLength: 160 }),
+      fc.array(randomEvent, { maxLength: 160 }),
       runSteps,
     ),
     { numRuns: 2000 },

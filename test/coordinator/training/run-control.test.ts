@@ -1,17 +1,17 @@
-// What an operator asks for and what the loop is told between steps.
+// Operators' requests and the training loop's next action.
 import { describe, expect, it } from 'vitest';
 import { RunControl } from '../../../coordinator/training/run-control.js';
 
 const never = new AbortController().signal;
 
-describe('a run’s control', () => {
-  it('lets steps go on while nothing is asked for', () => {
+describe('RunControl', () => {
+  it('continues with steps without requests', () => {
     const control = new RunControl();
     expect(control.next()).toBe('step');
     expect(control.phase).toBe('running');
   });
 
-  it('pauses once the loop asks, until it is told to go on', async () => {
+  it('pauses when the current step ends, until a request to continue', async () => {
     const control = new RunControl();
     expect(control.request('pause')).toBeUndefined();
     expect(control.phase).toBe('pausing');
@@ -23,7 +23,7 @@ describe('a run’s control', () => {
     expect(control.next()).toBe('step');
   });
 
-  it('saves once for each time that this is asked for, also while it is paused', async () => {
+  it('saves once per request, also while paused', async () => {
     const control = new RunControl();
     control.request('pause');
     expect(control.next()).toBe('wait');
@@ -34,21 +34,21 @@ describe('a run’s control', () => {
     expect(control.phase).toBe('paused');
   });
 
-  it('that is told to go on before the step has ended does not pause', () => {
+  it('does not pause after a request to continue within the same step', () => {
     const control = new RunControl();
     control.request('pause');
     expect(control.request('continue')).toBeUndefined();
     expect(control.next()).toBe('step');
   });
 
-  it('says why something cannot be had', () => {
+  it('refuses a request with a reason', () => {
     const control = new RunControl();
     expect(control.request('continue')).toBe('the run is not paused');
     control.request('pause');
     expect(control.request('pause')).toBe('the run is already pausing');
   });
 
-  it('stops waiting when the run is stopped', async () => {
+  it('stops waiting when the run is aborted', async () => {
     const control = new RunControl();
     const abort = new AbortController();
     control.request('pause');

@@ -1,4 +1,4 @@
-// Work of a step under every sequence of joins, departures and answers, and the sum that comes of it.
+// Work tracking and gradient sums under joins, departures and answers in any order.
 import { describe, expect, it } from 'vitest';
 import {
   assignRanges,
@@ -15,7 +15,7 @@ import { bitsOf, treeSum } from '../../support/tree-sum.js';
 const gradientSize = 24;
 const imagesPerSlice = 3;
 
-/** What each slice's gradient is, whoever computes it. */
+/** The gradient of each slice, the same from every worker. */
 function sliceGradients(sliceCount: number): Float32Array[] {
   const random = new KeyedRandom(sliceCount, 'synthesis');
   return Array.from({ length: sliceCount }, (_, slice) =>
@@ -23,7 +23,7 @@ function sliceGradients(sliceCount: number): Float32Array[] {
   );
 }
 
-/** An answer: the range's sum in tree order, and a report per slice that names the slice. */
+/** The answer for a range: the sum in tree order, and a report on each slice that identifies the slice. */
 function answerFor(range: SliceRange, gradients: readonly Float32Array[]): PartialSum {
   return {
     range,
@@ -37,7 +37,7 @@ function answerFor(range: SliceRange, gradients: readonly Float32Array[]): Parti
   };
 }
 
-/** Workers that are equally fast and hold every shard. */
+/** Equally fast workers that hold every shard. */
 function candidates(...workers: number[]): Candidate[] {
   return workers.map((worker) => ({ worker, sliceMs: 1, overheadMs: 0, holds: () => true }));
 }
@@ -54,7 +54,7 @@ function outcomeOf({ gradientSum, sampleCount, slices }: Total): Outcome {
   return { bits: bitsOf(gradientSum), sampleCount, slices };
 }
 
-/** The pure parts of a step together, as the dispatcher and a gradient job use them. */
+/** Tracks the work of a step and adds up its answers, as the dispatcher and a gradient job do. */
 class Round {
   readonly work: WorkTracker;
   readonly #sum: GradientSum;
@@ -67,7 +67,8 @@ class Round {
   }
 
   get result(): Total | undefined {
-    expect(this.work.remaining === 0).toBe(this.#sum.total !== undefined);
+    const isComplete = this.work.remaining === 0;
+    if (isComplete !== (this.#sum.total !== undefined)) throw new Error('work tracker and sum differ in completion');
     return this.#sum.total;
   }
 
@@ -93,7 +94,7 @@ class Round {
     return this.#assign(this.work.owedOnlyBy(straggler), workers);
   }
 
-  /** @returns number of slices that are open again */
+  /** @returns number of slices that became open */
   release(worker: number): number {
     const before = this.work.reassigned;
     this.work.release(worker);
@@ -113,10 +114,10 @@ class Round {
   }
 }
 
-/** A round as its caller drives it: whatever happens, open work is assigned to the connected workers. */
-class Drill {
+/** A round with connected workers, to which open work is assigned after every event. */
+class Simulation {
   readonly round: Round;
-  readonly here = new Set<number>();
+  readonly connected = new Set<number>();
   readonly #gradients: readonly Float32Array[];
 
   constructor(readonly sliceCount: number) {
@@ -125,18 +126,18 @@ class Drill {
   }
 
   join(...workers: number[]): void {
-    for (const worker of workers) this.here.add(worker);
+    for (const worker of workers) this.connected.add(worker);
     this.#assignOpen();
   }
 
   leave(worker: number): number {
-    this.here.delete(worker);
+    this.connected.delete(worker);
     const released = this.round.release(worker);
     this.#assignOpen();
     return released;
   }
 
-  /** Answers what a worker owes, one range or all. */
+  /** Answers a range that a worker owes; all of them by default. */
   answer(worker: number, range?: SliceRange): string[] {
     return (range === undefined ? [...this.round.owedBy(worker)] : [range]).map((owed) => {
       const acceptance = this.round.accept(worker, answerFor(owed, this.#gradients));
@@ -145,35 +146,35 @@ class Drill {
     });
   }
 
-  /** What the round came to. */
+  /** The result of the round, if it is complete. */
   outcome(): Outcome | undefined {
     return this.round.result && outcomeOf(this.round.result);
   }
 
-  /** What it is to come to: the sum of one worker that computes everything. */
-  wholeOutcome(): Outcome {
+  /** The result of a single worker that computes everything. */
+  expectedOutcome(): Outcome {
     return outcomeOf(answerFor({ first: 0, count: this.sliceCount }, this.#gradients));
   }
 
   #assignOpen(): void {
-    this.round.assignRest(candidates(...this.here));
+    this.round.assignRest(candidates(...this.connected));
   }
 }
 
 describe('a step without faults', () => {
   it('has no result before the last slice', () => {
-    const drill = new Drill(4);
-    drill.join(1);
-    expect(drill.round.owedBy(1)).toEqual([{ first: 0, count: 4 }]);
-    expect(drill.round.result).toBeUndefined();
-    expect(drill.answer(1)).toEqual(['accepted']);
-    expect(drill.outcome()).toEqual(drill.wholeOutcome());
-    expect(drill.round.owedBy(1)).toEqual([]);
-    expect(drill.round.unassigned()).toEqual([]);
+    const simulation = new Simulation(4);
+    simulation.join(1);
+    expect(simulation.round.owedBy(1)).toEqual([{ first: 0, count: 4 }]);
+    expect(simulation.round.result).toBeUndefined();
+    expect(simulation.answer(1)).toEqual(['accepted']);
+    expect(simulation.outcome()).toEqual(simulation.expectedOutcome());
+    expect(simulation.round.owedBy(1)).toEqual([]);
+    expect(simulation.round.unassigned()).toEqual([]);
   });
 
-  it('adds two partials in float32', () => {
-    // 2^24 + 1 is halfway between two float32 numbers and goes to the even one; 3 + 4 = 7.
+  it('adds partial sums in float32', () => {
+    // 2^24 + 1 is halfway between two float32 values and is rounded to the even one; 3 + 4 = 7.
     const round = new Round(2);
     for (const [slice, gradientSum] of [Float32Array.of(1, 4), Float32Array.of(2 ** 24, 3)].entries()) {
       round.assign(slice, { first: slice, count: 1 });
@@ -202,8 +203,8 @@ describe('a step without faults', () => {
   });
 });
 
-describe('assigning', () => {
-  it('remembers who owes what', () => {
+describe('work assignment', () => {
+  it('records which ranges each worker owes', () => {
     const round = new Round(4);
     expect(round.assignRest(candidates(1, 2))).toEqual([
       { worker: 1, ranges: [{ first: 0, count: 2 }] },
@@ -213,17 +214,17 @@ describe('assigning', () => {
     expect(round.unassigned()).toEqual([]);
   });
 
-  it('leaves workers beyond the number of slices without work', () => {
+  it('leaves workers without work if there are more workers than slices', () => {
     const round = new Round(2);
-    expect(round.assignRest(candidates(1, 2, 3)).map((order) => order.worker)).toEqual([1, 2]);
+    expect(round.assignRest(candidates(1, 2, 3)).map(({ worker }) => worker)).toEqual([1, 2]);
     expect(round.owedBy(3)).toEqual([]);
   });
 
-  it('assigns most to the workers that owe least', () => {
+  it('assigns the most to workers that owe the least', () => {
     const round = new Round(8);
     round.assign(1, { first: 0, count: 4 });
     round.assign(2, { first: 4, count: 1 });
-    // Open are slice 5 and slices 6 to 7. The larger goes to worker 2, who owes 1 and then 3; the other to 2 again (3 < 4).
+    // Slices 5 and 6 to 7 are open. The larger range goes to worker 2, which owes 1 and then 3; so does slice 5, as 3 < 4.
     expect(round.assignRest(candidates(1, 2))).toEqual([
       {
         worker: 2,
@@ -235,7 +236,7 @@ describe('assigning', () => {
     ]);
   });
 
-  it('assigns nothing without workers, and nothing when nothing is open', () => {
+  it('assigns nothing without workers or without open work', () => {
     const round = new Round(2);
     expect(round.assignRest(candidates())).toEqual([]);
     round.assign(1, { first: 0, count: 2 });
@@ -244,7 +245,7 @@ describe('assigning', () => {
 });
 
 describe('a straggler', () => {
-  it('shares with others what it alone owes', () => {
+  it('has the ranges that only it owes computed by others as well', () => {
     const round = new Round(4);
     round.assign(1, { first: 0, count: 4 });
     expect(round.assignAgain(1, candidates(2, 3))).toEqual([
@@ -254,7 +255,7 @@ describe('a straggler', () => {
     expect(round.owedBy(1)).toEqual([{ first: 0, count: 4 }]);
   });
 
-  it('shares no slice that others owe or have answered', () => {
+  it('does not have slices computed again that others owe or have answered', () => {
     const gradients = sliceGradients(4);
     const round = new Round(4);
     round.assign(1, { first: 0, count: 3 });
@@ -268,113 +269,113 @@ describe('a straggler', () => {
 });
 
 describe('a fault in the middle of a step', () => {
-  const faults: { what: string; happens: (drill: Drill) => void }[] = [
+  const faults: { title: string; inject: (simulation: Simulation) => void }[] = [
     {
-      what: 'a worker leaves before it answers',
-      happens: (drill) => {
-        drill.join(1, 2);
-        // Each has half.
-        expect(drill.leave(2)).toBe(drill.sliceCount / 2);
-        drill.answer(1);
+      title: 'a worker leaves before it answers',
+      inject: (simulation) => {
+        simulation.join(1, 2);
+        // Each owes half of the slices.
+        expect(simulation.leave(2)).toBe(simulation.sliceCount / 2);
+        simulation.answer(1);
       },
     },
     {
-      what: 'a worker leaves after it has answered',
-      happens: (drill) => {
-        drill.join(1);
-        drill.leave(1);
-        drill.join(1, 2);
-        drill.answer(1);
-        // Its answer counts: nothing is open again.
-        expect(drill.leave(1)).toBe(0);
-        drill.answer(2);
+      title: 'a worker leaves after it has answered',
+      inject: (simulation) => {
+        simulation.join(1);
+        simulation.leave(1);
+        simulation.join(1, 2);
+        simulation.answer(1);
+        // Its answer was accepted, so no slice becomes open.
+        expect(simulation.leave(1)).toBe(0);
+        simulation.answer(2);
       },
     },
     {
-      what: 'a worker leaves between two of its answers',
-      happens: (drill) => {
-        drill.round.assign(1, { first: 0, count: drill.sliceCount - 1 });
-        drill.here.add(1);
-        const [first] = drill.round.owedBy(1);
-        drill.answer(1, first);
-        expect(drill.leave(1)).toBe(drill.sliceCount - 1 - first.count);
-        drill.join(2);
-        drill.answer(2);
+      title: 'a worker leaves between two of its answers',
+      inject: (simulation) => {
+        simulation.round.assign(1, { first: 0, count: simulation.sliceCount - 1 });
+        simulation.connected.add(1);
+        const [first] = simulation.round.owedBy(1);
+        simulation.answer(1, first);
+        expect(simulation.leave(1)).toBe(simulation.sliceCount - 1 - first.count);
+        simulation.join(2);
+        simulation.answer(2);
       },
     },
     {
-      what: 'all workers leave and another joins',
-      happens: (drill) => {
-        drill.join(1, 2, 3);
-        for (const worker of [1, 2, 3]) drill.leave(worker);
-        expect(drill.round.unassigned()).toEqual([{ first: 0, count: drill.sliceCount }]);
-        drill.join(4);
-        drill.answer(4);
+      title: 'all workers leave and another joins',
+      inject: (simulation) => {
+        simulation.join(1, 2, 3);
+        for (const worker of [1, 2, 3]) simulation.leave(worker);
+        expect(simulation.round.unassigned()).toEqual([{ first: 0, count: simulation.sliceCount }]);
+        simulation.join(4);
+        simulation.answer(4);
       },
     },
     {
-      what: 'a worker joins when everything is assigned, and has nothing to do',
-      happens: (drill) => {
-        drill.join(1);
-        drill.join(2);
-        expect(drill.round.owedBy(2)).toEqual([]);
-        drill.answer(1);
+      title: 'a worker joins after everything is assigned, and gets no work',
+      inject: (simulation) => {
+        simulation.join(1);
+        simulation.join(2);
+        expect(simulation.round.owedBy(2)).toEqual([]);
+        simulation.answer(1);
       },
     },
     {
-      what: 'a straggler answers after another has answered in its place',
-      happens: (drill) => {
-        drill.join(1, 2);
-        for (const late of drill.round.owedBy(1)) drill.round.assign(2, late);
-        expect(new Set(drill.answer(2))).toEqual(new Set(['accepted']));
-        expect(drill.outcome()).toEqual(drill.wholeOutcome());
-        expect(new Set(drill.answer(1))).toEqual(new Set(['duplicate']));
+      title: 'a straggler answers after the worker with the speculative work',
+      inject: (simulation) => {
+        simulation.join(1, 2);
+        for (const range of simulation.round.owedBy(1)) simulation.round.assign(2, range);
+        expect(new Set(simulation.answer(2))).toEqual(new Set(['accepted']));
+        expect(simulation.outcome()).toEqual(simulation.expectedOutcome());
+        expect(new Set(simulation.answer(1))).toEqual(new Set(['duplicate']));
       },
     },
     {
-      what: 'a straggler answers before the other, whose answer is dropped',
-      happens: (drill) => {
-        drill.join(1, 2);
-        const late = drill.round.assignAgain(1, candidates(2)).flatMap(({ ranges }) => ranges);
-        expect(late).toEqual(drill.round.owedBy(1));
-        expect(new Set(drill.answer(1))).toEqual(new Set(['accepted']));
-        for (const range of late) expect(drill.answer(2, range)).toEqual(['duplicate']);
-        drill.answer(2);
+      title: 'a straggler answers before the worker with the speculative work, whose answer is dropped',
+      inject: (simulation) => {
+        simulation.join(1, 2);
+        const speculative = simulation.round.assignAgain(1, candidates(2)).flatMap(({ ranges }) => ranges);
+        expect(speculative).toEqual(simulation.round.owedBy(1));
+        expect(new Set(simulation.answer(1))).toEqual(new Set(['accepted']));
+        for (const range of speculative) expect(simulation.answer(2, range)).toEqual(['duplicate']);
+        simulation.answer(2);
       },
     },
     {
-      what: 'a whole answer to a half-answered range is dropped, and its other half is assigned again',
-      happens: (drill) => {
-        drill.join(1);
-        // Half of what worker 1 owes is given to worker 2 as well, and comes first.
-        drill.round.assign(2, { first: 0, count: 1 });
-        drill.here.add(2);
-        drill.answer(2);
-        expect(drill.answer(1)).toEqual(['duplicate']);
-        expect(drill.round.result).toBeUndefined();
-        expect(drill.round.unassigned()).toEqual([]);
-        drill.answer(1);
-        drill.answer(2);
+      title: 'an answer for a half-answered range is dropped, and the other half is assigned again',
+      inject: (simulation) => {
+        simulation.join(1);
+        // Worker 2 is assigned one slice of worker 1's range as well, and answers first.
+        simulation.round.assign(2, { first: 0, count: 1 });
+        simulation.connected.add(2);
+        simulation.answer(2);
+        expect(simulation.answer(1)).toEqual(['duplicate']);
+        expect(simulation.round.result).toBeUndefined();
+        expect(simulation.round.unassigned()).toEqual([]);
+        simulation.answer(1);
+        simulation.answer(2);
       },
     },
     {
-      what: 'a straggler leaves while another owes the same slices',
-      happens: (drill) => {
-        drill.join(1, 2);
-        for (const late of drill.round.owedBy(1)) drill.round.assign(2, late);
-        // Worker 2 still owes them: nothing is open.
-        expect(drill.leave(1)).toBe(0);
-        drill.answer(2);
+      title: 'a straggler leaves while another worker owes the same slices',
+      inject: (simulation) => {
+        simulation.join(1, 2);
+        for (const range of simulation.round.owedBy(1)) simulation.round.assign(2, range);
+        // Worker 2 still owes them, so no slice becomes open.
+        expect(simulation.leave(1)).toBe(0);
+        simulation.answer(2);
       },
     },
   ];
 
-  it.each(faults.flatMap(({ what, happens }) => [4, 6].map((sliceCount) => [what, sliceCount, happens] as const)))(
-    'changes nothing: %s (%i slices)',
-    (_, sliceCount, happens) => {
-      const drill = new Drill(sliceCount);
-      happens(drill);
-      expect(drill.outcome()).toEqual(drill.wholeOutcome());
+  it.each(faults.flatMap(({ title, inject }) => [4, 6].map((sliceCount) => [title, sliceCount, inject] as const)))(
+    'does not change the result: %s (%i slices)',
+    (_, sliceCount, inject) => {
+      const simulation = new Simulation(sliceCount);
+      inject(simulation);
+      expect(simulation.outcome()).toEqual(simulation.expectedOutcome());
     },
   );
 });
@@ -389,11 +390,11 @@ describe('an answer that was not assigned', () => {
   }
 
   it.each<[string, number, SliceRange]>([
-    ["over another worker's range", 1, { first: 2, count: 2 }],
-    ['over half of a range', 1, { first: 0, count: 1 }],
-    ['over more than the range', 1, { first: 0, count: 4 }],
-    ['by a worker that owes nothing', 3, { first: 0, count: 2 }],
-  ])('%s is refused and changes nothing', (_, worker, range) => {
+    ["for another worker's range", 1, { first: 2, count: 2 }],
+    ['for half of a range', 1, { first: 0, count: 1 }],
+    ['for more than the range', 1, { first: 0, count: 4 }],
+    ['from a worker that owes nothing', 3, { first: 0, count: 2 }],
+  ])('%s is rejected and changes nothing', (_, worker, range) => {
     const round = roundOfTwo();
     expect(() => round.accept(worker, answerFor(range, gradients))).toThrow(RangeError);
     expect(round.owedBy(1)).toEqual([{ first: 0, count: 2 }]);
@@ -401,7 +402,7 @@ describe('an answer that was not assigned', () => {
     expect(round.result).toBeUndefined();
   });
 
-  it('is refused a second time', () => {
+  it('is rejected when it repeats an earlier answer', () => {
     const round = roundOfTwo();
     round.accept(1, answerFor({ first: 0, count: 2 }, gradients));
     expect(() => round.accept(1, answerFor({ first: 0, count: 2 }, gradients))).toThrow(
@@ -410,45 +411,45 @@ describe('an answer that was not assigned', () => {
   });
 });
 
-describe('any order of answers, departures and speculative work', () => {
+describe('any sequence of joins, departures, answers and speculative work', () => {
   it.each(Array.from({ length: 12 }, (_, index) => index + 1))('gives the same bits over %i slices', (sliceCount) => {
     for (let seed = 0; seed < 80; seed++) {
-      const drill = runAtRandom(sliceCount, seed);
-      expect(drill.outcome()).toEqual(drill.wholeOutcome());
+      const simulation = runAtRandom(sliceCount, seed);
+      expect(simulation.outcome()).toEqual(simulation.expectedOutcome());
     }
   });
 });
 
-/** Random events until there is a result. */
-function runAtRandom(sliceCount: number, seed: number): Drill {
+/** Applies random events until the round is complete. */
+function runAtRandom(sliceCount: number, seed: number): Simulation {
   const random = new KeyedRandom(seed, 'synthesis', sliceCount);
-  const drill = new Drill(sliceCount);
+  const simulation = new Simulation(sliceCount);
   let position = 0;
   const below = (limit: number) => random.integerAt(position++, limit);
   const anyOf = <Item>(items: readonly Item[]): Item => items[below(items.length)];
   let nextWorker = 0;
-  for (let event = 0; drill.round.result === undefined; event++) {
-    // Answers are a third of the events, so that a round ends after a few dozen of them.
+  for (let event = 0; simulation.round.result === undefined; event++) {
+    // About a third of the events are answers, so a round ends after a few dozen of them.
     if (event > 5000) throw new Error('the round does not end');
-    const workers = [...drill.here];
-    const owing = workers.filter((worker) => drill.round.owedBy(worker).length > 0);
+    const workers = [...simulation.connected];
+    const owing = workers.filter((worker) => simulation.round.owedBy(worker).length > 0);
     const kind = below(6);
     if (workers.length === 0 || (kind === 0 && workers.length < 6)) {
-      drill.join(nextWorker++);
+      simulation.join(nextWorker++);
     } else if (kind === 1) {
-      drill.leave(anyOf(workers));
+      simulation.leave(anyOf(workers));
     } else if (kind === 2 && owing.length > 0) {
-      // A straggler's range goes to another worker as well, whole or one slice of it.
-      const late = anyOf(drill.round.owedBy(anyOf(owing)));
+      // A range, or one slice of it, is assigned speculatively to another worker.
+      const owedRange = anyOf(simulation.round.owedBy(anyOf(owing)));
       const other = anyOf(workers);
-      const range = below(2) === 0 ? late : { first: late.first + below(late.count), count: 1 };
-      if (!drill.round.owedBy(other).some((owed) => overlap(owed, range))) drill.round.assign(other, range);
+      const range = below(2) === 0 ? owedRange : { first: owedRange.first + below(owedRange.count), count: 1 };
+      if (!simulation.round.owedBy(other).some((owed) => overlap(owed, range))) simulation.round.assign(other, range);
     } else if (owing.length > 0) {
       const worker = anyOf(owing);
-      drill.answer(worker, anyOf(drill.round.owedBy(worker)));
+      simulation.answer(worker, anyOf(simulation.round.owedBy(worker)));
     }
   }
-  return drill;
+  return simulation;
 }
 
 function overlap(a: SliceRange, b: SliceRange): boolean {

@@ -103,61 +103,61 @@ describe('an invalid dataset', () => {
 
   const faults: {
     title: string;
-    spoil: () => Promise<unknown>;
-    /** Substrings of the expected message. */
-    says: string[];
+    damage: () => Promise<unknown>;
+    /** Expected substrings of the message. */
+    contains: string[];
   }[] = [
     {
       title: 'for a truncated file, with the nearest valid sizes',
       // Three records less a byte: 9218, between 2 × 3073 = 6146 and 3 × 3073 = 9219.
-      spoil: () => truncate(path.join(folder, 'data_batch_3.bin'), 3 * recordBytes - 1),
-      says: ['data_batch_3.bin', '9218 bytes', '6146 (2 records)', '9219 (3 records)'],
+      damage: () => truncate(path.join(folder, 'data_batch_3.bin'), 3 * recordBytes - 1),
+      contains: ['data_batch_3.bin', '9218 bytes', '6146 (2 records)', '9219 (3 records)'],
     },
     {
       title: 'for an empty file',
-      spoil: () => truncate(path.join(folder, 'test_batch.bin'), 0),
-      says: ['test_batch.bin', '0 bytes', 'at least 3073 (1 record)'],
+      damage: () => truncate(path.join(folder, 'test_batch.bin'), 0),
+      contains: ['test_batch.bin', '0 bytes', 'at least 3073 (1 record)'],
     },
     {
       title: 'for a missing batch, with its name',
-      spoil: () => rm(path.join(folder, 'data_batch_5.bin')),
-      says: ['data_batch_5.bin is missing', 'consists of 7 files'],
+      damage: () => rm(path.join(folder, 'data_batch_5.bin')),
+      contains: ['data_batch_5.bin is missing', 'consists of 7 files'],
     },
     {
       title: 'for a missing file of class names',
-      spoil: () => rm(path.join(folder, 'batches.meta.txt')),
-      says: ['batches.meta.txt is missing'],
+      damage: () => rm(path.join(folder, 'batches.meta.txt')),
+      contains: ['batches.meta.txt is missing'],
     },
     {
       title: 'for nine class names',
-      spoil: () => writeFile(path.join(folder, 'batches.meta.txt'), officialClassNames.slice(1).join('\n')),
-      says: ['batches.meta.txt has 9 class names', 'must have 10'],
+      damage: () => writeFile(path.join(folder, 'batches.meta.txt'), officialClassNames.slice(1).join('\n')),
+      contains: ['batches.meta.txt has 9 class names', 'must have 10'],
     },
     {
       title: 'for a label of 10, with the record and its offset',
-      spoil: async () => {
+      damage: async () => {
         const file = path.join(folder, 'data_batch_4.bin');
         const bytes = await readFile(file);
         bytes[recordBytes] = 10;
         await writeFile(file, bytes);
       },
-      says: ['data_batch_4.bin', 'record 1 (at byte 3073)', 'label 10', '0 to 9'],
+      contains: ['data_batch_4.bin', 'record 1 (at byte 3073)', 'label 10', '0 to 9'],
     },
     {
       title: 'for a folder instead of a file',
-      spoil: async () => {
+      damage: async () => {
         await rm(path.join(folder, 'data_batch_2.bin'));
         await mkdir(path.join(folder, 'data_batch_2.bin'));
       },
-      says: ['data_batch_2.bin is not a file'],
+      contains: ['data_batch_2.bin is not a file'],
     },
   ];
 
-  it.each(faults.map((fault) => [fault.title, fault] as const))('is rejected %s', async (_, { spoil, says }) => {
-    await spoil();
+  it.each(faults.map((fault) => [fault.title, fault] as const))('is rejected %s', async (_, { damage, contains }) => {
+    await damage();
     const error = await failureOf(loadCifar10(folder));
     expect(error.code).toBe('bad-data');
-    for (const words of says) expect(error.message).toContain(words);
+    for (const words of contains) expect(error.message).toContain(words);
     expect(error.message).toContain(`lockstep data download ${folder}`);
     expect(error.message).toContain(`lockstep data verify ${folder}`);
   });
@@ -202,7 +202,7 @@ describe('the dataset of a run', () => {
     expect(resolved.source).toContain(folder);
   });
 
-  it('is synthetic otherwise, and says so', async () => {
+  it('is synthetic otherwise, as its source says', async () => {
     const synthetic = { seed: 3, trainingImages: 12, testImages: 4 };
     const resolved = await resolveDataset(undefined, { defaultDirectory: folder, synthetic });
     expectSame(resolved, dataset);

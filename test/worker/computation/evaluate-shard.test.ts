@@ -8,7 +8,7 @@ import {
 } from '../../../shared/dataset/image-batch.js';
 import { augmentationsOf } from '../../../shared/dataset/partition.js';
 import { classCount, layoutModel } from '../../../shared/network/layout.js';
-import { noClass, type Split } from '../../../shared/protocol/messages.js';
+import { noClass, type EvaluateMessage } from '../../../shared/protocol/messages.js';
 import { classesOf, evaluateShard } from '../../../worker/computation/evaluate-shard.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { fakeEngine } from '../../support/fake-engine.js';
@@ -16,8 +16,8 @@ import { fakeEngine } from '../../support/fake-engine.js';
 const shardSize = 13;
 const records = new Uint8Array(shardSize * recordBytes).fill(9);
 
-/** Evaluates shards one after the other. @returns the batches that the model was given, and the results */
-async function evaluate(input: ConfigInput, ...shards: { step: number; split: Split; index: number }[]) {
+/** Evaluates shards one after the other. @returns the batches that the model was given, and the answers */
+async function evaluate(input: ConfigInput, ...shards: Omit<EvaluateMessage, 'type'>[]) {
   const config = resolveConfig({ seed: 6, ...input });
   const real = await fakeEngine().createModel(layoutModel(config), 'imagenet');
   const batches: ImageBatch[] = [];
@@ -30,17 +30,22 @@ async function evaluate(input: ConfigInput, ...shards: { step: number; split: Sp
       return real.evaluate(batch);
     },
   };
-  const results = [];
-  for (const shard of shards)
-    results.push(await evaluateShard({ config }, model, () => Promise.resolve(records), shard));
-  return { batches, results };
+  const answers = [];
+  for (const shard of shards) {
+    answers.push(
+      await evaluateShard({ config }, model, () => Promise.resolve(records), { type: 'evaluate', ...shard }),
+    );
+  }
+  return { batches, answers };
 }
 
 describe('the evaluation of a shard', () => {
   it('covers all of its images, in order and not augmented', async () => {
-    const { batches, results } = await evaluate({}, { step: 8, split: 'test', index: 0 });
-    expect(results).toMatchObject([{ sampleCount: shardSize }]);
-    expect(results[0].predicted).toHaveLength(shardSize);
+    const shard = { step: 8, split: 'test', index: 0 } as const;
+    const { batches, answers } = await evaluate({}, shard);
+    const [[message, predicted]] = answers;
+    expect(message).toMatchObject({ type: 'evaluation', ...shard, sampleCount: shardSize });
+    expect(predicted).toHaveLength(shardSize);
     expect(batches[0].records).toBe(records);
     expect([...batches[0].indices]).toEqual(Array.from({ length: shardSize }, (_, index) => index));
     expect(batches[0].augmentations).toEqual(identityAugmentations(shardSize));

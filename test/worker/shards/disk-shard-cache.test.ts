@@ -8,9 +8,13 @@ import { temporaryFolder } from '../../support/temporary-folder.js';
 const records = Buffer.from('images, as far as the cache is concerned');
 const sha256 = sha256Of(records);
 
+function fail(message: string): never {
+  throw new Error(message);
+}
+
 async function newCache() {
   const directory = path.join(await temporaryFolder(), 'deep', 'shards');
-  return { directory, file: path.join(directory, `${sha256}.bin`), cache: new DiskShardCache(directory) };
+  return { directory, file: path.join(directory, `${sha256}.bin`), cache: new DiskShardCache(directory, fail) };
 }
 
 describe('a shard cache on disk', () => {
@@ -31,7 +35,7 @@ describe('a shard cache on disk', () => {
   it('still has a shard after a restart', async () => {
     const { directory, cache } = await newCache();
     await cache.write(sha256, records);
-    expect(await new DiskShardCache(directory).read(sha256)).toEqual(records);
+    expect(await new DiskShardCache(directory, fail).read(sha256)).toEqual(records);
   });
 
   it('may be written by several workers at the same time', async () => {
@@ -92,7 +96,7 @@ describe('a full shard cache', () => {
   /** Three shards of ten bytes, two of which fit; the first was used an hour before the second. */
   async function fullCache() {
     const directory = await temporaryFolder();
-    const cache = new DiskShardCache(directory, { limitBytes: 20 });
+    const cache = new DiskShardCache(directory, fail, 20);
     const shards = ['shard no 1', 'shard no 2', 'shard no 3'].map((text) => {
       const bytes = Buffer.from(text);
       return { bytes, sha256: sha256Of(bytes) };
@@ -129,7 +133,7 @@ it('a shard cache on a disk that fails behaves as if it were empty, and reports 
   const file = path.join(folder, 'in-the-way');
   await writeFile(file, '');
   const failures: string[] = [];
-  const cache = new DiskShardCache(path.join(file, 'shards'), { onFailure: (message) => failures.push(message) });
+  const cache = new DiskShardCache(path.join(file, 'shards'), (message) => failures.push(message));
   await cache.write(sha256, records);
   await cache.write(sha256, records);
   expect(await cache.read(sha256)).toBeUndefined();

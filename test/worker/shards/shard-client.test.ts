@@ -19,6 +19,12 @@ const requestOf = (hash: string, offset: number, bytes: number) => [
 ];
 const heldMessage = [{ type: 'shard-held', sha256 }];
 
+async function newDiskCache(): Promise<DiskShardCache> {
+  return new DiskShardCache(await temporaryFolder(), (message) => {
+    throw new Error(message);
+  });
+}
+
 function newClient(
   disk: ShardCache = noShardCache,
   memory = new ShardMemoryCache(),
@@ -54,7 +60,7 @@ describe('a shard', () => {
   });
 
   it('is written to the disk cache, and the next connection requests nothing', async () => {
-    const disk = new DiskShardCache(await temporaryFolder());
+    const disk = await newDiskCache();
     const { client, arriving } = await begin(disk);
     client.receive(sha256, 0, records);
     await arriving;
@@ -65,7 +71,7 @@ describe('a shard', () => {
   });
 
   it('is requested when its cached file is damaged', async () => {
-    const disk = new DiskShardCache(await temporaryFolder());
+    const disk = await newDiskCache();
     await disk.write(sha256, records.subarray(1));
     const { send, client, arriving } = await begin(disk);
     expect(send.mock.calls).toEqual([requestOf(sha256, 0, 10)]);
@@ -115,7 +121,7 @@ describe('bytes that were not requested', () => {
 
 describe('an invalid shard is refused, and not cached,', () => {
   it('when its data does not match its hash', async () => {
-    const disk = new DiskShardCache(await temporaryFolder());
+    const disk = await newDiskCache();
     const { client, arriving } = await begin(disk);
     client.receive(sha256, 0, Buffer.from('ten others'));
     await expect(arriving).rejects.toMatchObject({
@@ -148,21 +154,19 @@ describe('when the connection closes', () => {
   it('a shard in transfer is rejected', async () => {
     const { client, arriving } = await begin();
     client.receive(sha256, 0, records.subarray(0, 4));
-    client.abandon();
-    await expect(arriving).rejects.toMatchObject(closed);
+    await Promise.all([client.abandon(), expect(arriving).rejects.toMatchObject(closed)]);
   });
 
   it('a shard that is still being looked up in the disk cache is rejected', async () => {
-    const { send, client } = newClient(new DiskShardCache(await temporaryFolder()));
+    const { send, client } = newClient(await newDiskCache());
     const arriving = client.recordsOf('training', 2);
-    client.abandon();
-    await expect(arriving).rejects.toMatchObject(closed);
+    await Promise.all([client.abandon(), expect(arriving).rejects.toMatchObject(closed)]);
     expect(send).not.toHaveBeenCalled();
   });
 
   it('later requests are rejected too', async () => {
     const { send, client } = newClient();
-    client.abandon();
+    await client.abandon();
     await expect(client.recordsOf('training', 2)).rejects.toMatchObject(closed);
     expect(send).not.toHaveBeenCalled();
   });
@@ -190,8 +194,7 @@ describe('a shard in memory', () => {
     const memory = new ShardMemoryCache();
     const interrupted = await begin(undefined, memory);
     interrupted.client.receive(sha256, 0, records.subarray(0, 4));
-    interrupted.client.abandon();
-    await expect(interrupted.arriving).rejects.toThrow('closed before');
+    await Promise.all([interrupted.client.abandon(), expect(interrupted.arriving).rejects.toThrow('closed before')]);
     const next = await begin(undefined, memory);
     expect(next.send.mock.calls).toEqual([requestOf(sha256, 4, 6)]);
     next.client.receive(sha256, 4, records.subarray(4));

@@ -59,7 +59,7 @@ describe('checkTensorFlow', () => {
   });
 
   it('reports a missing installation as a problem if it is required, and otherwise as a warning', () => {
-    const nowhere = notLoaded([{ flavor: 'gpu', packageName: 'p', folder: null, reason: 'not there' }]);
+    const nowhere = notLoaded([{ flavor: 'gpu', packageName: 'p', folder: null, reason: 'not installed' }]);
     const check = { about: 'tensorflow', says: 'not installed', remedy: 'lockstep setup-tensorflow' };
     expect(checkTensorFlow(nowhere, false)).toEqual({ ...check, mark: 'warning' });
     expect(checkTensorFlow(nowhere, true)).toEqual({ ...check, mark: 'problem' });
@@ -68,7 +68,7 @@ describe('checkTensorFlow', () => {
   it('lists the installations that do not load, and how to repair the one that is tried first', () => {
     const { says, remedy } = checkTensorFlow(
       notLoaded([
-        { flavor: 'gpu', packageName: 'gpu-package', folder: '/gpu', reason: 'not there' },
+        { flavor: 'gpu', packageName: 'gpu-package', folder: '/gpu', reason: 'not installed' },
         { flavor: 'cpu', packageName: 'cpu-package', folder: '/cpu', reason: '/x.node: file too short' },
         {
           flavor: 'gpu',
@@ -81,8 +81,8 @@ describe('checkTensorFlow', () => {
     );
     expect(says.split('\n')).toEqual([
       'does not load',
-      'cpu-package in /cpu: its native part is damaged, or no library of this system',
-      'gpu-package installed by npm: libcudart.so.11.0 is missing, a library of CUDA that this build was made for',
+      'cpu-package in /cpu: its native binding is damaged or is not a library for this system',
+      'gpu-package installed by npm: libcudart.so.11.0 is missing, which is part of the CUDA version that this build requires',
     ]);
     expect(remedy).toBe('lockstep setup-tensorflow --cpu --force');
   });

@@ -1,36 +1,35 @@
-// A run with one slice matches Keras: from the same weights, batches and recipe come the same losses and weights.
+// With one slice a run is Keras's run: the same weights, batches and recipe in, the same losses and weights out.
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { initialWeights } from '../../../../coordinator/optimizer/initial-weights.js';
 import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.js';
 import { resolveConfig, type ConfigInput } from '../../../../shared/config/config.js';
 import { arrayOf, layoutModel } from '../../../../shared/network/layout.js';
 import {
-  askKeras,
+  runKeras,
   goldenSteps,
   trainWithLockstep,
   type GoldenCase,
-  type KerasAnswers,
+  type KerasResults,
   type Trajectory,
 } from '../../../support/keras-golden.js';
 import { openTensorFlowOrReason, sayWhySkipped } from '../../../support/tensorflow.js';
 
 const python = process.env['LOCKSTEP_KERAS_PYTHON'];
 const opened = await openTensorFlowOrReason();
-const noKeras = 'LOCKSTEP_KERAS_PYTHON does not name a python that has Keras and TensorFlow';
+const noKeras = 'LOCKSTEP_KERAS_PYTHON names no python that has Keras and TensorFlow';
 if (python === undefined) sayWhySkipped('the comparison with Keras', noKeras);
 
-/** Steps 0 to 5 at this rate, the others at a tenth of it: as in Keras, the rate changes after the boundary. */
+/** Steps 0 to 5 at the rate, the others at a tenth of it: the change is where Keras has it, behind the boundary. */
 const small: ConfigInput = { learningRate: 0.001, learningRateBoundaries: [5] };
 const small8: ConfigInput = { ...small, depth: 8 };
 
-/** A setting of the recipe, and the same recipe without it, which must not match. */
+/** A part of the recipe, and the same without it, which must not pass for it. */
 interface RecipeCase {
   recipe: ConfigInput;
   without?: ConfigInput;
 }
 
-// Settings with little effect in ten small steps have unrealistically large values, because this compares the
-// arithmetic.
+// Where a part has little weight in ten small steps it is made larger than anybody would: what is compared is the arithmetic.
 const cases: Record<string, RecipeCase> = {
   'the tutorial, ResNet-20': { recipe: { ...small, depth: 20 } },
   'ResNet-32': { recipe: { ...small, learningRate: 0.0003, depth: 32 } },
@@ -46,7 +45,7 @@ const cases: Record<string, RecipeCase> = {
     without: { learningRateBoundaries: [3, 5] },
   },
   'label smoothing': { recipe: { ...small8, labelSmoothing: 0.1 }, without: { labelSmoothing: 0 } },
-  // The presets' values, except for the schedule and the depth.
+  // The presets' own values, but for the schedule and the depth.
   'the paper’s preset': { recipe: { ...small8, recipe: 'paper' }, without: { preprocessing: 'imagenet' } },
   'the fast preset': {
     recipe: { ...small8, recipe: 'fast', schedule: 'piecewise' },
@@ -54,7 +53,7 @@ const cases: Record<string, RecipeCase> = {
   },
 };
 
-// At the tutorial's rate the tolerance is Keras's own distance from float64.
+// Keras's own distance from float64 is the yardstick at the tutorial's rate.
 const tutorialRate: ConfigInput = { learningRate: 0.1, learningRateBoundaries: [5] };
 const goldenCases = new Map<string, GoldenCase>([
   ...Object.entries(cases).map(([name, { recipe }]) => [name, { recipe, precision: 'float32' }] as const),
@@ -63,12 +62,12 @@ const goldenCases = new Map<string, GoldenCase>([
 ]);
 const askedSteps = [0, 31_999, 32_000, 32_001, 47_999, 48_000, 48_001, 63_999];
 
-describe('a run with one slice, compared with Keras', () => {
-  let keras: KerasAnswers;
+describe('a run with one slice, beside Keras', () => {
+  let keras: KerasResults;
 
   beforeAll(() => {
     if (typeof opened === 'string' || python === undefined) return;
-    keras = askKeras(python, goldenCases, { recipe: {}, steps: askedSteps });
+    keras = runKeras(python, goldenCases, { recipe: {}, steps: askedSteps });
   }, 900_000);
 
   beforeEach((context) => {
@@ -82,21 +81,21 @@ describe('a run with one slice, compared with Keras', () => {
   };
 
   it.each(Object.entries(cases))(
-    'has the same losses, weights and moving statistics: %s',
+    'has its losses, weights and moving statistics: %s',
     async (name, { recipe, without }) => {
       const theirs = keras.trajectories.get(name)!;
       expect(deviationsOf(await trainHere(recipe), theirs, recipe)).toEqual([]);
       if (without === undefined) return;
-      // Otherwise ten steps of this case would prove nothing.
+      // Otherwise ten steps of this case would tell nothing.
       expect(deviationsOf(await trainHere({ ...recipe, ...without }), theirs, recipe)).not.toEqual([]);
     },
   );
 
   // At the tutorial's rate training is chaotic in its first steps: differences grow about tenfold in two steps, so that
-  // after 10 steps any two float32 runs differ by a third of the distance that they have moved. Lockstep can only be
-  // expected to stay as close to Keras in float64 as Keras in float32 does. Measured ratio of the distances: 1.04 to
-  // 1.12 after the first four steps, then 0.88 to 0.97.
-  it("is as close to the float64 run as Keras's float32 run, at the tutorial's rate", async () => {
+  // after 10 steps two float32 runs are a third of the way apart whatever computes them. What can be asked is that Lockstep
+  // stays as near to Keras in float64 as Keras in float32 does.
+  // Measured, Lockstep's distance over Keras's: 1.04 to 1.12 after the first four steps, then 0.88 to 0.97.
+  it("is as near to the float64 run as Keras's float32 run, at the tutorial's rate", async () => {
     const exact = keras.trajectories.get('at 0.1, float64')!;
     const float32 = keras.trajectories.get('at 0.1, float32')!;
     const lockstep = await trainHere(tutorialRate);
@@ -110,25 +109,24 @@ describe('a run with one slice, compared with Keras', () => {
     expect(deviations.tooLarge).toEqual([]);
   });
 
-  it("has the learning rates of Keras's PiecewiseConstantDecay around the recipe's boundaries", () => {
+  it("has the rates of Keras's PiecewiseConstantDecay around the recipe's boundaries", () => {
     const config = resolveConfig({});
     const rates = askedSteps.map((step) => learningRateAt(step, config, { totalSteps: 64_000, stepsPerEpoch: 351 }));
     expect(rates.map(Math.fround)).toEqual(keras.learningRates);
   });
 });
 
-// float32 alone changes a gradient of these networks by 1e-3 to 5e-3 of its length: rounding errors of 1e-7 switch a
-// few of the millions of ReLUs, and each switches a whole term. Every layer and every step adds to it, but at these
-// small rates so slowly that a wrong term anywhere stands out. The tolerances are two to five times the measured
-// values: for 8 layers 1.5e-5 for the loss, 1.4e-2 for an array's movement, 4.5e-5 for the moving statistics; for 20
-// and 32 layers 6e-5, 4.5e-2 and 2.4e-4; for convolution biases 6e-8. Without a case's setting the movement is off by
-// at least 0.12, in most cases by 0.4.
+// float32 alone moves a gradient of these networks by 1e-3 to 5e-3 of its length: a rounding error of 1e-7 switches a few of
+// the millions of ReLUs, and each one switches a whole term; each layer and each step add to it. At these small rates it adds
+// up slowly, so that a wrong term anywhere stands out. The tolerances are two to five times what was measured:
+// for 8 layers loss 1.5e-5, an array's movement 1.4e-2, moving statistics 4.5e-5; for 20 and 32 layers 6e-5, 4.5e-2, 2.4e-4.
+// Convolution biases 6e-8. Without a case's part of the recipe the movement is off by 0.12 or more, in most cases by 0.4.
 const tolerances = {
   shallow: { loss: 5e-5, movement: 0.05, statistics: 2e-4 },
   deep: { loss: 2e-4, movement: 0.1, statistics: 5e-4 },
 };
 
-/** Describes the values that deviate from Keras more than float32 explains. */
+/** What is further from Keras than float32 explains: see docs/benchmarks/keras.md. */
 function deviationsOf(lockstep: Trajectory, keras: Trajectory, recipe: ConfigInput): string[] {
   const layout = layoutModel(resolveConfig(recipe));
   const tolerance = layout.spec.depth === 8 ? tolerances.shallow : tolerances.deep;
@@ -145,7 +143,7 @@ function deviationsOf(lockstep: Trajectory, keras: Trajectory, recipe: ConfigInp
       const [ours, theirs] = [arrayOf(lockstep.weights[step], array), arrayOf(keras.weights[step], array)];
       const difference = distance(ours, theirs);
       const what = `${array.name} after step ${step}`;
-      // Batch norm cancels a convolution's bias: its exact gradient is 0, and both have rounding errors only.
+      // Batch norm takes away what a convolution's bias adds: its exact gradient is 0, and both have rounding only.
       if (/conv.*bias/.test(array.name)) deviations.check(what, difference, 1e-6);
       else deviations.check(what, difference / distance(theirs, arrayOf(start, array)), tolerance.movement);
     }
@@ -166,7 +164,7 @@ function relativeDifference(a: number, b: number): number {
   return Math.abs(a / b - 1);
 }
 
-/** Collects the values outside their tolerances, so that a failure shows all of them. */
+/** Collects what is further off than it may be, so that a failure shows all of it. */
 class Deviations {
   readonly tooLarge: string[] = [];
 

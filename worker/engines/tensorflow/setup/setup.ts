@@ -83,7 +83,7 @@ export async function setUpTensorFlow(
   const staging = `${folder}.partial-${process.pid}`;
   const logFile = `${folder}-setup.log`;
   const packages = bothPackages ? [tfjsPackages.cpu, tfjsPackages.gpu] : [tfjsPackages[flavor]];
-  const steps = stepsOf(flavor, packages, { folder, staging, logFile }, host);
+  const steps = stepsOf(flavor, packages, { folder, staging, logFile, host });
   if (dryRun) {
     for (const [index, step] of steps.entries()) {
       print(`# ${index + 1}. ${step.title}`);
@@ -146,76 +146,86 @@ async function checkAll(
   return checks.find(({ works }) => !works) ?? checks[0];
 }
 
-function stepsOf(
-  flavor: TensorFlowFlavor,
-  packages: readonly string[],
-  { folder, staging, logFile }: { folder: string; staging: string; logFile: string },
-  host: SetupHost,
-): Step[] {
+interface StepContext {
+  folder: string;
+  staging: string;
+  logFile: string;
+  host: SetupHost;
+}
+
+function networkRemedy(registry: string, setting: string): string {
+  return `check that this machine can reach ${registry} (${setting} sets a mirror), then run setup-tensorflow again`;
+}
+
+/** A step that runs one tool and logs its output, or lets it draw its progress bar on the terminal. */
+function toolStep(
+  title: string,
+  tool: Tool,
+  { host, logFile }: StepContext,
+  remedy: string,
+  drawsProgress = false,
+): Step {
+  return {
+    title,
+    shell: [shellLine(tool)],
+    run: async () => {
+      const ownsTerminal = drawsProgress && host.isTerminal;
+      const { exitStatus, output } = await host.run(tool, { logFile, ownsTerminal });
+      if (exitStatus === 0) return;
+      const ending = exitStatus === null ? 'was killed or did not start' : `exited with status ${exitStatus}`;
+      const details = ownsTerminal
+        ? 'see its output above'
+        : `the end of its output:\n${lastLines(output)}\nFull log: ${logFile}`;
+      throw new LockstepError(
+        'setup-failed',
+        `"${title}" failed: ${tool.program} ${ending}; ${details}\nRemedy: ${remedy}`,
+      );
+    },
+  };
+}
+
+function downloadStep(title: string, wheels: readonly string[], context: StepContext): Step {
+  const remedy = networkRemedy('PyPI', 'PIP_INDEX_URL');
+  return toolStep(title, pipInstall(context.staging, wheels), context, remedy, true);
+}
+
+function compileStep(title: string, name: string, context: StepContext): Step {
+  const folder = join(context.staging, dirname(bindingPath(name)));
+  const remedy = 'install a g++ that supports C++17 (version 8 or newer)';
+  const compile = toolStep(title, compileBinding(name, context.staging), context, remedy);
+  return {
+    title,
+    shell: [`mkdir -p ${folder}`, ...compile.shell],
+    run: async () => {
+      await mkdir(folder, { recursive: true });
+      await compile.run();
+    },
+  };
+}
+
+function stepsOf(flavor: TensorFlowFlavor, packages: readonly string[], context: StepContext): Step[] {
+  const { folder, staging, logFile, host } = context;
   const wheel = flavor === 'cpu' && host.architecture === 'x64' ? 'tensorflow-cpu' : 'tensorflow';
   const versioned = packages.map((name) => `${name}@${tfjsVersion}`);
-
-  /** A step that runs one tool and logs its output, or lets it draw its progress bar on the terminal. */
-  function toolStep(title: string, tool: Tool, remedy: string, drawsProgress = false): Step {
-    return {
-      title,
-      shell: [shellLine(tool)],
-      run: async () => {
-        const ownsTerminal = drawsProgress && host.isTerminal;
-        const { exitStatus, output } = await host.run(tool, { logFile, ownsTerminal });
-        if (exitStatus === 0) return;
-        const ending = exitStatus === null ? 'was killed or did not start' : `exited with status ${exitStatus}`;
-        const details = ownsTerminal
-          ? 'see its output above'
-          : `the end of its output:\n${lastLines(output)}\nFull log: ${logFile}`;
-        throw new LockstepError(
-          'setup-failed',
-          `"${title}" failed: ${tool.program} ${ending}; ${details}\nRemedy: ${remedy}`,
-        );
-      },
-    };
-  }
-  const networkRemedy = (registry: string, setting: string) =>
-    `check that this machine can reach ${registry} (${setting} sets a mirror), then run setup-tensorflow again`;
-  const pipRemedy = networkRemedy('PyPI', 'PIP_INDEX_URL');
-
-  const download = toolStep(
-    `Downloading TensorFlow ${tensorFlowVersion} from PyPI (${flavor === 'gpu' ? '570' : '280'} MB)`,
-    pipInstall(staging, [`${wheel}==${tensorFlowVersion}`]),
-    pipRemedy,
-    true,
-  );
-  const downloadCuda = toolStep(
-    'Downloading the CUDA 12 libraries from PyPI (2.8 GB)',
-    pipInstall(staging, cudaWheels),
-    pipRemedy,
-    true,
-  );
-  const compilations = packages.map((name): Step => {
-    const bindingFolder = join(staging, dirname(bindingPath(name)));
-    const compile = toolStep(
-      packages.length === 1 ? 'Compiling the binding' : `Compiling the binding of ${name}`,
-      compileBinding(name, staging),
-      'install a g++ that supports C++17 (version 8 or newer)',
-    );
-    return {
-      title: compile.title,
-      shell: [`mkdir -p ${bindingFolder}`, ...compile.shell],
-      run: async () => {
-        await mkdir(bindingFolder, { recursive: true });
-        await compile.run();
-      },
-    };
-  });
+  const size = flavor === 'gpu' ? '570' : '280';
   return [
     toolStep(
       `Fetching ${versioned.join(' and ')} from npm`,
       npmInstall(staging, [...versioned, nodeApiHeaders]),
+      context,
       networkRemedy('the npm registry', 'npm config set registry URL'),
     ),
-    download,
-    ...(flavor === 'gpu' ? [downloadCuda] : []),
-    ...compilations,
+    downloadStep(
+      `Downloading TensorFlow ${tensorFlowVersion} from PyPI (${size} MB)`,
+      [`${wheel}==${tensorFlowVersion}`],
+      context,
+    ),
+    ...(flavor === 'gpu'
+      ? [downloadStep('Downloading the CUDA 12 libraries from PyPI (2.8 GB)', cudaWheels, context)]
+      : []),
+    ...packages.map((name) =>
+      compileStep(packages.length === 1 ? 'Compiling the binding' : `Compiling the binding of ${name}`, name, context),
+    ),
     {
       title: 'Deleting everything but the libraries from the wheels',
       shell: [`# in ${join(staging, 'python')}, keep ${tensorFlowLibraries.join(', ')} and nvidia/*/lib`],

@@ -109,13 +109,13 @@ const sumProducts = (width) => {
       at += pixelBytes;
       other += gradientPixelBytes;
       if (other == end) break;`;
-  const place = (row, v) => 4 * (width * row + 4 * v);
+  const offset = (row, v) => 4 * (width * row + 4 * v);
   return `
 export function sumProducts${width}(source: usize, pixelBytes: usize, rowBytes: usize, gradient: usize, gradientPixelBytes: usize, gradientRowBytes: usize, rows: i32, pixels: i32, sums: usize, adds: bool): void {
   let value: v128;
   ${accumulators(width, () => 'f32x4.splat(0)')}
   if (adds) {
-    ${each(4, (row) => each(width / 4, (v) => `sum${row}${v} = v128.load(sums, ${place(row, v)});`))}
+    ${each(4, (row) => each(width / 4, (v) => `sum${row}${v} = v128.load(sums, ${offset(row, v)});`))}
   }
   for (let row = 0; row < rows; row++) {
     let at = source;
@@ -129,7 +129,7 @@ export function sumProducts${width}(source: usize, pixelBytes: usize, rowBytes: 
     source += rowBytes;
     gradient += gradientRowBytes;
   }
-  ${each(4, (row) => each(width / 4, (v) => `v128.store(sums, sum${row}${v}, ${place(row, v)});`))}
+  ${each(4, (row) => each(width / 4, (v) => `v128.store(sums, sum${row}${v}, ${offset(row, v)});`))}
 }`;
 };
 

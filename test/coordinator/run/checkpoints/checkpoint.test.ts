@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { checkpointName, listCheckpoints, saveCheckpoint } from '../../../coordinator/run/checkpoint.js';
-import { layoutHash, weightsSha256 } from '../../../shared/network/layout-hash.js';
-import { decodeSafetensors } from '../../../shared/network/safetensors.js';
-import { lockstepVersion } from '../../../shared/version.js';
+import { checkpointName, listCheckpoints, saveCheckpoint } from '../../../../coordinator/run/checkpoints/checkpoint.js';
+import { layoutHash, weightsSha256 } from '../../../../shared/network/layout-hash.js';
+import { decodeSafetensors } from '../../../../shared/network/safetensors.js';
+import { lockstepVersion } from '../../../../shared/version.js';
 import {
   classNames,
   config,
@@ -15,8 +15,8 @@ import {
   setup,
   shardHashes,
   stateAt,
-} from '../../support/small-checkpoint.js';
-import { temporaryFolder } from '../../support/temporary-folder.js';
+} from '../../../support/small-checkpoint.js';
+import { temporaryFolder } from '../../../support/temporary-folder.js';
 
 async function readState(checkpoint: string): Promise<Record<string, unknown>> {
   return JSON.parse(await readFile(path.join(checkpoint, 'state.json'), 'utf8')) as Record<string, unknown>;

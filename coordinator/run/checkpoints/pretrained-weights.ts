@@ -1,9 +1,9 @@
 // Weights that a run starts from instead of random ones: from a safetensors file, as `export` writes it, or a checkpoint.
 import { readFile, stat } from 'node:fs/promises';
-import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
-import { weightsSha256 } from '../../shared/network/layout-hash.js';
-import type { ModelLayout } from '../../shared/network/layout.js';
-import { decodeSafetensors, namedArraysOf, type NamedArray } from '../../shared/network/safetensors.js';
+import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
+import { weightsSha256 } from '../../../shared/network/layout-hash.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
+import { decodeSafetensors, namedArraysOf, type NamedArray } from '../../../shared/network/safetensors.js';
 import { gatherVector, loadCheckpoint } from './load-checkpoint.js';
 
 export interface PretrainedWeights {

@@ -11,7 +11,7 @@ import {
   type SavedState,
 } from './checkpoint.js';
 import { loadCheckpoint, type Checkpoint } from './load-checkpoint.js';
-import type { RunSetup } from './run-setup.js';
+import type { RunSetup } from '../run-setup.js';
 
 export class CheckpointManager {
   readonly #directory: string;

@@ -1,11 +1,11 @@
 import { mkdir, readdir, readlink, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { CheckpointManager } from '../../../coordinator/run/checkpoint-manager.js';
-import { returnTo } from '../../../coordinator/run/checkpoint.js';
-import { loadCheckpoint } from '../../../coordinator/run/load-checkpoint.js';
-import type { RunSetup } from '../../../coordinator/run/run-setup.js';
-import { newDirectory, progress, setup, stateAt } from '../../support/small-checkpoint.js';
+import { CheckpointManager } from '../../../../coordinator/run/checkpoints/checkpoint-manager.js';
+import { returnTo } from '../../../../coordinator/run/checkpoints/checkpoint.js';
+import { loadCheckpoint } from '../../../../coordinator/run/checkpoints/load-checkpoint.js';
+import type { RunSetup } from '../../../../coordinator/run/run-setup.js';
+import { newDirectory, progress, setup, stateAt } from '../../../support/small-checkpoint.js';
 
 const keeping = (keepCheckpoints: number | null): RunSetup => ({
   ...setup,

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { appendFile, copyFile, mkdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { saveCheckpoint, sumsText } from '../../../coordinator/run/checkpoint.js';
-import { loadCheckpoint } from '../../../coordinator/run/load-checkpoint.js';
-import { resolveConfig } from '../../../shared/config/config.js';
-import { weightsSha256 } from '../../../shared/network/layout-hash.js';
-import { layoutModel } from '../../../shared/network/layout.js';
-import { lockstepVersion } from '../../../shared/version.js';
+import { saveCheckpoint, sumsText } from '../../../../coordinator/run/checkpoints/checkpoint.js';
+import { loadCheckpoint } from '../../../../coordinator/run/checkpoints/load-checkpoint.js';
+import { resolveConfig } from '../../../../shared/config/config.js';
+import { weightsSha256 } from '../../../../shared/network/layout-hash.js';
+import { layoutModel } from '../../../../shared/network/layout.js';
+import { lockstepVersion } from '../../../../shared/version.js';
 import {
   classNames,
   config,
@@ -18,9 +18,9 @@ import {
   setupWith,
   shardHashes,
   stateAt,
-} from '../../support/small-checkpoint.js';
-import { perPixelMean, standardize } from '../../support/random-batch.js';
-import { temporaryFolder } from '../../support/temporary-folder.js';
+} from '../../../support/small-checkpoint.js';
+import { perPixelMean, standardize } from '../../../support/random-batch.js';
+import { temporaryFolder } from '../../../support/temporary-folder.js';
 
 const files = ['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS'];
 

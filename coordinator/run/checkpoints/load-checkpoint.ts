@@ -3,13 +3,13 @@ import { createHash } from 'node:crypto';
 import { lstat, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { resolveConfig, type Config } from '../../shared/config/config.js';
-import type { Preprocessing, PreprocessingName } from '../../shared/dataset/image-batch.js';
-import { preprocessingFromArrays } from '../../shared/dataset/measured-preprocessing.js';
-import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
-import { layoutHash, weightsSha256 } from '../../shared/network/layout-hash.js';
-import { classCount, layoutModel, type ArrayLayout, type ModelLayout } from '../../shared/network/layout.js';
-import { decodeSafetensors, type NamedArray } from '../../shared/network/safetensors.js';
+import { resolveConfig, type Config } from '../../../shared/config/config.js';
+import type { Preprocessing, PreprocessingName } from '../../../shared/dataset/image-batch.js';
+import { preprocessingFromArrays } from '../../../shared/dataset/measured-preprocessing.js';
+import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
+import { layoutHash, weightsSha256 } from '../../../shared/network/layout-hash.js';
+import { classCount, layoutModel, type ArrayLayout, type ModelLayout } from '../../../shared/network/layout.js';
+import { decodeSafetensors, type NamedArray } from '../../../shared/network/safetensors.js';
 import {
   exists,
   listCheckpoints,
@@ -23,7 +23,7 @@ import {
   type RunProgress,
   type SavedState,
 } from './checkpoint.js';
-import { totalsRecord } from './run-totals.js';
+import { totalsRecord } from '../run-totals.js';
 
 export interface Checkpoint extends SavedState {
   /** Its directory. */

@@ -3,14 +3,14 @@
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
-import { measuredArraysOf } from '../../shared/dataset/measured-preprocessing.js';
-import { ifMissing } from '../../shared/errors.js';
-import { layoutHash, weightsSha256 } from '../../shared/network/layout-hash.js';
-import { encodeSafetensors, namedArraysOf } from '../../shared/network/safetensors.js';
-import { lockstepVersion } from '../../shared/version.js';
-import type { BatchSums, Metrics } from './metrics.js';
-import type { RunSetup } from './run-setup.js';
-import type { TotalsRecord } from './run-totals.js';
+import { measuredArraysOf } from '../../../shared/dataset/measured-preprocessing.js';
+import { ifMissing } from '../../../shared/errors.js';
+import { layoutHash, weightsSha256 } from '../../../shared/network/layout-hash.js';
+import { encodeSafetensors, namedArraysOf } from '../../../shared/network/safetensors.js';
+import { lockstepVersion } from '../../../shared/version.js';
+import type { BatchSums, Metrics } from '../metrics.js';
+import type { RunSetup } from '../run-setup.js';
+import type { TotalsRecord } from '../run-totals.js';
 
 /** Everything that the rest of a run depends on, besides its configuration and images. */
 export interface SavedState {

@@ -1,0 +1,112 @@
+// The documentation site: every page of docs/, deploy/ and examples/, and the Markdown files in the repository's root, at the path it
+// has in the repository, so that a relative link works on the site and in a checkout alike. A dead link fails the build.
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitepress';
+
+const docs = new URL('../', import.meta.url);
+
+/** Sidebar entries for the numbered or dated files of a folder, titled by their first heading. */
+function pagesIn(folder) {
+  return readdirSync(new URL(`${folder}/`, docs))
+    .filter((name) => name.endsWith('.md') && name !== 'index.md')
+    .toSorted()
+    .map((name) => {
+      const [, title] = /^# (.*)$/m.exec(readFileSync(new URL(`${folder}/${name}`, docs), 'utf8'));
+      return { text: title, link: `/docs/${folder}/${name}` };
+    });
+}
+
+const page = (text, name) => ({ text, link: `/docs/${name}` });
+const deployment = (text, name) => ({ text, link: `/deploy/${name}` });
+
+const sidebar = [
+  {
+    text: 'Guide',
+    items: [
+      page('Getting started', 'getting-started.md'),
+      page('Training on several machines', 'several-machines.md'),
+      page('Checkpoints and resume', 'checkpoints.md'),
+      page('Failures', 'failures.md'),
+      page('Monitoring', 'monitoring.md'),
+      page('Using a trained network', 'trained-networks.md'),
+      page('Engines', 'engines.md'),
+      page('Security', 'security.md'),
+    ],
+  },
+  {
+    text: 'Deployment',
+    items: [
+      page('Overview', 'deployment.md'),
+      deployment('SSH', 'ssh/README.md'),
+      deployment('Slurm', 'slurm/README.md'),
+      deployment('Docker', 'docker/README.md'),
+      deployment('Kubernetes', 'kubernetes/README.md'),
+      deployment('systemd', 'systemd/README.md'),
+      deployment('Prometheus and Grafana', 'grafana/README.md'),
+      deployment('Checking a machine with GPUs', 'gpu-check.md'),
+    ],
+  },
+  {
+    text: 'Reference',
+    items: [
+      page('Training options', 'options.md'),
+      page('Commands', 'commands.md'),
+      page('Library', 'library.md'),
+      { text: 'Examples', link: '/examples/README.md' },
+      page('API reference', 'api/index.md'),
+      page('Protocol', 'protocol.md'),
+      page('Glossary', 'glossary.md'),
+    ],
+  },
+  {
+    text: 'Background',
+    items: [page('Exactness', 'exactness.md'), page('Architecture', 'architecture.md')],
+  },
+  {
+    text: 'Decisions',
+    collapsed: true,
+    items: [page('Index', 'decisions/index.md'), ...pagesIn('decisions')],
+  },
+  {
+    text: 'Benchmarks',
+    collapsed: true,
+    items: [page('Index', 'benchmarks/index.md'), ...pagesIn('benchmarks')],
+  },
+  {
+    text: 'Project',
+    items: [
+      { text: 'Contributing', link: '/CONTRIBUTING.md' },
+      { text: 'Changelog', link: '/CHANGELOG.md' },
+      { text: 'Security policy', link: '/SECURITY.md' },
+    ],
+  },
+];
+
+/** Pages outside docs/ import Vue as well, which is installed in docs/ only. */
+const vueFromDocs = {
+  name: 'vue-from-docs',
+  enforce: 'pre',
+  resolveId(source, _importer, options) {
+    if (!/^vue(\/|$)/.test(source)) return undefined;
+    if (options.ssr) return { id: source, external: true };
+    return this.resolve(source, fileURLToPath(import.meta.url), { ...options, skipSelf: true });
+  },
+};
+
+export default defineConfig({
+  title: 'Lockstep',
+  description: 'Distributed data-parallel training whose result does not depend on who computed it',
+  // No favicon: browsers would ask the server's root for one.
+  head: [['link', { rel: 'icon', href: 'data:,' }]],
+  srcDir: '..',
+  srcExclude: ['!(docs|deploy|examples|*.md)/**', 'docs/generated/**'],
+  rewrites: { 'docs/index.md': 'index.md' },
+  themeConfig: {
+    nav: [page('Getting started', 'getting-started.md'), page('Options', 'options.md'), page('API', 'api/index.md')],
+    sidebar,
+    outline: [2, 3],
+    search: { provider: 'local' },
+  },
+  vite: { plugins: [vueFromDocs] },
+});
