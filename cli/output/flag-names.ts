@@ -16,8 +16,8 @@ export function registerFlags({ options, commands }: Command): void {
 }
 
 /**
- * Replaces each name of an option in backquotes by its flag: `waitTimeoutMs` by --wait-timeout, `timeline.steps` by
- * --timeline-steps. Other text in backquotes stays.
+ * Replaces each name of an option in backticks by its flag: `waitTimeoutMs` by --wait-timeout, `timeline.steps` by
+ * --timeline-steps. Other text in backticks stays.
  */
 export function withFlags(message: string): string {
   return message.replace(/`([a-zA-Z0-9.]+)`/g, (quoted, name: string) => {

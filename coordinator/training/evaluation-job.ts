@@ -114,7 +114,7 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
   #choose(open: readonly number[], worker: WorkerConnection, workers: readonly WorkerConnection[]): number {
     const held = open.findIndex((index) => worker.holds(this.#shards[index].sha256));
     if (held >= 0) return held;
-    const unheld = open.findIndex((index) => !workers.some((other) => other.holds(this.#shards[index].sha256)));
-    return Math.max(0, unheld);
+    const sentToNobody = open.findIndex((index) => !workers.some((other) => other.holds(this.#shards[index].sha256)));
+    return Math.max(0, sentToNobody);
   }
 }

@@ -99,9 +99,7 @@ describe('a token given as an argument', () => {
     const commandLine = readFileSync(`/proc/${coordinator.child.pid}/cmdline`, 'latin1');
     expect(commandLine).toContain('lockstep coordinator');
     expect(commandLine).not.toContain(ownersToken);
-    expect(
-      coordinator.output().match(/warning: --token .* give it with LOCKSTEP_TOKEN or --token-file\n/g),
-    ).toHaveLength(1);
+    expect(coordinator.output().match(/warning: --token .* use LOCKSTEP_TOKEN or --token-file\n/g)).toHaveLength(1);
     expect(coordinator.output()).not.toContain(ownersToken);
     coordinator.child.kill('SIGINT');
     expect(await coordinator.exited).toBe(130);
@@ -119,7 +117,7 @@ describe('a token given as an argument', () => {
   it('together with --token-file is an error', async () => {
     const worker = startCli(['worker', 'ws://127.0.0.1:9', '--token', ownersToken, '--token-file', 'mine']);
     expect(await worker.exited).toBe(2);
-    expect(worker.output()).toBe('lockstep: --token and --token-file mine are both given: give one of them\n');
+    expect(worker.output()).toBe('lockstep: --token and --token-file mine are both given: give only one\n');
   });
 });
 

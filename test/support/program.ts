@@ -3,14 +3,14 @@ import type { Command } from 'commander';
 import { loadAllCommands, lockstepProgram } from '../../cli/program.js';
 
 /** A program with the options of every command loaded. */
-export async function loadedProgram(): Promise<Command> {
+async function loadedProgram(): Promise<Command> {
   const program = lockstepProgram();
   await loadAllCommands(program);
   return program;
 }
 
 /** The command and all commands below it. */
-export function commandTree(command: Command): Command[] {
+function commandTree(command: Command): Command[] {
   return [command, ...command.commands.flatMap(commandTree)];
 }
 

@@ -20,7 +20,7 @@ type Kernel<Parameters extends readonly (number | boolean)[]> = (...parameters: 
 
 export interface Kernels {
   fillImages: Kernel<[records: number, augmentations: number, values: number, target: number, ...Images]>;
-  centreImages: Kernel<[target: number, means: number, divisors: number, ...Images]>;
+  centerImages: Kernel<[target: number, means: number, divisors: number, ...Images]>;
 
   packWeights: Kernel<
     [

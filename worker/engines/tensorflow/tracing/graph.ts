@@ -146,10 +146,3 @@ export function castTo(tensor: GraphTensor, dataType: number, builder: GraphBuil
     outputTypes: [{ dataType, shape: tensor.shape }],
   })[0];
 }
-
-/** Number of nodes of each operation. */
-export function countOperations({ nodes }: Graph): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { operation } of nodes) counts.set(operation, (counts.get(operation) ?? 0) + 1);
-  return counts;
-}

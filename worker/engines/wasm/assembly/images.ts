@@ -70,7 +70,7 @@ export function fillImages(
  * @param means 32 × 32 × 4 float32, in the target's order
  * @param divisors 4 float32, in the target's order. The fourth mean is 0 and the fourth divisor 1.
  */
-export function centreImages(target: usize, means: usize, divisors: usize, first: i32, count: i32): void {
+export function centerImages(target: usize, means: usize, divisors: usize, first: i32, count: i32): void {
   const divisor = v128.load(divisors);
   for (let image = first; image < first + count; image++) {
     let row = imageAt(target, image, size, channels);

@@ -58,7 +58,7 @@ class StepPasses {
     const fill: Stage['run'] = ({ first, count }) =>
       kernels.fillImages(records, augmentations, preprocessedValues, images.address, first, count);
     const subtractMeans: Stage['run'] = ({ first, count }) =>
-      kernels.centreImages(images.address, pixelMeans, pixelDivisors, first, count);
+      kernels.centerImages(images.address, pixelMeans, pixelDivisors, first, count);
     return [{ ...work, run: fill }, ...(hasPixelMeans ? [{ ...work, run: subtractMeans }] : [])];
   }
 

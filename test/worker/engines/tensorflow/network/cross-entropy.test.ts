@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { crossEntropySum } from '../../../../../worker/engines/tensorflow/network/differentiable.js';
 import { loadTensorFlow } from '../../../../../worker/engines/tensorflow/load.js';
 import type { TensorFlowRuntime } from '../../../../../worker/engines/tensorflow/runtime.js';
-import { countOperations } from '../../../../../worker/engines/tensorflow/tracing/graph.js';
+import { countOperations } from '../../../../support/count-operations.js';
 import { trace } from '../../../../../worker/engines/tensorflow/tracing/traced-function.js';
 import { openTensorFlowOrReason } from '../../../../support/tensorflow.js';
 

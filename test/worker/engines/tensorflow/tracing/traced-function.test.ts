@@ -6,7 +6,7 @@ import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfj
 import { beforeEach, describe, expect, it } from 'vitest';
 import { loadTensorFlow } from '../../../../../worker/engines/tensorflow/load.js';
 import { bytesTensor, runOperation, type TensorFlowRuntime } from '../../../../../worker/engines/tensorflow/runtime.js';
-import { countOperations } from '../../../../../worker/engines/tensorflow/tracing/graph.js';
+import { countOperations } from '../../../../support/count-operations.js';
 import type { NamedTensors } from '../../../../../worker/engines/tensorflow/tracing/recorder.js';
 import { trace } from '../../../../../worker/engines/tensorflow/tracing/traced-function.js';
 import { TracingError } from '../../../../../worker/engines/tensorflow/tracing/tracing-error.js';
