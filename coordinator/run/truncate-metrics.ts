@@ -1,6 +1,6 @@
 // Which lines of metrics.jsonl a resumed run keeps, so that its curves have each step once. Pure.
 import { z } from 'zod';
-import { parseJson } from '../../shared/json.js';
+import { parseJson } from '../../shared/parse-json.js';
 
 const metricsLine = z.looseObject({ type: z.string(), step: z.number() });
 

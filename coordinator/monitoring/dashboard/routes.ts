@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 import { messageOf } from '../../../shared/errors.js';
-import { parseJson } from '../../../shared/json.js';
+import { parseJson } from '../../../shared/parse-json.js';
 import type { Session } from '../../../shared/monitoring/session.js';
 import {
   accessTo,

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
-import { parseJson } from '../../../shared/json.js';
+import { parseJson } from '../../../shared/parse-json.js';
 import type { EvaluationPoint, EventLine } from '../../../shared/monitoring/messages.js';
 import { StepHistory } from '../../../shared/monitoring/step-history.js';
 

@@ -61,7 +61,7 @@ describe('a checkpoint', () => {
     );
     const other = { ...measured, store: setupWith(standardize()).store };
     const withOther = await saveCheckpoint(directory, other, stateAt(5), progress);
-    await expect(loadCheckpoint(withOther)).rejects.toThrow(/has no subtract of shape \[32,32,3\]/);
+    await expect(loadCheckpoint(withOther)).rejects.toThrow(/has no array subtract of shape \[32,32,3\]/);
   });
 
   it('is found by its directory, by `latest`, and, as the newest one, by its run directory', async () => {
