@@ -20,7 +20,7 @@ describe('lockstep export', () => {
     const target = inFolder('model.onnx');
     const { status, output } = await runCli(['export', run, '--to', 'onnx', '--out', target]);
     expect(output).toBe(
-      `${path.join(run, 'checkpoints', 'step-00000009')} (step 9) as onnx: ${target}, 0.03 MB\n` +
+      `${path.join(run, 'checkpoints', 'step-00000009')} (step 9) exported as onnx: ${target}, 27.5 kB\n` +
         `load it with: onnxruntime.InferenceSession(${JSON.stringify(target)})\n`,
     );
     expect(status).toBe(0);
@@ -30,7 +30,7 @@ describe('lockstep export', () => {
   it('exports a single checkpoint', async () => {
     const checkpoint = path.join(run, 'checkpoints', 'step-00000007');
     const { output } = await runCli(['export', checkpoint, '--to', 'tfjs', '--out', inFolder('web')]);
-    expect(output).toContain('step-00000007 (step 7) as tfjs');
+    expect(output).toContain('step-00000007 (step 7) exported as tfjs');
     expect(existsSync(inFolder('web', 'model.json'))).toBe(true);
   });
 

@@ -95,7 +95,7 @@ describe('lockstep predict', () => {
       [inFolder('cat.gif'), inFolder('nowhere.png'), inFolder('run')].map((image) => runCli(['predict', run, image])),
     );
     expect(results.map(({ output }) => output)).toEqual([
-      `lockstep: ${inFolder('cat.gif')} is a GIF image: PNG and JPEG are read; convert it to one of them\n`,
+      `lockstep: ${inFolder('cat.gif')} is a GIF image: it must be a PNG or JPEG file\n`,
       `lockstep: ${inFolder('nowhere.png')} does not exist: name a PNG or JPEG file\n`,
       `lockstep: ${inFolder('run')} is a folder: name a PNG or JPEG file\n`,
     ]);
