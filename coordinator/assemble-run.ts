@@ -14,7 +14,7 @@ import type { DashboardRoutes } from './monitoring/dashboard/routes.js';
 import type { StatusReporter } from './monitoring/status-reporter.js';
 import { StepTracker } from './monitoring/step-tracker.js';
 import { TensorBoardLog } from './monitoring/tensorboard/tensorboard-log.js';
-import { TimelineFile } from './monitoring/timeline/timeline-file.js';
+import { openTimelineFile, type TimelineFile } from './monitoring/timeline/timeline-file.js';
 import type { TimelineOptions } from './monitoring/timeline/timeline-window.js';
 import { CheckpointManager } from './run/checkpoints/checkpoint-manager.js';
 import { metricsLineOf } from './run/metrics-lines.js';
@@ -146,7 +146,10 @@ export async function observed(
   timeline: TimelineFile | undefined,
   train: () => Promise<Report>,
 ): Promise<Report> {
-  const tensorBoard = run.setup.config.tensorboard ? openTensorBoard(run) : undefined;
+  const { setup, state, events, directory } = run;
+  const tensorBoard = setup.config.tensorboard
+    ? new TensorBoardLog(path.join(directory.directory, 'tensorboard'), setup, state.step, events)
+    : undefined;
   const trainAndClose = async () => {
     try {
       return await train();
@@ -157,23 +160,12 @@ export async function observed(
   };
   try {
     const report = await trainAndClose();
-    run.events.publish({ type: 'ended', end: { how: 'finished', report } });
+    events.publish({ type: 'ended', end: { how: 'finished', report } });
     return report;
   } catch (error) {
-    run.events.publish({ type: 'ended', end: failedEnd(error) });
+    events.publish({ type: 'ended', end: failedEnd(error) });
     throw error;
   }
-}
-
-function openTensorBoard({ setup, state, events, directory }: AssembledRun): TensorBoardLog {
-  const log = TensorBoardLog.open(path.join(directory.directory, 'tensorboard'), {
-    layout: setup.layout,
-    preprocessing: setup.store.preprocessing,
-    stepsMade: state.step,
-    onError: (reason) => events.publish({ type: 'tensorboard-failed', reason }),
-  });
-  log.subscribe(events);
-  return log;
 }
 
 export async function openTimeline(
@@ -181,13 +173,7 @@ export async function openTimeline(
   { schedule, state, events, clock }: AssembledRun,
   { id, pool }: CoordinatorSession,
 ): Promise<TimelineFile> {
-  return TimelineFile.open(
-    options,
-    { id, stepsMade: state.step, totalSteps: schedule.totalSteps },
-    pool,
-    events,
-    clock,
-  );
+  return openTimelineFile(options, { id, stepsMade: state.step, totalSteps: schedule.totalSteps }, pool, events, clock);
 }
 
 function failedEnd(error: unknown): RunEnd {

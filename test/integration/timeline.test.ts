@@ -213,7 +213,7 @@ describe('the options of the command line', () => {
       ['--timeline', 'FILE', '--timeline-steps', '5-2'],
       '--timeline-steps is 5-2: it must be FROM-TO, two whole numbers of at least 1, for example 10-30',
     ],
-    [['--timeline', 'FOLDER'], /cannot write .*timeline.* .* \(EISDIR.*\): name another/],
+    [['--timeline', 'FOLDER'], /cannot write --timeline .* \(EISDIR.*\): name another/],
   ])('%j is refused', async (options, message) => {
     const file = inFolder('trace.json');
     const places: Record<string, string> = { FILE: file, FOLDER: path.dirname(file) };

@@ -24,27 +24,21 @@ function maskedCrc(bytes: Uint8Array): number {
 export class EventFile {
   readonly #stream: WriteStream;
 
-  private constructor(stream: WriteStream) {
-    this.#stream = stream;
-  }
-
   /**
    * Creates a new file in a folder, which may hold files of an earlier process. Synchronous, so that the run cannot emit
    * events in between. Throws a system error if the folder cannot be created.
    * @param firstStep TensorBoard ignores this and later steps in earlier files
    * @param onError called once if the file cannot be written; events added after that are dropped
    */
-  static open(folder: string, firstStep: number, onError: (error: Error) => void): EventFile {
+  constructor(folder: string, firstStep: number, onError: (error: Error) => void) {
     mkdirSync(folder, { recursive: true });
     const seconds = nextFileSeconds(folder);
-    const stream = createWriteStream(path.join(folder, `events.out.tfevents.${seconds}.${hostname()}`), {
+    this.#stream = createWriteStream(path.join(folder, `events.out.tfevents.${seconds}.${hostname()}`), {
       flags: 'wx',
     });
-    stream.on('error', onError);
-    const file = new EventFile(stream);
-    file.#append(versionEvent(now()));
-    file.#append(sessionStartEvent(now(), firstStep));
-    return file;
+    this.#stream.on('error', onError);
+    this.#append(versionEvent(now()));
+    this.#append(sessionStartEvent(now(), firstStep));
   }
 
   add(step: number, values: readonly SummaryValue[]): void {

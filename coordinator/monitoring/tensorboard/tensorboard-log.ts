@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { Preprocessing } from '../../../shared/dataset/image-batch.js';
 import { inputTransformOf } from '../../../shared/dataset/input-transform.js';
 import { arrayOf, type ModelLayout } from '../../../shared/network/layout.js';
+import type { ShardStore } from '../../dataset/shard-store.js';
 import type { RunEventBus } from '../../run/run-event-bus.js';
 import type { RunEventOf } from '../../run/run-events.js';
 import type { Metrics } from '../../run/metrics.js';
@@ -17,40 +18,27 @@ type Split = 'train' | 'validation' | 'test';
 
 export class TensorBoardLog {
   readonly #files: Record<Split, EventFile>;
-  readonly #layout: ModelLayout;
-  readonly #preprocessing: Preprocessing;
-
-  private constructor(files: Record<Split, EventFile>, model: { layout: ModelLayout; preprocessing: Preprocessing }) {
-    this.#files = files;
-    this.#layout = model.layout;
-    this.#preprocessing = model.preprocessing;
-  }
+  readonly #setup: { layout: ModelLayout; store: Pick<ShardStore, 'preprocessing'> };
 
   /**
-   * Creates event files in `<directory>/train`, `validation` and `test`.
+   * Creates event files in `<directory>/train`, `validation` and `test`, and publishes `tensorboard-failed` once if one of
+   * them cannot be written.
    * @param stepsMade the step that the run resumes from: existing curves end there and continue in the new files
-   * @param onError called once if a file cannot be written, for example because the disk is full
    */
-  static open(
+  constructor(
     directory: string,
-    options: {
-      layout: ModelLayout;
-      preprocessing: Preprocessing;
-      stepsMade: number;
-      onError: (reason: string) => void;
-    },
-  ): TensorBoardLog {
+    setup: { layout: ModelLayout; store: Pick<ShardStore, 'preprocessing'> },
+    stepsMade: number,
+    events: RunEventBus,
+  ) {
     let hasFailed = false;
-    const onError = (error: Error) => {
-      if (!hasFailed) options.onError(error.message);
+    const onError = ({ message: reason }: Error) => {
+      if (!hasFailed) events.publish({ type: 'tensorboard-failed', reason });
       hasFailed = true;
     };
-    const open = (split: Split) => EventFile.open(path.join(directory, split), options.stepsMade + 1, onError);
-    const [train, validation, test] = [open('train'), open('validation'), open('test')];
-    return new TensorBoardLog({ train, validation, test }, options);
-  }
-
-  subscribe(events: RunEventBus): void {
+    const open = (split: Split) => new EventFile(path.join(directory, split), stepsMade + 1, onError);
+    this.#files = { train: open('train'), validation: open('validation'), test: open('test') };
+    this.#setup = setup;
     events.on('step', (event) => this.#addStep(event));
     events.on('epoch', (event) => this.#addEpoch(event));
     events.on('validation', (event) => this.#files.validation.add(event.step, epochScalars(event)));
@@ -73,13 +61,14 @@ export class TensorBoardLog {
 
   #addEpoch(event: RunEventOf<'epoch'>): void {
     const { step, weights, gradient } = event;
+    const { layout, store } = this.#setup;
     this.#files.train.add(step, epochScalars(event));
-    const histograms = this.#layout.trainable.flatMap((array): SummaryValue[] => [
+    const histograms = layout.trainable.flatMap((array): SummaryValue[] => [
       { tag: `weights/${array.name}`, histogram: histogramOf(arrayOf(weights, array)) },
       { tag: `gradients/${array.name}`, histogram: histogramOf(arrayOf(gradient, array)) },
     ]);
     this.#files.train.add(step, histograms);
-    const grid = kernelGrid(weights, this.#layout.stem.conv, colorsOf(this.#preprocessing));
+    const grid = kernelGrid(weights, layout.stem.conv, colorsOf(store.preprocessing));
     this.#files.train.add(step, [{ tag: 'kernels/stem', image: { ...grid, png: encodePng(grid) } }]);
   }
 }

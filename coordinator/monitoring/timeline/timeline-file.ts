@@ -7,76 +7,45 @@ import { lockstepVersion } from '../../../shared/version.js';
 import type { WorkerPool } from '../../connections/worker-pool.js';
 import type { RunEventBus } from '../../run/run-event-bus.js';
 import { TimelineRecorder } from './recorder.js';
-import { windowOf, type TimelineOptions, type TimelineWindow } from './timeline-window.js';
+import { windowOf, type TimelineOptions } from './timeline-window.js';
 
-export class TimelineFile {
-  readonly #file: string;
-  readonly #window: TimelineWindow;
-  readonly #recorder: TimelineRecorder;
-  readonly #events: RunEventBus;
-  readonly #runId: string;
-  #writing: Promise<void> | undefined;
-
-  /** Throws `bad-option` if the file cannot be written or the run has no such steps. */
-  static async open(
-    { file, steps }: TimelineOptions,
-    run: { id: string; stepsMade: number; totalSteps: number },
-    pool: WorkerPool,
-    events: RunEventBus,
-    clock: Clock,
-  ): Promise<TimelineFile> {
-    const window = windowOf(steps, run.stepsMade, run.totalSteps);
-    try {
-      await mkdir(path.dirname(path.resolve(file)), { recursive: true });
-      await writeFile(file, '');
-    } catch (cause) {
-      throw new LockstepError(
-        'bad-option',
-        `cannot write \`timeline\` ${file} (${messageOf(cause)}): name another file`,
-        { cause },
-      );
-    }
-    return new TimelineFile(file, window, new TimelineRecorder(window, pool, clock), events, run.id);
-  }
-
-  private constructor(
-    file: string,
-    window: TimelineWindow,
-    recorder: TimelineRecorder,
-    events: RunEventBus,
-    runId: string,
-  ) {
-    this.#file = file;
-    this.#window = window;
-    this.#recorder = recorder;
-    this.#events = events;
-    this.#runId = runId;
-    events.on('event', (event) => {
-      recorder.record(event);
-      // `close` throws the error.
-      if (recorder.isComplete) this.#write().catch(() => undefined);
-    });
-  }
-
+export interface TimelineFile {
   /** Writes the recorded steps, unless they are written already. Throws `save-failed`. */
-  async close(): Promise<void> {
-    await this.#write();
-  }
+  close(): Promise<void>;
+}
 
-  async #write(): Promise<void> {
-    this.#writing ??= this.#save();
-    return this.#writing;
+/** Throws `bad-option` if the file cannot be written or the run has no such steps. */
+export async function openTimelineFile(
+  { file, steps }: TimelineOptions,
+  run: { id: string; stepsMade: number; totalSteps: number },
+  pool: WorkerPool,
+  events: RunEventBus,
+  clock: Clock,
+): Promise<TimelineFile> {
+  const window = windowOf(steps, run.stepsMade, run.totalSteps);
+  try {
+    await mkdir(path.dirname(path.resolve(file)), { recursive: true });
+    await writeFile(file, '');
+  } catch (cause) {
+    const message = `cannot write \`timeline\` ${file} (${messageOf(cause)}): name another file`;
+    throw new LockstepError('bad-option', message, { cause });
   }
-
-  async #save(): Promise<void> {
-    const trace = this.#recorder.trace({ lockstepVersion, run: this.#runId });
+  const recorder = new TimelineRecorder(window, pool, clock);
+  async function save(): Promise<void> {
     try {
-      await writeFile(this.#file, `${JSON.stringify(trace)}\n`);
+      await writeFile(file, `${JSON.stringify(recorder.trace({ lockstepVersion, run: run.id }))}\n`);
     } catch (cause) {
-      throw new LockstepError('save-failed', `cannot write \`timeline\` ${this.#file}: ${messageOf(cause)}`, {
-        cause,
-      });
+      throw new LockstepError('save-failed', `cannot write \`timeline\` ${file}: ${messageOf(cause)}`, { cause });
     }
-    this.#events.publish({ type: 'timeline', file: this.#file, ...this.#window });
+    events.publish({ type: 'timeline', file, ...window });
   }
+  let saving: Promise<void> | undefined;
+  events.on('event', (event) => {
+    recorder.record(event);
+    if (!recorder.isComplete || saving !== undefined) return;
+    saving = save();
+    // `close` throws the error.
+    saving.catch(() => undefined);
+  });
+  return { close: () => (saving ??= save()) };
 }

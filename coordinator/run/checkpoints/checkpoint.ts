@@ -1,5 +1,5 @@
-// Writes a run's whole state to disk: safetensors for arrays, JSON for the rest; written to a temporary folder, then renamed.
-// load-checkpoint.ts reads it back.
+// Writes the state of a run to disk: safetensors for arrays, JSON for the rest, in a temporary folder that is then renamed.
+// load-checkpoint.ts reads it.
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
@@ -27,7 +27,7 @@ export interface BestValidation {
   accuracy: number;
 }
 
-/** What the report and later checkpoints depend on, besides the state. */
+/** What the report and later checkpoints depend on, in addition to the state. */
 export interface RunProgress {
   /** Training images of all steps. */
   imagesSeen: number;
@@ -88,7 +88,7 @@ export async function saveCheckpoint(
     await writeInto(partial, setup, state, progress);
     await replace(target, partial);
   } catch (error) {
-    // On a full disk, this makes room again.
+    // Frees the space on a full disk.
     await rm(partial, { recursive: true, force: true });
     throw error;
   }

@@ -16,7 +16,7 @@ it('a record is framed as by TensorFlow 2.21', () => {
 
 it('a file holds the version, the session start and the added events, each framed', async () => {
   const folder = path.join(await temporaryFolder(), 'train');
-  const file = EventFile.open(folder, 1, fail);
+  const file = new EventFile(folder, 1, fail);
   file.add(1, [{ tag: 'loss', scalar: 0.5 }]);
   await file.close();
   const [name] = await readdir(folder);
@@ -35,7 +35,7 @@ it('a new file sorts after existing ones, even if the clock was set back', async
   const folder = await temporaryFolder();
   const future = Math.floor(Date.now() / 1000) + 1000;
   await writeFile(path.join(folder, `events.out.tfevents.${future}.elsewhere`), '');
-  await EventFile.open(folder, 1, fail).close();
+  await new EventFile(folder, 1, fail).close();
   expect((await readdir(folder)).toSorted()).toEqual([
     `events.out.tfevents.${future}.elsewhere`,
     `events.out.tfevents.${future + 1}.${hostname()}`,
@@ -45,13 +45,13 @@ it('a new file sorts after existing ones, even if the clock was set back', async
 it('a folder that cannot be created is an error at once', async () => {
   const file = path.join(await temporaryFolder(), 'file');
   await writeFile(file, '');
-  expect(() => EventFile.open(path.join(file, 'train'), 1, fail)).toThrow('ENOTDIR');
+  expect(() => new EventFile(path.join(file, 'train'), 1, fail)).toThrow('ENOTDIR');
 });
 
 it('a file that cannot be written is reported once, and later events are dropped', async () => {
   const folder = path.join(await temporaryFolder(), 'train');
   const errors: string[] = [];
-  const file = EventFile.open(folder, 1, ({ message }) => errors.push(message));
+  const file = new EventFile(folder, 1, ({ message }) => errors.push(message));
   // The file itself is opened asynchronously, after this.
   rmSync(folder, { recursive: true });
   for (let step = 1; step < 4; step++) {
