@@ -9,8 +9,8 @@ const loaders = {
   wasm: () => import('./wasm/definition.js'),
 } satisfies Record<string, () => Promise<{ definition: EngineDefinition }>>;
 
-type RegisteredName = keyof typeof loaders;
-export type EngineName = 'auto' | RegisteredName;
+export type EngineName = 'auto' | keyof typeof loaders;
+type RegisteredName = Exclude<EngineName, 'auto'>;
 
 const registeredNames = Object.keys(loaders) as RegisteredName[];
 export const engineNames: readonly EngineName[] = ['auto', ...registeredNames];
