@@ -3,7 +3,6 @@
 FROM node:22-bookworm-slim AS build
 WORKDIR /app
 COPY . .
-# Without install scripts: only TensorFlow's package has one that matters, and the coordinator does not use it.
 RUN npm ci --ignore-scripts \
  && npm run build \
  && npm prune --omit=dev --omit=optional --ignore-scripts
