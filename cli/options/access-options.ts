@@ -32,8 +32,9 @@ export function addClientAccessOptions(command: Command): Command {
 export function addServerAccessOptions(command: Command): Command {
   return addTokenOptions(
     command,
-    'access token of the owner: it allows joining as a worker, reading the status and controlling the run',
-    'file with one access token per line: NAME ROLE TOKEN, where ROLE is worker, viewer, operator or owner',
+    'access token with all rights: joining as a worker, reading the status and controlling the run',
+    'file with one access token per line: NAME ROLE TOKEN, where ROLE is worker (joins), viewer (reads the status), operator ' +
+      '(also controls the run) or owner (all rights)',
   )
     .optionsGroup('TLS (PEM files):')
     .option('--tls-cert <FILE>', 'serve TLS (wss, https) with this certificate; reloaded when the file changes')
@@ -45,7 +46,7 @@ function addTokenOptions(command: Command, token: string, tokenFile: string): Co
   return command
     .optionsGroup('Access:')
     .addOption(
-      new Option('--token <TOKEN>', `${token} (better set LOCKSTEP_TOKEN, as other users can see arguments)`).env(
+      new Option('--token <TOKEN>', `${token} (prefer LOCKSTEP_TOKEN: other users can see arguments)`).env(
         'LOCKSTEP_TOKEN',
       ),
     )

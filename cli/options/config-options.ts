@@ -54,13 +54,13 @@ export function addConfigOption(command: Command, key: ConfigKey): void {
 
 /** What each recipe sets, for --help. */
 function describeRecipes(): string {
-  const lines = ['What --recipe sets; options that are given explicitly win:'];
+  const lines = ['What --recipe sets:'];
   for (const name of recipeNames) {
     const flagsAt = (depth: number) => Object.entries(recipePresets[name]({ depth })).map(asFlag);
     const flags = flagsAt(20);
     const deepFlags = flagsAt(110).filter((flag) => !flags.includes(flag));
     if (flags.length === 0) flags.push('the defaults');
-    if (deepFlags.length > 0) flags.push('and with --depth 110 or more', ...deepFlags);
+    if (deepFlags.length > 0) flags.push('and, if --depth is at least 110,', ...deepFlags);
     lines.push(`  ${new Help().boxWrap(`${name}: ${flags.join(' ')}`, 74).replaceAll('\n', '\n    ')}`);
   }
   return lines.join('\n');

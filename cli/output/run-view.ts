@@ -37,10 +37,10 @@ export function addViewOptions(command: Command): Command {
     .addOption(new Option('--quiet', 'print only warnings, errors and the final result').conflicts('json'))
     .option('--json', 'print one line of JSON per event: the start, the lines of metrics.jsonl, then the report')
     .addOption(
-      new Option('--summary', 'print the layer table before training (default: on a terminal)').conflicts([
-        'quiet',
-        'json',
-      ]),
+      new Option(
+        '--summary',
+        'print the layer table before training (default: only if the output is a terminal)',
+      ).conflicts(['quiet', 'json']),
     )
     .option('--no-summary', 'print the parameter count only, not the layer table');
 }

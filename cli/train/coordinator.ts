@@ -18,18 +18,23 @@ export function configure(command: Command): void {
   command
     .description(
       'Start a coordinator, and train with the workers that connect to it from this and other machines. It prints the command ' +
-        'that starts a worker. Workers may join and leave at any time; the weights stay the same.',
+        'that starts a worker. Workers may join and leave at any time; this does not change the trained weights.',
     )
     .optionsGroup('Workers:')
     .option(
       '--host <ADDRESS>',
-      'address to listen on; 0.0.0.0 for all. Anything but a loopback address requires a token',
+      'address to listen on; 0.0.0.0 for all IPv4 interfaces. Anything but a loopback address requires a token',
       '127.0.0.1',
     )
     .addOption(portOption('port to listen on; 0 for any free port').default(defaultPort))
     .addOption(minimumOption('--min-workers <N>', 'number of workers to wait for before the first step'))
-    .addOption(minimumOption('--pause-below <N>', 'wait before a step while fewer workers than this are connected'))
-    .addOption(waitTimeoutOption('save a checkpoint and exit after waiting this long for workers'));
+    .addOption(
+      minimumOption(
+        '--pause-below <N>',
+        'after the first step, wait before a step while fewer workers than this are connected',
+      ),
+    )
+    .addOption(waitTimeoutOption('save a checkpoint and exit with status 3 after waiting this long for workers'));
   addRunOptions(addServerAccessOptions(command)).action(async (options: CoordinatorOptionValues) => {
     const { minWorkers, pauseBelow, open = false } = options;
     const server = readServerOptions(command);

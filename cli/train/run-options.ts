@@ -20,21 +20,22 @@ export function addRunOptions(command: Command): Command {
     .optionsGroup('Resuming:')
     .option(
       '--resume [CHECKPOINT]',
-      'resume from a checkpoint, or from the latest one of a run directory; without a value, from the latest one of ' +
-        '--run-dir or else of the most recent run in runs/; auto: likewise, but start a new run if there is none',
+      'continue a run from a checkpoint, from the latest one of a run directory, or auto. Without a value: the latest ' +
+        'checkpoint of --run-dir, or of the most recent run in runs/. auto: the same, but start a new run if there is none. ' +
+        'The configuration comes from the checkpoint',
     )
     .option(
       '--override',
-      "with --resume, accept a configuration or images that differ from the checkpoint's; the run is then not exact",
+      "with --resume, accept a configuration or a dataset that differs from the checkpoint's; the report then says that the run is not exact",
     )
     .optionsGroup('Monitoring:')
     .option('--open', 'open the dashboard in a browser')
-    .option('--no-dashboard', 'serve neither the dashboard nor its controls')
-    .option('--timeline <FILE>', 'write a trace of some steps, for ui.perfetto.dev')
+    .option('--no-dashboard', 'do not serve the dashboard and its controls; the status and /metrics are still served')
+    .option('--timeline <FILE>', 'write a trace of some steps, to open in ui.perfetto.dev')
     .addOption(
       new Option(
         '--timeline-steps <FROM-TO>',
-        'steps to trace, counted from 1 (default: 21 steps, starting with the tenth)',
+        'first and last step to trace, counted from 1 (default: the 10th to 30th step from here on)',
       ).argParser(parseSteps),
     );
   return addConfigOptions(addViewOptions(command));

@@ -55,7 +55,7 @@ export const recipeFields = {
     schema: z.enum(recipeNames),
     default: 'tutorial',
     allowed: 'tutorial, paper or fast',
-    help: 'named set of training options, listed below; options given explicitly win',
+    help: 'named set of training options (tutorial, paper or fast), listed below; options given explicitly win',
     placeholder: 'NAME',
   }),
   seed: field({
@@ -69,7 +69,9 @@ export const recipeFields = {
     schema: z.int().min(1).max(4096),
     default: 4,
     allowed: 'a whole number from 1 to 4096 that divides the batch size',
-    help: 'number of slices each global batch is divided into; batch norm sees one slice, so this affects the weights',
+    help:
+      'number of slices each global batch is divided into, and so the most workers that can compute at once; must divide the ' +
+      'batch size. Batch norm sees one slice, so this affects the weights',
     placeholder: 'S',
   }),
   batchSize: field({
@@ -81,7 +83,7 @@ export const recipeFields = {
   }),
   steps: field({
     ...optionalWholeNumber(1),
-    help: 'length of the run in steps (optimizer updates) (default: 64000)',
+    help: 'length of the run in steps, one optimizer update each (default: 64000)',
     placeholder: 'N',
   }),
   epochs: field({
@@ -93,7 +95,7 @@ export const recipeFields = {
     schema: z.int().min(8).max(2000),
     default: 20,
     allowed: '6n+2: 20, 32, 44, 56, 110, …, at most 2000',
-    help: 'number of weighted layers of the ResNet, 6n+2',
+    help: 'number of weighted layers of the ResNet, 6n+2: 8, 14, 20, 32, 44, 56, 110, …',
     placeholder: 'D',
   }),
   initialFilters: field({
@@ -121,7 +123,7 @@ export const recipeFields = {
     schema: z.number().min(0).max(1),
     default: 0.99,
     allowed: 'a number from 0 to 1',
-    help: 'momentum of the moving statistics of batch norm, applied once per slice',
+    help: "share of the moving statistics of batch norm that is kept, once per slice (Keras's convention: 1 minus PyTorch's momentum)",
     placeholder: 'X',
   }),
   initialWeightsSha256: field({
@@ -131,7 +133,7 @@ export const recipeFields = {
       .nullable(),
     default: null,
     allowed: '64 hexadecimal digits',
-    help: 'expected hash of the weights in --initial-weights (default: any)',
+    help: 'exit if the SHA-256 of the weights in --initial-weights is another one (default: not checked)',
     placeholder: 'HASH',
   }),
   validationSplit: field({
@@ -145,8 +147,9 @@ export const recipeFields = {
     default: 'imagenet',
     allowed: 'imagenet, per-pixel-mean or standardize',
     help:
-      'what to subtract from the pixels: imagenet (ImageNet channel means), per-pixel-mean (the mean training image) or ' +
-      'standardize (channel means of the training images, then divide by their standard deviations instead of 255)',
+      'what is subtracted from the pixels before they are divided by 255: imagenet (ImageNet channel means), per-pixel-mean ' +
+      '(the mean training image) or standardize (channel means of the training images, which are then divided by their ' +
+      'standard deviations instead)',
     placeholder: 'NAME',
   }),
   augment: field({
@@ -160,29 +163,29 @@ export const recipeFields = {
     default: 'random',
     allowed: 'random or alternating',
     help:
-      'how --augment chooses the images to flip: random, or alternating (random in the first epoch, then the opposite ' +
-      'choice in every other epoch)',
+      'how the images to flip are chosen: random, or alternating (at random in the first epoch, then each image is flipped in ' +
+      'every second epoch)',
     placeholder: 'MODE',
   }),
   cropPadding: field<CropPadding>({
     schema: z.enum(cropPaddings),
     default: 'zeros',
     allowed: 'zeros or reflect',
-    help: 'padding before --augment crops an image: zeros, or reflect (the image mirrored at its edges)',
+    help: '4 pixels of padding before an image is cropped: zeros, or reflect (the image mirrored at its edges)',
     placeholder: 'KIND',
   }),
   augmentValidation: field({ ...boolean, default: false, help: 'flip and crop validation images at random too' }),
   labelSmoothing: field({
     ...belowOne,
     default: 0,
-    help: 'label smoothing of the training loss: share of each label spread over all classes',
+    help: 'label smoothing of the training loss: share of each label that is spread evenly over all classes',
     placeholder: 'X',
   }),
   learningRate: field({ ...positive, default: 0.1, help: 'peak learning rate of the schedule', placeholder: 'X' }),
   scaleLearningRate: field({
     ...optionalWholeNumber(1),
-    help: 'reference batch size: scale the learning rate linearly by batch size / B (default: no scaling)',
-    placeholder: 'B',
+    help: 'reference batch size: multiply the learning rate by --batch-size / REF (default: no scaling)',
+    placeholder: 'REF',
   }),
   schedule: field<ScheduleName>({
     schema: z.enum(schedules),
@@ -201,7 +204,7 @@ export const recipeFields = {
   warmupSteps: field({
     ...optionalWholeNumber(0),
     help:
-      'steps over which the learning rate warms up (default: 0; 30% of the run with one-cycle; 5 epochs when ' +
+      'steps over which the learning rate rises to its peak (default: 0; 30% of the run with one-cycle; 5 epochs when ' +
       '--scale-learning-rate raises the rate)',
     placeholder: 'N',
   }),
@@ -209,16 +212,21 @@ export const recipeFields = {
     schema: positive.schema.nullable(),
     default: null,
     allowed: positive.allowed,
-    help: 'constant learning rate during --warmup-steps, instead of a rising one',
+    help: 'learning rate during --warmup-steps, instead of a rising one (default: it rises)',
     placeholder: 'X',
   }),
-  momentum: field({ ...belowOne, default: 0.9, help: 'momentum of SGD, in the form Keras uses', placeholder: 'X' }),
+  momentum: field({
+    ...belowOne,
+    default: 0.9,
+    help: 'momentum of SGD; as in Keras, the learning rate is part of the velocity',
+    placeholder: 'X',
+  }),
   nesterov: field({ ...boolean, default: false, help: 'use Nesterov momentum' }),
   weightDecay: field({
     schema: z.number().min(0).finite(),
     default: 0,
     allowed: 'a number of at least 0',
-    help: 'L2 penalty added to the gradients of convolution and dense kernels',
+    help: 'L2 penalty: this multiple of the weight is added to the gradient of each convolution and dense kernel',
     placeholder: 'X',
   }),
 };
@@ -240,7 +248,7 @@ const runFields = {
   initialWeights: field({
     ...optionalText,
     allowed: 'a safetensors file or a checkpoint',
-    help: 'start from these weights instead of random ones: a safetensors file written by export, or a checkpoint',
+    help: 'start from these weights instead of random ones: a safetensors file written by lockstep export, or a checkpoint',
     placeholder: 'PATH',
   }),
   checkpointEvery: field({
@@ -257,31 +265,35 @@ const runFields = {
   exact: field({
     ...boolean,
     default: false,
-    help: "refuse workers whose engine fingerprint differs from the first worker's",
+    help: 'refuse workers that may round differently than the first one: those with another engine, version or device model',
   }),
   heartbeatInterval: field({
     ...positive,
     default: 2,
-    help: 'seconds between heartbeats, in both directions',
+    help: 'seconds between heartbeats',
     placeholder: 'SECONDS',
   }),
   heartbeatTimeout: field({
     ...positive,
     default: 10,
-    help: 'disconnect a worker after this many seconds without a sign of life',
+    help: 'disconnect a worker that has sent nothing for this many seconds; its slices go to other workers',
     placeholder: 'SECONDS',
   }),
   stragglerFactor: field({
     schema: z.number().min(1).finite().or(z.literal(0)),
     default: 3,
     allowed: '0 to disable, or a number of at least 1',
-    help: 'also assign a slice to an idle worker once it takes X times the median; 0 disables this',
+    help:
+      'also assign a slice to an idle worker once it has taken X times as long as the median slice; the first result counts; 0 ' +
+      'disables this',
     placeholder: 'X',
   }),
   replicas: field({
     ...wholeNumber(1),
     default: 2,
-    help: 'number of workers that should hold each shard; extra copies are sent while the network is idle',
+    help:
+      'number of workers that should hold each shard of the training images, so that another can take over at once; copies are ' +
+      'sent while the network is idle',
     placeholder: 'R',
   }),
 };
