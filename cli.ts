@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line: runs a command, and turns errors into messages and exit statuses.
+// Entry point of the command line: runs a command and turns errors into messages and exit statuses.
 import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
 import { setV8Flags } from './cli/process/v8-flags.js';
@@ -9,7 +9,10 @@ import { visible, visibleLines } from './shared/visible-text.js';
 
 const unexpectedErrorStatus = 1;
 const badUsageStatus = 2;
-/** The messages of these errors may quote the other side of a connection, so they are kept on one line. */
+/**
+ * Codes of errors whose messages may quote the other side of a connection. They are printed on a single line, so that a
+ * peer cannot add lines to the output.
+ */
 const codesThatQuotePeers: readonly ErrorCode[] = ['refused', 'unreachable', 'protocol'];
 const isDebugging = !['', '0', undefined].includes(process.env['LOCKSTEP_DEBUG']);
 
@@ -38,12 +41,12 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
-    // commander has already printed the message. --help and --version end up here too.
+    // commander has already printed the message. --help and --version also end here, with exit code 0.
     process.exitCode = error.exitCode === 0 ? 0 : badUsageStatus;
   } else if (error instanceof LockstepError) {
     const message = await withFlagsOfAllCommands(program, error.message);
     printError(codesThatQuotePeers.includes(error.code) ? visible(message) : visibleLines(message), error);
-    // A parent such as `lockstep train` receives the reason as data.
+    // A parent process, such as `lockstep train`, also receives the error as data.
     if (process.connected) process.send?.({ code: error.code, message: error.message });
     process.exitCode = exitStatuses[error.code];
   } else {

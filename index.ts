@@ -1,5 +1,6 @@
-// The library's public API: what `import … from 'lockstep'` provides. Every type that these declarations mention is exported
-// too; test/package.test.ts holds that. The declarations mention Node's types, which TypeScript does not load by itself.
+// The library's public API: what `import … from 'lockstep'` provides. Every type used in a public declaration is
+// exported too, which test/package.test.ts enforces. The declarations use Node.js types, which TypeScript does not load
+// automatically.
 /// <reference types="node" preserve="true" />
 
 // Train on this machine
@@ -36,7 +37,7 @@ export type { BatchSums, Metrics } from './coordinator/run/metrics.js';
 export type { WorkerSummary as WorkerTotals } from './shared/monitoring/messages.js';
 export type { RunPhase, RunStatus, WorkerState, WorkerStatus } from './shared/monitoring/run-status.js';
 
-// What was trained: checkpoints, evaluation and prediction
+// Trained models: checkpoints, evaluation and prediction
 export { loadCheckpoint, type Checkpoint } from './coordinator/run/checkpoints/load-checkpoint.js';
 export type { BestValidation, RunProgress, SavedState } from './coordinator/run/checkpoints/checkpoint.js';
 export { evaluate, type EvaluateOptions, type LocalEvaluation } from './inference/evaluate.js';
@@ -51,7 +52,8 @@ export type { ImageFit } from './inference/images/resize.js';
 export { loadCifar10, type Cifar10 } from './shared/dataset/cifar10.js';
 export { synthesizeDataset } from './shared/dataset/synthesize.js';
 
-// Engines: what a worker computes gradients with. fillInput and labelsOf turn a batch into a network's input and labels.
+// Engines, which compute gradients for a worker. fillInput and labelsOf convert a batch to the input and labels of a
+// network.
 export type { BatchResult, EvaluationResult, SliceResult } from './worker/engine.js';
 export type { Engine, EngineModel, EngineOptions, EngineSettings, Precision } from './worker/engine.js';
 export { openEngine, type EngineName, type OpenedEngine } from './worker/engines/registry.js';

@@ -1,20 +1,20 @@
-// The command line as a whole: every command, in the order of --help. A command's options and code are loaded when it is
+// All commands, in the order in which --help lists them. The options and code of a command are loaded only when it is
 // used, so that `lockstep --help` and `lockstep --version` load none of them.
 import { Command, type Argument, type Option } from 'commander';
 import { lockstepVersion } from '../shared/version.js';
 import { registerFlags, withFlags } from './output/flag-names.js';
 
-/** A command's module: adds its description, arguments, options and action. */
+/** Module of a command. `configure` adds the description, arguments, options and action. */
 type CommandModule = { configure: (command: Command) => unknown };
 type CommandEntry = [name: string, summary: string, load: () => Promise<CommandModule>];
 
 const commandGroups: Readonly<Record<string, readonly CommandEntry[]>> = {
   'Training:': [
-    ['start', 'Run a short first training and show what to do next', () => import('./train/start.js')],
+    ['start', 'Train briefly on this machine and show what to do next', () => import('./train/start.js')],
     ['train', 'Train on this machine', () => import('./train/train.js')],
     [
       'coordinator',
-      'Start a coordinator, to train with workers on any machines',
+      'Start a coordinator and train with workers on one or more machines',
       () => import('./train/coordinator.js'),
     ],
     ['worker', 'Start a worker for a coordinator', () => import('./train/worker.js')],
@@ -43,7 +43,7 @@ const commandGroups: Readonly<Record<string, readonly CommandEntry[]>> = {
 
 const loaders = new WeakMap<Command, () => Promise<CommandModule>>();
 
-/** Never ends the process: parse errors are thrown as CommanderError. */
+/** Builds the command line. It never exits the process: parse errors are thrown as CommanderError. */
 export function lockstepProgram(): Command {
   const program = new Command('lockstep')
     .description(
@@ -100,13 +100,13 @@ export async function loadAllCommands(program: Command): Promise<void> {
   for (const command of program.commands) await loadCommand(command);
 }
 
-/** Like withFlags, for a message that may also name options of other commands than the one that runs. */
+/** Like withFlags, for a message that may also name options of commands other than the running one. */
 export async function withFlagsOfAllCommands(program: Command, message: string): Promise<string> {
   if (/`[\w.]+`/.test(withFlags(message))) await loadAllCommands(program);
   return withFlags(message);
 }
 
-/** The text of an option or argument in --help, with its choices and default. */
+/** Returns the help text of an option or argument, with its choices and default value. */
 function describeTerm({ description, argChoices, defaultValue }: Option | Argument): string {
   const details = [
     ...(argChoices === undefined ? [] : [`choices: ${argChoices.join(', ')}`]),

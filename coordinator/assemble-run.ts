@@ -33,7 +33,7 @@ import { RunRecorder } from './training/run-recorder.js';
 import { RunSchedule } from './training/run-schedule.js';
 import { TrainingState } from './training/training-state.js';
 
-/** What a run consists of before it has a port. */
+/** A run that is ready to start but does not listen on a port yet. */
 export interface AssembledRun {
   setup: RunSetup;
   schedule: RunSchedule;
@@ -48,8 +48,8 @@ export interface AssembledRun {
 }
 
 /**
- * Cuts the images into shards and checks them against the checkpoint of a resumed run. Throws as createShards and
- * assertResumable do.
+ * Cuts the images into shards and, for a resumed run, checks them against the checkpoint. Throws the errors of
+ * createShards and assertResumable.
  */
 export async function assembleRun(
   planned: PlannedRun,
@@ -66,7 +66,7 @@ export async function assembleRun(
   const totals = new RunTotals(
     checkpoint && { step: checkpoint.step, record: checkpoint.progress.totals, isOverridden },
   );
-  // The first subscriber, because others read the totals.
+  // Subscribed first because other subscribers read the totals.
   events.on('event', (event) => {
     totals.apply(event);
     const line = metricsLineOf(event);
@@ -140,7 +140,7 @@ export function openDashboard(
   });
 }
 
-/** Runs the training with its files open, and publishes how it ended. */
+/** Runs the training while its files are open, and publishes its outcome. */
 export async function observed(
   run: AssembledRun,
   timeline: TimelineFile | undefined,

@@ -1,4 +1,4 @@
-// startEvaluation: evaluates a checkpoint with workers, as a run does between epochs, without training.
+// startEvaluation: evaluates a checkpoint with workers, in the same way as a run does between epochs, without training.
 import { systemClock, type Clock } from '../shared/clock.js';
 import { resolveDataset, type Cifar10 } from '../shared/dataset/cifar10.js';
 import { recordBytes } from '../shared/dataset/image-batch.js';
@@ -20,15 +20,15 @@ import { Dispatcher } from './training/dispatcher.js';
 import { EvaluationJob } from './training/evaluation-job.js';
 
 export interface EvaluationOptions extends AccessOptions {
-  /** A checkpoint, or a run directory, which stands for its newest checkpoint. */
+  /** Path of a checkpoint, or of a run directory to evaluate its newest checkpoint. */
   checkpoint: string;
-  /** `test` by default. */
+  /** Split to evaluate; `test` by default. */
   split?: EvaluationSplit | undefined;
-  /** The folder of the images; the run's own by default. */
+  /** Folder with the images; the run's own folder by default. */
   data?: string | undefined;
-  /** The images themselves, instead of the folder. */
+  /** Images, as an alternative to `data`. */
   dataset?: Cifar10 | undefined;
-  /** Whether to flip and crop validation images; as in the run by default. */
+  /** Whether to flip and crop validation images; by default, the run's setting. */
   augmentValidation?: boolean | undefined;
   /** Give up after waiting this long for workers (`no-workers`); no limit by default. */
   waitTimeoutMs?: number | undefined;
@@ -38,7 +38,7 @@ export interface EvaluationOptions extends AccessOptions {
 /** The result of an evaluation. */
 export interface EvaluationReport extends Outcome {
   lockstepVersion: string;
-  /** The checkpoint's folder. */
+  /** Path of the checkpoint's folder. */
   checkpoint: string;
   step: number;
   /** See weightsSha256 in shared/network/layout-hash.ts. */
@@ -53,7 +53,7 @@ export interface EvaluationReport extends Outcome {
 }
 
 export interface Evaluation {
-  /** The URL for a worker on this machine. */
+  /** URL for workers on this machine. */
   readonly url: string;
   readonly host: string;
   readonly port: number;
@@ -63,16 +63,16 @@ export interface Evaluation {
   /** The source of the images, for display. */
   readonly dataset: string;
   readonly isRunsOwnSplit: boolean;
-  /** Publishes `evaluation-progress` and the events of workers. */
+  /** Publishes `evaluation-progress` and worker events. */
   readonly events: RunEventBus;
-  /** Settles when everything is evaluated and the port is free. Rejects with `interrupted` after stop. */
+  /** Settles when the evaluation has ended and the port is free. Rejects with `interrupted` after stop(). */
   readonly report: Promise<EvaluationReport>;
   stop(reason?: LockstepError): void;
 }
 
 /**
- * Starts a coordinator that evaluates a checkpoint. Resolves once it listens; the evaluation starts with the first worker.
- * Throws LockstepError as loadCheckpoint and startCoordinator do, and `bad-data` if the split has no images.
+ * Starts a coordinator that evaluates a checkpoint. Resolves once it listens; the evaluation starts when the first
+ * worker joins. Throws the errors of loadCheckpoint and startCoordinator, and `bad-data` if the split has no images.
  */
 export async function startEvaluation(options: EvaluationOptions): Promise<Evaluation> {
   const { clock = systemClock, waitTimeoutMs } = options;
@@ -97,18 +97,18 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
     notReady: () => (pool.size === 0 ? 'no workers are connected' : undefined),
   });
   const report = session.run(() => evaluate(plan, session, events, clock, waitTimeoutMs));
-  // If nobody awaits `report`, its rejection must not end the process.
+  // If the caller ignores `report`, its rejection must not end the process.
   report.catch(() => undefined);
   const { url, host, port } = session;
   return { url, host, port, ...plan.summary, events, report, stop: (reason) => session.stop(reason) };
 }
 
-/** Reads what is evaluated. */
+/** Loads the checkpoint and the images to evaluate. */
 async function planEvaluation(options: EvaluationOptions) {
   const { split = 'test' } = options;
   const checkpoint = await loadCheckpoint(options.checkpoint);
   const { augmentValidation = checkpoint.config.augmentValidation } = options;
-  // The engine may differ from the run's.
+  // `exact` is off because the engine may differ from the run's.
   const config = { ...checkpoint.config, augmentValidation, exact: false };
   const dataset = options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined));
   const { images: records, ...shards } = splitEvaluation(dataset, config, split);
@@ -129,7 +129,10 @@ function noImages({ path, config }: Checkpoint, split: EvaluationSplit): Lockste
   return new LockstepError('bad-data', `there are no ${split} images for ${path}${cause}: choose another \`split\``);
 }
 
-/** Whether a split's shards are those of the checkpoint's run, which are in the order training, validation, test. */
+/**
+ * Whether these shards are the split's shards in the checkpoint's run. Shard hashes are stored in the order training,
+ * validation, test.
+ */
 function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit, shards: readonly Shard[]): boolean {
   const evaluated = shardHashes.slice(config.slices);
   const own = split === 'validation' ? evaluated.slice(0, shards.length) : evaluated.slice(-shards.length);

@@ -17,7 +17,10 @@ import { CoordinatorSession } from './session.js';
 import { Dispatcher } from './training/dispatcher.js';
 import { TrainingRun } from './training/training-run.js';
 
-/** Leaves time to save and say goodbye within the 30 s that Kubernetes allows. */
+/**
+ * Default of `stopGraceMs`. Leaves time to save a checkpoint and disconnect the workers within Kubernetes's default
+ * grace period of 30 s.
+ */
 const defaultStopGraceMs = 10_000;
 
 export interface CoordinatorOptions extends ConfigInput, ResumeOptions, AccessOptions {
@@ -27,19 +30,22 @@ export interface CoordinatorOptions extends ConfigInput, ResumeOptions, AccessOp
   pauseBelow?: number | undefined;
   /** End the run with a checkpoint (`no-workers`) after waiting this long for workers; no limit by default. */
   waitTimeoutMs?: number | undefined;
-  /** After `stop`, abandon a step that does not end within this time, and save the one before; 10,000 by default. */
+  /**
+   * After `stop`, abandon the current step if it does not end within this time, and save the state before it; 10,000 by
+   * default.
+   */
   stopGraceMs?: number | undefined;
-  /** The images themselves, instead of the folder `data`. */
+  /** Images, as an alternative to the folder `data`. */
   dataset?: Cifar10 | undefined;
-  /** Whether the port serves the dashboard and takes operators' requests; true by default. */
+  /** Whether the port serves the dashboard and accepts operators' requests; true by default. */
   dashboard?: boolean | undefined;
-  /** Write a timeline of some steps, for Perfetto. */
+  /** Write a timeline of some steps, viewable in Perfetto. */
   timeline?: TimelineOptions | undefined;
   clock?: Clock | undefined;
 }
 
 export interface Coordinator {
-  /** The URL for a worker on this machine. */
+  /** URL for workers on this machine. */
   readonly url: string;
   readonly host: string;
   readonly port: number;
@@ -52,15 +58,18 @@ export interface Coordinator {
   readonly totalSteps: number;
   readonly stepsPerEpoch: number;
   readonly events: RunEventBus;
-  /** Progress of the run and its workers: the body of /status. */
+  /** Returns the progress of the run and its workers: the body of /status. */
   status(): RunStatus;
-  /** Settles when the run has ended, workers have been sent home and the port is free. Rejects with `interrupted` after stop. */
+  /**
+   * Settles when the run has ended, the workers are disconnected and the port is free. Rejects with `interrupted` after
+   * stop().
+   */
   readonly report: Promise<Report>;
   /** Ends the run after the current step, with a checkpoint. */
   stop(reason?: LockstepError): void;
 }
 
-/** Options that are not fields of the configuration; complete by its type. */
+/** Names of the options that are not configuration fields. The type ensures that none is missing. */
 const otherOptions: Readonly<Record<Exclude<keyof CoordinatorOptions, ConfigKey>, true>> = {
   host: true,
   port: true,
@@ -82,21 +91,21 @@ const otherOptions: Readonly<Record<Exclude<keyof CoordinatorOptions, ConfigKey>
   clock: true,
 };
 
-/** The configuration among the options, unknown keys included. */
+/** Returns the options that belong to the configuration, including unknown keys. */
 export function configInputOf(options: CoordinatorOptions): ConfigInput {
   return Object.fromEntries(Object.entries(options).filter(([key]) => !Object.hasOwn(otherOptions, key)));
 }
 
 /**
  * Starts a coordinator and resolves once it listens; training starts when enough workers have joined.
- * Throws LockstepError for a bad configuration, bad data, a port in use, or an address that needs a token.
+ * Throws LockstepError for a bad configuration, bad data, a port in use, or an address that requires a token.
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const { clock = systemClock, stopGraceMs = defaultStopGraceMs } = options;
   const planned = await planRun(configInputOf(options), options);
   const access = openAccessPolicy(options);
   const directory = new RunDirectory(planned.config.runDir ?? defaultRunDirectory(new Date()));
-  // Checked now, before a minute of reading images, and again once the port is open.
+  // Checked now, because reading the images may take a minute, and again once the port is open.
   await directory.assertFree(planned.checkpoint);
   const dataset = options.dataset ?? (await resolveDataset(planned.config.data ?? undefined));
   const run = await assembleRun(planned, options, dataset, directory, clock);
@@ -113,7 +122,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     pages: options.dashboard === false ? undefined : openDashboard(run, session, access, status, dataset.source),
   });
   try {
-    // Now that the port is this run's: another run that resumes in the same folder would have it.
+    // Only now that this run owns the port: if another run were resuming in the same directory, it would hold the port.
     await directory.open(setup.config, planned.checkpoint);
   } catch (error) {
     await session.close();
@@ -142,7 +151,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
   };
   const report = runToTheEnd();
-  // Whoever holds `report` sees its rejection; without a holder, it must not end the process.
+  // If the caller ignores `report`, its rejection must not end the process.
   report.catch(() => undefined);
   const { url, host, port } = session;
   return {

@@ -1,5 +1,5 @@
-// One session of a coordinator, for a training run or for an evaluation: opens the port, admits workers, announces them,
-// and shuts down in order.
+// A coordinator session, for a training run or an evaluation: opens the port, admits workers, publishes their events,
+// and shuts down in an orderly way.
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../shared/clock.js';
 import { workerConfigOf, type Config } from '../shared/config/config.js';
@@ -18,12 +18,15 @@ import { WorkerPool } from './connections/worker-pool.js';
 import type { ShardStore } from './dataset/shard-store.js';
 import type { RunEventBus } from './run/run-event-bus.js';
 
-/** A slice needs one worker, and some spares are useful; more would only cost memory. */
+/**
+ * Returns the maximum number of workers. Each slice needs one worker, and some spares are useful; more workers would
+ * only cost memory.
+ */
 function maxWorkersFor(slices: number): number {
   return Math.max(256, 16 * slices);
 }
 
-/** What a session tells its workers, and the shards that it sends them. */
+/** Configuration and shards that a session sends to its workers. */
 export interface SessionSetup {
   config: Config;
   layout: ModelLayout;
@@ -32,9 +35,9 @@ export interface SessionSetup {
 
 export interface SessionOptions {
   kind: 'run' | 'evaluation';
-  /** After `stop`, workers have this long to finish the step before they are disconnected. */
+  /** Time that workers have after `stop` to finish the step before they are disconnected. */
   stopGraceMs: number;
-  /** The fingerprint that workers of an exact run must have; undefined if the first worker decides. */
+  /** Fingerprint that the workers of an exact run must have; undefined to use the first worker's. */
   fingerprint?: string | undefined;
 }
 
@@ -70,7 +73,7 @@ export class CoordinatorSession {
     };
   }
 
-  /** Aborted by `stop`. */
+  /** Signal that stop() aborts. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
@@ -96,13 +99,13 @@ export class CoordinatorSession {
     return this.#access.host;
   }
 
-  /** Throws before `listen`. */
+  /** The port that the session listens on. Throws if listen() has not been called. */
   get port(): number {
     if (this.#server === undefined) throw new Error('the session does not listen yet');
     return this.#server.port;
   }
 
-  /** The URL for a worker on this machine. */
+  /** URL for workers on this machine. */
   get url(): string {
     const scheme = this.#access.tls === undefined ? 'ws' : 'wss';
     const host = isLoopback(this.host) ? this.host.replace('::1', '[::1]') : '127.0.0.1';
@@ -121,13 +124,13 @@ export class CoordinatorSession {
     if (stopGraceMs === 0) dismissAll();
   }
 
-  /** Publishes an event for each worker that is connected, and for each that joins or leaves until the session ends. */
+  /** Publishes an event for each connected worker, then for each worker that joins or leaves until the session ends. */
   announceWorkers(): void {
     for (const worker of this.pool.workers) this.#announce(worker);
     this.pool.listen({
       joined: (worker) => this.#announce(worker),
       left: ({ id, name, address, bytesSent, bytesReceived }, reason) => {
-        // Workers that get a goodbye at the end are not lost.
+        // Workers that are disconnected at the end of the session are not lost.
         if (this.#isEnded) return;
         const workers = this.pool.size;
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
@@ -135,7 +138,7 @@ export class CoordinatorSession {
     });
   }
 
-  /** Runs the session's work, then says goodbye to the workers and closes the port, whatever the outcome. */
+  /** Runs the session's work. Whatever the outcome, then disconnects the workers and closes the port. */
   async run<Result>(work: () => Promise<Result>): Promise<Result> {
     let goodbye = `the ${this.#options.kind} has ended`;
     // Lets the caller of startCoordinator or startEvaluation subscribe before the first event.
@@ -157,7 +160,7 @@ export class CoordinatorSession {
     }
   }
 
-  /** Closes the port. Workers that did not get a goodbye try to reconnect. */
+  /** Closes the port. Workers that have not received a goodbye will try to reconnect. */
   async close(): Promise<void> {
     this.#isEnded = true;
     await this.#server?.close();
@@ -219,7 +222,7 @@ export class CoordinatorSession {
   }
 
   #publishAccess(message: string): void {
-    // The end of the session also ends connections that have not joined, and nobody refused these.
+    // When the session ends, pending connections end too, but they were not refused.
     if (!this.#isEnded) this.#events.publish({ type: 'access', message });
   }
 }

@@ -1,4 +1,4 @@
-// npm run docs: builds the site into docs/.vitepress/dist. Installs what is missing first, from the npm registry only.
+// npm run docs: builds the site into docs/.vitepress/dist, after installing missing packages from the npm registry.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -11,7 +11,7 @@ function run(command, args, cwd) {
   execFileSync(command, args, { cwd, stdio: 'inherit' });
 }
 
-// The option tables and the API reference describe the built package. Installing builds it.
+// The option tables and the API reference describe the built package. npm ci builds it too.
 run('npm', existsSync(path.join(root, 'node_modules')) ? ['run', 'build'] : ['ci'], root);
 if (!existsSync(path.join(docs, 'node_modules'))) run('npm', ['ci', '--no-audit', '--no-fund'], docs);
 

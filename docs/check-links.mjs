@@ -1,5 +1,5 @@
 // Checks the links of every Markdown page in the repository: a relative link must lead to a file that exists, and its
-// fragment to a heading of that page. Pages that are built (docs/api) are left to the site's own check of dead links.
+// fragment to a heading of that page. Generated pages (docs/api) are checked by the site's build instead.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,14 +25,14 @@ const folders = ['docs', 'deploy', 'examples']
   .filter((folder) => existsSync(folder));
 const pages = [...rootPages.map((name) => path.join(root, name)), ...folders.flatMap(pagesIn)];
 
-/** A page without its code, in which nothing is a link. */
+/** Returns the text of a page without code, because code contains no links. */
 function proseOf(page) {
   return readFileSync(page, 'utf8')
     .replaceAll(/^```[\s\S]*?^```$/gm, '')
     .replaceAll(/`[^`\n]*`/g, (span) => span.replaceAll(/[[\]()#]/g, ''));
 }
 
-/** The fragments that lead to a page's headings. GitHub and the site make them alike for plain words, digits and hyphens. */
+/** Returns the fragments of a page's headings. GitHub and the site agree on them for words, digits and hyphens. */
 function fragmentsOf(page) {
   return [...proseOf(page).matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
     heading

@@ -1,5 +1,5 @@
-// Writes the tables of docs/options.md and docs/commands.md into docs/generated/, from the built package: the configuration
-// table in shared/config and the commands' own definitions, which --help prints.
+// Writes the tables of docs/options.md and docs/commands.md into docs/generated/, from the built package: the
+// configuration table in shared/config and the commands' own definitions, which --help prints.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { lockstepProgram } from '../dist/cli/program.js';
@@ -10,7 +10,7 @@ import { recipeNames, recipePresets } from '../dist/shared/config/recipe-presets
 const folder = new URL('generated/', import.meta.url);
 
 const code = (text) => `\`${text}\``;
-/** Plain text in a table's cell. */
+/** Escapes plain text for a table cell. */
 const escape = (text) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll('{', '&#123;');
 const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
@@ -32,7 +32,7 @@ function configTable(isMeant) {
   return table(['Option', 'Key', 'Default', 'Allowed values', 'Description'], rows);
 }
 
-/** What each recipe sets, for ResNet-20 and, where it differs, for the deepest networks. */
+/** Table of the options that each recipe sets, for ResNet-20 and, where they differ, for the deepest networks. */
 function recipeTable() {
   const settings = (name, depth) =>
     Object.entries(recipePresets[name]({ depth })).map(([key, value]) => code(`${key}=${String(value)}`));
@@ -87,7 +87,7 @@ function describeCommand(command, parents) {
   }
   const own = command.options.filter(({ long, hidden }) => !hidden && !configFlags.has(long));
   const ofConfig = command.options.filter(({ long }) => configFlags.has(long));
-  // A command that takes a few keys of the configuration describes them as its own options.
+  // A command that accepts only a few training options lists them among its own options.
   const takesAll = ofConfig.length > 20;
   const shown = takesAll ? own : command.options.filter(({ hidden }) => !hidden);
   if (shown.length > 0)
@@ -102,7 +102,7 @@ function describeCommand(command, parents) {
   return lines;
 }
 
-/** Commands under the headings that --help gives them. */
+/** Lists the commands under their --help headings. */
 function commandPage() {
   const lines = [];
   for (const [group, commands] of groupByHeading(lockstepProgram().commands)) {
@@ -112,7 +112,7 @@ function commandPage() {
   return lines.join('\n');
 }
 
-/** Map.groupBy does not exist in Node 20. */
+/** Replaces Map.groupBy, which does not exist in Node 20. */
 function groupByHeading(commands) {
   const groups = new Map();
   for (const command of commands) {

@@ -1,5 +1,5 @@
-// node docs/screenshot.mjs: takes docs/dashboard.png anew, of a short run on this machine whose third worker is killed. Needs a
-// built checkout (npm ci) and Chromium, as the tests of pages do.
+// node docs/screenshot.mjs: retakes docs/dashboard.png during a short run on this machine whose third worker is killed.
+// Needs a built checkout (npm ci) and Chromium, like the browser tests.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ function start(...args) {
 }
 
 const model = ['--depth', '8', '--batch-size', '48', '--slices', '3', '--epochs', '8', '--learning-rate', '0.05'];
-// Without speculative work, so the latest step worth showing is the one that lost its worker.
+// Speculative work is disabled, so that the latest step worth showing is the one during which the worker was killed.
 const run = ['--run-dir', 'runs/first', '--data', 'images', '--schedule', 'one-cycle', '--straggler-factor', '0'];
 try {
   await new Promise((resolve) => {

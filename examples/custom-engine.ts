@@ -1,5 +1,6 @@
-// A custom engine, trained on a custom dataset by a coordinator and a worker in this process. Of the network it computes only
-// the dense layer, as a softmax regression on a few of the image's pixels. The other layers' gradient is 0.
+// A custom engine, trained on a custom dataset by a coordinator and a worker in this process. The engine computes only
+// the dense layer of the network, as a softmax regression on a few of the image's pixels. The gradients of the other
+// layers are 0.
 import { fillInput, labelsOf, LockstepError, startCoordinator, startWorker, valuesPerImage } from 'lockstep';
 import type { Engine, EngineModel, ImageBatch, ModelLayout, Preprocessing } from 'lockstep';
 
@@ -33,8 +34,8 @@ function createModel({ dense, ...layout }: ModelLayout, preprocessing: Preproces
         for (let i = 0; i < inputs; i++) gradientSum[kernel + i * classes + c] += x[i] * gradient;
       }
     }
-    const batchStatistics = new Float32Array(layout.statisticsSize); // it has no batch norm
-    const times = { augmentMs: 0, computeMs: performance.now() - startMs }; // not told apart
+    const batchStatistics = new Float32Array(layout.statisticsSize); // zeros: this engine has no batch norm
+    const times = { augmentMs: 0, computeMs: performance.now() - startMs }; // not measured separately
     return { sampleCount, lossSum, correctCount, gradientSum, batchStatistics, logits, ...times };
   }
   const setWeights = (newWeights: Float32Array) => void (weights = newWeights.slice());
@@ -42,16 +43,20 @@ function createModel({ dense, ...layout }: ModelLayout, preprocessing: Preproces
 }
 
 const engine: Engine = {
-  // Workers with equal fingerprints must compute equal bits. Those of Math.exp depend on V8.
+  // Workers with equal fingerprints must compute the same bits. The results of Math.exp depend on the version of V8.
   identity: { engine: 'softmax', fingerprint: `softmax/1-v8-${process.versions.v8}`, device: 'CPU' },
   async createModel(layout, preprocessing, labelSmoothing = 0) {
-    if (labelSmoothing !== 0) throw new LockstepError('bad-config', 'the softmax engine has no label smoothing');
+    if (labelSmoothing !== 0)
+      throw new LockstepError('bad-config', 'the softmax engine does not support label smoothing');
     return createModel(layout, preprocessing);
   },
   close: async () => {},
 };
 
-/** Images in CIFAR-10's format: each is its label, then 3,072 bytes of red, green and blue. The classes are shades of gray. */
+/**
+ * Images in CIFAR-10's format: each record is a label byte, then 3,072 bytes of red, green and blue. The classes are
+ * shades of gray.
+ */
 function grays(count: number): Uint8Array {
   const label = (byte: number) => Math.floor(byte / 3073) % 10;
   return Uint8Array.from({ length: count * 3073 }, (_, byte) => (byte % 3073 === 0 ? 1 : 25) * label(byte));

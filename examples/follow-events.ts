@@ -1,4 +1,4 @@
-// Follows a run: prints a line for each event of interest, and keeps the loss of every step.
+// Follows a run: prints a line for some of its events, and records the loss of every step.
 import { synthesizeDataset, train } from 'lockstep';
 
 const run = await train({
@@ -11,13 +11,13 @@ const run = await train({
   engine: 'wasm',
 });
 
-// Listeners added now receive every event: a run emits its first one only after `train` has returned.
+// Listeners added here receive every event: a run emits its first event only after `train` has returned.
 const losses: number[] = [];
 run.events.on('step', ({ loss }) => losses.push(loss));
 run.events.on('worker-joined', ({ name, device }) => console.log(`${name} joined, computing on ${device}`));
 run.events.on('worker-lost', ({ name, reason }) => console.log(`${name} left: ${reason}`));
 run.events.on('validation', ({ epoch, accuracy }) => console.log(`epoch ${epoch}: validation accuracy ${accuracy}`));
-run.events.on('checkpoint', ({ step, path }) => console.log(`checkpoint of step ${step}: ${path}`));
+run.events.on('checkpoint', ({ step, path }) => console.log(`checkpoint after step ${step}: ${path}`));
 
 await run.report;
 const format = (loss: number | undefined) => loss?.toFixed(4);

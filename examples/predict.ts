@@ -1,6 +1,7 @@
 // Loads a checkpoint and classifies images with it:
 //   node examples/predict.ts runs/2026-01-31T12-00-00 photo.png
-// The first argument is a checkpoint, or a run's directory for its latest one; the others are PNG or JPEG files of any size.
+// The first argument is a checkpoint, or a run directory to use its latest checkpoint. The others are PNG or JPEG
+// files of any size.
 import { loadCheckpoint, LockstepError, predict } from 'lockstep';
 
 const [location, ...images] = process.argv.slice(2);
@@ -18,7 +19,7 @@ try {
     console.log(`${image}: ${best.join(', ')}`);
   }
 } catch (error) {
-  // Errors that users can do something about have a code, and a message that says what.
+  // A LockstepError has a code, and a message that says how to fix the problem.
   if (!(error instanceof LockstepError)) throw error;
   console.error(`${error.code}: ${error.message}`);
   process.exitCode = 1;

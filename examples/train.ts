@@ -1,8 +1,8 @@
-// Trains a small ResNet on this machine, in two worker processes, and prints what came of it.
+// Trains a small ResNet on this machine, in two worker processes, and prints the result.
 import { synthesizeDataset, train } from 'lockstep';
 
 const run = await train({
-  // To train on CIFAR-10, replace `dataset` by `data: 'data'`, after `npx lockstep data download data`.
+  // To train on CIFAR-10, run `npx lockstep data download data`, then replace `dataset` with `data: 'data'`.
   dataset: synthesizeDataset({ trainingImages: 1_000, testImages: 500 }),
   depth: 8,
   initialFilters: 8,
@@ -14,6 +14,6 @@ const run = await train({
 });
 const { steps, test, weightsSha256 } = await run.report;
 console.log(`${steps} steps; test loss ${test.loss.toFixed(4)}, test accuracy ${test.accuracy.toFixed(4)}`);
-// The same on every machine and with any number of workers.
+// The hash is the same on every machine and with any number of workers.
 console.log(`SHA-256 of the weights: ${weightsSha256}`);
 console.log(`Checkpoints and report.json: ${run.runDirectory}`);

@@ -1,4 +1,4 @@
-// Evaluates a checkpoint on one machine, with worker processes that connect over loopback. This is the library's evaluate.
+// The library's evaluate: evaluates a checkpoint on one machine, with worker processes that connect over loopback.
 import { randomBytes } from 'node:crypto';
 import type { EventEmitter } from 'node:events';
 import { availableParallelism } from 'node:os';
@@ -7,19 +7,19 @@ import { evaluationShardImages } from '../coordinator/dataset/shard-store.js';
 import type { LocalWorkerOptions } from '../single-node/train.js';
 import { planWorkers, startLocalWorkers, type ProcessEvents } from '../single-node/worker-processes.js';
 
-/** As in `train`; at most one worker per evaluation shard of 250 images is started by default. */
+/** Options as for `train`. By default, at most one worker is started per evaluation shard of 250 images. */
 export interface EvaluateOptions
   extends Omit<EvaluationOptions, 'host' | 'port' | 'token' | 'tokenFile' | 'waitTimeoutMs'>, LocalWorkerOptions {}
 
 export interface LocalEvaluation extends Evaluation {
   readonly processes: EventEmitter<ProcessEvents>;
-  /** Kills the worker processes; the report rejects. */
+  /** Kills the worker processes. `report` then rejects. */
   kill(): void;
 }
 
 /**
- * Resolves once the workers have been started; `report` settles when the evaluation has ended. Throws like startEvaluation,
- * and `bad-option` for invalid `workers` or `gpus`.
+ * Evaluates a checkpoint with local workers. Resolves once the workers have been started; `report` settles when the
+ * evaluation has ended. Throws the errors of startEvaluation, and `bad-option` for invalid `workers` or `gpus`.
  */
 export async function evaluate(options: EvaluateOptions): Promise<LocalEvaluation> {
   const { workers, gpus, engine = 'auto', threads = 1, precision, tensorFlowMode, xla, ...rest } = options;

@@ -1,4 +1,4 @@
-// Classifies images with a trained model. This is the library's predict.
+// The library's predict: classifies images with a trained model.
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { identityAugmentations, recordBytes } from '../shared/dataset/image-batch.js';
 import { classCount } from '../shared/network/layout.js';
@@ -7,25 +7,25 @@ import { loadTrainedModel } from './trained-model.js';
 import { openEngine, type EngineName } from '../worker/engines/registry.js';
 
 export interface PredictOptions {
-  /** A checkpoint, or a run directory for its latest one. */
+  /** Path of a checkpoint, or of a run directory for its latest checkpoint. */
   checkpoint: string;
-  /** PNG or JPEG files of any size. */
+  /** Paths of PNG or JPEG files, of any image dimensions up to 64 megapixels. */
   images: readonly string[];
   /** How to make an image square; `crop` by default. */
   fit?: ImageFit | undefined;
-  /** `wasm` by default: it starts quickly and gives the same result on every machine. */
+  /** Engine, `wasm` by default, because it starts quickly and gives the same result on every machine. */
   engine?: EngineName | undefined;
-  /** CPU threads; 1 by default. */
+  /** Number of CPU threads; 1 by default. */
   threads?: number | undefined;
 }
 
 export interface Prediction {
-  /** Path of the file. */
+  /** Path of the image file. */
   image: string;
-  /** Size of the upright image. */
+  /** Width in pixels, of the upright image. */
   width: number;
   height: number;
-  /** All classes, the most probable first. */
+  /** All classes, from most to least probable. */
   classes: { name: string; probability: number }[];
 }
 
@@ -37,12 +37,12 @@ export interface Predictions {
   predictions: Prediction[];
 }
 
-/** Throws LockstepError if the checkpoint or an image cannot be read. */
+/** Classifies images. Throws LockstepError if the checkpoint or an image cannot be read. */
 export async function predict(options: PredictOptions): Promise<Predictions> {
   const { images, fit = 'crop', engine: engineName = 'wasm', threads = 1 } = options;
   const { model, checkpoint } = await loadTrainedModel(options.checkpoint);
   const { layout, weights, movingStatistics, preprocessing, classNames, step } = model;
-  // The image decoders are loaded only here.
+  // Loads the image decoders only when they are needed.
   const { readImage } = await import('./images/read.js');
   const records = new Uint8Array(images.length * recordBytes);
   const sizes: { width: number; height: number }[] = [];

@@ -1,4 +1,4 @@
-// Loads the trained model of a checkpoint, for predict and export.
+// Loads a trained model from a checkpoint, for predict and export.
 import { loadCheckpoint } from '../coordinator/run/checkpoints/load-checkpoint.js';
 import type { TrainedModel } from './export/network.js';
 
@@ -9,8 +9,8 @@ export interface LoadedModel {
 }
 
 /**
+ * Loads a trained model. Throws `no-checkpoint` if there is no checkpoint and `bad-checkpoint` if it is damaged.
  * @param location a checkpoint, `checkpoints/latest`, or a run directory
- * Throws `no-checkpoint` and `bad-checkpoint`.
  */
 export async function loadTrainedModel(location: string): Promise<LoadedModel> {
   const checkpoint = await loadCheckpoint(location);

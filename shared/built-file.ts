@@ -1,16 +1,16 @@
-// Locates files that the build writes and that are loaded at run time: compiled kernels, and the programs of threads.
+// Locates build outputs that are loaded at run time: compiled kernels and the entry points of threads.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LockstepError } from './errors.js';
 
-/** The root of the package or of its dist folder, whichever this file is in. */
+/** Root of the package, or of its dist folder if this file is in there. */
 const root = new URL('..', import.meta.url);
 
 /**
- * Returns the location of a built file: next to the importing file, or at the corresponding place in dist if that one
- * is a source file. Throws `not-built`.
- * @param importer import.meta.url of the importing file
+ * Returns the URL of a built file: next to the importing file, or in the corresponding folder in dist if the importing
+ * file is a source file. Throws `not-built` if the file does not exist.
+ * @param importer `import.meta.url` of the importing file
  */
 export function builtFile(name: string, importer: string): URL {
   const sibling = new URL(name, importer);

@@ -1,17 +1,17 @@
-// Time as a parameter, so that tests of timeouts and back-off need not wait.
+// The clock as a parameter, so that tests of timeouts and backoff do not have to wait.
 
 export interface Clock {
   /** Monotonic time in milliseconds. */
   now(): number;
-  /** Calls back every `intervalMs` until the returned function is called. Does not keep the process alive. */
+  /** Calls `callback` every `intervalMs` until the returned function is called. Does not keep the process alive. */
   every(intervalMs: number, callback: () => void): () => void;
-  /** Calls back once after `delayMs`, unless the returned function is called first. */
+  /** Calls `callback` once after `delayMs`, unless the returned function is called first. */
   after(delayMs: number, callback: () => void): () => void;
 }
 
 /**
- * Monotonic time in milliseconds, shared by all threads and processes of the machine. (A thread's performance.now()
- * starts with the thread.)
+ * Returns monotonic time in milliseconds, by a clock that all threads and processes on the machine share.
+ * (performance.now() starts at 0 in each thread.)
  */
 export function machineMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;

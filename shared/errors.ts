@@ -1,8 +1,9 @@
-// The project's error base class and its codes. Codes and exit statuses are stable; the wording of messages may change.
+// The base class of the project's errors, and the error codes. Codes and exit statuses are stable; the wording of
+// messages may change.
 
-/** What went wrong, and the exit status that the command line ends with. */
+/** Error codes, each with the exit status of the command line. */
 export const exitStatuses = {
-  // 0: there was nothing left to do
+  // 0: there is nothing left to do
   'already-finished': 0,
   // 1: the command, run or connection failed
   'bad-address': 1,
@@ -21,7 +22,7 @@ export const exitStatuses = {
   stuck: 1,
   unreachable: 1,
   'workers-failed': 1,
-  // 2: an option, the configuration or the data is wrong; run again with other ones
+  // 2: an option, the configuration or the data is invalid; correct it and run again
   'bad-config': 2,
   'bad-data': 2,
   'bad-option': 2,
@@ -33,7 +34,7 @@ export const exitStatuses = {
 };
 export type ErrorCode = keyof typeof exitStatuses;
 
-/** An error for people to read: its message names the field, its value and the remedy. */
+/** Error meant for users. Its message names the field, its value and the remedy. */
 export class LockstepError extends Error {
   override readonly name: string = 'LockstepError';
   readonly code: ErrorCode;
@@ -44,7 +45,7 @@ export class LockstepError extends Error {
   }
 }
 
-/** A message that violates the protocol. The connection it came from is closed. */
+/** Violation of the protocol by the other side of a connection, which is then closed. */
 export class ProtocolError extends LockstepError {
   override readonly name = 'ProtocolError';
   constructor(message: string, options?: ErrorOptions) {
@@ -63,7 +64,7 @@ export function systemCodeOf(thrown: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
-/** A handler for `catch`: replaces a file that does not exist by `value`, and rethrows any other error. */
+/** Returns a handler for `catch` that returns `value` if a file does not exist, and rethrows any other error. */
 export function ifMissing<Value>(value: Value): (error: unknown) => Value {
   return (error) => {
     if (systemCodeOf(error) === 'ENOENT') return value;

@@ -1,4 +1,4 @@
-/** Parses a JSON text. Undefined if it is not JSON. */
+/** Parses JSON text. Returns undefined if the text is not valid JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -1,4 +1,4 @@
-/** Returns the median; NaN if there are no values. */
+/** Returns the median, or NaN if there are no values. */
 export function medianOf(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;

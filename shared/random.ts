@@ -5,7 +5,7 @@ const rotationsEven = [13, 15, 26, 6] as const;
 const rotationsOdd = [17, 29, 16, 24] as const;
 const keyParity = 0x1bd11bda;
 
-/** What random numbers are used for. Each value determines a run's bits: never change or reuse one. */
+/** Purposes of random numbers. The values determine the bits of every run: never change or reuse one. */
 export const purposes = {
   initialWeights: 1,
   partition: 2,
@@ -20,7 +20,7 @@ export type Purpose = keyof typeof purposes;
 
 /**
  * Encrypts a counter with a key.
- * @param out receives the two unsigned 32-bit words of the result
+ * @param out receives the result as two unsigned 32-bit words
  */
 export function threefry2x32(key0: number, key1: number, counter0: number, counter1: number, out: Uint32Array): void {
   const keys = [key0 | 0, key1 | 0, (keyParity ^ key0 ^ key1) | 0];
@@ -41,8 +41,8 @@ export function threefry2x32(key0: number, key1: number, counter0: number, count
 }
 
 /**
- * Random numbers with the key (seed, purpose, major index such as the step, minor index such as the slice). Each
- * position has 64 bits.
+ * Random numbers for the key (seed, purpose, major index, minor index): for example, the major index is the step and
+ * the minor index the slice. Each position provides 64 bits.
  */
 export class KeyedRandom {
   readonly #key0: number;
@@ -59,24 +59,24 @@ export class KeyedRandom {
     this.#minor = minor;
   }
 
-  /** The two unsigned 32-bit words of a position. Every call returns the same array. */
+  /** Returns the two unsigned 32-bit words at a position. Every call overwrites and returns the same array. */
   wordsAt(position: number): Uint32Array {
     threefry2x32(this.#key0, this.#key1, position, this.#minor, this.#words);
     return this.#words;
   }
 
-  /** A float64 in [0, 1), a multiple of 2^-53. */
+  /** Returns a float64 in [0, 1), a multiple of 2^-53. */
   uniformAt(position: number): number {
     const words = this.wordsAt(position);
     return ((words[0] >>> 5) * 2 ** 26 + (words[1] >>> 6)) * 2 ** -53;
   }
 
-  /** An integer in [0, limit), for a limit of at most 2^32. The bias is below limit × 2^-53. */
+  /** Returns an integer in [0, limit). The limit is at most 2^32, and the bias is below limit × 2^-53. */
   integerAt(position: number, limit: number): number {
     return Math.floor(this.uniformAt(position) * limit);
   }
 
-  /** A random permutation of the integers 0 to count - 1 (Fisher–Yates, with positions 0 to count - 2). */
+  /** Returns a random permutation of the integers 0 to count - 1 (Fisher–Yates), using positions 0 to count - 2. */
   permutation(count: number): Uint32Array {
     const order = Uint32Array.from({ length: count }, (_, index) => index);
     for (let index = 0; index < count - 1; index++) {

@@ -1,10 +1,10 @@
-// The version of the package, from its package.json.
+// The package's version, from its package.json.
 import { readFileSync } from 'node:fs';
 
-/** package.json is next to this folder in a checkout's sources, and one folder further up from dist/. */
+/** Reads package.json. It is in the parent of this folder in a source checkout, and one folder further up in dist/. */
 function readVersion(): string {
   for (const file of ['../package.json', '../../package.json']) {
-    // Without zod, whose loading would take a third of `lockstep --version`.
+    // Parse without zod, because loading zod would take a third of the run time of `lockstep --version`.
     const { name, version }: { name?: unknown; version?: unknown } = JSON.parse(
       readOptional(new URL(file, import.meta.url)),
     );

@@ -1,4 +1,4 @@
-// The part of the WebAssembly interface that is used here: TypeScript declares it for browsers only.
+// Declares the part of the WebAssembly API that this project uses. TypeScript declares it only for browsers.
 declare namespace WebAssembly {
   interface Module {
     readonly [Symbol.toStringTag]?: string;

@@ -1,5 +1,5 @@
-// Trains on one machine, with a coordinator in this process and worker processes that connect over loopback. This is the
-// library's train.
+// Trains on one machine, with a coordinator in this process and worker processes that connect over loopback: the
+// `train` function of the library.
 import { randomBytes } from 'node:crypto';
 import type { EventEmitter } from 'node:events';
 import { availableParallelism } from 'node:os';
@@ -10,14 +10,17 @@ import type { EngineSettings } from '../worker/engine.js';
 import type { EngineName } from '../worker/engines/registry.js';
 import { planWorkers, startLocalWorkers, type ProcessEvents } from './worker-processes.js';
 
-/** Worker processes on this machine. */
+/** Options for the worker processes on this machine. */
 export interface LocalWorkerOptions extends EngineSettings {
   /**
-   * Number of worker processes on the CPU. By default one per GPU if TensorFlow is installed for GPUs; otherwise one per CPU
-   * core, as far as there is work for them.
+   * Number of worker processes on the CPU. The default is one worker per GPU if TensorFlow is installed for GPUs;
+   * otherwise one per CPU core, but at most one per slice.
    */
   workers?: number | undefined;
-  /** GPUs to use, with one worker process each: `all`, or numbers of nvidia-smi such as `0,2`. Excludes `workers`. */
+  /**
+   * GPUs to use, with one worker process each: `all`, or GPU indices as listed by nvidia-smi, such as `0,2`. Cannot be
+   * combined with `workers`.
+   */
   gpus?: string | undefined;
   /** Engine of the workers; `auto` by default. */
   engine?: EngineName | undefined;
@@ -35,13 +38,13 @@ export interface TrainOptions
 
 export interface Training extends Coordinator {
   readonly processes: EventEmitter<ProcessEvents>;
-  /** Kills the worker processes; the report rejects. */
+  /** Kills the worker processes, which makes `report` reject. */
   kill(): void;
 }
 
 /**
- * Resolves once the workers have been started; `report` settles when the run has ended. Throws like startCoordinator, and
- * `bad-option` for invalid `workers` or `gpus`.
+ * Starts a coordinator and its workers. Resolves once the worker processes have been started; `report` settles when the
+ * run has ended. Throws the same errors as startCoordinator, and `bad-option` for invalid `workers` or `gpus`.
  */
 export async function train(options: TrainOptions): Promise<Training> {
   const { workers, gpus, engine = 'auto', threads = 1, precision, tensorFlowMode, xla, port = 0, ...rest } = options;

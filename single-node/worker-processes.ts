@@ -1,4 +1,5 @@
-// Worker processes on this machine: how many and on which devices, starting them, and why they exit.
+// Worker processes on this machine: plans how many to start and on which devices, starts them, and explains why they
+// exited.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -12,42 +13,45 @@ import { superviseWorker } from './worker-supervisor.js';
 
 /** Number of stderr lines to keep per process. */
 const maxErrorLines = 20;
-/** Worker processes that have not exited this long after the goodbye are killed. */
+/** Worker processes that have not exited this long after the end of the run are killed. */
 const exitTimeoutMs = 5_000;
 
 export interface WorkerPlan {
   name: string;
-  /** Chooses the device, and holds what the engine reads when a process starts. Added to the environment of this process. */
+  /**
+   * Variables that choose the device, and variables that the engine reads when the process starts. They are added to a
+   * copy of the environment of this process.
+   */
   environment: Readonly<Record<string, string>>;
 }
 
-/** The IPC message of a worker process that fails. */
+/** IPC message that a worker process sends when it fails. */
 const processFailure = z.object({ code: z.string(), message: z.string() });
 
 export interface WorkerProcess {
   name: string;
   child: ChildProcess;
   exited: Promise<unknown>;
-  /** The last lines of its stderr. */
+  /** Last lines of the process's stderr. */
   errorLines: string[];
   failure: z.infer<typeof processFailure> | undefined;
 }
 
 export interface WorkerRequest {
   engine: EngineName;
-  /** `all`, or numbers such as `0,2`. */
+  /** GPUs to use, with one worker each: `all`, or GPU indices such as `0,2`. */
   gpus?: string | undefined;
   /** Number of worker processes on the CPU. */
   workers?: number | undefined;
-  /** Number of worker processes on the CPU if neither is given. */
+  /** Number of worker processes on the CPU if neither `gpus` nor `workers` is given and TensorFlow cannot use GPUs. */
   defaultWorkers: number;
   /** Prefix of the workers' names. */
   namePrefix?: string | undefined;
 }
 
 /**
- * One worker per GPU if TensorFlow is installed for GPUs, or the given number of workers on the CPU.
- * Throws `bad-option` for GPUs that do not exist, an invalid number of workers, or both `gpus` and `workers`.
+ * Plans one worker per GPU if TensorFlow is installed for GPUs, or the requested number of workers on the CPU. Throws
+ * `bad-option` for GPUs that do not exist, an invalid number of workers, or both `gpus` and `workers`.
  */
 export async function planWorkers(request: WorkerRequest): Promise<WorkerPlan[]> {
   const { engine, gpus, workers, defaultWorkers, namePrefix = '' } = request;
@@ -76,10 +80,12 @@ export async function planWorkers(request: WorkerRequest): Promise<WorkerPlan[]>
 }
 
 export interface StartOptions {
-  /** Arguments of `lockstep worker`, except for the name. */
+  /** Command-line arguments of `lockstep worker`, except for the name. */
   args: readonly string[];
   environment?: Readonly<Record<string, string>>;
-  /** Whether to discard its stdout, to inherit this process's, or to pass it to a function, line by line. */
+  /**
+   * Destination of the worker's stdout: discarded, inherited from this process, or passed to a function line by line.
+   */
   output: 'ignore' | 'inherit' | ((line: string) => void);
 }
 
@@ -89,7 +95,7 @@ export function startWorkerProcess(plan: WorkerPlan, { args, environment, output
   const child = spawn(process.execPath, [...process.execArgv, cli, 'worker', ...args, '--name', plan.name], {
     env: { ...process.env, ...environment, ...plan.environment },
     stdio: ['ignore', typeof output === 'function' ? 'pipe' : output, 'pipe', 'ipc'],
-    // In a process group of its own, so that Ctrl-C reaches only this process, which finishes the current step first. If
+    // In a separate process group, so that Ctrl-C reaches only this process, which finishes the current step first. If
     // this process dies, the IPC channel closes and the worker exits.
     detached: true,
   });
@@ -106,28 +112,28 @@ export function startWorkerProcess(plan: WorkerPlan, { args, environment, output
 
 export interface ProcessEvents {
   /**
-   * A worker process failed before the run ended. `how` is its exit status or signal, `why` the first line of its error, and
-   * `next` whether it is restarted; the last two may be empty.
+   * Emitted when a worker process has failed before the end of the run. `how` is the exit status or signal, `why` the
+   * first line of the error, and `next` what happens next, such as a restart. `why` and `next` may be empty.
    */
   workerExited: [{ name: string; how: string; why: string; next: string }];
 }
 
 export interface LocalWorkers<Report> {
   readonly processes: EventEmitter<ProcessEvents>;
-  /** Settles like the report of the run, after the workers have exited. */
+  /** Settles like the report of the run, but only after all worker processes have exited. */
   readonly report: Promise<Report>;
   /** Kills all workers. */
   kill(): void;
 }
 
-/** Starts the workers of a run or an evaluation on this machine, and restarts those that crash until it has ended. */
+/** Starts the workers of a run or evaluation on this machine, and restarts those that crash before it has ended. */
 export function startLocalWorkers<Report>(
   run: { url: string; report: Promise<Report>; stop(reason: LockstepError): void },
   token: string,
   plans: readonly WorkerPlan[],
   engine: EngineChoice,
 ): LocalWorkers<Report> {
-  // Without a cache on disk: a shard arrives faster over loopback.
+  // No shard cache on disk: over loopback, shards arrive faster than from disk.
   const args = [run.url, ...engineArguments(engine), '--no-cache', '--quiet'];
   const processes = new EventEmitter<ProcessEvents>();
   let hasEnded = false;
@@ -136,7 +142,7 @@ export function startLocalWorkers<Report>(
       () => startWorkerProcess(plan, { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' }),
       systemClock,
       (worker, next) => {
-        // After the goodbye, workers may exit before the coordinator does.
+        // After the last step, workers may exit normally before the coordinator does.
         if (worker.child.exitCode === 0) return;
         processes.emit('workerExited', { name: plan.name, how: describeExit(worker), why: exitReason(worker), next });
       },
@@ -165,7 +171,7 @@ export function startLocalWorkers<Report>(
     }
   }
   const report = reportAndEnd();
-  // The caller may not be interested in the report: its rejection must not end the process.
+  // If the caller ignores the report, a rejection must not end the process.
   report.catch(() => undefined);
   return { processes, report, kill };
 }
@@ -186,7 +192,7 @@ export function describeExit({ child }: Pick<WorkerProcess, 'child'>): string {
   return child.signalCode === null ? `exit status ${child.exitCode}` : `signal ${child.signalCode}`;
 }
 
-/** The first line of the process's error; empty if there is none. */
+/** Returns the first line of the process's error, or an empty string if there is none. */
 export function exitReason({ failure, errorLines }: WorkerProcess): string {
   return (failure?.message ?? errorLines.join('\n')).split('\n', 1)[0] ?? '';
 }
@@ -195,11 +201,14 @@ export function describeWorkerExit({ name, how, why, next }: ProcessEvents['work
   return `the process of ${name} exited (${how})${why === '' ? '' : `: ${why}`}${next === '' ? '' : `; ${next}`}`;
 }
 
-/** The workers' error if they agree on one, otherwise how each of them exited. */
+/**
+ * Returns the workers' error if they all failed with the same code, otherwise an error that lists how each of them
+ * exited.
+ */
 export function noWorkersReason(workers: readonly WorkerProcess[]): LockstepError {
   const shared = workers[0]?.failure;
   if (shared !== undefined && workers.every((worker) => worker.failure?.code === shared.code)) {
-    // The other process runs the same program, so its code is an ErrorCode.
+    // The worker processes run the same program, so the code is an ErrorCode.
     return new LockstepError(shared.code as ErrorCode, shared.message);
   }
   const exits = workers.map((worker) => `${worker.name}: ${worker.failure?.message ?? describeExit(worker)}`);

@@ -1,41 +1,41 @@
 // Restarts a worker process that crashes, unless it crashes too often or a restart cannot help.
 import type { Clock } from '../shared/clock.js';
 
-/** Within an hour; a process that crashes more often has a lasting problem. */
+/** Maximum number of restarts within `windowMs`, an hour. A process that crashes more often has a permanent problem. */
 const maxRestarts = 5;
 const windowMs = 3_600_000;
-/** Before the first restart; it doubles with each further one. */
+/** Delay before the first restart. It doubles with each further restart within `windowMs`. */
 const firstDelayMs = 500;
 
-/** The part of a worker process that decides whether to restart it. */
+/** Properties of a worker process that decide whether to restart it. */
 export interface SupervisedProcess {
   child: { exitCode: number | null };
   exited: Promise<unknown>;
-  /** The error that it reported. */
+  /** Error reported by the process, if any. */
   failure: { code: string } | undefined;
 }
 
 export interface WorkerSupervisor<Process extends SupervisedProcess> {
-  /** The current or last process. */
+  /** The running process, or the last one if none is running. */
   readonly process: Process;
-  /** Resolves when a process has exited that is not restarted. */
+  /** Resolves when the process has exited and is not restarted. */
   readonly ended: Promise<void>;
-  /** Stops restarting. */
+  /** Stops restarting the process. */
   release: () => void;
 }
 
 /**
- * Whether a restart may help: the process was killed, ran out of memory or failed to compute. Other errors, such as an invalid
- * token, would occur again, and a process that was stopped must stay stopped.
+ * Returns whether a restart may help: the process was killed, ran out of memory or failed to compute. Other errors,
+ * such as an invalid token, would recur, and a process that was stopped deliberately must not be restarted.
  */
 function isCrash({ child, failure }: SupervisedProcess): boolean {
   return child.exitCode !== 0 && (failure === undefined || failure.code === 'engine-failed');
 }
 
 /**
- * @param start starts a process: the first one, and each restart
- * @param onExit called when a process exits before `release`; `next` says whether it is restarted, and is empty if that would
- *   not help
+ * @param start starts a process; called at the beginning and for each restart
+ * @param onExit called when a process exits before `release` is called. `next` describes the restart, or why there is
+ *   none; it is empty if a restart would not help
  */
 export function superviseWorker<Process extends SupervisedProcess>(
   start: () => Process,
@@ -45,7 +45,7 @@ export function superviseWorker<Process extends SupervisedProcess>(
   const state = { process: start(), isReleased: false, endPause: () => undefined as void };
   let restartedMs: number[] = [];
 
-  /** Undefined after too many restarts. */
+  /** Returns the delay before the next restart, or undefined after too many restarts. */
   function nextDelayMs(): number | undefined {
     const now = clock.now();
     restartedMs = restartedMs.filter((restart) => now - restart < windowMs);

@@ -1,4 +1,4 @@
-// The architecture's rules, checked in the sources' text: sizes, directions of imports, cycles, and which files may use the
+// Checks the architecture rules against the source text: sizes, import directions, cycles, and which files may use the
 // environment, the command line, sockets and so on.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { findCycle, findFolderCycles } from './support/import-cycles.js';
 import { root, sourceFiles, sources, type Import, type Source } from './support/sources.js';
 
-/** Lists as `from -> to` the imports for which a condition holds. */
+/** Returns the imports that satisfy a condition, each as `from -> to`. */
 function importsWhere(condition: (source: Source, imported: Import) => boolean): string[] {
   return sources.flatMap((source) =>
     source.imports
@@ -18,7 +18,7 @@ function importsWhere(condition: (source: Source, imported: Import) => boolean):
 const filesWith = (pattern: RegExp) => sources.filter(({ text }) => pattern.test(text)).map(({ file }) => file);
 const filesImporting = (condition: (imported: Import) => boolean) =>
   sources.filter(({ imports }) => imports.some(condition)).map(({ file }) => file);
-/** Imports between sources, as edges of a graph. */
+/** Returns the imports between source files as the edges of a graph. */
 const edgesOf = (...kinds: Import['kind'][]) =>
   sources.flatMap(({ file, imports }) =>
     imports
@@ -26,8 +26,8 @@ const edgesOf = (...kinds: Import['kind'][]) =>
       .map(({ target }) => ({ from: file, to: target })),
   );
 
-describe('what this test reads', () => {
-  it('is every source, with its imports', () => {
+describe('the list of sources', () => {
+  it('contains every source file with its imports', () => {
     const read = new Map(sources.map((source) => [source.file, source]));
     expect(read.size).toBeGreaterThan(200);
     expect(read.get('coordinator/scheduling/assignment.ts')?.imports).toEqual([
@@ -40,14 +40,14 @@ describe('what this test reads', () => {
     });
   });
 
-  it('has every file that is imported', () => {
+  it('contains every imported file', () => {
     const missing = importsWhere((_, { target }) => /\.tsx?$/.test(target) && !existsSync(path.join(root, target)));
     expect(missing).toEqual([]);
   });
 });
 
-describe('sizes', () => {
-  it('are at most 15 sources in a directory', () => {
+describe('the source tree', () => {
+  it('has at most 15 source files per directory', () => {
     const directories = sourceFiles.map((file) => path.dirname(file));
     const sizes = [...new Set(directories)].map((directory) => ({
       directory,
@@ -56,12 +56,12 @@ describe('sizes', () => {
     expect(sizes.filter(({ count }) => count > 15)).toEqual([]);
   });
 
-  it('are at most 400 lines in a file', () => {
+  it('has at most 400 lines per file', () => {
     const long = sources.filter(({ lineCount }) => lineCount > 400);
     expect(long.map(({ file, lineCount }) => `${file}: ${lineCount}`)).toEqual([]);
   });
 
-  it('leave at the root the two entry points and the configuration of tools', () => {
+  it('has only the two entry points and tool configuration files at its root', () => {
     const atRoot = sourceFiles.filter((file) => !file.includes('/') && !file.endsWith('.config.ts'));
     expect(atRoot).toEqual(['cli.ts', 'index.ts']);
   });
@@ -75,7 +75,7 @@ describe('imports', () => {
     ['web', ['web', 'shared']],
     ['inference/export', ['inference', 'shared']],
     ['inference/images', ['inference', 'shared']],
-    // Worker processes run the command line.
+    // Worker processes run cli.ts.
     ['single-node', ['single-node', 'coordinator', 'worker', 'shared', 'cli.ts']],
     ['inference', ['inference', 'single-node', 'coordinator', 'worker', 'shared']],
   ])('of %s stay in %j', (folder, allowed) => {
@@ -87,7 +87,10 @@ describe('imports', () => {
   });
 
   it('within coordinator/ go from upper layers to lower ones', () => {
-    /** From the top. Folders of one layer do not import each other. `.` stands for the files beside the folders. */
+    /**
+     * Layers from top to bottom. Folders in the same layer do not import each other. `.` stands for the files directly
+     * in coordinator/.
+     */
     const layers = [
       ['.'],
       ['monitoring'],
@@ -128,7 +131,7 @@ describe('imports', () => {
     expect(outOfEngines.filter((line) => !seam.has(line.split(' -> ')[1]))).toEqual([]);
   });
 
-  it('of the dashboard’s page bring in nothing of Node, and only the packages that draw it', () => {
+  it('of the dashboard page include no Node.js modules and only its UI packages', () => {
     const seen = new Set<string>();
     const follow = (file: string): Import[] => {
       if (seen.has(file)) return [];
@@ -146,14 +149,14 @@ describe('imports', () => {
     ).toEqual([]);
   });
 
-  it('of TensorFlow are in its engine only', () => {
+  it('of TensorFlow occur only in its engine', () => {
     const others = importsWhere(
       ({ file }, { target }) => target.startsWith('@tensorflow/') && !file.startsWith('worker/engines/tensorflow/'),
     );
     expect(others).toEqual([]);
   });
 
-  it('of ws are where sockets are opened; files that are given a socket import its type only', () => {
+  it('of ws as a value occur only where sockets are opened; files that receive a socket import only its type', () => {
     expect(filesImporting(({ target, kind }) => target === 'ws' && kind === 'value')).toEqual([
       'coordinator/connections/server.ts',
       'coordinator/monitoring/dashboard/watch-sockets.ts',
@@ -165,22 +168,22 @@ describe('imports', () => {
     ]);
   });
 
-  it('form no cycle of files', () => {
+  it('form no cycles between files', () => {
     expect(findCycle(edgesOf('value'))).toBeUndefined();
   });
 
-  it('form no cycle of sibling folders, imports of types included', () => {
+  it('form no cycles between sibling folders, type imports included', () => {
     expect(findFolderCycles(edgesOf('value', 'type'))).toEqual([]);
   });
 });
 
-describe('the outside world', () => {
-  it('passes arguments to the command line only, which alone ends the process', () => {
+describe('the process', () => {
+  it('passes its arguments only to the command line, and only the command line exits it', () => {
     const files = filesWith(/\bprocess\.(?:exit|argv)\b/);
     expect(files.filter((file) => file !== 'cli.ts' && !file.startsWith('cli/'))).toEqual([]);
   });
 
-  it('has an environment that only these files read', () => {
+  it('has environment variables that only the command line and a few other files read', () => {
     const files = filesWith(/\bprocess\.env\b/).filter((file) => file !== 'cli.ts' && !file.startsWith('cli/'));
     const reasons: Record<string, string> = {
       'single-node/worker-processes.ts': 'passes its own on to the worker processes, with their device',
@@ -189,11 +192,11 @@ describe('the outside world', () => {
     };
     const allowed = Object.keys(reasons);
     expect(files.filter((file) => !allowed.some((prefix) => file.startsWith(prefix)))).toEqual([]);
-    // Exceptions that are no longer needed are removed.
+    // Every allowed prefix must still be needed.
     expect(allowed.filter((prefix) => !files.some((file) => file.startsWith(prefix)))).toEqual([]);
   });
 
-  it('is not written to with console, except by the program that binding-check.ts runs in a child process', () => {
+  it('does not use console, except in the program that binding-check.ts runs in a child process', () => {
     expect(filesWith(/\bconsole\./)).toEqual(['worker/engines/tensorflow/setup/binding-check.ts']);
   });
 });

@@ -1,4 +1,4 @@
-// What an installation brings along, read from package-lock.json. SECURITY.md makes these promises.
+// Checks the contents of an installation, read from package-lock.json, against the promises in SECURITY.md.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -20,7 +20,7 @@ const all = Object.entries(packages).filter(([location]) => location !== '');
 const installed = all.filter(([, { dev, devOptional }]) => !(dev ?? devOptional ?? false));
 const required = installed.filter(([, { optional }]) => optional !== true);
 
-/** Compares versions of whole numbers. */
+/** Returns whether a version is at least the minimum. Both consist of whole numbers separated by dots. */
 function isAtLeast(version: string, minimum: string): boolean {
   const [ours, theirs] = [version, minimum].map((text) => text.split('.').map(Number));
   const first = ours.findIndex((number, index) => number !== theirs[index]);
@@ -34,31 +34,31 @@ describe('an installation', () => {
     expect(required.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
   });
 
-  it('has one optional part, the native half of msgpackr', () => {
+  it('has only one optional component, the native part of msgpackr', () => {
     const optional = installed.filter(([, entry]) => entry.optional).map(([location]) => nameOf(location));
     const parts = /^(?:@msgpackr-extract\/.+|msgpackr-extract|node-gyp-build-optional-packages)$/;
     expect(optional.filter((name) => !parts.test(name))).toEqual([]);
   });
 
-  it('is under licenses that require no more than their notice', () => {
+  it('has only permissive licenses', () => {
     const permissive = new Set(['MIT', 'ISC', 'BSD-3-Clause', 'Apache-2.0', 'BlueOak-1.0.0']);
     const others = required.filter(([, { license = '' }]) => !permissive.has(license));
-    // The terms of NIST and the HDF Group, which also require no more.
+    // h5wasm is under the terms of NIST and the HDF Group, which are permissive too.
     expect(others.map(([location]) => nameOf(location))).toEqual(['h5wasm']);
   });
 
-  it('comes from the npm registry only', () => {
+  it('comes only from the npm registry', () => {
     const elsewhere = all.filter(([, { resolved }]) => !/^https:\/\/registry\.npmjs\.org\/|^$/.test(resolved ?? ''));
     expect(elsewhere).toEqual([]);
   });
 });
 
-describe('the vulnerabilities that audits found', () => {
+describe('vulnerabilities found by audits', () => {
   it.each([
     ['tar', '7.5.21'],
     ['ws', '8.21.0'],
     ['protobufjs', '8.6.6'],
-  ])('are fixed: %s is %s or newer everywhere', (name, minimum) => {
+  ])('are fixed: every copy of %s is version %s or newer', (name, minimum) => {
     const versions = all.filter(([location]) => nameOf(location) === name).map(([, { version = '' }]) => version);
     expect(versions.length).toBeGreaterThan(0);
     expect(versions.filter((version) => !isAtLeast(version, minimum))).toEqual([]);

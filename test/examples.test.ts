@@ -1,4 +1,4 @@
-// The programs in examples/, compiled against the package and run as a user runs them.
+// Compiles the programs in examples/ against the package and runs them as a user would.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ const folder = fileURLToPath(new URL('../examples/', import.meta.url));
 const names = readdirSync(folder).flatMap((file) => (file.endsWith('.ts') ? [file.slice(0, -'.ts'.length)] : []));
 const { inProject, compile } = projectWithPackage();
 
-/** Runs a compiled example. @returns its standard output */
+/** Runs a compiled example and returns its standard output. */
 function run(name: string, ...args: string[]): string {
   const ran = spawnSync(process.execPath, [`${name}.js`, ...args], { cwd: inProject(), encoding: 'utf8' });
   expect(ran.stderr).toBe('');
@@ -27,7 +27,7 @@ describe('the examples', () => {
 
   it('train a model, and classify an image with its checkpoint', () => {
     const trained = run('train');
-    // 1,000 images, of which 10% validate: 9 steps of 100 per epoch, 2 epochs.
+    // 1,000 images, 10% of them for validation: 9 steps of 100 images per epoch, for 2 epochs.
     expect(trained).toMatch(/^18 steps; test loss \d/);
     expect(trained).toMatch(/weights: [0-9a-f]{64}\n/);
     const runDirectory = /report\.json: (.+)\n/.exec(trained)![1];
@@ -40,11 +40,11 @@ describe('the examples', () => {
     const followed = run('follow-events');
     expect(followed.match(/joined, computing on/g)).toHaveLength(2);
     expect(followed).toMatch(/^epoch 2: validation accuracy [\d.]+$/m);
-    expect(followed).toMatch(/^checkpoint of step 18: runs\/.+$/m);
+    expect(followed).toMatch(/^checkpoint after step 18: runs\/.+$/m);
     expect(followed).toMatch(/^training loss: [\d.]+ in the first step, [\d.]+ in the last$/m);
   });
 
-  it('train with a custom engine, which learns', () => {
+  it('train with a custom engine to a test accuracy above 50%', () => {
     const [, accuracy, exact] = /test accuracy ([\d.]+), .* exact: (\w+)/.exec(run('custom-engine'))!;
     expect(Number(accuracy)).toBeGreaterThan(0.5);
     expect(exact).toBe('true');

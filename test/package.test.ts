@@ -1,4 +1,4 @@
-// The package as users install it: its files, its public API, and that a project with nothing else installed can use it.
+// Tests the package as users install it: its files, its public API, and its use in a project without other packages.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -24,14 +24,14 @@ describe('the package', () => {
         'dist/worker/engines/wasm/kernels.wasm',
       ]),
     );
-    // No tests, no sources, and no maps, which would point to sources that are not there.
+    // The package has no tests or sources, and no source maps, which would refer to missing sources.
     expect(packageFiles().filter((file) => /^dist\/test\/|\.map$|(?<!\.d)\.tsx?$/.test(file))).toEqual([]);
   });
 
   it.each([
     ['README.md', 1],
     ['docs/library.md', 4],
-  ])('compiles with the examples of %s', (page, count) => {
+  ])('compiles with the examples in %s', (page, count) => {
     const text = readFileSync(fileURLToPath(new URL(`../${page}`, import.meta.url)), 'utf8');
     const examples = text.match(/(?<=```ts\n)[^]+?(?=```)/g) ?? [];
     expect(examples).toHaveLength(count);
@@ -45,7 +45,7 @@ describe('the package', () => {
     expect(compile({ reexports: `export { ${names.join(', ')} } from 'lockstep';` })).toBe('');
   });
 
-  it('trains from a program that imports it, and its types catch a wrong use', async () => {
+  it('trains from a program that imports it, and its types reject incorrect use', async () => {
     await writeCifar10(inProject('images'), synthesizeDataset({ trainingImages: 100, testImages: 50 }));
     const program = `
       import { train, type Report } from 'lockstep';
@@ -62,7 +62,7 @@ describe('the package', () => {
     expect(JSON.parse(ran.stdout)).toEqual({ steps: 2, hash: expect.stringMatching(/^[0-9a-f]{64}$/) });
   });
 
-  it('runs `lockstep start` with an empty home directory and no program but Node on the path', () => {
+  it('runs `lockstep start` with an empty home directory and only Node.js on the path', () => {
     for (const name of ['home', 'bin']) mkdirSync(inProject(name));
     symlinkSync(process.execPath, inProject('bin/node'));
     const cli = inProject('node_modules/lockstep/dist/cli.js');

@@ -35,7 +35,7 @@ await mkdir('dist/web/dashboard', { recursive: true });
 for (const file of ['index.html', 'icon.svg']) {
   await copyFile(`web/dashboard/${file}`, `dist/web/dashboard/${file}`);
 }
-// The licenses require a copy with the bundles.
+// The licenses of these packages require that a copy accompany the bundles.
 const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
 const notices = bundled.map(async (name) => `${name}\n\n${await readFile(`node_modules/${name}/LICENSE`, 'utf8')}`);
 await writeFile('dist/web/licenses.txt', (await Promise.all(notices)).join('\n\n'));

@@ -1,4 +1,5 @@
-// Turns CIFAR-10 records into the network's input: flip, padding, crop and preprocessing. Pure, without randomness.
+// Turns CIFAR-10 records into the network's input by flipping, padding, cropping and preprocessing them. Pure: the
+// batch contains the random choices.
 import {
   cropMargin,
   isFlipped,
@@ -18,13 +19,15 @@ export const valuesPerImage = pixelsPerPlane * imageChannels;
 
 /** A channel of the network's input. */
 interface InputChannel {
-  /** Raw plane that it is computed from: 0 red, 1 green, 2 blue. */
+  /** Source plane in the record: 0 is red, 1 green, 2 blue. */
   plane: number;
-  /** Maps raw bytes to values. */
+  /** Lookup table from a raw byte to the channel's value. */
   valueOfByte: Float32Array | Uint8Array;
 }
 
-/** (byte − mean) / divisor for each byte, each operation rounded to float32 as in numpy and Keras. */
+/**
+ * Returns (byte - mean) / divisor for each byte value, rounding to float32 after each operation, as NumPy and Keras do.
+ */
 function tableOf(mean: number, divisor: number): Float32Array {
   const [float32Mean, float32Divisor] = [Math.fround(mean), Math.fround(divisor)];
   return Float32Array.from({ length: 256 }, (_, byte) => Math.fround(byte - float32Mean) / float32Divisor);
@@ -37,15 +40,16 @@ const rawChannels = Array.from({ length: 3 }, (_, plane) => ({
 
 /**
  * Writes the batch's augmented images as uint8 RGB.
- * @param out [images, row, column, channel]
+ * @param out receives the images, shape [image, row, column, channel]
  */
 export function cropBatch(batch: ImageBatch, out: Uint8Array): void {
   cropThrough(batch, rawChannels, out);
 }
 
 /**
- * Writes the batch's augmented images as the network's input. Padding zeros are raw bytes and are preprocessed too.
- * @param out [images, row, column, channel], channels in the network's order
+ * Writes the batch's augmented images as the network's input. Padding is added before preprocessing, so its zeros are
+ * preprocessed like any other byte.
+ * @param out receives the input, shape [image, row, column, channel], with the channels in the network's order
  */
 export function fillInput(batch: ImageBatch, preprocessing: Preprocessing, out: Float32Array): void {
   const { subtract, divide, channelOrder } = inputTransformOf(preprocessing);
@@ -68,7 +72,7 @@ export function labelsOf(batch: ImageBatch): Int32Array {
   return Int32Array.from(batch.indices, (index) => batch.records[index * recordBytes]);
 }
 
-/** Crops the images and maps each byte through its channel's table. */
+/** Flips and crops the images, and maps each byte through its channel's lookup table. */
 function cropThrough(batch: ImageBatch, channels: readonly InputChannel[], out: Uint8Array | Float32Array): void {
   for (const [channel, { plane, valueOfByte }] of channels.entries()) {
     for (const [image, index] of batch.indices.entries()) {
@@ -78,7 +82,7 @@ function cropThrough(batch: ImageBatch, channels: readonly InputChannel[], out: 
   }
 }
 
-/** Writes one plane of one image to every third value of `out`, starting at `at`. */
+/** Writes one augmented plane of an image to every third element of `out`, starting at index `at`. */
 function cropPlane(
   records: Uint8Array,
   start: number,
@@ -101,24 +105,26 @@ function cropPlane(
     const end = rowIsInside ? endColumn : 0;
     const first = rowIsInside ? firstColumn : 0;
     let target = at;
-    // Column c of the flipped image is column 31 - c of the image.
+    // Column c of the flipped image is column 31 - c of the original.
     const sourceColumn = flipped ? imageSize - 1 - (first + shiftRight) : first + shiftRight;
     let source = start + sourceRow * imageSize + sourceColumn;
     for (let column = 0; column < first; column++, target += imageChannels) {
-      // Column -n is column n.
+      // With reflection, column -n is column n.
       out[target] = reflected ? valueOfByte[records[source + (first - column) * direction]] : padding;
     }
     for (let column = first; column < end; column++, target += imageChannels, source += direction) {
       out[target] = valueOfByte[records[source]]!;
     }
     for (let column = end; column < imageSize; column++, target += imageChannels) {
-      // Column 31 + n is column 31 - n; the source is one past column 31.
+      // With reflection, column 31 + n is column 31 - n. `source` already points one past column 31.
       out[target] = reflected ? valueOfByte[records[source - (column - end + 2) * direction]] : padding;
     }
   }
 }
 
-/** Row of the image that appears at a row of its reflected padding: -n is n, 31 + n is 31 - n. */
+/**
+ * Returns the image row shown at a row of the reflected padding: row -n shows row n, and row 31 + n shows row 31 - n.
+ */
 function reflectedRow(row: number): number {
   const last = imageSize - 1;
   return last - Math.abs(last - Math.abs(row));

@@ -1,5 +1,5 @@
-// The model on an engine's device. It outlives connections: a worker that rejoins the same run need not create it
-// again.
+// Holds the model on an engine's device. The model outlives the connection, so a worker that rejoins the same run does
+// not have to create it again.
 import type { Preprocessing } from '../shared/dataset/image-batch.js';
 import { layoutHash } from '../shared/network/layout-hash.js';
 import type { ModelLayout } from '../shared/network/layout.js';
@@ -13,7 +13,7 @@ export class DeviceModel {
     this.#engine = engine;
   }
 
-  /** Returns the model, after replacing the current one if it is different. */
+  /** Returns the current model if it matches the arguments. Otherwise, replaces it with a new one. */
   async load(layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing: number): Promise<EngineModel> {
     const key = JSON.stringify([layoutHash(layout), layout.spec.bnEpsilon, preprocessing, labelSmoothing]);
     if (this.#current?.key !== key) {

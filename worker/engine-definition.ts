@@ -1,16 +1,17 @@
-// An engine as the registry sees it. Cheap to load: `open` loads the engine itself.
+// What the registry knows about an engine. A definition is cheap to load; only `open` loads the engine itself.
 import type { Engine, EngineOptions, EngineSettings } from './engine.js';
 
 export interface EngineDefinition {
   /**
-   * Opens the engine, whose settings have passed assertSupports. Throws `no-engine` if this machine cannot load it,
-   * naming the command that installs it, and `bad-option` for settings that its device does not support.
+   * Opens the engine with settings that have passed assertSupports. Throws `no-engine`, naming the command that
+   * installs the engine, if this machine cannot load it, and `bad-option` for settings that the device does not
+   * support.
    */
   open(options: EngineOptions): Promise<Engine>;
   /** Throws `bad-option` for settings that this engine does not support on any device. */
   assertSupports(settings: EngineSettings): void;
-  /** Environment variables, missing in this process, to start processes with that compute with this engine. */
+  /** Returns environment variables to add when starting a process that uses this engine, except those already set. */
   startEnvironment(): Record<string, string>;
-  /** Whether the engine, as installed, computes on GPUs if the machine has any. */
+  /** Returns whether the installed engine uses GPUs if the machine has any. */
   canUseGpus(): boolean;
 }

@@ -4,74 +4,84 @@ import type { ImageBatch, Preprocessing } from '../shared/dataset/image-batch.js
 import type { ModelLayout } from '../shared/network/layout.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 
-/** Result of a slice or an evaluation shard. */
+/** Result of processing a slice or an evaluation shard. */
 export interface BatchResult {
   /** Number of images. */
   sampleCount: number;
-  /** Sum, not mean, of the images' softmax cross-entropy. */
+  /** Softmax cross-entropy summed (not averaged) over the images. */
   lossSum: number;
-  /** Number of images whose largest logit is that of their label. */
+  /** Number of images classified correctly: the logit of the label is the largest. */
   correctCount: number;
   /** Milliseconds spent on cropping, flipping and preprocessing. */
   augmentMs: number;
-  /** Milliseconds spent on everything else. */
+  /** Milliseconds spent on everything except augmentation and preprocessing. */
   computeMs: number;
 }
 
 export interface SliceResult extends BatchResult {
-  /** Sum of the images' gradients of the trainable weights, in layout order. Valid until the model's next call. */
+  /**
+   * Gradient of the loss with respect to the trainable weights, summed over the images, in layout order. Valid until
+   * the next call to the model.
+   */
   gradientSum: Float32Array;
-  /** Mean, then biased variance of each batch norm, in layout order. Valid until the model's next call. */
+  /**
+   * Batch-norm statistics in layout order: for each batch norm the mean, then the biased variance. Valid until the next
+   * call to the model.
+   */
   batchStatistics: Float32Array;
 }
 
 export interface EvaluationResult extends BatchResult {
-  /** [images, classes]. Owned by the caller. */
+  /** Logits, [images, classes]. Owned by the caller. */
   logits: Float32Array;
 }
 
-/** A model on a device. Calls do not overlap. */
+/** A model on a device. The caller makes one call at a time. */
 export interface EngineModel {
   /**
-   * Sets the weights for the calls that follow. Copies both arrays, so that the caller may reuse them immediately.
+   * Sets the weights for subsequent calls. Copies both arrays, so the caller may reuse them immediately.
    * @param weights the trainable vector, layout.trainableSize elements
    * @param movingStatistics the statistics vector, layout.statisticsSize elements; used by evaluate only
    */
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void;
   /**
-   * Does in advance what computeSlice of this batch object can do without the weights. The batch may never be computed.
+   * Does the part of computeSlice that does not need the weights in advance, for this batch object. computeSlice may
+   * never be called with the batch.
    */
   prepare?(batch: ImageBatch): void;
-  /** Forward and backward pass over one slice of at least one image, with the slice's own batch-norm statistics. */
+  /** Runs the forward and backward pass over a slice of at least one image. Batch norm uses the slice's statistics. */
   computeSlice(batch: ImageBatch): Promise<SliceResult>;
-  /** Forward pass over at least one image, with the moving statistics and without label smoothing. */
+  /** Runs the forward pass over at least one image, with the moving statistics and without label smoothing. */
   evaluate(batch: ImageBatch): Promise<EvaluationResult>;
-  /** Releases the device's memory. The model is not called again. */
+  /** Releases the model's memory on the device. The model must not be used afterwards. */
   dispose(): void;
 }
 
 export interface Engine {
   readonly identity: EngineIdentity;
   /**
-   * Creates a model of this layout on the device. Throws `bad-config` if this engine cannot run it.
-   * @param labelSmoothing share of a label that computeSlice spreads over all classes; 0 by default
+   * Creates a model with this layout on the device. Throws `bad-config` if this engine cannot run it.
+   * @param labelSmoothing fraction of each label that computeSlice spreads evenly over all classes; 0 by default
    */
   createModel(layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing?: number): Promise<EngineModel>;
   /** Stops the engine's threads. */
   close(): Promise<void>;
 }
 
-/** Weights, gradients, statistics and the loss are always float32. */
+/** Supported precisions. Weights, gradients, statistics and the loss are always float32. */
 export const precisions = ['float32', 'bfloat16', 'float16'] as const;
 export type Precision = (typeof precisions)[number];
 
-/** How to compute. An engine throws `bad-option` for settings that it does not support. */
+/** Settings for the computation. An engine throws `bad-option` for settings that it does not support. */
 export interface EngineSettings {
-  /** Type of the convolutions and the operations between them; `float32` by default. Others need tensorflow. */
+  /**
+   * Data type of the convolutions and the operations between them; `float32` by default. The other types require the
+   * tensorflow engine.
+   */
   precision?: Precision | undefined;
-  /** `graph` (default) calls TensorFlow once per slice, `eager` once per operation. */
+  /** `graph` (the default) calls TensorFlow once per slice, `eager` once per operation. */
   tensorFlowMode?: 'graph' | 'eager' | undefined;
-  /** Compile TensorFlow graphs with XLA, on GPUs. */
+  /** Compile TensorFlow graphs with XLA on GPUs. */
   xla?: boolean | undefined;
 }
 

@@ -1,15 +1,18 @@
-// This machine's NVIDIA GPUs: which ones to use, and how to restrict a process to one of them.
+// Finds this machine's NVIDIA GPUs, chooses which ones to use, and restricts a process to one of them.
 import { execFileSync } from 'node:child_process';
 import { LockstepError } from '../shared/errors.js';
 
 export interface Gpu {
-  /** Index in nvidia-smi's order (by PCI bus ID). */
+  /** Index as reported by nvidia-smi, which orders GPUs by PCI bus ID. */
   index: number;
-  /** For example `NVIDIA H100 80GB HBM3`. */
+  /** Product name, for example `NVIDIA H100 80GB HBM3`. */
   name: string;
 }
 
-/** Returns the GPUs that `nvidia-smi -L` lists; none without an NVIDIA driver. */
+/**
+ * Returns the GPUs listed by `nvidia-smi -L`, or an empty array if the command fails, for example because no NVIDIA
+ * driver is installed.
+ */
 export function listGpus(): Gpu[] {
   try {
     const output = execFileSync('nvidia-smi', ['-L'], {
@@ -33,8 +36,8 @@ export function gpusIn(output: string): Gpu[] {
 
 /**
  * Returns the indices of the GPUs to compute on.
- * @param gpus the `gpus` option: `all`, or indices such as `0,2`
- * Throws `bad-option` for anything else, and for GPUs that do not exist.
+ * @param gpus the `gpus` option: `all`, or a comma-separated list of indices such as `0,2`
+ * Throws `bad-option` if the value is malformed, repeats an index, or includes a GPU that does not exist.
  */
 export function chooseGpus(gpus: string, present: readonly Gpu[]): number[] {
   if (present.length === 0) {
@@ -56,12 +59,18 @@ export function chooseGpus(gpus: string, present: readonly Gpu[]): number[] {
   return chosen;
 }
 
-/** Environment variables that restrict a process to one GPU, given by its index in nvidia-smi. */
+/**
+ * Returns the environment variables that restrict a process to one GPU.
+ * @param index the GPU's index in nvidia-smi
+ */
 export function environmentForGpu(index: number): Record<string, string> {
   return { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: String(index) };
 }
 
-/** GPUs to use by default: all if the engine can use any, none if CUDA_VISIBLE_DEVICES has already chosen. */
+/**
+ * Returns the indices of the GPUs to use by default: all of them, or none if the engine cannot use GPUs or if
+ * CUDA_VISIBLE_DEVICES is already set.
+ */
 export function defaultGpus(canUseGpus: boolean, environment: NodeJS.ProcessEnv): number[] {
   if (!canUseGpus || environment['CUDA_VISIBLE_DEVICES'] !== undefined) return [];
   return listGpus().map(({ index }) => index);

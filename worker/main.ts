@@ -1,4 +1,4 @@
-// The library's startWorker: puts a worker together from an engine, a shard cache and a connection.
+// Implements the library's startWorker(): assembles a worker from an engine, shard caches and a connection.
 import { EventEmitter } from 'node:events';
 import { homedir, hostname } from 'node:os';
 import path from 'node:path';
@@ -21,22 +21,24 @@ export type { WorkerEvents, WorkerSummary } from './reconnecting-worker.js';
 export const defaultReconnectTimeoutMs = 600_000;
 
 export interface WorkerOptions extends EngineSettings, ClientTlsFiles {
-  /** Address of the coordinator: ws://HOST:PORT, or wss://HOST:PORT over TLS. */
+  /** Address of the coordinator: ws://HOST:PORT, or wss://HOST:PORT for TLS. */
   url: string;
-  /** Name of an engine, or an open one, which the caller closes. `auto` by default. */
+  /** Name of an engine, or an engine that is already open, which the caller must close. `auto` by default. */
   engine?: EngineName | Engine | undefined;
-  /** Number of threads to compute with. 1 by default. */
+  /** Number of compute threads. 1 by default. */
   threads?: number | undefined;
-  /** Name of this worker in the coordinator's output. Host name and process id by default. */
+  /** Name of this worker in the coordinator's output. By default, the host name and the process ID. */
   name?: string | undefined;
   token?: string | undefined;
-  /** Folder that keeps shards between runs; null for none. `~/.cache/lockstep/shards` by default. */
+  /**
+   * Folder where shards are cached between runs, or null to disable the cache. `~/.cache/lockstep/shards` by default.
+   */
   cache?: string | null | undefined;
-  /** Milliseconds to keep retrying the connection. 600,000 by default. */
+  /** How long to keep retrying the connection, in milliseconds. 600,000 by default. */
   reconnectTimeoutMs?: number | undefined;
   /**
-   * Whether the connection has a thread of its own, which answers heartbeats while the engine blocks this one. True by
-   * default; unnecessary for an engine that never computes for long without yielding.
+   * Whether to run the connection in a separate thread, which answers heartbeats while the engine blocks the main
+   * thread. True by default. Not needed for an engine that never blocks for long.
    */
   connectionThread?: boolean | undefined;
   clock?: Clock | undefined;
@@ -45,15 +47,15 @@ export interface WorkerOptions extends EngineSettings, ClientTlsFiles {
 export interface Worker {
   readonly name: string;
   readonly engine: Engine['identity'];
-  /** Which engine `auto` chose and why; undefined for an engine chosen by name. */
+  /** The engine that `auto` chose and why; undefined if the `engine` option was not `auto`. */
   readonly engineChoice: string | undefined;
   readonly events: EventEmitter<WorkerEvents>;
   /**
-   * Resolves after the coordinator's goodbye or after `stop`. Rejects when the coordinator refuses this worker or stays
-   * unreachable, and when the engine fails.
+   * Resolves after the coordinator says goodbye or `stop` is called. Rejects if the coordinator refuses this worker or
+   * stays unreachable, or if the engine fails.
    */
   readonly done: Promise<WorkerSummary>;
-  /** Says goodbye to the coordinator and ends. */
+  /** Leaves the run: tells the coordinator the reason and closes the connection. */
   stop(reason: string): void;
 }
 
@@ -72,7 +74,7 @@ export function checkUrl(url: string): string {
 }
 
 /**
- * Opens the engine and starts connecting. Throws LockstepError if an option is wrong or the engine cannot be opened.
+ * Opens the engine and starts connecting. Throws LockstepError if an option is invalid or the engine cannot be opened.
  */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const url = checkUrl(options.url);
@@ -103,7 +105,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     }
   }
   const done = runAndClose();
-  // If nobody awaits `done`, its rejection must not end the process.
+  // Without this handler, a rejection of `done` that nobody awaits would end the process.
   done.catch(() => undefined);
   return {
     name,
@@ -115,16 +117,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   };
 }
 
-/** Throws `bad-option` for TLS files that cannot be used. */
+/** Returns a function that opens connections. Throws `bad-option` if the TLS files cannot be used. */
 function linkOpener(url: string, options: WorkerOptions, clock: Clock): OpenLink {
   let tls = readClientTls(options);
   assertEncryptedUrl(tls, url);
   return (handlers) => {
     try {
-      // Read again for each connection, because certificates are renewed before they expire.
+      // Read the files again for each connection, because the certificates may have been renewed.
       tls = readClientTls(options);
     } catch {
-      // Files may be missing or inconsistent during a renewal: use the ones read before.
+      // Files may be missing or inconsistent during a renewal: keep using the previous ones.
     }
     if (options.connectionThread === false) return new SocketLink(url, handlers, clock, tls);
     return new ThreadedLink(url, handlers, tls);

@@ -1,4 +1,4 @@
-// The time between a connection's partial sums: waiting for weights, sending, and preparing the next step.
+// Measures what a worker does between partial sums: waiting for weights, sending, and preparing the next step.
 import { machineMs } from '../shared/clock.js';
 import type { TimingMessage } from '../shared/protocol/messages.js';
 
@@ -11,7 +11,7 @@ export class PhaseTimer {
     this.#sentMs = undefined;
   }
 
-  /** Call this when a partial sum is handed to the connection, and the returned function when it has left. */
+  /** Call this when a partial sum is handed to the connection, and call the returned function when it has been sent. */
   sending(): () => void {
     const startedMs = machineMs();
     this.#sentMs = startedMs;
@@ -26,7 +26,7 @@ export class PhaseTimer {
     this.#measured.preparations.push({ startedMs, endedMs: machineMs() });
   }
 
-  /** Returns what was measured since the last call. */
+  /** Returns the measurements since the last call and starts over. */
   take(): ReturnType<typeof nothingMeasured> {
     const measured = this.#measured;
     this.#measured = nothingMeasured();

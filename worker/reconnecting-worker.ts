@@ -1,28 +1,29 @@
-// Joins a coordinator, and joins again with back-off when the connection is lost, until the coordinator says goodbye.
+// Joins a coordinator, and rejoins with backoff whenever the connection is lost, until the coordinator says goodbye.
 import type { EventEmitter } from 'node:events';
 import type { Clock } from '../shared/clock.js';
 import { LockstepError } from '../shared/errors.js';
 import { reconnectDelayMs } from './connection/reconnect-delay.js';
 import type { SessionEnd, SessionHandlers, WorkerSession } from './session.js';
 
-/** Events of a worker. */
+/** Events that a worker emits. */
 export interface WorkerEvents {
   /** The coordinator has admitted this worker. */
   joined: [{ url: string; workerId: number; depth: number; sliceCount: number; batchSize: number }];
-  /** Gradients of these images have been computed and sent. */
+  /** The gradients of this many images have been computed and sent. */
   progress: [{ step: number; images: number }];
-  /** There is no connection. The next attempt follows after `delayMs`. */
+  /** The connection was lost or could not be opened. The next attempt follows after `delayMs`. */
   reconnecting: [{ reason: string; attempt: number; delayMs: number }];
   /**
-   * The cache folder cannot be read or written, for example because the disk is full. The worker continues without it.
+   * The cache folder cannot be read or written, for example because the disk is full. The worker continues without the
+   * cache.
    */
   cacheFailed: [{ message: string }];
 }
 
 export interface WorkerSummary {
-  /** Why this worker ended: the coordinator's goodbye, or the reason passed to `stop`. */
+  /** Why this worker stopped: the coordinator's reason, or the reason passed to `stop`. */
   reason: string;
-  /** Number of images whose gradients were computed. */
+  /** Number of images whose gradients this worker computed. */
   images: number;
 }
 
@@ -60,13 +61,16 @@ export class ReconnectingWorker {
     this.#endPause();
   }
 
-  /** Throws LockstepError when refused, when the engine fails, or when the coordinator stays unreachable. */
+  /**
+   * Runs until the coordinator says goodbye or stop() is called. Throws LockstepError if the coordinator refuses this
+   * worker or stays unreachable, or if the engine fails.
+   */
   async run(): Promise<WorkerSummary> {
     const { url } = this.#options;
     while (this.#stopReason === undefined) {
       const end = await this.#runSession();
       if (end.type === 'failed') throw end.error;
-      // A worker that was stopped ends for that reason, however its connection ended.
+      // After stop(), report the reason passed to it, however the connection ended.
       if (this.#stopReason !== undefined) break;
       switch (end.type) {
         case 'goodbye':

@@ -1,4 +1,4 @@
-// The work for one run on one connection: answers requests for partial sums and evaluations, and fetches shards.
+// Does the work for one run on one connection: answers requests for partial sums and evaluations, and fetches shards.
 import { machineMs } from '../shared/clock.js';
 import { ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
@@ -22,7 +22,7 @@ import { ShardClient, type ShardCaches } from './shards/shard-client.js';
 import { WorkQueue } from './work-queue.js';
 
 export interface RunWorkHandlers {
-  /** Called after each partial sum with the number of images computed. */
+  /** Called after each partial sum with the number of images that it covers. */
   onProgress: (step: number, images: number) => void;
   onFailure: (error: unknown) => void;
 }
@@ -35,13 +35,13 @@ export class RunWork {
   readonly #link: CoordinatorLink;
   readonly #onProgress: RunWorkHandlers['onProgress'];
   readonly #queue: WorkQueue<SliceComputer>;
-  /** Frames that have been sent, to be filled again. */
+  /** Frames that have been sent and can be reused. */
   readonly #sentFrames: OutgoingFrame[] = [];
   readonly #timer = new PhaseTimer();
   readonly #readShard: ReadShard = (split, index) => this.shards.recordsOf(split, index);
   /** The latest weights, followed by the moving statistics. */
   #weights: { step: number; values: Float32Array } | undefined;
-  /** The step whose weights are on the device. */
+  /** The step whose weights are on the device; -1 if there are none yet. */
   #loadedStep = -1;
 
   constructor(
@@ -65,7 +65,7 @@ export class RunWork {
     );
   }
 
-  /** Takes a step's weights. Requests for earlier steps are dropped: other workers have finished those steps. */
+  /** Stores the weights for a step. Drops requests for earlier steps, which have been completed by other workers. */
   receiveWeights(step: number, payload: Uint8Array): void {
     this.#weights = { step, values: floatsOf(payload, this.#layout.trainableSize + this.#layout.statisticsSize) };
     this.#queue.dropBefore(step);
@@ -78,7 +78,9 @@ export class RunWork {
     const { slices } = this.#run.config;
     for (const range of request.ranges) {
       if (isAlignedRange(range, slices)) continue;
-      throw new ProtocolError(`${describeRange(range)} is not an aligned range of ${slices} slices`);
+      throw new ProtocolError(
+        `invalid slice range (${describeRange(range)}): not an aligned range in a run of ${slices} slices`,
+      );
     }
     for (const range of request.ranges) {
       this.#enqueue(request.step, (computer) => this.#sendPartialSum(computer, request, range, receivedMs));
@@ -92,14 +94,14 @@ export class RunWork {
     });
   }
 
-  /** Drops what waits. Resolves when nothing is computed, fetched or written any more. */
+  /** Drops all waiting requests. Resolves when all computing, fetching and writing has ended. */
   async abandon(): Promise<void> {
     await Promise.all([this.shards.abandon(), this.#queue.close()]);
   }
 
   #assertWeights({ type, step }: ComputeMessage | EvaluateMessage): void {
     if (this.#weights?.step === step) return;
-    const actual = this.#weights === undefined ? 'no weights' : `the weights of step ${this.#weights.step}`;
+    const actual = this.#weights === undefined ? 'no weights' : `the weights for step ${this.#weights.step}`;
     throw new ProtocolError(`${type} for step ${step} arrived, but this worker has ${actual}`);
   }
 
@@ -128,15 +130,15 @@ export class RunWork {
     const sealed = frame.seal({ type: 'gradient', step, range, sampleCount, slices, phases } satisfies WorkerMessage);
     if (timed) {
       const spans = { slices: times.slices, additions: times.additions, preparations };
-      // Before the partial sum, which may be the last that the coordinator waits for.
+      // Send the timing first: once the coordinator has the partial sum, it may complete the step.
       this.#send({ type: 'timing', step, range, receivedMs, startedMs, sentMs: machineMs(), ...spans });
     }
     const sent = this.#timer.sending();
     this.#link.send(sealed, () => {
       sent();
       this.#sentFrames.push(frame);
-      // The next step most likely has the same ranges. Prepared only now, because the whole run may wait for this
-      // answer.
+      // The next step most likely has the same ranges. Prepare it only after sending, because the whole run may be
+      // waiting for this partial sum.
       if (range === ranges.at(-1) && this.#queue.isEmpty) this.#prepare(step + 1, ranges);
     });
     this.#onProgress(step, sampleCount);
@@ -147,11 +149,11 @@ export class RunWork {
     return index === -1 ? new OutgoingFrame(payloadFloats, headerItems) : this.#sentFrames.splice(index, 1)[0];
   }
 
-  /** Does in advance what a step needs no weights for. */
+  /** Prepares for a step: does the part of the work that does not depend on the weights. */
   #prepare(step: number, ranges: readonly SliceRange[]): void {
     this.#enqueue(step, (computer) =>
       this.#timer.preparing(async () => {
-        // Garbage since the last preparation: the weights, and the gradient of each slice.
+        // Garbage since the last preparation: the previous weights, and one gradient per slice.
         const vectors = 1 + ranges.reduce((sum, { count }) => sum + count, 0);
         collectYoungGeneration(vectors * this.#layout.trainableSize * Float32Array.BYTES_PER_ELEMENT);
         await computer.prepare(step, ranges);

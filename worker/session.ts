@@ -1,5 +1,4 @@
-// One connection to a coordinator, from hello to goodbye: the protocol as a state machine. The work itself is in
-// run-work.ts.
+// One connection to a coordinator, from hello to goodbye, as a state machine. run-work.ts does the actual work.
 import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import { closeCodes } from '../shared/protocol/close-codes.js';
 import { decodeFrame, encodeFrame } from '../shared/protocol/frame.js';
@@ -19,7 +18,7 @@ import { RunWork, type RunWorkHandlers } from './run-work.js';
 import type { ShardCaches } from './shards/shard-client.js';
 import { readWelcome } from './welcome.js';
 
-/** How a worker introduces itself. */
+/** Fields of the hello that identify the worker and its engine. */
 export type WorkerIdentity = Pick<Hello, 'name' | 'token' | 'engine'>;
 
 export interface SessionHandlers {
@@ -29,11 +28,11 @@ export interface SessionHandlers {
 
 /** How a connection ended. */
 export type SessionEnd =
-  /** The coordinator's refusal, or the goodbye of either side. */
+  /** The coordinator refused this worker, or either side said goodbye. */
   | (CoordinatorMessage & { type: 'refusal' | 'goodbye' })
-  /** `isFinal` if reconnecting cannot help. */
+  /** The connection was lost. `isFinal` is true if reconnecting cannot help. */
   | { type: 'lost'; reason: string; isFinal: boolean }
-  /** This worker's engine failed. */
+  /** This worker failed, for example because of an error in its engine. */
   | { type: 'failed'; error: LockstepError };
 
 type State =
@@ -46,7 +45,7 @@ type State =
   | { phase: 'ended'; end: SessionEnd };
 
 export class WorkerSession {
-  /** Resolves when the connection is closed and nothing runs any more: the next session may use the model. */
+  /** Resolves when the connection has closed and all work has ended, so that the next session can use the model. */
   readonly ended: Promise<SessionEnd>;
   readonly #identity: WorkerIdentity;
   readonly #device: DeviceModel;
@@ -76,7 +75,7 @@ export class WorkerSession {
     });
   }
 
-  /** Says goodbye and closes the connection. The coordinator reassigns the work. */
+  /** Leaves the run and closes the connection. The coordinator reassigns the work. */
   stop(reason: string): void {
     if (this.#state.phase === 'ended') return;
     this.#send({ type: 'leave', reason });
@@ -162,7 +161,10 @@ export class WorkerSession {
     this.#link.send(encodeFrame(message));
   }
 
-  /** A protocol violation ends the connection. Any other error is this worker's own failure, which it reports. */
+  /**
+   * Ends the session because of an error. A ProtocolError means that the coordinator violated the protocol; any other
+   * error is this worker's failure and is reported to the coordinator.
+   */
   #fail(error: unknown): void {
     const { phase } = this.#state;
     if (phase === 'ended') return;
@@ -187,7 +189,7 @@ export class WorkerSession {
     this.#link.close(closeCodes.goodbye);
   }
 
-  /** The connection is closed. */
+  /** Ends the session after the connection has closed. Resolves when all work has ended. */
   async #finish(reason: string, isFinal: boolean): Promise<SessionEnd> {
     const state = this.#state;
     const lost = { type: 'lost', reason: state.phase === 'closing' ? state.reason : reason, isFinal } as const;

@@ -1,5 +1,5 @@
-// Reads a welcome. Its fields have been validated one by one; this checks how they fit together, before any memory is
-// allocated for them. Pure.
+// Reads a welcome. Its fields have been validated one by one; this checks that they are consistent with each other
+// before memory is allocated for them. Pure.
 import { recordBytes, type Preprocessing } from '../shared/dataset/image-batch.js';
 import { measuredSizeOf, preprocessingFromValues } from '../shared/dataset/measured-preprocessing.js';
 import { messageOf, ProtocolError } from '../shared/errors.js';
@@ -9,10 +9,10 @@ import { floatsOf } from '../shared/protocol/frame.js';
 import { maxCoordinatorMessageBytes, type Welcome } from '../shared/protocol/messages.js';
 import { maxMessageBytes } from './connection/coordinator-link.js';
 
-/** Shards are kept in memory. CIFAR-10 has 184 MB. */
+/** Maximum total size of a run's shards, which are kept in memory. CIFAR-10 takes 184 MB. */
 const maxShardsBytes = 4 * 1024 ** 3;
 
-/** Throws ProtocolError for a run that this worker cannot compute. */
+/** Returns the run's layout and preprocessing. Throws ProtocolError if this worker cannot compute the run. */
 export function readWelcome(
   welcome: Welcome,
   payload: Uint8Array,
@@ -38,7 +38,7 @@ export function readWelcome(
   check(shardsBytes <= maxShardsBytes, `${shardsBytes} bytes of shards, more than the limit of ${maxShardsBytes}`);
   if (layoutHash(layout) !== welcome.layoutHash) {
     throw new ProtocolError(
-      'the coordinator has another layout for the same model: use the same version on both sides',
+      'the coordinator uses a different layout for the same model: run the same version of Lockstep on both sides',
     );
   }
   const measured = floatsOf(payload, measuredSizeOf(config.preprocessing));

@@ -1,10 +1,13 @@
-// Runs jobs one after the other. Knows nothing about what they do.
+// Runs jobs one at a time, in the order in which they were added. Knows nothing about what they do.
 import { ProtocolError } from '../shared/errors.js';
 
-/** A step has at most 4,096 slices, and jobs of finished steps are dropped as soon as the current one ends. */
+/**
+ * Maximum number of waiting jobs. A step has at most 4,096 slices, and jobs for completed steps are dropped as soon as
+ * the current job ends.
+ */
 const maxWaitingJobs = 1 << 14;
 
-/** @typeParam Device passed to every job; the first one waits until it is open */
+/** @typeParam Device type of the device that is passed to each job; no job starts before the device is open */
 export class WorkQueue<Device> {
   readonly #device: Promise<Device>;
   readonly #onFailure: (error: unknown) => void;
@@ -20,19 +23,19 @@ export class WorkQueue<Device> {
     this.#tail = device.then(() => undefined, onFailure);
   }
 
-  /** Whether no job waits for the current one to end. */
+  /** True if no job is waiting. A job may still be running. */
   get isEmpty(): boolean {
     return this.#waiting === 0;
   }
 
-  /** Adds a job that belongs to a step. */
+  /** Adds a job for a step. Throws ProtocolError if too many jobs are waiting. */
   add(step: number, job: (device: Device) => Promise<void>): void {
     if (++this.#waiting > maxWaitingJobs) throw new ProtocolError(`more than ${maxWaitingJobs} requests are waiting`);
     this.#tail = this.#tail.then(() => this.#run(step, job));
   }
 
   async #run(step: number, job: (device: Device) => Promise<void>): Promise<void> {
-    // The previous job may have blocked this thread: handle the messages that have arrived since.
+    // The previous job may have blocked this thread: first handle the messages that arrived in the meantime.
     await new Promise((resolve) => setImmediate(resolve));
     this.#waiting--;
     if (this.#isClosed || step < this.#firstStep) return;
@@ -43,12 +46,12 @@ export class WorkQueue<Device> {
     }
   }
 
-  /** Drops waiting jobs of earlier steps. */
+  /** Drops waiting jobs for earlier steps. */
   dropBefore(step: number): void {
     this.#firstStep = step;
   }
 
-  /** Drops all waiting jobs. Resolves when nothing runs any more. */
+  /** Drops all waiting jobs. Resolves when the current job has ended. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#tail;

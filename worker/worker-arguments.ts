@@ -1,4 +1,4 @@
-// The engine options of a worker process, as arguments of its command line.
+// Converts the engine options to command-line arguments for a worker process.
 import type { EngineOptions } from './engine.js';
 import type { EngineName } from './engines/registry.js';
 

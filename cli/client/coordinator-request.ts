@@ -1,4 +1,4 @@
-// HTTP requests to a coordinator, over TLS if its URL says so.
+// HTTP requests to a coordinator, over TLS if the URL begins with https or wss.
 import { request, type ClientRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { minTls, type ClientTls } from '../../shared/protocol/client-tls.js';
@@ -19,8 +19,8 @@ export interface Credentials {
 }
 
 /**
- * @param url http, https, ws or wss
- * @returns a request that the caller has to end. It fails with ETIMEDOUT after responseTimeoutMs of silence
+ * @param url a URL that begins with http, https, ws or wss
+ * @returns a request that the caller must end. It fails with ETIMEDOUT after responseTimeoutMs without network activity
  */
 export function openRequest(url: URL, headers: Readonly<Record<string, string>>, tls: ClientTls = {}): ClientRequest {
   const target = new URL(url);
@@ -34,7 +34,7 @@ export function openRequest(url: URL, headers: Readonly<Record<string, string>>,
   return call;
 }
 
-/** Ends the request. Resolves with the response, whatever its status; rejects with the connection's error. */
+/** Ends the request. Resolves with the response, whatever its status, or rejects with the connection error. */
 export async function responseOf(call: ClientRequest): Promise<Response> {
   const sentMs = Date.now();
   return new Promise((resolve, reject) => {

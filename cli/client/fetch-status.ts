@@ -6,8 +6,8 @@ import { parseJson } from '../../shared/json.js';
 import { get, type Credentials, type Response } from './coordinator-request.js';
 
 /**
- * The http or https URL of a coordinator, from the URL of its workers or of its dashboard. Throws `bad-option` for anything
- * but HOST:PORT, optionally with ws, wss, http or https in front.
+ * Converts the URL that workers or the dashboard use to an http or https URL. Throws `bad-option` for anything but
+ * HOST:PORT, optionally preceded by ws://, wss://, http:// or https://.
  */
 export function httpUrlOf(url: string): URL {
   const withScheme = /^[a-z]+:\/\//i.test(url) ? url.replace(/^ws(s?):/i, 'http$1:') : `http://${url}`;
@@ -15,15 +15,16 @@ export function httpUrlOf(url: string): URL {
   if (parsed === undefined || !['http:', 'https:'].includes(parsed.protocol)) {
     throw new LockstepError(
       'bad-option',
-      `the coordinator's URL is ${JSON.stringify(url)}: it must be HOST:PORT, for example http://127.0.0.1:7350`,
+      `the coordinator's URL is ${JSON.stringify(url)}: it must be HOST:PORT or a URL, for example http://127.0.0.1:7350`,
     );
   }
   return parsed;
 }
 
 /**
- * The status of the run at this URL, parsed and as received. Throws `unreachable` if nothing responds, `refused` if the token
- * or certificate is not accepted, and `protocol` if something other than a coordinator responds.
+ * Fetches the status of the run at this URL, and returns it both parsed and as received. Throws `unreachable` if
+ * nothing responds, `refused` if the token or certificate is not accepted, and `protocol` if the response is not that
+ * of a coordinator of this version.
  */
 export async function fetchStatus(
   url: string,
@@ -47,7 +48,7 @@ export async function fetchStatus(
 function refusalOf(host: string, { status, headers, body }: Response): LockstepError {
   const json = parseJson(body);
   const reason = typeof json === 'object' && json !== null && 'error' in json ? String(json.error) : `HTTP ${status}`;
-  // A 403 that is not about the token's role comes with its own remedy.
+  // If a 403 is not about the role of the token, its message already includes a remedy.
   const isAboutToken = status === 401 || headers['lockstep-role'] !== undefined;
   const remedy = isAboutToken ? ': pass a viewer, operator or owner token with LOCKSTEP_TOKEN or --token-file' : '';
   return new LockstepError('refused', `${host} refuses access: ${reason}${remedy}`);
@@ -60,7 +61,7 @@ async function getOrExplain(url: URL, credentials: Credentials): Promise<Respons
     const { reason, isFinal } = explainConnectionError(cause as Error, url.origin);
     const message = isFinal
       ? `cannot connect to ${url.host}: ${reason}`
-      : `no response from ${url.host} (${reason}): check that the coordinator is running there, and the port`;
+      : `no response from ${url.host} (${reason}): check the port, and that the coordinator is running there`;
     throw new LockstepError('unreachable', message, { cause });
   }
 }

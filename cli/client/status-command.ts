@@ -1,4 +1,4 @@
-// What the commands that query a running coordinator share.
+// The arguments, options and action that `status` and `workers` have in common.
 import type { Command } from 'commander';
 import type { RunStatus } from '../../shared/monitoring/run-status.js';
 import { addClientAccessOptions, readCredentials } from '../options/access-options.js';

@@ -1,4 +1,4 @@
-// lockstep bench: throughput of whole training steps, and how their time is spent.
+// lockstep bench: measures the throughput of complete training steps, and how their time is spent.
 import { Option, type Command } from 'commander';
 import { resolveConfig, type Config, type ConfigKey } from '../../shared/config/config.js';
 import { LockstepError } from '../../shared/errors.js';
@@ -17,7 +17,7 @@ import { formatCount, formatPercent, roundToThousandths } from '../output/format
 import { noOutput, RateLimitedPrinter, standardOutput, writeJsonLine } from '../output/printer.js';
 import { formatTable } from '../output/table.js';
 
-/** Fields of the configuration that affect the speed. */
+/** Configuration fields that affect the speed. */
 const speedKeys = ['batchSize', 'slices', 'depth', 'initialFilters', 'shortcut'] as const satisfies ConfigKey[];
 
 interface BenchOptionValues extends EngineOptionValues {
@@ -31,8 +31,8 @@ interface BenchOptionValues extends EngineOptionValues {
 export function configure(command: Command): void {
   command
     .description(
-      'Measure whole training steps on synthetic images: augmentation, gradients, their sum and the update. By default one ' +
-        'worker is measured in this process, without a network.',
+      'Measure complete training steps on synthetic images: augmentation, gradients, their sum and the optimizer update. By ' +
+        'default, one worker is measured in this process, without network communication.',
     )
     .optionsGroup('Measurement:')
     .addOption(workersOption('measure a cluster of N worker processes over loopback instead'))
@@ -83,7 +83,10 @@ async function runBench(options: BenchOptionValues): Promise<void> {
   else printer.line(...describeMeasurement(measurement));
 }
 
-/** Undefined for a measurement in this process. Throws `bad-option` for GPUs that do not exist, or for both options. */
+/**
+ * Returns the number of worker processes, or undefined to measure in this process. Throws `bad-option` for GPUs that do
+ * not exist, or if both options are given.
+ */
 function countWorkers({ workers, gpus }: BenchOptionValues): number | undefined {
   if (gpus === undefined) return workers;
   if (workers === undefined) return chooseGpus(gpus, listGpus()).length;
@@ -128,7 +131,7 @@ const phaseWords: Readonly<Record<string, string>> = {
   setWeights: 'set weights',
 };
 
-/** Phases as rows and groups of layers as columns, with their sums and shares. */
+/** Formats a table with phases as rows and groups of layers as columns, with their sums and shares. */
 function profileTable(profile: readonly LayerTime[]): string[] {
   const groups = [...new Set(profile.map(({ group }) => group))];
   const phases = [...new Set(profile.map(({ phase }) => phase))];

@@ -1,4 +1,4 @@
-// lockstep chaos: trains twice, without and with faults, and compares the weights.
+// lockstep chaos: trains twice, first without and then with faults, and compares the weights.
 import path from 'node:path';
 import type { Command } from 'commander';
 import { resolveConfig, type Config } from '../../shared/config/config.js';
@@ -21,9 +21,9 @@ import { withTemporaryFolder } from '../process/temporary-folder.js';
 
 const defaultSteps = 80;
 const defaultWorkers = 3;
-/** Half of the usual timeout, in seconds: faults that exceed it should not take half of the time. */
+/** In seconds. Half of the default heartbeat timeout, so that faults that exceed it do not take up half of the run. */
 const defaultHeartbeatTimeout = 5;
-/** Synthesized in half a second; four validations in the default number of steps. */
+/** Synthesized in half a second, and few enough for four validations in the default number of steps. */
 const minTrainingImages = 4_000;
 
 interface ChaosOptionValues extends EngineOptionValues {
@@ -75,7 +75,7 @@ export function configure(command: Command): void {
   });
 }
 
-/** Runs both; throws like runWithFaults. */
+/** Trains without and with faults, and compares the weights. Throws the same errors as runWithFaults. */
 async function compareRuns(
   setup: Omit<RunSetup, 'onProgress'>,
   faultCount: number,
@@ -112,7 +112,7 @@ async function compareRuns(
   return report;
 }
 
-/** Synthetic images by default. */
+/** Loads the dataset in `data`, or synthesizes images if it is null. */
 async function datasetOf({ data, batchSize }: Config): Promise<Cifar10> {
   if (data !== null) return loadCifar10(data);
   return synthesizeDataset({ trainingImages: Math.max(minTrainingImages, 16 * batchSize), testImages: 500 });
@@ -127,7 +127,7 @@ function describeSubject(config: Config, workers: number, dataset: Cifar10): str
   );
 }
 
-/** --run-dir keeps both runs; a temporary folder does not. */
+/** Uses the folder given with --run-dir, or else a temporary folder that is removed afterwards. */
 async function withRunFolder<Result>({ runDir }: Config, use: (folder: string) => Promise<Result>): Promise<Result> {
   return runDir === null ? withTemporaryFolder('lockstep-chaos-', use) : use(runDir);
 }

@@ -1,4 +1,4 @@
-// lockstep doctor: checks whether this machine can compute, and optionally whether it can work for a coordinator.
+// lockstep doctor: checks whether this machine can train and, optionally, whether it can work for a coordinator.
 import { tmpdir } from 'node:os';
 import type { Command } from 'commander';
 import { lockstepVersion } from '../../shared/version.js';
@@ -27,10 +27,10 @@ interface DoctorOptionValues {
   json?: true;
 }
 
-/** Shards of CIFAR-10 need 138 MB, a run's checkpoints 2 MB each, and its metrics up to 23 MB. */
+/** The shards of CIFAR-10 need 138 MB, each checkpoint 2 MB, and the metrics of a run up to 23 MB. */
 const minFreeBytes = 1e9;
 
-/** Sets the exit status to 1 if there is a problem. */
+/** Configures the command. It sets the exit status to 1 if there is a problem. */
 export function configure(command: Command): void {
   command
     .description(
@@ -42,7 +42,7 @@ export function configure(command: Command): void {
     .option('--cache <DIR>', 'folder in which a worker would cache shards', defaultCacheDirectory())
     .option('--run-dir <DIR>', 'folder for run directories', 'runs')
     .option('--json', 'print one line of JSON and nothing else')
-    .addHelpText('after', '\nExit status: 0 if there are only warnings or none, 1 if there is a problem.');
+    .addHelpText('after', '\nExit status: 0 if there are no problems (warnings are allowed), 1 otherwise.');
   addClientAccessOptions(command).action(async (url: string | undefined, options: DoctorOptionValues) => {
     if (url !== undefined) checkUrl(url);
     const groups = await runChecks(url, options, readCredentials(command, url));
@@ -64,7 +64,7 @@ async function runChecks(
   { engine, cache, runDir }: DoctorOptionValues,
   credentials: Credentials,
 ): Promise<CheckGroup[]> {
-  // Not in parallel: both compute, and a slow machine may have one core.
+  // Probed one after the other: both compute, and a slow machine may have only one core.
   const wasm = await probeEngine('wasm');
   const tensorFlow = await probeEngine('tensorflow');
   const needsTensorFlow = engine === 'tensorflow';
@@ -80,7 +80,7 @@ async function runChecks(
   ];
 }
 
-/** @param writesRuns false for a worker of a coordinator elsewhere */
+/** @param writesRuns false if this machine only runs workers for a coordinator elsewhere */
 async function checkDisk(cache: string, runDir: string, writesRuns: boolean): Promise<Check[]> {
   const check = (about: string, folder: string, chosenBy: string, markIfReadOnly: 'problem' | 'warning') =>
     checkFolder({ about, folder, chosenBy, markIfReadOnly, minFreeBytes });
@@ -95,7 +95,7 @@ function onGpus({ answer, log }: Probe): TensorFlowOnGpus | null {
   return answer?.loads === true && answer.tensorFlow !== undefined ? { ...answer.tensorFlow, log } : null;
 }
 
-/** The prerequisites of setup-tensorflow. */
+/** Checks the prerequisites of setup-tensorflow. */
 async function checkSetup(isNeeded: boolean): Promise<Check[]> {
   const about = 'setup-tensorflow';
   const host = thisMachine();

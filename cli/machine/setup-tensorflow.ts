@@ -1,4 +1,4 @@
-// lockstep setup-tensorflow: builds TensorFlow for the workers of this machine, outside the checkout.
+// lockstep setup-tensorflow: builds TensorFlow for the workers on this machine, in a folder outside the checkout.
 import type { Command } from 'commander';
 import { LockstepError } from '../../shared/errors.js';
 import { lockstepHome } from '../../worker/engines/tensorflow/install-folder.js';

@@ -15,11 +15,11 @@ import { wholeNumberOption } from './number-options.js';
 
 type TokenOptionValues = Pick<AccessOptions, 'token' | 'tokenFile'>;
 
-/** For commands that connect to a coordinator. */
+/** Adds options for the token and TLS to a command that connects to a coordinator. */
 export function addClientAccessOptions(command: Command): Command {
   return addTokenOptions(
     command,
-    'access token; required unless the coordinator listens on a loopback address without one',
+    'access token; required if the coordinator was started with one',
     'file that contains the token',
   )
     .optionsGroup('TLS (wss:// and https:// URLs; PEM files):')
@@ -28,7 +28,7 @@ export function addClientAccessOptions(command: Command): Command {
     .option('--tls-key <FILE>', 'private key of --tls-cert');
 }
 
-/** For commands that listen for workers; they add --host and --port themselves. */
+/** Adds options for tokens and TLS to a command that listens for workers. The command adds --host and --port itself. */
 export function addServerAccessOptions(command: Command): Command {
   return addTokenOptions(
     command,
@@ -85,8 +85,8 @@ export function readClientToken(command: Command): string | undefined {
 }
 
 /**
- * For HTTP requests to a coordinator. Throws like readClientToken, and `bad-option` for files that cannot be used with this
- * URL.
+ * Returns the token and TLS settings for HTTP requests to a coordinator. Throws the same errors as readClientToken, and
+ * `bad-option` if the TLS files cannot be used with this URL.
  */
 export function readCredentials(
   command: Command,
@@ -103,8 +103,8 @@ function readTokenOptions(command: Command): TokenOptionValues {
     if (tokenFile !== undefined) {
       throw new LockstepError('bad-option', `--token and --token-file ${tokenFile} are both given: give only one`);
     }
-    // Hides the token from the process list, which every user of the machine can read: Node.js overwrites the arguments in
-    // memory with the title.
+    // Hides the token from the process list, which every user of the machine can read: Node.js overwrites the arguments
+    // in memory with the title.
     process.title = `lockstep ${command.name()}`;
     if (!quiet) {
       process.stderr.write(

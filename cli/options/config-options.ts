@@ -1,5 +1,5 @@
-// The configuration on the command line: an option for each field, --config and --set. Flags win over --set, --set over
-// --config.
+// The configuration on the command line: an option for each field, --config and --set. Flags take precedence over
+// --set, and --set over --config.
 import { readFile } from 'node:fs/promises';
 import { Help, Option, type Command } from 'commander';
 import { configFields, recipeFields } from '../../shared/config/config-fields.js';
@@ -39,7 +39,10 @@ export function addConfigOptions(command: Command): Command {
   return command;
 }
 
-/** Adds the option of one field; for a switch also its --no-… form, and shows the one that changes the default. */
+/**
+ * Adds the option for one field. A boolean field also has a --no-… form; --help shows only the form that changes the
+ * default.
+ */
 export function addConfigOption(command: Command, key: ConfigKey): void {
   const { help, helpOff = `do not ${help}`, default: defaultValue, placeholder } = configFields[key];
   const flag = kebabCase(key);
@@ -52,7 +55,7 @@ export function addConfigOption(command: Command, key: ConfigKey): void {
   }
 }
 
-/** What each recipe sets, for --help. */
+/** Describes what each recipe sets, for --help. */
 function describeRecipes(): string {
   const lines = ['What --recipe sets:'];
   for (const name of recipeNames) {
@@ -72,8 +75,9 @@ function asFlag([key, value]: [string, unknown]): string {
 }
 
 /**
- * Returns the configuration fields that were given, with their values checked. When a run is resumed, only their types are
- * checked, as the other fields come from the checkpoint. Throws `bad-config` naming the flag or the key in the file.
+ * Returns the configuration fields that were given, after validating their values. With --resume, they are validated
+ * later, together with the fields from the checkpoint. Throws `bad-config` with the name of the flag or of the key in
+ * the file.
  */
 export async function readConfig(options: Readonly<Record<string, unknown>>): Promise<ConfigInput> {
   const flags: Record<string, unknown> = {};
@@ -92,7 +96,7 @@ export async function readConfig(options: Readonly<Record<string, unknown>>): Pr
   ];
   const input: Record<string, unknown> = {};
   for (const { values } of sources) {
-    // A length in steps also overrides one in epochs, and the other way around.
+    // `steps` from one source also overrides `epochs` from an earlier one, and vice versa.
     if ('steps' in values || 'epochs' in values) {
       delete input['steps'];
       delete input['epochs'];
@@ -104,7 +108,10 @@ export async function readConfig(options: Readonly<Record<string, unknown>>): Pr
   return input;
 }
 
-/** Parses settings such as `depth=32`: JSON values, anything else is text. Throws `bad-config` if there is no `=`. */
+/**
+ * Parses settings such as `depth=32`. A value that is not valid JSON is used as text. Throws `bad-config` if there is
+ * no `=`.
+ */
 function parseSettings(settings: readonly unknown[]): Record<string, unknown> {
   return Object.fromEntries(
     settings.map((setting) => {
@@ -126,12 +133,15 @@ function parseSettings(settings: readonly unknown[]): Record<string, unknown> {
   );
 }
 
-/** Converts a flag's text to the type of its field. Invalid text is returned as it is, for the field's schema to reject. */
+/**
+ * Converts a flag's text to the type of its field. Invalid text is returned unchanged, for the field's schema to
+ * reject.
+ */
 function parseFlag(key: ConfigKey, value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const { default: defaultValue, schema } = configFields[key];
   if (Array.isArray(defaultValue)) return value === '' ? [] : value.split(',').map(numberOrText);
-  // Fields without a default may be numbers too: all of those accept 1.
+  // Some fields without a default are numbers too; all of those accept 1.
   const isNumeric = typeof defaultValue === 'number' || schema.safeParse(1).success;
   return isNumeric ? numberOrText(value) : value;
 }

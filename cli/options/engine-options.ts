@@ -1,4 +1,4 @@
-// Options that choose what workers compute with.
+// Options that choose the engine of the workers and its settings.
 import { Option, type Command } from 'commander';
 import { precisions, type Precision } from '../../worker/engine.js';
 import { assertSupported, engineNames, type EngineName } from '../../worker/engines/registry.js';

@@ -2,7 +2,10 @@
 import { Option } from 'commander';
 import { LockstepError } from '../../shared/errors.js';
 
-/** @param flags for example `--port <PORT>`. Parsing throws `bad-option` naming the flag and the allowed range. */
+/**
+ * Creates an option for a whole number. Parsing throws `bad-option` with the flag and the allowed range.
+ * @param flags for example `--port <PORT>`
+ */
 export function wholeNumberOption(
   flags: string,
   description: string,

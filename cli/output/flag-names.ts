@@ -2,10 +2,10 @@
 import type { Command } from 'commander';
 
 const flags = new Map<string, string>();
-/** API names that are not the flag's name in camelCase. */
+/** Option names of API names that are not the flag's name in camelCase. */
 const otherNames: Readonly<Record<string, string>> = { tensorFlowMode: 'tfMode', overwrite: 'force' };
 
-/** Makes the options of a command known to `withFlags`. */
+/** Registers the options of a command and its subcommands for `withFlags`. */
 export function registerFlags({ options, commands }: Command): void {
   for (const option of options) {
     if (option.long && !(option.negate && flags.has(option.attributeName()))) {
@@ -16,8 +16,8 @@ export function registerFlags({ options, commands }: Command): void {
 }
 
 /**
- * Replaces each name of an option in backticks by its flag: `waitTimeoutMs` by --wait-timeout, `timeline.steps` by
- * --timeline-steps. Other text in backticks stays.
+ * Replaces each option name in backticks with its flag: `waitTimeoutMs` with --wait-timeout, `timeline.steps` with
+ * --timeline-steps. Other text in backticks stays as it is.
  */
 export function withFlags(message: string): string {
   return message.replace(/`([a-zA-Z0-9.]+)`/g, (quoted, name: string) => {

@@ -1,4 +1,4 @@
-// Numbers, sizes and durations for people, in American English.
+// Formats numbers, sizes and durations as text, in American English.
 
 /** `1,234` */
 export function formatInteger(value: number): string {
@@ -15,12 +15,12 @@ export function formatPercent(fraction: number, fractionDigits = 0): string {
   return `${(100 * fraction).toFixed(fractionDigits)}%`;
 }
 
-/** Up to six significant digits. */
+/** Formats a value with up to six significant digits. */
 export function formatLearningRate(value: number): string {
   return String(Number(value.toPrecision(6)));
 }
 
-/** `120 B`, `3.4 kB`, `170 MB`: decimal units, two significant digits or more. */
+/** `120 B`, `3.4 kB`, `170 MB`: decimal units, with at least two significant digits from 1 kB. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
@@ -48,7 +48,10 @@ export function formatLatency(milliseconds: number | null | undefined): string {
   return milliseconds < 1000 ? `${milliseconds.toFixed(0)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
-/** A replacer for JSON.stringify: the clock is not finer than a thousandth of a millisecond. */
+/**
+ * Replacer for JSON.stringify that rounds to three decimals: the clock has a resolution of a thousandth of a
+ * millisecond.
+ */
 export function roundToThousandths(_key: string, value: unknown): unknown {
   return typeof value === 'number' ? Number(value.toFixed(3)) : value;
 }

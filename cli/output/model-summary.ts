@@ -3,7 +3,7 @@ import type { ModelSummary } from '../../inference/export/summary.js';
 import { formatBytes, formatInteger } from './format.js';
 import { formatTable } from './table.js';
 
-/** A table with a row per layer, then the totals. */
+/** Returns a table with a row per layer, followed by the totals. */
 export function describeSummary(summary: ModelSummary): string[] {
   const rows = summary.layers.map(({ name, type, outputShape, parameters, connectedTo }) => [
     `${name} (${type})`,

@@ -1,5 +1,5 @@
-// Output for people: whole lines, and progress that a terminal shows in place. Names and reasons from other machines may be
-// part of it, so nothing in it can steer the terminal.
+// Human-readable output: complete lines, and progress that a terminal updates in place. Names and reasons from other
+// machines may be part of it, so control characters are escaped and cannot affect the terminal.
 import type { Command } from 'commander';
 import { visible } from '../../shared/visible-text.js';
 import { withFlags } from './flag-names.js';
@@ -30,17 +30,17 @@ export function writeJsonLine(
   output.write(`${JSON.stringify(value, replacer)}\n`);
 }
 
-/** Prints lines as the command's own output, which tests redirect. */
+/** Prints lines to the configured output of the command, which tests redirect. */
 export function printLines(command: Command, lines: readonly string[]): void {
   for (const line of lines) command.configureOutput().writeOut?.(`${line}\n`);
 }
 
 const separator = ' · ';
 const defaultColumns = 80;
-/** Without a terminal, progress is written at most this often. */
+/** If the output is not a terminal, progress is written at most this often. */
 const progressIntervalMs = 10_000;
 
-/** Prints whole lines. On a terminal, progress is a live line that the next line replaces. */
+/** Prints complete lines. On a terminal, progress is a live line that the next line replaces. */
 export class RateLimitedPrinter {
   readonly #output: Output;
   #liveLength = 0;
@@ -64,7 +64,7 @@ export class RateLimitedPrinter {
     for (const text of texts) this.#output.write(`${printable(text)}\n`);
   }
 
-  /** Like `live`; without a terminal it prints a line, at most every 10 seconds. */
+  /** Like `live`, but if the output is not a terminal, prints a line at most every 10 seconds. */
   progress(parts: readonly string[], dispensable: readonly number[]): void {
     if (this.isTerminal) return this.live(parts, dispensable);
     const nowMs = performance.now();
@@ -74,25 +74,25 @@ export class RateLimitedPrinter {
   }
 
   /**
-   * Shows progress on a terminal, and nothing elsewhere.
+   * Shows progress on a terminal. Prints nothing if the output is not a terminal.
    * @param dispensable indices of the parts to omit on a narrow terminal, the least important first
    */
   live(parts: readonly string[], dispensable: readonly number[] = []): void {
     if (!this.isTerminal) return;
     this.#clear();
-    // Some terminals begin a new line when the last column is written to.
+    // Some terminals wrap to a new line when the last column is written.
     const text = fitColumns(parts.map(printable), dispensable, this.#columns - 1);
     this.#output.write(text);
     this.#liveLength = text.length;
   }
 
-  /** Keeps the live line, if there is one, and begins a new line. */
+  /** Keeps the live line, if there is one, and starts a new line. */
   endLive(): void {
     if (this.#liveLength > 0) this.#output.write('\n');
     this.#liveLength = 0;
   }
 
-  /** Prints to stderr, where it is not mistaken for output. */
+  /** Prints a warning to stderr, where it is not mistaken for output. */
   warning(text: string): void {
     this.#clear();
     process.stderr.write(`lockstep: warning: ${printable(text)}\n`);
@@ -107,12 +107,12 @@ export class RateLimitedPrinter {
   }
 }
 
-/** One line of text without control characters, with option names as flags. */
+/** Returns a single line of text, with control characters escaped and option names replaced with flags. */
 export function printable(text: string): string {
   return visible(withFlags(text));
 }
 
-/** Joins as many parts as fit, and truncates the last one if it does not fit alone. */
+/** Joins the parts. Omits dispensable parts until the text fits, and truncates it if it still does not fit. */
 export function fitColumns(parts: readonly string[], dispensable: readonly number[], columns: number): string {
   const isShown = parts.map(() => true);
   const text = () => parts.filter((_, index) => isShown[index]).join(separator);

@@ -1,4 +1,4 @@
-// What a person sees of a run: its progress, its workers joining and leaving, and its result.
+// Human-readable output of a run: its progress, workers that join and leave, and its result.
 import type { Coordinator } from '../../coordinator/main.js';
 import type { Metrics } from '../../coordinator/run/metrics.js';
 import type { Report } from '../../coordinator/run/report.js';
@@ -11,7 +11,10 @@ import { formatCount, formatDuration, formatLearningRate, formatPercent, formatT
 import { describeSummary, describeTotals } from './model-summary.js';
 import type { RateLimitedPrinter } from './printer.js';
 
-/** Parts of the progress line that a narrow terminal omits: learning rate, images/s, accuracy, epoch, time left, loss. */
+/**
+ * Indices of the parts that the progress line omits on a narrow terminal: learning rate, images/s, accuracy, epoch,
+ * time left, loss.
+ */
 const leastImportantFirst = [4, 5, 3, 0, 6, 2];
 
 const operatorWords: Record<OperatorAction, string> = {
@@ -22,7 +25,7 @@ const operatorWords: Record<OperatorAction, string> = {
   drop: 'disconnecting',
 };
 
-/** Shows a run from its start to the result of the test. @param showsLayers whether to list the layers first */
+/** Shows a run from its start to its test result. @param showsLayers whether to list the layers of the network first */
 export function showProgress(run: Coordinator, printer: RateLimitedPrinter, showsLayers: boolean): void {
   showRun(run, printer, showsLayers);
   showEvents(run, printer);
@@ -115,7 +118,7 @@ export function lostLine({ name, reason, workers }: { name: string; reason: stri
   return `${name} disconnected (${reason}), ${formatCount(workers, 'worker')} left`;
 }
 
-/** What two different engines in one run mean, and what to do about it. */
+/** Explains the effect of different engines in one run, and how to prevent it. */
 export function inexactLine({ name, fingerprint, first }: RunEventOf<'inexact'>): string {
   const wasm = first.startsWith('wasm/') ? '; workers with --engine wasm always match' : '';
   return (
@@ -135,7 +138,7 @@ export function weightsLine({ exact, weightsSha256 }: Pick<Report, 'exact' | 'we
   return `weights ${weightsSha256} (${exactness})`;
 }
 
-/** The last lines of a finished run, after the result of the test. */
+/** Prints the last lines of a finished run, after the test result. */
 export function showReport(report: Report, runDirectory: string, printer: RateLimitedPrinter): void {
   const { imagesSeen, imagesPerSecond, wallSeconds, phases } = report;
   printer.line(
@@ -157,7 +160,7 @@ const phaseWords: Record<Exclude<keyof StepPhases, 'step'>, string> = {
   update: 'update',
 };
 
-/** Milliseconds of each phase and its share of the step. */
+/** Lists the milliseconds of each phase and its share of the step. */
 function describePhases(phases: StepPhases): string {
   return phaseNames
     .filter((name) => name !== 'step')

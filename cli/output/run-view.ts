@@ -1,4 +1,4 @@
-// How a run is shown while it runs: for a person, quietly, or as lines of JSON.
+// Views of a run in progress: human-readable, quiet, or as JSON lines.
 import { Option, type Command } from 'commander';
 import type { Coordinator } from '../../coordinator/main.js';
 import { metricsLineOf } from '../../coordinator/run/metrics-lines.js';
@@ -13,13 +13,16 @@ import { inexactLine, showProgress, showReport, testLine, weightsLine } from './
 
 export interface RunView {
   begin(run: Coordinator): void;
-  /** Information for a person who watches the run. */
+  /** Shows information that only the human-readable view prints. */
   line(text: string): void;
-  /** The answer to a signal such as Ctrl-C. */
+  /** Acknowledges a signal such as Ctrl-C. */
   notice(text: string): void;
-  /** A problem that the run itself also records in metrics.jsonl. */
+  /** Warns about a problem that the run also records in metrics.jsonl. */
   warning(text: string): void;
-  /** Something that happened outside the run, in its processes. @param name of the event, for scripts */
+  /**
+   * Reports an event outside the run itself, for example in a worker process. @param name name of the event, for
+   * scripts
+   */
   event(name: string, text: string): void;
   end(report: Report, run: Coordinator): void;
   fail(error: unknown): void;

@@ -1,6 +1,6 @@
-// Tables for people: columns of the same width.
+// Formats text tables with aligned columns.
 
-/** @param isRightAligned by default every column but the first */
+/** @param isRightAligned whether to align a column to the right; by default, every column but the first */
 export function formatTable(
   rows: readonly (readonly string[])[],
   isRightAligned = (column: number) => column > 0,

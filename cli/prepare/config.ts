@@ -1,4 +1,4 @@
-// lockstep config: the resolved configuration.
+// lockstep config: prints the resolved configuration.
 import type { Command } from 'commander';
 import { resolveConfig } from '../../shared/config/config.js';
 import { addConfigOptions, readConfig } from '../options/config-options.js';

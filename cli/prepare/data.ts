@@ -18,7 +18,7 @@ import { formatBytes, formatInteger } from '../output/format.js';
 import { printLines } from '../output/printer.js';
 import { formatTable } from '../output/table.js';
 
-/** A million records are 3 GB: what one buffer and the memory of most machines hold. */
+/** A million records take 3 GB, which fits into one buffer and into the memory of most machines. */
 const maxImages = 1_000_000;
 
 export function configure(command: Command): void {
@@ -87,7 +87,7 @@ function configureSynthesize(command: Command): void {
     .action(async (directory: string, options: SynthesizeOptionValues) => {
       const { force = false, ...request } = options;
       await assertNotAFile(directory);
-      // Also checked before synthesizing, which takes seconds.
+      // Checked before synthesizing, which takes seconds; writeCifar10 checks it again.
       if (!force) await assertNoCifar10(directory);
       const counts = `${formatInteger(request.trainingImages)} training and ${formatInteger(request.testImages)} test images`;
       printLines(command, [`Synthesizing ${counts} from seed ${request.seed}.`]);
@@ -145,7 +145,7 @@ function progressBar(): DownloadProgress {
   };
 }
 
-/** For logs and pipes: a line at the start and after each tenth of the download. */
+/** Reports progress to logs and pipes: a line at the start and after each tenth of the download. */
 function progressLines(command: Command): DownloadProgress {
   let lastTenth = -1;
   return {

@@ -1,4 +1,4 @@
-// lockstep summary: the layers of a network, from a configuration or a checkpoint.
+// lockstep summary: prints the layers of a network, from a configuration or a checkpoint.
 import type { Command } from 'commander';
 import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
 import { summarizeModel } from '../../inference/export/summary.js';

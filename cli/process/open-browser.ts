@@ -9,7 +9,8 @@ export interface Desktop {
 }
 
 /**
- * Neither throws nor waits: without a browser the user can open the target by hand.
+ * Opens the target in the default browser. Neither throws nor waits: without a browser, the user can open the target
+ * manually.
  * @param target a URL or the path of a file
  * @param onFailure receives one line: why nothing was opened, and what to do instead
  */
@@ -19,7 +20,7 @@ export function openBrowser(
   { platform, environment }: Desktop = { platform: process.platform, environment: process.env },
 ): void {
   const fail = (reason: string) => onFailure(`cannot open a browser (${reason}): ${manualSteps(target, environment)}`);
-  // Without this check xdg-open would start lynx in this terminal, if it is installed.
+  // Without this check, xdg-open would start lynx in this terminal, if it is installed.
   if (!hasDisplay({ platform, environment })) {
     return fail('this session has no display: neither DISPLAY nor WAYLAND_DISPLAY is set');
   }
@@ -33,7 +34,10 @@ export function openBrowser(
   child.unref();
 }
 
-/** Sessions differ only under X and Wayland. A BROWSER variable needs no display: it may name a text browser. */
+/**
+ * Returns whether a browser can be shown. Only on systems with X or Wayland may a session lack a display. A BROWSER
+ * variable needs no display: it may name a text browser.
+ */
 function hasDisplay({ platform, environment }: Desktop): boolean {
   if (platform === 'darwin' || platform === 'win32') return true;
   return ['DISPLAY', 'WAYLAND_DISPLAY', 'BROWSER'].some((name) => Boolean(environment[name]));

@@ -1,10 +1,10 @@
-// Restarting this command in a child process, and being such a child.
+// Reruns this command in a child process, and ends such a child when its parent exits.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
 /**
- * Runs the same command line again with additional environment variables, for settings that are read when a process starts.
- * Resolves when the child has exited, with its exit status as this process's.
+ * Runs the same command line again with additional environment variables, for settings that are read when a process
+ * starts. Resolves when the child has exited, and sets the exit status of this process to that of the child.
  */
 export async function rerunWith(environment: Readonly<Record<string, string>>): Promise<void> {
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
@@ -16,12 +16,15 @@ export async function rerunWith(environment: Readonly<Record<string, string>>): 
   process.exitCode = status ?? 1;
 }
 
-/** Whether another Lockstep process started this one and has chosen its device and environment. */
+/** Returns whether another Lockstep process started this one and has chosen its device and environment. */
 export function isSupervised(): boolean {
   return process.send !== undefined;
 }
 
-/** In a supervised process: exits when the parent does, even if that has already happened, without keeping it alive. */
+/**
+ * In a supervised process: exits when the parent exits, even if it has already exited. The IPC channel does not keep
+ * this process running.
+ */
 export function exitWithParent(): void {
   if (!process.connected) process.exit(1);
   process.once('disconnect', () => process.exit(1));

@@ -2,11 +2,14 @@
 import { systemClock, type Clock } from '../../shared/clock.js';
 import { exitStatuses, LockstepError } from '../../shared/errors.js';
 
-/** Signals within this time count as one: npm and timeout forward a signal that the process group has already received. */
+/**
+ * A second signal within this time of the first is ignored: npm and timeout forward a signal that the process group has
+ * already received.
+ */
 const duplicateSignalMs = 250;
 
 /**
- * @param onFirst called once
+ * @param onFirst called for the first signal
  * @param beforeExit called before the second signal ends the process, to end child processes
  * @returns a function that restores the default behavior
  */

@@ -1,9 +1,9 @@
-// Folders for the duration of a command.
+// Temporary folders that exist while a command runs.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-/** Removes the folder when `use` has settled. */
+/** Calls `use` with a new temporary folder, and removes the folder when `use` has settled. */
 export async function withTemporaryFolder<Result>(
   prefix: string,
   use: (folder: string) => Promise<Result>,

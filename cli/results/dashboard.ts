@@ -1,4 +1,4 @@
-// lockstep dashboard: the dashboard of a run that is over.
+// lockstep dashboard: serves the dashboard of a finished or interrupted run.
 import type { Command } from 'commander';
 import { openRecordedDashboard } from '../../coordinator/monitoring/dashboard/recorded-dashboard.js';
 import { portOption } from '../options/number-options.js';

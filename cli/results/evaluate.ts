@@ -1,4 +1,4 @@
-// lockstep evaluate: loss, accuracy and confusion matrix of a checkpoint.
+// lockstep evaluate: measures the loss, accuracy and confusion matrix of a checkpoint.
 import { Option, type Command } from 'commander';
 import { startEvaluation, type Evaluation, type EvaluationReport } from '../../coordinator/evaluation-run.js';
 import type { EvaluationSplit } from '../../coordinator/dataset/shard-store.js';
@@ -32,7 +32,10 @@ interface EvaluateOptionValues extends EngineOptionValues, ServerOptionValues {
   json?: true;
 }
 
-/** Evaluates with workers on this machine, or with --host or --port, with those that connect. */
+/**
+ * Configures the command. It evaluates with workers on this machine or, with --host or --port, with workers that
+ * connect from other machines.
+ */
 export function configure(command: Command): void {
   command
     .description(
@@ -53,7 +56,7 @@ export function configure(command: Command): void {
     .addOption(portOption(`port to listen on (default with --host: ${defaultPort})`))
     .addOption(waitTimeoutOption('exit after waiting this long for workers'));
   addServerAccessOptions(command).action(async (checkpoint: string, options: EvaluateOptionValues) => {
-    // With --json, stdout carries the result only.
+    // With --json, only the result is written to stdout.
     const printer = new RateLimitedPrinter(options.json ? noOutput : standardOutput);
     const report = await follow(await start(checkpoint, options, command, printer), printer);
     if (options.json) standardOutput.write(`${JSON.stringify(report, null, 2)}\n`);
@@ -128,7 +131,7 @@ async function follow(
 function describeEvaluation(report: EvaluationReport): string[] {
   const { split, loss, accuracy, classes, confusion, unclassified, images, wallSeconds } = report;
   const title = split === 'test' ? 'Test' : 'Validation';
-  // Columns have numbers, as class names may be long.
+  // Columns are labeled with numbers, because class names may be long.
   const names = classes.map(({ name }, label) => `${label} ${name}`);
   return [
     '',

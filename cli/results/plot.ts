@@ -1,4 +1,4 @@
-// lockstep plot: the curves of runs in one HTML file.
+// lockstep plot: plots the curves of one or more runs in an HTML file.
 import path from 'node:path';
 import type { Command } from 'commander';
 import { formatBytes, formatCount } from '../output/format.js';

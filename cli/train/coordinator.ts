@@ -1,4 +1,4 @@
-// lockstep coordinator: waits for workers on any machines, and trains with them.
+// lockstep coordinator: waits for workers on one or more machines and trains with them.
 import type { Command } from 'commander';
 import { startCoordinator } from '../../coordinator/main.js';
 import { defaultPort } from '../../coordinator/connections/access-policy.js';
@@ -17,7 +17,7 @@ interface CoordinatorOptionValues extends RunOptionValues {
 export function configure(command: Command): void {
   command
     .description(
-      'Start a coordinator, and train with the workers that connect to it from this and other machines. It prints the command ' +
+      'Start a coordinator and train with the workers that connect to it from this and other machines. It prints the command ' +
         'that starts a worker. Workers may join and leave at any time; this does not change the trained weights.',
     )
     .optionsGroup('Workers:')
@@ -31,7 +31,7 @@ export function configure(command: Command): void {
     .addOption(
       minimumOption(
         '--pause-below <N>',
-        'after the first step, wait before a step while fewer workers than this are connected',
+        'after the first step, pause the run while fewer workers than this are connected',
       ),
     )
     .addOption(waitTimeoutOption('save a checkpoint and exit with status 3 after waiting this long for workers'));

@@ -1,4 +1,4 @@
-// Shows a run from its start to its end.
+// Shows a run until it ends, and stops it on SIGINT or SIGTERM.
 import type { Coordinator } from '../../coordinator/main.js';
 import { isLoopback } from '../../coordinator/connections/http-access.js';
 import type { RunView } from '../output/run-view.js';
@@ -6,8 +6,9 @@ import { openBrowser } from '../process/open-browser.js';
 import { interruptedBy, onStopSignals } from '../process/stop-signals.js';
 
 /**
- * The first SIGINT or SIGTERM stops the run after the current step, with a checkpoint; the second one ends the process.
- * @param kill ends child processes before that
+ * Shows a run until it ends. The first SIGINT or SIGTERM stops it after the current step and saves a checkpoint; the
+ * second one ends this process immediately.
+ * @param kill kills the child processes before the second signal ends this process
  */
 export async function follow(
   run: Coordinator,

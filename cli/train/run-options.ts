@@ -26,7 +26,7 @@ export function addRunOptions(command: Command): Command {
     )
     .option(
       '--override',
-      "with --resume, accept a configuration or a dataset that differs from the checkpoint's; the report then says that the run is not exact",
+      "with --resume, accept a configuration or a dataset that differs from the checkpoint's; the report then marks the run as not exact",
     )
     .optionsGroup('Monitoring:')
     .option('--open', 'open the dashboard in a browser')
@@ -35,7 +35,7 @@ export function addRunOptions(command: Command): Command {
     .addOption(
       new Option(
         '--timeline-steps <FROM-TO>',
-        'first and last step to trace, counted from 1 (default: the 10th to 30th step from here on)',
+        'first and last step to trace, counted from 1 (default: the 10th to 30th step after starting or resuming)',
       ).argParser(parseSteps),
     );
   return addConfigOptions(addViewOptions(command));
@@ -52,10 +52,7 @@ export async function readRunOptions(options: RunOptionValues) {
 
 function readResumeOptions({ resume, override }: RunOptionValues): ResumeOptions {
   if (override && resume === undefined) {
-    throw new LockstepError(
-      'bad-option',
-      '--override is given without --resume: there is no checkpoint to differ from',
-    );
+    throw new LockstepError('bad-option', '--override is given without --resume: add --resume, or omit --override');
   }
   return { resume: resume ?? false, override: override === true };
 }

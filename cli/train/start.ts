@@ -1,4 +1,5 @@
-// lockstep start, also `npm start`: a first run that shows learning within a minute or two, and what to do next.
+// lockstep start, also `npm start`: a short training run that shows learning within a minute or two, and then what to
+// do next.
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { Report } from '../../coordinator/run/report.js';
@@ -13,17 +14,20 @@ import { RateLimitedPrinter, standardOutput } from '../output/printer.js';
 import { personView } from '../output/run-view.js';
 import { follow } from './follow.js';
 
-/** About 80 seconds on two cores without a GPU. */
+/** Takes about 80 seconds on two CPU cores without a GPU. */
 const defaultSteps = 350;
-/** Enough to learn from in so few steps, synthesized in less than a second. An epoch is 70 steps, each with a validation. */
+/**
+ * Enough images to learn from in `defaultSteps` steps, and synthesized in less than a second. An epoch takes 70 steps
+ * and ends with a validation.
+ */
 const syntheticImages = { trainingImages: 10_000, testImages: 2_000 };
-/** The accuracy before learning is the mean over this many steps. */
+/** Number of steps over which the initial accuracy is averaged. */
 const firstSteps = 10;
 
 export function configure(command: Command): void {
   command
     .description(
-      `Run a short first training on this machine and show what to do next. It uses the CIFAR-10 images in ./${defaultDataDirectory} ` +
+      `Train briefly on this machine and show what to do next. It uses the CIFAR-10 images in ./${defaultDataDirectory} ` +
         'if they are there, and synthetic images otherwise.',
     )
     .addOption(wholeNumberOption('--steps <N>', 'number of steps (optimizer updates)', 4).default(defaultSteps))
@@ -56,19 +60,24 @@ export function configure(command: Command): void {
     });
 }
 
-/** The learning rate drops after half and three quarters of the run, as it does in the full recipe of 64,000 steps. */
+/** Reduces the learning rate after one half and three quarters of the run, as in the full recipe of 64,000 steps. */
 function shortRecipe(steps: number) {
   return { steps, learningRateBoundaries: [Math.floor(steps / 2), Math.floor((3 * steps) / 4)] };
 }
 
-/** Writes images to the run directory, where `evaluate` and --resume find them. @returns their folder */
+/**
+ * Writes synthetic images to the run directory, where `evaluate` and --resume find them. @returns the folder of the
+ * images
+ */
 export async function synthesizeImages(runDirectory: string): Promise<string> {
   const folder = path.join(runDirectory, 'images');
   await writeCifar10(folder, synthesizeDataset(syntheticImages), { overwrite: true });
   return folder;
 }
 
-/** How to run this program from here: a checkout's file, or the name of the installed command. */
+/**
+ * Returns the command that runs this program: `node` and a file in a checkout, or the name of the installed command.
+ */
 function ownCommand(script: string): string {
   return path.extname(script) === '.js' ? `node ${path.relative('', script)}` : 'lockstep';
 }
@@ -81,7 +90,7 @@ function describeLearning(firstAccuracies: readonly number[], report: Pick<Repor
   );
 }
 
-/** @param command how to run this program */
+/** @param command command that runs this program, for example `lockstep` */
 export function describeNextSteps(
   command: string,
   hasRealImages: boolean,

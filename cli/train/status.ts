@@ -1,4 +1,4 @@
-// lockstep status: what a running coordinator is doing.
+// lockstep status: shows what a running coordinator is doing.
 import type { Command } from 'commander';
 import type { RunStatus } from '../../shared/monitoring/run-status.js';
 import { visible } from '../../shared/visible-text.js';

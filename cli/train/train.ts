@@ -1,4 +1,4 @@
-// lockstep train: a coordinator and its worker processes on this machine.
+// lockstep train: trains on this machine, with a coordinator and worker processes.
 import type { Command } from 'commander';
 import { train } from '../../single-node/train.js';
 import { describeWorkerExit } from '../../single-node/worker-processes.js';

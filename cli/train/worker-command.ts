@@ -1,4 +1,4 @@
-// What a command that waits for workers prints: how to start them. The user replaces the text in angle brackets.
+// Instructions for starting workers, printed by commands that wait for them. Users replace the text in angle brackets.
 import type { AccessOptions } from '../../coordinator/connections/access-policy.js';
 import { isLoopback } from '../../coordinator/connections/http-access.js';
 
@@ -18,7 +18,7 @@ export function workerCommand({ url, host, port }: ListeningAddress, access: Acc
   const parts = [
     ...((token ?? tokenFile) === undefined ? [] : ['LOCKSTEP_TOKEN=<token>']),
     `lockstep worker ${isLoopback(host) ? url : `${scheme}://<this machine's address>:${port}`}`,
-    // Unnecessary for a certificate from a public CA, which few machines that train have.
+    // Not needed if a public CA issued the certificate, which is rare on a private network.
     ...(tlsCert === undefined ? [] : ['--tls-ca <FILE>']),
     ...(tlsClientCa === undefined ? [] : ['--tls-cert <FILE> --tls-key <FILE>']),
   ];

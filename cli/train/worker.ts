@@ -1,4 +1,4 @@
-// lockstep worker: one worker in this process, or a supervised process for each device.
+// lockstep worker: runs one worker in this process, or supervises a process for each worker.
 import { availableParallelism, hostname } from 'node:os';
 import { Option, type Command } from 'commander';
 import type { ClientTlsFiles } from '../../shared/protocol/client-tls.js';
@@ -46,8 +46,8 @@ interface WorkerCommand {
 export function configure(command: Command): void {
   command
     .description(
-      'Start a worker, which computes gradients for a coordinator until the run ends. With several GPUs or with --workers it ' +
-        'starts one process each, and restarts processes that crash.',
+      'Start a worker, which computes gradients for a coordinator until the run ends. With several GPUs or with --workers, ' +
+        'it starts one process per worker, and restarts processes that crash.',
     )
     .argument('<URL>', 'URL of the coordinator: ws://HOST:PORT, or wss://HOST:PORT with TLS')
     .optionsGroup('Worker:')
@@ -75,7 +75,7 @@ export function configure(command: Command): void {
 
 async function runWorkers(command: WorkerCommand): Promise<void> {
   const { name, gpus, workers } = command.options;
-  // The parent process has chosen the device.
+  // The parent process has already chosen the device.
   if (isSupervised()) {
     exitWithParent();
     return runHere(command);
@@ -128,7 +128,7 @@ async function runHere(command: WorkerCommand): Promise<void> {
   });
   ignoreSignals();
   writeEvent('end', summary);
-  printer.line(`${summary.reason}; ${formatCount(summary.images, 'image')} computed`);
+  printer.line(`${summary.reason}; ${formatCount(summary.images, 'image')} processed`);
   if (summary.reason.startsWith('interrupted')) throw new LockstepError('interrupted', summary.reason);
 }
 
@@ -150,11 +150,11 @@ function showEvents(worker: Worker, url: string, printer: RateLimitedPrinter): v
   let images = 0;
   events.on('progress', (progress) => {
     images += progress.images;
-    printer.live([`step ${progress.step + 1}`, `${formatCount(images, 'image')} computed`]);
+    printer.live([`step ${progress.step + 1}`, `${formatCount(images, 'image')} processed`]);
   });
 }
 
-/** Writes the worker's events as lines of JSON. @returns what writes one more */
+/** Writes the worker's events as JSON lines. @returns a function that writes another event */
 function eventWriter({ events, name, engine, engineChoice }: Worker, url: string) {
   const writeEvent = (type: string, event: object) =>
     writeJsonLine(standardOutput, { type, time: new Date().toISOString(), worker: name, ...event });
@@ -166,8 +166,8 @@ function eventWriter({ events, name, engine, engineChoice }: Worker, url: string
 }
 
 /**
- * Runs each worker in a process of its own, as TensorFlow can use only one device per process. When one fails, the others
- * continue. The output of a single one is not prefixed with its name.
+ * Runs each worker in a separate process, because TensorFlow can use only one device per process. When a worker fails,
+ * the others continue. Each line of output is prefixed with the worker's name, unless there is only one worker.
  */
 async function runInProcesses(command: WorkerCommand, plans: readonly WorkerPlan[]): Promise<void> {
   const { token, options } = command;
@@ -175,7 +175,7 @@ async function runInProcesses(command: WorkerCommand, plans: readonly WorkerPlan
   const isSingle = plans.length === 1;
   const startOptions = {
     args: workerArguments(command),
-    // Not an argument, which every user of the machine could read.
+    // Passed in the environment, because every user of the machine can read the arguments of a process.
     ...(token === undefined ? {} : { environment: { LOCKSTEP_TOKEN: token } }),
   };
   const printLine = (plan: WorkerPlan) => (line: string) =>
@@ -185,7 +185,7 @@ async function runInProcesses(command: WorkerCommand, plans: readonly WorkerPlan
       () => startWorkerProcess(plan, { ...startOptions, output: isSingle ? 'inherit' : printLine(plan) }),
       systemClock,
       (worker, next) => {
-        // If the only worker is refused, this command's own error says so.
+        // If the only worker is not restarted, the error thrown at the end explains why.
         if (worker.child.exitCode === 0 || (isSingle && next === '')) return;
         printer.warning(
           describeWorkerExit({ name: plan.name, how: describeExit(worker), why: exitReason(worker), next }),
@@ -214,7 +214,7 @@ async function runInProcesses(command: WorkerCommand, plans: readonly WorkerPlan
   if (processes.every(({ child }) => child.exitCode !== 0)) throw noWorkersReason(processes);
 }
 
-/** The arguments of a worker process, except for its name. */
+/** Returns the command-line arguments of a worker process, except for its name. */
 function workerArguments({ url, engine, options }: WorkerCommand): string[] {
   const { tlsCa, tlsCert, tlsKey, cache, reconnectTimeout, quiet, json } = options;
   const flags = {

@@ -1,4 +1,4 @@
-// lockstep workers: the workers of a running coordinator.
+// lockstep workers: lists the workers of a running coordinator.
 import type { Command } from 'commander';
 import type { RunStatus, WorkerStatus } from '../../shared/monitoring/run-status.js';
 import { visible } from '../../shared/visible-text.js';

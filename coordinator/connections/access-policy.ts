@@ -1,4 +1,4 @@
-// Who may connect to the coordinator: its address, its tokens, and its certificate. Opens no port.
+// Access to the coordinator: the address to listen on, tokens, and TLS certificates. Opens no port.
 import type { Clock } from '../../shared/clock.js';
 import { LockstepError } from '../../shared/errors.js';
 import { isLoopback } from './http-access.js';
@@ -8,31 +8,33 @@ import { TokenTable } from './tokens.js';
 
 export const defaultPort = 7350;
 
-/** The address of the port, and what a client must present. */
+/** Address to listen on, and the credentials that clients must present. */
 export interface AccessOptions extends ServerTlsFiles {
-  /** Address to listen on; 127.0.0.1 by default. Any address but loopback needs a token. */
+  /** Address to listen on; 127.0.0.1 by default. Any address other than loopback requires a token. */
   host?: string | undefined;
-  /** 7350 by default; 0 for any free port. */
+  /** Port to listen on; 7350 by default, 0 for any free port. */
   port?: number | undefined;
   /** The owner's token: it allows joining, reading the status and controlling the run. */
   token?: string | undefined;
-  /** A token that allows joining only, used if there is no other. */
+  /** A token that allows joining only; used if no other token is configured. */
   workersToken?: string | undefined;
-  /** A file of tokens with a name and a role each, instead of `token`; read again when it changes. See tokens.ts. */
+  /**
+   * File of tokens, each with a name and a role, as an alternative to `token`; reloaded when it changes. See tokens.ts.
+   */
   tokenFile?: string | undefined;
 }
 
-/** The port's address, its current tokens, and its certificate. */
+/** Address to listen on, current tokens, and TLS certificate. */
 export interface AccessPolicy {
   host: string;
   port: number;
   tokens: () => TokenTable;
   tls: ServerTls | undefined;
-  /** Reads the token file again when it changes, until the returned function is called. */
+  /** Reloads the token file when it changes, until the returned function is called. */
   watch(clock: Clock, onChange: (message: string) => void): () => void;
 }
 
-/** Throws `bad-option` for an address that other machines can reach without a token, and for unusable files. */
+/** Throws `bad-option` if other machines could reach the port without a token, or if a file is unusable. */
 export function openAccessPolicy(options: AccessOptions): AccessPolicy {
   const { host = '127.0.0.1', port = defaultPort, token, tokenFile, workersToken } = options;
   const file = tokenFile === undefined ? undefined : new TokenFile(tokenFile);

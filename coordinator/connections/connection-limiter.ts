@@ -1,34 +1,36 @@
-// Limits pending connections, those between TCP accept and an accepted hello, and blocks addresses whose handshakes keep
-// failing. Pure except for the clock.
+// Limits pending connections, those between TCP accept and an accepted hello, and blocks addresses whose handshakes
+// keep failing. Pure except for the clock.
 import { isIPv4, isIPv6 } from 'node:net';
 import type { Clock } from '../../shared/clock.js';
 
 export interface ConnectionLimits {
   /** Maximum number of pending connections from one address. */
   pendingPerAddress: number;
-  /** Maximum number of pending connections in all; beyond it, the oldest one is dropped. */
+  /** Maximum number of pending connections from all addresses; beyond it, the oldest one is dropped. */
   pending: number;
-  /** An address is blocked after this many failures within the window, until they are older than the window. */
+  /** Number of failures within the window after which an address is blocked, until they are older than the window. */
   failures: number;
   windowMs: number;
 }
 
-/** All workers may connect at once, from one address if they share a tunnel, each with a browser page and a probe as well. */
+/**
+ * Allows all workers to connect at once, even from one address (a shared tunnel), each with a browser page and a probe.
+ */
 export function connectionLimitsFor(slices: number): ConnectionLimits {
   const pendingPerAddress = Math.max(64, 4 * slices);
   return { pendingPerAddress, pending: 4 * pendingPerAddress, failures: 20, windowMs: 60_000 };
 }
 
-/** Beyond this many addresses with failures, the address whose last failure is the oldest is forgotten. */
+/** Maximum number of addresses with failures; beyond it, the one whose last failure is oldest is forgotten. */
 const maxAddresses = 10_000;
-/** Log lines per window, so that an attacker with many addresses cannot fill the log. */
+/** Maximum number of log lines per window, so that an attacker with many addresses cannot fill the log. */
 const maxLines = 50;
 
 export class ConnectionLimiter {
   readonly #limits: ConnectionLimits;
   readonly #clock: Clock;
   readonly #onRefusal: (message: string) => void;
-  /** By host and port, oldest first. */
+  /** Pending connections by host and port, oldest first. */
   readonly #pending = new Map<string, { address: string; drop: () => void }>();
   readonly #pendingByAddress = new Map<string, number>();
   /** Times of failures by address; the address with the newest failure comes last. */
@@ -67,12 +69,15 @@ export class ConnectionLimiter {
     return true;
   }
 
-  /** The connection is not pending any more: it joined, or it is closed. */
+  /** Removes a connection that has joined or closed from the pending ones. */
   settled(host: string, port: number): void {
     this.#remove(`${host} ${port}`);
   }
 
-  /** Counts a failed handshake, or a protocol violation of a worker. Logs an address's first failure and its blocking. */
+  /**
+   * Counts a failed handshake or a worker's protocol violation. Logs an address's first failure, and when it is
+   * blocked.
+   */
   failed(host: string, reason: string): void {
     const address = addressOf(host);
     const recent = [...this.#recentFailures(address), this.#clock.now()];
@@ -119,7 +124,10 @@ export class ConnectionLimiter {
   }
 }
 
-/** The address that limits apply to: an IPv4 address, also if written as IPv6, or a /64 network of IPv6, which one host has. */
+/**
+ * Returns the address that limits apply to: an IPv4 address (also if mapped to IPv6), or the /64 network of an IPv6
+ * address, because a single host usually has a whole /64.
+ */
 function addressOf(host: string): string {
   const plain = host.replace(/^::ffff:/i, '');
   if (isIPv4(plain) || !isIPv6(plain)) return plain;

@@ -1,5 +1,5 @@
-// A worker's handshake: its first message must be a hello of this protocol version, with a valid token, in time. Otherwise
-// the connection is refused with the reason.
+// A worker's handshake: its first message must be a hello of this protocol version, with a valid token, within the
+// timeout. Otherwise the connection is refused and told why.
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import type { Clock } from '../../shared/clock.js';
@@ -17,17 +17,17 @@ import {
 import { lockstepVersion } from '../../shared/version.js';
 import { forbidden, mayDo, type TokenTable } from './tokens.js';
 
-/** A connection is refused if it has not sent a hello after this time. */
+/** Time after which a connection that has not sent a hello is refused. */
 export const helloTimeoutMs = 10_000;
-/** A connection that the other end does not close within this time is terminated. */
+/** Time after which a connection that the other end has not closed is terminated. */
 const closeTimeoutMs = 3_000;
-/** A hello is only a header; twice its maximum leaves room for WebSocket framing and pings. */
+/** A hello is only a header; twice the maximum header leaves room for WebSocket framing and pings. */
 const maxHelloBytes = 2 * maxHeaderBytes;
 
 /** A connection that has not sent a hello yet. */
 export interface PendingConnection {
   socket: WebSocket;
-  /** The stream below the WebSocket; only for counting bytes, not for writing. */
+  /** The stream below the WebSocket; used only to count bytes, never to write. */
   transport: Duplex;
   /** Host and port of the other end, for display. */
   address: string;
@@ -35,7 +35,7 @@ export interface PendingConnection {
   failed: (reason: string) => void;
 }
 
-/** A worker that has sent a hello, with a valid token if one is needed. */
+/** A worker that has sent a valid hello, including a valid token if one is required. */
 export interface JoiningWorker extends PendingConnection {
   hello: Hello;
 }
@@ -46,9 +46,9 @@ export interface Refusal {
   message: string;
 }
 
-/** Decides about workers that want to join. */
+/** Decides whether a worker may join. */
 export interface Admission {
-  /** Maximum length of a worker's message. */
+  /** Maximum length of a message from a worker. */
   maxMessageBytes: number;
   /** Whether there is no room for another worker. */
   isFull: () => boolean;
@@ -56,7 +56,10 @@ export interface Admission {
   admit: (worker: JoiningWorker) => Refusal | undefined;
 }
 
-/** Waits for the hello, and admits or refuses the worker. @param onJoined called when the worker was admitted */
+/**
+ * Waits for the hello, then admits or refuses the worker.
+ * @param onJoined called when the worker has been admitted
+ */
 export function awaitHello(
   connection: PendingConnection,
   tokens: () => TokenTable,
@@ -72,7 +75,7 @@ export function awaitHello(
 
   function refuse({ code, message }: Refusal): void {
     stopListening();
-    // The other codes are not the worker's fault: the run has ended, or needs another engine.
+    // Refusals with other codes are not the worker's fault: the run has ended, or requires a different engine.
     if (code === 'bad-message' || code === 'token' || code === 'protocol-version') failed(message);
     const refusal: CoordinatorMessage = { type: 'refusal', code, message: message.slice(0, 2000) };
     socket.send(encodeFrame(refusal), () => close(closeCodes.refused));
@@ -90,7 +93,7 @@ export function awaitHello(
     transport.off('data', onBytes);
     socket.off('message', onMessage);
   }
-  /** Limits the memory of a pending connection to that of a hello. */
+  /** Limits the memory that a pending connection can occupy to what a hello needs. */
   function onBytes(data: Buffer): void {
     bytes += data.length;
     if (bytes <= maxHelloBytes) return;
@@ -115,7 +118,7 @@ export function awaitHello(
   function onError(error: Error): void {
     stopListening();
     failed(error.message);
-    // ws closes with the code for this error; anything that follows is ignored.
+    // ws closes the socket with the code for this error; data that arrives later is ignored.
     close(closeCodes.refused);
   }
 

@@ -1,41 +1,44 @@
-// What an HTTP request or a WebSocket upgrade may do: checks its token and, if a browser sent it, its origin. Pure: looks at
-// headers only.
+// Authorizes HTTP requests and WebSocket upgrades by their token and, for browsers, their origin. Pure: reads headers
+// only.
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { forbidden, mayDo, type Action, type TokenHolder, type TokenTable } from './tokens.js';
 
-/** Browsers send a host's cookies to all of its ports, so the name includes the port. */
+/** Returns the cookie's name. It includes the port because browsers send a host's cookies to all of its ports. */
 function cookieNameAt({ host = '' }: Pick<IncomingHttpHeaders, 'host'>): string {
   const port = /:(\d+)$/.exec(host)?.[1];
   return port === undefined ? 'lockstep-token' : `lockstep-token-${port}`;
 }
 
-/** Who has access to the port at this moment. */
+/** Current access rules of the port. */
 export interface PortAccess {
   tokens: TokenTable;
-  /** Whether only this machine can reach the port. Then reading needs no token, nor does operating if no token allows it. */
+  /**
+   * Whether only this machine can reach the port. If so, reading requires no token, and controlling the run requires
+   * one only if some token permits it.
+   */
   isLoopback: boolean;
 }
 
 export type Access =
   /** The holder is undefined if no token was needed and none was presented. */
   | { allowed: true; holder: TokenHolder | undefined }
-  /** 401 if a token is missing or unknown, 403 if the request is refused even so. */
+  /** 401 if the token is missing or unknown; 403 if the request is refused for another reason. */
   | { allowed: false; status: 401 | 403; message: string };
 
-/** Returns the headers that go with a refusal: a 401 says which kind of token is needed. */
+/** Returns the headers for a refusal: a 401 names the authentication scheme. */
 export function challengeOf({ status }: { status: number }, headers: IncomingHttpHeaders): Record<string, string> {
   if (status !== 401) return {};
   const error = bearerIn(headers) === undefined ? '' : ', error="invalid_token"';
   return { 'www-authenticate': `Bearer realm="lockstep"${error}` };
 }
 
-/** Whether an address can be reached from this machine only: 127.0.0.0/8, ::1 or localhost. */
+/** Whether an address is reachable from this machine only: 127.0.0.0/8, ::1 or localhost. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-/** Decides whether a request may read the run's state, or control the run. Workers present their token in the hello instead. */
+/** Decides whether a request may read the run's state or control the run. Workers present their token in the hello. */
 export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpHeaders, port: PortAccess): Access {
   const refuse = (status: 401 | 403, message: string): Access => ({ allowed: false, status, message });
   if (!isSameOrigin(headers)) return refuse(403, foreignOrigin);
@@ -44,10 +47,10 @@ export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpH
   if (holder !== undefined) {
     return mayDo(holder.role, action) ? { allowed: true, holder } : refuse(403, forbidden(holder, action));
   }
-  // An unknown token in a cookie is ignored: browsers send those of earlier runs too.
+  // An unknown token in a cookie is ignored: browsers also send the cookies of earlier runs.
   if (bearerIn(headers) !== undefined) return refuse(401, 'the token is unknown');
   const isOpen = action === 'read' || !port.tokens.allow(action);
-  // Host is checked against DNS rebinding, where a foreign page's host name resolves to 127.0.0.1.
+  // The check of Host prevents DNS rebinding, where another site's host name resolves to 127.0.0.1.
   if (isOpen && port.isLoopback && isLoopback(hostNameIn(headers))) return { allowed: true, holder: undefined };
   if (port.tokens.isEmpty) {
     return refuse(403, 'this coordinator has no token that allows this: start it with LOCKSTEP_TOKEN or `tokenFile`');
@@ -58,8 +61,8 @@ export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpH
 export const foreignOrigin = "the request comes from another site's page: its Origin does not match its Host";
 
 /**
- * Whether a browser sent this from a page of this port. Other programs send no Origin and pass; a page of another site
- * cannot omit it.
+ * Whether the request comes from a page served by this port, or from a program other than a browser. Such programs send
+ * no Origin header; pages of other sites cannot omit it.
  */
 export function isSameOrigin(headers: IncomingHttpHeaders): boolean {
   const { origin, host } = headers;
@@ -67,7 +70,7 @@ export function isSameOrigin(headers: IncomingHttpHeaders): boolean {
   return host !== undefined && URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
 }
 
-/** Returns the token in `Authorization: Bearer`, which programs send, or in the cookie of a browser that has logged in. */
+/** Returns the token in the `Authorization: Bearer` header (programs) or in the login cookie (browsers). */
 export function tokenIn(headers: IncomingHttpHeaders): string | undefined {
   const bearer = bearerIn(headers);
   if (bearer !== undefined) return bearer;
@@ -84,9 +87,9 @@ function bearerIn(headers: IncomingHttpHeaders): string | undefined {
 }
 
 /**
- * Returns the Set-Cookie header that logs a browser in, or out if the token is empty. Scripts cannot read the cookie
- * (HttpOnly), and requests from other sites' pages do not include it (SameSite).
- * @param requestHeaders headers of the request that is answered
+ * Returns the Set-Cookie header that logs a browser in, or logs it out if the token is empty. Scripts cannot read the
+ * cookie (HttpOnly), and requests from other sites' pages do not include it (SameSite).
+ * @param requestHeaders headers of the request being answered
  * @param isSecure whether the request came over HTTPS
  */
 export function tokenCookie(
@@ -99,7 +102,10 @@ export function tokenCookie(
   return `${cookieNameAt(requestHeaders)}=${value}; Path=/; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}${age}`;
 }
 
-/** Returns the host name in the Host header, without port and brackets; an empty string if there is none. */
+/**
+ * Returns the host name in the Host header, without the port or brackets; an empty string if the header is missing or
+ * invalid.
+ */
 export function hostNameIn({ host = '' }: IncomingHttpHeaders): string {
   const url = `http://${host}`;
   return URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : '';

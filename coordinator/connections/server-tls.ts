@@ -1,4 +1,4 @@
-// The coordinator's certificate, and the CA of its workers' certificates. The files are read again when they change.
+// The coordinator's certificate, and the CA of its workers' certificates. The files are reloaded when they change.
 import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import type { Clock } from '../../shared/clock.js';
@@ -8,11 +8,11 @@ import { WatchedFiles } from './watched-files.js';
 
 /** Paths of PEM files. */
 export interface ServerTlsFiles {
-  /** The coordinator's certificate; with `tlsKey`, the port uses TLS. */
+  /** The coordinator's certificate. The port uses TLS if both `tlsCert` and `tlsKey` are set. */
   tlsCert?: string | undefined;
   /** Private key of `tlsCert`. */
   tlsKey?: string | undefined;
-  /** CA certificates; workers must present a certificate that one of them signed. */
+  /** CA certificates; workers must present a certificate signed by one of these CAs. */
   tlsClientCa?: string | undefined;
 }
 
@@ -27,7 +27,9 @@ export class ServerTls {
     this.#context = readContext(files);
   }
 
-  /** Returns undefined without TLS files. Throws `bad-option` for files that are not usable or do not match. */
+  /**
+   * Returns undefined if no TLS files are given. Throws `bad-option` if a file is unusable or the files do not match.
+   */
   static of({ tlsCert, tlsKey, tlsClientCa }: ServerTlsFiles): ServerTls | undefined {
     if (tlsCert !== undefined || tlsKey !== undefined) return new ServerTls({ tlsCert, tlsKey, tlsClientCa });
     if (tlsClientCa === undefined) return undefined;
@@ -37,7 +39,7 @@ export class ServerTls {
     );
   }
 
-  /** The content of the files when they were last valid. */
+  /** Last valid contents of the files. */
   get context(): SecureContextOptions {
     return this.#context;
   }
@@ -46,7 +48,7 @@ export class ServerTls {
     return this.#files.tlsClientCa !== undefined;
   }
 
-  /** Why clients will not trust the coordinator's own certificate now; undefined if its dates are valid. */
+  /** Why clients currently reject the coordinator's certificate; undefined if its dates are valid. */
   get certificateProblem(): string | undefined {
     const { validFrom, validTo } = new X509Certificate(String(this.#context.cert));
     const certificate = `the certificate ${String(this.#files.tlsCert)}`;
@@ -57,9 +59,9 @@ export class ServerTls {
   }
 
   /**
-   * Reads the files again when they change, until the returned function is called.
-   * @param onChange receives the new certificates, for connections from then on
-   * @param onMessage called with messages: the files were reloaded, or why they were not
+   * Reloads the files when they change, until the returned function is called.
+   * @param onChange receives the new certificates, to be used for new connections
+   * @param onMessage receives a log message: the files were reloaded, or why they were not
    */
   watch(
     clock: Clock,
@@ -87,16 +89,16 @@ function readContext({ tlsCert, tlsKey, tlsClientCa }: ServerTlsFiles): SecureCo
   };
 }
 
-/** Why a client's certificate is not accepted, and what to do about it; undefined if it is accepted. */
+/** Returns why a client's certificate is rejected and what to do about it; undefined if it is accepted. */
 export function clientCertificateProblem(socket: TLSSocket): string | undefined {
   const certificate = socket.getPeerX509Certificate();
-  // Checked first: in a resumed session Node.js reports a client without a certificate as authorized.
+  // Checked first because Node.js reports a client without a certificate as authorized in a resumed TLS session.
   if (certificate === undefined) {
     return 'this coordinator requires a client certificate: set `tlsCert` and `tlsKey`';
   }
   if (socket.authorized) return undefined;
   const name = `the client certificate (${certificate.subject.replaceAll('\n', ', ')})`;
-  // Declared as an Error, but Node.js sets the error's code.
+  // The type declares an Error, but Node.js stores the error's code, a string.
   const reason = String(socket.authorizationError);
   switch (reason) {
     case 'CERT_HAS_EXPIRED':

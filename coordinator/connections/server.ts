@@ -1,5 +1,5 @@
-// The coordinator's port: the WebSocket at /worker admits workers after a handshake; /healthz, /readyz, /status and /metrics
-// are served over HTTP.
+// The coordinator's port: the WebSocket at /worker admits workers after a handshake; /healthz, /readyz, /status and
+// /metrics are served over HTTP.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import {
   createServer as createTlsServer,
@@ -22,24 +22,24 @@ import { clientCertificateProblem, type ServerTls } from './server-tls.js';
 import { plainAnswer, setStrictHeaders } from './strict-headers.js';
 
 const httpLimits = {
-  /** From TCP accept to the end of the headers. */
+  /** Maximum time from TCP accept to the end of the headers. */
   headersTimeout: 10_000,
-  /** From TCP accept to the end of the body. */
+  /** Maximum time from TCP accept to the end of the body. */
   requestTimeout: 15_000,
   /** Interval at which Node.js checks these timeouts. */
   connectionsCheckingInterval: 1_000,
-  /** In bytes. Browsers with cookies stay far below. */
+  /** Maximum size of the headers in bytes. Browsers with cookies stay far below it. */
   maxHeaderSize: 8 * 1024,
 };
 const maxHeaders = 64;
 
-/** What the port serves over HTTP, besides /healthz. */
+/** Content that the port serves over HTTP, in addition to /healthz. */
 export interface ServedStatus {
-  /** The body of /status. */
+  /** Returns the body of /status. */
   status: () => object;
-  /** Why the run cannot continue now, for /readyz; undefined while it can. */
+  /** Returns why the run cannot make progress now, for /readyz; undefined if it can. */
   notReady: () => string | undefined;
-  /** The body of /metrics, in a text format of Prometheus. */
+  /** The body of /metrics, in one of Prometheus's text formats. */
   metrics?: { contentType: string; text(): Promise<string> } | undefined;
   /** Other pages served on the port. */
   pages?: ServedPages | undefined;
@@ -47,16 +47,19 @@ export interface ServedStatus {
 
 /** Pages for browsers. */
 export interface ServedPages {
-  /** @returns whether the request is for these pages; then it is answered, now or later */
+  /** @returns whether the request is for these pages; if so, the response is sent, possibly later */
   answer(request: IncomingMessage, response: ServerResponse): boolean;
-  /** @returns whether the socket was taken over, why it is refused, or that the request is not for these pages */
+  /**
+   * @returns `taken` if the socket was taken over, `not mine` if the request is not for these pages, or why it is
+   * refused
+   */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): 'taken' | 'not mine' | UpgradeRefusal;
-  /** Closes the sockets that were taken over, after what was sent has left. */
+  /** Closes the sockets that were taken over, after all pending data has been sent. */
   close(): Promise<void>;
 }
 
 export interface UpgradeRefusal {
-  /** For example `403 Forbidden`. */
+  /** HTTP status line without the version, for example `403 Forbidden`. */
   status: string;
   reason: string;
 }
@@ -66,19 +69,19 @@ export interface ServerOptions {
   admission: Admission;
   served: ServedStatus;
   clock: Clock;
-  /** Limits for connections that have not joined; those of a small run by default. */
+  /** Limits for connections that have not joined; by default, the limits of a small run. */
   limits?: ConnectionLimits | undefined;
-  /** Called with messages about access: refused connections, certificates that were reloaded. */
+  /** Receives log messages about access: refused connections, reloaded certificates. */
   onAccess: (message: string) => void;
 }
 
 export interface CoordinatorServer {
   port: number;
-  /** Refuses new connections, ends those that are left, and frees the port. */
+  /** Refuses new connections, closes the remaining ones, and frees the port. */
   close(): Promise<void>;
 }
 
-/** Opens the port. Throws `port-in-use` or `bad-address`. */
+/** Starts listening. Throws `port-in-use` or `bad-address`. */
 export async function startServer(options: ServerOptions): Promise<CoordinatorServer> {
   const { access, admission, served, clock, onAccess } = options;
   const { tls } = access;
@@ -117,15 +120,17 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
 }
 
 /**
- * Clients without an accepted certificate get past TLS: over HTTP they can be told what is wrong, and health checks, which
- * have no certificate, are answered.
+ * TLS accepts clients without a valid certificate. This way, HTTP can tell them what is wrong, and health checks, which
+ * have no certificate, get an answer.
  */
 function tlsOptions(tls: ServerTls): HttpsOptions {
   const { requiresClientCertificates: requestCert, context } = tls;
   return { ...httpLimits, ...context, requestCert, rejectUnauthorized: false, handshakeTimeout: helloTimeoutMs };
 }
 
-/** Drops the connections that the limiter does not allow, and reports those that fail before there is a request. */
+/**
+ * Drops the connections that the limiter does not allow, and reports connections that fail before their first request.
+ */
 function limitConnections(http: Server | TlsServer, limiter: ConnectionLimiter, usesTls: boolean): void {
   const withRequest = new Set<string>();
   const onRequest = ({ socket }: IncomingMessage) => withRequest.add(`${socket.remoteAddress} ${socket.remotePort}`);
@@ -164,7 +169,9 @@ function limitConnections(http: Server | TlsServer, limiter: ConnectionLimiter, 
   });
 }
 
-/** Whether a request may be an attempt to guess a token. A cookie of an earlier run, or no token at all, is not. */
+/**
+ * Whether a request may be an attempt to guess a token. A cookie from an earlier run, or no token at all, is not one.
+ */
 function hasUnknownToken({ headers, method }: IncomingMessage, { statusCode }: ServerResponse): boolean {
   return statusCode === 401 && (headers.authorization !== undefined || method === 'POST');
 }
@@ -177,7 +184,7 @@ function upgrade(
   socket: Duplex,
   head: Buffer,
 ): void {
-  // A client that disconnects during the handshake concerns nobody.
+  // A client that disconnects during the handshake is no error.
   socket.on('error', () => socket.destroy());
   const { remoteAddress = 'unknown', remotePort = 0 } = request.socket;
   const failed = (reason: string) => limiter.failed(remoteAddress, reason);
@@ -189,7 +196,7 @@ function upgrade(
   const problem = certificateProblemOf(request, access);
   if (problem !== undefined) return refuse('403 Forbidden', problem);
   const byPages = served.pages?.upgrade(request, socket, head) ?? 'not mine';
-  // The pages limit their own sockets.
+  // The number of the pages' sockets is limited elsewhere, so these connections no longer count as pending.
   if (byPages === 'taken') return onSettled();
   if (byPages !== 'not mine') return void socket.end(plainAnswer(byPages.status, byPages.reason));
   if (pathOf(request) !== '/worker') return refuse('404 Not Found', 'not found: the WebSocket for workers is /worker');
@@ -226,7 +233,7 @@ function answer({ access, served }: ServerOptions, request: IncomingMessage, res
   }
   const port = { tokens: access.tokens(), isLoopback: isLoopback(access.host) };
   const permission = accessTo('read', request.headers, port);
-  // A worker token may not read, but the doctor command learns from this header that the token is valid.
+  // A worker token does not permit reading, but this header tells the doctor command that the token is valid.
   const token = tokenIn(request.headers);
   const role = token === undefined ? undefined : port.tokens.holderOf(token)?.role;
   const headers = role === undefined ? {} : { 'lockstep-role': role };
@@ -241,7 +248,7 @@ function answer({ access, served }: ServerOptions, request: IncomingMessage, res
   );
 }
 
-/** Why a request is refused because of its client certificate; undefined if it is not. */
+/** Returns why a request is refused because of its client certificate; undefined if the certificate is accepted. */
 function certificateProblemOf(request: IncomingMessage, { tls }: AccessPolicy): string | undefined {
   if (tls?.requiresClientCertificates !== true) return undefined;
   // With TLS, every socket of the server is a TLSSocket.

@@ -1,9 +1,9 @@
-// Sends shards to one worker, and knows which ones it holds.
+// Sends shards to one worker, and keeps track of the shards that the worker holds.
 import { ProtocolError } from '../../shared/errors.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
 import { chunkBytes, type CoordinatorMessage } from '../../shared/protocol/messages.js';
 
-/** A request that is being answered: bytes `next` to `end` are still to be sent. */
+/** A request in progress: bytes from `next` up to `end` (exclusive) are still to be sent. */
 interface Request {
   sha256: string;
   records: Uint8Array;
@@ -15,12 +15,12 @@ export class ShardSender {
   readonly #records: ReadonlyMap<string, Uint8Array>;
   readonly #send: (frame: Buffer, onSent: (error?: Error) => void) => void;
   readonly #held: Set<string>;
-  /** Requests in turn; a chunk of the first one is on its way. */
+  /** Requests in the order of their turns; a chunk for the first one is being sent. */
   readonly #requests: Request[] = [];
 
   /**
-   * @param records each shard's records by its hash
-   * @param cached hashes of shards in the worker's cache; those of other runs are ignored
+   * @param records records of each shard, by the shard's hash
+   * @param cached hashes of the shards in the worker's cache; shards of other runs are ignored
    */
   constructor(
     records: ReadonlyMap<string, Uint8Array>,
@@ -36,7 +36,9 @@ export class ShardSender {
     return this.#held.has(sha256);
   }
 
-  /** The worker holds a shard, or will request it. Throws ProtocolError for one that is not part of the run. */
+  /**
+   * Records that the worker holds a shard or will request it. Throws ProtocolError if the shard is not part of the run.
+   */
   markHeld(sha256: string): void {
     if (!this.#records.has(sha256)) {
       throw new ProtocolError(`a worker holds shard ${sha256.slice(0, 12)}, which is not part of the run`);
@@ -45,14 +47,19 @@ export class ShardSender {
   }
 
   /**
-   * Sends part of a shard chunk by chunk, each after the one before has left, so that a slow worker fills no memory here.
-   * Requests take turns. Throws ProtocolError for bytes that do not exist, or too many requests.
+   * Sends part of a shard in chunks. Each chunk waits until the previous one has been sent, so that a slow worker does
+   * not fill the coordinator's memory. Requests take turns. Throws ProtocolError if the shard or the bytes do not
+   * exist, or if too many requests are waiting.
    */
   request(sha256: string, offset: number, bytes: number): void {
     const records = this.#records.get(sha256);
     const end = offset + bytes;
-    if (records === undefined || end > records.length) {
-      throw new ProtocolError(`a worker requested byte ${end} of shard ${sha256.slice(0, 12)}, which does not exist`);
+    if (records === undefined) {
+      throw new ProtocolError(`a worker requested shard ${sha256.slice(0, 12)}, which is not part of the run`);
+    }
+    if (end > records.length) {
+      const shard = `shard ${sha256.slice(0, 12)} (${records.length} bytes)`;
+      throw new ProtocolError(`a worker requested bytes ${offset} to ${end - 1} of ${shard}, past its end`);
     }
     // A prefetched chunk of each shard may be on its way when the rest is requested.
     if (this.#requests.length > 2 * this.#records.size) {
@@ -69,7 +76,7 @@ export class ShardSender {
     const chunk = records.subarray(next, Math.min(end, next + chunkBytes));
     const header: CoordinatorMessage = { type: 'shard-chunk', sha256, offset: next };
     this.#send(encodeFrame(header, chunk), (error) => {
-      // A failed connection is closed elsewhere.
+      // The owner of the socket closes a failed connection.
       if (error) return;
       this.#requests.shift();
       request.next += chunk.length;

@@ -1,5 +1,5 @@
-// Security headers of every HTTP response. Browsers run only scripts and styles of this port, show its pages in no frame, guess
-// no content types, keep nothing in a cache and send no referrer.
+// Security headers of every HTTP response. They make browsers run only scripts and styles served by this port, refuse
+// to show its pages in frames, not guess content types, cache nothing, and send no referrer.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { hostNameIn, isLoopback } from './http-access.js';
 
@@ -14,15 +14,15 @@ const strictHeaders: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
 };
 
-/** Call this before anything else is written to the response. */
+/** Sets the headers. Must be called before anything else is written to the response. */
 export function setStrictHeaders(request: IncomingMessage, response: ServerResponse): void {
   for (const [name, value] of Object.entries(strictHeaders)) response.setHeader(name, value);
-  // Browsers ignore this header over plain HTTP from other machines, with an error in the console.
+  // Over plain HTTP from other machines, browsers ignore this header and log an error to the console.
   const isTrustworthy = 'encrypted' in request.socket || isLoopback(hostNameIn(request.headers));
   if (isTrustworthy) response.setHeader('cross-origin-opener-policy', 'same-origin');
 }
 
-/** Returns a whole HTTP response, for sockets without a ServerResponse. */
+/** Returns a complete HTTP response as text, for sockets without a ServerResponse. */
 export function plainAnswer(status: string, text: string): string {
   const headers = { ...strictHeaders, 'content-type': 'text/plain; charset=utf-8', connection: 'close' };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);

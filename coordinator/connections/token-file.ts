@@ -1,4 +1,4 @@
-// The coordinator's token file. It is read again when it changes, so that tokens can be added and revoked during a run.
+// The coordinator's token file. It is reloaded when it changes, so that tokens can be added and revoked during a run.
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
@@ -10,21 +10,21 @@ export class TokenFile {
   readonly #file: string;
   readonly #watched: WatchedFiles;
 
-  /** Throws `bad-option` for a file that cannot be read or is not a token file. */
+  /** Throws `bad-option` if the file cannot be read or is not a token file. */
   constructor(file: string) {
     this.#file = file;
     this.#watched = new WatchedFiles([file]);
     this.#table = TokenTable.parse(readTokenFile(file), file);
   }
 
-  /** The tokens of the file when it was last valid. */
+  /** Tokens from the last valid version of the file. */
   get table(): TokenTable {
     return this.#table;
   }
 
   /**
-   * Reads the file again when it changes, until the returned function is called.
-   * @param onChange called with a message: the tokens were reloaded, or why they were not
+   * Reloads the file when it changes, until the returned function is called.
+   * @param onChange receives a log message: the tokens were reloaded, or why they were not
    */
   watch(clock: Clock, onChange: (message: string) => void): () => void {
     return this.#watched.watch(clock, () => {

@@ -1,5 +1,5 @@
-// Access tokens: who holds them, and what a role allows. Pure: token-file.ts reads them, http-access.ts finds them in requests.
-// Only digests of tokens are kept in memory.
+// Access tokens: who holds them, and what a role allows. Pure: token-file.ts reads them, http-access.ts finds them in
+// requests. Only digests of tokens are kept in memory.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { LockstepError } from '../../shared/errors.js';
 
@@ -7,7 +7,7 @@ import { LockstepError } from '../../shared/errors.js';
 const actions = { join: 'join as a worker', read: 'read the status', operate: 'control the run' };
 export type Action = keyof typeof actions;
 
-/** Actions by role. A small run needs no token but the owner's. */
+/** Actions by role. A small run needs only the owner's token. */
 const permissions = {
   worker: ['join'],
   viewer: ['read'],
@@ -18,11 +18,11 @@ const permissions = {
 export type Role = keyof typeof permissions;
 const roles = Object.keys(permissions) as Role[];
 
-/** In token files. 16 hexadecimal digits are 64 bits; shorter tokens can be guessed. */
+/** Minimum length of a token in a token file. 16 hexadecimal digits are 64 bits; shorter tokens can be guessed. */
 const minTokenLength = 16;
 
 export interface TokenHolder {
-  /** For display and logs. */
+  /** Name of the holder, for display and logs. */
   name: string;
   role: Role;
 }
@@ -36,7 +36,7 @@ export function mayDo(role: Role, action: Action): boolean {
   return allowed.includes(action);
 }
 
-/** The reason for refusing a known token. */
+/** Returns the reason for refusing a known token. */
 export function forbidden({ name, role }: TokenHolder, action: Action): string {
   return `the token of ${name} has the role ${role}, which may not ${actions[action]}`;
 }
@@ -48,23 +48,23 @@ export class TokenTable {
     this.#entries = entries;
   }
 
-  /** Without tokens; for loopback only. */
+  /** A table without tokens; for loopback only. */
   static readonly none = new TokenTable([]);
 
-  /** A single token that allows everything. */
+  /** Returns a table with a single token, which allows everything. */
   static ofOwner(token: string): TokenTable {
     return new TokenTable([{ name: 'owner', role: 'owner', digest: digestOf(token) }]);
   }
 
-  /** A single token that allows joining only; `train` generates one for its worker processes. */
+  /** Returns a table with a single token, which allows joining only; `train` generates one for its worker processes. */
   static ofWorkers(token: string): TokenTable {
     return new TokenTable([{ name: 'workers', role: 'worker', digest: digestOf(token) }]);
   }
 
   /**
-   * Parses a token file. Each line is `NAME ROLE TOKEN`, or a `TOKEN` alone, which is the owner's. Lines
+   * Parses a token file. Each line is `NAME ROLE TOKEN`, or only a `TOKEN`, which becomes the owner's. Lines
    * that start with `#` are comments.
-   * Throws `bad-option` naming the line, but never its token.
+   * Throws `bad-option`; the message names the line but never quotes its token.
    * @param source name of the file, for error messages
    */
   static parse(text: string, source: string): TokenTable {
@@ -91,7 +91,10 @@ export class TokenTable {
     return this.#entries.some(({ role }) => mayDo(role, action));
   }
 
-  /** Returns the holder of a token, or undefined for an unknown token. Takes the same time in both cases. */
+  /**
+   * Returns the holder of a token, or undefined for an unknown token. Takes the same time in both cases, so that timing
+   * reveals nothing.
+   */
   holderOf(token: string): TokenHolder | undefined {
     const digest = digestOf(token);
     let found: TokenHolder | undefined;
@@ -102,7 +105,7 @@ export class TokenTable {
   }
 }
 
-/** Returns the only token of a worker's file, which has one line in either form. Throws `bad-option`. */
+/** Returns the token in a worker's token file, which must contain exactly one, in either form. Throws `bad-option`. */
 export function onlyTokenIn(text: string, source: string): string {
   const lines = [...tokenLines(text, source)];
   if (lines.length !== 1) {
@@ -141,7 +144,7 @@ function isRole(field: string): field is Role {
   return Object.hasOwn(permissions, field);
 }
 
-/** Digests have the same length, so comparing them takes the same time. */
+/** Returns a token's digest. Digests have equal lengths, so comparing two of them always takes the same time. */
 function digestOf(token: string): Buffer {
   return createHash('sha256').update(token).digest();
 }

@@ -1,8 +1,8 @@
-// Files that are read again when they change during a run.
+// Watches files that are reloaded when they change during a run.
 import { statSync } from 'node:fs';
 import type { Clock } from '../../shared/clock.js';
 
-/** Polling also notices that Kubernetes updates a mounted secret, which it does by replacing symbolic links. */
+/** Polling also detects updates of secrets mounted by Kubernetes, which replaces symbolic links. */
 const pollIntervalMs = 2_000;
 
 export class WatchedFiles {
@@ -25,7 +25,7 @@ export class WatchedFiles {
     });
   }
 
-  /** A text that changes whenever one of the files does, or appears or disappears. */
+  /** Returns a string that changes whenever one of the files changes, appears or disappears. */
   #currentVersion(): string {
     const versions = this.#files.map((file) => {
       const status = statSync(file, { throwIfNoEntry: false });

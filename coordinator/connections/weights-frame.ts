@@ -4,9 +4,9 @@ import { encodeFrame } from '../../shared/protocol/frame.js';
 import type { CoordinatorMessage } from '../../shared/protocol/messages.js';
 
 export interface WeightsFrame {
-  /** The step to compute with these weights, which is the number of updates made. */
+  /** Zero-based step to compute with these weights, which equals the number of updates made. */
   step: number;
-  /** Must not be modified. */
+  /** Encoded message; must not be modified. */
   message: Buffer;
 }
 

@@ -1,5 +1,5 @@
-// The connection of one admitted worker: messages out, messages in and parsed, heartbeats, and the end of it. Shard requests
-// are answered here; everything else goes to the handlers.
+// The connection of one admitted worker: sends messages, receives and parses messages, monitors heartbeats, and closes
+// the connection. Answers shard requests itself; passes everything else to the handlers.
 import type { RawData, WebSocket } from 'ws';
 import type { Clock } from '../../shared/clock.js';
 import { messageOf, ProtocolError } from '../../shared/errors.js';
@@ -23,17 +23,20 @@ import type { JoiningWorker } from './handshake.js';
 import { ShardSender } from './shard-sender.js';
 import type { WeightsFrame } from './weights-frame.js';
 
-/** As much as the weights of 16 million parameters: a worker that reads at all never falls this far behind. */
+/**
+ * Maximum number of bytes waiting to be read by the worker: the weights of 16 million parameters. A worker that reads
+ * at all never falls this far behind.
+ */
 const maxUnreadBytes = 64 * 1024 * 1024;
-/** A connection that the worker does not close within this time is terminated. */
+/** Time after which a connection that the worker has not closed is terminated. */
 const closeTimeoutMs = 3_000;
 
 /** A worker's answer to an assignment. */
 export type AnswerMessage = GradientMessage | EvaluationMessage;
 
-/** Shared by all connections of a run. */
+/** Settings shared by all connections of a run. */
 export interface ConnectionSettings {
-  /** Each shard's records by its hash. */
+  /** Records of each shard, by the shard's hash. */
   shardRecords: ReadonlyMap<string, Uint8Array>;
   imagesPerSlice: number;
   heartbeatIntervalMs: number;
@@ -42,14 +45,17 @@ export interface ConnectionSettings {
 }
 
 export interface ConnectionHandlers {
-  /** May throw ProtocolError: then the worker is disconnected. */
+  /** Called for each answer. If it throws ProtocolError, the worker is disconnected. */
   onAnswer: (message: AnswerMessage, payload: Uint8Array) => void;
   onTiming: (worker: WorkerConnection, message: TimingMessage) => void;
-  /** The worker's clock showed `repliedMs` at some moment between `sentMs` and `returnedMs` of this machine's clock. */
+  /**
+   * Called with a clock sample: the worker's clock showed `repliedMs` at some moment between `sentMs` and `returnedMs`
+   * on the coordinator's clock.
+   */
   onClockSample: (worker: WorkerConnection, sample: { sentMs: number; repliedMs: number; returnedMs: number }) => void;
-  /** The worker received a shard. */
+  /** Called when the worker has received a shard. */
   onShardHeld: () => void;
-  /** Called once, when nothing more will arrive. */
+  /** Called once, when the connection has closed and nothing more will arrive. */
   onClosed: (reason: string) => void;
 }
 
@@ -61,7 +67,7 @@ export class WorkerConnection implements WorkerView {
   readonly engine: EngineIdentity;
   readonly load = new WorkerLoad();
   readonly joinedAt = new Date();
-  /** Whether the worker reports, with each answer, when it did what. */
+  /** Whether the worker sends timings with each answer. */
   isTimed = false;
   #bytesSent = 0;
   #bytesReceived = 0;
@@ -92,12 +98,13 @@ export class WorkerConnection implements WorkerView {
       this.terminate(`silent for more than ${heartbeatTimeoutMs / 1000} s`),
     );
     const stopPinging = clock.every(heartbeatIntervalMs, () => socket.ping());
-    // Bytes, not messages: over a slow link a gradient takes longer than the timeout, and pongs wait behind it.
+    // Bytes count rather than messages: over a slow link, one gradient may take longer than the timeout, and pongs wait
+    // behind it.
     transport.on('data', () => this.#heartbeats.heard());
     socket.on('message', (data) => this.#receive(data));
-    // ws answers each ping with a pong, which is kept in memory while the other end does not read.
+    // ws answers each ping with a pong, which stays in memory until the other end reads it.
     socket.on('ping', () => {
-      if (socket.bufferedAmount > maxUnreadBytes) this.terminate('it sends and does not read');
+      if (socket.bufferedAmount > maxUnreadBytes) this.terminate('it sends but does not read');
     });
     socket.on('pong', (data: Buffer) => {
       const reply = readClockReply(data);
@@ -122,7 +129,7 @@ export class WorkerConnection implements WorkerView {
     return this.#bytesReceived;
   }
 
-  /** Milliseconds since anything arrived. */
+  /** Milliseconds since the last bytes arrived. */
   get silentMs(): number {
     return this.#heartbeats.silentMs;
   }
@@ -135,7 +142,7 @@ export class WorkerConnection implements WorkerView {
     this.#sendFrame(encodeFrame(message, ...payload));
   }
 
-  /** Requests the partial sums over these ranges; sends the step's weights first if the worker has others. */
+  /** Requests the partial sums over these ranges; sends the step's weights first if the worker does not have them. */
   compute(weights: WeightsFrame, ranges: SliceRange[]): void {
     this.#sendWeights(weights);
     this.load.rangesAssigned(ranges.length, this.#settings.clock.now());
@@ -143,7 +150,7 @@ export class WorkerConnection implements WorkerView {
     this.send(this.isTimed ? { ...message, timed: true } : message);
   }
 
-  /** Requests the evaluation of a shard; sends the weights first if the worker has others. */
+  /** Requests the evaluation of a shard; sends the weights first if the worker does not have them. */
   evaluate(weights: WeightsFrame, shard: Shard): void {
     this.#sendWeights(weights);
     this.#shards.markHeld(shard.sha256);
@@ -151,7 +158,10 @@ export class WorkerConnection implements WorkerView {
     this.send({ type: 'evaluate', step: weights.step, split: shard.split, index: shard.index });
   }
 
-  /** Sends weights that the worker will most likely need next. Not to a busy one, which would drop its work. */
+  /**
+   * Sends weights that the worker will most likely need next. Does nothing if the worker is busy, because new weights
+   * would make it drop its work.
+   */
   sendAhead(weights: WeightsFrame): void {
     if (!this.load.isBusy) this.#sendWeights(weights);
   }
@@ -161,12 +171,15 @@ export class WorkerConnection implements WorkerView {
     this.send({ type: 'prefetch', sha256 });
   }
 
-  /** Asks for the time of the worker's clock. */
+  /** Requests the time on the worker's clock. */
   sampleClock(): void {
     this.#socket.ping(clockQuery(this.#settings.clock.now()));
   }
 
-  /** Says goodbye and closes; resolves when the connection is closed, by force if the worker does not answer. */
+  /**
+   * Sends a goodbye and closes the connection; resolves when it is closed. Terminates it if the worker does not
+   * respond.
+   */
   async goodbye(reason: string): Promise<void> {
     if (this.#socket.readyState === this.#socket.CLOSED) return;
     const closed = new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
@@ -176,7 +189,7 @@ export class WorkerConnection implements WorkerView {
     await closed;
   }
 
-  /** Sends the worker away with a reason. */
+  /** Disconnects the worker and tells it why. */
   dismiss(code: RefusalCode, message: string): void {
     this.#closeReason ??= message;
     this.#isDismissed = true;
@@ -184,13 +197,13 @@ export class WorkerConnection implements WorkerView {
     this.#close(closeCodes.refused);
   }
 
-  /** Closes at once. */
+  /** Closes the connection immediately, without a closing handshake. */
   terminate(reason: string): void {
     this.#closeReason ??= reason;
     this.#socket.terminate();
   }
 
-  /** By force if the worker does not answer. */
+  /** Closes the connection; terminates it if the worker does not respond. */
   #close(code: number): void {
     const stopTimer = this.#settings.clock.after(closeTimeoutMs, () => this.#socket.terminate());
     this.#socket.once('close', stopTimer);
@@ -209,10 +222,10 @@ export class WorkerConnection implements WorkerView {
   }
 
   #receive(data: RawData): void {
-    // Messages that were on their way when the worker was sent away.
+    // These messages were already in transit when the worker was dismissed.
     if (this.#isDismissed) return;
     try {
-      // ws hands out a Buffer under its default binary type.
+      // With its default binary type, ws passes a Buffer.
       this.#handle(data as Buffer);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
@@ -253,13 +266,19 @@ export class WorkerConnection implements WorkerView {
     }
   }
 
-  /** An answer may come late, after others have finished its step, but not before it was assigned. */
+  /**
+   * Rejects an answer to a step that has not been assigned. A late answer, to a step that other workers have finished,
+   * is valid.
+   */
   #checkStep({ step }: { step: number }): void {
     if (step <= this.load.weightsStep) return;
     throw new ProtocolError(`a worker answers step ${step}, which it was not assigned`);
   }
 
-  /** The sum is divided by the number of images, so a false count would scale the gradient of the whole step. */
+  /**
+   * Checks the reported counts: the gradient sum is divided by the number of images, so a wrong count would scale the
+   * gradient of the whole step.
+   */
   #checkGradient(message: GradientMessage): void {
     this.#checkStep(message);
     const { step, range, sampleCount, slices, phases } = message;

@@ -1,4 +1,4 @@
-// The workers that are connected now. Whatever drives the work listens here for joins, departures and answers, because it
+// The currently connected workers. Code that drives the work listens here for joins, departures and answers because it
 // needs live connections and payloads, which run events do not carry.
 import { LockstepError } from '../../shared/errors.js';
 import type { JoiningWorker } from './handshake.js';
@@ -12,9 +12,9 @@ import {
 export interface PoolListener {
   joined?: (worker: WorkerConnection) => void;
   left?: (worker: WorkerConnection, reason: string) => void;
-  /** May throw ProtocolError: then the worker is disconnected. */
+  /** Called for each answer. If it throws ProtocolError, the worker is disconnected. */
   answered?: (worker: WorkerConnection, message: AnswerMessage, payload: Uint8Array) => void;
-  /** A worker received a shard. */
+  /** Called when a worker has received a shard. */
   shardHeld?: (worker: WorkerConnection) => void;
 }
 
@@ -23,7 +23,7 @@ export class WorkerPool {
   readonly #listeners = new Set<PoolListener>();
   #lastId = 0;
 
-  /** In the order in which they joined. */
+  /** Connected workers, in the order in which they joined. */
   get workers(): readonly WorkerConnection[] {
     return [...this.#workers.values()];
   }
@@ -32,7 +32,7 @@ export class WorkerPool {
     return this.#workers.size;
   }
 
-  /** Bytes exchanged with these workers. */
+  /** Total bytes sent to and received from the connected workers. */
   get bytes(): { sent: number; received: number } {
     const sum = (key: 'bytesSent' | 'bytesReceived') => this.workers.reduce((bytes, worker) => bytes + worker[key], 0);
     return { sent: sum('bytesSent'), received: sum('bytesReceived') };
@@ -42,13 +42,13 @@ export class WorkerPool {
     return this.#workers.get(id);
   }
 
-  /** @returns a function that ends the listening */
+  /** @returns a function that removes the listener */
   listen(listener: PoolListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Takes over the connection of a worker that is joining. It becomes a member when it is added. */
+  /** Takes over the connection of a joining worker. The worker is not part of the pool until add() is called. */
   connect(
     joining: JoiningWorker,
     settings: ConnectionSettings,
@@ -80,7 +80,9 @@ export class WorkerPool {
   }
 }
 
-/** The error that ends a stopped run: the signal's reason if it is a LockstepError. */
+/**
+ * Returns the error that ends a stopped run: the signal's reason if that is a LockstepError, `interrupted` otherwise.
+ */
 export function interruption(signal: AbortSignal): LockstepError {
   return signal.reason instanceof LockstepError
     ? signal.reason

@@ -1,14 +1,14 @@
-// Waits until enough workers are connected, and ends a wait that takes too long.
+// Waits until enough workers are connected, or until the wait times out.
 import type { Clock } from '../../shared/clock.js';
 import { LockstepError } from '../../shared/errors.js';
 import { interruption, type WorkerPool } from './worker-pool.js';
 
 export interface QuorumHandlers {
-  /** A wait starts, or the number of workers needed has changed. */
+  /** Called when a wait starts, or when the number of workers needed changes during a wait. */
   onWaiting: (needed: number) => void;
-  /** The wait is over, for whatever reason. */
+  /** Called when the wait is over, whatever the reason. */
   onEnough: () => void;
-  /** The wait has exceeded the timeout. */
+  /** Called when the wait has exceeded the timeout. */
   onTimeout: (error: LockstepError) => void;
 }
 
@@ -19,7 +19,7 @@ export class WorkerQuorum {
   readonly #handlers: QuorumHandlers;
   readonly #stopListening: () => void;
   #needed = 0;
-  /** Stops the timer of the running wait; undefined while enough workers are connected. */
+  /** Cancels the timer of the current wait; undefined while enough workers are connected. */
   #stopTimer: (() => void) | undefined;
 
   /** @param timeoutMs longest wait; undefined for no limit */
@@ -32,12 +32,12 @@ export class WorkerQuorum {
     this.#stopListening = pool.listen({ joined: check, left: check });
   }
 
-  /** The number of workers without which the run waits. */
+  /** Number of workers needed; the run waits while fewer are connected. */
   get needed(): number {
     return this.#needed;
   }
 
-  /** Sets the number of workers needed from now on, also in the middle of a step. */
+  /** Sets the number of workers needed from now on. Takes effect even in the middle of a step. */
   need(workers: number): void {
     if (workers === this.#needed) return;
     this.#needed = workers;

@@ -1,5 +1,5 @@
-// Measures the statistics of the training images that preprocessing uses, once, before the first step. Pure. Sums of bytes
-// are integers, so they are exact in any order; each mean and standard deviation is rounded to float32 once.
+// Computes the statistics of the training images that preprocessing needs, once, before the first step. Pure. Sums of
+// bytes are integers and therefore exact in any order; each mean and standard deviation is rounded to float32 once.
 import {
   pixelsPerPlane,
   recordBytes,
@@ -22,7 +22,7 @@ export function measurePreprocessing(name: PreprocessingName, training: Uint8Arr
   }
 }
 
-/** The mean image, as [row, column, raw channel]. */
+/** Returns the mean image, shape [row, column, raw channel]. */
 function meanImage(training: Uint8Array): Float32Array {
   const count = training.length / recordBytes;
   const sums = new Float64Array(recordBytes - 1);
@@ -35,7 +35,10 @@ function meanImage(training: Uint8Array): Float32Array {
   });
 }
 
-/** Mean and standard deviation of each raw channel over all pixels of all images; a deviation of 0 becomes 1. */
+/**
+ * Returns the mean and standard deviation of each raw channel over all pixels of all images; a standard deviation of 0
+ * becomes 1.
+ */
 function channelMoments(training: Uint8Array): { subtract: Float32Array; divide: Float32Array } {
   const subtract = new Float32Array(imageChannels);
   const divide = new Float32Array(imageChannels);

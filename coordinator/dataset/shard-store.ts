@@ -1,4 +1,5 @@
-// The run's images as shards: a training shard for each slice, and evaluation shards of a fixed size for validation and test.
+// The run's images as shards: a training shard for each slice, and evaluation shards of a fixed size for validation and
+// test.
 import { createHash } from 'node:crypto';
 import type { Cifar10 } from '../../shared/dataset/cifar10.js';
 import {
@@ -13,24 +14,26 @@ import type { Config } from '../../shared/config/config.js';
 import type { Shard, Split } from '../../shared/protocol/messages.js';
 import { measurePreprocessing } from './measure-preprocessing.js';
 
-/** Images in an evaluation shard. Metrics depend on it, because an engine adds up the losses of a whole shard. */
+/**
+ * Number of images in an evaluation shard. Metrics depend on it because an engine sums the losses over a whole shard.
+ */
 export const evaluationShardImages = 250;
 
 export interface ShardStore {
   /** The training shards in slice order, then the validation shards, then the test shards. */
   shards: readonly Shard[];
-  /** Each shard's records by its hash. */
+  /** Records of each shard, by the shard's hash. */
   records: ReadonlyMap<string, Uint8Array>;
   trainingCount: number;
   validationCount: number;
   testCount: number;
   stepsPerEpoch: number;
   preprocessing: Preprocessing;
-  /** Ten names, in the order of the labels. */
+  /** Names of the ten classes, in label order. */
   classNames: readonly string[];
 }
 
-/** A split that is evaluated. */
+/** A split used for evaluation. */
 export type EvaluationSplit = Exclude<Split, 'training'>;
 
 class ShardBuilder {
@@ -57,7 +60,7 @@ function splitRecords({ training, test }: Cifar10, { validationSplit }: Pick<Con
   return { training: training.subarray(firstTraining), validation: training.subarray(0, firstTraining), test };
 }
 
-/** Creates the shards of one split. `images` are its records. */
+/** Creates the shards of one split. The returned `images` are its records. */
 export function splitEvaluation(
   dataset: Cifar10,
   config: Pick<Config, 'validationSplit'>,
@@ -69,7 +72,7 @@ export function splitEvaluation(
   return { shards: builder.shards, records: builder.records, images };
 }
 
-/** Creates the shards of a run. Throws `bad-config` if the training images are fewer than one global batch. */
+/** Creates the shards of a run. Throws `bad-config` if there are fewer training images than one global batch. */
 export function createShards(dataset: Cifar10, config: Config): ShardStore {
   const { training, validation, test } = splitRecords(dataset, config);
   const trainingCount = training.length / recordBytes;

@@ -1,14 +1,17 @@
-// /metrics for Prometheus. Values are read from a status snapshot at each scrape; only durations are collected during the run,
-// because a histogram must observe each of them.
+// Serves /metrics for Prometheus. Values come from a status snapshot at each scrape; only durations are collected
+// during the run, because a histogram must observe every duration.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RunStatus } from '../../shared/monitoring/run-status.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 import { phaseNames, type StepPhases } from '../run/step-phases.js';
 import { statusMetrics } from './status-metrics.js';
 
-/** 1 ms to 131 s, doubling: a step takes milliseconds on GPUs and up to a minute on a small computer. */
+/**
+ * Bucket limits in seconds: 0.001 to 131, each twice the previous one. A step takes milliseconds on GPUs and up to a
+ * minute on a small computer.
+ */
 const stepBuckets = Array.from({ length: 18 }, (_, power) => 0.001 * 2 ** power);
-/** 10 ms to 82 s, doubling. */
+/** Bucket limits in seconds: 0.01 to 82, each twice the previous one. */
 const checkpointBuckets = Array.from({ length: 14 }, (_, power) => 0.01 * 2 ** power);
 
 const phaseLabels: Record<Exclude<keyof StepPhases, 'step'>, string> = {
@@ -36,7 +39,7 @@ export class PrometheusMetrics {
       return (now) => {
         const reading = read(now);
         metric.reset();
-        // A counter cannot be set, but it can be increased from zero.
+        // A counter cannot be set, but it can be reset and then increased from zero.
         for (const [values, value] of typeof reading === 'number' ? [[{}, reading] as const] : reading) {
           metric.inc(values, value);
         }
@@ -86,7 +89,7 @@ export class PrometheusMetrics {
     return this.#registry.contentType;
   }
 
-  /** All metrics in Prometheus's text format. */
+  /** Returns all metrics in Prometheus's text format. */
   async text(): Promise<string> {
     if (!this.#isMeasuringProcess) this.#measureProcess();
     const status = this.#status();
@@ -94,11 +97,14 @@ export class PrometheusMetrics {
     return this.#registry.metrics();
   }
 
-  /** Started by the first scrape, because it watches the event loop and the garbage collector all the time. */
+  /**
+   * Starts measuring the process. Called at the first scrape because it monitors the event loop and the garbage
+   * collector continuously.
+   */
   #measureProcess(): void {
     this.#isMeasuringProcess = true;
     collectDefaultMetrics({ register: this.#registry });
-    // These gauges have names of counters, and repeat nodejs_active_handles and the like.
+    // These gauges are named like counters, and duplicate nodejs_active_handles and its siblings.
     for (const what of ['handles', 'requests', 'resources']) {
       this.#registry.removeSingleMetric(`nodejs_active_${what}_total`);
     }

@@ -1,9 +1,9 @@
-// The metrics that are read from a status snapshot: names, help texts and values, by Prometheus's conventions.
+// Metrics that are read from a status snapshot: names, help texts and values, following Prometheus's conventions.
 import { runPhases, workerStates, type RunStatus, type WorkerStatus } from '../../shared/monitoring/run-status.js';
 
 type Labels = Readonly<Record<string, string>>;
 
-/** One value, or one for each set of labels. */
+/** A single value, or one value for each set of labels. */
 export type Reading = number | readonly (readonly [labels: Labels, value: number])[];
 
 export interface StatusMetric {
@@ -11,7 +11,7 @@ export interface StatusMetric {
   name: string;
   help: string;
   labels: readonly string[];
-  /** NaN if there is no value. */
+  /** Reads the metric from a snapshot. NaN means that there is no value. */
   read: (status: RunStatus) => Reading;
 }
 
@@ -19,7 +19,7 @@ function gauge(name: string, help: string, read: StatusMetric['read'], ...labels
   return { kind: 'gauge', name, help, read, labels };
 }
 
-/** A value that only grows during the life of a coordinator. */
+/** A counter: a value that only grows during the life of a coordinator. */
 function counter(name: string, help: string, read: StatusMetric['read'], ...labels: string[]): StatusMetric {
   return { kind: 'counter', name, help, read, labels };
 }
@@ -36,7 +36,7 @@ function workerGauge(name: string, help: string, read: (worker: WorkerStatus) =>
 
 const connectedWorkers = ({ workers }: RunStatus) => workers.filter(({ state }) => state !== 'lost');
 
-/** One value for each split that has metrics. A value that is not finite is NaN. */
+/** Returns one value for each split that has metrics. A non-finite value becomes NaN. */
 function bySplit({ run }: RunStatus, key: 'loss' | 'accuracy'): Reading {
   const splits = { train: run, validation: run.validation, test: run.test };
   return Object.entries(splits).flatMap(([split, metrics]) =>

@@ -1,5 +1,5 @@
-// Builds the snapshots for /status. Most values are read when a snapshot is taken, so that the run pays almost nothing for it;
-// the rest is collected from events.
+// Builds the snapshots for /status. To keep the cost to the run low, most values are read only when a snapshot is
+// taken; the rest are collected from events.
 import type { Clock } from '../../shared/clock.js';
 import type { Config } from '../../shared/config/config.js';
 import {
@@ -21,12 +21,12 @@ import type { RunSchedule } from '../training/run-schedule.js';
 import type { TrainingState } from '../training/training-state.js';
 import type { StepTracker } from './step-tracker.js';
 
-/** Number of lost workers that are remembered; beyond it, the one lost first is forgotten. */
+/** Maximum number of lost workers remembered; beyond it, the one that was lost first is forgotten. */
 const maxLostWorkers = 200;
 
 type SecondsIn = RunStatus['run']['secondsIn'];
 
-/** The parts of a run that a snapshot is read from. */
+/** Parts of a run that snapshots are read from. */
 export interface StatusSources {
   id: string;
   directory: { readonly directory: string };
@@ -40,11 +40,11 @@ export interface StatusSources {
   clock: Clock;
 }
 
-/** What is known of a worker's name, over all its connections. */
+/** History of all connections of workers with one name. */
 interface History {
   joined: number;
   lost: number;
-  /** Its last status; undefined while a worker of this name is connected. */
+  /** Status of the last lost worker with this name; undefined while one is connected. */
   last: { status: WorkerStatus; lostMs: number } | undefined;
 }
 
@@ -57,7 +57,7 @@ export class StatusReporter {
   #test: RunEventOf<'test'> | undefined;
   #checkpoint: RunStatus['run']['checkpoint'] = null;
   #stepsHere = 0;
-  /** Time spent in each phase, without the time in the current one. */
+  /** Time spent in each phase, excluding the time since the current phase began. */
   readonly #phaseMs = new Map<RunPhase, number>();
   #phase: RunPhase = 'waiting';
   #phaseSinceMs: number;
@@ -80,11 +80,11 @@ export class StatusReporter {
       history.joined++;
       history.last = undefined;
     });
-    // Not the worker-lost event, because the connection has the worker's last figures.
+    // Listens to the pool rather than to `worker-lost` because the connection holds the worker's final statistics.
     sources.pool.listen({ left: (worker, reason) => this.#left(worker, reason) });
   }
 
-  /** Why the run cannot make progress; undefined if it can, or if an operator has paused it. */
+  /** Returns why the run cannot make progress; undefined if it can, or if an operator has paused it. */
   notReady(): string | undefined {
     const { pool, quorum } = this.#sources;
     if (this.#phase === 'ended') return 'the run has ended';
@@ -154,7 +154,10 @@ export class StatusReporter {
     };
   }
 
-  /** For each slice of the current step, the workers it was assigned to and the one whose answer counted. */
+  /**
+   * Returns, for each slice of the current step, the workers that it was assigned to and the worker whose answer
+   * counted.
+   */
   #sliceStatuses(): RunStatus['run']['slices'] {
     const { tracker, setup } = this.#sources;
     if (tracker.current === undefined) return [];
@@ -172,7 +175,7 @@ export class StatusReporter {
     return slices;
   }
 
-  /** Slices that each worker was assigned in the current step. */
+  /** Returns the slices that each worker was assigned in the current step. */
   #assignedSlices(): Map<number, number[]> {
     const assigned = new Map<number, number[]>();
     for (const [slice, { workers }] of this.#sliceStatuses().entries()) {
@@ -209,13 +212,13 @@ export class StatusReporter {
     const step = tracker.current;
     const isLate = step?.bars.some(({ worker, isLate: late, end }) => worker === id && late && end === null);
     if (isLate === true || load.isBusyBefore(state.step)) return 'late';
-    // A spare worker computes a probe now and then.
+    // A spare worker occasionally computes a probe, which does not make it `working`.
     if (load.isBusy && (hasSlices || this.#phase !== 'training')) return 'working';
     return hasSlices || step === undefined ? 'idle' : 'spare';
   }
 
   #left(worker: WorkerConnection, reason: string): void {
-    // Workers that are sent home at the end are not lost.
+    // Workers that are disconnected at the end of the run are not lost.
     if (this.#phase === 'ended') return;
     const { pool, clock } = this.#sources;
     const history = this.#historyOf(worker.name);
@@ -241,7 +244,7 @@ export class StatusReporter {
     this.#phaseSinceMs = this.#sources.clock.now();
   }
 
-  /** Time spent in a phase until now. */
+  /** Returns the time spent in a phase so far, in milliseconds. */
   #msIn(phase: RunPhase): number {
     const currentMs = phase === this.#phase ? this.#sources.clock.now() - this.#phaseSinceMs : 0;
     return (this.#phaseMs.get(phase) ?? 0) + currentMs;

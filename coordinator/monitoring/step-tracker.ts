@@ -1,11 +1,11 @@
-// Tracks which worker computes which slices in the current step. Keeps a view of it, and of the last step in which a worker
-// left or took too long.
+// Tracks which worker computes which slices in the current step. Keeps a view of the current step, and of the last step
+// in which a worker left or took too long.
 import type { Clock } from '../../shared/clock.js';
 import { hasRecovery, type StepBar, type StepView } from '../../shared/monitoring/step-view.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 import type { RunEventOf } from '../run/run-events.js';
 
-/** Steps are shown while they run only after this time, so that short ones do not flicker. */
+/** Time after which a running step is shown. Shorter steps are shown only once they are over, to avoid flicker. */
 const minVisibleMs = 250;
 
 export class StepTracker {
@@ -29,12 +29,15 @@ export class StepTracker {
     events.on('gradient-collected', () => this.#end());
   }
 
-  /** The current step, or between steps the last one; undefined before the first. Not a copy: it changes during the step. */
+  /**
+   * The current step, or, between steps, the last one; undefined before the first step. Not a copy: it changes during
+   * the step.
+   */
   get current(): Readonly<StepView> | undefined {
     return this.#current;
   }
 
-  /** A copy of the step to show: the current one if it has run long enough, otherwise the one before it. */
+  /** A copy of the step to show: the current step if it has run long enough, otherwise the previous one. */
   get shown(): StepView | undefined {
     if (this.#current !== undefined && !this.#current.isOver) this.#current.elapsedMs = this.#elapsedMs;
     const isYoung = this.#current?.isOver === false && this.#elapsedMs < minVisibleMs;
@@ -42,7 +45,7 @@ export class StepTracker {
     return view && structuredClone(view);
   }
 
-  /** A copy of the last step in which a worker left or was late, and the time since it ended. */
+  /** A copy of the last step in which a worker left or was late, and the time since that step ended. */
   get lastRecovery(): { view: StepView; agoMs: number } | undefined {
     if (this.#recovery === undefined) return undefined;
     const { view, endedMs } = this.#recovery;

@@ -2,12 +2,18 @@
 import { KeyedRandom } from '../../shared/random.js';
 import { arrayOf, type ArrayLayout, type ModelLayout } from '../../shared/network/layout.js';
 
-/** Standard deviation of a standard normal truncated at ±2. Keras divides by it, so that truncation keeps He's deviation. */
+/**
+ * Standard deviation of a standard normal distribution truncated at ±2. As in Keras, dividing by it keeps He's standard
+ * deviation despite the truncation.
+ */
 const truncatedDeviation = 0.87962566103423978;
-/** Probability of a standard normal below −2. */
+/** Probability that a standard normal variable is below −2. */
 const massBelowCut = 0.022750131948179195;
 
-/** Fan-in of a convolution kernel [height, width, in, out] or a dense kernel [in, out]: all but the last axis. */
+/**
+ * Returns the fan-in of a convolution kernel [height, width, in, out] or dense kernel [in, out]: the product of all
+ * axes but the last.
+ */
 function fanInOf(kernel: ArrayLayout): number {
   return kernel.size / kernel.shape.at(-1)!;
 }
@@ -35,14 +41,14 @@ export function initialMovingStatistics(layout: ModelLayout): Float32Array {
   return statistics;
 }
 
-/** A sample of the standard normal truncated at ±2, from a uniform number in [0, 1). */
+/** Maps a uniform number in [0, 1) to a sample of the standard normal distribution truncated at ±2. */
 export function truncatedNormal(uniform: number): number {
   return normalQuantile(massBelowCut + uniform * (1 - 2 * massBelowCut));
 }
 
 /**
- * Quantile of the standard normal: Wichura 1988, algorithm AS 241 (PPND16), relative error about 1e-16. Away from the
- * center it takes one logarithm, which V8 computes in software, identically on every machine.
+ * Returns a quantile of the standard normal distribution: Wichura 1988, algorithm AS 241 (PPND16), relative error about
+ * 1e-16. Away from the center, it needs one logarithm, which V8 computes in software, identically on every machine.
  */
 export function normalQuantile(probability: number): number {
   const q = probability - 0.5;
@@ -57,12 +63,12 @@ export function normalQuantile(probability: number): number {
   return q < 0 ? -magnitude : magnitude;
 }
 
-/** @param coefficients in ascending order of powers */
+/** @param coefficients coefficients of x⁰, x¹, x², … */
 function polynomial(x: number, coefficients: readonly number[]): number {
   return coefficients.reduceRight((sum, coefficient) => sum * x + coefficient, 0);
 }
 
-// Wichura prints more digits than a float64 holds; they are kept as published.
+// The coefficients are kept as Wichura published them, with more digits than a float64 can hold.
 /* oxlint-disable no-loss-of-precision */
 const centerNumerator = [
   3.387132872796366608, 133.14166789178437745, 1971.5909503065514427, 13731.693765509461125, 45921.953931549871457,

@@ -17,17 +17,21 @@ export interface RunLength {
   stepsPerEpoch: number;
 }
 
-/** Warm-up epochs for a rate that was scaled up for a large batch (Goyal et al. 2017, section 2.2). */
+/** Number of warm-up epochs if the learning rate is scaled up for a large batch (Goyal et al. 2017, section 2.2). */
 const warmupEpochsOfLargeBatch = 5;
-/** Defaults of PyTorch's OneCycleLR: the fraction of the run in which the rate rises, and the divisors of the peak rate. */
+/**
+ * Defaults of PyTorch's OneCycleLR: the fraction of the run during which the rate rises, and the divisors that give the
+ * first and last rates from the peak.
+ */
 const oneCycle = { rise: 0.3, firstDivisor: 25, lastDivisor: 25 * 10_000 };
 
 /**
- * The learning rate of a step, counted from 0.
+ * Returns the learning rate of a step.
  *
- * During the warm-up, the rate rises linearly to its peak, or stays at `warmupRate`. After it, `piecewise` is Keras's
- * PiecewiseConstantDecay, `cosine` decays along half a cosine to 0 at the end of the run, and `constant` stays at the peak.
- * `one-cycle` is PyTorch's OneCycleLR, whose rise is the warm-up.
+ * During the warm-up, the rate rises linearly to its peak, or stays at `warmupRate`. After the warm-up, `piecewise` is
+ * Keras's PiecewiseConstantDecay, `cosine` decays along half a cosine to 0 at the end of the run, and `constant` stays
+ * at the peak. `one-cycle` is PyTorch's OneCycleLR; its rising phase is the warm-up.
+ * @param step zero-based step
  */
 export function learningRateAt(step: number, config: ScheduleConfig, length: RunLength): number {
   const { schedule, batchSize, learningRate, scaleLearningRate, warmupRate } = config;
@@ -56,15 +60,15 @@ function warmupStepsOf({ warmupSteps, learningRate }: ScheduleConfig, highest: n
 }
 
 /**
- * Keras's PiecewiseConstantDecay: divided by 10 after each boundary. As in Keras, the step that equals a boundary still has
- * the rate before it.
+ * Keras's PiecewiseConstantDecay: the rate is divided by 10 after each boundary. As in Keras, the step that equals a
+ * boundary still uses the previous rate.
  */
 function piecewiseRateAt(step: number, learningRate: number, boundaries: readonly number[]): number {
   const passed = boundaries.filter((boundary) => step > boundary).length;
   return learningRate / 10 ** passed;
 }
 
-/** Rises along half a cosine to the peak and falls along another, as in PyTorch. */
+/** PyTorch's OneCycleLR: the rate rises to the peak along half a cosine, then falls along another. */
 function oneCycleRateAt(step: number, highest: number, warmupSteps: number | null, totalSteps: number): number {
   const lastOfRise = (warmupSteps ?? oneCycle.rise * totalSteps) - 1;
   const between = (from: number, to: number, part: number) => to + (from - to) * halfCosine(part);
@@ -73,18 +77,19 @@ function oneCycleRateAt(step: number, highest: number, warmupSteps: number | nul
 }
 
 /**
- * (1 + cos(πt)) / 2 = cos²(πt/2) for t from 0 to 1: from 1 down to 0. Computed as a Taylor series, whose additions and
- * products every machine rounds alike: Math.cos has changed between versions of V8, and the rate affects the weights.
+ * Returns (1 + cos(πt)) / 2 = cos²(πt / 2), which falls from 1 to 0 as t goes from 0 to 1. Uses a Taylor series because
+ * every machine rounds its additions and multiplications identically. Math.cos has changed between V8 versions, and the
+ * learning rate affects the weights.
  */
 function halfCosine(t: number): number {
   const angle = (Math.PI / 2) * t;
-  // At most π/4, where eleven terms are exact to the last bit.
+  // Here the angle is at most π/4, and eleven terms are exact to the last bit.
   if (t <= 0.5) return series(1, angle, 0) ** 2;
   const complement = (Math.PI / 2) * (1 - t);
   return series(complement, complement, 1) ** 2;
 }
 
-/** The Taylor series of cosine (from power 0) or sine (from power 1). */
+/** Evaluates the Taylor series of the cosine (`firstPower` 0) or sine (`firstPower` 1). */
 function series(firstTerm: number, x: number, firstPower: 0 | 1): number {
   let term = firstTerm;
   let sum = firstTerm;

@@ -1,14 +1,17 @@
-// SGD with momentum in the form Keras uses, with every operation rounded to float32 as Keras rounds it.
+// SGD with momentum in the form used by Keras. Like Keras, it rounds every operation to float32.
 import type { ArrayLayout, ModelLayout } from '../../shared/network/layout.js';
 import type { Optimizer, Update } from './optimizer.js';
 import { updateKernelsOn, type UpdateKernels } from './update-kernels.js';
 
 export interface MomentumSgdOptions {
-  /** Fraction of the velocity kept at each step, 0 to 1. */
+  /** Fraction of the velocity that is kept in each step, 0 to 1. */
   momentum: number;
-  /** Nesterov momentum, in the form Keras uses. */
+  /** Whether to use Nesterov momentum, in the form used by Keras. */
   nesterov: boolean;
-  /** L2 penalty: this multiple of the weight is added to the gradient of kernels (He et al. 2016), not of other arrays. */
+  /**
+   * L2 penalty: for kernels, this multiple of the weight is added to the gradient (He et al. 2016). Other arrays have
+   * no weight decay.
+   */
   weightDecay: number;
 }
 
@@ -16,11 +19,12 @@ const floatBytes = 4;
 const pageBytes = 65_536;
 
 /**
- * velocity = momentum × velocity − rate × gradient; weight += velocity, or with nesterov
- * weight += momentum × velocity − rate × gradient. Source: keras/src/optimizers/sgd.py.
+ * SGD with momentum, as in keras/src/optimizers/sgd.py:
+ * - velocity = (momentum × velocity) − (rate × gradient)
+ * - weight += velocity; with nesterov, weight += (momentum × velocity) − (rate × gradient)
  *
- * All vectors are in the memory of WebAssembly kernels: every step waits for the update, which takes an eighth of the time
- * it takes in JavaScript.
+ * All vectors are in the memory of the WebAssembly kernels. Every step waits for the update, and the kernels take an
+ * eighth of the time that JavaScript takes.
  */
 export class MomentumSgd implements Optimizer {
   readonly weights: Float32Array;
@@ -30,10 +34,10 @@ export class MomentumSgd implements Optimizer {
   readonly #kernels: UpdateKernels;
   readonly #spans: readonly Span[];
 
-  /** @param weights the initial weights, copied */
+  /** @param weights initial weights; copied */
   constructor(layout: ModelLayout, options: MomentumSgdOptions, weights: Float32Array) {
     const size = layout.trainableSize;
-    // The first page is reserved by the compiler.
+    // The compiler reserves the first page.
     const memory = new WebAssembly.Memory({ initial: 1 + Math.ceil((3 * size * floatBytes) / pageBytes) });
     const vector = (index: number) => new Float32Array(memory.buffer, pageBytes + index * size * floatBytes, size);
     [this.weights, this.gradient] = [vector(0), vector(2)];
@@ -73,7 +77,7 @@ export class MomentumSgd implements Optimizer {
   }
 }
 
-/** Adjacent weights that all have weight decay, or all have none. */
+/** A run of adjacent weights that either all have weight decay or all have none. */
 interface Span {
   first: number;
   count: number;

@@ -1,10 +1,10 @@
-// Batch norm's moving statistics, kept by the coordinator because workers are stateless.
+// Updates batch norm's moving statistics, which the coordinator keeps because workers are stateless.
 
 /**
- * moving = momentum × moving + (1 − momentum) × batch, in float32, once per slice in slice order. Each slice is a batch for
- * batch norm, so each is a full update (Hoffer et al. 2017, "Train longer, generalize better", algorithm 1); with one
- * slice this is Keras's update.
- * @param moving the statistics vector, updated in place
+ * Applies moving = (momentum × moving) + ((1 − momentum) × batch) in float32, once per slice, in slice order. For batch
+ * norm, each slice is a batch and therefore causes one full update (Hoffer et al. 2017, "Train longer, generalize
+ * better", algorithm 1). With one slice, this is Keras's update.
+ * @param moving moving statistics vector, updated in place
  * @param batchStatistics one statistics vector per slice, in slice order
  */
 export function updateMovingStatistics(

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { builtFile } from '../../shared/built-file.js';
 
 export interface UpdateKernels {
-  /** 0 or 1. */
+  /** @returns 1 if all values are finite, otherwise 0 */
   areFinite(address: number, count: number): number;
-  /** @returns 0 or 1 */
+  /** @returns 1 if every new weight is finite, otherwise 0 */
   update(
     weights: number,
     velocity: number,
@@ -21,7 +21,7 @@ export interface UpdateKernels {
 
 let compiled: WebAssembly.Module | undefined;
 
-/** Instantiates the kernels on a memory. Throws `not-built`. */
+/** Instantiates the kernels on a WebAssembly memory. Throws `not-built` if they have not been compiled. */
 export function updateKernelsOn(memory: WebAssembly.Memory): UpdateKernels {
   compiled ??= new WebAssembly.Module(readFileSync(builtFile('update.wasm', import.meta.url)));
   return new WebAssembly.Instance(compiled, { env: { memory } }).exports as unknown as UpdateKernels;

@@ -6,26 +6,29 @@ import { metricsOf, type EvaluatedShard, type Metrics } from './metrics.js';
 export interface ClassResult {
   name: string;
   images: number;
-  /** Images classified correctly. */
+  /** Number of images classified correctly. */
   correct: number;
-  /** 0 to 1; null if the split has no image of this class. */
+  /**
+   * Fraction of this class's images that were classified correctly, 0 to 1; null if the split has no image of this
+   * class.
+   */
   accuracy: number | null;
 }
 
 export interface Outcome extends Metrics {
   images: number;
-  /** One per label, in order. */
+  /** Results by class, in label order. */
   classes: ClassResult[];
   /** `confusion[label][class]` is the number of images of this label that were classified as that class. */
   confusion: number[][];
-  /** Images whose logits are not finite. They have no predicted class and are not in the confusion matrix. */
+  /** Number of images with non-finite logits. They have no predicted class and are not part of the confusion matrix. */
   unclassified: number;
 }
 
 /**
  * @param shards the results of all shards of the split, in order
  * @param records the split's CIFAR-10 records, in the same order
- * @param classNames one per label, in order
+ * @param classNames names of the classes, in label order
  */
 export function outcomeOf(
   shards: readonly EvaluatedShard[],

@@ -1,21 +1,21 @@
-// Appends lines to a file. Lines that cannot be written, for example because the disk is full, are kept and tried again with
-// the next one.
+// Appends lines to a file. Lines that cannot be written, for example because the disk is full, are kept and written
+// along with the next line.
 import { open, type FileHandle } from 'node:fs/promises';
 
 export class JsonLinesFile {
   readonly #file: string;
   readonly #onError: (error: unknown) => void;
   #handle: FileHandle | undefined;
-  /** Length of the complete lines in the file. What a failed write left after them is overwritten. */
+  /** Length in bytes of the complete lines in the file. The remains of a failed write after them are overwritten. */
   #writtenBytes: number;
   #pending = '';
   #writing: Promise<void> | undefined;
   #error: unknown;
 
   /**
-   * @param file must exist
-   * @param writtenBytes its length
-   * @param onError called when lines cannot be written, and not again before a write has succeeded
+   * @param file path of an existing file
+   * @param writtenBytes length of the file
+   * @param onError called when lines cannot be written; not called again until a write has succeeded
    */
   constructor(file: string, writtenBytes: number, onError: (error: unknown) => void) {
     this.#file = file;
@@ -23,7 +23,7 @@ export class JsonLinesFile {
     this.#onError = onError;
   }
 
-  /** Length of the file once all lines so far are written. */
+  /** Length of the file in bytes once all lines so far have been written. */
   get bytes(): number {
     return this.#writtenBytes + Buffer.byteLength(this.#pending);
   }
@@ -33,7 +33,7 @@ export class JsonLinesFile {
     this.#writing ??= this.#writePending();
   }
 
-  /** Resolves when all lines so far are written, or cannot be written now. */
+  /** Resolves when all lines so far have been written, or when writing them has failed. */
   async flush(): Promise<void> {
     await this.#writing;
     if (this.#pending === '') return;
@@ -41,14 +41,20 @@ export class JsonLinesFile {
     await this.#writing;
   }
 
-  /** Waits for the last line. Throws the error that kept lines from being written. */
+  /**
+   * Waits until all lines have been written, and closes the file. Throws the error that prevented lines from being
+   * written.
+   */
   async close(): Promise<void> {
     await this.flush();
     await this.#handle?.close();
     if (this.#error !== undefined) throw this.#error;
   }
 
-  /** Must not be called without pending lines: it would clear #writing before the caller has set it. */
+  /**
+   * Writes the pending lines. Must not be called without any, because it would clear #writing before the caller has set
+   * it.
+   */
   async #writePending(): Promise<void> {
     try {
       this.#handle ??= await open(this.#file, 'r+');
@@ -66,7 +72,7 @@ export class JsonLinesFile {
     } catch (error) {
       if (this.#error === undefined) this.#onError(error);
       this.#error = error;
-      // Opening the file again may help. Closing a broken handle may fail too, which adds no information.
+      // Reopening the file may help. Closing a broken handle may fail as well; that error adds no information.
       await this.#handle?.close().catch(() => undefined);
       this.#handle = undefined;
     } finally {

@@ -1,9 +1,9 @@
-// The lines of metrics.jsonl, and which events are logged as one.
+// The lines of metrics.jsonl, and the events that they are made from.
 import type { Metrics } from './metrics.js';
 import type { OperatorAction, RunEvent } from './run-events.js';
 import type { StepPhases } from './step-phases.js';
 
-/** One line of metrics.jsonl. `time` is ISO 8601 in UTC, `step` the number of updates made. */
+/** One line of metrics.jsonl. `time` is in ISO 8601 format in UTC; `step` is the number of updates made. */
 export type MetricsLine = { time: string; step: number } & (
   | ({ type: 'step'; epoch: number; learningRate: number; imagesPerSecond: number; phases: StepPhases } & Metrics)
   | ({ type: 'validation' | 'test'; epoch: number } & Metrics)
@@ -19,7 +19,7 @@ const operatorEvents: Record<OperatorAction, string> = {
   drop: 'worker-dropped',
 };
 
-/** The line for an event; undefined for events that are not logged. */
+/** Returns the line for an event, or undefined for events that are not logged. */
 export function metricsLineOf(event: RunEvent): MetricsLine | undefined {
   const { time, step } = event;
   switch (event.type) {
@@ -41,7 +41,7 @@ export function metricsLineOf(event: RunEvent): MetricsLine | undefined {
   }
 }
 
-/** Describes an event; undefined for events that are not logged. */
+/** Returns a description of an event, or undefined for events that are not logged. */
 function detailOf(event: RunEvent): string | undefined {
   switch (event.type) {
     case 'resumed':

@@ -1,13 +1,13 @@
-// Loss and accuracy, and the sums that they are computed from.
+// Loss and accuracy, and the sums from which they are computed.
 
 export interface Metrics {
   /** Mean softmax cross-entropy over the images. */
   loss: number;
-  /** Fraction of images whose largest logit is their label's, 0 to 1. */
+  /** Fraction of images whose largest logit belongs to their label, 0 to 1. */
   accuracy: number;
 }
 
-/** Sums that metrics are computed from. They are added up first and divided once. */
+/** Sums from which metrics are computed. They are added up first, then divided once. */
 export interface BatchSums {
   sampleCount: number;
   lossSum: number;
@@ -20,7 +20,7 @@ export interface EvaluatedShard extends BatchSums {
   predicted: Uint8Array;
 }
 
-/** Adds up in float64, in the order given, and divides. */
+/** Computes metrics: adds up the sums in float64, in the given order, and divides by the number of samples. */
 export function metricsOf(sums: readonly BatchSums[]): Metrics {
   const { sampleCount, lossSum, correctCount } = sums.reduce(addSums, noSums);
   return { loss: lossSum / sampleCount, accuracy: correctCount / sampleCount };

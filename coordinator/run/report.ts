@@ -1,53 +1,53 @@
-// report.json.
+// The contents of report.json.
 import type { EngineCount } from '../../shared/protocol/engine-identity.js';
 import type { WorkerSummary } from '../../shared/monitoring/messages.js';
 import type { Metrics } from './metrics.js';
 import type { StepPhases } from './step-phases.js';
 
 /**
- * The result of a run, including the parts before it was resumed; but wallSeconds, imagesPerSecond, bytesSent,
- * bytesReceived, workers and phases cover only the coordinator process that finished it.
+ * The result of a run, including everything before it was resumed. Only wallSeconds, imagesPerSecond, bytesSent,
+ * bytesReceived, workers and phases are limited to the coordinator process that finished the run.
  */
 export interface Report {
   lockstepVersion: string;
   seed: number;
   /** Hash of the pretrained weights that the run started from; null for random initial weights. */
   initialWeightsSha256: string | null;
-  /** Updates made. */
+  /** Number of updates made. */
   steps: number;
-  /** Epochs started. */
+  /** Number of epochs started. */
   epochs: number;
   imagesSeen: number;
-  /** From the start of the first step to the end of testing. */
+  /** Time from the start of the first step to the end of testing, in seconds. */
   wallSeconds: number;
-  /** Images trained on per second of training; validation and test do not count. */
+  /** Training images processed per second of training, excluding validation and testing. */
   imagesPerSecond: number;
   engines: EngineCount[];
   /**
-   * Whether the weights are a pure function of configuration and seed: every worker had the same fingerprint, and the run
-   * was never resumed with another configuration or other images.
+   * Whether the weights are a pure function of configuration and seed: every worker had the same fingerprint, and the
+   * run was never resumed with a different configuration or different images.
    */
   exact: boolean;
   workersJoined: number;
-  /** Workers that left before the end. */
+  /** Number of workers that left before the end of the run. */
   workersLost: number;
-  /** Slices of a running step that were reassigned because their worker left. */
+  /** Number of slices that were reassigned during a step because their worker left. */
   slicesReassigned: number;
   /** Steps of the checkpoints that the run was resumed from. */
   resumedAtSteps: readonly number[];
-  /** Number of times a worker was a straggler and its slices were assigned to others as well. */
+  /** Number of times that a worker was a straggler and its slices were also assigned to other workers. */
   stragglers: number;
   slicesDuplicated: number;
-  /** What each worker did. Workers are told apart by name; one that rejoined has a single entry. */
+  /** Contribution of each worker. Workers are identified by name, so a worker that rejoined has a single entry. */
   workers: WorkerSummary[];
   /** See weightsSha256 in shared/network/layout-hash.ts. */
   weightsSha256: string;
-  /** Means over the steps of the last epoch. */
+  /** Mean metrics over the steps of the last epoch. */
   train: Metrics;
   validation: Metrics | null;
   test: Metrics;
   bytesSent: number;
   bytesReceived: number;
-  /** Means over all steps. */
+  /** Mean phase times over all steps. */
   phases: StepPhases;
 }

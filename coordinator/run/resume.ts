@@ -1,4 +1,5 @@
-// Where a resumed run continues, and whether its configuration and images match the checkpoint. Changes no files.
+// Finds the checkpoint that a resumed run continues from, and verifies that configuration and images match it. Changes
+// no files.
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
@@ -14,32 +15,32 @@ import { loadCheckpoint, loadNewestIntact, type Checkpoint } from './checkpoints
 import { readPretrainedWeights, type PretrainedWeights } from './checkpoints/pretrained-weights.js';
 import type { RunSetup } from './run-setup.js';
 
-/** Where run directories are created by default. */
+/** Default parent of run directories. */
 export const runsDirectory = 'runs';
 
 export interface ResumeOptions {
   /**
    * Continue from a checkpoint: the path of a checkpoint or of a run directory; or true for the newest checkpoint in
-   * `runDir`, or without `runDir` in the run under `runs/` that was saved last. `auto` is like true, but starts from the
-   * beginning if there is no checkpoint, and skips damaged ones.
+   * `runDir` or, without `runDir`, in the most recently saved run under `runs/`. `auto` is like true, but starts from
+   * the beginning if there is no checkpoint, and skips damaged checkpoints.
    */
   resume?: boolean | string | undefined;
-  /** Continue although the configuration or the images have changed. The report then says `exact: false`. */
+  /** Continue even if the configuration or the images have changed. The report then has `exact: false`. */
   override?: boolean | undefined;
 }
 
-/** A run's configuration, and what it starts from. */
+/** A run's configuration, and the state that it starts from. */
 export interface PlannedRun {
   config: Config;
   checkpoint: Checkpoint | undefined;
   /** Weights to start from instead of random ones; undefined for a resumed run. */
   pretrained: PretrainedWeights | undefined;
-  /** Fields whose values differ from the checkpoint's, under `override`. */
+  /** Fields whose values differ from the checkpoint's; empty without `override`. */
   overridden: readonly string[];
 }
 
 /**
- * Resolves the configuration of a run. A resumed run takes fields that are not given from the checkpoint.
+ * Resolves the configuration of a run. A resumed run takes omitted fields from the checkpoint.
  * Throws `bad-config` if a field that the weights depend on differs from the checkpoint's, `no-checkpoint` and
  * `bad-checkpoint`.
  */
@@ -55,7 +56,7 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
   const length = isLengthGiven ? { steps: null, epochs: null } : {};
   const runDir = input.runDir ?? runOf(checkpoint.path) ?? null;
   const merged = resolveConfig({ ...checkpoint.config, ...length, ...given, runDir });
-  // The checkpoint has the hash of the initial weights. The weights themselves are read only to compare their hash.
+  // The checkpoint contains the hash of the initial weights. The weights themselves are read only to compare hashes.
   const config = given['initialWeights'] === undefined ? merged : (await withInitialWeights(merged, true)).config;
   const overridden = changedFields(checkpoint.config, config);
   if (overridden.length > 0 && override !== true) {
@@ -65,14 +66,17 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
     );
     throw new LockstepError(
       'bad-config',
-      `${checkpoint.path} was saved with another configuration: ${changes.join('; ')}. Omit these options to continue with ` +
-        'the old values, or add `override` to continue with the new ones',
+      `${checkpoint.path} was saved with a different configuration: ${changes.join('; ')}. Omit these options to continue ` +
+        'with the old values, or add `override` to continue with the new ones',
     );
   }
   return { config, checkpoint: forRun(checkpoint, runDir), pretrained: undefined, overridden };
 }
 
-/** Reads the initial weights, and puts their hash into the configuration. @param acceptAnyHash whether the hash may differ */
+/**
+ * Reads the initial weights and stores their hash in the configuration.
+ * @param acceptAnyHash whether the hash may differ from `initialWeightsSha256`
+ */
 async function withInitialWeights(
   config: Config,
   acceptAnyHash = false,
@@ -90,13 +94,16 @@ async function withInitialWeights(
   return { config: Object.freeze({ ...config, initialWeightsSha256: pretrained.sha256 }), pretrained };
 }
 
-/** A run that continues another run's checkpoint in a directory of its own has no best checkpoint yet. */
+/**
+ * Clears the best checkpoint if the run continues another run's checkpoint in a new directory, which contains no
+ * checkpoints yet.
+ */
 function forRun(checkpoint: Checkpoint, runDirectory: string | null): Checkpoint {
   if (runDirectory !== null && isInRun(checkpoint.path, runDirectory)) return checkpoint;
   return { ...checkpoint, progress: { ...checkpoint.progress, best: null } };
 }
 
-/** Fields that the weights depend on, except for the length, which assertResumable checks. */
+/** Returns the changed fields that affect the weights, except the run's length, which assertResumable checks. */
 function changedFields(before: Config, now: Config): (keyof Config)[] {
   const fields = Object.keys(recipeFields) as (keyof typeof recipeFields)[];
   return fields.filter(
@@ -104,7 +111,7 @@ function changedFields(before: Config, now: Config): (keyof Config)[] {
   );
 }
 
-/** Loads the checkpoint that `resume` stands for; undefined to start from the beginning. */
+/** Loads the checkpoint that `resume` selects; returns undefined to start from the beginning. */
 async function findResumed(
   resume: boolean | string | undefined,
   runDirectory: string | undefined,
@@ -121,7 +128,7 @@ async function findResumed(
   );
 }
 
-/** The run under `runs/` that was saved last. */
+/** Returns the run under `runs/` that was saved most recently. */
 async function newestRun(): Promise<string | undefined> {
   const entries = await readdir(runsDirectory, { withFileTypes: true }).catch(ifMissing([]));
   let newest: { run: string; savedMs: number } | undefined;
@@ -135,7 +142,7 @@ async function newestRun(): Promise<string | undefined> {
   return newest?.run;
 }
 
-/** The run directory that a checkpoint is in; undefined if it is elsewhere. */
+/** Returns the run directory that contains a checkpoint, or undefined if the checkpoint is not in a run directory. */
 export function runOf(checkpoint: string): string | undefined {
   const parent = path.dirname(checkpoint);
   return path.basename(parent) === 'checkpoints' ? path.dirname(parent) : undefined;
@@ -147,10 +154,11 @@ export function isInRun(checkpoint: string, runDirectory: string): boolean {
 }
 
 /**
- * Compares a checkpoint with the run that is to continue from it. Throws `bad-checkpoint` if the model differs, `bad-config`
- * if the run is shorter than the checkpoint, `already-finished` if nothing is left to do; and without override `bad-data` if
- * the images differ, and `bad-config` if the run's length would have changed the steps already made.
- * @returns whether the run continues as if it had never been interrupted
+ * Verifies that a run can continue from its checkpoint. Throws `bad-checkpoint` if the model differs, `bad-config` if
+ * the run ends before the checkpoint's step, and `already-finished` if nothing is left to do. Without `override`, also
+ * throws `bad-data` if the images differ, and `bad-config` if the run's new length would have changed the learning
+ * rates of steps already made.
+ * @returns whether the run continues exactly as if it had never been interrupted
  */
 export async function assertResumable(
   planned: PlannedRun & { checkpoint: Checkpoint },
@@ -162,7 +170,7 @@ export async function assertResumable(
     const fields = overridden.map((field) => `\`${field}\``);
     throw new LockstepError(
       'bad-checkpoint',
-      `${checkpoint.path} is of another model (changed: ${fields.join(', ')}): its weights do not fit this one`,
+      `${checkpoint.path} belongs to a different model (changed: ${fields.join(', ')}): its weights do not fit this one`,
     );
   }
   const totalSteps = totalStepsOf(config, store.stepsPerEpoch);
@@ -197,7 +205,10 @@ function imageDifference({ shardHashes, path: checkpoint }: Checkpoint, { shards
   );
 }
 
-/** A longer run may continue a shorter one if the learning rates so far do not depend on the length. */
+/**
+ * Returns an error if the run's new length would have changed the learning rates so far; undefined if it would not
+ * have.
+ */
 function rateDifference(checkpoint: Checkpoint, now: Config, stepsPerEpoch: number): LockstepError | undefined {
   const runs = [checkpoint.config, now].map((config) => ({
     config,
@@ -209,8 +220,8 @@ function rateDifference(checkpoint: Checkpoint, now: Config, stepsPerEpoch: numb
     const [lengthBefore, lengthNow] = runs.map(({ length }) => length.totalSteps);
     return new LockstepError(
       'bad-config',
-      `${checkpoint.path} is of a run of ${lengthBefore} steps, and its learning rates depend on that length: in a run of ` +
-        `${lengthNow} steps, step ${step + 1} has the learning rate ${rateNow} instead of ${rateBefore}. Keep the length, ` +
+      `${checkpoint.path} belongs to a run of ${lengthBefore} steps, and its learning rates depend on that length: in a run ` +
+        `of ${lengthNow} steps, step ${step + 1} has the learning rate ${rateNow} instead of ${rateBefore}. Keep the length, ` +
         'or add `override` to continue anyway',
     );
   }
@@ -219,7 +230,10 @@ function rateDifference(checkpoint: Checkpoint, now: Config, stepsPerEpoch: numb
 
 const reported = z.looseObject({ weightsSha256: z.string() });
 
-/** Whether the run of this checkpoint wrote its report; it may have been stopped between its last step and that. */
+/**
+ * Whether the run of this checkpoint wrote its report. A run may have been stopped between its last step and its
+ * report.
+ */
 async function isReported({ path: checkpoint, weightsSha256 }: Checkpoint): Promise<boolean> {
   const run = runOf(checkpoint);
   if (run === undefined) return false;

@@ -14,7 +14,7 @@ import { truncateMetricsAt } from './truncate-metrics.js';
 const metricsFile = 'metrics.jsonl';
 const reportFile = 'report.json';
 
-/** `runs/2026-11-23T10-20-30`, in local time. */
+/** Returns a run directory named after the local time, for example `runs/2026-11-23T10-20-30`. */
 export function defaultRunDirectory(now: Date): string {
   const local = new Date(now.getTime() - now.getTimezoneOffset() * 60_000);
   return path.join(runsDirectory, local.toISOString().slice(0, 19).replaceAll(':', '-'));
@@ -27,16 +27,16 @@ export class RunDirectory {
   onWriteError: (reason: string) => void = () => undefined;
   #metrics: JsonLinesFile | undefined;
 
-  /** Creates and changes nothing before `open`. */
+  /** Creates and changes no files until open() is called. */
   constructor(directory: string) {
     this.directory = directory;
     this.checkpoints = path.join(directory, 'checkpoints');
   }
 
   /**
-   * Creates the directory. If it holds the resumed checkpoint, its run continues: later checkpoints are set aside. The
-   * metrics of the checkpoint's run up to the checkpoint are kept, or copied from another run's directory.
-   * Throws `bad-option` if the directory holds another run.
+   * Creates the directory. For a resumed run, metrics.jsonl starts with the metrics of the checkpoint's run up to the
+   * checkpoint. If the directory contains that checkpoint, its run continues, and later checkpoints are renamed.
+   * Throws `bad-option` if the directory contains another run.
    */
   async open(config: Config, resumed?: Checkpoint): Promise<void> {
     await this.assertFree(resumed);
@@ -60,7 +60,7 @@ export class RunDirectory {
     return isInRun(checkpoint.path, this.directory);
   }
 
-  /** Throws `bad-option` if the directory holds another run than the resumed one. Changes nothing. */
+  /** Throws `bad-option` if the directory contains a run other than the resumed one. Changes nothing. */
   async assertFree(resumed?: Checkpoint): Promise<void> {
     if (resumed !== undefined && this.#holds(resumed)) return;
     const existing = await listCheckpoints(this.checkpoints).catch((cause: unknown) => {
@@ -87,22 +87,22 @@ export class RunDirectory {
     this.#metrics?.add(JSON.stringify(line));
   }
 
-  /** The path of metrics.jsonl, and its length once all lines so far are written. */
+  /** Path of metrics.jsonl, and its length in bytes once all lines so far have been written. */
   get metrics(): { file: string; bytes: number } {
     return { file: this.#pathOf(metricsFile), bytes: this.#metrics?.bytes ?? 0 };
   }
 
-  /** Resolves when the lines so far are written, or cannot be written now. */
+  /** Resolves when the lines so far have been written, or when writing them has failed. */
   async flush(): Promise<void> {
     await this.#metrics?.flush();
   }
 
-  /** Throws `save-failed`. */
+  /** Writes report.json. Throws `save-failed`. */
   async writeReport(report: Report): Promise<void> {
     await this.#orSaveFailed(reportFile, this.#replaceFile(reportFile, jsonOf(report)));
   }
 
-  /** Waits for the last line. Throws `save-failed` if lines could not be written. */
+  /** Closes metrics.jsonl after the last line has been written. Throws `save-failed` if lines could not be written. */
   async close(): Promise<void> {
     await this.#orSaveFailed(metricsFile, this.#metrics?.close());
   }
@@ -130,7 +130,9 @@ function jsonOf(content: object): string {
   return `${JSON.stringify(content, null, 2)}\n`;
 }
 
-/** The metrics of a checkpoint's run up to the checkpoint; empty if the checkpoint is not in a run directory. */
+/**
+ * Returns the metrics of a checkpoint's run up to the checkpoint; empty if the checkpoint is not in a run directory.
+ */
 async function metricsUpTo({ path: checkpoint, step, progress }: Checkpoint): Promise<string> {
   const run = runOf(checkpoint);
   if (run === undefined) return '';

@@ -12,33 +12,33 @@ export type OperatorAction = 'pause' | 'continue' | 'checkpoint' | 'stop' | 'dro
 
 /** One round trip to a worker, timed at both ends; see ClockOffset. */
 export interface ClockSample {
-  /** When the coordinator sent its message, by the coordinator's clock. */
+  /** Time when the coordinator sent its message, on the coordinator's clock. */
   sentMs: number;
-  /** When the message arrived, by the worker's clock; equal to `repliedMs` if the worker replied at once. */
+  /** Time when the message arrived, on the worker's clock; equal to `repliedMs` if the worker replied immediately. */
   receivedMs: number;
-  /** When the worker replied, by its clock. */
+  /** Time when the worker replied, on the worker's clock. */
   repliedMs: number;
-  /** When the reply arrived, by the coordinator's clock. */
+  /** Time when the reply arrived, on the coordinator's clock. */
   returnedMs: number;
 }
 
-/** Identifies a connected worker. A worker that joins again has another id. */
+/** Identifies a connected worker. A worker that rejoins gets a new id. */
 export interface WorkerRef {
   id: number;
   name: string;
 }
 
-/** How a run ended. */
+/** Outcome of a run. */
 export type RunEnd = { how: 'finished'; report: Report } | { how: 'interrupted' | 'failed'; message: string };
 
-/** One event. `step` is the number of updates made, `time` is ISO 8601 in UTC. */
+/** A run event. `step` is the number of updates made; `time` is in ISO 8601 format in UTC. */
 export type RunEvent = { step: number; time: string } &
-  /** The run enters another phase. */
+  /** The run entered another phase. */
   (
     | { type: 'phase'; phase: RunPhase }
-    /** The run resumes from this checkpoint. */
+    /** The run resumed from this checkpoint. */
     | { type: 'resumed'; path: string }
-    /** One optimizer update. `epoch` counts from 1, `learningRate` is the update's. */
+    /** The optimizer made an update. `epoch` is one-based; `learningRate` is the rate used in this update. */
     | ({
         type: 'step';
         epoch: number;
@@ -48,8 +48,8 @@ export type RunEvent = { step: number; time: string } &
         contributions: readonly WorkerContribution[];
       } & Metrics)
     /**
-     * The end of an epoch, before its validation: means over its steps; the weights and the last step's mean gradient,
-     * weight decay included. Both arrays belong to the run: read them at once, do not keep them.
+     * An epoch ended; its validation follows. The metrics are means over its steps; `gradient` is the last step's mean
+     * gradient, including weight decay. The run reuses both arrays: read them synchronously and do not keep them.
      */
     | ({ type: 'epoch'; epoch: number; weights: Float32Array; gradient: Float32Array } & Metrics)
     | ({ type: 'validation'; epoch: number } & Metrics)
@@ -68,7 +68,7 @@ export type RunEvent = { step: number; time: string } &
         engine: string;
         fingerprint: string;
         device: string;
-        /** Connected workers, this one included. */
+        /** Number of connected workers, including this one. */
         workers: number;
       } & WorkerRef)
     | ({
@@ -77,49 +77,57 @@ export type RunEvent = { step: number; time: string } &
         reason: string;
         bytesSent: number;
         bytesReceived: number;
-        /** Workers that are left. */
+        /** Number of workers still connected. */
         workers: number;
       } & WorkerRef)
     /** Slices of the step were reassigned because their worker left. Published after the step. */
     | { type: 'slices-reassigned'; slices: number }
-    /** A worker was a straggler in the step: its slices were assigned to others as well. Published after the step. */
+    /**
+     * A worker was a straggler in the step: its slices were also assigned to other workers. Published after the step.
+     */
     | { type: 'straggler'; name: string; slices: number; speculative: readonly string[] }
-    /** The run waits for workers. */
+    /** The run is waiting for workers. */
     | { type: 'waiting'; workers: number; needed: number }
-    /** A worker with another fingerprint joined: from now on the weights depend on who computes what. */
+    /**
+     * A worker with a different fingerprint joined: from now on, the weights depend on which worker computes which
+     * slices.
+     */
     | { type: 'inexact'; name: string; fingerprint: string; first: string }
     /** The timeline of these steps was written. */
     | { type: 'timeline'; file: string; from: number; to: number }
-    /** An operator's request was carried out. `detail` names the operator and the worker concerned. */
+    /** An operator's request was carried out. `detail` names the operator and, if applicable, the worker. */
     | { type: 'operated'; action: OperatorAction; detail: string }
-    /** A connection was refused, or tokens or certificates were reloaded, or could not be. */
+    /** A connection was refused, or tokens or certificates were reloaded or could not be reloaded. */
     | { type: 'access'; message: string }
-    /** An evaluation without training: images evaluated so far. */
+    /** Progress of an evaluation without training: `done` of `images` images have been evaluated. */
     | { type: 'evaluation-progress'; done: number; images: number }
-    // Within a step:
+    // Events within a step:
     | { type: 'step-started' }
-    /** A worker was assigned ranges, to be computed in this order. */
+    /** A worker was assigned ranges, which it computes in this order. */
     | { type: 'work-assigned'; worker: WorkerRef; ranges: readonly SliceRange[]; reason: WorkReason }
-    /** Weights and assignments are on their way to all workers. */
+    /** Weights and assignments have been sent to all workers. */
     | { type: 'broadcast' }
-    /** A partial sum arrived, and is about to be added. */
+    /** A partial sum arrived and is about to be added to the total. */
     | { type: 'answer-received'; worker: WorkerRef; range: SliceRange }
-    /** The answer was handled. `counted` is false for duplicates and probes; `remaining` slices are unanswered. */
+    /**
+     * An answer was processed. `counted` is false for duplicates and probes; `remaining` is the number of unanswered
+     * slices.
+     */
     | { type: 'answer-handled'; worker: WorkerRef; range: SliceRange; counted: boolean; remaining: number }
-    /** A worker takes too long; its ranges are being assigned to others as well. */
+    /** A worker is taking too long; its ranges are about to be assigned to other workers as well. */
     | { type: 'worker-late'; worker: WorkerRef }
-    /** A worker left before it answered. */
+    /** A worker left before it answered all its assignments. */
     | { type: 'work-lost'; worker: WorkerRef }
     /** Every slice has been answered, or the step was abandoned. */
     | { type: 'gradient-collected' }
-    /** A worker's timings, sent while a timeline is recorded. */
+    /** A worker reported timings, which it sends while a timeline is recorded. */
     | { type: 'worker-timing'; worker: WorkerRef; timing: TimingMessage }
     | { type: 'clock-sample'; worker: WorkerRef; sample: ClockSample }
     /** The last event of a run. */
     | { type: 'ended'; end: RunEnd }
   );
 
-/** An event as it is published: the bus adds the time and, unless given, the step. */
+/** An event to publish: the bus adds the time and, unless given, the step. */
 export type NewRunEvent = {
   [Type in RunEvent['type']]: Omit<RunEventOf<Type>, 'time' | 'step'> & { step?: number };
 }[RunEvent['type']];

@@ -1,4 +1,4 @@
-// Totals of a run, counted from its events, for the report and for checkpoints. Pure.
+// Totals of a run, computed from its events, for the report and for checkpoints. Pure.
 import { z } from 'zod';
 import type { EngineCount } from '../../shared/protocol/engine-identity.js';
 import type { WorkerSummary } from '../../shared/monitoring/messages.js';
@@ -18,7 +18,7 @@ export const totalsRecord = z.object({
   slicesDuplicated: count,
   engines: z.array(z.object({ engine: z.string(), fingerprint: z.string(), workers: z.int().positive() })),
   resumedAtSteps: z.array(count),
-  /** Whether the run was resumed with another configuration or other images. */
+  /** Whether the run was resumed with a different configuration or different images. */
   isOverridden: z.boolean(),
 });
 export type TotalsRecord = z.infer<typeof totalsRecord>;
@@ -31,7 +31,7 @@ export class RunTotals {
   #bytesSent = 0;
   #bytesReceived = 0;
 
-  /** @param resumed the totals of the checkpoint that the run resumes from */
+  /** @param resumed totals of the checkpoint that the run resumes from */
   constructor(resumed?: { step: number; record: TotalsRecord; isOverridden: boolean }) {
     this.#record = {
       workersJoined: 0,
@@ -84,12 +84,12 @@ export class RunTotals {
     return this.#record.engines.length <= 1 && !this.#record.isOverridden;
   }
 
-  /** The run's fingerprint, which is that of its first worker; undefined before it has joined. */
+  /** The run's fingerprint, which is its first worker's; undefined until the first worker has joined. */
   get firstFingerprint(): string | undefined {
     return this.#record.engines[0]?.fingerprint;
   }
 
-  /** Bytes exchanged with workers that have left. */
+  /** Total bytes sent to and received from workers that have left. */
   get bytes(): { sent: number; received: number } {
     return { sent: this.#bytesSent, received: this.#bytesReceived };
   }
@@ -99,15 +99,15 @@ export class RunTotals {
     return this.#phaseSums.step;
   }
 
-  /** Number of images whose gradients counted, over all workers of this name. */
+  /** Returns the number of images whose gradients counted, over all workers with this name. */
   imagesOf(name: string): number {
     return this.#workers.get(name)?.images ?? 0;
   }
 
   /**
-   * @param rest the fields that are not totals
-   * @param imagesTrainedHere images trained on since this coordinator started
-   * @param bytes bytes exchanged with the workers that are still connected
+   * @param rest fields that are not totals
+   * @param imagesTrainedHere number of images trained on since this coordinator started
+   * @param bytes bytes sent to and received from the workers that are still connected
    */
   report(
     rest: Omit<

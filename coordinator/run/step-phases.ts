@@ -1,25 +1,27 @@
-// Where the time of a step goes, as workers and the coordinator measure it.
+// Durations of a step's phases, as measured by the workers and the coordinator.
 /**
- * Where the time of a step goes, in milliseconds. The first five are means over the workers that computed in it, the next
- * two are the coordinator's; `step` is the whole step, from one update to the next.
+ * Durations of a step's phases, in milliseconds. The first five are means over the workers that computed in the step,
+ * the next two are measured by the coordinator, and `step` is the whole step, from one update to the next.
  */
 export interface StepPhases {
-  /** From a worker's last answer to the next weights: transfer, reduction, update, waiting for other workers. */
+  /**
+   * Time from a worker's last answer to the next weights: transfer, reduction, update, and waiting for other workers.
+   */
   waitForWeights: number;
   augment: number;
   compute: number;
-  /** Adding up the worker's own slices. */
+  /** Time spent adding up the gradients of the worker's own slices. */
   add: number;
-  /** From handing the answer to the socket until the socket has sent it. */
+  /** Time from passing the answer to the socket until the socket has sent it. */
   send: number;
-  /** Adding up the workers' partial sums. */
+  /** Time spent adding up the workers' partial sums. */
   reduce: number;
-  /** The optimizer, the moving statistics, and encoding the next weights. */
+  /** Time spent on the optimizer, the moving statistics, and encoding the next weights. */
   update: number;
   step: number;
 }
 
-/** Where a worker's time in a step went, in milliseconds. */
+/** Durations of one worker's phases in a step. */
 export interface WorkerPhases {
   waitMs: number;
   augmentMs: number;
@@ -28,14 +30,14 @@ export interface WorkerPhases {
   sendMs: number;
 }
 
-/** What one worker contributed to a step. */
+/** Contribution of one worker to a step. */
 export interface WorkerContribution {
   name: string;
-  /** Images whose gradients counted. */
+  /** Number of images whose gradients counted. */
   images: number;
-  /** Sums over its answers that counted. */
+  /** Phase durations, summed over the worker's answers that counted. */
   phases: WorkerPhases;
-  /** Milliseconds in which only this worker's answer was missing; 0 for all but the last. */
+  /** Milliseconds during which only this worker's answer was missing; 0 for all workers but the last to answer. */
   waitedForMs: number;
 }
 
@@ -45,7 +47,7 @@ export function zeroPhases(): StepPhases {
 
 export const phaseNames = Object.keys(zeroPhases()) as (keyof StepPhases)[];
 
-/** The means over the workers, and the coordinator's own phases. */
+/** Combines the means over the workers with the coordinator's phases. */
 export function stepPhases(
   workers: readonly { phases: WorkerPhases }[],
   own: Pick<StepPhases, 'reduce' | 'update' | 'step'>,

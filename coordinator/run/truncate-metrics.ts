@@ -1,13 +1,13 @@
-// Which lines of metrics.jsonl a resumed run keeps, so that its curves have each step once. Pure.
+// Selects the lines of metrics.jsonl that a resumed run keeps, so that its curves contain each step once. Pure.
 import { z } from 'zod';
 import { parseJson } from '../../shared/json.js';
 
 const metricsLine = z.looseObject({ type: z.string(), step: z.number() });
 
 /**
- * Keeps the lines up to a checkpoint, and all events. The resumed run makes later steps and evaluations again, and also the
- * checkpoint's own validation if that came after saving. Drops lines that a crash left incomplete.
- * @param text the content of metrics.jsonl
+ * Returns the lines up to a checkpoint, and all events. The resumed run repeats later steps and evaluations, and also
+ * the validation at the checkpoint's step if it came after saving. Drops lines that a crash left incomplete.
+ * @param text content of metrics.jsonl
  */
 export function truncateMetricsAt(text: string, checkpoint: { step: number; isValidated: boolean }): string {
   const kept = text.split('\n').filter((json) => {

@@ -1,11 +1,11 @@
-// Divides slices among workers by their speed and by the shards they hold, in whole aligned ranges where possible, because
-// each range costs one gradient on the wire. The result of a step never depends on the assignment. Pure.
+// Divides slices among workers according to their speed and the shards that they hold. Prefers large aligned ranges
+// because each range costs one gradient on the wire. The result of a step never depends on the assignment. Pure.
 import { alignedRanges, childrenOf, type SliceRange } from '../../shared/reduction/slices.js';
 
 /** A worker that may be assigned slices. */
 export interface Candidate {
   worker: number;
-  /** Computation time of a slice, in milliseconds. */
+  /** Computation time per slice, in milliseconds. */
   sliceMs: number;
   /** Time per answer besides computation: transfer and waiting, in milliseconds. */
   overheadMs: number;
@@ -19,24 +19,31 @@ export interface Assignment {
   ranges: SliceRange[];
 }
 
-/** The current division is kept unless another makes a step shorter by 10% and by 5 ms: measurements fluctuate. */
+/**
+ * Whether another division is worth a change. Measurements fluctuate, so it must shorten the step by more than 10% and
+ * more than 5 ms.
+ */
 function isWorthwhile(currentMs: number, otherMs: number): boolean {
   return currentMs - otherMs > Math.max(0.1 * otherMs, 5);
 }
 
-/** When a worker finishes this many slices. */
+/** Returns the time that a worker needs for this many slices, in milliseconds. */
 function finishMs({ sliceMs, overheadMs }: Candidate, slices: number): number {
   return slices === 0 ? 0 : overheadMs + slices * sliceMs;
 }
 
 /**
- * Gives slices out one by one, each to the worker that would finish it first, so that the last slice finishes as early as
+ * Assigns slices one by one, each to the worker that would finish it first, so that the last slice finishes as early as
  * possible.
- * @param owed slices that each candidate already owes
- * @returns slices that each candidate then owes
+ * @param initialCounts number of slices already assigned to each candidate; none by default
+ * @returns number of slices assigned to each candidate, including the initial ones
  */
-function countSlicesFor(sliceCount: number, candidates: readonly Candidate[], owed?: readonly number[]): number[] {
-  const counts = candidates.map((_, index) => owed?.[index] ?? 0);
+function countSlicesFor(
+  sliceCount: number,
+  candidates: readonly Candidate[],
+  initialCounts?: readonly number[],
+): number[] {
+  const counts = candidates.map((_, index) => initialCounts?.[index] ?? 0);
   for (let slice = 0; slice < sliceCount; slice++) {
     let best = 0;
     for (let index = 1; index < candidates.length; index++) {
@@ -52,9 +59,9 @@ function lastFinishMs(candidates: readonly Candidate[], counts: readonly number[
 }
 
 /**
- * Divides all slices so that the step is as short as possible; a worker that others would only wait for gets none. A slice
- * stays with its owner where possible, because moving it means moving its shard.
- * @param current owner of each slice until now; owners that are not candidates have left
+ * Divides all slices so that the step is as short as possible. A worker so slow that it would delay the step gets none.
+ * A slice stays with its owner where possible, because moving a slice means transferring its shard.
+ * @param current current owner of each slice; owners that are not candidates have left
  * @returns the owner of each slice
  */
 export function divideSlices(
@@ -100,28 +107,28 @@ export function divideSlices(
 }
 
 /**
- * Assigns ranges in the middle of a step: to workers that hold the shards if there are any, to the one that finishes
- * first. Splits a range where the step would otherwise end later.
- * @param owedBy slices that a worker already owes
+ * Assigns ranges in the middle of a step, each to the worker that would finish it first, among those that hold its
+ * shards if there are any. Splits a range if the step would otherwise take longer.
+ * @param assignedTo returns the number of slices already assigned to a worker
  */
 export function assignRanges(
   ranges: readonly SliceRange[],
   candidates: readonly Candidate[],
-  owedBy: (worker: number) => number = () => 0,
+  assignedTo: (worker: number) => number = () => 0,
 ): Assignment[] {
   if (candidates.length === 0) return [];
-  const owed = candidates.map(({ worker }) => owedBy(worker));
-  const goalMs = lastFinishMs(candidates, countSlicesFor(sliceCountOf(ranges), candidates, owed));
+  const counts = candidates.map(({ worker }) => assignedTo(worker));
+  const goalMs = lastFinishMs(candidates, countSlicesFor(sliceCountOf(ranges), candidates, counts));
   const assigned = candidates.map((): SliceRange[] => []);
   placeRanges(ranges, (range) => {
     const holders = candidates.flatMap((candidate, index) => (holdsRange(candidate, range) ? [index] : []));
     const isPartlyHeld = candidates.some((candidate) => slicesOf(range).some((slice) => candidate.holds(slice)));
     if (holders.length === 0 && isPartlyHeld && range.count > 1) return 'too-large';
     const eligible = holders.length > 0 ? holders : candidates.map((_, index) => index);
-    const doneMs = (index: number) => finishMs(candidates[index], owed[index] + range.count);
+    const doneMs = (index: number) => finishMs(candidates[index], counts[index] + range.count);
     const best = eligible.reduce((a, b) => (doneMs(b) < doneMs(a) ? b : a));
     if (range.count > 1 && doneMs(best) > goalMs) return 'too-large';
-    owed[best] += range.count;
+    counts[best] += range.count;
     assigned[best].push(range);
     return 'placed';
   });
@@ -130,7 +137,7 @@ export function assignRanges(
   );
 }
 
-/** Offers ranges, the largest first; one that is too large is replaced by its children. */
+/** Offers ranges, largest first. A range that is too large is replaced by its children in the reduction tree. */
 function placeRanges(
   ranges: readonly SliceRange[],
   offer: (range: SliceRange) => 'placed' | 'dropped' | 'too-large',
@@ -143,7 +150,7 @@ function placeRanges(
   }
 }
 
-/** The fewest aligned ranges that cover the slices with this property, in order. */
+/** Returns the smallest set of aligned ranges that covers the slices with this property, in order. */
 export function rangesWhere(sliceCount: number, hasProperty: (slice: number) => boolean): SliceRange[] {
   const ranges: SliceRange[] = [];
   for (let first = 0; first < sliceCount; first++) {

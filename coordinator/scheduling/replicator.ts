@@ -1,7 +1,8 @@
-// Places shards ahead of need, one transfer at a time in the whole run so that weights and gradients hardly wait for it:
-// first on workers that take over a slice, then extra copies, so that reassigning a slice needs no transfer. Pure.
+// Places shards on workers before they are needed: first on workers that take over a slice, then extra copies, so that
+// reassigning a slice needs no transfer. Allows one transfer at a time in the whole run, so that weights and gradients
+// are hardly delayed. Pure.
 
-/** A worker as the replicator sees it. */
+/** The replicator's view of a worker. */
 export interface Holder {
   readonly id: number;
   holds(sha256: string): boolean;
@@ -10,9 +11,9 @@ export interface Holder {
 }
 
 /**
- * The next shard to place and the worker to place it on; undefined when every shard is in place.
- * @param shards the hash of each slice's shard
- * @param owners the worker that computes each slice; empty while that is undecided
+ * Returns the next shard to place and the worker to place it on, or undefined when every shard is in place.
+ * @param shards hash of each slice's shard
+ * @param owners id of the worker that computes each slice; empty until that is decided
  * @param replicas number of workers that should hold each shard
  */
 export function nextPlacement<Worker extends Pick<Holder, 'id' | 'holds'>>(
@@ -22,7 +23,7 @@ export function nextPlacement<Worker extends Pick<Holder, 'id' | 'holds'>>(
   replicas: number,
 ): { worker: Worker; sha256: string } | undefined {
   const holdersOf = (sha256: string) => workers.filter((worker) => worker.holds(sha256)).length;
-  // Here and below: a shard that nobody holds is about to be requested by its slice's owner.
+  // Here and below, skip shards that no worker holds: the slice's owner is about to request the shard.
   const moving = shards.findIndex((sha256, slice) => {
     const owner = workers.find(({ id }) => id === owners[slice]);
     return owner !== undefined && !owner.holds(sha256) && holdersOf(sha256) > 0;
@@ -53,14 +54,20 @@ export class Replicator {
     this.#replicas = replicas;
   }
 
-  /** The first step is done, or slices have moved. Before that, workers request shards as they need them. */
+  /**
+   * Sets the owners of the slices after the first step, and whenever slices move. During the first step, workers
+   * request shards as they need them.
+   */
   setOwners(owners: readonly number[], workers: readonly Holder[]): void {
     if (owners === this.#owners) return;
     this.#owners = owners;
     this.update(workers);
   }
 
-  /** Starts the next transfer unless one is running. To be called when a worker joins, leaves, or has received a shard. */
+  /**
+   * Starts the next transfer unless one is in progress. Must be called when a worker joins, leaves, or has received a
+   * shard.
+   */
   update(workers: readonly Holder[]): void {
     if (this.#owners.length === 0) return;
     const running = this.#running;

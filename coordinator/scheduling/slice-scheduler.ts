@@ -1,5 +1,5 @@
-// Decides which worker computes which slices: the division at the start of a step, which outlives steps, and probes of idle
-// workers. What happens within a step is the dispatcher's business. Pure.
+// Decides which worker computes which slices: maintains the division of slices across steps, and schedules probes of
+// idle workers. The dispatcher handles events within a step. Pure.
 import { medianOf } from '../../shared/median.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 import {
@@ -13,7 +13,10 @@ import {
 import { ItemDurations } from './straggler-watch.js';
 import type { WorkerView } from './worker-load.js';
 
-/** How often an idle worker computes a slice that another worker has too, so that its speed is known and its engine warm. */
+/**
+ * Number of steps between two probes of an idle worker. A probe is a slice that another worker computes too; it
+ * measures the idle worker's speed and keeps its engine warm.
+ */
 const stepsBetweenProbes = 25;
 
 export class SliceScheduler {
@@ -23,7 +26,7 @@ export class SliceScheduler {
   #owners: readonly number[] = [];
   readonly #lastProbe = new WeakMap<WorkerView, number>();
 
-  /** @param shards the hash of each slice's shard */
+  /** @param shards hash of each slice's shard */
   constructor(shards: readonly string[], imagesPerSlice: number) {
     this.#shards = shards;
     this.#imagesPerSlice = imagesPerSlice;
@@ -33,7 +36,7 @@ export class SliceScheduler {
     return this.#shards.length;
   }
 
-  /** The owner of each slice, who may have left since; empty before the first step. */
+  /** Id of each slice's owner, which may have left since; empty before the first step. */
   get owners(): readonly number[] {
     return this.#owners;
   }
@@ -41,8 +44,8 @@ export class SliceScheduler {
   /**
    * Assigns all slices of a step: each to its owner, unless the owner is busy with an earlier step, or lacks the shard
    * while another worker holds it.
-   * @param workers all workers
-   * @param available those to assign work to
+   * @param workers all connected workers
+   * @param available workers that can be assigned work
    */
   assignStep(workers: readonly WorkerView[], available: readonly WorkerView[]): Assignment[] {
     const sliceCount = this.#shards.length;
@@ -57,23 +60,28 @@ export class SliceScheduler {
       for (let slice = 0; slice < sliceCount; slice++) isAssigned[slice] ||= own(slice);
     }
     const open = rangesWhere(sliceCount, (slice) => !isAssigned[slice]);
-    const owedBy = (worker: number) => sliceCountOf(ranges.get(worker)!);
-    for (const { worker, ranges: more } of assignRanges(open, candidates, owedBy)) ranges.get(worker)!.push(...more);
+    const assignedTo = (worker: number) => sliceCountOf(ranges.get(worker)!);
+    for (const { worker, ranges: more } of assignRanges(open, candidates, assignedTo)) {
+      ranges.get(worker)!.push(...more);
+    }
     return [...ranges].flatMap(([worker, own]) => (own.length > 0 ? [{ worker, ranges: own }] : []));
   }
 
-  /** Assigns open ranges in the middle of a step. @param owedBy slices that a worker already owes */
+  /**
+   * Assigns open ranges in the middle of a step.
+   * @param assignedTo returns the number of slices already assigned to a worker
+   */
   assign(
     ranges: readonly SliceRange[],
     workers: readonly WorkerView[],
-    owedBy: (worker: number) => number,
+    assignedTo: (worker: number) => number,
   ): Assignment[] {
-    return assignRanges(ranges, this.#candidates(workers), owedBy);
+    return assignRanges(ranges, this.#candidates(workers), assignedTo);
   }
 
   /**
-   * A slice that it holds for each of these idle workers that is due a probe. Not part of the step: if a probe's answer
-   * counted, a larger range that contains the slice would not.
+   * Returns a probe for each idle worker that is due for one: a slice whose shard it holds. Probes are not part of the
+   * step: if a probe's answer counted, the answer for a larger range that contains the slice could not count.
    */
   probes(idle: readonly WorkerView[], step: number): Assignment[] {
     return idle.flatMap((worker) => {
@@ -86,7 +94,10 @@ export class SliceScheduler {
     });
   }
 
-  /** The step of the worker's last probe; the step in which it is first seen idle if it never had one. */
+  /**
+   * Returns the step of the worker's last probe or, if there has been none, the step in which the worker was first seen
+   * idle.
+   */
   #lastProbeOf(worker: WorkerView, step: number): number {
     const last = this.#lastProbe.get(worker) ?? step;
     this.#lastProbe.set(worker, last);
@@ -106,7 +117,7 @@ export class SliceScheduler {
   }
 }
 
-/** Workers that are not busy with an earlier step, or all of them if every one is. */
+/** Returns the workers that are not busy with an earlier step, or all workers if every one is busy. */
 export function availableWorkers<Worker extends WorkerView>(
   workers: readonly Worker[],
   step: number,

@@ -1,16 +1,22 @@
-// Finds workers that take too long. Pure: the caller passes the time.
+// Detects stragglers: workers that take too long. Pure: the caller passes the time.
 import { medianOf } from '../../shared/median.js';
 
-/** Durations the median is taken over. */
+/** Number of durations from which the median is computed. */
 const windowSize = 64;
-/** With fewer durations, while first slices wait for shards and warm up engines, the limits below are longer. */
+/**
+ * Number of durations below which the longer limits that follow apply, because the first slices wait for shards and
+ * warm up engines.
+ */
 const minDurations = 8;
 const firstFactor = 10;
 const minFirstLimitMs = 60_000;
-/** Below this, computing an item a second time costs more than it saves. */
+/** Minimum time limit. Below it, computing an item a second time costs more than it saves. */
 const minLimitMs = 100;
 
-/** How long an item takes, from its assignment or the worker's previous answer to its answer, over a whole run. */
+/**
+ * Durations of items over a whole run, each from the item's assignment or the worker's previous answer, whichever is
+ * later, to its answer.
+ */
 export class ItemDurations {
   readonly #itemMs: number[] = [];
 
@@ -19,7 +25,7 @@ export class ItemDurations {
     if (this.#itemMs.length > windowSize) this.#itemMs.shift();
   }
 
-  /** Undefined before the first answer. */
+  /** Median duration in milliseconds; undefined before the first answer. */
   get medianMs(): number | undefined {
     return this.#itemMs.length === 0 ? undefined : medianOf(this.#itemMs);
   }
@@ -34,10 +40,10 @@ export class ItemDurations {
 export class StragglerWatch {
   readonly #durations: ItemDurations;
   readonly #factor: number;
-  /** Start time and size of the work that each worker answers next. */
+  /** Start time and size of the work that each worker is computing now. */
   readonly #running = new Map<number, { sinceMs: number; itemCount: number }>();
 
-  /** @param factor an item may take this many times the median; 0 for no limit */
+  /** @param factor an item is late after this many times the median duration; 0 for no limit */
   constructor(durations: ItemDurations, factor: number) {
     this.#durations = durations;
     this.#factor = factor;
@@ -61,7 +67,7 @@ export class StragglerWatch {
     return [...this.#running.keys()].filter((worker) => this.#deadlineMs(worker) <= nowMs);
   }
 
-  /** When the next worker becomes a straggler; Infinity for never. */
+  /** Returns the time when the next worker becomes a straggler, or Infinity if none will. */
   nextDeadlineMs(nowMs: number): number {
     const deadlines = [...this.#running.keys()].map((worker) => this.#deadlineMs(worker));
     return Math.min(...deadlines.filter((deadline) => deadline > nowMs));

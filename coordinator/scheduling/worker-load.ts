@@ -1,28 +1,28 @@
-// What one worker was assigned and has not answered, and what its answers say about its speed. Pure: the caller passes the
+// Tracks one worker's outstanding assignments, and measures its speed from its answers. Pure: the caller passes the
 // time.
 import { WorkerSpeed } from './worker-speed.js';
 import { WorkerTime } from './worker-time.js';
 
-/** What the scheduler knows of a connected worker. */
+/** The scheduler's view of a connected worker. */
 export interface WorkerView {
   readonly id: number;
   readonly name: string;
   readonly load: WorkerLoad;
-  /** Whether the worker has a shard, or was assigned it for evaluation and so will have it. */
+  /** Whether the worker has a shard, or will have it because it was assigned the shard for evaluation. */
   holds(sha256: string): boolean;
 }
 
 export class WorkerLoad {
   readonly speed = new WorkerSpeed();
   readonly time = new WorkerTime();
-  /** Step of the weights the worker was sent last. */
+  /** Step of the last weights sent to the worker; -1 before the first. */
   #weightsStep = -1;
   #pendingRanges = 0;
   #pendingEvaluations = 0;
   #assignedMs = 0;
   #computeMs = 0;
 
-  /** The step of the weights that the worker was sent last; -1 before the first. */
+  /** Step of the last weights sent to the worker; -1 before the first. */
   get weightsStep(): number {
     return this.#weightsStep;
   }
@@ -31,12 +31,12 @@ export class WorkerLoad {
     return this.#pendingRanges > 0 || this.#pendingEvaluations > 0;
   }
 
-  /** Whether the worker is still computing gradients of an earlier step, which others have finished. */
+  /** Whether the worker is still computing gradients for an earlier step, which other workers have finished. */
   isBusyBefore(step: number): boolean {
     return this.#pendingRanges > 0 && this.#weightsStep < step;
   }
 
-  /** The worker was sent other weights. It drops the work it has not started. */
+  /** Records that the worker was sent new weights, which makes it drop any work that it has not started. */
   weightsSent(step: number): void {
     this.#weightsStep = step;
     this.#pendingRanges = 0;
@@ -56,7 +56,10 @@ export class WorkerLoad {
     if (this.#pendingEvaluations++ === 0) this.time.assigned(nowMs);
   }
 
-  /** A gradient over `images` arrived. Answers that are too late to count still measure the worker's speed. */
+  /**
+   * Records that a gradient over this number of images arrived. Answers that are too late to count still measure the
+   * worker's speed.
+   */
   rangeAnswered(step: number, images: number, computeMs: number, nowMs: number): void {
     this.speed.computed(images, computeMs);
     if (step !== this.#weightsStep || this.#pendingRanges === 0) return;
@@ -66,7 +69,10 @@ export class WorkerLoad {
     this.time.answered(nowMs, this.#computeMs);
   }
 
-  /** Evaluation requests and answers are a few bytes, so all of the time counts as computation. */
+  /**
+   * Records an evaluation answer. Requests and answers are only a few bytes long, so all of the time counts as
+   * computation.
+   */
   evaluationAnswered(step: number, nowMs: number): void {
     if (step !== this.#weightsStep || this.#pendingEvaluations === 0) return;
     if (--this.#pendingEvaluations === 0) this.time.answered(nowMs, Infinity);

@@ -1,9 +1,9 @@
-// The shares of a worker's time spent on computation, network and waiting, as the coordinator sees them: the worker reports
-// its computation, the rest between assignment and answer is network, and between an answer and the next assignment the
-// worker waits. Pure.
+// Shares of a worker's time spent on computation, network and waiting, as observed by the coordinator. The worker
+// reports its computation time; the rest of the time from assignment to answer counts as network time, and the time
+// from an answer to the next assignment as waiting. Pure.
 import type { TimeShares } from '../../shared/monitoring/run-status.js';
 
-/** Assignments the shares are taken over: the last minute or so of a typical run. */
+/** Number of assignments from which the shares are computed: about the last minute of a typical run. */
 const windowSize = 20;
 
 interface Answered {
@@ -16,14 +16,16 @@ export class WorkerTime {
   readonly #answered: Answered[] = [];
   #assignedMs: number | undefined;
 
-  /** The idle worker was assigned work, or is to drop the work it has not started. */
+  /**
+   * Records that an idle worker was assigned work, or that a busy worker must drop the work that it has not started.
+   */
   assigned(nowMs: number): void {
-    // Dropped work is never answered; the worker computed all the time.
+    // Dropped work is never answered. Assume that the worker was computing the whole time.
     if (this.#assignedMs !== undefined) this.answered(nowMs, nowMs - this.#assignedMs);
     this.#assignedMs = nowMs;
   }
 
-  /** The worker answered everything it was assigned and reports this much computation. */
+  /** Records that the worker has answered all its assignments, and the computation time that it reported. */
   answered(nowMs: number, computeMs: number): void {
     const assignedMs = this.#assignedMs;
     if (assignedMs === undefined) return;
@@ -32,7 +34,10 @@ export class WorkerTime {
     if (this.#answered.length > windowSize) this.#answered.shift();
   }
 
-  /** Shares of the time from the oldest assignment in the window until now, or until the running one; null without any. */
+  /**
+   * Returns the shares of the time from the oldest assignment in the window until now, or until the current assignment
+   * if there is one. Returns null if no assignment has been answered.
+   */
   shares(nowMs: number): TimeShares | null {
     const first = this.#answered.at(0);
     const totalMs = first === undefined ? 0 : (this.#assignedMs ?? nowMs) - first.assignedMs;

@@ -1,12 +1,12 @@
-// NaN and infinity never reach the weights: every partial sum that counts is checked before the step's sum is used, and the
-// first worker, slice and array that is not finite is named. Pure.
+// Keeps NaN and infinity from reaching the weights: every partial sum that counts is checked before the step's sum is
+// used. Errors name the worker, slice and array of the first non-finite value. Pure.
 import { LockstepError } from '../../shared/errors.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import { areFinite, firstNotFinite } from '../../shared/reduction/finite.js';
 import { describeRange } from '../../shared/reduction/slices.js';
 import type { PartialSum } from './gradient-sum.js';
 
-/** Whether every value of a worker's answer is finite. */
+/** Returns whether every value in a worker's answer is finite. */
 export function isFinitePartialSum({ gradientSum, slices }: PartialSum): boolean {
   return (
     areFinite(gradientSum) &&
@@ -14,7 +14,10 @@ export function isFinitePartialSum({ gradientSum, slices }: PartialSum): boolean
   );
 }
 
-/** `diverged`, naming the worker, the step (from 0) and the first value of each kind that is not finite. */
+/**
+ * Returns a `diverged` error that names the worker, the step, and the first non-finite value of each kind. `step` is
+ * zero-based.
+ */
 export function notFinitePartialSum(
   worker: string,
   step: number,
@@ -42,7 +45,9 @@ export function notFinitePartialSum(
   );
 }
 
-/** `diverged`: the sum of finite partial sums is too large for float32. Steps count from 0. */
+/**
+ * Returns a `diverged` error for a sum of finite partial sums that exceeds the range of float32. `step` is zero-based.
+ */
 export function notFiniteSum(step: number, gradientSum: Float32Array, layout: ModelLayout): LockstepError {
   const first = firstNotFinite(gradientSum, layout.trainable);
   return new LockstepError(
@@ -52,11 +57,11 @@ export function notFiniteSum(step: number, gradientSum: Float32Array, layout: Mo
   );
 }
 
-/** `diverged`: the update left the range of float32. Steps count from 0. */
+/** Returns a `diverged` error for an update that exceeded the range of float32. `step` is zero-based. */
 export function notFiniteWeights(step: number, weights: Float32Array, layout: ModelLayout): LockstepError {
   const first = firstNotFinite(weights, layout.trainable);
   return new LockstepError(
     'diverged',
-    `the update of step ${step + 1} made a weight that is not finite (${first?.value} in ${first?.array}): training has diverged`,
+    `the update in step ${step + 1} produced a non-finite weight (${first?.value} in ${first?.array}): training has diverged`,
   );
 }

@@ -1,5 +1,5 @@
-// Hands out work to workers, collects their answers, and recovers from departures and stragglers: the one way in which
-// gradients, validation, test and evaluation are computed. What the work is, a Job says; who owes what, a WorkTracker.
+// Assigns work to workers, collects their answers, and recovers from departures and stragglers. Gradients, validation,
+// test and evaluation are all computed this way. A Job defines the work; a WorkTracker tracks assignments and answers.
 import type { Clock } from '../../shared/clock.js';
 import { ProtocolError } from '../../shared/errors.js';
 import type { WorkReason } from '../../shared/monitoring/step-view.js';
@@ -12,41 +12,41 @@ import { availableWorkers } from '../scheduling/slice-scheduler.js';
 import { StragglerWatch, type ItemDurations } from '../scheduling/straggler-watch.js';
 import { WorkTracker } from './work-tracker.js';
 
-/** Work for the workers: items 0 to itemCount - 1, computed with the weights of one step. */
+/** Work to distribute: items 0 to itemCount − 1, all computed with the weights of one step. */
 export interface Job<Answer, Result> {
   readonly step: number;
   readonly itemCount: number;
-  /** How long items of this kind take. */
+  /** Durations of items of this kind so far. */
   readonly durations: ItemDurations;
-  /** Receives the events of the job, if anyone is interested. */
+  /** Receives the events of the job; undefined if they are not needed. */
   readonly publish?: ((event: NewRunEvent) => void) | undefined;
-  /** The assignments to start with. */
+  /** Returns the initial assignments. */
   start(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[];
   /** Assigns open items to these workers. */
   assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[];
-  /** Assigns ranges of a straggler to idle workers as well. */
+  /** Assigns a straggler's ranges to idle workers as well. */
   assignAgain(work: WorkTracker, ranges: readonly SliceRange[], idle: readonly WorkerConnection[]): Assignment[];
-  /** Ranges that idle workers compute only to be measured. */
+  /** Returns assignments that idle workers compute only so that their speed can be measured. */
   probe?(idle: readonly WorkerConnection[]): Assignment[];
   send(worker: WorkerConnection, ranges: SliceRange[]): void;
-  /** The range that a message answers; undefined if it does not belong to this job. */
+  /** Returns the range that a message answers, or undefined if the message does not belong to this job. */
   rangeOf(message: AnswerMessage): SliceRange | undefined;
   /** Throws ProtocolError for a malformed answer. */
   parse(message: AnswerMessage, payload: Uint8Array): Answer;
-  /** Takes the first answer for a range. Throws to end the job. */
+  /** Accepts the first answer for a range. May throw to end the job. */
   accept(worker: WorkerConnection, answer: Answer): void;
-  /** Called once every item is answered. */
+  /** Returns the job's result. Called once every item has been answered. */
   result(recovery: Recovery): Result;
 }
 
-/** A worker that took too long, and the workers that were assigned its items as well. */
+/** A worker that took too long, and the workers that its items were also assigned to. */
 export interface Straggler {
   name: string;
   slices: number;
   speculative: readonly string[];
 }
 
-/** What went wrong in a job, and was recovered from. */
+/** Departures and stragglers that a job recovered from. */
 export interface Recovery {
   /** Number of items that were reassigned because their worker left. */
   reassigned: number;
@@ -60,8 +60,9 @@ export class Dispatcher {
   readonly #signal: AbortSignal;
 
   /**
-   * @param stragglerFactor an item that takes this many times the median is assigned to an idle worker as well; 0 for never
-   * @param signal gives up a job once no worker is left
+   * @param stragglerFactor an item that takes longer than this many times the median duration is also assigned to an
+   * idle worker; 0 to disable this
+   * @param signal after it is aborted, a job is abandoned once no worker is left
    */
   constructor(pool: WorkerPool, clock: Clock, stragglerFactor: number, signal: AbortSignal) {
     this.#pool = pool;
@@ -70,7 +71,9 @@ export class Dispatcher {
     this.#signal = signal;
   }
 
-  /** Runs a job to its end; waits as long as there is no worker. Rejects with the job's own error, or when given up. */
+  /**
+   * Runs a job to completion; waits while no workers are connected. Rejects if the job throws an error or is abandoned.
+   */
   async run<Answer, Result>(job: Job<Answer, Result>): Promise<Result> {
     const running = new RunningJob(job, this.#pool, this.#clock, this.#stragglerFactor);
     const signal = this.#signal;
@@ -128,7 +131,7 @@ class RunningJob<Answer, Result> {
     this.#publish({ type: 'broadcast' });
   }
 
-  /** Assigns what is open, to workers that have just joined for example. */
+  /** Assigns open items, for example to workers that have just joined. */
   continue(): void {
     const { step } = this.#job;
     const reason = this.#work.reassigned > 0 ? 'reassigned' : 'assigned';
@@ -162,7 +165,7 @@ class RunningJob<Answer, Result> {
       });
     if (this.#isProbe(id, range)) return handled(false);
     this.#publish({ type: 'answer-received', worker: { id, name }, range });
-    if (!this.#work.owes(id, range)) {
+    if (!this.#work.isAssigned(id, range)) {
       throw new ProtocolError(`a worker answers ${describeRange(range)}, which it was not assigned`);
     }
     const answer = this.#job.parse(message, payload);
@@ -174,7 +177,7 @@ class RunningJob<Answer, Result> {
     }
     const now = this.#clock.now();
     this.#watch.answered(id, now);
-    const [next] = this.#work.owedBy(id);
+    const [next] = this.#work.assignedTo(id);
     if (next !== undefined) this.#watch.started(id, next.count, now);
     if (this.#work.remaining > 0) this.continue();
     else settle.resolve(this.#job.result({ reassigned: this.#work.reassigned, stragglers: this.#stragglers }));
@@ -190,7 +193,7 @@ class RunningJob<Answer, Result> {
     for (const assignment of assignments) {
       const { worker: id, ranges } = assignment;
       const worker = this.#pool.get(id)!;
-      if (this.#work.owedBy(id).length === 0) this.#watch.started(id, ranges[0].count, this.#clock.now());
+      if (this.#work.assignedTo(id).length === 0) this.#watch.started(id, ranges[0].count, this.#clock.now());
       this.#work.assign(assignment);
       this.#send(worker, ranges, reason);
     }
@@ -201,13 +204,16 @@ class RunningJob<Answer, Result> {
     this.#job.send(worker, ranges);
   }
 
-  /** Assigns work of stragglers to idle workers as well, and sets a timer for the next worker to become one. */
+  /**
+   * Assigns the work of stragglers to idle workers as well, and sets a timer for the next time that a worker becomes a
+   * straggler.
+   */
   #helpStragglers(): void {
     this.#stopTimer();
     const now = this.#clock.now();
     for (const id of this.#watch.stragglers(now)) {
       const straggler = this.#pool.get(id)!;
-      const ranges = this.#work.owedOnlyBy(id);
+      const ranges = this.#work.assignedOnlyTo(id);
       const assignments = this.#job.assignAgain(this.#work, ranges, this.#idleWorkers());
       if (assignments.length === 0) continue;
       const slices = sliceCountOf(assignments.flatMap((assignment) => assignment.ranges));
@@ -234,7 +240,9 @@ class RunningJob<Answer, Result> {
 
   #idleWorkers(): WorkerConnection[] {
     const { step } = this.#job;
-    return this.#pool.workers.filter(({ id, load }) => this.#work.owedBy(id).length === 0 && !load.isBusyBefore(step));
+    return this.#pool.workers.filter(
+      ({ id, load }) => this.#work.assignedTo(id).length === 0 && !load.isBusyBefore(step),
+    );
   }
 
   #publish(event: NewRunEvent): void {

@@ -1,4 +1,4 @@
-// Evaluates the shards of a split: validation and test of a run, and `evaluate`.
+// Evaluates the shards of a split, for validation and testing in a run and for the `evaluate` command.
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { ProtocolError } from '../../shared/errors.js';
 import { classCount } from '../../shared/network/layout.js';
@@ -14,7 +14,7 @@ import type { ItemDurations } from '../scheduling/straggler-watch.js';
 import type { Job } from './dispatcher.js';
 import type { WorkTracker } from './work-tracker.js';
 
-/** Shards that a worker has at a time: one to compute and one to continue with. */
+/** Number of shards assigned to a worker at a time: one to compute now and one to continue with. */
 const shardsInFlight = 2;
 
 type IndexedShard = EvaluatedShard & { index: number };
@@ -31,7 +31,7 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
 
   /**
    * @param shards all shards of the run
-   * @param onShard called with each shard's result
+   * @param onShard receives each shard's result
    */
   constructor(
     split: EvaluationSplit,
@@ -59,13 +59,13 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
     return this.assignOpen(work, availableWorkers(workers, this.step));
   }
 
-  /** One shard each in turn, so that few shards still reach every worker. */
+  /** Assigns shards in turns, one per worker, so that every worker gets work even if there are few shards. */
   assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
     const open = work.open().flatMap(({ first, count }) => Array.from({ length: count }, (_, index) => first + index));
     const chosen = workers.map((worker) => ({ worker, ranges: [] as SliceRange[] }));
     for (let turn = 0; turn < shardsInFlight; turn++) {
       for (const { worker, ranges } of chosen) {
-        if (open.length === 0 || work.owedBy(worker.id).length + ranges.length >= shardsInFlight) continue;
+        if (open.length === 0 || work.assignedTo(worker.id).length + ranges.length >= shardsInFlight) continue;
         const [first] = open.splice(this.#choose(open, worker, workers), 1);
         ranges.push({ first, count: 1 });
       }
@@ -97,7 +97,7 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
     if (payload.length !== images || payload.some((label) => label >= classCount && label !== noClass)) {
       throw new ProtocolError(`an evaluation of ${images} images came with ${payload.length} bytes of classes`);
     }
-    // A copy: the message's memory is reused.
+    // Copy the classes because the message's memory is reused.
     return { index, sampleCount, lossSum, correctCount, predicted: Uint8Array.from(payload) };
   }
 
@@ -110,7 +110,10 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
     return this.#results;
   }
 
-  /** A shard that the worker holds, otherwise one that nobody holds, otherwise any: shards rarely travel twice. */
+  /**
+   * Chooses a shard that the worker holds, otherwise one that no worker holds, otherwise any, so that shards are rarely
+   * transferred twice. Returns its index in `open`.
+   */
   #choose(open: readonly number[], worker: WorkerConnection, workers: readonly WorkerConnection[]): number {
     const held = open.findIndex((index) => worker.holds(this.#shards[index].sha256));
     if (held >= 0) return held;

@@ -1,4 +1,4 @@
-// Collects the gradient of one step: the sum over all slices, whoever computes them.
+// Collects the gradient of one step: the sum over all slices, regardless of which workers compute them.
 import type { Clock } from '../../shared/clock.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import { floatsOf } from '../../shared/protocol/frame.js';
@@ -56,7 +56,7 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
   }
 
   assignAgain(work: WorkTracker, ranges: readonly SliceRange[], workers: readonly WorkerConnection[]): Assignment[] {
-    return this.#scheduler.assign(ranges, workers, (worker) => sliceCountOf(work.owedBy(worker)));
+    return this.#scheduler.assign(ranges, workers, (worker) => sliceCountOf(work.assignedTo(worker)));
   }
 
   probe(idle: readonly WorkerConnection[]): Assignment[] {
@@ -68,11 +68,14 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
   }
 
   rangeOf(message: AnswerMessage): SliceRange | undefined {
-    // An answer to an earlier step, which others have finished, may still arrive.
+    // A late answer to an earlier step, which other workers have finished, may still arrive.
     return message.type === 'gradient' && message.step === this.step ? message.range : undefined;
   }
 
-  /** The payload is the gradient sum, then the batch statistics of each slice; both stay in the message's memory. */
+  /**
+   * Parses a gradient. The payload contains the gradient sum, followed by the batch statistics of each slice. The
+   * returned arrays are views of the message's memory.
+   */
   parse(message: AnswerMessage, payload: Uint8Array): GradientAnswer {
     const { range, sampleCount, slices, phases } = message as GradientMessage;
     const { trainableSize, statisticsSize } = this.#layout;
@@ -89,7 +92,7 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
     };
   }
 
-  /** Throws `diverged` for a value that is not finite. */
+  /** Accepts an answer. Throws `diverged` if it contains a non-finite value. */
   accept(worker: WorkerConnection, answer: GradientAnswer): void {
     const isFinite = this.#contributions.timed(() => {
       this.#sum.add(answer);

@@ -1,7 +1,7 @@
-// The sum of a step's gradients, added up in tree order whatever the order of arrival. Pure.
+// Sums the gradients of a step in tree order, regardless of the order of arrival. Pure.
 import { addInto, relativesOf, sameRange, type SliceRange } from '../../shared/reduction/slices.js';
 
-/** What a worker reports about one slice besides its gradient. */
+/** A worker's results for one slice, except the gradient. */
 export interface SliceReport {
   lossSum: number;
   correctCount: number;
@@ -12,17 +12,17 @@ export interface SliceReport {
 /** The sum of the gradients over an aligned slice range. */
 export interface PartialSum {
   range: SliceRange;
-  /** Owned by GradientSum once added: it may be added to in place. */
+  /** Sum of the gradients. Owned by GradientSum once added, which may modify it in place. */
   gradientSum: Float32Array;
-  /** Images in the range's slices. */
+  /** Number of images in the range's slices. */
   sampleCount: number;
-  /** One per slice, in slice order. */
+  /** Reports for the range's slices, in slice order. */
   slices: readonly SliceReport[];
 }
 
 export class GradientSum {
   readonly #sliceCount: number;
-  /** Partial sums whose sibling is missing, by first slice. */
+  /** Partial sums whose siblings in the reduction tree are still missing, by first slice. */
   readonly #pending = new Map<number, { range: SliceRange; sum: Float32Array }>();
   readonly #reports: SliceReport[];
   #sampleCount = 0;
@@ -33,14 +33,14 @@ export class GradientSum {
     this.#reports = Array.from({ length: sliceCount });
   }
 
-  /** Adds a partial sum. Each slice may be part of one sum only. */
+  /** Adds a partial sum. Each slice may be part of only one partial sum. */
   add({ range, gradientSum, sampleCount, slices }: PartialSum): void {
     for (const [index, report] of slices.entries()) this.#reports[range.first + index] = report;
     this.#sampleCount += sampleCount;
     this.#merge(range, gradientSum);
   }
 
-  /** The sum over all slices; undefined until every slice is in it. */
+  /** The sum over all slices; undefined until every slice has been added. */
   get total(): Omit<PartialSum, 'range'> | undefined {
     if (this.#total === undefined) return undefined;
     return { gradientSum: this.#total, sampleCount: this.#sampleCount, slices: this.#reports };

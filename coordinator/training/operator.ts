@@ -1,11 +1,11 @@
-// Carries out operators' requests, and publishes who made them.
+// Carries out operators' requests, and publishes an event that names the operator.
 import { z } from 'zod';
 import { LockstepError } from '../../shared/errors.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 import type { RunControl } from './run-control.js';
 
-/** A request as it arrives. `worker` is the id of a connected worker. */
+/** Schema of a request. `worker` is the id of a connected worker. */
 export const operatorRequest = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('pause') }),
   z.strictObject({ action: z.literal('continue') }),
@@ -15,7 +15,7 @@ export const operatorRequest = z.discriminatedUnion('action', [
 ]);
 export type OperatorRequest = z.infer<typeof operatorRequest>;
 
-/** What operators act on. */
+/** The parts of a run that operators control. */
 export interface OperatedRun {
   control: RunControl;
   pool: WorkerPool;
@@ -24,7 +24,11 @@ export interface OperatedRun {
   stop: (reason: LockstepError) => void;
 }
 
-/** @param by the operator, for display. @returns why the request is refused; undefined if it was carried out */
+/**
+ * Carries out an operator's request.
+ * @param by name of the operator, for display
+ * @returns why the request is refused; undefined if it was carried out
+ */
 export function applyOperatorRequest(request: OperatorRequest, by: string, run: OperatedRun): string | undefined {
   const { control, pool, events, stop } = run;
   const publish = (detail: string) => events.publish({ type: 'operated', action: request.action, detail });
@@ -44,7 +48,7 @@ export function applyOperatorRequest(request: OperatorRequest, by: string, run: 
       const worker = pool.get(request.worker);
       if (worker === undefined) return `there is no worker ${request.worker}: it may have left`;
       publish(`${worker.name} (${worker.address}) by ${by}`);
-      // A worker that gets a goodbye does not come back; the pool learns of its end from its socket.
+      // A worker that receives a goodbye does not reconnect. The pool removes it when its socket closes.
       void worker.goodbye(`dropped by ${by}`);
       return undefined;
     }

@@ -1,30 +1,34 @@
-// Operators' requests to the training loop: a state machine that the loop reads between steps. Pure: no sockets, no clock.
-// Requests delay steps and never change them, so the weights stay the same.
+// State machine for operators' requests, which the training loop applies between steps. Pure: no sockets, no clock.
+// Requests can delay steps but never change their results, so they do not affect the weights.
 
-/** Stopping is not among them: it is the session's abort signal, which Ctrl-C uses too. */
+/** An operator's request to the training loop. Stopping uses the session's abort signal instead, as Ctrl-C does. */
 export type ControlRequest = 'pause' | 'continue' | 'checkpoint';
 
 /**
- * - `running`: one step after another.
- * - `pausing`: the current step is the last one before the pause.
- * - `paused`: the loop waits; workers come, go and answer heartbeats as always.
+ * State of the training loop:
+ * - `running`: the loop makes steps.
+ * - `pausing`: the loop will pause after the current step.
+ * - `paused`: the loop waits; workers can still join, leave and answer heartbeats.
  */
 export type ControlPhase = 'running' | 'pausing' | 'paused';
 
-/** What the loop does next. */
+/** What the training loop must do next. */
 export type ControlAction = 'step' | 'save' | 'wait';
 
 export class RunControl {
   #phase: ControlPhase = 'running';
   #isSaveDue = false;
-  /** Wakes the waiting loop. */
+  /** Wakes the training loop if it is waiting. */
   #wake: () => void = () => undefined;
 
   get phase(): ControlPhase {
     return this.#phase;
   }
 
-  /** @returns why the request is refused; undefined if it was accepted */
+  /**
+   * Accepts or refuses a request.
+   * @returns why the request is refused; undefined if it was accepted
+   */
   request(request: ControlRequest): string | undefined {
     switch (request) {
       case 'pause':
@@ -45,7 +49,7 @@ export class RunControl {
     return undefined;
   }
 
-  /** To be called between steps until it returns `step`; what it returns counts as done. */
+  /** Returns the next action, which the caller must perform. Must be called between steps until it returns `step`. */
   next(): ControlAction {
     if (this.#isSaveDue) {
       this.#isSaveDue = false;

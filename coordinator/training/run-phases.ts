@@ -1,11 +1,11 @@
-// What a run is doing. Publishes an event whenever that changes.
+// Tracks the current phase of a run, and publishes an event whenever it changes.
 import type { RunPhase } from '../../shared/monitoring/run-status.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 
 export class RunPhases {
   readonly #events: RunEventBus;
   #activity: RunPhase = 'waiting';
-  /** Whether there are too few workers for the activity. */
+  /** Whether too few workers are connected to continue the activity. */
   #isWaiting = false;
 
   constructor(events: RunEventBus) {
@@ -16,7 +16,7 @@ export class RunPhases {
     return this.#isWaiting && this.#activity !== 'ended' ? 'waiting' : this.#activity;
   }
 
-  /** Sets what the run does from now on, when there are enough workers. */
+  /** Sets the activity of the run from now on, for whenever enough workers are connected. */
   start(activity: RunPhase): void {
     this.#change(() => (this.#activity = activity));
   }

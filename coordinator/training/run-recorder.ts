@@ -1,4 +1,4 @@
-// Puts a run on disk: checkpoints while it goes, the report at its end.
+// Saves a run to disk: checkpoints during the run, and the report at its end.
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
 import type { CheckpointManager } from '../run/checkpoints/checkpoint-manager.js';
 import { metricsOf, type Metrics } from '../run/metrics.js';
@@ -15,7 +15,9 @@ export class RunRecorder {
   readonly #events: RunEventBus;
   readonly #totals: RunTotals;
   readonly #imagesSeenBefore: number;
-  /** Whether a checkpoint holds this state. There is nothing to save before the first update. */
+  /**
+   * Whether the current state has been saved. Initially true, because there is nothing to save before the first update.
+   */
   #isSaved = true;
 
   constructor(
@@ -37,17 +39,20 @@ export class RunRecorder {
     return this.#isSaved;
   }
 
-  /** The state has changed: it is worth a checkpoint. */
+  /** Records that the state has changed, so that the next save() writes a checkpoint. */
   changed(): void {
     this.#isSaved = false;
   }
 
-  /** For display. */
+  /** Returns a description of the last checkpoint, for messages. */
   describeLastCheckpoint(): string {
     return this.#checkpoints.describeLastCheckpoint();
   }
 
-  /** Saves a state that is not saved yet. If the disk refuses, training continues: a later attempt may succeed. */
+  /**
+   * Saves the state unless it has already been saved. If writing fails, training continues, because a later attempt may
+   * succeed.
+   */
   async save(): Promise<void> {
     if (this.#isSaved) return;
     const { imagesSeen, epochSums, validation } = this.#state;
@@ -65,7 +70,7 @@ export class RunRecorder {
     }
   }
 
-  /** Throws `save-failed` if the disk refuses. */
+  /** Saves the state unless it has already been saved. Throws `save-failed` if writing fails. */
   async saveBeforeExit(): Promise<void> {
     await this.save();
     if (this.#isSaved) return;

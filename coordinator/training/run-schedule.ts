@@ -1,4 +1,5 @@
-// When things happen in a run: its length, the ends of its epochs, when checkpoints are due, and the learning rate. Pure.
+// The schedule of a run: its length, the ends of epochs, the steps after which checkpoints are saved, and learning
+// rates. Pure.
 import { totalStepsOf, type Config } from '../../shared/config/config.js';
 import { learningRateAt } from '../optimizer/learning-rate.js';
 
@@ -13,7 +14,7 @@ export class RunSchedule {
     this.#config = config;
   }
 
-  /** The epoch of the last of `step` updates, counted from 1. */
+  /** Returns the one-based epoch that update number `step` belongs to; 1 before the first update. */
   epochOf(step: number): number {
     return Math.max(1, Math.ceil(step / this.stepsPerEpoch));
   }
@@ -22,17 +23,17 @@ export class RunSchedule {
     return Math.ceil(this.totalSteps / this.stepsPerEpoch);
   }
 
-  /** Whether `step` updates end an epoch. The last epoch may be shorter than the others. */
+  /** Returns whether an epoch ends after `step` updates. The last epoch may be shorter than the others. */
   isEpochEnd(step: number): boolean {
     return step > 0 && (step % this.stepsPerEpoch === 0 || step === this.totalSteps);
   }
 
-  /** Whether a checkpoint is saved after `step` updates. */
+  /** Returns whether a checkpoint is saved after `step` updates. */
   isCheckpointDue(step: number): boolean {
     return this.isEpochEnd(step) || step % (this.#config.checkpointEvery ?? Infinity) === 0;
   }
 
-  /** The learning rate of the update that follows `step` updates. */
+  /** Returns the learning rate for the update that follows `step` updates. */
   learningRateAt(step: number): number {
     return learningRateAt(step, this.#config, this);
   }

@@ -1,10 +1,10 @@
-// What each worker contributed to one step, how long it took, and which worker was waited for.
+// Collects each worker's contribution to one step, its phase durations, and the time that the step waited for it.
 import type { Clock } from '../../shared/clock.js';
 import type { WorkerContribution, WorkerPhases } from '../run/step-phases.js';
 
 export class StepContributions {
   readonly #clock: Clock;
-  /** In the order of the workers' latest answers. */
+  /** Contributions by worker id, in the order of the workers' latest answers. */
   readonly #byWorker = new Map<number, Omit<WorkerContribution, 'waitedForMs'> & { answeredMs: number }>();
   #reduceMs = 0;
 
@@ -12,7 +12,7 @@ export class StepContributions {
     this.#clock = clock;
   }
 
-  /** Measures the time spent on adding partial sums. */
+  /** Runs a function that adds partial sums, and records the time that it takes. */
   timed<Result>(add: () => Result): Result {
     const startedMs = performance.now();
     const result = add();
@@ -20,7 +20,7 @@ export class StepContributions {
     return result;
   }
 
-  /** Records an answer that counts. */
+  /** Adds an answer that counts to its worker's contribution. */
   add({ id, name }: { id: number; name: string }, answer: { sampleCount: number; phases: WorkerPhases }): void {
     const before = this.#byWorker.get(id);
     this.#byWorker.delete(id);

@@ -1,16 +1,16 @@
-// Measures one step, from its start to its update.
+// Measures one step, from its start to the end of its update.
 import { stepPhases, type StepPhases, type WorkerContribution } from '../run/step-phases.js';
 
 export class StepTimer {
   readonly #startedMs = performance.now();
   #updateStartedMs = this.#startedMs;
 
-  /** The gradient has been collected: the update starts. */
+  /** Records that the gradient has been collected and the update starts. */
   updateStarted(): void {
     this.#updateStartedMs = performance.now();
   }
 
-  /** Where the time until now went. */
+  /** Returns the durations of the step's phases so far. */
   phases(contributions: readonly WorkerContribution[], reduceMs: number): StepPhases {
     const endedMs = performance.now();
     return stepPhases(contributions, {

@@ -1,4 +1,5 @@
-// The training loop: collect a gradient, update, broadcast; validate and save between epochs, test at the end.
+// The training loop: collects gradients, updates the weights and broadcasts them; validates and saves between epochs;
+// tests at the end.
 import type { Clock } from '../../shared/clock.js';
 import { LockstepError } from '../../shared/errors.js';
 import { collectYoungGeneration } from '../../shared/gc.js';
@@ -23,10 +24,13 @@ import type { RunSchedule } from './run-schedule.js';
 import { StepTimer } from './step-timer.js';
 import type { TrainingState } from './training-state.js';
 
-/** After this time a step's assignments have left and the workers compute; a shorter step has no idle moment. */
+/**
+ * Time after which a step's assignments have been sent and the workers are computing. Shorter steps leave the
+ * coordinator no idle time.
+ */
 const idleAfterMs = 20;
 
-/** The collaborators of a run. */
+/** Collaborators of a training run. */
 export interface TrainingParts {
   setup: RunSetup;
   schedule: RunSchedule;
@@ -59,8 +63,8 @@ export class TrainingRun {
 
   /**
    * Trains to the end.
-   * @param minWorkers workers to wait for before the first step
-   * @param pauseBelow workers to wait for before each step
+   * @param minWorkers number of workers to wait for before the first step
+   * @param pauseBelow number of workers to wait for before each later step
    * @param signal ends the run after the current step, with a checkpoint
    */
   async train(minWorkers: number, pauseBelow: number, signal: AbortSignal): Promise<Report> {
@@ -86,7 +90,7 @@ export class TrainingRun {
     await this.#waitForWorkers(Math.max(minWorkers, pauseBelow), signal);
     const startedMs = performance.now();
     let weights = state.encodeWeights();
-    await this.#betweenSteps(weights, signal); // a run may have been stopped before its validation
+    await this.#betweenSteps(weights, signal); // a resumed run may have been stopped before its validation
     while (state.step < schedule.totalSteps) {
       await this.#applyOperatorRequests(signal);
       const timer = new StepTimer();
@@ -111,7 +115,7 @@ export class TrainingRun {
     await quorum.reached(signal);
   }
 
-  /** Pause, resume and checkpoint requests, applied between steps. */
+  /** Applies pause, resume and checkpoint requests between steps. */
   async #applyOperatorRequests(signal: AbortSignal): Promise<void> {
     const { control, phases } = this.#parts;
     for (let next = control.next(); next !== 'step'; next = control.next()) {
@@ -127,7 +131,7 @@ export class TrainingRun {
 
   async #collectGradient(weights: WeightsFrame): Promise<CollectedGradient> {
     const { setup, pool, dispatcher, events, clock } = this.#parts;
-    // The weights, and from each worker a gradient in fragments and put together.
+    // Accounts for the weights and, for each worker, a gradient twice: as fragments and reassembled.
     const allocatedBytes = weights.message.length * (1 + 2 * pool.size);
     const stopTimer = clock.after(idleAfterMs, () => collectYoungGeneration(allocatedBytes));
     const job = new GradientJob(weights, setup.layout, this.#scheduler, clock, (event) => events.publish(event));
@@ -136,7 +140,10 @@ export class TrainingRun {
     return gradient;
   }
 
-  /** Workers with slices wait for the weights; nobody waits for events. */
+  /**
+   * Sends the next weights to workers that own slices before events are published: workers wait for weights, but no one
+   * waits for events.
+   */
   #sendAhead(weights: WeightsFrame): void {
     const owners = new Set(this.#scheduler.owners);
     for (const worker of this.#parts.pool.workers) {
@@ -191,7 +198,10 @@ export class TrainingRun {
     await recorder.save();
   }
 
-  /** Nothing of the step that diverged has reached the state, which is saved as the step before left it. */
+  /**
+   * Returns the error that ends a diverged run. First saves the state, unless the diverged step has already affected
+   * it.
+   */
   async #endDiverged(divergence: LockstepError): Promise<LockstepError> {
     const { recorder, schedule } = this.#parts;
     if (this.#state.isFinite) await this.#save();

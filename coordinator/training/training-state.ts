@@ -1,4 +1,5 @@
-// Everything that training changes: weights, optimizer state, moving statistics, and the sums that metrics are made of.
+// Everything that training changes: weights, optimizer state, moving statistics, and the sums from which metrics are
+// computed.
 import { LockstepError } from '../../shared/errors.js';
 import { weightsSha256 } from '../../shared/network/layout-hash.js';
 import { areFinite } from '../../shared/reduction/finite.js';
@@ -16,19 +17,19 @@ import { notFiniteSum, notFiniteWeights } from './assert-finite.js';
 import type { CollectedGradient } from './gradient-job.js';
 
 export class TrainingState implements SavedState {
-  /** Updates made. */
+  /** Number of updates made. */
   step = 0;
-  /** Images of all steps. */
+  /** Number of images processed in all steps. */
   imagesSeen = 0;
-  /** Sums over the steps of the current epoch. */
+  /** Loss and accuracy sums over the steps of the current epoch. */
   epochSums: BatchSums = noSums;
-  /** The last validation. */
+  /** Result of the last validation; null before the first. */
   validation: RunProgress['validation'] = null;
   readonly optimizer: Optimizer;
   readonly movingStatistics: Float32Array;
   readonly #setup: RunSetup;
 
-  /** @param start the checkpoint to resume from, or pretrained weights; random initial weights without either */
+  /** @param start checkpoint to resume from, or pretrained weights; random initial weights if neither is given */
   constructor(
     setup: RunSetup,
     start: { checkpoint?: Checkpoint | undefined; pretrained?: PretrainedWeights | undefined },
@@ -48,7 +49,7 @@ export class TrainingState implements SavedState {
       if (saved === undefined) {
         throw new LockstepError(
           'bad-checkpoint',
-          `${path} has no optimizer state "${name}": another optimizer wrote it`,
+          `${path} has no optimizer state "${name}": the checkpoint was saved with a different optimizer`,
         );
       }
       values.set(saved);
@@ -66,7 +67,7 @@ export class TrainingState implements SavedState {
     return this.optimizer.state;
   }
 
-  /** Whether every weight is finite: then the state may be saved. */
+  /** Whether every weight is finite. Only finite states may be saved. */
   get isFinite(): boolean {
     return areFinite(this.weights);
   }
@@ -79,7 +80,7 @@ export class TrainingState implements SavedState {
     return encodeWeights(this.step, this.weights, this.movingStatistics);
   }
 
-  /** One update, in place. Throws `diverged` if the sum or a new weight is not finite. */
+  /** Makes one update in place. Throws `diverged` if the gradient sum or a new weight is not finite. */
   update(gradient: CollectedGradient, learningRate: number): void {
     const { config, layout, store } = this.#setup;
     const { gradientSum, sampleCount, slices } = gradient;
@@ -95,7 +96,10 @@ export class TrainingState implements SavedState {
     this.step++;
   }
 
-  /** Adds a step's results to the sums. @returns the step's metrics */
+  /**
+   * Adds a step's results to the sums.
+   * @returns the step's metrics
+   */
   record({ sampleCount, slices }: CollectedGradient): Metrics {
     const sums = slices.reduce<BatchSums>(
       (sum, { lossSum, correctCount }) => addSums(sum, { sampleCount: 0, lossSum, correctCount }),

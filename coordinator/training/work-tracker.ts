@@ -1,11 +1,12 @@
-// Who owes which items of a job, and which items are answered: slices of a step, or shards of an evaluation. Workers may
-// join, leave, answer late or answer twice, in any order. Pure: no sockets, no timers, no clock.
+// Tracks which items of a job are assigned to which workers, and which have been answered. Items are slices of a step
+// or shards of an evaluation. Workers may join, leave, answer late or answer twice, in any order. Pure: no sockets, no
+// timers, no clock.
 import { describeRange, sameRange, type SliceRange } from '../../shared/reduction/slices.js';
 import { rangesWhere, sliceCountOf, type Assignment } from '../scheduling/assignment.js';
 
 export class WorkTracker {
-  /** Ranges that each worker was assigned and has not answered. Two workers may owe the same item. */
-  readonly #owed = new Map<number, readonly SliceRange[]>();
+  /** Outstanding assignments: ranges that each worker was assigned and has not answered. Workers may share an item. */
+  readonly #assigned = new Map<number, readonly SliceRange[]>();
   readonly #isAnswered: boolean[];
   #remaining: number;
   #reassigned = 0;
@@ -15,7 +16,7 @@ export class WorkTracker {
     this.#remaining = itemCount;
   }
 
-  /** Number of items that nobody has answered. */
+  /** Number of items that have not been answered. */
   get remaining(): number {
     return this.#remaining;
   }
@@ -25,51 +26,55 @@ export class WorkTracker {
     return this.#reassigned;
   }
 
-  /** Ranges that a worker was assigned and has not answered. */
-  owedBy(worker: number): readonly SliceRange[] {
-    return this.#owed.get(worker) ?? [];
+  /** Returns the ranges that a worker was assigned and has not answered. */
+  assignedTo(worker: number): readonly SliceRange[] {
+    return this.#assigned.get(worker) ?? [];
   }
 
-  owes(worker: number, range: SliceRange): boolean {
-    return this.owedBy(worker).some((owed) => sameRange(owed, range));
+  isAssigned(worker: number, range: SliceRange): boolean {
+    return this.assignedTo(worker).some((assigned) => sameRange(assigned, range));
   }
 
-  /** Items that nobody owes and nobody has answered, as the fewest aligned ranges, in order. */
+  /**
+   * Returns the open items, which are neither assigned nor answered, as the smallest set of aligned ranges, in order.
+   */
   open(): SliceRange[] {
     const isOpen = this.#isAnswered.map((isAnswered) => !isAnswered);
-    for (const { first, count } of [...this.#owed.values()].flat()) isOpen.fill(false, first, first + count);
+    for (const { first, count } of [...this.#assigned.values()].flat()) isOpen.fill(false, first, first + count);
     return rangesWhere(isOpen.length, (item) => isOpen[item]);
   }
 
-  /** Unanswered ranges of a worker of which nobody else owes an item. */
-  owedOnlyBy(worker: number): SliceRange[] {
-    const others = [...this.#owed].flatMap(([other, ranges]) => (other === worker ? [] : ranges));
-    return this.owedBy(worker).filter(
+  /** Returns a worker's ranges in which no item is answered or assigned to another worker. */
+  assignedOnlyTo(worker: number): SliceRange[] {
+    const others = [...this.#assigned].flatMap(([other, ranges]) => (other === worker ? [] : ranges));
+    return this.assignedTo(worker).filter(
       (range) => !others.some((other) => overlap(range, other)) && !this.#hasAnswerIn(range),
     );
   }
 
   assign({ worker, ranges }: Assignment): void {
-    this.#owed.set(worker, [...this.owedBy(worker), ...ranges]);
+    this.#assigned.set(worker, [...this.assignedTo(worker), ...ranges]);
   }
 
-  /** A worker left: nobody owes its ranges any more. */
+  /** Drops the outstanding assignments of a worker that has left. */
   release(worker: number): void {
     const before = sliceCountOf(this.open());
-    this.#owed.delete(worker);
+    this.#assigned.delete(worker);
     this.#reassigned += sliceCountOf(this.open()) - before;
   }
 
   /**
-   * Records an answer. The first answer for an item is accepted. An answer that contains an answered item is a duplicate
-   * (its bits would be the same); the rest of its range is then open unless others owe it.
-   * Throws RangeError for a range that the worker does not owe.
+   * Records an answer. The first answer for an item is accepted. An answer that contains an answered item is a
+   * duplicate (its bits would be the same); the other items in its range become open unless they are answered or
+   * another worker is assigned them.
+   * Throws RangeError if the worker has no outstanding assignment for the range.
    */
   answer(worker: number, range: SliceRange): 'accepted' | 'duplicate' {
-    if (!this.owes(worker, range)) throw new RangeError(`worker ${worker} does not owe ${describeRange(range)}`);
-    const rest = this.owedBy(worker).filter((other) => !sameRange(other, range));
-    if (rest.length > 0) this.#owed.set(worker, rest);
-    else this.#owed.delete(worker);
+    if (!this.isAssigned(worker, range))
+      throw new RangeError(`worker ${worker} has no outstanding assignment for ${describeRange(range)}`);
+    const rest = this.assignedTo(worker).filter((other) => !sameRange(other, range));
+    if (rest.length > 0) this.#assigned.set(worker, rest);
+    else this.#assigned.delete(worker);
     if (this.#hasAnswerIn(range)) return 'duplicate';
     this.#isAnswered.fill(true, range.first, range.first + range.count);
     this.#remaining -= range.count;

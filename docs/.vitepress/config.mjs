@@ -1,12 +1,13 @@
-// The documentation site: every page of docs/, deploy/ and examples/, and the Markdown files in the repository's root, at the path it
-// has in the repository, so that a relative link works on the site and in a checkout alike. A dead link fails the build.
+// The documentation site: all pages in docs/, deploy/ and examples/, and the Markdown files in the repository's root.
+// Each page has the same path as in the repository, so that relative links work both on the site and in a checkout. A
+// dead link fails the build.
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitepress';
 
 const docs = new URL('../', import.meta.url);
 
-/** Sidebar entries for the numbered or dated files of a folder, titled by their first heading. */
+/** Sidebar entries for the numbered or dated files in a folder, each titled by its first heading. */
 function pagesIn(folder) {
   return readdirSync(new URL(`${folder}/`, docs))
     .filter((name) => name.endsWith('.md') && name !== 'index.md')
@@ -83,7 +84,7 @@ const sidebar = [
   },
 ];
 
-/** Pages outside docs/ import Vue as well, which is installed in docs/ only. */
+/** Resolves Vue from docs/, the only place where it is installed, for pages outside docs/ too. */
 const vueFromDocs = {
   name: 'vue-from-docs',
   enforce: 'pre',
@@ -97,7 +98,7 @@ const vueFromDocs = {
 export default defineConfig({
   title: 'Lockstep',
   description: 'Distributed data-parallel training whose result does not depend on who computed it',
-  // No favicon: browsers would ask the server's root for one.
+  // An empty favicon. Without one, browsers would request /favicon.ico from the server.
   head: [['link', { rel: 'icon', href: 'data:,' }]],
   srcDir: '..',
   srcExclude: ['!(docs|deploy|examples|*.md)/**', 'docs/generated/**'],

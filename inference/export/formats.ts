@@ -1,4 +1,4 @@
-// The formats that a trained model can be exported to, and writing them to files completely or not at all.
+// Export formats for trained models. Files are written completely or not at all.
 import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LockstepError, systemCodeOf } from '../../shared/errors.js';
@@ -7,10 +7,10 @@ import type { TrainedModel } from './network.js';
 export const exportFormats = ['keras', 'savedmodel', 'tfjs', 'onnx', 'safetensors'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
-/** One file, or the files of a folder by name. */
+/** An encoded model: a single file, or the files of a folder by name. */
 export type Exported = { file: Uint8Array } | { folder: Readonly<Record<string, Uint8Array>> };
 
-/** File name extensions of the formats that are a single file. */
+/** File name extensions of the single-file formats. */
 const extensions: Partial<Record<ExportFormat, string>> = {
   keras: '.keras',
   onnx: '.onnx',
@@ -26,7 +26,7 @@ export const loadingHints: Record<ExportFormat, (target: string) => string> = {
   safetensors: (target) => `safetensors.numpy.load_file(${JSON.stringify(target)})`,
 };
 
-/** The format that a file name implies. Throws `bad-option` for other names, such as those of folders. */
+/** Returns the format that a file name implies. Throws `bad-option` for names without a known extension. */
 export function formatOf(out: string): ExportFormat {
   const extension = path.extname(out);
   const format = exportFormats.find((each) => extensions[each] === extension);
@@ -38,7 +38,7 @@ export function formatOf(out: string): ExportFormat {
   );
 }
 
-/** The same model gives the same bytes. The code of each format is loaded on demand. */
+/** Encodes a model. The same model always gives the same bytes. The code for each format is loaded on demand. */
 export async function encodeExport(model: TrainedModel, format: ExportFormat): Promise<Exported> {
   switch (format) {
     case 'keras': {
@@ -67,10 +67,10 @@ export async function encodeExport(model: TrainedModel, format: ExportFormat): P
 }
 
 /**
- * Writes a model to a file or a folder. The files get their names once all of them are complete.
- * @param force whether to replace an existing file
- * @returns number of bytes
+ * Writes a model to a file or folder. Files get their final names only once all of them are complete.
  * Throws `bad-option` for a name without the format's extension, and if `out` exists or cannot be written.
+ * @param force true to replace an existing file
+ * @returns number of bytes written
  */
 export async function exportModel(
   model: TrainedModel,
@@ -99,7 +99,7 @@ export async function exportModel(
   const files = isFolder ? exported.folder : { '': exported.file };
   try {
     await mkdir(isFolder ? out : path.dirname(out), { recursive: true });
-    // Other files in an existing folder stay.
+    // Other files in an existing folder are kept.
     const names = Object.keys(files).map((name) => path.join(out, name));
     for (const [index, bytes] of Object.values(files).entries()) await writeFile(`${names[index]}.partial`, bytes);
     for (const name of names) await rename(`${name}.partial`, name);

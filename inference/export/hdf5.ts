@@ -2,7 +2,7 @@
 import { File, Group, ready } from 'h5wasm';
 
 export interface Hdf5Dataset {
-  /** Groups and name, for example `layers/dense/vars/0`. */
+  /** Path of groups and dataset name, for example `layers/dense/vars/0`. */
   path: string;
   shape: readonly number[];
   values: Float32Array;
@@ -11,7 +11,8 @@ export interface Hdf5Dataset {
 export async function encodeHdf5(datasets: readonly Hdf5Dataset[]): Promise<Uint8Array> {
   const { FS } = await ready;
   const name = 'arrays.h5'; // in the library's virtual file system
-  // HDF5 stores creation times from Date.now, but the same arrays must give the same bytes. No other code runs in between.
+  // HDF5 stores creation times from Date.now, but the same arrays must give the same bytes. The code below is
+  // synchronous, so no other code sees the replacement.
   const { now } = Date;
   Date.now = () => 0;
   const file = new File(name, 'w');

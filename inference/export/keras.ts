@@ -1,5 +1,5 @@
-// Writes a .keras file: a zip file with the configuration of Keras layers in JSON and the weights in HDF5. Only built-in
-// layers are used, so that keras.models.load_model needs no custom objects.
+// Writes a .keras file: a zip file with the configuration of the Keras layers in JSON and the weights in HDF5. Uses
+// only built-in layers, so keras.models.load_model needs no custom objects.
 import { zipSync } from 'fflate';
 import { imageChannels, imageSize } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
@@ -19,9 +19,9 @@ import {
   type TrainedModel,
 } from './network.js';
 
-/** The version whose format this is; all versions of Keras 3 read it. */
+/** Keras version stated in the file. All versions of Keras 3 can read it. */
 const kerasVersion = '3.15.1';
-/** A constant, so that the same checkpoint gives the same bytes; zip files cannot hold earlier times. */
+/** Constant file time, so that the same checkpoint gives the same bytes. Near the earliest time that zip supports. */
 const zipTime = '1980-01-02T00:00:00';
 
 export async function writeKeras(model: TrainedModel): Promise<Uint8Array> {
@@ -46,15 +46,15 @@ export async function writeKeras(model: TrainedModel): Promise<Uint8Array> {
       'config.json': Buffer.from(JSON.stringify(config)),
       'model.weights.h5': await encodeHdf5(writer.datasets),
     },
-    // Stored uncompressed, like Keras does: weights do not compress.
+    // Stored uncompressed, as in Keras: weights hardly compress.
     { level: 0, mtime: zipTime },
   );
 }
 
-/** The output of a layer. */
+/** Output of a layer. */
 interface KerasTensor {
   layer: string;
-  /** Without the batch dimension. */
+  /** Shape without the batch dimension. */
   shape: readonly number[];
 }
 
@@ -88,8 +88,8 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
   }
 
   /**
-   * Adds the variables of a layer, numbered in the order of Keras. Their path contains the layer's class instead of its name,
-   * with a number from the second layer of a class on.
+   * Adds the variables of a layer, numbered as in Keras. Their path contains the layer's class instead of its name,
+   * followed by a number from the second layer of the class on.
    */
   #variables(fileName: string, variables: readonly { shape: readonly number[]; values: Float32Array }[]): void {
     const count = this.#countOfClass.get(fileName) ?? 0;
@@ -113,7 +113,7 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
   }
 
   preprocess(x: KerasTensor, { subtract, divide }: PixelTransform): KerasTensor {
-    // Normalization divides by the square root of the variance, which is exactly 255 for 255².
+    // The Normalization layer divides by the square root of the variance, which is exactly 255 for a variance of 255².
     const isPerChannel = subtract.length === imageChannels;
     const mean = isPerChannel ? [...subtract] : pixelsOf(subtract);
     const divisors = [...divide].map((divisor) => divisor ** 2);
@@ -155,14 +155,14 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
 
   subsample(x: KerasTensor, { name, channelPadding, inputChannels, inputSize }: Subsampling): KerasTensor {
     const size = inputSize / 2;
-    // Averages over single pixels.
+    // A window of one pixel with stride 2 takes every second pixel.
     const sampled = this.#layer('AveragePooling2D', `${name}.sampled`, [x], [size, size, inputChannels], {
       pool_size: [1, 1],
       strides: [2, 2],
       padding: 'valid',
       data_format: 'channels_last',
     });
-    // With channels_first, the layer pads the last two dimensions: columns, by zero, and channels.
+    // With channels_first, the layer pads the last two dimensions. Here these are columns (no padding) and channels.
     return this.#layer('ZeroPadding2D', name, [sampled], [size, size, inputChannels + 2 * channelPadding], {
       padding: [
         [0, 0],
@@ -193,7 +193,7 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
   }
 }
 
-/** [row][column][channel] */
+/** Returns the values as nested arrays, [row][column][channel]. */
 function pixelsOf(values: Float32Array): number[][][] {
   return Array.from({ length: imageSize }, (_, row) =>
     Array.from({ length: imageSize }, (_unused, column) => {

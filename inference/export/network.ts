@@ -1,4 +1,4 @@
-// The network of an exported file, from pixels to logits, as calls to a writer for one format.
+// Describes the exported network, from pixels to logits, as a sequence of calls to a format's writer.
 import { preprocessingName, type Preprocessing } from '../../shared/dataset/image-batch.js';
 import { inputTransformOf, type InputTransform } from '../../shared/dataset/input-transform.js';
 import {
@@ -9,39 +9,39 @@ import {
   type ModelLayout,
 } from '../../shared/network/layout.js';
 
-/** A trained network, with the metadata of an exported file. */
+/** A trained network, with the metadata for exported files. */
 export interface TrainedModel {
   layout: ModelLayout;
   /** The trainable weights. */
   weights: Float32Array;
   movingStatistics: Float32Array;
   preprocessing: Preprocessing;
-  /** In the order of the logits. */
+  /** Class names, in the order of the logits. */
   classNames: readonly string[];
-  /** Number of steps it was trained. */
+  /** Number of completed training steps. */
   step: number;
-  /** See weightsSha256 in shared/network/layout-hash.ts. */
+  /** Hash of the weights: see weightsSha256 in shared/network/layout-hash.ts. */
   weightsSha256: string;
 }
 
-/** Name of the input: float32 [N, 32, 32, 3], with red, green and blue from 0 to 255. */
+/** Name of the input tensor: float32 [N, 32, 32, 3], with red, green and blue values from 0 to 255. */
 export const inputName = 'images';
-/** Name of the output: float32 [N, 10]. */
+/** Name of the output tensor: float32 [N, 10]. */
 export const outputName = 'logits';
 
-/** A convolution with its weights and SAME padding as in TensorFlow. */
+/** A convolution with its weights. The padding is SAME as in TensorFlow. */
 export interface Convolution extends Pick<
   ConvLayer,
   'kernelSize' | 'stride' | 'inputChannels' | 'outputChannels' | 'inputSize' | 'outputSize'
 > {
-  /** For example `group2/block1/conv1`. */
+  /** Name, for example `group2/block1/conv1`. */
   name: string;
-  /** [height, width, in, out] */
+  /** Filter weights, [height, width, in, out]. */
   kernel: Float32Array;
   bias: Float32Array | null;
 }
 
-/** Batch norm at inference, with moving statistics. */
+/** Batch norm for inference, with the moving statistics. */
 export interface Normalization {
   name: string;
   channels: number;
@@ -52,12 +52,12 @@ export interface Normalization {
   epsilon: number;
 }
 
-/** An identity shortcut that halves the image and doubles the channels. */
+/** Identity shortcut that halves height and width and doubles the number of channels. */
 export interface Subsampling {
   name: string;
   inputChannels: number;
   inputSize: number;
-  /** Number of zero channels before and after. */
+  /** Number of zero channels added before, and also after, the existing channels. */
   channelPadding: number;
 }
 
@@ -65,15 +65,15 @@ export interface Dense {
   name: string;
   inputs: number;
   outputs: number;
-  /** [in, out] */
+  /** Weights, [in, out]. */
   kernel: Float32Array;
   bias: Float32Array;
 }
 
-/** Writes layers in one format. A Value refers to the output of a layer; images are [N, row, column, channel]. */
+/** Writes layers in one format. A Value refers to a layer's output. Images have the shape [N, row, column, channel]. */
 export interface NetworkWriter<Value> {
   input(): Value;
-  /** (pixel − subtract) / divide */
+  /** Computes (pixel − subtract) / divide. */
   preprocess(x: Value, transform: PixelTransform): Value;
   convolve(x: Value, convolution: Convolution): Value;
   normalize(x: Value, normalization: Normalization): Value;
@@ -86,10 +86,10 @@ export interface NetworkWriter<Value> {
   dense(x: Value, dense: Dense): Value;
 }
 
-/** Preprocessing without the channel order, which is part of the stem's kernel. */
+/** Preprocessing without the channel order, which the stem's kernel takes into account. */
 export type PixelTransform = Pick<InputTransform, 'subtract' | 'divide'>;
 
-/** Calls the writer for each layer, in order. @returns the logits */
+/** Calls the writer for each layer, in order, and returns the logits. */
 export function writeNetwork<Value>(
   model: Pick<TrainedModel, 'layout' | 'weights' | 'movingStatistics' | 'preprocessing'>,
   writer: NetworkWriter<Value>,
@@ -154,8 +154,8 @@ export function writeNetwork<Value>(
 }
 
 /**
- * Reorders the stem's kernel for channels in the order red, green, blue.
- * @param channelOrder the network's first, second and third channel (0 red, 1 green, 2 blue)
+ * Reorders the input channels of the stem's kernel to red, green, blue.
+ * @param channelOrder color of the network's first, second and third input channel (0 red, 1 green, 2 blue)
  */
 function kernelForRgb(kernel: Float32Array, conv: ConvLayer, channelOrder: readonly number[]): Float32Array {
   const { inputChannels, outputChannels } = conv;
@@ -169,7 +169,7 @@ function kernelForRgb(kernel: Float32Array, conv: ConvLayer, channelOrder: reado
   return reordered;
 }
 
-/** Metadata for formats that support it. */
+/** Returns the metadata for formats that support it. */
 export function describeModel(model: TrainedModel): Record<string, string> {
   const { layout, classNames, step, weightsSha256, preprocessing } = model;
   return {
@@ -186,7 +186,7 @@ export function describeModel(model: TrainedModel): Record<string, string> {
   };
 }
 
-/** `resnet20` */
+/** Returns the name of the network, such as `resnet20`. */
 export function nameOf(layout: ModelLayout): string {
   return `resnet${layout.spec.depth}`;
 }

@@ -1,4 +1,4 @@
-// The protobuf messages of an ONNX model, as far as they are used here. Source: onnx/onnx.proto.
+// The subset of ONNX's protobuf messages that is used here. Source: onnx/onnx.proto.
 import protobuf from 'protobufjs';
 
 const definition = `
@@ -84,12 +84,12 @@ message TensorShapeProto {
 
 const { root } = protobuf.parse(definition, { keepCase: true });
 
-/** Encodes a ModelProto from a plain object with the field names of the definition. Throws if a field has the wrong type. */
+/** Encodes a plain object with the field names of ModelProto. Throws if a field has the wrong type. */
 export function encodeOnnxModel(message: object): Uint8Array {
   const type = root.lookupType('onnx.ModelProto');
   return type.encode(type.fromObject(message)).finish();
 }
 
-/** TensorProto.DataType, for fields that are declared as numbers. */
+/** Values of TensorProto.DataType, for fields that are declared as numbers. */
 export const onnxFloat = 1;
 export const onnxInt64 = 7;

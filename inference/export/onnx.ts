@@ -1,5 +1,5 @@
-// Writes an ONNX model. Its input is [N, row, column, channel], as in every other format; the model itself transposes it to
-// channels first.
+// Writes an ONNX model. Its input has the shape [N, row, column, channel], as in all other formats; the model itself
+// transposes the input to [N, channel, row, column].
 import { littleEndianBytes } from '../../shared/network/layout-hash.js';
 import { classCount, imageChannels, imageSize } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
@@ -19,10 +19,10 @@ import {
 } from './network.js';
 import { encodeOnnxModel, onnxFloat, onnxInt64 } from './onnx-messages.js';
 
-/** From 2021: onnxruntime 1.10 and later support it. */
+/** ONNX operator set from 2021; onnxruntime 1.10 and later support it. */
 const operatorSet = 15;
 const irVersion = 8;
-/** Name of the dimension of variable size. */
+/** Name of the variable-size batch dimension. */
 const batchDimension = 'N';
 
 export function writeOnnx(model: TrainedModel): Uint8Array {
@@ -64,7 +64,7 @@ class OnnxWriter implements NetworkWriter<string> {
   readonly nodes: object[] = [];
   readonly initializers: object[] = [];
 
-  /** Adds a node with one output of the same name. */
+  /** Adds a node with one output, which has the same name as the node. */
   node(name: string, operation: string, inputs: readonly string[], attributes: OnnxAttributes = {}): string {
     const attribute = Object.entries(attributes).map(([name, value]) => Object.assign(value, { name }));
     this.nodes.push({ name, op_type: operation, input: inputs, output: [name], attribute });
@@ -121,9 +121,9 @@ class OnnxWriter implements NetworkWriter<string> {
   }
 
   subsample(x: string, { name, channelPadding }: Subsampling): string {
-    // Averages over single pixels.
+    // A window of one pixel with stride 2 takes every second pixel.
     const sampled = this.node(`${name}/sampled`, 'AveragePool', [x], { kernel_shape: ints(1, 1), strides: ints(2, 2) });
-    // Padding before each dimension, then after each.
+    // The padding before each of the four dimensions, followed by the padding after each.
     const pads = this.#integers(`${name}/pads`, [0, channelPadding, 0, 0, 0, channelPadding, 0, 0]);
     return this.node(name, 'Pad', [sampled, pads]);
   }
@@ -146,7 +146,7 @@ class OnnxWriter implements NetworkWriter<string> {
   }
 }
 
-/** From [height, width, in, out] to [out, in, height, width]. */
+/** Transposes a kernel from [height, width, in, out] to [out, in, height, width]. */
 function channelsFirst(kernel: Float32Array, inputChannels: number, outputChannels: number): Float32Array {
   const taps = kernel.length / (inputChannels * outputChannels);
   const transposed = new Float32Array(kernel.length);
@@ -160,7 +160,7 @@ function channelsFirst(kernel: Float32Array, inputChannels: number, outputChanne
   return transposed;
 }
 
-/** SAME padding as in TensorFlow: an odd row or column is added after. */
+/** Returns SAME padding as in TensorFlow: if the total is odd, the additional row or column is added at the end. */
 function samePadding({ kernelSize, stride, inputSize, outputSize }: Convolution): { before: number; after: number } {
   const zeros = Math.max((outputSize - 1) * stride + kernelSize - inputSize, 0);
   const before = Math.floor(zeros / 2);

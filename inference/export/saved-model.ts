@@ -1,4 +1,4 @@
-// Writes a TensorFlow SavedModel: one file with the weights as constants of the graph, and one serving signature.
+// Writes a TensorFlow SavedModel: a single file with the weights as graph constants and one serving signature.
 import { littleEndianBytes } from '../../shared/network/layout-hash.js';
 import { classCount } from '../../shared/network/layout.js';
 import { inputName, outputName, type TrainedModel } from './network.js';
@@ -12,13 +12,13 @@ import {
 } from './tensorflow-graph.js';
 import { encodeSavedModel } from './tensorflow-messages.js';
 
-/** A GraphDef version that TensorFlow 2 supports: see its core/public/version.h. */
+/** A GraphDef version that TensorFlow 2 supports: see tensorflow/core/public/version.h. */
 const graphVersion = 1000;
-/** The defaults of TensorFlow, TensorFlow Serving and saved_model_cli. */
+/** Default tag and signature name in TensorFlow, TensorFlow Serving and saved_model_cli. */
 const tag = 'serve';
 const signatureName = 'serving_default';
 
-/** The file in the folder of a SavedModel. */
+/** Name of the file in a SavedModel folder. */
 export const savedModelFile = 'saved_model.pb';
 
 export function writeSavedModel(model: TrainedModel): Uint8Array {

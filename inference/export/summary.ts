@@ -15,24 +15,24 @@ export interface LayerSummary {
   name: string;
   /** Name of the Keras class, such as `Conv2D`. */
   type: string;
-  /** Without the batch dimension. */
+  /** Shape of the output without the batch dimension. */
   outputShape: readonly number[];
   parameters: number;
-  /** Names of the layers whose outputs are its inputs. */
+  /** Names of the layers whose outputs this layer takes as inputs. */
   connectedTo: readonly string[];
 }
 
 export interface ModelSummary {
-  /** `resnet20` */
+  /** Name of the network, such as `resnet20`. */
   model: string;
   layers: readonly LayerSummary[];
   totalParameters: number;
   trainableParameters: number;
-  /** Moving statistics of batch norm. */
+  /** Number of moving statistics of batch norm. */
   nonTrainableParameters: number;
 }
 
-/** Depends on the layout only, so the weights passed to the writer are zeros. */
+/** Summarizes a network. The summary depends only on the layout, so the weights passed to the writer are zeros. */
 export function summarizeModel(layout: ModelLayout): ModelSummary {
   const writer = new SummaryWriter();
   writeNetwork(

@@ -13,10 +13,10 @@ import {
 } from './network.js';
 import { imageChannels, imageSize } from '../../shared/network/layout.js';
 
-/** Their numbers are in the message definitions. */
+/** Names of TensorFlow data types. The message definitions contain their numbers. */
 export type DataType = 'DT_FLOAT' | 'DT_INT32';
 
-/** The value of an operation's attribute. In a shape, -1 stands for any size. */
+/** Value of an operation's attribute. In a shape, -1 means any size. */
 export type Attribute =
   | { type: DataType }
   | { int: number }
@@ -35,10 +35,10 @@ export interface ConstantValue {
 export interface GraphNode {
   name: string;
   operation: string;
-  /** Names of nodes, whose first outputs are the inputs. */
+  /** Names of the nodes whose first outputs are the inputs of this node. */
   inputs: readonly string[];
   attributes: Readonly<Record<string, Attribute>>;
-  /** Only for Const. */
+  /** Value of a `Const` node. */
   value?: ConstantValue;
 }
 
@@ -47,7 +47,7 @@ export const inputShape = [-1, imageSize, imageSize, imageChannels] as const;
 const float = { T: { type: 'DT_FLOAT' } } as const;
 const channelsLast = { data_format: { string: 'NHWC' } } as const;
 
-/** @returns the nodes in topological order, from the input to the output */
+/** Returns the nodes of the graph in topological order, from the input to the output. */
 export function tensorFlowGraphOf(model: TrainedModel): GraphNode[] {
   const writer = new GraphWriter();
   const logits = writeNetwork(model, writer);
@@ -125,7 +125,7 @@ class GraphWriter implements NetworkWriter<string> {
   }
 
   subsample(x: string, { name, channelPadding }: Subsampling): string {
-    // Averages over single pixels.
+    // A window of one pixel with stride 2 takes every second pixel.
     const sampled = this.node(`${name}/sampled`, 'AvgPool', [x], {
       ...float,
       ...channelsLast,

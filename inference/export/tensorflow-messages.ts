@@ -1,4 +1,5 @@
-// The protobuf messages of a SavedModel, as far as they are used here. Source: tensorflow/core/protobuf/{saved_model,meta_graph}.proto and tensorflow/core/framework/*.proto.
+// The subset of SavedModel's protobuf messages that is used here. Source:
+// tensorflow/core/protobuf/{saved_model,meta_graph}.proto and tensorflow/core/framework/*.proto.
 import protobuf from 'protobufjs';
 
 const definition = `
@@ -75,7 +76,7 @@ enum DataType {
 
 const { root } = protobuf.parse(definition, { keepCase: true });
 
-/** Encodes a SavedModel from a plain object with the field names of the definition. Throws if a field has the wrong type. */
+/** Encodes a plain object with the field names of SavedModel. Throws if a field has the wrong type. */
 export function encodeSavedModel(message: object): Uint8Array {
   const type = root.lookupType('tensorflow.SavedModel');
   return type.encode(type.fromObject(message)).finish();

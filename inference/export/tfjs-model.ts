@@ -1,4 +1,4 @@
-// Writes a TensorFlow.js graph model for tf.loadGraphModel: model.json, and the weights in one binary file.
+// Writes a TensorFlow.js graph model for tf.loadGraphModel: model.json and a single binary file with the weights.
 import { littleEndianBytes } from '../../shared/network/layout-hash.js';
 import { classCount } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
@@ -10,7 +10,7 @@ const weightsFile = 'weights.bin';
 
 const typeNames: Record<DataType, string> = { DT_FLOAT: 'float32', DT_INT32: 'int32' };
 
-/** @returns the files by name */
+/** Returns the contents of the files by name. */
 export function writeTfjsModel(model: TrainedModel): Record<string, Uint8Array> {
   const nodes = tensorFlowGraphOf(model);
   const constants = nodes.flatMap(({ name, value }) => (value === undefined ? [] : [{ name, ...value }]));
@@ -37,7 +37,7 @@ export function writeTfjsModel(model: TrainedModel): Record<string, Uint8Array> 
   };
 }
 
-// TensorFlow's messages in the JSON mapping of protobuf, in which an int64 is a string and bytes are base64.
+// The functions below encode TensorFlow messages in protobuf's JSON mapping: int64 as a string, bytes as base64.
 
 function tensorInfo(node: string, shape: readonly number[]) {
   return { name: `${node}:0`, dtype: 'DT_FLOAT', tensorShape: tensorShape(shape) };
@@ -47,7 +47,7 @@ function tensorShape(shape: readonly number[]) {
   return { dim: shape.map((size) => ({ size: String(size) })) };
 }
 
-/** Omits the value of a constant, which is in the weights under the node's name. */
+/** Encodes a node. Omits the value of a constant, because the weights contain it under the node's name. */
 function nodeDef({ name, operation, inputs, attributes }: GraphNode) {
   const attr = Object.fromEntries(Object.entries(attributes).map(([key, attribute]) => [key, attrValue(attribute)]));
   return { name, op: operation, input: inputs, attr };

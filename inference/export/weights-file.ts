@@ -1,4 +1,5 @@
-// Writes a safetensors file: the weights with their names and layout in a checkpoint, and metadata to rebuild the network.
+// Writes a safetensors file: the weights, with names and layout as in a checkpoint, and metadata for rebuilding the
+// network.
 import { inputTransformOf } from '../../shared/dataset/input-transform.js';
 import { imageChannels, imageSize } from '../../shared/network/layout.js';
 import { encodeSafetensors, namedArraysOf } from '../../shared/network/safetensors.js';
@@ -21,7 +22,7 @@ export function writeSafetensors(model: TrainedModel): Uint8Array {
       'float32 [N, 32, 32, 3]: (pixel - subtract) / divide per red, green, blue channel, then the channels in the order ' +
       channelOrder.map((raw) => ['red', 'green', 'blue'][raw]).join(', '),
     output: 'logits: float32 [N, 10], before the softmax',
-    // One value per pixel would not fit into the header.
+    // Per-pixel values would not fit into the header, so the file contains them as an array.
     subtract: subtract.length === imageChannels ? subtract.join(',') : `the array ${meanImage.name}`,
     divide: divide.join(','),
     initialFilters: String(initialFilters),

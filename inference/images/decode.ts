@@ -1,4 +1,5 @@
-// Decodes PNG and JPEG files to upright rows of red, green and blue bytes. Errors name other file types.
+// Decodes PNG and JPEG files to upright images with red, green and blue bytes. For files of other types, the error
+// names the detected type.
 import readExif from 'exif-reader';
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
@@ -7,19 +8,22 @@ import { LockstepError, messageOf } from '../../shared/errors.js';
 export interface Image {
   width: number;
   height: number;
-  /** Row by row; three bytes per pixel: red, green, blue. */
+  /** Pixels row by row, three bytes each: red, green, blue. */
   pixels: Uint8Array;
 }
 
-/** More than today's cameras produce. A few bytes may claim any size, which would be allocated. */
+/**
+ * Maximum number of pixels, more than most cameras produce. Without a limit, a tiny file that claims a huge size would
+ * cause a huge allocation.
+ */
 const maxPixels = 64_000_000;
-/** Enough to decode maxPixels. */
+/** Memory limit of the JPEG decoder, enough for maxPixels. */
 const maxDecoderMegabytes = 2048;
 
 /**
- * Transparent pixels of a PNG become white; the EXIF orientation of a JPEG is applied.
- * @param source the file name, for error messages
+ * Decodes an image. Blends transparent pixels of a PNG with white, and applies the EXIF orientation of a JPEG.
  * Throws `bad-data` for a file that is not a PNG or JPEG, is damaged, or has more than maxPixels pixels.
+ * @param source file name, for error messages
  */
 export function decodeImage(file: Uint8Array, source: string): Image {
   const kind = kindOf(file);
@@ -42,7 +46,7 @@ export function decodeImage(file: Uint8Array, source: string): Image {
   }
 }
 
-/** File types by their first bytes; a dot stands for any byte. */
+/** File types by their first bytes; a dot matches any byte. */
 const signatures: readonly [RegExp, string][] = [
   [/^\x89PNG\r\n/, 'PNG'],
   [/^\xff\xd8\xff/, 'JPEG'],
@@ -63,7 +67,7 @@ function kindOf(file: Uint8Array): string {
 }
 
 function decodePng(file: Uint8Array, source: string): Image {
-  // The header chunk comes first, with its length and name, then width and height.
+  // The first chunk is the header chunk: its length and name, followed by width and height.
   if (file.length < 24) throw new Error('its header is truncated');
   const view = new DataView(file.buffer, file.byteOffset);
   assertSize(view.getUint32(16), view.getUint32(20), source);
@@ -85,7 +89,7 @@ function decodeJpeg(file: Uint8Array, source: string): Image {
   return applyExifOrientation(image, orientationIn(exif));
 }
 
-/** The size, before anything is allocated for it, and the EXIF data. */
+/** Reads the size and the EXIF data without decoding the image, so that the size can be checked before allocation. */
 function jpegHeader(file: Uint8Array): { width: number; height: number; exif: Uint8Array | undefined } {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   let exif: Uint8Array | undefined;
@@ -93,10 +97,10 @@ function jpegHeader(file: Uint8Array): { width: number; height: number; exif: Ui
   while (at + 9 <= file.length) {
     if (view.getUint8(at) !== 0xff) throw new Error('a marker is missing');
     const marker = view.getUint8(at + 1);
-    // Start of frame. Three markers of this range define tables instead.
+    // Start-of-frame markers. Three markers in this range have other meanings.
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
     if (isFrame) return { height: view.getUint16(at + 5), width: view.getUint16(at + 7), exif };
-    // A marker may be padded with any number of 0xff; otherwise the length of its segment follows.
+    // Any number of 0xff bytes may precede a marker; all other markers are followed by the length of their segment.
     const next = marker === 0xff ? at + 1 : at + 2 + view.getUint16(at + 2);
     if (marker === 0xe1) exif ??= file.subarray(at + 4, next);
     at = next;
@@ -113,7 +117,7 @@ function assertSize(width: number, height: number, source: string): void {
   );
 }
 
-/** From RGBA to RGB, on a white background. */
+/** Converts RGBA to RGB on a white background. */
 function blendWithWhite(rgba: Uint8Array, pixelCount: number): Uint8Array {
   const pixels = new Uint8Array(3 * pixelCount);
   for (let pixel = 0; pixel < pixelCount; pixel++) {
@@ -125,19 +129,19 @@ function blendWithWhite(rgba: Uint8Array, pixelCount: number): Uint8Array {
   return pixels;
 }
 
-/** The EXIF orientation from 1 to 8; 1, upright, if there is none or it is invalid. */
+/** Returns the EXIF orientation, 1 to 8; 1 (upright) if it is missing or invalid. */
 function orientationIn(exif: Uint8Array | undefined): number {
   if (exif === undefined) return 1;
   try {
     const orientation: unknown = readExif(Buffer.from(exif)).Image?.Orientation;
     return typeof orientation === 'number' && orientation >= 1 && orientation <= 8 ? orientation : 1;
   } catch {
-    // Damaged EXIF data does not affect the image itself.
+    // Damaged EXIF data does not prevent decoding the image.
     return 1;
   }
 }
 
-/** By orientation: whether rows and columns are transposed, and which axes of the stored image then run backwards. */
+/** Transforms by EXIF orientation: whether rows and columns are transposed, and which axes are reversed. */
 const orientations: Record<number, { transposed: boolean; fromRight: boolean; fromBottom: boolean }> = {
   2: { transposed: false, fromRight: true, fromBottom: false },
   3: { transposed: false, fromRight: true, fromBottom: true },
@@ -148,7 +152,7 @@ const orientations: Record<number, { transposed: boolean; fromRight: boolean; fr
   8: { transposed: true, fromRight: true, fromBottom: false },
 };
 
-/** @param orientation 1 to 8: where the first row and column of the stored image belong */
+/** Returns the upright image. @param orientation EXIF orientation of the stored image, 1 to 8 */
 export function applyExifOrientation(stored: Image, orientation: number): Image {
   const transform = orientations[orientation];
   if (transform === undefined) return stored;

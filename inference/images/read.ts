@@ -1,9 +1,9 @@
-// Reads image files.
+// Reads image files from disk.
 import { readFile, stat } from 'node:fs/promises';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
 import { decodeImage, type Image } from './decode.js';
 
-/** A PNG or JPEG file with as many pixels as decodeImage accepts is smaller. */
+/** Maximum file size. Files with as many pixels as decodeImage accepts are smaller. */
 const maxBytes = 512_000_000;
 
 /** Throws `bad-data` for a file that cannot be read, is too large, or that decodeImage does not accept. */

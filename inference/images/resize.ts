@@ -1,13 +1,13 @@
-// Resizes an image to the network's 32×32 pixels, with the same result on every machine.
+// Resizes an image to 32×32 pixels, the network's input size, with the same result on every machine.
 import { pixelsPerPlane, recordBytes } from '../../shared/dataset/image-batch.js';
 import { imageChannels, imageSize } from '../../shared/network/layout.js';
 import type { Image } from './decode.js';
 
 export const imageFits = ['crop', 'squeeze'] as const;
-/** How to make an image square: crop it to its center, or change its aspect ratio. */
+/** How to make an image square: crop to the center, or change the aspect ratio. */
 export type ImageFit = (typeof imageFits)[number];
 
-/** @returns a CIFAR-10 record: a label of 0, then the red, the green and the blue plane */
+/** Resizes an image and returns it as a CIFAR-10 record: label 0, then the red, green and blue planes. */
 export function recordOf(image: Image, fit: ImageFit): Uint8Array {
   const { width, height } = image;
   const side = Math.min(width, height);
@@ -21,7 +21,7 @@ export function recordOf(image: Image, fit: ImageFit): Uint8Array {
   const endRow = lastRow.first + lastRow.weights.length;
   const record = new Uint8Array(recordBytes);
   for (let channel = 0; channel < imageChannels; channel++) {
-    // Rows first: each row that is needed becomes 32 values.
+    // Resizes each required row to 32 values first, then the columns.
     const narrowed = new Float64Array(height * imageSize);
     for (let row = rows[0].first; row < endRow; row++) {
       for (const [column, { first, weights }] of columns.entries()) {
@@ -43,19 +43,19 @@ export function recordOf(image: Image, fit: ImageFit): Uint8Array {
   return record;
 }
 
-/** The source pixels of one of the 32 pixels, along one axis. */
+/** Source pixels that contribute to one of the 32 output pixels along an axis. */
 interface SourcePixels {
   first: number;
-  /** Of the first pixel and those after it. Their sum is 1. */
+  /** Weights of the first and the subsequent source pixels. Their sum is 1. */
   weights: Float64Array;
 }
 
 /**
- * Bicubic interpolation. When the image shrinks, the kernel is widened so that every source pixel contributes, which avoids
- * aliasing. 32 pixels stay exactly as they are.
- * @param begin first source pixel of the window
- * @param length of the window
- * @param size number of source pixels
+ * Returns the weights of bicubic interpolation for each output pixel. When an image shrinks, the kernel is widened so
+ * that every source pixel contributes, which avoids aliasing. A window of 32 pixels stays unchanged.
+ * @param begin start of the window along the axis, in source pixels
+ * @param length number of source pixels in the window
+ * @param size number of source pixels along the axis
  */
 function weightsOf(begin: number, length: number, size: number): SourcePixels[] {
   const scale = length / imageSize;
@@ -73,7 +73,7 @@ function weightsOf(begin: number, length: number, size: number): SourcePixels[] 
   });
 }
 
-/** Keys' cubic convolution kernel with a = -0.5. */
+/** Cubic convolution kernel (Keys 1981) with a = -0.5. */
 function bicubic(x: number): number {
   const distance = Math.abs(x);
   if (distance < 1) return (1.5 * distance - 2.5) * distance * distance + 1;

@@ -1,4 +1,4 @@
-// Compiles AssemblyScript to modules of WebAssembly. Part of the build; nothing of it runs later.
+// Compiles AssemblyScript to WebAssembly modules. Used only by the build, never at run time.
 import * as asc from 'assemblyscript/asc';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,11 +7,11 @@ const common = ['-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '-
 
 /**
  * @param {object} module
- * @param {string} module.entry the source's name in its folder
+ * @param {string} module.entry file name of the source in `sourceFolder`
  * @param {string} module.sourceFolder
- * @param {string} module.output the file to be written
- * @param {string[]} [module.options] beside those that all have
- * @param {Record<string, string>} [module.generated] sources by name that are in no file
+ * @param {string} module.output path of the file to write
+ * @param {string[]} [module.options] compiler options in addition to the common ones
+ * @param {Record<string, string>} [module.generated] generated sources by file name, which exist only in memory
  */
 export async function compileAssembly({ entry, sourceFolder, output, options = [], generated = {} }) {
   await mkdir(join(output, '..'), { recursive: true });

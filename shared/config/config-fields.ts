@@ -1,5 +1,6 @@
 // The table of configuration fields: schema, default, and help text of each. Command-line options, configuration files
-// and the library share these names (kebab-case on the command line). config.ts resolves values against it.
+// and the library share these names (kebab-case on the command line). config.ts uses the table to resolve a
+// configuration.
 import { z } from 'zod';
 import {
   cropPaddings,
@@ -16,13 +17,13 @@ import { recipeNames, type RecipeName } from './recipe-presets.js';
 export interface Field<Value> {
   schema: z.ZodType<Value>;
   default: Value;
-  /** What a valid value is, in words, for error messages. */
+  /** Description of the valid values, for error messages. */
   allowed: string;
-  /** One line of --help: an imperative or a noun phrase. */
+  /** Description in --help: an imperative or a noun phrase. */
   help: string;
-  /** The line of a switch's --no-… form; "do not" and `help` by default. */
+  /** Description of a switch's --no-… form in --help. By default, "do not" followed by `help`. */
   helpOff?: string;
-  /** The value's placeholder in --help; switches have none. */
+  /** Placeholder for the value in --help. Switches have none. */
   placeholder?: string;
 }
 
@@ -30,12 +31,12 @@ function field<Value>(definition: Field<Value>): Field<Value> {
   return definition;
 }
 
-/** A whole number of at least `minimum`, and its description. */
+/** Returns the schema and the description of a whole number that is at least `minimum`. */
 function wholeNumber(minimum: number) {
   return { schema: z.int().min(minimum), allowed: `a whole number of at least ${minimum}` };
 }
 
-/** The same, or null where the field is not set. */
+/** Like wholeNumber, but the value may also be null (not set), which is the default. */
 function optionalWholeNumber(minimum: number) {
   const { schema, allowed } = wholeNumber(minimum);
   return { schema: schema.nullable(), default: null, allowed };
@@ -123,7 +124,7 @@ export const recipeFields = {
     schema: z.number().min(0).max(1),
     default: 0.99,
     allowed: 'a number from 0 to 1',
-    help: "share of the moving statistics of batch norm that is kept, once per slice (Keras's convention: 1 minus PyTorch's momentum)",
+    help: "decay of batch norm's moving statistics, applied once per slice (Keras's convention: 1 minus PyTorch's momentum)",
     placeholder: 'X',
   }),
   initialWeightsSha256: field({
@@ -133,7 +134,7 @@ export const recipeFields = {
       .nullable(),
     default: null,
     allowed: '64 hexadecimal digits',
-    help: 'exit if the SHA-256 of the weights in --initial-weights is another one (default: not checked)',
+    help: 'exit unless the weights in --initial-weights have this SHA-256 (default: not checked)',
     placeholder: 'HASH',
   }),
   validationSplit: field({
@@ -171,7 +172,7 @@ export const recipeFields = {
     schema: z.enum(cropPaddings),
     default: 'zeros',
     allowed: 'zeros or reflect',
-    help: '4 pixels of padding before an image is cropped: zeros, or reflect (the image mirrored at its edges)',
+    help: 'how to fill the 4 pixels of padding around an image before cropping: zeros, or reflect (mirror the image at its edges)',
     placeholder: 'KIND',
   }),
   augmentValidation: field({ ...boolean, default: false, help: 'flip and crop validation images at random too' }),
@@ -212,7 +213,7 @@ export const recipeFields = {
     schema: positive.schema.nullable(),
     default: null,
     allowed: positive.allowed,
-    help: 'learning rate during --warmup-steps, instead of a rising one (default: it rises)',
+    help: 'constant learning rate during --warmup-steps (default: rises linearly to the peak)',
     placeholder: 'X',
   }),
   momentum: field({
@@ -231,7 +232,7 @@ export const recipeFields = {
   }),
 };
 
-/** Fields that do not affect the weights. */
+/** Fields outside the recipe: files, checkpoints, admission, heartbeats and scheduling. */
 const runFields = {
   data: field({
     ...optionalText,
@@ -284,7 +285,7 @@ const runFields = {
     default: 3,
     allowed: '0 to disable, or a number of at least 1',
     help:
-      'also assign a slice to an idle worker once it has taken X times as long as the median slice; the first result counts; 0 ' +
+      'also assign a slice to an idle worker once it has taken X times as long as the median slice; the first result wins; 0 ' +
       'disables this',
     placeholder: 'X',
   }),
@@ -302,10 +303,13 @@ export const configFields = { ...recipeFields, ...runFields };
 export type ConfigKey = keyof typeof configFields;
 /** A complete, valid configuration. */
 export type Config = { readonly [Key in ConfigKey]: (typeof configFields)[Key]['default'] };
-/** A configuration as a caller gives it: any of the fields. */
+/** A configuration as specified by a caller: any subset of the fields. */
 export type ConfigInput = { readonly [Key in ConfigKey]?: Config[Key] | undefined };
 
-/** The part of a configuration that workers receive: what determines the weights, and heartbeats. No paths. */
+/**
+ * Fields of the configuration that workers receive: those that determine the weights, and the heartbeat settings.
+ * Workers receive no paths.
+ */
 export const workerConfigKeys = [
   ...(Object.keys(recipeFields) as (keyof typeof recipeFields)[]),
   'heartbeatInterval',

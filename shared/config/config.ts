@@ -23,12 +23,15 @@ export function isConfigKey(key: string): key is ConfigKey {
   return Object.hasOwn(configFields, key);
 }
 
-/** `batchSize` as on the command line: `batch-size`. */
+/** Converts a key to its command-line form: `batchSize` becomes `batch-size`. */
 export function kebabCase(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** Throws `bad-config` for an unknown key. @param place where the keys are, for the message: `in FILE` */
+/**
+ * Throws `bad-config` if a key is unknown.
+ * @param place where the keys come from, for the error message: for example `in FILE`
+ */
 export function assertKnownKeys(input: Readonly<Record<string, unknown>>, place = ''): void {
   const unknown = Object.keys(input).find((key) => !isConfigKey(key));
   if (unknown === undefined) return;
@@ -40,9 +43,9 @@ export function assertKnownKeys(input: Readonly<Record<string, unknown>>, place 
 }
 
 /**
- * Fills in the recipe and the defaults, and checks every value and every combination of values.
- * @param nameOf the name of a field in error messages; its name in backticks by default
- * Throws `bad-config` naming the field, its value, and the allowed values.
+ * Resolves a configuration: fills in the recipe and the defaults, and checks that the values are valid and consistent.
+ * @param nameOf returns the name of a field for error messages; by default, its key in backticks
+ * Throws `bad-config`, naming the field, its value, and the allowed values.
  */
 export function resolveConfig(
   input: Readonly<Record<string, unknown>>,
@@ -56,7 +59,7 @@ export function resolveConfig(
     if (parsed?.success === false) throw badValue(nameOf(key), given, allowed);
     values[key] = parsed === undefined ? fallback : parsed.data;
   }
-  // Each value was parsed by the schema of its own field.
+  // This is safe, because each value was parsed with its field's schema.
   const config = values as Mutable<Config>;
   applyRecipe(config, input);
   assertConsistent(config, nameOf);
@@ -68,7 +71,7 @@ export function resolveConfig(
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 function badValue(name: string, value: unknown, allowed: string): LockstepError {
-  // JSON cannot represent NaN and Infinity.
+  // JSON cannot represent NaN or Infinity.
   const shown = typeof value === 'number' ? String(value) : JSON.stringify(value);
   return new LockstepError('bad-config', `${name} is ${shown}: it must be ${allowed}`);
 }
@@ -108,7 +111,8 @@ function assertConsistent(config: Config, nameOf: (key: string) => string): void
 }
 
 /**
- * Sets the recipe's values where `input` has none. A length given in steps or epochs replaces the recipe's in either.
+ * Sets the recipe's values where `input` has none. If the input sets the run length, in steps or in epochs, the
+ * recipe's length is ignored, whichever unit it uses.
  */
 function applyRecipe(config: Mutable<Config>, input: Readonly<Record<string, unknown>>): void {
   const hasLength = config.steps !== null || config.epochs !== null;
@@ -118,17 +122,17 @@ function applyRecipe(config: Mutable<Config>, input: Readonly<Record<string, unk
   }
 }
 
-/** The part of a configuration that workers receive. */
+/** Returns the part of a configuration that workers receive. */
 export function workerConfigOf(config: Config): WorkerConfig {
   return Object.fromEntries(workerConfigKeys.map((key) => [key, config[key]])) as WorkerConfig;
 }
 
-/** Parses that part. Cross-field rules are not checked. */
+/** Schema for the part of a configuration that workers receive. Does not check rules that involve several fields. */
 export const workerConfigSchema = z.strictObject(
   Object.fromEntries(workerConfigKeys.map((key) => [key, configFields[key].schema])),
 ) as unknown as z.ZodType<WorkerConfig, WorkerConfig>;
 
-/** Number of steps of a run. */
+/** Returns the number of steps in a run. */
 export function totalStepsOf(config: Config, stepsPerEpoch: number): number {
   if (config.epochs !== null) return config.epochs * stepsPerEpoch;
   return config.steps ?? defaultSteps;

@@ -8,7 +8,7 @@ export function nearestWord(given: string, words: readonly string[]): string | u
   return nearest !== undefined && nearest.distance <= Math.max(1, plain(given).length / 3) ? nearest.word : undefined;
 }
 
-/** Levenshtein distance. */
+/** Returns the Levenshtein distance. */
 function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, length) => length);
   for (let i = 1; i <= from.length; i++) {

@@ -3,12 +3,12 @@
 export const recipeNames = ['tutorial', 'paper', 'fast'] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
-/** The values of each recipe that differ from the defaults. They may depend on other fields. */
+/** Each recipe's values that differ from the defaults. They may depend on other fields. */
 export const recipePresets = {
   tutorial: () => ({}),
   /**
-   * He et al. 2016, section 4.2. From 110 layers on: warm-up at 0.01 "until the training error is below 80% (about 400
-   * iterations)".
+   * He et al. 2016, section 4.2. Networks with 110 or more layers warm up at a learning rate of 0.01 "until the
+   * training error is below 80% (about 400 iterations)".
    */
   paper: ({ depth }) => ({
     preprocessing: 'per-pixel-mean' as const,
@@ -16,7 +16,7 @@ export const recipePresets = {
     weightDecay: 0.0001,
     ...(depth >= 110 ? { warmupSteps: 400, warmupRate: 0.01 } : {}),
   }),
-  /** 30 epochs with the settings that had the best validation accuracy: see docs/benchmarks/fast-recipe.md. */
+  /** 30 epochs, with the settings that achieved the best validation accuracy (see docs/benchmarks/fast-recipe.md). */
   fast: () => ({
     epochs: 30,
     schedule: 'one-cycle' as const,

@@ -2,27 +2,30 @@
 import { classCount } from '../network/layout.js';
 import { recordBytes } from './image-batch.js';
 
-/** A whole dataset in memory. Records as in image-batch.ts: a label byte, then the red, green and blue planes. */
+/**
+ * A complete dataset in memory. Each record is a label byte, followed by the red, green and blue planes (see
+ * image-batch.ts).
+ */
 export interface Cifar10 {
-  /** Names of the labels 0 to 9. */
+  /** Names of the classes with labels 0 to 9, in this order. */
   classNames: readonly string[];
-  /** Records of batches 1 to 5. */
+  /** Records of the training images (batches 1 to 5). */
   training: Uint8Array;
-  /** Records of the test batch. */
+  /** Records of the test images. */
   test: Uint8Array;
-  /** Where the images come from, for display: the folder, or 'synthetic …'. */
+  /** Description of where the images come from, for display: the folder, or `synthetic images …`. */
   source: string;
 }
 
 export const trainingFiles = [1, 2, 3, 4, 5].map((batch) => `data_batch_${batch}.bin`);
 export const testFile = 'test_batch.bin';
-/** Holds the ten class names, one per line. */
+/** File with the ten class names, one per line. */
 export const classNamesFile = 'batches.meta.txt';
 export const cifar10Files: readonly string[] = [...trainingFiles, testFile, classNamesFile];
-/** Folder that the official archive unpacks to. */
+/** Folder in the official archive that contains the files. */
 export const archiveFolder = 'cifar-10-batches-bin';
 
-/** The names in the official batches.meta.txt. */
+/** Class names in the official batches.meta.txt. */
 export const officialClassNames: readonly string[] = [
   'airplane',
   'automobile',
@@ -40,7 +43,7 @@ export function imageCountOf(records: Uint8Array): number {
   return records.length / recordBytes;
 }
 
-/** Number of images of each class. Labels above 9 are not counted. */
+/** Returns the number of images in each class. Ignores labels above 9. */
 export function countPerClass(records: Uint8Array): Uint32Array {
   const counts = new Uint32Array(classCount);
   for (let offset = 0; offset < records.length; offset += recordBytes) {

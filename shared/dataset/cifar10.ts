@@ -1,4 +1,4 @@
-// CIFAR-10 on disk: finds, reads, checks and writes the official binary files, and chooses the dataset of a run.
+// CIFAR-10 on disk: finds, reads, checks and writes the official binary files, and chooses the dataset for a run.
 import { mkdir, mkdtemp, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
@@ -17,13 +17,13 @@ import { synthesizeDataset } from './synthesize.js';
 
 export type { Cifar10 } from './cifar10-layout.js';
 
-/** Folder that is searched if none is given. */
+/** Folder to search if none is specified. */
 export const defaultDataDirectory = 'data';
 
-/** Node cannot read 2 GiB or more at a time. */
+/** Maximum number of bytes per read. Node.js cannot read 2 GiB or more at once. */
 const maxBytesPerRead = 2 ** 30;
 
-/** One of the six files of images. */
+/** One of the six image files. */
 export interface BatchFile {
   name: string;
   path: string;
@@ -32,18 +32,18 @@ export interface BatchFile {
 }
 
 /**
- * Whether a folder, or `cifar-10-batches-bin` in it, has a batch file. An incomplete set counts, so that loadCifar10
- * reports what is missing and a run does not silently use other images.
+ * Returns whether a folder, or its subfolder `cifar-10-batches-bin`, contains a batch file. An incomplete set counts,
+ * so that loadCifar10 reports the missing files instead of a run silently using other images.
  */
 export async function holdsCifar10(directory: string): Promise<boolean> {
   return (await hasBatchFile(directory)) || (await hasBatchFile(path.join(directory, archiveFolder)));
 }
 
 /**
- * Reads and checks a whole dataset.
- * @param directory folder of the batch files, or of the official archive's `cifar-10-batches-bin`
- * Throws `bad-data` if the folder or a file is missing, or a file does not consist of whole records or has a label
- * above 9.
+ * Reads and checks a complete dataset.
+ * @param directory folder that contains the batch files or the official archive's `cifar-10-batches-bin` folder
+ * Throws `bad-data` if the folder or a file is missing, a file does not consist of whole records, or a label is above
+ * 9.
  */
 export async function loadCifar10(directory: string): Promise<Cifar10> {
   const folder = await findBatchFolder(directory);
@@ -58,20 +58,21 @@ export async function loadCifar10(directory: string): Promise<Cifar10> {
 }
 
 /**
- * Batches 1 to 5, then the test batch, with their numbers of records. Does not read the files.
- * Throws `bad-data` if the folder or a file is missing or a file does not consist of whole records.
+ * Returns the image files with their numbers of records: batches 1 to 5, then the test batch. Does not read the files.
+ * Throws `bad-data` if the folder or a file is missing, or if a file does not consist of whole records.
  */
 export async function batchFilesOf(directory: string): Promise<BatchFile[]> {
   return measureBatchFiles(await findBatchFolder(directory));
 }
 
 /**
- * Returns the dataset of a run: the given folder, else the default folder if it holds CIFAR-10, else synthetic images.
- * Its `source` says which.
+ * Returns the dataset for a run: from the given folder, otherwise from the default folder if it contains CIFAR-10,
+ * otherwise synthetic images. The dataset's `source` says which was chosen.
  * @param directory the `data` option
- * @param options.defaultDirectory folder that is searched if `directory` is undefined (default: ./data)
- * @param options.synthetic size and seed of the synthetic set (default: seed 0, 50,000 training and 10,000 test images)
- * Throws `bad-data` like loadCifar10.
+ * @param options.defaultDirectory folder to search if `directory` is undefined (default: ./data)
+ * @param options.synthetic size and seed of the synthetic dataset (default: seed 0, 50,000 training and 10,000 test
+ * images)
+ * Throws `bad-data` for the same reasons as loadCifar10.
  */
 export async function resolveDataset(
   directory: string | undefined,
@@ -84,11 +85,11 @@ export async function resolveDataset(
 }
 
 /**
- * Writes a dataset as the official files, with the training images in five batches of nearly equal size. No file
- * appears under its final name before all are written.
- * @param options.overwrite replace an existing dataset (default: false)
- * Throws `bad-data` if the folder already holds CIFAR-10 or cannot be written, or if there are fewer than five training
- * images or no test image.
+ * Writes a dataset in the format of the official files, with the training images in five batches of nearly equal size.
+ * Moves the files to their final names only after all have been written.
+ * @param options.overwrite whether to replace an existing dataset (default: false)
+ * Throws `bad-data` if the folder already contains CIFAR-10 or cannot be written, or if there are fewer than five
+ * training images or no test images.
  */
 export async function writeCifar10(
   directory: string,
@@ -123,7 +124,7 @@ export async function writeCifar10(
   }
 }
 
-/** Throws `bad-data` if a folder holds CIFAR-10 files. */
+/** Throws `bad-data` if a folder contains CIFAR-10 files. */
 export async function assertNoCifar10(directory: string): Promise<void> {
   if (!(await holdsCifar10(directory))) return;
   throw new LockstepError(
@@ -133,8 +134,8 @@ export async function assertNoCifar10(directory: string): Promise<void> {
 }
 
 /**
- * Moves the seven files into place, replacing existing ones. The file of class names is removed first and written last,
- * so that an interruption leaves a set that is seen to be incomplete, not an unnoticed mixture of two.
+ * Moves the seven files into place, replacing existing ones. The class-name file is removed first and moved last, so
+ * that an interruption leaves an obviously incomplete set rather than an undetected mixture of two sets.
  */
 export async function installCifar10Files(from: string, directory: string): Promise<void> {
   await rm(path.join(directory, classNamesFile), { force: true });
@@ -142,7 +143,8 @@ export async function installCifar10Files(from: string, directory: string): Prom
 }
 
 /**
- * Calls `use` with a temporary folder inside `directory`, so that renaming files out of it stays on one file system.
+ * Calls `use` with a temporary folder, which is deleted afterward. The folder is inside `directory`, so that files can
+ * be renamed from it into `directory`, which requires a common file system.
  */
 export async function withTemporaryFolder<Result>(
   directory: string,

@@ -1,4 +1,4 @@
-// Downloads the official CIFAR-10 archive: resumes interrupted downloads, checks the MD5, unpacks the seven files.
+// Downloads the official CIFAR-10 archive: resumes interrupted downloads, checks the MD5, and unpacks the seven files.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
@@ -9,11 +9,11 @@ import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
 import { cifar10Files, imageCountOf, officialClassNames, type Cifar10 } from './cifar10-layout.js';
 import { holdsCifar10, installCifar10Files, loadCifar10, withTemporaryFolder } from './cifar10.js';
 
-/** Identity and contents of an archive. */
+/** Source, checksum and contents of an archive. */
 export interface CifarArchive {
   url: string;
   bytes: number;
-  /** Hexadecimal. */
+  /** MD5 checksum in hex. */
   md5: string;
   trainingImages: number;
   testImages: number;
@@ -31,28 +31,35 @@ export const officialArchive: CifarArchive = {
 /** File name of the archive in the data folder. An incomplete download has the suffix `.partial`. */
 export const archiveFile = 'cifar-10-binary.tar.gz';
 
-/** Connections to try if the server keeps dropping them. Each must receive something. */
+/**
+ * Maximum number of connections to open if the server keeps dropping them. A connection that receives nothing ends the
+ * download at once.
+ */
 const maxConnections = 20;
 
 export interface DownloadOptions {
   /** URL of a mirror of the archive (default: the archive's own URL). */
   url?: string;
-  /** Archive to download (default: the official one). Its size and MD5 must match. */
+  /** Archive to download (default: the official one). The downloaded file must have its size and MD5. */
   archive?: CifarArchive;
-  /** Replace another dataset in the folder (default: false). A broken or incomplete one is always replaced. */
+  /**
+   * Whether to replace a different dataset in the folder (default: false). A damaged or incomplete dataset is always
+   * replaced.
+   */
   overwrite?: boolean;
-  /** Called as bytes arrive. `received` includes those of an earlier, interrupted download. */
+  /** Called as bytes arrive. `received` includes bytes from an earlier, interrupted download. */
   onProgress?: (received: number, total: number) => void;
-  /** Stops the download. The bytes received so far are kept, and the next download continues after them. */
+  /** Aborts the download. The bytes received so far are kept, and the next download resumes after them. */
   signal?: AbortSignal;
 }
 
-/** `unpacked`: the archive was in the folder already, and the network was not used. */
+/** `unpacked` means that the archive was already in the folder and the network was not used. */
 export type DownloadOutcome = 'downloaded' | 'unpacked' | 'already there';
 
 /**
- * Puts the official files into `directory`.
- * Throws `download-failed`, `bad-data` if the folder holds another dataset, and `interrupted` after an abort.
+ * Downloads the official files into `directory`, unless they are already there.
+ * Throws `download-failed` if the archive cannot be downloaded or is invalid, `bad-data` if the folder contains a
+ * different dataset, and `interrupted` if the download is aborted.
  */
 export async function downloadCifar10(directory: string, options: DownloadOptions = {}): Promise<DownloadOutcome> {
   const archive = options.archive ?? officialArchive;
@@ -96,7 +103,10 @@ export async function downloadCifar10(directory: string, options: DownloadOption
   }
 }
 
-/** Whether the folder holds this archive's dataset. Throws `bad-data` if it holds a valid one that is different. */
+/**
+ * Returns whether the folder contains the archive's dataset. Throws `bad-data` if it contains a different valid
+ * dataset, unless `overwrite` is true.
+ */
 async function holdsSetOf(archive: CifarArchive, directory: string, overwrite: boolean): Promise<boolean> {
   if (!(await holdsCifar10(directory))) return false;
   let dataset: Cifar10;
@@ -110,7 +120,7 @@ async function holdsSetOf(archive: CifarArchive, directory: string, overwrite: b
   if (overwrite) return false;
   throw new LockstepError(
     'bad-data',
-    `${directory} already holds another dataset: ${imageCountOf(dataset.training)} training and ` +
+    `${directory} already holds a different dataset: ${imageCountOf(dataset.training)} training and ` +
       `${imageCountOf(dataset.test)} test images of ${dataset.classNames.join(', ')}. ` +
       'Choose another folder, or use `overwrite` to replace it',
   );
@@ -124,7 +134,9 @@ function isSetOf(archive: CifarArchive, dataset: Cifar10): boolean {
   );
 }
 
-/** Throws `download-failed` for a wrong archive, but does not delete it: the user put it there. */
+/**
+ * Throws `download-failed` if the archive has the wrong size or MD5. Does not delete it, because the user put it there.
+ */
 async function checkLocalArchive(archivePath: string, bytes: number, archive: CifarArchive): Promise<void> {
   const md5 = bytes === archive.bytes ? await md5Of(archivePath) : undefined;
   if (md5 === archive.md5) return;
@@ -146,7 +158,7 @@ interface Download {
   signal: AbortSignal | undefined;
 }
 
-/** Completes the partial file, reconnecting as long as each connection receives something. */
+/** Downloads the rest of the partial file, reconnecting as long as each connection receives something. */
 async function completePartialFile(download: Download): Promise<void> {
   const { url, partialPath, archive, failed, signal } = download;
   let received = (await sizeOf(partialPath)) ?? 0;
@@ -179,11 +191,11 @@ async function completePartialFile(download: Download): Promise<void> {
   }
 }
 
-/** Makes one request for the missing bytes and appends what arrives, also if the connection then fails. */
+/** Requests the missing bytes once and appends those that arrive, even if the connection fails partway. */
 async function fetchRest(download: Download, received: number): Promise<void> {
   const { url, partialPath, archive, failed, signal } = download;
   const response = await fetch(url, {
-    // Without a content encoding the bytes received are the archive's own and can be counted.
+    // Without a content encoding, the bytes received are those of the archive itself and can be counted.
     headers: { 'accept-encoding': 'identity', ...(received > 0 ? { range: `bytes=${received}-` } : {}) },
     ...(signal === undefined ? {} : { signal }),
   });
@@ -195,7 +207,7 @@ async function fetchRest(download: Download, received: number): Promise<void> {
     if (response.status !== 200 && response.status !== 206) {
       throw failed(`${url} responded with ${response.status} ${response.statusText}`.trimEnd());
     }
-    // A server without support for ranges responds with 200 and sends everything.
+    // A server without support for ranges responds with 200 and sends the whole file.
     const start = response.status === 206 ? received : 0;
     const announced = announcedSize(response, start);
     if (announced === 'another range') {
@@ -230,7 +242,8 @@ async function appendBody(download: Download, response: Response, start: number)
 }
 
 /**
- * Size of the whole file according to the headers of a response that begins at `start`; undefined if they do not say.
+ * Returns the size of the whole file according to the response headers, or undefined if they do not state it.
+ * @param start offset at which the response must begin
  */
 function announcedSize(response: Response, start: number): number | 'another range' | undefined {
   if (response.status === 206) {
@@ -281,7 +294,8 @@ async function md5Of(file: string): Promise<string> {
 }
 
 /**
- * fetch reports only 'fetch failed'. The reason is in its cause, whose message is empty if several addresses failed.
+ * Returns the reason why a request failed. The error thrown by fetch says only 'fetch failed'; its cause has the
+ * reason. The cause's message is empty if several addresses failed.
  */
 function reasonOf(thrown: unknown): string {
   const cause = thrown instanceof Error ? thrown.cause : undefined;

@@ -2,37 +2,41 @@
 import { imageChannels, imageSize } from '../network/layout.js';
 
 export const pixelsPerPlane = imageSize * imageSize;
-/** A CIFAR-10 record: a label byte, then the red, green and blue planes, row by row. */
+/** Size of a CIFAR-10 record: a label byte, then the red, green and blue planes, row by row. */
 export const recordBytes = 1 + imageChannels * pixelsPerPlane;
-/** Rows and columns of padding on each side of an image before it is cropped. */
+/** Rows and columns of padding added to each side of an image before cropping. */
 export const cropMargin = 4;
-/** The augmentation that leaves an image as it is. */
+/** The augmentation that leaves an image unchanged. */
 export const identityAugmentation = packAugmentation(cropMargin, cropMargin, false);
 
-/** Images in the order in which an engine computes them. */
+/** Images in the order in which an engine processes them. */
 export interface ImageBatch {
-  /** CIFAR-10 records, one after the other. */
+  /** Consecutive CIFAR-10 records. */
   records: Uint8Array;
-  /** Index of each image's record. */
+  /** Index of the record of each image in the batch. */
   indices: Uint32Array;
-  /** Packed augmentation of each image: see packAugmentation. */
+  /** Packed augmentation of each image (see packAugmentation). */
   augmentations: Uint16Array;
 }
 
 export const cropPaddings = ['zeros', 'reflect'] as const;
-/** Padding before the crop: raw zeros, or a reflection without the edge (numpy's `reflect`), where row -1 is row 1. */
+/**
+ * Padding before cropping. `zeros` pads with zero bytes. `reflect` mirrors the image without repeating its edge, as
+ * NumPy's `reflect` mode does: row -1 equals row 1.
+ */
 export type CropPadding = (typeof cropPaddings)[number];
 
 export const flipModes = ['random', 'alternating'] as const;
 /**
- * `random` flips each training image with probability 1/2 every time. `alternating` does so in the first epoch only and
- * inverts the choice from each epoch to the next.
+ * `random` flips each training image with probability 1/2 in every epoch. `alternating` does so only in the first
+ * epoch; in each later epoch, it flips the images that were not flipped in the previous epoch.
  */
 export type FlipMode = (typeof flipModes)[number];
 
 /**
- * Packs an augmentation: flip the image left to right, pad it by `cropMargin`, and cut out the 32×32 window whose upper
- * left corner is (top, left), each 0 to 8. Bits 0 to 3 hold left, 4 to 7 top, 8 the flip, 9 reflected padding.
+ * Packs an augmentation into a number. The augmentation flips the image left to right if `flipped`, pads it by
+ * `cropMargin`, and crops the 32×32 window whose upper-left corner is (top, left), each from 0 to 8. Bits 0 to 3 hold
+ * `left`, bits 4 to 7 `top`, bit 8 the flip, and bit 9 whether the padding is reflected.
  */
 export function packAugmentation(top: number, left: number, flipped: boolean, padding: CropPadding = 'zeros'): number {
   return left | (top << 4) | (flipped ? 1 << 8 : 0) | (padding === 'reflect' ? 1 << 9 : 0);
@@ -61,20 +65,25 @@ export function identityAugmentations(count: number): Uint16Array {
 export const preprocessingNames = ['imagenet', 'per-pixel-mean', 'standardize'] as const;
 export type PreprocessingName = (typeof preprocessingNames)[number];
 
-/** Preprocessing with statistics of the training images: (byte - subtract) / divide. */
+/** Preprocessing with statistics measured on the training images: (byte - subtract) / divide. */
 export interface MeasuredPreprocessing {
   name: Exclude<PreprocessingName, 'imagenet'>;
   /**
-   * `per-pixel-mean`: the mean of each pixel, [row, column, raw channel]. `standardize`: the mean of each raw channel.
+   * Values to subtract. `per-pixel-mean`: the mean of each pixel, shape [row, column, raw channel]. `standardize`: the
+   * mean of each raw channel.
    */
   subtract: Float32Array;
-  /** Per raw channel (red, green, blue). `per-pixel-mean`: 255. `standardize`: the channel's standard deviation. */
+  /**
+   * Divisor for each raw channel (red, green, blue). `per-pixel-mean`: 255. `standardize`: the channel's standard
+   * deviation.
+   */
   divide: Float32Array;
 }
 
 /**
  * How raw bytes become the network's input, whose channels are always blue, green, red. `imagenet` subtracts 103.939,
- * 116.779 and 123.68, then divides by 255. Augmentation comes first and works on raw bytes.
+ * 116.779 and 123.68 from these channels, then divides by 255. Augmentation comes before preprocessing and works on raw
+ * bytes.
  */
 export type Preprocessing = 'imagenet' | MeasuredPreprocessing;
 

@@ -1,14 +1,16 @@
-// Preprocessing in general form, as engines and exports apply it: an affine function of each pixel and a channel order.
+// Preprocessing in the general form that engines and exports apply: an affine function of each pixel, and a channel
+// order.
 import { imagenetMeans, type Preprocessing } from './image-batch.js';
 
 export interface InputTransform {
   /**
-   * Subtracted from the pixel: a value per raw channel (red, green, blue), or per pixel, [row, column, raw channel].
+   * Values to subtract: one per raw channel (red, green, blue), or one per pixel and channel, shape [row, column, raw
+   * channel].
    */
   subtract: Float32Array;
-  /** Divides the difference, per raw channel. */
+  /** Divisors for the differences, one per raw channel. */
   divide: Float32Array;
-  /** Raw channel (0 red, 1 green, 2 blue) of each channel of the network's input. */
+  /** Raw channel that each channel of the network's input is computed from: 0 is red, 1 green, 2 blue. */
   channelOrder: readonly [number, number, number];
 }
 

@@ -1,4 +1,4 @@
-// Measured preprocessing as float32 arrays, as the protocol and checkpoints carry it.
+// Converts measured preprocessing to and from the float32 arrays used in the protocol and in checkpoints.
 import { LockstepError } from '../errors.js';
 import { imageChannels, imageSize } from '../network/layout.js';
 import type { NamedArray } from '../network/safetensors.js';
@@ -12,7 +12,7 @@ function shapesOf(name: MeasuredPreprocessing['name']): { subtract: number[]; di
   };
 }
 
-/** The measured arrays by name; none for `imagenet`. */
+/** Returns the measured arrays with their names; none for `imagenet`. */
 export function measuredArraysOf(preprocessing: Preprocessing): NamedArray[] {
   if (preprocessing === 'imagenet') return [];
   const { subtract, divide } = shapesOf(preprocessing.name);
@@ -22,14 +22,17 @@ export function measuredArraysOf(preprocessing: Preprocessing): NamedArray[] {
   ];
 }
 
-/** Number of values in the arrays of measuredArraysOf. */
+/** Returns the total number of values in the arrays from measuredArraysOf. */
 export function measuredSizeOf(name: PreprocessingName): number {
   if (name === 'imagenet') return 0;
   const { subtract, divide } = shapesOf(name);
   return [subtract, divide].reduce((sum, shape) => sum + shape.reduce((size, extent) => size * extent, 1), 0);
 }
 
-/** @param values the arrays of measuredArraysOf, one after the other */
+/**
+ * Creates the preprocessing from its values.
+ * @param values the arrays from measuredArraysOf, concatenated
+ */
 export function preprocessingFromValues(name: PreprocessingName, values: Float32Array): Preprocessing {
   if (name === 'imagenet') return name;
   const divideAt = values.length - imageChannels;
@@ -37,8 +40,9 @@ export function preprocessingFromValues(name: PreprocessingName, values: Float32
 }
 
 /**
- * Throws `bad-checkpoint` if an array is missing or has another shape.
+ * Creates the preprocessing from a file's arrays.
  * @param source name of the file, for error messages
+ * Throws `bad-checkpoint` if an array is missing or has the wrong shape.
  */
 export function preprocessingFromArrays(
   name: MeasuredPreprocessing['name'],

@@ -1,26 +1,33 @@
-// Which images train and which validate, the partition of the training images into shards, and the order and
-// augmentation of each slice's images in each step. Pure functions of the seed, without state that a crash could lose.
+// Splits the images into training and validation images, partitions the training images into shards, and determines the
+// order and augmentation of each slice's images in each step. Pure functions of the seed, without state that a crash
+// could lose.
 import { KeyedRandom } from '../random.js';
 import { cropMargin, packAugmentation, identityAugmentations, recordBytes, type CropPadding } from './image-batch.js';
 
-/** The first floor(count × validationSplit) images validate and the others train, as in Keras. */
+/**
+ * Returns the number of validation images. As in Keras, the first floor(count × validationSplit) images are for
+ * validation and the others for training.
+ */
 export function validationCountOf(count: number, validationSplit: number): number {
   return Math.floor(count * validationSplit);
 }
 
-/** Whole global batches in an epoch. The images left over may come in another epoch. */
+/**
+ * Returns the number of complete global batches in an epoch. Leftover images are not used in that epoch; other epochs
+ * may use them.
+ */
 export function stepsPerEpochOf(trainingCount: number, batchSize: number): number {
   return Math.floor(trainingCount / batchSize);
 }
 
-/** Images in the shard of a slice. */
+/** Returns the number of training images in a slice's shard. */
 export function shardSizeOf(trainingCount: number, sliceCount: number, slice: number): number {
   return Math.ceil((trainingCount - slice) / sliceCount);
 }
 
 /**
- * Shuffles the training images by the seed and assigns them to the shards in turn.
- * @returns for each slice the indices of its training images; index 0 is the first image after the validation images
+ * Shuffles the training images with the seed and assigns them to the shards round-robin.
+ * @returns the indices of each slice's training images; index 0 is the first image after the validation images
  */
 export function partitionIntoShards(trainingCount: number, sliceCount: number, seed: number): Uint32Array[] {
   const shuffled = new KeyedRandom(seed, 'partition').permutation(trainingCount);
@@ -32,7 +39,7 @@ export function partitionIntoShards(trainingCount: number, sliceCount: number, s
   );
 }
 
-/** Copies the records at these indices, in this order. */
+/** Returns a copy of the records at these indices, in this order. */
 export function gatherRecords(records: Uint8Array, indices: Uint32Array): Uint8Array {
   const gathered = new Uint8Array(indices.length * recordBytes);
   indices.forEach((index, position) => {
@@ -41,16 +48,17 @@ export function gatherRecords(records: Uint8Array, indices: Uint32Array): Uint8A
   return gathered;
 }
 
-/** The order of a shard's images in an epoch: a permutation of 0 to shardSize - 1. */
+/** Returns the order of a shard's images in an epoch: a permutation of 0 to shardSize - 1. */
 export function epochOrder(seed: number, epoch: number, slice: number, shardSize: number): Uint32Array {
   return new KeyedRandom(seed, 'epochOrder', epoch, slice).permutation(shardSize);
 }
 
 /**
- * Which of a shard's images are flipped in an epoch with alternating flips (Jordan 2024, arXiv:2404.00498, section
- * 3.6): each with probability 1/2 in epoch 0, and inverted from each epoch to the next, so that two successive epochs
- * show both. The choice belongs to the image's index in its shard, not to its position in the epoch.
- * @param indices images of the shard, in the epoch's order
+ * Returns which of a shard's images to flip in an epoch with alternating flips (Jordan 2024, arXiv:2404.00498, section
+ * 3.6). In epoch 0, each image is flipped with probability 1/2. After that, the choice is inverted in each epoch, so
+ * that two consecutive epochs show both versions of the image. The choice depends on the image's index in its shard,
+ * not on its position in the epoch.
+ * @param indices indices of images in the shard, in the order of the epoch
  */
 export function alternatingFlip(seed: number, epoch: number, slice: number, indices: Uint32Array): boolean[] {
   const random = new KeyedRandom(seed, 'flip', 0, slice);
@@ -58,21 +66,22 @@ export function alternatingFlip(seed: number, epoch: number, slice: number, indi
 }
 
 /**
- * Augmentations of a slice's images in a step, or of an evaluation shard's in the validation at a step: each image is
- * flipped with probability 1/2 and cropped at one of 81 corners. All are the identity if `augment` is false.
+ * Returns the augmentations of a slice's images in a step, or of an evaluation shard's images in the validation at a
+ * step. Each image is flipped with probability 1/2 and cropped at one of 81 positions. If `augment` is false, all
+ * images are left unchanged.
  */
 export function augmentationsOf(key: {
-  /** `augmentation` by default. */
+  /** Purpose in the random key. `augmentation` by default. */
   purpose?: 'augmentation' | 'validationAugmentation';
   seed: number;
   step: number;
-  /** Index of the slice or the evaluation shard. */
+  /** Index of the slice or of the evaluation shard. */
   slice: number;
   count: number;
   augment: boolean;
-  /** `zeros` by default. */
+  /** Padding before cropping. `zeros` by default. */
   cropPadding?: CropPadding;
-  /** Flips decided elsewhere; the crops stay the same. */
+  /** Whether to flip each image, if the caller decides. The crops remain the same. */
   flipped?: readonly boolean[] | undefined;
 }): Uint16Array {
   if (!key.augment) return identityAugmentations(key.count);

@@ -1,7 +1,7 @@
-// Synthetic images of ten classes in CIFAR-10's layout, for machines without the real ones. Every image is a pure
-// function of (seed, split, index). It uses only + - * /, floor, sqrt and comparisons, whose bits IEEE 754 defines;
-// those of sin or exp differ between versions of V8. The numbers below determine the weights of every run on these
-// images.
+// Generates synthetic images of ten classes in CIFAR-10's layout, for machines without the real dataset. Every image is
+// a pure function of (seed, split, index). The code uses only + - * /, floor, sqrt and comparisons, whose results IEEE
+// 754 defines exactly; results of sin and exp differ between versions of V8. Changing any of the constants below
+// changes the weights of every run on these images.
 import { LockstepError } from '../errors.js';
 import { classCount, imageSize } from '../network/layout.js';
 import { KeyedRandom } from '../random.js';
@@ -13,14 +13,14 @@ export type Split = 'training' | 'test';
 export const defaultTrainingImages = 50_000;
 export const defaultTestImages = 10_000;
 
-/** Signed distance to a shape's edge, negative inside. The shape is about as large as a disc of radius 1. */
+/** Returns the signed distance to a shape's edge, negative inside. Shapes are about as large as a disc of radius 1. */
 type Outline = (x: number, y: number) => number;
 
 const outlines = {
   disc: (x, y) => Math.sqrt(x * x + y * y) - 1,
   ring: (x, y) => Math.abs(Math.sqrt(x * x + y * y) - 0.78) - 0.32,
   square: (x, y) => Math.max(Math.abs(x), Math.abs(y)) - 0.88,
-  // 0.866… is the cosine of 30°, the slope of an equilateral triangle's sides.
+  // (0.866…, -0.5) is the unit normal of an equilateral triangle's right side; 0.866… is the cosine of 30°.
   triangle: (x, y) => Math.max(y, 0.8660254 * Math.abs(x) - 0.5 * y) - 0.62,
   cross: (x, y) => {
     const long = Math.max(Math.abs(x), Math.abs(y));
@@ -29,10 +29,12 @@ const outlines = {
   },
 } satisfies Record<string, Outline>;
 
-/** Share of the second color at a point, 0 to 1. Points are in periods of the pattern. */
+/**
+ * Returns the share of the second color at a point, from 0 to 1. The unit of the coordinates is the pattern's period.
+ */
 type Pattern = (x: number, y: number) => number;
 
-/** Alternates between 0 and 1 along a line, with a ramp in between as antialiasing. */
+/** Returns a value that alternates between 0 and 1 along a line, with antialiasing ramps in between. */
 function stripe(position: number): number {
   const phase = position - Math.floor(position);
   return unit(0.5 + (Math.abs(2 * phase - 1) - 0.5) * 3);
@@ -59,8 +61,9 @@ const shapeNames = Object.keys(outlines) as ShapeName[];
 const patternNames = Object.keys(patterns) as PatternName[];
 
 /**
- * The features of a class. Neither shape nor pattern identifies it: each shape occurs in two classes, each pattern in
- * two or three. Hues (0 to 1 around the color wheel) are only tendencies, and those of neighboring classes overlap.
+ * Visual features of a class. Neither the shape nor the pattern alone identifies the class: each shape occurs in two
+ * classes, each pattern in two or three. Hues (0 to 1 around the color wheel) vary from image to image, and the hue
+ * ranges of similar classes overlap.
  */
 interface Subject {
   shape: ShapeName;
@@ -84,12 +87,12 @@ const subjects: readonly Subject[] = [
 
 const syntheticClassNames = subjects.map(({ shape, pattern }) => `${pattern} ${shape}`);
 
-/** Major indices of the random keys, so that each split's images and labels have their own random numbers. */
+/** Major indices of the random keys, which give the images and labels of each split independent random numbers. */
 const keyMajors = { training: { images: 0, labels: 2 }, test: { images: 1, labels: 3 } } as const;
 
 /**
- * Generates `count` records. A larger count begins with the records of a smaller one. Each block of ten records holds
- * each class once, in shuffled order.
+ * Generates `count` records. A larger count only appends records. Each block of ten records contains each class once,
+ * in random order.
  * @param options.seed an integer from 0 to 2^53 - 1
  */
 export function synthesizeRecords(options: { seed: number; split: Split; count: number }): Uint8Array {
@@ -119,7 +122,7 @@ export function synthesizeRecords(options: { seed: number; split: Split; count: 
   return records;
 }
 
-/** Generates a whole dataset, by default as large as CIFAR-10. Takes a few seconds and 184 MB. */
+/** Generates a complete dataset, by default as large as CIFAR-10, which takes a few seconds and 184 MB. */
 export function synthesizeDataset(
   options: { seed?: number; trainingImages?: number; testImages?: number } = {},
 ): Cifar10 {
@@ -133,7 +136,8 @@ export function synthesizeDataset(
 }
 
 /**
- * Paints a background, a few small distractors, the subject and sometimes a bar in front of it, then exposes the image.
+ * Paints a background, a few small distractors, the subject and sometimes a bar in front of it, then applies lighting
+ * and noise.
  */
 function paintImage(subject: Subject, random: ImageRandom, canvas: Canvas, record: Uint8Array): void {
   paintBackdrop(canvas, subject, random);
@@ -162,7 +166,7 @@ function paintImage(subject: Subject, random: ImageRandom, canvas: Canvas, recor
   exposeInto(record, canvas, random);
 }
 
-/** A color gradient across the image and a coarse grid of lighter and darker patches. */
+/** Paints a color gradient across the image, with a coarse grid of lighter and darker patches. */
 function paintBackdrop(canvas: Canvas, subject: Subject, random: ImageRandom): void {
   const from = colorNear(subject.backdropHue, random);
   const to = random.uniform() < 0.5 ? colorNear(subject.backdropHue, random) : anyColor(random);
@@ -194,14 +198,14 @@ interface PatternedShape {
   outline: Outline;
   pattern: Pattern;
   colors: readonly [Color, Color];
-  /** Pixels. */
+  /** Radius in pixels. */
   radius: number;
-  /** Pixels from the left and upper edges. */
+  /** Center, in pixels from the left and top edges. */
   centerX: number;
   centerY: number;
 }
 
-/** Paints the shape, randomly rotated, stretched and bent. */
+/** Paints a shape, randomly rotated, stretched and bent. */
 function paintShape(canvas: Canvas, random: ImageRandom, shape: PatternedShape): void {
   const { outline, pattern, radius, centerX, centerY } = shape;
   const [first, second] = shape.colors;
@@ -236,7 +240,7 @@ function paintShape(canvas: Canvas, random: ImageRandom, shape: PatternedShape):
   }
 }
 
-/** Paints a plain bar across the whole image. */
+/** Paints a solid-colored bar across the whole image. */
 function paintBar(canvas: Canvas, random: ImageRandom): void {
   const color = anyColor(random);
   const [directionX, directionY] = random.direction();
@@ -259,7 +263,7 @@ function exposeInto(record: Uint8Array, canvas: Canvas, random: ImageRandom): vo
   const red = 255 * light * gains[0];
   const green = 255 * light * gains[1];
   const blue = 255 * light * gains[2];
-  // A noise byte is 0 to 255, 127.5 on average.
+  // Noise bytes are from 0 to 255. Subtracting their mean, 127.5, centers the noise at 0.
   const noise = random.between(0.04, 0.42);
   const base = offset - 127.5 * noise;
   for (let pixel = 0; pixel < pixelsPerPlane; pixel++) {
@@ -270,10 +274,13 @@ function exposeInto(record: Uint8Array, canvas: Canvas, random: ImageRandom): vo
   }
 }
 
-/** Red, green, blue, each 0 to 1. */
+/** Red, green and blue, each from 0 to 1. */
 type Color = readonly [number, number, number];
 
-/** A random color whose hue is most likely the given one and differs by at most 0.3 turns. */
+/**
+ * Returns a random color whose hue differs from the given hue by at most 0.3 turns; small differences are the most
+ * likely.
+ */
 function colorNear(hue: number, random: ImageRandom): Color {
   const spread = (random.uniform() + random.uniform() - 1) * 0.3;
   return colorOf(hue + spread, random.between(0.15, 0.95), random.between(0.3, 1));
@@ -283,7 +290,7 @@ function anyColor(random: ImageRandom): Color {
   return colorOf(random.uniform(), random.between(0, 0.95), random.between(0.15, 1));
 }
 
-/** A random color that is clearly lighter or darker, with a somewhat different hue. */
+/** Returns a random color that is clearly lighter or darker than the given color, with a somewhat different hue. */
 function contrasting(color: Color, random: ImageRandom): Color {
   const brightness = (color[0] + color[1] + color[2]) / 3;
   const towards = brightness < 0.5 ? 1 : 0;
@@ -294,7 +301,7 @@ function contrasting(color: Color, random: ImageRandom): Color {
   return [blend(0), blend(1), blend(2)];
 }
 
-/** Converts hue (in turns, any number), saturation and value. */
+/** Converts hue (in turns; any number), saturation and value to a color. */
 function colorOf(hue: number, saturation: number, value: number): Color {
   const channel = (shift: number) => {
     const sixths = shift + 6 * hue;
@@ -312,13 +319,16 @@ function level(value: number): number {
   return value < 0 ? 0 : value > 255 ? 255 : Math.floor(value);
 }
 
-/** Three planes of color values, reused for every image. */
+/** Three planes of color values. One canvas is reused for all images. */
 class Canvas {
   readonly red = new Float64Array(pixelsPerPlane);
   readonly green = new Float64Array(pixelsPerPlane);
   readonly blue = new Float64Array(pixelsPerPlane);
 
-  /** Blends a mixture of two colors (`share` of the second) over a pixel. */
+  /**
+   * Blends a mixture of two colors over a pixel.
+   * @param share share of the second color in the mixture
+   */
   cover(pixel: number, coverage: number, first: Color, second: Color, share: number): void {
     const kept = 1 - coverage;
     this.red[pixel] = this.red[pixel] * kept + coverage * (first[0] + (second[0] - first[0]) * share);
@@ -328,11 +338,11 @@ class Canvas {
 }
 
 /**
- * Random numbers for one image: sfc32 (Chris Doty-Humphrey), seeded from the image's key. An image needs over a
- * thousand numbers, for which Threefry is too slow.
+ * Generates the random numbers for one image with sfc32 (Chris Doty-Humphrey), seeded from the image's key. An image
+ * needs more than a thousand numbers, for which Threefry would be too slow.
  */
 class ImageRandom {
-  /** The generator's a, b, c and counter. */
+  /** State of the generator: a, b, c and the counter. */
   readonly #state = new Int32Array(4);
 
   constructor(random: KeyedRandom) {
@@ -341,7 +351,7 @@ class ImageRandom {
     this.#state[3] = 1;
   }
 
-  /** 32 bits, as a signed integer. */
+  /** Returns 32 random bits as a signed integer. */
   bits(): number {
     const state = this.#state;
     const b = state[1];
@@ -355,7 +365,7 @@ class ImageRandom {
     return sum;
   }
 
-  /** In [0, 1), a multiple of 2^-32. */
+  /** Returns a number in [0, 1), a multiple of 2^-32. */
   uniform(): number {
     return (this.bits() >>> 0) / 2 ** 32;
   }
@@ -364,12 +374,15 @@ class ImageRandom {
     return low + (high - low) * this.uniform();
   }
 
-  /** In [0, limit). */
+  /** Returns an integer in [0, limit). */
   integer(limit: number): number {
     return Math.floor(this.uniform() * limit);
   }
 
-  /** A unit vector of uniform angle: a random point in the unit disc without its center, normalized. */
+  /**
+   * Returns a unit vector in a uniformly random direction: a random point in the unit disc, excluding its center,
+   * normalized.
+   */
   direction(): readonly [number, number] {
     for (;;) {
       const x = this.between(-1, 1);

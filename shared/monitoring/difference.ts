@@ -1,9 +1,15 @@
-// The difference between two JSON values, as a JSON value, so that pages are sent only what has changed. Pure.
+// Computes the difference between two JSON values as a JSON value, so that pages receive only what has changed. Pure.
 
-/** `[value]` replaces a value; an object has the differences of an object's members or an array's elements. */
+/**
+ * `[value]` replaces the old value. An object contains the differences of the changed members of an object, or of the
+ * changed elements of an array by index.
+ */
 export type Difference = readonly [value: unknown] | { readonly [member: string]: Difference };
 
-/** Undefined if nothing has changed. Objects whose members have changed, and arrays whose length has, are replaced as a whole. */
+/**
+ * Returns the difference, or undefined if nothing has changed. Replaces an object as a whole if members were added or
+ * removed, and an array if its length has changed.
+ */
 export function differenceBetween(before: unknown, after: unknown): Difference | undefined {
   if (Object.is(before, after)) return undefined;
   if (!isComposite(before) || !isComposite(after) || Array.isArray(before) !== Array.isArray(after)) return [after];
@@ -14,14 +20,14 @@ export function differenceBetween(before: unknown, after: unknown): Difference |
     if (!Object.hasOwn(before, member)) return [after];
     const difference = differenceBetween(before[member], after[member]);
     if (difference === undefined) continue;
-    // No prototype, so that every name can be a member.
+    // Without a prototype, any name can be a member, even `__proto__`.
     changed ??= Object.create(null) as Record<string, Difference>;
     changed[member] = difference;
   }
   return changed;
 }
 
-/** Returns the new value. Does not modify the old one. */
+/** Returns the new value without modifying the old one. */
 export function applyDifference(before: unknown, difference: Difference): unknown {
   if (isReplacement(difference)) return difference[0];
   const after = (member: string, value: unknown) =>

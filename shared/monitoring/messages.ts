@@ -1,18 +1,19 @@
-// Messages from the coordinator to a dashboard page, as JSON over /watch: one union, a sentence each in the coordinator's voice.
+// Messages from the coordinator to a dashboard page, sent as JSON over /watch: one union, with each message documented
+// as a sentence in the coordinator's voice.
 import type { RunStatus } from './run-status.js';
 import type { Difference } from './difference.js';
 import type { HistoryColumns, StepPoint } from './step-history.js';
 import type { StepView } from './step-view.js';
 
-/** The facts of a run that do not change. */
+/** Properties of a run that do not change. */
 export interface RunFacts {
   lockstepVersion: string;
   runId: string;
-  /** The run directory, as given. */
+  /** Run directory, as specified by the user. */
   runDirectory: string;
-  /** The source of the images, for display. */
+  /** Source of the images, for display. */
   dataset: string;
-  /** For example ResNet-20. */
+  /** Name of the model, for example ResNet-20. */
   model: string;
   trainableWeights: number;
   totalSteps: number;
@@ -24,16 +25,16 @@ export interface RunFacts {
 
 export interface EvaluationPoint {
   split: 'validation' | 'test';
-  /** Number of updates made before it. */
+  /** Number of updates made before the evaluation. */
   step: number;
   loss: number;
   accuracy: number;
 }
 
-/** An event line of metrics.jsonl. */
+/** An event line in metrics.jsonl. */
 export interface EventLine {
   step: number;
-  /** ISO 8601, in UTC. */
+  /** Time of the event, in ISO 8601 format and UTC. */
   time: string;
   event: string;
   detail: string;
@@ -50,13 +51,13 @@ export type WatchMessage =
       events: readonly EventLine[];
       live: LiveState | null;
     }
-  /** "This has happened since, and the live state has changed like this." */
+  /** "This has happened since my last message, and this is how the live state has changed." */
   | {
       type: 'update';
       steps: readonly StepPoint[];
       evaluations: readonly EvaluationPoint[];
       events: readonly EventLine[];
-      /** Difference from the live state sent last; null if there is none. */
+      /** Difference from the last live state sent; null if nothing has changed. */
       live: Difference | null;
     }
   /** "The run has ended, and this is my last message." */
@@ -74,15 +75,15 @@ export interface LiveState {
 /** A worker's entry in report.json. */
 export interface WorkerSummary {
   name: string;
-  /** Number of images whose gradients counted. */
+  /** Number of images whose gradients from this worker were used. */
   images: number;
-  /** Time spent augmenting, computing, adding and sending. */
+  /** Seconds spent augmenting, computing, adding and sending. */
   busySeconds: number;
-  /** Time between an answer and the next weights. */
+  /** Seconds between sending answers and receiving the next weights. */
   waitSeconds: number;
   /** Number of steps in which this worker was the last to answer. */
   timesWaitedFor: number;
-  /** Time for which only this worker's answer was missing. */
+  /** Seconds during which only this worker's answer was missing. */
   secondsWaitedFor: number;
 }
 

@@ -1,12 +1,12 @@
-// The answer of /session: what the user of a page may do.
+// The response of /session: what the user of a page may do.
 
 export interface Session {
   mayRead: boolean;
   mayOperate: boolean;
-  /** Whether the run is running on this coordinator, or was recorded earlier. */
+  /** True if the run is in progress on this coordinator, false if it is a recorded run. */
   isLive: boolean;
-  /** The owner of the token sent; null if none was sent. */
+  /** Owner of the token that the page sent; null if it sent none. */
   holder: { name: string; role: string } | null;
-  /** Whether the coordinator has tokens, so that logging in may allow more. */
+  /** Whether the coordinator has tokens, so that logging in may give more permissions. */
   hasTokens: boolean;
 }

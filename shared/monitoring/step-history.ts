@@ -1,9 +1,11 @@
-// The curves of a run in bounded memory: one point per step at first, then one per 2, 4, 8 steps and so on. Pure; used by the
-// coordinator and by the page.
+// Stores the curves of a run in bounded memory: one point per step at first, then one per 2, 4, 8 steps and so on.
+// Pure; used by the coordinator and by dashboard pages.
 
-/** A point of the curves: one step, or the means over several with the number and learning rate of the last. */
+/**
+ * A point on the curves: one step, or the means over several steps, with the number and learning rate of the last step.
+ */
 export interface StepPoint {
-  /** Counted from 1. */
+  /** One-based number of the step. */
   step: number;
   loss: number;
   accuracy: number;
@@ -11,9 +13,9 @@ export interface StepPoint {
   imagesPerSecond: number;
 }
 
-/** The whole history as it is sent: one column per quantity, all of the same length. */
+/** The whole history as sent to pages: one column per quantity, all of the same length. */
 export interface HistoryColumns {
-  /** Number of steps in every point but the last. */
+  /** Number of steps in each point except the last. */
   stepsPerPoint: number;
   /** Number of steps in the last point. */
   lastCount: number;
@@ -24,7 +26,7 @@ export interface HistoryColumns {
   imagesPerSecond: number[];
 }
 
-/** More points than a chart has pixels on most screens; about 40 kB as JSON. */
+/** Default maximum number of points: more than a chart has pixels across on most screens; about 40 kB as JSON. */
 const defaultCapacity = 1_000;
 
 interface Bucket extends StepPoint {
@@ -36,7 +38,7 @@ export class StepHistory {
   #stepsPerPoint = 1;
   #buckets: Bucket[] = [];
 
-  /** @param capacity maximum number of points; even */
+  /** @param capacity maximum number of points; must be even */
   constructor(capacity = defaultCapacity) {
     this.#capacity = capacity;
   }
@@ -59,7 +61,7 @@ export class StepHistory {
     return this.#stepsPerPoint;
   }
 
-  /** In the order of steps. The last point may have fewer steps than the others. */
+  /** Points in the order of steps. The last point may cover fewer steps than the others. */
   get points(): readonly StepPoint[] {
     return this.#buckets;
   }
@@ -74,7 +76,10 @@ export class StepHistory {
     this.#buckets.push({ ...point, count: 1 });
   }
 
-  /** @param digits number of significant digits to send */
+  /**
+   * Returns the history as columns.
+   * @param digits number of significant digits to keep
+   */
   columns(digits = 6): HistoryColumns {
     const column = (key: keyof StepPoint) => this.#buckets.map((bucket) => Number(bucket[key].toPrecision(digits)));
     return {
@@ -88,7 +93,7 @@ export class StepHistory {
     };
   }
 
-  /** Call only when every bucket is full. */
+  /** Halves the number of points by merging neighbors. Call this only when every bucket is full. */
   #halve(): void {
     const half: Bucket[] = [];
     for (let i = 0; i + 1 < this.#buckets.length; i += 2) half.push(merged(this.#buckets[i], this.#buckets[i + 1]));

@@ -1,42 +1,49 @@
-// One step as the dashboard shows it: which worker was assigned which slices, when, why, and with what outcome.
+// A step as shown on the dashboard: which worker was assigned which slices, when, why, and with what outcome.
 
 /**
- * Why a worker was assigned a range: at the start of the step; because another worker left; because another worker takes
- * too long; or only to measure the worker, in which case its answer does not count.
+ * Why a range was assigned to a worker: `assigned` at the start of the step; `reassigned` because another worker left;
+ * `speculative` because another worker is taking too long; `probe` only to measure the worker's speed, without using
+ * its answer.
  */
 export type WorkReason = 'assigned' | 'reassigned' | 'speculative' | 'probe';
 
-/** The outcome: counted; not needed, because another answer came first or it was a probe; or lost with its worker. */
+/**
+ * Outcome of the work: `counted` if the answer was used; `unneeded` if another answer came first or the work was a
+ * probe; `lost` if the worker left.
+ */
 export type WorkEnd = 'counted' | 'unneeded' | 'lost';
 
-/** A slice range that a worker was assigned. */
+/** A slice range assigned to a worker. */
 export interface StepBar {
-  /** The worker's id. */
+  /** ID of the worker. */
   worker: number;
   name: string;
   firstSlice: number;
   sliceCount: number;
   reason: WorkReason;
-  /** Milliseconds since the start of the step. A worker computes one bar after another. */
+  /**
+   * Time of the assignment, in milliseconds since the start of the step. A worker computes its ranges one after
+   * another.
+   */
   assignedMs: number;
-  /** Null while it is being computed. */
+  /** End of the work, in milliseconds since the start of the step; null while the work is in progress. */
   endedMs: number | null;
   end: WorkEnd | null;
-  /** Whether it took so long that others were assigned the same slices. */
+  /** Whether the work took so long that other workers were assigned the same slices. */
   isLate: boolean;
 }
 
 export interface StepView {
-  /** Counted from 1. */
+  /** One-based number of the step. */
   step: number;
-  /** Milliseconds since the start of the step; once it is over, how long it took to collect the gradient. */
+  /** Milliseconds since the start of the step; after the step, how long it took to collect the gradient. */
   elapsedMs: number;
   isOver: boolean;
-  /** In the order of assignment. */
+  /** Assignments, in the order in which they were made. */
   bars: StepBar[];
 }
 
-/** Whether a worker left or took too long in the step, and others computed its slices. */
+/** Returns whether a worker left or took too long in the step and other workers were assigned its slices. */
 export function hasRecovery({ bars }: StepView): boolean {
   return bars.some(({ reason, end }) => reason === 'reassigned' || reason === 'speculative' || end === 'lost');
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { ModelLayout } from './layout.js';
 
-/** SHA-256, in hex, of the name, shape and offset of every array. */
+/** Returns the SHA-256, in hex, of the name, shape and offset of every array. */
 export function layoutHash(layout: ModelLayout): string {
   const lines = [...layout.trainable, ...layout.statistics].map(
     (array) => `${array.name} ${array.shape.join('x')} ${array.offset}\n`,
@@ -11,8 +11,8 @@ export function layoutHash(layout: ModelLayout): string {
 }
 
 /**
- * A run's result as a hash: SHA-256, in hex, of the little-endian float32 trainable weights in layout order, then the
- * moving statistics.
+ * Returns the hash that identifies a run's result: the SHA-256, in hex, of the trainable weights in layout order,
+ * followed by the moving statistics, all as little-endian float32.
  */
 export function weightsSha256(weights: Float32Array, movingStatistics: Float32Array): string {
   return createHash('sha256')
@@ -22,7 +22,8 @@ export function weightsSha256(weights: Float32Array, movingStatistics: Float32Ar
 }
 
 /**
- * The bytes of an array, without a copy. Assumes a little-endian platform: all that Node supports are, except s390x.
+ * Returns a view of an array's bytes. Assumes a little-endian platform: Node.js also runs on s390x and AIX, which are
+ * big-endian and not supported.
  */
 export function littleEndianBytes(values: Float32Array | Int32Array | BigInt64Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

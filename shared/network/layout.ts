@@ -1,4 +1,5 @@
-// The ResNet's arrays: names, shapes and offsets in the flat float32 vectors of engines, checkpoints and protocol. Pure.
+// Names, shapes and offsets of the ResNet's arrays in the flat float32 vectors used by engines, checkpoints and the
+// protocol. Pure.
 import { LockstepError } from '../errors.js';
 
 export const imageSize = 32;
@@ -7,27 +8,32 @@ export const classCount = 10;
 
 export type Shortcut = 'identity' | 'projection';
 
-/** Determines the model's arrays and its forward pass. */
+/** Parameters that determine the model's arrays and its forward pass. */
 export interface ModelSpec {
   /** Number of weighted layers, 6n+2: 20, 32, 44, 56, 110, … */
   depth: number;
-  /** Channels of the stem and the first group; the second and third groups have two and four times as many. */
+  /**
+   * Number of channels in the stem and the first group. The second and third groups have two and four times as many.
+   */
   initialFilters: number;
   /** Shortcut in downsampling blocks (He et al. 2016, options A and B). */
   shortcut: Shortcut;
-  /** Add biases to convolutions, as Keras does by default. Batch norm cancels their effect. */
+  /** Whether to add biases to convolutions, as Keras does by default. Batch norm cancels their effect. */
   convBias: boolean;
-  /** Added to the variance before the square root. */
+  /** Epsilon of batch norm: added to the variance before the square root is taken. */
   bnEpsilon: number;
 }
 
 /** A named array in a flat vector of float32 values. */
 export interface ArrayLayout {
-  /** For example `group2/block1/conv1/kernel`. */
+  /** Name of the array, for example `group2/block1/conv1/kernel`. */
   name: string;
-  /** Convolution kernels are [height, width, in, out]; the dense kernel is [in, out]; the others have one axis. */
+  /**
+   * Shape: [height, width, in, out] for convolution kernels, [in, out] for the dense kernel, and one dimension for all
+   * others.
+   */
   shape: readonly number[];
-  /** First element in the vector. */
+  /** Index of the array's first element in the vector. */
   offset: number;
   /** Number of elements. */
   size: number;
@@ -36,13 +42,16 @@ export interface ArrayLayout {
 export interface ConvLayer {
   kernel: ArrayLayout;
   bias: ArrayLayout | null;
-  /** 3, or 1 for a projection. */
+  /** Height and width of the kernel: 3, or 1 for a projection. */
   kernelSize: number;
   inputChannels: number;
   outputChannels: number;
-  /** 1 or 2. Padding is TensorFlow's SAME: for 3×3 and stride 2 on an even size, one row and column at the end. */
+  /**
+   * Stride: 1 or 2. Padding is TensorFlow's SAME: a 3×3 kernel with stride 2 and an even input size gets one row of
+   * padding at the bottom and one column at the right.
+   */
   stride: number;
-  /** Height and width. */
+  /** Height and width of the input; `outputSize` is that of the output. */
   inputSize: number;
   outputSize: number;
 }
@@ -50,9 +59,9 @@ export interface ConvLayer {
 export interface BatchNormLayer {
   gamma: ArrayLayout;
   beta: ArrayLayout;
-  /** In the statistics vector. */
+  /** Mean, in the statistics vector. */
   mean: ArrayLayout;
-  /** In the statistics vector. The biased variance: divided by the count, not by the count minus one. */
+  /** Biased variance, in the statistics vector: divided by the count, not by the count minus one. */
   variance: ArrayLayout;
   channels: number;
 }
@@ -63,13 +72,13 @@ export interface ResidualBlock {
   bn1: BatchNormLayer;
   conv2: ConvLayer;
   bn2: BatchNormLayer;
-  /** 1×1, stride 2, no batch norm; null if the shortcut has no weights. */
+  /** 1×1 convolution with stride 2 and no batch norm; null if the shortcut has no weights. */
   projection: ConvLayer | null;
 }
 
 /**
  * The model's arrays in two flat vectors. The first holds the trainable weights, or their gradients. The second holds
- * moving or batch statistics: for each batch norm the mean, then the variance.
+ * moving statistics or batch statistics: for each batch norm, the mean, then the variance.
  */
 export interface ModelLayout {
   spec: ModelSpec;
@@ -177,7 +186,7 @@ export function layoutModel(spec: ModelSpec): ModelLayout {
   };
 }
 
-/** The array's elements in its flat vector, without a copy. */
+/** Returns a view of an array's elements in a flat vector. */
 export function arrayOf(vector: Float32Array, array: ArrayLayout): Float32Array {
   return vector.subarray(array.offset, array.offset + array.size);
 }

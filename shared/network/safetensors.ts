@@ -1,4 +1,4 @@
-// The safetensors format for float32 arrays: an 8-byte little-endian header length, a JSON header, the raw values.
+// The safetensors format for float32 arrays: an 8-byte little-endian header length, a JSON header, and the raw values.
 // Specification: github.com/huggingface/safetensors, "Format".
 import { LockstepError, messageOf } from '../errors.js';
 import type { ArrayLayout } from './layout.js';
@@ -18,7 +18,7 @@ export interface NamedArray {
   values: Float32Array;
 }
 
-/** The arrays of a flat vector with their names and shapes, without copies. */
+/** Returns views of the arrays in a flat vector, with their names and shapes. */
 export function namedArraysOf(vector: Float32Array, arrays: readonly ArrayLayout[]): NamedArray[] {
   return arrays.map(({ name, shape, offset, size }) => ({
     name,
@@ -77,7 +77,7 @@ export function decodeSafetensors(file: Uint8Array, source: string): Map<string,
     if (end - first !== size * 4 || end > data.byteLength) {
       throw bad(`${name} of shape [${shape.join(', ')}] is at bytes ${first} to ${end} of ${data.byteLength}`);
     }
-    // A copy, because the values may be unaligned. slice() would not copy if the file is a Buffer.
+    // Copy the values, because they may be unaligned. slice() would not copy if the file is a Buffer.
     const values = new Float32Array(new Uint8Array(data.subarray(first, end)).buffer);
     arrays.set(name, { name, shape, values });
   }

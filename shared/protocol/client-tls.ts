@@ -1,4 +1,4 @@
-// TLS files of a program that connects to a coordinator: PEM files, checked when they are read.
+// Reads and checks the PEM files of a client that connects to a coordinator over TLS.
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
@@ -16,14 +16,17 @@ export interface ClientTlsFiles {
   tlsKey?: string | undefined;
 }
 
-/** The contents of these files, under the names that Node.js uses. */
+/** Contents of the PEM files, under the option names that Node.js uses. */
 export interface ClientTls {
   ca?: string;
   cert?: string;
   key?: string;
 }
 
-/** Throws `bad-option`, naming the option and the file, if a file cannot be read or is not what its option requires. */
+/**
+ * Reads the PEM files. Throws `bad-option`, naming the option and the file, if a file cannot be read or is not what its
+ * option requires.
+ */
 export function readClientTls({ tlsCa, tlsCert, tlsKey }: ClientTlsFiles): ClientTls {
   return {
     ...(tlsCa === undefined ? {} : { ca: readCertificates('tlsCa', tlsCa) }),
@@ -31,7 +34,7 @@ export function readClientTls({ tlsCa, tlsCert, tlsKey }: ClientTlsFiles): Clien
   };
 }
 
-/** Throws `bad-option` if TLS files are given for a connection that is not encrypted. */
+/** Throws `bad-option` if TLS files are specified for a connection that is not encrypted. */
 export function assertEncryptedUrl(tls: ClientTls, url: string): void {
   if (/^(wss|https):/.test(url) || Object.keys(tls).length === 0) return;
   throw new LockstepError(
@@ -41,7 +44,7 @@ export function assertEncryptedUrl(tls: ClientTls, url: string): void {
   );
 }
 
-/** Reads a certificate and its key. Throws `bad-option` if only one is given or they do not match. */
+/** Reads a certificate and its key. Throws `bad-option` if only one of them is specified or if they do not match. */
 export function readKeyPair(tlsCert?: string, tlsKey?: string): { cert: string; key: string } | undefined {
   if (tlsCert === undefined && tlsKey === undefined) return undefined;
   if (tlsCert === undefined || tlsKey === undefined) {
@@ -57,11 +60,14 @@ export function readKeyPair(tlsCert?: string, tlsKey?: string): { cert: string; 
   return pair;
 }
 
-/** @param option name of the option, for error messages */
+/**
+ * Reads a PEM file of one or more certificates.
+ * @param option name of the option, for error messages
+ */
 export function readCertificates(option: string, file: string): string {
   const pem = readPem(option, file);
   try {
-    // As `ca`, any number of certificates is allowed, and nothing else.
+    // Check the file by passing it as `ca`, which accepts any number of certificates and nothing else.
     createSecureContext({ ca: pem });
   } catch (cause) {
     throw badFile(option, file, `it is not a certificate in PEM format (${messageOf(cause)})`, cause);

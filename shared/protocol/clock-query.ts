@@ -1,5 +1,5 @@
-// Clock queries in WebSocket pings: the ping carries the sender's time, and an extra pong replies with both times.
-// Peers that do not know them send only the usual pong, which carries no time.
+// Clock queries in WebSocket pings: the ping carries the sender's time, and an extra pong replies with the times of
+// both sides. Peers that do not support clock queries send only the usual pong.
 
 const queryBytes = 8;
 const replyBytes = 16;
@@ -21,7 +21,8 @@ export function clockReply(ping: Buffer, nowMs: number): Buffer | undefined {
 }
 
 /**
- * Reads a reply: when the query was sent, by this clock, and replied to, by the other. Undefined for any other pong.
+ * Reads a reply: the time at which the query was sent, by this side's clock, and the time of the reply, by the other
+ * side's clock. Returns undefined for any other pong.
  */
 export function readClockReply(pong: Buffer): { sentMs: number; repliedMs: number } | undefined {
   if (pong.length !== replyBytes) return undefined;

@@ -1,12 +1,12 @@
-// WebSocket close codes. ws itself adds 1002 (not WebSocket frames), 1006 (closed without a code, for example after a
-// heartbeat timeout) and 1007 (invalid text).
+// WebSocket close codes. The ws library also uses 1002 (invalid WebSocket frame), 1006 (closed without a code, for
+// example after a heartbeat timeout) and 1007 (invalid UTF-8).
 
 export const closeCodes = {
-  /** Nothing left to do, or one side leaves. */
+  /** There is nothing left to do, or one side is leaving. */
   goodbye: 1000,
-  /** Protocol violation or refusal. A refusal message before it explains the reason and the remedy. */
+  /** Protocol violation or refusal. The refusal message sent before closing gives the reason and the remedy. */
   refused: 1008,
-  /** A message was longer than any legal one. */
+  /** A message exceeded the maximum length. */
   tooLong: 1009,
   /** Too many connections; try again later. */
   tryAgainLater: 1013,

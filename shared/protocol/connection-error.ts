@@ -1,13 +1,13 @@
-// Explains a failed connection: what to do about it, and whether retrying could help. Pure.
+// Explains why a connection failed, what to do about it, and whether retrying could help. Pure.
 
 /** Fields that Node.js and OpenSSL add to an error. */
 interface ConnectionError extends Error {
   code?: string;
-  /** The certificate of the other side, if it is the problem. */
+  /** The other side's certificate, if it caused the error. */
   cert?: { subjectaltname?: string };
 }
 
-/** @param url the address that the connection was for */
+/** @param url address of the attempted connection */
 export function explainConnectionError(error: ConnectionError, url: string): { reason: string; isFinal: boolean } {
   if (error.message === 'socket hang up' && /^(ws|http):/.test(url)) {
     const reason = `the server closed the connection; if it uses TLS, connect to ${overTls(url)}`;
@@ -42,7 +42,7 @@ function explain({ code = '', message, cert }: ConnectionError, url: string): st
       return "the coordinator's certificate is not for servers: issue one with the extended key usage serverAuth";
     default:
   }
-  // A server without TLS answers a TLS handshake with text.
+  // A server without TLS answers a TLS handshake with plain text.
   if (/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/.test(code) || /wrong version number/.test(message)) {
     const plain = url.replace(/^(ws|http)s:/, '$1:');
     return `the server does not use TLS: connect to ${plain}, or start the coordinator with \`tlsCert\``;

@@ -1,11 +1,14 @@
-// What other processes know about a worker's engine.
+// Describes a worker's engine to other processes.
 
 export interface EngineIdentity {
   /** Name of the engine: `tensorflow`, `wasm`, … */
   engine: string;
-  /** Everything that its results depend on: version, device model, settings. Equal fingerprints compute equal bits. */
+  /**
+   * Everything that the engine's results depend on: version, device model, settings. Engines with equal fingerprints
+   * compute the same bits.
+   */
   fingerprint: string;
-  /** The device, for display: `NVIDIA H100 80GB HBM3`, or a processor and a thread count. */
+  /** Description of the device, for display: for example `NVIDIA H100 80GB HBM3`, or a processor and a thread count. */
   device: string;
 }
 

@@ -1,31 +1,31 @@
-// The wire format of a message: header length (uint32, little-endian), msgpack header, zeros up to a multiple of 8, raw
-// payload. The padding lets a receiver view float32 values in place.
+// The wire format of a message: header length (uint32, little-endian), msgpack header, zero padding to a multiple of 8
+// bytes, raw payload. The padding allows a receiver to view float32 values in place.
 import { Packr } from 'msgpackr';
 import { ProtocolError, messageOf } from '../errors.js';
 import { assertPlainMsgpack } from './plain-msgpack.js';
 
 const alignment = 8;
-/** Longer headers are refused. The longest that is sent is a welcome, with about 100 bytes for each shard. */
+/** Maximum header length. The longest header in practice is that of a welcome, with about 100 bytes per shard. */
 export const maxHeaderBytes = 1 << 20;
-/** Space reserved in an outgoing frame for a header without lists. */
+/** Number of bytes that an outgoing frame reserves for a header without lists. */
 const minHeaderSpace = 1024;
 
-// Without records: plain msgpack maps, which any language can read, and no state shared between messages.
+// Disabling records results in plain msgpack maps, which any language can read, and in messages that share no state.
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: false });
 
 export interface Frame {
-  /** Not validated yet: see parseWorkerMessage and parseCoordinatorMessage. */
+  /** Decoded header, not yet validated (see parseWorkerMessage and parseCoordinatorMessage). */
   header: unknown;
-  /** A view into the message, not a copy. */
+  /** Payload, as a view into the message. */
   payload: Uint8Array;
 }
 
-/** Offset of the payload: after the header length, the header and its padding. */
+/** Returns the offset of the payload, which follows the header length, the header and its padding. */
 export function payloadOffset(headerBytes: number): number {
   return Math.ceil((4 + headerBytes) / alignment) * alignment;
 }
 
-/** Encodes a message. Payloads are copied, one after the other. */
+/** Encodes a message. Copies the payloads into it, one after the other. */
 export function encodeFrame(header: object, ...payload: Uint8Array[]): Buffer {
   const packed = packr.pack(header);
   const offset = payloadOffset(packed.length);
@@ -43,8 +43,8 @@ export function encodeFrame(header: object, ...payload: Uint8Array[]): Buffer {
 }
 
 /**
- * A message whose payload is computed in place, without a copy. The header is written last, because it reports on the
- * computation.
+ * A message whose payload is computed in place, without a copy. The header is written last, because it contains results
+ * of the computation.
  */
 export class OutgoingFrame {
   /** Fill this before calling seal. */
@@ -56,12 +56,15 @@ export class OutgoingFrame {
   /** @param headerItems number of list elements in the header, at most 40 bytes each */
   constructor(payloadFloats: number, headerItems = 0) {
     this.#headerSpace = minHeaderSpace + Math.ceil((headerItems * 40) / alignment) * alignment;
-    // Shared memory: the connection's thread sends it without a copy.
+    // Shared memory lets the connection thread send the frame without a copy.
     this.#memory = Buffer.from(new SharedArrayBuffer(this.#headerSpace + payloadFloats * 4));
     this.payload = new Float32Array(this.#memory.buffer, this.#headerSpace, payloadFloats);
   }
 
-  /** Writes the header in front of the payload. @returns the whole message, a view of this frame's memory */
+  /**
+   * Writes the header in front of the payload.
+   * @returns the whole message, a view of this frame's memory
+   */
   seal(header: object): Buffer {
     const packed = packr.pack(header);
     const offset = payloadOffset(packed.length);
@@ -85,7 +88,7 @@ export function decodeFrame(message: Uint8Array): Frame {
   const packed = message.subarray(4, 4 + headerBytes);
   assertPlainMsgpack(packed);
   try {
-    // Shared memory would crash msgpackr's native code.
+    // Copy the header if it is in shared memory, which would crash msgpackr's native code.
     const header: unknown = packr.unpack(message.buffer instanceof ArrayBuffer ? packed : new Uint8Array(packed));
     return { header, payload: message.subarray(offset) };
   } catch (cause) {
@@ -94,7 +97,8 @@ export function decodeFrame(message: Uint8Array): Frame {
 }
 
 /**
- * Views a payload as float32 values, or copies it if it is not aligned. Throws ProtocolError if their number is wrong.
+ * Returns a payload as float32 values: a view, or a copy if the payload is not aligned. Throws ProtocolError if the
+ * number of values is wrong.
  */
 export function floatsOf(payload: Uint8Array, expectedCount: number): Float32Array {
   if (payload.byteLength !== expectedCount * 4) {
@@ -103,6 +107,6 @@ export function floatsOf(payload: Uint8Array, expectedCount: number): Float32Arr
   if (payload.byteOffset % 4 === 0) {
     return new Float32Array(payload.buffer as ArrayBuffer, payload.byteOffset, expectedCount);
   }
-  // Not slice(), which does not copy a Buffer.
+  // slice() would not copy a Buffer.
   return new Float32Array(new Uint8Array(payload).buffer);
 }

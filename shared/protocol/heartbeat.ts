@@ -1,7 +1,7 @@
-// Notices that the other side of a connection has been silent for too long. Coordinator and workers use it.
+// Detects that the other side of a connection has been silent for too long. Used by the coordinator and by workers.
 import type { Clock } from '../clock.js';
 
-/** Checks are at most this far apart, and at most a quarter of the timeout. */
+/** Maximum interval between checks. The interval is also at most a quarter of the timeout. */
 const maxCheckIntervalMs = 2_000;
 
 export class HeartbeatMonitor {
@@ -10,15 +10,15 @@ export class HeartbeatMonitor {
   #isStopped = false;
   #lastHeardMs: number;
 
-  /** @param onSilence called once, timeoutMs or a little more after the last heard() */
+  /** @param onSilence called once, `timeoutMs` or slightly longer after the last call to heard() */
   constructor(clock: Clock, timeoutMs: number, onSilence: () => void) {
     this.#clock = clock;
     this.#lastHeardMs = clock.now();
     const isSilent = () => !this.#isStopped && this.silentMs > timeoutMs;
     this.#stopTimer = clock.every(Math.min(timeoutMs / 4, maxCheckIntervalMs), () => {
       if (!isSilent()) return;
-      // Timers run before sockets are read. After a long computation in this process, data may still be unread: check
-      // again once it has been read.
+      // Timers run before sockets are read. After a long computation in this process, unread data may be waiting, so
+      // check again after it has been read.
       setImmediate(() =>
         setImmediate(() => {
           if (!isSilent()) return;
@@ -29,7 +29,7 @@ export class HeartbeatMonitor {
     });
   }
 
-  /** Milliseconds since anything arrived. */
+  /** Milliseconds since data last arrived. */
   get silentMs(): number {
     return this.#clock.now() - this.#lastHeardMs;
   }

@@ -1,33 +1,36 @@
-// The messages between coordinator and workers: one union per direction, each message a sentence in the speaker's
-// voice. Headers are validated here, as they come off the socket, and trusted afterwards.
+// Messages between the coordinator and workers: one union per direction, with each message documented as a sentence in
+// the sender's voice. Headers are validated here, as they arrive, and trusted afterward.
 import { z } from 'zod';
 import { workerConfigSchema } from '../config/config.js';
 import { ProtocolError } from '../errors.js';
 import type { ModelLayout } from '../network/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
-/** Both sides must have the same version. Incremented with every change to a message or its meaning. */
+/**
+ * Version of the protocol, which must be the same on both sides. Increment it with every change to a message or its
+ * meaning.
+ */
 export const protocolVersion = 6;
 
-/** Largest chunk of a shard. */
+/** Maximum size of a shard chunk in bytes. */
 export const chunkBytes = 1 << 20;
 /**
- * Shards that are not needed yet are requested in chunks of this size, one at a time, so that other messages need not
- * wait long.
+ * Chunk size for shards that are not needed yet. Their chunks are requested one at a time, so that other messages do
+ * not have to wait long.
  */
 export const prefetchChunkBytes = 1 << 18;
 
-/** Largest shard that a worker accepts. CIFAR-10 in one shard is 154 MB. */
+/** Maximum size of a shard that a worker accepts. The training images of CIFAR-10 in a single shard take 154 MB. */
 const maxShardBytes = 1 << 30;
 
-/** Largest number of shards in a hello. */
+/** Maximum number of shards in a hello. */
 export const maxCachedShards = 10_000;
 
-/** Stands for the class of an image whose logits are all NaN. */
+/** Predicted class of an image whose logits are all NaN. */
 export const noClass = 255;
 
 const count = z.int().nonnegative();
-/** May be NaN or infinite: the run reports that as divergence, not as an invalid message. */
+/** A sum of losses. It may be NaN or infinite, which the run reports as divergence, not as an invalid message. */
 const lossSum = z.custom<number>((value) => typeof value === 'number', 'expected a number');
 const milliseconds = z.number().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -36,7 +39,7 @@ const sentence = z.string().max(2000);
 const split = z.enum(['training', 'validation', 'test']);
 const alignedRange = z.strictObject({ first: count, count: z.int().positive() });
 
-/** A set of a split's images that workers fetch and cache as one. */
+/** A set of images from one split that workers fetch and cache as a unit. */
 const shard = z.strictObject({ split, index: count, sha256, bytes: z.int().positive().max(maxShardBytes) });
 export type Shard = z.infer<typeof shard>;
 export type Split = z.infer<typeof split>;
@@ -80,23 +83,23 @@ const gradient = z.strictObject({
 });
 const timeSpan = z.strictObject({ startedMs: z.number(), endedMs: z.number() });
 /**
- * "This is when I computed the partial sum that comes next, in milliseconds of my own clock." Sent if a compute is
- * `timed`.
+ * "This is when I computed the partial sum that comes next, in milliseconds by my own clock." Sent if the request to
+ * compute is `timed`.
  */
 const timing = z.strictObject({
   type: z.literal('timing'),
   step: count,
   range: alignedRange,
-  /** When the request arrived. The weights had arrived before. */
+  /** Time at which the request arrived. The weights arrived earlier. */
   receivedMs: z.number(),
   startedMs: z.number(),
-  /** When the partial sum was handed to the socket. */
+  /** Time at which the partial sum was handed to the socket. */
   sentMs: z.number(),
-  /** In the order of computation; augmentation, unless it was done in advance, comes first within each. */
+  /** Slices in the order of computation. Each span begins with augmentation, unless it was done in advance. */
   slices: z.array(timeSpan.extend({ slice: count, augmentMs: milliseconds, computeMs: milliseconds })).min(1),
-  /** Additions of one gradient to another. */
+  /** Spans in which one gradient was added to another. */
   additions: z.array(timeSpan),
-  /** Work done in advance for a later step, since the previous partial sum. */
+  /** Spans of work done in advance for a later step, since the previous partial sum. */
   preparations: z.array(timeSpan),
 });
 /** "Here is the evaluation of this shard, followed by the predicted class of each image, one byte each." */
@@ -124,7 +127,7 @@ const workerMessage = z.discriminatedUnion('type', [
   failure,
   leave,
 ]);
-/** Worker to coordinator. */
+/** A message from a worker to the coordinator. */
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type Hello = z.infer<typeof hello>;
 export type GradientMessage = z.infer<typeof gradient>;
@@ -174,7 +177,7 @@ const coordinatorMessage = z.discriminatedUnion('type', [
   evaluate,
   goodbye,
 ]);
-/** Coordinator to worker. */
+/** A message from the coordinator to a worker. */
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
 export type Welcome = z.infer<typeof welcome>;
 export type ComputeMessage = z.infer<typeof compute>;
@@ -190,19 +193,19 @@ function parse<Message>(schema: z.ZodType<Message>, header: unknown, sender: str
   throw new ProtocolError(`${sender} sent an invalid message of type ${shown}: ${problem}`);
 }
 
-/** Validates a header from a worker. Throws ProtocolError, naming the field. */
+/** Validates a header from a worker. Throws a ProtocolError that names the invalid field. */
 export function parseWorkerMessage(header: unknown): WorkerMessage {
   return parse(workerMessage, header, 'a worker');
 }
 
-/** Validates a header from the coordinator. Throws ProtocolError, naming the field. */
+/** Validates a header from the coordinator. Throws a ProtocolError that names the invalid field. */
 export function parseCoordinatorMessage(header: unknown): CoordinatorMessage {
   return parse(coordinatorMessage, header, 'the coordinator');
 }
 
 /**
- * Returns the protocol version in a hello, or undefined if there is none. Read before the rest, because a hello of
- * another version may have other fields.
+ * Returns the protocol version in a hello, or undefined if there is none. It is read before the rest is validated,
+ * because a hello with a different version may have different fields.
  */
 export function protocolVersionIn(header: unknown): number | undefined {
   if (typeof header !== 'object' || header === null) return undefined;
@@ -210,15 +213,17 @@ export function protocolVersionIn(header: unknown): number | undefined {
   return typeof header.protocolVersion === 'number' ? header.protocolVersion : undefined;
 }
 
-/** The longest header with its length and padding. */
+/** Maximum size of a header, with its length field and padding. */
 const headerAllowanceBytes = maxHeaderBytes + 16;
 
-/** Longest message from a worker: the gradient over all slices, with the batch statistics of each. */
+/**
+ * Returns the maximum size of a message from a worker: the gradient over all slices, with the batch statistics of each.
+ */
 export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number): number {
   return 4 * (layout.trainableSize + layout.statisticsSize * sliceCount) + headerAllowanceBytes;
 }
 
-/** Longest message from a coordinator after the welcome: the weights or a chunk of a shard. */
+/** Returns the maximum size of a message from the coordinator after the welcome: the weights, or a shard chunk. */
 export function maxCoordinatorMessageBytes(layout: ModelLayout): number {
   return Math.max(4 * (layout.trainableSize + layout.statisticsSize), chunkBytes) + headerAllowanceBytes;
 }

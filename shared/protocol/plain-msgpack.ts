@@ -1,17 +1,20 @@
-// Checks a header before it is unpacked: it may hold only nil, booleans, numbers, text, arrays and maps, and no more
-// elements than its bytes can encode. Otherwise a few bytes of msgpack could claim arrays of billions of elements,
-// which an unpacker allocates before reading on, nest a thousand levels deep, or use extension types.
+// Checks a header before it is unpacked: it may contain only nil, booleans, numbers, text, arrays and maps, and no more
+// elements than its bytes can encode. Without this check, a few bytes of msgpack could claim arrays of billions of
+// elements, which an unpacker allocates before it reads the elements; nest values a thousand levels deep; or use
+// extension types.
 import { ProtocolError } from '../errors.js';
 
-/** The deepest header is a welcome: a map of an array of maps. */
+/** Maximum nesting depth. The deepest header is that of a welcome: a map that contains an array of maps. */
 const maxDepth = 8;
 
-/** How to read a value, by its type byte. */
+/** How to read a value with a given type byte. */
 interface Format {
-  /** Bytes of the value without its elements: the type byte and a number, length field or short text. */
+  /** Size in bytes without the elements: the type byte, followed by a number, a length field or a short text. */
   bytes: number;
   elements: number;
-  /** Width of the length field that follows the type byte, and what each unit of the length adds. */
+  /**
+   * Width of the length field that follows the type byte. The next two fields say what each unit of the length adds.
+   */
   lengthBytes: 0 | 1 | 2 | 4;
   bytesPerUnit: 0 | 1;
   elementsPerUnit: 0 | 1 | 2;
@@ -27,7 +30,7 @@ const each = (count: number, format: (index: number) => Format | undefined) =>
   Array.from({ length: count }, (_, index) => format(index));
 const unsupported = () => undefined;
 
-/** By type byte; undefined for the types that are not plain. */
+/** Formats indexed by type byte; undefined for types that are not allowed. */
 const formats: readonly (Format | undefined)[] = [
   each(0x80, () => fixed(1)), // 0x00: small positive integers
   each(0x10, (count) => fixed(1, 2 * count)), // 0x80: short maps
@@ -47,7 +50,7 @@ const formats: readonly (Format | undefined)[] = [
 /** Throws ProtocolError unless the bytes are exactly one plain value. Reads each type byte once and copies nothing. */
 export function assertPlainMsgpack(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  /** Values still to be read at each level of nesting. */
+  /** Number of values still to be read at each nesting level. */
   const missing = [1];
   let at = 0;
   const fail = (problem: string): never => {

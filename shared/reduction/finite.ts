@@ -1,9 +1,9 @@
-// Checks for NaN and infinities, which would spread to everything that they are added to.
+// Checks for NaN and infinite values, which would spread to every sum that includes them.
 import type { ArrayLayout } from '../network/layout.js';
 
 /**
- * Whether no value is NaN or infinite. 0 times either is NaN and stays NaN in a sum, so no branch per value is needed:
- * this takes a quarter of the time of adding two such vectors.
+ * Returns whether all values are finite. Multiplying NaN or infinity by 0 gives NaN, and any sum with NaN is NaN, so
+ * the loop needs no branch per value. The check takes a quarter of the time needed to add two vectors of this size.
  */
 export function areFinite(values: Float32Array): boolean {
   const zero = 0;
@@ -24,7 +24,7 @@ export function areFinite(values: Float32Array): boolean {
   return even + odd === 0;
 }
 
-/** Returns the first value that is NaN or infinite and the name of its array. */
+/** Returns the first value that is NaN or infinite and the name of its array, or undefined if all values are finite. */
 export function firstNotFinite(
   values: Float32Array,
   arrays: readonly ArrayLayout[],

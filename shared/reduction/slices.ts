@@ -1,20 +1,24 @@
-// The reduction tree over the slices of a global batch, in whose order gradients are added. Pure. Float32 addition is
-// not associative: adding in the order of the tree makes a sum independent of which worker computed which partial sum.
+// The reduction tree over the slices of a global batch, which defines the order in which gradients are added. Float32
+// addition is not associative; because the order is fixed, a sum does not depend on which worker computed which partial
+// sum. Pure.
 
-/** Slices first to first + count - 1. An aligned range is a subtree of the reduction tree. */
+/** The slices from `first` to `first + count - 1`. An aligned range is a subtree of the reduction tree. */
 export interface SliceRange {
   first: number;
   count: number;
 }
 
-/** Number of slices in the left half of an aligned range: the largest power of two below its own number. */
+/**
+ * Returns the number of slices in the left child of an aligned range of `count` slices: the largest power of two below
+ * `count`.
+ */
 export function leftChildSize(count: number): number {
   let size = 1;
   while (size * 2 < count) size *= 2;
   return size;
 }
 
-/** The two halves of an aligned range of at least two slices: its children in the reduction tree. */
+/** Returns the two children, in the reduction tree, of an aligned range of at least two slices. */
 export function childrenOf({ first, count }: SliceRange): [SliceRange, SliceRange] {
   const left = leftChildSize(count);
   return [
@@ -24,8 +28,8 @@ export function childrenOf({ first, count }: SliceRange): [SliceRange, SliceRang
 }
 
 /**
- * Splits a range into as few aligned ranges as possible, from left to right.
- * A worker that owns the range sends one partial sum for each.
+ * Splits a range into the smallest possible number of aligned ranges, from left to right. A worker to which the range
+ * is assigned sends one partial sum for each of them.
  */
 export function alignedRanges(range: SliceRange, sliceCount: number): SliceRange[] {
   const end = range.first + range.count;
@@ -42,13 +46,16 @@ export function alignedRanges(range: SliceRange, sliceCount: number): SliceRange
   return aligned;
 }
 
-/** Whether a range is a subtree of the reduction tree over sliceCount slices. */
+/** Returns whether a range is a subtree of the reduction tree over `sliceCount` slices. */
 export function isAlignedRange(range: SliceRange, sliceCount: number): boolean {
   if (range.count < 1 || range.first < 0 || range.first + range.count > sliceCount) return false;
   return alignedRanges(range, sliceCount).length === 1;
 }
 
-/** The parent and the sibling of an aligned range; undefined for the root, and for ranges that are not aligned. */
+/**
+ * Returns the parent and the sibling of an aligned range, or undefined for the root and for ranges that are not
+ * aligned.
+ */
 export function relativesOf(
   range: SliceRange,
   sliceCount: number,
@@ -67,17 +74,20 @@ export function sameRange(a: SliceRange, b: SliceRange): boolean {
   return a.first === b.first && a.count === b.count;
 }
 
-/** For messages: `slice 3`, `slices 0 to 3`. */
+/** Describes a range for messages: `slice 3` or `slices 0 to 3`. */
 export function describeRange(range: SliceRange): string {
   return range.count === 1 ? `slice ${range.first}` : `slices ${range.first} to ${range.first + range.count - 1}`;
 }
 
-/** Adds a partial sum to another in float32. Their order does not matter: a + b and b + a have the same bits. */
+/**
+ * Adds one partial sum to another in float32. It does not matter which of them is the target: a + b and b + a have the
+ * same bits.
+ */
 export function addInto(target: Float32Array, addend: Float32Array): void {
   if (target.length !== addend.length) {
     throw new RangeError(`partial sums of different sizes: ${target.length} and ${addend.length}`);
   }
-  // Eight at a time take half the time of one at a time, because V8 checks bounds less often.
+  // Adding eight values per iteration takes half the time of adding one, because V8 checks bounds less often.
   const unrolledEnd = target.length - (target.length % 8);
   for (let i = 0; i < unrolledEnd; i += 8) {
     target[i] += addend[i];

@@ -1,6 +1,6 @@
-// The cost of an open dashboard for a run: images/s and the coordinator's CPU time with and without a page, in adjacent turns of
-// one run. A socket in another process shows the coordinator's own cost; a page in a browser on this machine also competes with
-// the workers for cores. Turns that are both without a page show the noise.
+// Measures what an open dashboard costs a run: images/s and the coordinator's CPU time with and without a page, in
+// adjacent turns of the same run. A socket in another process shows the cost to the coordinator alone; a browser page
+// on this machine also competes with the workers for cores. Pairs of turns that both run without a page show the noise.
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -14,15 +14,15 @@ import { openChromiumOrReason } from '../support/chromium.js';
 import { summaryOf } from './paired.js';
 
 const workerCount = 2;
-/** Sent to the reader to make it stop reading. */
+/** Message that tells the reader to stop reading. */
 const noUrl = '';
 
-/** Opens a page. @returns a function that closes it */
+/** Opens a page and returns a function that closes it. */
 type OpenPage = () => Promise<() => Promise<void>>;
 
 interface Turn {
   imagesPerSecond: number;
-  /** CPU time of the coordinator process, as a fraction of one core. */
+  /** CPU usage of the coordinator process, as a fraction of one core. */
   cpuShare: number;
 }
 
@@ -31,7 +31,7 @@ interface Pair {
   watched: Turn;
 }
 
-/** @param args `--pairs` and `--seconds` */
+/** @param args command-line arguments: `--pairs` and `--seconds` */
 export async function benchDashboard(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
@@ -46,7 +46,7 @@ export async function benchDashboard(args: readonly string[]): Promise<void> {
     port: 0,
     minWorkers: workerCount,
     steps: 1_000_000,
-    // Only steps: no validation, few checkpoints, no speculative work.
+    // The measurement covers steps only: no validation, few checkpoints and no speculative work.
     validationSplit: 0,
     keepCheckpoints: 1,
     tensorboard: false,
@@ -112,7 +112,7 @@ async function pairOf(
   return { without: before ?? (await turn(coordinator, seconds)), watched };
 }
 
-/** Measures whole steps for at least this long, starting at the end of the current one. */
+/** Measures whole steps for at least the given number of seconds, starting at the end of the current step. */
 async function turn({ events }: Coordinator, seconds: number): Promise<Turn> {
   let startedMs: number | undefined;
   let cpuBefore = process.cpuUsage();

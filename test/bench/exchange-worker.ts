@@ -1,4 +1,4 @@
-// A worker process of the exchange benchmark: a real worker whose engine computes nothing, or plain TCP.
+// Worker process of the exchange benchmark: a real worker whose engine computes nothing, or a plain TCP client.
 import { connect } from 'node:net';
 import { systemClock } from '../../shared/clock.js';
 import { classCount } from '../../shared/network/layout.js';

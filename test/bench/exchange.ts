@@ -1,5 +1,6 @@
-// Benchmarks the exchange alone: weights out, gradients in, partial sums added; no computation and no update. Compared,
-// in turns, with plain TCP in Node.js: the same bytes without framing and addition. Every worker is a process.
+// Benchmarks the exchange alone: the coordinator sends weights, receives gradients and adds up partial sums, without
+// computation or weight updates. Turns alternate with plain TCP in Node.js, which transfers the same bytes without
+// framing or addition. Every worker is a separate process.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
@@ -28,13 +29,8 @@ const turns = 5;
 const warmUpSteps = 30;
 const measuredSteps = 100;
 
-const layout = layoutModel({
-  depth: 20,
-  initialFilters: 16,
-  shortcut: 'identity',
-  convBias: false,
-  bnEpsilon: 0.001,
-});
+const recipe = { convBias: false };
+const layout = layoutModel(resolveConfig(recipe));
 const weights = encodeWeights(0, new Float32Array(layout.trainableSize), new Float32Array(layout.statisticsSize));
 
 interface Exchange {
@@ -76,7 +72,7 @@ async function stepMs(exchange: Exchange): Promise<number> {
 }
 
 function forkWorker(...args: string[]): ChildProcess {
-  // gc is exposed as in the command line's processes: see collectYoungGeneration.
+  // collectYoungGeneration needs `gc`; the command line exposes it too.
   return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args, { execArgv: ['--expose-gc'] });
 }
 
@@ -90,7 +86,7 @@ async function endAll(children: readonly ChildProcess[]): Promise<void> {
   );
 }
 
-/** The coordinator's own server, pool and gradient rounds, with one slice of one image for each worker. */
+/** Starts the coordinator's real server, worker pool and dispatcher, with one slice of one image per worker. */
 async function startLockstep(workerCount: number): Promise<Exchange> {
   const pool = new WorkerPool();
   const records = Array.from({ length: workerCount }, (_, slice) => new Uint8Array(recordBytes).fill(slice));
@@ -100,7 +96,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
     sha256: sha256Of(bytes),
     bytes: bytes.length,
   }));
-  const config = resolveConfig({ slices: workerCount, batchSize: workerCount });
+  const config = resolveConfig({ ...recipe, slices: workerCount, batchSize: workerCount });
   const settings = {
     shardRecords: new Map(shards.map((shard, index) => [shard.sha256, records[index]])),
     imagesPerSlice: 1,
@@ -149,7 +145,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
   let step = 0;
   return {
     async step() {
-      // A new frame for every step, as in a real run, though its values are the same.
+      // Every step encodes a new frame, as in a real run, although the values do not change.
       const frame = { step, message: encodeFrame({ type: 'weights', step }, weightsBytes) };
       await dispatcher.run(new GradientJob(frame, layout, scheduler, systemClock, () => undefined));
       step++;
@@ -164,7 +160,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
 
 const weightsBytes = new Uint8Array(4 * (layout.trainableSize + layout.statisticsSize));
 
-/** Plain sockets: each worker reads as many bytes as the weights have, and answers with as many. */
+/** Starts plain TCP workers. Each reads as many bytes as the weights message has, and answers with the same number. */
 async function startPlain(workerCount: number): Promise<Exchange> {
   const sockets: Socket[] = [];
   const server = createServer({ noDelay: true }, (socket) => sockets.push(socket));

@@ -1,4 +1,5 @@
-// A page that draws nothing, in a process of its own: reads everything from the URL that it is sent, until it is sent none.
+// Stands in for a dashboard page in a separate process, without drawing: reads everything from the URL in the parent's
+// message, until the parent sends an empty URL.
 import { WebSocket } from 'ws';
 
 let socket: WebSocket | undefined;

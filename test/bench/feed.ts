@@ -1,6 +1,6 @@
-// The cost of one open dashboard page for the coordinator: bytes and CPU time per second at the maximum update rate, with few
-// and with many workers. Workers and steps are simulated; status, step tracker, feed and socket are real, and the page is
-// another process that reads everything and draws nothing.
+// Measures what one open dashboard page costs the coordinator: bytes and CPU time per second at the maximum update
+// rate, with few and with many workers. Workers and steps are simulated; status, step tracker, feed and socket are
+// real. The page is a separate process that reads everything and draws nothing.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -25,7 +25,7 @@ import { FakeClock } from '../support/fake-clock.js';
 import { ScriptedWorker } from '../support/scripted-worker.js';
 
 const imagesPerSlice = 32;
-/** One update per step when half of its slices are answered, and one after the step. */
+/** Updates per step: one when half of the slices are answered, and one after the step. */
 const updatesPerStep = 2;
 const warmUpSteps = 100;
 const measuredSteps = 500;
@@ -124,7 +124,7 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
   const page = await openPage(feed);
 
   let cpuMicroseconds = 0;
-  /** Measures an update alone; the clock stands still for everything else. */
+  /** Sends an update and measures its CPU time. The clock advances only here. */
   const update = async () => {
     const before = process.cpuUsage();
     clock.advance(minPauseMs);
@@ -169,7 +169,7 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
   return { bytes, cpuMicroseconds };
 }
 
-/** Opens a page in its own process. */
+/** Opens a page in a separate process. */
 async function openPage(feed: Feed) {
   const sockets = new WatchSockets();
   const http = createServer();

@@ -1,4 +1,4 @@
-// Usage: npm run bench -- NAME. Prints measurements as ratios within one run; no test depends on them.
+// Usage: npm run bench -- NAME. Prints measurements; no test depends on them.
 import { benchDashboard } from './dashboard.js';
 import { benchExchange } from './exchange.js';
 import { benchFeed } from './feed.js';

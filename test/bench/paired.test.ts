@@ -3,15 +3,16 @@ import { summaryOf } from './paired.js';
 
 describe('summaryOf', () => {
   it('interpolates the median and the quartiles', () => {
-    // Sorted 1 2 3 4: the median is halfway from 2 to 3, the lower quartile three quarters of the way from 1 to 2.
+    // Sorted: 1, 2, 3, 4. The median is halfway from 2 to 3, the lower quartile three quarters of the way from 1 to 2.
     expect(summaryOf([4, 1, 3, 2])).toEqual({ median: 2.5, quartiles: [1.75, 3.25], interval: null });
   });
 
   it('returns a 95% confidence interval of the median, if there are enough values', () => {
-    // All of 6 values are above the median with probability 1/2^6 = 1/64, below 1/40; all of 5 with 1/32.
+    // All of 6 values are above the true median with probability 1/2^6 = 1/64, less than 1/40 (2.5% per side), so their
+    // range is an interval. All of 5 values are with probability 1/2^5 = 1/32, which is too much.
     expect(summaryOf([1, 2, 3, 4, 5, 6]).interval).toEqual([1, 6]);
     expect(summaryOf([1, 2, 3, 4, 5]).interval).toBeNull();
-    // From tables of the sign test: the 4th of 16 values from either end, the 6th of 20, the 14th of 40.
+    // Ranks of the bounds from tables of the sign test, counted from either end: 4 for 16 values, 6 for 20, 14 for 40.
     const ranks = (count: number) => summaryOf(Array.from({ length: count }, (_, index) => index + 1)).interval;
     expect([ranks(16), ranks(20), ranks(40)]).toEqual([
       [4, 13],

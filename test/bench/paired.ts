@@ -1,9 +1,9 @@
-// Statistics of paired measurements, whose two turns follow each other directly: medians of their ratios, with confidence
-// intervals. Pure.
+// Summary statistics for paired measurements, in which one turn directly follows the other: medians of ratios or
+// differences, with quartiles and confidence intervals. Pure.
 
 export interface Summary {
   median: number;
-  /** A quarter of the values is below the first, a quarter above the second. */
+  /** Lower and upper quartiles: a quarter of the values is below the first, a quarter above the second. */
   quartiles: [low: number, high: number];
   /** 95% confidence interval of the median, for any distribution of the values; null if there are too few. */
   interval: [low: number, high: number] | null;
@@ -19,7 +19,7 @@ export function summaryOf(values: readonly number[]): Summary {
   };
 }
 
-/** Interpolates linearly between values. */
+/** Returns the quantile at a fraction from 0 to 1, interpolating linearly between sorted values. */
 function quantile(sorted: readonly number[], fraction: number): number {
   const position = fraction * (sorted.length - 1);
   const below = Math.floor(position);
@@ -28,8 +28,8 @@ function quantile(sorted: readonly number[], fraction: number): number {
 }
 
 /**
- * Returns the highest rank, counted from 1, whose value is above the true median with a probability of at most 1/40; 0 if there
- * is none. Each value is below the median with probability 1/2.
+ * Returns the highest one-based rank whose value is above the true median with a probability of at most 1/40, or 0 if
+ * there is no such rank. Each value is below the true median with probability 1/2.
  */
 function lowerRankOfInterval(count: number): number {
   let probability = 2 ** -count;

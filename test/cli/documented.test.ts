@@ -1,5 +1,6 @@
-// Every Lockstep command line in the documentation, in scripts and in manifests is accepted by the program: command, options,
-// choices, arguments, and the values of training options. None of them is run. docs/protocol.md is checked against the messages.
+// The program must accept every Lockstep command line in the documentation, in scripts and in manifests: its command,
+// options, choices, arguments, and values of training options. The commands are parsed but not run. docs/protocol.md is
+// checked against the message definitions.
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +23,7 @@ const filesIn = (folder: string) =>
     path.posix.join(folder, file),
   );
 const deployed = filesIn('deploy');
-/** Pages that are written by hand, not what the site's build generates and installs. */
+/** Pages written by hand, as opposed to those that the site's build generates or installs. */
 const documentation = filesIn('docs').filter((file) => !/^docs\/(node_modules|api|generated|\.vitepress)\//.test(file));
 const pages = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...documentation, ...deployed].filter((file) =>
   file.endsWith('.md'),
@@ -31,7 +32,7 @@ const scripts = ['.ci/run', ...deployed.filter((file) => /\.(sh|sbatch|service)$
 
 const missingWords = new Set(['commander.missingArgument', 'commander.missingMandatoryOptionValue']);
 
-/** The program's error for a command line; undefined if it accepts it. */
+/** Returns the program's error message for a command line, or undefined if the program accepts it. */
 async function errorOf(words: readonly string[], mayLackArguments = false): Promise<string | undefined> {
   const program = await loadedProgram();
   for (const command of commandTree(program)) {
@@ -39,13 +40,13 @@ async function errorOf(words: readonly string[], mayLackArguments = false): Prom
     if (command.commands.length > 0) continue;
     command.action(async () => {
       const options = command.opts<Record<string, string>>();
-      // The file that a page names does not exist here.
+      // Files named in the documentation do not exist here.
       if (['train', 'coordinator', 'config'].includes(command.name()))
         await readConfig({ ...options, config: undefined });
     });
   }
   try {
-    // A variable of a script, or N, may stand for a number.
+    // A script variable or N may stand for a number.
     await program.parseAsync(
       words.map((word) => word.replace(/^(\$\w+|N)$/, '1')),
       { from: 'user' },
@@ -68,7 +69,7 @@ async function errorsOf(commands: readonly (readonly string[])[], mayLackArgumen
 const ownOptions = new Set(
   commandTree(await loadedProgram()).flatMap(({ options }) => options.map(({ long }) => long)),
 );
-/** Options of npm, sbatch, srun, V8 and the benchmarks. */
+/** Options that belong to npm, sbatch, srun, V8 or the benchmarks. */
 const optionsOfOthers = new Set([
   '--ignore-scripts',
   '--gpus-per-task',
@@ -85,7 +86,7 @@ describe('commands in the documentation', () => {
   it.each(pages)('%s', async (page) => {
     const { blocks, inline, options } = commandsOfPage(read(page));
     expect(await errorsOf(blocks)).toEqual([]);
-    // Within a sentence a command may lack arguments.
+    // A command quoted in a sentence may omit its arguments.
     expect(await errorsOf(inline, true)).toEqual([]);
     expect(options.filter((option) => !ownOptions.has(option) && !optionsOfOthers.has(option))).toEqual([]);
   });
@@ -110,7 +111,7 @@ describe('commands of containers', () => {
   it.each(deployed.filter((file) => file.endsWith('.Dockerfile')))('%s', async (file) => {
     const stages = DockerfileParser.parse(read(file));
     const ofImage = stages.getCMDs().map((command) => command.getJSONStrings().map((word) => word.getJSONValue()));
-    // Build arguments are replaced by their defaults.
+    // Docker replaces build arguments with their defaults.
     const defaults = new Map(
       stages.getARGs().map((argument) => [argument.getProperty()?.getName(), argument.getProperty()?.getValue() ?? '']),
     );
@@ -123,7 +124,7 @@ describe('commands of containers', () => {
   it.each(['deploy/docker/compose.yaml', 'deploy/docker/compose.tls.yaml'])('%s', async (file) => {
     const compose = z.object({ services: z.record(z.string(), z.object({ command: z.array(z.string()) })) });
     const { services } = compose.parse(parseAllDocuments(read(file))[0].toJS());
-    // Compose replaces a variable by its default.
+    // Compose replaces unset variables with their defaults.
     const commands = Object.values(services).map(({ command }) =>
       command.map((word) => word.replace(/^\$\{\w+:-(.*)\}$/, '$1')),
     );
@@ -150,7 +151,7 @@ describe('commands of containers', () => {
   });
 });
 
-describe('what `lockstep start` suggests next', () => {
+describe('the next steps that `lockstep start` suggests', () => {
   const engines = {
     wasm: { engine: 'wasm', fingerprint: '', workers: 2 },
     tensorflow: { engine: 'tensorflow', fingerprint: '', workers: 2 },
@@ -164,7 +165,7 @@ describe('what `lockstep start` suggests next', () => {
   const namesOf = (text: string) => commandsOf(text).map(([name]) => name);
   const withTheRun = ['dashboard', 'evaluate', 'export'];
 
-  it('covers this run, real images, other machines and TensorFlow', async () => {
+  it('cover this run, real images, other machines and TensorFlow', async () => {
     const text = nextSteps(false, 'wasm');
     expect(namesOf(text)).toEqual([
       ...withTheRun,
@@ -176,11 +177,11 @@ describe('what `lockstep start` suggests next', () => {
       'bench',
     ]);
     expect(await errorsOf(commandsOf(text))).toEqual([]);
-    // 64,000 steps of 128 images at 400 a second: 20,480 s
+    // 64,000 steps × 128 images / (400 images/s) = 20,480 s
     expect(text).toContain('about 5 h 41 min');
   });
 
-  it('omits what is there already, and suggests predicting images if the network knows real ones', async () => {
+  it('omit what is already set up, and include predicting images if the network was trained on real ones', async () => {
     const text = nextSteps(true, 'tensorflow');
     const [first, second, last] = withTheRun;
     expect(namesOf(text)).toEqual([first, second, 'predict', last, 'train', 'coordinator', 'worker', 'bench']);
@@ -204,7 +205,7 @@ describe('docs/protocol.md', () => {
   });
 });
 
-describe('a command line that is not accepted', () => {
+describe('an invalid command line', () => {
   it.each([
     ['an unknown option', ['train', '--bacth-size', '3']],
     ['an invalid value', ['train', '--depth', '21']],

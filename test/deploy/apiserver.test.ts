@@ -1,6 +1,7 @@
-// deploy/kubernetes against a real kube-apiserver and etcd: every object is accepted as written, pods of both templates are
-// admitted under the namespace's `restricted` policy, and the commands of README.md work. No pod is ever started.
-// LOCKSTEP_KUBE_APISERVER and LOCKSTEP_KUBECTL are paths of the programs; LOCKSTEP_ETCD is etcd's if it is not on PATH.
+// Checks deploy/kubernetes against a real kube-apiserver and etcd: every object is accepted as written, pods from both
+// templates are admitted under the namespace's `restricted` policy, and the commands in README.md work. No pods are
+// started. LOCKSTEP_KUBE_APISERVER and LOCKSTEP_KUBECTL set the paths of the programs. LOCKSTEP_ETCD sets the path of
+// etcd if it is not in PATH.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -54,7 +55,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
     server = await KubeApiServer.start(inFolder('server'), { apiServer: apiServer!, etcd: etcd! });
     const namespace = objects.find(({ kind }) => kind === 'Namespace')!;
     await server.create(namespace, false);
-    // A cluster's controllers create one in every namespace; without it, pods are rejected.
+    // In a real cluster, a controller creates this service account in every namespace. Without it, pods are rejected.
     const metadata = { name: 'default', namespace: namespace.metadata.name };
     const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata };
     await server.create(account, false);
@@ -62,7 +63,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
   afterAll(() => server?.stop());
 
   const workload = (kind: string) => structuredClone(objects.find((object) => object.kind === kind) as Workload);
-  /** The pod that the workload's controller would create. */
+  /** Returns the pod that the workload's controller would create. */
   function podOf(kind: 'StatefulSet' | 'Job', change: (template: PodTemplate) => void = () => undefined) {
     const { template, volumeClaimTemplates = [] } = workload(kind).spec;
     for (const { metadata } of volumeClaimTemplates) {
@@ -76,7 +77,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
     return { apiVersion: 'v1', kind: 'Pod', metadata, spec: template.spec };
   }
 
-  it('accepts every rendered object without an unknown field', async () => {
+  it('accepts every rendered object and finds no unknown fields', async () => {
     const kinds = objects.map(({ kind }) => kind);
     expect(kinds.toSorted()).toEqual([
       'Job',
@@ -159,7 +160,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
       for (const line of output.trim().split('\n')) expect(line).toMatch(/serverside-applied \(server dry run\)$/);
     });
 
-    it('runs the commands of README.md: secrets, all objects, scaling workers, stopping and resuming', async () => {
+    it('runs the commands in README.md: secrets, all objects, scaling workers, stopping and resuming', async () => {
       const inNamespace = ['--namespace', 'lockstep'];
       await runKubectl('apply', '-f', 'deploy/kubernetes/namespace.yaml');
       await runKubectl(...inNamespace, 'create', 'secret', 'generic', 'lockstep-worker', '--from-literal=token=t');
@@ -176,13 +177,13 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
       expect((await read('job', 'lockstep-worker')).spec.parallelism).toBe(8);
       await runKubectl(...inNamespace, 'scale', 'statefulset', 'lockstep-coordinator', '--replicas', '0');
       expect((await read('statefulset', 'lockstep-coordinator')).spec.replicas).toBe(0);
-      // Applying again restores everything as written, and nothing is rejected as immutable.
+      // Applying the files again restores all objects, and no change is rejected as immutable.
       await runKubectl('apply', '-k', 'deploy/kubernetes');
       expect(await runKubectl('diff', '-k', 'deploy/kubernetes')).toBe('');
       expect((await read('job', 'lockstep-worker')).spec.parallelism).toBe(4);
     });
 
-    it("rejects a change of the Job's template, as README.md warns, and accepts it once the Job is deleted", async () => {
+    it("rejects a change to the Job's template, as README.md warns, and accepts it once the Job is deleted", async () => {
       const job = workload('Job');
       job.spec.template.metadata.labels['another'] = 'label';
       await writeFile(inFolder('job.json'), JSON.stringify(job));
@@ -196,7 +197,7 @@ describe.skipIf(missing.length > 0)('a kube-apiserver', () => {
         '--cascade=orphan',
         '--wait=false',
       );
-      // No controller runs here that would remove its finalizer.
+      // No controller is running that would remove the Job's finalizer.
       await runKubectl(
         '--namespace',
         'lockstep',

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compiles kube-apiserver and kubectl for apiserver.test.ts from the Go module proxy. Usage: build-kubernetes.sh FOLDER
-# Needs Go 1.25 or later. Takes ten minutes of one core and 2.5 GB in Go's build cache.
+# Needs Go 1.25 or later. Takes ten minutes on one core and uses 2.5 GB in Go's build cache.
 set -euo pipefail
 version=1.35.1
 folder="$(realpath "$1")"
@@ -8,7 +8,7 @@ scratch="$(mktemp -d)"
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 
-# Kubernetes requires its own modules as v0.0.0, from the same source tree; they are published as v0.x.y.
+# Kubernetes requires its own modules at v0.0.0, from the same source tree, but they are published as v0.x.y.
 go mod download "k8s.io/kubernetes@v$version"
 theirs="$(go env GOMODCACHE)/cache/download/k8s.io/kubernetes/@v/v$version.mod"
 {
@@ -19,7 +19,7 @@ theirs="$(go env GOMODCACHE)/cache/download/k8s.io/kubernetes/@v/v$version.mod"
   printf ')\n'
 } >go.mod
 
-# Stamp the version, as released binaries have it.
+# Stamp the version into the binaries, as in official releases.
 stamp=''
 for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
   stamp+=" -X $package.gitVersion=v$version -X $package.gitMajor=1 -X $package.gitMinor=35"

@@ -1,15 +1,19 @@
-// Runs commands in a chroot as a container would: their mounts and processes are private and end with them.
+// Runs commands in a chroot, isolated as in a container: their mounts and processes are private, and are removed when
+// the command ends.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
-/** A folder or file of this machine that is mounted in a root. */
+/** Bind mount of a host folder or file in a root. */
 export interface Mount {
   from: string;
   to: string;
   readOnly?: boolean;
 }
 
-/** $1 is the root, $2 `ro` or `rw`; then lines `FROM:TO:ro` or `FROM:TO:rw` up to `--`, then the command. */
+/**
+ * Shell script that enters the root. Arguments: the root; `ro` or `rw` for the root; mounts as `FROM:TO:ro` or
+ * `FROM:TO:rw`; `--`; the command.
+ */
 const enter = `set -e
 root=$1 mode=$2; shift 2
 mount --bind "$root" "$root"
@@ -34,7 +38,7 @@ shift
 [ "$mode" = rw ] || mount -o remount,bind,ro "$root"
 exec chroot "$root" "$@"`;
 
-/** Returns the words that run a command as process 1 in the root. It shares only the network with this machine. */
+/** Returns the words that run a command as process 1 in the root. The command shares only the network with the host. */
 export function inRoot(
   root: string,
   command: readonly string[],
@@ -42,21 +46,21 @@ export function inRoot(
   isReadOnly = false,
 ): string[] {
   const lines = mounts.map(({ from, to, readOnly = false }) => `${from}:${to}:${readOnly ? 'ro' : 'rw'}`);
-  // Killed as soon as its parent is gone, however that ends.
+  // The kernel kills the process as soon as its parent ends for any reason.
   const alone = ['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', '--pid', '--fork', '--kill-child'];
   return [...alone, 'sh', '-c', enter, 'sh', root, isReadOnly ? 'ro' : 'rw', ...lines, '--', ...command];
 }
 
 export interface Identity {
-  /** A user id, or a name in the root's /etc/passwd. */
+  /** User ID, or user name from /etc/passwd in the root. */
   user: string;
   environment: Record<string, string>;
   folder: string;
-  /** No capabilities and no way to gain any, as with `cap_drop: [ALL]` and `no-new-privileges`. */
+  /** True to drop all capabilities and prevent regaining any, as with `cap_drop: [ALL]` and `no-new-privileges`. */
   isConfined?: boolean;
 }
 
-/** Returns the words that precede a command within the root and set its user, environment and working directory. */
+/** Returns the words to put before a command in the root to set its user, environment and working directory. */
 export async function withIdentity(root: string, identity: Identity): Promise<string[]> {
   const { user, environment, folder, isConfined = false } = identity;
   const passwd = await readFile(path.join(root, 'etc/passwd'), 'utf8');

@@ -1,4 +1,4 @@
-// The settings of a service in compose.yaml that apply to a single container of its image.
+// Reads the settings of a compose.yaml service that apply to each of its containers.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +17,7 @@ const serviceFile = z.object({
 });
 export type ComposeService = z.infer<typeof serviceFile>;
 
-/** Reads a service of compose.yaml. */
+/** Reads a service from compose.yaml. */
 export function composeService(name: 'coordinator' | 'worker'): ComposeService {
   const file: unknown = parse(readFileSync(path.join(folder, 'compose.yaml'), 'utf8'));
   const { services } = z.object({ services: z.record(z.string(), z.unknown()) }).parse(file);

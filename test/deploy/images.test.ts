@@ -1,9 +1,11 @@
-// The Dockerfiles without Docker: every instruction is carried out in a Debian from debootstrap (image-build.ts), then the images'
-// entry points run as process 1 with the settings of compose.yaml and of the pods, in a private network.
+// Tests the Dockerfiles without Docker: every instruction is executed in a Debian from debootstrap (image-build.ts).
+// Then the images' entry points run as process 1 in a private network, with the settings from compose.yaml and the
+// pods.
 //
-// Differences from `docker build`: base images are rebuilt instead of pulled, node:…-bookworm-slim with the newest Node of its
-// major version. The worker's image is the one for CPUs (BASE and TENSORFLOW in its Dockerfile), so neither the layers of
-// nvidia/cuda nor the 3.4 GB of CUDA libraries of `setup-tensorflow --gpu` are covered.
+// Differences from `docker build`: base images are rebuilt instead of pulled, and node:…-bookworm-slim uses the newest
+// Node.js release with the same major version. The worker image is built for CPUs (see BASE and TENSORFLOW in its
+// Dockerfile), so the nvidia/cuda layers and the 3.4 GB of CUDA libraries from `setup-tensorflow --gpu` are not
+// covered.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chown, mkdir, readdir, writeFile } from 'node:fs/promises';
@@ -27,14 +29,14 @@ const reason = whyNoImages();
 if (reason !== undefined) sayWhySkipped('the images of deploy/docker', reason);
 const inFolder = folderPerFile();
 const run = promisify(execFile);
-/** User id in both images. */
+/** User ID in both images. */
 const user = 1000;
 /** Exit status of an interrupted run. */
 const interrupted = 130;
 const workerToken = 'a-token-of-forty-eight-characters-for-the-workers';
 const operatorToken = 'another-of-forty-eight-characters-for-the-operator';
 
-/** Training options for 40 steps; later options win. */
+/** Returns training options for 40 steps. Later options override them. */
 function recipe(images: string): string[] {
   const model = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--steps', '40'];
   return [...model, '--data', images, '--no-tensorboard'];
@@ -56,11 +58,11 @@ describe.skipIf(reason !== undefined)('the images', () => {
     network = await PrivateNetwork.open();
     hosts = await hostsFile(inFolder(''), 'coordinator', 'lockstep-coordinator');
     await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 400, testImages: 100 }));
-    // As README.md creates them. Compose mounts a secret with the permissions that it has on disk.
+    // Create the secrets as in README.md. Compose mounts a secret with the permissions that the file has on disk.
     await writeFile(inFolder('token'), `${workerToken}\n`);
     const tokens = `rack worker ${workerToken}\nme operator ${operatorToken}\n`;
     await writeFile(inFolder('tokens'), tokens);
-    // As a cluster mounts a Secret of mode 0440 with an fsGroup.
+    // Create the files as Kubernetes mounts a Secret with mode 0440 and an fsGroup.
     for (const [of, file, text] of [
       ['coordinator', 'tokens', tokens],
       ['worker', 'token', workerToken],
@@ -81,7 +83,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     return container;
   }
 
-  /** A folder that the container's user owns, as an empty named volume takes the owner of the image's folder. */
+  /** Creates a folder owned by the container's user. (An empty named volume takes the owner of the image's folder.) */
   async function volume(name: string): Promise<string> {
     await mkdir(inFolder(name), { recursive: true });
     await chown(inFolder(name), user, user);
@@ -123,7 +125,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
 
   const runFolder = (runs: string) => path.join(inFolder(runs), 'current');
 
-  it('contain what runs, and nothing that is only needed to build', async () => {
+  it('contain what is needed at run time, and no build tools', async () => {
     for (const { root } of [coordinatorImage, workerImage]) {
       expect((await readdir(path.join(root, 'app'))).toSorted()).toEqual(['dist', 'node_modules', 'package.json']);
       const packages = await readdir(path.join(root, 'app/node_modules'));
@@ -179,7 +181,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     await second.process.says(/resumed after step \d+ of 4000/);
   });
 
-  it("two workers of the coordinator's image end with the hash of `train` outside", async () => {
+  it("two workers from the coordinator's image produce the same hash as `train` outside", async () => {
     const alone = [
       'train',
       ...recipe(inFolder('images')),
@@ -192,7 +194,8 @@ describe.skipIf(reason !== undefined)('the images', () => {
     ];
     expect(await runCli(alone)).toMatchObject({ status: 0 });
     const coordinator = await startCoordinator('wasm', '--min-workers', '2');
-    // As README.md does without a GPU: the coordinator's service with another command, so its root is read-only.
+    // Run workers as README.md does on machines without a GPU: the coordinator's service with another command, so the
+    // root is read-only.
     const workers = await Promise.all(
       [1, 2].map(() => startWorker(coordinatorImage, '--engine', 'wasm', '--no-cache')),
     );
@@ -202,11 +205,11 @@ describe.skipIf(reason !== undefined)('the images', () => {
     expect(await readReport(runFolder('wasm'))).toMatchObject({ weightsSha256, workersJoined: 2, exact: true });
   });
 
-  it("the worker's image has TensorFlow for its user, and two workers end with the hash of `train`", async () => {
+  it("the worker's image has TensorFlow for its user, and two workers produce the same hash as `train`", async () => {
     const doctor = await start(workerImage, { command: ['doctor'] });
     await doctor.process.exited;
     expect(doctor.process.output()).toMatch(/tensorflow.*2\.21\.0/i);
-    // The reference also runs in the container, with the same TensorFlow: bits may differ between builds.
+    // The reference run uses the container too, because results may differ between builds of TensorFlow.
     const runs = { from: await volume('alone'), to: '/runs' };
     const images = { from: inFolder('images'), to: '/images', readOnly: true };
     const command = [
@@ -229,7 +232,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     expect(await readReport(runFolder('tensorflow'))).toMatchObject({ weightsSha256, workersJoined: 2, exact: true });
   });
 
-  /** Starts the coordinator's pod with a short recipe instead of its own. */
+  /** Starts the coordinator's pod with a short recipe in place of the one in coordinator.yaml. */
   async function startCoordinatorPod(runs: string, ...more: string[]): Promise<Container> {
     const { command, env, volumeMounts, securityContext } = podContainer('coordinator.yaml');
     expect(volumeMounts.map(({ mountPath }) => mountPath)).toEqual(['/runs', '/etc/lockstep', '/etc/lockstep-tls']);
@@ -253,7 +256,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     expect(command).toBeUndefined();
     expect(volumeMounts.map(({ mountPath }) => mountPath)).toEqual(['/cache', '/etc/lockstep', '/etc/lockstep-tls']);
     return start(workerImage, {
-      // The kubelet expands variables.
+      // In a cluster, the kubelet expands variables.
       command: args.map((word) => word.replace('$(POD_NAME)', 'lockstep-worker-abcde')),
       mounts: [
         hosts,
@@ -276,11 +279,11 @@ describe.skipIf(reason !== undefined)('the images', () => {
     await stepsMade(runFolder('pod'), 10);
     expect(await probe(livenessProbe)).toEqual({ status: 0, output: '' });
     expect(await probe(readinessProbe)).toEqual({ status: 0, output: '' });
-    // The hook ends with the container.
+    // The preStop hook ends when the container ends.
     await coordinator.execute(...lifecycle!.preStop.exec.command);
     expect(await coordinator.process.exited).toBe(interrupted);
     expect(coordinator.process.output()).toContain('saved /runs/current/checkpoints/step-');
-    // Its workers fail too, so the kubelet restarts their containers (`OnFailure`) and they reconnect.
+    // The workers exit with an error too, so the kubelet restarts their containers (`OnFailure`), and they reconnect.
     expect(await worker.process.exited).toBe(interrupted);
     const second = await startCoordinatorPod('pod', '--steps', '4000', '--min-workers', '1');
     await second.process.says(/resumed after step \d+ of 4000/);

@@ -1,5 +1,5 @@
-// A Kubernetes API server with etcd on loopback, with all state in a folder. It applies defaults, validation and admission as a
-// cluster does. There are no nodes and no controllers, so nothing is ever started.
+// A Kubernetes API server with etcd on loopback that keeps all state in a folder. It applies defaults, validation and
+// admission like a cluster. There are no nodes and no controllers, so no pods are started.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -13,22 +13,22 @@ import { endDaemons } from './end-daemons.js';
 
 const run = promisify(execFile);
 
-/** The fields of a Kubernetes object that determine its path. */
+/** Fields of a Kubernetes object that determine its API path. */
 export interface KubernetesObject {
   apiVersion: string;
   kind: string;
   metadata: { name: string; namespace?: string };
 }
 
-/** An answer of the server. */
+/** Response from the server. */
 export interface Answer {
   status: number;
-  /** The message of `Status` if the object was rejected; otherwise empty. */
+  /** Message in the `Status` object if the request was rejected; otherwise empty. */
   message: string;
   body: unknown;
 }
 
-/** Path of etcd, from LOCKSTEP_ETCD or PATH; undefined if there is none. */
+/** Returns the path of etcd, from LOCKSTEP_ETCD or PATH; undefined if it is not installed. */
 export function etcdProgram(): string | undefined {
   const candidates = (process.env['PATH'] ?? '').split(':').map((folder) => path.join(folder, 'etcd'));
   return process.env['LOCKSTEP_ETCD'] ?? candidates.find((file) => existsSync(file));
@@ -44,7 +44,7 @@ export class KubeApiServer {
 
   private constructor(private readonly folder: string) {}
 
-  /** @param programs paths of the programs */
+  /** @param programs paths of kube-apiserver and etcd */
   static async start(folder: string, programs: { apiServer: string; etcd: string }): Promise<KubeApiServer> {
     const server = new KubeApiServer(folder);
     await server.#start(programs).catch(async (error: unknown) => {
@@ -100,7 +100,7 @@ export class KubeApiServer {
 
   #spawn(program: string, settings: Record<string, string>): void {
     const words = Object.entries(settings).map(([name, value]) => `--${name}=${value}`);
-    // Both end with this process.
+    // The kernel kills the daemon when this process ends.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
@@ -110,7 +110,7 @@ export class KubeApiServer {
     this.#processes.push(child);
   }
 
-  /** Options with which kubectl uses this server and no other configuration. */
+  /** Options that make kubectl use this server and ignore all other configuration. */
   get kubectlOptions(): string[] {
     return [
       `--server=https://127.0.0.1:${this.#port}`,
@@ -134,22 +134,22 @@ export class KubeApiServer {
   }
 
   /**
-   * Creates an object as strictly as `kubectl apply` does: unknown fields are errors.
-   * @param dry validate without storing it
+   * Creates an object with the same strict validation as `kubectl apply`: unknown fields are errors.
+   * @param dry true to validate the object without storing it
    */
   async create(object: KubernetesObject, dry: boolean): Promise<Answer> {
     const query = `fieldValidation=Strict${dry ? '&dryRun=All' : ''}`;
     return this.request('POST', `${await this.#collection(object)}?${query}`, JSON.stringify(object));
   }
 
-  /** Path of an object's kind, from the server's discovery. */
+  /** Returns the API path for an object's kind, from the server's discovery API. */
   async #collection({ apiVersion, kind, metadata }: KubernetesObject): Promise<string> {
     const group = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
     const key = `${group} ${kind}`;
     if (!this.#resources.has(key)) {
       const { body } = await this.request('GET', group);
       const { resources = [] } = body as { resources?: { name: string; kind: string; namespaced: boolean }[] };
-      // Names with a slash are subresources, such as a scale.
+      // Names with a slash are subresources, such as `scale`.
       for (const { name, kind: of, namespaced } of resources.filter((resource) => !resource.name.includes('/'))) {
         this.#resources.set(`${group} ${of}`, { name, isNamespaced: namespaced });
       }

@@ -1,4 +1,4 @@
-// The settings of a workload in deploy/kubernetes that apply to a single container of its image.
+// Reads the settings of a workload in deploy/kubernetes that apply to each of its containers.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ const containerOfFile = z.object({
   image: z.string(),
   command: z.array(z.string()).optional(),
   args: z.array(z.string()),
-  /** Without a value if the cluster sets it. */
+  /** Environment variables. Those set by the cluster have no value. */
   env: z.array(z.object({ name: z.string(), value: z.string().optional() })),
   volumeMounts: z.array(z.object({ name: z.string(), mountPath: z.string() })),
   securityContext: z.object({
@@ -26,7 +26,7 @@ const containerOfFile = z.object({
 });
 export type PodContainer = z.infer<typeof containerOfFile>;
 
-/** Reads the only container of a workload's pods. */
+/** Reads the only container in a workload's pod template. */
 export function podContainer(file: 'coordinator.yaml' | 'workers.yaml'): PodContainer {
   const documents = parseAllDocuments(readFileSync(path.join(folder, file), 'utf8'));
   const workload = documents.map((document) => document.toJS() as { kind: string });

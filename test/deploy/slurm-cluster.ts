@@ -1,4 +1,5 @@
-// A one-node Slurm on this machine with all state in a folder: starts and ends Debian's munged, slurmctld and slurmd.
+// A one-node Slurm cluster on this machine with all state in a folder. Starts and stops Debian's munged, slurmctld and
+// slurmd.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -12,7 +13,7 @@ import { endDaemons } from './end-daemons.js';
 const run = promisify(execFile);
 const daemons = ['munged', 'slurmctld', 'slurmd'].map((name) => `/usr/sbin/${name}`);
 
-/** Reason why Slurm cannot run on this machine; undefined if it can. */
+/** Returns the reason why Slurm cannot run on this machine; undefined if it can. */
 export function whyNoSlurm(): string | undefined {
   if (process.getuid?.() !== 0) return 'starting Slurm needs root';
   const missing = daemons.filter((file) => !existsSync(file));
@@ -30,13 +31,13 @@ export class SlurmCluster {
     this.#environment = { ...process.env, SLURM_CONF: configuration };
   }
 
-  /** @param folder owned by root */
+  /** @param folder folder for all state; must be owned by root */
   static async start(folder: string): Promise<SlurmCluster> {
     const file = (name: string) => path.join(folder, name);
     const [node] = hostname().split('.');
     for (const name of ['state', 'spool']) await mkdir(file(name));
     await writeFile(file('munge.key'), randomBytes(128), { mode: 0o400 });
-    // munge's clients must reach its socket.
+    // All users must be able to reach the socket of munged.
     await mkdir(file('munge'), { mode: 0o755 });
     await chmod(folder, 0o755);
     const settings = {
@@ -47,7 +48,7 @@ export class SlurmCluster {
       SlurmUser: 'root',
       SlurmdUser: 'root',
       AuthType: 'auth/munge',
-      // A requeued job waits until the credentials of its first start have expired, 2 minutes by default.
+      // A requeued job waits until the credentials from its first start have expired. The default is 2 minutes.
       AuthInfo: `socket=${file('munge/socket')},cred_expire=5`,
       StateSaveLocation: file('state'),
       SlurmdSpoolDir: file('spool'),
@@ -94,12 +95,12 @@ export class SlurmCluster {
     this.#daemons.push(child);
   }
 
-  /** Output of the daemons. */
+  /** Output of all daemons. */
   get log(): string {
     return this.#log;
   }
 
-  /** Runs a Slurm command. Returns its output, or an empty string if it fails. */
+  /** Runs a Slurm command. Returns the output, or an empty string if the command fails. */
   async tryCommand(name: string, ...args: string[]): Promise<string> {
     return run(name, args, { env: this.#environment }).then(
       ({ stdout }) => stdout,
@@ -107,7 +108,7 @@ export class SlurmCluster {
     );
   }
 
-  /** Runs a Slurm command. Rejects if it fails. */
+  /** Runs a Slurm command. Rejects if the command fails. */
   async command(
     name: string,
     args: readonly string[],
@@ -126,7 +127,9 @@ export class SlurmCluster {
   }
 }
 
-/** Polls a condition, as Slurm does not announce changes. Only the test's timeout ends it. */
+/**
+ * Polls a condition until it holds, because Slurm does not announce changes. Has no timeout except that of the test.
+ */
 export async function until(isSo: () => Promise<boolean>): Promise<void> {
   while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 250));
 }

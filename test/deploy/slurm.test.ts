@@ -1,5 +1,5 @@
-// The job of deploy/slurm on a real Slurm: two tasks end with the hash of one worker without Slurm, also if the job is saved,
-// requeued and started again in the middle.
+// Runs the job in deploy/slurm on a real Slurm cluster: two tasks produce the same hash as one worker without Slurm,
+// even if the job is saved, requeued and restarted partway through.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,7 +34,7 @@ describe.skipIf(reason !== undefined)('the sbatch file', () => {
   });
   afterAll(() => cluster?.stop());
 
-  /** Submits the job. Returns its id and a way to read its log. */
+  /** Submits the job. Returns its ID, a function that reads its log, and its run directory. */
   async function submit(name: string): Promise<{ job: string; log: () => Promise<string>; runDirectory: string }> {
     const runDirectory = inFolder(name);
     const output = inFolder(`${name}.log`);
@@ -62,7 +62,7 @@ describe.skipIf(reason !== undefined)('the sbatch file', () => {
     return state;
   }
 
-  it('trains with two tasks to the hash of one worker without Slurm', async () => {
+  it('trains with two tasks and produces the same hash as one worker without Slurm', async () => {
     const { job, log, runDirectory } = await submit('two-tasks');
     const state = await ended(job);
     expect({ state, log: await log() }).toMatchObject({ state: 'COMPLETED' });

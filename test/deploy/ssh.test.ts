@@ -1,5 +1,5 @@
-// The script of deploy/ssh through a real sshd on this machine: workers that reach the coordinator through the SSH connections
-// that start them end with the hash of a run without SSH, also if one connection is cut.
+// Runs the script in deploy/ssh with a real sshd on this machine. Workers connect to the coordinator through the SSH
+// connections that start them. The run produces the same hash as a run without SSH, even if one connection is cut.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -37,14 +37,14 @@ function recipe(steps: number): string[] {
   return [...model, '--data', inFolder('images'), '--no-tensorboard'];
 }
 
-/** Command lines of all processes on this machine. */
+/** Returns the command lines of all processes on this machine. */
 function commandLines(): string[] {
   const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return processes.map((process) => {
     try {
       return readFileSync(`/proc/${process}/cmdline`, 'utf8').replaceAll('\0', ' ');
     } catch {
-      return ''; // it has ended in the meantime
+      return ''; // The process has exited in the meantime.
     }
   });
 }
@@ -62,7 +62,7 @@ describe.skipIf(reason !== undefined)('worker.sh', () => {
       ListenAddress: '127.0.0.1',
       HostKey: inFolder('host-key'),
       AuthorizedKeysFile: inFolder('user-key.pub'),
-      // The folder is inside a world-writable one.
+      // sshd would reject the key file, because the folder is in a world-writable one.
       StrictModes: 'no',
       PermitRootLogin: 'prohibit-password',
       PasswordAuthentication: 'no',
@@ -81,12 +81,12 @@ describe.skipIf(reason !== undefined)('worker.sh', () => {
       UserKnownHostsFile: inFolder('known_hosts'),
     };
     await writeFile(inFolder('ssh_config'), `Host ${hosts.join(' ')}\n${lines(ofClient)}`);
-    // An ssh for the script, with this configuration instead of the user's.
+    // Wrapper for ssh that makes the script use this configuration instead of the user's.
     await mkdir(inFolder('bin'));
     await writeFile(inFolder('bin/ssh'), `#!/bin/sh\nexec /usr/bin/ssh -F ${inFolder('ssh_config')} "$@"\n`, {
       mode: 0o755,
     });
-    // sshd needs a folder in /run, so it gets a private /run.
+    // sshd needs /run/sshd, so it gets a private /run.
     const inOwnRun = `mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec ${daemon} -D -e -f "$0"`;
     const alone = ['--pdeathsig', 'KILL', 'unshare', '--mount', 'sh', '-c', inOwnRun, inFolder('sshd_config')];
     sshd = spawn('setpriv', alone, { stdio: 'ignore' });

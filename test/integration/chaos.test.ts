@@ -1,4 +1,4 @@
-// lockstep chaos with a small model.
+// Runs `lockstep chaos` with a small model.
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { runCli } from '../support/cli.js';
@@ -19,7 +19,7 @@ const chaosReport = z.looseObject({
 });
 
 describe('lockstep chaos', () => {
-  it('reports the same weights without and with faults', async () => {
+  it('reports the same weights with and without faults', async () => {
     const heartbeats = ['--heartbeat-timeout', '2', '--heartbeat-interval', '0.5'];
     const plan = ['--steps', '60', '--faults', '16', '--json'];
     const { status, output } = await runCli(['chaos', ...small, ...heartbeats, '--no-tensorboard', ...plan]);
@@ -29,11 +29,11 @@ describe('lockstep chaos', () => {
     expect(report.faults.length + report.missed).toBe(16);
     const kills = report.faults.filter(({ blow }) => blow.kind === 'kill').length;
     expect(kills).toBeGreaterThan(0);
-    // Three workers join at first; each killed one is replaced, unless the run ends earlier.
+    // Three workers join at the start. Each killed worker is replaced unless the run ends first.
     expect(report.faulted.workersLost).toBeGreaterThan(0);
     expect(report.faulted.workersJoined).toBeGreaterThan(3);
     const { early, late } = report.faulted.resources.handles;
-    // A connection has a few handles; if one leaked with each fault, there would be 16 more.
+    // Each connection uses a few handles. If every fault leaked one, there would be at least 16 more.
     expect(late - early).toBeLessThan(8);
   });
 

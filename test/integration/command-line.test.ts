@@ -1,4 +1,4 @@
-// What a user sees: error messages with the option, the value and the remedy; exit statuses; --help.
+// What users see: error messages that name the option, the value and the remedy; exit statuses; --help.
 import { copyFile, mkdir, truncate, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
@@ -136,7 +136,7 @@ describe('lockstep', () => {
     expect(debug.output).toMatch(/^lockstep: there is no checkpoint[\s\S]*\n {4}at /);
   });
 
-  it('ignores that the reader of its output has closed it', async () => {
+  it('continues if the reader of its output closes the pipe', async () => {
     const summary = startCli(['summary', '--depth', '1202']);
     summary.child.stdout?.once('data', () => summary.child.stdout?.destroy());
     expect({ status: await summary.exited, output: summary.output() }).toMatchObject({ status: 0 });

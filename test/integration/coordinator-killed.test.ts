@@ -10,7 +10,7 @@ import { folderPerFile } from '../support/folder-per-file.js';
 import { freePort } from '../support/free-port.js';
 
 const inFolder = folderPerFile();
-// 800 images, a tenth of them for validation: 22 steps per epoch.
+// A tenth of the 800 images is used for validation, so an epoch has 22 steps.
 const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--seed', '3', '--steps', '40'];
 const dieAt = fileURLToPath(new URL('../support/die-at.mjs', import.meta.url));
 
@@ -32,7 +32,7 @@ afterEach(async () => {
   workers = [];
 });
 
-/** A run whose coordinator can be started again on the same port. */
+/** Returns functions that start the coordinator of a run, always on the same port, and its workers. */
 async function runOf(name: string) {
   const runDirectory = inFolder(name);
   const port = String(await freePort());
@@ -88,7 +88,7 @@ it('at every stage of writing a checkpoint, existing ones are intact and the wei
     expect(await coordinator.exited).toBe(stage === '' ? 0 : null);
     resumedAt.push(/resumed after step (\d+)/.exec(coordinator.output())?.[1] ?? 'the beginning');
   }
-  // Killed before `latest` was updated, the checkpoint is complete and is found without it.
+  // If the coordinator is killed before it updates `latest`, the checkpoint is complete and is found without `latest`.
   expect(resumedAt).toEqual([...Array<string>(3).fill('the beginning'), '10', '10', '20']);
   expect(await readReport(runDirectory)).toMatchObject({ weightsSha256: undisturbed, exact: true });
   const names = await readdir(path.join(runDirectory, 'checkpoints'));

@@ -1,5 +1,5 @@
-// Detection of dead workers. The coordinator runs in this process on a fake clock; workers are processes of their own, which
-// can be blocked and frozen.
+// Detection of dead workers. The coordinator runs in this process on a fake clock. Workers run in separate processes,
+// which can be blocked and frozen.
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
@@ -20,13 +20,16 @@ async function cluster(options: Parameters<typeof startCluster>[0]) {
 
 interface SlowWorker {
   child: ChildProcessByStdio<Writable, Readable, null>;
-  /** Resolves when it blocks its thread for the first time. */
+  /** Resolves when the worker blocks its thread for the first time. */
   held: Promise<unknown>;
-  /** Lets it compute without pauses from now on. */
+  /** Lets the worker compute without further pauses. */
   release: () => void;
 }
 
-/** Starts a worker that blocks its thread before each slice, from the given one on (counted from 1). */
+/**
+ * Starts a worker that blocks its thread before each slice. @param heldFrom number of the first blocked slice, starting
+ * at 1
+ */
 function startSlowWorker({ coordinator }: Cluster, name: string, heldFrom = Infinity): SlowWorker {
   const child = spawn(process.execPath, [program, coordinator.url, name, String(heldFrom)], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -73,7 +76,7 @@ describe('a worker', () => {
     frozen.release();
     frozen.child.kill('SIGCONT');
     expect((await joined)[0]).toMatchObject({ name: 'frozen', workers: 1 });
-    // It is the only worker, so it computes the rest of the run.
+    // This worker is the only one, so it computes the rest of the run.
     expect(await report).toMatchObject({
       workersJoined: 2,
       workersLost: 1,
@@ -85,7 +88,7 @@ describe('a worker', () => {
     const steps = 4;
     const faulted = await cluster({ steps, minWorkers: 2 });
     const { events, report } = faulted.coordinator;
-    // The first to join computes the only slice, the second is a spare.
+    // The first worker to join computes the only slice; the second is a spare.
     const killed = startSlowWorker(faulted, 'killed', 2);
     await once(events, 'worker-joined');
     startSlowWorker(faulted, 'other');

@@ -1,4 +1,5 @@
-// A run whose values are no longer finite fails with an explanation, and such a gradient never reaches the weights.
+// A run with values that are not finite fails with an explanation, and gradients that are not finite never reach the
+// weights.
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -21,9 +22,9 @@ async function checkpointsIn(runDirectory: string): Promise<string[]> {
 }
 
 /**
- * Runs two workers, equally fast because no time passes, one of which corrupts its answers from step 13 on, the second step of
- * epoch 2.
- * @returns the error with which the run failed, its step, and the newest checkpoint
+ * Runs two workers. One corrupts its answers starting with step 13, the second step of epoch 2. Both are equally fast
+ * because the fake clock never advances.
+ * @returns error message of the run, the step that failed, and the name of the newest checkpoint
  */
 async function failWith(corruption: FakeEngineOptions): Promise<{ message: string; step: number; newest: string }> {
   const cluster = await startCluster({ minWorkers: 2, steps: 60, clock: new FakeClock() });
@@ -78,7 +79,8 @@ describe('one of two workers', () => {
     async (value) => {
       const { message, step, newest } = await failWith({
         corrupt(gradientSum) {
-          // The stem has 3·3·3·4 + 4 weights and its batch norm 4 + 4: 120 weights. The next 3·3·4·4 = 144 are this kernel's.
+          // The stem convolution has 3·3·3·4 + 4 = 112 parameters and its batch norm 4 + 4 = 8. The next 3·3·4·4 = 144,
+          // at indices 120 to 263, belong to group1/block1/conv1/kernel.
           gradientSum[200] = value;
         },
       });

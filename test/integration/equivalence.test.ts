@@ -1,4 +1,5 @@
-// The weights do not depend on which worker computed what. Uses real sockets, and a fake engine whose bits reveal any difference.
+// The weights do not depend on which worker computes which slices. Uses real sockets, and a fake engine whose results
+// reveal any difference.
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { hashWith, startCluster } from '../support/local-cluster.js';
@@ -22,7 +23,7 @@ describe('the weights have the same bits', () => {
     const options = { preprocessing: 'per-pixel-mean', labelSmoothing: 0.1, augmentValidation: true } as const;
     const [one, three] = [await hashWith(1, options), await hashWith(3, options)];
     expect(three).toBe(one);
-    // These settings do change what the fake engine computes: see createModel.
+    // These settings change the fake engine's results: see createModel in fake-engine.ts.
     expect(one).not.toBe(expectedSha256);
     expect(await hashWith(1, { ...options, preprocessing: 'standardize' })).not.toBe(one);
     expect(await hashWith(1, { ...options, labelSmoothing: 0.2 })).not.toBe(one);
@@ -41,7 +42,7 @@ describe('the weights have the same bits', () => {
     const cluster = await startCluster({ minWorkers: 1 });
     try {
       const { events } = cluster.coordinator;
-      // The first worker waits in the middle of the second step.
+      // The first worker waits in the middle of the second step until both workers have joined.
       let slices = 0;
       const bothJoined = new Promise<void>((resolve) => {
         events.on('worker-joined', ({ workers }) => {
@@ -60,7 +61,7 @@ describe('the weights have the same bits', () => {
   });
 
   it('when a worker says goodbye in the middle of a step', async () => {
-    // No time passes, so no worker becomes a straggler.
+    // The fake clock never advances, so no worker becomes a straggler.
     const cluster = await startCluster({ minWorkers: 3, clock: new FakeClock() });
     try {
       await cluster.join();
@@ -115,13 +116,14 @@ describe('the weights have the same bits', () => {
       await cluster.join({
         name: 'stuck',
         engine: fakeEngine({
-          // Two slices per step: by the eleventh, the median is known.
+          // This worker computes two slices per step. By its eleventh slice, in step 6, enough durations are known for
+          // the median.
           beforeSlice: async () => {
             if (++slices !== 11) return;
             await expect
               .poll(() => coordinator.status().run.slices.filter(({ answeredBy }) => answeredBy !== null))
               .toHaveLength(2);
-            // No worker is a straggler before 100 ms, and no time has passed so far.
+            // The time limit for stragglers is at least 100 ms, and no time has passed so far.
             clock.advance(100);
             await straggler;
           },
@@ -147,14 +149,15 @@ describe('the weights have the same bits', () => {
       const leaver = await cluster.join();
       let computed = 0;
       await cluster.join({ engine: fakeEngine({ beforeSlice: () => void computed++ }) });
-      // Each worker needs two of the four shards, and after a while holds all four.
+      // Each worker needs two of the four shards. After a while, both hold replicas of all four.
       for (;;) {
         await once(events, 'step');
         if (cluster.coordinator.status().workers.every(({ shards }) => shards.length === 4)) break;
       }
       leaver.stop('leaving');
       await once(events, 'worker-lost');
-      // Skips the current step, in which some slices may be answered already. In the next one, this worker computes all four.
+      // In the current step, some slices may already have been answered. In the next step, the remaining worker
+      // computes all four.
       await once(events, 'step');
       const before = computed;
       await once(events, 'step');

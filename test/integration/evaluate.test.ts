@@ -1,4 +1,4 @@
-// The evaluation of a checkpoint equals that of its run at the same step, whoever computes it.
+// Evaluating a checkpoint gives the result that its run had at the same step, whichever workers compute it.
 import { mkdir } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startEvaluation, type EvaluationOptions, type EvaluationReport } from '../../coordinator/evaluation-run.js';
@@ -16,7 +16,10 @@ import { folderPerFile } from '../support/folder-per-file.js';
 import { startCluster } from '../support/local-cluster.js';
 
 const inFolder = folderPerFile();
-/** 540 training, 60 validation and 600 test images: test shards of 250, 250 and 100. */
+/**
+ * Dataset that splits into 540 training, 60 validation and 600 test images. The test shards hold 250, 250 and 100
+ * images.
+ */
 const dataset = synthesizeDataset({ trainingImages: 600, testImages: 600 });
 
 async function trained(name: string, options: CoordinatorOptions = {}, engine = fakeEngine()): Promise<Report> {
@@ -29,7 +32,7 @@ async function trained(name: string, options: CoordinatorOptions = {}, engine = 
   }
 }
 
-/** Evaluates with this number of workers in this process. */
+/** Evaluates with the given number of workers in this process. */
 async function evaluated(options: EvaluationOptions, { workers = 1, token = '' } = {}): Promise<EvaluationReport> {
   const evaluation = await startEvaluation({ dataset, port: 0, ...options });
   const joined = Array.from({ length: workers }, () =>
@@ -68,7 +71,7 @@ describe('an evaluation', () => {
     expect(confusion.map((row) => row.reduce((sum, count) => sum + count, 0))).toEqual([
       ...countPerClass(dataset.test),
     ]);
-    // The fake engine predicts the first pixel modulo 10.
+    // The fake engine predicts the first pixel value modulo 10.
     const expected = classes.map(() => classes.map(() => 0));
     for (let record = 0; record < dataset.test.length; record += 3073) {
       expected[dataset.test[record]][dataset.test[record + 1] % 10]++;
@@ -87,7 +90,7 @@ describe('an evaluation', () => {
   );
 
   it('of an earlier step uses its checkpoint', async () => {
-    // 540 images make 16 steps per epoch, so the first validation is that of step 16.
+    // With 540 images and batches of 32, an epoch has 16 steps, so the first validation follows step 16.
     const report = await evaluated({
       checkpoint: inFolder('run', 'checkpoints', 'step-00000016'),
       split: 'validation',
@@ -96,7 +99,7 @@ describe('an evaluation', () => {
     expect(report.loss).not.toBe(run.validation!.loss);
   });
 
-  it('admits workers with the token only', async () => {
+  it('admits only workers with the token', async () => {
     const evaluation = await startEvaluation({ checkpoint: inFolder('run'), dataset, port: 0, token: 'secret' });
     const join = (token: string) =>
       startWorker({ url: evaluation.url, token, engine: fakeEngine(), cache: null, connectionThread: false });

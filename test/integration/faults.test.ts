@@ -1,5 +1,5 @@
-// Faults of worker processes and connections do not change the weights. Uses real processes with the wasm engine. Each fault is
-// injected at a defined point, not after a delay.
+// Faults in worker processes and connections do not change the weights. Uses real processes with the wasm engine. Each
+// fault is injected at a defined point, not after a delay.
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LinkMark } from '../../cli/machine/chaos/faulty-link.js';
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 
 type Direction = LinkMark['direction'];
-/** Matches a point of a message. @param step counted from 0; any step by default */
+/** Returns a predicate that matches a point in a message. @param step zero-based step; any step by default */
 const at = (direction: Direction, type: string, point: LinkMark['point'], step?: number) => (mark: LinkMark) =>
   mark.direction === direction &&
   mark.message.type === type &&
@@ -27,7 +27,7 @@ const at = (direction: Direction, type: string, point: LinkMark['point'], step?:
 
 const kill = ({ child }: FaultedWorker) => child.kill('SIGKILL');
 
-/** When the first of two workers is killed. An epoch has 11 steps. */
+/** Points at which the first of two workers is killed. An epoch has 11 steps. */
 const phases: [string, (victim: FaultedWorker, cluster: FaultedCluster) => void][] = [
   [
     'after the weights have arrived, before its assignment',
@@ -74,7 +74,7 @@ describe('the weights are those of a run without faults', () => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const victim = await cluster.startAnnouncing('w1');
     arrange(victim, cluster);
-    // If there is work for one worker only, it is assigned to the first to join.
+    // The first worker to join is assigned work even if there is work for only one.
     await once(cluster.coordinator.events, 'worker-joined');
     await cluster.start('w2');
     const lost = once(cluster.coordinator.events, 'worker-lost');
@@ -92,7 +92,7 @@ describe('the weights are those of a run without faults', () => {
     const lost = once(cluster.coordinator.events, 'worker-lost');
     expect(await cluster.finish()).toMatchObject({ workersJoined: 2, workersLost: 1, weightsSha256: expectedSha256 });
     expect((await lost)[0]).toMatchObject({ name: 'w1', reason: 'connection closed (1006)' });
-    // V8 aborts the process.
+    // When V8 runs out of memory, it aborts the process.
     expect((await ended)[1]).toBe('SIGABRT');
   });
 
@@ -101,7 +101,7 @@ describe('the weights are those of a run without faults', () => {
     const cluster = await startFaulted({ minWorkers: 2, clock });
     const { coordinator } = cluster;
     const frozen = await cluster.start('w1');
-    // Holds the third step, so that the run cannot end before the frozen worker is back.
+    // Blocks in the third step, so that the run cannot end before the frozen worker has rejoined.
     const other = await cluster.startAnnouncing('w2', 2);
     const lost = once(coordinator.events, 'worker-lost');
     await new Promise<void>((resolve) =>
@@ -121,7 +121,7 @@ describe('the weights are those of a run without faults', () => {
 
   it('when a connection stalls, and the worker reconnects after its own heartbeat timeout', async () => {
     const clock = new FakeClock();
-    // The worker has the same timeout, in real time.
+    // The coordinator uses the fake clock for this timeout, the worker the real clock.
     const cluster = await startFaulted({ minWorkers: 2, heartbeatInterval: 0.5, heartbeatTimeout: 2.5, clock });
     const { coordinator } = cluster;
     const stalled = await cluster.start('w1');
@@ -138,7 +138,7 @@ describe('the weights are those of a run without faults', () => {
     );
     await passTimeUntil(lost, { coordinator, clock, alive: ['w2'] });
     expect(events).toContain('w1: silent for more than 2.5 s');
-    // The worker may have reconnected earlier.
+    // The worker may already have reconnected.
     await expect.poll(() => events.filter((name) => name === 'w1')).toHaveLength(2);
     other.child.send('continue');
     expect((await cluster.finish()).weightsSha256).toBe(expectedSha256);
@@ -179,7 +179,7 @@ describe('the weights are those of a run without faults', () => {
 });
 
 describe('a shard whose transfer is interrupted', () => {
-  // One slice of 720 images is a shard of 2.2 MB, in three chunks.
+  // With one slice, all 720 training images form a single shard of 2.2 MB, sent in three chunks.
   const oneShard = { slices: 1, dataset: synthesizeDataset({ trainingImages: 800, testImages: 10 }) };
 
   it('is sent again, and the weights are those of a run without faults', async () => {

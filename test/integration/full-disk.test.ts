@@ -1,4 +1,4 @@
-// A disk that fills up while a run saves: training continues, earlier checkpoints stay intact, and later ones can succeed.
+// The disk fills up while a run saves: training continues, earlier checkpoints stay intact, and later ones can succeed.
 import type * as fs from 'node:fs/promises';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -7,7 +7,7 @@ import type { RunEventOf } from '../../coordinator/run/run-events.js';
 import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
 import { startCluster } from '../support/local-cluster.js';
 
-/** Files that are opened as /dev/full, where writing fails as on a full disk. */
+/** Returns whether to open /dev/full instead of the file, so that writing fails as on a full disk. */
 let isOnFullDisk: (file: string) => boolean = () => false;
 vi.mock('node:fs/promises', async (importOriginal) => {
   const real = await importOriginal<typeof fs>();
@@ -42,7 +42,7 @@ it.each(['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS
           lastCheckpoint: `the last checkpoint is ${path.join(checkpoints, 'step-00000004')}`,
         },
       ]);
-      // Step 11 ends the first epoch, 14 the run.
+      // Step 11 is the last step of the first epoch, and step 14 the last of the run.
       const saved = ['best', 'latest', 'step-00000004', 'step-00000011', 'step-00000012', 'step-00000014'];
       expect((await readdir(checkpoints)).toSorted()).toEqual(saved);
       expect(await loadCheckpoint(checkpoints)).toMatchObject({ step: 14, weightsSha256: report.weightsSha256 });
@@ -64,7 +64,7 @@ it('for good: the run completes its test, then fails with save-failed and the ch
       message: expect.stringMatching(/^step 14 could not be saved; the last checkpoint is .*step-00000004: .*`resume`/),
     });
     expect(isTested).toBe(true);
-    // Saving step 14 is tried again after the test.
+    // After the test, the run tries once more to save step 14.
     expect(failures.map(({ step }) => step)).toEqual([8, 11, 12, 14, 14]);
     expect((await readdir(checkpoints)).toSorted()).toEqual(['latest', 'step-00000004']);
     expect(await loadCheckpoint(path.join(checkpoints, 'latest'))).toMatchObject({ step: 4 });

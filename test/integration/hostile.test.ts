@@ -1,5 +1,5 @@
-// Hostile clients attack a run with two honest workers: its weights stay the same, every client is disconnected with the
-// documented code, and no memory or socket is left. `npm run test:hostile` sends 100,000 messages.
+// Hostile clients attack a run with two honest workers: its weights stay the same, every client is disconnected with
+// the documented code, and neither memory nor sockets leak. `npm run test:hostile` sends 100,000 messages.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
@@ -17,7 +17,7 @@ const maxGrowthBytes = 32 * 1024 * 1024;
 setFlagsFromString('--expose_gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** Bytes in use by objects and buffers. */
+/** Returns the number of bytes that objects and buffers use. */
 function bytesInUse(): number {
   collectGarbage();
   const { heapUsed, arrayBuffers } = process.memoryUsage();
@@ -25,7 +25,7 @@ function bytesInUse(): number {
 }
 const openSockets = () => process.getActiveResourcesInfo().filter((name) => name.startsWith('TCP')).length;
 
-/** A separate address for each client needs Linux, which has all of 127.0.0.0/8. */
+/** Only on Linux can each client use a separate address in 127.0.0.0/8. */
 it.skipIf(process.platform !== 'linux')(
   `${messages} hostile messages neither change the weights of a run nor leak memory or sockets`,
   { timeout: 300_000 + 20 * messages },
@@ -37,7 +37,8 @@ it.skipIf(process.platform !== 'linux')(
     const release = () => {
       for (const wake of waiting.splice(0)) wake();
     };
-    // The run progresses with the attack: the first steps do not wait, the last slice waits for the last message.
+    // Paces the run by the attack: slices in the first four steps do not wait, and the last slice waits for the last
+    // message.
     const pace = async () => {
       const due = (messages * (slices++ - 16)) / (steps * 4 - 17);
       while (sent < Math.min(due, messages)) await new Promise<void>((resolve) => waiting.push(resolve));
@@ -70,7 +71,7 @@ it.skipIf(process.platform !== 'linux')(
       const report = await cluster.coordinator.report;
       expect(report.weightsSha256).toBe(honest);
       expect(refusals.length).toBeGreaterThan(0);
-      // The limit of lines per minute is in connection-limiter.ts.
+      // connection-limiter.ts limits the number of log lines per minute.
       const minutes = Math.ceil((performance.now() - startedMs) / 60_000);
       expect(refusals.length).toBeLessThanOrEqual(50 * (minutes + 1));
       expect(openSockets()).toBeLessThanOrEqual(socketsBefore);
@@ -95,7 +96,7 @@ it('1,000 idle or slow connections are dropped, and an honest worker can still j
       socket.on('error', () => undefined);
       sockets.push(socket);
       await once(socket, 'connect').catch(() => undefined);
-      // Every second one sends slowly.
+      // Every other connection sends only part of a request.
       if (index % 2 === 0) socket.write('GET /worker HT');
     });
     await Promise.all(opened);

@@ -1,4 +1,5 @@
-// A run that starts with the weights of another: they are part of its configuration, and resuming does not need the file.
+// A run that starts with the weights of another run. They are part of its configuration, and resuming does not need
+// their file.
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { CoordinatorOptions } from '../../coordinator/main.js';
@@ -10,7 +11,7 @@ import { startCluster } from '../support/local-cluster.js';
 
 const inFolder = folderPerFile();
 
-/** Trains to the end, or stops after step `until`. */
+/** Trains to the end, or until step `until` is complete. */
 async function trained(name: string, options: CoordinatorOptions = {}, until = Infinity): Promise<Report | undefined> {
   const cluster = await startCluster({ runDir: inFolder(name), steps: 6, ...options });
   const { coordinator } = cluster;
@@ -42,10 +43,11 @@ describe('initialWeights', () => {
     expect(fromFile.initialWeightsSha256).toBe(first.weightsSha256);
     expect(fromFile.steps).toBe(6);
     expect(fromFile.weightsSha256).not.toBe(first.weightsSha256);
-    // Such a small rate changes no weight, and with momentum 1 the moving statistics stay: after a step they are the file's.
+    // The learning rate is too small to change any weight, and batch norm momentum 1 keeps the moving statistics. So
+    // after one step, both still equal those in the file.
     const still = await trained('still', { initialWeights: file(), steps: 1, learningRate: 1e-30, bnMomentum: 1 });
     expect(still!.weightsSha256).toBe(first.weightsSha256);
-    // A run with random initial weights has no hash of them.
+    // The hash is recorded only for initial weights loaded from a file.
     expect(first.initialWeightsSha256).toBeNull();
   });
 
@@ -91,7 +93,7 @@ describe('initialWeights', () => {
     [
       'another depth',
       { depth: 14 },
-      /is of another model: group1\/block2\/conv1\/kernel is missing\. The model is set by `depth`,/,
+      /belongs to a different model: group1\/block2\/conv1\/kernel is missing\. The model is set by `depth`,/,
     ],
     ['fewer layers', { shortcut: 'projection' }, /group2\/block1\/projection\/kernel is missing/],
     ['arrays that are too many', { convBias: false }, /this model has no stem\/conv\/bias/],

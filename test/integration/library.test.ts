@@ -1,4 +1,4 @@
-// The built package, imported by its name.
+// Uses the built package, imported by name.
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { loadCifar10, LockstepError, startCoordinator, startWorker, train } from 'lockstep';

@@ -1,5 +1,5 @@
-// Runs over a virtual network that is slow and lossy, whose cables are unplugged, or that is not connected yet: the weights are
-// those of a run without faults. Each machine is a network namespace.
+// Runs over a virtual network that is slow and lossy, whose cables are unplugged, or that is not connected yet. The
+// weights must equal those of a run without faults. Each machine is a network namespace.
 import { beforeAll, describe, expect, it, type TestContext } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -30,7 +30,7 @@ beforeAll(async () => {
   faultless = (await readReport(inFolder('faultless'))).weightsSha256;
 });
 
-/** Creates three machines, with functions that start a coordinator on the first and workers on the others. */
+/** Creates three machines. Returns functions that start a coordinator on the first one and workers on the others. */
 async function network({ onTestFinished }: TestContext, conditions?: LinkConditions) {
   const room = await openRoom(means);
   const started: CliProcess[] = [];
@@ -55,7 +55,7 @@ async function network({ onTestFinished }: TestContext, conditions?: LinkConditi
     },
     startWorker: (machine: Machine, name: string) =>
       start(machine, ['worker', url, '--engine', 'wasm', '--name', name, '--no-cache']),
-    /** Starts a worker that stops after the first steps until its parent sends a message. */
+    /** Starts a worker that pauses after the second step until its parent sends a message. */
     startHeldWorker: ({ prefix }: Machine, name: string) =>
       keep(startHelper('announcing-worker.mjs', [url, name, '2'], environment, prefix)),
   };
@@ -63,7 +63,7 @@ async function network({ onTestFinished }: TestContext, conditions?: LinkConditi
 
 describe.skipIf(noRoom !== undefined)('the weights are those of a run without faults over a network', () => {
   it.skipIf(means === undefined).concurrent(
-    'with a delay of 50 ms in each direction that loses 1% of all packets',
+    'with a delay of 50 ms in each direction and 1% packet loss',
     async (context) => {
       const { machines, startCoordinator, startWorker } = await network(context, { delayMs: 50, loss: 0.01 });
       const coordinator = startCoordinator(inFolder('bad'));
@@ -72,7 +72,7 @@ describe.skipIf(noRoom !== undefined)('the weights are those of a run without fa
       expect(await coordinator.exited).toBe(0);
       const report = await readReport(inFolder('bad'));
       expect(report).toMatchObject({ weightsSha256: faultless, exact: true, workersJoined: 2, workersLost: 0 });
-      // The delay is in effect: a round trip to the workers in each step takes 100 ms on any machine.
+      // Proves that the delay is in effect: each step needs a round trip to the workers, which takes at least 100 ms.
       expect(Number(report['wallSeconds'])).toBeGreaterThan(0.1 * steps);
     },
   );
@@ -80,10 +80,10 @@ describe.skipIf(noRoom !== undefined)('the weights are those of a run without fa
   it.concurrent('with a cable unplugged for 15 s: both sides notice, and the worker joins again', async (context) => {
     const { machines, startCoordinator, startWorker, startHeldWorker } = await network(context);
     const runDirectory = inFolder('pulled');
-    // No step starts without the second worker. The heartbeat timeout is the default of 10 s.
+    // No step starts with fewer than two workers. The heartbeat timeout is the default of 10 s.
     const coordinator = startCoordinator(runDirectory, ['--pause-below', '2']);
     await coordinator.says('listening');
-    // The second worker keeps the run from ending before the cable is unplugged.
+    // The second worker pauses, which keeps the run from ending before the cable is unplugged.
     const workers = [startWorker(machines[0], 'w1'), startHeldWorker(machines[1], 'w2')];
     await stepsMade(runDirectory, 2);
     await machines[0].pullCable();
@@ -106,7 +106,8 @@ describe.skipIf(noRoom !== undefined)('the weights are those of a run without fa
     const { machines, startCoordinator, startWorker } = await network(context);
     await machines[0].pullCable();
     const workers = machines.map((machine, index) => startWorker(machine, `w${index + 1}`));
-    // The cable of the first is unplugged; the second reaches the machine, but no coordinator listens yet.
+    // The first worker's cable is unplugged. The second worker reaches the coordinator's machine, but no coordinator is
+    // listening yet.
     await workers[0].says(/not connected \(.*EHOSTUNREACH/);
     await workers[1].says(/not connected \(.*ECONNREFUSED/);
     const coordinator = startCoordinator(inFolder('late'));

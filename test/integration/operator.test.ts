@@ -1,4 +1,4 @@
-// Operator requests over HTTP: who may send them, what they do, and that the weights are those of a run without them.
+// Operator requests over HTTP: who may send them and what they do. They must not change the weights.
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -44,7 +44,7 @@ const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 /**
  * Resolves with the first message that matches.
- * @param matches also receives the live state after that message; undefined before the first one
+ * @param matches also receives the live state after the message; undefined if no state has arrived yet
  */
 function nextMessage(
   socket: WebSocket,
@@ -64,7 +64,7 @@ function nextMessage(
   });
 }
 
-/** An engine that blocks a run after its third step, until it is released. */
+/** Returns an engine that blocks a run after the third step until `release` is called. */
 function blockingEngine({ coordinator }: Cluster) {
   let release: () => void = () => undefined;
   const released = new Promise<void>((resolve) => {
@@ -113,7 +113,7 @@ describe('an operator of a run', () => {
     const [{ id }] = coordinator.status().workers;
     expect((await control({ action: 'drop', worker: id })).status).toBe(200);
     expect((await lost)[0]).toMatchObject({ name: 'w1', reason: 'dropped by a user of this machine' });
-    // It received a goodbye, so it does not reconnect.
+    // The dropped worker received a goodbye, so it does not reconnect.
     await first.done;
     expect((await control({ action: 'drop', worker: id })).status).toBe(409);
     // Workers can join a paused run.

@@ -1,4 +1,5 @@
-// The weights do not depend on the workers, with real processes, the wasm engine and the built command line.
+// The weights do not depend on the number of workers or on faults. Uses real processes, the wasm engine and the built
+// command line.
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -32,7 +33,7 @@ describe('with real processes, the weights have the same bits', () => {
     return report.weightsSha256;
   }
 
-  /** Starts a coordinator. @returns it, and functions that start its workers */
+  /** Starts a coordinator. @returns the coordinator and functions that start its workers */
   async function startCoordinator(name: string, minWorkers: number, changes: readonly string[] = []) {
     const runDirectory = inFolder(name);
     const options = ['--port', '0', '--min-workers', String(minWorkers), '--run-dir', runDirectory];
@@ -40,7 +41,7 @@ describe('with real processes, the weights have the same bits', () => {
     const [, url = ''] = await coordinator.says(/lockstep worker (ws:\S+)/);
     const join = (worker: string): CliProcess =>
       startCli(['worker', url, '--engine', engine, '--name', worker, '--cache', inFolder('cache')]);
-    /** Starts a worker that holds the run after the second step, until it receives a message. */
+    /** Starts a worker that blocks the run after the second step until it receives a message. */
     const joinAndHold = (worker: string) => startHelper('announcing-worker.mjs', [url, worker, '2']);
     return { coordinator, runDirectory, url, join, joinAndHold };
   }
@@ -61,7 +62,7 @@ describe('with real processes, the weights have the same bits', () => {
   });
 
   it('when a third worker joins and one is killed', async () => {
-    // Without speculative work, the step cannot be completed without w1 before it is killed.
+    // Speculative work is disabled, so the step cannot finish without w1 until w1 is killed.
     const faulted = await startCoordinator('faulted', 2, ['--straggler-factor', '0']);
     const { coordinator, runDirectory, join, joinAndHold } = faulted;
     const workers = [joinAndHold('w1'), join('w2')];
@@ -82,13 +83,14 @@ describe('with real processes, the weights have the same bits', () => {
     const workers = startCli(args);
     expect(await coordinator.exited).toBe(0);
     expect(await workers.exited).toBe(0);
-    expect(workers.output()).toMatch(/^host-worker-2: the run has ended; [\d,]+ images? computed$/m);
+    expect(workers.output()).toMatch(/^host-worker-2: the run has ended; [\d,]+ images? processed$/m);
     expect((await readReport(runDirectory)).weightsSha256).toBe(alone);
   });
 
   it('and both worker processes of a command say goodbye when Ctrl-C interrupts them as they join', async () => {
     const { coordinator, url } = await startCoordinator('goodbyes', 2, ['--steps', '1000000']);
-    // Twice: the goodbye of a worker that was still receiving shards used to be lost once in ten times.
+    // Runs twice because of a past bug: one time in ten, the goodbye from a worker that was still receiving shards was
+    // lost.
     for (let turn = 1; turn <= 2; turn++) {
       const workers = startCli(['worker', url, '--engine', engine, '--workers', '2', '--name', 'host', '--no-cache']);
       await coordinator.says(new RegExp(`(?:host-worker-\\d joined [^]*?){${2 * turn}}`));

@@ -1,4 +1,5 @@
-// /metrics, checked with promtool and a real Prometheus; and that the Grafana dashboard queries only metrics that exist.
+// Checks /metrics with promtool and a real Prometheus, and checks that the Grafana dashboard queries only metrics that
+// exist.
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -30,7 +31,7 @@ async function scrape(): Promise<string> {
   return response.text();
 }
 
-/** The value of a series, given with its labels. */
+/** Returns the value of a series, given by name and labels. */
 function valueOf(metrics: string, series: string): number {
   const line = metrics.split('\n').find((text) => text.startsWith(`${series} `));
   return Number(line?.slice(series.length + 1));
@@ -57,7 +58,7 @@ describe('a request for /metrics', () => {
     await writeFile(tokenFile, `wall viewer ${viewer}\nrack worker ${worker}\n`);
     const open = await startCluster({ host: '0.0.0.0', tokenFile });
     onTestFinished(() => open.close());
-    // 127.0.0.1 would be refused as well, because other machines can reach the port.
+    // 127.0.0.1 would be refused too, because the port is reachable from other machines.
     const url = `http://127.0.0.2:${open.coordinator.port}/metrics`;
     const answerTo = async (headers: Record<string, string>) => {
       const response = await fetch(url, { headers });
@@ -83,7 +84,7 @@ describe('/metrics', () => {
     const metrics = await scrape();
     expect(valueOf(metrics, 'lockstep_step')).toBeGreaterThanOrEqual(first + steps);
     expect(valueOf(metrics, 'lockstep_step_phase_duration_seconds_count{phase="compute"}')).toBeGreaterThan(first);
-    // 32 images per step.
+    // Each step has 32 images.
     expect(valueOf(metrics, 'lockstep_images_total')).toBe(32 * valueOf(metrics, 'lockstep_step'));
     expect(valueOf(metrics, 'lockstep_workers{state="lost"}')).toBe(0);
     expect(valueOf(metrics, 'lockstep_loss{split="validation"}')).toEqual(expect.any(Number));
@@ -101,7 +102,7 @@ describe('/metrics', () => {
   });
 });
 
-/** The fields of Grafana's dashboard JSON model that are used here. */
+/** Fields of Grafana's dashboard JSON model that these tests use. */
 const target = z.strictObject({
   refId: z.string().regex(/^[A-Z]$/),
   datasource: z.strictObject({ type: z.literal('prometheus'), uid: z.literal('${datasource}') }),
@@ -182,7 +183,7 @@ describe.skipIf(!hasPrometheus)('a real Prometheus that scrapes a run, and a coo
   const ask = async (query: string) => vector.parse(await get('query', { query })).data.result;
   const instances = async (query: string) => (await ask(query)).map(({ metric }) => metric['instance']).toSorted();
   const both = () => [hostOf(cluster), hostOf(waiting)].toSorted();
-  /** The value of $instance in Grafana if one coordinator is selected. */
+  /** Value of $instance in Grafana when one coordinator is selected. */
   const chosen = () => hostOf(cluster).replaceAll('.', '\\\\.');
   const filledIn = (expr: string, instance: string) =>
     expr.replaceAll('$__rate_interval', '1m').replaceAll('$instance', instance);
@@ -191,7 +192,7 @@ describe.skipIf(!hasPrometheus)('a real Prometheus that scrapes a run, and a coo
     await expect.poll(() => instances('up == 1')).toEqual(both());
     const known = await get('label/instance/values', { 'match[]': 'lockstep_run_info' });
     expect(known).toMatchObject({ status: 'success', data: both() });
-    // Before the first step there is no loss, rather than NaN.
+    // Before the first step, the loss series is absent rather than NaN.
     expect(new Set(await instances('lockstep_loss'))).toEqual(new Set([hostOf(cluster)]));
   });
 
@@ -202,14 +203,14 @@ describe.skipIf(!hasPrometheus)('a real Prometheus that scrapes a run, and a coo
     expect(questions.length).toBeGreaterThan(20);
     for (const { title, expr, legendFormat } of questions) {
       const numbers = async () => (await ask(filledIn(expr, chosen()))).map(({ value }) => Number(value[1]));
-      // A rate needs two scrapes; the run continues between them.
+      // A rate needs two scrapes, with progress between them.
       await expect
         .poll(async () => (await numbers()).filter(Number.isFinite).length, { message: `${title}: ${expr}` })
         .toBeGreaterThan(0);
       expect((await numbers()).filter((value) => !Number.isFinite(value))).toEqual([]);
       const ofAll = await ask(filledIn(expr, '.*'));
       expect(ofAll.length).toBeGreaterThan(0);
-      // The label in the legend exists.
+      // The result has the label that the legend uses.
       const label = /^{{(\w+)}}$/.exec(legendFormat)?.[1];
       expect(label !== undefined && ofAll.some(({ metric }) => metric[label] === undefined)).toBe(false);
     }

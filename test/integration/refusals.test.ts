@@ -1,4 +1,4 @@
-// Workers that may not join, and the reasons that both sides report. Real sockets, in one process.
+// Refused workers, and the reasons that both sides report. Uses real sockets in one process.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -141,7 +141,9 @@ describe('on a terminal', () => {
 describe('an admitted worker is dismissed', () => {
   const phases = { waitMs: 0, augmentMs: 0, computeMs: 0, reduceMs: 0, sendMs: 0 };
 
-  /** Connects a worker that answers its first range with this payload, and with a report changed by `lie`. */
+  /**
+   * Connects a worker that answers its first slice range with the given payload, and with a message changed by `lie`.
+   */
   async function answering(payload: Uint8Array, lie: object): Promise<void> {
     const socket = new WebSocket(`${cluster.coordinator.url}/worker`);
     await once(socket, 'open');
@@ -151,7 +153,7 @@ describe('an admitted worker is dismissed', () => {
       if (message.type !== 'compute') return;
       const { step, ranges } = message;
       const [range] = ranges;
-      // Batches of 32 in 4 slices.
+      // A global batch of 32 images in 4 slices has 8 images per slice.
       const slices = Array.from({ length: range.count }, () => ({ lossSum: 0, correctCount: 8 }));
       const honest = { type: 'gradient', step, range, sampleCount: 8 * range.count, slices, phases };
       socket.send(encodeFrame({ ...honest, ...lie }, payload));
@@ -162,7 +164,7 @@ describe('an admitted worker is dismissed', () => {
 
   it.each([
     ['a gradient without bytes', {}, /expected a payload of [0-9]+ bytes, received 0/],
-    // With two workers, each is assigned two slices as one range.
+    // Each of the two workers is assigned one range of two slices.
     ['the gradient of a range that it was not assigned', oneSlice, /answers slice 0, which it was not assigned/],
     ['the gradient of a later step', { step: 7 }, /answers step 7, which it was not assigned/],
   ])('if it sends %s, and the run continues without it', async (_, lie, reason) => {
@@ -190,7 +192,7 @@ describe('an admitted worker is dismissed', () => {
   ])('if it reports %s, and the weights are those of an honest run', async (_, lie, reason) => {
     cluster = await startCluster({ minWorkers: 2 });
     const { trainableSize, statisticsSize } = layoutModel(cluster.coordinator.config);
-    // The payload has the right length: only the report is wrong.
+    // The payload has the correct length; only the message is wrong.
     await answering(new Uint8Array(4 * (trainableSize + statisticsSize)), { ...oneSlice, ...lie });
     await cluster.join();
     const [lost] = await once(cluster.coordinator.events, 'worker-lost');
@@ -232,7 +234,7 @@ describe('a worker that cannot connect', () => {
 
   it('retries until reconnectTimeoutMs, then rejects with the address and the reason', async () => {
     cluster = await startCluster();
-    // Port 9 (discard) on loopback: nothing listens there.
+    // Nothing listens on port 9 (discard) on loopback.
     const worker = await startWorker({
       url: 'ws://127.0.0.1:9',
       engine: fakeEngine(),

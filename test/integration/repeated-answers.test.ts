@@ -1,5 +1,5 @@
-// Repeated and late answers change nothing. A proxy between a worker process and the coordinator forwards messages and repeats
-// some of the worker's.
+// Repeated and late answers have no effect. A proxy between a worker process and the coordinator forwards messages and
+// repeats some of the worker's answers.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -21,8 +21,8 @@ let proxy: WebSocketServer | undefined;
 afterEach(() => proxy?.close());
 
 /**
- * @param repeat returns the messages to send after a gradient; receives all gradients so far, the latest one last
- * @returns the URL for the worker
+ * @param repeat receives all gradients so far, the latest last, and returns the messages to repeat after it
+ * @returns URL to which the worker connects
  */
 async function startProxy(
   coordinatorUrl: string,
@@ -56,7 +56,7 @@ describe('the weights are those of a run without faults', () => {
   it('when a worker repeats gradients of earlier steps, and it stays connected', async () => {
     const cluster = await startFaulted({ minWorkers: 2 });
     const url = await startProxy(cluster.coordinator.url, (gradients) =>
-      // After its answer to step 3, repeats the answers to the steps before.
+      // After the answer for step 3, repeat the answers for earlier steps.
       gradients.at(-1)?.message.step === 3 ? gradients.slice(0, -1).map(({ bytes }) => bytes) : [],
     );
     const worker = startCli(['worker', url, '--engine', 'wasm', '--name', 'w1', '--no-cache']);

@@ -1,4 +1,4 @@
-// Commands restart worker processes that crash, and the weights do not change. Uses real processes.
+// Commands restart worker processes that crash, and this does not change the weights. Uses real processes.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -18,7 +18,7 @@ beforeAll(async () => {
   expectedSha256 = (await readReport(inFolder('reference'))).weightsSha256;
 });
 
-/** Pauses a run. @returns its address, and what continues it */
+/** Pauses a run. @returns the address of the run and a function that continues it */
 async function pause(run: CliProcess): Promise<{ address: string; resume: () => Promise<void> }> {
   const [, address] = await run.says(/dashboard: http:\/\/(\S+)/);
   async function control(action: string): Promise<void> {

@@ -1,5 +1,5 @@
-// A run that is stopped and resumed has the weights, report and curves of a run that was never stopped. Real sockets, and a fake
-// engine whose bits reveal any difference.
+// A run that is stopped and resumed has the weights, report and curves of a run that was never stopped. Uses real
+// sockets, and a fake engine whose results reveal any difference.
 import { cp, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -21,7 +21,7 @@ interface Line {
 
 async function curveOf(runDir: string): Promise<Line[]> {
   const text = await readFile(path.join(runDir, 'metrics.jsonl'), 'utf8');
-  // Omit what depends on the machine's speed.
+  // Omit values that depend on the speed of the machine.
   const withoutTimes = (key: string, value: unknown) =>
     ['imagesPerSecond', 'phases', 'time'].includes(key) ? undefined : value;
   const lines = text
@@ -31,12 +31,12 @@ async function curveOf(runDir: string): Promise<Line[]> {
   return lines.filter(({ type }) => type !== 'event');
 }
 
-/** The fields of a report that resuming must not change. */
+/** Returns the fields of a report that resuming must not change. */
 function resultOf({ steps: made, epochs, imagesSeen, weightsSha256, train, validation, test, exact }: Report) {
   return { made, epochs, imagesSeen, weightsSha256, train, validation, test, exact };
 }
 
-/** Trains to the end, or stops after `until` steps. */
+/** Trains to the end, or until step `until` is complete. */
 async function trained(options: CoordinatorOptions, { workers = 1, until = Infinity, fingerprint = 'fake/1' } = {}) {
   const cluster = await startCluster({ steps, minWorkers: workers, ...options });
   try {
@@ -60,7 +60,8 @@ beforeAll(async () => {
   straightCurve = await curveOf(inFolder('straight'));
 });
 
-// 11 steps per epoch: step 11 ends an epoch, and after 20 the run is stopped before its validation and test.
+// Step 11 is the last step of the first epoch. A run stopped after step 20 has not yet run the final validation and
+// test.
 describe('a run of 20 steps, stopped after step', () => {
   const stops = Array.from({ length: steps }, (_, i) => i + 1);
   it.each(stops)('%i and resumed, has the same weights, report and curves', async (until) => {
@@ -72,7 +73,7 @@ describe('a run of 20 steps, stopped after step', () => {
     expect(await curveOf(runDir)).toEqual(straightCurve);
   });
 
-  it('3, and again after 4, 9 and 15, has them too', async () => {
+  it('3, and again after 4, 9 and 15, has the same weights, report and curves', async () => {
     const runDir = inFolder('often');
     await trained({ runDir }, { until: 3 });
     for (const until of [4, 9, 15]) await trained({ runDir, resume: true }, { until });
@@ -135,7 +136,7 @@ describe('a run resumes from', () => {
     await trained({ runDir, resume: 'auto', checkpointEvery: 5 }, { until: 12 });
     await writeFile(path.join(runDir, 'checkpoints', 'step-00000012', 'model.safetensors'), 'damage');
     const report = (await trained({ runDir, resume: 'auto' }))!;
-    // Step 11 ends the first epoch.
+    // Step 11 is the last step of the first epoch.
     expect(report.resumedAtSteps).toEqual([11]);
     expect(resultOf(report)).toEqual(resultOf(straight));
   });
@@ -180,7 +181,7 @@ describe('resuming with another configuration', () => {
     saved = inFolder('original');
     await trained({ runDir: saved }, { until: 6 });
   });
-  /** Resumes a copy. */
+  /** Resumes a copy of the run. */
   async function resumed(name: string, options: CoordinatorOptions, fingerprint?: string): Promise<Report> {
     const runDir = inFolder(name);
     await cp(saved, runDir, { recursive: true, verbatimSymlinks: true });
@@ -191,7 +192,7 @@ describe('resuming with another configuration', () => {
     await expect(resumed('changed', { seed: 6, learningRate: 0.05, keepCheckpoints: 2 })).rejects.toMatchObject({
       code: 'bad-config',
       message: expect.stringMatching(
-        /with another configuration: `seed` was 5 and is 6; `learningRate` was 0\.1 and is 0\.05\. .*`override`/,
+        /with a different configuration: `seed` was 5 and is 6; `learningRate` was 0\.1 and is 0\.05\. .*`override`/,
       ),
     });
   });
@@ -219,7 +220,7 @@ describe('resuming with another configuration', () => {
   it('is refused for another model, even with `override`', async () => {
     await expect(resumed('model', { depth: 14, override: true })).rejects.toMatchObject({
       code: 'bad-checkpoint',
-      message: expect.stringContaining('is of another model (changed: `depth`)'),
+      message: expect.stringContaining('belongs to a different model (changed: `depth`)'),
     });
   });
 

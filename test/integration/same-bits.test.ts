@@ -1,5 +1,5 @@
-// Twelve steps of ResNet-20 with the wasm engine end with one hash, whatever computes them. The hash is a constant, so that every
-// machine that runs this test is compared with all others.
+// Twelve steps of ResNet-20 with the wasm engine end with the same hash on every machine. The hash is a constant, so
+// running this test on a machine compares it with all machines that ran the test before.
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,11 +11,11 @@ import { readReport } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { sayWhySkipped } from '../support/why-skipped.js';
 
-/** Observed on x86-64 (Intel, family 6, with and without AVX) with Node.js 20.20, 22 and 24. */
+/** Hash observed on x86-64 (Intel, family 6, with and without AVX) with Node.js 20.20, 22 and 24. */
 const golden = 'f16f0f6f2c1047b354ec9ff996c2d709ee4edc4310afd5da20d5385617ecf00d';
 const inFolder = folderPerFile();
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-/** Paths of other versions of Node.js, separated as in PATH. */
+/** Paths of additional Node.js binaries to test, separated as in PATH. */
 const otherNodes = (process.env['LOCKSTEP_OTHER_NODES'] ?? '')
   .split(path.delimiter)
   .filter((program) => program !== '');
@@ -33,7 +33,7 @@ describe('twelve steps of ResNet-20 end with the hash of all other machines', ()
     const runDirectory = inFolder(`run-${++runs}`);
     const recipe = ['--steps', '12', '--batch-size', '32', '--data', inFolder('images'), '--run-dir', runDirectory];
     const workerOptions = ['--engine', 'wasm', '--workers', String(workers), '--threads', String(threads)];
-    // Worker processes inherit the flags of V8.
+    // Worker processes inherit the V8 flags.
     await promisify(execFile)(program, [...flags, cli, 'train', ...recipe, ...workerOptions]);
     return (await readReport(runDirectory)).weightsSha256;
   }

@@ -1,4 +1,4 @@
-// SIGINT, SIGTERM and SIGKILL at different times: the command exits, and no process is left behind. Real processes.
+// SIGINT, SIGTERM and SIGKILL at different times: the command exits and leaves no process behind. Uses real processes.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -23,7 +23,7 @@ afterAll(async () => {
   await coordinator.exited;
 });
 
-/** Makes the names unique. */
+/** Counter that makes names unique. */
 let commands = 0;
 function startTwoWorkers() {
   const name = `host-${process.pid}-${++commands}`;
@@ -52,7 +52,7 @@ describe.skipIf(!canListProcesses)('two worker processes from one command exit, 
       await reach(started);
       started.workers.child.kill(signal);
       const status = await started.workers.exited;
-      // Before the command handles signals, they have their default effect.
+      // Until the command handles signals, they have their default effect.
       expect(status === null || status === 130).toBe(true);
       await started.assertNoneLeft();
     });
@@ -87,10 +87,10 @@ describe('a second signal', () => {
     process.kill(worker, 'SIGSTOP');
     run.child.kill('SIGTERM');
     await run.says('finishing the current step');
-    // Like a user who sees no effect. Signals right after the first one count as the same.
+    // Wait, like a user who sees no effect: signals that arrive right after the first one count as part of it.
     const pressing = setInterval(() => run.child.kill('SIGINT'), 50);
     expect(await run.exited.finally(() => clearInterval(pressing))).toBe(130);
-    // If the step had been abandoned after its timeout, a checkpoint of the previous step would have been saved.
+    // If the command had waited for the step to time out, it would have saved a checkpoint of the previous step.
     expect(run.output()).not.toContain('saved');
     await expect.poll(() => processesNamed(workerUrl)).toEqual([]);
   });

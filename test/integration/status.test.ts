@@ -1,4 +1,4 @@
-// /status and /readyz during a run, and the commands that read them.
+// Tests /status and /readyz during a run, and the commands that read them.
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { runStatus, type RunStatus } from '../../shared/monitoring/run-status.js';
@@ -14,7 +14,7 @@ async function statusOf(cluster: Cluster): Promise<RunStatus> {
   return runStatus.parse(await (await pageOf(cluster, '/status')).json());
 }
 
-/** Holds a step until a test opens the gate. */
+/** Creates a gate that holds a step until a test opens it. */
 function gate() {
   let open: () => void = () => undefined;
   let isOpen = false;
@@ -138,7 +138,7 @@ describe('a run with two workers and a spare', () => {
       let isNextStep = false;
       const slow = fakeEngine({ beforeSlice: () => (isSlow ? hold.pass() : undefined) });
       const quick = fakeEngine({ beforeSlice: () => (isNextStep ? next.pass() : undefined) });
-      // Enough steps for a median. Each worker has one slice in every step.
+      // Run enough steps for a median. Each worker computes one slice per step.
       events.on('step', ({ step }) => {
         isSlow = step >= 10;
         isNextStep = step >= 11;
@@ -148,10 +148,11 @@ describe('a run with two workers and a spare', () => {
       await hold.reached;
       await expect.poll(() => cluster.coordinator.status().run.slices.map(({ answeredBy }) => answeredBy)).toContain(2);
       const straggler = once(events, 'straggler');
-      // No worker is late before 100 ms, and no time has passed yet.
+      // The time limit for stragglers is at least 100 ms, and no time has passed yet.
       clock.advance(100);
       expect((await straggler)[0]).toMatchObject({ name: 'slow', speculative: ['quick'] });
-      // The other worker computed the slice, which ended the step. The next one starts with a worker that is still busy.
+      // The other worker has computed the slice, so the step is complete. When the next step starts, the slow worker is
+      // still busy.
       await next.reached;
       const { workers, run } = await statusOf(cluster);
       expect(workers[0]).toMatchObject({ name: 'slow', state: 'late' });
@@ -174,7 +175,7 @@ describe('lockstep status and lockstep workers', () => {
     const cluster = await startCluster({ minWorkers: 2, slices: 2, steps: 3000, stragglerFactor: 0 });
     try {
       const { url, events } = cluster.coordinator;
-      // The run is held while the commands run.
+      // Hold the run while the commands run.
       events.on('step', () => (isHeld = true));
       const engine = fakeEngine({ beforeSlice: () => (isHeld ? hold.pass() : undefined) });
       await cluster.join({ name: 'attic', engine });

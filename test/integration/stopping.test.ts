@@ -1,4 +1,5 @@
-// Runs that end early: stopped, or after waiting too long for workers. Both save the last complete step.
+// Runs that end early because they are stopped or wait too long for workers. In both cases, the last complete step is
+// saved.
 import { once } from 'node:events';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -39,7 +40,9 @@ const waitingEvent = (counts: { workers: number; needed: number }) => ({
   ...counts,
 });
 
-/** An engine that stops at the slice with this number, counted from 1, until it is released. */
+/**
+ * Returns an engine that blocks at a slice until `release` is called. @param atSlice number of the slice, starting at 1
+ */
 function stuckEngine(atSlice: number) {
   let release!: () => void;
   let reportStuck!: () => void;
@@ -71,7 +74,7 @@ describe('a run that is stopped', () => {
 
   it('abandons a step that does not end within 10 s, and saves the step before', async () => {
     await withCluster({}, async (cluster, clock, join) => {
-      // With 4 slices per step, the tenth belongs to step 3.
+      // With 4 slices per step, the tenth slice belongs to step 3.
       const { engine, isStuck, release } = stuckEngine(10);
       try {
         await join({ engine });
@@ -97,7 +100,7 @@ describe('a run that is stopped', () => {
       cluster.coordinator.stop();
       await expect(cluster.coordinator.report).rejects.toMatchObject({ code: 'interrupted' });
       await expect(savedStep(cluster)).rejects.toMatchObject({ code: 'no-checkpoint' });
-      // The timers of the connections and of the grace period are stopped too.
+      // All timers have been stopped, including those for connections and for the grace period.
       expect(clock.running).toBe(0);
     });
   });

@@ -1,4 +1,4 @@
-// Timelines: traces for Perfetto whose spans nest and add up, and that do not change the weights.
+// Timelines (traces for Perfetto): spans nest and add up, and recording them does not change the weights.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -15,7 +15,7 @@ import { hashWith, startCluster } from '../support/local-cluster.js';
 
 const inFolder = folderPerFile();
 
-/** The two kinds of events used of the Trace Event Format (Google, 2016; JSON object form). */
+/** The two kinds of events that a timeline uses from the Trace Event Format (Google, 2016; JSON object form). */
 const span = z.strictObject({
   ph: z.literal('X'),
   name: z.string().min(1),
@@ -43,7 +43,7 @@ type Trace = z.infer<typeof trace>;
 
 const spansOf = ({ traceEvents }: Trace) => traceEvents.filter((event) => event.ph === 'X');
 const endOf = ({ ts, dur }: Span) => ts + dur;
-/** Rounding error of a time in microseconds: times are whole nanoseconds, and their sums are rounded. */
+/** Rounding error of a time, in microseconds. Times are whole nanoseconds, but their sums are rounded. */
 const epsilonUs = 1e-4;
 /** Rounding error of a sum of a few times, in microseconds. */
 const roundingUs = 0.01;
@@ -62,7 +62,7 @@ beforeAll(async () => {
     minWorkers: 2,
     steps: 24,
     checkpointEvery: 10,
-    // Otherwise a straggler could still compute a slice when its step is over.
+    // With speculative work, a straggler could still compute a slice after its step has ended.
     stragglerFactor: 0,
     timeline: { file, steps: window },
   });
@@ -128,14 +128,15 @@ describe('a timeline', () => {
       expect(new Set(parts.map(({ name }) => name))).toEqual(new Set(['broadcast', 'wait', 'add', 'update']));
       const lengthOf = (name: string) =>
         parts.filter((part) => part.name === name).reduce((sum, { dur }) => sum + dur, 0) / 1000;
-      // One after another, from start to end.
+      // The parts follow one another without gaps, from the start of the step to the end.
       for (const [position, part] of parts.entries()) {
         const before = parts[position - 1];
         expect(Math.abs(part.ts - (before === undefined ? step.ts : endOf(before)))).toBeLessThan(roundingUs);
       }
       expect(Math.abs(endOf(parts.at(-1)!) - endOf(step))).toBeLessThan(roundingUs);
-      // Both use the same clock: the update is identical, adding is a part of handling an answer, and the step of the metrics
-      // starts earlier and ends later. How much longer it is depends on the machine; the median is about the same.
+      // Timeline and metrics use the same clock. The update times are identical, the reduce time in the metrics is part
+      // of the "add" spans, and the step in the metrics starts earlier and ends later. How much longer it takes depends
+      // on the machine, but the medians are about the same.
       const { phases } = stepLines[index + 2];
       expect(Math.abs(lengthOf('update') - phases.update)).toBeLessThan(roundingUs / 1000);
       expect(phases.reduce).toBeLessThanOrEqual(lengthOf('add') + roundingUs / 1000);
@@ -159,7 +160,7 @@ describe('a timeline', () => {
       spansOf(written).filter(({ pid }) => pid === 0),
       spansOf(written).filter(({ pid }) => pid > 0),
     ];
-    // Both are in this process, so the true offset of their clocks is known.
+    // Coordinator and workers run in this process, so the true offset between their clocks is known.
     const truthMs = machineMs() - performance.now();
     const clocks = Object.entries(written.otherData).filter(([name]) => name.startsWith('clock of'));
     expect(clocks).toHaveLength(2);

@@ -1,4 +1,5 @@
-// TLS between coordinator and workers: the weights are those of a run without TLS, and both sides report why they refuse.
+// TLS between coordinator and workers: the weights equal those of a run without TLS, and both sides report why they
+// refuse a connection.
 import { copyFileSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
@@ -39,7 +40,7 @@ afterEach(async () => {
 const speaking = ({ cert, key }: CertificateFiles): Partial<CoordinatorOptions> => ({ tlsCert: cert, tlsKey: key });
 const showing = ({ cert, key }: CertificateFiles): Partial<WorkerOptions> => ({ tlsCert: cert, tlsKey: key });
 
-/** Collects the coordinator's messages about access. */
+/** Collects the messages of the coordinator's `access` events. */
 function accessMessagesOf({ coordinator }: Cluster): string[] {
   const messages: string[] = [];
   coordinator.events.on('access', ({ message }) => messages.push(message));
@@ -47,9 +48,9 @@ function accessMessagesOf({ coordinator }: Cluster): string[] {
 }
 
 /**
- * Starts a worker that must be refused for good.
- * @param count number of messages to expect from the coordinator
- * @returns the worker's message, and the coordinator's
+ * Starts a worker that must be refused permanently.
+ * @param count number of messages to wait for from the coordinator
+ * @returns error message of the worker and messages of the coordinator
  */
 async function refusal(
   options: Partial<CoordinatorOptions>,
@@ -162,7 +163,7 @@ describe("a worker's certificate", () => {
       return response.statusCode;
     };
     expect(await status('/healthz')).toBe(200);
-    // In a new TLS session, and in a resumed one, which Node.js reports as authorized.
+    // Request twice: in a new TLS session and in a resumed one, which Node.js reports as authorized.
     expect(await status('/status')).toBe(403);
     expect(await status('/status')).toBe(403);
     expect(await status('/status', client)).toBe(200);
@@ -258,7 +259,8 @@ describe('the command line', () => {
 
   it('joins a run with TLS files', async () => {
     cluster = await startCluster({ ...speaking(server), tlsClientCa: ours.file });
-    // The process only has to join; its engine differs from the fake one.
+    // The cluster uses a fake engine, so this wasm worker's fingerprint differs. That is fine: the test only checks
+    // that it joins.
     const files = ['--tls-ca', ours.file, '--tls-cert', client.cert, '--tls-key', client.key];
     const worker = startCli(['worker', cluster.coordinator.url, '--engine', 'wasm', '--no-cache', ...files]);
     await worker.says('joined as worker 1');

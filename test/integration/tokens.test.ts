@@ -1,4 +1,4 @@
-// Tokens on the command line: where they may be given, and that nobody else gets to read them.
+// Tokens on the command line: how they can be passed, and that they are not exposed to other users.
 import { readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -29,7 +29,7 @@ beforeAll(async () => {
   ];
 });
 
-/** Everything in a folder, as one text. */
+/** Returns the content of all files in a folder as one string. */
 async function textIn(folder: string): Promise<string> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
@@ -37,7 +37,7 @@ async function textIn(folder: string): Promise<string> {
 }
 
 describe('a run that knows tokens from a file', () => {
-  it('takes in workers that show theirs from a file or the environment, and writes none down', async () => {
+  it('admits workers with a token from a file or the environment, and writes no token to disk', async () => {
     const folder = inFolder('tokens');
     await mkdir(folder);
     const [tokens, token] = [path.join(folder, 'all'), path.join(folder, 'mine')];
@@ -57,7 +57,7 @@ describe('a run that knows tokens from a file', () => {
         '--token-file',
         tokens,
       ],
-      // The file wins.
+      // The token file takes precedence over the environment.
       { LOCKSTEP_TOKEN: 'of another run' },
     );
     const [, url = ''] = await coordinator.says(/LOCKSTEP_TOKEN=<token> lockstep worker (ws:\S+)/);
@@ -105,8 +105,8 @@ describe('a token given as an argument', () => {
     expect(await coordinator.exited).toBe(130);
   });
 
-  it('is not warned of under --quiet, nor where the environment has it', async () => {
-    // Nobody listens on port 9: each gives up after a second.
+  it('causes no warning with --quiet or if it is in the environment', async () => {
+    // Nothing listens on port 9, so each worker gives up after a second.
     const args = ['worker', 'ws://127.0.0.1:9', '--engine', 'wasm', '--no-cache', '--reconnect-timeout', '1'];
     const quiet = startCli([...args, '--quiet', '--token', ownersToken]);
     const environment = startCli(args, { LOCKSTEP_TOKEN: ownersToken });
@@ -121,7 +121,7 @@ describe('a token given as an argument', () => {
   });
 });
 
-describe('the token that train makes up for its workers', () => {
+describe('the token that train generates for its workers', () => {
   it.skipIf(process.platform !== 'linux')('is in their environment and in no argument', async () => {
     const args = [
       ...recipe,

@@ -10,7 +10,7 @@ import { collectYoungGeneration } from '../../shared/gc.js';
 type GarbageEntry = PerformanceEntry & { detail: { kind: number } };
 
 describe('collectYoungGeneration', () => {
-  // First: the flags cannot be taken back.
+  // This test must run first, because V8 flags cannot be reset.
   it('does nothing in a process that does not expose gc', () => {
     expect(globalThis.gc).toBeUndefined();
     expect(() => collectYoungGeneration(2 ** 21)).not.toThrow();

@@ -4,7 +4,7 @@ import { medianOf } from '../../shared/median.js';
 it.each([
   [[3], 3],
   [[9, 1, 4], 4],
-  // (1 + 5) / 2, and (2 + 5) / 2.
+  // An even number of values: (1 + 5) / 2 = 3 and (2 + 5) / 2 = 3.5.
   [[5, 1], 3],
   [[5, 1, 9, 2], 3.5],
   [[10, 9, 100], 10],
@@ -13,7 +13,7 @@ it.each([
   expect(medianOf(values)).toBe(middle);
 });
 
-it('the values stay in their order', () => {
+it('medianOf does not reorder its argument', () => {
   const values = [3, 1, 2];
   medianOf(values);
   expect(values).toEqual([3, 1, 2]);

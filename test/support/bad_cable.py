@@ -1,9 +1,9 @@
-"""Connects two network namespaces by an Ethernet link that delays all frames and drops some, like tc netem, for kernels
+"""Connects two network namespaces with an Ethernet link that delays all frames and drops some, like tc netem, for kernels
 without it.
 
     python bad_cable.py NAMESPACE DEVICE NAMESPACE DEVICE DELAY_MS LOSS
 
-LOSS is a probability. Exits when stdin is closed.
+LOSS is the probability that a frame is dropped. Exits when stdin is closed.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def open_tap(namespace: str, device: str) -> int:
-    """Creates an Ethernet device in a namespace. Returns a file descriptor to read and write its frames."""
+    """Creates an Ethernet device in a namespace. Returns a file descriptor for reading and writing frames."""
     with open(f"/var/run/netns/{namespace}") as file:
         if libc.setns(file.fileno(), CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), f"cannot enter namespace {namespace}")

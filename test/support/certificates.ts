@@ -1,4 +1,4 @@
-// Certificate authorities and certificates, generated for a test.
+// Generates certificate authorities and certificates for tests.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { generate } from 'selfsigned';
@@ -11,11 +11,11 @@ export interface CertificateFiles {
 }
 
 interface CertificateRequest {
-  /** Name of the files and of the subject. */
+  /** Subject name, also used for the names of the files. */
   name: string;
-  /** Days from now until it expires; negative if it has expired. */
+  /** Days until the certificate expires; negative if it has already expired. */
   days?: number;
-  /** DNS names and IP addresses in it. */
+  /** DNS names and IP addresses for which the certificate is valid. */
   hosts?: readonly string[];
 }
 

@@ -1,8 +1,8 @@
-// The tests of pages rest on this: what goes wrong in a page does not stay unseen.
+// Checks that problems in a page are detected, which all page tests rely on.
 import { expect, it, onTestFinished } from 'vitest';
 import { openChromiumOrReason, openPage } from './chromium.js';
 
-it('a page’s errors, warnings, exceptions and requests are seen', async (context) => {
+it('errors, warnings, exceptions and requests of a page are recorded', async (context) => {
   const browser = await openChromiumOrReason('the browser’s own test');
   if (typeof browser === 'string') {
     context.skip(browser);
@@ -10,7 +10,7 @@ it('a page’s errors, warnings, exceptions and requests are seen', async (conte
   }
   onTestFinished(() => browser.close());
   const { page, problems, requests } = await openPage(browser, { width: 300, height: 200 });
-  // A browser does not even try port 9.
+  // Browsers block port 9, so this request fails.
   await page.setContent(`
     <script>console.error('an error'); console.warn('a warning'); console.log('talk')</script>
     <script>throw new Error('an exception')</script>

@@ -1,5 +1,5 @@
-// A headless Chromium for tests of pages, or the reason why there is none. On Debian: `apt-get install chromium`;
-// LOCKSTEP_CHROMIUM names another one.
+// A headless Chromium for page tests, or the reason why none is available. On Debian, run `apt-get install chromium`.
+// LOCKSTEP_CHROMIUM sets the path of another Chromium.
 import { existsSync } from 'node:fs';
 import axe from 'axe-core';
 import { chromium, type Browser, type Page } from 'playwright-core';
@@ -7,7 +7,7 @@ import { sayWhySkipped } from './why-skipped.js';
 
 const locations = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
-/** Without network access of its own. Playwright adds a temporary profile. */
+/** Arguments that keep Chromium from sending requests of its own. Playwright adds a temporary profile. */
 const flags = [
   '--no-sandbox',
   '--disable-gpu',
@@ -18,7 +18,10 @@ const flags = [
   '--disable-sync',
 ];
 
-/** Opens a browser, which the caller must close, or returns the reason to skip. A browser that does not start is an error. */
+/**
+ * Opens a browser, which the caller must close. Returns the reason to skip if none is installed; throws if it does not
+ * start.
+ */
 export async function openChromiumOrReason(what: string): Promise<Browser | string> {
   const named = process.env['LOCKSTEP_CHROMIUM'];
   const executablePath = named ?? locations.find((location) => existsSync(location));
@@ -30,23 +33,23 @@ export async function openChromiumOrReason(what: string): Promise<Browser | stri
   return chromium.launch({ executablePath, args: flags });
 }
 
-/** A page and its problems. */
+/** A page with the problems and requests recorded in it. */
 export interface WatchedPage {
   page: Page;
   /** Errors and warnings on the console, uncaught exceptions, and failed requests. */
   problems: string[];
-  /** The URLs of all requests, including the page itself. */
+  /** URLs of all requests, including the one for the page itself. */
   requests: string[];
 }
 
-/** Opens an empty page of this size in its own context. Close it with `page.context().close()`. */
+/** Opens an empty page of the given size in a new browser context. Close it with `page.context().close()`. */
 export async function openPage(
   browser: Browser,
   options: { width: number; height: number; colorScheme?: 'light' | 'dark'; ignoreHTTPSErrors?: boolean },
 ): Promise<WatchedPage> {
   const { width, height, colorScheme = 'light', ignoreHTTPSErrors = false } = options;
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, ignoreHTTPSErrors });
-  // Longer than the timeout of any test, which then ends a hanging one.
+  // Longer than any test's timeout, so that Vitest ends a test that hangs.
   context.setDefaultTimeout(300_000);
   const page = await context.newPage();
   const problems: string[] = [];
@@ -60,7 +63,7 @@ export async function openPage(
   return { page, problems, requests };
 }
 
-/** The accessibility violations that axe-core finds: their ids and elements. */
+/** Returns the accessibility violations that axe-core finds, with their ids and elements. */
 export async function violationsOn(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   const found = await page.evaluate('axe.run()');

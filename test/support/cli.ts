@@ -1,4 +1,4 @@
-// The built command line in a process of its own, as a user starts it.
+// Runs the built command line in a separate process, as a user would.
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { watch } from 'node:fs';
@@ -11,15 +11,15 @@ const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
 export interface CliProcess {
   child: ChildProcess;
-  /** Everything written to stdout and stderr so far. */
+  /** Returns everything written to stdout and stderr so far. */
   output(): string;
-  /** Resolves when the output contains the text; rejects if the process exits without it. */
+  /** Resolves with the match once the output contains the text; rejects if the process exits first. */
   says(text: string | RegExp): Promise<readonly string[]>;
-  /** The exit status, or null after a signal. */
+  /** Resolves with the exit status, or with null if a signal ended the process. */
   exited: Promise<number | null>;
 }
 
-/** @param prefix a command that runs the rest of the command line */
+/** @param prefix words of a command that runs Lockstep, such as `nsenter …` */
 export function startCli(
   args: readonly string[],
   environment: NodeJS.ProcessEnv = {},
@@ -28,12 +28,12 @@ export function startCli(
   return startCommand([...prefix, process.execPath, cli, ...args], environment);
 }
 
-/** Any program. */
+/** Starts any program. */
 export function startCommand(command: readonly string[], environment: NodeJS.ProcessEnv = {}): CliProcess {
   return startProcess(command, environment, ['ignore', 'pipe', 'pipe']);
 }
 
-/** Starts a program of test/support with an IPC channel. */
+/** Starts a program from test/support with an IPC channel. */
 export function startHelper(
   file: string,
   args: readonly string[],
@@ -104,7 +104,7 @@ export async function stepsMade(runDirectory: string, count: number): Promise<vo
   let changes = 0;
   const watcher = watch(file, () => changes++);
   try {
-    // A change while the file is being read may be the last one, so the file is then read again.
+    // If the file changed while it was being read, that may have been the last change, so read the file again.
     for (let seen = 0; !(await isThere()); seen++) if (changes === seen) await once(watcher, 'change');
   } finally {
     watcher.close();

@@ -1,4 +1,4 @@
-// A thread that collects its young generation once. Fails if gc is not exposed to threads.
+// A thread that checks that collectYoungGeneration() calls gc once. Fails if gc is not exposed to threads.
 import assert from 'node:assert';
 import { workerData } from 'node:worker_threads';
 

@@ -1,12 +1,12 @@
 // Extracts Lockstep's command lines from pages, scripts and manifests, as the words that the program would receive.
 
-/** A page's commands. */
+/** Commands and options that appear on a page. */
 export interface PageCommands {
-  /** In blocks of shell code. */
+  /** Commands in blocks of shell code. */
   blocks: string[][];
-  /** Within sentences, where they may lack arguments. */
+  /** Commands within sentences, where arguments may be missing. */
   inline: string[][];
-  /** Options alone within sentences, such as `--resume auto`. */
+  /** Options that appear within sentences without a command, such as `--resume auto`. */
   options: string[];
 }
 
@@ -14,7 +14,7 @@ export function commandsOfPage(markdown: string): PageCommands {
   const blocks: string[][] = [];
   const prose = markdown.replaceAll(/^```(\w*)\n([\s\S]*?)^```$/gm, (_, language: string, text: string) => {
     if (language === 'sh') blocks.push(...commandsOfShell(text));
-    // Input follows a prompt; the rest is output.
+    // Only lines that start with a prompt are input.
     if (language === 'console')
       blocks.push(...commandsOfShell([...text.matchAll(/^\$ (.*)$/gm)].map(([, line]) => line).join('\n')));
     return '';
@@ -27,16 +27,22 @@ export function commandsOfPage(markdown: string): PageCommands {
   };
 }
 
-/** How Lockstep is invoked: by name (unless it is kubectl's namespace), through a variable, or as Node with the built file. */
+/**
+ * Matches an invocation of Lockstep: by name (but not as kubectl's namespace), through a variable, or as the built file
+ * run by Node.
+ */
 const program = /(?<=^|(?<!-n)[\s'"(])(?:lockstep|\$lockstep|\$0|node \S*dist\/cli\.js) +(?=[a-z])(.*)$/;
-/** Placeholders for what a caller adds. */
+/** Placeholders for arguments that the user adds. */
 const placeholders = new Set(['$*', '$@', '$3', '$OPTIONS', '$RECIPE', '…']);
 
-/** The words after the program's name, per command. Variables that the text sets have their first value. */
+/**
+ * Returns the words after the program's name, for each command. A variable that the text assigns is replaced by its
+ * first value.
+ */
 export function commandsOfShell(text: string): string[][] {
   const lines = text
     .replaceAll(/\\\n\s*/g, ' ')
-    // Removes comments; required variables get a value and others their default.
+    // Remove comments. Replace required variables with a dummy value and optional ones with their default.
     .replaceAll(/(?<=^|\s)#.*$/gm, '')
     .replaceAll(/\$\{\w+:\?[^}]*\}/g, 'GIVEN')
     .replaceAll(/\$\{\w+:-([^}]*)\}/g, '$1')
@@ -51,7 +57,7 @@ export function commandsOfShell(text: string): string[][] {
   return (
     lines
       .map((line) => line.replaceAll(/\$(\w+)/g, (found, name: string) => variables.get(name) ?? found))
-      // A line may hold several commands.
+      // A line may contain several commands.
       .flatMap((line) => line.split(/;| && | \|\|? |&$/))
       .flatMap((command) => {
         const rest = program.exec(command)?.[1];
@@ -60,7 +66,10 @@ export function commandsOfShell(text: string): string[][] {
   );
 }
 
-/** Splits words as a shell does, up to a comment, a redirection, or a quote that was opened before the program's name. */
+/**
+ * Splits text into words as a shell does. Stops at a comment, a redirection, or the end of a quote that was opened
+ * before the program's name.
+ */
 function wordsOf(rest: string): string[] {
   const words: string[] = [];
   for (const [word] of rest.matchAll(/(?:"[^"]*"|'[^']*'|[^\s"'])+|["'].*$/g)) {

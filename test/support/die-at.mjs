@@ -1,5 +1,6 @@
-// Loaded with --import, this kills the process with SIGKILL just before it opens a file, or renames one, whose path matches
-// LOCKSTEP_TEST_DIE_AT: "open PATTERN" or "rename PATTERN", where PATTERN is a regular expression for the target.
+// Preload this module with --import. It kills the process with SIGKILL just before a file is opened or renamed, as set
+// by LOCKSTEP_TEST_DIE_AT: "open PATTERN" or "rename PATTERN", where PATTERN is a regular expression that matches the
+// target path.
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 

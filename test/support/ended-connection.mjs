@@ -1,4 +1,5 @@
-// Closes a faulty link just after it has ended a connection, before the end has been sent. The process must exit by itself.
+// Closes a faulty link just after it ends a connection, before the FIN has been sent. The process must then exit by
+// itself.
 import { once } from 'node:events';
 import { connect, createServer, Socket } from 'node:net';
 const { FaultyLink } = await import(process.argv[2]);

@@ -1,9 +1,9 @@
-// A clock that advances only when a test says so.
+// A clock that advances only when a test advances it.
 import type { Clock } from '../../shared/clock.js';
 
 interface Timer {
   dueMs: number;
-  /** Undefined for a timer that fires once. */
+  /** Interval of a repeating timer; undefined for a timer that fires once. */
   intervalMs: number | undefined;
   callback: () => void;
 }
@@ -24,7 +24,7 @@ export class FakeClock implements Clock {
     return this.#start({ dueMs: this.#nowMs + delayMs, intervalMs: undefined, callback });
   }
 
-  /** Number of timers that may still fire. */
+  /** Number of active timers. */
   get running(): number {
     return this.#timers.size;
   }

@@ -1,18 +1,19 @@
-// An engine whose gradient is cheap arithmetic on the weights and the images. Any difference in what a worker receives (order,
-// augmentation, weights, slice) or in the order of sums changes the bits of the gradient. Nothing is learned.
+// An engine whose gradient is cheap arithmetic on the weights and the images. Any difference in what a worker receives
+// (order, augmentation, weights, slice) or in the summation order changes the bits of the gradient. The model does not
+// learn anything.
 import { recordBytes, type ImageBatch, type Preprocessing } from '../../shared/dataset/image-batch.js';
 import { classCount, type ModelLayout } from '../../shared/network/layout.js';
 import type { BatchResult, Engine, EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
 
 export interface FakeEngineOptions {
   fingerprint?: string;
-  /** Called before a slice is computed; may wait, or throw as a real engine would. */
+  /** Called before each slice is computed. May wait, or throw to simulate an engine failure. */
   beforeSlice?: () => Promise<void> | void;
-  /** Called before an evaluation shard is computed; may wait, or throw as a real engine would. */
+  /** Called before each evaluation shard is computed. May wait, or throw to simulate an engine failure. */
   beforeEvaluation?: () => Promise<void> | void;
-  /** Replaces the computed loss of a slice, unless it returns undefined. */
+  /** Returns a loss sum that replaces the computed one; undefined keeps the computed one. */
   lossSum?: () => number | undefined;
-  /** May corrupt the result of a slice, in place. */
+  /** May corrupt the result for a slice in place. */
   corrupt?: (gradientSum: Float32Array, batchStatistics: Float32Array) => void;
 }
 
@@ -25,7 +26,7 @@ export function fakeEngine(options: FakeEngineOptions = {}): Engine {
   };
 }
 
-/** 0 for imagenet; otherwise it depends on every measured value. */
+/** Returns 0 for `imagenet` preprocessing; otherwise a number that depends on every measured value. */
 function shiftOf(preprocessing: Preprocessing): number {
   if (preprocessing === 'imagenet') return 0;
   const values = [...preprocessing.subtract, ...preprocessing.divide];
@@ -35,7 +36,7 @@ function shiftOf(preprocessing: Preprocessing): number {
 class FakeModel implements EngineModel {
   readonly #layout: ModelLayout;
   readonly #options: FakeEngineOptions;
-  /** Added to each pixel, so that results depend on preprocessing and label smoothing. */
+  /** Offset added to each pixel, so that results depend on preprocessing and label smoothing. */
   readonly #shift: number;
   #weights = new Float32Array();
 
@@ -67,7 +68,9 @@ class FakeModel implements EngineModel {
     return { ...result, lossSum, gradientSum, batchStatistics };
   }
 
-  /** The largest logit is that of a pixel's value modulo 10. The loss depends on augmentation and preprocessing. */
+  /**
+   * Predicts each image's first pixel value modulo 10 as its class. The loss depends on augmentation and preprocessing.
+   */
   async evaluate(batch: ImageBatch): Promise<EvaluationResult> {
     await this.#options.beforeEvaluation?.();
     const logits = new Float32Array(batch.indices.length * classCount);

@@ -1,4 +1,4 @@
-// A coordinator in this process, and worker processes that are each behind a link with faults.
+// A coordinator in this process, and worker processes that each connect through a link that injects faults.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -17,23 +17,23 @@ const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
 export interface FaultedWorker {
   link: FaultyLink;
   child: ChildProcess;
-  /** Calls `action` once, when a message reaches this point on the link. */
+  /** Calls `action` the first time that a message reaches the point on the link. */
   onceAt(isPoint: (mark: LinkMark) => boolean, action: (mark: LinkMark) => void): void;
 }
 
 export interface FaultedCluster {
   coordinator: Coordinator;
-  /** Starts `lockstep worker`. */
+  /** Starts `lockstep worker` behind a link. */
   start(name: string): Promise<FaultedWorker>;
-  /** Starts hungry-worker.mjs, with a heap of this size. */
+  /** Starts hungry-worker.mjs with the given heap size. */
   startHungry(name: string, heapMiB: number): Promise<FaultedWorker>;
   /** Starts announcing-worker.mjs. */
   startAnnouncing(name: string, holdAfterStep?: number, reportedSliceMs?: number): Promise<FaultedWorker>;
-  /** Waits for the run's report, and removes all processes, sockets and files. */
+  /** Waits for the run's report, then kills the workers, closes the links and removes the files. */
   finish(): Promise<Report>;
 }
 
-/** The small run of test/support/local-cluster.ts, with the wasm engine. */
+/** Starts `smallRun` from local-cluster.ts with workers that use the wasm engine. */
 export async function startFaulted(options: CoordinatorOptions = {}): Promise<FaultedCluster> {
   const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-test-'));
   const coordinator = await startCoordinator({
@@ -70,7 +70,7 @@ export async function startFaulted(options: CoordinatorOptions = {}): Promise<Fa
       behindLink((url) =>
         fork(fileURLToPath(new URL('hungry-worker.mjs', import.meta.url)), [url, name], {
           execArgv: [`--max-old-space-size=${heapMiB}`],
-          // V8 prints a long report when it runs out of memory.
+          // Hides the long report that V8 prints when it runs out of memory.
           stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
         }),
       ),

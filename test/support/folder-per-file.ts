@@ -1,10 +1,10 @@
-// A temporary folder for one test file, removed after its tests.
+// A temporary folder for a test file, removed after all of its tests.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 
-/** Returns a function that joins paths to the folder, to be called within tests. */
+/** Returns a function that resolves paths in the folder. Call that function only within tests and hooks. */
 export function folderPerFile(): (...parts: string[]) => string {
   let folder: string;
   beforeAll(async () => {

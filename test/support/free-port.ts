@@ -1,12 +1,12 @@
-// Free ports, for processes whose port must be known before they start or that must listen on the same port again.
+// Finds free ports for processes whose port must be known in advance, or that must listen on the same port again.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below the ephemeral ports, so that the system assigns none of these to a process that listens on port 0. */
+/** Ports below the ephemeral range, which the system never assigns to a process that listens on port 0. */
 const [first, count] = [10_000, 20_000];
 let attempts = 0;
 
-/** Returns a free port of 127.0.0.1. Processes that call this at the same time get different ports. */
+/** Returns a free port on 127.0.0.1. Processes that call this at the same time get different ports. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = first + ((97 * process.pid + attempts++) % count);

@@ -1,4 +1,5 @@
-// Attacks of a hostile coordinator on a worker, and the reason for which the worker closes the connection.
+// Attacks by a hostile coordinator on a worker, each with the reason that the worker gives when it closes the
+// connection.
 import { Packr } from 'msgpackr';
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
@@ -13,7 +14,7 @@ export const oneGiB = 1024 ** 3;
 const floats = (count: number) => new Uint8Array(4 * count);
 const shard = (bytes: number, index = 0) => ({ ...firstShard, bytes, index });
 
-/** A frame with arbitrary bytes as its header. */
+/** Returns a frame with arbitrary bytes as its header. */
 function framed(header: Uint8Array, claimedBytes = header.length): Buffer {
   const frame = Buffer.alloc(Math.ceil((4 + header.length) / 8) * 8);
   frame.writeUInt32LE(claimedBytes, 0);
@@ -29,7 +30,7 @@ export const welcoming =
 /** Sends a welcome with another configuration. */
 export const configured = (fields: Record<string, unknown>, payloadBytes = 0) =>
   welcoming({ config: { ...welcome.config, ...fields } }, payloadBytes);
-/** Sends a welcome with another model and the right layout hash. */
+/** Sends a welcome with another model and the matching layout hash. */
 function welcomingModel(depth: number, initialFilters: number) {
   const config = { ...welcome.config, depth, initialFilters };
   return welcoming({ config, layoutHash: layoutHash(layoutModel(config)) });
@@ -48,7 +49,7 @@ const afterWeights = (script: Script) =>
   });
 const computing = (first: number, count: number) =>
   afterWeights((peer) => peer.lie({ type: 'compute', step: 0, ranges: [{ first, count }] }));
-/** Answers the first request for a shard with these chunks. */
+/** Answers the first shard request with the given chunks. */
 const answering = (...chunks: { offset: number; bytes: Uint8Array; sha256?: string }[]) =>
   afterWelcome(async (peer) => {
     peer.say({ type: 'prefetch', sha256: firstShard.sha256 });
@@ -57,7 +58,7 @@ const answering = (...chunks: { offset: number; bytes: Uint8Array; sha256?: stri
       peer.say({ type: 'shard-chunk', sha256, offset }, bytes);
     }
   });
-/** Requests a slice of a run whose only shard is these records, with the right hash. */
+/** Requests a slice in a run whose only shard holds the given records, with the correct hash. */
 const computingOn =
   (records: Uint8Array): Script =>
   async (peer) => {
@@ -73,7 +74,10 @@ invalidLabel[recordBytes] = 200;
 
 export type Attack = [name: string, reason: RegExp, script: Script];
 
-/** In each case, the worker closes the connection for this reason and reconnects. */
+/**
+ * Attacks by name, each with its script and the reason for which the worker must close the connection. The worker then
+ * reconnects.
+ */
 export const attacks: readonly Attack[] = [
   [
     'a path instead of a shard hash in the welcome',
@@ -129,7 +133,7 @@ export const attacks: readonly Attack[] = [
     /were not requested/,
     afterWelcome(async (peer) => {
       const { sha256 } = firstShard;
-      // One frame for all, so that only the worker could fill this process's memory.
+      // Every message uses the same frame, so that only the worker could run this process out of memory.
       const chunk = encodeFrame({ type: 'shard-chunk', sha256, offset: 0 }, Buffer.alloc(1 << 20));
       for (let sent = 0; peer.isOpen && sent < oneGiB; sent += chunk.length) {
         await new Promise((resolve) => peer.socket.send(chunk, resolve));
@@ -208,7 +212,7 @@ export const attacks: readonly Attack[] = [
   ],
   [
     'compute with the weights of another step',
-    /compute for step 7 arrived, but this worker has the weights of step 0/,
+    /compute for step 7 arrived, but this worker has the weights for step 0/,
     afterWeights((peer) => peer.say({ type: 'compute', step: 7, ranges: [{ first: 0, count: 1 }] })),
   ],
   [
@@ -221,15 +225,19 @@ export const attacks: readonly Attack[] = [
     /test shard 3 is not in the welcome/,
     afterWeights((peer) => peer.say({ type: 'evaluate', step: 0, split: 'test', index: 3 })),
   ],
-  ['a range that ends after the last slice', /slices 0 to 2 is not an aligned range of 2 slices/, computing(0, 3)],
-  ['a range after the last slice', /slice 2 is not an aligned range/, computing(2, 1)],
-  ['a range of 2^40 slices', /is not an aligned range/, computing(0, 2 ** 40)],
+  [
+    'a range that ends after the last slice',
+    /invalid slice range \(slices 0 to 2\): not an aligned range in a run of 2 slices/,
+    computing(0, 3),
+  ],
+  ['a range after the last slice', /\(slice 2\): not an aligned range/, computing(2, 1)],
+  ['a range of 2^40 slices', /not an aligned range/, computing(0, 2 ** 40)],
   ['a range before the first slice', /ranges\.0\.first/, computing(-1, 1)],
   ['a range of one and a half slices', /ranges\.0\.count/, computing(0, 1.5)],
   ['an empty range', /ranges\.0\.count/, computing(0, 0)],
   [
     'a range that is not a subtree',
-    /slices 1 to 2 is not an aligned range of 4 slices/,
+    /\(slices 1 to 2\): not an aligned range in a run of 4 slices/,
     (peer) => {
       peer.say({ ...welcome, config: { ...welcome.config, slices: 4 } });
       peer.sayWeights();
@@ -295,7 +303,7 @@ export const attacks: readonly Attack[] = [
   [
     'a WebSocket frame longer than any message',
     /Max payload size exceeded/,
-    // Only its head, which claims 1 TiB.
+    // Only the frame header is sent. It claims a length of 1 TiB.
     (peer) => {
       const head = Buffer.from([0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0]);
       (peer.socket as unknown as { _socket: { write: (bytes: Buffer) => void } })._socket.write(head);

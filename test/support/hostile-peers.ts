@@ -1,5 +1,6 @@
-// Hostile clients: what each of them sends on a connection of its own, and the code with which it must be disconnected. Each
-// has its own address in 127.0.0.0/8 (on Linux), so that the limits per address do not interfere.
+// Hostile clients: what each sends on a separate connection, and the close code or HTTP status with which the
+// coordinator must disconnect it. Each client has a separate address in 127.0.0.0/8 (on Linux), so that per-address
+// limits do not interfere.
 import type { EventEmitter } from 'node:events';
 import { connect } from 'node:net';
 import { Packr } from 'msgpackr';
@@ -9,9 +10,9 @@ import { protocolVersion, type Hello } from '../../shared/protocol/messages.js';
 
 export interface Target {
   port: number;
-  /** A length that exceeds any legal message. */
+  /** Message length that exceeds that of any legal message, in bytes. */
   tooLong: number;
-  /** A hash in the form of a shard's. */
+  /** A valid SHA-256 that belongs to no shard. */
   shard: string;
 }
 
@@ -19,9 +20,9 @@ export interface HostileAct {
   name: string;
   /** Allowed WebSocket close codes or HTTP statuses; 0 for a connection that ends without either. */
   expected: readonly number[];
-  /** Number of hostile messages that it sends. */
+  /** Number of hostile messages sent per connection. */
   messages: number;
-  /** @param seed determines address and content @returns the code with which it was disconnected */
+  /** Performs the attack. @param seed determines address and content @returns close code or HTTP status */
   run: (target: Target, seed: number) => Promise<number>;
 }
 
@@ -42,12 +43,12 @@ function addressOf(seed: number): string {
   return `127.${1 + ((seed >> 16) & 127)}.${(seed >> 8) & 255}.${1 + (seed % 250)}`;
 }
 
-/** Resolves with the close code, if there is one. Unlike once(), it does not reject if an error comes first. */
+/** Resolves with the close code, if there is one. Unlike once(), does not reject if an error is emitted first. */
 function closeOf(socket: EventEmitter): Promise<number> {
   return new Promise((resolve) => socket.once('close', (code: unknown) => resolve(Number(code))));
 }
 
-/** A frame with any bytes as its header. */
+/** Returns a frame with arbitrary bytes as its header. */
 function framed(header: Uint8Array, payloadBytes = 0): Buffer {
   const offset = Math.ceil((4 + header.length) / 8) * 8;
   const frame = Buffer.alloc(offset + payloadBytes);
@@ -57,7 +58,10 @@ function framed(header: Uint8Array, payloadBytes = 0): Buffer {
 }
 const packed = (header: unknown, payloadBytes = 0) => framed(packr.pack(header), payloadBytes);
 
-/** Sends messages over a WebSocket, after a valid hello if it joins first. @returns the close code */
+/**
+ * Returns an attack that sends messages over a WebSocket, after a valid hello if `joins` is true. It resolves with the
+ * close code.
+ */
 function sending(joins: boolean, messages: (target: Target, seed: number) => readonly Buffer[]): HostileAct['run'] {
   return async (target, seed) => {
     const socket = new WebSocket(`ws://127.0.0.1:${target.port}/worker`, {
@@ -74,7 +78,7 @@ function sending(joins: boolean, messages: (target: Target, seed: number) => rea
   };
 }
 
-/** Sends bytes over TCP. @returns the HTTP status, the code of a close frame, or 0 */
+/** Returns an attack that sends bytes over TCP. It resolves with the HTTP status, the code in a close frame, or 0. */
 function sendingOverTcp(bytes: (seed: number) => Buffer, endsItself = false): HostileAct['run'] {
   return async ({ port }, seed) => {
     const socket = connect({ port, host: '127.0.0.1', localAddress: addressOf(seed) });
@@ -100,16 +104,16 @@ function sendingOverTcp(bytes: (seed: number) => Buffer, endsItself = false): Ho
 const upgrade =
   'GET /worker HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
   'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
-/** A masked WebSocket frame with a mask of zeros. */
+/** Returns a masked WebSocket frame whose mask is all zeros. */
 const webSocketFrame = (first: number, content: Buffer) =>
   Buffer.concat([Buffer.from([first, 0x80 | content.length, 0, 0, 0, 0]), content]);
 const bombs = [
-  [0xc9, 0xff, 0xff, 0xff, 0xff, 1], // an extension of 4 GiB
-  [0xdd, 0xff, 0xff, 0xff, 0xff], // an array of 4 billion
-  [0xdf, 0x7f, 0xff, 0xff, 0xff], // a map of 2 billion
-  [0xd4, 0x72, 0x40], // msgpackr's own records
-  [0xc7, 0, 0x62], // its bigint
-  Array.from({ length: 5000 }, () => 0x91), // nested
+  [0xc9, 0xff, 0xff, 0xff, 0xff, 1], // extension of 4 GiB
+  [0xdd, 0xff, 0xff, 0xff, 0xff], // array of 4 billion elements
+  [0xdf, 0x7f, 0xff, 0xff, 0xff], // map of 2 billion entries
+  [0xd4, 0x72, 0x40], // record extension of msgpackr
+  [0xc7, 0, 0x62], // bigint extension of msgpackr
+  Array.from({ length: 5000 }, () => 0x91), // 5,000 nested arrays
 ];
 
 export const hostileActs: readonly HostileAct[] = [
@@ -147,7 +151,7 @@ export const hostileActs: readonly HostileAct[] = [
     expected: [1008],
     messages: 1,
     run: sending(false, () => [
-      // As an own key, which only JSON.parse creates.
+      // Only JSON.parse creates `__proto__` as an own property.
       packed(JSON.parse(JSON.stringify(hello).replace('{', '{"__proto__":{"role":"owner"},"constructor":{},'))),
     ]),
   },

@@ -1,5 +1,5 @@
-// A worker process with the wasm engine that runs out of memory in its sixth slice.
-// Arguments: the coordinator's URL and the worker's name.
+// A worker process with the wasm engine that runs out of memory during its sixth slice. Arguments: the coordinator's
+// URL and the worker's name.
 import { startWorker } from '../../dist/worker/main.js';
 import { openEngine } from '../../dist/worker/engines/registry.js';
 

@@ -1,12 +1,12 @@
-// Finds cycles in a graph of imports, between files and between sibling folders. Pure.
+// Finds import cycles between files and between sibling folders. Pure functions.
 
-/** One file imports another. Both are paths. */
+/** Import of one file (`to`) by another (`from`), as paths. */
 export interface Edge {
   from: string;
   to: string;
 }
 
-/** Returns a chain of imports that ends at its first file; undefined if there is none. */
+/** Returns a chain of imports that leads from a file back to itself; undefined if there is none. */
 export function findCycle(edges: readonly Edge[]): string[] | undefined {
   const targets = targetsIn(edges);
   const finished = new Set<string>();
@@ -28,9 +28,9 @@ export function findCycle(edges: readonly Edge[]): string[] | undefined {
 }
 
 /**
- * Lists siblings that import each other, directly or through others, each with an example: two folders, or a folder and a file
- * next to it. An import counts for the siblings in which its two paths first differ: those of a/b/c.ts and a/d.ts are a/b/ and
- * a/d.ts. Pairs of files are left to findCycle.
+ * Lists siblings that import each other, directly or through others, with an example import for each pair. Siblings are
+ * two folders, or a folder and a file next to it. An import counts for the siblings at which its two paths diverge: if
+ * a/b/c.ts imports a/d.ts, the siblings are a/b/ and a/d.ts. Use findCycle for cycles between files.
  */
 export function findFolderCycles(edges: readonly Edge[]): string[] {
   const siblings = edges.map((edge) => ({ ...siblingsOf(edge), edge })).filter(({ from, to }) => from !== to);
@@ -42,7 +42,7 @@ export function findFolderCycles(edges: readonly Edge[]): string[] {
     .map(({ from, to, edge }) => `${from} and ${to} import each other: ${edge.from} imports ${edge.to}`);
 }
 
-/** Paths of the two siblings. Those of folders end with a slash. */
+/** Returns the paths of the two siblings. A folder's path ends with a slash. */
 function siblingsOf({ from, to }: Edge): Edge {
   const [a, b] = [from, to].map((file) => file.split('/'));
   let depth = 0;
@@ -59,7 +59,7 @@ function targetsIn(edges: readonly Edge[]): Map<string, Set<string>> {
 
 function isReachable(goal: string, start: string, targets: Map<string, Set<string>>): boolean {
   const seen = new Set([start]);
-  // Iterating over a set also visits elements that are added on the way.
+  // Iteration over a set also visits elements that are added during the iteration.
   for (const reached of seen) for (const target of targets.get(reached) ?? []) seen.add(target);
   return seen.has(goal);
 }

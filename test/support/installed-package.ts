@@ -1,5 +1,5 @@
-// The package as `npm pack` makes it, unpacked in a project of its own. Of other packages, only those that it depends on are
-// there. Nothing is downloaded: they are links to the checkout's.
+// Installs the package that `npm pack` creates in a separate project. The project contains no other packages except
+// Lockstep's dependencies, which are links to those of the checkout, so nothing is downloaded.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -14,20 +14,26 @@ const packed = z.array(z.object({ filename: z.string(), files: z.array(z.object(
 const manifest = z.object({ dependencies: z.record(z.string(), z.string()) });
 
 export interface Project {
-  /** The path of something in the project. */
+  /** Returns the path of a file or folder in the project. */
   inProject: (...parts: string[]) => string;
-  /** The files of the package. */
+  /** Returns the paths of all files in the package. */
   packageFiles: () => string[];
-  /** Compiles programs, by name, as strictly as a user may want it, declarations of packages included. @returns the errors */
+  /**
+   * Compiles programs, given by name, in strict mode, and also checks the packages' declaration files. @returns the
+   * errors
+   */
   compile: (programs: Record<string, string>) => string;
 }
 
-/** For one test file: to be called at its top level, and used within its tests. */
+/**
+ * Creates the project before the tests of a file. Call this at the top level of the file, and use the result within
+ * tests.
+ */
 export function projectWithPackage(): Project {
   const inProject = folderPerFile();
   let packageFiles: string[];
   beforeAll(async () => {
-    // The tests run with a build, so npm need not build again.
+    // The tests run after a build, so npm need not run the build script again.
     const options = ['pack', '--ignore-scripts', '--json', '--pack-destination', inProject()];
     const [{ filename, files }] = packed.parse(
       JSON.parse(execFileSync('npm', options, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })),

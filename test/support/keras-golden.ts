@@ -1,4 +1,5 @@
-// Trains ten steps in Keras and in Lockstep from the same weights and batches. One Keras process runs all cases.
+// Trains ten steps in Keras and in Lockstep with the same initial weights and batches. A single Keras process runs all
+// cases.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +22,7 @@ export const goldenSteps = 10;
 const batchSize = 16;
 const script = fileURLToPath(new URL('keras_golden.py', import.meta.url));
 
-/** The state of a run after each step. */
+/** Loss, weights and moving statistics after each step. */
 export interface Trajectory {
   losses: number[];
   weights: Float32Array[];
@@ -35,11 +36,11 @@ export interface GoldenCase {
 
 export interface KerasResults {
   trajectories: Map<string, Trajectory>;
-  /** One for each step of the schedule. */
+  /** Learning rate at each requested step of the schedule. */
   learningRates: number[];
 }
 
-/** The images that all cases train on. Each step has its own, flipped and cropped at random. */
+/** Training images for all cases. Each step uses different ones, randomly flipped and cropped. */
 const records = synthesizeRecords({ seed: 0, split: 'training', count: goldenSteps * batchSize });
 
 function batchOf(step: number): ImageBatch {
@@ -47,7 +48,7 @@ function batchOf(step: number): ImageBatch {
   return { records, augmentations, indices: Uint32Array.from({ length: batchSize }, (_, i) => step * batchSize + i) };
 }
 
-/** Trains as a run with one slice does, without coordinator and worker. */
+/** Trains like a run with one slice, but without a coordinator and a worker. */
 export async function trainWithLockstep(engine: Engine, recipe: ConfigInput): Promise<Trajectory> {
   const config = resolveConfig(recipe);
   const layout = layoutModel(config);
@@ -73,7 +74,7 @@ export async function trainWithLockstep(engine: Engine, recipe: ConfigInput): Pr
 
 /**
  * Trains every case in Keras.
- * @param schedule a recipe, and the steps whose learning rates to return
+ * @param schedule a recipe, and the steps at which to return the learning rate
  */
 export function runKeras(
   python: string,
@@ -105,7 +106,7 @@ export function runKeras(
   }
 }
 
-/** Arguments of PiecewiseConstantDecay in Keras. */
+/** Returns the arguments for PiecewiseConstantDecay in Keras. */
 function kerasSchedule({ learningRateBoundaries, learningRate }: Config) {
   const values = [learningRate, ...learningRateBoundaries.map((_, i) => learningRate / 10 ** (i + 1))];
   return { boundaries: learningRateBoundaries, values };

@@ -2,10 +2,10 @@
 
     python keras_golden.py FOLDER
 
-FOLDER/tasks.json lists the cases. Each has a folder under FOLDER with weights.f32, statistics.f32, augmented.u8 (raw pixels of the
-batches), training.u8 (raw pixels of the training images, which measured preprocessing needs) and labels.i32: raw little-endian
-arrays, with weights in Lockstep's layouts. Writes into it, with values of each step, losses.f32,
-trained-weights.f32 and trained-statistics.f32; and FOLDER/schedule.json, the learning rates of Keras at the given steps.
+FOLDER/tasks.json lists the cases. Each case has a folder under FOLDER with raw little-endian arrays: weights.f32 and
+statistics.f32 (in Lockstep's layouts), augmented.u8 (pixels of the batches), training.u8 (pixels of the training images, which
+measured preprocessing needs) and labels.i32. Writes losses.f32, trained-weights.f32 and trained-statistics.f32, with the values
+after each step, to the same folder. Writes the learning rates in Keras at the given steps to FOLDER/schedule.json.
 """
 
 import json
@@ -22,11 +22,12 @@ from keras import layers
 
 
 class Network:
-    """The ResNet of the tutorial, and the variants that recipes offer."""
+    """The ResNet from the tutorial, with the variants that recipes offer."""
 
     def __init__(self, task):
         self.task = task
-        # Keras adds the regularizer's loss: l2(c) is c * sum(w^2), whose gradient is 2c * w.
+        # Keras adds a penalty to the loss: L2(c) is c * sum(w^2), with gradient 2 * c * w. So c is half of the weight
+        # decay.
         decay = task["weightDecay"]
         self.regularizer = keras.regularizers.L2(decay / 2) if decay > 0 else None
 
@@ -76,10 +77,10 @@ class Network:
 
 
 def preprocess(augmented, training, kind):
-    """Converts uint8 RGB [..., 32, 32, 3] to the input of the network. Measures the training images where needed."""
+    """Converts uint8 RGB pixels [..., 32, 32, 3] to network input. Measures the training images if necessary."""
     pixels = augmented.astype(np.float32)
     if kind == "imagenet":
-        return keras.applications.resnet50.preprocess_input(pixels) / 255  # as the tutorial has it
+        return keras.applications.resnet50.preprocess_input(pixels) / 255  # as in the tutorial
     if kind == "per-pixel-mean":
         return ((pixels - training.mean(0, dtype=np.float64)) / 255)[..., ::-1]
     if kind == "standardize":
@@ -89,7 +90,7 @@ def preprocess(augmented, training, kind):
 
 
 def variable_of(model, name):
-    """The kernel of layer group2.block1.conv1 in Keras is group2/block1/conv1/kernel in Lockstep."""
+    """Returns a Keras variable: group2/block1/conv1/kernel is the kernel of layer group2.block1.conv1."""
     path, _, variable = name.rpartition("/")
     return getattr(model.get_layer(path.replace("/", ".")), variable)
 
@@ -116,11 +117,12 @@ def train(folder, task):
     model = Network(task).build()
     assign(model, task["trainable"], np.fromfile(folder / "weights.f32", "<f4"))
     assign(model, task["statistics"], np.fromfile(folder / "statistics.f32", "<f4"))
-    # Compiled as in the tutorial, but with one-hot labels, which label smoothing needs. Otherwise the loss is the same.
+    # Compile the model as in the tutorial, but with one-hot labels, which label smoothing needs. Without smoothing, the
+    # loss is the same.
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay(task["boundaries"], task["learningRates"])
     optimizer = keras.optimizers.SGD(schedule, momentum=task["momentum"], nesterov=task["nesterov"])
     crossentropy = {"from_logits": True, "label_smoothing": task["labelSmoothing"]}
-    # The metric excludes the regularizer. Eager, because building a graph takes longer than ten steps.
+    # The metric excludes the L2 penalty. The model runs eagerly because building a graph takes longer than ten steps.
     model.compile(
         loss=keras.losses.CategoricalCrossentropy(**crossentropy),
         optimizer=optimizer,

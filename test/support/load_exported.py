@@ -1,4 +1,4 @@
-"""Loads exported models with the frameworks they are meant for, and writes their logits.
+"""Loads exported models in the frameworks that they are meant for, and writes their logits.
 
     python load_exported.py TASKS.json
 
@@ -32,7 +32,7 @@ def with_onnxruntime(model, images):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    # Two batches of different sizes, because the model must accept any batch size.
+    # Use two different batch sizes, because the model must accept any batch size.
     batches = np.array_split(images, [10])
     return np.concatenate([session.run(["logits"], {"images": batch})[0] for batch in batches])
 

@@ -9,12 +9,12 @@ import { fakeEngine } from './fake-engine.js';
 
 const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
 
-/** A small run for the fake engine: 360 training images, 11 steps per epoch. */
+/** Configuration for a small run with the fake engine: 360 training images, 11 steps per epoch. */
 export const smallRun = { depth: 8, initialFilters: 4, batchSize: 32, steps: 14, seed: 5 } as const;
 
 export interface Cluster {
   coordinator: Coordinator;
-  /** In the order in which `join` has started them. */
+  /** Workers, in the order in which `join` started them. */
   workers: readonly Worker[];
   /** Starts another worker. */
   join(options?: Partial<WorkerOptions>): Promise<Worker>;
@@ -59,7 +59,7 @@ export async function startCluster(options: CoordinatorOptions = {}): Promise<Cl
   };
 }
 
-/** Trains with this number of workers. @returns the hash of the weights */
+/** Trains with the given number of workers. @returns the SHA-256 of the final weights */
 export async function hashWith(workerCount: number, options: CoordinatorOptions = {}): Promise<string> {
   const cluster = await startCluster({ minWorkers: workerCount, ...options });
   try {

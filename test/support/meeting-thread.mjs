@@ -1,4 +1,4 @@
-// A thread that meets its team a given number of times, and counts the meetings it has left in shared memory.
+// A thread that meets its team a given number of times. After each meeting it increments a counter in shared memory.
 import { parentPort, workerData } from 'node:worker_threads';
 import { ThreadTeam } from '../../dist/worker/engines/wasm/thread-team.js';
 

@@ -1,4 +1,5 @@
-// The forward pass of the ResNet in plain float64 loops, straight from the definitions. Slow; a reference for engines.
+// Forward pass of the ResNet in plain float64 loops, directly from the definitions. Slow; serves as a reference for
+// engines.
 import {
   classCount,
   imageChannels,
@@ -8,7 +9,7 @@ import {
   type ModelLayout,
 } from '../../shared/network/layout.js';
 
-/** Activations of a batch: [image, row, column, channel], row-major. */
+/** Activations for a batch: [image, row, column, channel], row-major. */
 interface Activations {
   values: Float64Array;
   images: number;
@@ -27,7 +28,7 @@ export interface NaiveResult {
 
 /**
  * @param input preprocessed images
- * @param movingStatistics used to normalize; null to use the statistics of the batch
+ * @param movingStatistics moving statistics to normalize with; null to use batch statistics
  */
 export function naiveForward(
   layout: ModelLayout,
@@ -41,7 +42,7 @@ export function naiveForward(
   function convolve(x: Activations, layer: ConvLayer): Activations {
     const size = layer.outputSize;
     const out = zeros(x.images, size, layer.outputChannels);
-    // SAME padding: the total that is needed, with the smaller half before the first row and column.
+    // SAME padding. If the total is odd, the smaller half goes before the first row and column.
     const needed = Math.max(0, (size - 1) * layer.stride + layer.kernelSize - x.size);
     const before = Math.floor(needed / 2);
     let index = 0;
@@ -131,7 +132,7 @@ function relu(x: Activations): Activations {
   return { ...x, values: x.values.map((value) => Math.max(0, value)) };
 }
 
-/** Takes every second row and column and doubles the channels, with zeros in the first and last quarter. */
+/** Takes every second row and column, and doubles the number of channels: the first and last quarter are zeros. */
 function subsample(x: Activations): Activations {
   const out = zeros(x.images, x.size / 2, x.channels * 2);
   const quarter = out.channels / 4;

@@ -1,5 +1,6 @@
-// Machines on a virtual network: a network namespace each, connected by virtual cables to a bridge in another namespace. Cables
-// can be unplugged, and can be slow and lossy. Needs root on Linux with iproute2; the machine's own network is not touched.
+// Simulated machines on a virtual network. Each machine is a network namespace, connected by a virtual cable to a
+// bridge in another namespace. Cables can be unplugged, and can be slow and lossy. Needs root on Linux with iproute2.
+// The host's own network is not changed.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -13,28 +14,28 @@ const namespaces = '/var/run/netns';
 const badCable = fileURLToPath(new URL('bad_cable.py', import.meta.url));
 
 export interface LinkConditions {
-  /** Delay of every frame, in each direction. */
+  /** Delay added to every frame, in each direction. */
   delayMs: number;
-  /** Share of frames that are lost, from 0 to 1. */
+  /** Fraction of frames that are lost, from 0 to 1. */
   loss: number;
 }
 
 export interface Machine {
   address: string;
-  /** Prefix of commands that run on this machine. */
+  /** Words to put before a command to run it on the simulated machine. */
   prefix: readonly string[];
   pullCable(): Promise<void>;
   plugIn(): Promise<void>;
 }
 
 export interface NetworkRoom {
-  /** @param conditions of its cable; ideal by default */
+  /** @param conditions delay and loss of the machine's cable; none by default */
   addMachine(conditions?: LinkConditions): Promise<Machine>;
-  /** Removes everything. Processes on its machines must have ended. */
+  /** Removes the network. All processes on its machines must have ended. */
   close(): Promise<void>;
 }
 
-/** Why this machine cannot create the network; undefined if it can. */
+/** Returns the reason why the host cannot create the network; undefined if it can. */
 export async function whyNoRoom(): Promise<string | undefined> {
   if (process.platform !== 'linux') return `network namespaces need Linux, and this is ${process.platform}`;
   if (process.getuid?.() !== 0) return 'creating network namespaces needs root';
@@ -52,7 +53,10 @@ export async function whyNoRoom(): Promise<string | undefined> {
   }
 }
 
-/** How to make a cable slow and lossy on this machine: with netem, with a program that forwards frames, or why neither works. */
+/**
+ * Returns how to make a cable slow and lossy on the host: with netem or with a program that forwards frames. If neither
+ * works, returns the reason.
+ */
 export async function meansOfConditions(): Promise<{ means: 'netem' | 'program' } | { reason: string }> {
   const room = await openRoom();
   try {
@@ -85,14 +89,14 @@ export async function openRoom(means: 'netem' | 'program' = 'netem'): Promise<Ne
     return ['ip', 'netns', 'exec', name];
   }
 
-  /** Creates a pair of devices: eth0 on the machine, and one on the switch. */
+  /** Creates a pair of connected devices: eth0 on the machine and a port on the switch. */
   async function layCable(space: string, port: string, conditions: LinkConditions | undefined): Promise<void> {
     if (conditions !== undefined && means === 'program') {
       const { delayMs, loss } = conditions;
       const ends = [space, 'eth0', switchSpace, port, String(delayMs), String(loss)];
       const cable = spawn('python3', [badCable, ...ends], { stdio: ['pipe', 'pipe', 'inherit'] });
       cables.push(cable);
-      // It prints a line once the cable works.
+      // bad_cable.py prints a line once the cable works.
       await Promise.race([once(cable.stdout, 'data'), once(cable, 'exit')]);
       return;
     }
@@ -131,7 +135,7 @@ export async function openRoom(means: 'netem' | 'program' = 'netem'): Promise<Ne
       cable.stdin?.end();
       await ended;
     }
-    // Devices are deleted with their namespaces.
+    // Deleting a namespace also deletes its devices.
     for (const space of spaces.splice(0)) await run('ip', ['netns', 'del', space]);
   }
 
@@ -160,7 +164,7 @@ async function on(prefix: readonly string[], ...command: string[]): Promise<void
   await run(program, args);
 }
 
-/** Removes the namespaces of processes that were killed before they could close their rooms. */
+/** Removes namespaces left behind by test processes that were killed before they could close their rooms. */
 async function removeLeftovers(): Promise<void> {
   if (!existsSync(namespaces)) return;
   for (const name of await readdir(namespaces)) {

@@ -1,4 +1,4 @@
-// Advances the fake clock of a coordinator whose workers are processes with a real clock.
+// Advances the fake clock of a coordinator whose workers are processes that use the real clock.
 import { expect } from 'vitest';
 import type { Coordinator } from '../../coordinator/main.js';
 import type { FakeClock } from './fake-clock.js';
@@ -7,8 +7,8 @@ import type { FakeClock } from './fake-clock.js';
 const heartbeatIntervalMs = 2_000;
 
 /**
- * Advances the clock until something has happened. Between heartbeats it waits, in real time, for the answers of live workers,
- * so that these never exceed the heartbeat timeout.
+ * Advances the clock until `done` resolves. After each heartbeat interval, waits in real time until all live workers
+ * have answered, so that they never exceed the heartbeat timeout.
  * @param alive names of the workers to wait for
  */
 export async function passTimeUntil(
@@ -25,7 +25,7 @@ export async function passTimeUntil(
       );
   while (!wait.isDone) {
     clock.advance(heartbeatIntervalMs);
-    // Lets sockets be read.
+    // Let Node.js read from the sockets.
     await new Promise((resolve) => setImmediate(resolve));
     await expect.poll(() => wait.isDone || haveAllAnswered()).toBe(true);
   }

@@ -1,20 +1,20 @@
-// The command line in this process, without starting another one.
+// Runs the command line in the current process.
 import type { Command } from 'commander';
 import { loadAllCommands, lockstepProgram } from '../../cli/program.js';
 
-/** A program with the options of every command loaded. */
+/** Returns the program, with the options of every command loaded. */
 export async function loadedProgram(): Promise<Command> {
   const program = lockstepProgram();
   await loadAllCommands(program);
   return program;
 }
 
-/** The command and all commands below it. */
+/** Returns the command and all of its subcommands. */
 export function commandTree(command: Command): Command[] {
   return [command, ...command.commands.flatMap(commandTree)];
 }
 
-/** Runs a command. @returns its output, and what it threw */
+/** Runs a command. @returns the output and the error thrown, if any */
 export async function runProgram(...words: string[]): Promise<{ out: string; err: string; error: unknown }> {
   const result = { out: '', err: '', error: undefined as unknown };
   const program = await loadedProgram();

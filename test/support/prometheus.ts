@@ -5,14 +5,14 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { sayWhySkipped } from './why-skipped.js';
 
-/** Whether a program is installed. If not, prints why tests are skipped. */
+/** Returns whether a program is installed. If it is not, prints why tests are skipped. */
 export function hasProgram(name: 'promtool' | 'prometheus', what: string): boolean {
   const { status } = spawnSync(name, ['--version']);
   if (status !== 0) sayWhySkipped(what, `${name} is not installed: apt-get install prometheus`);
   return status === 0;
 }
 
-/** Runs promtool on a text. @returns its complaints; empty if there are none */
+/** Runs promtool with the text as input. @returns the problems found; empty if there are none */
 export function promtool(args: readonly string[], input: string): string {
   const { stdout, stderr, status } = spawnSync('promtool', args, { input, encoding: 'utf8' });
   return status === 0 ? stderr : `${stdout}${stderr}`;
@@ -24,7 +24,8 @@ export interface Prometheus {
 }
 
 /**
- * Starts a Prometheus that scrapes these addresses and evaluates the rules every second. It writes only to the folder.
+ * Starts a Prometheus that scrapes the given addresses and evaluates the rules every second. It writes only to the
+ * given folder.
  */
 export async function startPrometheus(targets: readonly string[], rules: string, folder: string): Promise<Prometheus> {
   const config = path.join(folder, 'prometheus.yml');

@@ -1,10 +1,10 @@
-// The public API according to the package's declaration files.
+// Reads the public API from the package's declaration files.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseSync, type Node, type Program } from 'oxc-parser';
 import { z } from 'zod';
 
-/** A declaration by its file and its name in that file. */
+/** Reference to a declaration: the file and the name in that file. */
 interface Declared {
   file: string;
   name: string;
@@ -13,9 +13,9 @@ interface Declared {
 interface Module {
   /** Declarations by name; overloaded functions and merged interfaces have several. */
   declarations: Map<string, Node[]>;
-  /** Names imported from other files of the package. */
+  /** Imports from other files in the package, by local name. */
   imported: Map<string, Declared>;
-  /** Re-exported names, as they are exported. */
+  /** Re-exported declarations, by exported name. */
   reexported: Map<string, Declared>;
 }
 
@@ -25,8 +25,8 @@ export interface PublicApi {
   /** All exported names. */
   names: string[];
   /**
-   * `file: declaration mentions type` for each type of the package that an exported declaration mentions and the package does
-   * not export.
+   * `file: declaration mentions type` for each of the package's types that an exported declaration mentions but the
+   * package does not export.
    */
   unexportedTypes: string[];
 }
@@ -39,7 +39,7 @@ export function readPublicApi(entry: string): PublicApi {
     return known;
   };
 
-  /** Follows imports and re-exports to the declaration; undefined if it is not in the package. */
+  /** Follows imports and re-exports to the declaration. Returns undefined if it is not in the package. */
   function resolve({ file, name }: Declared): Declared | undefined {
     const { declarations, imported, reexported } = moduleOf(file);
     if (declarations.has(name)) return { file, name };
@@ -109,8 +109,8 @@ function declaredNames(declaration: Node): string[] {
 }
 
 /**
- * Returns the names of types that a declaration mentions, including those that a class or an interface extends, but without
- * `typeof constant`, whose type need not have a name.
+ * Returns the names of all types that a declaration mentions, including those that a class or an interface extends.
+ * Excludes `typeof constant`, which needs no named type.
  */
 function typesMentionedIn(node: unknown): Set<string> {
   const names = new Set<string>();

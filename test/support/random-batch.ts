@@ -1,4 +1,4 @@
-// Random images, augmentations and weights for comparing engines. Every number is a function of the seed.
+// Random images, augmentations and weights for comparing engines. All values derive from the seed.
 import {
   packAugmentation,
   recordBytes,
@@ -8,7 +8,9 @@ import {
 import { classCount, type ModelLayout } from '../../shared/network/layout.js';
 import { KeyedRandom } from '../../shared/random.js';
 
-/** Uniform bytes, labels and augmentations: all the variety that an engine can encounter. */
+/**
+ * Returns images with uniformly random bytes, labels and augmentations, to cover everything that an engine can receive.
+ */
 export function randomBatch(count: number, seed: number): ImageBatch {
   const random = new KeyedRandom(seed, 'synthesis');
   const records = Uint8Array.from({ length: count * recordBytes }, (_, i) =>
@@ -28,7 +30,7 @@ export function randomBatch(count: number, seed: number): ImageBatch {
   };
 }
 
-/** Weights without special values: kernels of He's scale, gammas around 1, biases and betas around 0. */
+/** Returns random weights without special values: He-scaled kernels, gammas around 1, biases and betas around 0. */
 export function randomWeights(layout: ModelLayout, seed: number): Float32Array {
   const weights = new Float32Array(layout.trainableSize);
   for (const [index, array] of layout.trainable.entries()) {
@@ -43,7 +45,7 @@ export function randomWeights(layout: ModelLayout, seed: number): Float32Array {
   return weights;
 }
 
-/** Moving means around 0 and moving variances from 0.5 to 1.5. */
+/** Returns moving means around 0 and moving variances from 0.5 to 1.5. */
 export function randomMovingStatistics(layout: ModelLayout, seed: number): Float32Array {
   const statistics = new Float32Array(layout.statisticsSize);
   for (const [index, array] of layout.statistics.entries()) {
@@ -54,7 +56,7 @@ export function randomMovingStatistics(layout: ModelLayout, seed: number): Float
   return statistics;
 }
 
-/** Means that differ from pixel to pixel and from channel to channel. */
+/** Returns preprocessing with means that differ from pixel to pixel and from channel to channel. */
 export function perPixelMean(): MeasuredPreprocessing {
   const random = new KeyedRandom(7, 'synthesis');
   const subtract = Float32Array.from({ length: 3072 }, (_, i) => 90 + random.integerAt(i, 9000) / 100);

@@ -1,4 +1,4 @@
-"""Prints as JSON what TensorBoard itself reads from a folder of event files.
+"""Prints, as JSON, what TensorBoard reads from a folder of event files.
 
 Usage: python read_tensorboard.py FOLDER
 """
@@ -9,7 +9,7 @@ import sys
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-# A size of 0 keeps all events.
+# A size of 0 makes TensorBoard keep all events.
 accumulator = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0, "histograms": 0, "images": 0})
 accumulator.Reload()
 tags = accumulator.Tags()

@@ -1,5 +1,5 @@
-// A coordinator over a real WebSocket on loopback, every byte of which is chosen by a test: it runs one script for each
-// connection of a worker.
+// A scripted coordinator over a real WebSocket on loopback. The test controls every byte that it sends: each worker
+// connection runs one script.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
@@ -30,7 +30,7 @@ const config = workerConfigOf(
 );
 const layout = layoutModel(config);
 
-/** Two images whose labels and bytes identify the shard. */
+/** Returns two images whose labels and bytes identify the shard. */
 function imagesOf(shard: number): Buffer {
   const images = Buffer.alloc(2 * recordBytes, 10 * (shard + 1));
   images[0] = images[recordBytes] = shard;
@@ -44,7 +44,7 @@ export const shards: Shard[] = shardImages.map((images, index) => ({
   bytes: images.length,
 }));
 
-/** The welcome to a run with two slices of two images each. */
+/** Welcome message for a run with two slices of two images each. */
 export const welcome: Welcome = {
   type: 'welcome',
   workerId: 1,
@@ -56,7 +56,7 @@ export const welcome: Welcome = {
 };
 export const weightsBytes = 4 * (layout.trainableSize + layout.statisticsSize);
 
-/** A worker's connection, from the coordinator's side. */
+/** Coordinator's end of a worker connection. */
 export class Peer {
   readonly socket: WebSocket;
   readonly closed: Promise<unknown>;
@@ -86,12 +86,14 @@ export class Peer {
     this.send(encodeFrame(message, ...payload));
   }
 
-  /** Sends a message that no correct coordinator sends. */
+  /** Sends a message that a correct coordinator would never send. */
   lie(message: Record<string, unknown>, ...payload: Uint8Array[]): void {
     this.send(encodeFrame(message, ...payload));
   }
 
-  /** Resolves with the next message of this type, skipping others. Never resolves if the worker disconnects first. */
+  /**
+   * Resolves with the next message of the given type, skipping others. Never resolves if the worker disconnects first.
+   */
   async hear<Type extends WorkerMessage['type']>(type: Type): Promise<WorkerMessage & { type: Type }> {
     for (;;) {
       const message = this.#arrived.shift();
@@ -130,7 +132,7 @@ export interface ScriptedCoordinator {
   close: () => Promise<void>;
 }
 
-/** @param scripts run on the first connection, the second and so on, each after the worker's hello */
+/** @param scripts one script per connection, in order; each starts after the worker's hello */
 export async function startScriptedCoordinator(
   scripts: readonly Script[],
   onBroken: (error: unknown) => void,

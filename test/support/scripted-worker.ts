@@ -1,5 +1,5 @@
-// A worker that is controlled by a test: a real WorkerConnection over a fake socket. It answers when the test says so,
-// and may be late, repeat an answer, or leave.
+// A worker controlled by a test: a real WorkerConnection over a fake socket. The test decides when it answers, repeats
+// an answer or leaves.
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { WebSocket } from 'ws';
@@ -17,18 +17,20 @@ import {
 } from '../../shared/protocol/messages.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 
-/** What the workers of a test share. */
+/** Environment shared by all workers in a test. */
 export interface ScriptedWorld {
   pool: WorkerPool;
   clock: Clock;
   /** Hashes of all shards. */
   shards: readonly string[];
   imagesPerSlice: number;
-  /** The partial sum over a range followed by the batch statistics of each slice, and the report on them. */
+  /**
+   * Returns the answer for a slice range. The payload holds the partial sum, then the batch statistics for each slice.
+   */
   answer: (step: number, range: SliceRange) => { payload: Float32Array; sampleCount: number; lossSums: number[] };
 }
 
-/** The part of ws's WebSocket that a WorkerConnection uses. */
+/** Implements the parts of ws's WebSocket that a WorkerConnection uses. */
 class FakeSocket extends EventEmitter {
   readonly OPEN = 1;
   readonly CLOSED = 3;
@@ -62,18 +64,18 @@ type Task =
   | { type: 'gradient'; step: number; range: SliceRange }
   | { type: 'evaluation'; step: number; split: Split; index: number };
 
-/** Evaluation shards have different sizes. */
+/** Returns the number of images in an evaluation shard, which differs from shard to shard. */
 export function imagesInShard(index: number): number {
   return 10 + index;
 }
 
-/** The evaluation of a shard, the same from every worker. */
+/** Returns the evaluation of a shard, which is the same from every worker. */
 export function evaluationOf({ step, split, index }: Omit<Task & { type: 'evaluation' }, 'type'>): EvaluationMessage {
   const counts = { sampleCount: imagesInShard(index), lossSum: 0.1 * index, correctCount: index };
   return { type: 'evaluation', step, split, index, ...counts };
 }
 
-/** The predicted classes of a shard, the same from every worker. */
+/** Returns the predicted classes for a shard, which are the same from every worker. */
 export function classesIn({ sampleCount, index }: EvaluationMessage): Uint8Array {
   return Uint8Array.from({ length: sampleCount }, (_, image) => (image + index) % 10);
 }
@@ -88,13 +90,13 @@ export class ScriptedWorker {
   readonly #world: ScriptedWorld;
   readonly #socket: FakeSocket;
   readonly #computeMs: number;
-  /** The first one is in progress. */
+  /** Assigned tasks. The first one is in progress. */
   #tasks: Task[] = [];
   #lastAnswer: Buffer | undefined;
 
   /**
-   * @param holds hashes of the shards that it has
-   * @param computeMs computation time that it reports for each slice
+   * @param holds hashes of the shards that the worker already has
+   * @param computeMs reported computing time per slice
    */
   constructor(world: ScriptedWorld, name: string, holds: readonly string[], computeMs: number) {
     this.#world = world;
@@ -131,7 +133,7 @@ export class ScriptedWorker {
     return this.#socket.readyState === this.#socket.OPEN;
   }
 
-  /** Answers its current task, which may belong to a finished step. @returns whether it had one */
+  /** Answers the current task, which may belong to a finished step. @returns false if there is no task */
   answer(): boolean {
     const task = this.#tasks.shift();
     if (task === undefined) return false;
@@ -154,12 +156,12 @@ export class ScriptedWorker {
     return encodeFrame(message, new Uint8Array(payload.slice().buffer));
   }
 
-  /** Sends its last answer again, unsolicited. */
+  /** Sends the last answer again. */
   repeat(): void {
     if (this.#lastAnswer !== undefined) this.#send(Buffer.from(this.#lastAnswer));
   }
 
-  /** Reports that it has received a shard. */
+  /** Tells the coordinator that the worker now holds a shard. */
   reportShard(sha256: string): void {
     this.#send(encodeFrame({ type: 'shard-held', sha256 } satisfies WorkerMessage));
   }
@@ -173,7 +175,7 @@ export class ScriptedWorker {
   }
 
   #receive(message: CoordinatorMessage): void {
-    // With the weights of another step, a worker drops the tasks that it has not started.
+    // When weights for another step arrive, a worker drops all tasks that it has not started.
     if (message.type === 'weights') this.#tasks = this.#tasks.slice(0, 1);
     if (message.type === 'compute') {
       const { step } = message;

@@ -1,6 +1,6 @@
-// A worker process that uses the library, with a slowed-down wasm engine: from one slice on it blocks its thread before each
-// slice, like a long computation, until a byte arrives on stdin or stdin is closed.
-// Arguments: the coordinator's URL, the worker's name, and the first blocked slice, counted from 1.
+// A worker process that uses the library, with a slowed-down wasm engine: starting with a given slice, it blocks its
+// thread before each slice, like a long computation, until a byte arrives on stdin or stdin is closed. Arguments: the
+// coordinator's URL, the worker's name, and the number of the first blocked slice, starting at 1.
 import { readSync, writeSync } from 'node:fs';
 import { startWorker } from '../../dist/index.js';
 import { openWasmEngine } from '../../dist/worker/engines/wasm/wasm-engine.js';

@@ -1,4 +1,4 @@
-// The state of a tiny model. Every value tells its position, its vector and its step.
+// State of a tiny model for checkpoint tests. Every value encodes its position, its vector and the step.
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import type { RunProgress, SavedState } from '../../coordinator/run/checkpoints/checkpoint.js';
@@ -13,7 +13,7 @@ export const layout = layoutModel(config);
 export const classNames = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
 export const shardHashes = ['a', 'b'].map((text) => createHash('sha256').update(text).digest('hex'));
 
-/** A run of this model, without images. */
+/** Setup of a run with this model, without images. */
 export const setup: RunSetup = {
   config,
   layout,
@@ -29,7 +29,7 @@ export const setup: RunSetup = {
   },
 };
 
-/** The same run with measured preprocessing. */
+/** Returns the same setup with measured preprocessing. */
 export function setupWith(preprocessing: Exclude<Preprocessing, string>): RunSetup {
   return {
     ...setup,
@@ -66,7 +66,7 @@ export function stateAt(step: number): SavedState {
   };
 }
 
-/** `checkpoints` in a temporary run directory; it does not exist yet. */
+/** Returns the path of `checkpoints` in a temporary run directory. The folder does not exist yet. */
 export async function newDirectory(): Promise<string> {
   return path.join(await temporaryFolder(), 'checkpoints');
 }

@@ -1,4 +1,4 @@
-// The text and the imports of the project's sources, for the architecture test.
+// Text and imports of the project's source files, for the architecture test.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,26 +8,26 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 const { include } = z
   .object({ include: z.array(z.string()) })
   .parse(JSON.parse(readFileSync(path.join(root, 'tsconfig.build.json'), 'utf8')));
-/** Folders of what tsc builds, and of what runs in the browser. */
+/** Source folders: those compiled by tsc, and `web`, which runs in the browser. */
 const folders = [...include.filter((name) => !name.endsWith('.ts')), 'web'];
 
 export interface Import {
-  /** A source file relative to the root, or the name of a package. */
+  /** Path of a source file relative to the repository root, or the name of a package. */
   target: string;
-  /** `url` is the program of a thread or a process. */
+  /** `url` for a file that is started as a thread or process. */
   kind: 'value' | 'type' | 'url';
 }
 
 export interface Source {
-  /** Relative to the root. */
+  /** Path relative to the repository root. */
   file: string;
   lineCount: number;
-  /** Without comments. */
+  /** Source text without comments. */
   text: string;
   imports: readonly Import[];
 }
 
-/** Names of all sources: TypeScript, AssemblyScript and build scripts, without tests and examples. */
+/** Paths of all source files: TypeScript, AssemblyScript and build scripts, without tests and examples. */
 export const sourceFiles: readonly string[] = [
   ...readdirSync(root),
   ...folders.flatMap((folder) =>
@@ -39,7 +39,7 @@ export const sourceFiles: readonly string[] = [
   .filter((file) => /(?<!\.d)\.(?:tsx?|mjs)$/.test(file))
   .toSorted();
 
-/** The sources in TypeScript. AssemblyScript has different rules for imports. */
+/** TypeScript source files. AssemblyScript is excluded because it has different rules for imports. */
 export const sources: readonly Source[] = sourceFiles
   .filter((file) => !file.endsWith('.mjs') && !/\/assembly\/[^/]+$/.test(file))
   .map(readSource);

@@ -1,4 +1,4 @@
-// A temporary folder for one test, removed after it.
+// A temporary folder for a single test, removed when the test ends.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

@@ -1,6 +1,9 @@
-// A second, plain implementation of the reduction tree, to compare the real one with.
+// A second, simple implementation of the reduction tree, for comparison with the real one.
 
-/** Returns the sum over slices first to first + count - 1: the sum of each half, then one float32 addition per value. */
+/**
+ * Returns the sum over slices `first` to `first + count - 1`: sums both halves recursively, then adds them with one
+ * float32 addition per value.
+ */
 export function treeSum(slices: readonly Float32Array[], first: number, count: number): Float32Array<ArrayBuffer> {
   if (count === 1) return slices[first].slice();
   let left = 1;
@@ -10,7 +13,7 @@ export function treeSum(slices: readonly Float32Array[], first: number, count: n
   return leftSum.map((value, i) => value + rightSum[i]);
 }
 
-/** Returns the bits of float32 values, so that a comparison distinguishes 0 from -0. */
+/** Returns the bits of float32 values, so that comparisons distinguish 0 from -0. */
 export function bitsOf(values: Float32Array): Uint32Array {
   return new Uint32Array(values.slice().buffer);
 }

@@ -1,4 +1,4 @@
-// The dashboard in a browser: a run of real worker processes, one of which is killed, and the operator's buttons.
+// The dashboard in a browser, for a run with real worker processes, one of which is killed; and the operator's buttons.
 import type { Browser, Page, WebSocketRoute } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sliceRanges } from '../../web/dashboard/wording.js';
@@ -6,14 +6,14 @@ import { openChromiumOrReason, openPage, violationsOn, type WatchedPage } from '
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { startFaulted, type FaultedCluster, type FaultedWorker } from '../support/faulted-cluster.js';
 
-/** The first and the last value in the summary of the loss chart. */
+/** Returns the first and last values from the loss chart's summary. */
 async function trainingLosses(page: Page): Promise<{ first: number; last: number }> {
   const summary = await page.getByText(/^Loss\. training/).textContent();
   const [, first, last] = /training[^:]*: ([\d.]+) at step [\d,]+, ([\d.]+) at step/.exec(summary ?? '') ?? [];
   return { first: Number(first), last: Number(last) };
 }
 
-/** Updates before the pause. */
+/** Number of updates before the pause. */
 const heldAfter = 30;
 
 describe('the dashboard', () => {
@@ -22,7 +22,7 @@ describe('the dashboard', () => {
   const workers = new Map<string, FaultedWorker>();
   let victim: string;
   let watched: WatchedPage;
-  /** Sends an operator's request without the page. */
+  /** Sends an operator's request directly, without using the page. */
   async function operate(action: string): Promise<void> {
     const { status } = await fetch(`${cluster.coordinator.dashboardUrl}/control`, {
       method: 'POST',
@@ -38,7 +38,7 @@ describe('the dashboard', () => {
   beforeAll(async () => {
     browser = await openChromiumOrReason('the dashboard in a browser');
     if (typeof browser === 'string') return;
-    // Two slices for three workers, one of which is spare.
+    // There are two slices and three workers, so one worker is spare.
     cluster = await startFaulted({
       dataset: synthesizeDataset({ trainingImages: 4_000, testImages: 300 }),
       minWorkers: 3,
@@ -48,12 +48,12 @@ describe('the dashboard', () => {
       learningRate: 0.02,
       keepCheckpoints: 2,
       replicas: 3,
-      // No stragglers, however busy the machine.
+      // No worker counts as a straggler, however busy the machine is.
       stragglerFactor: 0,
       heartbeatTimeout: 60,
     });
-    // The run is paused early, so that the spare worker stays spare until a worker is killed. The step after that is held by
-    // the workers: those with a slice are busy, the spare one is not.
+    // The run is paused early so that the spare worker remains spare until a worker is killed. In the step after the
+    // pause, workers with a slice wait for permission to continue, so they are busy and the spare one is idle.
     for (const name of ['ada', 'grace', 'linus'])
       workers.set(name, await cluster.startAnnouncing(name, heldAfter, 20_000));
     cluster.coordinator.events.on('step', ({ step }) => {
@@ -79,7 +79,7 @@ describe('the dashboard', () => {
     const table = page.getByRole('table', { name: /Connected and lost workers/ });
     await expect.poll(() => table.getByRole('row').count()).toBe(4);
     await page.locator('header').getByText('Paused', { exact: true }).waitFor();
-    // The spare has the shards that it will need.
+    // The spare worker already holds replicas of the shards that it will need.
     const spareRow = page.getByRole('row').filter({ has: page.getByText('spare', { exact: true }) });
     await spareRow.getByText('shards 0–1').waitFor();
     const connected = cluster.coordinator.status().workers;
@@ -138,7 +138,7 @@ describe('the dashboard', () => {
     let letThrough: () => void = () => undefined;
     await late.page.routeWebSocket(/\/watch$/, async (link) => {
       links.push(link);
-      // The second connection waits until the test has seen the page without one.
+      // The second connection is delayed until the test has seen the page disconnected.
       if (links.length > 1) await new Promise<void>((resolve) => (letThrough = resolve));
       link.connectToServer();
     });
@@ -161,7 +161,7 @@ describe('the dashboard', () => {
     const { page, problems } = await openPage(browser as Browser, { width: 1360, height: 900 });
     await page.goto(cluster.coordinator.dashboardUrl!);
     await page.getByRole('table', { name: /Connected and lost workers/ }).waitFor();
-    /** The focused element, and whether its focus is visible. */
+    /** Returns the focused element's name and whether its focus indicator is visible. */
     const focused = async () =>
       (await page.evaluate(`(() => {
         const element = document.activeElement;
@@ -182,7 +182,7 @@ describe('the dashboard', () => {
     expect(names.filter((name) => name.startsWith('Show as table'))).toHaveLength(4);
     const connected = [...workers.keys()].filter((name) => name !== victim);
     expect(names.slice(-2)).toEqual(expect.arrayContaining(connected.map((name) => `Drop ${name}`)));
-    // A dialog focuses the button that does nothing, and gives the focus back.
+    // The dialog initially focuses the button that cancels, and restores the previous focus when it closes.
     await page.getByRole('button', { name: 'Stop…' }).focus();
     await page.keyboard.press('Enter');
     await page.getByRole('dialog').waitFor();
@@ -195,7 +195,7 @@ describe('the dashboard', () => {
     await page.context().close();
   });
 
-  it('continues, drops a worker and stops, with a confirmation where that cannot be undone', async () => {
+  it('continues, drops a worker and stops, with a confirmation for actions that cannot be undone', async () => {
     const { page, problems, requests } = watched;
     await button('Continue').click();
     await page.getByText('Training', { exact: true }).waitFor();

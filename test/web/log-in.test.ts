@@ -1,4 +1,4 @@
-// Tokens in the browser: what the page shows to whom, from another address and from this machine.
+// Tokens in the browser: what the page shows to each role, from another address and from this machine.
 import { writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import type { Browser, Page } from 'playwright-core';
@@ -15,7 +15,7 @@ const tokens = {
   operator: '0f5e6d7c8b9a41526374',
 } as const;
 
-/** An address that others reach this machine at; without a network, another loopback address. */
+/** Returns an address at which other machines reach this one or, without a network, another loopback address. */
 function otherAddress(): string {
   const addresses = Object.values(networkInterfaces()).flatMap((of) => of ?? []);
   return addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '127.0.0.2';
@@ -39,16 +39,16 @@ const logInWith = async (page: Page, token: string) => {
 const header = (page: Page, text: string) => page.locator('header').getByText(text, { exact: true });
 const buttonsOf = (page: Page) => page.getByRole('group', { name: 'Controls' }).getByRole('button');
 
-/** Reads the whole answer, because an unread one counts as a failed request. */
+/** Reads the whole response, because an unread response counts as a failed request. */
 const statusOfAnswer = '.then((answer) => answer.text().then(() => answer.status))';
 
-/** A run with one worker that lasts until the end of the test. */
+/** Starts a run with one worker that continues until the test ends. */
 async function startRun(host: string): Promise<Cluster> {
   const tokenFile = inFolder(`tokens-for-${host}`);
   const lines = Object.entries(tokens).map(([role, token]) => `${role}s-own ${role} ${token}\n`);
   await writeFile(tokenFile, lines.join(''));
   const cluster = await startCluster({ host, tokenFile, steps: 1_000_000, validationSplit: 0, tensorboard: false });
-  // Longer steps leave the browser some processor time.
+  // Longer steps leave CPU time for the browser.
   const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 20));
   await cluster.join({ name: 'attic', token: tokens.worker, engine: fakeEngine({ beforeSlice: pause }) });
   return cluster;
@@ -68,7 +68,7 @@ describe('from another address', { timeout: 60_000 }, () => {
     await cluster.close();
   });
 
-  it('nothing is shown without a token that may read', async () => {
+  it('nothing is shown without a token that grants read access', async () => {
     const { page } = watched;
     await page.getByText('Log in with a token to see this run.').waitFor();
     expect(await violationsOn(page)).toEqual([]);
@@ -90,11 +90,11 @@ describe('from another address', { timeout: 60_000 }, () => {
     await page.getByRole('button', { name: 'Log out viewers-own' }).waitFor();
     expect(await buttonsOf(page).count()).toBe(0);
     expect(await page.getByRole('button', { name: /^Drop/ }).count()).toBe(0);
-    // What the page does not offer, the coordinator does not do either.
+    // The coordinator also refuses requests for which the page shows no button.
     const body = JSON.stringify({ action: 'pause' });
     const asked = `fetch('control', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '${body}' })`;
     expect(await page.evaluate(asked + statusOfAnswer)).toBe(403);
-    // No script can read the token.
+    // Scripts cannot read the token.
     expect(await page.evaluate('[document.cookie, localStorage.length, sessionStorage.length]')).toEqual(['', 0, 0]);
   });
 
@@ -109,7 +109,7 @@ describe('from another address', { timeout: 60_000 }, () => {
     expect(await buttonsOf(page).allTextContents()).toEqual(['Continue', 'Checkpoint', 'Stop…']);
     await page.getByRole('button', { name: 'Log out operators-own' }).click();
     await page.getByText('Log in with a token to see this run.').waitFor();
-    // Chromium logs refused requests; there is nothing else.
+    // Chromium logs the refused requests. There must be no other problems.
     const others = problems.filter((problem) => !/the server responded with a status of 40[13] /.test(problem));
     expect(others).toEqual([]);
   });

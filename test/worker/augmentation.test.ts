@@ -12,7 +12,7 @@ import { perPixelMean } from '../support/random-batch.js';
 import { cropBatch, fillInput, labelsOf, valuesPerImage } from '../../worker/augmentation.js';
 
 /**
- * Records whose red, green and blue bytes are 1 + row, 1 + column and 200 + record index. The label is the record's
+ * Returns records whose red, green and blue bytes are 1 + row, 1 + column and 200 + record index. The label is the
  * index.
  */
 function positionRecords(count: number): Uint8Array {
@@ -66,7 +66,7 @@ describe('cropBatch', () => {
     const images = cropped(batchOf([packAugmentation(0, 0, false)]));
     expect(pixel(images, 0, 3, 20)).toEqual([0, 0, 0]);
     expect(pixel(images, 0, 20, 3)).toEqual([0, 0, 0]);
-    // Window row 4 is padded row 4, the image's row 0, whose red byte is 1.
+    // Row 4 of the window is row 4 of the padded image and row 0 of the image, whose red byte is 1.
     expect(pixel(images, 0, 4, 4)).toEqual([1, 1, 200]);
     expect(pixel(images, 0, 31, 31)).toEqual([28, 28, 200]);
   });
@@ -80,10 +80,11 @@ describe('cropBatch', () => {
   });
 
   it('flips before it crops', () => {
-    // Window column 0 is padded column 8, the flipped image's column 4, the image's column 31 - 4 = 27, green byte 28.
+    // Window column 0 is padded column 8: column 4 of the flipped image, and 31 - 4 = 27 of the image. Its green byte
+    // is 28.
     const images = cropped(batchOf([packAugmentation(4, 8, true)]));
     expect(pixel(images, 0, 0, 0)).toEqual([1, 28, 200]);
-    // Window column 27 is padded column 35, the flipped image's column 31, the image's column 0.
+    // Window column 27 is padded column 35: column 31 of the flipped image, and column 0 of the image.
     expect(pixel(images, 0, 0, 27)).toEqual([1, 1, 200]);
     expect(pixel(images, 0, 0, 28)).toEqual([0, 0, 0]);
   });
@@ -114,21 +115,22 @@ describe('cropBatch', () => {
   });
 
   it('reflects the image at its edges without repeating them, as numpy does', () => {
-    // numpy.pad(numpy.arange(32), 4, 'reflect'): for each padded row or column that of the image.
+    // numpy.pad(numpy.arange(32), 4, 'reflect') maps each padded row or column to one of the image.
     const padded = [4, 3, 2, 1, ...Array(32).keys(), 30, 29, 28, 27];
     const [first, last] = [0, 8].map((corner) =>
       cropped(batchOf([packAugmentation(corner, corner, false, 'reflect')])),
     );
-    // Bytes are 1 + row and 1 + column. The first window is padded rows and columns 0 to 31: 4, 3, 2, 1, 0, … 27.
+    // The bytes are 1 + row and 1 + column. The first window covers padded rows and columns 0 to 31: 4, 3, 2, 1, 0, …,
+    // 27.
     expect(pixel(first, 0, 0, 0)).toEqual([5, 5, 200]);
     expect(pixel(first, 0, 1, 3)).toEqual([4, 2, 200]);
     expect(pixel(first, 0, 4, 4)).toEqual([1, 1, 200]);
     expect(pixel(first, 0, 31, 0)).toEqual([28, 5, 200]);
-    // The last window is 8 to 39: 4, 5, … 31, 30, 29, 28, 27.
+    // The last window covers padded rows and columns 8 to 39: 4, 5, …, 31, 30, 29, 28, 27.
     expect(pixel(last, 0, 0, 0)).toEqual([5, 5, 200]);
     expect(pixel(last, 0, 27, 28)).toEqual([32, 31, 200]);
     expect(pixel(last, 0, 31, 31)).toEqual([28, 28, 200]);
-    // Flipped, the column is 31 - 4 = 27, whose byte is 28.
+    // In the flipped image the column is 31 - 4 = 27, whose green byte is 28.
     const flipped = cropped(batchOf([packAugmentation(0, 0, true, 'reflect')]));
     expect(pixel(flipped, 0, 0, 0)).toEqual([5, 28, 200]);
 
@@ -169,7 +171,7 @@ describe('fillInput', () => {
   it('reorders to blue, green, red, subtracts the means and divides by 255', () => {
     const input = new Float32Array(valuesPerImage);
     fillInput(batchOf([identityAugmentation]), 'imagenet', input);
-    // Row 9, column 20: red 10, green 21, blue 200.
+    // At row 9 and column 20, red is 10, green 21 and blue 200.
     const [blue, green, red] = pixel(input, 0, 9, 20);
     expect(blue).toBeCloseTo((200 - 103.939) / 255, 6);
     expect(green).toBeCloseTo((21 - 116.779) / 255, 6);
@@ -184,11 +186,11 @@ describe('fillInput', () => {
     );
   });
 
-  it('subtracts the mean of the pixel at its position after augmentation', () => {
+  it('subtracts the per-pixel mean at the position after augmentation', () => {
     const mean = perPixelMean();
     const input = new Float32Array(2 * valuesPerImage);
     fillInput(batchOf([packAugmentation(0, 0, false), identityAugmentation]), mean, input);
-    // The first augmentation moves the image down and to the right by 4: row 9, column 20 shows row 5, column 16.
+    // The first augmentation shifts the image down and right by 4 pixels: row 9, column 20 shows row 5, column 16.
     const bytes = pixel(cropped(batchOf([packAugmentation(0, 0, false)])), 0, 9, 20);
     const means = [0, 1, 2].map((channel) => mean.subtract[3 * (9 * 32 + 20) + channel]);
     const expected = [2, 1, 0].map((channel) => Math.fround(Math.fround(bytes[channel] - means[channel]) / 255));

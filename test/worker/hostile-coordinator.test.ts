@@ -1,5 +1,5 @@
-// A worker with a hostile coordinator: it closes the connection with a clear reason, allocates no memory for what was
-// only announced, writes nothing but shards into its cache, and then computes for a correct coordinator.
+// A worker with a hostile coordinator: the worker closes the connection with a clear reason, allocates no memory for
+// announced data that has not arrived, writes only shards to its cache, and then computes for a correct coordinator.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -25,16 +25,16 @@ const keep = (reason: unknown) => unhandled.push(reason);
 beforeAll(() => void process.on('unhandledRejection', keep));
 afterAll(() => void process.off('unhandledRejection', keep));
 
-/** Memory of objects and buffers, including buffers that were allocated but not written. */
+/** Returns the memory used by objects and buffers, including buffers that were allocated but not written. */
 function bytesInUse(): number {
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;
 }
 
 /**
- * Runs a worker whose first coordinator is hostile and whose second one is correct. Its cache is in a folder with other
- * files.
- * @param close if given, the hostile coordinator itself closes the connection after this
+ * Runs a worker whose first coordinator is hostile and whose second one is correct. The worker's cache is in a folder
+ * with other files.
+ * @param close awaited before the hostile coordinator closes the connection; if omitted, it does not close it
  */
 async function attack(script: Script, close?: (peer: Peer) => Promise<void>, connectionThread = false) {
   const folder = await temporaryFolder();
@@ -66,7 +66,7 @@ async function attack(script: Script, close?: (peer: Peer) => Promise<void>, con
     engine: fakeEngine(),
     cache: path.join(home, 'cache'),
     connectionThread,
-    // Reconnects at once. Timeouts of a second and more are unchanged.
+    // Delays below a second are skipped so that the worker reconnects immediately. Longer timeouts are unchanged.
     clock: { ...systemClock, after: (delayMs, callback) => systemClock.after(delayMs < 1000 ? 0 : delayMs, callback) },
   });
   const reasons: string[] = [];
@@ -115,7 +115,7 @@ it('a worker reads nothing after an invalid message, not even a correct welcome'
   expectUnharmed(end);
 });
 
-describe('a worker whose connection has a thread of its own disconnects too, and computes next, after', () => {
+describe('a worker whose connection runs in a separate thread also disconnects, and computes next, after', () => {
   it.each([
     'endless chunks',
     'endless requests',
@@ -160,7 +160,7 @@ describe('a worker stays connected, unharmed, when a coordinator', () => {
     expectUnharmed(end);
   });
 
-  it('repeats a request and pings without reading: it is answered once', async () => {
+  it('repeats a request and pings without reading: the request is answered once', async () => {
     const repetitions = 20_000;
     let pongs = 0;
     let growth = 0;
@@ -180,7 +180,7 @@ describe('a worker stays connected, unharmed, when a coordinator', () => {
           peer.socket.ping(Buffer.alloc(125));
         }
         peer.socket.resume();
-        // The answer to this one comes after all others.
+        // This request is answered after all others.
         peer.say({ type: 'prefetch', sha256: shards[1].sha256 });
         await peer.hear('shard-request');
         growth = bytesInUse() - before;

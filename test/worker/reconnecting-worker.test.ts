@@ -25,7 +25,7 @@ it('a worker gives up after `reconnectTimeoutMs`, and names the address, the tim
   const attempts: { attempt: number; reason: string; atMs: number }[] = [];
   worker.events.on('reconnecting', ({ attempt, reason, delayMs }) => {
     attempts.push({ attempt, reason, atMs: clock.now() });
-    // The pause starts once all listeners have been called.
+    // The reconnect delay starts after all listeners have been called.
     setImmediate(() => clock.advance(delayMs));
   });
   await expect(worker.done).rejects.toMatchObject({
@@ -36,14 +36,14 @@ it('a worker gives up after `reconnectTimeoutMs`, and names the address, the tim
   });
   expect(attempts.map(({ attempt }) => attempt)).toEqual(attempts.map((_, index) => index + 1));
   expect(attempts.every(({ reason }) => reason.includes('ECONNREFUSED'))).toBe(true);
-  // The last attempt was within the time; the worker gave up at most one pause of 15 s later.
+  // The last attempt was within the 60 s; the worker gave up at most one delay of 15 s after the timeout.
   expect(attempts.at(-1)!.atMs).toBeLessThanOrEqual(60_000);
   expect(clock.now()).toBeGreaterThan(60_000);
   expect(clock.now()).toBeLessThanOrEqual(75_000);
   expect(clock.running).toBe(0);
 });
 
-it('a worker that is stopped between two attempts ends at once', async () => {
+it('a worker that is stopped between two attempts ends immediately', async () => {
   const { clock, worker } = await startUnreachable();
   await once(worker.events, 'reconnecting');
   worker.stop('no longer needed');

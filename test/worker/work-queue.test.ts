@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { WorkQueue } from '../../worker/work-queue.js';
 
-/** A queue whose jobs record their names. `start` opens the device. */
+/** Returns a queue whose jobs record their names. `start` opens the device. */
 function newQueue() {
   const onFailure = vi.fn<(error: unknown) => void>();
   let start!: (device: string) => void;
@@ -13,13 +13,13 @@ function newQueue() {
       await new Promise((resolve) => setImmediate(resolve));
       log.push(`${name} ends`);
     });
-  /** Resolves when all jobs before have ended. */
+  /** Resolves when all jobs added earlier have finished. */
   const idle = () => new Promise<void>((resolve) => queue.add(Infinity, () => Promise.resolve(resolve())));
   return { queue, start, add, log, idle, onFailure };
 }
 
 describe('a work queue', () => {
-  it('runs its jobs one after the other, once the device is open', async () => {
+  it('runs its jobs one after another, once the device is open', async () => {
     const { start, add, log, idle } = newQueue();
     add(0, 'a');
     add(0, 'b');

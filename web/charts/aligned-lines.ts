@@ -1,29 +1,32 @@
-// Converts lines with their own x values to the common table that uPlot draws.
+// Converts lines with different x values to the common table that uPlot draws.
 import type uPlot from 'uplot';
 
 /** One line of a chart. */
 export interface ChartLine {
   label: string;
-  /** As `#rrggbb`. */
+  /** Color as `#rrggbb`. */
   color: string;
-  /** Ascending. */
+  /** x values, in ascending order. */
   x: readonly number[];
   y: readonly number[];
   /** Bounds of a band around the line, one per point. */
   low?: readonly number[];
   high?: readonly number[];
-  /** Lengths of dash and gap in CSS pixels. */
+  /** Dash pattern: lengths of dash and gap in CSS pixels. */
   dash?: readonly number[];
-  /** In CSS pixels; 1.5 by default. */
+  /** Width of the line in CSS pixels; 1.5 by default. */
   width?: number;
   opacity?: number;
-  /** Draw points only, not connected. */
+  /** Draw points without connecting them. */
   isMarks?: boolean;
-  /** Leave it out of the readout at the cursor. */
+  /** Omit the line from the readout at the cursor. */
   isQuiet?: boolean;
 }
 
-/** Returns all x values, and for each line its values there, then the bounds of its band; undefined where a line has no value. */
+/**
+ * Returns all x values, followed by the values of each line at these x values and the bounds of its band; undefined
+ * where a line has no value.
+ */
 export function alignLines(lines: readonly ChartLine[]): uPlot.AlignedData {
   const allX = [...new Set(lines.flatMap(({ x }) => x))].toSorted((a, b) => a - b);
   const indexOf = new Map(allX.map((value, index) => [value, index]));

@@ -1,22 +1,25 @@
-// Reduces a long series to fewer points, each the mean of a bucket of neighbors, with their minimum and maximum. Pure; used in
-// Node and in browsers.
+// Reduces a long series to fewer points: each is the mean of a bucket of adjacent values, with their minimum and
+// maximum. Pure; used in Node and in browsers.
 
 export interface Buckets {
-  /** The x of the last value in each bucket. */
+  /** x of the last value in each bucket. */
   x: number[];
   mean: number[];
   low: number[];
   high: number[];
 }
 
-/** The smallest power of two that gives at most `limit` buckets. Powers of two let runs of different lengths share points. */
+/**
+ * Returns the smallest power of two that gives at most `limit` buckets. With powers of two, runs of different lengths
+ * share points.
+ */
 export function bucketSizeFor(count: number, limit: number): number {
   return 2 ** Math.max(0, Math.ceil(Math.log2(count / limit)));
 }
 
 /**
- * Skips values that are not finite, and buckets without finite values.
- * @param x ascending, one per value
+ * Splits values into buckets. Skips values that are not finite, and buckets without finite values.
+ * @param x x of each value, in ascending order
  * @param size number of values in each bucket but the last; at least 1
  */
 export function bucketsOf(x: readonly number[], values: readonly number[], size: number): Buckets {

@@ -8,18 +8,18 @@ const palettes = {
 
 export type ColorScheme = keyof typeof palettes;
 
-/** The color of the n-th curve, counted from 0. Colors repeat after the last one. */
+/** Returns the color of a curve. Colors repeat after the last one. @param index zero-based index of the curve */
 export function curveColor(index: number, scheme: ColorScheme): string {
   const palette = palettes[scheme];
   return palette[index % palette.length];
 }
 
-/** The color scheme that the user prefers. */
+/** Returns the color scheme that the user prefers. */
 export function preferredScheme(): ColorScheme {
   return darkQuery().matches ? 'dark' : 'light';
 }
 
-/** Calls back whenever the user changes the preference. */
+/** Calls `changed` whenever the user's preference changes. */
 export function onSchemeChange(changed: () => void): void {
   darkQuery().addEventListener('change', changed);
 }

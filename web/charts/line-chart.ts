@@ -1,4 +1,4 @@
-// A line chart: uPlot, with a readout of values at the pointer or by arrow keys, zoom, and the page's colors.
+// A line chart: uPlot with zoom, the colors of the page, and a readout of values at the pointer or by arrow keys.
 import uPlot from 'uplot';
 import { alignLines, type ChartLine } from './aligned-lines.js';
 import { Readout } from './readout.js';
@@ -11,21 +11,21 @@ export interface LineChartOptions {
   /** Formats values for the readout. */
   format: (value: number) => string;
   formatX: (x: number) => string;
-  /** Format values for the axes; by default as for the readout. */
+  /** Formats values for the axes; by default like the readout. */
   formatAxis?: (value: number) => string;
   formatXAxis?: (x: number) => string;
   /** Label of the horizontal axis. */
   xLabel: string;
-  /** In CSS pixels; 260 by default. */
+  /** Height in CSS pixels; 260 by default. */
   height?: number;
   /** Charts with the same key share cursor and zoom. */
   syncKey?: string;
   isLogarithmic?: boolean;
-  /** Fixed ends of the vertical axis; null for an end that depends on the values. */
+  /** Limits of the vertical axis; null for a limit that depends on the values. */
   range?: readonly [lowest: number | null, highest: number | null];
 }
 
-/** Fraction of the width that an arrow key moves the cursor by. */
+/** Fraction of the width by which an arrow key moves the cursor. */
 const keyStep = 1 / 50;
 /** Fraction of the width that remains after zooming in once. */
 const zoomFactor = 0.6;
@@ -37,7 +37,7 @@ export class LineChart {
   #options: LineChartOptions;
   #lines: readonly ChartLine[] = [];
   #plot: uPlot | undefined;
-  /** The look that the plot was built for. Lines of the same look only need new data. */
+  /** Appearance of the lines for which the plot was built. If it does not change, the plot only needs new data. */
   #builtFor = '';
 
   /** @param container an empty element; its CSS variables set the colors of axes and grid */
@@ -56,7 +56,7 @@ export class LineChart {
     this.#observer.observe(this.#frame);
   }
 
-  /** Draws other lines. Keeps the zoom if they have the same look. */
+  /** Replaces the lines. Keeps the zoom if their appearance does not change. */
   setLines(lines: readonly ChartLine[], options: Partial<LineChartOptions> = {}): void {
     this.#lines = lines;
     this.#options = { ...this.#options, ...options };
@@ -149,7 +149,7 @@ export class LineChart {
     };
   }
 
-  /** Shows the values at the cursor, unless the cursor follows that of another chart. */
+  /** Shows the values at the cursor, unless the cursor follows the cursor of another chart. */
   #showValues(plot: uPlot): void {
     const left = plot.cursor.left ?? -1;
     const isMine = plot.over.matches(':hover') || this.#frame.matches(':focus');
@@ -197,13 +197,13 @@ export class LineChart {
     action();
   }
 
-  /** Shows the whole x range, as a double click does. */
+  /** Shows the full x range, like a double click. */
   resetZoom(): void {
     const [first, last] = this.#fullRange();
     if (first !== undefined && last !== undefined) this.#plot?.setScale('x', { min: first, max: last });
   }
 
-  /** @param position of the point that stays in place, as a fraction of the width */
+  /** Zooms in or out. @param position point that stays in place, as a fraction of the width */
   #zoomAt(position: number, factor: number): void {
     const { min, max } = this.#plot?.scales['x'] ?? {};
     const [first, last] = this.#fullRange();
@@ -235,7 +235,7 @@ export class LineChart {
   }
 }
 
-/** The series of a line, and two more for the bounds of its band. */
+/** Returns the uPlot series for a line, and two more for the bounds of its band. */
 function seriesOf({
   label,
   color,
@@ -253,7 +253,7 @@ function seriesOf({
     alpha: opacity,
     width: isMarks ? 0 : width,
     ...(dash === undefined ? {} : { dash: [...dash] }),
-    // A single value makes no line.
+    // A single value cannot be drawn as a line.
     points: {
       ...(isMarks || y.length === 1 ? { show: true } : {}),
       size: isMarks ? 11 : 6,
@@ -264,7 +264,7 @@ function seriesOf({
   return low === undefined ? [line] : [line, invisible, invisible];
 }
 
-/** uPlot's first series is x, and its bands name the upper series first. */
+/** Returns the bands. In uPlot, series 0 is x, and a band names its upper series first. */
 function bandsOf(lines: readonly ChartLine[]): uPlot.Band[] {
   let next = 1;
   return lines.flatMap(({ low, color }) => {
@@ -274,14 +274,17 @@ function bandsOf(lines: readonly ChartLine[]): uPlot.Band[] {
   });
 }
 
-/** Adds a margin of a twentieth of the ratio; uPlot's default extends to the next powers of ten. */
+/** Adds a margin of 5% of the range in logarithmic scale. uPlot's default extends to the next powers of ten. */
 function logarithmicRange(_: uPlot, lowest: number | null, highest: number | null): uPlot.Range.MinMax {
   if (lowest === null || highest === null || lowest <= 0) return [0.1, 10];
   const margin = Math.max(highest / lowest, 1.1) ** 0.05;
   return [lowest / margin, highest * margin];
 }
 
-/** Ticks at 1, 2, 3, 5 and 7 times each power of ten; at 1, 2 and 5 over more than two decades, at 1 over more than four. */
+/**
+ * Returns ticks at 1, 2, 3, 5 and 7 times each power of ten; for more than two decades only at 1, 2 and 5 times, and
+ * for more than four only at powers of ten.
+ */
 function logarithmicTicks(_: uPlot, _axis: number, lowest: number, highest: number): number[] {
   const decades = Math.log10(highest / lowest);
   const digits = decades > 4 ? [1] : decades > 2 ? [1, 2, 5] : [1, 2, 3, 5, 7];
@@ -295,14 +298,14 @@ function logarithmicTicks(_: uPlot, _axis: number, lowest: number, highest: numb
 
 function rangeFrom([lowest, highest]: NonNullable<LineChartOptions['range']>): uPlot.Range.Function {
   return (_, min, max) => {
-    // Without data, no axis is drawn.
+    // Without data, the axis is not drawn.
     if (min === null || max === null) return [null, null];
     const [from, to] = uPlot.rangeNum(min, max, 0.05, true);
     return [lowest ?? from, highest ?? to];
   };
 }
 
-/** The index of the value nearest to x. @param xs ascending */
+/** Returns the index of the value nearest to x. @param xs values in ascending order */
 function nearestIndex(xs: readonly number[], x: number): number | undefined {
   if (xs.length === 0) return undefined;
   let [low, high] = [0, xs.length - 1];

@@ -1,4 +1,5 @@
-// The values at a chart's cursor: a box next to it, and a text for screen readers when the cursor is moved by keys.
+// Displays the values at a chart's cursor: in a box next to the cursor, and, when the user moves the cursor with the
+// keyboard, as text for screen readers.
 import { element } from './dom.js';
 
 export interface ReadoutContent {
@@ -39,7 +40,7 @@ export class Readout {
     });
     this.#box.replaceChildren(element('div', { class: 'chart-readout-heading' }, heading), ...lines);
     this.#box.hidden = false;
-    // On the side with more space.
+    // Shows the box on the side with more space.
     const isRight = left < width / 2;
     this.#box.style.left = isRight ? `${left + 12}px` : 'auto';
     this.#box.style.right = isRight ? 'auto' : `${width - left + 12}px`;

@@ -1,8 +1,9 @@
 // Smooths noisy curves. Pure.
 
 /**
- * Exponential moving average as in TensorBoard: divided by the sum of the weights, so that it does not start at 0.
- * @param weight how much of the average is kept at each value: from 0 (no smoothing) to below 1
+ * Returns the exponential moving average as in TensorBoard: divided by the sum of the weights, so that it does not
+ * start near 0.
+ * @param weight fraction of the previous average that is kept at each value: at least 0 (no smoothing), less than 1
  */
 export function smoothed(values: readonly number[], weight: number): number[] {
   if (weight === 0) return [...values];

@@ -3,7 +3,7 @@ import type { WatchMessage } from '../../shared/monitoring/messages.js';
 import type { Session } from '../../shared/monitoring/session.js';
 import { connection, ending, session, take } from './store.js';
 
-/** The coordinator sends something every second. After this silence the connection counts as lost. */
+/** Time without messages after which the connection is considered lost. The coordinator sends one every second. */
 const silenceMs = 6_000;
 const firstRetryMs = 500;
 const maxRetryMs = 15_000;
@@ -57,12 +57,12 @@ function retryLater(): void {
   retryTimer = setTimeout(() => void connect(), waitMs);
 }
 
-/** Reconnects at once. */
+/** Reconnects immediately if the connection is lost. */
 export function retryNow(): void {
   if (connection.value.phase === 'lost') void connect();
 }
 
-/** @returns the error; undefined if the token was accepted */
+/** Logs in. @returns the error message; undefined if the token was accepted */
 export async function logIn(token: string): Promise<string | undefined> {
   const refusal = await post('login', { token });
   if (refusal === undefined) await connect();
@@ -78,7 +78,7 @@ export async function logOut(): Promise<void> {
 export type OperatorRequest =
   { action: 'pause' | 'continue' | 'checkpoint' | 'stop' } | { action: 'drop'; worker: number };
 
-/** @returns the error; undefined if the request was carried out */
+/** Sends an operator request. @returns the error message; undefined if the request was carried out */
 export async function operate(request: OperatorRequest): Promise<string | undefined> {
   return post('control', request);
 }

@@ -1,14 +1,14 @@
-// A step's view as lanes of bars, one lane per worker, and the same as text. Pure.
+// Converts the view of a step to lanes of bars, one lane per worker, and to text. Pure.
 import type { StepBar, StepView } from '../../shared/monitoring/step-view.js';
 import { duration, sliceRanges } from './wording.js';
 
-/** How a bar looks. `queued` ones wait until their worker has answered another bar. */
+/** Appearance of a bar. A `queued` bar waits until its worker has answered another bar. */
 export type BarLook = 'running' | 'queued' | 'counted' | 'late' | 'lost' | 'unneeded';
 
 export interface LaneBar {
   label: string;
   look: BarLook;
-  /** Whether the slices were assigned to another worker first. */
+  /** Whether the slices were previously assigned to another worker. */
   isRecovery: boolean;
   startMs: number;
   endMs: number;
@@ -26,13 +26,14 @@ interface NamedWorker {
 }
 
 /**
- * @param connected the workers that get a lane even without bars, in this order
- * @param elapsedMs where open bars end
+ * Returns the lanes for a step.
+ * @param connected workers that get a lane even without bars, in the order of the lanes
+ * @param elapsedMs time since the start of the step, at which open bars end
  */
 export function lanesOf(view: StepView, connected: readonly NamedWorker[], elapsedMs: number): Lane[] {
   const lanes = new Map<number, Lane>();
   for (const { id, name } of connected) lanes.set(id, { worker: id, name, bars: [] });
-  /** When each worker starts its next bar; undefined while it has an open one. */
+  /** Time at which each worker starts its next bar; undefined while it has an open bar. */
   const free = new Map<number, number | undefined>();
   for (const bar of view.bars) {
     const lane = lanes.get(bar.worker) ?? { worker: bar.worker, name: bar.name, bars: [] };
@@ -54,7 +55,7 @@ export function lanesOf(view: StepView, connected: readonly NamedWorker[], elaps
   return [...lanes.values()];
 }
 
-/** The lanes of workers that were lost, late, or computed slices of such workers. */
+/** Returns the lanes of workers that were lost or late, or that took over slices from such workers. */
 export function recoveryLanes(lanes: readonly Lane[]): Lane[] {
   return lanes.filter(({ bars }) => bars.some((bar) => bar.isRecovery || bar.look === 'lost' || bar.look === 'late'));
 }
@@ -70,7 +71,7 @@ function lookOf({ end, isLate, reason }: StepBar): BarLook {
   return end === 'counted' ? 'counted' : 'running';
 }
 
-/** The slices of some bars, each once. */
+/** Returns the slices of the given bars without duplicates. */
 function slicesOf(bars: readonly StepBar[]): number[] {
   const slices = bars.flatMap(({ firstSlice, sliceCount }) =>
     Array.from({ length: sliceCount }, (_, index) => firstSlice + index),
@@ -78,7 +79,7 @@ function slicesOf(bars: readonly StepBar[]): number[] {
   return [...new Set(slices)];
 }
 
-/** `Step 12, after 420 ms: w1 computes 0–1; w2 answered 2–3; w3 is spare.` */
+/** Returns a text such as `Step 12, after 420 ms: w1 computes 0–1; w2 answered 2–3; w3 is spare.` */
 export function describeStep(view: StepView, connected: readonly NamedWorker[]): string {
   const names = new Map(connected.map(({ id, name }) => [id, name]));
   for (const { worker, name } of view.bars) names.set(worker, name);
@@ -90,7 +91,7 @@ export function describeStep(view: StepView, connected: readonly NamedWorker[]):
   return `Step ${view.step}, ${when}: ${workers.length === 0 ? 'no worker is connected' : workers.join('; ')}.`;
 }
 
-/** `answered 0–1, computes 2 (reassigned)` */
+/** Returns a text such as `answered 0–1, computes 2 (reassigned)`. */
 function describeBars(bars: readonly StepBar[]): string {
   const groups = new Map<string, StepBar[]>();
   for (const bar of bars) {
@@ -108,7 +109,7 @@ function verbOf({ end, isLate, reason }: StepBar): string {
   return isLate ? 'is late with' : 'computes';
 }
 
-/** `w1 left before answering slices 0–1; w3 computed slices 0–1 instead.` */
+/** Returns a text such as `w1 left before answering slices 0–1; w3 computed slices 0–1 instead.` */
 export function describeRecovery({ bars }: StepView): string {
   const sentence = (verb: string, suffix: string, isMeant: (bar: StepBar) => boolean) => {
     const meant = bars.filter(isMeant);

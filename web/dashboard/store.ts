@@ -23,18 +23,18 @@ export interface Curves {
 export type ConnectionState =
   | { phase: 'connecting' }
   | { phase: 'open' }
-  /** `retryAtMs` is a time of performance.now(). */
+  /** `retryAtMs` is on the time scale of performance.now(). */
   | { phase: 'lost'; retryAtMs: number }
-  /** The run has ended, and no more messages will come. */
+  /** The run has ended, and no more messages will arrive. */
   | { phase: 'ended' };
 
 export interface ReceivedLive extends LiveState {
-  /** When it arrived, by performance.now(). */
+  /** Time of arrival, from performance.now(). */
   receivedMs: number;
 }
 
 export interface LoggedEvent extends EventLine {
-  /** A serial number, as Preact's key. */
+  /** Serial number, used as the key in Preact. */
   key: number;
 }
 
@@ -42,15 +42,15 @@ export const connection = signal<ConnectionState>({ phase: 'connecting' });
 export const session = signal<Session | null>(null);
 export const facts = signal<RunFacts | null>(null);
 export const isRecorded = signal(false);
-/** A new object after every change. */
+/** Data of the charts. Replaced by a new object on every change. */
 export const curves = signal<Curves>({ history: new StepHistory(), evaluations: [] });
-/** Latest first. */
+/** Logged events, newest first. */
 export const events = signal<readonly LoggedEvent[]>([]);
 export const live = signal<ReceivedLive | null>(null);
 export const ending = signal<Ending | null>(null);
 
 let eventKey = 0;
-/** The last live state, to which the next difference is applied. */
+/** The latest live state, to which the next difference is applied. */
 let lastLive: LiveState | null = null;
 
 export function take(message: WatchMessage): void {
@@ -86,7 +86,7 @@ export function take(message: WatchMessage): void {
   });
 }
 
-/** Clears the state of another run that was on this port before. */
+/** Clears the state of a different run that previously used this port. */
 function reset(): void {
   curves.value = { history: new StepHistory(), evaluations: [] };
   events.value = [];

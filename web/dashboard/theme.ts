@@ -8,7 +8,7 @@ const systemIsDark = matchMedia('(prefers-color-scheme: dark)');
 const systemTheme = signal(systemIsDark.matches);
 systemIsDark.addEventListener('change', ({ matches }) => (systemTheme.value = matches));
 
-/** Undefined if the browser blocks storage; a choice then lasts until the page is closed. */
+/** Local storage; undefined if the browser blocks it, in which case a choice lasts until the page is closed. */
 const storage = ((): Storage | undefined => {
   try {
     return localStorage;
@@ -28,7 +28,7 @@ isDark.subscribe((dark) => {
   document.documentElement.dataset['theme'] = dark ? 'dark' : 'light';
 });
 
-/** Switches to the other theme; if that is the system's, follows the system again. */
+/** Switches to the other theme. If the other theme is that of the system, the page follows the system again. */
 export function toggleTheme(): void {
   const wanted = !isDark.value;
   theme.value = wanted === systemTheme.value ? 'system' : wanted ? 'dark' : 'light';

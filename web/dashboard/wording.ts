@@ -1,4 +1,4 @@
-// How the page writes numbers, times and events. Pure.
+// Formats numbers, times and events for the page. Pure.
 import type { EventLine } from '../../shared/monitoring/messages.js';
 
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
@@ -14,13 +14,13 @@ export const wholeNumber = (value: number) => whole.format(value);
 export const percent = (ratio: number, digits = 1) => `${(100 * ratio).toFixed(digits)}%`;
 export const loss = (value: number) => (value >= 100 ? value.toPrecision(4) : value.toFixed(3));
 
-/** `0.1`, `0.00325`, `3.2e-5` */
+/** Formats a learning rate: `0.1`, `0.00325`, `3.2e-5`. */
 export const rate = (value: number) => String(Number(value.toPrecision(3)));
 
-/** `4.2`, `37`, `12,800` */
+/** Formats images per second: `4.2`, `37`, `12,800`. */
 export const perSecond = (value: number) => (value > 0 && value < 10 ? value.toFixed(1) : whole.format(value));
 
-/** `85 ms`, `2.1 s`, `3 min 20 s`, `5 h 12 min` */
+/** Formats a duration: `85 ms`, `2.1 s`, `3 min 20 s`, `5 h 12 min`. */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1_000) return `${Math.round(milliseconds)} ms`;
   if (milliseconds < 10_000) return `${(milliseconds / 1000).toFixed(1)} s`;
@@ -32,14 +32,14 @@ export function duration(milliseconds: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** `14:03:12`, or with the date if it is not today's. */
+/** Formats a time as `14:03:12`, with the date unless it is today. */
 export function moment(iso: string): string {
   const date = new Date(iso);
   const isToday = date.toDateString() === new Date().toDateString();
   return isToday ? clock.format(date) : `${day.format(date)}, ${clock.format(date)}`;
 }
 
-/** `2`, `0–1`, `0–1, 3` */
+/** Formats slices as ranges: `2`, `0–1`, `0–1, 3`. */
 export function sliceRanges(slices: readonly number[]): string {
   const ranges: [number, number][] = [];
   for (const slice of slices.toSorted((a, b) => a - b)) {
@@ -52,7 +52,7 @@ export function sliceRanges(slices: readonly number[]): string {
 
 export type Tone = 'plain' | 'good' | 'late' | 'bad' | 'recovery' | 'operator';
 
-/** Titles of events in the log, and their colors. Events of later versions are shown by name. */
+/** Titles and colors of events in the log. Events that this version does not know are shown by name. */
 const eventTitles: Readonly<Record<string, { title: string; tone: Tone }>> = {
   'worker-joined': { title: 'Worker joined', tone: 'good' },
   'worker-lost': { title: 'Worker lost', tone: 'bad' },
@@ -73,12 +73,12 @@ const eventTitles: Readonly<Record<string, { title: string; tone: Tone }>> = {
   'worker-dropped': { title: 'Worker dropped', tone: 'operator' },
 };
 
-/** The detail of an event; of a checkpoint's path, the last part. */
+/** Returns the detail of an event. For a checkpoint, this is the last component of its path. */
 export function eventDetail({ event, detail }: EventLine): string {
   return event === 'checkpoint' ? (detail.split('/').at(-1) ?? detail) : describeLoss(detail);
 }
 
-/** Why a worker was lost, with a phrase for WebSocket's code of a connection that broke. */
+/** Describes why a worker was lost. Replaces WebSocket's close code for a broken connection with a phrase. */
 export function describeLoss(reason: string): string {
   return reason.replace('connection closed (1006)', 'the connection broke');
 }

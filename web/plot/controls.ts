@@ -11,7 +11,7 @@ export interface Controls {
   bar: HTMLElement;
   /** The initial state. */
   state: ControlState;
-  /** Shows a note about the choices made, which screen readers read; an empty text removes it. */
+  /** Shows a note about the current choices, which screen readers announce. An empty text removes the note. */
   showNote(text: string): void;
 }
 
@@ -20,7 +20,7 @@ export function controls(runs: readonly RunCurves[], changed: (state: ControlSta
   const smoothingValue = element('output', { for: 'smoothing' }, smoothing.value);
   const axis = element('select', { id: 'axis' });
   for (const name of axes) {
-    // An axis is disabled if no run has its values.
+    // Disables an axis for which no run has values.
     const isKnown = runs.some((run) => axisValueOf(name, run) !== undefined);
     axis.append(element('option', { value: name, disabled: !isKnown }, name));
   }

@@ -2,7 +2,7 @@
 import type { Buckets } from '../charts/buckets.js';
 
 export interface Evaluation {
-  /** Number of updates made before it. */
+  /** Number of optimizer updates made before this evaluation. */
   step: number;
   epoch: number;
   loss: number;
@@ -14,15 +14,15 @@ export const stepQuantities = ['loss', 'accuracy', 'learningRate', 'imagesPerSec
 export type StepQuantity = (typeof stepQuantities)[number];
 
 export interface RunCurves {
-  /** Unique on the page. */
+  /** Name of the run, unique on the page. */
   name: string;
   /** Network, batch, schedule and seed, for display; empty if the run has no configuration file. */
   settings: string;
   /** Whether the run has finished. */
   isFinished: boolean;
-  /** Images in a global batch; null if the run has no configuration file. */
+  /** Number of images in a global batch; null if the run has no configuration file. */
   batchSize: number | null;
-  /** Number of updates made. */
+  /** Number of optimizer updates made. */
   steps: number;
   stepsPerEpoch: number | null;
   /** Number of steps averaged into each point of `perStep`. */
@@ -30,13 +30,13 @@ export interface RunCurves {
   perStep: Record<StepQuantity, Buckets>;
   validations: Evaluation[];
   test: Evaluation | null;
-  /** Steps of the checkpoints that the run was resumed from. */
+  /** Steps of the checkpoints from which the run was resumed. */
   resumedAtSteps: number[];
 }
 
 export interface PlotData {
   lockstepVersion: string;
-  /** ISO 8601 in UTC. */
+  /** Time at which the page was written, in ISO 8601 format and UTC. */
   writtenAt: string;
   runs: RunCurves[];
 }

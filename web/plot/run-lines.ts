@@ -15,14 +15,14 @@ export interface ShownRun {
 
 export interface View {
   axis: Axis;
-  /** From 0 to below 1; see smoothed. */
+  /** Smoothing weight, at least 0 and less than 1; see smoothed. */
   smoothing: number;
 }
 
-/** Dashes and points distinguish the splits without color. */
+/** Dash pattern for validation. Dashes and points distinguish the splits without color. */
 const validationDash = [6, 4];
 
-/** Omits runs that have no values on the axis. */
+/** Returns the lines of a chart. Omits runs that have no values on the horizontal axis. */
 export function linesOf(shown: readonly ShownRun[], quantity: StepQuantity, view: View): ChartLine[] {
   return shown.flatMap(({ run, color }) => {
     const toAxis = axisValueOf(view.axis, run);
@@ -58,7 +58,7 @@ function trainingLines(
 ): ChartLine[] {
   const hasSplits = quantity === 'loss' || quantity === 'accuracy';
   const label = hasSplits ? `${run.name} training` : run.name;
-  // A learning rate has no noise.
+  // The learning rate has no noise, so it is not smoothed.
   const isSmoothed = view.smoothing > 0 && quantity !== 'learningRate';
   const y = isSmoothed ? smoothed(curve.mean, view.smoothing) : curve.mean;
   const isBanded = run.stepsPerPoint > 1 && quantity !== 'learningRate' && !isSmoothed;
@@ -67,7 +67,7 @@ function trainingLines(
   return [{ label: `${label}, raw`, color, x, y: curve.mean, width: 1, opacity: 0.25, isQuiet: true }, line];
 }
 
-/** Returns a function from a step to its value on the axis; undefined if it is not known for the run. */
+/** Returns a function that maps a step to its value on the axis; undefined if the run lacks the required data. */
 export function axisValueOf(
   axis: Axis,
   { stepsPerEpoch, batchSize }: RunCurves,

@@ -1,4 +1,5 @@
-// The table of runs, which is the legend of the charts: its buttons show and hide runs, its columns summarize the curves.
+// The table of runs, which serves as the legend of the charts: its buttons show and hide runs, and its columns
+// summarize the curves.
 import { medianOf } from '../../shared/median.js';
 import type { RunCurves } from './curves.js';
 import { element } from '../charts/dom.js';
@@ -10,7 +11,7 @@ export interface RunsTable {
   paint(colors: readonly string[]): void;
 }
 
-/** @param toggled called when a run is shown or hidden */
+/** Creates the table. @param toggled called when the user shows or hides a run */
 export function runsTable(runs: readonly RunCurves[], toggled: (run: number, isShown: boolean) => void): RunsTable {
   const buttons = runs.map((run, index) => {
     const button = element('button', { type: 'button', class: 'run-toggle', 'aria-pressed': 'true' });
@@ -68,13 +69,13 @@ function orNone(value: number | undefined, format: (value: number) => string): s
   return value === undefined ? none : format(value);
 }
 
-/** The mean of the last twentieth, because a single batch is noisy. */
+/** Returns the mean of the last twentieth of the values, because the value of a single batch is noisy. */
 function meanOfLast(values: readonly number[]): number | undefined {
   const tail = values.slice(-Math.ceil(values.length / 20));
   return tail.length === 0 ? undefined : tail.reduce((sum, value) => sum + value, 0) / tail.length;
 }
 
-/** All validations as a table, for screen readers and for copying. */
+/** Creates a table of all validations, for screen readers and for copying. */
 export function validationsTable(runs: readonly RunCurves[]): HTMLElement {
   const headings = ['run', 'epoch', 'step', 'loss', 'accuracy'].map((text) => element('th', { scope: 'col' }, text));
   const rows = runs.flatMap((run) =>

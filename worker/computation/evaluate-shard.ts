@@ -7,8 +7,8 @@ import type { EngineModel } from '../engine.js';
 import type { ReadShard, Run } from './slice-images.js';
 
 /**
- * Answers an evaluation request for all images of a shard, in order. Only validation images are augmented, and only
- * with `augmentValidation`.
+ * Evaluates all images in a shard, in order, and returns the reply to the request. Images are augmented only for
+ * validation, and only if `augmentValidation` is set.
  */
 export async function evaluateShard(
   { config }: Pick<Run, 'config'>,
@@ -27,7 +27,10 @@ export async function evaluateShard(
   return [{ type: 'evaluation', step, split, index, sampleCount, lossSum, correctCount }, classesOf(logits)];
 }
 
-/** The class of each image's largest logit, the first of equal ones; noClass if all are NaN. */
+/**
+ * Returns the predicted class of each image: the class with the largest logit, or the first such class if there are
+ * several. Returns noClass for an image whose logits are all NaN.
+ */
 export function classesOf(logits: Float32Array): Uint8Array {
   return Uint8Array.from({ length: logits.length / classCount }, (_, image) => {
     let best = noClass;

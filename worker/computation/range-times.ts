@@ -1,4 +1,4 @@
-// The time that a partial sum took, as spans for the timeline and as sums for the step's phases.
+// Records how long a partial sum takes: time spans for the timeline, and a total for each phase of the step.
 import { machineMs } from '../../shared/clock.js';
 import type { TimingMessage } from '../../shared/protocol/messages.js';
 

@@ -1,4 +1,4 @@
-// Computes partial sums: the gradient of each slice in a range, added up in tree order.
+// Computes partial sums: the gradients of the slices in a range, added in tree order.
 import { machineMs } from '../../shared/clock.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import type { GradientMessage } from '../../shared/protocol/messages.js';
@@ -7,14 +7,14 @@ import type { EngineModel } from '../engine.js';
 import { RangeTimes } from './range-times.js';
 import type { SliceImages } from './slice-images.js';
 
-/** The report on a partial sum. */
+/** Sample count, metrics and timing of a partial sum. The sum itself is in the payload. */
 export type PartialSum = Pick<GradientMessage, 'sampleCount' | 'slices'> & { times: RangeTimes };
 
 export class SliceComputer {
   readonly model: EngineModel;
   readonly #layout: ModelLayout;
   readonly #images: SliceImages;
-  /** Sums of right subtrees, by level of the tree. */
+  /** Buffers for the sums of right subtrees, indexed by tree level. */
   readonly #scratch: Float32Array[] = [];
 
   constructor(layout: ModelLayout, model: EngineModel, images: SliceImages) {
@@ -23,14 +23,17 @@ export class SliceComputer {
     this.#images = images;
   }
 
-  /** Number of floats in the payload for a range: the gradient, then the batch statistics of each slice. */
+  /**
+   * Returns the number of float32 values in the payload for a range: the gradient, then the batch statistics of each
+   * slice.
+   */
   payloadFloats(range: SliceRange): number {
     return this.#layout.trainableSize + range.count * this.#layout.statisticsSize;
   }
 
   /**
    * Computes the partial sum over an aligned range.
-   * @param payload receives payloadFloats(range) values
+   * @param payload buffer for payloadFloats(range) values, which receives the gradient and the batch statistics
    */
   async sumRange(step: number, range: SliceRange, payload: Float32Array): Promise<PartialSum> {
     const { trainableSize, statisticsSize } = this.#layout;
@@ -47,7 +50,7 @@ export class SliceComputer {
       partial.sampleCount += sampleCount;
       return result.gradientSum;
     };
-    /** Returns `target`, or the engine's own buffer, which the next slice overwrites, for a single slice. */
+    /** Returns `target`. For a single slice, returns the engine's buffer instead, which the next slice overwrites. */
     const sumOf = async (subtree: SliceRange, target: Float32Array, level: number): Promise<Float32Array> => {
       if (subtree.count === 1) return computeSlice(subtree.first);
       const [left, right] = childrenOf(subtree);
@@ -62,7 +65,7 @@ export class SliceComputer {
     return partial;
   }
 
-  /** Does in advance the part of a step that needs no weights. */
+  /** Prepares for a step: does the part of the work that does not depend on the weights. */
   async prepare(step: number, ranges: readonly SliceRange[]): Promise<void> {
     for (const { first, count } of ranges) {
       for (let slice = first; slice < first + count; slice++) {

@@ -1,11 +1,11 @@
-// The images of each slice in each step: the next ones of its shard in the keyed order of the epoch, with keyed
-// augmentation. A pure function of the run and the shard; what it keeps is a cache.
+// Selects the images of a slice for a step: the next images of its shard in the order of the epoch, with their
+// augmentations. The selection depends only on the run and the shard; the state kept here is a cache.
 import { alternatingFlip, augmentationsOf, epochOrder } from '../../shared/dataset/partition.js';
 import { recordBytes, type ImageBatch } from '../../shared/dataset/image-batch.js';
 import { ProtocolError } from '../../shared/errors.js';
 import type { Split, Welcome } from '../../shared/protocol/messages.js';
 
-/** The part of a welcome that determines every image batch. */
+/** Part of the welcome that determines every image batch. */
 export type Run = Pick<Welcome, 'config' | 'stepsPerEpoch'>;
 
 /** Returns the records of a shard. */
@@ -14,7 +14,7 @@ export type ReadShard = (split: Split, index: number) => Promise<Uint8Array>;
 export class SliceImages {
   readonly #run: Run;
   readonly #readShard: ReadShard;
-  /** The latest epoch's order, by slice. */
+  /** Image order of the latest epoch, by slice. */
   readonly #orders = new Map<number, { epoch: number; order: Uint32Array }>();
   /** Batches selected in advance, by slice. */
   readonly #prepared = new Map<number, { step: number; batch: ImageBatch }>();
@@ -29,7 +29,7 @@ export class SliceImages {
     return prepared?.step === step ? prepared.batch : this.#select(step, slice);
   }
 
-  /** Selects a batch in advance. The slice keeps one such batch at a time. */
+  /** Selects a batch in advance. Only the latest such batch is kept for each slice. */
   async prepare(step: number, slice: number): Promise<ImageBatch> {
     const batch = await this.#select(step, slice);
     this.#prepared.set(slice, { step, batch });

@@ -1,16 +1,19 @@
-// The interface between a session and its connection to the coordinator. The socket is in this thread (socket-link.ts)
-// or in a thread of its own (threaded-link.ts).
+// The interface between a session and its connection to the coordinator. The socket runs in the same thread
+// (socket-link.ts) or in a separate one (threaded-link.ts).
 
-/** Limit for a message from the coordinator, and the only one before the welcome: enough for 64 million weights. */
+/**
+ * Maximum size of a message from the coordinator, enough for about 67 million weights. After the welcome, the session
+ * applies the lower limit that follows from the model.
+ */
 export const maxMessageBytes = 256 * 1024 * 1024;
 
 export interface CoordinatorLink {
   /**
-   * Queues a frame. Drops it if the connection is closing.
+   * Queues a frame, or drops it if the connection is closing.
    * @param onSent called when the frame's memory may be reused
    */
   send(frame: Uint8Array, onSent?: () => void): void;
-  /** Sends pings from now on, and closes the connection if nothing arrives for too long. */
+  /** Starts sending pings, and closes the connection if nothing arrives within the timeout. */
   startHeartbeat(options: HeartbeatOptions): void;
   /** Closes the connection once the queued frames have been sent. */
   close(code: number): void;
@@ -18,11 +21,11 @@ export interface CoordinatorLink {
 
 export interface LinkHandlers {
   onOpen: () => void;
-  /** @param message owned by the handler from now on */
+  /** @param message buffer whose ownership passes to the handler */
   onMessage: (message: Uint8Array) => void;
   /**
-   * Called once, whichever side closed the connection.
-   * @param isFinal whether reconnecting cannot help until someone fixes the reason
+   * Called exactly once, whichever side closes the connection.
+   * @param isFinal true if reconnecting cannot succeed until someone fixes the cause
    */
   onClosed: (reason: string, isFinal: boolean) => void;
 }

@@ -1,4 +1,4 @@
-// The thread of a ThreadedLink: owns the socket and forwards frames.
+// Entry point of ThreadedLink's thread: owns the socket and forwards frames.
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../shared/clock.js';
 import { collectYoungGeneration } from '../../shared/gc.js';
@@ -12,8 +12,8 @@ function emit(event: LinkEvent, ...transferred: ArrayBuffer[]): void {
 }
 
 /**
- * Copies a message that shares its buffer with others, so that the buffer can be transferred. ws reads small ones that
- * way.
+ * Returns the message in a buffer of its own, which can be transferred. Copies it if its buffer is shared with other
+ * messages, as in ws's small ones.
  */
 function inOwnBuffer(message: Uint8Array): Uint8Array<ArrayBuffer> {
   const isWhole = message.byteLength === message.buffer.byteLength && message.buffer instanceof ArrayBuffer;
@@ -21,7 +21,7 @@ function inOwnBuffer(message: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 const { url, tls } = workerData as LinkTarget;
-/** Since the last frame was sent. */
+/** Bytes received since the last frame was sent. */
 let receivedBytes = 0;
 const link = new SocketLink(
   url,
@@ -47,7 +47,7 @@ port.on('message', (command: LinkCommand) => {
       const { frame, id } = command;
       return link.send(frame, () => {
         emit({ type: 'sent', id });
-        // ws received each message in fragments and joined them, so twice its size is garbage.
+        // ws receives a message in chunks and then joins them, so each message leaves garbage of twice its size.
         collectYoungGeneration(2 * receivedBytes);
         receivedBytes = 0;
       });

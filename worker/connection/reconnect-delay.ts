@@ -1,13 +1,13 @@
-// Exponential back-off for reconnecting. Pure.
+// Exponential backoff for reconnecting. Pure.
 
 const firstDelayMs = 250;
 const maxDelayMs = 15_000;
 
 /**
- * Doubles with each failed attempt, up to 15 s. Jitter keeps the workers of a restarted coordinator from reconnecting
- * all at once.
- * @param attempt number of failed attempts so far, from 1
- * @param jitter a random number in [0, 1)
+ * Returns the delay before the next attempt: a random delay between 50% and 100% of an interval that doubles with each
+ * failed attempt, up to 15 s. The jitter keeps the workers of a restarted coordinator from reconnecting all at once.
+ * @param attempt number of failed attempts so far, at least 1
+ * @param jitter random number in [0, 1)
  */
 export function reconnectDelayMs(attempt: number, jitter: number): number {
   const delay = Math.min(maxDelayMs, firstDelayMs * 2 ** (attempt - 1));

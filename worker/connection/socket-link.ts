@@ -1,4 +1,4 @@
-// A connection to the coordinator in this thread: a WebSocket with heartbeats.
+// Connects to the coordinator from the current thread, over a WebSocket with heartbeats.
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import { minTls, type ClientTls } from '../../shared/protocol/client-tls.js';
@@ -8,15 +8,18 @@ import { clockReply } from '../../shared/protocol/clock-query.js';
 import { HeartbeatMonitor } from '../../shared/protocol/heartbeat.js';
 import { maxMessageBytes, type CoordinatorLink, type LinkHandlers, type HeartbeatOptions } from './coordinator-link.js';
 
-/** For the answer to the upgrade, and to the hello after it. */
+/** Timeout for the response to the WebSocket upgrade, and then for the reply to the hello. */
 const handshakeTimeoutMs = 10_000;
-/** Limit for the text of an HTTP response that refuses the upgrade. */
+/** Maximum length of the text that is read from an HTTP response that refuses the upgrade. */
 const maxRefusalCharacters = 1_000;
-/** For the coordinator to close its side. */
+/** Time for the coordinator to close its side before the socket is terminated. */
 const closeTimeoutMs = 3_000;
-/** Limit for queued pings and pongs: a coordinator that pings but does not read must not fill the memory. */
+/**
+ * Maximum number of queued pings and pongs. Without a limit, a coordinator that sends pings but reads nothing could
+ * exhaust this process's memory.
+ */
 const maxQueuedControls = 16;
-/** Longest timer in Node.js, which fires longer ones after a millisecond. */
+/** Longest delay that a Node.js timer supports. With a longer delay, the timer fires after 1 ms. */
 const maxTimerMs = 2 ** 31 - 1;
 
 export class SocketLink implements CoordinatorLink {
@@ -33,27 +36,29 @@ export class SocketLink implements CoordinatorLink {
     this.#clock = clock;
     this.#socket = new WebSocket(`${url.replace(/\/$/, '')}/worker`, {
       perMessageDeflate: false,
-      // Answered below, with a limit.
+      // Pings are answered below, where the number of queued pongs is limited.
       autoPong: false,
       handshakeTimeout: handshakeTimeoutMs,
       maxPayload: maxMessageBytes,
-      // Masks protect proxies from malicious scripts in browsers. With zeros, both sides skip the masking.
+      // Masking protects proxies against malicious scripts in browsers and is not needed here. With a mask of zeros,
+      // both sides skip it.
       generateMask: (mask) => mask.fill(0),
       ...tls,
       minVersion: minTls,
     });
     this.#socket.on('unexpected-response', (_, response) => void this.#readRefusal(response));
     this.#socket.on('upgrade', ({ socket }) => {
-      // Not earlier: data that came with the upgrade would reach only this listener, not ws.
+      // Listen for data only after `open`: an earlier listener would take the data that arrives with the upgrade, and
+      // ws would miss it.
       this.#socket.once('open', () => {
         this.#terminateAfterSilence(handshakeTimeoutMs);
-        // Bytes count, not messages: over a slow link, the weights may take longer than the timeout, and pings queue
-        // behind them.
+        // Any received data shows that the coordinator is alive, not only whole messages: over a slow link, the weights
+        // may take longer than the timeout, with pings queued behind them.
         socket.on('data', () => this.#heartbeat?.heard());
         handlers.onOpen();
       });
     });
-    // A Buffer, with the default binaryType.
+    // With ws's default binaryType, the data is a Buffer.
     this.#socket.on('message', (data) => handlers.onMessage(data as Buffer));
     this.#socket.on('ping', (data: Buffer) => {
       this.#sendControl('pong', data);
@@ -97,14 +102,14 @@ export class SocketLink implements CoordinatorLink {
   }
 
   close(code: number): void {
-    // A socket that is closing still has frames to send.
+    // Terminate the socket only if it is still connecting; an open or closing socket may have queued frames to send.
     if (this.#socket.readyState === WebSocket.CONNECTING) this.#socket.terminate();
     else this.#socket.close(code);
     if (this.#socket.readyState === WebSocket.CLOSED) return;
     this.#cancelCloseTimeout ??= this.#clock.after(closeTimeoutMs, () => this.#socket.terminate());
   }
 
-  /** The server answered the upgrade with an HTTP response, whose text is the reason. */
+  /** Reads the reason for a refusal from the HTTP response that the server sent instead of upgrading. */
   async #readRefusal(response: IncomingMessage): Promise<void> {
     const text = await beginningOf(response);
     const { statusCode = 0 } = response;
@@ -122,7 +127,7 @@ async function beginningOf(response: IncomingMessage): Promise<string> {
       if (text.length > maxRefusalCharacters) break;
     }
   } catch {
-    // The connection broke: use what has arrived.
+    // The connection failed: use the text received so far.
   }
   return text.slice(0, maxRefusalCharacters).trim();
 }

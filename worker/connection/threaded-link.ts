@@ -1,6 +1,6 @@
-// A connection to the coordinator in a thread of its own, which answers pings and receives messages while the engine
-// blocks this one, on a slow machine for longer than the heartbeat timeout. No frame is copied between the threads:
-// incoming ones are transferred, outgoing ones are in shared memory.
+// Connects to the coordinator from a separate thread, which answers pings and receives messages while the engine blocks
+// the main thread. On a slow machine, the engine may block it for longer than the heartbeat timeout. Large frames are
+// not copied between the threads: incoming ones are transferred, and partial sums are sent from shared memory.
 import { Worker } from 'node:worker_threads';
 import { builtFile } from '../../shared/built-file.js';
 import type { ClientTls } from '../../shared/protocol/client-tls.js';
@@ -11,13 +11,13 @@ export interface LinkTarget {
   tls: ClientTls;
 }
 
-/** Messages to the connection's thread. */
+/** Message to the connection thread. */
 export type LinkCommand =
   | { type: 'send'; frame: Uint8Array; id: number }
   | { type: 'heartbeat'; options: HeartbeatOptions }
   | { type: 'close'; code: number };
 
-/** Messages from the connection's thread. */
+/** Message from the connection thread. */
 export type LinkEvent =
   | { type: 'open' }
   | { type: 'message'; message: Uint8Array }

@@ -1,4 +1,4 @@
-// The engines by name, each loaded only when it is used. Adding an engine takes its folder and one line here.
+// Engines by name, each loaded on first use. To add an engine, create its folder and add one line here.
 import { LockstepError } from '../../shared/errors.js';
 import type { EngineDefinition } from '../engine-definition.js';
 import type { Engine, EngineOptions, EngineSettings } from '../engine.js';
@@ -17,28 +17,28 @@ export const engineNames: readonly EngineName[] = ['auto', ...registeredNames];
 
 export interface OpenedEngine {
   engine: Engine;
-  /** Which engine `auto` chose and why; undefined for an engine chosen by name. */
+  /** Which engine `auto` chose and why; undefined if the user named the engine. */
   choice: string | undefined;
 }
 
-/** The engine's definition; for `auto`, those of all engines that it may choose. */
+/** Returns the engine's definition; for `auto`, the definitions of all engines that it may choose. */
 async function definitionsOf(name: EngineName): Promise<EngineDefinition[]> {
   const names = name === 'auto' ? registeredNames : [name];
   return Promise.all(names.map(async (each) => (await loaders[each]()).definition));
 }
 
-/** Whether the engine, as installed, computes on GPUs if the machine has any. */
+/** Returns whether the installed engine uses GPUs if the machine has any. */
 export async function canComputeOnGpus(name: EngineName): Promise<boolean> {
   return (await definitionsOf(name)).some((definition) => definition.canUseGpus());
 }
 
-/** Environment variables, missing in this process, to start processes with that compute with this engine. */
+/** Returns environment variables to add when starting a process that uses this engine, except those already set. */
 export async function startEnvironment(name: EngineName): Promise<Record<string, string>> {
   const definitions = await definitionsOf(name);
   return Object.assign({}, ...definitions.map((definition) => definition.startEnvironment())) as Record<string, string>;
 }
 
-/** Throws `bad-option` for settings that the engine does not support; `auto` decides when it opens one. */
+/** Throws `bad-option` for settings that the engine does not support. For `auto`, openEngine checks them instead. */
 export async function assertSupported(name: EngineName, settings: EngineSettings): Promise<void> {
   if (name === 'auto') return;
   const { definition } = await loaders[name]();
@@ -46,8 +46,8 @@ export async function assertSupported(name: EngineName, settings: EngineSettings
 }
 
 /**
- * Opens an engine. Throws `no-engine` if this machine cannot load it, naming the command that installs it, and
- * `bad-option` for settings that it does not support.
+ * Opens an engine. Throws `no-engine`, naming the command that installs the engine, if this machine cannot load it, and
+ * `bad-option` for settings that the engine does not support.
  */
 export async function openEngine(name: EngineName, options: EngineOptions): Promise<OpenedEngine> {
   if (name !== 'auto') return { engine: await openRegistered(name, options), choice: undefined };

@@ -1,4 +1,4 @@
-// Shards on the worker's disk, by SHA-256 and verified when read.
+// Caches shards on the worker's disk. Files are named by SHA-256 and verified when read.
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -7,7 +7,10 @@ import { sha256Of } from '../../shared/sha256.js';
 import type { ShardCache } from './shard-client.js';
 
 const fileName = /^([0-9a-f]{64})\.bin$/;
-/** Shards differ with the seed, so every new run adds some. CIFAR-10 is 184 MB. */
+/**
+ * Default maximum size of the cache. Shards depend on the seed, so runs with new seeds keep adding shards. CIFAR-10
+ * takes 184 MB.
+ */
 const defaultLimitBytes = 2 * 1024 ** 3;
 
 export const noShardCache: ShardCache = {
@@ -23,7 +26,7 @@ export class DiskShardCache implements ShardCache {
   #hasFailed = false;
 
   /**
-   * @param onFailure called at the first failure of the disk; the cache then behaves as if it were empty
+   * @param onFailure called at the first disk error; operations that fail behave as if the cache were empty
    * @param limitBytes total size above which the least recently used shards are removed
    */
   constructor(directory: string, onFailure: (message: string) => void, limitBytes = defaultLimitBytes) {
@@ -57,7 +60,7 @@ export class DiskShardCache implements ShardCache {
     return undefined;
   }
 
-  /** Writes a temporary file and renames it, so that workers that share the folder never read a partial one. */
+  /** Writes a temporary file and then renames it, so that workers sharing the folder never read a partial file. */
   async write(sha256: string, records: Uint8Array): Promise<void> {
     const file = this.#pathOf(sha256);
     const temporary = path.join(this.#directory, `${sha256}.${randomUUID()}.partial`);
@@ -75,7 +78,7 @@ export class DiskShardCache implements ShardCache {
     }
   }
 
-  /** Reports the first failure. */
+  /** Reports the first failure only. */
   #report(error: unknown): void {
     if (!this.#hasFailed) this.#onFailure(`cannot use the shard cache ${this.#directory} (${messageOf(error)})`);
     this.#hasFailed = true;
@@ -89,7 +92,7 @@ export class DiskShardCache implements ShardCache {
     const shards = await Promise.all(
       (await this.list()).map(async (sha256) => {
         const file = this.#pathOf(sha256);
-        // Another worker may be removing it.
+        // Another worker may have removed the file in the meantime.
         const status = await stat(file).catch(ignoreMissing);
         return { file, bytes: status?.size ?? 0, usedMs: status?.mtimeMs ?? 0 };
       }),
@@ -104,13 +107,14 @@ export class DiskShardCache implements ShardCache {
 
   #pathOf(sha256: string): string {
     const name = `${sha256}.bin`;
-    // The hash comes from the network. The parser has validated it; this is the second check.
+    // The hash comes from the network. The parser has already validated it; check it again before it becomes part of a
+    // path.
     if (!fileName.test(name)) throw new RangeError(`not a SHA-256: ${sha256}`);
     return path.join(this.#directory, name);
   }
 }
 
-/** Records the use in the modification time, because many systems do not keep access times. */
+/** Records that a file was used in its modification time, because many systems do not update access times. */
 async function markUsed(file: string): Promise<void> {
   const now = new Date();
   await utimes(file, now, now).catch(ignoreMissing);

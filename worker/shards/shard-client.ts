@@ -1,4 +1,5 @@
-// The shards of a run, as one connection sees them: from memory, else from the disk cache, else from the coordinator.
+// Provides the shards of a run over one connection: from memory, otherwise from the disk cache, otherwise from the
+// coordinator.
 import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { ProtocolError } from '../../shared/errors.js';
 import { classCount } from '../../shared/network/layout.js';
@@ -6,9 +7,9 @@ import { prefetchChunkBytes, type Shard, type Split, type WorkerMessage } from '
 import { sha256Of } from '../../shared/sha256.js';
 import type { PartialDownload, ShardMemoryCache } from './shard-memory-cache.js';
 
-/** Shards kept between runs. A cache that fails behaves as if it were empty. */
+/** Cache that keeps shards between runs. A cache that fails behaves as if it were empty. */
 export interface ShardCache {
-  /** Returns the hashes of the shards in the cache, which may turn out to be damaged. */
+  /** Returns the hashes of the cached shards, some of which may turn out to be damaged. */
   list(): Promise<string[]>;
   /** Returns the records of a shard, or undefined if the shard is missing or damaged. */
   read(sha256: string): Promise<Uint8Array | undefined>;
@@ -23,7 +24,7 @@ export interface ShardCaches {
 interface Transfer {
   shard: Shard;
   download: PartialDownload;
-  /** End of the bytes requested so far. */
+  /** Offset at which the bytes requested so far end. */
   requestedEnd: number;
   resolve: (records: Uint8Array) => void;
   reject: (error: Error) => void;
@@ -33,12 +34,12 @@ export class ShardClient {
   readonly #shards: ReadonlyMap<string, Shard>;
   readonly #caches: ShardCaches;
   readonly #send: (message: WorkerMessage) => void;
-  /** By hash, from the first request on. */
+  /** Fetches that are in progress or have failed, by hash. */
   readonly #fetches = new Map<string, Promise<Uint8Array>>();
   readonly #transfers = new Map<string, Transfer>();
-  /** Shards that a computation waits for. Others are fetched one chunk at a time. */
+  /** Hashes of the shards that a computation is waiting for. Other shards are fetched one chunk at a time. */
   readonly #urgent = new Set<string>();
-  /** Shards reported to the coordinator. */
+  /** Hashes of the shards that were reported to the coordinator. */
   readonly #reported = new Set<string>();
   #isAbandoned = false;
 
@@ -50,7 +51,8 @@ export class ShardClient {
   }
 
   /**
-   * Returns the records of a shard. Rejects with ProtocolError if the welcome did not list it or its data is invalid.
+   * Returns the records of a shard. Rejects with ProtocolError if the welcome did not list the shard or if its data is
+   * invalid.
    */
   async recordsOf(split: Split, index: number): Promise<Uint8Array> {
     const shard = this.#shards.get(`${split} ${index}`);
@@ -64,7 +66,7 @@ export class ShardClient {
     return this.#fetch(shard);
   }
 
-  /** Fetches a shard in advance, at low priority. Rejects as recordsOf does. */
+  /** Fetches a shard in advance, at low priority. Rejects for the same reasons as recordsOf. */
   async prefetch(sha256: string): Promise<void> {
     const shard = [...this.#shards.values()].find((listed) => listed.sha256 === sha256);
     if (shard === undefined) throw new ProtocolError(`shard ${sha256} is not in the welcome`);
@@ -73,7 +75,7 @@ export class ShardClient {
     else this.#reportHeld(sha256);
   }
 
-  /** Takes the next bytes of a shard. Throws ProtocolError if they were not requested. */
+  /** Handles the next chunk of a shard. Throws ProtocolError if the chunk was not requested. */
   receive(sha256: string, offset: number, chunk: Uint8Array): void {
     const transfer = this.#transfers.get(sha256);
     const end = offset + chunk.length;
@@ -95,7 +97,7 @@ export class ShardClient {
     }
   }
 
-  /** The connection is closed: fails all transfers. Resolves when nothing is fetched or written any more. */
+  /** Fails all transfers after the connection has closed. Resolves when all fetching and writing has ended. */
   async abandon(): Promise<void> {
     this.#isAbandoned = true;
     for (const transfer of this.#transfers.values()) transfer.reject(connectionClosed());
@@ -126,7 +128,10 @@ export class ShardClient {
     return records;
   }
 
-  /** Once per shard: answers to endless requests would fill the memory if the coordinator did not read them. */
+  /**
+   * Tells the coordinator that this worker holds a shard, once per shard. If it answered every request, a coordinator
+   * that sends endless requests but reads nothing could exhaust this worker's memory.
+   */
   #reportHeld(sha256: string): void {
     if (this.#reported.has(sha256)) return;
     this.#reported.add(sha256);
@@ -142,7 +147,7 @@ export class ShardClient {
     });
   }
 
-  /** Requests the rest of an urgent shard, or the next chunk of any other. */
+  /** Requests the rest of an urgent shard, or the next chunk of any other shard. */
   #requestMore(transfer: Transfer): void {
     const { shard, requestedEnd: offset } = transfer;
     const missing = shard.bytes - offset;
@@ -153,7 +158,7 @@ export class ShardClient {
   }
 }
 
-/** Engines use labels as indices. Throws ProtocolError for one that is not a class. */
+/** Throws ProtocolError if a label is not a valid class, because engines use labels as array indices. */
 function assertLabels({ split, index }: Shard, records: Uint8Array): void {
   for (let at = 0; at < records.length; at += recordBytes) {
     if (records[at] < classCount) continue;

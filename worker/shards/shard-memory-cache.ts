@@ -1,11 +1,14 @@
-// Shards in a worker's memory, complete or partial. They outlive connections: an interrupted download resumes where it
-// stopped, and a worker that rejoins still has its shards.
+// Keeps complete and partial shards in a worker's memory. They outlive the connection: an interrupted download resumes
+// where it stopped, and a worker that rejoins still has its shards.
 
 const initialCapacityBytes = 1 << 20;
 
-/** A shard that is being downloaded. Its memory grows as bytes arrive, whatever size was announced. */
+/**
+ * A shard that is being downloaded. Its buffer grows as bytes arrive, so a false announced size cannot exhaust the
+ * memory.
+ */
 export class PartialDownload {
-  /** Size of the complete shard. */
+  /** Size of the complete shard in bytes. */
   readonly bytes: number;
   #received = 0;
   #memory = new Uint8Array(0);
@@ -24,7 +27,10 @@ export class PartialDownload {
     return this.#memory.length === this.#received ? this.#memory : this.#memory.subarray(0, this.#received);
   }
 
-  /** @param chunk the next bytes, no more than are missing */
+  /**
+   * Appends the next bytes.
+   * @param chunk at most the bytes that are still missing
+   */
   append(chunk: Uint8Array): void {
     const needed = this.#received + chunk.length;
     if (needed > this.#memory.length) {
@@ -56,7 +62,7 @@ export class ShardMemoryCache {
     this.#complete.set(sha256, records);
   }
 
-  /** Returns the download of a shard, to be continued. A download of another size starts again. */
+  /** Returns the download of a shard so that it can continue. Starts over if the size differs. */
   downloadOf(sha256: string, bytes: number): PartialDownload {
     let download = this.#downloads.get(sha256);
     if (download?.bytes !== bytes) {
@@ -70,7 +76,7 @@ export class ShardMemoryCache {
     this.#downloads.delete(sha256);
   }
 
-  /** Drops all other shards: another run has other ones. */
+  /** Drops all shards except these, because another run has other shards. */
   keepOnly(hashes: ReadonlySet<string>): void {
     for (const shards of [this.#complete, this.#downloads]) {
       for (const sha256 of shards.keys()) if (!hashes.has(sha256)) shards.delete(sha256);

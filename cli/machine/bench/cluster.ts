@@ -1,4 +1,4 @@
-// Measures a cluster on loopback: trains with real worker processes and sockets, and stops when enough is measured.
+// Measures a cluster over loopback: trains with real worker processes and sockets until all rounds have been measured.
 import path from 'node:path';
 import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
 import type { EngineIdentity } from '../../../shared/protocol/engine-identity.js';
@@ -9,13 +9,16 @@ import { withTemporaryFolder } from '../../process/temporary-folder.js';
 import { measurementOf, type BenchOptions, type Measurement } from './measurement.js';
 import { RoundRecorder } from './round-recorder.js';
 
-/** Synthesized in half a second; 64 default steps, as each epoch ends with a checkpoint. */
+/**
+ * Number of training images, synthesized in half a second. By default, an epoch is then 64 steps, so that the
+ * checkpoint at its end takes a small share of the time.
+ */
 const imageCount = 8192;
 
 export interface ClusterOptions extends BenchOptions {
   /** Number of worker processes. */
   workers: number;
-  /** Undefined for workers on the CPU. */
+  /** GPUs to use, with one worker each; undefined for workers on the CPU. */
   gpus: string | undefined;
 }
 
@@ -28,7 +31,7 @@ async function measureIn(folder: string, options: ClusterOptions): Promise<Measu
   const trainingImages = Math.max(imageCount, config.batchSize);
   const run = await train({
     ...config,
-    // The run is stopped when enough is measured.
+    // No limit: the run is stopped when the measurement is complete.
     steps: Number.MAX_SAFE_INTEGER,
     validationSplit: 0,
     runDir: path.join(folder, 'run'),

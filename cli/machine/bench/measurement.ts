@@ -1,4 +1,4 @@
-// Options and result of a measurement, in this process or of a cluster.
+// Options and result of a measurement, either in this process or of a cluster.
 import type { Config } from '../../../shared/config/config.js';
 import type { EngineIdentity } from '../../../shared/protocol/engine-identity.js';
 import { medianOf } from '../../../shared/median.js';
@@ -8,15 +8,15 @@ import type { RoundPlan, RoundRecorder } from './round-recorder.js';
 export interface BenchOptions extends EngineChoice {
   config: Config;
   plan: RoundPlan;
-  /** Called after each round. */
+  /** Called after each round with its number, starting at 1. */
   onRound: (round: number) => void;
 }
 
 export interface Measurement extends EngineIdentity {
-  /** Median of the rounds. */
+  /** Median throughput of the rounds. */
   imagesPerSecond: number;
   roundsImagesPerSecond: readonly number[];
-  /** Which engine `auto` chose and why, in a measurement in this process. */
+  /** Engine that `auto` chose, and why. Present only if the measurement ran in this process. */
   engineChoice?: string;
   threads: number;
   batchSize: number;
@@ -24,11 +24,11 @@ export interface Measurement extends EngineIdentity {
   depth: number;
   /** Number of worker processes; 0 for a measurement in this process. */
   workers: number;
-  /** Mean milliseconds over the measured steps; `step` is the whole step. */
+  /** Mean milliseconds of each phase over the measured steps; `step` is the complete step. */
   phases: Record<string, number>;
-  /** Fraction of a step that the engine does not compute. */
+  /** Fraction of the step time during which the engine does not compute, from 0 to 1. */
   notComputeShare: number;
-  /** From engines that offer one. */
+  /** Time per phase and group of layers, from engines that can measure it. */
   profile?: readonly LayerTime[];
 }
 

@@ -1,16 +1,17 @@
-// Groups the steps of a measurement into rounds, after a warm-up. Knows no clock: it is given the duration of each step.
+// Groups the steps of a measurement into rounds, after a warm-up. It has no clock: callers pass the duration of each
+// step.
 
-/** Milliseconds of each phase of a step; `step` is the whole step. */
+/** Milliseconds spent in each phase of a step; `step` is the complete step. */
 export type Phases = Readonly<Record<string, number>> & { readonly step: number };
 
 export interface RoundPlan {
-  /** At least 1. */
+  /** Number of rounds, at least 1. */
   rounds: number;
-  /** Minimum duration of a round, and of the warm-up. */
+  /** Minimum duration of each round and of the warm-up. */
   roundMs: number;
 }
 
-/** An engine compiles, traces or tunes in its first step, and some in the second. */
+/** Engines compile, trace or tune in the first step, and some of them also in the second. */
 const minWarmUpSteps = 2;
 
 export class RoundRecorder {

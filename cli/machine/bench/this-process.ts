@@ -1,4 +1,5 @@
-// Measures training steps in this process, without a network: the worker's part of each step, then the coordinator's.
+// Measures training steps in this process, without network communication: the worker's part of each step, then the
+// coordinator's.
 import { initialMovingStatistics, initialWeights } from '../../../coordinator/optimizer/initial-weights.js';
 import { learningRateAt } from '../../../coordinator/optimizer/learning-rate.js';
 import { MomentumSgd } from '../../../coordinator/optimizer/momentum-sgd.js';
@@ -20,7 +21,7 @@ import { SliceImages } from '../../../worker/computation/slice-images.js';
 import { measurementOf, type BenchOptions, type LayerTime, type Measurement } from './measurement.js';
 import { RoundRecorder, type Phases } from './round-recorder.js';
 
-/** Synthesized in a quarter of a second, and more than a CPU cache holds. */
+/** Number of images: synthesized in a quarter of a second, yet too large for a CPU cache. */
 const imageCount = 2048;
 /** Number of steps over which an engine is profiled. */
 const profiledSteps = 2;
@@ -47,14 +48,14 @@ export async function benchThisProcess(options: BenchOptions): Promise<Measureme
   }
 }
 
-/** The shard of each slice, partitioned as by a coordinator. */
+/** Synthesizes the shard of each slice, partitioned as a coordinator would partition it. */
 function synthesizeShards({ batchSize, slices, seed }: Config): Uint8Array[] {
   const count = Math.max(imageCount, batchSize);
   const records = synthesizeRecords({ seed, split: 'training', count });
   return partitionIntoShards(count, slices, seed).map((shard) => gatherRecords(records, shard));
 }
 
-/** @returns a function that trains one step and returns how its time was spent */
+/** @returns a function that trains one step and returns the time spent in each of its phases */
 function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, shards: readonly Uint8Array[]) {
   const { batchSize, slices, bnMomentum } = config;
   const stepsPerEpoch = stepsPerEpochOf(Math.max(imageCount, batchSize), batchSize);
@@ -91,14 +92,14 @@ function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, sh
       add: reduceMs,
       update: updatedMs - summedMs,
       setWeights: endedMs - updatedMs,
-      // Ordering the images and choosing their augmentations.
+      // Time to order the images and to choose their augmentations.
       other: summedMs - startedMs - augmentMs - computeMs - reduceMs,
       step: endedMs - startedMs,
     };
   };
 }
 
-/** A model that can measure its own phases per group of layers. */
+/** A model that can measure the time of each phase per group of layers. */
 interface ProfilingModel extends EngineModel {
   profile(batch: ImageBatch): readonly LayerTime[];
 }
@@ -107,7 +108,10 @@ function canProfile(model: EngineModel): model is ProfilingModel {
   return 'profile' in model && typeof model.profile === 'function';
 }
 
-/** Milliseconds per step. Measured apart from the rounds, as reading the clock between the layers costs time too. */
+/**
+ * Returns milliseconds per step. The profile is measured separately from the rounds, because reading the clock between
+ * layers takes time too.
+ */
 function meanProfile(model: ProfilingModel, config: Config, shards: readonly Uint8Array[]): LayerTime[] {
   const { seed, augment, cropPadding, slices, batchSize } = config;
   const count = batchSize / slices;

@@ -1,34 +1,37 @@
-// Records the effect of each fault: when its worker was lost, when the step was complete nevertheless, and when the worker
-// was back. Knows no clock: every call carries the time.
+// Records the effect of each fault: when its worker was lost, when the step was completed despite the fault, and when
+// the worker rejoined. It has no clock: callers pass the current time.
 import { medianOf } from '../../../shared/median.js';
 import type { SliceRange } from '../../../shared/reduction/slices.js';
 import type { Fault, PlannedFault, Trigger } from './fault-plan.js';
 
-/** The field names are those of `chaos --json`. */
+/** The effect of one fault. The field names are part of the output of `chaos --json`. */
 export interface FaultRecord {
-  /** The step that was running, or whose validation was; counted from 1. */
+  /** One-based number of the step that was running, or of the step whose validation was running. */
   step: number;
   moment: Trigger;
   /** Name of the worker. */
   name: string;
   blow: Fault;
-  /** Number of other workers. */
+  /** Number of other connected workers. */
   othersHere: number;
-  /** Whether no other fault was in effect or injected before the step was complete. */
+  /**
+   * True if no other fault was in effect when this one was injected, and none was injected before the step was
+   * complete.
+   */
   isAlone: boolean;
-  /** When and why the coordinator lost the worker, or null if it did not. */
+  /** Time from the fault until the coordinator lost the worker, and the reason; null if the worker was not lost. */
   lost: { afterMs: number; reason: string } | null;
-  /** Slices of the step that were reassigned, because of this fault or another. */
+  /** Number of slices of the step that were reassigned, because of this fault or another. */
   slicesReassigned: number;
-  /** From the fault to the end of the step or validation; null if the run ended earlier. */
+  /** Time from the fault to the end of the step or validation; null if the run ended earlier. */
   completeAfterMs: number | null;
-  /** Part of that: the time the slowest worker spent on reassigned slices. */
+  /** Part of `completeAfterMs`: the longest time that any one worker spent on reassigned slices. */
   recomputeMs: number;
-  /** When the worker had rejoined; null if it never left, or did not rejoin before the end. */
+  /** Time from the fault until the worker rejoined; null if it was never lost, or did not rejoin before the end. */
   backAfterMs: number | null;
 }
 
-/** A worker that was lost although none of its faults explains it. */
+/** Loss of a worker that none of its faults explains. */
 export interface UnexplainedLoss {
   step: number;
   name: string;
@@ -39,7 +42,7 @@ interface OpenRecord {
   record: FaultRecord;
   injectedMs: number;
   effectEndsMs: number;
-  /** By worker: the slice ranges that were reassigned to it since, and its time for them. */
+  /** For each worker, the slice ranges that were reassigned to it since the fault, and the time it spent on them. */
   reassigned: Map<number, { ranges: SliceRange[]; ms: number }>;
 }
 
@@ -50,7 +53,7 @@ export class FaultLog {
   /** Workers that have received an assignment in the running step. */
   readonly #assigned = new Set<number>();
 
-  /** @param heartbeatTimeoutMs how long after a fault its worker may still be lost because of it */
+  /** @param heartbeatTimeoutMs a loss is attributed to a fault until twice this time after the end of the fault */
   constructor(heartbeatTimeoutMs: number) {
     this.#heartbeatTimeoutMs = heartbeatTimeoutMs;
   }
@@ -64,7 +67,7 @@ export class FaultLog {
     nowMs: number,
     where: Pick<FaultRecord, 'step' | 'name' | 'othersHere'>,
   ): void {
-    // A worker that is away delays nobody: its work was reassigned when it was lost.
+    // A disconnected worker does not delay the step: its work was reassigned when it was lost.
     const inEffect = this.#all.filter(
       ({ record, effectEndsMs }) => record.completeAfterMs === null || effectEndsMs > nowMs,
     );
@@ -90,7 +93,7 @@ export class FaultLog {
     });
   }
 
-  /** @param step the running one */
+  /** Records the loss of a worker. @param step one-based number of the running step */
   lost(name: string, reason: string, nowMs: number, step: number): void {
     const open = this.#lastOf(name);
     if (open?.record.lost === null && nowMs < open.effectEndsMs + 2 * this.#heartbeatTimeoutMs) {
@@ -107,7 +110,10 @@ export class FaultLog {
     if (record.lost !== null && record.backAfterMs === null) record.backAfterMs = nowMs - injectedMs;
   }
 
-  /** Slice ranges of the running step were assigned to a worker. All but its first assignment in a step are reassigned. */
+  /**
+   * Records an assignment in the running step. Every assignment to a worker after its first one in a step is a
+   * reassignment.
+   */
   assigned(worker: number, ranges: readonly SliceRange[]): void {
     const isReassigned = this.#assigned.has(worker);
     this.#assigned.add(worker);
@@ -118,7 +124,7 @@ export class FaultLog {
     }
   }
 
-  /** A worker answered for a slice range. @param ms its computing time */
+  /** Records an answer for a slice range. @param ms time that the worker spent computing it */
   answered(worker: number, range: SliceRange, ms: number): void {
     for (const { reassigned } of this.#incomplete()) {
       const own = reassigned.get(worker);
@@ -126,7 +132,7 @@ export class FaultLog {
     }
   }
 
-  /** Slices of the running step, which is about to be complete, were reassigned. */
+  /** Records the number of slices reassigned in the running step, which is about to be complete. */
   reassigned(slices: number): void {
     for (const { record } of this.#incomplete()) record.slicesReassigned = slices;
   }
@@ -163,16 +169,16 @@ export interface Statistics {
   n: number;
 }
 
-/** Null without values. */
+/** Returns null if there are no values. */
 export function statisticsOf(values: readonly number[]): Statistics | null {
   if (values.length === 0) return null;
   return { median: medianOf(values), worst: values.reduce((worst, value) => Math.max(worst, value)), n: values.length };
 }
 
 /**
- * The time from SIGKILL to the completion of the step, over kills that had no other fault in effect and left another worker to
- * recover.
- * @returns the whole time, and the part beyond recomputing what was lost
+ * Computes statistics of the time from SIGKILL to the completion of the step. Includes only kills without another fault
+ * in effect that left at least one other worker to recover.
+ * @returns the total time, and the part not spent on recomputing lost slices
  */
 export function recoveryOf(records: readonly FaultRecord[]) {
   const kills = records.flatMap(({ blow, moment, isAlone, othersHere, completeAfterMs, recomputeMs }) =>

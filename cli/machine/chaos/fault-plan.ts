@@ -1,7 +1,8 @@
-// Plans faults: a pure function of a seed that decides which fault hits which worker, and when.
+// Plans faults: a pure function of its options that decides which fault hits which worker, and when. The seed
+// determines every random choice.
 import { KeyedRandom } from '../../../shared/random.js';
 
-/** When a fault is injected, from the point of view of its worker. */
+/** When a fault is injected, relative to what its worker is doing. */
 export const triggers = [
   'before-compute',
   'in-compute',
@@ -15,23 +16,23 @@ export type Trigger = (typeof triggers)[number];
 export type Fault =
   /** SIGKILL; a new process replaces the worker immediately. */
   | { kind: 'kill' }
-  /** The connection is reset, and new ones are refused for a while. */
+  /** The connection is reset, and new connections are refused for `forMs`. */
   | { kind: 'disconnect'; forMs: number }
-  /** SIGSTOP, then SIGCONT. */
+  /** SIGSTOP, and SIGCONT after `forMs`. */
   | { kind: 'freeze'; forMs: number }
-  /** The connection stays open, but transfers nothing for a while. */
+  /** The connection stays open, but transfers nothing for `forMs`. */
   | { kind: 'stall'; forMs: number }
-  /** Latency for a while. */
+  /** All bytes are delayed by `delayMs`, for `forMs`. */
   | { kind: 'delay'; forMs: number; delayMs: number }
-  /** Limited bandwidth for a while. */
+  /** The bandwidth is limited for `forMs`. */
   | { kind: 'throttle'; forMs: number; bytesPerSecond: number };
 type FaultKind = Fault['kind'];
 
 export interface PlannedFault {
-  /** Counted from 1. The fault is injected when its trigger first occurs in this step or later. */
+  /** One-based step number. The fault is injected when its trigger first occurs in this step or later. */
   step: number;
   trigger: Trigger;
-  /** Counted from 0. */
+  /** Zero-based index of the worker. */
   worker: number;
   fault: Fault;
 }
@@ -41,26 +42,26 @@ export interface PlanOptions {
   faults: number;
   workers: number;
   steps: number;
-  /** Steps that are followed by a validation. */
+  /** Numbers of the steps that are followed by a validation. */
   validationSteps: readonly number[];
-  /** Half of the freezes and stalls last longer, so that the worker is disconnected. */
+  /** Heartbeat timeout of the run. Half of the freezes and stalls exceed it, so that the worker is disconnected. */
   heartbeatTimeoutMs: number;
-  /** Whether processes can be stopped and continued on this system. */
+  /** Whether this system can suspend and resume processes (SIGSTOP, SIGCONT). */
   canFreeze: boolean;
 }
 
-/** Every other fault is a kill. */
+/** Kinds of faults that alternate with kills. */
 const otherKinds: readonly FaultKind[] = ['disconnect', 'freeze', 'stall', 'disconnect', 'delay', 'freeze', 'throttle'];
 const stepTriggers: readonly Trigger[] = ['in-compute', 'in-answer', 'before-compute', 'between-steps', 'in-compute'];
 
 const minPauseMs = 200;
 const maxPauseMs = 1_000;
-/** How much longer than the heartbeat timeout a long pause is. */
+/** Time by which a long pause exceeds the heartbeat timeout. */
 const beyondTimeoutMs = 1_000;
 
 /**
- * The faults in the order of their steps. Kinds and triggers rotate, so that each has its share; the seed decides order, steps
- * and workers. The first step has no faults.
+ * Returns the planned faults, sorted by step. Kinds and triggers rotate, so that each of them occurs; the seed
+ * determines their order, the steps and the workers. The first step has no faults.
  */
 export function planFaults(options: PlanOptions): PlannedFault[] {
   const { seed, faults, workers, steps, validationSteps, canFreeze } = options;
@@ -74,7 +75,7 @@ export function planFaults(options: PlanOptions): PlannedFault[] {
     const turn = order[index];
     const kind = kinds[turn % kinds.length];
     const worker = draw(0, workers);
-    // Each fault has its own section of the run, and occurs somewhere in it.
+    // The run is divided into one section per fault. Each fault occurs at a random step of its section.
     const [first, end] = [index, index + 1].map((section) => 2 + Math.floor((section * (steps - 1)) / faults));
     const step = Math.min(steps, first + draw(1, Math.max(1, end - first)));
     const fault = faultOf(kind, options, draw);
@@ -88,7 +89,10 @@ export function planFaults(options: PlanOptions): PlannedFault[] {
   return interruptTransfers(planned.toSorted((a, b) => a.step - b.step));
 }
 
-/** A worker that replaces a killed one receives its shards again: every fourth such transfer is interrupted. */
+/**
+ * Interrupts shard transfers: a worker that replaces a killed one receives its shards again, and every fourth such
+ * transfer is interrupted by a disconnection in place of the planned fault.
+ */
 function interruptTransfers(faults: readonly PlannedFault[]): PlannedFault[] {
   let kills = 0;
   return faults.map((planned, index) => {

@@ -1,4 +1,4 @@
-// One training run, with or without faults, over worker processes that are each behind a link.
+// One training run, with or without faults. Each worker process connects through a link that can inject faults.
 import { randomBytes } from 'node:crypto';
 import { startCoordinator, type Coordinator } from '../../../coordinator/main.js';
 import { interruption } from '../../../coordinator/connections/worker-pool.js';
@@ -15,9 +15,9 @@ import { FaultyLink } from './faulty-link.js';
 import { Injector } from './injector.js';
 import { WorkerSlot } from './worker-slot.js';
 
-/** Faults must never stop a run: one that completes nothing for this long has failed. */
+/** Faults must never stop a run: a run without progress for this long has failed. */
 const stuckAfterMs = 120_000;
-/** Workers that have not exited this long after the goodbye are killed. */
+/** Workers that have not exited this long after the end of the run are killed. */
 const exitTimeoutMs = 3_000;
 
 export interface RunSetup {
@@ -26,21 +26,21 @@ export interface RunSetup {
   runDir: string;
   workers: readonly WorkerPlan[];
   engine: EngineChoice;
-  /** Ends the run immediately. */
+  /** When aborted, ends the run immediately. */
   signal: AbortSignal;
   onProgress: (progress: { step: number; steps: number; injected: number; workers: number }) => void;
 }
 
-/** The field names are those of `chaos --json`. */
+/** Measurements of one run. The field names are part of the output of `chaos --json`. */
 export interface RunMeasurements {
   wallSeconds: number;
-  /** Per step, measured by the coordinator. */
+  /** Duration of a step, measured by the coordinator. */
   stepMs: Statistics | null;
-  /** Augmenting and computing one slice, measured by the workers. */
+  /** Time to augment and compute one slice, measured by the workers. */
   sliceMs: Statistics | null;
   workersJoined: number;
   workersLost: number;
-  /** This process, with the coordinator and the links, early and late in the run. */
+  /** Memory and handles of this process, which runs the coordinator and the links, early and late in the run. */
   resources: Record<'rssMiB' | 'handles', { early: number; late: number }>;
 }
 
@@ -50,15 +50,19 @@ export interface RunOutcome {
   weightsSha256: string;
   measured: RunMeasurements;
   faults: readonly FaultRecord[];
-  /** Number of planned faults whose trigger did not occur before the end. */
+  /** Number of planned faults whose trigger did not occur before the run ended. */
   missed: number;
-  /** Workers that were lost without a fault: the heartbeat timeout is too short for this machine, or there is a bug. */
+  /**
+   * Workers that were lost without a fault: either the heartbeat timeout is too short for this machine, or there is a
+   * bug.
+   */
   unexplained: readonly UnexplainedLoss[];
 }
 
 /**
- * @param sliceMs time to compute a slice, from an earlier run; unused without faults
- * Throws like startCoordinator, `workers-failed` if a worker exits by itself, and `stuck` if the run makes no progress.
+ * Trains once, and injects the planned faults. Throws the same errors as startCoordinator, `workers-failed` if a worker
+ * exits without having been killed, and `stuck` if the run makes no progress.
+ * @param sliceMs time to compute a slice, from an earlier run; not used without faults
  */
 export async function runWithFaults(
   setup: RunSetup,
@@ -73,7 +77,7 @@ export async function runWithFaults(
   const slots: WorkerSlot[] = [];
   function fail(error: LockstepError): void {
     coordinator.stop(error);
-    // Without workers the run need not wait for the current step.
+    // Without workers, the run ends without waiting for the current step.
     for (const slot of slots) void slot.close(0);
   }
   for (const [index, plan] of workers.entries()) {
@@ -124,7 +128,7 @@ async function openSlot(
   });
 }
 
-/** Fails a run that makes no progress. @returns what stops watching it */
+/** Fails a run that makes no progress. @returns a function that stops the watchdog */
 function startWatchdog({ events }: Coordinator, fail: (error: LockstepError) => void): () => void {
   let lastStep = 0;
   let stop = () => undefined as void;
@@ -143,7 +147,7 @@ function startWatchdog({ events }: Coordinator, fail: (error: LockstepError) => 
   return () => stop();
 }
 
-/** Follows a run: measures it, and passes to the log what happens. */
+/** Follows a run: takes measurements, and records events in the fault log. */
 class RunMonitor {
   readonly totalSteps: number;
   readonly connectedWorkers = new Set<string>();
@@ -202,7 +206,7 @@ class RunMonitor {
   }
 }
 
-/** Medians of the second and the last quarter, as the first one is the warm-up. */
+/** Returns the medians of the second and the last quarter. The first quarter is the warm-up. */
 function earlyAndLate(values: readonly number[]): { early: number; late: number } {
   const quarter = Math.max(1, values.length >> 2);
   const medianOrZero = (part: readonly number[]) => (part.length === 0 ? 0 : medianOf(part));

@@ -1,5 +1,5 @@
-// A TCP relay on loopback between one worker and its coordinator. It emits which messages pass, and can reset, stall, delay,
-// throttle or refuse the connection.
+// A TCP relay on loopback between one worker and its coordinator. It emits an event for each message that passes, and
+// can reset, stall, delay, throttle or refuse the connection.
 import { EventEmitter, once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { systemClock, type Clock } from '../../../shared/clock.js';
@@ -12,13 +12,13 @@ import {
 import { healthyLink, FaultyStream, type LinkConditions, type Segment } from './faulty-stream.js';
 import { MessageTracker, type MessagePoint } from './message-tracker.js';
 
-/** A point of a message on its way to the coordinator (up) or from it (down). */
+/** A point in a message that is on its way to the coordinator (`up`) or to the worker (`down`). */
 export type LinkMark =
   | { direction: 'up'; point: MessagePoint; message: WorkerMessage }
   | { direction: 'down'; point: MessagePoint; message: CoordinatorMessage };
 
 export interface LinkEvents {
-  /** Everything before this point has been forwarded, and nothing after it. */
+  /** Emitted when all bytes before this point have been forwarded, and none after it. */
   mark: [LinkMark];
 }
 
@@ -44,7 +44,7 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
     server.on('connection', (socket) => this.#connect(socket));
   }
 
-  /** Listens on a free port, for a worker of the coordinator at `coordinatorPort`. */
+  /** Listens on a free port, and forwards connections to the coordinator at `coordinatorPort`. */
   static async open(coordinatorPort: number, clock: Clock = systemClock): Promise<FaultyLink> {
     const server = createServer({ noDelay: true });
     server.listen(0, '127.0.0.1');
@@ -52,7 +52,7 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
     return new FaultyLink(server, coordinatorPort, clock);
   }
 
-  /** The coordinator's URL for the worker. */
+  /** URL that the worker connects to instead of the coordinator's. */
   get url(): string {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
@@ -128,15 +128,15 @@ export class FaultyLink extends EventEmitter<LinkEvents> {
 }
 
 /**
- * A socket that has been ended cannot be reset: libuv refuses it, and Node.js keeps the handle, so that the process never
- * exits.
+ * Resets a socket. If it has been ended, destroys it instead: libuv would refuse the reset, and Node.js would keep the
+ * handle, so that the process would never exit.
  */
 function reset(socket: Socket): void {
   if (socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();
 }
 
-/** Divides bytes at the points of messages. */
+/** Divides bytes into segments that end at the points of the messages in them. */
 function segmentsOf<Message>(
   bytes: Buffer,
   tracker: MessageTracker<Message>,

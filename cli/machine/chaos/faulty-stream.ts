@@ -1,20 +1,20 @@
-// Forwards bytes from one socket to another like a bad network: late, slowly, or not for a while. As TCP guarantees, they
-// stay in order and none is lost or duplicated.
+// Forwards bytes from one socket to another like a bad network: with latency, limited bandwidth or interruptions. As
+// TCP guarantees, bytes stay in order, and none are lost or duplicated.
 import type { Socket } from 'node:net';
 import type { Clock } from '../../../shared/clock.js';
 
-/** Beyond this the sender is paused, as by a real network. */
+/** Above this limit, reading from the source is paused, as TCP flow control would do. */
 const maxBufferedBytes = 4 << 20;
 
 export interface LinkConditions {
-  /** Latency of each byte. */
+  /** Latency added to each byte. */
   delayMs: number;
   bytesPerSecond: number;
 }
 
 export const healthyLink: LinkConditions = { delayMs: 0, bytesPerSecond: Infinity };
 
-/** Bytes, possibly none, and what to call after they have been written and before anything else is. */
+/** Bytes (possibly none), and a callback for when they have been written, but nothing after them. */
 export interface Segment {
   bytes: Buffer;
   onWritten?: () => void;
@@ -28,7 +28,7 @@ export class FaultyStream {
   readonly #segmentsOf: (bytes: Buffer) => Segment[];
   readonly #queue: (Segment & { dueMs: number })[] = [];
   #bufferedBytes = 0;
-  /** When all queued bytes will have been sent at the limited bandwidth. */
+  /** Time at which all queued bytes will have been sent at the limited bandwidth. */
   #idleFromMs = 0;
   #isHeld = false;
   #sourceHasClosed = false;
@@ -41,7 +41,7 @@ export class FaultyStream {
     this.#clock = clock;
     this.#segmentsOf = segmentsOf;
     source.on('data', (bytes: Buffer) => this.#enqueue(bytes));
-    // 'close' follows.
+    // Nothing to do: a 'close' event follows.
     source.on('error', () => undefined);
     source.on('close', () => {
       this.#sourceHasClosed = true;
@@ -50,7 +50,7 @@ export class FaultyStream {
     target.on('drain', () => this.#forward());
   }
 
-  /** Forwards nothing, without closing anything, until `release` is called. */
+  /** Stops forwarding until `release` is called. The sockets stay open. */
   hold(): void {
     this.#isHeld = true;
   }

@@ -1,5 +1,5 @@
-// Injects planned faults: waits for a fault's step and trigger, signals the worker process or impairs its link, and reverts
-// that after the fault's duration.
+// Injects planned faults: waits for the step and trigger of each fault, signals the worker process or impairs its link,
+// and reverts the fault at the end of its duration.
 import type { Clock } from '../../../shared/clock.js';
 import type { LinkMark } from './faulty-link.js';
 import type { FaultLog } from './fault-log.js';
@@ -9,7 +9,7 @@ import type { WorkerSlot } from './worker-slot.js';
 /** What the injector needs to know about the run. */
 export interface RunProgress {
   totalSteps: number;
-  /** Names of the workers that are connected. */
+  /** Names of the connected workers. */
   connectedWorkers: ReadonlySet<string>;
 }
 
@@ -20,13 +20,16 @@ export class Injector {
   readonly #run: RunProgress;
   readonly #log: FaultLog;
   readonly #clock: Clock;
-  /** Slots with a fault in effect, and what reverts it. */
+  /** Function that reverts the fault in effect, for each slot that has one. */
   readonly #revert = new Map<WorkerSlot, () => void>();
-  /** Slots with an assignment that has not been answered, and what cancels the fault that waits for it. */
+  /** Function that cancels the fault scheduled during an assignment, for each slot that has one. */
   readonly #cancel = new Map<WorkerSlot, () => void>();
   #runningStep = 1;
 
-  /** @param sliceMs time to compute a slice: half of it after an assignment arrives, the worker is computing */
+  /**
+   * @param sliceMs time to compute a slice. Faults during computing are injected half of this time after an assignment
+   *   arrives
+   */
   constructor(
     slots: readonly WorkerSlot[],
     faults: readonly PlannedFault[],
@@ -44,7 +47,7 @@ export class Injector {
     for (const slot of slots) slot.link.on('mark', (mark) => this.#onMark(slot, mark));
   }
 
-  /** Number of planned faults that have not been injected. */
+  /** Number of planned faults that have not been injected yet. */
   get pending(): number {
     return this.#pending.length;
   }
@@ -54,7 +57,7 @@ export class Injector {
     for (const slot of this.#slots) this.#trigger(slot, 'between-steps');
   }
 
-  /** Reverts everything and injects no more faults. */
+  /** Reverts all faults in effect, and injects no more. */
   stop(): void {
     this.#pending.length = 0;
     for (const cancel of this.#cancel.values()) cancel();
@@ -95,7 +98,10 @@ export class Injector {
     if (planned !== undefined) this.#inject(slot, planned);
   }
 
-  /** An assignment has arrived: half a slice later the worker is computing, unless it answers before. */
+  /**
+   * Schedules a fault during computing: half of a slice's time after an assignment has arrived, unless the worker
+   * answers earlier.
+   */
   #triggerInCompute(slot: WorkerSlot): void {
     if (this.#dueFault(slot, 'in-compute') === undefined || this.#cancel.has(slot)) return;
     const stopTimer = this.#clock.after(this.#sliceMs / 2, () => {
@@ -129,14 +135,14 @@ export class Injector {
   }
 }
 
-/** @returns what reverts the fault */
+/** @returns a function that reverts the fault */
 function applyFault(slot: WorkerSlot, { fault, trigger }: PlannedFault): () => void {
   const { link } = slot;
   const isInMessage = trigger === 'in-answer' || trigger === 'in-transfer';
   switch (fault.kind) {
     case 'kill':
       slot.kill();
-      // Otherwise the operating system would still deliver the rest of the message.
+      // Without the cut, the operating system would still deliver the rest of the message.
       if (isInMessage) link.cut();
       return () => undefined;
     case 'disconnect':

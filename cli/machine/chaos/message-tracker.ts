@@ -1,25 +1,25 @@
-// Follows the messages in one direction of a WebSocket connection, from the bytes that pass: which message it is, and where
-// its middle and its end are. It forwards nothing itself.
+// Follows the messages in one direction of a WebSocket connection. From the bytes that pass, it determines each message
+// and the positions of its middle and end. It forwards nothing itself.
 import { decodeFrame, payloadOffset } from '../../../shared/protocol/frame.js';
 
-/** Points of a message: its header is complete, half of it has passed, all of it has passed. */
+/** Points in a message: after its header, after half of its bytes, and after all of them. */
 export type MessagePoint = 'head' | 'middle' | 'end';
 
 export interface Mark<Message> {
-  /** Number of bytes of the chunk before this point. */
+  /** Number of bytes in the chunk before this point. */
   offset: number;
   point: MessagePoint;
   message: Message;
 }
 
-/** A WebSocket frame (RFC 6455) whose payload is passing. */
+/** A WebSocket frame (RFC 6455) whose payload is currently passing. */
 interface PassingFrame<Message> {
-  /** False for pings, pongs and closes. */
+  /** False for control frames: ping, pong and close. */
   isMessage: boolean;
   length: number;
   mask: readonly number[] | undefined;
   passed: number;
-  /** The unmasked bytes of the message's header, as far as they have passed. */
+  /** Unmasked bytes of the message header that have passed so far. */
   head: number[];
   message: Message | undefined;
   middle: number;
@@ -30,7 +30,7 @@ const firstControlOpcode = 8;
 
 export class MessageTracker<Message> {
   readonly #parse: (header: unknown) => Message;
-  /** Bytes of the blank line after the HTTP upgrade that have passed in a row. */
+  /** Number of consecutive bytes that match the blank line at the end of the HTTP upgrade. */
   #endOfHttpBytes = 0;
   #frameHead: number[] = [];
   #frame: PassingFrame<Message> | undefined;
@@ -40,7 +40,10 @@ export class MessageTracker<Message> {
     this.#parse = parse;
   }
 
-  /** Takes the next bytes. @returns the points in them, in order. Throws ProtocolError for an invalid message. */
+  /**
+   * Processes the next bytes. @returns the message points in them, in order. Throws ProtocolError for an invalid
+   * message.
+   */
   track(chunk: Uint8Array): Mark<Message>[] {
     const marks: Mark<Message>[] = [];
     let offset = this.#skipHttp(chunk);
@@ -91,7 +94,7 @@ export class MessageTracker<Message> {
   }
 }
 
-/** Undefined while the head is incomplete. */
+/** Returns undefined while the frame header is incomplete. */
 function parseFrameHead<Message>(head: readonly number[]): PassingFrame<Message> | undefined {
   if (head.length < 2) return undefined;
   const isMasked = (head[1] & 0x80) !== 0;
@@ -111,7 +114,7 @@ function parseFrameHead<Message>(head: readonly number[]): PassingFrame<Message>
   };
 }
 
-/** Number of bytes before a message's payload; undefined until its first four bytes have passed. */
+/** Returns the number of bytes before the payload of a message, or undefined until the first four bytes have passed. */
 function headBytesOf(head: readonly number[]): number | undefined {
   if (head.length < 4) return undefined;
   return payloadOffset(new DataView(Uint8Array.from(head.slice(0, 4)).buffer).getUint32(0, true));

@@ -1,4 +1,4 @@
-// The report of chaos: as JSON, and as text with a row per fault, the recovery time and the verdict.
+// The report of `lockstep chaos`: as JSON, or as text with a row per fault, the recovery time and the verdict.
 import { lockstepVersion } from '../../../shared/version.js';
 import { formatBytes, formatCount, formatDuration, formatLatency } from '../../output/format.js';
 import { formatTable } from '../../output/table.js';
@@ -6,7 +6,7 @@ import { recoveryOf, type FaultRecord } from './fault-log.js';
 import type { Fault, Trigger } from './fault-plan.js';
 import type { RunOutcome } from './faulted-run.js';
 
-/** What --json prints. */
+/** The report as printed by `chaos --json`. */
 export type ChaosReport = ReturnType<typeof reportOf>;
 
 export function reportOf(quiet: RunOutcome, faulted: RunOutcome, seed: number, workers: number) {

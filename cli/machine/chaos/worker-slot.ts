@@ -1,4 +1,4 @@
-// A worker process behind a link of its own. A killed process is replaced by a new one.
+// A worker process that connects through a separate link. A killed process is replaced by a new one.
 import {
   startWorkerProcess,
   type StartOptions,
@@ -8,17 +8,17 @@ import {
 import type { FaultyLink } from './faulty-link.js';
 
 export class WorkerSlot {
-  /** Counted from 0. */
+  /** Zero-based index of the worker. */
   readonly index: number;
   readonly name: string;
   readonly link: FaultyLink;
   readonly #start: () => WorkerProcess;
   #worker: WorkerProcess;
-  /** SIGKILL has been sent to the current process. */
+  /** True if SIGKILL has been sent to the current process. */
   #isKilled = false;
   #isClosed = false;
 
-  /** @param onExit called when a process exits that was not killed here */
+  /** @param onExit called when a process exits that `kill` did not kill */
   constructor(
     index: number,
     plan: WorkerPlan,
@@ -51,14 +51,14 @@ export class WorkerSlot {
     this.#worker.child.kill('SIGKILL');
   }
 
-  /** @returns what continues the process */
+  /** Suspends the process. @returns a function that resumes it */
   freeze(): () => void {
     const { child } = this.#worker;
     child.kill('SIGSTOP');
     return () => child.kill('SIGCONT');
   }
 
-  /** Waits until the process exits by itself, or kills it after a timeout. No other process replaces it. */
+  /** Waits for the process to exit, and kills it after a timeout. It is not replaced. */
   async close(timeoutMs: number): Promise<void> {
     this.#isClosed = true;
     const { child, exited } = this.#worker;

@@ -1,13 +1,14 @@
-// The result of a check by the doctor, and its text for people. The field names are those of `doctor --json`.
+// The result of one check by `lockstep doctor`, and its text output. The field names are part of the output of `doctor
+// --json`.
 
-/** `warning`: it works, but not as well as it could. `problem`: something that is needed does not work. */
+/** `warning`: training works, but not as well as it could. `problem`: something that is required does not work. */
 export type Mark = 'ok' | 'warning' | 'problem';
 
 export interface Check {
   about: string;
   mark: Mark;
   says: string;
-  /** A command or another remedy; absent if all is well. */
+  /** Command or other action that fixes the problem; absent if there is none. */
   remedy?: string | undefined;
 }
 
@@ -22,7 +23,7 @@ export function checksMarked(mark: Mark, groups: readonly CheckGroup[]): Check[]
 
 const markWidth = 'problem'.length;
 
-/** A table with the mark, the subject and the finding of each check, and the remedy below. */
+/** Formats a table with the mark, subject and finding of each check, and the remedy below. */
 export function describeChecks(groups: readonly CheckGroup[]): string[] {
   const aboutWidth = Math.max(...groups.flatMap(({ checks }) => checks.map(({ about }) => about.length)));
   const indent = ' '.repeat(2 + markWidth + 2 + aboutWidth + 2);
@@ -39,7 +40,7 @@ export function describeChecks(groups: readonly CheckGroup[]): string[] {
   ]);
 }
 
-/** Memory and disk space, in binary units as the system's own tools show them. */
+/** Formats memory or disk space in binary units, like the tools of the operating system. */
 export function formatGibibytes(bytes: number): string {
   const size = bytes / 2 ** 30;
   return `${size < 10 ? size.toFixed(1) : size.toFixed(0)} GiB`;

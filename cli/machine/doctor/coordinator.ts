@@ -17,7 +17,9 @@ import {
 import { withFlags } from '../../output/flag-names.js';
 import type { Check } from './check.js';
 
-/** With more than this between them, the logs of two machines are hard to compare. The Date header has whole seconds. */
+/**
+ * Larger differences make it hard to compare the logs of two machines. The Date header has a resolution of one second.
+ */
 const maxClockSkewMs = 5_000;
 
 const health = z.looseObject({
@@ -27,7 +29,7 @@ const health = z.looseObject({
 });
 const refusal = z.looseObject({ error: z.string() });
 
-/** @param url as for a worker: ws://HOST:PORT or wss://HOST:PORT */
+/** @param url URL that a worker would use: ws://HOST:PORT or wss://HOST:PORT */
 export async function checkCoordinator(url: string, credentials: Credentials = {}): Promise<Check[]> {
   const about = 'connection';
   let response: Response;
@@ -68,7 +70,7 @@ function checkProtocol(protocol: number | undefined, release: string | undefined
   };
 }
 
-/** Whether a WebSocket can be opened: some proxies block them. No hello is sent, so no worker joins. */
+/** Checks whether a WebSocket can be opened, because some proxies block them. No hello is sent, so no worker joins. */
 async function checkUpgrade(url: string, tls: ClientTls | undefined): Promise<Check> {
   const about = 'WebSockets';
   const problem = (says: string, remedy?: string): Check => ({ about, mark: 'problem', says, remedy });
@@ -76,7 +78,7 @@ async function checkUpgrade(url: string, tls: ClientTls | undefined): Promise<Ch
   try {
     const { status, body } = await upgrade(url, tls);
     if (status === 101) return { about, mark: 'ok', says: 'can be opened' };
-    // The coordinator's own answer to a missing or wrong client certificate includes the remedy.
+    // If the coordinator refuses a missing or wrong client certificate, its response includes the remedy.
     if (status === 403 && /^[^<\n]{1,1000}$/.test(body)) return problem(`are refused: ${body}`);
     return problem(`are refused (HTTP ${status})`, proxyRemedy);
   } catch (error) {
@@ -84,7 +86,10 @@ async function checkUpgrade(url: string, tls: ClientTls | undefined): Promise<Ch
   }
 }
 
-/** A worker token may not read the status, but the refusal reports its role, so it is known. */
+/**
+ * Checks the token by requesting the status. A worker token may not read the status, but the refusal reports the role
+ * of the token, which shows that the coordinator knows it.
+ */
 async function checkToken(url: string, credentials: Credentials): Promise<Check> {
   const about = 'token';
   const ok = (says: string): Check => ({ about, mark: 'ok', says });
@@ -94,7 +99,7 @@ async function checkToken(url: string, credentials: Credentials): Promise<Check>
   const reason = refusal.safeParse(parseJson(body)).data?.error ?? `HTTP ${status}`;
   const remedy = 'pass a token that the coordinator knows, with LOCKSTEP_TOKEN or --token-file';
   const role = headers['lockstep-role'];
-  // Refused for another reason, which includes its remedy.
+  // Refused for another reason; the response includes the remedy.
   if (status === 403 && role === undefined) return problem(`not checked: ${reason}`);
   if (token === undefined) {
     if (status === 200) return ok('none given; this machine needs none to read the status');
@@ -114,7 +119,7 @@ export function checkClock({
   const about = 'clock';
   const theirsMs = Date.parse(headers.date ?? '');
   if (Number.isNaN(theirsMs)) return { about, mark: 'ok', says: 'unknown: the coordinator sends no Date header' };
-  // The header is truncated to the second: it lacks half a second on average.
+  // The header is truncated to whole seconds, so it is half a second too early on average.
   const skewMs = theirsMs + 500 - (sentMs + receivedMs) / 2;
   const seconds = Math.abs(skewMs / 1000).toFixed(0);
   if (Math.abs(skewMs) <= maxClockSkewMs) return { about, mark: 'ok', says: 'agrees within seconds' };
@@ -154,7 +159,7 @@ function explainUnreachable(error: unknown, url: string): { says: string; remedy
   return explanations[systemCodeOf(error) ?? ''] ?? unknown;
 }
 
-/** The answer to a WebSocket upgrade: its status, and its body if it is refused. */
+/** Requests a WebSocket upgrade. Returns the HTTP status, and the body if the upgrade is refused. */
 async function upgrade(url: string, tls: ClientTls | undefined): Promise<Pick<Response, 'status' | 'body'>> {
   const headers = {
     connection: 'Upgrade',

@@ -1,4 +1,4 @@
-// Checks the folders that Lockstep writes to, by writing to them: permissions and free space.
+// Checks the permissions and free space of the folders that Lockstep writes to, by writing to them.
 import { open, rm, statfs } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -7,15 +7,15 @@ import { formatGibibytes, type Check, type Mark } from './check.js';
 
 export interface FolderCheck {
   about: string;
-  /** It may not exist yet. */
+  /** Folder to check. It need not exist yet. */
   folder: string;
-  /** The option or variable that chooses another folder. */
+  /** Option or environment variable that chooses another folder. */
   chosenBy: string;
   markIfReadOnly: Exclude<Mark, 'ok'>;
   minFreeBytes: number;
 }
 
-/** A few pages: a full disk rejects them. */
+/** Size of the test file: a few pages, so that a full disk rejects it. */
 const testBytes = 64 * 1024;
 
 export async function checkFolder(check: FolderCheck): Promise<Check> {
@@ -41,7 +41,7 @@ function nearestExisting(folder: string): string {
   return existing;
 }
 
-/** Why nothing can be written there, or null. Leaves no file. */
+/** Returns why nothing can be written to the folder, or null if it is writable. Leaves no file behind. */
 async function failureToWrite(folder: string): Promise<string | null> {
   const testFile = join(folder, `.lockstep-doctor-${process.pid}`);
   try {

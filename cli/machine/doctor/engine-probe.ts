@@ -1,5 +1,5 @@
-// The program of a process that tries one engine, as a library for another CPU may crash the process that loads it. Its
-// argument is the engine's name; it answers over its IPC channel.
+// Program that tries one engine, in a separate process because a library built for another CPU may crash the process
+// that loads it. Its argument is the name of the engine; it sends its answer over the IPC channel.
 import { messageOf } from '../../../shared/errors.js';
 import { openEngine, type EngineName } from '../../../worker/engines/registry.js';
 import type { ProbeAnswer } from './engines.js';

@@ -1,4 +1,4 @@
-// Checks each engine: whether it loads and computes correctly, and if not, why and what to do.
+// Checks whether each engine loads and computes correctly. If not, explains why and what to do.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -10,23 +10,26 @@ import type { Check } from './check.js';
 import { wasmStepSha256 } from './self-test.js';
 
 const flavor = z.enum(['gpu', 'cpu']);
-/** The message of a probe. It is parsed because the program may be another version while an update is in progress. */
+/**
+ * Message from a probe process. It is validated because the program may be of another version while an update is in
+ * progress.
+ */
 const probeAnswer = z.discriminatedUnion('loads', [
   z.object({
     loads: z.literal(true),
     fingerprint: z.string(),
-    /** Hash of one step: see self-test.ts. */
+    /** SHA-256 of the gradient and batch statistics of one step; see self-test.ts. */
     sha256: z.string(),
-    /** Whether the same step has the same hash again. */
+    /** Whether computing the same step again gives the same hash. */
     repeats: z.boolean(),
-    /** Distance of the gradient, relative to the length of wasm's gradient. */
+    /** Distance of the gradient from the gradient of the wasm engine, relative to the length of the latter. */
     distanceFromWasm: z.number().or(z.nan()).nullable(),
     tensorFlow: z.object({ isGpuPackage: z.boolean(), usesGpu: z.boolean(), folder: z.string() }).optional(),
   }),
   z.object({
     loads: z.literal(false),
     message: z.string(),
-    /** Where TensorFlow was looked for. */
+    /** Locations that were searched for TensorFlow. */
     places: z.array(z.object({ flavor, packageName: z.string(), folder: z.string().nullable(), reason: z.string() })),
   }),
 ]);
@@ -35,16 +38,16 @@ export type ProbeAnswer = z.infer<typeof probeAnswer>;
 export interface Probe {
   /** Null if the process exited without an answer. */
   answer: ProbeAnswer | null;
-  /** How the process exited: `signal SIGILL`, `exit status 1`. */
+  /** How the process exited, for example `signal SIGILL` or `exit status 1`. */
   exit: string;
-  /** Its stderr, with TensorFlow's log. */
+  /** stderr of the process, which includes the log of TensorFlow. */
   log: string;
 }
 
 /** TensorFlow with CUDA takes half a minute to load from a slow disk. */
 const probeTimeoutMs = 120_000;
 
-/** Loads an engine and computes with it, in a process of its own. */
+/** Loads an engine and computes with it, in a separate process. */
 export async function probeEngine(name: Exclude<EngineName, 'auto'>): Promise<Probe> {
   const program = fileURLToPath(new URL('./engine-probe.js', import.meta.url));
   const child = fork(program, [name], {
@@ -75,7 +78,10 @@ export function checkWasm({ answer, exit, log }: Probe): Check {
   return { about: 'wasm', mark: 'ok', says: 'computes the same bits as every other machine' };
 }
 
-/** Limit for float32 gradients of the same step: rounding causes 1e-6, TensorFloat-32 on GPUs 1e-3. */
+/**
+ * Maximum relative distance between float32 gradients of the same step. Rounding causes 1e-6, and TensorFloat-32 on
+ * GPUs 1e-3.
+ */
 const maxDistance = 0.02;
 
 /** @param isRequired whether --engine tensorflow was given; otherwise wasm can be used instead */
@@ -106,7 +112,7 @@ export function checkTensorFlow({ answer, exit, log }: Probe, isRequired: boolea
 
 type NotLoaded = Extract<ProbeAnswer, { loads: false }>;
 
-/** Describes the installations that were found, or that there is none. */
+/** Describes what is wrong with the installations that were found, or that there are none. */
 function explainLoadFailure({ message, places }: NotLoaded): { says: string; remedy: string } {
   if (places.length === 0) return { says: message, remedy: 'use --engine wasm, which does not need it' };
   const diagnosed = places

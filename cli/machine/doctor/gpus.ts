@@ -13,11 +13,11 @@ export interface GpuFacts {
   driverVersion: string | undefined;
   /** The result of running nvidia-smi. */
   smi: { isInstalled: boolean; succeeded: boolean; output: string };
-  /** CUDA_VISIBLE_DEVICES. */
+  /** Value of CUDA_VISIBLE_DEVICES. */
   visibleDevices: string | undefined;
 }
 
-/** The oldest driver for CUDA 12. */
+/** Oldest driver version for CUDA 12. */
 const minDriver = 525;
 const nvidiaVendor = '0x10de';
 /** Prefix of the PCI classes of display controllers, including 3D controllers without a display. */
@@ -53,11 +53,11 @@ function devicesOnBus(folder: string): number {
   ).length;
 }
 
-/** A TensorFlow that loads. */
+/** An installation of TensorFlow that loads. */
 export interface TensorFlowOnGpus {
   isGpuPackage: boolean;
   usesGpu: boolean;
-  /** Written while it loaded. */
+  /** stderr output of TensorFlow while it loaded. */
   log: string;
 }
 

@@ -1,5 +1,5 @@
-// Checks what every engine needs: Node.js, CPU, memory and C library. The facts are parameters, so that tests can describe
-// other machines.
+// Checks what every engine needs: Node.js, CPU, memory and C library. The facts are parameters, so that tests can
+// describe other machines.
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { instructionSets, processorName, processorVendor } from '../../../shared/processor.js';
 import { hasFastBfloat16 } from '../../../worker/engines/tensorflow/precision.js';
@@ -7,14 +7,14 @@ import { formatGibibytes, type Check } from './check.js';
 import { readOptionalFile } from './optional-file.js';
 
 export interface MachineFacts {
-  /** For example `20.20.0`. */
+  /** Version of Node.js, for example `20.20.0`. */
   nodeVersion: string;
   platform: string;
   architecture: string;
   cpu: string;
-  /** As in /proc/cpuinfo; undefined on systems without it. */
+  /** CPU vendor as named in /proc/cpuinfo; undefined on systems without that file. */
   vendor: string | undefined;
-  /** As in /proc/cpuinfo; null on systems without it. */
+  /** Supported instruction sets as named in /proc/cpuinfo; null on systems without that file. */
   instructionSets: readonly string[] | null;
   /** Number of CPU cores that this process may use. */
   cores: number;
@@ -24,12 +24,12 @@ export interface MachineFacts {
   memoryBytes: number;
   /** Memory that is available to programs. */
   availableBytes: number;
-  /** Undefined if the C library is not glibc. */
+  /** Version of glibc; undefined if the C library is not glibc. */
   glibcVersion: string | undefined;
 }
 
 const minNode = 20;
-/** The newest version that the tests run on. */
+/** Newest major version that the tests run on. */
 const newestTestedNode = 24;
 const instructionSetNames: Readonly<Record<string, string>> = {
   avx: 'AVX',
@@ -39,7 +39,10 @@ const instructionSetNames: Readonly<Record<string, string>> = {
   avx512_fp16: 'AVX-512 float16',
   amx_bf16: 'AMX bfloat16',
 };
-/** Peak of `bench` with one thread, ResNet-20 and slices of 32 images: 190 MiB with wasm, 630 MiB with tensorflow. */
+/**
+ * Peak memory use of `bench` with one thread, ResNet-20 and slices of 32 images is 190 MiB with wasm and 630 MiB with
+ * tensorflow.
+ */
 const minAvailableBytes = 2 ** 30;
 
 export function readMachine(): MachineFacts {
@@ -60,7 +63,10 @@ export function readMachine(): MachineFacts {
   };
 }
 
-/** @param cpuMax the control group's cpu.max: `QUOTA PERIOD` in microseconds, or `max PERIOD` */
+/**
+ * Returns the CPU limit in cores, or null without a limit.
+ * @param cpuMax contents of cpu.max of the control group: `QUOTA PERIOD` in microseconds, or `max PERIOD`
+ */
 export function coreQuotaIn(cpuMax: string): number | null {
   const [quota, period] = cpuMax.trim().split(' ').map(Number);
   return quota > 0 && period > 0 ? quota / period : null;

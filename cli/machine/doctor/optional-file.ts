@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** The text of a file that only some systems have; empty if it cannot be read. */
+/** Returns the text of a file that exists only on some systems, or an empty string if it cannot be read. */
 export function readOptionalFile(file: string): string {
   try {
     return readFileSync(file, 'utf8');

@@ -7,7 +7,7 @@ import { littleEndianBytes } from '../../../shared/network/layout-hash.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import type { Engine } from '../../../worker/engine.js';
 
-/** Hash of the gradient and the batch statistics with the wasm engine. */
+/** SHA-256 of the gradient and the batch statistics computed by the wasm engine. */
 export const wasmStepSha256 = '464988b28bc847063bc3198e5bad2c4dd6c0640befbe1289c30ccc394346bec5';
 
 const layout = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'projection', convBias: true, bnEpsilon: 0.001 });
@@ -18,7 +18,7 @@ export interface ComputedStep {
   gradient: Float32Array;
 }
 
-/** Computes the step, which derives from seed 0. */
+/** Computes the step. Weights, images and augmentations derive from seed 0. */
 export async function computeStep(engine: Engine): Promise<ComputedStep> {
   const model = await engine.createModel(layout, 'imagenet');
   try {
@@ -34,7 +34,7 @@ export async function computeStep(engine: Engine): Promise<ComputedStep> {
   }
 }
 
-/** The length of the difference divided by the length of `expected`. NaN if one of the vectors contains NaN. */
+/** Returns |actual − expected| / |expected| in the Euclidean norm. NaN if one of the vectors contains NaN. */
 export function relativeDistance(actual: Float32Array, expected: Float32Array): number {
   const squaredLength = (values: Float32Array) => values.reduce((sum, value) => sum + value * value, 0);
   return Math.sqrt(squaredLength(actual.map((value, i) => value - expected[i])) / squaredLength(expected));

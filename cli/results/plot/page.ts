@@ -1,9 +1,9 @@
-// The HTML page of a plot. It contains its script, styles and data, and its content security policy forbids loading anything
-// else.
+// The HTML page of a plot. It contains its script, styles and data, and its content security policy forbids loading
+// anything else.
 import { createHash } from 'node:crypto';
 import type { PlotData } from '../../../web/plot/curves.js';
 
-/** Built from web/plot. */
+/** Script and styles of the page, built from web/plot. */
 export interface PageParts {
   script: string;
   styles: string;

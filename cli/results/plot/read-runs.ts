@@ -8,7 +8,7 @@ import { curvesFrom } from './run-curves.js';
 
 const metricsFile = 'metrics.jsonl';
 
-/** The part of a configuration that a plot shows. Runs of other versions may lack some of it. */
+/** Configuration fields that a plot shows. Runs of other versions of Lockstep may lack some of them. */
 const shownConfig = z
   .object({
     depth: z.number(),
@@ -47,7 +47,7 @@ async function explainMissingMetrics(folder: string, cause: unknown): Promise<st
   return `RUN-DIR is ${folder}, whose ${metricsFile} cannot be read (${messageOf(cause)})`;
 }
 
-/** Empty if the run directory has no configuration. */
+/** Returns a description of the configuration; it is empty if the run directory has no configuration. */
 async function settingsOf(folder: string): Promise<Pick<RunCurves, 'settings' | 'batchSize'>> {
   const text = await readFile(path.join(folder, 'config.json'), 'utf8').catch((error: unknown) => {
     if (systemCodeOf(error) === 'ENOENT') return '{}';
@@ -66,7 +66,7 @@ async function settingsOf(folder: string): Promise<Pick<RunCurves, 'settings' | 
   return { settings: parts.flat().join(', '), batchSize: batchSize ?? null };
 }
 
-/** The shortest suffixes of the paths that are distinct; identical paths are numbered. */
+/** Returns the shortest suffix of each path that distinguishes it from the others. Identical paths are numbered. */
 export function distinctNames(paths: readonly string[]): string[] {
   const parts = paths.map((each) => each.split(path.sep).filter((part) => part !== ''));
   return parts.map((own, index) => {

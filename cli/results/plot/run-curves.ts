@@ -1,14 +1,14 @@
-// The curves of a run, from the text of its metrics.jsonl.
+// Extracts the curves of a run from the text of its metrics.jsonl.
 import { z } from 'zod';
 import { bucketsOf, bucketSizeFor, type Buckets } from '../../../web/charts/buckets.js';
 import { stepQuantities, type Evaluation, type RunCurves, type StepQuantity } from '../../../web/plot/curves.js';
 import { LockstepError } from '../../../shared/errors.js';
 import { parseJson } from '../../../shared/json.js';
 
-/** Points per curve: more than a chart on a wide screen has pixels. */
+/** Maximum number of points per curve: more than the pixel width of a chart on a wide screen. */
 const maxPoints = 2048;
 
-/** JSON cannot represent a loss of NaN: it is null. */
+/** A number, or null for NaN, which JSON cannot represent. */
 const measured = z.number().nullable();
 const evaluation = z.object({ step: z.number(), epoch: z.number(), loss: measured, accuracy: measured });
 const line = z.discriminatedUnion('type', [
@@ -20,9 +20,9 @@ const line = z.discriminatedUnion('type', [
 type Line = z.infer<typeof line>;
 
 /**
- * @param text the contents of metrics.jsonl; an incomplete last line, of a running run, is ignored
- * @param source the file name, for errors
- * Throws `bad-data` for an invalid line, and if there is no step yet.
+ * Throws `bad-data` for an invalid line, or if there are no steps yet.
+ * @param text contents of metrics.jsonl; an incomplete last line is ignored, because the run may still be writing it
+ * @param source file name for error messages
  */
 export function curvesFrom(text: string, source: string): Omit<RunCurves, 'name' | 'settings' | 'batchSize'> {
   const lines = parseLines(text, source);
@@ -58,7 +58,7 @@ export function curvesFrom(text: string, source: string): Omit<RunCurves, 'name'
 
 function parseLines(text: string, source: string): Line[] {
   const texts = text.split('\n');
-  // Empty, or an incomplete line.
+  // The text after the last newline is empty or an incomplete line.
   texts.pop();
   return texts.map((json, index) => {
     const parsed = line.safeParse(parseJson(json));
@@ -70,7 +70,7 @@ function parseLines(text: string, source: string): Line[] {
   });
 }
 
-/** In order of steps. A step that was repeated after resuming has several lines. */
+/** Returns the last line of each step, sorted by step. A step that was repeated after resuming has several lines. */
 function lastOfEachStep<L extends { step: number }>(lines: readonly L[]): L[] {
   return [...new Map(lines.map((each) => [each.step, each])).values()].toSorted((a, b) => a.step - b.step);
 }
@@ -79,7 +79,7 @@ function evaluationOf({ step, epoch, loss, accuracy }: z.infer<typeof evaluation
   return loss === null || accuracy === null ? [] : [{ step, epoch, loss: rounded(loss), accuracy: rounded(accuracy) }];
 }
 
-/** Null until a second epoch has begun. */
+/** Returns null until a second epoch has begun. */
 function stepsPerEpochOf(steps: readonly { step: number; epoch: number }[]): number | null {
   const later = steps.find(({ epoch }, index) => index > 0 && epoch > steps[index - 1].epoch);
   return later === undefined ? null : (later.step - 1) / (later.epoch - 1);
@@ -89,7 +89,7 @@ function roundedBuckets({ x, mean, low, high }: Buckets): Buckets {
   return { x, mean: mean.map(rounded), low: low.map(rounded), high: high.map(rounded) };
 }
 
-/** Six significant digits, more than any screen shows, make the page a third as long. */
+/** Rounds to six significant digits, more than a screen can show. This makes the page a third as long. */
 function rounded(value: number): number {
   return Number(value.toPrecision(6));
 }

@@ -6,9 +6,9 @@ import { plotPage, type PageParts } from './page.js';
 import { readRuns } from './read-runs.js';
 
 /**
- * Replaces an existing file.
- * @returns the size in bytes
- * Throws `bad-option` if a folder is not a run directory or the file cannot be written, `bad-data` if metrics are damaged.
+ * Writes the plot, replacing an existing file. Throws `bad-option` if a folder is not a run directory or the file
+ * cannot be written, and `bad-data` if metrics are damaged.
+ * @returns the size of the file in bytes
  */
 export async function writePlot(runs: readonly string[], file: string): Promise<number> {
   if (!/\.html?$/i.test(file)) {
@@ -27,7 +27,7 @@ export async function writePlot(runs: readonly string[], file: string): Promise<
   return Buffer.byteLength(page);
 }
 
-/** The build writes them next to the compiled code. */
+/** Reads the script and styles, which the build writes next to the compiled code. */
 async function readParts(): Promise<PageParts> {
   const read = (name: string) => readFile(new URL(`../../../web/${name}`, import.meta.url), 'utf8');
   const [script, styles] = await Promise.all([read('plot.js'), read('plot.css')]);

@@ -1,10 +1,10 @@
-// The facts of a run that a dashboard page is sent once.
+// Facts about a run, sent to each dashboard page once.
 import type { Config } from '../../../shared/config/config.js';
 import type { RunFacts } from '../../../shared/monitoring/messages.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import { lockstepVersion } from '../../../shared/version.js';
 
-/** @param rest the facts that are not in the configuration */
+/** @param rest facts that are not part of the configuration */
 export function factsOf(
   config: Config,
   rest: Pick<RunFacts, 'runId' | 'runDirectory' | 'dataset' | 'totalSteps' | 'stepsPerEpoch'>,

@@ -1,6 +1,6 @@
-// Sends the state of a run to the dashboard pages that are open: everything at first, then only what is new and what has
-// changed, at most four times a second. Costs nothing while no page is open. A page that reads too slowly misses updates and
-// gets the sum of them later.
+// Sends the state of a run to open dashboard pages: first everything, then only additions and changes, at most four
+// times a second. Does no work while no page is open. A page that reads too slowly misses updates and later receives
+// one update that covers them.
 import type { Clock } from '../../../shared/clock.js';
 import { differenceBetween, type Difference } from '../../../shared/monitoring/difference.js';
 import type { LiveState, WatchMessage } from '../../../shared/monitoring/messages.js';
@@ -9,44 +9,47 @@ import type { HistoryLine, RunHistory } from './run-history.js';
 
 /** Minimum time between two updates. */
 export const minPauseMs = 250;
-/** Interval of updates when nothing happens, for values that change by themselves, such as the time since a worker was seen. */
+/**
+ * Update interval while no events occur, for values that change over time, such as the time since a worker was last
+ * heard from.
+ */
 const idleUpdateMs = 1_000;
-/** A page that is further behind is sent the whole history again. */
+/** Number of latest steps always kept for updates. A page that is further behind receives the whole history again. */
 const keptSteps = 1_000;
-/** A page with more bytes in its socket's buffer misses an update. */
+/** Maximum number of buffered bytes. A page whose socket has more unsent bytes than this misses an update. */
 const maxBufferedBytes = 1 << 16;
 
-/** An open page, at the other end of a socket. */
+/** An open dashboard page, reached through a WebSocket. */
 export interface Subscriber {
   send(text: string): void;
-  /** Bytes that have not left yet. */
+  /** Bytes queued in the socket that have not been sent yet. */
   readonly bufferedBytes: number;
-  /** Closes the socket after everything has left. */
+  /** Closes the socket after everything has been sent. */
   close(): void;
 }
 
-/** What a page has been sent, as counts over the whole run. */
+/** Number of items of each kind that a page has received, counted from the start of the run. */
 interface Sent {
   steps: number;
   evaluations: number;
   events: number;
-  /** Number of live states. */
+  /** Sequence number of the last live state sent to the page. */
   live: number;
 }
 
 export interface FeedOptions {
   clock: Clock;
-  /** Reads the history up to now. Later lines are passed to `add`. */
+  /** Reads the history so far. Later lines are passed to add(). */
   readHistory: () => Promise<RunHistory>;
-  /** The first message to a page, which identifies the run. */
+  /** First message to each page; identifies the run. */
   greeting: WatchMessage;
-  /** Returns the current state, as a new value each time. */
+  /** Returns the current state as a new object each time. */
   live: () => LiveState | null;
 }
 
-/** The current live state, and how it differs from the one before. */
+/** The current live state, and its difference from the previous live state. */
 interface LiveChange {
-  /** The count of the one before. */
+  /** Sequence number of the previous live state. */
   before: number;
   difference: Difference | null;
   live: LiveState | null;
@@ -54,7 +57,7 @@ interface LiveChange {
 
 export class Feed {
   readonly #options: FeedOptions;
-  /** The open pages, and what each was sent; undefined before its first update. */
+  /** Open pages with what each has received; undefined for a page before its first update. */
   readonly #subscribers = new Map<Subscriber, Sent | undefined>();
   #history: RunHistory | undefined;
   #reading: Promise<RunHistory> | undefined;
@@ -62,7 +65,7 @@ export class Feed {
   #early: HistoryLine[] = [];
   #latestSteps: StepPoint[] = [];
   #stepCount = 0;
-  /** The last live state sent, and the number of live states sent so far. */
+  /** The last live state sent. `#liveCount` is the number of live states so far. */
   #live: LiveState | null = null;
   #liveCount = 0;
   #cancelUpdate: (() => void) | undefined;
@@ -73,7 +76,9 @@ export class Feed {
     this.#options = options;
   }
 
-  /** Adds a line of metrics.jsonl. Before the first page is opened, lines are ignored: the history will contain them. */
+  /**
+   * Adds a line of metrics.jsonl. Until the first page opens, lines are ignored, because the history will contain them.
+   */
   add(line: HistoryLine): void {
     if (this.#reading === undefined) return;
     if (this.#history === undefined) this.#early.push(line);
@@ -81,7 +86,7 @@ export class Feed {
     this.changed();
   }
 
-  /** Schedules an update. */
+  /** Schedules an update of the open pages. */
   changed(): void {
     if (this.#subscribers.size === 0 || this.#cancelUpdate !== undefined) return;
     const { clock } = this.#options;
@@ -92,7 +97,7 @@ export class Feed {
     });
   }
 
-  /** Rejects if the history cannot be read. */
+  /** Adds a page. Rejects if the history cannot be read. */
   async subscribe(subscriber: Subscriber): Promise<void> {
     subscriber.send(JSON.stringify(this.#options.greeting));
     this.#subscribers.set(subscriber, undefined);
@@ -108,7 +113,7 @@ export class Feed {
     if (this.#subscribers.size === 0) this.#stopTimers();
   }
 
-  /** Sends an update and then a last message, to slow pages too. */
+  /** Sends a last update, then a final message, which slow pages receive too. */
   end(message: WatchMessage): void {
     this.#update();
     const text = JSON.stringify(message);
@@ -130,7 +135,7 @@ export class Feed {
     const change: LiveChange = { before: this.#liveCount, difference, live };
     this.#live = live;
     this.#liveCount++;
-    // Pages that have been sent the same so far, as all that keep up have, are sent the same text.
+    // Pages that have received the same items share one text. This applies to all pages that keep up.
     const texts = new Map<string, string>();
     for (const [subscriber, sent] of this.#subscribers) {
       if (subscriber.bufferedBytes > maxBufferedBytes) continue;
@@ -145,7 +150,7 @@ export class Feed {
   async #read(): Promise<void> {
     this.#reading ??= this.#options.readHistory();
     const history = await this.#reading.catch((error: unknown) => {
-      // The next page tries again.
+      // The next page to open tries again.
       this.#reading = undefined;
       this.#early = [];
       throw error;
@@ -174,7 +179,7 @@ export class Feed {
     };
   }
 
-  /** The message for a page that has been sent so much. */
+  /** Returns the message for a page that has already received the items counted in `sent`. */
   #messageAfter(history: RunHistory, sent: Sent | undefined, { before, difference, live }: LiveChange): WatchMessage {
     const { steps, evaluations, events, eventCount } = history;
     const newSteps = this.#stepCount - (sent?.steps ?? 0);

@@ -1,4 +1,4 @@
-// The dashboard of a running run: subscribes to its events and feeds the open pages.
+// The dashboard of a run in progress: subscribes to its events and feeds the open pages.
 import type { Clock } from '../../../shared/clock.js';
 import type { LiveState, RunFacts } from '../../../shared/monitoring/messages.js';
 import { metricsLineOf } from '../../run/metrics-lines.js';
@@ -9,8 +9,8 @@ import { DashboardRoutes, type DashboardOptions } from './routes.js';
 import { readHistory } from './run-history.js';
 
 /**
- * @param live returns the current state, as a new value each time
- * @param access who may do what, and how an operator's requests are carried out
+ * @param live returns the current state as a new object each time
+ * @param access the access policy, and the function that carries out operators' requests
  * @returns the routes that the coordinator's port serves
  */
 export function openLiveDashboard(
@@ -40,7 +40,7 @@ export function openLiveDashboard(
   return new DashboardRoutes({
     ...access,
     subscribe(page) {
-      // If metrics.jsonl cannot be read, the page shows a lost connection.
+      // If metrics.jsonl cannot be read, close the page's socket; the page then shows a lost connection.
       feed.subscribe(page).catch(() => page.close());
       return () => feed.unsubscribe(page);
     },

@@ -1,9 +1,9 @@
-// The page's files, as the build wrote them. Each is read when it is first requested, and kept.
+// Serves the dashboard page's built files. Each file is read when it is first requested, then cached.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { builtFile } from '../../../shared/built-file.js';
 
-/** The files that can be requested, by path. Nothing else is ever opened. */
+/** Files by request path. No other file is ever opened. */
 const files: Readonly<Record<string, { name: string; type: string }>> = {
   '/': { name: 'index.html', type: 'text/html; charset=utf-8' },
   '/dashboard.js': { name: 'dashboard.js', type: 'text/javascript; charset=utf-8' },
@@ -14,14 +14,14 @@ const files: Readonly<Record<string, { name: string; type: string }>> = {
 export interface PageFile {
   type: string;
   content: Buffer;
-  /** Changes with the content. */
+  /** HTTP entity tag; changes when the content changes. */
   etag: string;
 }
 
 export class PageFiles {
   readonly #read = new Map<string, Promise<PageFile>>();
 
-  /** Undefined if the path is not one of the page's files. */
+  /** Returns the file at a path, or undefined if the path is not one of the page's files. */
   get(path: string): Promise<PageFile> | undefined {
     if (!Object.hasOwn(files, path)) return undefined;
     const reading = this.#read.get(path) ?? readPageFile(files[path]);

@@ -1,4 +1,4 @@
-// The dashboard of a run that has ended: the same page, read from the run directory and served on loopback only.
+// The dashboard of a recorded run: the same page, with data from the run directory, served on loopback only.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { listen } from '../../connections/server.js';
@@ -15,14 +15,17 @@ export interface RecordedDashboard {
 
 const host = '127.0.0.1';
 
-/** Throws `bad-option` if the directory is not a run directory, and `port-in-use`. @param port 0 for any free port */
+/**
+ * Serves the dashboard of a run directory. Throws `bad-option` if it is not a run directory, or `port-in-use`.
+ * @param port port to listen on; 0 for any free port
+ */
 export async function openRecordedDashboard(directory: string, port: number): Promise<RecordedDashboard> {
   await readRecordedRun(directory);
   const routes = new DashboardRoutes({
     policy: () => ({ tokens: TokenTable.none, isLoopback: true }),
     operate: undefined,
     subscribe(page) {
-      // If the directory cannot be read any more, the page shows a lost connection.
+      // If the directory has become unreadable, the page shows a lost connection.
       sendRun(page, directory).catch(() => undefined);
       return () => undefined;
     },

@@ -1,4 +1,4 @@
-// Reads a run directory as the messages that a dashboard page is sent.
+// Reads a run directory and returns the messages to send to a dashboard page.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
@@ -27,7 +27,7 @@ const report = z.object({
   ),
 }) satisfies z.ZodType<ReportSummary>;
 
-/** Reads the directory of a run, which may still be running. Throws `bad-option` if it is not a run directory. */
+/** Reads a run directory; the run may still be in progress. Throws `bad-option` if it is not a run directory. */
 export async function readRecordedRun(directory: string): Promise<readonly WatchMessage[]> {
   const config = await readConfig(directory);
   const { steps, evaluations, events, stepsPerEpoch } = await readHistory(path.join(directory, 'metrics.jsonl'));

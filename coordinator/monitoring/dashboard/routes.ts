@@ -1,5 +1,5 @@
-// The dashboard's routes on the coordinator's port: the page's files, /session, /login, /logout, /control for operators, and
-// /watch, the WebSocket of an open page.
+// The dashboard's routes on the coordinator's port: the page's files, /session, /login, /logout, /control for
+// operators, and /watch, the WebSocket of an open page.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
@@ -21,20 +21,23 @@ import type { Subscriber } from './feed.js';
 import { PageFiles, type PageFile } from './page-files.js';
 import { WatchSockets } from './watch-sockets.js';
 
-/** Requests have a token or an action as their body. */
+/** Maximum size of a request body, which contains a token or an action. */
 const maxBodyBytes = 4_096;
 const login = z.strictObject({ token: z.string().max(1000) });
 
 export interface DashboardOptions {
-  /** Who may do what; read for each request. */
+  /** Returns the current access rules; called for each request. */
   policy: () => PortAccess;
-  /** Called with every page that opens. @returns a function to call when the page has gone */
+  /** Called with each page that opens. @returns a function to call when the page has closed */
   subscribe: (page: Subscriber) => () => void;
-  /** Carries out a request; undefined if there is no run to operate. @returns why the request is refused; undefined if it was carried out */
+  /**
+   * Carries out an operator's request; undefined if there is no run to control.
+   * @returns why the request is refused; undefined if it was carried out
+   */
   operate: ((request: OperatorRequest, by: string) => string | undefined) | undefined;
 }
 
-/** The operator's name if a page on this machine sent no token. */
+/** Name of the operator for requests without a token from this machine. */
 const localUser = 'a user of this machine';
 
 export class DashboardRoutes implements ServedPages {
@@ -130,7 +133,10 @@ export class DashboardRoutes implements ServedPages {
     });
   }
 
-  /** Pages of other sites can send forms but not JSON, so requiring JSON protects against them, as Origin and SameSite do. */
+  /**
+   * Reads and parses a JSON body. Pages of other sites can send forms but not JSON, so requiring JSON protects against
+   * cross-site requests, in addition to the Origin check and SameSite cookies.
+   */
   #readBody<Body>(
     request: IncomingMessage,
     response: ServerResponse,

@@ -1,4 +1,4 @@
-// A run's history as metrics.jsonl records it, in bounded memory: curves, evaluations, and the latest events.
+// A run's history as recorded in metrics.jsonl, in bounded memory: curves, evaluations, and the latest events.
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
@@ -6,11 +6,11 @@ import { parseJson } from '../../../shared/json.js';
 import type { EvaluationPoint, EventLine } from '../../../shared/monitoring/messages.js';
 import { StepHistory } from '../../../shared/monitoring/step-history.js';
 
-/** Number of events kept: more than anyone scrolls through. */
+/** Number of latest events always kept; more than a user is likely to scroll through. */
 const keptEvents = 300;
 
 const metrics = { step: z.number(), epoch: z.number(), time: z.string(), loss: z.number(), accuracy: z.number() };
-/** The fields that are read; later versions may write more. */
+/** Fields that are read. Later versions may write more fields. */
 const historyLine = z.discriminatedUnion('type', [
   z.object({ type: z.literal('step'), ...metrics, learningRate: z.number(), imagesPerSecond: z.number() }),
   z.object({ type: z.literal('validation'), ...metrics }),
@@ -26,12 +26,12 @@ export class RunHistory {
   #eventCount = 0;
   #stepsPerEpoch = 1;
 
-  /** The latest events. */
+  /** The latest events, oldest first. */
   get events(): readonly EventLine[] {
     return this.#events;
   }
 
-  /** Number of all events, including those not kept. */
+  /** Total number of events, including those no longer kept. */
   get eventCount(): number {
     return this.#eventCount;
   }
@@ -69,9 +69,9 @@ export class RunHistory {
 }
 
 /**
- * Reads a metrics.jsonl. Skips lines that are not valid, such as an incomplete last one. Reads in chunks, so that a long file
+ * Reads a metrics.jsonl file. Skips invalid lines, such as an incomplete last line. Reads in chunks so that a long file
  * does not block the event loop.
- * @param bytes read only this much of the file; all of it by default
+ * @param bytes maximum number of bytes to read; the whole file by default
  */
 export async function readHistory(file: string, bytes = Infinity): Promise<RunHistory> {
   const history = new RunHistory();

@@ -1,12 +1,12 @@
-// The WebSockets of open dashboard pages. Pages only receive.
+// The WebSockets of open dashboard pages. Pages only receive messages.
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Subscriber } from './feed.js';
 
-/** Maximum number of open pages; each costs a little with every update. */
+/** Maximum number of open pages. Limited because each page adds a small cost to every update. */
 const maxPages = 64;
-/** Time for a page to close its end when the run is over. */
+/** Time that a page has to close its end when the run is over. */
 const closeTimeoutMs = 1_000;
 
 export class WatchSockets {
@@ -16,17 +16,17 @@ export class WatchSockets {
     return this.#server.clients.size >= maxPages;
   }
 
-  /** @param subscribe called when the socket is open; returns a function to call when it has closed */
+  /** @param subscribe called when the socket is open; returns a function to call when the socket has closed */
   accept(request: IncomingMessage, socket: Duplex, head: Buffer, subscribe: (page: Subscriber) => () => void): void {
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
       const unsubscribe = subscribe(new SocketSubscriber(webSocket));
-      // An invalid frame ends the connection it came from, and nothing else.
+      // An invalid frame ends only the connection that it came from.
       webSocket.on('error', () => webSocket.terminate());
       webSocket.on('close', unsubscribe);
     });
   }
 
-  /** Closes all sockets after what was sent has left. */
+  /** Closes all sockets after all pending data has been sent. */
   async close(): Promise<void> {
     await Promise.all([...this.#server.clients].map((webSocket) => closed(webSocket)));
   }

@@ -1,15 +1,15 @@
-// CRC-32C for event files and CRC-32 for PNG. Node has no CRC-32C, and zlib.crc32 only since Node 20.15.
+// CRC-32C for event files and CRC-32 for PNG. Node.js has no CRC-32C, and provides zlib.crc32 only since version 20.15.
 
-// Polynomials, bits reversed for the reflected algorithm.
+// Tables of the polynomials, with their bits reversed for the reflected algorithm.
 const castagnoli = tableOf(0x82f63b78);
 const ieee = tableOf(0xedb88320);
 
-/** CRC-32C, with the Castagnoli polynomial (RFC 3720). */
+/** Returns the CRC-32C of bytes: the Castagnoli polynomial (RFC 3720). */
 export function crc32c(bytes: Uint8Array): number {
   return remainderOf(castagnoli, bytes);
 }
 
-/** CRC-32 as in PNG and gzip (RFC 1952). */
+/** Returns the CRC-32 of bytes, as used in PNG and gzip (RFC 1952). */
 export function crc32(bytes: Uint8Array): number {
   return remainderOf(ieee, bytes);
 }

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { crc32c } from './crc32.js';
 import { sessionStartEvent, summaryEvent, versionEvent, type SummaryValue } from './event-message.js';
 
-/** Frames a TFRecord: length, checksum of the length, content, checksum of the content. */
+/** Returns a TFRecord: length, checksum of the length, content, checksum of the content. */
 export function frameRecord(bytes: Uint8Array): Buffer {
   const frame = Buffer.alloc(8 + 4 + bytes.length + 4);
   frame.writeBigUInt64LE(BigInt(bytes.length));
@@ -15,7 +15,7 @@ export function frameRecord(bytes: Uint8Array): Buffer {
   return frame;
 }
 
-/** TensorFlow masks CRCs that are stored with their data (core/lib/hash/crc32c.h). */
+/** Returns the masked CRC-32C: TensorFlow masks CRCs that are stored along with their data (core/lib/hash/crc32c.h). */
 function maskedCrc(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
@@ -25,10 +25,10 @@ export class EventFile {
   readonly #stream: WriteStream;
 
   /**
-   * Creates a new file in a folder, which may hold files of an earlier process. Synchronous, so that the run cannot emit
-   * events in between. Throws a system error if the folder cannot be created.
-   * @param firstStep TensorBoard ignores this and later steps in earlier files
-   * @param onError called once if the file cannot be written; events added after that are dropped
+   * Creates a new file in a folder, which may contain files of earlier processes. Synchronous so that the run cannot
+   * emit events before the file is ready. Throws a system error if the folder cannot be created.
+   * @param firstStep first step in this file; TensorBoard ignores this step and later ones in earlier files
+   * @param onError called once if the file cannot be written; events added later are dropped
    */
   constructor(folder: string, firstStep: number, onError: (error: Error) => void) {
     mkdirSync(folder, { recursive: true });
@@ -45,7 +45,7 @@ export class EventFile {
     this.#append(summaryEvent(now(), step, values));
   }
 
-  /** Waits until everything is written. */
+  /** Closes the file after everything has been written. */
   async close(): Promise<void> {
     if (!this.#stream.destroyed) this.#stream.end();
     if (!this.#stream.closed) await new Promise<void>((resolve) => this.#stream.once('close', () => resolve()));
@@ -60,7 +60,10 @@ function now(): number {
   return Date.now() / 1000;
 }
 
-/** TensorBoard reads files in the order of their names, so the new one must come last even if the clock was set back. */
+/**
+ * Returns the time for the name of a new file. TensorBoard reads files in the order of their names, so the new file
+ * must come last even if the clock was set back.
+ */
 function nextFileSeconds(folder: string): number {
   const existing = readdirSync(folder).map((name) => Number(/tfevents\.(\d+)\./.exec(name)?.[1] ?? 0));
   return Math.max(Math.floor(now()), ...existing.map((seconds) => seconds + 1));

@@ -1,30 +1,30 @@
 // Encodes TensorBoard's Event messages as protobuf: only the fields that a training run needs. Pure.
 // Field numbers: tensorboard/compat/proto/{event,summary,histogram}.proto.
 
-/** A value of a Summary, under one tag. */
+/** A value of a Summary message, with its tag. */
 export type SummaryValue =
   | { tag: string; scalar: number }
   | { tag: string; histogram: Histogram }
   | { tag: string; image: { width: number; height: number; png: Uint8Array } };
 
-/** Counts of values in adjacent buckets. */
+/** A histogram: counts of values in adjacent buckets. */
 export interface Histogram {
   min: number;
   max: number;
   count: number;
   sum: number;
   sumOfSquares: number;
-  /** The upper limit of each bucket; the first starts at min. */
+  /** Upper limit of each bucket; the first bucket starts at `min`. */
   limits: Float64Array;
   counts: Float64Array;
 }
 
-/** The first record of an event file: the version of the format. */
+/** Encodes the first record of an event file, which states the version of the format. */
 export function versionEvent(wallSeconds: number): Buffer {
   return Buffer.concat([doubleField(1, wallSeconds), bytesField(3, Buffer.from('brain.Event:2'))]);
 }
 
-/** Marks the start of a process: readers drop this step and later ones from earlier files of the folder. */
+/** Encodes the start of a session: readers discard this step and later ones from earlier files in the folder. */
 export function sessionStartEvent(wallSeconds: number, step: number): Buffer {
   const start = varintField(1, 1);
   return Buffer.concat([doubleField(1, wallSeconds), varintField(2, step), bytesField(7, start)]);
@@ -52,7 +52,7 @@ function encodeValue(value: SummaryValue): Buffer {
   ]);
 }
 
-// Protobuf encoding: each field is a key of field number and wire type, then the value.
+// Protobuf wire types. Each field is encoded as a key (field number and wire type), followed by its value.
 const varintType = 0;
 const eightBytesType = 1;
 const lengthType = 2;
@@ -61,7 +61,7 @@ const fourBytesType = 5;
 function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = value;
-  // Division, because shifts are limited to 32 bits.
+  // Divides instead of shifting because shifts are limited to 32 bits.
   for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);
   bytes.push(rest);
   return Buffer.from(bytes);
@@ -91,7 +91,7 @@ function bytesField(field: number, bytes: Uint8Array): Buffer {
   return Buffer.concat([key(field, lengthType), varint(bytes.length), bytes]);
 }
 
-/** A repeated, packed field. */
+/** Encodes a packed repeated field of doubles. */
 function doublesField(field: number, values: Float64Array): Buffer {
   const bytes = Buffer.alloc(8 * values.length);
   values.forEach((value, index) => bytes.writeDoubleLE(value, 8 * index));

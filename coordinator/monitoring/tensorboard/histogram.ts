@@ -1,10 +1,13 @@
-// A histogram of an array's values. Pure.
+// Computes the histogram of an array's values. Pure.
 import type { Histogram } from './event-message.js';
 
-/** As in Keras's TensorBoard callback. */
+/** Number of buckets, as in Keras's TensorBoard callback. */
 const bucketCount = 30;
 
-/** Counts values in equal buckets between the smallest and the largest finite value. Others are not counted. */
+/**
+ * Counts the finite values in buckets of equal width, from the smallest value to the largest. Non-finite values are not
+ * counted.
+ */
 export function histogramOf(values: Float32Array): Histogram {
   let min = Infinity;
   let max = -Infinity;

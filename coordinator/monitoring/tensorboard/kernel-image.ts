@@ -4,19 +4,19 @@ import { arrayOf, type ConvLayer } from '../../../shared/network/layout.js';
 export interface RgbImage {
   width: number;
   height: number;
-  /** Red, green and blue of each pixel, row by row. */
+  /** Red, green and blue value of each pixel, row by row. */
   rgb: Uint8Array;
 }
 
-/** Width and height of a weight in pixels, and of the gaps around kernels. */
+/** Width and height in pixels of each weight, and width of the gaps around kernels. */
 const scale = 8;
-/** Nearly white, unlike any weight of small magnitude, which is gray. */
+/** Gray level of the gaps: nearly white, to differ from small weights, which are mid-gray. */
 const gapColor = 240;
 
 /**
- * Draws the kernels of a convolution over three channels as a grid. Gray is 0, and all kernels share one scale: the largest
- * magnitude is full color or none.
- * @param colors the input channels that are red, green and blue
+ * Draws the kernels of a convolution over three channels as a grid. Zero is mid-gray. All kernels share one scale, in
+ * which the largest magnitude maps to 0 or 255.
+ * @param colors indices of the red, green and blue input channels
  */
 export function kernelGrid(
   weights: Float32Array,
@@ -34,7 +34,7 @@ export function kernelGrid(
   const rgb = new Uint8Array(3 * width * height).fill(gapColor);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      // Position in weights. The first row and column of each grid cell are a gap.
+      // Coordinates in units of weights. The first row and column of each grid cell are a gap.
       const [cellX, cellY] = [Math.floor(x / scale), Math.floor(y / scale)];
       const output = Math.floor(cellY / pitch) * columns + Math.floor(cellX / pitch);
       const [kernelX, kernelY] = [(cellX % pitch) - 1, (cellY % pitch) - 1];

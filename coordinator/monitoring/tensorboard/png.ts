@@ -9,10 +9,10 @@ export function encodePng({ width, height, rgb }: RgbImage): Buffer {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width);
   header.writeUInt32BE(height, 4);
-  // 8 bits, RGB, deflate, standard filters, not interlaced.
+  // Bit depth 8, color type RGB, deflate compression, standard filters, no interlacing.
   header.set([8, 2, 0, 0, 0], 8);
   const stride = 3 * width;
-  // Each row starts with the number of its filter: 0 for none.
+  // Each row starts with its filter type: 0 for none.
   const rows = Buffer.alloc(height * (stride + 1));
   for (let row = 0; row < height; row++) {
     rows.set(rgb.subarray(row * stride, (row + 1) * stride), row * (stride + 1) + 1);

@@ -13,7 +13,10 @@ import { histogramOf } from './histogram.js';
 import { kernelGrid } from './kernel-image.js';
 import { encodePng } from './png.js';
 
-/** Each split has its own folder, as with Keras's callback: TensorBoard overlays equal tags of different folders. */
+/**
+ * Splits with a folder of their own, as with Keras's callback: TensorBoard overlays curves with equal tags from
+ * different folders.
+ */
 type Split = 'train' | 'validation' | 'test';
 
 export class TensorBoardLog {
@@ -21,9 +24,9 @@ export class TensorBoardLog {
   readonly #setup: { layout: ModelLayout; store: Pick<ShardStore, 'preprocessing'> };
 
   /**
-   * Creates event files in `<directory>/train`, `validation` and `test`, and publishes `tensorboard-failed` once if one of
-   * them cannot be written.
-   * @param stepsMade the step that the run resumes from: existing curves end there and continue in the new files
+   * Creates event files in `<directory>/train`, `<directory>/validation` and `<directory>/test`, and publishes
+   * `tensorboard-failed` once if any of them cannot be written.
+   * @param stepsMade step that the run resumes from: existing curves end there and continue in the new files
    */
   constructor(
     directory: string,
@@ -45,7 +48,7 @@ export class TensorBoardLog {
     events.on('test', (event) => this.#files.test.add(event.step, epochScalars(event)));
   }
 
-  /** Waits until everything is written. */
+  /** Closes the files after everything has been written. */
   async close(): Promise<void> {
     await Promise.all(Object.values(this.#files).map((file) => file.close()));
   }
@@ -80,7 +83,7 @@ function epochScalars({ loss, accuracy }: Metrics): SummaryValue[] {
   ];
 }
 
-/** The channels of the network's input that are red, green and blue. */
+/** Returns the indices of the red, green and blue channels in the network's input. */
 function colorsOf(preprocessing: Preprocessing): [number, number, number] {
   const { channelOrder } = inputTransformOf(preprocessing);
   return [channelOrder.indexOf(0), channelOrder.indexOf(1), channelOrder.indexOf(2)];

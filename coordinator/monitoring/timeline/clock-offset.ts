@@ -1,5 +1,5 @@
-// Estimates how far a worker's clock is ahead of the coordinator's, as NTP does: the true offset lies somewhere within the
-// round trip, so the fastest round trip gives the best estimate. Pure.
+// Estimates, as NTP does, how far a worker's clock is ahead of the coordinator's clock. The error is at most half the
+// round-trip time, so the fastest round trip gives the best estimate. Pure.
 import type { ClockSample } from '../../run/run-events.js';
 
 export class ClockOffset {
@@ -8,18 +8,21 @@ export class ClockOffset {
 
   add({ sentMs, receivedMs, repliedMs, returnedMs }: ClockSample): void {
     const roundTripMs = returnedMs - sentMs - (repliedMs - receivedMs);
-    // A negative round trip means that a clock was set in between.
+    // A negative round trip means that a clock was set during the round trip.
     if (roundTripMs < 0 || roundTripMs >= this.#roundTripMs) return;
     this.#roundTripMs = roundTripMs;
     this.#offsetMs = (receivedMs - sentMs + repliedMs - returnedMs) / 2;
   }
 
-  /** Subtract this from a time of the worker's clock. Undefined before the first sample. */
+  /**
+   * How far the worker's clock is ahead: subtract this from its times to get the coordinator's. Undefined before the
+   * first sample.
+   */
   get offsetMs(): number | undefined {
     return this.#offsetMs;
   }
 
-  /** The largest possible error: half of the fastest round trip. */
+  /** Maximum error of the offset: half of the fastest round trip, in milliseconds. */
   get uncertaintyMs(): number {
     return this.#roundTripMs / 2;
   }

@@ -1,5 +1,5 @@
-// Records some steps of a run as a trace: what the coordinator did, and what each worker did by its own report, converted
-// to the coordinator's clock.
+// Records some steps of a run as a trace: the coordinator's activities, and the activities that each worker reported,
+// converted to the coordinator's clock.
 import type { Clock } from '../../../shared/clock.js';
 import type { RunPhase } from '../../../shared/monitoring/run-status.js';
 import { describeRange } from '../../../shared/reduction/slices.js';
@@ -9,11 +9,14 @@ import type { TimelineWindow } from './timeline-window.js';
 import { roundToNanoseconds, processMetadata, type CompleteEvent, type Trace } from './trace-events.js';
 import { WorkerTracks } from './worker-tracks.js';
 
-/** Workers have ids from 1. */
+/** Process id of the coordinator in the trace. Worker ids, which start at 1, serve as the workers' process ids. */
 const coordinatorPid = 0;
 const coordinatorTid = 1;
 
-/** What the coordinator does between steps, by the run's phase; undefined while it waits for the next step to start. */
+/**
+ * Name of the coordinator's activity between steps, by phase of the run; undefined while the next step is about to
+ * start.
+ */
 const betweenSteps: Record<RunPhase, string | undefined> = {
   waiting: 'wait for workers',
   training: undefined,
@@ -35,19 +38,19 @@ export class TimelineRecorder {
   #step: { number: number; startedMs: number } | undefined;
   #activity: { name: string; startedMs: number; args: CompleteEvent['args'] } | undefined;
 
-  /** @param pool its workers report timings and the time of their clocks */
+  /** @param pool pool of the workers that report timings and clock times */
   constructor(window: TimelineWindow, pool: WorkerPool, clock: Clock) {
     this.#window = window;
     this.#clock = clock;
     this.#pool = pool;
   }
 
-  /** Whether the last step of the window is recorded. */
+  /** Whether the last step of the window has been recorded. */
   get isComplete(): boolean {
     return this.#state === 'complete';
   }
 
-  /** Takes the next event of the run. Events after the last step of the window are ignored. */
+  /** Processes the next event of the run. Events after the last step of the window are ignored. */
   record(event: RunEvent): void {
     if (this.isComplete) return;
     switch (event.type) {
@@ -88,7 +91,7 @@ export class TimelineRecorder {
     }
   }
 
-  /** Returns everything recorded, with the best estimate of every worker's clock. */
+  /** Returns everything recorded so far, using the best estimate of each worker's clock offset. */
   trace(about: Readonly<Record<string, string | number>>): Trace {
     this.#turnTo(undefined);
     const microsecondsAt = (ms: number) => 1000 * (ms - this.#firstMs);
@@ -106,7 +109,7 @@ export class TimelineRecorder {
     return {
       traceEvents: [
         ...processMetadata(coordinatorPid, 'coordinator', { steps: coordinatorTid }),
-        // Of spans that start at the same time, the outer one comes first.
+        // Among spans with the same start time, the outer one comes first.
         ...this.#events
           .map((event) => ({ ...event, ts: microsecondsAt(event.ts), dur: 1000 * event.dur }))
           .toSorted((a, b) => a.ts - b.ts || b.dur - a.dur),
@@ -134,19 +137,21 @@ export class TimelineRecorder {
       this.#firstMs = startedMs;
       for (const worker of this.#pool.workers) worker.isTimed = true;
     }
-    // A step that was abandoned has no end.
+    // Replaces a step that was abandoned and therefore never ended.
     this.#step = { number, startedMs };
     this.#turnTo('broadcast', undefined, startedMs);
   }
 
   #answerHandled({ worker, step, range, remaining }: RunEventOf<'answer-handled'>): void {
     this.#tracks.get(worker.id)?.answered(step, range, this.#clock.now());
-    // Pings are fastest between an answer and the next weights.
+    // Round trips are fastest between an answer and the next weights, so sample the clock now.
     if (this.#state === 'recording') this.#pool.get(worker.id)?.sampleClock();
     if (remaining > 0) this.#turnInStep('wait');
   }
 
-  /** The step ended with the update. What came after it, such as publishing events, is not part of the step. */
+  /**
+   * Records the end of a step. A step ends with its update; later work, such as publishing events, is not part of it.
+   */
   #endStep(number: number, updateMs: number): void {
     if (this.#step?.number !== number) return;
     const updatedMs = (this.#activity?.startedMs ?? this.#clock.now()) + updateMs;
@@ -162,14 +167,14 @@ export class TimelineRecorder {
     if (this.#step !== undefined) this.#turnTo(name, args);
   }
 
-  /** Ends the current activity, and starts the next one. */
+  /** Ends the current activity and starts the next one, if there is a name for it. */
   #turnTo(name: string | undefined, args?: CompleteEvent['args'], nowMs = this.#clock.now()): void {
     const activity = this.#activity;
     if (activity !== undefined) this.#span(activity.name, activity.startedMs, nowMs, activity.args);
     this.#activity = name === undefined ? undefined : { name, startedMs: nowMs, args };
   }
 
-  /** Times are milliseconds of the clock until the trace is made. */
+  /** Adds a span. Its times are milliseconds on the coordinator's clock; trace() converts them. */
   #span(name: string, startedMs: number, endedMs: number, args?: CompleteEvent['args']): void {
     this.#events.push({
       ph: 'X',

@@ -10,11 +10,11 @@ import { TimelineRecorder } from './recorder.js';
 import { windowOf, type TimelineOptions } from './timeline-window.js';
 
 export interface TimelineFile {
-  /** Writes the recorded steps, unless they are written already. Throws `save-failed`. */
+  /** Writes the recorded steps unless they have already been written. Throws `save-failed`. */
   close(): Promise<void>;
 }
 
-/** Throws `bad-option` if the file cannot be written or the run has no such steps. */
+/** Opens a timeline. Throws `bad-option` if the file cannot be written or the run does not have these steps. */
 export async function openTimelineFile(
   { file, steps }: TimelineOptions,
   run: { id: string; stepsMade: number; totalSteps: number },
@@ -44,7 +44,7 @@ export async function openTimelineFile(
     recorder.record(event);
     if (!recorder.isComplete || saving !== undefined) return;
     saving = save();
-    // `close` throws the error.
+    // `close` reports the error.
     saving.catch(() => undefined);
   });
   return { close: () => (saving ??= save()) };

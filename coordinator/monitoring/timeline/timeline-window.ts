@@ -1,27 +1,27 @@
 // Which steps a timeline records.
 import { LockstepError } from '../../../shared/errors.js';
 
-/** First and last step, counted from 1. */
+/** First and last step to record, both one-based. */
 export interface TimelineWindow {
   from: number;
   to: number;
 }
 
 export interface TimelineOptions {
-  /** Written after the last of the steps, or when the run ends before that. */
+  /** Path of the file, which is written after the last recorded step or, if the run ends earlier, at its end. */
   file: string;
-  /** By default 21 steps from the 10th on, or the last 21 of a short run. */
+  /** Steps to record; by default, 21 steps starting with step 10, or the last 21 steps of a short run. */
   steps?: TimelineWindow | undefined;
 }
 
-/** Steps before the default window, in which workers fetch shards and engines warm up. */
+/** Number of steps before the default window, during which workers fetch shards and engines warm up. */
 const warmUpSteps = 9;
 const defaultSteps = 21;
 
 /**
  * Returns the steps to record.
- * @param made updates made before this coordinator started
- * Throws `bad-option` if the run does not make any of the steps.
+ * Throws `bad-option` if the run includes none of the given steps.
+ * @param made number of updates made before this coordinator started
  */
 export function windowOf(steps: TimelineWindow | undefined, made: number, total: number): TimelineWindow {
   if (steps === undefined) {

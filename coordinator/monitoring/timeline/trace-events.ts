@@ -1,20 +1,20 @@
 // The JSON object form of Chrome's Trace Event Format, which Perfetto and chrome://tracing read.
 
-/** A span of time. Spans of the same thread are nested or disjoint. */
+/** A span of time. Two spans of the same thread are either nested or disjoint. */
 export interface CompleteEvent {
   ph: 'X';
   name: string;
   cat: string;
   pid: number;
   tid: number;
-  /** Microseconds since the start of the timeline. */
+  /** Start time in microseconds since the start of the timeline. */
   ts: number;
-  /** Microseconds. */
+  /** Duration in microseconds. */
   dur: number;
   args?: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** The name or the position of a process or thread. */
+/** Name or sort position of a process or thread. */
 export interface MetadataEvent {
   ph: 'M';
   name: 'process_name' | 'process_sort_index' | 'thread_name' | 'thread_sort_index';
@@ -29,7 +29,7 @@ export interface Trace {
   otherData: Readonly<Record<string, string | number>>;
 }
 
-/** Describes a process and its threads, in the order of display. */
+/** Returns metadata that names a process and its threads; `threads` is in display order. */
 export function processMetadata(pid: number, name: string, threads: Readonly<Record<string, number>>): MetadataEvent[] {
   return [
     { ph: 'M', name: 'process_name', pid, tid: 0, args: { name } },
@@ -41,7 +41,7 @@ export function processMetadata(pid: number, name: string, threads: Readonly<Rec
   ];
 }
 
-/** Rounds the start and the end of a span, so that nested spans stay nested to the last digit. */
+/** Rounds the start and the end of a span to nanoseconds, so that nested spans remain exactly nested. */
 export function roundToNanoseconds<Event extends CompleteEvent | MetadataEvent>(event: Event): Event {
   if (event.ph === 'M') return event;
   const round = (microseconds: number) => Math.round(1000 * microseconds);

@@ -1,5 +1,5 @@
-// One worker in a timeline, by the coordinator's clock, with a thread each for receiving weights, computing, and sending
-// gradients.
+// The tracks of one worker in a timeline: one thread each for receiving weights, computing, and sending gradients.
+// Times are on the coordinator's clock.
 import type { TimingMessage } from '../../../shared/protocol/messages.js';
 import { describeRange, type SliceRange } from '../../../shared/reduction/slices.js';
 import { ClockOffset } from './clock-offset.js';
@@ -7,7 +7,7 @@ import { processMetadata, type CompleteEvent, type MetadataEvent } from './trace
 
 const threads = { receive: 1, compute: 2, send: 3 };
 
-/** A worker of a trace. */
+/** A worker in a trace. */
 export interface TracedWorker {
   id: number;
   name: string;
@@ -17,17 +17,17 @@ export interface TracedWorker {
 export class WorkerTracks {
   readonly clockOffset = new ClockOffset();
   readonly worker: TracedWorker;
-  /** When a step's weights were sent, by the coordinator's clock. */
+  /** Time when each step's weights were sent, on the coordinator's clock. */
   readonly #assignedMs = new Map<number, number>();
   readonly #reports: TimingMessage[] = [];
-  /** When the reported answers arrived, by the coordinator's clock. */
+  /** Arrival time of each answer, on the coordinator's clock. */
   readonly #arrivedMs = new Map<string, number>();
 
   constructor(worker: TracedWorker) {
     this.worker = worker;
   }
 
-  /** The worker was sent an assignment, and before the first of a step also its weights. */
+  /** Records that the worker was sent an assignment. The first assignment of a step follows the step's weights. */
   assigned(step: number, nowMs: number): void {
     if (!this.#assignedMs.has(step)) this.#assignedMs.set(step, nowMs);
   }
@@ -36,7 +36,7 @@ export class WorkerTracks {
     this.#reports.push(timing);
   }
 
-  /** An answer arrived. */
+  /** Records the arrival of an answer. */
   answered(step: number, range: SliceRange, nowMs: number): void {
     const key = keyOf({ step, range });
     const timing = this.#reports.findLast((report) => keyOf(report) === key);
@@ -44,17 +44,19 @@ export class WorkerTracks {
     this.#arrivedMs.set(key, nowMs);
     const assignedMs = this.#assignedMs.get(step);
     if (assignedMs === undefined) return;
-    // Weights and gradients are clock samples too, in case no ping was faster.
+    // The exchange of weights and answer is a clock sample too, in case no ping was faster.
     const { receivedMs, sentMs } = timing;
     this.clockOffset.add({ sentMs: assignedMs, receivedMs, repliedMs: sentMs, returnedMs: nowMs });
   }
 
-  /** @param microsecondsAt converts a time of the coordinator's clock to microseconds since the start of the timeline */
+  /**
+   * @param microsecondsAt converts a time on the coordinator's clock to microseconds since the start of the timeline
+   */
   events(microsecondsAt: (ms: number) => number): (CompleteEvent | MetadataEvent)[] {
     const { id, name, engine } = this.worker;
     const offsetMs = this.clockOffset.offsetMs;
     if (offsetMs === undefined) return [];
-    // The estimate of a clock may be off by as much as the first message took.
+    // Clamped to 0 because the estimated clock offset may be wrong by as much as the first message took.
     const localUs = (ms: number) => Math.max(0, microsecondsAt(ms - offsetMs));
     const span = (
       tid: number,
@@ -81,14 +83,15 @@ export class WorkerTracks {
       const assignedMs = this.#assignedMs.get(step);
       if (assignedMs !== undefined && !received.has(step)) {
         received.add(step);
-        // The estimate of a clock may be off by more than the transfer took. Nothing arrives before it was sent.
+        // The estimated clock offset may be wrong by more than the transfer took, so make sure that nothing arrives
+        // before it was sent.
         const [from, to] = [microsecondsAt(assignedMs), localUs(receivedMs)];
         all.push(span(threads.receive, 'receive', from, Math.max(from, to), ofStep));
       }
       all.push(span(threads.compute, describeRange(range), localUs(startedMs), localUs(sentMs), ofStep));
       for (const { slice, startedMs: from, augmentMs, computeMs, endedMs } of slices) {
         const [start, end] = [localUs(from), localUs(endedMs)];
-        // Images may have been augmented in advance, outside this span.
+        // Images may have been augmented in advance, before this span, so limit the time to the span.
         const augmented = start + Math.max(0, Math.min(1000 * augmentMs, end - start - 1000 * computeMs));
         all.push(
           span(threads.compute, `slice ${slice}`, start, end, ofStep),
@@ -99,12 +102,12 @@ export class WorkerTracks {
       for (const { startedMs: from, endedMs: to } of additions)
         all.push(span(threads.compute, 'add', localUs(from), localUs(to)));
       for (const { startedMs: from, endedMs: to } of preparations) {
-        // Skip what happened before the timeline started.
+        // Skip preparation that began before the timeline started.
         if (localUs(from) > 0) all.push(span(threads.compute, 'prepare', localUs(from), localUs(to)));
       }
       const arrivedMs = this.#arrivedMs.get(keyOf(timing));
       if (arrivedMs !== undefined) {
-        // Answers leave one after another through the same socket.
+        // A socket sends answers one after another.
         const from = Math.max(sendEndsUs, localUs(sentMs));
         sendEndsUs = Math.max(from, microsecondsAt(arrivedMs));
         all.push(span(threads.send, `send ${describeRange(range)}`, from, sendEndsUs, ofStep));

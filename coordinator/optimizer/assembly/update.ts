@@ -1,17 +1,17 @@
-// The update of SGD in SIMD: one pass over weights, velocity and gradient. Every operation is rounded to float32, like scalar
-// code with Math.fround.
+// The SGD update in SIMD: one pass over weights, velocity and gradient. Every operation is rounded to float32, as in
+// scalar code with Math.fround.
 
-/** Bytes of a float32. */
+/** Size of a float32, in bytes. */
 const width: usize = 4;
-/** Bytes of a vector of four. */
+/** Size of a vector of four float32 values, in bytes. */
 const vectorWidth: usize = 16;
 
-/** Address after the last whole block of `each` bytes. */
+/** Returns the address after the last whole block of `each` bytes, for `count` float32 values that start at `first`. */
 function endOf(first: usize, count: usize, each: usize): usize {
   return first + (count - (count % (each / width))) * width;
 }
 
-/** Whether all values are finite: 0 × NaN and 0 × infinity are NaN, and stay so in a sum. */
+/** Returns whether all values are finite. 0 × NaN and 0 × infinity are NaN, and a sum with a NaN term is NaN. */
 export function areFinite(values: usize, count: usize): bool {
   const zero = f32x4.splat(0);
   let even = zero;
@@ -27,8 +27,11 @@ export function areFinite(values: usize, count: usize): bool {
 }
 
 /**
- * gradient = gradient / samples + decay × weight; velocity = momentum × velocity − rate × gradient; weight += velocity, or
- * with nesterov weight += momentum × velocity − rate × gradient. In place.
+ * Updates gradient, velocity and weights in place:
+ * - gradient = (gradient / samples) + (decay × weight)
+ * - velocity = (momentum × velocity) − (rate × gradient)
+ * - weight += velocity; with nesterov, weight += (momentum × velocity) − (rate × gradient)
+ *
  * @returns whether every new weight is finite
  */
 export function update(

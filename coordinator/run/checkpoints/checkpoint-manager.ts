@@ -1,4 +1,4 @@
-// Saves a run's checkpoints, points `latest` and `best` at theirs, and removes old ones.
+// Saves a run's checkpoints, updates the `latest` and `best` links, and removes old checkpoints.
 import path from 'node:path';
 import {
   checkpointName,
@@ -19,7 +19,7 @@ export class CheckpointManager {
   #newest: string | undefined;
   #best: BestValidation | null;
 
-  /** @param resumed the checkpoint that the run resumes from */
+  /** @param resumed checkpoint that the run resumes from */
   constructor(
     directory: string,
     setup: RunSetup,
@@ -31,12 +31,12 @@ export class CheckpointManager {
     this.#best = resumed?.progress.best ?? null;
   }
 
-  /** For display. */
+  /** Returns a description of the last checkpoint, for messages. */
   describeLastCheckpoint(): string {
     return this.#newest === undefined ? 'no checkpoint has been saved' : `the last checkpoint is ${this.#newest}`;
   }
 
-  /** Saves a checkpoint, then removes old ones. Throws the system's error; earlier checkpoints remain intact. */
+  /** Saves a checkpoint, then removes old ones. Throws system errors; earlier checkpoints remain intact. */
   async save(state: SavedState, progress: Omit<RunProgress, 'best'>): Promise<string> {
     const best = betterOf(this.#best, progress.validation, state.step);
     const saved = await saveCheckpoint(this.#directory, this.#setup, state, { ...progress, best });
@@ -47,7 +47,7 @@ export class CheckpointManager {
     return saved;
   }
 
-  /** Removes nothing before the new checkpoint has been read back and verified. */
+  /** Removes old checkpoints, but only after the new one has been read back and verified. */
   async #prune(saved: string): Promise<void> {
     const { keepCheckpoints } = this.#setup.config;
     if (keepCheckpoints === null) return;
@@ -58,13 +58,13 @@ export class CheckpointManager {
   }
 }
 
-/** The validation with the higher accuracy; the earlier one if they are equal. */
+/** Returns the validation with the higher accuracy, or the earlier one if the accuracies are equal. */
 function betterOf(
   best: BestValidation | null,
   validation: RunProgress['validation'],
   step: number,
 ): BestValidation | null {
-  // A validation at another step was of other weights.
+  // A validation at a different step evaluated different weights.
   if (validation?.step !== step) return best;
   return best === null || validation.accuracy > best.accuracy ? { step, accuracy: validation.accuracy } : best;
 }

@@ -1,5 +1,5 @@
-// Writes the state of a run to disk: safetensors for arrays, JSON for the rest, in a temporary folder that is then renamed.
-// load-checkpoint.ts reads it.
+// Writes the state of a run to disk, arrays as safetensors and the rest as JSON, in a temporary folder that is renamed
+// at the end. load-checkpoint.ts reads checkpoints.
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
@@ -12,12 +12,12 @@ import type { BatchSums, Metrics } from '../metrics.js';
 import type { RunSetup } from '../run-setup.js';
 import type { TotalsRecord } from '../run-totals.js';
 
-/** Everything that the rest of a run depends on, besides its configuration and images. */
+/** Everything that the remaining steps depend on, in addition to the configuration and the images. */
 export interface SavedState {
-  /** Updates made. */
+  /** Number of updates made. */
   step: number;
   weights: Float32Array;
-  /** State of the optimizer by name, one value per weight. */
+  /** Optimizer state by name, one value per weight. */
   optimizerState: Readonly<Record<string, Float32Array>>;
   movingStatistics: Float32Array;
 }
@@ -27,13 +27,13 @@ export interface BestValidation {
   accuracy: number;
 }
 
-/** What the report and later checkpoints depend on, in addition to the state. */
+/** Progress data that the report and later checkpoints need, in addition to the state. */
 export interface RunProgress {
-  /** Training images of all steps. */
+  /** Number of training images processed in all steps. */
   imagesSeen: number;
-  /** Sums over the steps of the current epoch. */
+  /** Loss and accuracy sums over the steps of the current epoch. */
   epochSums: BatchSums;
-  /** The last validation; of this state if its step is this one. */
+  /** The last validation. It evaluated this state if its step equals the state's step. */
   validation: (Metrics & { step: number }) | null;
   /** The best validation so far, and the step of the checkpoint that the `best` link points to. */
   best: BestValidation | null;
@@ -43,27 +43,30 @@ export interface RunProgress {
 /** Expected size and hash of a file. */
 export interface FileSum {
   bytes: number;
-  /** In hex. */
+  /** SHA-256 in hexadecimal. */
   sha256: string;
 }
 
-/** Trainable weights and moving statistics. */
+/** File with the trainable weights and the moving statistics. */
 export const modelFile = 'model.safetensors';
-/** Optimizer state: arrays named `<state>/<weight>`, for example `velocity/dense/kernel`. */
+/** File with the optimizer state: arrays named `<state>/<weight>`, for example `velocity/dense/kernel`. */
 export const optimizerFile = 'optimizer.safetensors';
-/** Values that preprocessing subtracts and divides by, if they were measured over the training images. */
+/**
+ * File with the values that preprocessing subtracts and divides by; present only if they were measured on the training
+ * images.
+ */
 export const preprocessingFile = 'preprocessing.safetensors';
-/** Everything that is not an array. */
+/** File with everything that is not an array. */
 export const stateFile = 'state.json';
-/** Hashes of all other files; `sha256sum -c SHA256SUMS` checks a checkpoint by hand. */
+/** File with the hashes of all other files; `sha256sum -c SHA256SUMS` verifies a checkpoint manually. */
 export const sumsFile = 'SHA256SUMS';
 
-/** `step-00000351` */
+/** Returns the folder name of a checkpoint, for example `step-00000351`. */
 export function checkpointName(step: number): string {
   return `step-${String(step).padStart(8, '0')}`;
 }
 
-/** The content of SHA256SUMS for these files. */
+/** Returns the content of SHA256SUMS for these files. */
 export function sumsText(files: Readonly<Record<string, FileSum>>): string {
   return Object.entries(files)
     .map(([name, { sha256 }]) => `${sha256}  ${name}\n`)
@@ -71,8 +74,8 @@ export function sumsText(files: Readonly<Record<string, FileSum>>): string {
 }
 
 /**
- * Writes `<directory>/step-…/{model,optimizer}.safetensors, state.json, SHA256SUMS`, and preprocessing.safetensors if
- * preprocessing was measured, and points `<directory>/latest` at it. Readers see the whole checkpoint or none of it.
+ * Writes the files of a checkpoint to `<directory>/step-…` and points `<directory>/latest` at it. Readers see either
+ * the whole checkpoint or nothing.
  * @returns the checkpoint's path
  */
 export async function saveCheckpoint(
@@ -88,7 +91,7 @@ export async function saveCheckpoint(
     await writeInto(partial, setup, state, progress);
     await replace(target, partial);
   } catch (error) {
-    // Frees the space on a full disk.
+    // Free the space, because the disk may be full.
     await rm(partial, { recursive: true, force: true });
     throw error;
   }
@@ -135,7 +138,10 @@ async function writeInto(
   await writeFlushed(path.join(folder, sumsFile), [Buffer.from(sums)]);
 }
 
-/** Replaces a folder. A crash at any moment leaves the old one, under its name or set aside, or the new one. */
+/**
+ * Replaces a folder. A crash at any time leaves either the new folder or the old one, possibly under its temporary
+ * name.
+ */
 async function replace(target: string, by: string): Promise<void> {
   const aside = `${target}.replaced`;
   if (await exists(target)) await rename(target, aside);
@@ -143,7 +149,7 @@ async function replace(target: string, by: string): Promise<void> {
   await rm(aside, { recursive: true, force: true });
 }
 
-/** Writes a file's parts in order, and waits until they are on disk. */
+/** Writes the parts of a file in order, and waits until they are on disk. */
 async function writeFlushed(file: string, parts: readonly Uint8Array[]): Promise<FileSum> {
   const hash = createHash('sha256');
   let bytes = 0;
@@ -161,7 +167,7 @@ async function writeFlushed(file: string, parts: readonly Uint8Array[]): Promise
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** Points a relative link at a checkpoint. The link is replaced by renaming, so that it exists at any moment. */
+/** Points a relative link at a checkpoint. Replaces the link by renaming, so that it exists at all times. */
 export async function pointLinkAt(directory: string, link: 'latest' | 'best', name: string): Promise<void> {
   const aside = path.join(directory, `${link}.partial`);
   await rm(aside, { force: true });
@@ -169,7 +175,7 @@ export async function pointLinkAt(directory: string, link: 'latest' | 'best', na
   await rename(aside, path.join(directory, link));
 }
 
-/** Removes a checkpoint. Renaming it first ensures that no reader takes a half-removed folder for a checkpoint. */
+/** Removes a checkpoint. Renames it first so that no reader mistakes a half-removed folder for a checkpoint. */
 export async function removeCheckpoint(checkpoint: string): Promise<void> {
   const partial = `${checkpoint}.partial`;
   await rm(partial, { recursive: true, force: true });
@@ -177,7 +183,7 @@ export async function removeCheckpoint(checkpoint: string): Promise<void> {
   await rm(partial, { recursive: true });
 }
 
-/** Removes folders that a crash left half written or half removed. */
+/** Removes folders that a crash left half-written or half-removed. */
 export async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     if (/\.(partial|replaced)$/.test(name)) await rm(path.join(directory, name), { recursive: true });
@@ -185,8 +191,8 @@ export async function removeLeftovers(directory: string): Promise<void> {
 }
 
 /**
- * Makes a checkpoint the newest in its folder again: later ones are renamed to `step-….superseded`, and the links are set
- * back.
+ * Makes a checkpoint the newest one in its folder again: renames later ones to `step-….superseded` and resets the
+ * links.
  */
 export async function returnTo(
   directory: string,
@@ -200,7 +206,7 @@ export async function returnTo(
   }
   await pointLinkAt(directory, 'latest', checkpointName(step));
   const best = progress.best && checkpointName(progress.best.step);
-  // It may have been removed after a later, better checkpoint.
+  // The best checkpoint may have been removed when a later one was better.
   if (best !== null && (await exists(path.join(directory, best)))) await pointLinkAt(directory, 'best', best);
   else await rm(path.join(directory, 'best'), { force: true });
 }
@@ -209,7 +215,7 @@ export async function exists(location: string): Promise<boolean> {
   return (await lstat(location).catch(() => undefined)) !== undefined;
 }
 
-/** Paths of the checkpoints in a folder, oldest first; empty if the folder does not exist. */
+/** Returns the paths of the checkpoints in a folder, oldest first; empty if the folder does not exist. */
 export async function listCheckpoints(directory: string): Promise<string[]> {
   const names = await readdir(directory).catch(ifMissing<string[]>([]));
   return names

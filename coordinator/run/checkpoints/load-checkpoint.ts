@@ -1,4 +1,4 @@
-// Reads a checkpoint. Every byte is verified against its hash before it is used.
+// Reads checkpoints. Every file is verified against its hash before its content is used.
 import { createHash } from 'node:crypto';
 import { lstat, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
@@ -26,26 +26,26 @@ import {
 import { totalsRecord } from '../run-totals.js';
 
 export interface Checkpoint extends SavedState {
-  /** Its directory. */
+  /** Path of the checkpoint's directory. */
   path: string;
-  /** The run's configuration, resolved. */
+  /** The run's resolved configuration. */
   config: Config;
   layout: ModelLayout;
   preprocessing: Preprocessing;
   weightsSha256: string;
-  /** Ten names, in the order of the labels. */
+  /** Names of the ten classes, in label order. */
   classNames: readonly string[];
-  /** SHA-256 of each shard of the images, in order. */
+  /** SHA-256 of each shard, in the order training, validation, test. */
   shardHashes: readonly string[];
   progress: RunProgress;
-  /** The version of Lockstep that wrote it. */
+  /** Version of Lockstep that wrote the checkpoint. */
   lockstepVersion: string;
 }
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const fileSum = z.object({ bytes: z.int().nonnegative(), sha256 });
 const count = z.int().nonnegative();
-/** A number that JSON stores as null if it is not finite, such as a validation loss. */
+/** A number that may be non-finite, such as a validation loss; JSON stores non-finite numbers as null. */
 const maybeNotFinite = z
   .number()
   .nullable()
@@ -76,10 +76,10 @@ const description = z.object({
 
 /**
  * Reads and verifies a checkpoint.
- * @param location the checkpoint's directory or a link to it (`checkpoints/latest`); or a run directory or its
- * `checkpoints`, which stand for the newest checkpoint in it
- * Throws `no-checkpoint` if there is none, and `bad-checkpoint` if it is incomplete, damaged or of another model; the error
- * names the file, the damage, and the newest intact checkpoint before it.
+ * Throws `no-checkpoint` if there is none, and `bad-checkpoint` if it is incomplete, damaged, or belongs to a different
+ * model; the error names the file, the problem, and the newest intact checkpoint before it.
+ * @param location the checkpoint's directory or a link to it (`checkpoints/latest`). A run directory or its
+ * `checkpoints` folder selects the newest checkpoint in it.
  */
 export async function loadCheckpoint(location: string): Promise<Checkpoint> {
   const folder = await findCheckpoint(location);
@@ -96,7 +96,7 @@ export async function loadCheckpoint(location: string): Promise<Checkpoint> {
   }
 }
 
-/** Finds the directory that a location stands for; see loadCheckpoint. Throws `no-checkpoint`. */
+/** Returns the checkpoint directory that a location selects; see loadCheckpoint. Throws `no-checkpoint`. */
 async function findCheckpoint(location: string): Promise<string> {
   const none = (where: string) =>
     new LockstepError(
@@ -120,7 +120,7 @@ async function findCheckpoint(location: string): Promise<string> {
   return newest;
 }
 
-/** Reads the checkpoint in a directory. Throws `bad-checkpoint`, naming the file and what is wrong with it. */
+/** Reads the checkpoint in a directory. Throws `bad-checkpoint`; the error names the file and the problem. */
 async function readCheckpoint(folder: string): Promise<Checkpoint> {
   if (folder.endsWith('.partial')) throw bad(folder, 'it is incomplete: the process that wrote it was stopped');
   const state = await readHashed(folder, stateFile);
@@ -150,7 +150,9 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
     );
   }
   const vector = (name: string, arrays: NamedArrays, layouts: readonly ArrayLayout[]) =>
-    gatherVector(arrays, layouts, (problem) => bad(path.join(folder, name), `it is of another model: ${problem}`));
+    gatherVector(arrays, layouts, (problem) =>
+      bad(path.join(folder, name), `it belongs to a different model: ${problem}`),
+    );
   const weights = vector(modelFile, model, layout.trainable);
   const movingStatistics = vector(modelFile, model, layout.statistics);
   const optimizerState = Object.fromEntries(
@@ -168,14 +170,14 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
 
 type NamedArrays = ReadonlyMap<string, NamedArray>;
 
-/** The arrays whose names start with a prefix, by the rest of their names. */
+/** Returns the arrays whose names start with a prefix, keyed by the rest of their names. */
 function withPrefix(arrays: NamedArrays, prefix: string): NamedArrays {
   return new Map(
     [...arrays].flatMap(([name, array]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), array]] : [])),
   );
 }
 
-/** Reads the measured values, for preprocessing that needs them. */
+/** Reads the measured values if the preprocessing uses any. */
 async function readPreprocessing(
   folder: string,
   name: PreprocessingName,
@@ -185,7 +187,9 @@ async function readPreprocessing(
   return preprocessingFromArrays(name, await readArrays(preprocessingFile), path.join(folder, preprocessingFile));
 }
 
-/** Reads and hashes a file. Throws `bad-checkpoint` if it is missing or not the expected one. */
+/**
+ * Reads and hashes a file. Throws `bad-checkpoint` if it is missing or its size or hash differs from the expected one.
+ */
 async function readHashed(folder: string, name: string, expected?: FileSum): Promise<{ bytes: Buffer; sum: FileSum }> {
   const file = path.join(folder, name);
   let bytes: Buffer;
@@ -219,8 +223,8 @@ function parseDescription(folder: string, json: Buffer) {
 }
 
 /**
- * Copies arrays into one flat vector, each to its offset.
- * @param errorFor the error to throw if an array is missing or has another shape
+ * Copies arrays into one flat vector, each at its offset.
+ * @param errorFor returns the error to throw if an array is missing or has a different shape
  */
 export function gatherVector(
   arrays: NamedArrays,
@@ -240,8 +244,8 @@ export function gatherVector(
 }
 
 /**
- * Loads the newest intact checkpoint in a directory; undefined if there is none.
- * @param before only consider checkpoints older than the one of this name
+ * Loads the newest intact checkpoint in a directory; returns undefined if there is none.
+ * @param before name of a checkpoint; only older ones are considered
  */
 export async function loadNewestIntact(directory: string, before?: string): Promise<Checkpoint | undefined> {
   const checkpoints = await listCheckpoints(directory);
@@ -264,7 +268,7 @@ function isBadCheckpoint(thrown: unknown): thrown is LockstepError {
   return thrown instanceof LockstepError && thrown.code === 'bad-checkpoint';
 }
 
-/** Enough digits of a hash to tell two apart. */
+/** Returns enough digits of a hash to distinguish it from others. */
 function short({ sha256: hash }: FileSum): string {
   return `${hash.slice(0, 12)}…`;
 }

@@ -1,4 +1,5 @@
-// Weights that a run starts from instead of random ones: from a safetensors file, as `export` writes it, or a checkpoint.
+// Reads pretrained weights, from which a run can start instead of random ones: from a safetensors file, such as
+// `export` writes, or from a checkpoint.
 import { readFile, stat } from 'node:fs/promises';
 import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
 import { weightsSha256 } from '../../../shared/network/layout-hash.js';
@@ -7,20 +8,20 @@ import { decodeSafetensors, namedArraysOf, type NamedArray } from '../../../shar
 import { gatherVector, loadCheckpoint } from './load-checkpoint.js';
 
 export interface PretrainedWeights {
-  /** The trainable vector. */
+  /** Trainable weights as a flat vector, in layout order. */
   weights: Float32Array;
   movingStatistics: Float32Array;
-  /** Hash of both; see weightsSha256. */
+  /** Hash of the weights and moving statistics; see weightsSha256. */
   sha256: string;
 }
 
-/** Arrays that an export may contain besides the network's own. */
+/** Names of arrays that an export may contain in addition to the network's arrays. */
 const otherArrays = /^preprocessing\//;
 
 /**
- * @param location a safetensors file, a checkpoint, or a run directory, which stands for its newest checkpoint
- * Throws `bad-data` if the file does not exist, cannot be read, is of another model or not finite, and `no-checkpoint` for
- * a directory without a checkpoint.
+ * Reads pretrained weights. Throws `bad-data` if the file does not exist, cannot be read, belongs to a different model,
+ * or contains non-finite values, and `no-checkpoint` for a directory without a checkpoint.
+ * @param location a safetensors file, a checkpoint, or a run directory, of which the newest checkpoint is used
  */
 export async function readPretrainedWeights(location: string, layout: ModelLayout): Promise<PretrainedWeights> {
   const arrays = await readArrays(location);
@@ -59,7 +60,7 @@ function badWeights(problem: string, cause?: unknown): LockstepError {
 
 function doesNotFit(location: string, problem: string): LockstepError {
   return badWeights(
-    `${location} is of another model: ${problem}. The model is set by \`depth\`, \`initialFilters\`, \`shortcut\` and ` +
-      '`convBias`',
+    `${location} belongs to a different model: ${problem}. The model is set by \`depth\`, \`initialFilters\`, ` +
+      '`shortcut` and `convBias`',
   );
 }

@@ -2,13 +2,14 @@
 
     python torch_recipe.py --data DIR [--epochs 30] [--learning-rate 0.1] ... (see --help)
 
-The same as in Lockstep: images and split, preprocessing, augmentation (with other random numbers), network with TensorFlow's
-padding, initial distributions, OneCycleLR (the model for Lockstep's one-cycle schedule), SGD with Nesterov momentum in the form
-Keras uses, weight decay on the kernels of convolutions and the dense layer only, label smoothing, evaluation after the last
-step. With --slices S, the S slices of a batch go through the network one by one: batch norm sees one slice, its moving
-statistics are updated once per slice, and the gradients are added up.
-Different: the images of a slice come from the whole training set rather than one shard; moving variances use PyTorch's unbiased
-variance, which is larger by less than a thousandth; 3 x 3 convolutions have no biases, which batch norm would cancel.
+Same as in Lockstep: images and split, preprocessing, augmentation (with different random numbers), network with
+TensorFlow's padding, distributions of the initial weights, OneCycleLR (the model for Lockstep's one-cycle schedule),
+SGD with Nesterov momentum in the form that Keras uses, weight decay on the kernels of convolutions and the dense layer
+only, label smoothing, evaluation after the last step. With --slices S, the S slices of a batch go through the network
+one by one: batch norm sees one slice, its moving statistics are updated once per slice, and the gradients are added up.
+Different: the images of a slice come from the whole training set rather than from one shard; moving variances use
+PyTorch's unbiased variance, which is larger by less than 0.1%; 3 x 3 convolutions have no biases, which batch norm
+would cancel.
 """
 
 import argparse
@@ -31,18 +32,18 @@ def read_records(files):
 
 
 def preprocess(images):
-    """uint8 RGB to float32 BGR: subtracts the means of ImageNet and divides by 255."""
+    """Converts uint8 RGB to float32 BGR, subtracting the ImageNet means and dividing by 255."""
     means = torch.tensor(MEANS).view(1, 3, 1, 1)
     return ((images.float() - means) / 255).flip(1).contiguous(memory_format=torch.channels_last)
 
 
 def reflected(indices):
-    """Source rows or columns of padded ones, as with numpy's `reflect`: -n becomes n, 31 + n becomes 31 - n."""
+    """Maps indices in the padded image to the original as in NumPy's `reflect` mode: -n to n, 31 + n to 31 - n."""
     return 31 - (31 - (indices - 4).abs()).abs()
 
 
 def augment(images, random, padding="zeros", flipped=None):
-    """Flips with probability 1/2 (or as in `flipped`), pads by four on each side, and crops 32 x 32 at random."""
+    """Flips with probability 1/2 (or as in `flipped`), pads by 4 pixels per side, and takes a random 32 x 32 crop."""
     count = len(images)
     random_flips = torch.rand(count, generator=random).lt(0.5)
     images = torch.where((random_flips if flipped is None else flipped).view(-1, 1, 1, 1), images.flip(3), images)
@@ -56,7 +57,7 @@ def augment(images, random, padding="zeros", flipped=None):
 
 
 class Convolution(nn.Conv2d):
-    """3 x 3 or 1 x 1 with TensorFlow's SAME padding, which is asymmetric at stride 2, and He normal weights as in Keras."""
+    """3 x 3 or 1 x 1, with TensorFlow's SAME padding (asymmetric at stride 2) and Keras's He normal initial weights."""
 
     def __init__(self, inputs, outputs, size=3, stride=1, bias=False):
         super().__init__(inputs, outputs, size, stride, padding=1 if size == 3 and stride == 1 else 0, bias=bias)
@@ -83,7 +84,7 @@ class Block(nn.Module):
         self.downsamples = stride == 2
         self.quarter = outputs // 4
         projects = self.downsamples and options.shortcut == "projection"
-        # No batch norm follows it, so its bias has an effect.
+        # No batch norm follows the projection, so its bias has an effect.
         self.projection = Convolution(inputs, outputs, 1, 2, bias=True) if projects else None
 
     def forward(self, x):
@@ -191,7 +192,7 @@ def main():
         optimizer, options.learning_rate, total_steps=total_steps, cycle_momentum=False
     )
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16")
-    # A separate generator, so that order and crops are the same with either kind of flip.
+    # A separate generator keeps the order and the crops the same for both kinds of flip.
     first_epoch_flips = torch.rand(len(training_images), generator=torch.Generator().manual_seed(options.seed + 2)).lt(0.5)
     started, step = time.monotonic(), 0
     while step < (options.steps or total_steps):

@@ -1,4 +1,4 @@
-// lockstep doctor, as a user runs it, on this machine with some of it broken.
+// lockstep doctor, run as a user would, on this machine with some parts made to fail.
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -29,7 +29,7 @@ beforeEach(async () => {
   folder = await temporaryFolder();
 });
 
-/** Runs it with folders of the test, and LOCKSTEP_HOME too unless the environment has another one. */
+/** Runs lockstep doctor with the test's run directory and, unless the environment sets it, the test's LOCKSTEP_HOME. */
 async function doctor(args: readonly string[], environment: NodeJS.ProcessEnv = {}) {
   const folders = ['--cache', path.join(folder, 'cache'), '--run-dir', path.join(folder, 'runs')];
   const env = { LOCKSTEP_HOME: path.join(folder, 'home'), LOCKSTEP_TOKEN: '', ...environment };
@@ -39,7 +39,7 @@ async function doctor(args: readonly string[], environment: NodeJS.ProcessEnv = 
   return { status: result.status, ...rest, about: (name: string) => checks.filter((check) => check.about === name) };
 }
 
-/** Installs a package like setup-tensorflow, with this content instead of its native library. */
+/** Installs a package as setup-tensorflow does, but with this content in place of the native library. */
 function installBinding(binding: string): void {
   const packageFolder = path.join(folder, 'home', 'tensorflow-cpu', 'node_modules', '@tensorflow', 'tfjs-node');
   mkdirSync(path.join(packageFolder, 'lib', 'napi-v8'), { recursive: true });
@@ -47,7 +47,7 @@ function installBinding(binding: string): void {
   writeFileSync(path.join(packageFolder, 'lib', 'napi-v8', 'tfjs_binding.node'), binding);
 }
 
-/** A folder for PATH with only these of this machine's programs. */
+/** Creates a folder for PATH that contains only the named programs of this machine, and the scripts. */
 function pathWith(names: readonly string[], scripts: Readonly<Record<string, string>> = {}): string {
   const bin = path.join(folder, 'bin');
   mkdirSync(bin);
@@ -74,13 +74,13 @@ function readFileOrNull(file: string): Buffer | null {
 }
 
 describe.runIf(process.platform === 'linux')('lockstep doctor', () => {
-  it('succeeds if one engine works, and tells how to install the other', async () => {
+  it('succeeds if one engine works, and explains how to install the other', async () => {
     const { status, ok, lockstepVersion: version, about } = await doctor([]);
     expect([status, ok, version]).toEqual([0, true, lockstepVersion]);
     expect(about('wasm')[0]).toMatchObject({ mark: 'ok' });
     expect(about('Node.js')[0]).toMatchObject({ mark: 'ok', says: expect.stringContaining(process.versions.node) });
     expect(about('shard cache')[0].says).toContain(path.join(folder, 'cache'));
-    if (about('tensorflow')[0].mark === 'ok') return; // npm installed one that loads
+    if (about('tensorflow')[0].mark === 'ok') return; // npm installed a binding that loads
     expect(about('tensorflow')[0]).toMatchObject({
       mark: 'warning',
       remedy: expect.stringContaining('lockstep setup-tensorflow'),
@@ -118,7 +118,7 @@ describe.runIf(process.platform === 'linux')('lockstep doctor', () => {
 
   it('detects an installation without the TensorFlow library', async (context) => {
     if (typeof opened === 'string') context.skip(opened);
-    // The real binding, which looks for libraries next to itself.
+    // The real binding looks for the TensorFlow library in its own folder.
     const { loadTensorFlow } = await import('../../../worker/engines/tensorflow/load.js');
     const binding = readFileSync(path.join(loadTensorFlow(1).folder, 'lib', 'napi-v8', 'tfjs_binding.node'));
     installBinding('');
@@ -143,7 +143,7 @@ describe.runIf(process.platform === 'linux')('lockstep doctor', () => {
     expect(about('tensorflow')[0].says).toContain((opened as Engine).identity.fingerprint);
   });
 
-  it('fails if runs cannot be written, in a table for people', async () => {
+  it('fails if the folder for runs is not writable, and prints a human-readable table', async () => {
     writeFileSync(path.join(folder, 'runs'), '');
     const runDir = path.join(folder, 'runs', 'first');
     const { status, output: text } = await runCli(['doctor', '--run-dir', runDir], { LOCKSTEP_HOME: folder });
@@ -153,7 +153,7 @@ describe.runIf(process.platform === 'linux')('lockstep doctor', () => {
     expect(text).toMatch(/\n1 problem, \d warnings?\n$/);
   });
 
-  it('fails if the coordinator does not respond; the folder of runs does not matter to its worker', async () => {
+  it('fails if the coordinator does not respond, and only warns about the folder for runs', async () => {
     writeFileSync(path.join(folder, 'runs'), '');
     // Nothing listens on port 9 (discard).
     const { status, about } = await doctor(['--run-dir', path.join(folder, 'runs', 'first'), 'ws://127.0.0.1:9']);

@@ -8,7 +8,7 @@ const summaryOf = (depth: number, initialFilters: number) =>
   summarizeModel(layoutModel({ depth, initialFilters, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 }));
 
 it('describeTotals returns the parameter counts in one line, with their size as float32', () => {
-  // 271,786 × 4 = 1,087,144 bytes, 270,410 × 4 = 1,081,640 and 1,376 × 4 = 5,504.
+  // At 4 bytes per parameter: 271,786 take 1,087,144 bytes, 270,410 take 1,081,640 and 1,376 take 5,504.
   expect(describeTotals(summaryOf(20, 16))).toBe(
     'Total params: 271,786 (1.1 MB) · Trainable params: 270,410 (1.1 MB) · Non-trainable params: 1,376 (5.5 kB)',
   );
@@ -34,7 +34,7 @@ describe('lockstep summary', () => {
     expect(status).toBe(0);
   });
 
-  it('rejects options together with a checkpoint, which has its own', async () => {
+  it('rejects model options together with a checkpoint, which defines the model', async () => {
     const { status, output } = await runCli(['summary', 'runs/first', '--batch-size', '32']);
     expect(output).toBe(
       'lockstep: runs/first is given together with --batch-size: a checkpoint has its own configuration, so omit one of them\n',

@@ -1,4 +1,4 @@
-// The live line on a terminal: never wider than the terminal, and removed before the next line.
+// The live line on a terminal: it is never wider than the terminal, and it is cleared before the next line is printed.
 import { describe, expect, it } from 'vitest';
 import { fitColumns, RateLimitedPrinter } from '../../../cli/output/printer.js';
 
@@ -6,7 +6,7 @@ const parts = ['epoch 1/2', 'step 3/20', 'loss 2.1', 'rate 0.1'];
 
 describe('fitColumns', () => {
   it('keeps all parts that fit', () => {
-    // 9 + 9 + 8 + 8 characters, and 3 separators of 3.
+    // Parts of 9 + 9 + 8 + 8 characters and 3 separators of 3 characters: 43 columns.
     expect(fitColumns(parts, [3, 0], 43)).toBe('epoch 1/2 · step 3/20 · loss 2.1 · rate 0.1');
   });
 
@@ -20,7 +20,7 @@ describe('fitColumns', () => {
 });
 
 describe('RateLimitedPrinter on a terminal', () => {
-  /** @param columns current width */
+  /** @param columns returns the current width of the terminal */
   function printerOf(columns: () => number) {
     const written: string[] = [];
     const write = (text: string) => void written.push(text);
@@ -47,7 +47,7 @@ describe('RateLimitedPrinter on a terminal', () => {
     printer.live(['x'.repeat(50)]);
     columns = 20;
     printer.line('next');
-    // 50 characters are three rows of 20, two of them above the cursor.
+    // On a terminal of 20 columns, 50 characters fill three rows, two of them above the cursor.
     expect(written).toEqual(['x'.repeat(50), '\u001b[2A\r\u001b[J', 'next\n']);
   });
 

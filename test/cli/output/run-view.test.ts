@@ -1,4 +1,4 @@
-// How a run is shown: to a person, quietly, and as JSON.
+// The output of a run: human-readable, with --quiet, and with --json.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -7,7 +7,7 @@ import { follow } from '../../../cli/train/follow.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { startCluster } from '../../support/local-cluster.js';
 
-/** Trains 14 steps, at 11 steps per epoch, with one worker. @returns the output */
+/** Trains for 14 steps with one worker; an epoch has 11 steps. @returns the output */
 async function outputOf(options: ViewOptionValues, isTerminal = false) {
   const cluster = await startCluster();
   let text = '';
@@ -24,7 +24,7 @@ async function outputOf(options: ViewOptionValues, isTerminal = false) {
   }
 }
 
-describe('the view for people', () => {
+describe('the human-readable output', () => {
   it('prints a line per epoch without a terminal, the parameter counts and the result', async () => {
     const { lines, report } = await outputOf({});
     expect(lines).toContainEqual(expect.stringMatching(/^Total params: 5,186 .* · Non-trainable params: 120/));
@@ -56,7 +56,7 @@ it('the estimated time left does not include the time spent waiting for workers'
   const write = (more: string) => void (text += more);
   try {
     const { coordinator } = cluster;
-    // A second per step, and an hour before the first one.
+    // Each step takes a second, after an hour of waiting for the first one.
     coordinator.events.on('step', () => clock.advance(1000));
     const following = follow(coordinator, readView({}, { isTerminal: true, write, columns: () => 200 }), {});
     clock.advance(3_600_000);

@@ -35,7 +35,7 @@ describe('lockstep data synthesize', () => {
     expect(verified.error).toBeUndefined();
     expect(verified.out).toMatch(/^data_batch_5\.bin +4$/m);
     expect(verified.out).toMatch(/^test_batch\.bin +10$/m);
-    // Every ten images contain each class once.
+    // Each group of ten consecutive images contains every class once.
     expect(verified.out).toMatch(/^striped disc +2 +1$/m);
     expect(verified.out).toMatch(/^all +20 +10$/m);
     expect(verified.out).toContain('is valid');

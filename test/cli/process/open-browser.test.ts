@@ -1,4 +1,4 @@
-// --open: opens a browser if there is a display, and otherwise prints one line that says what to do.
+// --open: opens a browser if there is a display, and otherwise prints one line of instructions.
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -11,7 +11,7 @@ import { folderPerFile } from '../../support/folder-per-file.js';
 const inFolder = folderPerFile();
 const url = 'http://127.0.0.1:7350';
 
-/** A folder for PATH with this xdg-open. */
+/** Creates a folder for PATH in which xdg-open is this script. */
 async function folderWithOpener(name: string, script: string): Promise<string> {
   const folder = inFolder(name);
   await mkdir(folder);
@@ -20,7 +20,7 @@ async function folderWithOpener(name: string, script: string): Promise<string> {
   return folder;
 }
 
-/** The line about a failed attempt. */
+/** Tries to open a browser and returns the line that reports the failure. */
 const failureOf = (target: string, environment: NodeJS.ProcessEnv) =>
   new Promise<string>((resolve) => openBrowser(target, resolve, { platform: 'linux', environment }));
 
@@ -28,7 +28,7 @@ describe('openBrowser', () => {
   it('passes the URL to xdg-open', async () => {
     const seen = inFolder('seen');
     const folder = await folderWithOpener('works', `echo "$@" > ${seen}; exit 3`);
-    // A failure is reported after xdg-open has exited.
+    // xdg-open has exited by the time its failure is reported.
     await failureOf(url, { PATH: folder, DISPLAY: ':0' });
     expect(await readFile(seen, 'utf8')).toBe(`${url}\n`);
   });
@@ -55,7 +55,7 @@ describe('openBrowser', () => {
 
   it.each([
     [url, `on your own machine, run ssh -L 7350:127.0.0.1:7350 THIS-HOST and open ${url}`],
-    // Reachable without a tunnel.
+    // This address is reachable without a tunnel.
     ['http://10.0.0.5:7350', 'open http://10.0.0.5:7350'],
     ['/runs/plot.html', 'open /runs/plot.html'],
   ])('explains over SSH how to open %s', async (target, how) => {

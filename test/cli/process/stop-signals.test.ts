@@ -1,4 +1,4 @@
-// Which signals count as a second one. No signal is sent: the listener is called directly, with a fake clock.
+// Which signals count as the second signal. No signals are sent: the listener is called directly, with a fake clock.
 import { afterEach, expect, it, vi } from 'vitest';
 import { onStopSignals } from '../../../cli/process/stop-signals.js';
 import { FakeClock } from '../../support/fake-clock.js';

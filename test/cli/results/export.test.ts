@@ -1,4 +1,4 @@
-// lockstep export, as a user types it.
+// lockstep export, run as a user would.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -34,7 +34,7 @@ describe('lockstep export', () => {
     expect(existsSync(inFolder('web', 'model.json'))).toBe(true);
   });
 
-  it('names the formats, and a missing option, in the last line', async () => {
+  it('lists the formats, or names a missing option, in the last line', async () => {
     const wrong = await runCli(['export', run, '--to', 'pytorch', '--out', inFolder('x')]);
     expect(wrong.status).toBe(2);
     expect(wrong.output).toMatch(/Allowed choices are keras, savedmodel, tfjs, onnx, safetensors\.\n$/);

@@ -1,4 +1,4 @@
-// The `predict` command.
+// lockstep predict, run as a user would.
 import { writeFile } from 'node:fs/promises';
 import { PNG } from 'pngjs';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -18,7 +18,7 @@ const inFolder = folderPerFile();
 const weights = initialWeights(layout, 3);
 const movingStatistics = initialMovingStatistics(layout);
 const state = { step: 4, weights, optimizerState: { velocity: weights }, movingStatistics };
-/** Two images of the test set. */
+/** Two test images. */
 const batch = {
   records: synthesizeRecords({ seed: 0, split: 'test', count: 2 }),
   indices: Uint32Array.of(0, 1),
@@ -89,7 +89,7 @@ describe('lockstep predict', () => {
     expect(json).toEqual({ ...(await predict({ checkpoint: run, images: [images[0]] })) });
   });
 
-  it('says what is wrong with a file, and what to do', async () => {
+  it('reports what is wrong with a file, and what to do', async () => {
     await writeFile(inFolder('cat.gif'), 'GIF89a');
     const results = await Promise.all(
       [inFolder('cat.gif'), inFolder('nowhere.png'), inFolder('run')].map((image) => runCli(['predict', run, image])),

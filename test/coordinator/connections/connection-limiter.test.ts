@@ -20,7 +20,7 @@ describe('pending connections', () => {
     expect(limiter.arrived('10.0.0.1', 4, nothing)).toBe(true);
   });
 
-  it('in all are limited: the oldest one is dropped', () => {
+  it('in total are limited: the oldest one is dropped', () => {
     const { limiter } = createLimiter();
     const drops = [1, 2, 3, 4].map((host) => {
       const drop = vi.fn<() => void>();

@@ -39,7 +39,7 @@ describe('reading', () => {
     expect(accessTo('read', headers, inside)).toMatchObject({ allowed: false, status: 401 });
   });
 
-  it('needs a token on other addresses, whatever Host is', () => {
+  it('needs a token on other addresses, whatever the Host header is', () => {
     expect(accessTo('read', { host: '127.0.0.1:7350' }, outside)).toEqual({
       allowed: false,
       status: 401,
@@ -79,7 +79,7 @@ describe('operating', () => {
   });
 
   it.each([TokenTable.none, TokenTable.ofWorkers('secret')])(
-    'needs no token on loopback if no token allows it, and is refused elsewhere',
+    'needs no token on loopback if there is no operator token, and is refused elsewhere',
     (none) => {
       expect(accessTo('operate', { host }, { tokens: none, isLoopback: true })).toEqual({
         allowed: true,
@@ -92,7 +92,7 @@ describe('operating', () => {
     },
   );
 
-  it("from another site's page is refused, token or not", () => {
+  it("from another site's page is refused, with or without a token", () => {
     const headers = { host, origin: 'https://example.org', ...bearer(operator) };
     expect(accessTo('operate', headers, port)).toMatchObject({ allowed: false, status: 403 });
   });
@@ -123,7 +123,7 @@ describe('a token', () => {
     expect(tokenIn({ cookie: 'not-lockstep-token=x' })).toBeUndefined();
   });
 
-  it('in a cookie is not available to scripts and other sites, and is removed by an empty one', () => {
+  it('in a cookie is not available to scripts or other sites, and is removed by an empty cookie', () => {
     expect(tokenCookie('abc', {}, true)).toBe('lockstep-token=YWJj; Path=/; HttpOnly; SameSite=Strict; Secure');
     expect(tokenCookie('', {}, false)).toBe('lockstep-token=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0');
   });

@@ -31,7 +31,7 @@ interface Changes {
   clock?: FakeClock;
 }
 
-/** Starts a server on loopback without tokens, except for these changes. */
+/** Starts a server on loopback without tokens. The argument overrides these settings. */
 async function serve({ access, admission, served, clock = new FakeClock() }: Changes = {}): Promise<CoordinatorServer> {
   const server = await startServer({
     access: {
@@ -250,7 +250,7 @@ describe('a worker that connects', () => {
     const socket = await connect(server);
     const closed = vi.fn<() => void>();
     socket.on('close', closed);
-    // The timer for the hello was started before the client's WebSocket handshake ended.
+    // The server starts its hello timer before the client's WebSocket handshake completes.
     expect(clock.running).toBe(1);
     clock.advance(9_999);
     expect(clock.running).toBe(1);

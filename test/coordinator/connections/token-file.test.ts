@@ -18,7 +18,7 @@ function watchedFile(name: string, text: string) {
   return { file, tokens, clock, onChange, stop };
 }
 
-it('reads the file again within two seconds of a change, and only then', () => {
+it('a token file is reloaded within two seconds of a change, and only then', () => {
   const { file, tokens, clock, onChange, stop } = watchedFile('changing', worker);
   clock.advance(10_000);
   expect(onChange).not.toHaveBeenCalled();
@@ -31,14 +31,14 @@ it('reads the file again within two seconds of a change, and only then', () => {
   expect(clock.running).toBe(0);
 });
 
-it('revokes a token that is removed from the file', () => {
+it('a token is revoked when it is removed from the file', () => {
   const { file, tokens, clock } = watchedFile('revoked', worker + viewer);
   writeFileSync(file, viewer);
   clock.advance(2_000);
   expect(tokens.table.holderOf('c2d5a1f09b7e4d38')).toBeUndefined();
 });
 
-it('keeps its last valid tokens when the file becomes invalid or is removed, and reports why', () => {
+it('a token file that becomes invalid or is removed is reported, and its last valid tokens remain in use', () => {
   const { file, tokens, clock, onChange } = watchedFile('broken', worker);
   writeFileSync(file, 'rack janitor c2d5a1f09b7e4d38');
   clock.advance(2_000);
@@ -51,7 +51,7 @@ it('keeps its last valid tokens when the file becomes invalid or is removed, and
   ]);
 });
 
-it('follows a symbolic link that is replaced, as in a mounted secret of Kubernetes', () => {
+it('a token file may be a symbolic link that is replaced, as in a mounted Kubernetes secret', () => {
   const [first, second, link, next] = ['first', 'second', 'link', 'next'].map((name) => inFolder(name));
   writeFileSync(first, worker);
   writeFileSync(second, viewer);
@@ -65,6 +65,6 @@ it('follows a symbolic link that is replaced, as in a mounted secret of Kubernet
   expect(tokens.table.holderOf('77aa31e0b92c4f51')?.role).toBe('viewer');
 });
 
-it('reports a file that does not exist, with the name of the option', () => {
+it('a token file that does not exist is reported with the name of the option', () => {
   expect(() => new TokenFile(inFolder('absent'))).toThrow(/^`tokenFile` is .*absent: it cannot be read \(ENOENT\)$/);
 });

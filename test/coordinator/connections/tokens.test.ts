@@ -39,7 +39,7 @@ describe('a token file', () => {
     ['rack worker secret', /^line 1 of tokens has a token of 6 characters, which can be guessed: .* at least 16/],
     ['a worker c2d5a1f09b7e4d38\na viewer 77aa31e0b92c4f51', /^line 2 of tokens repeats the name a: /],
     ['a worker c2d5a1f09b7e4d38\nb viewer c2d5a1f09b7e4d38', /^line 2 of tokens repeats the token of a: /],
-  ])('with the content %j is refused with the line but without the token', (text, message) => {
+  ])('with the content %j is refused with the line number but without the token', (text, message) => {
     const thrown = thrownBy(() => TokenTable.parse(text, 'tokens'));
     expect(thrown).toMatchObject({ code: 'bad-option' });
     expect(messageOf(thrown)).toMatch(message);
@@ -60,7 +60,7 @@ describe('a single token', () => {
     expect(TokenTable.ofOwner('secret').holderOf('secret')?.role).toBe('owner');
   });
 
-  it('that is empty is unknown without tokens', () => {
+  it('that is empty is unknown if there are no tokens', () => {
     expect(TokenTable.none.isEmpty).toBe(true);
     expect(TokenTable.none.holderOf('')).toBeUndefined();
   });

@@ -5,14 +5,14 @@ import { WorkerQuorum } from '../../../coordinator/connections/worker-quorum.js'
 import { LockstepError } from '../../../shared/errors.js';
 import { FakeClock } from '../../support/fake-clock.js';
 
-/** A quorum with a limit of 60 s, its handlers, and functions that let workers join and leave. */
+/** Creates a quorum with a timeout (60 s by default), mock handlers, and functions that let workers join and leave. */
 function watched(timeoutMs: number | null = 60_000) {
   const [pool, clock] = [new WorkerPool(), new FakeClock()];
   const onWaiting = vi.fn<(needed: number) => void>();
   const onEnough = vi.fn<() => void>();
   const onTimeout = vi.fn<(error: LockstepError) => void>();
   const quorum = new WorkerQuorum(pool, clock, timeoutMs ?? undefined, { onWaiting, onEnough, onTimeout });
-  // The pool uses only the id of a worker.
+  // The pool uses only the worker's ID.
   const worker = (id: number) => ({ id }) as WorkerConnection;
   return {
     quorum,
@@ -25,7 +25,7 @@ function watched(timeoutMs: number | null = 60_000) {
   };
 }
 
-it('reports a wait once when it starts and once when it is over', () => {
+it('a quorum reports a wait once when it starts and once when it is over', () => {
   const { quorum, onWaiting, onEnough, join } = watched();
   quorum.need(2);
   join(1);
@@ -38,7 +38,7 @@ it('reports a wait once when it starts and once when it is over', () => {
   expect(onEnough).toHaveBeenCalledTimes(1);
 });
 
-it('reports a wait again when another number is needed, and nothing while enough are connected', () => {
+it('a quorum reports a wait again when the needed number changes, but not while enough workers are connected', () => {
   const { quorum, onWaiting, join, leave } = watched();
   quorum.need(2);
   join(1);
@@ -48,7 +48,7 @@ it('reports a wait again when another number is needed, and nothing while enough
   expect(onWaiting.mock.calls).toEqual([[2], [1]]);
 });
 
-it('reports a timeout after exactly the limit', () => {
+it('a quorum reports a timeout after exactly the limit', () => {
   const { quorum, clock, onTimeout } = watched();
   quorum.need(1);
   clock.advance(59_999);
@@ -60,7 +60,7 @@ it('reports a timeout after exactly the limit', () => {
   expect(onTimeout.mock.calls[0][0].code).toBe('no-workers');
 });
 
-it('applies the limit to each wait, without the time during which enough workers are connected', () => {
+it('a quorum applies the limit to each wait, excluding the time during which enough workers are connected', () => {
   const { quorum, clock, onTimeout, join, leave } = watched();
   quorum.need(2);
   clock.advance(50_000);
@@ -75,7 +75,7 @@ it('applies the limit to each wait, without the time during which enough workers
   expect(onTimeout).toHaveBeenCalledTimes(1);
 });
 
-it('waits without a timer if there is no limit, and calls no handler once closed', () => {
+it('a quorum without a limit starts no timer, and a closed quorum calls no handlers', () => {
   const endless = watched(null);
   endless.quorum.need(1);
   expect(endless.clock.running).toBe(0);
@@ -90,7 +90,7 @@ it('waits without a timer if there is no limit, and calls no handler once closed
 });
 
 describe('reached', () => {
-  it('resolves when enough workers are connected, and at once if they are', async () => {
+  it('resolves when enough workers are connected, immediately if they already are', async () => {
     const { quorum, join } = watched();
     quorum.need(2);
     const reached = quorum.reached(new AbortController().signal);

@@ -7,7 +7,7 @@ import {
 } from '../../../shared/dataset/measured-preprocessing.js';
 import { preprocessingNames, recordBytes } from '../../../shared/dataset/image-batch.js';
 
-/** Two images with one value per channel: 10, 20, 30 and 30, 20, 31, except for one red pixel of the second. */
+/** Returns two images of one value per channel (10, 20, 30 and 30, 20, 31), except for one red pixel in the second. */
 function twoRecords(): Uint8Array {
   const records = new Uint8Array(2 * recordBytes);
   for (const [image, values] of [
@@ -20,7 +20,7 @@ function twoRecords(): Uint8Array {
     }
     records[image * recordBytes] = 9; // a label, not a pixel
   }
-  records[recordBytes + 1 + 33] = 250; // red of row 1, column 1
+  records[recordBytes + 1 + 33] = 250; // red value of the pixel at row 1, column 1
   return records;
 }
 
@@ -39,7 +39,7 @@ describe('standardization', () => {
   it('uses the mean and standard deviation of each channel, and divides a constant channel by 1', () => {
     const measured = measurePreprocessing('standardize', twoRecords());
     if (measured === 'imagenet') throw new Error('it was not measured');
-    // Red: 1024 × 10, 1023 × 30 and one 250. Blue: half 30 and half 31, deviation 0.5.
+    // Red: 1,024 values of 10, 1,023 of 30 and one of 250. Blue: half 30 and half 31, with standard deviation 0.5.
     const mean = (1024 * 10 + 1023 * 30 + 250) / 2048;
     const variance = (1024 * 10 ** 2 + 1023 * 30 ** 2 + 250 ** 2) / 2048 - mean ** 2;
     expect([...measured.subtract]).toEqual([Math.fround(mean), 20, 30.5]);

@@ -6,7 +6,7 @@ import { officialClassNames, type Cifar10 } from '../../../shared/dataset/cifar1
 import { partitionIntoShards } from '../../../shared/dataset/partition.js';
 import { recordBytes } from '../../../shared/dataset/image-batch.js';
 
-/** Records that can be told apart: after the label comes the record's number, then zeros. */
+/** Returns distinguishable records: each has a label, the record's number, then zeros. */
 function numberedRecords(count: number): Uint8Array {
   const records = Buffer.alloc(count * recordBytes);
   for (let record = 0; record < count; record++) {
@@ -37,7 +37,7 @@ const recordsOf = (split: string) => shardsOf(split).map((shard) => numbersOf(st
 describe('the shards of a run', () => {
   it('are a training shard per slice, then the validation and test shards', () => {
     expect(store.shards.map(({ split, index, bytes }) => [split, index, bytes / recordBytes])).toEqual([
-      // 54 training images in four slices: 14, 14, 13, 13.
+      // 54 training images in four shards.
       ...[14, 14, 13, 13].map((images, index) => ['training', index, images]),
       ['validation', 0, 6],
       ['test', 0, 250],
@@ -62,7 +62,7 @@ describe('the shards of a run', () => {
     expect(all).toEqual(Array.from({ length: 54 }, (_, index) => 6 + index));
   });
 
-  it('use all test images, in their order', () => {
+  it('use all test images in their original order', () => {
     expect(recordsOf('test').flat()).toEqual(Array.from({ length: 510 }, (_, index) => index));
   });
 
@@ -81,7 +81,7 @@ describe('the shards of a run', () => {
   });
 });
 
-it('a batch of more images than the training set has is refused with both numbers', () => {
+it('a batch larger than the training set is refused with both sizes', () => {
   expect(() => createShards(dataset, resolveConfig({ batchSize: 56 }))).toThrow(
     expect.objectContaining({
       code: 'bad-config',

@@ -1,4 +1,4 @@
-// The view of a step, from the events of a run; and the same as lanes and as text.
+// Tests the view of a step that is derived from run events, and its rendering as lanes and as text.
 import { describe, expect, it } from 'vitest';
 import { StepTracker } from '../../../coordinator/monitoring/step-tracker.js';
 import { RunEventBus } from '../../../coordinator/run/run-event-bus.js';
@@ -12,7 +12,7 @@ const worker = (id: number, name: string): WorkerRef => ({ id, name });
 const [ada, grace, spare] = [worker(1, 'ada'), worker(2, 'grace'), worker(3, 'spare')];
 const range = (first: number, count = 1): SliceRange => ({ first, count });
 
-/** A tracker, and functions that publish events as a run does. */
+/** Creates a tracker and functions that publish events as a run does. */
 function startTracker() {
   const clock = new FakeClock();
   const events = new RunEventBus();
@@ -31,7 +31,10 @@ function startTracker() {
   };
 }
 
-/** ada has the ranges 0 and 1, grace 2–3. ada leaves after 300 ms, and its slices are reassigned to the spare worker. */
+/**
+ * Assigns slices 0 and 1 to ada as two ranges, and slices 2–3 to grace. ada leaves after 300 ms, and its slices are
+ * reassigned to the spare worker.
+ */
 function startRecovery() {
   const run = startTracker();
   run.start(13);
@@ -53,7 +56,7 @@ describe('the view of a step', () => {
     expect(lanesOf(view, [grace, spare], 400)).toEqual([
       { worker: 2, name: 'grace', bars: [bar('2–3', 'counted', 0, 200)] },
       { worker: 3, name: 'spare', bars: [{ ...bar('0–1', 'running', 300, 400), isRecovery: true }] },
-      // The second range was never started, so one bar stands for both.
+      // The second range was never started, so one bar represents both ranges.
       { worker: 1, name: 'ada', bars: [bar('0, 1', 'lost', 0, 300)] },
     ]);
     expect(describeStep(view, [grace, spare])).toBe(
@@ -74,7 +77,7 @@ describe('the view of a step', () => {
     expect(view).toEqual(copy);
   });
 
-  it('keeps the last step with a recovery', () => {
+  it('is kept for the last step with a recovery', () => {
     const { clock, tracker, start, assign, answer, end } = startRecovery();
     answer(spare, range(0, 2));
     end();
@@ -86,7 +89,7 @@ describe('the view of a step', () => {
     expect(tracker.lastRecovery).toMatchObject({ view: { step: 14, elapsedMs: 400 }, agoMs: 600 });
   });
 
-  it('shows the completed step before until the current one has run for a while', () => {
+  it('shows the previous, completed step until the current one has run for a while', () => {
     const { clock, tracker, start, assign, answer, end } = startTracker();
     start(0);
     assign(ada, [range(0, 4)]);

@@ -17,7 +17,7 @@ const layout = layoutModel({
 });
 
 describe('normalQuantile', () => {
-  // Wichura's own test values (AS 241), then values from tables. The last two lie in the branch for the far tail.
+  // Wichura's test values for AS 241, followed by values from tables. The last two are in the branch for the far tail.
   it.each([
     [0.5, 0],
     [0.25, -0.6744897501960817],
@@ -33,7 +33,8 @@ describe('normalQuantile', () => {
   });
 
   it('is continuous where its branches meet', () => {
-    // The central branch ends at 0.5 ± 0.425. The density there is about 0.141, so 2e-12 / 0.141 = 1.4e-11.
+    // The central branch ends at the probabilities 0.5 ± 0.425. The density there is about 0.141, so quantiles whose
+    // probabilities differ by 2e-12 differ by 2e-12 / 0.141 = 1.4e-11.
     for (const edge of [0.075, 0.925]) {
       const jump = normalQuantile(edge + 1e-12) - normalQuantile(edge - 1e-12);
       expect(jump).toBeGreaterThan(1.3e-11);
@@ -68,7 +69,7 @@ describe('initialWeights', () => {
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
       const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
       // The standard error of the mean of n values is deviation / sqrt(n); that of the standard deviation is below
-      // deviation / sqrt(2n). Both may be off by five of these.
+      // deviation / sqrt(2n). The test allows five standard errors for each.
       expect(Math.abs(mean)).toBeLessThan((5 * deviation) / Math.sqrt(values.length));
       expect(Math.abs(Math.sqrt(variance) / deviation - 1)).toBeLessThan(5 / Math.sqrt(2 * values.length));
       const cut = Math.fround((2 * deviation) / 0.87962566103423978);
@@ -76,7 +77,7 @@ describe('initialWeights', () => {
     }
   });
 
-  it('initializes every kernel differently, also kernels of the same shape', () => {
+  it('initializes every kernel differently, including kernels of the same shape', () => {
     const scaledFirstWeights = kernels.map((kernel) => Math.fround(weights[kernel.offset] * Math.sqrt(kernel.size)));
     expect(new Set(scaledFirstWeights).size).toBe(kernels.length);
   });
@@ -88,7 +89,7 @@ describe('initialWeights', () => {
     }
   });
 
-  it('returns other weights for another seed', () => {
+  it('returns different weights for different seeds', () => {
     expect(initialWeights(layout, 1)[0]).not.toBe(weights[0]);
     expect(initialWeights(layout, 2 ** 32)[0]).not.toBe(weights[0]);
   });

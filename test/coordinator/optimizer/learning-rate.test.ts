@@ -1,17 +1,17 @@
-// Learning-rate schedules against their definitions. Golden values were computed with Keras and PyTorch (see each test).
+// Compares learning-rate schedules with their definitions and with golden values from Keras and PyTorch.
 import { describe, expect, it } from 'vitest';
 import { learningRateAt } from '../../../coordinator/optimizer/learning-rate.js';
 import { resolveConfig, type ConfigInput } from '../../../shared/config/config.js';
 
-/** Learning rate at a step of a run that has 10 steps per epoch. */
+/** Returns the learning rate at a step of a run with 10 steps per epoch. */
 function rateAt(step: number, input: ConfigInput, totalSteps = 100): number {
   return learningRateAt(step, resolveConfig(input), { totalSteps, stepsPerEpoch: 10 });
 }
 const ratesAt = (steps: readonly number[], input: ConfigInput) => steps.map((step) => rateAt(step, input));
 
 describe('the default schedule', () => {
-  // PiecewiseConstantDecay([32000, 48000], [0.1, 0.01, 0.001]) of Keras 3.15, which decays the rate at the first step after a
-  // boundary. keras-golden.test.ts runs Keras itself at the same steps.
+  // PiecewiseConstantDecay([32000, 48000], [0.1, 0.01, 0.001]) in Keras 3.15, which decays the rate at the first
+  // step after a boundary. keras-golden.test.ts runs Keras itself at the same steps.
   it.each([
     [0, 0.1],
     [31_999, 0.1],
@@ -39,7 +39,7 @@ describe('the piecewise schedule', () => {
 describe('the cosine schedule', () => {
   it('decays the rate along half a cosine to 0 at the end of the run', () => {
     const rates = ratesAt([0, 25, 50, 75, 100], { schedule: 'cosine', learningRate: 2 });
-    // 1 + cos(π/4) = 1.7071…, 1 + cos(3π/4) = 0.2929…
+    // After a quarter of the run: 1 + cos(π/4) = 1.7071…; after three quarters: 1 + cos(3π/4) = 0.2929…
     [2, 1 + Math.SQRT1_2, 1, 1 - Math.SQRT1_2, 0].forEach((rate, i) => expect(rates[i]).toBeCloseTo(rate, 14));
   });
 
@@ -58,7 +58,7 @@ describe('the cosine schedule', () => {
 });
 
 describe('the one-cycle schedule', () => {
-  // torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, total_steps=100, cycle_momentum=False) of PyTorch 2.15.
+  // torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, total_steps=100, cycle_momentum=False) in PyTorch 2.15.
   it.each([
     [0, 0.008000000000000007],
     [1, 0.008562756113181497],
@@ -74,7 +74,7 @@ describe('the one-cycle schedule', () => {
     expect(rateAt(step, { schedule: 'one-cycle', learningRate: 0.2 }) / rate).toBeCloseTo(1, 9);
   });
 
-  it('increases the rate for the length of the warm-up', () => {
+  it('increases the rate during the warm-up', () => {
     const rates = ratesAt([0, 4, 9, 10], { schedule: 'one-cycle', learningRate: 1, warmupSteps: 10 });
     expect(rates[0]).toBeCloseTo(0.04, 14);
     expect(rates[2]).toBe(1);
@@ -101,15 +101,15 @@ describe('the warm-up', () => {
     expect(ratesAt([0, 1, 2, 3, 4, 6, 7], input)).toEqual([0.25, 0.5, 0.75, 1, 1, 1, 0.1]);
   });
 
-  it('is constant in the recipe of the paper for 110 layers', () => {
+  it("is constant in the paper's recipe for 110 layers", () => {
     const input: ConfigInput = { recipe: 'paper', depth: 110 };
     expect(ratesAt([0, 399, 400], input)).toEqual([0.01, 0.01, 0.1]);
   });
 });
 
 describe('linear scaling', () => {
-  it('multiplies the rate by the relative batch size and warms up from the unscaled rate in five epochs', () => {
-    // 512 / 128 = 4 times 0.1. Five epochs are 50 steps: step 24 is halfway from 0.1 to 0.4.
+  it('multiplies the rate by the relative batch size and warms up from the unscaled rate over five epochs', () => {
+    // The scaled rate is 512 / 128 × 0.1 = 0.4. Five epochs are 50 steps, and step 24 is halfway from 0.1 to 0.4.
     const input: ConfigInput = { batchSize: 512, scaleLearningRate: 128, schedule: 'constant' };
     const rates = ratesAt([0, 24, 49, 50], input);
     [0.106, 0.25, 0.4, 0.4].forEach((rate, i) => expect(rates[i]).toBeCloseTo(rate, 14));
@@ -119,7 +119,7 @@ describe('linear scaling', () => {
     expect(rateAt(0, { batchSize: 64, scaleLearningRate: 128 })).toBe(0.05);
   });
 
-  it('uses an explicit length of the warm-up', () => {
+  it('uses an explicit warm-up length', () => {
     const input: ConfigInput = { batchSize: 256, scaleLearningRate: 128, warmupSteps: 0 };
     expect(rateAt(0, input)).toBe(0.2);
   });

@@ -6,7 +6,7 @@ import { bitsOf } from '../../support/tree-sum.js';
 
 const small = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 });
 
-/** A kernel of two weights, and one weight of every other kind. */
+/** Layout with a kernel of two weights and one weight of every other kind. */
 const layout: ModelLayout = {
   ...small,
   trainable: [
@@ -36,7 +36,7 @@ describe('SGD with momentum', () => {
     const optimizer = new MomentumSgd(layout, plain, all(0));
     const { weights } = optimizer;
     optimizer.step(all(1), 1, 1); // velocity −1, weight −1
-    optimizer.step(all(0), 1, 0.001); // velocity −0.5, weight −1.5; in PyTorch's form −1.0005
+    optimizer.step(all(0), 1, 0.001); // velocity −0.5, weight −1.5; PyTorch's form would give −1.0005
     expect(weights[0]).toBe(-1.5);
   });
 
@@ -44,7 +44,7 @@ describe('SGD with momentum', () => {
     const optimizer = new MomentumSgd(layout, { ...plain, momentum: 0 }, all(1));
     const { weights } = optimizer;
     optimizer.step(all(1), 1, 0.5);
-    optimizer.step(all(1), 1, 0.5); // 1 − 0.5 − 0.5
+    optimizer.step(all(1), 1, 0.5); // weight 1 − 0.5 − 0.5 = 0
     expect(weights).toEqual(all(0));
   });
 });
@@ -106,7 +106,7 @@ describe('rounding', () => {
     expect(bitsOf(optimizer.state.velocity)).toEqual(bitsOf(Float32Array.from(expected.velocity)));
   });
 
-  it('of the results alone would give other bits', () => {
+  it('of the results alone would give different bits', () => {
     const options = { momentum: 0.9, nesterov: false, weightDecay: 0 };
     const gradient = Float32Array.from({ length: small.trainableSize }, (_, i) => 1 / (i + 3));
     const states = [Math.fround, (value: number) => value].map((round) => {
@@ -165,7 +165,7 @@ const kernelIndices = new Set(
     .flatMap((array) => Array.from({ length: array.size }, (_, i) => array.offset + i)),
 );
 
-/** Makes an update weight by weight; `f` rounds the result of each operation. */
+/** Performs an update weight by weight. `f` rounds the result of each operation. */
 function stepNaively(
   state: { weights: number[]; velocity: number[] },
   gradientSum: Float32Array,

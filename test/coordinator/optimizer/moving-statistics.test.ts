@@ -3,17 +3,18 @@ import { updateMovingStatistics } from '../../../coordinator/optimizer/moving-st
 import { KeyedRandom } from '../../../shared/random.js';
 import { bitsOf } from '../../support/tree-sum.js';
 
-it('updateMovingStatistics makes one update of Keras for each slice, in slice order', () => {
+it('updateMovingStatistics makes one Keras update per slice, in slice order', () => {
   const moving = Float32Array.of(0, 1);
   updateMovingStatistics(moving, [Float32Array.of(2, 3), Float32Array.of(4, 5)], 0.5);
-  // 0 → 0.5 × 0 + 0.5 × 2 = 1 → 0.5 × 1 + 0.5 × 4 = 2.5; 1 → 2 → 3.5.
+  // First value: 0.5 × 0 + 0.5 × 2 = 1, then 0.5 × 1 + 0.5 × 4 = 2.5.
+  // Second value: 0.5 × 1 + 0.5 × 3 = 2, then 0.5 × 2 + 0.5 × 5 = 3.5.
   expect([...moving]).toEqual([2.5, 3.5]);
 });
 
 it('updateMovingStatistics depends on the order of the slices', () => {
   const moving = Float32Array.of(0);
   updateMovingStatistics(moving, [Float32Array.of(4), Float32Array.of(2)], 0.5);
-  // 0 → 0.5 × 0 + 0.5 × 4 = 2 → 0.5 × 2 + 0.5 × 2 = 2.
+  // 0.5 × 0 + 0.5 × 4 = 2, then 0.5 × 2 + 0.5 × 2 = 2. In the other order: 1, then 2.5.
   expect([...moving]).toEqual([2]);
 });
 
@@ -28,7 +29,7 @@ it('updateMovingStatistics rounds every operation to float32, including the fact
   const factorsNotRounded = moving.map((value, i) => f(f(0.99 * value) + f((1 - 0.99) * batch[i])));
   updateMovingStatistics(moving, [batch], 0.99);
   expect(bitsOf(moving)).toEqual(bitsOf(expected));
-  // These values do depend on the rounding.
+  // Rounding less often changes the bits of these values, so the test can detect it.
   expect(bitsOf(roundedAtTheEnd)).not.toEqual(bitsOf(expected));
   expect(bitsOf(factorsNotRounded)).not.toEqual(bitsOf(expected));
 });

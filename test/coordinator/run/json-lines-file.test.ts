@@ -17,7 +17,7 @@ it('lines are appended in order, after the complete lines in the file', async ()
   expect(await readFile(file, 'utf8')).toBe(['old', ...lines, ''].join('\n'));
 });
 
-it('flush resolves when all lines so far are written', async () => {
+it('flush resolves when all lines added so far are written', async () => {
   const file = path.join(await temporaryFolder(), 'log');
   await writeFile(file, '');
   const log = new JsonLinesFile(file, 0, () => expect.unreachable());
@@ -30,7 +30,7 @@ it('flush resolves when all lines so far are written', async () => {
 });
 
 // Writes to /dev/full fail as on a full disk.
-it('on a full disk, lines are reported once, kept, and written when there is space again', async () => {
+it('on a full disk, the error is reported once, and lines are kept and written when there is space again', async () => {
   const folder = await temporaryFolder();
   const [link, file] = [path.join(folder, 'log'), path.join(folder, 'file')];
   await writeFile(file, '');

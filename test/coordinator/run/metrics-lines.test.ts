@@ -4,7 +4,7 @@ import { RunEventBus } from '../../../coordinator/run/run-event-bus.js';
 import type { NewRunEvent } from '../../../coordinator/run/run-events.js';
 import { zeroPhases } from '../../../coordinator/run/step-phases.js';
 
-/** The lines of a run that publishes these events, without their times. */
+/** Returns the lines that these events produce, without their times. */
 function linesOf(...events: readonly NewRunEvent[]): object[] {
   const lines: object[] = [];
   const bus = new RunEventBus();
@@ -19,7 +19,7 @@ function linesOf(...events: readonly NewRunEvent[]): object[] {
   return lines;
 }
 
-it('steps and evaluations are lines with their metrics, and a step has no contributions', () => {
+it('steps and evaluations are logged with their metrics, and steps without their contributions', () => {
   const metrics = { epoch: 1, loss: 2.5, accuracy: 0.25 };
   const rest = { learningRate: 0.1, imagesPerSecond: 100, phases: zeroPhases() };
   expect(
@@ -45,7 +45,7 @@ it.each<[NewRunEvent, string, string]>([
   [{ type: 'operated', action: 'checkpoint', detail: 'by ops' }, 'checkpoint-requested', 'by ops'],
   [{ type: 'operated', action: 'stop', detail: 'by ops' }, 'stop-requested', 'by ops'],
   [{ type: 'operated', action: 'drop', detail: 'attic by ops' }, 'worker-dropped', 'attic by ops'],
-])('%o is an event line', (event, name, detail) => {
+])('%o is logged as an event', (event, name, detail) => {
   expect(linesOf(event)).toEqual([{ type: 'event', step: event.step ?? 0, event: name, detail }]);
 });
 

@@ -25,7 +25,7 @@ describe('a run directory', () => {
     expect((await readdir(directory)).toSorted()).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
   });
 
-  it('has a line of metrics.jsonl for everything logged, in order', async () => {
+  it('has a line in metrics.jsonl for everything logged, in order', async () => {
     const run = await opened(path.join(await temporaryFolder(), 'run'));
     const lines: MetricsLine[] = [
       { type: 'validation', time: '2026-01-02T03:04:04.000Z', step: 351, epoch: 1, loss: 2.25, accuracy: 0.125 },
@@ -50,7 +50,7 @@ describe('a run directory', () => {
     ).toEqual(lines);
   });
 
-  it('has the report at the end, and no partly written files', async () => {
+  it('has the report after the run, and no partly written files', async () => {
     const run = await opened(path.join(await temporaryFolder(), 'run'));
     const results = {
       seed: 4,
@@ -100,6 +100,6 @@ describe('a run directory', () => {
 });
 
 it('the default run directory is named after the local time, to the second', () => {
-  // Months are counted from 0.
+  // The Date constructor takes a zero-based month: 10 is November.
   expect(defaultRunDirectory(new Date(2026, 10, 23, 10, 20, 30, 999))).toBe(path.join('runs', '2026-11-23T10-20-30'));
 });

@@ -1,4 +1,4 @@
-// The totals of a run, and the report made of them.
+// Tests the totals of a run and the report that is made from them.
 import { describe, expect, it } from 'vitest';
 import { RunEventBus } from '../../../coordinator/run/run-event-bus.js';
 import type { NewRunEvent } from '../../../coordinator/run/run-events.js';
@@ -17,7 +17,7 @@ const phases: StepPhases = {
   step: 100,
 };
 
-/** The fields of a report that are not totals. */
+/** Report fields that are not totals. */
 const rest = {
   seed: 0,
   initialWeightsSha256: null,
@@ -32,7 +32,7 @@ const rest = {
 };
 const noBytes = { sent: 0, received: 0 };
 
-/** Adds up events as a run publishes them. */
+/** Returns the totals after a run has published these events. */
 function totalsOf(events: readonly NewRunEvent[], totals = new RunTotals()): RunTotals {
   const bus = new RunEventBus();
   bus.on('event', (event) => totals.apply(event));
@@ -57,7 +57,7 @@ function lost(bytesSent: number, bytesReceived: number): NewRunEvent {
   return { type: 'worker-lost', ...worker, bytesSent, bytesReceived };
 }
 
-/** One worker joins and is lost, 2 slices are reassigned, and 5 stragglers have 6 slices duplicated. */
+/** A worker joins and is lost, 2 slices are reassigned, and 6 slices are duplicated in 5 straggler events. */
 const eventful: readonly NewRunEvent[] = [
   joined(wasm),
   lost(3, 4),
@@ -72,16 +72,16 @@ describe('a report', () => {
     for (const name of phaseNames) expect(report.phases[name]).toBe(0);
   });
 
-  it('has images per second of training time, and the means over all steps', () => {
+  it('has the images per second of training time, and the mean phases of all steps', () => {
     const totals = totalsOf([step(), step({ compute: 5, step: 300 })]);
     const report = totals.report(rest, 256, noBytes);
-    // 256 images in 100 + 300 ms.
+    // 256 images in 100 ms + 300 ms = 0.4 s: 640 images/s.
     expect(report.imagesPerSecond).toBe(640);
     expect(report.phases).toEqual({ ...phases, compute: 4, step: 200 });
   });
 
   it('has the fields it was given, the totals, and nothing else', () => {
-    // 3 and 4 bytes with the worker that was lost, 20 and 30 with those still connected.
+    // 3 bytes sent to the lost worker and 4 received from it; 20 sent and 30 received for those still connected.
     expect(totalsOf(eventful).report(rest, 256, { sent: 20, received: 30 })).toEqual({
       ...rest,
       lockstepVersion,
@@ -101,7 +101,7 @@ describe('a report', () => {
     });
   });
 
-  it('has what each worker did, and how long the others waited for it', () => {
+  it('has the work of each worker and how long the others waited for it', () => {
     const contribution = (name: string, images: number, waitedForMs: number): WorkerContribution => ({
       name,
       images,
@@ -114,7 +114,7 @@ describe('a report', () => {
     ]);
     expect(totals.imagesOf('cellar')).toBe(160);
     expect(totals.report(rest, 256, noBytes).workers).toEqual([
-      // Busy for 0.1 + 0.7 + 0.05 + 0.15 s in each step.
+      // Each worker is busy for 0.1 + 0.7 + 0.05 + 0.15 = 1 s per step.
       { name: 'attic', images: 96, busySeconds: 2, waitSeconds: 1, timesWaitedFor: 0, secondsWaitedFor: 0 },
       { name: 'cellar', images: 160, busySeconds: 2, waitSeconds: 1, timesWaitedFor: 2, secondsWaitedFor: 1 },
     ]);
@@ -122,7 +122,7 @@ describe('a report', () => {
 });
 
 describe('the totals in a checkpoint', () => {
-  it('are complete, and a resumed run counts on from them', () => {
+  it('are complete, and a resumed run continues counting from them', () => {
     const before = totalsOf(eventful);
     const record = totalsRecord.parse(JSON.parse(JSON.stringify(before.record)));
     const resumed = new RunTotals({ step: 7, record, isOverridden: false });
@@ -139,7 +139,7 @@ describe('the totals in a checkpoint', () => {
     expect(before.record).toMatchObject({ stragglers: 5, slicesDuplicated: 6, resumedAtSteps: [] });
   });
 
-  it('say whether the run was ever overridden, which makes it inexact for good', () => {
+  it('record whether the run was ever overridden, which makes it permanently inexact', () => {
     const { record } = new RunTotals({ step: 7, record: new RunTotals().record, isOverridden: true });
     const again = new RunTotals({ step: 9, record, isOverridden: false });
     expect([new RunTotals().exact, again.exact]).toEqual([true, false]);
@@ -159,7 +159,7 @@ describe('the engines of a run', () => {
     expect(totals.firstFingerprint).toBe('wasm/1');
   });
 
-  it('make the run inexact for good once there is a second one', () => {
+  it('make the run permanently inexact once there is a second one', () => {
     const totals = totalsOf([wasm, tensorflow, wasm].map((engine) => joined(engine)));
     expect(totals.report(rest, 0, noBytes)).toMatchObject({
       exact: false,

@@ -5,7 +5,7 @@ import { alignedRanges } from '../../../shared/reduction/slices.js';
 const holdsAll = () => true;
 const holdsNone = () => false;
 
-/** Workers 1, 2, … with these computation times of a slice, which hold every shard. */
+/** Returns workers 1, 2, … that take these times in milliseconds per slice and hold every shard. */
 function workersWith(...sliceMs: number[]): Candidate[] {
   return sliceMs.map((ms, index) => ({ worker: index + 1, sliceMs: ms, overheadMs: 0, holds: holdsAll }));
 }
@@ -16,20 +16,21 @@ function countsOf(owners: readonly number[], workers: readonly Candidate[]): num
 
 describe('divideSlices', () => {
   it.each([
-    // Equal workers: 8 = 3 + 3 + 2.
+    // Equally fast workers share 8 slices as 3 + 3 + 2.
     [8, [1, 1, 1], [3, 3, 2]],
     [4, [1], [4]],
     [4, [1, 1], [2, 2]],
     [5, [1, 1, 1, 1], [2, 1, 1, 1]],
     // The last two workers are spares.
     [2, [1, 1, 1, 1], [1, 1]],
-    // A worker that is twice as fast gets twice as many: 4 × 1 = 2 × 2.
+    // A worker that is twice as fast gets twice as many slices: both take 4 × 1 ms = 2 × 2 ms.
     [6, [1, 2], [4, 2]],
-    // The fast worker finishes four slices after 4, before the slow one would finish its first after 10.
+    // The fast worker finishes four slices after 4 ms; the slow one would finish its first slice after 10 ms.
     [4, [1, 10], [4, 0]],
-    // 10 slices of the fast worker take as long as one of the slow worker: 10 × 1 = 1 × 10.
+    // The fast worker computes ten slices in the time that the slow one takes for one: 10 × 1 ms = 1 × 10 ms.
     [11, [1, 10], [10, 1]],
-    // 10 × 1 = 10, 4 × 2 = 8 and 2 × 4 = 8. The fifth slice of the second worker would finish after 10 as well: a tie.
+    // The workers take 10 × 1 = 10 ms, 4 × 2 = 8 ms and 2 × 4 = 8 ms. A fifth slice would take the second worker to
+    // 10 ms as well, so moving one gains nothing.
     [16, [1, 2, 4], [10, 4, 2]],
   ])('divides %i slices among workers by their times per slice: %j → %j', (sliceCount, sliceMs, counts) => {
     const workers = workersWith(...sliceMs);
@@ -40,7 +41,7 @@ describe('divideSlices', () => {
   });
 
   it('takes the overhead of an answer into account', () => {
-    // The far worker finishes one slice after 5 + 1 = 6, the near one six slices after 6.
+    // The far worker finishes one slice after 5 + 1 = 6 ms; the near one finishes six slices in the same time.
     const [near, far] = workersWith(1, 1);
     const workers = [near, { ...far, overheadMs: 5 }];
     expect(countsOf(divideSlices(6, workers), workers)).toEqual([6, 0]);
@@ -48,12 +49,12 @@ describe('divideSlices', () => {
   });
 
   it.each([
-    // {0,1} {4} | {2,3} {5} | {6,7}: 5 ranges, each with a partial sum on the wire.
+    // Ranges per worker: {0,1} {4} | {2,3} {5} | {6,7}. Each of the 5 ranges is sent as one partial sum.
     [8, 3, 5],
     [8, 4, 4],
     [16, 2, 2],
     [4, 3, 3],
-    // {0,1} {4} | {2,3} {5}: 3 slices are more than one aligned range.
+    // Ranges per worker: {0,1} {4} | {2,3} {5}. No aligned range has 3 of 6 slices.
     [6, 2, 4],
   ])('forms aligned ranges: %i slices, %i equal workers, %i ranges', (sliceCount, workerCount, rangeCount) => {
     const workers = workersWith(...Array<number>(workerCount).fill(1));
@@ -64,16 +65,16 @@ describe('divideSlices', () => {
 
   it('keeps the current division unless another is much better', () => {
     const current = divideSlices(8, workersWith(100, 100));
-    // 4 × 115 = 460; moving a slice would make it 5 × 100 = 500.
+    // A step takes 4 × 115 = 460 ms; after moving a slice, it would take 5 × 100 = 500 ms.
     expect(divideSlices(8, workersWith(100, 115), current)).toBe(current);
-    // 4 × 130 = 520 instead of 500: 4% is not worthwhile.
+    // A step takes 4 × 130 = 520 ms instead of 500 ms: 4% more, too little to move a slice.
     expect(divideSlices(8, workersWith(100, 130), current)).toBe(current);
-    // 4 × 150 = 600 instead of 500: 20% is.
+    // A step takes 4 × 150 = 600 ms instead of 500 ms: 20% more, enough to move a slice.
     const moved = divideSlices(8, workersWith(100, 150), current);
     expect(countsOf(moved, workersWith(100, 150))).toEqual([5, 3]);
     // Only one slice moved.
     expect(moved.filter((owner, slice) => owner !== current[slice])).toHaveLength(1);
-    // 4 × 1.5 = 6 ms instead of 5 ms: 20% as well, but only 1 ms.
+    // A step takes 4 × 1.5 = 6 ms instead of 5 ms: 20% more, but moving a slice would save only 1 ms.
     expect(divideSlices(8, workersWith(1, 1.5), current)).toBe(current);
   });
 
@@ -82,7 +83,7 @@ describe('divideSlices', () => {
     const rest = workersWith(1, 1, 1, 1).filter(({ worker }) => worker !== 2);
     const owners = divideSlices(8, rest, current);
     const unmoved = owners.filter((owner, slice) => owner === current[slice]);
-    // 8 − 2: worker 2 had two slices.
+    // Worker 2 had two of the eight slices; the other six keep their owners.
     expect(unmoved).toHaveLength(6);
     expect(countsOf(owners, rest).toSorted((a, b) => a - b)).toEqual([2, 3, 3]);
   });
@@ -90,13 +91,13 @@ describe('divideSlices', () => {
   it('gives the slices of a worker that left to workers that hold their shards', () => {
     const [first, second, third] = workersWith(1, 1, 1);
     const workers = [{ ...first, holds: (slice: number) => slice < 2 }, { ...second, holds: holdsNone }, third];
-    // Workers 1 and 2 own two slices each. Worker 9 left; of the others, only worker 3 holds the shards of slices 4 and 5.
+    // Workers 1 and 2 own two slices each. Worker 9 left, and only worker 3 holds the shards of slices 4 and 5.
     expect(divideSlices(6, workers, [1, 1, 2, 2, 9, 9])).toEqual([1, 1, 2, 2, 3, 3]);
   });
 
   it('leaves a spare without slices if it would not shorten the step', () => {
     const current = divideSlices(4, workersWith(1, 1));
-    // Even among three workers, one would have two slices.
+    // With three workers, one of them would still have two slices.
     expect(divideSlices(4, workersWith(1, 1, 1), current)).toBe(current);
   });
 
@@ -117,7 +118,7 @@ describe('assignRanges', () => {
   const root = (count: number) => alignedRanges({ first: 0, count }, count);
 
   it('splits ranges until the last worker finishes as early as possible', () => {
-    // 8 = 3 + 3 + 2.
+    // The three workers share 8 slices as 3 + 3 + 2.
     expect(assignRanges(root(8), workersWith(1, 1, 1))).toEqual([
       {
         worker: 1,
@@ -138,7 +139,7 @@ describe('assignRanges', () => {
   });
 
   it('gives a faster worker more slices', () => {
-    // 1 × 3 = 3 × 1.
+    // Both take 3 ms: one slice at 3 ms, three slices at 1 ms.
     expect(assignRanges(root(4), workersWith(3, 1))).toEqual([
       { worker: 1, ranges: [{ first: 2, count: 1 }] },
       {
@@ -151,14 +152,14 @@ describe('assignRanges', () => {
     ]);
   });
 
-  it('takes slices into account that a worker already owes', () => {
+  it('takes into account the slices that are already assigned to a worker', () => {
     const owed = new Map([[1, 4]]);
     expect(assignRanges(root(2), workersWith(1, 1), (worker) => owed.get(worker) ?? 0)).toEqual([
       { worker: 2, ranges: [{ first: 0, count: 2 }] },
     ]);
   });
 
-  it('gives a slice to the worker that holds its shard, even if that worker owes more', () => {
+  it('gives a slice to the worker that holds its shard, even if that worker has more slices to compute', () => {
     const [first, second] = workersWith(1, 1);
     const workers = [{ ...first, holds: holdsNone }, second];
     expect(assignRanges([{ first: 1, count: 1 }], workers, (worker) => (worker === 2 ? 3 : 0))).toEqual([
@@ -166,7 +167,7 @@ describe('assignRanges', () => {
     ]);
   });
 
-  it('splits a range if each half is held by another worker', () => {
+  it('splits a range if its halves are held by different workers', () => {
     const [first, second] = workersWith(1, 1);
     const workers = [
       { ...first, holds: (slice: number) => slice === 1 },
@@ -178,7 +179,7 @@ describe('assignRanges', () => {
     ]);
   });
 
-  it('keeps ranges that nobody holds as large as possible', () => {
+  it('keeps ranges as large as possible if no worker holds their shards', () => {
     const [first, second] = workersWith(1, 1);
     const workers = [
       { ...first, holds: holdsNone },

@@ -3,7 +3,7 @@ import { nextPlacement } from '../../../coordinator/scheduling/replicator.js';
 
 const shards = ['a', 'b', 'c', 'd'];
 
-/** Workers 1, 2, … that hold these shards, one letter each. */
+/** Returns workers 1, 2, …; each string lists the shards that one worker holds, a letter per shard. */
 function workersHolding(...held: string[]) {
   return held.map((letters, index) => {
     const own = new Set(letters);
@@ -16,7 +16,7 @@ function nextOf(workers: ReturnType<typeof workersHolding>, owners: number[], re
   return next === undefined ? 'nothing' : `${next.sha256} on ${next.worker.id}`;
 }
 
-/** Makes all placements, one after the other, and counts them. */
+/** Makes all placements one after the other and returns their number. */
 function makePlacements(workers: ReturnType<typeof workersHolding>, owners: number[], replicas: number): number {
   for (let count = 0; ; count++) {
     const next = nextPlacement(shards, owners, workers, replicas);
@@ -27,7 +27,7 @@ function makePlacements(workers: ReturnType<typeof workersHolding>, owners: numb
 
 describe('nextPlacement', () => {
   it('first places the shard of a slice that has a new owner', () => {
-    // The new owner of slice 1 is worker 3.
+    // Worker 3 is the new owner of slice 1, whose shard is b.
     expect(nextOf(workersHolding('ab', 'cd', ''), [1, 3, 2, 2])).toBe('b on 3');
   });
 

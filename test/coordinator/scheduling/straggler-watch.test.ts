@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ItemDurations, StragglerWatch } from '../../../coordinator/scheduling/straggler-watch.js';
 
-/** Durations of a run after `count` slices that took `sliceMs` each. */
+/** Returns the durations in a run after `count` slices that took `sliceMs` each. */
 function durationsOf(sliceMs: number, count = 8): ItemDurations {
   const durations = new ItemDurations();
   for (let slice = 0; slice < count; slice++) durations.record(sliceMs, 1);
@@ -12,7 +12,7 @@ describe('a worker is a straggler', () => {
   it('after a multiple of the median', () => {
     const watch = new StragglerWatch(durationsOf(200), 3);
     watch.started(1, 1, 1000);
-    // 1000 + 3 × 200.
+    // Started at 1000 ms, plus 3 × 200 ms.
     expect(watch.nextDeadlineMs(1000)).toBe(1600);
     expect(watch.stragglers(1599)).toEqual([]);
     expect(watch.stragglers(1600)).toEqual([1]);
@@ -22,7 +22,7 @@ describe('a worker is a straggler', () => {
   it('later if it computes more slices', () => {
     const watch = new StragglerWatch(durationsOf(200), 3);
     watch.started(1, 4, 0);
-    // 3 × 200 × 4.
+    // 3 × 200 ms × 4 slices.
     expect(watch.nextDeadlineMs(0)).toBe(2400);
   });
 
@@ -32,7 +32,7 @@ describe('a worker is a straggler', () => {
     watch.answered(1, 300);
     expect(watch.nextDeadlineMs(300)).toBe(Infinity);
     watch.started(1, 1, 300);
-    // 300 + 2 × 200.
+    // The last answer at 300 ms, plus 2 × 200 ms.
     expect(watch.nextDeadlineMs(300)).toBe(700);
   });
 
@@ -51,13 +51,13 @@ describe('a worker is a straggler', () => {
   it('later before the eighth answer, because the first slices wait for shards', () => {
     const few = new StragglerWatch(durationsOf(200, 7), 3);
     few.started(1, 1, 0);
-    // Ten times 3 × 200 ms is 6 s; the minimum is a minute.
+    // Before the eighth answer, the limit is ten times as long, 10 × 3 × 200 ms = 6 s, but at least a minute.
     expect(few.nextDeadlineMs(0)).toBe(60_000);
     few.started(1, 20, 0);
-    // Ten times 3 × 200 × 20.
+    // 10 × 3 × 200 ms × 20 slices.
     expect(few.nextDeadlineMs(0)).toBe(120_000);
     few.started(2, 2, 0);
-    // The eighth answer, after 400 ms for two slices: 200 ms each. Then the limit is 3 × 200 × 20.
+    // The eighth answer took 400 ms for two slices, 200 ms each. From then on, the limit is 3 × 200 ms × 20 slices.
     few.answered(2, 400);
     expect(few.nextDeadlineMs(0)).toBe(12_000);
   });

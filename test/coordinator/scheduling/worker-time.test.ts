@@ -11,12 +11,12 @@ describe('WorkerTime', () => {
   it('divides the time into computation, network and waiting', () => {
     const time = new WorkerTime();
     time.assigned(0);
-    time.answered(100, 80); // 80 computation, 20 network
-    time.assigned(150); // 50 waiting
-    time.answered(200, 40); // 40 computation, 10 network
-    // Of 400 ms, 120 were computation, 30 network and the remaining 250 waiting.
+    time.answered(100, 80); // 80 ms computation, 20 ms network
+    time.assigned(150); // 50 ms waiting
+    time.answered(200, 40); // 40 ms computation, 10 ms network
+    // Of 400 ms, 120 ms were computation, 30 ms network and the remaining 250 ms waiting.
     expect(time.shares(400)).toEqual({ compute: 0.3, network: 0.075, waiting: 0.625 });
-    // The running assignment does not count yet: the shares are still 120, 30 and 250 of 400.
+    // The current assignment does not count yet: the shares are still 120, 30 and 250 of 400 ms.
     time.assigned(400);
     expect(time.shares(9000)).toEqual({ compute: 0.3, network: 0.075, waiting: 0.625 });
   });

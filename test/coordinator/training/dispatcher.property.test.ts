@@ -1,6 +1,6 @@
-// Random sequences of events during steps and validations: the gradient always has the bits that a single worker would give,
-// no slice or shard is lost or counted twice, and the job ends as long as one worker remains. Only the sockets and the clock
-// are fake.
+// Applies random sequences of events during steps and validations: the gradient always has the same bits as with a
+// single worker, no slice or shard is lost or counted twice, and each job ends as long as one worker remains. Only the
+// sockets and the clock are fake.
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { Dispatcher } from '../../../coordinator/training/dispatcher.js';
@@ -31,7 +31,7 @@ const layout = {
   statisticsSize: 1,
 };
 
-/** The gradient of each slice in a step, the same from every worker. */
+/** Returns the gradient of each slice in a step, which is the same for every worker. */
 function gradientsOf(step: number, sliceCount: number): Float32Array[] {
   const random = new KeyedRandom(sliceCount, 'synthesis', step);
   return Array.from({ length: sliceCount }, (_, slice) =>
@@ -40,7 +40,7 @@ function gradientsOf(step: number, sliceCount: number): Float32Array[] {
 }
 
 const index = fc.nat(7);
-/** A random event. `index` selects one of the connected workers. */
+/** Generates random events. `index` selects one of the connected workers. */
 const randomEvent = fc.oneof(
   { weight: 6, arbitrary: fc.record({ type: fc.constant('answer' as const), index }) },
   {
@@ -121,7 +121,7 @@ class Simulation {
   }
 }
 
-/** Lets code continue that waits for a promise. */
+/** Lets code that is waiting for a resolved promise continue. */
 async function settle(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }

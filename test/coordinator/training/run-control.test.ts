@@ -1,11 +1,11 @@
-// Operators' requests and the training loop's next action.
+// Tests how operators' requests determine the training loop's next action.
 import { describe, expect, it } from 'vitest';
 import { RunControl } from '../../../coordinator/training/run-control.js';
 
 const never = new AbortController().signal;
 
 describe('RunControl', () => {
-  it('continues with steps without requests', () => {
+  it('continues with steps if there are no requests', () => {
     const control = new RunControl();
     expect(control.next()).toBe('step');
     expect(control.phase).toBe('running');
@@ -23,7 +23,7 @@ describe('RunControl', () => {
     expect(control.next()).toBe('step');
   });
 
-  it('saves once per request, also while paused', async () => {
+  it('saves once per request, even while paused', async () => {
     const control = new RunControl();
     control.request('pause');
     expect(control.next()).toBe('wait');

@@ -1,4 +1,4 @@
-// Work tracking and gradient sums under joins, departures and answers in any order.
+// Tests work tracking and gradient sums with joins, departures and answers in any order.
 import { describe, expect, it } from 'vitest';
 import {
   assignRanges,
@@ -15,7 +15,7 @@ import { bitsOf, treeSum } from '../../support/tree-sum.js';
 const gradientSize = 24;
 const imagesPerSlice = 3;
 
-/** The gradient of each slice, the same from every worker. */
+/** Returns the gradient of each slice, which is the same for every worker. */
 function sliceGradients(sliceCount: number): Float32Array[] {
   const random = new KeyedRandom(sliceCount, 'synthesis');
   return Array.from({ length: sliceCount }, (_, slice) =>
@@ -23,7 +23,7 @@ function sliceGradients(sliceCount: number): Float32Array[] {
   );
 }
 
-/** The answer for a range: the sum in tree order, and a report on each slice that identifies the slice. */
+/** Returns the answer for a range: the sum in tree order, and for each slice a report that identifies the slice. */
 function answerFor(range: SliceRange, gradients: readonly Float32Array[]): PartialSum {
   return {
     range,
@@ -37,7 +37,7 @@ function answerFor(range: SliceRange, gradients: readonly Float32Array[]): Parti
   };
 }
 
-/** Equally fast workers that hold every shard. */
+/** Returns equally fast workers that hold every shard. */
 function candidates(...workers: number[]): Candidate[] {
   return workers.map((worker) => ({ worker, sliceMs: 1, overheadMs: 0, holds: () => true }));
 }
@@ -72,8 +72,8 @@ class Round {
     return this.#sum.total;
   }
 
-  owedBy(worker: number): readonly SliceRange[] {
-    return this.work.owedBy(worker);
+  assignedTo(worker: number): readonly SliceRange[] {
+    return this.work.assignedTo(worker);
   }
 
   unassigned(): SliceRange[] {
@@ -91,7 +91,7 @@ class Round {
   }
 
   assignAgain(straggler: number, workers: readonly Candidate[]): Assignment[] {
-    return this.#assign(this.work.owedOnlyBy(straggler), workers);
+    return this.#assign(this.work.assignedOnlyTo(straggler), workers);
   }
 
   /** @returns number of slices that became open */
@@ -108,7 +108,7 @@ class Round {
   }
 
   #assign(ranges: readonly SliceRange[], workers: readonly Candidate[]): Assignment[] {
-    const assignments = assignRanges(ranges, workers, (worker) => sliceCountOf(this.owedBy(worker)));
+    const assignments = assignRanges(ranges, workers, (worker) => sliceCountOf(this.assignedTo(worker)));
     for (const assignment of assignments) this.work.assign(assignment);
     return assignments;
   }
@@ -137,21 +137,21 @@ class Simulation {
     return released;
   }
 
-  /** Answers a range that a worker owes; all of them by default. */
+  /** Answers one range that is assigned to a worker, or all of them if `range` is omitted. */
   answer(worker: number, range?: SliceRange): string[] {
-    return (range === undefined ? [...this.round.owedBy(worker)] : [range]).map((owed) => {
-      const acceptance = this.round.accept(worker, answerFor(owed, this.#gradients));
+    return (range === undefined ? [...this.round.assignedTo(worker)] : [range]).map((assigned) => {
+      const acceptance = this.round.accept(worker, answerFor(assigned, this.#gradients));
       if (acceptance === 'duplicate') this.#assignOpen();
       return acceptance;
     });
   }
 
-  /** The result of the round, if it is complete. */
+  /** Returns the result of the round, or undefined if the round is not complete. */
   outcome(): Outcome | undefined {
     return this.round.result && outcomeOf(this.round.result);
   }
 
-  /** The result of a single worker that computes everything. */
+  /** Returns the result of a single worker that computes every slice. */
   expectedOutcome(): Outcome {
     return outcomeOf(answerFor({ first: 0, count: this.sliceCount }, this.#gradients));
   }
@@ -165,16 +165,16 @@ describe('a step without faults', () => {
   it('has no result before the last slice', () => {
     const simulation = new Simulation(4);
     simulation.join(1);
-    expect(simulation.round.owedBy(1)).toEqual([{ first: 0, count: 4 }]);
+    expect(simulation.round.assignedTo(1)).toEqual([{ first: 0, count: 4 }]);
     expect(simulation.round.result).toBeUndefined();
     expect(simulation.answer(1)).toEqual(['accepted']);
     expect(simulation.outcome()).toEqual(simulation.expectedOutcome());
-    expect(simulation.round.owedBy(1)).toEqual([]);
+    expect(simulation.round.assignedTo(1)).toEqual([]);
     expect(simulation.round.unassigned()).toEqual([]);
   });
 
   it('adds partial sums in float32', () => {
-    // 2^24 + 1 is halfway between two float32 values and is rounded to the even one; 3 + 4 = 7.
+    // 2^24 + 1 is halfway between two float32 values and is rounded to the even one, 2^24. 3 + 4 = 7 is exact.
     const round = new Round(2);
     for (const [slice, gradientSum] of [Float32Array.of(1, 4), Float32Array.of(2 ** 24, 3)].entries()) {
       round.assign(slice, { first: slice, count: 1 });
@@ -204,27 +204,28 @@ describe('a step without faults', () => {
 });
 
 describe('work assignment', () => {
-  it('records which ranges each worker owes', () => {
+  it('records which ranges are assigned to each worker', () => {
     const round = new Round(4);
     expect(round.assignRest(candidates(1, 2))).toEqual([
       { worker: 1, ranges: [{ first: 0, count: 2 }] },
       { worker: 2, ranges: [{ first: 2, count: 2 }] },
     ]);
-    expect(round.owedBy(1)).toEqual([{ first: 0, count: 2 }]);
+    expect(round.assignedTo(1)).toEqual([{ first: 0, count: 2 }]);
     expect(round.unassigned()).toEqual([]);
   });
 
   it('leaves workers without work if there are more workers than slices', () => {
     const round = new Round(2);
     expect(round.assignRest(candidates(1, 2, 3)).map(({ worker }) => worker)).toEqual([1, 2]);
-    expect(round.owedBy(3)).toEqual([]);
+    expect(round.assignedTo(3)).toEqual([]);
   });
 
-  it('assigns the most to workers that owe the least', () => {
+  it('assigns the most to the workers with the fewest assigned slices', () => {
     const round = new Round(8);
     round.assign(1, { first: 0, count: 4 });
     round.assign(2, { first: 4, count: 1 });
-    // Slices 5 and 6 to 7 are open. The larger range goes to worker 2, which owes 1 and then 3; so does slice 5, as 3 < 4.
+    // Slices 5 to 7 are open, as the ranges {5} and {6,7}. The larger range goes to worker 2, which then has 1 + 2 = 3
+    // slices, still fewer than the 4 of worker 1. So slice 5 goes to worker 2 as well.
     expect(round.assignRest(candidates(1, 2))).toEqual([
       {
         worker: 2,
@@ -245,26 +246,26 @@ describe('work assignment', () => {
 });
 
 describe('a straggler', () => {
-  it('has the ranges that only it owes computed by others as well', () => {
+  it('has the ranges that are assigned only to it computed by others as well', () => {
     const round = new Round(4);
     round.assign(1, { first: 0, count: 4 });
     expect(round.assignAgain(1, candidates(2, 3))).toEqual([
       { worker: 2, ranges: [{ first: 0, count: 2 }] },
       { worker: 3, ranges: [{ first: 2, count: 2 }] },
     ]);
-    expect(round.owedBy(1)).toEqual([{ first: 0, count: 4 }]);
+    expect(round.assignedTo(1)).toEqual([{ first: 0, count: 4 }]);
   });
 
-  it('does not have slices computed again that others owe or have answered', () => {
+  it('does not have slices computed again that are assigned to others or already answered', () => {
     const gradients = sliceGradients(4);
     const round = new Round(4);
     round.assign(1, { first: 0, count: 3 });
     round.assign(2, { first: 0, count: 2 });
     round.assign(3, { first: 2, count: 1 });
-    expect(round.work.owedOnlyBy(1)).toEqual([]);
+    expect(round.work.assignedOnlyTo(1)).toEqual([]);
     round.accept(3, answerFor({ first: 2, count: 1 }, gradients));
     round.release(2);
-    expect(round.work.owedOnlyBy(1)).toEqual([{ first: 0, count: 2 }]);
+    expect(round.work.assignedOnlyTo(1)).toEqual([{ first: 0, count: 2 }]);
   });
 });
 
@@ -274,7 +275,7 @@ describe('a fault in the middle of a step', () => {
       title: 'a worker leaves before it answers',
       inject: (simulation) => {
         simulation.join(1, 2);
-        // Each owes half of the slices.
+        // Half of the slices are assigned to each worker.
         expect(simulation.leave(2)).toBe(simulation.sliceCount / 2);
         simulation.answer(1);
       },
@@ -286,7 +287,7 @@ describe('a fault in the middle of a step', () => {
         simulation.leave(1);
         simulation.join(1, 2);
         simulation.answer(1);
-        // Its answer was accepted, so no slice becomes open.
+        // The answer of worker 1 was accepted, so no slice becomes open.
         expect(simulation.leave(1)).toBe(0);
         simulation.answer(2);
       },
@@ -296,7 +297,7 @@ describe('a fault in the middle of a step', () => {
       inject: (simulation) => {
         simulation.round.assign(1, { first: 0, count: simulation.sliceCount - 1 });
         simulation.connected.add(1);
-        const [first] = simulation.round.owedBy(1);
+        const [first] = simulation.round.assignedTo(1);
         simulation.answer(1, first);
         expect(simulation.leave(1)).toBe(simulation.sliceCount - 1 - first.count);
         simulation.join(2);
@@ -318,7 +319,7 @@ describe('a fault in the middle of a step', () => {
       inject: (simulation) => {
         simulation.join(1);
         simulation.join(2);
-        expect(simulation.round.owedBy(2)).toEqual([]);
+        expect(simulation.round.assignedTo(2)).toEqual([]);
         simulation.answer(1);
       },
     },
@@ -326,7 +327,7 @@ describe('a fault in the middle of a step', () => {
       title: 'a straggler answers after the worker with the speculative work',
       inject: (simulation) => {
         simulation.join(1, 2);
-        for (const range of simulation.round.owedBy(1)) simulation.round.assign(2, range);
+        for (const range of simulation.round.assignedTo(1)) simulation.round.assign(2, range);
         expect(new Set(simulation.answer(2))).toEqual(new Set(['accepted']));
         expect(simulation.outcome()).toEqual(simulation.expectedOutcome());
         expect(new Set(simulation.answer(1))).toEqual(new Set(['duplicate']));
@@ -337,17 +338,17 @@ describe('a fault in the middle of a step', () => {
       inject: (simulation) => {
         simulation.join(1, 2);
         const speculative = simulation.round.assignAgain(1, candidates(2)).flatMap(({ ranges }) => ranges);
-        expect(speculative).toEqual(simulation.round.owedBy(1));
+        expect(speculative).toEqual(simulation.round.assignedTo(1));
         expect(new Set(simulation.answer(1))).toEqual(new Set(['accepted']));
         for (const range of speculative) expect(simulation.answer(2, range)).toEqual(['duplicate']);
         simulation.answer(2);
       },
     },
     {
-      title: 'an answer for a half-answered range is dropped, and the other half is assigned again',
+      title: 'an answer for a partly answered range is dropped, and the unanswered slices are assigned again',
       inject: (simulation) => {
         simulation.join(1);
-        // Worker 2 is assigned one slice of worker 1's range as well, and answers first.
+        // One slice of worker 1's range is also assigned to worker 2, which answers first.
         simulation.round.assign(2, { first: 0, count: 1 });
         simulation.connected.add(2);
         simulation.answer(2);
@@ -359,11 +360,11 @@ describe('a fault in the middle of a step', () => {
       },
     },
     {
-      title: 'a straggler leaves while another worker owes the same slices',
+      title: 'a straggler leaves while the same slices are assigned to another worker',
       inject: (simulation) => {
         simulation.join(1, 2);
-        for (const range of simulation.round.owedBy(1)) simulation.round.assign(2, range);
-        // Worker 2 still owes them, so no slice becomes open.
+        for (const range of simulation.round.assignedTo(1)) simulation.round.assign(2, range);
+        // The slices are still assigned to worker 2, so none becomes open.
         expect(simulation.leave(1)).toBe(0);
         simulation.answer(2);
       },
@@ -393,12 +394,12 @@ describe('an answer that was not assigned', () => {
     ["for another worker's range", 1, { first: 2, count: 2 }],
     ['for half of a range', 1, { first: 0, count: 1 }],
     ['for more than the range', 1, { first: 0, count: 4 }],
-    ['from a worker that owes nothing', 3, { first: 0, count: 2 }],
+    ['from a worker without assigned ranges', 3, { first: 0, count: 2 }],
   ])('%s is rejected and changes nothing', (_, worker, range) => {
     const round = roundOfTwo();
     expect(() => round.accept(worker, answerFor(range, gradients))).toThrow(RangeError);
-    expect(round.owedBy(1)).toEqual([{ first: 0, count: 2 }]);
-    expect(round.owedBy(2)).toEqual([{ first: 2, count: 2 }]);
+    expect(round.assignedTo(1)).toEqual([{ first: 0, count: 2 }]);
+    expect(round.assignedTo(2)).toEqual([{ first: 2, count: 2 }]);
     expect(round.result).toBeUndefined();
   });
 
@@ -406,7 +407,7 @@ describe('an answer that was not assigned', () => {
     const round = roundOfTwo();
     round.accept(1, answerFor({ first: 0, count: 2 }, gradients));
     expect(() => round.accept(1, answerFor({ first: 0, count: 2 }, gradients))).toThrow(
-      'worker 1 does not owe slices 0 to 1',
+      'worker 1 has no outstanding assignment for slices 0 to 1',
     );
   });
 });
@@ -432,21 +433,23 @@ function runAtRandom(sliceCount: number, seed: number): Simulation {
     // About a third of the events are answers, so a round ends after a few dozen of them.
     if (event > 5000) throw new Error('the round does not end');
     const workers = [...simulation.connected];
-    const owing = workers.filter((worker) => simulation.round.owedBy(worker).length > 0);
+    const busy = workers.filter((worker) => simulation.round.assignedTo(worker).length > 0);
     const kind = below(6);
     if (workers.length === 0 || (kind === 0 && workers.length < 6)) {
       simulation.join(nextWorker++);
     } else if (kind === 1) {
       simulation.leave(anyOf(workers));
-    } else if (kind === 2 && owing.length > 0) {
-      // A range, or one slice of it, is assigned speculatively to another worker.
-      const owedRange = anyOf(simulation.round.owedBy(anyOf(owing)));
+    } else if (kind === 2 && busy.length > 0) {
+      // Speculatively assign a range, or one of its slices, to another worker.
+      const assignedRange = anyOf(simulation.round.assignedTo(anyOf(busy)));
       const other = anyOf(workers);
-      const range = below(2) === 0 ? owedRange : { first: owedRange.first + below(owedRange.count), count: 1 };
-      if (!simulation.round.owedBy(other).some((owed) => overlap(owed, range))) simulation.round.assign(other, range);
-    } else if (owing.length > 0) {
-      const worker = anyOf(owing);
-      simulation.answer(worker, anyOf(simulation.round.owedBy(worker)));
+      const range =
+        below(2) === 0 ? assignedRange : { first: assignedRange.first + below(assignedRange.count), count: 1 };
+      if (!simulation.round.assignedTo(other).some((assigned) => overlap(assigned, range)))
+        simulation.round.assign(other, range);
+    } else if (busy.length > 0) {
+      const worker = anyOf(busy);
+      simulation.answer(worker, anyOf(simulation.round.assignedTo(worker)));
     }
   }
   return simulation;

@@ -27,7 +27,7 @@ describe.each(exportFormats)('an export as %s', (format) => {
   it('has the same bytes for the same model', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1e12 });
     const first = await encodeExport(model, format);
-    vi.setSystemTime(2e12); // HDF5 keeps times in whole seconds
+    vi.setSystemTime(2e12); // HDF5 stores times in whole seconds
     const second = await encodeExport(model, format);
     vi.useRealTimers();
     const [before, after] = [filesOf(first), filesOf(second)];
@@ -58,7 +58,7 @@ describe('exportModel', () => {
     expect((await readFile(target)).length).toBe(bytes);
   });
 
-  it('keeps other files of an existing folder, and never replaces a folder by a file', async () => {
+  it('keeps other files in an existing folder, and never replaces a folder with a file', async () => {
     const folder = inFolder('web');
     await mkdir(folder);
     await writeFile(inFolder('web', 'index.html'), 'mine');

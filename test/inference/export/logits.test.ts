@@ -1,4 +1,4 @@
-// Exported models give the same logits when they are loaded by the software of their formats.
+// Exported models must give the same logits when loaded by the software that their formats are for.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -16,7 +16,7 @@ import { perPixelMean, standardize } from '../../support/random-batch.js';
 import { sayWhySkipped } from '../../support/why-skipped.js';
 import { distance, imageCount, pixelsOf, sampleModel, testImages } from './samples.js';
 
-/** Logits of a trained model are a few units; any wrong term would change the first digit. */
+/** Absolute tolerance. The logits are of the order of 1, so any wrong term would change their first digits. */
 const tolerance = 1e-4;
 const script = fileURLToPath(new URL('../../support/load_exported.py', import.meta.url));
 const inFolder = folderPerFile();
@@ -47,7 +47,7 @@ it('the logits of the samples differ, so that agreement is meaningful', () => {
   for (const { logits } of samples) expect(Math.max(...logits) - Math.min(...logits)).toBeGreaterThan(1);
 });
 
-/** The formats that are loaded by one Python process, as starting TensorFlow takes most of the time. */
+/** Formats grouped by the Python process that loads them, because starting TensorFlow takes most of the time. */
 const pythons: { formats: ExportFormat[]; python: string | undefined; reason: string }[] = [
   {
     formats: ['keras', 'savedmodel'],

@@ -1,4 +1,4 @@
-// Models that look trained, and real images, for tests of exports.
+// Models that resemble trained ones, and test images, for the tests of exports.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { TrainedModel } from '../../../inference/export/network.js';
@@ -16,7 +16,7 @@ import { sayWhySkipped } from '../../support/why-skipped.js';
 export const imageCount = 64;
 const realImages = path.resolve('../shared/cifar10/subset');
 
-/** Test images of CIFAR-10, or synthetic ones if it is missing. */
+/** Returns CIFAR-10 test images, or synthetic images if CIFAR-10 is missing. */
 export async function testImages(): Promise<ImageBatch> {
   const isThere = existsSync(realImages);
   if (!isThere) sayWhySkipped('real images in tests of exports, which use synthetic ones', `no ${realImages}`);
@@ -27,7 +27,7 @@ export async function testImages(): Promise<ImageBatch> {
   return { records, indices, augmentations: identityAugmentations(imageCount) };
 }
 
-/** The input of an exported model: [N, row, column, channel], with red, green and blue from 0 to 255. */
+/** Returns the input for an exported model: [image, row, column, channel], with red, green and blue from 0 to 255. */
 export function pixelsOf(batch: ImageBatch): Float32Array {
   const bytes = new Uint8Array(batch.indices.length * valuesPerImage);
   cropBatch(batch, bytes);
@@ -35,8 +35,8 @@ export function pixelsOf(batch: ImageBatch): Float32Array {
 }
 
 /**
- * A model with random weights, and its logits computed by the wasm engine. Its moving statistics are those of the images, so
- * that the logits are as large as those of a trained model.
+ * Returns a model with random weights, and its logits computed by the wasm engine. Its moving statistics are the
+ * statistics of the images, so that its logits are as large as those of a trained model.
  */
 export async function sampleModel(
   spec: Omit<ModelSpec, 'bnEpsilon'>,
@@ -67,11 +67,11 @@ export async function sampleModel(
   }
 }
 
-/** The largest absolute difference; NaN if there is one. */
+/** Returns the largest absolute difference, or NaN if any difference is NaN. */
 export function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
   return Array.from(expected).reduce((max, value, i) => {
     const difference = Math.abs(actual[i] - value);
-    return difference <= max ? max : difference; // NaN is not <=
+    return difference <= max ? max : difference; // a NaN difference fails the comparison, so it is returned
   }, 0);
 }

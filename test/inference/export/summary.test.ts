@@ -9,12 +9,13 @@ const summaryOf = (spec: Partial<ModelSpec>) =>
 
 describe('summarizeModel', () => {
   it.each<[string, Partial<ModelSpec>, number, number]>([
-    // 19 batch norms of 7 × 16 + 6 × 32 + 6 × 64 = 688 channels, with a moving mean and a moving variance each.
+    // 19 batch norms with 7 × 16 + 6 × 32 + 6 × 64 = 688 channels, each with a moving mean and a moving variance.
     ['ResNet-20 without convolution biases', { convBias: false }, 269_722, 1_376],
     ['ResNet-20 with convolution biases', {}, 269_722 + 688, 1_376],
-    // The Keras tutorial prints 274,442 in total for its ResNet20v1.
+    // The Keras tutorial reports 274,442 parameters in total for its ResNet20v1.
     ['ResNet-20 with projections', { shortcut: 'projection' }, 273_066, 274_442 - 273_066],
-    // 1.7 million in He et al. 2016, table 6. 109 batch norms: 37 × 16 + 36 × 32 + 36 × 64 = 4,048 channels.
+    // He et al. 2016, table 6: 1.7 million parameters. 109 batch norms with 37 × 16 + 36 × 32 + 36 × 64 = 4,048
+    // channels.
     ['ResNet-110 without convolution biases', { depth: 110, convBias: false }, 1_727_962, 8_096],
   ])('counts the parameters of %s', (_name, spec, trainable, nonTrainable) => {
     const summary = summaryOf(spec);

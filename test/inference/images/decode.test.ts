@@ -3,14 +3,14 @@ import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
 import { decodeImage, applyExifOrientation, type Image } from '../../../inference/images/decode.js';
 
-/** @param rgba red, green, blue and opacity of each pixel */
+/** @param rgba red, green, blue and alpha of each pixel */
 function png(width: number, height: number, rgba: readonly number[]): Buffer {
   const image = new PNG({ width, height });
   image.data = Buffer.from(rgba);
   return PNG.sync.write(image);
 }
 
-/** An image whose left half is red and whose right half is blue. */
+/** Returns a JPEG whose left half is red and whose right half is blue. */
 function redAndBlueJpeg(width: number, height: number): Buffer {
   const data = Buffer.alloc(4 * width * height);
   for (let i = 0; i < width * height; i++) data.set(i % width < width / 2 ? [255, 0, 0, 255] : [0, 0, 255, 255], 4 * i);
@@ -21,11 +21,11 @@ function redAndBlueJpeg(width: number, height: number): Buffer {
 function withOrientation(file: Buffer, orientation: number): Buffer {
   const tiff = Buffer.alloc(26);
   tiff.write('MM\0*', 0, 'latin1');
-  tiff.writeUInt32BE(8, 4); // the first directory
-  tiff.writeUInt16BE(1, 8); // has one entry:
-  tiff.writeUInt16BE(0x0112, 10); // orientation,
-  tiff.writeUInt16BE(3, 12); // of 16 bits,
-  tiff.writeUInt32BE(1, 14); // once
+  tiff.writeUInt32BE(8, 4); // offset of the first directory
+  tiff.writeUInt16BE(1, 8); // which has one entry:
+  tiff.writeUInt16BE(0x0112, 10); // the orientation,
+  tiff.writeUInt16BE(3, 12); // a 16-bit integer,
+  tiff.writeUInt32BE(1, 14); // with one value
   tiff.writeUInt16BE(orientation, 18);
   const segment = Buffer.concat([Buffer.from('Exif\0\0', 'latin1'), tiff]);
   const head = Buffer.from([0xff, 0xe1, 0, segment.length + 2]);
@@ -43,7 +43,7 @@ describe('decodeImage, for a PNG,', () => {
   });
 
   it('blends transparent pixels with white', () => {
-    // An opacity of 51/255 is a fifth: 0.2 × 100 + 0.8 × 255 = 224.
+    // An alpha of 51/255 is 0.2: 0.2 × 100 + 0.8 × 255 = 224.
     const file = png(2, 1, [9, 9, 9, 0, 100, 100, 100, 51]);
     expect(decodeImage(file, 'a.png').pixels).toEqual(Uint8Array.of(255, 255, 255, 224, 224, 224));
   });
@@ -60,7 +60,8 @@ describe('decodeImage, for a JPEG,', () => {
   });
 
   it('applies the EXIF orientation', () => {
-    // Orientation 6: the first column of the stored image, here red, is the first row of the upright one.
+    // Orientation 6: the first column of the stored image, which is red here, becomes the first row of the upright
+    // image.
     const image = decodeImage(withOrientation(redAndBlueJpeg(32, 16), 6), 'a.jpg');
     expect(image).toMatchObject({ width: 16, height: 32 });
     expect(pixelAt(image, 2, 8)[0]).toBeGreaterThan(245);
@@ -76,14 +77,15 @@ describe('decodeImage, for a JPEG,', () => {
 });
 
 describe('applyExifOrientation', () => {
-  // Each letter is the red byte of a pixel. The stored rows are ab, cd and ef.
+  // Each letter stands for the red byte of a pixel. The stored rows are ab, cd and ef.
   const stored: Image = {
     width: 2,
     height: 3,
     pixels: Uint8Array.from(Array.from('abcdef').flatMap((c) => [c.charCodeAt(0), 0, 0])),
   };
 
-  // The comments name where the first row and the first column of the stored image belong, as in the EXIF standard.
+  // The comments give the upright image's sides that the stored first row and first column belong to, as in the EXIF
+  // standard.
   it.each([
     [1, 'ab/cd/ef'], // top, left
     [2, 'ba/dc/fe'], // top, right

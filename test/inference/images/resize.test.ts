@@ -8,7 +8,7 @@ function image(width: number, height: number, colorAt: (row: number, column: num
   return { width, height, pixels };
 }
 
-/** The red plane of a record. */
+/** Returns the red plane of a record. */
 const redOf = (record: Uint8Array) => record.subarray(1, 1 + 1024);
 
 describe.each(imageFits)('recordOf with %s', (fit) => {
@@ -41,7 +41,7 @@ describe.each(imageFits)('recordOf with %s', (fit) => {
   });
 
   it('averages a fine pattern without aliasing', () => {
-    // A checkerboard of 0 and 254: the mean is 127, except at the edges, where the kernel is truncated.
+    // The mean of a checkerboard of 0 and 254 is 127, except at the edges, where the kernel is truncated.
     const record = recordOf(
       image(256, 256, (row, column) => [254 * ((row + column) % 2), 0, 0]),
       fit,
@@ -54,7 +54,7 @@ describe('recordOf, for a wide black image whose left third is white,', () => {
   const wide = image(192, 64, (_, column) => (column < 64 ? [255, 255, 255] : [0, 0, 0]));
 
   it('uses the black center with crop', () => {
-    // The center is columns 64 to 127; the kernel reaches into the white columns next to it.
+    // The center consists of columns 64 to 127; at its left edge the kernel extends into white columns.
     const red = redOf(recordOf(wide, 'crop'));
     expect(red[31]).toBe(0);
     expect(Math.max(...red.subarray(1, 32))).toBeLessThan(26);

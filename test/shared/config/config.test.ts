@@ -67,7 +67,7 @@ describe('a configuration', () => {
     expect(() => config.learningRateBoundaries.push(1)).toThrow(TypeError);
   });
 
-  it('survives JSON unchanged', () => {
+  it('is unchanged by a round trip through JSON', () => {
     const config = resolveConfig({ seed: 2 ** 53 - 1, epochs: 3, shortcut: 'projection', data: 'images' });
     expect(resolveConfig(JSON.parse(JSON.stringify(config)) as Record<string, unknown>)).toEqual(config);
   });
@@ -157,15 +157,15 @@ describe('a bad value', () => {
     expect(new Set(cases.map(([key]) => key))).toEqual(new Set(Object.keys(configFields)));
   });
 
-  it('is reported under the name that its source uses', () => {
+  it('is reported under the name that the caller uses', () => {
     expect(() => resolveConfig({ batchSize: 0 }, (key) => `--${kebabCase(key)}`)).toThrow(
       '--batch-size is 0: it must be a whole number from 1 to 1,048,576',
     );
   });
 });
 
-describe('values that contradict each other', () => {
-  it('are `slices` that do not divide the batch size', () => {
+describe('a configuration is refused if it contains', () => {
+  it('`slices` that do not divide the batch size', () => {
     expect(() => resolveConfig({ slices: 3 })).toThrow(
       expect.objectContaining({
         code: 'bad-config',
@@ -174,7 +174,7 @@ describe('values that contradict each other', () => {
     );
   });
 
-  it('are a `heartbeatTimeout` no longer than the `heartbeatInterval`', () => {
+  it('a `heartbeatTimeout` no longer than the `heartbeatInterval`', () => {
     expect(() => resolveConfig({ heartbeatTimeout: 2 })).toThrow(
       expect.objectContaining({
         code: 'bad-config',
@@ -184,13 +184,13 @@ describe('values that contradict each other', () => {
   });
 
   it.each([{ warmupRate: 0.01 }, { warmupRate: 0.01, warmupSteps: 400, schedule: 'one-cycle' }])(
-    'are a `warmupRate` without a warm-up, or with the one-cycle schedule: %o',
+    'a `warmupRate` without a warm-up, or with the one-cycle schedule: %o',
     (input) => {
       expect(() => resolveConfig(input)).toThrow('`warmupRate` is 0.01: it must be omitted');
     },
   );
 
-  it('are `steps` and `epochs`', () => {
+  it('both `steps` and `epochs`', () => {
     expect(() => resolveConfig({ steps: 5, epochs: 2 })).toThrow(
       expect.objectContaining({ code: 'bad-config', message: '`steps` is 5 and `epochs` is 2: give only one of them' }),
     );
@@ -198,12 +198,12 @@ describe('values that contradict each other', () => {
 });
 
 describe('a recipe', () => {
-  it('fills in fields that are not given', () => {
+  it('sets fields that are not given', () => {
     expect(resolveConfig({ recipe: 'paper' })).toMatchObject({ weightDecay: 0.0001, convBias: false, depth: 20 });
     expect(resolveConfig({ recipe: 'paper', weightDecay: 0 })).toMatchObject({ weightDecay: 0, convBias: false });
   });
 
-  it('paper warms up from 110 layers on, for about as long as in the paper', () => {
+  it('paper uses a warm-up for 110 or more layers, about as long as in the paper', () => {
     expect(resolveConfig({ recipe: 'paper', depth: 56 })).toMatchObject({ warmupSteps: null, warmupRate: null });
     expect(resolveConfig({ recipe: 'paper', depth: 110 })).toMatchObject({ warmupSteps: 400, warmupRate: 0.01 });
   });
@@ -222,7 +222,7 @@ describe('a recipe', () => {
     expect(resolveConfig({})).toMatchObject({ flip: 'random', cropPadding: 'zeros' });
   });
 
-  it('does not set a length if one is given, even in the other unit', () => {
+  it('does not set `steps` or `epochs` if either is given', () => {
     expect(resolveConfig({ recipe: 'fast' })).toMatchObject({ epochs: 30, steps: null });
     expect(resolveConfig({ recipe: 'fast', epochs: 2 })).toMatchObject({ epochs: 2, steps: null });
     expect(resolveConfig({ recipe: 'fast', steps: 7 })).toMatchObject({ epochs: null, steps: 7 });

@@ -49,9 +49,9 @@ describe('a dataset on disk', () => {
     expect(loaded.source).toBe(`CIFAR-10 files in ${folder}`);
   });
 
-  it('has its training images in batches of nearly equal size', async () => {
+  it('stores its training images in batches of nearly equal size', async () => {
     await writeCifar10(folder, dataset);
-    // Of 12 images, batch b begins at floor(12 b / 5): 0, 2, 4, 7, 9, 12.
+    // With 12 images, batch b starts at image floor(12 × b / 5): 0, 2, 4, 7, 9; the end is 12.
     const files = await batchFilesOf(folder);
     expect(files.map(({ name, records }) => [name, records])).toEqual([
       ['data_batch_1.bin', 2],
@@ -63,7 +63,7 @@ describe('a dataset on disk', () => {
     ]);
   });
 
-  it('is found in cifar-10-batches-bin, where the official archive unpacks to', async () => {
+  it('is found in cifar-10-batches-bin, the folder in the official archive', async () => {
     const unpacked = path.join(folder, 'cifar-10-batches-bin');
     await writeCifar10(unpacked, dataset);
     expect(await holdsCifar10(folder)).toBe(true);
@@ -72,7 +72,7 @@ describe('a dataset on disk', () => {
     expect(loaded.source).toContain(unpacked);
   });
 
-  it('may have Windows line ends and empty lines in its file of class names', async () => {
+  it('may have Windows line endings and empty lines in its file of class names', async () => {
     await writeCifar10(folder, dataset);
     await writeFile(path.join(folder, 'batches.meta.txt'), `${officialClassNames.join('\r\n')}\r\n\r\n`);
     expect((await loadCifar10(folder)).classNames).toEqual(officialClassNames);
@@ -104,12 +104,12 @@ describe('an invalid dataset', () => {
   const faults: {
     title: string;
     damage: () => Promise<unknown>;
-    /** Expected substrings of the message. */
+    /** Substrings that the message must contain. */
     contains: string[];
   }[] = [
     {
       title: 'for a truncated file, with the nearest valid sizes',
-      // Three records less a byte: 9218, between 2 × 3073 = 6146 and 3 × 3073 = 9219.
+      // One byte less than three records: 3 × 3,073 - 1 = 9,218 bytes.
       damage: () => truncate(path.join(folder, 'data_batch_3.bin'), 3 * recordBytes - 1),
       contains: ['data_batch_3.bin', '9218 bytes', '6146 (2 records)', '9219 (3 records)'],
     },

@@ -13,16 +13,16 @@ import { archiveFile, downloadCifar10, officialArchive, type CifarArchive } from
 import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
 import { LockstepError } from '../../../shared/errors.js';
 
-// Synthetic images with the official class names, packed like the official archive: one folder, which also contains a
-// web page.
+// Synthetic images with the official class names, packed like the official archive: in a single folder that also
+// contains a web page.
 const dataset = { ...synthesizeDataset({ trainingImages: 10, testImages: 3 }), classNames: officialClassNames };
 let workshop = '';
 let archiveBytes: Buffer = Buffer.alloc(0);
 let archive: CifarArchive = officialArchive;
 
-/** The server's response, replaced by tests. */
+/** Request handler of the server, replaced by tests. */
 let answer: (request: IncomingMessage, response: ServerResponse) => void = () => undefined;
-/** The Range header of each request, or ''. */
+/** Range header of each request, or '' for a request without one. */
 let ranges: string[] = [];
 const server = createServer((request, response) => {
   ranges.push(request.headers.range ?? '');
@@ -64,7 +64,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Supports ranges, like the official server. */
+/** Responds to a request with or without a Range header, like the official server. */
 function answerWithRanges(request: IncomingMessage, response: ServerResponse): void {
   const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
   if (start >= archiveBytes.length) {
@@ -83,7 +83,10 @@ function answerWithRanges(request: IncomingMessage, response: ServerResponse): v
   response.end(rest);
 }
 
-/** A server that closes each connection when `bytesEach` bytes have reached the disk, as reported to its onProgress. */
+/**
+ * Returns a request handler that sends `bytesEach` bytes per connection, and an `onProgress` listener that closes the
+ * connection once bytes of it have been written to disk.
+ */
 function disconnectingServer(bytesEach: number) {
   let current: ServerResponse | undefined;
   let start = 0;
@@ -190,7 +193,7 @@ describe('a download', () => {
     await expectWholeSet();
   });
 
-  it('keeps the bytes received when it is interrupted', async () => {
+  it('keeps the received bytes when it is interrupted', async () => {
     const abort = new AbortController();
     answer = (_request, response) => {
       response.writeHead(200, { 'content-length': archive.bytes });

@@ -32,7 +32,7 @@ describe('the validation split', () => {
   });
 
   it('rounds down to whole images and whole batches', () => {
-    // 0.1 × 59 = 5.9; 53 images make two batches of 25.
+    // 0.1 × 59 = 5.9 is rounded down to 5 images. 53 images make two whole batches of 25.
     expect(validationCountOf(59, 0.1)).toBe(5);
     expect(stepsPerEpochOf(53, 25)).toBe(2);
     expect(validationCountOf(59, 0)).toBe(0);
@@ -54,7 +54,7 @@ describe('shards', () => {
   });
 
   it('differ by at most one image, with the larger ones first', () => {
-    // Ten images for four slices: 3, 3, 2, 2.
+    // Ten images are split among four slices as 3, 3, 2 and 2.
     expect(partitionIntoShards(10, 4, 0).map((shard) => shard.length)).toEqual([3, 3, 2, 2]);
     expect([0, 1, 2, 3].map((slice) => shardSizeOf(10, 4, slice))).toEqual([3, 3, 2, 2]);
   });
@@ -81,7 +81,8 @@ describe('gatherRecords', () => {
       records[i] = 10 * Math.floor(i / recordBytes) + (i % 7);
     });
     const gathered = gatherRecords(records, Uint32Array.of(2, 0));
-    // Record 2 begins at byte 2 × 3073 = 6146 with 20, as 6146 mod 7 = 0; record 0 begins with 0.
+    // Record 2 starts at byte 2 × 3,073 = 6,146. Its first byte is 20, as 6,146 mod 7 = 0; the first byte of record 0
+    // is 0.
     expect(gathered.length).toBe(2 * recordBytes);
     expect(gathered.subarray(0, recordBytes)).toEqual(records.subarray(2 * recordBytes));
     expect(gathered.subarray(recordBytes)).toEqual(records.subarray(0, recordBytes));
@@ -112,13 +113,14 @@ describe('augmentations', () => {
       expect(Math.max(cropTop(augmentation), cropLeft(augmentation))).toBeLessThanOrEqual(8);
       counts[cropTop(augmentation) * 9 + cropLeft(augmentation)] += 1;
     }
-    // 100 each. The standard deviation is sqrt(8,100 × 1/81 × 80/81) = 9.9, so 50 is five standard deviations.
+    // Each corner is expected 100 times, with a standard deviation of sqrt(8,100 × 1/81 × 80/81) = 9.9. The tolerance
+    // of 50 is five standard deviations.
     expect(Math.min(...counts)).toBeGreaterThan(50);
     expect(Math.max(...counts)).toBeLessThan(150);
   });
 
   it('flip about half of the images', () => {
-    // The standard deviation is sqrt(8,100 / 4) = 45, so 225 is five standard deviations.
+    // The standard deviation is sqrt(8,100 / 4) = 45. The tolerance of 225 is five standard deviations.
     const flipped = many.filter(isFlipped).length;
     expect(Math.abs(flipped - 4050)).toBeLessThan(225);
   });
@@ -140,11 +142,11 @@ describe('augmentations', () => {
     );
   });
 
-  it('change only in the padding if it is reflected, and only in the flips if those are given', () => {
+  it('differ only in the padding if it is reflected, and only in the flips if those are given', () => {
     const key = { seed: 0, step: 5, slice: 2, count: 100, augment: true };
     const reflected = augmentationsOf({ ...key, cropPadding: 'reflect' });
     expect(reflected.every(isReflected)).toBe(true);
-    // Bit 9 is the padding, bit 8 the flip.
+    // Bit 9 (512) selects reflected padding; bit 8 (256) is the flip.
     expect(reflected.map((augmentation) => augmentation - 512)).toEqual(many.subarray(0, 100));
     const flipped = Array.from({ length: 100 }, (_, image) => image % 3 === 0);
     const given = augmentationsOf({ ...key, flipped });
@@ -160,7 +162,7 @@ describe('alternating flips', () => {
   const inEpoch = (epoch: number, indices: Uint32Array = all) => alternatingFlip(0, epoch, 2, indices);
 
   it('flip about half of the images in the first epoch', () => {
-    // The standard deviation is sqrt(11,250 / 4) = 53, so 265 is five standard deviations.
+    // The standard deviation is sqrt(11,250 / 4) = 53. The tolerance of 265 is five standard deviations.
     expect(Math.abs(inEpoch(0).filter(Boolean).length - 5625)).toBeLessThan(265);
   });
 

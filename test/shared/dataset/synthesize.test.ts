@@ -40,7 +40,7 @@ describe('synthetic images', () => {
     expect(labels.slice(0, 10)).not.toEqual(labels.slice(10, 20));
   });
 
-  it('are all different, and none is a plain color', () => {
+  it('are all different, and none is a single color', () => {
     const count = 300;
     const records = synthesizeRecords({ seed: 0, split: 'training', count });
     const images = Array.from({ length: count }, (_, i) =>
@@ -76,7 +76,8 @@ describe('a synthetic dataset', () => {
 });
 
 /**
- * Share of the test images whose nearest mean training image, in squared distance of pixels, is that of their class.
+ * Returns the share of test images that are closer to their own class's mean training image than to any other class's,
+ * by the squared distance between pixels.
  */
 function nearestMeanAccuracy(training: Uint8Array, test: Uint8Array): number {
   const values = 3 * pixelsPerPlane;

@@ -1,4 +1,4 @@
-// Differences between two states, as they are sent to dashboard pages.
+// Differences between two states, as sent to dashboard pages.
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { applyDifference, differenceBetween, type Difference } from '../../../shared/monitoring/difference.js';
@@ -18,14 +18,14 @@ describe('a difference', () => {
     expect(differenceBetween(before, structuredClone(before))).toBeUndefined();
   });
 
-  it('has only what has changed', () => {
+  it('contains only what has changed', () => {
     const after = structuredClone(before);
     after.status.step = 8;
     after.workers[1].images = 96;
     expect(differenceBetween(before, after)).toEqual({ status: { step: [8] }, workers: { 1: { images: [96] } } });
   });
 
-  it('has whole arrays whose length has changed, and whole values whose type has changed', () => {
+  it('contains whole arrays whose length has changed, and whole values whose type has changed', () => {
     const after = { status: { step: 7, loss: { mean: 2 }, slices: [0, 1, 2] }, workers: [before.workers[0]] };
     expect(differenceBetween(before, after)).toEqual({
       status: { loss: [{ mean: 2 }], slices: [[0, 1, 2]] },
@@ -33,8 +33,8 @@ describe('a difference', () => {
     });
   });
 
-  it('turns one value into the other, whatever they are, after being sent as JSON', () => {
-    // Values that are partly equal.
+  it('turns any value into any other, also after a round trip through JSON', () => {
+    // Some of the pairs are partly equal.
     const value = fc.jsonValue({ maxDepth: 3 });
     const pairs = fc
       .tuple(value, value, value, value)

@@ -1,4 +1,4 @@
-// Curves of a run in bounded memory.
+// The history of steps, which stores a run's curves in bounded memory.
 import { describe, expect, it } from 'vitest';
 import { StepHistory, type StepPoint } from '../../../shared/monitoring/step-history.js';
 
@@ -17,7 +17,7 @@ function historyOf(steps: number, capacity: number): StepHistory {
 }
 
 describe('a history of steps', () => {
-  it('has a point per step while there are few', () => {
+  it('has a point per step while there are few steps', () => {
     const history = historyOf(4, 4);
     expect(history.points).toMatchObject([1, 2, 3, 4].map(point));
     expect(history.stepsPerPoint).toBe(1);
@@ -25,7 +25,7 @@ describe('a history of steps', () => {
 
   it('averages pairs of points when it is full, with the step and rate of the later one', () => {
     const history = historyOf(5, 4);
-    // (1 + 2) / 2, (3 + 4) / 2, and 5
+    // The losses are (1 + 2) / 2, (3 + 4) / 2 and 5.
     expect(history.points).toMatchObject([
       { step: 2, loss: 1.5, accuracy: 0.015, learningRate: 1 / 2, imagesPerSecond: 15 },
       { step: 4, loss: 3.5, learningRate: 1 / 4 },
@@ -38,7 +38,7 @@ describe('a history of steps', () => {
     const history = historyOf(64_000, 1_000);
     expect(history.points.length).toBe(1_000);
     expect(history.stepsPerPoint).toBe(64);
-    // The mean of 1 to 64 is 32.5.
+    // The first point is the mean of steps 1 to 64: (1 + 64) / 2 = 32.5.
     expect(history.points[0]).toMatchObject({ step: 64, loss: 32.5 });
     expect(JSON.stringify(history.columns()).length).toBeLessThan(1 << 16);
   });

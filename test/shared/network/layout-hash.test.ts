@@ -44,7 +44,7 @@ describe('layoutHash', () => {
 
 describe('weightsSha256', () => {
   it('is the SHA-256 of the little-endian float32 values, weights first', () => {
-    // 1 is 0x3f800000, -2 is 0xc0000000, 0.5 is 0x3f000000.
+    // In float32, 1 is 0x3f800000, -2 is 0xc0000000 and 0.5 is 0x3f000000.
     const bytes = Buffer.from('0000803f000000c00000003f', 'hex');
     const expected = createHash('sha256').update(bytes).digest('hex');
     expect(weightsSha256(Float32Array.of(1, -2), Float32Array.of(0.5))).toBe(expected);

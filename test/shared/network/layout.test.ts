@@ -18,7 +18,7 @@ describe('ResNet-20', () => {
   });
 
   it('has 688 more with convolution biases', () => {
-    // One per filter: 7 convolutions with 16 filters, 6 with 32, 6 with 64.
+    // One bias per filter: 7 × 16 + 6 × 32 + 6 × 64 = 688.
     const layout = layoutModel({ ...resnet20, convBias: true });
     expect(layout.trainableSize - 269_722).toBe(7 * 16 + 6 * 32 + 6 * 64);
     expect(layout.trainableSize - 269_722).toBe(688);
@@ -29,9 +29,9 @@ describe('ResNet-20', () => {
   });
 
   it('has 2,560 more weights with projections', () => {
-    // 1×1 from 16 to 32 and from 32 to 64: 512 + 2,048.
+    // Two 1×1 convolutions: 16 × 32 + 32 × 64 = 512 + 2,048 = 2,560.
     expect(layoutModel({ ...resnet20, shortcut: 'projection' }).trainableSize - 269_722).toBe(2560);
-    // Their biases: 32 + 64.
+    // The projections also have 32 + 64 biases.
     const withBias = layoutModel({ ...resnet20, shortcut: 'projection', convBias: true });
     expect(withBias.trainableSize - 269_722 - 688).toBe(2560 + 96);
   });
@@ -55,7 +55,7 @@ describe('ResNet-20', () => {
 });
 
 describe('layoutModel', () => {
-  // Each n adds 2 × (2,304 + 32) + 2 × (9,216 + 64) + 2 × (36,864 + 128) = 97,216 weights.
+  // Each additional block per group adds 2 × (2,304 + 32) + 2 × (9,216 + 64) + 2 × (36,864 + 128) = 97,216 weights.
   it.each([
     [32, 464_154],
     [44, 658_586],
@@ -89,8 +89,8 @@ describe('layoutModel', () => {
   });
 
   it('supports networks as small as depth 8 with 4 filters', () => {
-    // Stem 9×3×4 + 8 = 116; groups: 2 × (144 + 8) = 304, 288 + 576 + 2 × 16 = 896, 1,152 + 2,304 + 2 × 32 = 3,520;
-    // dense 170.
+    // Stem: 9×3×4 + 8 = 116. Groups: 2 × (144 + 8) = 304, 288 + 576 + 2 × 16 = 896, and 1,152 + 2,304 + 2 × 32 = 3,520.
+    // Dense: 16×10 + 10 = 170.
     const layout = layoutModel({ ...resnet20, depth: 8, initialFilters: 4 });
     expect(layout.trainableSize).toBe(116 + 304 + 896 + 3520 + 170);
   });

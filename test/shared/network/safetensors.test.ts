@@ -15,7 +15,7 @@ const arrays: readonly NamedArray[] = [
 
 const fileOf = (...parts: Parameters<typeof encodeSafetensors>) => Buffer.concat(encodeSafetensors(...parts));
 
-/** A file with an arbitrary header. */
+/** Returns a safetensors file with an arbitrary header. */
 function fileWith(header: string, data = new Uint8Array()): Buffer {
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(Buffer.byteLength(header)));
@@ -40,7 +40,7 @@ describe('a safetensors file', () => {
       'a/kernel': { dtype: 'F32', shape: [2, 1], data_offsets: [0, 8] },
       'a/bias': { dtype: 'F32', shape: [], data_offsets: [8, 12] },
     });
-    // 1, -2 and 0.5 as little-endian float32.
+    // The little-endian float32 values 1, -2 and 0.5.
     expect(file.subarray(8 + headerBytes).toString('hex')).toBe('0000803f000000c00000003f');
   });
 
@@ -70,7 +70,7 @@ describe('a truncated file', () => {
     }
   });
 
-  it('is rejected with how much is missing', () => {
+  it('is rejected with the number of missing bytes', () => {
     const file = fileOf(arrays.slice(0, 1));
     expect(() => decodeSafetensors(file.subarray(0, 5), 'm.safetensors')).toThrow(refusal('it has 5 bytes'));
     expect(() => decodeSafetensors(file.subarray(0, -1), 'm.safetensors')).toThrow(
@@ -121,7 +121,7 @@ describe('a file with an invalid header', () => {
         refused++;
       }
     }
-    // Accepted are changes of letters in names and metadata, and of spaces.
+    // The other flips are valid: they only change letters in names and metadata, or spaces.
     expect(refused).toBeGreaterThan(4 * (8 + headerBytes));
   });
 });

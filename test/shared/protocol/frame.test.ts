@@ -4,7 +4,7 @@ import { decodeFrame, encodeFrame, floatsOf, maxHeaderBytes, OutgoingFrame } fro
 const protocolError = (message: string) =>
   expect.objectContaining({ name: 'ProtocolError', code: 'protocol', message: expect.stringContaining(message) });
 
-/** A message with these bytes as its header. */
+/** Returns a frame with these bytes as its header. */
 function rawFrame(header: Uint8Array, claimedBytes = header.length): Buffer {
   const frame = Buffer.alloc(Math.ceil((4 + header.length) / 8) * 8);
   frame.writeUInt32LE(claimedBytes, 0);
@@ -14,12 +14,12 @@ function rawFrame(header: Uint8Array, claimedBytes = header.length): Buffer {
 
 describe('a frame', () => {
   it('consists of the header length, the header, zeros up to a multiple of 8, and the payload', () => {
-    // msgpack: 0xde 0x0001 a map of one entry, 0xa1 a string of one byte, 0x61 "a", 0x05 the number 5. 4 + 6 bytes, 6
-    // zeros.
+    // In msgpack, 0xde 0x0001 is a map of one entry, 0xa1 a string of one byte, 0x61 the letter a, and 0x05 the number
+    // 5. The length and the header take 4 + 6 bytes, followed by 6 zeros.
     expect(encodeFrame({ a: 5 }, Uint8Array.of(7, 8)).toString('hex')).toBe(
       `06000000de0001a16105${'00'.repeat(6)}0708`,
     );
-    // 0xa3: a string of three bytes. 4 + 8 bytes, 4 zeros.
+    // 0xa3 is a string of three bytes. The length and the header take 4 + 8 bytes, followed by 4 zeros.
     expect(encodeFrame({ abc: 5 }, Uint8Array.of(7)).toString('hex')).toBe(
       `08000000de0001a361626305${'00'.repeat(4)}07`,
     );
@@ -58,7 +58,7 @@ describe('a malformed frame', () => {
   });
 
   it('truncated in its header or padding is refused', () => {
-    // 4 + 6 bytes, 6 zeros.
+    // The length and the header take 4 + 6 bytes, followed by 6 zeros.
     const frame = encodeFrame({ a: 5 });
     for (let length = 4; length < frame.length; length++) {
       expect(() => decodeFrame(frame.subarray(0, length))).toThrow(
@@ -138,7 +138,7 @@ describe('floatsOf', () => {
     expect(floats.buffer).toBe(frame.payload.buffer);
   });
 
-  // slice() of a Buffer does not copy, unlike that of a Uint8Array.
+  // Buffer.slice() returns a view, unlike Uint8Array.slice(), which copies.
   it.each([
     ['array', new Uint8Array(29)],
     ['buffer', Buffer.alloc(29)],

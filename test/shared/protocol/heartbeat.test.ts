@@ -2,7 +2,7 @@ import { expect, it, vi } from 'vitest';
 import { HeartbeatMonitor } from '../../../shared/protocol/heartbeat.js';
 import { FakeClock } from '../../support/fake-clock.js';
 
-/** As the event loop does after timers: sockets are read, then the callbacks of setImmediate run. */
+/** Lets the event loop continue after its timers: it reads sockets and then runs the callbacks of setImmediate. */
 async function readSockets(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -23,7 +23,7 @@ it('a heartbeat monitor reports nothing until the timeout has passed', async () 
 
 it('a heartbeat monitor reports silence once, at the first check after the timeout', async () => {
   const { clock, onSilence } = watch(10_000);
-  // It checks every 2 s: at 10 s the timeout has not passed yet, at 12 s it has.
+  // The monitor checks every 2 s. At 10 s the timeout has not passed yet; at 12 s it has.
   clock.advance(12_000);
   await readSockets();
   clock.advance(60_000);
@@ -55,7 +55,7 @@ it('a heartbeat monitor restarts whenever something arrives', async () => {
 it('a heartbeat monitor counts data that was unread while this process computed', async () => {
   const { clock, onSilence, monitor } = watch(10_000);
   clock.advance(60_000);
-  // The socket is read after the timers and before the second check.
+  // The event loop reads the socket after the timers and before the second check.
   monitor.heard();
   await readSockets();
   expect(onSilence).not.toHaveBeenCalled();

@@ -86,7 +86,7 @@ const coordinatorMessages: readonly object[] = [
   { type: 'goodbye', reason: 'the run has ended' },
 ] satisfies readonly Readonly<Frozen<CoordinatorMessage>>[];
 
-/** A message whose lists may be read-only, as in literals. */
+/** A message type whose lists may be read-only, like those in literals. */
 type Frozen<T> = T extends readonly (infer Item)[]
   ? readonly Frozen<Item>[]
   : T extends object
@@ -103,7 +103,7 @@ describe.each(directions)('a message from $speaker', ({ speaker, parse, messages
     for (const message of messages) expect(parse(decodeFrame(encodeFrame(message)).header)).toEqual(message);
   });
 
-  it('must not have other fields', () => {
+  it('must not have unknown fields', () => {
     for (const message of messages) expect(() => parse({ ...message, extra: 1 })).toThrow(ProtocolError);
   });
 
@@ -116,7 +116,7 @@ describe.each(directions)('a message from $speaker', ({ speaker, parse, messages
     }
   });
 
-  it('must not have a field of another type', () => {
+  it('must not have a field of the wrong type', () => {
     for (const message of messages) {
       for (const key of Object.keys(message)) {
         expect(() => parse({ ...message, [key]: { unlike: 'anything' } })).toThrow(ProtocolError);
@@ -124,7 +124,7 @@ describe.each(directions)('a message from $speaker', ({ speaker, parse, messages
     }
   });
 
-  it('is not one from the other side', () => {
+  it('must not be one that only the other side sends', () => {
     for (const message of others) expect(() => parse(message)).toThrow(ProtocolError);
   });
 
@@ -139,10 +139,10 @@ describe.each(directions)('a message from $speaker', ({ speaker, parse, messages
     [{ type: 1 }],
     [{ type: null }],
     [{ type: ['hello'] }],
-    // String() of this throws.
+    // Converting this object to a string throws.
     [{ type: { toString: 1, valueOf: 1 } }],
     [new Date(0)],
-  ])('is not %j', (header) => {
+  ])('must not be %j', (header) => {
     expect(() => parse(header)).toThrow(ProtocolError);
     expect(() => parse(header)).toThrow(`${speaker} sent an invalid message of type `);
   });
@@ -234,7 +234,7 @@ describe('the limit for messages', () => {
 });
 
 describe('damaged messages', () => {
-  it('are read, or refused with a ProtocolError and nothing else', () => {
+  it('are either decoded or refused with a ProtocolError', () => {
     const frames = [...workerMessages, ...coordinatorMessages].map((message) => encodeFrame(message));
     const outcomes = { read: 0, refused: 0 };
     for (let trial = 0; trial < 4000; trial++) {
@@ -250,13 +250,13 @@ describe('damaged messages', () => {
         }
       }
     }
-    // Otherwise the damage would be too small or too large to test anything.
+    // There must be many of each outcome; otherwise the damage would be too large or too small for a meaningful test.
     expect(outcomes.read).toBeGreaterThan(100);
     expect(outcomes.refused).toBeGreaterThan(4000);
   });
 });
 
-/** Changes some bytes, truncates the message, or replaces its end with a part of another message. */
+/** Changes some bytes of the message, truncates it, or replaces its end with part of another message. */
 function damage(frame: Buffer, frames: readonly Buffer[], random: KeyedRandom): Buffer {
   const kind = random.integerAt(0, 3);
   const position = random.integerAt(1, frame.length);

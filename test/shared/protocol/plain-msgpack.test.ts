@@ -23,7 +23,7 @@ describe('assertPlainMsgpack', () => {
   });
 
   it('knows the size of every type', () => {
-    // Type bytes of one value each, with the value's bytes as zeros: numbers, short text of n bytes, text of length 0.
+    // One value per type byte, followed by as many zero bytes as the type requires.
     for (let type = 0; type < 0x80; type++) check(type);
     for (let type = 0xe0; type <= 0xff; type++) check(type);
     for (let length = 0; length < 0x20; length++) check(0xa0 + length, ...Array<number>(length).fill(0));
@@ -55,7 +55,7 @@ describe('assertPlainMsgpack', () => {
     ['bytes after the value', [0xc0, 0xc0], 'bytes after the end of the value'],
     ['an array of four billion', [0xdd, 0xff, 0xff, 0xff, 0xff], 'it claims more bytes than there are'],
     ['a map of four billion', [0xdf, 0xff, 0xff, 0xff, 0xff], 'it claims more bytes than there are'],
-    // Nine arrays of one element each around a nil.
+    // Nine nested one-element arrays around a nil.
     ['nine nested arrays', [...Array.from({ length: 9 }, () => 0x91), 0xc0], 'nested more than 8 levels deep'],
     ['an extension', [0xd4, 0x72, 0x40], 'unsupported type 0xd4'],
     ['a large extension', [0xc9, 0xff, 0xff, 0xff, 0xff, 0x74], 'unsupported type 0xc9'],

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { areFinite, firstNotFinite } from '../../../shared/reduction/finite.js';
 
 describe('areFinite', () => {
-  it('is true of finite numbers, including the largest and the smallest, and of an empty vector', () => {
+  it('is true for finite numbers, including the largest and the smallest, and for an empty vector', () => {
     expect(areFinite(Float32Array.of(0, -0, 3.4e38, -3.4e38, 1.4e-45))).toBe(true);
     expect(areFinite(new Float32Array(1000).fill(3.4e38))).toBe(true);
     expect(areFinite(new Float32Array())).toBe(true);
@@ -19,7 +19,7 @@ describe('areFinite', () => {
   });
 });
 
-it('firstNotFinite returns the first such value and the name of its array', () => {
+it('firstNotFinite returns the first value that is not finite and the name of its array', () => {
   const arrays = [
     { name: 'stem/kernel', shape: [2], offset: 0, size: 2 },
     { name: 'dense/bias', shape: [2], offset: 2, size: 2 },

@@ -16,7 +16,7 @@ import { bitsOf, treeSum } from '../../support/tree-sum.js';
 const sizes = Array.from({ length: 17 }, (_, index) => index + 1);
 const nameOf = ({ first, count }: SliceRange) => `${first}+${count}`;
 
-/** Every subtree of the reduction tree over sliceCount slices. */
+/** Returns every subtree of the reduction tree over `sliceCount` slices. */
 function allSubtrees(sliceCount: number): SliceRange[] {
   const subtreesOf = (range: SliceRange): SliceRange[] =>
     range.count === 1 ? [range] : [range, ...childrenOf(range).flatMap(subtreesOf)];
@@ -97,7 +97,7 @@ describe('the reduction tree', () => {
 
 describe('alignedRanges', () => {
   it.each([
-    // 1 to 6 of 8: one slice, the pair 2 and 3, the pair 4 and 5, one slice.
+    // Slices 1 to 6 of 8: slice 1, the pair 2 and 3, the pair 4 and 5, and slice 6.
     [{ first: 1, count: 6 }, 8, ['1+1', '2+2', '4+2', '6+1']],
     [{ first: 0, count: 3 }, 4, ['0+2', '2+1']],
     [{ first: 0, count: 4 }, 5, ['0+4']],
@@ -115,7 +115,7 @@ describe('alignedRanges', () => {
         expect(part.first).toBe(next);
         expect(isAlignedRange(part, sliceCount)).toBe(true);
         next += part.count;
-        // Two siblings would be replaced by their parent.
+        // If the sibling were included too, their parent would replace the pair.
         const sibling = relativesOf(part, sliceCount)?.sibling;
         expect(sibling !== undefined && aligned.some((other) => sameRange(other, sibling))).toBe(false);
       }
@@ -126,13 +126,13 @@ describe('alignedRanges', () => {
 
 describe('addInto', () => {
   it('adds in float32', () => {
-    // 2^24 + 1 is halfway between two float32 numbers and is rounded to the even one, 2^24.
+    // 2^24 + 1 is halfway between two float32 numbers and is rounded to the even one: 2^24.
     const target = Float32Array.of(2 ** 24, 1, -0);
     addInto(target, Float32Array.of(1, 2, 0));
     expect([...target]).toEqual([2 ** 24, 3, 0]);
   });
 
-  it('rejects different sizes', () => {
+  it('rejects vectors of different sizes', () => {
     expect(() => addInto(new Float32Array(3), new Float32Array(2))).toThrow('partial sums of different sizes: 3 and 2');
   });
 
@@ -160,7 +160,7 @@ describe('addInto', () => {
   });
 
   it('adds in the order of the tree, not from left to right', () => {
-    // (2^24 + 1) + (1 + 1) = 2^24 + 2; ((2^24 + 1) + 1) + 1 = 2^24.
+    // In float32, (2^24 + 1) + (1 + 1) = 2^24 + 2, but ((2^24 + 1) + 1) + 1 = 2^24.
     const slices = [2 ** 24, 1, 1, 1].map((value) => Float32Array.of(value));
     const sum = mergeAll(
       slices.map((slice, first) => ({ range: { first, count: 1 }, sum: slice })),
@@ -177,7 +177,7 @@ describe('describeRange', () => {
   });
 });
 
-/** Contiguous ranges of random sizes that cover all slices. */
+/** Returns contiguous ranges of random sizes that cover all slices. */
 function randomRanges(sliceCount: number, random: KeyedRandom): SliceRange[] {
   const ranges: SliceRange[] = [];
   for (let first = 0; first < sliceCount;) {

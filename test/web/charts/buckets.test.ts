@@ -1,4 +1,4 @@
-// Series reduced to fewer points, and smoothed.
+// Reduction of a series to fewer points, and smoothing.
 import { describe, expect, it } from 'vitest';
 import { bucketsOf, bucketSizeFor } from '../../../web/charts/buckets.js';
 import { smoothed } from '../../../web/charts/smoothing.js';
@@ -13,7 +13,7 @@ describe('buckets', () => {
     });
   });
 
-  it('skip values that are not finite, and buckets without others', () => {
+  it('skip values that are not finite, and buckets that contain only such values', () => {
     expect(bucketsOf([1, 2, 3, 4], [NaN, 4, Infinity, NaN], 2)).toEqual({ x: [2], mean: [4], low: [4], high: [4] });
   });
 
@@ -31,7 +31,7 @@ describe('buckets', () => {
     [2048, 1],
     [2049, 2],
     [4096, 2],
-    [64_000, 32], // 31.25
+    [64_000, 32], // 64,000 / 2,048 = 31.25
   ])('of %i steps in at most 2048 points have size %i', (count, size) => {
     expect(bucketSizeFor(count, 2048)).toBe(size);
   });
@@ -39,7 +39,7 @@ describe('buckets', () => {
 
 describe('smoothing', () => {
   it('is the weighted mean of the values so far', () => {
-    // Weights 1; then 1/2 and 1; then 1/4, 1/2 and 1.
+    // The weights are 1 for the first value; 1/2 and 1 for the second; 1/4, 1/2 and 1 for the third.
     const [first, second, third] = smoothed([4, 1, 6], 0.5);
     expect(first).toBe(4);
     expect(second).toBeCloseTo((0.5 * 4 + 1) / 1.5, 14);

@@ -16,7 +16,7 @@ import { fakeEngine } from '../../support/fake-engine.js';
 const shardSize = 13;
 const records = new Uint8Array(shardSize * recordBytes).fill(9);
 
-/** Evaluates shards one after the other. @returns the batches that the model was given, and the answers */
+/** Evaluates shards one after another. @returns the batches that the model received, and the answers */
 async function evaluate(input: ConfigInput, ...shards: Omit<EvaluateMessage, 'type'>[]) {
   const config = resolveConfig({ seed: 6, ...input });
   const real = await fakeEngine().createModel(layoutModel(config), 'imagenet');
@@ -51,7 +51,7 @@ describe('the evaluation of a shard', () => {
     expect(batches[0].augmentations).toEqual(identityAugmentations(shardSize));
   });
 
-  it('is augmented for validation, differently for each step and shard, with `augmentValidation`; never for a test', async () => {
+  it('augments validation images with `augmentValidation`, differently for each step and shard, and never test images', async () => {
     const { batches } = await evaluate(
       { augmentValidation: true },
       { step: 8, split: 'validation', index: 0 },
@@ -68,7 +68,7 @@ describe('the evaluation of a shard', () => {
     expect(first).not.toBe(inTraining.join());
   });
 
-  it('has reflected padding with `cropPadding` reflect, and does not depend on `flip`', async () => {
+  it('uses reflected padding with `cropPadding` reflect, and does not depend on `flip`', async () => {
     const shard = { step: 8, split: 'validation', index: 0 } as const;
     const augmentations = async (input: ConfigInput) =>
       (await evaluate({ augmentValidation: true, ...input }, shard)).batches[0].augmentations;

@@ -18,7 +18,7 @@ const layout: ModelLayout = {
   statisticsSize,
 };
 
-/** Recognizes a slice by the label of its images. Returns the same arrays every time, as real engines do. */
+/** Identifies a slice by the label of its images. Reuses the arrays that it returns, like real engines. */
 class LabelModel implements EngineModel {
   readonly batches: ImageBatch[] = [];
   readonly prepared: ImageBatch[] = [];
@@ -62,7 +62,7 @@ class LabelModel implements EngineModel {
 function computerOf(gradients: readonly Float32Array[], slices = 4, batchSize = 12) {
   const model = new LabelModel(gradients);
   const config = resolveConfig({ seed: 6, slices, batchSize });
-  // The labels of a shard's images are the number of its slice.
+  // The label of each image is the index of its slice.
   const images = new SliceImages({ config, stepsPerEpoch: 4 }, (_split, slice) =>
     Promise.resolve(new Uint8Array(shardSize * recordBytes).fill(slice)),
   );
@@ -80,12 +80,14 @@ function computerOf(gradients: readonly Float32Array[], slices = 4, batchSize = 
   return { model, computer, sum };
 }
 
-/** Gradients whose sum depends on the order: 2^24 + 1 is 2^24 in float32, but 2^24 + 2 is not. */
+/**
+ * Gradients whose sum depends on the order of addition: in float32, 2^24 + 1 is rounded to 2^24, but 2^24 + 2 is exact.
+ */
 const gradients = [2 ** 24, 1, 1, 1].map((value) => new Float32Array(gradientSize).fill(value));
 
 describe('the partial sum over a range', () => {
   it('is computed in tree order', async () => {
-    // (2^24 + 1) + (1 + 1) = 2^24 + 2; from left to right it would be 2^24.
+    // (2^24 + 1) + (1 + 1) = 2^24 + 2. Added from left to right, the sum would be 2^24.
     const { gradientSum } = await computerOf(gradients).sum(0, { first: 0, count: 4 });
     expect([...gradientSum]).toEqual(Array(gradientSize).fill(2 ** 24 + 2));
   });
@@ -109,7 +111,7 @@ describe('the partial sum over a range', () => {
       const { sum } = computerOf(others, count, count);
       const { gradientSum } = await sum(0, { first: 0, count });
       expect(bitsOf(gradientSum)).toEqual(bitsOf(treeSum(others, 0, count)));
-      // The buffers of the first sum are overwritten, not added to.
+      // The second sum must overwrite the buffers of the first one, not add to them.
       expect(bitsOf((await sum(1, { first: 0, count })).gradientSum)).toEqual(bitsOf(gradientSum));
     },
   );
@@ -124,7 +126,7 @@ describe('the partial sum over a range', () => {
   it('comes with the number of images, and the loss and correct predictions of each slice', async () => {
     const { report } = await computerOf(gradients).sum(0, { first: 2, count: 2 });
     expect(report).toEqual({
-      // 2 slices of 3 images.
+      // 2 slices × 3 images
       sampleCount: 6,
       slices: [
         { lossSum: 20, correctCount: 2 },
@@ -136,7 +138,7 @@ describe('the partial sum over a range', () => {
   it('comes with the times of each slice and addition, and their sums', async () => {
     const { times } = await computerOf(gradients).sum(0, { first: 0, count: 4 });
     expect(times.slices.map(({ slice }) => slice)).toEqual([0, 1, 2, 3]);
-    // Slices 0 and 2 are copied, slices 1 and 3 added to them, then the right half to the left one.
+    // Slices 0 and 2 are copied, slices 1 and 3 are added to the copies, and the right half is added to the left.
     expect(times.additions).toHaveLength(5);
     const { augmentMs, computeMs, reduceMs } = times.phases;
     expect([augmentMs, computeMs]).toEqual([8, 20]);

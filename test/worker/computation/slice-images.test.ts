@@ -7,7 +7,7 @@ import { SliceImages } from '../../../worker/computation/slice-images.js';
 const shardSize = 13;
 const records = new Uint8Array(shardSize * recordBytes);
 
-/** 3 images per slice and step; an epoch has 4 steps, so 12 of the 13 images of a shard. */
+/** Returns slice images with 3 images per slice and step. An epoch has 4 steps and uses 12 of a shard's 13 images. */
 function imagesWith(input: ConfigInput = {}): SliceImages {
   const config = resolveConfig({ seed: 6, slices: 4, batchSize: 12, ...input });
   return new SliceImages({ config, stepsPerEpoch: 4 }, () => Promise.resolve(records));
@@ -15,7 +15,7 @@ function imagesWith(input: ConfigInput = {}): SliceImages {
 
 describe('the images of a slice', () => {
   it("are the next ones of its shard in the epoch's order, with the step's augmentation", async () => {
-    // Step 6 is the third step of epoch 1, so its images are numbers 6 to 8 of the order.
+    // Step 6 is the third step of epoch 1, so it uses positions 6 to 8 of the epoch's order.
     const batch = await imagesWith().batch(6, 3);
     expect([...batch.indices]).toEqual([...epochOrder(6, 1, 3, shardSize)].slice(6, 9));
     expect(batch.augmentations).toEqual(augmentationsOf({ seed: 6, step: 6, slice: 3, count: 3, augment: true }));
@@ -24,7 +24,7 @@ describe('the images of a slice', () => {
   it('occur at most once in an epoch', async () => {
     const images = imagesWith();
     const batches = await Promise.all([4, 5, 6, 7].map((step) => images.batch(step, 1)));
-    // 4 steps of 3 images.
+    // 4 steps × 3 images = 12 images
     const indices = batches.flatMap((batch) => Array.from(batch.indices));
     expect(new Set(indices).size).toBe(12);
   });
@@ -35,7 +35,7 @@ describe('the images of a slice', () => {
     expect(await images.batch(1, 2)).toEqual(await imagesWith().batch(1, 2));
   });
 
-  it('are not augmented with `augment` off', async () => {
+  it('are not augmented if `augment` is false', async () => {
     expect((await imagesWith({ augment: false }).batch(0, 0)).augmentations).toEqual(identityAugmentations(3));
   });
 
@@ -47,7 +47,7 @@ describe('the images of a slice', () => {
   it('are too few when the shard is smaller than an epoch', async () => {
     const config = resolveConfig({ slices: 4, batchSize: 12 });
     const images = new SliceImages({ config, stepsPerEpoch: 5 }, () => Promise.resolve(records));
-    // Step 4 needs images 12 to 14 of 13.
+    // Step 4 needs positions 12 to 14, but there are only 13 images.
     await expect(images.batch(4, 2)).rejects.toMatchObject({
       name: 'ProtocolError',
       message: 'training shard 2 has 13 images, too few for step 4, which needs images 12 to 14 of an epoch',
@@ -56,7 +56,7 @@ describe('the images of a slice', () => {
 });
 
 describe('with alternating flips', () => {
-  /** Whether each image of slice 1 is flipped in an epoch. */
+  /** Returns whether each image of slice 1 is flipped in an epoch. */
   async function flipsOf(epoch: number) {
     const images = imagesWith({ flip: 'alternating' });
     const flips = new Map<number, boolean>();
@@ -72,7 +72,7 @@ describe('with alternating flips', () => {
     for (const [epoch, flips] of epochs.slice(0, 3).entries()) {
       const next = epochs[epoch + 1];
       const common = [...flips].filter(([image]) => next.has(image));
-      // Each epoch has 12 of 13 images, so two epochs have at least 11 in common.
+      // Each epoch uses 12 of 13 images, so any two epochs have at least 11 in common.
       expect(common.length).toBeGreaterThanOrEqual(11);
       for (const [image, flipped] of common) expect(next.get(image)).toBe(!flipped);
     }
@@ -93,7 +93,7 @@ describe('with alternating flips', () => {
 describe('a batch that was prepared', () => {
   it('is returned for its own step and slice', async () => {
     const images = imagesWith();
-    // Step 3 ends epoch 0; step 4 has another order.
+    // Step 3 is the last step of epoch 0; step 4 starts an epoch with a different order.
     await images.batch(3, 1);
     const prepared = await images.prepare(4, 1);
     expect(await images.batch(4, 1)).toBe(prepared);

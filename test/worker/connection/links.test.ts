@@ -1,4 +1,4 @@
-// Both implementations of a worker's connection: in this thread, and in a thread of its own.
+// Both implementations of a worker's connection: in the current thread and in a separate thread.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -16,9 +16,9 @@ const implementations: [string, (url: string, handlers: LinkHandlers) => Coordin
 
 interface Opened {
   link: CoordinatorLink;
-  /** The other side. */
+  /** Socket at the other end of the connection. */
   peer: WebSocket;
-  /** The next message that arrives. */
+  /** Resolves to the next message to arrive. */
   message: () => Promise<Uint8Array>;
   closed: Promise<string>;
 }
@@ -97,7 +97,8 @@ describe.each(implementations)('a connection %s', (_, open) => {
 
   it('does not lose its last frame when close is called twice while a lot of data arrives', async () => {
     const { link, peer, closed } = await connect();
-    // More than the socket's buffers hold: if it were terminated, the unread data would reset the connection.
+    // This is more data than the socket's buffers hold. If the socket were terminated, the unread data would cause a
+    // reset.
     for (let chunk = 0; chunk < 20; chunk++) peer.send(new Uint8Array(1_000_000));
     const last = once(peer, 'message');
     const closedWith = once(peer, 'close');

@@ -23,7 +23,7 @@ describe('the engine registry', () => {
     await engine.close();
   });
 
-  it('opens tensorflow for auto if it can be loaded, else wasm, and says why', async () => {
+  it('opens tensorflow for auto if it can be loaded, and otherwise wasm with the reason', async () => {
     const { engine, choice } = await openEngine('auto', { threads: 1 });
     const expected =
       typeof opened === 'string'
@@ -41,7 +41,7 @@ describe('the engine registry', () => {
     await expect(assertSupported('auto', { xla: true })).resolves.toBeUndefined();
   });
 
-  it('knows what the processes of an engine need', async () => {
+  it('returns the environment variables of an engine and whether it can use GPUs', async () => {
     expect(await startEnvironment('wasm')).toEqual({});
     expect(await canComputeOnGpus('wasm')).toBe(false);
     const isInstalled = installedPackages().length > 0;

@@ -18,7 +18,7 @@ async function newCache() {
 }
 
 describe('a shard cache on disk', () => {
-  it('is empty before anything is written, and needs no folder', async () => {
+  it('is empty before the first write, and does not need an existing folder', async () => {
     const { cache } = await newCache();
     expect(await cache.list()).toEqual([]);
     expect(await cache.read(sha256)).toBeUndefined();
@@ -93,7 +93,7 @@ describe('a shard cache on disk', () => {
 });
 
 describe('a full shard cache', () => {
-  /** Three shards of ten bytes, two of which fit; the first was used an hour before the second. */
+  /** Returns a cache that has room for two of three ten-byte shards. The first was used an hour before the second. */
   async function fullCache() {
     const directory = await temporaryFolder();
     const cache = new DiskShardCache(directory, fail, 20);
@@ -117,7 +117,7 @@ describe('a full shard cache', () => {
     expect(await cache.read(third.sha256)).toEqual(third.bytes);
   });
 
-  it('counts reading as use', async () => {
+  it('counts a read as a use', async () => {
     const { cache, shards } = await fullCache();
     const [first, second, third] = shards;
     await cache.read(first.sha256);
@@ -127,7 +127,7 @@ describe('a full shard cache', () => {
   });
 });
 
-it('a shard cache on a disk that fails behaves as if it were empty, and reports the failure once', async () => {
+it('a shard cache on a failing disk behaves as if it were empty, and reports the failure once', async () => {
   const folder = await temporaryFolder();
   // A folder cannot be created inside a file.
   const file = path.join(folder, 'in-the-way');
@@ -141,7 +141,7 @@ it('a shard cache on a disk that fails behaves as if it were empty, and reports 
   expect(failures).toEqual([expect.stringMatching(/^cannot use the shard cache .*in-the-way.shards \(ENOTDIR/)]);
 });
 
-it('no shard cache is always empty', async () => {
+it('noShardCache is always empty', async () => {
   await noShardCache.write(sha256, records);
   expect(await noShardCache.list()).toEqual([]);
   expect(await noShardCache.read(sha256)).toBeUndefined();

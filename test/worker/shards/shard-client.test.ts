@@ -38,7 +38,7 @@ async function firstRequest(send: ReturnType<typeof newClient>['send']): Promise
   await vi.waitUntil(() => send.mock.calls.length > 0, { interval: 1, timeout: 300_000 });
 }
 
-/** Asks for the shard and waits for the request to the coordinator. */
+/** Starts fetching the shard and waits until it is requested from the coordinator. */
 async function begin(disk?: ShardCache, memory?: ShardMemoryCache) {
   const { send, client } = newClient(disk, memory);
   const arriving = client.recordsOf('training', 2);
@@ -92,25 +92,25 @@ describe('a shard', () => {
   });
 });
 
-describe('bytes that were not requested', () => {
-  it('are those of a shard that nothing waits for', () => {
+describe('unrequested bytes are refused', () => {
+  it('if they belong to a shard that was not requested', () => {
     const { client } = newClient();
     expect(() => client.receive(sha256, 0, records)).toThrow(notRequested);
   });
 
   it.each([
-    ['that leave a gap', 5],
-    ['that arrived already', 3],
-  ])('are those %s', async (_, offset) => {
+    ['leave a gap', 5],
+    ['have already arrived', 3],
+  ])('if they %s', async (_, offset) => {
     const { client, arriving } = await begin();
     client.receive(sha256, 0, records.subarray(0, 4));
     expect(() => client.receive(sha256, offset, records.subarray(offset, offset + 2))).toThrow(notRequested);
-    // The transfer is not affected.
+    // The transfer continues unaffected.
     client.receive(sha256, 4, records.subarray(4));
     expect(await arriving).toEqual(records);
   });
 
-  it('are those after the end', async () => {
+  it('if they are beyond the end', async () => {
     const { client, arriving } = await begin();
     expect(() => client.receive(sha256, 0, Buffer.concat([records, records]))).toThrow(notRequested);
     client.receive(sha256, 0, records);
@@ -202,7 +202,7 @@ describe('a shard in memory', () => {
   });
 });
 
-describe('a shard that is fetched in advance', () => {
+describe('a prefetched shard', () => {
   const size = 2 * prefetchChunkBytes + 100;
   const large = new Uint8Array(size).fill(7);
   const largeSha256 = sha256Of(large);
@@ -231,10 +231,10 @@ describe('a shard that is fetched in advance', () => {
     expect(send.mock.calls).toEqual([...requests, [{ type: 'shard-held', sha256: largeSha256 }]]);
   });
 
-  it('is requested to its end once it is needed', async () => {
+  it('is requested up to its end as soon as it is needed', async () => {
     const { send, client, done, receive } = await prefetching();
     const needed = client.recordsOf('training', 0);
-    // The first chunk is on its way; the rest follows it.
+    // The first chunk has already been requested; a second request covers the rest.
     const requests = [
       requestOf(largeSha256, 0, prefetchChunkBytes),
       requestOf(largeSha256, prefetchChunkBytes, prefetchChunkBytes + 100),
@@ -247,7 +247,7 @@ describe('a shard that is fetched in advance', () => {
     expect(send.mock.calls.slice(0, -1)).toEqual(requests);
   });
 
-  it('is reported at once if it is already in memory', async () => {
+  it('is reported immediately if it is already in memory', async () => {
     const memory = new ShardMemoryCache();
     const { send, client } = newClient(undefined, memory);
     memory.put(sha256, records);

@@ -1,4 +1,4 @@
-// Messages that must not be overlooked: the connection is lost, or the run has ended.
+// Prominent messages: the connection is lost, or the run has ended.
 import { useEffect, useState } from 'preact/hooks';
 import type { Ending } from '../../../shared/monitoring/messages.js';
 import { retryNow } from '../connection.js';

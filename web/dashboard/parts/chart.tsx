@@ -6,13 +6,13 @@ import { wholeNumber } from '../wording.js';
 
 export interface Series {
   name: string;
-  /** The CSS variable of its color. */
+  /** CSS variable that contains the color. */
   color: `--${string}`;
-  /** Ascending. */
+  /** Steps in ascending order. */
   steps: readonly number[];
-  /** One per step. */
+  /** One value per step. */
   values: readonly number[];
-  /** The raw curve behind a smoothed one; not in the legend and not read at the cursor. */
+  /** Whether this is the raw curve behind a smoothed one, which the legend and the readout omit. */
   isFaint?: boolean;
 }
 
@@ -23,7 +23,7 @@ interface ChartProps {
   options: Pick<LineChartOptions, 'formatAxis' | 'range' | 'height'>;
 }
 
-/** Minimum time between two drawings of a chart. */
+/** Minimum time between redraws of a chart. */
 const drawEveryMs = 500;
 const tableRows = 12;
 
@@ -52,7 +52,7 @@ export function Chart(props: ChartProps) {
         () => {
           timer = undefined;
           drawnMs = performance.now();
-          // A hidden page is drawn when it becomes visible.
+          // The charts on a hidden page are drawn when it becomes visible.
           if (!document.hidden) chart.setLines(linesOf(latest.current.series));
         },
         Math.max(0, drawnMs + drawEveryMs - performance.now()),
@@ -140,13 +140,13 @@ function Table({ title, series, format }: ChartProps) {
   );
 }
 
-/** Some indices from the first to the last, evenly spaced. */
+/** Returns up to tableRows evenly spaced indices, including the first and the last. */
 function evenlySpaced(length: number): number[] {
   const rows = Math.min(tableRows, length);
   return Array.from({ length: rows }, (_, row) => Math.round((row * (length - 1)) / Math.max(1, rows - 1)));
 }
 
-/** `Loss. training: 2.31 at step 1, 0.84 at step 700. validation: …` */
+/** Returns a text such as `Loss. training: 2.31 at step 1, 0.84 at step 700. validation: …`. */
 function summaryOf(title: string, series: readonly Series[], format: (value: number) => string): string {
   const sentences = series
     .filter(({ steps }) => steps.length > 0)

@@ -37,7 +37,7 @@ export function Charts() {
 function seriesOf({ history: { points }, evaluations }: Curves) {
   const steps = points.map(({ step }) => step);
   const valuesOf = (key: keyof StepPoint) => points.map((point) => point[key]);
-  /** The raw curve, and its moving average over about a fiftieth of the points. */
+  /** Returns the raw curve and its moving average over about a fiftieth of the points. */
   const noisy = (name: string, key: keyof StepPoint): Series[] => {
     const values = valuesOf(key);
     const weight = 1 - 1 / Math.max(1, values.length / 50);

@@ -5,9 +5,9 @@ import { operate, type OperatorRequest } from '../connection.js';
 import { live, session } from '../store.js';
 import { Modal } from './modal.js';
 
-/** The result of the last request, shown for a while. */
+/** Result of the latest request, shown for shownMs. */
 const outcome = signal<{ text: string; isError: boolean } | null>(null);
-/** The open confirmation. */
+/** The confirmation dialog that is open; null if there is none. */
 export const confirmation = signal<{ title: string; text: string; button: string; request: OperatorRequest } | null>(
   null,
 );
@@ -66,7 +66,7 @@ export function Controls() {
   );
 }
 
-/** How long the outcome of a request is shown. */
+/** Time for which the result of a request is shown. */
 const shownMs = 6_000;
 
 function Outcome() {

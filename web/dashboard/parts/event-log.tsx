@@ -1,4 +1,4 @@
-// The log of events, latest first.
+// The event log, newest first.
 import { events } from '../store.js';
 import { eventDetail, eventTitle, moment, wholeNumber } from '../wording.js';
 

@@ -43,7 +43,7 @@ function runName({ runDirectory }: RunFacts): string {
   return runDirectory.split('/').findLast((part) => part !== '') ?? runDirectory;
 }
 
-/** `Training 37% · first · Lockstep` */
+/** Title of the browser tab, for example `Training 37% · first · Lockstep`. */
 export const tabTitle = computed(() => {
   if (facts.value === null) return 'Lockstep';
   const run = live.value?.status.run;

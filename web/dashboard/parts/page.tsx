@@ -1,4 +1,4 @@
-// The page as a whole.
+// The complete page.
 import { connection, ending, facts, isRecorded, live, session } from '../store.js';
 import { Banner } from './banner.js';
 import { Charts } from './charts.js';

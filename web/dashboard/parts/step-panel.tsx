@@ -1,16 +1,16 @@
-// Which worker computes which slices in the current step, with a lane per worker and time to the right; and below it the last
-// step in which a worker left or was late.
+// The current step as a chart with one lane per worker and a horizontal time axis: which worker computes which slices.
+// Below it, the most recent step in which a worker left or was late.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { StepView } from '../../../shared/monitoring/step-view.js';
 import { live, type ReceivedLive } from '../store.js';
 import { describeStep, describeRecovery, lanesOf, recoveryLanes, type Lane, type LaneBar } from '../step-lanes.js';
 import { duration, wholeNumber } from '../wording.js';
 
-/** How often the bars of the current step grow. */
+/** Interval at which the bars of the current step are extended. */
 const growEveryMs = 200;
-/** With more workers than this, only the lanes of those concerned are shown for the last recovery. */
+/** If there are more workers than this, the most recent recovery shows only the lanes of the workers involved. */
 const maxRecoveryLanes = 8;
-/** With more lanes than this, all are thin. */
+/** If there are more lanes than this, all lanes are thin. */
 const maxThickLanes = 16;
 
 export function StepPanel() {
@@ -50,7 +50,7 @@ function CurrentStep({ state, view }: { state: ReceivedLive; view: StepView }) {
   }, [isGrowing]);
   const sinceMs = isGrowing ? Math.max(0, nowMs - state.receivedMs) : 0;
   const elapsedMs = view.elapsedMs + sinceMs;
-  // The scale stays the same while steps take about the same time.
+  // Keeps the scale while steps take about the same time.
   const scale = useRef(1);
   if (elapsedMs > scale.current || (view.isOver && elapsedMs < 0.6 * scale.current)) scale.current = 1.15 * elapsedMs;
   const connected = state.status.workers.filter((worker) => worker.state !== 'lost');

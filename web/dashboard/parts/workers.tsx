@@ -1,5 +1,5 @@
-// The table of workers: connected ones, then lost ones. On a narrow screen each row is a card; ARIA roles are explicit because
-// a table loses them when CSS changes its layout.
+// The table of workers: connected workers first, then lost ones. On narrow screens, each row is a card. ARIA roles are
+// explicit, because a table loses them when CSS changes its layout.
 import type { TimeShares, WorkerStatus } from '../../../shared/monitoring/run-status.js';
 import { ending, live, session } from '../store.js';
 import { duration, describeLoss, percent, perSecond, sliceRanges, wholeNumber } from '../wording.js';
@@ -125,7 +125,7 @@ function Shares({ shares: { compute, network, waiting } }: { shares: TimeShares 
   );
 }
 
-/** What each worker did in a run that has ended. */
+/** Table of the workers' contributions to a run that has ended. */
 export function RecordedWorkers() {
   const workers = ending.value?.how === 'finished' ? ending.value.report.workers : [];
   return (

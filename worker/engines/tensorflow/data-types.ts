@@ -1,4 +1,4 @@
-// TensorFlow's data type codes, which its C API and its graph files share.
+// TensorFlow's data type codes, which are the same in the C API and in graph files.
 
 export const dataTypes = {
   float32: 1,
@@ -15,7 +15,7 @@ export const dataTypes = {
 
 export type DataTypeName = keyof typeof dataTypes;
 
-/** For error messages. */
+/** Returns the name of a data type for error messages. */
 export function dataTypeName(code: number): string {
   return Object.entries(dataTypes).find(([, known]) => known === code)?.[0] ?? `data type ${code}`;
 }

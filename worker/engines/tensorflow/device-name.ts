@@ -1,8 +1,8 @@
-// Names of the devices that TensorFlow computes on, as specific as its bits may depend on them.
+// Names of the devices that TensorFlow computes on. They contain every detail that may affect the bits of the results.
 import { execFileSync } from 'node:child_process';
 import { instructionSets, processorName } from '../../../shared/processor.js';
 
-/** Instruction sets for which TensorFlow's libraries have specific kernels. A virtual machine may hide some. */
+/** Instruction sets for which TensorFlow's libraries have specialized kernels. Virtual machines may hide some. */
 const dispatchedInstructionSets = [
   'avx2',
   'avx_vnni',
@@ -13,13 +13,13 @@ const dispatchedInstructionSets = [
   'amx_bf16',
 ];
 
-/** For example `AMD EPYC family 25 model 17 (avx2 avx512f avx512_vnni avx512_bf16)`. */
+/** Returns the CPU's name, for example `AMD EPYC family 25 model 17 (avx2 avx512f avx512_vnni avx512_bf16)`. */
 export function cpuName(): string {
   const sets = instructionSets(dispatchedInstructionSets);
   return sets === null ? processorName() : `${processorName()} (${sets.join(' ')})`;
 }
 
-/** Model of the GPU that this process uses: the first visible one. */
+/** Returns the model of the GPU that this process uses: the first visible one. */
 export function gpuName(environment: NodeJS.ProcessEnv = process.env): string {
   const visible = environment['CUDA_VISIBLE_DEVICES']?.split(',')[0];
   const query = ['--query-gpu=name', '--format=csv,noheader', ...(visible ? [`--id=${visible}`] : [])];

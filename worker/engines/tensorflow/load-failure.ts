@@ -1,7 +1,7 @@
 // Explains why TensorFlow cannot be loaded and how to fix it, from the loader's error message. Pure.
 import type { TensorFlowFlavor } from './install-folder.js';
 
-/** Messages of load.ts. */
+/** Reasons that load.ts reports. */
 export const notInstalled = 'not installed';
 export const withoutBinding = 'its native binding is missing (the install script of the package failed or was not run)';
 
@@ -11,7 +11,7 @@ export interface LoadDiagnosis {
 }
 
 export interface LoadFailure {
-  /** Error message of load.ts, Node or the dynamic linker. */
+  /** Error message from load.ts, Node or the dynamic linker. */
   reason: string;
   flavor: TensorFlowFlavor;
   /** Whether `lockstep setup-tensorflow` installed it. */

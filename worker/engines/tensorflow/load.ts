@@ -1,4 +1,4 @@
-// Finds TensorFlow and loads it into this process. The only module that knows where it can be installed.
+// Finds TensorFlow and loads it into this process. No other module knows the possible locations.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -13,12 +13,13 @@ import {
 import { notInstalled, withoutBinding } from './load-failure.js';
 import type { NativeBackend, TensorFlowJs, TensorFlowMessages, TensorFlowRuntime } from './runtime.js';
 
-/** Where TensorFlow can be installed. */
+/** A location where TensorFlow can be installed. */
 export interface Location {
   flavor: TensorFlowFlavor;
   packageName: string;
   /**
-   * Folder that `lockstep setup-tensorflow` installs it in; null for a package that npm has installed next to this one.
+   * Folder in which `lockstep setup-tensorflow` installs TensorFlow; null for a package that npm installed alongside
+   * this one.
    */
   folder: string | null;
 }
@@ -28,7 +29,7 @@ export interface FailedLocation extends Location {
   reason: string;
 }
 
-/** TensorFlow cannot be loaded from any location. `lockstep doctor` examines the reasons. */
+/** Thrown if TensorFlow cannot be loaded from any location. `lockstep doctor` examines the reasons. */
 export class TensorFlowNotLoaded extends LockstepError {
   override readonly name = 'TensorFlowNotLoaded';
   readonly locations: readonly FailedLocation[];
@@ -48,7 +49,7 @@ export class TensorFlowNotLoaded extends LockstepError {
 }
 
 interface Candidate extends Location {
-  /** A file from which Node's resolution finds the package. */
+  /** A file from which Node's module resolution finds the package. */
   resolveFrom: string;
 }
 
@@ -58,8 +59,8 @@ let loaded: TensorFlowRuntime | null = null;
 
 /**
  * Loads TensorFlow once per process. Tries the GPU and the CPU installation of `lockstep setup-tensorflow`, then the
- * packages that npm has installed next to this one. Throws TensorFlowNotLoaded (`no-engine`) if none can be loaded.
- * @param threads compute threads; throws `bad-option` if TensorFlow has been loaded with another number
+ * packages that npm installed alongside this one. Throws TensorFlowNotLoaded (`no-engine`) if none can be loaded.
+ * @param threads number of compute threads; throws `bad-option` if TensorFlow was loaded with a different number
  */
 export function loadTensorFlow(threads: number, environment: NodeJS.ProcessEnv = process.env): TensorFlowRuntime {
   if (loaded !== null) {
@@ -100,7 +101,7 @@ function candidatesIn(environment: NodeJS.ProcessEnv): Candidate[] {
   return [...ownInstallations, ...installedByNpm];
 }
 
-/** Packages that are installed with their native binding, in the order in which they are tried. Does not load them. */
+/** Returns the packages that are installed with their native binding, in the order of loading. Does not load them. */
 export function installedPackages(environment: NodeJS.ProcessEnv = process.env): string[] {
   return candidatesIn(environment)
     .filter(({ packageName, resolveFrom }) => {
@@ -115,8 +116,8 @@ function loadCandidate({ packageName, resolveFrom }: Candidate, threads: number)
   const manifestPath = findManifest(require, packageName);
   if (manifestPath === null) throw new Error(notInstalled);
   const folder = dirname(manifestPath);
-  // Loads the binding first: a package that fails to load it would leave its kernels registered, and the next candidate
-  // would compute with those.
+  // Loads the binding before the package. A package that fails to load its binding leaves its kernels registered, and
+  // the next candidate would use those kernels.
   const bindingPath = join(folder, bindingInPackage);
   if (!existsSync(bindingPath)) throw new Error(withoutBinding);
   require(bindingPath);
@@ -144,15 +145,15 @@ function findManifest(require: Require, packageName: string): string | null {
 }
 
 /**
- * Sets TensorFlow's variables in the environment of this process. TensorFlow takes these settings from nowhere else:
- * the binding of tfjs-node has no options, and TensorFlow reads each variable when it first needs it, some at the first
- * graph. A program that uses the library is already running when it opens this engine, so they cannot come from its
- * start environment.
+ * Sets TensorFlow's environment variables in this process. There is no other way to pass these settings: the binding of
+ * tfjs-node has no options. TensorFlow reads each variable when it first needs it, some of them when it runs the first
+ * graph. A program that uses the library is already running when it opens this engine, so the variables cannot be set
+ * before it starts.
  */
 function setTensorFlowVariables(threads: number): void {
   process.env['TF_NUM_INTRAOP_THREADS'] = String(threads);
   process.env['TF_NUM_INTEROP_THREADS'] = String(threads);
-  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '3'; // failures are reported as errors anyway
+  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '3'; // errors are reported as exceptions anyway
   process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true'; // so that several workers can share a GPU
   process.env['TF_DETERMINISTIC_OPS'] = '1'; // deterministic kernels on GPUs
 }
@@ -160,9 +161,9 @@ function setTensorFlowVariables(threads: number): void {
 const xlaFlag = '--tf_xla_auto_jit=2';
 
 /**
- * Makes TensorFlow compile its graphs with XLA on GPUs. Call it before TensorFlow is loaded: see
+ * Makes TensorFlow compile its graphs with XLA on GPUs. Must be called before TensorFlow is loaded: see
  * setTensorFlowVariables.
- * Throws `bad-option` if it is too late.
+ * Throws `bad-option` if TensorFlow has been loaded without XLA.
  */
 export function requestXla(): void {
   const flags = process.env['TF_XLA_FLAGS']?.split(' ') ?? [];
@@ -176,7 +177,7 @@ export function requestXla(): void {
   process.env['TF_XLA_FLAGS'] = [...flags, xlaFlag].join(' ');
 }
 
-/** Defines functions of node:util that tfjs-node 4.22 calls, which Node 22 warns about and Node 23 has removed. */
+/** Restores functions of node:util that tfjs-node 4.22 calls. They are deprecated in Node 22 and removed in Node 23. */
 function restoreRemovedUtilities(): void {
   const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>;
   util['isNullOrUndefined'] = (value: unknown) => value === null || value === undefined;

@@ -3,21 +3,22 @@
 const variable = 'GLIBC_TUNABLES';
 
 /**
- * A step allocates and frees hundreds of buffers of a megabyte or two. By default glibc requests each of them from the
- * kernel, in pages of 4 KiB, at the cost of page faults and TLB misses.
+ * Settings that keep memory in the process. A step allocates and frees hundreds of buffers of one to two megabytes. By
+ * default glibc requests each buffer from the kernel, in pages of 4 KiB, which causes page faults and TLB misses.
  */
 const tunables = {
-  /** Use huge pages where the kernel leaves the choice to programs. */
+  /** Use huge pages if the kernel lets programs choose. */
   'glibc.malloc.hugetlb': '1',
-  /** glibc's maximum. Smaller buffers come from the heap and are returned to it. */
+  /** The maximum that glibc allows. Smaller buffers are allocated on the heap and reused. */
   'glibc.malloc.mmap_threshold': String(32 * 1024 ** 2),
   'glibc.malloc.trim_threshold': String(4_000_000_000),
   'glibc.malloc.top_pad': String(64 * 1024 ** 2),
 };
 
 /**
- * Variables to add to the environment of a process that computes with TensorFlow. Keeps what the user has set. Returns
- * nothing if all settings are present, or on systems other than Linux. Other C libraries ignore the variable.
+ * Returns variables to add to the environment of a process that computes with TensorFlow. Keeps the user's settings.
+ * Returns an empty object if all settings are present, and on systems other than Linux. C libraries other than glibc
+ * ignore the variable.
  */
 export function memorySettings(
   environment: NodeJS.ProcessEnv = process.env,

@@ -1,4 +1,4 @@
-// The type in which the expensive operations compute. Weights, gradients, statistics and the loss are always float32.
+// Data type of the expensive operations. Weights, gradients, statistics and the loss are always float32.
 import type { Precision } from '../../engine.js';
 import { instructionSets, processorVendor } from '../../../shared/processor.js';
 import type { GraphPass } from './tracing/graph.js';
@@ -6,8 +6,8 @@ import { lowerPrecision } from './tracing/lower-precision.js';
 import { roundOperands } from './tracing/round-operands.js';
 
 /**
- * What multiplies numbers of a 16-bit type: the device's own units for the type, or those for float32, in which the
- * products are exact. Depends only on parts of the fingerprint, so that equal fingerprints have equal graphs.
+ * Hardware that multiplies 16-bit numbers: the device's units for the 16-bit type, or its float32 units, in which the
+ * products are exact. Depends only on parts of the fingerprint, so equal fingerprints imply equal graphs.
  */
 export type ComputeUnits = 'native' | 'float32';
 
@@ -16,12 +16,12 @@ export interface Processor {
   instructionSets: readonly string[];
 }
 
-/** Whether bfloat16 is faster than float32. With Intel's AVX512_BF16 it takes 1.6 times as long. */
+/** Returns whether bfloat16 is faster than float32. With AVX512_BF16 on Intel CPUs, it takes 1.6 times as long. */
 export function hasFastBfloat16({ vendor, instructionSets: sets }: Processor): boolean {
   return sets.includes('amx_bf16') || (vendor === 'AuthenticAMD' && sets.includes('avx512_bf16'));
 }
 
-/** GPUs have units for both types. On CPUs TensorFlow has no vector kernels for float16. */
+/** Chooses the units. GPUs have units for both 16-bit types. On CPUs, TensorFlow has no vector kernels for float16. */
 export function computeUnitsOf(
   precision: Precision,
   isGpu: boolean,
@@ -35,15 +35,16 @@ function thisProcessor(): Processor {
   return { vendor: processorVendor(), instructionSets: instructionSets(['amx_bf16', 'avx512_bf16']) ?? [] };
 }
 
-/** Passes that rewrite a float32 graph to compute in this precision. */
+/** Returns the passes that rewrite a float32 graph to this precision. */
 export function precisionPasses(precision: Precision, units: ComputeUnits): GraphPass[] {
   if (precision === 'float32') return [];
   return [units === 'native' ? lowerPrecision(precision) : roundOperands(precision)];
 }
 
 /**
- * Factor of the loss in the backward pass. bfloat16 has the range of float32, but float16 ranges from 6e-8 to 65504.
- * The gradients of an image's loss are at most 1 at the logits and are divided by the number of pixels in pooling.
+ * Returns the factor for the loss in the backward pass. bfloat16 has the range of float32, but positive float16 values
+ * range only from 6e-8 to 65504. The gradient of an image's loss is at most 1 at each logit, and pooling divides it by
+ * the number of pixels.
  */
 export function lossScaleOf(precision: Precision): number {
   return precision === 'float16' ? 1024 : 1;

@@ -1,18 +1,18 @@
-// The interface of a loaded TensorFlow as this engine uses it: tfjs, its native backend, and TensorFlow operations that
-// tfjs does not offer. load.ts loads it.
+// The parts of TensorFlow that this engine uses: tfjs, its native backend, and TensorFlow operations that tfjs does not
+// offer. load.ts loads TensorFlow.
 import type * as tfjs from '@tensorflow/tfjs-core';
 import { dataTypes, type DataTypeName } from './data-types.js';
 
 export type TensorFlowJs = typeof tfjs;
 
-/** An attribute of an operation, for the native binding. `type` is one of its TF_ATTR codes. */
+/** An operation's attribute, as the native binding takes it. `type` is one of the binding's TF_ATTR codes. */
 export interface NativeAttribute {
   name: string;
   type: number;
   value: unknown;
 }
 
-/** A tensor of the native binding. `dtype` is a code from dataTypes. */
+/** A tensor in the native binding. `dtype` is a code from dataTypes. */
 export interface NativeTensor {
   id: number;
   shape: number[];
@@ -51,7 +51,7 @@ export interface NativeBackend {
     inputs: readonly tfjs.Tensor[],
     outputCount: number,
   ): tfjs.Tensor[];
-  /** Uploads values that are still in JavaScript's memory. */
+  /** Returns the tensors' IDs in the binding. First uploads values that are still in JavaScript memory. */
   getInputTensorIds(tensors: readonly tfjs.Tensor[]): number[];
   createOutputTensor(tensor: NativeTensor): tfjs.Tensor;
   /** Loads a SavedModel into a session and returns its ID. */
@@ -86,14 +86,14 @@ export interface TensorFlowMessages {
 export interface TensorFlowRuntime {
   tf: TensorFlowJs;
   backend: NativeBackend;
-  /** For writing graphs. */
+  /** Protobuf message classes, for writing graphs. */
   messages: TensorFlowMessages;
   /** `tfjs-node-gpu` or `tfjs-node`. */
   packageName: string;
   packageVersion: string;
-  /** Folder of the package, for display. */
+  /** Folder of the package, shown to users. */
   folder: string;
-  /** Compute threads of the process. TensorFlow reads the number once, when it is loaded. */
+  /** Number of compute threads in this process. TensorFlow reads it only once, when it is loaded. */
   threads: number;
 }
 
@@ -101,7 +101,7 @@ export interface TensorFlowRuntime {
 export type OperationAttribute = { type: DataTypeName } | { float: number } | { bool: boolean };
 
 /**
- * Runs a TensorFlow operation by name. Reads the binding on each call, because a tracer may temporarily replace it.
+ * Runs a TensorFlow operation by name. Reads backend.binding on each call, because a tracer may temporarily replace it.
  * @param outputCount number of outputs of the operation
  */
 export function runOperation(
@@ -121,8 +121,8 @@ export function runOperation(
 }
 
 /**
- * Creates a tensor of bytes. tfjs has no such type and treats it as int32, so only runOperation can compute with it,
- * starting with a Cast. It shares the array's memory: do not change the array while the tensor exists.
+ * Creates a uint8 tensor. tfjs has no such type and treats the tensor as int32, so only runOperation can use it,
+ * starting with a Cast. The tensor shares the memory of the array: do not change the array while the tensor exists.
  */
 export function bytesTensor(backend: NativeBackend, bytes: Uint8Array, shape: readonly number[]): tfjs.Tensor {
   const id = backend.binding.createTensor(shape, dataTypes.uint8, bytes);

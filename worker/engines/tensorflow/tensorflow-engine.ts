@@ -1,4 +1,4 @@
-// The tensorflow engine: opens TensorFlow and makes the fingerprint of everything that the bits depend on.
+// The tensorflow engine: opens TensorFlow and creates the fingerprint, which covers everything the bits depend on.
 import type { Tensor4D } from '@tensorflow/tfjs-core';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import { describeProcessor } from '../../../shared/processor.js';
@@ -12,8 +12,8 @@ import { TensorFlowModel } from './tensorflow-model.js';
 import { trace } from './tracing/traced-function.js';
 
 /**
- * Opens TensorFlow in this process. Throws `no-engine` if it cannot be loaded, and `bad-option` for a precision that
- * the device does not support.
+ * Opens TensorFlow in this process. Throws `no-engine` if TensorFlow cannot be loaded, and `bad-option` for a precision
+ * that the device does not support.
  */
 export async function openTensorFlowEngine(options: EngineOptions): Promise<Engine> {
   const { threads, precision = 'float32', tensorFlowMode: mode = 'graph', xla = false } = options;
@@ -30,7 +30,7 @@ export async function openTensorFlowEngine(options: EngineOptions): Promise<Engi
   };
 }
 
-/** Throws `bad-option` if the device has no convolutions of this type. */
+/** Throws `bad-option` if the device does not support convolutions in this precision. */
 function assertPrecision(runtime: TensorFlowRuntime, precision: Precision, units: ComputeUnits): void {
   if (precision === 'float32') return;
   const { tf } = runtime;
@@ -46,7 +46,7 @@ function assertPrecision(runtime: TensorFlowRuntime, precision: Precision, units
   } catch (error) {
     throw new LockstepError(
       'bad-option',
-      `\`precision\` is ${precision}, but this device has no convolutions of that type (${messageOf(error)})`,
+      `\`precision\` is ${precision}, but this device does not support convolutions in that precision (${messageOf(error)})`,
       { cause: error },
     );
   } finally {
@@ -54,7 +54,7 @@ function assertPrecision(runtime: TensorFlowRuntime, precision: Precision, units
   }
 }
 
-/** Environment variables of TensorFlow and its libraries that change bits. */
+/** Environment variables of TensorFlow and its libraries that change the bits of the results. */
 const bitChangingVariables = [
   'TF_ENABLE_ONEDNN_OPTS',
   'ONEDNN_MAX_CPU_ISA',
@@ -64,7 +64,7 @@ const bitChangingVariables = [
   'NVIDIA_TF32_OVERRIDE',
 ];
 
-/** On CPUs the bits depend on the number of threads, but not on the mode. */
+/** Creates the fingerprint. On CPUs, the bits depend on the number of threads, but not on the mode. */
 function fingerprintOf(
   runtime: TensorFlowRuntime,
   units: ComputeUnits,
@@ -72,7 +72,7 @@ function fingerprintOf(
 ): string {
   const { backend, threads } = runtime;
   const device = backend.isUsingGpuDevice
-    ? // On GPUs TensorFlow changes the layout of graphs and fuses operations.
+    ? // On GPUs the mode matters: in graphs, TensorFlow changes data layouts and fuses operations.
       `${gpuName()}${tensorFlowMode === 'eager' ? ', eager' : ''}`
     : `${cpuName()}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
   const settings = bitChangingVariables

@@ -1,4 +1,5 @@
-// A ResNet on TensorFlow: moves arrays in and out and measures times. The network itself is in network/resnet.ts.
+// A ResNet on TensorFlow: transfers arrays to and from the device and measures times. The network itself is in
+// network/resnet.ts.
 import type { Tensor, Tensor1D } from '@tensorflow/tfjs-core';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ImageBatch, Preprocessing } from '../../../shared/dataset/image-batch.js';
@@ -29,12 +30,12 @@ export class TensorFlowModel implements EngineModel {
   readonly #runtime: TensorFlowRuntime;
   readonly #resnet: ResNet;
   readonly #options: TensorFlowModelOptions;
-  /** By number of images, because shapes are part of a graph. */
+  /** Graphs by number of images, because shapes are part of a graph. */
   readonly #gradientGraphs = new Map<number, TracedFunction<GradientInputs, GradientTensors>>();
   readonly #evaluationGraphs = new Map<number, TracedFunction<EvaluationInputs, EvaluationTensors>>();
-  /** Augmented images of batches that are likely to be computed next. */
+  /** Augmented images of batches that will probably be processed next. */
   readonly #prepared = new WeakMap<ImageBatch, Uint8Array>();
-  /** Device copies of the two vectors. */
+  /** Copies of the weights and the moving statistics on the device. */
   #weights: { trainable: Tensor1D; movingStatistics: Tensor1D } | null = null;
 
   constructor(runtime: TensorFlowRuntime, options: TensorFlowModelOptions) {
@@ -47,7 +48,7 @@ export class TensorFlowModel implements EngineModel {
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void {
     const { tf } = this.#runtime;
     this.#disposeWeights();
-    // Copies, because a tensor may share the memory of its array.
+    // Copies the arrays, because a tensor may share the memory of its array.
     this.#weights = {
       trainable: tf.tensor1d(weights.slice()),
       movingStatistics: tf.tensor1d(movingStatistics.slice()),
@@ -120,8 +121,8 @@ export class TensorFlowModel implements EngineModel {
   }
 
   /**
-   * Prepares the images, runs the network and reads the results.
-   * @param readVectors reads the results besides loss and accuracy
+   * Augments the images, runs the network and reads the results.
+   * @param readVectors reads the results other than loss and accuracy
    */
   #compute<Tensors extends SumTensors, Vectors>(
     batch: ImageBatch,
@@ -155,7 +156,7 @@ export class TensorFlowModel implements EngineModel {
   }
 }
 
-/** The batch's augmented images as uint8 RGB. */
+/** Returns the augmented images of a batch as uint8 RGB values. */
 function augmentedImages(batch: ImageBatch): Uint8Array {
   const images = new Uint8Array(batch.indices.length * valuesPerImage);
   cropBatch(batch, images);

@@ -1,18 +1,18 @@
-// The interface of the compiled kernels, which are documented in assembly/. Addresses and sizes in bytes are plain
-// numbers; a tensor is given by its address, its size (height and width) and its channels.
+// Interface of the compiled kernels, which are documented in assembly/. Addresses and byte sizes are plain numbers. A
+// tensor is described by its address, its size (height and width) and its number of channels.
 
 /** A range of images in a tensor. */
 type Images = readonly [first: number, count: number];
-/** A range of images in tensors of this size. */
+/** A range of images in tensors with this size and number of channels. */
 type SizedImages = readonly [size: number, channels: number, ...Images];
-/** How a convolution traverses a tensor: its first address in image 0, and bytes to the next image, row and pixel. */
+/** How a convolution traverses a tensor: start address in image 0, and bytes to the next image, row and pixel. */
 export type Strides = readonly [address: number, imageBytes: number, rowBytes: number, pixelBytes: number];
 type Taps = readonly [depth: number, taps: number, tapCount: number];
-/** Sums, and whether to add to them instead of starting from 0. */
+/** Address of sums, and true to add to the existing sums or false to overwrite them. */
 type Sums = readonly [sums: number, continues: boolean];
 type PartialSums = readonly [partialSums: number, partialCount: number];
 type BatchNorm = readonly [gamma: number, beta: number, bias: number, epsilon: number, coefficients: number];
-/** The activation of the preceding layer, and the input and the means of its batch norm. */
+/** The activation of the preceding layer, and the input and means of that layer's batch norm. */
 type PrecedingLayer = readonly [activation: number, normalized: number, means: number];
 type Losses = readonly [logitGradients: number, losses: number, correct: number];
 
@@ -122,7 +122,7 @@ export interface Kernels {
   logarithm(x: number): number;
 }
 
-/** Instantiates the kernels on this memory. */
+/** Instantiates the kernels with this memory. */
 export function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
   const abort = () => {
     throw new Error('a wasm kernel aborted');

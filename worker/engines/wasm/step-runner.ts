@@ -1,4 +1,4 @@
-// One thread's share of a model's work. Every thread of a model makes the same plan and the same passes for itself.
+// One thread's share of a model's work. Each thread derives the same plan and the same passes independently.
 import type { ModelLayout } from '../../../shared/network/layout.js';
 import { instantiateKernels, type Kernels } from './kernels.js';
 import { planFixed, type FixedPlan } from './memory/fixed-plan.js';
@@ -8,7 +8,7 @@ import { stepPasses } from './passes/step-passes.js';
 import { weightPasses } from './passes/weight-passes.js';
 import { ThreadTeam, type Job } from './thread-team.js';
 
-/** Start parameters of a thread; can be posted to another thread. */
+/** Options for one thread's runner. They can be posted to another thread. */
 export interface RunnerOptions extends PassOptions {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
@@ -43,14 +43,14 @@ export class StepRunner {
     return this.#tensors;
   }
 
-  /** Moves the tensors. The memory must have room for them and be zero there. */
+  /** Switches to another tensor plan. The memory must be large enough for it, and the planned region must be zeroed. */
   setTensors(tensors: TensorPlan): void {
     this.#tensors = tensors;
     this.#passes.clear();
   }
 
   /**
-   * Runs this thread's tiles of a job's passes. Returns when all threads have finished theirs.
+   * Computes this thread's tiles in all passes of a job. Returns when all threads have finished the job.
    * @param onStage called after each stage of this thread's tiles
    */
   run(job: Job, onStage?: (work: Work) => void): void {

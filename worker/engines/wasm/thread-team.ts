@@ -10,7 +10,7 @@ export interface Job {
   kind: JobKind;
   /** Number of images. */
   count: number;
-  /** Number of images that the memory plan has room for. */
+  /** Maximum number of images in the current memory plan. */
   capacity: number;
 }
 
@@ -19,11 +19,11 @@ const jobNumber = 0;
 const jobKind = 1;
 const jobCount = 2;
 const jobCapacity = 3;
-const arrived = 16; // each word that is written often has its own cache line
+const arrived = 16; // each frequently written word has its own cache line
 const barrierNumber = 32;
 const failed = 48;
 
-/** How often a thread checks a word before it sleeps: about 50 microseconds. */
+/** Number of times a thread checks a word before it sleeps; takes about 50 microseconds. */
 const spins = 10_000;
 const sleepMs = 1000;
 
@@ -46,7 +46,7 @@ export class ThreadTeam {
     Atomics.notify(this.#words, jobNumber);
   }
 
-  /** Waits for the job after the one numbered `last`. Called by the other threads. */
+  /** Waits for the job that follows job number `last`. Called by all threads except the first. */
   nextJob(last: number): Job & { number: number } {
     this.#waitWhile(jobNumber, last);
     return {
@@ -70,14 +70,14 @@ export class ThreadTeam {
     }
   }
 
-  /** Reports that this thread has failed, so that the others stop waiting for it. */
+  /** Reports that this thread has failed, so that the other threads stop waiting for it. */
   fail(): void {
     Atomics.store(this.#words, failed, 1);
   }
 
   /**
-   * Waking up does not mean that the word has changed: a thread that was preempted between changing the word and
-   * notifying wakes the threads that wait for the next change. So the word is checked again.
+   * Waits until the word differs from `value`. Rechecks the word after each wakeup, because a wakeup can be late: if a
+   * thread is preempted between changing the word and notifying, it wakes threads that wait for the next change.
    */
   #waitWhile(word: number, value: number): void {
     for (let spin = 0; spin < spins; spin++) {

@@ -1,4 +1,5 @@
-// The wasm engine in Node: loads the kernels and starts the threads. wasm-model.ts and below do not depend on Node.
+// The wasm engine in Node: loads the kernels and starts the threads. wasm-model.ts and its imports do not depend on
+// Node.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
@@ -12,7 +13,7 @@ import { passesVersion } from './passes/pass.js';
 import type { RunnerOptions } from './step-runner.js';
 import { createModelMemory, hasPixelMeans, WasmModel } from './wasm-model.js';
 
-/** Waits until a thread has started. Later it cannot report a failure, because this thread computes without pause. */
+/** Waits until a thread has started. It cannot report failures later, because a running job blocks this thread. */
 async function untilReady(worker: Worker): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     worker.once('message', () => resolve());
@@ -63,7 +64,8 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
           cause: thrown,
         });
       }
-      for (const worker of workers) worker.unref(); // so that a model that is never disposed of does not keep the process alive
+      // Allows the process to exit even if the model is never disposed of.
+      for (const worker of workers) worker.unref();
       return model;
     },
 

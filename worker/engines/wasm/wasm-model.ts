@@ -1,4 +1,5 @@
-// A model on the wasm engine: plans its memory, copies images and weights in and results out. Does not depend on Node.
+// A model on the wasm engine: plans the memory, and copies images and weights in and results out. Does not depend on
+// Node.
 import {
   imagenetMeans,
   pixelsPerPlane,
@@ -16,10 +17,10 @@ import type { LayerGroup, PassOptions, Phase, Work } from './passes/pass.js';
 import { StepRunner } from './step-runner.js';
 
 const pageBytes = 65_536;
-/** Images of an evaluation that are computed at a time, unless a larger slice has made room for more. */
+/** Maximum number of images that an evaluation processes at once, unless memory for a larger slice is reserved. */
 const evaluationImages = 32;
 
-/** Milliseconds that one kind of work takes in a step. */
+/** Time spent on one kind of work in a step. */
 export interface ProfileEntry {
   phase: Phase;
   group: LayerGroup;
@@ -27,13 +28,13 @@ export interface ProfileEntry {
 }
 
 export interface WasmModelOptions {
-  /** The compiled kernels, for shared memory if there is more than one thread. */
+  /** The compiled kernels; the build for shared memory if there is more than one thread. */
   module: WebAssembly.Module;
-  /** From createModelMemory. */
+  /** Memory created by createModelMemory. */
   memory: WebAssembly.Memory;
   threads: number;
   passOptions: PassOptions;
-  /** Called once by dispose, after the stop job was announced to the other threads. */
+  /** Called once by dispose, after it has announced the stop job to the other threads. */
   onDispose?: () => void;
 }
 
@@ -42,14 +43,17 @@ export function createModelMemory(threads: number): WebAssembly.Memory {
   return new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: threads > 1 });
 }
 
-/** Whether preprocessing subtracts a mean for each pixel, which takes a stage of its own. */
+/** Returns whether preprocessing subtracts a separate mean for each pixel, which requires an additional stage. */
 export function hasPixelMeans(preprocessing: Preprocessing): boolean {
   return inputTransformOf(preprocessing).subtract.length > imageChannels;
 }
 
-/** Input value of a byte of a color plane: preprocessed, or the byte itself if a later stage subtracts pixel means. */
+/**
+ * Returns the network's input value for a byte of a color plane: the preprocessed value, or the byte itself if a later
+ * stage subtracts per-pixel means.
+ */
 function valueOfByte(preprocessing: Preprocessing, color: number, byte: number): number {
-  // Computed in float64 and rounded once, when it is stored; changing this would change the weights of existing runs.
+  // Computed in float64 and rounded once, when stored. Changing this would change the weights of existing runs.
   if (preprocessing === 'imagenet') return (byte - [red, green, blue][color]) / 255;
   if (hasPixelMeans(preprocessing)) return byte;
   const { subtract, divide } = preprocessing;
@@ -66,7 +70,7 @@ export class WasmModel implements EngineModel {
   #weightsAreNew = false;
   #isDisposed = false;
 
-  /** Initializes the memory. Start the model's other threads afterwards. */
+  /** Initializes the memory. Construct the model before starting its other threads. */
   constructor(layout: ModelLayout, preprocessing: Preprocessing, options: WasmModelOptions) {
     const { module, memory, threads, passOptions, onDispose } = options;
     this.#memory = memory;
@@ -78,7 +82,7 @@ export class WasmModel implements EngineModel {
     this.#writeTables(preprocessing);
   }
 
-  /** Size of the model's memory, which grows only for a slice that is larger than all before. */
+  /** Size of the model's memory in bytes. It grows only for a slice that is larger than all previous ones. */
   get memoryBytes(): number {
     return this.#memory.buffer.byteLength;
   }
@@ -116,7 +120,7 @@ export class WasmModel implements EngineModel {
     this.#reserve(Math.min(sampleCount, evaluationImages));
     const { capacity } = this.#runner.tensors;
     for (let first = 0; first < sampleCount; first += capacity) {
-      // A long evaluation lets the process handle its sockets in between.
+      // Yields to the event loop, so that the process can handle its sockets during a long evaluation.
       if (first > 0) await new Promise((resolve) => setTimeout(resolve, 0));
       const count = Math.min(capacity, sampleCount - first);
       this.#run('evaluate', batch, first, count, result);
@@ -144,7 +148,7 @@ export class WasmModel implements EngineModel {
     return { ...result, gradientSum: this.#gradientSum, batchStatistics: this.#batchStatistics };
   }
 
-  /** Computes images first to first + count - 1 of a batch and adds to the result. */
+  /** Processes images first to first + count - 1 of a batch and adds their results to `result`. */
   #run(
     kind: 'train' | 'evaluate',
     batch: ImageBatch,
@@ -184,8 +188,8 @@ export class WasmModel implements EngineModel {
   }
 
   /**
-   * Computes the logits of the latest images. The kernels overwrite them with their gradients, so this repeats the
-   * dense layer: the same float32 operations in the same order give the same bits.
+   * Computes the logits of the most recently processed images. The kernels overwrite the logits with their gradients,
+   * so this repeats the dense layer: the same float32 operations in the same order give the same bits.
    */
   #readLogits(count: number, logits: Float32Array): void {
     const { plan, tensors } = this.#runner;
@@ -216,7 +220,7 @@ export class WasmModel implements EngineModel {
     target.set(augmentations.subarray(first, first + count));
   }
 
-  /** Makes room for this many images. Does nothing unless there are more than ever before. */
+  /** Reserves memory for this many images, unless enough has been reserved before. */
   #reserve(images: number): void {
     if (this.#isDisposed) throw new LockstepError('engine-failed', 'the model has been disposed of');
     if (images <= this.#runner.tensors.capacity) return;
@@ -239,7 +243,7 @@ export class WasmModel implements EngineModel {
     }
   }
 
-  /** Writes the tables that the kernels read: taps, and the input value of each byte of each color. */
+  /** Writes the tables that the kernels read: the taps, and the input value for each byte value of each color. */
   #writeTables(preprocessing: Preprocessing): void {
     const { plan } = this.#runner;
     const { subtract, divide, channelOrder } = inputTransformOf(preprocessing);

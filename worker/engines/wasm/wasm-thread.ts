@@ -1,9 +1,9 @@
-// Program of a model's additional threads in Node: computes its share of each job until the job that stops it.
+// Entry point of a model's additional threads in Node. Each thread computes its share of every job until a stop job.
 import { parentPort, workerData } from 'node:worker_threads';
 import { StepRunner, type RunnerOptions } from './step-runner.js';
 
 const runner = new StepRunner(workerData as RunnerOptions);
-// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, which has no origin
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port has no target origin
 parentPort?.postMessage('ready');
 let last = 0;
 try {

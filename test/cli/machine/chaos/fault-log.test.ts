@@ -1,4 +1,4 @@
-// Times are milliseconds since the run began.
+// Times are in milliseconds since the start of the run.
 import { describe, expect, it } from 'vitest';
 import { FaultLog, recoveryOf, statisticsOf } from '../../../../cli/machine/chaos/fault-log.js';
 import type { PlannedFault } from '../../../../cli/machine/chaos/fault-plan.js';
@@ -14,7 +14,7 @@ describe('FaultLog', () => {
     log.assigned(1, [range]);
     log.injected(kill, 1_000, where);
     log.lost('w2', 'connection closed (1006)', 1_010, 3);
-    // The first worker already has its own assignment: this one is the lost worker's.
+    // The first worker already has an assignment. This additional one was reassigned from the lost worker.
     log.assigned(0, [range]);
     log.answered(0, { first: 0, count: 2 }, 400);
     log.answered(0, range, 200);
@@ -46,11 +46,11 @@ describe('FaultLog', () => {
     const log = new FaultLog(5_000);
     log.injected({ ...kill, fault: { kind: 'stall', forMs: 500 } }, 0, { ...where, name: 'w1' });
     log.stepComplete(100);
-    // The stall is not over.
+    // The 500 ms stall is still in effect.
     log.injected(kill, 400, where);
     log.stepComplete(450);
     log.lost('w2', 'gone', 460, 4);
-    // Two in the same step.
+    // Two workers are killed in the same step.
     log.injected(kill, 1_000, { ...where, name: 'w1' });
     log.injected(kill, 1_050, { ...where, name: 'w3' });
     log.stepComplete(1_100);
@@ -66,11 +66,11 @@ describe('FaultLog', () => {
     log.stepComplete(30);
     log.injected(kill, 100, { ...where, name: 'w1', othersHere: 1 });
     log.stepComplete(150);
-    // 30 and 50 ms.
+    // The recoveries took 30 and 50 ms.
     expect(recoveryOf(log.records).recoveryMs).toEqual({ median: 40, worst: 50, n: 2 });
   });
 
-  it('completes a fault in validation with the validation', () => {
+  it('records a fault during validation as complete when the validation is complete', () => {
     const log = new FaultLog(5_000);
     log.injected({ ...kill, trigger: 'in-validation' }, 0, where);
     log.stepComplete(10);
@@ -78,7 +78,7 @@ describe('FaultLog', () => {
     expect(log.records[0].completeAfterMs).toBe(70);
   });
 
-  it('does not explain a loss long after a fault, or a second loss, by the fault', () => {
+  it('does not attribute a loss long after a fault, or a second loss, to that fault', () => {
     const log = new FaultLog(1_000);
     log.injected({ ...kill, fault: { kind: 'delay', forMs: 500, delayMs: 20 } }, 0, where);
     log.lost('w2', 'silent', 2_500, 9);
@@ -94,7 +94,7 @@ describe('FaultLog', () => {
 
 describe('statisticsOf', () => {
   it('returns the median, the worst value and the number of values', () => {
-    // (2 + 5) / 2.
+    // The median is (2 + 5) / 2.
     expect(statisticsOf([5, 1, 9, 2])).toEqual({ median: 3.5, worst: 9, n: 4 });
     expect(statisticsOf([])).toBeNull();
   });

@@ -40,7 +40,7 @@ describe('planFaults', () => {
     expect(Object.keys(countBy(plan, ({ worker }) => String(worker))).toSorted()).toEqual(['0', '1', '2']);
   });
 
-  it('has freezes that exceed the heartbeat timeout and freezes that do not', () => {
+  it('includes freezes longer and shorter than the heartbeat timeout', () => {
     const pauses = plan.flatMap(({ fault }) => (fault.kind === 'freeze' ? [fault.forMs] : []));
     expect(pauses.some((ms) => ms > 5_000)).toBe(true);
     expect(pauses.some((ms) => ms < 5_000)).toBe(true);
@@ -56,7 +56,7 @@ describe('planFaults', () => {
     }
   });
 
-  it('has no faults in validation without validations, and no freezes if processes cannot be frozen', () => {
+  it('has no faults during validation if there is none, and no freezes if processes cannot be frozen', () => {
     const limited = planFaults({ ...options, validationSteps: [], canFreeze: false });
     expect(limited.filter(({ trigger, fault }) => trigger === 'in-validation' || fault.kind === 'freeze')).toEqual([]);
     expect(plan.filter(({ trigger }) => trigger === 'in-validation').every(({ step }) => step % 50 === 0)).toBe(true);

@@ -26,7 +26,7 @@ afterEach(async () => {
   server.close();
 });
 
-/** Opens a connection through the link. @returns both ends */
+/** Opens a connection through the link. @returns its two ends */
 async function connectEnds(): Promise<{ worker: Socket; coordinator: Socket }> {
   const accepted = once(server, 'connection') as Promise<[Socket]>;
   const worker = connect(Number(new URL(link.url).port), '127.0.0.1');
@@ -41,7 +41,7 @@ async function timerStarted(): Promise<void> {
   while (clock.running === 0) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Unlike once(), it does not reject when an error precedes, as with a reset. */
+/** Resolves when the socket closes. Unlike once(), does not reject on an earlier error, such as a connection reset. */
 function closeOf(socket: Socket | WebSocket): Promise<void> {
   return new Promise((resolve) => socket.once('close', () => resolve()));
 }
@@ -78,7 +78,7 @@ describe('FaultyLink', () => {
     expect(await received(again.coordinator, 4)).toBe('back');
   });
 
-  it('refuses connections until that is reverted', async () => {
+  it('refuses connections until it accepts them again', async () => {
     const accept = link.refuse();
     const refused = connect(Number(new URL(link.url).port), '127.0.0.1');
     refused.on('error', () => undefined);
@@ -89,14 +89,14 @@ describe('FaultyLink', () => {
     expect(await received(coordinator, 2)).toBe('in');
   });
 
-  it('holds bytes back while it is stalled, and forwards them in order afterwards', async () => {
+  it('holds back bytes while stalled, and forwards them in order afterward', async () => {
     const { worker, coordinator } = await connectEnds();
     worker.write('a');
     expect(await received(coordinator, 1)).toBe('a');
     const release = link.stall();
     const other = await connectEnds();
     worker.write('b');
-    // A connection that is opened during the stall is not affected.
+    // Connections opened during the stall are not affected.
     other.worker.write('new');
     expect(await received(other.coordinator, 3)).toBe('new');
     worker.write('c');
@@ -158,7 +158,7 @@ it('FaultyLink lets its process exit after closing a connection that is still en
   const program = fileURLToPath(new URL('../../../support/ended-connection.mjs', import.meta.url));
   const built = (source: string) => builtFile(source.replace(/^.*\//, ''), new URL(source, import.meta.url).href).href;
   const modules = [built('../../../../cli/machine/chaos/faulty-link.js'), built('../../../../shared/clock.js')];
-  // A socket that stays open would keep the process alive.
+  // A socket left open would keep the process alive.
   const { stdout } = await promisify(execFile)(process.execPath, [program, ...modules], { timeout: 60_000 });
   expect(stdout).toBe('closed\n');
 });

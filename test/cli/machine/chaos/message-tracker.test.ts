@@ -5,7 +5,7 @@ import { parseWorkerMessage, type WorkerMessage } from '../../../../shared/proto
 
 const upgrade = Buffer.from('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n');
 
-/** A WebSocket frame (RFC 6455). */
+/** Returns a WebSocket frame (RFC 6455). */
 function webSocketFrame(payload: Uint8Array, options: { opcode?: number; mask?: readonly number[] } = {}): Buffer {
   const { opcode = 2, mask } = options;
   const length =
@@ -30,7 +30,10 @@ const evaluation: WorkerMessage = {
 };
 const request: WorkerMessage = { type: 'shard-request', sha256: 'ab'.repeat(32), offset: 0, bytes: 1 };
 
-/** The points of messages in a stream that arrives in chunks, with their offsets in the stream. */
+/**
+ * Finds the tracked points of all messages in a stream that arrives in chunks.
+ * @returns the points with their offsets
+ */
 function pointsIn(stream: Buffer, chunkBytes: number) {
   const tracker = new MessageTracker(parseWorkerMessage);
   const points: [string, string, number][] = [];
@@ -45,7 +48,7 @@ function pointsIn(stream: Buffer, chunkBytes: number) {
 describe('MessageTracker', () => {
   it.each([1, 7, 64, 100_000])('finds the same points in chunks of %i bytes', (chunkBytes) => {
     const small = encodeFrame(request);
-    // 70,000 bytes need the longest encoding of a frame's length.
+    // A payload of 70,000 bytes needs the longest encoding of the frame length (8 bytes).
     const large = encodeFrame(evaluation, new Uint8Array(70_000).fill(0x0d));
     const frames = [
       webSocketFrame(small, { mask: [1, 2, 3, 4] }),
@@ -67,7 +70,7 @@ describe('MessageTracker', () => {
     ]);
   });
 
-  it('parses frames without a mask, and lengths of two bytes', () => {
+  it('parses unmasked frames and two-byte lengths', () => {
     const message = encodeFrame(evaluation, new Uint8Array(300));
     expect(pointsIn(Buffer.concat([upgrade, webSocketFrame(message)]), 50).map(([, point]) => point)).toEqual([
       'head',

@@ -8,7 +8,7 @@ import { TokenTable } from '../../../../coordinator/connections/tokens.js';
 import { systemClock } from '../../../../shared/clock.js';
 import { protocolVersion } from '../../../../shared/protocol/messages.js';
 
-/** The URL of a real coordinator's port. */
+/** Starts a real coordinator and returns its URL. */
 async function startCoordinatorWith(tokens: TokenTable): Promise<string> {
   const server = await startServer({
     access: { host: '127.0.0.1', port: 0, tokens: () => tokens, tls: undefined, watch: () => () => undefined },
@@ -21,7 +21,7 @@ async function startCoordinatorWith(tokens: TokenTable): Promise<string> {
   return `ws://127.0.0.1:${server.port}`;
 }
 
-/** The URL of an HTTP server. */
+/** Starts an HTTP server and returns its URL. */
 async function serve(answer: RequestListener): Promise<string> {
   const server = createServer(answer).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -37,7 +37,7 @@ const healthy = (body: object): RequestListener => {
   return (_request, response) => response.end(JSON.stringify({ status: 'ok', ...body }));
 };
 
-/** The mark and finding of each check, by subject. */
+/** Returns the mark and finding of each check, by subject. */
 async function check(url: string, token?: string): Promise<Record<string, string>> {
   const checks = await checkCoordinator(url, { token });
   return Object.fromEntries(checks.map(({ about, mark, says }) => [about, `${mark} ${says}`]));
@@ -65,7 +65,7 @@ describe('checkCoordinator', () => {
     expect(await findingFor('wrong')).toBe('problem refused: the token is unknown');
   });
 
-  it('reports another protocol version: newer, older, or too old to be known', async () => {
+  it('reports a different protocol version: newer, older, or too old to be recognized', async () => {
     const [newer, older, silent] = await Promise.all(
       [{ protocolVersion: protocolVersion + 1, lockstepVersion: '9.0.0' }, { protocolVersion: 1 }, {}].map(
         async (body) => {
@@ -129,7 +129,7 @@ describe('checkCoordinator, without a coordinator at the URL,', () => {
   });
 
   it('reports an unknown host name', async () => {
-    // .invalid is reserved for names that do not exist.
+    // The .invalid top-level domain never resolves (RFC 2606).
     const found = await check('ws://lockstep.invalid:7350');
     expect(found['connection']).toBe('problem there is no host named lockstep.invalid');
   });

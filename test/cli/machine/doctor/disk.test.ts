@@ -1,4 +1,4 @@
-// Folders that cannot be written, in ways that also apply to root.
+// Folders that even root cannot write to.
 import type * as fs from 'node:fs/promises';
 import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -6,7 +6,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { checkFolder } from '../../../../cli/machine/doctor/disk.js';
 import { temporaryFolder } from '../../../support/temporary-folder.js';
 
-/** Whether files are opened on /dev/full, where writes fail like on a full disk. */
+/** Whether to redirect files to /dev/full, where writes fail as on a full disk. */
 let isDiskFull = false;
 vi.mock('node:fs/promises', async (importOriginal) => {
   const real = await importOriginal<typeof fs>();

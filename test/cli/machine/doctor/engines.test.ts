@@ -24,7 +24,7 @@ function notLoaded(places: NotLoaded['places'], message = 'TensorFlow does not l
 const crashed = (exit: string, log = ''): Probe => ({ answer: null, exit, log });
 
 describe('checkWasm', () => {
-  it('compares the result with that of every other machine', () => {
+  it('compares the result with the one that every machine must compute', () => {
     expect(checkWasm(loaded()).mark).toBe('ok');
     const wrong = checkWasm(loaded({ sha256: 'a'.repeat(64) }));
     expect(wrong.mark).toBe('problem');
@@ -46,7 +46,7 @@ describe('checkTensorFlow', () => {
     expect(checkTensorFlow(loaded(), false)).toEqual({ about: 'tensorflow', mark: 'ok', says });
   });
 
-  it('reports a wrong gradient, and different bits each time', () => {
+  it('reports a wrong gradient, and bits that differ between attempts', () => {
     expect(checkTensorFlow(loaded({ distanceFromWasm: 0.5 }), false)).toMatchObject({
       mark: 'problem',
       says: expect.stringContaining('its gradient is wrong (distance 0.5)'),

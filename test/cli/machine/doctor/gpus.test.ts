@@ -1,4 +1,4 @@
-// Facts about GPUs are made up, as the test machine may have none.
+// The data about GPUs is simulated, because the test machine may have no GPU.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -22,7 +22,7 @@ function checkOf(about: string, change: Partial<MachineFacts> = {}) {
 }
 
 describe('checkMachine', () => {
-  it('finds no problem with a good machine', () => {
+  it('finds no problem with a suitable machine', () => {
     expect(checkMachine(goodMachine)).toEqual([
       { about: 'Node.js', mark: 'ok', says: '20.20.0 on linux x64' },
       { about: 'CPU', mark: 'ok', says: `${goodMachine.cpu}; AVX, AVX2, AVX-512, AVX-512 bfloat16` },
@@ -74,7 +74,7 @@ describe('checkMachine', () => {
     expect(checkOf('C library', { glibcVersion: undefined })[1]).toBe('not glibc: TensorFlow is not available for it');
   });
 
-  it('has its facts from readMachine', () => {
+  it('gets plausible data about this machine from readMachine', () => {
     const here = readMachine();
     expect(here.nodeVersion).toBe(process.versions.node);
     expect(here.cores).toBeGreaterThan(0);

@@ -12,6 +12,6 @@ it('computeStep has the same result with any number of threads of the wasm engin
 
 it('relativeDistance is the length of the difference, relative to the expected gradient', () => {
   expect(relativeDistance(Float32Array.of(3, 4), Float32Array.of(3, 4))).toBe(0);
-  expect(relativeDistance(Float32Array.of(3, 5), Float32Array.of(3, 4))).toBeCloseTo(0.2); // 1 of 5
+  expect(relativeDistance(Float32Array.of(3, 5), Float32Array.of(3, 4))).toBeCloseTo(0.2); // length 1 relative to 5
   expect(relativeDistance(Float32Array.of(3, NaN), Float32Array.of(3, 4))).toBeNaN();
 });

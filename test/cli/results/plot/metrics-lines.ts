@@ -1,4 +1,4 @@
-// Lines of metrics.jsonl.
+// Builds lines of metrics.jsonl for tests.
 import type { MetricsLine } from '../../../../coordinator/run/metrics-lines.js';
 import type { RunEvent } from '../../../../coordinator/run/run-events.js';
 
@@ -6,7 +6,7 @@ const time = '2026-11-24T10:00:00.000Z';
 const phases = { waitForWeights: 1, augment: 1, compute: 1, add: 1, send: 1, reduce: 1, update: 1, step: 7 };
 
 type Step = Extract<MetricsLine, { type: 'step' }>;
-/** JSON stores a loss that is not finite as null. */
+/** Values to change in a line. null stands for a loss that is not finite, as in JSON. */
 type Changed<Line> = { [Key in keyof Line]?: Line[Key] | null };
 
 export function stepLine(step: number, values: Changed<Step> = {}): object {

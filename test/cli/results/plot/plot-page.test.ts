@@ -10,10 +10,13 @@ import { folderPerFile } from '../../../support/folder-per-file.js';
 import { evaluationLine, stepLine } from './metrics-lines.js';
 
 const inFolder = folderPerFile();
-/** curveColor(0) and curveColor(1), on light and on dark pages. */
+/** Curve colors of the first and second run (curveColor(0) and curveColor(1)), on light and dark pages. */
 const colors = { light: ['#0072b2', '#c44e00'], dark: ['#58b4f0', '#ff9248'] } as const;
 
-/** A run of 200 steps, 50 per epoch. Its loss falls from about 2 to `last.loss`, its accuracy rises to `last.accuracy`. */
+/**
+ * Writes a run of 200 steps, 50 per epoch. Its loss falls from about 2 to `last.loss`, and its accuracy rises to
+ * `last.accuracy`.
+ */
 async function writeRun(
   name: string,
   last: { loss: number; accuracy: number; speed: number },
@@ -58,7 +61,7 @@ describe('lockstep plot', () => {
     if (typeof browser !== 'string') await browser.close();
   });
 
-  it('writes a page that loads nothing else', async () => {
+  it('writes a self-contained page', async () => {
     expect(plotted).toEqual({ status: 0, output: expect.stringMatching(/plot\.html: 2 runs, [\d.]+ kB\n$/) });
     const html = await readFile(file, 'utf8');
     expect(html).toContain(`content="default-src 'none'; script-src 'sha256-`);
@@ -119,8 +122,9 @@ describe('lockstep plot', () => {
       const { page } = await open({ width: 1200, height: 900 });
       const rows = await page.locator('.runs tbody tr').allInnerTexts();
       const numbers = rows.map((row) => row.split(/\s*[\t\n]\s*/).filter((cell) => cell !== ''));
-      // The last twentieth, 10 steps: 2 - 1.4 × 195.5/200 = 0.63150, and 2 - 195.5/200 = 1.0225. Every
-      // other step is 100 images/s slower: the median is in between.
+      // The losses are means over the last twentieth of the run, 10 steps, at the mean step 195.5: 2 - 1.4 × 195.5/200
+      // = 0.63150 and 2 - 195.5/200 = 1.0225. Every other step is 100 images/s slower, so the median speed is halfway
+      // between.
       expect(numbers).toEqual([
         ['first', '200', '0.6315', '1.5000', '50.00%', '50.00% in epoch 4', '43.21%', '450'],
         ['<second>', '200 so far', '1.0225', '1.5000', '50.00%', '50.00% in epoch 4', '–', '250'],
@@ -142,7 +146,7 @@ describe('lockstep plot', () => {
       expect(await pixelsOf(page, 'loss', colors.light[1])).toBeGreaterThan(100);
     });
 
-    it('shows values at the pointer, and announces them with the arrow keys', async () => {
+    it('shows the values under the pointer, and announces them when an arrow key is pressed', async () => {
       const { page } = await open({ width: 1200, height: 900 });
       await page.getByLabel('smoothing').fill('0');
       const chart = page.locator('[data-quantity=loss]');
@@ -163,14 +167,14 @@ describe('lockstep plot', () => {
       );
     });
 
-    it('can count epochs instead of steps', async () => {
+    it('can show epochs instead of steps', async () => {
       const { page } = await open({ width: 1200, height: 900 });
       await page.getByLabel('horizontal axis').selectOption('epochs');
       const chart = page.locator('[data-quantity=accuracy]');
       await chart.locator('.chart-frame').focus();
       await page.keyboard.press('End');
       await expect.poll(() => chart.locator('[aria-live]').textContent()).toMatch(/^epochs (?:4|3\.99)/);
-      // Without a configuration the batch size is unknown.
+      // Without a configuration, the batch size is unknown.
       expect(await page.locator('option[value=images]').isDisabled()).toBe(true);
     });
 
@@ -189,7 +193,7 @@ describe('lockstep plot', () => {
   });
 });
 
-/** Number of pixels of a chart with exactly this color. */
+/** Counts the pixels in a chart that have exactly this color. */
 function pixelsOf(page: Page, quantity: string, color: string): Promise<number> {
   const code = `(() => {
     const canvas = document.querySelector('[data-quantity=${quantity}] canvas');

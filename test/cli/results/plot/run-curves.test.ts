@@ -55,7 +55,7 @@ describe('the curves of a run', () => {
     expect({ steps, isFinished, stepsPerEpoch }).toEqual({ steps: 1, isFinished: false, stepsPerEpoch: null });
   });
 
-  it('belong to a run that is not finished if steps follow its test', () => {
+  it('belong to an unfinished run if steps follow its test', () => {
     const continued = text(stepLine(1), evaluationLine('test', 1), stepLine(2));
     expect(curvesFrom(continued, 'metrics.jsonl').isFinished).toBe(false);
   });
@@ -66,7 +66,7 @@ describe('the curves of a run', () => {
     expect(perStep.accuracy.x).toEqual([1, 2]);
   });
 
-  it('are rejected with the number of a damaged line', () => {
+  it('are rejected with the line number if a line is damaged', () => {
     expect(() => curvesFrom(`${text(stepLine(1))}garbage\n`, 'runs/a/metrics.jsonl')).toThrow(
       'line 2 of runs/a/metrics.jsonl is not a valid line of metrics: garbage',
     );

@@ -1,4 +1,4 @@
-// What pages are sent, how often, and that nothing is computed while no page is open.
+// Tests what the feed sends to dashboard pages and how often, and that it computes nothing while no page is open.
 import { describe, expect, it } from 'vitest';
 import { Feed, type Subscriber } from '../../../../coordinator/monitoring/dashboard/feed.js';
 import { RunHistory, type HistoryLine } from '../../../../coordinator/monitoring/dashboard/run-history.js';
@@ -21,7 +21,7 @@ const eventLine = (step: number): HistoryLine => ({ type: 'event', time, step, e
 
 const greeting = { type: 'ended', ending: { how: 'failed', message: 'a placeholder' } } as const;
 
-/** Minimum time between two updates. */
+/** Minimum time between two updates to a page. */
 const pauseMs = 250;
 
 class FakePage implements Subscriber {
@@ -103,14 +103,14 @@ describe('a feed', () => {
       feed.add(stepLine(step));
       clock.advance(1);
     }
-    // One at once or soon after, then one every 250 ms.
+    // The first update follows immediately or soon after, then one every 250 ms.
     expect(page.received.length).toBeGreaterThanOrEqual(4);
     expect(page.received.length).toBeLessThanOrEqual(5);
     const sent = page.received.flatMap((message) => (message.type === 'update' ? message.steps : []));
     expect(sent.map(({ step }) => step)).toEqual(Array.from({ length: sent.length }, (_, index) => index + 1));
   });
 
-  it('skips a page that does not keep up, and sends it the rest at once', async () => {
+  it('skips a page that does not keep up, and later sends it everything it missed in one message', async () => {
     const { feed, clock } = startFeed();
     const [slow, quick] = [await openPage(feed, clock), await openPage(feed, clock)];
     slow.received.length = 0;
@@ -125,7 +125,7 @@ describe('a feed', () => {
     slow.bufferedBytes = 0;
     feed.changed();
     clock.advance(pauseMs);
-    // For a page so far behind, the whole history is smaller.
+    // For a page this far behind, the whole history is smaller than the missed lines.
     expect(slow.received).toMatchObject([{ type: 'history', steps: { stepsPerPoint: 4 } }]);
   });
 
@@ -150,7 +150,7 @@ describe('a feed', () => {
     slow.bufferedBytes = 0;
     advance();
     advance();
-    // Idle updates send no change.
+    // In updates without a change of the live state, `live` is null.
     const changesSent = (page: FakePage) =>
       page.received.flatMap((message) => (message.type === 'update' && message.live !== null ? [message.live] : []));
     const [first, ...later] = changesSent(slow);

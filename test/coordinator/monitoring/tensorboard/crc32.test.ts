@@ -2,12 +2,12 @@ import { expect, it } from 'vitest';
 import { crc32, crc32c } from '../../../../coordinator/monitoring/tensorboard/crc32.js';
 
 it.each([
-  // RFC 3720, appendix B.4
+  // From RFC 3720, appendix B.4.
   ['32 zeros', new Uint8Array(32), 0x8a9136aa],
   ['32 ones', new Uint8Array(32).fill(255), 0x62a8ab43],
   ['0 to 31', Uint8Array.from({ length: 32 }, (_, i) => i), 0x46dd794e],
   ['31 to 0', Uint8Array.from({ length: 32 }, (_, i) => 31 - i), 0x113fdb5c],
-  // The usual check value of CRC catalogs.
+  // The standard check value in CRC catalogs.
   ['"123456789"', Buffer.from('123456789'), 0xe3069283],
   ['nothing', new Uint8Array(), 0],
 ])('the CRC-32C of %s is the published one', (_what, bytes, check) => {

@@ -10,7 +10,7 @@ const fail = (error: Error) => {
   throw error;
 };
 
-it('a record is framed as by TensorFlow 2.21', () => {
+it('a record is framed as in TensorFlow 2.21', () => {
   expect(frameRecord(Buffer.from('hello')).toString('hex')).toBe('0500000000000000eab2043e68656c6c6fbb1f1c19');
 });
 
@@ -27,7 +27,7 @@ it('a file holds the version, the session start and the added events, each frame
     const record = bytes.subarray(offset + 12, offset + 12 + lengths.at(-1)!);
     expect(bytes.subarray(offset, offset + 16 + record.length)).toEqual(frameRecord(record));
   }
-  // The scalar: key and time 9, key and step 2, keys and lengths 2 + 2, tag and value 11.
+  // Bytes in a scalar event: key and time 9, key and step 2, keys and lengths 2 + 2, tag and value 11.
   expect(lengths).toEqual([24, 9 + 2 + 4, 9 + 2 + 2 + 2 + 11]);
 });
 
@@ -52,7 +52,7 @@ it('a file that cannot be written is reported once, and later events are dropped
   const folder = path.join(await temporaryFolder(), 'train');
   const errors: string[] = [];
   const file = new EventFile(folder, 1, ({ message }) => errors.push(message));
-  // The file itself is opened asynchronously, after this.
+  // The file is opened asynchronously, after its folder is removed.
   rmSync(folder, { recursive: true });
   for (let step = 1; step < 4; step++) {
     file.add(step, [{ tag: 'loss', scalar: 0.5 }]);

@@ -1,4 +1,4 @@
-// The expected bytes are those of TensorBoard 2.21's protobuf classes for the same fields.
+// The expected bytes are those that TensorBoard 2.21's protobuf classes produce for the same fields.
 import { expect, it } from 'vitest';
 import {
   sessionStartEvent,

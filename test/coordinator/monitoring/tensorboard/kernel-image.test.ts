@@ -7,14 +7,14 @@ import { layoutModel } from '../../../../shared/network/layout.js';
 const layout = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 });
 const { conv } = layout.stem;
 
-/** The index of a stem weight in the trainable vector: [row, column, channel, filter] in a kernel of [3, 3, 3, 4]. */
+/** Returns the index in the trainable vector of a weight in the stem kernel, which has shape [3, 3, 3, 4]. */
 function indexOf(row: number, column: number, channel: number, filter: number): number {
   return conv.kernel.offset + ((row * 3 + column) * 3 + channel) * 4 + filter;
 }
 
 it('four kernels make two rows of two, each 3 × 3 with a gap around it, at eight pixels per weight', () => {
   const grid = kernelGrid(new Float32Array(layout.trainableSize), conv, [0, 1, 2]);
-  // (2 × (3 + 1) + 1) × 8
+  // (2 kernels × (3 weights + 1 gap) + 1 gap) × 8 pixels = 72 pixels.
   expect([grid.width, grid.height]).toEqual([72, 72]);
   const red = (x: number, y: number) => grid.rgb[3 * (y * 72 + x)];
   // The gap is 8 pixels wide; a weight of 0 is mid-gray: round(127.5).
@@ -23,25 +23,25 @@ it('four kernels make two rows of two, each 3 × 3 with a gap around it, at eigh
   ]);
 });
 
-it('a weight colors its square in its channel: the largest is 255, its negative 0, and half of it 191', () => {
+it('a weight colors its square in its channel: the largest becomes 255, its negative 0, and half of it 191', () => {
   const weights = new Float32Array(layout.trainableSize);
   weights[indexOf(0, 0, 0, 0)] = 2;
   weights[indexOf(2, 1, 1, 3)] = -2;
   weights[indexOf(1, 2, 2, 1)] = 1;
-  // The channels of `imagenet` preprocessing: blue, green, red.
+  // The channel order with `imagenet` preprocessing: blue, green, red.
   const { rgb, width } = kernelGrid(weights, conv, [2, 1, 0]);
   const pixel = (x: number, y: number) => [...rgb.subarray(3 * (y * width + x), 3 * (y * width + x) + 3)];
   expect(pixel(8, 8)).toEqual([128, 128, 255]); // filter 0, row 0, column 0: blue
   expect(pixel(15, 15)).toEqual([128, 128, 255]);
   expect(pixel(16, 8)).toEqual([128, 128, 128]);
-  // Filter 3 starts at (40, 40); row 2, column 1 is 16 pixels further down and 8 to the right: no green.
+  // Filter 3 starts at (40, 40); row 2, column 1 is 16 pixels further down and 8 to the right. Green is 0.
   expect(pixel(48, 56)).toEqual([128, 0, 128]);
-  // Filter 1 starts at (40, 8); row 1, column 2: red, round(127.5 + 127.5 / 2) = round(191.25).
+  // Filter 1 starts at (40, 8); row 1, column 2 is 8 pixels further down and 16 to the right. Red is round(191.25).
   expect(pixel(56, 16)).toEqual([191, 128, 128]);
 });
 
 it('grid cells without a filter are empty', () => {
-  // Eight filters: three columns, three rows, one empty cell.
+  // Eight filters need a grid of three columns and three rows, with one empty cell.
   const wide = layoutModel({ ...layout.spec, initialFilters: 8 });
   const { rgb, width, height } = kernelGrid(new Float32Array(wide.trainableSize), wide.stem.conv, [0, 1, 2]);
   expect([width, height]).toEqual([104, 104]);

@@ -1,4 +1,4 @@
-// TensorBoard from PyPI reads every documented tag of a run, with the run's values.
+// Tests that TensorBoard from PyPI reads every documented tag of a run, with the run's values.
 import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -80,7 +80,7 @@ describe('TensorBoard', () => {
     await cluster.close();
 
     const rounded = (points: [number, number][]) => points.map(([step, value]) => [step, Math.fround(value)]);
-    // 14 steps, 11 per epoch: epochs end at steps 11 and 14.
+    // The run has 14 steps, 11 per epoch: its epochs end at steps 11 and 14.
     expect(epochs.map(({ step }) => step)).toEqual([11, 14]);
     expect(train.scalars).toEqual({
       loss: rounded(steps.map(({ step, loss }) => [step, loss])),
@@ -119,7 +119,7 @@ describe('TensorBoard', () => {
         expect(histogram.limits).toHaveLength(30);
       });
     }
-    // Two rows of two kernels of 3 × 3 with gaps of one weight, eight pixels per weight: (2 × 4 + 1) × 8.
+    // Two rows of two 3 × 3 kernels with gaps of one weight, at eight pixels per weight: (2 × 4 + 1) × 8 = 72 pixels.
     const image = { width: 72, height: 72, decoded: ['RGB', 72, 72], corner: [240, 240, 240] };
     expect(train.images).toEqual({
       'kernels/stem': [

@@ -4,7 +4,7 @@ import { clockReply, clockQuery, readClockReply } from '../../../../shared/proto
 import { KeyedRandom } from '../../../../shared/random.js';
 import { FakeClock } from '../../../support/fake-clock.js';
 
-/** Samples a clock that is ahead by skewMs, over a line with these delays. */
+/** Adds a sample of a clock that is ahead by `skewMs`, with these delays of the query and the reply. */
 function sample(offset: ClockOffset, clock: FakeClock, skewMs: number, thereMs: number, backMs: number): void {
   const query = clockQuery(clock.now());
   clock.advance(thereMs);
@@ -19,16 +19,16 @@ describe('the offset of a clock', () => {
     expect(new ClockOffset().uncertaintyMs).toBe(Infinity);
   });
 
-  it('is exact if both ways take equally long, and otherwise wrong by half of the difference', () => {
+  it('is exact if query and reply take equally long, and otherwise off by half of the difference', () => {
     const [even, uneven, clock] = [new ClockOffset(), new ClockOffset(), new FakeClock()];
     sample(even, clock, 5000, 3, 3);
     expect(even.offsetMs).toBe(5000);
-    // 5000 + (1 - 7) / 2, with an error of at most (1 + 7) / 2.
+    // The estimate is 5000 + (1 − 7) / 2 = 4997 ms, with an error of at most (1 + 7) / 2 = 4 ms.
     sample(uneven, clock, 5000, 1, 7);
     expect([uneven.offsetMs, uneven.uncertaintyMs]).toEqual([4997, 4]);
   });
 
-  it('is that of the fastest round trip, in whatever order samples come', () => {
+  it('is that of the fastest round trip, in whatever order samples arrive', () => {
     const [offset, clock] = [new ClockOffset(), new FakeClock()];
     const random = new KeyedRandom(5, 'synthesis');
     for (let question = 0; question < 200; question++) {
@@ -42,7 +42,7 @@ describe('the offset of a clock', () => {
 
   it('does not include the time between arrival and reply at the other end', () => {
     const offset = new ClockOffset();
-    // 10 there, 500 until the reply, 10 back; the clock is 1000 ahead.
+    // The query takes 10 ms, the reply starts 500 ms later and takes 10 ms; the other clock is 1000 ms ahead.
     offset.add({ sentMs: 0, receivedMs: 1010, repliedMs: 1510, returnedMs: 520 });
     expect([offset.offsetMs, offset.uncertaintyMs]).toEqual([1000, 10]);
   });

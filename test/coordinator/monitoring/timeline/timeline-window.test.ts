@@ -12,7 +12,7 @@ describe('the steps of a timeline', () => {
     expect(windowOf(undefined, made, total)).toEqual(expected);
   });
 
-  it('are the given ones, as far as the run makes them', () => {
+  it('are the requested ones, limited to the steps that the run makes', () => {
     expect(windowOf({ from: 2, to: 4 }, 0, 100)).toEqual({ from: 2, to: 4 });
     expect(windowOf({ from: 2, to: 400 }, 50, 100)).toEqual({ from: 51, to: 100 });
     for (const [made, total] of [

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { WorkerTracks } from '../../../../coordinator/monitoring/timeline/worker-tracks.js';
 import type { TimingMessage } from '../../../../shared/protocol/messages.js';
 
-/** A worker whose clock is a week ahead reports a range of two slices, computed from 10 to 60 ms by the coordinator's clock. */
+/** The worker's clock is a week ahead. By the coordinator's clock, it computes two slices from 10 to 60 ms. */
 const skewMs = 604_800_000;
 const at = (ms: number) => ms + skewMs;
 const timing: TimingMessage = {
@@ -20,7 +20,7 @@ const timing: TimingMessage = {
   preparations: [{ startedMs: at(6), endedMs: at(7) }],
 };
 
-/** `thread name from-to`, in milliseconds */
+/** Returns each span as `thread name from-to`, in milliseconds. */
 function spansOf(tracks: WorkerTracks): string[] {
   return tracks
     .events((ms) => 1000 * ms)
@@ -31,7 +31,7 @@ function spansOf(tracks: WorkerTracks): string[] {
 
 it("a worker's spans are converted to the coordinator's clock, however far its clock is off", () => {
   const tracks = new WorkerTracks({ id: 7, name: 'attic', engine: 'wasm' });
-  // Faster than the transfers of weights and gradient, which take unequal time.
+  // This round trip of 1 ms is faster than the transfers of weights (3 ms) and gradient (4 ms), so its offset is used.
   tracks.clockOffset.add({ sentMs: 0, receivedMs: at(0.5), repliedMs: at(0.5), returnedMs: 1 });
   tracks.assigned(9, 5);
   tracks.report(timing);
@@ -43,7 +43,8 @@ it("a worker's spans are converted to the coordinator's clock, however far its c
     '2 augment 11-13',
     '2 compute 13-30',
     '2 slice 3 35-58',
-    // The report has 3 + 25 ms within 23 ms: no time is left for augmentation, and only 23 ms for computation.
+    // The worker reports 3 ms of augmentation and 25 ms of computation for a slice that took 23 ms: computation is
+    // limited to 23 ms, and no time is left for augmentation.
     '2 augment 35-35',
     '2 compute 35-58',
     '2 add 31-34',
@@ -52,12 +53,12 @@ it("a worker's spans are converted to the coordinator's clock, however far its c
   ]);
 });
 
-it('without an answered ping, weights and gradients are the clock samples', () => {
+it('without an answered ping, transfers of weights and gradients serve as clock samples', () => {
   const tracks = new WorkerTracks({ id: 7, name: 'attic', engine: 'wasm' });
   tracks.assigned(9, 6);
   tracks.report(timing);
   expect(spansOf(tracks)).toEqual([]);
-  // 2 ms there, 2 ms back.
+  // The weights take 2 ms (6 to 8), and so does the gradient (60 to 62).
   tracks.answered(timing.step, timing.range, 62);
   expect([tracks.clockOffset.offsetMs, tracks.clockOffset.uncertaintyMs]).toEqual([skewMs, 2]);
   expect(spansOf(tracks)[0]).toBe('1 receive 6-8');
@@ -65,7 +66,7 @@ it('without an answered ping, weights and gradients are the clock samples', () =
 
 it('nothing arrives before it was sent, and answers are sent one after another', () => {
   const tracks = new WorkerTracks({ id: 7, name: 'attic', engine: 'wasm' });
-  // An error of 3 ms: weights sent at 6 would arrive at 5.
+  // The offset is 3 ms too large: uncorrected, weights sent at 6 ms would arrive at 5 ms.
   tracks.clockOffset.add({ sentMs: 0, receivedMs: at(3), repliedMs: at(3), returnedMs: 0 });
   tracks.assigned(9, 6);
   const second = { ...timing, range: { first: 0, count: 1 }, slices: timing.slices.slice(0, 1), sentMs: at(62) };

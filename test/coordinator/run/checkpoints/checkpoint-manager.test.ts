@@ -15,7 +15,7 @@ const keeping = (keepCheckpoints: number | null): RunSetup => ({
 async function newManager(keepCheckpoints: number | null) {
   const directory = await newDirectory();
   const manager = new CheckpointManager(directory, keeping(keepCheckpoints));
-  /** Saves a checkpoint of this step, validated if an accuracy is given. */
+  /** Saves a checkpoint of the given step, with a validation result if an accuracy is given. */
   const save = (step: number, accuracy?: number) => {
     const validation = accuracy === undefined ? null : { step, loss: 1, accuracy };
     return manager.save(stateAt(step), { ...progress, validation });
@@ -44,7 +44,7 @@ describe('checkpoints', () => {
     await save(35);
     expect(await names()).toEqual(['20', '30', '35', 'best', 'latest']);
     expect(await best()).toBe('step-00000020');
-    // An equal accuracy is not better: the earlier one is kept.
+    // If a later accuracy is equal, the earlier checkpoint stays the best.
     await save(40, 0.7);
     expect(await best()).toBe('step-00000020');
     await save(50, 0.8);
@@ -58,7 +58,7 @@ describe('checkpoints', () => {
     expect(await names()).toEqual(['03', 'latest']);
   });
 
-  it('are not the best because of a validation of other weights', async () => {
+  it('do not become the best because of a validation of other weights', async () => {
     const { directory, manager, names } = await newManager(null);
     const validation = { step: 10, loss: 1, accuracy: 0.9 };
     await manager.save(stateAt(12), { ...progress, validation });
@@ -77,7 +77,7 @@ describe('checkpoints', () => {
     expect((await readdir(directory)).toSorted()).toEqual(['best', 'latest', 'step-00000010', 'step-00000030']);
   });
 
-  it('that a run returns to supersede later ones, and `best` points to what it pointed to then, if that still exists', async () => {
+  it('that a run returns to supersede later ones, and `best` points to its earlier target again if that still exists', async () => {
     const { directory, save, names, best } = await newManager(3);
     await save(10, 0.5);
     await save(15);

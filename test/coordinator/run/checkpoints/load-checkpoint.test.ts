@@ -24,7 +24,7 @@ import { temporaryFolder } from '../../../support/temporary-folder.js';
 
 const files = ['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS'];
 
-/** Saves checkpoints of steps 1, 2 and 3. */
+/** Saves checkpoints of steps 1, 2 and 3 in a new directory. */
 async function threeCheckpoints() {
   const directory = await newDirectory();
   const paths: string[] = [];
@@ -89,7 +89,7 @@ describe('a checkpoint', () => {
   });
 
   it.each(['nothing', 'nothing/below', 'file', 'empty', 'dangling'])(
-    'that does not exist (%s) is no-checkpoint',
+    'that does not exist (%s) is reported as no-checkpoint',
     async (name) => {
       const folder = await temporaryFolder();
       await writeFile(path.join(folder, 'file'), '');
@@ -108,7 +108,7 @@ describe('a damaged checkpoint is refused with the file, the damage and the last
     const { paths } = await threeCheckpoints();
     const file = path.join(paths[2], name);
     const intact = await readFile(file);
-    // The first byte, the last, and some in between.
+    // Positions of the first byte, the last byte and some in between.
     const places = [0, 0.1, 0.35, 0.6, 0.85, 1].map((part) => Math.round(part * (intact.length - 1)));
     for (const [turn, place] of places.entries()) {
       const damaged = Buffer.from(intact);
@@ -144,7 +144,7 @@ describe('a damaged checkpoint is refused with the file, the damage and the last
     }
   });
 
-  it('a file of another length, with both lengths', async () => {
+  it('a file of the wrong length, with both lengths', async () => {
     const { paths } = await threeCheckpoints();
     const file = path.join(paths[2], 'model.safetensors');
     const { length } = await readFile(file);
@@ -155,7 +155,7 @@ describe('a damaged checkpoint is refused with the file, the damage and the last
     );
   });
 
-  it('one that was not completely written', async () => {
+  it('an incompletely written checkpoint', async () => {
     const { paths } = await threeCheckpoints();
     await rename(paths[2], `${paths[2]}.partial`);
     await expect(loadCheckpoint(`${paths[2]}.partial`)).rejects.toThrow(
@@ -164,7 +164,7 @@ describe('a damaged checkpoint is refused with the file, the damage and the last
     );
   });
 
-  it('if that one is damaged too, the one before that, or none', async () => {
+  it('several damaged checkpoints, with an earlier intact one or none', async () => {
     const { paths } = await threeCheckpoints();
     await rm(path.join(paths[2], 'model.safetensors'));
     await truncate(path.join(paths[1], 'optimizer.safetensors'), 1);
@@ -202,7 +202,7 @@ describe('a checkpoint of another model is refused', () => {
     await expect(loadCheckpoint(saved)).rejects.toThrow(/model\.safetensors: it has \d+ bytes instead of \d+/);
   });
 
-  it('or of another version, with the configuration field that is unknown', async () => {
+  it('if it is from another version, with the name of the unknown configuration field', async () => {
     const saved = await saveCheckpoint(await newDirectory(), setup, stateAt(1), progress);
     const file = path.join(saved, 'state.json');
     const description = JSON.parse(await readFile(file, 'utf8')) as { config: object };

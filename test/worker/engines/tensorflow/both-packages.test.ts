@@ -1,5 +1,5 @@
-// The packages for GPUs and for CPUs, both on the CPU: they have the same sources and must give the same bits in a
-// whole run.
+// The packages for GPUs and for CPUs are built from the same sources. Both are run on the CPU and must give the same
+// bits in a whole run.
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -30,7 +30,7 @@ const report = z.looseObject({
   train: z.object({ loss: z.number() }),
 });
 
-/** Trains a few steps with a LOCKSTEP_HOME that contains the installation as this flavor's. */
+/** Trains for a few steps with a LOCKSTEP_HOME in which the installation in `folder` is the one for `flavor`. */
 async function trainThrough(flavor: TensorFlowFlavor, folder: string) {
   const home = path.join(folder, flavor);
   mkdirSync(home);

@@ -1,4 +1,4 @@
-// One call into TensorFlow per slice gives the same bits as one call per operation.
+// Graph mode (one TensorFlow call per slice) must give the same bits as eager mode (one call per operation).
 import { beforeEach, describe, expect, it } from 'vitest';
 import { layoutModel } from '../../../../shared/network/layout.js';
 import { openTensorFlowEngine } from '../../../../worker/engines/tensorflow/tensorflow-engine.js';

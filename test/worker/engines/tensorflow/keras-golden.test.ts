@@ -1,4 +1,5 @@
-// With one slice a run is Keras's run: the same weights, batches and recipe in, the same losses and weights out.
+// With one slice, a run must match Keras: given the same weights, batches and recipe, it has the same losses and
+// weights.
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { initialWeights } from '../../../../coordinator/optimizer/initial-weights.js';
 import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.js';
@@ -19,17 +20,23 @@ const opened = await openTensorFlowOrReason();
 const noKeras = 'LOCKSTEP_KERAS_PYTHON names no python that has Keras and TensorFlow';
 if (python === undefined) sayWhySkipped('the comparison with Keras', noKeras);
 
-/** Steps 0 to 5 at the rate, the others at a tenth of it: the change is where Keras has it, behind the boundary. */
+/**
+ * Steps 0 to 5 use the full learning rate, later steps a tenth of it. As in Keras, the rate changes after the boundary.
+ */
 const small: ConfigInput = { learningRate: 0.001, learningRateBoundaries: [5] };
 const small8: ConfigInput = { ...small, depth: 8 };
 
-/** A part of the recipe, and the same without it, which must not pass for it. */
+/**
+ * A recipe with the option under test, and the changes that disable the option; without it the run must deviate from
+ * Keras.
+ */
 interface RecipeCase {
   recipe: ConfigInput;
   without?: ConfigInput;
 }
 
-// Where a part has little weight in ten small steps it is made larger than anybody would: what is compared is the arithmetic.
+// Options with little effect in ten small steps get unrealistically large values, because the test compares the
+// arithmetic.
 const cases: Record<string, RecipeCase> = {
   'the tutorial, ResNet-20': { recipe: { ...small, depth: 20 } },
   'ResNet-32': { recipe: { ...small, learningRate: 0.0003, depth: 32 } },
@@ -45,7 +52,7 @@ const cases: Record<string, RecipeCase> = {
     without: { learningRateBoundaries: [3, 5] },
   },
   'label smoothing': { recipe: { ...small8, labelSmoothing: 0.1 }, without: { labelSmoothing: 0 } },
-  // The presets' own values, but for the schedule and the depth.
+  // The preset recipes, except for their schedule and depth.
   'the paper’s preset': { recipe: { ...small8, recipe: 'paper' }, without: { preprocessing: 'imagenet' } },
   'the fast preset': {
     recipe: { ...small8, recipe: 'fast', schedule: 'piecewise' },
@@ -53,7 +60,7 @@ const cases: Record<string, RecipeCase> = {
   },
 };
 
-// Keras's own distance from float64 is the yardstick at the tutorial's rate.
+// At the tutorial's learning rate, the reference is the distance between Keras in float32 and Keras in float64.
 const tutorialRate: ConfigInput = { learningRate: 0.1, learningRateBoundaries: [5] };
 const goldenCases = new Map<string, GoldenCase>([
   ...Object.entries(cases).map(([name, { recipe }]) => [name, { recipe, precision: 'float32' }] as const),
@@ -62,7 +69,7 @@ const goldenCases = new Map<string, GoldenCase>([
 ]);
 const askedSteps = [0, 31_999, 32_000, 32_001, 47_999, 48_000, 48_001, 63_999];
 
-describe('a run with one slice, beside Keras', () => {
+describe('a run with one slice, compared with Keras,', () => {
   let keras: KerasResults;
 
   beforeAll(() => {
@@ -81,21 +88,22 @@ describe('a run with one slice, beside Keras', () => {
   };
 
   it.each(Object.entries(cases))(
-    'has its losses, weights and moving statistics: %s',
+    'has the same losses, weights and moving statistics: %s',
     async (name, { recipe, without }) => {
       const theirs = keras.trajectories.get(name)!;
       expect(deviationsOf(await trainHere(recipe), theirs, recipe)).toEqual([]);
       if (without === undefined) return;
-      // Otherwise ten steps of this case would tell nothing.
+      // Without the option under test, the run must deviate from Keras; otherwise ten steps would not prove that it has
+      // any effect.
       expect(deviationsOf(await trainHere({ ...recipe, ...without }), theirs, recipe)).not.toEqual([]);
     },
   );
 
-  // At the tutorial's rate training is chaotic in its first steps: differences grow about tenfold in two steps, so that
-  // after 10 steps two float32 runs are a third of the way apart whatever computes them. What can be asked is that Lockstep
-  // stays as near to Keras in float64 as Keras in float32 does.
-  // Measured, Lockstep's distance over Keras's: 1.04 to 1.12 after the first four steps, then 0.88 to 0.97.
-  it("is as near to the float64 run as Keras's float32 run, at the tutorial's rate", async () => {
+  // At the tutorial's learning rate, the first steps are chaotic: differences grow about tenfold in two steps. After 10
+  // steps, any two float32 runs have diverged by a third of the distance covered. Lockstep can therefore only be
+  // expected to stay as close to Keras in float64 as Keras in float32 does. Measured ratio of Lockstep's distance to
+  // Keras's: 1.04 to 1.12 after each of the first four steps, then 0.88 to 0.97.
+  it("is as close to the float64 run as Keras's float32 run, at the tutorial's rate", async () => {
     const exact = keras.trajectories.get('at 0.1, float64')!;
     const float32 = keras.trajectories.get('at 0.1, float32')!;
     const lockstep = await trainHere(tutorialRate);
@@ -116,23 +124,25 @@ describe('a run with one slice, beside Keras', () => {
   });
 });
 
-// float32 alone moves a gradient of these networks by 1e-3 to 5e-3 of its length: a rounding error of 1e-7 switches a few of
-// the millions of ReLUs, and each one switches a whole term; each layer and each step add to it. At these small rates it adds
-// up slowly, so that a wrong term anywhere stands out. The tolerances are two to five times what was measured:
-// for 8 layers loss 1.5e-5, an array's movement 1.4e-2, moving statistics 4.5e-5; for 20 and 32 layers 6e-5, 4.5e-2, 2.4e-4.
-// Convolution biases 6e-8. Without a case's part of the recipe the movement is off by 0.12 or more, in most cases by 0.4.
+// Rounding to float32 alone changes a gradient of these networks by 1e-3 to 5e-3 of its length: a rounding error of
+// 1e-7 switches a few of the millions of ReLUs, each of which switches a whole term, and the effect accumulates over
+// layers and steps. At these small learning rates it accumulates slowly, so that any wrong term stands out. The
+// tolerances are two to five times the measured deviations. With 8 layers, these are 1.5e-5 for the loss, 1.4e-2 for an
+// array's movement and 4.5e-5 for moving statistics; with 20 and 32 layers, they are 6e-5, 4.5e-2 and 2.4e-4. For
+// convolution biases, it is 6e-8. Without the option under test, the movement deviates by 0.12 or more, in most cases
+// by 0.4.
 const tolerances = {
   shallow: { loss: 5e-5, movement: 0.05, statistics: 2e-4 },
   deep: { loss: 2e-4, movement: 0.1, statistics: 5e-4 },
 };
 
-/** What is further from Keras than float32 explains: see docs/benchmarks/keras.md. */
+/** Lists deviations from Keras that are larger than float32 rounding explains. See docs/benchmarks/keras.md. */
 function deviationsOf(lockstep: Trajectory, keras: Trajectory, recipe: ConfigInput): string[] {
   const layout = layoutModel(resolveConfig(recipe));
   const tolerance = layout.spec.depth === 8 ? tolerances.shallow : tolerances.deep;
   const start = initialWeights(layout, 0);
   const deviations = new Deviations();
-  deviations.check('the first loss', relativeDifference(lockstep.losses[0], keras.losses[0]), 2e-6); // rounding alone
+  deviations.check('the first loss', relativeDifference(lockstep.losses[0], keras.losses[0]), 2e-6); // rounding only
   for (let step = 0; step < goldenSteps; step++) {
     deviations.check(
       `loss of step ${step}`,
@@ -143,7 +153,8 @@ function deviationsOf(lockstep: Trajectory, keras: Trajectory, recipe: ConfigInp
       const [ours, theirs] = [arrayOf(lockstep.weights[step], array), arrayOf(keras.weights[step], array)];
       const difference = distance(ours, theirs);
       const what = `${array.name} after step ${step}`;
-      // Batch norm takes away what a convolution's bias adds: its exact gradient is 0, and both have rounding only.
+      // Batch norm cancels a convolution's bias: its exact gradient is 0, so both values consist of rounding errors
+      // only.
       if (/conv.*bias/.test(array.name)) deviations.check(what, difference, 1e-6);
       else deviations.check(what, difference / distance(theirs, arrayOf(start, array)), tolerance.movement);
     }
@@ -164,7 +175,7 @@ function relativeDifference(a: number, b: number): number {
   return Math.abs(a / b - 1);
 }
 
-/** Collects what is further off than it may be, so that a failure shows all of it. */
+/** Collects all deviations that exceed their tolerances, so that a failure reports every one of them. */
 class Deviations {
   readonly tooLarge: string[] = [];
 

@@ -23,7 +23,7 @@ describe('loading TensorFlow', () => {
   });
   afterEach(() => rmSync(home, { recursive: true }));
 
-  /** Installs a package as npm does, with other contents for its native binding. */
+  /** Installs a package as npm does, but with this content in place of its native binding. */
   function installPackage(flavor: 'gpu' | 'cpu', name: string, binding: string | null): void {
     const folder = join(installFolder(home, flavor), 'node_modules', '@tensorflow', name);
     mkdirSync(join(folder, 'lib', 'napi-v8'), { recursive: true });
@@ -41,7 +41,7 @@ describe('loading TensorFlow', () => {
     }
   }
 
-  it('reports for each location why it fails, and which command installs TensorFlow', (context) => {
+  it('reports why each location fails, and which command installs TensorFlow', (context) => {
     installPackage('gpu', 'tfjs-node-gpu', 'not a library');
     installPackage('cpu', 'tfjs-node', null);
     const failure = failureToLoad();

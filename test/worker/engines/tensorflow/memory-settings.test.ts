@@ -17,6 +17,6 @@ it('keeps what the user has set and adds what is missing', () => {
   expect(settings).toBe(`${given}:${all.slice('glibc.malloc.hugetlb=1:'.length)}`);
 });
 
-it('returns nothing if all settings are present, so that a process started with them starts no other', () => {
+it('returns nothing if all settings are present, so that a process started with them does not start another one', () => {
   expect(memorySettings({ GLIBC_TUNABLES: all }, 'linux')).toEqual({});
 });

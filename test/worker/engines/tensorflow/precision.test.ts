@@ -1,4 +1,4 @@
-// 16-bit types compared with float32.
+// Computation in 16-bit types, compared with float32.
 import { beforeEach, describe, expect, it } from 'vitest';
 import { layoutModel } from '../../../../shared/network/layout.js';
 import type { Precision } from '../../../../worker/engine.js';
@@ -33,7 +33,8 @@ describe('the precision', () => {
     if (typeof opened === 'string') context.skip(opened);
   });
 
-  // bfloat16 has 8 significant bits and float16 has 11, so rounding errors are up to 0.4% and 0.05%.
+  // bfloat16 has 8 significant bits and float16 has 11, so relative rounding errors are up to 0.4% and 0.05%,
+  // respectively.
   it.each([
     { precision: 'bfloat16', lossTolerance: 2e-2, gradientTolerance: 0.2 },
     { precision: 'float16', lossTolerance: 2e-3, gradientTolerance: 0.05 },
@@ -43,7 +44,7 @@ describe('the precision', () => {
     expect(Math.abs(lowered.lossSum / exact.lossSum - 1)).toBeLessThan(lossTolerance);
     expect(Math.abs(lowered.evaluation.lossSum / exact.evaluation.lossSum - 1)).toBeLessThan(lossTolerance);
     const distance = distanceOverLength(lowered.gradient, exact.gradient);
-    expect(distance).toBeGreaterThan(1e-4); // it does compute in a different type
+    expect(distance).toBeGreaterThan(1e-4); // proves that the computation uses a different type
     expect(distance).toBeLessThan(gradientTolerance);
   });
 
@@ -57,7 +58,7 @@ describe('the precision', () => {
     expect(fingerprints[1]).toContain(', bfloat16');
   });
 
-  it('needs graphs', async () => {
+  it('requires graph mode', async () => {
     await expect(
       openEngine('tensorflow', { threads: 1, precision: 'bfloat16', tensorFlowMode: 'eager' }),
     ).rejects.toMatchObject({ code: 'bad-option', message: expect.stringContaining('needs `tensorFlowMode` graph') });
@@ -78,7 +79,7 @@ describe('the units that multiply a 16-bit type', () => {
     { precision: 'float16', processor: amx, units: 'float32' },
   ] as const)('for $precision on $processor are $units', ({ precision, processor, units }) => {
     expect(computeUnitsOf(precision, false, processor)).toBe(units);
-    expect(computeUnitsOf(precision, true, processor)).toBe('native'); // a GPU in the same machine
+    expect(computeUnitsOf(precision, true, processor)).toBe('native'); // on a machine that also has a GPU
   });
 });
 

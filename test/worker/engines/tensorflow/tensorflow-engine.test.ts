@@ -1,4 +1,4 @@
-// The tensorflow engine compared with float64 definitions and with itself.
+// The tensorflow engine compared with a float64 reference, and its own results with each other.
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import { arrayOf, layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/network/layout.js';
@@ -40,7 +40,7 @@ function inputOf(batch: ImageBatch): Float32Array {
   return input;
 }
 
-/** Largest difference, relative to the largest expected value. */
+/** Returns the largest difference, relative to the largest expected value. */
 function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   let difference = 0;
   let largest = 0;
@@ -72,7 +72,7 @@ describe('the tensorflow engine', () => {
       const result = await model.computeSlice(batch);
       const expected = naiveForward(layout, weights, null, inputOf(batch), labels);
       expect(result.sampleCount).toBe(3);
-      // float32 has 7 digits, of which 8 layers and sums over thousands of values cost one or two.
+      // float32 has 7 digits; 8 layers and sums over thousands of values lose one or two of them.
       expect(relativeError([result.lossSum], [expected.lossSum])).toBeLessThan(1e-5);
       expect(result.correctCount).toBe(expected.correctCount);
       const wrong = layout.statistics.filter((array) => {
@@ -88,7 +88,8 @@ describe('the tensorflow engine', () => {
       const { gradientSum } = await model.computeSlice(batch);
       const input = inputOf(batch);
       const scale = Math.sqrt(gradientSum.reduce((sum, value) => sum + value * value, 0));
-      // Along a random direction of ±1 in each array separately, so that larger values of another array hide no error.
+      // Each array is tested separately, along a random direction of ±1, so that larger gradients of other arrays
+      // cannot hide an error.
       const wrong = layout.trainable.filter((array, index) => {
         const random = new KeyedRandom(7, 'synthesis', index);
         const direction = Float64Array.from({ length: array.size }, (_, i) => random.integerAt(i, 2) * 2 - 1);
@@ -97,9 +98,9 @@ describe('the tensorflow engine', () => {
           for (let i = 0; i < array.size; i++) moved[array.offset + i] += step * direction[i];
           return naiveForward(layout, moved, null, input, labels).lossSum;
         };
-        // The step is so short that it rarely switches a ReLU, and float64 still gives the difference 8 digits. What
-        // remains is the engine's float32: 7 digits, minus one or two for sums over thousands of values. Measured: up
-        // to 1.3e-6.
+        // The step is so short that it rarely switches a ReLU, and in float64 the difference still has 8 digits. The
+        // remaining error is due to the engine's float32: 7 digits, minus one or two for sums over thousands of values.
+        // The measured error is at most 1.3e-6.
         const step = 1e-7;
         const expected = (lossAt(step) - lossAt(-step)) / (2 * step);
         const actual = direction.reduce((sum, sign, i) => sum + sign * gradientSum[array.offset + i], 0);
@@ -122,7 +123,7 @@ describe('the tensorflow engine', () => {
     });
   });
 
-  it.each([1, 7, 32])('takes a slice of %i images', async (count) => {
+  it.each([1, 7, 32])('accepts a slice of %i images', async (count) => {
     const layout = tinyLayout();
     const model = await tinyModel(layout);
     const batch = randomBatch(count, 11);
@@ -142,7 +143,7 @@ describe('the tensorflow engine', () => {
     const gradient = Buffer.from(straight.gradientSum.slice().buffer);
     const batch = randomBatch(8, 3);
     model.prepare!(batch);
-    model.prepare!(randomBatch(8, 4)); // is never computed
+    model.prepare!(randomBatch(8, 4)); // prepared, but never computed
     for (let time = 0; time < 2; time++) {
       const { lossSum, gradientSum } = await model.computeSlice(batch);
       expect(lossSum).toBe(straight.lossSum);
@@ -199,7 +200,7 @@ describe('the tensorflow engine', () => {
     expect(tf.memory().numTensors).toBe(tensorsAtFirst);
   });
 
-  it('has a fingerprint of everything that its bits depend on', () => {
+  it('has a fingerprint that covers everything its bits depend on', () => {
     const { engine, fingerprint, device } = tensorFlow().identity;
     expect(engine).toBe('tensorflow');
     expect(fingerprint).toMatch(/^tfjs-node(-gpu)? 4\.22\.0, TensorFlow \d+\.\d+\.\d+, .+/);
@@ -208,7 +209,7 @@ describe('the tensorflow engine', () => {
     expect(onGpu ? fingerprint.includes(device) : device.endsWith(', 1 thread')).toBe(true);
   });
 
-  it('rejects another number of threads in the same process', () => {
+  it('rejects a different number of threads in the same process', () => {
     expect(() => loadTensorFlow(2)).toThrow(/TensorFlow already uses 1 in this process/);
   });
 });

@@ -1,4 +1,4 @@
-// The wasm engine compared with the tensorflow engine: the same model, weights and images.
+// The wasm engine compared with the tensorflow engine, with the same model, weights and images.
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { arrayOf } from '../../../../shared/network/layout.js';
 import type { Engine } from '../../../../worker/engine.js';
@@ -12,7 +12,7 @@ const tensorFlow = opened as Engine;
 const wasm = await openWasmEngine({ threads: 1 });
 afterAll(() => wasm.close());
 
-/** Distance of two vectors, relative to the length of the second. */
+/** Returns the distance between two vectors, relative to the length of the second one. */
 function distance(actual: Float32Array, expected: Float32Array): number {
   const length = (vector: Float32Array) => Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
   return length(actual.map((value, i) => value - expected[i])) / length(expected);
@@ -47,9 +47,9 @@ describe('compared with TensorFlow', () => {
       expect(Math.abs(ours.lossSum / theirs.lossSum - 1)).toBeLessThan(1e-5);
       expect(Math.abs(ours.evaluated / theirs.evaluated - 1)).toBeLessThan(1e-4);
       expect(maxError(ours.batchStatistics, theirs.batchStatistics)).toBeLessThan(1e-5);
-      // A ReLU whose input is 0 up to rounding may be active in only one engine, which moves single elements by up to a
-      // few hundredths of the largest. Biases that batch norm cancels have a gradient of exactly 0 here and of rounding
-      // errors in TensorFlow.
+      // A ReLU whose input is 0 up to rounding may be active in only one engine, which changes individual elements by
+      // up to a few hundredths of the largest. For biases that batch norm cancels, the gradient is exactly 0 in the
+      // wasm engine and consists of rounding errors in TensorFlow.
       const biases = layout.trainable.filter(({ name }) => name.endsWith('bias') && !/projection|dense/.test(name));
       for (const bias of biases) for (const { gradientSum } of results) arrayOf(gradientSum, bias).fill(0);
       expect(distance(ours.gradientSum, theirs.gradientSum)).toBeLessThan(1e-2);
@@ -59,7 +59,8 @@ describe('compared with TensorFlow', () => {
   test.each([20, 32])('the gradient of ResNet-%i with all ReLUs active agrees to float32 accuracy', async (depth) => {
     const layout = layoutOf({ depth, initialFilters: 16 });
     const weights = randomWeights(layout);
-    // With a shift of several standard deviations every ReLU's input is positive, so rounding cannot switch one.
+    // After a shift by several standard deviations, the inputs of all ReLUs are positive, so rounding cannot switch any
+    // ReLU.
     for (const { name, offset, size } of layout.trainable) {
       if (name.endsWith('gamma')) weights.fill(0.3, offset, offset + size);
       if (name.endsWith('beta')) weights.fill(3, offset, offset + size);

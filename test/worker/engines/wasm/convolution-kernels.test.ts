@@ -1,4 +1,4 @@
-// Winograd's and the direct kernels compared with float64 loops that follow the definition.
+// The Winograd kernels and the direct kernels, compared with float64 loops that follow the definition.
 import { describe, expect, test } from 'vitest';
 import type { ConvLayer } from '../../../../shared/network/layout.js';
 import { KernelMemory } from './kernel-memory.js';
@@ -35,7 +35,7 @@ function layerOf(
   return layer;
 }
 
-/** Sums a function of the values for each channel. */
+/** Sums a function of the values over each channel. */
 function channelSums({ values, channels }: FeatureMaps, map: (value: number, index: number) => number): Float64Array {
   const sums = new Float64Array(channels);
   for (let i = 0; i < values.length; i++) sums[i % channels] += map(values[i], i);
@@ -196,7 +196,7 @@ describe.each([
       const target = memory.tensor(existing);
       for (let phase = 0; phase < stride * stride; phase++) {
         const [row, column] = [Math.floor(phase / stride), phase % stride];
-        // Tap t of an input pixel belongs to output pixel (phase - t) / stride if that is an integer.
+        // Tap t connects an input pixel with output pixel (phase - t) / stride, if that is an integer.
         const phaseTaps = taps
           .map((tap) => ({ y: (row - tap.row) / stride, x: (column - tap.column) / stride, element: tap.element }))
           .filter(({ y, x }) => Number.isInteger(y) && Number.isInteger(x));

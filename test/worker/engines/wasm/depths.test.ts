@@ -1,4 +1,5 @@
-// The paper's networks, as `--recipe paper --depth D` configures them: one step on the engine and one update each.
+// The paper's networks, as configured by `--recipe paper --depth D`: one step on the engine and one update for each
+// depth.
 import { afterAll, expect, test } from 'vitest';
 import { initialMovingStatistics, initialWeights } from '../../../../coordinator/optimizer/initial-weights.js';
 import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.js';

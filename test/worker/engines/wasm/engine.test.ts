@@ -1,4 +1,4 @@
-// The engine's public behavior: threads, bits, memory, learning, errors.
+// The engine's public behavior: threads, reproducible bits, memory, learning and errors.
 import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, test } from 'vitest';
 import { packAugmentation, recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
@@ -18,7 +18,7 @@ function hashOf(...arrays: Float32Array[]): string {
   return hash.digest('hex');
 }
 
-/** Everything that a model computes from the batches, as one hash. */
+/** Returns one hash of everything that a model computes from the batches. */
 async function bitsOf(opened: typeof engine, spec: Partial<ModelSpec>, batches: ImageBatch[]): Promise<string> {
   const layout = layoutOf(spec);
   const model = await opened.createModel(layout, 'imagenet');
@@ -81,7 +81,7 @@ test('an evaluation does not depend on how many images it computes at a time', a
   const batch = randomBatch(37);
   const model = await engine.createModel(layout, 'imagenet');
   model.setWeights(randomWeights(layout), randomMovingStatistics(layout));
-  const whole = await model.evaluate(batch); // 32 at a time, then 5
+  const whole = await model.evaluate(batch); // 32 images, then 5
   let lossSum = 0;
   let correctCount = 0;
   const logits: number[] = [];

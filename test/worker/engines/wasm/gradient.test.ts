@@ -1,5 +1,5 @@
-// The engine's gradient compared with finite differences: the slope of the float64 loss along a direction is the dot
-// product of the gradient and that direction.
+// The engine's gradient compared with finite differences: the slope of the float64 loss along a direction must equal
+// the dot product of the gradient and that direction.
 import { afterAll, describe, expect, test } from 'vitest';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { ReferenceModel } from './reference-model.js';
@@ -32,7 +32,7 @@ describe.each([
       const slope = (lossAt(moved(step)) - lossAt(moved(-step))) / (2 * step);
       const product = direction.reduce((sum, value, i) => sum + value * gradientSum[offset + i], 0);
       const length = Math.hypot(...gradientSum.subarray(offset, offset + size));
-      // A bias that batch norm cancels has no slope, hence the absolute tolerance.
+      // The slope along a bias that batch norm cancels is 0, so there is also an absolute tolerance.
       expect(Math.abs(product - slope)).toBeLessThan(1e-4 * length * Math.sqrt(size) + 1e-6);
     }
     model.dispose();

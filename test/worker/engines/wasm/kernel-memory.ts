@@ -1,4 +1,4 @@
-// A memory for tests of single kernels: allocates, writes and reads tensors and vectors.
+// WebAssembly memory for tests of individual kernels: allocates, writes and reads tensors and vectors.
 import { readFile } from 'node:fs/promises';
 import { instantiateKernels, type Kernels, type Strides } from '../../../../worker/engines/wasm/kernels.js';
 import { makeFeatureMaps, type FeatureMaps } from './reference-model.js';
@@ -16,7 +16,7 @@ export class KernelMemory {
     this.kernels = instantiateKernels(module, this.#memory);
   }
 
-  /** Allocates zero bytes and returns their address. */
+  /** Allocates zero-filled memory and returns its address. */
   take(bytes: number): number {
     const address = this.#next;
     this.#next = Math.ceil((address + bytes) / 64) * 64;
@@ -53,7 +53,7 @@ export class KernelMemory {
     return new Int32Array(this.#memory.buffer, address, count).slice();
   }
 
-  /** Writes a tensor; additional channels, up to `depth`, are 0. */
+  /** Writes a tensor, with additional channels of zeros up to `depth` channels, and returns its address. */
   tensor(maps: FeatureMaps, depth = maps.channels): number {
     const { count, size } = maps;
     const address = this.take(count * (size + 2) ** 2 * depth * 4);

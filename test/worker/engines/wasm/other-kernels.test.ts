@@ -36,7 +36,7 @@ describe('the arithmetic', () => {
 test('fillImages flips, pads with raw zeros or a reflection, crops and preprocesses, blue first', () => {
   const memory = new KernelMemory();
   const batch = randomBatch(40);
-  // Every second image has reflected padding: bit 9.
+  // Bit 9 selects reflected padding, for every second image.
   batch.augmentations.forEach(
     (packed, image) => (batch.augmentations[image] = image % 2 === 0 ? packed : packed | 512),
   );
@@ -157,7 +157,7 @@ test('the identity shortcut copies every second pixel to the middle channels, an
     const [c, x, y, image] = [i % 24, Math.floor(i / 24) % 8, Math.floor(i / 192) % 8, Math.floor(i / 1536)];
     expect(narrowed[i]).toBe(c >= 6 && c < 18 ? at(image, 2 * y, 2 * x, c - 6) : 0);
   }
-  // There and back adds each copied value to itself.
+  // Copying to the output and adding back doubles each copied value.
   const back = memory.tensor(input);
   memory.kernels.addWidened(target, back, 8, 24, 0, 3);
   const doubled = memory.readTensor(back, 3, 16, 12).values;
@@ -185,7 +185,7 @@ describe('the head', () => {
     expect([...memory.readFloats(pooled, 8)]).toEqual([0.5, 0, 0, 0, -1, 0, 0, 0]);
     const [kernelAt, biasAt] = [memory.floats(kernel), memory.floats(new Float32Array(10))];
     kernels.classify(pooled, 4, kernelAt, biasAt, memory.bytes(labels), 0, logitGradients, losses, correct, 0, 2);
-    // Image 0 has the logits 0, 0.5, … 4.5 and label 9; image 1 has 0, -1, … -9 and label 3.
+    // Image 0 has the logits 0, 0.5, …, 4.5 and label 9; image 1 has the logits 0, -1, …, -9 and label 3.
     const total0 = Array.from({ length: 10 }, (_, c) => Math.exp(c / 2)).reduce((a, b) => a + b);
     const total1 = Array.from({ length: 10 }, (_, c) => Math.exp(-c)).reduce((a, b) => a + b);
     const [loss0, loss1] = memory.readDoubles(losses, 2);
@@ -204,7 +204,8 @@ describe('the head', () => {
     const zeros = at(Array<number>(40).fill(0));
     const bias = at([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     kernels.classify(pooled, 4, zeros, bias, one, 0.2, logitGradients, losses, correct, 0, 1);
-    // The loss is log(sum of e^c) - sum over c of q(c) × c, with q = 0.02 and 0.82 for the label: 0.02 × 45 + 0.8 × 9.
+    // The loss is log(sum of e^c) - (sum of q(c) × c), where q is 0.82 for the label and 0.02 for every other class.
+    // The second sum is 0.02 × 45 + 0.8 × 9.
     const total = Array.from({ length: 10 }, (_, c) => Math.exp(c)).reduce((a, b) => a + b);
     expect(memory.readDoubles(losses, 1)[0]).toBeCloseTo(Math.log(total) - (0.9 + 7.2), 12);
     const gradients = memory.readFloats(logitGradients, 10);

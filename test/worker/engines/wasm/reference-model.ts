@@ -1,4 +1,4 @@
-// The ResNet's training step in float64 loops that follow the definition. Slow; engines are compared with it.
+// Reference for the engines: the ResNet's training step in slow float64 loops that follow the definition.
 import {
   imagenetMeans,
   isFlipped,
@@ -19,7 +19,7 @@ import {
   type ModelLayout,
 } from '../../../../shared/network/layout.js';
 
-/** Feature maps of several images, each [size][size][channels]. */
+/** Feature maps of several images, in the shape [image][size][size][channels]. */
 export interface FeatureMaps {
   count: number;
   size: number;
@@ -110,7 +110,7 @@ function momentsOf({ values, channels }: FeatureMaps): Norm {
 
 export interface ReferenceResult {
   lossSum: number;
-  /** [images, classes] */
+  /** Logits in the shape [images, classes]. */
   logits: number[];
   correctCount: number;
   gradientSum: Float64Array;
@@ -131,7 +131,7 @@ export class ReferenceModel {
   readonly #gradient: Float64Array;
   readonly #statistics: Float64Array;
 
-  /** @param moving moving statistics, or null to normalize with the batch's own */
+  /** @param moving moving statistics, or null to normalize with the statistics of the batch */
   constructor(
     layout: ModelLayout,
     weights: Float64Array | Float32Array,
@@ -147,7 +147,7 @@ export class ReferenceModel {
     this.#statistics = new Float64Array(layout.statisticsSize);
   }
 
-  /** Runs the forward pass only. */
+  /** Runs only the forward pass and returns the loss. */
   loss(batch: ImageBatch): number {
     return this.#run(batch, false).lossSum;
   }
@@ -224,7 +224,7 @@ export class ReferenceModel {
     for (let i = 0; i < values.length; i++) this.#gradient[offset + i] += values[i];
   }
 
-  /** ReLU(batch norm(convolution) + shortcut). */
+  /** Computes ReLU(batch norm(convolution(input)) + shortcut). */
   #convolveNormalize(conv: ConvLayer, bn: BatchNormLayer, input: FeatureMaps, shortcut: FeatureMaps | null) {
     const kernel = this.#array(conv.kernel);
     const convolved = convolve(conv, input, kernel, conv.bias ? this.#array(conv.bias) : undefined);
@@ -310,14 +310,14 @@ export class ReferenceModel {
   }
 }
 
-/** Row or column of the image at a row or column of the padded image. Outside the image it is padded with zeros. */
+/** Maps a row or column of the padded image to the image. With zero padding, the result may be outside the image. */
 function sourceIndex(augmentation: number, index: number): number {
   if (!isReflected(augmentation)) return index;
   if (index < 0) return -index;
   return index < imageSize ? index : 2 * (imageSize - 1) - index;
 }
 
-/** The network's input, channels blue, green, red. */
+/** Returns the network's input, with channels in the order blue, green, red. */
 export function inputOf(
   { records, indices, augmentations }: ImageBatch,
   preprocessing: Preprocessing = 'imagenet',

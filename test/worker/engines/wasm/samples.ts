@@ -1,4 +1,4 @@
-// Models, weights and images for the wasm engine's tests. All are pure functions of their arguments.
+// Models, weights and images for the wasm engine's tests. All functions are pure.
 import {
   packAugmentation,
   identityAugmentations,
@@ -19,13 +19,13 @@ export function layoutOf(spec: Partial<ModelSpec> = {}): ModelLayout {
   });
 }
 
-/** Numbers between -1 and 1. */
+/** Returns random numbers between -1 and 1. */
 export function randomValues(count: number, seed: number): Float32Array {
   const random = new KeyedRandom(seed, 'synthesis');
   return Float32Array.from({ length: count }, (_, position) => 2 * random.uniformAt(position) - 1);
 }
 
-/** Kernels of He's scale, batch norms that scale and shift, nonzero biases. */
+/** Returns kernels with He initialization, batch norms that scale and shift, and nonzero biases. */
 export function randomWeights(layout: ModelLayout, seed = 1): Float32Array {
   const weights = randomValues(layout.trainableSize, seed);
   for (const { name, shape, offset, size } of layout.trainable) {
@@ -48,7 +48,7 @@ export function randomMovingStatistics(layout: ModelLayout, seed = 2): Float32Ar
   return statistics;
 }
 
-/** Noise with random labels and augmentations, in shuffled order from slightly more records. */
+/** Returns noise images with random labels and augmentations, drawn in shuffled order from slightly more records. */
 export function randomBatch(count: number, seed = 3): ImageBatch {
   const random = new KeyedRandom(seed, 'synthesis', 1);
   const records = Uint8Array.from({ length: (count + 3) * recordBytes }, (_, position) =>
@@ -66,7 +66,7 @@ export function randomBatch(count: number, seed = 3): ImageBatch {
   return { records, indices, augmentations };
 }
 
-/** Images of one color per label, which any model learns to distinguish. */
+/** Returns images of one color per label, which any model can learn to distinguish. */
 export function easyBatch(count: number): ImageBatch {
   const records = Uint8Array.from({ length: count * recordBytes }, (_, position) => {
     const label = Math.floor(position / recordBytes) % 10;
@@ -80,13 +80,13 @@ export function easyBatch(count: number): ImageBatch {
   };
 }
 
-/** The largest difference, relative to the largest expected value. */
+/** Returns the largest difference, relative to the largest expected value. */
 export function maxError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   let difference = 0;
   let largest = 0;
   for (let i = 0; i < expected.length; i++) {
     const apart = Math.abs(actual[i] - expected[i]);
-    if (!(apart <= difference)) difference = apart; // also if it is NaN
+    if (!(apart <= difference)) difference = apart; // also if the difference is NaN
     largest = Math.max(largest, Math.abs(expected[i]));
   }
   return difference / (largest || 1);

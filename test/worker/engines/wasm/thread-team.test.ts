@@ -1,11 +1,11 @@
-// How the threads of a model wait for each other.
+// The barrier at which the threads of a model wait for each other.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { controlBytes } from '../../../../worker/engines/wasm/memory/fixed-plan.js';
 import { ThreadTeam } from '../../../../worker/engines/wasm/thread-team.js';
 
-/** Starts a team of two, whose other thread passes the barrier this many times and exits. */
+/** Starts a team of two threads, the second of which passes the barrier `meetings` times and exits. */
 async function startMeeting(meetings: number) {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const workerData = { memory, threads: 2, meetings, countAt: controlBytes };
@@ -22,8 +22,9 @@ async function startMeeting(meetings: number) {
 describe('the barrier', () => {
   test('opens when all threads have arrived, not when one is woken', async () => {
     const { team, ended, controlWords, timesLeft } = await startMeeting(1);
-    // A thread that is preempted in meet() before it notifies wakes the threads that by then wait at the next barrier.
-    // This simulates it: the other thread can be woken three times only if it goes back to sleep each time.
+    // A thread that is preempted in meet() before it notifies can later wake threads that already wait at the next
+    // barrier. This test simulates such wake-ups: the other thread can be woken three times only if it goes back to
+    // sleep each time.
     let timesWoken = 0;
     while (timesWoken < 3 && Atomics.load(timesLeft, 0) === 0) {
       for (let word = 0; word < controlWords.length; word++) timesWoken += Atomics.notify(controlWords, word);
@@ -40,8 +41,8 @@ describe('the barrier', () => {
     const { team, ended, timesLeft } = await startMeeting(meetings);
     let outOfStep = 0;
     for (let meeting = 0; meeting < meetings; meeting++) {
-      // The other thread has passed all barriers before this one, except perhaps the last, and cannot have passed this
-      // one.
+      // The other thread has passed all barriers before the current one, except perhaps the last of them, and cannot
+      // have passed the current one.
       const left = Atomics.load(timesLeft, 0);
       if (left !== meeting && left !== meeting - 1) outOfStep++;
       team.meet();

@@ -1,5 +1,5 @@
-// Threads share the tiles of a pass, so no tile may read or write what another tile of the same pass writes. Checked in
-// the memory itself, tile by tile.
+// Threads share the tiles of a pass, so no tile may read or write what another tile of the same pass writes. The test
+// runs each tile separately and compares the contents of the memory.
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import type { ModelSpec } from '../../../../shared/network/layout.js';
@@ -15,7 +15,7 @@ const module = await WebAssembly.compile(
   await readFile(new URL('../../../../dist/worker/engines/wasm/kernels.wasm', import.meta.url)),
 );
 
-/** The memory of a model after a step, and the passes of another such step. */
+/** Returns a model's memory after a step, and the passes of another step of the same size. */
 async function passesOf(spec: Partial<ModelSpec>, count: number) {
   const layout = layoutOf(spec);
   const memory = createModelMemory(1);
@@ -75,7 +75,7 @@ describe('the tiles of a pass', () => {
         });
       }
       expect([...sharedWords]).toEqual([]);
-      // One after the other, as a single thread runs them.
+      // Run all tiles one after another, as a single thread does.
       words.set(before);
       for (let tile = 0; tile < pass.tiles; tile++) pass.run(tile, own);
       clearOwn(words);

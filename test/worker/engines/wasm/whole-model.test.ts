@@ -1,4 +1,4 @@
-// A whole step and an evaluation compared with float64 loops.
+// A whole training step and an evaluation, compared with float64 loops.
 import { afterAll, describe, expect, test } from 'vitest';
 import { recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import type { ModelLayout, ModelSpec } from '../../../../shared/network/layout.js';
@@ -11,9 +11,9 @@ import { maxError, layoutOf, randomBatch, randomMovingStatistics, randomWeights 
 const engine = await openWasmEngine({ threads: 1 });
 afterAll(() => engine.close());
 
-/** Largest error of an array of the gradient, relative to the array's largest value. */
+/** Returns the largest error in any array of the gradient, relative to the array's largest value. */
 function maxArrayError(layout: ModelLayout, actual: Float32Array, expected: Float64Array): number {
-  // Batch norm cancels the other biases: their gradient is 0, and the reference's is rounding error.
+  // Batch norm cancels the other biases: the engine's gradient is 0, and the reference's consists of rounding errors.
   const arrays = layout.trainable.filter(({ name }) => !name.endsWith('bias') || /projection|dense/.test(name));
   const errors = arrays.map((array) =>
     maxError(arrayOf(actual, array), expected.subarray(array.offset, array.offset + array.size)),
@@ -59,7 +59,7 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
   });
 
   test('the loss and logits of an evaluation match the float64 reference with the moving statistics', async () => {
-    // Evaluation does not smooth labels, even if the model smooths them in training.
+    // Evaluation does not smooth labels, even if training does.
     const model = await engine.createModel(layout, 'imagenet', 0.3);
     const moving = randomMovingStatistics(layout);
     model.setWeights(weights, moving);
@@ -69,7 +69,8 @@ describe.each(cases)('$spec, $images images', ({ spec, images }) => {
     expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
     expect(actual.logits.length).toBe(10 * images);
     expect(maxError(actual.logits, expected.logits)).toBeLessThan(2e-5);
-    // They must be the logits that the loss was computed from: float32 rounding alone would make a difference of 1e-7.
+    // The loss must have been computed from exactly these logits: rounding in float32 alone would cause a difference of
+    // 1e-7.
     expect(actual.lossSum / crossEntropySum(actual.logits, batch)).toBeCloseTo(1, 12);
     model.dispose();
   });

@@ -1,9 +1,10 @@
-// Batch norm as one TensorFlow operation forward and one backward. tfjs uses many operations, which take twice as long.
+// Batch norm as a single TensorFlow operation each for the forward and the backward pass. tfjs uses many operations,
+// which take twice as long.
 import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
 import { withGradient } from './differentiable.js';
 import { runOperation, type TensorFlowRuntime } from '../runtime.js';
 
-/** One value per channel. */
+/** Batch-norm statistics, one value per channel. */
 export interface ChannelStatistics {
   mean: Tensor1D;
   variance: Tensor1D;
@@ -17,9 +18,9 @@ export interface ScaleAndShift {
 const types = { T: { type: 'float32' }, U: { type: 'float32' } } as const;
 
 /**
- * Normalizes each channel by the batch's statistics. Differentiable in x, gamma and beta.
- * @param report receives the batch's statistics, with TensorFlow's variance: see biasedVarianceFactor. The receiver
- *   must dispose of the tensors, which tidy does not.
+ * Normalizes each channel with the statistics of the batch. Differentiable with respect to x, gamma and beta.
+ * @param report receives the statistics of the batch, with the variance as TensorFlow reports it: see
+ *   biasedVarianceFactor. The receiver must dispose of the tensors, because tidy does not.
  */
 export function normalizeByBatch(
   { tf, backend }: TensorFlowRuntime,
@@ -49,14 +50,14 @@ export function normalizeByBatch(
 }
 
 /**
- * Factor from the variance that TensorFlow reports, which is divided by count - 1 (or 1 if the count is 1), to the
- * biased variance, which TensorFlow normalizes with and Keras 3 averages.
+ * Returns the factor that converts the variance that TensorFlow reports, in which the sum of squares is divided by
+ * max(1, count - 1), to the biased variance, with which TensorFlow normalizes and which Keras 3 averages.
  */
 export function biasedVarianceFactor(count: number): number {
   return Math.max(1, count - 1) / count;
 }
 
-/** Normalizes each channel by given statistics. Not differentiable. */
+/** Normalizes each channel with the given statistics. Not differentiable. */
 export function normalizeByMoving(
   { backend }: TensorFlowRuntime,
   x: Tensor4D,

@@ -1,23 +1,23 @@
-// Layers with TensorFlow's own gradient operations, where tfjs's gradients are slower or missing.
+// Layers that use TensorFlow's gradient operations because the gradients in tfjs are slower or missing.
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { runOperation, type TensorFlowJs, type TensorFlowRuntime } from '../runtime.js';
 
 interface ForwardOutput<Output extends Tensor> {
   value: Output;
-  /** Tensors that the gradient needs; kept until it is computed. */
+  /** Tensors that are kept for the computation of the gradients. */
   saved: Tensor[];
-  /** One gradient per input. */
+  /** Returns one gradient per input. */
   gradientsOf: (upstream: Output, saved: Tensor[]) => Tensor[];
 }
 
-/** Computes a function that defines its own gradient. */
+/** Calls a function that defines its gradient explicitly. */
 export function withGradient<Inputs extends Tensor[], Output extends Tensor>(
   tf: TensorFlowJs,
   inputs: Inputs,
   forward: (...inputs: Inputs) => ForwardOutput<Output>,
 ): Output {
   const compute = tf.customGrad<Output>((...inputsAndSave) => {
-    // tfjs passes the inputs and then the function that saves tensors, and types both as one list.
+    // tfjs passes the inputs followed by the function that saves tensors, and types them as a single list.
     const save = inputsAndSave.at(-1) as (tensors: Tensor[]) => void;
     const { value, saved, gradientsOf } = forward(...(inputsAndSave.slice(0, -1) as Inputs));
     save(saved);
@@ -52,8 +52,9 @@ export function addBias<Shape extends Tensor>({ tf, backend }: TensorFlowRuntime
 }
 
 /**
- * Sums the softmax cross-entropy of the logits over the images.
- * @param labelSmoothing share of each label that is spread over all classes, as in Keras's CategoricalCrossentropy
+ * Returns the softmax cross-entropy of the logits, summed over the images.
+ * @param labelSmoothing fraction of each label that is spread evenly over all classes, as in Keras's
+ *   CategoricalCrossentropy
  */
 export function crossEntropySum(
   runtime: TensorFlowRuntime,
@@ -68,7 +69,7 @@ export function crossEntropySum(
       tf.oneHot(labels, logits.shape[1], 1 - labelSmoothing + spread, spread, 'float32') as Tensor2D;
     let losses: Tensor;
     let gradient: Tensor2D;
-    // On GPUs TensorFlow has no deterministic kernels for its own cross-entropies and refuses them.
+    // On GPUs, TensorFlow has no deterministic kernels for its cross-entropy operations and therefore rejects them.
     if (backend.isUsingGpuDevice) [losses, gradient] = deterministicCrossEntropy(runtime, logits, targets());
     else if (labelSmoothing > 0) [losses, gradient] = crossEntropyOfTargets(runtime, logits, targets());
     else [losses, gradient] = crossEntropyOfLabels(runtime, logits, labels);
@@ -80,7 +81,7 @@ export function crossEntropySum(
   });
 }
 
-/** Each image's loss, and the gradient of their sum. */
+/** The loss of each image, and the gradient of the summed loss with respect to the logits. */
 type LossesAndGradient = [losses: Tensor, gradient: Tensor2D];
 
 function crossEntropyOfLabels({ backend }: TensorFlowRuntime, logits: Tensor2D, labels: Tensor1D): LossesAndGradient {
@@ -93,7 +94,7 @@ function crossEntropyOfTargets({ backend }: TensorFlowRuntime, logits: Tensor2D,
   return runOperation(backend, 'SoftmaxCrossEntropyWithLogits', float32, [logits, targets], 2) as LossesAndGradient;
 }
 
-/** Uses operations that are deterministic on GPUs. The losses are not yet summed over the classes. */
+/** Uses operations that are deterministic on GPUs. Returns the losses per image and class. */
 function deterministicCrossEntropy(
   { tf, backend }: TensorFlowRuntime,
   logits: Tensor2D,

@@ -1,4 +1,4 @@
-// Preprocessing on the device, so that images are uploaded as bytes. Has the same bits as fillInput.
+// Preprocessing on the device, so that images can be uploaded as bytes. Produces the same bits as fillInput.
 import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
 import type { Preprocessing } from '../../../../shared/dataset/image-batch.js';
 import { inputTransformOf } from '../../../../shared/dataset/input-transform.js';
@@ -6,7 +6,7 @@ import { imageChannels } from '../../../../shared/network/layout.js';
 import { runOperation, type TensorFlowRuntime } from '../runtime.js';
 
 /**
- * Computes the network's input, channels blue, green, red, from bytes.
+ * Computes the network's input, with the channels in the order blue, green, red, from bytes.
  * @param images uint8, [images, row, column, channel], channels red, green, blue
  */
 export function preprocess({ tf, backend }: TensorFlowRuntime, images: Tensor, preprocessing: Preprocessing): Tensor4D {
@@ -22,6 +22,6 @@ export function preprocess({ tf, backend }: TensorFlowRuntime, images: Tensor, p
     ? tf.scalar(divide[0])
     : tf.tensor1d(divide.toReversed());
   const centered = tf.sub(tf.reverse(raw, 3), means);
-  // Not RealDiv: in a graph, TensorFlow replaces it by a multiplication with the reciprocal, which has other bits.
+  // Not RealDiv: in a graph, TensorFlow replaces it with a multiplication by the reciprocal, which changes bits.
   return runOperation(backend, 'DivNoNan', { T: { type: 'float32' } }, [centered, divisor], 1)[0] as Tensor4D;
 }

@@ -1,5 +1,5 @@
-// The ResNet as functions of tensors: the gradient of a slice and the evaluation. They return only tensors and read
-// none back, so that they can also be traced into a TensorFlow graph.
+// The ResNet as functions of tensors: gradient of a slice, and evaluation. The functions return only tensors and never
+// read their values, so they can also be traced into a TensorFlow graph.
 import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
 import type { Preprocessing } from '../../../../shared/dataset/image-batch.js';
 import type {
@@ -20,7 +20,7 @@ import { addBias, crossEntropySum, relu } from './differentiable.js';
 import { preprocess } from './preprocessing.js';
 import type { TensorFlowJs, TensorFlowRuntime } from '../runtime.js';
 
-/** Sums over images. */
+/** Sums over the images of a batch. */
 export type SumTensors = {
   lossSum: Tensor;
   correctCount: Tensor;
@@ -40,11 +40,11 @@ export type GradientTensors = SumTensors & {
 export interface ResNetOptions {
   layout: ModelLayout;
   preprocessing: Preprocessing;
-  /** Share of a label that gradientOf spreads over all classes. */
+  /** Fraction of each label that gradientOf spreads evenly over all classes. */
   labelSmoothing: number;
   /**
-   * Power of two by which the loss is multiplied before the backward pass and the gradient divided after it, because
-   * small gradients underflow in float16. 1 adds no operations.
+   * Power of two by which the loss is multiplied before the backward pass, and by which the gradient is divided
+   * afterwards, because small gradients underflow in float16. A scale of 1 adds no operations.
    */
   lossScale: number;
 }
@@ -54,13 +54,13 @@ type Arrays = ReadonlyMap<ArrayLayout, Tensor>;
 /** A convolution followed by its batch norm. */
 type ConvolveAndNormalize = (x: Tensor4D, conv: ConvLayer, bn: BatchNormLayer) => Tensor4D;
 
-/** The caller disposes of the tensors that its methods return. */
+/** The network. The caller must dispose of the tensors that the methods return. */
 export class ResNet {
   readonly #runtime: TensorFlowRuntime;
   readonly #tf: TensorFlowJs;
   readonly #options: ResNetOptions;
   readonly #layout: ModelLayout;
-  /** Convolutions with a batch norm, in the order of the statistics vector. */
+  /** Convolutions that are followed by a batch norm, in the order of the statistics vector. */
   readonly #normalizedConvolutions: readonly ConvLayer[];
 
   constructor(runtime: TensorFlowRuntime, options: ResNetOptions) {
@@ -73,7 +73,7 @@ export class ResNet {
   }
 
   /**
-   * Forward and backward pass, with the slice's own batch-norm statistics.
+   * Runs the forward and backward pass. Batch norm uses the statistics of the slice.
    * @param weights the trainable vector
    * @param images uint8, [images, row, column, channel], channels red, green, blue
    * @param labels int32
@@ -82,7 +82,7 @@ export class ResNet {
     return this.#tf.tidy(() => this.#gradientOf(weights, images, labels));
   }
 
-  /** Forward pass with the moving statistics. */
+  /** Runs the forward pass with the moving statistics. */
   evaluate(weights: Tensor1D, movingStatistics: Tensor1D, images: Tensor, labels: Tensor1D): EvaluationTensors {
     return this.#tf.tidy(() => this.#evaluate(weights, movingStatistics, images, labels));
   }
@@ -91,7 +91,7 @@ export class ResNet {
     const tf = this.#tf;
     const { labelSmoothing, lossScale } = this.#options;
     const parameters = this.#split(weights, this.#layout.trainable);
-    // Besides the loss, the loss function computes these tensors, which are kept from tfjs's cleanup of the gradient.
+    // The loss function also computes these tensors. They must survive the cleanup that follows tfjs's gradient.
     const statistics: ChannelStatistics[] = [];
     const correctCounts: Tensor[] = [];
     const lossOf = () => {
@@ -126,7 +126,10 @@ export class ResNet {
     return { lossSum, correctCount: this.#countCorrect(logits, labels), logits };
   }
 
-  /** Normalizes by the batch's statistics. These cancel the convolutions' biases, so the biases are omitted. */
+  /**
+   * Forward pass that normalizes with the statistics of the batch. These cancel the biases of the convolutions, so the
+   * biases are omitted.
+   */
   #batchForward(images: Tensor, parameters: Arrays, report: (statistics: ChannelStatistics) => void): Tensor2D {
     const { bnEpsilon } = this.#layout.spec;
     return this.#forward(images, parameters, (x, conv, bn) => {
@@ -135,7 +138,7 @@ export class ResNet {
     });
   }
 
-  /** Returns the logits. */
+  /** Runs the network and returns the logits. */
   #forward(images: Tensor, parameters: Arrays, convolveAndNormalize: ConvolveAndNormalize): Tensor2D {
     const tf = this.#tf;
     const runtime = this.#runtime;
@@ -167,10 +170,10 @@ export class ResNet {
   }
 
   /**
-   * Takes every second row and column and pads the channels with zeros on each side, a quarter of the new width each.
+   * Takes every second row and column, and pads the channels with zeros: a quarter of the new channels on each side.
    */
   #subsample(x: Tensor4D, channels: number): Tensor4D {
-    // Average pooling over one pixel. A strided slice would be the same, but tfjs has no gradient for it.
+    // Average pooling with a window of one pixel. A strided slice would do the same, but tfjs has no gradient for it.
     const sampled = this.#tf.avgPool(x, 1, 2, 'valid');
     const zeros: [number, number] = [channels / 4, channels / 4];
     return this.#tf.pad4d(sampled, [[0, 0], [0, 0], [0, 0], zeros]);
@@ -196,7 +199,7 @@ export class ResNet {
   #joinStatistics(statistics: readonly ChannelStatistics[], imageCount: number, parameters: Arrays): Tensor1D {
     const tf = this.#tf;
     const raw = this.#join(statistics.flatMap(({ mean, variance }) => [mean, variance]));
-    // One multiplication and one addition over the whole vector: × 1 and + 0 change no bit.
+    // One multiplication and one addition for the whole vector. Where no correction is needed, × 1 and + 0 are exact.
     const factors = this.#normalizedConvolutions.flatMap(({ outputChannels, outputSize }) => {
       const toBiased = biasedVarianceFactor(imageCount * outputSize * outputSize);
       return [...Array<number>(outputChannels).fill(1), ...Array<number>(outputChannels).fill(toBiased)];
@@ -215,7 +218,7 @@ function scaleAndShift(parameters: Arrays, layer: BatchNormLayer): ScaleAndShift
   return { gamma: vectorIn(parameters, layer.gamma), beta: vectorIn(parameters, layer.beta) };
 }
 
-// The map is made from the layout's arrays, so every array exists and has the rank that its layer needs.
+// The map is built from the arrays of the layout, so every array exists and has the rank that its layer requires.
 function kernelIn(arrays: Arrays, array: ArrayLayout): Tensor4D {
   return arrays.get(array) as Tensor4D;
 }

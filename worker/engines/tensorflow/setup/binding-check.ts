@@ -1,11 +1,14 @@
-// Checks in a separate process whether a compiled binding can be loaded and computes correctly.
+// Checks, in a separate process, whether a compiled binding can be loaded and computes correctly.
 import { z } from 'zod';
 import { messageOf } from '../../../../shared/errors.js';
 import type { SetupHost, Tool } from './setup-host.js';
 
 export type BindingCheck = { works: true; tensorFlow: string; usesGpu: boolean } | { works: false; reason: string };
 
-/** A convolution with a known result: ones over an 8×8 image of ones, 3 channels to 2, sum to 2904. */
+/**
+ * Returns a command that computes a convolution with a known result: an 8×8 image of ones with 3 channels and a filter
+ * of ones with 2 output channels. The sum of the output is 2904.
+ */
 export function bindingCheckTool(packageName: string, folder: string): Tool {
   const script = `
     const util = require('node:util');
@@ -19,7 +22,7 @@ export function bindingCheckTool(packageName: string, folder: string): Tool {
   return { program: process.execPath, args: ['-e', oneLine], cwd: folder, env: { TF_CPP_MIN_LOG_LEVEL: '1' } };
 }
 
-/** @param folder whose node_modules hold the package */
+/** Checks the binding of a package. @param folder the folder whose node_modules contains the package */
 export async function checkBinding(
   packageName: string,
   folder: string,
@@ -42,7 +45,7 @@ export async function checkBinding(
 
 const checkOutput = z.object({ sum: z.number(), tensorFlow: z.string(), usesGpu: z.boolean() });
 
-/** The end of a tool's output, for error messages. */
+/** Returns the last lines of a tool's output, for error messages. */
 export function lastLines(output: string): string {
   const lines = output.trimEnd().split('\n').slice(-15);
   return lines.map((line) => `  ${line}`).join('\n');

@@ -1,4 +1,4 @@
-// The machine that TensorFlow is installed on: its programs, its disk space and its kind.
+// The machine on which TensorFlow is installed: platform, programs and disk space.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, existsSync } from 'node:fs';
@@ -6,17 +6,17 @@ import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf } from '../../../../shared/errors.js';
 
-/** A program to run, without a shell. */
+/** A program to run directly, without a shell. */
 export interface Tool {
   program: string;
   args: readonly string[];
   cwd?: string;
-  /** Added to this process's environment. */
+  /** Variables to add to the environment of this process. */
   env?: Readonly<Record<string, string>>;
 }
 
 export interface ToolResult {
-  /** 0 for success; null if it did not start or was ended by a signal. */
+  /** Exit status, 0 for success; null if the program did not start or was terminated by a signal. */
   exitStatus: number | null;
   standardOutput: string;
   /** Standard output and standard error, interleaved. */
@@ -26,18 +26,18 @@ export interface ToolResult {
 export interface ToolOptions {
   /** File to append the output to. */
   logFile?: string;
-  /** Let the tool draw its progress bar on this process's terminal. Its output is not captured then. */
+  /** Let the tool draw its progress bar on the terminal. Its output is not captured in this case. */
   ownsTerminal?: boolean;
 }
 
 export interface SetupHost {
   platform: NodeJS.Platform;
   architecture: string;
-  /** Undefined for other C libraries. */
+  /** Version of glibc; undefined for other C libraries. */
   glibcVersion: string | undefined;
   isTerminal: boolean;
   run(tool: Tool, options?: ToolOptions): Promise<ToolResult>;
-  /** Free bytes on the disk of a folder, which need not exist yet. */
+  /** Returns the free bytes on the disk of a folder. The folder need not exist yet. */
   freeBytes(folder: string): Promise<number>;
   exists(path: string): boolean;
 }
@@ -60,7 +60,7 @@ export function thisMachine(): SetupHost {
   };
 }
 
-/** The command line to type in a shell. */
+/** Formats a tool as a command line for a shell. */
 export function shellLine({ program, args, cwd, env }: Tool): string {
   const quoted = [program, ...args].map((word) =>
     /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`,
@@ -91,7 +91,7 @@ async function runTool(tool: Tool, options: ToolOptions = {}): Promise<ToolResul
     const [exitStatus] = (await once(child, 'close')) as [number | null];
     return { ...result, exitStatus };
   } catch (error) {
-    // The tool did not start: once() rejects on the child's error event.
+    // The tool did not start. In this case, once() rejects because of the child's error event.
     return { ...result, output: messageOf(error) };
   } finally {
     log?.end();

@@ -1,16 +1,16 @@
-// What a machine needs for the installation of TensorFlow, and how to get what is missing.
+// Prerequisites for installing TensorFlow, and how to install the missing ones.
 import { LockstepError } from '../../../../shared/errors.js';
 import type { TensorFlowFlavor } from '../install-folder.js';
 import type { SetupHost, Tool } from './setup-host.js';
 
 const gigabyte = 1e9;
 
-/** Peak disk usage: unpacked wheels and the last download. Measured: 1.7 and 9.0 GB. */
+/** Required disk space: peak usage (unpacked wheels and the last download; measured: 1.7 and 9.0 GB) plus a margin. */
 const neededBytes: Record<TensorFlowFlavor, number> = { cpu: 2.5 * gigabyte, gpu: 11 * gigabyte };
 
 interface Prerequisite {
   name: string;
-  /** Command that succeeds if it is installed. */
+  /** Command that succeeds if the prerequisite is installed. */
   probe: Tool;
   remedy: string;
 }
@@ -38,11 +38,11 @@ const prerequisites: readonly Prerequisite[] = [
   },
 ];
 
-/** The first pip that supports wheels for a glibc version, such as TensorFlow's. */
+/** The first pip version that supports wheels for a specific glibc version, such as those of TensorFlow. */
 const minPip = [20, 3] as const;
 const minGlibc = [2, 27] as const;
 
-/** Throws `setup-failed` if there is no TensorFlow for this kind of machine. */
+/** Throws `setup-failed` if TensorFlow is not available for this platform. */
 export function assertSupportedMachine(flavor: TensorFlowFlavor, host: SetupHost): void {
   const { platform, architecture, glibcVersion } = host;
   const unsupported = (what: string) => {
@@ -63,7 +63,7 @@ export function assertSupportedMachine(flavor: TensorFlowFlavor, host: SetupHost
   }
 }
 
-/** Throws `setup-failed`, listing everything that is missing and how to get it. */
+/** Throws `setup-failed` if prerequisites are missing. The message lists them and how to get them. */
 export async function assertPrerequisites(flavor: TensorFlowFlavor, home: string, host: SetupHost): Promise<void> {
   const missing = await missingPrerequisites(flavor, home, host);
   if (missing.length === 0) return;
@@ -73,13 +73,13 @@ export async function assertPrerequisites(flavor: TensorFlowFlavor, home: string
   );
 }
 
-/** Lists everything that is missing as `NAME: how to get it`. */
+/** Returns the missing prerequisites, each as `NAME: how to get it`. */
 export async function missingPrerequisites(flavor: TensorFlowFlavor, home: string, host: SetupHost): Promise<string[]> {
   const missing: string[] = [];
   for (const { name, probe, remedy } of prerequisites) {
     const { exitStatus, standardOutput } = await host.run(probe);
     if (exitStatus !== 0) missing.push(`${name}: ${remedy}`);
-    // "pip 23.2.1 from …"
+    // The output has the form "pip 23.2.1 from …".
     else if (name === 'pip' && isOlder(standardOutput.split(' ')[1] ?? '', minPip)) {
       missing.push(`pip ${minPip.join('.')} or newer: python3 -m pip install --upgrade pip`);
     }

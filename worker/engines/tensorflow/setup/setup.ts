@@ -1,6 +1,6 @@
-// Installs TensorFlow in a folder outside any checkout: tfjs-node's sources from npm, the TensorFlow library from its
-// Python wheel, and the binding between them, compiled here. The package's own install script downloads TensorFlow 2.9
-// with CUDA 11 from a host that closed networks cannot reach.
+// Installs TensorFlow in a folder outside any checkout: the sources of tfjs-node from npm, the TensorFlow library from
+// its Python wheel, and the binding between them, which is compiled locally. The install script of the npm package is
+// not used, because it downloads TensorFlow 2.9 with CUDA 11 from a host that restricted networks cannot reach.
 import { appendFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { LockstepError, messageOf, systemCodeOf } from '../../../../shared/errors.js';
@@ -17,11 +17,12 @@ import { assertPrerequisites, assertSupportedMachine } from './setup-prerequisit
 
 const tensorFlowVersion = '2.21.0';
 const tfjsVersion = '4.22.0';
-/** Node-API's headers as a package, so that Node's own headers are not required. */
+/** npm package with the Node-API headers, so that the headers of Node need not be installed. */
 const nodeApiHeaders = 'node-api-headers@1.9.0';
 
 /**
- * CUDA libraries that TensorFlow's wheel requires ("and-cuda"), pinned because another cuDNN may compute other bits.
+ * CUDA libraries that TensorFlow's wheel requires (its extra "and-cuda"). Pinned, because another version of cuDNN may
+ * compute different bits.
  */
 const cudaWheels = [
   'nvidia-cublas-cu12==12.9.3.13',
@@ -41,10 +42,11 @@ const cudaWheels = [
 export interface SetupRequest {
   flavor: TensorFlowFlavor;
   /**
-   * Build the bindings of both packages with this flavor's library, to test the package for GPUs on other machines.
+   * Build the bindings of both npm packages with the library of this flavor, to test the GPU package on machines
+   * without a GPU.
    */
   bothPackages: boolean;
-  /** From lockstepHome. */
+  /** Folder returned by lockstepHome. */
   home: string;
   /** Rebuild an existing installation. */
   force: boolean;
@@ -54,7 +56,7 @@ export interface SetupRequest {
 
 interface Step {
   title: string;
-  /** The equivalent shell commands. */
+  /** Equivalent shell commands, printed in a dry run. */
   shell: string[];
   run(): Promise<void>;
 }
@@ -68,8 +70,8 @@ export async function detectFlavor(host: SetupHost): Promise<TensorFlowFlavor> {
 }
 
 /**
- * Installs TensorFlow, unless a working installation exists. The folder appears only when it is complete.
- * Throws `setup-failed` with the step, the tool's last lines of output and a remedy.
+ * Installs TensorFlow unless a working installation exists. The folder appears only once the installation is complete.
+ * Throws `setup-failed` with the step that failed, the last lines of the tool's output and a remedy.
  * @param print prints a line for the user
  */
 export async function setUpTensorFlow(
@@ -134,7 +136,7 @@ export async function setUpTensorFlow(
   }
 }
 
-/** Returns the check of the first package that does not work, else that of the first package. */
+/** Checks all packages. Returns the result for the first one that does not work, or else for the first package. */
 async function checkAll(
   packages: readonly string[],
   folder: string,
@@ -157,7 +159,7 @@ function networkRemedy(registry: string, setting: string): string {
   return `check that this machine can reach ${registry} (${setting} sets a mirror), then run setup-tensorflow again`;
 }
 
-/** A step that runs one tool and logs its output, or lets it draw its progress bar on the terminal. */
+/** Creates a step that runs a tool and logs its output, or lets the tool draw its progress bar on the terminal. */
 function toolStep(
   title: string,
   tool: Tool,
@@ -257,7 +259,10 @@ function npmInstall(folder: string, packages: readonly string[]): Tool {
   return { program: 'npm', args: ['install', ...options, ...packages] };
 }
 
-/** Downloads wheels for Python 3.12 with any Python, because their native libraries do not depend on it. */
+/**
+ * Returns a command that downloads wheels for Python 3.12 with any Python version. The native libraries in the wheels
+ * do not depend on Python.
+ */
 function pipInstall(folder: string, wheels: readonly string[]): Tool {
   const forPython312 = ['--python-version', '3.12', '--implementation', 'cp', '--abi', 'cp312'];
   const options = ['--target', join(folder, 'python'), '--no-deps', '--no-compile', '--only-binary=:all:'];
@@ -265,7 +270,7 @@ function pipInstall(folder: string, wheels: readonly string[]): Tool {
     program: 'python3',
     args: ['-m', 'pip', 'install', ...options, ...forPython312, ...wheels],
     env: {
-      TMPDIR: folder, // pip unpacks the wheels in it, and /tmp may be too small
+      TMPDIR: folder, // pip unpacks the wheels here, because /tmp may be too small
       PIP_USER: '0',
       PIP_REQUIRE_VIRTUALENV: '0',
       PIP_ROOT_USER_ACTION: 'ignore',
@@ -286,7 +291,7 @@ function compileBinding(packageName: string, folder: string): Tool {
     join(sources, 'tfjs_backend.cc'),
     join(sources, 'tfjs_binding.cc'),
     ...tensorFlowLibraries.map((library) => join('python', 'tensorflow', library)),
-    // Relative to the binding, so that the installation can be moved. TensorFlow locates CUDA relative to itself, too.
+    // Relative to the binding, so that the installation can be moved. TensorFlow also locates CUDA by a relative path.
     '-Wl,-rpath,$ORIGIN/../../../../../python/tensorflow',
     '-o',
     bindingPath(packageName),
@@ -294,14 +299,14 @@ function compileBinding(packageName: string, folder: string): Tool {
   return { program: 'g++', args, cwd: folder };
 }
 
-/** Path in the folder of an installation. */
+/** Returns the path of a binding relative to the installation folder. */
 function bindingPath(packageName: string): string {
   return join('node_modules', packageName, bindingInPackage);
 }
 
 /**
- * Keeps only the libraries from the wheels, their licenses, and the compiler that XLA calls on GPUs: 0.9 of 1.3 GB, and
- * 5.3 of 8.4 GB for GPUs.
+ * Deletes everything from the wheels except the libraries, their licenses, and the compiler that XLA calls on GPUs.
+ * Keeps 0.9 of 1.3 GB, or 5.3 of 8.4 GB for GPUs.
  */
 async function keepLibraries(folder: string): Promise<void> {
   const python = join(folder, 'python');
@@ -318,7 +323,7 @@ async function keepOnly(folder: string, keeps: (name: string) => boolean): Promi
   await Promise.all(others.map((name) => rm(join(folder, name), { recursive: true })));
 }
 
-/** Names in a folder; none if it does not exist. */
+/** Returns the names of the entries in a folder; an empty list if the folder does not exist. */
 async function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: unknown) => {
     if (systemCodeOf(error) === 'ENOENT' || systemCodeOf(error) === 'ENOTDIR') return [];
@@ -330,7 +335,7 @@ function onDevice({ usesGpu }: { usesGpu: boolean }): string {
   return usesGpu ? ' on the GPU' : ' on the CPU';
 }
 
-/** Replaces the old folder. */
+/** Replaces the old installation with the new one. */
 async function moveIntoPlace(staging: string, folder: string): Promise<void> {
   const old = `${folder}.old-${process.pid}`;
   await rename(folder, old).catch((error: unknown) => {
@@ -340,7 +345,7 @@ async function moveIntoPlace(staging: string, folder: string): Promise<void> {
   await rm(old, { recursive: true, force: true });
 }
 
-/** Removes the folders of killed installations, whose names end with their process IDs. */
+/** Removes the folders of installations that were killed. The folder names end with process IDs. */
 async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await namesIn(dirname(folder))) {
     const suffix = name.startsWith(basename(folder)) ? name.slice(basename(folder).length) : '';
@@ -353,7 +358,7 @@ async function removeAbandoned(folder: string): Promise<void> {
 
 function isRunning(processId: number): boolean {
   try {
-    return process.kill(processId, 0); // signal 0 only checks
+    return process.kill(processId, 0); // signal 0 only checks whether the process exists
   } catch (error) {
     return systemCodeOf(error) === 'EPERM';
   }

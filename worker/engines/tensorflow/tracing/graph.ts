@@ -1,6 +1,6 @@
-// A TensorFlow graph as plain objects, which the recorder builds, passes rewrite and a SavedModel stores. Pure.
+// A TensorFlow graph as plain objects: the recorder builds it, passes rewrite it, and saved-model.ts stores it. Pure.
 
-/** An attribute of an operation. Plural kinds are lists. */
+/** An attribute of an operation. Kinds with plural names are lists. */
 export type Attribute =
   | { kind: 'type'; value: number }
   | { kind: 'int'; value: number }
@@ -14,7 +14,7 @@ export type Attribute =
 
 export type Attributes = Readonly<Record<string, Attribute>>;
 
-/** Values of a constant in JavaScript's memory. */
+/** Values of a constant, in JavaScript memory. */
 export type ConstantValues = Float32Array | Int32Array | Uint8Array;
 
 export interface TensorType {
@@ -23,32 +23,32 @@ export interface TensorType {
   shape: readonly number[];
 }
 
-/** An output of a node, which other nodes take as input. */
+/** An output of a node, which other nodes can take as an input. */
 export interface GraphTensor extends TensorType {
   readonly node: GraphNode;
-  /** Index among the node's outputs. */
+  /** Zero-based index among the node's outputs. */
   readonly index: number;
 }
 
 export interface GraphNode {
-  /** TensorFlow's name of the operation: `Placeholder` for an input, `Const` for a constant. */
+  /** TensorFlow's name for the operation: `Placeholder` for an input of the graph, `Const` for a constant. */
   readonly operation: string;
   readonly inputs: readonly GraphTensor[];
   readonly attributes: Attributes;
   readonly outputs: readonly GraphTensor[];
-  /** Values of a `Const`. */
+  /** Values of a `Const` node; undefined for other nodes. */
   readonly values: ConstantValues | undefined;
 }
 
 export interface Graph {
-  /** In topological order. */
+  /** Nodes in topological order. */
   readonly nodes: readonly GraphNode[];
-  /** Outputs of the placeholders, in the order of the inputs. */
+  /** Outputs of the `Placeholder` nodes, in the order of the graph's inputs. */
   readonly inputs: readonly GraphTensor[];
   readonly outputs: ReadonlyMap<string, GraphTensor>;
 }
 
-/** Rewrites a graph to an equivalent or a less precise one. */
+/** Rewrites a graph to an equivalent or less precise one. */
 export type GraphPass = (graph: Graph) => Graph;
 
 export interface NodeParts {
@@ -87,7 +87,7 @@ export class GraphBuilder {
     return this.add({ operation: 'Const', inputs: [], attributes, outputTypes: [type], values })[0];
   }
 
-  /** Returns the graph without the nodes that no output needs, but with all inputs. */
+  /** Returns the graph. Omits nodes that no output depends on, but keeps all inputs. */
   finish(outputs: ReadonlyMap<string, GraphTensor>): Graph {
     const needed = new Set<GraphNode>();
     const pending = [...outputs.values()].map(({ node }) => node);
@@ -104,8 +104,8 @@ export class GraphBuilder {
 
 /**
  * Rebuilds a graph node by node.
- * @param replace gets a node and its new inputs and returns the tensors that replace the node's outputs
- * @param replaceOutput may add nodes after the replacement of an output of the graph
+ * @param replace takes a node and its new inputs and returns the tensors that replace the node's outputs
+ * @param replaceOutput takes the replacement of a graph output and may add nodes after it
  */
 export function rebuild(
   graph: Graph,
@@ -133,7 +133,7 @@ export function copyNode(node: GraphNode, inputs: readonly GraphTensor[], builde
   return builder.add({ operation, inputs, attributes, outputTypes: outputs, values });
 }
 
-/** Adds a cast, which rounds to nearest, ties to even. */
+/** Adds a cast, which rounds to nearest, with ties to even. */
 export function castTo(tensor: GraphTensor, dataType: number, builder: GraphBuilder): GraphTensor {
   return builder.add({
     operation: 'Cast',

@@ -2,13 +2,15 @@
 import { dataTypes } from '../data-types.js';
 import { castTo, copyNode, rebuild, type GraphBuilder, type GraphPass, type GraphTensor } from './graph.js';
 
-/** Indices of the inputs and outputs whose type is the operation's attribute T. */
+/** Indices of an operation's inputs and outputs whose data type is its attribute T. */
 interface TypedTensors {
   inputs: readonly number[];
   outputs: readonly number[];
 }
 
-/** Operations that can be lowered. FusedBatchNorm's statistics have a separate type, U, and stay float32. */
+/**
+ * Operations that can be lowered. The statistics of FusedBatchNorm have a separate type attribute, U, and stay float32.
+ */
 const lowerable: Readonly<Record<string, TypedTensors>> = {
   Conv2D: { inputs: [0, 1], outputs: [0] },
   Conv2DBackpropInput: { inputs: [1, 2], outputs: [0] },
@@ -26,7 +28,7 @@ const lowerable: Readonly<Record<string, TypedTensors>> = {
   Slice: { inputs: [0], outputs: [0] },
 };
 
-/** Operations that are always lowered. The others in the table are lowered if an input is. */
+/** Operations that are always lowered. Other operations in the table are lowered only if one of their inputs is. */
 const alwaysLowered = new Set(['Conv2D', 'Conv2DBackpropInput', 'Conv2DBackpropFilter']);
 
 /**

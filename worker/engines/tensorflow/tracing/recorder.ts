@@ -1,6 +1,6 @@
-// Runs a function of tensors once and records its TensorFlow operations. Every tfjs kernel of this backend calls only
-// two functions of the native binding: executeOp, and createTensor for values from JavaScript. While the function runs,
-// an object that records these calls replaces the binding. The function really runs, on the given tensors, so all
+// Runs a function of tensors once and records its TensorFlow operations. All tfjs kernels of this backend call only two
+// functions of the native binding: executeOp, and createTensor for values from JavaScript. While the function runs, an
+// object that records these calls replaces the binding. The function is actually executed on the given tensors, so all
 // shapes are known.
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { NativeAttribute, NativeBackend, NativeBinding, TensorFlowRuntime } from '../runtime.js';
@@ -13,8 +13,8 @@ export type NamedTensors = Record<string, Tensor>;
 const recordingBindings = new WeakSet<NativeBinding>();
 
 /**
- * Records what a function does with its inputs. What it does in JavaScript (loops, random numbers, tensors that are not
- * inputs) becomes part of the graph as it was this time.
+ * Records the operations that a function applies to its inputs. The outcome of everything else, such as loops, random
+ * numbers from JavaScript and tensors that are not inputs, becomes a fixed part of the graph.
  * Throws TracingError if the function reads a tensor's values or does anything else that a graph cannot contain.
  */
 export function record<Inputs extends readonly Tensor[]>(
@@ -24,7 +24,7 @@ export function record<Inputs extends readonly Tensor[]>(
 ): Graph {
   if (recordingBindings.has(backend.binding))
     throw new TracingError('a function that is being traced cannot trace another');
-  // Uploads the inputs before recording; otherwise they would become constants.
+  // Uploads the inputs before recording starts; otherwise they would be recorded as constants.
   const inputIds = backend.getInputTensorIds(inputs);
   const recorder = new Recorder(backend, inputs, inputIds);
   return recorder.whileRecording(() => {
@@ -42,7 +42,7 @@ class Recorder {
   readonly #backend: NativeBackend;
   readonly #binding: NativeBinding;
   readonly #builder = new GraphBuilder();
-  /** By the binding's tensor ID, which is never reused. */
+  /** Recorded tensors by the binding's tensor ID, which is never reused. */
   readonly #tensors = new Map<number, GraphTensor>();
 
   constructor(backend: NativeBackend, inputs: readonly Tensor[], inputIds: readonly number[]) {
@@ -50,13 +50,13 @@ class Recorder {
     this.#binding = backend.binding;
     for (const [index, { dataId, shape }] of inputs.entries()) {
       const { dtype } = backend.tensorMap.get(dataId);
-      // If a tensor is given twice, the function reads only its first placeholder.
+      // If the same tensor is passed twice, the function reads only the first placeholder.
       const input = this.#builder.addInput({ dataType: dtype, shape });
       if (!this.#tensors.has(inputIds[index])) this.#tensors.set(inputIds[index], input);
     }
   }
 
-  /** Runs an action while this recorder replaces the binding. */
+  /** Runs an action with the binding replaced by this recorder. */
   whileRecording<Result>(action: () => Result): Result {
     const backend = this.#backend;
     const getInputTensorIds = backend.getInputTensorIds.bind(backend);
@@ -83,7 +83,7 @@ class Recorder {
     if (found === undefined) throw new TracingError(`the output ${name} was not computed by recorded operations`);
     const isInput = found.node.operation === 'Placeholder';
     if (!isInput) return found;
-    // TensorFlow cannot fetch a tensor that is fed.
+    // TensorFlow cannot fetch a tensor that it is fed, so an output that is an input needs an Identity.
     const attributes = { T: { kind: 'type', value: found.dataType } } as const;
     return this.#builder.add({ operation: 'Identity', inputs: [found], attributes, outputTypes: [found] })[0];
   }
@@ -92,7 +92,7 @@ class Recorder {
     return this.#builder.finish(outputs);
   }
 
-  /** The binding is frozen, so this makes a new object with all of its properties. */
+  /** Returns a recording version of the binding. The binding is frozen, so this is a new object with its properties. */
   #recordingBinding(): NativeBinding {
     const binding = this.#binding;
     const members = Object.getOwnPropertyNames(binding).map(
@@ -146,7 +146,7 @@ class Recorder {
     return recording as unknown as NativeBinding;
   }
 
-  /** Records tensors that the function uses but that are not its inputs as constants. */
+  /** Records as constants those tensors that the function uses but that are not among its inputs. */
   #captureUnknown(tensors: readonly Tensor[], ids: readonly number[]): void {
     for (const [index, id] of ids.entries()) {
       if (this.#tensors.has(id)) continue;

@@ -1,8 +1,8 @@
-// Rewrites a float32 graph so that convolutions multiply numbers of a 16-bit type and add in float32. Pure.
+// Rewrites a float32 graph so that convolutions multiply 16-bit numbers and accumulate in float32. Pure.
 import { dataTypes } from '../data-types.js';
 import { castTo, copyNode, rebuild, type GraphBuilder, type GraphPass, type GraphTensor } from './graph.js';
 
-/** Indices of the inputs that an operation multiplies. The others are shapes. */
+/** Indices of the inputs that each operation multiplies. Its other inputs are shapes. */
 const multiplied: Readonly<Record<string, readonly number[]>> = {
   Conv2D: [0, 1],
   Conv2DBackpropInput: [1, 2],
@@ -10,9 +10,9 @@ const multiplied: Readonly<Record<string, readonly number[]>> = {
 };
 
 /**
- * Rounds the operands of convolutions and their gradients to the 16-bit type; everything stays float32. The product of
- * two such numbers is exact in float32, so this emulates a unit that multiplies the 16-bit type and adds in float32,
- * for processors whose unit is slow or missing. Each tensor is rounded only once.
+ * Rounds the operands of convolutions and their gradients to values of the 16-bit type, but stores all tensors as
+ * float32. The product of two such values is exact in float32, so this emulates a unit that multiplies 16-bit numbers
+ * and accumulates in float32, for processors on which this unit is slow or missing. Each tensor is rounded only once.
  */
 export function roundOperands(type: 'bfloat16' | 'float16'): GraphPass {
   const roundedType = dataTypes[type];

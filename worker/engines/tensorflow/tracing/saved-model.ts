@@ -2,16 +2,16 @@
 import type { ProtobufMessage, TensorFlowMessages } from '../runtime.js';
 import type { Attribute, ConstantValues, Graph, GraphNode, GraphTensor } from './graph.js';
 
-/** GraphDef version that TensorFlow 2 reads: see its core/public/version.h. */
+/** GraphDef version that TensorFlow 2 can read: see tensorflow/core/public/version.h. */
 const graphVersion = 1000;
 export const savedModelTag = 'serve';
 export const savedModelFile = 'saved_model.pb';
 
 export interface SavedGraph {
   bytes: Uint8Array;
-  /** Names by which TensorFlow is fed the graph's inputs. */
+  /** Names of the graph's inputs, for feeding them to TensorFlow. */
   inputNames: readonly string[];
-  /** Names of the graph's outputs, in the order of its map. */
+  /** Names of the graph's outputs, in the order of the graph's map of outputs. */
   outputNames: readonly string[];
 }
 
@@ -28,7 +28,7 @@ class Writer {
   }
 
   write(graph: Graph): SavedGraph {
-    // Node names contain the operation, so that it appears in TensorFlow's error messages.
+    // Node names contain the operation, so that TensorFlow's error messages show it.
     for (const [index, node] of graph.nodes.entries()) this.#names.set(node, `${node.operation}_${index}`);
     const inputNames = graph.inputs.map((tensor) => this.#tensorName(tensor));
     const outputNames = [...graph.outputs.values()].map((tensor) => this.#tensorName(tensor));

@@ -1,8 +1,8 @@
-// Removes redundant computations from a graph without changing a bit of any output. Pure.
+// Removes redundant computations from a graph. All outputs stay bit-identical. Pure.
 import { dataTypes } from '../data-types.js';
 import { copyNode, rebuild, type Graph, type GraphNode, type GraphTensor } from './graph.js';
 
-/** Operations with a different result each time, which are never merged. */
+/** Operations that return a different result on each run; they are never merged. */
 const random = /Random|Multinomial|Dropout|TruncatedNormal|StatelessParameterizedTruncatedNormal/;
 
 /**
@@ -20,14 +20,14 @@ export function simplify(graph: Graph): Graph {
       const key = random.test(node.operation) ? null : keyOf(node, inputs, numberOf);
       const twin = key === null ? undefined : known.get(key);
       if (twin !== undefined) return twin;
-      // A reshape of a reshape uses the input of the first.
+      // The second of two successive reshapes takes the input of the first.
       const [first, ...rest] = inputs;
       const isChain = node.operation === 'Reshape' && first.node.operation === 'Reshape';
       const outputs = copyNode(node, isChain ? [first.node.inputs[0], ...rest] : inputs, builder);
       if (key !== null) known.set(key, outputs);
       return outputs;
     },
-    // TensorFlow cannot fetch a tensor that is fed, so an output that is an input keeps its Identity.
+    // TensorFlow cannot fetch a tensor that it is fed, so an output that is an input keeps its Identity.
     (replaced, original, builder) =>
       replaced.node.operation === 'Placeholder' ? copyNode(original.node, [replaced], builder)[0] : replaced,
   );
@@ -56,7 +56,7 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((extent, axis) => extent === b[axis]);
 }
 
-/** Equal for nodes that compute the same values. */
+/** Returns a key that is equal for nodes that compute the same values. */
 function keyOf(node: GraphNode, inputs: readonly GraphTensor[], numberOf: (node: GraphNode) => number): string {
   const sources = inputs.map((input) => `${numberOf(input.node)}:${input.index}`);
   const { values } = node;
@@ -64,7 +64,7 @@ function keyOf(node: GraphNode, inputs: readonly GraphTensor[], numberOf: (node:
   return JSON.stringify([node.operation, sources, node.attributes, node.outputs[0]?.shape, bytes]);
 }
 
-/** Numbers nodes in the order of the calls. */
+/** Returns a function that numbers nodes in the order in which it first receives them. */
 function numbering(): (node: GraphNode) => number {
   const numbers = new Map<GraphNode, number>();
   return (node) => {

@@ -1,4 +1,4 @@
-// A function of tensors as a TensorFlow graph: a single call into TensorFlow for any number of operations.
+// A function of tensors compiled to a TensorFlow graph, so that any number of operations takes a single call.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,22 +17,22 @@ export interface TracedFunction<Inputs extends readonly Tensor[], Outputs extend
   readonly graph: Graph;
   /**
    * Runs the graph. The caller, or tidy, must dispose of the outputs.
-   * Throws TracingError unless number, shapes and types of the inputs are those of the traced ones.
+   * Throws TracingError unless the number, shapes and types of the inputs match those used for tracing.
    */
   call(...inputs: Inputs): Outputs;
-  /** Releases the graph. It is not called again. */
+  /** Releases the graph. The function must not be called afterwards. */
   dispose(): void;
 }
 
 /**
- * Traces a function of tensors: runs it once on the given inputs, records the operations, and loads them as a graph.
- * Calls then take inputs of the same shapes and types.
+ * Traces a function of tensors: runs it once on the given inputs, records its operations, and loads them as a graph.
+ * Calls must pass inputs with the same shapes and types.
  *
- * The function may use every operation of this backend, including gradients, but must not read tensors back to
- * JavaScript. What it computes in JavaScript and tensors other than its inputs become constants. An output may be an
- * input, and two outputs may be the same tensor.
+ * The function may use every operation of this backend, including gradients, but must not read the values of tensors.
+ * Values computed in JavaScript, and tensors that are not inputs, become constants. An output may be one of the inputs,
+ * and two outputs may be the same tensor.
  * Throws TracingError, naming the operation if one cannot be recorded or loaded.
- * @param passes rewrite the simplified graph, in order
+ * @param passes applied in order to the simplified graph
  */
 export function trace<Inputs extends readonly Tensor[], Outputs extends NamedTensors>(
   runtime: TensorFlowRuntime,
@@ -66,7 +66,7 @@ export function trace<Inputs extends readonly Tensor[], Outputs extends NamedTen
         used.add(index);
         return [name, tensor] as const;
       });
-      // Names and types are those of the function's outputs.
+      // The cast is safe: names and types are those of the function's outputs.
       return Object.fromEntries(named) as Outputs;
     },
     dispose: () => {
@@ -77,7 +77,7 @@ export function trace<Inputs extends readonly Tensor[], Outputs extends NamedTen
   };
 }
 
-/** TensorFlow loads a SavedModel from a folder, which is not needed afterwards. */
+/** Loads a SavedModel from a temporary folder, which TensorFlow does not need afterwards. */
 function loadSession({ backend }: TensorFlowRuntime, savedModel: Uint8Array): number {
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-graph-'));
   try {

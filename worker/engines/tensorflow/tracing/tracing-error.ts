@@ -1,7 +1,7 @@
-// Thrown for a function that cannot become a graph, and for a call that does not match the graph.
+// The error for functions that cannot be traced and for calls that do not match the traced graph.
 import { LockstepError } from '../../../../shared/errors.js';
 
-/** The message names the operation or the input. */
+/** Thrown when tracing or calling a traced function fails. The message names the operation or the input. */
 export class TracingError extends LockstepError {
   override readonly name = 'TracingError';
 

@@ -1,6 +1,6 @@
-// Batch norm and ReLU, forward and backward. Partial sums over some of the images are float32, their sums float64.
-// A batch norm's coefficients are six rows of its channels: mean, 1 / standard deviation, scale, shift (forward), and
-// the factor and the addend of the input in its own gradient (backward).
+// Batch norm and ReLU, forward and backward. Partial sums, each over some of the images, are float32; they are added up
+// in float64. The coefficients of a batch norm are six rows of one value per channel: mean, 1 / standard deviation,
+// scale and shift for the forward pass, then factor and addend for the backward pass (see normalizeGradient).
 import { imageAt, rowBytesOf } from './tensor';
 import {
   maskChannels16,
@@ -15,7 +15,11 @@ import {
   sumChannels4,
 } from './unrolled';
 
-/** sums: two rows of channels, the values and their squares. @param continues whether to add to the sums */
+/**
+ * Sums the values of each channel and their squares.
+ * @param sums two rows of one value per channel: the sums of the values, then the sums of their squares
+ * @param continues true to add to the existing sums, false to overwrite them
+ */
 export function sumForStatistics(
   source: usize,
   sums: usize,
@@ -55,9 +59,10 @@ function setForward(
 
 /**
  * Computes the forward coefficients and the reported statistics from partial sums.
- * @param partialSums two rows of channels for each
- * @param elements number of values of a channel
- * @param bias 0, or the convolution's bias. Batch norm cancels it, so it was not added, but the reported mean has it.
+ * @param partialSums the output of sumForStatistics for each part: two rows of one value per channel
+ * @param elements number of values per channel
+ * @param bias 0, or the convolution's bias. Batch norm cancels the bias, so the convolution omitted it; the reported
+ *   mean includes it.
  * @param statistics receives a row of means and a row of biased variances
  */
 export function batchStatistics(
@@ -97,7 +102,7 @@ export function batchStatistics(
   }
 }
 
-/** Computes the forward coefficients of an evaluation. Here the bias matters. */
+/** Computes the forward coefficients for an evaluation. Moving statistics do not cancel the bias. */
 export function movingStatistics(
   channels: i32,
   gamma: usize,
@@ -165,9 +170,9 @@ export function normalize(
 }
 
 /**
- * Sets the gradient to 0 where the activation is not positive, and sums it: two rows of channels, the gradient and
- * gradient × (source - mean), where source is the batch norm's input.
- * @param continues whether to add to the sums
+ * Sets the gradient to 0 where the activation is not positive, and computes two rows of sums per channel: of the
+ * gradient, and of gradient × (source - mean), where source is the input of the batch norm.
+ * @param continues true to add to the existing sums, false to overwrite them
  */
 export function maskAndSum(
   gradient: usize,
@@ -241,7 +246,7 @@ export function gradientCoefficients(
   }
 }
 
-/** target = the gradient of the batch norm's input: gradient × scale + source × factor + addend. */
+/** Gradient with respect to the input of the batch norm: target = gradient × scale + source × factor + addend. */
 export function normalizeGradient(
   gradient: usize,
   source: usize,

@@ -1,17 +1,18 @@
-// Convolutions tap by tap: the stem, layers with stride 2, projections, and layers too wide for Winograd's algorithm.
+// Direct convolutions, tap by tap, for the stem, layers with stride 2, projections, and layers that are too wide for
+// Winograd's algorithm. A tap is one position in the filter; its offset is relative to the current pixel.
 import { convolveRow4, convolveRow8, sumProducts4, sumProducts8 } from './unrolled';
 import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
 
 /**
- * target pixel (y, x) = bias + sum over taps of weights × source pixel (y, x) + tap. Source and target may be strided:
- * a forward pass with stride 2 reads every second pixel, and its input gradient writes every second pixel, once for
- * each of four phases.
+ * target[pixel] = bias + Σ over taps of weights[tap] × source[pixel + tap], where source[…] is the vector of all source
+ * channels. Source and target may be strided: a forward pass with stride 2 reads every second pixel, and its input
+ * gradient writes every second pixel, in four calls, one for each phase.
  * @param source address of tap offset 0 for image 0, pixel (0, 0)
- * @param taps byte offsets, tapCount of them (i32)
- * @param depth channels of the source
+ * @param taps byte offsets of the taps: tapCount values (i32)
+ * @param depth number of source channels
  * @param bias 0, or the address of one value per output channel
- * @param adds whether to add to the target's values
- * @param size rows and pixels to compute
+ * @param adds true to add to the existing values of the target, false to overwrite them
+ * @param size number of rows to compute, and of pixels in each row
  */
 export function convolve(
   source: usize,
@@ -57,10 +58,10 @@ export function convolve(
 }
 
 /**
- * sums = for each tap the sum over images and pixels of source pixel + tap × gradient pixel, in blocks of 4 source
- * channels × 8 gradient channels: see filterSumAt.
+ * sums[tap] = Σ over images and pixels of source[pixel + tap] × gradient[pixel], for every pair of a source channel and
+ * a gradient channel, in blocks of 4 source channels × 8 gradient channels (see filterSumAt).
  * @param source address of tap offset 0 for image 0, pixel (0, 0)
- * @param continues whether to add to the sums
+ * @param continues true to add to the existing sums, false to overwrite them
  */
 export function filterGradient(
   source: usize,
@@ -132,7 +133,10 @@ export function sumAllProducts(
   }
 }
 
-/** Byte offset of the sum of source channel `input` and gradient channel `output`, a multiple of 4. */
+/**
+ * Returns the byte offset of the sum for source channel `input` and gradient channel `output`.
+ * @param output a multiple of 4
+ */
 export function filterSumAt(input: i32, output: i32, outputs: i32): i32 {
   const block = output & ~7;
   const width = min(8, outputs - block);
@@ -140,8 +144,8 @@ export function filterSumAt(input: i32, output: i32, outputs: i32): i32 {
 }
 
 /**
- * target [tap][input][output] = the sum of the partial sums, in order.
- * @param depth source channels of the sums; the filter has the first `inputs` of them
+ * Adds up the partial sums in order and stores the filter gradient in target, [tap][input][output].
+ * @param depth number of source channels in the sums; the filter has only the first `inputs` of them
  */
 export function filterGradientEnd(
   partialSums: usize,
@@ -169,7 +173,7 @@ export function filterGradientEnd(
   }
 }
 
-/** Gradient of a bias that no batch norm follows: the sum over images and pixels. */
+/** Computes the gradient of a bias without a subsequent batch norm: the gradient summed over images and pixels. */
 export function biasGradient(gradient: usize, sums: usize, channels: i32, size: i32, first: i32, count: i32): void {
   for (let channel = 0; channel < channels; channel += 4) {
     let sum = f32x4.splat(0);

@@ -1,11 +1,11 @@
-// Global average pooling, dense layer, softmax cross-entropy, and their gradients.
+// Global average pooling, the dense layer, softmax cross-entropy, and their gradients.
 import { exponential, logarithm } from './arithmetic';
 import { imageAt, rowBytesOf } from './tensor';
 
 const classes: i32 = 10;
 const recordBytes: i32 = 3073;
 
-/** pooled: one value per channel and image. */
+/** Averages each channel over the pixels of an image. @param pooled receives one value per image and channel */
 export function pool(source: usize, pooled: usize, size: i32, channels: i32, first: i32, count: i32): void {
   const share = f32x4.splat(<f32>(1.0 / <f32>(size * size)));
   for (let image = first; image < first + count; image++) {
@@ -26,12 +26,12 @@ export function pool(source: usize, pooled: usize, size: i32, channels: i32, fir
 }
 
 /**
- * Computes logits, softmax and loss of each image.
- * @param records their first bytes are the labels
- * @param labelSmoothing share of a label that is spread over all classes
- * @param logitGradients receives softmax - label, 10 values per image
- * @param losses receives a float64 per image
- * @param correct receives 1 or 0 (i32) per image: whether the label's logit is the largest, or the first of equal ones
+ * Computes the logits, softmax and loss of each image.
+ * @param records one CIFAR-10 record per image; the first byte of a record is its label
+ * @param labelSmoothing fraction of each label that is spread evenly over all classes
+ * @param logitGradients receives (softmax - smoothed label), 10 values per image
+ * @param losses receives one float64 per image
+ * @param correct receives an i32 per image: 1 if the logit of the label is the largest (the first one in a tie), else 0
  */
 export function classify(
   pooled: usize,
@@ -58,7 +58,7 @@ export function classify(
     }
     const ofLabel = load<f32>(logits + 4 * label);
     let largest = ofLabel;
-    let isLargest = ofLabel == ofLabel; // NaN is not the largest
+    let isLargest = ofLabel == ofLabel; // false for NaN
     for (let c = 0; c < classes; c++) {
       const logit = load<f32>(logits + 4 * c);
       if (logit > ofLabel || (logit == ofLabel && c < label)) isLargest = false;
@@ -66,7 +66,7 @@ export function classify(
     }
     let sum: f64 = 0;
     for (let c = 0; c < classes; c++) sum += exponential(<f64>load<f32>(logits + 4 * c) - <f64>largest);
-    // Without smoothing this multiplies the label's logit by 1, which changes no bit.
+    // Without smoothing this multiplies by 1, which does not change the value.
     let expected = (1 - labelSmoothing) * (<f64>ofLabel - <f64>largest);
     const spread = labelSmoothing / <f64>classes;
     if (labelSmoothing > 0) {
@@ -81,7 +81,7 @@ export function classify(
   }
 }
 
-/** gradient: every pixel of an image receives an equal share of the gradient of the pooled values. */
+/** Backward pass of the pooling: spreads the gradient of each pooled value evenly over the pixels of its image. */
 export function spreadPoolGradient(
   logitGradients: usize,
   kernel: usize,
@@ -108,7 +108,7 @@ export function spreadPoolGradient(
   }
 }
 
-/** Gradients of the dense layer, summed over all images in order. */
+/** Computes the gradients of the dense layer's weights, summed over all images in order. */
 export function denseGradient(
   pooled: usize,
   logitGradients: usize,

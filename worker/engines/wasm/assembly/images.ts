@@ -1,4 +1,4 @@
-// The network's input: flips, pads, crops and preprocesses records in one pass.
+// Creates the input of the network: flips, pads, crops and preprocesses records in one pass.
 import { imageAt, rowBytesOf } from './tensor';
 
 const size: i32 = 32;
@@ -7,16 +7,17 @@ const planePixels: i32 = size * size;
 const recordBytes: i32 = 1 + 3 * planePixels;
 const cropMargin: i32 = 4;
 
-/** Row or column of the image at one of the reflected padding: -n is n, 31 + n is 31 - n. */
+/** Maps a row or column in the reflected padding to one in the image: -n to n, and 31 + n to 31 - n. */
 function reflectedIndex(index: i32): i32 {
   return size - 1 - abs(size - 1 - abs(index));
 }
 
 /**
  * @param records one CIFAR-10 record per image
- * @param augmentations one per image: bits 0 to 3 left, 4 to 7 top, 8 flip, 9 reflected padding
- * @param values input value of each byte of red, green and blue: 3 × 256 float32
- * @param target 4 channels: blue, green, red, and one that stays 0
+ * @param augmentations one bit field per image: left edge of the crop (bits 0 to 3), top edge (bits 4 to 7), flip
+ *   (bit 8), reflected padding (bit 9)
+ * @param values table of the input value for each byte value of red, green and blue: 3 × 256 float32
+ * @param target tensor with 4 channels: blue, green, red, and one that stays 0
  */
 export function fillImages(
   records: usize,
@@ -66,9 +67,10 @@ export function fillImages(
 }
 
 /**
- * Subtracts per-pixel means after fillImages, which has then stored the unchanged bytes: (value - mean) / divisor.
- * @param means 32 × 32 × 4 float32, in the target's order
- * @param divisors 4 float32, in the target's order. The fourth mean is 0 and the fourth divisor 1.
+ * Replaces each value by (value - mean) / divisor, with a mean for each pixel. In this case fillImages has stored the
+ * byte values unchanged.
+ * @param means 32 × 32 × 4 float32, with the channels in the same order as in the target; the fourth channel is 0
+ * @param divisors 4 float32, in the same order; the fourth is 1
  */
 export function centerImages(target: usize, means: usize, divisors: usize, first: i32, count: i32): void {
   const divisor = v128.load(divisors);

@@ -1,6 +1,6 @@
-// The kernels. A tensor holds float32 images, each with size + 2 rows of size + 2 pixels: a border of zeros, one pixel
-// wide, surrounds every image, so that kernels need not check for its edges. `first` and `count` give a range of
-// images. Sizes and channels are multiples of 4.
+// The kernels. A tensor holds float32 images, each with size + 2 rows of size + 2 pixels: every image has a one-pixel
+// border of zeros, so kernels need not check for the edges. `first` and `count` select a range of images. Sizes and
+// channel counts are multiples of 4.
 export { fillImages, centerImages } from './images';
 export { packWeights, transformFilters } from './weights';
 export { convolve, filterGradient, filterGradientEnd, biasGradient } from './direct-convolution';

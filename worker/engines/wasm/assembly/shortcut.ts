@@ -1,8 +1,8 @@
-// The identity shortcut of a downsampling block: every second row and column, and zeros on each side of the channels,
-// half as many on each side as the input has channels.
+// Identity shortcut of a downsampling block: takes every second row and column, and pads the channels with zeros. The
+// padding on each side is half as wide as the input, so the number of channels doubles.
 import { imageAt, rowBytesOf } from './tensor';
 
-/** target (y, x) = source (2y, 2x) in the middle channels. The others are never written and stay 0. */
+/** target[y, x] = source[2y, 2x] in the middle channels. The other channels are never written and stay 0. */
 export function copyNarrowed(source: usize, target: usize, size: i32, channels: i32, first: i32, count: i32): void {
   const narrow = channels >> 1;
   for (let image = first; image < first + count; image++) {
@@ -19,7 +19,9 @@ export function copyNarrowed(source: usize, target: usize, size: i32, channels: 
 }
 
 /**
- * Adds the gradient: target (2y, 2x) += gradient (y, x) of the middle channels. size and channels are the gradient's.
+ * Backward pass: target[2y, 2x] += gradient[y, x], from the middle channels of the gradient.
+ * @param size height and width of the gradient
+ * @param channels number of channels of the gradient
  */
 export function addWidened(gradient: usize, target: usize, size: i32, channels: i32, first: i32, count: i32): void {
   const narrow = channels >> 1;

@@ -1,14 +1,14 @@
-// Weights in the order in which the kernels read them: blocks of 8 output channels (the last block may have 4), each
-// [tap][input channel][output channel of the block]. "Input" and "output" are those of the kernel that reads the
-// weights: the input gradient reads the layer's output channels and writes its input channels.
+// Stores weights in the order in which the kernels read them: blocks of 8 output channels (the last block may have 4),
+// each [tap][input channel][output channel in the block]. "Input" and "output" refer to the kernel that reads the
+// weights: the input-gradient kernel reads the output channels of the layer and writes the input channels.
 import { transformWeights } from './unrolled';
 
 /**
- * Packs the weights of a direct kernel.
- * @param taps first element of each tap's weights in source, tapCount of them (i32)
- * @param inputs number of input channels; further channels up to depth become 0
- * @param inputStride elements in source from one input channel to the next
- * @param outputStride elements in source from one output channel to the next
+ * Packs the weights for a direct kernel.
+ * @param taps index in source of the first weight of each tap: tapCount values (i32)
+ * @param inputs number of input channels; the remaining channels up to depth are filled with 0
+ * @param inputStride number of elements in source from one input channel to the next
+ * @param outputStride number of elements in source from one output channel to the next
  */
 export function packWeights(
   source: usize,
@@ -37,9 +37,9 @@ export function packWeights(
 }
 
 /**
- * Transforms the 3×3 filters of a Winograd layer, [3][3][channels][channels], to 36 planes [input][output] of weights,
- * each packed like a single tap: for the forward pass, and rotated by 180° with input and output exchanged for the
- * input gradient. first and count give a range of the layer's input channels.
+ * Transforms the 3×3 filters of a Winograd layer, [3][3][channels][channels], into 36 planes of weights,
+ * [input][output], each packed like a single tap. Does so twice: for the forward pass, and, rotated by 180° with input
+ * and output exchanged, for the input gradient. `first` and `count` select a range of the layer's input channels.
  */
 export function transformFilters(
   source: usize,

@@ -1,7 +1,8 @@
-// F(4×4, 3×3) for 3×3 layers with stride 1 and as many output as input channels: forward pass, input and filter
-// gradient. Tiles of 6×6 input and 4×4 output pixels are transformed to 36 planes [tile][channel], a block of tiles at
-// a time; in each plane the convolution is a matrix product. The planes of a block are `planeBytes` apart, which is a
-// constant (2048 values and a gap), so that the transforms reach all of them with constant offsets.
+// Winograd's F(4×4, 3×3) for 3×3 layers with stride 1 and equally many input and output channels: forward pass, input
+// gradient and filter gradient. Tiles of 6×6 input pixels and 4×4 output pixels are transformed into 36 planes,
+// [tile][channel], a block of tiles at a time; in each plane the convolution is a matrix product. The distance between
+// the planes of a block, `planeBytes`, is a constant (2048 values and a gap), so the transforms can address all planes
+// with constant offsets.
 import {
   gradientTileToPlanes,
   inputTilesToPlanes,
@@ -17,21 +18,24 @@ import { imageAt, rowBytesOf } from './tensor';
 
 const planeValues: i32 = 2048;
 const planeBytes: i32 = 4 * planeValues + 64;
-/** Scratch memory of a thread: planes of the input and the product, and 34 columns of 6 vectors for a transform. */
+/** Offsets in a thread's scratch memory: input planes, product planes, and 34 columns of 6 vectors for a transform. */
 const productOffset: i32 = 36 * planeBytes;
 const workOffset: i32 = 72 * planeBytes;
 
-/** Tiles in a block: as many as fit into the planes, a multiple of 4. */
+/** Returns the number of tiles in a block: the largest multiple of 4 that fits into the planes. */
 function tilesOfBlock(channels: i32): i32 {
   return (planeValues / channels) & ~3;
 }
 
-/** Bytes from one plane of a filter gradient's sums to the next. The gap keeps planes out of the same cache sets. */
+/**
+ * Returns the number of bytes from one plane of a filter gradient's sums to the next. The gap places the planes in
+ * different cache sets.
+ */
 function sumPlaneBytes(channels: i32): i32 {
   return channels * channels * 4 + 64;
 }
 
-/** Address of a tile's upper left pixel. Tiles are numbered along rows, then images. */
+/** Returns the address of a tile's upper-left pixel. Tiles are numbered row by row, then image by image. */
 function tileAt(tensor: usize, tile: i32, size: i32, channels: i32): usize {
   const side = size >> 2;
   const inImage = tile % (side * side);
@@ -39,7 +43,7 @@ function tileAt(tensor: usize, tile: i32, size: i32, channels: i32): usize {
   return image + 4 * (inImage / side) * rowBytesOf(size, channels) + 16 * (inImage % side) * channels;
 }
 
-/** Multiplies all input planes of a block by the weights. */
+/** Multiplies each input plane of a block by its weights. */
 function multiplyPlanes(scratch: usize, weights: usize, channels: i32, tiles: i32): void {
   const rowBytes = 4 * channels;
   for (let plane = 0; plane < 36; plane++) {
@@ -72,9 +76,9 @@ function fillPlanes(tensor: usize, size: i32, channels: i32, firstTile: i32, til
 }
 
 /**
- * target = source convolved with the filters.
- * @param sums two rows of channels for batch norm: the values and their squares
- * @param continues whether to add to the sums, here and below
+ * Convolves source with the filters and stores the result in target.
+ * @param sums two rows of one value per channel for batch norm: the sums of the values and of their squares
+ * @param continues true to add to the existing sums, false to overwrite them; also in the functions below
  */
 export function winogradForward(
   source: usize,
@@ -108,11 +112,11 @@ export function winogradForward(
 }
 
 /**
- * target = (the convolution's input gradient + shortcut) where the activation is positive, else 0: the gradient of the
- * output of the batch norm before the activation. Sums it for that batch norm: two rows of channels, the gradient and
- * gradient × (normalized - mean).
- * @param gradient gradient of the convolution's output
- * @param shortcut 0, or a gradient of the target's shape, which may be the target itself
+ * target = (input gradient of the convolution + shortcut) where the activation is positive, else 0. This is the
+ * gradient with respect to the output of the batch norm that precedes the activation. Also computes two rows of sums
+ * per channel for that batch norm: of target, and of target × (normalized - mean).
+ * @param gradient gradient with respect to the convolution's output
+ * @param shortcut 0, or a gradient with the shape of the target, which may be the target itself
  * @param normalized input of the batch norm
  * @param means means of the batch norm
  */
@@ -179,7 +183,10 @@ export function winogradInputGradient(
   }
 }
 
-/** sums = for each plane the input plane × the gradient plane, summed over the images' tiles: see filterSumAt. */
+/**
+ * sums[plane] = Σ over the tiles of the images of source[plane, tile] × gradient[plane, tile], for every pair of a
+ * source channel and a gradient channel. See filterSumAt for the layout of a plane.
+ */
 export function winogradFilterGradient(
   source: usize,
   gradient: usize,
@@ -216,8 +223,8 @@ export function winogradFilterGradient(
 }
 
 /**
- * Computes the filters' gradient, [3][3][channels][channels], from partial sums, added in order. first and count give a
- * range of input channels.
+ * Adds up the partial sums in order and transforms them into the filter gradient, [3][3][channels][channels]. `first`
+ * and `count` select a range of input channels.
  */
 export function winogradFilterGradientEnd(
   partialSums: usize,

@@ -1,4 +1,5 @@
-// Memory that does not depend on the number of images: weights, gradients, tables, sums, threads' own memory. Pure.
+// Memory plan for data that does not depend on the number of images: weights, gradients, tables, sums, and the private
+// memory of each thread. Pure.
 import {
   imageSize,
   type BatchNormLayer,
@@ -8,25 +9,23 @@ import {
 } from '../../../../shared/network/layout.js';
 import { Allocator, imagesPerBlock, pixelOffset, type ThreadMemory } from './tensor.js';
 
-/**
- * Most tiles that the images of a slice are split into. Threads share the tiles, so more threads than this would idle.
- */
+/** Maximum number of tiles per slice. Threads share the tiles, so any threads beyond this number would be idle. */
 export const maxTiles = 8;
-/** Values of a plane, `planeValues` in assembly/winograd.ts. A plane holds at least 4 Winograd tiles. */
+/** Number of values in a plane: `planeValues` in assembly/winograd.ts. A plane holds at least 4 Winograd tiles. */
 const winogradPlaneValues = 2048;
 const winogradPlaneBytes = 4 * winogradPlaneValues + 64;
-/** Two sets of 36 planes, and room for a transform: 34 columns of 6 vectors. */
+/** Scratch memory of a thread: two sets of 36 planes, and 34 columns of 6 vectors for a transform. */
 const scratchBytes = 2 * 36 * winogradPlaneBytes + 34 * 6 * 16;
-/** Size of the threads' control words at the beginning of the memory. */
+/** Bytes reserved at the beginning of the memory for the control words that synchronize the threads. */
 export const controlBytes = 256;
 
-/** Taps and packed weights of a direct kernel. */
+/** Taps and packed weights for a direct kernel. */
 export interface PackedTaps {
   values: readonly Tap[];
   tapCount: number;
-  /** Table of the taps' byte offsets in the source tensor. */
+  /** Address of the table of the taps' byte offsets in the source tensor. */
   offsets: number;
-  /** Table of the taps' first elements in the layer's kernel array. */
+  /** Address of the table with the index of each tap's first weight in the layer's kernel array. */
   elements: number;
   weights: number;
 }
@@ -38,19 +37,20 @@ interface Tap {
 
 export interface ConvPlan {
   layer: ConvLayer;
-  /** Channels of the input tensor: the layer's, or 4 for the stem's 3. */
+  /** Number of channels of the input tensor: the layer's input channels, but 4 for the stem, which has 3. */
   depth: number;
-  /** Transformed filters of a layer that Winograd's algorithm computes. */
+  /** Addresses of the transformed filters; null for a layer that is computed directly. */
   winograd: { forward: number; turned: number } | null;
-  /** Taps of a layer that is computed directly. */
+  /** Forward taps; null for a layer that is computed with Winograd's algorithm. */
   forward: PackedTaps | null;
   /**
-   * One for stride 1, one for each phase of the target for stride 2; none for the stem, whose input needs no gradient.
+   * Taps for the input gradient of a layer that is computed directly: one entry for stride 1, one per phase of the
+   * target for stride 2. Empty for the stem, whose input needs no gradient.
    */
   inputGradient: readonly { row: number; column: number; taps: PackedTaps }[];
   kernel: number;
   kernelGradient: number;
-  /** 0 for a layer without a bias. */
+  /** Address of the bias; 0 for a layer without a bias. */
   bias: number;
   biasGradient: number;
 }
@@ -68,7 +68,7 @@ export interface BatchNormPlan {
 
 export interface BlockPlan {
   block: ResidualBlock;
-  /** 1 to 3. */
+  /** Number of the block's group, 1 to 3. */
   group: number;
   conv1: ConvPlan;
   bn1: BatchNormPlan;
@@ -77,7 +77,7 @@ export interface BlockPlan {
   projection: ConvPlan | null;
 }
 
-/** Addresses of the flat vectors. */
+/** Addresses of the flat vectors, which are in layout order. */
 interface Vectors {
   weights: number;
   movingStatistics: number;
@@ -88,16 +88,17 @@ interface Vectors {
 export interface FixedPlan extends Vectors {
   layout: ModelLayout;
   preprocessedValues: number;
-  /** For per-pixel means: 32 × 32 × 4 means, and the 4 values that divide the difference. */
+  /** Addresses of the tables for per-pixel preprocessing: 32 × 32 × 4 means and 4 divisors. */
   pixelMeans: number;
   pixelDivisors: number;
   stem: { conv: ConvPlan; bn: BatchNormPlan };
   blocks: readonly BlockPlan[];
   dense: { kernel: number; bias: number; kernelGradient: number; biasGradient: number };
-  /** Partial sums for batch norm, one per tile. */
+  /** Address of the partial sums for batch norm, one per tile. */
   sums: number;
   /**
-   * Partial sums of a filter gradient, one per tile. A projection has its own, as it shares passes with a convolution.
+   * Address of the partial sums of a filter gradient, one per tile. Projections use projectionSums, because their
+   * filter gradient is computed in the same pass as that of another convolution.
    */
   filterSums: number;
   projectionSums: number;
@@ -134,7 +135,7 @@ export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
   return { layout, ...vectors, ...tables, stem, blocks, dense, ...sums, threads: threadMemories, end: allocator.next };
 }
 
-/** All convolutions of a model. */
+/** Returns all convolutions of a model. */
 export function convolutionsOf({ stem, blocks }: Pick<FixedPlan, 'stem' | 'blocks'>): ConvPlan[] {
   return [
     stem.conv,
@@ -142,7 +143,10 @@ export function convolutionsOf({ stem, blocks }: Pick<FixedPlan, 'stem' | 'block
   ];
 }
 
-/** Bytes of a tile's partial sum of a filter gradient. Winograd: 36 planes with gaps, as in assembly/winograd.ts. */
+/**
+ * Returns the size in bytes of a partial sum of a filter gradient. For Winograd layers it consists of 36 planes with
+ * gaps between them, as in assembly/winograd.ts.
+ */
 export function filterSumBytes({ layer, depth, winograd }: ConvPlan): number {
   if (winograd) return 36 * (depth * depth * 4 + 64);
   return layer.kernelSize ** 2 * depth * layer.outputChannels * 4;
@@ -226,7 +230,10 @@ function isWinograd({ kernelSize, stride, inputChannels, outputChannels }: ConvL
   );
 }
 
-/** Rows and columns of SAME padding before the image: one for 3×3 with stride 1, none for stride 2 on an even size. */
+/**
+ * Returns the width of the SAME padding before the first row and column: 1 for 3×3 filters with stride 1; 0 for
+ * stride 2, because image sizes are even.
+ */
 function paddingBefore({ kernelSize, stride }: ConvLayer): number {
   return kernelSize === 3 && stride === 1 ? 1 : 0;
 }
@@ -246,7 +253,11 @@ function forwardTaps(layer: ConvLayer, depth: number): Tap[] {
   });
 }
 
-/** Input pixel stride × p + phase receives the weight of tap t from output pixel p + (before + phase - t) / stride. */
+/**
+ * Returns the taps of the input gradient for each phase. The gradient of the input pixel at stride × p + phase is
+ * Σ over taps t of weight[t] × outputGradient[p + (before + phase - t) / stride], where `before` is the padding. Only
+ * taps for which the division leaves no remainder contribute.
+ */
 function inputGradientPhases(layer: ConvLayer): { row: number; column: number; taps: Tap[] }[] {
   const { kernelSize, stride, outputSize, outputChannels } = layer;
   const before = paddingBefore(layer);

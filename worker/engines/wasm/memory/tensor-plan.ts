@@ -1,31 +1,31 @@
-// Memory for the images of a slice: as much as the largest slice so far needs. Pure.
+// Memory plan for the images of a slice, large enough for the largest slice so far. Pure.
 import { recordBytes } from '../../../../shared/dataset/image-batch.js';
 import { LockstepError } from '../../../../shared/errors.js';
 import { classCount, imageSize, type ResidualBlock } from '../../../../shared/network/layout.js';
 import type { FixedPlan } from './fixed-plan.js';
 import { Allocator, type Tensor } from './tensor.js';
 
-/** The largest WebAssembly memory. */
+/** Maximum size of a WebAssembly memory in bytes. */
 const addressableBytes = 2 ** 32;
 
 export interface BlockTensors {
   convolved1: Tensor;
   convolved2: Tensor;
-  /** Output of the shortcut of a downsampling block, else null. */
+  /** Output of the shortcut in a downsampling block; null in other blocks. */
   shortcut: Tensor | null;
   output: Tensor;
 }
 
-/** The gradients that exist at one time, for one group of blocks. */
+/** Gradient tensors that the blocks of a group share: only one block needs them at a time. */
 export interface GradientTensors {
-  /** Gradient of the sum of a block's convolutions and its shortcut. */
+  /** Gradient with respect to the sum of a block's second batch norm and its shortcut. */
   sum: Tensor;
-  /** Gradient of the output of a block's first batch norm. */
+  /** Gradient with respect to the output of a block's first batch norm. */
   first: Tensor;
 }
 
 export interface TensorPlan {
-  /** Number of images that there is room for. */
+  /** Maximum number of images. */
   capacity: number;
   records: number;
   augmentations: number;
@@ -42,7 +42,7 @@ export interface TensorPlan {
   end: number;
 }
 
-/** Throws `bad-config` if that many images do not fit into a memory of 4 GiB. */
+/** Throws `bad-config` if `capacity` images do not fit into 4 GiB of memory. */
 export function planTensors(fixed: FixedPlan, capacity: number): TensorPlan {
   const { layout } = fixed;
   const { initialFilters } = layout.spec;

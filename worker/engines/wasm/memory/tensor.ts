@@ -1,10 +1,10 @@
-// Tensors in a model's memory and the arithmetic of their addresses. Pure.
+// Tensors in a model's memory, and their address arithmetic. Pure.
 
 const floatBytes = 4;
-/** Pixels of a block of images, approximately. What one stage leaves of a block, the next one finds in the cache. */
+/** Approximate number of pixels in a block of images: small enough that the next stage finds the block in the cache. */
 const blockPixels = 1024;
 
-/** Images with a border of zeros, one pixel wide: see assembly/index.ts. */
+/** Images with a one-pixel border of zeros: see assembly/index.ts. */
 export interface Tensor {
   address: number;
   /** Height and width without the border. */
@@ -13,12 +13,12 @@ export interface Tensor {
 }
 
 /**
- * A tensor that a pass writes and reads again block by block. Each thread holds one block of it at a time, in memory of
- * its own that stays in the cache.
+ * An intermediate tensor that a pass writes and reads again block by block. Each thread holds one block at a time, in
+ * private memory that is small enough for the cache.
  */
 export interface ThreadTensor {
   of: 'gradients' | 'activations';
-  /** 0 to 2. */
+  /** Index of the layer group, 0 to 2. */
   group: number;
   size: number;
   channels: number;
@@ -26,10 +26,10 @@ export interface ThreadTensor {
 
 export type AnyTensor = Tensor | ThreadTensor;
 
-/** Memory of one thread. */
+/** Addresses of a thread's private memory. */
 export interface ThreadMemory {
   scratch: number;
-  /** Addresses of the blocks of thread tensors, one for each group of layers. */
+  /** Addresses of the blocks of thread tensors, one for each layer group. */
   gradients: readonly number[];
   activations: readonly number[];
 }
@@ -53,24 +53,27 @@ export class Allocator {
   }
 }
 
-/** Bytes from an image's pixel (0, 0) to its pixel (row, column). */
+/** Returns the byte offset of pixel (row, column) from pixel (0, 0) in an image. */
 export function pixelOffset(size: number, channels: number, row: number, column: number): number {
   return (row * (size + 2) + column) * channels * floatBytes;
 }
 
-/** Address of the upper left pixel of the image at this address, inside the border. */
+/** Returns the address of the upper-left pixel, inside the border, of the image at this address. */
 export function firstPixel(address: number, { size, channels }: AnyTensor): number {
   return address + pixelOffset(size, channels, 1, 1);
 }
 
-/** The address that image 0 of a tensor has, or would have if the thread's block of it were part of a whole tensor. */
+/**
+ * Returns the address of image 0 of a tensor. For a thread tensor, this is where image 0 would be if the thread's block
+ * were part of a complete tensor.
+ */
 export function addressOf(tensor: AnyTensor, firstOfBlock: number, memory: ThreadMemory): number {
   if ('address' in tensor) return tensor.address;
   const { of, group, size, channels } = tensor;
   return memory[of][group] - firstOfBlock * imageBytes(size, channels);
 }
 
-/** Images in a block of a tensor of this size. */
+/** Returns the number of images in a block. @param size height and width of the tensor's images */
 export function imagesPerBlock(size: number): number {
   return Math.ceil(blockPixels / size ** 2);
 }

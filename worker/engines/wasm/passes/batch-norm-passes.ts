@@ -4,7 +4,7 @@ import type { NormalizedLayer } from './layers.js';
 import type { FixedPlan } from '../memory/fixed-plan.js';
 import type { PassList, Stage, StepContext } from './pass.js';
 
-/** Address of a tile's partial sums for batch norm: two rows of channels. */
+/** Returns the address of a tile's partial sums for batch norm: two rows of one value per channel. */
 export function batchNormSums({ sums }: FixedPlan, tile: number, channels: number): number {
   return sums + tile * 2 * 4 * channels;
 }
@@ -18,7 +18,7 @@ export class BatchNormPasses {
     this.#list = list;
   }
 
-  /** Adds the pass from the partial sums of the latest pass over images to a batch norm's coefficients. */
+  /** Adds the pass that computes a batch norm's coefficients from the partial sums of the latest pass over images. */
   addStatistics({ group, conv, bn, convolved }: NormalizedLayer): void {
     const { kernels, fixed, imageCount, mode } = this.#step;
     const { channels, gamma, beta, coefficients, batchStatistics, movingStatistics } = bn;
@@ -45,7 +45,8 @@ export class BatchNormPasses {
   }
 
   /**
-   * Turns the gradient of the activation into that of the sum before the ReLU, and makes the batch norm's partial sums.
+   * Converts the gradient with respect to the activation into the gradient with respect to the input of the ReLU, and
+   * computes the partial sums for the batch norm.
    */
   mask({ group, bn, convolved, activation }: NormalizedLayer, gradient: Tensor): Stage {
     const { kernels, fixed } = this.#step;
@@ -60,7 +61,8 @@ export class BatchNormPasses {
   }
 
   /**
-   * Adds the pass from the partial sums of the latest pass over images to the gradients and the backward coefficients.
+   * Adds the pass that computes the gradients of gamma and beta and the backward coefficients from the partial sums of
+   * the latest pass over images.
    */
   addGradientCoefficients({ group, bn, convolved }: NormalizedLayer): void {
     const { kernels, fixed, imageCount } = this.#step;
@@ -73,7 +75,7 @@ export class BatchNormPasses {
     );
   }
 
-  /** Turns the gradient of a batch norm's output into that of its input. */
+  /** Converts the gradient with respect to a batch norm's output into the gradient with respect to its input. */
   normalizeGradient({ group, bn, convolved }: NormalizedLayer, gradient: Tensor, target: ThreadTensor): Stage {
     const { kernels } = this.#step;
     const { address, size, channels } = gradient;

@@ -1,4 +1,4 @@
-// Convolutions, forward and backward: with Winograd's kernels where they apply, else directly.
+// Convolutions, forward and backward: with the Winograd kernels where possible, otherwise with the direct kernels.
 import type { Strides } from '../kernels.js';
 import { filterSumBytes, type ConvPlan } from '../memory/fixed-plan.js';
 import { addressOf, firstPixel, type AnyTensor, type Tensor, type ThreadTensor } from '../memory/tensor.js';
@@ -6,7 +6,7 @@ import { batchNormSums, type BatchNormPasses } from './batch-norm-passes.js';
 import type { NormalizedLayer } from './layers.js';
 import type { LayerGroup, PassList, Stage, StepContext, Work } from './pass.js';
 
-/** Strides from pixel (row, column) of the tensor at this address over every stride-th pixel. */
+/** Returns the strides for visiting every stride-th pixel of the tensor at this address, from pixel (row, column). */
 function stridesOf(tensor: AnyTensor, address: number, stride = 1, row = 0, column = 0): Strides {
   const { size, channels } = tensor;
   const pixelBytes = 4 * channels;
@@ -26,7 +26,10 @@ export class ConvolutionPasses {
     this.#batchNorm = batchNorm;
   }
 
-  /** A layer's convolution and the partial sums for its batch norm, which would cancel a bias: it is not added. */
+  /**
+   * Computes a layer's convolution and the partial sums for its batch norm. Omits the bias, because the coefficients of
+   * the batch norm account for it.
+   */
   forward({ group, conv, convolved }: NormalizedLayer, source: AnyTensor): Stage[] {
     const { kernels, fixed } = this.#step;
     const { address, size, channels } = convolved;
@@ -47,7 +50,7 @@ export class ConvolutionPasses {
     ];
   }
 
-  /** @param bias address of the bias to add, or 0 */
+  /** Computes a direct convolution. @param bias address of the bias to add, or 0 */
   direct(work: Work, plan: ConvPlan, source: AnyTensor, target: Tensor, bias: number): Stage {
     const { kernels } = this.#step;
     const { depth } = plan;
@@ -62,9 +65,9 @@ export class ConvolutionPasses {
   }
 
   /**
-   * Turns the gradient of a convolution's output into that of the sum before the preceding layer's ReLU, and makes that
-   * layer's partial sums for batch norm. Stride 1.
-   * @param shortcut another gradient of the preceding activation, which is added
+   * Converts the gradient with respect to a convolution's output into the gradient with respect to the input of the
+   * preceding layer's ReLU, and computes the partial sums for that layer's batch norm. Requires stride 1.
+   * @param shortcut another gradient with respect to the preceding activation, to be added
    */
   inputGradient(
     { group, conv }: NormalizedLayer,
@@ -103,7 +106,10 @@ export class ConvolutionPasses {
     return [{ phase: 'input gradient', group, run }];
   }
 
-  /** @param adds whether to add to the target's values */
+  /**
+   * Computes the input gradient of a direct convolution.
+   * @param adds true to add to the existing values of the target, false to overwrite them
+   */
   directInputGradient(group: LayerGroup, plan: ConvPlan, gradient: AnyTensor, target: Tensor, adds: boolean): Stage {
     const { kernels } = this.#step;
     const { stride } = plan.layer;
@@ -133,7 +139,7 @@ export class ConvolutionPasses {
     return { phase: 'input gradient', group, run };
   }
 
-  /** Makes the partial sums of a filter's gradient. */
+  /** Computes the partial sums of a filter gradient. */
   filterGradient(group: LayerGroup, plan: ConvPlan, source: AnyTensor, gradient: AnyTensor): Stage {
     const { kernels } = this.#step;
     const { size, channels } = gradient;
@@ -160,7 +166,7 @@ export class ConvolutionPasses {
     return { ...work, run };
   }
 
-  /** Adds the pass that adds up the partial sums of a filter's gradient. */
+  /** Adds the pass that adds up the partial sums of a filter gradient. */
   addFilterGradientEnd(group: LayerGroup, plan: ConvPlan): void {
     const { kernels } = this.#step;
     const { layer, depth, kernelGradient, winograd } = plan;
@@ -180,7 +186,7 @@ export class ConvolutionPasses {
     }
   }
 
-  /** Adds the pass for the gradient of a bias that no batch norm follows. @param gradient gradient of the output */
+  /** Adds the pass that computes the gradient of a bias without a subsequent batch norm, from the output gradient. */
   addBiasGradient(group: LayerGroup, { biasGradient }: ConvPlan, { address, size, channels }: Tensor): void {
     if (!biasGradient) return;
     const { kernels, imageCount } = this.#step;

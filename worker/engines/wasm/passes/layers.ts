@@ -1,4 +1,4 @@
-// The network as the passes see it: convolutions, each with its batch norm, and the tensors between them.
+// The network as a list of convolutions, each with its batch norm, and the tensors between them, for the passes.
 import type { BatchNormPlan, BlockPlan, ConvPlan, FixedPlan } from '../memory/fixed-plan.js';
 import type { TensorPlan } from '../memory/tensor-plan.js';
 import type { AnyTensor, Tensor, ThreadTensor } from '../memory/tensor.js';
@@ -11,13 +11,13 @@ export interface NormalizedLayer {
   bn: BatchNormPlan;
   /** Output of the convolution. */
   convolved: Tensor;
-  /** Added before the ReLU. */
+  /** Tensor that is added before the ReLU; null if there is none. */
   shortcut: Tensor | null;
-  /** Output of the ReLU. That of a block's first batch norm is not kept, but computed again in the backward pass. */
+  /** Output of the ReLU. After a block's first batch norm, it is not stored but recomputed in the backward pass. */
   activation: AnyTensor;
 }
 
-/** The layers in the order of the forward pass: the stem, then two for each block. */
+/** Returns the layers in forward order: the stem, then two layers per block. */
 export function layersOf({ stem, blocks }: FixedPlan, tensors: TensorPlan): NormalizedLayer[] {
   const { convolved, output } = tensors.stem;
   const layers: NormalizedLayer[] = [{ group: 'stem', ...stem, convolved, shortcut: null, activation: output }];
@@ -36,7 +36,7 @@ export function layersOf({ stem, blocks }: FixedPlan, tensors: TensorPlan): Norm
   return layers;
 }
 
-/** Outputs of the stem and of each block. The input of block i is output i. */
+/** Returns the outputs of the stem and of each block. Output i is the input of block i. */
 export function outputsOf({ stem, blocks }: TensorPlan): Tensor[] {
   return [stem.output, ...blocks.map(({ output }) => output)];
 }
@@ -45,7 +45,7 @@ export function groupOf(plan: BlockPlan): LayerGroup {
   return `group ${plan.group as 1 | 2 | 3}`;
 }
 
-/** @param group 1 to 3 */
+/** Creates a thread tensor with the shape of the given tensor. @param group number of the layer group, 1 to 3 */
 export function threadTensor(of: ThreadTensor['of'], group: number, { size, channels }: Tensor): ThreadTensor {
   return { of, group: group - 1, size, channels };
 }

@@ -1,15 +1,15 @@
-// Passes and their tiles. The tiles of a pass are independent of each other, so threads can share them; the next pass
-// begins when all are done. The tiles, and with them the bits, depend on the model and the number of images, but not on
-// the number of threads.
+// Passes and their tiles. The tiles of a pass are independent of one another, so threads can share them; the next pass
+// begins when all tiles are done. The tiles, and therefore the bits of the results, depend on the model and the number
+// of images, but not on the number of threads.
 import type { Kernels } from '../kernels.js';
 import { maxTiles, type FixedPlan } from '../memory/fixed-plan.js';
 import type { TensorPlan } from '../memory/tensor-plan.js';
 import { imagesPerBlock, type ThreadMemory } from '../memory/tensor.js';
 
-/** Part of the fingerprint. Increment it when the tiles or the order of additions change, which determine the bits. */
+/** Part of the fingerprint. Increment it when the tiles or the order of additions change, because this changes bits. */
 export const passesVersion = 1;
 
-/** Pixels of a tile, at least. The sums of a smaller one take longer to write than to compute. */
+/** Minimum number of pixels in a tile. In smaller tiles, writing the sums would take longer than computing them. */
 const minTilePixels = 512;
 
 export type Phase =
@@ -25,7 +25,7 @@ export type Phase =
 
 export type LayerGroup = 'stem' | 'group 1' | 'group 2' | 'group 3' | 'head' | 'all';
 
-/** Kind of work, for profiles. */
+/** A kind of work, for profiling. */
 export interface Work {
   phase: Phase;
   group: LayerGroup;
@@ -34,7 +34,8 @@ export interface Work {
 export interface Pass {
   tiles: number;
   /**
-   * @param memory memory of the calling thread
+   * Computes one tile.
+   * @param memory private memory of the calling thread
    * @param onStage called after each stage
    */
   run(tile: number, memory: ThreadMemory, onStage?: (work: Work) => void): void;
@@ -44,26 +45,26 @@ export interface Pass {
 export interface ImageBlock {
   first: number;
   count: number;
-  /** Index of the tile, to whose partial sums this block's are added. */
+  /** Index of the tile that contains the block. The sums of the block are added to the tile's partial sums. */
   tile: number;
-  /** Whether this is not the first block of its tile. */
+  /** False for the first block of a tile, whose sums overwrite the tile's partial sums; true for the other blocks. */
   continues: boolean;
 }
 
-/** What a pass does with each block. */
+/** One of the computations that a pass applies to each block. */
 export interface Stage extends Work {
   run(block: ImageBlock, memory: ThreadMemory): void;
 }
 
-/** Settings of a model that the passes depend on. */
+/** Settings that the passes of a model depend on. */
 export interface PassOptions {
-  /** Share of a label that training spreads over all classes. */
+  /** Fraction of each label that training spreads evenly over all classes. */
   labelSmoothing: number;
-  /** Whether preprocessing subtracts a mean for each pixel. */
+  /** Whether preprocessing subtracts a separate mean for each pixel. */
   hasPixelMeans: boolean;
 }
 
-/** What the passes of one kind of step over one number of images share. */
+/** Data shared by all passes for one combination of job kind and number of images. */
 export interface StepContext extends PassOptions {
   kernels: Kernels;
   fixed: FixedPlan;
@@ -72,7 +73,7 @@ export interface StepContext extends PassOptions {
   mode: 'train' | 'evaluate';
 }
 
-/** The passes of a step, in order. */
+/** The passes of a training step or an evaluation, in order. */
 export class PassList {
   readonly passes: Pass[] = [];
   readonly #imageCount: number;
@@ -82,13 +83,13 @@ export class PassList {
     this.#imageCount = imageCount;
   }
 
-  /** Number of tiles of the latest pass over images, and so of the partial sums that it made. */
+  /** Number of tiles in the latest pass over images, which is also its number of partial sums. */
   get imageTiles(): number {
     return this.#imageTiles;
   }
 
   /**
-   * Adds a pass over the images that takes each block through all stages.
+   * Adds a pass over the images that applies all stages to a block before it continues with the next block.
    * @param size height and width of the tensors
    */
   addOverImages(size: number, stages: readonly Stage[]): void {
@@ -107,7 +108,7 @@ export class PassList {
     });
   }
 
-  /** Adds a pass whose tiles are not images. */
+  /** Adds a pass whose tiles do not consist of images. */
   add(work: Work, tiles: number, run: (tile: number, memory: ThreadMemory) => void): void {
     this.passes.push({
       tiles,
@@ -119,7 +120,7 @@ export class PassList {
   }
 }
 
-/** Splits the images into at most maxTiles tiles of equal size, except for the last, and each tile into blocks. */
+/** Splits the images into at most maxTiles tiles of equal size (the last may be smaller), and each tile into blocks. */
 function splitImages(count: number, size: number): ImageBlock[][] {
   const imagesPerTile = Math.max(Math.ceil(count / maxTiles), Math.ceil(minTilePixels / size ** 2));
   let next = 0;

@@ -1,4 +1,4 @@
-// A training step and an evaluation as lists of passes: images, forward pass, head, backward pass.
+// Lists of passes for training and for evaluation: input images, forward pass, head, backward pass.
 import type { BlockPlan } from '../memory/fixed-plan.js';
 import type { AnyTensor, Tensor } from '../memory/tensor.js';
 import { BatchNormPasses } from './batch-norm-passes.js';
@@ -62,7 +62,7 @@ class StepPasses {
     return [{ ...work, run: fill }, ...(hasPixelMeans ? [{ ...work, run: subtractMeans }] : [])];
   }
 
-  /** The shortcut of a downsampling block. Other blocks add their input as it is. */
+  /** Computes the shortcut of a downsampling block. Other blocks add their unchanged input and need no stage. */
   #shortcut(index: number): Stage[] {
     const plan = this.#step.fixed.blocks[index];
     const target = this.#step.tensors.blocks[index].shortcut;
@@ -77,7 +77,7 @@ class StepPasses {
     return [{ ...work, run }];
   }
 
-  /** Pooling, dense layer and loss. */
+  /** Computes pooling, the dense layer and the loss. */
   #head({ address, size, channels }: Tensor): Stage {
     const { kernels, fixed, tensors, mode } = this.#step;
     const { pooled, logitGradients, losses, correct, records } = tensors;
@@ -128,7 +128,7 @@ class StepPasses {
     const input = this.#outputs[index];
     const { sum, first } = gradients[plan.group - 1];
     const { size } = sum;
-    /** Gradient of a convolution's output. */
+    /** Gradient with respect to a convolution's output. */
     const convolved = threadTensor('gradients', plan.group, sum);
 
     this.#batchNorm.addGradientCoefficients(layer2);
@@ -163,7 +163,7 @@ class StepPasses {
     this.#convolution.addBiasGradient(layer1.group, projection, sum);
   }
 
-  /** Adds the gradient of a downsampling block's shortcut to that of the block's input. */
+  /** Adds the gradient from a downsampling block's shortcut to the gradient with respect to the block's input. */
   #shortcutGradient(plan: BlockPlan, gradient: Tensor, input: Tensor, target: Tensor): Stage[] {
     const { projection } = plan;
     const group = groupOf(plan);

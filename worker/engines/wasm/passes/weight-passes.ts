@@ -1,4 +1,4 @@
-// Passes over the weights, once for all slices that are computed with them: packing and transforms for the kernels.
+// Passes that pack and transform the weights for the kernels. They run once for all slices computed with these weights.
 import type { Kernels } from '../kernels.js';
 import { convolutionsOf, type FixedPlan } from '../memory/fixed-plan.js';
 import type { Pass } from './pass.js';

@@ -1,12 +1,13 @@
-// Templates of the innermost loops of batch norm and ReLU.
+// Templates for the innermost loops of batch norm and ReLU.
 import { add, each, sub } from './expressions.mjs';
 
 /**
- * Sums over an image, for `vectors` × 4 channels of each pixel. Adds each row of pixels to `sums`, two rows of channels.
- * @param tensors names of the tensors' addresses
- * @param begin declares the constants of vector v
- * @param value declares `value`, which is added to the first row of sums
- * @param second expression that is added to the second row
+ * Generates a kernel that sums over the pixels of an image, for `vectors` × 4 channels. The kernel adds each row of
+ * pixels to `sums`, which holds two rows of one value per channel.
+ * @param tensors names of the parameters with the tensors' addresses
+ * @param begin code that declares the constants for vector v
+ * @param value code that declares `value`, which is added to the first row of sums
+ * @param second expression that is added to the second row of sums
  */
 const sumsOfImage = (name, vectors, tensors, parameters, { begin, value, second }) => `
 export function ${name}${4 * vectors}(${[...tensors, ...parameters, 'sums'].map((address) => `${address}: usize`).join(', ')}, pixelBytes: usize, size: i32): void {
@@ -52,8 +53,9 @@ const channelSums = [4, 1].flatMap((vectors) => [
 ]);
 
 /**
- * Maps a row of pixels, `vectors` × 4 channels of each: target = value(v), with these channels' coefficients in registers.
- * @param coefficients names of the rows of coefficients; the name of vector v of a row ends in v
+ * Generates a kernel that computes target = value(v) for a row of pixels, for `vectors` × 4 channels, with the
+ * coefficients of these channels in registers.
+ * @param coefficients names of the rows of coefficients; the variable for vector v has the index v appended to the name
  */
 const rowOfPixels = (name, vectors, tensors, coefficients, value) => `
 export function ${name}${4 * vectors}(${[...tensors, 'target', ...coefficients].map((address) => `${address}: usize`).join(', ')}, pixelBytes: usize, pixels: i32): void {
@@ -67,9 +69,7 @@ export function ${name}${4 * vectors}(${[...tensors, 'target', ...coefficients].
 
 const scaledAndShifted = (v) => add(`f32x4.mul(v128.load(source, ${16 * v}), scales${v})`, `shifts${v}`);
 
-/**
- * For as many vectors as fit into the registers with their coefficients, and for one vector for the remaining channels.
- */
+/** Kernels for 4 vectors, as many as fit into the registers with their coefficients, and for 1 vector. */
 const normalizedRows = [4, 1].flatMap((vectors) => [
   rowOfPixels(
     'normalizeRow',

@@ -1,11 +1,11 @@
-// Templates of the innermost loops of convolutions: products of values and weights, summed in registers.
+// Templates for the innermost loops of convolutions: products of values and weights, summed in registers.
 import { each, range } from './expressions.mjs';
 
 /**
- * Multiplies and adds into 4 rows by `width` columns of accumulators. 8 columns fill the registers (8 accumulators, 2
- * weights, 1 value).
- * @param values loads the value of a row
- * @param weights loads a vector of columns
+ * Generates code that multiplies values by weights and adds the products to 4 rows × `width` columns of accumulators.
+ * 8 columns fill the vector registers (8 for accumulators, 2 for weights, 1 for a value).
+ * @param values returns an expression that loads the value for a row
+ * @param weights returns an expression that loads a vector of columns
  */
 function multiplyAdd(width, values, weights) {
   const vectors = width / 4;
@@ -22,15 +22,16 @@ function multiplyAdd(width, values, weights) {
 const accumulators = (width, initial) =>
   each(4, (row) => each(width / 4, (v) => `let sum${row}${v} = ${initial(row, v)};`));
 
-/** Steps in each iteration of the depth loop. */
+/** Number of steps in each iteration of the depth loop. */
 const unrolled = 8;
 const rowAddresses = (first, step) =>
   `let at0 = ${first}, at1 = at0 + ${step}, at2 = at1 + ${step}, at3 = at2 + ${step};`;
 
 /**
- * Loops over `depth` weights, eight per iteration. Depth is a multiple of 4, so the loop may end halfway through an
- * iteration. The other breaks are never taken, because the rows are distinct: they keep each step in its own basic
- * block. In a single block the compiler would move all loads to the front and spill the values.
+ * Generates a loop over `depth` weights, eight per iteration. Depth is a multiple of 4, so the loop may end halfway
+ * through an iteration. The other break statements are never taken, because the rows are distinct: they only keep each
+ * step in a separate basic block. In a single block, the compiler would move all loads to the front and spill the
+ * values.
  */
 const depthLoop = (width) => {
   const step = (k) =>
@@ -53,7 +54,7 @@ const depthLoop = (width) => {
       weight = end;`;
 };
 
-/** Matrix product for Winograd's planes: rows × depth times depth × width. Rows and depth are multiples of 4. */
+/** Matrix product for Winograd planes: (rows × depth) times (depth × width). Rows and depth are multiples of 4. */
 const multiplyRows = (width) => `
 export function multiplyRows${width}(source: usize, rowBytes: usize, weights: usize, depth: i32, target: usize, targetRowBytes: usize, rows: i32): void {
   const end = weights + <usize>depth * ${4 * width};
@@ -71,7 +72,9 @@ export function multiplyRows${width}(source: usize, rowBytes: usize, weights: us
   }
 }`;
 
-/** One row of a convolution: pixels (a multiple of 4) × width output channels, summed over taps and input channels. */
+/**
+ * One row of a convolution: `pixels` (a multiple of 4) × `width` output channels, summed over taps and input channels.
+ */
 const convolveRow = (width) => `
 export function convolveRow${width}(source: usize, pixelBytes: usize, taps: usize, tapCount: i32, depth: i32, weights: usize, bias: usize, adds: bool, target: usize, targetPixelBytes: usize, pixels: i32): void {
   for (; pixels > 0; pixels -= 4) {
@@ -97,8 +100,9 @@ export function convolveRow${width}(source: usize, pixelBytes: usize, taps: usiz
 }`;
 
 /**
- * Filter gradient of 4 input channels × width output channels: input × gradient, summed over rows of pixels. The sums
- * are contiguous: 4 rows of width values. The number of pixels is a multiple of 4, but the loop may end at any of them.
+ * Filter gradient for 4 input channels × `width` output channels: input × gradient, summed over rows of pixels. The
+ * sums are contiguous: 4 rows of `width` values. The number of pixels is a multiple of 4, but the loop tests for the
+ * end after each pixel.
  */
 const sumProducts = (width) => {
   const step = `{ ${multiplyAdd(

@@ -1,6 +1,6 @@
-// Generates the AssemblyScript of the innermost loops. They are unrolled, and AssemblyScript cannot do that, neither
-// for accumulators (an inlined function cannot update its caller's locals) nor for the constant offsets of loads and
-// stores (an inlined function's arguments are not constants).
+// Generates AssemblyScript code for the innermost loops, which are unrolled. AssemblyScript itself cannot unroll them:
+// an inlined function cannot update its caller's locals, so accumulators would not work, and its arguments are not
+// constants, so they cannot be the constant offsets of loads and stores.
 import { batchNormKernels } from './batch-norm.mjs';
 import { productKernels } from './products.mjs';
 import { winogradKernels } from './winograd.mjs';

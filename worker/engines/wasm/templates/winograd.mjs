@@ -1,11 +1,12 @@
-// Templates of the transforms of Winograd's F(4×4, 3×3) with the points 0, 1, -1, 2, -2 and infinity. A one-dimensional
-// transform gets its values from `load` and passes expressions for its results to `store`.
+// Templates for the transforms of Winograd's F(4×4, 3×3) with the points 0, 1, -1, 2, -2 and infinity. A
+// one-dimensional transform gets the expressions for its input from `load` and passes the expressions for its results
+// to `store`.
 import { add, each, scaled, sub } from './expressions.mjs';
 
-/** Bytes from one of the 36 planes to the next: 2048 values and a cache line, so that planes use different cache sets. */
+/** Bytes from one of the 36 planes to the next: 2048 values and a cache line, so planes use different cache sets. */
 const planeBytes = 2048 * 4 + 64;
 
-/** Bᵀ: transforms six values of a line of input. */
+/** Transform Bᵀ: six input values to six. */
 const inputLine = (load, store) => `
   ${each(6, (i) => `const d${i} = ${load(i)};`)}
   const c = ${sub('d4', 'd2')};
@@ -20,7 +21,7 @@ const inputLine = (load, store) => `
   ${store(4, sub('c', 'twice'))}
   ${store(5, sub(sub('d5', 'd3'), scaled(4, 'g')))}`;
 
-/** A: transforms four values of a line of the output's gradient to six. */
+/** Transform A: four values of the output gradient to six. */
 const gradientLine = (load, store) => `
   ${each(4, (i) => `const y${i} = ${load(i)};`)}
   const even = ${add('y0', 'y2')};
@@ -34,7 +35,7 @@ const gradientLine = (load, store) => `
   ${store(4, sub('even2', 'odd2'))}
   ${store(5, 'y3')}`;
 
-/** Aᵀ: transforms six values of a product to four of a line of output. */
+/** Transform Aᵀ: six values of a product to four output values. */
 const outputLine = (load, store) => `
   ${each(6, (i) => `const m${i} = ${load(i)};`)}
   const p = ${add('m1', 'm2')};
@@ -46,7 +47,7 @@ const outputLine = (load, store) => `
   ${store(2, add('p', scaled(4, 'r')))}
   ${store(3, add(add('q', scaled(8, 's')), 'm5'))}`;
 
-/** G: transforms three weights to six. */
+/** Transform G: three weights to six. */
 const weightLine = (load, store) => `
   ${each(3, (i) => `const w${i} = ${load(i)};`)}
   const outer = ${add('w0', 'w2')};
@@ -58,7 +59,7 @@ const weightLine = (load, store) => `
   ${store(4, scaled('<f32>(1.0 / 24.0)', sub('outer2', scaled(2, 'w1'))))}
   ${store(5, 'w2')}`;
 
-/** Gᵀ: transforms six sums to the gradients of three weights. */
+/** Transform Gᵀ: six sums to the gradients of three weights. */
 const weightGradientLine = (load, store) => `
   ${each(6, (i) => `const u${i} = ${load(i)};`)}
   const p = ${scaled('<f32>(1.0 / 6.0)', add('u1', 'u2'))};
@@ -69,7 +70,7 @@ const weightGradientLine = (load, store) => `
   ${store(1, add('q', 's'))}
   ${store(2, add(sub(scaled(4, 'r'), 'p'), 'u5'))}`;
 
-/** Second half of a tile's transform, along the rows: from columns of 6 values, 96 bytes apart, to the 36 planes. */
+/** Second half of a tile's transform, along the rows: from columns of 6 vectors, 96 bytes apart, to the 36 planes. */
 const linesToPlanes = (line, from, out) => `
     for (let row = 0; row < 6; row++) {
       ${line(
@@ -81,8 +82,8 @@ const linesToPlanes = (line, from, out) => `
     }`;
 
 /**
- * Transforms adjacent tiles of 6×6 pixels, 4 channels at a time. Columns come first, as up to two tiles share each: 4
- * columns per tile and 2 more are stored at `work`, 96 bytes each.
+ * Transforms adjacent tiles of 6×6 pixels, 4 channels at a time. Transforms the columns first, because adjacent tiles
+ * share two columns: `work` holds 4 columns per tile plus 2, each 96 bytes.
  */
 const inputTilesToPlanes = `
 export function inputTilesToPlanes(corner: usize, channels: i32, rowBytes: usize, tiles: i32, plane: usize, work: usize): void {
@@ -112,7 +113,7 @@ export function inputTilesToPlanes(corner: usize, channels: i32, rowBytes: usize
   }
 }`;
 
-/** Transforms a tile of 4×4 pixels of an output's gradient, 4 channels at a time. */
+/** Transforms a tile of 4×4 pixels of an output gradient, 4 channels at a time. */
 const gradientTileToPlanes = `
 export function gradientTileToPlanes(corner: usize, channels: i32, rowBytes: usize, plane: usize, work: usize): void {
   const pixelBytes = <usize>channels * 4;
@@ -136,7 +137,7 @@ export function gradientTileToPlanes(corner: usize, channels: i32, rowBytes: usi
   }
 }`;
 
-/** First half of the output transform of four channels of a tile: from the 36 planes to work[column][6 rows]. */
+/** First half of the output transform, for four channels of a tile: from the 36 planes to work[column][6 rows]. */
 const planesToLines = `
     let from = plane;
     let to = work;
@@ -150,8 +151,8 @@ const planesToLines = `
     }`;
 
 /**
- * Computes a tile of 4×4 pixels of all channels, a column at a time. `finish` handles the four values y0 to y3 of a
- * column and adds to `sums`, two rows of channels.
+ * Generates a kernel that computes a tile of 4×4 pixels for all channels, a column at a time. The code in `finish`
+ * stores the four values of a column, y0 to y3, and adds to `sums`, which holds two rows of one value per channel.
  */
 const planesToPixels = (name, parameters, offsetBase, begin, finish) => `
 export function ${name}(plane: usize, pixelBytes: usize, rowBytes: usize, sums: usize, ${parameters}, work: usize): void {
@@ -181,7 +182,7 @@ export function ${name}(plane: usize, pixelBytes: usize, rowBytes: usize, sums: 
 
 const sumOfFour = (value) => add(add(value(0), value(1)), add(value(2), value(3)));
 
-/** target: address of the tile's corner. The second row of sums holds the squares. */
+/** In this kernel, target is the address of the tile's corner, and the second row of sums holds the sums of squares. */
 const planesToOutput = planesToPixels(
   'planesToOutput',
   'target: usize',
@@ -199,7 +200,8 @@ const planesToOutput = planesToPixels(
 );
 
 /**
- * corner: offset of the tile's corner in all tensors. The second row of sums holds the products with normalized - mean.
+ * In this kernel, corner is the offset of the tile's corner in all tensors, and the second row of sums holds the sums
+ * of value × (normalized - mean).
  */
 const planesToGradient = (hasShortcut) =>
   planesToPixels(
@@ -225,7 +227,7 @@ const planesToGradient = (hasShortcut) =>
       )};`,
   );
 
-/** Transforms a 3×3 filter at `work` (9 vectors, one per tap) to 36 vectors at work + 432. */
+/** Transforms a 3×3 filter at `work` (9 vectors, one per tap) into 36 vectors at work + 432. */
 const weightTransform = `
 export function transformWeights(work: usize): void {
   const lines = work + 144;
@@ -247,7 +249,7 @@ export function transformWeights(work: usize): void {
   }
 }`;
 
-/** Transforms 36 vectors of sums at `work` to the gradient of a 3×3 filter, 9 vectors at work + 576. */
+/** Transforms 36 vectors of sums at `work` into the gradient of a 3×3 filter, 9 vectors at work + 576. */
 const weightGradientTransform = `
 export function transformWeightSums(work: usize): void {
   const lines = work + 576 + 144;

@@ -1,4 +1,4 @@
-// The loss on GPUs, made of deterministic operations, compared with TensorFlow's single operation on CPUs.
+// The loss on GPUs, composed of deterministic operations, compared with the single TensorFlow operation used on CPUs.
 import type { Rank, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { crossEntropySum } from '../../../../../worker/engines/tensorflow/network/differentiable.js';
@@ -10,7 +10,7 @@ import { openTensorFlowOrReason } from '../../../../support/tensorflow.js';
 
 const opened = await openTensorFlowOrReason();
 
-/** This machine's TensorFlow, pretending to compute on a GPU. */
+/** Returns this machine's TensorFlow, marked as running on a GPU. */
 function asOnGpu(runtime: TensorFlowRuntime): TensorFlowRuntime {
   const backend = Object.create(runtime.backend, { isUsingGpuDevice: { value: true } }) as typeof runtime.backend;
   return { ...runtime, backend };
@@ -41,7 +41,7 @@ describe('crossEntropySum', () => {
     const gpu = lossAndGradient(asOnGpu(runtime), logits, labels, smoothing);
     expect(gpu.value.dataSync()[0] / cpu.value.dataSync()[0]).toBeCloseTo(1, 6);
     const difference = tf.max(tf.abs(tf.sub(gpu.gradient, cpu.gradient))).dataSync()[0];
-    expect(difference).toBeLessThan(1e-6); // gradients are at most 1
+    expect(difference).toBeLessThan(1e-6); // an absolute difference: gradients are at most 1
   });
 
   it('on GPUs has the value computed by hand for logits ln 3 and 0', () => {

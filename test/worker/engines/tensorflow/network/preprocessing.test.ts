@@ -1,4 +1,4 @@
-// Preprocessing on the device compared with fillInput, which defines it: the same bits for every byte.
+// Preprocessing on the device must give the same bits as its reference, fillInput, for every byte value.
 import { beforeEach, describe, expect, it } from 'vitest';
 import { imageChannels, imageSize } from '../../../../../shared/network/layout.js';
 import { cropBatch, fillInput, valuesPerImage } from '../../../../../worker/augmentation.js';

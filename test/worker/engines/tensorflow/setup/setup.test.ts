@@ -1,4 +1,4 @@
-// The installation of TensorFlow on a simulated machine, whose programs create the files that the real ones would.
+// Installation of TensorFlow on a simulated machine whose programs create the files that the real ones would.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ import {
 
 type Reply = Partial<ToolResult>;
 
-/** A machine on which every program exists and succeeds, unless a test defines its reply. */
+/** A simulated machine on which every program exists and succeeds, unless a test defines its reply. */
 class FakeHost implements SetupHost {
   platform: NodeJS.Platform = 'linux';
   architecture = 'x64';
@@ -26,7 +26,7 @@ class FakeHost implements SetupHost {
   isTerminal = false;
   free = 100e9;
   readonly calls: string[] = [];
-  /** By a substring of the command. */
+  /** Replies of programs, by a substring of the command. */
   readonly replies = new Map<string, Reply>();
 
   async run(tool: Tool): Promise<ToolResult> {
@@ -98,7 +98,7 @@ async function failureOf(attempt: Promise<void>): Promise<string> {
   throw new Error('expected the setup to fail', { cause: error });
 }
 
-/** Temporary folders of a setup that still exist. */
+/** Returns the temporary setup folders that still exist. */
 function leftovers(): string[] {
   return ['partial', 'old'].map((word) => join(home, `tensorflow-cpu.${word}-${process.pid}`)).filter(existsSync);
 }
@@ -139,7 +139,7 @@ describe('setUpTensorFlow', () => {
       expect(host.calls.filter((call) => call.includes(`require('\\''@tensorflow/${name}'\\'')`))).toHaveLength(2);
     }
     expect(existsSync(join(home, 'tensorflow-cpu/python/nvidia'))).toBe(false);
-    // If one of the two is missing, both are rebuilt.
+    // If either package is missing, both are rebuilt.
     rmSync(join(home, 'tensorflow-cpu/node_modules/@tensorflow/tfjs-node-gpu'), { recursive: true });
     host.replies.set(`cd ${join(home, 'tensorflow-cpu')} && TF_CPP_MIN_LOG_LEVEL=1 ${process.execPath} -e`, {
       exitStatus: 1,
@@ -163,7 +163,7 @@ describe('setUpTensorFlow', () => {
       exitStatus: 1,
       output: 'cannot open shared object file',
     });
-    // The reply applies to the final folder, so the last check fails, too.
+    // The reply also applies to the rebuilt installation, so the final check fails too.
     const message = await failureOf(setUp());
     expect(printed[0]).toMatch(/does not work \( +cannot open shared object file\); rebuilding it/);
     expect(message).toMatch(/tensorflow-cpu does not work/);
@@ -194,7 +194,7 @@ describe('setUpTensorFlow', () => {
     expect(existsSync(join(home, 'tensorflow-cpu'))).toBe(false);
   });
 
-  it('lists everything that is missing at once, and how to get it', async () => {
+  it('lists all missing prerequisites at once, and how to install them', async () => {
     host.replies.set('python3 -m pip', { exitStatus: 1 });
     host.replies.set('g++ --version', { exitStatus: null });
     host.free = 1e9;
@@ -265,7 +265,7 @@ describe('setUpTensorFlow', () => {
   });
 
   it('detects a GPU by its driver', async () => {
-    expect(await detectFlavor(host)).toBe('gpu'); // nvidia-smi succeeds
+    expect(await detectFlavor(host)).toBe('gpu'); // nvidia-smi succeeds by default
     host.replies.set('nvidia-smi', { exitStatus: null });
     expect(await detectFlavor(host)).toBe(existsSync('/proc/driver/nvidia/version') ? 'gpu' : 'cpu');
     host.architecture = 'arm64';

@@ -21,7 +21,7 @@ function operation(builder: GraphBuilder, name: string, inputs: GraphTensor[], t
   });
 }
 
-/** Each node as `Name(inputs)outputs`, with b for bfloat16 and f for other types. */
+/** Describes each node as `Name(inputs)outputs`, with b for bfloat16 and f for other types. */
 function describeGraph({ nodes }: Graph): string[] {
   return nodes.map(({ operation: name, inputs, outputs, attributes }) => {
     const { T } = attributes;
@@ -56,7 +56,7 @@ describe('lowerPrecision', () => {
       'Conv2D(bb)b in bfloat16',
       'Conv2D(bb)b in bfloat16',
       'Add(bb)b in bfloat16',
-      'Cast(b)f', // for both operations that stay float32, and for the output
+      'Cast(b)f', // for both operations that remain in float32, and for the output
       'Mean(f)f',
       'Exp(f)f',
     ]);

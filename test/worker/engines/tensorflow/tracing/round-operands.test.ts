@@ -1,4 +1,4 @@
-// Convolutions with rounded operands: the nodes of the rewritten graph, and what it computes.
+// Convolutions with rounded operands: the nodes of the rewritten graph, and the values that it computes.
 import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { dataTypes } from '../../../../../worker/engines/tensorflow/data-types.js';
@@ -38,7 +38,7 @@ describe('roundOperands', () => {
     expect(graph.outputs.get('sum')!.dataType).toBe(float32);
   });
 
-  it('does not round the shapes that gradients of convolutions take as input', () => {
+  it('does not round the shapes that are inputs of convolution gradients', () => {
     const builder = new GraphBuilder();
     const [x, dy] = [builder.addInput(image), builder.addInput(image)];
     const shape = builder.addConstant({ dataType: dataTypes.int32, shape: [4] }, Int32Array.of(3, 3, 2, 2));
@@ -57,10 +57,10 @@ describe('roundOperands', () => {
 const opened = await openTensorFlowOrReason();
 
 describe.each([
-  // 8 significant bits: 1 + 1/256 is halfway between 1 and 1 + 1/128 and is rounded to the even one, 1.
+  // bfloat16 has 8 significant bits: 1 + 1/256 is halfway between 1 and 1 + 1/128 and is rounded to the even one, 1.
   { type: 'bfloat16', value: 1 + 1 / 256, becomes: 1 },
   { type: 'bfloat16', value: 1 + 3 / 256, becomes: 1 + 2 / 128 },
-  // 11 significant bits
+  // float16 has 11 significant bits: 1 + 1/2048 is halfway between 1 and 1 + 1/1024 and is rounded to the even one, 1.
   { type: 'float16', value: 1 + 1 / 2048, becomes: 1 },
   { type: 'float16', value: 1 + 3 / 2048, becomes: 1 + 2 / 1024 },
 ] as const)('a convolution in $type, on TensorFlow', ({ type, value, becomes }) => {

@@ -1,5 +1,5 @@
-// Traces functions that are not networks: the graph must return what the function returns, or tracing must fail with a
-// clear error.
+// Traces functions that are not networks: the graph must return the same values as the function, or tracing must fail
+// with a clear error.
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
@@ -26,7 +26,7 @@ describe('a traced function', () => {
 
   const valuesOf = (tensor: Tensor) => [...tensor.dataSync()];
 
-  it('returns what the function returns for inputs other than the traced ones', () => {
+  it('returns the same values as the function for inputs other than the traced ones', () => {
     const traced = trace(runtime, (a: Tensor2D, b: Tensor2D) => ({ product: tf.matMul(a, b) }), [
       tf.zeros<Rank.R2>([2, 2]),
       tf.zeros<Rank.R2>([2, 1]),
@@ -115,10 +115,10 @@ describe('a traced function', () => {
     traced.dispose();
   });
 
-  it('keeps other tensors as constants with their values at that time', () => {
+  it('stores captured tensors as constants with their values at the time of tracing', () => {
     const fresh = tf.tensor1d([1, 2]);
     const used = tf.tensor1d([10, 20]);
-    tf.add(used, used).dispose(); // uploads its values
+    tf.add(used, used).dispose(); // uploads the values of `used`
     const traced = trace(runtime, (x: Tensor1D) => ({ sum: tf.addN([x, fresh, used]) }), [tf.tensor1d([0, 0])]);
     tf.dispose([fresh, used]);
     expect(valuesOf(traced.call(tf.tensor1d([100, 200])).sum)).toEqual([111, 222]);
@@ -146,7 +146,7 @@ describe('a traced function', () => {
     traced.dispose();
   });
 
-  it('can exist twice for the same function with different shapes', () => {
+  it('can be traced twice from the same function, with different shapes', () => {
     const sumOf = (x: Tensor1D) => ({ sum: tf.sum(x) });
     const two = trace(runtime, sumOf, [tf.tensor1d([0, 0])]);
     const three = trace(runtime, sumOf, [tf.tensor1d([0, 0, 0])]);
@@ -157,7 +157,7 @@ describe('a traced function', () => {
     three.dispose();
   });
 
-  it('leaves no tensors and folders behind and restores the binding', () => {
+  it('leaves no tensors or folders behind, and restores the binding', () => {
     const folders = () => readdirSync(tmpdir()).filter((name) => name.startsWith('lockstep-graph-'));
     const foldersAtFirst = folders();
     const { binding } = runtime.backend;
@@ -167,14 +167,14 @@ describe('a traced function', () => {
     expect(tf.memory().numTensors).toBe(tensorsAtFirst);
     for (let call = 0; call < 3; call++) tf.dispose(traced.call(input));
     traced.dispose();
-    traced.dispose(); // has no effect
+    traced.dispose(); // a second call has no effect
     expect(tf.memory().numTensors).toBe(tensorsAtFirst);
     expect(folders().filter((name) => !foldersAtFirst.includes(name))).toEqual([]);
     expect(runtime.backend.binding).toBe(binding);
     expect(() => traced.call(input)).toThrow(/disposed of/);
   });
 
-  it('omits from the graph what is not needed', () => {
+  it('omits unneeded nodes from the graph', () => {
     const traced = trace(
       runtime,
       (x: Tensor2D) => {
@@ -185,7 +185,7 @@ describe('a traced function', () => {
       },
       [tf.tensor2d([0, 0, 0, 0], [2, 2])],
     );
-    // The two Mul are merged, and there is one constant each for the shape [4], the number 3 and the axis.
+    // The two Mul nodes are merged, and the shape [4], the number 3 and the axis have one constant each.
     expect(Object.fromEntries(countOperations(traced.graph))).toEqual({
       Placeholder: 1,
       Reshape: 1,
@@ -198,8 +198,8 @@ describe('a traced function', () => {
     traced.dispose();
   });
 
-  describe('cannot be made', () => {
-    /** Checks that nothing is left behind and returns the error's message. */
+  describe('cannot be created', () => {
+    /** Returns the error message of a failed trace, after checking that the attempt left nothing behind. */
     const refusalOf = (compute: (x: Tensor1D) => NamedTensors): string => {
       const { binding } = runtime.backend;
       const x = tf.tensor1d([1, 2]);
@@ -219,7 +219,7 @@ describe('a traced function', () => {
       const readsBack = /reads a tensor's values \(with dataSync/;
       expect(refusalOf((x) => ({ y: tf.scalar(tf.sum(x).dataSync()[0]) }))).toMatch(readsBack);
       expect(refusalOf((x) => ({ y: tf.scalar(x.arraySync()[0]) }))).toMatch(/reads a tensor's values/);
-      // tf.gather checks whether the indices are in range.
+      // tf.gather reads the indices back to check whether they are in range.
       expect(refusalOf((x) => ({ y: tf.gather(x, tf.cast(x, 'int32')) }))).toMatch(/tf.gather/);
     });
 
