@@ -53,7 +53,7 @@ export interface EngineModel {
   computeSlice(batch: ImageBatch): Promise<SliceResult>;
   /** Runs the forward pass over at least one image, with the moving statistics and without label smoothing. */
   evaluate(batch: ImageBatch): Promise<EvaluationResult>;
-  /** Releases the model's memory on the device. The model must not be used afterwards. */
+  /** Releases the model's memory on the device. The model must not be used afterward. */
   dispose(): void;
 }
 

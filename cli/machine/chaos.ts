@@ -127,7 +127,7 @@ function describeSubject(config: Config, workers: number, dataset: Cifar10): str
   );
 }
 
-/** Uses the folder given with --run-dir, or else a temporary folder that is removed afterwards. */
+/** Uses the folder given with --run-dir, or else a temporary folder that is removed afterward. */
 async function withRunFolder<Result>({ runDir }: Config, use: (folder: string) => Promise<Result>): Promise<Result> {
   return runDir === null ? withTemporaryFolder('lockstep-chaos-', use) : use(runDir);
 }

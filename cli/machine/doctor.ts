@@ -40,7 +40,7 @@ export function configure(command: Command): void {
     .argument('[URL]', 'URL of a coordinator: ws://HOST:PORT, or wss://HOST:PORT with TLS')
     .addOption(engineOption('auto'))
     .option('--cache <DIR>', 'folder in which a worker would cache shards', defaultCacheDirectory())
-    .option('--run-dir <DIR>', 'folder for run directories', 'runs')
+    .option('--run-dir <DIR>', 'folder to check, where run directories are created', 'runs')
     .option('--json', 'print one line of JSON and nothing else')
     .addHelpText('after', '\nExit status: 0 if there are no problems (warnings are allowed), 1 otherwise.');
   addClientAccessOptions(command).action(async (url: string | undefined, options: DoctorOptionValues) => {

@@ -14,7 +14,10 @@ export function configure(command: Command): void {
     .description(
       'Print the layers of the network with their shapes and parameter counts, like model.summary() in Keras.',
     )
-    .argument('[CHECKPOINT]', 'checkpoint, or a run directory for its latest one (default: the network of the options)')
+    .argument(
+      '[CHECKPOINT]',
+      'checkpoint, or run directory to use its latest checkpoint (default: the network that the options define)',
+    )
     .option('--json', 'print JSON');
   addConfigOptions(command).action(
     async (location: string | undefined, { json, ...options }: Record<string, unknown>) => {

@@ -22,8 +22,8 @@ export function isSupervised(): boolean {
 }
 
 /**
- * In a supervised process: exits when the parent exits, even if it has already exited. The IPC channel does not keep
- * this process running.
+ * Makes a supervised process exit when its parent exits, or at once if the parent has already exited. The IPC channel
+ * does not keep this process running.
  */
 export function exitWithParent(): void {
   if (!process.connected) process.exit(1);

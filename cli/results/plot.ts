@@ -12,7 +12,7 @@ export function configure(command: Command): void {
       'Plot one or more runs in an HTML file that works without a server or network: loss, accuracy, learning rate and ' +
         'throughput, with validation and test results.',
     )
-    .argument('<RUN-DIR...>', 'run directories, of finished or running runs')
+    .argument('<RUN-DIR...>', 'run directories; the runs may be finished or still in progress')
     .option('--out <FILE>', 'HTML file to write; an existing file is replaced', 'plot.html')
     .option('--open', 'open the file in a browser')
     .addHelpText(

@@ -53,7 +53,11 @@ export function configure(command: Command): void {
     .optionsGroup('Worker:')
     .addOption(gpusOption())
     .addOption(workersOption('number of worker processes, on the CPU (default: 1)'))
-    .option('--name <NAME>', 'name shown by the coordinator (default: host name and process ID, or GPU)')
+    .option(
+      '--name <NAME>',
+      'worker name that the coordinator shows; with several workers, the beginning of their names (default: the host name, ' +
+        'then the process ID, GPU or worker number)',
+    )
     .option('--cache <DIR>', 'where to cache shards between runs (default: ~/.cache/lockstep/shards)')
     .option('--no-cache', 'do not cache shards on disk')
     .addOption(

@@ -98,8 +98,8 @@ export class PrometheusMetrics {
   }
 
   /**
-   * Starts measuring the process. Called at the first scrape because it monitors the event loop and the garbage
-   * collector continuously.
+   * Starts measuring the process. Deferred until the first scrape, so that a coordinator that is never scraped does not
+   * pay for monitoring its event loop and garbage collector.
    */
   #measureProcess(): void {
     this.#isMeasuringProcess = true;

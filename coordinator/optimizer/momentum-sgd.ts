@@ -37,7 +37,7 @@ export class MomentumSgd implements Optimizer {
   /** @param weights initial weights; copied */
   constructor(layout: ModelLayout, options: MomentumSgdOptions, weights: Float32Array) {
     const size = layout.trainableSize;
-    // The compiler reserves the first page.
+    // The kernels' own data is in the first page of their memory.
     const memory = new WebAssembly.Memory({ initial: 1 + Math.ceil((3 * size * floatBytes) / pageBytes) });
     const vector = (index: number) => new Float32Array(memory.buffer, pageBytes + index * size * floatBytes, size);
     [this.weights, this.gradient] = [vector(0), vector(2)];

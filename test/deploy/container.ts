@@ -21,7 +21,7 @@ export class PrivateNetwork {
     return new PrivateNetwork(holder);
   }
 
-  /** Words to put before a command to run it in this network. */
+  /** Command prefix that runs a command in this network namespace. */
   get prefix(): string[] {
     return ['nsenter', `--net=/proc/${this.holder.pid}/ns/net`];
   }

@@ -213,7 +213,7 @@ describe('lockstep status and lockstep workers', () => {
     const nobody = await runCli(['workers', url]);
     expect(nobody.status).toBe(1);
     expect(nobody.output).toMatch(
-      `lockstep: no response from 127.0.0.1:${port} (connect ECONNREFUSED 127.0.0.1:${port}): check that the coordinator is running`,
+      `lockstep: no response from 127.0.0.1:${port} (connect ECONNREFUSED 127.0.0.1:${port}): check the port, and that the coordinator is running there`,
     );
     const nonsense = await runCli(['workers', 'ftp://attic']);
     expect(nonsense).toMatchObject({ status: 2, output: expect.stringContaining('it must be HOST:PORT') });

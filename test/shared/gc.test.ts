@@ -34,7 +34,7 @@ describe('collectYoungGeneration', () => {
     expect(kinds).toContain(constants.NODE_PERFORMANCE_GC_MINOR);
   });
 
-  it('collects in threads that start afterwards, any number at the same time', async () => {
+  it('collects in threads that start afterward, any number at the same time', async () => {
     setV8Flags();
     const module = builtFile('gc.js', new URL('../../shared/gc.ts', import.meta.url).href).href;
     const program = fileURLToPath(new URL('../support/collecting-thread.mjs', import.meta.url));

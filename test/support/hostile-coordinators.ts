@@ -172,7 +172,11 @@ export const attacks: readonly Attack[] = [
     /\d+ bytes of shards, more than the limit/,
     welcoming({ shards: Array.from({ length: 500 }, (_, index) => shard(300_000 * recordBytes, index)) }),
   ],
-  ['the layout hash of another model', /another layout for the same model/, welcoming({ layoutHash: 'a'.repeat(64) })],
+  [
+    'the layout hash of another model',
+    /a different layout for the same model/,
+    welcoming({ layoutHash: 'a'.repeat(64) }),
+  ],
   [
     'missing preprocessing statistics',
     /expected a payload of 24 bytes, received 0/,

@@ -22,7 +22,7 @@ export interface LinkConditions {
 
 export interface Machine {
   address: string;
-  /** Words to put before a command to run it on the simulated machine. */
+  /** Command prefix that runs a command on the simulated machine. */
   prefix: readonly string[];
   pullCable(): Promise<void>;
   plugIn(): Promise<void>;
@@ -54,7 +54,7 @@ export async function whyNoRoom(): Promise<string | undefined> {
 }
 
 /**
- * Returns how to make a cable slow and lossy on the host: with netem or with a program that forwards frames. If neither
+ * Returns how this host can emulate a slow, lossy link: with netem, or with a program that forwards frames. If neither
  * works, returns the reason.
  */
 export async function meansOfConditions(): Promise<{ means: 'netem' | 'program' } | { reason: string }> {

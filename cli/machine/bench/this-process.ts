@@ -109,8 +109,8 @@ function canProfile(model: EngineModel): model is ProfilingModel {
 }
 
 /**
- * Returns milliseconds per step. The profile is measured separately from the rounds, because reading the clock between
- * layers takes time too.
+ * Returns the mean time of each layer per step, in milliseconds. The profile is measured separately from the rounds,
+ * because reading the clock between layers takes time too.
  */
 function meanProfile(model: ProfilingModel, config: Config, shards: readonly Uint8Array[]): LayerTime[] {
   const { seed, augment, cropPadding, slices, batchSize } = config;

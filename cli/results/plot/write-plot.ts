@@ -12,7 +12,10 @@ import { readRuns } from './read-runs.js';
  */
 export async function writePlot(runs: readonly string[], file: string): Promise<number> {
   if (!/\.html?$/i.test(file)) {
-    throw new LockstepError('bad-option', `--out is ${file}: it must end in .html, as an existing file is replaced`);
+    throw new LockstepError(
+      'bad-option',
+      `--out is ${file}: it must end in .html, so that a mistyped path does not overwrite a file of another kind`,
+    );
   }
   const data = { lockstepVersion, writtenAt: new Date().toISOString(), runs: await readRuns(runs) };
   const page = plotPage(data, await readParts());

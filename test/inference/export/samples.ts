@@ -67,11 +67,8 @@ export async function sampleModel(
   }
 }
 
-/** Returns the largest absolute difference, or NaN if any difference is NaN. */
+/** Returns the largest absolute difference: NaN if any difference is NaN, Infinity if the lengths differ. */
 export function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
-  return Array.from(expected).reduce((max, value, i) => {
-    const difference = Math.abs(actual[i] - value);
-    return difference <= max ? max : difference; // a NaN difference fails the comparison, so it is returned
-  }, 0);
+  return Array.from(expected).reduce((max, value, i) => Math.max(max, Math.abs(actual[i] - value)), 0);
 }

@@ -44,7 +44,7 @@ export interface ResNetOptions {
   labelSmoothing: number;
   /**
    * Power of two by which the loss is multiplied before the backward pass, and by which the gradient is divided
-   * afterwards, because small gradients underflow in float16. A scale of 1 adds no operations.
+   * afterward, because small gradients underflow in float16. A scale of 1 adds no operations.
    */
   lossScale: number;
 }

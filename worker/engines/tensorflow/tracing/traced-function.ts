@@ -20,7 +20,7 @@ export interface TracedFunction<Inputs extends readonly Tensor[], Outputs extend
    * Throws TracingError unless the number, shapes and types of the inputs match those used for tracing.
    */
   call(...inputs: Inputs): Outputs;
-  /** Releases the graph. The function must not be called afterwards. */
+  /** Releases the graph. The function must not be called afterward. */
   dispose(): void;
 }
 
@@ -77,7 +77,7 @@ export function trace<Inputs extends readonly Tensor[], Outputs extends NamedTen
   };
 }
 
-/** Loads a SavedModel from a temporary folder, which TensorFlow does not need afterwards. */
+/** Loads a SavedModel from a temporary folder, which TensorFlow does not need afterward. */
 function loadSession({ backend }: TensorFlowRuntime, savedModel: Uint8Array): number {
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-graph-'));
   try {
