@@ -92,7 +92,7 @@ describe('a shard', () => {
   });
 });
 
-describe('unrequested bytes are refused', () => {
+describe('unexpected bytes are refused', () => {
   it('if they belong to a shard that was not requested', () => {
     const { client } = newClient();
     expect(() => client.receive(sha256, 0, records)).toThrow(notRequested);

@@ -76,7 +76,7 @@ export class ThreadTeam {
   }
 
   /**
-   * Waits until the word differs from `value`. Rechecks the word after each wakeup, because a wakeup can be late: if a
+   * Waits until the word differs from `value`. Rechecks the word after each wake-up, because a wake-up can be late: if a
    * thread is preempted between changing the word and notifying, it wakes threads that wait for the next change.
    */
   #waitWhile(word: number, value: number): void {
