@@ -65,9 +65,9 @@ export function lockstepProgram(): Command {
       `
 Getting started:
   lockstep start                          train for a minute or two on this machine
-  lockstep train                          train the full recipe on this machine
-  lockstep coordinator --min-workers 2    train on several machines; on each of them:
-  lockstep worker ws://HOST:7350
+  lockstep train                          train with the full recipe on this machine
+  lockstep coordinator --host 0.0.0.0     train on several machines
+  lockstep worker ws://HOST:7350          add a worker; both need LOCKSTEP_TOKEN
 
 Run lockstep COMMAND --help for the options of a command.
 

@@ -175,7 +175,7 @@ export class CoordinatorSession {
       return {
         code: 'fingerprint',
         message:
-          `the run is exact and computes with ${this.#fingerprint}, this worker with ${fingerprint}: use the same engine, ` +
+          `the run is exact and uses ${this.#fingerprint}, but this worker uses ${fingerprint}: use the same engine, ` +
           'version and settings, or start the run without `exact`',
       };
     }

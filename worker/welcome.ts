@@ -20,7 +20,7 @@ export function readWelcome(
   const { config, shards } = welcome;
   const layout = layoutOf(welcome);
   const check = (isPossible: boolean, problem: string) => {
-    if (!isPossible) throw new ProtocolError(`the welcome announces ${problem}`);
+    if (!isPossible) throw new ProtocolError(`the coordinator's welcome message specifies ${problem}`);
   };
   check(
     maxCoordinatorMessageBytes(layout) <= maxMessageBytes,
@@ -49,6 +49,6 @@ function layoutOf({ config }: Welcome): ModelLayout {
   try {
     return layoutModel(config);
   } catch (cause) {
-    throw new ProtocolError(`the welcome announces an impossible model: ${messageOf(cause)}`, { cause });
+    throw new ProtocolError(`the coordinator's welcome message has an invalid model: ${messageOf(cause)}`, { cause });
   }
 }

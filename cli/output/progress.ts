@@ -122,7 +122,7 @@ export function lostLine({ name, reason, workers }: { name: string; reason: stri
 export function inexactLine({ name, fingerprint, first }: RunEventOf<'inexact'>): string {
   const wasm = first.startsWith('wasm/') ? '; workers with --engine wasm always match' : '';
   return (
-    `${name} computes with ${fingerprint}, but the first worker with ${first}: from now on the weights depend on which ` +
+    `${name} uses ${fingerprint}, but the first worker uses ${first}: from now on the weights depend on which ` +
     `worker computes what (--exact refuses such workers${wasm})`
   );
 }

@@ -25,7 +25,7 @@ export function configure(command: Command): void {
     .addOption(
       new Option(
         '--to <FORMAT>',
-        'format; required for folders (default: from the extension of --out: .keras, .onnx or .safetensors)',
+        'format; required for savedmodel and tfjs (default: by the extension of --out: .keras, .onnx or .safetensors)',
       ).choices(exportFormats),
     )
     .option('--force', 'replace an existing file', false)

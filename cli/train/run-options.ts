@@ -20,7 +20,7 @@ export function addRunOptions(command: Command): Command {
     .optionsGroup('Resuming:')
     .option(
       '--resume [CHECKPOINT]',
-      'continue a run from a checkpoint, from the latest one of a run directory, or auto. Without a value: the latest ' +
+      'continue a run from a checkpoint, or from the latest one of a run directory. Without a value: the latest ' +
         'checkpoint of --run-dir, or of the most recent run in runs/. auto: the same, but start a new run if there is none. ' +
         'The configuration comes from the checkpoint',
     )

@@ -66,7 +66,7 @@ function detailOf(event: RunEvent): string | undefined {
     case 'waiting':
       return `${event.workers} of ${event.needed} workers`;
     case 'inexact':
-      return `${event.name} computes with ${event.fingerprint}, the first worker with ${event.first}`;
+      return `${event.name} uses ${event.fingerprint}, but the first worker uses ${event.first}`;
     case 'access':
       return event.message;
     default:

@@ -95,7 +95,9 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
       );
     }
     if (payload.length !== images || payload.some((label) => label >= classCount && label !== noClass)) {
-      throw new ProtocolError(`an evaluation of ${images} images came with ${payload.length} bytes of classes`);
+      throw new ProtocolError(
+        `an evaluation of ${images} images came with missing or invalid predictions (${payload.length} bytes)`,
+      );
     }
     // Copy the classes because the message's memory is reused.
     return { index, sampleCount, lossSum, correctCount, predicted: Uint8Array.from(payload) };

@@ -13,7 +13,7 @@ export async function readImage(file: string): Promise<Image> {
     const { size } = await stat(file);
     if (size > maxBytes) {
       const megabytes = (size / 1e6).toFixed(0);
-      throw new LockstepError('bad-data', `${file} has ${megabytes} MB: it must have at most ${maxBytes / 1e6} MB`);
+      throw new LockstepError('bad-data', `${file} is ${megabytes} MB: it must be at most ${maxBytes / 1e6} MB`);
     }
     bytes = await readFile(file);
   } catch (cause) {

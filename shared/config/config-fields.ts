@@ -71,8 +71,8 @@ export const recipeFields = {
     default: 4,
     allowed: 'a whole number from 1 to 4096 that divides the batch size',
     help:
-      'number of slices each global batch is divided into, and so the most workers that can compute at once; must divide the ' +
-      'batch size. Batch norm sees one slice, so this affects the weights',
+      'number of slices each global batch is divided into; at most this many workers can compute at once; must divide the ' +
+      'batch size. Batch norm is computed over each slice separately, so this affects the weights',
     placeholder: 'S',
   }),
   batchSize: field({
@@ -148,9 +148,9 @@ export const recipeFields = {
     default: 'imagenet',
     allowed: 'imagenet, per-pixel-mean or standardize',
     help:
-      'what is subtracted from the pixels before they are divided by 255: imagenet (ImageNet channel means), per-pixel-mean ' +
-      '(the mean training image) or standardize (channel means of the training images, which are then divided by their ' +
-      'standard deviations instead)',
+      'how pixels are normalized: imagenet (subtract the ImageNet channel means, divide by 255), per-pixel-mean ' +
+      '(subtract the mean training image, divide by 255) or standardize (subtract the channel means of the training ' +
+      'images, divide by their standard deviations)',
     placeholder: 'NAME',
   }),
   augment: field({
@@ -164,8 +164,8 @@ export const recipeFields = {
     default: 'random',
     allowed: 'random or alternating',
     help:
-      'how the images to flip are chosen: random, or alternating (at random in the first epoch, then each image is flipped in ' +
-      'every second epoch)',
+      'which images are flipped: random, or alternating (random in the first epoch, after which each image is flipped ' +
+      'in every other epoch)',
     placeholder: 'MODE',
   }),
   cropPadding: field<CropPadding>({
@@ -219,7 +219,7 @@ export const recipeFields = {
   momentum: field({
     ...belowOne,
     default: 0.9,
-    help: 'momentum of SGD; as in Keras, the learning rate is part of the velocity',
+    help: 'momentum of SGD; as in Keras, the velocity accumulates gradients times the learning rate',
     placeholder: 'X',
   }),
   nesterov: field({ ...boolean, default: false, help: 'use Nesterov momentum' }),

@@ -145,7 +145,7 @@ async function checkLocalArchive(archivePath: string, bytes: number, archive: Ci
   throw new LockstepError(
     'download-failed',
     `${archivePath} is incomplete or is not the archive from ${archive.url}: it ${difference}. ` +
-      'Copy it again, or delete it to download it',
+      'Copy it again, or delete it and run the command again to download it',
   );
 }
 

@@ -71,7 +71,7 @@ export function checkWasm({ answer, exit, log }: Probe): Check {
   if (answer.sha256 !== wasmStepSha256) {
     const hashes = `${answer.sha256.slice(0, 12)} instead of ${wasmStepSha256.slice(0, 12)}`;
     return problem(
-      `a step gives ${hashes}${answer.repeats ? '' : ', and a different result each time'}`,
+      `the result of a test step has the hash ${hashes}${answer.repeats ? '' : ', and a different result each time'}`,
       'run npm ci and try again; otherwise the CPU or this version of Node.js computes incorrectly',
     );
   }

@@ -28,7 +28,7 @@ describe('checkWasm', () => {
     expect(checkWasm(loaded()).mark).toBe('ok');
     const wrong = checkWasm(loaded({ sha256: 'a'.repeat(64) }));
     expect(wrong.mark).toBe('problem');
-    expect(wrong.says).toMatch(/^a step gives aaaaaaaaaaaa instead of [0-9a-f]{12}$/);
+    expect(wrong.says).toMatch(/^the result of a test step has the hash aaaaaaaaaaaa instead of [0-9a-f]{12}$/);
     expect(checkWasm(loaded({ sha256: 'a'.repeat(64), repeats: false })).says).toMatch(
       /and a different result each time$/,
     );

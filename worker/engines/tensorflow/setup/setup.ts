@@ -242,7 +242,7 @@ function stepsOf(flavor: TensorFlowFlavor, packages: readonly string[], context:
         throw new LockstepError(
           'setup-failed',
           `the binding was built but does not work: ${check.reason}\nFull log: ${logFile}\n` +
-            'Report the log, and use the wasm engine until this is fixed.',
+            'Report this as a bug, with the log, and use the wasm engine until it is fixed.',
         );
       },
     },
