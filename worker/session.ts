@@ -41,7 +41,7 @@ type State =
   | { phase: 'working'; work: RunWork }
   /** The coordinator violated the protocol; waiting for the connection to close. */
   | { phase: 'closing'; reason: string }
-  /** The connection is closing or closed. */
+  /** The outcome of the session is decided; the connection is closing or closed. */
   | { phase: 'ended'; end: SessionEnd };
 
 export class WorkerSession {

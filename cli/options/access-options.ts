@@ -46,7 +46,7 @@ function addTokenOptions(command: Command, token: string, tokenFile: string): Co
   return command
     .optionsGroup('Access:')
     .addOption(
-      new Option('--token <TOKEN>', `${token} (prefer LOCKSTEP_TOKEN: other users can see arguments)`).env(
+      new Option('--token <TOKEN>', `${token} (prefer LOCKSTEP_TOKEN: other users can see command-line arguments)`).env(
         'LOCKSTEP_TOKEN',
       ),
     )

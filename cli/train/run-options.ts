@@ -30,7 +30,7 @@ export function addRunOptions(command: Command): Command {
     )
     .optionsGroup('Monitoring:')
     .option('--open', 'open the dashboard in a browser')
-    .option('--no-dashboard', 'do not serve the dashboard and its controls; the status and /metrics are still served')
+    .option('--no-dashboard', 'do not serve the dashboard or its controls; the status and /metrics are still served')
     .option('--timeline <FILE>', 'write a trace of some steps, to open in ui.perfetto.dev')
     .addOption(
       new Option(

@@ -146,7 +146,7 @@ function showEvents(worker: Worker, url: string, printer: RateLimitedPrinter): v
     ),
   );
   events.on('cacheFailed', ({ message }) =>
-    printer.line(`the shard cache ${message}: missing shards are downloaded from the coordinator`),
+    printer.line(`${message}; shards that are not cached will be downloaded from the coordinator`),
   );
   events.on('reconnecting', ({ reason, delayMs }) =>
     printer.line(`not connected (${reason}); retrying ${delayMs < 1000 ? 'now' : `in ${formatDuration(delayMs)}`}`),

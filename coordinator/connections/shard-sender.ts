@@ -63,7 +63,9 @@ export class ShardSender {
     }
     // A prefetched chunk of each shard may be on its way when the rest is requested.
     if (this.#requests.length > 2 * this.#records.size) {
-      throw new ProtocolError(`a worker requested another shard while ${this.#requests.length} requests are waiting`);
+      throw new ProtocolError(
+        `a worker requested shard data while ${this.#requests.length} requests were already waiting`,
+      );
     }
     this.#requests.push({ sha256, records, next: offset, end });
     if (this.#requests.length === 1) this.#sendChunk();

@@ -33,9 +33,9 @@ export interface WorkerPhases {
 /** Contribution of one worker to a step. */
 export interface WorkerContribution {
   name: string;
-  /** Number of images whose gradients counted. */
+  /** Number of images whose gradients were accepted. */
   images: number;
-  /** Phase durations, summed over the worker's answers that counted. */
+  /** Phase durations, summed over the worker's accepted answers. */
   phases: WorkerPhases;
   /** Milliseconds during which only this worker's answer was missing; 0 for all workers but the last to answer. */
   waitedForMs: number;

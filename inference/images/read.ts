@@ -18,7 +18,9 @@ export async function readImage(file: string): Promise<Image> {
     bytes = await readFile(file);
   } catch (cause) {
     if (cause instanceof LockstepError) throw cause;
-    throw new LockstepError('bad-data', `${file} ${explainReadFailure(cause)}: name a PNG or JPEG file`, { cause });
+    throw new LockstepError('bad-data', `${file} ${explainReadFailure(cause)}: specify a readable PNG or JPEG file`, {
+      cause,
+    });
   }
   return decodeImage(bytes, file);
 }

@@ -69,8 +69,8 @@ export async function downloadCifar10(directory: string, options: DownloadOption
   const failed = (problem: string, cause?: unknown) =>
     new LockstepError(
       'download-failed',
-      `${problem}. Run the command again. Or download ${archive.url} on another machine, ` +
-        `put it at ${archivePath}, and run the command again, which then needs no network`,
+      `${problem}. Run the command again to retry. If this machine has no network access, download ${archive.url} on ` +
+        `another machine, copy the file to ${archivePath}, and then run the command again`,
       { cause },
     );
 

@@ -96,8 +96,8 @@ describe('lockstep predict', () => {
     );
     expect(results.map(({ output }) => output)).toEqual([
       `lockstep: ${inFolder('cat.gif')} is a GIF image: it must be a PNG or JPEG file\n`,
-      `lockstep: ${inFolder('nowhere.png')} does not exist: name a PNG or JPEG file\n`,
-      `lockstep: ${inFolder('run')} is a folder: name a PNG or JPEG file\n`,
+      `lockstep: ${inFolder('nowhere.png')} does not exist: specify a readable PNG or JPEG file\n`,
+      `lockstep: ${inFolder('run')} is a folder: specify a readable PNG or JPEG file\n`,
     ]);
     expect(results.map(({ status }) => status)).toEqual([2, 2, 2]);
   });
