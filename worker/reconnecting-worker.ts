@@ -115,7 +115,7 @@ export class ReconnectingWorker {
     if (clock.now() - this.#lastWelcomeMs > reconnectTimeoutMs) {
       throw new LockstepError(
         'unreachable',
-        `${url} could not be reached for ${reconnectTimeoutMs / 1000} s (${reason}): is the coordinator running there?`,
+        `${url} could not be reached for ${reconnectTimeoutMs / 1000} s (${reason}): check that the coordinator is running and accepts workers`,
       );
     }
     const attempt = ++this.#failedAttempts;

@@ -150,7 +150,7 @@ async function readConfigFile(file: string): Promise<Record<string, unknown>> {
   try {
     const content: unknown = JSON.parse(await readFile(file, 'utf8'));
     if (typeof content === 'object' && content !== null && !Array.isArray(content)) return { ...content };
-    throw new Error('it is not an object');
+    throw new Error('the top-level value is not an object');
   } catch (cause) {
     const code = systemCodeOf(cause);
     const why =
@@ -159,7 +159,7 @@ async function readConfigFile(file: string): Promise<Record<string, unknown>> {
         : code === 'ENOENT'
           ? 'does not exist'
           : `cannot be read (${code})`;
-    const remedy = 'create one with `lockstep config > FILE`';
+    const remedy = 'to create a valid file, run `lockstep config > FILE`';
     throw new LockstepError('bad-config', `--config ${file} ${why}; ${remedy}`, { cause });
   }
 }

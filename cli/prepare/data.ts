@@ -167,5 +167,5 @@ function parseUrl(text: string): string {
 async function assertNotAFile(directory: string): Promise<void> {
   const found = await stat(directory).catch(() => undefined);
   if (found === undefined || found.isDirectory()) return;
-  throw new LockstepError('bad-data', `DIR is ${directory}, which is a file: name a folder for the images`);
+  throw new LockstepError('bad-data', `DIR is ${directory}, which is a file: specify a folder for the images`);
 }

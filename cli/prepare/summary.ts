@@ -34,6 +34,6 @@ async function layoutFor(location: string | undefined, options: Record<string, u
   if (flags.length === 0) return (await loadCheckpoint(location)).layout;
   throw new LockstepError(
     'bad-option',
-    `${location} is given together with ${flags.join(', ')}: a checkpoint has its own configuration, so omit one of them`,
+    `${location} is given together with ${flags.join(', ')}: a checkpoint has its own configuration, so omit either CHECKPOINT or the options`,
   );
 }

@@ -109,7 +109,7 @@ async function follow(
   printer.line(`${formatInteger(images)} ${split} images: ${evaluation.dataset}`);
   if (!evaluation.isRunsOwnSplit) {
     printer.warning(
-      `these are not the ${split} images of the run, so the result cannot be compared with the run's; use --data to name others`,
+      `these are not the ${split} images of the run, so the result cannot be compared with the run's; use --data to specify the run's images`,
     );
   }
   if ('processes' in evaluation) {

@@ -62,7 +62,10 @@ function readTimelineOptions({ timeline: file, timelineSteps: steps }: RunOption
 } {
   if (file !== undefined) return { timeline: { file, steps } };
   if (steps === undefined) return {};
-  throw new LockstepError('bad-option', '--timeline-steps is given without --timeline: name the file to write');
+  throw new LockstepError(
+    'bad-option',
+    '--timeline-steps is given without --timeline: specify the file to write with --timeline',
+  );
 }
 
 function parseSteps(text: string): TimelineWindow {

@@ -52,7 +52,7 @@ export class ServerTls {
   get certificateProblem(): string | undefined {
     const { validFrom, validTo } = new X509Certificate(String(this.#context.cert));
     const certificate = `the certificate ${String(this.#files.tlsCert)}`;
-    const remedy = 'workers will not trust it; replace the file, and it is reloaded';
+    const remedy = 'workers will not trust it; replace the file, and it will be reloaded';
     if (Date.parse(validTo) < Date.now()) return `${certificate} expired on ${validTo}: ${remedy}`;
     if (Date.parse(validFrom) > Date.now()) return `${certificate} is not valid before ${validFrom}: ${remedy}`;
     return undefined;

@@ -127,7 +127,8 @@ function* tokenLines(text: string, source: string): Generator<TokenHolder & { to
       throw invalid(location, `has ${fields.length} fields: write NAME ROLE TOKEN, or TOKEN alone`);
     }
     // The message does not quote the field, which may be a token.
-    if (!isRole(role)) throw invalid(location, `has an unknown role: the second field must be ${roles.join(', ')}`);
+    if (!isRole(role))
+      throw invalid(location, `has an unknown role: the second field must be one of ${roles.join(', ')}`);
     if (token.length < minTokenLength) {
       const remedy = `use at least ${minTokenLength}, for example from openssl rand -hex 24`;
       throw invalid(location, `has a token of ${token.length} characters, which can be guessed: ${remedy}`);

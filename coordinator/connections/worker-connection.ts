@@ -272,7 +272,7 @@ export class WorkerConnection implements WorkerView {
    */
   #checkStep({ step }: { step: number }): void {
     if (step <= this.load.weightsStep) return;
-    throw new ProtocolError(`a worker answers step ${step}, which it was not assigned`);
+    throw new ProtocolError(`a worker answered step ${step}, which it had not been assigned`);
   }
 
   /**

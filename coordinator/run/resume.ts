@@ -88,7 +88,7 @@ async function withInitialWeights(
     throw new LockstepError(
       'bad-config',
       `the hash of \`initialWeights\` ${initialWeights} is ${pretrained.sha256}, not ${expected} as in ` +
-        '`initialWeightsSha256`: name the file with that hash, or omit the hash',
+        '`initialWeightsSha256`: specify the file with that hash, or omit the hash',
     );
   }
   return { config: Object.freeze({ ...config, initialWeightsSha256: pretrained.sha256 }), pretrained };
@@ -123,7 +123,7 @@ async function findResumed(
   if (run !== undefined) return loadCheckpoint(run);
   throw new LockstepError(
     'no-checkpoint',
-    `there is no run with a checkpoint in ${path.resolve(runsDirectory)}: name a run directory with \`runDir\`, or a ` +
+    `there is no run with a checkpoint in ${path.resolve(runsDirectory)}: specify a run directory with \`runDir\`, or a ` +
       'checkpoint with `resume`',
   );
 }
@@ -200,7 +200,7 @@ function imageDifference({ shardHashes, path: checkpoint }: Checkpoint, { shards
     first === undefined ? 'there are fewer' : `the first difference is in ${first.split} shard ${first.index}`;
   return new LockstepError(
     'bad-data',
-    `these are not the images of ${checkpoint} (${where}): name the same images with \`data\`, or add \`override\` to ` +
+    `these are not the images of ${checkpoint} (${where}): specify the original images with \`data\`, or add \`override\` to ` +
       'continue with these',
   );
 }

@@ -69,7 +69,7 @@ export class RunDirectory {
     if (existing.length === 0) return;
     throw new LockstepError(
       'bad-option',
-      `\`runDir\` ${this.directory} already holds a run: name another directory, or continue that run with \`resume\``,
+      `\`runDir\` ${this.directory} already holds a run: specify another directory, or continue that run with \`resume\``,
     );
   }
 
@@ -77,7 +77,7 @@ export class RunDirectory {
     if (cause instanceof LockstepError) return cause;
     return new LockstepError(
       'bad-option',
-      `cannot create \`runDir\` ${this.directory} (${systemCodeOf(cause) ?? String(cause)}): name a writable directory`,
+      `cannot create \`runDir\` ${this.directory} (${systemCodeOf(cause) ?? String(cause)}): specify a writable directory`,
       { cause },
     );
   }

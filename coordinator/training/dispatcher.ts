@@ -166,7 +166,7 @@ class RunningJob<Answer, Result> {
     if (this.#isProbe(id, range)) return handled(false);
     this.#publish({ type: 'answer-received', worker: { id, name }, range });
     if (!this.#work.isAssigned(id, range)) {
-      throw new ProtocolError(`a worker answers ${describeRange(range)}, which it was not assigned`);
+      throw new ProtocolError(`a worker answered ${describeRange(range)}, which it had not been assigned`);
     }
     const answer = this.#job.parse(message, payload);
     const isAccepted = this.#work.answer(id, range) === 'accepted';

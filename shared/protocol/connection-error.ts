@@ -27,7 +27,7 @@ function explain({ code = '', message, cert }: ConnectionError, url: string): st
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return (
         `the coordinator's certificate is not for ${new URL(url).hostname} but for ${cert?.subjectaltname ?? 'no name'}: ` +
-        'connect to a name in the certificate, or issue one that includes this name'
+        'connect to a name in the certificate, or issue a certificate for the host name that you use'
       );
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'SELF_SIGNED_CERT_IN_CHAIN':

@@ -131,7 +131,7 @@ describe('lockstep', () => {
       runCli(['summary', inFolder('nowhere')], { LOCKSTEP_DEBUG: '1' }),
     ]);
     expect(plain.output).toBe(
-      `lockstep: there is no checkpoint at ${inFolder('nowhere')}: name a checkpoint's directory or a run directory\n`,
+      `lockstep: there is no checkpoint at ${inFolder('nowhere')}: specify a checkpoint's directory or a run directory\n`,
     );
     expect(debug.output).toMatch(/^lockstep: there is no checkpoint[\s\S]*\n {4}at /);
   });

@@ -118,7 +118,7 @@ describe('initialWeights', () => {
       );
     await writeFile(inFolder('text'), 'these are no weights');
     expect(await message(inFolder('nowhere'))).toMatch(
-      /nowhere does not exist: name a safetensors file or a checkpoint/,
+      /nowhere does not exist: specify a safetensors file or a checkpoint/,
     );
     expect(await message(inFolder('text'))).toMatch(/text is not a readable safetensors file/);
     const bytes = await readFile(file());

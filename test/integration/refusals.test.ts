@@ -165,8 +165,8 @@ describe('an admitted worker is dismissed', () => {
   it.each([
     ['a gradient without bytes', {}, /expected a payload of [0-9]+ bytes, received 0/],
     // Each of the two workers is assigned one range of two slices.
-    ['the gradient of a range that it was not assigned', oneSlice, /answers slice 0, which it was not assigned/],
-    ['the gradient of a later step', { step: 7 }, /answers step 7, which it was not assigned/],
+    ['the gradient of a range that it was not assigned', oneSlice, /answered slice 0, which it had not been assigned/],
+    ['the gradient of a later step', { step: 7 }, /answered step 7, which it had not been assigned/],
   ])('if it sends %s, and the run continues without it', async (_, lie, reason) => {
     cluster = await startCluster({ minWorkers: 2 });
     await answering(new Uint8Array(), lie);
@@ -225,7 +225,7 @@ describe('a worker that cannot connect', () => {
     const { status, output } = await runCli(args);
     expect(output).toMatch(
       new RegExp(
-        `^lockstep: ws://127\\.0\\.0\\.1:${port} could not be reached for 1 s \\(.*\\): is the coordinator running there\\?$`,
+        `^lockstep: ws://127\\.0\\.0\\.1:${port} could not be reached for 1 s \\(.*\\): check that the coordinator is running and accepts workers$`,
         'm',
       ),
     );

@@ -209,12 +209,15 @@ describe('the options of the command line', () => {
   beforeAll(() => writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 200, testImages: 50 })));
 
   it.each([
-    [['--timeline-steps', '1-2'], '--timeline-steps is given without --timeline: name the file to write'],
+    [
+      ['--timeline-steps', '1-2'],
+      '--timeline-steps is given without --timeline: specify the file to write with --timeline',
+    ],
     [
       ['--timeline', 'FILE', '--timeline-steps', '5-2'],
       '--timeline-steps is 5-2: it must be FROM-TO, two whole numbers of at least 1, for example 10-30',
     ],
-    [['--timeline', 'FOLDER'], /cannot write --timeline .* \(EISDIR.*\): name another/],
+    [['--timeline', 'FOLDER'], /cannot write --timeline .* \(EISDIR.*\): specify another/],
   ])('%j is refused', async (options, message) => {
     const file = inFolder('trace.json');
     const places: Record<string, string> = { FILE: file, FOLDER: path.dirname(file) };

@@ -31,7 +31,9 @@ it('a worker gives up after `reconnectTimeoutMs`, and names the address, the tim
   await expect(worker.done).rejects.toMatchObject({
     code: 'unreachable',
     message: expect.stringMatching(
-      new RegExp(`^${url} could not be reached for 60 s \\(.*ECONNREFUSED.*\\): is the coordinator running there\\?$`),
+      new RegExp(
+        `^${url} could not be reached for 60 s \\(.*ECONNREFUSED.*\\): check that the coordinator is running and accepts workers$`,
+      ),
     ),
   });
   expect(attempts.map(({ attempt }) => attempt)).toEqual(attempts.map((_, index) => index + 1));

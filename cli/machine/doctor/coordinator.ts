@@ -151,7 +151,7 @@ function explainUnreachable(error: unknown, url: string): { says: string; remedy
     EHOSTUNREACH: noRoute,
     ENETUNREACH: noRoute,
     ETIMEDOUT: {
-      says: `${address} does not respond within ${responseTimeoutMs / 1000} s`,
+      says: `${address} did not respond within ${responseTimeoutMs / 1000} s`,
       remedy: 'open the port in the firewall, if there is one',
     },
   };

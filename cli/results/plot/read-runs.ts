@@ -40,7 +40,7 @@ async function explainMissingMetrics(folder: string, cause: unknown): Promise<st
     (found) => found.isDirectory(),
     () => undefined,
   );
-  const remedy = 'name a run directory, for example runs/first';
+  const remedy = 'specify a run directory, for example runs/first';
   if (isFolder === undefined) return `RUN-DIR is ${folder}, which does not exist: ${remedy}`;
   if (!isFolder) return `RUN-DIR is ${folder}, which is not a folder: ${remedy}`;
   if (systemCodeOf(cause) === 'ENOENT') return `RUN-DIR is ${folder}, which has no ${metricsFile}: ${remedy}`;

@@ -59,7 +59,7 @@ async function readConfig(directory: string): Promise<Config> {
           : `config.json: ${messageOf(cause)}`;
     throw new LockstepError(
       'bad-option',
-      `${directory} is not a run directory (${why}): name one, such as runs/first`,
+      `${directory} is not a run directory (${why}): specify one, such as runs/first`,
       {
         cause,
       },

@@ -27,7 +27,7 @@ export async function openTimelineFile(
     await mkdir(path.dirname(path.resolve(file)), { recursive: true });
     await writeFile(file, '');
   } catch (cause) {
-    const message = `cannot write \`timeline\` ${file} (${messageOf(cause)}): name another file`;
+    const message = `cannot write \`timeline\` ${file} (${messageOf(cause)}): specify another file`;
     throw new LockstepError('bad-option', message, { cause });
   }
   const recorder = new TimelineRecorder(window, pool, clock);

@@ -101,7 +101,7 @@ async function findCheckpoint(location: string): Promise<string> {
   const none = (where: string) =>
     new LockstepError(
       'no-checkpoint',
-      `there is no checkpoint ${where}: name a checkpoint's directory or a run directory`,
+      `there is no checkpoint ${where}: specify a checkpoint's directory or a run directory`,
     );
   const found = await lstat(location).catch((error: unknown) => {
     if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) throw none(`at ${location}`);

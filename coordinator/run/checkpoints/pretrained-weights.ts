@@ -44,7 +44,7 @@ async function readArrays(location: string): Promise<Map<string, NamedArray>> {
     const code = cause instanceof LockstepError ? undefined : systemCodeOf(cause);
     if (code === undefined) throw badWeights(messageOf(cause), cause);
     const problem = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`;
-    throw badWeights(`${location} ${problem}: name a safetensors file or a checkpoint`, cause);
+    throw badWeights(`${location} ${problem}: specify a safetensors file or a checkpoint`, cause);
   }
 }
 

@@ -37,7 +37,7 @@ describe('lockstep summary', () => {
   it('rejects model options together with a checkpoint, which defines the model', async () => {
     const { status, output } = await runCli(['summary', 'runs/first', '--batch-size', '32']);
     expect(output).toBe(
-      'lockstep: runs/first is given together with --batch-size: a checkpoint has its own configuration, so omit one of them\n',
+      'lockstep: runs/first is given together with --batch-size: a checkpoint has its own configuration, so omit either CHECKPOINT or the options\n',
     );
     expect(status).toBe(2);
   });

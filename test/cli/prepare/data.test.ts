@@ -90,7 +90,7 @@ it.each(['synthesize', 'download'])('lockstep data %s rejects a file as its fold
   const { error, out } = await runProgram('data', command, file);
   expect(error).toMatchObject({
     code: 'bad-data',
-    message: `DIR is ${file}, which is a file: name a folder for the images`,
+    message: `DIR is ${file}, which is a file: specify a folder for the images`,
   });
   expect(out).toBe('');
   expect(await readFile(file, 'utf8')).toBe('mine');

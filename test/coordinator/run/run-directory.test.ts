@@ -83,7 +83,7 @@ describe('a run directory', () => {
     await writeFile(path.join(directory, 'metrics.jsonl'), 'of another run');
     await expect(opened(directory)).rejects.toMatchObject({
       code: 'bad-option',
-      message: `\`runDir\` ${directory} already holds a run: name another directory, or continue that run with \`resume\``,
+      message: `\`runDir\` ${directory} already holds a run: specify another directory, or continue that run with \`resume\``,
     });
     expect(await readFile(path.join(directory, 'metrics.jsonl'), 'utf8')).toBe('of another run');
   });
@@ -94,7 +94,7 @@ describe('a run directory', () => {
     const directory = path.join(file, 'run');
     await expect(opened(directory)).rejects.toMatchObject({
       code: 'bad-option',
-      message: `cannot create \`runDir\` ${directory} (ENOTDIR): name a writable directory`,
+      message: `cannot create \`runDir\` ${directory} (ENOTDIR): specify a writable directory`,
     });
   });
 });

@@ -36,7 +36,7 @@ export function diagnoseLoadFailure({ reason, flavor, isOwnInstallation }: LoadF
     const what = family === 'GLIBC' ? "the system's C library" : "the system's libstdc++";
     return {
       problem: `${what} is older than this build requires (${version})`,
-      remedy: `${setup} to compile it for this system, a newer system, or the wasm engine`,
+      remedy: `${setup} to compile it for this system; otherwise, use a newer system or the wasm engine`,
     };
   }
   if (/invalid ELF header|file too short|file truncated/.test(reason)) {
@@ -64,13 +64,13 @@ function missing(library: string, setup: string): LoadDiagnosis {
   if (driverLibraries.test(library)) {
     return {
       problem: `${library} is missing, which is part of NVIDIA's driver`,
-      remedy: 'install the driver (525 or newer), or on a machine without a GPU run lockstep setup-tensorflow --cpu',
+      remedy: 'install the driver (525 or newer); on a machine without a GPU, run lockstep setup-tensorflow --cpu',
     };
   }
   if (cudaLibraries.test(library)) {
     return {
       problem: `${library} is missing, which is part of the CUDA version that this build requires`,
-      remedy: `${setup} (includes CUDA 12 and cuDNN 9), or on a machine without a GPU lockstep setup-tensorflow --cpu`,
+      remedy: `${setup} (includes CUDA 12 and cuDNN 9); on a machine without a GPU, lockstep setup-tensorflow --cpu`,
     };
   }
   if (library.startsWith('libtensorflow')) {

@@ -74,7 +74,7 @@ describe('lockstep plot', () => {
     ['a file', 'first/metrics.jsonl', 'which is not a folder'],
   ])('exits with status 2 for %s', async (_, run, reason) => {
     const { status, output } = await runCli(['plot', inFolder(run), '--out', file]);
-    expect(output).toContain(`RUN-DIR is ${inFolder(run)}, ${reason}: name a run directory`);
+    expect(output).toContain(`RUN-DIR is ${inFolder(run)}, ${reason}: specify a run directory`);
     expect(status).toBe(2);
   });
 
