@@ -70,7 +70,7 @@ export function assertPlainMsgpack(bytes: Uint8Array): void {
     const size = format.bytes + length * format.bytesPerUnit;
     const elements = format.elements + length * format.elementsPerUnit;
     // Every element takes at least one byte.
-    if (size + elements > bytes.length - at) fail('it claims more bytes than there are');
+    if (size + elements > bytes.length - at) fail('too few bytes for the value');
     at += size;
     if (elements > 0 && missing.push(elements) > maxDepth) fail(`nested more than ${maxDepth} levels deep`);
   }

@@ -43,7 +43,7 @@ export interface ContainerOptions {
   mounts?: readonly Mount[];
   /** True for a read-only root, as with `read_only: true`. */
   isReadOnly?: boolean;
-  /** True to drop all capabilities, as with `cap_drop: [ALL]` and `no-new-privileges`. */
+  /** True to drop all capabilities and to prevent gaining privileges: `cap_drop: [ALL]` and `no-new-privileges`. */
   isConfined?: boolean;
 }
 

@@ -37,7 +37,7 @@ export class LineChart {
   #options: LineChartOptions;
   #lines: readonly ChartLine[] = [];
   #plot: uPlot | undefined;
-  /** Appearance of the lines for which the plot was built. If it does not change, the plot only needs new data. */
+  /** Axis options and line styles that the plot was built with. While they stay the same, it only needs new data. */
   #builtFor = '';
 
   /** @param container an empty element; its CSS variables set the colors of axes and grid */

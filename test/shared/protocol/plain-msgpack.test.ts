@@ -50,11 +50,11 @@ describe('assertPlainMsgpack', () => {
 
   it.each([
     ['nothing', [], 'it ends too early'],
-    ['text without its end', [0xa5, 0x61], 'it claims more bytes than there are'],
+    ['text without its end', [0xa5, 0x61], 'too few bytes for the value'],
     ['a length without its end', [0xda, 0x01], 'it ends within a length'],
     ['bytes after the value', [0xc0, 0xc0], 'bytes after the end of the value'],
-    ['an array of four billion', [0xdd, 0xff, 0xff, 0xff, 0xff], 'it claims more bytes than there are'],
-    ['a map of four billion', [0xdf, 0xff, 0xff, 0xff, 0xff], 'it claims more bytes than there are'],
+    ['an array of four billion', [0xdd, 0xff, 0xff, 0xff, 0xff], 'too few bytes for the value'],
+    ['a map of four billion', [0xdf, 0xff, 0xff, 0xff, 0xff], 'too few bytes for the value'],
     // Nine nested one-element arrays around a nil.
     ['nine nested arrays', [...Array.from({ length: 9 }, () => 0x91), 0xc0], 'nested more than 8 levels deep'],
     ['an extension', [0xd4, 0x72, 0x40], 'unsupported type 0xd4'],

@@ -7,7 +7,7 @@ const planePixels: i32 = size * size;
 const recordBytes: i32 = 1 + 3 * planePixels;
 const cropMargin: i32 = 4;
 
-/** Maps a row or column in the reflected padding to one in the image: -n to n, and 31 + n to 31 - n. */
+/** Maps a row or column to one in the image by reflection: -n becomes n, 31 + n becomes 31 - n, others stay the same. */
 function reflectedIndex(index: i32): i32 {
   return size - 1 - abs(size - 1 - abs(index));
 }
