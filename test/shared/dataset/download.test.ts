@@ -259,7 +259,7 @@ describe('a failed download', () => {
       expect(error.code).toBe('download-failed');
       expect(error.message).toContain(archive.url);
       expect(error.message).toContain(fault.contains);
-      expect(error.message).toContain(`put it at ${archivePath}`);
+      expect(error.message).toContain(`copy the file to ${archivePath}`);
       expect(existsSync(path.join(folder, 'batches.meta.txt'))).toBe(false);
     },
   );
