@@ -172,11 +172,9 @@ describe.skipIf(!hasPrometheus)('a real Prometheus that scrapes a run, and a coo
     const folder = inFolder('prometheus');
     await mkdir(folder);
     prometheus = await startPrometheus([hostOf(cluster), hostOf(waiting)], await readAlerts(), folder);
+    return () => prometheus.stop();
   });
-  afterAll(async () => {
-    await prometheus.stop();
-    await waiting.close();
-  });
+  afterAll(() => waiting.close());
 
   const get = async (place: string, query: Record<string, string> = {}): Promise<unknown> =>
     (await fetch(`${prometheus.url}/api/v1/${place}?${new URLSearchParams(query).toString()}`)).json();

@@ -278,7 +278,7 @@ export const attacks: readonly Attack[] = [
   ['text', /claims a header/, (peer) => peer.socket.send('welcome')],
   [
     'a truncated header',
-    /it ends too early|claims more/,
+    /too few bytes for the value/,
     (peer) => peer.send(framed(packr.pack(welcome).subarray(0, 40))),
   ],
   [
@@ -288,10 +288,14 @@ export const attacks: readonly Attack[] = [
   ],
   [
     'an array of billions of elements',
-    /claims more/,
+    /too few bytes for the value/,
     (peer) => peer.send(framed(Buffer.from([0xdd, 255, 255, 255, 255]))),
   ],
-  ['a map of billions of entries', /claims more/, (peer) => peer.send(framed(Buffer.from([0xdf, 255, 255, 255, 255])))],
+  [
+    'a map of billions of entries',
+    /too few bytes for the value/,
+    (peer) => peer.send(framed(Buffer.from([0xdf, 255, 255, 255, 255]))),
+  ],
   ['endlessly nested arrays', /nested more than 8/, (peer) => peer.send(framed(Buffer.alloc(100_000, 0x91)))],
   ['an extension type', /type 0xc7/, (peer) => peer.send(framed(Buffer.from([0xc7, 1, 0x73, 0])))],
   [

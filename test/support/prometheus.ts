@@ -51,8 +51,9 @@ export async function startPrometheus(targets: readonly string[], rules: string,
   const address = await new Promise<string>((resolve, reject) => {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       log += text;
-      const match = /Listening on" address=(\S+)[\s\S]*Server is ready/.exec(log);
-      if (match !== null) resolve(match[1]);
+      // The two lines come from different goroutines, so either may be first.
+      const match = /Listening on" address=(\S+)/.exec(log);
+      if (match !== null && log.includes('Server is ready')) resolve(match[1]);
     });
     void exited.then(() => reject(new Error(`Prometheus ended:\n${log}`)));
   });
