@@ -51,7 +51,7 @@ export async function startPrometheus(targets: readonly string[], rules: string,
   const address = await new Promise<string>((resolve, reject) => {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       log += text;
-      // The two lines come from different goroutines, so either may be first.
+      // Prometheus writes the two lines in either order.
       const match = /Listening on" address=(\S+)/.exec(log);
       if (match !== null && log.includes('Server is ready')) resolve(match[1]);
     });
