@@ -1,4 +1,4 @@
-// The parts of a training run, put together: state, totals, subscribers to its events, and what its port serves.
+// Assembles the parts of a training run: its state, totals, event subscribers, and the pages that its port serves.
 import path from 'node:path';
 import type { Clock } from '../shared/clock.js';
 import type { Cifar10 } from '../shared/dataset/cifar10.js';
@@ -48,8 +48,8 @@ export interface AssembledRun {
 }
 
 /**
- * Cuts the images into shards and, for a resumed run, checks them against the checkpoint. Throws the errors of
- * createShards and assertResumable.
+ * Divides the images into shards and creates the parts of a run. For a resumed run, verifies that the images and the
+ * configuration match the checkpoint. Throws the errors of createShards and assertResumable.
  */
 export async function assembleRun(
   planned: PlannedRun,
@@ -140,7 +140,10 @@ export function openDashboard(
   });
 }
 
-/** Runs the training while its files are open, and publishes its outcome. */
+/**
+ * Runs `train` with TensorBoard logging if configured, closes the log and the timeline, and publishes the outcome as an
+ * `ended` event.
+ */
 export async function observed(
   run: AssembledRun,
   timeline: TimelineFile | undefined,

@@ -1,4 +1,4 @@
-// startEvaluation: evaluates a checkpoint with workers, in the same way as a run does between epochs, without training.
+// startEvaluation: evaluates a checkpoint with workers, without training, in the same way as a run does after an epoch.
 import { systemClock, type Clock } from '../shared/clock.js';
 import { resolveDataset, type Cifar10 } from '../shared/dataset/cifar10.js';
 import { recordBytes } from '../shared/dataset/image-batch.js';
@@ -30,7 +30,10 @@ export interface EvaluationOptions extends AccessOptions {
   dataset?: Cifar10 | undefined;
   /** Whether to flip and crop validation images; by default, the run's setting. */
   augmentValidation?: boolean | undefined;
-  /** Give up after waiting this long for workers (`no-workers`); no limit by default. */
+  /**
+   * Maximum time to wait for workers, in milliseconds; after that, the evaluation fails with `no-workers`. No limit by
+   * default.
+   */
   waitTimeoutMs?: number | undefined;
   clock?: Clock | undefined;
 }
@@ -41,12 +44,12 @@ export interface EvaluationReport extends Outcome {
   /** Path of the checkpoint's folder. */
   checkpoint: string;
   step: number;
-  /** See weightsSha256 in shared/network/layout-hash.ts. */
+  /** SHA-256 of the weights and moving statistics; see weightsSha256 in shared/network/layout-hash.ts. */
   weightsSha256: string;
   split: EvaluationSplit;
   /** The source of the images, for display. */
   dataset: string;
-  /** Whether these are the images of this split in the checkpoint's run. */
+  /** Whether the evaluated images are the ones that the checkpoint's run uses for this split. */
   isRunsOwnSplit: boolean;
   engines: EngineCount[];
   wallSeconds: number;
@@ -65,14 +68,18 @@ export interface Evaluation {
   readonly isRunsOwnSplit: boolean;
   /** Publishes `evaluation-progress` and worker events. */
   readonly events: RunEventBus;
-  /** Settles when the evaluation has ended and the port is free. Rejects with `interrupted` after stop(). */
+  /**
+   * Settles when the evaluation has ended and the port is free. After stop(), rejects with the given reason, by default
+   * an `interrupted` error.
+   */
   readonly report: Promise<EvaluationReport>;
   stop(reason?: LockstepError): void;
 }
 
 /**
- * Starts a coordinator that evaluates a checkpoint. Resolves once it listens; the evaluation starts when the first
- * worker joins. Throws the errors of loadCheckpoint and startCoordinator, and `bad-data` if the split has no images.
+ * Starts a coordinator that evaluates a checkpoint. Resolves once its port is open; the evaluation starts when the
+ * first worker joins. Throws the errors of loadCheckpoint and startCoordinator, and `bad-data` if the split has no
+ * images.
  */
 export async function startEvaluation(options: EvaluationOptions): Promise<Evaluation> {
   const { clock = systemClock, waitTimeoutMs } = options;
@@ -108,7 +115,7 @@ async function planEvaluation(options: EvaluationOptions) {
   const { split = 'test' } = options;
   const checkpoint = await loadCheckpoint(options.checkpoint);
   const { augmentValidation = checkpoint.config.augmentValidation } = options;
-  // `exact` is off because the engine may differ from the run's.
+  // `exact` is off because the workers may use an engine other than the run's.
   const config = { ...checkpoint.config, augmentValidation, exact: false };
   const dataset = options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined));
   const { images: records, ...shards } = splitEvaluation(dataset, config, split);
@@ -130,8 +137,8 @@ function noImages({ path, config }: Checkpoint, split: EvaluationSplit): Lockste
 }
 
 /**
- * Whether these shards are the split's shards in the checkpoint's run. Shard hashes are stored in the order training,
- * validation, test.
+ * Returns whether these shards are the ones that the checkpoint's run uses for this split. The checkpoint lists the
+ * hashes of its shards in the order training, validation, test.
  */
 function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit, shards: readonly Shard[]): boolean {
   const evaluated = shardHashes.slice(config.slices);

@@ -1,4 +1,4 @@
-// startCoordinator: opens a port, admits workers, and trains with them.
+// startCoordinator: opens a port, admits workers, and runs the training on them.
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Config, ConfigInput, ConfigKey } from '../shared/config/config.js';
 import { resolveDataset, type Cifar10 } from '../shared/dataset/cifar10.js';
@@ -24,22 +24,25 @@ import { TrainingRun } from './training/training-run.js';
 const defaultStopGraceMs = 10_000;
 
 export interface CoordinatorOptions extends ConfigInput, ResumeOptions, AccessOptions {
-  /** Workers to wait for before the first step; 1 by default. */
+  /** Number of workers to wait for before the first step (`pauseBelow` if that is larger); 1 by default. */
   minWorkers?: number | undefined;
-  /** Workers to wait for before each later step; 1 by default. */
+  /** Number of workers to wait for before each later step; 1 by default. */
   pauseBelow?: number | undefined;
-  /** End the run with a checkpoint (`no-workers`) after waiting this long for workers; no limit by default. */
+  /**
+   * Maximum time to wait for workers, in milliseconds; after that, the run saves a checkpoint and fails with
+   * `no-workers`. No limit by default.
+   */
   waitTimeoutMs?: number | undefined;
   /**
-   * After `stop`, abandon the current step if it does not end within this time, and save the state before it; 10,000 by
-   * default.
+   * Time that the current step has to finish after stop(), in milliseconds; 10,000 by default. If the step takes
+   * longer, it is abandoned, and the checkpoint contains the state before that step.
    */
   stopGraceMs?: number | undefined;
   /** Images, as an alternative to the folder `data`. */
   dataset?: Cifar10 | undefined;
   /** Whether the port serves the dashboard and accepts operators' requests; true by default. */
   dashboard?: boolean | undefined;
-  /** Write a timeline of some steps, viewable in Perfetto. */
+  /** Where to write a timeline for Perfetto, and which steps to record in it; no timeline by default. */
   timeline?: TimelineOptions | undefined;
   clock?: Clock | undefined;
 }
@@ -61,11 +64,11 @@ export interface Coordinator {
   /** Returns the progress of the run and its workers: the body of /status. */
   status(): RunStatus;
   /**
-   * Settles when the run has ended, the workers are disconnected and the port is free. Rejects with `interrupted` after
-   * stop().
+   * Settles when the run has ended, the workers are disconnected and the port is free. If stop() ends the run early,
+   * rejects with the given reason, by default an `interrupted` error.
    */
   readonly report: Promise<Report>;
-  /** Ends the run after the current step, with a checkpoint. */
+  /** Ends the run after the current step (see `stopGraceMs`) and saves a checkpoint. */
   stop(reason?: LockstepError): void;
 }
 
@@ -91,13 +94,13 @@ const otherOptions: Readonly<Record<Exclude<keyof CoordinatorOptions, ConfigKey>
   clock: true,
 };
 
-/** Returns the options that belong to the configuration, including unknown keys. */
+/** Returns the options that belong to the configuration, and unknown keys, which planRun rejects. */
 export function configInputOf(options: CoordinatorOptions): ConfigInput {
   return Object.fromEntries(Object.entries(options).filter(([key]) => !Object.hasOwn(otherOptions, key)));
 }
 
 /**
- * Starts a coordinator and resolves once it listens; training starts when enough workers have joined.
+ * Starts a coordinator and resolves once its port is open; training starts when enough workers have joined.
  * Throws LockstepError for a bad configuration, bad data, a port in use, or an address that requires a token.
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
@@ -105,7 +108,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const planned = await planRun(configInputOf(options), options);
   const access = openAccessPolicy(options);
   const directory = new RunDirectory(planned.config.runDir ?? defaultRunDirectory(new Date()));
-  // Checked now, because reading the images may take a minute, and again once the port is open.
+  // Checked here to fail before reading the images, which may take a minute, and again by open() below.
   await directory.assertFree(planned.checkpoint);
   const dataset = options.dataset ?? (await resolveDataset(planned.config.data ?? undefined));
   const run = await assembleRun(planned, options, dataset, directory, clock);
@@ -122,7 +125,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     pages: options.dashboard === false ? undefined : openDashboard(run, session, access, status, dataset.source),
   });
   try {
-    // Only now that this run owns the port: if another run were resuming in the same directory, it would hold the port.
+    // Open the directory only after the port: if another coordinator were using the same directory, it would normally
+    // hold the port as well, and listen() would have failed.
     await directory.open(setup.config, planned.checkpoint);
   } catch (error) {
     await session.close();

@@ -1,5 +1,5 @@
-// A coordinator session, for a training run or an evaluation: opens the port, admits workers, publishes their events,
-// and shuts down in an orderly way.
+// A coordinator session, for a training run or an evaluation: opens the port, admits workers, publishes events when
+// workers join or leave, and disconnects them at the end.
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../shared/clock.js';
 import { workerConfigOf, type Config } from '../shared/config/config.js';
@@ -19,14 +19,14 @@ import type { ShardStore } from './dataset/shard-store.js';
 import type { RunEventBus } from './run/run-event-bus.js';
 
 /**
- * Returns the maximum number of workers. Each slice needs one worker, and some spares are useful; more workers would
- * only cost memory.
+ * Returns the maximum number of workers. A step can use at most one worker per slice, and some spares are useful; more
+ * workers would only cost memory.
  */
 function maxWorkersFor(slices: number): number {
   return Math.max(256, 16 * slices);
 }
 
-/** Configuration and shards that a session sends to its workers. */
+/** The parts of a run or an evaluation that a session needs to serve its workers. */
 export interface SessionSetup {
   config: Config;
   layout: ModelLayout;
@@ -35,9 +35,12 @@ export interface SessionSetup {
 
 export interface SessionOptions {
   kind: 'run' | 'evaluation';
-  /** Time that workers have after `stop` to finish the step before they are disconnected. */
+  /** Time that workers have to finish the current step after stop() before they are disconnected. */
   stopGraceMs: number;
-  /** Fingerprint that the workers of an exact run must have; undefined to use the first worker's. */
+  /**
+   * Fingerprint of a resumed run; undefined to use that of the session's first worker. An exact run refuses workers
+   * with a different fingerprint.
+   */
   fingerprint?: string | undefined;
 }
 
@@ -101,7 +104,7 @@ export class CoordinatorSession {
 
   /** The port that the session listens on. Throws if listen() has not been called. */
   get port(): number {
-    if (this.#server === undefined) throw new Error('the session does not listen yet');
+    if (this.#server === undefined) throw new Error('the session is not listening yet');
     return this.#server.port;
   }
 
@@ -112,7 +115,7 @@ export class CoordinatorSession {
     return `${scheme}://${host}:${this.port}`;
   }
 
-  /** Aborts the signal, and disconnects the workers if the step does not end within the grace period. */
+  /** Aborts the signal; disconnects the workers if the session's work does not end within the grace period. */
   stop(reason = new LockstepError('interrupted', `the ${this.#options.kind} was interrupted`)): void {
     if (this.signal.aborted || this.#isEnded) return;
     const dismissAll = () => {
@@ -138,7 +141,7 @@ export class CoordinatorSession {
     });
   }
 
-  /** Runs the session's work. Whatever the outcome, then disconnects the workers and closes the port. */
+  /** Runs the session's work, then disconnects the workers and closes the port, whether or not the work succeeded. */
   async run<Result>(work: () => Promise<Result>): Promise<Result> {
     let goodbye = `the ${this.#options.kind} has ended`;
     // Lets the caller of startCoordinator or startEvaluation subscribe before the first event.
@@ -160,7 +163,7 @@ export class CoordinatorSession {
     }
   }
 
-  /** Closes the port. Workers that have not received a goodbye will try to reconnect. */
+  /** Closes the port. Workers that have not been sent a goodbye will try to reconnect. */
   async close(): Promise<void> {
     this.#isEnded = true;
     await this.#server?.close();
@@ -222,7 +225,7 @@ export class CoordinatorSession {
   }
 
   #publishAccess(message: string): void {
-    // When the session ends, pending connections end too, but they were not refused.
+    // Connections that have not completed the handshake when the session ends are not reported as refused.
     if (!this.#isEnded) this.#events.publish({ type: 'access', message });
   }
 }

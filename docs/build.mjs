@@ -11,7 +11,7 @@ function run(command, args, cwd) {
   execFileSync(command, args, { cwd, stdio: 'inherit' });
 }
 
-// The option tables and the API reference describe the built package. npm ci builds it too.
+// The option tables and the API reference are generated from the built package. npm ci builds it too.
 run('npm', existsSync(path.join(root, 'node_modules')) ? ['run', 'build'] : ['ci'], root);
 if (!existsSync(path.join(docs, 'node_modules'))) run('npm', ['ci', '--no-audit', '--no-fund'], docs);
 

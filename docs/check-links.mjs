@@ -1,5 +1,6 @@
-// Checks the links of every Markdown page in the repository: a relative link must lead to a file that exists, and its
-// fragment to a heading of that page. Generated pages (docs/api) are checked by the site's build instead.
+// Checks the links of all Markdown pages in the repository's root, docs/, deploy/ and examples/: a relative link must
+// lead to a file that exists, and its fragment to a heading of that page. Generated pages (docs/api) are checked by the
+// site's build instead.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -47,8 +48,8 @@ function troubleWith(page, link) {
   const [target, fragment] = link.split('#');
   const file = target === '' ? page : path.join(target.startsWith('/') ? root : path.dirname(page), target);
   if (isBuilt(file)) return undefined;
-  if (!existsSync(file)) return 'there is no such file';
-  if (fragment !== undefined && !fragmentsOf(file).includes(fragment)) return 'the page has no such heading';
+  if (!existsSync(file)) return 'file not found';
+  if (fragment !== undefined && !fragmentsOf(file).includes(fragment)) return 'heading not found in that page';
   return undefined;
 }
 

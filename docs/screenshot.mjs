@@ -1,4 +1,5 @@
-// node docs/screenshot.mjs: retakes docs/dashboard.png during a short run on this machine whose third worker is killed.
+// node docs/screenshot.mjs: updates docs/dashboard.png with a screenshot of a short run, taken after one of its three
+// workers was killed.
 // Needs a built checkout (npm ci) and Chromium, like the browser tests.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -1,6 +1,6 @@
-// A custom engine, trained on a custom dataset by a coordinator and a worker in this process. The engine computes only
-// the dense layer of the network, as a softmax regression on a few of the image's pixels. The gradients of the other
-// layers are 0.
+// Trains on a custom dataset with a custom engine, using a coordinator and a worker in this process. The engine
+// computes only the dense layer of the network, as a softmax regression on a few of the image's pixels. The gradients
+// of the other layers are 0.
 import { fillInput, labelsOf, LockstepError, startCoordinator, startWorker, valuesPerImage } from 'lockstep';
 import type { Engine, EngineModel, ImageBatch, ModelLayout, Preprocessing } from 'lockstep';
 
@@ -54,8 +54,8 @@ const engine: Engine = {
 };
 
 /**
- * Images in CIFAR-10's format: each record is a label byte, then 3,072 bytes of red, green and blue. The classes are
- * shades of gray.
+ * Returns images in CIFAR-10's format: each record is a label byte, then 3,072 bytes of red, green and blue. The
+ * classes are shades of gray.
  */
 function grays(count: number): Uint8Array {
   const label = (byte: number) => Math.floor(byte / 3073) % 10;

@@ -7,7 +7,10 @@ import { evaluationShardImages } from '../coordinator/dataset/shard-store.js';
 import type { LocalWorkerOptions } from '../single-node/train.js';
 import { planWorkers, startLocalWorkers, type ProcessEvents } from '../single-node/worker-processes.js';
 
-/** Options as for `train`. By default, at most one worker is started per evaluation shard of 250 images. */
+/**
+ * Options for `evaluate`. The options for workers are those of `train`, except that the default number of workers on
+ * the CPU is at most one per evaluation shard of 250 images.
+ */
 export interface EvaluateOptions
   extends Omit<EvaluationOptions, 'host' | 'port' | 'token' | 'tokenFile' | 'waitTimeoutMs'>, LocalWorkerOptions {}
 
@@ -19,7 +22,7 @@ export interface LocalEvaluation extends Evaluation {
 
 /**
  * Evaluates a checkpoint with local workers. Resolves once the workers have been started; `report` settles when the
- * evaluation has ended. Throws the errors of startEvaluation, and `bad-option` for invalid `workers` or `gpus`.
+ * evaluation has ended. Throws the same errors as startEvaluation, and `bad-option` for invalid `workers` or `gpus`.
  */
 export async function evaluate(options: EvaluateOptions): Promise<LocalEvaluation> {
   const { workers, gpus, engine = 'auto', threads = 1, precision, tensorFlowMode, xla, ...rest } = options;

@@ -22,7 +22,7 @@ export interface PredictOptions {
 export interface Prediction {
   /** Path of the image file. */
   image: string;
-  /** Width in pixels, of the upright image. */
+  /** Width in pixels of the image after applying the EXIF orientation. */
   width: number;
   height: number;
   /** All classes, from most to least probable. */

@@ -9,7 +9,7 @@ export interface LoadedModel {
 }
 
 /**
- * Loads a trained model. Throws `no-checkpoint` if there is no checkpoint and `bad-checkpoint` if it is damaged.
+ * Loads a trained model. Throws `no-checkpoint` if no checkpoint is found, and `bad-checkpoint` if it is damaged.
  * @param location a checkpoint, `checkpoints/latest`, or a run directory
  */
 export async function loadTrainedModel(location: string): Promise<LoadedModel> {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LockstepError } from './errors.js';
 
-/** Root of the package, or of its dist folder if this file is in there. */
+/** Root of the package or, if this file is part of a build, the dist folder. */
 const root = new URL('..', import.meta.url);
 
 /**

@@ -1,7 +1,10 @@
 // The package's version, from its package.json.
 import { readFileSync } from 'node:fs';
 
-/** Reads package.json. It is in the parent of this folder in a source checkout, and one folder further up in dist/. */
+/**
+ * Returns the version in package.json, which is in the parent of this folder in a source checkout and one level higher
+ * if this folder is in dist.
+ */
 function readVersion(): string {
   for (const file of ['../package.json', '../../package.json']) {
     // Parse without zod, because loading zod would take a third of the run time of `lockstep --version`.

@@ -1,4 +1,5 @@
-// Declares the part of the WebAssembly API that this project uses. TypeScript declares it only for browsers.
+// Declares the part of the WebAssembly API that this project uses. TypeScript declares the API only in its `dom`
+// library.
 declare namespace WebAssembly {
   interface Module {
     readonly [Symbol.toStringTag]?: string;

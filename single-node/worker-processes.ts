@@ -142,7 +142,7 @@ export function startLocalWorkers<Report>(
       () => startWorkerProcess(plan, { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' }),
       systemClock,
       (worker, next) => {
-        // After the last step, workers may exit normally before the coordinator does.
+        // At the end of the run, workers exit with status 0, which may be before the report is complete.
         if (worker.child.exitCode === 0) return;
         processes.emit('workerExited', { name: plan.name, how: describeExit(worker), why: exitReason(worker), next });
       },

@@ -1,7 +1,10 @@
 // Restarts a worker process that crashes, unless it crashes too often or a restart cannot help.
 import type { Clock } from '../shared/clock.js';
 
-/** Maximum number of restarts within `windowMs`, an hour. A process that crashes more often has a permanent problem. */
+/**
+ * Maximum number of restarts within `windowMs`, an hour. A process that crashes more often is assumed to have a
+ * permanent problem.
+ */
 const maxRestarts = 5;
 const windowMs = 3_600_000;
 /** Delay before the first restart. It doubles with each further restart within `windowMs`. */
@@ -33,6 +36,7 @@ function isCrash({ child, failure }: SupervisedProcess): boolean {
 }
 
 /**
+ * Starts a worker process, and restarts it when it crashes.
  * @param start starts a process; called at the beginning and for each restart
  * @param onExit called when a process exits before `release` is called. `next` describes the restart, or why there is
  *   none; it is empty if a restart would not help

@@ -75,7 +75,7 @@ describe('imports', () => {
     ['web', ['web', 'shared']],
     ['inference/export', ['inference', 'shared']],
     ['inference/images', ['inference', 'shared']],
-    // Worker processes run cli.ts.
+    // cli.ts is the program that worker processes run.
     ['single-node', ['single-node', 'coordinator', 'worker', 'shared', 'cli.ts']],
     ['inference', ['inference', 'single-node', 'coordinator', 'worker', 'shared']],
   ])('of %s stay in %j', (folder, allowed) => {
@@ -178,12 +178,12 @@ describe('imports', () => {
 });
 
 describe('the process', () => {
-  it('passes its arguments only to the command line, and only the command line exits it', () => {
+  it('reads its arguments and exits only in the command line', () => {
     const files = filesWith(/\bprocess\.(?:exit|argv)\b/);
     expect(files.filter((file) => file !== 'cli.ts' && !file.startsWith('cli/'))).toEqual([]);
   });
 
-  it('has environment variables that only the command line and a few other files read', () => {
+  it('reads environment variables only in the command line and a few other files', () => {
     const files = filesWith(/\bprocess\.env\b/).filter((file) => file !== 'cli.ts' && !file.startsWith('cli/'));
     const reasons: Record<string, string> = {
       'single-node/worker-processes.ts': 'passes its own on to the worker processes, with their device',

@@ -43,7 +43,7 @@ describe('an installation', () => {
   it('has only permissive licenses', () => {
     const permissive = new Set(['MIT', 'ISC', 'BSD-3-Clause', 'Apache-2.0', 'BlueOak-1.0.0']);
     const others = required.filter(([, { license = '' }]) => !permissive.has(license));
-    // h5wasm is under the terms of NIST and the HDF Group, which are permissive too.
+    // h5wasm has the licenses of NIST and the HDF Group, which are also permissive.
     expect(others.map(([location]) => nameOf(location))).toEqual(['h5wasm']);
   });
 

@@ -109,21 +109,22 @@ function cropPlane(
     const sourceColumn = flipped ? imageSize - 1 - (first + shiftRight) : first + shiftRight;
     let source = start + sourceRow * imageSize + sourceColumn;
     for (let column = 0; column < first; column++, target += imageChannels) {
-      // With reflection, column -n is column n.
+      // With reflection, column -n shows column n.
       out[target] = reflected ? valueOfByte[records[source + (first - column) * direction]] : padding;
     }
     for (let column = first; column < end; column++, target += imageChannels, source += direction) {
       out[target] = valueOfByte[records[source]]!;
     }
     for (let column = end; column < imageSize; column++, target += imageChannels) {
-      // With reflection, column 31 + n is column 31 - n. `source` already points one past column 31.
+      // With reflection, column 31 + n shows column 31 - n. `source` already points one past column 31.
       out[target] = reflected ? valueOfByte[records[source - (column - end + 2) * direction]] : padding;
     }
   }
 }
 
 /**
- * Returns the image row shown at a row of the reflected padding: row -n shows row n, and row 31 + n shows row 31 - n.
+ * Returns the source row for a row of the image with reflected padding: row -n shows row n, row 31 + n shows row
+ * 31 - n, and rows inside the image show themselves.
  */
 function reflectedRow(row: number): number {
   const last = imageSize - 1;

@@ -13,7 +13,7 @@ export class DeviceModel {
     this.#engine = engine;
   }
 
-  /** Returns the current model if it matches the arguments. Otherwise, replaces it with a new one. */
+  /** Returns the current model if it was created with equal arguments. Otherwise, replaces it with a new one. */
   async load(layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing: number): Promise<EngineModel> {
     const key = JSON.stringify([layoutHash(layout), layout.spec.bnEpsilon, preprocessing, labelSmoothing]);
     if (this.#current?.key !== key) {

@@ -10,7 +10,10 @@ export interface EngineDefinition {
   open(options: EngineOptions): Promise<Engine>;
   /** Throws `bad-option` for settings that this engine does not support on any device. */
   assertSupports(settings: EngineSettings): void;
-  /** Returns environment variables to add when starting a process that uses this engine, except those already set. */
+  /**
+   * Returns the environment variables to set when starting a process that uses this engine. Keeps the user's settings,
+   * and omits variables that need no change.
+   */
   startEnvironment(): Record<string, string>;
   /** Returns whether the installed engine uses GPUs if the machine has any. */
   canUseGpus(): boolean;

@@ -45,8 +45,8 @@ export interface EngineModel {
    */
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void;
   /**
-   * Does the part of computeSlice that does not need the weights in advance, for this batch object. computeSlice may
-   * never be called with the batch.
+   * Prepares for a call of computeSlice with the same batch object: does the part of the work that does not need the
+   * weights. That call may never come.
    */
   prepare?(batch: ImageBatch): void;
   /** Runs the forward and backward pass over a slice of at least one image. Batch norm uses the slice's statistics. */
@@ -86,6 +86,6 @@ export interface EngineSettings {
 }
 
 export interface EngineOptions extends EngineSettings {
-  /** Compute threads per worker. */
+  /** Number of compute threads per worker. */
   threads: number;
 }

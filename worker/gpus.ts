@@ -35,9 +35,9 @@ export function gpusIn(output: string): Gpu[] {
 }
 
 /**
- * Returns the indices of the GPUs to compute on.
+ * Returns the indices of the GPUs to compute on. Throws `bad-option` if this machine has no GPU, or if the option is
+ * malformed, repeats an index, or includes a GPU that does not exist.
  * @param gpus the `gpus` option: `all`, or a comma-separated list of indices such as `0,2`
- * Throws `bad-option` if the value is malformed, repeats an index, or includes a GPU that does not exist.
  */
 export function chooseGpus(gpus: string, present: readonly Gpu[]): number[] {
   if (present.length === 0) {
@@ -53,7 +53,7 @@ export function chooseGpus(gpus: string, present: readonly Gpu[]): number[] {
   if (!isValid) {
     throw new LockstepError(
       'bad-option',
-      `\`gpus\` is ${JSON.stringify(gpus)}: it must be all, or a comma-separated list of distinct GPUs out of ${indices.join(', ')}`,
+      `\`gpus\` is ${JSON.stringify(gpus)}: it must be all, or a comma-separated list of distinct GPU indices; this machine has ${indices.join(', ')}`,
     );
   }
   return chosen;

@@ -31,7 +31,8 @@ export interface WorkerOptions extends EngineSettings, ClientTlsFiles {
   name?: string | undefined;
   token?: string | undefined;
   /**
-   * Folder where shards are cached between runs, or null to disable the cache. `~/.cache/lockstep/shards` by default.
+   * Folder where shards are cached between runs, or null to disable the cache. By default, `lockstep/shards` in
+   * `$XDG_CACHE_HOME`, or in `~/.cache` if that variable is not set.
    */
   cache?: string | null | undefined;
   /** How long to keep retrying the connection, in milliseconds. 600,000 by default. */
@@ -63,13 +64,13 @@ export function defaultCacheDirectory(): string {
   return path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'lockstep', 'shards');
 }
 
-/** Returns the URL if it is ws://HOST[:PORT] or wss://HOST[:PORT], otherwise throws `bad-option`. */
+/** Returns the URL if it is valid and its scheme is ws or wss. Otherwise, throws `bad-option`. */
 export function checkUrl(url: string): string {
   const { protocol } = URL.canParse(url) ? new URL(url) : { protocol: undefined };
   if (protocol === 'ws:' || protocol === 'wss:') return url;
   throw new LockstepError(
     'bad-option',
-    `\`url\` is ${JSON.stringify(url)}: it must be ws://HOST:PORT, for example ws://127.0.0.1:7350`,
+    `\`url\` is ${JSON.stringify(url)}: it must be ws://HOST:PORT or wss://HOST:PORT, for example ws://127.0.0.1:7350`,
   );
 }
 

@@ -1,4 +1,5 @@
-// Measures what a worker does between partial sums: waiting for weights, sending, and preparing the next step.
+// Measures the time that a worker spends outside computation: waiting for weights, sending partial sums, and preparing
+// the next step.
 import { machineMs } from '../shared/clock.js';
 import type { TimingMessage } from '../shared/protocol/messages.js';
 
@@ -11,7 +12,7 @@ export class PhaseTimer {
     this.#sentMs = undefined;
   }
 
-  /** Call this when a partial sum is handed to the connection, and call the returned function when it has been sent. */
+  /** Starts timing the sending of a partial sum. Returns a function to call when the partial sum has been sent. */
   sending(): () => void {
     const startedMs = machineMs();
     this.#sentMs = startedMs;

@@ -9,7 +9,7 @@ import type { SessionEnd, SessionHandlers, WorkerSession } from './session.js';
 export interface WorkerEvents {
   /** The coordinator has admitted this worker. */
   joined: [{ url: string; workerId: number; depth: number; sliceCount: number; batchSize: number }];
-  /** The gradients of this many images have been computed and sent. */
+  /** The worker has computed and sent a partial sum, which covers this number of images. */
   progress: [{ step: number; images: number }];
   /** The connection was lost or could not be opened. The next attempt follows after `delayMs`. */
   reconnecting: [{ reason: string; attempt: number; delayMs: number }];

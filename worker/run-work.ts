@@ -41,7 +41,7 @@ export class RunWork {
   readonly #readShard: ReadShard = (split, index) => this.shards.recordsOf(split, index);
   /** The latest weights, followed by the moving statistics. */
   #weights: { step: number; values: Float32Array } | undefined;
-  /** The step whose weights are on the device; -1 if there are none yet. */
+  /** The step whose weights are on the device; -1 before the first weights are loaded. */
   #loadedStep = -1;
 
   constructor(
@@ -65,7 +65,7 @@ export class RunWork {
     );
   }
 
-  /** Stores the weights for a step. Drops requests for earlier steps, which have been completed by other workers. */
+  /** Stores the weights for a step. Drops waiting requests for earlier steps, because those steps are complete. */
   receiveWeights(step: number, payload: Uint8Array): void {
     this.#weights = { step, values: floatsOf(payload, this.#layout.trainableSize + this.#layout.statisticsSize) };
     this.#queue.dropBefore(step);
@@ -94,7 +94,7 @@ export class RunWork {
     });
   }
 
-  /** Drops all waiting requests. Resolves when all computing, fetching and writing has ended. */
+  /** Drops all waiting requests. Resolves when the current computation and all fetches and writes have ended. */
   async abandon(): Promise<void> {
     await Promise.all([this.shards.abandon(), this.#queue.close()]);
   }
@@ -153,7 +153,7 @@ export class RunWork {
   #prepare(step: number, ranges: readonly SliceRange[]): void {
     this.#enqueue(step, (computer) =>
       this.#timer.preparing(async () => {
-        // Garbage since the last preparation: the previous weights, and one gradient per slice.
+        // Garbage that has accumulated since the last preparation: the previous weights, and one gradient per slice.
         const vectors = 1 + ranges.reduce((sum, { count }) => sum + count, 0);
         collectYoungGeneration(vectors * this.#layout.trainableSize * Float32Array.BYTES_PER_ELEMENT);
         await computer.prepare(step, ranges);

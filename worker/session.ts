@@ -26,7 +26,7 @@ export interface SessionHandlers {
   onProgress: RunWorkHandlers['onProgress'];
 }
 
-/** How a connection ended. */
+/** How a session ended. */
 export type SessionEnd =
   /** The coordinator refused this worker, or either side said goodbye. */
   | (CoordinatorMessage & { type: 'refusal' | 'goodbye' })

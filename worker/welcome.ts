@@ -1,5 +1,5 @@
-// Reads a welcome. Its fields have been validated one by one; this checks that they are consistent with each other
-// before memory is allocated for them. Pure.
+// Reads a welcome. The parser has validated each field on its own; this file checks that the fields are consistent with
+// each other, before memory is allocated for them. Pure.
 import { recordBytes, type Preprocessing } from '../shared/dataset/image-batch.js';
 import { measuredSizeOf, preprocessingFromValues } from '../shared/dataset/measured-preprocessing.js';
 import { messageOf, ProtocolError } from '../shared/errors.js';
@@ -12,7 +12,10 @@ import { maxMessageBytes } from './connection/coordinator-link.js';
 /** Maximum total size of a run's shards, which are kept in memory. CIFAR-10 takes 184 MB. */
 const maxShardsBytes = 4 * 1024 ** 3;
 
-/** Returns the run's layout and preprocessing. Throws ProtocolError if this worker cannot compute the run. */
+/**
+ * Returns the run's layout and preprocessing. Throws ProtocolError if the welcome is inconsistent or exceeds this
+ * worker's limits, or if the coordinator uses a different layout for the same model.
+ */
 export function readWelcome(
   welcome: Welcome,
   payload: Uint8Array,
@@ -31,7 +34,7 @@ export function readWelcome(
     `a \`batchSize\` of ${config.batchSize}, which is not divisible by ${config.slices} slices`,
   );
   for (const { split, index, bytes } of shards) {
-    const problem = `${bytes} bytes for ${split} shard ${index}, which are not whole images of ${recordBytes} bytes`;
+    const problem = `${bytes} bytes for ${split} shard ${index}, which is not a multiple of the record size of ${recordBytes} bytes`;
     check(bytes % recordBytes === 0, problem);
   }
   const shardsBytes = shards.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -1,4 +1,4 @@
-// Runs jobs one at a time, in the order in which they were added. Knows nothing about what they do.
+// Runs jobs one at a time, in the order in which they were added. Knows nothing about what the jobs do.
 import { ProtocolError } from '../shared/errors.js';
 
 /**

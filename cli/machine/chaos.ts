@@ -21,9 +21,12 @@ import { withTemporaryFolder } from '../process/temporary-folder.js';
 
 const defaultSteps = 80;
 const defaultWorkers = 3;
-/** In seconds. Half of the default heartbeat timeout, so that faults that exceed it do not take up half of the run. */
+/**
+ * Heartbeat timeout in seconds, half of that of other commands. The coordinator notices a frozen or stalled worker only
+ * after this time, and such faults would otherwise take up half of the run.
+ */
 const defaultHeartbeatTimeout = 5;
-/** Synthesized in half a second, and few enough for four validations in the default number of steps. */
+/** Minimum number of images: synthesized in half a second, and few enough for several epochs in the default steps. */
 const minTrainingImages = 4_000;
 
 interface ChaosOptionValues extends EngineOptionValues {

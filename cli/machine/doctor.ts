@@ -27,10 +27,13 @@ interface DoctorOptionValues {
   json?: true;
 }
 
-/** The shards of CIFAR-10 need 138 MB, each checkpoint 2 MB, and the metrics of a run up to 23 MB. */
+/**
+ * Free disk space below which the command warns. The shards of CIFAR-10 need 138 MB, each checkpoint 2 MB, and the
+ * metrics of a run up to 23 MB.
+ */
 const minFreeBytes = 1e9;
 
-/** Configures the command. It sets the exit status to 1 if there is a problem. */
+/** Configures the command, which sets the exit status to 1 if it finds a problem. */
 export function configure(command: Command): void {
   command
     .description(

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 
 const flags = new Map<string, string>();
-/** Option names of API names that are not the flag's name in camelCase. */
+/** Maps option names of the API to camelCase flag names, where the two differ. */
 const otherNames: Readonly<Record<string, string>> = { tensorFlowMode: 'tfMode', overwrite: 'force' };
 
 /** Registers the options of a command and its subcommands for `withFlags`. */

@@ -49,8 +49,8 @@ export function formatLatency(milliseconds: number | null | undefined): string {
 }
 
 /**
- * Replacer for JSON.stringify that rounds to three decimals: the clock has a resolution of a thousandth of a
- * millisecond.
+ * Replacer for JSON.stringify that rounds numbers to three decimals. Most are times in milliseconds, and the clock has
+ * a resolution of one microsecond.
  */
 export function roundToThousandths(_key: string, value: unknown): unknown {
   return typeof value === 'number' ? Number(value.toFixed(3)) : value;

@@ -18,7 +18,10 @@ import { formatBytes, formatInteger } from '../output/format.js';
 import { printLines } from '../output/printer.js';
 import { formatTable } from '../output/table.js';
 
-/** A million records take 3 GB, which fits into one buffer and into the memory of most machines. */
+/**
+ * Maximum number of images per split. A million records take 3 GB, which fits into one buffer and into the memory of
+ * most machines.
+ */
 const maxImages = 1_000_000;
 
 export function configure(command: Command): void {
@@ -80,14 +83,19 @@ function configureSynthesize(command: Command): void {
     .argument('[DIR]', 'folder for the files', defaultDataDirectory)
     .addOption(wholeNumberOption('--seed <N>', 'random seed', 0).default(0))
     .addOption(
-      countOption('--training-images <N>', 'number of images in the five training files', 5, defaultTrainingImages),
+      countOption(
+        '--training-images <N>',
+        'total number of images in the five training files',
+        5,
+        defaultTrainingImages,
+      ),
     )
     .addOption(countOption('--test-images <N>', 'number of images in the test file', 1, defaultTestImages))
     .option('--force', 'replace the images in DIR')
     .action(async (directory: string, options: SynthesizeOptionValues) => {
       const { force = false, ...request } = options;
       await assertNotAFile(directory);
-      // Checked before synthesizing, which takes seconds; writeCifar10 checks it again.
+      // writeCifar10 checks this too, but only after the images have been synthesized, which takes seconds.
       if (!force) await assertNoCifar10(directory);
       const counts = `${formatInteger(request.trainingImages)} training and ${formatInteger(request.testImages)} test images`;
       printLines(command, [`Synthesizing ${counts} from seed ${request.seed}.`]);
@@ -103,7 +111,7 @@ interface SynthesizeOptionValues {
   force?: true;
 }
 
-/** Throws `bad-data` if a file is damaged. */
+/** Describes the files and the number of images per class. Throws `bad-data` if a file is damaged. */
 async function describeDataset(directory: string): Promise<string[]> {
   const files = await batchFilesOf(directory);
   const dataset = await loadCifar10(directory);

@@ -35,8 +35,8 @@ export function openBrowser(
 }
 
 /**
- * Returns whether a browser can be shown. Only on systems with X or Wayland may a session lack a display. A BROWSER
- * variable needs no display: it may name a text browser.
+ * Returns whether a browser can be shown: always on macOS and Windows; elsewhere if the session has an X or Wayland
+ * display, or if BROWSER is set, as it may name a text browser.
  */
 function hasDisplay({ platform, environment }: Desktop): boolean {
   if (platform === 'darwin' || platform === 'win32') return true;

@@ -151,7 +151,7 @@ function describeEvaluation(report: EvaluationReport): string[] {
       ...confusion.map((row, label) => [names[label]].concat(row.map(String))),
     ]),
     ...(unclassified > 0
-      ? [`${formatCount(unclassified, 'image')} without a class, as the logits are not finite`]
+      ? [`${formatCount(unclassified, 'image')} without a predicted class, because the logits are not finite`]
       : []),
     '',
     `${title} loss: ${loss.toFixed(4)} / ${title} accuracy: ${accuracy.toFixed(4)}`,

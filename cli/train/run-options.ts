@@ -21,7 +21,7 @@ export function addRunOptions(command: Command): Command {
     .option(
       '--resume [CHECKPOINT]',
       'continue a run from a checkpoint, or from the latest one of a run directory. Without a value: the latest ' +
-        'checkpoint of --run-dir, or of the most recent run in runs/. auto: the same, but start a new run if there is none. ' +
+        'checkpoint of --run-dir, or of the most recent run in runs/. auto: the same, but start a new run if no checkpoint exists. ' +
         'The configuration comes from the checkpoint',
     )
     .option(

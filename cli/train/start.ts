@@ -14,11 +14,11 @@ import { RateLimitedPrinter, standardOutput } from '../output/printer.js';
 import { personView } from '../output/run-view.js';
 import { follow } from './follow.js';
 
-/** Takes about 80 seconds on two CPU cores without a GPU. */
+/** Default number of steps, which takes about 80 seconds on two CPU cores without a GPU. */
 const defaultSteps = 350;
 /**
- * Enough images to learn from in `defaultSteps` steps, and synthesized in less than a second. An epoch takes 70 steps
- * and ends with a validation.
+ * Numbers of synthetic images: enough to learn from in `defaultSteps` steps, and few enough to be synthesized in less
+ * than a second. An epoch takes 70 steps and ends with a validation.
  */
 const syntheticImages = { trainingImages: 10_000, testImages: 2_000 };
 /** Number of steps over which the initial accuracy is averaged. */

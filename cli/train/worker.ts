@@ -69,7 +69,7 @@ export function configure(command: Command): void {
   addClientAccessOptions(command)
     .optionsGroup('Output:')
     .addOption(new Option('--quiet', 'print only errors').conflicts('json'))
-    .option('--json', 'print one line of JSON per event: start, joined, reconnecting, end')
+    .option('--json', 'print one line of JSON per event: start, joined, cache-failed, reconnecting, error, end')
     .action(async (url: string, options: WorkerOptionValues) => {
       if (options.name === '') throw new LockstepError('bad-option', '--name is "": omit it, or give a name');
       const engine = await readEngineOptions(options);
@@ -158,7 +158,7 @@ function showEvents(worker: Worker, url: string, printer: RateLimitedPrinter): v
   });
 }
 
-/** Writes the worker's events as JSON lines. @returns a function that writes another event */
+/** Writes the worker's events as JSON lines. @returns a function that writes further events */
 function eventWriter({ events, name, engine, engineChoice }: Worker, url: string) {
   const writeEvent = (type: string, event: object) =>
     writeJsonLine(standardOutput, { type, time: new Date().toISOString(), worker: name, ...event });

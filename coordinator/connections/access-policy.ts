@@ -19,7 +19,8 @@ export interface AccessOptions extends ServerTlsFiles {
   /** A token that allows joining only; used if no other token is configured. */
   workersToken?: string | undefined;
   /**
-   * File of tokens, each with a name and a role, as an alternative to `token`; reloaded when it changes. See tokens.ts.
+   * File of tokens, each with a name and a role; reloaded when it changes. If set, `token` and `workersToken` are
+   * ignored. See tokens.ts.
    */
   tokenFile?: string | undefined;
 }
@@ -34,7 +35,10 @@ export interface AccessPolicy {
   watch(clock: Clock, onChange: (message: string) => void): () => void;
 }
 
-/** Throws `bad-option` if other machines could reach the port without a token, or if a file is unusable. */
+/**
+ * Resolves the options, and loads the token file and the certificates. Throws `bad-option` if other machines could
+ * reach the port without a token, or if a file is unusable.
+ */
 export function openAccessPolicy(options: AccessOptions): AccessPolicy {
   const { host = '127.0.0.1', port = defaultPort, token, tokenFile, workersToken } = options;
   const file = tokenFile === undefined ? undefined : new TokenFile(tokenFile);

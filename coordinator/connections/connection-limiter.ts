@@ -8,13 +8,14 @@ export interface ConnectionLimits {
   pendingPerAddress: number;
   /** Maximum number of pending connections from all addresses; beyond it, the oldest one is dropped. */
   pending: number;
-  /** Number of failures within the window after which an address is blocked, until they are older than the window. */
+  /** Number of failures at which an address is blocked. Only failures within the last `windowMs` count. */
   failures: number;
   windowMs: number;
 }
 
 /**
- * Allows all workers to connect at once, even from one address (a shared tunnel), each with a browser page and a probe.
+ * Returns limits that let all workers connect at once, even from one address (such as a shared tunnel), each along with
+ * a browser page and a health check.
  */
 export function connectionLimitsFor(slices: number): ConnectionLimits {
   const pendingPerAddress = Math.max(64, 4 * slices);
@@ -69,14 +70,14 @@ export class ConnectionLimiter {
     return true;
   }
 
-  /** Removes a connection that has joined or closed from the pending ones. */
+  /** Stops counting a connection as pending, because it has been admitted or has closed. */
   settled(host: string, port: number): void {
     this.#remove(`${host} ${port}`);
   }
 
   /**
-   * Counts a failed handshake or a worker's protocol violation. Logs an address's first failure, and when it is
-   * blocked.
+   * Counts a failed handshake or a worker's protocol violation. Logs the first failure of an address within the window,
+   * and the failure that causes the address to be blocked.
    */
   failed(host: string, reason: string): void {
     const address = addressOf(host);

@@ -21,7 +21,7 @@ import { forbidden, mayDo, type TokenTable } from './tokens.js';
 export const helloTimeoutMs = 10_000;
 /** Time after which a connection that the other end has not closed is terminated. */
 const closeTimeoutMs = 3_000;
-/** A hello is only a header; twice the maximum header leaves room for WebSocket framing and pings. */
+/** A hello is only a header; twice the maximum header size leaves room for WebSocket framing and pings. */
 const maxHelloBytes = 2 * maxHeaderBytes;
 
 /** A connection that has not sent a hello yet. */
@@ -31,7 +31,7 @@ export interface PendingConnection {
   transport: Duplex;
   /** Host and port of the other end, for display. */
   address: string;
-  /** Reports a protocol violation. */
+  /** Reports a failed handshake or a protocol violation. Too many of them block the worker's address. */
   failed: (reason: string) => void;
 }
 
@@ -48,7 +48,7 @@ export interface Refusal {
 
 /** Decides whether a worker may join. */
 export interface Admission {
-  /** Maximum length of a message from a worker. */
+  /** Maximum size of a message from a worker, in bytes. */
   maxMessageBytes: number;
   /** Whether there is no room for another worker. */
   isFull: () => boolean;
@@ -80,7 +80,7 @@ export function awaitHello(
     const refusal: CoordinatorMessage = { type: 'refusal', code, message: message.slice(0, 2000) };
     socket.send(encodeFrame(refusal), () => close(closeCodes.refused));
   }
-  /** Terminates the connection if the other end does not close it. */
+  /** Starts the closing handshake; terminates the connection if the other end does not complete it in time. */
   function close(code: number, reason?: string): void {
     socket.close(code, reason);
     socket.once(

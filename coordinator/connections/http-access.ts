@@ -4,7 +4,10 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { forbidden, mayDo, type Action, type TokenHolder, type TokenTable } from './tokens.js';
 
-/** Returns the cookie's name. It includes the port because browsers send a host's cookies to all of its ports. */
+/**
+ * Returns the name of the login cookie. It includes the port because browsers send a host's cookies to all of its
+ * ports.
+ */
 function cookieNameAt({ host = '' }: Pick<IncomingHttpHeaders, 'host'>): string {
   const port = /:(\d+)$/.exec(host)?.[1];
   return port === undefined ? 'lockstep-token' : `lockstep-token-${port}`;
@@ -26,7 +29,7 @@ export type Access =
   /** 401 if the token is missing or unknown; 403 if the request is refused for another reason. */
   | { allowed: false; status: 401 | 403; message: string };
 
-/** Returns the headers for a refusal: a 401 names the authentication scheme. */
+/** Returns the additional headers for a refusal: WWW-Authenticate for a 401, none otherwise. */
 export function challengeOf({ status }: { status: number }, headers: IncomingHttpHeaders): Record<string, string> {
   if (status !== 401) return {};
   const error = bearerIn(headers) === undefined ? '' : ', error="invalid_token"';
@@ -38,7 +41,10 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-/** Decides whether a request may read the run's state or control the run. Workers present their token in the hello. */
+/**
+ * Decides whether a request may read the run's state or control the run. Joining is decided elsewhere: workers present
+ * their token in the hello.
+ */
 export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpHeaders, port: PortAccess): Access {
   const refuse = (status: 401 | 403, message: string): Access => ({ allowed: false, status, message });
   if (!isSameOrigin(headers)) return refuse(403, foreignOrigin);
@@ -61,8 +67,9 @@ export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpH
 export const foreignOrigin = "the request comes from another site's page: its Origin does not match its Host";
 
 /**
- * Whether the request comes from a page served by this port, or from a program other than a browser. Such programs send
- * no Origin header; pages of other sites cannot omit it.
+ * Whether the request comes from a page served by this port, or has no Origin header. Programs other than browsers send
+ * none. Browsers always send it with WebSocket upgrades and POST requests; other sites' pages can send GET requests
+ * without it, but cannot read the responses.
  */
 export function isSameOrigin(headers: IncomingHttpHeaders): boolean {
   const { origin, host } = headers;

@@ -28,7 +28,8 @@ export class ServerTls {
   }
 
   /**
-   * Returns undefined if no TLS files are given. Throws `bad-option` if a file is unusable or the files do not match.
+   * Loads the given files; returns undefined if none are given. Throws `bad-option` if a file is missing or unusable,
+   * or if the files do not match.
    */
   static of({ tlsCert, tlsKey, tlsClientCa }: ServerTlsFiles): ServerTls | undefined {
     if (tlsCert !== undefined || tlsKey !== undefined) return new ServerTls({ tlsCert, tlsKey, tlsClientCa });

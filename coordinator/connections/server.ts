@@ -47,7 +47,7 @@ export interface ServedStatus {
 
 /** Pages for browsers. */
 export interface ServedPages {
-  /** @returns whether the request is for these pages; if so, the response is sent, possibly later */
+  /** @returns true if the request is for these pages; the response may then be sent after this method has returned */
   answer(request: IncomingMessage, response: ServerResponse): boolean;
   /**
    * @returns `taken` if the socket was taken over, `not mine` if the request is not for these pages, or why it is
@@ -69,7 +69,7 @@ export interface ServerOptions {
   admission: Admission;
   served: ServedStatus;
   clock: Clock;
-  /** Limits for connections that have not joined; by default, the limits of a small run. */
+  /** Limits for pending connections; by default, those for a run with one slice. */
   limits?: ConnectionLimits | undefined;
   /** Receives log messages about access: refused connections, reloaded certificates. */
   onAccess: (message: string) => void;
@@ -120,8 +120,8 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
 }
 
 /**
- * TLS accepts clients without a valid certificate. This way, HTTP can tell them what is wrong, and health checks, which
- * have no certificate, get an answer.
+ * Returns options with which TLS accepts clients that lack a valid certificate. Thus the server can tell them over HTTP
+ * what is wrong, and health checks, which have no certificate, get an answer.
  */
 function tlsOptions(tls: ServerTls): HttpsOptions {
   const { requiresClientCertificates: requestCert, context } = tls;
@@ -170,7 +170,8 @@ function limitConnections(http: Server | TlsServer, limiter: ConnectionLimiter, 
 }
 
 /**
- * Whether a request may be an attempt to guess a token. A cookie from an earlier run, or no token at all, is not one.
+ * Whether a refused request may be an attempt to guess a token: it has an Authorization header or is a POST, such as a
+ * login. A GET request without a token, or with a cookie from an earlier run, is not suspicious.
  */
 function hasUnknownToken({ headers, method }: IncomingMessage, { statusCode }: ServerResponse): boolean {
   return statusCode === 401 && (headers.authorization !== undefined || method === 'POST');
@@ -184,7 +185,7 @@ function upgrade(
   socket: Duplex,
   head: Buffer,
 ): void {
-  // A client that disconnects during the handshake is no error.
+  // A client that disconnects during the handshake is not an error.
   socket.on('error', () => socket.destroy());
   const { remoteAddress = 'unknown', remotePort = 0 } = request.socket;
   const failed = (reason: string) => limiter.failed(remoteAddress, reason);
@@ -196,7 +197,7 @@ function upgrade(
   const problem = certificateProblemOf(request, access);
   if (problem !== undefined) return refuse('403 Forbidden', problem);
   const byPages = served.pages?.upgrade(request, socket, head) ?? 'not mine';
-  // The number of the pages' sockets is limited elsewhere, so these connections no longer count as pending.
+  // ServedPages limits how many sockets it takes over, so this connection no longer counts as pending.
   if (byPages === 'taken') return onSettled();
   if (byPages !== 'not mine') return void socket.end(plainAnswer(byPages.status, byPages.reason));
   if (pathOf(request) !== '/worker') return refuse('404 Not Found', 'not found: the WebSocket for workers is /worker');

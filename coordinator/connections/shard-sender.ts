@@ -15,7 +15,7 @@ export class ShardSender {
   readonly #records: ReadonlyMap<string, Uint8Array>;
   readonly #send: (frame: Buffer, onSent: (error?: Error) => void) => void;
   readonly #held: Set<string>;
-  /** Requests in the order of their turns; a chunk for the first one is being sent. */
+  /** Requests in the order in which they take turns. A chunk for the first request is being sent. */
   readonly #requests: Request[] = [];
 
   /**

@@ -1,5 +1,6 @@
-// Security headers of every HTTP response. They make browsers run only scripts and styles served by this port, refuse
-// to show its pages in frames, not guess content types, cache nothing, and send no referrer.
+// Security headers for every HTTP response. They tell browsers to run only scripts and styles served by this port, and
+// not to show its pages in frames, guess content types, cache responses (unless a route overrides this), or send a
+// referrer.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { hostNameIn, isLoopback } from './http-access.js';
 

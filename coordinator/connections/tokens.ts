@@ -3,7 +3,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { LockstepError } from '../../shared/errors.js';
 
-/** What a client can do on the coordinator's port. */
+/** Actions that a role can allow, with their descriptions for error messages. */
 const actions = { join: 'join as a worker', read: 'read the status', operate: 'control the run' };
 export type Action = keyof typeof actions;
 
@@ -48,7 +48,7 @@ export class TokenTable {
     this.#entries = entries;
   }
 
-  /** A table without tokens; for loopback only. */
+  /** Table without tokens; permitted on loopback only. */
   static readonly none = new TokenTable([]);
 
   /** Returns a table with a single token, which allows everything. */
@@ -62,8 +62,8 @@ export class TokenTable {
   }
 
   /**
-   * Parses a token file. Each line is `NAME ROLE TOKEN`, or only a `TOKEN`, which becomes the owner's. Lines
-   * that start with `#` are comments.
+   * Parses a token file. Each line is `NAME ROLE TOKEN`, or only a `TOKEN`, which becomes the owner's. Lines that start
+   * with `#` are comments.
    * Throws `bad-option`; the message names the line but never quotes its token.
    * @param source name of the file, for error messages
    */
@@ -105,7 +105,10 @@ export class TokenTable {
   }
 }
 
-/** Returns the token in a worker's token file, which must contain exactly one, in either form. Throws `bad-option`. */
+/**
+ * Returns the token in a worker's token file, whose format is that of TokenTable.parse. Throws `bad-option` unless the
+ * file contains exactly one token.
+ */
 export function onlyTokenIn(text: string, source: string): string {
   const lines = [...tokenLines(text, source)];
   if (lines.length !== 1) {

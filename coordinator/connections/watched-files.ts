@@ -2,7 +2,10 @@
 import { statSync } from 'node:fs';
 import type { Clock } from '../../shared/clock.js';
 
-/** Polling also detects updates of secrets mounted by Kubernetes, which replaces symbolic links. */
+/**
+ * Interval between checks. The files are polled because this also detects updates to mounted Kubernetes secrets, whose
+ * symbolic links are replaced.
+ */
 const pollIntervalMs = 2_000;
 
 export class WatchedFiles {

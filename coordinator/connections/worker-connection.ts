@@ -24,7 +24,7 @@ import { ShardSender } from './shard-sender.js';
 import type { WeightsFrame } from './weights-frame.js';
 
 /**
- * Maximum number of bytes waiting to be read by the worker: the weights of 16 million parameters. A worker that reads
+ * Maximum number of bytes waiting to be read by the worker: the size of 16 million float32 weights. A worker that reads
  * at all never falls this far behind.
  */
 const maxUnreadBytes = 64 * 1024 * 1024;
@@ -67,7 +67,7 @@ export class WorkerConnection implements WorkerView {
   readonly engine: EngineIdentity;
   readonly load = new WorkerLoad();
   readonly joinedAt = new Date();
-  /** Whether the worker sends timings with each answer. */
+  /** Whether compute() also requests a timing for each partial sum. */
   isTimed = false;
   #bytesSent = 0;
   #bytesReceived = 0;
@@ -98,13 +98,13 @@ export class WorkerConnection implements WorkerView {
       this.terminate(`silent for more than ${heartbeatTimeoutMs / 1000} s`),
     );
     const stopPinging = clock.every(heartbeatIntervalMs, () => socket.ping());
-    // Bytes count rather than messages: over a slow link, one gradient may take longer than the timeout, and pongs wait
-    // behind it.
+    // Any received bytes count as a heartbeat, not only complete messages: over a slow link, one gradient may take
+    // longer than the timeout, and pongs wait behind it.
     transport.on('data', () => this.#heartbeats.heard());
     socket.on('message', (data) => this.#receive(data));
     // ws answers each ping with a pong, which stays in memory until the other end reads it.
     socket.on('ping', () => {
-      if (socket.bufferedAmount > maxUnreadBytes) this.terminate('it sends but does not read');
+      if (socket.bufferedAmount > maxUnreadBytes) this.terminate('sends but does not read');
     });
     socket.on('pong', (data: Buffer) => {
       const reply = readClockReply(data);
@@ -267,8 +267,8 @@ export class WorkerConnection implements WorkerView {
   }
 
   /**
-   * Rejects an answer to a step that has not been assigned. A late answer, to a step that other workers have finished,
-   * is valid.
+   * Rejects an answer to a step whose weights have not been sent to the worker. A late answer, to a step that other
+   * workers have finished, is valid.
    */
   #checkStep({ step }: { step: number }): void {
     if (step <= this.load.weightsStep) return;

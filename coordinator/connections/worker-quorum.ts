@@ -6,7 +6,7 @@ import { interruption, type WorkerPool } from './worker-pool.js';
 export interface QuorumHandlers {
   /** Called when a wait starts, or when the number of workers needed changes during a wait. */
   onWaiting: (needed: number) => void;
-  /** Called when the wait is over, whatever the reason. */
+  /** Called when a wait ends: enough workers are connected, a different number is needed, or close() was called. */
   onEnough: () => void;
   /** Called when the wait has exceeded the timeout. */
   onTimeout: (error: LockstepError) => void;
@@ -22,7 +22,7 @@ export class WorkerQuorum {
   /** Cancels the timer of the current wait; undefined while enough workers are connected. */
   #stopTimer: (() => void) | undefined;
 
-  /** @param timeoutMs longest wait; undefined for no limit */
+  /** @param timeoutMs maximum duration of a wait; undefined for no limit */
   constructor(pool: WorkerPool, clock: Clock, timeoutMs: number | undefined, handlers: QuorumHandlers) {
     this.#pool = pool;
     this.#clock = clock;

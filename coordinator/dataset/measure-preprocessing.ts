@@ -1,5 +1,6 @@
-// Computes the statistics of the training images that preprocessing needs, once, before the first step. Pure. Sums of
-// bytes are integers and therefore exact in any order; each mean and standard deviation is rounded to float32 once.
+// Computes the statistics of the training images that preprocessing needs. This is done once, before the first step.
+// Pure. Sums of bytes are integers and therefore exact in any order; each mean and standard deviation is rounded to
+// float32 once.
 import {
   pixelsPerPlane,
   recordBytes,

@@ -15,14 +15,15 @@ import type { Shard, Split } from '../../shared/protocol/messages.js';
 import { measurePreprocessing } from './measure-preprocessing.js';
 
 /**
- * Number of images in an evaluation shard. Metrics depend on it because an engine sums the losses over a whole shard.
+ * Number of images in an evaluation shard; the last shard of a split may have fewer. The last digits of the loss depend
+ * on this number, because an engine adds up the losses of a whole shard.
  */
 export const evaluationShardImages = 250;
 
 export interface ShardStore {
   /** The training shards in slice order, then the validation shards, then the test shards. */
   shards: readonly Shard[];
-  /** Records of each shard, by the shard's hash. */
+  /** Records of each shard, by the shard's SHA-256. */
   records: ReadonlyMap<string, Uint8Array>;
   trainingCount: number;
   validationCount: number;
@@ -54,13 +55,13 @@ class ShardBuilder {
   }
 }
 
-/** Returns the records of each split. */
+/** Returns the records of each split. As in Keras, the validation images are the first of the training images. */
 function splitRecords({ training, test }: Cifar10, { validationSplit }: Pick<Config, 'validationSplit'>) {
   const firstTraining = validationCountOf(training.length / recordBytes, validationSplit) * recordBytes;
   return { training: training.subarray(firstTraining), validation: training.subarray(0, firstTraining), test };
 }
 
-/** Creates the shards of one split. The returned `images` are its records. */
+/** Creates the evaluation shards of one split. The returned `images` contain the records of the whole split. */
 export function splitEvaluation(
   dataset: Cifar10,
   config: Pick<Config, 'validationSplit'>,
@@ -72,7 +73,7 @@ export function splitEvaluation(
   return { shards: builder.shards, records: builder.records, images };
 }
 
-/** Creates the shards of a run. Throws `bad-config` if there are fewer training images than one global batch. */
+/** Creates the shards of a run. Throws `bad-config` if a global batch is larger than the training set. */
 export function createShards(dataset: Cifar10, config: Config): ShardStore {
   const { training, validation, test } = splitRecords(dataset, config);
   const trainingCount = training.length / recordBytes;

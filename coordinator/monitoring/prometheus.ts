@@ -1,5 +1,5 @@
-// Serves /metrics for Prometheus. Values come from a status snapshot at each scrape; only durations are collected
-// during the run, because a histogram must observe every duration.
+// Serves /metrics for Prometheus. Most values come from a status snapshot at each scrape. Only durations and checkpoint
+// failures are collected from events during the run; a histogram must observe every duration.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RunStatus } from '../../shared/monitoring/run-status.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
@@ -7,11 +7,11 @@ import { phaseNames, type StepPhases } from '../run/step-phases.js';
 import { statusMetrics } from './status-metrics.js';
 
 /**
- * Bucket limits in seconds: 0.001 to 131, each twice the previous one. A step takes milliseconds on GPUs and up to a
- * minute on a small computer.
+ * Upper bounds of the buckets in seconds: 0.001 to 131, each twice the previous one. A step takes milliseconds on GPUs
+ * and up to a minute on a small computer.
  */
 const stepBuckets = Array.from({ length: 18 }, (_, power) => 0.001 * 2 ** power);
-/** Bucket limits in seconds: 0.01 to 82, each twice the previous one. */
+/** Upper bounds of the buckets in seconds: 0.01 to 82, each twice the previous one. */
 const checkpointBuckets = Array.from({ length: 14 }, (_, power) => 0.01 * 2 ** power);
 
 const phaseLabels: Record<Exclude<keyof StepPhases, 'step'>, string> = {
@@ -52,7 +52,7 @@ export class PrometheusMetrics {
     const registers = [this.#registry];
     const steps = new Histogram({
       name: 'lockstep_step_duration_seconds',
-      help: 'Duration of a step, from one update to the next, in seconds.',
+      help: 'Duration of a step, from its start to the end of its update, in seconds.',
       buckets: stepBuckets,
       registers,
     });
@@ -104,7 +104,8 @@ export class PrometheusMetrics {
   #measureProcess(): void {
     this.#isMeasuringProcess = true;
     collectDefaultMetrics({ register: this.#registry });
-    // These gauges are named like counters, and duplicate nodejs_active_handles and its siblings.
+    // These gauges are named like counters, and repeat the totals of nodejs_active_handles, nodejs_active_requests and
+    // nodejs_active_resources.
     for (const what of ['handles', 'requests', 'resources']) {
       this.#registry.removeSingleMetric(`nodejs_active_${what}_total`);
     }

@@ -95,7 +95,7 @@ export const statusMetrics: readonly StatusMetric[] = [
     'Estimated seconds until the end of the run.',
     ({ run }) => run.secondsLeft ?? NaN,
   ),
-  gauge('lockstep_exact', '1 if the weights depend only on configuration and seed so far, 0 otherwise.', ({ run }) =>
+  gauge('lockstep_exact', '1 if the weights so far depend only on configuration and seed, 0 otherwise.', ({ run }) =>
     Number(run.exact),
   ),
   counter('lockstep_sent_bytes_total', 'Number of bytes sent to workers.', ({ run }) => run.bytesSent),
@@ -124,12 +124,12 @@ export const statusMetrics: readonly StatusMetric[] = [
   ),
   gauge(
     'lockstep_needed_workers',
-    'Number of connected workers without which the run waits.',
+    'Number of connected workers that the run needs; with fewer, it waits.',
     ({ run }) => run.workersNeeded,
   ),
   counter(
     'lockstep_workers_joined_total',
-    'Number of workers that joined, counting those that rejoined again.',
+    'Number of times that a worker joined or rejoined.',
     ({ run }) => run.workersJoined,
   ),
   counter(
@@ -147,7 +147,7 @@ export const statusMetrics: readonly StatusMetric[] = [
   ),
   workerGauge(
     'lockstep_worker_images_per_second',
-    'Images per second that each worker computes.',
+    'Images that each worker processes per second.',
     ({ imagesPerSecond }) => imagesPerSecond,
   ),
   gauge(
@@ -162,7 +162,7 @@ export const statusMetrics: readonly StatusMetric[] = [
   ),
   workerGauge(
     'lockstep_worker_last_seen_seconds',
-    'Seconds since the last data from each worker.',
+    'Seconds since data was last received from each worker.',
     ({ lastSeenSecondsAgo }) => lastSeenSecondsAgo,
   ),
 ];

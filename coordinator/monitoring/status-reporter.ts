@@ -40,11 +40,11 @@ export interface StatusSources {
   clock: Clock;
 }
 
-/** History of all connections of workers with one name. */
+/** Connection history of all workers with the same name. */
 interface History {
   joined: number;
   lost: number;
-  /** Status of the last lost worker with this name; undefined while one is connected. */
+  /** Status of the last lost worker with this name; undefined while a worker with this name is connected. */
   last: { status: WorkerStatus; lostMs: number } | undefined;
 }
 
@@ -175,7 +175,7 @@ export class StatusReporter {
     return slices;
   }
 
-  /** Returns the slices that each worker was assigned in the current step. */
+  /** Returns the slices that each worker was assigned in the current step, by worker id. */
   #assignedSlices(): Map<number, number[]> {
     const assigned = new Map<number, number[]>();
     for (const [slice, { workers }] of this.#sliceStatuses().entries()) {

@@ -47,8 +47,9 @@ export function truncatedNormal(uniform: number): number {
 }
 
 /**
- * Returns a quantile of the standard normal distribution: Wichura 1988, algorithm AS 241 (PPND16), relative error about
- * 1e-16. Away from the center, it needs one logarithm, which V8 computes in software, identically on every machine.
+ * Returns the value below which a standard normal variable lies with this probability: Wichura 1988, algorithm AS 241
+ * (PPND16), relative error about 1e-16. Away from the center, the algorithm needs one logarithm, which V8 computes in
+ * software, identically on every machine.
  */
 export function normalQuantile(probability: number): number {
   const q = probability - 0.5;

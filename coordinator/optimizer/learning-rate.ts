@@ -17,20 +17,24 @@ export interface RunLength {
   stepsPerEpoch: number;
 }
 
-/** Number of warm-up epochs if the learning rate is scaled up for a large batch (Goyal et al. 2017, section 2.2). */
+/**
+ * Default number of warm-up epochs if the learning rate is scaled up for a large batch (Goyal et al. 2017, section
+ * 2.2).
+ */
 const warmupEpochsOfLargeBatch = 5;
 /**
- * Defaults of PyTorch's OneCycleLR: the fraction of the run during which the rate rises, and the divisors that give the
- * first and last rates from the peak.
+ * Defaults of PyTorch's OneCycleLR: the fraction of the run during which the rate rises, and the numbers by which the
+ * peak is divided to get the first and last rates.
  */
 const oneCycle = { rise: 0.3, firstDivisor: 25, lastDivisor: 25 * 10_000 };
 
 /**
  * Returns the learning rate of a step.
  *
- * During the warm-up, the rate rises linearly to its peak, or stays at `warmupRate`. After the warm-up, `piecewise` is
- * Keras's PiecewiseConstantDecay, `cosine` decays along half a cosine to 0 at the end of the run, and `constant` stays
- * at the peak. `one-cycle` is PyTorch's OneCycleLR; its rising phase is the warm-up.
+ * During the warm-up, the rate stays at `warmupRate` if given; otherwise, it rises linearly to its peak, starting from
+ * `learningRate` if that is scaled up for a large batch, or else from 0. After the warm-up, `piecewise` is Keras's
+ * PiecewiseConstantDecay, `cosine` decays along half a cosine to 0 at the end of the run, and `constant` stays at the
+ * peak. `one-cycle` is PyTorch's OneCycleLR; its rising phase is the warm-up.
  * @param step zero-based step
  */
 export function learningRateAt(step: number, config: ScheduleConfig, length: RunLength): number {
@@ -60,8 +64,8 @@ function warmupStepsOf({ warmupSteps, learningRate }: ScheduleConfig, highest: n
 }
 
 /**
- * Keras's PiecewiseConstantDecay: the rate is divided by 10 after each boundary. As in Keras, the step that equals a
- * boundary still uses the previous rate.
+ * Keras's PiecewiseConstantDecay: the rate is divided by 10 after each boundary. As in Keras, the step whose number
+ * equals a boundary still uses the previous rate.
  */
 function piecewiseRateAt(step: number, learningRate: number, boundaries: readonly number[]): number {
   const passed = boundaries.filter((boundary) => step > boundary).length;
@@ -77,19 +81,19 @@ function oneCycleRateAt(step: number, highest: number, warmupSteps: number | nul
 }
 
 /**
- * Returns (1 + cos(πt)) / 2 = cos²(πt / 2), which falls from 1 to 0 as t goes from 0 to 1. Uses a Taylor series because
- * every machine rounds its additions and multiplications identically. Math.cos has changed between V8 versions, and the
- * learning rate affects the weights.
+ * Returns (1 + cos(πt)) / 2 = cos²(πt / 2), which falls from 1 to 0 as t goes from 0 to 1. The learning rate affects
+ * the weights, so every machine must compute the same bits: a Taylor series needs only basic arithmetic, which is
+ * rounded identically everywhere, whereas Math.cos has changed between V8 versions.
  */
 function halfCosine(t: number): number {
   const angle = (Math.PI / 2) * t;
-  // Here the angle is at most π/4, and eleven terms are exact to the last bit.
+  // Both series are evaluated at angles of at most π/4, where they are accurate to float64 precision.
   if (t <= 0.5) return series(1, angle, 0) ** 2;
   const complement = (Math.PI / 2) * (1 - t);
   return series(complement, complement, 1) ** 2;
 }
 
-/** Evaluates the Taylor series of the cosine (`firstPower` 0) or sine (`firstPower` 1). */
+/** Evaluates the Taylor series of the cosine (`firstPower` 0) or sine (`firstPower` 1) of `x`, up to power 22. */
 function series(firstTerm: number, x: number, firstPower: 0 | 1): number {
   let term = firstTerm;
   let sum = firstTerm;

@@ -9,8 +9,8 @@ export interface MomentumSgdOptions {
   /** Whether to use Nesterov momentum, in the form used by Keras. */
   nesterov: boolean;
   /**
-   * L2 penalty: for kernels, this multiple of the weight is added to the gradient (He et al. 2016). Other arrays have
-   * no weight decay.
+   * L2 penalty: this multiple of the weight is added to the gradient of each convolution and dense kernel (He et al.
+   * 2016). Other arrays have no weight decay.
    */
   weightDecay: number;
 }
@@ -23,8 +23,8 @@ const pageBytes = 65_536;
  * - velocity = (momentum × velocity) − (rate × gradient)
  * - weight += velocity; with nesterov, weight += (momentum × velocity) − (rate × gradient)
  *
- * All vectors are in the memory of the WebAssembly kernels. Every step waits for the update, and the kernels take an
- * eighth of the time that JavaScript takes.
+ * All vectors are in the memory of WebAssembly kernels, which take an eighth of the time that JavaScript takes. This
+ * matters because workers wait for the update in every step.
  */
 export class MomentumSgd implements Optimizer {
   readonly weights: Float32Array;
@@ -37,7 +37,7 @@ export class MomentumSgd implements Optimizer {
   /** @param weights initial weights; copied */
   constructor(layout: ModelLayout, options: MomentumSgdOptions, weights: Float32Array) {
     const size = layout.trainableSize;
-    // The kernels' own data is in the first page of their memory.
+    // The first page of the memory is reserved for data of the compiled kernels.
     const memory = new WebAssembly.Memory({ initial: 1 + Math.ceil((3 * size * floatBytes) / pageBytes) });
     const vector = (index: number) => new Float32Array(memory.buffer, pageBytes + index * size * floatBytes, size);
     [this.weights, this.gradient] = [vector(0), vector(2)];
@@ -53,7 +53,9 @@ export class MomentumSgd implements Optimizer {
     const { weights, gradient } = this;
     const { velocity } = this.state;
     if (gradientSum.length !== gradient.length) {
-      throw new RangeError(`a gradient of ${gradientSum.length} values for ${gradient.length} weights`);
+      throw new RangeError(
+        `the gradient has ${gradientSum.length} values, but the model has ${gradient.length} weights`,
+      );
     }
     gradient.set(gradientSum);
     if (this.#kernels.areFinite(gradient.byteOffset, gradient.length) === 0) return 'sum-not-finite';
@@ -77,7 +79,7 @@ export class MomentumSgd implements Optimizer {
   }
 }
 
-/** A run of adjacent weights that either all have weight decay or all have none. */
+/** A range of adjacent weights, either all with weight decay or all without. */
 interface Span {
   first: number;
   count: number;

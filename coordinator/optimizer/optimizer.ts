@@ -1,7 +1,10 @@
-// The seam between the training loop and the optimizer: a pure update of flat vectors with named state. Implementations
-// import this file, never the reverse.
+// The seam between the training loop and the optimizer, which updates flat vectors in place and has named state.
+// Implementations import this file, never the reverse.
 
-/** Result of an update. If the gradient sum is not finite, weights and state are unchanged. */
+/**
+ * Result of an update. `sum-not-finite`: the gradient sum contains NaN or infinity, and weights and state are
+ * unchanged. `weights-not-finite`: the update has been applied and produced NaN or infinity.
+ */
 export type Update = 'made' | 'sum-not-finite' | 'weights-not-finite';
 
 export interface Optimizer {

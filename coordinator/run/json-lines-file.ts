@@ -14,7 +14,7 @@ export class JsonLinesFile {
 
   /**
    * @param file path of an existing file
-   * @param writtenBytes length of the file
+   * @param writtenBytes length of the file in bytes
    * @param onError called when lines cannot be written; not called again until a write has succeeded
    */
   constructor(file: string, writtenBytes: number, onError: (error: unknown) => void) {
@@ -52,8 +52,8 @@ export class JsonLinesFile {
   }
 
   /**
-   * Writes the pending lines. Must not be called without any, because it would clear #writing before the caller has set
-   * it.
+   * Writes the pending lines. Must not be called when there are none: it would then clear #writing before the caller
+   * has set it.
    */
   async #writePending(): Promise<void> {
     try {

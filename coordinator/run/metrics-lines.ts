@@ -10,7 +10,7 @@ export type MetricsLine = { time: string; step: number } & (
   | { type: 'event'; event: string; detail: string }
 );
 
-/** Names of operators' requests in metrics.jsonl. */
+/** Event names of operators' requests in metrics.jsonl. */
 const operatorEvents: Record<OperatorAction, string> = {
   pause: 'paused',
   continue: 'continued',

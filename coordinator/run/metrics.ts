@@ -16,7 +16,7 @@ export interface BatchSums {
 
 /** The evaluation of one shard. */
 export interface EvaluatedShard extends BatchSums {
-  /** The predicted class of each image, or noClass. */
+  /** Predicted class of each image; `noClass` if the image's logits are not finite. */
   predicted: Uint8Array;
 }
 

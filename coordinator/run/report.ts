@@ -18,7 +18,7 @@ export interface Report {
   /** Number of epochs started. */
   epochs: number;
   imagesSeen: number;
-  /** Time from the start of the first step to the end of testing, in seconds. */
+  /** Time from when enough workers had joined until testing ended and the last checkpoint was saved, in seconds. */
   wallSeconds: number;
   /** Training images processed per second of training, excluding validation and testing. */
   imagesPerSecond: number;

@@ -41,8 +41,8 @@ export interface PlannedRun {
 
 /**
  * Resolves the configuration of a run. A resumed run takes omitted fields from the checkpoint.
- * Throws `bad-config` if a field that the weights depend on differs from the checkpoint's, `no-checkpoint` and
- * `bad-checkpoint`.
+ * Throws `bad-config` if a field is invalid or, without `override`, if a field that the weights depend on differs from
+ * the checkpoint's. Also throws the errors of loadCheckpoint and readPretrainedWeights.
  */
 export async function planRun(input: ConfigInput, { resume, override }: ResumeOptions): Promise<PlannedRun> {
   const checkpoint = await findResumed(resume, input.runDir ?? undefined);
@@ -56,7 +56,8 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
   const length = isLengthGiven ? { steps: null, epochs: null } : {};
   const runDir = input.runDir ?? runOf(checkpoint.path) ?? null;
   const merged = resolveConfig({ ...checkpoint.config, ...length, ...given, runDir });
-  // The checkpoint contains the hash of the initial weights. The weights themselves are read only to compare hashes.
+  // The checkpoint contains the hash of the initial weights. The weights themselves are read only if the caller
+  // specified them, to compare hashes.
   const config = given['initialWeights'] === undefined ? merged : (await withInitialWeights(merged, true)).config;
   const overridden = changedFields(checkpoint.config, config);
   if (overridden.length > 0 && override !== true) {
@@ -123,12 +124,12 @@ async function findResumed(
   if (run !== undefined) return loadCheckpoint(run);
   throw new LockstepError(
     'no-checkpoint',
-    `there is no run with a checkpoint in ${path.resolve(runsDirectory)}: specify a run directory with \`runDir\`, or a ` +
+    `no run with a checkpoint found in ${path.resolve(runsDirectory)}: specify a run directory with \`runDir\`, or a ` +
       'checkpoint with `resume`',
   );
 }
 
-/** Returns the run under `runs/` that was saved most recently. */
+/** Returns the directory of the most recently saved run under `runs/`; undefined if no run has a checkpoint. */
 async function newestRun(): Promise<string | undefined> {
   const entries = await readdir(runsDirectory, { withFileTypes: true }).catch(ifMissing([]));
   let newest: { run: string; savedMs: number } | undefined;
@@ -197,7 +198,7 @@ function imageDifference({ shardHashes, path: checkpoint }: Checkpoint, { shards
   const first = shards.find(({ sha256 }, index) => sha256 !== shardHashes[index]);
   if (first === undefined && shards.length === shardHashes.length) return undefined;
   const where =
-    first === undefined ? 'there are fewer' : `the first difference is in ${first.split} shard ${first.index}`;
+    first === undefined ? 'there are fewer shards' : `the first difference is in ${first.split} shard ${first.index}`;
   return new LockstepError(
     'bad-data',
     `these are not the images of ${checkpoint} (${where}): specify the original images with \`data\`, or add \`override\` to ` +
@@ -206,8 +207,8 @@ function imageDifference({ shardHashes, path: checkpoint }: Checkpoint, { shards
 }
 
 /**
- * Returns an error if the run's new length would have changed the learning rates so far; undefined if it would not
- * have.
+ * Returns an error if, with the run's new length, any step already made would have had a different learning rate;
+ * undefined otherwise.
  */
 function rateDifference(checkpoint: Checkpoint, now: Config, stepsPerEpoch: number): LockstepError | undefined {
   const runs = [checkpoint.config, now].map((config) => ({
@@ -231,8 +232,8 @@ function rateDifference(checkpoint: Checkpoint, now: Config, stepsPerEpoch: numb
 const reported = z.looseObject({ weightsSha256: z.string() });
 
 /**
- * Whether the run of this checkpoint wrote its report. A run may have been stopped between its last step and its
- * report.
+ * Whether the run of this checkpoint has written a report for these weights. A run may have been stopped after its last
+ * step but before its report.
  */
 async function isReported({ path: checkpoint, weightsSha256 }: Checkpoint): Promise<boolean> {
   const run = runOf(checkpoint);

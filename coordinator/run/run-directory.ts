@@ -36,7 +36,7 @@ export class RunDirectory {
   /**
    * Creates the directory. For a resumed run, metrics.jsonl starts with the metrics of the checkpoint's run up to the
    * checkpoint. If the directory contains that checkpoint, its run continues, and later checkpoints are renamed.
-   * Throws `bad-option` if the directory contains another run.
+   * Throws `bad-option` if the directory contains another run or cannot be created.
    */
   async open(config: Config, resumed?: Checkpoint): Promise<void> {
     await this.assertFree(resumed);

@@ -93,9 +93,9 @@ export type RunEvent = { step: number; time: string } &
      * slices.
      */
     | { type: 'inexact'; name: string; fingerprint: string; first: string }
-    /** The timeline of these steps was written. */
+    /** A timeline of the steps `from` to `to`, both one-based, was written. */
     | { type: 'timeline'; file: string; from: number; to: number }
-    /** An operator's request was carried out. `detail` names the operator and, if applicable, the worker. */
+    /** An operator's request was accepted. `detail` names the operator and, if applicable, the worker. */
     | { type: 'operated'; action: OperatorAction; detail: string }
     /** A connection was refused, or tokens or certificates were reloaded or could not be reloaded. */
     | { type: 'access'; message: string }
@@ -105,9 +105,9 @@ export type RunEvent = { step: number; time: string } &
     | { type: 'step-started' }
     /** A worker was assigned ranges, which it computes in this order. */
     | { type: 'work-assigned'; worker: WorkerRef; ranges: readonly SliceRange[]; reason: WorkReason }
-    /** Weights and assignments have been sent to all workers. */
+    /** The assignments at the start of the step have been sent, preceded by the weights where needed. */
     | { type: 'broadcast' }
-    /** A partial sum arrived and is about to be added to the total. */
+    /** A partial sum, but not a probe's, arrived and is about to be added to the total unless it is a duplicate. */
     | { type: 'answer-received'; worker: WorkerRef; range: SliceRange }
     /**
      * An answer was processed. `counted` is false for duplicates and probes; `remaining` is the number of unanswered
@@ -116,7 +116,7 @@ export type RunEvent = { step: number; time: string } &
     | { type: 'answer-handled'; worker: WorkerRef; range: SliceRange; counted: boolean; remaining: number }
     /** A worker is taking too long; its ranges are about to be assigned to other workers as well. */
     | { type: 'worker-late'; worker: WorkerRef }
-    /** A worker left before it answered all its assignments. */
+    /** A worker left during the step. Its unanswered assignments, if any, are about to be reassigned. */
     | { type: 'work-lost'; worker: WorkerRef }
     /** Every slice has been answered, or the step was abandoned. */
     | { type: 'gradient-collected' }

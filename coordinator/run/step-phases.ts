@@ -1,7 +1,8 @@
 // Durations of a step's phases, as measured by the workers and the coordinator.
 /**
  * Durations of a step's phases, in milliseconds. The first five are means over the workers that computed in the step,
- * the next two are measured by the coordinator, and `step` is the whole step, from one update to the next.
+ * the next two are measured by the coordinator, and `step` is the whole step, from its start, including any wait for
+ * workers to join, to the end of its update.
  */
 export interface StepPhases {
   /**

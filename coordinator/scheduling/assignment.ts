@@ -20,21 +20,21 @@ export interface Assignment {
 }
 
 /**
- * Whether another division is worth a change. Measurements fluctuate, so it must shorten the step by more than 10% and
- * more than 5 ms.
+ * Returns whether to replace the current division of slices with a faster one. Because measurements fluctuate, a step
+ * with the current division must take more than 10% and more than 5 ms longer.
  */
 function isWorthwhile(currentMs: number, otherMs: number): boolean {
   return currentMs - otherMs > Math.max(0.1 * otherMs, 5);
 }
 
-/** Returns the time that a worker needs for this many slices, in milliseconds. */
+/** Returns the time from assigning this many slices to a worker until its answer, in milliseconds. */
 function finishMs({ sliceMs, overheadMs }: Candidate, slices: number): number {
   return slices === 0 ? 0 : overheadMs + slices * sliceMs;
 }
 
 /**
- * Assigns slices one by one, each to the worker that would finish it first, so that the last slice finishes as early as
- * possible.
+ * Distributes slices one by one, each to the worker that would finish it first, so that the last slice is finished as
+ * early as possible.
  * @param initialCounts number of slices already assigned to each candidate; none by default
  * @returns number of slices assigned to each candidate, including the initial ones
  */
@@ -60,9 +60,10 @@ function lastFinishMs(candidates: readonly Candidate[], counts: readonly number[
 
 /**
  * Divides all slices so that the step is as short as possible. A worker so slow that it would delay the step gets none.
- * A slice stays with its owner where possible, because moving a slice means transferring its shard.
+ * Slices stay with their owners where possible, because moving a slice means transferring its shard; none move unless
+ * that shortens the step noticeably or an owner has left.
  * @param current current owner of each slice; owners that are not candidates have left
- * @returns the owner of each slice
+ * @returns the owner of each slice; the array `current` itself if nothing changes
  */
 export function divideSlices(
   sliceCount: number,
@@ -107,8 +108,9 @@ export function divideSlices(
 }
 
 /**
- * Assigns ranges in the middle of a step, each to the worker that would finish it first, among those that hold its
- * shards if there are any. Splits a range if the step would otherwise take longer.
+ * Assigns ranges in the middle of a step, each to the worker that would finish it first; workers that hold all shards
+ * of the range take precedence. Splits a range if that shortens the step, or if workers hold some of its shards but
+ * none holds all of them.
  * @param assignedTo returns the number of slices already assigned to a worker
  */
 export function assignRanges(
@@ -137,7 +139,10 @@ export function assignRanges(
   );
 }
 
-/** Offers ranges, largest first. A range that is too large is replaced by its children in the reduction tree. */
+/**
+ * Calls `offer` with each range, largest first. A range that is `too-large` is replaced by its children in the
+ * reduction tree; one that is `dropped` is not offered again.
+ */
 function placeRanges(
   ranges: readonly SliceRange[],
   offer: (range: SliceRange) => 'placed' | 'dropped' | 'too-large',
@@ -150,7 +155,7 @@ function placeRanges(
   }
 }
 
-/** Returns the smallest set of aligned ranges that covers the slices with this property, in order. */
+/** Returns the smallest set of aligned ranges that contains exactly the slices with this property, in order. */
 export function rangesWhere(sliceCount: number, hasProperty: (slice: number) => boolean): SliceRange[] {
   const ranges: SliceRange[] = [];
   for (let first = 0; first < sliceCount; first++) {

@@ -6,14 +6,14 @@
 export interface Holder {
   readonly id: number;
   holds(sha256: string): boolean;
-  /** Asks the worker to fetch a shard when it has nothing else to do. */
+  /** Asks the worker to fetch a shard as soon as the worker is idle. */
   prefetch(sha256: string): void;
 }
 
 /**
  * Returns the next shard to place and the worker to place it on, or undefined when every shard is in place.
  * @param shards hash of each slice's shard
- * @param owners id of the worker that computes each slice; empty until that is decided
+ * @param owners id of the worker that computes each slice; may be empty
  * @param replicas number of workers that should hold each shard
  */
 export function nextPlacement<Worker extends Pick<Holder, 'id' | 'holds'>>(
@@ -23,7 +23,7 @@ export function nextPlacement<Worker extends Pick<Holder, 'id' | 'holds'>>(
   replicas: number,
 ): { worker: Worker; sha256: string } | undefined {
   const holdersOf = (sha256: string) => workers.filter((worker) => worker.holds(sha256)).length;
-  // Here and below, skip shards that no worker holds: the slice's owner is about to request the shard.
+  // Here and below, skip shards that no worker holds: the slice's owner will request such a shard itself.
   const moving = shards.findIndex((sha256, slice) => {
     const owner = workers.find(({ id }) => id === owners[slice]);
     return owner !== undefined && !owner.holds(sha256) && holdersOf(sha256) > 0;
@@ -55,8 +55,8 @@ export class Replicator {
   }
 
   /**
-   * Sets the owners of the slices after the first step, and whenever slices move. During the first step, workers
-   * request shards as they need them.
+   * Sets the owner of each slice, and starts the next transfer if the owners have changed. Call it after each step.
+   * Nothing is placed before the first call, because workers request the shards for the first step themselves.
    */
   setOwners(owners: readonly number[], workers: readonly Holder[]): void {
     if (owners === this.#owners) return;
@@ -65,8 +65,8 @@ export class Replicator {
   }
 
   /**
-   * Starts the next transfer unless one is in progress. Must be called when a worker joins, leaves, or has received a
-   * shard.
+   * Starts the next transfer unless one is in progress. Must be called whenever a worker has joined, left, or received
+   * a shard.
    */
   update(workers: readonly Holder[]): void {
     if (this.#owners.length === 0) return;

@@ -42,10 +42,10 @@ export class SliceScheduler {
   }
 
   /**
-   * Assigns all slices of a step: each to its owner, unless the owner is busy with an earlier step, or lacks the shard
-   * while another worker holds it.
-   * @param workers all connected workers
-   * @param available workers that can be assigned work
+   * Updates the owners, then assigns all slices of a step: each to its owner, unless the owner is not available, or
+   * lacks the shard while another available worker holds it.
+   * @param workers all connected workers, any of which may own slices
+   * @param available workers that may be assigned slices in this step (see availableWorkers)
    */
   assignStep(workers: readonly WorkerView[], available: readonly WorkerView[]): Assignment[] {
     const sliceCount = this.#shards.length;
@@ -68,7 +68,7 @@ export class SliceScheduler {
   }
 
   /**
-   * Assigns open ranges in the middle of a step.
+   * Assigns ranges in the middle of a step: open ranges, or those of a straggler to other workers as well.
    * @param assignedTo returns the number of slices already assigned to a worker
    */
   assign(
@@ -104,7 +104,7 @@ export class SliceScheduler {
     return last;
   }
 
-  /** A worker without enough measurements is assumed to be as fast as the others. */
+  /** Converts workers to candidates. A worker with too few measurements is assumed to have the median speed. */
   #candidates(workers: readonly WorkerView[]): Candidate[] {
     const known = workers.flatMap(({ load }) => load.speed.imageMs ?? []);
     const typicalImageMs = known.length > 0 ? medianOf(known) : 1;

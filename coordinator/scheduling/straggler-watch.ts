@@ -1,21 +1,21 @@
 // Detects stragglers: workers that take too long. Pure: the caller passes the time.
 import { medianOf } from '../../shared/median.js';
 
-/** Number of durations from which the median is computed. */
+/** Number of latest durations from which the median is computed. */
 const windowSize = 64;
 /**
- * Number of durations below which the longer limits that follow apply, because the first slices wait for shards and
- * warm up engines.
+ * Number of durations needed to rely on the median. With fewer, the two longer limits below apply, because workers
+ * fetch shards and warm up their engines during the first slices.
  */
 const minDurations = 8;
 const firstFactor = 10;
 const minFirstLimitMs = 60_000;
-/** Minimum time limit. Below it, computing an item a second time costs more than it saves. */
+/** Minimum time limit. Computing an item a second time any sooner costs more than it saves. */
 const minLimitMs = 100;
 
 /**
- * Durations of items over a whole run, each from the item's assignment or the worker's previous answer, whichever is
- * later, to its answer.
+ * Recent durations of one kind of item, kept across the jobs of a run. Each is the time per item from the assignment or
+ * the worker's previous answer, whichever is later, to the answer.
  */
 export class ItemDurations {
   readonly #itemMs: number[] = [];
@@ -25,7 +25,7 @@ export class ItemDurations {
     if (this.#itemMs.length > windowSize) this.#itemMs.shift();
   }
 
-  /** Median duration in milliseconds; undefined before the first answer. */
+  /** Median duration of an item, in milliseconds; undefined before the first answer. */
   get medianMs(): number | undefined {
     return this.#itemMs.length === 0 ? undefined : medianOf(this.#itemMs);
   }
@@ -40,7 +40,7 @@ export class ItemDurations {
 export class StragglerWatch {
   readonly #durations: ItemDurations;
   readonly #factor: number;
-  /** Start time and size of the work that each worker is computing now. */
+  /** Start time and number of items of the range that each worker is computing now, by worker id. */
   readonly #running = new Map<number, { sinceMs: number; itemCount: number }>();
 
   /** @param factor an item is late after this many times the median duration; 0 for no limit */

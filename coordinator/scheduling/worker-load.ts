@@ -8,21 +8,20 @@ export interface WorkerView {
   readonly id: number;
   readonly name: string;
   readonly load: WorkerLoad;
-  /** Whether the worker has a shard, or will have it because it was assigned the shard for evaluation. */
+  /** Returns whether the worker has a shard, or will fetch it because it was assigned the shard for evaluation. */
   holds(sha256: string): boolean;
 }
 
 export class WorkerLoad {
   readonly speed = new WorkerSpeed();
   readonly time = new WorkerTime();
-  /** Step of the last weights sent to the worker; -1 before the first. */
   #weightsStep = -1;
   #pendingRanges = 0;
   #pendingEvaluations = 0;
   #assignedMs = 0;
   #computeMs = 0;
 
-  /** Step of the last weights sent to the worker; -1 before the first. */
+  /** Step of the last weights sent to the worker; -1 if none have been sent. */
   get weightsStep(): number {
     return this.#weightsStep;
   }
@@ -57,8 +56,8 @@ export class WorkerLoad {
   }
 
   /**
-   * Records that a gradient over this number of images arrived. Answers that are too late to count still measure the
-   * worker's speed.
+   * Records the arrival of a gradient over this number of images. A late answer, to an earlier step, is used only to
+   * measure the worker's speed.
    */
   rangeAnswered(step: number, images: number, computeMs: number, nowMs: number): void {
     this.speed.computed(images, computeMs);

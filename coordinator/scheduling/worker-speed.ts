@@ -2,11 +2,14 @@
 import { medianOf } from '../../shared/median.js';
 
 /**
- * Number of measurements from which the median is computed. A median ignores outliers: a slow first slice, a page
- * fault, a burst of other work.
+ * Number of latest measurements from which the median is computed. A median ignores outliers: a slow first slice, a
+ * page fault, a burst of other work.
  */
 const windowSize = 9;
-/** Number of measurements needed for an estimate. The first slices wait for shards and warm up the engine. */
+/**
+ * Number of measurements needed for an estimate. A single one could be far off, because the first slices wait for
+ * shards and warm up the engine.
+ */
 const minMeasurements = 5;
 
 export class WorkerSpeed {

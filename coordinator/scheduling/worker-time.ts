@@ -3,7 +3,7 @@
 // from an answer to the next assignment as waiting. Pure.
 import type { TimeShares } from '../../shared/monitoring/run-status.js';
 
-/** Number of assignments from which the shares are computed: about the last minute of a typical run. */
+/** Number of latest assignments from which the shares are computed: about the last minute of a typical run. */
 const windowSize = 20;
 
 interface Answered {
@@ -16,9 +16,7 @@ export class WorkerTime {
   readonly #answered: Answered[] = [];
   #assignedMs: number | undefined;
 
-  /**
-   * Records that an idle worker was assigned work, or that a busy worker must drop the work that it has not started.
-   */
+  /** Records that the worker was assigned work; a busy worker drops earlier work that it has not started. */
   assigned(nowMs: number): void {
     // Dropped work is never answered. Assume that the worker was computing the whole time.
     if (this.#assignedMs !== undefined) this.answered(nowMs, nowMs - this.#assignedMs);
@@ -35,8 +33,8 @@ export class WorkerTime {
   }
 
   /**
-   * Returns the shares of the time from the oldest assignment in the window until now, or until the current assignment
-   * if there is one. Returns null if no assignment has been answered.
+   * Returns the shares of the time from the oldest assignment in the window until now or, if the worker is busy, until
+   * its current assignment. Returns null if no assignment has been answered.
    */
   shares(nowMs: number): TimeShares | null {
     const first = this.#answered.at(0);

@@ -1,5 +1,5 @@
-// Keeps NaN and infinity from reaching the weights: every partial sum that counts is checked before the step's sum is
-// used. Errors name the worker, slice and array of the first non-finite value. Pure.
+// Detects NaN and infinity in workers' answers before they reach the weights, and describes where they were found in an
+// answer, in the sum of all gradients, or in the updated weights. Pure.
 import { LockstepError } from '../../shared/errors.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import { areFinite, firstNotFinite } from '../../shared/reduction/finite.js';
@@ -15,8 +15,8 @@ export function isFinitePartialSum({ gradientSum, slices }: PartialSum): boolean
 }
 
 /**
- * Returns a `diverged` error that names the worker, the step, and the first non-finite value of each kind. `step` is
- * zero-based.
+ * Returns a `diverged` error that names the worker, the step, and the first non-finite loss, gradient value and batch
+ * statistic in the worker's answer. `step` is zero-based.
  */
 export function notFinitePartialSum(
   worker: string,
@@ -45,9 +45,7 @@ export function notFinitePartialSum(
   );
 }
 
-/**
- * Returns a `diverged` error for a sum of finite partial sums that exceeds the range of float32. `step` is zero-based.
- */
+/** Returns a `diverged` error for finite partial sums whose sum exceeds the range of float32. `step` is zero-based. */
 export function notFiniteSum(step: number, gradientSum: Float32Array, layout: ModelLayout): LockstepError {
   const first = firstNotFinite(gradientSum, layout.trainable);
   return new LockstepError(

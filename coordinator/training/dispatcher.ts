@@ -1,5 +1,5 @@
-// Assigns work to workers, collects their answers, and recovers from departures and stragglers. Gradients, validation,
-// test and evaluation are all computed this way. A Job defines the work; a WorkTracker tracks assignments and answers.
+// Assigns work to workers, collects their answers, and recovers from departures and stragglers, for gradients as well
+// as for evaluations. A Job defines the work; a WorkTracker tracks assignments and answers.
 import type { Clock } from '../../shared/clock.js';
 import { ProtocolError } from '../../shared/errors.js';
 import type { WorkReason } from '../../shared/monitoring/step-view.js';
@@ -12,30 +12,30 @@ import { availableWorkers } from '../scheduling/slice-scheduler.js';
 import { StragglerWatch, type ItemDurations } from '../scheduling/straggler-watch.js';
 import { WorkTracker } from './work-tracker.js';
 
-/** Work to distribute: items 0 to itemCount − 1, all computed with the weights of one step. */
+/** Work to distribute: items (slices or shards) 0 to itemCount − 1, all computed with the same weights. */
 export interface Job<Answer, Result> {
   readonly step: number;
   readonly itemCount: number;
-  /** Durations of items of this kind so far. */
+  /** Durations of items of this kind in this and earlier jobs. */
   readonly durations: ItemDurations;
   /** Receives the events of the job; undefined if they are not needed. */
   readonly publish?: ((event: NewRunEvent) => void) | undefined;
   /** Returns the initial assignments. */
   start(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[];
-  /** Assigns open items to these workers. */
+  /** Returns assignments of open items, which are neither assigned nor answered, to these workers. */
   assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[];
-  /** Assigns a straggler's ranges to idle workers as well. */
+  /** Returns assignments of a straggler's ranges to idle workers, in addition to the straggler. */
   assignAgain(work: WorkTracker, ranges: readonly SliceRange[], idle: readonly WorkerConnection[]): Assignment[];
-  /** Returns assignments that idle workers compute only so that their speed can be measured. */
+  /** Returns assignments whose answers do not count; they measure the speed of idle workers. */
   probe?(idle: readonly WorkerConnection[]): Assignment[];
   send(worker: WorkerConnection, ranges: SliceRange[]): void;
   /** Returns the range that a message answers, or undefined if the message does not belong to this job. */
   rangeOf(message: AnswerMessage): SliceRange | undefined;
   /** Throws ProtocolError for a malformed answer. */
   parse(message: AnswerMessage, payload: Uint8Array): Answer;
-  /** Accepts the first answer for a range. May throw to end the job. */
+  /** Accepts the first answer for a range. May throw an error, with which the job fails. */
   accept(worker: WorkerConnection, answer: Answer): void;
-  /** Returns the job's result. Called once every item has been answered. */
+  /** Returns the job's result. Called when every item has been answered. */
   result(recovery: Recovery): Result;
 }
 
@@ -62,7 +62,7 @@ export class Dispatcher {
   /**
    * @param stragglerFactor an item that takes longer than this many times the median duration is also assigned to an
    * idle worker; 0 to disable this
-   * @param signal after it is aborted, a job is abandoned once no worker is left
+   * @param signal after it is aborted, a job is abandoned as soon as no worker is connected
    */
   constructor(pool: WorkerPool, clock: Clock, stragglerFactor: number, signal: AbortSignal) {
     this.#pool = pool;
@@ -131,7 +131,7 @@ class RunningJob<Answer, Result> {
     this.#publish({ type: 'broadcast' });
   }
 
-  /** Assigns open items, for example to workers that have just joined. */
+  /** Assigns open items and helps stragglers, for example when a worker has joined or left. */
   continue(): void {
     const { step } = this.#job;
     const reason = this.#work.reassigned > 0 ? 'reassigned' : 'assigned';

@@ -14,7 +14,7 @@ import type { ItemDurations } from '../scheduling/straggler-watch.js';
 import type { Job } from './dispatcher.js';
 import type { WorkTracker } from './work-tracker.js';
 
-/** Number of shards assigned to a worker at a time: one to compute now and one to continue with. */
+/** Number of shards assigned to a worker at a time: one to evaluate now and one to continue with. */
 const shardsInFlight = 2;
 
 type IndexedShard = EvaluatedShard & { index: number };
@@ -30,7 +30,7 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
   readonly #results: EvaluatedShard[];
 
   /**
-   * @param shards all shards of the run
+   * @param shards shards of the run; only those of this split are evaluated
    * @param onShard receives each shard's result
    */
   constructor(
@@ -59,7 +59,7 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
     return this.assignOpen(work, availableWorkers(workers, this.step));
   }
 
-  /** Assigns shards in turns, one per worker, so that every worker gets work even if there are few shards. */
+  /** Assigns each worker one shard before any gets a second, so that all workers get work if shards are few. */
   assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
     const open = work.open().flatMap(({ first, count }) => Array.from({ length: count }, (_, index) => first + index));
     const chosen = workers.map((worker) => ({ worker, ranges: [] as SliceRange[] }));
@@ -96,10 +96,10 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
     }
     if (payload.length !== images || payload.some((label) => label >= classCount && label !== noClass)) {
       throw new ProtocolError(
-        `an evaluation of ${images} images came with missing or invalid predictions (${payload.length} bytes)`,
+        `the predictions for a shard of ${images} images are missing or invalid (${payload.length} bytes)`,
       );
     }
-    // Copy the classes because the message's memory is reused.
+    // Copy the predicted classes: a view would keep the whole received buffer in memory.
     return { index, sampleCount, lossSum, correctCount, predicted: Uint8Array.from(payload) };
   }
 
@@ -113,8 +113,9 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
   }
 
   /**
-   * Chooses a shard that the worker holds, otherwise one that no worker holds, otherwise any, so that shards are rarely
-   * transferred twice. Returns its index in `open`.
+   * Chooses an open shard that the worker holds, otherwise one that no worker holds, otherwise the first, so that
+   * shards are rarely transferred twice.
+   * @returns the position of the shard in `open`
    */
   #choose(open: readonly number[], worker: WorkerConnection, workers: readonly WorkerConnection[]): number {
     const held = open.findIndex((index) => worker.holds(this.#shards[index].sha256));

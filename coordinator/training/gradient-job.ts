@@ -73,8 +73,8 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
   }
 
   /**
-   * Parses a gradient. The payload contains the gradient sum, followed by the batch statistics of each slice. The
-   * returned arrays are views of the message's memory.
+   * Parses a partial sum. The payload contains the gradient sum, followed by the batch statistics of each slice. The
+   * returned arrays are views into the message.
    */
   parse(message: AnswerMessage, payload: Uint8Array): GradientAnswer {
     const { range, sampleCount, slices, phases } = message as GradientMessage;
@@ -92,7 +92,7 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
     };
   }
 
-  /** Accepts an answer. Throws `diverged` if it contains a non-finite value. */
+  /** Adds an answer to the sum. Throws `diverged` if the answer contains a non-finite value. */
   accept(worker: WorkerConnection, answer: GradientAnswer): void {
     const isFinite = this.#contributions.timed(() => {
       this.#sum.add(answer);

@@ -12,7 +12,7 @@ export interface SliceReport {
 /** The sum of the gradients over an aligned slice range. */
 export interface PartialSum {
   range: SliceRange;
-  /** Sum of the gradients. Owned by GradientSum once added, which may modify it in place. */
+  /** Sum of the gradients. GradientSum.add() takes ownership of the array and may modify it later. */
   gradientSum: Float32Array;
   /** Number of images in the range's slices. */
   sampleCount: number;
@@ -22,7 +22,7 @@ export interface PartialSum {
 
 export class GradientSum {
   readonly #sliceCount: number;
-  /** Partial sums whose siblings in the reduction tree are still missing, by first slice. */
+  /** Partial sums whose siblings in the reduction tree are still missing, by the first slice of their range. */
   readonly #pending = new Map<number, { range: SliceRange; sum: Float32Array }>();
   readonly #reports: SliceReport[];
   #sampleCount = 0;
@@ -33,7 +33,7 @@ export class GradientSum {
     this.#reports = Array.from({ length: sliceCount });
   }
 
-  /** Adds a partial sum. Each slice may be part of only one partial sum. */
+  /** Adds a partial sum. The ranges of the added partial sums must not overlap. */
   add({ range, gradientSum, sampleCount, slices }: PartialSum): void {
     for (const [index, report] of slices.entries()) this.#reports[range.first + index] = report;
     this.#sampleCount += sampleCount;

@@ -46,7 +46,7 @@ export function applyOperatorRequest(request: OperatorRequest, by: string, run: 
       return undefined;
     case 'drop': {
       const worker = pool.get(request.worker);
-      if (worker === undefined) return `there is no worker ${request.worker}: it may have left`;
+      if (worker === undefined) return `worker ${request.worker} is not connected: it may have left`;
       publish(`${worker.name} (${worker.address}) by ${by}`);
       // A worker that receives a goodbye does not reconnect. The pool removes it when its socket closes.
       void worker.goodbye(`dropped by ${by}`);

@@ -49,7 +49,7 @@ export class RunControl {
     return undefined;
   }
 
-  /** Returns the next action, which the caller must perform. Must be called between steps until it returns `step`. */
+  /** Returns the action that the caller must perform next. Call it between steps until it returns `step`. */
   next(): ControlAction {
     if (this.#isSaveDue) {
       this.#isSaveDue = false;

@@ -5,7 +5,7 @@ import type { RunEventBus } from '../run/run-event-bus.js';
 export class RunPhases {
   readonly #events: RunEventBus;
   #activity: RunPhase = 'waiting';
-  /** Whether too few workers are connected to continue the activity. */
+  /** Whether the activity is suspended because too few workers are connected. */
   #isWaiting = false;
 
   constructor(events: RunEventBus) {
@@ -16,7 +16,7 @@ export class RunPhases {
     return this.#isWaiting && this.#activity !== 'ended' ? 'waiting' : this.#activity;
   }
 
-  /** Sets the activity of the run from now on, for whenever enough workers are connected. */
+  /** Sets the run's activity. While too few workers are connected, the phase is `waiting` instead. */
   start(activity: RunPhase): void {
     this.#change(() => (this.#activity = activity));
   }

@@ -16,7 +16,8 @@ export class RunRecorder {
   readonly #totals: RunTotals;
   readonly #imagesSeenBefore: number;
   /**
-   * Whether the current state has been saved. Initially true, because there is nothing to save before the first update.
+   * Whether the current state has been saved. Initially true, because before the first update, there is nothing new to
+   * save.
    */
   #isSaved = true;
 
@@ -50,8 +51,8 @@ export class RunRecorder {
   }
 
   /**
-   * Saves the state unless it has already been saved. If writing fails, training continues, because a later attempt may
-   * succeed.
+   * Saves the state unless it has already been saved. If writing fails, publishes `checkpoint-failed` instead of
+   * throwing: training continues, and a later attempt may succeed.
    */
   async save(): Promise<void> {
     if (this.#isSaved) return;
@@ -81,7 +82,7 @@ export class RunRecorder {
     );
   }
 
-  /** Writes report.json. Throws `save-failed`. */
+  /** Writes report.json and returns the report. Throws `save-failed` if writing fails. */
   async writeReport(
     rest: Pick<Report, 'seed' | 'initialWeightsSha256' | 'epochs' | 'wallSeconds'>,
     test: Metrics,

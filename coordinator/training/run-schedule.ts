@@ -14,7 +14,7 @@ export class RunSchedule {
     this.#config = config;
   }
 
-  /** Returns the one-based epoch that update number `step` belongs to; 1 before the first update. */
+  /** Returns the one-based epoch of the last of `step` updates; 1 before the first update. */
   epochOf(step: number): number {
     return Math.max(1, Math.ceil(step / this.stepsPerEpoch));
   }
@@ -28,7 +28,7 @@ export class RunSchedule {
     return step > 0 && (step % this.stepsPerEpoch === 0 || step === this.totalSteps);
   }
 
-  /** Returns whether a checkpoint is saved after `step` updates. */
+  /** Returns whether a checkpoint is due after `step` updates. */
   isCheckpointDue(step: number): boolean {
     return this.isEpochEnd(step) || step % (this.#config.checkpointEvery ?? Infinity) === 0;
   }

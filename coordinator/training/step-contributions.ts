@@ -1,4 +1,5 @@
-// Collects each worker's contribution to one step, its phase durations, and the time that the step waited for it.
+// Collects each worker's contribution to one step: the number of images, the durations of the worker's phases, and the
+// time during which only that worker's answer was missing.
 import type { Clock } from '../../shared/clock.js';
 import type { WorkerContribution, WorkerPhases } from '../run/step-phases.js';
 
@@ -20,7 +21,7 @@ export class StepContributions {
     return result;
   }
 
-  /** Adds an answer that counts to its worker's contribution. */
+  /** Adds an accepted answer to the worker's contribution. */
   add({ id, name }: { id: number; name: string }, answer: { sampleCount: number; phases: WorkerPhases }): void {
     const before = this.#byWorker.get(id);
     this.#byWorker.delete(id);

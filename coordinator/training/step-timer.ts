@@ -1,4 +1,4 @@
-// Measures one step, from its start to the end of its update.
+// Measures the duration of one step and of its update, which includes sending the new weights.
 import { stepPhases, type StepPhases, type WorkerContribution } from '../run/step-phases.js';
 
 export class StepTimer {
@@ -10,7 +10,7 @@ export class StepTimer {
     this.#updateStartedMs = performance.now();
   }
 
-  /** Returns the durations of the step's phases so far. */
+  /** Ends the measurement and returns the durations of the step's phases. */
   phases(contributions: readonly WorkerContribution[], reduceMs: number): StepPhases {
     const endedMs = performance.now();
     return stepPhases(contributions, {

@@ -25,8 +25,8 @@ import { StepTimer } from './step-timer.js';
 import type { TrainingState } from './training-state.js';
 
 /**
- * Time after which a step's assignments have been sent and the workers are computing. Shorter steps leave the
- * coordinator no idle time.
+ * Time after the start of a step when the coordinator collects garbage: by then, the assignments have been sent, and
+ * the workers are computing. Shorter steps leave no idle time for garbage collection.
  */
 const idleAfterMs = 20;
 
@@ -62,10 +62,10 @@ export class TrainingRun {
   }
 
   /**
-   * Trains to the end.
+   * Trains to the end of the run, tests the weights, and writes the report.
    * @param minWorkers number of workers to wait for before the first step
    * @param pauseBelow number of workers to wait for before each later step
-   * @param signal ends the run after the current step, with a checkpoint
+   * @param signal when aborted, the run ends after the current step, with a checkpoint
    */
   async train(minWorkers: number, pauseBelow: number, signal: AbortSignal): Promise<Report> {
     const { pool, quorum, phases } = this.#parts;
@@ -90,7 +90,7 @@ export class TrainingRun {
     await this.#waitForWorkers(Math.max(minWorkers, pauseBelow), signal);
     const startedMs = performance.now();
     let weights = state.encodeWeights();
-    await this.#betweenSteps(weights, signal); // a resumed run may have been stopped before its validation
+    await this.#betweenSteps(weights, signal); // a resumed run may have been stopped before validation
     while (state.step < schedule.totalSteps) {
       await this.#applyOperatorRequests(signal);
       const timer = new StepTimer();
@@ -131,7 +131,7 @@ export class TrainingRun {
 
   async #collectGradient(weights: WeightsFrame): Promise<CollectedGradient> {
     const { setup, pool, dispatcher, events, clock } = this.#parts;
-    // Accounts for the weights and, for each worker, a gradient twice: as fragments and reassembled.
+    // The weights, and two copies of each worker's gradient: one in received fragments and one reassembled.
     const allocatedBytes = weights.message.length * (1 + 2 * pool.size);
     const stopTimer = clock.after(idleAfterMs, () => collectYoungGeneration(allocatedBytes));
     const job = new GradientJob(weights, setup.layout, this.#scheduler, clock, (event) => events.publish(event));
@@ -141,8 +141,8 @@ export class TrainingRun {
   }
 
   /**
-   * Sends the next weights to workers that own slices before events are published: workers wait for weights, but no one
-   * waits for events.
+   * Sends the next weights to the workers that own slices. Called before the step's events are published, because
+   * workers wait for weights, but nothing waits for events.
    */
   #sendAhead(weights: WeightsFrame): void {
     const owners = new Set(this.#scheduler.owners);
@@ -198,10 +198,7 @@ export class TrainingRun {
     await recorder.save();
   }
 
-  /**
-   * Returns the error that ends a diverged run. First saves the state, unless the diverged step has already affected
-   * it.
-   */
+  /** Saves the state if the weights are still finite, and returns the error with which the diverged run ends. */
   async #endDiverged(divergence: LockstepError): Promise<LockstepError> {
     const { recorder, schedule } = this.#parts;
     if (this.#state.isFinite) await this.#save();

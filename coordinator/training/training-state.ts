@@ -19,9 +19,9 @@ import type { CollectedGradient } from './gradient-job.js';
 export class TrainingState implements SavedState {
   /** Number of updates made. */
   step = 0;
-  /** Number of images processed in all steps. */
+  /** Number of training images processed so far, over all epochs. */
   imagesSeen = 0;
-  /** Loss and accuracy sums over the steps of the current epoch. */
+  /** Sums from which the loss and accuracy of the current epoch are computed. */
   epochSums: BatchSums = noSums;
   /** Result of the last validation; null before the first. */
   validation: RunProgress['validation'] = null;
@@ -80,7 +80,10 @@ export class TrainingState implements SavedState {
     return encodeWeights(this.step, this.weights, this.movingStatistics);
   }
 
-  /** Makes one update in place. Throws `diverged` if the gradient sum or a new weight is not finite. */
+  /**
+   * Makes one update in place. Throws `diverged` if the gradient sum is not finite, or if a new weight is not finite;
+   * in the latter case, the weights have already changed.
+   */
   update(gradient: CollectedGradient, learningRate: number): void {
     const { config, layout, store } = this.#setup;
     const { gradientSum, sampleCount, slices } = gradient;
@@ -97,7 +100,7 @@ export class TrainingState implements SavedState {
   }
 
   /**
-   * Adds a step's results to the sums.
+   * Adds a step's results to the epoch's sums and to the number of images seen.
    * @returns the step's metrics
    */
   record({ sampleCount, slices }: CollectedGradient): Metrics {

@@ -5,7 +5,7 @@ import { describeRange, sameRange, type SliceRange } from '../../shared/reductio
 import { rangesWhere, sliceCountOf, type Assignment } from '../scheduling/assignment.js';
 
 export class WorkTracker {
-  /** Outstanding assignments: ranges that each worker was assigned and has not answered. Workers may share an item. */
+  /** Ranges that each worker was assigned and has not answered. An item may be assigned to several workers. */
   readonly #assigned = new Map<number, readonly SliceRange[]>();
   readonly #isAnswered: boolean[];
   #remaining: number;
@@ -44,7 +44,7 @@ export class WorkTracker {
     return rangesWhere(isOpen.length, (item) => isOpen[item]);
   }
 
-  /** Returns a worker's ranges in which no item is answered or assigned to another worker. */
+  /** Returns the ranges assigned to a worker in which no item is answered or also assigned to another worker. */
   assignedOnlyTo(worker: number): SliceRange[] {
     const others = [...this.#assigned].flatMap(([other, ranges]) => (other === worker ? [] : ranges));
     return this.assignedTo(worker).filter(
@@ -64,9 +64,8 @@ export class WorkTracker {
   }
 
   /**
-   * Records an answer. The first answer for an item is accepted. An answer that contains an answered item is a
-   * duplicate (its bits would be the same); the other items in its range become open unless they are answered or
-   * another worker is assigned them.
+   * Records an answer, which is accepted if none of its items has been answered. Otherwise, it is a duplicate and must
+   * be ignored; those of its items that have not been answered become open, unless another worker is assigned them.
    * Throws RangeError if the worker has no outstanding assignment for the range.
    */
   answer(worker: number, range: SliceRange): 'accepted' | 'duplicate' {

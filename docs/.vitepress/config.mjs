@@ -7,7 +7,7 @@ import { defineConfig } from 'vitepress';
 
 const docs = new URL('../', import.meta.url);
 
-/** Sidebar entries for the numbered or dated files in a folder, each titled by its first heading. */
+/** Returns sidebar entries for all pages in a folder except index.md, each titled by its first heading. */
 function pagesIn(folder) {
   return readdirSync(new URL(`${folder}/`, docs))
     .filter((name) => name.endsWith('.md') && name !== 'index.md')

@@ -17,7 +17,7 @@ const extensions: Partial<Record<ExportFormat, string>> = {
   safetensors: '.safetensors',
 };
 
-/** Code that loads an exported model. */
+/** Code that loads an exported model, by format. */
 export const loadingHints: Record<ExportFormat, (target: string) => string> = {
   keras: (target) => `keras.models.load_model(${JSON.stringify(target)})`,
   savedmodel: (target) => `tf.saved_model.load(${JSON.stringify(target)}).signatures["serving_default"]`,
@@ -67,8 +67,9 @@ export async function encodeExport(model: TrainedModel, format: ExportFormat): P
 }
 
 /**
- * Writes a model to a file or folder. Files get their final names only once all of them are complete.
- * Throws `bad-option` for a name without the format's extension, and if `out` exists or cannot be written.
+ * Writes a model to a file or folder. Files get their final names only once all of them are complete. Throws
+ * `bad-option` for a name without the format's extension, if `out` exists and `force` is false, and if `out` cannot be
+ * written.
  * @param force true to replace an existing file
  * @returns number of bytes written
  */

@@ -88,8 +88,8 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
   }
 
   /**
-   * Adds the variables of a layer, numbered as in Keras. Their path contains the layer's class instead of its name,
-   * followed by a number from the second layer of the class on.
+   * Adds the variables of a layer under the paths that Keras uses. A path contains the layer's class instead of its
+   * name, and from the second layer of a class on also a number: `layers/conv2d/vars/0`, `layers/conv2d_1/vars/0`.
    */
   #variables(fileName: string, variables: readonly { shape: readonly number[]; values: Float32Array }[]): void {
     const count = this.#countOfClass.get(fileName) ?? 0;
@@ -113,7 +113,8 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
   }
 
   preprocess(x: KerasTensor, { subtract, divide }: PixelTransform): KerasTensor {
-    // The Normalization layer divides by the square root of the variance, which is exactly 255 for a variance of 255².
+    // The Normalization layer divides by the square root of the variance, so the variance must be the squared divisor.
+    // The square root of 255² is exactly 255.
     const isPerChannel = subtract.length === imageChannels;
     const mean = isPerChannel ? [...subtract] : pixelsOf(subtract);
     const divisors = [...divide].map((divisor) => divisor ** 2);

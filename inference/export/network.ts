@@ -86,7 +86,7 @@ export interface NetworkWriter<Value> {
   dense(x: Value, dense: Dense): Value;
 }
 
-/** Preprocessing without the channel order, which the stem's kernel takes into account. */
+/** Preprocessing without the channel order: kernelForRgb reorders the channels of the stem's kernel instead. */
 export type PixelTransform = Pick<InputTransform, 'subtract' | 'divide'>;
 
 /** Calls the writer for each layer, in order, and returns the logits. */
@@ -169,7 +169,7 @@ function kernelForRgb(kernel: Float32Array, conv: ConvLayer, channelOrder: reado
   return reordered;
 }
 
-/** Returns the metadata for formats that support it. */
+/** Returns the metadata of a model, for formats that can store it. */
 export function describeModel(model: TrainedModel): Record<string, string> {
   const { layout, classNames, step, weightsSha256, preprocessing } = model;
   return {

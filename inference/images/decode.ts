@@ -67,7 +67,7 @@ function kindOf(file: Uint8Array): string {
 }
 
 function decodePng(file: Uint8Array, source: string): Image {
-  // The first chunk is the header chunk: its length and name, followed by width and height.
+  // After the 8-byte signature, the first chunk is the header: length and name (8 bytes), then width and height.
   if (file.length < 24) throw new Error('its header is truncated');
   const view = new DataView(file.buffer, file.byteOffset);
   assertSize(view.getUint32(16), view.getUint32(20), source);
@@ -89,7 +89,7 @@ function decodeJpeg(file: Uint8Array, source: string): Image {
   return applyExifOrientation(image, orientationIn(exif));
 }
 
-/** Reads the size and the EXIF data without decoding the image, so that the size can be checked before allocation. */
+/** Reads the size and the EXIF data without decoding the image, so that the size can be checked before decoding. */
 function jpegHeader(file: Uint8Array): { width: number; height: number; exif: Uint8Array | undefined } {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   let exif: Uint8Array | undefined;
@@ -105,7 +105,7 @@ function jpegHeader(file: Uint8Array): { width: number; height: number; exif: Ui
     if (marker === 0xe1) exif ??= file.subarray(at + 4, next);
     at = next;
   }
-  throw new Error('it ends before its size');
+  throw new Error('it ends before the image size');
 }
 
 function assertSize(width: number, height: number, source: string): void {

@@ -3,7 +3,10 @@ import { readFile, stat } from 'node:fs/promises';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
 import { decodeImage, type Image } from './decode.js';
 
-/** Maximum file size. Files with as many pixels as decodeImage accepts are smaller. */
+/**
+ * Maximum file size: 64 million pixels, the limit of decodeImage, with four channels of 16 bits. Compressed files are
+ * smaller.
+ */
 const maxBytes = 512_000_000;
 
 /** Throws `bad-data` for a file that cannot be read, is too large, or that decodeImage does not accept. */

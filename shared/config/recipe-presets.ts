@@ -16,7 +16,10 @@ export const recipePresets = {
     weightDecay: 0.0001,
     ...(depth >= 110 ? { warmupSteps: 400, warmupRate: 0.01 } : {}),
   }),
-  /** 30 epochs, with the settings that achieved the best validation accuracy (see docs/benchmarks/fast-recipe.md). */
+  /**
+   * 30 epochs, with the settings that achieved the best validation accuracy of those compared in
+   * docs/benchmarks/fast-recipe.md.
+   */
   fast: () => ({
     epochs: 30,
     schedule: 'one-cycle' as const,

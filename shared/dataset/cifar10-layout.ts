@@ -13,7 +13,7 @@ export interface Cifar10 {
   training: Uint8Array;
   /** Records of the test images. */
   test: Uint8Array;
-  /** Description of where the images come from, for display: the folder, or `synthetic images …`. */
+  /** Where the images come from, for display: for example `CIFAR-10 files in data` or `synthetic images (…)`. */
   source: string;
 }
 

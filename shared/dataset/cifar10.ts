@@ -42,8 +42,8 @@ export async function holdsCifar10(directory: string): Promise<boolean> {
 /**
  * Reads and checks a complete dataset.
  * @param directory folder that contains the batch files or the official archive's `cifar-10-batches-bin` folder
- * Throws `bad-data` if the folder or a file is missing, a file does not consist of whole records, or a label is above
- * 9.
+ * Throws `bad-data` if the folder or a file is missing, an image file does not consist of whole records, a label is
+ * above 9, or there are not exactly ten class names.
  */
 export async function loadCifar10(directory: string): Promise<Cifar10> {
   const folder = await findBatchFolder(directory);
@@ -88,8 +88,8 @@ export async function resolveDataset(
  * Writes a dataset in the format of the official files, with the training images in five batches of nearly equal size.
  * Moves the files to their final names only after all have been written.
  * @param options.overwrite whether to replace an existing dataset (default: false)
- * Throws `bad-data` if the folder already contains CIFAR-10 or cannot be written, or if there are fewer than five
- * training images or no test images.
+ * Throws `bad-data` if the folder already contains CIFAR-10 and `overwrite` is false, if the folder cannot be written,
+ * or if there are fewer than five training images or no test images.
  */
 export async function writeCifar10(
   directory: string,
@@ -143,8 +143,8 @@ export async function installCifar10Files(from: string, directory: string): Prom
 }
 
 /**
- * Calls `use` with a temporary folder, which is deleted afterward. The folder is inside `directory`, so that files can
- * be renamed from it into `directory`, which requires a common file system.
+ * Calls `use` with a temporary folder, which is deleted afterward. The folder is inside `directory`, because files
+ * can be renamed into `directory` only from the same file system.
  */
 export async function withTemporaryFolder<Result>(
   directory: string,

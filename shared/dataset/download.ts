@@ -32,15 +32,15 @@ export const officialArchive: CifarArchive = {
 export const archiveFile = 'cifar-10-binary.tar.gz';
 
 /**
- * Maximum number of connections to open if the server keeps dropping them. A connection that receives nothing ends the
- * download at once.
+ * Maximum number of connections to open if the server keeps dropping them. The download fails sooner if a connection
+ * ends without delivering any data.
  */
 const maxConnections = 20;
 
 export interface DownloadOptions {
   /** URL of a mirror of the archive (default: the archive's own URL). */
   url?: string;
-  /** Archive to download (default: the official one). The downloaded file must have its size and MD5. */
+  /** Archive to download (default: the official one). The file at `url` must have this archive's size and MD5. */
   archive?: CifarArchive;
   /**
    * Whether to replace a different dataset in the folder (default: false). A damaged or incomplete dataset is always
@@ -59,7 +59,7 @@ export type DownloadOutcome = 'downloaded' | 'unpacked' | 'already there';
 /**
  * Downloads the official files into `directory`, unless they are already there.
  * Throws `download-failed` if the archive cannot be downloaded or is invalid, `bad-data` if the folder contains a
- * different dataset, and `interrupted` if the download is aborted.
+ * different dataset and `overwrite` is false, and `interrupted` if the download is aborted.
  */
 export async function downloadCifar10(directory: string, options: DownloadOptions = {}): Promise<DownloadOutcome> {
   const archive = options.archive ?? officialArchive;
@@ -104,8 +104,8 @@ export async function downloadCifar10(directory: string, options: DownloadOption
 }
 
 /**
- * Returns whether the folder contains the archive's dataset. Throws `bad-data` if it contains a different valid
- * dataset, unless `overwrite` is true.
+ * Returns whether the folder contains the archive's dataset, judging by the numbers of images and the class names.
+ * Throws `bad-data` if the folder contains a different valid dataset, unless `overwrite` is true.
  */
 async function holdsSetOf(archive: CifarArchive, directory: string, overwrite: boolean): Promise<boolean> {
   if (!(await holdsCifar10(directory))) return false;
@@ -158,7 +158,7 @@ interface Download {
   signal: AbortSignal | undefined;
 }
 
-/** Downloads the rest of the partial file, reconnecting as long as each connection receives something. */
+/** Downloads the rest of the partial file. Reconnects, up to the limit, as long as each connection delivers data. */
 async function completePartialFile(download: Download): Promise<void> {
   const { url, partialPath, archive, failed, signal } = download;
   let received = (await sizeOf(partialPath)) ?? 0;
@@ -191,7 +191,10 @@ async function completePartialFile(download: Download): Promise<void> {
   }
 }
 
-/** Requests the missing bytes once and appends those that arrive, even if the connection fails partway. */
+/**
+ * Requests the missing bytes and appends those that arrive, even if the connection fails partway. Starts over from the
+ * first byte if the server rejects or ignores the requested range.
+ */
 async function fetchRest(download: Download, received: number): Promise<void> {
   const { url, partialPath, archive, failed, signal } = download;
   const response = await fetch(url, {
@@ -223,7 +226,7 @@ async function fetchRest(download: Download, received: number): Promise<void> {
   }
 }
 
-/** Writes each chunk before awaiting the next, so that nothing is lost when the connection fails. */
+/** Writes each chunk before awaiting the next, so that no received bytes are lost if the connection fails. */
 async function appendBody(download: Download, response: Response, start: number): Promise<void> {
   const { url, partialPath, archive, failed, onProgress } = download;
   const file = await open(partialPath, start > 0 ? 'a' : 'w');
@@ -295,7 +298,7 @@ async function md5Of(file: string): Promise<string> {
 
 /**
  * Returns the reason why a request failed. The error thrown by fetch says only 'fetch failed'; its cause has the
- * reason. The cause's message is empty if several addresses failed.
+ * reason. If several addresses failed, the cause's message is empty, and its code is used instead.
  */
 function reasonOf(thrown: unknown): string {
   const cause = thrown instanceof Error ? thrown.cause : undefined;

@@ -13,7 +13,7 @@ export const identityAugmentation = packAugmentation(cropMargin, cropMargin, fal
 export interface ImageBatch {
   /** Consecutive CIFAR-10 records. */
   records: Uint8Array;
-  /** Index of the record of each image in the batch. */
+  /** For each image in the batch, the index of its record in `records`. */
   indices: Uint32Array;
   /** Packed augmentation of each image (see packAugmentation). */
   augmentations: Uint16Array;
@@ -35,8 +35,9 @@ export type FlipMode = (typeof flipModes)[number];
 
 /**
  * Packs an augmentation into a number. The augmentation flips the image left to right if `flipped`, pads it by
- * `cropMargin`, and crops the 32×32 window whose upper-left corner is (top, left), each from 0 to 8. Bits 0 to 3 hold
- * `left`, bits 4 to 7 `top`, bit 8 the flip, and bit 9 whether the padding is reflected.
+ * `cropMargin`, and crops the 32×32 window whose upper-left corner is at row `top` and column `left` of the padded
+ * image, each from 0 to 8. Bits 0 to 3 hold `left`, bits 4 to 7 `top`, bit 8 the flip, and bit 9 whether the padding is
+ * reflected.
  */
 export function packAugmentation(top: number, left: number, flipped: boolean, padding: CropPadding = 'zeros'): number {
   return left | (top << 4) | (flipped ? 1 << 8 : 0) | (padding === 'reflect' ? 1 << 9 : 0);

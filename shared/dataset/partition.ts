@@ -5,8 +5,8 @@ import { KeyedRandom } from '../random.js';
 import { cropMargin, packAugmentation, identityAugmentations, recordBytes, type CropPadding } from './image-batch.js';
 
 /**
- * Returns the number of validation images. As in Keras, the first floor(count × validationSplit) images are for
- * validation and the others for training.
+ * Returns the number of validation images. As in Keras's ImageDataGenerator, the first floor(count × validationSplit)
+ * images are for validation and the others for training.
  */
 export function validationCountOf(count: number, validationSplit: number): number {
   return Math.floor(count * validationSplit);
@@ -54,10 +54,10 @@ export function epochOrder(seed: number, epoch: number, slice: number, shardSize
 }
 
 /**
- * Returns which of a shard's images to flip in an epoch with alternating flips (Jordan 2024, arXiv:2404.00498, section
- * 3.6). In epoch 0, each image is flipped with probability 1/2. After that, the choice is inverted in each epoch, so
- * that two consecutive epochs show both versions of the image. The choice depends on the image's index in its shard,
- * not on its position in the epoch.
+ * Returns, for each of the given images, whether to flip it in an epoch with alternating flips (Jordan 2024,
+ * arXiv:2404.00498, section 3.6). In epoch 0, each image is flipped with probability 1/2. After that, the choice is
+ * inverted in each epoch, so that two consecutive epochs show both versions of the image. The choice depends on the
+ * image's index in its shard, not on its position in the epoch.
  * @param indices indices of images in the shard, in the order of the epoch
  */
 export function alternatingFlip(seed: number, epoch: number, slice: number, indices: Uint32Array): boolean[] {
@@ -66,9 +66,9 @@ export function alternatingFlip(seed: number, epoch: number, slice: number, indi
 }
 
 /**
- * Returns the augmentations of a slice's images in a step, or of an evaluation shard's images in the validation at a
- * step. Each image is flipped with probability 1/2 and cropped at one of 81 positions. If `augment` is false, all
- * images are left unchanged.
+ * Returns the packed augmentations of a slice's images in a step, or of an evaluation shard's images when validating
+ * after `step` updates. By default, each image is flipped with probability 1/2. Each image is cropped at one of 81
+ * positions. If `augment` is false, all images are left unchanged.
  */
 export function augmentationsOf(key: {
   /** Purpose in the random key. `augmentation` by default. */
@@ -81,7 +81,7 @@ export function augmentationsOf(key: {
   augment: boolean;
   /** Padding before cropping. `zeros` by default. */
   cropPadding?: CropPadding;
-  /** Whether to flip each image, if the caller decides. The crops remain the same. */
+  /** Whether to flip each image, instead of deciding at random. Does not affect the crops. */
   flipped?: readonly boolean[] | undefined;
 }): Uint16Array {
   if (!key.augment) return identityAugmentations(key.count);

@@ -34,7 +34,7 @@ const outlines = {
  */
 type Pattern = (x: number, y: number) => number;
 
-/** Returns a value that alternates between 0 and 1 along a line, with antialiasing ramps in between. */
+/** Returns a value that alternates between 0 and 1 along a line, with linear ramps in between for antialiasing. */
 function stripe(position: number): number {
   const phase = position - Math.floor(position);
   return unit(0.5 + (Math.abs(2 * phase - 1) - 0.5) * 3);

@@ -1,8 +1,8 @@
 // Computes the difference between two JSON values as a JSON value, so that pages receive only what has changed. Pure.
 
 /**
- * `[value]` replaces the old value. An object contains the differences of the changed members of an object, or of the
- * changed elements of an array by index.
+ * `[value]` replaces the old value. An object maps the names of an object's changed members, or the indices of an
+ * array's changed elements, to their differences.
  */
 export type Difference = readonly [value: unknown] | { readonly [member: string]: Difference };
 

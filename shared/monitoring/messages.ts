@@ -43,7 +43,7 @@ export interface EventLine {
 export type WatchMessage =
   /** "You are looking at this run." */
   | { type: 'run'; facts: RunFacts; isRecorded: boolean }
-  /** "This is everything so far; discard what I sent before. Only a running run has a live state." */
+  /** "This is everything so far; discard what I sent before. The live state is null if the run is a recorded one." */
   | {
       type: 'history';
       steps: HistoryColumns;
@@ -68,7 +68,7 @@ export interface LiveState {
   /** Whether the run is paused or stopping, or will be after the current step. */
   control: 'running' | 'pausing' | 'paused' | 'stopping';
   step: StepView | null;
-  /** The last step in which a worker was lost or late and its slices were computed by others. */
+  /** The last step with a recovery (see hasRecovery), and the time since the step ended. */
   lastRecovery: { view: StepView; agoMs: number } | null;
 }
 
@@ -77,11 +77,11 @@ export interface WorkerSummary {
   name: string;
   /** Number of images whose gradients from this worker were used. */
   images: number;
-  /** Seconds spent augmenting, computing, adding and sending. */
+  /** Seconds spent augmenting images, computing gradients, adding them up, and sending them. */
   busySeconds: number;
   /** Seconds between sending answers and receiving the next weights. */
   waitSeconds: number;
-  /** Number of steps in which this worker was the last to answer. */
+  /** Number of steps in which this worker was the last of several to answer. */
   timesWaitedFor: number;
   /** Seconds during which only this worker's answer was missing. */
   secondsWaitedFor: number;

@@ -9,9 +9,9 @@ export const runPhases = ['waiting', 'training', 'validating', 'testing', 'savin
 export type RunPhase = (typeof runPhases)[number];
 
 /**
- * The state of a worker: `working` on slices or an evaluation; `idle` after answering for all its slices in the current
- * step; `spare`, connected without slices; `late`, because its slices were also assigned to other workers or because it
- * is still busy with an earlier step; or `lost`, no longer connected.
+ * The state of a worker: `working` on slices or an evaluation; `idle`, because it has answered for all its slices in
+ * the current step or because no step has started; `spare`, connected without slices; `late`, because its slices were
+ * also assigned to other workers or because it is still busy with an earlier step; or `lost`, no longer connected.
  */
 export const workerStates = ['working', 'idle', 'spare', 'late', 'lost'] as const;
 export type WorkerState = (typeof workerStates)[number];
@@ -54,7 +54,7 @@ const runOfStatus = z.object({
   step: count,
   steps: count,
   stepsPerEpoch: count,
-  /** One-based index of the epoch of the latest update; `epochs` is the number of epochs in the run. */
+  /** One-based index of the epoch that contains the latest update; `epochs` is the number of epochs in the run. */
   epoch: count,
   epochs: count,
   batchSize: count,
@@ -68,15 +68,15 @@ const runOfStatus = z.object({
   validation: evaluated.nullable(),
   test: evaluated.nullable(),
   /**
-   * `now` is the rate in the latest step, or 0 while the run is waiting; `mean` is the rate over the training time
-   * since this coordinator started.
+   * `now` is the rate in the latest step, or 0 if the run is waiting, paused or ended; `mean` is the rate over the
+   * training time since this coordinator started.
    */
   imagesPerSecond: z.object({ now: z.number(), mean: z.number() }),
   /** Number of training images processed over the whole run, counting an image each time it is used. */
   imagesSeen: count,
   /**
-   * Estimated seconds until the end of the run, from the pace since this coordinator started, excluding time spent
-   * waiting; null before the first step.
+   * Estimated seconds until the end of the run, based on the pace since this coordinator started, excluding time
+   * spent waiting or paused; null before this coordinator's first step.
    */
   secondsLeft: z.number().nullable(),
   /** Seconds that this coordinator has spent in each phase. */
@@ -102,9 +102,9 @@ const runOfStatus = z.object({
    */
   workersJoined: count,
   workersLost: count,
-  /** The newest checkpoint; `time` is null if it was saved before this coordinator started. */
+  /** Newest checkpoint, or null if there is none; `time` is null if it was saved before this coordinator started. */
   checkpoint: z.object({ step: count, path: z.string(), time: time.nullable() }).nullable(),
-  /** One entry per slice of the current step, or of the latest step between steps; empty before the first step. */
+  /** One entry per slice of the current step or, between steps, of the latest step; empty before the first step. */
   slices: z.array(sliceStatus),
 });
 

@@ -43,7 +43,7 @@ export interface StepView {
   bars: StepBar[];
 }
 
-/** Returns whether a worker left or took too long in the step and other workers were assigned its slices. */
+/** Returns whether, in the step, a worker left during its work, or slices were reassigned or computed speculatively. */
 export function hasRecovery({ bars }: StepView): boolean {
   return bars.some(({ reason, end }) => reason === 'reassigned' || reason === 'speculative' || end === 'lost');
 }

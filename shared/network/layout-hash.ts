@@ -22,8 +22,8 @@ export function weightsSha256(weights: Float32Array, movingStatistics: Float32Ar
 }
 
 /**
- * Returns a view of an array's bytes. Assumes a little-endian platform: Node.js also runs on s390x and AIX, which are
- * big-endian and not supported.
+ * Returns a view of an array's bytes. The bytes are little-endian only on a little-endian platform; Lockstep does not
+ * support the big-endian platforms on which Node.js runs (s390x and AIX).
  */
 export function littleEndianBytes(values: Float32Array | Int32Array | BigInt64Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

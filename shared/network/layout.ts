@@ -18,7 +18,10 @@ export interface ModelSpec {
   initialFilters: number;
   /** Shortcut in downsampling blocks (He et al. 2016, options A and B). */
   shortcut: Shortcut;
-  /** Whether to add biases to convolutions, as Keras does by default. Batch norm cancels their effect. */
+  /**
+   * Whether to add biases to convolutions, as Keras does by default. Batch norm cancels their effect, except in
+   * projections, which have no batch norm.
+   */
   convBias: boolean;
   /** Epsilon of batch norm: added to the variance before the square root is taken. */
   bnEpsilon: number;

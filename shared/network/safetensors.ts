@@ -69,7 +69,7 @@ export function decodeSafetensors(file: Uint8Array, source: string): Map<string,
   for (const [name, value] of Object.entries(header)) {
     if (name === metadataKey) continue;
     const parsed = entry.safeParse(value);
-    if (!parsed.success) throw bad(`the entry of ${name} is malformed`);
+    if (!parsed.success) throw bad(`the header entry for ${name} is malformed`);
     const { dtype, shape } = parsed.data;
     const [first, end] = parsed.data.data_offsets;
     const size = shape.reduce((product, extent) => product * extent, 1);

@@ -7,7 +7,11 @@ interface ConnectionError extends Error {
   cert?: { subjectaltname?: string };
 }
 
-/** @param url address of the attempted connection */
+/**
+ * Returns the reason for a failed connection, with a remedy if one is known. `isFinal` is true if retrying cannot
+ * succeed until someone fixes the cause.
+ * @param url address of the attempted connection
+ */
 export function explainConnectionError(error: ConnectionError, url: string): { reason: string; isFinal: boolean } {
   if (error.message === 'socket hang up' && /^(ws|http):/.test(url)) {
     const reason = `the server closed the connection; if it uses TLS, connect to ${overTls(url)}`;

@@ -12,7 +12,7 @@ export interface EngineIdentity {
   device: string;
 }
 
-/** Number of workers with the same fingerprint. */
+/** Number of workers whose engines have a given fingerprint. */
 export interface EngineCount {
   engine: string;
   fingerprint: string;

@@ -97,8 +97,8 @@ export function decodeFrame(message: Uint8Array): Frame {
 }
 
 /**
- * Returns a payload as float32 values: a view, or a copy if the payload is not aligned. Throws ProtocolError if the
- * number of values is wrong.
+ * Returns a payload as float32 values: a view, or a copy if the payload is not aligned to 4 bytes. Throws ProtocolError
+ * if the number of values is wrong.
  */
 export function floatsOf(payload: Uint8Array, expectedCount: number): Float32Array {
   if (payload.byteLength !== expectedCount * 4) {

@@ -87,7 +87,8 @@ export function addInto(target: Float32Array, addend: Float32Array): void {
   if (target.length !== addend.length) {
     throw new RangeError(`partial sums of different sizes: ${target.length} and ${addend.length}`);
   }
-  // Adding eight values per iteration takes half the time of adding one, because V8 checks bounds less often.
+  // A loop that adds eight values per iteration takes half as long as one that adds one, because V8 checks bounds less
+  // often.
   const unrolledEnd = target.length - (target.length % 8);
   for (let i = 0; i < unrolledEnd; i += 8) {
     target[i] += addend[i];

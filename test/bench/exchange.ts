@@ -160,7 +160,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
 
 const weightsBytes = new Uint8Array(4 * (layout.trainableSize + layout.statisticsSize));
 
-/** Starts plain TCP workers. Each reads as many bytes as the weights message has, and answers with the same number. */
+/** Starts plain TCP workers. Each reads as many bytes as the weights message has, and sends as many bytes back. */
 async function startPlain(workerCount: number): Promise<Exchange> {
   const sockets: Socket[] = [];
   const server = createServer({ noDelay: true }, (socket) => sockets.push(socket));

@@ -1,5 +1,5 @@
-// Stands in for a dashboard page in a separate process, without drawing: reads everything from the URL in the parent's
-// message, until the parent sends an empty URL.
+// Stands in for a dashboard page, in a separate process and without drawing anything: reads everything from the URL in
+// the parent's message until the parent sends an empty URL.
 import { WebSocket } from 'ws';
 
 let socket: WebSocket | undefined;

@@ -3,9 +3,9 @@
 
 export interface Summary {
   median: number;
-  /** Lower and upper quartiles: a quarter of the values is below the first, a quarter above the second. */
+  /** Lower and upper quartiles: a quarter of the values are below the first, a quarter above the second. */
   quartiles: [low: number, high: number];
-  /** 95% confidence interval of the median, for any distribution of the values; null if there are too few. */
+  /** 95% confidence interval for the median, valid for any distribution of the values; null if there are too few. */
   interval: [low: number, high: number] | null;
 }
 

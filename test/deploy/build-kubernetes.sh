@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Compiles kube-apiserver and kubectl for apiserver.test.ts from the Go module proxy. Usage: build-kubernetes.sh FOLDER
-# Needs Go 1.25 or later. Takes ten minutes on one core and uses 2.5 GB in Go's build cache.
+# Compiles kube-apiserver and kubectl for apiserver.test.ts. Usage: build-kubernetes.sh FOLDER
+# Needs Go 1.25 or later, and downloads the sources from the Go module proxy. Takes about ten minutes on one core and
+# uses 2.5 GB in Go's build cache.
 set -euo pipefail
 version=1.35.1
 folder="$(realpath "$1")"

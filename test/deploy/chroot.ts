@@ -38,7 +38,10 @@ shift
 [ "$mode" = rw ] || mount -o remount,bind,ro "$root"
 exec chroot "$root" "$@"`;
 
-/** Returns the words that run a command as process 1 in the root. The command shares only the network with the host. */
+/**
+ * Returns the words that run a command as process 1 in the root. The command has private mounts and processes, but uses
+ * the network of the caller.
+ */
 export function inRoot(
   root: string,
   command: readonly string[],

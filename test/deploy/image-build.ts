@@ -55,7 +55,7 @@ export class ImageBuilder {
 
   /**
    * @param folder folder for all build output
-   * @param checkout repository whose tracked files, except those in .dockerignore, are the build context
+   * @param checkout repository whose tracked files, except those that .dockerignore excludes, are the build context
    */
   constructor(
     private readonly folder: string,
@@ -191,7 +191,7 @@ export class ImageBuilder {
     }
   }
 
-  /** Copies the build context to a folder: the tracked files, except those in .dockerignore. */
+  /** Copies the build context to a folder: the tracked files, except those that .dockerignore excludes. */
   async #context(): Promise<string> {
     const { root } = await this.#once('context', async () => {
       const folder = this.#newFolder();
@@ -236,7 +236,7 @@ export class ImageBuilder {
 
   async #debian(suite: string): Promise<string> {
     const root = this.#newFolder();
-    // Skip syncing to disk, as in the official images.
+    // Make dpkg skip syncing files to disk, as in the official images.
     await mkdir(path.join(root, 'etc/dpkg/dpkg.cfg.d'), { recursive: true });
     await writeFile(path.join(root, 'etc/dpkg/dpkg.cfg.d/docker-apt-speedup'), 'force-unsafe-io\n');
     const mirror = await debianMirror(suite);

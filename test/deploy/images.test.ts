@@ -62,7 +62,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     await writeFile(inFolder('token'), `${workerToken}\n`);
     const tokens = `rack worker ${workerToken}\nme operator ${operatorToken}\n`;
     await writeFile(inFolder('tokens'), tokens);
-    // Create the files as Kubernetes mounts a Secret with mode 0440 and an fsGroup.
+    // Create the files with the owner, group and mode that they have in a Secret volume with mode 0440 and an fsGroup.
     for (const [of, file, text] of [
       ['coordinator', 'tokens', tokens],
       ['worker', 'token', workerToken],
@@ -256,7 +256,7 @@ describe.skipIf(reason !== undefined)('the images', () => {
     expect(command).toBeUndefined();
     expect(volumeMounts.map(({ mountPath }) => mountPath)).toEqual(['/cache', '/etc/lockstep', '/etc/lockstep-tls']);
     return start(workerImage, {
-      // In a cluster, the kubelet expands variables.
+      // In a cluster, the kubelet expands variables in arguments.
       command: args.map((word) => word.replace('$(POD_NAME)', 'lockstep-worker-abcde')),
       mounts: [
         hosts,
@@ -283,7 +283,8 @@ describe.skipIf(reason !== undefined)('the images', () => {
     await coordinator.execute(...lifecycle!.preStop.exec.command);
     expect(await coordinator.process.exited).toBe(interrupted);
     expect(coordinator.process.output()).toContain('saved /runs/current/checkpoints/step-');
-    // The workers exit with an error too, so the kubelet restarts their containers (`OnFailure`), and they reconnect.
+    // The worker exits with an error too, so the kubelet would restart its container (`OnFailure`). Here, the test
+    // starts another one, which joins the resumed run.
     expect(await worker.process.exited).toBe(interrupted);
     const second = await startCoordinatorPod('pod', '--steps', '4000', '--min-workers', '1');
     await second.process.says(/resumed after step \d+ of 4000/);
@@ -292,20 +293,17 @@ describe.skipIf(reason !== undefined)('the images', () => {
     expect(await second.stop()).toBe(interrupted);
   });
 
-  it.each(['the hook', 'a signal'])(
-    'a pod whose run has finished stays alive, and is ended at once by %s',
-    async (by) => {
-      const { livenessProbe, lifecycle } = podContainer('coordinator.yaml');
-      await mkdir(path.join(await volume('over'), 'current'), { recursive: true });
-      await writeFile(path.join(runFolder('over'), 'report.json'), '{}');
-      const coordinator = await startCoordinatorPod('over');
-      await coordinator.process.says('the run has ended');
-      expect(await coordinator.execute(...livenessProbe!.exec.command)).toEqual({ status: 0, output: '' });
-      if (by === 'the hook') await coordinator.execute(...lifecycle!.preStop.exec.command);
-      else await coordinator.stop();
-      expect(await coordinator.process.exited).toBe(0);
-    },
-  );
+  it.each(['the hook', 'a signal'])('a pod whose run has finished stays alive until %s ends it', async (by) => {
+    const { livenessProbe, lifecycle } = podContainer('coordinator.yaml');
+    await mkdir(path.join(await volume('over'), 'current'), { recursive: true });
+    await writeFile(path.join(runFolder('over'), 'report.json'), '{}');
+    const coordinator = await startCoordinatorPod('over');
+    await coordinator.process.says('the run has ended');
+    expect(await coordinator.execute(...livenessProbe!.exec.command)).toEqual({ status: 0, output: '' });
+    if (by === 'the hook') await coordinator.execute(...lifecycle!.preStop.exec.command);
+    else await coordinator.stop();
+    expect(await coordinator.process.exited).toBe(0);
+  });
 
   it('a worker with --gpus that finds none says what to check', async () => {
     const worker = await startWorker(workerImage, '--gpus', 'all');

@@ -62,7 +62,7 @@ describe.skipIf(reason !== undefined)('worker.sh', () => {
       ListenAddress: '127.0.0.1',
       HostKey: inFolder('host-key'),
       AuthorizedKeysFile: inFolder('user-key.pub'),
-      // sshd would reject the key file, because the folder is in a world-writable one.
+      // With strict modes, sshd would reject the key file, because a parent folder is world-writable.
       StrictModes: 'no',
       PermitRootLogin: 'prohibit-password',
       PasswordAuthentication: 'no',

@@ -33,7 +33,7 @@ describe('lockstep chaos', () => {
     expect(report.faulted.workersLost).toBeGreaterThan(0);
     expect(report.faulted.workersJoined).toBeGreaterThan(3);
     const { early, late } = report.faulted.resources.handles;
-    // Each connection uses a few handles. If every fault leaked one, there would be at least 16 more.
+    // Each connection uses a few handles. If every fault leaked one handle, the number would grow by about 16.
     expect(late - early).toBeLessThan(8);
   });
 

@@ -50,7 +50,7 @@ async function runOf(name: string) {
   return { runDirectory, start, startWorkers };
 }
 
-it('in the middle of an epoch, the weights are the same, and so are the workers', async () => {
+it('a coordinator killed in the middle of an epoch resumes with the same workers and ends with the same weights', async () => {
   const { runDirectory, start, startWorkers } = await runOf('middle');
   const first = await start([]);
   startWorkers();
@@ -71,7 +71,7 @@ it('in the middle of an epoch, the weights are the same, and so are the workers'
   }
 });
 
-it('at every stage of writing a checkpoint, existing ones are intact and the weights are the same', async () => {
+it('a coordinator killed at any stage of writing a checkpoint leaves earlier ones intact, and the weights are the same', async () => {
   const stages = [
     'open step-00000010.partial/optimizer',
     'rename step-00000010$',

@@ -22,8 +22,8 @@ async function checkpointsIn(runDirectory: string): Promise<string[]> {
 }
 
 /**
- * Runs two workers. One corrupts its answers starting with step 13, the second step of epoch 2. Both are equally fast
- * because the fake clock never advances.
+ * Runs two workers. One corrupts its answers starting with step 13, the second step of epoch 2. The fake clock never
+ * advances, so neither worker is considered slower than the other.
  * @returns error message of the run, the step that failed, and the name of the newest checkpoint
  */
 async function failWith(corruption: FakeEngineOptions): Promise<{ message: string; step: number; newest: string }> {

@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 describe('the weights have the same bits', () => {
   it.each([2, 3, 4, 5])(
-    'with one worker and with %i (of five, one is a spare, as there are four slices)',
+    'with one worker and with %i (a fifth worker is a spare, because there are four slices)',
     async (workers) => {
       expect(await hashWith(workers)).toBe(expectedSha256);
     },

@@ -182,7 +182,7 @@ describe('lockstep evaluate', () => {
     expect(evaluation.output()).toContain(`Test accuracy: ${test.accuracy.toFixed(4)}`);
   });
 
-  it('says what is wrong', async () => {
+  it('reports missing files and conflicting options, and warns about images other than those of the run', async () => {
     const run = inFolder('real');
     await writeCifar10(inFolder('others'), synthesizeDataset({ trainingImages: 100, testImages: 50, seed: 3 }));
     const [nowhere, noImages, noSplit, both, noPort, others] = await Promise.all([

@@ -28,7 +28,7 @@ async function runWith(full: RegExp) {
 }
 
 it.each(['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS'])(
-  'while writing %s of a checkpoint: an event reports it, the partial checkpoint is removed, and the next one is complete',
+  'if the disk is full while %s of a checkpoint is written, an event reports it, and the next checkpoint is complete',
   async (name) => {
     const { cluster, failures, checkpoints } = await runWith(new RegExp(`step-00000008.*${name}`));
     try {
@@ -52,7 +52,7 @@ it.each(['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS
   },
 );
 
-it('for good: the run completes its test, then fails with save-failed and the checkpoint to continue from', async () => {
+it('if the disk stays full, the run completes its test, then fails and names the checkpoint to continue from', async () => {
   const { cluster, failures, checkpoints } = await runWith(/step-000000(08|1.)/);
   try {
     let isTested = false;
@@ -73,7 +73,7 @@ it('for good: the run completes its test, then fails with save-failed and the ch
   }
 });
 
-it('for metrics.jsonl: it is reported once, and the run continues', async () => {
+it('if metrics.jsonl cannot be written because the disk is full, one event reports it, and the run continues', async () => {
   isOnFullDisk = (file) => file.endsWith('metrics.jsonl');
   const cluster = await startCluster();
   try {

@@ -37,8 +37,8 @@ it.skipIf(process.platform !== 'linux')(
     const release = () => {
       for (const wake of waiting.splice(0)) wake();
     };
-    // Paces the run by the attack: slices in the first four steps do not wait, and the last slice waits for the last
-    // message.
+    // Paces the run to match the attack: slices in the first four steps do not wait, and the last slice waits for the
+    // last message.
     const pace = async () => {
       const due = (messages * (slices++ - 16)) / (steps * 4 - 17);
       while (sent < Math.min(due, messages)) await new Promise<void>((resolve) => waiting.push(resolve));

@@ -21,7 +21,7 @@ let proxy: WebSocketServer | undefined;
 afterEach(() => proxy?.close());
 
 /**
- * @param repeat receives all gradients so far, the latest last, and returns the messages to repeat after it
+ * @param repeat receives all gradients so far, the latest last, and returns the messages to repeat after the latest
  * @returns URL to which the worker connects
  */
 async function startProxy(

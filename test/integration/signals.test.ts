@@ -65,7 +65,7 @@ describe('a second signal', () => {
     train = ['train', ...endless, ...data, '--engine', 'wasm', '--workers', '1'];
   });
 
-  it('counts as the first one if npm or timeout forwards it at the same time', async () => {
+  it('has no effect if it arrives together with the first, as when npm or timeout forwards a signal', async () => {
     const runDirectory = inFolder('twice');
     const run = startCli([...train, '--run-dir', runDirectory]);
     await run.says('worker-1 joined');
@@ -87,7 +87,7 @@ describe('a second signal', () => {
     process.kill(worker, 'SIGSTOP');
     run.child.kill('SIGTERM');
     await run.says('finishing the current step');
-    // Wait, like a user who sees no effect: signals that arrive right after the first one count as part of it.
+    // Repeat the signal: those that arrive within a quarter of a second after the first are ignored.
     const pressing = setInterval(() => run.child.kill('SIGINT'), 50);
     expect(await run.exited.finally(() => clearInterval(pressing))).toBe(130);
     // If the command had waited for the step to time out, it would have saved a checkpoint of the previous step.

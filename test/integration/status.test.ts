@@ -39,7 +39,7 @@ function gate() {
 }
 
 describe('a run with two workers and a spare', () => {
-  it('has assignments, lost workers, reassigned slices, and whether the run waits', async () => {
+  it('reports assignments, lost workers, reassigned slices, and whether the run waits', async () => {
     const cluster = await startCluster({ minWorkers: 3, slices: 2, steps: 8, stragglerFactor: 0 });
     try {
       const { events, report } = cluster.coordinator;
@@ -128,7 +128,7 @@ describe('a run with two workers and a spare', () => {
     }
   });
 
-  it('has a late worker, and the one that its slices were also assigned to', async () => {
+  it('reports a late worker, and the worker that computes its slices speculatively', async () => {
     const [hold, next] = [gate(), gate()];
     const clock = new FakeClock();
     const cluster = await startCluster({ minWorkers: 2, slices: 2, steps: 14, stragglerFactor: 2, clock });

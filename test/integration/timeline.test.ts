@@ -15,7 +15,10 @@ import { hashWith, startCluster } from '../support/local-cluster.js';
 
 const inFolder = folderPerFile();
 
-/** The two kinds of events that a timeline uses from the Trace Event Format (Google, 2016; JSON object form). */
+/**
+ * Span, a complete event in the Trace Event Format (Google, 2016; JSON object form). The other events in a timeline are
+ * `metadata` events.
+ */
 const span = z.strictObject({
   ph: z.literal('X'),
   name: z.string().min(1),
@@ -136,7 +139,7 @@ describe('a timeline', () => {
       expect(Math.abs(endOf(parts.at(-1)!) - endOf(step))).toBeLessThan(roundingUs);
       // Timeline and metrics use the same clock. The update times are identical, the reduce time in the metrics is part
       // of the "add" spans, and the step in the metrics starts earlier and ends later. How much longer it takes depends
-      // on the machine, but the medians are about the same.
+      // on the machine, so the test checks only the median of the ratios.
       const { phases } = stepLines[index + 2];
       expect(Math.abs(lengthOf('update') - phases.update)).toBeLessThan(roundingUs / 1000);
       expect(phases.reduce).toBeLessThanOrEqual(lengthOf('add') + roundingUs / 1000);
@@ -155,7 +158,7 @@ describe('a timeline', () => {
     ]);
   });
 
-  it('has each worker compute while the coordinator waits for it, up to the uncertainty of its clock', () => {
+  it('has the slices of each worker within the span of their step, up to the uncertainty of the clock offset', () => {
     const [own, others] = [
       spansOf(written).filter(({ pid }) => pid === 0),
       spansOf(written).filter(({ pid }) => pid > 0),

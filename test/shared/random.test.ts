@@ -13,9 +13,12 @@ describe('threefry2x32', () => {
     [[0, 0], [0, 0], '6b200159 99ba4efe'],
     [[0xffffffff, 0xffffffff], [0xffffffff, 0xffffffff], '1cb996fc bb002be7'],
     [[0x13198a2e, 0x03707344], [0x243f6a88, 0x85a308d3], 'c4923a9c 483df7a0'],
-  ] as const)('of key %s and counter %s is what Random123 says', ([key0, key1], [counter0, counter1], expected) => {
-    expect(threefryHex(key0, key1, counter0, counter1)).toBe(expected);
-  });
+  ] as const)(
+    'of key %s and counter %s is the known answer from Random123',
+    ([key0, key1], [counter0, counter1], expected) => {
+      expect(threefryHex(key0, key1, counter0, counter1)).toBe(expected);
+    },
+  );
 });
 
 describe('KeyedRandom', () => {
@@ -23,7 +26,8 @@ describe('KeyedRandom', () => {
     const random = new KeyedRandom(7, 'augmentation', 351, 3);
     expect([...random.wordsAt(0)]).toEqual([3194894954, 825636483]);
     expect([...random.wordsAt(1_000_000)]).toEqual([1800527713, 864484103]);
-    // From the upper 27 and 26 bits of the two words: ((3194894954 >>> 5) × 2^26 + (825636483 >>> 6)) / 2^53.
+    // The upper 27 bits of the first word and the upper 26 bits of the second one make up the 53 bits of the number:
+    // ((3194894954 >>> 5) × 2^26 + (825636483 >>> 6)) / 2^53.
     expect(random.uniformAt(0)).toBe(0.7438694476502647);
     expect([...new KeyedRandom(0, 'partition').permutation(12)]).toEqual([4, 2, 3, 11, 5, 6, 9, 1, 8, 0, 7, 10]);
   });

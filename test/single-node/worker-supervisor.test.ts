@@ -83,7 +83,7 @@ it('a process is not restarted after the sixth crash within an hour', async () =
   await end(null);
   clock.advance(3_599_000);
   await turn();
-  // When the third process crashes, the first crash was an hour ago.
+  // When the third process crashes, the first crash was an hour ago and no longer counts.
   for (const delayMs of [1_000, 1_000, 2_000, 4_000, 8_000]) {
     await end(null);
     clock.advance(delayMs);

@@ -1,6 +1,6 @@
-// A worker process with the wasm engine that notifies its parent before each slice. announcing-worker.mjs URL NAME
-// [STEP [MS]]: after step STEP it waits before each slice until the parent sends a message. With MS it reports a fixed
-// computing time, so that assignments do not depend on the load of the machine.
+// A worker process with the wasm engine that notifies its parent before each slice. Usage: announcing-worker.mjs URL
+// NAME [STEP [MS]]. After step STEP, the worker blocks before its next slice until the parent sends a message. With MS,
+// it reports this computing time for each slice, so that assignments do not depend on the load of the machine.
 import { startWorker } from '../../dist/worker/main.js';
 import { openEngine } from '../../dist/worker/engines/registry.js';
 

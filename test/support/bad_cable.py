@@ -1,5 +1,6 @@
-"""Connects two network namespaces with an Ethernet link that delays all frames and drops some, like tc netem, for kernels
-without it.
+"""Connects two network namespaces with an Ethernet link that delays all frames and drops some.
+
+Replaces tc netem on kernels that lack it.
 
     python bad_cable.py NAMESPACE DEVICE NAMESPACE DEVICE DELAY_MS LOSS
 

@@ -19,7 +19,7 @@ export interface CliProcess {
   exited: Promise<number | null>;
 }
 
-/** @param prefix words of a command that runs Lockstep, such as `nsenter …` */
+/** @param prefix words to put before the command, such as `nsenter …` */
 export function startCli(
   args: readonly string[],
   environment: NodeJS.ProcessEnv = {},
@@ -97,7 +97,7 @@ export async function readReport(runDirectory: string): Promise<z.infer<typeof r
   return reportFile.parse(JSON.parse(await readFile(path.join(runDirectory, 'report.json'), 'utf8')));
 }
 
-/** Resolves when a run has completed this many steps. */
+/** Resolves when metrics.jsonl of a run contains at least this many steps. */
 export async function stepsMade(runDirectory: string, count: number): Promise<void> {
   const file = path.join(runDirectory, 'metrics.jsonl');
   const isThere = async () => (await readFile(file, 'utf8')).split('"type":"step"').length > count;

@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 const [first, count] = [10_000, 20_000];
 let attempts = 0;
 
-/** Returns a free port on 127.0.0.1. Processes that call this at the same time get different ports. */
+/** Returns a free port on 127.0.0.1. Each process starts its search at a different port, to avoid collisions. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = first + ((97 * process.pid + attempts++) % count);

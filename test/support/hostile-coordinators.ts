@@ -27,7 +27,7 @@ export const welcoming =
   (fields: Record<string, unknown>, payloadBytes = 0): Script =>
   (peer) =>
     peer.lie({ ...welcome, ...fields }, new Uint8Array(payloadBytes));
-/** Sends a welcome with another configuration. */
+/** Sends a welcome with some fields of the configuration changed. */
 export const configured = (fields: Record<string, unknown>, payloadBytes = 0) =>
   welcoming({ config: { ...welcome.config, ...fields } }, payloadBytes);
 /** Sends a welcome with another model and the matching layout hash. */
@@ -164,7 +164,7 @@ export const attacks: readonly Attack[] = [
   ['an excessive shard', /shards\.0\.bytes/, welcoming({ shards: [shard(oneGiB + 1)] })],
   [
     'a shard with an incomplete image',
-    /3074 bytes for training shard 0, which are not whole images of 3073 bytes/,
+    /3074 bytes for training shard 0, which is not a multiple of the record size of 3073 bytes/,
     welcoming({ shards: [shard(recordBytes + 1)] }),
   ],
   [

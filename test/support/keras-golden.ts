@@ -40,7 +40,7 @@ export interface KerasResults {
   learningRates: number[];
 }
 
-/** Training images for all cases. Each step uses different ones, randomly flipped and cropped. */
+/** Training images for all cases. Each step uses different images, randomly flipped and cropped. */
 const records = synthesizeRecords({ seed: 0, split: 'training', count: goldenSteps * batchSize });
 
 function batchOf(step: number): ImageBatch {
@@ -48,7 +48,7 @@ function batchOf(step: number): ImageBatch {
   return { records, augmentations, indices: Uint32Array.from({ length: batchSize }, (_, i) => step * batchSize + i) };
 }
 
-/** Trains like a run with one slice, but without a coordinator and a worker. */
+/** Trains like a run with one slice, but without a coordinator or workers. */
 export async function trainWithLockstep(engine: Engine, recipe: ConfigInput): Promise<Trajectory> {
   const config = resolveConfig(recipe);
   const layout = layoutModel(config);

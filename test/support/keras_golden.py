@@ -3,9 +3,10 @@
     python keras_golden.py FOLDER
 
 FOLDER/tasks.json lists the cases. Each case has a folder under FOLDER with raw little-endian arrays: weights.f32 and
-statistics.f32 (in Lockstep's layouts), augmented.u8 (pixels of the batches), training.u8 (pixels of the training images, which
-measured preprocessing needs) and labels.i32. Writes losses.f32, trained-weights.f32 and trained-statistics.f32, with the values
-after each step, to the same folder. Writes the learning rates in Keras at the given steps to FOLDER/schedule.json.
+statistics.f32 (in Lockstep's layouts), augmented.u8 (pixels of the batches), training.u8 (pixels of the training
+images, which measured preprocessing needs) and labels.i32. Writes losses.f32, trained-weights.f32 and
+trained-statistics.f32, with the values after each step, to the same folder. Writes the learning rates in Keras at the
+given steps to FOLDER/schedule.json.
 """
 
 import json

@@ -2,8 +2,8 @@
 
     python load_exported.py TASKS.json
 
-TASKS.json lists {"kind": "keras" | "savedmodel" | "onnx", "model": path of the model, "images": path of little-endian float32
-pixels, [images, 32, 32, 3], RGB from 0 to 255, "logits": path of the file to write}.
+TASKS.json lists {"kind": "keras" | "savedmodel" | "onnx", "model": path of the model, "images": path of little-endian
+float32 pixels, [images, 32, 32, 3], RGB from 0 to 255, "logits": path of the file to write}.
 """
 
 import json

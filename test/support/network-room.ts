@@ -164,7 +164,7 @@ async function on(prefix: readonly string[], ...command: string[]): Promise<void
   await run(program, args);
 }
 
-/** Removes namespaces left behind by test processes that were killed before they could close their rooms. */
+/** Removes namespaces left behind by test processes that were killed before they could remove their networks. */
 async function removeLeftovers(): Promise<void> {
   if (!existsSync(namespaces)) return;
   for (const name of await readdir(namespaces)) {

@@ -30,7 +30,7 @@ export function randomBatch(count: number, seed: number): ImageBatch {
   };
 }
 
-/** Returns random weights without special values: He-scaled kernels, gammas around 1, biases and betas around 0. */
+/** Returns uniformly random weights: He-scaled kernels, gammas from 0.7 to 1.3, biases and betas from -0.3 to 0.3. */
 export function randomWeights(layout: ModelLayout, seed: number): Float32Array {
   const weights = new Float32Array(layout.trainableSize);
   for (const [index, array] of layout.trainable.entries()) {
@@ -45,7 +45,7 @@ export function randomWeights(layout: ModelLayout, seed: number): Float32Array {
   return weights;
 }
 
-/** Returns moving means around 0 and moving variances from 0.5 to 1.5. */
+/** Returns uniformly random moving means from -0.5 to 0.5 and moving variances from 0.5 to 1.5. */
 export function randomMovingStatistics(layout: ModelLayout, seed: number): Float32Array {
   const statistics = new Float32Array(layout.statisticsSize);
   for (const [index, array] of layout.statistics.entries()) {

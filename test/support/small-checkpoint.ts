@@ -66,7 +66,7 @@ export function stateAt(step: number): SavedState {
   };
 }
 
-/** Returns the path of `checkpoints` in a temporary run directory. The folder does not exist yet. */
+/** Returns the path of a `checkpoints` folder, not yet created, in a temporary run directory. */
 export async function newDirectory(): Promise<string> {
   return path.join(await temporaryFolder(), 'checkpoints');
 }

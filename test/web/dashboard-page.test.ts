@@ -13,7 +13,7 @@ async function trainingLosses(page: Page): Promise<{ first: number; last: number
   return { first: Number(first), last: Number(last) };
 }
 
-/** Number of updates before the pause. */
+/** Number of steps after which the run is paused. */
 const heldAfter = 30;
 
 describe('the dashboard', () => {

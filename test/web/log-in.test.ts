@@ -39,10 +39,10 @@ const logInWith = async (page: Page, token: string) => {
 const header = (page: Page, text: string) => page.locator('header').getByText(text, { exact: true });
 const buttonsOf = (page: Page) => page.getByRole('group', { name: 'Controls' }).getByRole('button');
 
-/** Reads the whole response, because an unread response counts as a failed request. */
+/** Code that turns a fetch() into its status. It reads the body, because an unread one counts as a failed request. */
 const statusOfAnswer = '.then((answer) => answer.text().then(() => answer.status))';
 
-/** Starts a run with one worker that continues until the test ends. */
+/** Starts a run with one worker. The run has so many steps that it lasts until the test ends. */
 async function startRun(host: string): Promise<Cluster> {
   const tokenFile = inFolder(`tokens-for-${host}`);
   const lines = Object.entries(tokens).map(([role, token]) => `${role}s-own ${role} ${token}\n`);

@@ -13,7 +13,7 @@ import { cropBatch, fillInput, labelsOf, valuesPerImage } from '../../worker/aug
 
 /**
  * Returns records whose red, green and blue bytes are 1 + row, 1 + column and 200 + record index. The label is the
- * index.
+ * record index.
  */
 function positionRecords(count: number): Uint8Array {
   const records = new Uint8Array(count * recordBytes);
@@ -115,7 +115,8 @@ describe('cropBatch', () => {
   });
 
   it('reflects the image at its edges without repeating them, as numpy does', () => {
-    // numpy.pad(numpy.arange(32), 4, 'reflect') maps each padded row or column to one of the image.
+    // The image's row or column that each row or column of the padded image shows, as returned by
+    // numpy.pad(numpy.arange(32), 4, 'reflect').
     const padded = [4, 3, 2, 1, ...Array(32).keys(), 30, 29, 28, 27];
     const [first, last] = [0, 8].map((corner) =>
       cropped(batchOf([packAugmentation(corner, corner, false, 'reflect')])),

@@ -24,7 +24,7 @@ describe('chooseGpus', () => {
 
   it.each(['2', '0,0', '-1', '0,', 'one', '1.0', ''])('rejects %j and lists the GPUs that exist', (gpus) => {
     expect(() => chooseGpus(gpus, two)).toThrow(
-      `\`gpus\` is ${JSON.stringify(gpus)}: it must be all, or a comma-separated list of distinct GPUs out of 0, 1`,
+      `\`gpus\` is ${JSON.stringify(gpus)}: it must be all, or a comma-separated list of distinct GPU indices; this machine has 0, 1`,
     );
   });
 

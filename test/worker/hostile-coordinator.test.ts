@@ -34,7 +34,7 @@ function bytesInUse(): number {
 /**
  * Runs a worker whose first coordinator is hostile and whose second one is correct. The worker's cache is in a folder
  * with other files.
- * @param close awaited before the hostile coordinator closes the connection; if omitted, it does not close it
+ * @param close awaited before the hostile coordinator closes the connection; if omitted, the connection stays open
  */
 async function attack(script: Script, close?: (peer: Peer) => Promise<void>, connectionThread = false) {
   const folder = await temporaryFolder();

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { WorkQueue } from '../../worker/work-queue.js';
 
-/** Returns a queue whose jobs record their names. `start` opens the device. */
+/** Returns a queue whose jobs log their start and end. The queue waits for its device until `start` is called. */
 function newQueue() {
   const onFailure = vi.fn<(error: unknown) => void>();
   let start!: (device: string) => void;

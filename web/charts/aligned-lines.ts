@@ -9,7 +9,7 @@ export interface ChartLine {
   /** x values, in ascending order. */
   x: readonly number[];
   y: readonly number[];
-  /** Bounds of a band around the line, one per point. */
+  /** Lower and upper bounds of a band around the line, one of each per point. Omit both for a line without a band. */
   low?: readonly number[];
   high?: readonly number[];
   /** Dash pattern: lengths of dash and gap in CSS pixels. */
@@ -17,15 +17,15 @@ export interface ChartLine {
   /** Width of the line in CSS pixels; 1.5 by default. */
   width?: number;
   opacity?: number;
-  /** Draw points without connecting them. */
+  /** Whether to draw points without connecting them. */
   isMarks?: boolean;
-  /** Omit the line from the readout at the cursor. */
+  /** Whether to omit the line from the readout at the cursor. */
   isQuiet?: boolean;
 }
 
 /**
- * Returns all x values, followed by the values of each line at these x values and the bounds of its band; undefined
- * where a line has no value.
+ * Returns a column of all x values, followed by each line's column of values at these x values and, if the line has a
+ * band, the columns of its bounds. Where a line has no value, its columns contain undefined.
  */
 export function alignLines(lines: readonly ChartLine[]): uPlot.AlignedData {
   const allX = [...new Set(lines.flatMap(({ x }) => x))].toSorted((a, b) => a - b);

@@ -2,7 +2,7 @@
 // maximum. Pure; used in Node and in browsers.
 
 export interface Buckets {
-  /** x of the last value in each bucket. */
+  /** x coordinate of the last value in each bucket. */
   x: number[];
   mean: number[];
   low: number[];
@@ -10,8 +10,8 @@ export interface Buckets {
 }
 
 /**
- * Returns the smallest power of two that gives at most `limit` buckets. With powers of two, runs of different lengths
- * share points.
+ * Returns the smallest power of two that gives at most `limit` buckets. With powers of two, the points of runs
+ * of different lengths share x coordinates.
  */
 export function bucketSizeFor(count: number, limit: number): number {
   return 2 ** Math.max(0, Math.ceil(Math.log2(count / limit)));
@@ -19,7 +19,7 @@ export function bucketSizeFor(count: number, limit: number): number {
 
 /**
  * Splits values into buckets. Skips values that are not finite, and buckets without finite values.
- * @param x x of each value, in ascending order
+ * @param x x coordinate of each value, in ascending order
  * @param size number of values in each bucket but the last; at least 1
  */
 export function bucketsOf(x: readonly number[], values: readonly number[], size: number): Buckets {

@@ -1,4 +1,4 @@
-// Colors of curves: distinct for all kinds of color vision, and readable on light and dark backgrounds.
+// Colors of curves: distinguishable with all types of color vision, on light and dark backgrounds.
 
 /** Okabe and Ito's palette, darkened for light pages and lightened for dark ones to a contrast of at least 3:1. */
 const palettes = {

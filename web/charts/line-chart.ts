@@ -11,7 +11,7 @@ export interface LineChartOptions {
   /** Formats values for the readout. */
   format: (value: number) => string;
   formatX: (x: number) => string;
-  /** Formats values for the axes; by default like the readout. */
+  /** Formats values for the vertical axis; `format` by default. */
   formatAxis?: (value: number) => string;
   formatXAxis?: (x: number) => string;
   /** Label of the horizontal axis. */
@@ -37,7 +37,7 @@ export class LineChart {
   #options: LineChartOptions;
   #lines: readonly ChartLine[] = [];
   #plot: uPlot | undefined;
-  /** Axis options and line styles that the plot was built with. While they stay the same, it only needs new data. */
+  /** Axis options and line styles that the plot was built with. The plot is rebuilt only if these change. */
   #builtFor = '';
 
   /** @param container an empty element; its CSS variables set the colors of axes and grid */
@@ -56,7 +56,7 @@ export class LineChart {
     this.#observer.observe(this.#frame);
   }
 
-  /** Replaces the lines. Keeps the zoom if their appearance does not change. */
+  /** Replaces the lines. Keeps the zoom if the axes and the number and appearance of the lines stay the same. */
   setLines(lines: readonly ChartLine[], options: Partial<LineChartOptions> = {}): void {
     this.#lines = lines;
     this.#options = { ...this.#options, ...options };
@@ -235,7 +235,7 @@ export class LineChart {
   }
 }
 
-/** Returns the uPlot series for a line, and two more for the bounds of its band. */
+/** Returns the uPlot series for a line and, if it has a band, two invisible series for the bounds. */
 function seriesOf({
   label,
   color,
@@ -253,7 +253,7 @@ function seriesOf({
     alpha: opacity,
     width: isMarks ? 0 : width,
     ...(dash === undefined ? {} : { dash: [...dash] }),
-    // A single value cannot be drawn as a line.
+    // Show a single value as a point, because it cannot be drawn as a line.
     points: {
       ...(isMarks || y.length === 1 ? { show: true } : {}),
       size: isMarks ? 11 : 6,
@@ -274,7 +274,10 @@ function bandsOf(lines: readonly ChartLine[]): uPlot.Band[] {
   });
 }
 
-/** Adds a margin of 5% of the range in logarithmic scale. uPlot's default extends to the next powers of ten. */
+/**
+ * Adds a margin at each end: 5% of the range, measured on the logarithmic scale. By default, uPlot would extend the
+ * range to the next powers of ten.
+ */
 function logarithmicRange(_: uPlot, lowest: number | null, highest: number | null): uPlot.Range.MinMax {
   if (lowest === null || highest === null || lowest <= 0) return [0.1, 10];
   const margin = Math.max(highest / lowest, 1.1) ** 0.05;
@@ -305,7 +308,10 @@ function rangeFrom([lowest, highest]: NonNullable<LineChartOptions['range']>): u
   };
 }
 
-/** Returns the index of the value nearest to x. @param xs values in ascending order */
+/**
+ * Returns the index of the value nearest to x, or undefined if there are no values.
+ * @param xs values in ascending order
+ */
 function nearestIndex(xs: readonly number[], x: number): number | undefined {
   if (xs.length === 0) return undefined;
   let [low, high] = [0, xs.length - 1];

@@ -1,9 +1,9 @@
-// The page's WebSocket and requests: connects, detects silence, reconnects, and finds out what the user may do.
+// The page's WebSocket and HTTP requests: connects, detects silence, reconnects, and finds out what the user may do.
 import type { WatchMessage } from '../../shared/monitoring/messages.js';
 import type { Session } from '../../shared/monitoring/session.js';
 import { connection, ending, session, take } from './store.js';
 
-/** Time without messages after which the connection is considered lost. The coordinator sends one every second. */
+/** Silence after which the connection is considered lost. The coordinator sends at least one message every second. */
 const silenceMs = 6_000;
 const firstRetryMs = 500;
 const maxRetryMs = 15_000;
@@ -37,7 +37,7 @@ function open(): void {
   };
   restartTimer();
   opened.addEventListener('message', ({ data }) => {
-    // The coordinator was built with this page, so its messages need no check.
+    // The page comes from the same build as the coordinator, so the messages need no validation.
     take(JSON.parse(String(data)) as WatchMessage);
     retries = 0;
     if (connection.value.phase !== 'open') connection.value = { phase: 'open' };

@@ -2,7 +2,7 @@
 import type { StepBar, StepView } from '../../shared/monitoring/step-view.js';
 import { duration, sliceRanges } from './wording.js';
 
-/** Appearance of a bar. A `queued` bar waits until its worker has answered another bar. */
+/** Appearance of a bar. A `queued` bar waits for its worker to finish an earlier bar. */
 export type BarLook = 'running' | 'queued' | 'counted' | 'late' | 'lost' | 'unneeded';
 
 export interface LaneBar {
@@ -44,7 +44,7 @@ export function lanesOf(view: StepView, connected: readonly NamedWorker[], elaps
     const label = sliceRanges(slicesOf([bar]));
     const before = lane.bars.at(-1);
     if (bar.end === 'lost' && before?.look === 'lost' && before.endMs === bar.endedMs) {
-      // The worker was lost before it started this bar.
+      // The worker was lost before it started this bar, so show both as one lost bar.
       before.label += `, ${label}`;
       continue;
     }

@@ -19,7 +19,7 @@ export interface View {
   smoothing: number;
 }
 
-/** Dash pattern for validation. Dashes and points distinguish the splits without color. */
+/** Dash pattern of validation curves. Dashes and points distinguish the splits without relying on color. */
 const validationDash = [6, 4];
 
 /** Returns the lines of a chart. Omits runs that have no values on the horizontal axis. */

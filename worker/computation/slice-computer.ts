@@ -50,7 +50,10 @@ export class SliceComputer {
       partial.sampleCount += sampleCount;
       return result.gradientSum;
     };
-    /** Returns `target`. For a single slice, returns the engine's buffer instead, which the next slice overwrites. */
+    /**
+     * Computes the sum over a subtree in `target` and returns `target`. For a single slice, returns the engine's buffer
+     * instead, which the next slice overwrites.
+     */
     const sumOf = async (subtree: SliceRange, target: Float32Array, level: number): Promise<Float32Array> => {
       if (subtree.count === 1) return computeSlice(subtree.first);
       const [left, right] = childrenOf(subtree);

@@ -12,8 +12,8 @@ function emit(event: LinkEvent, ...transferred: ArrayBuffer[]): void {
 }
 
 /**
- * Returns the message in a buffer of its own, which can be transferred. Copies it if its buffer is shared with other
- * messages, as in ws's small ones.
+ * Returns the message in a buffer of its own, which can be transferred. Copies a message that shares its buffer with
+ * others, as small messages from ws do.
  */
 function inOwnBuffer(message: Uint8Array): Uint8Array<ArrayBuffer> {
   const isWhole = message.byteLength === message.buffer.byteLength && message.buffer instanceof ArrayBuffer;

@@ -12,7 +12,7 @@ import { maxMessageBytes, type CoordinatorLink, type LinkHandlers, type Heartbea
 const handshakeTimeoutMs = 10_000;
 /** Maximum length of the text that is read from an HTTP response that refuses the upgrade. */
 const maxRefusalCharacters = 1_000;
-/** Time for the coordinator to close its side before the socket is terminated. */
+/** How long to wait for the coordinator to close its side before the socket is terminated. */
 const closeTimeoutMs = 3_000;
 /**
  * Maximum number of queued pings and pongs. Without a limit, a coordinator that sends pings but reads nothing could

@@ -1,6 +1,6 @@
 // Connects to the coordinator from a separate thread, which answers pings and receives messages while the engine blocks
-// the main thread. On a slow machine, the engine may block it for longer than the heartbeat timeout. Large frames are
-// not copied between the threads: incoming ones are transferred, and partial sums are sent from shared memory.
+// the main thread, which on a slow machine may take longer than the heartbeat timeout. Large frames are not copied
+// between the threads: incoming ones are transferred, and partial sums are sent from shared memory.
 import { Worker } from 'node:worker_threads';
 import { builtFile } from '../../shared/built-file.js';
 import type { ClientTls } from '../../shared/protocol/client-tls.js';

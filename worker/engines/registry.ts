@@ -3,7 +3,7 @@ import { LockstepError } from '../../shared/errors.js';
 import type { EngineDefinition } from '../engine-definition.js';
 import type { Engine, EngineOptions, EngineSettings } from '../engine.js';
 
-/** `auto` opens the first of these that loads. */
+/** Engines in order of preference: `auto` opens the first one that can be loaded. */
 const loaders = {
   tensorflow: () => import('./tensorflow/definition.js'),
   wasm: () => import('./wasm/definition.js'),
@@ -32,7 +32,10 @@ export async function canComputeOnGpus(name: EngineName): Promise<boolean> {
   return (await definitionsOf(name)).some((definition) => definition.canUseGpus());
 }
 
-/** Returns environment variables to add when starting a process that uses this engine, except those already set. */
+/**
+ * Returns the environment variables to set when starting a process that uses this engine. Keeps the user's settings,
+ * and omits variables that need no change.
+ */
 export async function startEnvironment(name: EngineName): Promise<Record<string, string>> {
   const definitions = await definitionsOf(name);
   return Object.assign({}, ...definitions.map((definition) => definition.startEnvironment())) as Record<string, string>;

@@ -129,8 +129,8 @@ export class ShardClient {
   }
 
   /**
-   * Tells the coordinator that this worker holds a shard, once per shard. If it answered every request, a coordinator
-   * that sends endless requests but reads nothing could exhaust this worker's memory.
+   * Tells the coordinator that this worker holds a shard, once per shard. If the worker answered every request, a
+   * coordinator that sends endless requests but reads nothing could exhaust the worker's memory.
    */
   #reportHeld(sha256: string): void {
     if (this.#reported.has(sha256)) return;

@@ -4,8 +4,8 @@
 const initialCapacityBytes = 1 << 20;
 
 /**
- * A shard that is being downloaded. Its buffer grows as bytes arrive, so a false announced size cannot exhaust the
- * memory.
+ * A shard that is being downloaded. Its buffer grows as bytes arrive, so a coordinator that announces a huge shard
+ * cannot exhaust the memory.
  */
 export class PartialDownload {
   /** Size of the complete shard in bytes. */
@@ -62,7 +62,7 @@ export class ShardMemoryCache {
     this.#complete.set(sha256, records);
   }
 
-  /** Returns the download of a shard so that it can continue. Starts over if the size differs. */
+  /** Returns the partial download of a shard, or a new one if there is none or if its total size differs. */
   downloadOf(sha256: string, bytes: number): PartialDownload {
     let download = this.#downloads.get(sha256);
     if (download?.bytes !== bytes) {
@@ -76,7 +76,7 @@ export class ShardMemoryCache {
     this.#downloads.delete(sha256);
   }
 
-  /** Drops all shards except these, because another run has other shards. */
+  /** Drops all shards except those with these hashes, to free the memory that the shards of an earlier run take. */
   keepOnly(hashes: ReadonlySet<string>): void {
     for (const shards of [this.#complete, this.#downloads]) {
       for (const sha256 of shards.keys()) if (!hashes.has(sha256)) shards.delete(sha256);

@@ -10,8 +10,8 @@ import { measurementOf, type BenchOptions, type Measurement } from './measuremen
 import { RoundRecorder } from './round-recorder.js';
 
 /**
- * Number of training images, synthesized in half a second. By default, an epoch is then 64 steps, so that the
- * checkpoint at its end takes a small share of the time.
+ * Minimum number of training images, which are synthesized in half a second. With the default batch size, an epoch then
+ * has 64 steps, so that saving a checkpoint at its end takes a small share of the time.
  */
 const imageCount = 8192;
 

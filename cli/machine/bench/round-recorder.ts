@@ -37,7 +37,7 @@ export class RoundRecorder {
     return this.#imagesPerSecond.length === this.#plan.rounds;
   }
 
-  /** Adds a step. @returns whether it completed a measured round */
+  /** Adds a step. @returns true if the step completed a round; the warm-up does not count */
   add(phases: Phases): boolean {
     if (this.isComplete) return false;
     if (this.#isWarm) this.#addPhases(phases);

@@ -21,7 +21,7 @@ import { SliceImages } from '../../../worker/computation/slice-images.js';
 import { measurementOf, type BenchOptions, type LayerTime, type Measurement } from './measurement.js';
 import { RoundRecorder, type Phases } from './round-recorder.js';
 
-/** Number of images: synthesized in a quarter of a second, yet too large for a CPU cache. */
+/** Minimum number of training images: synthesized in a quarter of a second, yet too large for a typical L2 cache. */
 const imageCount = 2048;
 /** Number of steps over which an engine is profiled. */
 const profiledSteps = 2;
@@ -48,7 +48,7 @@ export async function benchThisProcess(options: BenchOptions): Promise<Measureme
   }
 }
 
-/** Synthesizes the shard of each slice, partitioned as a coordinator would partition it. */
+/** Synthesizes training images, and partitions them into one shard per slice as a coordinator does. */
 function synthesizeShards({ batchSize, slices, seed }: Config): Uint8Array[] {
   const count = Math.max(imageCount, batchSize);
   const records = synthesizeRecords({ seed, split: 'training', count });
@@ -109,8 +109,8 @@ function canProfile(model: EngineModel): model is ProfilingModel {
 }
 
 /**
- * Returns the mean time of each layer per step, in milliseconds. The profile is measured separately from the rounds,
- * because reading the clock between layers takes time too.
+ * Returns the mean milliseconds per step of each phase and group of layers. The profile is measured separately from the
+ * rounds, because reading the clock between layers takes time too.
  */
 function meanProfile(model: ProfilingModel, config: Config, shards: readonly Uint8Array[]): LayerTime[] {
   const { seed, augment, cropPadding, slices, batchSize } = config;

@@ -31,7 +31,7 @@ export interface FaultRecord {
   backAfterMs: number | null;
 }
 
-/** Loss of a worker that none of its faults explains. */
+/** Loss of a worker that is not attributed to any fault. */
 export interface UnexplainedLoss {
   step: number;
   name: string;
@@ -53,7 +53,7 @@ export class FaultLog {
   /** Workers that have received an assignment in the running step. */
   readonly #assigned = new Set<number>();
 
-  /** @param heartbeatTimeoutMs a loss is attributed to a fault until twice this time after the end of the fault */
+  /** @param heartbeatTimeoutMs a loss is attributed to a fault that ended less than twice this time ago */
   constructor(heartbeatTimeoutMs: number) {
     this.#heartbeatTimeoutMs = heartbeatTimeoutMs;
   }
@@ -132,7 +132,7 @@ export class FaultLog {
     }
   }
 
-  /** Records the number of slices reassigned in the running step, which is about to be complete. */
+  /** Records how many slices were reassigned in the running step. Called just before the step is complete. */
   reassigned(slices: number): void {
     for (const { record } of this.#incomplete()) record.slicesReassigned = slices;
   }
@@ -169,16 +169,16 @@ export interface Statistics {
   n: number;
 }
 
-/** Returns null if there are no values. */
+/** Returns the median, the maximum and the number of values, or null if there are no values. */
 export function statisticsOf(values: readonly number[]): Statistics | null {
   if (values.length === 0) return null;
   return { median: medianOf(values), worst: values.reduce((worst, value) => Math.max(worst, value)), n: values.length };
 }
 
 /**
- * Computes statistics of the time from SIGKILL to the completion of the step. Includes only kills without another fault
- * in effect that left at least one other worker to recover.
- * @returns the total time, and the part not spent on recomputing lost slices
+ * Computes statistics of the time from SIGKILL to the completion of the step. Includes only kills that left at least
+ * one other worker connected, and that did not overlap with another fault.
+ * @returns `recoveryMs`, the total time, and `beyondMs`, the part not spent on recomputing lost slices
  */
 export function recoveryOf(records: readonly FaultRecord[]) {
   const kills = records.flatMap(({ blow, moment, isAlone, othersHere, completeAfterMs, recomputeMs }) =>

@@ -50,7 +50,7 @@ export interface PlanOptions {
   canFreeze: boolean;
 }
 
-/** Kinds of faults that alternate with kills. */
+/** Kinds of faults that alternate with kills. Kinds that are listed twice occur twice as often. */
 const otherKinds: readonly FaultKind[] = ['disconnect', 'freeze', 'stall', 'disconnect', 'delay', 'freeze', 'throttle'];
 const stepTriggers: readonly Trigger[] = ['in-compute', 'in-answer', 'before-compute', 'between-steps', 'in-compute'];
 
@@ -91,7 +91,7 @@ export function planFaults(options: PlanOptions): PlannedFault[] {
 
 /**
  * Interrupts shard transfers: a worker that replaces a killed one receives its shards again, and every fourth such
- * transfer is interrupted by a disconnection in place of the planned fault.
+ * transfer is interrupted by a disconnection. The disconnection takes the place of the fault planned after the kill.
  */
 function interruptTransfers(faults: readonly PlannedFault[]): PlannedFault[] {
   let kills = 0;

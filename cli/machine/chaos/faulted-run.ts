@@ -124,7 +124,7 @@ async function openSlot(
   const start = { args, environment: { LOCKSTEP_TOKEN: token }, output: 'ignore' } as const;
   return new WorkerSlot(index, plan, link, start, (worker) => {
     const reason = [describeExit(worker), exitReason(worker)].filter((part) => part !== '').join(': ');
-    fail(new LockstepError('workers-failed', `${worker.name} exited by itself (${reason})`));
+    fail(new LockstepError('workers-failed', `${worker.name} exited unexpectedly (${reason})`));
   });
 }
 
@@ -206,7 +206,7 @@ class RunMonitor {
   }
 }
 
-/** Returns the medians of the second and the last quarter. The first quarter is the warm-up. */
+/** Returns the medians of the second and the last quarter of the values. The first quarter is the warm-up. */
 function earlyAndLate(values: readonly number[]): { early: number; late: number } {
   const quarter = Math.max(1, values.length >> 2);
   const medianOrZero = (part: readonly number[]) => (part.length === 0 ? 0 : medianOf(part));

@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../../../shared/clock.js';
 
-/** Above this limit, reading from the source is paused, as TCP flow control would do. */
+/** Above this limit, reading from the source is paused, so that TCP flow control slows down the sender. */
 const maxBufferedBytes = 4 << 20;
 
 export interface LinkConditions {
@@ -14,7 +14,7 @@ export interface LinkConditions {
 
 export const healthyLink: LinkConditions = { delayMs: 0, bytesPerSecond: Infinity };
 
-/** Bytes (possibly none), and a callback for when they have been written, but nothing after them. */
+/** Bytes (possibly none), and a callback that is called after they and before any later bytes have been written. */
 export interface Segment {
   bytes: Buffer;
   onWritten?: () => void;

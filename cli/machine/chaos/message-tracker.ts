@@ -94,7 +94,7 @@ export class MessageTracker<Message> {
   }
 }
 
-/** Returns undefined while the frame header is incomplete. */
+/** Parses a frame header (RFC 6455). Returns undefined while the header is incomplete. */
 function parseFrameHead<Message>(head: readonly number[]): PassingFrame<Message> | undefined {
   if (head.length < 2) return undefined;
   const isMasked = (head[1] & 0x80) !== 0;

@@ -77,13 +77,13 @@ export function describeReport(report: ChaosReport): string[] {
     '',
     ...(faults.length > 0 ? [...describeFaults(faults), ''] : []),
     `${formatCount(faults.length, 'fault')} in ${formatDuration(1000 * faulted.wallSeconds)}` +
-      (missed > 0 ? `; ${missed} more had no opportunity` : ''),
+      (missed > 0 ? `; ${missed} more not injected, because their trigger did not occur` : ''),
     ...(recoveryMs === null || beyondMs === null
       ? []
       : [
           `recovery from ${formatCount(recoveryMs.n, 'isolated kill')}: the step was complete after ` +
             `${formatLatency(recoveryMs.median)} (median; worst ${formatLatency(recoveryMs.worst)}), of which ` +
-            `${formatLatency(beyondMs.median)} (worst ${formatLatency(beyondMs.worst)}) beyond recomputing what was lost; ` +
+            `${formatLatency(beyondMs.median)} (worst ${formatLatency(beyondMs.worst)}) not spent recomputing lost slices; ` +
             `a step without faults takes ${formatLatency(quiet.stepMs?.median)}`,
         ]),
     ...unexplained.map(({ step, name, reason }) => `${name} was lost in step ${step} without a fault: ${reason}`),

@@ -18,7 +18,8 @@ import { withFlags } from '../../output/flag-names.js';
 import type { Check } from './check.js';
 
 /**
- * Larger differences make it hard to compare the logs of two machines. The Date header has a resolution of one second.
+ * Clock difference above which the check warns, because the logs of two machines become hard to compare. The Date
+ * header has a resolution of one second.
  */
 const maxClockSkewMs = 5_000;
 
@@ -99,7 +100,7 @@ async function checkToken(url: string, credentials: Credentials): Promise<Check>
   const reason = refusal.safeParse(parseJson(body)).data?.error ?? `HTTP ${status}`;
   const remedy = 'pass a token that the coordinator knows, with LOCKSTEP_TOKEN or --token-file';
   const role = headers['lockstep-role'];
-  // Refused for another reason; the response includes the remedy.
+  // The refusal is not about the token, and the response includes the remedy.
   if (status === 403 && role === undefined) return problem(`not checked: ${reason}`);
   if (token === undefined) {
     if (status === 200) return ok('none given; this machine needs none to read the status');
@@ -137,10 +138,10 @@ function explainUnreachable(error: unknown, url: string): { says: string; remedy
   const { hostname, port } = new URL(url);
   const address = `${hostname}:${port || (url.startsWith('wss') ? 443 : 80)}`;
   const noRoute = {
-    says: `there is no route to ${address}`,
+    says: `no route to ${address}`,
     remedy: 'check that both machines are on the same network',
   };
-  const unknownHost = { says: `there is no host named ${hostname}`, remedy: 'use its IP address, or check DNS' };
+  const unknownHost = { says: `cannot resolve the host name ${hostname}`, remedy: 'use its IP address, or check DNS' };
   const explanations: Readonly<Record<string, { says: string; remedy: string }>> = {
     ECONNREFUSED: {
       says: `nothing listens on ${address}`,

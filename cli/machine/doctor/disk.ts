@@ -15,7 +15,7 @@ export interface FolderCheck {
   minFreeBytes: number;
 }
 
-/** Size of the test file: a few pages, so that a full disk rejects it. */
+/** Size of the test file, large enough that a full disk rejects it. */
 const testBytes = 64 * 1024;
 
 export async function checkFolder(check: FolderCheck): Promise<Check> {

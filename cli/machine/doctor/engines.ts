@@ -22,7 +22,7 @@ const probeAnswer = z.discriminatedUnion('loads', [
     sha256: z.string(),
     /** Whether computing the same step again gives the same hash. */
     repeats: z.boolean(),
-    /** Distance of the gradient from the gradient of the wasm engine, relative to the length of the latter. */
+    /** Distance of the gradient from that of the wasm engine, relative to the norm of the latter. */
     distanceFromWasm: z.number().or(z.nan()).nullable(),
     tensorFlow: z.object({ isGpuPackage: z.boolean(), usesGpu: z.boolean(), folder: z.string() }).optional(),
   }),
@@ -44,7 +44,7 @@ export interface Probe {
   log: string;
 }
 
-/** TensorFlow with CUDA takes half a minute to load from a slow disk. */
+/** Time limit for a probe. TensorFlow with CUDA takes half a minute to load from a slow disk. */
 const probeTimeoutMs = 120_000;
 
 /** Loads an engine and computes with it, in a separate process. */
@@ -112,7 +112,7 @@ export function checkTensorFlow({ answer, exit, log }: Probe, isRequired: boolea
 
 type NotLoaded = Extract<ProbeAnswer, { loads: false }>;
 
-/** Describes what is wrong with the installations that were found, or that there are none. */
+/** Describes what is wrong with the installations that were found, or states that TensorFlow is not installed. */
 function explainLoadFailure({ message, places }: NotLoaded): { says: string; remedy: string } {
   if (places.length === 0) return { says: message, remedy: 'use --engine wasm, which does not need it' };
   const diagnosed = places

@@ -53,7 +53,7 @@ function devicesOnBus(folder: string): number {
   ).length;
 }
 
-/** An installation of TensorFlow that loads. */
+/** Facts about an installation of TensorFlow that loads. */
 export interface TensorFlowOnGpus {
   isGpuPackage: boolean;
   usesGpu: boolean;
@@ -122,7 +122,7 @@ function checkUse({ visibleDevices }: GpuFacts, tensorFlow: TensorFlowOnGpus | n
   return diagnoseGpuLog(tensorFlow.log, warning);
 }
 
-/** TensorFlow falls back to the CPU and reports the reason only in its log. */
+/** Finds out why TensorFlow does not use the GPUs: it falls back to the CPU, and only its log states the reason. */
 function diagnoseGpuLog(log: string, warning: (says: string, remedy: string) => Check): Check {
   const missing = [...log.matchAll(/(lib[\w+.-]*\.so[\w.]*): cannot open shared object file/g)].map(([, name]) => name);
   if (missing.length > 0) {

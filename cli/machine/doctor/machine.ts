@@ -40,8 +40,8 @@ const instructionSetNames: Readonly<Record<string, string>> = {
   amx_bf16: 'AMX bfloat16',
 };
 /**
- * Peak memory use of `bench` with one thread, ResNet-20 and slices of 32 images is 190 MiB with wasm and 630 MiB with
- * tensorflow.
+ * Available memory below which the check warns. The peak memory use of `bench` with one thread, ResNet-20 and slices of
+ * 32 images is 190 MiB with wasm and 630 MiB with tensorflow.
  */
 const minAvailableBytes = 2 ** 30;
 

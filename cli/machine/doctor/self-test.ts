@@ -18,7 +18,7 @@ export interface ComputedStep {
   gradient: Float32Array;
 }
 
-/** Computes the step. Weights, images and augmentations derive from seed 0. */
+/** Computes the test step. Weights, images and augmentations derive from seed 0. */
 export async function computeStep(engine: Engine): Promise<ComputedStep> {
   const model = await engine.createModel(layout, 'imagenet');
   try {

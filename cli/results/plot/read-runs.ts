@@ -21,7 +21,10 @@ const shownConfig = z
   })
   .partial();
 
-/** Throws `bad-option` for a folder that is not a run directory, and `bad-data` for damaged metrics. */
+/**
+ * Reads the settings and curves of each run. Throws `bad-option` for a folder that is not a run directory, and
+ * `bad-data` for damaged metrics.
+ */
 export async function readRuns(folders: readonly string[]): Promise<RunCurves[]> {
   const names = distinctNames(folders.map((folder) => path.resolve(folder)));
   return Promise.all(

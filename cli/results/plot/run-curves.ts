@@ -8,7 +8,7 @@ import { parseJson } from '../../../shared/json.js';
 /** Maximum number of points per curve: more than the pixel width of a chart on a wide screen. */
 const maxPoints = 2048;
 
-/** A number, or null for NaN, which JSON cannot represent. */
+/** A number, or null for NaN and infinity, which JSON cannot represent. */
 const measured = z.number().nullable();
 const evaluation = z.object({ step: z.number(), epoch: z.number(), loss: measured, accuracy: measured });
 const line = z.discriminatedUnion('type', [
@@ -20,7 +20,7 @@ const line = z.discriminatedUnion('type', [
 type Line = z.infer<typeof line>;
 
 /**
- * Throws `bad-data` for an invalid line, or if there are no steps yet.
+ * Extracts the curves. Throws `bad-data` for an invalid line, or if there are no steps yet.
  * @param text contents of metrics.jsonl; an incomplete last line is ignored, because the run may still be writing it
  * @param source file name for error messages
  */
@@ -79,7 +79,7 @@ function evaluationOf({ step, epoch, loss, accuracy }: z.infer<typeof evaluation
   return loss === null || accuracy === null ? [] : [{ step, epoch, loss: rounded(loss), accuracy: rounded(accuracy) }];
 }
 
-/** Returns null until a second epoch has begun. */
+/** Returns the number of steps per epoch, or null if the steps belong to a single epoch. */
 function stepsPerEpochOf(steps: readonly { step: number; epoch: number }[]): number | null {
   const later = steps.find(({ epoch }, index) => index > 0 && epoch > steps[index - 1].epoch);
   return later === undefined ? null : (later.step - 1) / (later.epoch - 1);

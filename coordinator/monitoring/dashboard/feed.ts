@@ -1,6 +1,6 @@
 // Sends the state of a run to open dashboard pages: first everything, then only additions and changes, at most four
-// times a second. Does no work while no page is open. A page that reads too slowly misses updates and later receives
-// one update that covers them.
+// times a second. Does no work until the first page opens, and creates no updates while no page is open. A page that
+// reads too slowly misses updates and later receives one update that covers them.
 import type { Clock } from '../../../shared/clock.js';
 import { differenceBetween, type Difference } from '../../../shared/monitoring/difference.js';
 import type { LiveState, WatchMessage } from '../../../shared/monitoring/messages.js';
@@ -28,8 +28,9 @@ export interface Subscriber {
   close(): void;
 }
 
-/** Number of items of each kind that a page has received, counted from the start of the run. */
+/** The feed's counts of items when a page last received an update, which show what the page has already received. */
 interface Sent {
+  /** Number of steps added since the history was read. */
   steps: number;
   evaluations: number;
   events: number;

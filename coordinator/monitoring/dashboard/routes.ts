@@ -28,7 +28,7 @@ const login = z.strictObject({ token: z.string().max(1000) });
 export interface DashboardOptions {
   /** Returns the current access rules; called for each request. */
   policy: () => PortAccess;
-  /** Called with each page that opens. @returns a function to call when the page has closed */
+  /** Called with each page that opens; returns a function to call when the page has closed. */
   subscribe: (page: Subscriber) => () => void;
   /**
    * Carries out an operator's request; undefined if there is no run to control.
@@ -134,8 +134,8 @@ export class DashboardRoutes implements ServedPages {
   }
 
   /**
-   * Reads and parses a JSON body. Pages of other sites can send forms but not JSON, so requiring JSON protects against
-   * cross-site requests, in addition to the Origin check and SameSite cookies.
+   * Reads and parses a JSON body. Other sites' pages can submit forms but cannot send JSON without permission (CORS),
+   * so requiring JSON protects against cross-site requests, in addition to the Origin check and SameSite cookies.
    */
   #readBody<Body>(
     request: IncomingMessage,

@@ -10,7 +10,7 @@ import { StepHistory } from '../../../shared/monitoring/step-history.js';
 const keptEvents = 300;
 
 const metrics = { step: z.number(), epoch: z.number(), time: z.string(), loss: z.number(), accuracy: z.number() };
-/** Fields that are read. Later versions may write more fields. */
+/** Schema of a line, limited to the fields that are read. Later versions may write more fields. */
 const historyLine = z.discriminatedUnion('type', [
   z.object({ type: z.literal('step'), ...metrics, learningRate: z.number(), imagesPerSecond: z.number() }),
   z.object({ type: z.literal('validation'), ...metrics }),

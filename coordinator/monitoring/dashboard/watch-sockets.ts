@@ -6,7 +6,7 @@ import type { Subscriber } from './feed.js';
 
 /** Maximum number of open pages. Limited because each page adds a small cost to every update. */
 const maxPages = 64;
-/** Time that a page has to close its end when the run is over. */
+/** Time after which a socket whose page has not completed the closing handshake is terminated. */
 const closeTimeoutMs = 1_000;
 
 export class WatchSockets {

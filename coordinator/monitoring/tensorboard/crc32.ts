@@ -4,7 +4,7 @@
 const castagnoli = tableOf(0x82f63b78);
 const ieee = tableOf(0xedb88320);
 
-/** Returns the CRC-32C of bytes: the Castagnoli polynomial (RFC 3720). */
+/** Returns the CRC-32C of bytes, which uses the Castagnoli polynomial (RFC 3720). */
 export function crc32c(bytes: Uint8Array): number {
   return remainderOf(castagnoli, bytes);
 }

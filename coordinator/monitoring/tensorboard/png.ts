@@ -1,4 +1,4 @@
-// Encodes an image as PNG (RFC 2083): 8 bits per color, one IDAT chunk.
+// Encodes an image as PNG (RFC 2083): RGB with 8 bits per channel, in one IDAT chunk.
 import { deflateSync } from 'node:zlib';
 import { crc32 } from './crc32.js';
 import type { RgbImage } from './kernel-image.js';

@@ -26,7 +26,7 @@ export class TensorBoardLog {
   /**
    * Creates event files in `<directory>/train`, `<directory>/validation` and `<directory>/test`, and publishes
    * `tensorboard-failed` once if any of them cannot be written.
-   * @param stepsMade step that the run resumes from: existing curves end there and continue in the new files
+   * @param stepsMade number of updates made before: existing curves end there and continue in the new files
    */
   constructor(
     directory: string,

@@ -15,8 +15,8 @@ export class ClockOffset {
   }
 
   /**
-   * How far the worker's clock is ahead: subtract this from its times to get the coordinator's. Undefined before the
-   * first sample.
+   * Milliseconds by which the worker's clock is ahead: subtract them from the worker's times to convert these to the
+   * coordinator's clock. Undefined before the first sample.
    */
   get offsetMs(): number | undefined {
     return this.#offsetMs;

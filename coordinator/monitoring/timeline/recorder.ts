@@ -14,8 +14,8 @@ const coordinatorPid = 0;
 const coordinatorTid = 1;
 
 /**
- * Name of the coordinator's activity between steps, by phase of the run; undefined while the next step is about to
- * start.
+ * Name of the coordinator's activity between steps, by phase of the run; undefined for phases without one: `training`,
+ * in which the next step is about to start, and `ended`.
  */
 const betweenSteps: Record<RunPhase, string | undefined> = {
   waiting: 'wait for workers',
@@ -167,7 +167,7 @@ export class TimelineRecorder {
     if (this.#step !== undefined) this.#turnTo(name, args);
   }
 
-  /** Ends the current activity and starts the next one, if there is a name for it. */
+  /** Ends the current activity, and starts the one with this name; starts none if `name` is undefined. */
   #turnTo(name: string | undefined, args?: CompleteEvent['args'], nowMs = this.#clock.now()): void {
     const activity = this.#activity;
     if (activity !== undefined) this.#span(activity.name, activity.startedMs, nowMs, activity.args);

@@ -1,4 +1,4 @@
-// Which steps a timeline records.
+// Determines which steps a timeline records.
 import { LockstepError } from '../../../shared/errors.js';
 
 /** First and last step to record, both one-based. */
@@ -8,9 +8,12 @@ export interface TimelineWindow {
 }
 
 export interface TimelineOptions {
-  /** Path of the file, which is written after the last recorded step or, if the run ends earlier, at its end. */
+  /** Path of the output file. It is written after the last step to record, or when the run ends if that is earlier. */
   file: string;
-  /** Steps to record; by default, 21 steps starting with step 10, or the last 21 steps of a short run. */
+  /**
+   * Steps to record; by default, 21 steps starting with the tenth step since the run started or resumed, or the last 21
+   * steps of a short run.
+   */
   steps?: TimelineWindow | undefined;
 }
 
@@ -19,8 +22,8 @@ const warmUpSteps = 9;
 const defaultSteps = 21;
 
 /**
- * Returns the steps to record.
- * Throws `bad-option` if the run includes none of the given steps.
+ * Returns the steps to record: those of the given steps that the run has yet to make, or the default ones.
+ * Throws `bad-option` if the run has none of the given steps left to make.
  * @param made number of updates made before this coordinator started
  */
 export function windowOf(steps: TimelineWindow | undefined, made: number, total: number): TimelineWindow {

@@ -1,5 +1,5 @@
-// The tracks of one worker in a timeline: one thread each for receiving weights, computing, and sending gradients.
-// Times are on the coordinator's clock.
+// The tracks of one worker in a timeline: one thread each for receiving assignments with their weights, computing, and
+// sending gradients. Times are on the coordinator's clock.
 import type { TimingMessage } from '../../../shared/protocol/messages.js';
 import { describeRange, type SliceRange } from '../../../shared/reduction/slices.js';
 import { ClockOffset } from './clock-offset.js';
@@ -17,7 +17,7 @@ export interface TracedWorker {
 export class WorkerTracks {
   readonly clockOffset = new ClockOffset();
   readonly worker: TracedWorker;
-  /** Time when each step's weights were sent, on the coordinator's clock. */
+  /** Time when the worker was sent its first assignment of each step, on the coordinator's clock. */
   readonly #assignedMs = new Map<number, number>();
   readonly #reports: TimingMessage[] = [];
   /** Arrival time of each answer, on the coordinator's clock. */
@@ -27,7 +27,7 @@ export class WorkerTracks {
     this.worker = worker;
   }
 
-  /** Records that the worker was sent an assignment. The first assignment of a step follows the step's weights. */
+  /** Records that the worker was sent an assignment. Only the first one of each step is kept. */
   assigned(step: number, nowMs: number): void {
     if (!this.#assignedMs.has(step)) this.#assignedMs.set(step, nowMs);
   }
@@ -44,7 +44,7 @@ export class WorkerTracks {
     this.#arrivedMs.set(key, nowMs);
     const assignedMs = this.#assignedMs.get(step);
     if (assignedMs === undefined) return;
-    // The exchange of weights and answer is a clock sample too, in case no ping was faster.
+    // The exchange of an assignment and its answer is also a clock sample, in case no ping was faster.
     const { receivedMs, sentMs } = timing;
     this.clockOffset.add({ sentMs: assignedMs, receivedMs, repliedMs: sentMs, returnedMs: nowMs });
   }

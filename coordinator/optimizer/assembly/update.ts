@@ -11,7 +11,10 @@ function endOf(first: usize, count: usize, each: usize): usize {
   return first + (count - (count % (each / width))) * width;
 }
 
-/** Returns whether all values are finite. 0 × NaN and 0 × infinity are NaN, and a sum with a NaN term is NaN. */
+/**
+ * Returns whether all values are finite. Adds up 0 × value: 0 × NaN and 0 × infinity are NaN, and a sum with a NaN term
+ * is NaN.
+ */
 export function areFinite(values: usize, count: usize): bool {
   const zero = f32x4.splat(0);
   let even = zero;
@@ -27,7 +30,7 @@ export function areFinite(values: usize, count: usize): bool {
 }
 
 /**
- * Updates gradient, velocity and weights in place:
+ * Updates gradient, velocity and weights in place, in this order; each line uses the new values of those before it:
  * - gradient = (gradient / samples) + (decay × weight)
  * - velocity = (momentum × velocity) − (rate × gradient)
  * - weight += velocity; with nesterov, weight += (momentum × velocity) − (rate × gradient)

@@ -47,7 +47,10 @@ export class CheckpointManager {
     return saved;
   }
 
-  /** Removes old checkpoints, but only after the new one has been read back and verified. */
+  /**
+   * Removes all but the newest `keepCheckpoints` checkpoints and the best one, after reading back and verifying the one
+   * just saved.
+   */
   async #prune(saved: string): Promise<void> {
     const { keepCheckpoints } = this.#setup.config;
     if (keepCheckpoints === null) return;
@@ -58,7 +61,10 @@ export class CheckpointManager {
   }
 }
 
-/** Returns the validation with the higher accuracy, or the earlier one if the accuracies are equal. */
+/**
+ * Returns the better of the best validation so far and this step's validation, if there is one: the one with the higher
+ * accuracy, or the earlier one if the accuracies are equal.
+ */
 function betterOf(
   best: BestValidation | null,
   validation: RunProgress['validation'],

@@ -35,7 +35,7 @@ export interface RunProgress {
   epochSums: BatchSums;
   /** The last validation. It evaluated this state if its step equals the state's step. */
   validation: (Metrics & { step: number }) | null;
-  /** The best validation so far, and the step of the checkpoint that the `best` link points to. */
+  /** The best validation so far. The `best` link points to the checkpoint of its step. */
   best: BestValidation | null;
   totals: TotalsRecord;
 }

@@ -101,7 +101,7 @@ async function findCheckpoint(location: string): Promise<string> {
   const none = (where: string) =>
     new LockstepError(
       'no-checkpoint',
-      `there is no checkpoint ${where}: specify a checkpoint's directory or a run directory`,
+      `no checkpoint found ${where}: specify a checkpoint's directory or a run directory`,
     );
   const found = await lstat(location).catch((error: unknown) => {
     if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) throw none(`at ${location}`);
@@ -177,7 +177,7 @@ function withPrefix(arrays: NamedArrays, prefix: string): NamedArrays {
   );
 }
 
-/** Reads the measured values if the preprocessing uses any. */
+/** Returns the checkpoint's preprocessing; reads its measured values if it uses any. */
 async function readPreprocessing(
   folder: string,
   name: PreprocessingName,
@@ -268,7 +268,7 @@ function isBadCheckpoint(thrown: unknown): thrown is LockstepError {
   return thrown instanceof LockstepError && thrown.code === 'bad-checkpoint';
 }
 
-/** Returns enough digits of a hash to distinguish it from others. */
+/** Returns a hash shortened to its first 12 digits, for messages. */
 function short({ sha256: hash }: FileSum): string {
   return `${hash.slice(0, 12)}…`;
 }

@@ -1,5 +1,5 @@
-// Reads pretrained weights, from which a run can start instead of random ones: from a safetensors file, such as
-// `export` writes, or from a checkpoint.
+// Reads the pretrained weights that a run can start with instead of random ones, either from a safetensors file, such
+// as one written by `export`, or from a checkpoint.
 import { readFile, stat } from 'node:fs/promises';
 import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
 import { weightsSha256 } from '../../../shared/network/layout-hash.js';
@@ -21,7 +21,7 @@ const otherArrays = /^preprocessing\//;
 /**
  * Reads pretrained weights. Throws `bad-data` if the file does not exist, cannot be read, belongs to a different model,
  * or contains non-finite values, and `no-checkpoint` for a directory without a checkpoint.
- * @param location a safetensors file, a checkpoint, or a run directory, of which the newest checkpoint is used
+ * @param location a safetensors file, a checkpoint, or a run directory, whose newest checkpoint is used
  */
 export async function readPretrainedWeights(location: string, layout: ModelLayout): Promise<PretrainedWeights> {
   const arrays = await readArrays(location);

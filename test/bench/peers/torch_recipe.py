@@ -57,7 +57,10 @@ def augment(images, random, padding="zeros", flipped=None):
 
 
 class Convolution(nn.Conv2d):
-    """3 x 3 or 1 x 1, with TensorFlow's SAME padding (asymmetric at stride 2) and Keras's He normal initial weights."""
+    """3 x 3 or 1 x 1 convolution with TensorFlow's SAME padding, which is asymmetric at stride 2.
+
+    The initial weights are He normal, as in Keras.
+    """
 
     def __init__(self, inputs, outputs, size=3, stride=1, bias=False):
         super().__init__(inputs, outputs, size, stride, padding=1 if size == 3 and stride == 1 else 0, bias=bias)
@@ -114,7 +117,10 @@ class ResNet(nn.Module):
 
 
 class KerasSgd(torch.optim.Optimizer):
-    """velocity = momentum * velocity - rate * gradient; weight += momentum * velocity - rate * gradient (Nesterov)."""
+    """SGD with Nesterov momentum in the form that Keras uses.
+
+    velocity = momentum * velocity - rate * gradient, then weight += momentum * velocity - rate * gradient.
+    """
 
     def __init__(self, model, options):
         kernels = [p for p in model.parameters() if p.dim() > 1]

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
 import { fetchStatus, httpUrlOf } from '../../../cli/client/fetch-status.js';
 
-/** Starts a server that sends this response to every request. @returns HOST:PORT */
+/** Starts a server that answers every request with the given status and body. @returns HOST:PORT */
 async function respondWith(status: number, body: string): Promise<string> {
   const server = createServer((_, response) => response.writeHead(status).end(body));
   await new Promise<void>((resolve) => {

@@ -10,6 +10,6 @@ it('lockstep start writes synthetic images to the run directory, where evaluate 
   expect(folder).toBe(inFolder('run', 'images'));
   const { training, test } = await loadCifar10(folder);
   expect([training.length, test.length]).toEqual([10_000 * 3073, 2_000 * 3073]);
-  // If the run was interrupted before its first checkpoint, it can be started again.
+  // The command can be repeated if the run was interrupted before its first checkpoint.
   expect(await synthesizeImages(inFolder('run'))).toBe(folder);
 });

@@ -31,7 +31,7 @@ interface Changes {
   clock?: FakeClock;
 }
 
-/** Starts a server on loopback without tokens. The argument overrides these settings. */
+/** Starts a server on loopback without tokens. The argument overrides individual settings. */
 async function serve({ access, admission, served, clock = new FakeClock() }: Changes = {}): Promise<CoordinatorServer> {
   const server = await startServer({
     access: {
@@ -161,7 +161,7 @@ describe('a worker that connects', () => {
     const socket = await connect(server, firstMessage);
     const closed = once(socket, 'close');
     const [data] = (await once(socket, 'message')) as [Buffer];
-    // 1008: policy violation.
+    // Close code 1008: policy violation.
     expect((await closed)[0]).toBe(1008);
     return parseCoordinatorMessage(decodeFrame(data).header);
   }
@@ -260,9 +260,9 @@ describe('a worker that connects', () => {
     expect((await gone)[0]).toBe(1008);
   });
 
-  it('and sends more than the longest message is disconnected', async () => {
+  it('and sends a message over the size limit is disconnected', async () => {
     const socket = await connect(await serve({ admission: { maxMessageBytes: 1000 } }), new Uint8Array(1001));
-    // 1009: message too big.
+    // Close code 1009: message too big.
     expect((await once(socket, 'close'))[0]).toBe(1009);
   });
 });

@@ -60,7 +60,7 @@ describe('a single token', () => {
     expect(TokenTable.ofOwner('secret').holderOf('secret')?.role).toBe('owner');
   });
 
-  it('that is empty is unknown if there are no tokens', () => {
+  it('that is empty has no holder, even if there are no tokens', () => {
     expect(TokenTable.none.isEmpty).toBe(true);
     expect(TokenTable.none.holderOf('')).toBeUndefined();
   });

@@ -7,7 +7,10 @@ import {
 } from '../../../shared/dataset/measured-preprocessing.js';
 import { preprocessingNames, recordBytes } from '../../../shared/dataset/image-batch.js';
 
-/** Returns two images of one value per channel (10, 20, 30 and 30, 20, 31), except for one red pixel in the second. */
+/**
+ * Returns the records of two images with one constant value per channel, (10, 20, 30) and (30, 20, 31), except for the
+ * red value of one pixel in the second image.
+ */
 function twoRecords(): Uint8Array {
   const records = new Uint8Array(2 * recordBytes);
   for (const [image, values] of [

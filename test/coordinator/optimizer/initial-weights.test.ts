@@ -17,7 +17,8 @@ const layout = layoutModel({
 });
 
 describe('normalQuantile', () => {
-  // Wichura's test values for AS 241, followed by values from tables. The last two are in the branch for the far tail.
+  // Quantiles from tables. Those for 0.25, 0.001 and 1e-20 are Wichura's test values for AS 241. The last two are in
+  // the branch for the far tail.
   it.each([
     [0.5, 0],
     [0.25, -0.6744897501960817],

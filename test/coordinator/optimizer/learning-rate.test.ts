@@ -39,7 +39,8 @@ describe('the piecewise schedule', () => {
 describe('the cosine schedule', () => {
   it('decays the rate along half a cosine to 0 at the end of the run', () => {
     const rates = ratesAt([0, 25, 50, 75, 100], { schedule: 'cosine', learningRate: 2 });
-    // After a quarter of the run: 1 + cos(π/4) = 1.7071…; after three quarters: 1 + cos(3π/4) = 0.2929…
+    // The rate is 2 × (1 + cos(π × step / 100)) / 2: after a quarter of the run, 1 + cos(π/4) = 1.7071…; after three
+    // quarters, 1 + cos(3π/4) = 0.2929…
     [2, 1 + Math.SQRT1_2, 1, 1 - Math.SQRT1_2, 0].forEach((rate, i) => expect(rates[i]).toBeCloseTo(rate, 14));
   });
 

@@ -6,7 +6,7 @@ import { bitsOf } from '../../support/tree-sum.js';
 
 const small = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 });
 
-/** Layout with a kernel of two weights and one weight of every other kind. */
+/** Layout with a kernel of two weights, and a bias, a gamma and a beta of one weight each. */
 const layout: ModelLayout = {
   ...small,
   trainable: [
@@ -155,7 +155,9 @@ describe('MomentumSgd checks for values that are not finite', () => {
 describe('a gradient of the wrong size', () => {
   it('is rejected', () => {
     const optimizer = new MomentumSgd(layout, plain, all(0));
-    expect(() => optimizer.step(new Float32Array(4), 1, 1)).toThrow('a gradient of 4 values for 5 weights');
+    expect(() => optimizer.step(new Float32Array(4), 1, 1)).toThrow(
+      'the gradient has 4 values, but the model has 5 weights',
+    );
   });
 });
 
@@ -165,7 +167,7 @@ const kernelIndices = new Set(
     .flatMap((array) => Array.from({ length: array.size }, (_, i) => array.offset + i)),
 );
 
-/** Performs an update weight by weight. `f` rounds the result of each operation. */
+/** Performs an optimizer update weight by weight. `f` rounds the result of each operation. */
 function stepNaively(
   state: { weights: number[]; velocity: number[] },
   gradientSum: Float32Array,

@@ -19,7 +19,7 @@ function linesOf(...events: readonly NewRunEvent[]): object[] {
   return lines;
 }
 
-it('steps and evaluations are logged with their metrics, and steps without their contributions', () => {
+it('steps and evaluations are logged with their metrics, and steps without the contributions of workers', () => {
   const metrics = { epoch: 1, loss: 2.5, accuracy: 0.25 };
   const rest = { learningRate: 0.1, imagesPerSecond: 100, phases: zeroPhases() };
   expect(

@@ -139,7 +139,7 @@ describe('the totals in a checkpoint', () => {
     expect(before.record).toMatchObject({ stragglers: 5, slicesDuplicated: 6, resumedAtSteps: [] });
   });
 
-  it('record whether the run was ever overridden, which makes it permanently inexact', () => {
+  it('record whether the run was ever resumed with changed options, which makes it permanently inexact', () => {
     const { record } = new RunTotals({ step: 7, record: new RunTotals().record, isOverridden: true });
     const again = new RunTotals({ step: 9, record, isOverridden: false });
     expect([new RunTotals().exact, again.exact]).toEqual([true, false]);
@@ -159,7 +159,7 @@ describe('the engines of a run', () => {
     expect(totals.firstFingerprint).toBe('wasm/1');
   });
 
-  it('make the run permanently inexact once there is a second one', () => {
+  it('make the run permanently inexact once there is a second fingerprint', () => {
     const totals = totalsOf([wasm, tensorflow, wasm].map((engine) => joined(engine)));
     expect(totals.report(rest, 0, noBytes)).toMatchObject({
       exact: false,

@@ -9,10 +9,10 @@ function durationsOf(sliceMs: number, count = 8): ItemDurations {
 }
 
 describe('a worker is a straggler', () => {
-  it('after a multiple of the median', () => {
+  it('after a multiple of the median time per slice', () => {
     const watch = new StragglerWatch(durationsOf(200), 3);
     watch.started(1, 1, 1000);
-    // Started at 1000 ms, plus 3 × 200 ms.
+    // The slice started at 1000 ms, and the limit is 3 × 200 ms.
     expect(watch.nextDeadlineMs(1000)).toBe(1600);
     expect(watch.stragglers(1599)).toEqual([]);
     expect(watch.stragglers(1600)).toEqual([1]);
@@ -22,7 +22,7 @@ describe('a worker is a straggler', () => {
   it('later if it computes more slices', () => {
     const watch = new StragglerWatch(durationsOf(200), 3);
     watch.started(1, 4, 0);
-    // 3 × 200 ms × 4 slices.
+    // The limit for four slices is 4 × 3 × 200 ms.
     expect(watch.nextDeadlineMs(0)).toBe(2400);
   });
 
@@ -32,7 +32,7 @@ describe('a worker is a straggler', () => {
     watch.answered(1, 300);
     expect(watch.nextDeadlineMs(300)).toBe(Infinity);
     watch.started(1, 1, 300);
-    // The last answer at 300 ms, plus 2 × 200 ms.
+    // The last answer was at 300 ms, and the limit is 2 × 200 ms.
     expect(watch.nextDeadlineMs(300)).toBe(700);
   });
 
@@ -54,10 +54,10 @@ describe('a worker is a straggler', () => {
     // Before the eighth answer, the limit is ten times as long, 10 × 3 × 200 ms = 6 s, but at least a minute.
     expect(few.nextDeadlineMs(0)).toBe(60_000);
     few.started(1, 20, 0);
-    // 10 × 3 × 200 ms × 20 slices.
+    // The limit for 20 slices is 20 × 10 × 3 × 200 ms.
     expect(few.nextDeadlineMs(0)).toBe(120_000);
     few.started(2, 2, 0);
-    // The eighth answer took 400 ms for two slices, 200 ms each. From then on, the limit is 3 × 200 ms × 20 slices.
+    // The eighth answer took 400 ms for two slices, 200 ms each. From then on, the limit is 20 × 3 × 200 ms.
     few.answered(2, 400);
     expect(few.nextDeadlineMs(0)).toBe(12_000);
   });

@@ -94,7 +94,7 @@ class Round {
     return this.#assign(this.work.assignedOnlyTo(straggler), workers);
   }
 
-  /** @returns number of slices that became open */
+  /** Removes a worker and returns the number of slices that became open. */
   release(worker: number): number {
     const before = this.work.reassigned;
     this.work.release(worker);
@@ -114,7 +114,7 @@ class Round {
   }
 }
 
-/** A round with connected workers, to which open work is assigned after every event. */
+/** A round with connected workers. Open work is assigned when workers join or leave and when an answer is dropped. */
 class Simulation {
   readonly round: Round;
   readonly connected = new Set<number>();
@@ -137,7 +137,7 @@ class Simulation {
     return released;
   }
 
-  /** Answers one range that is assigned to a worker, or all of them if `range` is omitted. */
+  /** Makes a worker answer one of its assigned ranges, or all of them if `range` is omitted. */
   answer(worker: number, range?: SliceRange): string[] {
     return (range === undefined ? [...this.round.assignedTo(worker)] : [range]).map((assigned) => {
       const acceptance = this.round.accept(worker, answerFor(assigned, this.#gradients));
@@ -151,7 +151,7 @@ class Simulation {
     return this.round.result && outcomeOf(this.round.result);
   }
 
-  /** Returns the result of a single worker that computes every slice. */
+  /** Returns the result that a single worker would produce by computing every slice. */
   expectedOutcome(): Outcome {
     return outcomeOf(answerFor({ first: 0, count: this.sliceCount }, this.#gradients));
   }
@@ -246,7 +246,7 @@ describe('work assignment', () => {
 });
 
 describe('a straggler', () => {
-  it('has the ranges that are assigned only to it computed by others as well', () => {
+  it('gets help with the ranges that are assigned only to it: others compute them as well', () => {
     const round = new Round(4);
     round.assign(1, { first: 0, count: 4 });
     expect(round.assignAgain(1, candidates(2, 3))).toEqual([
@@ -256,7 +256,7 @@ describe('a straggler', () => {
     expect(round.assignedTo(1)).toEqual([{ first: 0, count: 4 }]);
   });
 
-  it('does not have slices computed again that are assigned to others or already answered', () => {
+  it('gets no help with slices that are also assigned to others or already answered', () => {
     const gradients = sliceGradients(4);
     const round = new Round(4);
     round.assign(1, { first: 0, count: 3 });

@@ -27,7 +27,7 @@ describe.each(exportFormats)('an export as %s', (format) => {
   it('has the same bytes for the same model', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1e12 });
     const first = await encodeExport(model, format);
-    vi.setSystemTime(2e12); // HDF5 stores times in whole seconds
+    vi.setSystemTime(2e12); // years later: HDF5 stores times in whole seconds
     const second = await encodeExport(model, format);
     vi.useRealTimers();
     const [before, after] = [filesOf(first), filesOf(second)];

@@ -35,8 +35,8 @@ export function pixelsOf(batch: ImageBatch): Float32Array {
 }
 
 /**
- * Returns a model with random weights, and its logits computed by the wasm engine. Its moving statistics are the
- * statistics of the images, so that its logits are as large as those of a trained model.
+ * Returns a model with random weights, and its logits for the images, computed by the wasm engine. The moving
+ * statistics are the batch statistics of the images, so that the logits are as large as those of a trained model.
  */
 export async function sampleModel(
   spec: Omit<ModelSpec, 'bnEpsilon'>,

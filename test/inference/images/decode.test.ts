@@ -84,8 +84,8 @@ describe('applyExifOrientation', () => {
     pixels: Uint8Array.from(Array.from('abcdef').flatMap((c) => [c.charCodeAt(0), 0, 0])),
   };
 
-  // The comments give the upright image's sides that the stored first row and first column belong to, as in the EXIF
-  // standard.
+  // Each comment names two sides of the upright image, as in the EXIF standard: the side at which the first stored row
+  // appears, and the side at which the first stored column appears.
   it.each([
     [1, 'ab/cd/ef'], // top, left
     [2, 'ba/dc/fe'], // top, right

@@ -85,7 +85,7 @@ function answerWithRanges(request: IncomingMessage, response: ServerResponse): v
 
 /**
  * Returns a request handler that sends `bytesEach` bytes per connection, and an `onProgress` listener that closes the
- * connection once bytes of it have been written to disk.
+ * connection once bytes received over it have been written to disk.
  */
 function disconnectingServer(bytesEach: number) {
   let current: ServerResponse | undefined;
@@ -162,7 +162,7 @@ describe('a download', () => {
     expect(ranges).toEqual(['bytes=1000-']);
   });
 
-  it('starts over after a 416', async () => {
+  it('starts over after a 416 response', async () => {
     await writeFile(partialPath, archiveBytes.subarray(0, 1000));
     answer = (request, response) => {
       if (request.headers.range === undefined) answerWithRanges(request, response);
@@ -216,7 +216,7 @@ describe('a download', () => {
 describe('a failed download', () => {
   const faults: { title: string; partialBytes?: number; answer: typeof answer; contains: string }[] = [
     {
-      title: 'a 404',
+      title: 'a 404 response',
       answer: (_, response) => response.writeHead(404).end(),
       contains: 'responded with 404 Not Found',
     },

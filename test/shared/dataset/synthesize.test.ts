@@ -77,7 +77,7 @@ describe('a synthetic dataset', () => {
 
 /**
  * Returns the share of test images that are closer to their own class's mean training image than to any other class's,
- * by the squared distance between pixels.
+ * measured by the sum of squared pixel differences.
  */
 function nearestMeanAccuracy(training: Uint8Array, test: Uint8Array): number {
   const values = 3 * pixelsPerPlane;

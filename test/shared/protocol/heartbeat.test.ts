@@ -2,7 +2,7 @@ import { expect, it, vi } from 'vitest';
 import { HeartbeatMonitor } from '../../../shared/protocol/heartbeat.js';
 import { FakeClock } from '../../support/fake-clock.js';
 
-/** Lets the event loop continue after its timers: it reads sockets and then runs the callbacks of setImmediate. */
+/** Lets the event loop proceed from its timers to reading sockets and running the callbacks of setImmediate. */
 async function readSockets(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -52,10 +52,11 @@ it('a heartbeat monitor restarts whenever something arrives', async () => {
   expect(onSilence).toHaveBeenCalledTimes(1);
 });
 
-it('a heartbeat monitor counts data that was unread while this process computed', async () => {
+it('a heartbeat monitor does not report silence if data arrived unread while this process was computing', async () => {
   const { clock, onSilence, monitor } = watch(10_000);
   clock.advance(60_000);
-  // The event loop reads the socket after the timers and before the second check.
+  // The timer finds that the timeout has passed and schedules a second check. Before that check, the event loop reads
+  // the socket.
   monitor.heard();
   await readSockets();
   expect(onSilence).not.toHaveBeenCalled();

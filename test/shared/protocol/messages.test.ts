@@ -86,7 +86,7 @@ const coordinatorMessages: readonly object[] = [
   { type: 'goodbye', reason: 'the run has ended' },
 ] satisfies readonly Readonly<Frozen<CoordinatorMessage>>[];
 
-/** A message type whose lists may be read-only, like those in literals. */
+/** A message type with read-only fields and lists, so that the `as const` literals above satisfy it. */
 type Frozen<T> = T extends readonly (infer Item)[]
   ? readonly Frozen<Item>[]
   : T extends object

@@ -115,7 +115,7 @@ describe('alignedRanges', () => {
         expect(part.first).toBe(next);
         expect(isAlignedRange(part, sliceCount)).toBe(true);
         next += part.count;
-        // If the sibling were included too, their parent would replace the pair.
+        // The list must not contain both a range and its sibling, because their parent alone would cover both.
         const sibling = relativesOf(part, sliceCount)?.sibling;
         expect(sibling !== undefined && aligned.some((other) => sameRange(other, sibling))).toBe(false);
       }

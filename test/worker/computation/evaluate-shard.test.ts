@@ -16,7 +16,7 @@ import { fakeEngine } from '../../support/fake-engine.js';
 const shardSize = 13;
 const records = new Uint8Array(shardSize * recordBytes).fill(9);
 
-/** Evaluates shards one after another. @returns the batches that the model received, and the answers */
+/** Evaluates shards one after another. Returns the batches that the model received, and the answers. */
 async function evaluate(input: ConfigInput, ...shards: Omit<EvaluateMessage, 'type'>[]) {
   const config = resolveConfig({ seed: 6, ...input });
   const real = await fakeEngine().createModel(layoutModel(config), 'imagenet');

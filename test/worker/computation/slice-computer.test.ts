@@ -18,7 +18,7 @@ const layout: ModelLayout = {
   statisticsSize,
 };
 
-/** Identifies a slice by the label of its images. Reuses the arrays that it returns, like real engines. */
+/** Fake model that identifies a slice by the label of its images. Like real engines, it reuses returned arrays. */
 class LabelModel implements EngineModel {
   readonly batches: ImageBatch[] = [];
   readonly prepared: ImageBatch[] = [];
@@ -102,7 +102,7 @@ describe('the partial sum over a range', () => {
   });
 
   it.each(Array.from({ length: 9 }, (_, index) => index + 1))(
-    'of %i slices has the bits of the tree',
+    'of %i slices has the same bits as a sum in tree order',
     async (count) => {
       const random = new KeyedRandom(count, 'synthesis');
       const others = Array.from({ length: count }, (_, slice) =>
@@ -146,7 +146,7 @@ describe('the partial sum over a range', () => {
   });
 });
 
-it('a step that was prepared computes the batches that the engine has prepared', async () => {
+it('a step that was prepared uses the batches that the engine has already prepared', async () => {
   const ranges: SliceRange[] = [
     { first: 0, count: 2 },
     { first: 2, count: 1 },

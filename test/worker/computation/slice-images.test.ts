@@ -44,10 +44,10 @@ describe('the images of a slice', () => {
     expect(augmentations.every((augmentation) => isReflected(augmentation))).toBe(true);
   });
 
-  it('are too few when the shard is smaller than an epoch', async () => {
+  it('cannot be taken from a shard that has too few images for an epoch', async () => {
     const config = resolveConfig({ slices: 4, batchSize: 12 });
     const images = new SliceImages({ config, stepsPerEpoch: 5 }, () => Promise.resolve(records));
-    // Step 4 needs positions 12 to 14, but there are only 13 images.
+    // Step 4 needs positions 12 to 14 of the epoch's order, but there are only 13 images.
     await expect(images.batch(4, 2)).rejects.toMatchObject({
       name: 'ProtocolError',
       message: 'training shard 2 has 13 images, too few for step 4, which needs images 12 to 14 of an epoch',
@@ -56,7 +56,7 @@ describe('the images of a slice', () => {
 });
 
 describe('with alternating flips', () => {
-  /** Returns whether each image of slice 1 is flipped in an epoch. */
+  /** Returns, for each image of slice 1 that is used in an epoch, whether it is flipped. */
   async function flipsOf(epoch: number) {
     const images = imagesWith({ flip: 'alternating' });
     const flips = new Map<number, boolean>();

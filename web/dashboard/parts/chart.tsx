@@ -12,7 +12,7 @@ export interface Series {
   steps: readonly number[];
   /** One value per step. */
   values: readonly number[];
-  /** Whether this is the raw curve behind a smoothed one, which the legend and the readout omit. */
+  /** Whether this is the raw curve behind a smoothed one. The legend and the readout omit the raw curve. */
   isFaint?: boolean;
 }
 

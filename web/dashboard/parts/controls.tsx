@@ -1,4 +1,4 @@
-// An operator's buttons. Actions that cannot be undone ask for confirmation.
+// The operator's buttons. Actions that cannot be undone ask for confirmation.
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { operate, type OperatorRequest } from '../connection.js';

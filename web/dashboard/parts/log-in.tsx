@@ -56,7 +56,7 @@ function TokenForm({ onCancel }: { onCancel?: () => void }) {
   );
 }
 
-/** Shown instead of the run to users who may not read it. */
+/** Page shown instead of the run to users who may not view the run. */
 export function LogInPage() {
   const { hasTokens } = session.value!;
   return (
@@ -70,15 +70,15 @@ export function LogInPage() {
         </>
       ) : (
         <p>
-          The coordinator has no tokens, so this run can be seen on its own machine only, at 127.0.0.1. To allow access
-          from elsewhere, start the coordinator with LOCKSTEP_TOKEN or --token-file.
+          The coordinator has no tokens, so this run can be viewed only on the coordinator's machine, at 127.0.0.1. To
+          allow access from other machines, start the coordinator with LOCKSTEP_TOKEN or --token-file.
         </p>
       )}
     </main>
   );
 }
 
-/** Shown over the run to users who may read it without a token. */
+/** Dialog shown over the run, for users who may view the run without a token but need one to operate it. */
 export function LogInDialog() {
   return (
     <Modal title="log-in-title" isOpen={isOpen.value} onClose={() => (isOpen.value = false)}>

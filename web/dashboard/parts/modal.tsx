@@ -1,7 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 
-/** A modal dialog. @param title the id of its heading */
+/** A modal dialog. @param title ID of the dialog's heading element */
 export function Modal(props: { title: string; isOpen: boolean; onClose: () => void; children: ComponentChildren }) {
   const { title, isOpen, onClose, children } = props;
   const dialog = useRef<HTMLDialogElement>(null);

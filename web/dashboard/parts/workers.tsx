@@ -1,5 +1,5 @@
 // The table of workers: connected workers first, then lost ones. On narrow screens, each row is a card. ARIA roles are
-// explicit, because a table loses them when CSS changes its layout.
+// explicit, because a table loses its implicit roles when CSS changes its layout.
 import type { TimeShares, WorkerStatus } from '../../../shared/monitoring/run-status.js';
 import { ending, live, session } from '../store.js';
 import { duration, describeLoss, percent, perSecond, sliceRanges, wholeNumber } from '../wording.js';

@@ -1,7 +1,7 @@
 // Explains why TensorFlow cannot be loaded and how to fix it, from the loader's error message. Pure.
 import type { TensorFlowFlavor } from './install-folder.js';
 
-/** Reasons that load.ts reports. */
+/** Reasons that load.ts itself reports. Any other reason is an error message from Node or the dynamic linker. */
 export const notInstalled = 'not installed';
 export const withoutBinding = 'its native binding is missing (the install script of the package failed or was not run)';
 
@@ -14,7 +14,7 @@ export interface LoadFailure {
   /** Error message from load.ts, Node or the dynamic linker. */
   reason: string;
   flavor: TensorFlowFlavor;
-  /** Whether `lockstep setup-tensorflow` installed it. */
+  /** Whether `lockstep setup-tensorflow` created this installation. */
   isOwnInstallation: boolean;
 }
 

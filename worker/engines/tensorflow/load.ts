@@ -59,8 +59,9 @@ let loaded: TensorFlowRuntime | null = null;
 
 /**
  * Loads TensorFlow once per process. Tries the GPU and the CPU installation of `lockstep setup-tensorflow`, then the
- * packages that npm installed alongside this one. Throws TensorFlowNotLoaded (`no-engine`) if none can be loaded.
- * @param threads number of compute threads; throws `bad-option` if TensorFlow was loaded with a different number
+ * packages that npm installed alongside this one. Throws TensorFlowNotLoaded (`no-engine`) if none can be loaded, and
+ * `bad-option` if TensorFlow has been loaded with a different number of threads.
+ * @param threads number of compute threads
  */
 export function loadTensorFlow(threads: number, environment: NodeJS.ProcessEnv = process.env): TensorFlowRuntime {
   if (loaded !== null) {
@@ -101,7 +102,10 @@ function candidatesIn(environment: NodeJS.ProcessEnv): Candidate[] {
   return [...ownInstallations, ...installedByNpm];
 }
 
-/** Returns the packages that are installed with their native binding, in the order of loading. Does not load them. */
+/**
+ * Returns the packages that are installed with their native binding, in the order in which loadTensorFlow tries them.
+ * Does not load them.
+ */
 export function installedPackages(environment: NodeJS.ProcessEnv = process.env): string[] {
   return candidatesIn(environment)
     .filter(({ packageName, resolveFrom }) => {

@@ -9,7 +9,7 @@ const variable = 'GLIBC_TUNABLES';
 const tunables = {
   /** Use huge pages if the kernel lets programs choose. */
   'glibc.malloc.hugetlb': '1',
-  /** The maximum that glibc allows. Smaller buffers are allocated on the heap and reused. */
+  /** The maximum that glibc allows. Buffers below this size are allocated on the heap and reused. */
   'glibc.malloc.mmap_threshold': String(32 * 1024 ** 2),
   'glibc.malloc.trim_threshold': String(4_000_000_000),
   'glibc.malloc.top_pad': String(64 * 1024 ** 2),

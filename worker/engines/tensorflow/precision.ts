@@ -16,12 +16,18 @@ export interface Processor {
   instructionSets: readonly string[];
 }
 
-/** Returns whether bfloat16 is faster than float32. With AVX512_BF16 on Intel CPUs, it takes 1.6 times as long. */
+/**
+ * Returns whether bfloat16 is faster than float32. On Intel CPUs, bfloat16 computed with AVX512_BF16 takes 1.6 times as
+ * long as float32.
+ */
 export function hasFastBfloat16({ vendor, instructionSets: sets }: Processor): boolean {
   return sets.includes('amx_bf16') || (vendor === 'AuthenticAMD' && sets.includes('avx512_bf16'));
 }
 
-/** Chooses the units. GPUs have units for both 16-bit types. On CPUs, TensorFlow has no vector kernels for float16. */
+/**
+ * Chooses the compute units for a precision. GPUs have units for both 16-bit types. On CPUs, TensorFlow has no vector
+ * kernels for float16.
+ */
 export function computeUnitsOf(
   precision: Precision,
   isGpu: boolean,
@@ -42,9 +48,9 @@ export function precisionPasses(precision: Precision, units: ComputeUnits): Grap
 }
 
 /**
- * Returns the factor for the loss in the backward pass. bfloat16 has the range of float32, but positive float16 values
- * range only from 6e-8 to 65504. The gradient of an image's loss is at most 1 at each logit, and pooling divides it by
- * the number of pixels.
+ * Returns the factor by which the loss is multiplied before the backward pass, so that small gradients do not
+ * underflow. bfloat16 has the range of float32, but positive float16 values range only from 6e-8 to 65504. The gradient
+ * of an image's loss is at most 1 at each logit, and pooling divides it by the number of pixels.
  */
 export function lossScaleOf(precision: Precision): number {
   return precision === 'float16' ? 1024 : 1;

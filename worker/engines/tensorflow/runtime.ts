@@ -69,7 +69,7 @@ export interface NativeBackend {
 export type ProtobufMessage = { [setter: string]: (...values: never[]) => unknown } & { serializeBinary(): Uint8Array };
 type MessageClass = new () => ProtobufMessage;
 
-/** The messages of a SavedModel, which tfjs-node contains in order to read them. */
+/** Protobuf message classes of the SavedModel format. tfjs-node includes them because it reads SavedModels. */
 export interface TensorFlowMessages {
   SavedModel: MessageClass;
   MetaGraphDef: MessageClass & { MetaInfoDef: MessageClass };
@@ -121,8 +121,9 @@ export function runOperation(
 }
 
 /**
- * Creates a uint8 tensor. tfjs has no such type and treats the tensor as int32, so only runOperation can use it,
- * starting with a Cast. The tensor shares the memory of the array: do not change the array while the tensor exists.
+ * Creates a uint8 tensor. tfjs has no such type and treats the tensor as int32, so pass it only to runOperation, with a
+ * Cast as the first operation. The tensor shares the memory of the array: do not change the array while the tensor
+ * exists.
  */
 export function bytesTensor(backend: NativeBackend, bytes: Uint8Array, shape: readonly number[]): tfjs.Tensor {
   const id = backend.binding.createTensor(shape, dataTypes.uint8, bytes);

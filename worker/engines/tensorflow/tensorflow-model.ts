@@ -122,7 +122,7 @@ export class TensorFlowModel implements EngineModel {
 
   /**
    * Augments the images, runs the network and reads the results.
-   * @param readVectors reads the results other than loss and accuracy
+   * @param readVectors reads the results other than lossSum and correctCount
    */
   #compute<Tensors extends SumTensors, Vectors>(
     batch: ImageBatch,

@@ -1,4 +1,4 @@
-// One thread's share of a model's work. Each thread derives the same plan and the same passes independently.
+// Runs one thread's share of a model's work. Each thread derives the same plan and the same passes independently.
 import type { ModelLayout } from '../../../shared/network/layout.js';
 import { instantiateKernels, type Kernels } from './kernels.js';
 import { planFixed, type FixedPlan } from './memory/fixed-plan.js';
@@ -13,9 +13,9 @@ export interface RunnerOptions extends PassOptions {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
   layout: ModelLayout;
-  /** Index of the thread. */
+  /** Zero-based index of the runner's thread. */
   thread: number;
-  /** Number of threads. */
+  /** Number of threads that share the model's work. */
   threads: number;
 }
 
@@ -43,7 +43,7 @@ export class StepRunner {
     return this.#tensors;
   }
 
-  /** Switches to another tensor plan. The memory must be large enough for it, and the planned region must be zeroed. */
+  /** Switches to another tensor plan. The memory must be large enough, and zero from tensors.begin to tensors.end. */
   setTensors(tensors: TensorPlan): void {
     this.#tensors = tensors;
     this.#passes.clear();

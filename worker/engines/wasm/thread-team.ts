@@ -23,7 +23,7 @@ const arrived = 16; // each frequently written word has its own cache line
 const barrierNumber = 32;
 const failed = 48;
 
-/** Number of times a thread checks a word before it sleeps; takes about 50 microseconds. */
+/** Number of times that a thread checks a word before it sleeps. All checks together take about 50 microseconds. */
 const spins = 10_000;
 const sleepMs = 1000;
 
@@ -76,8 +76,8 @@ export class ThreadTeam {
   }
 
   /**
-   * Waits until the word differs from `value`. Rechecks the word after each wake-up, because a wake-up can be late: if a
-   * thread is preempted between changing the word and notifying, it wakes threads that wait for the next change.
+   * Waits until the word differs from `value`. Rechecks the word after each wake-up, because a wake-up can be late: a
+   * thread that is preempted between changing the word and notifying wakes threads that wait for the next change.
    */
   #waitWhile(word: number, value: number): void {
     for (let spin = 0; spin < spins; spin++) {

@@ -13,7 +13,10 @@ import { passesVersion } from './passes/pass.js';
 import type { RunnerOptions } from './step-runner.js';
 import { createModelMemory, hasPixelMeans, WasmModel } from './wasm-model.js';
 
-/** Waits until a thread has started. It cannot report failures later, because a running job blocks this thread. */
+/**
+ * Waits until a thread has started. Throws if the thread fails to start. Later failures cannot arrive as events while a
+ * job runs, because the job blocks the main thread.
+ */
 async function untilReady(worker: Worker): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     worker.once('message', () => resolve());

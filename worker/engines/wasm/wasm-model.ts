@@ -53,7 +53,8 @@ export function hasPixelMeans(preprocessing: Preprocessing): boolean {
  * stage subtracts per-pixel means.
  */
 function valueOfByte(preprocessing: Preprocessing, color: number, byte: number): number {
-  // Computed in float64 and rounded once, when stored. Changing this would change the weights of existing runs.
+  // The imagenet values are computed in float64 and rounded once, when stored: another rounding would change the
+  // weights of existing runs.
   if (preprocessing === 'imagenet') return (byte - [red, green, blue][color]) / 255;
   if (hasPixelMeans(preprocessing)) return byte;
   const { subtract, divide } = preprocessing;
@@ -82,7 +83,7 @@ export class WasmModel implements EngineModel {
     this.#writeTables(preprocessing);
   }
 
-  /** Size of the model's memory in bytes. It grows only for a slice that is larger than all previous ones. */
+  /** Size of the model's memory in bytes. It grows only when more images are processed at once than ever before. */
   get memoryBytes(): number {
     return this.#memory.buffer.byteLength;
   }

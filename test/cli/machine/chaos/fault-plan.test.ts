@@ -19,7 +19,7 @@ function countBy(faults: readonly PlannedFault[], keyOf: (planned: PlannedFault)
 }
 
 describe('planFaults', () => {
-  it('depends on the seed only', () => {
+  it('returns the same plan for the same options, and another plan for another seed', () => {
     expect(planFaults(options)).toEqual(plan);
     expect(planFaults({ ...options, seed: 1 })).not.toEqual(plan);
   });

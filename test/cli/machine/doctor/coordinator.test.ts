@@ -131,6 +131,6 @@ describe('checkCoordinator, without a coordinator at the URL,', () => {
   it('reports an unknown host name', async () => {
     // The .invalid top-level domain never resolves (RFC 2606).
     const found = await check('ws://lockstep.invalid:7350');
-    expect(found['connection']).toBe('problem there is no host named lockstep.invalid');
+    expect(found['connection']).toBe('problem cannot resolve the host name lockstep.invalid');
   });
 });

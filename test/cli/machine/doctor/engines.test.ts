@@ -87,7 +87,7 @@ describe('checkTensorFlow', () => {
     expect(remedy).toBe('lockstep setup-tensorflow --cpu --force');
   });
 
-  it('reports a crash by an unsupported CPU instruction, or with the last line of the log', () => {
+  it('explains a crash caused by an unsupported CPU instruction, and quotes the last line of the log for any other crash', () => {
     expect(checkTensorFlow(crashed('signal SIGILL'), false)).toMatchObject({
       says: 'this CPU lacks instructions that TensorFlow was built with',
       remedy: 'use --engine wasm',

@@ -124,7 +124,7 @@ describe('lockstep plot', () => {
       const numbers = rows.map((row) => row.split(/\s*[\t\n]\s*/).filter((cell) => cell !== ''));
       // The losses are means over the last twentieth of the run, 10 steps, at the mean step 195.5: 2 - 1.4 × 195.5/200
       // = 0.63150 and 2 - 195.5/200 = 1.0225. Every other step is 100 images/s slower, so the median speed is halfway
-      // between.
+      // between the two speeds.
       expect(numbers).toEqual([
         ['first', '200', '0.6315', '1.5000', '50.00%', '50.00% in epoch 4', '43.21%', '450'],
         ['<second>', '200 so far', '1.0225', '1.5000', '50.00%', '50.00% in epoch 4', '–', '250'],

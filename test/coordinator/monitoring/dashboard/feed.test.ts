@@ -103,7 +103,7 @@ describe('a feed', () => {
       feed.add(stepLine(step));
       clock.advance(1);
     }
-    // The first update follows immediately or soon after, then one every 250 ms.
+    // The first update is sent within 250 ms, and then one every 250 ms.
     expect(page.received.length).toBeGreaterThanOrEqual(4);
     expect(page.received.length).toBeLessThanOrEqual(5);
     const sent = page.received.flatMap((message) => (message.type === 'update' ? message.steps : []));

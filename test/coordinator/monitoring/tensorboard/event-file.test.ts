@@ -27,7 +27,9 @@ it('a file holds the version, the session start and the added events, each frame
     const record = bytes.subarray(offset + 12, offset + 12 + lengths.at(-1)!);
     expect(bytes.subarray(offset, offset + 16 + record.length)).toEqual(frameRecord(record));
   }
-  // Bytes in a scalar event: key and time 9, key and step 2, keys and lengths 2 + 2, tag and value 11.
+  // Every event has a time of 9 bytes, including its key. The file version adds 15 bytes. The other two events add a
+  // step of 2 bytes, followed by 4 bytes in the session start, and in the scalar event by 2 + 2 bytes for the keys and
+  // lengths of the summary and its value, and 11 bytes for the tag and the scalar.
   expect(lengths).toEqual([24, 9 + 2 + 4, 9 + 2 + 2 + 2 + 11]);
 });
 

@@ -7,7 +7,7 @@ import { layoutModel } from '../../../../shared/network/layout.js';
 const layout = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 });
 const { conv } = layout.stem;
 
-/** Returns the index in the trainable vector of a weight in the stem kernel, which has shape [3, 3, 3, 4]. */
+/** Returns the index of a stem-kernel weight in the vector of trainable weights. The kernel's shape is [3, 3, 3, 4]. */
 function indexOf(row: number, column: number, channel: number, filter: number): number {
   return conv.kernel.offset + ((row * 3 + column) * 3 + channel) * 4 + filter;
 }

@@ -140,7 +140,7 @@ describe('TensorBoard', () => {
       for (let step = first; step <= last; step++) events.publish({ type: 'step', step, epoch: 1, loss, ...rest });
       await log.close();
     }
-    // The last checkpoint was at step 6.
+    // The interrupted run made 10 steps, and its last checkpoint was at step 6.
     await runSteps(1, 10, 1);
     await runSteps(7, 8, 2);
     expect(await readdir(path.join(folder, 'train'))).toHaveLength(2);

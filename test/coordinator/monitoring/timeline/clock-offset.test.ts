@@ -4,7 +4,7 @@ import { clockReply, clockQuery, readClockReply } from '../../../../shared/proto
 import { KeyedRandom } from '../../../../shared/random.js';
 import { FakeClock } from '../../../support/fake-clock.js';
 
-/** Adds a sample of a clock that is ahead by `skewMs`, with these delays of the query and the reply. */
+/** Adds a sample of a clock that is `skewMs` ahead: the query takes `thereMs`, and the reply takes `backMs`. */
 function sample(offset: ClockOffset, clock: FakeClock, skewMs: number, thereMs: number, backMs: number): void {
   const query = clockQuery(clock.now());
   clock.advance(thereMs);

@@ -8,7 +8,7 @@ describe('the steps of a timeline', () => {
     ['of a run that is just long enough', 0, 30, { from: 10, to: 30 }],
     ['of a shorter run', 0, 25, { from: 5, to: 25 }],
     ['of a very short run', 0, 3, { from: 1, to: 3 }],
-  ])('%s', (_, made, total, expected) => {
+  ])('%s (%i of %i steps made) are %j', (_, made, total, expected) => {
     expect(windowOf(undefined, made, total)).toEqual(expected);
   });
 

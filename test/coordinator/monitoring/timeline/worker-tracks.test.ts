@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { WorkerTracks } from '../../../../coordinator/monitoring/timeline/worker-tracks.js';
 import type { TimingMessage } from '../../../../shared/protocol/messages.js';
 
-/** The worker's clock is a week ahead. By the coordinator's clock, it computes two slices from 10 to 60 ms. */
+/** The worker's clock is a week ahead. By the coordinator's clock, the worker is busy from 10 to 60 ms. */
 const skewMs = 604_800_000;
 const at = (ms: number) => ms + skewMs;
 const timing: TimingMessage = {

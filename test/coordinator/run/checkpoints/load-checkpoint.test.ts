@@ -176,7 +176,7 @@ describe('a damaged checkpoint is refused with the file, the damage and the last
   });
 });
 
-describe('a checkpoint of another model is refused', () => {
+describe('a checkpoint is refused', () => {
   async function ofDepth14(): Promise<string> {
     const other = layoutModel(resolveConfig({ ...config, depth: 14 }));
     const state = {

@@ -27,16 +27,16 @@ const small: ConfigInput = { learningRate: 0.001, learningRateBoundaries: [5] };
 const small8: ConfigInput = { ...small, depth: 8 };
 
 /**
- * A recipe with the option under test, and the changes that disable the option; without it the run must deviate from
- * Keras.
+ * A recipe with the option under test, and the changes that disable the option. With these changes, the run must
+ * deviate from Keras.
  */
 interface RecipeCase {
   recipe: ConfigInput;
   without?: ConfigInput;
 }
 
-// Options with little effect in ten small steps get unrealistically large values, because the test compares the
-// arithmetic.
+// Options that have little effect in ten small steps get unrealistically large values, because the test is about their
+// arithmetic, not their benefit.
 const cases: Record<string, RecipeCase> = {
   'the tutorial, ResNet-20': { recipe: { ...small, depth: 20 } },
   'ResNet-32': { recipe: { ...small, learningRate: 0.0003, depth: 32 } },
@@ -60,7 +60,8 @@ const cases: Record<string, RecipeCase> = {
   },
 };
 
-// At the tutorial's learning rate, the reference is the distance between Keras in float32 and Keras in float64.
+// At the tutorial's learning rate, Lockstep's distance from Keras in float64 is compared with the distance between
+// Keras in float32 and Keras in float64.
 const tutorialRate: ConfigInput = { learningRate: 0.1, learningRateBoundaries: [5] };
 const goldenCases = new Map<string, GoldenCase>([
   ...Object.entries(cases).map(([name, { recipe }]) => [name, { recipe, precision: 'float32' }] as const),
@@ -102,10 +103,10 @@ describe('a run with one slice, compared with Keras,', () => {
   // At the tutorial's learning rate, the first steps are chaotic: differences grow about tenfold in two steps. After 10
   // steps, any two float32 runs have diverged by a third of the distance covered. Lockstep can therefore only be
   // expected to stay as close to Keras in float64 as Keras in float32 does. Rounding may switch the first ReLU one step
-  // earlier in one of the two runs, depending on the processor, which puts its divergence one step ahead. So the distance
-  // after the first step is compared with what rounding can change in a gradient, and later ones with twice the distance
-  // of Keras one step later. Measured on an AMD EPYC: 1.4e-3 of a step's length; then 0.9 to 1.2 of Keras's distance
-  // one step later.
+  // earlier in one of the two float32 runs, depending on the processor, which puts its divergence one step ahead. So
+  // the distance after the first step is compared with what rounding can change in a gradient, and each later distance
+  // with twice the distance of Keras in float32 one step later. Measured on an AMD EPYC: 1.4e-3 of a step's length
+  // after the first step; then 0.9 to 1.2 times the distance of Keras in float32 one step later.
   it("is as close to the float64 run as Keras's float32 run, at the tutorial's rate", async () => {
     const exact = keras.trajectories.get('at 0.1, float64')!;
     const float32 = keras.trajectories.get('at 0.1, float32')!;
@@ -130,12 +131,12 @@ describe('a run with one slice, compared with Keras,', () => {
 });
 
 // Rounding to float32 alone changes a gradient of these networks by 1e-3 to 5e-3 of its length: a rounding error of
-// 1e-7 switches a few of the millions of ReLUs, each of which switches a whole term, and the effect accumulates over
-// layers and steps. At these small learning rates it accumulates slowly, so that any wrong term stands out. The
-// tolerances are two to five times the measured deviations. With 8 layers, these are 1.5e-5 for the loss, 1.4e-2 for an
-// array's movement and 4.5e-5 for moving statistics; with 20 and 32 layers, they are 6e-5, 4.5e-2 and 2.4e-4. For
-// convolution biases, it is 6e-8. Without the option under test, the movement deviates by 0.12 or more, in most cases
-// by 0.4.
+// 1e-7 switches a few of the millions of ReLUs, each of which adds or removes a whole term, and the effect accumulates
+// over layers and steps. At these small learning rates it accumulates slowly, so that any wrong term stands out. The
+// tolerances are two to five times the measured deviations. With 8 layers, these are 1.5e-5 of the loss, 1.4e-2 of the
+// distance that an array has moved since the start and 4.5e-5 of moving statistics; with 20 and 32 layers, they are
+// 6e-5, 4.5e-2 and 2.4e-4. Convolution biases have an absolute tolerance, and the measured distance is 6e-8. Without
+// the option under test, the movement deviates by 0.12 or more, in most cases by 0.4.
 const tolerances = {
   shallow: { loss: 5e-5, movement: 0.05, statistics: 2e-4 },
   deep: { loss: 2e-4, movement: 0.1, statistics: 5e-4 },

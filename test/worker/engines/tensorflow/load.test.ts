@@ -23,7 +23,7 @@ describe('loading TensorFlow', () => {
   });
   afterEach(() => rmSync(home, { recursive: true }));
 
-  /** Installs a package as npm does, but with this content in place of its native binding. */
+  /** Installs a package as npm does, with `binding` as the content of its native binding, or without one if null. */
   function installPackage(flavor: 'gpu' | 'cpu', name: string, binding: string | null): void {
     const folder = join(installFolder(home, flavor), 'node_modules', '@tensorflow', name);
     mkdirSync(join(folder, 'lib', 'napi-v8'), { recursive: true });

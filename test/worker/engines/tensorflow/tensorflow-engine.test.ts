@@ -1,4 +1,4 @@
-// The tensorflow engine compared with a float64 reference, and its own results with each other.
+// Compares the tensorflow engine with a float64 reference, and its results with one another.
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import { arrayOf, layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/network/layout.js';
@@ -98,9 +98,9 @@ describe('the tensorflow engine', () => {
           for (let i = 0; i < array.size; i++) moved[array.offset + i] += step * direction[i];
           return naiveForward(layout, moved, null, input, labels).lossSum;
         };
-        // The step is so short that it rarely switches a ReLU, and in float64 the difference still has 8 digits. The
-        // remaining error is due to the engine's float32: 7 digits, minus one or two for sums over thousands of values.
-        // The measured error is at most 1.3e-6.
+        // The step is so short that it rarely switches a ReLU, and the difference of the float64 losses still has 8
+        // significant digits. The remaining error is due to the engine's float32: 7 digits, minus one or two for sums
+        // over thousands of values. The measured error is at most 1.3e-6.
         const step = 1e-7;
         const expected = (lossAt(step) - lossAt(-step)) / (2 * step);
         const actual = direction.reduce((sum, sign, i) => sum + sign * gradientSum[array.offset + i], 0);

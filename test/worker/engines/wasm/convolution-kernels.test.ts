@@ -35,7 +35,7 @@ function layerOf(
   return layer;
 }
 
-/** Sums a function of the values over each channel. */
+/** Returns, for each channel, the sum of a function of its values. */
 function channelSums({ values, channels }: FeatureMaps, map: (value: number, index: number) => number): Float64Array {
   const sums = new Float64Array(channels);
   for (let i = 0; i < values.length; i++) sums[i % channels] += map(values[i], i);
@@ -196,7 +196,8 @@ describe.each([
       const target = memory.tensor(existing);
       for (let phase = 0; phase < stride * stride; phase++) {
         const [row, column] = [Math.floor(phase / stride), phase % stride];
-        // Tap t connects an input pixel with output pixel (phase - t) / stride, if that is an integer.
+        // Along each axis, tap t connects input pixel stride × i + phase to output pixel i + (phase - t) / stride, if
+        // that is an integer.
         const phaseTaps = taps
           .map((tap) => ({ y: (row - tap.row) / stride, x: (column - tap.column) / stride, element: tap.element }))
           .filter(({ y, x }) => Number.isInteger(y) && Number.isInteger(x));

@@ -76,12 +76,12 @@ test('a slice does not depend on larger or smaller slices before it', async () =
   model.dispose();
 });
 
-test('an evaluation does not depend on how many images it computes at a time', async () => {
+test('the result of an evaluation does not depend on how many images are processed at a time', async () => {
   const layout = layoutOf();
   const batch = randomBatch(37);
   const model = await engine.createModel(layout, 'imagenet');
   model.setWeights(randomWeights(layout), randomMovingStatistics(layout));
-  const whole = await model.evaluate(batch); // 32 images, then 5
+  const whole = await model.evaluate(batch); // processes 32 images, then 5
   let lossSum = 0;
   let correctCount = 0;
   const logits: number[] = [];

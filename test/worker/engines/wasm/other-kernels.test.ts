@@ -157,7 +157,7 @@ test('the identity shortcut copies every second pixel to the middle channels, an
     const [c, x, y, image] = [i % 24, Math.floor(i / 24) % 8, Math.floor(i / 192) % 8, Math.floor(i / 1536)];
     expect(narrowed[i]).toBe(c >= 6 && c < 18 ? at(image, 2 * y, 2 * x, c - 6) : 0);
   }
-  // Copying to the output and adding back doubles each copied value.
+  // Adding the output back to a copy of the input doubles every value that was copied.
   const back = memory.tensor(input);
   memory.kernels.addWidened(target, back, 8, 24, 0, 3);
   const doubled = memory.readTensor(back, 3, 16, 12).values;

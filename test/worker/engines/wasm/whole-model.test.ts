@@ -13,7 +13,8 @@ afterAll(() => engine.close());
 
 /** Returns the largest error in any array of the gradient, relative to the array's largest value. */
 function maxArrayError(layout: ModelLayout, actual: Float32Array, expected: Float64Array): number {
-  // Batch norm cancels the other biases: the engine's gradient is 0, and the reference's consists of rounding errors.
+  // Biases that batch norm cancels are not compared: their gradient is 0 in the engine, and consists of rounding errors
+  // in the reference.
   const arrays = layout.trainable.filter(({ name }) => !name.endsWith('bias') || /projection|dense/.test(name));
   const errors = arrays.map((array) =>
     maxError(arrayOf(actual, array), expected.subarray(array.offset, array.offset + array.size)),

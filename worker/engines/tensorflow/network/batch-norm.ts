@@ -1,5 +1,5 @@
-// Batch norm as a single TensorFlow operation each for the forward and the backward pass. tfjs uses many operations,
-// which take twice as long.
+// Batch norm with one TensorFlow operation for the forward pass and one for the backward pass. tfjs uses many
+// operations, which together take twice as long.
 import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
 import { withGradient } from './differentiable.js';
 import { runOperation, type TensorFlowRuntime } from '../runtime.js';

@@ -81,7 +81,7 @@ export function crossEntropySum(
   });
 }
 
-/** The loss of each image, and the gradient of the summed loss with respect to the logits. */
+/** Losses that add up to the loss of the batch, and the gradient of their sum with respect to the logits. */
 type LossesAndGradient = [losses: Tensor, gradient: Tensor2D];
 
 function crossEntropyOfLabels({ backend }: TensorFlowRuntime, logits: Tensor2D, labels: Tensor1D): LossesAndGradient {
@@ -94,7 +94,7 @@ function crossEntropyOfTargets({ backend }: TensorFlowRuntime, logits: Tensor2D,
   return runOperation(backend, 'SoftmaxCrossEntropyWithLogits', float32, [logits, targets], 2) as LossesAndGradient;
 }
 
-/** Uses operations that are deterministic on GPUs. Returns the losses per image and class. */
+/** Uses only operations that are deterministic on GPUs. Returns one loss per image and class instead of per image. */
 function deterministicCrossEntropy(
   { tf, backend }: TensorFlowRuntime,
   logits: Tensor2D,

@@ -6,7 +6,7 @@ import { imageChannels } from '../../../../shared/network/layout.js';
 import { runOperation, type TensorFlowRuntime } from '../runtime.js';
 
 /**
- * Computes the network's input, with the channels in the order blue, green, red, from bytes.
+ * Returns the network's input, computed from bytes, with the channels in the order blue, green, red.
  * @param images uint8, [images, row, column, channel], channels red, green, blue
  */
 export function preprocess({ tf, backend }: TensorFlowRuntime, images: Tensor, preprocessing: Preprocessing): Tensor4D {
@@ -22,6 +22,7 @@ export function preprocess({ tf, backend }: TensorFlowRuntime, images: Tensor, p
     ? tf.scalar(divide[0])
     : tf.tensor1d(divide.toReversed());
   const centered = tf.sub(tf.reverse(raw, 3), means);
-  // Not RealDiv: in a graph, TensorFlow replaces it with a multiplication by the reciprocal, which changes bits.
+  // DivNoNan instead of RealDiv: in a graph, TensorFlow replaces RealDiv with a multiplication by the reciprocal, which
+  // changes bits.
   return runOperation(backend, 'DivNoNan', { T: { type: 'float32' } }, [centered, divisor], 1)[0] as Tensor4D;
 }

@@ -91,7 +91,7 @@ export class ResNet {
     const tf = this.#tf;
     const { labelSmoothing, lossScale } = this.#options;
     const parameters = this.#split(weights, this.#layout.trainable);
-    // The loss function also computes these tensors. They must survive the cleanup that follows tfjs's gradient.
+    // The loss function also computes these tensors. They must survive tfjs's cleanup after the gradient.
     const statistics: ChannelStatistics[] = [];
     const correctCounts: Tensor[] = [];
     const lossOf = () => {
@@ -170,7 +170,7 @@ export class ResNet {
   }
 
   /**
-   * Takes every second row and column, and pads the channels with zeros: a quarter of the new channels on each side.
+   * Takes every second row and column, and pads the channels with zeros: a quarter of the output channels on each side.
    */
   #subsample(x: Tensor4D, channels: number): Tensor4D {
     // Average pooling with a window of one pixel. A strided slice would do the same, but tfjs has no gradient for it.

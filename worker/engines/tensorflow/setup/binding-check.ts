@@ -6,8 +6,8 @@ import type { SetupHost, Tool } from './setup-host.js';
 export type BindingCheck = { works: true; tensorFlow: string; usesGpu: boolean } | { works: false; reason: string };
 
 /**
- * Returns a command that computes a convolution with a known result: an 8×8 image of ones with 3 channels and a filter
- * of ones with 2 output channels. The sum of the output is 2904.
+ * Returns a command that computes a convolution with a known result: an 8×8 image of ones with 3 channels, and a 3×3
+ * filter of ones with 2 output channels. The sum of the output is 2904.
  */
 export function bindingCheckTool(packageName: string, folder: string): Tool {
   const script = `

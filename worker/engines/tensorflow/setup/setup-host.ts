@@ -37,7 +37,7 @@ export interface SetupHost {
   glibcVersion: string | undefined;
   isTerminal: boolean;
   run(tool: Tool, options?: ToolOptions): Promise<ToolResult>;
-  /** Returns the free bytes on the disk of a folder. The folder need not exist yet. */
+  /** Returns the number of free bytes on the disk that contains a folder. The folder need not exist yet. */
   freeBytes(folder: string): Promise<number>;
   exists(path: string): boolean;
 }

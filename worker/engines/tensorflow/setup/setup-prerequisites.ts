@@ -5,7 +5,10 @@ import type { SetupHost, Tool } from './setup-host.js';
 
 const gigabyte = 1e9;
 
-/** Required disk space: peak usage (unpacked wheels and the last download; measured: 1.7 and 9.0 GB) plus a margin. */
+/**
+ * Required disk space: peak usage (unpacked wheels and the last download; measured: 1.7 GB for CPUs, 9.0 GB for GPUs)
+ * plus a margin.
+ */
 const neededBytes: Record<TensorFlowFlavor, number> = { cpu: 2.5 * gigabyte, gpu: 11 * gigabyte };
 
 interface Prerequisite {

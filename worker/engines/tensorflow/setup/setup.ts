@@ -61,7 +61,7 @@ interface Step {
   run(): Promise<void>;
 }
 
-/** Returns `gpu` if the machine has an NVIDIA driver. */
+/** Returns `gpu` for a Linux x64 machine with an NVIDIA driver, and `cpu` for any other machine. */
 export async function detectFlavor(host: SetupHost): Promise<TensorFlowFlavor> {
   if (host.platform !== 'linux' || host.architecture !== 'x64') return 'cpu';
   if (host.exists('/proc/driver/nvidia/version')) return 'gpu';
@@ -132,7 +132,7 @@ export async function setUpTensorFlow(
     `TensorFlow ${installed.tensorFlow} is installed in ${folder} and works${onDevice(installed)} (${seconds(startedAt)}).`,
   );
   if (flavor === 'gpu' && !installed.usesGpu) {
-    print('It found no GPU and uses the CPU until nvidia-smi lists one (driver 525 or newer).');
+    print('TensorFlow found no GPU and uses the CPU until nvidia-smi lists one (driver 525 or newer).');
   }
 }
 
@@ -234,7 +234,7 @@ function stepsOf(flavor: TensorFlowFlavor, packages: readonly string[], context:
       run: () => keepLibraries(staging),
     },
     {
-      title: 'Checking it in a new process',
+      title: 'Checking the installation in a new process',
       shell: packages.map((name) => shellLine(bindingCheckTool(name, staging))),
       run: async () => {
         const check = await checkAll(packages, staging, host, logFile);
@@ -247,7 +247,7 @@ function stepsOf(flavor: TensorFlowFlavor, packages: readonly string[], context:
       },
     },
     {
-      title: `Moving it to ${folder}`,
+      title: `Moving the installation to ${folder}`,
       shell: [`mv -T ${staging} ${folder}`],
       run: () => moveIntoPlace(staging, folder),
     },
@@ -306,7 +306,7 @@ function bindingPath(packageName: string): string {
 
 /**
  * Deletes everything from the wheels except the libraries, their licenses, and the compiler that XLA calls on GPUs.
- * Keeps 0.9 of 1.3 GB, or 5.3 of 8.4 GB for GPUs.
+ * Keeps 0.9 of 1.3 GB, or 5.3 of 8.4 GB in a GPU installation.
  */
 async function keepLibraries(folder: string): Promise<void> {
   const python = join(folder, 'python');
@@ -345,7 +345,7 @@ async function moveIntoPlace(staging: string, folder: string): Promise<void> {
   await rm(old, { recursive: true, force: true });
 }
 
-/** Removes the folders of installations that were killed. The folder names end with process IDs. */
+/** Removes the folders of interrupted installations: those whose names end with the ID of a process that has ended. */
 async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await namesIn(dirname(folder))) {
     const suffix = name.startsWith(basename(folder)) ? name.slice(basename(folder).length) : '';

@@ -28,7 +28,10 @@ const lowerable: Readonly<Record<string, TypedTensors>> = {
   Slice: { inputs: [0], outputs: [0] },
 };
 
-/** Operations that are always lowered. Other operations in the table are lowered only if one of their inputs is. */
+/**
+ * Operations that are always lowered. Other operations in the table are lowered only if one of the inputs listed there
+ * already has the 16-bit type.
+ */
 const alwaysLowered = new Set(['Conv2D', 'Conv2DBackpropInput', 'Conv2DBackpropFilter']);
 
 /**

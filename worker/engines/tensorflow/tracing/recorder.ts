@@ -146,7 +146,7 @@ class Recorder {
     return recording as unknown as NativeBinding;
   }
 
-  /** Records as constants those tensors that the function uses but that are not among its inputs. */
+  /** Records as constants those tensors that the function uses but that are neither inputs nor recorded outputs. */
   #captureUnknown(tensors: readonly Tensor[], ids: readonly number[]): void {
     for (const [index, id] of ids.entries()) {
       if (this.#tensors.has(id)) continue;

@@ -11,7 +11,7 @@ export interface SavedGraph {
   bytes: Uint8Array;
   /** Names of the graph's inputs, for feeding them to TensorFlow. */
   inputNames: readonly string[];
-  /** Names of the graph's outputs, in the order of the graph's map of outputs. */
+  /** Names of the graph's output tensors, in the order of `graph.outputs`. */
   outputNames: readonly string[];
 }
 

@@ -31,7 +31,7 @@ export interface TracedFunction<Inputs extends readonly Tensor[], Outputs extend
  * The function may use every operation of this backend, including gradients, but must not read the values of tensors.
  * Values computed in JavaScript, and tensors that are not inputs, become constants. An output may be one of the inputs,
  * and two outputs may be the same tensor.
- * Throws TracingError, naming the operation if one cannot be recorded or loaded.
+ * Throws TracingError if an operation cannot be recorded or loaded; the message names the operation.
  * @param passes applied in order to the simplified graph
  */
 export function trace<Inputs extends readonly Tensor[], Outputs extends NamedTensors>(

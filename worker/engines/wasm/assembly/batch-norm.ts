@@ -61,8 +61,8 @@ function setForward(
  * Computes the forward coefficients and the reported statistics from partial sums.
  * @param partialSums the output of sumForStatistics for each part: two rows of one value per channel
  * @param elements number of values per channel
- * @param bias 0, or the convolution's bias. Batch norm cancels the bias, so the convolution omitted it; the reported
- *   mean includes it.
+ * @param bias 0, or the address of the convolution's bias. Batch norm cancels the bias, so the convolution omitted it;
+ *   the reported mean includes it.
  * @param statistics receives a row of means and a row of biased variances
  */
 export function batchStatistics(
@@ -102,7 +102,10 @@ export function batchStatistics(
   }
 }
 
-/** Computes the forward coefficients for an evaluation. Moving statistics do not cancel the bias. */
+/**
+ * Computes the forward coefficients for an evaluation from the moving statistics. The convolution omitted its bias, but
+ * the moving mean includes it, so the bias is subtracted from the mean.
+ */
 export function movingStatistics(
   channels: i32,
   gamma: usize,
@@ -129,7 +132,7 @@ export function movingStatistics(
   }
 }
 
-/** target = ReLU(source × scale + shift + shortcut). @param shortcut 0 or a tensor of the same shape */
+/** target = ReLU(source × scale + shift + shortcut). @param shortcut 0, or the address of a tensor of the same shape */
 export function normalize(
   source: usize,
   coefficients: usize,

@@ -7,7 +7,7 @@ import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
  * target[pixel] = bias + Σ over taps of weights[tap] × source[pixel + tap], where source[…] is the vector of all source
  * channels. Source and target may be strided: a forward pass with stride 2 reads every second pixel, and its input
  * gradient writes every second pixel, in four calls, one for each phase.
- * @param source address of tap offset 0 for image 0, pixel (0, 0)
+ * @param source address that a tap with offset 0 reads for pixel (0, 0) of image 0
  * @param taps byte offsets of the taps: tapCount values (i32)
  * @param depth number of source channels
  * @param bias 0, or the address of one value per output channel
@@ -60,7 +60,7 @@ export function convolve(
 /**
  * sums[tap] = Σ over images and pixels of source[pixel + tap] × gradient[pixel], for every pair of a source channel and
  * a gradient channel, in blocks of 4 source channels × 8 gradient channels (see filterSumAt).
- * @param source address of tap offset 0 for image 0, pixel (0, 0)
+ * @param source address that a tap with offset 0 reads for pixel (0, 0) of image 0
  * @param continues true to add to the existing sums, false to overwrite them
  */
 export function filterGradient(
@@ -173,7 +173,10 @@ export function filterGradientEnd(
   }
 }
 
-/** Computes the gradient of a bias without a subsequent batch norm: the gradient summed over images and pixels. */
+/**
+ * Computes the bias gradient of a convolution that is not followed by a batch norm: the gradient with respect to the
+ * convolution's output, summed over images and pixels.
+ */
 export function biasGradient(gradient: usize, sums: usize, channels: i32, size: i32, first: i32, count: i32): void {
   for (let channel = 0; channel < channels; channel += 4) {
     let sum = f32x4.splat(0);

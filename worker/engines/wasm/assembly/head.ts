@@ -81,7 +81,10 @@ export function classify(
   }
 }
 
-/** Backward pass of the pooling: spreads the gradient of each pooled value evenly over the pixels of its image. */
+/**
+ * Backward pass from the logits through the dense layer and the pooling: computes the gradient of each pooled value and
+ * spreads it evenly over the pixels of its image.
+ */
 export function spreadPoolGradient(
   logitGradients: usize,
   kernel: usize,

@@ -7,7 +7,7 @@ const planePixels: i32 = size * size;
 const recordBytes: i32 = 1 + 3 * planePixels;
 const cropMargin: i32 = 4;
 
-/** Maps a row or column to one in the image by reflection: -n becomes n, 31 + n becomes 31 - n, others stay the same. */
+/** Maps a row or column into the image by reflection: -n becomes n, 31 + n becomes 31 - n, others stay the same. */
 function reflectedIndex(index: i32): i32 {
   return size - 1 - abs(size - 1 - abs(index));
 }
@@ -67,7 +67,7 @@ export function fillImages(
 }
 
 /**
- * Replaces each value by (value - mean) / divisor, with a mean for each pixel. In this case fillImages has stored the
+ * Replaces each value by (value - mean) / divisor, with a mean for each pixel. Requires that fillImages has stored the
  * byte values unchanged.
  * @param means 32 × 32 × 4 float32, with the channels in the same order as in the target; the fourth channel is 0
  * @param divisors 4 float32, in the same order; the fourth is 1

@@ -1,5 +1,5 @@
-// Winograd's F(4×4, 3×3) for 3×3 layers with stride 1 and equally many input and output channels: forward pass, input
-// gradient and filter gradient. Tiles of 6×6 input pixels and 4×4 output pixels are transformed into 36 planes,
+// Winograd's F(4×4, 3×3) for 3×3 layers with stride 1 and the same number of input and output channels: forward pass,
+// input gradient and filter gradient. Tiles of 6×6 input pixels and 4×4 output pixels are transformed into 36 planes,
 // [tile][channel], a block of tiles at a time; in each plane the convolution is a matrix product. The distance between
 // the planes of a block, `planeBytes`, is a constant (2048 values and a gap), so the transforms can address all planes
 // with constant offsets.
@@ -118,7 +118,7 @@ export function winogradForward(
  * @param gradient gradient with respect to the convolution's output
  * @param shortcut 0, or a gradient with the shape of the target, which may be the target itself
  * @param normalized input of the batch norm
- * @param means means of the batch norm
+ * @param means address of the batch norm's means
  */
 export function winogradInputGradient(
   gradient: usize,

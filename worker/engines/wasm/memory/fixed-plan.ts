@@ -9,12 +9,15 @@ import {
 } from '../../../../shared/network/layout.js';
 import { Allocator, imagesPerBlock, pixelOffset, type ThreadMemory } from './tensor.js';
 
-/** Maximum number of tiles per slice. Threads share the tiles, so any threads beyond this number would be idle. */
+/**
+ * Maximum number of tiles in a pass over images. Threads share the tiles, so any threads beyond this number are idle in
+ * these passes.
+ */
 export const maxTiles = 8;
 /** Number of values in a plane: `planeValues` in assembly/winograd.ts. A plane holds at least 4 Winograd tiles. */
 const winogradPlaneValues = 2048;
 const winogradPlaneBytes = 4 * winogradPlaneValues + 64;
-/** Scratch memory of a thread: two sets of 36 planes, and 34 columns of 6 vectors for a transform. */
+/** Size of a thread's scratch memory: two sets of 36 planes, and 34 columns of 6 vectors for a transform. */
 const scratchBytes = 2 * 36 * winogradPlaneBytes + 34 * 6 * 16;
 /** Bytes reserved at the beginning of the memory for the control words that synchronize the threads. */
 export const controlBytes = 256;
@@ -37,15 +40,16 @@ interface Tap {
 
 export interface ConvPlan {
   layer: ConvLayer;
-  /** Number of channels of the input tensor: the layer's input channels, but 4 for the stem, which has 3. */
+  /** Number of channels of the input tensor: the layer's input channels; 4 for the stem, whose images have 3. */
   depth: number;
   /** Addresses of the transformed filters; null for a layer that is computed directly. */
   winograd: { forward: number; turned: number } | null;
   /** Forward taps; null for a layer that is computed with Winograd's algorithm. */
   forward: PackedTaps | null;
   /**
-   * Taps for the input gradient of a layer that is computed directly: one entry for stride 1, one per phase of the
-   * target for stride 2. Empty for the stem, whose input needs no gradient.
+   * Taps for the input gradient of a layer that is computed directly, with one entry per phase: the row and column of
+   * an input pixel modulo the stride. A 1×1 filter has only phase (0, 0), because it does not read the other pixels.
+   * Empty for Winograd layers, and for the stem, whose input needs no gradient.
    */
   inputGradient: readonly { row: number; column: number; taps: PackedTaps }[];
   kernel: number;
@@ -231,8 +235,8 @@ function isWinograd({ kernelSize, stride, inputChannels, outputChannels }: ConvL
 }
 
 /**
- * Returns the width of the SAME padding before the first row and column: 1 for 3×3 filters with stride 1; 0 for
- * stride 2, because image sizes are even.
+ * Returns the width of the SAME padding before the first row and column: 1 for 3×3 filters with stride 1; 0 for stride
+ * 2, because image sizes are even; and 0 for 1×1 filters.
  */
 function paddingBefore({ kernelSize, stride }: ConvLayer): number {
   return kernelSize === 3 && stride === 1 ? 1 : 0;

@@ -18,7 +18,10 @@ export class BatchNormPasses {
     this.#list = list;
   }
 
-  /** Adds the pass that computes a batch norm's coefficients from the partial sums of the latest pass over images. */
+  /**
+   * Adds the pass that computes a batch norm's coefficients: for training, from the partial sums of the latest pass
+   * over images; for evaluation, from the moving statistics.
+   */
   addStatistics({ group, conv, bn, convolved }: NormalizedLayer): void {
     const { kernels, fixed, imageCount, mode } = this.#step;
     const { channels, gamma, beta, coefficients, batchStatistics, movingStatistics } = bn;

@@ -166,7 +166,7 @@ export class ConvolutionPasses {
     return { ...work, run };
   }
 
-  /** Adds the pass that adds up the partial sums of a filter gradient. */
+  /** Adds the pass that computes a filter gradient from its partial sums. */
   addFilterGradientEnd(group: LayerGroup, plan: ConvPlan): void {
     const { kernels } = this.#step;
     const { layer, depth, kernelGradient, winograd } = plan;
@@ -186,7 +186,10 @@ export class ConvolutionPasses {
     }
   }
 
-  /** Adds the pass that computes the gradient of a bias without a subsequent batch norm, from the output gradient. */
+  /**
+   * Adds the pass that computes the bias gradient of a convolution that is not followed by a batch norm, from the
+   * gradient with respect to its output. Adds nothing if the convolution has no bias.
+   */
   addBiasGradient(group: LayerGroup, { biasGradient }: ConvPlan, { address, size, channels }: Tensor): void {
     if (!biasGradient) return;
     const { kernels, imageCount } = this.#step;

@@ -1,4 +1,4 @@
-// Passes that pack and transform the weights for the kernels. They run once for all slices computed with these weights.
+// Passes that pack and transform the weights for the kernels. They run once for each new set of weights.
 import type { Kernels } from '../kernels.js';
 import { convolutionsOf, type FixedPlan } from '../memory/fixed-plan.js';
 import type { Pass } from './pass.js';

@@ -3,7 +3,7 @@ import { each, range } from './expressions.mjs';
 
 /**
  * Generates code that multiplies values by weights and adds the products to 4 rows × `width` columns of accumulators.
- * 8 columns fill the vector registers (8 for accumulators, 2 for weights, 1 for a value).
+ * With 8 columns, 11 of the 16 vector registers of x86-64 are in use: 8 for accumulators, 2 for weights, 1 for a value.
  * @param values returns an expression that loads the value for a row
  * @param weights returns an expression that loads a vector of columns
  */
@@ -28,7 +28,7 @@ const rowAddresses = (first, step) =>
   `let at0 = ${first}, at1 = at0 + ${step}, at2 = at1 + ${step}, at3 = at2 + ${step};`;
 
 /**
- * Generates a loop over `depth` weights, eight per iteration. Depth is a multiple of 4, so the loop may end halfway
+ * Generates a loop over the depth, eight steps per iteration. The depth is a multiple of 4, so the loop may end halfway
  * through an iteration. The other break statements are never taken, because the rows are distinct: they only keep each
  * step in a separate basic block. In a single block, the compiler would move all loads to the front and spill the
  * values.

@@ -6,7 +6,7 @@ import { add, each, scaled, sub } from './expressions.mjs';
 /** Bytes from one of the 36 planes to the next: 2048 values and a cache line, so planes use different cache sets. */
 const planeBytes = 2048 * 4 + 64;
 
-/** Transform Bᵀ: six input values to six. */
+/** Transform Bᵀ, from six input values to six transformed values. */
 const inputLine = (load, store) => `
   ${each(6, (i) => `const d${i} = ${load(i)};`)}
   const c = ${sub('d4', 'd2')};
@@ -21,7 +21,7 @@ const inputLine = (load, store) => `
   ${store(4, sub('c', 'twice'))}
   ${store(5, sub(sub('d5', 'd3'), scaled(4, 'g')))}`;
 
-/** Transform A: four values of the output gradient to six. */
+/** Transform A, from four values of the output gradient to six transformed values. */
 const gradientLine = (load, store) => `
   ${each(4, (i) => `const y${i} = ${load(i)};`)}
   const even = ${add('y0', 'y2')};
@@ -35,7 +35,7 @@ const gradientLine = (load, store) => `
   ${store(4, sub('even2', 'odd2'))}
   ${store(5, 'y3')}`;
 
-/** Transform Aᵀ: six values of a product to four output values. */
+/** Transform Aᵀ, from six values of a product to four output values. */
 const outputLine = (load, store) => `
   ${each(6, (i) => `const m${i} = ${load(i)};`)}
   const p = ${add('m1', 'm2')};
@@ -47,7 +47,7 @@ const outputLine = (load, store) => `
   ${store(2, add('p', scaled(4, 'r')))}
   ${store(3, add(add('q', scaled(8, 's')), 'm5'))}`;
 
-/** Transform G: three weights to six. */
+/** Transform G, from three weights to six transformed weights. */
 const weightLine = (load, store) => `
   ${each(3, (i) => `const w${i} = ${load(i)};`)}
   const outer = ${add('w0', 'w2')};
@@ -59,7 +59,7 @@ const weightLine = (load, store) => `
   ${store(4, scaled('<f32>(1.0 / 24.0)', sub('outer2', scaled(2, 'w1'))))}
   ${store(5, 'w2')}`;
 
-/** Transform Gᵀ: six sums to the gradients of three weights. */
+/** Transform Gᵀ, from six sums to the gradients of three weights. */
 const weightGradientLine = (load, store) => `
   ${each(6, (i) => `const u${i} = ${load(i)};`)}
   const p = ${scaled('<f32>(1.0 / 6.0)', add('u1', 'u2'))};

@@ -26,7 +26,7 @@ class FakeHost implements SetupHost {
   isTerminal = false;
   free = 100e9;
   readonly calls: string[] = [];
-  /** Replies of programs, by a substring of the command. */
+  /** Replies of programs, keyed by a substring of the command line. */
   readonly replies = new Map<string, Reply>();
 
   async run(tool: Tool): Promise<ToolResult> {
