@@ -131,9 +131,9 @@ describe('lockstep', () => {
       runCli(['summary', inFolder('nowhere')], { LOCKSTEP_DEBUG: '1' }),
     ]);
     expect(plain.output).toBe(
-      `lockstep: there is no checkpoint at ${inFolder('nowhere')}: specify a checkpoint's directory or a run directory\n`,
+      `lockstep: no checkpoint found at ${inFolder('nowhere')}: specify a checkpoint's directory or a run directory\n`,
     );
-    expect(debug.output).toMatch(/^lockstep: there is no checkpoint[\s\S]*\n {4}at /);
+    expect(debug.output).toMatch(/^lockstep: no checkpoint found[\s\S]*\n {4}at /);
   });
 
   it('continues if the reader of its output closes the pipe', async () => {

@@ -47,7 +47,7 @@ describe('lockstep export', () => {
     expect(noOutput.status).toBe(2);
     expect(noOutput.output).toContain("required option '--out <PATH>' not specified");
     const noRun = await runCli(['export', inFolder('nothing'), '--to', 'onnx', '--out', inFolder('y.onnx')]);
-    expect(noRun.output).toContain(`there is no checkpoint at ${inFolder('nothing')}`);
+    expect(noRun.output).toContain(`no checkpoint found at ${inFolder('nothing')}`);
     expect(noRun.status).toBe(2);
   });
 });
