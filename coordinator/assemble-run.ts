@@ -64,6 +64,7 @@ export async function assembleRun(
     checkpoint !== undefined && !(await assertResumable({ ...planned, checkpoint }, setup, override));
   const events = new RunEventBus();
   const totals = new RunTotals(
+    config.fingerprint,
     checkpoint && { step: checkpoint.step, record: checkpoint.progress.totals, isOverridden },
   );
   // Subscribed first because other subscribers read the totals.

@@ -1,5 +1,6 @@
 // startEvaluation: evaluates a checkpoint with workers, without training, in the same way as a run does after an epoch.
 import { systemClock, type Clock } from '../shared/clock.js';
+import type { Config } from '../shared/config/config.js';
 import { resolveDataset, type Cifar10 } from '../shared/dataset/cifar10.js';
 import { recordBytes } from '../shared/dataset/image-batch.js';
 import { LockstepError } from '../shared/errors.js';
@@ -99,7 +100,7 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
       step: checkpoint.step,
       done,
       images,
-      workers: pool.workers.map(({ name, address, engine }) => ({ name, address, engine })),
+      workers: pool.workers.map(({ name, address, engineDescription: engine }) => ({ name, address, engine })),
     }),
     notReady: () => (pool.size === 0 ? 'no workers are connected' : undefined),
   });
@@ -115,8 +116,8 @@ async function planEvaluation(options: EvaluationOptions) {
   const { split = 'test' } = options;
   const checkpoint = await loadCheckpoint(options.checkpoint);
   const { augmentValidation = checkpoint.config.augmentValidation } = options;
-  // `exact` is off because the workers may use an engine other than the run's.
-  const config = { ...checkpoint.config, augmentValidation, exact: false };
+  // The engine may differ from the run's.
+  const config: Config = { ...checkpoint.config, augmentValidation, engine: 'auto', fingerprint: null, exact: false };
   const dataset = options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined));
   const { images: records, ...shards } = splitEvaluation(dataset, config, split);
   if (records.length === 0) throw noImages(checkpoint, split);
@@ -154,7 +155,7 @@ async function evaluate(
   waitTimeoutMs: number | undefined,
 ): Promise<EvaluationReport> {
   const { pool, signal } = session;
-  const totals = new RunTotals();
+  const totals = new RunTotals(null);
   events.on('event', (event) => totals.apply(event));
   session.announceWorkers();
   const quorum = new WorkerQuorum(pool, clock, waitTimeoutMs, {

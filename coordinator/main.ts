@@ -6,6 +6,7 @@ import type { LockstepError } from '../shared/errors.js';
 import type { RunStatus } from '../shared/monitoring/run-status.js';
 import { assembleRun, createQuorum, observed, openDashboard, openTimeline } from './assemble-run.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
+import { EngineSelection } from './engine/engine-selection.js';
 import { PrometheusMetrics } from './monitoring/prometheus.js';
 import { StatusReporter } from './monitoring/status-reporter.js';
 import type { TimelineOptions } from './monitoring/timeline/timeline-window.js';
@@ -113,8 +114,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const dataset = options.dataset ?? (await resolveDataset(planned.config.data ?? undefined));
   const run = await assembleRun(planned, options, dataset, directory, clock);
   const { setup, schedule, events } = run;
-  const fingerprint = run.totals.firstFingerprint;
-  const session = new CoordinatorSession(setup, access, events, clock, { kind: 'run', stopGraceMs, fingerprint });
+  const session = new CoordinatorSession(setup, access, events, clock, { kind: 'run', stopGraceMs });
   const { phases, quorum } = createQuorum(session, events, clock, options.waitTimeoutMs);
   const status = new StatusReporter({ ...run, id: session.id, pool: session.pool, quorum, clock }, events);
   const timeline = options.timeline && (await openTimeline(options.timeline, run, session));
@@ -132,11 +132,16 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await session.close();
     throw error;
   }
+  const engine = new EngineSelection(session.engine, session.pool, events, clock, async () => {
+    session.assignEngines();
+    await directory.writeConfig({ ...setup.config, fingerprint: session.engine.fingerprint });
+  });
   const training = new TrainingRun({
     ...run,
     pool: session.pool,
     dispatcher: new Dispatcher(session.pool, clock, setup.config.stragglerFactor, session.signal),
     quorum,
+    engine,
     phases,
     clock,
   });

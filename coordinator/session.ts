@@ -16,6 +16,7 @@ import { startServer, type CoordinatorServer, type ServedStatus } from './connec
 import type { ConnectionSettings, WorkerConnection } from './connections/worker-connection.js';
 import { WorkerPool } from './connections/worker-pool.js';
 import type { ShardStore } from './dataset/shard-store.js';
+import { RunEngine } from './engine/run-engine.js';
 import type { RunEventBus } from './run/run-event-bus.js';
 
 /**
@@ -37,16 +38,12 @@ export interface SessionOptions {
   kind: 'run' | 'evaluation';
   /** Time that workers have to finish the current step after stop() before they are disconnected. */
   stopGraceMs: number;
-  /**
-   * Fingerprint of a resumed run; undefined to use that of the session's first worker. An exact run refuses workers
-   * with a different fingerprint.
-   */
-  fingerprint?: string | undefined;
 }
 
 export class CoordinatorSession {
   readonly id = randomUUID();
   readonly pool = new WorkerPool();
+  readonly engine: RunEngine;
   readonly #setup: SessionSetup;
   readonly #access: AccessPolicy;
   readonly #events: RunEventBus;
@@ -54,7 +51,6 @@ export class CoordinatorSession {
   readonly #options: SessionOptions;
   readonly #connectionSettings: ConnectionSettings;
   readonly #abort = new AbortController();
-  #fingerprint: string | undefined;
   #server: CoordinatorServer | undefined;
   #isEnded = false;
   #endGrace: () => void = () => undefined;
@@ -66,7 +62,7 @@ export class CoordinatorSession {
     this.#events = events;
     this.#clock = clock;
     this.#options = options;
-    this.#fingerprint = options.fingerprint;
+    this.engine = new RunEngine(config);
     this.#connectionSettings = {
       shardRecords: store.records,
       imagesPerSlice: config.batchSize / config.slices,
@@ -170,18 +166,12 @@ export class CoordinatorSession {
   }
 
   #admit(joining: JoiningWorker): Refusal | undefined {
-    const { fingerprint } = joining.hello.engine;
+    const { engines } = joining.hello;
     if (this.#isEnded || this.signal.aborted) {
       return { code: 'finished', message: `the ${this.#options.kind} has ended` };
     }
-    if (this.#setup.config.exact && this.#fingerprint !== undefined && this.#fingerprint !== fingerprint) {
-      return {
-        code: 'fingerprint',
-        message:
-          `the run is exact and uses ${this.#fingerprint}, but this worker uses ${fingerprint}: use the same engine, ` +
-          'version and settings, or start the run without `exact`',
-      };
-    }
+    const refusal = this.engine.refusalOf(engines);
+    if (refusal !== undefined) return refusal;
     const worker = this.pool.connect(
       joining,
       this.#connectionSettings,
@@ -194,9 +184,28 @@ export class CoordinatorSession {
         }),
     );
     worker.send(this.#welcome(worker.id), ...this.#measuredPreprocessing());
-    this.#fingerprint ??= fingerprint;
+    // Different engines give almost the same results, so an evaluation uses the first one offered without measuring it.
+    if (this.#options.kind === 'evaluation' && this.engine.fingerprint === null) {
+      this.engine.choose(engines[0].fingerprint);
+    }
+    const engine = this.engine.engineFor(engines);
+    if (engine !== undefined) worker.useEngine(engine);
     this.pool.add(worker);
     return undefined;
+  }
+
+  /** Tells the connected workers which engine has been chosen, and dismisses those that may not stay without it. */
+  assignEngines(): void {
+    for (const worker of this.pool.workers) {
+      const refusal = this.engine.refusalOf(worker.offers);
+      const engine = this.engine.engineFor(worker.offers);
+      if (refusal !== undefined) {
+        worker.dismiss(refusal.code, refusal.message);
+      } else if (engine !== undefined) {
+        worker.useEngine(engine);
+        this.#announceEngine(worker);
+      }
+    }
   }
 
   #welcome(workerId: number): Welcome {
@@ -216,12 +225,20 @@ export class CoordinatorSession {
     return measuredArraysOf(this.#setup.store.preprocessing).map(({ values }) => littleEndianBytes(values));
   }
 
-  #announce({ id, name, address, engine }: WorkerConnection): void {
+  #announce(worker: WorkerConnection): void {
+    const { id, name, address, engineDescription } = worker;
     const workers = this.pool.size;
-    this.#events.publish({ type: 'worker-joined', id, name, address, ...engine, workers });
-    const first = this.#fingerprint;
-    if (first === undefined || first === engine.fingerprint) return;
-    this.#events.publish({ type: 'inexact', name, fingerprint: engine.fingerprint, first });
+    this.#events.publish({ type: 'worker-joined', id, name, address, ...engineDescription, workers });
+    this.#announceEngine(worker);
+  }
+
+  /** Publishes which engine a worker uses, once that is known. */
+  #announceEngine({ id, name, engine }: WorkerConnection): void {
+    if (engine === undefined) return;
+    this.#events.publish({ type: 'engine-assigned', id, name, ...engine });
+    const expected = this.engine.fingerprint;
+    if (expected === null || expected === engine.fingerprint) return;
+    this.#events.publish({ type: 'inexact', name, fingerprint: engine.fingerprint, expected });
   }
 
   #publishAccess(message: string): void {

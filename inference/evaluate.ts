@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { startEvaluation, type Evaluation, type EvaluationOptions } from '../coordinator/evaluation-run.js';
 import { evaluationShardImages } from '../coordinator/dataset/shard-store.js';
 import type { LocalWorkerOptions } from '../single-node/train.js';
+import type { EngineName } from '../shared/engine-names.js';
 import { planWorkers, startLocalWorkers, type ProcessEvents } from '../single-node/worker-processes.js';
 
 /**
@@ -12,7 +13,10 @@ import { planWorkers, startLocalWorkers, type ProcessEvents } from '../single-no
  * the CPU is at most one per evaluation shard of 250 images.
  */
 export interface EvaluateOptions
-  extends Omit<EvaluationOptions, 'host' | 'port' | 'token' | 'tokenFile' | 'waitTimeoutMs'>, LocalWorkerOptions {}
+  extends Omit<EvaluationOptions, 'host' | 'port' | 'token' | 'tokenFile' | 'waitTimeoutMs'>, LocalWorkerOptions {
+  /** Engine of the workers; `auto`, the default, is the first one that loads. */
+  engine?: EngineName | undefined;
+}
 
 export interface LocalEvaluation extends Evaluation {
   readonly processes: EventEmitter<ProcessEvents>;

@@ -4,7 +4,8 @@ import { identityAugmentations, recordBytes } from '../shared/dataset/image-batc
 import { classCount } from '../shared/network/layout.js';
 import { recordOf, type ImageFit } from './images/resize.js';
 import { loadTrainedModel } from './trained-model.js';
-import { openEngine, type EngineName } from '../worker/engines/registry.js';
+import type { EngineName } from '../shared/engine-names.js';
+import { openEngine } from '../worker/engines/registry.js';
 
 export interface PredictOptions {
   /** Path of a checkpoint, or of a run directory for its latest checkpoint. */
@@ -51,7 +52,7 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
     records.set(recordOf(image, fit), index * recordBytes);
     sizes.push({ width: image.width, height: image.height });
   }
-  const { engine } = await openEngine(engineName, { threads });
+  const engine = await openEngine(engineName, { threads });
   try {
     const engineModel = await engine.createModel(layout, preprocessing);
     engineModel.setWeights(weights, movingStatistics);

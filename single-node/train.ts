@@ -7,7 +7,7 @@ import { configInputOf, startCoordinator, type Coordinator, type CoordinatorOpti
 import { planRun } from '../coordinator/run/resume.js';
 import type { ServerTlsFiles } from '../coordinator/connections/server-tls.js';
 import type { EngineSettings } from '../worker/engine.js';
-import type { EngineName } from '../worker/engines/registry.js';
+import { assertSupported } from '../worker/engines/registry.js';
 import { planWorkers, startLocalWorkers, type ProcessEvents } from './worker-processes.js';
 
 /** Options for the worker processes on this machine. */
@@ -22,8 +22,6 @@ export interface LocalWorkerOptions extends EngineSettings {
    * combined with `workers`.
    */
   gpus?: string | undefined;
-  /** Engine of the workers; `auto` by default. */
-  engine?: EngineName | undefined;
   /** CPU threads per worker; 1 by default. */
   threads?: number | undefined;
 }
@@ -47,12 +45,13 @@ export interface Training extends Coordinator {
  * run has ended. Throws the same errors as startCoordinator, and `bad-option` for invalid `workers` or `gpus`.
  */
 export async function train(options: TrainOptions): Promise<Training> {
-  const { workers, gpus, engine = 'auto', threads = 1, precision, tensorFlowMode, xla, port = 0, ...rest } = options;
+  const { workers, gpus, threads = 1, precision, tensorFlowMode, xla, port = 0, ...rest } = options;
   const token = randomBytes(16).toString('hex');
-  const { slices } = (await planRun(configInputOf(rest), rest)).config;
+  const { slices, engine } = (await planRun(configInputOf(rest), rest)).config;
+  const engineChoice = { engine, threads, precision, tensorFlowMode, xla };
+  await assertSupported(engine, engineChoice);
   const defaultWorkers = Math.min(slices, availableParallelism());
   const plans = await planWorkers({ engine, gpus, workers, defaultWorkers });
   const coordinator = await startCoordinator({ ...rest, port, workersToken: token, minWorkers: plans.length });
-  const engineChoice = { engine, threads, precision, tensorFlowMode, xla };
   return { ...coordinator, ...startLocalWorkers(coordinator, token, plans, engineChoice) };
 }

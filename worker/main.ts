@@ -3,14 +3,18 @@ import { EventEmitter } from 'node:events';
 import { homedir, hostname } from 'node:os';
 import path from 'node:path';
 import { systemClock, type Clock } from '../shared/clock.js';
+import type { EngineName } from '../shared/engine-names.js';
 import { LockstepError } from '../shared/errors.js';
+import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { assertEncryptedUrl, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
 import type { OpenLink } from './connection/coordinator-link.js';
 import { SocketLink } from './connection/socket-link.js';
 import { ThreadedLink } from './connection/threaded-link.js';
-import { DeviceModel } from './device-model.js';
+import { DeviceModels } from './device-models.js';
 import type { Engine, EngineSettings } from './engine.js';
-import { openEngine, type EngineName } from './engines/registry.js';
+import { openEngines } from './engines/registry.js';
+import { EngineSpeeds } from './measurement/engine-speeds.js';
+import { DiskSpeedCache } from './measurement/speed-cache.js';
 import { ReconnectingWorker, type WorkerEvents, type WorkerSummary } from './reconnecting-worker.js';
 import { WorkerSession, type SessionHandlers } from './session.js';
 import { DiskShardCache, noShardCache } from './shards/disk-shard-cache.js';
@@ -23,7 +27,10 @@ export const defaultReconnectTimeoutMs = 600_000;
 export interface WorkerOptions extends EngineSettings, ClientTlsFiles {
   /** Address of the coordinator: ws://HOST:PORT, or wss://HOST:PORT for TLS. */
   url: string;
-  /** Name of an engine, or an engine that is already open, which the caller must close. `auto` by default. */
+  /**
+   * Name of an engine, or an engine that is already open, which the caller must close. `auto`, the default, offers every
+   * engine that this machine can load, and the coordinator chooses one for the run.
+   */
   engine?: EngineName | Engine | undefined;
   /** Number of compute threads. 1 by default. */
   threads?: number | undefined;
@@ -47,9 +54,8 @@ export interface WorkerOptions extends EngineSettings, ClientTlsFiles {
 
 export interface Worker {
   readonly name: string;
-  readonly engine: Engine['identity'];
-  /** The engine that `auto` chose and why; undefined if the `engine` option was not `auto`. */
-  readonly engineChoice: string | undefined;
+  /** Engines that this worker offers. The event `engine` tells which one the run uses. */
+  readonly engines: readonly EngineIdentity[];
   readonly events: EventEmitter<WorkerEvents>;
   /**
    * Resolves after the coordinator says goodbye or `stop` is called. Rejects if the coordinator refuses this worker or
@@ -60,8 +66,13 @@ export interface Worker {
   stop(reason: string): void;
 }
 
+/** Folder of the shard cache and of the measured speeds of engines. */
+export function cacheFolder(): string {
+  return path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'lockstep');
+}
+
 export function defaultCacheDirectory(): string {
-  return path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'lockstep', 'shards');
+  return path.join(cacheFolder(), 'shards');
 }
 
 /** Returns the URL if it is valid and its scheme is ws or wss. Otherwise, throws `bad-option`. */
@@ -81,10 +92,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const url = checkUrl(options.url);
   const { engine: engineOption = 'auto', threads = 1, precision, tensorFlowMode, xla, clock = systemClock } = options;
   const openLink = linkOpener(url, options, clock);
-  const { engine, choice } =
+  const engines =
     typeof engineOption === 'string'
-      ? await openEngine(engineOption, { threads, precision, tensorFlowMode, xla })
-      : { engine: engineOption, choice: undefined };
+      ? await openEngines(engineOption, { threads, precision, tensorFlowMode, xla })
+      : [engineOption];
 
   const events = new EventEmitter<WorkerEvents>();
   const { cache = defaultCacheDirectory(), reconnectTimeoutMs = defaultReconnectTimeoutMs } = options;
@@ -92,17 +103,21 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const disk = cache === null ? noShardCache : new DiskShardCache(cache, onFailure);
   const caches = { memory: new ShardMemoryCache(), disk };
   const { name = `${hostname()}-${process.pid}`, token = '' } = options;
-  const identity = { name, token, engine: engine.identity };
-  const device = new DeviceModel(engine);
-  const openSession = (handlers: SessionHandlers) => new WorkerSession(identity, openLink, device, caches, handlers);
+  const devices = new DeviceModels(engines);
+  const speeds = new EngineSpeeds(devices, new DiskSpeedCache(cacheFolder()), {
+    onMeasuring: (names) => void events.emit('measuring', { engines: names }),
+    onFailure: (message) => void events.emit('measurementFailed', { message }),
+  });
+  const openSession = (handlers: SessionHandlers) =>
+    new WorkerSession({ name, token }, openLink, { devices, speeds }, caches, handlers);
   const worker = new ReconnectingWorker(openSession, { url, reconnectTimeoutMs, clock }, events);
 
   async function runAndClose(): Promise<WorkerSummary> {
     try {
       return await worker.run();
     } finally {
-      device.dispose();
-      if (typeof engineOption === 'string') await engine.close();
+      devices.dispose();
+      if (typeof engineOption === 'string') await Promise.all(engines.map((engine) => engine.close()));
     }
   }
   const done = runAndClose();
@@ -110,8 +125,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   done.catch(() => undefined);
   return {
     name,
-    engine: engine.identity,
-    engineChoice: choice,
+    engines: devices.offers,
     events,
     done,
     stop: (reason) => worker.stop(reason),

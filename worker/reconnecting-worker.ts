@@ -2,6 +2,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Clock } from '../shared/clock.js';
 import { LockstepError } from '../shared/errors.js';
+import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { reconnectDelayMs } from './connection/reconnect-delay.js';
 import type { SessionEnd, SessionHandlers, WorkerSession } from './session.js';
 
@@ -9,6 +10,12 @@ import type { SessionEnd, SessionHandlers, WorkerSession } from './session.js';
 export interface WorkerEvents {
   /** The coordinator has admitted this worker. */
   joined: [{ url: string; workerId: number; depth: number; sliceCount: number; batchSize: number }];
+  /** The worker measures these engines, because the coordinator is about to choose one for the run. */
+  measuring: [{ engines: string[] }];
+  /** An engine cannot run the model, or the measured speeds cannot be cached. The worker continues. */
+  measurementFailed: [{ message: string }];
+  /** The coordinator has chosen this engine for the run. */
+  engine: [EngineIdentity];
   /** The worker has computed and sent a partial sum, which covers this number of images. */
   progress: [{ step: number; images: number }];
   /** The connection was lost or could not be opened. The next attempt follows after `delayMs`. */
@@ -97,6 +104,7 @@ export class ReconnectingWorker {
         isAdmitted = true;
         this.#events.emit('joined', { url, workerId, depth, sliceCount: slices, batchSize });
       },
+      onEngine: (engine) => this.#events.emit('engine', engine),
       onProgress: (step, images) => {
         this.#images += images;
         this.#events.emit('progress', { step, images });

@@ -2,7 +2,7 @@
 import { machineMs } from '../shared/clock.js';
 import { ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
-import type { ModelLayout } from '../shared/network/layout.js';
+import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { encodeFrame, floatsOf, OutgoingFrame } from '../shared/protocol/frame.js';
 import {
   maxCoordinatorMessageBytes,
@@ -16,12 +16,22 @@ import { evaluateShard } from './computation/evaluate-shard.js';
 import { SliceComputer } from './computation/slice-computer.js';
 import { SliceImages, type ReadShard } from './computation/slice-images.js';
 import type { CoordinatorLink } from './connection/coordinator-link.js';
+import type { DeviceModels, ModelSpec } from './device-models.js';
 import type { EngineModel } from './engine.js';
+import type { EngineSpeeds } from './measurement/engine-speeds.js';
 import { PhaseTimer } from './phase-timer.js';
 import { ShardClient, type ShardCaches } from './shards/shard-client.js';
 import { WorkQueue } from './work-queue.js';
 
+/** The engines that this worker offers. */
+export interface RunEngines {
+  devices: DeviceModels;
+  speeds: EngineSpeeds;
+}
+
 export interface RunWorkHandlers {
+  /** Called when the coordinator has chosen the engine. */
+  onEngine: (engine: EngineIdentity) => void;
   /** Called after each partial sum with the number of images that it covers. */
   onProgress: (step: number, images: number) => void;
   onFailure: (error: unknown) => void;
@@ -31,10 +41,15 @@ export class RunWork {
   readonly shards: ShardClient;
   readonly maxMessageBytes: number;
   readonly #run: Welcome;
-  readonly #layout: ModelLayout;
+  readonly #spec: ModelSpec;
+  readonly #engines: RunEngines;
   readonly #link: CoordinatorLink;
-  readonly #onProgress: RunWorkHandlers['onProgress'];
-  readonly #queue: WorkQueue<SliceComputer>;
+  readonly #handlers: RunWorkHandlers;
+  readonly #abandoned = new AbortController();
+  /** Requests for work; undefined until the coordinator has chosen the engine. */
+  #queue: WorkQueue<SliceComputer> | undefined;
+  /** Settles when the engines have been measured. */
+  #measured: Promise<void> = Promise.resolve();
   /** Frames that have been sent and can be reused. */
   readonly #sentFrames: OutgoingFrame[] = [];
   readonly #timer = new PhaseTimer();
@@ -46,29 +61,52 @@ export class RunWork {
 
   constructor(
     run: Welcome,
-    layout: ModelLayout,
-    loading: Promise<EngineModel>,
+    spec: ModelSpec,
+    engines: RunEngines,
     caches: ShardCaches,
     link: CoordinatorLink,
-    { onProgress, onFailure }: RunWorkHandlers,
+    handlers: RunWorkHandlers,
   ) {
     this.#run = run;
-    this.#layout = layout;
+    this.#spec = spec;
+    this.#engines = engines;
     this.#link = link;
-    this.#onProgress = onProgress;
-    this.maxMessageBytes = maxCoordinatorMessageBytes(layout);
+    this.#handlers = handlers;
+    this.maxMessageBytes = maxCoordinatorMessageBytes(spec.layout);
     this.shards = new ShardClient(run.shards, caches, (message) => this.#send(message));
-    const images = new SliceImages(run, this.#readShard);
-    this.#queue = new WorkQueue(
-      loading.then((model) => new SliceComputer(layout, model, images)),
-      onFailure,
-    );
+  }
+
+  /** Measures these engines and reports their speeds. */
+  measure(fingerprints: readonly string[]): void {
+    if (this.#queue !== undefined) throw new ProtocolError('measure arrived after the engine had been chosen');
+    const engines = fingerprints.map((fingerprint) => this.#offered(fingerprint));
+    this.#measured = this.#measured
+      .then(() => this.#sendSpeeds(engines))
+      .catch((error: unknown) => {
+        if (!this.#abandoned.signal.aborted) this.#handlers.onFailure(error);
+      });
+  }
+
+  /** Creates the model of this engine, which all later requests use. */
+  useEngine(fingerprint: string): void {
+    if (this.#queue !== undefined) throw new ProtocolError('use-engine arrived a second time');
+    const engine = this.#offered(fingerprint);
+    const { layout } = this.#spec;
+    const images = new SliceImages(this.#run, this.#readShard);
+    const load = async () => {
+      await this.#measured;
+      this.#engines.devices.keepOnly(fingerprint);
+      return new SliceComputer(layout, await this.#engines.devices.load(fingerprint, this.#spec), images);
+    };
+    this.#queue = new WorkQueue(load(), this.#handlers.onFailure);
+    this.#handlers.onEngine(engine);
   }
 
   /** Stores the weights for a step. Drops waiting requests for earlier steps, because those steps are complete. */
   receiveWeights(step: number, payload: Uint8Array): void {
-    this.#weights = { step, values: floatsOf(payload, this.#layout.trainableSize + this.#layout.statisticsSize) };
-    this.#queue.dropBefore(step);
+    const { layout } = this.#spec;
+    this.#weights = { step, values: floatsOf(payload, layout.trainableSize + layout.statisticsSize) };
+    this.#queue?.dropBefore(step);
     this.#timer.weightsReceived();
   }
 
@@ -96,7 +134,20 @@ export class RunWork {
 
   /** Drops all waiting requests. Resolves when the current computation and all fetches and writes have ended. */
   async abandon(): Promise<void> {
-    await Promise.all([this.shards.abandon(), this.#queue.close()]);
+    this.#abandoned.abort();
+    await Promise.all([this.shards.abandon(), this.#measured, this.#queue?.close()]);
+  }
+
+  #offered(fingerprint: string): EngineIdentity {
+    const engine = this.#engines.devices.identityOf(fingerprint);
+    if (engine === undefined) throw new ProtocolError(`this worker does not offer ${JSON.stringify(fingerprint)}`);
+    return engine;
+  }
+
+  async #sendSpeeds(engines: readonly EngineIdentity[]): Promise<void> {
+    const { batchSize, slices } = this.#run.config;
+    const speeds = await this.#engines.speeds.of(engines, this.#spec, batchSize / slices, this.#abandoned.signal);
+    this.#send({ type: 'measurement', speeds });
   }
 
   #assertWeights({ type, step }: ComputeMessage | EvaluateMessage): void {
@@ -106,6 +157,7 @@ export class RunWork {
   }
 
   #enqueue(step: number, job: (computer: SliceComputer) => Promise<void>): void {
+    if (this.#queue === undefined) throw new ProtocolError(`a request for step ${step} arrived before use-engine`);
     this.#queue.add(step, async (computer) => {
       this.#loadWeights(computer.model);
       await job(computer);
@@ -115,7 +167,7 @@ export class RunWork {
   #loadWeights(model: EngineModel): void {
     if (this.#weights === undefined || this.#weights.step === this.#loadedStep) return;
     const { step, values } = this.#weights;
-    const { trainableSize } = this.#layout;
+    const { trainableSize } = this.#spec.layout;
     model.setWeights(values.subarray(0, trainableSize), values.subarray(trainableSize));
     this.#loadedStep = step;
   }
@@ -139,9 +191,9 @@ export class RunWork {
       this.#sentFrames.push(frame);
       // The next step most likely has the same ranges. Prepare it only after sending, because the whole run may be
       // waiting for this partial sum.
-      if (range === ranges.at(-1) && this.#queue.isEmpty) this.#prepare(step + 1, ranges);
+      if (range === ranges.at(-1) && this.#queue?.isEmpty) this.#prepare(step + 1, ranges);
     });
-    this.#onProgress(step, sampleCount);
+    this.#handlers.onProgress(step, sampleCount);
   }
 
   #takeFrame(payloadFloats: number, headerItems: number): OutgoingFrame {
@@ -155,7 +207,7 @@ export class RunWork {
       this.#timer.preparing(async () => {
         // Garbage that has accumulated since the last preparation: the previous weights, and one gradient per slice.
         const vectors = 1 + ranges.reduce((sum, { count }) => sum + count, 0);
-        collectYoungGeneration(vectors * this.#layout.trainableSize * Float32Array.BYTES_PER_ELEMENT);
+        collectYoungGeneration(vectors * this.#spec.layout.trainableSize * Float32Array.BYTES_PER_ELEMENT);
         await computer.prepare(step, ranges);
       }),
     );

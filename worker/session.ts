@@ -13,16 +13,16 @@ import {
 } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { CoordinatorLink, OpenLink } from './connection/coordinator-link.js';
-import type { DeviceModel } from './device-model.js';
-import { RunWork, type RunWorkHandlers } from './run-work.js';
+import { RunWork, type RunEngines, type RunWorkHandlers } from './run-work.js';
 import type { ShardCaches } from './shards/shard-client.js';
 import { readWelcome } from './welcome.js';
 
-/** Fields of the hello that identify the worker and its engine. */
-export type WorkerIdentity = Pick<Hello, 'name' | 'token' | 'engine'>;
+/** Fields of the hello that identify the worker. */
+export type WorkerIdentity = Pick<Hello, 'name' | 'token'>;
 
 export interface SessionHandlers {
   onWelcome: (welcome: Welcome) => void;
+  onEngine: RunWorkHandlers['onEngine'];
   onProgress: RunWorkHandlers['onProgress'];
 }
 
@@ -48,7 +48,7 @@ export class WorkerSession {
   /** Resolves when the connection has closed and all work has ended, so that the next session can use the model. */
   readonly ended: Promise<SessionEnd>;
   readonly #identity: WorkerIdentity;
-  readonly #device: DeviceModel;
+  readonly #engines: RunEngines;
   readonly #caches: ShardCaches;
   readonly #handlers: SessionHandlers;
   #link!: CoordinatorLink;
@@ -58,12 +58,12 @@ export class WorkerSession {
   constructor(
     identity: WorkerIdentity,
     openLink: OpenLink,
-    device: DeviceModel,
+    engines: RunEngines,
     caches: ShardCaches,
     handlers: SessionHandlers,
   ) {
     this.#identity = identity;
-    this.#device = device;
+    this.#engines = engines;
     this.#caches = caches;
     this.#handlers = handlers;
     this.ended = new Promise((resolve) => {
@@ -87,7 +87,8 @@ export class WorkerSession {
     try {
       const hashes = new Set([...memory.hashes, ...(await disk.list())]);
       const cachedShards = [...hashes].slice(0, maxCachedShards);
-      this.#send({ type: 'hello', protocolVersion, lockstepVersion, ...this.#identity, cachedShards });
+      const engines = this.#engines.devices.offers;
+      this.#send({ type: 'hello', protocolVersion, lockstepVersion, ...this.#identity, engines, cachedShards });
     } catch (error) {
       this.#fail(error);
     }
@@ -123,10 +124,9 @@ export class WorkerSession {
   }
 
   #startWork(welcome: Welcome, payload: Uint8Array): void {
-    const { layout, preprocessing } = readWelcome(welcome, payload);
-    const { labelSmoothing, heartbeatInterval, heartbeatTimeout } = welcome.config;
-    const loading = this.#device.load(layout, preprocessing, labelSmoothing);
-    const work = new RunWork(welcome, layout, loading, this.#caches, this.#link, {
+    const { heartbeatInterval, heartbeatTimeout } = welcome.config;
+    const work = new RunWork(welcome, readWelcome(welcome, payload), this.#engines, this.#caches, this.#link, {
+      onEngine: this.#handlers.onEngine,
       onProgress: this.#handlers.onProgress,
       onFailure: (error) => this.#fail(error),
     });
@@ -137,6 +137,10 @@ export class WorkerSession {
 
   #work(work: RunWork, message: CoordinatorMessage, payload: Uint8Array): void {
     switch (message.type) {
+      case 'measure':
+        return work.measure(message.fingerprints);
+      case 'use-engine':
+        return work.useEngine(message.fingerprint);
       case 'weights':
         return work.receiveWeights(message.step, payload);
       case 'compute':

@@ -1,6 +1,6 @@
 // Reads a welcome. The parser has validated each field on its own; this file checks that the fields are consistent with
 // each other, before memory is allocated for them. Pure.
-import { recordBytes, type Preprocessing } from '../shared/dataset/image-batch.js';
+import { recordBytes } from '../shared/dataset/image-batch.js';
 import { measuredSizeOf, preprocessingFromValues } from '../shared/dataset/measured-preprocessing.js';
 import { messageOf, ProtocolError } from '../shared/errors.js';
 import { layoutHash } from '../shared/network/layout-hash.js';
@@ -8,6 +8,7 @@ import { layoutModel, type ModelLayout } from '../shared/network/layout.js';
 import { floatsOf } from '../shared/protocol/frame.js';
 import { maxCoordinatorMessageBytes, type Welcome } from '../shared/protocol/messages.js';
 import { maxMessageBytes } from './connection/coordinator-link.js';
+import type { ModelSpec } from './device-models.js';
 
 /** Maximum total size of a run's shards, which are kept in memory. CIFAR-10 takes 184 MB. */
 const maxShardsBytes = 4 * 1024 ** 3;
@@ -16,10 +17,7 @@ const maxShardsBytes = 4 * 1024 ** 3;
  * Returns the run's layout and preprocessing. Throws ProtocolError if the welcome is inconsistent or exceeds this
  * worker's limits, or if the coordinator uses a different layout for the same model.
  */
-export function readWelcome(
-  welcome: Welcome,
-  payload: Uint8Array,
-): { layout: ModelLayout; preprocessing: Preprocessing } {
+export function readWelcome(welcome: Welcome, payload: Uint8Array): ModelSpec {
   const { config, shards } = welcome;
   const layout = layoutOf(welcome);
   const check = (isPossible: boolean, problem: string) => {
@@ -45,7 +43,8 @@ export function readWelcome(
     );
   }
   const measured = floatsOf(payload, measuredSizeOf(config.preprocessing));
-  return { layout, preprocessing: preprocessingFromValues(config.preprocessing, measured) };
+  const { labelSmoothing } = config;
+  return { layout, preprocessing: preprocessingFromValues(config.preprocessing, measured), labelSmoothing };
 }
 
 function layoutOf({ config }: Welcome): ModelLayout {

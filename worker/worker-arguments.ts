@@ -1,6 +1,6 @@
 // Converts the engine options to command-line arguments for a worker process.
 import type { EngineOptions } from './engine.js';
-import type { EngineName } from './engines/registry.js';
+import type { EngineName } from '../shared/engine-names.js';
 
 export interface EngineChoice extends EngineOptions {
   engine: EngineName;

@@ -10,7 +10,12 @@ import { benchCluster } from './bench/cluster.js';
 import type { BenchOptions, LayerTime, Measurement } from './bench/measurement.js';
 import { benchThisProcess } from './bench/this-process.js';
 import { addConfigOption, readConfig } from '../options/config-options.js';
-import { addEngineOptions, readEngineOptions, type EngineOptionValues } from '../options/engine-options.js';
+import {
+  addEngineOptions,
+  engineOption,
+  readEngineOptions,
+  type EngineOptionValues,
+} from '../options/engine-options.js';
 import { numberOption, wholeNumberOption, workersOption } from '../options/number-options.js';
 import { exitWithParent, rerunWith, isSupervised } from '../process/own-process.js';
 import { formatCount, formatPercent, roundToThousandths } from '../output/format.js';
@@ -54,7 +59,7 @@ export function configure(command: Command): void {
     .option('--json', 'print one line of JSON and nothing else')
     .optionsGroup('Recipe:');
   for (const key of speedKeys) addConfigOption(command, key);
-  addEngineOptions(command).action(runBench);
+  addEngineOptions(command, engineOption('auto', 'the fastest one here, which is measured first')).action(runBench);
 }
 
 async function runBench(options: BenchOptionValues): Promise<void> {
@@ -72,6 +77,7 @@ async function runBench(options: BenchOptionValues): Promise<void> {
     ...engineChoice,
     config,
     plan: { rounds, roundMs: 1000 * seconds },
+    onMessage: (message) => printer.line(message),
     onRound: (round) => printer.live([`round ${round} of ${rounds}`]),
   };
   printer.line(describeSubject(config));
@@ -106,7 +112,8 @@ function describeSubject(config: Config): string {
 }
 
 function describeMeasurement(measurement: Measurement): string[] {
-  const { fingerprint, engineChoice, threads, workers, imagesPerSecond, roundsImagesPerSecond, phases } = measurement;
+  const { engine, fingerprint, engineSpeeds, threads, workers, imagesPerSecond, roundsImagesPerSecond, phases } =
+    measurement;
   const where =
     workers === 0
       ? `${formatCount(threads, 'thread')} in this process`
@@ -117,13 +124,17 @@ function describeMeasurement(measurement: Measurement): string[] {
   );
   const lines = [
     `${fingerprint} · ${where}`,
-    ...(engineChoice === undefined ? [] : [`engine: ${engineChoice}`]),
+    ...(engineSpeeds === undefined ? [] : [`auto chose ${engine}, the fastest here: ${describeSpeeds(engineSpeeds)}`]),
     `${imagesPerSecond.toFixed(1)} images/s (median of ${formatCount(roundsImagesPerSecond.length, 'round')}, ` +
       `${Math.min(...roundsImagesPerSecond).toFixed(1)} to ${Math.max(...roundsImagesPerSecond).toFixed(1)})`,
     `mean step ${step.toFixed(1)} ms: ${shares.join(', ')}`,
     `not spent computing: ${formatPercent(measurement.notComputeShare, 1)} of a step`,
   ];
   return measurement.profile === undefined ? lines : [...lines, '', ...profileTable(measurement.profile)];
+}
+
+function describeSpeeds(speeds: NonNullable<Measurement['engineSpeeds']>): string {
+  return speeds.map(({ engine, imagesPerSecond }) => `${engine} ${imagesPerSecond.toFixed(0)} images/s`).join(', ');
 }
 
 const phaseWords: Readonly<Record<string, string>> = {

@@ -12,7 +12,12 @@ import { planFaults } from './chaos/fault-plan.js';
 import { runWithFaults, type RunSetup } from './chaos/faulted-run.js';
 import { describeReport, reportOf, type ChaosReport } from './chaos/report.js';
 import { addConfigOptions, readConfig } from '../options/config-options.js';
-import { addEngineOptions, gpusOption, readEngineOptions, type EngineOptionValues } from '../options/engine-options.js';
+import {
+  addEngineOptions,
+  gpusOption,
+  readEngineOptions,
+  type EngineSettingValues,
+} from '../options/engine-options.js';
 import { wholeNumberOption, workersOption } from '../options/number-options.js';
 import { formatCount, formatDuration, formatLatency, roundToThousandths } from '../output/format.js';
 import { noOutput, RateLimitedPrinter, standardOutput, writeJsonLine } from '../output/printer.js';
@@ -29,7 +34,7 @@ const defaultHeartbeatTimeout = 5;
 /** Minimum number of images: synthesized in half a second, and few enough for several epochs in the default steps. */
 const minTrainingImages = 4_000;
 
-interface ChaosOptionValues extends EngineOptionValues {
+interface ChaosOptionValues extends EngineSettingValues {
   workers?: number;
   gpus?: string;
   faults: number;
@@ -60,7 +65,7 @@ export function configure(command: Command): void {
       steps: input.steps ?? (input.epochs ? null : defaultSteps),
       heartbeatTimeout: input.heartbeatTimeout ?? defaultHeartbeatTimeout,
     });
-    const engine = await readEngineOptions(options);
+    const engine = await readEngineOptions({ ...options, engine: config.engine });
     const plans = await planWorkers({ engine: engine.engine, gpus, workers, defaultWorkers });
     const printer = new RateLimitedPrinter(json ? noOutput : standardOutput);
     const report = await withStopSignals((signal) =>
@@ -109,7 +114,8 @@ async function compareRuns(
     heartbeatTimeoutMs: 1000 * config.heartbeatTimeout,
     canFreeze: process.platform !== 'win32',
   });
-  const faulted = await runWithFaults(setupOf('faulted'), plan, sliceMs?.median);
+  const sameEngine = { ...config, fingerprint: quiet.fingerprint };
+  const faulted = await runWithFaults({ ...setupOf('faulted'), config: sameEngine }, plan, sliceMs?.median);
   const report = reportOf(quiet, faulted, config.seed, workers.length);
   printer.line(...describeReport(report));
   return report;

@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os';
 import type { Command } from 'commander';
 import { lockstepVersion } from '../../shared/version.js';
-import type { EngineName } from '../../worker/engines/registry.js';
+import type { EngineName } from '../../shared/engine-names.js';
 import { lockstepHome } from '../../worker/engines/tensorflow/install-folder.js';
 import { thisMachine } from '../../worker/engines/tensorflow/setup/setup-host.js';
 import { missingPrerequisites } from '../../worker/engines/tensorflow/setup/setup-prerequisites.js';
@@ -41,7 +41,7 @@ export function configure(command: Command): void {
         'connection to a coordinator. Each problem is shown with its remedy.',
     )
     .argument('[URL]', 'URL of a coordinator: ws://HOST:PORT, or wss://HOST:PORT with TLS')
-    .addOption(engineOption('auto'))
+    .addOption(engineOption('auto', 'every engine'))
     .option('--cache <DIR>', 'folder in which a worker would cache shards', defaultCacheDirectory())
     .option('--run-dir <DIR>', 'folder to check, where run directories are created', 'runs')
     .option('--json', 'print one line of JSON and nothing else')

@@ -32,11 +32,16 @@ export function addConfigOptions(command: Command): Command {
       ).argParser((setting: string, previous: string[] | undefined) => [...(previous ?? []), setting]),
     )
     .addHelpText('after', `\n${describeRecipes()}`);
-  for (const key of keys) {
+  for (const key of keys.filter((each) => !hasOption(command, each))) {
     command.optionsGroup(key in recipeFields ? 'Recipe (affects the weights):' : 'Run:');
     addConfigOption(command, key);
   }
   return command;
+}
+
+/** Whether a command already has the option for a field, in another group. */
+function hasOption(command: Command, key: ConfigKey): boolean {
+  return command.options.some((option) => option.attributeName() === key);
 }
 
 /**

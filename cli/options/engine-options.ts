@@ -1,22 +1,28 @@
 // Options that choose the engine of the workers and its settings.
 import { Option, type Command } from 'commander';
-import { precisions, type Precision } from '../../worker/engine.js';
-import { assertSupported, engineNames, type EngineName } from '../../worker/engines/registry.js';
+import { precisions, type EngineOptions, type Precision } from '../../worker/engine.js';
+import { engineNames, type EngineName } from '../../shared/engine-names.js';
+import { assertSupported } from '../../worker/engines/registry.js';
 import type { EngineChoice } from '../../worker/worker-arguments.js';
+import { addConfigOption } from './config-options.js';
 import { wholeNumberOption } from './number-options.js';
 
 const modes = ['graph', 'eager'] as const;
 
-export interface EngineOptionValues {
-  engine: EngineName;
+export interface EngineSettingValues {
   threads: number;
   precision: Precision;
   tfMode: (typeof modes)[number];
   xla?: true;
 }
 
-export function engineOption(defaultEngine: EngineName): Option {
-  return new Option('--engine <ENGINE>', 'engine to compute with; auto is tensorflow if it loads, otherwise wasm')
+export interface EngineOptionValues extends EngineSettingValues {
+  engine: EngineName;
+}
+
+/** @param auto what `auto` stands for */
+export function engineOption(defaultEngine: EngineName, auto: string): Option {
+  return new Option('--engine <ENGINE>', `engine to compute with; auto is ${auto}`)
     .choices(engineNames)
     .default(defaultEngine);
 }
@@ -32,10 +38,12 @@ export function gpusOption(): Option {
   );
 }
 
-export function addEngineOptions(command: Command): Command {
+/** @param engine the option that chooses the engine; undefined for commands that take it from the configuration */
+export function addEngineOptions(command: Command, engine?: Option): Command {
+  command.optionsGroup('Engine:');
+  if (engine === undefined) addConfigOption(command, 'engine');
+  else command.addOption(engine);
   return command
-    .optionsGroup('Engine:')
-    .addOption(engineOption('auto'))
     .addOption(threadsOption('CPU threads per worker'))
     .addOption(
       new Option('--precision <TYPE>', 'data type of convolutions; anything but float32 needs the tensorflow engine')
@@ -50,10 +58,14 @@ export function addEngineOptions(command: Command): Command {
     .option('--xla', 'compile TensorFlow graphs with XLA (GPUs only)');
 }
 
-/** Throws `bad-option` for a combination that the engine does not support, before any worker is started. */
-export async function readEngineOptions(options: EngineOptionValues): Promise<EngineChoice> {
-  const { engine, threads, precision, tfMode, xla } = options;
-  const choice: EngineChoice = { engine, threads, precision, tensorFlowMode: tfMode, xla: xla === true };
-  await assertSupported(choice.engine, choice);
+/** Returns the settings of engines. */
+export function readEngineSettings({ threads, precision, tfMode, xla }: EngineSettingValues): EngineOptions {
+  return { threads, precision, tensorFlowMode: tfMode, xla: xla === true };
+}
+
+/** Returns the engine and its settings. Throws `bad-option` for a combination that the engine does not support. */
+export async function readEngineOptions({ engine, ...settings }: EngineOptionValues): Promise<EngineChoice> {
+  const choice = { engine, ...readEngineSettings(settings) };
+  await assertSupported(engine, choice);
   return choice;
 }

@@ -48,6 +48,10 @@ function showEvents({ events, totalSteps }: Coordinator, printer: RateLimitedPri
   events.on('resumed', ({ step, path }) => printer.line(`resumed after step ${step} of ${totalSteps}, from ${path}`));
   events.on('waiting', ({ workers, needed }) => printer.line(`waiting for workers: ${workers} of ${needed} connected`));
   events.on('worker-joined', (event) => printer.line(joinedLine(event)));
+  events.on('measuring-engines', ({ engines, workers }) =>
+    printer.line(`measuring ${engines.join(', ')} on ${formatCount(workers, 'worker')}`),
+  );
+  events.on('engine-chosen', (event) => printer.line(engineLine(event)));
   events.on('worker-lost', (event) => printer.line(lostLine(event)));
   events.on('slices-reassigned', ({ step, slices }) =>
     printer.line(`step ${step}: ${formatCount(slices, 'slice')} reassigned to other workers`),
@@ -114,15 +118,26 @@ export function joinedLine({ name, fingerprint, workers }: { name: string; finge
   return `${name} joined (${fingerprint}), ${formatCount(workers, 'worker')} now`;
 }
 
+/** Tells which engine was chosen and, if the workers measured several, why. */
+export function engineLine({ engine, fingerprint, candidates, workersWithout }: RunEventOf<'engine-chosen'>): string {
+  const isMeasured = candidates.some(({ imagesPerSecond }) => imagesPerSecond > 0);
+  const speeds = candidates.map(
+    (candidate) =>
+      `${candidate.engine} ${candidate.imagesPerSecond.toFixed(0)} images/s on ${formatCount(candidate.workers, 'worker')}`,
+  );
+  const without = workersWithout.length === 0 ? '' : `; not offered by ${workersWithout.join(', ')}`;
+  return `engine: ${isMeasured ? `${engine} (${speeds.join(', ')})` : fingerprint}${without}`;
+}
+
 export function lostLine({ name, reason, workers }: { name: string; reason: string; workers: number }): string {
   return `${name} disconnected (${reason}), ${formatCount(workers, 'worker')} left`;
 }
 
 /** Explains the effect of different engines in one run, and how to prevent it. */
-export function inexactLine({ name, fingerprint, first }: RunEventOf<'inexact'>): string {
-  const wasm = first.startsWith('wasm/') ? '; workers with --engine wasm always match' : '';
+export function inexactLine({ name, fingerprint, expected }: RunEventOf<'inexact'>): string {
+  const wasm = expected.startsWith('wasm/') ? '; workers with --engine wasm always match' : '';
   return (
-    `${name} uses ${fingerprint}, but the first worker uses ${first}: from now on the weights depend on which ` +
+    `${name} uses ${fingerprint}, but the run uses ${expected}: from now on the weights depend on which ` +
     `worker computes what (--exact refuses such workers${wasm})`
   );
 }

@@ -13,7 +13,13 @@ import {
   type ServerOptionValues,
 } from '../options/access-options.js';
 import { portOption, workersOption } from '../options/number-options.js';
-import { addEngineOptions, gpusOption, readEngineOptions, type EngineOptionValues } from '../options/engine-options.js';
+import {
+  addEngineOptions,
+  engineOption,
+  gpusOption,
+  readEngineOptions,
+  type EngineOptionValues,
+} from '../options/engine-options.js';
 import { formatCount, formatDuration, formatInteger, formatPercent } from '../output/format.js';
 import { noOutput, RateLimitedPrinter, standardOutput } from '../output/printer.js';
 import { joinedLine, lostLine } from '../output/progress.js';
@@ -50,7 +56,7 @@ export function configure(command: Command): void {
     .optionsGroup('Workers on this machine:')
     .addOption(workersOption('number of worker processes (default: one per CPU core)'))
     .addOption(gpusOption());
-  addEngineOptions(command)
+  addEngineOptions(command, engineOption('auto', 'the first one that loads'))
     .optionsGroup('Workers on other machines:')
     .option('--host <ADDRESS>', 'address to listen on; anything but a loopback address requires a token')
     .addOption(portOption(`port to listen on (default with --host: ${defaultPort})`))

@@ -2,7 +2,7 @@
 import { Option, type Command } from 'commander';
 import { imageFits, type ImageFit } from '../../inference/images/resize.js';
 import { predict, type Predictions } from '../../inference/predict.js';
-import type { EngineName } from '../../worker/engines/registry.js';
+import type { EngineName } from '../../shared/engine-names.js';
 import { engineOption, threadsOption } from '../options/engine-options.js';
 import { formatPercent } from '../output/format.js';
 import { printLines } from '../output/printer.js';
@@ -26,7 +26,7 @@ export function configure(command: Command): void {
         .choices(imageFits)
         .default('crop'),
     )
-    .addOption(engineOption('wasm'))
+    .addOption(engineOption('wasm', 'the first one that loads'))
     .addOption(threadsOption('CPU threads'))
     .option('--json', 'print JSON with the probabilities of all classes')
     .action(async (checkpoint: string, images: string[], { json, ...options }: PredictOptionValues) => {

@@ -2,13 +2,18 @@
 import type { Command } from 'commander';
 import { train } from '../../single-node/train.js';
 import { describeWorkerExit } from '../../single-node/worker-processes.js';
-import { addEngineOptions, gpusOption, readEngineOptions, type EngineOptionValues } from '../options/engine-options.js';
+import {
+  addEngineOptions,
+  gpusOption,
+  readEngineSettings,
+  type EngineSettingValues,
+} from '../options/engine-options.js';
 import { portOption, workersOption } from '../options/number-options.js';
 import { readView } from '../output/run-view.js';
 import { follow } from './follow.js';
 import { addRunOptions, readRunOptions, type RunOptionValues } from './run-options.js';
 
-interface TrainOptionValues extends RunOptionValues, EngineOptionValues {
+interface TrainOptionValues extends RunOptionValues, EngineSettingValues {
   workers?: number;
   gpus?: string;
   port?: number;
@@ -23,8 +28,8 @@ export function configure(command: Command): void {
     .addOption(portOption('port of the coordinator and its dashboard (default: any free port)'));
   addRunOptions(addEngineOptions(command)).action(async (options: TrainOptionValues) => {
     const { workers, gpus, port = 0, open = false } = options;
-    const engine = await readEngineOptions(options);
-    const run = await train({ ...(await readRunOptions(options)), workers, gpus, ...engine, port });
+    const settings = readEngineSettings(options);
+    const run = await train({ ...(await readRunOptions(options)), workers, gpus, ...settings, port });
     const view = readView(options);
     run.processes.on('workerExited', (exit) => view.event('worker-exited', describeWorkerExit(exit)));
     await follow(run, view, { open, kill: () => run.kill() });

@@ -18,7 +18,13 @@ import {
   type WorkerPlan,
 } from '../../single-node/worker-processes.js';
 import { wholeNumberOption, workersOption } from '../options/number-options.js';
-import { addEngineOptions, gpusOption, readEngineOptions, type EngineOptionValues } from '../options/engine-options.js';
+import {
+  addEngineOptions,
+  engineOption,
+  gpusOption,
+  readEngineOptions,
+  type EngineOptionValues,
+} from '../options/engine-options.js';
 import { exitWithParent, isSupervised } from '../process/own-process.js';
 import { formatCount, formatDuration } from '../output/format.js';
 import { withFlags } from '../output/flag-names.js';
@@ -65,11 +71,14 @@ export function configure(command: Command): void {
         defaultReconnectTimeoutMs / 1000,
       ),
     );
-  addEngineOptions(command);
+  addEngineOptions(command, engineOption('auto', 'all that load, of which the coordinator chooses one'));
   addClientAccessOptions(command)
     .optionsGroup('Output:')
     .addOption(new Option('--quiet', 'print only errors').conflicts('json'))
-    .option('--json', 'print one line of JSON per event: start, joined, cache-failed, reconnecting, error, end')
+    .option(
+      '--json',
+      'print one line of JSON per event: start, joined, measuring, measurement-failed, engine, cache-failed, reconnecting, error, end',
+    )
     .action(async (url: string, options: WorkerOptionValues) => {
       if (options.name === '') throw new LockstepError('bad-option', '--name is "": omit it, or give a name');
       const engine = await readEngineOptions(options);
@@ -137,9 +146,12 @@ async function runHere(command: WorkerCommand): Promise<void> {
 }
 
 function showEvents(worker: Worker, url: string, printer: RateLimitedPrinter): void {
-  const { events, name, engine, engineChoice } = worker;
-  if (engineChoice !== undefined) printer.line(`engine: ${engineChoice}`);
-  printer.line(`${name} computes with ${engine.fingerprint}; connecting to ${url}`);
+  const { events, name, engines } = worker;
+  const offers = engines.map(({ fingerprint }) => fingerprint).join(' or ');
+  printer.line(`${name} can compute with ${offers}; connecting to ${url}`);
+  events.on('measuring', ({ engines: names }) => printer.line(`measuring ${names.join(', ')}`));
+  events.on('measurementFailed', ({ message }) => printer.line(message));
+  events.on('engine', ({ fingerprint }) => printer.line(`the run uses ${fingerprint}`));
   events.on('joined', ({ workerId, depth, sliceCount, batchSize }) =>
     printer.line(
       `joined as worker ${workerId}: ResNet-${depth}, batches of ${batchSize} in ${formatCount(sliceCount, 'slice')}`,
@@ -159,10 +171,13 @@ function showEvents(worker: Worker, url: string, printer: RateLimitedPrinter): v
 }
 
 /** Writes the worker's events as JSON lines. @returns a function that writes further events */
-function eventWriter({ events, name, engine, engineChoice }: Worker, url: string) {
+function eventWriter({ events, name, engines }: Worker, url: string) {
   const writeEvent = (type: string, event: object) =>
     writeJsonLine(standardOutput, { type, time: new Date().toISOString(), worker: name, ...event });
-  writeEvent('start', { lockstepVersion, url, ...engine, engineChoice });
+  writeEvent('start', { lockstepVersion, url, engines });
+  events.on('measuring', (event) => writeEvent('measuring', event));
+  events.on('measurementFailed', (event) => writeEvent('measurement-failed', event));
+  events.on('engine', (event) => writeEvent('engine', event));
   events.on('joined', (event) => writeEvent('joined', event));
   events.on('cacheFailed', (event) => writeEvent('cache-failed', event));
   events.on('reconnecting', (event) => writeEvent('reconnecting', event));

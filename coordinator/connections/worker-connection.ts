@@ -13,6 +13,7 @@ import {
   type CoordinatorMessage,
   type EvaluationMessage,
   type GradientMessage,
+  type MeasurementMessage,
   type RefusalCode,
   type Shard,
   type TimingMessage,
@@ -47,6 +48,8 @@ export interface ConnectionSettings {
 export interface ConnectionHandlers {
   /** Called for each answer. If it throws ProtocolError, the worker is disconnected. */
   onAnswer: (message: AnswerMessage, payload: Uint8Array) => void;
+  /** Called with the speeds of the worker's engines in images per second, by fingerprint. */
+  onMeasured: (speeds: ReadonlyMap<string, number>) => void;
   onTiming: (worker: WorkerConnection, message: TimingMessage) => void;
   /**
    * Called with a clock sample: the worker's clock showed `repliedMs` at some moment between `sentMs` and `returnedMs`
@@ -64,13 +67,16 @@ export class WorkerConnection implements WorkerView {
   readonly name: string;
   /** Host and port of the other end, for display. */
   readonly address: string;
-  readonly engine: EngineIdentity;
+  /** Engines that the worker offers, in its order of preference. */
+  readonly offers: readonly EngineIdentity[];
   readonly load = new WorkerLoad();
   readonly joinedAt = new Date();
   /** Whether compute() also requests a timing for each partial sum. */
   isTimed = false;
   #bytesSent = 0;
   #bytesReceived = 0;
+  #engine: EngineIdentity | undefined;
+  #isMeasuring = false;
   #closeReason: string | undefined;
   #isDismissed = false;
   readonly #socket: WebSocket;
@@ -86,7 +92,7 @@ export class WorkerConnection implements WorkerView {
     this.id = id;
     this.name = hello.name;
     this.address = address;
-    this.engine = hello.engine;
+    this.offers = hello.engines;
     this.#socket = socket;
     this.#settings = settings;
     this.#handlers = handlers;
@@ -121,6 +127,19 @@ export class WorkerConnection implements WorkerView {
     });
   }
 
+  /** The engine that the worker uses; undefined until the coordinator has chosen it. */
+  get engine(): EngineIdentity | undefined {
+    return this.#engine;
+  }
+
+  /** Describes the worker's engine or, until it has been chosen, the engines that the worker offers. */
+  get engineDescription(): EngineIdentity {
+    if (this.#engine !== undefined) return this.#engine;
+    if (this.offers.length === 1) return this.offers[0];
+    const fingerprint = this.offers.map((offer) => offer.fingerprint).join(' or ');
+    return { engine: 'auto', fingerprint, device: this.offers[0].device };
+  }
+
   get bytesSent(): number {
     return this.#bytesSent;
   }
@@ -140,6 +159,18 @@ export class WorkerConnection implements WorkerView {
 
   send(message: CoordinatorMessage, ...payload: Uint8Array[]): void {
     this.#sendFrame(encodeFrame(message, ...payload));
+  }
+
+  /** Requests the speed of these engines, which the worker offers. */
+  measure(fingerprints: string[]): void {
+    this.#isMeasuring = true;
+    this.send({ type: 'measure', fingerprints });
+  }
+
+  /** Makes the worker use this engine, which it offers. Called once, before any other request for work. */
+  useEngine(engine: EngineIdentity): void {
+    this.#engine = engine;
+    this.send({ type: 'use-engine', fingerprint: engine.fingerprint });
   }
 
   /** Requests the partial sums over these ranges; sends the step's weights first if the worker does not have them. */
@@ -246,6 +277,8 @@ export class WorkerConnection implements WorkerView {
         this.#checkStep(message);
         this.load.evaluationAnswered(message.step, this.#settings.clock.now());
         return this.#handlers.onAnswer(message, payload);
+      case 'measurement':
+        return this.#handlers.onMeasured(this.#speedsIn(message));
       case 'timing':
         this.#checkStep(message);
         return this.#handlers.onTiming(this, message);
@@ -264,6 +297,17 @@ export class WorkerConnection implements WorkerView {
       default:
         message satisfies never;
     }
+  }
+
+  /** Returns measured speeds by fingerprint. Rejects speeds that were not requested. */
+  #speedsIn({ speeds }: MeasurementMessage): ReadonlyMap<string, number> {
+    if (!this.#isMeasuring) throw new ProtocolError('a worker sent a measurement that was not requested');
+    this.#isMeasuring = false;
+    const unknown = speeds.find((speed) => !this.offers.some((offer) => offer.fingerprint === speed.fingerprint));
+    if (unknown !== undefined) {
+      throw new ProtocolError(`a worker measured ${unknown.fingerprint}, which it does not offer`);
+    }
+    return new Map(speeds.map(({ fingerprint, imagesPerSecond }) => [fingerprint, imagesPerSecond]));
   }
 
   /**

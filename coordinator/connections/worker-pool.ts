@@ -14,6 +14,8 @@ export interface PoolListener {
   left?: (worker: WorkerConnection, reason: string) => void;
   /** Called for each answer. If it throws ProtocolError, the worker is disconnected. */
   answered?: (worker: WorkerConnection, message: AnswerMessage, payload: Uint8Array) => void;
+  /** Called with the speeds of the worker's engines in images per second, by fingerprint. */
+  measured?: (worker: WorkerConnection, speeds: ReadonlyMap<string, number>) => void;
   /** Called when a worker has received a shard. */
   shardHeld?: (worker: WorkerConnection) => void;
 }
@@ -60,6 +62,9 @@ export class WorkerPool {
       onClockSample,
       onAnswer: (message, payload) => {
         for (const listener of this.#listeners) listener.answered?.(worker, message, payload);
+      },
+      onMeasured: (speeds) => {
+        for (const listener of this.#listeners) listener.measured?.(worker, speeds);
       },
       onShardHeld: () => {
         for (const listener of this.#listeners) listener.shardHeld?.(worker);

@@ -186,13 +186,13 @@ export class StatusReporter {
 
   #workerStatus(worker: WorkerConnection, slices: number[] = []): WorkerStatus {
     const { clock, totals } = this.#sources;
-    const { id, name, address, engine, load, bytesSent, bytesReceived } = worker;
+    const { id, name, address, engineDescription, load, bytesSent, bytesReceived } = worker;
     return {
       id,
       name,
       address,
       state: this.#workerState(worker, slices.length > 0),
-      ...engine,
+      ...engineDescription,
       slices,
       shards: this.#shards.flatMap((sha256, slice) => (worker.holds(sha256) ? [slice] : [])),
       imagesPerSecond: load.speed.imagesPerSecond,
@@ -253,7 +253,7 @@ export class StatusReporter {
 
 /** Whether the run makes progress in this phase. */
 function isActive(phase: RunPhase): boolean {
-  return phase !== 'waiting' && phase !== 'paused' && phase !== 'ended';
+  return phase !== 'waiting' && phase !== 'measuring' && phase !== 'paused' && phase !== 'ended';
 }
 
 function countsOf(history: Pick<History, 'joined' | 'lost'> | undefined) {

@@ -66,7 +66,9 @@ function detailOf(event: RunEvent): string | undefined {
     case 'waiting':
       return `${event.workers} of ${event.needed} workers`;
     case 'inexact':
-      return `${event.name} uses ${event.fingerprint}, but the first worker uses ${event.first}`;
+      return `${event.name} uses ${event.fingerprint}, but the run uses ${event.expected}`;
+    case 'engine-chosen':
+      return event.fingerprint;
     case 'access':
       return event.message;
     default:

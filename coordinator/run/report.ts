@@ -22,9 +22,12 @@ export interface Report {
   wallSeconds: number;
   /** Training images processed per second of training, excluding validation and testing. */
   imagesPerSecond: number;
+  /** Fingerprint of the engine that was chosen for the run, or that the configuration required. */
+  fingerprint: string | null;
+  /** Engines that workers used. */
   engines: EngineCount[];
   /**
-   * Whether the weights are a pure function of configuration and seed: every worker had the same fingerprint, and the
+   * Whether the weights are a pure function of configuration and seed: every worker had the run's fingerprint, and the
    * run was never resumed with a different configuration or different images.
    */
   exact: boolean;

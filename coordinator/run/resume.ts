@@ -8,6 +8,7 @@ import { resolveConfig, totalStepsOf, type Config, type ConfigInput } from '../.
 import { ifMissing, LockstepError } from '../../shared/errors.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
+import type { EngineCount } from '../../shared/protocol/engine-identity.js';
 import type { ShardStore } from '../dataset/shard-store.js';
 import { learningRateAt } from '../optimizer/learning-rate.js';
 import { listCheckpoints } from './checkpoints/checkpoint.js';
@@ -55,15 +56,15 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
   const isLengthGiven = (given['steps'] ?? given['epochs'] ?? null) !== null;
   const length = isLengthGiven ? { steps: null, epochs: null } : {};
   const runDir = input.runDir ?? runOf(checkpoint.path) ?? null;
-  const merged = resolveConfig({ ...checkpoint.config, ...length, ...given, runDir });
+  const merged = resolveConfig({ ...checkpoint.config, ...length, ...keptEngine(checkpoint, given), ...given, runDir });
   // The checkpoint contains the hash of the initial weights. The weights themselves are read only if the caller
   // specified them, to compare hashes.
   const config = given['initialWeights'] === undefined ? merged : (await withInitialWeights(merged, true)).config;
-  const overridden = changedFields(checkpoint.config, config);
+  const overridden = changedFields(checkpoint, config);
   if (overridden.length > 0 && override !== true) {
-    const shown = (values: Config, field: keyof Config) => JSON.stringify(values[field]);
+    const before: Readonly<Record<string, unknown>> = { ...checkpoint.config, ...engineOf(checkpoint) };
     const changes = overridden.map(
-      (field) => `\`${field}\` was ${shown(checkpoint.config, field)} and is ${shown(config, field)}`,
+      (field) => `\`${field}\` was ${JSON.stringify(before[field])} and is ${JSON.stringify(config[field])}`,
     );
     throw new LockstepError(
       'bad-config',
@@ -104,12 +105,32 @@ function forRun(checkpoint: Checkpoint, runDirectory: string | null): Checkpoint
   return { ...checkpoint, progress: { ...checkpoint.progress, best: null } };
 }
 
-/** Returns the changed fields that affect the weights, except the run's length, which assertResumable checks. */
-function changedFields(before: Config, now: Config): (keyof Config)[] {
+/** Returns the engine that a checkpoint's run used; undefined if it was saved before the first worker joined. */
+function engineOf({ progress }: Checkpoint): Pick<EngineCount, 'engine' | 'fingerprint'> | undefined {
+  const { fingerprint, engines } = progress.totals;
+  return engines.find((engine) => fingerprint === null || engine.fingerprint === fingerprint);
+}
+
+/** Returns the fingerprint that a resumed run keeps, unless `engine` names a different engine. */
+function keptEngine(checkpoint: Checkpoint, given: Readonly<Record<string, unknown>>): Pick<Config, 'fingerprint'> {
+  const kept = engineOf(checkpoint);
+  const { engine = 'auto' } = given;
+  return { fingerprint: kept !== undefined && (engine === 'auto' || engine === kept.engine) ? kept.fingerprint : null };
+}
+
+/**
+ * Returns the changed fields that affect the weights, except the run's length, which assertResumable checks. `engine` is
+ * among them if it is not the engine that the run has used.
+ */
+function changedFields(checkpoint: Checkpoint, now: Config): (keyof Config)[] {
   const fields = Object.keys(recipeFields) as (keyof typeof recipeFields)[];
-  return fields.filter(
+  const before = checkpoint.config;
+  const changed: (keyof Config)[] = fields.filter(
     (field) => field !== 'steps' && field !== 'epochs' && JSON.stringify(before[field]) !== JSON.stringify(now[field]),
   );
+  const used = engineOf(checkpoint);
+  if (used === undefined || used.fingerprint === now.fingerprint) return changed;
+  return [...changed, now.fingerprint === null ? 'engine' : 'fingerprint'];
 }
 
 /** Loads the checkpoint that `resume` selects; returns undefined to start from the beginning. */

@@ -12,6 +12,7 @@ import { isInRun, runOf, runsDirectory } from './resume.js';
 import { truncateMetricsAt } from './truncate-metrics.js';
 
 const metricsFile = 'metrics.jsonl';
+const configFile = 'config.json';
 const reportFile = 'report.json';
 
 /** Returns a run directory named after the local time, for example `runs/2026-11-23T10-20-30`. */
@@ -48,7 +49,7 @@ export class RunDirectory {
       this.#metrics = new JsonLinesFile(this.#pathOf(metricsFile), Buffer.byteLength(metrics), (error) =>
         this.onWriteError(messageOf(error)),
       );
-      await this.#replaceFile('config.json', jsonOf(config));
+      await this.#replaceFile(configFile, jsonOf(config));
       await rm(this.#pathOf(reportFile), { force: true });
       if (resumed !== undefined && this.#holds(resumed)) await returnTo(this.checkpoints, resumed);
     } catch (cause) {
@@ -95,6 +96,11 @@ export class RunDirectory {
   /** Resolves when the lines so far have been written, or when writing them has failed. */
   async flush(): Promise<void> {
     await this.#metrics?.flush();
+  }
+
+  /** Replaces config.json. Throws `save-failed`. */
+  async writeConfig(config: Config): Promise<void> {
+    await this.#orSaveFailed(configFile, this.#replaceFile(configFile, jsonOf(config)));
   }
 
   /** Writes report.json. Throws `save-failed`. */

@@ -1,4 +1,5 @@
 // Everything that happens in a run, as one union of plain data. Each event is published once, on the run's RunEventBus.
+import type { EngineCandidate, EngineIdentity } from '../../shared/protocol/engine-identity.js';
 import type { TimingMessage } from '../../shared/protocol/messages.js';
 import type { RunPhase } from '../../shared/monitoring/run-status.js';
 import type { WorkReason } from '../../shared/monitoring/step-view.js';
@@ -62,15 +63,32 @@ export type RunEvent = { step: number; time: string } &
     | { type: 'metrics-failed'; reason: string }
     /** A TensorBoard event file could not be written; training continues without it. */
     | { type: 'tensorboard-failed'; reason: string }
+    /**
+     * A worker joined. Until the run's engine has been chosen, the engine of a worker that offers several is `auto`, and
+     * its fingerprint lists those that it offers.
+     */
     | ({
         type: 'worker-joined';
         address: string;
-        engine: string;
-        fingerprint: string;
-        device: string;
         /** Number of connected workers, including this one. */
         workers: number;
-      } & WorkerRef)
+      } & WorkerRef &
+        EngineIdentity)
+    /** The workers measure their engines, because the run has not chosen one yet and they offer several. */
+    | { type: 'measuring-engines'; workers: number; engines: readonly string[] }
+    /**
+     * The run's engine was chosen. `candidates` starts with it; their speeds are 0 if there was no choice to make.
+     * `workersWithout` names the workers that do not offer it.
+     */
+    | {
+        type: 'engine-chosen';
+        engine: string;
+        fingerprint: string;
+        candidates: readonly EngineCandidate[];
+        workersWithout: readonly string[];
+      }
+    /** A worker uses this engine from now on. */
+    | ({ type: 'engine-assigned' } & WorkerRef & EngineIdentity)
     | ({
         type: 'worker-lost';
         address: string;
@@ -89,10 +107,10 @@ export type RunEvent = { step: number; time: string } &
     /** The run is waiting for workers. */
     | { type: 'waiting'; workers: number; needed: number }
     /**
-     * A worker with a different fingerprint joined: from now on, the weights depend on which worker computes which
-     * slices.
+     * A worker uses another fingerprint than the run: from now on, the weights depend on which worker computes which
+     * slices. `expected` is the run's fingerprint.
      */
-    | { type: 'inexact'; name: string; fingerprint: string; first: string }
+    | { type: 'inexact'; name: string; fingerprint: string; expected: string }
     /** A timeline of the steps `from` to `to`, both one-based, was written. */
     | { type: 'timeline'; file: string; from: number; to: number }
     /** An operator's request was accepted. `detail` names the operator and, if applicable, the worker. */

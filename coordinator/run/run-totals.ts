@@ -16,6 +16,8 @@ export const totalsRecord = z.object({
   slicesReassigned: count,
   stragglers: count,
   slicesDuplicated: count,
+  /** The run's fingerprint; null until it has been chosen. */
+  fingerprint: z.string().nullable().default(null),
   engines: z.array(z.object({ engine: z.string(), fingerprint: z.string(), workers: z.int().positive() })),
   resumedAtSteps: z.array(count),
   /** Whether the run was resumed with a different configuration or different images. */
@@ -31,8 +33,11 @@ export class RunTotals {
   #bytesSent = 0;
   #bytesReceived = 0;
 
-  /** @param resumed totals of the checkpoint that the run resumes from */
-  constructor(resumed?: { step: number; record: TotalsRecord; isOverridden: boolean }) {
+  /**
+   * @param fingerprint the run's fingerprint; null until it has been chosen
+   * @param resumed totals of the checkpoint that the run resumes from
+   */
+  constructor(fingerprint: string | null, resumed?: { step: number; record: TotalsRecord; isOverridden: boolean }) {
     this.#record = {
       workersJoined: 0,
       workersLost: 0,
@@ -43,6 +48,7 @@ export class RunTotals {
       resumedAtSteps: [],
       isOverridden: false,
       ...structuredClone(resumed?.record),
+      fingerprint,
     };
     if (resumed === undefined) return;
     this.#record.resumedAtSteps.push(resumed.step);
@@ -52,7 +58,13 @@ export class RunTotals {
   apply(event: RunEvent): void {
     switch (event.type) {
       case 'worker-joined':
-        this.#countWorker(event);
+        this.#record.workersJoined++;
+        break;
+      case 'engine-chosen':
+        this.#record.fingerprint = event.fingerprint;
+        break;
+      case 'engine-assigned':
+        this.#countEngine(event);
         break;
       case 'worker-lost':
         this.#record.workersLost++;
@@ -81,12 +93,8 @@ export class RunTotals {
   }
 
   get exact(): boolean {
-    return this.#record.engines.length <= 1 && !this.#record.isOverridden;
-  }
-
-  /** The run's fingerprint, which is its first worker's; undefined until the first worker has joined. */
-  get firstFingerprint(): string | undefined {
-    return this.#record.engines[0]?.fingerprint;
+    const { engines, fingerprint, isOverridden } = this.#record;
+    return engines.every((engine) => engine.fingerprint === fingerprint) && !isOverridden;
   }
 
   /** Total bytes sent to and received from workers that have left. */
@@ -138,9 +146,8 @@ export class RunTotals {
     };
   }
 
-  #countWorker({ engine, fingerprint }: Omit<EngineCount, 'workers'>): void {
+  #countEngine({ engine, fingerprint }: Omit<EngineCount, 'workers'>): void {
     const { engines } = this.#record;
-    this.#record.workersJoined++;
     const known = engines.find((other) => other.fingerprint === fingerprint);
     if (known === undefined) engines.push({ engine, fingerprint, workers: 1 });
     else known.workers++;

@@ -7,6 +7,7 @@ import type { WeightsFrame } from '../connections/weights-frame.js';
 import { interruption, type WorkerPool } from '../connections/worker-pool.js';
 import type { WorkerQuorum } from '../connections/worker-quorum.js';
 import type { EvaluationSplit } from '../dataset/shard-store.js';
+import type { EngineSelection } from '../engine/engine-selection.js';
 import { metricsOf, type Metrics } from '../run/metrics.js';
 import type { Report } from '../run/report.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
@@ -38,6 +39,7 @@ export interface TrainingParts {
   pool: WorkerPool;
   dispatcher: Dispatcher;
   quorum: WorkerQuorum;
+  engine: EngineSelection;
   recorder: RunRecorder;
   events: RunEventBus;
   phases: RunPhases;
@@ -87,7 +89,7 @@ export class TrainingRun {
   async #trainAll(minWorkers: number, pauseBelow: number, signal: AbortSignal): Promise<Report> {
     const { schedule, phases, recorder } = this.#parts;
     const state = this.#state;
-    await this.#waitForWorkers(Math.max(minWorkers, pauseBelow), signal);
+    await this.#chooseEngine(Math.max(minWorkers, pauseBelow), signal);
     const startedMs = performance.now();
     let weights = state.encodeWeights();
     await this.#betweenSteps(weights, signal); // a resumed run may have been stopped before validation
@@ -107,6 +109,17 @@ export class TrainingRun {
       await this.#betweenSteps(weights, signal);
     }
     return this.#finish(weights, startedMs);
+  }
+
+  /** Waits for workers, and chooses the engine of a new run. Starts again if an exact run dismissed too many of them. */
+  async #chooseEngine(workersNeeded: number, signal: AbortSignal): Promise<void> {
+    const { engine, phases } = this.#parts;
+    await this.#waitForWorkers(workersNeeded, signal);
+    while (!engine.isDone) {
+      phases.start('measuring');
+      await engine.choose(signal);
+      await this.#waitForWorkers(workersNeeded, signal);
+    }
   }
 
   async #waitForWorkers(needed: number, signal: AbortSignal): Promise<void> {

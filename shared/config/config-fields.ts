@@ -10,6 +10,7 @@ import {
   type FlipMode,
   type PreprocessingName,
 } from '../dataset/image-batch.js';
+import { engineNames, type EngineName } from '../engine-names.js';
 import type { Shortcut } from '../network/layout.js';
 import { recipeNames, type RecipeName } from './recipe-presets.js';
 
@@ -263,10 +264,23 @@ const runFields = {
     placeholder: 'K',
   }),
   tensorboard: field({ ...boolean, default: true, help: 'write TensorBoard event files to the run directory' }),
+  engine: field<EngineName>({
+    schema: z.enum(engineNames),
+    default: 'auto',
+    allowed: engineNames.join(', '),
+    help: `engine that computes the gradients: ${engineNames.join(', ')}. auto measures the engines of the workers before the first step and uses the fastest`,
+    placeholder: 'ENGINE',
+  }),
+  fingerprint: field({
+    ...optionalText,
+    allowed: "the fingerprint of a worker's engine",
+    help: 'compute with exactly this engine, version and device model; config.json and --resume set it (default: chosen before the first step)',
+    placeholder: 'TEXT',
+  }),
   exact: field({
     ...boolean,
     default: false,
-    help: 'refuse workers that may round differently than the first one: those with another engine, version or device model',
+    help: "refuse workers that may round differently: those that lack the run's engine in its version and on its device model",
   }),
   heartbeatInterval: field({
     ...positive,

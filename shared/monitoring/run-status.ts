@@ -2,10 +2,19 @@
 import { z } from 'zod';
 
 /**
- * The phase of a run: `waiting` for workers, `training`, `validating`, `testing`, `saving` a checkpoint, `paused` by an
+ * The phase of a run: `waiting` for workers, `measuring` their engines to choose one, `training`, `validating`, `testing`, `saving` a checkpoint, `paused` by an
  * operator, or `ended`.
  */
-export const runPhases = ['waiting', 'training', 'validating', 'testing', 'saving', 'paused', 'ended'] as const;
+export const runPhases = [
+  'waiting',
+  'measuring',
+  'training',
+  'validating',
+  'testing',
+  'saving',
+  'paused',
+  'ended',
+] as const;
 export type RunPhase = (typeof runPhases)[number];
 
 /**

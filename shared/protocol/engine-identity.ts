@@ -18,3 +18,11 @@ export interface EngineCount {
   fingerprint: string;
   workers: number;
 }
+
+/** An engine that a run can choose. */
+export interface EngineCandidate extends Pick<EngineIdentity, 'engine' | 'fingerprint'> {
+  /** Sum over the workers that offer it. */
+  imagesPerSecond: number;
+  /** Number of workers that offer it. */
+  workers: number;
+}

@@ -10,7 +10,7 @@ import { maxHeaderBytes } from './frame.js';
  * Version of the protocol, which must be the same on both sides. Increment it with every change to a message or its
  * meaning.
  */
-export const protocolVersion = 6;
+export const protocolVersion = 7;
 
 /** Maximum size of a shard chunk in bytes. */
 export const chunkBytes = 1 << 20;
@@ -37,6 +37,9 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const name = z.string().min(1).max(200);
 const sentence = z.string().max(2000);
 const split = z.enum(['training', 'validation', 'test']);
+const fingerprint = z.string().min(1).max(1000);
+/** Maximum number of engines that a worker offers. */
+const maxEngines = 16;
 const alignedRange = z.strictObject({ first: count, count: z.int().positive() });
 
 /** A set of images from one split that workers fetch and cache as a unit. */
@@ -47,15 +50,27 @@ export type Split = z.infer<typeof split>;
 const refusalCode = z.enum(['protocol-version', 'token', 'fingerprint', 'finished', 'bad-message', 'engine-failed']);
 export type RefusalCode = z.infer<typeof refusalCode>;
 
-/** "May I join? This is my engine, and I already have these shards." */
+/** "May I join? I can compute with any one of these engines, and I already have these shards." */
 const hello = z.strictObject({
   type: z.literal('hello'),
   protocolVersion: z.int(),
   lockstepVersion: z.string().max(100),
   token: z.string().max(1000),
   name,
-  engine: z.strictObject({ engine: name, fingerprint: z.string().min(1).max(1000), device: name }),
+  engines: z
+    .array(z.strictObject({ engine: name, fingerprint, device: name }))
+    .min(1)
+    .max(maxEngines)
+    .refine(haveDistinctFingerprints, 'expected distinct fingerprints'),
   cachedShards: z.array(sha256).max(maxCachedShards),
+});
+/** "These are the speeds that you asked me to measure." Engines that failed are missing. */
+const measurement = z.strictObject({
+  type: z.literal('measurement'),
+  speeds: z
+    .array(z.strictObject({ fingerprint, imagesPerSecond: z.number().positive().finite() }))
+    .max(maxEngines)
+    .refine(haveDistinctFingerprints, 'expected distinct fingerprints'),
 });
 /** "Send me this many bytes of this shard, starting at this offset." */
 const shardRequest = z.strictObject({
@@ -119,6 +134,7 @@ const leave = z.strictObject({ type: z.literal('leave'), reason: sentence });
 
 const workerMessage = z.discriminatedUnion('type', [
   hello,
+  measurement,
   shardRequest,
   shardHeld,
   timing,
@@ -130,6 +146,7 @@ const workerMessage = z.discriminatedUnion('type', [
 /** A message from a worker to the coordinator. */
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type Hello = z.infer<typeof hello>;
+export type MeasurementMessage = z.infer<typeof measurement>;
 export type GradientMessage = z.infer<typeof gradient>;
 export type TimingMessage = z.infer<typeof timing>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
@@ -149,6 +166,13 @@ const welcome = z.strictObject({
 });
 /** "You may not join, for this reason." */
 const refusal = z.strictObject({ type: z.literal('refusal'), code: refusalCode, message: sentence });
+/** "Measure how fast these engines of yours compute slices of this run." Sent before the run's engine is chosen. */
+const measure = z.strictObject({
+  type: z.literal('measure'),
+  fingerprints: z.array(fingerprint).min(1).max(maxEngines),
+});
+/** "Compute this run with this engine of yours." Sent once, before any work. */
+const useEngine = z.strictObject({ type: z.literal('use-engine'), fingerprint });
 /** "Here are the next bytes of a shard that you requested." */
 const shardChunk = z.strictObject({ type: z.literal('shard-chunk'), sha256, offset: count });
 /** "You may need this shard later: fetch it at low priority." */
@@ -170,6 +194,8 @@ const goodbye = z.strictObject({ type: z.literal('goodbye'), reason: sentence })
 const coordinatorMessage = z.discriminatedUnion('type', [
   welcome,
   refusal,
+  measure,
+  useEngine,
   shardChunk,
   prefetch,
   weights,
@@ -180,8 +206,13 @@ const coordinatorMessage = z.discriminatedUnion('type', [
 /** A message from the coordinator to a worker. */
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
 export type Welcome = z.infer<typeof welcome>;
+export type MeasureMessage = z.infer<typeof measure>;
 export type ComputeMessage = z.infer<typeof compute>;
 export type EvaluateMessage = z.infer<typeof evaluate>;
+
+function haveDistinctFingerprints(engines: readonly { fingerprint: string }[]): boolean {
+  return new Set(engines.map((engine) => engine.fingerprint)).size === engines.length;
+}
 
 function parse<Message>(schema: z.ZodType<Message>, header: unknown, sender: string): Message {
   const parsed = schema.safeParse(header);

@@ -120,6 +120,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
           stepsPerEpoch: 1,
           shards,
         });
+        worker.useEngine(worker.offers[0]);
         pool.add(worker);
         return undefined;
       },

@@ -96,7 +96,7 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
       },
       schedule: new RunSchedule(config, 351),
       state,
-      totals: new RunTotals(),
+      totals: new RunTotals(null),
       pool,
       quorum: { needed: workerCount },
       tracker,

@@ -6,7 +6,7 @@ import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
 import { sha256Of } from '../../shared/sha256.js';
-import { shards, shardImages, welcome, weightsBytes, type Script } from './scripted-coordinator.js';
+import { shards, shardImages, useEngine, welcome, weightsBytes, type Script } from './scripted-coordinator.js';
 
 const packr = new Packr({ useRecords: false });
 const firstShard = shards[0];
@@ -35,11 +35,12 @@ function welcomingModel(depth: number, initialFilters: number) {
   const config = { ...welcome.config, depth, initialFilters };
   return welcoming({ config, layoutHash: layoutHash(layoutModel(config)) });
 }
-/** Runs a script after a correct welcome. */
+/** Runs a script after a correct welcome and the choice of the engine. */
 export const afterWelcome =
   (script: Script): Script =>
   (peer) => {
     peer.say(welcome);
+    peer.say(useEngine);
     return script(peer);
   };
 const afterWeights = (script: Script) =>
@@ -64,6 +65,7 @@ const computingOn =
   async (peer) => {
     const sha256 = sha256Of(records);
     peer.say({ ...welcome, shards: [{ split: 'training', index: 0, sha256, bytes: records.length }] });
+    peer.say(useEngine);
     peer.sayWeights();
     peer.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 1 }] });
     await peer.hear('shard-request');
@@ -244,6 +246,7 @@ export const attacks: readonly Attack[] = [
     /\(slices 1 to 2\): not an aligned range in a run of 4 slices/,
     (peer) => {
       peer.say({ ...welcome, config: { ...welcome.config, slices: 4 } });
+      peer.say(useEngine);
       peer.sayWeights();
       peer.say({ type: 'compute', step: 0, ranges: [{ first: 1, count: 2 }] });
     },
@@ -268,6 +271,37 @@ export const attacks: readonly Attack[] = [
     'compute before the welcome',
     /compute arrived before/,
     (peer) => peer.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 1 }] }),
+  ],
+  [
+    'compute before the choice of the engine',
+    /a request for step 0 arrived before use-engine/,
+    (peer) => {
+      peer.say(welcome);
+      peer.sayWeights();
+      peer.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 1 }] });
+    },
+  ],
+  ['two choices of the engine', /use-engine arrived a second time/, afterWelcome((peer) => peer.say(useEngine))],
+  [
+    'the choice of an engine that the worker does not offer',
+    /does not offer "other\/1"/,
+    (peer) => {
+      peer.say(welcome);
+      peer.say({ ...useEngine, fingerprint: 'other/1' });
+    },
+  ],
+  [
+    'the measurement of an engine that the worker does not offer',
+    /does not offer "other\/1"/,
+    (peer) => {
+      peer.say(welcome);
+      peer.say({ type: 'measure', fingerprints: ['fake/1', 'other/1'] });
+    },
+  ],
+  [
+    'a measurement after the choice of the engine',
+    /measure arrived after the engine had been chosen/,
+    afterWelcome((peer) => peer.say({ type: 'measure', fingerprints: ['fake/1'] })),
   ],
   ['two welcomes', /a second welcome arrived/, afterWelcome((peer) => peer.say(welcome))],
   ["a worker's message", /invalid message of type hello/, (peer) => peer.lie({ type: 'hello' })],

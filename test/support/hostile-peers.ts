@@ -32,7 +32,7 @@ const hello: Hello = {
   lockstepVersion: '0.1.0',
   token: '',
   name: 'hostile',
-  engine: { engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' },
+  engines: [{ engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' }],
   cachedShards: [],
 };
 const packr = new Packr({ useRecords: false });

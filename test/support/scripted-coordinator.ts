@@ -54,6 +54,8 @@ export const welcome: Welcome = {
   stepsPerEpoch: 1,
   shards,
 };
+/** Makes a worker with the fake engine use it. */
+export const useEngine = { type: 'use-engine', fingerprint: 'fake/1' } as const;
 export const weightsBytes = 4 * (layout.trainableSize + layout.statisticsSize);
 
 /** Coordinator's end of a worker connection. */
@@ -109,6 +111,7 @@ export class Peer {
   /** Runs a step as a correct coordinator would. @returns the number of images that the worker computed */
   async runStep(): Promise<number> {
     this.say(welcome);
+    this.say(useEngine);
     this.sayWeights();
     for (const { sha256 } of shards) this.say({ type: 'prefetch', sha256 });
     this.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 2 }] });

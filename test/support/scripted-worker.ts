@@ -114,7 +114,7 @@ export class ScriptedWorker {
           lockstepVersion: '0',
           token: '',
           name,
-          engine: { engine: 'scripted', fingerprint: 'scripted/1', device: 'paper' },
+          engines: [{ engine: 'scripted', fingerprint: 'scripted/1', device: 'paper' }],
           cachedShards: [...holds],
         },
       },

@@ -49,6 +49,7 @@ export const progress: RunProgress = {
     slicesReassigned: 2,
     stragglers: 4,
     slicesDuplicated: 5,
+    fingerprint: 'fake/1',
     engines: [{ engine: 'fake', fingerprint: 'fake/1', workers: 3 }],
     resumedAtSteps: [2],
     isOverridden: false,

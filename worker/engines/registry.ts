@@ -1,30 +1,22 @@
-// Engines by name, each loaded on first use. To add an engine, create its folder and add one line here.
-import { LockstepError } from '../../shared/errors.js';
+// Engines by name, each loaded on first use. To add an engine, create its folder, add one line here, and add its name
+// in shared/engine-names.ts.
+import { registeredEngines, type EngineName, type RegisteredEngine } from '../../shared/engine-names.js';
+import { LockstepError, messageOf } from '../../shared/errors.js';
 import type { EngineDefinition } from '../engine-definition.js';
 import type { Engine, EngineOptions, EngineSettings } from '../engine.js';
 
-/** Engines in order of preference: `auto` opens the first one that can be loaded. */
-const loaders = {
+const loaders: Record<RegisteredEngine, () => Promise<{ definition: EngineDefinition }>> = {
   tensorflow: () => import('./tensorflow/definition.js'),
   wasm: () => import('./wasm/definition.js'),
-} satisfies Record<string, () => Promise<{ definition: EngineDefinition }>>;
+};
 
-export type EngineName = 'auto' | keyof typeof loaders;
-type RegisteredName = Exclude<EngineName, 'auto'>;
-
-const registeredNames = Object.keys(loaders) as RegisteredName[];
-export const engineNames: readonly EngineName[] = ['auto', ...registeredNames];
-
-export interface OpenedEngine {
-  engine: Engine;
-  /** Which engine `auto` chose and why; undefined if the user named the engine. */
-  choice: string | undefined;
+/** Returns the engine's definition; for `auto`, the definitions of all engines. */
+async function definitionsOf(name: EngineName): Promise<EngineDefinition[]> {
+  return Promise.all(namesIn(name).map(async (each) => (await loaders[each]()).definition));
 }
 
-/** Returns the engine's definition; for `auto`, the definitions of all engines that it may choose. */
-async function definitionsOf(name: EngineName): Promise<EngineDefinition[]> {
-  const names = name === 'auto' ? registeredNames : [name];
-  return Promise.all(names.map(async (each) => (await loaders[each]()).definition));
+function namesIn(name: EngineName): readonly RegisteredEngine[] {
+  return name === 'auto' ? registeredEngines : [name];
 }
 
 /** Returns whether the installed engine uses GPUs if the machine has any. */
@@ -32,16 +24,13 @@ export async function canComputeOnGpus(name: EngineName): Promise<boolean> {
   return (await definitionsOf(name)).some((definition) => definition.canUseGpus());
 }
 
-/**
- * Returns the environment variables to set when starting a process that uses this engine. Keeps the user's settings,
- * and omits variables that need no change.
- */
+/** Returns environment variables to add when starting a process that uses this engine, except those already set. */
 export async function startEnvironment(name: EngineName): Promise<Record<string, string>> {
   const definitions = await definitionsOf(name);
   return Object.assign({}, ...definitions.map((definition) => definition.startEnvironment())) as Record<string, string>;
 }
 
-/** Throws `bad-option` for settings that the engine does not support. For `auto`, openEngine checks them instead. */
+/** Throws `bad-option` for settings that the engine does not support. For `auto`, openEngines checks them instead. */
 export async function assertSupported(name: EngineName, settings: EngineSettings): Promise<void> {
   if (name === 'auto') return;
   const { definition } = await loaders[name]();
@@ -49,28 +38,36 @@ export async function assertSupported(name: EngineName, settings: EngineSettings
 }
 
 /**
- * Opens an engine. Throws `no-engine`, naming the command that installs the engine, if this machine cannot load it, and
- * `bad-option` for settings that the engine does not support.
+ * Opens an engine; for `auto`, every engine that this machine can load and that supports the settings. Throws
+ * `no-engine`, naming the command that installs the engine, if there is none, and `bad-option` for settings that no
+ * loadable engine supports.
  */
-export async function openEngine(name: EngineName, options: EngineOptions): Promise<OpenedEngine> {
-  if (name !== 'auto') return { engine: await openRegistered(name, options), choice: undefined };
-  const failures = new Map<RegisteredName, string>();
-  for (const candidate of registeredNames) {
+export async function openEngines(name: EngineName, options: EngineOptions): Promise<Engine[]> {
+  const engines: Engine[] = [];
+  const failures: LockstepError[] = [];
+  for (const candidate of namesIn(name)) {
     try {
-      const engine = await openRegistered(candidate, options);
-      const others = [...failures.keys()].join(' and ');
-      const reason =
-        others === '' ? 'which is installed' : `as ${others} cannot be loaded (lockstep doctor explains why)`;
-      return { engine, choice: `${candidate}, ${reason}` };
+      engines.push(await openRegistered(candidate, options));
     } catch (error) {
-      if (!(error instanceof LockstepError && error.code === 'no-engine')) throw error;
-      failures.set(candidate, error.message);
+      const isExpected = error instanceof LockstepError && (error.code === 'no-engine' || error.code === 'bad-option');
+      if (name !== 'auto' || !isExpected) throw error;
+      failures.push(error);
     }
   }
-  throw new LockstepError('no-engine', [...failures.values()].join('\n'));
+  if (engines.length > 0) return engines;
+  const unsupported = failures.find(({ code }) => code === 'bad-option');
+  throw unsupported ?? new LockstepError('no-engine', failures.map(messageOf).join('\n'));
 }
 
-async function openRegistered(name: RegisteredName, options: EngineOptions): Promise<Engine> {
+/** Opens an engine; for `auto`, the first one that openEngines would open. Throws the errors of openEngines. */
+export async function openEngine(name: EngineName, options: EngineOptions): Promise<Engine> {
+  if (name !== 'auto') return openRegistered(name, options);
+  const [first, ...others] = await openEngines(name, options);
+  await Promise.all(others.map((engine) => engine.close()));
+  return first;
+}
+
+async function openRegistered(name: RegisteredEngine, options: EngineOptions): Promise<Engine> {
   const { definition } = await loaders[name]();
   definition.assertSupports(options);
   return definition.open(options);

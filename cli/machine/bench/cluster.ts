@@ -27,7 +27,7 @@ export function benchCluster(options: ClusterOptions): Promise<Measurement> {
 }
 
 async function measureIn(folder: string, options: ClusterOptions): Promise<Measurement> {
-  const { config, workers, gpus, plan, onRound, ...engineChoice } = options;
+  const { config, workers, gpus, plan, onRound, onMessage, ...engineChoice } = options;
   const trainingImages = Math.max(imageCount, config.batchSize);
   const run = await train({
     ...config,
@@ -41,7 +41,8 @@ async function measureIn(folder: string, options: ClusterOptions): Promise<Measu
   });
   const rounds = new RoundRecorder(plan, config.batchSize);
   const isMeasured = new LockstepError('interrupted', 'the measurement is complete');
-  const firstWorker = new Promise<EngineIdentity>((resolve) => run.events.once('worker-joined', resolve));
+  const firstWorker = new Promise<EngineIdentity>((resolve) => run.events.once('engine-assigned', resolve));
+  run.events.on('measuring-engines', ({ engines }) => onMessage(`measuring ${engines.join(', ')}`));
   run.events.on('step', ({ phases }) => {
     if (rounds.add({ ...phases })) onRound(rounds.imagesPerSecond.length);
     if (rounds.isComplete) run.stop(isMeasured);

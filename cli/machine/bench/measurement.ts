@@ -10,14 +10,16 @@ export interface BenchOptions extends EngineChoice {
   plan: RoundPlan;
   /** Called after each round with its number, starting at 1. */
   onRound: (round: number) => void;
+  /** Receives progress and warnings. */
+  onMessage: (message: string) => void;
 }
 
 export interface Measurement extends EngineIdentity {
   /** Median throughput of the rounds. */
   imagesPerSecond: number;
   roundsImagesPerSecond: readonly number[];
-  /** Engine that `auto` chose, and why. Present only if the measurement ran in this process. */
-  engineChoice?: string;
+  /** Speeds by which `auto` chose the engine, from fast to slow. Present only if it measured several in this process. */
+  engineSpeeds?: readonly { engine: string; imagesPerSecond: number }[];
   threads: number;
   batchSize: number;
   slices: number;

@@ -15,7 +15,7 @@ import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
 import type { EngineModel } from '../../../worker/engine.js';
-import { openEngine } from '../../../worker/engines/registry.js';
+import { openFastest } from './fastest-engine.js';
 import { SliceComputer } from '../../../worker/computation/slice-computer.js';
 import { SliceImages } from '../../../worker/computation/slice-images.js';
 import { measurementOf, type BenchOptions, type LayerTime, type Measurement } from './measurement.js';
@@ -29,22 +29,22 @@ const profiledSteps = 2;
 export async function benchThisProcess(options: BenchOptions): Promise<Measurement> {
   const { config, plan, onRound } = options;
   const layout = layoutModel(config);
-  const { engine, choice } = await openEngine(options.engine, options);
+  const { batchSize, slices } = config;
+  const spec = { layout, preprocessing: 'imagenet' as const, labelSmoothing: 0 };
+  const { engine, model, speeds, close } = await openFastest(options, spec, batchSize / slices, options.onMessage);
   try {
-    const model = await engine.createModel(layout, 'imagenet');
     const shards = synthesizeShards(config);
     const trainStep = stepTrainer(config, layout, model, shards);
     const rounds = new RoundRecorder(plan, config.batchSize);
     while (!rounds.isComplete) {
       if (rounds.add(await trainStep())) onRound(rounds.imagesPerSecond.length);
     }
-    const measurement = measurementOf(rounds, options, engine.identity, 0);
-    if (choice !== undefined) measurement.engineChoice = choice;
+    const measurement = measurementOf(rounds, options, engine, 0);
+    if (speeds.length > 0) measurement.engineSpeeds = speeds;
     if (canProfile(model)) measurement.profile = meanProfile(model, config, shards);
-    model.dispose();
     return measurement;
   } finally {
-    await engine.close();
+    await close();
   }
 }
 

@@ -48,6 +48,8 @@ export interface RunOutcome {
   steps: number;
   validationSteps: readonly number[];
   weightsSha256: string;
+  /** Fingerprint of the run's engine. */
+  fingerprint: string | null;
   measured: RunMeasurements;
   faults: readonly FaultRecord[];
   /** Number of planned faults whose trigger did not occur before the run ended. */
@@ -95,11 +97,12 @@ export async function runWithFaults(
     setup.onProgress({ step, steps, injected: log.records.length, workers: connectedWorkers.size });
   });
   try {
-    const { weightsSha256, wallSeconds, workersJoined, workersLost } = await coordinator.report;
+    const { weightsSha256, fingerprint, wallSeconds, workersJoined, workersLost } = await coordinator.report;
     return {
       steps: coordinator.totalSteps,
       validationSteps: monitor.validationSteps,
       weightsSha256,
+      fingerprint,
       measured: { wallSeconds, workersJoined, workersLost, ...monitor.measurements() },
       faults: log.records,
       missed: injector.pending,

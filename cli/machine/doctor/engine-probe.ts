@@ -1,7 +1,8 @@
 // Program that tries one engine, in a separate process because a library built for another CPU may crash the process
 // that loads it. Its argument is the name of the engine; it sends its answer over the IPC channel.
 import { messageOf } from '../../../shared/errors.js';
-import { openEngine, type EngineName } from '../../../worker/engines/registry.js';
+import type { EngineName } from '../../../shared/engine-names.js';
+import { openEngine } from '../../../worker/engines/registry.js';
 import type { ProbeAnswer } from './engines.js';
 import { computeStep, relativeDistance, type ComputedStep } from './self-test.js';
 
@@ -27,7 +28,7 @@ async function probe(name: EngineName): Promise<ProbeAnswer> {
 async function computeTwice(
   name: EngineName,
 ): Promise<{ fingerprint: string; step: ComputedStep; again: ComputedStep }> {
-  const { engine } = await openEngine(name, { threads: 1 });
+  const engine = await openEngine(name, { threads: 1 });
   try {
     const step = await computeStep(engine);
     return { fingerprint: engine.identity.fingerprint, step, again: await computeStep(engine) };

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { describeExit } from '../../../single-node/worker-processes.js';
-import type { EngineName } from '../../../worker/engines/registry.js';
+import type { EngineName } from '../../../shared/engine-names.js';
 import { diagnoseLoadFailure, notInstalled } from '../../../worker/engines/tensorflow/load-failure.js';
 import type { Check } from './check.js';
 import { wasmStepSha256 } from './self-test.js';

@@ -19,6 +19,7 @@ const coordinatorTid = 1;
  */
 const betweenSteps: Record<RunPhase, string | undefined> = {
   waiting: 'wait for workers',
+  measuring: 'measure engines',
   training: undefined,
   validating: 'validation',
   testing: 'test',

@@ -18,7 +18,7 @@ const hello: Hello = {
   lockstepVersion: '0.1.0',
   token: 'secret',
   name: 'attic-1',
-  engine: { engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' },
+  engines: [{ engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' }],
   cachedShards: [],
 };
 

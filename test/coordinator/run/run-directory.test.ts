@@ -64,7 +64,7 @@ describe('a run directory', () => {
       validation: null,
       test: { loss: 1, accuracy: 0 },
     };
-    const report = new RunTotals().report(results, 128, { sent: 0, received: 0 });
+    const report = new RunTotals(null).report(results, 128, { sent: 0, received: 0 });
     await run.writeReport(report);
     await run.close();
     expect(await readJson(path.join(run.directory, 'report.json'))).toEqual(report);

@@ -33,7 +33,7 @@ const rest = {
 const noBytes = { sent: 0, received: 0 };
 
 /** Returns the totals after a run has published these events. */
-function totalsOf(events: readonly NewRunEvent[], totals = new RunTotals()): RunTotals {
+function totalsOf(events: readonly NewRunEvent[], totals = new RunTotals('wasm/1')): RunTotals {
   const bus = new RunEventBus();
   bus.on('event', (event) => totals.apply(event));
   for (const event of events) bus.publish(event);
@@ -48,8 +48,12 @@ function step(changes: Partial<StepPhases> = {}, contributions: readonly WorkerC
 const wasm = { engine: 'wasm', fingerprint: 'wasm/1' };
 const tensorflow = { engine: 'tensorflow', fingerprint: 'tensorflow/4.22 1 thread' };
 
-function joined(engine: { engine: string; fingerprint: string }, device = 'laptop, 1 thread'): NewRunEvent {
-  return { type: 'worker-joined', id: 1, name: 'attic', address: 'attic:1', ...engine, device, workers: 1 };
+function joined(engine: { engine: string; fingerprint: string }, device = 'laptop, 1 thread'): NewRunEvent[] {
+  const worker = { id: 1, name: 'attic', ...engine, device };
+  return [
+    { type: 'worker-joined', ...worker, address: 'attic:1', workers: 1 },
+    { type: 'engine-assigned', ...worker },
+  ];
 }
 
 function lost(bytesSent: number, bytesReceived: number): NewRunEvent {
@@ -59,7 +63,7 @@ function lost(bytesSent: number, bytesReceived: number): NewRunEvent {
 
 /** A worker joins and is lost, 2 slices are reassigned, and 6 slices are duplicated in 5 straggler events. */
 const eventful: readonly NewRunEvent[] = [
-  joined(wasm),
+  ...joined(wasm),
   lost(3, 4),
   { type: 'slices-reassigned', slices: 2 },
   ...[2, 1, 1, 1, 1].map((slices): NewRunEvent => ({ type: 'straggler', name: 'attic', slices, speculative: ['b'] })),
@@ -67,7 +71,7 @@ const eventful: readonly NewRunEvent[] = [
 
 describe('a report', () => {
   it('of a run without workers has zeros, not NaN', () => {
-    const report = new RunTotals().report(rest, 0, noBytes);
+    const report = new RunTotals(null).report(rest, 0, noBytes);
     expect(report).toMatchObject({ imagesPerSecond: 0, engines: [], exact: true, workersJoined: 0 });
     for (const name of phaseNames) expect(report.phases[name]).toBe(0);
   });
@@ -125,7 +129,7 @@ describe('the totals in a checkpoint', () => {
   it('are complete, and a resumed run continues counting from them', () => {
     const before = totalsOf(eventful);
     const record = totalsRecord.parse(JSON.parse(JSON.stringify(before.record)));
-    const resumed = new RunTotals({ step: 7, record, isOverridden: false });
+    const resumed = new RunTotals('wasm/1', { step: 7, record, isOverridden: false });
     const after = totalsOf([{ type: 'straggler', name: 'attic', slices: 2, speculative: ['cellar'] }], resumed);
     expect(after.report(rest, 256, noBytes)).toMatchObject({
       engines: [{ ...wasm, workers: 1 }],
@@ -140,35 +144,50 @@ describe('the totals in a checkpoint', () => {
   });
 
   it('record whether the run was ever resumed with changed options, which makes it permanently inexact', () => {
-    const { record } = new RunTotals({ step: 7, record: new RunTotals().record, isOverridden: true });
-    const again = new RunTotals({ step: 9, record, isOverridden: false });
-    expect([new RunTotals().exact, again.exact]).toEqual([true, false]);
+    const { record } = new RunTotals(null, { step: 7, record: new RunTotals(null).record, isOverridden: true });
+    const again = new RunTotals(null, { step: 9, record, isOverridden: false });
+    expect([new RunTotals(null).exact, again.exact]).toEqual([true, false]);
     expect(again.record.resumedAtSteps).toEqual([7, 9]);
   });
 });
 
 describe('the engines of a run', () => {
-  it('are counted by fingerprint, whatever the device, and the run is exact while there is only one', () => {
-    expect(new RunTotals().firstFingerprint).toBeUndefined();
-    const totals = totalsOf([joined(wasm, 'laptop, 1 thread'), joined(wasm, 'tower, 8 threads')]);
+  it('are counted by fingerprint, whatever the device, and the run is exact while all have its fingerprint', () => {
+    const totals = totalsOf([...joined(wasm, 'laptop, 1 thread'), ...joined(wasm, 'tower, 8 threads')]);
     expect(totals.report(rest, 0, noBytes)).toMatchObject({
       exact: true,
       workersJoined: 2,
+      fingerprint: 'wasm/1',
       engines: [{ ...wasm, workers: 2 }],
     });
-    expect(totals.firstFingerprint).toBe('wasm/1');
   });
 
   it('make the run permanently inexact once there is a second fingerprint', () => {
-    const totals = totalsOf([wasm, tensorflow, wasm].map((engine) => joined(engine)));
+    const totals = totalsOf([wasm, tensorflow, wasm].flatMap((engine) => joined(engine)));
     expect(totals.report(rest, 0, noBytes)).toMatchObject({
       exact: false,
       workersJoined: 3,
+      fingerprint: 'wasm/1',
       engines: [
         { ...wasm, workers: 2 },
         { ...tensorflow, workers: 1 },
       ],
     });
-    expect(totals.firstFingerprint).toBe('wasm/1');
+  });
+
+  it('make the run inexact if the only one is not the one that the configuration requires', () => {
+    expect(totalsOf(joined(wasm), new RunTotals('wasm/0')).exact).toBe(false);
+  });
+
+  it('are unknown until the fingerprint has been chosen; a worker that has only joined does not count', () => {
+    const [hasJoined, isAssigned] = joined(wasm);
+    const totals = totalsOf([hasJoined], new RunTotals(null));
+    expect(totals.report(rest, 0, noBytes)).toMatchObject({ exact: true, fingerprint: null, engines: [] });
+    const chosen: NewRunEvent = { type: 'engine-chosen', ...wasm, candidates: [], workersWithout: [] };
+    expect(totalsOf([chosen, isAssigned], totals).report(rest, 0, noBytes)).toMatchObject({
+      exact: true,
+      fingerprint: 'wasm/1',
+      engines: [{ ...wasm, workers: 1 }],
+    });
   });
 });

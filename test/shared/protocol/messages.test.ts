@@ -25,7 +25,7 @@ const hello = {
   lockstepVersion: '0.1.0',
   token: '',
   name: 'attic-1',
-  engine: { engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' },
+  engines: [{ engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' }],
   cachedShards: [hash],
 } as const;
 
@@ -56,6 +56,8 @@ const timing = {
 
 const workerMessages: readonly object[] = [
   hello,
+  { type: 'measurement', speeds: [{ fingerprint: 'fake/1', imagesPerSecond: 0.5 }] },
+  { type: 'measurement', speeds: [] },
   timing,
   { type: 'shard-request', sha256: hash, offset: 3 * chunkBytes, bytes: 1 },
   { type: 'shard-held', sha256: hash },

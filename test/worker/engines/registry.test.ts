@@ -4,8 +4,8 @@ import { memorySettings } from '../../../worker/engines/tensorflow/memory-settin
 import {
   assertSupported,
   canComputeOnGpus,
-  engineNames,
   openEngine,
+  openEngines,
   startEnvironment,
 } from '../../../worker/engines/registry.js';
 import { openTensorFlowOrReason } from '../../support/tensorflow.js';
@@ -13,24 +13,34 @@ import { openTensorFlowOrReason } from '../../support/tensorflow.js';
 const opened = await openTensorFlowOrReason();
 
 describe('the engine registry', () => {
-  it('lists auto and every engine', () => {
-    expect(engineNames).toEqual(['auto', 'tensorflow', 'wasm']);
-  });
-
   it('opens an engine by its name', async () => {
-    const { engine, choice } = await openEngine('wasm', { threads: 1 });
-    expect([engine.identity.engine, choice]).toEqual(['wasm', undefined]);
+    const engine = await openEngine('wasm', { threads: 1 });
+    expect(engine.identity.engine).toBe('wasm');
     await engine.close();
   });
 
-  it('opens tensorflow for auto if it can be loaded, and otherwise wasm with the reason', async () => {
-    const { engine, choice } = await openEngine('auto', { threads: 1 });
-    const expected =
-      typeof opened === 'string'
-        ? ['wasm', 'wasm, as tensorflow cannot be loaded (lockstep doctor explains why)']
-        : ['tensorflow', 'tensorflow, which is installed'];
-    expect([engine.identity.engine, choice]).toEqual(expected);
-    await engine.close();
+  it('opens every engine that loads for auto, in order of preference', async () => {
+    const engines = await openEngines('auto', { threads: 1 });
+    const loadable = typeof opened === 'string' ? ['wasm'] : ['tensorflow', 'wasm'];
+    expect(engines.map(({ identity }) => identity.engine)).toEqual(loadable);
+    await Promise.all(engines.map((engine) => engine.close()));
+    const first = await openEngine('auto', { threads: 1 });
+    expect(first.identity.engine).toBe(loadable[0]);
+    await first.close();
+  });
+
+  it('opens only engines that support the settings for auto, and explains why there are none', async () => {
+    const reduced = openEngines('auto', { threads: 1, tensorFlowMode: 'eager' });
+    if (typeof opened === 'string') {
+      await expect(reduced).rejects.toMatchObject({
+        code: 'bad-option',
+        message: expect.stringContaining('`tensorFlowMode` eager needs the tensorflow engine'),
+      });
+    } else {
+      expect((await reduced).map(({ identity }) => identity.engine)).toEqual(['tensorflow']);
+    }
+    const contradictory = openEngines('auto', { threads: 1, tensorFlowMode: 'eager', precision: 'bfloat16' });
+    await expect(contradictory).rejects.toMatchObject({ code: 'bad-option' });
   });
 
   it('rejects settings that an engine does not support before opening it', async () => {

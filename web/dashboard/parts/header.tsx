@@ -21,6 +21,7 @@ const endPills: Record<Ending['how'], Pill> = {
 };
 const phasePills: Record<RunPhase, Pill> = {
   waiting: { text: 'Waiting for workers', tone: 'late' },
+  measuring: { text: 'Measuring engines', tone: 'good' },
   training: { text: 'Training', tone: 'active' },
   validating: { text: 'Validating', tone: 'active' },
   testing: { text: 'Testing', tone: 'active' },

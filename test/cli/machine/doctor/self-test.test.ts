@@ -4,7 +4,7 @@ import { openEngine } from '../../../../worker/engines/registry.js';
 
 it('computeStep has the same result with any number of threads of the wasm engine', async () => {
   for (const threads of [1, 2]) {
-    const { engine } = await openEngine('wasm', { threads });
+    const engine = await openEngine('wasm', { threads });
     expect((await computeStep(engine)).sha256).toBe(wasmStepSha256);
     await engine.close();
   }

@@ -1,0 +1,61 @@
+// Holds a run's models, at most one per engine. They outlive the connection, so a worker that rejoins the same run does
+// not have to create them again.
+import type { Preprocessing } from '../shared/dataset/image-batch.js';
+import { layoutHash } from '../shared/network/layout-hash.js';
+import type { ModelLayout } from '../shared/network/layout.js';
+import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
+import type { Engine, EngineModel } from './engine.js';
+
+/** Everything that an engine needs to know to create a run's model. */
+export interface ModelSpec {
+  layout: ModelLayout;
+  preprocessing: Preprocessing;
+  labelSmoothing: number;
+}
+
+export class DeviceModels {
+  readonly #engines: readonly Engine[];
+  readonly #models = new Map<Engine, EngineModel>();
+  /** Identifies the specification that the models were created with. */
+  #key = '';
+
+  /** @param engines engines with distinct fingerprints */
+  constructor(engines: readonly Engine[]) {
+    this.#engines = engines;
+  }
+
+  get offers(): EngineIdentity[] {
+    return this.#engines.map(({ identity }) => identity);
+  }
+
+  /** Returns the engine's identity, or undefined if no engine has this fingerprint. */
+  identityOf(fingerprint: string): EngineIdentity | undefined {
+    return this.offers.find((offer) => offer.fingerprint === fingerprint);
+  }
+
+  /** Returns the model of the engine with this fingerprint. Creates it unless it exists. */
+  async load(fingerprint: string, { layout, preprocessing, labelSmoothing }: ModelSpec): Promise<EngineModel> {
+    const key = JSON.stringify([layoutHash(layout), layout.spec.bnEpsilon, preprocessing, labelSmoothing]);
+    if (this.#key !== key) this.dispose();
+    this.#key = key;
+    const engine = this.#engines.find(({ identity }) => identity.fingerprint === fingerprint);
+    if (engine === undefined) throw new RangeError(`no engine has the fingerprint ${fingerprint}`);
+    const model = this.#models.get(engine) ?? (await engine.createModel(layout, preprocessing, labelSmoothing));
+    this.#models.set(engine, model);
+    return model;
+  }
+
+  /** Disposes of the models of all other engines. */
+  keepOnly(fingerprint: string): void {
+    for (const [engine, model] of this.#models) {
+      if (engine.identity.fingerprint === fingerprint) continue;
+      model.dispose();
+      this.#models.delete(engine);
+    }
+  }
+
+  dispose(): void {
+    for (const model of this.#models.values()) model.dispose();
+    this.#models.clear();
+  }
+}

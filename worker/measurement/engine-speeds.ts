@@ -1,0 +1,85 @@
+// Tells how fast a worker's engines compute a run's slices: from the cache, or by measuring them.
+import { messageOf } from '../../shared/errors.js';
+import { layoutHash } from '../../shared/network/layout-hash.js';
+import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
+import type { DeviceModels, ModelSpec } from '../device-models.js';
+import type { EngineModel } from '../engine.js';
+import { measureModels } from './measure-models.js';
+import type { SpeedCache } from './speed-cache.js';
+
+export interface EngineSpeed {
+  fingerprint: string;
+  imagesPerSecond: number;
+}
+
+export interface SpeedHandlers {
+  /** Called before a measurement, but not if all speeds are in the cache. */
+  onMeasuring: (engines: string[]) => void;
+  /** Called if an engine cannot run the model, or if the cache cannot be written. */
+  onFailure: (message: string) => void;
+}
+
+export class EngineSpeeds {
+  readonly #devices: DeviceModels;
+  readonly #cache: SpeedCache;
+  readonly #handlers: SpeedHandlers;
+
+  constructor(devices: DeviceModels, cache: SpeedCache, handlers: SpeedHandlers) {
+    this.#devices = devices;
+    this.#cache = cache;
+    this.#handlers = handlers;
+  }
+
+  /**
+   * Returns the speed of each of these engines, except those that cannot run the model. Measures only if a speed is not
+   * in the cache.
+   * @param signal stops the measurement and makes it reject
+   */
+  async of(
+    engines: readonly EngineIdentity[],
+    spec: ModelSpec,
+    imagesPerSlice: number,
+    signal: AbortSignal,
+  ): Promise<EngineSpeed[]> {
+    const known = await this.#cache.read();
+    const remembered = engines.flatMap((engine) => {
+      const imagesPerSecond = known.get(keyOf(engine, spec, imagesPerSlice));
+      return imagesPerSecond === undefined ? [] : [{ fingerprint: engine.fingerprint, imagesPerSecond }];
+    });
+    return remembered.length === engines.length ? remembered : this.measure(engines, spec, imagesPerSlice, signal);
+  }
+
+  /** Measures the engines and updates the cache; see `of`. */
+  async measure(
+    engines: readonly EngineIdentity[],
+    spec: ModelSpec,
+    imagesPerSlice: number,
+    signal?: AbortSignal,
+  ): Promise<EngineSpeed[]> {
+    this.#handlers.onMeasuring(engines.map(({ engine }) => engine));
+    const loaded = await this.#loadAll(engines, spec);
+    const models = loaded.map(({ model }) => model);
+    const speeds = await measureModels(models, spec.layout, imagesPerSlice, signal);
+    await this.#cache
+      .add(new Map(loaded.map(({ engine }, index) => [keyOf(engine, spec, imagesPerSlice), speeds[index]])))
+      .catch((error: unknown) => this.#handlers.onFailure(`the measured speeds cannot be cached: ${messageOf(error)}`));
+    return loaded.map(({ engine }, index) => ({ fingerprint: engine.fingerprint, imagesPerSecond: speeds[index] }));
+  }
+
+  async #loadAll(engines: readonly EngineIdentity[], spec: ModelSpec) {
+    const loaded: { engine: EngineIdentity; model: EngineModel }[] = [];
+    for (const engine of engines) {
+      try {
+        loaded.push({ engine, model: await this.#devices.load(engine.fingerprint, spec) });
+      } catch (error) {
+        this.#handlers.onFailure(`${engine.engine} cannot run this model: ${messageOf(error)}`);
+      }
+    }
+    return loaded;
+  }
+}
+
+/** Returns what a speed depends on. The device's description contains the number of threads. */
+function keyOf({ device, fingerprint }: EngineIdentity, { layout }: ModelSpec, imagesPerSlice: number): string {
+  return JSON.stringify([device, fingerprint, layoutHash(layout), imagesPerSlice]);
+}

@@ -1,0 +1,57 @@
+// Measures how many images per second models compute, on slices of synthetic images. The models take turns, so that
+// whatever else the machine does slows all of them alike.
+import { identityAugmentation } from '../../shared/dataset/image-batch.js';
+import { synthesizeRecords } from '../../shared/dataset/synthesize.js';
+import { medianOf } from '../../shared/median.js';
+import type { ModelLayout } from '../../shared/network/layout.js';
+import type { EngineModel } from '../engine.js';
+
+/** Engines compile, trace or tune in the first slice, and some of them also in the second. */
+const warmUpSlices = 2;
+const rounds = 4;
+/** Minimum duration of a model's turn. */
+const turnMs = 250;
+
+/**
+ * Returns the images per second of each model: the median over its slices.
+ * @param imagesPerSlice number of images in each slice
+ * @param signal stops the measurement between slices and makes it reject
+ */
+export async function measureModels(
+  models: readonly EngineModel[],
+  layout: ModelLayout,
+  imagesPerSlice: number,
+  signal?: AbortSignal,
+): Promise<number[]> {
+  const batch = {
+    records: synthesizeRecords({ seed: 0, split: 'training', count: imagesPerSlice }),
+    indices: Uint32Array.from({ length: imagesPerSlice }, (_, index) => index),
+    augmentations: new Uint16Array(imagesPerSlice).fill(identityAugmentation),
+  };
+  const weights = spreadWeights(layout.trainableSize);
+  const movingStatistics = new Float32Array(layout.statisticsSize).fill(1);
+  const timeSlice = async (model: EngineModel): Promise<number> => {
+    signal?.throwIfAborted();
+    const startedMs = performance.now();
+    const { sampleCount } = await model.computeSlice(batch);
+    return (performance.now() - startedMs) / sampleCount;
+  };
+  for (const model of models) {
+    model.setWeights(weights, movingStatistics);
+    for (let slice = 0; slice < warmUpSlices; slice++) await timeSlice(model);
+  }
+  const msPerImage = models.map((): number[] => []);
+  for (let round = 0; round < rounds; round++) {
+    for (const [index, model] of models.entries()) {
+      const endMs = performance.now() + turnMs;
+      do msPerImage[index].push(await timeSlice(model));
+      while (performance.now() < endMs);
+    }
+  }
+  return msPerImage.map((times) => 1000 / medianOf(times));
+}
+
+/** Returns small weights of both signs. Speed hardly depends on them, as long as no value overflows or vanishes. */
+function spreadWeights(count: number): Float32Array {
+  return Float32Array.from({ length: count }, (_, index) => ((index * 2654435761) % 1000) / 10_000 - 0.05);
+}
