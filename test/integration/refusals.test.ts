@@ -25,9 +25,19 @@ const hello = {
   lockstepVersion: '0.1.0',
   token: '',
   name: 'by hand',
-  engine: { engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' },
+  engines: [{ engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' }],
   cachedShards: [],
 };
+
+/** Adds a worker whose first slice waits until the returned function is called. Resolves when the engine is chosen. */
+async function joinHeldUp(): Promise<() => void> {
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const chosen = once(cluster.coordinator.events, 'engine-chosen');
+  await cluster.join({ engine: fakeEngine({ beforeSlice: () => held }) });
+  await chosen;
+  return release;
+}
 
 /** Sends one message on a new connection. @returns the coordinator's answer */
 async function answerTo(message: Uint8Array): Promise<unknown> {
@@ -82,13 +92,22 @@ describe('a worker is refused', () => {
     });
   });
 
-  it('by an exact run if its fingerprint is not that of the first worker, with both fingerprints', async () => {
-    cluster = await startCluster({ exact: true, minWorkers: 2 });
-    await cluster.join();
+  it("by an exact run if it lacks the run's fingerprint, with both fingerprints", async () => {
+    cluster = await startCluster({ exact: true });
+    const release = await joinHeldUp();
     const other = await cluster.join({ engine: fakeEngine({ fingerprint: 'fake/2' }) });
     await expect(other.done).rejects.toMatchObject({ message: expect.stringMatching(/fake\/1.*fake\/2/) });
-    await cluster.join();
-    expect(await cluster.coordinator.report).toMatchObject({ exact: true, workersJoined: 2 });
+    release();
+    expect(await cluster.coordinator.report).toMatchObject({ exact: true, fingerprint: 'fake/1', workersJoined: 1 });
+  });
+
+  it('if it does not offer the engine that the coordinator requires', async () => {
+    cluster = await startCluster({ engine: 'wasm' });
+    const worker = await cluster.join();
+    await expect(worker.done).rejects.toMatchObject({
+      code: 'refused',
+      message: expect.stringContaining('the run uses the wasm engine, but this worker offers fake/1: start it with `engine`'),
+    });
   });
 
   it('with a goodbye if the run has ended, which is not a failure of the worker', async () => {
@@ -203,11 +222,12 @@ describe('an admitted worker is dismissed', () => {
 
 describe('a worker with another fingerprint', () => {
   it('may join an inexact run, and the report says so', async () => {
-    cluster = await startCluster({ minWorkers: 2 });
-    await cluster.join();
+    cluster = await startCluster();
+    const release = await joinHeldUp();
     const inexact = once(cluster.coordinator.events, 'inexact');
     await cluster.join({ engine: fakeEngine({ fingerprint: 'fake/2' }), name: 'other' });
-    expect((await inexact)[0]).toMatchObject({ name: 'other', fingerprint: 'fake/2', first: 'fake/1' });
+    expect((await inexact)[0]).toMatchObject({ name: 'other', fingerprint: 'fake/2', expected: 'fake/1' });
+    release();
     const report = await cluster.coordinator.report;
     expect(report.exact).toBe(false);
     expect(report.engines).toEqual([

@@ -90,6 +90,7 @@ describe('a report', () => {
       ...rest,
       lockstepVersion,
       imagesPerSecond: 0,
+      fingerprint: 'wasm/1',
       engines: [{ ...wasm, workers: 1 }],
       exact: true,
       workersJoined: 1,
