@@ -1,7 +1,14 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 /** Ends tests that hang. Long, because a busy machine may take many times as long as an idle one. */
 const timeoutMs = 300_000;
+
+/** Workers remember the measured speeds of engines here, not in the user's cache. */
+const cache = mkdtempSync(path.join(tmpdir(), 'lockstep-test-cache-'));
+process.on('exit', () => rmSync(cache, { recursive: true, force: true }));
 
 export default defineConfig({
   test: {
@@ -10,6 +17,7 @@ export default defineConfig({
     exclude: ['test/deploy/**'],
     // Many tests start several processes, and the smallest supported machine has two cores.
     maxWorkers: 2,
+    env: { XDG_CACHE_HOME: cache },
     testTimeout: timeoutMs,
     hookTimeout: timeoutMs,
     expect: { poll: { timeout: timeoutMs, interval: 20 } },

@@ -28,10 +28,10 @@ export interface WorkerOptions extends EngineSettings, ClientTlsFiles {
   /** Address of the coordinator: ws://HOST:PORT, or wss://HOST:PORT for TLS. */
   url: string;
   /**
-   * Name of an engine, or an engine that is already open, which the caller must close. `auto`, the default, offers every
+   * Name of an engine, or engines that are already open, which the caller must close. `auto`, the default, offers every
    * engine that this machine can load, and the coordinator chooses one for the run.
    */
-  engine?: EngineName | Engine | undefined;
+  engine?: EngineName | Engine | readonly Engine[] | undefined;
   /** Number of compute threads. 1 by default. */
   threads?: number | undefined;
   /** Name of this worker in the coordinator's output. By default, the host name and the process ID. */
@@ -95,7 +95,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const engines =
     typeof engineOption === 'string'
       ? await openEngines(engineOption, { threads, precision, tensorFlowMode, xla })
-      : [engineOption];
+      : [engineOption].flat();
 
   const events = new EventEmitter<WorkerEvents>();
   const { cache = defaultCacheDirectory(), reconnectTimeoutMs = defaultReconnectTimeoutMs } = options;

@@ -51,9 +51,9 @@ export class EngineSelection {
   async #measureIfNeeded(signal: AbortSignal): Promise<MeasuredWorker[]> {
     const unmeasured = this.#pool.workers.map(({ offers }) => ({ offers, speeds: new Map<string, number>() }));
     const allows = this.#engine.allows.bind(this.#engine);
-    const candidates = rankEngines(unmeasured, allows);
-    if (candidates.length <= 1) return unmeasured;
-    const engines = [...new Set(candidates.map(({ engine }) => engine))];
+    if (rankEngines(unmeasured, allows).length <= 1) return unmeasured;
+    const allowed = unmeasured.flatMap(({ offers }) => offers.filter(allows));
+    const engines = [...new Set(allowed.map(({ engine }) => engine))];
     this.#events.publish({ type: 'measuring-engines', workers: this.#pool.size, engines });
     return measureEngines(this.#pool, allows, this.#clock, signal);
   }

@@ -106,7 +106,9 @@ describe('a worker is refused', () => {
     const worker = await cluster.join();
     await expect(worker.done).rejects.toMatchObject({
       code: 'refused',
-      message: expect.stringContaining('the run uses the wasm engine, but this worker offers fake/1: start it with `engine`'),
+      message: expect.stringContaining(
+        'the run uses the wasm engine, but this worker offers fake/1: start it with `engine`',
+      ),
     });
   });
 

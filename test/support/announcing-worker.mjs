@@ -5,7 +5,7 @@ import { startWorker } from '../../dist/worker/main.js';
 import { openEngine } from '../../dist/worker/engines/registry.js';
 
 const [url, name, holdAfter, reportedMs] = process.argv.slice(2);
-const { engine } = await openEngine('wasm', { threads: 1 });
+const engine = await openEngine('wasm', { threads: 1 });
 let isHolding = false;
 const released = new Promise((resolve) => {
   process.once('message', resolve);

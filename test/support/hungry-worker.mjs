@@ -4,7 +4,7 @@ import { startWorker } from '../../dist/worker/main.js';
 import { openEngine } from '../../dist/worker/engines/registry.js';
 
 const [url, name] = process.argv.slice(2);
-const { engine } = await openEngine('wasm', { threads: 1 });
+const engine = await openEngine('wasm', { threads: 1 });
 let slices = 0;
 const retained = [];
 

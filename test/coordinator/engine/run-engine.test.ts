@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { RunEngine } from '../../../coordinator/engine/run-engine.js';
+
+const tensorflow = { engine: 'tensorflow', fingerprint: 'tensorflow/a', device: 'a CPU' };
+const other = { engine: 'tensorflow', fingerprint: 'tensorflow/b', device: 'another CPU' };
+const wasm = { engine: 'wasm', fingerprint: 'wasm/1', device: 'a CPU' };
+const any = { engine: 'auto', fingerprint: null, exact: false } as const;
+
+describe('a worker', () => {
+  it('gets no engine until the run has one, and then the one of the run', () => {
+    const engine = new RunEngine(any);
+    expect([engine.fingerprint, engine.engineFor([tensorflow, wasm])]).toEqual([null, undefined]);
+    engine.choose('wasm/1');
+    expect([engine.fingerprint, engine.engineFor([tensorflow, wasm])]).toEqual(['wasm/1', wasm]);
+  });
+
+  it('without the engine of the run uses the first of its own that the configuration allows', () => {
+    expect(new RunEngine({ ...any, fingerprint: 'wasm/0' }).engineFor([tensorflow, wasm])).toBe(tensorflow);
+    const onlyWasm = new RunEngine({ engine: 'wasm', fingerprint: 'wasm/0', exact: false });
+    expect(onlyWasm.engineFor([tensorflow, wasm])).toBe(wasm);
+  });
+
+  it('is refused by an exact run if it lacks its fingerprint', () => {
+    const exact = new RunEngine({ ...any, fingerprint: 'tensorflow/a', exact: true });
+    expect(exact.refusalOf([tensorflow, wasm])).toBeUndefined();
+    expect(exact.refusalOf([other, wasm])).toMatchObject({
+      code: 'fingerprint',
+      message: expect.stringContaining('uses tensorflow/a, but this worker offers tensorflow/b and wasm/1'),
+    });
+    expect(new RunEngine({ ...any, fingerprint: 'tensorflow/a' }).refusalOf([other])).toBeUndefined();
+  });
+
+  it('is admitted by an exact run that has no engine yet', () => {
+    expect(new RunEngine({ ...any, exact: true }).refusalOf([wasm])).toBeUndefined();
+  });
+
+  it('is refused, whether or not the run is exact, if it lacks the engine that the configuration names', () => {
+    const engine = new RunEngine({ ...any, engine: 'tensorflow' });
+    expect(engine.refusalOf([other])).toBeUndefined();
+    expect(engine.refusalOf([wasm])).toMatchObject({
+      code: 'fingerprint',
+      message: expect.stringContaining('the run uses the tensorflow engine, but this worker offers wasm/1'),
+    });
+  });
+});

@@ -1,0 +1,61 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { recordBytes } from '../../../shared/dataset/image-batch.js';
+import { layoutModel } from '../../../shared/network/layout.js';
+import { resolveConfig } from '../../../shared/config/config.js';
+import type { EngineModel } from '../../../worker/engine.js';
+import { measureModels } from '../../../worker/measurement/measure-models.js';
+
+const layout = layoutModel(resolveConfig({ depth: 8, initialFilters: 4 }));
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
+afterEach(() => void vi.useRealTimers());
+
+interface TimedModel extends EngineModel {
+  slices: number;
+}
+
+/** Returns a model whose slices take the given milliseconds; the last duration repeats. */
+function modelTaking(durationsMs: readonly number[], names: string[] = [], name = ''): TimedModel {
+  return {
+    slices: 0,
+    setWeights: (weights) => expect(weights.every((weight) => Math.abs(weight) < 0.0501)).toBe(true),
+    computeSlice(batch) {
+      const { records, indices } = batch;
+      expect([records.length, indices.length]).toEqual([32 * recordBytes, 32]);
+      vi.advanceTimersByTime(durationsMs[Math.min(this.slices++, durationsMs.length - 1)]);
+      names.push(name);
+      const result = { sampleCount: 32, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0 };
+      return Promise.resolve({ ...result, gradientSum: new Float32Array(), batchStatistics: new Float32Array() });
+    },
+    evaluate: () => Promise.reject(new Error('not measured')),
+    dispose: () => undefined,
+  };
+}
+
+describe('the speed of a model', () => {
+  it('is the median over its slices, without the first two, which may compile or trace', async () => {
+    // 32 images in 100 ms are 320 images/s. One slice in four takes 900 ms.
+    const slow = modelTaking([5000, 900, 100, 900, 100, 100, 100]);
+    expect(await measureModels([slow], layout, 32)).toEqual([320]);
+  });
+
+  it('is measured in turns with the other models', async () => {
+    const names: string[] = [];
+    const models = [modelTaking([250], names, 'a'), modelTaking([125], names, 'b')];
+    expect(await measureModels(models, layout, 32)).toEqual([128, 256]);
+    // After two slices of each for warming up, a turn of at least 250 ms is one slice of `a`, or two slices of `b`.
+    expect(names.join('')).toBe(`aabb${'abb'.repeat(4)}`);
+  });
+
+  it('is not measured any further when the signal is aborted', async () => {
+    const controller = new AbortController();
+    const model = modelTaking([10]);
+    const { computeSlice } = model;
+    model.computeSlice = (batch) => {
+      if (model.slices === 5) controller.abort(new Error('the connection was lost'));
+      return computeSlice.call(model, batch);
+    };
+    await expect(measureModels([model], layout, 32, controller.signal)).rejects.toThrow('the connection was lost');
+    expect(model.slices).toBe(6);
+  });
+});
