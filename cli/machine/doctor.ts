@@ -28,7 +28,7 @@ interface DoctorOptionValues {
 }
 
 /**
- * Free disk space below which the command warns. The shards of CIFAR-10 need 138 MB, each checkpoint 2 MB, and the
+ * Free disk space below which the command warns. The shards of CIFAR-10 need 184 MB, each checkpoint 2 MB, and the
  * metrics of a run up to 23 MB.
  */
 const minFreeBytes = 1e9;
