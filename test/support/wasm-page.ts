@@ -1,9 +1,8 @@
 // Program of a page that computes with a wasm engine's kernels; chromium-bits.test.ts bundles it. It has no threads.
 import { fusesMultiplyAdd } from '../../worker/engines/wasm/fusion-probe.js';
 import { createModelMemory, WasmModel } from '../../worker/engines/wasm/wasm-model.js';
-import { computeBatches } from '../worker/engines/wasm/computed-batches.js';
+import { computeBatches, resNet20, resNet20Images } from '../worker/engines/wasm/computed-batches.js';
 import { layoutOf, randomBatch } from '../worker/engines/wasm/samples.js';
-import { resNet20, resNet20Images } from '../worker/engines/wasm/resnet-20.js';
 
 export interface PageResult {
   isFused: boolean;

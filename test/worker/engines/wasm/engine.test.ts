@@ -4,9 +4,8 @@ import { packAugmentation, recordBytes, type ImageBatch } from '../../../../shar
 import type { ModelSpec } from '../../../../shared/network/layout.js';
 import type { WasmEngine, WasmEngineName } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { openAvailableWasmEngines } from '../../../support/wasm-engines.js';
-import { computeBatches } from './computed-batches.js';
+import { computeBatches, resNet20, resNet20Images } from './computed-batches.js';
 import { hashOf, hashOfBatches, resNet20Sha256 } from './golden-bits.js';
-import { resNet20, resNet20Images } from './resnet-20.js';
 import { easyBatch, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
 
 /** Each engine with 1, 2 and 3 threads. */

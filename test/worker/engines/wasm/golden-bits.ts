@@ -15,8 +15,8 @@ export function hashOfBatches(results: readonly Float32Array[][]): string {
 }
 
 /**
- * Hashes for the model and batch in resnet-20.ts. Verified on x86-64 with Node 22, 24 and Chromium, and with and without
- * V8's optimizing compiler; `wasm` also with Node 20 and without AVX.
+ * Hashes for the model and batch in computed-batches.ts. Verified on x86-64 with Node 22, 24 and Chromium, and with and
+ * without V8's optimizing compiler; `wasm` also with Node 20 and without AVX.
  */
 export const resNet20Sha256: Readonly<Record<WasmEngineName, string>> = {
   wasm: '11566b0ee3caeeea7e10da488086659fc15b61d2312685fa19a736f836f4e0e3',
