@@ -3,9 +3,10 @@ import { LockstepError } from '../../shared/errors.js';
 import type { EngineDefinition } from '../engine-definition.js';
 import type { Engine, EngineOptions, EngineSettings } from '../engine.js';
 
-/** Engines in order of preference: `auto` opens the first one that can be loaded. */
+/** `auto` opens the first of these that loads, except wasm-fma. */
 const loaders = {
   tensorflow: () => import('./tensorflow/definition.js'),
+  'wasm-fma': () => import('./wasm/fma-definition.js'),
   wasm: () => import('./wasm/definition.js'),
 } satisfies Record<string, () => Promise<{ definition: EngineDefinition }>>;
 
@@ -55,7 +56,7 @@ export async function assertSupported(name: EngineName, settings: EngineSettings
 export async function openEngine(name: EngineName, options: EngineOptions): Promise<OpenedEngine> {
   if (name !== 'auto') return { engine: await openRegistered(name, options), choice: undefined };
   const failures = new Map<RegisteredName, string>();
-  for (const candidate of registeredNames) {
+  for (const candidate of registeredNames.filter((registered) => registered !== 'wasm-fma')) {
     try {
       const engine = await openRegistered(candidate, options);
       const others = [...failures.keys()].join(' and ');

@@ -14,7 +14,7 @@ const opened = await openTensorFlowOrReason();
 
 describe('the engine registry', () => {
   it('lists auto and every engine', () => {
-    expect(engineNames).toEqual(['auto', 'tensorflow', 'wasm']);
+    expect(engineNames).toEqual(['auto', 'tensorflow', 'wasm-fma', 'wasm']);
   });
 
   it('opens an engine by its name', async () => {
@@ -38,6 +38,7 @@ describe('the engine registry', () => {
       code: 'bad-option',
       message: expect.stringContaining('`precision` float16 and `xla` need the tensorflow engine'),
     });
+    await expect(assertSupported('wasm-fma', { xla: true })).rejects.toThrow('wasm-fma computes in float32');
     await expect(assertSupported('auto', { xla: true })).resolves.toBeUndefined();
   });
 
