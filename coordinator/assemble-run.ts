@@ -6,7 +6,6 @@ import { LockstepError, messageOf } from '../shared/errors.js';
 import { layoutModel } from '../shared/network/layout.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { isLoopback } from './connections/http-access.js';
-import { WorkerQuorum } from './connections/worker-quorum.js';
 import { createShards } from './dataset/shard-store.js';
 import { factsOf } from './monitoring/dashboard/facts.js';
 import { openLiveDashboard } from './monitoring/dashboard/live-dashboard.js';
@@ -14,8 +13,7 @@ import type { DashboardRoutes } from './monitoring/dashboard/routes.js';
 import type { StatusReporter } from './monitoring/status-reporter.js';
 import { StepTracker } from './monitoring/step-tracker.js';
 import { TensorBoardLog } from './monitoring/tensorboard/tensorboard-log.js';
-import { openTimelineFile, type TimelineFile } from './monitoring/timeline/timeline-file.js';
-import type { TimelineOptions } from './monitoring/timeline/timeline-window.js';
+import type { TimelineFile } from './monitoring/timeline/timeline-file.js';
 import { CheckpointManager } from './run/checkpoints/checkpoint-manager.js';
 import { metricsLineOf } from './run/metrics-lines.js';
 import type { Report } from './run/report.js';
@@ -28,7 +26,6 @@ import { RunTotals } from './run/run-totals.js';
 import type { CoordinatorSession } from './session.js';
 import { applyOperatorRequest } from './training/operator.js';
 import { RunControl } from './training/run-control.js';
-import { RunPhases } from './training/run-phases.js';
 import { RunRecorder } from './training/run-recorder.js';
 import { RunSchedule } from './training/run-schedule.js';
 import { TrainingState } from './training/training-state.js';
@@ -90,24 +87,6 @@ export async function assembleRun(
   };
 }
 
-export function createQuorum(
-  session: CoordinatorSession,
-  events: RunEventBus,
-  clock: Clock,
-  waitTimeoutMs: number | undefined,
-): { quorum: WorkerQuorum; phases: RunPhases } {
-  const phases = new RunPhases(events);
-  const quorum = new WorkerQuorum(session.pool, clock, waitTimeoutMs, {
-    onWaiting: (needed) => {
-      events.publish({ type: 'waiting', workers: session.pool.size, needed });
-      phases.setWaiting(true);
-    },
-    onEnough: () => phases.setWaiting(false),
-    onTimeout: (error) => session.stop(error),
-  });
-  return { quorum, phases };
-}
-
 export function openDashboard(
   { setup, schedule, events, tracker, control, directory, clock }: AssembledRun,
   session: CoordinatorSession,
@@ -154,16 +133,8 @@ export async function observed(
   const tensorBoard = setup.config.tensorboard
     ? new TensorBoardLog(path.join(directory.directory, 'tensorboard'), setup, state.step, events)
     : undefined;
-  const trainAndClose = async () => {
-    try {
-      return await train();
-    } finally {
-      await tensorBoard?.close();
-      await timeline?.close();
-    }
-  };
   try {
-    const report = await trainAndClose();
+    const report = await closeAfter(train, tensorBoard, timeline);
     events.publish({ type: 'ended', end: { how: 'finished', report } });
     return report;
   } catch (error) {
@@ -172,12 +143,16 @@ export async function observed(
   }
 }
 
-export async function openTimeline(
-  options: TimelineOptions,
-  { schedule, state, events, clock }: AssembledRun,
-  { id, pool }: CoordinatorSession,
-): Promise<TimelineFile> {
-  return openTimelineFile(options, { id, stepsMade: state.step, totalSteps: schedule.totalSteps }, pool, events, clock);
+/** Does some work, then closes the files, whether or not the work succeeded. */
+export async function closeAfter<Result>(
+  work: () => Promise<Result>,
+  ...files: readonly ({ close(): Promise<void> } | undefined)[]
+): Promise<Result> {
+  try {
+    return await work();
+  } finally {
+    for (const file of files) await file?.close();
+  }
 }
 
 function failedEnd(error: unknown): RunEnd {

@@ -9,10 +9,12 @@ import type { Shard } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
 import { encodeWeights } from './connections/weights-frame.js';
-import { WorkerQuorum } from './connections/worker-quorum.js';
+import type { WorkerQuorum } from './connections/worker-quorum.js';
+import { createQuorum } from './create-quorum.js';
 import { splitEvaluation, type EvaluationSplit } from './dataset/shard-store.js';
 import { outcomeOf, type Outcome } from './run/evaluation-report.js';
 import { loadCheckpoint, type Checkpoint } from './run/checkpoints/load-checkpoint.js';
+import type { EvaluatedShard } from './run/metrics.js';
 import { RunEventBus } from './run/run-event-bus.js';
 import { RunTotals } from './run/run-totals.js';
 import { ItemDurations } from './scheduling/straggler-watch.js';
@@ -90,8 +92,12 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   const events = new RunEventBus();
   const session = new CoordinatorSession(plan.setup, access, events, clock, { kind: 'evaluation', stopGraceMs: 0 });
   const { id, pool } = session;
+  const quorum = createQuorum(session, events, clock, waitTimeoutMs);
   let done = 0;
-  events.on('evaluation-progress', (progress) => (done = progress.done));
+  const onShard = ({ sampleCount }: EvaluatedShard) => {
+    done += sampleCount;
+    events.publish({ type: 'evaluation-progress', done, images });
+  };
   await session.listen({
     status: () => ({
       lockstepVersion,
@@ -104,7 +110,7 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
     }),
     notReady: () => (pool.size === 0 ? 'no workers are connected' : undefined),
   });
-  const report = session.run(() => evaluate(plan, session, events, clock, waitTimeoutMs));
+  const report = session.run(() => evaluate(plan, session, quorum, events, clock, onShard));
   // If the caller ignores `report`, its rejection must not end the process.
   report.catch(() => undefined);
   const { url, host, port } = session;
@@ -150,30 +156,22 @@ function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit,
 async function evaluate(
   { summary, setup, records, classNames }: Awaited<ReturnType<typeof planEvaluation>>,
   session: CoordinatorSession,
+  quorum: WorkerQuorum,
   events: RunEventBus,
   clock: Clock,
-  waitTimeoutMs: number | undefined,
+  onShard: (shard: EvaluatedShard) => void,
 ): Promise<EvaluationReport> {
   const { pool, signal } = session;
   const totals = new RunTotals(null);
   events.on('event', (event) => totals.apply(event));
   session.announceWorkers();
-  const quorum = new WorkerQuorum(pool, clock, waitTimeoutMs, {
-    onWaiting: (needed) => events.publish({ type: 'waiting', workers: pool.size, needed }),
-    onEnough: () => undefined,
-    onTimeout: (error) => session.stop(error),
-  });
   try {
     quorum.need(1);
     await quorum.reached(signal);
     const startedMs = performance.now();
     const { path, step, weights, movingStatistics, weightsSha256 } = summary.checkpoint;
     const frame = encodeWeights(step, weights, movingStatistics);
-    let done = 0;
-    const job = new EvaluationJob(summary.split, setup.store.shards, frame, new ItemDurations(), ({ sampleCount }) => {
-      done += sampleCount;
-      events.publish({ type: 'evaluation-progress', done, images: summary.images });
-    });
+    const job = new EvaluationJob(summary.split, setup.store.shards, frame, new ItemDurations(), onShard);
     const results = await new Dispatcher(pool, clock, setup.config.stragglerFactor, signal).run(job);
     return {
       lockstepVersion,

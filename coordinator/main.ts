@@ -4,11 +4,13 @@ import type { Config, ConfigInput, ConfigKey } from '../shared/config/config.js'
 import { resolveDataset, type Cifar10 } from '../shared/dataset/cifar10.js';
 import type { LockstepError } from '../shared/errors.js';
 import type { RunStatus } from '../shared/monitoring/run-status.js';
-import { assembleRun, createQuorum, observed, openDashboard, openTimeline } from './assemble-run.js';
+import { assembleRun, closeAfter, observed, openDashboard } from './assemble-run.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
+import { createQuorum } from './create-quorum.js';
 import { EngineSelection } from './engine/engine-selection.js';
 import { PrometheusMetrics } from './monitoring/prometheus.js';
 import { StatusReporter } from './monitoring/status-reporter.js';
+import { openTimelineFile } from './monitoring/timeline/timeline-file.js';
 import type { TimelineOptions } from './monitoring/timeline/timeline-window.js';
 import type { Report } from './run/report.js';
 import { planRun, type ResumeOptions } from './run/resume.js';
@@ -16,6 +18,7 @@ import { defaultRunDirectory, RunDirectory } from './run/run-directory.js';
 import type { RunEventBus } from './run/run-event-bus.js';
 import { CoordinatorSession } from './session.js';
 import { Dispatcher } from './training/dispatcher.js';
+import { RunPhases } from './training/run-phases.js';
 import { TrainingRun } from './training/training-run.js';
 
 /**
@@ -113,11 +116,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   await directory.assertFree(planned.checkpoint);
   const dataset = options.dataset ?? (await resolveDataset(planned.config.data ?? undefined));
   const run = await assembleRun(planned, options, dataset, directory, clock);
-  const { setup, schedule, events } = run;
+  const { setup, schedule, state, events } = run;
   const session = new CoordinatorSession(setup, access, events, clock, { kind: 'run', stopGraceMs });
-  const { phases, quorum } = createQuorum(session, events, clock, options.waitTimeoutMs);
+  const phases = new RunPhases(events);
+  const quorum = createQuorum(session, events, clock, options.waitTimeoutMs, phases);
   const status = new StatusReporter({ ...run, id: session.id, pool: session.pool, quorum, clock }, events);
-  const timeline = options.timeline && (await openTimeline(options.timeline, run, session));
+  const timelineFacts = { id: session.id, stepsMade: state.step, totalSteps: schedule.totalSteps };
+  const timeline =
+    options.timeline && (await openTimelineFile(options.timeline, timelineFacts, session.pool, events, clock));
   await session.listen({
     status: () => status.snapshot(),
     notReady: () => (session.signal.aborted ? 'the run is stopping' : status.notReady()),
@@ -152,14 +158,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     session.announceWorkers();
     return training.train(minWorkers, pauseBelow, session.signal);
   };
-  const runToTheEnd = async (): Promise<Report> => {
-    try {
-      return await session.run(() => observed(run, timeline, train));
-    } finally {
-      await directory.close();
-    }
-  };
-  const report = runToTheEnd();
+  const report = closeAfter(() => session.run(() => observed(run, timeline, train)), directory);
   // If the caller ignores `report`, its rejection must not end the process.
   report.catch(() => undefined);
   const { url, host, port } = session;

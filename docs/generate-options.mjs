@@ -32,7 +32,10 @@ function configTable(isMeant) {
   return table(['Option', 'Key', 'Default', 'Allowed values', 'Description'], rows);
 }
 
-/** Returns a table of what each recipe sets: for ResNet-20, and in addition from 110 layers. */
+/**
+ * Returns a table of the options that each recipe sets for ResNet-20, and those that it additionally sets for networks
+ * with 110 or more layers.
+ */
 function recipeTable() {
   const settings = (name, depth) =>
     Object.entries(recipePresets[name]({ depth })).map(([key, value]) => code(`${key}=${String(value)}`));

@@ -2,7 +2,7 @@
 // may bring engines with other names.
 
 /** In order of preference where speed is unknown. */
-export const registeredEngines = ['tensorflow', 'wasm'] as const;
+export const registeredEngines = ['tensorflow', 'wasm', 'wasm-fma'] as const;
 export type RegisteredEngine = (typeof registeredEngines)[number];
 
 /** A registered engine, or `auto` for the fastest of them. */

@@ -95,6 +95,7 @@ describe('imports', () => {
       ['.'],
       ['monitoring'],
       ['training'],
+      ['engine'],
       ['connections', 'run'],
       ['scheduling', 'optimizer', 'dataset'],
     ];

@@ -22,6 +22,7 @@ describe('the package', () => {
         'dist/index.d.ts',
         'dist/web/dashboard/index.html',
         'dist/worker/engines/wasm/kernels.wasm',
+        'dist/worker/engines/wasm/kernels-fma.wasm',
       ]),
     );
     // The package has no tests or sources, and no source maps, which would refer to missing sources.

@@ -28,7 +28,7 @@ interface DoctorOptionValues {
 }
 
 /**
- * Free disk space below which the command warns. The shards of CIFAR-10 need 138 MB, each checkpoint 2 MB, and the
+ * Free disk space below which the command warns. The shards of CIFAR-10 need 184 MB, each checkpoint 2 MB, and the
  * metrics of a run up to 23 MB.
  */
 const minFreeBytes = 1e9;
@@ -67,8 +67,9 @@ async function runChecks(
   { engine, cache, runDir }: DoctorOptionValues,
   credentials: Credentials,
 ): Promise<CheckGroup[]> {
-  // Probed one after the other: both compute, and a slow machine may have only one core.
-  const wasm = await probeEngine('wasm');
+  // Probed one after the other: all compute, and a slow machine may have only one core.
+  const wasm = checkWasm('wasm', await probeEngine('wasm'), true);
+  const wasmFma = checkWasm('wasm-fma', await probeEngine('wasm-fma'), engine === 'wasm-fma');
   const tensorFlow = await probeEngine('tensorflow');
   const needsTensorFlow = engine === 'tensorflow';
   const setup = tensorFlow.answer?.loads === true ? [] : await checkSetup(needsTensorFlow);
@@ -76,7 +77,7 @@ async function runChecks(
   const coordinator = url === undefined ? [] : await checkCoordinator(url, credentials);
   return [
     { title: 'This machine', checks: checkMachine(readMachine()) },
-    { title: 'Engines', checks: [checkWasm(wasm), checkTensorFlow(tensorFlow, needsTensorFlow), ...setup] },
+    { title: 'Engines', checks: [wasm, wasmFma, checkTensorFlow(tensorFlow, needsTensorFlow), ...setup] },
     { title: 'GPUs', checks: checkGpus(gpus, onGpus(tensorFlow)) },
     { title: 'Disk', checks: await checkDisk(cache, runDir, url === undefined) },
     ...(url === undefined ? [] : [{ title: 'Coordinator', checks: coordinator }]),

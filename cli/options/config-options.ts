@@ -152,19 +152,19 @@ function parseFlag(key: ConfigKey, value: unknown): unknown {
 }
 
 async function readConfigFile(file: string): Promise<Record<string, unknown>> {
+  const unusable = (why: string, cause?: unknown) => {
+    const remedy = 'to create a valid file, run `lockstep config > FILE`';
+    return new LockstepError('bad-config', `--config ${file} ${why}; ${remedy}`, { cause });
+  };
+  let content: unknown;
   try {
-    const content: unknown = JSON.parse(await readFile(file, 'utf8'));
-    if (typeof content === 'object' && content !== null && !Array.isArray(content)) return { ...content };
-    throw new Error('the top-level value is not an object');
+    content = JSON.parse(await readFile(file, 'utf8'));
   } catch (cause) {
     const code = systemCodeOf(cause);
-    const why =
-      code === undefined
-        ? `is not a JSON file: ${messageOf(cause).replaceAll(/\s+/g, ' ')}`
-        : code === 'ENOENT'
-          ? 'does not exist'
-          : `cannot be read (${code})`;
-    const remedy = 'to create a valid file, run `lockstep config > FILE`';
-    throw new LockstepError('bad-config', `--config ${file} ${why}; ${remedy}`, { cause });
+    if (code === 'ENOENT') throw unusable('does not exist', cause);
+    if (code !== undefined) throw unusable(`cannot be read (${code})`, cause);
+    throw unusable(`is not a JSON file: ${messageOf(cause).replaceAll(/\s+/g, ' ')}`, cause);
   }
+  if (typeof content === 'object' && content !== null && !Array.isArray(content)) return { ...content };
+  throw unusable('is not a valid configuration file: the top-level value is not an object');
 }

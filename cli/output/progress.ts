@@ -22,7 +22,7 @@ const operatorWords: Record<OperatorAction, string> = {
   continue: 'continued',
   checkpoint: 'checkpoint requested',
   stop: 'stop requested',
-  drop: 'disconnecting',
+  drop: 'dropped',
 };
 
 /** Shows a run from its start to its test result. @param showsLayers whether to list the layers of the network first */

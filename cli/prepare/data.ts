@@ -47,8 +47,8 @@ function configureDownload(command: Command): void {
         .argParser(parseUrl)
         .default(officialArchive.url),
     )
-    .option('--force', 'replace other images in DIR')
-    .addHelpText('after', `\nWithout a network, copy ${archiveFile} into DIR first: the command then unpacks it.`)
+    .option('--force', 'replace a different dataset in DIR')
+    .addHelpText('after', `\nWithout network access, copy ${archiveFile} into DIR first: the command then unpacks it.`)
     .action(async (directory: string, { url, force }: { url: string; force?: true }) => {
       await assertNotAFile(directory);
       const progress = process.stderr.isTTY ? progressBar() : progressLines(command);

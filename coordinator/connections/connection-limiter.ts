@@ -8,8 +8,9 @@ export interface ConnectionLimits {
   pendingPerAddress: number;
   /** Maximum number of pending connections from all addresses; beyond it, the oldest one is dropped. */
   pending: number;
-  /** Number of failures at which an address is blocked. Only failures within the last `windowMs` count. */
+  /** Number of failures within `windowMs` at which an address is blocked. */
   failures: number;
+  /** Time for which a failure counts, and for which an address is blocked. */
   windowMs: number;
 }
 
@@ -22,10 +23,17 @@ export function connectionLimitsFor(slices: number): ConnectionLimits {
   return { pendingPerAddress, pending: 4 * pendingPerAddress, failures: 20, windowMs: 60_000 };
 }
 
-/** Maximum number of addresses with failures; beyond it, the one whose last failure is oldest is forgotten. */
+/** Maximum number of addresses with failures; beyond it, the one whose last counted failure is oldest is forgotten. */
 const maxAddresses = 10_000;
 /** Maximum number of log lines per window, so that an attacker with many addresses cannot fill the log. */
 const maxLines = 50;
+
+interface FailureRecord {
+  /** Times of the failures that count toward the next block. */
+  times: readonly number[];
+  /** The address is blocked before this time. */
+  blockedUntilMs: number;
+}
 
 export class ConnectionLimiter {
   readonly #limits: ConnectionLimits;
@@ -34,8 +42,8 @@ export class ConnectionLimiter {
   /** Pending connections by host and port, oldest first. */
   readonly #pending = new Map<string, { address: string; drop: () => void }>();
   readonly #pendingByAddress = new Map<string, number>();
-  /** Times of failures by address; the address with the newest failure comes last. */
-  readonly #failures = new Map<string, number[]>();
+  /** Addresses with failures; the one with the newest failure comes last. */
+  readonly #records = new Map<string, FailureRecord>();
   #lineTimes: number[] = [];
 
   /** @param onRefusal receives log lines about refused connections */
@@ -58,7 +66,7 @@ export class ConnectionLimiter {
   arrived(host: string, port: number, drop: () => void): boolean {
     const address = addressOf(host);
     const pendingHere = this.#pendingByAddress.get(address) ?? 0;
-    if (this.#recentFailures(address).length >= this.#limits.failures) return false;
+    if (this.#isBlocked(address)) return false;
     if (pendingHere >= this.#limits.pendingPerAddress) return false;
     if (this.#pending.size >= this.#limits.pending) {
       const [oldest, { drop: dropOldest }] = [...this.#pending.entries()][0];
@@ -76,25 +84,36 @@ export class ConnectionLimiter {
   }
 
   /**
-   * Counts a failed handshake or a worker's protocol violation. Logs the first failure of an address within the window,
-   * and the failure that causes the address to be blocked.
+   * Counts a failed handshake or a worker's protocol violation, unless the address is already blocked. Logs the first
+   * failure of an address within the window, and the failure that causes the address to be blocked.
    */
   failed(host: string, reason: string): void {
     const address = addressOf(host);
-    const recent = [...this.#recentFailures(address), this.#clock.now()];
-    this.#failures.delete(address);
-    this.#failures.set(address, recent);
-    if (this.#failures.size > maxAddresses) {
-      const [oldest] = this.#failures.keys();
-      this.#failures.delete(oldest);
-    }
+    if (this.#isBlocked(address)) return;
     const { failures, windowMs } = this.#limits;
-    if (recent.length === 1) this.#log(`refused ${host}: ${reason}`);
-    if (recent.length === failures) {
+    const now = this.#clock.now();
+    const times = [...this.#inWindow(this.#records.get(address)?.times ?? []), now];
+    const isBlocked = times.length >= failures;
+    this.#record(address, isBlocked ? { times: [], blockedUntilMs: now + windowMs } : { times, blockedUntilMs: now });
+    if (times.length === 1) this.#log(`refused ${host}: ${reason}`);
+    if (isBlocked) {
       const seconds = windowMs / 1000;
       this.#log(
-        `blocked ${address} for ${seconds} s after ${failures} failures within ${seconds} s; the last: ${reason}`,
+        `blocked ${address} for ${seconds} s after ${failures} failures within ${seconds} s; last failure: ${reason}`,
       );
+    }
+  }
+
+  #isBlocked(address: string): boolean {
+    return this.#clock.now() < (this.#records.get(address)?.blockedUntilMs ?? 0);
+  }
+
+  #record(address: string, record: FailureRecord): void {
+    this.#records.delete(address);
+    this.#records.set(address, record);
+    if (this.#records.size > maxAddresses) {
+      const [oldest] = this.#records.keys();
+      this.#records.delete(oldest);
     }
   }
 
@@ -113,10 +132,6 @@ export class ConnectionLimiter {
     if (this.#lineTimes.length === maxLines) {
       this.#onRefusal('too many refused connections: further ones are not logged for a while');
     }
-  }
-
-  #recentFailures(address: string): number[] {
-    return this.#inWindow(this.#failures.get(address) ?? []);
   }
 
   #inWindow(times: readonly number[]): number[] {

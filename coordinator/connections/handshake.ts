@@ -1,5 +1,5 @@
 // A worker's handshake: its first message must be a hello of this protocol version, with a valid token, within the
-// timeout. Otherwise the connection is refused and told why.
+// timeout. Otherwise the worker is refused and told why.
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import type { Clock } from '../../shared/clock.js';

@@ -92,6 +92,7 @@ export class WorkerQuorum {
 function tooFewWorkers(needed: number, timeoutMs: number): LockstepError {
   return new LockstepError(
     'no-workers',
-    `fewer than ${needed} worker${needed === 1 ? ' was' : 's were'} connected for ${timeoutMs / 1000} s (\`waitTimeoutMs\`)`,
+    `timed out after ${timeoutMs / 1000} s waiting for ${needed} connected worker${needed === 1 ? '' : 's'}: ` +
+      'start more workers, or increase `waitTimeoutMs`',
   );
 }

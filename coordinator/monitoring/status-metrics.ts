@@ -19,12 +19,12 @@ function gauge(name: string, help: string, read: StatusMetric['read'], ...labels
   return { kind: 'gauge', name, help, read, labels };
 }
 
-/** A counter: a value that only grows during the life of a coordinator. */
+/** Returns a counter: a metric that only increases until the coordinator restarts. */
 function counter(name: string, help: string, read: StatusMetric['read'], ...labels: string[]): StatusMetric {
   return { kind: 'counter', name, help, read, labels };
 }
 
-/** A gauge with a value for each connected worker. */
+/** Returns a gauge with a value for each connected worker. */
 function workerGauge(name: string, help: string, read: (worker: WorkerStatus) => number): StatusMetric {
   return gauge(
     name,

@@ -11,7 +11,7 @@ import { layoutModel } from '../../shared/network/layout.js';
 import type { EngineCount } from '../../shared/protocol/engine-identity.js';
 import type { ShardStore } from '../dataset/shard-store.js';
 import { learningRateAt } from '../optimizer/learning-rate.js';
-import { listCheckpoints } from './checkpoints/checkpoint.js';
+import { listCheckpoints, withoutReplacedSuffix } from './checkpoints/checkpoint.js';
 import { loadCheckpoint, loadNewestIntact, type Checkpoint } from './checkpoints/load-checkpoint.js';
 import { readPretrainedWeights, type PretrainedWeights } from './checkpoints/pretrained-weights.js';
 import type { RunSetup } from './run-setup.js';
@@ -98,10 +98,12 @@ async function withInitialWeights(
 
 /**
  * Clears the best checkpoint if the run continues another run's checkpoint in a new directory, which contains no
- * checkpoints yet.
+ * checkpoints yet. Otherwise, the path becomes the one that the checkpoint has once the run directory is open.
  */
 function forRun(checkpoint: Checkpoint, runDirectory: string | null): Checkpoint {
-  if (runDirectory !== null && isInRun(checkpoint.path, runDirectory)) return checkpoint;
+  if (runDirectory !== null && isInRun(checkpoint.path, runDirectory)) {
+    return { ...checkpoint, path: withoutReplacedSuffix(checkpoint.path) };
+  }
   return { ...checkpoint, progress: { ...checkpoint.progress, best: null } };
 }
 

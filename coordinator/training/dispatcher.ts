@@ -37,6 +37,8 @@ export interface Job<Answer, Result> {
   accept(worker: WorkerConnection, answer: Answer): void;
   /** Returns the job's result. Called when every item has been answered. */
   result(recovery: Recovery): Result;
+  /** Called when the job has ended: it is complete, failed, or was abandoned. */
+  ended?(): void;
 }
 
 /** A worker that took too long, and the workers that its items were also assigned to. */
@@ -186,7 +188,7 @@ class RunningJob<Answer, Result> {
 
   stop(): void {
     this.#stopTimer();
-    this.#publish({ type: 'gradient-collected' });
+    this.#job.ended?.();
   }
 
   #assign(assignments: readonly Assignment[], reason: WorkReason): void {

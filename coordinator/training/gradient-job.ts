@@ -105,6 +105,10 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
   result(recovery: Recovery): CollectedGradient {
     return { ...this.#sum.total!, ...recovery, ...this.#contributions.summary() };
   }
+
+  ended(): void {
+    this.publish({ type: 'gradient-collected' });
+  }
 }
 
 type GradientAnswer = PartialSum & Pick<GradientMessage, 'phases'>;

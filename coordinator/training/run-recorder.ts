@@ -8,6 +8,9 @@ import type { RunEventBus } from '../run/run-event-bus.js';
 import type { RunTotals } from '../run/run-totals.js';
 import type { TrainingState } from './training-state.js';
 
+/** Codes of errors that mean that there is no space left on the disk, or in the user's quota. */
+const fullDiskCodes: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
+
 export class RunRecorder {
   readonly #state: TrainingState;
   readonly #checkpoints: CheckpointManager;
@@ -55,7 +58,31 @@ export class RunRecorder {
    * throwing: training continues, and a later attempt may succeed.
    */
   async save(): Promise<void> {
-    if (this.#isSaved) return;
+    await this.#trySave();
+  }
+
+  /** Saves the state unless it has already been saved. Throws `save-failed` if writing fails. */
+  async saveBeforeExit(): Promise<void> {
+    const cause = await this.#trySave();
+    if (cause === undefined) return;
+    const { step } = this.#state;
+    const remedy = fullDiskCodes.has(systemCodeOf(cause))
+      ? 'free some disk space'
+      : 'make sure that the directory is writable';
+    const next = this.#checkpoints.hasCheckpoint
+      ? 'continue from that checkpoint with `resume`'
+      : 'start the run again from the beginning';
+    throw new LockstepError(
+      'save-failed',
+      `cannot save step ${step} to ${this.#directory.checkpoints} (${messageOf(cause)}); ` +
+        `${this.describeLastCheckpoint()}: ${remedy}, then ${next}`,
+      { cause },
+    );
+  }
+
+  /** Saves the state unless it has already been saved. If writing fails, publishes and returns the error. */
+  async #trySave(): Promise<unknown> {
+    if (this.#isSaved) return undefined;
     const { imagesSeen, epochSums, validation } = this.#state;
     const startedMs = performance.now();
     try {
@@ -64,22 +91,13 @@ export class RunRecorder {
       const path = await this.#checkpoints.save(this.#state, progress);
       this.#isSaved = true;
       this.#events.publish({ type: 'checkpoint', path, seconds: (performance.now() - startedMs) / 1000 });
+      return undefined;
     } catch (error) {
       if (systemCodeOf(error) === undefined) throw error;
       const lastCheckpoint = this.describeLastCheckpoint();
       this.#events.publish({ type: 'checkpoint-failed', reason: messageOf(error), lastCheckpoint });
+      return error;
     }
-  }
-
-  /** Saves the state unless it has already been saved. Throws `save-failed` if writing fails. */
-  async saveBeforeExit(): Promise<void> {
-    await this.save();
-    if (this.#isSaved) return;
-    throw new LockstepError(
-      'save-failed',
-      `step ${this.#state.step} could not be saved; ${this.describeLastCheckpoint()}: free some disk space, then continue ` +
-        'from it with `resume`',
-    );
   }
 
   /** Writes report.json and returns the report. Throws `save-failed` if writing fails. */

@@ -2,7 +2,7 @@
 // or shards of an evaluation. Workers may join, leave, answer late or answer twice, in any order. Pure: no sockets, no
 // timers, no clock.
 import { describeRange, sameRange, type SliceRange } from '../../shared/reduction/slices.js';
-import { rangesWhere, sliceCountOf, type Assignment } from '../scheduling/assignment.js';
+import { rangesWhere, type Assignment } from '../scheduling/assignment.js';
 
 export class WorkTracker {
   /** Ranges that each worker was assigned and has not answered. An item may be assigned to several workers. */
@@ -39,8 +39,7 @@ export class WorkTracker {
    * Returns the open items, which are neither assigned nor answered, as the smallest set of aligned ranges, in order.
    */
   open(): SliceRange[] {
-    const isOpen = this.#isAnswered.map((isAnswered) => !isAnswered);
-    for (const { first, count } of [...this.#assigned.values()].flat()) isOpen.fill(false, first, first + count);
+    const isOpen = this.#openItems();
     return rangesWhere(isOpen.length, (item) => isOpen[item]);
   }
 
@@ -58,9 +57,12 @@ export class WorkTracker {
 
   /** Drops the outstanding assignments of a worker that has left. */
   release(worker: number): void {
-    const before = sliceCountOf(this.open());
+    const released = this.assignedTo(worker);
     this.#assigned.delete(worker);
-    this.#reassigned += sliceCountOf(this.open()) - before;
+    const isOpen = this.#openItems();
+    for (const { first, count } of released) {
+      this.#reassigned += isOpen.slice(first, first + count).filter(Boolean).length;
+    }
   }
 
   /**
@@ -78,6 +80,13 @@ export class WorkTracker {
     this.#isAnswered.fill(true, range.first, range.first + range.count);
     this.#remaining -= range.count;
     return 'accepted';
+  }
+
+  /** Returns for each item whether it is open. */
+  #openItems(): boolean[] {
+    const isOpen = this.#isAnswered.map((isAnswered) => !isAnswered);
+    for (const { first, count } of [...this.#assigned.values()].flat()) isOpen.fill(false, first, first + count);
+    return isOpen;
   }
 
   #hasAnswerIn({ first, count }: SliceRange): boolean {

@@ -169,8 +169,7 @@ async function hasBatchFile(folder: string): Promise<boolean> {
 
 async function findBatchFolder(directory: string): Promise<string> {
   const found = await stat(directory).catch((error: unknown) => {
-    const reason = systemCodeOf(error) === 'ENOENT' ? 'does not exist' : `cannot be read (${messageOf(error)})`;
-    throw new LockstepError('bad-data', `the data folder ${directory} ${reason}. ${remedyFor(directory)}`);
+    throw noDataFolder(directory, error);
   });
   if (!found.isDirectory()) {
     throw new LockstepError(
@@ -292,6 +291,16 @@ function unreadable(file: string, folder: string, error: unknown): LockstepError
       ? `is missing (CIFAR-10's binary version consists of ${cifar10Files.length} files: ${cifar10Files.join(', ')})`
       : `cannot be read: ${messageOf(error)}`;
   return new LockstepError('bad-data', `${file} ${reason}. ${remedyFor(folder)}`, { cause: error });
+}
+
+function noDataFolder(directory: string, cause: unknown): LockstepError {
+  const code = systemCodeOf(cause);
+  const message =
+    code === 'ENOENT'
+      ? `the data folder ${directory} does not exist: specify the folder that contains the CIFAR-10 files, or download ` +
+        `them with 'lockstep data download ${directory}'`
+      : `cannot read the data folder ${directory} (${code ?? messageOf(cause)}): specify a folder that you can read`;
+  return new LockstepError('bad-data', message, { cause });
 }
 
 function remedyFor(folder: string): string {

@@ -79,6 +79,18 @@ describe('lockstep exits with status 2 for', () => {
     expect(status).toBe(2);
   });
 
+  it.each([
+    ['[1]', 'is not a valid configuration file: the top-level value is not an object'],
+    ['{', 'is not a JSON file: '],
+  ])('a configuration file with the content %s, and says what is wrong', async (content, problem) => {
+    const file = inFolder('content.json');
+    await writeFile(file, content);
+    const { status, output } = await runCli(['config', '--config', file]);
+    expect(output).toContain(`--config ${file} ${problem}`);
+    expect(output).toContain('; to create a valid file, run `lockstep config > FILE`');
+    expect(status).toBe(2);
+  });
+
   it('a data folder with a truncated file, and names the file, its size and the expected size', async () => {
     const good = inFolder('good');
     await writeCifar10(good, synthesizeDataset({ trainingImages: 500, testImages: 100 }));

@@ -1,18 +1,26 @@
 // A coordinator killed with SIGKILL and restarted with --resume, while its workers keep reconnecting. Real processes.
 import path from 'node:path';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { readdir } from 'node:fs/promises';
 import { afterEach, beforeAll, expect, it } from 'vitest';
+import { saveCheckpoint } from '../../coordinator/run/checkpoints/checkpoint.js';
+import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
+import { planRun } from '../../coordinator/run/resume.js';
+import { RunDirectory } from '../../coordinator/run/run-directory.js';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { readReport, runCli, startCli, stepsMade, type CliProcess } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { freePort } from '../support/free-port.js';
+import { progress, setup, stateAt } from '../support/small-checkpoint.js';
 
 const inFolder = folderPerFile();
 // A tenth of the 800 images is used for validation, so an epoch has 22 steps.
 const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--seed', '3', '--steps', '40'];
-const dieAt = fileURLToPath(new URL('../support/die-at.mjs', import.meta.url));
+const pathOf = (script: string) => fileURLToPath(new URL(`../support/${script}`, import.meta.url));
+const dieAt = pathOf('die-at.mjs');
 
 let data: string[];
 let undisturbed: string;
@@ -94,3 +102,28 @@ it('a coordinator killed at any stage of writing a checkpoint leaves earlier one
   const names = await readdir(path.join(runDirectory, 'checkpoints'));
   expect(names.filter((name) => /partial|replaced|superseded/.test(name))).toEqual([]);
 });
+
+it.each(['rename step-00000005.replaced$', 'rename step-00000005$', 'rename latest$'])(
+  'a coordinator killed while it saves a checkpoint again, at "%s", does not lose that checkpoint',
+  async (stage) => {
+    const run = inFolder(`again-${stage.length}`);
+    const { checkpoints } = new RunDirectory(run);
+    const saved = await saveCheckpoint(checkpoints, setup, stateAt(5), progress);
+    const child = spawn(process.execPath, ['--import', dieAt, pathOf('resave-checkpoint.mjs'), checkpoints], {
+      env: { ...process.env, LOCKSTEP_TEST_DIE_AT: stage },
+      stdio: 'inherit',
+    });
+    expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
+    for (const location of [run, path.join(checkpoints, 'latest'), saved]) {
+      expect(await loadCheckpoint(location)).toMatchObject(stateAt(5));
+    }
+    await expect(new RunDirectory(run).assertFree()).rejects.toThrow('already holds a run');
+    const { config, checkpoint } = await planRun({ runDir: run }, { resume: 'auto' });
+    expect(checkpoint).toMatchObject({ ...stateAt(5), path: saved });
+    const directory = new RunDirectory(run);
+    await directory.open(config, checkpoint);
+    await directory.close();
+    expect((await readdir(checkpoints)).toSorted()).toEqual(['best', 'latest', 'step-00000005']);
+    expect(await loadCheckpoint(saved)).toMatchObject(stateAt(5));
+  },
+);

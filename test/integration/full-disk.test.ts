@@ -61,7 +61,9 @@ it('if the disk stays full, the run completes its test, then fails and names the
     });
     await expect(cluster.coordinator.report).rejects.toMatchObject({
       code: 'save-failed',
-      message: expect.stringMatching(/^step 14 could not be saved; the last checkpoint is .*step-00000004: .*`resume`/),
+      message: expect.stringMatching(
+        /^cannot save step 14 to .* \(ENOSPC: .*\); the last checkpoint is .*step-00000004: free some disk space, then continue from that checkpoint with `resume`$/,
+      ),
     });
     expect(isTested).toBe(true);
     // After the test, the run tries once more to save step 14.

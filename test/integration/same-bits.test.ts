@@ -1,43 +1,56 @@
-// Twelve steps of ResNet-20 with the wasm engine end with the same hash on every machine. The hash is a constant, so
+// Twelve steps of ResNet-20 with a wasm engine end with the same hash on every machine. The hashes are constants, so
 // running this test on a machine compares it with all machines that ran the test before.
 import { execFile } from 'node:child_process';
-import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
+import type { WasmEngineName } from '../../worker/engines/wasm/wasm-engine.js';
 import { readReport } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
-import { sayWhySkipped } from '../support/why-skipped.js';
+import { otherNodesFor } from '../support/other-nodes.js';
+import { openAvailableWasmEngines } from '../support/wasm-engines.js';
 
-/** Hash observed on x86-64 (Intel, family 6, with and without AVX) with Node.js 20.20, 22 and 24. */
-const golden = 'f16f0f6f2c1047b354ec9ff996c2d709ee4edc4310afd5da20d5385617ecf00d';
+/**
+ * Hashes observed on x86-64 (Intel family 6 with and without AVX, for `wasm`; AMD family 26) with Node.js 20.20 (`wasm`
+ * only), 22 and 24.
+ */
+const golden: Readonly<Record<WasmEngineName, string>> = {
+  wasm: 'f16f0f6f2c1047b354ec9ff996c2d709ee4edc4310afd5da20d5385617ecf00d',
+  'wasm-fma': '511538c2b03cfb19ed1f2967cdd433a0f860a8b40f52a7787d46753030f1d520',
+};
 const inFolder = folderPerFile();
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-/** Paths of additional Node.js binaries to test, separated as in PATH. */
-const otherNodes = (process.env['LOCKSTEP_OTHER_NODES'] ?? '')
-  .split(path.delimiter)
-  .filter((program) => program !== '');
-if (otherNodes.length === 0)
-  sayWhySkipped('the hash with other versions of Node.js', 'set LOCKSTEP_OTHER_NODES to their paths');
+const otherNodes = otherNodesFor('the hash');
+/** The engine `wasm-fma` needs Node.js 22 or later, so this version may have only the other one. */
+const availableHere = (await openAvailableWasmEngines()).map(({ identity }) => identity.engine as WasmEngineName);
 
-describe('twelve steps of ResNet-20 end with the hash of all other machines', () => {
-  beforeAll(async () => {
-    await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 500, testImages: 50 }));
-  });
+interface RunOptions {
+  engine: WasmEngineName;
+  program?: string;
+  /** Flags for V8, which worker processes inherit. */
+  flags?: string[];
+  workers?: number;
+  threads?: number;
+}
 
-  let runs = 0;
-  async function hashOf(options: { program?: string; flags?: string[]; workers?: number; threads?: number }) {
-    const { program = process.execPath, flags = [], workers = 1, threads = 1 } = options;
-    const runDirectory = inFolder(`run-${++runs}`);
-    const recipe = ['--steps', '12', '--batch-size', '32', '--data', inFolder('images'), '--run-dir', runDirectory];
-    const workerOptions = ['--engine', 'wasm', '--workers', String(workers), '--threads', String(threads)];
-    // Worker processes inherit the V8 flags.
-    await promisify(execFile)(program, [...flags, cli, 'train', ...recipe, ...workerOptions]);
-    return (await readReport(runDirectory)).weightsSha256;
-  }
+const run = promisify(execFile);
 
+beforeAll(async () => {
+  await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 500, testImages: 50 }));
+});
+
+let runs = 0;
+async function hashOf({ engine, program = process.execPath, flags = [], workers = 1, threads = 1 }: RunOptions) {
+  const runDirectory = inFolder(`run-${++runs}`);
+  const recipe = ['--steps', '12', '--batch-size', '32', '--data', inFolder('images'), '--run-dir', runDirectory];
+  const workerOptions = ['--engine', engine, '--workers', String(workers), '--threads', String(threads)];
+  await run(program, [...flags, cli, 'train', ...recipe, ...workerOptions]);
+  return (await readReport(runDirectory)).weightsSha256;
+}
+
+describe.each(availableHere)('twelve steps of ResNet-20 with %s end with the hash of all other machines', (engine) => {
   it.each([
     ['with one worker of one thread', {}],
     ['with two threads', { threads: 2 }],
@@ -45,9 +58,34 @@ describe('twelve steps of ResNet-20 end with the hash of all other machines', ()
     ['with three workers', { workers: 3 }],
     ['with four workers', { workers: 4 }],
     ['with only the optimizing compiler', { flags: ['--no-liftoff'] }],
-    ['without AVX', { flags: ['--no-enable-avx'] }],
-    ...otherNodes.map((program) => [`with ${program}`, { program }] as const),
-  ] as const)('%s', async (_, options) => {
-    expect(await hashOf(options as Parameters<typeof hashOf>[0])).toBe(golden);
+    ['with only the baseline compiler', { flags: ['--liftoff-only'] }],
+  ])('%s', async (_, options) => {
+    expect(await hashOf({ engine, ...options })).toBe(golden[engine]);
+  });
+});
+
+it('twelve steps of ResNet-20 with wasm end with the hash of all other machines without AVX', async () => {
+  expect(await hashOf({ engine: 'wasm', flags: ['--no-enable-avx'] })).toBe(golden.wasm);
+});
+
+describe.each(otherNodes)('twelve steps of ResNet-20 with %s end with the hash of all other machines', (program) => {
+  it('with wasm', async () => {
+    expect(await hashOf({ engine: 'wasm', program })).toBe(golden.wasm);
+  });
+
+  it.each([
+    ['with wasm-fma', {}],
+    ['with wasm-fma and two threads', { threads: 2 }],
+    ['with wasm-fma and only the optimizing compiler', { flags: ['--no-liftoff'] }],
+    ['with wasm-fma and only the baseline compiler', { flags: ['--liftoff-only'] }],
+  ])('%s', async (_, options) => {
+    expect(await hashOf({ engine: 'wasm-fma', program, ...options })).toBe(golden['wasm-fma']);
+  });
+
+  it('but without a fused instruction, wasm-fma refuses to start', async () => {
+    const refused = hashOf({ engine: 'wasm-fma', program, flags: ['--no-enable-fma3'] });
+    await expect(refused).rejects.toMatchObject({
+      stderr: expect.stringContaining('rounds between multiplication and addition: use the wasm engine') as string,
+    });
   });
 });

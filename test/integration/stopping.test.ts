@@ -133,7 +133,7 @@ describe('a run with too few workers', () => {
       clock.advance(60_000);
       await expect(cluster.coordinator.report).rejects.toMatchObject({
         code: 'no-workers',
-        message: 'fewer than 1 worker was connected for 60 s (`waitTimeoutMs`)',
+        message: 'timed out after 60 s waiting for 1 connected worker: start more workers, or increase `waitTimeoutMs`',
       });
       expect(await savedStep(cluster)).toBe(2);
     });
@@ -145,7 +145,7 @@ describe('a run with too few workers', () => {
       await join();
       await joined;
       clock.advance(60_000);
-      await expect(cluster.coordinator.report).rejects.toThrow('fewer than 2 workers were connected for 60 s');
+      await expect(cluster.coordinator.report).rejects.toThrow('timed out after 60 s waiting for 2 connected workers');
     });
   });
 

@@ -21,8 +21,9 @@ const flags = [
 /**
  * Opens a browser, which the caller must close. Returns the reason to skip if none is installed; throws if it does not
  * start.
+ * @param moreFlags command-line arguments in addition to those that every test uses
  */
-export async function openChromiumOrReason(what: string): Promise<Browser | string> {
+export async function openChromiumOrReason(what: string, moreFlags: readonly string[] = []): Promise<Browser | string> {
   const named = process.env['LOCKSTEP_CHROMIUM'];
   const executablePath = named ?? locations.find((location) => existsSync(location));
   if (executablePath === undefined) {
@@ -30,7 +31,7 @@ export async function openChromiumOrReason(what: string): Promise<Browser | stri
     sayWhySkipped(what, reason);
     return reason;
   }
-  return chromium.launch({ executablePath, args: flags });
+  return chromium.launch({ executablePath, args: [...flags, ...moreFlags] });
 }
 
 /** A page with the problems and requests recorded in it. */

@@ -17,7 +17,7 @@ const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
 export interface FaultedWorker {
   link: FaultyLink;
   child: ChildProcess;
-  /** Calls `action` the first time that a message reaches the point on the link. */
+  /** Calls `action` once, at the first mark on the link for which `isPoint` returns true. */
   onceAt(isPoint: (mark: LinkMark) => boolean, action: (mark: LinkMark) => void): void;
 }
 

@@ -8,6 +8,7 @@ import type { Engine, EngineOptions, EngineSettings } from '../engine.js';
 const loaders: Record<RegisteredEngine, () => Promise<{ definition: EngineDefinition }>> = {
   tensorflow: () => import('./tensorflow/definition.js'),
   wasm: () => import('./wasm/definition.js'),
+  'wasm-fma': () => import('./wasm/fma-definition.js'),
 };
 
 /** Returns the engine's definition; for `auto`, the definitions of all engines. */

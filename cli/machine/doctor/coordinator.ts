@@ -80,10 +80,10 @@ async function checkUpgrade(url: string, tls: ClientTls | undefined): Promise<Ch
     const { status, body } = await upgrade(url, tls);
     if (status === 101) return { about, mark: 'ok', says: 'can be opened' };
     // If the coordinator refuses a missing or wrong client certificate, its response includes the remedy.
-    if (status === 403 && /^[^<\n]{1,1000}$/.test(body)) return problem(`are refused: ${body}`);
+    if (status === 403 && /^[^<\n]{1,1000}$/.test(body)) return problem(`are refused: ${withFlags(body)}`);
     return problem(`are refused (HTTP ${status})`, proxyRemedy);
   } catch (error) {
-    return problem(`cannot be opened: ${messageOf(error)}`, proxyRemedy);
+    return problem(`cannot be opened: ${withFlags(messageOf(error))}`, proxyRemedy);
   }
 }
 
@@ -97,7 +97,7 @@ async function checkToken(url: string, credentials: Credentials): Promise<Check>
   const problem = (says: string, remedy?: string): Check => ({ about, mark: 'problem', says, remedy });
   const { token } = credentials;
   const { status, headers, body } = await get(endpoint(url, '/status'), credentials);
-  const reason = refusal.safeParse(parseJson(body)).data?.error ?? `HTTP ${status}`;
+  const reason = withFlags(refusal.safeParse(parseJson(body)).data?.error ?? `HTTP ${status}`);
   const remedy = 'pass a token that the coordinator knows, with LOCKSTEP_TOKEN or --token-file';
   const role = headers['lockstep-role'];
   // The refusal is not about the token, and the response includes the remedy.

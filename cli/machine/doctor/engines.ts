@@ -5,9 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { describeExit } from '../../../single-node/worker-processes.js';
 import type { EngineName } from '../../../shared/engine-names.js';
+import type { WasmEngineName } from '../../../worker/engines/wasm/wasm-engine.js';
 import { diagnoseLoadFailure, notInstalled } from '../../../worker/engines/tensorflow/load-failure.js';
 import type { Check } from './check.js';
-import { wasmStepSha256 } from './self-test.js';
+import { stepSha256 } from './self-test.js';
 
 const flavor = z.enum(['gpu', 'cpu']);
 /**
@@ -64,18 +65,25 @@ export async function probeEngine(name: Exclude<EngineName, 'auto'>): Promise<Pr
   return { answer, exit: describeExit({ child }), log };
 }
 
-export function checkWasm({ answer, exit, log }: Probe): Check {
-  const problem = (says: string, remedy: string): Check => ({ about: 'wasm', mark: 'problem', says, remedy });
+/** @param isRequired whether the engine was given with --engine, or must always work, as wasm must */
+export function checkWasm(name: WasmEngineName, { answer, exit, log }: Probe, isRequired: boolean): Check {
+  const problem = (says: string, remedy: string): Check => ({ about: name, mark: 'problem', says, remedy });
   if (answer === null) return problem(describeCrash(exit, log), 'npm ci');
-  if (!answer.loads) return problem(answer.message, 'npm ci, which builds it; in a checkout npm run build');
-  if (answer.sha256 !== wasmStepSha256) {
-    const hashes = `${answer.sha256.slice(0, 12)} instead of ${wasmStepSha256.slice(0, 12)}`;
+  if (!answer.loads) {
+    if (name === 'wasm') return problem(answer.message, 'npm ci, which builds it; in a checkout npm run build');
+    // The message contains the remedy.
+    return { about: name, mark: isRequired ? 'problem' : 'warning', says: answer.message };
+  }
+  const expected = stepSha256[name];
+  if (answer.sha256 !== expected) {
+    const hashes = `${answer.sha256.slice(0, 12)} instead of ${expected.slice(0, 12)}`;
     return problem(
       `the result of a test step has the hash ${hashes}${answer.repeats ? '' : ', and a different result each time'}`,
       'run npm ci and try again; otherwise the CPU or this version of Node.js computes incorrectly',
     );
   }
-  return { about: 'wasm', mark: 'ok', says: 'computes the same bits as every other machine' };
+  const others = name === 'wasm' ? 'every other machine' : 'every other machine that has this engine';
+  return { about: name, mark: 'ok', says: `computes the same bits as ${others}` };
 }
 
 /**

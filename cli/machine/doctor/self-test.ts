@@ -1,4 +1,4 @@
-// One step of a tiny network whose result with the wasm engine is the same on every machine.
+// One step of a tiny network whose result with each wasm engine is the same on every machine.
 import { createHash } from 'node:crypto';
 import { initialMovingStatistics, initialWeights } from '../../../coordinator/optimizer/initial-weights.js';
 import { augmentationsOf } from '../../../shared/dataset/partition.js';
@@ -6,9 +6,13 @@ import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { littleEndianBytes } from '../../../shared/network/layout-hash.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import type { Engine } from '../../../worker/engine.js';
+import type { WasmEngineName } from '../../../worker/engines/wasm/wasm-engine.js';
 
-/** SHA-256 of the gradient and the batch statistics computed by the wasm engine. */
-export const wasmStepSha256 = '464988b28bc847063bc3198e5bad2c4dd6c0640befbe1289c30ccc394346bec5';
+/** SHA-256 of the gradient and the batch statistics computed by each wasm engine. */
+export const stepSha256: Readonly<Record<WasmEngineName, string>> = {
+  wasm: '464988b28bc847063bc3198e5bad2c4dd6c0640befbe1289c30ccc394346bec5',
+  'wasm-fma': '3fcfa269fd15a334226471cc57228e3774744b1c2126eeaa69fa3766e6376235',
+};
 
 const layout = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'projection', convBias: true, bnEpsilon: 0.001 });
 const count = 16;

@@ -31,6 +31,11 @@ export class CheckpointManager {
     this.#best = resumed?.progress.best ?? null;
   }
 
+  /** Whether there is a checkpoint to continue from. */
+  get hasCheckpoint(): boolean {
+    return this.#newest !== undefined;
+  }
+
   /** Returns a description of the last checkpoint, for messages. */
   describeLastCheckpoint(): string {
     return this.#newest === undefined ? 'no checkpoint has been saved' : `the last checkpoint is ${this.#newest}`;

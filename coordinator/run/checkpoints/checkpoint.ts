@@ -61,6 +61,9 @@ export const stateFile = 'state.json';
 /** File with the hashes of all other files; `sha256sum -c SHA256SUMS` verifies a checkpoint manually. */
 export const sumsFile = 'SHA256SUMS';
 
+/** Suffix of a checkpoint that has been moved aside to be replaced. */
+const replacedSuffix = '.replaced';
+
 /** Returns the folder name of a checkpoint, for example `step-00000351`. */
 export function checkpointName(step: number): string {
   return `step-${String(step).padStart(8, '0')}`;
@@ -139,11 +142,11 @@ async function writeInto(
 }
 
 /**
- * Replaces a folder. A crash at any time leaves either the new folder or the old one, possibly under its temporary
- * name.
+ * Replaces a checkpoint. A crash between the two renames leaves the old one under its temporary name: see
+ * locateCheckpoint and removeLeftovers.
  */
 async function replace(target: string, by: string): Promise<void> {
-  const aside = `${target}.replaced`;
+  const aside = `${target}${replacedSuffix}`;
   if (await exists(target)) await rename(target, aside);
   await rename(by, target);
   await rm(aside, { recursive: true, force: true });
@@ -183,11 +186,39 @@ export async function removeCheckpoint(checkpoint: string): Promise<void> {
   await rm(partial, { recursive: true });
 }
 
-/** Removes folders that a crash left half-written or half-removed. */
+/**
+ * Cleans up after a crash: removes half-written, half-removed and replaced folders, and gives a checkpoint that was moved
+ * aside but not replaced its name back.
+ */
 export async function removeLeftovers(directory: string): Promise<void> {
-  for (const name of await readdir(directory)) {
-    if (/\.(partial|replaced)$/.test(name)) await rm(path.join(directory, name), { recursive: true });
+  const names = await readdir(directory);
+  for (const name of names) {
+    const folder = path.join(directory, name);
+    if (isNotReplaced(name, names)) await rename(folder, withoutReplacedSuffix(folder));
+    else if (/\.(partial|replaced)$/.test(name)) await rm(folder, { recursive: true });
   }
+}
+
+/** Returns the path of a checkpoint, or its temporary path if it was moved aside but not replaced. */
+export async function locateCheckpoint(checkpoint: string): Promise<string> {
+  const aside = `${checkpoint}${replacedSuffix}`;
+  const isAside = isCheckpointName(path.basename(checkpoint)) && !(await exists(checkpoint)) && (await exists(aside));
+  return isAside ? aside : checkpoint;
+}
+
+/** Returns the path that a checkpoint has after removeLeftovers. */
+export function withoutReplacedSuffix(checkpoint: string): string {
+  return checkpoint.endsWith(replacedSuffix) ? checkpoint.slice(0, -replacedSuffix.length) : checkpoint;
+}
+
+function isCheckpointName(name: string): boolean {
+  return /^step-\d{8,}$/.test(name);
+}
+
+/** Returns whether a folder is a checkpoint that was moved aside but not replaced. @param names names in its directory */
+function isNotReplaced(name: string, names: readonly string[]): boolean {
+  const target = withoutReplacedSuffix(name);
+  return target !== name && isCheckpointName(target) && !names.includes(target);
 }
 
 /**
@@ -219,7 +250,7 @@ export async function exists(location: string): Promise<boolean> {
 export async function listCheckpoints(directory: string): Promise<string[]> {
   const names = await readdir(directory).catch(ifMissing<string[]>([]));
   return names
-    .filter((name) => /^step-\d{8,}$/.test(name))
+    .filter((name) => isCheckpointName(name) || isNotReplaced(name, names))
     .toSorted()
     .map((name) => path.join(directory, name));
 }

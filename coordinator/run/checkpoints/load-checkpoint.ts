@@ -13,6 +13,7 @@ import { decodeSafetensors, type NamedArray } from '../../../shared/network/safe
 import {
   exists,
   listCheckpoints,
+  locateCheckpoint,
   modelFile,
   optimizerFile,
   preprocessingFile,
@@ -97,7 +98,8 @@ export async function loadCheckpoint(location: string): Promise<Checkpoint> {
 }
 
 /** Returns the checkpoint directory that a location selects; see loadCheckpoint. Throws `no-checkpoint`. */
-async function findCheckpoint(location: string): Promise<string> {
+async function findCheckpoint(given: string): Promise<string> {
+  const location = await locateCheckpoint(given);
   const none = (where: string) =>
     new LockstepError(
       'no-checkpoint',

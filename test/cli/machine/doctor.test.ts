@@ -8,6 +8,7 @@ import type { Engine } from '../../../worker/engine.js';
 import { runCli } from '../../support/cli.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 import { openTensorFlowOrReason } from '../../support/tensorflow.js';
+import { openAvailableWasmEngines } from '../../support/wasm-engines.js';
 
 const opened = await openTensorFlowOrReason();
 
@@ -78,6 +79,8 @@ describe.runIf(process.platform === 'linux')('lockstep doctor', () => {
     const { status, ok, lockstepVersion: version, about } = await doctor([]);
     expect([status, ok, version]).toEqual([0, true, lockstepVersion]);
     expect(about('wasm')[0]).toMatchObject({ mark: 'ok' });
+    const wasmEngines = await openAvailableWasmEngines();
+    expect(about('wasm-fma')[0].mark).toBe(wasmEngines.length === 2 ? 'ok' : 'warning');
     expect(about('Node.js')[0]).toMatchObject({ mark: 'ok', says: expect.stringContaining(process.versions.node) });
     expect(about('shard cache')[0].says).toContain(path.join(folder, 'cache'));
     if (about('tensorflow')[0].mark === 'ok') return; // npm installed a binding that loads

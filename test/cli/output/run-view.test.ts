@@ -49,6 +49,22 @@ describe('the human-readable output', () => {
   });
 });
 
+it('the human-readable output says what an operator did', async () => {
+  const cluster = await startCluster();
+  let text = '';
+  const write = (more: string) => void (text += more);
+  try {
+    const { coordinator } = cluster;
+    const following = follow(coordinator, readView({}, { isTerminal: false, write, columns: () => 80 }), {});
+    coordinator.events.publish({ type: 'operated', action: 'drop', detail: 'attic (10.0.0.7) by ops' });
+    await cluster.join();
+    await following;
+    expect(text).toContain('\ndropped attic (10.0.0.7) by ops\n');
+  } finally {
+    await cluster.close();
+  }
+});
+
 it('the estimated time left does not include the time spent waiting for workers', async () => {
   const clock = new FakeClock();
   const cluster = await startCluster({ clock });

@@ -51,12 +51,45 @@ describe('an address that keeps failing', () => {
     expect(limiter.arrived('10.0.0.2', 1, nothing)).toBe(true);
     expect(lines).toEqual([
       'refused 10.0.0.1: unknown token',
-      'blocked 10.0.0.1 for 60 s after 3 failures within 60 s; the last: unknown token',
+      'blocked 10.0.0.1 for 60 s after 3 failures within 60 s; last failure: unknown token',
     ]);
     clock.advance(59_999);
     expect(limiter.arrived('10.0.0.1', 1, nothing)).toBe(false);
     clock.advance(1);
     expect(limiter.arrived('10.0.0.1', 1, nothing)).toBe(true);
+  });
+
+  it('is blocked for the full window, even if its failures were spread over the window before', () => {
+    const { limiter, clock, lines } = createLimiter();
+    limiter.failed('10.0.0.1', 'unknown token');
+    clock.advance(30_000);
+    limiter.failed('10.0.0.1', 'unknown token');
+    clock.advance(29_000);
+    // The third failure within 60 s, at 59 s, blocks the address until 119 s.
+    limiter.failed('10.0.0.1', 'no hello');
+    expect(lines.at(-1)).toBe('blocked 10.0.0.1 for 60 s after 3 failures within 60 s; last failure: no hello');
+    clock.advance(59_999);
+    // A connection that was pending when the address was blocked does not extend the block.
+    limiter.failed('10.0.0.1', 'no hello');
+    expect(limiter.arrived('10.0.0.1', 1, nothing)).toBe(false);
+    clock.advance(1);
+    expect(limiter.arrived('10.0.0.1', 1, nothing)).toBe(true);
+    expect(lines).toHaveLength(2);
+  });
+
+  it('is not blocked if the failures are further apart, and starts from zero after a block', () => {
+    const { limiter, clock, lines } = createLimiter();
+    for (let time = 0; time < 10; time++) {
+      limiter.failed('10.0.0.1', 'unknown token');
+      // At most two failures are within 60 s.
+      clock.advance(30_000);
+    }
+    expect(limiter.arrived('10.0.0.1', 1, nothing)).toBe(true);
+    for (let time = 0; time < 3; time++) limiter.failed('10.0.0.2', 'unknown token');
+    clock.advance(60_000);
+    for (let time = 0; time < 2; time++) limiter.failed('10.0.0.2', 'unknown token');
+    expect(limiter.arrived('10.0.0.2', 1, nothing)).toBe(true);
+    expect(lines.filter((line) => line.startsWith('refused 10.0.0.2'))).toHaveLength(2);
   });
 
   it('cannot fill the log by using many addresses', () => {

@@ -55,7 +55,12 @@ it('a quorum reports a timeout after exactly the limit', () => {
   expect(onTimeout).not.toHaveBeenCalled();
   clock.advance(1);
   expect(onTimeout.mock.calls).toEqual([
-    [new LockstepError('no-workers', 'fewer than 1 worker was connected for 60 s (`waitTimeoutMs`)')],
+    [
+      new LockstepError(
+        'no-workers',
+        'timed out after 60 s waiting for 1 connected worker: start more workers, or increase `waitTimeoutMs`',
+      ),
+    ],
   ]);
   expect(onTimeout.mock.calls[0][0].code).toBe('no-workers');
 });

@@ -176,8 +176,17 @@ describe('a folder without a dataset', () => {
     expect(await holdsCifar10(absent)).toBe(false);
     const error = await failureOf(loadCifar10(absent));
     expect(error.code).toBe('bad-data');
-    expect(error.message).toContain(`${absent} does not exist`);
-    expect(error.message).toContain(`lockstep data download ${absent}`);
+    expect(error.message).toBe(
+      `the data folder ${absent} does not exist: specify the folder that contains the CIFAR-10 files, or download them ` +
+        `with 'lockstep data download ${absent}'`,
+    );
+  });
+
+  it('is reported with the reason if it cannot be read', async () => {
+    const inFile = path.join(folder, 'file', 'data');
+    await writeFile(path.join(folder, 'file'), '');
+    const { message } = await failureOf(loadCifar10(inFile));
+    expect(message).toBe(`cannot read the data folder ${inFile} (ENOTDIR): specify a folder that you can read`);
   });
 
   it('is reported if it is a file', async () => {

@@ -8,6 +8,7 @@ import {
   openEngines,
   startEnvironment,
 } from '../../../worker/engines/registry.js';
+import { openAvailableWasmEngines } from '../../support/wasm-engines.js';
 import { openTensorFlowOrReason } from '../../support/tensorflow.js';
 
 const opened = await openTensorFlowOrReason();
@@ -21,7 +22,8 @@ describe('the engine registry', () => {
 
   it('opens every engine that loads for auto, in order of preference', async () => {
     const engines = await openEngines('auto', { threads: 1 });
-    const loadable = typeof opened === 'string' ? ['wasm'] : ['tensorflow', 'wasm'];
+    const wasmEngines = (await openAvailableWasmEngines()).map(({ identity }) => identity.engine);
+    const loadable = typeof opened === 'string' ? wasmEngines : ['tensorflow', ...wasmEngines];
     expect(engines.map(({ identity }) => identity.engine)).toEqual(loadable);
     await Promise.all(engines.map((engine) => engine.close()));
     const first = await openEngine('auto', { threads: 1 });
@@ -48,6 +50,7 @@ describe('the engine registry', () => {
       code: 'bad-option',
       message: expect.stringContaining('`precision` float16 and `xla` need the tensorflow engine'),
     });
+    await expect(assertSupported('wasm-fma', { xla: true })).rejects.toThrow('wasm-fma computes in float32');
     await expect(assertSupported('auto', { xla: true })).resolves.toBeUndefined();
   });
 

@@ -1,11 +1,12 @@
-// The wasm engine as the registry sees it.
+// The wasm engines as the registry sees them.
 import { LockstepError } from '../../../shared/errors.js';
 import type { EngineDefinition } from '../../engine-definition.js';
+import type { WasmEngineName } from './wasm-engine.js';
 
-export const definition: EngineDefinition = {
+export const wasmDefinition = (name: WasmEngineName): EngineDefinition => ({
   async open(options) {
     const { openWasmEngine } = await import('./wasm-engine.js');
-    return openWasmEngine(options);
+    return openWasmEngine(options, name);
   },
   assertSupports({ precision = 'float32', tensorFlowMode = 'graph', xla = false }) {
     const unsupported = [
@@ -16,10 +17,12 @@ export const definition: EngineDefinition = {
     if (unsupported.length === 0) return;
     throw new LockstepError(
       'bad-option',
-      `${unsupported.join(' and ')} ${unsupported.length === 1 ? 'needs' : 'need'} the tensorflow engine: wasm computes ` +
+      `${unsupported.join(' and ')} ${unsupported.length === 1 ? 'needs' : 'need'} the tensorflow engine: ${name} computes ` +
         'in float32 and without TensorFlow (lockstep setup-tensorflow installs it)',
     );
   },
   startEnvironment: () => ({}),
   canUseGpus: () => false,
-};
+});
+
+export const definition = wasmDefinition('wasm');

@@ -1,4 +1,4 @@
-// The wasm engine in Node: loads the kernels and starts the threads. wasm-model.ts and its imports do not depend on
+// The wasm engines in Node: loads the kernels and starts the threads. wasm-model.ts and its imports do not depend on
 // Node.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -9,6 +9,7 @@ import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ModelLayout } from '../../../shared/network/layout.js';
 import { describeProcessor } from '../../../shared/processor.js';
 import type { Engine, EngineOptions } from '../../engine.js';
+import { fusesMultiplyAdd } from './fusion-probe.js';
 import { passesVersion } from './passes/pass.js';
 import type { RunnerOptions } from './step-runner.js';
 import { createModelMemory, hasPixelMeans, WasmModel } from './wasm-model.js';
@@ -29,16 +30,21 @@ export interface WasmEngine extends Engine {
   createModel(layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing?: number): Promise<WasmModel>;
 }
 
-export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEngine> {
-  const kernels = await readFile(builtFile('kernels.wasm', import.meta.url));
-  const module = await WebAssembly.compile(
-    threads === 1 ? kernels : await readFile(builtFile('kernels-shared.wasm', import.meta.url)),
-  );
+/** The engines share their source. The kernels of `wasm-fma` multiply and add with one rounding. */
+export type WasmEngineName = 'wasm' | 'wasm-fma';
+const kernelsOf = { wasm: 'kernels', 'wasm-fma': 'kernels-fma' } as const satisfies Record<WasmEngineName, string>;
+
+/** Opens an engine. Throws `no-engine` if this CPU or this version of Node.js cannot run its kernels. */
+export async function openWasmEngine({ threads }: EngineOptions, name: WasmEngineName = 'wasm'): Promise<WasmEngine> {
+  const readKernels = async (suffix = '') => readFile(builtFile(`${kernelsOf[name]}${suffix}.wasm`, import.meta.url));
+  const kernels = await readKernels();
+  const code = threads === 1 ? kernels : await readKernels('-shared');
+  const module = name === 'wasm-fma' ? await compileFused(code, threads) : await WebAssembly.compile(code);
   const hash = createHash('sha256').update(kernels).digest('hex').slice(0, 16);
   const models = new Set<WasmModel>();
 
   return {
-    identity: { engine: 'wasm', fingerprint: `wasm/${passesVersion}-${hash}`, device: describeProcessor(threads) },
+    identity: { engine: name, fingerprint: `${name}/${passesVersion}-${hash}`, device: describeProcessor(threads) },
 
     async createModel(layout, preprocessing, labelSmoothing = 0) {
       const passOptions = { labelSmoothing, hasPixelMeans: hasPixelMeans(preprocessing) };
@@ -63,7 +69,7 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
         await Promise.all(workers.map(untilReady));
       } catch (thrown) {
         model.dispose();
-        throw new LockstepError('engine-failed', `cannot start a thread of the wasm engine: ${messageOf(thrown)}`, {
+        throw new LockstepError('engine-failed', `cannot start a thread of the ${name} engine: ${messageOf(thrown)}`, {
           cause: thrown,
         });
       }
@@ -76,4 +82,22 @@ export async function openWasmEngine({ threads }: EngineOptions): Promise<WasmEn
       for (const model of models) model.dispose();
     },
   };
+}
+
+async function compileFused(code: Buffer<ArrayBuffer>, threads: number): Promise<WebAssembly.Module> {
+  const node = `Node.js ${process.versions.node}`;
+  const module = await WebAssembly.compile(code).catch((thrown: unknown) => {
+    throw new LockstepError(
+      'no-engine',
+      `the wasm-fma engine needs relaxed SIMD, a feature of WebAssembly that ${node} does not have: ` +
+        'use Node.js 22 or later, or the wasm engine',
+      { cause: thrown },
+    );
+  });
+  if (fusesMultiplyAdd(module, createModelMemory(threads))) return module;
+  throw new LockstepError(
+    'no-engine',
+    `the wasm-fma engine needs fused multiply-add, but ${node} on this CPU rounds between multiplication and addition: ` +
+      'use the wasm engine',
+  );
 }

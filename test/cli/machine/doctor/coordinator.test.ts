@@ -3,6 +3,7 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { checkCoordinator, checkClock } from '../../../../cli/machine/doctor/coordinator.js';
+import { loadAllCommands, lockstepProgram } from '../../../../cli/program.js';
 import { startServer } from '../../../../coordinator/connections/server.js';
 import { TokenTable } from '../../../../coordinator/connections/tokens.js';
 import { systemClock } from '../../../../shared/clock.js';
@@ -63,6 +64,18 @@ describe('checkCoordinator', () => {
     expect(await findingFor('2123456789abcdef')).toBe('ok accepted; its role is owner');
     expect(await findingFor('1123456789abcdef')).toBe('problem its role is viewer, which may not join');
     expect(await findingFor('wrong')).toBe('problem refused: the token is unknown');
+  });
+
+  it('names options in the refusals of a coordinator by their flags', async () => {
+    await loadAllCommands(lockstepProgram());
+    const url = await serve((request, response) => {
+      if (request.url === '/healthz') return healthy({ protocolVersion })(request, response);
+      response.statusCode = 403;
+      return response.end('{"error":"this coordinator has no token that allows this: start it with `tokenFile`"}');
+    });
+    expect((await check(url))['token']).toBe(
+      'problem not checked: this coordinator has no token that allows this: start it with --token-file',
+    );
   });
 
   it('reports a different protocol version: newer, older, or too old to be recognized', async () => {

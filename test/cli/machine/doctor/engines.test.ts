@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { checkTensorFlow, checkWasm, type Probe, type ProbeAnswer } from '../../../../cli/machine/doctor/engines.js';
-import { wasmStepSha256 } from '../../../../cli/machine/doctor/self-test.js';
+import { stepSha256 } from '../../../../cli/machine/doctor/self-test.js';
 
 type Loaded = Extract<ProbeAnswer, { loads: true }>;
 type NotLoaded = Extract<ProbeAnswer, { loads: false }>;
@@ -9,7 +9,7 @@ function loaded(change: Partial<Loaded> = {}): Probe {
   const working: Loaded = {
     loads: true,
     fingerprint: 'wasm 1',
-    sha256: wasmStepSha256,
+    sha256: stepSha256.wasm,
     repeats: true,
     distanceFromWasm: 1e-6,
     tensorFlow: { isGpuPackage: false, usesGpu: false, folder: '/tf' },
@@ -25,18 +25,30 @@ const crashed = (exit: string, log = ''): Probe => ({ answer: null, exit, log })
 
 describe('checkWasm', () => {
   it('compares the result with the one that every machine must compute', () => {
-    expect(checkWasm(loaded()).mark).toBe('ok');
-    const wrong = checkWasm(loaded({ sha256: 'a'.repeat(64) }));
+    expect(checkWasm('wasm', loaded(), true).mark).toBe('ok');
+    const wrong = checkWasm('wasm', loaded({ sha256: 'a'.repeat(64) }), true);
     expect(wrong.mark).toBe('problem');
     expect(wrong.says).toMatch(/^the result of a test step has the hash aaaaaaaaaaaa instead of [0-9a-f]{12}$/);
-    expect(checkWasm(loaded({ sha256: 'a'.repeat(64), repeats: false })).says).toMatch(
+    expect(checkWasm('wasm', loaded({ sha256: 'a'.repeat(64), repeats: false }), true).says).toMatch(
       /and a different result each time$/,
     );
   });
 
   it('reports that the engine does not load, or that its process crashed', () => {
-    expect(checkWasm(notLoaded([], 'no kernels.wasm'))).toMatchObject({ mark: 'problem', says: 'no kernels.wasm' });
-    expect(checkWasm(crashed('signal SIGKILL')).says).toBe('its process crashed (signal SIGKILL)');
+    expect(checkWasm('wasm', notLoaded([], 'no kernels.wasm'), true)).toMatchObject({
+      mark: 'problem',
+      says: 'no kernels.wasm',
+    });
+    expect(checkWasm('wasm', crashed('signal SIGKILL'), true).says).toBe('its process crashed (signal SIGKILL)');
+  });
+
+  it('compares wasm-fma with a hash of its own, and only warns if it is missing but not required', () => {
+    const name = 'wasm-fma';
+    expect(checkWasm(name, loaded({ sha256: stepSha256[name] }), false)).toMatchObject({ about: name, mark: 'ok' });
+    expect(checkWasm(name, loaded(), false).mark).toBe('problem');
+    const missing = notLoaded([], 'needs relaxed SIMD');
+    expect(checkWasm(name, missing, false)).toEqual({ about: name, mark: 'warning', says: 'needs relaxed SIMD' });
+    expect(checkWasm(name, missing, true).mark).toBe('problem');
   });
 });
 

@@ -1,12 +1,14 @@
 import { expect, it } from 'vitest';
-import { computeStep, relativeDistance, wasmStepSha256 } from '../../../../cli/machine/doctor/self-test.js';
-import { openEngine } from '../../../../worker/engines/registry.js';
+import { computeStep, relativeDistance, stepSha256 } from '../../../../cli/machine/doctor/self-test.js';
+import type { WasmEngineName } from '../../../../worker/engines/wasm/wasm-engine.js';
+import { openAvailableWasmEngines } from '../../../support/wasm-engines.js';
 
-it('computeStep has the same result with any number of threads of the wasm engine', async () => {
+it('computeStep has the same result with any number of threads of the wasm engines', async () => {
   for (const threads of [1, 2]) {
-    const engine = await openEngine('wasm', { threads });
-    expect((await computeStep(engine)).sha256).toBe(wasmStepSha256);
-    await engine.close();
+    for (const engine of await openAvailableWasmEngines(threads)) {
+      expect((await computeStep(engine)).sha256).toBe(stepSha256[engine.identity.engine as WasmEngineName]);
+      await engine.close();
+    }
   }
 });
 

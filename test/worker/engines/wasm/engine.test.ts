@@ -1,64 +1,55 @@
 // The engine's public behavior: threads, reproducible bits, memory, learning and errors.
-import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, test } from 'vitest';
 import { packAugmentation, recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import type { ModelSpec } from '../../../../shared/network/layout.js';
-import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
+import type { WasmEngine, WasmEngineName } from '../../../../worker/engines/wasm/wasm-engine.js';
+import { openAvailableWasmEngines } from '../../../support/wasm-engines.js';
+import { computeBatches, resNet20, resNet20Images } from './computed-batches.js';
+import { hashOf, hashOfBatches, resNet20Sha256 } from './golden-bits.js';
 import { easyBatch, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
 
-const engines = await Promise.all([1, 2, 3].map((threads) => openWasmEngine({ threads })));
-const [engine, ...threaded] = engines as [(typeof engines)[0], ...typeof engines];
+/** Each engine with 1, 2 and 3 threads. */
+const opened = await Promise.all([1, 2, 3].map((threads) => openAvailableWasmEngines(threads)));
+const [engine] = opened[0];
 afterAll(async () => {
-  for (const opened of engines) await opened.close();
+  for (const each of opened.flat()) await each.close();
 });
 
-function hashOf(...arrays: Float32Array[]): string {
-  const hash = createHash('sha256');
-  for (const array of arrays) hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
-  return hash.digest('hex');
-}
-
 /** Returns one hash of everything that a model computes from the batches. */
-async function bitsOf(opened: typeof engine, spec: Partial<ModelSpec>, batches: ImageBatch[]): Promise<string> {
+async function bitsOf(wasmEngine: WasmEngine, spec: Partial<ModelSpec>, batches: ImageBatch[]): Promise<string> {
   const layout = layoutOf(spec);
-  const model = await opened.createModel(layout, 'imagenet');
-  const bits: string[] = [];
-  for (const [index, batch] of batches.entries()) {
-    model.setWeights(randomWeights(layout, index), randomMovingStatistics(layout));
-    const { lossSum, correctCount, gradientSum, batchStatistics } = await model.computeSlice(batch);
-    const evaluated = await model.evaluate(batch);
-    bits.push(hashOf(gradientSum, batchStatistics, Float32Array.of(lossSum, correctCount, evaluated.lossSum)));
-  }
+  const model = await wasmEngine.createModel(layout, 'imagenet');
+  const results = await computeBatches(model, layout, batches);
   model.dispose();
-  return hashOf(Float32Array.from(bits.flatMap((hash) => Array.from(Buffer.from(hash, 'hex')))));
+  return hashOfBatches(results);
 }
 
-describe('the number of threads', () => {
-  test('does not change the bits, for any number of images', async () => {
+describe.each(
+  opened[0].map(({ identity }, index) => ({
+    name: identity.engine as WasmEngineName,
+    withThreads: opened.map((each) => each[index]),
+  })),
+)('$name', ({ name, withThreads: [alone, ...threaded] }) => {
+  test('has the same bits with any number of threads, for any number of images', async () => {
     const batches = [1, 13, 4].map((count) => randomBatch(count));
     for (const spec of [{ shortcut: 'projection' as const, convBias: true }, { initialFilters: 12 }]) {
-      const alone = await bitsOf(engine, spec, batches);
-      for (const opened of threaded) expect(await bitsOf(opened, spec, batches)).toBe(alone);
+      const bits = await bitsOf(alone, spec, batches);
+      for (const each of threaded) expect(await bitsOf(each, spec, batches)).toBe(bits);
     }
   });
 
-  test('is part of the device name but not of the fingerprint', () => {
-    expect(new Set(engines.map(({ identity }) => identity.fingerprint)).size).toBe(1);
-    expect(engine.identity.device).toMatch(/^\S.*, 1 thread$/);
-    for (const { identity } of threaded) expect(identity.device).toMatch(/^\S.*, \d+ threads$/);
-    expect(engine.identity).toMatchObject({
-      engine: 'wasm',
-      fingerprint: expect.stringMatching(/^wasm\/\d+-[0-9a-f]{16}$/) as string,
-    });
+  test('has the number of threads in the device name but not in the fingerprint', () => {
+    expect(alone.identity.device).toMatch(/^\S.*, 1 thread$/);
+    expect(alone.identity.fingerprint).toMatch(new RegExp(`^${name}/\\d+-[0-9a-f]{16}$`));
+    for (const { identity } of threaded) {
+      expect(identity.device).toMatch(/^\S.*, \d+ threads$/);
+      expect(identity.fingerprint).toBe(alone.identity.fingerprint);
+    }
   });
-});
 
-test('ResNet-20 has the same bits on every machine', async () => {
-  const spec = { depth: 20, initialFilters: 16, shortcut: 'projection' as const, convBias: true };
-  // Verified on x86-64 with and without AVX, with Node 20, 22 and 24, and with and without V8's optimizing compiler.
-  expect(await bitsOf(engine, spec, [randomBatch(9)])).toBe(
-    '11566b0ee3caeeea7e10da488086659fc15b61d2312685fa19a736f836f4e0e3',
-  );
+  test('has the same bits for ResNet-20 on every machine', async () => {
+    expect(await bitsOf(alone, resNet20, [randomBatch(resNet20Images)])).toBe(resNet20Sha256[name]);
+  });
 });
 
 test('a slice does not depend on larger or smaller slices before it', async () => {

@@ -1,5 +1,12 @@
 // Templates for the innermost loops of convolutions: products of values and weights, summed in registers.
-import { each, range } from './expressions.mjs';
+import { add, each, range } from './expressions.mjs';
+
+/**
+ * Returns an expression that adds a product to a sum. Where the build enables relaxed SIMD, product and sum are rounded
+ * together, once; the condition is a constant, so the other branch leaves no trace in the module.
+ */
+const addProduct = (sum, value, weight) =>
+  `ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(${value}, ${weight}, ${sum}) : ${add(sum, `f32x4.mul(${value}, ${weight})`)}`;
 
 /**
  * Generates code that multiplies values by weights and adds the products to 4 rows × `width` columns of accumulators.
@@ -14,7 +21,7 @@ function multiplyAdd(width, values, weights) {
     ${each(4, (row) =>
       [
         `value = ${values(row)};`,
-        ...range(vectors).map((v) => `sum${row}${v} = f32x4.add(sum${row}${v}, f32x4.mul(value, weight${v}));`),
+        ...range(vectors).map((v) => `sum${row}${v} = ${addProduct(`sum${row}${v}`, 'value', `weight${v}`)};`),
       ].join('\n'),
     )}`;
 }

@@ -1,0 +1,26 @@
+import { readFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { fusesMultiplyAdd } from '../../../../worker/engines/wasm/fusion-probe.js';
+import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
+import { createModelMemory } from '../../../../worker/engines/wasm/wasm-model.js';
+
+// What the probe says of the fused kernels, with and without a fused instruction, is tested with other versions of
+// Node.js and in Chromium (test/integration/same-bits.test.ts and chromium-bits.test.ts).
+test.each([
+  ['kernels.wasm', 1],
+  ['kernels-shared.wasm', 2],
+])('the probe sees that %s rounds between multiplication and addition', async (file, threads) => {
+  const kernels = await readFile(new URL(`../../../../dist/worker/engines/wasm/${file}`, import.meta.url));
+  expect(fusesMultiplyAdd(await WebAssembly.compile(kernels), createModelMemory(threads))).toBe(false);
+});
+
+const hasRelaxedSimd = Number.parseInt(process.versions.node) >= 22;
+
+test.runIf(!hasRelaxedSimd)('without relaxed SIMD, the error names what is missing and the remedy', async () => {
+  await expect(openWasmEngine({ threads: 2 }, 'wasm-fma')).rejects.toMatchObject({
+    code: 'no-engine',
+    message: expect.stringMatching(
+      /^the wasm-fma engine needs relaxed SIMD, .* use Node\.js 22 or later, or the wasm engine$/,
+    ) as string,
+  });
+});
