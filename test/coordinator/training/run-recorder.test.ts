@@ -17,7 +17,7 @@ async function failureWith(code: string, description: string, path?: string) {
   );
   vi.spyOn(checkpoints, 'save').mockRejectedValue(Object.assign(new Error(`${code}: ${description}`), { code }));
   const state = new TrainingState(setup, { checkpoint: undefined, pretrained: undefined });
-  const recorder = new RunRecorder(state, checkpoints, directory, new RunEventBus(), new RunTotals());
+  const recorder = new RunRecorder(state, checkpoints, directory, new RunEventBus(), new RunTotals(null));
   recorder.changed();
   return recorder.saveBeforeExit().catch((error: unknown) => error);
 }
