@@ -110,23 +110,18 @@ describe('checkOneDnn', () => {
     return { ...loaded({ tensorFlow: { isGpuPackage: false, usesGpu, folder: '/tf', usesOneDnn } }), log };
   }
 
+  const unset = 'unset TF_ENABLE_ONEDNN_OPTS: convolutions are faster with oneDNN';
+  const report = (state: string) => `report this as a bug: the fingerprint says that oneDNN is ${state}`;
+
   it.each([
     { fingerprint: true, log: logged, mark: 'ok', says: 'on' },
     { fingerprint: null, log: logged, mark: 'ok', says: 'on' },
     { fingerprint: null, log: '', mark: 'ok', says: 'off' },
-    { fingerprint: false, log: '', mark: 'warning', says: 'off', remedy: /^unset TF_ENABLE_ONEDNN_OPTS/ },
-    { fingerprint: true, log: '', mark: 'warning', says: 'off', remedy: /the fingerprint says that oneDNN is on$/ },
-    {
-      fingerprint: false,
-      log: logged,
-      mark: 'warning',
-      says: 'on',
-      remedy: /the fingerprint says that oneDNN is off$/,
-    },
+    { fingerprint: false, log: '', mark: 'warning', says: 'off', remedy: unset },
+    { fingerprint: true, log: '', mark: 'warning', says: 'off', remedy: report('on') },
+    { fingerprint: false, log: logged, mark: 'warning', says: 'on', remedy: report('off') },
   ])('is $mark if it is $says and the fingerprint says $fingerprint', ({ fingerprint, log, mark, says, remedy }) => {
-    expect(checkOneDnn(probe(fingerprint, log))).toEqual([
-      { about: 'oneDNN', mark, says, ...(remedy === undefined ? {} : { remedy: expect.stringMatching(remedy) }) },
-    ]);
+    expect(checkOneDnn(probe(fingerprint, log))).toEqual([{ about: 'oneDNN', mark, says, remedy }]);
   });
 
   it('says nothing about GPUs, or if TensorFlow does not load', () => {
