@@ -8,7 +8,6 @@ import { LockstepError } from '../shared/errors.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { assertEncryptedUrl, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
 import type { OpenLink } from './connection/coordinator-link.js';
-import { SocketLink } from './connection/socket-link.js';
 import { ThreadedLink } from './connection/threaded-link.js';
 import { DeviceModels } from './device-models.js';
 import type { Engine, EngineSettings } from './engine.js';
@@ -91,7 +90,7 @@ export function checkUrl(url: string): string {
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const url = checkUrl(options.url);
   const { engine: engineOption = 'auto', threads = 1, precision, tensorFlowMode, xla, clock = systemClock } = options;
-  const openLink = linkOpener(url, options, clock);
+  const openLink = await linkOpener(url, options, clock);
   const engines =
     typeof engineOption === 'string'
       ? await openEngines(engineOption, { threads, precision, tensorFlowMode, xla })
@@ -133,9 +132,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 }
 
 /** Returns a function that opens connections. Throws `bad-option` if the TLS files cannot be used. */
-function linkOpener(url: string, options: WorkerOptions, clock: Clock): OpenLink {
+async function linkOpener(url: string, options: WorkerOptions, clock: Clock): Promise<OpenLink> {
   let tls = readClientTls(options);
   assertEncryptedUrl(tls, url);
+  // Normally only the connection thread needs ws and Node's HTTP modules, which take long to load.
+  const direct = options.connectionThread === false ? await import('./connection/socket-link.js') : undefined;
   return (handlers) => {
     try {
       // Read the files again for each connection, because the certificates may have been renewed.
@@ -143,7 +144,6 @@ function linkOpener(url: string, options: WorkerOptions, clock: Clock): OpenLink
     } catch {
       // Files may be missing or inconsistent during a renewal: keep using the previous ones.
     }
-    if (options.connectionThread === false) return new SocketLink(url, handlers, clock, tls);
-    return new ThreadedLink(url, handlers, tls);
+    return direct ? new direct.SocketLink(url, handlers, clock, tls) : new ThreadedLink(url, handlers, tls);
   };
 }

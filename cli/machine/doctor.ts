@@ -12,7 +12,7 @@ import type { Credentials } from '../client/coordinator-request.js';
 import { checksMarked, describeChecks, type Check, type CheckGroup } from './doctor/check.js';
 import { checkCoordinator } from './doctor/coordinator.js';
 import { checkFolder } from './doctor/disk.js';
-import { checkTensorFlow, checkWasm, probeEngine, type Probe } from './doctor/engines.js';
+import { checkOneDnn, checkTensorFlow, checkWasm, probeEngine, type Probe } from './doctor/engines.js';
 import { checkGpus, readGpus, type TensorFlowOnGpus } from './doctor/gpus.js';
 import { checkMachine, readMachine } from './doctor/machine.js';
 import { engineOption } from '../options/engine-options.js';
@@ -77,7 +77,10 @@ async function runChecks(
   const coordinator = url === undefined ? [] : await checkCoordinator(url, credentials);
   return [
     { title: 'This machine', checks: checkMachine(readMachine()) },
-    { title: 'Engines', checks: [wasm, wasmFma, checkTensorFlow(tensorFlow, needsTensorFlow), ...setup] },
+    {
+      title: 'Engines',
+      checks: [wasm, wasmFma, checkTensorFlow(tensorFlow, needsTensorFlow), ...checkOneDnn(tensorFlow), ...setup],
+    },
     { title: 'GPUs', checks: checkGpus(gpus, onGpus(tensorFlow)) },
     { title: 'Disk', checks: await checkDisk(cache, runDir, url === undefined) },
     ...(url === undefined ? [] : [{ title: 'Coordinator', checks: coordinator }]),

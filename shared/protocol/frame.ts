@@ -1,6 +1,6 @@
 // The wire format of a message: header length (uint32, little-endian), msgpack header, zero padding to a multiple of 8
 // bytes, raw payload. The padding allows a receiver to view float32 values in place.
-import { Packr } from 'msgpackr';
+import { Packr } from 'msgpackr/pack';
 import { ProtocolError, messageOf } from '../errors.js';
 import { assertPlainMsgpack } from './plain-msgpack.js';
 

@@ -39,8 +39,13 @@ async function computeTwice(
 
 async function describeTensorFlow() {
   const { loadTensorFlow } = await import('../../../worker/engines/tensorflow/load.js');
-  const { packageName, folder, backend } = loadTensorFlow(1); // already loaded
-  return { isGpuPackage: packageName === 'tfjs-node-gpu', usesGpu: backend.isUsingGpuDevice, folder };
+  const { packageName, folder, backend, oneDnn } = loadTensorFlow(1); // already loaded
+  return {
+    isGpuPackage: packageName === 'tfjs-node-gpu',
+    usesGpu: backend.isUsingGpuDevice,
+    folder,
+    usesOneDnn: oneDnn === null ? null : oneDnn.isOn,
+  };
 }
 
 process.send!(await probe(process.argv[2] as EngineName), () => process.disconnect());

@@ -25,7 +25,15 @@ const probeAnswer = z.discriminatedUnion('loads', [
     repeats: z.boolean(),
     /** Distance of the gradient from that of the wasm engine, relative to the norm of the latter. */
     distanceFromWasm: z.number().or(z.nan()).nullable(),
-    tensorFlow: z.object({ isGpuPackage: z.boolean(), usesGpu: z.boolean(), folder: z.string() }).optional(),
+    tensorFlow: z
+      .object({
+        isGpuPackage: z.boolean(),
+        usesGpu: z.boolean(),
+        folder: z.string(),
+        /** Whether oneDNN is on according to the fingerprint; null if the fingerprint does not say. */
+        usesOneDnn: z.boolean().nullable(),
+      })
+      .optional(),
   }),
   z.object({
     loads: z.literal(false),
@@ -116,6 +124,22 @@ export function checkTensorFlow({ answer, exit, log }: Probe, isRequired: boolea
     return { about, mark: 'warning', says: `${says}\nrepeating a step gives different bits`, remedy };
   }
   return { about, mark: 'ok', says };
+}
+
+/** Reports whether oneDNN is in effect, from TensorFlow's log. Returns no check for GPUs, which do not use it. */
+export function checkOneDnn({ answer, log }: Probe): Check[] {
+  if (answer?.loads !== true || answer.tensorFlow === undefined || answer.tensorFlow.usesGpu) return [];
+  const expected = answer.tensorFlow.usesOneDnn;
+  const isOn = log.includes('oneDNN custom operations are on'); // logged when the TensorFlow library loads
+  const check = { about: 'oneDNN', says: isOn ? 'on' : 'off' };
+  if (expected !== null && expected !== isOn) {
+    const remedy = `report this as a bug: the fingerprint says that oneDNN is ${expected ? 'on' : 'off'}`;
+    return [{ ...check, mark: 'warning', remedy }];
+  }
+  if (expected === false) {
+    return [{ ...check, mark: 'warning', remedy: 'unset TF_ENABLE_ONEDNN_OPTS: convolutions are faster with oneDNN' }];
+  }
+  return [{ ...check, mark: 'ok' }];
 }
 
 type NotLoaded = Extract<ProbeAnswer, { loads: false }>;

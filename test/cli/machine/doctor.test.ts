@@ -146,6 +146,18 @@ describe.runIf(process.platform === 'linux')('lockstep doctor', () => {
     expect(about('tensorflow')[0].says).toContain((opened as Engine).identity.fingerprint);
   });
 
+  it("computes with TensorFlow's kernels for CPUs without AVX-512", async (context) => {
+    if (typeof opened === 'string') context.skip(opened);
+    const { about } = await doctor(['--engine', 'tensorflow'], {
+      LOCKSTEP_HOME: process.env['LOCKSTEP_HOME'] ?? '',
+      ONEDNN_MAX_CPU_ISA: 'AVX2',
+    });
+    expect(about('tensorflow')[0]).toMatchObject({
+      mark: 'ok',
+      says: expect.stringContaining('ONEDNN_MAX_CPU_ISA=AVX2'),
+    });
+  });
+
   it('fails if the folder for runs is not writable, and prints a human-readable table', async () => {
     writeFileSync(path.join(folder, 'runs'), '');
     const runDir = path.join(folder, 'runs', 'first');

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
+import { instructionSets } from '../../../shared/processor.js';
 import {
   bindingInPackage,
   installFolder,
@@ -11,6 +12,7 @@ import {
   type TensorFlowFlavor,
 } from './install-folder.js';
 import { notInstalled, withoutBinding } from './load-failure.js';
+import { chooseOneDnn, oneDnnState, oneDnnVariable, setsWithOneDnnByDefault } from './one-dnn.js';
 import type { NativeBackend, TensorFlowJs, TensorFlowMessages, TensorFlowRuntime } from './runtime.js';
 
 /** A location where TensorFlow can be installed. */
@@ -72,12 +74,13 @@ export function loadTensorFlow(threads: number, environment: NodeJS.ProcessEnv =
     );
   }
   const candidates = candidatesIn(environment);
+  const oneDnnBefore = process.env[oneDnnVariable];
   setTensorFlowVariables(threads);
   restoreRemovedUtilities();
   const failed: FailedLocation[] = [];
   for (const candidate of candidates) {
     try {
-      loaded = loadCandidate(candidate, threads);
+      loaded = loadCandidate(candidate, threads, oneDnnBefore);
       return loaded;
     } catch (error) {
       const { flavor, packageName, folder } = candidate;
@@ -115,7 +118,12 @@ export function installedPackages(environment: NodeJS.ProcessEnv = process.env):
     .map(({ packageName }) => packageName);
 }
 
-function loadCandidate({ packageName, resolveFrom }: Candidate, threads: number): TensorFlowRuntime {
+/** @param oneDnnBefore value of oneDNN's variable before this module set it */
+function loadCandidate(
+  { packageName, resolveFrom }: Candidate,
+  threads: number,
+  oneDnnBefore: string | undefined,
+): TensorFlowRuntime {
   const require = createRequire(resolveFrom);
   const manifestPath = findManifest(require, packageName);
   if (manifestPath === null) throw new Error(notInstalled);
@@ -124,6 +132,8 @@ function loadCandidate({ packageName, resolveFrom }: Candidate, threads: number)
   // the next candidate would use those kernels.
   const bindingPath = join(folder, bindingInPackage);
   if (!existsSync(bindingPath)) throw new Error(withoutBinding);
+  // A program may have loaded TensorFlow before it opened this engine, and the variable now comes too late.
+  const wasLoaded = require.cache[require.resolve(bindingPath)] !== undefined;
   require(bindingPath);
   const tf = require(packageName) as TensorFlowJs;
   const backend = tf.backend() as unknown as NativeBackend;
@@ -137,6 +147,7 @@ function loadCandidate({ packageName, resolveFrom }: Candidate, threads: number)
     packageVersion: manifest.version,
     folder,
     threads,
+    oneDnn: oneDnnState(wasLoaded ? oneDnnBefore : process.env[oneDnnVariable], relevantInstructionSets()),
   };
 }
 
@@ -146,6 +157,10 @@ function findManifest(require: Require, packageName: string): string | null {
   } catch {
     return null;
   }
+}
+
+function relevantInstructionSets(): string[] | null {
+  return instructionSets(setsWithOneDnnByDefault);
 }
 
 /**
@@ -160,6 +175,9 @@ function setTensorFlowVariables(threads: number): void {
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '3'; // errors are reported as exceptions anyway
   process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true'; // so that several workers can share a GPU
   process.env['TF_DETERMINISTIC_OPS'] = '1'; // deterministic kernels on GPUs
+  // Without oneDNN, CPUs without AVX-512 compute at 0.6 times the speed.
+  const oneDnn = chooseOneDnn(process.env[oneDnnVariable], relevantInstructionSets());
+  if (oneDnn !== undefined) process.env[oneDnnVariable] = oneDnn;
 }
 
 const xlaFlag = '--tf_xla_auto_jit=2';

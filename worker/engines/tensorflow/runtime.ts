@@ -2,6 +2,7 @@
 // offer. load.ts loads TensorFlow.
 import type * as tfjs from '@tensorflow/tfjs-core';
 import { dataTypes, type DataTypeName } from './data-types.js';
+import type { OneDnnState } from './one-dnn.js';
 
 export type TensorFlowJs = typeof tfjs;
 
@@ -95,6 +96,8 @@ export interface TensorFlowRuntime {
   folder: string;
   /** Number of compute threads in this process. TensorFlow reads it only once, when it is loaded. */
   threads: number;
+  /** Whether operations on the CPU use oneDNN; null if unknown. */
+  oneDnn: OneDnnState | null;
 }
 
 /** An attribute of a TensorFlow operation: a data type or a value. */

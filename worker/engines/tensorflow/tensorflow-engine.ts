@@ -6,6 +6,7 @@ import type { Engine, EngineOptions, Precision } from '../../engine.js';
 import { cpuName, gpuName } from './device-name.js';
 import { loadTensorFlow, requestXla } from './load.js';
 import { relu } from './network/differentiable.js';
+import { describeOneDnn, oneDnnVariable } from './one-dnn.js';
 import { computeUnitsOf, precisionPasses, type ComputeUnits } from './precision.js';
 import type { TensorFlowRuntime } from './runtime.js';
 import { TensorFlowModel } from './tensorflow-model.js';
@@ -56,7 +57,6 @@ function assertPrecision(runtime: TensorFlowRuntime, precision: Precision, units
 
 /** Environment variables of TensorFlow and its libraries that change the bits of the results. */
 const bitChangingVariables = [
-  'TF_ENABLE_ONEDNN_OPTS',
   'ONEDNN_MAX_CPU_ISA',
   'ONEDNN_DEFAULT_FPMATH_MODE',
   'TF_XLA_FLAGS',
@@ -64,24 +64,28 @@ const bitChangingVariables = [
   'NVIDIA_TF32_OVERRIDE',
 ];
 
-/** Creates the fingerprint. On CPUs, the bits depend on the number of threads, but not on the mode. */
+/**
+ * Creates the fingerprint. On CPUs, the bits depend on the number of threads and on oneDNN, but not on the mode. Where
+ * it is unknown whether oneDNN is on, the fingerprint contains its variable.
+ */
 function fingerprintOf(
   runtime: TensorFlowRuntime,
   units: ComputeUnits,
   { precision, tensorFlowMode }: EngineOptions,
 ): string {
-  const { backend, threads } = runtime;
+  const { backend, threads, oneDnn } = runtime;
   const device = backend.isUsingGpuDevice
     ? // On GPUs the mode matters: in graphs, TensorFlow changes data layouts and fuses operations.
       `${gpuName()}${tensorFlowMode === 'eager' ? ', eager' : ''}`
     : `${cpuName()}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
-  const settings = bitChangingVariables
+  const settings = [...(oneDnn === null ? [oneDnnVariable] : []), ...bitChangingVariables]
     .filter((name) => process.env[name])
     .map((name) => `${name}=${process.env[name]}`);
+  const oneDnnOnCpu = oneDnn === null || backend.isUsingGpuDevice ? [] : describeOneDnn(oneDnn);
   const versions = `${runtime.packageName} ${runtime.packageVersion}, TensorFlow ${backend.binding.TF_Version}`;
   const reduced =
     precision === undefined || precision === 'float32'
       ? []
       : [units === 'native' ? precision : `${precision} in ${units} units`];
-  return [versions, device, ...reduced, ...settings].join(', ');
+  return [versions, device, ...reduced, ...oneDnnOnCpu, ...settings].join(', ');
 }

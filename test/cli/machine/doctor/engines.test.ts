@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { checkTensorFlow, checkWasm, type Probe, type ProbeAnswer } from '../../../../cli/machine/doctor/engines.js';
+import {
+  checkOneDnn,
+  checkTensorFlow,
+  checkWasm,
+  type Probe,
+  type ProbeAnswer,
+} from '../../../../cli/machine/doctor/engines.js';
 import { stepSha256 } from '../../../../cli/machine/doctor/self-test.js';
 
 type Loaded = Extract<ProbeAnswer, { loads: true }>;
@@ -12,7 +18,7 @@ function loaded(change: Partial<Loaded> = {}): Probe {
     sha256: stepSha256.wasm,
     repeats: true,
     distanceFromWasm: 1e-6,
-    tensorFlow: { isGpuPackage: false, usesGpu: false, folder: '/tf' },
+    tensorFlow: { isGpuPackage: false, usesGpu: false, folder: '/tf', usesOneDnn: true },
   };
   return { answer: { ...working, ...change }, exit: 'exit status 0', log: '' };
 }
@@ -106,5 +112,33 @@ describe('checkTensorFlow', () => {
     });
     const says = 'its process crashed (signal SIGABRT): F0000 no threads left';
     expect(checkTensorFlow(crashed('signal SIGABRT', 'I0000 hello\nF0000 no threads left\n'), false).says).toBe(says);
+  });
+});
+
+describe('checkOneDnn', () => {
+  const logged = 'port.cc:153] oneDNN custom operations are on. You may see slightly different numerical results';
+
+  function probe(usesOneDnn: boolean | null, log: string, usesGpu = false): Probe {
+    return { ...loaded({ tensorFlow: { isGpuPackage: false, usesGpu, folder: '/tf', usesOneDnn } }), log };
+  }
+
+  const unset = 'unset TF_ENABLE_ONEDNN_OPTS: convolutions are faster with oneDNN';
+  const report = (state: string) => `report this as a bug: the fingerprint says that oneDNN is ${state}`;
+
+  it.each([
+    { fingerprint: true, log: logged, mark: 'ok', says: 'on' },
+    { fingerprint: null, log: logged, mark: 'ok', says: 'on' },
+    { fingerprint: null, log: '', mark: 'ok', says: 'off' },
+    { fingerprint: false, log: '', mark: 'warning', says: 'off', remedy: unset },
+    { fingerprint: true, log: '', mark: 'warning', says: 'off', remedy: report('on') },
+    { fingerprint: false, log: logged, mark: 'warning', says: 'on', remedy: report('off') },
+  ])('is $mark if it is $says and the fingerprint says $fingerprint', ({ fingerprint, log, mark, says, remedy }) => {
+    expect(checkOneDnn(probe(fingerprint, log))).toEqual([{ about: 'oneDNN', mark, says, remedy }]);
+  });
+
+  it('says nothing about GPUs, or if TensorFlow does not load', () => {
+    expect(checkOneDnn(probe(true, logged, true))).toEqual([]);
+    expect(checkOneDnn(notLoaded([]))).toEqual([]);
+    expect(checkOneDnn(crashed('signal SIGILL'))).toEqual([]);
   });
 });

@@ -165,18 +165,30 @@ export class ResNet {
   }
 
   #shortcut(x: Tensor4D, block: ResidualBlock, parameters: Arrays): Tensor4D {
-    if (block.projection !== null) return this.#convolveWithBias(x, block.projection, parameters);
-    return block.conv1.stride === 1 ? x : this.#subsample(x, block.conv1.outputChannels);
+    if (block.projection !== null) return this.#project(x, block.projection, parameters);
+    return block.conv1.stride === 1 ? x : this.#padChannels(this.#subsample(x), block.conv1.outputChannels);
   }
 
   /**
-   * Takes every second row and column, and pads the channels with zeros: a quarter of the output channels on each side.
+   * Convolves with a kernel of one pixel. With fewer than 8 channels, takes every second pixel first: oneDNN's kernel for
+   * AVX2 (`jit_1x1:avx2`) otherwise writes past its buffer in the backward pass, and the process crashes
+   * (https://github.com/uxlfoundation/oneDNN/issues/6035).
    */
-  #subsample(x: Tensor4D, channels: number): Tensor4D {
+  #project(x: Tensor4D, layer: ConvLayer, parameters: Arrays): Tensor4D {
+    if (layer.inputChannels >= 8) return this.#convolveWithBias(x, layer, parameters);
+    return this.#convolveWithBias(this.#subsample(x), { ...layer, stride: 1 }, parameters);
+  }
+
+  /** Takes every second row and column. */
+  #subsample(x: Tensor4D): Tensor4D {
     // Average pooling with a window of one pixel. A strided slice would do the same, but tfjs has no gradient for it.
-    const sampled = this.#tf.avgPool(x, 1, 2, 'valid');
+    return this.#tf.avgPool(x, 1, 2, 'valid');
+  }
+
+  /** Pads the channels with zeros: a quarter of the new channels on each side. */
+  #padChannels(x: Tensor4D, channels: number): Tensor4D {
     const zeros: [number, number] = [channels / 4, channels / 4];
-    return this.#tf.pad4d(sampled, [[0, 0], [0, 0], [0, 0], zeros]);
+    return this.#tf.pad4d(x, [[0, 0], [0, 0], [0, 0], zeros]);
   }
 
   #split(vector: Tensor1D, arrays: readonly ArrayLayout[]): Arrays {
