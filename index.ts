@@ -59,7 +59,7 @@ export type { Engine, EngineModel, EngineOptions, EngineSettings, Precision } fr
 export { openEngine } from './worker/engines/registry.js';
 export type { EngineName } from './shared/engine-names.js';
 export { fillInput, labelsOf, valuesPerImage } from './worker/augmentation.js';
-export type { EngineCount, EngineIdentity } from './shared/protocol/engine-identity.js';
+export type { EngineCandidate, EngineCount, EngineIdentity } from './shared/protocol/engine-identity.js';
 export type {
   ImageBatch,
   MeasuredPreprocessing,

@@ -12,7 +12,7 @@ import type { Credentials } from '../client/coordinator-request.js';
 import { checksMarked, describeChecks, type Check, type CheckGroup } from './doctor/check.js';
 import { checkCoordinator } from './doctor/coordinator.js';
 import { checkFolder } from './doctor/disk.js';
-import { checkOneDnn, checkTensorFlow, checkWasm, probeEngine, type Probe } from './doctor/engines.js';
+import { checkOneDnn, checkSpeeds, checkTensorFlow, checkWasm, probeEngine, type Probe } from './doctor/engines.js';
 import { checkGpus, readGpus, type TensorFlowOnGpus } from './doctor/gpus.js';
 import { checkMachine, readMachine } from './doctor/machine.js';
 import { engineOption } from '../options/engine-options.js';
@@ -68,8 +68,8 @@ async function runChecks(
   credentials: Credentials,
 ): Promise<CheckGroup[]> {
   // Probed one after the other: all compute, and a slow machine may have only one core.
-  const wasm = checkWasm('wasm', await probeEngine('wasm'), true);
-  const wasmFma = checkWasm('wasm-fma', await probeEngine('wasm-fma'), engine === 'wasm-fma');
+  const wasm = await probeEngine('wasm');
+  const wasmFma = await probeEngine('wasm-fma');
   const tensorFlow = await probeEngine('tensorflow');
   const needsTensorFlow = engine === 'tensorflow';
   const setup = tensorFlow.answer?.loads === true ? [] : await checkSetup(needsTensorFlow);
@@ -79,7 +79,14 @@ async function runChecks(
     { title: 'This machine', checks: checkMachine(readMachine()) },
     {
       title: 'Engines',
-      checks: [wasm, wasmFma, checkTensorFlow(tensorFlow, needsTensorFlow), ...checkOneDnn(tensorFlow), ...setup],
+      checks: [
+        checkWasm('wasm', wasm, true),
+        checkWasm('wasm-fma', wasmFma, engine === 'wasm-fma'),
+        checkTensorFlow(tensorFlow, needsTensorFlow),
+        ...checkOneDnn(tensorFlow),
+        ...setup,
+        ...checkSpeeds({ wasm, 'wasm-fma': wasmFma, tensorflow: tensorFlow }),
+      ],
     },
     { title: 'GPUs', checks: checkGpus(gpus, onGpus(tensorFlow)) },
     { title: 'Disk', checks: await checkDisk(cache, runDir, url === undefined) },

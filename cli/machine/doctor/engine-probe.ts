@@ -1,8 +1,11 @@
 // Program that tries one engine, in a separate process because a library built for another CPU may crash the process
 // that loads it. Its argument is the name of the engine; it sends its answer over the IPC channel.
 import { messageOf } from '../../../shared/errors.js';
+import { resolveConfig } from '../../../shared/config/config.js';
 import type { EngineName } from '../../../shared/engine-names.js';
+import { layoutModel } from '../../../shared/network/layout.js';
 import { openEngine } from '../../../worker/engines/registry.js';
+import { measureModels } from '../../../worker/measurement/measure-models.js';
 import type { ProbeAnswer } from './engines.js';
 import { computeStep, relativeDistance, type ComputedStep } from './self-test.js';
 
@@ -16,6 +19,7 @@ async function probe(name: EngineName): Promise<ProbeAnswer> {
       sha256: step.sha256,
       repeats: step.sha256 === again.sha256,
       distanceFromWasm: relativeDistance(step.gradient, expected.gradient),
+      imagesPerSecond: await measureSpeed(name),
       ...(name === 'tensorflow' ? { tensorFlow: await describeTensorFlow() } : {}),
     };
   } catch (error) {
@@ -32,6 +36,21 @@ async function computeTwice(
   try {
     const step = await computeStep(engine);
     return { fingerprint: engine.identity.fingerprint, step, again: await computeStep(engine) };
+  } finally {
+    await engine.close();
+  }
+}
+
+/** Measures ResNet-20 on the default slices. */
+async function measureSpeed(name: EngineName): Promise<number> {
+  const config = resolveConfig({});
+  const layout = layoutModel(config);
+  const engine = await openEngine(name, { threads: 1 });
+  try {
+    const model = await engine.createModel(layout, 'imagenet');
+    const [imagesPerSecond] = await measureModels([model], layout, config.batchSize / config.slices);
+    model.dispose();
+    return imagesPerSecond;
   } finally {
     await engine.close();
   }

@@ -25,6 +25,8 @@ const probeAnswer = z.discriminatedUnion('loads', [
     repeats: z.boolean(),
     /** Distance of the gradient from that of the wasm engine, relative to the norm of the latter. */
     distanceFromWasm: z.number().or(z.nan()).nullable(),
+    /** Images per second of ResNet-20 on the default slices, with one thread. */
+    imagesPerSecond: z.number(),
     tensorFlow: z
       .object({
         isGpuPackage: z.boolean(),
@@ -160,4 +162,16 @@ function explainLoadFailure({ message, places }: NotLoaded): { says: string; rem
 function describeCrash(exit: string, log: string): string {
   const lastLine = log.trimEnd().split('\n').at(-1) ?? '';
   return `its process crashed (${exit})${lastLine === '' ? '' : `: ${lastLine}`}`;
+}
+
+/** Lists the speeds of the engines that load, from fast to slow. Empty if none does. */
+export function checkSpeeds(probes: Readonly<Record<string, Probe>>): Check[] {
+  const speeds = Object.entries(probes).flatMap(([name, { answer }]) =>
+    answer?.loads === true ? [{ name, imagesPerSecond: answer.imagesPerSecond }] : [],
+  );
+  if (speeds.length === 0) return [];
+  const fromFastToSlow = speeds.toSorted((a, b) => b.imagesPerSecond - a.imagesPerSecond);
+  const figures = fromFastToSlow.map(({ name, imagesPerSecond }) => `${name} ${imagesPerSecond.toFixed(0)} images/s`);
+  const says = `${figures.join(', ')} (ResNet-20, one thread)\n--engine auto measures them with the network of the run`;
+  return [{ about: 'speed', mark: 'ok', says }];
 }

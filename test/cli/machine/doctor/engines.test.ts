@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   checkOneDnn,
+  checkSpeeds,
   checkTensorFlow,
   checkWasm,
   type Probe,
@@ -18,6 +19,7 @@ function loaded(change: Partial<Loaded> = {}): Probe {
     sha256: stepSha256.wasm,
     repeats: true,
     distanceFromWasm: 1e-6,
+    imagesPerSecond: 300,
     tensorFlow: { isGpuPackage: false, usesGpu: false, folder: '/tf', usesOneDnn: true },
   };
   return { answer: { ...working, ...change }, exit: 'exit status 0', log: '' };
@@ -140,5 +142,18 @@ describe('checkOneDnn', () => {
     expect(checkOneDnn(probe(true, logged, true))).toEqual([]);
     expect(checkOneDnn(notLoaded([]))).toEqual([]);
     expect(checkOneDnn(crashed('signal SIGILL'))).toEqual([]);
+  });
+});
+
+describe('checkSpeeds', () => {
+  it('lists the engines that load, from fast to slow', () => {
+    const probes = { wasm: loaded(), 'wasm-fma': notLoaded([]), tensorflow: loaded({ imagesPerSecond: 350.4 }) };
+    const [check] = checkSpeeds(probes);
+    expect(check).toMatchObject({ about: 'speed', mark: 'ok' });
+    expect(check.says).toMatch(/^tensorflow 350 images\/s, wasm 300 images\/s \(ResNet-20, one thread\)\n/);
+  });
+
+  it('says nothing if no engine loads', () => {
+    expect(checkSpeeds({ wasm: crashed('signal SIGILL') })).toEqual([]);
   });
 });
