@@ -119,7 +119,7 @@ export function joinedLine({ name, fingerprint, workers }: { name: string; finge
 }
 
 /** Tells which engine was chosen and, if the workers measured several, why. */
-export function engineLine({ engine, fingerprint, candidates, workersWithout }: RunEventOf<'engine-chosen'>): string {
+function engineLine({ engine, fingerprint, candidates, workersWithout }: RunEventOf<'engine-chosen'>): string {
   const isMeasured = candidates.some(({ imagesPerSecond }) => imagesPerSecond > 0);
   const speeds = candidates.map(
     (candidate) =>

@@ -206,7 +206,6 @@ const coordinatorMessage = z.discriminatedUnion('type', [
 /** A message from the coordinator to a worker. */
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
 export type Welcome = z.infer<typeof welcome>;
-export type MeasureMessage = z.infer<typeof measure>;
 export type ComputeMessage = z.infer<typeof compute>;
 export type EvaluateMessage = z.infer<typeof evaluate>;
 

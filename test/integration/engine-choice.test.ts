@@ -20,7 +20,7 @@ afterEach(() => cluster.close());
  * different weights.
  */
 function engine(fingerprint: string, sliceMs = 0): Engine {
-  const shift = [...fingerprint].reduce((sum, letter) => sum + letter.charCodeAt(0), 0);
+  const shift = Buffer.from(fingerprint).reduce((sum, byte) => sum + byte, 0);
   const fake = fakeEngine({
     fingerprint,
     beforeSlice: () => new Promise((resolve) => setTimeout(resolve, sliceMs)),

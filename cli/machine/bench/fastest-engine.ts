@@ -15,7 +15,7 @@ export interface OpenModel {
   /** The measured speeds, from fast to slow; empty if there was no choice. */
   speeds: { engine: string; imagesPerSecond: number }[];
   /** Releases the model and stops the engine's threads. */
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { messageOf } from '../../../shared/errors.js';
 import { installedPackages } from '../../../worker/engines/tensorflow/load.js';
 import { memorySettings } from '../../../worker/engines/tensorflow/memory-settings.js';
 import {
@@ -32,15 +33,12 @@ describe('the engine registry', () => {
   });
 
   it('opens only engines that support the settings for auto, and explains why there are none', async () => {
-    const reduced = openEngines('auto', { threads: 1, tensorFlowMode: 'eager' });
-    if (typeof opened === 'string') {
-      await expect(reduced).rejects.toMatchObject({
-        code: 'bad-option',
-        message: expect.stringContaining('`tensorFlowMode` eager needs the tensorflow engine'),
-      });
-    } else {
-      expect((await reduced).map(({ identity }) => identity.engine)).toEqual(['tensorflow']);
-    }
+    const eager = await openEngines('auto', { threads: 1, tensorFlowMode: 'eager' }).then(
+      (engines) => engines.map(({ identity }) => identity.engine),
+      messageOf,
+    );
+    const problem = expect.stringContaining('`tensorFlowMode` eager needs the tensorflow engine');
+    expect(eager).toEqual(typeof opened === 'string' ? problem : ['tensorflow']);
     const contradictory = openEngines('auto', { threads: 1, tensorFlowMode: 'eager', precision: 'bfloat16' });
     await expect(contradictory).rejects.toMatchObject({ code: 'bad-option' });
   });

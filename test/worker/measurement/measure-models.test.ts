@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { recordBytes } from '../../../shared/dataset/image-batch.js';
+import { recordBytes, type ImageBatch } from '../../../shared/dataset/image-batch.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import type { EngineModel } from '../../../worker/engine.js';
@@ -50,12 +50,14 @@ describe('the speed of a model', () => {
   it('is not measured any further when the signal is aborted', async () => {
     const controller = new AbortController();
     const model = modelTaking([10]);
-    const { computeSlice } = model;
-    model.computeSlice = (batch) => {
-      if (model.slices === 5) controller.abort(new Error('the connection was lost'));
-      return computeSlice.call(model, batch);
+    const slowed = {
+      ...model,
+      computeSlice: (batch: ImageBatch) => {
+        if (model.slices === 5) controller.abort(new Error('the connection was lost'));
+        return model.computeSlice(batch);
+      },
     };
-    await expect(measureModels([model], layout, 32, controller.signal)).rejects.toThrow('the connection was lost');
+    await expect(measureModels([slowed], layout, 32, controller.signal)).rejects.toThrow('the connection was lost');
     expect(model.slices).toBe(6);
   });
 });
