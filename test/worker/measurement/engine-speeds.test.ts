@@ -73,7 +73,7 @@ describe('the speeds of engines', () => {
     await writeFile(inFolder('a-file'), '');
     const unwritable = speedsOf([fast], 'a-file');
     expect(await unwritable.of()).toHaveLength(1);
-    expect(unwritable.reports[1]).toMatch(/^the measured speeds cannot be cached: E(EXIST|NOTDIR)/);
+    expect(unwritable.reports[1]).toMatch(/^the measured speeds cannot be cached: E[A-Z]+: /);
     const damaged = speedsOf([fast], 'damaged');
     await damaged.of();
     await writeFile(inFolder('damaged', 'engine-speeds.json'), '[["x", -1]]');
