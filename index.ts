@@ -56,7 +56,7 @@ export { synthesizeDataset } from './shared/dataset/synthesize.js';
 // network.
 export type { BatchResult, EvaluationResult, SliceResult } from './worker/engine.js';
 export type { Engine, EngineModel, EngineOptions, EngineSettings, Precision } from './worker/engine.js';
-export { openEngine } from './worker/engines/registry.js';
+export { openEngine, openEngines } from './worker/engines/registry.js';
 export type { EngineName } from './shared/engine-names.js';
 export { fillInput, labelsOf, valuesPerImage } from './worker/augmentation.js';
 export type { EngineCandidate, EngineCount, EngineIdentity } from './shared/protocol/engine-identity.js';
