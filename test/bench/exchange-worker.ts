@@ -29,13 +29,23 @@ if (kind === 'lockstep') {
   process.disconnect();
 } else {
   const bytes = Number(byteCount);
+  const weights = Buffer.alloc(bytes);
   const answer = Buffer.alloc(bytes);
-  const socket = connect({ port: Number(address), host: '127.0.0.1', noDelay: true });
   let received = 0;
-  socket.on('data', (chunk) => {
-    received += chunk.length;
-    if (received < bytes) return;
-    received -= bytes;
-    socket.write(answer);
+  const socket = connect({
+    port: Number(address),
+    host: '127.0.0.1',
+    noDelay: true,
+    // Node.js reads into this memory without an intermediate buffer.
+    onread: {
+      buffer: () => weights.subarray(received),
+      callback(length) {
+        received += length;
+        if (received < bytes) return true;
+        received = 0;
+        socket.write(answer);
+        return true;
+      },
+    },
   });
 }
