@@ -11,8 +11,7 @@ export interface Exchange {
 }
 
 export function forkWorker(...args: string[]): ChildProcess {
-  // collectYoungGeneration needs `gc`; the command line exposes it too.
-  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args, { execArgv: ['--expose-gc'] });
+  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args);
 }
 
 export async function endAll(children: readonly ChildProcess[]): Promise<void> {

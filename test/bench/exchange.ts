@@ -3,6 +3,7 @@
 // worker is a separate process.
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { setV8Flags } from '../../cli/process/v8-flags.js';
 import { resolveConfig, type Config } from '../../shared/config/config.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { processorName } from '../../shared/processor.js';
@@ -27,6 +28,8 @@ export async function benchExchange(args: readonly string[]): Promise<void> {
     },
   });
   const turns = Number(values.turns);
+  // As in the processes of the command line.
+  setV8Flags();
   process.stdout.write(
     `exchange of weights and gradients; ${cpus().length} cores, ${processorName()}, Node.js ${process.versions.node}; ` +
       `medians of ${turns} turns each\n` +
