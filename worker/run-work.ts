@@ -4,6 +4,7 @@ import { ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import { encodeFrame, floatsOf, OutgoingFrame } from '../shared/protocol/frame.js';
+import { ownMemoryOf } from '../shared/protocol/message-memory.js';
 import {
   maxCoordinatorMessageBytes,
   type ComputeMessage,
@@ -40,7 +41,7 @@ export class RunWork {
   readonly #timer = new PhaseTimer();
   readonly #readShard: ReadShard = (split, index) => this.shards.recordsOf(split, index);
   /** The latest weights, followed by the moving statistics. */
-  #weights: { step: number; values: Float32Array } | undefined;
+  #weights: { step: number; values: Float32Array; memory: ArrayBuffer | undefined } | undefined;
   /** The step whose weights are on the device; -1 if there are none yet. */
   #loadedStep = -1;
 
@@ -67,7 +68,10 @@ export class RunWork {
 
   /** Stores the weights for a step. Drops requests for earlier steps, which have been completed by other workers. */
   receiveWeights(step: number, payload: Uint8Array): void {
-    this.#weights = { step, values: floatsOf(payload, this.#layout.trainableSize + this.#layout.statisticsSize) };
+    const values = floatsOf(payload, this.#layout.trainableSize + this.#layout.statisticsSize);
+    // The model has a copy of the previous weights.
+    if (this.#weights?.memory !== undefined) this.#link.reuse(this.#weights.memory);
+    this.#weights = { step, values, memory: ownMemoryOf(payload) };
     this.#queue.dropBefore(step);
     this.#timer.weightsReceived();
   }
@@ -153,9 +157,7 @@ export class RunWork {
   #prepare(step: number, ranges: readonly SliceRange[]): void {
     this.#enqueue(step, (computer) =>
       this.#timer.preparing(async () => {
-        // Garbage since the last preparation: the previous weights, and one gradient per slice.
-        const vectors = 1 + ranges.reduce((sum, { count }) => sum + count, 0);
-        collectYoungGeneration(vectors * this.#layout.trainableSize * Float32Array.BYTES_PER_ELEMENT);
+        collectYoungGeneration();
         await computer.prepare(step, ranges);
       }),
     );

@@ -2,7 +2,7 @@
 // engine computes nothing.
 import { openAccessPolicy } from '../../coordinator/connections/access-policy.js';
 import { startServer } from '../../coordinator/connections/server.js';
-import { encodeWeights } from '../../coordinator/connections/weights-frame.js';
+import { WeightsEncoder } from '../../coordinator/connections/weights-frame.js';
 import { WorkerPool } from '../../coordinator/connections/worker-pool.js';
 import { WorkerQuorum } from '../../coordinator/connections/worker-quorum.js';
 import { SliceScheduler } from '../../coordinator/scheduling/slice-scheduler.js';
@@ -75,11 +75,12 @@ export async function startLockstep(config: Config, workerCount: number): Promis
     1,
   );
   const dispatcher = new Dispatcher(pool, systemClock, 0, signal);
+  const encoder = new WeightsEncoder();
   let step = 0;
   return {
     async step() {
       // Every step encodes the weights, as in a real run, although the values do not change.
-      const frame = encodeWeights(step, weights, movingStatistics);
+      const frame = encoder.encode(step, weights, movingStatistics);
       await dispatcher.run(new GradientJob(frame, layout, scheduler, systemClock, () => undefined));
       step++;
     },

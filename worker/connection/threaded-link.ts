@@ -14,6 +14,7 @@ export interface LinkTarget {
 /** Message to the connection thread. */
 export type LinkCommand =
   | { type: 'send'; frame: Uint8Array; id: number }
+  | { type: 'reuse'; memory: ArrayBuffer }
   | { type: 'heartbeat'; options: HeartbeatOptions }
   | { type: 'close'; code: number };
 
@@ -64,6 +65,10 @@ export class ThreadedLink implements CoordinatorLink {
     this.#command({ type: 'send', frame, id });
   }
 
+  reuse(memory: ArrayBuffer): void {
+    this.#command({ type: 'reuse', memory }, memory);
+  }
+
   startHeartbeat(options: HeartbeatOptions): void {
     this.#command({ type: 'heartbeat', options });
   }
@@ -72,8 +77,7 @@ export class ThreadedLink implements CoordinatorLink {
     this.#command({ type: 'close', code });
   }
 
-  #command(command: LinkCommand): void {
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, which has no origin
-    this.#thread.postMessage(command);
+  #command(command: LinkCommand, ...transferred: ArrayBuffer[]): void {
+    this.#thread.postMessage(command, transferred);
   }
 }
