@@ -13,8 +13,10 @@ import type { Exchange } from './exchange-processes.js';
 import { summaryOf } from './paired.js';
 
 /** A turn has enough steps to send this many bytes of weights to each worker. */
-const turnBytes = 100e6;
+const turnBytes = 200e6;
 const minSteps = 10;
+/** Node.js takes some hundred steps to compile what runs often. */
+const warmUpTurns = 3;
 
 /** @param args command-line arguments: `--workers`, `--filters` and `--turns` */
 export async function benchExchange(args: readonly string[]): Promise<void> {
@@ -50,13 +52,12 @@ async function measure(config: Config, workers: number, turns: number): Promise<
   const plain = await startPlain(bytes, workers);
   const lockstep = await startLockstep(config, workers);
   const times: { plainMs: number; lockstepMs: number }[] = [];
-  // The first turn warms up.
-  for (let turn = 0; turn <= turns; turn++) {
-    times.push({ plainMs: await stepMs(plain, steps), lockstepMs: await stepMs(lockstep, steps) });
+  for (let turn = -warmUpTurns; turn < turns; turn++) {
+    const time = { plainMs: await stepMs(plain, steps), lockstepMs: await stepMs(lockstep, steps) };
+    if (turn >= 0) times.push(time);
   }
   await plain.close();
   await lockstep.close();
-  times.shift();
   const ratios = summaryOf(times.map(({ plainMs, lockstepMs }) => plainMs / lockstepMs));
   const lockstepMs = summaryOf(times.map((turn) => turn.lockstepMs)).median;
   return [

@@ -41,15 +41,14 @@ const link = new SocketLink(
 port.on('message', (command: LinkCommand) => {
   switch (command.type) {
     case 'send': {
-      const { frame, id } = command;
+      const { frame, id, reuse } = command;
+      for (const memory of reuse) link.reuse(memory);
       return link.send(frame, () => {
         emit({ type: 'sent', id });
         // With TLS, ws receives a message in chunks and then joins them.
         collectYoungGeneration();
       });
     }
-    case 'reuse':
-      return link.reuse(command.memory);
     case 'heartbeat':
       return link.startHeartbeat(command.options);
     case 'close':
