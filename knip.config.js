@@ -16,7 +16,7 @@ export default ({ production }) => ({
   // AssemblyScript's files import each other like TypeScript's, but its compiler is the only one that knows their entries.
   // docs/ has its own package.json.
   project: ['**/*.{ts,tsx,mjs}!', '!docs/**', '!test/**!', '!**/*.mjs!', '!**/assembly/*.ts', '!**/assembly/*.ts!'],
-  ignoreBinaries: ['nvidia-smi', 'prometheus', 'promtool', 'setpriv', 'unshare'],
+  ignoreBinaries: ['nvidia-smi', 'prometheus', 'promtool', 'setpriv', 'taskset', 'unshare'],
   // A type may be exported because an exported function mentions it, and a function because a test calls it alone.
   ignoreExportsUsedInFile: production ? true : { interface: true, type: true },
 });

@@ -8,7 +8,7 @@ import type { EngineCount } from '../shared/protocol/engine-identity.js';
 import type { Shard } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
-import { encodeWeights } from './connections/weights-frame.js';
+import { WeightsEncoder } from './connections/weights-frame.js';
 import type { WorkerQuorum } from './connections/worker-quorum.js';
 import { createQuorum } from './create-quorum.js';
 import { splitEvaluation, type EvaluationSplit } from './dataset/shard-store.js';
@@ -170,7 +170,7 @@ async function evaluate(
     await quorum.reached(signal);
     const startedMs = performance.now();
     const { path, step, weights, movingStatistics, weightsSha256 } = summary.checkpoint;
-    const frame = encodeWeights(step, weights, movingStatistics);
+    const frame = new WeightsEncoder().encode(step, weights, movingStatistics);
     const job = new EvaluationJob(summary.split, setup.store.shards, frame, new ItemDurations(), onShard);
     const results = await new Dispatcher(pool, clock, setup.config.stragglerFactor, signal).run(job);
     return {

@@ -1,21 +1,24 @@
 // Runs garbage collection between steps, in processes that expose it (see cli/process/v8-flags.ts, or use `node
 // --expose-gc`).
+import { getHeapStatistics } from 'node:v8';
 
-/** Minimum amount of garbage that is worth a collection, which takes 0.5 ms, as long as a step of a small network. */
-const minCollectedBytes = 2 * 1024 * 1024;
+/** Minimum growth that is worth a collection, which takes 0.5 ms, as long as a step of a small network. */
+const minGrowthBytes = 2 * 1024 * 1024;
 
-let allocatedSinceBytes = 0;
+/** Size of this thread's buffers after the last collection. */
+let keptBytes = 0;
 
 /**
- * Collects this thread's young generation. Call it when nothing is waiting for this thread. Does nothing unless the
- * process exposes `gc`. Each step leaves several megabytes of garbage buffers, and the heap is not much larger. By
- * default, V8 would run a full collection of 10 ms every other step, just when the next buffers arrive and other
- * machines are waiting.
- * @param allocatedBytes total size of the buffers allocated since the last call
+ * Collects this thread's young generation if its buffers have grown. Call it when nothing is waiting for this thread.
+ * Does nothing unless the process exposes `gc`. A step may leave several megabytes of garbage buffers, and the heap is not
+ * much larger. By default, V8 would run a full collection of 10 ms every other step, just when the next buffers arrive and
+ * other machines are waiting.
  */
-export function collectYoungGeneration(allocatedBytes: number): void {
-  allocatedSinceBytes += allocatedBytes;
-  if (allocatedSinceBytes < minCollectedBytes) return;
-  allocatedSinceBytes = 0;
-  globalThis.gc?.({ type: 'minor' });
+export function collectYoungGeneration(): void {
+  if (globalThis.gc === undefined) return;
+  const { external_memory: usedBytes } = getHeapStatistics();
+  keptBytes = Math.min(keptBytes, usedBytes);
+  if (usedBytes - keptBytes < minGrowthBytes) return;
+  globalThis.gc({ type: 'minor' });
+  keptBytes = getHeapStatistics().external_memory;
 }

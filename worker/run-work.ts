@@ -4,6 +4,7 @@ import { ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { encodeFrame, floatsOf, OutgoingFrame } from '../shared/protocol/frame.js';
+import { ownMemoryOf } from '../shared/protocol/message-memory.js';
 import {
   maxCoordinatorMessageBytes,
   type ComputeMessage,
@@ -55,7 +56,7 @@ export class RunWork {
   readonly #timer = new PhaseTimer();
   readonly #readShard: ReadShard = (split, index) => this.shards.recordsOf(split, index);
   /** The latest weights, followed by the moving statistics. */
-  #weights: { step: number; values: Float32Array } | undefined;
+  #weights: { step: number; values: Float32Array; memory: ArrayBuffer | undefined } | undefined;
   /** The step whose weights are on the device; -1 before the first weights are loaded. */
   #loadedStep = -1;
 
@@ -105,7 +106,10 @@ export class RunWork {
   /** Stores the weights for a step. Drops waiting requests for earlier steps, because those steps are complete. */
   receiveWeights(step: number, payload: Uint8Array): void {
     const { layout } = this.#spec;
-    this.#weights = { step, values: floatsOf(payload, layout.trainableSize + layout.statisticsSize) };
+    const values = floatsOf(payload, layout.trainableSize + layout.statisticsSize);
+    // The model has a copy of the previous weights.
+    if (this.#weights?.memory !== undefined) this.#link.reuse(this.#weights.memory);
+    this.#weights = { step, values, memory: ownMemoryOf(payload) };
     this.#queue?.dropBefore(step);
     this.#timer.weightsReceived();
   }
@@ -205,9 +209,7 @@ export class RunWork {
   #prepare(step: number, ranges: readonly SliceRange[]): void {
     this.#enqueue(step, (computer) =>
       this.#timer.preparing(async () => {
-        // Garbage that has accumulated since the last preparation: the previous weights, and one gradient per slice.
-        const vectors = 1 + ranges.reduce((sum, { count }) => sum + count, 0);
-        collectYoungGeneration(vectors * this.#spec.layout.trainableSize * Float32Array.BYTES_PER_ELEMENT);
+        collectYoungGeneration();
         await computer.prepare(step, ranges);
       }),
     );

@@ -14,6 +14,7 @@ import {
   type Hello,
   type RefusalCode,
 } from '../../shared/protocol/messages.js';
+import type { TakeMemory } from '../../shared/protocol/payload-gatherer.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { forbidden, mayDo, type TokenTable } from './tokens.js';
 
@@ -29,6 +30,8 @@ export interface PendingConnection {
   socket: WebSocket;
   /** The stream below the WebSocket; used only to count bytes, never to write. */
   transport: Duplex;
+  /** Has large payloads received into this memory. Not before the hello, because the memory is taken in advance. */
+  gatherInto: (takeMemory: TakeMemory) => void;
   /** Host and port of the other end, for display. */
   address: string;
   /** Reports a failed handshake or a protocol violation. Too many of them block the worker's address. */

@@ -12,7 +12,9 @@ import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { Clock } from '../../shared/clock.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
+import { GatheringStream } from '../../shared/protocol/gathering-stream.js';
 import { protocolVersion } from '../../shared/protocol/messages.js';
+import type { TakeMemory } from '../../shared/protocol/payload-gatherer.js';
 import { lockstepVersion } from '../../shared/version.js';
 import type { AccessPolicy } from './access-policy.js';
 import { ConnectionLimiter, connectionLimitsFor, type ConnectionLimits } from './connection-limiter.js';
@@ -203,10 +205,15 @@ function upgrade(
   if (pathOf(request) !== '/worker') return refuse('404 Not Found', 'not found: the WebSocket for workers is /worker');
   if (!isSameOrigin(request.headers)) return refuse('403 Forbidden', foreignOrigin);
   // ws itself refuses requests that are not valid WebSocket upgrades.
-  sockets.handleUpgrade(request, socket, head, (webSocket) => {
+  if (head.length > 0) socket.unshift(head);
+  const stream = new GatheringStream(socket);
+  sockets.handleUpgrade(request, stream, Buffer.alloc(0), (webSocket) => {
     request.socket.setNoDelay(true);
     const address = `${remoteAddress}:${remotePort}`;
-    const connection = { socket: webSocket, transport: socket, address, failed };
+    const gatherInto = (takeMemory: TakeMemory) => {
+      stream.takeMemory = (bytes) => (bytes > admission.maxMessageBytes ? undefined : takeMemory(bytes));
+    };
+    const connection = { socket: webSocket, transport: socket, gatherInto, address, failed };
     awaitHello(connection, access.tokens, admission, clock, onSettled);
   });
 }

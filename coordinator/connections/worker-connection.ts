@@ -58,6 +58,8 @@ export interface ConnectionHandlers {
   onClockSample: (worker: WorkerConnection, sample: { sentMs: number; repliedMs: number; returnedMs: number }) => void;
   /** Called when the worker has received a shard. */
   onShardHeld: () => void;
+  /** Called with each message after it has been handled. */
+  onHandled: (message: Buffer) => void;
   /** Called once, when the connection has closed and nothing more will arrive. */
   onClosed: (reason: string) => void;
 }
@@ -244,7 +246,8 @@ export class WorkerConnection implements WorkerView {
   #sendWeights(weights: WeightsFrame): void {
     if (this.load.weightsStep === weights.step) return;
     this.load.weightsSent(weights.step);
-    this.#sendFrame(weights.message);
+    weights.pendingSends++;
+    this.#sendFrame(weights.message, () => weights.pendingSends--);
   }
 
   #sendFrame(frame: Buffer, onSent?: (error?: Error) => void): void {
@@ -263,6 +266,7 @@ export class WorkerConnection implements WorkerView {
       this.dismiss('bad-message', messageOf(error));
       this.#reportFailure(messageOf(error));
     }
+    this.#handlers.onHandled(data as Buffer);
   }
 
   #handle(bytes: Buffer): void {

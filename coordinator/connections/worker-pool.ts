@@ -1,6 +1,7 @@
 // The currently connected workers. Code that drives the work listens here for joins, departures and answers because it
 // needs live connections and payloads, which run events do not carry.
 import { LockstepError } from '../../shared/errors.js';
+import { MessageMemory, ownMemoryOf } from '../../shared/protocol/message-memory.js';
 import type { JoiningWorker } from './handshake.js';
 import {
   WorkerConnection,
@@ -23,6 +24,9 @@ export interface PoolListener {
 export class WorkerPool {
   readonly #workers = new Map<number, WorkerConnection>();
   readonly #listeners = new Set<PoolListener>();
+  readonly #memory = new MessageMemory();
+  /** Memory of the large messages that have been handled since the last call to reuseAnswers. */
+  #handledMemory: ArrayBuffer[] = [];
   #lastId = 0;
 
   /** Connected workers, in the order in which they joined. */
@@ -69,9 +73,23 @@ export class WorkerPool {
       onShardHeld: () => {
         for (const listener of this.#listeners) listener.shardHeld?.(worker);
       },
+      onHandled: (message) => {
+        const memory = ownMemoryOf(message);
+        if (memory !== undefined) this.#handledMemory.push(memory);
+      },
       onClosed: (reason) => this.remove(worker, reason),
     });
+    joining.gatherInto((bytes) => this.#memory.take(bytes));
     return worker;
+  }
+
+  /**
+   * Lets later messages use the memory of the answers received so far. Call it when nothing refers to their payloads
+   * anymore.
+   */
+  reuseAnswers(): void {
+    this.#memory.giveBack(...this.#handledMemory);
+    this.#handledMemory = [];
   }
 
   add(worker: WorkerConnection): void {

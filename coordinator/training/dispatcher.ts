@@ -75,8 +75,10 @@ export class Dispatcher {
 
   /**
    * Runs a job to completion; waits while no workers are connected. Rejects if the job throws an error or is abandoned.
+   * The result may refer to the memory of the answers and is valid until the next job.
    */
   async run<Answer, Result>(job: Job<Answer, Result>): Promise<Result> {
+    this.#pool.reuseAnswers();
     const running = new RunningJob(job, this.#pool, this.#clock, this.#stragglerFactor);
     const signal = this.#signal;
     let stopListening = () => {};

@@ -144,9 +144,7 @@ export class TrainingRun {
 
   async #collectGradient(weights: WeightsFrame): Promise<CollectedGradient> {
     const { setup, pool, dispatcher, events, clock } = this.#parts;
-    // The weights, and two copies of each worker's gradient: one in received fragments and one reassembled.
-    const allocatedBytes = weights.message.length * (1 + 2 * pool.size);
-    const stopTimer = clock.after(idleAfterMs, () => collectYoungGeneration(allocatedBytes));
+    const stopTimer = clock.after(idleAfterMs, collectYoungGeneration);
     const job = new GradientJob(weights, setup.layout, this.#scheduler, clock, (event) => events.publish(event));
     const gradient = await dispatcher.run(job).finally(stopTimer);
     this.#replicator.setOwners(this.#scheduler.owners, pool.workers);

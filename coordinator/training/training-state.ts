@@ -3,7 +3,7 @@
 import { LockstepError } from '../../shared/errors.js';
 import { weightsSha256 } from '../../shared/network/layout-hash.js';
 import { areFinite } from '../../shared/reduction/finite.js';
-import { encodeWeights, type WeightsFrame } from '../connections/weights-frame.js';
+import { WeightsEncoder, type WeightsFrame } from '../connections/weights-frame.js';
 import { initialMovingStatistics, initialWeights } from '../optimizer/initial-weights.js';
 import { MomentumSgd } from '../optimizer/momentum-sgd.js';
 import { updateMovingStatistics } from '../optimizer/moving-statistics.js';
@@ -28,6 +28,7 @@ export class TrainingState implements SavedState {
   readonly optimizer: Optimizer;
   readonly movingStatistics: Float32Array;
   readonly #setup: RunSetup;
+  readonly #encoder = new WeightsEncoder();
 
   /** @param start checkpoint to resume from, or pretrained weights; random initial weights if neither is given */
   constructor(
@@ -77,7 +78,7 @@ export class TrainingState implements SavedState {
   }
 
   encodeWeights(): WeightsFrame {
-    return encodeWeights(this.step, this.weights, this.movingStatistics);
+    return this.#encoder.encode(this.step, this.weights, this.movingStatistics);
   }
 
   /**

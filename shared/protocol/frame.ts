@@ -27,10 +27,15 @@ export function payloadOffset(headerBytes: number): number {
 
 /** Encodes a message. Copies the payloads into it, one after the other. */
 export function encodeFrame(header: object, ...payload: Uint8Array[]): Buffer {
+  return encodeFrameIn((bytes) => Buffer.allocUnsafe(bytes), header, ...payload);
+}
+
+/** Encodes a message in memory that `allocate` returns. */
+export function encodeFrameIn(allocate: (bytes: number) => Buffer, header: object, ...payload: Uint8Array[]): Buffer {
   const packed = packr.pack(header);
   const offset = payloadOffset(packed.length);
   const bytes = payload.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const frame = Buffer.allocUnsafe(offset + bytes);
+  const frame = allocate(offset + bytes);
   frame.writeUInt32LE(packed.length, 0);
   frame.set(packed, 4);
   frame.fill(0, 4 + packed.length, offset);

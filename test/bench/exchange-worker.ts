@@ -1,9 +1,13 @@
 // Worker process of the exchange benchmark: a real worker whose engine computes nothing, or a plain TCP client.
 import { connect } from 'node:net';
+import { setV8Flags } from '../../cli/process/v8-flags.js';
 import { systemClock } from '../../shared/clock.js';
 import { classCount } from '../../shared/network/layout.js';
 import { startWorker } from '../../worker/main.js';
 import type { BatchResult, Engine } from '../../worker/engine.js';
+
+// As in the processes of the command line.
+setV8Flags();
 
 const emptyResult: BatchResult = { sampleCount: 1, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0.001 };
 
@@ -29,13 +33,23 @@ if (kind === 'lockstep') {
   process.disconnect();
 } else {
   const bytes = Number(byteCount);
+  const weights = Buffer.alloc(bytes);
   const answer = Buffer.alloc(bytes);
-  const socket = connect({ port: Number(address), host: '127.0.0.1', noDelay: true });
   let received = 0;
-  socket.on('data', (chunk) => {
-    received += chunk.length;
-    if (received < bytes) return;
-    received -= bytes;
-    socket.write(answer);
+  const socket = connect({
+    port: Number(address),
+    host: '127.0.0.1',
+    noDelay: true,
+    // Node.js reads into this memory without an intermediate buffer.
+    onread: {
+      buffer: () => weights.subarray(received),
+      callback(length) {
+        received += length;
+        if (received < bytes) return true;
+        received = 0;
+        socket.write(answer);
+        return true;
+      },
+    },
   });
 }

@@ -1,199 +1,87 @@
 // Benchmarks the exchange alone: the coordinator sends weights, receives gradients and adds up partial sums, without
-// computation or weight updates. Turns alternate with plain TCP in Node.js, which transfers the same bytes without
-// framing or addition. Every worker is a separate process.
-import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+// computation or weight updates. Turns alternate with plain TCP in Node.js, which transfers and adds the same bytes. Every
+// worker is a separate process.
 import { cpus } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { openAccessPolicy } from '../../coordinator/connections/access-policy.js';
-import { startServer } from '../../coordinator/connections/server.js';
-import { encodeWeights } from '../../coordinator/connections/weights-frame.js';
-import { WorkerPool } from '../../coordinator/connections/worker-pool.js';
-import { WorkerQuorum } from '../../coordinator/connections/worker-quorum.js';
-import { SliceScheduler } from '../../coordinator/scheduling/slice-scheduler.js';
-import { Dispatcher } from '../../coordinator/training/dispatcher.js';
-import { GradientJob } from '../../coordinator/training/gradient-job.js';
-import { systemClock } from '../../shared/clock.js';
-import { recordBytes } from '../../shared/dataset/image-batch.js';
-import { medianOf } from '../../shared/median.js';
-import { resolveConfig, workerConfigOf } from '../../shared/config/config.js';
-import { layoutHash } from '../../shared/network/layout-hash.js';
+import { parseArgs } from 'node:util';
+import { setV8Flags } from '../../cli/process/v8-flags.js';
+import { resolveConfig, type Config } from '../../shared/config/config.js';
 import { layoutModel } from '../../shared/network/layout.js';
-import { encodeFrame } from '../../shared/protocol/frame.js';
-import { maxWorkerMessageBytes, type Shard } from '../../shared/protocol/messages.js';
-import { sha256Of } from '../../shared/sha256.js';
+import { processorName } from '../../shared/processor.js';
+import { startLockstep } from './exchange-lockstep.js';
+import { startPlain } from './exchange-plain.js';
+import type { Exchange } from './exchange-processes.js';
+import { summaryOf } from './paired.js';
 
-const workerCounts = [1, 2, 4, 8];
-const turns = 5;
-const warmUpSteps = 30;
-const measuredSteps = 100;
+/** A turn has enough steps to send this many bytes of weights to each worker. */
+const turnBytes = 200e6;
+const minSteps = 10;
+/** Node.js takes some hundred steps to compile what runs often. */
+const warmUpTurns = 3;
 
-const recipe = { convBias: false };
-const layout = layoutModel(resolveConfig(recipe));
-const weights = encodeWeights(0, new Float32Array(layout.trainableSize), new Float32Array(layout.statisticsSize));
-
-interface Exchange {
-  /** Runs one step with all workers. */
-  step(): Promise<void>;
-  close(): Promise<void>;
-}
-
-export async function benchExchange(): Promise<void> {
-  const model = cpus()[0]?.model ?? 'unknown';
+/** @param args command-line arguments: `--workers`, `--filters` and `--turns` */
+export async function benchExchange(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      workers: { type: 'string', default: '1,2,4,8' },
+      // Initial filters of the ResNet-20s to measure: 1.1 MB and 24 MB of weights.
+      filters: { type: 'string', default: '16,76' },
+      turns: { type: 'string', default: '9' },
+    },
+  });
+  const turns = Number(values.turns);
+  // As in the processes of the command line.
+  setV8Flags();
   process.stdout.write(
-    `exchange of the weights and gradients of ResNet-20 (${weights.message.length} bytes per direction and worker), ` +
-      `${cpus().length} cores, ${model}, Node.js ${process.versions.node}; ` +
-      `medians of ${turns} turns of ${measuredSteps} steps\n` +
-      'workers  plain TCP ms  Lockstep ms  Lockstep/TCP rate  Lockstep GB/s\n',
+    `exchange of weights and gradients; ${cpus().length} cores, ${processorName()}, Node.js ${process.versions.node}; ` +
+      `medians of ${turns} turns each\n` +
+      ' MB  workers  plain TCP ms  Lockstep ms  Lockstep/TCP rate  quartiles     Lockstep GB/s\n',
   );
-  for (const workers of workerCounts) {
-    const plain = await startPlain(workers);
-    const lockstep = await startLockstep(workers);
-    const times: Record<'plain' | 'lockstep', number[]> = { plain: [], lockstep: [] };
-    for (let turn = 0; turn < turns; turn++) {
-      times.plain.push(await stepMs(plain));
-      times.lockstep.push(await stepMs(lockstep));
+  for (const initialFilters of numbersIn(values.filters)) {
+    for (const workers of numbersIn(values.workers)) {
+      const config = resolveConfig({ convBias: false, initialFilters, slices: workers, batchSize: workers });
+      process.stdout.write(`${await measure(config, workers, turns)}\n`);
     }
-    await plain.close();
-    await lockstep.close();
-    const [plainMs, lockstepMs] = [medianOf(times.plain), medianOf(times.lockstep)];
-    const gigabytes = (2 * workers * weights.message.length) / lockstepMs / 1e6;
-    const cells = [plainMs.toFixed(2), lockstepMs.toFixed(2), (plainMs / lockstepMs).toFixed(2), gigabytes.toFixed(2)];
-    process.stdout.write(`${String(workers).padStart(7)}  ${cells.map((cell) => cell.padStart(12)).join(' ')}\n`);
   }
 }
 
-async function stepMs(exchange: Exchange): Promise<number> {
-  for (let step = 0; step < warmUpSteps; step++) await exchange.step();
+async function measure(config: Config, workers: number, turns: number): Promise<string> {
+  const { trainableSize, statisticsSize } = layoutModel(config);
+  const bytes = (trainableSize + statisticsSize) * Float32Array.BYTES_PER_ELEMENT;
+  const steps = Math.max(minSteps, Math.round(turnBytes / bytes));
+  const plain = await startPlain(bytes, workers);
+  const lockstep = await startLockstep(config, workers);
+  const times: { plainMs: number; lockstepMs: number }[] = [];
+  for (let turn = -warmUpTurns; turn < turns; turn++) {
+    const time = { plainMs: await stepMs(plain, steps), lockstepMs: await stepMs(lockstep, steps) };
+    if (turn >= 0) times.push(time);
+  }
+  await plain.close();
+  await lockstep.close();
+  const ratios = summaryOf(times.map(({ plainMs, lockstepMs }) => plainMs / lockstepMs));
+  const lockstepMs = summaryOf(times.map((turn) => turn.lockstepMs)).median;
+  return [
+    (bytes / 1e6).toFixed(0).padStart(3),
+    String(workers).padStart(7),
+    summaryOf(times.map((turn) => turn.plainMs))
+      .median.toFixed(2)
+      .padStart(12),
+    lockstepMs.toFixed(2).padStart(11),
+    ratios.median.toFixed(3).padStart(17),
+    ratios.quartiles
+      .map((quartile) => quartile.toFixed(2))
+      .join(' to ')
+      .padEnd(12),
+    ((2 * workers * bytes) / lockstepMs / 1e6).toFixed(2).padStart(13),
+  ].join('  ');
+}
+
+async function stepMs(exchange: Exchange, steps: number): Promise<number> {
   const started = performance.now();
-  for (let step = 0; step < measuredSteps; step++) await exchange.step();
-  return (performance.now() - started) / measuredSteps;
+  for (let step = 0; step < steps; step++) await exchange.step();
+  return (performance.now() - started) / steps;
 }
 
-function forkWorker(...args: string[]): ChildProcess {
-  // collectYoungGeneration needs `gc`; the command line exposes it too.
-  return fork(fileURLToPath(new URL('./exchange-worker.js', import.meta.url)), args, { execArgv: ['--expose-gc'] });
-}
-
-async function endAll(children: readonly ChildProcess[]): Promise<void> {
-  await Promise.all(
-    children.map(async (child) => {
-      const exited = once(child, 'exit');
-      child.kill();
-      await exited;
-    }),
-  );
-}
-
-/** Starts the coordinator's real server, worker pool and dispatcher, with one slice of one image per worker. */
-async function startLockstep(workerCount: number): Promise<Exchange> {
-  const pool = new WorkerPool();
-  const records = Array.from({ length: workerCount }, (_, slice) => new Uint8Array(recordBytes).fill(slice));
-  const shards = records.map((bytes, index): Shard => ({
-    split: 'training',
-    index,
-    sha256: sha256Of(bytes),
-    bytes: bytes.length,
-  }));
-  const config = resolveConfig({ ...recipe, slices: workerCount, batchSize: workerCount });
-  const settings = {
-    shardRecords: new Map(shards.map((shard, index) => [shard.sha256, records[index]])),
-    imagesPerSlice: 1,
-    heartbeatIntervalMs: 2_000,
-    heartbeatTimeoutMs: 10_000,
-    clock: systemClock,
-  };
-  const server = await startServer({
-    access: openAccessPolicy({ port: 0 }),
-    admission: {
-      maxMessageBytes: maxWorkerMessageBytes(layout, workerCount),
-      isFull: () => false,
-      admit(joining) {
-        const worker = pool.connect(joining, settings);
-        worker.send({
-          type: 'welcome',
-          workerId: worker.id,
-          runId: 'bench',
-          layoutHash: layoutHash(layout),
-          config: workerConfigOf(config),
-          stepsPerEpoch: 1,
-          shards,
-        });
-        worker.useEngine(worker.offers[0]);
-        pool.add(worker);
-        return undefined;
-      },
-    },
-    served: { status: () => ({}), notReady: () => undefined },
-    clock: systemClock,
-    onAccess: () => undefined,
-  });
-  const { signal } = new AbortController();
-  const children = Array.from({ length: workerCount }, () => forkWorker('lockstep', `ws://127.0.0.1:${server.port}`));
-  const quorum = new WorkerQuorum(pool, systemClock, undefined, {
-    onWaiting: () => undefined,
-    onEnough: () => undefined,
-    onTimeout: () => undefined,
-  });
-  quorum.need(workerCount);
-  await quorum.reached(signal);
-  const scheduler = new SliceScheduler(
-    shards.map(({ sha256 }) => sha256),
-    1,
-  );
-  const dispatcher = new Dispatcher(pool, systemClock, 0, signal);
-  let step = 0;
-  return {
-    async step() {
-      // Every step encodes a new frame, as in a real run, although the values do not change.
-      const frame = { step, message: encodeFrame({ type: 'weights', step }, weightsBytes) };
-      await dispatcher.run(new GradientJob(frame, layout, scheduler, systemClock, () => undefined));
-      step++;
-    },
-    async close() {
-      await Promise.all(pool.workers.map((worker) => worker.goodbye('done')));
-      await endAll(children.filter((child) => child.exitCode === null && child.signalCode === null));
-      await server.close();
-    },
-  };
-}
-
-const weightsBytes = new Uint8Array(4 * (layout.trainableSize + layout.statisticsSize));
-
-/** Starts plain TCP workers. Each reads as many bytes as the weights message has, and sends as many bytes back. */
-async function startPlain(workerCount: number): Promise<Exchange> {
-  const sockets: Socket[] = [];
-  const server = createServer({ noDelay: true }, (socket) => sockets.push(socket));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  const children = Array.from({ length: workerCount }, () =>
-    forkWorker('plain', String(port), String(weights.message.length)),
-  );
-  while (sockets.length < workerCount) await once(server, 'connection');
-  return {
-    async step() {
-      await Promise.all(
-        sockets.map(
-          (socket) =>
-            new Promise<void>((resolve) => {
-              let received = 0;
-              const onData = (chunk: Buffer) => {
-                received += chunk.length;
-                if (received < weights.message.length) return;
-                socket.off('data', onData);
-                resolve();
-              };
-              socket.on('data', onData);
-              socket.write(weights.message);
-            }),
-        ),
-      );
-    },
-    async close() {
-      await endAll(children);
-      server.close();
-    },
-  };
+function numbersIn(list: string): number[] {
+  return list.split(',').map(Number);
 }

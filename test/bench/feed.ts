@@ -146,7 +146,7 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
       bytesBefore = page.bytes();
     }
     events.publish({ type: 'step-started' });
-    const weights = { step: state.step, message: encodeFrame({ type: 'weights', step: state.step }) };
+    const weights = { step: state.step, message: encodeFrame({ type: 'weights', step: state.step }), pendingSends: 0 };
     for (const { worker, range } of workers) {
       const { id, name } = worker.connection;
       events.publish({ type: 'work-assigned', worker: { id, name }, ranges: [range], reason: 'assigned' });

@@ -2,11 +2,13 @@
 import { benchDashboard } from './dashboard.js';
 import { benchExchange } from './exchange.js';
 import { benchFeed } from './feed.js';
+import { benchPeers } from './peers/peers.js';
 
 const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   dashboard: benchDashboard,
   exchange: benchExchange,
   feed: benchFeed,
+  peers: benchPeers,
 };
 
 const [name = '', ...args] = process.argv.slice(2);

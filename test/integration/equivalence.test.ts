@@ -29,6 +29,13 @@ describe('the weights have the same bits', () => {
     expect(await hashWith(1, { ...options, labelSmoothing: 0.2 })).not.toBe(one);
   });
 
+  it('with messages so large that their memory is used again', async () => {
+    // 313 KB; messages of 64 KiB or more are gathered.
+    const options = { initialFilters: 16 };
+    const [one, ...others] = [await hashWith(1, options), await hashWith(2, options), await hashWith(4, options)];
+    expect(others).toEqual([one, one]);
+  });
+
   it('with alternating flips and reflected padding, across epochs', async () => {
     const options = { flip: 'alternating', cropPadding: 'reflect' } as const;
     const [one, two] = [await hashWith(1, options), await hashWith(2, options)];

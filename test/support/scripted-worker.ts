@@ -106,6 +106,7 @@ export class ScriptedWorker {
       {
         socket: this.#socket as unknown as WebSocket,
         transport: new PassThrough(),
+        gatherInto: () => undefined,
         address: 'nowhere',
         failed: () => undefined,
         hello: {

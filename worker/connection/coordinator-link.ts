@@ -13,6 +13,8 @@ export interface CoordinatorLink {
    * @param onSent called when the frame's memory may be reused
    */
   send(frame: Uint8Array, onSent?: () => void): void;
+  /** Allows receiving later messages into the memory of an earlier one, which the caller gives up. */
+  reuse(memory: ArrayBuffer): void;
   /** Starts sending pings, and closes the connection if nothing arrives within the timeout. */
   startHeartbeat(options: HeartbeatOptions): void;
   /** Closes the connection once the queued frames have been sent. */

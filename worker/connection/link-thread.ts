@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../shared/clock.js';
 import { collectYoungGeneration } from '../../shared/gc.js';
+import { ownMemoryOf } from '../../shared/protocol/message-memory.js';
 import { SocketLink } from './socket-link.js';
 import type { LinkCommand, LinkEvent, LinkTarget } from './threaded-link.js';
 
@@ -16,19 +17,15 @@ function emit(event: LinkEvent, ...transferred: ArrayBuffer[]): void {
  * others, as small messages from ws do.
  */
 function inOwnBuffer(message: Uint8Array): Uint8Array<ArrayBuffer> {
-  const isWhole = message.byteLength === message.buffer.byteLength && message.buffer instanceof ArrayBuffer;
-  return isWhole ? (message as Uint8Array<ArrayBuffer>) : new Uint8Array(message);
+  return ownMemoryOf(message) === undefined ? new Uint8Array(message) : (message as Uint8Array<ArrayBuffer>);
 }
 
 const { url, tls } = workerData as LinkTarget;
-/** Bytes received since the last frame was sent. */
-let receivedBytes = 0;
 const link = new SocketLink(
   url,
   {
     onOpen: () => emit({ type: 'open' }),
     onMessage(received) {
-      receivedBytes += received.byteLength;
       const message = inOwnBuffer(received);
       emit({ type: 'message', message }, message.buffer);
     },
@@ -44,12 +41,12 @@ const link = new SocketLink(
 port.on('message', (command: LinkCommand) => {
   switch (command.type) {
     case 'send': {
-      const { frame, id } = command;
+      const { frame, id, reuse } = command;
+      for (const memory of reuse) link.reuse(memory);
       return link.send(frame, () => {
         emit({ type: 'sent', id });
-        // ws receives a message in chunks and then joins them, so each message leaves garbage of twice its size.
-        collectYoungGeneration(2 * receivedBytes);
-        receivedBytes = 0;
+        // With TLS, ws receives a message in chunks and then joins them.
+        collectYoungGeneration();
       });
     }
     case 'heartbeat':

@@ -1,12 +1,15 @@
 // Connects to the coordinator from the current thread, over a WebSocket with heartbeats.
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { minTls, type ClientTls } from '../../shared/protocol/client-tls.js';
 import { machineMs, type Clock } from '../../shared/clock.js';
 import { explainConnectionError } from '../../shared/protocol/connection-error.js';
 import { clockReply } from '../../shared/protocol/clock-query.js';
 import { HeartbeatMonitor } from '../../shared/protocol/heartbeat.js';
+import { MessageMemory } from '../../shared/protocol/message-memory.js';
 import { maxMessageBytes, type CoordinatorLink, type LinkHandlers, type HeartbeatOptions } from './coordinator-link.js';
+import { connectGathering } from './gathering-socket.js';
 
 /** Timeout for the response to the WebSocket upgrade, and then for the reply to the hello. */
 const handshakeTimeoutMs = 10_000;
@@ -19,12 +22,15 @@ const closeTimeoutMs = 3_000;
  * exhaust this process's memory.
  */
 const maxQueuedControls = 16;
+/** Number of buffers to keep for large messages: the current weights, and the next ones. */
+const maxFreeMemory = 2;
 /** Longest delay that a Node.js timer supports. With a longer delay, the timer fires after 1 ms. */
 const maxTimerMs = 2 ** 31 - 1;
 
 export class SocketLink implements CoordinatorLink {
   readonly #socket: WebSocket;
   readonly #clock: Clock;
+  readonly #memory = new MessageMemory(maxFreeMemory);
   #heartbeat: HeartbeatMonitor | undefined;
   #stopPinging: () => void = () => undefined;
   #cancelCloseTimeout: (() => void) | undefined;
@@ -43,6 +49,7 @@ export class SocketLink implements CoordinatorLink {
       // Masking protects proxies against malicious scripts in browsers and is not needed here. With a mask of zeros,
       // both sides skip it.
       generateMask: (mask) => mask.fill(0),
+      ...(url.startsWith('wss:') ? {} : { createConnection: this.#connect.bind(this) }),
       ...tls,
       minVersion: minTls,
     });
@@ -76,6 +83,21 @@ export class SocketLink implements CoordinatorLink {
       this.#cancelCloseTimeout?.();
       handlers.onClosed(this.#lostReason ?? (reason.toString() || `connection closed (${code})`), this.#isFinal);
     });
+  }
+
+  /** Connects without TLS. */
+  #connect(options: object): Socket {
+    return connectGathering(
+      options,
+      // Before the connection is open, a refusal may arrive instead of frames.
+      (bytes) =>
+        this.#socket.readyState === WebSocket.OPEN && bytes <= maxMessageBytes ? this.#memory.take(bytes) : undefined,
+      () => this.#heartbeat?.heard(),
+    );
+  }
+
+  reuse(memory: ArrayBuffer): void {
+    this.#memory.giveBack(memory);
   }
 
   send(frame: Uint8Array, onSent?: () => void): void {

@@ -13,7 +13,7 @@ export interface LinkTarget {
 
 /** Message to the connection thread. */
 export type LinkCommand =
-  | { type: 'send'; frame: Uint8Array; id: number }
+  | { type: 'send'; frame: Uint8Array; id: number; reuse: readonly ArrayBuffer[] }
   | { type: 'heartbeat'; options: HeartbeatOptions }
   | { type: 'close'; code: number };
 
@@ -27,6 +27,8 @@ export type LinkEvent =
 export class ThreadedLink implements CoordinatorLink {
   readonly #thread: Worker;
   readonly #onSent = new Map<number, () => void>();
+  /** Memory to pass to the thread with the next frame. */
+  readonly #unused: ArrayBuffer[] = [];
   #lastId = 0;
 
   constructor(url: string, handlers: LinkHandlers, tls: ClientTls = {}) {
@@ -61,7 +63,13 @@ export class ThreadedLink implements CoordinatorLink {
   send(frame: Uint8Array, onSent?: () => void): void {
     const id = ++this.#lastId;
     if (onSent !== undefined) this.#onSent.set(id, onSent);
-    this.#command({ type: 'send', frame, id });
+    const reuse = this.#unused.splice(0);
+    this.#command({ type: 'send', frame, id, reuse }, ...reuse);
+  }
+
+  reuse(memory: ArrayBuffer): void {
+    // The thread needs it for the next weights, which arrive after the next partial sum has been sent.
+    this.#unused.push(memory);
   }
 
   startHeartbeat(options: HeartbeatOptions): void {
@@ -72,8 +80,7 @@ export class ThreadedLink implements CoordinatorLink {
     this.#command({ type: 'close', code });
   }
 
-  #command(command: LinkCommand): void {
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, which has no origin
-    this.#thread.postMessage(command);
+  #command(command: LinkCommand, ...transferred: ArrayBuffer[]): void {
+    this.#thread.postMessage(command, transferred);
   }
 }

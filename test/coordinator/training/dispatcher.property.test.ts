@@ -8,7 +8,7 @@ import { EvaluationJob } from '../../../coordinator/training/evaluation-job.js';
 import { GradientJob } from '../../../coordinator/training/gradient-job.js';
 import { ItemDurations } from '../../../coordinator/scheduling/straggler-watch.js';
 import { SliceScheduler } from '../../../coordinator/scheduling/slice-scheduler.js';
-import { encodeWeights } from '../../../coordinator/connections/weights-frame.js';
+import { WeightsEncoder } from '../../../coordinator/connections/weights-frame.js';
 import { WorkerPool } from '../../../coordinator/connections/worker-pool.js';
 import { recordBytes } from '../../../shared/dataset/image-batch.js';
 import { layoutModel } from '../../../shared/network/layout.js';
@@ -163,7 +163,7 @@ async function runSteps(sliceCount: number, evaluationShards: number, events: re
   }
 
   for (let step = 0; step < steps; step++) {
-    const weights = encodeWeights(step, new Float32Array(1), new Float32Array(1));
+    const weights = new WeightsEncoder().encode(step, new Float32Array(1), new Float32Array(1));
     const job = new GradientJob(weights, layout, scheduler, simulation.clock, ({ type }) => published.push(type));
     const gradient = await drive(`step ${step}`, dispatcher.run(job));
     expect([published[0], published.at(-1)]).toEqual(['step-started', 'gradient-collected']);

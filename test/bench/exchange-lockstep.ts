@@ -1,0 +1,94 @@
+// The exchange benchmark's Lockstep side: the coordinator's real server, worker pool and dispatcher, and real workers whose
+// engine computes nothing.
+import { openAccessPolicy } from '../../coordinator/connections/access-policy.js';
+import { startServer } from '../../coordinator/connections/server.js';
+import { WeightsEncoder } from '../../coordinator/connections/weights-frame.js';
+import { WorkerPool } from '../../coordinator/connections/worker-pool.js';
+import { WorkerQuorum } from '../../coordinator/connections/worker-quorum.js';
+import { SliceScheduler } from '../../coordinator/scheduling/slice-scheduler.js';
+import { Dispatcher } from '../../coordinator/training/dispatcher.js';
+import { GradientJob } from '../../coordinator/training/gradient-job.js';
+import { systemClock } from '../../shared/clock.js';
+import { recordBytes } from '../../shared/dataset/image-batch.js';
+import { workerConfigOf, type Config } from '../../shared/config/config.js';
+import { layoutHash } from '../../shared/network/layout-hash.js';
+import { layoutModel } from '../../shared/network/layout.js';
+import { maxWorkerMessageBytes, type Shard } from '../../shared/protocol/messages.js';
+import { sha256Of } from '../../shared/sha256.js';
+import { endAll, forkWorker, type Exchange } from './exchange-processes.js';
+
+/** Starts the coordinator's real server, worker pool and dispatcher, with one slice of one image per worker. */
+export async function startLockstep(config: Config, workerCount: number): Promise<Exchange> {
+  const layout = layoutModel(config);
+  const weights = new Float32Array(layout.trainableSize);
+  const movingStatistics = new Float32Array(layout.statisticsSize);
+  const pool = new WorkerPool();
+  const records = Array.from({ length: workerCount }, (_, slice) => new Uint8Array(recordBytes).fill(slice));
+  const shards = records.map((bytes, index): Shard => ({
+    split: 'training',
+    index,
+    sha256: sha256Of(bytes),
+    bytes: bytes.length,
+  }));
+  const settings = {
+    shardRecords: new Map(shards.map((shard, index) => [shard.sha256, records[index]])),
+    imagesPerSlice: 1,
+    heartbeatIntervalMs: 2_000,
+    heartbeatTimeoutMs: 10_000,
+    clock: systemClock,
+  };
+  const server = await startServer({
+    access: openAccessPolicy({ port: 0 }),
+    admission: {
+      maxMessageBytes: maxWorkerMessageBytes(layout, workerCount),
+      isFull: () => false,
+      admit(joining) {
+        const worker = pool.connect(joining, settings);
+        worker.send({
+          type: 'welcome',
+          workerId: worker.id,
+          runId: 'bench',
+          layoutHash: layoutHash(layout),
+          config: workerConfigOf(config),
+          stepsPerEpoch: 1,
+          shards,
+        });
+        worker.useEngine(worker.offers[0]);
+        pool.add(worker);
+        return undefined;
+      },
+    },
+    served: { status: () => ({}), notReady: () => undefined },
+    clock: systemClock,
+    onAccess: () => undefined,
+  });
+  const { signal } = new AbortController();
+  const children = Array.from({ length: workerCount }, () => forkWorker('lockstep', `ws://127.0.0.1:${server.port}`));
+  const quorum = new WorkerQuorum(pool, systemClock, undefined, {
+    onWaiting: () => undefined,
+    onEnough: () => undefined,
+    onTimeout: () => undefined,
+  });
+  quorum.need(workerCount);
+  await quorum.reached(signal);
+  const scheduler = new SliceScheduler(
+    shards.map(({ sha256 }) => sha256),
+    1,
+  );
+  const dispatcher = new Dispatcher(pool, systemClock, 0, signal);
+  const encoder = new WeightsEncoder();
+  let step = 0;
+  return {
+    async step() {
+      // Every step encodes the weights, as in a real run, although the values do not change.
+      const frame = encoder.encode(step, weights, movingStatistics);
+      await dispatcher.run(new GradientJob(frame, layout, scheduler, systemClock, () => undefined));
+      step++;
+    },
+    async close() {
+      await Promise.all(pool.workers.map((worker) => worker.goodbye('done')));
+      await endAll(children.filter((child) => child.exitCode === null && child.signalCode === null));
+      await server.close();
+    },
+  };
+}
