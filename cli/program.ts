@@ -67,7 +67,7 @@ Getting started:
   lockstep start                          train for a minute or two on this machine
   lockstep train                          train with the full recipe on this machine
   lockstep coordinator --host 0.0.0.0     train on several machines
-  lockstep worker ws://HOST:7350          add a worker; both need LOCKSTEP_TOKEN
+  lockstep worker ws://HOST:7350          add a worker; coordinator and worker need LOCKSTEP_TOKEN
 
 Run lockstep COMMAND --help for the options of a command.
 

@@ -51,7 +51,7 @@ function refusalOf(host: string, { status, headers, body }: Response): LockstepE
   // If a 403 is not about the role of the token, its message already includes a remedy.
   const isAboutToken = status === 401 || headers['lockstep-role'] !== undefined;
   const remedy = isAboutToken ? ': pass a viewer, operator or owner token with LOCKSTEP_TOKEN or --token-file' : '';
-  return new LockstepError('refused', `${host} refuses access: ${reason}${remedy}`);
+  return new LockstepError('refused', `${host} denied access: ${reason}${remedy}`);
 }
 
 async function getOrExplain(url: URL, credentials: Credentials): Promise<Response> {

@@ -7,7 +7,7 @@ import { openBrowser } from '../process/open-browser.js';
 
 export function configure(command: Command): void {
   command
-    .description('Serve the dashboard of a finished or interrupted run on this machine, until Ctrl-C.')
+    .description('Serve the dashboard of a finished or interrupted run on this machine, until you press Ctrl-C.')
     .argument('<RUN-DIR>', 'run directory')
     .addOption(portOption('port to listen on (default: any free port)'))
     .option('--open', 'open the dashboard in a browser')

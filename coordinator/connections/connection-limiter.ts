@@ -31,7 +31,7 @@ const maxLines = 50;
 interface FailureRecord {
   /** Times of the failures that count toward the next block. */
   times: readonly number[];
-  /** The address is blocked before this time. */
+  /** The address is blocked until this time; a past time means that it is not blocked. */
   blockedUntilMs: number;
 }
 

@@ -107,7 +107,7 @@ export class RunTotals {
     return this.#phaseSums.step;
   }
 
-  /** Returns the number of images whose gradients counted, over all workers with this name. */
+  /** Returns the number of images whose gradients were used, over all workers with this name. */
   imagesOf(name: string): number {
     return this.#workers.get(name)?.images ?? 0;
   }

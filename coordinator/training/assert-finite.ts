@@ -41,7 +41,7 @@ export function notFinitePartialSum(
   return new LockstepError(
     'diverged',
     `in step ${step + 1}, ${worker} sent values that are not finite: ${found.join(', ')}. Training has diverged or this ` +
-      'worker is faulty; no value of this step reached the weights',
+      'worker is faulty; no value from this step reached the weights',
   );
 }
 
@@ -51,7 +51,7 @@ export function notFiniteSum(step: number, gradientSum: Float32Array, layout: Mo
   return new LockstepError(
     'diverged',
     `in step ${step + 1}, the sum of all gradients is not finite (${first?.value} in ${first?.array}), although each ` +
-      'partial sum was. Training has diverged; no value of this step reached the weights',
+      'partial sum was. Training has diverged; no value from this step reached the weights',
   );
 }
 

@@ -280,7 +280,7 @@ const runFields = {
   exact: field({
     ...boolean,
     default: false,
-    help: "refuse workers that may round differently: those that lack the run's engine in its version and on its device model",
+    help: "refuse workers that may round differently: those that do not offer the run's engine with the same version, device model and settings",
   }),
   heartbeatInterval: field({
     ...positive,

@@ -13,7 +13,7 @@ export interface StepPoint {
   imagesPerSecond: number;
 }
 
-/** The whole history as sent to pages: one column per quantity, all of the same length. */
+/** The whole history as sent to dashboard pages: one column per quantity, all of the same length. */
 export interface HistoryColumns {
   /** Number of steps in each point except the last. */
   stepsPerPoint: number;
@@ -61,7 +61,7 @@ export class StepHistory {
     return this.#stepsPerPoint;
   }
 
-  /** Points in the order of steps. The last point may cover fewer steps than the others. */
+  /** Points in step order. The last point may cover fewer steps than the others. */
   get points(): readonly StepPoint[] {
     return this.#buckets;
   }

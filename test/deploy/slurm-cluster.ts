@@ -13,7 +13,7 @@ import { endDaemons } from './end-daemons.js';
 const run = promisify(execFile);
 const daemons = ['munged', 'slurmctld', 'slurmd'].map((name) => `/usr/sbin/${name}`);
 
-/** Returns the reason why Slurm cannot run on this machine; undefined if it can. */
+/** Returns why Slurm cannot run on this machine; undefined if it can. */
 export function whyNoSlurm(): string | undefined {
   if (process.getuid?.() !== 0) return 'starting Slurm needs root';
   const missing = daemons.filter((file) => !existsSync(file));

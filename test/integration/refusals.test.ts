@@ -213,7 +213,7 @@ describe('an admitted worker is dismissed', () => {
   ])('if it reports %s, and the weights are those of an honest run', async (_, lie, reason) => {
     cluster = await startCluster({ minWorkers: 2 });
     const { trainableSize, statisticsSize } = layoutModel(cluster.coordinator.config);
-    // The payload has the correct length; only the message is wrong.
+    // The payload has the correct length; only the fields of the message lie.
     await answering(new Uint8Array(4 * (trainableSize + statisticsSize)), { ...oneSlice, ...lie });
     await cluster.join();
     const [lost] = await once(cluster.coordinator.events, 'worker-lost');

@@ -207,7 +207,7 @@ describe('lockstep status and lockstep workers', () => {
     expect(wrong).toEqual({
       status: 1,
       output:
-        `lockstep: 127.0.0.1:${port} refuses access: the token is unknown: pass a viewer, operator or owner token ` +
+        `lockstep: 127.0.0.1:${port} denied access: the token is unknown: pass a viewer, operator or owner token ` +
         'with LOCKSTEP_TOKEN or --token-file\n',
     });
     const nobody = await runCli(['workers', url]);

@@ -6,7 +6,7 @@ import { medianOf } from '../../shared/median.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import type { EngineModel } from '../engine.js';
 
-/** Engines compile, trace or tune in the first slice, and some of them also in the second. */
+/** Number of slices to discard: engines compile, trace or tune during the first, and some of them during the second. */
 const warmUpSlices = 2;
 const rounds = 4;
 /** Minimum duration of a model's turn. */

@@ -50,7 +50,7 @@ export class FaultLog {
   readonly unexplained: UnexplainedLoss[] = [];
   readonly #heartbeatTimeoutMs: number;
   readonly #all: OpenRecord[] = [];
-  /** Workers that have received an assignment in the running step. */
+  /** Workers that have received an assignment in the current step. */
   readonly #assigned = new Set<number>();
 
   /** @param heartbeatTimeoutMs a loss is attributed to a fault that ended less than twice this time ago */
@@ -111,7 +111,7 @@ export class FaultLog {
   }
 
   /**
-   * Records an assignment in the running step. Every assignment to a worker after its first one in a step is a
+   * Records an assignment in the current step. Every assignment to a worker after its first one in a step is a
    * reassignment.
    */
   assigned(worker: number, ranges: readonly SliceRange[]): void {
@@ -132,7 +132,7 @@ export class FaultLog {
     }
   }
 
-  /** Records how many slices were reassigned in the running step. Called just before the step is complete. */
+  /** Records how many slices were reassigned in the current step. Called just before the step is complete. */
   reassigned(slices: number): void {
     for (const { record } of this.#incomplete()) record.slicesReassigned = slices;
   }

@@ -40,6 +40,6 @@ it("a refusal includes the coordinator's reason", async () => {
   const host = await respondWith(401, '{"error":"show a token"}');
   await expect(fetchStatus(host, { token: 'x' })).rejects.toMatchObject({
     code: 'refused',
-    message: expect.stringContaining(`${host} refuses access: show a token: pass a viewer, operator or owner token`),
+    message: expect.stringContaining(`${host} denied access: show a token: pass a viewer, operator or owner token`),
   });
 });

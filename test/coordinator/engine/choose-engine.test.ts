@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { rankEngines, type MeasuredWorker } from '../../../coordinator/engine/choose-engine.js';
 
-/** Returns a worker with one engine per speed in images per second; null for an engine that was not measured. */
+/**
+ * Returns a worker that offers these engines.
+ * @param speeds images per second by fingerprint; null for an engine that was not measured
+ */
 function worker(speeds: Record<string, number | null>): MeasuredWorker {
   return {
     offers: Object.keys(speeds).map((fingerprint) => ({

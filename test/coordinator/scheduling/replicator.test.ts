@@ -3,7 +3,7 @@ import { nextPlacement } from '../../../coordinator/scheduling/replicator.js';
 
 const shards = ['a', 'b', 'c', 'd'];
 
-/** Returns workers 1, 2, …; each string lists the shards that one worker holds, a letter per shard. */
+/** Returns workers 1, 2, …; each string lists the shards that one worker holds, one letter per shard. */
 function workersHolding(...held: string[]) {
   return held.map((letters, index) => {
     const own = new Set(letters);

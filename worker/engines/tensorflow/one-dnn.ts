@@ -1,5 +1,6 @@
-// oneDNN is a library of CPU kernels inside TensorFlow, which decides whether to use it when the TensorFlow library
-// loads. This file has the rule; load.ts applies it.
+// oneDNN is TensorFlow's library of CPU kernels. When it loads, TensorFlow decides whether to use it: by
+// TF_ENABLE_ONEDNN_OPTS or, if that is not set, by the CPU. This file chooses the variable's value and predicts the
+// decision; load.ts sets the variable.
 
 /** TensorFlow's variable. It understands `0`, `false`, `1` and `true`, in any case, and ignores other values. */
 export const oneDnnVariable = 'TF_ENABLE_ONEDNN_OPTS';
