@@ -66,7 +66,7 @@ describe('one of two workers', () => {
       const { message, step, newest } = await failWith({ lossSum: () => loss });
       expect(message).toMatch(
         new RegExp(
-          `^in step ${step}, broken sent values that are not finite: the loss of slice \\d is ${loss}\\. .*no value of this step ` +
+          `^in step ${step}, broken sent values that are not finite: the loss of slice \\d is ${loss}\\. .*no value from this step ` +
             `reached the weights\\. .*\`learningRate\` \\(the rate was 0\\.1\\).*last checkpoint is .*${checkpointNameOf(step - 1)}$`,
         ),
       );

@@ -238,9 +238,13 @@ export class WasmModel implements EngineModel {
       this.#memory.grow(Math.ceil(missing / pageBytes));
     } catch (thrown) {
       const mebibytes = Math.ceil(bytes / 2 ** 20);
-      throw new LockstepError('engine-failed', `cannot allocate ${mebibytes} MiB for the wasm engine: free memory, or use more slices or fewer workers`, {
-        cause: thrown,
-      });
+      throw new LockstepError(
+        'engine-failed',
+        `cannot allocate ${mebibytes} MiB for the wasm engine: free memory, or use more slices or fewer workers`,
+        {
+          cause: thrown,
+        },
+      );
     }
   }
 
