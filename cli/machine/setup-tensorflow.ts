@@ -30,7 +30,7 @@ does not remove it.`,
         throw new LockstepError('bad-option', '--cpu and --gpu are both given: give one, or omit both to detect a GPU');
       }
       if (bothPackages && !cpu) {
-        throw new LockstepError('bad-option', '--both-packages requires --cpu: give both, or neither');
+        throw new LockstepError('bad-option', '--both-packages requires --cpu: add --cpu, or omit --both-packages');
       }
       const print = (line: string) => printLines(command, [line]);
       const host = thisMachine();

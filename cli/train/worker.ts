@@ -61,8 +61,8 @@ export function configure(command: Command): void {
     .addOption(workersOption('number of worker processes, on the CPU (default: 1)'))
     .option(
       '--name <NAME>',
-      'worker name that the coordinator shows; with several workers, the beginning of their names (default: the host name, ' +
-        'then the process ID, GPU or worker number)',
+      'worker name that the coordinator shows; with several workers, the prefix of their names (default: HOSTNAME-PID; on ' +
+        'GPUs or with several workers, HOSTNAME-gpu-N or HOSTNAME-worker-N)',
     )
     .option('--cache <DIR>', 'where to cache shards between runs (default: ~/.cache/lockstep/shards)')
     .option('--no-cache', 'do not cache shards on disk')

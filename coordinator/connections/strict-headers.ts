@@ -15,7 +15,7 @@ const strictHeaders: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
 };
 
-/** Sets the headers. Must be called before anything else is written to the response. */
+/** Sets the security headers. Must be called before anything else is written to the response. */
 export function setStrictHeaders(request: IncomingMessage, response: ServerResponse): void {
   for (const [name, value] of Object.entries(strictHeaders)) response.setHeader(name, value);
   // Over plain HTTP from other machines, browsers ignore this header and log an error to the console.

@@ -7,7 +7,7 @@ export interface MeasuredWorker {
   speeds: ReadonlyMap<string, number>;
 }
 
-/** An engine that more workers offer is chosen over the fastest one if it reaches this share of its speed. */
+/** Minimum speed, as a share of the fastest engine's, at which an engine that more workers offer is preferred. */
 const almostAsFast = 0.9;
 
 /**

@@ -5,7 +5,7 @@ import type { Difference } from './difference.js';
 import type { HistoryColumns, StepPoint } from './step-history.js';
 import type { StepView } from './step-view.js';
 
-/** Properties of a run that do not change. */
+/** Properties that do not change during a run. */
 export interface RunFacts {
   lockstepVersion: string;
   runId: string;

@@ -5,7 +5,7 @@ import { element } from './dom.js';
 export interface ReadoutContent {
   heading: string;
   rows: readonly { label: string; color: string; value: string }[];
-  /** Position of the cursor in the plotting area, in CSS pixels. */
+  /** Horizontal position of the cursor in the plotting area, in CSS pixels. */
   left: number;
   /** Width of the plotting area, in CSS pixels. */
   width: number;

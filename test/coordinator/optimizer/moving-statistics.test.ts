@@ -29,7 +29,7 @@ it('updateMovingStatistics rounds every operation to float32, including the fact
   const factorsNotRounded = moving.map((value, i) => f(f(0.99 * value) + f((1 - 0.99) * batch[i])));
   updateMovingStatistics(moving, [batch], 0.99);
   expect(bitsOf(moving)).toEqual(bitsOf(expected));
-  // Rounding less often changes the bits of these values, so the test can detect it.
+  // With fewer roundings, the bits of these values would differ, so the test would detect a missing one.
   expect(bitsOf(roundedAtTheEnd)).not.toEqual(bitsOf(expected));
   expect(bitsOf(factorsNotRounded)).not.toEqual(bitsOf(expected));
 });

@@ -127,7 +127,7 @@ export function rebuild(
   return builder.finish(new Map(outputs));
 }
 
-/** Adds a copy of a node that takes these inputs instead of the node's own. */
+/** Adds a copy of a node, with these inputs in place of its own. */
 export function copyNode(node: GraphNode, inputs: readonly GraphTensor[], builder: GraphBuilder) {
   const { operation, attributes, outputs, values } = node;
   return builder.add({ operation, inputs, attributes, outputTypes: outputs, values });
