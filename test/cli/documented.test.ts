@@ -80,6 +80,9 @@ const optionsOfOthers = new Set([
   '--trace-gc',
   '--expose-gc',
   '--pairs',
+  '--filters',
+  '--peer',
+  '--help',
 ]);
 
 describe('commands in the documentation', () => {
