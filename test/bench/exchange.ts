@@ -14,8 +14,8 @@ import { WorkerQuorum } from '../../coordinator/connections/worker-quorum.js';
 import { SliceScheduler } from '../../coordinator/scheduling/slice-scheduler.js';
 import { Dispatcher } from '../../coordinator/training/dispatcher.js';
 import { GradientJob } from '../../coordinator/training/gradient-job.js';
+import { cifar10Format, cifar10Description } from '../../shared/dataset/cifar10-layout.js';
 import { systemClock } from '../../shared/clock.js';
-import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { medianOf } from '../../shared/median.js';
 import { resolveConfig, workerConfigOf } from '../../shared/config/config.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
@@ -24,13 +24,15 @@ import { encodeFrame } from '../../shared/protocol/frame.js';
 import { maxWorkerMessageBytes, type Shard } from '../../shared/protocol/messages.js';
 import { sha256Of } from '../../shared/sha256.js';
 
+const { recordBytes } = cifar10Format;
+
 const workerCounts = [1, 2, 4, 8];
 const turns = 5;
 const warmUpSteps = 30;
 const measuredSteps = 100;
 
 const recipe = { convBias: false };
-const layout = layoutModel(resolveConfig(recipe));
+const layout = layoutModel(resolveConfig(recipe), cifar10Format);
 const weights = encodeWeights(0, new Float32Array(layout.trainableSize), new Float32Array(layout.statisticsSize));
 
 interface Exchange {
@@ -117,6 +119,7 @@ async function startLockstep(workerCount: number): Promise<Exchange> {
           runId: 'bench',
           layoutHash: layoutHash(layout),
           config: workerConfigOf(config),
+          dataset: cifar10Description,
           stepsPerEpoch: 1,
           shards,
         });

@@ -1,12 +1,14 @@
 // Attacks by a hostile coordinator on a worker, each with the reason that the worker gives when it closes the
 // connection.
 import { Packr } from 'msgpackr';
-import { recordBytes } from '../../shared/dataset/image-batch.js';
+import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
 import { sha256Of } from '../../shared/sha256.js';
 import { shards, shardImages, useEngine, welcome, weightsBytes, type Script } from './scripted-coordinator.js';
+
+const { recordBytes } = cifar10Format;
 
 const packr = new Packr({ useRecords: false });
 const firstShard = shards[0];
@@ -33,7 +35,7 @@ export const configured = (fields: Record<string, unknown>, payloadBytes = 0) =>
 /** Sends a welcome with another model and the matching layout hash. */
 function welcomingModel(depth: number, initialFilters: number) {
   const config = { ...welcome.config, depth, initialFilters };
-  return welcoming({ config, layoutHash: layoutHash(layoutModel(config)) });
+  return welcoming({ config, layoutHash: layoutHash(layoutModel(config, cifar10Format)) });
 }
 /** Runs a script after a correct welcome and the choice of the engine. */
 export const afterWelcome =

@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest';
+import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import {
   cropMargin,
   packAugmentation,
-  pixelsPerPlane,
   identityAugmentation,
   identityAugmentations,
-  recordBytes,
   type ImageBatch,
 } from '../../shared/dataset/image-batch.js';
 import { perPixelMean } from '../support/random-batch.js';
-import { cropBatch, fillInput, labelsOf, valuesPerImage } from '../../worker/augmentation.js';
+import { cropBatch, fillInput, labelsOf } from '../../worker/augmentation.js';
+
+const { planePixels: pixelsPerPlane, recordBytes, imageValues: valuesPerImage } = cifar10Format;
 
 /**
  * Returns records whose red, green and blue bytes are 1 + row, 1 + column and 200 + record index. The label is the
@@ -32,6 +33,7 @@ function positionRecords(count: number): Uint8Array {
 function batchOf(augmentations: number[], indices: number[] = augmentations.map(() => 0)): ImageBatch {
   return {
     records: positionRecords(Math.max(...indices) + 1),
+    format: cifar10Format,
     indices: Uint32Array.from(indices),
     augmentations: Uint16Array.from(augmentations),
   };
@@ -212,6 +214,7 @@ describe('labelsOf', () => {
   it("reads each record's first byte", () => {
     const batch: ImageBatch = {
       records: positionRecords(4),
+      format: cifar10Format,
       indices: Uint32Array.of(3, 1),
       augmentations: identityAugmentations(2),
     };

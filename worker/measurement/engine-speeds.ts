@@ -81,5 +81,6 @@ export class EngineSpeeds {
 
 /** Returns what a speed depends on. The device's description contains the number of threads. */
 function keyOf({ device, fingerprint }: EngineIdentity, { layout }: ModelSpec, imagesPerSlice: number): string {
-  return JSON.stringify([device, fingerprint, layoutHash(layout), imagesPerSlice]);
+  const { height, width, channels } = layout.data;
+  return JSON.stringify([device, fingerprint, layoutHash(layout), height, width, channels, imagesPerSlice]);
 }

@@ -1,7 +1,7 @@
-// Measures how many images per second models compute, on slices of synthetic images. The models take turns, so that
+// Measures how many images per second models compute, on slices of noise images. The models take turns, so that
 // whatever else the machine does slows all of them alike.
-import { identityAugmentation } from '../../shared/dataset/image-batch.js';
-import { synthesizeRecords } from '../../shared/dataset/synthesize.js';
+import { identityAugmentations, type ImageBatch } from '../../shared/dataset/image-batch.js';
+import { recordFormat } from '../../shared/dataset/record-format.js';
 import { medianOf } from '../../shared/median.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import type { EngineModel } from '../engine.js';
@@ -23,11 +23,7 @@ export async function measureModels(
   imagesPerSlice: number,
   signal?: AbortSignal,
 ): Promise<number[]> {
-  const batch = {
-    records: synthesizeRecords({ seed: 0, split: 'training', count: imagesPerSlice }),
-    indices: Uint32Array.from({ length: imagesPerSlice }, (_, index) => index),
-    augmentations: new Uint16Array(imagesPerSlice).fill(identityAugmentation),
-  };
+  const batch = noiseBatch(layout, imagesPerSlice);
   const weights = spreadWeights(layout.trainableSize);
   const movingStatistics = new Float32Array(layout.statisticsSize).fill(1);
   const timeSlice = async (model: EngineModel): Promise<number> => {
@@ -49,6 +45,23 @@ export async function measureModels(
     }
   }
   return msPerImage.map((times) => 1000 / medianOf(times));
+}
+
+/** Returns images of noise with labels. Speed hardly depends on them. */
+function noiseBatch({ data }: ModelLayout, count: number): ImageBatch {
+  const format = recordFormat(data);
+  const { recordBytes, labelBytes, classCount } = format;
+  const records = new Uint8Array(count * recordBytes);
+  for (let at = 0, state = 1; at < records.length; at++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0; // Numerical Recipes' generator
+    records[at] = state >>> 24;
+  }
+  for (let image = 0; image < count; image++) {
+    const label = image % classCount;
+    for (let byte = 0; byte < labelBytes; byte++) records[image * recordBytes + byte] = label >> (8 * byte);
+  }
+  const indices = Uint32Array.from({ length: count }, (_, index) => index);
+  return { records, format, indices, augmentations: identityAugmentations(count) };
 }
 
 /** Returns small weights of both signs. Speed hardly depends on them, as long as no value overflows or vanishes. */

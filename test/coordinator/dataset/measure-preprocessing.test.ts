@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { measurePreprocessing } from '../../../coordinator/dataset/measure-preprocessing.js';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import {
   measuredArraysOf,
   measuredSizeOf,
   preprocessingFromValues,
 } from '../../../shared/dataset/measured-preprocessing.js';
-import { preprocessingNames, recordBytes } from '../../../shared/dataset/image-batch.js';
+import { preprocessingNames } from '../../../shared/dataset/image-batch.js';
+
+const { recordBytes } = cifar10Format;
 
 /**
  * Returns the records of two images with one constant value per channel, (10, 20, 30) and (30, 20, 31), except for the
@@ -29,7 +32,7 @@ function twoRecords(): Uint8Array {
 
 describe('the per-pixel mean', () => {
   it('is the mean of each pixel over the images, by row, column and raw channel', () => {
-    const measured = measurePreprocessing('per-pixel-mean', twoRecords());
+    const measured = measurePreprocessing('per-pixel-mean', twoRecords(), cifar10Format);
     if (measured === 'imagenet') throw new Error('it was not measured');
     expect(measured.subtract.length).toBe(3072);
     expect([...measured.subtract.subarray(0, 6)]).toEqual([20, 20, 30.5, 20, 20, 30.5]);
@@ -40,7 +43,7 @@ describe('the per-pixel mean', () => {
 
 describe('standardization', () => {
   it('uses the mean and standard deviation of each channel, and divides a constant channel by 1', () => {
-    const measured = measurePreprocessing('standardize', twoRecords());
+    const measured = measurePreprocessing('standardize', twoRecords(), cifar10Format);
     if (measured === 'imagenet') throw new Error('it was not measured');
     // Red: 1,024 values of 10, 1,023 of 30 and one of 250. Blue: half 30 and half 31, with standard deviation 0.5.
     const mean = (1024 * 10 + 1023 * 30 + 250) / 2048;
@@ -52,9 +55,9 @@ describe('standardization', () => {
 
 describe('measured preprocessing', () => {
   it.each(preprocessingNames)('%s is restored from its values', (name) => {
-    const measured = measurePreprocessing(name, twoRecords());
-    const values = measuredArraysOf(measured).flatMap((array) => Array.from(array.values));
-    expect(values.length).toBe(measuredSizeOf(name));
-    expect(preprocessingFromValues(name, Float32Array.from(values))).toEqual(measured);
+    const measured = measurePreprocessing(name, twoRecords(), cifar10Format);
+    const values = measuredArraysOf(measured, cifar10Format).flatMap((array) => Array.from(array.values));
+    expect(values.length).toBe(measuredSizeOf(name, cifar10Format));
+    expect(preprocessingFromValues(name, Float32Array.from(values), cifar10Format)).toEqual(measured);
   });
 });

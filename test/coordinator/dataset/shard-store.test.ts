@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { createShards } from '../../../coordinator/dataset/shard-store.js';
+import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig } from '../../../shared/config/config.js';
-import { officialClassNames, type Cifar10 } from '../../../shared/dataset/cifar10-layout.js';
+import { type Cifar10 } from '../../../shared/dataset/cifar10-layout.js';
 import { partitionIntoShards } from '../../../shared/dataset/partition.js';
-import { recordBytes } from '../../../shared/dataset/image-batch.js';
+
+const { recordBytes } = cifar10Format;
 
 /** Returns distinguishable records: each has a label, the record's number, then zeros. */
 function numberedRecords(count: number): Uint8Array {
@@ -24,8 +26,9 @@ function numbersOf(records: Uint8Array): number[] {
 }
 
 const dataset: Cifar10 = {
-  classNames: officialClassNames,
+  description: cifar10Description,
   training: numberedRecords(60),
+  validation: null,
   test: numberedRecords(510),
   source: 'numbered records',
 };

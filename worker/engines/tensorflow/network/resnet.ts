@@ -75,7 +75,7 @@ export class ResNet {
   /**
    * Runs the forward and backward pass. Batch norm uses the statistics of the slice.
    * @param weights the trainable vector
-   * @param images uint8, [images, row, column, channel], channels red, green, blue
+   * @param images uint8, [images, row, column, channel], channels red, green, blue, or gray
    * @param labels int32
    */
   gradientOf(weights: Tensor1D, images: Tensor, labels: Tensor1D): GradientTensors {
