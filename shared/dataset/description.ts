@@ -23,18 +23,23 @@ export const maxClasses = 65_535;
 /** Maximum height and width of an image in pixels. */
 export const maxImageSize = 224;
 
+/** The part of a description that the size of an image depends on. */
+type ImageForm = Pick<DatasetDescription, 'height' | 'width' | 'channels'>;
+/** The part of a description that the size of a record depends on. */
+type RecordForm = ImageForm & { classNames: { readonly length: number } };
+
 /** Returns the size of an image in bytes: its planes one after the other, each row by row. */
-export function pixelBytesOf({ height, width, channels }: DatasetDescription): number {
+export function pixelBytesOf({ height, width, channels }: ImageForm): number {
   return height * width * channels;
 }
 
 /** Returns the size of a record's label in bytes: 1, or 2 (little-endian) for more than 256 classes. */
-export function labelBytesOf({ classNames }: DatasetDescription): 1 | 2 {
+export function labelBytesOf({ classNames }: RecordForm): 1 | 2 {
   return classNames.length > 256 ? 2 : 1;
 }
 
 /** Returns the size of a record in bytes: the label, then the image. */
-export function recordBytesOf(description: DatasetDescription): number {
+export function recordBytesOf(description: RecordForm): number {
   return labelBytesOf(description) + pixelBytesOf(description);
 }
 

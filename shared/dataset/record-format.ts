@@ -1,6 +1,6 @@
 // How the images of a dataset are laid out in its records: a label, then the planes of the image. Pure.
 import type { DataShape } from '../network/layout.js';
-import type { DatasetDescription } from './description.js';
+import { labelBytesOf, pixelBytesOf, recordBytesOf, type DatasetDescription } from './description.js';
 
 export interface RecordFormat extends DataShape {
   /** Size of the label: 1, or 2 (little-endian) for more than 256 classes. */
@@ -14,11 +14,17 @@ export interface RecordFormat extends DataShape {
 
 /** Returns the format of records with images of this shape. */
 export function recordFormat({ height, width, channels, classCount }: DataShape): RecordFormat {
-  const labelBytes = classCount > 256 ? 2 : 1;
-  const planePixels = height * width;
-  const imageValues = planePixels * channels;
-  const recordBytes = labelBytes + imageValues;
-  return { height, width, channels, classCount, labelBytes, planePixels, imageValues, recordBytes };
+  const form = { height, width, channels, classNames: { length: classCount } };
+  return {
+    height,
+    width,
+    channels,
+    classCount,
+    labelBytes: labelBytesOf(form),
+    planePixels: height * width,
+    imageValues: pixelBytesOf(form),
+    recordBytes: recordBytesOf(form),
+  };
 }
 
 export function recordFormatOf({ height, width, channels, classNames }: DatasetDescription): RecordFormat {

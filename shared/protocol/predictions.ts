@@ -24,13 +24,15 @@ export function decodePredictions(payload: Uint8Array, images: number, classCoun
   const bytes = bytesPerPrediction(classCount);
   const classes = new Uint16Array(images);
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-  const isComplete = payload.length === bytes * images;
-  for (let image = 0; isComplete && image < images; image++) {
+  if (payload.length !== bytes * images) throw badPredictions(payload, images);
+  for (let image = 0; image < images; image++) {
     const label = bytes === 1 ? view.getUint8(image) : view.getUint16(2 * image, true);
     classes[image] = bytes === 1 && label === noClassByte ? noClass : label;
   }
-  if (isComplete && classes.every((label) => label < classCount || label === noClass)) return classes;
-  throw new ProtocolError(
-    `the predictions for a shard of ${images} images are missing or invalid (${payload.length} bytes)`,
-  );
+  if (classes.every((label) => label < classCount || label === noClass)) return classes;
+  throw badPredictions(payload, images);
+}
+
+function badPredictions({ length }: Uint8Array, images: number): ProtocolError {
+  return new ProtocolError(`the predictions for a shard of ${images} images are missing or invalid (${length} bytes)`);
 }

@@ -8,6 +8,7 @@ import {
   type ImageBatch,
 } from '../../shared/dataset/image-batch.js';
 import { perPixelMean } from '../support/random-batch.js';
+import { recordFormat } from '../../shared/dataset/record-format.js';
 import { cropBatch, fillInput, labelsOf } from '../../worker/augmentation.js';
 
 const { planePixels: pixelsPerPlane, recordBytes, imageValues: valuesPerImage } = cifar10Format;
@@ -219,5 +220,39 @@ describe('labelsOf', () => {
       augmentations: identityAugmentations(2),
     };
     expect(labelsOf(batch)).toEqual(Int32Array.of(3, 1));
+  });
+});
+
+describe('gray images with labels of two bytes', () => {
+  // Two images of 9×9 pixels; pixel i of image n is 100 n + i.
+  const format = recordFormat({ height: 9, width: 9, channels: 1, classCount: 300 });
+  const records = new Uint8Array(2 * format.recordBytes);
+  for (let n = 0; n < 2; n++) {
+    records.set([n === 0 ? 7 : 43, n], n * format.recordBytes); // 7 and 299
+    for (let i = 0; i < 81; i++) records[n * format.recordBytes + 2 + i] = 100 * n + i;
+  }
+  const batch: ImageBatch = {
+    records,
+    format,
+    indices: Uint32Array.of(1, 0),
+    augmentations: Uint16Array.of(identityAugmentation, packAugmentation(4, 3, true)),
+  };
+
+  it('have their labels read from both bytes', () => {
+    expect([...labelsOf(batch)]).toEqual([299, 7]);
+  });
+
+  it('are flipped and cropped in one plane', () => {
+    const out = new Uint8Array(2 * 81);
+    cropBatch(batch, out);
+    expect([...out.subarray(0, 9)]).toEqual([100, 101, 102, 103, 104, 105, 106, 107, 108]);
+    // Flipped, then moved one pixel to the right.
+    expect([...out.subarray(81, 90)]).toEqual([0, 8, 7, 6, 5, 4, 3, 2, 1]);
+  });
+
+  it('are preprocessed with the gray mean of imagenet', () => {
+    const input = new Float32Array(2 * 81);
+    fillInput(batch, 'imagenet', input);
+    expect(input[0]).toBe(Math.fround(Math.fround(100 - Math.fround(117.378639)) / 255));
   });
 });

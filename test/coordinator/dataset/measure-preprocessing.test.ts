@@ -6,7 +6,9 @@ import {
   measuredSizeOf,
   preprocessingFromValues,
 } from '../../../shared/dataset/measured-preprocessing.js';
-import { preprocessingNames } from '../../../shared/dataset/image-batch.js';
+import { imagenetMeans, preprocessingNames } from '../../../shared/dataset/image-batch.js';
+import { inputTransformOf } from '../../../shared/dataset/input-transform.js';
+import { recordFormat } from '../../../shared/dataset/record-format.js';
 
 const { recordBytes } = cifar10Format;
 
@@ -50,6 +52,39 @@ describe('standardization', () => {
     const variance = (1024 * 10 ** 2 + 1023 * 30 ** 2 + 250 ** 2) / 2048 - mean ** 2;
     expect([...measured.subtract]).toEqual([Math.fround(mean), 20, 30.5]);
     expect([...measured.divide]).toEqual([Math.fround(Math.sqrt(variance)), 1, 0.5]);
+  });
+});
+
+describe('on gray images', () => {
+  // Two records of 2×1 pixels with labels of two bytes.
+  const format = recordFormat({ height: 1, width: 2, channels: 1, classCount: 300 });
+  const records = Uint8Array.of(1, 1, 10, 20, 0, 0, 30, 40);
+
+  it('the per-pixel mean has one value per pixel', () => {
+    expect(measurePreprocessing('per-pixel-mean', records, format)).toEqual({
+      name: 'per-pixel-mean',
+      subtract: Float32Array.of(20, 30),
+      divide: Float32Array.of(255),
+    });
+  });
+
+  it('standardization has one value', () => {
+    // The values 10, 20, 30 and 40 have the variance 125.
+    expect(measurePreprocessing('standardize', records, format)).toEqual({
+      name: 'standardize',
+      subtract: Float32Array.of(25),
+      divide: Float32Array.of(Math.sqrt(125)),
+    });
+  });
+
+  it('imagenet subtracts the luminance of the mean color', () => {
+    const { red, green, blue, gray } = imagenetMeans;
+    expect(gray).toBeCloseTo(0.299 * red + 0.587 * green + 0.114 * blue, 6);
+    expect(inputTransformOf('imagenet', 1)).toEqual({
+      subtract: Float32Array.of(gray),
+      divide: Float32Array.of(255),
+      channelOrder: [0],
+    });
   });
 });
 

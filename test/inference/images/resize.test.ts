@@ -1,5 +1,6 @@
 import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { describe, expect, it } from 'vitest';
+import { recordFormat } from '../../../shared/dataset/record-format.js';
 import type { Image } from '../../../inference/images/decode.js';
 import { imageFits, recordOf } from '../../../inference/images/resize.js';
 
@@ -68,5 +69,28 @@ describe('recordOf, for a wide black image whose left third is white,', () => {
     const row = redOf(recordOf(wide, 'squeeze', cifar10Format)).subarray(0, 32);
     expect([...row.subarray(0, 9)]).toEqual(Array(9).fill(255));
     expect([...row.subarray(13)]).toEqual(Array(19).fill(0));
+  });
+});
+
+describe('recordOf for other shapes', () => {
+  const shape = (height: number, width: number, channels: 1 | 3) =>
+    recordFormat({ height, width, channels, classCount: 300 });
+
+  it('converts colors to luminance for gray images', () => {
+    const record = recordOf(
+      image(5, 5, () => [255, 0, 100]),
+      'crop',
+      shape(8, 8, 1),
+    );
+    // Two bytes of label, then 64 pixels of 0.299 × 255 + 0.114 × 100 = 87.645.
+    expect([...record]).toEqual([0, 0, ...Array<number>(64).fill(88)]);
+  });
+
+  it('crops to the aspect ratio of the target', () => {
+    // Of 90×20 pixels, the center 30×20 pixels remain: columns 30 to 59.
+    const wide = image(90, 20, (_, column) => (column >= 25 && column < 65 ? [9, 9, 9] : [200, 200, 200]));
+    const record = recordOf(wide, 'crop', shape(10, 15, 3));
+    expect(new Set(record.subarray(2))).toEqual(new Set([9]));
+    expect(record).toHaveLength(2 + 3 * 150);
   });
 });

@@ -96,6 +96,26 @@ describe('layoutModel', () => {
     expect(layout.trainableSize).toBe(116 + 304 + 896 + 3520 + 170);
   });
 
+  it('takes images of other sizes, channels and classes', () => {
+    // 25 pixels become 13 with stride 2, and 7 with the next.
+    const layout = layoutModel(resnet20, { height: 25, width: 25, channels: 1, classCount: 300 });
+    expect(layout.stem.conv.kernel.shape).toEqual([3, 3, 1, 16]);
+    expect(layout.blocks.filter((_, index) => index % 3 === 0).map(({ conv1 }) => conv1.outputSize)).toEqual([
+      25, 13, 7,
+    ]);
+    expect(layout.dense.kernel.shape).toEqual([64, 300]);
+  });
+
+  it.each([
+    [16, 24],
+    [7, 7],
+  ])('rejects images of %i×%i pixels', (width, height) => {
+    const data = { ...cifar10Format, width, height };
+    expect(() => layoutModel(resnet20, data)).toThrow(
+      expect.objectContaining({ code: 'bad-data', message: expect.stringContaining(`${width}×${height} pixels`) }),
+    );
+  });
+
   it.each([2, 9, 21, 8.5, 14.0001, -4])('rejects depth %d', (depth) => {
     expect(() => layoutModel({ ...resnet20, depth }, cifar10Format)).toThrow(
       expect.objectContaining({ code: 'bad-config', message: expect.stringContaining(`depth is ${depth}`) }),

@@ -6,7 +6,7 @@ import { augmentationsOf } from '../../../shared/dataset/partition.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import { noClass } from '../../../shared/protocol/predictions.js';
 import type { EvaluateMessage } from '../../../shared/protocol/messages.js';
-import { classesOf, evaluateShard } from '../../../worker/computation/evaluate-shard.js';
+import { classesOf, evaluateShard, isAmongLargest } from '../../../worker/computation/evaluate-shard.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { fakeEngine } from '../../support/fake-engine.js';
 
@@ -85,4 +85,14 @@ it('the predicted class has the largest logit, the first of equal ones, and is n
   const rising = Array.from({ length: classCount }, (_, label) => label);
   const images = [rising, rising.toReversed(), Array(10).fill(2), [NaN, ...rising.slice(1)], Array(10).fill(NaN)];
   expect([...classesOf(Float32Array.from(images.flat() as number[]), classCount)]).toEqual([9, 0, 0, 9, noClass]);
+});
+
+it('a label is among the five largest logits if fewer than five come before it', () => {
+  const logits = Float32Array.of(5, 4, 4, 3, 2, 2, 1);
+  expect([0, 1, 2, 3, 4, 5, 6].map((label) => isAmongLargest(logits, label))).toEqual([
+    ...Array<boolean>(5).fill(true),
+    false, // 2 occurs twice, and the first one is the fifth
+    false,
+  ]);
+  expect(isAmongLargest(Float32Array.of(NaN, 1), 0)).toBe(false);
 });
