@@ -5,7 +5,7 @@ import type { DataShape } from '../../shared/network/layout.js';
 import { KeyedRandom } from '../../shared/random.js';
 
 /** Returns records whose labels are their indices, modulo the number of classes. */
-export function noiseRecords(shape: DataShape, count: number, seed: number): Uint8Array {
+function noiseRecords(shape: DataShape, count: number, seed: number): Uint8Array {
   const { recordBytes, labelBytes, classCount } = recordFormat(shape);
   const random = new KeyedRandom(seed, 'synthesis');
   return Uint8Array.from({ length: count * recordBytes }, (_, at) => {

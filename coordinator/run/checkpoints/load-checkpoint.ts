@@ -4,7 +4,6 @@ import { lstat, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { resolveConfig, type Config } from '../../../shared/config/config.js';
-import { describeCifar10 } from '../../../shared/dataset/cifar10-layout.js';
 import { datasetDescription } from '../../../shared/dataset/description-schema.js';
 import type { DatasetDescription } from '../../../shared/dataset/description.js';
 import type { Preprocessing, PreprocessingName } from '../../../shared/dataset/image-batch.js';
@@ -69,9 +68,7 @@ const description = z.object({
   layoutHash: sha256,
   optimizerState: z.array(z.string()),
   config: z.record(z.string(), z.unknown()),
-  dataset: datasetDescription.optional(),
-  /** Instead of the description, in checkpoints that were written when all images were those of CIFAR-10. */
-  classNames: z.array(z.string()).length(10).optional(),
+  dataset: datasetDescription,
   shardHashes: z.array(sha256),
   progress,
   files: z.object({
@@ -220,13 +217,8 @@ async function readHashed(folder: string, name: string, expected?: FileSum): Pro
 
 function parseDescription(folder: string, json: Buffer) {
   try {
-    const { classNames, dataset, ...described } = description.parse(JSON.parse(json.toString()));
-    const legacy = classNames && describeCifar10(classNames);
-    return {
-      ...described,
-      config: resolveConfig(described.config),
-      dataset: datasetDescription.parse(dataset ?? legacy),
-    };
+    const described = description.parse(JSON.parse(json.toString()));
+    return { ...described, config: resolveConfig(described.config) };
   } catch (cause) {
     const why = cause instanceof z.ZodError ? z.prettifyError(cause).replaceAll('\n', ' ') : messageOf(cause);
     throw bad(
