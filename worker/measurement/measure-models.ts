@@ -13,16 +13,19 @@ const rounds = 4;
 const turnMs = 250;
 
 /**
- * Returns the images per second of each model: the median over its slices.
+ * Returns the images per second of each model: the median over its slices; undefined for a model that fails, for example
+ * because its engine lacks the memory.
  * @param imagesPerSlice number of images in each slice
+ * @param onFailure called with the index of a model that fails
  * @param signal stops the measurement between slices and makes it reject
  */
 export async function measureModels(
   models: readonly EngineModel[],
   layout: ModelLayout,
   imagesPerSlice: number,
+  onFailure: (index: number, error: unknown) => void,
   signal?: AbortSignal,
-): Promise<number[]> {
+): Promise<(number | undefined)[]> {
   const batch = noiseBatch(layout, imagesPerSlice);
   const weights = spreadWeights(layout.trainableSize);
   const movingStatistics = new Float32Array(layout.statisticsSize).fill(1);
@@ -32,19 +35,26 @@ export async function measureModels(
     const { sampleCount } = await model.computeSlice(batch);
     return (performance.now() - startedMs) / sampleCount;
   };
-  for (const model of models) {
-    model.setWeights(weights, movingStatistics);
-    for (let slice = 0; slice < warmUpSlices; slice++) await timeSlice(model);
+  const measurable = new Map<number, EngineModel>();
+  for (const [index, model] of models.entries()) {
+    try {
+      model.setWeights(weights, movingStatistics);
+      for (let slice = 0; slice < warmUpSlices; slice++) await timeSlice(model);
+      measurable.set(index, model);
+    } catch (error) {
+      signal?.throwIfAborted();
+      onFailure(index, error);
+    }
   }
   const msPerImage = models.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
-    for (const [index, model] of models.entries()) {
+    for (const [index, model] of measurable) {
       const endMs = performance.now() + turnMs;
       do msPerImage[index].push(await timeSlice(model));
       while (performance.now() < endMs);
     }
   }
-  return msPerImage.map((times) => 1000 / medianOf(times));
+  return msPerImage.map((times) => (times.length === 0 ? undefined : 1000 / medianOf(times)));
 }
 
 /** Returns images of noise with labels. Speed hardly depends on them. */

@@ -49,9 +49,12 @@ async function measureSpeed(name: EngineName): Promise<number> {
   const engine = await openEngine(name, { threads: 1 });
   try {
     const model = await engine.createModel(layout, 'imagenet');
-    const [imagesPerSecond] = await measureModels([model], layout, config.batchSize / config.slices);
+    const onFailure = (_index: number, error: unknown) => {
+      throw error;
+    };
+    const [imagesPerSecond] = await measureModels([model], layout, config.batchSize / config.slices, onFailure);
     model.dispose();
-    return imagesPerSecond;
+    return imagesPerSecond!;
   } finally {
     await engine.close();
   }
