@@ -50,6 +50,8 @@ export type { ImageFit } from './inference/images/resize.js';
 
 // Images
 export { loadCifar10, type Cifar10 } from './shared/dataset/cifar10.js';
+export type { Dataset, DatasetDescription } from './shared/dataset/description.js';
+export type { RecordFormat } from './shared/dataset/record-format.js';
 export { synthesizeDataset } from './shared/dataset/synthesize.js';
 
 // Engines, which compute gradients for a worker. fillInput and labelsOf convert a batch to the input and labels of a
@@ -58,7 +60,7 @@ export type { BatchResult, EvaluationResult, SliceResult } from './worker/engine
 export type { Engine, EngineModel, EngineOptions, EngineSettings, Precision } from './worker/engine.js';
 export { openEngine, openEngines } from './worker/engines/registry.js';
 export type { EngineName } from './shared/engine-names.js';
-export { fillInput, labelsOf, valuesPerImage } from './worker/augmentation.js';
+export { fillInput, labelsOf } from './worker/augmentation.js';
 export type { EngineCandidate, EngineCount, EngineIdentity } from './shared/protocol/engine-identity.js';
 export type {
   ImageBatch,
@@ -69,7 +71,7 @@ export type {
 export type { SliceRange } from './shared/reduction/slices.js';
 export type { WorkReason } from './shared/monitoring/step-view.js';
 export type { TimingMessage } from './shared/protocol/messages.js';
-export type { ArrayLayout, BatchNormLayer, ConvLayer, ModelLayout } from './shared/network/layout.js';
+export type { ArrayLayout, BatchNormLayer, ConvLayer, DataShape, ModelLayout } from './shared/network/layout.js';
 export type { ModelSpec, ResidualBlock, Shortcut } from './shared/network/layout.js';
 
 export { LockstepError, type ErrorCode } from './shared/errors.js';

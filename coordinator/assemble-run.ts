@@ -1,7 +1,8 @@
 // Assembles the parts of a training run: its state, totals, event subscribers, and the pages that its port serves.
 import path from 'node:path';
 import type { Clock } from '../shared/clock.js';
-import type { Cifar10 } from '../shared/dataset/cifar10.js';
+import type { Dataset } from '../shared/dataset/description.js';
+import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { layoutModel } from '../shared/network/layout.js';
 import type { AccessPolicy } from './connections/access-policy.js';
@@ -17,7 +18,7 @@ import type { TimelineFile } from './monitoring/timeline/timeline-file.js';
 import { CheckpointManager } from './run/checkpoints/checkpoint-manager.js';
 import { metricsLineOf } from './run/metrics-lines.js';
 import type { Report } from './run/report.js';
-import { assertResumable, type PlannedRun, type ResumeOptions } from './run/resume.js';
+import { assertResumable, withInitialWeights, type PlannedRun, type ResumeOptions } from './run/resume.js';
 import type { RunDirectory } from './run/run-directory.js';
 import { RunEventBus } from './run/run-event-bus.js';
 import type { RunEnd } from './run/run-events.js';
@@ -46,17 +47,24 @@ export interface AssembledRun {
 
 /**
  * Divides the images into shards and creates the parts of a run. For a resumed run, verifies that the images and the
- * configuration match the checkpoint. Throws the errors of createShards and assertResumable.
+ * configuration match the checkpoint. Throws the errors of layoutModel, createShards, withInitialWeights and
+ * assertResumable.
  */
 export async function assembleRun(
   planned: PlannedRun,
   { override = false }: ResumeOptions,
-  dataset: Cifar10,
+  dataset: Dataset,
   directory: RunDirectory,
   clock: Clock,
 ): Promise<AssembledRun> {
-  const { config, checkpoint, pretrained } = planned;
-  const setup = { config, layout: layoutModel(config), store: createShards(dataset, config) };
+  const { checkpoint } = planned;
+  const store = createShards(dataset, planned.config);
+  const layout = layoutModel(planned.config, recordFormatOf(dataset.description));
+  const { config, pretrained } =
+    checkpoint === undefined
+      ? await withInitialWeights(planned.config, layout)
+      : { config: planned.config, pretrained: undefined };
+  const setup = { config, layout, store };
   const isOverridden =
     checkpoint !== undefined && !(await assertResumable({ ...planned, checkpoint }, setup, override));
   const events = new RunEventBus();
@@ -99,6 +107,7 @@ export function openDashboard(
     runId: session.id,
     runDirectory: directory.directory,
     dataset,
+    trainableWeights: setup.layout.trainableSize,
     totalSteps,
     stepsPerEpoch,
   });

@@ -1,8 +1,10 @@
 // startEvaluation: evaluates a checkpoint with workers, without training, in the same way as a run does after an epoch.
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Config } from '../shared/config/config.js';
-import { resolveDataset, type Cifar10 } from '../shared/dataset/cifar10.js';
-import { recordBytes } from '../shared/dataset/image-batch.js';
+import { resolveDataset } from '../shared/dataset/cifar10.js';
+import { differenceBetween } from '../shared/dataset/description-schema.js';
+import type { Dataset } from '../shared/dataset/description.js';
+import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { LockstepError } from '../shared/errors.js';
 import type { EngineCount } from '../shared/protocol/engine-identity.js';
 import type { Shard } from '../shared/protocol/messages.js';
@@ -30,7 +32,7 @@ export interface EvaluationOptions extends AccessOptions {
   /** Folder with the images; the run's own folder by default. */
   data?: string | undefined;
   /** Images, as an alternative to `data`. */
-  dataset?: Cifar10 | undefined;
+  dataset?: Dataset | undefined;
   /** Whether to flip and crop validation images; by default, the run's setting. */
   augmentValidation?: boolean | undefined;
   /**
@@ -82,7 +84,7 @@ export interface Evaluation {
 /**
  * Starts a coordinator that evaluates a checkpoint. Resolves once its port is open; the evaluation starts when the
  * first worker joins. Throws the errors of loadCheckpoint and startCoordinator, and `bad-data` if the split has no
- * images.
+ * images, or if the images or their classes are not those that the model was trained for.
  */
 export async function startEvaluation(options: EvaluationOptions): Promise<Evaluation> {
   const { clock = systemClock, waitTimeoutMs } = options;
@@ -125,16 +127,24 @@ async function planEvaluation(options: EvaluationOptions) {
   // The engine may differ from the run's.
   const config: Config = { ...checkpoint.config, augmentValidation, engine: 'auto', fingerprint: null, exact: false };
   const dataset = options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined));
+  const difference = differenceBetween(dataset.description, checkpoint.dataset);
+  if (difference !== undefined) {
+    const remedy = 'use `data` to specify images like those of the run';
+    throw new LockstepError(
+      'bad-data',
+      `${dataset.source} cannot be used with ${checkpoint.path}: it has ${difference}; ${remedy}`,
+    );
+  }
   const { images: records, ...shards } = splitEvaluation(dataset, config, split);
   if (records.length === 0) throw noImages(checkpoint, split);
-  const store = { ...shards, preprocessing: checkpoint.preprocessing, stepsPerEpoch: 1 };
+  const { preprocessing } = checkpoint;
+  const store = { ...shards, preprocessing, stepsPerEpoch: 1, dataset: checkpoint.dataset };
   const isRunsOwnSplit = isOwnSplit(checkpoint, split, store.shards);
-  const images = records.length / recordBytes;
+  const images = records.length / recordFormatOf(checkpoint.dataset).recordBytes;
   return {
     summary: { checkpoint, split, images, dataset: dataset.source, isRunsOwnSplit },
     setup: { config, layout: checkpoint.layout, store },
     records,
-    classNames: dataset.classNames,
   };
 }
 
@@ -154,7 +164,7 @@ function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit,
 }
 
 async function evaluate(
-  { summary, setup, records, classNames }: Awaited<ReturnType<typeof planEvaluation>>,
+  { summary, setup, records }: Awaited<ReturnType<typeof planEvaluation>>,
   session: CoordinatorSession,
   quorum: WorkerQuorum,
   events: RunEventBus,
@@ -171,7 +181,7 @@ async function evaluate(
     const startedMs = performance.now();
     const { path, step, weights, movingStatistics, weightsSha256 } = summary.checkpoint;
     const frame = new WeightsEncoder().encode(step, weights, movingStatistics);
-    const job = new EvaluationJob(summary.split, setup.store.shards, frame, new ItemDurations(), onShard);
+    const job = new EvaluationJob(summary.split, setup.store, frame, new ItemDurations(), onShard);
     const results = await new Dispatcher(pool, clock, setup.config.stragglerFactor, signal).run(job);
     return {
       lockstepVersion,
@@ -179,7 +189,7 @@ async function evaluate(
       checkpoint: path,
       step,
       weightsSha256,
-      ...outcomeOf(results, records, classNames),
+      ...outcomeOf(results, records, setup.store.dataset),
       engines: [...totals.record.engines],
       wallSeconds: (performance.now() - startedMs) / 1000,
     };

@@ -1,9 +1,11 @@
 // startCoordinator: opens a port, admits workers, and runs the training on them.
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Config, ConfigInput, ConfigKey } from '../shared/config/config.js';
-import { resolveDataset, type Cifar10 } from '../shared/dataset/cifar10.js';
+import { resolveDataset } from '../shared/dataset/cifar10.js';
+import type { Dataset } from '../shared/dataset/description.js';
 import type { LockstepError } from '../shared/errors.js';
 import type { RunStatus } from '../shared/monitoring/run-status.js';
+import type { ModelLayout } from '../shared/network/layout.js';
 import { assembleRun, closeAfter, observed, openDashboard } from './assemble-run.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
 import { createQuorum } from './create-quorum.js';
@@ -43,7 +45,7 @@ export interface CoordinatorOptions extends ConfigInput, ResumeOptions, AccessOp
    */
   stopGraceMs?: number | undefined;
   /** Images, as an alternative to the folder `data`. */
-  dataset?: Cifar10 | undefined;
+  dataset?: Dataset | undefined;
   /** Whether the port serves the dashboard and accepts operators' requests; true by default. */
   dashboard?: boolean | undefined;
   /** Where to write a timeline for Perfetto, and which steps to record in it; no timeline by default. */
@@ -57,6 +59,7 @@ export interface Coordinator {
   readonly host: string;
   readonly port: number;
   readonly config: Config;
+  readonly layout: ModelLayout;
   readonly runDirectory: string;
   /** The source of the images, for display. */
   readonly dataset: string;
@@ -167,6 +170,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     host,
     port,
     config: setup.config,
+    layout: setup.layout,
     runDirectory: directory.directory,
     dataset: dataset.source,
     dashboardUrl: options.dashboard === false ? undefined : url.replace(/^ws/, 'http'),

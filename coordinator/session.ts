@@ -31,7 +31,7 @@ function maxWorkersFor(slices: number): number {
 export interface SessionSetup {
   config: Config;
   layout: ModelLayout;
-  store: Pick<ShardStore, 'shards' | 'records' | 'preprocessing' | 'stepsPerEpoch'>;
+  store: Pick<ShardStore, 'shards' | 'records' | 'preprocessing' | 'stepsPerEpoch' | 'dataset'>;
 }
 
 export interface SessionOptions {
@@ -216,13 +216,15 @@ export class CoordinatorSession {
       runId: this.id,
       layoutHash: layoutHash(layout),
       config: workerConfigOf(config),
+      dataset: store.dataset,
       stepsPerEpoch: store.stepsPerEpoch,
       shards: [...store.shards],
     };
   }
 
   #measuredPreprocessing(): Uint8Array[] {
-    return measuredArraysOf(this.#setup.store.preprocessing).map(({ values }) => littleEndianBytes(values));
+    const { preprocessing, dataset } = this.#setup.store;
+    return measuredArraysOf(preprocessing, dataset).map(({ values }) => littleEndianBytes(values));
   }
 
   #announce(worker: WorkerConnection): void {

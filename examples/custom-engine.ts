@@ -1,8 +1,8 @@
 // Trains on a custom dataset with a custom engine, using a coordinator and a worker in this process. The engine
 // computes only the dense layer of the network, as a softmax regression on a few of the image's pixels. The gradients
 // of the other layers are 0.
-import { fillInput, labelsOf, LockstepError, startCoordinator, startWorker, valuesPerImage } from 'lockstep';
-import type { Engine, EngineModel, ImageBatch, ModelLayout, Preprocessing } from 'lockstep';
+import { fillInput, labelsOf, LockstepError, startCoordinator, startWorker } from 'lockstep';
+import type { Dataset, Engine, EngineModel, ImageBatch, ModelLayout, Preprocessing } from 'lockstep';
 
 function createModel({ dense, ...layout }: ModelLayout, preprocessing: Preprocessing): EngineModel {
   const [kernel, bias, classes] = [dense.kernel.offset, dense.bias.offset, dense.bias.size];
@@ -12,15 +12,13 @@ function createModel({ dense, ...layout }: ModelLayout, preprocessing: Preproces
   async function compute(batch: ImageBatch) {
     const startMs = performance.now();
     const sampleCount = batch.indices.length;
-    const pixels = new Float32Array(sampleCount * valuesPerImage);
+    const { imageValues } = batch.format;
+    const pixels = new Float32Array(sampleCount * imageValues);
     fillInput(batch, preprocessing, pixels); // crops, flips and preprocesses
     const [gradientSum, logits] = [new Float32Array(layout.trainableSize), new Float32Array(sampleCount * classes)];
     let [lossSum, correctCount] = [0, 0];
     for (const [image, label] of labelsOf(batch).entries()) {
-      const x = Float32Array.from(
-        { length: inputs },
-        (_, i) => pixels[Math.floor((image + i / inputs) * valuesPerImage)],
-      );
+      const x = Float32Array.from({ length: inputs }, (_, i) => pixels[Math.floor((image + i / inputs) * imageValues)]);
       const y = logits.subarray(image * classes, (image + 1) * classes);
       for (let c = 0; c < classes; c++) {
         y[c] = x.reduce((sum, value, i) => sum + value * weights[kernel + i * classes + c], weights[bias + c]);
@@ -53,19 +51,26 @@ const engine: Engine = {
   close: async () => {},
 };
 
-/**
- * Returns images in CIFAR-10's format: each record is a label byte, then 3,072 bytes of red, green and blue. The
- * classes are shades of gray.
- */
+const [size, recordBytes] = [16, 1 + 16 * 16];
+/** Returns gray images: each record is a label byte, then the pixels row by row. The classes are shades of gray. */
 function grays(count: number): Uint8Array {
-  const label = (byte: number) => Math.floor(byte / 3073) % 10;
-  return Uint8Array.from({ length: count * 3073 }, (_, byte) => (byte % 3073 === 0 ? 1 : 25) * label(byte));
+  const label = (byte: number) => Math.floor(byte / recordBytes) % 10;
+  return Uint8Array.from(
+    { length: count * recordBytes },
+    (_, byte) => (byte % recordBytes === 0 ? 1 : 25) * label(byte),
+  );
 }
 
 const classNames = Array.from({ length: 10 }, (_, label) => `gray ${25 * label}`);
-const dataset = { classNames, training: grays(2_000), test: grays(500), source: 'shades of gray' };
+const dataset: Dataset = {
+  description: { name: 'grays', height: size, width: size, channels: 1, classNames, fit: null },
+  training: grays(2_000),
+  validation: null,
+  test: grays(500),
+  source: 'shades of gray',
+};
 const options = { depth: 8, initialFilters: 4, batchSize: 100, epochs: 5, learningRate: 0.3, augment: false };
 const coordinator = await startCoordinator({ dataset, port: 0, preprocessing: 'standardize', ...options });
 await startWorker({ url: coordinator.url, engine, cache: null });
 const { test, exact } = await coordinator.report;
-console.log(`test accuracy ${test.accuracy}, where guessing gives 0.1; exact: ${exact}`);
+console.log(`test accuracy ${test?.accuracy}, where guessing gives 0.1; exact: ${exact}`);

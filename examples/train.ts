@@ -13,7 +13,7 @@ const run = await train({
   engine: 'wasm',
 });
 const { steps, test, weightsSha256 } = await run.report;
-console.log(`${steps} steps; test loss ${test.loss.toFixed(4)}, test accuracy ${test.accuracy.toFixed(4)}`);
+console.log(`${steps} steps; test loss ${test?.loss.toFixed(4)}, test accuracy ${test?.accuracy.toFixed(4)}`);
 // The hash is the same on every machine and with any number of workers.
 console.log(`SHA-256 of the weights: ${weightsSha256}`);
 console.log(`Checkpoints and report.json: ${run.runDirectory}`);

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { EventEmitter } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { startEvaluation, type Evaluation, type EvaluationOptions } from '../coordinator/evaluation-run.js';
+import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { evaluationShardImages } from '../coordinator/dataset/shard-store.js';
 import type { LocalWorkerOptions } from '../single-node/train.js';
 import type { EngineName } from '../shared/engine-names.js';
@@ -33,7 +34,8 @@ export async function evaluate(options: EvaluateOptions): Promise<LocalEvaluatio
   const token = randomBytes(16).toString('hex');
   const evaluation = await startEvaluation({ ...rest, port: 0, token });
   try {
-    const defaultWorkers = Math.min(Math.ceil(evaluation.images / evaluationShardImages), availableParallelism());
+    const shardImages = evaluationShardImages(recordFormatOf(evaluation.checkpoint.dataset));
+    const defaultWorkers = Math.min(Math.ceil(evaluation.images / shardImages), availableParallelism());
     const plans = await planWorkers({ engine, gpus, workers, defaultWorkers });
     const engineChoice = { engine, threads, precision, tensorFlowMode, xla };
     return { ...evaluation, ...startLocalWorkers(evaluation, token, plans, engineChoice) };

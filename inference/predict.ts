@@ -1,7 +1,7 @@
 // The library's predict: classifies images with a trained model.
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
-import { identityAugmentations, recordBytes } from '../shared/dataset/image-batch.js';
-import { classCount } from '../shared/network/layout.js';
+import { identityAugmentations } from '../shared/dataset/image-batch.js';
+import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { recordOf, type ImageFit } from './images/resize.js';
 import { loadTrainedModel } from './trained-model.js';
 import type { EngineName } from '../shared/engine-names.js';
@@ -12,7 +12,10 @@ export interface PredictOptions {
   checkpoint: string;
   /** Paths of PNG or JPEG files, of any image dimensions up to 64 megapixels. */
   images: readonly string[];
-  /** How to make an image square; `crop` by default. */
+  /**
+   * How to give an image the aspect ratio of the training images; by default, as the training images were resized, or
+   * `crop` if they were not.
+   */
   fit?: ImageFit | undefined;
   /** Engine, `wasm` by default, because it starts quickly and gives the same result on every machine. */
   engine?: EngineName | undefined;
@@ -40,8 +43,11 @@ export interface Predictions {
 
 /** Classifies images. Throws LockstepError if the checkpoint or an image cannot be read. */
 export async function predict(options: PredictOptions): Promise<Predictions> {
-  const { images, fit = 'crop', engine: engineName = 'wasm', threads = 1 } = options;
-  const { model, checkpoint } = await loadTrainedModel(options.checkpoint);
+  const { images, engine: engineName = 'wasm', threads = 1 } = options;
+  const { model, dataset, checkpoint } = await loadTrainedModel(options.checkpoint);
+  const { fit = dataset.fit ?? 'crop' } = options;
+  const format = recordFormatOf(dataset);
+  const { classCount, recordBytes } = format;
   const { layout, weights, movingStatistics, preprocessing, classNames, step } = model;
   // Loads the image decoders only when they are needed.
   const { readImage } = await import('./images/read.js');
@@ -49,7 +55,7 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
   const sizes: { width: number; height: number }[] = [];
   for (const [index, file] of images.entries()) {
     const image = await readImage(file);
-    records.set(recordOf(image, fit), index * recordBytes);
+    records.set(recordOf(image, fit, format), index * recordBytes);
     sizes.push({ width: image.width, height: image.height });
   }
   const engine = await openEngine(engineName, { threads });
@@ -59,6 +65,7 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
     const indices = Uint32Array.from(images.keys());
     const { logits } = await engineModel.evaluate({
       records,
+      format,
       indices,
       augmentations: identityAugmentations(images.length),
     });

@@ -1,9 +1,12 @@
 // Loads a trained model from a checkpoint, for predict and export.
 import { loadCheckpoint } from '../coordinator/run/checkpoints/load-checkpoint.js';
+import type { DatasetDescription } from '../shared/dataset/description.js';
 import type { TrainedModel } from './export/network.js';
 
 export interface LoadedModel {
   model: TrainedModel;
+  /** What the images are that the model was trained on. */
+  dataset: DatasetDescription;
   /** Folder of the checkpoint. */
   checkpoint: string;
 }
@@ -14,9 +17,10 @@ export interface LoadedModel {
  */
 export async function loadTrainedModel(location: string): Promise<LoadedModel> {
   const checkpoint = await loadCheckpoint(location);
-  const { layout, preprocessing, classNames, weights, movingStatistics, step, weightsSha256 } = checkpoint;
+  const { layout, preprocessing, dataset, weights, movingStatistics, step, weightsSha256 } = checkpoint;
   return {
-    model: { layout, weights, movingStatistics, preprocessing, classNames, step, weightsSha256 },
+    model: { layout, weights, movingStatistics, preprocessing, classNames: dataset.classNames, step, weightsSha256 },
+    dataset,
     checkpoint: checkpoint.path,
   };
 }

@@ -35,7 +35,7 @@ export class DeviceModels {
 
   /** Returns the model of the engine with this fingerprint. Creates it unless it exists. */
   async load(fingerprint: string, { layout, preprocessing, labelSmoothing }: ModelSpec): Promise<EngineModel> {
-    const key = JSON.stringify([layoutHash(layout), layout.spec.bnEpsilon, preprocessing, labelSmoothing]);
+    const key = JSON.stringify([layoutHash(layout), layout.data, layout.spec.bnEpsilon, preprocessing, labelSmoothing]);
     if (this.#key !== key) this.dispose();
     this.#key = key;
     const engine = this.#engines.find(({ identity }) => identity.fingerprint === fingerprint);

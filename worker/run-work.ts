@@ -1,5 +1,6 @@
 // Does the work for one run on one connection: answers requests for partial sums and evaluations, and fetches shards.
 import { machineMs } from '../shared/clock.js';
+import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
@@ -74,7 +75,7 @@ export class RunWork {
     this.#link = link;
     this.#handlers = handlers;
     this.maxMessageBytes = maxCoordinatorMessageBytes(spec.layout);
-    this.shards = new ShardClient(run.shards, caches, (message) => this.#send(message));
+    this.shards = new ShardClient(run.shards, recordFormatOf(run.dataset), caches, (message) => this.#send(message));
   }
 
   /** Measures these engines and reports their speeds. */

@@ -1,24 +1,22 @@
 // Reads a welcome. The parser has validated each field on its own; this file checks that the fields are consistent with
 // each other, before memory is allocated for them. Pure.
-import { recordBytes } from '../shared/dataset/image-batch.js';
 import { measuredSizeOf, preprocessingFromValues } from '../shared/dataset/measured-preprocessing.js';
+import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { messageOf, ProtocolError } from '../shared/errors.js';
 import { layoutHash } from '../shared/network/layout-hash.js';
 import { layoutModel, type ModelLayout } from '../shared/network/layout.js';
 import { floatsOf } from '../shared/protocol/frame.js';
-import { maxCoordinatorMessageBytes, type Welcome } from '../shared/protocol/messages.js';
+import { maxCoordinatorMessageBytes, maxShardsBytes, type Welcome } from '../shared/protocol/messages.js';
 import { maxMessageBytes } from './connection/coordinator-link.js';
 import type { ModelSpec } from './device-models.js';
-
-/** Maximum total size of a run's shards, which are kept in memory. CIFAR-10 takes 184 MB. */
-const maxShardsBytes = 4 * 1024 ** 3;
 
 /**
  * Returns the run's layout and preprocessing. Throws ProtocolError if the welcome is inconsistent or exceeds this
  * worker's limits, or if the coordinator uses a different layout for the same model.
  */
 export function readWelcome(welcome: Welcome, payload: Uint8Array): ModelSpec {
-  const { config, shards } = welcome;
+  const { config, dataset, shards } = welcome;
+  const { recordBytes } = recordFormatOf(dataset);
   const layout = layoutOf(welcome);
   const check = (isPossible: boolean, problem: string) => {
     if (!isPossible) throw new ProtocolError(`the coordinator's welcome message specifies ${problem}`);
@@ -42,14 +40,14 @@ export function readWelcome(welcome: Welcome, payload: Uint8Array): ModelSpec {
       'the coordinator uses a different layout for the same model: run the same version of Lockstep on both sides',
     );
   }
-  const measured = floatsOf(payload, measuredSizeOf(config.preprocessing));
+  const measured = floatsOf(payload, measuredSizeOf(config.preprocessing, dataset));
   const { labelSmoothing } = config;
-  return { layout, preprocessing: preprocessingFromValues(config.preprocessing, measured), labelSmoothing };
+  return { layout, preprocessing: preprocessingFromValues(config.preprocessing, measured, dataset), labelSmoothing };
 }
 
-function layoutOf({ config }: Welcome): ModelLayout {
+function layoutOf({ config, dataset }: Welcome): ModelLayout {
   try {
-    return layoutModel(config);
+    return layoutModel(config, recordFormatOf(dataset));
   } catch (cause) {
     throw new ProtocolError(`the coordinator's welcome message has an invalid model: ${messageOf(cause)}`, { cause });
   }

@@ -2,6 +2,7 @@
 import { Option, type Command } from 'commander';
 import { resolveConfig, type Config, type ConfigKey } from '../../shared/config/config.js';
 import { LockstepError } from '../../shared/errors.js';
+import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { startEnvironment } from '../../worker/engines/registry.js';
@@ -104,7 +105,7 @@ function countWorkers({ workers, gpus }: BenchOptionValues): number | undefined 
 
 function describeSubject(config: Config): string {
   const { depth, initialFilters, shortcut, batchSize, slices } = config;
-  const weights = formatCount(layoutModel(config).trainableSize, 'weight');
+  const weights = formatCount(layoutModel(config, cifar10Format).trainableSize, 'weight');
   return (
     `lockstep ${lockstepVersion} · ResNet-${depth}, ${initialFilters} filters, ${shortcut} shortcuts, ${weights} · ` +
     `batches of ${batchSize} in ${formatCount(slices, 'slice')}`

@@ -2,7 +2,9 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import { resolveConfig, type Config } from '../../shared/config/config.js';
-import { loadCifar10, type Cifar10 } from '../../shared/dataset/cifar10.js';
+import { loadCifar10 } from '../../shared/dataset/cifar10.js';
+import type { Dataset } from '../../shared/dataset/description.js';
+import { recordFormatOf } from '../../shared/dataset/record-format.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { LockstepError } from '../../shared/errors.js';
 import { layoutModel } from '../../shared/network/layout.js';
@@ -122,13 +124,13 @@ async function compareRuns(
 }
 
 /** Loads the dataset in `data`, or synthesizes images if it is null. */
-async function datasetOf({ data, batchSize }: Config): Promise<Cifar10> {
+async function datasetOf({ data, batchSize }: Config): Promise<Dataset> {
   if (data !== null) return loadCifar10(data);
   return synthesizeDataset({ trainingImages: Math.max(minTrainingImages, 16 * batchSize), testImages: 500 });
 }
 
-function describeSubject(config: Config, workers: number, dataset: Cifar10): string {
-  const weights = formatCount(layoutModel(config).trainableSize, 'weight');
+function describeSubject(config: Config, workers: number, dataset: Dataset): string {
+  const weights = formatCount(layoutModel(config, recordFormatOf(dataset.description)).trainableSize, 'weight');
   const length = config.steps === null ? formatCount(config.epochs ?? 0, 'epoch') : formatCount(config.steps, 'step');
   return (
     `lockstep ${lockstepVersion} · ResNet-${config.depth}, ${weights} · ${length} of ${config.batchSize} images in ` +

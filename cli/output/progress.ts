@@ -5,7 +5,6 @@ import type { Report } from '../../coordinator/run/report.js';
 import { phaseNames, type StepPhases } from '../../coordinator/run/step-phases.js';
 import { summarizeModel } from '../../inference/export/summary.js';
 import type { OperatorAction, RunEventOf } from '../../coordinator/run/run-events.js';
-import { layoutModel } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { formatCount, formatDuration, formatLearningRate, formatPercent, formatTimeLeft } from './format.js';
 import { describeSummary, describeTotals } from './model-summary.js';
@@ -33,8 +32,8 @@ export function showProgress(run: Coordinator, printer: RateLimitedPrinter, show
 }
 
 function showRun(run: Coordinator, printer: RateLimitedPrinter, showsLayers: boolean): void {
-  const { config, totalSteps, stepsPerEpoch, runDirectory, dataset } = run;
-  const model = summarizeModel(layoutModel(config));
+  const { config, layout, totalSteps, stepsPerEpoch, runDirectory, dataset } = run;
+  const model = summarizeModel(layout);
   printer.line(...(showsLayers ? describeSummary(model) : [describeTotals(model)]));
   const weights = formatCount(model.trainableParameters, 'weight');
   printer.line(`lockstep ${lockstepVersion} · ResNet-${config.depth}, ${weights} · images: ${dataset}`);

@@ -5,7 +5,6 @@ import { metricsLineOf } from '../../coordinator/run/metrics-lines.js';
 import type { Report } from '../../coordinator/run/report.js';
 import { summarizeModel } from '../../inference/export/summary.js';
 import { LockstepError, messageOf } from '../../shared/errors.js';
-import { layoutModel } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { withFlags } from './flag-names.js';
 import { printable, RateLimitedPrinter, standardOutput, writeJsonLine, type Output } from './printer.js';
@@ -78,7 +77,7 @@ function quietView(output: Output): RunView {
     warning: (text) => printer.warning(text),
     event: (_name, text) => printer.warning(text),
     end(report) {
-      printer.line(testLine(report.test));
+      if (report.test !== null) printer.line(testLine(report.test));
       printer.line(weightsLine(report));
     },
     fail: () => undefined,
@@ -90,8 +89,8 @@ function jsonView(output: Output): RunView {
     writeJsonLine(output, { type, time: new Date().toISOString(), ...values });
   return {
     begin(run) {
-      const { runDirectory, url, host, port, dashboardUrl, dataset, totalSteps, stepsPerEpoch, config } = run;
-      const { layers: _layers, model: _model, ...parameters } = summarizeModel(layoutModel(config));
+      const { runDirectory, url, host, port, dashboardUrl, dataset, totalSteps, stepsPerEpoch, config, layout } = run;
+      const { layers: _layers, model: _model, ...parameters } = summarizeModel(layout);
       const address = { url, host, port, dashboardUrl };
       const length = { totalSteps, stepsPerEpoch };
       write('start', { lockstepVersion, runDirectory, ...address, dataset, ...length, ...parameters, config });

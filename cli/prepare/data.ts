@@ -123,7 +123,7 @@ async function describeDataset(directory: string): Promise<string[]> {
     '',
     ...formatTable([
       ['class', 'training', 'test'],
-      ...dataset.classNames.map((name, label) => counts(name, training[label], test[label])),
+      ...dataset.description.classNames.map((name, label) => counts(name, training[label], test[label])),
       counts('all', imageCountOf(dataset.training), imageCountOf(dataset.test)),
     ]),
     '',

@@ -3,6 +3,9 @@ import type { Command } from 'commander';
 import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
 import { summarizeModel } from '../../inference/export/summary.js';
 import { kebabCase, resolveConfig } from '../../shared/config/config.js';
+import { resolveDataset } from '../../shared/dataset/cifar10.js';
+import { cifar10Description } from '../../shared/dataset/cifar10-layout.js';
+import { recordFormatOf } from '../../shared/dataset/record-format.js';
 import { LockstepError } from '../../shared/errors.js';
 import { layoutModel, type ModelLayout } from '../../shared/network/layout.js';
 import { addConfigOptions, readConfig } from '../options/config-options.js';
@@ -29,7 +32,11 @@ export function configure(command: Command): void {
 
 async function layoutFor(location: string | undefined, options: Record<string, unknown>): Promise<ModelLayout> {
   const input = await readConfig(options);
-  if (location === undefined) return layoutModel(resolveConfig(input));
+  if (location === undefined) {
+    const config = resolveConfig(input);
+    const dataset = config.data === null ? cifar10Description : (await resolveDataset(config.data)).description;
+    return layoutModel(config, recordFormatOf(dataset));
+  }
   const flags = Object.keys(input).map((key) => `--${kebabCase(key)}`);
   if (flags.length === 0) return (await loadCheckpoint(location)).layout;
   throw new LockstepError(

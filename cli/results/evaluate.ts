@@ -27,6 +27,11 @@ import { formatTable } from '../output/table.js';
 import { interruptedBy } from '../process/stop-signals.js';
 import { describeListening } from '../train/worker-command.js';
 
+/** Maximum number of classes for which the whole confusion matrix is printed. */
+const maxPrintedClasses = 20;
+/** Number of pairs of classes that are printed instead. */
+const printedPairs = 20;
+
 const splits: EvaluationSplit[] = ['test', 'validation'];
 
 interface EvaluateOptionValues extends EngineOptionValues, ServerOptionValues {
@@ -135,7 +140,7 @@ async function follow(
 }
 
 function describeEvaluation(report: EvaluationReport): string[] {
-  const { split, loss, accuracy, classes, confusion, unclassified, images, wallSeconds } = report;
+  const { split, loss, accuracy, topFiveAccuracy, classes, unclassified, images, wallSeconds } = report;
   const title = split === 'test' ? 'Test' : 'Validation';
   // Columns are labeled with numbers, because class names may be long.
   const names = classes.map(({ name }, label) => `${label} ${name}`);
@@ -151,16 +156,41 @@ function describeEvaluation(report: EvaluationReport): string[] {
       ]),
     ]),
     '',
-    'Confusion matrix (rows: true class, columns: predicted class):',
-    ...formatTable([
-      [''].concat(names.map((_, label) => String(label))),
-      ...confusion.map((row, label) => [names[label]].concat(row.map(String))),
-    ]),
+    ...describeConfusion(report, names),
     ...(unclassified > 0
       ? [`${formatCount(unclassified, 'image')} without a predicted class, because the logits are not finite`]
       : []),
     '',
-    `${title} loss: ${loss.toFixed(4)} / ${title} accuracy: ${accuracy.toFixed(4)}`,
+    `${title} loss: ${loss.toFixed(4)} / ${title} accuracy: ${accuracy.toFixed(4)}` +
+      (topFiveAccuracy === null ? '' : ` / top-5 accuracy: ${topFiveAccuracy.toFixed(4)}`),
     `${formatCount(images, 'image')} in ${formatDuration(1000 * wallSeconds)}, ${(images / wallSeconds).toFixed(0)} images/s`,
+  ];
+}
+
+/** Prints the confusion matrix, or for many classes the pairs of classes that are confused most often. */
+function describeConfusion({ confusion }: EvaluationReport, names: readonly string[]): string[] {
+  if (confusion === null)
+    return [`There are too many classes for a confusion matrix (${formatInteger(names.length)}).`];
+  if (names.length <= maxPrintedClasses) {
+    return [
+      'Confusion matrix (rows: true class, columns: predicted class):',
+      ...formatTable([
+        [''].concat(names.map((_, label) => String(label))),
+        ...confusion.map((row, label) => [names[label]].concat(row.map(String))),
+      ]),
+    ];
+  }
+  const pairs = confusion
+    .flatMap((row, label) => row.map((images, predicted) => ({ label, predicted, images })))
+    .filter(({ label, predicted, images }) => label !== predicted && images > 0)
+    .toSorted((a, b) => b.images - a.images);
+  return [
+    'Most frequent confusions (--json prints the whole matrix):',
+    ...formatTable([
+      ['true class', 'predicted class', 'images'],
+      ...pairs
+        .slice(0, printedPairs)
+        .map(({ label, predicted, images }) => [names[label], names[predicted], String(images)]),
+    ]),
   ];
 }

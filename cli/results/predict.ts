@@ -10,7 +10,7 @@ import { printLines } from '../output/printer.js';
 const shownClasses = 5;
 
 interface PredictOptionValues {
-  fit: ImageFit;
+  fit?: ImageFit;
   engine: EngineName;
   threads: number;
   json?: true;
@@ -22,9 +22,11 @@ export function configure(command: Command): void {
     .argument('<CHECKPOINT>', 'checkpoint, or a run directory for its latest one')
     .argument('<IMAGE...>', 'PNG or JPEG files of any size')
     .addOption(
-      new Option('--fit <MODE>', 'how to make an image square: crop it to its center, or squeeze it')
-        .choices(imageFits)
-        .default('crop'),
+      new Option(
+        '--fit <MODE>',
+        'how to give an image the shape of the training images: crop it to its center, or squeeze it (default: as the ' +
+          'training images were resized, otherwise crop)',
+      ).choices(imageFits),
     )
     .addOption(engineOption('wasm', 'the first one that loads'))
     .addOption(threadsOption('CPU threads'))

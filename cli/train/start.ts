@@ -84,10 +84,9 @@ function ownCommand(script: string): string {
 
 function describeLearning(firstAccuracies: readonly number[], report: Pick<Report, 'train' | 'test'>): string {
   const first = firstAccuracies.reduce((sum, accuracy) => sum + accuracy, 0) / firstAccuracies.length;
-  return (
-    `Training accuracy: ${formatPercent(first)} in the first steps, ${formatPercent(report.train.accuracy)} in the last epoch. ` +
-    `Accuracy on the test images, which the network had not seen: ${formatPercent(report.test.accuracy)}. Guessing gives 10%.`
-  );
+  const trained = `Training accuracy: ${formatPercent(first)} in the first steps, ${formatPercent(report.train.accuracy)} in the last epoch.`;
+  if (report.test === null) return trained;
+  return `${trained} Accuracy on the test images, which the network had not seen: ${formatPercent(report.test.accuracy)}. Guessing gives 10%.`;
 }
 
 /** @param command command that runs this program, for example `lockstep` */

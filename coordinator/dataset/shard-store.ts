@@ -1,24 +1,35 @@
 // The run's images as shards: a training shard for each slice, and evaluation shards of a fixed size for validation and
 // test.
 import { createHash } from 'node:crypto';
-import type { Cifar10 } from '../../shared/dataset/cifar10.js';
+import { assertDataset } from '../../shared/dataset/description-schema.js';
+import type { Dataset, DatasetDescription } from '../../shared/dataset/description.js';
 import {
   partitionIntoShards,
   gatherRecords,
+  shardSizeOf,
   stepsPerEpochOf,
   validationCountOf,
 } from '../../shared/dataset/partition.js';
-import { recordBytes, type Preprocessing } from '../../shared/dataset/image-batch.js';
+import type { Preprocessing } from '../../shared/dataset/image-batch.js';
+import { recordFormatOf, type RecordFormat } from '../../shared/dataset/record-format.js';
 import { LockstepError } from '../../shared/errors.js';
 import type { Config } from '../../shared/config/config.js';
-import type { Shard, Split } from '../../shared/protocol/messages.js';
+import { maxShardBytes, maxShardsBytes, type Shard, type Split } from '../../shared/protocol/messages.js';
 import { measurePreprocessing } from './measure-preprocessing.js';
 
+/** Maximum of the option `slices`. */
+const maxSlices = 4096;
+/** Maximum number of images in an evaluation shard, and of pixels, which limits the memory of an evaluation. */
+const maxEvaluationImages = 250;
+const maxEvaluationPixels = 1 << 20;
+
 /**
- * Number of images in an evaluation shard; the last shard of a split may have fewer. The last digits of the loss depend
- * on this number, because an engine adds up the losses of a whole shard.
+ * Returns the number of images in an evaluation shard; the last shard of a split may have fewer. The last digits of the
+ * loss depend on this number, because an engine adds up the losses of a whole shard.
  */
-export const evaluationShardImages = 250;
+export function evaluationShardImages({ height, width }: Pick<RecordFormat, 'height' | 'width'>): number {
+  return Math.min(maxEvaluationImages, Math.floor(maxEvaluationPixels / (height * width)));
+}
 
 export interface ShardStore {
   /** The training shards in slice order, then the validation shards, then the test shards. */
@@ -30,8 +41,8 @@ export interface ShardStore {
   testCount: number;
   stepsPerEpoch: number;
   preprocessing: Preprocessing;
-  /** Names of the ten classes, in label order. */
-  classNames: readonly string[];
+  /** What the images are. */
+  dataset: DatasetDescription;
 }
 
 /** A split used for evaluation. */
@@ -40,6 +51,11 @@ export type EvaluationSplit = Exclude<Split, 'training'>;
 class ShardBuilder {
   readonly shards: Shard[] = [];
   readonly records = new Map<string, Uint8Array>();
+  readonly #format: RecordFormat;
+
+  constructor(format: RecordFormat) {
+    this.#format = format;
+  }
 
   add(split: Split, index: number, records: Uint8Array): void {
     const sha256 = createHash('sha256').update(records).digest('hex');
@@ -48,33 +64,49 @@ class ShardBuilder {
   }
 
   addEvaluation(split: EvaluationSplit, records: Uint8Array): void {
-    const shardBytes = evaluationShardImages * recordBytes;
+    const shardBytes = evaluationShardImages(this.#format) * this.#format.recordBytes;
     for (let first = 0; first < records.length; first += shardBytes) {
       this.add(split, first / shardBytes, records.subarray(first, first + shardBytes));
     }
   }
 }
 
-/** Returns the records of each split. As in Keras, the validation images are the first of the training images. */
-function splitRecords({ training, test }: Cifar10, { validationSplit }: Pick<Config, 'validationSplit'>) {
+/**
+ * Returns the records of each split. Without validation images, as in Keras, these are the first of the training images.
+ */
+function splitRecords(dataset: Dataset, { validationSplit }: Pick<Config, 'validationSplit'>) {
+  const { training, validation } = dataset;
+  const test = dataset.test ?? new Uint8Array();
+  if (validation !== null) return { training, validation, test };
+  const { recordBytes } = recordFormatOf(dataset.description);
   const firstTraining = validationCountOf(training.length / recordBytes, validationSplit) * recordBytes;
   return { training: training.subarray(firstTraining), validation: training.subarray(0, firstTraining), test };
 }
 
-/** Creates the evaluation shards of one split. The returned `images` contain the records of the whole split. */
+/**
+ * Creates the evaluation shards of one split. The returned `images` contain the records of the whole split. Throws the
+ * errors of assertDataset.
+ */
 export function splitEvaluation(
-  dataset: Cifar10,
+  dataset: Dataset,
   config: Pick<Config, 'validationSplit'>,
   split: EvaluationSplit,
 ): Pick<ShardStore, 'shards' | 'records'> & { images: Uint8Array } {
+  assertDataset(dataset);
   const images = splitRecords(dataset, config)[split];
-  const builder = new ShardBuilder();
+  const builder = new ShardBuilder(recordFormatOf(dataset.description));
   builder.addEvaluation(split, images);
   return { shards: builder.shards, records: builder.records, images };
 }
 
-/** Creates the shards of a run. Throws `bad-config` if a global batch is larger than the training set. */
-export function createShards(dataset: Cifar10, config: Config): ShardStore {
+/**
+ * Creates the shards of a run. Throws the errors of assertDataset, `bad-config` if a global batch is larger than the
+ * training set, and the errors of assertShardsFit.
+ */
+export function createShards(dataset: Dataset, config: Config): ShardStore {
+  assertDataset(dataset);
+  const format = recordFormatOf(dataset.description);
+  const { recordBytes } = format;
   const { training, validation, test } = splitRecords(dataset, config);
   const trainingCount = training.length / recordBytes;
   const stepsPerEpoch = stepsPerEpochOf(trainingCount, config.batchSize);
@@ -85,9 +117,10 @@ export function createShards(dataset: Cifar10, config: Config): ShardStore {
         dataset.source,
     );
   }
-  const builder = new ShardBuilder();
+  assertShardsFit(training.length + validation.length + test.length, trainingCount, recordBytes, config);
+  const builder = new ShardBuilder(format);
   for (const [slice, indices] of partitionIntoShards(trainingCount, config.slices, config.seed).entries()) {
-    builder.add('training', slice, gatherRecords(training, indices));
+    builder.add('training', slice, gatherRecords(training, indices, recordBytes));
   }
   builder.addEvaluation('validation', validation);
   builder.addEvaluation('test', test);
@@ -98,7 +131,37 @@ export function createShards(dataset: Cifar10, config: Config): ShardStore {
     validationCount: validation.length / recordBytes,
     testCount: test.length / recordBytes,
     stepsPerEpoch,
-    preprocessing: measurePreprocessing(config.preprocessing, training),
-    classNames: dataset.classNames,
+    preprocessing: measurePreprocessing(config.preprocessing, training, format),
+    dataset: dataset.description,
   };
+}
+
+/**
+ * Throws `bad-config` if a training shard is too large for a worker, naming the smallest number of slices that fits, and
+ * `bad-data` if all shards together are.
+ */
+export function assertShardsFit(
+  totalBytes: number,
+  trainingCount: number,
+  recordBytes: number,
+  { slices, batchSize }: Pick<Config, 'slices' | 'batchSize'>,
+): void {
+  const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  if (totalBytes > maxShardsBytes) {
+    throw new LockstepError(
+      'bad-data',
+      `the images take ${gibibytes(totalBytes)}, but workers hold at most ${gibibytes(maxShardsBytes)}: use fewer or ` +
+        'smaller images',
+    );
+  }
+  const shardBytesWith = (count: number) => shardSizeOf(trainingCount, count, 0) * recordBytes;
+  if (shardBytesWith(slices) <= maxShardBytes) return;
+  const fits = (count: number) => batchSize % count === 0 && shardBytesWith(count) <= maxShardBytes;
+  const smallest = Array.from({ length: Math.min(batchSize, maxSlices) }, (_, index) => index + 1).find(fits);
+  throw new LockstepError(
+    'bad-config',
+    `\`slices\` is ${slices}: a shard of the training images would take ${gibibytes(shardBytesWith(slices))}, but workers ` +
+      `accept at most ${gibibytes(maxShardBytes)}; ` +
+      (smallest === undefined ? 'use a larger `batchSize` and more slices' : `use at least ${smallest} slices`),
+  );
 }

@@ -16,8 +16,10 @@ export interface BatchSums {
 
 /** The evaluation of one shard. */
 export interface EvaluatedShard extends BatchSums {
+  /** Number of images whose label is among the five classes with the largest logits. */
+  topFiveCount: number;
   /** Predicted class of each image; `noClass` if the image's logits are not finite. */
-  predicted: Uint8Array;
+  predicted: Uint16Array;
 }
 
 /** Computes metrics: adds up the sums in float64, in the given order, and divides by the number of samples. */

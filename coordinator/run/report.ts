@@ -48,7 +48,8 @@ export interface Report {
   /** Mean metrics over the steps of the last epoch. */
   train: Metrics;
   validation: Metrics | null;
-  test: Metrics;
+  /** Null if there are no test images. */
+  test: Metrics | null;
   bytesSent: number;
   bytesReceived: number;
   /** Mean phase times over all steps. */

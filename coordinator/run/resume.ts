@@ -5,9 +5,10 @@ import path from 'node:path';
 import { z } from 'zod';
 import { recipeFields } from '../../shared/config/config-fields.js';
 import { resolveConfig, totalStepsOf, type Config, type ConfigInput } from '../../shared/config/config.js';
+import { differenceBetween } from '../../shared/dataset/description-schema.js';
 import { ifMissing, LockstepError } from '../../shared/errors.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
-import { layoutModel } from '../../shared/network/layout.js';
+import type { ModelLayout } from '../../shared/network/layout.js';
 import type { EngineCount } from '../../shared/protocol/engine-identity.js';
 import type { ShardStore } from '../dataset/shard-store.js';
 import { learningRateAt } from '../optimizer/learning-rate.js';
@@ -34,22 +35,19 @@ export interface ResumeOptions {
 export interface PlannedRun {
   config: Config;
   checkpoint: Checkpoint | undefined;
-  /** Weights to start from instead of random ones; undefined for a resumed run. */
-  pretrained: PretrainedWeights | undefined;
   /** Fields whose values differ from the checkpoint's; empty without `override`. */
   overridden: readonly string[];
 }
 
 /**
  * Resolves the configuration of a run. A resumed run takes omitted fields from the checkpoint.
+ * Does not read the initial weights of a new run, which depend on the images: see withInitialWeights.
  * Throws `bad-config` if a field is invalid or, without `override`, if a field that the weights depend on differs from
  * the checkpoint's. Also throws the errors of loadCheckpoint and readPretrainedWeights.
  */
 export async function planRun(input: ConfigInput, { resume, override }: ResumeOptions): Promise<PlannedRun> {
   const checkpoint = await findResumed(resume, input.runDir ?? undefined);
-  if (checkpoint === undefined) {
-    return { ...(await withInitialWeights(resolveConfig(input))), checkpoint, overridden: [] };
-  }
+  if (checkpoint === undefined) return { config: resolveConfig(input), checkpoint, overridden: [] };
   const given: Record<string, unknown> = Object.fromEntries(
     Object.entries(input).filter(([, value]) => value !== undefined),
   );
@@ -59,7 +57,8 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
   const merged = resolveConfig({ ...checkpoint.config, ...length, ...keptEngine(checkpoint, given), ...given, runDir });
   // The checkpoint contains the hash of the initial weights. The weights themselves are read only if the caller
   // specified them, to compare hashes.
-  const config = given['initialWeights'] === undefined ? merged : (await withInitialWeights(merged, true)).config;
+  const readsWeights = given['initialWeights'] !== undefined;
+  const config = readsWeights ? (await withInitialWeights(merged, checkpoint.layout, true)).config : merged;
   const overridden = changedFields(checkpoint, config);
   if (overridden.length > 0 && override !== true) {
     const before: Readonly<Record<string, unknown>> = { ...checkpoint.config, ...engineOf(checkpoint) };
@@ -72,20 +71,23 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
         'with the old values, or add `override` to continue with the new ones',
     );
   }
-  return { config, checkpoint: forRun(checkpoint, runDir), pretrained: undefined, overridden };
+  return { config, checkpoint: forRun(checkpoint, runDir), overridden };
 }
 
 /**
- * Reads the initial weights and stores their hash in the configuration.
+ * Reads the initial weights and stores their hash in the configuration. Throws the errors of readPretrainedWeights, and
+ * `bad-config` if they do not have the expected hash.
  * @param acceptAnyHash whether the hash may differ from `initialWeightsSha256`
+ * @returns the weights to start from instead of random ones; undefined if the configuration names none
  */
-async function withInitialWeights(
+export async function withInitialWeights(
   config: Config,
+  layout: ModelLayout,
   acceptAnyHash = false,
 ): Promise<{ config: Config; pretrained: PretrainedWeights | undefined }> {
   const { initialWeights, initialWeightsSha256: expected } = config;
   if (initialWeights === null) return { config, pretrained: undefined };
-  const pretrained = await readPretrainedWeights(initialWeights, layoutModel(config));
+  const pretrained = await readPretrainedWeights(initialWeights, layout);
   if (expected !== null && expected !== pretrained.sha256 && !acceptAnyHash) {
     throw new LockstepError(
       'bad-config',
@@ -178,7 +180,8 @@ export function isInRun(checkpoint: string, runDirectory: string): boolean {
 }
 
 /**
- * Verifies that a run can continue from its checkpoint. Throws `bad-checkpoint` if the model differs, `bad-config` if
+ * Verifies that a run can continue from its checkpoint. Throws `bad-checkpoint` if the model differs, `bad-data` if the
+ * images have another shape or other classes, `bad-config` if
  * the run ends before the checkpoint's step, and `already-finished` if nothing is left to do. Without `override`, also
  * throws `bad-data` if the images differ, and `bad-config` if the run's new length would have changed the learning
  * rates of steps already made.
@@ -190,6 +193,13 @@ export async function assertResumable(
   override: boolean,
 ): Promise<boolean> {
   const { config, checkpoint, overridden } = planned;
+  const described = differenceBetween(store.dataset, checkpoint.dataset);
+  if (described !== undefined) {
+    throw new LockstepError(
+      'bad-data',
+      `${checkpoint.path} cannot be resumed with these images: there are ${described}. Specify the original images with \`data\``,
+    );
+  }
   if (layoutHash(layout) !== layoutHash(checkpoint.layout)) {
     const fields = overridden.map((field) => `\`${field}\``);
     throw new LockstepError(

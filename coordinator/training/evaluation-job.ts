@@ -1,12 +1,12 @@
 // Evaluates the shards of a split, for validation and testing in a run and for the `evaluate` command.
-import { recordBytes } from '../../shared/dataset/image-batch.js';
+import { recordFormatOf, type RecordFormat } from '../../shared/dataset/record-format.js';
 import { ProtocolError } from '../../shared/errors.js';
-import { classCount } from '../../shared/network/layout.js';
-import { noClass, type EvaluationMessage, type Shard } from '../../shared/protocol/messages.js';
+import type { EvaluationMessage, Shard } from '../../shared/protocol/messages.js';
+import { decodePredictions } from '../../shared/protocol/predictions.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 import type { WeightsFrame } from '../connections/weights-frame.js';
 import type { AnswerMessage, WorkerConnection } from '../connections/worker-connection.js';
-import type { EvaluationSplit } from '../dataset/shard-store.js';
+import type { EvaluationSplit, ShardStore } from '../dataset/shard-store.js';
 import type { EvaluatedShard } from '../run/metrics.js';
 import type { Assignment } from '../scheduling/assignment.js';
 import { availableWorkers } from '../scheduling/slice-scheduler.js';
@@ -25,30 +25,33 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
   readonly durations: ItemDurations;
   readonly #split: EvaluationSplit;
   readonly #shards: readonly Shard[];
+  readonly #format: RecordFormat;
   readonly #weights: WeightsFrame;
   readonly #onShard: (shard: EvaluatedShard) => void;
   readonly #results: EvaluatedShard[];
 
   /**
-   * @param shards shards of the run; only those of this split are evaluated
+   * @param store shards of the run; only those of this split are evaluated
    * @param onShard receives each shard's result
    */
   constructor(
     split: EvaluationSplit,
-    shards: readonly Shard[],
+    { shards, dataset }: Pick<ShardStore, 'shards' | 'dataset'>,
     weights: WeightsFrame,
     durations: ItemDurations,
     onShard: (shard: EvaluatedShard) => void = () => undefined,
   ) {
     this.#split = split;
     this.#shards = shards.filter((shard) => shard.split === split);
+    this.#format = recordFormatOf(dataset);
     this.#weights = weights;
     this.#onShard = onShard;
     this.#results = this.#shards.map(() => ({
       sampleCount: 0,
       lossSum: 0,
       correctCount: 0,
-      predicted: new Uint8Array(),
+      topFiveCount: 0,
+      predicted: new Uint16Array(),
     }));
     this.step = weights.step;
     this.itemCount = this.#shards.length;
@@ -87,20 +90,15 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
   }
 
   parse(message: AnswerMessage, payload: Uint8Array): IndexedShard {
-    const { index, sampleCount, lossSum, correctCount } = message as EvaluationMessage;
-    const images = this.#shards[index].bytes / recordBytes;
-    if (sampleCount !== images || correctCount > images) {
+    const { index, sampleCount, lossSum, correctCount, topFiveCount } = message as EvaluationMessage;
+    const images = this.#shards[index].bytes / this.#format.recordBytes;
+    if (sampleCount !== images || correctCount > images || topFiveCount > images) {
       throw new ProtocolError(
-        `a worker reports ${correctCount} of ${sampleCount} images correct in a shard of ${images} images`,
+        `a worker reports ${Math.max(correctCount, topFiveCount)} of ${sampleCount} images correct in a shard of ${images} images`,
       );
     }
-    if (payload.length !== images || payload.some((label) => label >= classCount && label !== noClass)) {
-      throw new ProtocolError(
-        `the predictions for a shard of ${images} images are missing or invalid (${payload.length} bytes)`,
-      );
-    }
-    // Copy the predicted classes: a view would keep the whole received buffer in memory.
-    return { index, sampleCount, lossSum, correctCount, predicted: Uint8Array.from(payload) };
+    const predicted = decodePredictions(payload, images, this.#format.classCount);
+    return { index, sampleCount, lossSum, correctCount, topFiveCount, predicted };
   }
 
   accept(_worker: WorkerConnection, { index, ...result }: IndexedShard): void {

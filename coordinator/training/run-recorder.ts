@@ -103,7 +103,7 @@ export class RunRecorder {
   /** Writes report.json and returns the report. Throws `save-failed` if writing fails. */
   async writeReport(
     rest: Pick<Report, 'seed' | 'initialWeightsSha256' | 'epochs' | 'wallSeconds'>,
-    test: Metrics,
+    test: Metrics | null,
     bytes: { sent: number; received: number },
   ): Promise<Report> {
     const { step, imagesSeen, epochSums, validation, weightsSha256 } = this.#state;

@@ -196,7 +196,7 @@ export class TrainingRun {
 
   async #evaluate(split: EvaluationSplit, weights: WeightsFrame): Promise<Metrics> {
     const { setup, dispatcher, events, schedule } = this.#parts;
-    const job = new EvaluationJob(split, setup.store.shards, weights, this.#evaluationDurations);
+    const job = new EvaluationJob(split, setup.store, weights, this.#evaluationDurations);
     const metrics = metricsOf(await dispatcher.run(job));
     events.publish({ type: split, epoch: schedule.epochOf(this.#state.step), ...metrics });
     return metrics;
@@ -225,7 +225,7 @@ export class TrainingRun {
     const { setup, phases, pool, schedule, recorder } = this.#parts;
     const { seed, initialWeightsSha256 } = setup.config;
     phases.start('testing');
-    const test = await this.#evaluate('test', weights);
+    const test = setup.store.testCount === 0 ? null : await this.#evaluate('test', weights);
     if (!recorder.isSaved) phases.start('saving');
     await recorder.saveBeforeExit();
     const epochs = schedule.epochOf(this.#state.step);

@@ -1,7 +1,8 @@
 // Writes a .keras file: a zip file with the configuration of the Keras layers in JSON and the weights in HDF5. Uses
 // only built-in layers, so keras.models.load_model needs no custom objects.
 import { zipSync } from 'fflate';
-import { imageChannels, imageSize } from '../../shared/network/layout.js';
+import type { DataShape } from '../../shared/network/layout.js';
+import { hasPixelMeans } from '../../shared/dataset/input-transform.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { encodeHdf5, type Hdf5Dataset } from './hdf5.js';
 import {
@@ -25,7 +26,7 @@ const kerasVersion = '3.15.1';
 const zipTime = '1980-01-02T00:00:00';
 
 export async function writeKeras(model: TrainedModel): Promise<Uint8Array> {
-  const writer = new KerasWriter();
+  const writer = new KerasWriter(model.layout.data);
   const logits = writeNetwork(model, writer);
   const config = {
     module: 'keras.src.models.functional',
@@ -62,6 +63,11 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
   readonly layers: object[] = [];
   readonly datasets: Hdf5Dataset[] = [];
   readonly #countOfClass = new Map<string, number>();
+  readonly #data: DataShape;
+
+  constructor(data: DataShape) {
+    this.#data = data;
+  }
 
   #layer(
     className: string,
@@ -100,7 +106,8 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
   }
 
   input(): KerasTensor {
-    const shape = [imageSize, imageSize, imageChannels];
+    const { height, width, channels } = this.#data;
+    const shape = [height, width, channels];
     this.layers.push({
       module: 'keras.layers',
       class_name: 'InputLayer',
@@ -115,12 +122,13 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
   preprocess(x: KerasTensor, { subtract, divide }: PixelTransform): KerasTensor {
     // The Normalization layer divides by the square root of the variance, so the variance must be the squared divisor.
     // The square root of 255² is exactly 255.
-    const isPerChannel = subtract.length === imageChannels;
-    const mean = isPerChannel ? [...subtract] : pixelsOf(subtract);
+    const isPerChannel = !hasPixelMeans({ subtract, divide });
+    const { height, width } = this.#data;
+    const mean = isPerChannel ? [...subtract] : pixelsOf(subtract, this.#data);
     const divisors = [...divide].map((divisor) => divisor ** 2);
     const variance = isPerChannel
       ? divisors
-      : Array.from({ length: imageSize }, () => Array.from({ length: imageSize }, () => divisors));
+      : Array.from({ length: height }, () => Array.from({ length: width }, () => divisors));
     const axis = isPerChannel ? [-1] : [1, 2, 3];
     return this.#layer('Normalization', 'preprocessing', [x], x.shape, { axis, invert: false, mean, variance });
   }
@@ -155,7 +163,7 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
   }
 
   subsample(x: KerasTensor, { name, channelPadding, inputChannels, inputSize }: Subsampling): KerasTensor {
-    const size = inputSize / 2;
+    const size = Math.ceil(inputSize / 2);
     // A window of one pixel with stride 2 takes every second pixel.
     const sampled = this.#layer('AveragePooling2D', `${name}.sampled`, [x], [size, size, inputChannels], {
       pool_size: [1, 1],
@@ -195,11 +203,11 @@ class KerasWriter implements NetworkWriter<KerasTensor> {
 }
 
 /** Returns the values as nested arrays, [row][column][channel]. */
-function pixelsOf(values: Float32Array): number[][][] {
-  return Array.from({ length: imageSize }, (_, row) =>
-    Array.from({ length: imageSize }, (_unused, column) => {
-      const first = (row * imageSize + column) * imageChannels;
-      return [...values.subarray(first, first + imageChannels)];
+function pixelsOf(values: Float32Array, { height, width, channels }: DataShape): number[][][] {
+  return Array.from({ length: height }, (_, row) =>
+    Array.from({ length: width }, (_unused, column) => {
+      const first = (row * width + column) * channels;
+      return [...values.subarray(first, first + channels)];
     }),
   );
 }

@@ -24,9 +24,12 @@ export interface TrainedModel {
   weightsSha256: string;
 }
 
-/** Name of the input tensor: float32 [N, 32, 32, 3], with red, green and blue values from 0 to 255. */
+/**
+ * Name of the input tensor: float32 [N, row, column, channel], with values from 0 to 255 for red, green and blue, or for
+ * gray.
+ */
 export const inputName = 'images';
-/** Name of the output tensor: float32 [N, 10]. */
+/** Name of the output tensor: float32 [N, class]. */
 export const outputName = 'logits';
 
 /** A convolution with its weights. The padding is SAME as in TensorFlow. */
@@ -52,7 +55,7 @@ export interface Normalization {
   epsilon: number;
 }
 
-/** Identity shortcut that halves height and width and doubles the number of channels. */
+/** Identity shortcut that halves height and width, rounded up, and doubles the number of channels. */
 export interface Subsampling {
   name: string;
   inputChannels: number;
@@ -95,7 +98,7 @@ export function writeNetwork<Value>(
   writer: NetworkWriter<Value>,
 ): Value {
   const { layout, weights, movingStatistics } = model;
-  const transform = inputTransformOf(model.preprocessing);
+  const transform = inputTransformOf(model.preprocessing, layout.data.channels);
   const pathOf = (array: ArrayLayout) => array.name.slice(0, array.name.lastIndexOf('/'));
 
   function convolve(
@@ -155,7 +158,7 @@ export function writeNetwork<Value>(
 
 /**
  * Reorders the input channels of the stem's kernel to red, green, blue.
- * @param channelOrder color of the network's first, second and third input channel (0 red, 1 green, 2 blue)
+ * @param channelOrder color of each of the network's input channels (0 red or gray, 1 green, 2 blue)
  */
 function kernelForRgb(kernel: Float32Array, conv: ConvLayer, channelOrder: readonly number[]): Float32Array {
   const { inputChannels, outputChannels } = conv;
@@ -169,16 +172,26 @@ function kernelForRgb(kernel: Float32Array, conv: ConvLayer, channelOrder: reado
   return reordered;
 }
 
+/** Returns the shape of the input tensor, with N for the batch dimension. */
+export function inputShapeOf({ data: { height, width, channels } }: ModelLayout): ['N', number, number, number] {
+  return ['N', height, width, channels];
+}
+
+function describeChannels({ data: { channels } }: ModelLayout): string {
+  return channels === 1 ? 'gray' : 'channels red, green, blue';
+}
+
 /** Returns the metadata of a model, for formats that can store it. */
 export function describeModel(model: TrainedModel): Record<string, string> {
   const { layout, classNames, step, weightsSha256, preprocessing } = model;
   return {
     model: nameOf(layout),
     input:
-      `${inputName}: float32 [N, 32, 32, 3], channels red, green, blue, 0 to 255; the preprocessing ` +
+      `${inputName}: float32 [${inputShapeOf(layout).join(', ')}], ${describeChannels(layout)}, 0 to 255; the preprocessing ` +
       `(${preprocessingName(preprocessing)}) is part of the model`,
-    output: `${outputName}: float32 [N, 10], before the softmax`,
-    classes: classNames.join(','),
+    output: `${outputName}: float32 [N, ${layout.data.classCount}], before the softmax`,
+    // Names of folders may contain commas.
+    classes: classNames.some((name) => name.includes(',')) ? JSON.stringify(classNames) : classNames.join(','),
     depth: String(layout.spec.depth),
     shortcut: layout.spec.shortcut,
     step: String(step),

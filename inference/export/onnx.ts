@@ -1,11 +1,13 @@
 // Writes an ONNX model. Its input has the shape [N, row, column, channel], as in all other formats; the model itself
 // transposes the input to [N, channel, row, column].
 import { littleEndianBytes } from '../../shared/network/layout-hash.js';
-import { classCount, imageChannels, imageSize } from '../../shared/network/layout.js';
+import { hasPixelMeans } from '../../shared/dataset/input-transform.js';
+import type { DataShape } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import {
   describeModel,
   inputName,
+  inputShapeOf,
   nameOf,
   outputName,
   writeNetwork,
@@ -22,11 +24,9 @@ import { encodeOnnxModel, onnxFloat, onnxInt64 } from './onnx-messages.js';
 /** ONNX operator set from 2021; onnxruntime 1.10 and later support it. */
 const operatorSet = 15;
 const irVersion = 8;
-/** Name of the variable-size batch dimension. */
-const batchDimension = 'N';
 
 export function writeOnnx(model: TrainedModel): Uint8Array {
-  const writer = new OnnxWriter();
+  const writer = new OnnxWriter(model.layout.data);
   const logits = writeNetwork(model, writer);
   writer.node(outputName, 'Identity', [logits]);
   return encodeOnnxModel({
@@ -39,8 +39,8 @@ export function writeOnnx(model: TrainedModel): Uint8Array {
       name: nameOf(model.layout),
       node: writer.nodes,
       initializer: writer.initializers,
-      input: [tensorOf(inputName, [batchDimension, imageSize, imageSize, imageChannels])],
-      output: [tensorOf(outputName, [batchDimension, classCount])],
+      input: [tensorOf(inputName, inputShapeOf(model.layout))],
+      output: [tensorOf(outputName, ['N', model.layout.data.classCount])],
     },
   });
 }
@@ -63,6 +63,11 @@ function ints(...values: number[]): Ints {
 class OnnxWriter implements NetworkWriter<string> {
   readonly nodes: object[] = [];
   readonly initializers: object[] = [];
+  readonly #data: DataShape;
+
+  constructor(data: DataShape) {
+    this.#data = data;
+  }
 
   /** Adds a node with one output, which has the same name as the node. */
   node(name: string, operation: string, inputs: readonly string[], attributes: OnnxAttributes = {}): string {
@@ -87,7 +92,8 @@ class OnnxWriter implements NetworkWriter<string> {
   }
 
   preprocess(x: string, { subtract, divide }: PixelTransform): string {
-    const shape = subtract.length === imageChannels ? [imageChannels] : [imageSize, imageSize, imageChannels];
+    const { height, width, channels } = this.#data;
+    const shape = hasPixelMeans({ subtract, divide }) ? [height, width, channels] : [channels];
     const centered = this.node('preprocessing/centered', 'Sub', [
       x,
       this.#floats('preprocessing/mean', shape, subtract),

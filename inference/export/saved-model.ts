@@ -1,9 +1,8 @@
 // Writes a TensorFlow SavedModel: a single file with the weights as graph constants and one serving signature.
 import { littleEndianBytes } from '../../shared/network/layout-hash.js';
-import { classCount } from '../../shared/network/layout.js';
 import { inputName, outputName, type TrainedModel } from './network.js';
 import {
-  inputShape,
+  graphInputShape,
   tensorFlowGraphOf,
   type Attribute,
   type ConstantValue,
@@ -23,8 +22,8 @@ export const savedModelFile = 'saved_model.pb';
 
 export function writeSavedModel(model: TrainedModel): Uint8Array {
   const signature = {
-    inputs: { [inputName]: tensorInfo(inputName, inputShape) },
-    outputs: { [outputName]: tensorInfo(outputName, [-1, classCount]) },
+    inputs: { [inputName]: tensorInfo(inputName, graphInputShape(model.layout.data)) },
+    outputs: { [outputName]: tensorInfo(outputName, [-1, model.layout.data.classCount]) },
     method_name: 'tensorflow/serving/predict',
   };
   return encodeSavedModel({

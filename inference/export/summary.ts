@@ -1,5 +1,5 @@
 // The layers of a network with their shapes and parameter counts.
-import { imageChannels, imageSize, type ModelLayout } from '../../shared/network/layout.js';
+import type { DataShape, ModelLayout } from '../../shared/network/layout.js';
 import {
   inputName,
   nameOf,
@@ -34,7 +34,7 @@ export interface ModelSummary {
 
 /** Summarizes a network. The summary depends only on the layout, so the weights passed to the writer are zeros. */
 export function summarizeModel(layout: ModelLayout): ModelSummary {
-  const writer = new SummaryWriter();
+  const writer = new SummaryWriter(layout.data);
   writeNetwork(
     {
       layout,
@@ -55,6 +55,11 @@ export function summarizeModel(layout: ModelLayout): ModelSummary {
 
 class SummaryWriter implements NetworkWriter<LayerSummary> {
   readonly layers: LayerSummary[] = [];
+  readonly #data: DataShape;
+
+  constructor(data: DataShape) {
+    this.#data = data;
+  }
 
   #layer(
     type: string,
@@ -70,7 +75,8 @@ class SummaryWriter implements NetworkWriter<LayerSummary> {
   }
 
   input(): LayerSummary {
-    return this.#layer('InputLayer', inputName, [], [imageSize, imageSize, imageChannels]);
+    const { height, width, channels } = this.#data;
+    return this.#layer('InputLayer', inputName, [], [height, width, channels]);
   }
 
   preprocess(x: LayerSummary): LayerSummary {
@@ -92,7 +98,7 @@ class SummaryWriter implements NetworkWriter<LayerSummary> {
   }
 
   subsample(x: LayerSummary, { name, inputChannels, inputSize, channelPadding }: Subsampling): LayerSummary {
-    const size = inputSize / 2;
+    const size = Math.ceil(inputSize / 2);
     return this.#layer('ZeroPadding', name, [x], [size, size, inputChannels + 2 * channelPadding]);
   }
 

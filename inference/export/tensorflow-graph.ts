@@ -11,7 +11,8 @@ import {
   type Subsampling,
   type TrainedModel,
 } from './network.js';
-import { imageChannels, imageSize } from '../../shared/network/layout.js';
+import { hasPixelMeans } from '../../shared/dataset/input-transform.js';
+import type { DataShape } from '../../shared/network/layout.js';
 
 /** Names of TensorFlow data types. The message definitions contain their numbers. */
 export type DataType = 'DT_FLOAT' | 'DT_INT32';
@@ -42,14 +43,16 @@ export interface GraphNode {
   value?: ConstantValue;
 }
 
-export const inputShape = [-1, imageSize, imageSize, imageChannels] as const;
+export function graphInputShape({ height, width, channels }: DataShape): readonly number[] {
+  return [-1, height, width, channels];
+}
 
 const float = { T: { type: 'DT_FLOAT' } } as const;
 const channelsLast = { data_format: { string: 'NHWC' } } as const;
 
 /** Returns the nodes of the graph in topological order, from the input to the output. */
 export function tensorFlowGraphOf(model: TrainedModel): GraphNode[] {
-  const writer = new GraphWriter();
+  const writer = new GraphWriter(model.layout.data);
   const logits = writeNetwork(model, writer);
   writer.node(outputName, 'Identity', [logits], float);
   return writer.nodes;
@@ -57,6 +60,11 @@ export function tensorFlowGraphOf(model: TrainedModel): GraphNode[] {
 
 class GraphWriter implements NetworkWriter<string> {
   readonly nodes: GraphNode[] = [];
+  readonly #data: DataShape;
+
+  constructor(data: DataShape) {
+    this.#data = data;
+  }
 
   node(name: string, operation: string, inputs: readonly string[], attributes: Record<string, Attribute>): string {
     this.nodes.push({ name, operation, inputs, attributes });
@@ -78,11 +86,13 @@ class GraphWriter implements NetworkWriter<string> {
   }
 
   input(): string {
-    return this.node(inputName, 'Placeholder', [], { dtype: { type: 'DT_FLOAT' }, shape: { shape: inputShape } });
+    const shape = graphInputShape(this.#data);
+    return this.node(inputName, 'Placeholder', [], { dtype: { type: 'DT_FLOAT' }, shape: { shape } });
   }
 
   preprocess(x: string, { subtract, divide }: PixelTransform): string {
-    const shape = subtract.length === imageChannels ? [imageChannels] : [imageSize, imageSize, imageChannels];
+    const { height, width, channels } = this.#data;
+    const shape = hasPixelMeans({ subtract, divide }) ? [height, width, channels] : [channels];
     const mean = this.#constant('preprocessing/mean', 'DT_FLOAT', shape, subtract);
     const centered = this.node('preprocessing/centered', 'Sub', [x, mean], float);
     const divisor = this.#vector('preprocessing/divisor', divide);

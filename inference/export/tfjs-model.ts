@@ -1,9 +1,14 @@
 // Writes a TensorFlow.js graph model for tf.loadGraphModel: model.json and a single binary file with the weights.
 import { littleEndianBytes } from '../../shared/network/layout-hash.js';
-import { classCount } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { describeModel, inputName, outputName, type TrainedModel } from './network.js';
-import { inputShape, tensorFlowGraphOf, type Attribute, type DataType, type GraphNode } from './tensorflow-graph.js';
+import {
+  graphInputShape,
+  tensorFlowGraphOf,
+  type Attribute,
+  type DataType,
+  type GraphNode,
+} from './tensorflow-graph.js';
 
 const modelFile = 'model.json';
 const weightsFile = 'weights.bin';
@@ -19,8 +24,8 @@ export function writeTfjsModel(model: TrainedModel): Record<string, Uint8Array> 
     generatedBy: `lockstep ${lockstepVersion}`,
     convertedBy: null,
     signature: {
-      inputs: { [inputName]: tensorInfo(inputName, inputShape) },
-      outputs: { [outputName]: tensorInfo(outputName, [-1, classCount]) },
+      inputs: { [inputName]: tensorInfo(inputName, graphInputShape(model.layout.data)) },
+      outputs: { [outputName]: tensorInfo(outputName, [-1, model.layout.data.classCount]) },
     },
     userDefinedMetadata: describeModel(model),
     modelTopology: { node: nodes.map(nodeDef), versions: {} },

@@ -1,29 +1,34 @@
 // Writes a safetensors file: the weights, with names and layout as in a checkpoint, and metadata for rebuilding the
 // network.
-import { inputTransformOf } from '../../shared/dataset/input-transform.js';
-import { imageChannels, imageSize } from '../../shared/network/layout.js';
+import { hasPixelMeans, inputTransformOf } from '../../shared/dataset/input-transform.js';
 import { encodeSafetensors, namedArraysOf } from '../../shared/network/safetensors.js';
-import { describeModel, type TrainedModel } from './network.js';
+import { describeModel, inputShapeOf, type TrainedModel } from './network.js';
+
+const colors = ['red', 'green', 'blue'];
 
 export function writeSafetensors(model: TrainedModel): Uint8Array {
   const { layout, weights, movingStatistics, preprocessing } = model;
-  const { subtract, divide, channelOrder } = inputTransformOf(preprocessing);
-  const meanImage = { name: 'preprocessing/subtract', shape: [imageSize, imageSize, imageChannels], values: subtract };
+  const { height, width, channels, classCount } = layout.data;
+  const { subtract, divide, channelOrder } = inputTransformOf(preprocessing, channels);
+  const meanImage = { name: 'preprocessing/subtract', shape: [height, width, channels], values: subtract };
+  const usesMeanImage = hasPixelMeans({ subtract, divide });
   const arrays = [
     ...namedArraysOf(weights, layout.trainable),
     ...namedArraysOf(movingStatistics, layout.statistics),
-    ...(subtract.length === imageChannels ? [] : [meanImage]),
+    ...(usesMeanImage ? [meanImage] : []),
   ];
   const { initialFilters, convBias, bnEpsilon } = layout.spec;
   const metadata = {
     ...describeModel(model),
     format: 'lockstep',
     input:
-      'float32 [N, 32, 32, 3]: (pixel - subtract) / divide per red, green, blue channel, then the channels in the order ' +
-      channelOrder.map((raw) => ['red', 'green', 'blue'][raw]).join(', '),
-    output: 'logits: float32 [N, 10], before the softmax',
+      `float32 [${inputShapeOf(layout).join(', ')}]: (pixel - subtract) / divide` +
+      (channels === 1
+        ? ''
+        : ` per red, green, blue channel, then the channels in the order ${channelOrder.map((raw) => colors[raw]).join(', ')}`),
+    output: `logits: float32 [N, ${classCount}], before the softmax`,
     // Per-pixel values would not fit into the header, so the file contains them as an array.
-    subtract: subtract.length === imageChannels ? subtract.join(',') : `the array ${meanImage.name}`,
+    subtract: usesMeanImage ? `the array ${meanImage.name}` : subtract.join(','),
     divide: divide.join(','),
     initialFilters: String(initialFilters),
     convBias: String(convBias),

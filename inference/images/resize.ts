@@ -1,49 +1,79 @@
-// Resizes an image to 32×32 pixels, the network's input size, with the same result on every machine.
-import { pixelsPerPlane, recordBytes } from '../../shared/dataset/image-batch.js';
-import { imageChannels, imageSize } from '../../shared/network/layout.js';
+// Resizes an image to the size of the network's input, with the same result on every machine.
+import type { RecordFormat } from '../../shared/dataset/record-format.js';
 import type { Image } from './decode.js';
 
 export const imageFits = ['crop', 'squeeze'] as const;
-/** How to make an image square: crop to the center, or change the aspect ratio. */
+/** How to give an image the aspect ratio of the network's input: crop it to its center, or change its aspect ratio. */
 export type ImageFit = (typeof imageFits)[number];
 
-/** Resizes an image and returns it as a CIFAR-10 record: label 0, then the red, green and blue planes. */
-export function recordOf(image: Image, fit: ImageFit): Uint8Array {
-  const { width, height } = image;
-  const side = Math.min(width, height);
-  const window =
-    fit === 'crop'
-      ? { left: (width - side) / 2, top: (height - side) / 2, width: side, height: side }
-      : { left: 0, top: 0, width, height };
-  const columns = weightsOf(window.left, window.width, width);
-  const rows = weightsOf(window.top, window.height, height);
-  const lastRow = rows[imageSize - 1];
-  const endRow = lastRow.first + lastRow.weights.length;
-  const record = new Uint8Array(recordBytes);
-  for (let channel = 0; channel < imageChannels; channel++) {
-    // Resizes each required row to 32 values first, then the columns.
-    const narrowed = new Float64Array(height * imageSize);
-    for (let row = rows[0].first; row < endRow; row++) {
-      for (const [column, { first, weights }] of columns.entries()) {
-        let sum = 0;
-        for (let i = 0; i < weights.length; i++) {
-          sum += weights[i] * image.pixels[imageChannels * (row * width + first + i) + channel];
-        }
-        narrowed[row * imageSize + column] = sum;
-      }
-    }
-    for (const [row, { first, weights }] of rows.entries()) {
-      for (let column = 0; column < imageSize; column++) {
-        let sum = 0;
-        for (let i = 0; i < weights.length; i++) sum += weights[i] * narrowed[(first + i) * imageSize + column];
-        record[1 + channel * pixelsPerPlane + row * imageSize + column] = Math.round(Math.min(255, Math.max(0, sum)));
-      }
-    }
+/** Resizes an image and returns it as a record with label 0. */
+export function recordOf(image: Image, fit: ImageFit, format: RecordFormat): Uint8Array {
+  const window = fit === 'crop' ? centeredWindow(image, format) : { left: 0, top: 0, ...sizeOf(image) };
+  const columns = weightsOf(window.left, window.width, image.width, format.width);
+  const rows = weightsOf(window.top, window.height, image.height, format.height);
+  const record = new Uint8Array(format.recordBytes);
+  for (let channel = 0; channel < format.channels; channel++) {
+    const values = format.channels === 1 ? luminanceOf(image) : channelOf(image, channel);
+    const start = format.labelBytes + channel * format.planePixels;
+    resizePlane(values, image, columns, rows, record.subarray(start, start + format.planePixels));
   }
   return record;
 }
 
-/** Source pixels that contribute to one of the 32 output pixels along an axis. */
+function sizeOf({ width, height }: Image) {
+  return { width, height };
+}
+
+/** Returns the largest part of an image that is in its center and has the aspect ratio of the network's input. */
+function centeredWindow({ width, height }: Image, target: Pick<RecordFormat, 'width' | 'height'>) {
+  const isTooWide = width * target.height > height * target.width;
+  const kept = isTooWide
+    ? { width: (height * target.width) / target.height, height }
+    : { width, height: (width * target.height) / target.width };
+  return { left: (width - kept.width) / 2, top: (height - kept.height) / 2, ...kept };
+}
+
+/** Returns the values of a color: 0 is red, 1 green, 2 blue. */
+function channelOf({ pixels }: Image, channel: number): Float64Array {
+  return Float64Array.from({ length: pixels.length / 3 }, (_, pixel) => pixels[3 * pixel + channel]);
+}
+
+/** Returns the luminance as in ITU-R BT.601, which JPEG uses. */
+function luminanceOf({ pixels }: Image): Float64Array {
+  return Float64Array.from({ length: pixels.length / 3 }, (_, pixel) => {
+    return 0.299 * pixels[3 * pixel] + 0.587 * pixels[3 * pixel + 1] + 0.114 * pixels[3 * pixel + 2];
+  });
+}
+
+/** Resizes each required row first, then the columns. @param out receives the bytes, row by row */
+function resizePlane(
+  values: Float64Array,
+  { width, height }: Image,
+  columns: readonly SourcePixels[],
+  rows: readonly SourcePixels[],
+  out: Uint8Array,
+): void {
+  const narrowWidth = columns.length;
+  const lastRow = rows[rows.length - 1];
+  const endRow = lastRow.first + lastRow.weights.length;
+  const narrowed = new Float64Array(height * narrowWidth);
+  for (let row = rows[0].first; row < endRow; row++) {
+    for (const [column, { first, weights }] of columns.entries()) {
+      let sum = 0;
+      for (let i = 0; i < weights.length; i++) sum += weights[i] * values[row * width + first + i];
+      narrowed[row * narrowWidth + column] = sum;
+    }
+  }
+  for (const [row, { first, weights }] of rows.entries()) {
+    for (let column = 0; column < narrowWidth; column++) {
+      let sum = 0;
+      for (let i = 0; i < weights.length; i++) sum += weights[i] * narrowed[(first + i) * narrowWidth + column];
+      out[row * narrowWidth + column] = Math.round(Math.min(255, Math.max(0, sum)));
+    }
+  }
+}
+
+/** Source pixels that contribute to one of the output pixels along an axis. */
 interface SourcePixels {
   first: number;
   /** Weights of the first and the subsequent source pixels. Their sum is 1. */
@@ -52,16 +82,17 @@ interface SourcePixels {
 
 /**
  * Returns the weights of bicubic interpolation for each output pixel. When an image shrinks, the kernel is widened so
- * that every source pixel contributes, which avoids aliasing. A window of 32 pixels stays unchanged.
+ * that every source pixel contributes, which avoids aliasing. A window of the output's size stays unchanged.
  * @param begin start of the window along the axis, in source pixels
  * @param length number of source pixels in the window
  * @param size number of source pixels along the axis
+ * @param outputSize number of output pixels along the axis
  */
-function weightsOf(begin: number, length: number, size: number): SourcePixels[] {
-  const scale = length / imageSize;
+function weightsOf(begin: number, length: number, size: number, outputSize: number): SourcePixels[] {
+  const scale = length / outputSize;
   const width = Math.max(1, scale);
   const reach = 2 * width;
-  return Array.from({ length: imageSize }, (_, index) => {
+  return Array.from({ length: outputSize }, (_, index) => {
     const center = begin + (index + 0.5) * scale;
     const first = Math.max(0, Math.ceil(center - reach - 0.5));
     const end = Math.min(size, Math.floor(center + reach - 0.5) + 1);

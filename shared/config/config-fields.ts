@@ -141,7 +141,7 @@ export const recipeFields = {
   validationSplit: field({
     ...belowOne,
     default: 0.1,
-    help: 'fraction of the training images set aside for validation',
+    help: 'fraction of the training images set aside for validation, unless the dataset has validation images',
     placeholder: 'X',
   }),
   preprocessing: field<PreprocessingName>({
@@ -149,8 +149,8 @@ export const recipeFields = {
     default: 'imagenet',
     allowed: 'imagenet, per-pixel-mean or standardize',
     help:
-      'how pixels are normalized: imagenet (subtract the ImageNet channel means, divide by 255), per-pixel-mean ' +
-      '(subtract the mean training image, divide by 255) or standardize (subtract the channel means of the training ' +
+      'how pixels are normalized: imagenet (subtract the ImageNet channel means, or their luminance from gray images, ' +
+      'divide by 255), per-pixel-mean (subtract the mean training image, divide by 255) or standardize (subtract the channel means of the training ' +
       'images, divide by their standard deviations)',
     placeholder: 'NAME',
   }),

@@ -2,7 +2,7 @@
 // are in config-fields.ts. Nothing here reads files, argv or the environment.
 import { z } from 'zod';
 import { LockstepError } from '../errors.js';
-import { layoutModel } from '../network/layout.js';
+import { assertModelSpec } from '../network/layout.js';
 import {
   configFields,
   workerConfigKeys,
@@ -63,7 +63,7 @@ export function resolveConfig(
   const config = values as Mutable<Config>;
   applyRecipe(config, input);
   assertConsistent(config, nameOf);
-  layoutModel(config);
+  assertModelSpec(config);
   Object.freeze(config.learningRateBoundaries);
   return Object.freeze(config);
 }

@@ -2,20 +2,22 @@
 import { mkdir, mkdtemp, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
-import { classCount } from '../network/layout.js';
 import {
   archiveFolder,
   cifar10Files,
+  cifar10Format,
   classNamesFile,
+  describeCifar10,
   imageCountOf,
   testFile,
   trainingFiles,
   type Cifar10,
 } from './cifar10-layout.js';
-import { recordBytes } from './image-batch.js';
 import { synthesizeDataset } from './synthesize.js';
 
 export type { Cifar10 } from './cifar10-layout.js';
+
+const { classCount, recordBytes } = cifar10Format;
 
 /** Folder to search if none is specified. */
 export const defaultDataDirectory = 'data';
@@ -50,9 +52,10 @@ export async function loadCifar10(directory: string): Promise<Cifar10> {
   const files = await measureBatchFiles(folder);
   const classNames = await readClassNames(folder);
   return {
-    classNames,
+    description: describeCifar10(classNames),
     training: await readRecords(files.filter(({ name }) => name !== testFile)),
     test: await readRecords(files.filter(({ name }) => name === testFile)),
+    validation: null,
     source: `CIFAR-10 files in ${folder}`,
   };
 }
@@ -112,7 +115,7 @@ export async function writeCifar10(
       await writeFile(path.join(temporary, name), dataset.training.subarray(first * recordBytes, end * recordBytes));
     }
     await writeFile(path.join(temporary, testFile), dataset.test);
-    await writeFile(path.join(temporary, classNamesFile), `${dataset.classNames.join('\n')}\n`);
+    await writeFile(path.join(temporary, classNamesFile), `${dataset.description.classNames.join('\n')}\n`);
     await installCifar10Files(temporary, directory);
   };
   try {

@@ -121,7 +121,7 @@ async function holdsSetOf(archive: CifarArchive, directory: string, overwrite: b
   throw new LockstepError(
     'bad-data',
     `${directory} already holds a different dataset: ${imageCountOf(dataset.training)} training and ` +
-      `${imageCountOf(dataset.test)} test images of ${dataset.classNames.join(', ')}. ` +
+      `${imageCountOf(dataset.test)} test images of ${dataset.description.classNames.join(', ')}. ` +
       'Choose another folder, or use `overwrite` to replace it',
   );
 }
@@ -130,7 +130,7 @@ function isSetOf(archive: CifarArchive, dataset: Cifar10): boolean {
   return (
     imageCountOf(dataset.training) === archive.trainingImages &&
     imageCountOf(dataset.test) === archive.testImages &&
-    dataset.classNames.join() === officialClassNames.join()
+    dataset.description.classNames.join() === officialClassNames.join()
   );
 }
 
@@ -274,7 +274,7 @@ async function unpack(archivePath: string, directory: string, archive: CifarArch
       throw new LockstepError(
         'download-failed',
         `${archivePath} holds ${imageCountOf(dataset.training)} training and ${imageCountOf(dataset.test)} test images ` +
-          `of ${dataset.classNames.join(', ')}: it is not CIFAR-10`,
+          `of ${dataset.description.classNames.join(', ')}: it is not CIFAR-10`,
       );
     }
     await installCifar10Files(temporary, directory);

@@ -1,9 +1,6 @@
-// Images in memory: CIFAR-10 records, their order, and how each image is augmented and preprocessed. Pure.
-import { imageChannels, imageSize } from '../network/layout.js';
+// Images in memory: records, their order, and how each image is augmented and preprocessed. Pure.
+import type { RecordFormat } from './record-format.js';
 
-export const pixelsPerPlane = imageSize * imageSize;
-/** Size of a CIFAR-10 record: a label byte, then the red, green and blue planes, row by row. */
-export const recordBytes = 1 + imageChannels * pixelsPerPlane;
 /** Rows and columns of padding added to each side of an image before cropping. */
 export const cropMargin = 4;
 /** The augmentation that leaves an image unchanged. */
@@ -11,8 +8,9 @@ export const identityAugmentation = packAugmentation(cropMargin, cropMargin, fal
 
 /** Images in the order in which an engine processes them. */
 export interface ImageBatch {
-  /** Consecutive CIFAR-10 records. */
+  /** Consecutive records. */
   records: Uint8Array;
+  format: RecordFormat;
   /** For each image in the batch, the index of its record in `records`. */
   indices: Uint32Array;
   /** Packed augmentation of each image (see packAugmentation). */
@@ -35,8 +33,8 @@ export type FlipMode = (typeof flipModes)[number];
 
 /**
  * Packs an augmentation into a number. The augmentation flips the image left to right if `flipped`, pads it by
- * `cropMargin`, and crops the 32×32 window whose upper-left corner is at row `top` and column `left` of the padded
- * image, each from 0 to 8. Bits 0 to 3 hold `left`, bits 4 to 7 `top`, bit 8 the flip, and bit 9 whether the padding is
+ * `cropMargin`, and crops the window of the image's size whose upper-left corner is at row `top` and column `left` of the
+ * padded image, each from 0 to 8. Bits 0 to 3 hold `left`, bits 4 to 7 `top`, bit 8 the flip, and bit 9 whether the padding is
  * reflected.
  */
 export function packAugmentation(top: number, left: number, flipped: boolean, padding: CropPadding = 'zeros'): number {
@@ -75,16 +73,16 @@ export interface MeasuredPreprocessing {
    */
   subtract: Float32Array;
   /**
-   * Divisor for each raw channel (red, green, blue). `per-pixel-mean`: 255. `standardize`: the channel's standard
+   * Divisor for each raw channel (red, green and blue, or gray). `per-pixel-mean`: 255. `standardize`: the channel's standard
    * deviation.
    */
   divide: Float32Array;
 }
 
 /**
- * How raw bytes become the network's input, whose channels are always blue, green, red. `imagenet` subtracts 103.939,
- * 116.779 and 123.68 from these channels, then divides by 255. Augmentation comes before preprocessing and works on raw
- * bytes.
+ * How raw bytes become the network's input, whose channels are blue, green, red, or gray alone. `imagenet` subtracts
+ * 103.939, 116.779 and 123.68 from blue, green and red, or the luminance of this color from gray, then divides by 255.
+ * Augmentation comes before preprocessing and works on raw bytes.
  */
 export type Preprocessing = 'imagenet' | MeasuredPreprocessing;
 
@@ -92,5 +90,5 @@ export function preprocessingName(preprocessing: Preprocessing): PreprocessingNa
   return preprocessing === 'imagenet' ? preprocessing : preprocessing.name;
 }
 
-/** Means that `imagenet` preprocessing subtracts. */
-export const imagenetMeans = { red: 123.68, green: 116.779, blue: 103.939 } as const;
+/** Means that `imagenet` preprocessing subtracts. That of gray is 0.299 red + 0.587 green + 0.114 blue. */
+export const imagenetMeans = { red: 123.68, green: 116.779, blue: 103.939, gray: 117.378639 } as const;

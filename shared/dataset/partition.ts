@@ -2,7 +2,7 @@
 // order and augmentation of each slice's images in each step. Pure functions of the seed, without state that a crash
 // could lose.
 import { KeyedRandom } from '../random.js';
-import { cropMargin, packAugmentation, identityAugmentations, recordBytes, type CropPadding } from './image-batch.js';
+import { cropMargin, packAugmentation, identityAugmentations, type CropPadding } from './image-batch.js';
 
 /**
  * Returns the number of validation images. As in Keras's ImageDataGenerator, the first floor(count × validationSplit)
@@ -40,7 +40,7 @@ export function partitionIntoShards(trainingCount: number, sliceCount: number, s
 }
 
 /** Returns a copy of the records at these indices, in this order. */
-export function gatherRecords(records: Uint8Array, indices: Uint32Array): Uint8Array {
+export function gatherRecords(records: Uint8Array, indices: Uint32Array, recordBytes: number): Uint8Array {
   const gathered = new Uint8Array(indices.length * recordBytes);
   indices.forEach((index, position) => {
     gathered.set(records.subarray(index * recordBytes, (index + 1) * recordBytes), position * recordBytes);

@@ -3,10 +3,10 @@
 // 754 defines exactly; results of sin and exp differ between versions of V8. Changing any of the constants below
 // changes the weights of every run on these images.
 import { LockstepError } from '../errors.js';
-import { classCount, imageSize } from '../network/layout.js';
 import { KeyedRandom } from '../random.js';
-import type { Cifar10 } from './cifar10-layout.js';
-import { pixelsPerPlane, recordBytes } from './image-batch.js';
+import { cifar10Format, describeCifar10, type Cifar10 } from './cifar10-layout.js';
+
+const { classCount, height: imageSize, planePixels: pixelsPerPlane, recordBytes } = cifar10Format;
 
 export type Split = 'training' | 'test';
 
@@ -128,8 +128,9 @@ export function synthesizeDataset(
 ): Cifar10 {
   const { seed = 0, trainingImages = defaultTrainingImages, testImages = defaultTestImages } = options;
   return {
-    classNames: syntheticClassNames,
+    description: describeCifar10(syntheticClassNames, 'synthetic'),
     training: synthesizeRecords({ seed, split: 'training', count: trainingImages }),
+    validation: null,
     test: synthesizeRecords({ seed, split: 'test', count: testImages }),
     source: `synthetic images (seed ${seed}, ${trainingImages} training, ${testImages} test)`,
   };

@@ -94,7 +94,8 @@ export interface ReportSummary {
   imagesSeen: number;
   imagesPerSecond: number;
   wallSeconds: number;
-  test: { loss: number; accuracy: number };
+  /** Null if there are no test images. */
+  test: { loss: number; accuracy: number } | null;
   workers: WorkerSummary[];
 }
 

@@ -2,9 +2,18 @@
 // protocol. Pure.
 import { LockstepError } from '../errors.js';
 
-export const imageSize = 32;
-export const imageChannels = 3;
-export const classCount = 10;
+/** What a network needs to know about the images that it classifies. */
+export interface DataShape {
+  /** Height and width of an image in pixels. */
+  height: number;
+  width: number;
+  /** Number of color channels: 1 for gray, or 3 for red, green and blue. */
+  channels: 1 | 3;
+  classCount: number;
+}
+
+/** Minimum height and width of an image: the last of the three groups then still has 2×2 pixels. */
+const minImageSize = 8;
 
 export type Shortcut = 'identity' | 'projection';
 
@@ -51,10 +60,10 @@ export interface ConvLayer {
   outputChannels: number;
   /**
    * Stride: 1 or 2. Padding is TensorFlow's SAME: a 3×3 kernel with stride 2 and an even input size gets one row of
-   * padding at the bottom and one column at the right.
+   * padding at the bottom and one column at the right; with an odd size, it gets one on each side.
    */
   stride: number;
-  /** Height and width of the input; `outputSize` is that of the output. */
+  /** Height and width of the input; `outputSize` is that of the output: with stride 2 half as many, rounded up. */
   inputSize: number;
   outputSize: number;
 }
@@ -85,6 +94,8 @@ export interface ResidualBlock {
  */
 export interface ModelLayout {
   spec: ModelSpec;
+  /** The images that the network takes. */
+  data: DataShape;
   stem: { conv: ConvLayer; bn: BatchNormLayer };
   blocks: readonly ResidualBlock[];
   dense: { kernel: ArrayLayout; bias: ArrayLayout };
@@ -110,18 +121,36 @@ class VectorBuilder {
   }
 }
 
-/** Lays out a ResNet. Throws `bad-config` if the depth is not 6n+2 or the filters are not a positive multiple of 4. */
-export function layoutModel(spec: ModelSpec): ModelLayout {
-  const blocksPerGroup = (spec.depth - 2) / 6;
+/** Throws `bad-config` if the depth is not 6n+2 or the filters are not a positive multiple of 4. */
+export function assertModelSpec({ depth, initialFilters }: ModelSpec): void {
+  const blocksPerGroup = (depth - 2) / 6;
   if (!Number.isInteger(blocksPerGroup) || blocksPerGroup < 1) {
-    throw new LockstepError('bad-config', `depth is ${spec.depth}: it must be 6n+2, for example 20, 32, 44, 56 or 110`);
+    throw new LockstepError('bad-config', `depth is ${depth}: it must be 6n+2, for example 20, 32, 44, 56 or 110`);
   }
-  if (!Number.isInteger(spec.initialFilters) || spec.initialFilters < 4 || spec.initialFilters % 4 !== 0) {
+  if (!Number.isInteger(initialFilters) || initialFilters < 4 || initialFilters % 4 !== 0) {
     throw new LockstepError(
       'bad-config',
-      `initialFilters is ${spec.initialFilters}: it must be a positive multiple of 4, because the identity shortcut pads a quarter of the channels on each side`,
+      `initialFilters is ${initialFilters}: it must be a positive multiple of 4, because the identity shortcut pads a quarter of the channels on each side`,
     );
   }
+}
+
+/** Throws `bad-data` if the images are not square or too small. */
+function assertDataShape({ height, width }: DataShape): void {
+  if (height === width && height >= minImageSize) return;
+  throw new LockstepError(
+    'bad-data',
+    `the images have ${width}×${height} pixels: a ResNet needs square images of at least ${minImageSize}×${minImageSize} ` +
+      'pixels, so import them again with another size',
+  );
+}
+
+/** Lays out a ResNet for images of this shape. Throws the errors of assertModelSpec, and `bad-data` for the images. */
+export function layoutModel(spec: ModelSpec, { height, width, channels, classCount }: DataShape): ModelLayout {
+  const data: DataShape = { height, width, channels, classCount };
+  assertModelSpec(spec);
+  assertDataShape(data);
+  const blocksPerGroup = (spec.depth - 2) / 6;
   const trainable = new VectorBuilder();
   const statistics = new VectorBuilder();
 
@@ -134,7 +163,7 @@ export function layoutModel(spec: ModelSpec): ModelLayout {
       outputChannels: shape.out,
       stride: shape.stride,
       inputSize: shape.size,
-      outputSize: shape.size / shape.stride,
+      outputSize: Math.ceil(shape.size / shape.stride),
     };
   }
   function batchNorm(name: string, channels: number): BatchNormLayer {
@@ -148,37 +177,38 @@ export function layoutModel(spec: ModelSpec): ModelLayout {
   }
 
   const stem = {
-    conv: conv('stem/conv', { kernelSize: 3, in: imageChannels, out: spec.initialFilters, stride: 1, size: imageSize }),
+    conv: conv('stem/conv', { kernelSize: 3, in: channels, out: spec.initialFilters, stride: 1, size: height }),
     bn: batchNorm('stem/bn', spec.initialFilters),
   };
   const blocks: ResidualBlock[] = [];
-  let channels = spec.initialFilters;
-  let size = imageSize;
+  let filters = spec.initialFilters;
+  let size = height;
   for (let group = 0; group < 3; group++) {
     for (let index = 0; index < blocksPerGroup; index++) {
       const narrows = group > 0 && index === 0;
       const stride = narrows ? 2 : 1;
-      const out = narrows ? channels * 2 : channels;
+      const out = narrows ? filters * 2 : filters;
       const name = `group${group + 1}/block${index + 1}`;
-      const conv1 = conv(`${name}/conv1`, { kernelSize: 3, in: channels, out, stride, size });
+      const conv1 = conv(`${name}/conv1`, { kernelSize: 3, in: filters, out, stride, size });
       const bn1 = batchNorm(`${name}/bn1`, out);
-      const conv2 = conv(`${name}/conv2`, { kernelSize: 3, in: out, out, stride: 1, size: size / stride });
+      const conv2 = conv(`${name}/conv2`, { kernelSize: 3, in: out, out, stride: 1, size: Math.ceil(size / stride) });
       const bn2 = batchNorm(`${name}/bn2`, out);
       const projection =
         narrows && spec.shortcut === 'projection'
-          ? conv(`${name}/projection`, { kernelSize: 1, in: channels, out, stride, size })
+          ? conv(`${name}/projection`, { kernelSize: 1, in: filters, out, stride, size })
           : null;
       blocks.push({ name, conv1, bn1, conv2, bn2, projection });
-      channels = out;
-      size /= stride;
+      filters = out;
+      size = Math.ceil(size / stride);
     }
   }
   const dense = {
-    kernel: trainable.add('dense/kernel', channels, classCount),
+    kernel: trainable.add('dense/kernel', filters, classCount),
     bias: trainable.add('dense/bias', classCount),
   };
   return {
     spec,
+    data,
     stem,
     blocks,
     dense,

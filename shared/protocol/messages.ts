@@ -2,6 +2,7 @@
 // the sender's voice. Headers are validated here, as they arrive, and trusted afterward.
 import { z } from 'zod';
 import { workerConfigSchema } from '../config/config.js';
+import { datasetDescription } from '../dataset/description-schema.js';
 import { ProtocolError } from '../errors.js';
 import type { ModelLayout } from '../network/layout.js';
 import { maxHeaderBytes } from './frame.js';
@@ -21,13 +22,12 @@ export const chunkBytes = 1 << 20;
 export const prefetchChunkBytes = 1 << 18;
 
 /** Maximum size of a shard that a worker accepts. The training images of CIFAR-10 in a single shard take 154 MB. */
-const maxShardBytes = 1 << 30;
+export const maxShardBytes = 1 << 30;
+/** Maximum total size of a run's shards, which workers keep in memory. CIFAR-10 takes 184 MB. */
+export const maxShardsBytes = 4 * 1024 ** 3;
 
 /** Maximum number of shards in a hello. */
 export const maxCachedShards = 10_000;
-
-/** Predicted class of an image whose logits are all NaN. */
-export const noClass = 255;
 
 const count = z.int().nonnegative();
 /** A sum of losses. It may be NaN or infinite, which the run reports as divergence, not as an invalid message. */
@@ -117,7 +117,7 @@ const timing = z.strictObject({
   /** Spans of work done in advance for a later step, since the previous partial sum. */
   preparations: z.array(timeSpan),
 });
-/** "Here is the evaluation of this shard, followed by the predicted class of each image, one byte each." */
+/** "Here is the evaluation of this shard, followed by the predicted class of each image (see predictions.ts)." */
 const evaluation = z.strictObject({
   type: z.literal('evaluation'),
   step: count,
@@ -126,6 +126,8 @@ const evaluation = z.strictObject({
   sampleCount: z.int().positive(),
   lossSum,
   correctCount: count,
+  /** Number of images whose label is among the five classes with the largest logits. */
+  topFiveCount: count,
 });
 /** "I have failed; reassign my work." */
 const failure = z.strictObject({ type: z.literal('failure'), message: sentence });
@@ -152,7 +154,7 @@ export type TimingMessage = z.infer<typeof timing>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
 
 /**
- * "Welcome; here is the run's configuration and a list of its shards, followed by the statistics for preprocessing, if
+ * "Welcome; here is the run's configuration, what its images are, and a list of its shards, followed by the statistics for preprocessing, if
  * it needs any."
  */
 const welcome = z.strictObject({
@@ -161,6 +163,7 @@ const welcome = z.strictObject({
   runId: name,
   layoutHash: sha256,
   config: workerConfigSchema,
+  dataset: datasetDescription,
   stepsPerEpoch: z.int().positive(),
   shards: z.array(shard),
 });

@@ -9,7 +9,7 @@ import { SliceScheduler } from '../../coordinator/scheduling/slice-scheduler.js'
 import { Dispatcher } from '../../coordinator/training/dispatcher.js';
 import { GradientJob } from '../../coordinator/training/gradient-job.js';
 import { systemClock } from '../../shared/clock.js';
-import { recordBytes } from '../../shared/dataset/image-batch.js';
+import { cifar10Description, cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { workerConfigOf, type Config } from '../../shared/config/config.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
@@ -19,11 +19,13 @@ import { endAll, forkWorker, type Exchange } from './exchange-processes.js';
 
 /** Starts the coordinator's real server, worker pool and dispatcher, with one slice of one image per worker. */
 export async function startLockstep(config: Config, workerCount: number): Promise<Exchange> {
-  const layout = layoutModel(config);
+  const layout = layoutModel(config, cifar10Format);
   const weights = new Float32Array(layout.trainableSize);
   const movingStatistics = new Float32Array(layout.statisticsSize);
   const pool = new WorkerPool();
-  const records = Array.from({ length: workerCount }, (_, slice) => new Uint8Array(recordBytes).fill(slice));
+  const records = Array.from({ length: workerCount }, (_, slice) =>
+    new Uint8Array(cifar10Format.recordBytes).fill(slice),
+  );
   const shards = records.map((bytes, index): Shard => ({
     split: 'training',
     index,
@@ -50,6 +52,7 @@ export async function startLockstep(config: Config, workerCount: number): Promis
           runId: 'bench',
           layoutHash: layoutHash(layout),
           config: workerConfigOf(config),
+          dataset: cifar10Description,
           stepsPerEpoch: 1,
           shards,
         });

@@ -1,13 +1,14 @@
 // Worker process of the exchange benchmark: a real worker whose engine computes nothing, or a plain TCP client.
 import { connect } from 'node:net';
 import { setV8Flags } from '../../cli/process/v8-flags.js';
+import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { systemClock } from '../../shared/clock.js';
-import { classCount } from '../../shared/network/layout.js';
 import { startWorker } from '../../worker/main.js';
 import type { BatchResult, Engine } from '../../worker/engine.js';
 
 // As in the processes of the command line.
 setV8Flags();
+const { classCount } = cifar10Format;
 
 const emptyResult: BatchResult = { sampleCount: 1, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0.001 };
 

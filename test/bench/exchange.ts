@@ -5,6 +5,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { setV8Flags } from '../../cli/process/v8-flags.js';
 import { resolveConfig, type Config } from '../../shared/config/config.js';
+import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { processorName } from '../../shared/processor.js';
 import { startLockstep } from './exchange-lockstep.js';
@@ -46,7 +47,7 @@ export async function benchExchange(args: readonly string[]): Promise<void> {
 }
 
 async function measure(config: Config, workers: number, turns: number): Promise<string> {
-  const { trainableSize, statisticsSize } = layoutModel(config);
+  const { trainableSize, statisticsSize } = layoutModel(config, cifar10Format);
   const bytes = (trainableSize + statisticsSize) * Float32Array.BYTES_PER_ELEMENT;
   const steps = Math.max(minSteps, Math.round(turnBytes / bytes));
   const plain = await startPlain(bytes, workers);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
+import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { layoutModel } from '../../shared/network/layout.js';
@@ -212,7 +213,7 @@ describe('an admitted worker is dismissed', () => {
     ],
   ])('if it reports %s, and the weights are those of an honest run', async (_, lie, reason) => {
     cluster = await startCluster({ minWorkers: 2 });
-    const { trainableSize, statisticsSize } = layoutModel(cluster.coordinator.config);
+    const { trainableSize, statisticsSize } = layoutModel(cluster.coordinator.config, cifar10Format);
     // The payload has the correct length; only the fields of the message lie.
     await answering(new Uint8Array(4 * (trainableSize + statisticsSize)), { ...oneSlice, ...lie });
     await cluster.join();

@@ -1,8 +1,9 @@
 // An engine whose gradient is cheap arithmetic on the weights and the images. Any difference in what a worker receives
 // (order, augmentation, weights, slice) or in the summation order changes the bits of the gradient. The model does not
 // learn anything.
-import { recordBytes, type ImageBatch, type Preprocessing } from '../../shared/dataset/image-batch.js';
-import { classCount, type ModelLayout } from '../../shared/network/layout.js';
+import { labelAt } from '../../shared/dataset/record-format.js';
+import type { ImageBatch, Preprocessing } from '../../shared/dataset/image-batch.js';
+import type { ModelLayout } from '../../shared/network/layout.js';
 import type { BatchResult, Engine, EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
 
 export interface FakeEngineOptions {
@@ -33,6 +34,11 @@ function shiftOf(preprocessing: Preprocessing): number {
   return values.reduce((sum, value, i) => sum + value / (i + 3), 0) / 1000;
 }
 
+/** Returns the position in the records of a pixel of an image; larger numbers start again at the first pixel. */
+function pixelAt({ format }: ImageBatch, index: number, pixel: number): number {
+  return index * format.recordBytes + format.labelBytes + (pixel % format.imageValues);
+}
+
 class FakeModel implements EngineModel {
   readonly #layout: ModelLayout;
   readonly #options: FakeEngineOptions;
@@ -55,8 +61,8 @@ class FakeModel implements EngineModel {
     const gradientSum = new Float32Array(this.#layout.trainableSize);
     const batchStatistics = new Float32Array(this.#layout.statisticsSize);
     batch.indices.forEach((index, position) => {
-      const label = batch.records[index * recordBytes];
-      const pixel = batch.records[index * recordBytes + 1 + (batch.augmentations[position] % 3072)] / 255 + this.#shift;
+      const label = labelAt(batch.records, index, batch.format);
+      const pixel = batch.records[pixelAt(batch, index, batch.augmentations[position])] / 255 + this.#shift;
       for (let i = 0; i < gradientSum.length; i++) {
         gradientSum[i] += this.#weights[i] * 0.01 + (pixel - 0.5) / (1 + ((i + label) % 13)) / 7;
       }
@@ -73,9 +79,10 @@ class FakeModel implements EngineModel {
    */
   async evaluate(batch: ImageBatch): Promise<EvaluationResult> {
     await this.#options.beforeEvaluation?.();
+    const { classCount } = batch.format;
     const logits = new Float32Array(batch.indices.length * classCount);
     for (const [position, index] of batch.indices.entries()) {
-      logits[position * classCount + (batch.records[index * recordBytes + 1] % classCount)] = 1 + this.#weights[0];
+      logits[position * classCount + (batch.records[pixelAt(batch, index, 0)] % classCount)] = 1 + this.#weights[0];
     }
     const result = this.#result(batch);
     const inputTerm = batch.augmentations.reduce((sum, packed, i) => sum + packed / (i + 2), 0) / 100 + this.#shift;
@@ -87,7 +94,7 @@ class FakeModel implements EngineModel {
   }
 
   #result(batch: ImageBatch): BatchResult {
-    const labels = batch.indices.reduce((sum, index) => sum + batch.records[index * recordBytes], 0);
+    const labels = batch.indices.reduce((sum, index) => sum + labelAt(batch.records, index, batch.format), 0);
     const sampleCount = batch.indices.length;
     return {
       sampleCount,

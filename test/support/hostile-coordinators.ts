@@ -1,12 +1,14 @@
 // Attacks by a hostile coordinator on a worker, each with the reason that the worker gives when it closes the
 // connection.
 import { Packr } from 'msgpackr';
-import { recordBytes } from '../../shared/dataset/image-batch.js';
+import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
 import { sha256Of } from '../../shared/sha256.js';
 import { shards, shardImages, useEngine, welcome, weightsBytes, type Script } from './scripted-coordinator.js';
+
+const { recordBytes } = cifar10Format;
 
 const packr = new Packr({ useRecords: false });
 const firstShard = shards[0];
@@ -30,10 +32,12 @@ export const welcoming =
 /** Sends a welcome with some fields of the configuration changed. */
 export const configured = (fields: Record<string, unknown>, payloadBytes = 0) =>
   welcoming({ config: { ...welcome.config, ...fields } }, payloadBytes);
+/** Sends a welcome with some fields of the description of the images changed. */
+const describing = (fields: Record<string, unknown>) => welcoming({ dataset: { ...welcome.dataset, ...fields } });
 /** Sends a welcome with another model and the matching layout hash. */
 function welcomingModel(depth: number, initialFilters: number) {
   const config = { ...welcome.config, depth, initialFilters };
-  return welcoming({ config, layoutHash: layoutHash(layoutModel(config)) });
+  return welcoming({ config, layoutHash: layoutHash(layoutModel(config, cifar10Format)) });
 }
 /** Runs a script after a correct welcome and the choice of the engine. */
 export const afterWelcome =
@@ -148,6 +152,26 @@ export const attacks: readonly Attack[] = [
     /shard f{64} is not in the welcome/,
     afterWelcome((peer) => peer.say({ type: 'prefetch', sha256: 'f'.repeat(64) })),
   ],
+
+  ['images that are too large', /dataset\.height/, describing({ height: 225 })],
+  ['images without pixels', /dataset\.width/, describing({ width: 0 })],
+  ['images with two channels', /dataset\.channels/, describing({ channels: 2 })],
+  ['images that are not square', /24×32 pixels: a ResNet needs square images/, describing({ width: 24 })],
+  ['no classes', /dataset\.classNames/, describing({ classNames: [] })],
+  ['too many classes', /dataset\.classNames/, describing({ classNames: Array(65_536).fill('a') })],
+  ['a class with a long name', /dataset\.classNames\.1/, describing({ classNames: ['a', 'b'.repeat(201)] })],
+  [
+    'class names that are too long together',
+    /dataset\.classNames/,
+    describing({ classNames: Array(9000).fill('a'.repeat(90)) }),
+  ],
+  [
+    'a header of more than 1 MiB',
+    /claims a header of \d+ bytes/,
+    describing({ classNames: Array(9000).fill('a'.repeat(190)) }),
+  ],
+  ['a description with an unknown field', /dataset: Unrecognized key/, describing({ depth: 3 })],
+  ['shards of other images', /not a multiple of the record size of 1025 bytes/, describing({ channels: 1 })],
 
   ['an invalid depth', /depth is 9: it must be 6n\+2/, configured({ depth: 9 })],
   ['an excessive depth', /config\.depth/, configured({ depth: 6 * 1e8 + 2 })],

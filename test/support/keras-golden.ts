@@ -10,13 +10,16 @@ import { learningRateAt } from '../../coordinator/optimizer/learning-rate.js';
 import { measurePreprocessing } from '../../coordinator/dataset/measure-preprocessing.js';
 import { MomentumSgd } from '../../coordinator/optimizer/momentum-sgd.js';
 import { updateMovingStatistics } from '../../coordinator/optimizer/moving-statistics.js';
+import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, type Config, type ConfigInput } from '../../shared/config/config.js';
 import { identityAugmentations, type ImageBatch } from '../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../shared/dataset/synthesize.js';
 import { layoutModel } from '../../shared/network/layout.js';
-import { cropBatch, labelsOf, valuesPerImage } from '../../worker/augmentation.js';
+import { cropBatch, labelsOf } from '../../worker/augmentation.js';
 import type { Engine } from '../../worker/engine.js';
 import { randomBatch } from './random-batch.js';
+
+const { imageValues: valuesPerImage } = cifar10Format;
 
 export const goldenSteps = 10;
 const batchSize = 16;
@@ -45,14 +48,19 @@ const records = synthesizeRecords({ seed: 0, split: 'training', count: goldenSte
 
 function batchOf(step: number): ImageBatch {
   const { augmentations } = randomBatch(batchSize, step);
-  return { records, augmentations, indices: Uint32Array.from({ length: batchSize }, (_, i) => step * batchSize + i) };
+  return {
+    records,
+    format: cifar10Format,
+    augmentations,
+    indices: Uint32Array.from({ length: batchSize }, (_, i) => step * batchSize + i),
+  };
 }
 
 /** Trains like a run with one slice, but without a coordinator or workers. */
 export async function trainWithLockstep(engine: Engine, recipe: ConfigInput): Promise<Trajectory> {
   const config = resolveConfig(recipe);
-  const layout = layoutModel(config);
-  const preprocessing = measurePreprocessing(config.preprocessing, records);
+  const layout = layoutModel(config, cifar10Format);
+  const preprocessing = measurePreprocessing(config.preprocessing, records, cifar10Format);
   const model = await engine.createModel(layout, preprocessing, config.labelSmoothing);
   const optimizer = new MomentumSgd(layout, config, initialWeights(layout, 0));
   const { weights } = optimizer;
@@ -117,7 +125,7 @@ function writeCase(folder: string, { recipe, precision }: GoldenCase): object {
   const write = (name: string, values: Uint8Array | Float32Array | Int32Array) =>
     writeFileSync(path.join(folder, name), values);
   const config = resolveConfig(recipe);
-  const layout = layoutModel(config);
+  const layout = layoutModel(config, cifar10Format);
   const count = goldenSteps * batchSize;
   const augmented = new Uint8Array(count * valuesPerImage);
   const labels = new Int32Array(count);
@@ -127,7 +135,7 @@ function writeCase(folder: string, { recipe, precision }: GoldenCase): object {
   }
   const training = new Uint8Array(count * valuesPerImage);
   const indices = Uint32Array.from({ length: count }, (_, i) => i);
-  cropBatch({ records, augmentations: identityAugmentations(count), indices }, training);
+  cropBatch({ records, format: cifar10Format, augmentations: identityAugmentations(count), indices }, training);
   write('augmented.u8', augmented);
   write('training.u8', training);
   write('labels.i32', labels);
@@ -148,7 +156,7 @@ function writeCase(folder: string, { recipe, precision }: GoldenCase): object {
 }
 
 function readTrajectory(folder: string, recipe: ConfigInput): Trajectory {
-  const layout = layoutModel(resolveConfig(recipe));
+  const layout = layoutModel(resolveConfig(recipe), cifar10Format);
   const readSteps = (name: string, length: number) => {
     const values = new Float32Array(new Uint8Array(readFileSync(path.join(folder, name))).buffer);
     return Array.from({ length: goldenSteps }, (_, step) => values.subarray(step * length, (step + 1) * length));

@@ -1,13 +1,6 @@
 // Forward pass of the ResNet in plain float64 loops, directly from the definitions. Slow; serves as a reference for
 // engines.
-import {
-  classCount,
-  imageChannels,
-  imageSize,
-  type ConvLayer,
-  type BatchNormLayer,
-  type ModelLayout,
-} from '../../shared/network/layout.js';
+import type { ConvLayer, BatchNormLayer, ModelLayout } from '../../shared/network/layout.js';
 
 /** Activations for a batch: [image, row, column, channel], row-major. */
 interface Activations {
@@ -92,7 +85,8 @@ export function naiveForward(
     return out;
   }
 
-  let x = zeros(labels.length, imageSize, imageChannels);
+  const { height, channels, classCount } = layout.data;
+  let x = zeros(labels.length, height, channels);
   x.values.set(Array.from(input));
   x = relu(normalize(convolve(x, layout.stem.conv), layout.stem.bn));
   for (const block of layout.blocks) {
@@ -134,7 +128,7 @@ function relu(x: Activations): Activations {
 
 /** Takes every second row and column, and doubles the number of channels: the first and last quarter are zeros. */
 function subsample(x: Activations): Activations {
-  const out = zeros(x.images, x.size / 2, x.channels * 2);
+  const out = zeros(x.images, Math.ceil(x.size / 2), x.channels * 2);
   const quarter = out.channels / 4;
   for (let image = 0; image < x.images; image++) {
     for (let row = 0; row < out.size; row++) {

@@ -1,24 +1,24 @@
 // Random images, augmentations and weights for comparing engines. All values derive from the seed.
-import {
-  packAugmentation,
-  recordBytes,
-  type ImageBatch,
-  type MeasuredPreprocessing,
-} from '../../shared/dataset/image-batch.js';
-import { classCount, type ModelLayout } from '../../shared/network/layout.js';
+import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
+import { packAugmentation, type ImageBatch, type MeasuredPreprocessing } from '../../shared/dataset/image-batch.js';
+import type { ModelLayout } from '../../shared/network/layout.js';
 import { KeyedRandom } from '../../shared/random.js';
 
 /**
  * Returns images with uniformly random bytes, labels and augmentations, to cover everything that an engine can receive.
  */
-export function randomBatch(count: number, seed: number): ImageBatch {
+export function randomBatch(count: number, seed: number, format = cifar10Format): ImageBatch {
+  const { recordBytes, labelBytes, classCount } = format;
   const random = new KeyedRandom(seed, 'synthesis');
-  const records = Uint8Array.from({ length: count * recordBytes }, (_, i) =>
-    random.integerAt(i, i % recordBytes === 0 ? classCount : 256),
-  );
+  const records = Uint8Array.from({ length: count * recordBytes }, (_, i) => {
+    const record = i - (i % recordBytes);
+    if (i - record >= labelBytes) return random.integerAt(i, 256);
+    return random.integerAt(record, classCount) >> (8 * (i - record));
+  });
   const choices = new KeyedRandom(seed, 'augmentation');
   return {
     records,
+    format,
     indices: Uint32Array.from({ length: count }, (_, i) => i),
     augmentations: Uint16Array.from({ length: count }, (_, i) =>
       packAugmentation(
@@ -57,10 +57,10 @@ export function randomMovingStatistics(layout: ModelLayout, seed: number): Float
 }
 
 /** Returns preprocessing with means that differ from pixel to pixel and from channel to channel. */
-export function perPixelMean(): MeasuredPreprocessing {
+export function perPixelMean({ imageValues, channels } = cifar10Format): MeasuredPreprocessing {
   const random = new KeyedRandom(7, 'synthesis');
-  const subtract = Float32Array.from({ length: 3072 }, (_, i) => 90 + random.integerAt(i, 9000) / 100);
-  return { name: 'per-pixel-mean', subtract, divide: Float32Array.of(255, 255, 255) };
+  const subtract = Float32Array.from({ length: imageValues }, (_, i) => 90 + random.integerAt(i, 9000) / 100);
+  return { name: 'per-pixel-mean', subtract, divide: new Float32Array(channels).fill(255) };
 }
 
 export function standardize(): MeasuredPreprocessing {

@@ -5,6 +5,6 @@ import { loadCheckpoint } from '../../dist/coordinator/run/checkpoints/load-chec
 
 const [directory] = process.argv.slice(2);
 const checkpoint = await loadCheckpoint(directory);
-const { config, layout, preprocessing, classNames, shardHashes, progress } = checkpoint;
-const store = { preprocessing, classNames, shards: shardHashes.map((sha256) => ({ sha256 })) };
+const { config, layout, preprocessing, dataset, shardHashes, progress } = checkpoint;
+const store = { preprocessing, dataset, shards: shardHashes.map((sha256) => ({ sha256 })) };
 await saveCheckpoint(directory, { config, layout, store }, checkpoint, progress);

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { recordBytes } from '../../shared/dataset/image-batch.js';
+import { cifar10Format, cifar10Description } from '../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, workerConfigOf } from '../../shared/config/config.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import { layoutModel } from '../../shared/network/layout.js';
@@ -17,6 +17,8 @@ import {
 } from '../../shared/protocol/messages.js';
 import { sha256Of } from '../../shared/sha256.js';
 
+const { recordBytes } = cifar10Format;
+
 const config = workerConfigOf(
   resolveConfig({
     depth: 8,
@@ -28,7 +30,7 @@ const config = workerConfigOf(
     heartbeatTimeout: 600,
   }),
 );
-const layout = layoutModel(config);
+const layout = layoutModel(config, cifar10Format);
 
 /** Returns two images whose labels and bytes identify the shard. */
 function imagesOf(shard: number): Buffer {
@@ -51,6 +53,7 @@ export const welcome: Welcome = {
   runId: 'a run',
   layoutHash: layoutHash(layout),
   config,
+  dataset: cifar10Description,
   stepsPerEpoch: 1,
   shards,
 };

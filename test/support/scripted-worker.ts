@@ -1,5 +1,6 @@
 // A worker controlled by a test: a real WorkerConnection over a fake socket. The test decides when it answers, repeats
 // an answer or leaves.
+import { encodePredictions } from '../../shared/protocol/predictions.js';
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { WebSocket } from 'ws';
@@ -71,18 +72,18 @@ export function imagesInShard(index: number): number {
 
 /** Returns the evaluation of a shard, which is the same from every worker. */
 export function evaluationOf({ step, split, index }: Omit<Task & { type: 'evaluation' }, 'type'>): EvaluationMessage {
-  const counts = { sampleCount: imagesInShard(index), lossSum: 0.1 * index, correctCount: index };
+  const counts = { sampleCount: imagesInShard(index), lossSum: 0.1 * index, correctCount: index, topFiveCount: index };
   return { type: 'evaluation', step, split, index, ...counts };
 }
 
 /** Returns the predicted classes for a shard, which are the same from every worker. */
-export function classesIn({ sampleCount, index }: EvaluationMessage): Uint8Array {
-  return Uint8Array.from({ length: sampleCount }, (_, image) => (image + index) % 10);
+export function classesIn({ sampleCount, index }: EvaluationMessage): Uint16Array {
+  return Uint16Array.from({ length: sampleCount }, (_, image) => (image + index) % 10);
 }
 
 function evaluationFrameOf(task: Task & { type: 'evaluation' }): Buffer {
   const message = evaluationOf(task);
-  return encodeFrame(message, classesIn(message));
+  return encodeFrame(message, encodePredictions(classesIn(message), 10));
 }
 
 export class ScriptedWorker {

@@ -1,15 +1,17 @@
 import { describe, expect, it } from 'vitest';
+import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import {
   cropMargin,
   packAugmentation,
-  pixelsPerPlane,
   identityAugmentation,
   identityAugmentations,
-  recordBytes,
   type ImageBatch,
 } from '../../shared/dataset/image-batch.js';
 import { perPixelMean } from '../support/random-batch.js';
-import { cropBatch, fillInput, labelsOf, valuesPerImage } from '../../worker/augmentation.js';
+import { recordFormat } from '../../shared/dataset/record-format.js';
+import { cropBatch, fillInput, labelsOf } from '../../worker/augmentation.js';
+
+const { planePixels: pixelsPerPlane, recordBytes, imageValues: valuesPerImage } = cifar10Format;
 
 /**
  * Returns records whose red, green and blue bytes are 1 + row, 1 + column and 200 + record index. The label is the
@@ -32,6 +34,7 @@ function positionRecords(count: number): Uint8Array {
 function batchOf(augmentations: number[], indices: number[] = augmentations.map(() => 0)): ImageBatch {
   return {
     records: positionRecords(Math.max(...indices) + 1),
+    format: cifar10Format,
     indices: Uint32Array.from(indices),
     augmentations: Uint16Array.from(augmentations),
   };
@@ -212,9 +215,44 @@ describe('labelsOf', () => {
   it("reads each record's first byte", () => {
     const batch: ImageBatch = {
       records: positionRecords(4),
+      format: cifar10Format,
       indices: Uint32Array.of(3, 1),
       augmentations: identityAugmentations(2),
     };
     expect(labelsOf(batch)).toEqual(Int32Array.of(3, 1));
+  });
+});
+
+describe('gray images with labels of two bytes', () => {
+  // Two images of 9×9 pixels; pixel i of image n is 100 n + i.
+  const format = recordFormat({ height: 9, width: 9, channels: 1, classCount: 300 });
+  const records = new Uint8Array(2 * format.recordBytes);
+  for (let n = 0; n < 2; n++) {
+    records.set([n === 0 ? 7 : 43, n], n * format.recordBytes); // 7 and 299
+    for (let i = 0; i < 81; i++) records[n * format.recordBytes + 2 + i] = 100 * n + i;
+  }
+  const batch: ImageBatch = {
+    records,
+    format,
+    indices: Uint32Array.of(1, 0),
+    augmentations: Uint16Array.of(identityAugmentation, packAugmentation(4, 3, true)),
+  };
+
+  it('have their labels read from both bytes', () => {
+    expect([...labelsOf(batch)]).toEqual([299, 7]);
+  });
+
+  it('are flipped and cropped in one plane', () => {
+    const out = new Uint8Array(2 * 81);
+    cropBatch(batch, out);
+    expect([...out.subarray(0, 9)]).toEqual([100, 101, 102, 103, 104, 105, 106, 107, 108]);
+    // Flipped, then moved one pixel to the right.
+    expect([...out.subarray(81, 90)]).toEqual([0, 8, 7, 6, 5, 4, 3, 2, 1]);
+  });
+
+  it('are preprocessed with the gray mean of imagenet', () => {
+    const input = new Float32Array(2 * 81);
+    fillInput(batch, 'imagenet', input);
+    expect(input[0]).toBe(Math.fround(Math.fround(100 - Math.fround(117.378639)) / 255));
   });
 });

@@ -3,8 +3,8 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { systemClock } from '../../shared/clock.js';
-import { recordBytes } from '../../shared/dataset/image-batch.js';
 import { startWorker } from '../../worker/main.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { afterWelcome, attacks, configured, oneGiB, welcoming } from '../support/hostile-coordinators.js';
@@ -16,6 +16,8 @@ import {
   type Script,
 } from '../support/scripted-coordinator.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
+
+const { recordBytes } = cifar10Format;
 
 const maxGrowthBytes = 64 * 1024 * 1024;
 const firstShard = shards[0];

@@ -1,8 +1,8 @@
 // Evaluates a shard: loss, correct predictions, and the predicted class of each image.
 import { augmentationsOf } from '../../shared/dataset/partition.js';
-import { recordBytes } from '../../shared/dataset/image-batch.js';
-import { classCount } from '../../shared/network/layout.js';
-import { noClass, type EvaluateMessage, type EvaluationMessage } from '../../shared/protocol/messages.js';
+import { recordFormatOf, labelAt } from '../../shared/dataset/record-format.js';
+import type { EvaluateMessage, EvaluationMessage } from '../../shared/protocol/messages.js';
+import { encodePredictions, noClass } from '../../shared/protocol/predictions.js';
 import type { EngineModel } from '../engine.js';
 import type { ReadShard, Run } from './slice-images.js';
 
@@ -11,28 +11,47 @@ import type { ReadShard, Run } from './slice-images.js';
  * validation, and only if `augmentValidation` is set.
  */
 export async function evaluateShard(
-  { config }: Pick<Run, 'config'>,
+  { config, dataset }: Pick<Run, 'config' | 'dataset'>,
   model: EngineModel,
   readShard: ReadShard,
   { step, split, index }: EvaluateMessage,
 ): Promise<[message: EvaluationMessage, predicted: Uint8Array]> {
   const { seed, augmentValidation, cropPadding } = config;
   const records = await readShard(split, index);
-  const count = records.length / recordBytes;
+  const format = recordFormatOf(dataset);
+  const count = records.length / format.recordBytes;
   const indices = Uint32Array.from({ length: count }, (_, image) => image);
   const augment = split === 'validation' && augmentValidation;
   const key = { purpose: 'validationAugmentation', seed, step, slice: index, count, augment, cropPadding } as const;
-  const result = await model.evaluate({ records, indices, augmentations: augmentationsOf(key) });
+  const result = await model.evaluate({ records, format, indices, augmentations: augmentationsOf(key) });
   const { sampleCount, lossSum, correctCount, logits } = result;
-  return [{ type: 'evaluation', step, split, index, sampleCount, lossSum, correctCount }, classesOf(logits)];
+  const { classCount } = format;
+  const topFiveCount = indices.filter((image) =>
+    isAmongLargest(logits.subarray(image * classCount, (image + 1) * classCount), labelAt(records, image, format)),
+  ).length;
+  return [
+    { type: 'evaluation', step, split, index, sampleCount, lossSum, correctCount, topFiveCount },
+    encodePredictions(classesOf(logits, classCount), classCount),
+  ];
+}
+
+/** Returns whether a label is among the five classes with the largest logits; the first ones of equal logits. */
+export function isAmongLargest(logits: Float32Array, label: number): boolean {
+  const own = logits[label];
+  if (Number.isNaN(own)) return false;
+  let before = 0;
+  for (let other = 0; other < logits.length; other++) {
+    if (logits[other] > own || (logits[other] === own && other < label)) before++;
+  }
+  return before < 5;
 }
 
 /**
  * Returns the predicted class of each image: the class with the largest logit, or the first such class if there are
  * several. Returns noClass for an image whose logits are all NaN.
  */
-export function classesOf(logits: Float32Array): Uint8Array {
-  return Uint8Array.from({ length: logits.length / classCount }, (_, image) => {
+export function classesOf(logits: Float32Array, classCount: number): Uint16Array {
+  return Uint16Array.from({ length: logits.length / classCount }, (_, image) => {
     let best = noClass;
     let largest = Number.NaN;
     for (let label = 0; label < classCount; label++) {

@@ -1,18 +1,20 @@
 // Selects the images of a slice for a step: the next images of its shard in the order of the epoch, with their
 // augmentations. The selection depends only on the run and the shard; the state kept here is a cache.
 import { alternatingFlip, augmentationsOf, epochOrder } from '../../shared/dataset/partition.js';
-import { recordBytes, type ImageBatch } from '../../shared/dataset/image-batch.js';
+import type { ImageBatch } from '../../shared/dataset/image-batch.js';
+import { recordFormatOf, type RecordFormat } from '../../shared/dataset/record-format.js';
 import { ProtocolError } from '../../shared/errors.js';
 import type { Split, Welcome } from '../../shared/protocol/messages.js';
 
 /** Part of the welcome that determines every image batch. */
-export type Run = Pick<Welcome, 'config' | 'stepsPerEpoch'>;
+export type Run = Pick<Welcome, 'config' | 'dataset' | 'stepsPerEpoch'>;
 
 /** Returns the records of a shard. */
 export type ReadShard = (split: Split, index: number) => Promise<Uint8Array>;
 
 export class SliceImages {
   readonly #run: Run;
+  readonly #format: RecordFormat;
   readonly #readShard: ReadShard;
   /** Image order of the latest epoch, by slice. */
   readonly #orders = new Map<number, { epoch: number; order: Uint32Array }>();
@@ -21,6 +23,7 @@ export class SliceImages {
 
   constructor(run: Run, readShard: ReadShard) {
     this.#run = run;
+    this.#format = recordFormatOf(run.dataset);
     this.#readShard = readShard;
   }
 
@@ -41,7 +44,7 @@ export class SliceImages {
     const { seed, augment, flip, cropPadding, slices, batchSize } = config;
     const records = await this.#readShard('training', slice);
     const epoch = Math.floor(step / stepsPerEpoch);
-    const order = this.#orderOf(slice, epoch, records.length / recordBytes);
+    const order = this.#orderOf(slice, epoch, records.length / this.#format.recordBytes);
     const count = batchSize / slices;
     const first = (step % stepsPerEpoch) * count;
     const indices = order.subarray(first, first + count);
@@ -54,6 +57,7 @@ export class SliceImages {
     const flipped = flip === 'alternating' ? alternatingFlip(seed, epoch, slice, indices) : undefined;
     return {
       records,
+      format: this.#format,
       indices,
       augmentations: augmentationsOf({ seed, step, slice, count, augment, cropPadding, flipped }),
     };

@@ -59,11 +59,22 @@ export class EngineSpeeds {
     this.#handlers.onMeasuring(engines.map(({ engine }) => engine));
     const loaded = await this.#loadAll(engines, spec);
     const models = loaded.map(({ model }) => model);
-    const speeds = await measureModels(models, spec.layout, imagesPerSlice, signal);
+    const onFailure = (index: number, error: unknown) => this.#reportFailure(loaded[index].engine, error);
+    const speeds = await measureModels(models, spec.layout, imagesPerSlice, onFailure, signal);
+    const measured = loaded.flatMap(({ engine }, index) => {
+      const imagesPerSecond = speeds[index];
+      return imagesPerSecond === undefined ? [] : [{ engine, imagesPerSecond }];
+    });
     await this.#cache
-      .add(new Map(loaded.map(({ engine }, index) => [keyOf(engine, spec, imagesPerSlice), speeds[index]])))
+      .add(
+        new Map(measured.map(({ engine, imagesPerSecond }) => [keyOf(engine, spec, imagesPerSlice), imagesPerSecond])),
+      )
       .catch((error: unknown) => this.#handlers.onFailure(`the measured speeds cannot be cached: ${messageOf(error)}`));
-    return loaded.map(({ engine }, index) => ({ fingerprint: engine.fingerprint, imagesPerSecond: speeds[index] }));
+    return measured.map(({ engine: { fingerprint }, imagesPerSecond }) => ({ fingerprint, imagesPerSecond }));
+  }
+
+  #reportFailure({ engine }: EngineIdentity, error: unknown): void {
+    this.#handlers.onFailure(`${engine} cannot run this model: ${messageOf(error)}`);
   }
 
   async #loadAll(engines: readonly EngineIdentity[], spec: ModelSpec) {
@@ -72,7 +83,7 @@ export class EngineSpeeds {
       try {
         loaded.push({ engine, model: await this.#devices.load(engine.fingerprint, spec) });
       } catch (error) {
-        this.#handlers.onFailure(`${engine.engine} cannot run this model: ${messageOf(error)}`);
+        this.#reportFailure(engine, error);
       }
     }
     return loaded;
@@ -81,5 +92,6 @@ export class EngineSpeeds {
 
 /** Returns what a speed depends on. The device's description contains the number of threads. */
 function keyOf({ device, fingerprint }: EngineIdentity, { layout }: ModelSpec, imagesPerSlice: number): string {
-  return JSON.stringify([device, fingerprint, layoutHash(layout), imagesPerSlice]);
+  const { height, width, channels } = layout.data;
+  return JSON.stringify([device, fingerprint, layoutHash(layout), height, width, channels, imagesPerSlice]);
 }

@@ -1,7 +1,7 @@
-// Measures how many images per second models compute, on slices of synthetic images. The models take turns, so that
+// Measures how many images per second models compute, on slices of noise images. The models take turns, so that
 // whatever else the machine does slows all of them alike.
-import { identityAugmentation } from '../../shared/dataset/image-batch.js';
-import { synthesizeRecords } from '../../shared/dataset/synthesize.js';
+import { identityAugmentations, type ImageBatch } from '../../shared/dataset/image-batch.js';
+import { recordFormat } from '../../shared/dataset/record-format.js';
 import { medianOf } from '../../shared/median.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import type { EngineModel } from '../engine.js';
@@ -13,21 +13,20 @@ const rounds = 4;
 const turnMs = 250;
 
 /**
- * Returns the images per second of each model: the median over its slices.
+ * Returns the images per second of each model: the median over its slices; undefined for a model that fails, for example
+ * because its engine lacks the memory.
  * @param imagesPerSlice number of images in each slice
+ * @param onFailure called with the index of a model that fails
  * @param signal stops the measurement between slices and makes it reject
  */
 export async function measureModels(
   models: readonly EngineModel[],
   layout: ModelLayout,
   imagesPerSlice: number,
+  onFailure: (index: number, error: unknown) => void,
   signal?: AbortSignal,
-): Promise<number[]> {
-  const batch = {
-    records: synthesizeRecords({ seed: 0, split: 'training', count: imagesPerSlice }),
-    indices: Uint32Array.from({ length: imagesPerSlice }, (_, index) => index),
-    augmentations: new Uint16Array(imagesPerSlice).fill(identityAugmentation),
-  };
+): Promise<(number | undefined)[]> {
+  const batch = noiseBatch(layout, imagesPerSlice);
   const weights = spreadWeights(layout.trainableSize);
   const movingStatistics = new Float32Array(layout.statisticsSize).fill(1);
   const timeSlice = async (model: EngineModel): Promise<number> => {
@@ -36,19 +35,43 @@ export async function measureModels(
     const { sampleCount } = await model.computeSlice(batch);
     return (performance.now() - startedMs) / sampleCount;
   };
-  for (const model of models) {
-    model.setWeights(weights, movingStatistics);
-    for (let slice = 0; slice < warmUpSlices; slice++) await timeSlice(model);
+  const measurable = new Map<number, EngineModel>();
+  for (const [index, model] of models.entries()) {
+    try {
+      model.setWeights(weights, movingStatistics);
+      for (let slice = 0; slice < warmUpSlices; slice++) await timeSlice(model);
+      measurable.set(index, model);
+    } catch (error) {
+      signal?.throwIfAborted();
+      onFailure(index, error);
+    }
   }
   const msPerImage = models.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
-    for (const [index, model] of models.entries()) {
+    for (const [index, model] of measurable) {
       const endMs = performance.now() + turnMs;
       do msPerImage[index].push(await timeSlice(model));
       while (performance.now() < endMs);
     }
   }
-  return msPerImage.map((times) => 1000 / medianOf(times));
+  return msPerImage.map((times) => (times.length === 0 ? undefined : 1000 / medianOf(times)));
+}
+
+/** Returns images of noise with labels. Speed hardly depends on them. */
+function noiseBatch({ data }: ModelLayout, count: number): ImageBatch {
+  const format = recordFormat(data);
+  const { recordBytes, labelBytes, classCount } = format;
+  const records = new Uint8Array(count * recordBytes);
+  for (let at = 0, state = 1; at < records.length; at++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0; // Numerical Recipes' generator
+    records[at] = state >>> 24;
+  }
+  for (let image = 0; image < count; image++) {
+    const label = image % classCount;
+    for (let byte = 0; byte < labelBytes; byte++) records[image * recordBytes + byte] = label >> (8 * byte);
+  }
+  const indices = Uint32Array.from({ length: count }, (_, index) => index);
+  return { records, format, indices, augmentations: identityAugmentations(count) };
 }
 
 /** Returns small weights of both signs. Speed hardly depends on them, as long as no value overflows or vanishes. */

@@ -1,8 +1,7 @@
 // Provides the shards of a run over one connection: from memory, otherwise from the disk cache, otherwise from the
 // coordinator.
-import { recordBytes } from '../../shared/dataset/image-batch.js';
+import { firstInvalidLabel, labelAt, type RecordFormat } from '../../shared/dataset/record-format.js';
 import { ProtocolError } from '../../shared/errors.js';
-import { classCount } from '../../shared/network/layout.js';
 import { prefetchChunkBytes, type Shard, type Split, type WorkerMessage } from '../../shared/protocol/messages.js';
 import { sha256Of } from '../../shared/sha256.js';
 import type { PartialDownload, ShardMemoryCache } from './shard-memory-cache.js';
@@ -32,6 +31,7 @@ interface Transfer {
 
 export class ShardClient {
   readonly #shards: ReadonlyMap<string, Shard>;
+  readonly #format: RecordFormat;
   readonly #caches: ShardCaches;
   readonly #send: (message: WorkerMessage) => void;
   /** Fetches that are in progress or have failed, by hash. */
@@ -43,7 +43,13 @@ export class ShardClient {
   readonly #reported = new Set<string>();
   #isAbandoned = false;
 
-  constructor(shards: readonly Shard[], caches: ShardCaches, send: (message: WorkerMessage) => void) {
+  constructor(
+    shards: readonly Shard[],
+    format: RecordFormat,
+    caches: ShardCaches,
+    send: (message: WorkerMessage) => void,
+  ) {
+    this.#format = format;
     this.#shards = new Map(shards.map((shard) => [`${shard.split} ${shard.index}`, shard]));
     this.#caches = caches;
     this.#send = send;
@@ -120,7 +126,7 @@ export class ShardClient {
     const cached = await disk.read(sha256);
     if (this.#isAbandoned) throw connectionClosed();
     const records = cached?.length === shard.bytes ? cached : await this.#transfer(shard);
-    assertLabels(shard, records);
+    assertLabels(shard, records, this.#format);
     memory.put(sha256, records);
     this.#reportHeld(sha256);
     if (records !== cached) await disk.write(sha256, records);
@@ -159,13 +165,11 @@ export class ShardClient {
 }
 
 /** Throws ProtocolError if a label is not a valid class, because engines use labels as array indices. */
-function assertLabels({ split, index }: Shard, records: Uint8Array): void {
-  for (let at = 0; at < records.length; at += recordBytes) {
-    if (records[at] < classCount) continue;
-    throw new ProtocolError(
-      `image ${at / recordBytes} of ${split} shard ${index} has the invalid label ${records[at]}`,
-    );
-  }
+function assertLabels({ split, index }: Shard, records: Uint8Array, format: RecordFormat): void {
+  const image = firstInvalidLabel(records, format);
+  if (image === undefined) return;
+  const label = labelAt(records, image, format);
+  throw new ProtocolError(`image ${image} of ${split} shard ${index} has the invalid label ${label}`);
 }
 
 function connectionClosed(): ProtocolError {

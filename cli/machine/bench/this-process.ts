@@ -13,6 +13,7 @@ import {
 } from '../../../shared/dataset/partition.js';
 import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
+import { cifar10Description, cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { openFastest } from './fastest-engine.js';
@@ -28,7 +29,7 @@ const profiledSteps = 2;
 
 export async function benchThisProcess(options: BenchOptions): Promise<Measurement> {
   const { config, plan, onRound } = options;
-  const layout = layoutModel(config);
+  const layout = layoutModel(config, cifar10Format);
   const { batchSize, slices } = config;
   const spec = { layout, preprocessing: 'imagenet' as const, labelSmoothing: 0 };
   const { engine, model, speeds, close } = await openFastest(options, spec, batchSize / slices, options.onMessage);
@@ -52,14 +53,18 @@ export async function benchThisProcess(options: BenchOptions): Promise<Measureme
 function synthesizeShards({ batchSize, slices, seed }: Config): Uint8Array[] {
   const count = Math.max(imageCount, batchSize);
   const records = synthesizeRecords({ seed, split: 'training', count });
-  return partitionIntoShards(count, slices, seed).map((shard) => gatherRecords(records, shard));
+  return partitionIntoShards(count, slices, seed).map((shard) =>
+    gatherRecords(records, shard, cifar10Format.recordBytes),
+  );
 }
 
 /** @returns a function that trains one step and returns the time spent in each of its phases */
 function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, shards: readonly Uint8Array[]) {
   const { batchSize, slices, bnMomentum } = config;
   const stepsPerEpoch = stepsPerEpochOf(Math.max(imageCount, batchSize), batchSize);
-  const images = new SliceImages({ config, stepsPerEpoch }, (_split, slice) => Promise.resolve(shards[slice]));
+  const images = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch }, (_split, slice) =>
+    Promise.resolve(shards[slice]),
+  );
   const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };
   const answer = new Float32Array(computer.payloadFloats(allSlices));
@@ -120,7 +125,7 @@ function meanProfile(model: ProfilingModel, config: Config, shards: readonly Uin
     for (const [slice, records] of shards.entries()) {
       const indices = Uint32Array.from({ length: count }, (_, index) => index);
       const augmentations = augmentationsOf({ seed, step, slice, count, augment, cropPadding });
-      for (const { phase, group, ms } of model.profile({ records, indices, augmentations })) {
+      for (const { phase, group, ms } of model.profile({ records, format: cifar10Format, indices, augmentations })) {
         const key = `${phase} ${group}`;
         sums.set(key, { phase, group, ms: (sums.get(key)?.ms ?? 0) + ms / profiledSteps });
       }

@@ -4,7 +4,7 @@ import { startCoordinator, type Coordinator } from '../../../coordinator/main.js
 import { interruption } from '../../../coordinator/connections/worker-pool.js';
 import { systemClock } from '../../../shared/clock.js';
 import type { Config } from '../../../shared/config/config.js';
-import type { Cifar10 } from '../../../shared/dataset/cifar10.js';
+import type { Dataset } from '../../../shared/dataset/description.js';
 import { LockstepError } from '../../../shared/errors.js';
 import { medianOf } from '../../../shared/median.js';
 import { engineArguments, type EngineChoice } from '../../../worker/worker-arguments.js';
@@ -22,7 +22,7 @@ const exitTimeoutMs = 3_000;
 
 export interface RunSetup {
   config: Config;
-  dataset: Cifar10;
+  dataset: Dataset;
   runDir: string;
   workers: readonly WorkerPlan[];
   engine: EngineChoice;

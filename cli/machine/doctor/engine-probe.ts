@@ -3,6 +3,7 @@
 import { messageOf } from '../../../shared/errors.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import type { EngineName } from '../../../shared/engine-names.js';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import { openEngine } from '../../../worker/engines/registry.js';
 import { measureModels } from '../../../worker/measurement/measure-models.js';
@@ -44,13 +45,16 @@ async function computeTwice(
 /** Measures ResNet-20 on the default slices. */
 async function measureSpeed(name: EngineName): Promise<number> {
   const config = resolveConfig({});
-  const layout = layoutModel(config);
+  const layout = layoutModel(config, cifar10Format);
   const engine = await openEngine(name, { threads: 1 });
   try {
     const model = await engine.createModel(layout, 'imagenet');
-    const [imagesPerSecond] = await measureModels([model], layout, config.batchSize / config.slices);
+    const onFailure = (_index: number, error: unknown) => {
+      throw error;
+    };
+    const [imagesPerSecond] = await measureModels([model], layout, config.batchSize / config.slices, onFailure);
     model.dispose();
-    return imagesPerSecond;
+    return imagesPerSecond!;
   } finally {
     await engine.close();
   }

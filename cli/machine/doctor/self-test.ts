@@ -1,6 +1,7 @@
 // One step of a tiny network whose result with each wasm engine is the same on every machine.
 import { createHash } from 'node:crypto';
 import { initialMovingStatistics, initialWeights } from '../../../coordinator/optimizer/initial-weights.js';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { augmentationsOf } from '../../../shared/dataset/partition.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { littleEndianBytes } from '../../../shared/network/layout-hash.js';
@@ -14,7 +15,8 @@ export const stepSha256: Readonly<Record<WasmEngineName, string>> = {
   'wasm-fma': '3fcfa269fd15a334226471cc57228e3774744b1c2126eeaa69fa3766e6376235',
 };
 
-const layout = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'projection', convBias: true, bnEpsilon: 0.001 });
+const spec = { depth: 8, initialFilters: 4, shortcut: 'projection', convBias: true, bnEpsilon: 0.001 } as const;
+const layout = layoutModel(spec, cifar10Format);
 const count = 16;
 
 export interface ComputedStep {
@@ -30,7 +32,12 @@ export async function computeStep(engine: Engine): Promise<ComputedStep> {
     const records = synthesizeRecords({ seed: 0, split: 'training', count });
     const indices = Uint32Array.from({ length: count }, (_, index) => index);
     const augmentations = augmentationsOf({ seed: 0, step: 0, slice: 0, count, augment: true });
-    const { gradientSum, batchStatistics } = await model.computeSlice({ records, indices, augmentations });
+    const { gradientSum, batchStatistics } = await model.computeSlice({
+      records,
+      format: cifar10Format,
+      indices,
+      augmentations,
+    });
     const hash = createHash('sha256').update(littleEndianBytes(gradientSum)).update(littleEndianBytes(batchStatistics));
     return { sha256: hash.digest('hex'), gradient: gradientSum.slice() };
   } finally {

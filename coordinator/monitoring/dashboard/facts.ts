@@ -1,15 +1,13 @@
 // Facts about a run, sent to each dashboard page once.
 import type { Config } from '../../../shared/config/config.js';
 import type { RunFacts } from '../../../shared/monitoring/messages.js';
-import { layoutModel } from '../../../shared/network/layout.js';
 import { lockstepVersion } from '../../../shared/version.js';
 
 /** @param rest facts that are not part of the configuration */
 export function factsOf(
   config: Config,
-  rest: Pick<RunFacts, 'runId' | 'runDirectory' | 'dataset' | 'totalSteps' | 'stepsPerEpoch'>,
+  rest: Pick<RunFacts, 'runId' | 'runDirectory' | 'dataset' | 'trainableWeights' | 'totalSteps' | 'stepsPerEpoch'>,
 ): RunFacts {
   const { depth, batchSize, slices, seed } = config;
-  const trainableWeights = layoutModel(config).trainableSize;
-  return { lockstepVersion, ...rest, model: `ResNet-${depth}`, trainableWeights, batchSize, slices, seed };
+  return { lockstepVersion, ...rest, model: `ResNet-${depth}`, batchSize, slices, seed };
 }

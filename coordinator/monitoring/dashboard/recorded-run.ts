@@ -5,6 +5,10 @@ import { z } from 'zod';
 import { resolveConfig, totalStepsOf, type Config } from '../../../shared/config/config.js';
 import { ifMissing, LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
 import type { Ending, ReportSummary, WatchMessage } from '../../../shared/monitoring/messages.js';
+import { cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
+import { recordFormatOf } from '../../../shared/dataset/record-format.js';
+import { layoutModel } from '../../../shared/network/layout.js';
+import { loadNewestIntact } from '../../run/checkpoints/load-checkpoint.js';
 import { factsOf } from './facts.js';
 import { readHistory } from './run-history.js';
 
@@ -14,7 +18,7 @@ const report = z.object({
   imagesSeen: z.number(),
   imagesPerSecond: z.number(),
   wallSeconds: z.number(),
-  test: z.object({ loss: z.number(), accuracy: z.number() }),
+  test: z.object({ loss: z.number(), accuracy: z.number() }).nullable(),
   workers: z.array(
     z.object({
       name: z.string(),
@@ -31,10 +35,18 @@ const report = z.object({
 export async function readRecordedRun(directory: string): Promise<readonly WatchMessage[]> {
   const config = await readConfig(directory);
   const { steps, evaluations, events, stepsPerEpoch } = await readHistory(path.join(directory, 'metrics.jsonl'));
+  // Without a checkpoint, only the default images are known.
+  const checkpoint = await loadNewestIntact(path.join(directory, 'checkpoints'));
+  const { dataset, layout } = checkpoint ?? {
+    dataset: cifar10Description,
+    layout: layoutModel(config, recordFormatOf(cifar10Description)),
+  };
+  const kind = dataset.name === cifar10Description.name ? 'CIFAR-10 files' : dataset.name;
   const facts = factsOf(config, {
     runId: path.resolve(directory),
     runDirectory: directory,
-    dataset: config.data === null ? '' : `CIFAR-10 files in ${config.data}`,
+    dataset: config.data === null ? '' : `${kind} in ${config.data}`,
+    trainableWeights: layout.trainableSize,
     totalSteps: totalStepsOf(config, stepsPerEpoch),
     stepsPerEpoch,
   });

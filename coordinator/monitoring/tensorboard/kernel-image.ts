@@ -14,7 +14,7 @@ const scale = 8;
 const gapColor = 240;
 
 /**
- * Draws the kernels of a convolution over three channels as a grid. Zero is mid-gray. All kernels share one scale, in
+ * Draws the kernels of a convolution over colors, or over gray, as a grid. Zero is mid-gray. All kernels share one scale, in
  * which the largest magnitude maps to 0 or 255.
  * @param colors indices of the red, green and blue input channels
  */

@@ -71,7 +71,7 @@ export class TensorBoardLog {
       { tag: `gradients/${array.name}`, histogram: histogramOf(arrayOf(gradient, array)) },
     ]);
     this.#files.train.add(step, histograms);
-    const grid = kernelGrid(weights, layout.stem.conv, colorsOf(store.preprocessing));
+    const grid = kernelGrid(weights, layout.stem.conv, colorsOf(store.preprocessing, layout.data.channels));
     this.#files.train.add(step, [{ tag: 'kernels/stem', image: { ...grid, png: encodePng(grid) } }]);
   }
 }
@@ -83,8 +83,9 @@ function epochScalars({ loss, accuracy }: Metrics): SummaryValue[] {
   ];
 }
 
-/** Returns the indices of the red, green and blue channels in the network's input. */
-function colorsOf(preprocessing: Preprocessing): [number, number, number] {
-  const { channelOrder } = inputTransformOf(preprocessing);
+/** Returns the indices of the red, green and blue channels in the network's input; three times the gray channel. */
+function colorsOf(preprocessing: Preprocessing, channels: 1 | 3): [number, number, number] {
+  if (channels === 1) return [0, 0, 0];
+  const { channelOrder } = inputTransformOf(preprocessing, channels);
   return [channelOrder.indexOf(0), channelOrder.indexOf(1), channelOrder.indexOf(2)];
 }

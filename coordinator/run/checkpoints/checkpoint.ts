@@ -109,7 +109,7 @@ async function writeInto(
   progress: RunProgress,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const measured = measuredArraysOf(store.preprocessing);
+  const measured = measuredArraysOf(store.preprocessing, store.dataset);
   const arrays = {
     [modelFile]: [
       ...namedArraysOf(state.weights, layout.trainable),
@@ -131,7 +131,7 @@ async function writeInto(
     layoutHash: layoutHash(layout),
     optimizerState: Object.keys(state.optimizerState),
     config,
-    classNames: store.classNames,
+    dataset: store.dataset,
     shardHashes: store.shards.map(({ sha256 }) => sha256),
     progress,
     files,

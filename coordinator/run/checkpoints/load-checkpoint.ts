@@ -4,11 +4,14 @@ import { lstat, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { resolveConfig, type Config } from '../../../shared/config/config.js';
+import { datasetDescription } from '../../../shared/dataset/description-schema.js';
+import type { DatasetDescription } from '../../../shared/dataset/description.js';
 import type { Preprocessing, PreprocessingName } from '../../../shared/dataset/image-batch.js';
 import { preprocessingFromArrays } from '../../../shared/dataset/measured-preprocessing.js';
+import { recordFormatOf } from '../../../shared/dataset/record-format.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
 import { layoutHash, weightsSha256 } from '../../../shared/network/layout-hash.js';
-import { classCount, layoutModel, type ArrayLayout, type ModelLayout } from '../../../shared/network/layout.js';
+import { layoutModel, type ArrayLayout, type ModelLayout } from '../../../shared/network/layout.js';
 import { decodeSafetensors, type NamedArray } from '../../../shared/network/safetensors.js';
 import {
   exists,
@@ -34,8 +37,8 @@ export interface Checkpoint extends SavedState {
   layout: ModelLayout;
   preprocessing: Preprocessing;
   weightsSha256: string;
-  /** Names of the ten classes, in label order. */
-  classNames: readonly string[];
+  /** What the images are that the model was trained on. */
+  dataset: DatasetDescription;
   /** SHA-256 of each shard, in the order training, validation, test. */
   shardHashes: readonly string[];
   progress: RunProgress;
@@ -65,7 +68,7 @@ const description = z.object({
   layoutHash: sha256,
   optimizerState: z.array(z.string()),
   config: z.record(z.string(), z.unknown()),
-  classNames: z.array(z.string()).length(classCount),
+  dataset: datasetDescription,
   shardHashes: z.array(sha256),
   progress,
   files: z.object({
@@ -139,12 +142,12 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
   }
   const model = await readArrays(modelFile);
   const optimizer = await readArrays(optimizerFile);
-  const preprocessing = await readPreprocessing(folder, described.config.preprocessing, readArrays);
+  const preprocessing = await readPreprocessing(folder, described, readArrays);
   files[stateFile] = state.sum;
   if (sums.bytes.toString() !== sumsText(files)) {
     throw bad(path.join(folder, sumsFile), 'it does not list the hashes of the other files');
   }
-  const layout = layoutModel(described.config);
+  const layout = layoutModel(described.config, recordFormatOf(described.dataset));
   if (layoutHash(layout) !== described.layoutHash) {
     throw bad(
       path.join(folder, stateFile),
@@ -182,11 +185,13 @@ function withPrefix(arrays: NamedArrays, prefix: string): NamedArrays {
 /** Returns the checkpoint's preprocessing; reads its measured values if it uses any. */
 async function readPreprocessing(
   folder: string,
-  name: PreprocessingName,
+  { config, dataset }: { config: Pick<Config, 'preprocessing'>; dataset: DatasetDescription },
   readArrays: (file: typeof preprocessingFile) => Promise<NamedArrays>,
 ): Promise<Preprocessing> {
+  const name: PreprocessingName = config.preprocessing;
   if (name === 'imagenet') return name;
-  return preprocessingFromArrays(name, await readArrays(preprocessingFile), path.join(folder, preprocessingFile));
+  const arrays = await readArrays(preprocessingFile);
+  return preprocessingFromArrays(name, dataset, arrays, path.join(folder, preprocessingFile));
 }
 
 /**

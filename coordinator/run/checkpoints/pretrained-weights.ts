@@ -61,6 +61,6 @@ function badWeights(problem: string, cause?: unknown): LockstepError {
 function doesNotFit(location: string, problem: string): LockstepError {
   return badWeights(
     `${location} belongs to a different model: ${problem}. The model is set by \`depth\`, \`initialFilters\`, ` +
-      '`shortcut` and `convBias`',
+      '`shortcut` and `convBias`, and by the channels and classes of the images',
   );
 }

@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { describeSummary, describeTotals } from '../../../cli/output/model-summary.js';
 import { summarizeModel } from '../../../inference/export/summary.js';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import { runCli } from '../../support/cli.js';
 
 const summaryOf = (depth: number, initialFilters: number) =>
-  summarizeModel(layoutModel({ depth, initialFilters, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 }));
+  summarizeModel(
+    layoutModel({ depth, initialFilters, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 }, cifar10Format),
+  );
 
 it('describeTotals returns the parameter counts in one line, with their size as float32', () => {
   // At 4 bytes per parameter: 271,786 take 1,087,144 bytes, 270,410 take 1,081,640 and 1,376 take 5,504.

@@ -87,7 +87,7 @@ it('the estimated time left does not include the time spent waiting for workers'
 
 it('--quiet prints only the result of the test and the hash of the weights', async () => {
   const { text, report } = await outputOf({ quiet: true });
-  const { loss, accuracy } = report.test;
+  const { loss, accuracy } = report.test!;
   expect(text).toBe(
     `Test loss: ${loss.toFixed(4)} / Test accuracy: ${accuracy.toFixed(4)}\nweights ${report.weightsSha256} (exact)\n`,
   );

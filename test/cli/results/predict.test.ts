@@ -1,4 +1,5 @@
 // lockstep predict, run as a user would.
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { writeFile } from 'node:fs/promises';
 import { PNG } from 'pngjs';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -23,6 +24,7 @@ const batch = {
   records: synthesizeRecords({ seed: 0, split: 'test', count: 2 }),
   indices: Uint32Array.of(0, 1),
   augmentations: identityAugmentations(2),
+  format: cifar10Format,
 };
 
 function pngOf(image: number): Buffer {

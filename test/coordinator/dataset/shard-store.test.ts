@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { createShards } from '../../../coordinator/dataset/shard-store.js';
+import { assertShardsFit, createShards } from '../../../coordinator/dataset/shard-store.js';
+import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
+import { noiseDataset } from '../../support/noise-dataset.js';
 import { resolveConfig } from '../../../shared/config/config.js';
-import { officialClassNames, type Cifar10 } from '../../../shared/dataset/cifar10-layout.js';
+import { type Cifar10 } from '../../../shared/dataset/cifar10-layout.js';
 import { partitionIntoShards } from '../../../shared/dataset/partition.js';
-import { recordBytes } from '../../../shared/dataset/image-batch.js';
+
+const { recordBytes } = cifar10Format;
 
 /** Returns distinguishable records: each has a label, the record's number, then zeros. */
 function numberedRecords(count: number): Uint8Array {
@@ -24,8 +27,9 @@ function numbersOf(records: Uint8Array): number[] {
 }
 
 const dataset: Cifar10 = {
-  classNames: officialClassNames,
+  description: cifar10Description,
   training: numberedRecords(60),
+  validation: null,
   test: numberedRecords(510),
   source: 'numbered records',
 };
@@ -88,4 +92,43 @@ it('a batch larger than the training set is refused with both sizes', () => {
       message: '`batchSize` is 56: it must be at most 54, the number of training images in numbered records',
     }),
   );
+});
+
+it('given validation images are used instead of the first training images, and test images may be missing', () => {
+  const given = { ...dataset, validation: numberedRecords(7), test: null };
+  const { trainingCount, validationCount, testCount } = createShards(given, config);
+  expect([trainingCount, validationCount, testCount]).toEqual([60, 7, 0]);
+});
+
+it('evaluation shards of large images hold fewer images', () => {
+  const shape = { height: 224, width: 224, channels: 1, classCount: 2 } as const;
+  const large = noiseDataset(shape, { training: 16, test: 45 });
+  const { shards } = createShards(large, resolveConfig({ batchSize: 16, validationSplit: 0 }));
+  // 20 images of 224×224 pixels have 1,003,520 pixels, fewer than 2^20; 21 have more.
+  const imagesOf = (bytes: number) => bytes / (1 + 224 * 224);
+  expect(shards.filter(({ split }) => split === 'test').map(({ bytes }) => imagesOf(bytes))).toEqual([20, 20, 5]);
+});
+
+describe('training images that are too large', () => {
+  const gib = 2 ** 30;
+
+  it('are refused with the smallest number of slices that fits', () => {
+    // 3,000 records of 1 MiB: a shard has at most 1 GiB, so three slices would do, but four is the next divisor of 128.
+    const fit = (slices: number) => assertShardsFit(3000 * 2 ** 20, 3000, 2 ** 20, { slices, batchSize: 128 });
+    expect(() => fit(4)).not.toThrow();
+    expect(() => fit(2)).toThrow(
+      expect.objectContaining({
+        code: 'bad-config',
+        message:
+          '`slices` is 2: a shard of the training images would take 1.5 GiB, but workers accept at most 1.0 GiB; use at ' +
+          'least 4 slices',
+      }),
+    );
+  });
+
+  it('are refused if workers cannot hold them', () => {
+    expect(() => assertShardsFit(5 * gib, 5, gib, { slices: 8, batchSize: 128 })).toThrow(
+      expect.objectContaining({ code: 'bad-data', message: expect.stringContaining('take 5.0 GiB') }),
+    );
+  });
 });

@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { MomentumSgd, type MomentumSgdOptions } from '../../../coordinator/optimizer/momentum-sgd.js';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../shared/random.js';
 import { bitsOf } from '../../support/tree-sum.js';
 
-const small = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 });
+const small = layoutModel(
+  { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 },
+  cifar10Format,
+);
 
 /** Layout with a kernel of two weights, and a bias, a gamma and a beta of one weight each. */
 const layout: ModelLayout = {

@@ -10,7 +10,7 @@ import { ItemDurations } from '../../../coordinator/scheduling/straggler-watch.j
 import { SliceScheduler } from '../../../coordinator/scheduling/slice-scheduler.js';
 import { WeightsEncoder } from '../../../coordinator/connections/weights-frame.js';
 import { WorkerPool } from '../../../coordinator/connections/worker-pool.js';
-import { recordBytes } from '../../../shared/dataset/image-batch.js';
+import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../shared/random.js';
 import { FakeClock } from '../../support/fake-clock.js';
@@ -23,10 +23,15 @@ import {
 } from '../../support/scripted-worker.js';
 import { bitsOf, treeSum } from '../../support/tree-sum.js';
 
+const { recordBytes } = cifar10Format;
+
 const imagesPerSlice = 3;
 const steps = 4;
 const layout = {
-  ...layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 } as const),
+  ...layoutModel(
+    { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 } as const,
+    cifar10Format,
+  ),
   trainableSize: 6,
   statisticsSize: 1,
 };
@@ -176,13 +181,18 @@ async function runSteps(sliceCount: number, evaluationShards: number, events: re
     );
     expect(gradient.contributions.reduce((sum, { images }) => sum + images, 0)).toBe(sliceCount * imagesPerSlice);
 
-    const validation = new EvaluationJob('validation', shards, weights, evaluationDurations);
+    const validation = new EvaluationJob(
+      'validation',
+      { shards, dataset: cifar10Description },
+      weights,
+      evaluationDurations,
+    );
     const results = await drive(`the validation after step ${step}`, dispatcher.run(validation));
     expect(results).toEqual(
       shards.map((shard) => {
         const message = evaluationOf({ ...shard, step });
-        const { sampleCount, lossSum, correctCount } = message;
-        return { sampleCount, lossSum, correctCount, predicted: classesIn(message) };
+        const { sampleCount, lossSum, correctCount, topFiveCount } = message;
+        return { sampleCount, lossSum, correctCount, topFiveCount, predicted: classesIn(message) };
       }),
     );
   }

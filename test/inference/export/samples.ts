@@ -2,16 +2,19 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { TrainedModel } from '../../../inference/export/network.js';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { loadCifar10 } from '../../../shared/dataset/cifar10.js';
 import { officialClassNames } from '../../../shared/dataset/cifar10-layout.js';
 import { identityAugmentations, type ImageBatch, type Preprocessing } from '../../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { weightsSha256 } from '../../../shared/network/layout-hash.js';
 import { layoutModel, type ModelSpec } from '../../../shared/network/layout.js';
-import { cropBatch, valuesPerImage } from '../../../worker/augmentation.js';
+import { cropBatch } from '../../../worker/augmentation.js';
 import { openWasmEngine } from '../../../worker/engines/wasm/wasm-engine.js';
 import { randomWeights } from '../../support/random-batch.js';
 import { sayWhySkipped } from '../../support/why-skipped.js';
+
+const { imageValues: valuesPerImage } = cifar10Format;
 
 export const imageCount = 64;
 const realImages = path.resolve('../shared/cifar10/subset');
@@ -24,7 +27,7 @@ export async function testImages(): Promise<ImageBatch> {
     ? (await loadCifar10(realImages)).test
     : synthesizeRecords({ seed: 0, split: 'test', count: imageCount });
   const indices = Uint32Array.from(Array(imageCount).keys());
-  return { records, indices, augmentations: identityAugmentations(imageCount) };
+  return { records, format: cifar10Format, indices, augmentations: identityAugmentations(imageCount) };
 }
 
 /** Returns the input for an exported model: [image, row, column, channel], with red, green and blue from 0 to 255. */
@@ -43,7 +46,7 @@ export async function sampleModel(
   images: ImageBatch,
   preprocessing: Preprocessing = 'imagenet',
 ): Promise<{ model: TrainedModel; logits: Float32Array }> {
-  const layout = layoutModel({ ...spec, bnEpsilon: 0.001 });
+  const layout = layoutModel({ ...spec, bnEpsilon: 0.001 }, cifar10Format);
   const weights = randomWeights(layout, 4);
   const engine = await openWasmEngine({ threads: 1 });
   try {

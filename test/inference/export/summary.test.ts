@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { summarizeModel } from '../../../inference/export/summary.js';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { layoutModel, type ModelSpec } from '../../../shared/network/layout.js';
 
 const summaryOf = (spec: Partial<ModelSpec>) =>
   summarizeModel(
-    layoutModel({ depth: 20, initialFilters: 16, shortcut: 'identity', convBias: true, bnEpsilon: 0.001, ...spec }),
+    layoutModel(
+      { depth: 20, initialFilters: 16, shortcut: 'identity', convBias: true, bnEpsilon: 0.001, ...spec },
+      cifar10Format,
+    ),
   );
 
 describe('summarizeModel', () => {

@@ -1,4 +1,6 @@
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { describe, expect, it } from 'vitest';
+import { recordFormat } from '../../../shared/dataset/record-format.js';
 import type { Image } from '../../../inference/images/decode.js';
 import { imageFits, recordOf } from '../../../inference/images/resize.js';
 
@@ -16,6 +18,7 @@ describe.each(imageFits)('recordOf with %s', (fit) => {
     const record = recordOf(
       image(32, 32, (row, column) => [row * 8, column * 8, (row * column) % 256]),
       fit,
+      cifar10Format,
     );
     expect(record.length).toBe(3073);
     for (let i = 0; i < 1024; i++) {
@@ -34,6 +37,7 @@ describe.each(imageFits)('recordOf with %s', (fit) => {
     const record = recordOf(
       image(width, height, () => [200, 7, 255]),
       fit,
+      cifar10Format,
     );
     expect(new Set(redOf(record))).toEqual(new Set([200]));
     expect(new Set(record.subarray(1025, 2049))).toEqual(new Set([7]));
@@ -45,6 +49,7 @@ describe.each(imageFits)('recordOf with %s', (fit) => {
     const record = recordOf(
       image(256, 256, (row, column) => [254 * ((row + column) % 2), 0, 0]),
       fit,
+      cifar10Format,
     );
     for (const red of redOf(record)) expect(Math.abs(red - 127)).toBeLessThanOrEqual(2);
   });
@@ -55,14 +60,37 @@ describe('recordOf, for a wide black image whose left third is white,', () => {
 
   it('uses the black center with crop', () => {
     // The center consists of columns 64 to 127; at its left edge the kernel extends into white columns.
-    const red = redOf(recordOf(wide, 'crop'));
+    const red = redOf(recordOf(wide, 'crop', cifar10Format));
     expect(red[31]).toBe(0);
     expect(Math.max(...red.subarray(1, 32))).toBeLessThan(26);
   });
 
   it('uses the whole image with squeeze: a third of each row is white', () => {
-    const row = redOf(recordOf(wide, 'squeeze')).subarray(0, 32);
+    const row = redOf(recordOf(wide, 'squeeze', cifar10Format)).subarray(0, 32);
     expect([...row.subarray(0, 9)]).toEqual(Array(9).fill(255));
     expect([...row.subarray(13)]).toEqual(Array(19).fill(0));
+  });
+});
+
+describe('recordOf for other shapes', () => {
+  const shape = (height: number, width: number, channels: 1 | 3) =>
+    recordFormat({ height, width, channels, classCount: 300 });
+
+  it('converts colors to luminance for gray images', () => {
+    const record = recordOf(
+      image(5, 5, () => [255, 0, 100]),
+      'crop',
+      shape(8, 8, 1),
+    );
+    // Two bytes of label, then 64 pixels of 0.299 × 255 + 0.114 × 100 = 87.645.
+    expect([...record]).toEqual([0, 0, ...Array<number>(64).fill(88)]);
+  });
+
+  it('crops to the aspect ratio of the target', () => {
+    // Of 90×20 pixels, the center 30×20 pixels remain: columns 30 to 59.
+    const wide = image(90, 20, (_, column) => (column >= 25 && column < 65 ? [9, 9, 9] : [200, 200, 200]));
+    const record = recordOf(wide, 'crop', shape(10, 15, 3));
+    expect(new Set(record.subarray(2))).toEqual(new Set([9]));
+    expect(record).toHaveLength(2 + 3 * 150);
   });
 });

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { countPerClass, imageCountOf, officialClassNames } from '../../../shared/dataset/cifar10-layout.js';
 import {
   batchFilesOf,
@@ -12,9 +13,10 @@ import {
   writeCifar10,
   type Cifar10,
 } from '../../../shared/dataset/cifar10.js';
-import { recordBytes } from '../../../shared/dataset/image-batch.js';
 import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
 import { LockstepError } from '../../../shared/errors.js';
+
+const { recordBytes } = cifar10Format;
 
 const dataset = synthesizeDataset({ seed: 3, trainingImages: 12, testImages: 4 });
 
@@ -36,7 +38,7 @@ async function failureOf(attempt: Promise<unknown>): Promise<LockstepError> {
 }
 
 function expectSame(actual: Cifar10, expected: Cifar10): void {
-  expect(actual.classNames).toEqual(expected.classNames);
+  expect(actual.description.classNames).toEqual(expected.description.classNames);
   expect(Buffer.compare(actual.training, expected.training)).toBe(0);
   expect(Buffer.compare(actual.test, expected.test)).toBe(0);
 }
@@ -75,7 +77,7 @@ describe('a dataset on disk', () => {
   it('may have Windows line endings and empty lines in its file of class names', async () => {
     await writeCifar10(folder, dataset);
     await writeFile(path.join(folder, 'batches.meta.txt'), `${officialClassNames.join('\r\n')}\r\n\r\n`);
-    expect((await loadCifar10(folder)).classNames).toEqual(officialClassNames);
+    expect((await loadCifar10(folder)).description.classNames).toEqual(officialClassNames);
   });
 
   it('is replaced only with overwrite, and then completely', async () => {
@@ -228,7 +230,7 @@ describe('real CIFAR-10 pixels', () => {
       context.skip();
     }
     const loaded = await loadCifar10(real);
-    expect(loaded.classNames).toEqual(officialClassNames);
+    expect(loaded.description.classNames).toEqual(officialClassNames);
     expect(imageCountOf(loaded.training)).toBe(5000);
     expect(imageCountOf(loaded.test)).toBe(1000);
     expect(countPerClass(loaded.training).reduce((sum, count) => sum + count)).toBe(5000);

@@ -7,7 +7,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as tar from 'tar';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { archiveFolder, cifar10Files, officialClassNames } from '../../../shared/dataset/cifar10-layout.js';
+import {
+  archiveFolder,
+  cifar10Files,
+  officialClassNames,
+  cifar10Description,
+} from '../../../shared/dataset/cifar10-layout.js';
 import { loadCifar10, writeCifar10 } from '../../../shared/dataset/cifar10.js';
 import { archiveFile, downloadCifar10, officialArchive, type CifarArchive } from '../../../shared/dataset/download.js';
 import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
@@ -15,7 +20,7 @@ import { LockstepError } from '../../../shared/errors.js';
 
 // Synthetic images with the official class names, packed like the official archive: in a single folder that also
 // contains a web page.
-const dataset = { ...synthesizeDataset({ trainingImages: 10, testImages: 3 }), classNames: officialClassNames };
+const dataset = { ...synthesizeDataset({ trainingImages: 10, testImages: 3 }), description: cifar10Description };
 let workshop = '';
 let archiveBytes: Buffer = Buffer.alloc(0);
 let archive: CifarArchive = officialArchive;
@@ -119,7 +124,7 @@ async function expectWholeSet(): Promise<void> {
   const loaded = await loadCifar10(folder);
   expect(Buffer.compare(loaded.training, dataset.training)).toBe(0);
   expect(Buffer.compare(loaded.test, dataset.test)).toBe(0);
-  expect(loaded.classNames).toEqual(officialClassNames);
+  expect(loaded.description.classNames).toEqual(officialClassNames);
 }
 
 describe('a download', () => {

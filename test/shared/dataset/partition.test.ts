@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import {
   alternatingFlip,
   partitionIntoShards,
@@ -14,10 +15,11 @@ import {
   isFlipped,
   isReflected,
   identityAugmentation,
-  recordBytes,
   cropLeft,
   cropTop,
 } from '../../../shared/dataset/image-batch.js';
+
+const { recordBytes } = cifar10Format;
 
 const sha256 = (...arrays: readonly (Uint32Array | Uint16Array)[]) => {
   const hash = createHash('sha256');
@@ -80,7 +82,7 @@ describe('gatherRecords', () => {
     records.forEach((_, i) => {
       records[i] = 10 * Math.floor(i / recordBytes) + (i % 7);
     });
-    const gathered = gatherRecords(records, Uint32Array.of(2, 0));
+    const gathered = gatherRecords(records, Uint32Array.of(2, 0), recordBytes);
     // Record 2 starts at byte 2 × 3,073 = 6,146. Its first byte is 20, as 6,146 mod 7 = 0; the first byte of record 0
     // is 0.
     expect(gathered.length).toBe(2 * recordBytes);

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { countPerClass, imageCountOf } from '../../../shared/dataset/cifar10-layout.js';
-import { pixelsPerPlane, recordBytes } from '../../../shared/dataset/image-batch.js';
 import { synthesizeDataset, synthesizeRecords } from '../../../shared/dataset/synthesize.js';
+
+const { planePixels: pixelsPerPlane, recordBytes } = cifar10Format;
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
@@ -69,8 +71,8 @@ describe('a synthetic dataset', () => {
     const dataset = synthesizeDataset({ seed: 8, trainingImages: 20, testImages: 10 });
     expect(imageCountOf(dataset.training)).toBe(20);
     expect(imageCountOf(dataset.test)).toBe(10);
-    expect(new Set(dataset.classNames).size).toBe(10);
-    expect(dataset.classNames[0]).toBe('striped disc');
+    expect(new Set(dataset.description.classNames).size).toBe(10);
+    expect(dataset.description.classNames[0]).toBe('striped disc');
     expect(dataset.source).toBe('synthetic images (seed 8, 20 training, 10 test)');
   });
 });

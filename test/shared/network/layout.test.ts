@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { arrayOf, layoutModel, type ModelSpec } from '../../../shared/network/layout.js';
 
 const resnet20: ModelSpec = {
@@ -13,31 +14,31 @@ describe('ResNet-20', () => {
   // Stem: 3×3×3×16 + 2×16 = 464. Group 1: 6 × (9×16×16 + 2×16) = 14,016. Group 2: 9×16×32 + 5 × 9×32×32 + 6 × 2×32 =
   // 51,072. Group 3: 9×32×64 + 5 × 9×64×64 + 6 × 2×64 = 203,520. Dense: 64×10 + 10 = 650.
   it('has 269,722 weights without convolution biases', () => {
-    expect(layoutModel(resnet20).trainableSize).toBe(464 + 14_016 + 51_072 + 203_520 + 650);
-    expect(layoutModel(resnet20).trainableSize).toBe(269_722);
+    expect(layoutModel(resnet20, cifar10Format).trainableSize).toBe(464 + 14_016 + 51_072 + 203_520 + 650);
+    expect(layoutModel(resnet20, cifar10Format).trainableSize).toBe(269_722);
   });
 
   it('has 688 more with convolution biases', () => {
     // One bias per filter: 7 × 16 + 6 × 32 + 6 × 64 = 688.
-    const layout = layoutModel({ ...resnet20, convBias: true });
+    const layout = layoutModel({ ...resnet20, convBias: true }, cifar10Format);
     expect(layout.trainableSize - 269_722).toBe(7 * 16 + 6 * 32 + 6 * 64);
     expect(layout.trainableSize - 269_722).toBe(688);
   });
 
   it('has a mean and a variance for each channel of its 19 batch norms', () => {
-    expect(layoutModel(resnet20).statisticsSize).toBe(2 * 688);
+    expect(layoutModel(resnet20, cifar10Format).statisticsSize).toBe(2 * 688);
   });
 
   it('has 2,560 more weights with projections', () => {
     // Two 1×1 convolutions: 16 × 32 + 32 × 64 = 512 + 2,048 = 2,560.
-    expect(layoutModel({ ...resnet20, shortcut: 'projection' }).trainableSize - 269_722).toBe(2560);
+    expect(layoutModel({ ...resnet20, shortcut: 'projection' }, cifar10Format).trainableSize - 269_722).toBe(2560);
     // The projections also have 32 + 64 biases.
-    const withBias = layoutModel({ ...resnet20, shortcut: 'projection', convBias: true });
+    const withBias = layoutModel({ ...resnet20, shortcut: 'projection', convBias: true }, cifar10Format);
     expect(withBias.trainableSize - 269_722 - 688).toBe(2560 + 96);
   });
 
   it('downsamples and doubles the channels in the first block of groups 2 and 3', () => {
-    const { blocks } = layoutModel({ ...resnet20, shortcut: 'projection' });
+    const { blocks } = layoutModel({ ...resnet20, shortcut: 'projection' }, cifar10Format);
     expect(blocks.map((block) => block.name)).toEqual(
       [1, 2, 3].flatMap((group) => [1, 2, 3].map((index) => `group${group}/block${index}`)),
     );
@@ -62,7 +63,7 @@ describe('layoutModel', () => {
     [56, 853_018],
     [110, 1_727_962],
   ])('for depth %i has %i weights without convolution biases', (depth, weights) => {
-    expect(layoutModel({ ...resnet20, depth }).trainableSize).toBe(weights);
+    expect(layoutModel({ ...resnet20, depth }, cifar10Format).trainableSize).toBe(weights);
     expect(weights).toBe(269_722 + ((depth - 20) / 6) * 97_216);
   });
 
@@ -72,7 +73,7 @@ describe('layoutModel', () => {
     ['projection', true],
     ['projection', false],
   ] as const)('with %s shortcuts and biases: %s has contiguous arrays', (shortcut, convBias) => {
-    const layout = layoutModel({ ...resnet20, shortcut, convBias });
+    const layout = layoutModel({ ...resnet20, shortcut, convBias }, cifar10Format);
     for (const [arrays, total] of [
       [layout.trainable, layout.trainableSize],
       [layout.statistics, layout.statisticsSize],
@@ -91,18 +92,38 @@ describe('layoutModel', () => {
   it('supports networks as small as depth 8 with 4 filters', () => {
     // Stem: 9×3×4 + 8 = 116. Groups: 2 × (144 + 8) = 304, 288 + 576 + 2 × 16 = 896, and 1,152 + 2,304 + 2 × 32 = 3,520.
     // Dense: 16×10 + 10 = 170.
-    const layout = layoutModel({ ...resnet20, depth: 8, initialFilters: 4 });
+    const layout = layoutModel({ ...resnet20, depth: 8, initialFilters: 4 }, cifar10Format);
     expect(layout.trainableSize).toBe(116 + 304 + 896 + 3520 + 170);
   });
 
+  it('takes images of other sizes, channels and classes', () => {
+    // 25 pixels become 13 with stride 2, and 7 with the next.
+    const layout = layoutModel(resnet20, { height: 25, width: 25, channels: 1, classCount: 300 });
+    expect(layout.stem.conv.kernel.shape).toEqual([3, 3, 1, 16]);
+    expect(layout.blocks.filter((_, index) => index % 3 === 0).map(({ conv1 }) => conv1.outputSize)).toEqual([
+      25, 13, 7,
+    ]);
+    expect(layout.dense.kernel.shape).toEqual([64, 300]);
+  });
+
+  it.each([
+    [16, 24],
+    [7, 7],
+  ])('rejects images of %i×%i pixels', (width, height) => {
+    const data = { ...cifar10Format, width, height };
+    expect(() => layoutModel(resnet20, data)).toThrow(
+      expect.objectContaining({ code: 'bad-data', message: expect.stringContaining(`${width}×${height} pixels`) }),
+    );
+  });
+
   it.each([2, 9, 21, 8.5, 14.0001, -4])('rejects depth %d', (depth) => {
-    expect(() => layoutModel({ ...resnet20, depth })).toThrow(
+    expect(() => layoutModel({ ...resnet20, depth }, cifar10Format)).toThrow(
       expect.objectContaining({ code: 'bad-config', message: expect.stringContaining(`depth is ${depth}`) }),
     );
   });
 
   it.each([6, 0, 2, 4.5])('rejects %d initial filters', (initialFilters) => {
-    expect(() => layoutModel({ ...resnet20, initialFilters })).toThrow(
+    expect(() => layoutModel({ ...resnet20, initialFilters }, cifar10Format)).toThrow(
       expect.objectContaining({
         code: 'bad-config',
         message: expect.stringContaining(`initialFilters is ${initialFilters}: it must be a positive multiple of 4`),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, workerConfigOf } from '../../../shared/config/config.js';
 import { ProtocolError } from '../../../shared/errors.js';
 import { layoutModel } from '../../../shared/network/layout.js';
@@ -62,7 +63,16 @@ const workerMessages: readonly object[] = [
   { type: 'shard-request', sha256: hash, offset: 3 * chunkBytes, bytes: 1 },
   { type: 'shard-held', sha256: hash },
   gradient,
-  { type: 'evaluation', step: 0, split: 'test', index: 39, sampleCount: 250, lossSum: 576.1, correctCount: 31 },
+  {
+    type: 'evaluation',
+    step: 0,
+    split: 'test',
+    index: 39,
+    sampleCount: 250,
+    lossSum: 576.1,
+    correctCount: 31,
+    topFiveCount: 140,
+  },
   { type: 'failure', message: 'out of memory' },
   { type: 'leave', reason: 'lunch' },
 ] satisfies readonly Readonly<Frozen<WorkerMessage>>[];
@@ -73,6 +83,7 @@ const welcome = {
   runId: 'run-1',
   layoutHash: hash,
   config: workerConfigOf(resolveConfig({ seed: 2 ** 53 - 1 })),
+  dataset: cifar10Description,
   stepsPerEpoch: 351,
   shards: [{ split: 'training', index: 0, sha256: hash, bytes: 3073 }],
 } as const;
@@ -211,7 +222,7 @@ describe('protocolVersionIn', () => {
 });
 
 describe('the limit for messages', () => {
-  const layout = layoutModel({ ...spec, depth: 8, initialFilters: 4 });
+  const layout = layoutModel({ ...spec, depth: 8, initialFilters: 4 }, cifar10Format);
 
   it.each([1, 4, 4096])('from a worker allows the gradient over all of %i slices', (sliceCount) => {
     const frame = new OutgoingFrame(layout.trainableSize + sliceCount * layout.statisticsSize, sliceCount);
@@ -226,7 +237,7 @@ describe('the limit for messages', () => {
   });
 
   it('from a coordinator allows the weights and a chunk of a shard', () => {
-    const resnet110 = layoutModel({ ...spec, depth: 110 });
+    const resnet110 = layoutModel({ ...spec, depth: 110 }, cifar10Format);
     const weightBytes = 4 * (resnet110.trainableSize + resnet110.statisticsSize);
     const weights = encodeFrame({ type: 'weights', step: 64_000 }, new Uint8Array(weightBytes));
     expect(weights.length).toBeLessThanOrEqual(maxCoordinatorMessageBytes(resnet110));

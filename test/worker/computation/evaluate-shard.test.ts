@@ -1,17 +1,16 @@
 import { describe, expect, it } from 'vitest';
+import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, type ConfigInput } from '../../../shared/config/config.js';
-import {
-  identityAugmentations,
-  isReflected,
-  recordBytes,
-  type ImageBatch,
-} from '../../../shared/dataset/image-batch.js';
+import { identityAugmentations, isReflected, type ImageBatch } from '../../../shared/dataset/image-batch.js';
 import { augmentationsOf } from '../../../shared/dataset/partition.js';
-import { classCount, layoutModel } from '../../../shared/network/layout.js';
-import { noClass, type EvaluateMessage } from '../../../shared/protocol/messages.js';
-import { classesOf, evaluateShard } from '../../../worker/computation/evaluate-shard.js';
+import { layoutModel } from '../../../shared/network/layout.js';
+import { noClass } from '../../../shared/protocol/predictions.js';
+import type { EvaluateMessage } from '../../../shared/protocol/messages.js';
+import { classesOf, evaluateShard, isAmongLargest } from '../../../worker/computation/evaluate-shard.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { fakeEngine } from '../../support/fake-engine.js';
+
+const { recordBytes, classCount } = cifar10Format;
 
 const shardSize = 13;
 const records = new Uint8Array(shardSize * recordBytes).fill(9);
@@ -19,7 +18,7 @@ const records = new Uint8Array(shardSize * recordBytes).fill(9);
 /** Evaluates shards one after another. Returns the batches that the model received, and the answers. */
 async function evaluate(input: ConfigInput, ...shards: Omit<EvaluateMessage, 'type'>[]) {
   const config = resolveConfig({ seed: 6, ...input });
-  const real = await fakeEngine().createModel(layoutModel(config), 'imagenet');
+  const real = await fakeEngine().createModel(layoutModel(config, cifar10Format), 'imagenet');
   const batches: ImageBatch[] = [];
   const model: EngineModel = {
     setWeights: (...vectors) => real.setWeights(...vectors),
@@ -33,7 +32,10 @@ async function evaluate(input: ConfigInput, ...shards: Omit<EvaluateMessage, 'ty
   const answers = [];
   for (const shard of shards) {
     answers.push(
-      await evaluateShard({ config }, model, () => Promise.resolve(records), { type: 'evaluate', ...shard }),
+      await evaluateShard({ config, dataset: cifar10Description }, model, () => Promise.resolve(records), {
+        type: 'evaluate',
+        ...shard,
+      }),
     );
   }
   return { batches, answers };
@@ -82,5 +84,15 @@ describe('the evaluation of a shard', () => {
 it('the predicted class has the largest logit, the first of equal ones, and is noClass if all are NaN', () => {
   const rising = Array.from({ length: classCount }, (_, label) => label);
   const images = [rising, rising.toReversed(), Array(10).fill(2), [NaN, ...rising.slice(1)], Array(10).fill(NaN)];
-  expect([...classesOf(Float32Array.from(images.flat() as number[]))]).toEqual([9, 0, 0, 9, noClass]);
+  expect([...classesOf(Float32Array.from(images.flat() as number[]), classCount)]).toEqual([9, 0, 0, 9, noClass]);
+});
+
+it('a label is among the five largest logits if fewer than five come before it', () => {
+  const logits = Float32Array.of(5, 4, 4, 3, 2, 2, 1);
+  expect([0, 1, 2, 3, 4, 5, 6].map((label) => isAmongLargest(logits, label))).toEqual([
+    ...Array<boolean>(5).fill(true),
+    false, // 2 occurs twice, and the first one is the fifth
+    false,
+  ]);
+  expect(isAmongLargest(Float32Array.of(NaN, 1), 0)).toBe(false);
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig } from '../../../shared/config/config.js';
-import { recordBytes, type ImageBatch } from '../../../shared/dataset/image-batch.js';
+import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
 import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../shared/random.js';
 import type { SliceRange } from '../../../shared/reduction/slices.js';
@@ -9,11 +10,16 @@ import { SliceImages } from '../../../worker/computation/slice-images.js';
 import type { EngineModel, EvaluationResult, SliceResult } from '../../../worker/engine.js';
 import { bitsOf, treeSum } from '../../support/tree-sum.js';
 
+const { recordBytes } = cifar10Format;
+
 const gradientSize = 3;
 const statisticsSize = 2;
 const shardSize = 13;
 const layout: ModelLayout = {
-  ...layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 }),
+  ...layoutModel(
+    { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 },
+    cifar10Format,
+  ),
   trainableSize: gradientSize,
   statisticsSize,
 };
@@ -63,7 +69,7 @@ function computerOf(gradients: readonly Float32Array[], slices = 4, batchSize = 
   const model = new LabelModel(gradients);
   const config = resolveConfig({ seed: 6, slices, batchSize });
   // The label of each image is the index of its slice.
-  const images = new SliceImages({ config, stepsPerEpoch: 4 }, (_split, slice) =>
+  const images = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 4 }, (_split, slice) =>
     Promise.resolve(new Uint8Array(shardSize * recordBytes).fill(slice)),
   );
   const computer = new SliceComputer(layout, model, images);

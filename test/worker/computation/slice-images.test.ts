@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, type ConfigInput } from '../../../shared/config/config.js';
-import { identityAugmentations, isFlipped, isReflected, recordBytes } from '../../../shared/dataset/image-batch.js';
+import { identityAugmentations, isFlipped, isReflected } from '../../../shared/dataset/image-batch.js';
 import { augmentationsOf, epochOrder } from '../../../shared/dataset/partition.js';
 import { SliceImages } from '../../../worker/computation/slice-images.js';
+
+const { recordBytes } = cifar10Format;
 
 const shardSize = 13;
 const records = new Uint8Array(shardSize * recordBytes);
@@ -10,7 +13,7 @@ const records = new Uint8Array(shardSize * recordBytes);
 /** Returns slice images with 3 images per slice and step. An epoch has 4 steps and uses 12 of a shard's 13 images. */
 function imagesWith(input: ConfigInput = {}): SliceImages {
   const config = resolveConfig({ seed: 6, slices: 4, batchSize: 12, ...input });
-  return new SliceImages({ config, stepsPerEpoch: 4 }, () => Promise.resolve(records));
+  return new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 4 }, () => Promise.resolve(records));
 }
 
 describe('the images of a slice', () => {
@@ -46,7 +49,9 @@ describe('the images of a slice', () => {
 
   it('cannot be taken from a shard that has too few images for an epoch', async () => {
     const config = resolveConfig({ slices: 4, batchSize: 12 });
-    const images = new SliceImages({ config, stepsPerEpoch: 5 }, () => Promise.resolve(records));
+    const images = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 5 }, () =>
+      Promise.resolve(records),
+    );
     // Step 4 needs positions 12 to 14 of the epoch's order, but there are only 13 images.
     await expect(images.batch(4, 2)).rejects.toMatchObject({
       name: 'ProtocolError',

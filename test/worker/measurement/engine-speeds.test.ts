@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import { DeviceModels, type ModelSpec } from '../../../worker/device-models.js';
@@ -10,7 +11,7 @@ import { fakeEngine } from '../../support/fake-engine.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
 
 const inFolder = folderPerFile();
-const layout = layoutModel(resolveConfig({ depth: 8, initialFilters: 4 }));
+const layout = layoutModel(resolveConfig({ depth: 8, initialFilters: 4 }), cifar10Format);
 const spec: ModelSpec = { layout, preprocessing: 'imagenet', labelSmoothing: 0 };
 const { signal } = new AbortController();
 
@@ -55,7 +56,7 @@ describe('the speeds of engines', () => {
     const { reports, of } = speedsOf([fast], 'other');
     await of();
     await of(16);
-    await of(8, { ...spec, layout: layoutModel(resolveConfig({ depth: 14, initialFilters: 4 })) });
+    await of(8, { ...spec, layout: layoutModel(resolveConfig({ depth: 14, initialFilters: 4 }), cifar10Format) });
     await of();
     expect(reports).toHaveLength(3);
     const both = speedsOf([fast, slow], 'other');

@@ -1,14 +1,21 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { recordBytes, type ImageBatch } from '../../../shared/dataset/image-batch.js';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
+import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { measureModels } from '../../../worker/measurement/measure-models.js';
 
-const layout = layoutModel(resolveConfig({ depth: 8, initialFilters: 4 }));
+const { recordBytes } = cifar10Format;
+
+const layout = layoutModel(resolveConfig({ depth: 8, initialFilters: 4 }), cifar10Format);
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
 afterEach(() => void vi.useRealTimers());
+
+const fail = (_index: number, error: unknown) => {
+  throw error;
+};
 
 interface TimedModel extends EngineModel {
   slices: number;
@@ -36,13 +43,23 @@ describe('the speed of a model', () => {
   it('is the median over its slices, without the first two, which may compile or trace', async () => {
     // 32 images in 100 ms are 320 images/s. One slice in four takes 900 ms.
     const slow = modelTaking([5000, 900, 100, 900, 100, 100, 100]);
-    expect(await measureModels([slow], layout, 32)).toEqual([320]);
+    expect(await measureModels([slow], layout, 32, fail)).toEqual([320]);
+  });
+
+  it('is undefined if it cannot compute slices of this size', async () => {
+    const failing = { ...modelTaking([1]), computeSlice: () => Promise.reject(new Error('out of memory')) };
+    const failures: unknown[] = [];
+    const speeds = await measureModels([failing, modelTaking([100])], layout, 32, (...failure) =>
+      failures.push(failure),
+    );
+    expect(speeds).toEqual([undefined, 320]);
+    expect(failures).toEqual([[0, new Error('out of memory')]]);
   });
 
   it('is measured in turns with the other models', async () => {
     const names: string[] = [];
     const models = [modelTaking([250], names, 'a'), modelTaking([125], names, 'b')];
-    expect(await measureModels(models, layout, 32)).toEqual([128, 256]);
+    expect(await measureModels(models, layout, 32, fail)).toEqual([128, 256]);
     // After two slices of each for warming up, a turn of at least 250 ms is one slice of `a`, or two slices of `b`.
     const turns = Array.from({ length: 4 }, () => ['a', 'b', 'b']).flat();
     expect(names).toEqual(['a', 'a', 'b', 'b', ...turns]);
@@ -58,7 +75,9 @@ describe('the speed of a model', () => {
         return model.computeSlice(batch);
       },
     };
-    await expect(measureModels([slowed], layout, 32, controller.signal)).rejects.toThrow('the connection was lost');
+    await expect(measureModels([slowed], layout, 32, fail, controller.signal)).rejects.toThrow(
+      'the connection was lost',
+    );
     expect(model.slices).toBe(6);
   });
 });

@@ -1,11 +1,13 @@
 import { describe, expect, it, vi } from 'vitest';
-import { recordBytes } from '../../../shared/dataset/image-batch.js';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { prefetchChunkBytes, type Shard, type WorkerMessage } from '../../../shared/protocol/messages.js';
 import { sha256Of } from '../../../shared/sha256.js';
 import { DiskShardCache, noShardCache } from '../../../worker/shards/disk-shard-cache.js';
 import { ShardClient, type ShardCache } from '../../../worker/shards/shard-client.js';
 import { ShardMemoryCache } from '../../../worker/shards/shard-memory-cache.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
+
+const { recordBytes } = cifar10Format;
 
 const records = Uint8Array.from({ length: 10 }, (_, index) => index);
 const sha256 = sha256Of(records);
@@ -31,7 +33,7 @@ function newClient(
   shards: readonly Shard[] = [shard],
 ) {
   const send = vi.fn<(message: WorkerMessage) => void>();
-  return { send, client: new ShardClient(shards, { memory, disk }, send) };
+  return { send, client: new ShardClient(shards, cifar10Format, { memory, disk }, send) };
 }
 
 async function firstRequest(send: ReturnType<typeof newClient>['send']): Promise<void> {

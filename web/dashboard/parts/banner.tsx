@@ -37,9 +37,11 @@ function EndingBanner({ ending: end }: { ending: Ending }) {
       {end.how === 'finished' ? (
         <>
           <p>
-            <strong>Finished:</strong> test accuracy {percent(end.report.test.accuracy, 2)}, test loss{' '}
-            {end.report.test.loss.toFixed(3)}. Trained on {wholeNumber(end.report.imagesSeen)} images at{' '}
-            {perSecond(end.report.imagesPerSecond)} images/s, {duration(1000 * end.report.wallSeconds)} in total.
+            <strong>Finished</strong>
+            {end.report.test !== null &&
+              `: test accuracy ${percent(end.report.test.accuracy, 2)}, test loss ${end.report.test.loss.toFixed(3)}`}
+            . Trained on {wholeNumber(end.report.imagesSeen)} images at {perSecond(end.report.imagesPerSecond)}{' '}
+            images/s, {duration(1000 * end.report.wallSeconds)} in total.
           </p>
           <p class="hash">
             <span>weights SHA-256</span> <code>{end.report.weightsSha256}</code>{' '}

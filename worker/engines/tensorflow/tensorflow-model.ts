@@ -3,8 +3,8 @@
 import type { Tensor, Tensor1D } from '@tensorflow/tfjs-core';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ImageBatch, Preprocessing } from '../../../shared/dataset/image-batch.js';
-import { imageChannels, imageSize, type ModelLayout } from '../../../shared/network/layout.js';
-import { cropBatch, labelsOf, valuesPerImage } from '../../augmentation.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
+import { cropBatch, labelsOf } from '../../augmentation.js';
 import type { BatchResult, EngineModel, EvaluationResult, Precision, SliceResult } from '../../engine.js';
 import { ResNet, type EvaluationTensors, type GradientTensors, type SumTensors } from './network/resnet.js';
 import { lossScaleOf, precisionPasses, type ComputeUnits } from './precision.js';
@@ -137,7 +137,8 @@ export class TensorFlowModel implements EngineModel {
     const preparedAt = performance.now();
 
     const { tf, backend } = this.#runtime;
-    const images = bytesTensor(backend, augmented, [sampleCount, imageSize, imageSize, imageChannels]);
+    const { height, width, channels } = this.#options.layout.data;
+    const images = bytesTensor(backend, augmented, [sampleCount, height, width, channels]);
     const labels = tf.tensor1d(labelsOf(batch), 'int32');
     try {
       const tensors = run(weights, images, labels);
@@ -156,9 +157,9 @@ export class TensorFlowModel implements EngineModel {
   }
 }
 
-/** Returns the augmented images of a batch as uint8 RGB values. */
+/** Returns the augmented images of a batch as uint8 values, RGB or gray. */
 function augmentedImages(batch: ImageBatch): Uint8Array {
-  const images = new Uint8Array(batch.indices.length * valuesPerImage);
+  const images = new Uint8Array(batch.indices.length * batch.format.imageValues);
   cropBatch(batch, images);
   return images;
 }

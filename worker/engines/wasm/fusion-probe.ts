@@ -33,7 +33,7 @@ export function fusesMultiplyAdd(module: WebAssembly.Module, memory: WebAssembly
   const from = [source, 0, 0, pixelBytes] as const;
   const to = [target, 0, 0, targetPixelBytes] as const;
   const { convolve } = instantiateKernels(module, memory);
-  convolve(...from, depth, taps, 1, weights, bias, false, ...to, outputs, pixels, 0, 1);
+  convolve(...from, depth, taps, 1, weights, bias, false, ...to, outputs, pixels, pixels, 0, 1);
   return floats(target, pixels * outputs).every(
     (sum, index) => sum === factor(Math.floor(index / outputs)) * factor(index % outputs) - 1,
   );

@@ -19,8 +19,17 @@ type Losses = readonly [logitGradients: number, losses: number, correct: number]
 type Kernel<Parameters extends readonly (number | boolean)[]> = (...parameters: Parameters) => void;
 
 export interface Kernels {
-  fillImages: Kernel<[records: number, augmentations: number, values: number, target: number, ...Images]>;
-  centerImages: Kernel<[target: number, means: number, divisors: number, ...Images]>;
+  fillImages: Kernel<
+    [
+      ...records: [records: number, labelBytes: number, colors: number],
+      augmentations: number,
+      values: number,
+      target: number,
+      size: number,
+      ...Images,
+    ]
+  >;
+  centerImages: Kernel<[target: number, means: number, divisors: number, size: number, ...Images]>;
 
   packWeights: Kernel<
     [
@@ -43,7 +52,8 @@ export interface Kernels {
       adds: boolean,
       ...target: Strides,
       outputs: number,
-      size: number,
+      rows: number,
+      pixels: number,
       ...Images,
     ]
   >;
@@ -90,28 +100,32 @@ export interface Kernels {
   >;
   normalizeGradient: Kernel<[gradient: number, source: number, coefficients: number, target: number, ...SizedImages]>;
 
-  copyNarrowed: Kernel<[source: number, target: number, ...SizedImages]>;
-  addWidened: Kernel<[gradient: number, target: number, ...SizedImages]>;
+  copyNarrowed: Kernel<[source: number, sourceSize: number, target: number, ...SizedImages]>;
+  addWidened: Kernel<[gradient: number, target: number, targetSize: number, ...SizedImages]>;
 
   pool: Kernel<[source: number, pooled: number, ...SizedImages]>;
   classify: Kernel<
     [
       pooled: number,
       channels: number,
+      classes: number,
       kernel: number,
       bias: number,
-      records: number,
+      ...records: [records: number, recordBytes: number, labelBytes: number],
       labelSmoothing: number,
       ...Losses,
       ...Images,
     ]
   >;
-  spreadPoolGradient: Kernel<[logitGradients: number, kernel: number, gradient: number, ...SizedImages]>;
+  spreadPoolGradient: Kernel<
+    [logitGradients: number, classes: number, kernel: number, gradient: number, ...SizedImages]
+  >;
   denseGradient: Kernel<
     [
       pooled: number,
       logitGradients: number,
       channels: number,
+      classes: number,
       count: number,
       kernelGradient: number,
       biasGradient: number,

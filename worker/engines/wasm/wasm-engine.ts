@@ -12,7 +12,7 @@ import type { Engine, EngineOptions } from '../../engine.js';
 import { fusesMultiplyAdd } from './fusion-probe.js';
 import { passesVersion } from './passes/pass.js';
 import type { RunnerOptions } from './step-runner.js';
-import { createModelMemory, hasPixelMeans, WasmModel } from './wasm-model.js';
+import { createModelMemory, subtractsPixelMeans, WasmModel } from './wasm-model.js';
 
 /**
  * Waits until a thread has started. Throws if the thread fails to start. Later failures cannot arrive as events while a
@@ -47,7 +47,7 @@ export async function openWasmEngine({ threads }: EngineOptions, name: WasmEngin
     identity: { engine: name, fingerprint: `${name}/${passesVersion}-${hash}`, device: describeProcessor(threads) },
 
     async createModel(layout, preprocessing, labelSmoothing = 0) {
-      const passOptions = { labelSmoothing, hasPixelMeans: hasPixelMeans(preprocessing) };
+      const passOptions = { labelSmoothing, hasPixelMeans: subtractsPixelMeans(preprocessing) };
       const memory = createModelMemory(threads);
       const workers: Worker[] = [];
       const model = new WasmModel(layout, preprocessing, {

@@ -1,15 +1,10 @@
 // A model on the wasm engine: plans the memory, and copies images and weights in and results out. Does not depend on
 // Node.
-import {
-  imagenetMeans,
-  pixelsPerPlane,
-  recordBytes,
-  type ImageBatch,
-  type Preprocessing,
-} from '../../../shared/dataset/image-batch.js';
-import { inputTransformOf } from '../../../shared/dataset/input-transform.js';
+import { imagenetMeans, type ImageBatch, type Preprocessing } from '../../../shared/dataset/image-batch.js';
+import { hasPixelMeans, inputTransformOf } from '../../../shared/dataset/input-transform.js';
+import { recordFormat, type RecordFormat } from '../../../shared/dataset/record-format.js';
 import { LockstepError } from '../../../shared/errors.js';
-import { classCount, imageChannels, type ModelLayout } from '../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
 import type { BatchResult, EngineModel, EvaluationResult, SliceResult } from '../../engine.js';
 import { convolutionsOf, type PackedTaps } from './memory/fixed-plan.js';
 import { planTensors } from './memory/tensor-plan.js';
@@ -17,8 +12,12 @@ import type { LayerGroup, PassOptions, Phase, Work } from './passes/pass.js';
 import { StepRunner } from './step-runner.js';
 
 const pageBytes = 65_536;
-/** Maximum number of images that an evaluation processes at once, unless memory for a larger slice is reserved. */
+/**
+ * Maximum number of images, and of their pixels, that an evaluation processes at once, unless memory for a larger slice is
+ * reserved.
+ */
 const evaluationImages = 32;
+const evaluationPixels = evaluationImages * 1024;
 
 /** Time spent on one kind of work in a step. */
 export interface ProfileEntry {
@@ -44,27 +43,29 @@ export function createModelMemory(threads: number): WebAssembly.Memory {
 }
 
 /** Returns whether preprocessing subtracts a separate mean for each pixel, which requires an additional stage. */
-export function hasPixelMeans(preprocessing: Preprocessing): boolean {
-  return inputTransformOf(preprocessing).subtract.length > imageChannels;
+export function subtractsPixelMeans(preprocessing: Preprocessing): boolean {
+  return preprocessing !== 'imagenet' && hasPixelMeans(preprocessing);
 }
 
 /**
  * Returns the network's input value for a byte of a color plane: the preprocessed value, or the byte itself if a later
  * stage subtracts per-pixel means.
+ * @param color 0 is red, 1 green, 2 blue; without colors, 0 is gray
  */
-function valueOfByte(preprocessing: Preprocessing, color: number, byte: number): number {
+function valueOfByte(preprocessing: Preprocessing, colors: 1 | 3, color: number, byte: number): number {
   // The imagenet values are computed in float64 and rounded once, when stored: another rounding would change the
   // weights of existing runs.
-  if (preprocessing === 'imagenet') return (byte - [red, green, blue][color]) / 255;
-  if (hasPixelMeans(preprocessing)) return byte;
+  if (preprocessing === 'imagenet') return (byte - (colors === 1 ? gray : [red, green, blue][color])) / 255;
+  if (subtractsPixelMeans(preprocessing)) return byte;
   const { subtract, divide } = preprocessing;
   return Math.fround(byte - subtract[color]) / divide[color];
 }
-const { red, green, blue } = imagenetMeans;
+const { red, green, blue, gray } = imagenetMeans;
 
 export class WasmModel implements EngineModel {
   readonly #memory: WebAssembly.Memory;
   readonly #runner: StepRunner;
+  readonly #format: RecordFormat;
   readonly #gradientSum: Float32Array;
   readonly #batchStatistics: Float32Array;
   readonly #onDispose: (() => void) | undefined;
@@ -76,10 +77,11 @@ export class WasmModel implements EngineModel {
     const { module, memory, threads, passOptions, onDispose } = options;
     this.#memory = memory;
     this.#onDispose = onDispose;
+    this.#format = recordFormat(layout.data);
     this.#runner = new StepRunner({ module, memory, layout, thread: 0, threads, ...passOptions });
     this.#gradientSum = new Float32Array(layout.trainableSize);
     this.#batchStatistics = new Float32Array(layout.statisticsSize);
-    this.#growTo(this.#runner.plan.end);
+    this.#growTo(this.#runner.plan.end + this.#runner.plan.slackBytes);
     this.#writeTables(preprocessing);
   }
 
@@ -115,10 +117,11 @@ export class WasmModel implements EngineModel {
   }
 
   async evaluate(batch: ImageBatch): Promise<EvaluationResult> {
+    const { classCount, planePixels } = this.#format;
     const sampleCount = batch.indices.length;
     const logits = new Float32Array(sampleCount * classCount);
     const result = { sampleCount, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0, logits };
-    this.#reserve(Math.min(sampleCount, evaluationImages));
+    this.#reserve(Math.min(sampleCount, evaluationImages, Math.ceil(evaluationPixels / planePixels)));
     const { capacity } = this.#runner.tensors;
     for (let first = 0; first < sampleCount; first += capacity) {
       // Yields to the event loop, so that the process can handle its sockets during a long evaluation.
@@ -194,6 +197,7 @@ export class WasmModel implements EngineModel {
    */
   #readLogits(count: number, logits: Float32Array): void {
     const { plan, tensors } = this.#runner;
+    const { classCount } = this.#format;
     const [channels] = plan.layout.dense.kernel.shape;
     const pooled = this.#floats(tensors.pooled, count * channels);
     const kernel = this.#floats(plan.dense.kernel, channels * classCount);
@@ -212,6 +216,7 @@ export class WasmModel implements EngineModel {
 
   #copyImages({ records, indices, augmentations }: ImageBatch, first: number, count: number): void {
     const { tensors } = this.#runner;
+    const { recordBytes } = this.#format;
     const bytes = new Uint8Array(this.#memory.buffer, tensors.records, count * recordBytes);
     for (let image = 0; image < count; image++) {
       const from = indices[first + image] * recordBytes;
@@ -251,19 +256,22 @@ export class WasmModel implements EngineModel {
   /** Writes the tables that the kernels read: the taps, and the input value for each byte value of each color. */
   #writeTables(preprocessing: Preprocessing): void {
     const { plan } = this.#runner;
-    const { subtract, divide, channelOrder } = inputTransformOf(preprocessing);
-    const values = this.#floats(plan.preprocessedValues, 3 * 256);
-    for (let color = 0; color < 3; color++) {
+    const { channels: colors, planePixels } = this.#format;
+    const { subtract, divide, channelOrder } = inputTransformOf(preprocessing, colors);
+    const values = this.#floats(plan.preprocessedValues, colors * 256);
+    for (let color = 0; color < colors; color++) {
       for (let byte = 0; byte < 256; byte++) {
-        values[256 * color + byte] = valueOfByte(preprocessing, color, byte);
+        values[256 * color + byte] = valueOfByte(preprocessing, colors, color, byte);
       }
     }
-    if (hasPixelMeans(preprocessing)) {
-      const means = this.#floats(plan.pixelMeans, 4 * pixelsPerPlane);
+    if (subtractsPixelMeans(preprocessing)) {
+      const means = this.#floats(plan.pixelMeans, 4 * planePixels);
       const divisors = this.#floats(plan.pixelDivisors, 4).fill(1);
       for (const [channel, color] of channelOrder.entries()) {
         divisors[channel] = divide[color];
-        for (let pixel = 0; pixel < pixelsPerPlane; pixel++) means[4 * pixel + channel] = subtract[3 * pixel + color];
+        for (let pixel = 0; pixel < planePixels; pixel++) {
+          means[4 * pixel + channel] = subtract[colors * pixel + color];
+        }
       }
     }
     for (const { forward, inputGradient } of convolutionsOf(plan)) {

@@ -27,6 +27,7 @@ const evaluation: WorkerMessage = {
   sampleCount: 2,
   lossSum: 0.5,
   correctCount: 1,
+  topFiveCount: 1,
 };
 const request: WorkerMessage = { type: 'shard-request', sha256: 'ab'.repeat(32), offset: 0, bytes: 1 };
 

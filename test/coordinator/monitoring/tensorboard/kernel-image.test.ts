@@ -2,9 +2,13 @@ import { inflateSync } from 'node:zlib';
 import { expect, it } from 'vitest';
 import { kernelGrid } from '../../../../coordinator/monitoring/tensorboard/kernel-image.js';
 import { encodePng } from '../../../../coordinator/monitoring/tensorboard/png.js';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { layoutModel } from '../../../../shared/network/layout.js';
 
-const layout = layoutModel({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 });
+const layout = layoutModel(
+  { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 },
+  cifar10Format,
+);
 const { conv } = layout.stem;
 
 /** Returns the index of a stem-kernel weight in the vector of trainable weights. The kernel's shape is [3, 3, 3, 4]. */
@@ -42,7 +46,7 @@ it('a weight colors its square in its channel: the largest becomes 255, its nega
 
 it('grid cells without a filter are empty', () => {
   // Eight filters need a grid of three columns and three rows, with one empty cell.
-  const wide = layoutModel({ ...layout.spec, initialFilters: 8 });
+  const wide = layoutModel({ ...layout.spec, initialFilters: 8 }, cifar10Format);
   const { rgb, width, height } = kernelGrid(new Float32Array(wide.trainableSize), wide.stem.conv, [0, 1, 2]);
   expect([width, height]).toEqual([104, 104]);
   expect(rgb[3 * (80 * 104 + 80)]).toBe(240);

@@ -10,6 +10,7 @@ import { TensorBoardLog } from '../../../../coordinator/monitoring/tensorboard/t
 import { RunEventBus } from '../../../../coordinator/run/run-event-bus.js';
 import type { RunEventOf } from '../../../../coordinator/run/run-events.js';
 import { zeroPhases } from '../../../../coordinator/run/step-phases.js';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { layoutModel } from '../../../../shared/network/layout.js';
 import { smallRun, startCluster } from '../../../support/local-cluster.js';
 import { temporaryFolder } from '../../../support/temporary-folder.js';
@@ -99,11 +100,11 @@ describe('TensorBoard', () => {
       images: {},
     });
     expect(test.scalars).toEqual({
-      epoch_loss: rounded([[14, report.test.loss]]),
-      epoch_accuracy: rounded([[14, report.test.accuracy]]),
+      epoch_loss: rounded([[14, report.test!.loss]]),
+      epoch_accuracy: rounded([[14, report.test!.accuracy]]),
     });
 
-    const layout = layoutModel(cluster.coordinator.config);
+    const layout = layoutModel(cluster.coordinator.config, cifar10Format);
     const names = layout.trainable.flatMap(({ name }) => [`weights/${name}`, `gradients/${name}`]);
     expect(Object.keys(train.histograms).toSorted()).toEqual(names.toSorted());
     const { kernel } = layout.blocks[2].conv1;
@@ -131,7 +132,7 @@ describe('TensorBoard', () => {
 
   it('continues curves where a run was resumed, and drops later steps of the interrupted run', async () => {
     const folder = await temporaryFolder();
-    const layout = layoutModel({ ...smallRun, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 });
+    const layout = layoutModel({ ...smallRun, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 }, cifar10Format);
     async function runSteps(first: number, last: number, loss: number): Promise<void> {
       const events = new RunEventBus();
       events.on('tensorboard-failed', ({ reason }) => expect.unreachable(reason));

@@ -7,7 +7,7 @@ import { layoutHash, weightsSha256 } from '../../../../shared/network/layout-has
 import { decodeSafetensors } from '../../../../shared/network/safetensors.js';
 import { lockstepVersion } from '../../../../shared/version.js';
 import {
-  classNames,
+  dataset,
   config,
   layout,
   newDirectory,
@@ -72,7 +72,7 @@ describe('a checkpoint', () => {
       layoutHash: layoutHash(layout),
       optimizerState: ['velocity'],
       config,
-      classNames,
+      dataset,
       shardHashes,
       progress,
       files,

@@ -4,12 +4,13 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { saveCheckpoint, sumsText } from '../../../../coordinator/run/checkpoints/checkpoint.js';
 import { loadCheckpoint } from '../../../../coordinator/run/checkpoints/load-checkpoint.js';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig } from '../../../../shared/config/config.js';
 import { weightsSha256 } from '../../../../shared/network/layout-hash.js';
 import { layoutModel } from '../../../../shared/network/layout.js';
 import { lockstepVersion } from '../../../../shared/version.js';
 import {
-  classNames,
+  dataset,
   config,
   layout,
   newDirectory,
@@ -42,7 +43,7 @@ describe('a checkpoint', () => {
       config,
       layout,
       preprocessing: 'imagenet',
-      classNames,
+      dataset,
       shardHashes,
       progress,
       weightsSha256: weightsSha256(weights, movingStatistics),
@@ -178,7 +179,7 @@ describe('a damaged checkpoint is refused with the file, the damage and the last
 
 describe('a checkpoint is refused', () => {
   async function ofDepth14(): Promise<string> {
-    const other = layoutModel(resolveConfig({ ...config, depth: 14 }));
+    const other = layoutModel(resolveConfig({ ...config, depth: 14 }), cifar10Format);
     const state = {
       step: 1,
       weights: new Float32Array(other.trainableSize),

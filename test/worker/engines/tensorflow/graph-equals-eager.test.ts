@@ -1,5 +1,6 @@
 // Graph mode (one TensorFlow call per slice) must give the same bits as eager mode (one call per operation).
 import { beforeEach, describe, expect, it } from 'vitest';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { layoutModel } from '../../../../shared/network/layout.js';
 import { openTensorFlowEngine } from '../../../../worker/engines/tensorflow/tensorflow-engine.js';
 import { loadTensorFlow } from '../../../../worker/engines/tensorflow/load.js';
@@ -18,7 +19,10 @@ describe('graph mode on CPUs', () => {
     it.each(['identity', 'projection'] as const)(
       'has the bits of eager mode with %s shortcuts, for slices of 1, 7 and 32 images',
       async (shortcut) => {
-        const layout = layoutModel({ depth, initialFilters: 16, shortcut, convBias: true, bnEpsilon: 0.001 });
+        const layout = layoutModel(
+          { depth, initialFilters: 16, shortcut, convBias: true, bnEpsilon: 0.001 },
+          cifar10Format,
+        );
         const weights = randomWeights(layout, 1);
         const movingStatistics = randomMovingStatistics(layout, 2);
         const resultsOf = async (tensorFlowMode: 'graph' | 'eager') => {

@@ -3,6 +3,7 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { initialWeights } from '../../../../coordinator/optimizer/initial-weights.js';
 import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.js';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, type ConfigInput } from '../../../../shared/config/config.js';
 import { arrayOf, layoutModel } from '../../../../shared/network/layout.js';
 import {
@@ -144,7 +145,7 @@ const tolerances = {
 
 /** Lists deviations from Keras that are larger than float32 rounding explains. See docs/benchmarks/keras.md. */
 function deviationsOf(lockstep: Trajectory, keras: Trajectory, recipe: ConfigInput): string[] {
-  const layout = layoutModel(resolveConfig(recipe));
+  const layout = layoutModel(resolveConfig(recipe), cifar10Format);
   const tolerance = layout.spec.depth === 8 ? tolerances.shallow : tolerances.deep;
   const start = initialWeights(layout, 0);
   const deviations = new Deviations();

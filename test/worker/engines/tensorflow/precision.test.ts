@@ -1,5 +1,6 @@
 // Computation in 16-bit types, compared with float32.
 import { beforeEach, describe, expect, it } from 'vitest';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { layoutModel } from '../../../../shared/network/layout.js';
 import type { Precision } from '../../../../worker/engine.js';
 import { openEngine } from '../../../../worker/engines/registry.js';
@@ -9,7 +10,10 @@ import { randomBatch, randomMovingStatistics, randomWeights } from '../../../sup
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
 
 const opened = await openTensorFlowOrReason();
-const layout = layoutModel({ depth: 8, initialFilters: 16, shortcut: 'projection', convBias: true, bnEpsilon: 0.001 });
+const layout = layoutModel(
+  { depth: 8, initialFilters: 16, shortcut: 'projection', convBias: true, bnEpsilon: 0.001 },
+  cifar10Format,
+);
 const batch = randomBatch(16, 1);
 
 async function computeWith(precision: Precision) {

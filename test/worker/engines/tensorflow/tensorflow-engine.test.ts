@@ -1,14 +1,17 @@
 // Compares the tensorflow engine with a float64 reference, and its results with one another.
 import { beforeEach, describe, expect, it } from 'vitest';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import type { ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import { arrayOf, layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../../shared/random.js';
-import { fillInput, labelsOf, valuesPerImage } from '../../../../worker/augmentation.js';
+import { fillInput, labelsOf } from '../../../../worker/augmentation.js';
 import type { Engine, EngineModel } from '../../../../worker/engine.js';
 import { loadTensorFlow } from '../../../../worker/engines/tensorflow/load.js';
 import { naiveForward } from '../../../support/naive-resnet.js';
 import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
+
+const { imageValues: valuesPerImage } = cifar10Format;
 
 const opened = await openTensorFlowOrReason();
 
@@ -18,14 +21,17 @@ function tensorFlow(): Engine {
 }
 
 function tinyLayout(change: Partial<ModelSpec> = {}): ModelLayout {
-  return layoutModel({
-    depth: 8,
-    initialFilters: 4,
-    shortcut: 'identity',
-    convBias: true,
-    bnEpsilon: 0.001,
-    ...change,
-  });
+  return layoutModel(
+    {
+      depth: 8,
+      initialFilters: 4,
+      shortcut: 'identity',
+      convBias: true,
+      bnEpsilon: 0.001,
+      ...change,
+    },
+    cifar10Format,
+  );
 }
 
 async function tinyModel(layout: ModelLayout): Promise<EngineModel> {

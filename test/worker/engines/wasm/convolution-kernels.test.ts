@@ -186,7 +186,21 @@ describe.each([
       const target = memory.tensor(makeFeatureMaps(images, size, outputs));
       const to = memory.strides(target, size, outputs, 1);
       const biasAt = memory.floats(bias);
-      kernels.convolve(...from, depth, offsets, taps.length, weights, biasAt, false, ...to, outputs, size, 0, images);
+      kernels.convolve(
+        ...from,
+        depth,
+        offsets,
+        taps.length,
+        weights,
+        biasAt,
+        false,
+        ...to,
+        outputs,
+        size,
+        size,
+        0,
+        images,
+      );
       const expected = convolve(layer, input, kernel, bias);
       expect(maxError(memory.readTensor(target, images, size, outputs).values, expected.values)).toBeLessThan(1e-6);
     });
@@ -209,7 +223,7 @@ describe.each([
         kernels.packWeights(kernelAt, elements, count, outputs, outputs, 1, inputs, outputs, weights);
         const of = memory.strides(gradientAt, size, outputs, 1);
         const to = memory.strides(target, size * stride, inputs, stride, row, column);
-        kernels.convolve(...of, outputs, phaseOffsets, count, weights, 0, true, ...to, inputs, size, 0, images);
+        kernels.convolve(...of, outputs, phaseOffsets, count, weights, 0, true, ...to, inputs, size, size, 0, images);
       }
       const expected = convolveBackward(layer, input, kernel, gradient).inputGradient;
       for (let i = 0; i < expected.values.length; i++) expected.values[i] += existing.values[i];

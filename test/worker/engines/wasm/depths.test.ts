@@ -4,6 +4,7 @@ import { afterAll, expect, test } from 'vitest';
 import { initialMovingStatistics, initialWeights } from '../../../../coordinator/optimizer/initial-weights.js';
 import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.js';
 import { MomentumSgd } from '../../../../coordinator/optimizer/momentum-sgd.js';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, totalStepsOf } from '../../../../shared/config/config.js';
 import { arrayOf, layoutModel } from '../../../../shared/network/layout.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
@@ -15,7 +16,7 @@ afterAll(() => engine.close());
 test.each([20, 32, 44, 56, 110])('one step of the paper’s ResNet-%i changes every one of its arrays', async (depth) => {
   const config = resolveConfig({ recipe: 'paper', depth });
   expect(totalStepsOf(config, 351)).toBe(64_000);
-  const layout = layoutModel(config);
+  const layout = layoutModel(config, cifar10Format);
   const model = await engine.createModel(layout, perPixelMean());
   const weights = initialWeights(layout, 0);
   model.setWeights(weights, initialMovingStatistics(layout));

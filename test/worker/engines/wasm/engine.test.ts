@@ -1,12 +1,15 @@
 // The engine's public behavior: threads, reproducible bits, memory, learning and errors.
 import { afterAll, describe, expect, test } from 'vitest';
-import { packAugmentation, recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
+import { packAugmentation, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import type { ModelSpec } from '../../../../shared/network/layout.js';
 import type { WasmEngine, WasmEngineName } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { openAvailableWasmEngines } from '../../../support/wasm-engines.js';
 import { computeBatches, resNet20, resNet20Images } from './computed-batches.js';
 import { hashOf, hashOfBatches, resNet20Sha256 } from './golden-bits.js';
 import { easyBatch, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+
+const { recordBytes } = cifar10Format;
 
 /** Each engine with 1, 2 and 3 threads. */
 const opened = await Promise.all([1, 2, 3].map((threads) => openAvailableWasmEngines(threads)));
@@ -155,6 +158,7 @@ test('a slice that is too large for the memory is rejected', async () => {
   const model = await engine.createModel(layout, 'imagenet');
   const batch = {
     records: new Uint8Array(recordBytes),
+    format: cifar10Format,
     indices: new Uint32Array(4096),
     augmentations: new Uint16Array(4096).fill(packAugmentation(4, 4, false)),
   };

@@ -1,10 +1,12 @@
 // The kernels for images, batch norm, shortcuts, the head, exp and log, compared with float64 loops.
 import { describe, expect, test } from 'vitest';
-import { recordBytes } from '../../../../shared/dataset/image-batch.js';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { imagenetMeans } from '../../../../shared/dataset/image-batch.js';
 import { KernelMemory } from './kernel-memory.js';
 import { inputOf, makeFeatureMaps, type FeatureMaps } from './reference-model.js';
 import { maxError, randomBatch, randomValues } from './samples.js';
+
+const { recordBytes } = cifar10Format;
 
 function randomFeatureMaps(count: number, size: number, channels: number, seed: number): FeatureMaps {
   const maps = makeFeatureMaps(count, size, channels);
@@ -48,7 +50,7 @@ test('fillImages flips, pads with raw zeros or a reflection, crops and preproces
   const values = memory.floats(means.flatMap((mean) => Array.from({ length: 256 }, (_, byte) => (byte - mean) / 255)));
   const augmentations = memory.bytes(new Uint8Array(batch.augmentations.buffer));
   const target = memory.tensor(makeFeatureMaps(40, 32, 4));
-  memory.kernels.fillImages(memory.bytes(chosen), augmentations, values, target, 0, 40);
+  memory.kernels.fillImages(memory.bytes(chosen), 1, 3, augmentations, values, target, 32, 0, 40);
   const actual = memory.readTensor(target, 40, 32, 4).values;
   const expected = inputOf(batch).values;
   const withoutFourth = Float64Array.from(expected, (_, i) => actual[4 * Math.floor(i / 3) + (i % 3)]);
@@ -150,7 +152,7 @@ test('the identity shortcut copies every second pixel to the middle channels, an
   const memory = new KernelMemory();
   const input = randomFeatureMaps(3, 16, 12, 1);
   const target = memory.tensor(makeFeatureMaps(3, 8, 24));
-  memory.kernels.copyNarrowed(memory.tensor(input), target, 8, 24, 0, 3);
+  memory.kernels.copyNarrowed(memory.tensor(input), 16, target, 8, 24, 0, 3);
   const narrowed = memory.readTensor(target, 3, 8, 24).values;
   const at = (image: number, y: number, x: number, c: number) => input.values[((image * 16 + y) * 16 + x) * 12 + c];
   for (let i = 0; i < narrowed.length; i++) {
@@ -159,7 +161,7 @@ test('the identity shortcut copies every second pixel to the middle channels, an
   }
   // Adding the output back to a copy of the input doubles every value that was copied.
   const back = memory.tensor(input);
-  memory.kernels.addWidened(target, back, 8, 24, 0, 3);
+  memory.kernels.addWidened(target, back, 16, 8, 24, 0, 3);
   const doubled = memory.readTensor(back, 3, 16, 12).values;
   for (let i = 0; i < doubled.length; i++) {
     const [x, y] = [Math.floor(i / 12) % 16, Math.floor(i / 192) % 16];
@@ -184,7 +186,22 @@ describe('the head', () => {
     kernels.pool(memory.tensor(features), pooled, 8, 4, 0, 2);
     expect([...memory.readFloats(pooled, 8)]).toEqual([0.5, 0, 0, 0, -1, 0, 0, 0]);
     const [kernelAt, biasAt] = [memory.floats(kernel), memory.floats(new Float32Array(10))];
-    kernels.classify(pooled, 4, kernelAt, biasAt, memory.bytes(labels), 0, logitGradients, losses, correct, 0, 2);
+    kernels.classify(
+      pooled,
+      4,
+      10,
+      kernelAt,
+      biasAt,
+      memory.bytes(labels),
+      recordBytes,
+      1,
+      0,
+      logitGradients,
+      losses,
+      correct,
+      0,
+      2,
+    );
     // Image 0 has the logits 0, 0.5, …, 4.5 and label 9; image 1 has the logits 0, -1, …, -9 and label 3.
     const total0 = Array.from({ length: 10 }, (_, c) => Math.exp(c / 2)).reduce((a, b) => a + b);
     const total1 = Array.from({ length: 10 }, (_, c) => Math.exp(-c)).reduce((a, b) => a + b);
@@ -203,7 +220,7 @@ describe('the head', () => {
     const one = memory.bytes(labels.subarray(0, recordBytes)); // label 9
     const zeros = at(Array<number>(40).fill(0));
     const bias = at([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    kernels.classify(pooled, 4, zeros, bias, one, 0.2, logitGradients, losses, correct, 0, 1);
+    kernels.classify(pooled, 4, 10, zeros, bias, one, recordBytes, 1, 0.2, logitGradients, losses, correct, 0, 1);
     // The loss is log(sum of e^c) - (sum of q(c) × c), where q is 0.82 for the label and 0.02 for every other class.
     // The second sum is 0.02 × 45 + 0.8 × 9.
     const total = Array.from({ length: 10 }, (_, c) => Math.exp(c)).reduce((a, b) => a + b);
@@ -217,13 +234,13 @@ describe('the head', () => {
   test('sums the dense gradients over the images and spreads the pooling gradient over the pixels', () => {
     const gradients = memory.readFloats(logitGradients, 20);
     const [kernelGradient, biasGradient] = [memory.take(160), memory.take(40)];
-    kernels.denseGradient(pooled, logitGradients, 4, 2, kernelGradient, biasGradient);
+    kernels.denseGradient(pooled, logitGradients, 4, 10, 2, kernelGradient, biasGradient);
     for (let c = 0; c < 10; c++) {
       expect(memory.readFloats(biasGradient, 10)[c]).toBeCloseTo(gradients[c] + gradients[10 + c], 6);
       expect(memory.readFloats(kernelGradient, 10)[c]).toBeCloseTo(0.5 * gradients[c] - gradients[10 + c], 6);
     }
     const target = memory.tensor(makeFeatureMaps(2, 8, 4));
-    kernels.spreadPoolGradient(logitGradients, memory.floats(kernel), target, 8, 4, 0, 2);
+    kernels.spreadPoolGradient(logitGradients, 10, memory.floats(kernel), target, 8, 4, 0, 2);
     const spread = memory.readTensor(target, 2, 8, 4).values;
     const expected = kernel.subarray(0, 10).reduce((sum, weight, c) => sum + weight * gradients[10 + c], 0) / 64;
     expect(spread[256]).toBeCloseTo(expected, 6);
@@ -236,7 +253,7 @@ describe('the head', () => {
     const same = memory.floats(new Float32Array(10));
     const classify = (label: number, bias: number) => {
       const record = memory.bytes(Uint8Array.from({ length: recordBytes }, () => label));
-      kernels.classify(pooled, 4, kernelAt, bias, record, 0, logitGradients, losses, correct, 0, 1);
+      kernels.classify(pooled, 4, 10, kernelAt, bias, record, recordBytes, 1, 0, logitGradients, losses, correct, 0, 1);
       return memory.readWords(correct, 1)[0];
     };
     expect(classify(0, same)).toBe(1);

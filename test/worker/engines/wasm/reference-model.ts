@@ -1,23 +1,15 @@
 // Reference for the engines: the ResNet's training step in slow float64 loops that follow the definition.
+import { labelAt } from '../../../../shared/dataset/record-format.js';
 import {
   imagenetMeans,
   isFlipped,
   isReflected,
-  pixelsPerPlane,
-  recordBytes,
   cropLeft,
   cropTop,
   type ImageBatch,
   type Preprocessing,
 } from '../../../../shared/dataset/image-batch.js';
-import {
-  classCount,
-  imageSize,
-  type ArrayLayout,
-  type BatchNormLayer,
-  type ConvLayer,
-  type ModelLayout,
-} from '../../../../shared/network/layout.js';
+import type { ArrayLayout, BatchNormLayer, ConvLayer, ModelLayout } from '../../../../shared/network/layout.js';
 
 /** Feature maps of several images, in the shape [image][size][size][channels]. */
 export interface FeatureMaps {
@@ -178,6 +170,7 @@ export class ReferenceModel {
     }
 
     const { count, size, channels } = activation;
+    const { classCount } = batch.format;
     const pixels = size * size;
     const kernel = this.#array(dense.kernel);
     const bias = this.#array(dense.bias);
@@ -193,7 +186,7 @@ export class ReferenceModel {
         pooled.reduce((sum, value, i) => sum + value * kernel[i * classCount + c], bias[c]),
       );
       allLogits.push(...logits);
-      const label = batch.records[batch.indices[image] * recordBytes];
+      const label = labelAt(batch.records, batch.indices[image], batch.format);
       const largest = Math.max(...logits);
       const total = logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0);
       const target = (c: number) => (c === label ? 1 - this.#labelSmoothing : 0) + this.#labelSmoothing / classCount;
@@ -311,34 +304,37 @@ export class ReferenceModel {
 }
 
 /** Maps a row or column of the padded image to the image. With zero padding, the result may be outside the image. */
-function sourceIndex(augmentation: number, index: number): number {
+function sourceIndex(augmentation: number, index: number, size: number): number {
   if (!isReflected(augmentation)) return index;
   if (index < 0) return -index;
-  return index < imageSize ? index : 2 * (imageSize - 1) - index;
+  return index < size ? index : 2 * (size - 1) - index;
 }
 
-/** Returns the network's input, with channels in the order blue, green, red. */
+/** Returns the network's input, with channels in the order blue, green, red, or gray alone. */
 export function inputOf(
-  { records, indices, augmentations }: ImageBatch,
+  { records, format, indices, augmentations }: ImageBatch,
   preprocessing: Preprocessing = 'imagenet',
 ): FeatureMaps {
-  const means = [imagenetMeans.red, imagenetMeans.green, imagenetMeans.blue];
+  const { height: size, channels, labelBytes, recordBytes, planePixels } = format;
+  const { red, green, blue, gray } = imagenetMeans;
+  const means = channels === 1 ? [gray] : [red, green, blue];
   const { subtract, divide } =
     preprocessing === 'imagenet' ? { subtract: means, divide: [255, 255, 255] } : preprocessing;
-  const maps = makeFeatureMaps(indices.length, imageSize, 3);
+  const maps = makeFeatureMaps(indices.length, size, channels);
   let at = 0;
   for (const [image, index] of indices.entries()) {
     const augmentation = augmentations[image];
-    for (let y = 0; y < imageSize; y++) {
-      for (let x = 0; x < imageSize; x++) {
-        const fromY = sourceIndex(augmentation, y + cropTop(augmentation) - 4);
-        const paddedX = sourceIndex(augmentation, x + cropLeft(augmentation) - 4);
-        const fromX = isFlipped(augmentation) ? imageSize - 1 - paddedX : paddedX;
-        const inside = fromY >= 0 && fromY < imageSize && fromX >= 0 && fromX < imageSize;
-        for (let c = 0; c < 3; c++) {
-          const source = index * recordBytes + 1 + (2 - c) * pixelsPerPlane + fromY * imageSize + fromX;
-          const mean = subtract.length === 3 ? subtract[2 - c] : subtract[3 * (imageSize * y + x) + 2 - c];
-          maps.values[at++] = ((inside ? records[source] : 0) - mean) / divide[2 - c];
+    for (let y = 0; y < size; y++) {
+      for (let x = 0; x < size; x++) {
+        const fromY = sourceIndex(augmentation, y + cropTop(augmentation) - 4, size);
+        const paddedX = sourceIndex(augmentation, x + cropLeft(augmentation) - 4, size);
+        const fromX = isFlipped(augmentation) ? size - 1 - paddedX : paddedX;
+        const inside = fromY >= 0 && fromY < size && fromX >= 0 && fromX < size;
+        for (let c = 0; c < channels; c++) {
+          const color = channels - 1 - c;
+          const source = index * recordBytes + labelBytes + color * planePixels + fromY * size + fromX;
+          const mean = subtract.length === channels ? subtract[color] : subtract[channels * (size * y + x) + color];
+          maps.values[at++] = ((inside ? records[source] : 0) - mean) / divide[color];
         }
       }
     }

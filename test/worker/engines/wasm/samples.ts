@@ -1,22 +1,23 @@
 // Models, weights and images for the wasm engine's tests. All functions are pure.
-import {
-  packAugmentation,
-  identityAugmentations,
-  recordBytes,
-  type ImageBatch,
-} from '../../../../shared/dataset/image-batch.js';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
+import { packAugmentation, identityAugmentations, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import { layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../../shared/random.js';
 
+const { recordBytes } = cifar10Format;
+
 export function layoutOf(spec: Partial<ModelSpec> = {}): ModelLayout {
-  return layoutModel({
-    depth: 8,
-    initialFilters: 4,
-    shortcut: 'identity',
-    convBias: false,
-    bnEpsilon: 0.001,
-    ...spec,
-  });
+  return layoutModel(
+    {
+      depth: 8,
+      initialFilters: 4,
+      shortcut: 'identity',
+      convBias: false,
+      bnEpsilon: 0.001,
+      ...spec,
+    },
+    cifar10Format,
+  );
 }
 
 /** Returns random numbers between -1 and 1. */
@@ -49,11 +50,14 @@ export function randomMovingStatistics(layout: ModelLayout, seed = 2): Float32Ar
 }
 
 /** Returns noise images with random labels and augmentations, drawn in shuffled order from slightly more records. */
-export function randomBatch(count: number, seed = 3): ImageBatch {
+export function randomBatch(count: number, seed = 3, format = cifar10Format): ImageBatch {
+  const { recordBytes, labelBytes, classCount } = format;
   const random = new KeyedRandom(seed, 'synthesis', 1);
-  const records = Uint8Array.from({ length: (count + 3) * recordBytes }, (_, position) =>
-    position % recordBytes === 0 ? random.integerAt(position, 10) : random.integerAt(position, 256),
-  );
+  const records = Uint8Array.from({ length: (count + 3) * recordBytes }, (_, position) => {
+    const record = position - (position % recordBytes);
+    if (position - record >= labelBytes) return random.integerAt(position, 256);
+    return random.integerAt(record, classCount) >> (8 * (position - record));
+  });
   const indices = Uint32Array.from({ length: count }, (_, image) => (7 * image + 2) % (count + 3));
   const choices = new KeyedRandom(seed, 'augmentation');
   const augmentations = Uint16Array.from({ length: count }, (_, image) =>
@@ -63,7 +67,7 @@ export function randomBatch(count: number, seed = 3): ImageBatch {
       choices.uniformAt(3 * image + 2) < 0.5,
     ),
   );
-  return { records, indices, augmentations };
+  return { records, format, indices, augmentations };
 }
 
 /** Returns images of one color per label, which any model can learn to distinguish. */
@@ -75,6 +79,7 @@ export function easyBatch(count: number): ImageBatch {
   });
   return {
     records,
+    format: cifar10Format,
     indices: Uint32Array.from({ length: count }, (_, image) => image),
     augmentations: identityAugmentations(count),
   };

@@ -1,12 +1,15 @@
 // A whole training step and an evaluation, compared with float64 loops.
 import { afterAll, describe, expect, test } from 'vitest';
-import { recordBytes, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
+import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
+import type { ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import type { ModelLayout, ModelSpec } from '../../../../shared/network/layout.js';
 import { arrayOf } from '../../../../shared/network/layout.js';
 import { perPixelMean, standardize } from '../../../support/random-batch.js';
 import { openAvailableWasmEngines } from '../../../support/wasm-engines.js';
 import { ReferenceModel } from './reference-model.js';
 import { maxError, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+
+const { recordBytes } = cifar10Format;
 
 const engines = await openAvailableWasmEngines();
 afterAll(() => Promise.all(engines.map((engine) => engine.close())));

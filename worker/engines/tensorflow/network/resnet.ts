@@ -75,7 +75,7 @@ export class ResNet {
   /**
    * Runs the forward and backward pass. Batch norm uses the statistics of the slice.
    * @param weights the trainable vector
-   * @param images uint8, [images, row, column, channel], channels red, green, blue
+   * @param images uint8, [images, row, column, channel], channels red, green, blue, or gray
    * @param labels int32
    */
   gradientOf(weights: Tensor1D, images: Tensor, labels: Tensor1D): GradientTensors {
@@ -170,12 +170,14 @@ export class ResNet {
   }
 
   /**
-   * Convolves with a kernel of one pixel. With fewer than 8 channels, takes every second pixel first: oneDNN's kernel for
-   * AVX2 (`jit_1x1:avx2`) otherwise writes past its buffer in the backward pass, and the process crashes
-   * (https://github.com/uxlfoundation/oneDNN/issues/6035).
+   * Convolves with a kernel of one pixel. With few channels, takes every second pixel first: oneDNN's kernel for AVX2
+   * (`jit_1x1:avx2`) otherwise writes past its buffer in the backward pass, and the process crashes
+   * (https://github.com/uxlfoundation/oneDNN/issues/6035): with fewer than 8 channels, or, for images of more than 32
+   * pixels, with fewer than 16.
    */
   #project(x: Tensor4D, layer: ConvLayer, parameters: Arrays): Tensor4D {
-    if (layer.inputChannels >= 8) return this.#convolveWithBias(x, layer, parameters);
+    const { inputChannels, inputSize } = layer;
+    if (inputChannels >= (inputSize > 32 ? 16 : 8)) return this.#convolveWithBias(x, layer, parameters);
     return this.#convolveWithBias(this.#subsample(x), { ...layer, stride: 1 }, parameters);
   }
 

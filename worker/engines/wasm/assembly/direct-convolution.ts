@@ -12,7 +12,8 @@ import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
  * @param depth number of source channels
  * @param bias 0, or the address of one value per output channel
  * @param adds true to add to the existing values of the target, false to overwrite them
- * @param size number of rows to compute, and of pixels in each row
+ * @param rows number of rows to compute
+ * @param pixels number of pixels in each row
  */
 export function convolve(
   source: usize,
@@ -30,26 +31,27 @@ export function convolve(
   targetRowBytes: i32,
   targetPixelBytes: i32,
   outputs: i32,
-  size: i32,
+  rows: i32,
+  pixels: i32,
   first: i32,
   count: i32,
 ): void {
   for (let image = first; image < first + count; image++) {
     let from = source + image * sourceImageBytes;
     let to = target + image * targetImageBytes;
-    for (let row = 0; row < size; row++) {
+    for (let row = 0; row < rows; row++) {
       let output = 0;
       let weight = weights;
       for (; output + 8 <= outputs; output += 8) {
         const biasAt = bias ? bias + 4 * output : 0;
         const at = to + 4 * output;
-        convolveRow8(from, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, size);
+        convolveRow8(from, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, pixels);
         weight += 32 * depth * tapCount;
       }
       if (output < outputs) {
         const biasAt = bias ? bias + 4 * output : 0;
         const at = to + 4 * output;
-        convolveRow4(from, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, size);
+        convolveRow4(from, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, pixels);
       }
       from += sourceRowBytes;
       to += targetRowBytes;

@@ -2,9 +2,6 @@
 import { exponential, logarithm } from './arithmetic';
 import { imageAt, rowBytesOf } from './tensor';
 
-const classes: i32 = 10;
-const recordBytes: i32 = 3073;
-
 /** Averages each channel over the pixels of an image. @param pooled receives one value per image and channel */
 export function pool(source: usize, pooled: usize, size: i32, channels: i32, first: i32, count: i32): void {
   const share = f32x4.splat(<f32>(1.0 / <f32>(size * size)));
@@ -27,18 +24,22 @@ export function pool(source: usize, pooled: usize, size: i32, channels: i32, fir
 
 /**
  * Computes the logits, softmax and loss of each image.
- * @param records one CIFAR-10 record per image; the first byte of a record is its label
+ * @param records one record per image, which begins with the label
+ * @param labelBytes size of a label: 1, or 2 (little-endian)
  * @param labelSmoothing fraction of each label that is spread evenly over all classes
- * @param logitGradients receives (softmax - smoothed label), 10 values per image
+ * @param logitGradients receives (softmax - smoothed label), one value per image and class
  * @param losses receives one float64 per image
  * @param correct receives an i32 per image: 1 if the logit of the label is the largest (the first one in a tie), else 0
  */
 export function classify(
   pooled: usize,
   channels: i32,
+  classes: i32,
   kernel: usize,
   bias: usize,
   records: usize,
+  recordBytes: i32,
+  labelBytes: i32,
   labelSmoothing: f64,
   logitGradients: usize,
   losses: usize,
@@ -48,7 +49,8 @@ export function classify(
 ): void {
   for (let image = first; image < first + count; image++) {
     const logits = logitGradients + 4 * classes * image;
-    const label = <i32>load<u8>(records + image * recordBytes);
+    const record = records + image * recordBytes;
+    const label = labelBytes == 1 ? <i32>load<u8>(record) : <i32>load<u16>(record);
     for (let c = 0; c < classes; c++) {
       let sum = load<f32>(bias + 4 * c);
       for (let channel = 0; channel < channels; channel++) {
@@ -87,6 +89,7 @@ export function classify(
  */
 export function spreadPoolGradient(
   logitGradients: usize,
+  classes: i32,
   kernel: usize,
   gradient: usize,
   size: i32,
@@ -116,6 +119,7 @@ export function denseGradient(
   pooled: usize,
   logitGradients: usize,
   channels: i32,
+  classes: i32,
   count: i32,
   kernelGradient: usize,
   biasGradient: usize,

@@ -1,12 +1,6 @@
 // Memory plan for data that does not depend on the number of images: weights, gradients, tables, sums, and the private
 // memory of each thread. Pure.
-import {
-  imageSize,
-  type BatchNormLayer,
-  type ConvLayer,
-  type ModelLayout,
-  type ResidualBlock,
-} from '../../../../shared/network/layout.js';
+import type { BatchNormLayer, ConvLayer, ModelLayout, ResidualBlock } from '../../../../shared/network/layout.js';
 import { Allocator, imagesPerBlock, pixelOffset, type ThreadMemory } from './tensor.js';
 
 /**
@@ -17,8 +11,16 @@ export const maxTiles = 8;
 /** Number of values in a plane: `planeValues` in assembly/winograd.ts. A plane holds at least 4 Winograd tiles. */
 const winogradPlaneValues = 2048;
 const winogradPlaneBytes = 4 * winogradPlaneValues + 64;
-/** Size of a thread's scratch memory: two sets of 36 planes, and 34 columns of 6 vectors for a transform. */
-const scratchBytes = 2 * 36 * winogradPlaneBytes + 34 * 6 * 16;
+/**
+ * Returns the size of a thread's scratch memory: two sets of 36 planes, and the columns of an image, with its border, of 6
+ * vectors each for a transform.
+ */
+const scratchBytesFor = (size: number) => 2 * 36 * winogradPlaneBytes + Math.max(34, size + 2) * 6 * 16;
+/**
+ * Bytes after the last tensor, because convolutions compute four pixels at a time: they read up to three pixels after the
+ * last row, with a stride of 2, and discard the result.
+ */
+const slackPixels = 8;
 /** Bytes reserved at the beginning of the memory for the control words that synchronize the threads. */
 export const controlBytes = 256;
 
@@ -92,7 +94,7 @@ interface Vectors {
 export interface FixedPlan extends Vectors {
   layout: ModelLayout;
   preprocessedValues: number;
-  /** Addresses of the tables for per-pixel preprocessing: 32 × 32 × 4 means and 4 divisors. */
+  /** Addresses of the tables for per-pixel preprocessing: 4 means for each pixel, and 4 divisors. */
   pixelMeans: number;
   pixelDivisors: number;
   stem: { conv: ConvPlan; bn: BatchNormPlan };
@@ -107,10 +109,13 @@ export interface FixedPlan extends Vectors {
   filterSums: number;
   projectionSums: number;
   threads: readonly ThreadMemory[];
+  /** Bytes that must be readable after the last tensor. */
+  slackBytes: number;
   end: number;
 }
 
 export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
+  const { height: size, channels: colors } = layout.data;
   const allocator = new Allocator(controlBytes);
   const vectors = {
     weights: allocator.takeFloats(layout.trainableSize),
@@ -119,14 +124,14 @@ export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
     batchStatistics: allocator.takeFloats(layout.statisticsSize),
   };
   const tables = {
-    preprocessedValues: allocator.takeFloats(3 * 256),
-    pixelMeans: allocator.takeFloats(imageSize ** 2 * 4),
+    preprocessedValues: allocator.takeFloats(colors * 256),
+    pixelMeans: allocator.takeFloats(size ** 2 * 4),
     pixelDivisors: allocator.takeFloats(4),
   };
   const layers = new LayerPlanner(allocator, vectors);
   const { conv, bn } = layout.stem;
   const stem = { conv: layers.planConv(conv), bn: layers.planBatchNorm(bn) };
-  const blocks = layout.blocks.map((block) => layers.planBlock(block));
+  const blocks = layout.blocks.map((block) => layers.planBlock(block, layout.spec.initialFilters));
   const { kernel, bias } = layout.dense;
   const dense = {
     kernel: vectors.weights + 4 * kernel.offset,
@@ -136,7 +141,9 @@ export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
   };
   const sums = planSums(convolutionsOf({ stem, blocks }), allocator);
   const threadMemories = Array.from({ length: threads }, () => planThread(layout, allocator));
-  return { layout, ...vectors, ...tables, stem, blocks, dense, ...sums, threads: threadMemories, end: allocator.next };
+  const slackBytes = 4 * slackPixels * Math.max(...convolutionsOf({ stem, blocks }).map(maxChannelsOf));
+  const plan = { layout, ...vectors, ...tables, stem, blocks, dense, ...sums, threads: threadMemories };
+  return { ...plan, slackBytes, end: allocator.next };
 }
 
 /** Returns all convolutions of a model. */
@@ -165,10 +172,10 @@ class LayerPlanner {
     this.#vectors = vectors;
   }
 
-  planBlock(block: ResidualBlock): BlockPlan {
+  planBlock(block: ResidualBlock, initialFilters: number): BlockPlan {
     return {
       block,
-      group: 1 + Math.log2(imageSize / block.conv1.outputSize),
+      group: 1 + Math.log2(block.conv1.outputChannels / initialFilters),
       conv1: this.planConv(block.conv1),
       bn1: this.planBatchNorm(block.bn1),
       conv2: this.planConv(block.conv2),
@@ -228,18 +235,18 @@ class LayerPlanner {
   }
 }
 
-function isWinograd({ kernelSize, stride, inputChannels, outputChannels }: ConvLayer): boolean {
-  return (
-    kernelSize === 3 && stride === 1 && inputChannels === outputChannels && 4 * inputChannels <= winogradPlaneValues
-  );
+/** Returns whether Winograd's algorithm computes a layer. Its tiles are 4×4 pixels. */
+function isWinograd({ kernelSize, stride, inputChannels, outputChannels, inputSize }: ConvLayer): boolean {
+  const hasShape = kernelSize === 3 && stride === 1 && inputChannels === outputChannels;
+  return hasShape && inputSize % 4 === 0 && 4 * inputChannels <= winogradPlaneValues;
 }
 
 /**
- * Returns the width of the SAME padding before the first row and column: 1 for 3×3 filters with stride 1; 0 for stride
- * 2, because image sizes are even; and 0 for 1×1 filters.
+ * Returns the width of the SAME padding before the first row and column: 1 for 3×3 filters with stride 1, or with stride
+ * 2 and an odd size; 0 with stride 2 and an even size, and for 1×1 filters.
  */
-function paddingBefore({ kernelSize, stride }: ConvLayer): number {
-  return kernelSize === 3 && stride === 1 ? 1 : 0;
+function paddingBefore({ kernelSize, stride, inputSize }: ConvLayer): number {
+  return kernelSize === 3 && (stride === 1 || inputSize % 2 === 1) ? 1 : 0;
 }
 
 function kernelTaps({ kernelSize, inputChannels, outputChannels }: ConvLayer) {
@@ -282,7 +289,7 @@ function inputGradientPhases(layer: ConvLayer): { row: number; column: number; t
 
 function planSums(convolutions: readonly ConvPlan[], allocator: Allocator) {
   const isProjection = ({ layer }: ConvPlan) => layer.kernelSize === 1;
-  const maxChannels = Math.max(...convolutions.map(({ layer, depth }) => Math.max(layer.outputChannels, depth)));
+  const maxChannels = Math.max(...convolutions.map(maxChannelsOf));
   const maxSumBytes = (plans: readonly ConvPlan[]) => Math.max(0, ...plans.map(filterSumBytes));
   return {
     sums: allocator.takeFloats(maxTiles * 2 * maxChannels),
@@ -291,11 +298,24 @@ function planSums(convolutions: readonly ConvPlan[], allocator: Allocator) {
   };
 }
 
-function planThread({ spec }: ModelLayout, allocator: Allocator): ThreadMemory {
+function maxChannelsOf({ layer, depth }: ConvPlan): number {
+  return Math.max(layer.outputChannels, depth);
+}
+
+/** Returns the height and width of the images in a layer group. @param group index of the group, 0 to 2 */
+export function groupSizeOf({ data }: ModelLayout, group: number): number {
+  return Math.ceil(data.height / 2 ** group);
+}
+
+function planThread(layout: ModelLayout, allocator: Allocator): ThreadMemory {
   const blocks = () =>
     [0, 1, 2].map((group) => {
-      const size = imageSize >> group;
-      return allocator.tensor(imagesPerBlock(size), size, spec.initialFilters << group).address;
+      const size = groupSizeOf(layout, group);
+      return allocator.tensor(imagesPerBlock(size), size, layout.spec.initialFilters << group).address;
     });
-  return { scratch: allocator.take(scratchBytes), gradients: blocks(), activations: blocks() };
+  return {
+    scratch: allocator.take(scratchBytesFor(layout.data.height)),
+    gradients: blocks(),
+    activations: blocks(),
+  };
 }

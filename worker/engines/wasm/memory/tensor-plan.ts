@@ -1,8 +1,8 @@
 // Memory plan for the images of a slice, large enough for the largest slice so far. Pure.
-import { recordBytes } from '../../../../shared/dataset/image-batch.js';
+import { recordFormat } from '../../../../shared/dataset/record-format.js';
 import { LockstepError } from '../../../../shared/errors.js';
-import { classCount, imageSize, type ResidualBlock } from '../../../../shared/network/layout.js';
-import type { FixedPlan } from './fixed-plan.js';
+import type { ResidualBlock } from '../../../../shared/network/layout.js';
+import { groupSizeOf, type FixedPlan } from './fixed-plan.js';
 import { Allocator, type Tensor } from './tensor.js';
 
 /** Maximum size of a WebAssembly memory in bytes. */
@@ -46,6 +46,7 @@ export interface TensorPlan {
 export function planTensors(fixed: FixedPlan, capacity: number): TensorPlan {
   const { layout } = fixed;
   const { initialFilters } = layout.spec;
+  const { height: imageSize, classCount, recordBytes } = recordFormat(layout.data);
   const allocator = new Allocator(fixed.end);
   const tensor = (size: number, channels: number) => allocator.tensor(capacity, size, channels);
   const plan = {
@@ -61,18 +62,19 @@ export function planTensors(fixed: FixedPlan, capacity: number): TensorPlan {
     stem: { convolved: tensor(imageSize, initialFilters), output: tensor(imageSize, initialFilters) },
     blocks: layout.blocks.map((block) => planBlockTensors(block, tensor)),
     gradients: [0, 1, 2].map((group) => {
-      const groupTensor = () => tensor(imageSize >> group, initialFilters << group);
+      const groupTensor = () => tensor(groupSizeOf(layout, group), initialFilters << group);
       return { sum: groupTensor(), first: groupTensor() };
     }),
   };
-  if (allocator.next > addressableBytes) {
-    const gibibytes = (allocator.next / 2 ** 30).toFixed(1);
+  const end = allocator.next + fixed.slackBytes;
+  if (end > addressableBytes) {
+    const gibibytes = (end / 2 ** 30).toFixed(1);
     throw new LockstepError(
       'bad-config',
-      `a slice of ${capacity} images of this model needs ${gibibytes} GiB, but the wasm engine can use only 4: increase \`slices\``,
+      `a slice of ${capacity} images of ${imageSize}×${imageSize} pixels with this model needs ${gibibytes} GiB, but the wasm engine can use only 4: increase \`slices\``,
     );
   }
-  return { ...plan, end: allocator.next };
+  return { ...plan, end };
 }
 
 function planBlockTensors({ conv1 }: ResidualBlock, tensor: (size: number, channels: number) => Tensor): BlockTensors {

@@ -59,7 +59,21 @@ export class ConvolutionPasses {
     const { size, channels } = target;
     const run: Stage['run'] = ({ first, count }, memory) => {
       const from = stridesOf(source, addressOf(source, first, memory), plan.layer.stride);
-      kernels.convolve(...from, depth, offsets, tapCount, weights, bias, false, ...to, channels, size, first, count);
+      kernels.convolve(
+        ...from,
+        depth,
+        offsets,
+        tapCount,
+        weights,
+        bias,
+        false,
+        ...to,
+        channels,
+        size,
+        size,
+        first,
+        count,
+      );
     };
     return { ...work, run };
   }
@@ -114,12 +128,14 @@ export class ConvolutionPasses {
     const { kernels } = this.#step;
     const { stride } = plan.layer;
     const phases = plan.inputGradient.map(({ row, column, taps }) => {
-      return { ...taps, to: stridesOf(target, target.address, stride, row, column) };
+      // With an odd size, there is one odd row less than even rows, and one odd column less.
+      const [rows, pixels] = [row, column].map((start) => Math.ceil((target.size - start) / stride));
+      return { ...taps, rows, pixels, to: stridesOf(target, target.address, stride, row, column) };
     });
-    const { size, channels } = gradient;
+    const { channels } = gradient;
     const run: Stage['run'] = ({ first, count }, memory) => {
       const from = stridesOf(gradient, addressOf(gradient, first, memory));
-      for (const { offsets, tapCount, weights, to } of phases) {
+      for (const { offsets, tapCount, weights, rows, pixels, to } of phases) {
         kernels.convolve(
           ...from,
           channels,
@@ -130,7 +146,8 @@ export class ConvolutionPasses {
           adds,
           ...to,
           target.channels,
-          size,
+          rows,
+          pixels,
           first,
           count,
         );

@@ -1,4 +1,5 @@
 // Lists of passes for training and for evaluation: input images, forward pass, head, backward pass.
+import { recordFormat, type RecordFormat } from '../../../../shared/dataset/record-format.js';
 import type { BlockPlan } from '../memory/fixed-plan.js';
 import type { AnyTensor, Tensor } from '../memory/tensor.js';
 import { BatchNormPasses } from './batch-norm-passes.js';
@@ -16,11 +17,13 @@ class StepPasses {
   readonly #batchNorm: BatchNormPasses;
   readonly #convolution: ConvolutionPasses;
   readonly #layers: readonly NormalizedLayer[];
+  readonly #format: RecordFormat;
   /** Outputs of the stem and of each block. */
   readonly #outputs: readonly Tensor[];
 
   constructor(step: StepContext) {
     this.#step = step;
+    this.#format = recordFormat(step.fixed.layout.data);
     this.#list = new PassList(step.imageCount);
     this.#batchNorm = new BatchNormPasses(step, this.#list);
     this.#convolution = new ConvolutionPasses(step, this.#list, this.#batchNorm);
@@ -53,12 +56,23 @@ class StepPasses {
   #images(): Stage[] {
     const { kernels, fixed, tensors, hasPixelMeans } = this.#step;
     const { records, augmentations, images } = tensors;
+    const { labelBytes, channels: colors } = this.#format;
     const { preprocessedValues, pixelMeans, pixelDivisors } = fixed;
     const work = { phase: 'images', group: 'stem' } as const;
     const fill: Stage['run'] = ({ first, count }) =>
-      kernels.fillImages(records, augmentations, preprocessedValues, images.address, first, count);
+      kernels.fillImages(
+        records,
+        labelBytes,
+        colors,
+        augmentations,
+        preprocessedValues,
+        images.address,
+        images.size,
+        first,
+        count,
+      );
     const subtractMeans: Stage['run'] = ({ first, count }) =>
-      kernels.centerImages(images.address, pixelMeans, pixelDivisors, first, count);
+      kernels.centerImages(images.address, pixelMeans, pixelDivisors, images.size, first, count);
     return [{ ...work, run: fill }, ...(hasPixelMeans ? [{ ...work, run: subtractMeans }] : [])];
   }
 
@@ -73,7 +87,7 @@ class StepPasses {
     if (projection) return [this.#convolution.direct(work, projection, input, target, projection.bias)];
     const { address, size, channels } = target;
     const run: Stage['run'] = ({ first, count }) =>
-      this.#step.kernels.copyNarrowed(input.address, address, size, channels, first, count);
+      this.#step.kernels.copyNarrowed(input.address, input.size, address, size, channels, first, count);
     return [{ ...work, run }];
   }
 
@@ -83,13 +97,15 @@ class StepPasses {
     const { pooled, logitGradients, losses, correct, records } = tensors;
     const { kernel, bias } = fixed.dense;
     const labelSmoothing = mode === 'train' ? this.#step.labelSmoothing : 0;
+    const { classCount, recordBytes, labelBytes } = this.#format;
+    const from = [pooled, channels, classCount, kernel, bias, records, recordBytes, labelBytes] as const;
     const outputs = [logitGradients, losses, correct] as const;
     return {
       phase: 'head',
       group: 'head',
       run: ({ first, count }) => {
         kernels.pool(address, pooled, size, channels, first, count);
-        kernels.classify(pooled, channels, kernel, bias, records, labelSmoothing, ...outputs, first, count);
+        kernels.classify(...from, labelSmoothing, ...outputs, first, count);
       },
     };
   }
@@ -108,16 +124,18 @@ class StepPasses {
     const { kernels, fixed, tensors, imageCount } = this.#step;
     const { pooled, logitGradients } = tensors;
     const { kernelGradient, biasGradient } = fixed.dense;
+    const { classCount } = this.#format;
     this.#list.add({ phase: 'head', group: 'head' }, 1, () =>
-      kernels.denseGradient(pooled, logitGradients, channels, imageCount, kernelGradient, biasGradient),
+      kernels.denseGradient(pooled, logitGradients, channels, classCount, imageCount, kernelGradient, biasGradient),
     );
   }
 
   #poolGradient({ address, size, channels }: Tensor): Stage {
     const { kernels, fixed, tensors } = this.#step;
     const { kernel } = fixed.dense;
+    const { classCount } = this.#format;
     const run: Stage['run'] = ({ first, count }) =>
-      kernels.spreadPoolGradient(tensors.logitGradients, kernel, address, size, channels, first, count);
+      kernels.spreadPoolGradient(tensors.logitGradients, classCount, kernel, address, size, channels, first, count);
     return { phase: 'head', group: 'head', run };
   }
 
@@ -175,7 +193,7 @@ class StepPasses {
     }
     const { address, size, channels } = gradient;
     const run: Stage['run'] = ({ first, count }) =>
-      this.#step.kernels.addWidened(address, target.address, size, channels, first, count);
+      this.#step.kernels.addWidened(address, target.address, target.size, size, channels, first, count);
     return [{ phase: 'shortcut', group, run }];
   }
 

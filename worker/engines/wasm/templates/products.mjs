@@ -80,7 +80,8 @@ export function multiplyRows${width}(source: usize, rowBytes: usize, weights: us
 }`;
 
 /**
- * One row of a convolution: `pixels` (a multiple of 4) × `width` output channels, summed over taps and input channels.
+ * One row of a convolution: `pixels` × `width` output channels, summed over taps and input channels. Always computes four
+ * pixels at a time, and discards those after the end of the row.
  */
 const convolveRow = (width) => `
 export function convolveRow${width}(source: usize, pixelBytes: usize, taps: usize, tapCount: i32, depth: i32, weights: usize, bias: usize, adds: bool, target: usize, targetPixelBytes: usize, pixels: i32): void {
@@ -96,10 +97,12 @@ export function convolveRow${width}(source: usize, pixelBytes: usize, taps: usiz
     ${each(
       4,
       (row) => `
+      if (pixels > ${row}) {
       if (adds) {
         ${each(width / 4, (v) => `sum${row}${v} = f32x4.add(sum${row}${v}, v128.load(target, ${16 * v}));`)}
       }
       ${each(width / 4, (v) => `v128.store(target, sum${row}${v}, ${16 * v});`)}
+      }
       target += targetPixelBytes;`,
     )}
     source += 4 * pixelBytes;
@@ -108,8 +111,7 @@ export function convolveRow${width}(source: usize, pixelBytes: usize, taps: usiz
 
 /**
  * Filter gradient for 4 input channels × `width` output channels: input × gradient, summed over rows of pixels. The
- * sums are contiguous: 4 rows of `width` values. The number of pixels is a multiple of 4, but the loop tests for the
- * end after each pixel.
+ * sums are contiguous: 4 rows of `width` values. The loop tests for the end after each pixel.
  */
 const sumProducts = (width) => {
   const step = `{ ${multiplyAdd(

@@ -1,13 +1,15 @@
 // Preprocessing on the device must give the same bits as its reference, fillInput, for every byte value.
+import { cifar10Format } from '../../../../../shared/dataset/cifar10-layout.js';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { imageChannels, imageSize } from '../../../../../shared/network/layout.js';
-import { cropBatch, fillInput, valuesPerImage } from '../../../../../worker/augmentation.js';
+import { cropBatch, fillInput } from '../../../../../worker/augmentation.js';
 import { loadTensorFlow } from '../../../../../worker/engines/tensorflow/load.js';
 import { preprocess } from '../../../../../worker/engines/tensorflow/network/preprocessing.js';
 import { bytesTensor } from '../../../../../worker/engines/tensorflow/runtime.js';
 import { trace } from '../../../../../worker/engines/tensorflow/tracing/traced-function.js';
 import { perPixelMean, randomBatch, standardize } from '../../../../support/random-batch.js';
 import { openTensorFlowOrReason } from '../../../../support/tensorflow.js';
+
+const { channels: imageChannels, height: imageSize, imageValues: valuesPerImage } = cifar10Format;
 
 const opened = await openTensorFlowOrReason();
 
