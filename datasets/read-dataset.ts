@@ -34,19 +34,35 @@ const maxEntries = 5;
  * that the dataset does not have.
  */
 export async function readDataset(location: string, options: ReadOptions = {}): Promise<Dataset> {
+  return (await openDataset(location, options)).dataset;
+}
+
+export interface OpenDataset {
+  format: DatasetLocation['format'];
+  dataset: Dataset;
+  /** Manifest of a packed dataset or of an imported image folder. Null for other formats. */
+  manifest: Manifest | null;
+}
+
+/** Like readDataset, with the format and the manifest. */
+export async function openDataset(location: string, options: ReadOptions = {}): Promise<OpenDataset> {
   const found = await locateDataset(location);
-  if (found.format === 'images') return readImageFolder(found.folder, options);
-  const dataset = await readFormat(found, options);
-  if (found.format === 'packed') for (const warning of importWarnings(found.manifest)) options.onWarning?.(warning);
-  checkImageSize(dataset, options.imageSize);
-  return dataset;
+  const opened =
+    found.format === 'images'
+      ? await openImageFolder(found.folder, options)
+      : { dataset: await readFormat(found, options), manifest: found.format === 'packed' ? found.manifest : null };
+  for (const warning of importWarnings(opened.manifest)) options.onWarning?.(warning);
+  if (found.format !== 'images') checkImageSize(opened.dataset, options.imageSize);
+  return { format: found.format, ...opened };
 }
 
 /** Recognizes the format of a folder by its contents. Throws `bad-data` if it has none of the supported formats. */
 export async function locateDataset(location: string): Promise<DatasetLocation> {
   if (!(await isFolder(location))) {
     const found = (await fileSize(location)) === undefined ? 'does not exist' : 'is a file';
-    throw badData(`${location} ${found}: specify the folder of a dataset`);
+    throw badData(
+      `${location} ${found}: specify the folder of a dataset, or download one with 'lockstep data download'`,
+    );
   }
   const manifest = await readManifest(location);
   if (manifest !== undefined) return { format: 'packed', folder: location, manifest };
@@ -60,7 +76,7 @@ export async function locateDataset(location: string): Promise<DatasetLocation> 
 }
 
 /** Folder in the cache for the import of an image folder. */
-export function importTarget(folder: string, { cacheDirectory, imageSize, fit }: ReadOptions): string {
+function importTarget(folder: string, { cacheDirectory, imageSize, fit }: ReadOptions): string {
   const absolute = path.resolve(folder);
   const name = path
     .basename(absolute)
@@ -77,20 +93,17 @@ function defaultCacheDirectory(): string {
   return path.join(process.env['XDG_CACHE_HOME'] || path.join(homedir(), '.cache'), 'lockstep', 'datasets');
 }
 
-async function readImageFolder(folder: string, options: ReadOptions): Promise<Dataset> {
+async function openImageFolder(folder: string, options: ReadOptions): Promise<Omit<OpenDataset, 'format'>> {
   const target = importTarget(folder, options);
-  let { manifest, isReused } = await importImageFolder(folder, target, options);
-  let dataset: Dataset;
+  const { manifest, isReused } = await importImageFolder(folder, target, options);
   try {
-    dataset = await readPackedDataset(target, manifest);
+    return { dataset: await readPackedDataset(target, manifest), manifest };
   } catch (error) {
     if (!isReused || !(error instanceof LockstepError)) throw error;
-    options.onWarning?.(`${error.message}. Importing again`);
-    ({ manifest, isReused } = await importImageFolder(folder, target, { ...options, isForced: true }));
-    dataset = await readPackedDataset(target, manifest);
+    options.onWarning?.(error.message.replace('Import the dataset again.', 'Importing again.'));
+    const repeated = await importImageFolder(folder, target, { ...options, isForced: true });
+    return { dataset: await readPackedDataset(target, repeated.manifest), manifest: repeated.manifest };
   }
-  for (const warning of importWarnings(manifest)) options.onWarning?.(warning);
-  return dataset;
 }
 
 async function readFormat(

@@ -5,8 +5,9 @@ import type { Manifest } from '../packed/manifest.js';
 const maxNames = 10;
 
 /** Returns the warnings about an import, each as one line. Returns none for other datasets. */
-export function importWarnings({ import: imported, description }: Manifest): string[] {
-  if (imported === null) return [];
+export function importWarnings(manifest: Manifest | null): string[] {
+  const imported = manifest?.import ?? null;
+  if (manifest === null || imported === null) return [];
   const { skipped, emptyClasses, ignored, duplicates } = imported;
   const warnings: string[] = [];
   if (skipped.length > 0) {
@@ -15,7 +16,7 @@ export function importWarnings({ import: imported, description }: Manifest): str
   }
   if (emptyClasses.length > 0) {
     warnings.push(
-      `${counted(emptyClasses.length, 'class')} of ${description.classNames.length} without training images, which ` +
+      `${counted(emptyClasses.length, 'class')} of ${manifest.description.classNames.length} without training images, which ` +
         `cannot be learned: ${listed(emptyClasses)}`,
     );
   }

@@ -17,6 +17,7 @@ import {
   splitBytes,
   splitFile,
   splitNames,
+  type ImportRecord,
   type Manifest,
   type SplitName,
   type SplitSummary,
@@ -57,7 +58,11 @@ async function readSplit(folder: string, manifest: Manifest, split: SplitName): 
 }
 
 /** Writes a dataset. The manifest is written last, so that an interrupted write leaves no valid dataset. */
-export async function writePackedDataset(folder: string, dataset: Dataset): Promise<Manifest> {
+export async function writePackedDataset(
+  folder: string,
+  dataset: Dataset,
+  imported: ImportRecord | null,
+): Promise<Manifest> {
   try {
     await mkdir(folder, { recursive: true });
     await rm(path.join(folder, manifestFile), { force: true });
@@ -74,7 +79,7 @@ export async function writePackedDataset(folder: string, dataset: Dataset): Prom
         validation: dataset.validation && summarize(dataset.validation, dataset.description),
         test: dataset.test && summarize(dataset.test, dataset.description),
       },
-      null,
+      imported,
     );
     await writeManifest(folder, manifest);
     return manifest;
