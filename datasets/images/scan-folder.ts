@@ -154,7 +154,9 @@ async function contentsOf(folder: string): Promise<{ files: string[]; folders: s
   for (const entry of await entriesOf(folder)) {
     if (entry.name.startsWith('.') || systemFiles.has(entry.name)) continue;
     const target = entry.isSymbolicLink() ? await stat(path.join(folder, entry.name)).catch(() => entry) : entry;
-    (target.isDirectory() ? folders : files).push(entry.name);
+    if (target.isDirectory()) folders.push(entry.name);
+    // Links without a target are reported as unreadable files. Reading a pipe, socket or device might never end.
+    else if (target.isFile() || target.isSymbolicLink()) files.push(entry.name);
   }
   return { files, folders };
 }
