@@ -2,7 +2,13 @@
 import { constants } from 'node:buffer';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { maxImageSize, type Dataset } from '../shared/dataset/description.js';
+import {
+  maxImageSize,
+  pixelBytesOf,
+  recordBytesOf,
+  type Dataset,
+  type DatasetDescription,
+} from '../shared/dataset/description.js';
 import { messageOf } from '../shared/errors.js';
 import { digitClassNames, fashionClassNames } from './class-names.js';
 import { badData, fileSize, readFileBytes, readLines } from './file-bytes.js';
@@ -20,6 +26,8 @@ const contents = {
   labels: { dimensions: 1, magic: 0x0801 },
 } as const;
 type Content = keyof typeof contents;
+/** Labels are bytes. */
+const maxIdxClasses = 256;
 
 /** First training labels of the official datasets, which have the same file names and sizes. */
 const firstLabels = { mnist: '5041921314', 'fashion-mnist': '9003027255' };
@@ -49,11 +57,12 @@ export async function readIdx(folder: string): Promise<Dataset> {
   }
   const { name, classNames } = await describeClasses(folder, training.labels, test.labels);
   const { height, width } = training;
+  const description: DatasetDescription = { name, height, width, channels: 1, classNames, fit: null };
   return {
-    description: { name, height, width, channels: 1, classNames, fit: null },
-    training: recordsOf(training),
+    description,
+    training: recordsOf(training, description),
     validation: null,
-    test: recordsOf(test),
+    test: recordsOf(test, description),
     source: `IDX files in ${folder} (${name})`,
   };
 }
@@ -165,10 +174,10 @@ async function describeClasses(
   const file = path.join(folder, classNamesFile);
   const names = await readLines(file);
   if (names !== undefined) {
-    if (names.length > highest) return { name, classNames: names };
+    if (names.length > highest && names.length <= maxIdxClasses) return { name, classNames: names };
     throw badData(
-      `${file} has ${names.length} class names, but the highest label is ${highest}: it must have at least ` +
-        `${highest + 1}, one per line`,
+      `${file} has ${names.length} class names, but the highest label is ${highest}: it must have from ${highest + 1} ` +
+        `to ${maxIdxClasses}, one per line`,
     );
   }
   const builtIn = isFashion ? fashionClassNames : digitClassNames;
@@ -176,11 +185,12 @@ async function describeClasses(
   return { name, classNames: Array.from({ length: highest + 1 }, (_, label) => String(label)) };
 }
 
-function recordsOf({ height, width, labels, pixels }: Split): Uint8Array {
-  const pixelBytes = height * width;
-  const records = new Uint8Array(labels.length * (1 + pixelBytes));
+function recordsOf({ labels, pixels }: Split, description: DatasetDescription): Uint8Array {
+  const pixelBytes = pixelBytesOf(description);
+  const recordBytes = recordBytesOf(description);
+  const records = new Uint8Array(labels.length * recordBytes);
   for (const [index, label] of labels.entries()) {
-    const offset = index * (1 + pixelBytes);
+    const offset = index * recordBytes;
     records[offset] = label;
     records.set(pixels.subarray(index * pixelBytes, (index + 1) * pixelBytes), offset + 1);
   }

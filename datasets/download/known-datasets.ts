@@ -20,7 +20,7 @@ export const knownDatasets = {
     trainingImages: 50_000,
     testImages: 10_000,
   },
-  // The original site, yann.lecun.com, no longer serves the files. PyTorch hosts this copy.
+  // The original site no longer serves the files. PyTorch hosts this copy.
   mnist: {
     title: 'MNIST',
     url: 'https://ossci-datasets.s3.amazonaws.com/mnist/',

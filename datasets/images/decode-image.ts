@@ -39,14 +39,14 @@ export interface DecodedImage {
  * image or is damaged.
  */
 export async function decodeImage(file: Uint8Array, size: number, fit: ImageFit): Promise<DecodedImage> {
-  const resize: ResizeOptions = { fit: fit === 'crop' ? 'cover' : 'fill', position: 'centre', kernel: resizeKernel };
+  const resize: ResizeOptions = { fit: fit === 'crop' ? 'cover' : 'fill', kernel: resizeKernel };
   const input = sharp(file, { failOn, limitInputPixels: maxPixels });
   const { autoOrient } = await input.metadata();
   const { data, info } = await input
     .autoOrient()
     .flatten({ background: 'white' })
     .resize(size, size, resize)
-    .toColourspace('srgb')
+    .toColorspace('srgb')
     .timeout({ seconds: timeoutSeconds })
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });

@@ -44,7 +44,14 @@ export class DecodingProcess {
     this.#ready = new Promise((resolve, reject) => {
       this.#onReply = (reply) => {
         if (reply?.type === 'ready') resolve(reply.decoder);
-        else reject(this.#failure('the process that decodes images did not start'));
+        else {
+          reject(
+            this.#failure(
+              'the process that decodes images did not start',
+              'Install Lockstep with its optional dependencies: they contain the decoder for each platform',
+            ),
+          );
+        }
       };
     });
     this.#ready.catch(() => undefined);
@@ -90,16 +97,18 @@ export class DecodingProcess {
     const { signalCode } = this.#child;
     // The decoder does not kill its own process: more likely, the system is out of memory.
     if (signalCode === 'SIGKILL' || signalCode === 'SIGTERM' || done === files) {
-      return this.#failure('a process that decodes images was ended');
+      return this.#failure(
+        'a process that decodes images was ended',
+        'Run the command again to resume; with fewer `processes` it needs less memory',
+      );
     }
     return new DecoderCrash(done, `crashes the decoder (${signalCode ?? `exit status ${this.#child.exitCode}`})`);
   }
 
-  #failure(what: string): LockstepError {
+  #failure(what: string, remedy: string): LockstepError {
     const { signalCode, exitCode } = this.#child;
     const how = signalCode ?? `exit status ${exitCode}`;
     const why = this.#errorText.trim();
-    const remedy = 'Run the command again to resume; with fewer `processes` it needs less memory';
     return new LockstepError('save-failed', `${what} (${how})${why === '' ? '' : `: ${why}`}. ${remedy}`);
   }
 }

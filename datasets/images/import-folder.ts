@@ -68,7 +68,7 @@ interface ImportRequest {
   format: RecordFormat;
 }
 
-export function checkImageSize(imageSize: number): void {
+function checkImageSize(imageSize: number): void {
   if (Number.isInteger(imageSize) && imageSize >= 1 && imageSize <= maxImageSize) return;
   throw new LockstepError(
     'bad-option',

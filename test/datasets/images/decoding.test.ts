@@ -90,9 +90,9 @@ it('transparent pixels are blended with white', async () => {
 });
 
 it.each<[name: string, file: string, image: () => Sharp, expected: number[]]>([
-  ['gray', 'image.png', () => plainImage(8, 8, '#808080').toColourspace('b-w').png(), [128, 128, 128]],
-  ['CMYK', 'image.jpg', () => plainImage(8, 8, '#ff0000').toColourspace('cmyk').jpeg(), [240, 0, 0]],
-  ['16-bit', 'image.png', () => plainImage(8, 8, '#c86432').toColourspace('rgb16').png(), [200, 100, 50]],
+  ['gray', 'image.png', () => plainImage(8, 8, '#808080').toColorspace('b-w').png(), [128, 128, 128]],
+  ['CMYK', 'image.jpg', () => plainImage(8, 8, '#ff0000').toColorspace('cmyk').jpeg(), [240, 0, 0]],
+  ['16-bit', 'image.png', () => plainImage(8, 8, '#c86432').toColorspace('rgb16').png(), [200, 100, 50]],
 ])('%s images become RGB', async (_, file, image, expected) => {
   expect(difference(pixelAt(await planesOf(file, await image().toBuffer()), 1, 1), expected)).toBeLessThanOrEqual(16);
 });
