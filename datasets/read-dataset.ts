@@ -1,4 +1,5 @@
 // Reads a dataset in any supported format, which is recognized by the contents of its folder.
+import { realpath } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { maxImageSize, type Dataset } from '../shared/dataset/description.js';
@@ -75,9 +76,9 @@ export async function locateDataset(location: string): Promise<DatasetLocation> 
   throw await unrecognized(location);
 }
 
-/** Folder in the cache for the import of an image folder. */
-function importTarget(folder: string, { cacheDirectory, imageSize, fit }: ReadOptions): string {
-  const absolute = path.resolve(folder);
+/** Returns the folder in the cache for the import of an image folder. */
+async function importTarget(folder: string, { cacheDirectory, imageSize, fit }: ReadOptions): Promise<string> {
+  const absolute = await realpath(folder);
   const name = path
     .basename(absolute)
     .replaceAll(/[^\p{L}\p{N}_-]+/gu, '-')
@@ -94,7 +95,7 @@ function defaultCacheDirectory(): string {
 }
 
 async function openImageFolder(folder: string, options: ReadOptions): Promise<Omit<OpenDataset, 'format'>> {
-  const target = importTarget(folder, options);
+  const target = await importTarget(folder, options);
   const { manifest, isReused } = await importImageFolder(folder, target, options);
   try {
     return { dataset: await readPackedDataset(target, manifest), manifest };

@@ -1,5 +1,6 @@
 // Imports an image folder: decodes and resizes every image once, into a packed dataset. Does nothing if the folder has
 // not changed since the last import.
+import { constants } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, realpath, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -44,14 +45,14 @@ export async function importImageFolder(
   const images = await scanImageFolder(folder);
   const labelBytes = images.classNames.length > 256 ? 2 : 1;
   const request: ImportRequest = { folder, target, images, format: { imageSize, fit, labelBytes } };
+  checkTotalSize(request);
+  // Reusing an import takes no lock, so that the cache may be read-only.
+  const earlier = isForced ? undefined : await findCurrent(request);
+  if (earlier !== undefined) return { manifest: earlier, isReused: true };
   try {
     await mkdir(target, { recursive: true });
-    return await withFolderLock(target, async () => {
-      const earlier = await readEarlierImport(target);
-      if (!isForced && earlier !== undefined && isCurrent(earlier, request))
-        return { manifest: earlier, isReused: true };
-      return { manifest: await decodeAndPack(request, options), isReused: false };
-    });
+    const manifest = await withFolderLock(target, async () => decodeAndPack(request, options));
+    return { manifest, isReused: false };
   } catch (error) {
     if (error instanceof LockstepError) throw error;
     throw new LockstepError('save-failed', `cannot import ${source} into ${target}: ${messageOf(error)}`, {
@@ -84,9 +85,22 @@ async function assertOutside(folder: string, target: string): Promise<void> {
   throw badData(`${target} is inside the image folder ${folder}: choose a folder outside it for the packed dataset`);
 }
 
-/** A damaged manifest does not prevent a new import. */
-async function readEarlierImport(target: string): Promise<Manifest | undefined> {
-  return readManifest(target).catch(() => undefined);
+/** A split is read into memory as a whole. */
+function checkTotalSize({ images, format, folder }: ImportRequest): void {
+  const recordBytes = format.labelBytes + 3 * format.imageSize ** 2;
+  const largest = Math.max(...splitNames.map((split) => images.splits[split]?.length ?? 0));
+  if (largest * recordBytes <= constants.MAX_LENGTH) return;
+  throw new LockstepError(
+    'bad-option',
+    `\`imageSize\` is ${format.imageSize}: ${largest} images of this size in ${folder} have ` +
+      `${largest * recordBytes} bytes, and at most ${constants.MAX_LENGTH} fit into memory at once. Choose a smaller size`,
+  );
+}
+
+/** Returns the manifest of an earlier import of the same files. A damaged manifest does not prevent a new import. */
+async function findCurrent(request: ImportRequest): Promise<Manifest | undefined> {
+  const earlier = await readManifest(request.target).catch(() => undefined);
+  return earlier !== undefined && isCurrent(earlier, request) ? earlier : undefined;
 }
 
 /** Returns whether an import has the same options and files. */

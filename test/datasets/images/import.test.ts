@@ -1,5 +1,5 @@
 // Which files of a folder are imported, when, and what is reported.
-import { cp, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -267,6 +267,13 @@ describe('an imported folder', () => {
     expect(again.warnings[0]).toMatch(/training\.bin is damaged: it has 10 bytes, expected 98\. Importing again\./);
   });
 
+  it('is not imported again under another name', async () => {
+    await read();
+    await symlink(photos, path.join(root, 'link'));
+    photos = path.join(root, 'link');
+    expect((await read()).imported).toBe(0);
+  });
+
   it('cannot contain the packed dataset', async () => {
     await expect(importImageFolder(photos, path.join(photos, 'packed'))).rejects.toMatchObject({
       code: 'bad-data',
@@ -276,7 +283,7 @@ describe('an imported folder', () => {
 
   it('is refused while another process imports it, and not after that process has ended', async () => {
     const target = path.join(root, 'packed');
-    await importImageFolder(photos, target, { imageSize });
+    await mkdir(target);
     const lock = path.join(target, '.lock');
     await writeFile(lock, JSON.stringify({ pid: process.ppid, host: hostname() }));
     await expect(importImageFolder(photos, target, { imageSize })).rejects.toMatchObject({
@@ -285,7 +292,7 @@ describe('an imported folder', () => {
     });
     // No process has this ID: it is above the highest one that Linux allows.
     await writeFile(lock, JSON.stringify({ pid: 2 ** 22 + 1, host: hostname() }));
-    expect((await importImageFolder(photos, target, { imageSize })).isReused).toBe(true);
+    await importImageFolder(photos, target, { imageSize });
     expect(await readdir(target)).toEqual(['manifest.json', 'training.bin']);
   });
 });
