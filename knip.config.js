@@ -6,6 +6,7 @@ export default ({ production }) => ({
     'cli.ts!',
     // Programs of child processes, threads and pages, which are loaded by URL.
     'cli/machine/doctor/engine-probe.ts!',
+    'datasets/images/import-process.ts!',
     'worker/**/*-thread.ts!',
     'web/*/main.{ts,tsx}!',
     'examples/*.ts',

@@ -24,7 +24,7 @@ const commandGroups: Readonly<Record<string, readonly CommandEntry[]>> = {
   'Preparation:': [
     ['config', 'Print the resolved configuration', () => import('./prepare/config.js')],
     ['summary', 'Print the layers of the network', () => import('./prepare/summary.js')],
-    ['data', 'Download CIFAR-10, verify it, or synthesize images', () => import('./prepare/data.js')],
+    ['data', 'Download, import and verify datasets', () => import('./prepare/data.js')],
   ],
   'Results:': [
     ['evaluate', 'Measure the loss and accuracy of a checkpoint', () => import('./results/evaluate.js')],

@@ -2,7 +2,7 @@
 // configuration table in shared/config and the commands' own definitions, which --help prints.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { lockstepProgram } from '../dist/cli/program.js';
+import { loadAllCommands, lockstepProgram } from '../dist/cli/program.js';
 import { configFields, recipeFields } from '../dist/shared/config/config-fields.js';
 import { kebabCase } from '../dist/shared/config/config.js';
 import { recipeNames, recipePresets } from '../dist/shared/config/recipe-presets.js';
@@ -71,7 +71,7 @@ function describeCommand(command, parents) {
   const lines = [
     `### ${name}`,
     '',
-    `${escape(capitalized(command.description()))}.`,
+    escape(capitalized(command.description())).replace(/\.?$/, '.'),
     '',
     '```text',
     `lockstep ${name} ${command.usage()}`,
@@ -106,9 +106,11 @@ function describeCommand(command, parents) {
 }
 
 /** Lists the commands under their --help headings. */
-function commandPage() {
+async function commandPage() {
+  const program = lockstepProgram();
+  await loadAllCommands(program);
   const lines = [];
-  for (const [group, commands] of groupByHeading(lockstepProgram().commands)) {
+  for (const [group, commands] of groupByHeading(program.commands)) {
     if (commands.every((command) => command.name() === 'help')) continue;
     lines.push(`## ${group.replace(/:$/, '')}`, '', ...commands.flatMap((command) => describeCommand(command, [])));
   }
@@ -130,6 +132,6 @@ const pages = {
   'recipe-options.md': configTable((key) => key in recipeFields),
   'run-options.md': configTable((key) => !(key in recipeFields)),
   'recipes.md': recipeTable(),
-  'commands.md': commandPage(),
+  'commands.md': await commandPage(),
 };
 for (const [name, text] of Object.entries(pages)) writeFileSync(new URL(name, folder), `${text}\n`);

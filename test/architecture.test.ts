@@ -70,6 +70,7 @@ describe('the source tree', () => {
 describe('imports', () => {
   it.each([
     ['shared', ['shared']],
+    ['datasets', ['datasets', 'shared']],
     ['coordinator', ['coordinator', 'shared']],
     ['worker', ['worker', 'shared']],
     ['web', ['web', 'shared']],
@@ -157,6 +158,13 @@ describe('imports', () => {
     expect(others).toEqual([]);
   });
 
+  it('of sharp, a native library, occur only in the program of the processes that decode images', () => {
+    expect(filesImporting(({ target }) => target === 'sharp')).toEqual(['datasets/images/decode-image.ts']);
+    expect(filesImporting(({ target }) => target === 'datasets/images/decode-image.ts')).toEqual([
+      'datasets/images/import-process.ts',
+    ]);
+  });
+
   it('of ws as a value occur only where sockets are opened; files that receive a socket import only its type', () => {
     expect(filesImporting(({ target, kind }) => target === 'ws' && kind === 'value')).toEqual([
       'coordinator/connections/server.ts',
@@ -187,6 +195,7 @@ describe('the process', () => {
   it('reads environment variables only in the command line and a few other files', () => {
     const files = filesWith(/\bprocess\.env\b/).filter((file) => file !== 'cli.ts' && !file.startsWith('cli/'));
     const reasons: Record<string, string> = {
+      'datasets/read-dataset.ts': 'XDG_CACHE_HOME is the default location of the cache',
       'single-node/worker-processes.ts': 'passes its own on to the worker processes, with their device',
       'worker/main.ts': 'XDG_CACHE_HOME is the default location of the cache',
       'worker/engines/tensorflow/': 'TensorFlow takes its settings from the environment only',

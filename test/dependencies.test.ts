@@ -34,10 +34,17 @@ describe('an installation', () => {
     expect(required.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
   });
 
-  it('has only one optional component, the native part of msgpackr', () => {
+  it('has only two optional components: the native parts of msgpackr and sharp', () => {
     const optional = installed.filter(([, entry]) => entry.optional).map(([location]) => nameOf(location));
-    const parts = /^(?:@msgpackr-extract\/.+|msgpackr-extract|node-gyp-build-optional-packages)$/;
+    const parts =
+      /^(?:@msgpackr-extract\/.+|msgpackr-extract|node-gyp-build-optional-packages|@img\/sharp-.+|@emnapi\/runtime)$/;
     expect(optional.filter((name) => !parts.test(name))).toEqual([]);
+  });
+
+  it('runs no install script of sharp, whose native parts are packages', () => {
+    const sharp = all.filter(([location]) => /^(?:sharp|@img\/.+)$/.test(nameOf(location)));
+    expect(sharp.length).toBeGreaterThan(20);
+    expect(sharp.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
   });
 
   it('has only permissive licenses', () => {

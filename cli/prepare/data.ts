@@ -1,7 +1,5 @@
-// lockstep data: downloads CIFAR-10, verifies it, or synthesizes images in its format.
-import { stat } from 'node:fs/promises';
-import { Option, type Command } from 'commander';
-import cliProgress from 'cli-progress';
+// lockstep data: downloads, imports, describes and verifies datasets, or synthesizes images in the format of CIFAR-10.
+import type { Command } from 'commander';
 import { countPerClass, imageCountOf } from '../../shared/dataset/cifar10-layout.js';
 import {
   batchFilesOf,
@@ -10,13 +8,16 @@ import {
   loadCifar10,
   writeCifar10,
 } from '../../shared/dataset/cifar10.js';
-import { archiveFile, downloadCifar10, officialArchive } from '../../shared/dataset/download.js';
 import { defaultTestImages, defaultTrainingImages, synthesizeDataset } from '../../shared/dataset/synthesize.js';
-import { LockstepError } from '../../shared/errors.js';
 import { wholeNumberOption } from '../options/number-options.js';
-import { formatBytes, formatInteger } from '../output/format.js';
+import { formatInteger } from '../output/format.js';
 import { printLines } from '../output/printer.js';
 import { formatTable } from '../output/table.js';
+import { configureDownload } from './data/download-command.js';
+import { assertNotAFile } from './data/folder-argument.js';
+import { configureImport } from './data/import-command.js';
+import { configureInfo } from './data/info-command.js';
+import { verifyDataset } from './data/verify-dataset.js';
 
 /**
  * Maximum number of images per split. A million records take 3 GB, which fits into one buffer and into the memory of
@@ -29,48 +30,27 @@ export function configure(command: Command): void {
     'after',
     `
 Examples:
-  lockstep data download           download CIFAR-10 into ./data, where train finds it
-  lockstep data synthesize DIR     write 60,000 synthetic images of ten classes
-  lockstep data verify DIR         check the files, and count the images per class`,
+  lockstep data download                   download CIFAR-10 into ./data, where train finds it
+  lockstep data download mnist DIR         download MNIST
+  lockstep data info PHOTOS                import a folder of images, as train does, and describe it
+  lockstep data import PHOTOS OUT          write a packed dataset, to copy to other machines
+  lockstep data verify DIR                 check the files, and count the images per class
+  lockstep data synthesize DIR             write 60,000 synthetic images of ten classes`,
   );
-  configureDownload(command.command('download').summary('Download CIFAR-10'));
-  configureVerify(command.command('verify').summary('Check the image files'));
+  configureDownload(command.command('download').summary('Download CIFAR-10, CIFAR-100, MNIST or Fashion-MNIST'));
+  configureImport(command.command('import').summary('Write a packed dataset'));
+  configureInfo(command.command('info').summary('Describe a dataset'));
+  configureVerify(command.command('verify').summary('Check the files of a dataset'));
   configureSynthesize(command.command('synthesize').summary('Write synthetic images'));
-}
-
-function configureDownload(command: Command): void {
-  command
-    .description('Download the official CIFAR-10 files (170 MB). An interrupted download resumes where it stopped.')
-    .argument('[DIR]', 'folder for the files', defaultDataDirectory)
-    .addOption(
-      new Option('--url <URL>', 'URL of the archive, for a mirror; its MD5 must be that of the official archive')
-        .argParser(parseUrl)
-        .default(officialArchive.url),
-    )
-    .option('--force', 'replace a different dataset in DIR')
-    .addHelpText('after', `\nWithout network access, copy ${archiveFile} into DIR first: the command then unpacks it.`)
-    .action(async (directory: string, { url, force }: { url: string; force?: true }) => {
-      await assertNotAFile(directory);
-      const progress = process.stderr.isTTY ? progressBar() : progressLines(command);
-      const outcome = await downloadCifar10(directory, {
-        url,
-        overwrite: force === true,
-        onProgress: progress.update,
-      }).finally(progress.stop);
-      const messages = {
-        downloaded: `Downloaded CIFAR-10 into ${directory}.`,
-        unpacked: `Unpacked ${directory}/${archiveFile} without using the network.`,
-        'already there': `${directory} already contains the official CIFAR-10 files.`,
-      };
-      printLines(command, [messages[outcome]]);
-    });
 }
 
 function configureVerify(command: Command): void {
   command
-    .description('Check that the files are complete, and count records and images per class.')
-    .argument('[DIR]', 'folder with the files, or with the unpacked cifar-10-batches-bin', defaultDataDirectory)
-    .action(async (directory: string) => printLines(command, await describeDataset(directory)));
+    .description('Check the files of a dataset against their sizes and SHA-256s, and count the images per class.')
+    .argument('[DIR]', 'folder of the dataset', defaultDataDirectory)
+    .action(async (directory: string) =>
+      printLines(command, (await verifyDataset(command, directory)) ?? (await describeDataset(directory))),
+    );
 }
 
 function configureSynthesize(command: Command): void {
@@ -129,51 +109,4 @@ async function describeDataset(directory: string): Promise<string[]> {
     '',
     `${directory} is valid: every file is complete, and every label is from 0 to 9.`,
   ];
-}
-
-interface DownloadProgress {
-  update: (received: number, total: number) => void;
-  stop: () => void;
-}
-
-function progressBar(): DownloadProgress {
-  const bar = new cliProgress.SingleBar(
-    { format: '{bar} {percentage}% | {received} of {size} | {eta_formatted} left', stream: process.stderr },
-    cliProgress.Presets.shades_classic,
-  );
-  let isStarted = false;
-  return {
-    update: (received, total) => {
-      const payload = { received: formatBytes(received), size: formatBytes(total) };
-      if (!isStarted) bar.start(total, received, payload);
-      else bar.update(received, payload);
-      isStarted = true;
-    },
-    stop: () => bar.stop(),
-  };
-}
-
-/** Reports progress to logs and pipes: a line at the start and after each tenth of the download. */
-function progressLines(command: Command): DownloadProgress {
-  let lastTenth = -1;
-  return {
-    update: (received, total) => {
-      const tenth = Math.floor((received / total) * 10);
-      if (tenth === lastTenth) return;
-      lastTenth = tenth;
-      command.configureOutput().writeErr?.(`downloading: ${formatBytes(received)} of ${formatBytes(total)}\n`);
-    },
-    stop: () => undefined,
-  };
-}
-
-function parseUrl(text: string): string {
-  if (URL.canParse(text) && ['https:', 'http:'].includes(new URL(text).protocol)) return text;
-  throw new LockstepError('bad-option', `--url is ${text}: it must begin with https:// or http://`);
-}
-
-async function assertNotAFile(directory: string): Promise<void> {
-  const found = await stat(directory).catch(() => undefined);
-  if (found === undefined || found.isDirectory()) return;
-  throw new LockstepError('bad-data', `DIR is ${directory}, which is a file: specify a folder for the images`);
 }

@@ -26,6 +26,7 @@ const sidebar = [
     text: 'Guide',
     items: [
       page('Getting started', 'getting-started.md'),
+      page('Train on your own images', 'datasets.md'),
       page('Training on several machines', 'several-machines.md'),
       page('Checkpoints and resume', 'checkpoints.md'),
       page('Failures', 'failures.md'),

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { archiveFile } from '../../../shared/dataset/download.js';
 import { LockstepError } from '../../../shared/errors.js';
+import { runCli, startCli } from '../../support/cli.js';
+import { noiseImage, writeImages } from '../../support/image-files.js';
 import { runProgram } from '../../support/program.js';
 
 let folder = '';
@@ -121,6 +123,103 @@ describe('lockstep data download', () => {
       code: 'bad-option',
       message: `--url is ${url}: it must begin with https:// or http://`,
     });
+  });
+
+  it('takes the name of a dataset and a folder, and finds files that are already complete', async () => {
+    await writeFile(path.join(folder, 'cifar-100-binary.tar.gz'), 'not an archive');
+    const { error } = await runProgram('data', 'download', 'cifar100', folder);
+    expect(error).toMatchObject({
+      code: 'download-failed',
+      message: expect.stringContaining('is not the official archive, which has 168513733 bytes'),
+    });
+  });
+
+  it('rejects the name of an unknown dataset', async () => {
+    const { error } = await runProgram('data', 'download', 'imagenet', folder);
+    expect(error).toMatchObject({
+      code: 'bad-option',
+      message: 'NAME is imagenet: it must be one of cifar10, cifar100, mnist, fashion-mnist',
+    });
+  });
+});
+
+describe('lockstep data import, info and verify', () => {
+  let photos = '';
+  let packed = '';
+  beforeEach(async () => {
+    photos = path.join(folder, 'photos');
+    packed = path.join(folder, 'packed');
+    await writeImages(photos, {
+      'cats/1.png': noiseImage(50, 40, 1),
+      'cats/2.png': 'not an image',
+      'dogs/1.jpg': noiseImage(30, 40, 2),
+    });
+  });
+
+  it('write, describe and check a packed dataset', async () => {
+    const imported = await runProgram('data', 'import', photos, packed, '--image-size', '32');
+    expect(imported.error).toBeUndefined();
+    expect(imported.err).toContain('importing: 3 images of 3 images');
+    expect(imported.err).toContain(
+      'lockstep: warning: skipped 1 file that cannot be read as images: cats/2.png (not an image in a supported format)',
+    );
+    expect(imported.out).toMatch(/^images +32×32, RGB, cropped to this size$/m);
+    expect(imported.out).toContain(`Wrote them to ${packed}; train with --data ${packed}.`);
+    expect((await runProgram('data', 'import', photos, packed, '--image-size', '32')).out).toContain('is up to date');
+
+    const verified = await runProgram('data', 'verify', packed);
+    expect(verified.out).toMatch(/^cats +1$/m);
+    expect(verified.out).toContain(`${packed} is valid: every file has the SHA-256 in its manifest.`);
+    await writeFile(path.join(packed, 'training.bin'), new Uint8Array(2 * 3073));
+    const damaged = await runProgram('data', 'verify', packed);
+    expect(damaged.error).toMatchObject({ code: 'bad-data', message: expect.stringContaining('its SHA-256 is') });
+    expect(damaged.out).toBe('');
+  });
+
+  it('describe an image folder with the hashes of its import', async () => {
+    await runProgram('data', 'import', photos, packed);
+    const [info, infoOfPacked] = await Promise.all(
+      [photos, packed].map(async (location) => JSON.parse((await runProgram('data', 'info', location, '--json')).out)),
+    );
+    expect(info).toMatchObject({
+      format: 'images',
+      description: { name: 'photos', height: 64, width: 64, channels: 3, classNames: ['cats', 'dogs'], fit: 'crop' },
+      splits: { training: { records: 2, perClass: [1, 1] }, validation: null, test: null },
+      import: { skipped: [{ file: 'cats/2.png' }] },
+    });
+    expect(infoOfPacked).toMatchObject({ format: 'packed', splits: info.splits });
+  });
+
+  it('describe other formats', async () => {
+    await runProgram('data', 'synthesize', packed, '--training-images', '20', '--test-images', '10');
+    const { out } = await runProgram('data', 'info', packed);
+    expect(out).toMatch(/^images +32×32, RGB$/m);
+    expect(out).toMatch(/^test +10 +[0-9a-f]{64}$/m);
+    expect(out).toMatch(/^all +20 +10$/m);
+  });
+
+  it('replace a different dataset only with --force', async () => {
+    await runProgram('data', 'import', photos, packed);
+    await cp(photos, path.join(folder, 'others'), { recursive: true });
+    const refused = await runProgram('data', 'import', path.join(folder, 'others'), packed);
+    expect(refused.error).toMatchObject({ code: 'bad-data' });
+    expect((await runProgram('data', 'import', path.join(folder, 'others'), packed, '--force')).error).toBeUndefined();
+  });
+
+  it('stop on Ctrl-C with the exit status 130, and resume', async () => {
+    const png = await noiseImage(200, 200, 1).png().toBuffer();
+    await writeImages(photos, Object.fromEntries(Array.from({ length: 2000 }, (_, i) => [`cats/more-${i}.png`, png])));
+    const args = ['data', 'import', photos, packed, '--processes', '1'];
+    const running = startCli(args);
+    await running.says(/importing: 2\d\d images of 2,003 images/);
+    running.child.kill('SIGINT');
+    expect(await running.exited).toBe(130);
+    expect(running.output()).toMatch(/the import was interrupted after \d+ of 2003 images: run the command again/);
+    const resumed = await runCli(args);
+    expect(resumed.status).toBe(0);
+    // A new import would begin with 1 image.
+    expect(resumed.output).toMatch(/^importing: \d+ images of 2,003 images/);
+    expect(resumed.output).toMatch(/^training +2,002 /m);
   });
 });
 
