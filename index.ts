@@ -76,3 +76,4 @@ export type { ModelSpec, ResidualBlock, Shortcut } from './shared/network/layout
 
 export { LockstepError, type ErrorCode } from './shared/errors.js';
 export { lockstepVersion } from './shared/version.js';
+export { readDataset } from './datasets/read-dataset.js';

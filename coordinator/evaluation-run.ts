@@ -1,7 +1,8 @@
 // startEvaluation: evaluates a checkpoint with workers, without training, in the same way as a run does after an epoch.
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Config } from '../shared/config/config.js';
-import { resolveDataset } from '../shared/dataset/cifar10.js';
+import { resolveDataset } from '../datasets/read-dataset.js';
+import { readOptionsOf, type DatasetHandlers } from '../datasets/read-options.js';
 import { differenceBetween } from '../shared/dataset/description-schema.js';
 import type { Dataset } from '../shared/dataset/description.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
@@ -24,7 +25,7 @@ import { CoordinatorSession } from './session.js';
 import { Dispatcher } from './training/dispatcher.js';
 import { EvaluationJob } from './training/evaluation-job.js';
 
-export interface EvaluationOptions extends AccessOptions {
+export interface EvaluationOptions extends AccessOptions, DatasetHandlers {
   /** Path of a checkpoint, or of a run directory to evaluate its newest checkpoint. */
   checkpoint: string;
   /** Split to evaluate; `test` by default. */
@@ -126,7 +127,8 @@ async function planEvaluation(options: EvaluationOptions) {
   const { augmentValidation = checkpoint.config.augmentValidation } = options;
   // The engine may differ from the run's.
   const config: Config = { ...checkpoint.config, augmentValidation, engine: 'auto', fingerprint: null, exact: false };
-  const dataset = options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined));
+  const dataset =
+    options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined, readOptionsOf(config, options)));
   const difference = differenceBetween(dataset.description, checkpoint.dataset);
   if (difference !== undefined) {
     const remedy = 'use `data` to specify images like those of the run';

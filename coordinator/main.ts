@@ -1,7 +1,8 @@
 // startCoordinator: opens a port, admits workers, and runs the training on them.
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { Config, ConfigInput, ConfigKey } from '../shared/config/config.js';
-import { resolveDataset } from '../shared/dataset/cifar10.js';
+import { resolveDataset } from '../datasets/read-dataset.js';
+import { readOptionsOf, type DatasetHandlers } from '../datasets/read-options.js';
 import type { Dataset } from '../shared/dataset/description.js';
 import type { LockstepError } from '../shared/errors.js';
 import type { RunStatus } from '../shared/monitoring/run-status.js';
@@ -29,7 +30,7 @@ import { TrainingRun } from './training/training-run.js';
  */
 const defaultStopGraceMs = 10_000;
 
-export interface CoordinatorOptions extends ConfigInput, ResumeOptions, AccessOptions {
+export interface CoordinatorOptions extends ConfigInput, ResumeOptions, AccessOptions, DatasetHandlers {
   /** Number of workers to wait for before the first step (`pauseBelow` if that is larger); 1 by default. */
   minWorkers?: number | undefined;
   /** Number of workers to wait for before each later step; 1 by default. */
@@ -96,6 +97,8 @@ const otherOptions: Readonly<Record<Exclude<keyof CoordinatorOptions, ConfigKey>
   waitTimeoutMs: true,
   stopGraceMs: true,
   dataset: true,
+  onDatasetWarning: true,
+  onDatasetProgress: true,
   dashboard: true,
   timeline: true,
   clock: true,
@@ -117,7 +120,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const directory = new RunDirectory(planned.config.runDir ?? defaultRunDirectory(new Date()));
   // Checked here to fail before reading the images, which may take a minute, and again by open() below.
   await directory.assertFree(planned.checkpoint);
-  const dataset = options.dataset ?? (await resolveDataset(planned.config.data ?? undefined));
+  const dataset =
+    options.dataset ?? (await resolveDataset(planned.config.data ?? undefined, readOptionsOf(planned.config, options)));
   const run = await assembleRun(planned, options, dataset, directory, clock);
   const { setup, schedule, state, events } = run;
   const session = new CoordinatorSession(setup, access, events, clock, { kind: 'run', stopGraceMs });

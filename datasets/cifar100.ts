@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Dataset } from '../shared/dataset/description.js';
 import { coarseClassNames, fineClassNames } from './class-names.js';
 import { badData, fileSize, readFileBytes, readLines } from './file-bytes.js';
-import type { LabelKind } from './read-options.js';
+import type { LabelKind } from '../shared/dataset/description.js';
 
 /** Folder in the official archive that contains the files. */
 const archiveFolder = 'cifar-100-binary';

@@ -4,7 +4,8 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { maxImageSize, type Dataset } from '../shared/dataset/description.js';
 import { officialClassNames } from '../shared/dataset/cifar10-layout.js';
-import { holdsCifar10, loadCifar10 } from '../shared/dataset/cifar10.js';
+import { defaultDataDirectory, holdsCifar10, loadCifar10 } from '../shared/dataset/cifar10.js';
+import { synthesizeDataset } from '../shared/dataset/synthesize.js';
 import { LockstepError } from '../shared/errors.js';
 import { sha256Of } from '../shared/sha256.js';
 import { findCifar100, readCifar100 } from './cifar100.js';
@@ -36,6 +37,22 @@ const maxEntries = 5;
  */
 export async function readDataset(location: string, options: ReadOptions = {}): Promise<Dataset> {
   return (await openDataset(location, options)).dataset;
+}
+
+/**
+ * Returns the dataset for a run: from the given folder, otherwise from ./data if it contains CIFAR-10, otherwise
+ * synthetic images. The dataset's `source` says which was chosen. Throws the errors of readDataset.
+ * @param defaultDirectory folder to search if no folder is given
+ * @param synthetic size and seed of the synthetic images (default: seed 0, 50,000 training and 10,000 test images)
+ */
+export async function resolveDataset(
+  location: string | undefined,
+  options: ReadOptions = {},
+  defaultDirectory = defaultDataDirectory,
+  synthetic?: Parameters<typeof synthesizeDataset>[0],
+): Promise<Dataset> {
+  if (location !== undefined) return readDataset(location, options);
+  return (await holdsCifar10(defaultDirectory)) ? loadCifar10(defaultDirectory) : synthesizeDataset(synthetic);
 }
 
 export interface OpenDataset {

@@ -1,12 +1,7 @@
 // Options of readDataset.
 
-export const imageFits = ['crop', 'squeeze'] as const;
-/** How to bring an image to the size of the dataset: crop it to the center, or change its aspect ratio. */
-export type ImageFit = (typeof imageFits)[number];
-
-export const labelKinds = ['fine', 'coarse'] as const;
-/** Which of CIFAR-100's two labels to use: 100 fine classes, or 20 coarse ones. */
-export type LabelKind = (typeof labelKinds)[number];
+import type { Config } from '../shared/config/config.js';
+import type { ImageFit, LabelKind } from '../shared/dataset/description.js';
 
 /** Height and width of the images of a folder, unless specified. */
 export const defaultImageSize = 64;
@@ -37,4 +32,20 @@ export interface ReadOptions extends ImportOptions {
   cacheDirectory?: string | undefined;
   /** Called with each warning, such as one that names the image files that were skipped. */
   onWarning?: ((text: string) => void) | undefined;
+}
+
+/** Callbacks of a program that reads a dataset. */
+export interface DatasetHandlers {
+  /** Called with each warning about the dataset in `data`, such as one that names image files that were skipped. */
+  onDatasetWarning?: ((text: string) => void) | undefined;
+  /** Called while the images of a folder are imported, with the number of images that are done and the total. */
+  onDatasetProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+/** Returns the options for reading the dataset of a run. */
+export function readOptionsOf(
+  { imageSize, fit, labels }: Pick<Config, 'imageSize' | 'fit' | 'labels'>,
+  { onDatasetWarning: onWarning, onDatasetProgress: onProgress }: DatasetHandlers,
+): ReadOptions {
+  return { imageSize: imageSize ?? undefined, fit, labels, onWarning, onProgress };
 }

@@ -71,14 +71,14 @@ describe('imports', () => {
   it.each([
     ['shared', ['shared']],
     ['datasets', ['datasets', 'shared']],
-    ['coordinator', ['coordinator', 'shared']],
+    ['coordinator', ['coordinator', 'datasets', 'shared']],
     ['worker', ['worker', 'shared']],
     ['web', ['web', 'shared']],
     ['inference/export', ['inference', 'shared']],
     ['inference/images', ['inference', 'shared']],
     // cli.ts is the program that worker processes run.
-    ['single-node', ['single-node', 'coordinator', 'worker', 'shared', 'cli.ts']],
-    ['inference', ['inference', 'single-node', 'coordinator', 'worker', 'shared']],
+    ['single-node', ['single-node', 'coordinator', 'datasets', 'worker', 'shared', 'cli.ts']],
+    ['inference', ['inference', 'single-node', 'coordinator', 'datasets', 'worker', 'shared']],
   ])('of %s stay in %j', (folder, allowed) => {
     const others = importsWhere(
       ({ file }, { target }) =>

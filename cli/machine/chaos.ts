@@ -2,7 +2,8 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import { resolveConfig, type Config } from '../../shared/config/config.js';
-import { loadCifar10 } from '../../shared/dataset/cifar10.js';
+import { readDataset } from '../../datasets/read-dataset.js';
+import { readOptionsOf } from '../../datasets/read-options.js';
 import type { Dataset } from '../../shared/dataset/description.js';
 import { recordFormatOf } from '../../shared/dataset/record-format.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -124,8 +125,9 @@ async function compareRuns(
 }
 
 /** Loads the dataset in `data`, or synthesizes images if it is null. */
-async function datasetOf({ data, batchSize }: Config): Promise<Dataset> {
-  if (data !== null) return loadCifar10(data);
+async function datasetOf(config: Config): Promise<Dataset> {
+  const { data, batchSize } = config;
+  if (data !== null) return readDataset(data, readOptionsOf(config, {}));
   return synthesizeDataset({ trainingImages: Math.max(minTrainingImages, 16 * batchSize), testImages: 500 });
 }
 

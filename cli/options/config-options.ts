@@ -146,8 +146,8 @@ function parseFlag(key: ConfigKey, value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const { default: defaultValue, schema } = configFields[key];
   if (Array.isArray(defaultValue)) return value === '' ? [] : value.split(',').map(numberOrText);
-  // Some fields without a default are numbers too; all of those accept 1.
-  const isNumeric = typeof defaultValue === 'number' || schema.safeParse(1).success;
+  // Some fields without a default are numbers too; all of those accept 64.
+  const isNumeric = typeof defaultValue === 'number' || schema.safeParse(64).success;
   return isNumeric ? numberOrText(value) : value;
 }
 

@@ -3,10 +3,12 @@ import { Option, type Command } from 'commander';
 import type { Coordinator } from '../../coordinator/main.js';
 import { metricsLineOf } from '../../coordinator/run/metrics-lines.js';
 import type { Report } from '../../coordinator/run/report.js';
+import type { DatasetHandlers } from '../../datasets/read-options.js';
 import { summarizeModel } from '../../inference/export/summary.js';
 import { LockstepError, messageOf } from '../../shared/errors.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { withFlags } from './flag-names.js';
+import { formatInteger } from './format.js';
 import { printable, RateLimitedPrinter, standardOutput, writeJsonLine, type Output } from './printer.js';
 import { inexactLine, showProgress, showReport, testLine, weightsLine } from './progress.js';
 
@@ -16,6 +18,8 @@ export interface RunView {
   line(text: string): void;
   /** Acknowledges a signal such as Ctrl-C. */
   notice(text: string): void;
+  /** Shows how many images of a folder have been imported. */
+  importing(done: number, total: number): void;
   /** Warns about a problem that the run also records in metrics.jsonl. */
   warning(text: string): void;
   /**
@@ -53,11 +57,20 @@ export function readView({ json, quiet, summary }: ViewOptionValues, output = st
   return personView(new RateLimitedPrinter(output), summary ?? output.isTerminal);
 }
 
+/** Shows the progress of an import of images, and warnings about them. */
+export function datasetHandlers(view: RunView): DatasetHandlers {
+  return {
+    onDatasetWarning: (text) => view.warning(text),
+    onDatasetProgress: (done, total) => view.importing(done, total),
+  };
+}
+
 export function personView(printer: RateLimitedPrinter, showsLayers: boolean): RunView {
   const line = (text: string) => printer.line(text);
   return {
     begin: (run) => showProgress(run, printer, showsLayers),
     line,
+    importing: (done, total) => printer.live([`importing images: ${formatInteger(done)} of ${formatInteger(total)}`]),
     notice: line,
     warning: (text) => printer.warning(text),
     event: (_name, text) => printer.line(text),
@@ -73,6 +86,7 @@ function quietView(output: Output): RunView {
       events.on('inexact', (event) => printer.warning(inexactLine(event)));
     },
     line: () => undefined,
+    importing: () => undefined,
     notice: (text) => void process.stderr.write(`lockstep: ${printable(text)}\n`),
     warning: (text) => printer.warning(text),
     event: (_name, text) => printer.warning(text),
@@ -100,6 +114,7 @@ function jsonView(output: Output): RunView {
       });
     },
     line: () => undefined,
+    importing: () => undefined,
     notice: () => undefined,
     warning: () => undefined,
     event: (event, detail) => write('event', { event, detail: withFlags(detail) }),

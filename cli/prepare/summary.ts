@@ -3,7 +3,8 @@ import type { Command } from 'commander';
 import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
 import { summarizeModel } from '../../inference/export/summary.js';
 import { kebabCase, resolveConfig } from '../../shared/config/config.js';
-import { resolveDataset } from '../../shared/dataset/cifar10.js';
+import { resolveDataset } from '../../datasets/read-dataset.js';
+import { readOptionsOf } from '../../datasets/read-options.js';
 import { cifar10Description } from '../../shared/dataset/cifar10-layout.js';
 import { recordFormatOf } from '../../shared/dataset/record-format.js';
 import { LockstepError } from '../../shared/errors.js';
@@ -34,7 +35,10 @@ async function layoutFor(location: string | undefined, options: Record<string, u
   const input = await readConfig(options);
   if (location === undefined) {
     const config = resolveConfig(input);
-    const dataset = config.data === null ? cifar10Description : (await resolveDataset(config.data)).description;
+    const dataset =
+      config.data === null
+        ? cifar10Description
+        : (await resolveDataset(config.data, readOptionsOf(config, {}))).description;
     return layoutModel(config, recordFormatOf(dataset));
   }
   const flags = Object.keys(input).map((key) => `--${kebabCase(key)}`);

@@ -4,7 +4,7 @@ import { startCoordinator } from '../../coordinator/main.js';
 import { defaultPort } from '../../coordinator/connections/access-policy.js';
 import { addServerAccessOptions, readServerOptions, waitTimeoutOption } from '../options/access-options.js';
 import { portOption, wholeNumberOption } from '../options/number-options.js';
-import { readView } from '../output/run-view.js';
+import { datasetHandlers, readView } from '../output/run-view.js';
 import { follow } from './follow.js';
 import { addRunOptions, readRunOptions, type RunOptionValues } from './run-options.js';
 import { describeListening } from './worker-command.js';
@@ -38,8 +38,9 @@ export function configure(command: Command): void {
   addRunOptions(addServerAccessOptions(command)).action(async (options: CoordinatorOptionValues) => {
     const { minWorkers, pauseBelow, open = false } = options;
     const server = readServerOptions(command);
-    const run = await startCoordinator({ ...(await readRunOptions(options)), ...server, minWorkers, pauseBelow });
     const view = readView(options);
+    const input = { ...(await readRunOptions(options)), ...datasetHandlers(view) };
+    const run = await startCoordinator({ ...input, ...server, minWorkers, pauseBelow });
     for (const line of describeListening(run, server)) view.line(line);
     await follow(run, view, { open });
   });

@@ -9,7 +9,7 @@ import {
   type EngineSettingValues,
 } from '../options/engine-options.js';
 import { portOption, workersOption } from '../options/number-options.js';
-import { readView } from '../output/run-view.js';
+import { datasetHandlers, readView } from '../output/run-view.js';
 import { follow } from './follow.js';
 import { addRunOptions, readRunOptions, type RunOptionValues } from './run-options.js';
 
@@ -29,8 +29,9 @@ export function configure(command: Command): void {
   addRunOptions(addEngineOptions(command)).action(async (options: TrainOptionValues) => {
     const { workers, gpus, port = 0, open = false } = options;
     const settings = readEngineSettings(options);
-    const run = await train({ ...(await readRunOptions(options)), workers, gpus, ...settings, port });
     const view = readView(options);
+    const input = { ...(await readRunOptions(options)), ...datasetHandlers(view) };
+    const run = await train({ ...input, workers, gpus, ...settings, port });
     run.processes.on('workerExited', (exit) => view.event('worker-exited', describeWorkerExit(exit)));
     await follow(run, view, { open, kill: () => run.kill() });
   });

@@ -5,7 +5,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { ifMissing } from '../../shared/errors.js';
 import { sha256Of } from '../../shared/sha256.js';
-import type { ImageFit } from '../read-options.js';
+import type { ImageFit } from '../../shared/dataset/description.js';
 import { decodingRules } from './import-rules.js';
 import type { SourceFile } from './scan-folder.js';
 

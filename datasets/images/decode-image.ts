@@ -1,7 +1,7 @@
 // Decodes an image file and brings it to the size of a dataset. Loads sharp, a native library, which processes that
 // import images run on their own.
 import sharp, { type FailOnOptions, type ResizeOptions } from 'sharp';
-import type { ImageFit } from '../read-options.js';
+import type { ImageFit } from '../../shared/dataset/description.js';
 import { resizeKernel } from './import-rules.js';
 
 /** Versions of the decoder's libraries. */

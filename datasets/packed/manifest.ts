@@ -8,7 +8,7 @@ import {
   type DatasetDescription,
 } from '../../shared/dataset/description.js';
 import { badData, fileSize, readFileBytes } from '../file-bytes.js';
-import { imageFits } from '../read-options.js';
+import { imageFits } from '../../shared/dataset/description.js';
 import path from 'node:path';
 
 export const manifestFile = 'manifest.json';

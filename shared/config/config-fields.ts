@@ -10,6 +10,7 @@ import {
   type FlipMode,
   type PreprocessingName,
 } from '../dataset/image-batch.js';
+import { imageFits, labelKinds, type ImageFit, type LabelKind } from '../dataset/description.js';
 import { engineNames, type EngineName } from '../engine-names.js';
 import type { Shortcut } from '../network/layout.js';
 import { recipeNames, type RecipeName } from './recipe-presets.js';
@@ -238,8 +239,29 @@ const runFields = {
   data: field({
     ...optionalText,
     allowed: 'a folder',
-    help: 'folder with the CIFAR-10 binary files (default: ./data if it holds them, otherwise synthetic images)',
+    help: 'folder of a dataset: CIFAR-10, CIFAR-100, MNIST, a packed dataset, or one subfolder of images per class (default: ./data if it holds CIFAR-10, otherwise synthetic images)',
     placeholder: 'DIR',
+  }),
+  imageSize: field({
+    schema: z.int().min(8).max(224).nullable(),
+    default: null,
+    allowed: 'a whole number from 8 to 224',
+    help: 'height and width to resize the images of a folder to, in pixels (default: 64)',
+    placeholder: 'PIXELS',
+  }),
+  fit: field<ImageFit>({
+    schema: z.enum(imageFits),
+    default: 'crop',
+    allowed: 'crop or squeeze',
+    help: 'how to make the images of a folder square: crop (to the center) or squeeze (change the aspect ratio)',
+    placeholder: 'MODE',
+  }),
+  labels: field<LabelKind>({
+    schema: z.enum(labelKinds),
+    default: 'fine',
+    allowed: 'fine or coarse',
+    help: 'labels of CIFAR-100: fine (100 classes) or coarse (20 classes)',
+    placeholder: 'KIND',
   }),
   runDir: field({
     ...optionalText,

@@ -1,4 +1,4 @@
-// CIFAR-10 on disk: finds, reads, checks and writes the official binary files, and chooses the dataset for a run.
+// CIFAR-10 on disk: finds, reads, checks and writes the official binary files.
 import { mkdir, mkdtemp, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
@@ -13,7 +13,6 @@ import {
   trainingFiles,
   type Cifar10,
 } from './cifar10-layout.js';
-import { synthesizeDataset } from './synthesize.js';
 
 export type { Cifar10 } from './cifar10-layout.js';
 
@@ -66,25 +65,6 @@ export async function loadCifar10(directory: string): Promise<Cifar10> {
  */
 export async function batchFilesOf(directory: string): Promise<BatchFile[]> {
   return measureBatchFiles(await findBatchFolder(directory));
-}
-
-/**
- * Returns the dataset for a run: from the given folder, otherwise from the default folder if it contains CIFAR-10,
- * otherwise synthetic images. The dataset's `source` says which was chosen.
- * @param directory the `data` option
- * @param options.defaultDirectory folder to search if `directory` is undefined (default: ./data)
- * @param options.synthetic size and seed of the synthetic dataset (default: seed 0, 50,000 training and 10,000 test
- * images)
- * Throws `bad-data` for the same reasons as loadCifar10.
- */
-export async function resolveDataset(
-  directory: string | undefined,
-  options: { defaultDirectory?: string; synthetic?: Parameters<typeof synthesizeDataset>[0] } = {},
-): Promise<Cifar10> {
-  const { defaultDirectory = defaultDataDirectory, synthetic } = options;
-  if (directory !== undefined) return loadCifar10(directory);
-  if (await holdsCifar10(defaultDirectory)) return loadCifar10(defaultDirectory);
-  return synthesizeDataset(synthetic);
 }
 
 /**

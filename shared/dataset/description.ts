@@ -1,5 +1,13 @@
 // What the images of a dataset are: everything that readers, networks and engines must agree on. Pure.
 
+export const imageFits = ['crop', 'squeeze'] as const;
+/** How to bring an image to the size of a dataset: crop it to the center, or change its aspect ratio. */
+export type ImageFit = (typeof imageFits)[number];
+
+export const labelKinds = ['fine', 'coarse'] as const;
+/** Which of CIFAR-100's two labels to use: 100 fine classes, or 20 coarse ones. */
+export type LabelKind = (typeof labelKinds)[number];
+
 /** The images of a dataset. It is plain data: checkpoints store it, and workers receive it. */
 export interface DatasetDescription {
   /** Name for display, for example `cifar10` or the name of an image folder. */
@@ -15,7 +23,7 @@ export interface DatasetDescription {
    * How images of other sizes were brought to this size: cropped to the aspect ratio, or squeezed. Null if all images
    * had this size.
    */
-  fit: 'crop' | 'squeeze' | null;
+  fit: ImageFit | null;
 }
 
 /** Maximum number of classes. */

@@ -1,6 +1,6 @@
 // Options of the commands that read datasets of any format.
 import { Option, type Command } from 'commander';
-import { imageFits, labelKinds, type ImageFit, type LabelKind } from '../../../datasets/read-options.js';
+import { imageFits, labelKinds, type ImageFit, type LabelKind } from '../../../shared/dataset/description.js';
 import { maxImageSize } from '../../../shared/dataset/description.js';
 import { wholeNumberOption } from '../../options/number-options.js';
 

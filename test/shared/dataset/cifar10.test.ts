@@ -9,7 +9,6 @@ import {
   batchFilesOf,
   holdsCifar10,
   loadCifar10,
-  resolveDataset,
   writeCifar10,
   type Cifar10,
 } from '../../../shared/dataset/cifar10.js';
@@ -167,7 +166,7 @@ describe('an invalid dataset', () => {
   it('still counts as CIFAR-10, so that no run silently uses other images', async () => {
     await rm(path.join(folder, 'data_batch_1.bin'));
     expect(await holdsCifar10(folder)).toBe(true);
-    const error = await failureOf(resolveDataset(undefined, { defaultDirectory: folder }));
+    const error = await failureOf(loadCifar10(folder));
     expect(error.message).toContain('data_batch_1.bin is missing');
   });
 });
@@ -195,29 +194,6 @@ describe('a folder without a dataset', () => {
     const file = path.join(folder, 'data');
     await writeFile(file, '');
     expect((await failureOf(loadCifar10(file))).message).toContain(`${file} is a file`);
-  });
-});
-
-describe('the dataset of a run', () => {
-  it('is the given folder', async () => {
-    await writeCifar10(folder, dataset);
-    const resolved = await resolveDataset(folder, { defaultDirectory: path.join(folder, 'absent') });
-    expectSame(resolved, dataset);
-    expect(resolved.source).toContain(folder);
-  });
-
-  it('is the default folder if it holds CIFAR-10', async () => {
-    await writeCifar10(folder, dataset);
-    const resolved = await resolveDataset(undefined, { defaultDirectory: folder });
-    expectSame(resolved, dataset);
-    expect(resolved.source).toContain(folder);
-  });
-
-  it('is synthetic otherwise, as its source says', async () => {
-    const synthetic = { seed: 3, trainingImages: 12, testImages: 4 };
-    const resolved = await resolveDataset(undefined, { defaultDirectory: folder, synthetic });
-    expectSame(resolved, dataset);
-    expect(resolved.source).toBe('synthetic images (seed 3, 12 training, 4 test)');
   });
 });
 
