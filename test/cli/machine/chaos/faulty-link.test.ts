@@ -145,7 +145,8 @@ describe('FaultyLink', () => {
     worker.on('error', () => undefined);
     if (worker.readyState !== WebSocket.OPEN) await once(worker, 'open');
     const evaluation = { type: 'evaluation', step: 0, split: 'test', index: 0 };
-    worker.send(encodeFrame({ ...evaluation, sampleCount: 1, lossSum: 0, correctCount: 0 }, new Uint8Array(100_000)));
+    const counts = { sampleCount: 1, lossSum: 0, correctCount: 0, topFiveCount: 0 };
+    worker.send(encodeFrame({ ...evaluation, ...counts }, new Uint8Array(100_000)));
     await Promise.all([closeOf(worker), closeOf(atCoordinator)]);
     expect(points).toEqual(['up evaluation head', 'up evaluation middle']);
     expect(messages).toEqual([]);
