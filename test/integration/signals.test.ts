@@ -40,7 +40,7 @@ const stages: [string, (started: Started) => Promise<unknown>][] = [
     'when the worker processes have started',
     async ({ name }) => await expect.poll(() => processesNamed(`${name}-worker-1`)).not.toEqual([]),
   ],
-  ['when the engine is loaded', ({ workers }) => workers.says('computes with')],
+  ['when the engine is loaded', ({ workers }) => workers.says('can compute with')],
   ['when the coordinator has admitted a worker', ({ name }) => coordinator.says(`${name}-worker-1 joined`)],
   ['when a worker has joined', ({ workers }) => workers.says('joined as worker')],
 ];

@@ -144,7 +144,7 @@ describe('FaultyLink', () => {
     atCoordinator.on('message', (data) => messages.push(data)).on('error', () => undefined);
     worker.on('error', () => undefined);
     if (worker.readyState !== WebSocket.OPEN) await once(worker, 'open');
-    const evaluation = { type: 'evaluation', step: 0, split: 'test', index: 0 };
+    const evaluation = { type: 'evaluation', step: 0, split: 'test', index: 0, topFiveCount: 0 };
     worker.send(encodeFrame({ ...evaluation, sampleCount: 1, lossSum: 0, correctCount: 0 }, new Uint8Array(100_000)));
     await Promise.all([closeOf(worker), closeOf(atCoordinator)]);
     expect(points).toEqual(['up evaluation head', 'up evaluation middle']);
