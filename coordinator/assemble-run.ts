@@ -58,13 +58,12 @@ export async function assembleRun(
   clock: Clock,
 ): Promise<AssembledRun> {
   const { checkpoint } = planned;
-  const store = createShards(dataset, planned.config);
   const layout = layoutModel(planned.config, recordFormatOf(dataset.description));
   const { config, pretrained } =
     checkpoint === undefined
       ? await withInitialWeights(planned.config, layout)
       : { config: planned.config, pretrained: undefined };
-  const setup = { config, layout, store };
+  const setup = { config, layout, store: createShards(dataset, config) };
   const isOverridden =
     checkpoint !== undefined && !(await assertResumable({ ...planned, checkpoint }, setup, override));
   const events = new RunEventBus();

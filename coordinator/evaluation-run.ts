@@ -131,10 +131,10 @@ async function planEvaluation(options: EvaluationOptions) {
     options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined, readOptionsOf(config, options)));
   const difference = differenceBetween(dataset.description, checkpoint.dataset);
   if (difference !== undefined) {
-    const remedy = 'use `data` to specify images like those of the run';
     throw new LockstepError(
       'bad-data',
-      `${dataset.source} cannot be used with ${checkpoint.path}: it has ${difference}; ${remedy}`,
+      `${dataset.source} cannot be used with ${checkpoint.path} (${difference}): use \`data\` to specify images like those ` +
+        'of the run',
     );
   }
   const { images: records, ...shards } = splitEvaluation(dataset, config, split);

@@ -1,5 +1,5 @@
-// Turns records into the network's input by flipping, padding, cropping and preprocessing them. Pure: the
-// batch contains the random choices.
+// Turns records into the network's input by flipping, padding, cropping and preprocessing them. Pure: the batch contains
+// the random choices.
 import {
   cropMargin,
   isFlipped,

@@ -181,9 +181,8 @@ export function isInRun(checkpoint: string, runDirectory: string): boolean {
 
 /**
  * Verifies that a run can continue from its checkpoint. Throws `bad-checkpoint` if the model differs, `bad-data` if the
- * images have another shape or other classes, `bad-config` if
- * the run ends before the checkpoint's step, and `already-finished` if nothing is left to do. Without `override`, also
- * throws `bad-data` if the images differ, and `bad-config` if the run's new length would have changed the learning
+ * images have another shape or other classes, `bad-config` if the run ends before the checkpoint's step, and
+ * `already-finished` if nothing is left to do. Without `override`, also throws `bad-data` if the images differ, and `bad-config` if the run's new length would have changed the learning
  * rates of steps already made.
  * @returns whether the run continues exactly as if it had never been interrupted
  */
@@ -197,7 +196,7 @@ export async function assertResumable(
   if (described !== undefined) {
     throw new LockstepError(
       'bad-data',
-      `${checkpoint.path} cannot be resumed with these images: there are ${described}. Specify the original images with \`data\``,
+      `${checkpoint.path} cannot be resumed with these images (${described}): specify the original images with \`data\``,
     );
   }
   if (layoutHash(layout) !== layoutHash(checkpoint.layout)) {

@@ -60,7 +60,7 @@ export function assertDataset({ description, source, ...splits }: Dataset): void
 }
 
 /**
- * Returns how a dataset differs from the one that a model was trained on, as the end of a sentence, or undefined if
+ * Returns how a dataset differs from the one that a model was trained on, for messages, or undefined if
  * images and classes have the same form. Names of datasets do not matter: their records decide whether they are the same.
  */
 export function differenceBetween(actual: DatasetDescription, expected: DatasetDescription): string | undefined {
@@ -68,9 +68,11 @@ export function differenceBetween(actual: DatasetDescription, expected: DatasetD
     `${width}×${height} pixels and ${channels === 1 ? '1 channel' : `${channels} channels`}`;
   if (shapeOf(actual) !== shapeOf(expected)) return `images of ${shapeOf(actual)} instead of ${shapeOf(expected)}`;
   const [names, expectedNames] = [actual.classNames, expected.classNames];
-  if (names.length !== expectedNames.length) return `${names.length} classes instead of ${expectedNames.length}`;
+  if (names.length !== expectedNames.length) {
+    return `${names.length} ${names.length === 1 ? 'class' : 'classes'} instead of ${expectedNames.length}`;
+  }
   const renamed = names.findIndex((each, label) => each !== expectedNames[label]);
-  if (renamed >= 0) return `a class ${renamed} named ${names[renamed]} instead of ${expectedNames[renamed]}`;
+  if (renamed >= 0) return `class ${renamed} is ${names[renamed]} instead of ${expectedNames[renamed]}`;
   if (actual.fit === expected.fit) return undefined;
   const fitOf = ({ fit }: DatasetDescription) => (fit === null ? 'not resized' : `resized with \`fit\` ${fit}`);
   return `images that were ${fitOf(actual)} instead of ${fitOf(expected)}`;

@@ -84,7 +84,7 @@ describe('a run with the wasm engine on gray images', () => {
     const renamed = { ...gray, description: { ...gray.description, classNames } };
     for (const [dataset, difference] of [
       [colors, 'images of 48×48 pixels and 3 channels instead of 28×28 pixels and 1 channel'],
-      [renamed, 'a class 7 named seventh instead of class 7'],
+      [renamed, 'class 7 is seventh instead of class 7'],
     ] as const) {
       const refusal = { code: 'bad-data', message: expect.stringContaining(difference) as string };
       const resumed = { dataset, runDir: inFolder('gray'), resume: true, steps: 6, batchSize: 24, override: true };

@@ -72,8 +72,8 @@ describe('differenceBetween', () => {
   it.each<[Partial<DatasetDescription>, string]>([
     [{ height: 32 }, 'images of 48×32 pixels and 1 channel instead of 48×64 pixels and 1 channel'],
     [{ channels: 3 }, 'images of 48×64 pixels and 3 channels instead of 48×64 pixels and 1 channel'],
-    [{ classNames: ['cats'] }, '1 classes instead of 2'],
-    [{ classNames: ['cats', 'birds'] }, 'a class 1 named birds instead of dogs'],
+    [{ classNames: ['cats'] }, '1 class instead of 2'],
+    [{ classNames: ['cats', 'birds'] }, 'class 1 is birds instead of dogs'],
     [{ fit: null }, 'images that were not resized instead of resized with `fit` squeeze'],
   ])('names the difference of %j', (change, difference) => {
     expect(differenceBetween({ ...description, ...change }, description)).toBe(difference);

@@ -203,13 +203,11 @@ export class WasmModel implements EngineModel {
     const kernel = this.#floats(plan.dense.kernel, channels * classCount);
     const bias = this.#floats(plan.dense.bias, classCount);
     for (let image = 0; image < count; image++) {
-      for (let c = 0; c < classCount; c++) {
-        let sum = bias[c];
-        for (let channel = 0; channel < channels; channel++) {
-          const product = Math.fround(pooled[image * channels + channel] * kernel[channel * classCount + c]);
-          sum = Math.fround(sum + product);
-        }
-        logits[image * classCount + c] = sum;
+      const own = logits.subarray(image * classCount, (image + 1) * classCount);
+      own.set(bias);
+      for (let channel = 0; channel < channels; channel++) {
+        const value = pooled[image * channels + channel];
+        for (let c = 0; c < classCount; c++) own[c] += Math.fround(value * kernel[channel * classCount + c]);
       }
     }
   }

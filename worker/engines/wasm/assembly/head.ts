@@ -51,12 +51,14 @@ export function classify(
     const logits = logitGradients + 4 * classes * image;
     const record = records + image * recordBytes;
     const label = labelBytes == 1 ? <i32>load<u8>(record) : <i32>load<u16>(record);
-    for (let c = 0; c < classes; c++) {
-      let sum = load<f32>(bias + 4 * c);
-      for (let channel = 0; channel < channels; channel++) {
-        sum += load<f32>(pooled + 4 * (image * channels + channel)) * load<f32>(kernel + 4 * (channel * classes + c));
+    memory.copy(logits, bias, 4 * classes);
+    for (let channel = 0; channel < channels; channel++) {
+      const value = load<f32>(pooled + 4 * (image * channels + channel));
+      const row = kernel + 4 * channel * classes;
+      for (let c = 0; c < classes; c++) {
+        const at = logits + 4 * c;
+        store<f32>(at, load<f32>(at) + value * load<f32>(row + 4 * c));
       }
-      store<f32>(logits + 4 * c, sum);
     }
     const ofLabel = load<f32>(logits + 4 * label);
     let largest = ofLabel;
