@@ -11,7 +11,7 @@ import { planWorkers, startLocalWorkers, type ProcessEvents } from '../single-no
 
 /**
  * Options for `evaluate`. The options for workers are those of `train`, except that the default number of workers on
- * the CPU is at most one per evaluation shard of 250 images.
+ * the CPU is at most one per evaluation shard of up to 250 images.
  */
 export interface EvaluateOptions
   extends Omit<EvaluationOptions, 'host' | 'port' | 'token' | 'tokenFile' | 'waitTimeoutMs'>, LocalWorkerOptions {

@@ -12,9 +12,11 @@ import { exportModel, type ExportFormat } from '../../../inference/export/format
 import type { TrainedModel } from '../../../inference/export/network.js';
 import { writeTfjsModel } from '../../../inference/export/tfjs-model.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
-import { perPixelMean, standardize } from '../../support/random-batch.js';
+import { identityAugmentations, type ImageBatch } from '../../../shared/dataset/image-batch.js';
+import { recordFormat } from '../../../shared/dataset/record-format.js';
+import { perPixelMean, randomBatch, standardize } from '../../support/random-batch.js';
 import { sayWhySkipped } from '../../support/why-skipped.js';
-import { distance, imageCount, pixelsOf, sampleModel, testImages } from './samples.js';
+import { distance, pixelsOf, sampleModel, testImages } from './samples.js';
 
 /** Absolute tolerance. The logits are of the order of 1, so any wrong term would change their first digits. */
 const tolerance = 1e-4;
@@ -33,10 +35,11 @@ const preprocessings = {
   standardize: standardize(),
 } as const;
 
+let images: ImageBatch;
 let pixels: Float32Array;
 let samples: { model: TrainedModel; logits: Float32Array }[];
 beforeAll(async () => {
-  const images = await testImages();
+  images = await testImages();
   pixels = pixelsOf(images);
   samples = await Promise.all(
     cases.map(({ preprocessing, ...spec }) => sampleModel(spec, images, preprocessings[preprocessing])),
@@ -92,22 +95,40 @@ describe.each(pythons)('$formats files loaded in Python', ({ formats, python, re
   });
 });
 
+/** Loads a model with TensorFlow.js over HTTP and returns its logits. */
+async function logitsInTensorFlowJs(model: TrainedModel, images: ImageBatch): Promise<Float32Array> {
+  const files = writeTfjsModel(model);
+  const server = createServer((request, response) => {
+    response.end(files[(request.url ?? '').slice(1)]);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const { port } = server.address() as AddressInfo;
+    const graph = await loadGraphModel(`http://127.0.0.1:${port}/model.json`);
+    const { height, width, channels, classCount } = images.format;
+    const count = images.indices.length;
+    const output = graph.predict(tensor4d(pixelsOf(images), [count, height, width, channels])) as Tensor;
+    expect(output.shape).toEqual([count, classCount]);
+    return await output.data<'float32'>();
+  } finally {
+    server.close();
+  }
+}
+
 describe('a graph model loaded by TensorFlow.js over HTTP', () => {
   it.each([...cases.entries()])('gives the logits of model %i, %j', async (index) => {
     const { model, logits } = samples[index];
-    const files = writeTfjsModel(model);
-    const server = createServer((request, response) => {
-      response.end(files[(request.url ?? '').slice(1)]);
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    try {
-      const { port } = server.address() as AddressInfo;
-      const graph = await loadGraphModel(`http://127.0.0.1:${port}/model.json`);
-      const output = graph.predict(tensor4d(pixels, [imageCount, 32, 32, 3])) as Tensor;
-      expect(output.shape).toEqual([imageCount, 10]);
-      expect(distance(await output.data(), logits)).toBeLessThan(tolerance);
-    } finally {
-      server.close();
-    }
+    expect(distance(await logitsInTensorFlowJs(model, images), logits)).toBeLessThan(tolerance);
   });
+
+  it.each(['identity', 'projection'] as const)(
+    'gives the logits for gray images of an odd size, %s',
+    async (shortcut) => {
+      const format = recordFormat({ height: 25, width: 25, channels: 1, classCount: 30 });
+      const gray = { ...randomBatch(6, 1, format), augmentations: identityAugmentations(6) };
+      const spec = { depth: 8, initialFilters: 8, shortcut, convBias: true };
+      const { model, logits } = await sampleModel(spec, gray, perPixelMean(format));
+      expect(distance(await logitsInTensorFlowJs(model, gray), logits)).toBeLessThan(tolerance);
+    },
+  );
 });

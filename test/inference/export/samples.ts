@@ -14,9 +14,7 @@ import { openWasmEngine } from '../../../worker/engines/wasm/wasm-engine.js';
 import { randomWeights } from '../../support/random-batch.js';
 import { sayWhySkipped } from '../../support/why-skipped.js';
 
-const { imageValues: valuesPerImage } = cifar10Format;
-
-export const imageCount = 64;
+const imageCount = 64;
 const realImages = path.resolve('../shared/cifar10/subset');
 
 /** Returns CIFAR-10 test images, or synthetic images if CIFAR-10 is missing. */
@@ -32,7 +30,7 @@ export async function testImages(): Promise<ImageBatch> {
 
 /** Returns the input for an exported model: [image, row, column, channel], with red, green and blue from 0 to 255. */
 export function pixelsOf(batch: ImageBatch): Float32Array {
-  const bytes = new Uint8Array(batch.indices.length * valuesPerImage);
+  const bytes = new Uint8Array(batch.indices.length * batch.format.imageValues);
   cropBatch(batch, bytes);
   return Float32Array.from(bytes);
 }
@@ -46,7 +44,7 @@ export async function sampleModel(
   images: ImageBatch,
   preprocessing: Preprocessing = 'imagenet',
 ): Promise<{ model: TrainedModel; logits: Float32Array }> {
-  const layout = layoutModel({ ...spec, bnEpsilon: 0.001 }, cifar10Format);
+  const layout = layoutModel({ ...spec, bnEpsilon: 0.001 }, images.format);
   const weights = randomWeights(layout, 4);
   const engine = await openWasmEngine({ threads: 1 });
   try {
@@ -60,7 +58,10 @@ export async function sampleModel(
       weights,
       movingStatistics,
       preprocessing,
-      classNames: officialClassNames,
+      classNames: Array.from(
+        { length: images.format.classCount },
+        (_, label) => officialClassNames[label] ?? `class ${label}`,
+      ),
       step: 351,
       weightsSha256: weightsSha256(weights, movingStatistics),
     };
