@@ -49,8 +49,10 @@ export { predict, type Prediction, type PredictOptions, type Predictions } from 
 export type { ImageFit } from './inference/images/resize.js';
 
 // Images
+export { readDataset } from './datasets/read-dataset.js';
+export type { DatasetHandlers, ImportOptions, ReadOptions } from './datasets/read-options.js';
 export { loadCifar10, type Cifar10 } from './shared/dataset/cifar10.js';
-export type { Dataset, DatasetDescription } from './shared/dataset/description.js';
+export type { Dataset, DatasetDescription, ImageFit, LabelKind } from './shared/dataset/description.js';
 export type { RecordFormat } from './shared/dataset/record-format.js';
 export { synthesizeDataset } from './shared/dataset/synthesize.js';
 
@@ -76,4 +78,3 @@ export type { ModelSpec, ResidualBlock, Shortcut } from './shared/network/layout
 
 export { LockstepError, type ErrorCode } from './shared/errors.js';
 export { lockstepVersion } from './shared/version.js';
-export { readDataset } from './datasets/read-dataset.js';
