@@ -46,7 +46,6 @@ export type { ClassResult, Outcome as EvaluationOutcome } from './coordinator/ru
 export type { EvaluationSplit } from './coordinator/dataset/shard-store.js';
 export type { Split } from './shared/protocol/messages.js';
 export { predict, type Prediction, type PredictOptions, type Predictions } from './inference/predict.js';
-export type { ImageFit } from './inference/images/resize.js';
 
 // Images
 export { readDataset } from './datasets/read-dataset.js';

@@ -2,7 +2,8 @@
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { identityAugmentations } from '../shared/dataset/image-batch.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
-import { recordOf, type ImageFit } from './images/resize.js';
+import type { ImageFit } from '../shared/dataset/description.js';
+import { recordOf } from './images/resize.js';
 import { loadTrainedModel } from './trained-model.js';
 import type { EngineName } from '../shared/engine-names.js';
 import { openEngine } from '../worker/engines/registry.js';

@@ -1,6 +1,6 @@
 // lockstep predict: classifies images with a trained model.
 import { Option, type Command } from 'commander';
-import { imageFits, type ImageFit } from '../../inference/images/resize.js';
+import { imageFits, type ImageFit } from '../../shared/dataset/description.js';
 import { predict, type Predictions } from '../../inference/predict.js';
 import type { EngineName } from '../../shared/engine-names.js';
 import { engineOption, threadsOption } from '../options/engine-options.js';

@@ -1,10 +1,7 @@
 // Resizes an image to the size of the network's input, with the same result on every machine.
 import type { RecordFormat } from '../../shared/dataset/record-format.js';
+import type { ImageFit } from '../../shared/dataset/description.js';
 import type { Image } from './decode.js';
-
-export const imageFits = ['crop', 'squeeze'] as const;
-/** How to give an image the aspect ratio of the network's input: crop it to its center, or change its aspect ratio. */
-export type ImageFit = (typeof imageFits)[number];
 
 /** Resizes an image and returns it as a record with label 0. */
 export function recordOf(image: Image, fit: ImageFit, format: RecordFormat): Uint8Array {
