@@ -2,7 +2,8 @@ import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { describe, expect, it } from 'vitest';
 import { recordFormat } from '../../../shared/dataset/record-format.js';
 import type { Image } from '../../../inference/images/decode.js';
-import { imageFits, recordOf } from '../../../inference/images/resize.js';
+import { recordOf } from '../../../inference/images/resize.js';
+import { imageFits } from '../../../shared/dataset/description.js';
 
 function image(width: number, height: number, colorAt: (row: number, column: number) => readonly number[]): Image {
   const pixels = new Uint8Array(3 * width * height);
