@@ -1,4 +1,5 @@
 // A run directory: the resolved configuration, metrics.jsonl, the checkpoints, and the report.
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../../shared/config/config.js';
@@ -15,10 +16,17 @@ const metricsFile = 'metrics.jsonl';
 const configFile = 'config.json';
 const reportFile = 'report.json';
 
-/** Returns a run directory named after the local time, for example `runs/2026-11-23T10-20-30`. */
-export function defaultRunDirectory(now: Date): string {
+/**
+ * Returns a run directory named after the local time, for example `runs/2026-11-23T10-20-30`. If it exists, because
+ * another run started in the same second, a number is appended: `runs/2026-11-23T10-20-30-2`.
+ */
+export function defaultRunDirectory(now: Date, parent = runsDirectory): string {
   const local = new Date(now.getTime() - now.getTimezoneOffset() * 60_000);
-  return path.join(runsDirectory, local.toISOString().slice(0, 19).replaceAll(':', '-'));
+  const directory = path.join(parent, local.toISOString().slice(0, 19).replaceAll(':', '-'));
+  if (!existsSync(directory)) return directory;
+  let number = 2;
+  while (existsSync(`${directory}-${number}`)) number++;
+  return `${directory}-${number}`;
 }
 
 export class RunDirectory {

@@ -103,3 +103,15 @@ it('the default run directory is named after the local time, to the second', () 
   // The Date constructor takes a zero-based month: 10 is November.
   expect(defaultRunDirectory(new Date(2026, 10, 23, 10, 20, 30, 999))).toBe(path.join('runs', '2026-11-23T10-20-30'));
 });
+
+it('the default run directory has a number if others were started in the same second', async () => {
+  const parent = await temporaryFolder();
+  const second = new Date(2026, 10, 23, 10, 20, 30);
+  const names: string[] = [];
+  for (let run = 0; run < 3; run++) {
+    const directory = defaultRunDirectory(second, parent);
+    await mkdir(directory);
+    names.push(path.basename(directory));
+  }
+  expect(names).toEqual(['2026-11-23T10-20-30', '2026-11-23T10-20-30-2', '2026-11-23T10-20-30-3']);
+});
