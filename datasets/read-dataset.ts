@@ -1,11 +1,11 @@
 // Reads a dataset in any supported format, which is recognized by the contents of its folder.
 import { realpath } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import path from 'node:path';
 import { maxImageSize, type Dataset } from '../shared/dataset/description.js';
 import { officialClassNames } from '../shared/dataset/cifar10-layout.js';
 import { defaultDataDirectory, holdsCifar10, loadCifar10 } from '../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../shared/dataset/synthesize.js';
+import { cacheFolder } from '../shared/cache-folder.js';
 import { LockstepError } from '../shared/errors.js';
 import { sha256Of } from '../shared/sha256.js';
 import { findCifar100, readCifar100 } from './cifar100.js';
@@ -102,13 +102,9 @@ async function importTarget(folder: string, { cacheDirectory, imageSize, fit }: 
     .slice(0, 40);
   const digest = sha256Of(Buffer.from(absolute)).slice(0, 12);
   return path.join(
-    cacheDirectory ?? defaultCacheDirectory(),
+    cacheDirectory ?? path.join(cacheFolder(), 'datasets'),
     `${name}-${imageSize ?? defaultImageSize}-${fit ?? 'crop'}-${digest}`,
   );
-}
-
-function defaultCacheDirectory(): string {
-  return path.join(process.env['XDG_CACHE_HOME'] || path.join(homedir(), '.cache'), 'lockstep', 'datasets');
 }
 
 async function openImageFolder(folder: string, options: ReadOptions): Promise<Omit<OpenDataset, 'format'>> {

@@ -195,9 +195,8 @@ describe('the process', () => {
   it('reads environment variables only in the command line and a few other files', () => {
     const files = filesWith(/\bprocess\.env\b/).filter((file) => file !== 'cli.ts' && !file.startsWith('cli/'));
     const reasons: Record<string, string> = {
-      'datasets/read-dataset.ts': 'XDG_CACHE_HOME is the default location of the cache',
       'single-node/worker-processes.ts': 'passes its own on to the worker processes, with their device',
-      'worker/main.ts': 'XDG_CACHE_HOME is the default location of the cache',
+      'shared/cache-folder.ts': 'XDG_CACHE_HOME is the default location of the cache',
       'worker/engines/tensorflow/': 'TensorFlow takes its settings from the environment only',
     };
     const allowed = Object.keys(reasons);

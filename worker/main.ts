@@ -1,7 +1,8 @@
 // Implements the library's startWorker(): assembles a worker from an engine, shard caches and a connection.
 import { EventEmitter } from 'node:events';
-import { homedir, hostname } from 'node:os';
+import { hostname } from 'node:os';
 import path from 'node:path';
+import { cacheFolder } from '../shared/cache-folder.js';
 import { systemClock, type Clock } from '../shared/clock.js';
 import type { EngineName } from '../shared/engine-names.js';
 import { LockstepError } from '../shared/errors.js';
@@ -63,11 +64,6 @@ export interface Worker {
   readonly done: Promise<WorkerSummary>;
   /** Leaves the run: tells the coordinator the reason and closes the connection. */
   stop(reason: string): void;
-}
-
-/** Folder of the shard cache and of the measured speeds of engines. */
-export function cacheFolder(): string {
-  return path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'lockstep');
 }
 
 export function defaultCacheDirectory(): string {

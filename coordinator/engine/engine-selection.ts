@@ -49,10 +49,11 @@ export class EngineSelection {
   }
 
   async #measureIfNeeded(signal: AbortSignal): Promise<MeasuredWorker[]> {
-    const unmeasured = this.#pool.workers.map(({ offers }) => ({ offers, speeds: new Map<string, number>() }));
+    const { workers } = this.#pool;
     const allows = this.#engine.allows.bind(this.#engine);
-    if (rankEngines(unmeasured, allows).length <= 1) return unmeasured;
-    const allowed = unmeasured.flatMap(({ offers }) => offers.filter(allows));
+    const allowed = workers.flatMap(({ offers }) => offers.filter(allows));
+    const isOnlyOne = new Set(allowed.map(({ fingerprint }) => fingerprint)).size <= 1;
+    if (isOnlyOne) return workers.map(({ offers }) => ({ offers, speeds: new Map() }));
     const engines = [...new Set(allowed.map(({ engine }) => engine))];
     this.#events.publish({ type: 'measuring-engines', workers: this.#pool.size, engines });
     return measureEngines(this.#pool, allows, this.#clock, signal);

@@ -1,11 +1,10 @@
 // Downloads a public dataset: resumes interrupted downloads, checks sizes and MD5s, and unpacks an archive.
 import { mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import * as tar from 'tar';
 import { withTemporaryFolder } from '../../shared/dataset/cifar10.js';
 import { recordBytesOf, type Dataset } from '../../shared/dataset/description.js';
 import type { DownloadOutcome } from '../../shared/dataset/download.js';
-import { completePartialFile, md5Of, sizeOf } from '../../shared/dataset/resumable-download.js';
+import { completePartialFile, extractFiles, md5Of, sizeOf } from '../../shared/dataset/resumable-download.js';
 import { LockstepError, messageOf } from '../../shared/errors.js';
 import { cifar100Files, readCifar100 } from '../cifar100.js';
 import { badData, isFolder } from '../file-bytes.js';
@@ -145,15 +144,8 @@ async function fetchArchive(
     );
   }
   if (!wasThere) await fetchFile(options.url ?? new URL(file.name, known.url).href, archive, file, options);
-  const wanted = new Set(cifar100Files);
   await withTemporaryFolder(directory, async (temporary) => {
-    await tar.extract({
-      file: archive,
-      cwd: temporary,
-      strict: true,
-      strip: 1,
-      filter: (entry) => wanted.has(path.posix.basename(entry)),
-    });
+    await extractFiles(archive, temporary, cifar100Files);
     checkContents(known, await readCifar100(temporary, 'fine'), archive);
     for (const name of cifar100Files) await rename(path.join(temporary, name), path.join(directory, name));
   });

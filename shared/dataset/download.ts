@@ -1,11 +1,10 @@
 // Downloads the official CIFAR-10 archive: resumes interrupted downloads, checks the MD5, and unpacks the seven files.
 import { mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import * as tar from 'tar';
 import { LockstepError, messageOf } from '../errors.js';
 import { cifar10Files, imageCountOf, officialClassNames, type Cifar10 } from './cifar10-layout.js';
 import { holdsCifar10, installCifar10Files, loadCifar10, withTemporaryFolder } from './cifar10.js';
-import { completePartialFile, md5Of, sizeOf } from './resumable-download.js';
+import { completePartialFile, extractFiles, md5Of, sizeOf } from './resumable-download.js';
 
 /** Source, checksum and contents of an archive. */
 export interface CifarArchive {
@@ -143,15 +142,8 @@ async function checkLocalArchive(archivePath: string, bytes: number, archive: Ci
 
 /** Unpacks the seven files into a temporary folder, checks them, and moves them into place. */
 async function unpack(archivePath: string, directory: string, archive: CifarArchive): Promise<void> {
-  const wanted = new Set(cifar10Files);
   await withTemporaryFolder(directory, async (temporary) => {
-    await tar.extract({
-      file: archivePath,
-      cwd: temporary,
-      strict: true,
-      strip: 1,
-      filter: (entry) => wanted.has(path.posix.basename(entry)),
-    });
+    await extractFiles(archivePath, temporary, cifar10Files);
     const dataset = await loadCifar10(temporary);
     if (!isSetOf(archive, dataset)) {
       throw new LockstepError(

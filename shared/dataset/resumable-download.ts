@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import * as tar from 'tar';
 import { LockstepError, messageOf, systemCodeOf } from '../errors.js';
 
 /**
@@ -151,4 +153,11 @@ function reasonOf(thrown: unknown): string {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
   if (cause === undefined) return messageOf(thrown);
   return `${messageOf(thrown)} (${messageOf(cause) || systemCodeOf(cause)})`;
+}
+
+/** Extracts the files with these names from an archive, without the archive's top folder. */
+export async function extractFiles(archive: string, folder: string, names: readonly string[]): Promise<void> {
+  const wanted = new Set(names);
+  const filter = (entry: string) => wanted.has(path.posix.basename(entry));
+  await tar.extract({ file: archive, cwd: folder, strict: true, strip: 1, filter });
 }

@@ -3,7 +3,7 @@ import type { EngineIdentity } from '../../../shared/protocol/engine-identity.js
 import { DeviceModels, type ModelSpec } from '../../../worker/device-models.js';
 import type { Engine, EngineModel, EngineOptions } from '../../../worker/engine.js';
 import { openEngines } from '../../../worker/engines/registry.js';
-import { cacheFolder } from '../../../worker/main.js';
+import { cacheFolder } from '../../../shared/cache-folder.js';
 import { EngineSpeeds } from '../../../worker/measurement/engine-speeds.js';
 import { DiskSpeedCache } from '../../../worker/measurement/speed-cache.js';
 import type { EngineName } from '../../../shared/engine-names.js';
