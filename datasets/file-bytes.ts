@@ -11,7 +11,7 @@ export function badData(message: string, cause?: unknown): LockstepError {
   return new LockstepError('bad-data', message, { cause });
 }
 
-/** Returns the size of a file in bytes, or undefined if there is no file of that name. */
+/** Returns the size of a file in bytes, or undefined if no such file exists. */
 export async function fileSize(file: string): Promise<number | undefined> {
   const found = await stat(file).catch(() => undefined);
   return found?.isFile() === true ? found.size : undefined;

@@ -53,7 +53,7 @@ export interface Refusal {
 export interface Admission {
   /** Maximum size of a message from a worker, in bytes. */
   maxMessageBytes: number;
-  /** Whether there is no room for another worker. */
+  /** Whether as many workers are connected as the run can use. */
   isFull: () => boolean;
   /** Takes over the worker's socket, or returns why the worker is refused. */
   admit: (worker: JoiningWorker) => Refusal | undefined;

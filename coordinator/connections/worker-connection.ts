@@ -107,7 +107,7 @@ export class WorkerConnection implements WorkerView {
     );
     const stopPinging = clock.every(heartbeatIntervalMs, () => socket.ping());
     // Any received bytes count as a heartbeat, not only complete messages: over a slow link, one gradient may take
-    // longer than the timeout, and pongs wait behind it.
+    // longer than the timeout, and pongs are queued after it.
     transport.on('data', () => this.#heartbeats.heard());
     socket.on('message', (data) => this.#receive(data));
     // ws answers each ping with a pong, which stays in memory until the other end reads it.

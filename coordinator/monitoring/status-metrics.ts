@@ -11,7 +11,7 @@ export interface StatusMetric {
   name: string;
   help: string;
   labels: readonly string[];
-  /** Reads the metric from a snapshot. NaN means that there is no value. */
+  /** Reads the metric from a snapshot. Returns NaN if it has no value. */
   read: (status: RunStatus) => Reading;
 }
 

@@ -8,7 +8,7 @@ import type { RunEventBus } from '../run/run-event-bus.js';
 import type { RunTotals } from '../run/run-totals.js';
 import type { TrainingState } from './training-state.js';
 
-/** Codes of errors that mean that there is no space left on the disk, or in the user's quota. */
+/** Codes of errors for a full disk or an exhausted quota. */
 const fullDiskCodes: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
 
 export class RunRecorder {
