@@ -106,7 +106,7 @@ export function openDashboard(
     runId: session.id,
     runDirectory: directory.directory,
     dataset,
-    trainableWeights: setup.layout.trainableSize,
+    trainableWeights: setup.layout.weightsSize,
     totalSteps,
     stepsPerEpoch,
   });

@@ -7,7 +7,7 @@ import type { Dataset, Engine, EngineModel, ImageBatch, ModelLayout, Preprocessi
 function createModel({ dense, ...layout }: ModelLayout, preprocessing: Preprocessing): EngineModel {
   const [kernel, bias, classes] = [dense.kernel.offset, dense.bias.offset, dense.bias.size];
   const inputs = dense.kernel.size / classes;
-  let weights = new Float32Array(layout.trainableSize);
+  let weights = new Float32Array(layout.weightsSize);
 
   async function compute(batch: ImageBatch) {
     const startMs = performance.now();
@@ -15,7 +15,7 @@ function createModel({ dense, ...layout }: ModelLayout, preprocessing: Preproces
     const { imageValues } = batch.format;
     const pixels = new Float32Array(sampleCount * imageValues);
     fillInput(batch, preprocessing, pixels); // crops, flips and preprocesses
-    const [gradientSum, logits] = [new Float32Array(layout.trainableSize), new Float32Array(sampleCount * classes)];
+    const [gradientSum, logits] = [new Float32Array(layout.weightsSize), new Float32Array(sampleCount * classes)];
     let [lossSum, correctCount] = [0, 0];
     for (const [image, label] of labelsOf(batch).entries()) {
       const x = Float32Array.from({ length: inputs }, (_, i) => pixels[Math.floor((image + i / inputs) * imageValues)]);

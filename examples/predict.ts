@@ -11,7 +11,7 @@ try {
   // Verifies every file of the checkpoint against its SHA-256.
   const checkpoint = await loadCheckpoint(location);
   const { depth } = checkpoint.config;
-  console.log(`ResNet-${depth} after ${checkpoint.step} steps, ${checkpoint.layout.trainableSize} weights`);
+  console.log(`ResNet-${depth} after ${checkpoint.step} steps, ${checkpoint.layout.weightsSize} weights`);
 
   const { predictions } = await predict({ checkpoint: checkpoint.path, images });
   for (const { image, classes } of predictions) {

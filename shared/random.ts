@@ -15,6 +15,7 @@ export const purposes = {
   faults: 6,
   validationAugmentation: 7,
   flip: 8,
+  dropout: 9,
 } as const;
 export type Purpose = keyof typeof purposes;
 

@@ -40,7 +40,7 @@ export interface EvaluationResult extends BatchResult {
 export interface EngineModel {
   /**
    * Sets the weights for subsequent calls. Copies both arrays, so the caller may reuse them immediately.
-   * @param weights the trainable vector, layout.trainableSize elements
+   * @param weights the trainable vector, layout.weightsSize elements
    * @param movingStatistics the statistics vector, layout.statisticsSize elements; used by evaluate only
    */
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void;

@@ -107,7 +107,7 @@ export class RunWork {
   /** Stores the weights for a step. Drops waiting requests for earlier steps, because those steps are complete. */
   receiveWeights(step: number, payload: Uint8Array): void {
     const { layout } = this.#spec;
-    const values = floatsOf(payload, layout.trainableSize + layout.statisticsSize);
+    const values = floatsOf(payload, layout.weightsSize + layout.statisticsSize);
     // The model has a copy of the previous weights.
     if (this.#weights?.memory !== undefined) this.#link.reuse(this.#weights.memory);
     this.#weights = { step, values, memory: ownMemoryOf(payload) };
@@ -172,8 +172,8 @@ export class RunWork {
   #loadWeights(model: EngineModel): void {
     if (this.#weights === undefined || this.#weights.step === this.#loadedStep) return;
     const { step, values } = this.#weights;
-    const { trainableSize } = this.#spec.layout;
-    model.setWeights(values.subarray(0, trainableSize), values.subarray(trainableSize));
+    const { weightsSize } = this.#spec.layout;
+    model.setWeights(values.subarray(0, weightsSize), values.subarray(weightsSize));
     this.#loadedStep = step;
   }
 

@@ -23,7 +23,7 @@ export function readWelcome(welcome: Welcome, payload: Uint8Array): ModelSpec {
   };
   check(
     maxCoordinatorMessageBytes(layout) <= maxMessageBytes,
-    `a model of ${layout.trainableSize} weights, too large for a message of ${maxMessageBytes} bytes`,
+    `a model of ${layout.weightsSize} weights, too large for a message of ${maxMessageBytes} bytes`,
   );
   check(
     config.batchSize % config.slices === 0,

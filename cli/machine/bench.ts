@@ -105,7 +105,7 @@ function countWorkers({ workers, gpus }: BenchOptionValues): number | undefined 
 
 function describeSubject(config: Config): string {
   const { depth, initialFilters, shortcut, batchSize, slices } = config;
-  const weights = formatCount(layoutModel(config, cifar10Format).trainableSize, 'weight');
+  const weights = formatCount(layoutModel(config, cifar10Format).weightsSize, 'weight');
   return (
     `lockstep ${lockstepVersion} · ResNet-${depth}, ${initialFilters} filters, ${shortcut} shortcuts, ${weights} · ` +
     `batches of ${batchSize} in ${formatCount(slices, 'slice')}`

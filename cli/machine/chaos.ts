@@ -132,7 +132,7 @@ async function datasetOf(config: Config): Promise<Dataset> {
 }
 
 function describeSubject(config: Config, workers: number, dataset: Dataset): string {
-  const weights = formatCount(layoutModel(config, recordFormatOf(dataset.description)).trainableSize, 'weight');
+  const weights = formatCount(layoutModel(config, recordFormatOf(dataset.description)).weightsSize, 'weight');
   const length = config.steps === null ? formatCount(config.epochs ?? 0, 'epoch') : formatCount(config.steps, 'step');
   return (
     `lockstep ${lockstepVersion} · ResNet-${config.depth}, ${weights} · ${length} of ${config.batchSize} images in ` +

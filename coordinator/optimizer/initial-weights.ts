@@ -19,8 +19,8 @@ function fanInOf(kernel: ArrayLayout): number {
 }
 
 export function initialWeights(layout: ModelLayout, seed: number): Float32Array {
-  const weights = new Float32Array(layout.trainableSize);
-  layout.trainable.forEach((array, index) => {
+  const weights = new Float32Array(layout.weightsSize);
+  layout.weights.forEach((array, index) => {
     const values = arrayOf(weights, array);
     if (array.name.endsWith('/kernel')) {
       const random = new KeyedRandom(seed, 'initialWeights', index);

@@ -36,7 +36,7 @@ export class MomentumSgd implements Optimizer {
 
   /** @param weights initial weights; copied */
   constructor(layout: ModelLayout, options: MomentumSgdOptions, weights: Float32Array) {
-    const size = layout.trainableSize;
+    const size = layout.weightsSize;
     // The first page of the memory is reserved for data of the compiled kernels.
     const memory = new WebAssembly.Memory({ initial: 1 + Math.ceil((3 * size * floatBytes) / pageBytes) });
     const vector = (index: number) => new Float32Array(memory.buffer, pageBytes + index * size * floatBytes, size);
@@ -45,7 +45,7 @@ export class MomentumSgd implements Optimizer {
     this.weights.set(weights);
     this.#options = options;
     this.#kernels = updateKernelsOn(memory);
-    this.#spans = spansOf(layout.trainable);
+    this.#spans = spansOf(layout.weights);
   }
 
   step(gradientSum: Float32Array, sampleCount: number, learningRate: number): Update {

@@ -28,7 +28,7 @@ export function notFinitePartialSum(
   const found: string[] = [];
   const badLoss = slices.findIndex(({ lossSum }) => !Number.isFinite(lossSum));
   if (badLoss >= 0) found.push(`the loss of slice ${range.first + badLoss} is ${slices[badLoss].lossSum}`);
-  const gradient = firstNotFinite(gradientSum, layout.trainable);
+  const gradient = firstNotFinite(gradientSum, layout.weights);
   if (gradient !== undefined) {
     found.push(`the gradient of ${describeRange(range)} has ${gradient.value} in ${gradient.array}`);
   }
@@ -47,7 +47,7 @@ export function notFinitePartialSum(
 
 /** Returns a `diverged` error for finite partial sums whose sum exceeds the range of float32. `step` is zero-based. */
 export function notFiniteSum(step: number, gradientSum: Float32Array, layout: ModelLayout): LockstepError {
-  const first = firstNotFinite(gradientSum, layout.trainable);
+  const first = firstNotFinite(gradientSum, layout.weights);
   return new LockstepError(
     'diverged',
     `in step ${step + 1}, the sum of all gradients is not finite (${first?.value} in ${first?.array}), although each ` +
@@ -57,7 +57,7 @@ export function notFiniteSum(step: number, gradientSum: Float32Array, layout: Mo
 
 /** Returns a `diverged` error for an update that exceeded the range of float32. `step` is zero-based. */
 export function notFiniteWeights(step: number, weights: Float32Array, layout: ModelLayout): LockstepError {
-  const first = firstNotFinite(weights, layout.trainable);
+  const first = firstNotFinite(weights, layout.weights);
   return new LockstepError(
     'diverged',
     `the update in step ${step + 1} produced a non-finite weight (${first?.value} in ${first?.array}): training has diverged`,

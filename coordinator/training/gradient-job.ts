@@ -78,14 +78,14 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
    */
   parse(message: AnswerMessage, payload: Uint8Array): GradientAnswer {
     const { range, sampleCount, slices, phases } = message as GradientMessage;
-    const { trainableSize, statisticsSize } = this.#layout;
-    const values = floatsOf(payload, trainableSize + range.count * statisticsSize);
+    const { weightsSize, statisticsSize } = this.#layout;
+    const values = floatsOf(payload, weightsSize + range.count * statisticsSize);
     return {
       range,
-      gradientSum: values.subarray(0, trainableSize),
+      gradientSum: values.subarray(0, weightsSize),
       sampleCount,
       slices: slices.map((report, index) => {
-        const first = trainableSize + index * statisticsSize;
+        const first = weightsSize + index * statisticsSize;
         return { ...report, batchStatistics: values.subarray(first, first + statisticsSize) };
       }),
       phases,

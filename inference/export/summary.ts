@@ -38,7 +38,7 @@ export function summarizeModel(layout: ModelLayout): ModelSummary {
   writeNetwork(
     {
       layout,
-      weights: new Float32Array(layout.trainableSize),
+      weights: new Float32Array(layout.weightsSize),
       movingStatistics: new Float32Array(layout.statisticsSize),
       preprocessing: 'imagenet',
     },
@@ -47,8 +47,8 @@ export function summarizeModel(layout: ModelLayout): ModelSummary {
   return {
     model: nameOf(layout),
     layers: writer.layers,
-    totalParameters: layout.trainableSize + layout.statisticsSize,
-    trainableParameters: layout.trainableSize,
+    totalParameters: layout.weightsSize + layout.statisticsSize,
+    trainableParameters: layout.weightsSize,
     nonTrainableParameters: layout.statisticsSize,
   };
 }

@@ -13,7 +13,7 @@ export function writeSafetensors(model: TrainedModel): Uint8Array {
   const meanImage = { name: 'preprocessing/subtract', shape: [height, width, channels], values: subtract };
   const usesMeanImage = hasPixelMeans({ subtract, divide });
   const arrays = [
-    ...namedArraysOf(weights, layout.trainable),
+    ...namedArraysOf(weights, layout.weights),
     ...namedArraysOf(movingStatistics, layout.statistics),
     ...(usesMeanImage ? [meanImage] : []),
   ];

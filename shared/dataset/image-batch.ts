@@ -1,4 +1,5 @@
 // Images in memory: records, their order, and how each image is augmented and preprocessed. Pure.
+import type { DropoutKey } from '../network/dropout.js';
 import type { RecordFormat } from './record-format.js';
 
 /** Rows and columns of padding added to each side of an image before cropping. */
@@ -15,6 +16,8 @@ export interface ImageBatch {
   indices: Uint32Array;
   /** Packed augmentation of each image (see packAugmentation). */
   augmentations: Uint16Array;
+  /** Key of the choices of dropout; unset outside training. */
+  dropoutKey?: DropoutKey | undefined;
 }
 
 export const cropPaddings = ['zeros', 'reflect'] as const;

@@ -1,10 +1,10 @@
 // Hashes that identify a model's layout and its weights.
 import { createHash } from 'node:crypto';
-import type { ModelLayout } from './layout.js';
+import type { ArrayLayout } from './layout.js';
 
 /** Returns the SHA-256, in hex, of the name, shape and offset of every array. */
-export function layoutHash(layout: ModelLayout): string {
-  const lines = [...layout.trainable, ...layout.statistics].map(
+export function layoutHash(layout: { weights: readonly ArrayLayout[]; statistics: readonly ArrayLayout[] }): string {
+  const lines = [...layout.weights, ...layout.statistics].map(
     (array) => `${array.name} ${array.shape.join('x')} ${array.offset}\n`,
   );
   return createHash('sha256').update(lines.join('')).digest('hex');

@@ -1,6 +1,14 @@
 // Names, shapes and offsets of the ResNet's arrays in the flat float32 vectors used by engines, checkpoints and the
 // protocol. Pure.
 import { LockstepError } from '../errors.js';
+import type { NetworkGraph } from './graph.js';
+import type { ArrayLayout, Layer, WeightArray } from './layers.js';
+import { layersOf } from './layers-of-graph.js';
+import { resnet, type ResnetOptions } from './networks/resnet.js';
+import { badNode, describeShape } from './shapes.js';
+
+export type { ArrayLayout, Layer, WeightArray } from './layers.js';
+export type { Shortcut } from './networks/resnet.js';
 
 /** What a network needs to know about the images that it classifies. */
 export interface DataShape {
@@ -15,41 +23,8 @@ export interface DataShape {
 /** Minimum height and width of an image: the last of the three groups then still has 2×2 pixels. */
 const minImageSize = 8;
 
-export type Shortcut = 'identity' | 'projection';
-
 /** Parameters that determine the model's arrays and its forward pass. */
-export interface ModelSpec {
-  /** Number of weighted layers, 6n+2: 20, 32, 44, 56, 110, … */
-  depth: number;
-  /**
-   * Number of channels in the stem and the first group. The second and third groups have two and four times as many.
-   */
-  initialFilters: number;
-  /** Shortcut in downsampling blocks (He et al. 2016, options A and B). */
-  shortcut: Shortcut;
-  /**
-   * Whether to add biases to convolutions, as Keras does by default. Batch norm cancels their effect, except in
-   * projections, which have no batch norm.
-   */
-  convBias: boolean;
-  /** Epsilon of batch norm: added to the variance before the square root is taken. */
-  bnEpsilon: number;
-}
-
-/** A named array in a flat vector of float32 values. */
-export interface ArrayLayout {
-  /** Name of the array, for example `group2/block1/conv1/kernel`. */
-  name: string;
-  /**
-   * Shape: [height, width, in, out] for convolution kernels, [in, out] for the dense kernel, and one dimension for all
-   * others.
-   */
-  shape: readonly number[];
-  /** Index of the array's first element in the vector. */
-  offset: number;
-  /** Number of elements. */
-  size: number;
-}
+export type ModelSpec = ResnetOptions;
 
 export interface ConvLayer {
   kernel: ArrayLayout;
@@ -89,36 +64,44 @@ export interface ResidualBlock {
 }
 
 /**
- * The model's arrays in two flat vectors. The first holds the trainable weights, or their gradients. The second holds
- * moving statistics or batch statistics: for each batch norm, the mean, then the variance.
+ * A network for images of one shape, with its arrays in two flat vectors. The first holds the weights, or their
+ * gradients. The second holds moving statistics or batch statistics: for each batch norm, the mean, then the variance.
  */
-export interface ModelLayout {
-  spec: ModelSpec;
+export interface NetworkLayout {
+  graph: NetworkGraph;
   /** The images that the network takes. */
   data: DataShape;
-  stem: { conv: ConvLayer; bn: BatchNormLayer };
-  blocks: readonly ResidualBlock[];
-  dense: { kernel: ArrayLayout; bias: ArrayLayout };
-  trainable: readonly ArrayLayout[];
-  /** Number of elements in the trainable vector. */
-  trainableSize: number;
+  /** The input, then the nodes of the graph. The last layer computes the logits. */
+  layers: readonly Layer[];
+  weights: readonly WeightArray[];
+  /** Number of elements in the vector of the weights. */
+  weightsSize: number;
   statistics: readonly ArrayLayout[];
   /** Number of elements in the statistics vector. */
   statisticsSize: number;
 }
 
-/** Lays out arrays one after the other in a flat vector. */
-class VectorBuilder {
-  readonly arrays: ArrayLayout[] = [];
-  size = 0;
+/** The parts of a ResNet by name, for code that does not read the layers yet. */
+export interface ModelLayout extends NetworkLayout {
+  spec: ModelSpec;
+  stem: { conv: ConvLayer; bn: BatchNormLayer };
+  blocks: readonly ResidualBlock[];
+  dense: { kernel: ArrayLayout; bias: ArrayLayout };
+}
 
-  add(name: string, ...shape: number[]): ArrayLayout {
-    const size = shape.reduce((product, extent) => product * extent, 1);
-    const array = { name, shape, offset: this.size, size };
-    this.arrays.push(array);
-    this.size += size;
-    return array;
+/** Lays out a valid graph for images of this shape. Throws `bad-config`, naming the node, if shapes do not fit. */
+export function layoutNetwork(graph: NetworkGraph, data: DataShape): NetworkLayout {
+  const { height, width, channels, classCount } = data;
+  const derived = layersOf(graph, [height, width, channels], classCount);
+  const { shape } = derived.layers.at(-1)!;
+  if (shape.length !== 1 || shape[0] !== classCount) {
+    throw badNode(
+      graph.nodes.at(-1)!,
+      `the last node has the output shape ${describeShape(shape)}, but the dataset has ${classCount} classes: end the network ` +
+        'with a dense node whose units are "classes"',
+    );
   }
+  return { graph, data: { height, width, channels, classCount }, ...derived };
 }
 
 /** Throws `bad-config` if the depth is not 6n+2 or the filters are not a positive multiple of 4. */
@@ -150,72 +133,49 @@ export function layoutModel(spec: ModelSpec, { height, width, channels, classCou
   const data: DataShape = { height, width, channels, classCount };
   assertModelSpec(spec);
   assertDataShape(data);
-  const blocksPerGroup = (spec.depth - 2) / 6;
-  const trainable = new VectorBuilder();
-  const statistics = new VectorBuilder();
+  const layout = layoutNetwork(resnet(spec), data);
+  const array = (name: string) => [...layout.weights, ...layout.statistics].find((each) => each.name === name);
+  const layerOf = (name: string) => layout.layers.find((layer) => layer.name === name)!;
 
-  function conv(name: string, shape: { kernelSize: number; in: number; out: number; stride: number; size: number }) {
+  function conv(name: string): ConvLayer {
+    const { inputShapes, shape } = layerOf(name);
+    const kernel = array(`${name}/kernel`)!;
     return {
-      kernel: trainable.add(`${name}/kernel`, shape.kernelSize, shape.kernelSize, shape.in, shape.out),
-      bias: spec.convBias ? trainable.add(`${name}/bias`, shape.out) : null,
-      kernelSize: shape.kernelSize,
-      inputChannels: shape.in,
-      outputChannels: shape.out,
-      stride: shape.stride,
-      inputSize: shape.size,
-      outputSize: Math.ceil(shape.size / shape.stride),
+      kernel,
+      bias: array(`${name}/bias`) ?? null,
+      kernelSize: kernel.shape[0],
+      inputChannels: kernel.shape[2],
+      outputChannels: kernel.shape[3],
+      stride: inputShapes[0][0] === shape[0] ? 1 : 2,
+      inputSize: inputShapes[0][0],
+      outputSize: shape[0],
     };
   }
-  function batchNorm(name: string, channels: number): BatchNormLayer {
+  function batchNorm(name: string): BatchNormLayer {
+    const gamma = array(`${name}/gamma`)!;
     return {
-      gamma: trainable.add(`${name}/gamma`, channels),
-      beta: trainable.add(`${name}/beta`, channels),
-      mean: statistics.add(`${name}/moving_mean`, channels),
-      variance: statistics.add(`${name}/moving_variance`, channels),
-      channels,
+      gamma,
+      beta: array(`${name}/beta`)!,
+      mean: array(`${name}/moving_mean`)!,
+      variance: array(`${name}/moving_variance`)!,
+      channels: gamma.size,
     };
   }
-
-  const stem = {
-    conv: conv('stem/conv', { kernelSize: 3, in: channels, out: spec.initialFilters, stride: 1, size: height }),
-    bn: batchNorm('stem/bn', spec.initialFilters),
-  };
-  const blocks: ResidualBlock[] = [];
-  let filters = spec.initialFilters;
-  let size = height;
-  for (let group = 0; group < 3; group++) {
-    for (let index = 0; index < blocksPerGroup; index++) {
-      const narrows = group > 0 && index === 0;
-      const stride = narrows ? 2 : 1;
-      const out = narrows ? filters * 2 : filters;
-      const name = `group${group + 1}/block${index + 1}`;
-      const conv1 = conv(`${name}/conv1`, { kernelSize: 3, in: filters, out, stride, size });
-      const bn1 = batchNorm(`${name}/bn1`, out);
-      const conv2 = conv(`${name}/conv2`, { kernelSize: 3, in: out, out, stride: 1, size: Math.ceil(size / stride) });
-      const bn2 = batchNorm(`${name}/bn2`, out);
-      const projection =
-        narrows && spec.shortcut === 'projection'
-          ? conv(`${name}/projection`, { kernelSize: 1, in: filters, out, stride, size })
-          : null;
-      blocks.push({ name, conv1, bn1, conv2, bn2, projection });
-      filters = out;
-      size = Math.ceil(size / stride);
-    }
-  }
-  const dense = {
-    kernel: trainable.add('dense/kernel', filters, classCount),
-    bias: trainable.add('dense/bias', classCount),
-  };
+  const names = layout.layers.flatMap(({ name }) => (name.endsWith('/conv1') ? [name.slice(0, -'/conv1'.length)] : []));
+  const blocks = names.map((name) => ({
+    name,
+    conv1: conv(`${name}/conv1`),
+    bn1: batchNorm(`${name}/bn1`),
+    conv2: conv(`${name}/conv2`),
+    bn2: batchNorm(`${name}/bn2`),
+    projection: array(`${name}/projection/kernel`) === undefined ? null : conv(`${name}/projection`),
+  }));
   return {
+    ...layout,
     spec,
-    data,
-    stem,
+    stem: { conv: conv('stem/conv'), bn: batchNorm('stem/bn') },
     blocks,
-    dense,
-    trainable: trainable.arrays,
-    trainableSize: trainable.size,
-    statistics: statistics.arrays,
-    statisticsSize: statistics.size,
+    dense: { kernel: array('dense/kernel')!, bias: array('dense/bias')! },
   };
 }
 

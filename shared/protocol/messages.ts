@@ -253,10 +253,10 @@ const headerAllowanceBytes = maxHeaderBytes + 16;
  * Returns the maximum size of a message from a worker: the gradient over all slices, with the batch statistics of each.
  */
 export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number): number {
-  return 4 * (layout.trainableSize + layout.statisticsSize * sliceCount) + headerAllowanceBytes;
+  return 4 * (layout.weightsSize + layout.statisticsSize * sliceCount) + headerAllowanceBytes;
 }
 
 /** Returns the maximum size of a message from the coordinator after the welcome: the weights, or a shard chunk. */
 export function maxCoordinatorMessageBytes(layout: ModelLayout): number {
-  return Math.max(4 * (layout.trainableSize + layout.statisticsSize), chunkBytes) + headerAllowanceBytes;
+  return Math.max(4 * (layout.weightsSize + layout.statisticsSize), chunkBytes) + headerAllowanceBytes;
 }

@@ -20,7 +20,7 @@ import { endAll, forkWorker, type Exchange } from './exchange-processes.js';
 /** Starts the coordinator's real server, worker pool and dispatcher, with one slice of one image per worker. */
 export async function startLockstep(config: Config, workerCount: number): Promise<Exchange> {
   const layout = layoutModel(config, cifar10Format);
-  const weights = new Float32Array(layout.trainableSize);
+  const weights = new Float32Array(layout.weightsSize);
   const movingStatistics = new Float32Array(layout.statisticsSize);
   const pool = new WorkerPool();
   const records = Array.from({ length: workerCount }, (_, slice) =>

@@ -15,7 +15,7 @@ const emptyResult: BatchResult = { sampleCount: 1, lossSum: 0, correctCount: 0, 
 const idleEngine: Engine = {
   identity: { engine: 'idle', fingerprint: 'idle', device: 'none' },
   createModel(layout) {
-    const gradientSum = new Float32Array(layout.trainableSize).fill(1);
+    const gradientSum = new Float32Array(layout.weightsSize).fill(1);
     const batchStatistics = new Float32Array(layout.statisticsSize);
     return Promise.resolve({
       setWeights: () => undefined,

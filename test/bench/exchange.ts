@@ -47,8 +47,8 @@ export async function benchExchange(args: readonly string[]): Promise<void> {
 }
 
 async function measure(config: Config, workers: number, turns: number): Promise<string> {
-  const { trainableSize, statisticsSize } = layoutModel(config, cifar10Format);
-  const bytes = (trainableSize + statisticsSize) * Float32Array.BYTES_PER_ELEMENT;
+  const { weightsSize, statisticsSize } = layoutModel(config, cifar10Format);
+  const bytes = (weightsSize + statisticsSize) * Float32Array.BYTES_PER_ELEMENT;
   const steps = Math.max(minSteps, Math.round(turnBytes / bytes));
   const plain = await startPlain(bytes, workers);
   const lockstep = await startLockstep(config, workers);

@@ -213,9 +213,9 @@ describe('an admitted worker is dismissed', () => {
     ],
   ])('if it reports %s, and the weights are those of an honest run', async (_, lie, reason) => {
     cluster = await startCluster({ minWorkers: 2 });
-    const { trainableSize, statisticsSize } = layoutModel(cluster.coordinator.config, cifar10Format);
+    const { weightsSize, statisticsSize } = layoutModel(cluster.coordinator.config, cifar10Format);
     // The payload has the correct length; only the fields of the message lie.
-    await answering(new Uint8Array(4 * (trainableSize + statisticsSize)), { ...oneSlice, ...lie });
+    await answering(new Uint8Array(4 * (weightsSize + statisticsSize)), { ...oneSlice, ...lie });
     await cluster.join();
     const [lost] = await once(cluster.coordinator.events, 'worker-lost');
     expect(lost).toMatchObject({ name: 'by hand', reason: expect.stringMatching(reason) });

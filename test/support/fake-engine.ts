@@ -58,7 +58,7 @@ class FakeModel implements EngineModel {
 
   async computeSlice(batch: ImageBatch): Promise<SliceResult> {
     await this.#options.beforeSlice?.();
-    const gradientSum = new Float32Array(this.#layout.trainableSize);
+    const gradientSum = new Float32Array(this.#layout.weightsSize);
     const batchStatistics = new Float32Array(this.#layout.statisticsSize);
     batch.indices.forEach((index, position) => {
       const label = labelAt(batch.records, index, batch.format);

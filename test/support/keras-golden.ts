@@ -150,7 +150,7 @@ function writeCase(folder: string, { recipe, precision }: GoldenCase): object {
     steps: goldenSteps,
     boundaries,
     learningRates,
-    trainable: layout.trainable,
+    trainable: layout.weights,
     statistics: layout.statistics,
   };
 }
@@ -163,7 +163,7 @@ function readTrajectory(folder: string, recipe: ConfigInput): Trajectory {
   };
   return {
     losses: readSteps('losses.f32', 1).map((values) => values[0]),
-    weights: readSteps('trained-weights.f32', layout.trainableSize),
+    weights: readSteps('trained-weights.f32', layout.weightsSize),
     statistics: readSteps('trained-statistics.f32', layout.statisticsSize),
   };
 }

@@ -32,8 +32,8 @@ export function randomBatch(count: number, seed: number, format = cifar10Format)
 
 /** Returns uniformly random weights: He-scaled kernels, gammas from 0.7 to 1.3, biases and betas from -0.3 to 0.3. */
 export function randomWeights(layout: ModelLayout, seed: number): Float32Array {
-  const weights = new Float32Array(layout.trainableSize);
-  for (const [index, array] of layout.trainable.entries()) {
+  const weights = new Float32Array(layout.weightsSize);
+  for (const [index, array] of layout.weights.entries()) {
     const random = new KeyedRandom(seed, 'initialWeights', index);
     const fanIn = array.size / array.shape.at(-1)!;
     const range = array.name.endsWith('/kernel') ? Math.sqrt(6 / fanIn) : 0.3;

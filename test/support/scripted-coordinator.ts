@@ -59,7 +59,7 @@ export const welcome: Welcome = {
 };
 /** Makes a worker with the fake engine use it. */
 export const useEngine = { type: 'use-engine', fingerprint: 'fake/1' } as const;
-export const weightsBytes = 4 * (layout.trainableSize + layout.statisticsSize);
+export const weightsBytes = 4 * (layout.weightsSize + layout.statisticsSize);
 
 /** Coordinator's end of a worker connection. */
 export class Peer {

@@ -63,8 +63,8 @@ export function stateAt(step: number): SavedState {
     Float32Array.from({ length: size }, (_, i) => i + shift + step / 1024);
   return {
     step,
-    weights: rising(layout.trainableSize, 0),
-    optimizerState: { velocity: rising(layout.trainableSize, 0.5) },
+    weights: rising(layout.weightsSize, 0),
+    optimizerState: { velocity: rising(layout.weightsSize, 0.5) },
     movingStatistics: rising(layout.statisticsSize, 0.25),
   };
 }

@@ -28,7 +28,7 @@ export class SliceComputer {
    * slice.
    */
   payloadFloats(range: SliceRange): number {
-    return this.#layout.trainableSize + range.count * this.#layout.statisticsSize;
+    return this.#layout.weightsSize + range.count * this.#layout.statisticsSize;
   }
 
   /**
@@ -36,7 +36,7 @@ export class SliceComputer {
    * @param payload buffer for payloadFloats(range) values, which receives the gradient and the batch statistics
    */
   async sumRange(step: number, range: SliceRange, payload: Float32Array): Promise<PartialSum> {
-    const { trainableSize, statisticsSize } = this.#layout;
+    const { weightsSize, statisticsSize } = this.#layout;
     const partial: PartialSum = { sampleCount: 0, slices: [], times: new RangeTimes() };
 
     const computeSlice = async (slice: number): Promise<Float32Array> => {
@@ -45,7 +45,7 @@ export class SliceComputer {
       const result = await this.model.computeSlice(batch);
       const { sampleCount, lossSum, correctCount, augmentMs, computeMs } = result;
       partial.times.slices.push({ slice, startedMs, endedMs: machineMs(), augmentMs, computeMs });
-      payload.set(result.batchStatistics, trainableSize + partial.slices.length * statisticsSize);
+      payload.set(result.batchStatistics, weightsSize + partial.slices.length * statisticsSize);
       partial.slices.push({ lossSum, correctCount });
       partial.sampleCount += sampleCount;
       return result.gradientSum;
@@ -58,12 +58,12 @@ export class SliceComputer {
       if (subtree.count === 1) return computeSlice(subtree.first);
       const [left, right] = childrenOf(subtree);
       copyInto(target, await sumOf(left, target, level + 1), partial.times);
-      const scratch = right.count === 1 ? target : (this.#scratch[level] ??= new Float32Array(trainableSize));
+      const scratch = right.count === 1 ? target : (this.#scratch[level] ??= new Float32Array(weightsSize));
       const rightSum = await sumOf(right, scratch, level + 1);
       partial.times.timeAddition(() => addInto(target, rightSum));
       return target;
     };
-    const gradient = payload.subarray(0, trainableSize);
+    const gradient = payload.subarray(0, weightsSize);
     copyInto(gradient, await sumOf(range, gradient, 0), partial.times);
     return partial;
   }

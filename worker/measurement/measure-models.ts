@@ -27,7 +27,7 @@ export async function measureModels(
   signal?: AbortSignal,
 ): Promise<(number | undefined)[]> {
   const batch = noiseBatch(layout, imagesPerSlice);
-  const weights = spreadWeights(layout.trainableSize);
+  const weights = spreadWeights(layout.weightsSize);
   const movingStatistics = new Float32Array(layout.statisticsSize).fill(1);
   const timeSlice = async (model: EngineModel): Promise<number> => {
     signal?.throwIfAborted();

@@ -68,9 +68,9 @@ function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, sh
   const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };
   const answer = new Float32Array(computer.payloadFloats(allSlices));
-  const gradientSum = answer.subarray(0, layout.trainableSize);
+  const gradientSum = answer.subarray(0, layout.weightsSize);
   const batchStatistics = Array.from({ length: slices }, (_, slice) => {
-    const first = layout.trainableSize + slice * layout.statisticsSize;
+    const first = layout.weightsSize + slice * layout.statisticsSize;
     return answer.subarray(first, first + layout.statisticsSize);
   });
   const optimizer = new MomentumSgd(layout, config, initialWeights(layout, config.seed));

@@ -46,7 +46,7 @@ export async function readRecordedRun(directory: string): Promise<readonly Watch
     runId: path.resolve(directory),
     runDirectory: directory,
     dataset: config.data === null ? '' : `${kind} in ${config.data}`,
-    trainableWeights: layout.trainableSize,
+    trainableWeights: layout.weightsSize,
     totalSteps: totalStepsOf(config, stepsPerEpoch),
     stepsPerEpoch,
   });

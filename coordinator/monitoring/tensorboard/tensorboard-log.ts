@@ -66,7 +66,7 @@ export class TensorBoardLog {
     const { step, weights, gradient } = event;
     const { layout, store } = this.#setup;
     this.#files.train.add(step, epochScalars(event));
-    const histograms = layout.trainable.flatMap((array): SummaryValue[] => [
+    const histograms = layout.weights.flatMap((array): SummaryValue[] => [
       { tag: `weights/${array.name}`, histogram: histogramOf(arrayOf(weights, array)) },
       { tag: `gradients/${array.name}`, histogram: histogramOf(arrayOf(gradient, array)) },
     ]);

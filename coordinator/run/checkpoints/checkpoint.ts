@@ -112,11 +112,11 @@ async function writeInto(
   const measured = measuredArraysOf(store.preprocessing, store.dataset);
   const arrays = {
     [modelFile]: [
-      ...namedArraysOf(state.weights, layout.trainable),
+      ...namedArraysOf(state.weights, layout.weights),
       ...namedArraysOf(state.movingStatistics, layout.statistics),
     ],
     [optimizerFile]: Object.entries(state.optimizerState).flatMap(([name, values]) =>
-      namedArraysOf(values, layout.trainable).map((array) => ({ ...array, name: `${name}/${array.name}` })),
+      namedArraysOf(values, layout.weights).map((array) => ({ ...array, name: `${name}/${array.name}` })),
     ),
     ...(measured.length === 0 ? {} : { [preprocessingFile]: measured }),
   };

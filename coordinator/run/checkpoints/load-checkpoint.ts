@@ -158,12 +158,12 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
     gatherVector(arrays, layouts, (problem) =>
       bad(path.join(folder, name), `it belongs to a different model: ${problem}`),
     );
-  const weights = vector(modelFile, model, layout.trainable);
+  const weights = vector(modelFile, model, layout.weights);
   const movingStatistics = vector(modelFile, model, layout.statistics);
   const optimizerState = Object.fromEntries(
     described.optimizerState.map((name) => [
       name,
-      vector(optimizerFile, withPrefix(optimizer, `${name}/`), layout.trainable),
+      vector(optimizerFile, withPrefix(optimizer, `${name}/`), layout.weights),
     ]),
   );
   if (weightsSha256(weights, movingStatistics) !== described.weightsSha256) {

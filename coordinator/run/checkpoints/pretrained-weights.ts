@@ -25,9 +25,9 @@ const otherArrays = /^preprocessing\//;
  */
 export async function readPretrainedWeights(location: string, layout: ModelLayout): Promise<PretrainedWeights> {
   const arrays = await readArrays(location);
-  const weights = gatherVector(arrays, layout.trainable, (problem) => doesNotFit(location, problem));
+  const weights = gatherVector(arrays, layout.weights, (problem) => doesNotFit(location, problem));
   const movingStatistics = gatherVector(arrays, layout.statistics, (problem) => doesNotFit(location, problem));
-  const known = new Set([...layout.trainable, ...layout.statistics].map(({ name }) => name));
+  const known = new Set([...layout.weights, ...layout.statistics].map(({ name }) => name));
   const unknown = [...arrays.keys()].find((name) => !known.has(name) && !otherArrays.test(name));
   if (unknown !== undefined) throw doesNotFit(location, `this model has no ${unknown}`);
   const notFinite = [...arrays.values()].find(({ values }) => !values.every(Number.isFinite));
@@ -50,7 +50,7 @@ async function readArrays(location: string): Promise<Map<string, NamedArray>> {
 
 async function arraysOfCheckpoint(location: string): Promise<Map<string, NamedArray>> {
   const { layout, weights, movingStatistics } = await loadCheckpoint(location);
-  const arrays = [...namedArraysOf(weights, layout.trainable), ...namedArraysOf(movingStatistics, layout.statistics)];
+  const arrays = [...namedArraysOf(weights, layout.weights), ...namedArraysOf(movingStatistics, layout.statistics)];
   return new Map(arrays.map((array) => [array.name, array]));
 }
 

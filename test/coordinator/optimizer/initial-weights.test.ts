@@ -58,7 +58,7 @@ describe('truncatedNormal', () => {
 
 describe('initialWeights', () => {
   const weights = initialWeights(layout, 0);
-  const kernels = layout.trainable.filter((array) => array.name.endsWith('/kernel'));
+  const kernels = layout.weights.filter((array) => array.name.endsWith('/kernel'));
 
   it('returns the same bits on every machine: ResNet-20, seed 0', () => {
     expect(weightsSha256(weights, initialMovingStatistics(layout))).toBe(
@@ -88,7 +88,7 @@ describe('initialWeights', () => {
   });
 
   it('initializes biases and betas to 0 and gammas to 1', () => {
-    for (const array of layout.trainable.filter((other) => !kernels.includes(other))) {
+    for (const array of layout.weights.filter((other) => !kernels.includes(other))) {
       const expected = array.name.endsWith('/gamma') ? 1 : 0;
       expect([array.name, new Set(arrayOf(weights, array))]).toEqual([array.name, new Set([expected])]);
     }

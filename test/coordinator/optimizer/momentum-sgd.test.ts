@@ -10,16 +10,19 @@ const small = layoutModel(
   cifar10Format,
 );
 
+const noDecay = { trainable: true, learningRateFactor: 1, weightDecay: false, initializer: 'zeros' } as const;
+const withDecay = { ...noDecay, weightDecay: true };
+
 /** Layout with a kernel of two weights, and a bias, a gamma and a beta of one weight each. */
 const layout: ModelLayout = {
   ...small,
-  trainable: [
-    { name: 'a/bias', shape: [1], offset: 0, size: 1 },
-    { name: 'a/kernel', shape: [2], offset: 1, size: 2 },
-    { name: 'a/gamma', shape: [1], offset: 3, size: 1 },
-    { name: 'a/beta', shape: [1], offset: 4, size: 1 },
+  weights: [
+    { ...noDecay, name: 'a/bias', shape: [1], offset: 0, size: 1 },
+    { ...withDecay, name: 'a/kernel', shape: [2], offset: 1, size: 2 },
+    { ...noDecay, name: 'a/gamma', shape: [1], offset: 3, size: 1 },
+    { ...noDecay, name: 'a/beta', shape: [1], offset: 4, size: 1 },
   ],
-  trainableSize: 5,
+  weightsSize: 5,
 };
 const plain: MomentumSgdOptions = { momentum: 0.5, nesterov: false, weightDecay: 0 };
 const all = (value: number) => new Float32Array(5).fill(value);
@@ -76,11 +79,11 @@ describe('weight decay', () => {
     const optimizer = new MomentumSgd(
       small,
       { ...plain, weightDecay: 0.5 },
-      new Float32Array(small.trainableSize).fill(2),
+      new Float32Array(small.weightsSize).fill(2),
     );
     const { weights } = optimizer;
-    optimizer.step(new Float32Array(small.trainableSize), 1, 1);
-    for (const { name, offset, size } of small.trainable) {
+    optimizer.step(new Float32Array(small.weightsSize), 1, 1);
+    for (const { name, offset, size } of small.weights) {
       const expected = name.endsWith('/kernel') ? 1 : 2;
       expect([name, new Set(weights.subarray(offset, offset + size))]).toEqual([name, new Set([expected])]);
     }
@@ -95,7 +98,7 @@ describe('rounding', () => {
     { momentum: 0.9, nesterov: true, weightDecay: 0.0005 },
   ])('happens in float32 after every operation: %o', (options) => {
     const random = new KeyedRandom(0, 'synthesis');
-    const size = small.trainableSize;
+    const size = small.weightsSize;
     const weights = Float32Array.from({ length: size }, (_, i) => random.uniformAt(i) - 0.5);
     const optimizer = new MomentumSgd(small, options, weights);
     const expected = { weights: [...weights], velocity: Array<number>(size).fill(0) };
@@ -112,7 +115,7 @@ describe('rounding', () => {
 
   it('of the results alone would give different bits', () => {
     const options = { momentum: 0.9, nesterov: false, weightDecay: 0 };
-    const gradient = Float32Array.from({ length: small.trainableSize }, (_, i) => 1 / (i + 3));
+    const gradient = Float32Array.from({ length: small.weightsSize }, (_, i) => 1 / (i + 3));
     const states = [Math.fround, (value: number) => value].map((round) => {
       const state = { weights: Array.from(gradient), velocity: Array.from(gradient) };
       stepNaively(state, gradient, { sampleCount: 1, learningRate: 0.1 }, options, round);
@@ -123,35 +126,35 @@ describe('rounding', () => {
 });
 
 describe('MomentumSgd checks for values that are not finite', () => {
-  const indices = [0, 3, 4, 8, 41, small.trainableSize - 1];
+  const indices = [0, 3, 4, 8, 41, small.weightsSize - 1];
 
   it.each([Number.NaN, Infinity, -Infinity])(
     '%d in the gradient sum is reported at any index and changes nothing',
     (bad) => {
-      const weights = new Float32Array(small.trainableSize).fill(2);
+      const weights = new Float32Array(small.weightsSize).fill(2);
       const optimizer = new MomentumSgd(small, { ...plain, weightDecay: 0.5 }, weights);
       for (const index of indices) {
-        const sum = new Float32Array(small.trainableSize).fill(1);
+        const sum = new Float32Array(small.weightsSize).fill(1);
         sum[index] = bad;
         expect([index, optimizer.step(sum, 1, 0.1)]).toEqual([index, 'sum-not-finite']);
       }
       expect(optimizer.weights).toEqual(weights);
-      expect(optimizer.state.velocity).toEqual(new Float32Array(small.trainableSize));
+      expect(optimizer.state.velocity).toEqual(new Float32Array(small.weightsSize));
     },
   );
 
   it('a weight that overflows is reported at any index', () => {
     for (const index of indices) {
-      const sum = new Float32Array(small.trainableSize).fill(1);
+      const sum = new Float32Array(small.weightsSize).fill(1);
       sum[index] = 3e38;
-      const optimizer = new MomentumSgd(small, plain, new Float32Array(small.trainableSize));
+      const optimizer = new MomentumSgd(small, plain, new Float32Array(small.weightsSize));
       expect([index, optimizer.step(sum, 1, 1000)]).toEqual([index, 'weights-not-finite']);
       expect(Number.isFinite(optimizer.weights[index])).toBe(false);
     }
   });
 
   it('the largest finite gradients are not reported', () => {
-    const sum = new Float32Array(small.trainableSize).fill(3.4e38);
+    const sum = new Float32Array(small.weightsSize).fill(3.4e38);
     expect(new MomentumSgd(small, plain, sum).step(sum, 1, 1e-6)).toBe('made');
   });
 });
@@ -166,7 +169,7 @@ describe('a gradient of the wrong size', () => {
 });
 
 const kernelIndices = new Set(
-  small.trainable
+  small.weights
     .filter((array) => array.name.endsWith('/kernel'))
     .flatMap((array) => Array.from({ length: array.size }, (_, i) => array.offset + i)),
 );

@@ -32,7 +32,7 @@ const layout = {
     { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 } as const,
     cifar10Format,
   ),
-  trainableSize: 6,
+  weightsSize: 6,
   statisticsSize: 1,
 };
 
@@ -40,7 +40,7 @@ const layout = {
 function gradientsOf(step: number, sliceCount: number): Float32Array[] {
   const random = new KeyedRandom(sliceCount, 'synthesis', step);
   return Array.from({ length: sliceCount }, (_, slice) =>
-    Float32Array.from({ length: layout.trainableSize }, (_unused, i) => random.uniformAt(slice * 16 + i) * 2 - 1),
+    Float32Array.from({ length: layout.weightsSize }, (_unused, i) => random.uniformAt(slice * 16 + i) * 2 - 1),
   );
 }
 

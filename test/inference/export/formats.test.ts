@@ -90,7 +90,7 @@ describe('the metadata of a model', () => {
     const { file } = (await encodeExport(model, 'safetensors')) as { file: Uint8Array };
     const arrays = decodeSafetensors(file, 'the file');
     const { layout, weights } = model;
-    expect([...arrays.keys()]).toEqual([...layout.trainable, ...layout.statistics].map(({ name }) => name));
+    expect([...arrays.keys()]).toEqual([...layout.weights, ...layout.statistics].map(({ name }) => name));
     expect(arrays.get('dense/bias')?.values).toEqual(weights.subarray(layout.dense.bias.offset));
     const headerBytes = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
     const header = JSON.parse(Buffer.from(file.subarray(8, 8 + headerBytes)).toString()) as Record<string, unknown>;

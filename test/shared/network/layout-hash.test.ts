@@ -19,7 +19,7 @@ describe('layoutHash', () => {
   it('is the SHA-256 of one line per array', () => {
     const small = {
       ...layout,
-      trainable: [{ name: 'a/kernel', shape: [2, 3], offset: 0, size: 6 }],
+      weights: [{ name: 'a/kernel', shape: [2, 3], offset: 0, size: 6 }],
       statistics: [{ name: 'b', shape: [4], offset: 6, size: 4 }],
     };
     expect(layoutHash(small)).toBe(createHash('sha256').update('a/kernel 2x3 0\nb 4 6\n').digest('hex'));
@@ -35,14 +35,14 @@ describe('layoutHash', () => {
     for (const change of changes) {
       const changed = (arrays: readonly ArrayLayout[], changedIndex: number) =>
         arrays.map((array, index) => (index === changedIndex ? change(array) : array));
-      layout.trainable.forEach((_, index) =>
-        hashes.add(layoutHash({ ...layout, trainable: changed(layout.trainable, index) })),
+      layout.weights.forEach((_, index) =>
+        hashes.add(layoutHash({ ...layout, weights: changed(layout.weights, index) })),
       );
       layout.statistics.forEach((_, index) =>
         hashes.add(layoutHash({ ...layout, statistics: changed(layout.statistics, index) })),
       );
     }
-    expect(hashes.size).toBe(1 + changes.length * (layout.trainable.length + layout.statistics.length));
+    expect(hashes.size).toBe(1 + changes.length * (layout.weights.length + layout.statistics.length));
   });
 });
 

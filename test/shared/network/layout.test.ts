@@ -14,15 +14,15 @@ describe('ResNet-20', () => {
   // Stem: 3×3×3×16 + 2×16 = 464. Group 1: 6 × (9×16×16 + 2×16) = 14,016. Group 2: 9×16×32 + 5 × 9×32×32 + 6 × 2×32 =
   // 51,072. Group 3: 9×32×64 + 5 × 9×64×64 + 6 × 2×64 = 203,520. Dense: 64×10 + 10 = 650.
   it('has 269,722 weights without convolution biases', () => {
-    expect(layoutModel(resnet20, cifar10Format).trainableSize).toBe(464 + 14_016 + 51_072 + 203_520 + 650);
-    expect(layoutModel(resnet20, cifar10Format).trainableSize).toBe(269_722);
+    expect(layoutModel(resnet20, cifar10Format).weightsSize).toBe(464 + 14_016 + 51_072 + 203_520 + 650);
+    expect(layoutModel(resnet20, cifar10Format).weightsSize).toBe(269_722);
   });
 
   it('has 688 more with convolution biases', () => {
     // One bias per filter: 7 × 16 + 6 × 32 + 6 × 64 = 688.
     const layout = layoutModel({ ...resnet20, convBias: true }, cifar10Format);
-    expect(layout.trainableSize - 269_722).toBe(7 * 16 + 6 * 32 + 6 * 64);
-    expect(layout.trainableSize - 269_722).toBe(688);
+    expect(layout.weightsSize - 269_722).toBe(7 * 16 + 6 * 32 + 6 * 64);
+    expect(layout.weightsSize - 269_722).toBe(688);
   });
 
   it('has a mean and a variance for each channel of its 19 batch norms', () => {
@@ -31,10 +31,10 @@ describe('ResNet-20', () => {
 
   it('has 2,560 more weights with projections', () => {
     // Two 1×1 convolutions: 16 × 32 + 32 × 64 = 512 + 2,048 = 2,560.
-    expect(layoutModel({ ...resnet20, shortcut: 'projection' }, cifar10Format).trainableSize - 269_722).toBe(2560);
+    expect(layoutModel({ ...resnet20, shortcut: 'projection' }, cifar10Format).weightsSize - 269_722).toBe(2560);
     // The projections also have 32 + 64 biases.
     const withBias = layoutModel({ ...resnet20, shortcut: 'projection', convBias: true }, cifar10Format);
-    expect(withBias.trainableSize - 269_722 - 688).toBe(2560 + 96);
+    expect(withBias.weightsSize - 269_722 - 688).toBe(2560 + 96);
   });
 
   it('downsamples and doubles the channels in the first block of groups 2 and 3', () => {
@@ -63,7 +63,7 @@ describe('layoutModel', () => {
     [56, 853_018],
     [110, 1_727_962],
   ])('for depth %i has %i weights without convolution biases', (depth, weights) => {
-    expect(layoutModel({ ...resnet20, depth }, cifar10Format).trainableSize).toBe(weights);
+    expect(layoutModel({ ...resnet20, depth }, cifar10Format).weightsSize).toBe(weights);
     expect(weights).toBe(269_722 + ((depth - 20) / 6) * 97_216);
   });
 
@@ -75,7 +75,7 @@ describe('layoutModel', () => {
   ] as const)('with %s shortcuts and biases: %s has contiguous arrays', (shortcut, convBias) => {
     const layout = layoutModel({ ...resnet20, shortcut, convBias }, cifar10Format);
     for (const [arrays, total] of [
-      [layout.trainable, layout.trainableSize],
+      [layout.weights, layout.weightsSize],
       [layout.statistics, layout.statisticsSize],
     ] as const) {
       let next = 0;
@@ -93,7 +93,7 @@ describe('layoutModel', () => {
     // Stem: 9×3×4 + 8 = 116. Groups: 2 × (144 + 8) = 304, 288 + 576 + 2 × 16 = 896, and 1,152 + 2,304 + 2 × 32 = 3,520.
     // Dense: 16×10 + 10 = 170.
     const layout = layoutModel({ ...resnet20, depth: 8, initialFilters: 4 }, cifar10Format);
-    expect(layout.trainableSize).toBe(116 + 304 + 896 + 3520 + 170);
+    expect(layout.weightsSize).toBe(116 + 304 + 896 + 3520 + 170);
   });
 
   it('takes images of other sizes, channels and classes', () => {

@@ -225,7 +225,7 @@ describe('the limit for messages', () => {
   const layout = layoutModel({ ...spec, depth: 8, initialFilters: 4 }, cifar10Format);
 
   it.each([1, 4, 4096])('from a worker allows the gradient over all of %i slices', (sliceCount) => {
-    const frame = new OutgoingFrame(layout.trainableSize + sliceCount * layout.statisticsSize, sliceCount);
+    const frame = new OutgoingFrame(layout.weightsSize + sliceCount * layout.statisticsSize, sliceCount);
     const slices = Array.from({ length: sliceCount }, () => ({ lossSum: 0.1, correctCount: 4096 }));
     const message = frame.seal({ ...gradient, range: { first: 0, count: sliceCount }, slices });
     expect(message.length).toBeLessThanOrEqual(maxWorkerMessageBytes(layout, sliceCount));
@@ -238,7 +238,7 @@ describe('the limit for messages', () => {
 
   it('from a coordinator allows the weights and a chunk of a shard', () => {
     const resnet110 = layoutModel({ ...spec, depth: 110 }, cifar10Format);
-    const weightBytes = 4 * (resnet110.trainableSize + resnet110.statisticsSize);
+    const weightBytes = 4 * (resnet110.weightsSize + resnet110.statisticsSize);
     const weights = encodeFrame({ type: 'weights', step: 64_000 }, new Uint8Array(weightBytes));
     expect(weights.length).toBeLessThanOrEqual(maxCoordinatorMessageBytes(resnet110));
     const chunk = encodeFrame({ type: 'shard-chunk', sha256: hash, offset: 0 }, new Uint8Array(chunkBytes));

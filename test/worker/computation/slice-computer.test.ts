@@ -20,7 +20,7 @@ const layout: ModelLayout = {
     { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 },
     cifar10Format,
   ),
-  trainableSize: gradientSize,
+  weightsSize: gradientSize,
   statisticsSize,
 };
 

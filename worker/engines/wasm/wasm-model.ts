@@ -79,7 +79,7 @@ export class WasmModel implements EngineModel {
     this.#onDispose = onDispose;
     this.#format = recordFormat(layout.data);
     this.#runner = new StepRunner({ module, memory, layout, thread: 0, threads, ...passOptions });
-    this.#gradientSum = new Float32Array(layout.trainableSize);
+    this.#gradientSum = new Float32Array(layout.weightsSize);
     this.#batchStatistics = new Float32Array(layout.statisticsSize);
     this.#growTo(this.#runner.plan.end + this.#runner.plan.slackBytes);
     this.#writeTables(preprocessing);

@@ -17,7 +17,7 @@ function indexOf(row: number, column: number, channel: number, filter: number): 
 }
 
 it('four kernels make two rows of two, each 3 × 3 with a gap around it, at eight pixels per weight', () => {
-  const grid = kernelGrid(new Float32Array(layout.trainableSize), conv, [0, 1, 2]);
+  const grid = kernelGrid(new Float32Array(layout.weightsSize), conv, [0, 1, 2]);
   // (2 kernels × (3 weights + 1 gap) + 1 gap) × 8 pixels = 72 pixels.
   expect([grid.width, grid.height]).toEqual([72, 72]);
   const red = (x: number, y: number) => grid.rgb[3 * (y * 72 + x)];
@@ -28,7 +28,7 @@ it('four kernels make two rows of two, each 3 × 3 with a gap around it, at eigh
 });
 
 it('a weight colors its square in its channel: the largest becomes 255, its negative 0, and half of it 191', () => {
-  const weights = new Float32Array(layout.trainableSize);
+  const weights = new Float32Array(layout.weightsSize);
   weights[indexOf(0, 0, 0, 0)] = 2;
   weights[indexOf(2, 1, 1, 3)] = -2;
   weights[indexOf(1, 2, 2, 1)] = 1;
@@ -47,7 +47,7 @@ it('a weight colors its square in its channel: the largest becomes 255, its nega
 it('grid cells without a filter are empty', () => {
   // Eight filters need a grid of three columns and three rows, with one empty cell.
   const wide = layoutModel({ ...layout.spec, initialFilters: 8 }, cifar10Format);
-  const { rgb, width, height } = kernelGrid(new Float32Array(wide.trainableSize), wide.stem.conv, [0, 1, 2]);
+  const { rgb, width, height } = kernelGrid(new Float32Array(wide.weightsSize), wide.stem.conv, [0, 1, 2]);
   expect([width, height]).toEqual([104, 104]);
   expect(rgb[3 * (80 * 104 + 80)]).toBe(240);
   expect(rgb[3 * (80 * 104 + 48)]).toBe(128);

@@ -105,7 +105,7 @@ describe('TensorBoard', () => {
     });
 
     const layout = layoutModel(cluster.coordinator.config, cifar10Format);
-    const names = layout.trainable.flatMap(({ name }) => [`weights/${name}`, `gradients/${name}`]);
+    const names = layout.weights.flatMap(({ name }) => [`weights/${name}`, `gradients/${name}`]);
     expect(Object.keys(train.histograms).toSorted()).toEqual(names.toSorted());
     const { kernel } = layout.blocks[2].conv1;
     for (const [kind, vector] of [

@@ -41,10 +41,10 @@ describe('a checkpoint', () => {
     const read = async (name: string) => decodeSafetensors(await readFile(path.join(saved, name)), name);
     const model = await read('model.safetensors');
     const optimizer = await read('optimizer.safetensors');
-    const names = layout.trainable.map((array) => array.name);
+    const names = layout.weights.map((array) => array.name);
     expect([...model.keys()]).toEqual([...names, ...layout.statistics.map((array) => array.name)]);
     expect([...optimizer.keys()]).toEqual(names.map((name) => `velocity/${name}`));
-    for (const { name, shape, offset, size } of layout.trainable) {
+    for (const { name, shape, offset, size } of layout.weights) {
       const weights = state.weights.slice(offset, offset + size);
       const velocity = state.optimizerState['velocity'].slice(offset, offset + size);
       const velocityName = `velocity/${name}`;
@@ -100,7 +100,7 @@ describe('a checkpoint', () => {
 
   it('replaces a checkpoint of the same step', async () => {
     const directory = await newDirectory();
-    const zeros = { ...stateAt(5), weights: new Float32Array(layout.trainableSize) };
+    const zeros = { ...stateAt(5), weights: new Float32Array(layout.weightsSize) };
     const saved = await saveCheckpoint(directory, setup, zeros, progress);
     await writeFile(path.join(saved, 'stray'), '');
     await saveCheckpoint(directory, setup, stateAt(5), progress);

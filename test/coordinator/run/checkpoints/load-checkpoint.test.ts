@@ -182,8 +182,8 @@ describe('a checkpoint is refused', () => {
     const other = layoutModel(resolveConfig({ ...config, depth: 14 }), cifar10Format);
     const state = {
       step: 1,
-      weights: new Float32Array(other.trainableSize),
-      optimizerState: { velocity: new Float32Array(other.trainableSize) },
+      weights: new Float32Array(other.weightsSize),
+      optimizerState: { velocity: new Float32Array(other.weightsSize) },
       movingStatistics: new Float32Array(other.statisticsSize),
     };
     return saveCheckpoint(await newDirectory(), { ...setup, layout: other }, state, progress);

@@ -156,7 +156,7 @@ function deviationsOf(lockstep: Trajectory, keras: Trajectory, recipe: ConfigInp
       relativeDifference(lockstep.losses[step], keras.losses[step]),
       tolerance.loss,
     );
-    for (const array of layout.trainable) {
+    for (const array of layout.weights) {
       const [ours, theirs] = [arrayOf(lockstep.weights[step], array), arrayOf(keras.weights[step], array)];
       const difference = distance(ours, theirs);
       const what = `${array.name} after step ${step}`;

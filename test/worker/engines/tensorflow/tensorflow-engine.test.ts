@@ -96,7 +96,7 @@ describe('the tensorflow engine', () => {
       const scale = Math.sqrt(gradientSum.reduce((sum, value) => sum + value * value, 0));
       // Each array is tested separately, along a random direction of ±1, so that larger gradients of other arrays
       // cannot hide an error.
-      const wrong = layout.trainable.filter((array, index) => {
+      const wrong = layout.weights.filter((array, index) => {
         const random = new KeyedRandom(7, 'synthesis', index);
         const direction = Float64Array.from({ length: array.size }, (_, i) => random.integerAt(i, 2) * 2 - 1);
         const lossAt = (step: number) => {
@@ -137,7 +137,7 @@ describe('the tensorflow engine', () => {
     const expected = naiveForward(layout, randomWeights(layout, 1), null, inputOf(batch), labelsOf(batch));
     expect(result.sampleCount).toBe(count);
     expect(relativeError([result.lossSum], [expected.lossSum])).toBeLessThan(1e-5);
-    expect(result.gradientSum.length).toBe(layout.trainableSize);
+    expect(result.gradientSum.length).toBe(layout.weightsSize);
     expect(result.batchStatistics.length).toBe(layout.statisticsSize);
     expect((await model.evaluate(batch)).sampleCount).toBe(count);
     model.dispose();

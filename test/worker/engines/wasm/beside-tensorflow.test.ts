@@ -50,7 +50,7 @@ describe('compared with TensorFlow', () => {
       // A ReLU whose input is 0 up to rounding may be active in only one engine, which changes individual elements by
       // up to a few hundredths of the largest. For biases that batch norm cancels, the gradient is exactly 0 in the
       // wasm engine and consists of rounding errors in TensorFlow.
-      const biases = layout.trainable.filter(({ name }) => name.endsWith('bias') && !/projection|dense/.test(name));
+      const biases = layout.weights.filter(({ name }) => name.endsWith('bias') && !/projection|dense/.test(name));
       for (const bias of biases) for (const { gradientSum } of results) arrayOf(gradientSum, bias).fill(0);
       expect(distance(ours.gradientSum, theirs.gradientSum)).toBeLessThan(1e-2);
     },
@@ -61,7 +61,7 @@ describe('compared with TensorFlow', () => {
     const weights = randomWeights(layout);
     // After a shift by several standard deviations, the inputs of all ReLUs are positive, so rounding cannot switch any
     // ReLU.
-    for (const { name, offset, size } of layout.trainable) {
+    for (const { name, offset, size } of layout.weights) {
       if (name.endsWith('gamma')) weights.fill(0.3, offset, offset + size);
       if (name.endsWith('beta')) weights.fill(3, offset, offset + size);
     }

@@ -27,7 +27,7 @@ test.each([20, 32, 44, 56, 110])('one step of the paper’s ResNet-%i changes ev
   const rate = learningRateAt(0, config, { totalSteps: 64_000, stepsPerEpoch: 351 });
   expect(optimizer.step(gradientSum, sampleCount, rate)).toBe('made');
   expect(optimizer.weights.every(Number.isFinite)).toBe(true);
-  const unchanged = layout.trainable.filter((array) => {
+  const unchanged = layout.weights.filter((array) => {
     const [now, then] = [arrayOf(optimizer.weights, array), arrayOf(weights, array)];
     return now.every((value, i) => value === then[i]);
   });

@@ -25,7 +25,7 @@ describe.each(engines.flatMap((engine) => specs.map((spec) => ({ engine, spec })
       const { gradientSum } = await model.computeSlice(batch);
       const lossAt = (moved: Float64Array) => new ReferenceModel(layout, moved).loss(batch);
       const step = 1e-6;
-      const chosen = layout.trainable.filter(({ name }) => /stem|group[23].block1|dense/.test(name));
+      const chosen = layout.weights.filter(({ name }) => /stem|group[23].block1|dense/.test(name));
       for (const [index, { offset, size }] of chosen.entries()) {
         const direction = randomValues(size, 10 + index);
         const moved = (by: number) => {

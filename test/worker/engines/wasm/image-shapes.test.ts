@@ -35,7 +35,7 @@ function formatOf({ size, channels, classCount }: (typeof shapes)[number]): Reco
 /** Returns weights with which the inputs of all ReLUs are positive, so that rounding cannot switch any of them. */
 function weightsWithActiveReLUs(layout: ModelLayout): Float32Array {
   const weights = randomWeights(layout);
-  for (const { name, offset, size } of layout.trainable) {
+  for (const { name, offset, size } of layout.weights) {
     if (name.endsWith('gamma')) weights.fill(0.3, offset, offset + size);
     if (name.endsWith('beta')) weights.fill(3, offset, offset + size);
   }
@@ -47,7 +47,7 @@ function withoutCanceledBiases<Vector extends Float32Array | Float64Array>(
   gradient: Vector,
   layout: ModelLayout,
 ): Vector {
-  for (const { name, offset, size } of layout.trainable) {
+  for (const { name, offset, size } of layout.weights) {
     if (name.endsWith('bias') && !/projection|dense/.test(name)) gradient.fill(0, offset, offset + size);
   }
   return gradient;

@@ -135,7 +135,7 @@ export class ReferenceModel {
     this.#layout = layout;
     this.#weights = weights;
     this.#moving = moving;
-    this.#gradient = new Float64Array(layout.trainableSize);
+    this.#gradient = new Float64Array(layout.weightsSize);
     this.#statistics = new Float64Array(layout.statisticsSize);
   }
 

@@ -28,8 +28,8 @@ export function randomValues(count: number, seed: number): Float32Array {
 
 /** Returns kernels with He initialization, batch norms that scale and shift, and nonzero biases. */
 export function randomWeights(layout: ModelLayout, seed = 1): Float32Array {
-  const weights = randomValues(layout.trainableSize, seed);
-  for (const { name, shape, offset, size } of layout.trainable) {
+  const weights = randomValues(layout.weightsSize, seed);
+  for (const { name, shape, offset, size } of layout.weights) {
     const fanIn = shape.slice(0, -1).reduce((product, extent) => product * extent, 1);
     for (let i = offset; i < offset + size; i++) {
       if (name.endsWith('kernel')) weights[i] *= Math.sqrt(6 / fanIn);

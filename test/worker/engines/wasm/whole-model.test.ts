@@ -18,7 +18,7 @@ afterAll(() => Promise.all(engines.map((engine) => engine.close())));
 function maxArrayError(layout: ModelLayout, actual: Float32Array, expected: Float64Array): number {
   // Biases that batch norm cancels are not compared: their gradient is 0 in the engine, and consists of rounding errors
   // in the reference.
-  const arrays = layout.trainable.filter(({ name }) => !name.endsWith('bias') || /projection|dense/.test(name));
+  const arrays = layout.weights.filter(({ name }) => !name.endsWith('bias') || /projection|dense/.test(name));
   const errors = arrays.map((array) =>
     maxError(arrayOf(actual, array), expected.subarray(array.offset, array.offset + array.size)),
   );

@@ -90,7 +90,7 @@ export class ResNet {
   #gradientOf(weights: Tensor1D, images: Tensor, labels: Tensor1D): GradientTensors {
     const tf = this.#tf;
     const { labelSmoothing, lossScale } = this.#options;
-    const parameters = this.#split(weights, this.#layout.trainable);
+    const parameters = this.#split(weights, this.#layout.weights);
     // The loss function also computes these tensors. They must survive tfjs's cleanup after the gradient.
     const statistics: ChannelStatistics[] = [];
     const correctCounts: Tensor[] = [];
@@ -100,13 +100,13 @@ export class ResNet {
       return crossEntropySum(this.#runtime, logits, labels, labelSmoothing);
     };
     const omitted = new Set(this.#normalizedConvolutions.map(({ bias }) => bias));
-    const differentiated = this.#layout.trainable.filter((array) => !omitted.has(array));
+    const differentiated = this.#layout.weights.filter((array) => !omitted.has(array));
     const { value: lossSum, grads } = tf.valueAndGrads(lossOf)(
       differentiated.map((array) => parameters.get(array)!),
       tf.scalar(lossScale),
     );
     const gradients: Arrays = new Map(differentiated.map((array, index) => [array, grads[index]]));
-    const scaledSum = this.#join(this.#layout.trainable.map((array) => gradients.get(array) ?? tf.zeros([array.size])));
+    const scaledSum = this.#join(this.#layout.weights.map((array) => gradients.get(array) ?? tf.zeros([array.size])));
     const gradientSum: Tensor1D = lossScale === 1 ? scaledSum : tf.mul(scaledSum, 1 / lossScale);
     const batchStatistics = this.#joinStatistics(statistics, images.shape[0], parameters);
     const correctCount = tf.clone(correctCounts[0]);
@@ -115,7 +115,7 @@ export class ResNet {
   }
 
   #evaluate(weights: Tensor1D, movingStatistics: Tensor1D, images: Tensor, labels: Tensor1D): EvaluationTensors {
-    const parameters = this.#split(weights, this.#layout.trainable);
+    const parameters = this.#split(weights, this.#layout.weights);
     const statistics = this.#split(movingStatistics, this.#layout.statistics);
     const logits = this.#forward(images, parameters, (x, conv, bn) => {
       const moving = { mean: vectorIn(statistics, bn.mean), variance: vectorIn(statistics, bn.variance) };

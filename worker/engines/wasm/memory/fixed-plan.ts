@@ -118,9 +118,9 @@ export function planFixed(layout: ModelLayout, threads: number): FixedPlan {
   const { height: size, channels: colors } = layout.data;
   const allocator = new Allocator(controlBytes);
   const vectors = {
-    weights: allocator.takeFloats(layout.trainableSize),
+    weights: allocator.takeFloats(layout.weightsSize),
     movingStatistics: allocator.takeFloats(layout.statisticsSize),
-    gradient: allocator.takeFloats(layout.trainableSize),
+    gradient: allocator.takeFloats(layout.weightsSize),
     batchStatistics: allocator.takeFloats(layout.statisticsSize),
   };
   const tables = {
