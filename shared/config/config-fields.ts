@@ -51,7 +51,7 @@ const belowOne = { schema: z.number().min(0).lt(1), allowed: 'a number of at lea
 const boolean = { schema: z.boolean(), allowed: 'true or false' };
 const optionalText = { schema: z.string().min(1).nullable(), default: null };
 
-export const schedules = ['piecewise', 'cosine', 'one-cycle', 'constant'] as const;
+export const schedules = ['piecewise', 'cosine', 'one-cycle', 'triangular', 'constant'] as const;
 export type ScheduleName = (typeof schedules)[number];
 
 /** Fields that determine the weights. */
@@ -237,8 +237,8 @@ export const recipeFields = {
   schedule: field<ScheduleName>({
     schema: z.enum(schedules),
     default: 'piecewise',
-    allowed: 'piecewise, cosine, one-cycle or constant',
-    help: 'learning-rate schedule: piecewise (see --learning-rate-boundaries), cosine, one-cycle or constant',
+    allowed: 'piecewise, cosine, one-cycle, triangular or constant',
+    help: 'learning-rate schedule: piecewise (see --learning-rate-boundaries), cosine, one-cycle, triangular or constant',
     placeholder: 'NAME',
   }),
   learningRateBoundaries: field({
@@ -251,7 +251,7 @@ export const recipeFields = {
   warmupSteps: field({
     ...optionalWholeNumber(0),
     help:
-      'steps over which the learning rate rises to its peak (default: 0; 30% of the run with one-cycle; 5 epochs when ' +
+      'steps over which the learning rate rises to its peak (default: 0; 30% of the run with one-cycle, 23% with triangular; 5 epochs when ' +
       '--scale-learning-rate raises the rate)',
     placeholder: 'N',
   }),
@@ -269,6 +269,11 @@ export const recipeFields = {
     placeholder: 'X',
   }),
   nesterov: field({ ...boolean, default: false, help: 'use Nesterov momentum' }),
+  lookAhead: field({
+    ...optionalWholeNumber(1),
+    help: 'every N steps, continue from a running average of the weights, which is also the result of the run (default: do not average)',
+    placeholder: 'N',
+  }),
   weightDecay: field({
     schema: z.number().min(0).finite(),
     default: 0,

@@ -95,9 +95,10 @@ function assertConsistent(config: Config, nameOf: (key: string) => string): void
     );
   }
   check(
-    config.warmupRate === null || (config.warmupSteps !== null && config.schedule !== 'one-cycle'),
+    config.warmupRate === null ||
+      (config.warmupSteps !== null && config.schedule !== 'one-cycle' && config.schedule !== 'triangular'),
     'warmupRate',
-    `omitted without ${nameOf('warmupSteps')} and with the one-cycle schedule, which has its own warm-up`,
+    `omitted without ${nameOf('warmupSteps')} and with the one-cycle and triangular schedules, which have their own warm-up`,
   );
   check(
     config.initialWeightsSha256 === null || config.initialWeights !== null,
