@@ -2,7 +2,7 @@
 // --set, and --set over --config.
 import { readFile } from 'node:fs/promises';
 import { Help, Option, type Command } from 'commander';
-import { configFields, recipeFields } from '../../shared/config/config-fields.js';
+import { configFields, recipeFields, type Field } from '../../shared/config/config-fields.js';
 import {
   assertKnownKeys,
   isConfigKey,
@@ -12,6 +12,7 @@ import {
   type ConfigKey,
 } from '../../shared/config/config.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
+import { testTimeAugmentations } from '../../shared/dataset/test-time-augmentation.js';
 import { recipeNames, recipePresets } from '../../shared/config/recipe-presets.js';
 import { numberOrText } from './number-options.js';
 
@@ -58,6 +59,14 @@ export function addConfigOption(command: Command, key: ConfigKey): void {
     const shownDefault = defaultValue === null ? '' : ` (default: ${String(defaultValue)})`;
     command.option(`--${flag} <${placeholder}>`, help + shownDefault);
   }
+}
+
+/** --test-time-augmentation of commands that evaluate a checkpoint. */
+export function testTimeAugmentationOption(): Option {
+  return new Option(
+    '--test-time-augmentation <VIEWS>',
+    `${configFields.testTimeAugmentation.help} (default: as in the run)`,
+  ).choices(testTimeAugmentations);
 }
 
 /** Describes what each recipe sets, for --help. */
@@ -144,8 +153,8 @@ function parseSettings(settings: readonly unknown[]): Record<string, unknown> {
  */
 function parseFlag(key: ConfigKey, value: unknown): unknown {
   if (typeof value !== 'string') return value;
-  const { default: defaultValue, schema } = configFields[key];
-  if (Array.isArray(defaultValue)) return value === '' ? [] : value.split(',').map(numberOrText);
+  const { default: defaultValue, schema, isList }: Field<unknown> = configFields[key];
+  if (Array.isArray(defaultValue) || isList) return value === '' ? [] : value.split(',').map(numberOrText);
   // Some fields without a default are numbers too; all of those accept 64.
   const isNumeric = typeof defaultValue === 'number' || schema.safeParse(64).success;
   return isNumeric ? numberOrText(value) : value;

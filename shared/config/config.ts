@@ -64,7 +64,7 @@ export function resolveConfig(
   applyRecipe(config, input);
   assertConsistent(config, nameOf);
   assertModelSpec(config);
-  Object.freeze(config.learningRateBoundaries);
+  for (const list of [config.learningRateBoundaries, config.pixelMean, config.pixelStd]) Object.freeze(list);
   return Object.freeze(config);
 }
 
@@ -102,6 +102,18 @@ function assertConsistent(config: Config, nameOf: (key: string) => string): void
     config.warmupRate === null || (config.warmupSteps !== null && config.schedule !== 'one-cycle'),
     'warmupRate',
     `omitted without ${nameOf('warmupSteps')} and with the one-cycle schedule, which has its own warm-up`,
+  );
+  for (const key of ['pixelMean', 'pixelStd'] as const) {
+    check(
+      config[key] === null || config.preprocessing === 'standardize',
+      key,
+      `omitted unless ${nameOf('preprocessing')} is standardize`,
+    );
+  }
+  check(
+    config.testTimeAugmentation === 'none' || !config.augmentValidation,
+    'testTimeAugmentation',
+    `none with ${nameOf('augmentValidation')}`,
   );
   check(
     config.initialWeightsSha256 === null || config.initialWeights !== null,

@@ -32,10 +32,15 @@ async function evaluate(input: ConfigInput, ...shards: Omit<EvaluateMessage, 'ty
   const answers = [];
   for (const shard of shards) {
     answers.push(
-      await evaluateShard({ config, dataset: cifar10Description }, model, () => Promise.resolve(records), {
-        type: 'evaluate',
-        ...shard,
-      }),
+      await evaluateShard(
+        { config, dataset: cifar10Description, preprocessing: 'imagenet' },
+        model,
+        () => Promise.resolve(records),
+        {
+          type: 'evaluate',
+          ...shard,
+        },
+      ),
     );
   }
   return { batches, answers };

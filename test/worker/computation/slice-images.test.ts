@@ -13,7 +13,9 @@ const records = new Uint8Array(shardSize * recordBytes);
 /** Returns slice images with 3 images per slice and step. An epoch has 4 steps and uses 12 of a shard's 13 images. */
 function imagesWith(input: ConfigInput = {}): SliceImages {
   const config = resolveConfig({ seed: 6, slices: 4, batchSize: 12, ...input });
-  return new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 4 }, () => Promise.resolve(records));
+  return new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 4, preprocessing: 'imagenet' }, () =>
+    Promise.resolve(records),
+  );
 }
 
 describe('the images of a slice', () => {
@@ -49,8 +51,9 @@ describe('the images of a slice', () => {
 
   it('cannot be taken from a shard that has too few images for an epoch', async () => {
     const config = resolveConfig({ slices: 4, batchSize: 12 });
-    const images = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 5 }, () =>
-      Promise.resolve(records),
+    const images = new SliceImages(
+      { config, dataset: cifar10Description, stepsPerEpoch: 5, preprocessing: 'imagenet' },
+      () => Promise.resolve(records),
     );
     // Step 4 needs positions 12 to 14 of the epoch's order, but there are only 13 images.
     await expect(images.batch(4, 2)).rejects.toMatchObject({
