@@ -21,10 +21,19 @@ describe('the defaults', () => {
       initialWeightsSha256: null,
       validationSplit: 0.1,
       preprocessing: 'imagenet',
+      pixelMean: null,
+      pixelStd: null,
       augment: true,
       flip: 'random',
       cropPadding: 'zeros',
+      cropMargin: 4,
+      resizedCrop: null,
+      brightnessJitter: 0,
+      contrastJitter: 0,
+      saturationJitter: 0,
+      cutout: 0,
       augmentValidation: false,
+      testTimeAugmentation: 'none',
       labelSmoothing: 0,
       learningRate: 0.1,
       scaleLearningRate: null,
@@ -208,6 +217,22 @@ describe('a configuration is refused if it contains', () => {
       expect(() => resolveConfig(input)).toThrow('`warmupRate` is 0.01: it must be omitted');
     },
   );
+
+  it.each(['pixelMean', 'pixelStd'])('`%s` without standardization', (key) => {
+    expect(() => resolveConfig({ [key]: [127.5] })).toThrow(
+      expect.objectContaining({
+        code: 'bad-config',
+        message: `\`${key}\` is [127.5]: it must be omitted unless \`preprocessing\` is standardize`,
+      }),
+    );
+    expect(resolveConfig({ preprocessing: 'standardize', [key]: [127.5] })).toMatchObject({ [key]: [127.5] });
+  });
+
+  it('test-time augmentation of augmented validation images', () => {
+    expect(() => resolveConfig({ augmentValidation: true, testTimeAugmentation: 'flip' })).toThrow(
+      '`testTimeAugmentation` is "flip": it must be none with `augmentValidation`',
+    );
+  });
 
   it('both `steps` and `epochs`', () => {
     expect(() => resolveConfig({ steps: 5, epochs: 2 })).toThrow(

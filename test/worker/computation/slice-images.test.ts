@@ -63,6 +63,43 @@ describe('the images of a slice', () => {
   });
 });
 
+it('images are not flipped with `flip` none, or if a mirrored image may show something else', async () => {
+  const preprocessing = 'imagenet';
+  const dataset = { ...cifar10Description, flippable: false };
+  for (const flip of ['random', 'alternating', 'none'] as const) {
+    const config = resolveConfig({ seed: 6, slices: 1, batchSize: 12, flip });
+    const flipsOf = async (images: SliceImages) => (await images.batch(0, 0)).augmentations.filter(isFlipped).length;
+    const read = () => Promise.resolve(records);
+    const digits = new SliceImages({ config, dataset, stepsPerEpoch: 1, preprocessing }, read);
+    const photos = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 1, preprocessing }, read);
+    expect(await flipsOf(digits)).toBe(0);
+    expect((await flipsOf(photos)) > 0).toBe(flip !== 'none');
+  }
+});
+
+describe('images augmented before the engine', () => {
+  const input = { cutout: 8, resizedCrop: 0.2 };
+
+  it('depend only on the step and the slice, and do not have to be prepared', async () => {
+    const images = imagesWith(input);
+    const prepared = await images.prepare(1, 2);
+    const copy = { ...prepared, records: prepared.records.slice() };
+    expect(await images.batch(1, 2)).toBe(prepared);
+    await images.batch(7, 2);
+    await images.batch(1, 0);
+    expect(await images.batch(1, 2)).toEqual(copy);
+    expect(await imagesWith(input).batch(1, 2)).toEqual(copy);
+    expect(copy.augmentations).toEqual(identityAugmentations(3));
+  });
+
+  it('use the memory of the previous batch of the slice', async () => {
+    const images = imagesWith(input);
+    const { records: memory } = await images.prepare(1, 2);
+    expect((await images.batch(4, 2)).records).toBe(memory);
+    expect((await images.batch(4, 3)).records).not.toBe(memory);
+  });
+});
+
 describe('with alternating flips', () => {
   /** Returns, for each image of slice 1 that is used in an epoch, whether it is flipped. */
   async function flipsOf(epoch: number) {
