@@ -33,7 +33,9 @@ export function jitterColors(planes: Uint8Array, channels: 1 | 3, factors: Color
 }
 
 function blendWith(gray: number, planes: Uint8Array, factor: number): void {
-  const table = Uint8Array.from({ length: 256 }, (_, byte) => byteOf(factor * byte + (1 - factor) * gray));
+  const table = new Uint8Array(256);
+  const offset = (1 - factor) * gray;
+  for (let byte = 0; byte < 256; byte++) table[byte] = byteOf(factor * byte + offset);
   for (let i = 0; i < planes.length; i++) planes[i] = table[planes[i]]!;
 }
 
@@ -41,8 +43,11 @@ function changeSaturation(planes: Uint8Array, channels: 1 | 3, factor: number): 
   if (channels === 1) return;
   const pixels = planes.length / 3;
   for (let pixel = 0; pixel < pixels; pixel++) {
-    const gray = grayOf(planes[pixel], planes[pixels + pixel], planes[2 * pixels + pixel]) / 1000;
-    for (let i = pixel; i < planes.length; i += pixels) planes[i] = byteOf(factor * planes[i] + (1 - factor) * gray);
+    const [red, green, blue] = [planes[pixel], planes[pixels + pixel], planes[2 * pixels + pixel]];
+    const offset = (1 - factor) * (grayOf(red, green, blue) / 1000);
+    planes[pixel] = byteOf(factor * red + offset);
+    planes[pixels + pixel] = byteOf(factor * green + offset);
+    planes[2 * pixels + pixel] = byteOf(factor * blue + offset);
   }
 }
 

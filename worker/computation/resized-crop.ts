@@ -93,29 +93,39 @@ function neighborsOf(size: number, windowSize: number, start: number): Neighbors
  */
 export function resizeWindow(planes: Uint8Array, window: Window, flipped: boolean, size: Size, out: Uint8Array): void {
   const { height, width } = size;
-  const rows = neighborsOf(height, window.height, window.top);
+  const rows = neighborsOf(height, window.height, 0);
   const columns = neighborsOf(width, window.width, window.left);
   if (flipped) for (const values of Object.values(columns) as Int32Array[]) values.reverse();
-  const [rowUnit, columnUnit] = [2 * height, 2 * width];
-  const unit = rowUnit * columnUnit;
-  const half = unit / 2;
-  let target = 0;
+  const widened = new Int32Array(window.height * width);
   for (let plane = 0; plane < planes.length; plane += height * width) {
-    for (let row = 0; row < height; row++) {
-      const above = plane + rows.first[row] * width;
-      const below = plane + rows.second[row] * width;
-      const belowWeight = rows.weight[row];
-      const aboveWeight = rowUnit - belowWeight;
-      for (let column = 0; column < width; column++) {
-        const left = columns.first[column];
-        const right = columns.second[column];
-        const rightWeight = columns.weight[column];
-        const leftWeight = columnUnit - rightWeight;
-        const upper = planes[above + left] * leftWeight + planes[above + right] * rightWeight;
-        const lower = planes[below + left] * leftWeight + planes[below + right] * rightWeight;
-        // At most 255 × 448², so all of these are exact integers.
-        out[target++] = Math.floor((upper * aboveWeight + lower * belowWeight + half) / unit);
-      }
+    widen(planes, plane + window.top * width, columns, widened);
+    heighten(widened, rows, width, out.subarray(plane, plane + height * width));
+  }
+}
+
+/** Resizes the rows of a window, in units of 1 / (2 × width). */
+function widen(planes: Uint8Array, start: number, { first, second, weight }: Neighbors, out: Int32Array): void {
+  const width = first.length;
+  for (let row = 0; row < out.length; row += width) {
+    const from = start + row;
+    for (let column = 0; column < width; column++) {
+      const left = planes[from + first[column]];
+      const right = planes[from + second[column]];
+      out[row + column] = left * 2 * width + (right - left) * weight[column];
+    }
+  }
+}
+
+/** Resizes the columns of widened rows, and rounds them to bytes. All values are integers, at most 255 × 448². */
+function heighten(widened: Int32Array, { first, second, weight }: Neighbors, width: number, out: Uint8Array): void {
+  const height = first.length;
+  const unit = 4 * height * width;
+  for (let row = 0; row < height; row++) {
+    const [above, below] = [first[row] * width, second[row] * width];
+    for (let column = 0; column < width; column++) {
+      const [upper, lower] = [widened[above + column], widened[below + column]];
+      const sum = upper * 2 * height + (lower - upper) * weight[row];
+      out[row * width + column] = Math.trunc((sum + unit / 2) / unit);
     }
   }
 }
