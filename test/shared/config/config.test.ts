@@ -126,7 +126,7 @@ describe('a bad value', () => {
     ['bnMomentum', 1.01, '1.01'],
     ['initialWeightsSha256', 'abc', '"abc"'],
     ['validationSplit', 1, '1'],
-    ['preprocessing', 'caffe', '"caffe"'],
+    ['preprocessing', 'minmax', '"minmax"'],
     ['pixelMean', [1, 2, 3, 4], '[1,2,3,4]'],
     ['pixelStd', [62.9, 0, 66.7], '[62.9,0,66.7]'],
     ['augment', 1, '1'],

@@ -121,7 +121,7 @@ describe('a resized window', () => {
       return out;
     });
     for (let row = 0; row < 1024; row += 32) {
-      expect(flipped.subarray(row, row + 32)).toEqual(plain.slice(row, row + 32).reverse());
+      expect(flipped.subarray(row, row + 32)).toEqual(plain.subarray(row, row + 32).toReversed());
     }
   });
 
