@@ -1,6 +1,6 @@
 // startEvaluation: evaluates a checkpoint with workers, without training, in the same way as a run does after an epoch.
 import { systemClock, type Clock } from '../shared/clock.js';
-import type { Config } from '../shared/config/config.js';
+import { resolveConfig } from '../shared/config/config.js';
 import { resolveDataset } from '../datasets/read-dataset.js';
 import { readOptionsOf, type DatasetHandlers } from '../datasets/read-options.js';
 import { differenceBetween } from '../shared/dataset/description-schema.js';
@@ -131,14 +131,14 @@ async function planEvaluation(options: EvaluationOptions) {
   const { augmentValidation = runConfig.augmentValidation, testTimeAugmentation = runConfig.testTimeAugmentation } =
     options;
   // The engine may differ from the run's.
-  const config: Config = {
+  const config = resolveConfig({
     ...runConfig,
-    augmentValidation,
+    augmentValidation: augmentValidation && split === 'validation',
     testTimeAugmentation,
     engine: 'auto',
     fingerprint: null,
     exact: false,
-  };
+  });
   const dataset =
     options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined, readOptionsOf(config, options)));
   const difference = differenceBetween(dataset.description, checkpoint.dataset);

@@ -155,8 +155,8 @@ function parseFlag(key: ConfigKey, value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const { default: defaultValue, schema, isList }: Field<unknown> = configFields[key];
   if (Array.isArray(defaultValue) || isList) return value === '' ? [] : value.split(',').map(numberOrText);
-  // Some fields without a default are numbers too; all of those accept 64.
-  const isNumeric = typeof defaultValue === 'number' || schema.safeParse(64).success;
+  // Some fields without a default are numbers too; each of those accepts 1 or 64.
+  const isNumeric = typeof defaultValue === 'number' || [1, 64].some((number) => schema.safeParse(number).success);
   return isNumeric ? numberOrText(value) : value;
 }
 
