@@ -53,6 +53,7 @@ export type { DatasetHandlers, ImportOptions, ReadOptions } from './datasets/rea
 export { loadCifar10, type Cifar10 } from './shared/dataset/cifar10.js';
 export type { Dataset, DatasetDescription, ImageFit, LabelKind } from './shared/dataset/description.js';
 export type { RecordFormat } from './shared/dataset/record-format.js';
+export type { TestTimeAugmentation } from './shared/dataset/test-time-augmentation.js';
 export { synthesizeDataset } from './shared/dataset/synthesize.js';
 
 // Engines, which compute gradients for a worker. fillInput and labelsOf convert a batch to the input and labels of a

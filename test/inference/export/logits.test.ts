@@ -28,11 +28,13 @@ const cases = [
   { depth: 14, initialFilters: 8, shortcut: 'projection', convBias: true, preprocessing: 'imagenet' },
   { depth: 8, initialFilters: 16, shortcut: 'projection', convBias: false, preprocessing: 'per-pixel-mean' },
   { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, preprocessing: 'standardize' },
+  { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, preprocessing: 'none' },
 ] as const;
 const preprocessings = {
   imagenet: 'imagenet',
   'per-pixel-mean': perPixelMean(),
   standardize: standardize(),
+  none: { name: 'none' as const, subtract: new Float32Array(3), divide: Float32Array.of(1, 1, 1) },
 } as const;
 
 let images: ImageBatch;
