@@ -64,31 +64,34 @@ function unzip(location: string, bytes: Uint8Array): Record<string, Uint8Array> 
 let openedCount = 0;
 
 async function openHdf5(location: string, bytes: Uint8Array): Promise<VariableReader> {
-  const { FS } = await ready;
+  const library = await ready;
   const name = `variables-${openedCount++}.h5`;
-  FS.writeFile(name, bytes);
-  const guarded = <Result>(action: () => Result): Result => {
+  /** Makes the library throw, where it otherwise prints a trace and returns an invalid result. */
+  const throwing = <Result>(action: () => Result): Result => {
+    library.activate_throwing_error_handler();
     try {
       return action();
     } catch (cause) {
       if (cause instanceof LockstepError) throw cause;
       throw badModel(location, `its model.weights.h5 is damaged (${messageOf(cause)})`, cause);
+    } finally {
+      library.deactivate_throwing_error_handler();
     }
   };
-  let file: File;
+  library.FS.writeFile(name, bytes);
   try {
-    file = guarded(() => new File(name, 'r'));
+    const file = throwing(() => new File(name, 'r'));
+    return {
+      read: (variable) => throwing(() => readDataset(location, file, variable)),
+      close: () => {
+        file.close();
+        library.FS.unlink(name);
+      },
+    };
   } catch (error) {
-    FS.unlink(name);
+    library.FS.unlink(name);
     throw error;
   }
-  return {
-    read: (variable) => guarded(() => readDataset(location, file, variable)),
-    close: () => {
-      file.close();
-      FS.unlink(name);
-    },
-  };
 }
 
 function readDataset(location: string, file: File, variable: Variable): Float32Array {
