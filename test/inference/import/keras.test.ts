@@ -47,7 +47,7 @@ describe.skipIf(python === undefined)('a network imported from Keras', () => {
       for (const [index, logit] of logits.entries())
         expect(Math.abs(logit - expected[index]) / scale).toBeLessThan(1e-4);
     },
-    60_000,
+    300_000,
   );
 
   it('has the names of the layers, after those of the models that contain them', async () => {
