@@ -38,6 +38,7 @@ describe('summarizeModel', () => {
       type: 'Conv2D',
       outputShape: [16, 16, 32],
       parameters: 16 * 32 + 32,
+      frozen: [],
       connectedTo: ['group1/block3/relu2'],
     });
     expect(layers.find(({ name }) => name === 'group2/block1/add')?.connectedTo).toEqual([
