@@ -41,7 +41,7 @@ interface Case {
   format: RecordFormat;
 }
 
-const resnets = [
+const resnetCases = [
   { depth: 20, initialFilters: 8, shortcut: 'identity', convBias: true, preprocessing: 'imagenet' },
   { depth: 14, initialFilters: 8, shortcut: 'projection', convBias: true, preprocessing: 'imagenet' },
   { depth: 8, initialFilters: 16, shortcut: 'projection', convBias: false, preprocessing: 'per-pixel-mean' },
@@ -50,7 +50,7 @@ const resnets = [
 const smallImages = recordFormat({ height: 9, width: 10, channels: 3, classCount: 7 });
 const grayImages = recordFormat({ height: 25, width: 25, channels: 1, classCount: 30 });
 const cases: readonly Case[] = [
-  ...resnets.map(({ preprocessing, ...options }) => ({
+  ...resnetCases.map(({ preprocessing, ...options }) => ({
     name: `resnet${options.depth}, ${options.shortcut}, ${preprocessing}`,
     graph: resnet({ ...options, bnEpsilon: 0.001 }),
     preprocessing,

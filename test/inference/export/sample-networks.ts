@@ -116,7 +116,7 @@ const airbench = graphOf('small-airbench', 'rgb', [
 ]);
 
 /** Names that files cannot contain as they are, that collide, or that the exported network has for itself. */
-const awkwardNames = graphOf('netz/größe', 'bgr', [
+const awkwardNames = graphOf('net/größe', 'bgr', [
   { name: 'preprocessing', op: 'averagePool', poolSize: [2, 1], strides: [2, 1], padding: 'same' },
   { name: 'images', op: 'relu6' },
   { name: 'größe', op: 'scale', factor: 2 },
