@@ -37,14 +37,18 @@ export async function saveNetwork(network: ImportedNetwork, options: SaveNetwork
       `\`${field}\` is ${name}, which already exists: choose another name, or replace it with \`force\``,
     );
   }
-  for (const { field, name, contents } of files) {
-    await attempt(field, name, async () => {
-      await mkdir(path.dirname(name), { recursive: true });
-      await writeFile(`${name}.partial`, contents);
-    }).catch(async (error: unknown) => {
-      for (const { name: written } of files) await rm(`${written}.partial`, { force: true });
-      throw error;
-    });
+  const partial: string[] = [];
+  try {
+    for (const { field, name, contents } of files) {
+      await attempt(field, name, async () => {
+        await mkdir(path.dirname(name), { recursive: true });
+        partial.push(`${name}.partial`);
+        await writeFile(`${name}.partial`, contents);
+      });
+    }
+  } catch (error) {
+    for (const name of partial) await rm(name, { force: true });
+    throw error;
   }
   for (const { field, name } of files) await attempt(field, name, async () => rename(`${name}.partial`, name));
 }
