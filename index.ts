@@ -50,6 +50,24 @@ export { predict, type Prediction, type PredictOptions, type Predictions } from 
 // Networks from Keras and TensorFlow.js
 export { importNetwork, type ImportedNetwork } from './inference/import/import-network.js';
 export { saveNetwork, type SaveNetworkOptions } from './inference/import/save-network.js';
+export type { ChannelOrder, GraphNode, Initializer, NetworkGraph, PaddingMode, Pair } from './shared/network/graph.js';
+export type { WeightName, WeightSettings } from './shared/network/graph.js';
+export type {
+  ActivationNode,
+  AddNode,
+  BatchNormNode,
+  ConcatNode,
+  Conv2dNode,
+  DenseNode,
+  DropoutNode,
+  FlattenNode,
+  GlobalPoolNode,
+  MultiplyNode,
+  PadNode,
+  PoolNode,
+  ReshapeNode,
+  ScaleNode,
+} from './shared/network/graph.js';
 
 // Images
 export { readDataset } from './datasets/read-dataset.js';

@@ -112,5 +112,8 @@ function readDataset(location: string, file: File, variable: Variable): Float32A
   }
   const { value } = dataset;
   if (value instanceof Float32Array) return value;
-  throw badModel(location, `${describeVariable(variable)} has the type ${String(dataset.dtype)}: it must be float32`);
+  throw badModel(
+    location,
+    `${describeVariable(variable)} has the type ${JSON.stringify(dataset.dtype)}: it must be float32`,
+  );
 }

@@ -71,7 +71,7 @@ async function attempt(field: string, name: string, action: () => Promise<void>)
 }
 
 /** Returns a graph as JSON with one line per node, which people can read and edit. */
-export function graphAsJson({ name, channelOrder, nodes }: NetworkGraph): string {
+function graphAsJson({ name, channelOrder, nodes }: NetworkGraph): string {
   const lines = nodes.map((node) => `    ${JSON.stringify(node)}`);
   const head = `  "name": ${JSON.stringify(name)},\n  "channelOrder": ${JSON.stringify(channelOrder)}`;
   return `{\n${head},\n  "nodes": [\n${lines.join(',\n')}\n  ]\n}\n`;

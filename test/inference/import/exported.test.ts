@@ -26,7 +26,7 @@ async function exported(preprocessing: Preprocessing) {
 }
 
 /** Drops what Lockstep added to the metadata, as Keras does when it saves a model. */
-function resaved(bytes: Uint8Array): Uint8Array {
+function savedAgain(bytes: Uint8Array): Uint8Array {
   return zipSync({ ...unzipSync(bytes), 'metadata.json': Buffer.from('{"keras_version": "3.15.1"}') });
 }
 
@@ -56,7 +56,7 @@ describe('a network exported to Keras', () => {
 
   it('has the preprocessing as a layer of its own after Keras has saved it again', async () => {
     const { images, logits, bytes } = await exported('imagenet');
-    const network = await importBytes(resaved(bytes));
+    const network = await importBytes(savedAgain(bytes));
     expect(network).toMatchObject({ preprocessing: 'none', graph: { channelOrder: 'rgb' } });
     expect(network.graph.nodes.slice(0, 2)).toMatchObject([
       { name: 'preprocessing', op: 'scale', factor: Array(3).fill(expect.closeTo(1 / 255)) },
@@ -74,13 +74,13 @@ describe('a network exported to Keras', () => {
       const network = await importBytes(bytes);
       expect(network.weightsSha256).toBe(model.weightsSha256);
       expect(network.graph).toEqual(sample);
-      expect(distance(logitsOf(await importBytes(resaved(bytes)), images), logits)).toBeLessThan(1e-4);
+      expect(distance(logitsOf(await importBytes(savedAgain(bytes)), images), logits)).toBeLessThan(1e-4);
     },
   );
 
   it('cannot be imported with a mean image after Keras has saved it again', async () => {
     const { bytes } = await exported(perPixelMean());
-    const error = await importBytes(resaved(bytes)).catch((thrown: unknown) => thrown);
+    const error = await importBytes(savedAgain(bytes)).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(LockstepError);
     expect((error as LockstepError).message).toContain(
       '"preprocessing": the class Normalization, whose axis is [1,2,3]',

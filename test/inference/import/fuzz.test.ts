@@ -1,6 +1,6 @@
 // Whatever a configuration says, the import returns a valid graph or throws a LockstepError.
 import { writeFile } from 'node:fs/promises';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { buildGraph } from '../../../inference/import/build-graph.js';
 import { importNetwork } from '../../../inference/import/import-network.js';
