@@ -63,6 +63,7 @@ export type {
   FlattenNode,
   GlobalPoolNode,
   MultiplyNode,
+  NodeBase,
   PadNode,
   PoolNode,
   ReshapeNode,
