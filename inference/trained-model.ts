@@ -2,10 +2,11 @@
 import { loadCheckpoint } from '../coordinator/run/checkpoints/load-checkpoint.js';
 import type { DatasetDescription } from '../shared/dataset/description.js';
 import type { TestTimeAugmentation } from '../shared/dataset/test-time-augmentation.js';
+import type { ModelLayout } from '../shared/network/layout.js';
 import type { TrainedModel } from './export/network.js';
 
 export interface LoadedModel {
-  model: TrainedModel;
+  model: TrainedModel & { layout: ModelLayout };
   /** What the images are that the model was trained on. */
   dataset: DatasetDescription;
   /** The run's setting. */
