@@ -12,6 +12,7 @@ import {
   type ConfigKey,
 } from '../../shared/config/config.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
+import { decodeGraph } from '../../shared/network/graph-json.js';
 import { recipeNames, recipePresets } from '../../shared/config/recipe-presets.js';
 import { numberOrText } from './number-options.js';
 
@@ -55,8 +56,16 @@ export function addConfigOption(command: Command, key: ConfigKey): void {
     command.addOption(new Option(`--${flag}`, help).hideHelp(defaultValue));
     command.addOption(new Option(`--no-${flag}`, helpOff).hideHelp(!defaultValue));
   } else {
-    const shownDefault = defaultValue === null ? '' : ` (default: ${String(defaultValue)})`;
-    command.option(`--${flag} <${placeholder}>`, help + shownDefault);
+    const shownDefault =
+      defaultValue === null || String(defaultValue) === '' ? '' : ` (default: ${String(defaultValue)})`;
+    const option = new Option(`--${flag} <${placeholder}>`, help + shownDefault);
+    // A list may be given in several parts.
+    if (Array.isArray(defaultValue)) {
+      option.argParser((text: string, previous: string | undefined) =>
+        previous === undefined ? text : `${previous},${text}`,
+      );
+    }
+    command.addOption(option);
   }
 }
 
@@ -108,6 +117,7 @@ export async function readConfig(options: Readonly<Record<string, unknown>>): Pr
     }
     Object.assign(input, values);
   }
+  input['network'] = await readNetwork(input['network']);
   const nameOf = (key: string) => sources.findLast(({ values }) => key in values)?.nameOf(key) ?? `--${kebabCase(key)}`;
   if (options['resume'] === undefined) resolveConfig(input, nameOf);
   return input;
@@ -145,10 +155,24 @@ function parseSettings(settings: readonly unknown[]): Record<string, unknown> {
 function parseFlag(key: ConfigKey, value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const { default: defaultValue, schema } = configFields[key];
-  if (Array.isArray(defaultValue)) return value === '' ? [] : value.split(',').map(numberOrText);
+  if (Array.isArray(defaultValue)) {
+    const texts = value === '' ? [] : value.split(',');
+    return schema.safeParse(texts).success ? texts : texts.map(numberOrText);
+  }
   // Some fields without a default are numbers too; all of those accept 64.
   const isNumeric = typeof defaultValue === 'number' || schema.safeParse(64).success;
   return isNumeric ? numberOrText(value) : value;
+}
+
+/** Returns the graph in a network's JSON file, and any other value of `network` unchanged. Throws `bad-config`. */
+async function readNetwork(network: unknown): Promise<unknown> {
+  if (typeof network !== 'string' || !network.endsWith('.json')) return network;
+  const file = await readFile(network).catch((cause: unknown) => {
+    const code = systemCodeOf(cause);
+    const problem = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`;
+    throw new LockstepError('bad-config', `the file ${network} of \`network\` ${problem}`, { cause });
+  });
+  return decodeGraph(file, network);
 }
 
 async function readConfigFile(file: string): Promise<Record<string, unknown>> {

@@ -116,7 +116,7 @@ async function follow(
   const onSignal = (signal: NodeJS.Signals) => evaluation.stop(interruptedBy(signal));
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  printer.line(`${checkpoint.path}: step ${checkpoint.step}, ResNet-${checkpoint.config.depth}`);
+  printer.line(`${checkpoint.path}: step ${checkpoint.step}, ${checkpoint.layout.graph.name}`);
   printer.line(`${formatInteger(images)} ${split} images: ${evaluation.dataset}`);
   if (!evaluation.isRunsOwnSplit) {
     printer.warning(

@@ -12,7 +12,9 @@ import {
 } from '../dataset/image-batch.js';
 import { imageFits, labelKinds, type ImageFit, type LabelKind } from '../dataset/description.js';
 import { engineNames, type EngineName } from '../engine-names.js';
-import type { Shortcut } from '../network/layout.js';
+import type { NetworkGraph } from '../network/graph.js';
+import type { Shortcut } from '../network/networks/resnet.js';
+import { networkNames } from '../network/networks/registry.js';
 import { recipeNames, type RecipeName } from './recipe-presets.js';
 
 /** One configuration field. */
@@ -49,7 +51,7 @@ const belowOne = { schema: z.number().min(0).lt(1), allowed: 'a number of at lea
 const boolean = { schema: z.boolean(), allowed: 'true or false' };
 const optionalText = { schema: z.string().min(1).nullable(), default: null };
 
-export const schedules = ['piecewise', 'cosine', 'one-cycle', 'constant'] as const;
+export const schedules = ['piecewise', 'cosine', 'one-cycle', 'triangular', 'constant'] as const;
 export type ScheduleName = (typeof schedules)[number];
 
 /** Fields that determine the weights. */
@@ -94,34 +96,55 @@ export const recipeFields = {
     help: 'length of the run in epochs, instead of --steps',
     placeholder: 'N',
   }),
+  network: field<NetworkGraph | string>({
+    schema: z.custom<NetworkGraph | string>((value) => typeof value === 'string' || typeof value === 'object'),
+    default: 'resnet',
+    allowed: `${networkNames.join(', ')}, with options after a colon, or a network as JSON`,
+    help:
+      `network to train: ${networkNames.join(', ')}, with options after a colon, such as wide-resnet:depth=16,width=4; or a ` +
+      'JSON file that describes a network',
+    placeholder: 'NAME|FILE.json',
+  }),
+  freeze: field<readonly string[]>({
+    schema: z.array(z.string().min(1).max(200)).max(100),
+    default: [],
+    allowed: 'names of arrays, separated by commas, in which * stands for any text',
+    help: 'keep these arrays of weights as they are initially, for example stem/*,group1/*; repeatable',
+    placeholder: 'PATTERNS',
+  }),
   depth: field({
     schema: z.int().min(8).max(2000),
     default: 20,
     allowed: '6n+2: 20, 32, 44, 56, 110, …, at most 2000',
-    help: 'number of weighted layers of the ResNet, 6n+2: 8, 14, 20, 32, 44, 56, 110, …',
+    help: 'number of weighted layers of the network resnet, 6n+2: 8, 14, 20, 32, 44, 56, 110, …',
     placeholder: 'D',
   }),
   initialFilters: field({
     schema: z.int().min(4).max(1024).multipleOf(4),
     default: 16,
     allowed: 'a multiple of 4 from 4 to 1024',
-    help: 'channels of the first group of layers; the next two groups have twice and four times as many',
+    help: 'channels of the first group of layers of the network resnet; the next two groups have twice and four times as many',
     placeholder: 'N',
   }),
   shortcut: field<Shortcut>({
     schema: z.enum(['identity', 'projection']),
     default: 'identity',
     allowed: 'identity or projection',
-    help: 'shortcut in downsampling blocks: identity or projection (He et al. 2016, options A and B)',
+    help: 'shortcut in downsampling blocks of the network resnet: identity or projection (He et al. 2016, options A and B)',
     placeholder: 'KIND',
   }),
   convBias: field({
     ...boolean,
     default: true,
-    help: 'add biases to convolutions',
-    helpOff: 'omit biases from convolutions',
+    help: 'add biases to the convolutions of the network resnet',
+    helpOff: 'omit biases from the convolutions of the network resnet',
   }),
-  bnEpsilon: field({ ...positive, default: 0.001, help: 'epsilon of batch norm', placeholder: 'X' }),
+  bnEpsilon: field({
+    ...positive,
+    default: 0.001,
+    help: 'epsilon of batch norm in the network resnet',
+    placeholder: 'X',
+  }),
   bnMomentum: field({
     schema: z.number().min(0).max(1),
     default: 0.99,
@@ -214,8 +237,8 @@ export const recipeFields = {
   schedule: field<ScheduleName>({
     schema: z.enum(schedules),
     default: 'piecewise',
-    allowed: 'piecewise, cosine, one-cycle or constant',
-    help: 'learning-rate schedule: piecewise (see --learning-rate-boundaries), cosine, one-cycle or constant',
+    allowed: 'piecewise, cosine, one-cycle, triangular or constant',
+    help: 'learning-rate schedule: piecewise (see --learning-rate-boundaries), cosine, one-cycle, triangular or constant',
     placeholder: 'NAME',
   }),
   learningRateBoundaries: field({
@@ -228,7 +251,7 @@ export const recipeFields = {
   warmupSteps: field({
     ...optionalWholeNumber(0),
     help:
-      'steps over which the learning rate rises to its peak (default: 0; 30% of the run with one-cycle; 5 epochs when ' +
+      'steps over which the learning rate rises to its peak (default: 0; 30% of the run with one-cycle, 23% with triangular; 5 epochs when ' +
       '--scale-learning-rate raises the rate)',
     placeholder: 'N',
   }),
@@ -246,6 +269,11 @@ export const recipeFields = {
     placeholder: 'X',
   }),
   nesterov: field({ ...boolean, default: false, help: 'use Nesterov momentum' }),
+  lookAhead: field({
+    ...optionalWholeNumber(1),
+    help: 'every N steps, continue from a running average of the weights, which is also the result of the run (default: do not average)',
+    placeholder: 'N',
+  }),
   weightDecay: field({
     schema: z.number().min(0).finite(),
     default: 0,
@@ -337,18 +365,7 @@ const runFields = {
 
 export const configFields = { ...recipeFields, ...runFields };
 export type ConfigKey = keyof typeof configFields;
-/** A complete, valid configuration. */
+/** A complete, valid configuration. `network` is a name with options, or a valid graph. */
 export type Config = { readonly [Key in ConfigKey]: (typeof configFields)[Key]['default'] };
 /** A configuration as specified by a caller: any subset of the fields. */
 export type ConfigInput = { readonly [Key in ConfigKey]?: Config[Key] | undefined };
-
-/**
- * Fields of the configuration that workers receive: those that determine the weights, and the heartbeat settings.
- * Workers receive no paths.
- */
-export const workerConfigKeys = [
-  ...(Object.keys(recipeFields) as (keyof typeof recipeFields)[]),
-  'heartbeatInterval',
-  'heartbeatTimeout',
-] as const satisfies ConfigKey[];
-export type WorkerConfig = Pick<Config, (typeof workerConfigKeys)[number]>;

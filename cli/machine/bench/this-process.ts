@@ -14,7 +14,8 @@ import {
 import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { cifar10Description, cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
-import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
+import { graphOf } from '../../../shared/config/network-config.js';
+import { layoutNetwork, type ModelLayout } from '../../../shared/network/layout.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { openFastest } from './fastest-engine.js';
 import { SliceComputer } from '../../../worker/computation/slice-computer.js';
@@ -29,7 +30,7 @@ const profiledSteps = 2;
 
 export async function benchThisProcess(options: BenchOptions): Promise<Measurement> {
   const { config, plan, onRound } = options;
-  const layout = layoutModel(config, cifar10Format);
+  const layout = layoutNetwork(graphOf(config), cifar10Format);
   const { batchSize, slices } = config;
   const spec = { layout, preprocessing: 'imagenet' as const, labelSmoothing: 0 };
   const { engine, model, speeds, close } = await openFastest(options, spec, batchSize / slices, options.onMessage);
