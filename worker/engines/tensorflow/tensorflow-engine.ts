@@ -5,7 +5,7 @@ import { describeProcessor } from '../../../shared/processor.js';
 import type { Engine, EngineOptions, Precision } from '../../engine.js';
 import { cpuName, gpuName } from './device-name.js';
 import { loadTensorFlow, requestXla } from './load.js';
-import { relu } from './network/differentiable.js';
+import { relu } from './network/activations.js';
 import { describeOneDnn, oneDnnVariable } from './one-dnn.js';
 import { computeUnitsOf, precisionPasses, type ComputeUnits } from './precision.js';
 import type { TensorFlowRuntime } from './runtime.js';
