@@ -31,7 +31,7 @@ const logits: readonly Step[] = [{ op: 'flatten' }, { op: 'dense', units: 'class
 
 /** Puts steps between a convolution, so that gradients pass through them, and the logits. */
 const around = (...steps: Step[]) => chain([conv(8), ...steps, ...logits]);
-const activated = (op: GraphNode['op']) => around({ op: 'scale', factor: 3 }, { op });
+const activated = (op: GraphNode['op']) => around({ op: 'scale', factor: 8 }, { op });
 /** Puts steps that take vectors between two dense layers. */
 const aroundVectors = (...steps: Step[]) =>
   chain([{ op: 'flatten' }, { op: 'dense', units: 12 }, ...steps, { op: 'dense', units: 'classes' }]);
