@@ -21,8 +21,8 @@ export const recipeFields = {
   recipe: field<RecipeName>({
     schema: z.enum(recipeNames),
     default: 'tutorial',
-    allowed: 'tutorial, paper or fast',
-    help: 'named set of training options (tutorial, paper or fast), listed below; options given explicitly win',
+    allowed: 'tutorial, paper, fast or speedrun',
+    help: 'named set of training options (tutorial, paper, fast or speedrun), listed below; options given explicitly win',
     placeholder: 'NAME',
   }),
   seed: field({

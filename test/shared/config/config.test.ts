@@ -266,6 +266,17 @@ describe('a recipe', () => {
     }
   });
 
+  it('speedrun sets its own network, batch size, optimizer and augmentation', () => {
+    // Jordan 2024: 11.5 / (1 + 1 / 0.15) = 1.5 and 0.0153 / 11.5 = 0.00133 for the mean of a batch.
+    const expected = { network: 'speedrun', batchSize: 1024, learningRate: 1.5, weightDecay: 0.00133, lookAhead: 5 };
+    expect(resolveConfig({ recipe: 'speedrun' })).toMatchObject(expected);
+    expect(resolveConfig({ recipe: 'speedrun', network: 'mlp', batchSize: 64 })).toMatchObject({
+      ...expected,
+      network: 'mlp',
+      batchSize: 64,
+    });
+  });
+
   it('fast has the learning rate, label smoothing and augmentation that were measured', () => {
     const chosen = { schedule: 'one-cycle', learningRate: 0.2, labelSmoothing: 0.1, batchSize: 128, slices: 4 };
     const augmentation = { flip: 'alternating', cropPadding: 'reflect' };
