@@ -261,7 +261,7 @@ describe('a recipe', () => {
 
   it.each(recipeNames)('%s has valid values, which stay the same when they are resolved again', (recipe) => {
     for (const depth of [20, 110]) {
-      const config = resolveConfig({ recipe, depth });
+      const config = resolveConfig({ recipe, ...(recipe === 'speedrun' ? {} : { depth }) });
       expect(resolveConfig(JSON.parse(JSON.stringify(config)) as Record<string, unknown>)).toEqual(config);
     }
   });
