@@ -66,7 +66,7 @@ const bitChangingVariables = [
 
 /**
  * Creates the fingerprint. On CPUs, the bits depend on the number of threads and on oneDNN. They depend on the mode,
- * because TensorFlow optimizes graphs: it fuses operations, reassociates sums, and on GPUs changes data layouts. Where it
+ * because TensorFlow optimizes graphs: it fuses operations, reorders sums, and on GPUs changes data layouts. Where it
  * is unknown whether oneDNN is on, the fingerprint contains its variable.
  */
 function fingerprintOf(

@@ -101,7 +101,7 @@ describe('the tensorflow engine', () => {
     model.dispose();
   });
 
-  // TensorFlow's optimization of graphs fuses operations and reassociates sums, but recording must not change anything.
+  // TensorFlow's optimization of graphs fuses operations and reorders sums, but recording must not change anything.
   it.each(cases)('computes the same in graph mode as in eager mode, up to rounding: %s', async (_, layout) => {
     const [graph, eager] = [await modelOf(layout, 'graph'), await modelOf(layout, 'eager')];
     for (const batch of [batchFor(layout, 1), batchFor(layout, 8)]) {

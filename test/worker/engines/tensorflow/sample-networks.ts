@@ -174,7 +174,7 @@ const block = (op: GraphNode['op'], filters: number, attributes: Record<string, 
   { op: 'batchNorm', epsilon: 1e-5 },
   { op },
 ];
-const pointwise = { kernelSize: 1 };
+const onePixel = { kernelSize: 1 };
 const head: readonly Step[] = [{ op: 'globalAveragePool' }, { op: 'dense', units: 'classes' }];
 
 /** Adds what `inner` computes from the node `source` to what `passed` computes from it: by default, the node itself. */
@@ -189,7 +189,7 @@ function residual(source: string, inner: readonly Step[], passed: readonly Step[
   return [...path(inner, ends[0]), ...path(passed, ends[1]), { op: 'add', inputs: ends }];
 }
 
-const projection = (filters: number): Step[] => block('relu', filters, { ...pointwise, strides: 2 }).slice(0, 2);
+const projection = (filters: number): Step[] => block('relu', filters, { ...onePixel, strides: 2 }).slice(0, 2);
 
 export const networks: Readonly<Record<string, NetworkLayout>> = {
   'a ResNet for ImageNet': chain(
@@ -211,9 +211,9 @@ export const networks: Readonly<Record<string, NetworkLayout>> = {
       ...residual(
         'stem',
         [
-          ...block('relu', 8, pointwise),
+          ...block('relu', 8, onePixel),
           ...block('relu', 8, { strides: 2 }),
-          ...block('relu', 32, pointwise).slice(0, 2),
+          ...block('relu', 32, onePixel).slice(0, 2),
         ],
         projection(32),
       ),
@@ -230,7 +230,7 @@ export const networks: Readonly<Record<string, NetworkLayout>> = {
       ...residual(
         'active',
         [...block('relu', 16, { strides: 2 }), conv(16, { bias: false })],
-        [conv(16, { ...pointwise, strides: 2, bias: false })],
+        [conv(16, { ...onePixel, strides: 2, bias: false })],
       ),
       { op: 'batchNorm', epsilon: 1e-5 },
       { op: 'relu' },
@@ -243,13 +243,13 @@ export const networks: Readonly<Record<string, NetworkLayout>> = {
       ...block('relu6', 8, { strides: 2 }).slice(0, 2),
       { op: 'relu6', name: 'stem' },
       ...residual('stem', [
-        ...block('relu6', 24, pointwise),
+        ...block('relu6', 24, onePixel),
         ...block('relu6', 24, { groups: 24 }),
-        ...block('relu6', 8, pointwise).slice(0, 2),
+        ...block('relu6', 8, onePixel).slice(0, 2),
       ]),
-      ...block('relu6', 48, pointwise),
+      ...block('relu6', 48, onePixel),
       ...block('relu6', 48, { groups: 48, strides: 2 }),
-      ...block('relu6', 12, pointwise).slice(0, 2),
+      ...block('relu6', 12, onePixel).slice(0, 2),
       ...head,
     ],
     square,

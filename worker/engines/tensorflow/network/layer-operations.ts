@@ -45,7 +45,7 @@ export function applyLayer(
       return withBias(runtime, y, layer, context);
     }
     case 'dense': {
-      const y = tf.matMul(x as Tensor2D, context.parameters.get(layer.kernel) as Tensor2D);
+      const y = tf.matMul(x, context.parameters.get(layer.kernel) as Tensor2D);
       return withBias(runtime, y, layer, context);
     }
     case 'relu':
