@@ -129,7 +129,7 @@ export async function readConfig(options: Readonly<Record<string, unknown>>): Pr
     }
     Object.assign(input, values);
   }
-  input['network'] = await readNetwork(input['network']);
+  if ('network' in input) input['network'] = await readNetwork(input['network']);
   const nameOf = (key: string) => sources.findLast(({ values }) => key in values)?.nameOf(key) ?? `--${kebabCase(key)}`;
   if (options['resume'] === undefined) resolveConfig(input, nameOf);
   return input;

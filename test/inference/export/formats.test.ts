@@ -161,13 +161,15 @@ describe('the metadata of a model', () => {
         ...namedArraysOf(weights, layout.weights),
         ...namedArraysOf(movingStatistics, layout.statistics),
       ];
-      expect(lockstep.arrays.map(({ name }) => name)).toEqual(expected.map(({ name }) => name));
+      expect(lockstep.arrays).toHaveLength(expected.length);
       const paths = lockstep.arrays.map(({ path }) => path);
       const stored = await readHdf5(entries['model.weights.h5'], paths);
-      for (const [index, { path, reversed }] of lockstep.arrays.entries()) {
-        const { shape, values } = expected[index];
-        expect(stored[index], path).toEqual(reversed ? exchangeFirstAndLastChannel(values, shape) : values);
-      }
+      const restored = lockstep.arrays.map(({ name, reversed }, index) => {
+        const { shape } = expected[index];
+        const values = reversed ? exchangeFirstAndLastChannel(stored[index], shape) : stored[index];
+        return { name, shape, values };
+      });
+      expect(restored).toEqual(expected);
     },
   );
 
