@@ -150,7 +150,7 @@ export function assertShardsFit(
   if (totalBytes > maxShardsBytes) {
     throw new LockstepError(
       'bad-data',
-      `the images take ${gibibytes(totalBytes)}, but workers hold at most ${gibibytes(maxShardsBytes)}: use fewer or ` +
+      `the images take ${gibibytes(totalBytes)}, but workers accept at most ${gibibytes(maxShardsBytes)}: use fewer or ` +
         'smaller images',
     );
   }

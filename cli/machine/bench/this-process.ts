@@ -16,6 +16,7 @@ import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { cifar10Description, cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
 import type { EngineModel } from '../../../worker/engine.js';
+import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
 import { openFastest } from './fastest-engine.js';
 import { SliceComputer } from '../../../worker/computation/slice-computer.js';
 import { SliceImages } from '../../../worker/computation/slice-images.js';
@@ -63,7 +64,7 @@ function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, sh
   const { batchSize, slices, bnMomentum } = config;
   const stepsPerEpoch = stepsPerEpochOf(Math.max(imageCount, batchSize), batchSize);
   const images = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch }, (_split, slice) =>
-    Promise.resolve(shards[slice]),
+    Promise.resolve(new RecordsInMemory(shards[slice], cifar10Format)),
   );
   const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };

@@ -113,22 +113,22 @@ describe('training images that are too large', () => {
   const gib = 2 ** 30;
 
   it('are refused with the smallest number of slices that fits', () => {
-    // 3,000 records of 1 MiB: a shard has at most 1 GiB, so three slices would do, but four is the next divisor of 128.
-    const fit = (slices: number) => assertShardsFit(3000 * 2 ** 20, 3000, 2 ** 20, { slices, batchSize: 128 });
+    // 48,000 records of 1 MiB: a shard has at most 16 GiB, so three slices would do, but four is the next divisor of 128.
+    const fit = (slices: number) => assertShardsFit(48_000 * 2 ** 20, 48_000, 2 ** 20, { slices, batchSize: 128 });
     expect(() => fit(4)).not.toThrow();
     expect(() => fit(2)).toThrow(
       expect.objectContaining({
         code: 'bad-config',
         message:
-          '`slices` is 2: a shard of the training images would take 1.5 GiB, but workers accept at most 1.0 GiB; use at ' +
+          '`slices` is 2: a shard of the training images would take 23.4 GiB, but workers accept at most 16.0 GiB; use at ' +
           'least 4 slices',
       }),
     );
   });
 
-  it('are refused if workers cannot hold them', () => {
-    expect(() => assertShardsFit(5 * gib, 5, gib, { slices: 8, batchSize: 128 })).toThrow(
-      expect.objectContaining({ code: 'bad-data', message: expect.stringContaining('take 5.0 GiB') }),
+  it('are refused if their total size is beyond the limit', () => {
+    expect(() => assertShardsFit(257 * gib, 257, gib, { slices: 64, batchSize: 128 })).toThrow(
+      expect.objectContaining({ code: 'bad-data', message: expect.stringContaining('take 257.0 GiB') }),
     );
   });
 });

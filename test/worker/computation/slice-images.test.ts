@@ -4,16 +4,17 @@ import { resolveConfig, type ConfigInput } from '../../../shared/config/config.j
 import { identityAugmentations, isFlipped, isReflected } from '../../../shared/dataset/image-batch.js';
 import { augmentationsOf, epochOrder } from '../../../shared/dataset/partition.js';
 import { SliceImages } from '../../../worker/computation/slice-images.js';
+import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
 
 const { recordBytes } = cifar10Format;
 
 const shardSize = 13;
-const records = new Uint8Array(shardSize * recordBytes);
+const shard = new RecordsInMemory(new Uint8Array(shardSize * recordBytes), cifar10Format);
 
 /** Returns slice images with 3 images per slice and step. An epoch has 4 steps and uses 12 of a shard's 13 images. */
 function imagesWith(input: ConfigInput = {}): SliceImages {
   const config = resolveConfig({ seed: 6, slices: 4, batchSize: 12, ...input });
-  return new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 4 }, () => Promise.resolve(records));
+  return new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 4 }, () => Promise.resolve(shard));
 }
 
 describe('the images of a slice', () => {
@@ -50,7 +51,7 @@ describe('the images of a slice', () => {
   it('cannot be taken from a shard that has too few images for an epoch', async () => {
     const config = resolveConfig({ slices: 4, batchSize: 12 });
     const images = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 5 }, () =>
-      Promise.resolve(records),
+      Promise.resolve(shard),
     );
     // Step 4 needs positions 12 to 14 of the epoch's order, but there are only 13 images.
     await expect(images.batch(4, 2)).rejects.toMatchObject({
