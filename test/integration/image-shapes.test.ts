@@ -1,6 +1,4 @@
 // Runs on images of other shapes than those of CIFAR-10, from training to prediction.
-import { writeFile } from 'node:fs/promises';
-import { PNG } from 'pngjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startEvaluation } from '../../coordinator/evaluation-run.js';
 import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
@@ -13,6 +11,7 @@ import type { Dataset } from '../../shared/dataset/description.js';
 import { openWasmEngine } from '../../worker/engines/wasm/wasm-engine.js';
 import { startWorker } from '../../worker/main.js';
 import { folderPerFile } from '../support/folder-per-file.js';
+import { noiseImage, writeImages } from '../support/image-files.js';
 import { hashWith, startCluster } from '../support/local-cluster.js';
 import { noiseDataset } from '../support/noise-dataset.js';
 
@@ -94,10 +93,8 @@ describe('a run with the wasm engine on gray images', () => {
   });
 
   it('predicts color images of any size', async () => {
-    const png = new PNG({ width: 50, height: 20 });
-    png.data.fill(200);
-    await writeFile(inFolder('photo.png'), PNG.sync.write(png));
-    const { predictions } = await predict({ checkpoint: inFolder('gray'), images: [inFolder('photo.png')] });
+    await writeImages(inFolder(), { 'photo.webp': noiseImage(50, 20, 1) });
+    const { predictions } = await predict({ checkpoint: inFolder('gray'), images: [inFolder('photo.webp')] });
     expect(predictions[0].classes).toHaveLength(300);
     expect(predictions[0].classes.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 5);
   });
