@@ -42,7 +42,7 @@ export { loadCheckpoint, type Checkpoint } from './coordinator/run/checkpoints/l
 export type { BestValidation, RunProgress, SavedState } from './coordinator/run/checkpoints/checkpoint.js';
 export { evaluate, type EvaluateOptions, type LocalEvaluation } from './inference/evaluate.js';
 export type { Evaluation, EvaluationOptions, EvaluationReport } from './coordinator/evaluation-run.js';
-export type { ClassResult, Outcome as EvaluationOutcome } from './coordinator/run/evaluation-report.js';
+export type { ClassResult, Confusion, Outcome as EvaluationOutcome } from './coordinator/run/evaluation-report.js';
 export type { EvaluationSplit } from './coordinator/dataset/shard-store.js';
 export type { Split } from './shared/protocol/messages.js';
 export { predict, type Prediction, type PredictOptions, type Predictions } from './inference/predict.js';

@@ -5,7 +5,6 @@ import { resolveDataset } from '../datasets/read-dataset.js';
 import { readOptionsOf, type DatasetHandlers } from '../datasets/read-options.js';
 import { differenceBetween } from '../shared/dataset/description-schema.js';
 import type { Dataset } from '../shared/dataset/description.js';
-import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { LockstepError } from '../shared/errors.js';
 import type { EngineCount } from '../shared/protocol/engine-identity.js';
 import type { Shard } from '../shared/protocol/messages.js';
@@ -137,16 +136,15 @@ async function planEvaluation(options: EvaluationOptions) {
         'of the run',
     );
   }
-  const { images: records, ...shards } = splitEvaluation(dataset, config, split);
-  if (records.length === 0) throw noImages(checkpoint, split);
+  const { labels, ...shards } = splitEvaluation(dataset, config, split);
+  if (labels.length === 0) throw noImages(checkpoint, split);
   const { preprocessing } = checkpoint;
   const store = { ...shards, preprocessing, stepsPerEpoch: 1, dataset: checkpoint.dataset };
   const isRunsOwnSplit = isOwnSplit(checkpoint, split, store.shards);
-  const images = records.length / recordFormatOf(checkpoint.dataset).recordBytes;
   return {
-    summary: { checkpoint, split, images, dataset: dataset.source, isRunsOwnSplit },
+    summary: { checkpoint, split, images: labels.length, dataset: dataset.source, isRunsOwnSplit },
     setup: { config, layout: checkpoint.layout, store },
-    records,
+    labels,
   };
 }
 
@@ -166,7 +164,7 @@ function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit,
 }
 
 async function evaluate(
-  { summary, setup, records }: Awaited<ReturnType<typeof planEvaluation>>,
+  { summary, setup, labels }: Awaited<ReturnType<typeof planEvaluation>>,
   session: CoordinatorSession,
   quorum: WorkerQuorum,
   events: RunEventBus,
@@ -191,7 +189,7 @@ async function evaluate(
       checkpoint: path,
       step,
       weightsSha256,
-      ...outcomeOf(results, records, setup.store.dataset),
+      ...outcomeOf(results, labels, setup.store.dataset),
       engines: [...totals.record.engines],
       wallSeconds: (performance.now() - startedMs) / 1000,
     };

@@ -11,7 +11,7 @@ import {
   validationCountOf,
 } from '../../shared/dataset/partition.js';
 import type { Preprocessing } from '../../shared/dataset/image-batch.js';
-import { recordFormatOf, type RecordFormat } from '../../shared/dataset/record-format.js';
+import { labelAt, recordFormatOf, type RecordFormat } from '../../shared/dataset/record-format.js';
 import { LockstepError } from '../../shared/errors.js';
 import type { Config } from '../../shared/config/config.js';
 import { maxShardBytes, maxShardsBytes, type Shard, type Split } from '../../shared/protocol/messages.js';
@@ -36,6 +36,8 @@ export interface ShardStore {
   shards: readonly Shard[];
   /** Records of each shard, by the shard's SHA-256. */
   records: ReadonlyMap<string, Uint8Array>;
+  /** Labels of the images in the evaluation shards, in order. */
+  labels: Readonly<Record<EvaluationSplit, Uint16Array>>;
   trainingCount: number;
   validationCount: number;
   testCount: number;
@@ -84,19 +86,19 @@ function splitRecords(dataset: Dataset, { validationSplit }: Pick<Config, 'valid
 }
 
 /**
- * Creates the evaluation shards of one split. The returned `images` contain the records of the whole split. Throws the
- * errors of assertDataset.
+ * Creates the evaluation shards of one split, and returns the labels of its images. Throws the errors of assertDataset.
  */
 export function splitEvaluation(
   dataset: Dataset,
   config: Pick<Config, 'validationSplit'>,
   split: EvaluationSplit,
-): Pick<ShardStore, 'shards' | 'records'> & { images: Uint8Array } {
+): Pick<ShardStore, 'shards' | 'records'> & { labels: Uint16Array } {
   assertDataset(dataset);
   const images = splitRecords(dataset, config)[split];
-  const builder = new ShardBuilder(recordFormatOf(dataset.description));
+  const format = recordFormatOf(dataset.description);
+  const builder = new ShardBuilder(format);
   builder.addEvaluation(split, images);
-  return { shards: builder.shards, records: builder.records, images };
+  return { shards: builder.shards, records: builder.records, labels: labelsOf(images, format) };
 }
 
 /**
@@ -127,6 +129,7 @@ export function createShards(dataset: Dataset, config: Config): ShardStore {
   return {
     shards: builder.shards,
     records: builder.records,
+    labels: { validation: labelsOf(validation, format), test: labelsOf(test, format) },
     trainingCount,
     validationCount: validation.length / recordBytes,
     testCount: test.length / recordBytes,
@@ -134,6 +137,12 @@ export function createShards(dataset: Dataset, config: Config): ShardStore {
     preprocessing: measurePreprocessing(config.preprocessing, training, format),
     dataset: dataset.description,
   };
+}
+
+function labelsOf(records: Uint8Array, format: RecordFormat): Uint16Array {
+  return Uint16Array.from({ length: records.length / format.recordBytes }, (_, image) =>
+    labelAt(records, image, format),
+  );
 }
 
 /**

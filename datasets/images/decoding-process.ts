@@ -7,8 +7,8 @@ import { LockstepError, type ErrorCode } from '../../shared/errors.js';
 import type { Chunk, ChunkTask } from './chunk.js';
 import type { DecodedImage, ImageSize, ImportReply, ImportRequest } from './import-messages.js';
 
-/** Length of the end of a process's stderr that an error quotes. */
-const maxErrorLength = 500;
+/** Length of the end of a process's stderr that is kept, and of the part that an error quotes. */
+const [maxErrorLength, maxQuotedLength] = [10_000, 500];
 
 /** The process crashed while it was decoding a file. */
 export class DecoderCrash extends Error {
@@ -133,7 +133,8 @@ export class DecodingProcess {
   #failure(code: ErrorCode, what: string, remedy: string): LockstepError {
     const { signalCode, exitCode } = this.#child;
     const how = signalCode ?? `exit status ${exitCode}`;
-    const why = this.#errorText.trim();
+    // An uncaught error is in the middle of what Node.js prints.
+    const why = /^\w*Error: .*/m.exec(this.#errorText)?.[0] ?? this.#errorText.trim().slice(-maxQuotedLength);
     return new LockstepError(code, `${what} (${how})${why === '' ? '' : `: ${why}`}. ${remedy}`);
   }
 }

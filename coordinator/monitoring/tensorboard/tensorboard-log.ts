@@ -6,7 +6,9 @@ import { arrayOf, type ModelLayout } from '../../../shared/network/layout.js';
 import type { ShardStore } from '../../dataset/shard-store.js';
 import type { RunEventBus } from '../../run/run-event-bus.js';
 import type { RunEventOf } from '../../run/run-events.js';
+import type { Outcome } from '../../run/evaluation-report.js';
 import type { Metrics } from '../../run/metrics.js';
+import { confusionImage } from './confusion-image.js';
 import { EventFile } from './event-file.js';
 import type { SummaryValue } from './event-message.js';
 import { histogramOf } from './histogram.js';
@@ -44,13 +46,17 @@ export class TensorBoardLog {
     this.#setup = setup;
     events.on('step', (event) => this.#addStep(event));
     events.on('epoch', (event) => this.#addEpoch(event));
-    events.on('validation', (event) => this.#files.validation.add(event.step, epochScalars(event)));
-    events.on('test', (event) => this.#files.test.add(event.step, epochScalars(event)));
+    events.on('validation', (event) => this.#addEvaluation(event));
+    events.on('test', (event) => this.#addEvaluation(event));
   }
 
   /** Closes the files after everything has been written. */
   async close(): Promise<void> {
     await Promise.all(Object.values(this.#files).map((file) => file.close()));
+  }
+
+  #addEvaluation(event: RunEventOf<'validation' | 'test'>): void {
+    this.#files[event.type].add(event.step, [...epochScalars(event), ...detailsOf(event.outcome)]);
   }
 
   #addStep({ step, loss, accuracy, learningRate, imagesPerSecond }: RunEventOf<'step'>): void {
@@ -74,6 +80,14 @@ export class TensorBoardLog {
     const grid = kernelGrid(weights, layout.stem.conv, colorsOf(store.preprocessing, layout.data.channels));
     this.#files.train.add(step, [{ tag: 'kernels/stem', image: { ...grid, png: encodePng(grid) } }]);
   }
+}
+
+/** Returns the scalars and the image of an evaluation that its loss and accuracy do not contain. */
+function detailsOf({ topFiveAccuracy, confusion }: Outcome): SummaryValue[] {
+  const topFive = topFiveAccuracy === null ? [] : [{ tag: 'epoch_top_5_accuracy', scalar: topFiveAccuracy }];
+  if (confusion === null) return topFive;
+  const image = confusionImage(confusion);
+  return [...topFive, { tag: 'confusion', image: { ...image, png: encodePng(image) } }];
 }
 
 function epochScalars({ loss, accuracy }: Metrics): SummaryValue[] {
