@@ -136,7 +136,7 @@ async function planEvaluation(options: EvaluationOptions) {
         'of the run',
     );
   }
-  const { labels, ...shards } = splitEvaluation(dataset, config, split);
+  const { labels, ...shards } = await splitEvaluation(dataset, config, split);
   if (labels.length === 0) throw noImages(checkpoint, split);
   const { preprocessing } = checkpoint;
   const store = { ...shards, preprocessing, stepsPerEpoch: 1, dataset: checkpoint.dataset };

@@ -2,7 +2,7 @@
 // test.
 import { createHash } from 'node:crypto';
 import { assertDataset } from '../../shared/dataset/description-schema.js';
-import type { Dataset, DatasetDescription } from '../../shared/dataset/description.js';
+import type { DatasetDescription, StoredDataset } from '../../shared/dataset/description.js';
 import {
   partitionIntoShards,
   gatherRecords,
@@ -11,6 +11,7 @@ import {
   validationCountOf,
 } from '../../shared/dataset/partition.js';
 import type { Preprocessing } from '../../shared/dataset/image-batch.js';
+import { chunksOf, GatheredRecords, partOf, type Records } from '../../shared/dataset/records.js';
 import { labelAt, recordFormatOf, type RecordFormat } from '../../shared/dataset/record-format.js';
 import { LockstepError } from '../../shared/errors.js';
 import type { Config } from '../../shared/config/config.js';
@@ -35,7 +36,7 @@ export interface ShardStore {
   /** The training shards in slice order, then the validation shards, then the test shards. */
   shards: readonly Shard[];
   /** Records of each shard, by the shard's SHA-256. */
-  records: ReadonlyMap<string, Uint8Array>;
+  records: ReadonlyMap<string, Records>;
   /** Labels of the images in the evaluation shards, in order. */
   labels: Readonly<Record<EvaluationSplit, Uint16Array>>;
   trainingCount: number;
@@ -52,23 +53,25 @@ export type EvaluationSplit = Exclude<Split, 'training'>;
 
 class ShardBuilder {
   readonly shards: Shard[] = [];
-  readonly records = new Map<string, Uint8Array>();
+  readonly records = new Map<string, Records>();
   readonly #format: RecordFormat;
 
   constructor(format: RecordFormat) {
     this.#format = format;
   }
 
-  add(split: Split, index: number, records: Uint8Array): void {
-    const sha256 = createHash('sha256').update(records).digest('hex');
+  async add(split: Split, index: number, records: Records): Promise<void> {
+    const hash = createHash('sha256');
+    for await (const chunk of chunksOf(records, this.#format.recordBytes)) hash.update(chunk);
+    const sha256 = hash.digest('hex');
     this.shards.push({ split, index, sha256, bytes: records.length });
     this.records.set(sha256, records);
   }
 
-  addEvaluation(split: EvaluationSplit, records: Uint8Array): void {
+  async addEvaluation(split: EvaluationSplit, records: Records): Promise<void> {
     const shardBytes = evaluationShardImages(this.#format) * this.#format.recordBytes;
     for (let first = 0; first < records.length; first += shardBytes) {
-      this.add(split, first / shardBytes, records.subarray(first, first + shardBytes));
+      await this.add(split, first / shardBytes, partOf(records, first, first + shardBytes));
     }
   }
 }
@@ -76,36 +79,40 @@ class ShardBuilder {
 /**
  * Returns the records of each split. Without validation images, as in Keras, these are the first of the training images.
  */
-function splitRecords(dataset: Dataset, { validationSplit }: Pick<Config, 'validationSplit'>) {
+function splitRecords(dataset: StoredDataset, { validationSplit }: Pick<Config, 'validationSplit'>) {
   const { training, validation } = dataset;
   const test = dataset.test ?? new Uint8Array();
   if (validation !== null) return { training, validation, test };
   const { recordBytes } = recordFormatOf(dataset.description);
   const firstTraining = validationCountOf(training.length / recordBytes, validationSplit) * recordBytes;
-  return { training: training.subarray(firstTraining), validation: training.subarray(0, firstTraining), test };
+  return {
+    training: partOf(training, firstTraining, training.length),
+    validation: partOf(training, 0, firstTraining),
+    test,
+  };
 }
 
 /**
  * Creates the evaluation shards of one split, and returns the labels of its images. Throws the errors of assertDataset.
  */
-export function splitEvaluation(
-  dataset: Dataset,
+export async function splitEvaluation(
+  dataset: StoredDataset,
   config: Pick<Config, 'validationSplit'>,
   split: EvaluationSplit,
-): Pick<ShardStore, 'shards' | 'records'> & { labels: Uint16Array } {
+): Promise<Pick<ShardStore, 'shards' | 'records'> & { labels: Uint16Array }> {
   assertDataset(dataset);
   const images = splitRecords(dataset, config)[split];
   const format = recordFormatOf(dataset.description);
   const builder = new ShardBuilder(format);
-  builder.addEvaluation(split, images);
-  return { shards: builder.shards, records: builder.records, labels: labelsOf(images, format) };
+  await builder.addEvaluation(split, images);
+  return { shards: builder.shards, records: builder.records, labels: await labelsOf(images, format) };
 }
 
 /**
  * Creates the shards of a run. Throws the errors of assertDataset, `bad-config` if a global batch is larger than the
  * training set, and the errors of assertShardsFit.
  */
-export function createShards(dataset: Dataset, config: Config): ShardStore {
+export async function createShards(dataset: StoredDataset, config: Config): Promise<ShardStore> {
   assertDataset(dataset);
   const format = recordFormatOf(dataset.description);
   const { recordBytes } = format;
@@ -122,27 +129,34 @@ export function createShards(dataset: Dataset, config: Config): ShardStore {
   assertShardsFit(training.length + validation.length + test.length, trainingCount, recordBytes, config);
   const builder = new ShardBuilder(format);
   for (const [slice, indices] of partitionIntoShards(trainingCount, config.slices, config.seed).entries()) {
-    builder.add('training', slice, gatherRecords(training, indices, recordBytes));
+    const records =
+      training instanceof Uint8Array
+        ? gatherRecords(training, indices, recordBytes)
+        : new GatheredRecords(training, indices, recordBytes);
+    await builder.add('training', slice, records);
   }
-  builder.addEvaluation('validation', validation);
-  builder.addEvaluation('test', test);
+  await builder.addEvaluation('validation', validation);
+  await builder.addEvaluation('test', test);
   return {
     shards: builder.shards,
     records: builder.records,
-    labels: { validation: labelsOf(validation, format), test: labelsOf(test, format) },
+    labels: { validation: await labelsOf(validation, format), test: await labelsOf(test, format) },
     trainingCount,
     validationCount: validation.length / recordBytes,
     testCount: test.length / recordBytes,
     stepsPerEpoch,
-    preprocessing: measurePreprocessing(config.preprocessing, training, format),
+    preprocessing: await measurePreprocessing(config.preprocessing, training, format),
     dataset: dataset.description,
   };
 }
 
-function labelsOf(records: Uint8Array, format: RecordFormat): Uint16Array {
-  return Uint16Array.from({ length: records.length / format.recordBytes }, (_, image) =>
-    labelAt(records, image, format),
-  );
+async function labelsOf(records: Records, format: RecordFormat): Promise<Uint16Array> {
+  const labels = new Uint16Array(records.length / format.recordBytes);
+  let image = 0;
+  for await (const chunk of chunksOf(records, format.recordBytes)) {
+    for (let i = 0; i < chunk.length / format.recordBytes; i++) labels[image++] = labelAt(chunk, i, format);
+  }
+  return labels;
 }
 
 /**
