@@ -7,7 +7,7 @@ import { differenceBetween } from '../shared/dataset/description-schema.js';
 import type { Dataset } from '../shared/dataset/description.js';
 import { LockstepError } from '../shared/errors.js';
 import type { EngineCount } from '../shared/protocol/engine-identity.js';
-import type { Shard } from '../shared/protocol/messages.js';
+import { shardsBytesOf, type Shard } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
 import { WeightsEncoder } from './connections/weights-frame.js';
@@ -70,6 +70,8 @@ export interface Evaluation {
   readonly images: number;
   /** The source of the images, for display. */
   readonly dataset: string;
+  /** Total size of the split's shards in bytes. */
+  readonly shardsBytes: number;
   readonly isRunsOwnSplit: boolean;
   /** Publishes `evaluation-progress` and worker events. */
   readonly events: RunEventBus;
@@ -116,7 +118,8 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   // If the caller ignores `report`, its rejection must not end the process.
   report.catch(() => undefined);
   const { url, host, port } = session;
-  return { url, host, port, ...plan.summary, events, report, stop: (reason) => session.stop(reason) };
+  const shardsBytes = shardsBytesOf(plan.setup.store.shards);
+  return { url, host, port, ...plan.summary, shardsBytes, events, report, stop: (reason) => session.stop(reason) };
 }
 
 /** Loads the checkpoint and the images to evaluate. */

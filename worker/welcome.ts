@@ -6,7 +6,12 @@ import { messageOf, ProtocolError } from '../shared/errors.js';
 import { layoutHash } from '../shared/network/layout-hash.js';
 import { layoutModel, type ModelLayout } from '../shared/network/layout.js';
 import { floatsOf } from '../shared/protocol/frame.js';
-import { maxCoordinatorMessageBytes, maxShardsBytes, type Welcome } from '../shared/protocol/messages.js';
+import {
+  maxCoordinatorMessageBytes,
+  maxShardsBytes,
+  shardsBytesOf,
+  type Welcome,
+} from '../shared/protocol/messages.js';
 import { maxMessageBytes } from './connection/coordinator-link.js';
 import type { ModelSpec } from './device-models.js';
 
@@ -33,7 +38,7 @@ export function readWelcome(welcome: Welcome, payload: Uint8Array): ModelSpec {
     const problem = `${bytes} bytes for ${split} shard ${index}, which is not a multiple of the record size of ${recordBytes} bytes`;
     check(bytes % recordBytes === 0, problem);
   }
-  const shardsBytes = shards.reduce((sum, { bytes }) => sum + bytes, 0);
+  const shardsBytes = shardsBytesOf(shards);
   check(shardsBytes <= maxShardsBytes, `${shardsBytes} bytes of shards, more than the limit of ${maxShardsBytes}`);
   if (layoutHash(layout) !== welcome.layoutHash) {
     throw new ProtocolError(

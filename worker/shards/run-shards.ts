@@ -3,13 +3,13 @@
 // has its shards.
 import type { RecordFormat } from '../../shared/dataset/record-format.js';
 import { LockstepError, ProtocolError } from '../../shared/errors.js';
-import type { Shard } from '../../shared/protocol/messages.js';
+import { shardsBytesOf, type Shard } from '../../shared/protocol/messages.js';
 import type { ShardCache, ShardFile } from './shard-cache.js';
 import { DownloadToFile, DownloadToMemory, type ShardDownload } from './shard-download.js';
 import { hasValidRecords, RecordsInFile, RecordsInMemory, type ShardRecords } from './shard-records.js';
 
 /** Total size of the shards in memory. All of CIFAR-10 takes 184 MB. */
-const defaultMemoryBytes = 256 * 2 ** 20;
+export const maxShardsBytesInMemory = 256 * 2 ** 20;
 /** The same for a worker that cannot store shards in files. */
 const defaultMemoryBytesWithoutFiles = 4 * 2 ** 30;
 
@@ -25,7 +25,7 @@ export class RunShards {
   /** @param memoryBytes maximum total size of the shards in memory */
   constructor(
     cache: ShardCache,
-    memoryBytes = defaultMemoryBytes,
+    memoryBytes = maxShardsBytesInMemory,
     memoryBytesWithoutFiles = defaultMemoryBytesWithoutFiles,
   ) {
     this.#cache = cache;
@@ -48,7 +48,7 @@ export class RunShards {
     for (const sha256 of [...this.#complete.keys(), ...this.#downloads.keys()]) {
       if (!hashes.has(sha256)) this.#drop(sha256);
     }
-    this.#cache.reserve(shards.reduce((sum, { bytes }) => sum + bytes, 0));
+    this.#cache.reserve(shardsBytesOf(shards));
   }
 
   /** Returns a shard from the cache, or undefined if it is missing or damaged. Throws ProtocolError for invalid labels. */
