@@ -30,7 +30,7 @@ export type {
   WorkerRef,
 } from './coordinator/run/run-events.js';
 export { metricsLineOf, type MetricsLine } from './coordinator/run/metrics-lines.js';
-export type { Report } from './coordinator/run/report.js';
+export type { Report, TestMetrics } from './coordinator/run/report.js';
 export type { TotalsRecord } from './coordinator/run/run-totals.js';
 export type { StepPhases, WorkerContribution, WorkerPhases } from './coordinator/run/step-phases.js';
 export type { BatchSums, Metrics } from './coordinator/run/metrics.js';
