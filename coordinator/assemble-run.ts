@@ -4,7 +4,8 @@ import type { Clock } from '../shared/clock.js';
 import type { StoredDataset } from '../shared/dataset/description.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
-import { layoutModel } from '../shared/network/layout.js';
+import { graphOf } from '../shared/config/network-config.js';
+import { layoutNetwork } from '../shared/network/layout.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { isLoopback } from './connections/http-access.js';
 import { createShards } from './dataset/shard-store.js';
@@ -47,7 +48,7 @@ export interface AssembledRun {
 
 /**
  * Divides the images into shards and creates the parts of a run. For a resumed run, verifies that the images and the
- * configuration match the checkpoint. Throws the errors of layoutModel, createShards, withInitialWeights and
+ * configuration match the checkpoint. Throws the errors of layoutNetwork, createShards, withInitialWeights and
  * assertResumable.
  */
 export async function assembleRun(
@@ -58,7 +59,7 @@ export async function assembleRun(
   clock: Clock,
 ): Promise<AssembledRun> {
   const { checkpoint } = planned;
-  const layout = layoutModel(planned.config, recordFormatOf(dataset.description));
+  const layout = layoutNetwork(graphOf(planned.config), recordFormatOf(dataset.description));
   const { config, pretrained } =
     checkpoint === undefined
       ? await withInitialWeights(planned.config, layout)
@@ -105,6 +106,7 @@ export function openDashboard(
   const facts = factsOf(setup.config, {
     runId: session.id,
     runDirectory: directory.directory,
+    model: setup.layout.graph.name,
     dataset,
     trainableWeights: setup.layout.weightsSize,
     totalSteps,

@@ -5,6 +5,7 @@ import type { Clock } from '../shared/clock.js';
 import { workerConfigOf, type Config } from '../shared/config/config.js';
 import { measuredArraysOf } from '../shared/dataset/measured-preprocessing.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
+import { encodeGraph } from '../shared/network/graph-json.js';
 import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import { maxWorkerMessageBytes, type Welcome } from '../shared/protocol/messages.js';
@@ -50,14 +51,17 @@ export class CoordinatorSession {
   readonly #clock: Clock;
   readonly #options: SessionOptions;
   readonly #connectionSettings: ConnectionSettings;
+  /** The network as JSON, which each welcome contains. */
+  readonly #graph: Uint8Array;
   readonly #abort = new AbortController();
   #server: CoordinatorServer | undefined;
   #isEnded = false;
   #endGrace: () => void = () => undefined;
 
   constructor(setup: SessionSetup, access: AccessPolicy, events: RunEventBus, clock: Clock, options: SessionOptions) {
-    const { config, store } = setup;
+    const { config, layout, store } = setup;
     this.#setup = setup;
+    this.#graph = encodeGraph(layout.graph);
     this.#access = access;
     this.#events = events;
     this.#clock = clock;
@@ -183,7 +187,7 @@ export class CoordinatorSession {
           sample: { ...sample, receivedMs: sample.repliedMs },
         }),
     );
-    worker.send(this.#welcome(worker.id), ...this.#measuredPreprocessing());
+    worker.send(this.#welcome(worker.id), ...this.#measuredPreprocessing(), this.#graph);
     // Different engines give almost the same results, so an evaluation uses the first one offered without measuring it.
     if (this.#options.kind === 'evaluation' && this.engine.fingerprint === null) {
       this.engine.choose(engines[0].fingerprint);
@@ -214,6 +218,7 @@ export class CoordinatorSession {
       type: 'welcome',
       workerId,
       runId: this.id,
+      networkBytes: this.#graph.length,
       layoutHash: layoutHash(layout),
       config: workerConfigOf(config),
       dataset: store.dataset,

@@ -4,10 +4,12 @@ import { readImages } from '../datasets/images/read-image.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { identityAugmentations } from '../shared/dataset/image-batch.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
+import type { TestTimeAugmentation } from '../shared/dataset/test-time-augmentation.js';
 import type { ImageFit } from '../shared/dataset/description.js';
 import { writePixels } from './image-record.js';
 import { loadTrainedModel } from './trained-model.js';
 import type { EngineName } from '../shared/engine-names.js';
+import { evaluateViews } from '../worker/computation/evaluate-views.js';
 import { openEngine } from '../worker/engines/registry.js';
 
 export interface PredictOptions {
@@ -20,6 +22,8 @@ export interface PredictOptions {
    * `crop` if they were not.
    */
   fit?: ImageFit | undefined;
+  /** Views of each image whose logits are averaged; by default, the run's setting. */
+  testTimeAugmentation?: TestTimeAugmentation | undefined;
   /** Engine, `wasm` by default, because it starts quickly and gives the same result on every machine. */
   engine?: EngineName | undefined;
   /** Number of CPU threads; 1 by default. */
@@ -47,8 +51,8 @@ export interface Predictions {
 /** Classifies images. Throws LockstepError if the checkpoint or an image cannot be read. */
 export async function predict(options: PredictOptions): Promise<Predictions> {
   const { images, engine: engineName = 'wasm', threads = 1 } = options;
-  const { model, dataset, checkpoint } = await loadTrainedModel(options.checkpoint);
-  const { fit = dataset.fit ?? 'crop' } = options;
+  const { model, dataset, checkpoint, ...trained } = await loadTrainedModel(options.checkpoint);
+  const { fit = dataset.fit ?? 'crop', testTimeAugmentation = trained.testTimeAugmentation } = options;
   const format = recordFormatOf(dataset);
   const { classCount, recordBytes } = format;
   const { layout, weights, movingStatistics, preprocessing, classNames, step } = model;
@@ -68,7 +72,7 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
       const count = Math.min(maxImages, images.length - first);
       const indices = Uint32Array.from({ length: count }, (_, index) => first + index);
       const batch = { records, format, indices, augmentations: identityAugmentations(count) };
-      logits.set((await engineModel.evaluate(batch)).logits, first * classCount);
+      logits.set((await evaluateViews(engineModel, batch, testTimeAugmentation)).logits, first * classCount);
     }
     engineModel.dispose();
     const predictions = images.map((image, index) => {

@@ -21,7 +21,8 @@ import { readWelcome } from './welcome.js';
 export type WorkerIdentity = Pick<Hello, 'name' | 'token'>;
 
 export interface SessionHandlers {
-  onWelcome: (welcome: Welcome) => void;
+  /** @param network name of the network */
+  onWelcome: (welcome: Welcome, network: string) => void;
   onEngine: RunWorkHandlers['onEngine'];
   onProgress: RunWorkHandlers['onProgress'];
 }
@@ -123,14 +124,15 @@ export class WorkerSession {
 
   #startWork(welcome: Welcome, payload: Uint8Array): void {
     const { heartbeatInterval, heartbeatTimeout } = welcome.config;
-    const work = new RunWork(welcome, readWelcome(welcome, payload), this.#engines, this.#shards, this.#link, {
+    const spec = readWelcome(welcome, payload);
+    const work = new RunWork(welcome, spec, this.#engines, this.#shards, this.#link, {
       onEngine: this.#handlers.onEngine,
       onProgress: this.#handlers.onProgress,
       onFailure: (error) => this.#fail(error),
     });
     this.#enter({ phase: 'working', work });
     this.#link.startHeartbeat({ intervalMs: 1000 * heartbeatInterval, timeoutMs: 1000 * heartbeatTimeout });
-    this.#handlers.onWelcome(welcome);
+    this.#handlers.onWelcome(welcome, spec.layout.graph.name);
   }
 
   #work(work: RunWork, message: CoordinatorMessage, payload: Uint8Array): void {

@@ -36,7 +36,7 @@ function showRun(run: Coordinator, printer: RateLimitedPrinter, showsLayers: boo
   const model = summarizeModel(layout);
   printer.line(...(showsLayers ? describeSummary(model) : [describeTotals(model)]));
   const weights = formatCount(model.trainableParameters, 'weight');
-  printer.line(`lockstep ${lockstepVersion} · ResNet-${config.depth}, ${weights} · images: ${dataset}`);
+  printer.line(`lockstep ${lockstepVersion} · ${layout.graph.name}, ${weights} · images: ${dataset}`);
   printer.line(
     `${formatCount(totalSteps, 'step')} of ${formatCount(config.batchSize, 'image')} in ` +
       `${formatCount(config.slices, 'slice')}, ${formatCount(stepsPerEpoch, 'step')} per epoch · run directory: ${runDirectory}`,

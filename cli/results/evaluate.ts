@@ -4,6 +4,7 @@ import { startEvaluation, type Evaluation, type EvaluationReport } from '../../c
 import type { EvaluationSplit } from '../../coordinator/dataset/shard-store.js';
 import { formatOutcome } from '../../coordinator/run/evaluation-report.js';
 import { defaultPort } from '../../coordinator/connections/access-policy.js';
+import type { TestTimeAugmentation } from '../../shared/dataset/test-time-augmentation.js';
 import { LockstepError } from '../../shared/errors.js';
 import { evaluate, type LocalEvaluation } from '../../inference/evaluate.js';
 import { describeWorkerExit } from '../../single-node/worker-processes.js';
@@ -13,6 +14,7 @@ import {
   waitTimeoutOption,
   type ServerOptionValues,
 } from '../options/access-options.js';
+import { testTimeAugmentationOption } from '../options/config-options.js';
 import { portOption, workersOption } from '../options/number-options.js';
 import {
   addEngineOptions,
@@ -41,6 +43,7 @@ interface EvaluateOptionValues extends EngineOptionValues, ServerOptionValues {
   split: EvaluationSplit;
   data?: string;
   augmentValidation: boolean;
+  testTimeAugmentation?: TestTimeAugmentation;
   workers?: number;
   gpus?: string;
   json?: true;
@@ -59,7 +62,8 @@ export function configure(command: Command): void {
     .argument('<CHECKPOINT>', 'checkpoint, or a run directory for its latest one')
     .addOption(new Option('--split <SPLIT>', 'images to evaluate').choices(splits).default('test'))
     .option('--data <DIR>', 'folder with the images (default: the folder of the run)')
-    .option('--no-augment-validation', 'use validation images as they are, even if the run flipped and cropped them')
+    .option('--no-augment-validation', 'use validation images as they are, even if the run augmented them')
+    .addOption(testTimeAugmentationOption())
     .option('--json', 'print JSON')
     .optionsGroup('Workers on this machine:')
     .addOption(workersOption('number of worker processes (default: one per CPU core)'))
@@ -85,7 +89,9 @@ async function start(
   printer: RateLimitedPrinter,
 ): Promise<Evaluation | LocalEvaluation> {
   const { split, data, workers, gpus, host, port, waitTimeout, tlsCert, tlsKey, tlsClientCa } = options;
-  const common = { checkpoint, split, data, augmentValidation: options.augmentValidation ? undefined : false };
+  const { testTimeAugmentation } = options;
+  const augmentValidation = options.augmentValidation ? undefined : false;
+  const common = { checkpoint, split, data, augmentValidation, testTimeAugmentation };
   if (host === undefined && port === undefined) {
     assertOmitted(
       { '--wait-timeout': waitTimeout, '--tls-cert': tlsCert, '--tls-key': tlsKey, '--tls-client-ca': tlsClientCa },
@@ -119,7 +125,7 @@ async function follow(
   const onSignal = (signal: NodeJS.Signals) => evaluation.stop(interruptedBy(signal));
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  printer.line(`${checkpoint.path}: step ${checkpoint.step}, ResNet-${checkpoint.config.depth}`);
+  printer.line(`${checkpoint.path}: step ${checkpoint.step}, ${checkpoint.layout.graph.name}`);
   printer.line(`${formatInteger(images)} ${split} images: ${evaluation.dataset}`);
   if (!evaluation.isRunsOwnSplit) {
     printer.warning(

@@ -1,8 +1,10 @@
 // lockstep predict: classifies images with a trained model.
 import { Option, type Command } from 'commander';
 import { imageFits, type ImageFit } from '../../shared/dataset/description.js';
+import type { TestTimeAugmentation } from '../../shared/dataset/test-time-augmentation.js';
 import { predict, type Predictions } from '../../inference/predict.js';
 import type { EngineName } from '../../shared/engine-names.js';
+import { testTimeAugmentationOption } from '../options/config-options.js';
 import { engineOption, threadsOption } from '../options/engine-options.js';
 import { wholeNumberOption } from '../options/number-options.js';
 import { formatPercent } from '../output/format.js';
@@ -12,6 +14,7 @@ const defaultTop = 5;
 
 interface PredictOptionValues {
   fit?: ImageFit;
+  testTimeAugmentation?: TestTimeAugmentation;
   engine: EngineName;
   threads: number;
   top: number;
@@ -30,6 +33,7 @@ export function configure(command: Command): void {
           'training images were resized, otherwise crop)',
       ).choices(imageFits),
     )
+    .addOption(testTimeAugmentationOption())
     .addOption(engineOption('wasm', 'the first one that loads'))
     .addOption(threadsOption('CPU threads'))
     .addOption(wholeNumberOption('--top <N>', 'number of classes to print', 1).default(defaultTop))

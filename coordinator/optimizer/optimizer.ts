@@ -7,6 +7,13 @@
  */
 export type Update = 'made' | 'sum-not-finite' | 'weights-not-finite';
 
+/** Position of an update in the run. */
+export interface RunPosition {
+  /** Number of updates made, including this one. */
+  step: number;
+  totalSteps: number;
+}
+
 export interface Optimizer {
   /** Trainable weights as a flat vector, in layout order; updated in place. */
   readonly weights: Float32Array;
@@ -19,5 +26,5 @@ export interface Optimizer {
    * @param gradientSum gradient summed over all images of the step, one value per weight; not modified
    * @param sampleCount number of images in the sum
    */
-  step(gradientSum: Float32Array, sampleCount: number, learningRate: number): Update;
+  step(gradientSum: Float32Array, sampleCount: number, learningRate: number, position: RunPosition): Update;
 }

@@ -1,10 +1,12 @@
 // Everything that training changes: weights, optimizer state, moving statistics, and the sums from which metrics are
 // computed.
+import { totalStepsOf } from '../../shared/config/config.js';
 import { LockstepError } from '../../shared/errors.js';
 import { weightsSha256 } from '../../shared/network/layout-hash.js';
 import { areFinite } from '../../shared/reduction/finite.js';
 import { WeightsEncoder, type WeightsFrame } from '../connections/weights-frame.js';
 import { initialMovingStatistics, initialWeights } from '../optimizer/initial-weights.js';
+import { LookAhead } from '../optimizer/look-ahead.js';
 import { MomentumSgd } from '../optimizer/momentum-sgd.js';
 import { updateMovingStatistics } from '../optimizer/moving-statistics.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
@@ -38,7 +40,7 @@ export class TrainingState implements SavedState {
     const { config, layout } = setup;
     const { checkpoint, pretrained = checkpoint } = start;
     this.#setup = setup;
-    this.optimizer = new MomentumSgd(layout, config, pretrained?.weights ?? initialWeights(layout, config.seed));
+    this.optimizer = createOptimizer(setup, pretrained?.weights ?? initialWeights(layout, config.seed));
     this.movingStatistics = pretrained?.movingStatistics.slice() ?? initialMovingStatistics(layout);
     if (checkpoint !== undefined) this.#resume(checkpoint);
   }
@@ -88,7 +90,8 @@ export class TrainingState implements SavedState {
   update(gradient: CollectedGradient, learningRate: number): void {
     const { config, layout, store } = this.#setup;
     const { gradientSum, sampleCount, slices } = gradient;
-    const update = this.optimizer.step(gradientSum, sampleCount, learningRate);
+    const position = { step: this.step + 1, totalSteps: totalStepsOf(config, store.stepsPerEpoch) };
+    const update = this.optimizer.step(gradientSum, sampleCount, learningRate, position);
     if (update === 'sum-not-finite') throw notFiniteSum(this.step, gradientSum, layout);
     if (update === 'weights-not-finite') throw notFiniteWeights(this.step, this.weights, layout);
     updateMovingStatistics(
@@ -113,4 +116,9 @@ export class TrainingState implements SavedState {
     this.imagesSeen += sampleCount;
     return metricsOf([sums]);
   }
+}
+
+function createOptimizer({ config, layout }: RunSetup, weights: Float32Array): Optimizer {
+  const sgd = new MomentumSgd(layout, config, weights);
+  return config.lookAhead === null ? sgd : new LookAhead(sgd, config.lookAhead);
 }

@@ -74,10 +74,14 @@ const defaultInitializers = {
   beta: 'zeros',
 } as const satisfies Record<WeightName, Initializer>;
 
+/** Maximum number of values in a layer's output per image: 64 MiB. Images of 224×224 pixels with 300 channels fit. */
+const maxLayerValues = 1 << 24;
+
 /** What a layer has in common with every other layer, except its output shape. */
 type LayerPlace = Omit<Layer & { op: GraphNode['op'] }, 'op' | 'shape'>;
 
-class LayerBuilder {
+/** Adds the layers of a graph one after the other. */
+export class LayerBuilder {
   readonly layers: Layer[];
   readonly weights = new VectorBuilder<WeightArray>();
   readonly statistics = new VectorBuilder<ArrayLayout>();
@@ -93,7 +97,15 @@ class LayerBuilder {
     const inputs = node.inputs.map((name) => this.#indexOf.get(name)!);
     const inputShapes = inputs.map((input) => this.layers[input].shape);
     const place = { name: node.name, index: this.layers.length, inputs, inputShapes };
-    this.layers.push(this.#layer(node, place));
+    const layer = this.#layer(node, place);
+    if (sizeOf(layer.shape) > maxLayerValues) {
+      throw badNode(
+        node,
+        `its output has the shape ${describeShape(layer.shape)}, which is ${sizeOf(layer.shape)} values per image: at most ` +
+          `${maxLayerValues} are allowed`,
+      );
+    }
+    this.layers.push(layer);
     this.#indexOf.set(node.name, place.index);
   }
 

@@ -4,14 +4,15 @@ import { z } from 'zod';
 import { workerConfigSchema } from '../config/config.js';
 import { datasetDescription } from '../dataset/description-schema.js';
 import { ProtocolError } from '../errors.js';
-import type { ModelLayout } from '../network/layout.js';
+import { maxGraphBytes } from '../network/graph-json.js';
+import { maxNetworkValues, type NetworkLayout } from '../network/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
 /**
  * Version of the protocol, which must be the same on both sides. Increment it with every change to a message or its
  * meaning.
  */
-export const protocolVersion = 7;
+export const protocolVersion = 8;
 
 /** Maximum size of a shard chunk in bytes. */
 export const chunkBytes = 1 << 20;
@@ -162,13 +163,15 @@ export type TimingMessage = z.infer<typeof timing>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
 
 /**
- * "Welcome; here is the run's configuration, what its images are, and a list of its shards, followed by the statistics for preprocessing, if
- * it needs any."
+ * "Welcome; here is the run's configuration, what its images are, and a list of its shards, followed by the statistics for
+ * preprocessing, if it needs any, and the network's graph as JSON."
  */
 const welcome = z.strictObject({
   type: z.literal('welcome'),
   workerId: count,
   runId: name,
+  /** Size of the network's graph, in bytes. */
+  networkBytes: z.int().positive().max(maxGraphBytes),
   layoutHash: sha256,
   config: workerConfigSchema,
   dataset: datasetDescription,
@@ -258,13 +261,19 @@ export function protocolVersionIn(header: unknown): number | undefined {
 const headerAllowanceBytes = maxHeaderBytes + 16;
 
 /**
+ * Maximum size of a message from the coordinator: the weights of the largest network. After the welcome, a worker applies
+ * the lower limit that follows from its network.
+ */
+export const maxMessageBytes = 4 * maxNetworkValues + headerAllowanceBytes;
+
+/**
  * Returns the maximum size of a message from a worker: the gradient over all slices, with the batch statistics of each.
  */
-export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number): number {
+export function maxWorkerMessageBytes(layout: NetworkLayout, sliceCount: number): number {
   return 4 * (layout.weightsSize + layout.statisticsSize * sliceCount) + headerAllowanceBytes;
 }
 
 /** Returns the maximum size of a message from the coordinator after the welcome: the weights, or a shard chunk. */
-export function maxCoordinatorMessageBytes(layout: ModelLayout): number {
+export function maxCoordinatorMessageBytes(layout: NetworkLayout): number {
   return Math.max(4 * (layout.weightsSize + layout.statisticsSize), chunkBytes) + headerAllowanceBytes;
 }
