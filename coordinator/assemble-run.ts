@@ -1,7 +1,7 @@
 // Assembles the parts of a training run: its state, totals, event subscribers, and the pages that its port serves.
 import path from 'node:path';
 import type { Clock } from '../shared/clock.js';
-import type { Dataset } from '../shared/dataset/description.js';
+import type { StoredDataset } from '../shared/dataset/description.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { graphOf } from '../shared/config/network-config.js';
@@ -54,7 +54,7 @@ export interface AssembledRun {
 export async function assembleRun(
   planned: PlannedRun,
   { override = false }: ResumeOptions,
-  dataset: Dataset,
+  dataset: StoredDataset,
   directory: RunDirectory,
   clock: Clock,
 ): Promise<AssembledRun> {
@@ -64,7 +64,7 @@ export async function assembleRun(
     checkpoint === undefined
       ? await withInitialWeights(planned.config, layout)
       : { config: planned.config, pretrained: undefined };
-  const setup = { config, layout, store: createShards(dataset, config) };
+  const setup = { config, layout, store: await createShards(dataset, config) };
   const isOverridden =
     checkpoint !== undefined && !(await assertResumable({ ...planned, checkpoint }, setup, override));
   const events = new RunEventBus();
