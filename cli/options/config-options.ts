@@ -56,8 +56,8 @@ export function addConfigOption(command: Command, key: ConfigKey): void {
     command.addOption(new Option(`--${flag}`, help).hideHelp(defaultValue));
     command.addOption(new Option(`--no-${flag}`, helpOff).hideHelp(!defaultValue));
   } else {
-    const shownDefault =
-      defaultValue === null || String(defaultValue) === '' ? '' : ` (default: ${String(defaultValue)})`;
+    const shown = Array.isArray(defaultValue) ? defaultValue.join(',') : textOf(defaultValue);
+    const shownDefault = shown === '' ? '' : ` (default: ${shown})`;
     const option = new Option(`--${flag} <${placeholder}>`, help + shownDefault);
     // A list may be given in several parts.
     if (Array.isArray(defaultValue)) {
@@ -67,6 +67,11 @@ export function addConfigOption(command: Command, key: ConfigKey): void {
     }
     command.addOption(option);
   }
+}
+
+/** Returns a default value as text; empty for null. */
+function textOf(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }
 
 /** Describes what each recipe sets, for --help. */

@@ -83,6 +83,15 @@ function splitRecords(dataset: Dataset, { validationSplit }: Pick<Config, 'valid
   return { training: training.subarray(firstTraining), validation: training.subarray(0, firstTraining), test };
 }
 
+/** Returns the records of the first training images, without the validation images. */
+export function firstTrainingRecords(
+  dataset: Dataset,
+  config: Pick<Config, 'validationSplit'>,
+  count: number,
+): Uint8Array {
+  return splitRecords(dataset, config).training.subarray(0, count * recordFormatOf(dataset.description).recordBytes);
+}
+
 /**
  * Creates the evaluation shards of one split. The returned `images` contain the records of the whole split. Throws the
  * errors of assertDataset.

@@ -194,7 +194,7 @@ function withResnetParts(layout: NetworkLayout): ModelLayout {
     projection: array(`${name}/projection/kernel`) === undefined ? null : conv(`${name}/projection`),
   }));
   const stem = conv('stem/conv');
-  const [{ epsilon }] = graph.nodes.filter((node) => node.op === 'batchNorm');
+  const { epsilon } = graph.nodes.find((node) => node.op === 'batchNorm')!;
   const spec = {
     depth: 2 * blocks.length + 2,
     initialFilters: stem.outputChannels,
