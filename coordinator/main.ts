@@ -171,7 +171,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const { checkpoint } = planned;
     if (checkpoint !== undefined) events.publish({ type: 'resumed', step: checkpoint.step, path: checkpoint.path });
     announcePretrained(run);
-    session.announceWorkers();
+    const firstStep = state.step;
+    session.announceWorkers(() => state.step === firstStep);
     return training.train(minWorkers, pauseBelow, session.signal);
   };
   const report = closeAfter(() => session.run(() => observed(run, timeline, train)), directory);

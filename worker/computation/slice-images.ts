@@ -60,6 +60,7 @@ export class SliceImages {
       format: this.#format,
       indices,
       augmentations: augmentationsOf({ seed, step, slice, count, augment, cropPadding, flipped }),
+      dropoutKey: { seed, step, slice },
     };
   }
 
