@@ -10,7 +10,7 @@ import { folderPerFile } from '../support/folder-per-file.js';
 import { hashWith, startCluster } from '../support/local-cluster.js';
 
 const inFolder = folderPerFile();
-const notResnet = { depth: undefined, initialFilters: undefined };
+const notResnet = { depth: undefined, initialFilters: undefined, tensorboard: false };
 /** A small network with an array of each kind. */
 const graph = {
   name: 'small',
