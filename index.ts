@@ -47,12 +47,36 @@ export type { EvaluationSplit } from './coordinator/dataset/shard-store.js';
 export type { Split } from './shared/protocol/messages.js';
 export { predict, type Prediction, type PredictOptions, type Predictions } from './inference/predict.js';
 
+// Networks from Keras and TensorFlow.js
+export { importNetwork, type ImportedNetwork } from './inference/import/import-network.js';
+export { saveNetwork, type SaveNetworkOptions } from './inference/import/save-network.js';
+export type { ChannelOrder, GraphNode, Initializer, NetworkGraph, PaddingMode, Pair } from './shared/network/graph.js';
+export type { WeightName, WeightSettings } from './shared/network/graph.js';
+export type {
+  ActivationNode,
+  AddNode,
+  BatchNormNode,
+  ConcatNode,
+  Conv2dNode,
+  DenseNode,
+  DropoutNode,
+  FlattenNode,
+  GlobalPoolNode,
+  MultiplyNode,
+  NodeBase,
+  PadNode,
+  PoolNode,
+  ReshapeNode,
+  ScaleNode,
+} from './shared/network/graph.js';
+
 // Images
 export { readDataset } from './datasets/read-dataset.js';
 export type { DatasetHandlers, ImportOptions, ReadOptions } from './datasets/read-options.js';
 export { loadCifar10, type Cifar10 } from './shared/dataset/cifar10.js';
 export type { Dataset, DatasetDescription, ImageFit, LabelKind } from './shared/dataset/description.js';
 export type { RecordFormat } from './shared/dataset/record-format.js';
+export type { TestTimeAugmentation } from './shared/dataset/test-time-augmentation.js';
 export { synthesizeDataset } from './shared/dataset/synthesize.js';
 
 // Engines, which compute gradients for a worker. fillInput and labelsOf convert a batch to the input and labels of a

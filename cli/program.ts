@@ -24,6 +24,7 @@ const commandGroups: Readonly<Record<string, readonly CommandEntry[]>> = {
   'Preparation:': [
     ['config', 'Print the resolved configuration', () => import('./prepare/config.js')],
     ['summary', 'Print the layers of the network', () => import('./prepare/summary.js')],
+    ['network', 'Import networks from Keras and TensorFlow.js', () => import('./prepare/network.js')],
     ['data', 'Download, import and verify datasets', () => import('./prepare/data.js')],
   ],
   'Results:': [

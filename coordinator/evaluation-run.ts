@@ -1,11 +1,12 @@
 // startEvaluation: evaluates a checkpoint with workers, without training, in the same way as a run does after an epoch.
 import { systemClock, type Clock } from '../shared/clock.js';
-import type { Config } from '../shared/config/config.js';
+import { resolveConfig } from '../shared/config/config.js';
 import { resolveDataset } from '../datasets/read-dataset.js';
 import { readOptionsOf, type DatasetHandlers } from '../datasets/read-options.js';
 import { differenceBetween } from '../shared/dataset/description-schema.js';
 import type { Dataset } from '../shared/dataset/description.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
+import type { TestTimeAugmentation } from '../shared/dataset/test-time-augmentation.js';
 import { LockstepError } from '../shared/errors.js';
 import type { EngineCount } from '../shared/protocol/engine-identity.js';
 import type { Shard } from '../shared/protocol/messages.js';
@@ -36,6 +37,8 @@ export interface EvaluationOptions extends AccessOptions, DatasetHandlers {
   dataset?: Dataset | undefined;
   /** Whether to flip and crop validation images; by default, the run's setting. */
   augmentValidation?: boolean | undefined;
+  /** Views of each image whose logits are averaged; by default, the run's setting. */
+  testTimeAugmentation?: TestTimeAugmentation | undefined;
   /**
    * Maximum time to wait for workers, in milliseconds; after that, the evaluation fails with `no-workers`. No limit by
    * default.
@@ -124,9 +127,18 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
 async function planEvaluation(options: EvaluationOptions) {
   const { split = 'test' } = options;
   const checkpoint = await loadCheckpoint(options.checkpoint);
-  const { augmentValidation = checkpoint.config.augmentValidation } = options;
+  const { config: runConfig } = checkpoint;
+  const { augmentValidation = runConfig.augmentValidation, testTimeAugmentation = runConfig.testTimeAugmentation } =
+    options;
   // The engine may differ from the run's.
-  const config: Config = { ...checkpoint.config, augmentValidation, engine: 'auto', fingerprint: null, exact: false };
+  const config = resolveConfig({
+    ...runConfig,
+    augmentValidation: augmentValidation && split === 'validation',
+    testTimeAugmentation,
+    engine: 'auto',
+    fingerprint: null,
+    exact: false,
+  });
   const dataset =
     options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined, readOptionsOf(config, options)));
   const difference = differenceBetween(dataset.description, checkpoint.dataset);

@@ -2,10 +2,12 @@
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { identityAugmentations } from '../shared/dataset/image-batch.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
+import type { TestTimeAugmentation } from '../shared/dataset/test-time-augmentation.js';
 import type { ImageFit } from '../shared/dataset/description.js';
 import { recordOf } from './images/resize.js';
 import { loadTrainedModel } from './trained-model.js';
 import type { EngineName } from '../shared/engine-names.js';
+import { evaluateViews } from '../worker/computation/evaluate-views.js';
 import { openEngine } from '../worker/engines/registry.js';
 
 export interface PredictOptions {
@@ -18,6 +20,8 @@ export interface PredictOptions {
    * `crop` if they were not.
    */
   fit?: ImageFit | undefined;
+  /** Views of each image whose logits are averaged; by default, the run's setting. */
+  testTimeAugmentation?: TestTimeAugmentation | undefined;
   /** Engine, `wasm` by default, because it starts quickly and gives the same result on every machine. */
   engine?: EngineName | undefined;
   /** Number of CPU threads; 1 by default. */
@@ -45,8 +49,8 @@ export interface Predictions {
 /** Classifies images. Throws LockstepError if the checkpoint or an image cannot be read. */
 export async function predict(options: PredictOptions): Promise<Predictions> {
   const { images, engine: engineName = 'wasm', threads = 1 } = options;
-  const { model, dataset, checkpoint } = await loadTrainedModel(options.checkpoint);
-  const { fit = dataset.fit ?? 'crop' } = options;
+  const { model, dataset, checkpoint, ...trained } = await loadTrainedModel(options.checkpoint);
+  const { fit = dataset.fit ?? 'crop', testTimeAugmentation = trained.testTimeAugmentation } = options;
   const format = recordFormatOf(dataset);
   const { classCount, recordBytes } = format;
   const { layout, weights, movingStatistics, preprocessing, classNames, step } = model;
@@ -64,12 +68,8 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
     const engineModel = await engine.createModel(layout, preprocessing);
     engineModel.setWeights(weights, movingStatistics);
     const indices = Uint32Array.from(images.keys());
-    const { logits } = await engineModel.evaluate({
-      records,
-      format,
-      indices,
-      augmentations: identityAugmentations(images.length),
-    });
+    const batch = { records, format, indices, augmentations: identityAugmentations(images.length) };
+    const { logits } = await evaluateViews(engineModel, batch, testTimeAugmentation);
     engineModel.dispose();
     const predictions = images.map((image, index) => {
       const probabilities = softmax(logits.subarray(index * classCount, (index + 1) * classCount));

@@ -94,7 +94,7 @@ export class RunWork {
     if (this.#queue !== undefined) throw new ProtocolError('use-engine arrived a second time');
     const engine = this.#offered(fingerprint);
     const { layout } = this.#spec;
-    const images = new SliceImages(this.#run, this.#readShard);
+    const images = new SliceImages({ ...this.#run, ...this.#spec }, this.#readShard);
     const load = async () => {
       await this.#measured;
       this.#engines.devices.keepOnly(fingerprint);
@@ -133,7 +133,7 @@ export class RunWork {
   evaluate(request: EvaluateMessage): void {
     this.#assertWeights(request);
     this.#enqueue(request.step, async ({ model }) => {
-      this.#send(...(await evaluateShard(this.#run, model, this.#readShard, request)));
+      this.#send(...(await evaluateShard({ ...this.#run, ...this.#spec }, model, this.#readShard, request)));
     });
   }
 

@@ -3,6 +3,7 @@ import { Option, type Command } from 'commander';
 import { startEvaluation, type Evaluation, type EvaluationReport } from '../../coordinator/evaluation-run.js';
 import type { EvaluationSplit } from '../../coordinator/dataset/shard-store.js';
 import { defaultPort } from '../../coordinator/connections/access-policy.js';
+import type { TestTimeAugmentation } from '../../shared/dataset/test-time-augmentation.js';
 import { LockstepError } from '../../shared/errors.js';
 import { evaluate, type LocalEvaluation } from '../../inference/evaluate.js';
 import { describeWorkerExit } from '../../single-node/worker-processes.js';
@@ -12,6 +13,7 @@ import {
   waitTimeoutOption,
   type ServerOptionValues,
 } from '../options/access-options.js';
+import { testTimeAugmentationOption } from '../options/config-options.js';
 import { portOption, workersOption } from '../options/number-options.js';
 import {
   addEngineOptions,
@@ -38,6 +40,7 @@ interface EvaluateOptionValues extends EngineOptionValues, ServerOptionValues {
   split: EvaluationSplit;
   data?: string;
   augmentValidation: boolean;
+  testTimeAugmentation?: TestTimeAugmentation;
   workers?: number;
   gpus?: string;
   json?: true;
@@ -56,7 +59,8 @@ export function configure(command: Command): void {
     .argument('<CHECKPOINT>', 'checkpoint, or a run directory for its latest one')
     .addOption(new Option('--split <SPLIT>', 'images to evaluate').choices(splits).default('test'))
     .option('--data <DIR>', 'folder with the CIFAR-10 binary files (default: the folder of the run)')
-    .option('--no-augment-validation', 'use validation images as they are, even if the run flipped and cropped them')
+    .option('--no-augment-validation', 'use validation images as they are, even if the run augmented them')
+    .addOption(testTimeAugmentationOption())
     .option('--json', 'print JSON')
     .optionsGroup('Workers on this machine:')
     .addOption(workersOption('number of worker processes (default: one per CPU core)'))
@@ -82,7 +86,9 @@ async function start(
   printer: RateLimitedPrinter,
 ): Promise<Evaluation | LocalEvaluation> {
   const { split, data, workers, gpus, host, port, waitTimeout, tlsCert, tlsKey, tlsClientCa } = options;
-  const common = { checkpoint, split, data, augmentValidation: options.augmentValidation ? undefined : false };
+  const { testTimeAugmentation } = options;
+  const augmentValidation = options.augmentValidation ? undefined : false;
+  const common = { checkpoint, split, data, augmentValidation, testTimeAugmentation };
   if (host === undefined && port === undefined) {
     assertOmitted(
       { '--wait-timeout': waitTimeout, '--tls-cert': tlsCert, '--tls-key': tlsKey, '--tls-client-ca': tlsClientCa },

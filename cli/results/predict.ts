@@ -1,8 +1,10 @@
 // lockstep predict: classifies images with a trained model.
 import { Option, type Command } from 'commander';
 import { imageFits, type ImageFit } from '../../shared/dataset/description.js';
+import type { TestTimeAugmentation } from '../../shared/dataset/test-time-augmentation.js';
 import { predict, type Predictions } from '../../inference/predict.js';
 import type { EngineName } from '../../shared/engine-names.js';
+import { testTimeAugmentationOption } from '../options/config-options.js';
 import { engineOption, threadsOption } from '../options/engine-options.js';
 import { formatPercent } from '../output/format.js';
 import { printLines } from '../output/printer.js';
@@ -11,6 +13,7 @@ const shownClasses = 5;
 
 interface PredictOptionValues {
   fit?: ImageFit;
+  testTimeAugmentation?: TestTimeAugmentation;
   engine: EngineName;
   threads: number;
   json?: true;
@@ -28,6 +31,7 @@ export function configure(command: Command): void {
           'training images were resized, otherwise crop)',
       ).choices(imageFits),
     )
+    .addOption(testTimeAugmentationOption())
     .addOption(engineOption('wasm', 'the first one that loads'))
     .addOption(threadsOption('CPU threads'))
     .option('--json', 'print JSON with the probabilities of all classes')

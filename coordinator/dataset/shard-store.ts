@@ -110,7 +110,7 @@ export function splitEvaluation(
 
 /**
  * Creates the shards of a run. Throws the errors of assertDataset, `bad-config` if a global batch is larger than the
- * training set, and the errors of assertShardsFit.
+ * training set or if the images are too small for the padding, and the errors of assertShardsFit.
  */
 export function createShards(dataset: Dataset, config: Config): ShardStore {
   assertDataset(dataset);
@@ -127,6 +127,7 @@ export function createShards(dataset: Dataset, config: Config): ShardStore {
     );
   }
   assertShardsFit(training.length + validation.length + test.length, trainingCount, recordBytes, config);
+  assertPaddingFits(config, format);
   const builder = new ShardBuilder(format);
   for (const [slice, indices] of partitionIntoShards(trainingCount, config.slices, config.seed).entries()) {
     builder.add('training', slice, gatherRecords(training, indices, recordBytes));
@@ -140,9 +141,22 @@ export function createShards(dataset: Dataset, config: Config): ShardStore {
     validationCount: validation.length / recordBytes,
     testCount: test.length / recordBytes,
     stepsPerEpoch,
-    preprocessing: measurePreprocessing(config.preprocessing, training, format),
+    preprocessing: measurePreprocessing(config.preprocessing, training, format, config),
     dataset: dataset.description,
   };
+}
+
+/** Throws `bad-config` if images are too small for reflected padding, which shows each of their pixels at most once. */
+function assertPaddingFits(
+  { cropPadding, cropMargin }: Pick<Config, 'cropPadding' | 'cropMargin'>,
+  { height, width }: RecordFormat,
+): void {
+  const size = Math.min(height, width);
+  if (cropPadding === 'zeros' || cropMargin < size) return;
+  throw new LockstepError(
+    'bad-config',
+    `\`cropMargin\` is ${cropMargin}: with \`cropPadding\` reflect, it must be less than ${size}, the size of the images`,
+  );
 }
 
 /**

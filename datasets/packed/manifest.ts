@@ -37,6 +37,7 @@ const description = z.strictObject({
   channels: z.union([z.literal(1), z.literal(3)]),
   classNames: z.array(shortText).min(1).max(maxClasses),
   fit: z.enum(imageFits).nullable(),
+  flippable: z.boolean().optional(),
 }) satisfies z.ZodType<DatasetDescription>;
 
 const splitSchema = z.strictObject({ records: z.int().positive(), sha256, perClass: z.array(count) });

@@ -2,54 +2,16 @@
 // and the library share these names (kebab-case on the command line). config.ts uses the table to resolve a
 // configuration.
 import { z } from 'zod';
-import {
-  cropPaddings,
-  flipModes,
-  preprocessingNames,
-  type CropPadding,
-  type FlipMode,
-  type PreprocessingName,
-} from '../dataset/image-batch.js';
 import { imageFits, labelKinds, type ImageFit, type LabelKind } from '../dataset/description.js';
 import { engineNames, type EngineName } from '../engine-names.js';
 import type { NetworkGraph } from '../network/graph.js';
 import type { Shortcut } from '../network/networks/resnet.js';
 import { networkNames } from '../network/networks/registry.js';
+import { belowOne, boolean, field, optionalText, optionalWholeNumber, positive, wholeNumber } from './field.js';
+import { imageFields } from './image-fields.js';
 import { recipeNames, type RecipeName } from './recipe-presets.js';
 
-/** One configuration field. */
-export interface Field<Value> {
-  schema: z.ZodType<Value>;
-  default: Value;
-  /** Description of the valid values, for error messages. */
-  allowed: string;
-  /** Description in --help: an imperative or a noun phrase. */
-  help: string;
-  /** Description of a switch's --no-… form in --help. By default, "do not" followed by `help`. */
-  helpOff?: string;
-  /** Placeholder for the value in --help. Switches have none. */
-  placeholder?: string;
-}
-
-function field<Value>(definition: Field<Value>): Field<Value> {
-  return definition;
-}
-
-/** Returns the schema and the description of a whole number that is at least `minimum`. */
-function wholeNumber(minimum: number) {
-  return { schema: z.int().min(minimum), allowed: `a whole number of at least ${minimum}` };
-}
-
-/** Like wholeNumber, but the value may also be null (not set), which is the default. */
-function optionalWholeNumber(minimum: number) {
-  const { schema, allowed } = wholeNumber(minimum);
-  return { schema: schema.nullable(), default: null, allowed };
-}
-
-const positive = { schema: z.number().positive().finite(), allowed: 'a positive number' };
-const belowOne = { schema: z.number().min(0).lt(1), allowed: 'a number of at least 0 and below 1' };
-const boolean = { schema: z.boolean(), allowed: 'true or false' };
-const optionalText = { schema: z.string().min(1).nullable(), default: null };
+export type { Field } from './field.js';
 
 export const schedules = ['piecewise', 'cosine', 'one-cycle', 'triangular', 'constant'] as const;
 export type ScheduleName = (typeof schedules)[number];
@@ -59,8 +21,8 @@ export const recipeFields = {
   recipe: field<RecipeName>({
     schema: z.enum(recipeNames),
     default: 'tutorial',
-    allowed: 'tutorial, paper or fast',
-    help: 'named set of training options (tutorial, paper or fast), listed below; options given explicitly win',
+    allowed: 'tutorial, paper, fast or speedrun',
+    help: 'named set of training options (tutorial, paper, fast or speedrun), listed below; options given explicitly win',
     placeholder: 'NAME',
   }),
   seed: field({
@@ -189,39 +151,7 @@ export const recipeFields = {
     help: 'fraction of the training images set aside for validation, unless the dataset has validation images',
     placeholder: 'X',
   }),
-  preprocessing: field<PreprocessingName>({
-    schema: z.enum(preprocessingNames),
-    default: 'imagenet',
-    allowed: 'imagenet, per-pixel-mean or standardize',
-    help:
-      'how pixels are normalized: imagenet (subtract the ImageNet channel means, or their luminance from gray images, ' +
-      'divide by 255), per-pixel-mean (subtract the mean training image, divide by 255) or standardize (subtract the channel means of the training ' +
-      'images, divide by their standard deviations)',
-    placeholder: 'NAME',
-  }),
-  augment: field({
-    ...boolean,
-    default: true,
-    help: 'flip and crop training images at random',
-    helpOff: 'use training images as they are, without random flips and crops',
-  }),
-  flip: field<FlipMode>({
-    schema: z.enum(flipModes),
-    default: 'random',
-    allowed: 'random or alternating',
-    help:
-      'which images are flipped: random, or alternating (random in the first epoch, after which each image is flipped ' +
-      'in every other epoch)',
-    placeholder: 'MODE',
-  }),
-  cropPadding: field<CropPadding>({
-    schema: z.enum(cropPaddings),
-    default: 'zeros',
-    allowed: 'zeros or reflect',
-    help: 'how to fill the 4 pixels of padding around an image before cropping: zeros, or reflect (mirror the image at its edges)',
-    placeholder: 'KIND',
-  }),
-  augmentValidation: field({ ...boolean, default: false, help: 'flip and crop validation images at random too' }),
+  ...imageFields,
   labelSmoothing: field({
     ...belowOne,
     default: 0,

@@ -59,8 +59,9 @@ export function resolveConfig(
   applyRecipe(config, input);
   assertConsistent(config, nameOf);
   assertNetworkConfig(config, nameOf);
-  Object.freeze(config.learningRateBoundaries);
-  Object.freeze(config.freeze);
+  for (const list of [config.learningRateBoundaries, config.pixelMean, config.pixelStd, config.freeze]) {
+    Object.freeze(list);
+  }
   return Object.freeze(config);
 }
 
@@ -99,6 +100,18 @@ function assertConsistent(config: Config, nameOf: (key: string) => string): void
       (config.warmupSteps !== null && config.schedule !== 'one-cycle' && config.schedule !== 'triangular'),
     'warmupRate',
     `omitted without ${nameOf('warmupSteps')} and with the one-cycle and triangular schedules, which have their own warm-up`,
+  );
+  for (const key of ['pixelMean', 'pixelStd'] as const) {
+    check(
+      config[key] === null || config.preprocessing === 'standardize',
+      key,
+      `omitted unless ${nameOf('preprocessing')} is standardize`,
+    );
+  }
+  check(
+    config.testTimeAugmentation === 'none' || !config.augmentValidation,
+    'testTimeAugmentation',
+    `none with ${nameOf('augmentValidation')}`,
   );
   check(
     config.initialWeightsSha256 === null || config.initialWeights !== null,

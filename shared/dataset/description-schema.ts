@@ -29,6 +29,7 @@ export const datasetDescription: z.ZodType<DatasetDescription, DatasetDescriptio
       `expected class names of at most ${maxClassNamesBytes} bytes in total`,
     ),
   fit: z.enum(['crop', 'squeeze']).nullable(),
+  flippable: z.boolean().optional(),
 });
 
 /** Throws `bad-data` if the description is invalid, or if the records or their labels do not fit it. */

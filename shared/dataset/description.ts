@@ -24,6 +24,11 @@ export interface DatasetDescription {
    * had this size.
    */
   fit: ImageFit | null;
+  /**
+   * False if a mirrored image may show something else, as with digits and letters. Such images are never flipped. True if
+   * omitted.
+   */
+  flippable?: boolean | undefined;
 }
 
 /** Maximum number of classes. */

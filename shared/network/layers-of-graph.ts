@@ -80,7 +80,8 @@ const maxLayerValues = 1 << 24;
 /** What a layer has in common with every other layer, except its output shape. */
 type LayerPlace = Omit<Layer & { op: GraphNode['op'] }, 'op' | 'shape'>;
 
-class LayerBuilder {
+/** Adds the layers of a graph one after the other. */
+export class LayerBuilder {
   readonly layers: Layer[];
   readonly weights = new VectorBuilder<WeightArray>();
   readonly statistics = new VectorBuilder<ArrayLayout>();

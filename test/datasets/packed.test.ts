@@ -44,6 +44,12 @@ describe('a packed dataset', () => {
     expect(await readDataset(folder)).toEqual({ ...dataset, source: `a test (packed in ${folder})` });
   });
 
+  it('keeps whether images may be flipped', async () => {
+    const description = { ...dataset.description, flippable: false };
+    await writePackedDataset(folder, { ...dataset, description }, null);
+    expect((await readDataset(folder)).description).toEqual(description);
+  });
+
   it('may have labels of two bytes', async () => {
     const classNames = Array.from({ length: 300 }, (_, label) => `class ${label}`);
     const wide: Dataset = {

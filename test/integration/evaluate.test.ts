@@ -89,6 +89,29 @@ describe('an evaluation', () => {
     },
   );
 
+  it('uses the test-time augmentation of the run, unless it is given another', async () => {
+    const { test } = await trained('flip', { testTimeAugmentation: 'flip', augmentValidation: false });
+    const [own, plain, shifted] = [
+      await evaluated({ checkpoint: inFolder('flip') }, { workers: 2 }),
+      await evaluated({ checkpoint: inFolder('flip'), testTimeAugmentation: 'none' }),
+      await evaluated({ checkpoint: inFolder('flip'), testTimeAugmentation: 'flip-and-shift' }),
+    ];
+    expect(metricsOf(own)).toEqual(metricsOf(test!));
+    expect(plain.loss).not.toBe(own.loss);
+    expect(shifted.images).toBe(600);
+  });
+
+  it('is not augmented at random and averaged over views at the same time', async () => {
+    // The run augments its validation images.
+    const options = { checkpoint: inFolder('run'), testTimeAugmentation: 'flip' } as const;
+    await expect(evaluated({ ...options, split: 'validation' })).rejects.toMatchObject({
+      code: 'bad-config',
+      message: '`testTimeAugmentation` is "flip": it must be none with `augmentValidation`',
+    });
+    await evaluated({ ...options, split: 'validation', augmentValidation: false });
+    await evaluated({ ...options, split: 'test' });
+  });
+
   it('of an earlier step uses its checkpoint', async () => {
     // With 540 images and batches of 32, an epoch has 16 steps, so the first validation follows step 16.
     const report = await evaluated({

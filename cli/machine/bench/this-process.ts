@@ -63,8 +63,9 @@ function synthesizeShards({ batchSize, slices, seed }: Config): Uint8Array[] {
 function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, shards: readonly Uint8Array[]) {
   const { batchSize, slices, bnMomentum } = config;
   const stepsPerEpoch = stepsPerEpochOf(Math.max(imageCount, batchSize), batchSize);
-  const images = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch }, (_split, slice) =>
-    Promise.resolve(shards[slice]),
+  const images = new SliceImages(
+    { config, dataset: cifar10Description, stepsPerEpoch, preprocessing: 'imagenet' },
+    (_split, slice) => Promise.resolve(shards[slice]),
   );
   const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };

@@ -8,6 +8,7 @@ import { initialMovingStatistics, initialWeights } from '../../../coordinator/op
 import { identityAugmentations } from '../../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { cropBatch } from '../../../worker/augmentation.js';
+import { evaluateViews } from '../../../worker/computation/evaluate-views.js';
 import { openWasmEngine } from '../../../worker/engines/wasm/wasm-engine.js';
 import { predict, softmax } from '../../../inference/predict.js';
 import { runCli } from '../../support/cli.js';
@@ -80,6 +81,23 @@ describe('lockstep predict', () => {
       );
     },
   );
+
+  it('averages over views with test-time augmentation', async () => {
+    const engine = await openWasmEngine({ threads: 1 });
+    const model = await engine.createModel(layout, 'imagenet');
+    model.setWeights(weights, movingStatistics);
+    const { logits } = await evaluateViews(model, batch, 'flip');
+    await engine.close();
+    const { predictions } = await predict({ checkpoint: run, images, testTimeAugmentation: 'flip' });
+    expect(predictions.map(({ classes }) => classes.map(({ probability }) => probability))).toEqual(
+      predictions.map((_, index) => softmax(logits.subarray(10 * index, 10 * index + 10)).toSorted((a, b) => b - a)),
+    );
+    const asTrained = await predict({ checkpoint: run, images });
+    expect(asTrained.predictions).not.toEqual(predictions);
+    const options = ['--test-time-augmentation', 'flip', '--json'];
+    const { output } = await runCli(['predict', run, ...images, ...options]);
+    expect((JSON.parse(output) as { predictions: object }).predictions).toEqual(predictions);
+  });
 
   it('prints the five most likely classes of each image, or all ten as JSON', async () => {
     const text = await runCli(['predict', run, ...images]);

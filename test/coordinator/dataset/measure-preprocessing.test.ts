@@ -55,6 +55,39 @@ describe('standardization', () => {
   });
 });
 
+describe('given values', () => {
+  const records = twoRecords();
+
+  it('replace the measured mean, the measured standard deviation or both', () => {
+    const measured = measurePreprocessing('standardize', records, cifar10Format);
+    const pixelMean = [125.3, 122.9, 113.8];
+    const pixelStd = [62.9, 62.1, 66.7];
+    const given = [{ pixelMean }, { pixelStd }, { pixelMean, pixelStd }].map((values) =>
+      measurePreprocessing('standardize', records, cifar10Format, values),
+    );
+    const [subtract, divide] = [Float32Array.from(pixelMean), Float32Array.from(pixelStd)];
+    expect(given).toEqual([
+      { ...(measured as object), subtract },
+      { ...(measured as object), divide },
+      { name: 'standardize', subtract, divide },
+    ]);
+  });
+
+  it('are refused unless there is one for each channel', () => {
+    expect(() => measurePreprocessing('standardize', records, cifar10Format, { pixelStd: [62] })).toThrow(
+      '`pixelStd` is [62]: it must have 3 values, for red, green and blue',
+    );
+  });
+});
+
+it('without normalization, the network receives the bytes', () => {
+  expect(measurePreprocessing('none', twoRecords(), cifar10Format)).toEqual({
+    name: 'none',
+    subtract: new Float32Array(3),
+    divide: Float32Array.of(1, 1, 1),
+  });
+});
+
 describe('on gray images', () => {
   // Two records of 2×1 pixels with labels of two bytes.
   const format = recordFormat({ height: 1, width: 2, channels: 1, classCount: 300 });

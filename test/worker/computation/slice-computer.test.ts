@@ -69,8 +69,9 @@ function computerOf(gradients: readonly Float32Array[], slices = 4, batchSize = 
   const model = new LabelModel(gradients);
   const config = resolveConfig({ seed: 6, slices, batchSize });
   // The label of each image is the index of its slice.
-  const images = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 4 }, (_split, slice) =>
-    Promise.resolve(new Uint8Array(shardSize * recordBytes).fill(slice)),
+  const images = new SliceImages(
+    { config, dataset: cifar10Description, stepsPerEpoch: 4, preprocessing: 'imagenet' },
+    (_split, slice) => Promise.resolve(new Uint8Array(shardSize * recordBytes).fill(slice)),
   );
   const computer = new SliceComputer(layout, model, images);
   async function sum(step: number, range: SliceRange) {

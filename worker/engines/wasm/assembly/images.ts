@@ -2,7 +2,14 @@
 import { imageAt, rowBytesOf } from './tensor';
 
 const targetChannels: i32 = 4;
-const cropMargin: i32 = 4;
+
+/**
+ * Returns how far the crop is shifted, from -15 to 15, given its corner modulo 32. A corner of 4 leaves the image in
+ * place (see packAugmentation).
+ */
+function shiftOf(corner: i32): i32 {
+  return ((corner + 11) & 31) - 15;
+}
 
 /** Maps a row or column into the image by reflection: -n becomes n, last + n becomes last - n, others stay the same. */
 function reflectedIndex(index: i32, size: i32): i32 {
@@ -13,8 +20,8 @@ function reflectedIndex(index: i32, size: i32): i32 {
  * @param records one record per image
  * @param labelBytes size of a record's label, which precedes its planes
  * @param colors number of planes: 3 for red, green and blue, or 1 for gray
- * @param augmentations one bit field per image: left edge of the crop (bits 0 to 3), top edge (bits 4 to 7), flip
- *   (bit 8), reflected padding (bit 9)
+ * @param augmentations one bit field per image: left edge of the crop (bits 0 to 3 and 10), top edge (bits 4 to 7 and
+ *   11), flip (bit 8), reflected padding (bit 9)
  * @param values table of the input value for each byte value of each color: colors × 256 float32
  * @param target tensor with 4 channels: blue, green and red, or gray. The others stay 0.
  */
@@ -33,8 +40,8 @@ export function fillImages(
   const recordBytes = labelBytes + colors * planePixels;
   for (let image = first; image < first + count; image++) {
     const augmentation = <i32>load<u16>(augmentations + 2 * image);
-    const left = (augmentation & 15) - cropMargin;
-    const top = ((augmentation >> 4) & 15) - cropMargin;
+    const left = shiftOf((augmentation & 15) | ((augmentation >> 6) & 16));
+    const top = shiftOf(((augmentation >> 4) & 15) | ((augmentation >> 7) & 16));
     const flipped = (augmentation & 256) != 0;
     const reflected = (augmentation & 512) != 0;
     const record = records + image * recordBytes + labelBytes;
