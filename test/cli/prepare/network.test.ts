@@ -2,7 +2,7 @@ import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readPretrainedWeights } from '../../../coordinator/run/checkpoints/pretrained-weights.js';
 import { parseGraph } from '../../../shared/network/graph-schema.js';
-import { layoutNetwork, type ModelLayout } from '../../../shared/network/layout.js';
+import { layoutNetwork } from '../../../shared/network/layout.js';
 import { LockstepError } from '../../../shared/errors.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
 import { kerasFile, layer, rising, sequential } from '../../support/keras-file.js';
