@@ -8,7 +8,7 @@ import { graphOf } from '../shared/config/network-config.js';
 import { layoutNetwork } from '../shared/network/layout.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { isLoopback } from './connections/http-access.js';
-import { createShards } from './dataset/shard-store.js';
+import { createShards, firstTrainingRecords } from './dataset/shard-store.js';
 import { factsOf } from './monitoring/dashboard/facts.js';
 import { openLiveDashboard } from './monitoring/dashboard/live-dashboard.js';
 import type { DashboardRoutes } from './monitoring/dashboard/routes.js';
@@ -16,6 +16,9 @@ import type { StatusReporter } from './monitoring/status-reporter.js';
 import { StepTracker } from './monitoring/step-tracker.js';
 import { TensorBoardLog } from './monitoring/tensorboard/tensorboard-log.js';
 import type { TimelineFile } from './monitoring/timeline/timeline-file.js';
+import { initialMovingStatistics, initialWeights } from './optimizer/initial-weights.js';
+import { whiteningImages } from './optimizer/whitening.js';
+import { copyPretrained, type InitialState, type PretrainedWeights } from './run/checkpoints/pretrained-weights.js';
 import { CheckpointManager } from './run/checkpoints/checkpoint-manager.js';
 import { metricsLineOf } from './run/metrics-lines.js';
 import type { Report } from './run/report.js';
@@ -41,6 +44,8 @@ export interface AssembledRun {
   events: RunEventBus;
   tracker: StepTracker;
   control: RunControl;
+  /** Weights that the run started from; undefined for random ones and for a resumed run. */
+  pretrained: PretrainedWeights | undefined;
   recorder: RunRecorder;
   directory: RunDirectory;
   clock: Clock;
@@ -79,7 +84,10 @@ export async function assembleRun(
     if (line !== undefined) directory.log(line);
   });
   directory.onWriteError = (reason) => events.publish({ type: 'metrics-failed', reason });
-  const state = new TrainingState(setup, { checkpoint, pretrained });
+  const state =
+    checkpoint === undefined
+      ? new TrainingState(setup, initialState(setup, dataset, pretrained))
+      : TrainingState.resumed(setup, checkpoint);
   const checkpoints = new CheckpointManager(directory.checkpoints, setup, checkpoint);
   return {
     setup,
@@ -89,10 +97,28 @@ export async function assembleRun(
     events,
     tracker: new StepTracker(events, clock),
     control: new RunControl(),
+    pretrained,
     recorder: new RunRecorder(state, checkpoints, directory, events, totals),
     directory,
     clock,
   };
+}
+
+/** Returns the initial weights and moving statistics, with pretrained arrays in their places. */
+function initialState(
+  { config, layout, store }: RunSetup,
+  dataset: Dataset,
+  pretrained: PretrainedWeights | undefined,
+): InitialState {
+  const format = recordFormatOf(dataset.description);
+  const records = firstTrainingRecords(dataset, config, whiteningImages(format));
+  const images = { records, format, preprocessing: store.preprocessing };
+  const state = {
+    weights: initialWeights(layout, config.seed, images),
+    movingStatistics: initialMovingStatistics(layout),
+  };
+  if (pretrained !== undefined) copyPretrained(pretrained, layout, state);
+  return state;
 }
 
 export function openDashboard(

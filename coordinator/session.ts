@@ -127,16 +127,24 @@ export class CoordinatorSession {
     if (stopGraceMs === 0) dismissAll();
   }
 
-  /** Publishes an event for each connected worker, then for each worker that joins or leaves until the session ends. */
-  announceWorkers(): void {
+  /**
+   * Publishes an event for each connected worker, then for each worker that joins or leaves until the session ends. Stops
+   * the session when the last worker leaves because its engine cannot compute the network.
+   * @param isUntried returns whether no worker has computed anything yet
+   */
+  announceWorkers(isUntried: () => boolean = () => true): void {
     for (const worker of this.pool.workers) this.#announce(worker);
     this.pool.listen({
       joined: (worker) => this.#announce(worker),
-      left: ({ id, name, address, bytesSent, bytesReceived }, reason) => {
+      left: (worker, reason) => {
         // Workers that are disconnected at the end of the session are not lost.
         if (this.#isEnded) return;
+        const { id, name, address, bytesSent, bytesReceived, networkProblem } = worker;
         const workers = this.pool.size;
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
+        if (networkProblem === undefined || workers > 0 || !isUntried()) return;
+        const problem = `no worker can compute this network with its engine; ${name}: ${networkProblem}`;
+        this.stop(new LockstepError('bad-config', problem));
       },
     });
   }

@@ -179,8 +179,9 @@ export class WorkerSession {
       return;
     }
     const message = messageOf(error);
-    this.#send({ type: 'failure', message: message.slice(0, 2000) });
     const isExpected = error instanceof LockstepError;
+    const code = isExpected && error.code === 'bad-config' ? error.code : 'engine-failed';
+    this.#send({ type: 'failure', code, message: message.slice(0, 2000) });
     this.#end({
       type: 'failed',
       error: isExpected ? error : new LockstepError('engine-failed', message, { cause: error }),

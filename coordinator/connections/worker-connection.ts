@@ -12,6 +12,7 @@ import {
   parseWorkerMessage,
   type CoordinatorMessage,
   type EvaluationMessage,
+  type FailureMessage,
   type GradientMessage,
   type MeasurementMessage,
   type RefusalCode,
@@ -80,6 +81,8 @@ export class WorkerConnection implements WorkerView {
   #bytesReceived = 0;
   #engine: EngineIdentity | undefined;
   #isMeasuring = false;
+  /** Why the worker's engine cannot compute the network, if it has said so. */
+  networkProblem: string | undefined;
   #closeReason: string | undefined;
   #isDismissed = false;
   readonly #socket: WebSocket;
@@ -297,12 +300,18 @@ export class WorkerConnection implements WorkerView {
         this.#closeReason ??= `left: ${message.reason}`;
         return;
       case 'failure':
-        return this.dismiss('engine-failed', `engine failed: ${message.message}`);
+        return this.#failed(message);
       case 'hello':
         throw new ProtocolError('a worker sent a second hello');
       default:
         message satisfies never;
     }
+  }
+
+  #failed({ code, message }: FailureMessage): void {
+    if (code === 'bad-config') this.networkProblem = message;
+    const what = code === 'bad-config' ? 'the engine cannot compute this network' : 'engine failed';
+    this.dismiss('engine-failed', `${what}: ${message}`);
   }
 
   /** Returns measured speeds by fingerprint. Rejects speeds that were not requested. */

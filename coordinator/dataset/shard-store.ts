@@ -92,6 +92,15 @@ function splitRecords(dataset: StoredDataset, { validationSplit }: Pick<Config, 
   };
 }
 
+/** Returns the records of the first training images, without the validation images. */
+export function firstTrainingRecords(
+  dataset: Dataset,
+  config: Pick<Config, 'validationSplit'>,
+  count: number,
+): Uint8Array {
+  return splitRecords(dataset, config).training.subarray(0, count * recordFormatOf(dataset.description).recordBytes);
+}
+
 /**
  * Creates the evaluation shards of one split, and returns the labels of its images. Throws the errors of assertDataset.
  */

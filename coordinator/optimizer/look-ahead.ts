@@ -1,5 +1,6 @@
 // Look-ahead (Zhang et al. 2019, "Lookahead optimizer: k steps forward, 1 step back") around another optimizer, with the
 // growing share of Jordan 2024 (arXiv 2404.00498).
+import type { WeightArray } from '../../shared/network/layout.js';
 import type { Optimizer, RunPosition, Update } from './optimizer.js';
 
 /** Factor by which the average's share shrinks with each step between two look-aheads. */
@@ -16,13 +17,15 @@ export class LookAhead implements Optimizer {
   readonly #every: number;
   readonly #highestShare: number;
   readonly #average: Float32Array;
+  readonly #trainable: readonly WeightArray[];
 
-  constructor(inner: Optimizer, every: number) {
+  constructor(inner: Optimizer, every: number, arrays: readonly WeightArray[]) {
     this.#inner = inner;
     this.#every = every;
     // A product instead of a power, because Math.pow may round differently in another version of V8.
     this.#highestShare = Array.from({ length: every }).reduce<number>((share) => share * shareOfStep, 1);
     this.#average = inner.weights.slice();
+    this.#trainable = arrays.filter(({ trainable }) => trainable);
     this.state = { ...inner.state, average: this.#average };
   }
 
@@ -48,8 +51,11 @@ export class LookAhead implements Optimizer {
     const average = this.#average;
     const { weights } = this;
     const [keep, take] = [Math.fround(share), Math.fround(1 - share)];
-    for (let i = 0; i < average.length; i++) {
-      average[i] = Math.fround(keep * average[i]) + Math.fround(take * weights[i]);
+    // Rounding would change frozen arrays too.
+    for (const { offset, size } of this.#trainable) {
+      for (let i = offset; i < offset + size; i++) {
+        average[i] = Math.fround(keep * average[i]) + Math.fround(take * weights[i]);
+      }
     }
     weights.set(average);
   }

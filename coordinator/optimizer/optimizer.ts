@@ -15,9 +15,12 @@ export interface RunPosition {
 }
 
 export interface Optimizer {
-  /** Trainable weights as a flat vector, in layout order; updated in place. */
+  /** Weights as a flat vector, in layout order, trainable and frozen; updated in place. */
   readonly weights: Float32Array;
-  /** Mean gradient of the last update, including weight decay; one value per weight. */
+  /**
+   * Mean gradient of the last update, including weight decay; one value per weight; 0 for
+   * frozen ones.
+   */
   readonly gradient: Float32Array;
   /** Optimizer state by name, one value per weight; updated in place and saved in checkpoints. */
   readonly state: Readonly<Record<string, Float32Array>>;

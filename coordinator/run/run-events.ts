@@ -40,6 +40,8 @@ export type RunEvent = { step: number; time: string } &
     | { type: 'phase'; phase: RunPhase }
     /** The run resumed from this checkpoint. */
     | { type: 'resumed'; path: string }
+    /** The run started from the weights in a file that lacks these arrays of the network, or has these others. */
+    | { type: 'partial-weights'; path: string; loaded: number; missing: readonly string[]; unused: readonly string[] }
     /** The optimizer made an update. `epoch` is one-based; `learningRate` is the rate used in this update. */
     | ({
         type: 'step';

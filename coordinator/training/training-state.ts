@@ -5,7 +5,6 @@ import { LockstepError } from '../../shared/errors.js';
 import { weightsSha256 } from '../../shared/network/layout-hash.js';
 import { areFinite } from '../../shared/reduction/finite.js';
 import { WeightsEncoder, type WeightsFrame } from '../connections/weights-frame.js';
-import { initialMovingStatistics, initialWeights } from '../optimizer/initial-weights.js';
 import { LookAhead } from '../optimizer/look-ahead.js';
 import { MomentumSgd } from '../optimizer/momentum-sgd.js';
 import { updateMovingStatistics } from '../optimizer/moving-statistics.js';
@@ -13,7 +12,7 @@ import type { Optimizer } from '../optimizer/optimizer.js';
 import type { RunProgress, SavedState } from '../run/checkpoints/checkpoint.js';
 import type { Checkpoint } from '../run/checkpoints/load-checkpoint.js';
 import { addSums, metricsOf, noSums, type BatchSums, type Metrics } from '../run/metrics.js';
-import type { PretrainedWeights } from '../run/checkpoints/pretrained-weights.js';
+import type { InitialState } from '../run/checkpoints/pretrained-weights.js';
 import type { RunSetup } from '../run/run-setup.js';
 import { notFiniteSum, notFiniteWeights } from './assert-finite.js';
 import type { CollectedGradient } from './gradient-job.js';
@@ -32,17 +31,18 @@ export class TrainingState implements SavedState {
   readonly #setup: RunSetup;
   readonly #encoder = new WeightsEncoder();
 
-  /** @param start checkpoint to resume from, or pretrained weights; random initial weights if neither is given */
-  constructor(
-    setup: RunSetup,
-    start: { checkpoint?: Checkpoint | undefined; pretrained?: PretrainedWeights | undefined },
-  ) {
-    const { config, layout } = setup;
-    const { checkpoint, pretrained = checkpoint } = start;
+  /** @param start initial state; copied */
+  constructor(setup: RunSetup, start: InitialState) {
     this.#setup = setup;
-    this.optimizer = createOptimizer(setup, pretrained?.weights ?? initialWeights(layout, config.seed));
-    this.movingStatistics = pretrained?.movingStatistics.slice() ?? initialMovingStatistics(layout);
-    if (checkpoint !== undefined) this.#resume(checkpoint);
+    this.optimizer = createOptimizer(setup, start.weights);
+    this.movingStatistics = start.movingStatistics.slice();
+  }
+
+  /** Returns the state that a checkpoint contains. Throws `bad-checkpoint` if it is another optimizer's. */
+  static resumed(setup: RunSetup, checkpoint: Checkpoint): TrainingState {
+    const state = new TrainingState(setup, checkpoint);
+    state.#resume(checkpoint);
+    return state;
   }
 
   #resume({ path, step, optimizerState, progress }: Checkpoint): void {
@@ -120,5 +120,5 @@ export class TrainingState implements SavedState {
 
 function createOptimizer({ config, layout }: RunSetup, weights: Float32Array): Optimizer {
   const sgd = new MomentumSgd(layout, config, weights);
-  return config.lookAhead === null ? sgd : new LookAhead(sgd, config.lookAhead);
+  return config.lookAhead === null ? sgd : new LookAhead(sgd, config.lookAhead, layout.weights);
 }

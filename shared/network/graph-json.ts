@@ -38,9 +38,14 @@ export function decodeGraph(bytes: Uint8Array, source: string): NetworkGraph {
 }
 
 /**
- * Returns the SHA-256, in hex, of a valid graph. It identifies what the network computes, whereas the layout's hash
+ * Returns the SHA-256, in hex, of a valid graph, whatever the order of its attributes. It identifies what the network computes, whereas the layout's hash
  * identifies only its arrays.
  */
 export function graphSha256(graph: NetworkGraph): string {
-  return createHash('sha256').update(JSON.stringify(graph)).digest('hex');
+  const sorted = JSON.stringify(graph, (_key, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+  return createHash('sha256').update(sorted).digest('hex');
 }

@@ -116,6 +116,13 @@ export class LayerBuilder {
       weightDecay = name === 'kernel',
       initializer = defaultInitializers[name],
     } = node.weights?.[name] ?? {};
+    const isPlainKernel = node.op === 'conv2d' && node.groups === 1 && name === 'kernel';
+    if ((initializer === 'dirac' || initializer === 'whitening') && !isPlainKernel) {
+      throw badNode(
+        node,
+        `the initializer of its ${name} is ${initializer}: only a conv2d with one group can have a kernel with it`,
+      );
+    }
     const settings = { trainable, learningRateFactor, weightDecay, initializer };
     return this.weights.add(`${node.name}/${name}`, shape, settings);
   }
@@ -183,6 +190,7 @@ export class LayerBuilder {
     const windows = { size: kernelSize, strides, padding: node.padding };
     const { count, padding } = windowsOf(node, [height, width], windows);
     const kernel = this.#weights(node, 'kernel', [...kernelSize, channels / groups, filters]);
+    if (kernel.initializer === 'whitening') assertWhitening(node, place);
     const bias = node.bias ? this.#weights(node, 'bias', [filters]) : null;
     return { ...place, op, filters, kernelSize, strides, groups, padding, kernel, bias, shape: [...count, filters] };
   }
@@ -204,6 +212,22 @@ export class LayerBuilder {
     const mean = this.statistics.add(`${name}/moving_mean`, channels, {});
     const variance = this.statistics.add(`${name}/moving_variance`, channels, {});
     return { ...place, op, epsilon, gamma, beta, mean, variance, shape };
+  }
+}
+
+/** A whitening kernel has a filter, and its negative, for each direction in a patch of the images. */
+function assertWhitening(node: Conv2dNode, { inputs, inputShapes: [[height, width, channels]] }: LayerPlace): void {
+  const [rows, columns] = node.kernelSize;
+  const most = 2 * rows * columns * channels;
+  if (inputs[0] !== 0 || rows > height || columns > width) {
+    throw badNode(node, `a whitening convolution takes windows of the images: its input must be "${inputName}"`);
+  }
+  if (node.filters % 2 !== 0 || node.filters > most) {
+    const images = channels === 1 ? 'gray images' : 'images with colors';
+    throw badNode(
+      node,
+      `filters is ${node.filters}: whitening ${images} with a kernel of ${rows}×${columns} makes an even number of at most ${most}`,
+    );
   }
 }
 

@@ -138,8 +138,15 @@ const evaluation = z.strictObject({
   /** Number of images whose label is among the five classes with the largest logits. */
   topFiveCount: count,
 });
-/** "I have failed; reassign my work." */
-const failure = z.strictObject({ type: z.literal('failure'), message: sentence });
+/**
+ * "I have failed; reassign my work." The code is `bad-config` if the engine cannot compute the network, as every other
+ * engine of its kind.
+ */
+const failure = z.strictObject({
+  type: z.literal('failure'),
+  code: z.enum(['bad-config', 'engine-failed']),
+  message: sentence,
+});
 /** "I am leaving; do not wait for my answers." */
 const leave = z.strictObject({ type: z.literal('leave'), reason: sentence });
 
@@ -160,6 +167,7 @@ export type Hello = z.infer<typeof hello>;
 export type MeasurementMessage = z.infer<typeof measurement>;
 export type GradientMessage = z.infer<typeof gradient>;
 export type TimingMessage = z.infer<typeof timing>;
+export type FailureMessage = z.infer<typeof failure>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
 
 /**

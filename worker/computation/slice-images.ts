@@ -60,7 +60,7 @@ export class SliceImages {
 
   async #select(step: number, slice: number): Promise<ImageBatch> {
     const { config, stepsPerEpoch } = this.#run;
-    const { slices, batchSize } = config;
+    const { seed, slices, batchSize } = config;
     const shard = await this.#readShard('training', slice);
     const epoch = Math.floor(step / stepsPerEpoch);
     const order = this.#orderOf(slice, epoch, shard.count);
@@ -74,7 +74,8 @@ export class SliceImages {
       );
     }
     const augmentations = this.#augmentations(step, epoch, slice, indices);
-    const batch = { ...(await shard.read(indices)), format: this.#format, augmentations };
+    const dropoutKey = { seed, step, slice };
+    const batch = { ...(await shard.read(indices)), format: this.#format, augmentations, dropoutKey };
     return this.#augmenter.isActive ? this.#augment(batch, step, slice) : batch;
   }
 

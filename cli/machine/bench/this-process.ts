@@ -76,7 +76,8 @@ function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, sh
     const first = layout.weightsSize + slice * layout.statisticsSize;
     return answer.subarray(first, first + layout.statisticsSize);
   });
-  const optimizer = new MomentumSgd(layout, config, initialWeights(layout, config.seed));
+  const firstImages = { records: shards[0], format: cifar10Format, preprocessing: 'imagenet' as const };
+  const optimizer = new MomentumSgd(layout, config, initialWeights(layout, config.seed, firstImages));
   const { weights } = optimizer;
   const movingStatistics = initialMovingStatistics(layout);
   const length = { totalSteps: totalStepsOf(config, stepsPerEpoch), stepsPerEpoch };

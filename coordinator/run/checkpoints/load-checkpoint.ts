@@ -239,7 +239,7 @@ function parseDescription(folder: string, json: Buffer) {
  * Copies arrays into one flat vector, each at its offset.
  * @param errorFor returns the error to throw if an array is missing or has a different shape
  */
-export function gatherVector(
+function gatherVector(
   arrays: NamedArrays,
   layouts: readonly ArrayLayout[],
   errorFor: (problem: string) => LockstepError,

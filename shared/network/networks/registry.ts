@@ -44,7 +44,8 @@ export function parseNetworkChoice(text: string, field: string): NetworkChoice {
   if (name === resnetName) {
     if (given.length === 0) return { text, build: undefined };
     throw bad(
-      `${resnetName} has no options here: use the fields depth, initialFilters, shortcut, convBias and bnEpsilon instead`,
+      `${resnetName} has no options here: use the fields ` +
+        '`depth`, `initialFilters`, `shortcut`, `convBias` and `bnEpsilon` instead',
     );
   }
   if (!Object.hasOwn(namedNetworks, name)) {

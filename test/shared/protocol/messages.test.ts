@@ -73,7 +73,7 @@ const workerMessages: readonly object[] = [
     correctCount: 31,
     topFiveCount: 140,
   },
-  { type: 'failure', message: 'out of memory' },
+  { type: 'failure', code: 'engine-failed', message: 'out of memory' },
   { type: 'leave', reason: 'lunch' },
 ] satisfies readonly Readonly<Frozen<WorkerMessage>>[];
 
