@@ -1,5 +1,6 @@
 // Preprocessing in the general form that engines and exports apply: an affine function of each pixel, and a channel
 // order.
+import type { ChannelOrder } from '../network/graph.js';
 import { imagenetMeans, type Preprocessing } from './image-batch.js';
 
 export interface InputTransform {
@@ -14,9 +15,17 @@ export interface InputTransform {
   channelOrder: readonly number[];
 }
 
-/** @param channels number of raw channels */
-export function inputTransformOf(preprocessing: Preprocessing, channels: 1 | 3): InputTransform {
-  const channelOrder = channels === 1 ? [0] : [2, 1, 0];
+/**
+ * @param channels number of raw channels
+ * @param order order of the network's color channels
+ */
+export function inputTransformOf(
+  preprocessing: Preprocessing,
+  channels: 1 | 3,
+  order: ChannelOrder = 'bgr',
+): InputTransform {
+  const ofColors = order === 'rgb' ? [0, 1, 2] : [2, 1, 0];
+  const channelOrder = channels === 1 ? [0] : ofColors;
   if (preprocessing !== 'imagenet') return { ...preprocessing, channelOrder };
   const { red, green, blue, gray } = imagenetMeans;
   const means = channels === 1 ? [gray] : [red, green, blue];
