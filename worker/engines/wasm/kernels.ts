@@ -14,6 +14,18 @@ type PartialSums = readonly [partialSums: number, partialCount: number];
 type BatchNorm = readonly [gamma: number, beta: number, bias: number, epsilon: number, coefficients: number];
 /** The activation of the preceding layer, and the input and means of that layer's batch norm. */
 type PrecedingLayer = readonly [activation: number, normalized: number, means: number];
+/**
+ * Layout of the tensors of an elementwise kernel, which all have the same. Their addresses are those of pixel (0, 0) of
+ * image 0. `depth` is the number of channels with padding, a multiple of 4. A vector is an image of one pixel.
+ */
+export type Grid = readonly [
+  imageBytes: number,
+  rowBytes: number,
+  rows: number,
+  columns: number,
+  depth: number,
+  ...Images,
+];
 type Losses = readonly [logitGradients: number, losses: number, correct: number];
 
 type Kernel<Parameters extends readonly (number | boolean)[]> = (...parameters: Parameters) => void;
@@ -130,6 +142,11 @@ export interface Kernels {
       kernelGradient: number,
       biasGradient: number,
     ]
+  >;
+
+  activate: Kernel<[activation: number, source: number, target: number, channels: number, ...Grid]>;
+  activateGradient: Kernel<
+    [activation: number, gradient: number, source: number, target: number, adds: boolean, ...Grid]
   >;
 
   exponential(x: number): number;

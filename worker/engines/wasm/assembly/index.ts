@@ -1,6 +1,7 @@
 // The kernels. A tensor holds float32 images, each with size + 2 rows of size + 2 pixels: every image has a one-pixel
 // border of zeros, so kernels need not check for the edges. `first` and `count` select a range of images. Channel counts
 // are multiples of 4, and so are the sizes of images for Winograd's algorithm.
+export { activate, activateGradient } from './activations';
 export { fillImages, centerImages } from './images';
 export { packWeights, transformFilters } from './weights';
 export { convolve, filterGradient, filterGradientEnd, biasGradient } from './direct-convolution';
