@@ -26,6 +26,23 @@ export type Grid = readonly [
   depth: number,
   ...Images,
 ];
+type Target = readonly [target: number, adds: boolean];
+/** Images whose pixels are next to one another. */
+type Rows = readonly [address: number, imageBytes: number, rowBytes: number];
+/** The images that windows cover, the windows' shape, their distances, and the padding before the images. */
+type Windows = readonly [
+  ...images: Rows,
+  height: number,
+  width: number,
+  windowRows: number,
+  windowColumns: number,
+  strideRows: number,
+  strideColumns: number,
+  top: number,
+  left: number,
+];
+/** Images with one pixel for each window. */
+type PerWindow = readonly [...images: Rows, rows: number, columns: number, depth: number];
 type Losses = readonly [logitGradients: number, losses: number, correct: number];
 
 type Kernel<Parameters extends readonly (number | boolean)[]> = (...parameters: Parameters) => void;
@@ -96,21 +113,27 @@ export interface Kernels {
   >;
 
   sumForStatistics: Kernel<[source: number, ...Sums, ...SizedImages]>;
-  batchStatistics: Kernel<[...PartialSums, elements: number, channels: number, ...BatchNorm, statistics: number]>;
-  movingStatistics: Kernel<[channels: number, ...BatchNorm, statistics: number]>;
+  statisticSums: Kernel<[source: number, ...Sums, ...Grid]>;
+  batchStatistics: Kernel<
+    [...PartialSums, elements: number, channels: number, depth: number, ...BatchNorm, statistics: number]
+  >;
+  movingStatistics: Kernel<[channels: number, depth: number, ...BatchNorm, statistics: number]>;
   normalize: Kernel<[source: number, coefficients: number, shortcut: number, target: number, ...SizedImages]>;
   maskAndSum: Kernel<[gradient: number, ...PrecedingLayer, ...Sums, ...SizedImages]>;
+  gradientSums: Kernel<[gradient: number, source: number, coefficients: number, ...Sums, ...Grid]>;
   gradientCoefficients: Kernel<
     [
       ...PartialSums,
       elements: number,
       channels: number,
+      depth: number,
       coefficients: number,
       gammaGradient: number,
       betaGradient: number,
     ]
   >;
   normalizeGradient: Kernel<[gradient: number, source: number, coefficients: number, target: number, ...SizedImages]>;
+  batchNormGradient: Kernel<[gradient: number, source: number, coefficients: number, ...Target, ...Grid]>;
 
   copyNarrowed: Kernel<[source: number, sourceSize: number, target: number, ...SizedImages]>;
   addWidened: Kernel<[gradient: number, target: number, targetSize: number, ...SizedImages]>;
@@ -148,6 +171,44 @@ export interface Kernels {
   activateGradient: Kernel<
     [activation: number, gradient: number, source: number, target: number, adds: boolean, ...Grid]
   >;
+
+  addTensors: Kernel<[a: number, b: number, target: number, ...Grid]>;
+  multiplyTensors: Kernel<[a: number, b: number, ...Target, ...Grid]>;
+  multiplyChannels: Kernel<[source: number, factors: number, factorBytes: number, ...Target, ...Grid]>;
+  sumProductsOfChannels: Kernel<[a: number, b: number, target: number, targetBytes: number, adds: boolean, ...Grid]>;
+  scaleChannels: Kernel<[source: number, factors: number, offsets: number, target: number, ...Grid]>;
+  fillZeros: Kernel<[target: number, ...Grid]>;
+  copyChannels: Kernel<
+    [...source: Strides, ...target: Strides, adds: boolean, rows: number, columns: number, channels: number, ...Images]
+  >;
+  padWeights: Kernel<
+    [
+      source: number,
+      blocks: number,
+      rows: number,
+      columns: number,
+      target: number,
+      paddedRows: number,
+      paddedColumns: number,
+    ]
+  >;
+  addPartialSums: Kernel<
+    [
+      ...PartialSums,
+      partialBytes: number,
+      blocks: number,
+      rows: number,
+      columns: number,
+      target: number,
+      paddedRows: number,
+      paddedColumns: number,
+    ]
+  >;
+
+  maxPool: Kernel<[...source: Windows, ...target: PerWindow, ...Images]>;
+  maxPoolGradient: Kernel<[...source: Windows, ...gradient: PerWindow, ...Target, ...Images]>;
+  averagePool: Kernel<[...source: Windows, ...target: PerWindow, ...Images]>;
+  averagePoolGradient: Kernel<[...target: Windows, ...gradient: PerWindow, adds: boolean, ...Images]>;
 
   exponential(x: number): number;
   logarithm(x: number): number;

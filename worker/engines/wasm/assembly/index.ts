@@ -8,13 +8,28 @@ export { convolve, filterGradient, filterGradientEnd, biasGradient } from './dir
 export { winogradForward, winogradInputGradient, winogradFilterGradient, winogradFilterGradientEnd } from './winograd';
 export {
   sumForStatistics,
+  statisticSums,
   batchStatistics,
   movingStatistics,
   normalize,
   maskAndSum,
+  gradientSums,
   gradientCoefficients,
   normalizeGradient,
+  batchNormGradient,
 } from './batch-norm';
 export { copyNarrowed, addWidened } from './shortcut';
 export { pool, classify, spreadPoolGradient, denseGradient } from './head';
+export {
+  addTensors,
+  multiplyTensors,
+  multiplyChannels,
+  sumProductsOfChannels,
+  scaleChannels,
+  fillZeros,
+  copyChannels,
+  padWeights,
+  addPartialSums,
+} from './elementwise';
+export { maxPool, maxPoolGradient, averagePool, averagePoolGradient } from './pooling';
 export { exponential, logarithm } from './arithmetic';

@@ -28,7 +28,7 @@ export class BatchNormPasses {
     const { bnEpsilon } = fixed.layout.spec;
     const tiles = this.#list.imageTiles;
     const elements = imageCount * convolved.size ** 2;
-    const parameters = [channels, gamma, beta, conv.bias, bnEpsilon, coefficients] as const;
+    const parameters = [channels, channels, gamma, beta, conv.bias, bnEpsilon, coefficients] as const;
     const run =
       mode === 'train'
         ? () => kernels.batchStatistics(fixed.sums, tiles, elements, ...parameters, batchStatistics)
@@ -74,7 +74,16 @@ export class BatchNormPasses {
     const tiles = this.#list.imageTiles;
     const elements = imageCount * convolved.size ** 2;
     this.#list.add({ phase: 'batch norm gradient', group }, 1, () =>
-      kernels.gradientCoefficients(sums, tiles, elements, channels, coefficients, gammaGradient, betaGradient),
+      kernels.gradientCoefficients(
+        sums,
+        tiles,
+        elements,
+        channels,
+        channels,
+        coefficients,
+        gammaGradient,
+        betaGradient,
+      ),
     );
   }
 
