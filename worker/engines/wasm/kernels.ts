@@ -43,6 +43,10 @@ type Windows = readonly [
 ];
 /** Images with one pixel for each window. */
 type PerWindow = readonly [...images: Rows, rows: number, columns: number, depth: number];
+/** Address of the first vector, and bytes from one vector to the next. */
+type Vectors = readonly [address: number, vectorBytes: number];
+/** Range of a dense layer's units or inputs, range of images, and scratch memory. */
+type Part = readonly [firstOutput: number, outputCount: number, ...Images, scratch: number];
 type Losses = readonly [logitGradients: number, losses: number, correct: number];
 
 type Kernel<Parameters extends readonly (number | boolean)[]> = (...parameters: Parameters) => void;
@@ -89,10 +93,39 @@ export interface Kernels {
   filterGradient: Kernel<
     [...source: Strides, ...Taps, gradient: number, outputs: number, size: number, ...Images, ...Sums]
   >;
+  stridedFilterGradient: Kernel<
+    [
+      ...source: Strides,
+      ...Taps,
+      ...gradient: Strides,
+      outputs: number,
+      rows: number,
+      pixels: number,
+      ...Images,
+      ...Sums,
+    ]
+  >;
   filterGradientEnd: Kernel<
     [...PartialSums, tapCount: number, depth: number, inputs: number, outputs: number, target: number]
   >;
   biasGradient: Kernel<[gradient: number, sums: number, channels: number, size: number, ...Images]>;
+
+  convolveDepthwise: Kernel<
+    [
+      ...source: Strides,
+      ...Taps,
+      weights: number,
+      bias: number,
+      adds: boolean,
+      ...target: Strides,
+      rows: number,
+      pixels: number,
+      ...Images,
+    ]
+  >;
+  depthwiseFilterGradient: Kernel<
+    [...source: Strides, ...Taps, ...gradient: Strides, rows: number, pixels: number, ...Images, ...Sums]
+  >;
 
   winogradForward: Kernel<[source: number, weights: number, target: number, ...Sums, ...SizedImages, scratch: number]>;
   winogradInputGradient: Kernel<
@@ -152,6 +185,17 @@ export interface Kernels {
       ...Images,
     ]
   >;
+  softmaxLoss: Kernel<
+    [
+      logits: number,
+      logitBytes: number,
+      classes: number,
+      ...records: [records: number, recordBytes: number, labelBytes: number],
+      labelSmoothing: number,
+      ...Losses,
+      ...Images,
+    ]
+  >;
   spreadPoolGradient: Kernel<
     [logitGradients: number, classes: number, kernel: number, gradient: number, ...SizedImages]
   >;
@@ -171,6 +215,15 @@ export interface Kernels {
   activateGradient: Kernel<
     [activation: number, gradient: number, source: number, target: number, adds: boolean, ...Grid]
   >;
+
+  denseForward: Kernel<
+    [...source: Vectors, inputs: number, kernel: number, bias: number, units: number, ...target: Vectors, ...Part]
+  >;
+  denseInputGradient: Kernel<
+    [...gradient: Vectors, units: number, kernel: number, ...target: Vectors, adds: boolean, ...Part]
+  >;
+  denseKernelGradient: Kernel<[...source: Vectors, ...gradient: Vectors, units: number, target: number, ...Part]>;
+  denseBiasGradient: Kernel<[...gradient: Vectors, units: number, target: number, ...Images]>;
 
   addTensors: Kernel<[a: number, b: number, target: number, ...Grid]>;
   multiplyTensors: Kernel<[a: number, b: number, ...Target, ...Grid]>;

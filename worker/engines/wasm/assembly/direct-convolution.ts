@@ -59,12 +59,7 @@ export function convolve(
   }
 }
 
-/**
- * sums[tap] = Σ over images and pixels of source[pixel + tap] × gradient[pixel], for every pair of a source channel and
- * a gradient channel, in blocks of 4 source channels × 8 gradient channels (see filterSumAt).
- * @param source address that a tap with offset 0 reads for pixel (0, 0) of image 0
- * @param continues true to add to the existing sums, false to overwrite them
- */
+/** Filter gradient from a gradient with a one-pixel border: see stridedFilterGradient. */
 export function filterGradient(
   source: usize,
   sourceImageBytes: i32,
@@ -81,23 +76,69 @@ export function filterGradient(
   sums: usize,
   continues: bool,
 ): void {
+  stridedFilterGradient(
+    source,
+    sourceImageBytes,
+    sourceRowBytes,
+    sourcePixelBytes,
+    depth,
+    taps,
+    tapCount,
+    imageAt(gradient, 0, size, outputs),
+    imageBytesOf(size, outputs),
+    rowBytesOf(size, outputs),
+    4 * outputs,
+    outputs,
+    size,
+    size,
+    first,
+    count,
+    sums,
+    continues,
+  );
+}
+
+/**
+ * sums[tap] = Σ over images and pixels of source[pixel + tap] × gradient[pixel], for every pair of a source channel and
+ * a gradient channel, in blocks of 4 source channels × 8 gradient channels (see filterSumAt).
+ * @param source address that a tap with offset 0 reads for pixel (0, 0) of image 0
+ * @param gradient address of pixel (0, 0) of image 0
+ * @param continues true to add to the existing sums, false to overwrite them
+ */
+export function stridedFilterGradient(
+  source: usize,
+  sourceImageBytes: i32,
+  sourceRowBytes: i32,
+  sourcePixelBytes: i32,
+  depth: i32,
+  taps: usize,
+  tapCount: i32,
+  gradient: usize,
+  gradientImageBytes: i32,
+  gradientRowBytes: i32,
+  gradientPixelBytes: i32,
+  outputs: i32,
+  rows: i32,
+  pixels: i32,
+  first: i32,
+  count: i32,
+  sums: usize,
+  continues: bool,
+): void {
   for (let image = first; image < first + count; image++) {
-    const pixels = imageAt(gradient, image, size, outputs);
     for (let tap = 0; tap < tapCount; tap++) {
-      const from = source + image * sourceImageBytes + load<i32>(taps + 4 * tap);
-      const to = sums + tap * depth * outputs * 4;
       sumAllProducts(
-        from,
+        source + image * sourceImageBytes + load<i32>(taps + 4 * tap),
         sourcePixelBytes,
         sourceRowBytes,
         depth,
-        pixels,
-        4 * outputs,
-        rowBytesOf(size, outputs),
+        gradient + image * gradientImageBytes,
+        gradientPixelBytes,
+        gradientRowBytes,
         outputs,
-        size,
-        size,
-        to,
+        rows,
+        pixels,
+        sums + tap * depth * outputs * 4,
         continues || image > first,
       );
     }

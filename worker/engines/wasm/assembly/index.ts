@@ -4,7 +4,7 @@
 export { activate, activateGradient } from './activations';
 export { fillImages, centerImages } from './images';
 export { packWeights, transformFilters } from './weights';
-export { convolve, filterGradient, filterGradientEnd, biasGradient } from './direct-convolution';
+export { convolve, filterGradient, stridedFilterGradient, filterGradientEnd, biasGradient } from './direct-convolution';
 export { winogradForward, winogradInputGradient, winogradFilterGradient, winogradFilterGradientEnd } from './winograd';
 export {
   sumForStatistics,
@@ -19,7 +19,9 @@ export {
   batchNormGradient,
 } from './batch-norm';
 export { copyNarrowed, addWidened } from './shortcut';
-export { pool, classify, spreadPoolGradient, denseGradient } from './head';
+export { pool, classify, softmaxLoss, spreadPoolGradient, denseGradient } from './head';
+export { denseForward, denseInputGradient, denseKernelGradient, denseBiasGradient } from './dense';
+export { convolveDepthwise, depthwiseFilterGradient } from './depthwise';
 export {
   addTensors,
   multiplyTensors,

@@ -3,9 +3,14 @@
 // constants, so they cannot be the constant offsets of loads and stores.
 import { activationKernels } from './activations.mjs';
 import { batchNormKernels } from './batch-norm.mjs';
+import { depthwiseKernels } from './depthwise.mjs';
 import { productKernels } from './products.mjs';
 import { winogradKernels } from './winograd.mjs';
 
-export const unrolledKernels = [...activationKernels, ...batchNormKernels, ...productKernels, ...winogradKernels].join(
-  '\n',
-);
+export const unrolledKernels = [
+  ...activationKernels,
+  ...batchNormKernels,
+  ...depthwiseKernels,
+  ...productKernels,
+  ...winogradKernels,
+].join('\n');
