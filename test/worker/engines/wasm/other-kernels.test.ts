@@ -95,7 +95,19 @@ describe.each([
     kernels.sumForStatistics(source, sums + 8 * channels, false, size, channels, 1, images - 1);
     const betaAt = memory.floats(beta);
     const biasAt = memory.floats(bias);
-    kernels.batchStatistics(sums, 2, elements, channels, gammaAt, betaAt, biasAt, epsilon, coefficients, statistics);
+    kernels.batchStatistics(
+      sums,
+      2,
+      elements,
+      channels,
+      channels,
+      gammaAt,
+      betaAt,
+      biasAt,
+      epsilon,
+      coefficients,
+      statistics,
+    );
     const reported = mean.map((value, c) => value + bias[c]);
     expect(maxError(memory.readFloats(statistics, channels), reported)).toBeLessThan(1e-6);
     expect(maxError(memory.readFloats(statistics + 4 * channels, channels), variance)).toBeLessThan(1e-6);
@@ -108,7 +120,7 @@ describe.each([
     kernels.maskAndSum(gradientAt, activation, source, coefficients, sums, false, size, channels, 0, 1);
     kernels.maskAndSum(gradientAt, activation, source, coefficients, sums, true, size, channels, 1, images - 1);
     const [gammaGradient, betaGradient] = [memory.take(4 * channels), memory.take(4 * channels)];
-    kernels.gradientCoefficients(sums, 1, elements, channels, coefficients, gammaGradient, betaGradient);
+    kernels.gradientCoefficients(sums, 1, elements, channels, channels, coefficients, gammaGradient, betaGradient);
     kernels.normalizeGradient(gradientAt, source, coefficients, gradientAt, size, channels, 0, images);
 
     const masked = gradient.values.map((value, i) => (output[i] > 0 ? value : 0));
@@ -139,7 +151,7 @@ test('the variance keeps three digits if the mean is a hundred times the standar
   const statistics = memory.take(32);
   const [gamma, beta] = [memory.floats([1, 1, 1, 1]), memory.floats([0, 0, 0, 0])];
   memory.kernels.sumForStatistics(memory.tensor(input), sums, false, 8, 4, 0, 2);
-  memory.kernels.batchStatistics(sums, 1, 128, 4, gamma, beta, 0, 0.001, coefficients, statistics);
+  memory.kernels.batchStatistics(sums, 1, 128, 4, 4, gamma, beta, 0, 0.001, coefficients, statistics);
   const [variance] = memory.readFloats(statistics + 16, 1);
   const own = input.values.filter((_, i) => i % 4 === 0);
   const ownMean = own.reduce((sum, value) => sum + value, 0) / own.length;

@@ -6,7 +6,6 @@ import {
   maskChannels16,
   maskChannels4,
   addNormalizedGradientRow4,
-  addNormalizedGradientRow8,
   normalizeGradientRow4,
   normalizeGradientRow8,
   normalizeRow16,
@@ -380,25 +379,20 @@ export function batchNormGradient(
   for (let image = first; image < first + count; image++) {
     for (let y = 0; y < rows; y++) {
       const row = image * imageBytes + y * rowBytes;
-      for (let at = 0; at < pixelBytes;) {
+      let at = 0;
+      for (; at + 32 <= pixelBytes && !adds; at += 32) {
         const from = gradient + row + at;
         const other = source + row + at;
         const to = target + row + at;
-        if (at + 32 <= pixelBytes) {
-          if (adds) {
-            addNormalizedGradientRow8(from, other, to, scales + at, factors + at, addends + at, pixelBytes, columns);
-          } else {
-            normalizeGradientRow8(from, other, to, scales + at, factors + at, addends + at, pixelBytes, columns);
-          }
-          at += 32;
-        } else {
-          if (adds) {
-            addNormalizedGradientRow4(from, other, to, scales + at, factors + at, addends + at, pixelBytes, columns);
-          } else {
-            normalizeGradientRow4(from, other, to, scales + at, factors + at, addends + at, pixelBytes, columns);
-          }
-          at += 16;
-        }
+        normalizeGradientRow8(from, other, to, scales + at, factors + at, addends + at, pixelBytes, columns);
+      }
+      for (; at < pixelBytes; at += 16) {
+        const from = gradient + row + at;
+        const other = source + row + at;
+        const to = target + row + at;
+        if (adds)
+          addNormalizedGradientRow4(from, other, to, scales + at, factors + at, addends + at, pixelBytes, columns);
+        else normalizeGradientRow4(from, other, to, scales + at, factors + at, addends + at, pixelBytes, columns);
       }
     }
   }

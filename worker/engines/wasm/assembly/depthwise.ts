@@ -1,6 +1,6 @@
 // Depthwise convolutions, tap by tap, in which each channel has filters of its own. See direct-convolution.ts for taps
 // and strides. The weights are [tap][channel], with padding channels of 0.
-import { depthwiseRow4, depthwiseRow8, sumTaps1x4, sumTaps1x8, sumTaps4x4, sumTaps4x8 } from './unrolled';
+import { depthwiseRow4, depthwiseRow8, sumTaps4, sumTaps8 } from './unrolled';
 
 /**
  * target[pixel] = bias + Σ over taps of weights[tap] × source[pixel + tap], channel by channel. Also computes the input
@@ -103,77 +103,44 @@ export function depthwiseFilterGradient(
   const tapBytes = 4 * depth;
   if (!continues) memory.fill(sums, 0, tapCount * tapBytes);
   for (let image = first; image < first + count; image++) {
-    for (let channel = 0; channel < depth; channel += 8) {
-      const isNarrow = channel + 8 > depth;
-      const from = source + image * sourceImageBytes + 4 * channel;
-      const other = gradient + image * gradientImageBytes + 4 * channel;
-      for (let tap = 0; tap < tapCount;) {
-        const isLast = tap + 4 > tapCount;
-        const at = taps + 4 * tap;
-        const to = sums + tap * tapBytes + 4 * channel;
-        if (isLast) {
-          if (isNarrow) {
-            sumTaps1x4(
-              from,
-              sourcePixelBytes,
-              sourceRowBytes,
-              at,
-              other,
-              gradientPixelBytes,
-              gradientRowBytes,
-              rows,
-              pixels,
-              to,
-              tapBytes,
-            );
-          } else {
-            sumTaps1x8(
-              from,
-              sourcePixelBytes,
-              sourceRowBytes,
-              at,
-              other,
-              gradientPixelBytes,
-              gradientRowBytes,
-              rows,
-              pixels,
-              to,
-              tapBytes,
-            );
-          }
-        } else {
-          if (isNarrow) {
-            sumTaps4x4(
-              from,
-              sourcePixelBytes,
-              sourceRowBytes,
-              at,
-              other,
-              gradientPixelBytes,
-              gradientRowBytes,
-              rows,
-              pixels,
-              to,
-              tapBytes,
-            );
-          } else {
-            sumTaps4x8(
-              from,
-              sourcePixelBytes,
-              sourceRowBytes,
-              at,
-              other,
-              gradientPixelBytes,
-              gradientRowBytes,
-              rows,
-              pixels,
-              to,
-              tapBytes,
-            );
-          }
-        }
-        tap += isLast ? 1 : 4;
-      }
+    let from = source + image * sourceImageBytes;
+    let other = gradient + image * gradientImageBytes;
+    let to = sums;
+    let channel = 0;
+    for (; channel + 8 <= depth; channel += 8) {
+      sumTaps8(
+        from,
+        sourcePixelBytes,
+        sourceRowBytes,
+        taps,
+        tapCount,
+        other,
+        gradientPixelBytes,
+        gradientRowBytes,
+        rows,
+        pixels,
+        to,
+        tapBytes,
+      );
+      from += 32;
+      other += 32;
+      to += 32;
+    }
+    if (channel < depth) {
+      sumTaps4(
+        from,
+        sourcePixelBytes,
+        sourceRowBytes,
+        taps,
+        tapCount,
+        other,
+        gradientPixelBytes,
+        gradientRowBytes,
+        rows,
+        pixels,
+        to,
+        tapBytes,
+      );
     }
   }
 }

@@ -101,17 +101,11 @@ const normalizedGradient = (v) => {
   const scaledGradient = `f32x4.mul(v128.load(gradient, ${16 * v}), scales${v})`;
   return add(add(scaledGradient, multiplied(v)), `addends${v}`);
 };
-const normalizedGradientRows = [2, 1].flatMap((vectors) => [
-  rowOfPixels(
-    'normalizeGradientRow',
-    vectors,
-    ['gradient', 'source'],
-    ['scales', 'factors', 'addends'],
-    normalizedGradient,
-  ),
-  rowOfPixels('addNormalizedGradientRow', vectors, ['gradient', 'source'], ['scales', 'factors', 'addends'], (v) =>
-    add(existing(v), normalizedGradient(v)),
-  ),
-]);
+const gradientRow = (name, vectors, value) =>
+  rowOfPixels(name, vectors, ['gradient', 'source'], ['scales', 'factors', 'addends'], value);
+const normalizedGradientRows = [
+  ...[2, 1].map((vectors) => gradientRow('normalizeGradientRow', vectors, normalizedGradient)),
+  gradientRow('addNormalizedGradientRow', 1, (v) => add(existing(v), normalizedGradient(v))),
+];
 
 export const batchNormKernels = [...normalizedRows, ...normalizedGradientRows, ...channelSums];

@@ -37,38 +37,46 @@ export function depthwiseRow${4 * vectors}(source: usize, pixelBytes: usize, tap
   }
 }`;
 
-/** Filter gradient of an image for `taps` taps and `vectors` × 4 channels, added to sums. */
+/** Adds the sums over an image for the next `taps` taps and `vectors` × 4 channels. */
 const sumTaps = (taps, vectors) => `
-export function sumTaps${taps}x${4 * vectors}(source: usize, pixelBytes: usize, rowBytes: usize, taps: usize, gradient: usize, gradientPixelBytes: usize, gradientRowBytes: usize, rows: i32, pixels: i32, sums: usize, tapBytes: usize): void {
-  ${each(taps, (t) => `const tap${t} = load<u32>(taps, ${4 * t});`)}
-  ${each(taps, (t) => each(vectors, (v) => `let sum${t}${v} = f32x4.splat(0);`))}
-  for (let row = 0; row < rows; row++) {
-    let at = source;
-    let other = gradient;
-    for (let pixel = 0; pixel < pixels; pixel++) {
-      ${each(vectors, (v) => `const value${v} = v128.load(other, ${16 * v});`)}
-      ${each(taps, (t) =>
-        each(
-          vectors,
-          (v) => `sum${t}${v} = ${addProduct(`sum${t}${v}`, `v128.load(at + tap${t}, ${16 * v})`, `value${v}`)};`,
-        ),
-      )}
-      at += pixelBytes;
-      other += gradientPixelBytes;
+    ${each(taps, (t) => `const tap${t} = load<u32>(taps, ${4 * t});`)}
+    ${each(taps, (t) => each(vectors, (v) => `let sum${t}${v} = f32x4.splat(0);`))}
+    let row = source;
+    let gradientRow = gradient;
+    for (let y = 0; y < rows; y++) {
+      let at = row;
+      let other = gradientRow;
+      for (let pixel = 0; pixel < pixels; pixel++) {
+        ${each(vectors, (v) => `const value${v} = v128.load(other, ${16 * v});`)}
+        ${each(taps, (t) =>
+          each(
+            vectors,
+            (v) => `sum${t}${v} = ${addProduct(`sum${t}${v}`, `v128.load(at + tap${t}, ${16 * v})`, `value${v}`)};`,
+          ),
+        )}
+        at += pixelBytes;
+        other += gradientPixelBytes;
+      }
+      row += rowBytes;
+      gradientRow += gradientRowBytes;
     }
-    source += rowBytes;
-    gradient += gradientRowBytes;
+    ${each(
+      taps,
+      (t) => `
+    ${each(vectors, (v) => `v128.store(sums, ${add(`v128.load(sums, ${16 * v})`, `sum${t}${v}`)}, ${16 * v});`)}
+    sums += tapBytes;`,
+    )}
+    taps += ${4 * taps};`;
+
+/** Filter gradient of an image for `vectors` × 4 channels, added to sums: four taps at a time, then one at a time. */
+const sumAllTaps = (vectors) => `
+export function sumTaps${4 * vectors}(source: usize, pixelBytes: usize, rowBytes: usize, taps: usize, tapCount: i32, gradient: usize, gradientPixelBytes: usize, gradientRowBytes: usize, rows: i32, pixels: i32, sums: usize, tapBytes: usize): void {
+  for (; tapCount >= 4; tapCount -= 4) {
+    ${sumTaps(4, vectors)}
   }
-  ${each(
-    taps,
-    (t) => `
-  ${each(vectors, (v) => `v128.store(sums, ${add(`v128.load(sums, ${16 * v})`, `sum${t}${v}`)}, ${16 * v});`)}
-  sums += tapBytes;`,
-  )}
+  for (; tapCount > 0; tapCount--) {
+    ${sumTaps(1, vectors)}
+  }
 }`;
 
-export const depthwiseKernels = [
-  convolveRow(2),
-  convolveRow(1),
-  ...[4, 1].flatMap((taps) => [2, 1].map((vectors) => sumTaps(taps, vectors))),
-];
+export const depthwiseKernels = [convolveRow(2), convolveRow(1), sumAllTaps(2), sumAllTaps(1)];
