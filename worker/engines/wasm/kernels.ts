@@ -5,6 +5,8 @@
 type Images = readonly [first: number, count: number];
 /** A range of images in tensors with this size and number of channels. */
 type SizedImages = readonly [size: number, channels: number, ...Images];
+/** A range of images in tensors with this size, and the numbers of input and output channels of a convolution. */
+type WinogradImages = readonly [size: number, inputs: number, outputs: number, ...Images, scratch: number];
 /** How a convolution traverses a tensor: start address in image 0, and bytes to the next image, row and pixel. */
 export type Strides = readonly [address: number, imageBytes: number, rowBytes: number, pixelBytes: number];
 type Taps = readonly [depth: number, taps: number, tapCount: number];
@@ -74,7 +76,7 @@ export interface Kernels {
     ]
   >;
   transformFilters: Kernel<
-    [source: number, channels: number, ...Images, forward: number, turned: number, scratch: number]
+    [source: number, inputs: number, outputs: number, ...Images, forward: number, turned: number, scratch: number]
   >;
 
   convolve: Kernel<
@@ -107,9 +109,9 @@ export interface Kernels {
     ]
   >;
   filterGradientEnd: Kernel<
-    [...PartialSums, tapCount: number, depth: number, inputs: number, outputs: number, target: number]
+    [...PartialSums, partialBytes: number, tapCount: number, depth: number, inputs: number, outputs: number, target: number]
   >;
-  biasGradient: Kernel<[gradient: number, sums: number, channels: number, size: number, ...Images]>;
+  biasGradient: Kernel<[gradient: number, sums: number, firstChannel: number, channelCount: number, ...Grid]>;
 
   convolveDepthwise: Kernel<
     [
@@ -128,7 +130,9 @@ export interface Kernels {
     [...source: Strides, ...Taps, ...gradient: Strides, rows: number, pixels: number, ...Images, ...Sums]
   >;
 
-  winogradForward: Kernel<[source: number, weights: number, target: number, ...Sums, ...SizedImages, scratch: number]>;
+  winogradForward: Kernel<
+    [source: number, weights: number, bias: number, target: number, ...Sums, ...WinogradImages]
+  >;
   winogradInputGradient: Kernel<
     [
       gradient: number,
@@ -137,13 +141,20 @@ export interface Kernels {
       shortcut: number,
       ...PrecedingLayer,
       ...Sums,
-      ...SizedImages,
-      scratch: number,
+      ...WinogradImages,
     ]
   >;
-  winogradFilterGradient: Kernel<[source: number, gradient: number, ...Sums, ...SizedImages, scratch: number]>;
+  winogradFilterGradient: Kernel<[source: number, gradient: number, ...Sums, ...WinogradImages]>;
   winogradFilterGradientEnd: Kernel<
-    [...PartialSums, target: number, channels: number, firstInput: number, inputCount: number, scratch: number]
+    [
+      ...PartialSums,
+      target: number,
+      inputs: number,
+      outputs: number,
+      firstInput: number,
+      inputCount: number,
+      scratch: number,
+    ]
   >;
 
   sumForStatistics: Kernel<[source: number, ...Sums, ...SizedImages]>;

@@ -1,24 +1,22 @@
-// How a convolution is computed: with Winograd's algorithm or tap by tap, and the memory for its packed weights.
+// How a convolution is computed, and the memory for its packed weights. Pure.
 import type { Conv2dLayer } from '../../../../shared/network/layers.js';
-import { depthOf, formOf, pixelOffset, type Allocator, type Form } from './tensor.js';
+import { gradientBorder, forwardBorder, forwardTaps, inputGradientTaps, type Tap } from './convolution-taps.js';
+import { depthOf, formOf, type Allocator, type Form } from './tensor.js';
 
 /** Number of values in a plane: `planeValues` in assembly/winograd.ts. A plane holds at least 4 Winograd tiles. */
 const winogradPlaneValues = 2048;
 
 /** Taps and packed weights for a direct kernel. */
 export interface PackedTaps {
-  values: readonly Tap[];
+  /** Byte offset in the source tensor, and index of the first weight in the kernel array. */
+  values: readonly { offset: number; element: number }[];
   tapCount: number;
   /** Address of the table of the taps' byte offsets in the source tensor. */
   offsets: number;
-  /** Address of the table with the index of each tap's first weight in the layer's kernel array. */
+  /** Address of the table with the index of each tap's first weight in the kernel array. */
   elements: number;
+  /** Address of the packed weights. Those of each group follow those of the group before. */
   weights: number;
-}
-
-interface Tap {
-  offset: number;
-  element: number;
 }
 
 /** Taps of the input gradient for the input pixels whose row and column have these remainders modulo the strides. */
@@ -28,74 +26,123 @@ export interface GradientPhase {
   taps: PackedTaps;
 }
 
-export interface ConvolutionPlan {
+/** Numbers of channels that the kernels see. */
+interface Channels {
+  /** Number of groups that a direct kernel computes separately. */
+  groups: number;
+  /** Input and output channels of a group, multiples of 4. */
+  groupInputs: number;
+  groupOutputs: number;
+}
+
+export interface ConvolutionPlan extends Channels {
   layer: Conv2dLayer;
-  /** Numbers of input and output channels, without and with the additional channels of the tensors. */
-  inputs: number;
+  /**
+   * - `winograd`: Winograd's algorithm
+   * - `direct`: tap by tap
+   * - `expanded`: tap by tap, with a copy of the kernel that has zeros for missing channels and between groups
+   * - `depthwise`: tap by tap, channel by channel
+   */
+  method: 'winograd' | 'direct' | 'expanded' | 'depthwise';
+  /** Numbers of channels of the tensors. */
   inputDepth: number;
-  outputs: number;
   outputDepth: number;
-  /** Addresses of the transformed filters; null for a layer that is computed directly. */
-  winograd: { forward: number; turned: number } | null;
   /** Form of the tensor that the forward taps read: the input, or a copy of it with a wider border. */
   source: Form;
-  /** Forward taps; null for a layer that is computed with Winograd's algorithm. */
+  /** Taps of the forward pass; without Winograd's algorithm. */
   forward: PackedTaps | null;
+  /** Addresses of the transformed filters; for Winograd's algorithm. */
+  filters: { forward: number; turned: number } | null;
   /** Form of the tensor that the taps of the input gradient read: the output's gradient, or a copy of it. */
   gradientSource: Form;
-  /** Taps for the input gradient of a layer that is computed directly. Empty for Winograd layers. */
+  /** Taps of the input gradient; without Winograd's algorithm. */
   inputGradient: readonly GradientPhase[];
+  /** Address of the expanded kernel; 0 for other methods. */
+  expandedKernel: number;
+  /** Address of the kernel's gradient in the order of the packed weights; 0 if it is stored in its place at once. */
+  stagedGradient: number;
+  /** Address of the bias with zeros for missing channels; 0 if the layer has no bias or no channels are missing. */
+  paddedBias: number;
 }
 
 /** @param needsInputGradient whether to plan the input gradient */
 export function planConvolution(layer: Conv2dLayer, needsInputGradient: boolean, allocator: Allocator): ConvolutionPlan {
-  const inputs = layer.inputShapes[0][2];
-  const outputs = layer.filters;
-  const channels = { inputs, inputDepth: depthOf(inputs), outputs, outputDepth: depthOf(outputs) };
-  const { inputDepth, outputDepth } = channels;
-  if (isWinograd(layer)) {
+  const inputDepth = depthOf(layer.inputShapes[0][2]);
+  const outputDepth = depthOf(layer.filters);
+  const method = methodOf(layer, needsInputGradient);
+  const groups = method === 'direct' ? layer.groups : 1;
+  const channels = { groups, groupInputs: inputDepth / groups, groupOutputs: outputDepth / groups };
+  const plan = { layer, method, ...channels, inputDepth, outputDepth };
+  const paddedBias = layer.bias !== null && layer.filters < outputDepth ? allocator.takeFloats(outputDepth) : 0;
+  if (method === 'winograd') {
     const planes = () => allocator.takeFloats(36 * inputDepth * outputDepth);
     return {
-      layer,
-      ...channels,
-      winograd: { forward: planes(), turned: planes() },
+      ...plan,
       source: formOf(layer.inputShapes[0]),
       forward: null,
+      filters: { forward: planes(), turned: planes() },
       gradientSource: formOf(layer.shape),
       inputGradient: [],
+      expandedKernel: 0,
+      stagedGradient: 0,
+      paddedBias,
     };
   }
-  const pack = (values: readonly Tap[], depth: number, outputs: number): PackedTaps => ({
-    values,
+  const tapSize = weightsPerTap(plan);
+  /** Number of elements of the kernel array for a tap, from which the weights are packed. */
+  const kernelTapSize = method === 'expanded' ? tapSize : layer.kernel.size / (layer.kernelSize[0] * layer.kernelSize[1]);
+  const pack = (values: readonly Tap[]): PackedTaps => ({
+    values: values.map(({ offset, tap }) => ({ offset, element: tap * kernelTapSize })),
     tapCount: values.length,
     offsets: allocator.take(4 * values.length),
     elements: allocator.take(4 * values.length),
-    weights: allocator.takeFloats(values.length * depth * outputs),
+    weights: allocator.takeFloats(values.length * tapSize),
   });
   const source = formOf(layer.inputShapes[0], Math.max(1, forwardBorder(layer)));
   const gradientSource = formOf(layer.shape, Math.max(1, gradientBorder(layer)));
+  const forward = pack(forwardTaps(layer, source));
+  const isStaged = method === 'expanded' || groups > 1;
   return {
-    layer,
-    ...channels,
-    winograd: null,
+    ...plan,
     source,
-    forward: pack(forwardTaps(layer, source), inputDepth, outputDepth),
+    forward,
+    filters: null,
     gradientSource,
     inputGradient: needsInputGradient
-      ? inputGradientPhases(layer, gradientSource).map(({ row, column, taps }) => {
-          return { row, column, taps: pack(taps, outputDepth, inputDepth) };
-        })
+      ? inputGradientTaps(layer, gradientSource).map(({ row, column, taps }) => ({ row, column, taps: pack(taps) }))
       : [],
+    expandedKernel: method === 'expanded' ? allocator.takeFloats(forward.tapCount * tapSize) : 0,
+    stagedGradient: isStaged ? allocator.takeFloats(forward.tapCount * tapSize) : 0,
+    paddedBias,
   };
+}
+
+/** Returns the number of packed weights of a tap. */
+export function weightsPerTap({
+  method,
+  groups,
+  groupInputs,
+  groupOutputs,
+}: Pick<ConvolutionPlan, 'method' | keyof Channels>): number {
+  return method === 'depthwise' ? groupOutputs : groups * groupInputs * groupOutputs;
 }
 
 /**
  * Returns the size in bytes of a partial sum of a filter gradient. For Winograd layers it consists of 36 planes with
  * gaps between them, as in assembly/winograd.ts.
  */
-export function filterSumBytes({ inputDepth, outputDepth, winograd, forward }: ConvolutionPlan): number {
-  if (winograd) return 36 * (inputDepth * outputDepth * 4 + 64);
-  return forward!.tapCount * inputDepth * outputDepth * 4;
+export function filterSumBytes(plan: ConvolutionPlan): number {
+  if (plan.method === 'winograd') return 36 * (plan.inputDepth * plan.outputDepth * 4 + 64);
+  return plan.forward!.tapCount * weightsPerTap(plan) * 4;
+}
+
+function methodOf(layer: Conv2dLayer, needsInputGradient: boolean): ConvolutionPlan['method'] {
+  const { groups, filters, inputShapes } = layer;
+  const inputs = inputShapes[0][2];
+  if (isWinograd(layer)) return 'winograd';
+  if (groups > 1 && groups === inputs && groups === filters) return 'depthwise';
+  if (groups > 1) return (inputs / groups) % 4 === 0 && (filters / groups) % 4 === 0 ? 'direct' : 'expanded';
+  return filters % 4 === 0 && (inputs % 4 === 0 || !needsInputGradient) ? 'direct' : 'expanded';
 }
 
 /** Returns whether Winograd's algorithm computes a layer. Its tiles are 4×4 pixels. */
@@ -104,76 +151,6 @@ function isWinograd({ kernelSize, strides, padding, groups, inputShapes, filters
   const is3x3 = kernelSize[0] === 3 && kernelSize[1] === 3 && strides[0] === 1 && strides[1] === 1;
   const isSame = padding.top === 1 && padding.bottom === 1 && padding.left === 1 && padding.right === 1;
   const hasTiles = height === width && height % 4 === 0;
-  const fits = inputs === filters && inputs % 4 === 0 && 4 * inputs <= winogradPlaneValues;
+  const fits = inputs % 4 === 0 && filters % 4 === 0 && 4 * Math.max(inputs, filters) <= winogradPlaneValues;
   return is3x3 && isSame && groups === 1 && hasTiles && fits;
-}
-
-function kernelTaps({ kernelSize: [height, width], inputShapes, groups, filters }: Conv2dLayer) {
-  return Array.from({ length: height * width }, (_, tap) => ({
-    row: Math.floor(tap / width),
-    column: tap % width,
-    element: tap * (inputShapes[0][2] / groups) * filters,
-  }));
-}
-
-function forwardTaps(layer: Conv2dLayer, source: Form): Tap[] {
-  const { padding } = layer;
-  return kernelTaps(layer).map(({ row, column, element }) => {
-    return { offset: pixelOffset(source, row - padding.top, column - padding.left), element };
-  });
-}
-
-/** Returns the number of rows and columns outside the input that a convolution reads, on its widest side. */
-function forwardBorder({ padding, strides, kernelSize, shape, inputShapes: [input] }: Conv2dLayer): number {
-  const after = [0, 1].map((axis) => {
-    const before = axis === 0 ? padding.top : padding.left;
-    return (shape[axis] - 1) * strides[axis] + kernelSize[axis] - before - input[axis];
-  });
-  return Math.max(padding.top, padding.left, ...after);
-}
-
-/** Returns the number of rows and columns outside the output that the input gradient reads, on its widest side. */
-function gradientBorder(layer: Conv2dLayer): number {
-  const { strides, shape, inputShapes } = layer;
-  const outside = gradientTaps(layer).flatMap(({ row, column, taps }) =>
-    taps.flatMap(({ y, x }) =>
-      [
-        { from: y, start: row, axis: 0 },
-        { from: x, start: column, axis: 1 },
-      ].map(({ from, start, axis }) => {
-        const lastPixel = Math.ceil((inputShapes[0][axis] - start) / strides[axis]) - 1;
-        return Math.max(-from, lastPixel + from - (shape[axis] - 1));
-      }),
-    ),
-  );
-  return Math.max(0, ...outside);
-}
-
-/**
- * Returns the taps of the input gradient for each phase. The gradient of the input pixel at stride × p + phase is
- * Σ over taps t of weight[t] × outputGradient[p + (before + phase - t) / stride], where `before` is the padding. Only
- * taps for which the division leaves no remainder contribute.
- */
-function gradientTaps(layer: Conv2dLayer) {
-  const { strides, padding } = layer;
-  return Array.from({ length: strides[0] * strides[1] }, (_, phase) => {
-    const row = Math.floor(phase / strides[1]);
-    const column = phase % strides[1];
-    const taps = kernelTaps(layer)
-      .map((tap) => ({
-        y: (padding.top + row - tap.row) / strides[0],
-        x: (padding.left + column - tap.column) / strides[1],
-        element: tap.element,
-      }))
-      .filter(({ y, x }) => Number.isInteger(y) && Number.isInteger(x));
-    return { row, column, taps };
-  });
-}
-
-function inputGradientPhases(layer: Conv2dLayer, gradientSource: Form) {
-  return gradientTaps(layer).map(({ row, column, taps }) => ({
-    row,
-    column,
-    taps: taps.map(({ y, x, element }) => ({ offset: pixelOffset(gradientSource, y, x), element })),
-  }));
 }

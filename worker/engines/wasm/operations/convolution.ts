@@ -3,9 +3,14 @@ import type { Conv2dLayer } from '../../../../shared/network/layers.js';
 import { filterSumBytes, type ConvolutionPlan, type GradientPhase } from '../memory/convolution-plan.js';
 import { parameterOf, type ParameterPlan } from '../memory/fixed-plan.js';
 import { sameForm, Tensor, type Form } from '../memory/tensor.js';
-import { startOf, stridesOf } from './addresses.js';
+import type { PartialSums } from '../passes/pass-builder.js';
+import { groupsOf } from '../passes/weight-passes.js';
+import { gridOf, originIn, startOf, stridesOf } from './addresses.js';
 import { Normalization } from './normalization.js';
 import { Operation, type ProgramContext, type Value } from './operation.js';
+
+/** Number of channels whose bias gradients a tile computes. */
+const tileChannels = 16;
 
 export class Convolution extends Operation {
   readonly #plan: ConvolutionPlan;
@@ -31,17 +36,22 @@ export class Convolution extends Operation {
     if (this.normalization !== null) this.omittedBias = this.#bias.value;
     this.openWithInputs(this.output.pixels);
     this.output.tensor = new Tensor(this.output.form);
-    if (this.#plan.winograd) this.#addWinogradForward(this.output.tensor, this.#plan.winograd.forward);
+    if (this.#plan.filters) this.#addWinogradForward(this.output.tensor, this.#plan.filters.forward);
     else this.#addDirectForward(this.output.tensor);
     this.normalization?.forward();
+  }
+
+  /** Address of the bias to add: 0 before a batch norm, which would cancel it. */
+  get #addedBias(): number {
+    return this.normalization === null ? this.#plan.paddedBias || this.#bias.value : 0;
   }
 
   #addWinogradForward(target: Tensor, weights: number): void {
     const { kernels, passes } = this.context;
     const source = this.#input.tensor!;
-    const { height } = target.form;
-    const { inputDepth } = this.#plan;
-    const sums = (this.normalization ?? this).takeSums();
+    const { inputDepth, outputDepth } = this.#plan;
+    const bias = this.#addedBias;
+    const sums = this.normalization?.takeSums() ?? this.#unusedSums(outputDepth);
     passes.add({
       ...this.work('convolution'),
       tensors: [source, target],
@@ -49,38 +59,44 @@ export class Convolution extends Operation {
         const { first, count, tile, continues } = block;
         const from = startOf(source, block, memory);
         const to = startOf(target, block, memory);
+        const shape = [target.form.height, inputDepth, outputDepth, first, count] as const;
         const ofTile = sums.addressOf(tile);
-        kernels.winogradForward(from, weights, to, ofTile, continues, height, inputDepth, first, count, memory.scratch);
+        kernels.winogradForward(from, weights, bias, to, ofTile, continues, ...shape, memory.scratch);
       },
     });
     this.normalization?.addCoefficients(sums);
-    if (this.normalization === null && this.#bias.value !== 0) this.#addBias(target);
   }
 
   /** Reserves memory for sums that a kernel computes but nothing reads. */
-  takeSums() {
-    return this.context.passes.takeSums(2 * 4 * this.#plan.outputDepth);
-  }
-
-  #addBias(target: Tensor): void {
-    void target;
+  #unusedSums(depth: number): PartialSums {
+    return this.context.passes.takeSums(2 * 4 * depth);
   }
 
   #addDirectForward(target: Tensor): void {
     const { kernels, passes } = this.context;
-    const { inputDepth, outputDepth, forward, source: sourceForm } = this.#plan;
+    const { method, inputDepth, groups, groupInputs, groupOutputs, forward, source: sourceForm } = this.#plan;
     const { offsets, tapCount, weights } = forward!;
     const source = this.#withBorder(this.#input.tensor!, sourceForm);
-    const bias = this.normalization === null ? this.#bias.value : 0;
+    const bias = this.#addedBias;
     const { height, width } = target.form;
     passes.add({
       ...this.work('convolution'),
       tensors: [source, target],
       run: (block, memory) => {
-        const from = stridesOf(source, block, memory, { strides: this.#strides });
-        const to = stridesOf(target, block, memory);
-        const taps = [inputDepth, offsets, tapCount, weights, bias, false] as const;
-        kernels.convolve(...from, ...taps, ...to, outputDepth, height, width, block.first, block.count);
+        const range = [height, width, block.first, block.count] as const;
+        for (let group = 0; group < groups; group++) {
+          const [inputs, outputs] = [group * groupInputs, group * groupOutputs];
+          const from = stridesOf(source, block, memory, { strides: this.#strides, channel: inputs });
+          const to = stridesOf(target, block, memory, { channel: outputs });
+          const ownWeights = weights + 4 * tapCount * inputs * groupOutputs;
+          const ownBias = bias === 0 ? 0 : bias + 4 * outputs;
+          if (method === 'depthwise') {
+            kernels.convolveDepthwise(...from, inputDepth, offsets, tapCount, weights, bias, false, ...to, ...range);
+          } else {
+            const taps = [groupInputs, offsets, tapCount, ownWeights, ownBias, false] as const;
+            kernels.convolve(...from, ...taps, ...to, groupOutputs, ...range);
+          }
+        }
       },
     });
   }
@@ -107,78 +123,126 @@ export class Convolution extends Operation {
     const { gradients } = this.context;
     const gradient = gradients.of(this.output);
     this.joinWithGradient(gradient, this.output.pixels);
-    if (this.#kernel.gradient !== 0) this.#addFilterGradient(gradient);
+    if (this.#kernel.gradient !== 0) {
+      if (this.#plan.filters) this.#addWinogradFilterGradient(gradient);
+      else this.#addDirectFilterGradient(gradient);
+    }
     if (this.#bias.gradient !== 0 && this.normalization === null) this.#addBiasGradient(gradient);
     if (this.#input.needsGradient) {
-      if (this.#plan.winograd) this.#addWinogradInputGradient(gradient, this.#plan.winograd.turned);
+      if (this.#plan.filters) this.#addWinogradInputGradient(gradient, this.#plan.filters.turned);
       else this.#addDirectInputGradient(gradient);
     }
     gradients.release(this.output);
   }
 
   /** Adds the stage that computes the partial sums of the filter gradient, and the task that adds them up. */
-  #addFilterGradient(gradient: Tensor): void {
+  #addWinogradFilterGradient(gradient: Tensor): void {
     const { kernels, passes } = this.context;
-    const { inputs, inputDepth, outputs, outputDepth, winograd, forward, source: sourceForm } = this.#plan;
-    const { height } = gradient.form;
-    const sumBytes = filterSumBytes(this.#plan);
-    const sums = passes.takeSums(sumBytes);
+    const { inputDepth, outputDepth } = this.#plan;
+    const sums = passes.takeSums(filterSumBytes(this.#plan));
     const input = this.#input.producer.outputForBackward();
     const work = this.work('filter gradient');
     const target = this.#kernel.gradient;
-    if (winograd) {
-      passes.add({
-        ...work,
-        tensors: [input, gradient],
-        run: (block, memory) => {
-          const { first, count, tile, continues } = block;
-          const from = startOf(input, block, memory);
-          const other = startOf(gradient, block, memory);
-          const shape = [height, inputDepth, first, count, memory.scratch] as const;
-          kernels.winogradFilterGradient(from, other, sums.addressOf(tile), continues, ...shape);
-        },
-      });
-      passes.addTask({
-        ...work,
-        tensors: [],
-        tiles: inputs / 4,
-        run: (tile, _imageCount, partialCount, { scratch }) =>
-          kernels.winogradFilterGradientEnd(sums.addressOf(0), partialCount, target, inputs, 4 * tile, 4, scratch),
-      });
-      return;
-    }
-    const { offsets, tapCount } = forward!;
-    const source = this.#withBorder(input, sourceForm);
     passes.add({
       ...work,
-      tensors: [source, gradient],
+      tensors: [input, gradient],
       run: (block, memory) => {
         const { first, count, tile, continues } = block;
-        const from = stridesOf(source, block, memory, { strides: this.#strides });
+        const from = startOf(input, block, memory);
         const other = startOf(gradient, block, memory);
-        const taps = [inputDepth, offsets, tapCount] as const;
-        const ofTile = sums.addressOf(tile);
-        kernels.filterGradient(...from, ...taps, other, outputDepth, height, first, count, ofTile, continues);
+        const shape = [gradient.form.height, inputDepth, outputDepth, first, count] as const;
+        kernels.winogradFilterGradient(from, other, sums.addressOf(tile), continues, ...shape, memory.scratch);
       },
     });
     passes.addTask({
       ...work,
       tensors: [],
-      tiles: 1,
-      run: (_tile, _imageCount, partialCount) =>
-        kernels.filterGradientEnd(sums.addressOf(0), partialCount, tapCount, inputDepth, inputs, outputs, target),
+      tiles: inputDepth / 4,
+      run: (tile, _imageCount, partialCount, { scratch }) => {
+        const shape = [inputDepth, outputDepth, 4 * tile, 4] as const;
+        kernels.winogradFilterGradientEnd(sums.addressOf(0), partialCount, target, ...shape, scratch);
+      },
     });
+  }
+
+  #addDirectFilterGradient(gradient: Tensor): void {
+    const { kernels, passes } = this.context;
+    const { method, inputDepth, groups, groupInputs, groupOutputs, forward, source: sourceForm } = this.#plan;
+    const { offsets, tapCount } = forward!;
+    const { height, width } = gradient.form;
+    const sums = passes.takeSums(filterSumBytes(this.#plan));
+    const source = this.#withBorder(this.#input.producer.outputForBackward(), sourceForm);
+    passes.add({
+      ...this.work('filter gradient'),
+      tensors: [source, gradient],
+      run: (block, memory) => {
+        const { first, count, tile, continues } = block;
+        for (let group = 0; group < groups; group++) {
+          const [inputs, outputs] = [group * groupInputs, group * groupOutputs];
+          const from = stridesOf(source, block, memory, { strides: this.#strides, channel: inputs });
+          const other = stridesOf(gradient, block, memory, { channel: outputs });
+          const ofGroup = sums.addressOf(tile) + 4 * tapCount * inputs * groupOutputs;
+          const range = [height, width, first, count, ofGroup, continues] as const;
+          if (method === 'depthwise') {
+            kernels.depthwiseFilterGradient(...from, inputDepth, offsets, tapCount, ...other, ...range);
+          } else {
+            kernels.stridedFilterGradient(...from, groupInputs, offsets, tapCount, ...other, groupOutputs, ...range);
+          }
+        }
+      },
+    });
+    passes.addTask({
+      ...this.work('filter gradient'),
+      tensors: [],
+      tiles: 1,
+      run: (_tile, _imageCount, partialCount) => this.#addUpFilterGradient(sums, partialCount),
+    });
+  }
+
+  #addUpFilterGradient(sums: PartialSums, partialCount: number): void {
+    const { kernels } = this.context;
+    const plan = this.#plan;
+    const { method, layer, groups, groupInputs, groupOutputs, outputDepth, stagedGradient } = plan;
+    const { tapCount } = plan.forward!;
+    const bytes = filterSumBytes(plan);
+    const target = this.#kernel.gradient;
+    if (method === 'depthwise') {
+      const shape = [bytes, 1, tapCount, layer.filters, target, tapCount, outputDepth] as const;
+      kernels.addPartialSums(sums.addressOf(0), partialCount, ...shape);
+      return;
+    }
+    const inputs = stagedGradient === 0 ? layer.inputShapes[0][2] : groupInputs;
+    const groupBytes = 4 * tapCount * groupInputs * groupOutputs;
+    for (let group = 0; group < groups; group++) {
+      const from = [sums.addressOf(0) + group * groupBytes, partialCount, bytes] as const;
+      const to = stagedGradient === 0 ? target : stagedGradient + group * groupBytes;
+      kernels.filterGradientEnd(...from, tapCount, groupInputs, inputs, groupOutputs, to);
+    }
+    if (stagedGradient === 0) return;
+    const inExpanded = groupsOf(plan, target, stagedGradient);
+    for (const [group, { inputs, outputs, from: inKernel, to }] of inExpanded.entries()) {
+      const staged =
+        method === 'expanded'
+          ? to
+          : ([stagedGradient + group * groupBytes, 4 * inputs * outputs, 4 * outputs, 0] as const);
+      kernels.copyChannels(...staged, ...inKernel, false, inputs, 1, outputs, 0, tapCount);
+    }
   }
 
   #addBiasGradient(gradient: Tensor): void {
     const { kernels, passes } = this.context;
-    const { outputs } = this.#plan;
+    const { channels } = gradient.form;
     passes.addTask({
       ...this.work('filter gradient'),
       tensors: [gradient],
-      tiles: 1,
-      run: (_tile, imageCount) =>
-        kernels.biasGradient(gradient.address, this.#bias.gradient, outputs, gradient.form.height, 0, imageCount),
+      tiles: Math.ceil(channels / tileChannels),
+      run: (tile, imageCount, _partialCount, memory) => {
+        const block = { first: 0, count: imageCount, tile: 0, continues: false };
+        const first = tile * tileChannels;
+        const range = [first, Math.min(tileChannels, channels - first)] as const;
+        const from = originIn(gradient, block, memory);
+        kernels.biasGradient(from, this.#bias.gradient, ...range, ...gridOf(gradient.form, block));
+      },
     });
   }
 
@@ -188,20 +252,18 @@ export class Convolution extends Operation {
    */
   #addWinogradInputGradient(gradient: Tensor, weights: number): void {
     const { kernels, passes, gradients } = this.context;
+    const { inputDepth, outputDepth } = this.#plan;
     const { producer } = this.#input;
     const preceding =
       producer instanceof Normalization && producer.canBePrepared && gradients.isLast(this.#input) ? producer : null;
-    const { height } = gradient.form;
-    const depth = this.#plan.inputDepth;
-    const sums = (preceding ?? this).takeSums();
+    const sums = preceding?.takeSums() ?? this.#unusedSums(inputDepth);
     const activation = preceding?.outputForBackward();
-    const normalized = preceding?.source.tensor ?? undefined;
+    const normalized = preceding?.source.tensor;
     const means = preceding?.plan.coefficients ?? 0;
     gradients.contributeWith(this.#input, (target, other) => {
-      const tensors = [gradient, target, other, activation, normalized].filter((tensor) => tensor instanceof Tensor);
       passes.add({
         ...this.work('input gradient'),
-        tensors,
+        tensors: [gradient, target, other, activation, normalized].filter((tensor) => tensor instanceof Tensor),
         run: (block, memory) => {
           const { first, count, tile, continues } = block;
           const addressIn = (tensor: Tensor | null | undefined) => (tensor ? startOf(tensor, block, memory) : 0);
@@ -215,8 +277,9 @@ export class Convolution extends Operation {
             means,
             sums.addressOf(tile),
             continues,
-            height,
-            depth,
+            target.form.height,
+            inputDepth,
+            outputDepth,
             first,
             count,
             memory.scratch,
@@ -229,29 +292,39 @@ export class Convolution extends Operation {
 
   #addDirectInputGradient(gradient: Tensor): void {
     const { kernels, passes, gradients } = this.context;
-    const { inputGradient, gradientSource, inputDepth, outputDepth } = this.#plan;
+    const { method, inputGradient, gradientSource, outputDepth, groups, groupInputs, groupOutputs } = this.#plan;
     const source = this.#withBorder(gradient, gradientSource);
     gradients.contribute(this.#input, (target, adds) => {
       // Input pixels that no tap reads have the gradient 0.
-      const phases = inputGradient.filter(({ taps }) => !adds || taps.tapCount > 0);
+      const phases = inputGradient
+        .filter(({ taps }) => !adds || taps.tapCount > 0)
+        .map((phase) => ({ ...phase, pixels: this.#pixelsOfPhase(phase, target.form) }));
       passes.add({
         ...this.work('input gradient'),
         tensors: [source, target],
         run: (block, memory) => {
-          const from = stridesOf(source, block, memory);
-          for (const { row, column, taps } of phases) {
-            const to = stridesOf(target, block, memory, { strides: this.#strides, row, column });
-            const [rows, pixels] = this.#pixelsOfPhase({ row, column }, target.form);
+          for (const { row, column, taps, pixels } of phases) {
             const { offsets, tapCount, weights } = taps;
-            const packed = [outputDepth, offsets, tapCount, weights, 0, adds] as const;
-            kernels.convolve(...from, ...packed, ...to, inputDepth, rows, pixels, block.first, block.count);
+            const range = [...pixels, block.first, block.count] as const;
+            for (let group = 0; group < groups; group++) {
+              const [inputs, outputs] = [group * groupInputs, group * groupOutputs];
+              const from = stridesOf(source, block, memory, { channel: outputs });
+              const to = stridesOf(target, block, memory, { strides: this.#strides, row, column, channel: inputs });
+              if (method === 'depthwise') {
+                kernels.convolveDepthwise(...from, outputDepth, offsets, tapCount, weights, 0, adds, ...to, ...range);
+              } else {
+                const ownWeights = weights + 4 * tapCount * inputs * groupOutputs;
+                const packed = [groupOutputs, offsets, tapCount, ownWeights, 0, adds] as const;
+                kernels.convolve(...from, ...packed, ...to, groupInputs, ...range);
+              }
+            }
           }
         },
       });
     });
   }
 
-  #pixelsOfPhase({ row, column }: Pick<GradientPhase, 'row' | 'column'>, { height, width }: Form): [number, number] {
+  #pixelsOfPhase({ row, column }: GradientPhase, { height, width }: Form): readonly [rows: number, pixels: number] {
     const [vertical, horizontal] = this.#strides;
     return [Math.ceil((height - row) / vertical), Math.ceil((width - column) / horizontal)];
   }

@@ -199,20 +199,32 @@ const planesToOutput = planesToPixels(
       )};`,
 );
 
+/** In this kernel, target is the address of the tile's corner. It does not compute sums. */
+const planesToBiasedOutput = planesToPixels(
+  'planesToBiasedOutput',
+  'target: usize, bias: usize',
+  'target',
+  'const biases = v128.load(bias + channel);',
+  each(4, (i) => `v128.store(at${i}, ${add(`y${i}`, 'biases')});`),
+);
+
+const parametersOfGradient = 'corner: usize, target: usize, shortcut: usize';
+const addShortcut = (i) => `y${i} = ${add(`y${i}`, `v128.load(shortcut + at${i})`)};`;
+
 /**
  * In this kernel, corner is the offset of the tile's corner in all tensors, and the second row of sums holds the sums
  * of value × (normalized - mean).
  */
-const planesToGradient = (hasShortcut) =>
+const planesToMaskedGradient = (hasShortcut) =>
   planesToPixels(
-    hasShortcut ? 'planesToGradientWithShortcut' : 'planesToGradient',
-    'corner: usize, target: usize, shortcut: usize, activation: usize, normalized: usize, means: usize',
+    hasShortcut ? 'planesToMaskedGradientWithShortcut' : 'planesToMaskedGradient',
+    `${parametersOfGradient}, activation: usize, normalized: usize, means: usize`,
     'corner',
     'const mean = v128.load(means + channel); const zero = f32x4.splat(0);',
     `${each(
       4,
       (i) => `
-      ${hasShortcut ? `y${i} = ${add(`y${i}`, `v128.load(shortcut + at${i})`)};` : ''}
+      ${hasShortcut ? addShortcut(i) : ''}
       y${i} = v128.and(y${i}, f32x4.gt(v128.load(activation + at${i}), zero));
       v128.store(target + at${i}, y${i});
       const product${i} = f32x4.mul(y${i}, ${sub(`v128.load(normalized + at${i})`, 'mean')});`,
@@ -225,6 +237,16 @@ const planesToGradient = (hasShortcut) =>
         'second',
         sumOfFour((i) => `product${i}`),
       )};`,
+  );
+
+/** In this kernel, corner is the offset of the tile's corner in all tensors. It does not compute sums. */
+const planesToGradient = (hasShortcut) =>
+  planesToPixels(
+    hasShortcut ? 'planesToGradientWithShortcut' : 'planesToGradient',
+    parametersOfGradient,
+    'corner',
+    '',
+    each(4, (i) => `${hasShortcut ? addShortcut(i) : ''} v128.store(target + at${i}, y${i});`),
   );
 
 /** Transforms a 3×3 filter at `work` (9 vectors, one per tap) into 36 vectors at work + 432. */
@@ -276,6 +298,9 @@ export const winogradKernels = [
   inputTilesToPlanes,
   gradientTileToPlanes,
   planesToOutput,
+  planesToBiasedOutput,
+  planesToMaskedGradient(false),
+  planesToMaskedGradient(true),
   planesToGradient(false),
   planesToGradient(true),
   weightTransform,
