@@ -73,7 +73,7 @@ export interface Kernels {
     ]
   >;
   transformFilters: Kernel<
-    [source: number, channels: number, ...Images, forward: number, turned: number, scratch: number]
+    [source: number, inputs: number, outputs: number, ...Images, forward: number, turned: number, scratch: number]
   >;
 
   convolve: Kernel<
@@ -127,6 +127,20 @@ export interface Kernels {
     [...source: Strides, ...Taps, ...gradient: Strides, rows: number, pixels: number, ...Images, ...Sums]
   >;
 
+  winogradConvolve: Kernel<
+    [
+      source: number,
+      weights: number,
+      bias: number,
+      ...Target,
+      rows: number,
+      columns: number,
+      inputs: number,
+      outputs: number,
+      ...Images,
+      scratch: number,
+    ]
+  >;
   winogradForward: Kernel<[source: number, weights: number, target: number, ...Sums, ...SizedImages, scratch: number]>;
   winogradInputGradient: Kernel<
     [
@@ -140,9 +154,29 @@ export interface Kernels {
       scratch: number,
     ]
   >;
-  winogradFilterGradient: Kernel<[source: number, gradient: number, ...Sums, ...SizedImages, scratch: number]>;
+  winogradFilterGradient: Kernel<
+    [
+      source: number,
+      gradient: number,
+      ...Sums,
+      rows: number,
+      columns: number,
+      inputs: number,
+      outputs: number,
+      ...Images,
+      scratch: number,
+    ]
+  >;
   winogradFilterGradientEnd: Kernel<
-    [...PartialSums, target: number, channels: number, firstInput: number, inputCount: number, scratch: number]
+    [
+      ...PartialSums,
+      target: number,
+      inputs: number,
+      outputs: number,
+      firstInput: number,
+      inputCount: number,
+      scratch: number,
+    ]
   >;
 
   sumForStatistics: Kernel<[source: number, ...Sums, ...SizedImages]>;

@@ -5,7 +5,13 @@ export { activate, activateGradient } from './activations';
 export { fillImages, centerImages } from './images';
 export { packWeights, transformFilters } from './weights';
 export { convolve, filterGradient, stridedFilterGradient, filterGradientEnd, biasGradient } from './direct-convolution';
-export { winogradForward, winogradInputGradient, winogradFilterGradient, winogradFilterGradientEnd } from './winograd';
+export {
+  winogradConvolve,
+  winogradForward,
+  winogradInputGradient,
+  winogradFilterGradient,
+  winogradFilterGradientEnd,
+} from './winograd';
 export {
   sumForStatistics,
   statisticSums,

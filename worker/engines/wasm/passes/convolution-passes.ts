@@ -168,7 +168,19 @@ export class ConvolutionPasses {
         const from = addressOf(source, first, memory);
         const gradients = addressOf(gradient, first, memory);
         const to = sums + tile * sumBytes;
-        kernels.winogradFilterGradient(from, gradients, to, continues, size, channels, first, count, memory.scratch);
+        kernels.winogradFilterGradient(
+          from,
+          gradients,
+          to,
+          continues,
+          size,
+          size,
+          channels,
+          channels,
+          first,
+          count,
+          memory.scratch,
+        );
       };
       return { ...work, run };
     }
@@ -193,7 +205,7 @@ export class ConvolutionPasses {
     const work = { phase: 'filter gradient', group } as const;
     if (winograd) {
       this.#list.add(work, inputs / 4, (tile, { scratch }) =>
-        kernels.winogradFilterGradientEnd(sums, tiles, kernelGradient, inputs, 4 * tile, 4, scratch),
+        kernels.winogradFilterGradientEnd(sums, tiles, kernelGradient, inputs, inputs, 4 * tile, 4, scratch),
       );
     } else {
       const { tapCount } = plan.forward!;

@@ -8,7 +8,8 @@ export function weightPasses(kernels: Kernels, plan: FixedPlan): Pass[] {
   const run: Pass['run'] = (tile, { scratch }, onStage) => {
     const { layer, depth, kernel, winograd, forward, inputGradient } = convolutions[tile];
     const { inputChannels: inputs, outputChannels: outputs } = layer;
-    if (winograd) kernels.transformFilters(kernel, inputs, 0, inputs, winograd.forward, winograd.turned, scratch);
+    if (winograd)
+      kernels.transformFilters(kernel, inputs, inputs, 0, inputs, winograd.forward, winograd.turned, scratch);
     if (forward) {
       const { elements, tapCount, weights } = forward;
       kernels.packWeights(kernel, elements, tapCount, inputs, depth, outputs, outputs, 1, weights);
