@@ -47,6 +47,7 @@ type PerWindow = readonly [...images: Rows, rows: number, columns: number, depth
 type Vectors = readonly [address: number, vectorBytes: number];
 /** Range of a dense layer's units or inputs, range of images, and scratch memory. */
 type Part = readonly [firstOutput: number, outputCount: number, ...Images, scratch: number];
+type Groups = readonly [tapCount: number, groups: number, inputsOfGroup: number, outputsOfGroup: number];
 type Losses = readonly [logitGradients: number, losses: number, correct: number];
 
 type Kernel<Parameters extends readonly (number | boolean)[]> = (...parameters: Parameters) => void;
@@ -75,6 +76,9 @@ export interface Kernels {
   transformFilters: Kernel<
     [source: number, inputs: number, outputs: number, ...Images, forward: number, turned: number, scratch: number]
   >;
+
+  expandGroups: Kernel<[source: number, ...Groups, target: number, paddedInputs: number, paddedOutputs: number]>;
+  collectGroups: Kernel<[source: number, ...Groups, target: number, paddedInputs: number, paddedOutputs: number]>;
 
   convolve: Kernel<
     [

@@ -3,7 +3,7 @@
 // are multiples of 4, and so are the sizes of images for Winograd's algorithm.
 export { activate, activateGradient } from './activations';
 export { fillImages, centerImages } from './images';
-export { packWeights, transformFilters } from './weights';
+export { packWeights, transformFilters, expandGroups, collectGroups } from './weights';
 export { convolve, filterGradient, stridedFilterGradient, filterGradientEnd, biasGradient } from './direct-convolution';
 export {
   winogradConvolve,
