@@ -6,7 +6,7 @@ type Images = readonly [first: number, count: number];
 /** A range of images in tensors with this size and number of channels. */
 type SizedImages = readonly [size: number, channels: number, ...Images];
 /** A range of images in tensors with this size, and the numbers of input and output channels of a convolution. */
-type WinogradImages = readonly [size: number, inputs: number, outputs: number, ...Images, scratch: number];
+type SquareImages = readonly [size: number, inputs: number, outputs: number, ...Images, scratch: number];
 /** How a convolution traverses a tensor: start address in image 0, and bytes to the next image, row and pixel. */
 export type Strides = readonly [address: number, imageBytes: number, rowBytes: number, pixelBytes: number];
 type Taps = readonly [depth: number, taps: number, tapCount: number];
@@ -49,6 +49,7 @@ type PerWindow = readonly [...images: Rows, rows: number, columns: number, depth
 type Vectors = readonly [address: number, vectorBytes: number];
 /** Range of a dense layer's units or inputs, range of images, and scratch memory. */
 type Part = readonly [firstOutput: number, outputCount: number, ...Images, scratch: number];
+type Groups = readonly [tapCount: number, groups: number, inputsOfGroup: number, outputsOfGroup: number];
 type Losses = readonly [logitGradients: number, losses: number, correct: number];
 
 type Kernel<Parameters extends readonly (number | boolean)[]> = (...parameters: Parameters) => void;
@@ -78,6 +79,9 @@ export interface Kernels {
   transformFilters: Kernel<
     [source: number, inputs: number, outputs: number, ...Images, forward: number, turned: number, scratch: number]
   >;
+
+  expandGroups: Kernel<[source: number, ...Groups, target: number, paddedInputs: number, paddedOutputs: number]>;
+  collectGroups: Kernel<[source: number, ...Groups, target: number, paddedInputs: number, paddedOutputs: number]>;
 
   convolve: Kernel<
     [
@@ -130,9 +134,21 @@ export interface Kernels {
     [...source: Strides, ...Taps, ...gradient: Strides, rows: number, pixels: number, ...Images, ...Sums]
   >;
 
-  winogradForward: Kernel<
-    [source: number, weights: number, bias: number, target: number, ...Sums, ...WinogradImages]
+  winogradConvolve: Kernel<
+    [
+      source: number,
+      weights: number,
+      bias: number,
+      ...Target,
+      rows: number,
+      columns: number,
+      inputs: number,
+      outputs: number,
+      ...Images,
+      scratch: number,
+    ]
   >;
+  winogradForward: Kernel<[source: number, weights: number, target: number, ...Sums, ...SquareImages]>;
   winogradInputGradient: Kernel<
     [
       gradient: number,
@@ -141,10 +157,22 @@ export interface Kernels {
       shortcut: number,
       ...PrecedingLayer,
       ...Sums,
-      ...WinogradImages,
+      ...SquareImages,
     ]
   >;
-  winogradFilterGradient: Kernel<[source: number, gradient: number, ...Sums, ...WinogradImages]>;
+  winogradFilterGradient: Kernel<
+    [
+      source: number,
+      gradient: number,
+      ...Sums,
+      rows: number,
+      columns: number,
+      inputs: number,
+      outputs: number,
+      ...Images,
+      scratch: number,
+    ]
+  >;
   winogradFilterGradientEnd: Kernel<
     [
       ...PartialSums,

@@ -17,10 +17,10 @@ const addressableBytes = 2 ** 32;
 const winogradPlaneBytes = 4 * 2048 + 64;
 
 /**
- * Returns the size of a thread's scratch memory: two sets of 36 planes, and the columns of an image, with its border, of 6
- * vectors each for a transform.
+ * Returns the size of a thread's scratch memory: two sets of 36 planes, and, for transforms and for copies of tiles at the
+ * edge, two times as many columns of 6 vectors as an image has columns of tiles and border.
  */
-const scratchBytesFor = (size: number) => 2 * 36 * winogradPlaneBytes + Math.max(34, size + 2) * 6 * 16;
+const scratchBytesFor = (width: number) => 2 * 36 * winogradPlaneBytes + 2 * (4 * Math.ceil(width / 4) + 2) * 6 * 16;
 
 export class ModelMemory {
   readonly layout: NetworkLayout;
@@ -54,10 +54,10 @@ export class ModelMemory {
       this.#slots.addProgram(program.tensors.filter(({ isPrivate }) => !isPrivate));
     }
     const privateBytes = regions.place();
-    const maxSize = Math.max(...this.layout.layers.map(({ shape }) => (shape.length === 3 ? shape[1] : 1)));
+    const maxWidth = Math.max(32, ...this.layout.layers.map(({ shape }) => (shape.length === 3 ? shape[1] : 1)));
     this.sums.address = this.#allocator.take(this.sums.bytes);
     this.threads = Array.from({ length: this.#threadCount }, () => ({
-      scratch: this.#allocator.take(scratchBytesFor(maxSize)),
+      scratch: this.#allocator.take(scratchBytesFor(maxWidth)),
       blocks: this.#allocator.take(privateBytes),
     }));
     this.place(0);

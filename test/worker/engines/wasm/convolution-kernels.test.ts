@@ -62,7 +62,7 @@ describe.each([
   const gradientAt = memory.tensor(gradient);
   const planes = 36 * channels * channels;
   const [forward, turned] = [memory.take(4 * planes), memory.take(4 * planes)];
-  kernels.transformFilters(memory.floats(kernel), channels, 0, channels, forward, turned, scratch);
+  kernels.transformFilters(memory.floats(kernel), channels, channels, 0, channels, forward, turned, scratch);
 
   test('the forward pass and its batch-norm sums over two blocks of images match', () => {
     const target = memory.tensor(makeFeatureMaps(images, size, channels));
@@ -136,13 +136,25 @@ describe.each([
     const sumBytes = 36 * (channels * channels * 4 + 64);
     const partialSums = memory.take(2 * sumBytes);
     const split = Math.ceil(images / 2);
-    kernels.winogradFilterGradient(source, gradientAt, partialSums, false, size, channels, 0, split, scratch);
-    const second = partialSums + sumBytes;
-    if (images > 1) {
-      kernels.winogradFilterGradient(source, gradientAt, second, false, size, channels, split, images - split, scratch);
-    }
+    const sum = (at: number, first: number, count: number) =>
+      kernels.winogradFilterGradient(
+        source,
+        gradientAt,
+        at,
+        false,
+        size,
+        size,
+        channels,
+        channels,
+        first,
+        count,
+        scratch,
+      );
+    sum(partialSums, 0, split);
+    if (images > 1) sum(partialSums + sumBytes, split, images - split);
     const target = memory.take(4 * kernel.length);
-    kernels.winogradFilterGradientEnd(partialSums, images > 1 ? 2 : 1, target, channels, 0, channels, scratch);
+    const partialCount = images > 1 ? 2 : 1;
+    kernels.winogradFilterGradientEnd(partialSums, partialCount, target, channels, channels, 0, channels, scratch);
     const expected = convolveBackward(layer, input, kernel, gradient).kernelGradient;
     expect(maxError(memory.readFloats(target, kernel.length), expected)).toBeLessThan(3e-5);
   });

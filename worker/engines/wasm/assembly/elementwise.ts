@@ -20,8 +20,11 @@ export function addTensors(
   for (let image = first; image < first + count; image++) {
     for (let row = 0; row < rows; row++) {
       const begin = image * imageBytes + row * rowBytes;
-      for (let at = begin; at < begin + bytes; at += 16) {
-        v128.store(target + at, f32x4.add(v128.load(a + at), v128.load(b + at)));
+      let from = a + begin;
+      let other = b + begin;
+      let to = target + begin;
+      for (const end = from + bytes; from < end; from += 16, other += 16, to += 16) {
+        v128.store(to, f32x4.add(v128.load(from), v128.load(other)));
       }
     }
   }
@@ -45,9 +48,12 @@ export function multiplyTensors(
   for (let image = first; image < first + count; image++) {
     for (let row = 0; row < rows; row++) {
       const begin = image * imageBytes + row * rowBytes;
-      for (let at = begin; at < begin + bytes; at += 16) {
-        const product = f32x4.mul(v128.load(a + at), v128.load(b + at));
-        v128.store(target + at, adds ? f32x4.add(v128.load(target + at), product) : product);
+      let from = a + begin;
+      let other = b + begin;
+      let to = target + begin;
+      for (const end = from + bytes; from < end; from += 16, other += 16, to += 16) {
+        const product = f32x4.mul(v128.load(from), v128.load(other));
+        v128.store(to, adds ? f32x4.add(v128.load(to), product) : product);
       }
     }
   }
@@ -215,13 +221,13 @@ export function copyChannels(
   }
 }
 
-function copyValues(from: usize, to: usize, bytes: usize): void {
+export function copyValues(from: usize, to: usize, bytes: usize): void {
   let at: usize = 0;
   for (; at + 16 <= bytes; at += 16) v128.store(to + at, v128.load(from + at));
   for (; at < bytes; at += 4) store<f32>(to + at, load<f32>(from + at));
 }
 
-function addValues(from: usize, to: usize, bytes: usize): void {
+export function addValues(from: usize, to: usize, bytes: usize): void {
   let at: usize = 0;
   for (; at + 16 <= bytes; at += 16) v128.store(to + at, f32x4.add(v128.load(to + at), v128.load(from + at)));
   for (; at < bytes; at += 4) store<f32>(to + at, load<f32>(to + at) + load<f32>(from + at));

@@ -3,9 +3,15 @@
 // are multiples of 4, and so are the sizes of images for Winograd's algorithm.
 export { activate, activateGradient } from './activations';
 export { fillImages, centerImages } from './images';
-export { packWeights, transformFilters } from './weights';
+export { packWeights, transformFilters, expandGroups, collectGroups } from './weights';
 export { convolve, filterGradient, stridedFilterGradient, filterGradientEnd, biasGradient } from './direct-convolution';
-export { winogradForward, winogradInputGradient, winogradFilterGradient, winogradFilterGradientEnd } from './winograd';
+export {
+  winogradConvolve,
+  winogradForward,
+  winogradInputGradient,
+  winogradFilterGradient,
+  winogradFilterGradientEnd,
+} from './winograd';
 export {
   sumForStatistics,
   statisticSums,

@@ -46,7 +46,7 @@ function largest(from: usize, rowBytes: i32, pixelBytes: i32, rows: i32, columns
   let result = v128.load(from);
   for (let row = 0; row < rows; row++, from += rowBytes) {
     let at = from;
-    for (let column = 0; column < columns; column++, at += pixelBytes) result = f32x4.max(result, v128.load(at));
+    for (let column = 0; column < columns; column++, at += pixelBytes) result = f32x4.pmax(result, v128.load(at));
   }
   return result;
 }

@@ -37,9 +37,9 @@ export function packWeights(
 }
 
 /**
- * Transforms the 3×3 filters of a Winograd layer, [3][3][inputs][outputs], into 36 planes of weights, [input][output],
- * each packed like a single tap. Does so twice: for the forward pass, and, rotated by 180° with input and output
- * exchanged, for the input gradient. `first` and `count` select a range of the layer's input channels.
+ * Transforms the 3×3 filters of a Winograd layer, [3][3][inputs][outputs], into 36 planes of weights,
+ * [input][output], each packed like a single tap. Does so twice: for the forward pass, and, rotated by 180° with input
+ * and output exchanged, for the input gradient. `first` and `count` select a range of the layer's input channels.
  */
 export function transformFilters(
   source: usize,
@@ -71,6 +71,55 @@ export function transformFilters(
         for (let lane = 0; lane < 4; lane++) {
           store<f32>(to + 4 * turnedWidth * lane, load<f32>(work + 16 * plane + 4 * lane, 432));
         }
+      }
+    }
+  }
+}
+
+/**
+ * Expands the weights of a grouped convolution, [taps][inputs / groups][outputs], to those of a convolution without
+ * groups, [taps][paddedInputs][paddedOutputs], in which the weights between different groups are 0. This is for groups
+ * whose channel counts are not multiples of 4; other groups can be convolved one by one.
+ */
+export function expandGroups(
+  source: usize,
+  tapCount: i32,
+  groups: i32,
+  inputsOfGroup: i32,
+  outputsOfGroup: i32,
+  target: usize,
+  paddedInputs: i32,
+  paddedOutputs: i32,
+): void {
+  memory.fill(target, 0, 4 * tapCount * paddedInputs * paddedOutputs);
+  for (let tap = 0; tap < tapCount; tap++) {
+    for (let group = 0; group < groups; group++) {
+      for (let input = 0; input < inputsOfGroup; input++) {
+        const from = ((tap * inputsOfGroup + input) * groups + group) * outputsOfGroup;
+        const row = tap * paddedInputs + group * inputsOfGroup + input;
+        memory.copy(target + 4 * (row * paddedOutputs + group * outputsOfGroup), source + 4 * from, 4 * outputsOfGroup);
+      }
+    }
+  }
+}
+
+/** Takes the gradients of the weights of expandGroups from the filter gradient of the expanded convolution. */
+export function collectGroups(
+  source: usize,
+  tapCount: i32,
+  groups: i32,
+  inputsOfGroup: i32,
+  outputsOfGroup: i32,
+  target: usize,
+  paddedInputs: i32,
+  paddedOutputs: i32,
+): void {
+  for (let tap = 0; tap < tapCount; tap++) {
+    for (let group = 0; group < groups; group++) {
+      for (let input = 0; input < inputsOfGroup; input++) {
+        const to = ((tap * inputsOfGroup + input) * groups + group) * outputsOfGroup;
+        const row = tap * paddedInputs + group * inputsOfGroup + input;
+        memory.copy(target + 4 * to, source + 4 * (row * paddedOutputs + group * outputsOfGroup), 4 * outputsOfGroup);
       }
     }
   }

@@ -53,6 +53,8 @@ export interface ConvolutionPlan extends Channels {
   forward: PackedTaps | null;
   /** Addresses of the transformed filters; for Winograd's algorithm. */
   filters: { forward: number; turned: number } | null;
+  /** Whether images consist of whole Winograd tiles and are square, so that kernels can compute sums for batch norms. */
+  hasWholeTiles: boolean;
   /** Form of the tensor that the taps of the input gradient read: the output's gradient, or a copy of it. */
   gradientSource: Form;
   /** Taps of the input gradient; without Winograd's algorithm. */
@@ -72,7 +74,9 @@ export function planConvolution(layer: Conv2dLayer, needsInputGradient: boolean,
   const method = methodOf(layer, needsInputGradient);
   const groups = method === 'direct' ? layer.groups : 1;
   const channels = { groups, groupInputs: inputDepth / groups, groupOutputs: outputDepth / groups };
-  const plan = { layer, method, ...channels, inputDepth, outputDepth };
+  const [height, width] = layer.shape;
+  const hasWholeTiles = height === width && height % 4 === 0;
+  const plan = { layer, method, ...channels, inputDepth, outputDepth, hasWholeTiles };
   const paddedBias = layer.bias !== null && layer.filters < outputDepth ? allocator.takeFloats(outputDepth) : 0;
   if (method === 'winograd') {
     const planes = () => allocator.takeFloats(36 * inputDepth * outputDepth);
@@ -145,12 +149,18 @@ function methodOf(layer: Conv2dLayer, needsInputGradient: boolean): ConvolutionP
   return filters % 4 === 0 && (inputs % 4 === 0 || !needsInputGradient) ? 'direct' : 'expanded';
 }
 
+/**
+ * Maximum ratio of the pixels of all tiles to the pixels of an image. With more pixels outside of the image, Winograd's
+ * algorithm is no faster than direct kernels.
+ */
+const maxTilePixels = 1.2;
+
 /** Returns whether Winograd's algorithm computes a layer. Its tiles are 4×4 pixels. */
 function isWinograd({ kernelSize, strides, padding, groups, inputShapes, filters }: Conv2dLayer): boolean {
   const [height, width, inputs] = inputShapes[0];
   const is3x3 = kernelSize[0] === 3 && kernelSize[1] === 3 && strides[0] === 1 && strides[1] === 1;
   const isSame = padding.top === 1 && padding.bottom === 1 && padding.left === 1 && padding.right === 1;
-  const hasTiles = height === width && height % 4 === 0;
+  const tilePixels = 16 * Math.ceil(height / 4) * Math.ceil(width / 4);
   const fits = inputs % 4 === 0 && filters % 4 === 0 && 4 * Math.max(inputs, filters) <= winogradPlaneValues;
-  return is3x3 && isSame && groups === 1 && hasTiles && fits;
+  return is3x3 && isSame && groups === 1 && fits && tilePixels <= maxTilePixels * height * width;
 }

@@ -49,9 +49,10 @@ export class Convolution extends Operation {
   #addWinogradForward(target: Tensor, weights: number): void {
     const { kernels, passes } = this.context;
     const source = this.#input.tensor!;
-    const { inputDepth, outputDepth } = this.#plan;
+    const { inputDepth, outputDepth, hasWholeTiles } = this.#plan;
+    const { height, width } = target.form;
     const bias = this.#addedBias;
-    const sums = this.normalization?.takeSums() ?? this.#unusedSums(outputDepth);
+    const sums = hasWholeTiles ? this.normalization?.takeSums() : undefined;
     passes.add({
       ...this.work('convolution'),
       tensors: [source, target],
@@ -59,17 +60,12 @@ export class Convolution extends Operation {
         const { first, count, tile, continues } = block;
         const from = startOf(source, block, memory);
         const to = startOf(target, block, memory);
-        const shape = [target.form.height, inputDepth, outputDepth, first, count] as const;
-        const ofTile = sums.addressOf(tile);
-        kernels.winogradForward(from, weights, bias, to, ofTile, continues, ...shape, memory.scratch);
+        const shape = [inputDepth, outputDepth, first, count, memory.scratch] as const;
+        if (sums) kernels.winogradForward(from, weights, to, sums.addressOf(tile), continues, height, ...shape);
+        else kernels.winogradConvolve(from, weights, bias, to, false, height, width, ...shape);
       },
     });
-    this.normalization?.addCoefficients(sums);
-  }
-
-  /** Reserves memory for sums that a kernel computes but nothing reads. */
-  #unusedSums(depth: number): PartialSums {
-    return this.context.passes.takeSums(2 * 4 * depth);
+    if (sums) this.normalization!.addCoefficients(sums);
   }
 
   #addDirectForward(target: Tensor): void {
@@ -150,8 +146,9 @@ export class Convolution extends Operation {
         const { first, count, tile, continues } = block;
         const from = startOf(input, block, memory);
         const other = startOf(gradient, block, memory);
-        const shape = [gradient.form.height, inputDepth, outputDepth, first, count] as const;
-        kernels.winogradFilterGradient(from, other, sums.addressOf(tile), continues, ...shape, memory.scratch);
+        const { height, width } = gradient.form;
+        const shape = [height, width, inputDepth, outputDepth, first, count, memory.scratch] as const;
+        kernels.winogradFilterGradient(from, other, sums.addressOf(tile), continues, ...shape);
       },
     });
     passes.addTask({
@@ -246,34 +243,53 @@ export class Convolution extends Operation {
     });
   }
 
-  /**
-   * Computes the input gradient. If the input is the output of a batch norm with ReLU, and this is the last contribution
-   * to its gradient, also applies the gradient of the ReLU and computes the sums for the batch norm.
-   */
   #addWinogradInputGradient(gradient: Tensor, weights: number): void {
     const { kernels, passes, gradients } = this.context;
-    const { inputDepth, outputDepth } = this.#plan;
+    const { inputDepth, outputDepth, hasWholeTiles } = this.#plan;
     const { producer } = this.#input;
-    const preceding =
-      producer instanceof Normalization && producer.canBePrepared && gradients.isLast(this.#input) ? producer : null;
-    const sums = preceding?.takeSums() ?? this.#unusedSums(inputDepth);
-    const activation = preceding?.outputForBackward();
-    const normalized = preceding?.source.tensor;
-    const means = preceding?.plan.coefficients ?? 0;
+    if (hasWholeTiles && producer instanceof Normalization && producer.canBePrepared && gradients.isLast(this.#input)) {
+      this.#addMaskedInputGradient(gradient, weights, producer);
+      return;
+    }
+    gradients.contribute(this.#input, (target, adds) => {
+      const { height, width } = target.form;
+      passes.add({
+        ...this.work('input gradient'),
+        tensors: [gradient, target],
+        run: (block, memory) => {
+          const from = startOf(gradient, block, memory);
+          const to = startOf(target, block, memory);
+          const shape = [height, width, outputDepth, inputDepth, block.first, block.count, memory.scratch] as const;
+          kernels.winogradConvolve(from, weights, 0, to, adds, ...shape);
+        },
+      });
+    });
+  }
+
+  /**
+   * Adds the stage that computes the last contribution to the gradient with respect to the output of a batch norm with
+   * ReLU. It also applies the gradient of the ReLU and computes the sums for the batch norm.
+   */
+  #addMaskedInputGradient(gradient: Tensor, weights: number, preceding: Normalization): void {
+    const { kernels, passes, gradients } = this.context;
+    const { inputDepth, outputDepth } = this.#plan;
+    const sums = preceding.takeSums();
+    const activation = preceding.outputForBackward();
+    const normalized = preceding.source.tensor!;
+    const means = preceding.plan.coefficients;
     gradients.contributeWith(this.#input, (target, other) => {
       passes.add({
         ...this.work('input gradient'),
-        tensors: [gradient, target, other, activation, normalized].filter((tensor) => tensor instanceof Tensor),
+        tensors: [gradient, target, activation, normalized, ...(other ? [other] : [])],
         run: (block, memory) => {
           const { first, count, tile, continues } = block;
-          const addressIn = (tensor: Tensor | null | undefined) => (tensor ? startOf(tensor, block, memory) : 0);
           kernels.winogradInputGradient(
             startOf(gradient, block, memory),
             weights,
             startOf(target, block, memory),
-            addressIn(other),
-            addressIn(activation),
-            addressIn(normalized),
+            other === null ? 0 : startOf(other, block, memory),
+            startOf(activation, block, memory),
+            startOf(normalized, block, memory),
             means,
             sums.addressOf(tile),
             continues,
@@ -286,7 +302,7 @@ export class Convolution extends Operation {
           );
         },
       });
-      preceding?.markPrepared(sums);
+      preceding.markPrepared(sums);
     });
   }
 

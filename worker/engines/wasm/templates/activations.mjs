@@ -12,7 +12,7 @@ const polynomial = (name, x, [highest, ...others]) => `
 
 /**
  * Sets `z` to e to the power of high + low, for -120 <= high <= 0 and a low that is close to 0. 0.693359375 × k is
- * exact. The coefficients are those of Cephes's expf. 2^k may be too small for a normal number, so z is multiplied by it
+ * exact. The coefficients are those of the Cephes library. 2^k may be too small for a normal number, so z is multiplied by it
  * in two steps.
  */
 const exponential = (high, low) => `

@@ -33,13 +33,14 @@ function normalCumulative(x: number): number {
 
 const density = (x: number) => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
 
-const functions: Record<(typeof activations)[number], { value(x: number): number; slope(x: number): number }> = {
-  relu: { value: (x) => Math.max(x, 0), slope: (x) => (x > 0 ? 1 : 0) },
-  relu6: { value: (x) => Math.min(Math.max(x, 0), 6), slope: (x) => (x > 0 && x < 6 ? 1 : 0) },
-  gelu: { value: (x) => x * normalCumulative(x), slope: (x) => normalCumulative(x) + x * density(x) },
-  silu: { value: (x) => x * sigmoid(x), slope: (x) => sigmoid(x) * (1 + x * sigmoid(-x)) },
-  sigmoid: { value: (x) => sigmoid(x), slope: (x) => sigmoid(x) * sigmoid(-x) },
-};
+const functions: Record<(typeof activations)[number], { value: (x: number) => number; slope: (x: number) => number }> =
+  {
+    relu: { value: (x) => Math.max(x, 0), slope: (x) => (x > 0 ? 1 : 0) },
+    relu6: { value: (x) => Math.min(Math.max(x, 0), 6), slope: (x) => (x > 0 && x < 6 ? 1 : 0) },
+    gelu: { value: (x) => x * normalCumulative(x), slope: (x) => normalCumulative(x) + x * density(x) },
+    silu: { value: (x) => x * sigmoid(x), slope: (x) => sigmoid(x) * (1 + x * sigmoid(-x)) },
+    sigmoid: { value: (x) => sigmoid(x), slope: (x) => sigmoid(x) * sigmoid(-x) },
+  };
 
 /** A dense grid where the functions bend, sparser up to 120 where e^-x underflows, and extreme values. */
 function gridOfInputs(): Float32Array {

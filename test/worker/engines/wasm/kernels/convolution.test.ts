@@ -164,8 +164,8 @@ describe.each(cases)('direct convolution: $name', (shape) => {
     run(2, sums + partialBytes);
     const target = memory.take(partialBytes);
     kernels.filterGradientEnd(sums, 2, tapCount, depth, inputs, width, target);
-    const unpadded = memory.take(4 * kernel.length);
-    kernels.addPartialSums(target, 1, 0, 1, tapCount * inputs, outputs, unpadded, tapCount * inputs, width);
+    const result = memory.take(4 * kernel.length);
+    kernels.addPartialSums(target, 1, 0, 1, tapCount * inputs, outputs, result, tapCount * inputs, width);
     const expected = new Float64Array(kernel.length);
     eachProduct((from, tap, to) => {
       for (let i = 0; i < inputs; i++) {
@@ -174,8 +174,61 @@ describe.each(cases)('direct convolution: $name', (shape) => {
         }
       }
     });
-    expect(maxError(memory.readFloats(unpadded, kernel.length), expected)).toBeLessThan(2e-6);
+    expect(maxError(memory.readFloats(result, kernel.length), expected)).toBeLessThan(2e-6);
   });
+});
+
+test('a grouped convolution, group by group, matches, and so does its filter gradient', () => {
+  const [groups, ofGroup, outputsOfGroup] = [3, 4, 8];
+  const [inputs, outputs] = [groups * ofGroup, groups * outputsOfGroup];
+  const setup = setUp(cases[0], inputs, outputs);
+  const { memory, kernels, input, gradient, tapCount, offsets, source, eachProduct } = setup;
+  // [tap][input of the group][output]
+  const kernel = randomValues(tapCount * ofGroup * outputs, 3);
+  const kernelAt = memory.floats(kernel);
+  const [x, g] = [input.read(), gradient.read()];
+  const [rows, columns] = cases[0].output;
+  const target = new Images(memory, gradient.shape);
+  const expected = new Float64Array(g.length);
+  const expectedGradient = new Float64Array(kernel.length);
+  eachProduct((from, tap, to) => {
+    for (let o = 0; o < outputs; o++) {
+      const group = Math.floor(o / outputsOfGroup);
+      for (let i = 0; i < ofGroup; i++) {
+        const [value, weight] = [x[from * inputs + group * ofGroup + i], (tap * ofGroup + i) * outputs + o];
+        expected[to * outputs + o] += value * kernel[weight];
+        expectedGradient[weight] += value * g[to * outputs + o];
+      }
+    }
+  });
+  const kernelGradient = new Float32Array(kernel.length);
+  for (let group = 0; group < groups; group++) {
+    const firstOutput = group * outputsOfGroup;
+    const elements = memory.words(Array.from({ length: tapCount }, (_, tap) => tap * ofGroup * outputs + firstOutput));
+    const size = tapCount * ofGroup * outputsOfGroup;
+    const [weights, sums, own] = [memory.take(4 * size), memory.take(4 * size), memory.take(4 * size)];
+    kernels.packWeights(kernelAt, elements, tapCount, ofGroup, ofGroup, outputs, outputsOfGroup, 1, weights);
+    const [at, ...layout] = source;
+    const [to, ...targetLayout] = target.strides();
+    const from = [at + 4 * group * ofGroup, ...layout, ofGroup, offsets, tapCount] as const;
+    kernels.convolve(
+      ...from,
+      ...([weights, 0, false, to + 4 * firstOutput, ...targetLayout] as const),
+      ...([outputsOfGroup, rows, columns, 1, 2] as const),
+    );
+    kernels.stridedFilterGradient(
+      ...from,
+      ...([gradient.origin + 4 * firstOutput, ...targetLayout] as const),
+      ...([outputsOfGroup, rows, columns, 1, 2, sums, false] as const),
+    );
+    kernels.filterGradientEnd(sums, 1, tapCount, ofGroup, ofGroup, outputsOfGroup, own);
+    for (const [i, value] of memory.readFloats(own, size).entries()) {
+      const [row, output] = [Math.floor(i / outputsOfGroup), i % outputsOfGroup];
+      kernelGradient[row * outputs + firstOutput + output] = value;
+    }
+  }
+  expect(maxError(target.read(), expected)).toBeLessThan(1e-6);
+  expect(maxError(kernelGradient, expectedGradient)).toBeLessThan(2e-6);
 });
 
 describe.each(cases)('depthwise convolution: $name', (shape) => {

@@ -151,3 +151,19 @@ test('padWeights pads rows and columns with zeros, and addPartialSums adds up an
   kernels.addPartialSums(padded, 3, 256, 2, 3, 5, sums, 4, 8);
   expect(memory.readFloats(sums, 30)).toEqual(weights.map((value) => Math.fround(value + 1) + 2));
 });
+
+test('expandGroups puts the weights of each group on the diagonal, and collectGroups takes them back', () => {
+  // 2 taps, 3 groups of 2 inputs and 1 output
+  const weights = randomValues(2 * 2 * 3, 11);
+  const expanded = memory.take(4 * 2 * 8 * 4);
+  kernels.expandGroups(memory.floats(weights), 2, 3, 2, 1, expanded, 8, 4);
+  const values = memory.readFloats(expanded, 2 * 8 * 4);
+  for (let i = 0; i < values.length; i++) {
+    const [tap, input, output] = [Math.floor(i / 32), Math.floor(i / 4) % 8, i % 4];
+    const isInGroup = input < 6 && Math.floor(input / 2) === output;
+    expect(values[i]).toBe(isInGroup ? weights[(tap * 2 + (input % 2)) * 3 + output] : 0);
+  }
+  const collected = memory.take(4 * weights.length);
+  kernels.collectGroups(expanded, 2, 3, 2, 1, collected, 8, 4);
+  expect(memory.readFloats(collected, weights.length)).toEqual(weights);
+});
