@@ -113,7 +113,15 @@ export interface Kernels {
     ]
   >;
   filterGradientEnd: Kernel<
-    [...PartialSums, partialBytes: number, tapCount: number, depth: number, inputs: number, outputs: number, target: number]
+    [
+      ...PartialSums,
+      partialBytes: number,
+      tapCount: number,
+      depth: number,
+      inputs: number,
+      outputs: number,
+      target: number,
+    ]
   >;
   biasGradient: Kernel<[gradient: number, sums: number, firstChannel: number, channelCount: number, ...Grid]>;
 
@@ -150,15 +158,7 @@ export interface Kernels {
   >;
   winogradForward: Kernel<[source: number, weights: number, target: number, ...Sums, ...SquareImages]>;
   winogradInputGradient: Kernel<
-    [
-      gradient: number,
-      weights: number,
-      target: number,
-      shortcut: number,
-      ...PrecedingLayer,
-      ...Sums,
-      ...SquareImages,
-    ]
+    [gradient: number, weights: number, target: number, shortcut: number, ...PrecedingLayer, ...Sums, ...SquareImages]
   >;
   winogradFilterGradient: Kernel<
     [

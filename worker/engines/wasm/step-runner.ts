@@ -23,8 +23,9 @@ export class StepRunner {
   readonly memory: ModelMemory;
   readonly team: ThreadTeam;
   readonly programs: Readonly<Record<Mode, Program>>;
+  /** Passes that prepare new weights. */
+  readonly weightPasses: readonly Pass[];
   readonly #thread: number;
-  readonly #weightPasses: readonly Pass[];
 
   constructor({ module, memory, layout, thread, threads, ...passOptions }: RunnerOptions) {
     const kernels = instantiateKernels(module, memory);
@@ -35,7 +36,7 @@ export class StepRunner {
     const build = (mode: Mode) => buildProgram(mode, { kernels, fixed, arrays, sums, ...passOptions });
     this.programs = { train: build('train'), evaluate: build('evaluate') };
     this.memory.addPrograms(Object.values(this.programs));
-    this.#weightPasses = weightPasses(kernels, fixed);
+    this.weightPasses = weightPasses(kernels, fixed);
   }
 
   /**
@@ -47,7 +48,7 @@ export class StepRunner {
     if (capacity !== this.memory.capacity) this.memory.place(capacity);
     const { threads } = this.team;
     const memory = this.memory.threads[this.#thread];
-    for (const pass of kind === 'weights' ? this.#weightPasses : this.programs[kind].passes) {
+    for (const pass of kind === 'weights' ? this.weightPasses : this.programs[kind].passes) {
       const tiles = pass.tileCount(count);
       const end = Math.floor((tiles * (this.#thread + 1)) / threads);
       for (let tile = Math.floor((tiles * this.#thread) / threads); tile < end; tile++) {

@@ -67,8 +67,8 @@ describe.each([
   test('the forward pass and its batch-norm sums over two blocks of images match', () => {
     const target = memory.tensor(makeFeatureMaps(images, size, channels));
     const sums = memory.take(8 * channels);
-    kernels.winogradForward(source, forward, target, sums, false, size, channels, 0, 1, scratch);
-    kernels.winogradForward(source, forward, target, sums, true, size, channels, 1, images - 1, scratch);
+    kernels.winogradForward(source, forward, target, sums, false, size, channels, channels, 0, 1, scratch);
+    kernels.winogradForward(source, forward, target, sums, true, size, channels, channels, 1, images - 1, scratch);
     const expected = convolve(layer, input, kernel);
     expect(maxError(memory.readTensor(target, images, size, channels).values, expected.values)).toBeLessThan(1e-5);
     const [sum, squares] = [memory.readFloats(sums, channels), memory.readFloats(sums + 4 * channels, channels)];
@@ -106,6 +106,7 @@ describe.each([
         sums,
         false,
         size,
+        channels,
         channels,
         0,
         images,
@@ -246,13 +247,14 @@ describe.each([
     test('the filter gradient over blocks of images and the bias gradient match', () => {
       const sums = memory.take(4 * taps.length * depth * outputs);
       const sum = (first: number, count: number, continues: boolean) =>
-        kernels.filterGradient(
+        kernels.stridedFilterGradient(
           ...from,
           depth,
           offsets,
           taps.length,
-          gradientAt,
+          ...memory.strides(gradientAt, size, outputs, 1),
           outputs,
+          size,
           size,
           first,
           count,
@@ -262,11 +264,13 @@ describe.each([
       sum(0, 1, false);
       if (images > 1) sum(1, images - 1, true);
       const target = memory.take(4 * kernel.length);
-      kernels.filterGradientEnd(sums, 1, taps.length, depth, inputs, outputs, target);
+      kernels.filterGradientEnd(sums, 1, 0, taps.length, depth, inputs, outputs, target);
       const expected = convolveBackward(layer, input, kernel, gradient);
       expect(maxError(memory.readFloats(target, kernel.length), expected.kernelGradient)).toBeLessThan(1e-5);
       const biasSums = memory.take(4 * outputs);
-      kernels.biasGradient(gradientAt, biasSums, outputs, size, 0, images);
+      const [gradientPixel, imageBytes, rowBytes] = memory.strides(gradientAt, size, outputs, 1);
+      const grid = [imageBytes, rowBytes, size, size, outputs, 0, images] as const;
+      kernels.biasGradient(gradientPixel, biasSums, 0, outputs, ...grid);
       expect(maxError(memory.readFloats(biasSums, outputs), expected.biasGradient)).toBeLessThan(1e-5);
     });
   },

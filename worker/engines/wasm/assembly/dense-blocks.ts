@@ -92,13 +92,7 @@ export function vectorProducts(
 }
 
 /** Gradient of the bias: target = Σ over images of gradient, in the order of the images. */
-export function sumVectors(
-  gradient: usize,
-  gradientBytes: i32,
-  outputs: i32,
-  images: i32,
-  target: usize,
-): void {
+export function sumVectors(gradient: usize, gradientBytes: i32, outputs: i32, images: i32, target: usize): void {
   memory.fill(target, 0, 4 * outputs);
   for (let image = 0; image < images; image++) {
     for (let at = 0; at < 4 * outputs; at += 4) {

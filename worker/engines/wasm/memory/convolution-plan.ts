@@ -68,7 +68,11 @@ export interface ConvolutionPlan extends Channels {
 }
 
 /** @param needsInputGradient whether to plan the input gradient */
-export function planConvolution(layer: Conv2dLayer, needsInputGradient: boolean, allocator: Allocator): ConvolutionPlan {
+export function planConvolution(
+  layer: Conv2dLayer,
+  needsInputGradient: boolean,
+  allocator: Allocator,
+): ConvolutionPlan {
   const inputDepth = depthOf(layer.inputShapes[0][2]);
   const outputDepth = depthOf(layer.filters);
   const method = methodOf(layer, needsInputGradient);
@@ -94,7 +98,8 @@ export function planConvolution(layer: Conv2dLayer, needsInputGradient: boolean,
   }
   const tapSize = weightsPerTap(plan);
   /** Number of elements of the kernel array for a tap, from which the weights are packed. */
-  const kernelTapSize = method === 'expanded' ? tapSize : layer.kernel.size / (layer.kernelSize[0] * layer.kernelSize[1]);
+  const kernelTapSize =
+    method === 'expanded' ? tapSize : layer.kernel.size / (layer.kernelSize[0] * layer.kernelSize[1]);
   const pack = (values: readonly Tap[]): PackedTaps => ({
     values: values.map(({ offset, tap }) => ({ offset, element: tap * kernelTapSize })),
     tapCount: values.length,

@@ -113,7 +113,11 @@ export function pixelOffset(form: Form, row: number, column: number): number {
  * Returns the address of image 0 of a tensor. For a private tensor, this is where image 0 would be if the thread's block
  * were part of a complete tensor.
  */
-export function addressOf({ form, address, isPrivate }: Tensor, firstOfBlock: number, { blocks }: ThreadMemory): number {
+export function addressOf(
+  { form, address, isPrivate }: Tensor,
+  firstOfBlock: number,
+  { blocks }: ThreadMemory,
+): number {
   return isPrivate ? blocks + address - firstOfBlock * imageBytes(form) : address;
 }
 

@@ -1,6 +1,15 @@
 // How kernels receive tensors: addresses of a block of images, and the layout of the images.
 import type { Grid, Strides } from '../kernels.js';
-import { addressOf, imageBytes, originOf, pixelBytes, rowBytes, type Form, type Tensor, type ThreadMemory } from '../memory/tensor.js';
+import {
+  addressOf,
+  imageBytes,
+  originOf,
+  pixelBytes,
+  rowBytes,
+  type Form,
+  type Tensor,
+  type ThreadMemory,
+} from '../memory/tensor.js';
 import type { ImageBlock } from '../passes/pass.js';
 
 /** Returns the address of image 0, including its border. */

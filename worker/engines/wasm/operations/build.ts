@@ -1,5 +1,11 @@
 // Turns the layers of a network into operations, and layers that can be computed together into one.
-import type { ActivationLayer, BatchNormLayer, DropoutLayer, Layer, PadLayer } from '../../../../shared/network/layers.js';
+import type {
+  ActivationLayer,
+  BatchNormLayer,
+  DropoutLayer,
+  Layer,
+  PadLayer,
+} from '../../../../shared/network/layers.js';
 import { activations } from '../../../../shared/network/graph.js';
 import { Convolution } from './convolution.js';
 import { Dense } from './dense.js';
@@ -93,7 +99,12 @@ class OperationBuilder {
       const layers: NormalizationLayers = { batchNorm, addend: null, activation: null };
       let last: Layer = batchNorm;
       const sum = this.#onlyUser(last);
-      if (sum?.op === 'add' && sum.inputs.length === 2 && !takenSums.has(sum.index) && sum.inputs[0] !== sum.inputs[1]) {
+      if (
+        sum?.op === 'add' &&
+        sum.inputs.length === 2 &&
+        !takenSums.has(sum.index) &&
+        sum.inputs[0] !== sum.inputs[1]
+      ) {
         takenSums.add(sum.index);
         layers.addend = sum.inputs.find((input) => input !== batchNorm.index)!;
         this.#absorbed.add(last.index);
@@ -256,7 +267,5 @@ function inForwardOrder(operations: readonly Operation[]): Operation[] {
     const height = heights.get(operation)! + 1;
     for (const producer of producersOf(operation)) heights.set(producer, Math.max(heights.get(producer)!, height));
   }
-  return operations.toSorted(
-    (a, b) => depths.get(a)! - depths.get(b)! || heights.get(a)! - heights.get(b)!,
-  );
+  return operations.toSorted((a, b) => depths.get(a)! - depths.get(b)! || heights.get(a)! - heights.get(b)!);
 }

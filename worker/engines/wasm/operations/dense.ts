@@ -37,7 +37,15 @@ export class Dense extends Operation {
       run: (block, memory) => {
         const from = [startOf(source, block, memory), imageBytes(source.form), inputs] as const;
         const to = [startOf(target, block, memory), imageBytes(target.form), outputs, false] as const;
-        kernels.multiplyVectors(...from, this.#kernel.value, outputs, this.#bias.value, ...to, block.first, block.count);
+        kernels.multiplyVectors(
+          ...from,
+          this.#kernel.value,
+          outputs,
+          this.#bias.value,
+          ...to,
+          block.first,
+          block.count,
+        );
       },
     });
   }
@@ -82,8 +90,7 @@ export class Dense extends Operation {
       ...this.work('filter gradient'),
       tensors: [gradient],
       tiles: 1,
-      run: (_tile, imageCount) =>
-        kernels.sumVectors(gradient.address, gradientBytes, outputs, imageCount, bias),
+      run: (_tile, imageCount) => kernels.sumVectors(gradient.address, gradientBytes, outputs, imageCount, bias),
     });
   }
 

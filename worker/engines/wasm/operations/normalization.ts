@@ -37,7 +37,10 @@ export class Normalization extends Operation {
   #isPrepared = false;
   #gradientPass = -1;
 
-  constructor(context: ProgramContext, { layer, source, addend, activation, output, isRecomputed }: NormalizationParts) {
+  constructor(
+    context: ProgramContext,
+    { layer, source, addend, activation, output, isRecomputed }: NormalizationParts,
+  ) {
     super(context, layer, addend === null ? [source] : [source, addend], output);
     this.plan = context.fixed.batchNorms.get(layer)!;
     this.activation = activation;

@@ -37,12 +37,7 @@ export class Pooling extends Operation {
       ...this.work('other layers'),
       tensors: [source, target],
       run: (block, memory) => {
-        kernel(
-          ...this.#windows(source, block, memory),
-          ...perWindow(target, block, memory),
-          block.first,
-          block.count,
-        );
+        kernel(...this.#windows(source, block, memory), ...perWindow(target, block, memory), block.first, block.count);
       },
     });
   }

@@ -163,7 +163,7 @@ describe.each(cases)('direct convolution: $name', (shape) => {
     run(1, sums);
     run(2, sums + partialBytes);
     const target = memory.take(partialBytes);
-    kernels.filterGradientEnd(sums, 2, tapCount, depth, inputs, width, target);
+    kernels.filterGradientEnd(sums, 2, partialBytes, tapCount, depth, inputs, width, target);
     const result = memory.take(4 * kernel.length);
     kernels.addPartialSums(target, 1, 0, 1, tapCount * inputs, outputs, result, tapCount * inputs, width);
     const expected = new Float64Array(kernel.length);
@@ -221,7 +221,7 @@ test('a grouped convolution, group by group, matches, and so does its filter gra
       ...([gradient.origin + 4 * firstOutput, ...targetLayout] as const),
       ...([outputsOfGroup, rows, columns, 1, 2, sums, false] as const),
     );
-    kernels.filterGradientEnd(sums, 1, tapCount, ofGroup, ofGroup, outputsOfGroup, own);
+    kernels.filterGradientEnd(sums, 1, 0, tapCount, ofGroup, ofGroup, outputsOfGroup, own);
     for (const [i, value] of memory.readFloats(own, size).entries()) {
       const [row, output] = [Math.floor(i / outputsOfGroup), i % outputsOfGroup];
       kernelGradient[row * outputs + firstOutput + output] = value;
