@@ -30,7 +30,7 @@ const exponential = (high, low) => `
 
 /** Sets `s` to sigmoid(x) = 1 / (1 + e^-x), and `rest` to 1 - sigmoid(x), both without cancellation. */
 const sigmoid = `
-    ${exponential(`f32x4.max(f32x4.neg(f32x4.abs(x)), ${splat(-110)})`, 'zero')}
+    ${exponential(`f32x4.pmax(f32x4.neg(f32x4.abs(x)), ${splat(-110)})`, 'zero')}
     const isNegative = f32x4.lt(x, zero);
     const denominator = ${add('one', 'z')};
     const s = f32x4.div(v128.bitselect(z, one, isNegative), denominator);`;
@@ -43,7 +43,7 @@ const sigmoidRest = 'const rest = f32x4.div(v128.bitselect(one, z, isNegative), 
  * error of 3.2e-8.
  */
 const normalDistribution = `
-    const a = f32x4.min(f32x4.abs(x), ${splat(15)});
+    const a = f32x4.pmin(f32x4.abs(x), ${splat(15)});
     const leading = v128.and(a, i32x4.splat(0xfffff000));
     ${exponential(
       mul(mul('leading', 'leading'), splat(-0.5)),
