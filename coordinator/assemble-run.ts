@@ -86,7 +86,7 @@ export async function assembleRun(
   directory.onWriteError = (reason) => events.publish({ type: 'metrics-failed', reason });
   const state =
     checkpoint === undefined
-      ? new TrainingState(setup, initialState(setup, dataset, pretrained))
+      ? new TrainingState(setup, await initialState(setup, dataset, pretrained))
       : TrainingState.resumed(setup, checkpoint);
   const checkpoints = new CheckpointManager(directory.checkpoints, setup, checkpoint);
   return {
@@ -105,13 +105,13 @@ export async function assembleRun(
 }
 
 /** Returns the initial weights and moving statistics, with pretrained arrays in their places. */
-function initialState(
+async function initialState(
   { config, layout, store }: RunSetup,
-  dataset: Dataset,
+  dataset: StoredDataset,
   pretrained: PretrainedWeights | undefined,
-): InitialState {
+): Promise<InitialState> {
   const format = recordFormatOf(dataset.description);
-  const records = firstTrainingRecords(dataset, config, whiteningImages(format));
+  const records = await firstTrainingRecords(dataset, config, whiteningImages(format));
   const images = { records, format, preprocessing: store.preprocessing };
   const state = {
     weights: initialWeights(layout, config.seed, images),

@@ -11,7 +11,7 @@ import {
   validationCountOf,
 } from '../../shared/dataset/partition.js';
 import type { Preprocessing } from '../../shared/dataset/image-batch.js';
-import { chunksOf, GatheredRecords, partOf, type Records } from '../../shared/dataset/records.js';
+import { bytesOf, chunksOf, GatheredRecords, partOf, type Records } from '../../shared/dataset/records.js';
 import { labelAt, recordFormatOf, type RecordFormat } from '../../shared/dataset/record-format.js';
 import { LockstepError } from '../../shared/errors.js';
 import type { Config } from '../../shared/config/config.js';
@@ -93,12 +93,13 @@ function splitRecords(dataset: StoredDataset, { validationSplit }: Pick<Config, 
 }
 
 /** Returns the records of the first training images, without the validation images. */
-export function firstTrainingRecords(
-  dataset: Dataset,
+export async function firstTrainingRecords(
+  dataset: StoredDataset,
   config: Pick<Config, 'validationSplit'>,
   count: number,
-): Uint8Array {
-  return splitRecords(dataset, config).training.subarray(0, count * recordFormatOf(dataset.description).recordBytes);
+): Promise<Uint8Array> {
+  const { training } = splitRecords(dataset, config);
+  return bytesOf(training, 0, Math.min(training.length, count * recordFormatOf(dataset.description).recordBytes));
 }
 
 /**
