@@ -30,7 +30,7 @@ export type {
   WorkerRef,
 } from './coordinator/run/run-events.js';
 export { metricsLineOf, type MetricsLine } from './coordinator/run/metrics-lines.js';
-export type { Report } from './coordinator/run/report.js';
+export type { Report, TestMetrics } from './coordinator/run/report.js';
 export type { TotalsRecord } from './coordinator/run/run-totals.js';
 export type { StepPhases, WorkerContribution, WorkerPhases } from './coordinator/run/step-phases.js';
 export type { BatchSums, Metrics } from './coordinator/run/metrics.js';
@@ -42,7 +42,7 @@ export { loadCheckpoint, type Checkpoint } from './coordinator/run/checkpoints/l
 export type { BestValidation, RunProgress, SavedState } from './coordinator/run/checkpoints/checkpoint.js';
 export { evaluate, type EvaluateOptions, type LocalEvaluation } from './inference/evaluate.js';
 export type { Evaluation, EvaluationOptions, EvaluationReport } from './coordinator/evaluation-run.js';
-export type { ClassResult, Outcome as EvaluationOutcome } from './coordinator/run/evaluation-report.js';
+export type { ClassResult, Confusion, Outcome as EvaluationOutcome } from './coordinator/run/evaluation-report.js';
 export type { EvaluationSplit } from './coordinator/dataset/shard-store.js';
 export type { Split } from './shared/protocol/messages.js';
 export { predict, type Prediction, type PredictOptions, type Predictions } from './inference/predict.js';

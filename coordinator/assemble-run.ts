@@ -1,7 +1,7 @@
 // Assembles the parts of a training run: its state, totals, event subscribers, and the pages that its port serves.
 import path from 'node:path';
 import type { Clock } from '../shared/clock.js';
-import type { Dataset } from '../shared/dataset/description.js';
+import type { StoredDataset } from '../shared/dataset/description.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { graphOf } from '../shared/config/network-config.js';
@@ -59,7 +59,7 @@ export interface AssembledRun {
 export async function assembleRun(
   planned: PlannedRun,
   { override = false }: ResumeOptions,
-  dataset: Dataset,
+  dataset: StoredDataset,
   directory: RunDirectory,
   clock: Clock,
 ): Promise<AssembledRun> {
@@ -69,7 +69,7 @@ export async function assembleRun(
     checkpoint === undefined
       ? await withInitialWeights(planned.config, layout)
       : { config: planned.config, pretrained: undefined };
-  const setup = { config, layout, store: createShards(dataset, config) };
+  const setup = { config, layout, store: await createShards(dataset, config) };
   const isOverridden =
     checkpoint !== undefined && !(await assertResumable({ ...planned, checkpoint }, setup, override));
   const events = new RunEventBus();
@@ -86,7 +86,7 @@ export async function assembleRun(
   directory.onWriteError = (reason) => events.publish({ type: 'metrics-failed', reason });
   const state =
     checkpoint === undefined
-      ? new TrainingState(setup, initialState(setup, dataset, pretrained))
+      ? new TrainingState(setup, await initialState(setup, dataset, pretrained))
       : TrainingState.resumed(setup, checkpoint);
   const checkpoints = new CheckpointManager(directory.checkpoints, setup, checkpoint);
   return {
@@ -105,13 +105,13 @@ export async function assembleRun(
 }
 
 /** Returns the initial weights and moving statistics, with pretrained arrays in their places. */
-function initialState(
+async function initialState(
   { config, layout, store }: RunSetup,
-  dataset: Dataset,
+  dataset: StoredDataset,
   pretrained: PretrainedWeights | undefined,
-): InitialState {
+): Promise<InitialState> {
   const format = recordFormatOf(dataset.description);
-  const records = firstTrainingRecords(dataset, config, whiteningImages(format));
+  const records = await firstTrainingRecords(dataset, config, whiteningImages(format));
   const images = { records, format, preprocessing: store.preprocessing };
   const state = {
     weights: initialWeights(layout, config.seed, images),

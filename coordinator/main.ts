@@ -7,6 +7,7 @@ import type { Dataset } from '../shared/dataset/description.js';
 import type { LockstepError } from '../shared/errors.js';
 import type { RunStatus } from '../shared/monitoring/run-status.js';
 import type { ModelLayout } from '../shared/network/layout.js';
+import { shardsBytesOf } from '../shared/protocol/messages.js';
 import { assembleRun, closeAfter, observed, openDashboard, type AssembledRun } from './assemble-run.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
 import { createQuorum } from './create-quorum.js';
@@ -64,6 +65,8 @@ export interface Coordinator {
   readonly runDirectory: string;
   /** The source of the images, for display. */
   readonly dataset: string;
+  /** Total size of the run's shards in bytes. */
+  readonly shardsBytes: number;
   /** The dashboard's URL on this machine; undefined without a dashboard. */
   readonly dashboardUrl: string | undefined;
   readonly totalSteps: number;
@@ -187,6 +190,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     layout: setup.layout,
     runDirectory: directory.directory,
     dataset: dataset.source,
+    shardsBytes: shardsBytesOf(setup.store.shards),
     dashboardUrl: options.dashboard === false ? undefined : url.replace(/^ws/, 'http'),
     totalSteps: schedule.totalSteps,
     stepsPerEpoch: schedule.stepsPerEpoch,

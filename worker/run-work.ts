@@ -22,7 +22,8 @@ import type { DeviceModels, ModelSpec } from './device-models.js';
 import type { EngineModel } from './engine.js';
 import type { EngineSpeeds } from './measurement/engine-speeds.js';
 import { PhaseTimer } from './phase-timer.js';
-import { ShardClient, type ShardCaches } from './shards/shard-client.js';
+import type { RunShards } from './shards/run-shards.js';
+import { ShardClient } from './shards/shard-client.js';
 import { WorkQueue } from './work-queue.js';
 
 /** The engines that this worker offers. */
@@ -65,7 +66,7 @@ export class RunWork {
     run: Welcome,
     spec: ModelSpec,
     engines: RunEngines,
-    caches: ShardCaches,
+    held: RunShards,
     link: CoordinatorLink,
     handlers: RunWorkHandlers,
   ) {
@@ -75,7 +76,7 @@ export class RunWork {
     this.#link = link;
     this.#handlers = handlers;
     this.maxMessageBytes = maxCoordinatorMessageBytes(spec.layout);
-    this.shards = new ShardClient(run.shards, recordFormatOf(run.dataset), caches, (message) => this.#send(message));
+    this.shards = new ShardClient(run.shards, recordFormatOf(run.dataset), held, (message) => this.#send(message));
   }
 
   /** Measures these engines and reports their speeds. */

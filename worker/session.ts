@@ -14,7 +14,7 @@ import {
 import { lockstepVersion } from '../shared/version.js';
 import type { CoordinatorLink, OpenLink } from './connection/coordinator-link.js';
 import { RunWork, type RunEngines, type RunWorkHandlers } from './run-work.js';
-import type { ShardCaches } from './shards/shard-client.js';
+import type { RunShards } from './shards/run-shards.js';
 import { readWelcome } from './welcome.js';
 
 /** Fields of the hello that identify the worker. */
@@ -50,7 +50,7 @@ export class WorkerSession {
   readonly ended: Promise<SessionEnd>;
   readonly #identity: WorkerIdentity;
   readonly #engines: RunEngines;
-  readonly #caches: ShardCaches;
+  readonly #shards: RunShards;
   readonly #handlers: SessionHandlers;
   #link!: CoordinatorLink;
   #state: State = { phase: 'joining' };
@@ -60,12 +60,12 @@ export class WorkerSession {
     identity: WorkerIdentity,
     openLink: OpenLink,
     engines: RunEngines,
-    caches: ShardCaches,
+    shards: RunShards,
     handlers: SessionHandlers,
   ) {
     this.#identity = identity;
     this.#engines = engines;
-    this.#caches = caches;
+    this.#shards = shards;
     this.#handlers = handlers;
     this.ended = new Promise((resolve) => {
       this.#link = openLink({
@@ -84,10 +84,8 @@ export class WorkerSession {
   }
 
   async #sendHello(): Promise<void> {
-    const { memory, disk } = this.#caches;
     try {
-      const hashes = new Set([...memory.hashes, ...(await disk.list())]);
-      const cachedShards = [...hashes].slice(0, maxCachedShards);
+      const cachedShards = (await this.#shards.list()).slice(0, maxCachedShards);
       const engines = this.#engines.devices.offers;
       this.#send({ type: 'hello', protocolVersion, lockstepVersion, ...this.#identity, engines, cachedShards });
     } catch (error) {
@@ -127,7 +125,7 @@ export class WorkerSession {
   #startWork(welcome: Welcome, payload: Uint8Array): void {
     const { heartbeatInterval, heartbeatTimeout } = welcome.config;
     const spec = readWelcome(welcome, payload);
-    const work = new RunWork(welcome, spec, this.#engines, this.#caches, this.#link, {
+    const work = new RunWork(welcome, spec, this.#engines, this.#shards, this.#link, {
       onEngine: this.#handlers.onEngine,
       onProgress: this.#handlers.onProgress,
       onFailure: (error) => this.#fail(error),

@@ -8,7 +8,7 @@ import { layoutHash } from '../shared/network/layout-hash.js';
 import { decodeGraph } from '../shared/network/graph-json.js';
 import { layoutNetwork, type ModelLayout } from '../shared/network/layout.js';
 import { floatsOf } from '../shared/protocol/frame.js';
-import { maxShardsBytes, type Welcome } from '../shared/protocol/messages.js';
+import { maxShardsBytes, shardsBytesOf, type Welcome } from '../shared/protocol/messages.js';
 import type { ModelSpec } from './device-models.js';
 
 /**
@@ -36,7 +36,7 @@ export function readWelcome(welcome: Welcome, payload: Uint8Array): ModelSpec {
     const problem = `${bytes} bytes for ${split} shard ${index}, which is not a multiple of the record size of ${recordBytes} bytes`;
     check(bytes % recordBytes === 0, problem);
   }
-  const shardsBytes = shards.reduce((sum, { bytes }) => sum + bytes, 0);
+  const shardsBytes = shardsBytesOf(shards);
   check(shardsBytes <= maxShardsBytes, `${shardsBytes} bytes of shards, more than the limit of ${maxShardsBytes}`);
   if (layoutHash(layout) !== welcome.layoutHash) {
     throw new ProtocolError(

@@ -22,6 +22,7 @@ import {
 import { describeRange, type SliceRange } from '../../shared/reduction/slices.js';
 import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
 import type { JoiningWorker } from './handshake.js';
+import type { Records } from '../../shared/dataset/records.js';
 import { ShardSender } from './shard-sender.js';
 import type { WeightsFrame } from './weights-frame.js';
 
@@ -39,7 +40,7 @@ export type AnswerMessage = GradientMessage | EvaluationMessage;
 /** Settings shared by all connections of a run. */
 export interface ConnectionSettings {
   /** Records of each shard, by the shard's hash. */
-  shardRecords: ReadonlyMap<string, Uint8Array>;
+  shardRecords: ReadonlyMap<string, Records>;
   imagesPerSlice: number;
   heartbeatIntervalMs: number;
   heartbeatTimeoutMs: number;
@@ -102,9 +103,10 @@ export class WorkerConnection implements WorkerView {
     this.#settings = settings;
     this.#handlers = handlers;
     this.#reportFailure = failed;
-    this.#shards = new ShardSender(settings.shardRecords, hello.cachedShards, (frame, onSent) =>
-      this.#sendFrame(frame, onSent),
-    );
+    this.#shards = new ShardSender(settings.shardRecords, hello.cachedShards, {
+      send: (frame, onSent) => this.#sendFrame(frame, onSent),
+      failed: (message) => this.terminate(`cannot be sent a shard: ${message}`),
+    });
     this.#heartbeats = new HeartbeatMonitor(clock, heartbeatTimeoutMs, () =>
       this.terminate(`silent for more than ${heartbeatTimeoutMs / 1000} s`),
     );

@@ -4,8 +4,8 @@ import {
   maxClasses,
   maxImageSize,
   recordBytesOf,
-  type Dataset,
   type DatasetDescription,
+  type StoredDataset,
 } from '../../shared/dataset/description.js';
 import { badData, fileSize, readFileBytes } from '../file-bytes.js';
 import { imageFits } from '../../shared/dataset/description.js';
@@ -82,7 +82,7 @@ export type Manifest = z.infer<typeof manifestSchema>;
 export type SplitSummary = z.infer<typeof splitSchema>;
 
 export function manifestOf(
-  dataset: Pick<Dataset, 'description' | 'source'>,
+  dataset: Pick<StoredDataset, 'description' | 'source'>,
   splits: Manifest['splits'],
   imported: ImportRecord | null,
 ): Manifest {

@@ -1,4 +1,5 @@
 // What the images of a dataset are: everything that readers, networks and engines must agree on. Pure.
+import type { Records } from './records.js';
 
 export const imageFits = ['crop', 'squeeze'] as const;
 /** How to bring an image to the size of a dataset: crop it to the center, or change its aspect ratio. */
@@ -54,6 +55,13 @@ export function labelBytesOf({ classNames }: RecordForm): 1 | 2 {
 /** Returns the size of a record in bytes: the label, then the image. */
 export function recordBytesOf(description: RecordForm): number {
   return labelBytesOf(description) + pixelBytesOf(description);
+}
+
+/** A dataset whose splits may be in files. Each split is consecutive records. */
+export interface StoredDataset extends Omit<Dataset, 'training' | 'validation' | 'test'> {
+  training: Records;
+  validation: Records | null;
+  test: Records | null;
 }
 
 /** A dataset in memory. Each split is consecutive records. */

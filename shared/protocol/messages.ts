@@ -22,10 +22,13 @@ export const chunkBytes = 1 << 20;
  */
 export const prefetchChunkBytes = 1 << 18;
 
-/** Maximum size of a shard that a worker accepts. The training images of CIFAR-10 in a single shard take 154 MB. */
-export const maxShardBytes = 1 << 30;
-/** Maximum total size of a run's shards, which workers keep in memory. CIFAR-10 takes 184 MB. */
-export const maxShardsBytes = 4 * 1024 ** 3;
+/**
+ * Maximum size of a shard that a worker accepts, because it receives a whole shard before it computes a slice. 100,000
+ * images of 224×224 pixels in a single shard take 14 GiB.
+ */
+export const maxShardBytes = 16 * 2 ** 30;
+/** Maximum total size of a run's shards. The images of ImageNet at 224×224 pixels take 187 GiB. */
+export const maxShardsBytes = 256 * 2 ** 30;
 
 /** Maximum number of shards in a hello. */
 export const maxCachedShards = 10_000;
@@ -46,6 +49,11 @@ const alignedRange = z.strictObject({ first: count, count: z.int().positive() })
 /** A set of images from one split that workers fetch and cache as a unit. */
 const shard = z.strictObject({ split, index: count, sha256, bytes: z.int().positive().max(maxShardBytes) });
 export type Shard = z.infer<typeof shard>;
+
+export function shardsBytesOf(shards: readonly Shard[]): number {
+  return shards.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 export type Split = z.infer<typeof split>;
 
 const refusalCode = z.enum(['protocol-version', 'token', 'fingerprint', 'finished', 'bad-message', 'engine-failed']);

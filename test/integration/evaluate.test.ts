@@ -1,5 +1,5 @@
 // Evaluating a checkpoint gives the result that its run had at the same step, whichever workers compute it.
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startEvaluation, type EvaluationOptions, type EvaluationReport } from '../../coordinator/evaluation-run.js';
 import type { CoordinatorOptions } from '../../coordinator/main.js';
@@ -50,6 +50,12 @@ describe('an evaluation', () => {
   let run: Report;
   beforeAll(async () => {
     run = await trained('run', { augmentValidation: true });
+  });
+
+  it('finds the results by class that the run wrote to test.json', async () => {
+    const written = JSON.parse(await readFile(inFolder('run', 'test.json'), 'utf8')) as object;
+    expect(await evaluated({ checkpoint: inFolder('run') })).toMatchObject(written);
+    expect(written).toMatchObject({ images: 600, ...metricsOf(run.test!) });
   });
 
   it.each([1, 2, 3, 5])('with %i workers gives exactly the test result of the run', async (workers) => {

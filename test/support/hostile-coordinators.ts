@@ -3,6 +3,7 @@
 import { Packr } from 'msgpackr';
 import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
+import { maxShardBytes } from '../../shared/protocol/messages.js';
 import { sha256Of } from '../../shared/sha256.js';
 import { network, shards, shardImages, useEngine, welcome, weightsBytes, type Script } from './scripted-coordinator.js';
 
@@ -238,14 +239,14 @@ export const attacks: readonly Attack[] = [
     /`batchSize` of 5, which is not divisible by 2 slices/,
     configured({ batchSize: 5 }),
   ],
-  ['an excessive shard', /shards\.0\.bytes/, welcoming({ shards: [shard(oneGiB + 1)] })],
+  ['an excessive shard', /shards\.0\.bytes/, welcoming({ shards: [shard(maxShardBytes + 1)] })],
   [
     'a shard with an incomplete image',
     /3074 bytes for training shard 0, which is not a multiple of the record size of 3073 bytes/,
     welcoming({ shards: [shard(recordBytes + 1)] }),
   ],
   [
-    'more shards than fit into memory',
+    'more shards than a run may have',
     /\d+ bytes of shards, more than the limit/,
     welcoming({ shards: Array.from({ length: 500 }, (_, index) => shard(300_000 * recordBytes, index)) }),
   ],

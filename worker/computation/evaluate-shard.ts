@@ -4,6 +4,7 @@ import { recordFormatOf, labelAt } from '../../shared/dataset/record-format.js';
 import type { EvaluateMessage, EvaluationMessage } from '../../shared/protocol/messages.js';
 import { encodePredictions, noClass } from '../../shared/protocol/predictions.js';
 import type { EngineModel } from '../engine.js';
+import { readAll } from '../shards/shard-records.js';
 import { evaluateViews } from './evaluate-views.js';
 import { PixelAugmenter } from './pixel-augmenter.js';
 import type { ReadShard, Run } from './slice-images.js';
@@ -19,10 +20,9 @@ export async function evaluateShard(
   { step, split, index }: EvaluateMessage,
 ): Promise<[message: EvaluationMessage, predicted: Uint8Array]> {
   const { seed, augmentValidation, cropPadding, cropMargin: margin } = config;
-  const records = await readShard(split, index);
+  const { records, indices } = await readAll(await readShard(split, index));
   const format = recordFormatOf(dataset);
-  const count = records.length / format.recordBytes;
-  const indices = Uint32Array.from({ length: count }, (_, image) => image);
+  const count = indices.length;
   const augment = split === 'validation' && augmentValidation;
   const flipped = flipsImages(config, dataset) ? undefined : Array<boolean>(count).fill(false);
   const key = { seed, step, slice: index, count, augment, cropPadding, margin, flipped };

@@ -6,12 +6,16 @@ import { recordFormatOf, type RecordFormat } from '../../shared/dataset/record-f
 import { ProtocolError } from '../../shared/errors.js';
 import type { Split, Welcome } from '../../shared/protocol/messages.js';
 import { PixelAugmenter } from './pixel-augmenter.js';
+import type { ShardRecords } from '../shards/shard-records.js';
+
+/** Maximum total size of the images that are selected in advance. */
+const maxPreparedBytes = 256 * 2 ** 20;
 
 /** Part of the welcome that determines every image batch. */
 export type Run = Pick<Welcome, 'config' | 'dataset' | 'stepsPerEpoch'> & { preprocessing: Preprocessing };
 
 /** Returns the records of a shard. */
-export type ReadShard = (split: Split, index: number) => Promise<Uint8Array>;
+export type ReadShard = (split: Split, index: number) => Promise<ShardRecords>;
 
 export class SliceImages {
   readonly #run: Run;
@@ -22,8 +26,9 @@ export class SliceImages {
   readonly #memory = new Map<number, Uint8Array>();
   /** Image order of the latest epoch, by slice. */
   readonly #orders = new Map<number, { epoch: number; order: Uint32Array }>();
-  /** Batches selected in advance, by slice. */
-  readonly #prepared = new Map<number, { step: number; batch: ImageBatch }>();
+  /** Batches of one step, selected in advance, by slice. */
+  readonly #prepared = new Map<number, ImageBatch>();
+  #preparedStep = -1;
 
   constructor(run: Run, readShard: ReadShard) {
     this.#run = run;
@@ -34,23 +39,31 @@ export class SliceImages {
 
   /** Returns the batch of a slice, which is valid until the next batch of the same slice is selected. */
   async batch(step: number, slice: number): Promise<ImageBatch> {
-    const prepared = this.#prepared.get(slice);
-    return prepared?.step === step ? prepared.batch : this.#select(step, slice);
+    const prepared = this.#preparedStep === step ? this.#prepared.get(slice) : undefined;
+    return prepared ?? this.#select(step, slice);
   }
 
-  /** Selects a batch in advance. Only the latest such batch is kept for each slice. */
-  async prepare(step: number, slice: number): Promise<ImageBatch> {
+  /**
+   * Selects a batch in advance, unless too many images have been selected in advance already. Only batches of the latest
+   * such step are kept.
+   */
+  async prepare(step: number, slice: number): Promise<ImageBatch | undefined> {
+    if (this.#preparedStep !== step) this.#prepared.clear();
+    this.#preparedStep = step;
+    const { batchSize, slices } = this.#run.config;
+    const batchBytes = (batchSize / slices) * this.#format.recordBytes;
+    if ((this.#prepared.size + 1) * batchBytes > maxPreparedBytes) return undefined;
     const batch = await this.#select(step, slice);
-    this.#prepared.set(slice, { step, batch });
+    this.#prepared.set(slice, batch);
     return batch;
   }
 
   async #select(step: number, slice: number): Promise<ImageBatch> {
     const { config, stepsPerEpoch } = this.#run;
     const { seed, slices, batchSize } = config;
-    const records = await this.#readShard('training', slice);
+    const shard = await this.#readShard('training', slice);
     const epoch = Math.floor(step / stepsPerEpoch);
-    const order = this.#orderOf(slice, epoch, records.length / this.#format.recordBytes);
+    const order = this.#orderOf(slice, epoch, shard.count);
     const count = batchSize / slices;
     const first = (step % stepsPerEpoch) * count;
     const indices = order.subarray(first, first + count);
@@ -62,7 +75,7 @@ export class SliceImages {
     }
     const augmentations = this.#augmentations(step, epoch, slice, indices);
     const dropoutKey = { seed, step, slice };
-    const batch = { records, format: this.#format, indices, augmentations, dropoutKey };
+    const batch = { ...(await shard.read(indices)), format: this.#format, augmentations, dropoutKey };
     return this.#augmenter.isActive ? this.#augment(batch, step, slice) : batch;
   }
 

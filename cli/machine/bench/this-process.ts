@@ -17,6 +17,7 @@ import { cifar10Description, cifar10Format } from '../../../shared/dataset/cifar
 import { graphOf } from '../../../shared/config/network-config.js';
 import { layoutNetwork, type ModelLayout } from '../../../shared/network/layout.js';
 import type { EngineModel } from '../../../worker/engine.js';
+import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
 import { openFastest } from './fastest-engine.js';
 import { SliceComputer } from '../../../worker/computation/slice-computer.js';
 import { SliceImages } from '../../../worker/computation/slice-images.js';
@@ -65,7 +66,7 @@ function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, sh
   const stepsPerEpoch = stepsPerEpochOf(Math.max(imageCount, batchSize), batchSize);
   const images = new SliceImages(
     { config, dataset: cifar10Description, stepsPerEpoch, preprocessing: 'imagenet' },
-    (_split, slice) => Promise.resolve(shards[slice]),
+    (_split, slice) => Promise.resolve(new RecordsInMemory(shards[slice], cifar10Format)),
   );
   const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };

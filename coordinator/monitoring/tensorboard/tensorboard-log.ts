@@ -5,7 +5,9 @@ import type { Conv2dLayer } from '../../../shared/network/layers.js';
 import { arrayOf, type NetworkLayout } from '../../../shared/network/layout.js';
 import type { RunEventBus } from '../../run/run-event-bus.js';
 import type { RunEventOf } from '../../run/run-events.js';
+import type { Outcome } from '../../run/evaluation-report.js';
 import type { Metrics } from '../../run/metrics.js';
+import { confusionImage } from './confusion-image.js';
 import { EventFile } from './event-file.js';
 import type { SummaryValue } from './event-message.js';
 import { histogramOf } from './histogram.js';
@@ -38,13 +40,17 @@ export class TensorBoardLog {
     this.#layout = layout;
     events.on('step', (event) => this.#addStep(event));
     events.on('epoch', (event) => this.#addEpoch(event));
-    events.on('validation', (event) => this.#files.validation.add(event.step, epochScalars(event)));
-    events.on('test', (event) => this.#files.test.add(event.step, epochScalars(event)));
+    events.on('validation', (event) => this.#addEvaluation(event));
+    events.on('test', (event) => this.#addEvaluation(event));
   }
 
   /** Closes the files after everything has been written. */
   async close(): Promise<void> {
     await Promise.all(Object.values(this.#files).map((file) => file.close()));
+  }
+
+  #addEvaluation(event: RunEventOf<'validation' | 'test'>): void {
+    this.#files[event.type].add(event.step, [...epochScalars(event), ...detailsOf(event.outcome)]);
   }
 
   #addStep({ step, loss, accuracy, learningRate, imagesPerSecond }: RunEventOf<'step'>): void {
@@ -69,6 +75,14 @@ export class TensorBoardLog {
     const grid = kernelGrid(weights, conv.kernel, colorsOf(conv, this.#layout.graph.channelOrder));
     this.#files.train.add(step, [{ tag: `kernels/${conv.name}`, image: { ...grid, png: encodePng(grid) } }]);
   }
+}
+
+/** Returns the scalars and the image of an evaluation that its loss and accuracy do not contain. */
+function detailsOf({ topFiveAccuracy, confusion }: Outcome): SummaryValue[] {
+  const topFive = topFiveAccuracy === null ? [] : [{ tag: 'epoch_top_5_accuracy', scalar: topFiveAccuracy }];
+  if (confusion === null) return topFive;
+  const image = confusionImage(confusion);
+  return [...topFive, { tag: 'confusion', image: { ...image, png: encodePng(image) } }];
 }
 
 function epochScalars({ loss, accuracy }: Metrics): SummaryValue[] {

@@ -9,12 +9,14 @@ import { noClass } from '../../../shared/protocol/predictions.js';
 import type { EvaluateMessage } from '../../../shared/protocol/messages.js';
 import { classesOf, evaluateShard, isAmongLargest } from '../../../worker/computation/evaluate-shard.js';
 import type { EngineModel } from '../../../worker/engine.js';
+import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
 import { fakeEngine } from '../../support/fake-engine.js';
 
 const { recordBytes, classCount } = cifar10Format;
 
 const shardSize = 13;
 const records = new Uint8Array(shardSize * recordBytes).fill(9);
+const readShard = () => Promise.resolve(new RecordsInMemory(records, cifar10Format));
 
 /** Evaluates shards one after another. Returns the batches that the model received, and the answers. */
 async function evaluate(input: ConfigInput, ...shards: Omit<EvaluateMessage, 'type'>[]) {
@@ -35,15 +37,10 @@ async function evaluate(input: ConfigInput, ...shards: Omit<EvaluateMessage, 'ty
   const answers = [];
   for (const shard of shards) {
     answers.push(
-      await evaluateShard(
-        { config, dataset: cifar10Description, preprocessing: 'imagenet' },
-        model,
-        () => Promise.resolve(records),
-        {
-          type: 'evaluate',
-          ...shard,
-        },
-      ),
+      await evaluateShard({ config, dataset: cifar10Description, preprocessing: 'imagenet' }, model, readShard, {
+        type: 'evaluate',
+        ...shard,
+      }),
     );
   }
   return { batches, answers };

@@ -65,9 +65,11 @@ export class TensorFlowModel implements EngineModel {
       batch,
       ({ trainable }, images, labels) => {
         const masks = this.#dropoutMasks(batch);
-        const tensors = this.#gradientOf(trainable, images, labels, ...masks);
-        this.#runtime.tf.dispose(masks);
-        return tensors;
+        try {
+          return this.#gradientOf(trainable, images, labels, ...masks);
+        } finally {
+          this.#runtime.tf.dispose(masks);
+        }
       },
       ({ gradientSum, batchStatistics }) => ({
         gradientSum: gradientSum.dataSync<'float32'>(),

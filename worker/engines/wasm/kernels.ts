@@ -5,6 +5,8 @@
 type Images = readonly [first: number, count: number];
 /** A range of images in tensors with this size and number of channels. */
 type SizedImages = readonly [size: number, channels: number, ...Images];
+/** A range of images in tensors with this size, and the numbers of input and output channels of a convolution. */
+type SquareImages = readonly [size: number, inputs: number, outputs: number, ...Images, scratch: number];
 /** How a convolution traverses a tensor: start address in image 0, and bytes to the next image, row and pixel. */
 export type Strides = readonly [address: number, imageBytes: number, rowBytes: number, pixelBytes: number];
 type Taps = readonly [depth: number, taps: number, tapCount: number];
@@ -14,6 +16,40 @@ type PartialSums = readonly [partialSums: number, partialCount: number];
 type BatchNorm = readonly [gamma: number, beta: number, bias: number, epsilon: number, coefficients: number];
 /** The activation of the preceding layer, and the input and means of that layer's batch norm. */
 type PrecedingLayer = readonly [activation: number, normalized: number, means: number];
+/**
+ * Layout of the tensors of an elementwise kernel, which all have the same. Their addresses are those of pixel (0, 0) of
+ * image 0. `depth` is the number of channels with padding, a multiple of 4. A vector is an image of one pixel.
+ */
+export type Grid = readonly [
+  imageBytes: number,
+  rowBytes: number,
+  rows: number,
+  columns: number,
+  depth: number,
+  ...Images,
+];
+type Target = readonly [target: number, adds: boolean];
+/** Images whose pixels are next to one another. */
+type Rows = readonly [address: number, imageBytes: number, rowBytes: number];
+/** The images that windows cover, the windows' shape, their distances, and the padding before the images. */
+type Windows = readonly [
+  ...images: Rows,
+  height: number,
+  width: number,
+  windowRows: number,
+  windowColumns: number,
+  strideRows: number,
+  strideColumns: number,
+  top: number,
+  left: number,
+];
+/** Images with one pixel for each window. */
+type PerWindow = readonly [...images: Rows, rows: number, columns: number, depth: number];
+/** Address of the first vector, and bytes from one vector to the next. */
+type Vectors = readonly [address: number, vectorBytes: number];
+/** Range of a dense layer's units or inputs, range of images, and scratch memory. */
+type Part = readonly [firstOutput: number, outputCount: number, ...Images, scratch: number];
+type Groups = readonly [tapCount: number, groups: number, inputsOfGroup: number, outputsOfGroup: number];
 type Losses = readonly [logitGradients: number, losses: number, correct: number];
 
 type Kernel<Parameters extends readonly (number | boolean)[]> = (...parameters: Parameters) => void;
@@ -24,6 +60,7 @@ export interface Kernels {
       ...records: [records: number, labelBytes: number, colors: number],
       augmentations: number,
       values: number,
+      redFirst: boolean,
       target: number,
       size: number,
       ...Images,
@@ -40,8 +77,11 @@ export interface Kernels {
     ]
   >;
   transformFilters: Kernel<
-    [source: number, channels: number, ...Images, forward: number, turned: number, scratch: number]
+    [source: number, inputs: number, outputs: number, ...Images, forward: number, turned: number, scratch: number]
   >;
+
+  expandGroups: Kernel<[source: number, ...Groups, target: number, paddedInputs: number, paddedOutputs: number]>;
+  collectGroups: Kernel<[source: number, ...Groups, target: number, paddedInputs: number, paddedOutputs: number]>;
 
   convolve: Kernel<
     [
@@ -60,77 +100,210 @@ export interface Kernels {
   filterGradient: Kernel<
     [...source: Strides, ...Taps, gradient: number, outputs: number, size: number, ...Images, ...Sums]
   >;
-  filterGradientEnd: Kernel<
-    [...PartialSums, tapCount: number, depth: number, inputs: number, outputs: number, target: number]
-  >;
-  biasGradient: Kernel<[gradient: number, sums: number, channels: number, size: number, ...Images]>;
-
-  winogradForward: Kernel<[source: number, weights: number, target: number, ...Sums, ...SizedImages, scratch: number]>;
-  winogradInputGradient: Kernel<
+  stridedFilterGradient: Kernel<
     [
-      gradient: number,
-      weights: number,
-      target: number,
-      shortcut: number,
-      ...PrecedingLayer,
+      ...source: Strides,
+      ...Taps,
+      ...gradient: Strides,
+      outputs: number,
+      rows: number,
+      pixels: number,
+      ...Images,
       ...Sums,
-      ...SizedImages,
+    ]
+  >;
+  filterGradientEnd: Kernel<
+    [
+      ...PartialSums,
+      partialBytes: number,
+      tapCount: number,
+      depth: number,
+      inputs: number,
+      outputs: number,
+      target: number,
+    ]
+  >;
+  biasGradient: Kernel<[gradient: number, sums: number, firstChannel: number, channelCount: number, ...Grid]>;
+
+  convolveDepthwise: Kernel<
+    [
+      ...source: Strides,
+      ...Taps,
+      weights: number,
+      bias: number,
+      adds: boolean,
+      ...target: Strides,
+      rows: number,
+      pixels: number,
+      ...Images,
+    ]
+  >;
+  depthwiseFilterGradient: Kernel<
+    [...source: Strides, ...Taps, ...gradient: Strides, rows: number, pixels: number, ...Images, ...Sums]
+  >;
+
+  winogradConvolve: Kernel<
+    [
+      source: number,
+      weights: number,
+      bias: number,
+      ...Target,
+      rows: number,
+      columns: number,
+      inputs: number,
+      outputs: number,
+      ...Images,
       scratch: number,
     ]
   >;
-  winogradFilterGradient: Kernel<[source: number, gradient: number, ...Sums, ...SizedImages, scratch: number]>;
+  winogradForward: Kernel<[source: number, weights: number, target: number, ...Sums, ...SquareImages]>;
+  winogradInputGradient: Kernel<
+    [gradient: number, weights: number, target: number, shortcut: number, ...PrecedingLayer, ...Sums, ...SquareImages]
+  >;
+  winogradFilterGradient: Kernel<
+    [
+      source: number,
+      gradient: number,
+      ...Sums,
+      rows: number,
+      columns: number,
+      inputs: number,
+      outputs: number,
+      ...Images,
+      scratch: number,
+    ]
+  >;
   winogradFilterGradientEnd: Kernel<
-    [...PartialSums, target: number, channels: number, firstInput: number, inputCount: number, scratch: number]
+    [
+      ...PartialSums,
+      target: number,
+      inputs: number,
+      outputs: number,
+      firstInput: number,
+      inputCount: number,
+      scratch: number,
+    ]
   >;
 
   sumForStatistics: Kernel<[source: number, ...Sums, ...SizedImages]>;
-  batchStatistics: Kernel<[...PartialSums, elements: number, channels: number, ...BatchNorm, statistics: number]>;
-  movingStatistics: Kernel<[channels: number, ...BatchNorm, statistics: number]>;
+  statisticSums: Kernel<[source: number, ...Sums, ...Grid]>;
+  batchStatistics: Kernel<
+    [...PartialSums, elements: number, channels: number, depth: number, ...BatchNorm, statistics: number]
+  >;
+  movingStatistics: Kernel<[channels: number, depth: number, ...BatchNorm, statistics: number]>;
   normalize: Kernel<[source: number, coefficients: number, shortcut: number, target: number, ...SizedImages]>;
   maskAndSum: Kernel<[gradient: number, ...PrecedingLayer, ...Sums, ...SizedImages]>;
+  gradientSums: Kernel<[gradient: number, source: number, coefficients: number, ...Sums, ...Grid]>;
   gradientCoefficients: Kernel<
     [
       ...PartialSums,
       elements: number,
       channels: number,
+      depth: number,
       coefficients: number,
       gammaGradient: number,
       betaGradient: number,
     ]
   >;
   normalizeGradient: Kernel<[gradient: number, source: number, coefficients: number, target: number, ...SizedImages]>;
+  batchNormGradient: Kernel<[gradient: number, source: number, coefficients: number, ...Target, ...Grid]>;
 
   copyNarrowed: Kernel<[source: number, sourceSize: number, target: number, ...SizedImages]>;
   addWidened: Kernel<[gradient: number, target: number, targetSize: number, ...SizedImages]>;
 
-  pool: Kernel<[source: number, pooled: number, ...SizedImages]>;
-  classify: Kernel<
+  softmaxLoss: Kernel<
     [
-      pooled: number,
-      channels: number,
+      logits: number,
+      logitBytes: number,
       classes: number,
-      kernel: number,
-      bias: number,
       ...records: [records: number, recordBytes: number, labelBytes: number],
       labelSmoothing: number,
       ...Losses,
       ...Images,
     ]
   >;
-  spreadPoolGradient: Kernel<
-    [logitGradients: number, classes: number, kernel: number, gradient: number, ...SizedImages]
-  >;
-  denseGradient: Kernel<
+
+  globalAverage: Kernel<[source: number, target: number, targetBytes: number, ...Grid]>;
+  globalAverageGradient: Kernel<[gradient: number, gradientBytes: number, ...Target, ...Grid]>;
+  multiplyVectors: Kernel<
     [
-      pooled: number,
-      logitGradients: number,
-      channels: number,
-      classes: number,
-      count: number,
-      kernelGradient: number,
-      biasGradient: number,
+      ...source: Vectors,
+      inputs: number,
+      kernel: number,
+      rowValues: number,
+      bias: number,
+      ...target: Vectors,
+      outputs: number,
+      adds: boolean,
+      ...Images,
     ]
   >;
+  vectorProducts: Kernel<
+    [
+      ...source: Vectors,
+      firstInput: number,
+      inputCount: number,
+      ...gradient: Vectors,
+      outputs: number,
+      images: number,
+      target: number,
+      scratch: number,
+    ]
+  >;
+  sumVectors: Kernel<[...gradient: Vectors, outputs: number, images: number, target: number]>;
+  transposeKernel: Kernel<[source: number, inputs: number, outputs: number, target: number, rowValues: number]>;
+
+  activate: Kernel<[activation: number, source: number, target: number, channels: number, ...Grid]>;
+  activateGradient: Kernel<
+    [activation: number, gradient: number, source: number, target: number, adds: boolean, ...Grid]
+  >;
+
+  denseForward: Kernel<
+    [...source: Vectors, inputs: number, kernel: number, bias: number, units: number, ...target: Vectors, ...Part]
+  >;
+  denseInputGradient: Kernel<
+    [...gradient: Vectors, units: number, kernel: number, ...target: Vectors, adds: boolean, ...Part]
+  >;
+  denseKernelGradient: Kernel<[...source: Vectors, ...gradient: Vectors, units: number, target: number, ...Part]>;
+  denseBiasGradient: Kernel<[...gradient: Vectors, units: number, target: number, ...Images]>;
+
+  addTensors: Kernel<[a: number, b: number, target: number, ...Grid]>;
+  multiplyTensors: Kernel<[a: number, b: number, ...Target, ...Grid]>;
+  multiplyChannels: Kernel<[source: number, factors: number, factorBytes: number, ...Target, ...Grid]>;
+  sumProductsOfChannels: Kernel<[a: number, b: number, target: number, targetBytes: number, adds: boolean, ...Grid]>;
+  scaleChannels: Kernel<[source: number, factors: number, offsets: number, target: number, ...Grid]>;
+  fillZeros: Kernel<[target: number, ...Grid]>;
+  copyChannels: Kernel<
+    [...source: Strides, ...target: Strides, adds: boolean, rows: number, columns: number, channels: number, ...Images]
+  >;
+  padWeights: Kernel<
+    [
+      source: number,
+      blocks: number,
+      rows: number,
+      columns: number,
+      target: number,
+      paddedRows: number,
+      paddedColumns: number,
+    ]
+  >;
+  addPartialSums: Kernel<
+    [
+      ...PartialSums,
+      partialBytes: number,
+      blocks: number,
+      rows: number,
+      columns: number,
+      target: number,
+      paddedRows: number,
+      paddedColumns: number,
+    ]
+  >;
+
+  maxPool: Kernel<[...source: Windows, ...target: PerWindow, ...Images]>;
+  maxPoolGradient: Kernel<[...source: Windows, ...gradient: PerWindow, ...Target, ...Images]>;
+  averagePool: Kernel<[...source: Windows, ...target: PerWindow, ...Images]>;
+  averagePoolGradient: Kernel<[...target: Windows, ...gradient: PerWindow, adds: boolean, ...Images]>;
 
   exponential(x: number): number;
   logarithm(x: number): number;

@@ -1,7 +1,7 @@
 // Synchronizes the threads of a model through control words at the beginning of their shared memory. Uses only Atomics,
 // so it also runs in browsers.
 import { LockstepError } from '../../../shared/errors.js';
-import { controlBytes } from './memory/fixed-plan.js';
+import { controlBytes } from './memory/tensor.js';
 
 export type JobKind = 'weights' | 'train' | 'evaluate' | 'stop';
 const jobKinds = ['weights', 'train', 'evaluate', 'stop'] as const satisfies readonly JobKind[];

@@ -4,11 +4,13 @@ import { imagenetMeans, type ImageBatch, type Preprocessing } from '../../../sha
 import { hasPixelMeans, inputTransformOf } from '../../../shared/dataset/input-transform.js';
 import { recordFormat, type RecordFormat } from '../../../shared/dataset/record-format.js';
 import { LockstepError } from '../../../shared/errors.js';
-import type { ModelLayout } from '../../../shared/network/layout.js';
+import { dropoutMask, type DropoutKey } from '../../../shared/network/dropout.js';
+import type { NetworkLayout } from '../../../shared/network/layout.js';
 import type { BatchResult, EngineModel, EvaluationResult, SliceResult } from '../../engine.js';
-import { convolutionsOf, type PackedTaps } from './memory/fixed-plan.js';
-import { planTensors } from './memory/tensor-plan.js';
-import type { LayerGroup, PassOptions, Phase, Work } from './passes/pass.js';
+import type { PackedTaps } from './memory/convolution-plan.js';
+import { imageBytes, pixelOffset } from './memory/tensor.js';
+import type { PassOptions } from './operations/operation.js';
+import type { Phase, Work } from './passes/pass.js';
 import { StepRunner } from './step-runner.js';
 
 const pageBytes = 65_536;
@@ -22,7 +24,7 @@ const evaluationPixels = evaluationImages * 1024;
 /** Time spent on one kind of work in a step. */
 export interface ProfileEntry {
   phase: Phase;
-  group: LayerGroup;
+  group: string;
   ms: number;
 }
 
@@ -73,7 +75,7 @@ export class WasmModel implements EngineModel {
   #isDisposed = false;
 
   /** Initializes the memory. Construct the model before starting its other threads. */
-  constructor(layout: ModelLayout, preprocessing: Preprocessing, options: WasmModelOptions) {
+  constructor(layout: NetworkLayout, preprocessing: Preprocessing, options: WasmModelOptions) {
     const { module, memory, threads, passOptions, onDispose } = options;
     this.#memory = memory;
     this.#onDispose = onDispose;
@@ -81,8 +83,8 @@ export class WasmModel implements EngineModel {
     this.#runner = new StepRunner({ module, memory, layout, thread: 0, threads, ...passOptions });
     this.#gradientSum = new Float32Array(layout.weightsSize);
     this.#batchStatistics = new Float32Array(layout.statisticsSize);
-    this.#growTo(this.#runner.plan.end + this.#runner.plan.slackBytes);
-    this.#writeTables(preprocessing);
+    this.#growTo(this.#runner.memory.end);
+    this.#writeTables(layout, preprocessing);
   }
 
   /** Size of the model's memory in bytes. It grows only when more images are processed at once than ever before. */
@@ -91,9 +93,9 @@ export class WasmModel implements EngineModel {
   }
 
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void {
-    const { plan } = this.#runner;
-    this.#floats(plan.weights, weights.length).set(weights);
-    this.#floats(plan.movingStatistics, movingStatistics.length).set(movingStatistics);
+    const { fixed } = this.#runner.memory;
+    this.#floats(fixed.weights, weights.length).set(weights);
+    this.#floats(fixed.movingStatistics, movingStatistics.length).set(movingStatistics);
     this.#weightsAreNew = true;
   }
 
@@ -122,7 +124,7 @@ export class WasmModel implements EngineModel {
     const logits = new Float32Array(sampleCount * classCount);
     const result = { sampleCount, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0, logits };
     this.#reserve(Math.min(sampleCount, evaluationImages, Math.ceil(evaluationPixels / planePixels)));
-    const { capacity } = this.#runner.tensors;
+    const { capacity } = this.#runner.memory;
     for (let first = 0; first < sampleCount; first += capacity) {
       // Yields to the event loop, so that the process can handle its sockets during a long evaluation.
       if (first > 0) await new Promise((resolve) => setTimeout(resolve, 0));
@@ -136,8 +138,8 @@ export class WasmModel implements EngineModel {
   dispose(): void {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
-    const { team, tensors } = this.#runner;
-    team.announce({ kind: 'stop', count: 0, capacity: tensors.capacity });
+    const { team, memory } = this.#runner;
+    team.announce({ kind: 'stop', count: 0, capacity: memory.capacity });
     this.#onDispose?.();
   }
 
@@ -146,9 +148,9 @@ export class WasmModel implements EngineModel {
     this.#reserve(sampleCount);
     const result = { sampleCount, lossSum: 0, correctCount: 0, augmentMs: 0, computeMs: 0 };
     this.#run('train', batch, 0, sampleCount, result, onStage);
-    const { plan } = this.#runner;
-    this.#gradientSum.set(this.#floats(plan.gradient, this.#gradientSum.length));
-    this.#batchStatistics.set(this.#floats(plan.batchStatistics, this.#batchStatistics.length));
+    const { fixed } = this.#runner.memory;
+    this.#gradientSum.set(this.#floats(fixed.gradient, this.#gradientSum.length));
+    this.#batchStatistics.set(this.#floats(fixed.batchStatistics, this.#batchStatistics.length));
     return { ...result, gradientSum: this.#gradientSum, batchStatistics: this.#batchStatistics };
   }
 
@@ -162,8 +164,8 @@ export class WasmModel implements EngineModel {
     onStage?: (work: Work) => void,
   ): void {
     const started = performance.now();
-    const { tensors, team } = this.#runner;
-    const { capacity } = tensors;
+    const { memory, team } = this.#runner;
+    const { capacity, arrays } = memory;
     if (this.#weightsAreNew) {
       const job = { kind: 'weights', count, capacity } as const;
       team.announce(job);
@@ -172,6 +174,7 @@ export class WasmModel implements EngineModel {
     }
     const packed = performance.now();
     this.#copyImages(batch, first, count);
+    if (kind === 'train') this.#writeMasks(batch.dropoutKey, count);
     const job = { kind, count, capacity };
     let augmentMs = performance.now() - packed;
     let before = performance.now();
@@ -181,8 +184,8 @@ export class WasmModel implements EngineModel {
       before = performance.now();
       onStage?.(work);
     });
-    const losses = new Float64Array(this.#memory.buffer, tensors.losses, count);
-    const correct = new Int32Array(this.#memory.buffer, tensors.correct, count);
+    const losses = new Float64Array(this.#memory.buffer, arrays.losses, count);
+    const correct = new Int32Array(this.#memory.buffer, arrays.correct, count);
     for (let image = 0; image < count; image++) {
       result.lossSum += losses[image];
       result.correctCount += correct[image];
@@ -191,47 +194,62 @@ export class WasmModel implements EngineModel {
     result.computeMs += performance.now() - started - augmentMs;
   }
 
-  /**
-   * Computes the logits of the most recently processed images. The kernels overwrite the logits with their gradients,
-   * so this repeats the dense layer: the same float32 operations in the same order give the same bits.
-   */
+  /** Copies the logits of the most recently evaluated images. */
   #readLogits(count: number, logits: Float32Array): void {
-    const { plan, tensors } = this.#runner;
-    const { classCount } = this.#format;
-    const [channels] = plan.layout.dense.kernel.shape;
-    const pooled = this.#floats(tensors.pooled, count * channels);
-    const kernel = this.#floats(plan.dense.kernel, channels * classCount);
-    const bias = this.#floats(plan.dense.bias, classCount);
+    const { address, form } = this.#runner.programs.evaluate.logits;
     for (let image = 0; image < count; image++) {
-      const own = logits.subarray(image * classCount, (image + 1) * classCount);
-      own.set(bias);
-      for (let channel = 0; channel < channels; channel++) {
-        const value = pooled[image * channels + channel];
-        for (let c = 0; c < classCount; c++) own[c] += Math.fround(value * kernel[channel * classCount + c]);
+      const own = this.#floats(address + image * imageBytes(form), form.channels);
+      logits.set(own, image * form.channels);
+    }
+  }
+
+  /** Writes the masks of dropout: all ones without a key. */
+  #writeMasks(key: DropoutKey | undefined, count: number): void {
+    for (const { layer, operation } of this.#runner.programs.train.dropouts) {
+      const { form } = operation.mask;
+      const { height, width, channels } = form;
+      const values = key === undefined ? null : dropoutMask(key, layer, count);
+      const origin = operation.mask.address + pixelOffset(form, form.border, form.border);
+      for (let image = 0; image < count; image++) {
+        for (let row = 0; row < height; row++) {
+          for (let column = 0; column < width; column++) {
+            const at = origin + image * imageBytes(form) + pixelOffset(form, row, column);
+            const own = this.#floats(at, channels);
+            const pixel = (image * height + row) * width + column;
+            if (values === null) own.fill(1);
+            else own.set(values.subarray(pixel * channels, (pixel + 1) * channels));
+          }
+        }
       }
     }
   }
 
   #copyImages({ records, indices, augmentations }: ImageBatch, first: number, count: number): void {
-    const { tensors } = this.#runner;
+    const { arrays } = this.#runner.memory;
     const { recordBytes } = this.#format;
-    const bytes = new Uint8Array(this.#memory.buffer, tensors.records, count * recordBytes);
+    const bytes = new Uint8Array(this.#memory.buffer, arrays.records, count * recordBytes);
     for (let image = 0; image < count; image++) {
       const from = indices[first + image] * recordBytes;
       bytes.set(records.subarray(from, from + recordBytes), image * recordBytes);
     }
-    const target = new Uint16Array(this.#memory.buffer, tensors.augmentations, count);
+    const target = new Uint16Array(this.#memory.buffer, arrays.augmentations, count);
     target.set(augmentations.subarray(first, first + count));
   }
 
   /** Reserves memory for this many images, unless enough has been reserved before. */
   #reserve(images: number): void {
     if (this.#isDisposed) throw new LockstepError('engine-failed', 'the model has been disposed of');
-    if (images <= this.#runner.tensors.capacity) return;
-    const tensors = planTensors(this.#runner.plan, images);
-    this.#growTo(tensors.end);
-    new Uint8Array(this.#memory.buffer).fill(0, tensors.begin, tensors.end);
-    this.#runner.setTensors(tensors);
+    const { memory } = this.#runner;
+    if (images <= memory.capacity) return;
+    const { capacity } = memory;
+    memory.place(images);
+    try {
+      this.#growTo(memory.end);
+    } catch (thrown) {
+      memory.place(capacity);
+      throw thrown;
+    }
+    new Uint8Array(this.#memory.buffer).fill(0, memory.begin, memory.end);
   }
 
   #growTo(bytes: number): void {
@@ -251,20 +269,20 @@ export class WasmModel implements EngineModel {
     }
   }
 
-  /** Writes the tables that the kernels read: the taps, and the input value for each byte value of each color. */
-  #writeTables(preprocessing: Preprocessing): void {
-    const { plan } = this.#runner;
+  /** Writes the tables that the kernels read: taps, constants, and the input value for each byte value of each color. */
+  #writeTables({ graph }: NetworkLayout, preprocessing: Preprocessing): void {
+    const { fixed } = this.#runner.memory;
     const { channels: colors, planePixels } = this.#format;
-    const { subtract, divide, channelOrder } = inputTransformOf(preprocessing, colors);
-    const values = this.#floats(plan.preprocessedValues, colors * 256);
+    const { subtract, divide, channelOrder } = inputTransformOf(preprocessing, colors, graph.channelOrder);
+    const values = this.#floats(fixed.preprocessedValues, colors * 256);
     for (let color = 0; color < colors; color++) {
       for (let byte = 0; byte < 256; byte++) {
         values[256 * color + byte] = valueOfByte(preprocessing, colors, color, byte);
       }
     }
     if (subtractsPixelMeans(preprocessing)) {
-      const means = this.#floats(plan.pixelMeans, 4 * planePixels);
-      const divisors = this.#floats(plan.pixelDivisors, 4).fill(1);
+      const means = this.#floats(fixed.pixelMeans, 4 * planePixels);
+      const divisors = this.#floats(fixed.pixelDivisors, 4).fill(1);
       for (const [channel, color] of channelOrder.entries()) {
         divisors[channel] = divide[color];
         for (let pixel = 0; pixel < planePixels; pixel++) {
@@ -272,9 +290,19 @@ export class WasmModel implements EngineModel {
         }
       }
     }
-    for (const { forward, inputGradient } of convolutionsOf(plan)) {
+    for (const { forward, inputGradient } of fixed.convolutions.values()) {
       if (forward) this.#writeTaps(forward);
       for (const { taps } of inputGradient) this.#writeTaps(taps);
+    }
+    for (const { layer, factors, offsets } of fixed.scales.values()) {
+      const channels = layer.shape.at(-1)!;
+      for (const [address, constants] of [
+        [factors, layer.factor],
+        [offsets, layer.offset],
+      ] as const) {
+        const row = this.#floats(address, channels);
+        for (let channel = 0; channel < channels; channel++) row[channel] = constants[channel % constants.length];
+      }
     }
   }
 

@@ -91,14 +91,17 @@ describe('TensorBoard', () => {
       epoch_loss: rounded(epochs.map(({ step, loss }) => [step, loss])),
       epoch_accuracy: rounded(epochs.map(({ step, accuracy }) => [step, accuracy])),
     });
-    expect(validation).toEqual({
+    // Ten classes at 51 pixels each.
+    const matrix = { width: 510, height: 510, decoded: ['RGB', 510, 510] };
+    expect(validation).toMatchObject({
       scalars: {
         epoch_loss: rounded(validations.map(({ step, loss }) => [step, loss])),
         epoch_accuracy: rounded(validations.map(({ step, accuracy }) => [step, accuracy])),
       },
       histograms: {},
-      images: {},
+      images: { confusion: validations.map(({ step }) => ({ step, ...matrix })) },
     });
+    expect(test.images).toMatchObject({ confusion: [{ step: 14, ...matrix }] });
     expect(test.scalars).toEqual({
       epoch_loss: rounded([[14, report.test!.loss]]),
       epoch_accuracy: rounded([[14, report.test!.accuracy]]),

@@ -88,6 +88,10 @@ export const operations: Readonly<Record<string, NetworkLayout>> = {
   'max pooling': around({ op: 'maxPool', poolSize: 2, strides: 2 }),
   'max pooling of many equal elements': around({ op: 'relu' }, { op: 'maxPool', poolSize: 3, strides: 2 }),
   'max pooling with overlap and padding': around({ op: 'maxPool', poolSize: [3, 2], strides: [2, 1], padding: 'same' }),
+  'pooling with windows larger than the image': around(
+    { op: 'maxPool', poolSize: [12, 3], strides: [4, 1], padding: 'same' },
+    { op: 'averagePool', poolSize: [3, 12], strides: [1, 16], padding: 'same' },
+  ),
   'average pooling': around({ op: 'averagePool', poolSize: 2, strides: 2 }),
   'average pooling with overlap and padding': around({
     op: 'averagePool',

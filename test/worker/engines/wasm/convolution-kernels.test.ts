@@ -62,13 +62,13 @@ describe.each([
   const gradientAt = memory.tensor(gradient);
   const planes = 36 * channels * channels;
   const [forward, turned] = [memory.take(4 * planes), memory.take(4 * planes)];
-  kernels.transformFilters(memory.floats(kernel), channels, 0, channels, forward, turned, scratch);
+  kernels.transformFilters(memory.floats(kernel), channels, channels, 0, channels, forward, turned, scratch);
 
   test('the forward pass and its batch-norm sums over two blocks of images match', () => {
     const target = memory.tensor(makeFeatureMaps(images, size, channels));
     const sums = memory.take(8 * channels);
-    kernels.winogradForward(source, forward, target, sums, false, size, channels, 0, 1, scratch);
-    kernels.winogradForward(source, forward, target, sums, true, size, channels, 1, images - 1, scratch);
+    kernels.winogradForward(source, forward, target, sums, false, size, channels, channels, 0, 1, scratch);
+    kernels.winogradForward(source, forward, target, sums, true, size, channels, channels, 1, images - 1, scratch);
     const expected = convolve(layer, input, kernel);
     expect(maxError(memory.readTensor(target, images, size, channels).values, expected.values)).toBeLessThan(1e-5);
     const [sum, squares] = [memory.readFloats(sums, channels), memory.readFloats(sums + 4 * channels, channels)];
@@ -107,6 +107,7 @@ describe.each([
         false,
         size,
         channels,
+        channels,
         0,
         images,
         scratch,
@@ -136,13 +137,25 @@ describe.each([
     const sumBytes = 36 * (channels * channels * 4 + 64);
     const partialSums = memory.take(2 * sumBytes);
     const split = Math.ceil(images / 2);
-    kernels.winogradFilterGradient(source, gradientAt, partialSums, false, size, channels, 0, split, scratch);
-    const second = partialSums + sumBytes;
-    if (images > 1) {
-      kernels.winogradFilterGradient(source, gradientAt, second, false, size, channels, split, images - split, scratch);
-    }
+    const sum = (at: number, first: number, count: number) =>
+      kernels.winogradFilterGradient(
+        source,
+        gradientAt,
+        at,
+        false,
+        size,
+        size,
+        channels,
+        channels,
+        first,
+        count,
+        scratch,
+      );
+    sum(partialSums, 0, split);
+    if (images > 1) sum(partialSums + sumBytes, split, images - split);
     const target = memory.take(4 * kernel.length);
-    kernels.winogradFilterGradientEnd(partialSums, images > 1 ? 2 : 1, target, channels, 0, channels, scratch);
+    const partialCount = images > 1 ? 2 : 1;
+    kernels.winogradFilterGradientEnd(partialSums, partialCount, target, channels, channels, 0, channels, scratch);
     const expected = convolveBackward(layer, input, kernel, gradient).kernelGradient;
     expect(maxError(memory.readFloats(target, kernel.length), expected)).toBeLessThan(3e-5);
   });
@@ -234,13 +247,14 @@ describe.each([
     test('the filter gradient over blocks of images and the bias gradient match', () => {
       const sums = memory.take(4 * taps.length * depth * outputs);
       const sum = (first: number, count: number, continues: boolean) =>
-        kernels.filterGradient(
+        kernels.stridedFilterGradient(
           ...from,
           depth,
           offsets,
           taps.length,
-          gradientAt,
+          ...memory.strides(gradientAt, size, outputs, 1),
           outputs,
+          size,
           size,
           first,
           count,
@@ -250,11 +264,13 @@ describe.each([
       sum(0, 1, false);
       if (images > 1) sum(1, images - 1, true);
       const target = memory.take(4 * kernel.length);
-      kernels.filterGradientEnd(sums, 1, taps.length, depth, inputs, outputs, target);
+      kernels.filterGradientEnd(sums, 1, 0, taps.length, depth, inputs, outputs, target);
       const expected = convolveBackward(layer, input, kernel, gradient);
       expect(maxError(memory.readFloats(target, kernel.length), expected.kernelGradient)).toBeLessThan(1e-5);
       const biasSums = memory.take(4 * outputs);
-      kernels.biasGradient(gradientAt, biasSums, outputs, size, 0, images);
+      const [gradientPixel, imageBytes, rowBytes] = memory.strides(gradientAt, size, outputs, 1);
+      const grid = [imageBytes, rowBytes, size, size, outputs, 0, images] as const;
+      kernels.biasGradient(gradientPixel, biasSums, 0, outputs, ...grid);
       expect(maxError(memory.readFloats(biasSums, outputs), expected.biasGradient)).toBeLessThan(1e-5);
     });
   },

@@ -164,10 +164,13 @@ test('a profile contains every phase', async () => {
       'convolution',
       'batch norm',
       'shortcut',
+      'dense',
+      'other layers',
       'head',
       'input gradient',
       'filter gradient',
       'batch norm gradient',
+      'other gradients',
     ]),
   );
   model.dispose();

@@ -29,6 +29,10 @@ export class KernelMemory {
     return address;
   }
 
+  writeFloats(address: number, values: Float32Array): void {
+    new Float32Array(this.#memory.buffer, address, values.length).set(values);
+  }
+
   words(values: readonly number[]): number {
     const address = this.take(4 * values.length);
     new Int32Array(this.#memory.buffer, address, values.length).set(values);

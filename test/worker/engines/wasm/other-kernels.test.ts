@@ -50,7 +50,7 @@ test('fillImages flips, pads with raw zeros or a reflection, crops and preproces
   const values = memory.floats(means.flatMap((mean) => Array.from({ length: 256 }, (_, byte) => (byte - mean) / 255)));
   const augmentations = memory.bytes(new Uint8Array(batch.augmentations.buffer));
   const target = memory.tensor(makeFeatureMaps(40, 32, 4));
-  memory.kernels.fillImages(memory.bytes(chosen), 1, 3, augmentations, values, target, 32, 0, 40);
+  memory.kernels.fillImages(memory.bytes(chosen), 1, 3, augmentations, values, false, target, 32, 0, 40);
   const actual = memory.readTensor(target, 40, 32, 4).values;
   const expected = inputOf(batch).values;
   const withoutFourth = Float64Array.from(expected, (_, i) => actual[4 * Math.floor(i / 3) + (i % 3)]);
@@ -95,7 +95,19 @@ describe.each([
     kernels.sumForStatistics(source, sums + 8 * channels, false, size, channels, 1, images - 1);
     const betaAt = memory.floats(beta);
     const biasAt = memory.floats(bias);
-    kernels.batchStatistics(sums, 2, elements, channels, gammaAt, betaAt, biasAt, epsilon, coefficients, statistics);
+    kernels.batchStatistics(
+      sums,
+      2,
+      elements,
+      channels,
+      channels,
+      gammaAt,
+      betaAt,
+      biasAt,
+      epsilon,
+      coefficients,
+      statistics,
+    );
     const reported = mean.map((value, c) => value + bias[c]);
     expect(maxError(memory.readFloats(statistics, channels), reported)).toBeLessThan(1e-6);
     expect(maxError(memory.readFloats(statistics + 4 * channels, channels), variance)).toBeLessThan(1e-6);
@@ -108,7 +120,7 @@ describe.each([
     kernels.maskAndSum(gradientAt, activation, source, coefficients, sums, false, size, channels, 0, 1);
     kernels.maskAndSum(gradientAt, activation, source, coefficients, sums, true, size, channels, 1, images - 1);
     const [gammaGradient, betaGradient] = [memory.take(4 * channels), memory.take(4 * channels)];
-    kernels.gradientCoefficients(sums, 1, elements, channels, coefficients, gammaGradient, betaGradient);
+    kernels.gradientCoefficients(sums, 1, elements, channels, channels, coefficients, gammaGradient, betaGradient);
     kernels.normalizeGradient(gradientAt, source, coefficients, gradientAt, size, channels, 0, images);
 
     const masked = gradient.values.map((value, i) => (output[i] > 0 ? value : 0));
@@ -139,7 +151,7 @@ test('the variance keeps three digits if the mean is a hundred times the standar
   const statistics = memory.take(32);
   const [gamma, beta] = [memory.floats([1, 1, 1, 1]), memory.floats([0, 0, 0, 0])];
   memory.kernels.sumForStatistics(memory.tensor(input), sums, false, 8, 4, 0, 2);
-  memory.kernels.batchStatistics(sums, 1, 128, 4, gamma, beta, 0, 0.001, coefficients, statistics);
+  memory.kernels.batchStatistics(sums, 1, 128, 4, 4, gamma, beta, 0, 0.001, coefficients, statistics);
   const [variance] = memory.readFloats(statistics + 16, 1);
   const own = input.values.filter((_, i) => i % 4 === 0);
   const ownMean = own.reduce((sum, value) => sum + value, 0) / own.length;
@@ -172,58 +184,59 @@ test('the identity shortcut copies every second pixel to the middle channels, an
 describe('the head', () => {
   const memory = new KernelMemory();
   const { kernels } = memory;
-  const kernel = new Float32Array(4 * 10);
-  kernel.set([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]); // the first channel's weights; the others are 0
   const features = makeFeatureMaps(2, 8, 4);
   for (let i = 0; i < features.values.length; i += 4) features.values[i] = i < 256 ? 0.5 : -1;
   const pooled = memory.take(32);
-  const [logitGradients, losses, correct] = [memory.take(80), memory.take(16), memory.take(8)];
-  const labels = new Uint8Array(2 * recordBytes);
-  labels[0] = 9;
-  labels[recordBytes] = 3;
+  /** Logits and gradients are vectors of 10 values and 2 of padding. */
+  const vectorBytes = 48;
+  const [logitGradients, losses, correct] = [memory.take(2 * vectorBytes), memory.take(16), memory.take(8)];
+  const [, imageBytes, rowBytes] = memory.strides(0, 8, 4, 1);
+  const grid = [imageBytes, rowBytes, 8, 8, 4, 0, 2] as const;
 
-  test('pools and computes the loss, the correct flag and the gradient of the logits', () => {
-    kernels.pool(memory.tensor(features), pooled, 8, 4, 0, 2);
+  /** Computes losses, correct flags and gradients from logits of images with these labels. */
+  function lossesOf(logits: number[][], labels: number[], labelSmoothing = 0): void {
+    const at = memory.floats(logits.flatMap((own) => [...own, 0, 0]));
+    const records = memory.bytes(Uint8Array.from(labels.flatMap((label) => [label, 0, 0])));
+    const from = [at, vectorBytes, 10, records, 3, 1, labelSmoothing] as const;
+    kernels.softmaxLoss(...from, logitGradients, losses, correct, 0, labels.length);
+  }
+
+  test('averages each channel over the pixels, and spreads the gradient evenly over them', () => {
+    const source = memory.tensor(features);
+    kernels.globalAverage(memory.strides(source, 8, 4, 1)[0], pooled, 16, ...grid);
     expect([...memory.readFloats(pooled, 8)]).toEqual([0.5, 0, 0, 0, -1, 0, 0, 0]);
-    const [kernelAt, biasAt] = [memory.floats(kernel), memory.floats(new Float32Array(10))];
-    kernels.classify(
-      pooled,
-      4,
-      10,
-      kernelAt,
-      biasAt,
-      memory.bytes(labels),
-      recordBytes,
-      1,
-      0,
-      logitGradients,
-      losses,
-      correct,
-      0,
-      2,
-    );
-    // Image 0 has the logits 0, 0.5, …, 4.5 and label 9; image 1 has the logits 0, -1, …, -9 and label 3.
-    const total0 = Array.from({ length: 10 }, (_, c) => Math.exp(c / 2)).reduce((a, b) => a + b);
-    const total1 = Array.from({ length: 10 }, (_, c) => Math.exp(-c)).reduce((a, b) => a + b);
+    const target = memory.tensor(features);
+    kernels.globalAverageGradient(pooled, 16, memory.strides(target, 8, 4, 1)[0], false, ...grid);
+    const spread = memory.readTensor(target, 2, 8, 4).values;
+    expect(spread[0]).toBe(0.5 / 64);
+    expect(spread[1]).toBe(0);
+    expect([spread[256], spread[508]]).toEqual([-1 / 64, -1 / 64]);
+    kernels.globalAverageGradient(pooled, 16, memory.strides(target, 8, 4, 1)[0], true, ...grid);
+    expect(memory.readTensor(target, 2, 8, 4).values[0]).toBe(1 / 64);
+  });
+
+  test('computes the loss, the correct flag and the gradient of the logits', () => {
+    const classes = Array.from({ length: 10 }, (_, c) => c);
+    lossesOf([classes.map((c) => c / 2), classes.map((c) => -c)], [9, 3]);
+    const total0 = classes.reduce((sum, c) => sum + Math.exp(c / 2), 0);
+    const total1 = classes.reduce((sum, c) => sum + Math.exp(-c), 0);
     const [loss0, loss1] = memory.readDoubles(losses, 2);
     expect(loss0).toBeCloseTo(Math.log(total0) - 4.5, 6);
     expect(loss1).toBeCloseTo(Math.log(total1) + 3, 6);
     expect([...memory.readWords(correct, 2)]).toEqual([1, 0]);
-    const gradients = memory.readFloats(logitGradients, 20);
+    const gradients = memory.readFloats(logitGradients, 24);
     expect(gradients[9]).toBeCloseTo(Math.exp(4.5) / total0 - 1, 6);
-    expect(gradients[13]).toBeCloseTo(Math.exp(-3) / total1 - 1, 6);
-    expect(gradients[10]).toBeCloseTo(1 / total1, 6);
+    expect(gradients[15]).toBeCloseTo(Math.exp(-3) / total1 - 1, 6);
+    expect(gradients[12]).toBeCloseTo(1 / total1, 6);
+    expect([...gradients.subarray(10, 12)]).toEqual([0, 0]);
   });
 
   test('smooths labels like Keras: the label keeps 1 - s + s/10, every other class gets s/10', () => {
-    const at = (values: number[]) => memory.floats(Float32Array.from(values));
-    const one = memory.bytes(labels.subarray(0, recordBytes)); // label 9
-    const zeros = at(Array<number>(40).fill(0));
-    const bias = at([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    kernels.classify(pooled, 4, 10, zeros, bias, one, recordBytes, 1, 0.2, logitGradients, losses, correct, 0, 1);
+    const classes = Array.from({ length: 10 }, (_, c) => c);
+    lossesOf([classes], [9], 0.2);
     // The loss is log(sum of e^c) - (sum of q(c) × c), where q is 0.82 for the label and 0.02 for every other class.
     // The second sum is 0.02 × 45 + 0.8 × 9.
-    const total = Array.from({ length: 10 }, (_, c) => Math.exp(c)).reduce((a, b) => a + b);
+    const total = classes.reduce((sum, c) => sum + Math.exp(c), 0);
     expect(memory.readDoubles(losses, 1)[0]).toBeCloseTo(Math.log(total) - (0.9 + 7.2), 12);
     const gradients = memory.readFloats(logitGradients, 10);
     expect(gradients[9]).toBeCloseTo(Math.exp(9) / total - 0.82, 6);
@@ -231,34 +244,87 @@ describe('the head', () => {
     expect(memory.readWords(correct, 1)[0]).toBe(1);
   });
 
-  test('sums the dense gradients over the images and spreads the pooling gradient over the pixels', () => {
-    const gradients = memory.readFloats(logitGradients, 20);
-    const [kernelGradient, biasGradient] = [memory.take(160), memory.take(40)];
-    kernels.denseGradient(pooled, logitGradients, 4, 10, 2, kernelGradient, biasGradient);
-    for (let c = 0; c < 10; c++) {
-      expect(memory.readFloats(biasGradient, 10)[c]).toBeCloseTo(gradients[c] + gradients[10 + c], 6);
-      expect(memory.readFloats(kernelGradient, 10)[c]).toBeCloseTo(0.5 * gradients[c] - gradients[10 + c], 6);
-    }
-    const target = memory.tensor(makeFeatureMaps(2, 8, 4));
-    kernels.spreadPoolGradient(logitGradients, 10, memory.floats(kernel), target, 8, 4, 0, 2);
-    const spread = memory.readTensor(target, 2, 8, 4).values;
-    const expected = kernel.subarray(0, 10).reduce((sum, weight, c) => sum + weight * gradients[10 + c], 0) / 64;
-    expect(spread[256]).toBeCloseTo(expected, 6);
-    expect(spread[508]).toBe(spread[256]);
-    expect(spread[257]).toBe(0);
-  });
-
   test('takes the first of equal logits as the largest, and none if they are NaN', () => {
-    const kernelAt = memory.floats(new Float32Array(40));
-    const same = memory.floats(new Float32Array(10));
-    const classify = (label: number, bias: number) => {
-      const record = memory.bytes(Uint8Array.from({ length: recordBytes }, () => label));
-      kernels.classify(pooled, 4, 10, kernelAt, bias, record, recordBytes, 1, 0, logitGradients, losses, correct, 0, 1);
+    const correctWith = (label: number, logit: number) => {
+      lossesOf([Array<number>(10).fill(logit)], [label]);
       return memory.readWords(correct, 1)[0];
     };
-    expect(classify(0, same)).toBe(1);
-    expect(classify(1, same)).toBe(0);
-    expect(classify(0, memory.floats(new Float32Array(10).fill(Number.NaN)))).toBe(0);
+    expect(correctWith(0, 0)).toBe(1);
+    expect(correctWith(1, 0)).toBe(0);
+    expect(correctWith(0, Number.NaN)).toBe(0);
     expect(memory.readDoubles(losses, 1)[0]).toBeNaN();
+  });
+});
+
+describe.each([
+  { inputs: 3, outputs: 10, images: 1 },
+  { inputs: 8, outputs: 4, images: 5 },
+  { inputs: 37, outputs: 21, images: 6 },
+  { inputs: 64, outputs: 8, images: 9 },
+])('dense layers: $inputs to $outputs values, $images images', ({ inputs, outputs, images }) => {
+  const memory = new KernelMemory();
+  const { kernels } = memory;
+  const paddedBytes = (count: number) => 16 * Math.ceil(count / 4);
+  const x = randomValues(images * inputs, 1);
+  const g = randomValues(images * outputs, 2);
+  const kernel = randomValues(inputs * outputs, 3);
+  const bias = randomValues(outputs, 4);
+  const vectors = (values: Float32Array, size: number) => {
+    const padded = new Float32Array((images * paddedBytes(size)) / 4);
+    for (let image = 0; image < images; image++) {
+      padded.set(values.subarray(image * size, (image + 1) * size), (image * paddedBytes(size)) / 4);
+    }
+    return memory.floats(padded);
+  };
+  const [source, gradient] = [vectors(x, inputs), vectors(g, outputs)];
+  const kernelAt = memory.floats(kernel);
+  /** Returns Σ over k of a(i, k) × b(k, j). */
+  const products = (rows: number, columns: number, depth: number, of: (i: number, j: number, k: number) => number) =>
+    Array.from({ length: rows * columns }, (_, index) => {
+      let sum = 0;
+      for (let k = 0; k < depth; k++) sum += of(Math.floor(index / columns), index % columns, k);
+      return sum;
+    });
+  const withoutPadding = (at: number, size: number) => {
+    const all = memory.readFloats(at, (images * paddedBytes(size)) / 4);
+    const isValue = (index: number) => index % (paddedBytes(size) / 4) < size;
+    expect(all.filter((_, index) => !isValue(index)).every((value) => value === 0)).toBe(true);
+    return all.filter((_, index) => isValue(index));
+  };
+
+  test('the forward pass matches', () => {
+    const target = memory.take(images * paddedBytes(outputs));
+    const from = [source, paddedBytes(inputs), inputs, kernelAt, outputs, memory.floats(bias)] as const;
+    kernels.multiplyVectors(...from, target, paddedBytes(outputs), outputs, false, 0, 1);
+    kernels.multiplyVectors(...from, target, paddedBytes(outputs), outputs, false, 1, images - 1);
+    const sums = products(images, outputs, inputs, (i, j, k) => x[i * inputs + k] * kernel[k * outputs + j]);
+    const expected = sums.map((sum, index) => sum + bias[index % outputs]);
+    expect(maxError(withoutPadding(target, outputs), expected)).toBeLessThan(1e-6);
+  });
+
+  test('the input gradient, added to existing values, and the gradients of the parameters match', () => {
+    const transposed = memory.take(outputs * paddedBytes(inputs));
+    const width = paddedBytes(inputs) / 4;
+    kernels.transposeKernel(kernelAt, inputs, outputs, transposed, width);
+    const target = vectors(x, inputs);
+    const from = [gradient, paddedBytes(outputs), outputs] as const;
+    kernels.multiplyVectors(...from, transposed, width, 0, target, paddedBytes(inputs), width, true, 0, images);
+    const toInput = products(images, inputs, outputs, (i, j, k) => g[i * outputs + k] * kernel[j * outputs + k]);
+    const expected = toInput.map((sum, index) => sum + x[index]);
+    expect(maxError(withoutPadding(target, inputs), expected)).toBeLessThan(1e-6);
+
+    const kernelGradient = memory.take(4 * kernel.length);
+    const scratch = memory.take(128);
+    for (let first = 0; first < inputs; first += 16) {
+      const part = [source, paddedBytes(inputs), first, Math.min(16, inputs - first)] as const;
+      const other = [gradient, paddedBytes(outputs), outputs, images] as const;
+      kernels.vectorProducts(...part, ...other, kernelGradient, scratch);
+    }
+    const ofKernel = products(inputs, outputs, images, (i, j, k) => x[k * inputs + i] * g[k * outputs + j]);
+    expect(maxError(memory.readFloats(kernelGradient, kernel.length), ofKernel)).toBeLessThan(1e-6);
+    const biasGradient = memory.take(4 * outputs);
+    kernels.sumVectors(gradient, paddedBytes(outputs), outputs, images, biasGradient);
+    const ofBias = products(1, outputs, images, (_, j, k) => g[k * outputs + j]);
+    expect(maxError(memory.readFloats(biasGradient, outputs), ofBias)).toBeLessThan(1e-6);
   });
 });

@@ -9,6 +9,7 @@ import {
   type ImageBatch,
   type Preprocessing,
 } from '../../../../shared/dataset/image-batch.js';
+import type { ChannelOrder } from '../../../../shared/network/graph.js';
 import type { ArrayLayout, BatchNormLayer, ConvLayer, ModelLayout } from '../../../../shared/network/layout.js';
 
 /** Feature maps of several images, in the shape [image][size][size][channels]. */
@@ -310,10 +311,11 @@ function sourceIndex(augmentation: number, index: number, size: number): number 
   return index < size ? index : 2 * (size - 1) - index;
 }
 
-/** Returns the network's input, with channels in the order blue, green, red, or gray alone. */
+/** Returns the network's input, with channels in this order, or gray alone. */
 export function inputOf(
   { records, format, indices, augmentations }: ImageBatch,
   preprocessing: Preprocessing = 'imagenet',
+  channelOrder: ChannelOrder = 'bgr',
 ): FeatureMaps {
   const { height: size, channels, labelBytes, recordBytes, planePixels } = format;
   const { red, green, blue, gray } = imagenetMeans;
@@ -331,7 +333,7 @@ export function inputOf(
         const fromX = isFlipped(augmentation) ? size - 1 - paddedX : paddedX;
         const inside = fromY >= 0 && fromY < size && fromX >= 0 && fromX < size;
         for (let c = 0; c < channels; c++) {
-          const color = channels - 1 - c;
+          const color = channelOrder === 'bgr' ? channels - 1 - c : c;
           const source = index * recordBytes + labelBytes + color * planePixels + fromY * size + fromX;
           const mean = subtract.length === channels ? subtract[color] : subtract[channels * (size * y + x) + color];
           maps.values[at++] = ((inside ? records[source] : 0) - mean) / divide[color];

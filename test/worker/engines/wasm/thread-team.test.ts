@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { controlBytes } from '../../../../worker/engines/wasm/memory/fixed-plan.js';
+import { controlBytes } from '../../../../worker/engines/wasm/memory/tensor.js';
 import { ThreadTeam } from '../../../../worker/engines/wasm/thread-team.js';
 
 /** Starts a team of two threads, the second of which passes the barrier `meetings` times and exits. */

@@ -1,10 +1,11 @@
 // Batch norm and ReLU, forward and backward. Partial sums, each over some of the images, are float32; they are added up
 // in float64. The coefficients of a batch norm are six rows of one value per channel: mean, 1 / standard deviation,
 // scale and shift for the forward pass, then factor and addend for the backward pass (see normalizeGradient).
-import { imageAt, rowBytesOf } from './tensor';
+import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
 import {
   maskChannels16,
   maskChannels4,
+  addNormalizedGradientRow4,
   normalizeGradientRow4,
   normalizeGradientRow8,
   normalizeRow16,
@@ -13,13 +14,11 @@ import {
   normalizeRowWithShortcut4,
   sumChannels16,
   sumChannels4,
+  sumGradients16,
+  sumGradients4,
 } from './unrolled';
 
-/**
- * Sums the values of each channel and their squares.
- * @param sums two rows of one value per channel: the sums of the values, then the sums of their squares
- * @param continues true to add to the existing sums, false to overwrite them
- */
+/** Sums over images with a one-pixel border: see statisticSums. */
 export function sumForStatistics(
   source: usize,
   sums: usize,
@@ -29,38 +28,74 @@ export function sumForStatistics(
   first: i32,
   count: i32,
 ): void {
-  const pixelBytes = 4 * channels;
+  const origin = imageAt(source, 0, size, channels);
+  const imageBytes = imageBytesOf(size, channels);
+  const rowBytes = rowBytesOf(size, channels);
+  statisticSums(origin, sums, continues, imageBytes, rowBytes, size, size, channels, first, count);
+}
+
+/**
+ * Sums the values of each channel and their squares.
+ * @param source address of pixel (0, 0) of image 0
+ * @param sums two rows of one value per channel: the sums of the values, then the sums of their squares
+ * @param continues true to add to the existing sums, false to overwrite them
+ */
+export function statisticSums(
+  source: usize,
+  sums: usize,
+  continues: bool,
+  imageBytes: i32,
+  rowBytes: i32,
+  rows: i32,
+  columns: i32,
+  depth: i32,
+  first: i32,
+  count: i32,
+): void {
+  const pixelBytes = 4 * depth;
+  const gap = rowBytes - columns * pixelBytes;
   if (!continues) memory.fill(sums, 0, 2 * pixelBytes);
   for (let image = first; image < first + count; image++) {
-    let at = imageAt(source, image, size, channels);
-    let to = sums;
-    let channel = 0;
-    for (; channel + 16 <= channels; channel += 16, at += 64, to += 64) sumChannels16(at, to, pixelBytes, size);
-    for (; channel < channels; channel += 4, at += 16, to += 16) sumChannels4(at, to, pixelBytes, size);
+    const from = source + image * imageBytes;
+    let at = 0;
+    for (; at + 64 <= pixelBytes; at += 64) sumChannels16(from + at, sums + at, pixelBytes, rows, columns, gap);
+    for (; at < pixelBytes; at += 16) sumChannels4(from + at, sums + at, pixelBytes, rows, columns, gap);
   }
 }
 
 function setForward(
   coefficients: usize,
-  channels: i32,
+  depth: i32,
   channel: i32,
   mean: f64,
   inverse: f64,
-  gamma: f32,
-  beta: f32,
+  gammas: usize,
+  betas: usize,
 ): void {
   const at = coefficients + 4 * channel;
-  const row = 4 * channels;
+  const row = 4 * depth;
+  const gamma: f32 = gammas ? load<f32>(gammas + 4 * channel) : 1;
+  const beta: f32 = betas ? load<f32>(betas + 4 * channel) : 0;
   store<f32>(at, <f32>mean);
   store<f32>(at + row, <f32>inverse);
   store<f32>(at + 2 * row, <f32>(inverse * gamma));
   store<f32>(at + 3 * row, <f32>(beta - mean * inverse * gamma));
 }
 
+/** Sets the coefficients of the padding channels to 0, so that these channels stay 0. */
+function clearPadding(coefficients: usize, firstRow: i32, endRow: i32, channels: i32, depth: i32): void {
+  for (let row = firstRow; row < endRow; row++) {
+    memory.fill(coefficients + 4 * (row * depth + channels), 0, 4 * (depth - channels));
+  }
+}
+
 /**
  * Computes the forward coefficients and the reported statistics from partial sums.
- * @param partialSums the output of sumForStatistics for each part: two rows of one value per channel
+ * @param partialSums the output of statisticSums for each part: two rows of `depth` values
  * @param elements number of values per channel
+ * @param depth number of channels with padding; also the length of a row of coefficients
+ * @param gamma 0, or the address of one factor per channel
+ * @param beta 0, or the address of one offset per channel
  * @param bias 0, or the address of the convolution's bias. Batch norm cancels the bias, so the convolution omitted it;
  *   the reported mean includes it.
  * @param statistics receives a row of means and a row of biased variances
@@ -70,6 +105,7 @@ export function batchStatistics(
   partialCount: i32,
   elements: i32,
   channels: i32,
+  depth: i32,
   gamma: usize,
   beta: usize,
   bias: usize,
@@ -77,7 +113,7 @@ export function batchStatistics(
   coefficients: usize,
   statistics: usize,
 ): void {
-  const row = 4 * channels;
+  const row = 4 * depth;
   for (let channel = 0; channel < channels; channel++) {
     const at = 4 * channel;
     let sum: f64 = 0;
@@ -88,18 +124,11 @@ export function batchStatistics(
     }
     const mean = sum / elements;
     const variance = max<f64>(squares / elements - mean * mean, 0);
-    setForward(
-      coefficients,
-      channels,
-      channel,
-      mean,
-      1 / sqrt(variance + epsilon),
-      load<f32>(gamma + at),
-      load<f32>(beta + at),
-    );
+    setForward(coefficients, depth, channel, mean, 1 / sqrt(variance + epsilon), gamma, beta);
     store<f32>(statistics + at, <f32>(bias ? mean + load<f32>(bias + at) : mean));
-    store<f32>(statistics + row + at, <f32>variance);
+    store<f32>(statistics + 4 * channels + at, <f32>variance);
   }
+  clearPadding(coefficients, 0, 4, channels, depth);
 }
 
 /**
@@ -108,6 +137,7 @@ export function batchStatistics(
  */
 export function movingStatistics(
   channels: i32,
+  depth: i32,
   gamma: usize,
   beta: usize,
   bias: usize,
@@ -120,16 +150,9 @@ export function movingStatistics(
     let mean: f64 = load<f32>(statistics + at);
     if (bias) mean -= load<f32>(bias + at);
     const variance: f64 = load<f32>(statistics + 4 * channels + at);
-    setForward(
-      coefficients,
-      channels,
-      channel,
-      mean,
-      1 / sqrt(variance + epsilon),
-      load<f32>(gamma + at),
-      load<f32>(beta + at),
-    );
+    setForward(coefficients, depth, channel, mean, 1 / sqrt(variance + epsilon), gamma, beta);
   }
+  clearPadding(coefficients, 0, 4, channels, depth);
 }
 
 /** target = ReLU(source × scale + shift + shortcut). @param shortcut 0, or the address of a tensor of the same shape */
@@ -203,6 +226,8 @@ export function maskAndSum(
         sums + offset,
         pixelBytes,
         size,
+        size,
+        2 * pixelBytes,
       );
     }
     for (; offset < pixelBytes; offset += 16, at += 16) {
@@ -214,22 +239,65 @@ export function maskAndSum(
         sums + offset,
         pixelBytes,
         size,
+        size,
+        2 * pixelBytes,
       );
     }
   }
 }
 
-/** Computes the gradients of gamma and beta and the backward coefficients from partial sums. */
+/**
+ * Computes two rows of sums per channel for the backward pass of a batch norm without ReLU: of the gradient, and of
+ * gradient × (source - mean), where source is the input of the batch norm.
+ * @param coefficients the means, or the coefficients, which begin with them
+ * @param continues true to add to the existing sums, false to overwrite them
+ */
+export function gradientSums(
+  gradient: usize,
+  source: usize,
+  coefficients: usize,
+  sums: usize,
+  continues: bool,
+  imageBytes: i32,
+  rowBytes: i32,
+  rows: i32,
+  columns: i32,
+  depth: i32,
+  first: i32,
+  count: i32,
+): void {
+  const pixelBytes = 4 * depth;
+  const gap = rowBytes - columns * pixelBytes;
+  if (!continues) memory.fill(sums, 0, 2 * pixelBytes);
+  for (let image = first; image < first + count; image++) {
+    const from = gradient + image * imageBytes;
+    const other = source + image * imageBytes;
+    let at = 0;
+    for (; at + 64 <= pixelBytes; at += 64) {
+      sumGradients16(from + at, other + at, coefficients + at, sums + at, pixelBytes, rows, columns, gap);
+    }
+    for (; at < pixelBytes; at += 16) {
+      sumGradients4(from + at, other + at, coefficients + at, sums + at, pixelBytes, rows, columns, gap);
+    }
+  }
+}
+
+/**
+ * Computes the gradients of gamma and beta and the backward coefficients from partial sums.
+ * @param gammaGradient 0, or where to store the gradient of gamma
+ * @param betaGradient 0, or where to store the gradient of beta
+ */
 export function gradientCoefficients(
   partialSums: usize,
   partialCount: i32,
   elements: i32,
   channels: i32,
+  depth: i32,
   coefficients: usize,
   gammaGradient: usize,
   betaGradient: usize,
 ): void {
-  const row = 4 * channels;
+  const row = 4 * depth;
   for (let channel = 0; channel < channels; channel++) {
     const at = 4 * channel;
     let sum: f64 = 0;
@@ -241,12 +309,13 @@ export function gradientCoefficients(
     const mean: f64 = load<f32>(coefficients + at);
     const inverse: f64 = load<f32>(coefficients + row + at);
     const scale: f64 = load<f32>(coefficients + 2 * row + at);
-    store<f32>(betaGradient + at, <f32>sum);
-    store<f32>(gammaGradient + at, <f32>(products * inverse));
+    if (betaGradient) store<f32>(betaGradient + at, <f32>sum);
+    if (gammaGradient) store<f32>(gammaGradient + at, <f32>(products * inverse));
     const factor = (-scale * inverse * inverse * products) / elements;
     store<f32>(coefficients + 4 * row + at, <f32>factor);
     store<f32>(coefficients + 5 * row + at, <f32>((-scale * sum) / elements - factor * mean));
   }
+  clearPadding(coefficients, 4, 6, channels, depth);
 }
 
 /** Gradient with respect to the input of the batch norm: target = gradient × scale + source × factor + addend. */
@@ -279,6 +348,51 @@ export function normalizeGradient(
         const other = source + row + at;
         const to = target + row + at;
         normalizeGradientRow4(from, other, to, scales + at, factors + at, addends + at, pixelBytes, size);
+      }
+    }
+  }
+}
+
+/**
+ * Gradient with respect to the input of a batch norm without ReLU: target = gradient × scale + source × factor + addend.
+ * The addresses are those of pixel (0, 0) of image 0.
+ * @param adds true to add to the existing values of the target, false to overwrite them
+ */
+export function batchNormGradient(
+  gradient: usize,
+  source: usize,
+  coefficients: usize,
+  target: usize,
+  adds: bool,
+  imageBytes: i32,
+  rowBytes: i32,
+  rows: i32,
+  columns: i32,
+  depth: i32,
+  first: i32,
+  count: i32,
+): void {
+  const pixelBytes = 4 * depth;
+  const scales = coefficients + 2 * pixelBytes;
+  const factors = coefficients + 4 * pixelBytes;
+  const addends = coefficients + 5 * pixelBytes;
+  for (let image = first; image < first + count; image++) {
+    for (let y = 0; y < rows; y++) {
+      const row = image * imageBytes + y * rowBytes;
+      let at = 0;
+      for (; at + 32 <= pixelBytes && !adds; at += 32) {
+        const from = gradient + row + at;
+        const other = source + row + at;
+        const to = target + row + at;
+        normalizeGradientRow8(from, other, to, scales + at, factors + at, addends + at, pixelBytes, columns);
+      }
+      for (; at < pixelBytes; at += 16) {
+        const from = gradient + row + at;
+        const other = source + row + at;
+        const to = target + row + at;
+        if (adds)
+          addNormalizedGradientRow4(from, other, to, scales + at, factors + at, addends + at, pixelBytes, columns);
+        else normalizeGradientRow4(from, other, to, scales + at, factors + at, addends + at, pixelBytes, columns);
       }
     }
   }

@@ -59,12 +59,7 @@ export function convolve(
   }
 }
 
-/**
- * sums[tap] = Σ over images and pixels of source[pixel + tap] × gradient[pixel], for every pair of a source channel and
- * a gradient channel, in blocks of 4 source channels × 8 gradient channels (see filterSumAt).
- * @param source address that a tap with offset 0 reads for pixel (0, 0) of image 0
- * @param continues true to add to the existing sums, false to overwrite them
- */
+/** Filter gradient from a gradient with a one-pixel border: see stridedFilterGradient. */
 export function filterGradient(
   source: usize,
   sourceImageBytes: i32,
@@ -81,23 +76,69 @@ export function filterGradient(
   sums: usize,
   continues: bool,
 ): void {
+  stridedFilterGradient(
+    source,
+    sourceImageBytes,
+    sourceRowBytes,
+    sourcePixelBytes,
+    depth,
+    taps,
+    tapCount,
+    imageAt(gradient, 0, size, outputs),
+    imageBytesOf(size, outputs),
+    rowBytesOf(size, outputs),
+    4 * outputs,
+    outputs,
+    size,
+    size,
+    first,
+    count,
+    sums,
+    continues,
+  );
+}
+
+/**
+ * sums[tap] = Σ over images and pixels of source[pixel + tap] × gradient[pixel], for every pair of a source channel and
+ * a gradient channel, in blocks of 4 source channels × 8 gradient channels (see filterSumAt).
+ * @param source address that a tap with offset 0 reads for pixel (0, 0) of image 0
+ * @param gradient address of pixel (0, 0) of image 0
+ * @param continues true to add to the existing sums, false to overwrite them
+ */
+export function stridedFilterGradient(
+  source: usize,
+  sourceImageBytes: i32,
+  sourceRowBytes: i32,
+  sourcePixelBytes: i32,
+  depth: i32,
+  taps: usize,
+  tapCount: i32,
+  gradient: usize,
+  gradientImageBytes: i32,
+  gradientRowBytes: i32,
+  gradientPixelBytes: i32,
+  outputs: i32,
+  rows: i32,
+  pixels: i32,
+  first: i32,
+  count: i32,
+  sums: usize,
+  continues: bool,
+): void {
   for (let image = first; image < first + count; image++) {
-    const pixels = imageAt(gradient, image, size, outputs);
     for (let tap = 0; tap < tapCount; tap++) {
-      const from = source + image * sourceImageBytes + load<i32>(taps + 4 * tap);
-      const to = sums + tap * depth * outputs * 4;
       sumAllProducts(
-        from,
+        source + image * sourceImageBytes + load<i32>(taps + 4 * tap),
         sourcePixelBytes,
         sourceRowBytes,
         depth,
-        pixels,
-        4 * outputs,
-        rowBytesOf(size, outputs),
+        gradient + image * gradientImageBytes,
+        gradientPixelBytes,
+        gradientRowBytes,
         outputs,
-        size,
-        size,
-        to,
+        rows,
+        pixels,
+        sums + tap * depth * outputs * 4,
         continues || image > first,
       );
     }
@@ -147,11 +188,13 @@ export function filterSumAt(input: i32, output: i32, outputs: i32): i32 {
 
 /**
  * Adds up the partial sums in order and stores the filter gradient in target, [tap][input][output].
+ * @param partialBytes number of bytes from one partial sum to the next
  * @param depth number of source channels in the sums; the filter has only the first `inputs` of them
  */
 export function filterGradientEnd(
   partialSums: usize,
   partialCount: i32,
+  partialBytes: i32,
   tapCount: i32,
   depth: i32,
   inputs: i32,
@@ -165,7 +208,7 @@ export function filterGradientEnd(
         let from = partialSums + tap * tapBytes + filterSumAt(input, output, outputs);
         let sum = v128.load(from);
         for (let partial = 1; partial < partialCount; partial++) {
-          from += tapCount * tapBytes;
+          from += partialBytes;
           sum = f32x4.add(sum, v128.load(from));
         }
         v128.store(target, sum);
@@ -178,21 +221,43 @@ export function filterGradientEnd(
 /**
  * Computes the bias gradient of a convolution that is not followed by a batch norm: the gradient with respect to the
  * convolution's output, summed over images and pixels.
+ * @param gradient address of pixel (0, 0) of image 0
+ * @param sums receives one value per channel, for channels firstChannel to firstChannel + channelCount - 1
+ * @param firstChannel a multiple of 4
  */
-export function biasGradient(gradient: usize, sums: usize, channels: i32, size: i32, first: i32, count: i32): void {
-  for (let channel = 0; channel < channels; channel += 4) {
+export function biasGradient(
+  gradient: usize,
+  sums: usize,
+  firstChannel: i32,
+  channelCount: i32,
+  imageBytes: i32,
+  rowBytes: i32,
+  rows: i32,
+  columns: i32,
+  depth: i32,
+  first: i32,
+  count: i32,
+): void {
+  for (let channel = 0; channel < channelCount; channel += 4) {
     let sum = f32x4.splat(0);
     for (let image = first; image < first + count; image++) {
-      for (let row = 0; row < size; row++) {
-        let at = imageAt(gradient, image, size, channels) + row * rowBytesOf(size, channels) + 4 * channel;
+      for (let row = 0; row < rows; row++) {
+        let at = gradient + image * imageBytes + row * rowBytes + 4 * (firstChannel + channel);
         let rowSum = f32x4.splat(0);
-        for (let x = 0; x < size; x++) {
+        for (let x = 0; x < columns; x++) {
           rowSum = f32x4.add(rowSum, v128.load(at));
-          at += 4 * channels;
+          at += 4 * depth;
         }
         sum = f32x4.add(sum, rowSum);
       }
     }
-    v128.store(sums + 4 * channel, sum);
+    const to = sums + 4 * (firstChannel + channel);
+    if (channelCount - channel >= 4) v128.store(to, sum);
+    else {
+      for (let lane = 0; lane < channelCount - channel; lane++) {
+        store<f32>(to + 4 * lane, f32x4.extract_lane(sum, 0));
+        sum = v128.shuffle<f32>(sum, sum, 1, 2, 3, 0);
+      }
+    }
   }
 }

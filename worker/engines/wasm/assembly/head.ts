@@ -49,8 +49,7 @@ export function classify(
 ): void {
   for (let image = first; image < first + count; image++) {
     const logits = logitGradients + 4 * classes * image;
-    const record = records + image * recordBytes;
-    const label = labelBytes == 1 ? <i32>load<u8>(record) : <i32>load<u16>(record);
+    const label = labelOf(records + image * recordBytes, labelBytes);
     memory.copy(logits, bias, 4 * classes);
     for (let channel = 0; channel < channels; channel++) {
       const value = load<f32>(pooled + 4 * (image * channels + channel));
@@ -60,29 +59,84 @@ export function classify(
         store<f32>(at, load<f32>(at) + value * load<f32>(row + 4 * c));
       }
     }
-    const ofLabel = load<f32>(logits + 4 * label);
-    let largest = ofLabel;
-    let isLargest = ofLabel == ofLabel; // false for NaN
-    for (let c = 0; c < classes; c++) {
-      const logit = load<f32>(logits + 4 * c);
-      if (logit > ofLabel || (logit == ofLabel && c < label)) isLargest = false;
-      if (logit > largest) largest = logit;
-    }
-    let sum: f64 = 0;
-    for (let c = 0; c < classes; c++) sum += exponential(<f64>load<f32>(logits + 4 * c) - <f64>largest);
-    // Without smoothing this multiplies by 1, which does not change the value.
-    let expected = (1 - labelSmoothing) * (<f64>ofLabel - <f64>largest);
-    const spread = labelSmoothing / <f64>classes;
-    if (labelSmoothing > 0) {
-      for (let c = 0; c < classes; c++) expected += spread * (<f64>load<f32>(logits + 4 * c) - <f64>largest);
-    }
-    store<f64>(losses + 8 * image, logarithm(sum) - expected);
-    store<i32>(correct + 4 * image, isLargest ? 1 : 0);
-    for (let c = 0; c < classes; c++) {
-      const probability = exponential(<f64>load<f32>(logits + 4 * c) - <f64>largest) / sum;
-      store<f32>(logits + 4 * c, <f32>(probability - spread - (c == label ? 1 - labelSmoothing : 0)));
-    }
+    lossOfImage(logits, classes, label, labelSmoothing, logits, losses + 8 * image, correct + 4 * image);
   }
+}
+
+/**
+ * Computes the loss, the correct flag and the gradients of an image from its logits. See classify.
+ * @param gradients may be the address of the logits
+ */
+function lossOfImage(
+  logits: usize,
+  classes: i32,
+  label: i32,
+  labelSmoothing: f64,
+  gradients: usize,
+  loss: usize,
+  correct: usize,
+): void {
+  const ofLabel = load<f32>(logits + 4 * label);
+  let largest = ofLabel;
+  let isLargest = ofLabel == ofLabel; // false for NaN
+  for (let c = 0; c < classes; c++) {
+    const logit = load<f32>(logits + 4 * c);
+    if (logit > ofLabel || (logit == ofLabel && c < label)) isLargest = false;
+    if (logit > largest) largest = logit;
+  }
+  let sum: f64 = 0;
+  for (let c = 0; c < classes; c++) sum += exponential(<f64>load<f32>(logits + 4 * c) - <f64>largest);
+  // Without smoothing this multiplies by 1, which does not change the value.
+  let expected = (1 - labelSmoothing) * (<f64>ofLabel - <f64>largest);
+  const spread = labelSmoothing / <f64>classes;
+  if (labelSmoothing > 0) {
+    for (let c = 0; c < classes; c++) expected += spread * (<f64>load<f32>(logits + 4 * c) - <f64>largest);
+  }
+  store<f64>(loss, logarithm(sum) - expected);
+  store<i32>(correct, isLargest ? 1 : 0);
+  for (let c = 0; c < classes; c++) {
+    const probability = exponential(<f64>load<f32>(logits + 4 * c) - <f64>largest) / sum;
+    store<f32>(gradients + 4 * c, <f32>(probability - spread - (c == label ? 1 - labelSmoothing : 0)));
+  }
+}
+
+/**
+ * Computes softmax and loss of each image from its logits. See classify for the other parameters.
+ * @param logitBytes number of bytes from the logits of one image to those of the next, and the same for their gradients;
+ *   values after the last class stay unchanged
+ * @param logitGradients may be the address of the logits
+ */
+export function softmaxLoss(
+  logits: usize,
+  logitBytes: i32,
+  classes: i32,
+  records: usize,
+  recordBytes: i32,
+  labelBytes: i32,
+  labelSmoothing: f64,
+  logitGradients: usize,
+  losses: usize,
+  correct: usize,
+  first: i32,
+  count: i32,
+): void {
+  for (let image = first; image < first + count; image++) {
+    const label = labelOf(records + image * recordBytes, labelBytes);
+    const at = image * logitBytes;
+    lossOfImage(
+      logits + at,
+      classes,
+      label,
+      labelSmoothing,
+      logitGradients + at,
+      losses + 8 * image,
+      correct + 4 * image,
+    );
+  }
+}
+
+function labelOf(record: usize, labelBytes: i32): i32 {
+  return labelBytes == 1 ? <i32>load<u8>(record) : <i32>load<u16>(record);
 }
 
 /**

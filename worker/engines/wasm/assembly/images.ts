@@ -23,7 +23,8 @@ function reflectedIndex(index: i32, size: i32): i32 {
  * @param augmentations one bit field per image: left edge of the crop (bits 0 to 3 and 10), top edge (bits 4 to 7 and
  *   11), flip (bit 8), reflected padding (bit 9)
  * @param values table of the input value for each byte value of each color: colors × 256 float32
- * @param target tensor with 4 channels: blue, green and red, or gray. The others stay 0.
+ * @param redFirst order of the target's channels
+ * @param target tensor with 4 channels: red, green and blue, or blue, green and red, or gray. The others stay 0.
  */
 export function fillImages(
   records: usize,
@@ -31,12 +32,15 @@ export function fillImages(
   colors: i32,
   augmentations: usize,
   values: usize,
+  redFirst: bool,
   target: usize,
   size: i32,
   first: i32,
   count: i32,
 ): void {
   const planePixels = size * size;
+  const redAt: usize = redFirst ? 0 : 8;
+  const blueAt: usize = redFirst ? 8 : 0;
   const recordBytes = labelBytes + colors * planePixels;
   for (let image = first; image < first + count; image++) {
     const augmentation = <i32>load<u16>(augmentations + 2 * image);
@@ -71,9 +75,9 @@ export function fillImages(
             green = load<u8>(at + planePixels);
             blue = load<u8>(at + 2 * planePixels);
           }
-          store<f32>(pixel, load<f32>(values + 4 * blue, 2048));
+          store<f32>(pixel + blueAt, load<f32>(values + 4 * blue, 2048));
           store<f32>(pixel, load<f32>(values + 4 * green, 1024), 4);
-          store<f32>(pixel, load<f32>(values + 4 * red), 8);
+          store<f32>(pixel + redAt, load<f32>(values + 4 * red));
         }
         pixel += 4 * targetChannels;
       }

@@ -1,19 +1,47 @@
 // The kernels. A tensor holds float32 images, each with size + 2 rows of size + 2 pixels: every image has a one-pixel
-// border of zeros, so kernels need not check for the edges. `first` and `count` select a range of images. Channel counts
-// are multiples of 4, and so are the sizes of images for Winograd's algorithm.
+// border of zeros, so kernels need not check for the edges. Kernels that take strides, or bytes per image and row, work
+// with any border, height and width, and with vectors, which are images of one pixel. `first` and `count` select a range
+// of images. Channel counts are multiples of 4; kernels that take both `channels` and `depth` pad `channels` to `depth`.
+// The fused Winograd kernels also need sizes that are multiples of 4.
+export { activate, activateGradient } from './activations';
 export { fillImages, centerImages } from './images';
-export { packWeights, transformFilters } from './weights';
-export { convolve, filterGradient, filterGradientEnd, biasGradient } from './direct-convolution';
-export { winogradForward, winogradInputGradient, winogradFilterGradient, winogradFilterGradientEnd } from './winograd';
+export { packWeights, transformFilters, expandGroups, collectGroups } from './weights';
+export { convolve, filterGradient, stridedFilterGradient, filterGradientEnd, biasGradient } from './direct-convolution';
+export {
+  winogradConvolve,
+  winogradForward,
+  winogradInputGradient,
+  winogradFilterGradient,
+  winogradFilterGradientEnd,
+} from './winograd';
 export {
   sumForStatistics,
+  statisticSums,
   batchStatistics,
   movingStatistics,
   normalize,
   maskAndSum,
+  gradientSums,
   gradientCoefficients,
   normalizeGradient,
+  batchNormGradient,
 } from './batch-norm';
 export { copyNarrowed, addWidened } from './shortcut';
-export { pool, classify, spreadPoolGradient, denseGradient } from './head';
+export { softmaxLoss } from './head';
+export { denseForward, denseInputGradient, denseKernelGradient, denseBiasGradient } from './dense';
+export { convolveDepthwise, depthwiseFilterGradient } from './depthwise';
+export {
+  addTensors,
+  multiplyTensors,
+  multiplyChannels,
+  sumProductsOfChannels,
+  scaleChannels,
+  fillZeros,
+  copyChannels,
+  padWeights,
+  addPartialSums,
+} from './elementwise';
+export { maxPool, maxPoolGradient, averagePool, averagePoolGradient } from './pooling';
 export { exponential, logarithm } from './arithmetic';
+export { globalAverage, globalAverageGradient } from './global-average';
+export { multiplyVectors, vectorProducts, sumVectors, transposeKernel } from './dense-blocks';

@@ -1,88 +1,92 @@
-// Memory plan for the images of a slice, large enough for the largest slice so far. Pure.
-import { recordFormat } from '../../../../shared/dataset/record-format.js';
-import { LockstepError } from '../../../../shared/errors.js';
-import type { ResidualBlock } from '../../../../shared/network/layout.js';
-import { groupSizeOf, type FixedPlan } from './fixed-plan.js';
-import { Allocator, type Tensor } from './tensor.js';
+// Assigns memory to tensors. Tensors of the same form share memory if no pass uses both: their borders and additional
+// channels stay 0. Pure.
+import { alignToCacheLine, formKey, imageBytes, type Allocator, type Form, type Tensor } from './tensor.js';
 
-/** Maximum size of a WebAssembly memory in bytes. */
-const addressableBytes = 2 ** 32;
-
-export interface BlockTensors {
-  convolved1: Tensor;
-  convolved2: Tensor;
-  /** Output of the shortcut in a downsampling block; null in other blocks. */
-  shortcut: Tensor | null;
-  output: Tensor;
+/** Memory for one tensor of this form at a time. */
+interface Slot {
+  form: Form;
+  tensors: Tensor[];
 }
 
-/** Gradient tensors that the blocks of a group share: only one block needs them at a time. */
-export interface GradientTensors {
-  /** Gradient with respect to the sum of a block's second batch norm and its shortcut. */
-  sum: Tensor;
-  /** Gradient with respect to the output of a block's first batch norm. */
-  first: Tensor;
-}
-
-export interface TensorPlan {
-  /** Maximum number of images. */
-  capacity: number;
-  records: number;
-  augmentations: number;
-  pooled: number;
-  logitGradients: number;
-  losses: number;
-  correct: number;
-  /** Address of the first tensor. */
-  begin: number;
-  images: Tensor;
-  stem: { convolved: Tensor; output: Tensor };
-  blocks: readonly BlockTensors[];
-  gradients: readonly GradientTensors[];
-  end: number;
-}
-
-/** Throws `bad-config` if `capacity` images do not fit into 4 GiB of memory. */
-export function planTensors(fixed: FixedPlan, capacity: number): TensorPlan {
-  const { layout } = fixed;
-  const { initialFilters } = layout.spec;
-  const { height: imageSize, classCount, recordBytes } = recordFormat(layout.data);
-  const allocator = new Allocator(fixed.end);
-  const tensor = (size: number, channels: number) => allocator.tensor(capacity, size, channels);
-  const plan = {
-    capacity,
-    records: allocator.take(capacity * recordBytes),
-    augmentations: allocator.take(2 * capacity),
-    pooled: allocator.takeFloats(capacity * layout.dense.kernel.shape[0]),
-    logitGradients: allocator.takeFloats(capacity * classCount),
-    losses: allocator.take(8 * capacity),
-    correct: allocator.take(4 * capacity),
-    begin: allocator.next,
-    images: tensor(imageSize, 4),
-    stem: { convolved: tensor(imageSize, initialFilters), output: tensor(imageSize, initialFilters) },
-    blocks: layout.blocks.map((block) => planBlockTensors(block, tensor)),
-    gradients: [0, 1, 2].map((group) => {
-      const groupTensor = () => tensor(groupSizeOf(layout, group), initialFilters << group);
-      return { sum: groupTensor(), first: groupTensor() };
-    }),
-  };
-  const end = allocator.next + fixed.slackBytes;
-  if (end > addressableBytes) {
-    const gibibytes = (end / 2 ** 30).toFixed(1);
-    throw new LockstepError(
-      'bad-config',
-      `a slice of ${capacity} images of ${imageSize}×${imageSize} pixels with this model needs ${gibibytes} GiB, but the wasm engine can use only 4: increase \`slices\``,
-    );
+/** Returns slots for the tensors of a program, so that two tensors share a slot only if their passes do not overlap. */
+export function assignSlots(tensors: Iterable<Tensor>): Slot[] {
+  const slots: Slot[] = [];
+  const free = new Map<string, Slot[]>();
+  const live: { tensor: Tensor; slot: Slot }[] = [];
+  const inOrder = [...tensors].toSorted((a, b) => a.first - b.first);
+  for (const tensor of inOrder) {
+    for (let i = live.length - 1; i >= 0; i--) {
+      const { tensor: other, slot } = live[i];
+      if (other.last >= tensor.first) continue;
+      live.splice(i, 1);
+      free.get(formKey(other.form))!.push(slot);
+    }
+    const key = formKey(tensor.form);
+    if (!free.has(key)) free.set(key, []);
+    // Take the memory that was used last, because it may still be in the cache.
+    let slot = free.get(key)!.pop();
+    if (slot === undefined) {
+      slot = { form: tensor.form, tensors: [] };
+      slots.push(slot);
+    }
+    slot.tensors.push(tensor);
+    live.push({ tensor, slot });
   }
-  return { ...plan, end };
+  return slots;
 }
 
-function planBlockTensors({ conv1 }: ResidualBlock, tensor: (size: number, channels: number) => Tensor): BlockTensors {
-  const blockTensor = () => tensor(conv1.outputSize, conv1.outputChannels);
-  return {
-    convolved1: blockTensor(),
-    convolved2: blockTensor(),
-    shortcut: conv1.stride === 1 ? null : blockTensor(),
-    output: blockTensor(),
-  };
+/**
+ * Slots of several programs that use the same memory, one at a time. The slot with number n of one program and that of
+ * another program share memory if their form is the same.
+ */
+export class SharedSlots {
+  readonly #slots = new Map<string, Slot[]>();
+
+  addProgram(tensors: Iterable<Tensor>): void {
+    const taken = new Map<string, number>();
+    for (const { form, tensors: own } of assignSlots(tensors)) {
+      const key = formKey(form);
+      const slots = this.#slots.get(key) ?? [];
+      this.#slots.set(key, slots);
+      const index = taken.get(key) ?? 0;
+      taken.set(key, index + 1);
+      if (index === slots.length) slots.push({ form, tensors: [] });
+      slots[index].tensors.push(...own);
+    }
+  }
+
+  /** Sets the addresses of all tensors. */
+  place(images: number, allocator: Allocator): void {
+    for (const { form, tensors } of [...this.#slots.values()].flat()) {
+      const address = allocator.take(images * imageBytes(form));
+      for (const tensor of tensors) tensor.address = address;
+    }
+  }
+}
+
+/**
+ * Private memory of a thread. A pass has a region for each of its private tensors; passes share the regions, each for
+ * tensors of one form.
+ */
+export class PrivateRegions {
+  readonly #regions = new Map<string, { bytes: number; tensors: Tensor[] }>();
+
+  /** @param images number of images in a block of the tensor's pass */
+  add(tensor: Tensor, indexInPass: number, images: number): void {
+    const key = `${formKey(tensor.form)} ${indexInPass}`;
+    const region = this.#regions.get(key) ?? { bytes: 0, tensors: [] };
+    region.bytes = Math.max(region.bytes, images * imageBytes(tensor.form));
+    region.tensors.push(tensor);
+    this.#regions.set(key, region);
+  }
+
+  /** Sets the offsets of all tensors, and returns the size of the memory. */
+  place(): number {
+    let next = 0;
+    for (const { bytes, tensors } of this.#regions.values()) {
+      for (const tensor of tensors) tensor.address = next;
+      next = alignToCacheLine(next + bytes);
+    }
+    return next;
+  }
 }

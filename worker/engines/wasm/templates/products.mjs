@@ -5,7 +5,7 @@ import { add, each, range } from './expressions.mjs';
  * Returns an expression that adds a product to a sum. Where the build enables relaxed SIMD, product and sum are rounded
  * together, once; the condition is a constant, so the other branch leaves no trace in the module.
  */
-const addProduct = (sum, value, weight) =>
+export const addProduct = (sum, value, weight) =>
   `ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(${value}, ${weight}, ${sum}) : ${add(sum, `f32x4.mul(${value}, ${weight})`)}`;
 
 /**

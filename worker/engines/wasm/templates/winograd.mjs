@@ -83,11 +83,11 @@ const linesToPlanes = (line, from, out) => `
 
 /**
  * Transforms adjacent tiles of 6×6 pixels, 4 channels at a time. Transforms the columns first, because adjacent tiles
- * share two columns: `work` holds 4 columns per tile plus 2, each 96 bytes.
+ * share two columns: `work` holds 4 columns per tile plus 2, each 96 bytes. In the planes, the tiles are `tileBytes`
+ * apart.
  */
 const inputTilesToPlanes = `
-export function inputTilesToPlanes(corner: usize, channels: i32, rowBytes: usize, tiles: i32, plane: usize, work: usize): void {
-  const pixelBytes = <usize>channels * 4;
+export function inputTilesToPlanes(corner: usize, pixelBytes: usize, rowBytes: usize, channels: i32, tiles: i32, plane: usize, tileBytes: usize, work: usize): void {
   const end = work + <usize>(4 * tiles + 2) * 96;
   for (let channel = 0; channel < channels; channel += 4) {
     let at = corner;
@@ -106,7 +106,7 @@ export function inputTilesToPlanes(corner: usize, channels: i32, rowBytes: usize
       let out = ofTile;
       ${linesToPlanes(inputLine, 'from', 'out')}
       columns += 4 * 96;
-      ofTile += pixelBytes;
+      ofTile += tileBytes;
     }
     corner += 16;
     plane += 16;
@@ -115,8 +115,7 @@ export function inputTilesToPlanes(corner: usize, channels: i32, rowBytes: usize
 
 /** Transforms a tile of 4×4 pixels of an output gradient, 4 channels at a time. */
 const gradientTileToPlanes = `
-export function gradientTileToPlanes(corner: usize, channels: i32, rowBytes: usize, plane: usize, work: usize): void {
-  const pixelBytes = <usize>channels * 4;
+export function gradientTileToPlanes(corner: usize, pixelBytes: usize, rowBytes: usize, channels: i32, plane: usize, work: usize): void {
   for (let channel = 0; channel < channels; channel += 4) {
     let at = corner;
     let to = work;
@@ -152,15 +151,13 @@ const planesToLines = `
 
 /**
  * Generates a kernel that computes a tile of 4×4 pixels for all channels, a column at a time. The code in `finish`
- * stores the four values of a column, y0 to y3, and adds to `sums`, which holds two rows of one value per channel.
+ * stores the four values of a column, y0 to y3; the code in `begin` and `end` precedes and follows the columns of each
+ * vector of channels.
  */
-const planesToPixels = (name, parameters, offsetBase, begin, finish) => `
-export function ${name}(plane: usize, pixelBytes: usize, rowBytes: usize, sums: usize, ${parameters}, work: usize): void {
-  const secondSums = sums + pixelBytes;
+const planesToPixels = (name, parameters, offsetBase, begin, finish, end) => `
+export function ${name}(plane: usize, pixelBytes: usize, rowBytes: usize, ${parameters}, work: usize): void {
   for (let channel: usize = 0; channel < pixelBytes; channel += 16) {
     ${planesToLines}
-    let sum = v128.load(sums + channel);
-    let second = v128.load(secondSums + channel);
     ${begin}
     let at0 = ${offsetBase} + channel;
     let line = work;
@@ -174,16 +171,43 @@ export function ${name}(plane: usize, pixelBytes: usize, rowBytes: usize, sums: 
       at0 += pixelBytes;
       line += 96;
     }
-    v128.store(sums + channel, sum);
-    v128.store(secondSums + channel, second);
+    ${end}
     plane += 16;
   }
 }`;
 
+/** As planesToPixels, with code that adds to `sums`, which holds two rows of one value per channel. */
+const planesToPixelsAndSums = (name, parameters, offsetBase, begin, finish) =>
+  planesToPixels(
+    name,
+    `sums: usize, ${parameters}`,
+    offsetBase,
+    `let sum = v128.load(sums + channel);
+    let second = v128.load(sums + pixelBytes + channel);
+    ${begin}`,
+    finish,
+    `v128.store(sums + channel, sum);
+    v128.store(sums + pixelBytes + channel, second);`,
+  );
+
+/** Adds the bias, unless it is 0, and adds to the existing values of the target or overwrites them. */
+const planesToTarget = planesToPixels(
+  'planesToTarget',
+  'bias: usize, adds: bool, target: usize',
+  'target',
+  'const offset = bias ? v128.load(bias + channel) : f32x4.splat(0);',
+  `${each(4, (i) => `y${i} = ${add(`y${i}`, 'offset')};`)}
+      if (adds) {
+        ${each(4, (i) => `y${i} = ${add(`y${i}`, `v128.load(at${i})`)};`)}
+      }
+      ${each(4, (i) => `v128.store(at${i}, y${i});`)}`,
+  '',
+);
+
 const sumOfFour = (value) => add(add(value(0), value(1)), add(value(2), value(3)));
 
 /** In this kernel, target is the address of the tile's corner, and the second row of sums holds the sums of squares. */
-const planesToOutput = planesToPixels(
+const planesToOutput = planesToPixelsAndSums(
   'planesToOutput',
   'target: usize',
   'target',
@@ -204,7 +228,7 @@ const planesToOutput = planesToPixels(
  * of value × (normalized - mean).
  */
 const planesToGradient = (hasShortcut) =>
-  planesToPixels(
+  planesToPixelsAndSums(
     hasShortcut ? 'planesToGradientWithShortcut' : 'planesToGradient',
     'corner: usize, target: usize, shortcut: usize, activation: usize, normalized: usize, means: usize',
     'corner',
@@ -275,6 +299,7 @@ export function transformWeightSums(work: usize): void {
 export const winogradKernels = [
   inputTilesToPlanes,
   gradientTileToPlanes,
+  planesToTarget,
   planesToOutput,
   planesToGradient(false),
   planesToGradient(true),
