@@ -1,7 +1,6 @@
 // Direct convolutions, tap by tap, for the stem, layers with stride 2, projections, and layers that are too wide for
 // Winograd's algorithm. A tap is one position in the filter; its offset is relative to the current pixel.
 import { convolveRow4, convolveRow8, sumProducts4, sumProducts8 } from './unrolled';
-import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
 
 /**
  * target[pixel] = bias + Σ over taps of weights[tap] × source[pixel + tap], where source[…] is the vector of all source
@@ -59,45 +58,6 @@ export function convolve(
   }
 }
 
-/** Filter gradient from a gradient with a one-pixel border: see stridedFilterGradient. */
-export function filterGradient(
-  source: usize,
-  sourceImageBytes: i32,
-  sourceRowBytes: i32,
-  sourcePixelBytes: i32,
-  depth: i32,
-  taps: usize,
-  tapCount: i32,
-  gradient: usize,
-  outputs: i32,
-  size: i32,
-  first: i32,
-  count: i32,
-  sums: usize,
-  continues: bool,
-): void {
-  stridedFilterGradient(
-    source,
-    sourceImageBytes,
-    sourceRowBytes,
-    sourcePixelBytes,
-    depth,
-    taps,
-    tapCount,
-    imageAt(gradient, 0, size, outputs),
-    imageBytesOf(size, outputs),
-    rowBytesOf(size, outputs),
-    4 * outputs,
-    outputs,
-    size,
-    size,
-    first,
-    count,
-    sums,
-    continues,
-  );
-}
-
 /**
  * sums[tap] = Σ over images and pixels of source[pixel + tap] × gradient[pixel], for every pair of a source channel and
  * a gradient channel, in blocks of 4 source channels × 8 gradient channels (see filterSumAt).
@@ -105,7 +65,7 @@ export function filterGradient(
  * @param gradient address of pixel (0, 0) of image 0
  * @param continues true to add to the existing sums, false to overwrite them
  */
-export function stridedFilterGradient(
+export function filterGradient(
   source: usize,
   sourceImageBytes: i32,
   sourceRowBytes: i32,
