@@ -30,7 +30,7 @@ export type {
   WorkerRef,
 } from './coordinator/run/run-events.js';
 export { metricsLineOf, type MetricsLine } from './coordinator/run/metrics-lines.js';
-export type { Report } from './coordinator/run/report.js';
+export type { Report, TestMetrics } from './coordinator/run/report.js';
 export type { TotalsRecord } from './coordinator/run/run-totals.js';
 export type { StepPhases, WorkerContribution, WorkerPhases } from './coordinator/run/step-phases.js';
 export type { BatchSums, Metrics } from './coordinator/run/metrics.js';
@@ -42,10 +42,33 @@ export { loadCheckpoint, type Checkpoint } from './coordinator/run/checkpoints/l
 export type { BestValidation, RunProgress, SavedState } from './coordinator/run/checkpoints/checkpoint.js';
 export { evaluate, type EvaluateOptions, type LocalEvaluation } from './inference/evaluate.js';
 export type { Evaluation, EvaluationOptions, EvaluationReport } from './coordinator/evaluation-run.js';
-export type { ClassResult, Outcome as EvaluationOutcome } from './coordinator/run/evaluation-report.js';
+export type { ClassResult, Confusion, Outcome as EvaluationOutcome } from './coordinator/run/evaluation-report.js';
 export type { EvaluationSplit } from './coordinator/dataset/shard-store.js';
 export type { Split } from './shared/protocol/messages.js';
 export { predict, type Prediction, type PredictOptions, type Predictions } from './inference/predict.js';
+
+// Networks from Keras and TensorFlow.js
+export { importNetwork, type ImportedNetwork } from './inference/import/import-network.js';
+export { saveNetwork, type SaveNetworkOptions } from './inference/import/save-network.js';
+export type { ChannelOrder, GraphNode, Initializer, NetworkGraph, PaddingMode, Pair } from './shared/network/graph.js';
+export type { WeightName, WeightSettings } from './shared/network/graph.js';
+export type {
+  ActivationNode,
+  AddNode,
+  BatchNormNode,
+  ConcatNode,
+  Conv2dNode,
+  DenseNode,
+  DropoutNode,
+  FlattenNode,
+  GlobalPoolNode,
+  MultiplyNode,
+  NodeBase,
+  PadNode,
+  PoolNode,
+  ReshapeNode,
+  ScaleNode,
+} from './shared/network/graph.js';
 
 // Images
 export { readDataset } from './datasets/read-dataset.js';
@@ -53,6 +76,7 @@ export type { DatasetHandlers, ImportOptions, ReadOptions } from './datasets/rea
 export { loadCifar10, type Cifar10 } from './shared/dataset/cifar10.js';
 export type { Dataset, DatasetDescription, ImageFit, LabelKind } from './shared/dataset/description.js';
 export type { RecordFormat } from './shared/dataset/record-format.js';
+export type { TestTimeAugmentation } from './shared/dataset/test-time-augmentation.js';
 export { synthesizeDataset } from './shared/dataset/synthesize.js';
 
 // Engines, which compute gradients for a worker. fillInput and labelsOf convert a batch to the input and labels of a

@@ -24,11 +24,12 @@ const commandGroups: Readonly<Record<string, readonly CommandEntry[]>> = {
   'Preparation:': [
     ['config', 'Print the resolved configuration', () => import('./prepare/config.js')],
     ['summary', 'Print the layers of the network', () => import('./prepare/summary.js')],
+    ['network', 'Import networks from Keras and TensorFlow.js', () => import('./prepare/network.js')],
     ['data', 'Download, import and verify datasets', () => import('./prepare/data.js')],
   ],
   'Results:': [
     ['evaluate', 'Measure the loss and accuracy of a checkpoint', () => import('./results/evaluate.js')],
-    ['predict', 'Classify PNG and JPEG images', () => import('./results/predict.js')],
+    ['predict', 'Classify images', () => import('./results/predict.js')],
     ['export', 'Convert a checkpoint for Keras, TensorFlow, ONNX and others', () => import('./results/export.js')],
     ['plot', 'Plot the curves of one or more runs', () => import('./results/plot.js')],
     ['dashboard', 'Open the dashboard of a finished run', () => import('./results/dashboard.js')],

@@ -1,13 +1,14 @@
 // Assembles the parts of a training run: its state, totals, event subscribers, and the pages that its port serves.
 import path from 'node:path';
 import type { Clock } from '../shared/clock.js';
-import type { Dataset } from '../shared/dataset/description.js';
+import type { StoredDataset } from '../shared/dataset/description.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
-import { layoutModel } from '../shared/network/layout.js';
+import { graphOf } from '../shared/config/network-config.js';
+import { layoutNetwork } from '../shared/network/layout.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { isLoopback } from './connections/http-access.js';
-import { createShards } from './dataset/shard-store.js';
+import { createShards, firstTrainingRecords } from './dataset/shard-store.js';
 import { factsOf } from './monitoring/dashboard/facts.js';
 import { openLiveDashboard } from './monitoring/dashboard/live-dashboard.js';
 import type { DashboardRoutes } from './monitoring/dashboard/routes.js';
@@ -15,6 +16,9 @@ import type { StatusReporter } from './monitoring/status-reporter.js';
 import { StepTracker } from './monitoring/step-tracker.js';
 import { TensorBoardLog } from './monitoring/tensorboard/tensorboard-log.js';
 import type { TimelineFile } from './monitoring/timeline/timeline-file.js';
+import { initialMovingStatistics, initialWeights } from './optimizer/initial-weights.js';
+import { whiteningImages } from './optimizer/whitening.js';
+import { copyPretrained, type InitialState, type PretrainedWeights } from './run/checkpoints/pretrained-weights.js';
 import { CheckpointManager } from './run/checkpoints/checkpoint-manager.js';
 import { metricsLineOf } from './run/metrics-lines.js';
 import type { Report } from './run/report.js';
@@ -40,6 +44,8 @@ export interface AssembledRun {
   events: RunEventBus;
   tracker: StepTracker;
   control: RunControl;
+  /** Weights that the run started from; undefined for random ones and for a resumed run. */
+  pretrained: PretrainedWeights | undefined;
   recorder: RunRecorder;
   directory: RunDirectory;
   clock: Clock;
@@ -47,23 +53,23 @@ export interface AssembledRun {
 
 /**
  * Divides the images into shards and creates the parts of a run. For a resumed run, verifies that the images and the
- * configuration match the checkpoint. Throws the errors of layoutModel, createShards, withInitialWeights and
+ * configuration match the checkpoint. Throws the errors of layoutNetwork, createShards, withInitialWeights and
  * assertResumable.
  */
 export async function assembleRun(
   planned: PlannedRun,
   { override = false }: ResumeOptions,
-  dataset: Dataset,
+  dataset: StoredDataset,
   directory: RunDirectory,
   clock: Clock,
 ): Promise<AssembledRun> {
   const { checkpoint } = planned;
-  const layout = layoutModel(planned.config, recordFormatOf(dataset.description));
+  const layout = layoutNetwork(graphOf(planned.config), recordFormatOf(dataset.description));
   const { config, pretrained } =
     checkpoint === undefined
       ? await withInitialWeights(planned.config, layout)
       : { config: planned.config, pretrained: undefined };
-  const setup = { config, layout, store: createShards(dataset, config) };
+  const setup = { config, layout, store: await createShards(dataset, config) };
   const isOverridden =
     checkpoint !== undefined && !(await assertResumable({ ...planned, checkpoint }, setup, override));
   const events = new RunEventBus();
@@ -78,7 +84,10 @@ export async function assembleRun(
     if (line !== undefined) directory.log(line);
   });
   directory.onWriteError = (reason) => events.publish({ type: 'metrics-failed', reason });
-  const state = new TrainingState(setup, { checkpoint, pretrained });
+  const state =
+    checkpoint === undefined
+      ? new TrainingState(setup, await initialState(setup, dataset, pretrained))
+      : TrainingState.resumed(setup, checkpoint);
   const checkpoints = new CheckpointManager(directory.checkpoints, setup, checkpoint);
   return {
     setup,
@@ -88,10 +97,28 @@ export async function assembleRun(
     events,
     tracker: new StepTracker(events, clock),
     control: new RunControl(),
+    pretrained,
     recorder: new RunRecorder(state, checkpoints, directory, events, totals),
     directory,
     clock,
   };
+}
+
+/** Returns the initial weights and moving statistics, with pretrained arrays in their places. */
+async function initialState(
+  { config, layout, store }: RunSetup,
+  dataset: StoredDataset,
+  pretrained: PretrainedWeights | undefined,
+): Promise<InitialState> {
+  const format = recordFormatOf(dataset.description);
+  const records = await firstTrainingRecords(dataset, config, whiteningImages(format));
+  const images = { records, format, preprocessing: store.preprocessing };
+  const state = {
+    weights: initialWeights(layout, config.seed, images),
+    movingStatistics: initialMovingStatistics(layout),
+  };
+  if (pretrained !== undefined) copyPretrained(pretrained, layout, state);
+  return state;
 }
 
 export function openDashboard(
@@ -105,6 +132,7 @@ export function openDashboard(
   const facts = factsOf(setup.config, {
     runId: session.id,
     runDirectory: directory.directory,
+    model: setup.layout.graph.name,
     dataset,
     trainableWeights: setup.layout.weightsSize,
     totalSteps,

@@ -1,14 +1,14 @@
 // startEvaluation: evaluates a checkpoint with workers, without training, in the same way as a run does after an epoch.
 import { systemClock, type Clock } from '../shared/clock.js';
-import type { Config } from '../shared/config/config.js';
+import { resolveConfig } from '../shared/config/config.js';
 import { resolveDataset } from '../datasets/read-dataset.js';
 import { readOptionsOf, type DatasetHandlers } from '../datasets/read-options.js';
 import { differenceBetween } from '../shared/dataset/description-schema.js';
 import type { Dataset } from '../shared/dataset/description.js';
-import { recordFormatOf } from '../shared/dataset/record-format.js';
+import type { TestTimeAugmentation } from '../shared/dataset/test-time-augmentation.js';
 import { LockstepError } from '../shared/errors.js';
 import type { EngineCount } from '../shared/protocol/engine-identity.js';
-import type { Shard } from '../shared/protocol/messages.js';
+import { shardsBytesOf, type Shard } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
 import { WeightsEncoder } from './connections/weights-frame.js';
@@ -36,6 +36,8 @@ export interface EvaluationOptions extends AccessOptions, DatasetHandlers {
   dataset?: Dataset | undefined;
   /** Whether to flip and crop validation images; by default, the run's setting. */
   augmentValidation?: boolean | undefined;
+  /** Views of each image whose logits are averaged; by default, the run's setting. */
+  testTimeAugmentation?: TestTimeAugmentation | undefined;
   /**
    * Maximum time to wait for workers, in milliseconds; after that, the evaluation fails with `no-workers`. No limit by
    * default.
@@ -71,6 +73,8 @@ export interface Evaluation {
   readonly images: number;
   /** The source of the images, for display. */
   readonly dataset: string;
+  /** Total size of the split's shards in bytes. */
+  readonly shardsBytes: number;
   readonly isRunsOwnSplit: boolean;
   /** Publishes `evaluation-progress` and worker events. */
   readonly events: RunEventBus;
@@ -117,16 +121,26 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   // If the caller ignores `report`, its rejection must not end the process.
   report.catch(() => undefined);
   const { url, host, port } = session;
-  return { url, host, port, ...plan.summary, events, report, stop: (reason) => session.stop(reason) };
+  const shardsBytes = shardsBytesOf(plan.setup.store.shards);
+  return { url, host, port, ...plan.summary, shardsBytes, events, report, stop: (reason) => session.stop(reason) };
 }
 
 /** Loads the checkpoint and the images to evaluate. */
 async function planEvaluation(options: EvaluationOptions) {
   const { split = 'test' } = options;
   const checkpoint = await loadCheckpoint(options.checkpoint);
-  const { augmentValidation = checkpoint.config.augmentValidation } = options;
+  const { config: runConfig } = checkpoint;
+  const { augmentValidation = runConfig.augmentValidation, testTimeAugmentation = runConfig.testTimeAugmentation } =
+    options;
   // The engine may differ from the run's.
-  const config: Config = { ...checkpoint.config, augmentValidation, engine: 'auto', fingerprint: null, exact: false };
+  const config = resolveConfig({
+    ...runConfig,
+    augmentValidation: augmentValidation && split === 'validation',
+    testTimeAugmentation,
+    engine: 'auto',
+    fingerprint: null,
+    exact: false,
+  });
   const dataset =
     options.dataset ?? (await resolveDataset(options.data ?? config.data ?? undefined, readOptionsOf(config, options)));
   const difference = differenceBetween(dataset.description, checkpoint.dataset);
@@ -137,16 +151,15 @@ async function planEvaluation(options: EvaluationOptions) {
         'of the run',
     );
   }
-  const { images: records, ...shards } = splitEvaluation(dataset, config, split);
-  if (records.length === 0) throw noImages(checkpoint, split);
+  const { labels, ...shards } = await splitEvaluation(dataset, config, split);
+  if (labels.length === 0) throw noImages(checkpoint, split);
   const { preprocessing } = checkpoint;
   const store = { ...shards, preprocessing, stepsPerEpoch: 1, dataset: checkpoint.dataset };
   const isRunsOwnSplit = isOwnSplit(checkpoint, split, store.shards);
-  const images = records.length / recordFormatOf(checkpoint.dataset).recordBytes;
   return {
-    summary: { checkpoint, split, images, dataset: dataset.source, isRunsOwnSplit },
+    summary: { checkpoint, split, images: labels.length, dataset: dataset.source, isRunsOwnSplit },
     setup: { config, layout: checkpoint.layout, store },
-    records,
+    labels,
   };
 }
 
@@ -166,7 +179,7 @@ function isOwnSplit({ config, shardHashes }: Checkpoint, split: EvaluationSplit,
 }
 
 async function evaluate(
-  { summary, setup, records }: Awaited<ReturnType<typeof planEvaluation>>,
+  { summary, setup, labels }: Awaited<ReturnType<typeof planEvaluation>>,
   session: CoordinatorSession,
   quorum: WorkerQuorum,
   events: RunEventBus,
@@ -191,7 +204,7 @@ async function evaluate(
       checkpoint: path,
       step,
       weightsSha256,
-      ...outcomeOf(results, records, setup.store.dataset),
+      ...outcomeOf(results, labels, setup.store.dataset),
       engines: [...totals.record.engines],
       wallSeconds: (performance.now() - startedMs) / 1000,
     };

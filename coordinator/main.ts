@@ -7,7 +7,8 @@ import type { Dataset } from '../shared/dataset/description.js';
 import type { LockstepError } from '../shared/errors.js';
 import type { RunStatus } from '../shared/monitoring/run-status.js';
 import type { ModelLayout } from '../shared/network/layout.js';
-import { assembleRun, closeAfter, observed, openDashboard } from './assemble-run.js';
+import { shardsBytesOf } from '../shared/protocol/messages.js';
+import { assembleRun, closeAfter, observed, openDashboard, type AssembledRun } from './assemble-run.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
 import { createQuorum } from './create-quorum.js';
 import { EngineSelection } from './engine/engine-selection.js';
@@ -64,6 +65,8 @@ export interface Coordinator {
   readonly runDirectory: string;
   /** The source of the images, for display. */
   readonly dataset: string;
+  /** Total size of the run's shards in bytes. */
+  readonly shardsBytes: number;
   /** The dashboard's URL on this machine; undefined without a dashboard. */
   readonly dashboardUrl: string | undefined;
   readonly totalSteps: number;
@@ -107,6 +110,14 @@ const otherOptions: Readonly<Record<Exclude<keyof CoordinatorOptions, ConfigKey>
 /** Returns the options that belong to the configuration, and unknown keys, which planRun rejects. */
 export function configInputOf(options: CoordinatorOptions): ConfigInput {
   return Object.fromEntries(Object.entries(options).filter(([key]) => !Object.hasOwn(otherOptions, key)));
+}
+
+/** Publishes an event if a file of initial weights has other arrays than the network. */
+function announcePretrained({ pretrained, events }: AssembledRun): void {
+  if (pretrained === undefined) return;
+  const { location: path, loaded, missing, unused } = pretrained;
+  if (missing.length + unused.length === 0) return;
+  events.publish({ type: 'partial-weights', step: 0, path, loaded: loaded.length, missing, unused });
 }
 
 /**
@@ -162,7 +173,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const train = async (): Promise<Report> => {
     const { checkpoint } = planned;
     if (checkpoint !== undefined) events.publish({ type: 'resumed', step: checkpoint.step, path: checkpoint.path });
-    session.announceWorkers();
+    announcePretrained(run);
+    const firstStep = state.step;
+    session.announceWorkers(() => state.step === firstStep);
     return training.train(minWorkers, pauseBelow, session.signal);
   };
   const report = closeAfter(() => session.run(() => observed(run, timeline, train)), directory);
@@ -177,6 +190,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     layout: setup.layout,
     runDirectory: directory.directory,
     dataset: dataset.source,
+    shardsBytes: shardsBytesOf(setup.store.shards),
     dashboardUrl: options.dashboard === false ? undefined : url.replace(/^ws/, 'http'),
     totalSteps: schedule.totalSteps,
     stepsPerEpoch: schedule.stepsPerEpoch,

@@ -5,6 +5,7 @@ import type { Clock } from '../shared/clock.js';
 import { workerConfigOf, type Config } from '../shared/config/config.js';
 import { measuredArraysOf } from '../shared/dataset/measured-preprocessing.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
+import { encodeGraph } from '../shared/network/graph-json.js';
 import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import { maxWorkerMessageBytes, type Welcome } from '../shared/protocol/messages.js';
@@ -50,14 +51,17 @@ export class CoordinatorSession {
   readonly #clock: Clock;
   readonly #options: SessionOptions;
   readonly #connectionSettings: ConnectionSettings;
+  /** The network as JSON, which each welcome contains. */
+  readonly #graph: Uint8Array;
   readonly #abort = new AbortController();
   #server: CoordinatorServer | undefined;
   #isEnded = false;
   #endGrace: () => void = () => undefined;
 
   constructor(setup: SessionSetup, access: AccessPolicy, events: RunEventBus, clock: Clock, options: SessionOptions) {
-    const { config, store } = setup;
+    const { config, layout, store } = setup;
     this.#setup = setup;
+    this.#graph = encodeGraph(layout.graph);
     this.#access = access;
     this.#events = events;
     this.#clock = clock;
@@ -123,16 +127,24 @@ export class CoordinatorSession {
     if (stopGraceMs === 0) dismissAll();
   }
 
-  /** Publishes an event for each connected worker, then for each worker that joins or leaves until the session ends. */
-  announceWorkers(): void {
+  /**
+   * Publishes an event for each connected worker, then for each worker that joins or leaves until the session ends. Stops
+   * the session when the last worker leaves because its engine cannot compute the network.
+   * @param isUntried returns whether no worker has computed anything yet
+   */
+  announceWorkers(isUntried: () => boolean = () => true): void {
     for (const worker of this.pool.workers) this.#announce(worker);
     this.pool.listen({
       joined: (worker) => this.#announce(worker),
-      left: ({ id, name, address, bytesSent, bytesReceived }, reason) => {
+      left: (worker, reason) => {
         // Workers that are disconnected at the end of the session are not lost.
         if (this.#isEnded) return;
+        const { id, name, address, bytesSent, bytesReceived, networkProblem } = worker;
         const workers = this.pool.size;
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
+        if (networkProblem === undefined || workers > 0 || !isUntried()) return;
+        const problem = `no worker can compute this network with its engine; ${name}: ${networkProblem}`;
+        this.stop(new LockstepError('bad-config', problem));
       },
     });
   }
@@ -183,7 +195,7 @@ export class CoordinatorSession {
           sample: { ...sample, receivedMs: sample.repliedMs },
         }),
     );
-    worker.send(this.#welcome(worker.id), ...this.#measuredPreprocessing());
+    worker.send(this.#welcome(worker.id), ...this.#measuredPreprocessing(), this.#graph);
     // Different engines give almost the same results, so an evaluation uses the first one offered without measuring it.
     if (this.#options.kind === 'evaluation' && this.engine.fingerprint === null) {
       this.engine.choose(engines[0].fingerprint);
@@ -214,6 +226,7 @@ export class CoordinatorSession {
       type: 'welcome',
       workerId,
       runId: this.id,
+      networkBytes: this.#graph.length,
       layoutHash: layoutHash(layout),
       config: workerConfigOf(config),
       dataset: store.dataset,

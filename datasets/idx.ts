@@ -57,7 +57,9 @@ export async function readIdx(folder: string): Promise<Dataset> {
   }
   const { name, classNames } = await describeClasses(folder, training.labels, test.labels);
   const { height, width } = training;
-  const description: DatasetDescription = { name, height, width, channels: 1, classNames, fit: null };
+  // Datasets in this format show digits and letters, with one well-known exception.
+  const flippable = name === 'fashion-mnist';
+  const description: DatasetDescription = { name, height, width, channels: 1, classNames, fit: null, flippable };
   return {
     description,
     training: recordsOf(training, description),

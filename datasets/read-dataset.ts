@@ -1,7 +1,9 @@
 // Reads a dataset in any supported format, which is recognized by the contents of its folder.
+import { constants } from 'node:buffer';
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
-import { maxImageSize, type Dataset } from '../shared/dataset/description.js';
+import { maxImageSize, type Dataset, type StoredDataset } from '../shared/dataset/description.js';
+import { bytesOf, type Records } from '../shared/dataset/records.js';
 import { officialClassNames } from '../shared/dataset/cifar10-layout.js';
 import { defaultDataDirectory, holdsCifar10, loadCifar10 } from '../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../shared/dataset/synthesize.js';
@@ -15,7 +17,7 @@ import { importImageFolder } from './images/import-folder.js';
 import { importWarnings } from './images/import-warnings.js';
 import { isImageFolder } from './images/scan-folder.js';
 import { readManifest, type Manifest } from './packed/manifest.js';
-import { readPackedDataset } from './packed/packed-dataset.js';
+import { openPackedDataset } from './packed/packed-dataset.js';
 import { defaultImageSize, type ReadOptions } from './read-options.js';
 
 /** Recognized format of a folder, with the folder that contains the files. */
@@ -36,7 +38,14 @@ const maxEntries = 5;
  * that the dataset does not have.
  */
 export async function readDataset(location: string, options: ReadOptions = {}): Promise<Dataset> {
-  return (await openDataset(location, options)).dataset;
+  const { dataset } = await openDataset(location, options);
+  const { training, validation, test } = dataset;
+  return {
+    ...dataset,
+    training: await inMemory(training),
+    validation: validation && (await inMemory(validation)),
+    test: test && (await inMemory(test)),
+  };
 }
 
 /**
@@ -50,19 +59,27 @@ export async function resolveDataset(
   options: ReadOptions = {},
   defaultDirectory = defaultDataDirectory,
   synthetic?: Parameters<typeof synthesizeDataset>[0],
-): Promise<Dataset> {
-  if (location !== undefined) return readDataset(location, options);
+): Promise<StoredDataset> {
+  if (location !== undefined) return (await openDataset(location, options)).dataset;
   return (await holdsCifar10(defaultDirectory)) ? loadCifar10(defaultDirectory) : synthesizeDataset(synthetic);
 }
 
 export interface OpenDataset {
   format: DatasetLocation['format'];
-  dataset: Dataset;
+  dataset: StoredDataset;
   /** Manifest of a packed dataset or of an imported image folder. Null for other formats. */
   manifest: Manifest | null;
 }
 
-/** Like readDataset, with the format and the manifest. */
+async function inMemory(records: Records): Promise<Uint8Array> {
+  if (records instanceof Uint8Array) return records;
+  if (records.length > constants.MAX_LENGTH) {
+    throw badData(`a split has ${records.length} bytes: at most ${constants.MAX_LENGTH} fit into memory at once`);
+  }
+  return bytesOf(records, 0, records.length);
+}
+
+/** Like readDataset, with the format and the manifest. A large packed dataset stays in its files. */
 export async function openDataset(location: string, options: ReadOptions = {}): Promise<OpenDataset> {
   const found = await locateDataset(location);
   const opened =
@@ -111,22 +128,22 @@ async function openImageFolder(folder: string, options: ReadOptions): Promise<Om
   const target = await importTarget(folder, options);
   const { manifest, isReused } = await importImageFolder(folder, target, options);
   try {
-    return { dataset: await readPackedDataset(target, manifest), manifest };
+    return { dataset: await openPackedDataset(target, manifest), manifest };
   } catch (error) {
     if (!isReused || !(error instanceof LockstepError)) throw error;
     options.onWarning?.(error.message.replace('Import the dataset again.', 'Importing again.'));
     const repeated = await importImageFolder(folder, target, { ...options, isForced: true });
-    return { dataset: await readPackedDataset(target, repeated.manifest), manifest: repeated.manifest };
+    return { dataset: await openPackedDataset(target, repeated.manifest), manifest: repeated.manifest };
   }
 }
 
 async function readFormat(
   found: Exclude<DatasetLocation, { format: 'images' }>,
   options: ReadOptions,
-): Promise<Dataset> {
+): Promise<StoredDataset> {
   switch (found.format) {
     case 'packed':
-      return readPackedDataset(found.folder, found.manifest);
+      return openPackedDataset(found.folder, found.manifest);
     case 'cifar10':
       return readCifar10(found.folder);
     case 'cifar100':
@@ -145,7 +162,7 @@ async function readCifar10(folder: string): Promise<Dataset> {
   return { ...rest, description: { ...description, name } };
 }
 
-function checkImageSize({ description, source }: Dataset, imageSize: number | undefined): void {
+function checkImageSize({ description, source }: StoredDataset, imageSize: number | undefined): void {
   const { height, width } = description;
   if (imageSize === undefined || (imageSize === height && imageSize === width)) return;
   throw new LockstepError(

@@ -26,7 +26,14 @@ function configTable(isMeant) {
       const flag = kebabCase(key);
       const isSwitch = typeof fallback === 'boolean';
       const option = isSwitch ? `${code(`--${flag}`)}, ${code(`--no-${flag}`)}` : code(`--${flag} ${placeholder}`);
-      const shown = fallback === null ? '' : code(isSwitch ? (fallback ? 'on' : 'off') : String(fallback));
+      const value = isSwitch
+        ? fallback
+          ? 'on'
+          : 'off'
+        : Array.isArray(fallback)
+          ? fallback.join(',')
+          : `${fallback ?? ''}`;
+      const shown = value === '' ? '' : code(value);
       return [option, code(key), shown, isSwitch ? 'true or false' : escape(allowed), escape(capitalized(help))];
     });
   return table(['Option', 'Key', 'Default', 'Allowed values', 'Description'], rows);

@@ -1,7 +1,7 @@
 // Loads a checkpoint and classifies images with it:
 //   node examples/predict.ts runs/2026-01-31T12-00-00 photo.png
-// The first argument is a checkpoint, or a run directory to use its latest checkpoint. The others are PNG or JPEG
-// files of any size.
+// The first argument is a checkpoint, or a run directory to use its latest checkpoint. The others are image files of any
+// size.
 import { loadCheckpoint, LockstepError, predict } from 'lockstep';
 
 const [location, ...images] = process.argv.slice(2);

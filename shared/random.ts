@@ -16,6 +16,8 @@ export const purposes = {
   validationAugmentation: 7,
   flip: 8,
   dropout: 9,
+  pixelAugmentation: 10,
+  validationPixelAugmentation: 11,
 } as const;
 export type Purpose = keyof typeof purposes;
 

@@ -10,6 +10,7 @@ import type { EngineName } from '../shared/engine-names.js';
 import { canComputeOnGpus, startEnvironment } from '../worker/engines/registry.js';
 import { engineArguments, type EngineChoice } from '../worker/worker-arguments.js';
 import { chooseGpus, defaultGpus, environmentForGpu, listGpus } from '../worker/gpus.js';
+import { maxShardsBytesInMemory } from '../worker/shards/run-shards.js';
 import { superviseWorker } from './worker-supervisor.js';
 
 /** Number of stderr lines to keep per process. */
@@ -129,13 +130,15 @@ export interface LocalWorkers<Report> {
 
 /** Starts the workers of a run or evaluation on this machine, and restarts those that crash before it has ended. */
 export function startLocalWorkers<Report>(
-  run: { url: string; report: Promise<Report>; stop(reason: LockstepError): void },
+  run: { url: string; shardsBytes: number; report: Promise<Report>; stop(reason: LockstepError): void },
   token: string,
   plans: readonly WorkerPlan[],
   engine: EngineChoice,
 ): LocalWorkers<Report> {
-  // No shard cache on disk: over loopback, shards arrive faster than from disk.
-  const args = [run.url, ...engineArguments(engine), '--no-cache', '--quiet'];
+  // No shard cache on disk if the workers can hold all shards in memory: over loopback, shards arrive faster than from
+  // disk.
+  const cache = run.shardsBytes <= maxShardsBytesInMemory ? ['--no-cache'] : [];
+  const args = [run.url, ...engineArguments(engine), ...cache, '--quiet'];
   const processes = new EventEmitter<ProcessEvents>();
   let hasEnded = false;
   const workers = plans.map((plan) =>

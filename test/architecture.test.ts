@@ -75,7 +75,6 @@ describe('imports', () => {
     ['worker', ['worker', 'shared']],
     ['web', ['web', 'shared']],
     ['inference/export', ['inference', 'shared']],
-    ['inference/images', ['inference', 'shared']],
     // cli.ts is the program that worker processes run.
     ['single-node', ['single-node', 'coordinator', 'datasets', 'worker', 'shared', 'cli.ts']],
     ['inference', ['inference', 'single-node', 'coordinator', 'datasets', 'worker', 'shared']],

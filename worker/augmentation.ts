@@ -44,6 +44,18 @@ export function cropBatch(batch: ImageBatch, out: Uint8Array): void {
 }
 
 /**
+ * Writes one augmented image.
+ * @param planes the image's planes, one after another
+ * @param out receives the augmented planes
+ */
+export function cropPlanes(planes: Uint8Array, format: RecordFormat, augmentation: number, out: Uint8Array): void {
+  const plane = { height: format.height, width: format.width, channels: 1 };
+  for (let start = 0; start < planes.length; start += format.planePixels) {
+    cropPlane(planes, start, plane, augmentation, unchanged, out, start);
+  }
+}
+
+/**
  * Writes the batch's augmented images as the network's input. Padding is added before preprocessing, so its zeros are
  * preprocessed like any other byte.
  * @param out receives the input, shape [image, row, column, channel], with the channels in the network's order
@@ -88,7 +100,7 @@ function cropThrough(batch: ImageBatch, channels: readonly InputChannel[], out: 
 function cropPlane(
   records: Uint8Array,
   start: number,
-  { height, width, channels }: RecordFormat,
+  { height, width, channels }: { height: number; width: number; channels: number },
   augmentation: number,
   valueOfByte: Uint8Array | Float32Array,
   out: Uint8Array | Float32Array,

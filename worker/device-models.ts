@@ -1,7 +1,7 @@
 // Holds a run's models, at most one per engine. They outlive the connection, so a worker that rejoins the same run does
 // not have to create them again.
 import type { Preprocessing } from '../shared/dataset/image-batch.js';
-import { layoutHash } from '../shared/network/layout-hash.js';
+import { graphSha256 } from '../shared/network/graph-json.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import type { Engine, EngineModel } from './engine.js';
@@ -35,7 +35,7 @@ export class DeviceModels {
 
   /** Returns the model of the engine with this fingerprint. Creates it unless it exists. */
   async load(fingerprint: string, { layout, preprocessing, labelSmoothing }: ModelSpec): Promise<EngineModel> {
-    const key = JSON.stringify([layoutHash(layout), layout.data, layout.spec.bnEpsilon, preprocessing, labelSmoothing]);
+    const key = JSON.stringify([graphSha256(layout.graph), layout.data, preprocessing, labelSmoothing]);
     if (this.#key !== key) this.dispose();
     this.#key = key;
     const engine = this.#engines.find(({ identity }) => identity.fingerprint === fingerprint);

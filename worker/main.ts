@@ -17,8 +17,9 @@ import { EngineSpeeds } from './measurement/engine-speeds.js';
 import { DiskSpeedCache } from './measurement/speed-cache.js';
 import { ReconnectingWorker, type WorkerEvents, type WorkerSummary } from './reconnecting-worker.js';
 import { WorkerSession, type SessionHandlers } from './session.js';
-import { DiskShardCache, noShardCache } from './shards/disk-shard-cache.js';
-import { ShardMemoryCache } from './shards/shard-memory-cache.js';
+import { DiskShardCache } from './shards/disk-shard-cache.js';
+import { RunShards } from './shards/run-shards.js';
+import { noShardCache } from './shards/shard-cache.js';
 
 export type { WorkerEvents, WorkerSummary } from './reconnecting-worker.js';
 
@@ -95,8 +96,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const events = new EventEmitter<WorkerEvents>();
   const { cache = defaultCacheDirectory(), reconnectTimeoutMs = defaultReconnectTimeoutMs } = options;
   const onFailure = (message: string) => void events.emit('cacheFailed', { message });
-  const disk = cache === null ? noShardCache : new DiskShardCache(cache, onFailure);
-  const caches = { memory: new ShardMemoryCache(), disk };
+  const shards = new RunShards(cache === null ? noShardCache : new DiskShardCache(cache, onFailure));
   const { name = `${hostname()}-${process.pid}`, token = '' } = options;
   const devices = new DeviceModels(engines);
   const speeds = new EngineSpeeds(devices, new DiskSpeedCache(cacheFolder()), {
@@ -104,7 +104,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     onFailure: (message) => void events.emit('measurementFailed', { message }),
   });
   const openSession = (handlers: SessionHandlers) =>
-    new WorkerSession({ name, token }, openLink, { devices, speeds }, caches, handlers);
+    new WorkerSession({ name, token }, openLink, { devices, speeds }, shards, handlers);
   const worker = new ReconnectingWorker(openSession, { url, reconnectTimeoutMs, clock }, events);
 
   async function runAndClose(): Promise<WorkerSummary> {
@@ -112,6 +112,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       return await worker.run();
     } finally {
       devices.dispose();
+      shards.close();
       if (typeof engineOption === 'string') await Promise.all(engines.map((engine) => engine.close()));
     }
   }

@@ -9,7 +9,7 @@ import type { SessionEnd, SessionHandlers, WorkerSession } from './session.js';
 /** Events that a worker emits. */
 export interface WorkerEvents {
   /** The coordinator has admitted this worker. */
-  joined: [{ url: string; workerId: number; depth: number; sliceCount: number; batchSize: number }];
+  joined: [{ url: string; workerId: number; network: string; sliceCount: number; batchSize: number }];
   /** The worker measures these engines, because the coordinator is about to choose one for the run. */
   measuring: [{ engines: string[] }];
   /** An engine cannot run the model, or the measured speeds cannot be cached. The worker continues. */
@@ -100,9 +100,9 @@ export class ReconnectingWorker {
     const { url, clock } = this.#options;
     let isAdmitted = false;
     this.#session = this.#openSession({
-      onWelcome: ({ workerId, config: { depth, slices, batchSize } }) => {
+      onWelcome: ({ workerId, config: { slices, batchSize } }, network) => {
         isAdmitted = true;
-        this.#events.emit('joined', { url, workerId, depth, sliceCount: slices, batchSize });
+        this.#events.emit('joined', { url, workerId, network, sliceCount: slices, batchSize });
       },
       onEngine: (engine) => this.#events.emit('engine', engine),
       onProgress: (step, images) => {

@@ -22,7 +22,8 @@ import type { DeviceModels, ModelSpec } from './device-models.js';
 import type { EngineModel } from './engine.js';
 import type { EngineSpeeds } from './measurement/engine-speeds.js';
 import { PhaseTimer } from './phase-timer.js';
-import { ShardClient, type ShardCaches } from './shards/shard-client.js';
+import type { RunShards } from './shards/run-shards.js';
+import { ShardClient } from './shards/shard-client.js';
 import { WorkQueue } from './work-queue.js';
 
 /** The engines that this worker offers. */
@@ -65,7 +66,7 @@ export class RunWork {
     run: Welcome,
     spec: ModelSpec,
     engines: RunEngines,
-    caches: ShardCaches,
+    held: RunShards,
     link: CoordinatorLink,
     handlers: RunWorkHandlers,
   ) {
@@ -75,7 +76,7 @@ export class RunWork {
     this.#link = link;
     this.#handlers = handlers;
     this.maxMessageBytes = maxCoordinatorMessageBytes(spec.layout);
-    this.shards = new ShardClient(run.shards, recordFormatOf(run.dataset), caches, (message) => this.#send(message));
+    this.shards = new ShardClient(run.shards, recordFormatOf(run.dataset), held, (message) => this.#send(message));
   }
 
   /** Measures these engines and reports their speeds. */
@@ -94,7 +95,7 @@ export class RunWork {
     if (this.#queue !== undefined) throw new ProtocolError('use-engine arrived a second time');
     const engine = this.#offered(fingerprint);
     const { layout } = this.#spec;
-    const images = new SliceImages(this.#run, this.#readShard);
+    const images = new SliceImages({ ...this.#run, ...this.#spec }, this.#readShard);
     const load = async () => {
       await this.#measured;
       this.#engines.devices.keepOnly(fingerprint);
@@ -133,7 +134,7 @@ export class RunWork {
   evaluate(request: EvaluateMessage): void {
     this.#assertWeights(request);
     this.#enqueue(request.step, async ({ model }) => {
-      this.#send(...(await evaluateShard(this.#run, model, this.#readShard, request)));
+      this.#send(...(await evaluateShard({ ...this.#run, ...this.#spec }, model, this.#readShard, request)));
     });
   }
 

@@ -14,14 +14,15 @@ import {
 import { lockstepVersion } from '../shared/version.js';
 import type { CoordinatorLink, OpenLink } from './connection/coordinator-link.js';
 import { RunWork, type RunEngines, type RunWorkHandlers } from './run-work.js';
-import type { ShardCaches } from './shards/shard-client.js';
+import type { RunShards } from './shards/run-shards.js';
 import { readWelcome } from './welcome.js';
 
 /** Fields of the hello that identify the worker. */
 export type WorkerIdentity = Pick<Hello, 'name' | 'token'>;
 
 export interface SessionHandlers {
-  onWelcome: (welcome: Welcome) => void;
+  /** @param network name of the network */
+  onWelcome: (welcome: Welcome, network: string) => void;
   onEngine: RunWorkHandlers['onEngine'];
   onProgress: RunWorkHandlers['onProgress'];
 }
@@ -49,7 +50,7 @@ export class WorkerSession {
   readonly ended: Promise<SessionEnd>;
   readonly #identity: WorkerIdentity;
   readonly #engines: RunEngines;
-  readonly #caches: ShardCaches;
+  readonly #shards: RunShards;
   readonly #handlers: SessionHandlers;
   #link!: CoordinatorLink;
   #state: State = { phase: 'joining' };
@@ -59,12 +60,12 @@ export class WorkerSession {
     identity: WorkerIdentity,
     openLink: OpenLink,
     engines: RunEngines,
-    caches: ShardCaches,
+    shards: RunShards,
     handlers: SessionHandlers,
   ) {
     this.#identity = identity;
     this.#engines = engines;
-    this.#caches = caches;
+    this.#shards = shards;
     this.#handlers = handlers;
     this.ended = new Promise((resolve) => {
       this.#link = openLink({
@@ -83,10 +84,8 @@ export class WorkerSession {
   }
 
   async #sendHello(): Promise<void> {
-    const { memory, disk } = this.#caches;
     try {
-      const hashes = new Set([...memory.hashes, ...(await disk.list())]);
-      const cachedShards = [...hashes].slice(0, maxCachedShards);
+      const cachedShards = (await this.#shards.list()).slice(0, maxCachedShards);
       const engines = this.#engines.devices.offers;
       this.#send({ type: 'hello', protocolVersion, lockstepVersion, ...this.#identity, engines, cachedShards });
     } catch (error) {
@@ -125,14 +124,15 @@ export class WorkerSession {
 
   #startWork(welcome: Welcome, payload: Uint8Array): void {
     const { heartbeatInterval, heartbeatTimeout } = welcome.config;
-    const work = new RunWork(welcome, readWelcome(welcome, payload), this.#engines, this.#caches, this.#link, {
+    const spec = readWelcome(welcome, payload);
+    const work = new RunWork(welcome, spec, this.#engines, this.#shards, this.#link, {
       onEngine: this.#handlers.onEngine,
       onProgress: this.#handlers.onProgress,
       onFailure: (error) => this.#fail(error),
     });
     this.#enter({ phase: 'working', work });
     this.#link.startHeartbeat({ intervalMs: 1000 * heartbeatInterval, timeoutMs: 1000 * heartbeatTimeout });
-    this.#handlers.onWelcome(welcome);
+    this.#handlers.onWelcome(welcome, spec.layout.graph.name);
   }
 
   #work(work: RunWork, message: CoordinatorMessage, payload: Uint8Array): void {
@@ -179,8 +179,9 @@ export class WorkerSession {
       return;
     }
     const message = messageOf(error);
-    this.#send({ type: 'failure', message: message.slice(0, 2000) });
     const isExpected = error instanceof LockstepError;
+    const code = isExpected && error.code === 'bad-config' ? error.code : 'engine-failed';
+    this.#send({ type: 'failure', code, message: message.slice(0, 2000) });
     this.#end({
       type: 'failed',
       error: isExpected ? error : new LockstepError('engine-failed', message, { cause: error }),

@@ -3,7 +3,8 @@ import { Option, type Command } from 'commander';
 import { resolveConfig, type Config, type ConfigKey } from '../../shared/config/config.js';
 import { LockstepError } from '../../shared/errors.js';
 import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
-import { layoutModel } from '../../shared/network/layout.js';
+import { graphOf } from '../../shared/config/network-config.js';
+import { layoutNetwork } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { startEnvironment } from '../../worker/engines/registry.js';
 import { chooseGpus, listGpus } from '../../worker/gpus.js';
@@ -24,7 +25,14 @@ import { noOutput, RateLimitedPrinter, standardOutput, writeJsonLine } from '../
 import { formatTable } from '../output/table.js';
 
 /** Configuration fields that affect the speed. */
-const speedKeys = ['batchSize', 'slices', 'depth', 'initialFilters', 'shortcut'] as const satisfies ConfigKey[];
+const speedKeys = [
+  'batchSize',
+  'slices',
+  'network',
+  'depth',
+  'initialFilters',
+  'shortcut',
+] as const satisfies ConfigKey[];
 
 interface BenchOptionValues extends EngineOptionValues {
   workers?: number;
@@ -104,10 +112,10 @@ function countWorkers({ workers, gpus }: BenchOptionValues): number | undefined 
 }
 
 function describeSubject(config: Config): string {
-  const { depth, initialFilters, shortcut, batchSize, slices } = config;
-  const weights = formatCount(layoutModel(config, cifar10Format).weightsSize, 'weight');
+  const { batchSize, slices } = config;
+  const { graph, weightsSize } = layoutNetwork(graphOf(config), cifar10Format);
   return (
-    `lockstep ${lockstepVersion} · ResNet-${depth}, ${initialFilters} filters, ${shortcut} shortcuts, ${weights} · ` +
+    `lockstep ${lockstepVersion} · ${graph.name}, ${formatCount(weightsSize, 'weight')} · ` +
     `batches of ${batchSize} in ${formatCount(slices, 'slice')}`
   );
 }

@@ -8,7 +8,8 @@ import type { Dataset } from '../../shared/dataset/description.js';
 import { recordFormatOf } from '../../shared/dataset/record-format.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { LockstepError } from '../../shared/errors.js';
-import { layoutModel } from '../../shared/network/layout.js';
+import { graphOf } from '../../shared/config/network-config.js';
+import { layoutNetwork } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { planWorkers } from '../../single-node/worker-processes.js';
 import { planFaults } from './chaos/fault-plan.js';
@@ -132,10 +133,10 @@ async function datasetOf(config: Config): Promise<Dataset> {
 }
 
 function describeSubject(config: Config, workers: number, dataset: Dataset): string {
-  const weights = formatCount(layoutModel(config, recordFormatOf(dataset.description)).weightsSize, 'weight');
+  const { graph, weightsSize } = layoutNetwork(graphOf(config), recordFormatOf(dataset.description));
   const length = config.steps === null ? formatCount(config.epochs ?? 0, 'epoch') : formatCount(config.steps, 'step');
   return (
-    `lockstep ${lockstepVersion} · ResNet-${config.depth}, ${weights} · ${length} of ${config.batchSize} images in ` +
+    `lockstep ${lockstepVersion} · ${graph.name}, ${formatCount(weightsSize, 'weight')} · ${length} of ${config.batchSize} images in ` +
     `${formatCount(config.slices, 'slice')} · ${formatCount(workers, 'worker')} · images: ${dataset.source}`
   );
 }

@@ -2,7 +2,7 @@
 // --set, and --set over --config.
 import { readFile } from 'node:fs/promises';
 import { Help, Option, type Command } from 'commander';
-import { configFields, recipeFields } from '../../shared/config/config-fields.js';
+import { configFields, recipeFields, type Field } from '../../shared/config/config-fields.js';
 import {
   assertKnownKeys,
   isConfigKey,
@@ -12,6 +12,8 @@ import {
   type ConfigKey,
 } from '../../shared/config/config.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
+import { decodeGraph } from '../../shared/network/graph-json.js';
+import { testTimeAugmentations } from '../../shared/dataset/test-time-augmentation.js';
 import { recipeNames, recipePresets } from '../../shared/config/recipe-presets.js';
 import { numberOrText } from './number-options.js';
 
@@ -44,6 +46,11 @@ function hasOption(command: Command, key: ConfigKey): boolean {
   return command.options.some((option) => option.attributeName() === key);
 }
 
+function describeDefault(value: unknown): string {
+  const text = Array.isArray(value) ? value.join(',') : value;
+  return typeof text === 'number' || (typeof text === 'string' && text !== '') ? ` (default: ${text})` : '';
+}
+
 /**
  * Adds the option for one field. A boolean field also has a --no-… form; --help shows only the form that changes the
  * default.
@@ -55,9 +62,23 @@ export function addConfigOption(command: Command, key: ConfigKey): void {
     command.addOption(new Option(`--${flag}`, help).hideHelp(defaultValue));
     command.addOption(new Option(`--no-${flag}`, helpOff).hideHelp(!defaultValue));
   } else {
-    const shownDefault = defaultValue === null ? '' : ` (default: ${String(defaultValue)})`;
-    command.option(`--${flag} <${placeholder}>`, help + shownDefault);
+    const option = new Option(`--${flag} <${placeholder}>`, help + describeDefault(defaultValue));
+    // A list may be given in several parts.
+    if (Array.isArray(defaultValue)) {
+      option.argParser((text: string, previous: string | undefined) =>
+        previous === undefined ? text : `${previous},${text}`,
+      );
+    }
+    command.addOption(option);
   }
+}
+
+/** --test-time-augmentation of commands that evaluate a checkpoint. */
+export function testTimeAugmentationOption(): Option {
+  return new Option(
+    '--test-time-augmentation <VIEWS>',
+    `${configFields.testTimeAugmentation.help} (default: as in the run)`,
+  ).choices(testTimeAugmentations);
 }
 
 /** Describes what each recipe sets, for --help. */
@@ -108,6 +129,7 @@ export async function readConfig(options: Readonly<Record<string, unknown>>): Pr
     }
     Object.assign(input, values);
   }
+  if ('network' in input) input['network'] = await readNetwork(input['network']);
   const nameOf = (key: string) => sources.findLast(({ values }) => key in values)?.nameOf(key) ?? `--${kebabCase(key)}`;
   if (options['resume'] === undefined) resolveConfig(input, nameOf);
   return input;
@@ -144,11 +166,25 @@ function parseSettings(settings: readonly unknown[]): Record<string, unknown> {
  */
 function parseFlag(key: ConfigKey, value: unknown): unknown {
   if (typeof value !== 'string') return value;
-  const { default: defaultValue, schema } = configFields[key];
-  if (Array.isArray(defaultValue)) return value === '' ? [] : value.split(',').map(numberOrText);
-  // Some fields without a default are numbers too; all of those accept 64.
-  const isNumeric = typeof defaultValue === 'number' || schema.safeParse(64).success;
+  const { default: defaultValue, schema, isList }: Field<unknown> = configFields[key];
+  if (Array.isArray(defaultValue) || isList) {
+    const texts = value === '' ? [] : value.split(',');
+    return schema.safeParse(texts).success ? texts : texts.map(numberOrText);
+  }
+  // Some fields without a default are numbers too; each of those accepts 1 or 64.
+  const isNumeric = typeof defaultValue === 'number' || [1, 64].some((number) => schema.safeParse(number).success);
   return isNumeric ? numberOrText(value) : value;
+}
+
+/** Returns the graph in a network's JSON file, and any other value of `network` unchanged. Throws `bad-config`. */
+async function readNetwork(network: unknown): Promise<unknown> {
+  if (typeof network !== 'string' || !network.endsWith('.json')) return network;
+  const file = await readFile(network).catch((cause: unknown) => {
+    const code = systemCodeOf(cause);
+    const problem = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`;
+    throw new LockstepError('bad-config', `the file ${network} of \`network\` ${problem}`, { cause });
+  });
+  return decodeGraph(file, network);
 }
 
 async function readConfigFile(file: string): Promise<Record<string, unknown>> {

@@ -5,8 +5,8 @@ import { formatTable } from './table.js';
 
 /** Returns a table with a row per layer, followed by the totals. */
 export function describeSummary(summary: ModelSummary): string[] {
-  const rows = summary.layers.map(({ name, type, outputShape, parameters, connectedTo }) => [
-    `${name} (${type})`,
+  const rows = summary.layers.map(({ name, type, outputShape, parameters, frozen, connectedTo }) => [
+    `${name} (${[type, ...frozen.map((array) => `frozen ${array}`)].join(', ')})`,
     `(None, ${outputShape.join(', ')})`,
     formatInteger(parameters),
     connectedTo.join(', ') || '-',
@@ -22,11 +22,13 @@ export function describeTotals(summary: ModelSummary): string {
   return totalsOf(summary).join(' · ');
 }
 
-function totalsOf({ totalParameters, trainableParameters, nonTrainableParameters }: ModelSummary): string[] {
+function totalsOf(summary: ModelSummary): string[] {
+  const { totalParameters, trainableParameters, nonTrainableParameters, frozenParameters } = summary;
   const withSize = (count: number) => `${formatInteger(count)} (${formatBytes(4 * count)})`;
   return [
     `Total params: ${withSize(totalParameters)}`,
     `Trainable params: ${withSize(trainableParameters)}`,
     `Non-trainable params: ${withSize(nonTrainableParameters)}`,
+    ...(frozenParameters > 0 ? [`Frozen params, of the non-trainable ones: ${withSize(frozenParameters)}`] : []),
   ];
 }

@@ -36,7 +36,7 @@ function showRun(run: Coordinator, printer: RateLimitedPrinter, showsLayers: boo
   const model = summarizeModel(layout);
   printer.line(...(showsLayers ? describeSummary(model) : [describeTotals(model)]));
   const weights = formatCount(model.trainableParameters, 'weight');
-  printer.line(`lockstep ${lockstepVersion} · ResNet-${config.depth}, ${weights} · images: ${dataset}`);
+  printer.line(`lockstep ${lockstepVersion} · ${layout.graph.name}, ${weights} · images: ${dataset}`);
   printer.line(
     `${formatCount(totalSteps, 'step')} of ${formatCount(config.batchSize, 'image')} in ` +
       `${formatCount(config.slices, 'slice')}, ${formatCount(stepsPerEpoch, 'step')} per epoch · run directory: ${runDirectory}`,
@@ -45,6 +45,7 @@ function showRun(run: Coordinator, printer: RateLimitedPrinter, showsLayers: boo
 
 function showEvents({ events, totalSteps }: Coordinator, printer: RateLimitedPrinter): void {
   events.on('resumed', ({ step, path }) => printer.line(`resumed after step ${step} of ${totalSteps}, from ${path}`));
+  events.on('partial-weights', (event) => printer.warning(partialWeightsLine(event)));
   events.on('waiting', ({ workers, needed }) => printer.line(`waiting for workers: ${workers} of ${needed} connected`));
   events.on('worker-joined', (event) => printer.line(joinedLine(event)));
   events.on('measuring-engines', ({ engines, workers }) =>
@@ -118,6 +119,18 @@ export function joinedLine({ name, fingerprint, workers }: { name: string; finge
 }
 
 /** Tells which engine was chosen and, if the workers measured several, why. */
+function partialWeightsLine({ path, loaded, missing, unused }: RunEventOf<'partial-weights'>): string {
+  const named = (names: readonly string[]) =>
+    names.length <= 10 ? names.join(', ') : `${names.slice(0, 10).join(', ')} and ${names.length - 10} more`;
+  return [
+    `${formatCount(loaded, 'array')} loaded from ${path}`,
+    ...(missing.length === 0
+      ? []
+      : [`initialized, because the file has none of this name and shape: ${named(missing)}`]),
+    ...(unused.length === 0 ? [] : [`not used: ${named(unused)}`]),
+  ].join('; ');
+}
+
 function engineLine({ engine, fingerprint, candidates, workersWithout }: RunEventOf<'engine-chosen'>): string {
   const isMeasured = candidates.some(({ imagesPerSecond }) => imagesPerSecond > 0);
   const speeds = candidates.map(

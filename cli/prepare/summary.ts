@@ -8,7 +8,8 @@ import { readOptionsOf } from '../../datasets/read-options.js';
 import { cifar10Description } from '../../shared/dataset/cifar10-layout.js';
 import { recordFormatOf } from '../../shared/dataset/record-format.js';
 import { LockstepError } from '../../shared/errors.js';
-import { layoutModel, type ModelLayout } from '../../shared/network/layout.js';
+import { graphOf } from '../../shared/config/network-config.js';
+import { layoutNetwork, type ModelLayout } from '../../shared/network/layout.js';
 import { addConfigOptions, readConfig } from '../options/config-options.js';
 import { describeSummary } from '../output/model-summary.js';
 import { printLines } from '../output/printer.js';
@@ -39,7 +40,7 @@ async function layoutFor(location: string | undefined, options: Record<string, u
       config.data === null
         ? cifar10Description
         : (await resolveDataset(config.data, readOptionsOf(config, {}))).description;
-    return layoutModel(config, recordFormatOf(dataset));
+    return layoutNetwork(graphOf(config), recordFormatOf(dataset));
   }
   const flags = Object.keys(input).map((key) => `--${kebabCase(key)}`);
   if (flags.length === 0) return (await loadCheckpoint(location)).layout;

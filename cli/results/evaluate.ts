@@ -2,7 +2,9 @@
 import { Option, type Command } from 'commander';
 import { startEvaluation, type Evaluation, type EvaluationReport } from '../../coordinator/evaluation-run.js';
 import type { EvaluationSplit } from '../../coordinator/dataset/shard-store.js';
+import { formatOutcome } from '../../coordinator/run/evaluation-report.js';
 import { defaultPort } from '../../coordinator/connections/access-policy.js';
+import type { TestTimeAugmentation } from '../../shared/dataset/test-time-augmentation.js';
 import { LockstepError } from '../../shared/errors.js';
 import { evaluate, type LocalEvaluation } from '../../inference/evaluate.js';
 import { describeWorkerExit } from '../../single-node/worker-processes.js';
@@ -12,6 +14,7 @@ import {
   waitTimeoutOption,
   type ServerOptionValues,
 } from '../options/access-options.js';
+import { testTimeAugmentationOption } from '../options/config-options.js';
 import { portOption, workersOption } from '../options/number-options.js';
 import {
   addEngineOptions,
@@ -27,8 +30,10 @@ import { formatTable } from '../output/table.js';
 import { interruptedBy } from '../process/stop-signals.js';
 import { describeListening } from '../train/worker-command.js';
 
-/** Maximum number of classes for which the whole confusion matrix is printed. */
+/** Maximum number of classes for which all classes and the whole confusion matrix are printed. */
 const maxPrintedClasses = 20;
+/** Number of classes that are printed instead. */
+const printedClasses = 20;
 /** Number of pairs of classes that are printed instead. */
 const printedPairs = 20;
 
@@ -38,6 +43,7 @@ interface EvaluateOptionValues extends EngineOptionValues, ServerOptionValues {
   split: EvaluationSplit;
   data?: string;
   augmentValidation: boolean;
+  testTimeAugmentation?: TestTimeAugmentation;
   workers?: number;
   gpus?: string;
   json?: true;
@@ -55,8 +61,9 @@ export function configure(command: Command): void {
     )
     .argument('<CHECKPOINT>', 'checkpoint, or a run directory for its latest one')
     .addOption(new Option('--split <SPLIT>', 'images to evaluate').choices(splits).default('test'))
-    .option('--data <DIR>', 'folder with the CIFAR-10 binary files (default: the folder of the run)')
-    .option('--no-augment-validation', 'use validation images as they are, even if the run flipped and cropped them')
+    .option('--data <DIR>', 'folder with the images (default: the folder of the run)')
+    .option('--no-augment-validation', 'use validation images as they are, even if the run augmented them')
+    .addOption(testTimeAugmentationOption())
     .option('--json', 'print JSON')
     .optionsGroup('Workers on this machine:')
     .addOption(workersOption('number of worker processes (default: one per CPU core)'))
@@ -70,7 +77,7 @@ export function configure(command: Command): void {
     // With --json, only the result is written to stdout.
     const printer = new RateLimitedPrinter(options.json ? noOutput : standardOutput);
     const report = await follow(await start(checkpoint, options, command, printer), printer);
-    if (options.json) standardOutput.write(`${JSON.stringify(report, null, 2)}\n`);
+    if (options.json) standardOutput.write(`${formatOutcome(report)}\n`);
     else printer.line(...describeEvaluation(report));
   });
 }
@@ -82,7 +89,9 @@ async function start(
   printer: RateLimitedPrinter,
 ): Promise<Evaluation | LocalEvaluation> {
   const { split, data, workers, gpus, host, port, waitTimeout, tlsCert, tlsKey, tlsClientCa } = options;
-  const common = { checkpoint, split, data, augmentValidation: options.augmentValidation ? undefined : false };
+  const { testTimeAugmentation } = options;
+  const augmentValidation = options.augmentValidation ? undefined : false;
+  const common = { checkpoint, split, data, augmentValidation, testTimeAugmentation };
   if (host === undefined && port === undefined) {
     assertOmitted(
       { '--wait-timeout': waitTimeout, '--tls-cert': tlsCert, '--tls-key': tlsKey, '--tls-client-ca': tlsClientCa },
@@ -116,7 +125,7 @@ async function follow(
   const onSignal = (signal: NodeJS.Signals) => evaluation.stop(interruptedBy(signal));
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  printer.line(`${checkpoint.path}: step ${checkpoint.step}, ResNet-${checkpoint.config.depth}`);
+  printer.line(`${checkpoint.path}: step ${checkpoint.step}, ${checkpoint.layout.graph.name}`);
   printer.line(`${formatInteger(images)} ${split} images: ${evaluation.dataset}`);
   if (!evaluation.isRunsOwnSplit) {
     printer.warning(
@@ -146,15 +155,7 @@ function describeEvaluation(report: EvaluationReport): string[] {
   const names = classes.map(({ name }, label) => `${label} ${name}`);
   return [
     '',
-    ...formatTable([
-      ['', 'images', 'correct', 'accuracy'],
-      ...classes.map(({ images: count, correct, accuracy: share }, label) => [
-        names[label],
-        String(count),
-        String(correct),
-        share === null ? '-' : formatPercent(share, 1),
-      ]),
-    ]),
+    ...describeClasses(report, names),
     '',
     ...describeConfusion(report, names),
     ...(unclassified > 0
@@ -167,11 +168,37 @@ function describeEvaluation(report: EvaluationReport): string[] {
   ];
 }
 
+/** Describes each class, or for many classes those with the lowest accuracy. */
+function describeClasses({ classes }: EvaluationReport, names: readonly string[]): string[] {
+  const all = classes.map((result, label) => ({ ...result, name: names[label] }));
+  const isComplete = classes.length <= maxPrintedClasses;
+  const tested = all.flatMap((result) => (result.accuracy === null ? [] : [{ ...result, accuracy: result.accuracy }]));
+  const shown = isComplete ? all : tested.toSorted((a, b) => a.accuracy - b.accuracy).slice(0, printedClasses);
+  const without = classes.length - tested.length;
+  return [
+    ...(isComplete
+      ? []
+      : [
+          `The ${shown.length} classes with the lowest accuracy, of ${formatInteger(classes.length)} (--json prints all):`,
+        ]),
+    ...formatTable([
+      ['', 'images', 'correct', 'accuracy'],
+      ...shown.map(({ name, images, correct, accuracy }) => [
+        name,
+        String(images),
+        String(correct),
+        accuracy === null ? '-' : formatPercent(accuracy, 1),
+      ]),
+    ]),
+    ...(isComplete || without === 0
+      ? []
+      : [`${formatInteger(without)} ${without === 1 ? 'class has' : 'classes have'} no images in this split`]),
+  ];
+}
+
 /** Prints the confusion matrix, or for many classes the pairs of classes that are confused most often. */
-function describeConfusion({ confusion }: EvaluationReport, names: readonly string[]): string[] {
-  if (confusion === null)
-    return [`There are too many classes for a confusion matrix (${formatInteger(names.length)}).`];
-  if (names.length <= maxPrintedClasses) {
+function describeConfusion({ confusion, confusions }: EvaluationReport, names: readonly string[]): string[] {
+  if (confusion !== null && names.length <= maxPrintedClasses) {
     return [
       'Confusion matrix (rows: true class, columns: predicted class):',
       ...formatTable([
@@ -180,15 +207,11 @@ function describeConfusion({ confusion }: EvaluationReport, names: readonly stri
       ]),
     ];
   }
-  const pairs = confusion
-    .flatMap((row, label) => row.map((images, predicted) => ({ label, predicted, images })))
-    .filter(({ label, predicted, images }) => label !== predicted && images > 0)
-    .toSorted((a, b) => b.images - a.images);
   return [
-    'Most frequent confusions (--json prints the whole matrix):',
+    `Most frequent confusions (--json prints ${confusion === null ? 'more' : 'the whole matrix'}):`,
     ...formatTable([
       ['true class', 'predicted class', 'images'],
-      ...pairs
+      ...confusions
         .slice(0, printedPairs)
         .map(({ label, predicted, images }) => [names[label], names[predicted], String(images)]),
     ]),

@@ -32,9 +32,9 @@ export function configure(command: Command): void {
     .addHelpText(
       'after',
       `
-The input of an exported model is float32 [N, 32, 32, 3]: red, green, blue, from
-0 to 255, as preprocessing is part of the model. The output is logits [N, 10].
-safetensors contains the weights only.
+The input of an exported model is float32 [N, height, width, channels]: red,
+green, blue, or gray, from 0 to 255, as preprocessing is part of the model. The
+output is logits [N, classes]. safetensors contains the weights only.
 
 Examples:
   lockstep export runs/a --out model.keras

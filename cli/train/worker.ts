@@ -152,9 +152,9 @@ function showEvents(worker: Worker, url: string, printer: RateLimitedPrinter): v
   events.on('measuring', ({ engines: names }) => printer.line(`measuring ${names.join(', ')}`));
   events.on('measurementFailed', ({ message }) => printer.line(message));
   events.on('engine', ({ fingerprint }) => printer.line(`the run uses ${fingerprint}`));
-  events.on('joined', ({ workerId, depth, sliceCount, batchSize }) =>
+  events.on('joined', ({ workerId, network, sliceCount, batchSize }) =>
     printer.line(
-      `joined as worker ${workerId}: ResNet-${depth}, batches of ${batchSize} in ${formatCount(sliceCount, 'slice')}`,
+      `joined as worker ${workerId}: ${network}, batches of ${batchSize} in ${formatCount(sliceCount, 'slice')}`,
     ),
   );
   events.on('cacheFailed', ({ message }) =>

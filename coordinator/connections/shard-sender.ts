@@ -1,19 +1,26 @@
 // Sends shards to one worker, and keeps track of the shards that the worker holds.
-import { ProtocolError } from '../../shared/errors.js';
+import { bytesOf, type Records } from '../../shared/dataset/records.js';
+import { messageOf, ProtocolError } from '../../shared/errors.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
 import { chunkBytes, type CoordinatorMessage } from '../../shared/protocol/messages.js';
 
 /** A request in progress: bytes from `next` up to `end` (exclusive) are still to be sent. */
 interface Request {
   sha256: string;
-  records: Uint8Array;
+  records: Records;
   next: number;
   end: number;
 }
 
+export interface ShardSenderHandlers {
+  send: (frame: Buffer, onSent: (error?: Error) => void) => void;
+  /** Called if the records cannot be read. */
+  failed: (message: string) => void;
+}
+
 export class ShardSender {
-  readonly #records: ReadonlyMap<string, Uint8Array>;
-  readonly #send: (frame: Buffer, onSent: (error?: Error) => void) => void;
+  readonly #records: ReadonlyMap<string, Records>;
+  readonly #handlers: ShardSenderHandlers;
   readonly #held: Set<string>;
   /** Requests in the order in which they take turns. A chunk for the first request is being sent. */
   readonly #requests: Request[] = [];
@@ -22,14 +29,10 @@ export class ShardSender {
    * @param records records of each shard, by the shard's hash
    * @param cached hashes of the shards in the worker's cache; shards of other runs are ignored
    */
-  constructor(
-    records: ReadonlyMap<string, Uint8Array>,
-    cached: readonly string[],
-    send: (frame: Buffer, onSent: (error?: Error) => void) => void,
-  ) {
+  constructor(records: ReadonlyMap<string, Records>, cached: readonly string[], handlers: ShardSenderHandlers) {
     this.#records = records;
     this.#held = new Set(cached.filter((sha256) => records.has(sha256)));
-    this.#send = send;
+    this.#handlers = handlers;
   }
 
   holds(sha256: string): boolean {
@@ -74,15 +77,25 @@ export class ShardSender {
   #sendChunk(): void {
     const [request] = this.#requests;
     if (request === undefined) return;
-    const { sha256, records, next, end } = request;
-    const chunk = records.subarray(next, Math.min(end, next + chunkBytes));
-    const header: CoordinatorMessage = { type: 'shard-chunk', sha256, offset: next };
-    this.#send(encodeFrame(header, chunk), (error) => {
+    const { records, next, end } = request;
+    const chunk = bytesOf(records, next, Math.min(end, next + chunkBytes));
+    if (chunk instanceof Uint8Array) this.#sendBytes(request, chunk);
+    else {
+      chunk.then(
+        (bytes) => this.#sendBytes(request, bytes),
+        (error: unknown) => this.#handlers.failed(messageOf(error)),
+      );
+    }
+  }
+
+  #sendBytes(request: Request, chunk: Uint8Array): void {
+    const header: CoordinatorMessage = { type: 'shard-chunk', sha256: request.sha256, offset: request.next };
+    this.#handlers.send(encodeFrame(header, chunk), (error) => {
       // The owner of the socket closes a failed connection.
       if (error) return;
       this.#requests.shift();
       request.next += chunk.length;
-      if (request.next < end) this.#requests.push(request);
+      if (request.next < request.end) this.#requests.push(request);
       this.#sendChunk();
     });
   }

@@ -12,6 +12,7 @@ import {
   parseWorkerMessage,
   type CoordinatorMessage,
   type EvaluationMessage,
+  type FailureMessage,
   type GradientMessage,
   type MeasurementMessage,
   type RefusalCode,
@@ -21,6 +22,7 @@ import {
 import { describeRange, type SliceRange } from '../../shared/reduction/slices.js';
 import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
 import type { JoiningWorker } from './handshake.js';
+import type { Records } from '../../shared/dataset/records.js';
 import { ShardSender } from './shard-sender.js';
 import type { WeightsFrame } from './weights-frame.js';
 
@@ -38,7 +40,7 @@ export type AnswerMessage = GradientMessage | EvaluationMessage;
 /** Settings shared by all connections of a run. */
 export interface ConnectionSettings {
   /** Records of each shard, by the shard's hash. */
-  shardRecords: ReadonlyMap<string, Uint8Array>;
+  shardRecords: ReadonlyMap<string, Records>;
   imagesPerSlice: number;
   heartbeatIntervalMs: number;
   heartbeatTimeoutMs: number;
@@ -79,6 +81,8 @@ export class WorkerConnection implements WorkerView {
   #bytesReceived = 0;
   #engine: EngineIdentity | undefined;
   #isMeasuring = false;
+  /** Why the worker's engine cannot compute the network, if it has said so. */
+  networkProblem: string | undefined;
   #closeReason: string | undefined;
   #isDismissed = false;
   readonly #socket: WebSocket;
@@ -99,9 +103,10 @@ export class WorkerConnection implements WorkerView {
     this.#settings = settings;
     this.#handlers = handlers;
     this.#reportFailure = failed;
-    this.#shards = new ShardSender(settings.shardRecords, hello.cachedShards, (frame, onSent) =>
-      this.#sendFrame(frame, onSent),
-    );
+    this.#shards = new ShardSender(settings.shardRecords, hello.cachedShards, {
+      send: (frame, onSent) => this.#sendFrame(frame, onSent),
+      failed: (message) => this.terminate(`cannot be sent a shard: ${message}`),
+    });
     this.#heartbeats = new HeartbeatMonitor(clock, heartbeatTimeoutMs, () =>
       this.terminate(`silent for more than ${heartbeatTimeoutMs / 1000} s`),
     );
@@ -295,12 +300,18 @@ export class WorkerConnection implements WorkerView {
         this.#closeReason ??= `left: ${message.reason}`;
         return;
       case 'failure':
-        return this.dismiss('engine-failed', `engine failed: ${message.message}`);
+        return this.#failed(message);
       case 'hello':
         throw new ProtocolError('a worker sent a second hello');
       default:
         message satisfies never;
     }
+  }
+
+  #failed({ code, message }: FailureMessage): void {
+    if (code === 'bad-config') this.networkProblem = message;
+    const what = code === 'bad-config' ? 'the engine cannot compute this network' : 'engine failed';
+    this.dismiss('engine-failed', `${what}: ${message}`);
   }
 
   /** Returns measured speeds by fingerprint. Rejects speeds that were not requested. */

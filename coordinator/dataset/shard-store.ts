@@ -2,7 +2,7 @@
 // test.
 import { createHash } from 'node:crypto';
 import { assertDataset } from '../../shared/dataset/description-schema.js';
-import type { Dataset, DatasetDescription } from '../../shared/dataset/description.js';
+import type { DatasetDescription, StoredDataset } from '../../shared/dataset/description.js';
 import {
   partitionIntoShards,
   gatherRecords,
@@ -11,7 +11,8 @@ import {
   validationCountOf,
 } from '../../shared/dataset/partition.js';
 import type { Preprocessing } from '../../shared/dataset/image-batch.js';
-import { recordFormatOf, type RecordFormat } from '../../shared/dataset/record-format.js';
+import { bytesOf, chunksOf, GatheredRecords, partOf, type Records } from '../../shared/dataset/records.js';
+import { labelAt, recordFormatOf, type RecordFormat } from '../../shared/dataset/record-format.js';
 import { LockstepError } from '../../shared/errors.js';
 import type { Config } from '../../shared/config/config.js';
 import { maxShardBytes, maxShardsBytes, type Shard, type Split } from '../../shared/protocol/messages.js';
@@ -35,7 +36,9 @@ export interface ShardStore {
   /** The training shards in slice order, then the validation shards, then the test shards. */
   shards: readonly Shard[];
   /** Records of each shard, by the shard's SHA-256. */
-  records: ReadonlyMap<string, Uint8Array>;
+  records: ReadonlyMap<string, Records>;
+  /** Labels of the images in the evaluation shards, in order. */
+  labels: Readonly<Record<EvaluationSplit, Uint16Array>>;
   trainingCount: number;
   validationCount: number;
   testCount: number;
@@ -50,23 +53,25 @@ export type EvaluationSplit = Exclude<Split, 'training'>;
 
 class ShardBuilder {
   readonly shards: Shard[] = [];
-  readonly records = new Map<string, Uint8Array>();
+  readonly records = new Map<string, Records>();
   readonly #format: RecordFormat;
 
   constructor(format: RecordFormat) {
     this.#format = format;
   }
 
-  add(split: Split, index: number, records: Uint8Array): void {
-    const sha256 = createHash('sha256').update(records).digest('hex');
+  async add(split: Split, index: number, records: Records): Promise<void> {
+    const hash = createHash('sha256');
+    for await (const chunk of chunksOf(records, this.#format.recordBytes)) hash.update(chunk);
+    const sha256 = hash.digest('hex');
     this.shards.push({ split, index, sha256, bytes: records.length });
     this.records.set(sha256, records);
   }
 
-  addEvaluation(split: EvaluationSplit, records: Uint8Array): void {
+  async addEvaluation(split: EvaluationSplit, records: Records): Promise<void> {
     const shardBytes = evaluationShardImages(this.#format) * this.#format.recordBytes;
     for (let first = 0; first < records.length; first += shardBytes) {
-      this.add(split, first / shardBytes, records.subarray(first, first + shardBytes));
+      await this.add(split, first / shardBytes, partOf(records, first, first + shardBytes));
     }
   }
 }
@@ -74,36 +79,50 @@ class ShardBuilder {
 /**
  * Returns the records of each split. Without validation images, as in Keras, these are the first of the training images.
  */
-function splitRecords(dataset: Dataset, { validationSplit }: Pick<Config, 'validationSplit'>) {
+function splitRecords(dataset: StoredDataset, { validationSplit }: Pick<Config, 'validationSplit'>) {
   const { training, validation } = dataset;
   const test = dataset.test ?? new Uint8Array();
   if (validation !== null) return { training, validation, test };
   const { recordBytes } = recordFormatOf(dataset.description);
   const firstTraining = validationCountOf(training.length / recordBytes, validationSplit) * recordBytes;
-  return { training: training.subarray(firstTraining), validation: training.subarray(0, firstTraining), test };
+  return {
+    training: partOf(training, firstTraining, training.length),
+    validation: partOf(training, 0, firstTraining),
+    test,
+  };
+}
+
+/** Returns the records of the first training images, without the validation images. */
+export async function firstTrainingRecords(
+  dataset: StoredDataset,
+  config: Pick<Config, 'validationSplit'>,
+  count: number,
+): Promise<Uint8Array> {
+  const { training } = splitRecords(dataset, config);
+  return bytesOf(training, 0, Math.min(training.length, count * recordFormatOf(dataset.description).recordBytes));
 }
 
 /**
- * Creates the evaluation shards of one split. The returned `images` contain the records of the whole split. Throws the
- * errors of assertDataset.
+ * Creates the evaluation shards of one split, and returns the labels of its images. Throws the errors of assertDataset.
  */
-export function splitEvaluation(
-  dataset: Dataset,
+export async function splitEvaluation(
+  dataset: StoredDataset,
   config: Pick<Config, 'validationSplit'>,
   split: EvaluationSplit,
-): Pick<ShardStore, 'shards' | 'records'> & { images: Uint8Array } {
+): Promise<Pick<ShardStore, 'shards' | 'records'> & { labels: Uint16Array }> {
   assertDataset(dataset);
   const images = splitRecords(dataset, config)[split];
-  const builder = new ShardBuilder(recordFormatOf(dataset.description));
-  builder.addEvaluation(split, images);
-  return { shards: builder.shards, records: builder.records, images };
+  const format = recordFormatOf(dataset.description);
+  const builder = new ShardBuilder(format);
+  await builder.addEvaluation(split, images);
+  return { shards: builder.shards, records: builder.records, labels: await labelsOf(images, format) };
 }
 
 /**
  * Creates the shards of a run. Throws the errors of assertDataset, `bad-config` if a global batch is larger than the
- * training set, and the errors of assertShardsFit.
+ * training set or if the images are too small for the padding, and the errors of assertShardsFit.
  */
-export function createShards(dataset: Dataset, config: Config): ShardStore {
+export async function createShards(dataset: StoredDataset, config: Config): Promise<ShardStore> {
   assertDataset(dataset);
   const format = recordFormatOf(dataset.description);
   const { recordBytes } = format;
@@ -118,22 +137,50 @@ export function createShards(dataset: Dataset, config: Config): ShardStore {
     );
   }
   assertShardsFit(training.length + validation.length + test.length, trainingCount, recordBytes, config);
+  assertPaddingFits(config, format);
   const builder = new ShardBuilder(format);
   for (const [slice, indices] of partitionIntoShards(trainingCount, config.slices, config.seed).entries()) {
-    builder.add('training', slice, gatherRecords(training, indices, recordBytes));
+    const records =
+      training instanceof Uint8Array
+        ? gatherRecords(training, indices, recordBytes)
+        : new GatheredRecords(training, indices, recordBytes);
+    await builder.add('training', slice, records);
   }
-  builder.addEvaluation('validation', validation);
-  builder.addEvaluation('test', test);
+  await builder.addEvaluation('validation', validation);
+  await builder.addEvaluation('test', test);
   return {
     shards: builder.shards,
     records: builder.records,
+    labels: { validation: await labelsOf(validation, format), test: await labelsOf(test, format) },
     trainingCount,
     validationCount: validation.length / recordBytes,
     testCount: test.length / recordBytes,
     stepsPerEpoch,
-    preprocessing: measurePreprocessing(config.preprocessing, training, format),
+    preprocessing: await measurePreprocessing(config.preprocessing, training, format, config),
     dataset: dataset.description,
   };
+}
+
+async function labelsOf(records: Records, format: RecordFormat): Promise<Uint16Array> {
+  const labels = new Uint16Array(records.length / format.recordBytes);
+  let image = 0;
+  for await (const chunk of chunksOf(records, format.recordBytes)) {
+    for (let i = 0; i < chunk.length / format.recordBytes; i++) labels[image++] = labelAt(chunk, i, format);
+  }
+  return labels;
+}
+
+/** Throws `bad-config` if images are too small for reflected padding, which shows each of their pixels at most once. */
+function assertPaddingFits(
+  { cropPadding, cropMargin }: Pick<Config, 'cropPadding' | 'cropMargin'>,
+  { height, width }: RecordFormat,
+): void {
+  const size = Math.min(height, width);
+  if (cropPadding === 'zeros' || cropMargin < size) return;
+  throw new LockstepError(
+    'bad-config',
+    `\`cropMargin\` is ${cropMargin}: with \`cropPadding\` reflect, it must be less than ${size}, the size of the images`,
+  );
 }
 
 /**
@@ -150,7 +197,7 @@ export function assertShardsFit(
   if (totalBytes > maxShardsBytes) {
     throw new LockstepError(
       'bad-data',
-      `the images take ${gibibytes(totalBytes)}, but workers hold at most ${gibibytes(maxShardsBytes)}: use fewer or ` +
+      `the images take ${gibibytes(totalBytes)}, but workers accept at most ${gibibytes(maxShardsBytes)}: use fewer or ` +
         'smaller images',
     );
   }

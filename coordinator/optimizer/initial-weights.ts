@@ -1,6 +1,8 @@
-// Initial weights: He normal kernels, zero biases, gamma 1, beta 0, moving mean 0, moving variance 1.
+// Initial values: of each array as its initializer says, of moving means 0, of moving variances 1.
 import { KeyedRandom } from '../../shared/random.js';
-import { arrayOf, type ArrayLayout, type ModelLayout } from '../../shared/network/layout.js';
+import type { Conv2dLayer } from '../../shared/network/layers.js';
+import { arrayOf, type ArrayLayout, type NetworkLayout, type WeightArray } from '../../shared/network/layout.js';
+import { whiteningKernel, type TrainingImages } from './whitening.js';
 
 /**
  * Standard deviation of a standard normal distribution truncated at ±2. As in Keras, dividing by it keeps He's standard
@@ -18,22 +20,83 @@ function fanInOf(kernel: ArrayLayout): number {
   return kernel.size / kernel.shape.at(-1)!;
 }
 
-export function initialWeights(layout: ModelLayout, seed: number): Float32Array {
+/** Returns the fan-out of a kernel: the product of all axes but the last but one. */
+function fanOutOf(kernel: ArrayLayout): number {
+  return kernel.size / (kernel.shape.at(-2) ?? 1);
+}
+
+/** Whether a whitening kernel has to be measured on training images. */
+export function needsImages(layout: NetworkLayout): boolean {
+  return layout.weights.some(({ initializer }) => initializer === 'whitening');
+}
+
+/** @param images training images in the order of the dataset; used only if needsImages is true */
+export function initialWeights(layout: NetworkLayout, seed: number, images?: TrainingImages): Float32Array {
   const weights = new Float32Array(layout.weightsSize);
   layout.weights.forEach((array, index) => {
-    const values = arrayOf(weights, array);
-    if (array.name.endsWith('/kernel')) {
-      const random = new KeyedRandom(seed, 'initialWeights', index);
-      const deviation = Math.sqrt(2 / fanInOf(array)) / truncatedDeviation;
-      for (let i = 0; i < values.length; i++) values[i] = deviation * truncatedNormal(random.uniformAt(i));
-    } else if (array.name.endsWith('/gamma')) {
-      values.fill(1);
-    }
+    const random = new KeyedRandom(seed, 'initialWeights', index);
+    fillInitially(arrayOf(weights, array), array, random, () => whiteningOf(layout, array, images));
   });
   return weights;
 }
 
-export function initialMovingStatistics(layout: ModelLayout): Float32Array {
+function fillInitially(
+  values: Float32Array,
+  array: WeightArray,
+  random: KeyedRandom,
+  whitening: () => Float32Array,
+): void {
+  switch (array.initializer) {
+    case 'zeros':
+      return;
+    case 'ones':
+      values.fill(1);
+      return;
+    case 'heNormal':
+      return fillHeNormal(values, array, random);
+    case 'glorotUniform': {
+      const limit = Math.sqrt(6 / (fanInOf(array) + fanOutOf(array)));
+      for (let i = 0; i < values.length; i++) values[i] = limit * (2 * random.uniformAt(i) - 1);
+      return;
+    }
+    case 'dirac':
+      fillHeNormal(values, array, random);
+      return fillDirac(values, array);
+    case 'whitening':
+      values.set(whitening());
+      return;
+    default:
+      array.initializer satisfies never;
+  }
+}
+
+function fillHeNormal(values: Float32Array, array: ArrayLayout, random: KeyedRandom): void {
+  const deviation = Math.sqrt(2 / fanInOf(array)) / truncatedDeviation;
+  for (let i = 0; i < values.length; i++) values[i] = deviation * truncatedNormal(random.uniformAt(i));
+}
+
+/** Makes each of the first outputs a copy of the input with the same index, like PyTorch's dirac_. */
+function fillDirac(values: Float32Array, { shape: [height, width, inputs, outputs] }: ArrayLayout): void {
+  const center = Math.floor(height / 2) * width + Math.floor(width / 2);
+  for (let pixel = 0; pixel < height * width; pixel++) {
+    for (let input = 0; input < inputs; input++) {
+      for (let output = 0; output < Math.min(inputs, outputs); output++) {
+        const isCopied = pixel === center && input === output;
+        values[(pixel * inputs + input) * outputs + output] = isCopied ? 1 : 0;
+      }
+    }
+  }
+}
+
+function whiteningOf(layout: NetworkLayout, array: WeightArray, images: TrainingImages | undefined): Float32Array {
+  if (images === undefined) throw new RangeError(`${array.name} cannot be measured without training images`);
+  const layer = layout.layers.find(
+    (each): each is Conv2dLayer => each.op === 'conv2d' && each.kernel.name === array.name,
+  )!;
+  return whiteningKernel(images, layer.kernelSize, layer.filters, layout.graph.channelOrder);
+}
+
+export function initialMovingStatistics(layout: NetworkLayout): Float32Array {
   const statistics = new Float32Array(layout.statisticsSize);
   for (const array of layout.statistics) {
     if (array.name.endsWith('/moving_variance')) arrayOf(statistics, array).fill(1);

@@ -27,6 +27,8 @@ const warmupEpochsOfLargeBatch = 5;
  * peak is divided to get the first and last rates.
  */
 const oneCycle = { rise: 0.3, firstDivisor: 25, lastDivisor: 25 * 10_000 };
+/** Jordan 2024: the fraction of the run during which the rate rises, and the first and last shares of the peak. */
+const triangular = { rise: 0.23, first: 0.2, last: 0.07 };
 
 /**
  * Returns the learning rate of a step.
@@ -34,13 +36,15 @@ const oneCycle = { rise: 0.3, firstDivisor: 25, lastDivisor: 25 * 10_000 };
  * During the warm-up, the rate stays at `warmupRate` if given; otherwise, it rises linearly to its peak, starting from
  * `learningRate` if that is scaled up for a large batch, or else from 0. After the warm-up, `piecewise` is Keras's
  * PiecewiseConstantDecay, `cosine` decays along half a cosine to 0 at the end of the run, and `constant` stays at the
- * peak. `one-cycle` is PyTorch's OneCycleLR; its rising phase is the warm-up.
+ * peak. `one-cycle` is PyTorch's OneCycleLR; its rising phase is the warm-up. `triangular` rises linearly from 20% of the
+ * peak during the warm-up, then falls linearly to 7% (Jordan 2024, arXiv 2404.00498).
  * @param step zero-based step
  */
 export function learningRateAt(step: number, config: ScheduleConfig, length: RunLength): number {
   const { schedule, batchSize, learningRate, scaleLearningRate, warmupRate } = config;
   const highest = scaleLearningRate === null ? learningRate : (learningRate * batchSize) / scaleLearningRate;
   if (schedule === 'one-cycle') return oneCycleRateAt(step, highest, config.warmupSteps, length.totalSteps);
+  if (schedule === 'triangular') return triangularRateAt(step, highest, config.warmupSteps, length.totalSteps);
   const warmupSteps = warmupStepsOf(config, highest, length.stepsPerEpoch);
   if (step < warmupSteps) {
     const lowest = highest > learningRate ? learningRate : 0;
@@ -78,6 +82,13 @@ function oneCycleRateAt(step: number, highest: number, warmupSteps: number | nul
   const between = (from: number, to: number, part: number) => to + (from - to) * halfCosine(part);
   if (lastOfRise > 0 && step <= lastOfRise) return between(highest / oneCycle.firstDivisor, highest, step / lastOfRise);
   return between(highest, highest / oneCycle.lastDivisor, (step - lastOfRise) / (totalSteps - 1 - lastOfRise));
+}
+
+function triangularRateAt(step: number, highest: number, warmupSteps: number | null, totalSteps: number): number {
+  const peak = warmupSteps ?? triangular.rise * totalSteps;
+  const between = (from: number, to: number, part: number) => highest * (from + (to - from) * part);
+  if (step < peak) return between(triangular.first, 1, step / peak);
+  return between(1, triangular.last, (step - peak) / (totalSteps - peak));
 }
 
 /**

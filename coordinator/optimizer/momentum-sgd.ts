@@ -1,5 +1,5 @@
 // SGD with momentum in the form used by Keras. Like Keras, it rounds every operation to float32.
-import type { ArrayLayout, ModelLayout } from '../../shared/network/layout.js';
+import type { NetworkLayout, WeightArray } from '../../shared/network/layout.js';
 import type { Optimizer, Update } from './optimizer.js';
 import { updateKernelsOn, type UpdateKernels } from './update-kernels.js';
 
@@ -9,8 +9,9 @@ export interface MomentumSgdOptions {
   /** Whether to use Nesterov momentum, in the form used by Keras. */
   nesterov: boolean;
   /**
-   * L2 penalty: this multiple of the weight is added to the gradient of each convolution and dense kernel (He et al.
-   * 2016). Other arrays have no weight decay.
+   * L2 penalty: this multiple of the weight is added to the gradient of each array that has weight decay: by default,
+   * each convolution and dense kernel (He et al. 2016). An array with a learning-rate factor adds the same multiple
+   * divided by the factor, so that all weights decay at the same rate.
    */
   weightDecay: number;
 }
@@ -23,6 +24,8 @@ const pageBytes = 65_536;
  * - velocity = (momentum × velocity) − (rate × gradient)
  * - weight += velocity; with nesterov, weight += (momentum × velocity) − (rate × gradient)
  *
+ * The rate of an array is the learning rate times the array's factor. Frozen arrays and their velocities do not change.
+ *
  * All vectors are in the memory of WebAssembly kernels, which take an eighth of the time that JavaScript takes. This
  * matters because workers wait for the update in every step.
  */
@@ -33,9 +36,10 @@ export class MomentumSgd implements Optimizer {
   readonly #options: MomentumSgdOptions;
   readonly #kernels: UpdateKernels;
   readonly #spans: readonly Span[];
+  readonly #frozen: readonly WeightArray[];
 
   /** @param weights initial weights; copied */
-  constructor(layout: ModelLayout, options: MomentumSgdOptions, weights: Float32Array) {
+  constructor(layout: NetworkLayout, options: MomentumSgdOptions, weights: Float32Array) {
     const size = layout.weightsSize;
     // The first page of the memory is reserved for data of the compiled kernels.
     const memory = new WebAssembly.Memory({ initial: 1 + Math.ceil((3 * size * floatBytes) / pageBytes) });
@@ -46,6 +50,7 @@ export class MomentumSgd implements Optimizer {
     this.#options = options;
     this.#kernels = updateKernelsOn(memory);
     this.#spans = spansOf(layout.weights);
+    this.#frozen = layout.weights.filter(({ trainable }) => !trainable);
   }
 
   step(gradientSum: Float32Array, sampleCount: number, learningRate: number): Update {
@@ -58,9 +63,10 @@ export class MomentumSgd implements Optimizer {
       );
     }
     gradient.set(gradientSum);
+    for (const { offset, size } of this.#frozen) gradient.fill(0, offset, offset + size);
     if (this.#kernels.areFinite(gradient.byteOffset, gradient.length) === 0) return 'sum-not-finite';
     let isFinite = true;
-    for (const { first, count, decays } of this.#spans) {
+    for (const { first, count, decays, factor } of this.#spans) {
       const address = ({ byteOffset }: Float32Array) => byteOffset + first * floatBytes;
       const made = this.#kernels.update(
         address(weights),
@@ -68,9 +74,9 @@ export class MomentumSgd implements Optimizer {
         address(gradient),
         count,
         sampleCount,
-        decays ? weightDecay : 0,
+        decays ? weightDecay / factor : 0,
         momentum,
-        learningRate,
+        learningRate * factor,
         nesterov,
       );
       isFinite &&= made === 1;
@@ -79,20 +85,25 @@ export class MomentumSgd implements Optimizer {
   }
 }
 
-/** A range of adjacent weights, either all with weight decay or all without. */
+/** A range of adjacent trainable weights with the same settings. */
 interface Span {
   first: number;
   count: number;
   decays: boolean;
+  /** Factor of the learning rate. */
+  factor: number;
 }
 
-function spansOf(arrays: readonly ArrayLayout[]): Span[] {
+function spansOf(arrays: readonly WeightArray[]): Span[] {
   const spans: Span[] = [];
-  for (const { name, offset, size } of arrays) {
-    const decays = name.endsWith('/kernel');
+  for (const { offset, size, trainable, weightDecay, learningRateFactor: factor } of arrays) {
+    if (!trainable) continue;
+    // A factor of 0 has no decay either.
+    const decays = weightDecay && factor > 0;
     const last = spans.at(-1);
-    if (last?.decays === decays && last.first + last.count === offset) last.count += size;
-    else spans.push({ first: offset, count: size, decays });
+    const isAdjacent = last !== undefined && last.first + last.count === offset;
+    if (isAdjacent && last.decays === decays && last.factor === factor) last.count += size;
+    else spans.push({ first: offset, count: size, decays, factor });
   }
   return spans;
 }

@@ -7,10 +7,20 @@
  */
 export type Update = 'made' | 'sum-not-finite' | 'weights-not-finite';
 
+/** Position of an update in the run. */
+export interface RunPosition {
+  /** Number of updates made, including this one. */
+  step: number;
+  totalSteps: number;
+}
+
 export interface Optimizer {
-  /** Trainable weights as a flat vector, in layout order; updated in place. */
+  /** Weights as a flat vector, in layout order, trainable and frozen; updated in place. */
   readonly weights: Float32Array;
-  /** Mean gradient of the last update, including weight decay; one value per weight. */
+  /**
+   * Mean gradient of the last update, including weight decay; one value per weight; 0 for
+   * frozen ones.
+   */
   readonly gradient: Float32Array;
   /** Optimizer state by name, one value per weight; updated in place and saved in checkpoints. */
   readonly state: Readonly<Record<string, Float32Array>>;
@@ -19,5 +29,5 @@ export interface Optimizer {
    * @param gradientSum gradient summed over all images of the step, one value per weight; not modified
    * @param sampleCount number of images in the sum
    */
-  step(gradientSum: Float32Array, sampleCount: number, learningRate: number): Update;
+  step(gradientSum: Float32Array, sampleCount: number, learningRate: number, position: RunPosition): Update;
 }

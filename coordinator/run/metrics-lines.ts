@@ -47,6 +47,8 @@ function detailOf(event: RunEvent): string | undefined {
     case 'resumed':
     case 'checkpoint':
       return event.path;
+    case 'partial-weights':
+      return `${event.path}: missing ${event.missing.join(' ')}; unused ${event.unused.join(' ')}`;
     case 'checkpoint-failed':
       return `${event.reason}; ${event.lastCheckpoint}`;
     case 'metrics-failed':

@@ -1,8 +1,11 @@
 // The contents of report.json.
 import type { EngineCount } from '../../shared/protocol/engine-identity.js';
 import type { WorkerSummary } from '../../shared/monitoring/messages.js';
+import type { Outcome } from './evaluation-report.js';
 import type { Metrics } from './metrics.js';
 import type { StepPhases } from './step-phases.js';
+
+export type TestMetrics = Pick<Outcome, 'loss' | 'accuracy' | 'topFiveAccuracy'>;
 
 /**
  * The result of a run, including everything before it was resumed. Only wallSeconds, imagesPerSecond, bytesSent,
@@ -48,8 +51,8 @@ export interface Report {
   /** Mean metrics over the steps of the last epoch. */
   train: Metrics;
   validation: Metrics | null;
-  /** Null if there are no test images. */
-  test: Metrics | null;
+  /** Null if there are no test images. The results by class are in test.json. */
+  test: TestMetrics | null;
   bytesSent: number;
   bytesReceived: number;
   /** Mean phase times over all steps. */

@@ -7,6 +7,8 @@ import { recipeFields } from '../../shared/config/config-fields.js';
 import { resolveConfig, totalStepsOf, type Config, type ConfigInput } from '../../shared/config/config.js';
 import { differenceBetween } from '../../shared/dataset/description-schema.js';
 import { ifMissing, LockstepError } from '../../shared/errors.js';
+import { describeNetwork } from '../../shared/config/network-config.js';
+import { graphSha256 } from '../../shared/network/graph-json.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import type { EngineCount } from '../../shared/protocol/engine-identity.js';
@@ -36,7 +38,7 @@ export interface PlannedRun {
   config: Config;
   checkpoint: Checkpoint | undefined;
   /** Fields whose values differ from the checkpoint's; empty without `override`. */
-  overridden: readonly string[];
+  overridden: readonly (keyof Config)[];
 }
 
 /**
@@ -61,9 +63,11 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
   const config = readsWeights ? (await withInitialWeights(merged, checkpoint.layout, true)).config : merged;
   const overridden = changedFields(checkpoint, config);
   if (overridden.length > 0 && override !== true) {
-    const before: Readonly<Record<string, unknown>> = { ...checkpoint.config, ...engineOf(checkpoint) };
+    const before = { ...checkpoint.config, ...engineOf(checkpoint) };
+    const shown = (values: typeof before, field: keyof Config) =>
+      field === 'network' ? describeNetwork(values.network) : JSON.stringify(values[field]);
     const changes = overridden.map(
-      (field) => `\`${field}\` was ${JSON.stringify(before[field])} and is ${JSON.stringify(config[field])}`,
+      (field) => `\`${field}\` was ${shown(before, field)} and is ${shown(config, field)}`,
     );
     throw new LockstepError(
       'bad-config',
@@ -214,7 +218,10 @@ export async function assertResumable(
         'or `epochs`, or resume from an earlier checkpoint',
     );
   }
-  const difference = imageDifference(checkpoint, store) ?? rateDifference(checkpoint, config, store.stepsPerEpoch);
+  const difference =
+    graphDifference(checkpoint, layout) ??
+    imageDifference(checkpoint, store) ??
+    rateDifference(checkpoint, config, store.stepsPerEpoch);
   if (difference !== undefined && !override) throw difference;
   if (checkpoint.step === totalSteps && (await isReported(checkpoint))) {
     throw new LockstepError(
@@ -224,6 +231,16 @@ export async function assertResumable(
     );
   }
   return difference === undefined && overridden.length === 0;
+}
+
+/** A network that is chosen by name may differ between versions of Lockstep, even if its arrays do not. */
+function graphDifference(checkpoint: Checkpoint, { graph }: ModelLayout): LockstepError | undefined {
+  if (graphSha256(graph) === graphSha256(checkpoint.layout.graph)) return undefined;
+  return new LockstepError(
+    'bad-config',
+    `the network ${graph.name} computes something else than in ${checkpoint.path}, which Lockstep ` +
+      `${checkpoint.lockstepVersion} wrote: resume with that version, or add \`override\` to continue with the new network`,
+  );
 }
 
 function imageDifference({ shardHashes, path: checkpoint }: Checkpoint, { shards }: ShardStore) {

@@ -1,10 +1,11 @@
-// A run directory: the resolved configuration, metrics.jsonl, the checkpoints, and the report.
+// A run directory: the resolved configuration, metrics.jsonl, the checkpoints, the report, and the test by class.
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../../shared/config/config.js';
 import { ifMissing, LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
 import { listCheckpoints, removeLeftovers, returnTo } from './checkpoints/checkpoint.js';
+import { formatOutcome, type Outcome } from './evaluation-report.js';
 import { JsonLinesFile } from './json-lines-file.js';
 import type { Checkpoint } from './checkpoints/load-checkpoint.js';
 import type { MetricsLine } from './metrics-lines.js';
@@ -15,6 +16,7 @@ import { truncateMetricsAt } from './truncate-metrics.js';
 const metricsFile = 'metrics.jsonl';
 const configFile = 'config.json';
 const reportFile = 'report.json';
+const testFile = 'test.json';
 
 /**
  * Returns a run directory named after the local time, for example `runs/2026-11-23T10-20-30`. If it exists, because
@@ -58,7 +60,7 @@ export class RunDirectory {
         this.onWriteError(messageOf(error)),
       );
       await this.#replaceFile(configFile, jsonOf(config));
-      await rm(this.#pathOf(reportFile), { force: true });
+      for (const name of [reportFile, testFile]) await rm(this.#pathOf(name), { force: true });
       if (resumed !== undefined && this.#holds(resumed)) await returnTo(this.checkpoints, resumed);
     } catch (cause) {
       throw this.#cannotCreate(cause);
@@ -114,6 +116,11 @@ export class RunDirectory {
   /** Writes report.json. Throws `save-failed`. */
   async writeReport(report: Report): Promise<void> {
     await this.#orSaveFailed(reportFile, this.#replaceFile(reportFile, jsonOf(report)));
+  }
+
+  /** Writes test.json. Throws `save-failed`. */
+  async writeTest(outcome: Outcome): Promise<void> {
+    await this.#orSaveFailed(testFile, this.#replaceFile(testFile, `${formatOutcome(outcome)}\n`));
   }
 
   /** Closes metrics.jsonl after the last line has been written. Throws `save-failed` if lines could not be written. */

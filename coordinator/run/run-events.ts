@@ -4,6 +4,7 @@ import type { TimingMessage } from '../../shared/protocol/messages.js';
 import type { RunPhase } from '../../shared/monitoring/run-status.js';
 import type { WorkReason } from '../../shared/monitoring/step-view.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
+import type { Outcome } from './evaluation-report.js';
 import type { Metrics } from './metrics.js';
 import type { Report } from './report.js';
 import type { StepPhases, WorkerContribution } from './step-phases.js';
@@ -39,6 +40,8 @@ export type RunEvent = { step: number; time: string } &
     | { type: 'phase'; phase: RunPhase }
     /** The run resumed from this checkpoint. */
     | { type: 'resumed'; path: string }
+    /** The run started from the weights in a file that lacks these arrays of the network, or has these others. */
+    | { type: 'partial-weights'; path: string; loaded: number; missing: readonly string[]; unused: readonly string[] }
     /** The optimizer made an update. `epoch` is one-based; `learningRate` is the rate used in this update. */
     | ({
         type: 'step';
@@ -53,8 +56,9 @@ export type RunEvent = { step: number; time: string } &
      * gradient, including weight decay. The run reuses both arrays: read them synchronously and do not keep them.
      */
     | ({ type: 'epoch'; epoch: number; weights: Float32Array; gradient: Float32Array } & Metrics)
-    | ({ type: 'validation'; epoch: number } & Metrics)
-    | ({ type: 'test'; epoch: number } & Metrics)
+    /** An evaluation ended. `outcome` contains the metrics too. */
+    | ({ type: 'validation'; epoch: number; outcome: Outcome } & Metrics)
+    | ({ type: 'test'; epoch: number; outcome: Outcome } & Metrics)
     /** A checkpoint was saved. */
     | { type: 'checkpoint'; path: string; seconds: number }
     /** A checkpoint could not be saved, for example because the disk is full; training continues. */

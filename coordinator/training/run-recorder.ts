@@ -1,7 +1,8 @@
 // Saves a run to disk: checkpoints during the run, and the report at its end.
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
 import type { CheckpointManager } from '../run/checkpoints/checkpoint-manager.js';
-import { metricsOf, type Metrics } from '../run/metrics.js';
+import type { Outcome } from '../run/evaluation-report.js';
+import { metricsOf } from '../run/metrics.js';
 import type { Report } from '../run/report.js';
 import type { RunDirectory } from '../run/run-directory.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
@@ -100,10 +101,10 @@ export class RunRecorder {
     }
   }
 
-  /** Writes report.json and returns the report. Throws `save-failed` if writing fails. */
+  /** Writes test.json and report.json, and returns the report. Throws `save-failed` if writing fails. */
   async writeReport(
     rest: Pick<Report, 'seed' | 'initialWeightsSha256' | 'epochs' | 'wallSeconds'>,
-    test: Metrics | null,
+    test: Outcome | null,
     bytes: { sent: number; received: number },
   ): Promise<Report> {
     const { step, imagesSeen, epochSums, validation, weightsSha256 } = this.#state;
@@ -114,9 +115,10 @@ export class RunRecorder {
       weightsSha256,
       train: metricsOf([epochSums]),
       validation: validation && { loss: validation.loss, accuracy: validation.accuracy },
-      test,
+      test: test && { loss: test.loss, accuracy: test.accuracy, topFiveAccuracy: test.topFiveAccuracy },
     };
     const report = this.#totals.report(results, imagesSeen - this.#imagesSeenBefore, bytes);
+    if (test !== null) await this.#directory.writeTest(test);
     await this.#directory.writeReport(report);
     return report;
   }

@@ -8,7 +8,8 @@ import { interruption, type WorkerPool } from '../connections/worker-pool.js';
 import type { WorkerQuorum } from '../connections/worker-quorum.js';
 import type { EvaluationSplit } from '../dataset/shard-store.js';
 import type { EngineSelection } from '../engine/engine-selection.js';
-import { metricsOf, type Metrics } from '../run/metrics.js';
+import { outcomeOf, type Outcome } from '../run/evaluation-report.js';
+import { metricsOf } from '../run/metrics.js';
 import type { Report } from '../run/report.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 import type { RunSetup } from '../run/run-setup.js';
@@ -189,17 +190,18 @@ export class TrainingRun {
   async #validate(weights: WeightsFrame): Promise<void> {
     if (this.#parts.setup.store.validationCount === 0) return;
     this.#parts.phases.start('validating');
-    const metrics = await this.#evaluate('validation', weights);
-    this.#state.validation = { step: this.#state.step, ...metrics };
+    const { loss, accuracy } = await this.#evaluate('validation', weights);
+    this.#state.validation = { step: this.#state.step, loss, accuracy };
     this.#parts.recorder.changed();
   }
 
-  async #evaluate(split: EvaluationSplit, weights: WeightsFrame): Promise<Metrics> {
+  async #evaluate(split: EvaluationSplit, weights: WeightsFrame): Promise<Outcome> {
     const { setup, dispatcher, events, schedule } = this.#parts;
     const job = new EvaluationJob(split, setup.store, weights, this.#evaluationDurations);
-    const metrics = metricsOf(await dispatcher.run(job));
-    events.publish({ type: split, epoch: schedule.epochOf(this.#state.step), ...metrics });
-    return metrics;
+    const outcome = outcomeOf(await dispatcher.run(job), setup.store.labels[split], setup.store.dataset);
+    const { loss, accuracy } = outcome;
+    events.publish({ type: split, epoch: schedule.epochOf(this.#state.step), loss, accuracy, outcome });
+    return outcome;
   }
 
   async #save(): Promise<void> {

@@ -1,17 +1,18 @@
 // Everything that training changes: weights, optimizer state, moving statistics, and the sums from which metrics are
 // computed.
+import { totalStepsOf } from '../../shared/config/config.js';
 import { LockstepError } from '../../shared/errors.js';
 import { weightsSha256 } from '../../shared/network/layout-hash.js';
 import { areFinite } from '../../shared/reduction/finite.js';
 import { WeightsEncoder, type WeightsFrame } from '../connections/weights-frame.js';
-import { initialMovingStatistics, initialWeights } from '../optimizer/initial-weights.js';
+import { LookAhead } from '../optimizer/look-ahead.js';
 import { MomentumSgd } from '../optimizer/momentum-sgd.js';
 import { updateMovingStatistics } from '../optimizer/moving-statistics.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import type { RunProgress, SavedState } from '../run/checkpoints/checkpoint.js';
 import type { Checkpoint } from '../run/checkpoints/load-checkpoint.js';
 import { addSums, metricsOf, noSums, type BatchSums, type Metrics } from '../run/metrics.js';
-import type { PretrainedWeights } from '../run/checkpoints/pretrained-weights.js';
+import type { InitialState } from '../run/checkpoints/pretrained-weights.js';
 import type { RunSetup } from '../run/run-setup.js';
 import { notFiniteSum, notFiniteWeights } from './assert-finite.js';
 import type { CollectedGradient } from './gradient-job.js';
@@ -30,17 +31,18 @@ export class TrainingState implements SavedState {
   readonly #setup: RunSetup;
   readonly #encoder = new WeightsEncoder();
 
-  /** @param start checkpoint to resume from, or pretrained weights; random initial weights if neither is given */
-  constructor(
-    setup: RunSetup,
-    start: { checkpoint?: Checkpoint | undefined; pretrained?: PretrainedWeights | undefined },
-  ) {
-    const { config, layout } = setup;
-    const { checkpoint, pretrained = checkpoint } = start;
+  /** @param start initial state; copied */
+  constructor(setup: RunSetup, start: InitialState) {
     this.#setup = setup;
-    this.optimizer = new MomentumSgd(layout, config, pretrained?.weights ?? initialWeights(layout, config.seed));
-    this.movingStatistics = pretrained?.movingStatistics.slice() ?? initialMovingStatistics(layout);
-    if (checkpoint !== undefined) this.#resume(checkpoint);
+    this.optimizer = createOptimizer(setup, start.weights);
+    this.movingStatistics = start.movingStatistics.slice();
+  }
+
+  /** Returns the state that a checkpoint contains. Throws `bad-checkpoint` if it is another optimizer's. */
+  static resumed(setup: RunSetup, checkpoint: Checkpoint): TrainingState {
+    const state = new TrainingState(setup, checkpoint);
+    state.#resume(checkpoint);
+    return state;
   }
 
   #resume({ path, step, optimizerState, progress }: Checkpoint): void {
@@ -88,7 +90,8 @@ export class TrainingState implements SavedState {
   update(gradient: CollectedGradient, learningRate: number): void {
     const { config, layout, store } = this.#setup;
     const { gradientSum, sampleCount, slices } = gradient;
-    const update = this.optimizer.step(gradientSum, sampleCount, learningRate);
+    const position = { step: this.step + 1, totalSteps: totalStepsOf(config, store.stepsPerEpoch) };
+    const update = this.optimizer.step(gradientSum, sampleCount, learningRate, position);
     if (update === 'sum-not-finite') throw notFiniteSum(this.step, gradientSum, layout);
     if (update === 'weights-not-finite') throw notFiniteWeights(this.step, this.weights, layout);
     updateMovingStatistics(
@@ -113,4 +116,9 @@ export class TrainingState implements SavedState {
     this.imagesSeen += sampleCount;
     return metricsOf([sums]);
   }
+}
+
+function createOptimizer({ config, layout }: RunSetup, weights: Float32Array): Optimizer {
+  const sgd = new MomentumSgd(layout, config, weights);
+  return config.lookAhead === null ? sgd : new LookAhead(sgd, config.lookAhead, layout.weights);
 }

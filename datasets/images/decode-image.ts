@@ -1,7 +1,8 @@
 // Decodes an image file and brings it to the size of a dataset. Loads sharp, a native library, which processes that
-// import images run on their own.
+// decode images run on their own.
 import sharp, { type FailOnOptions, type ResizeOptions } from 'sharp';
 import type { ImageFit } from '../../shared/dataset/description.js';
+import type { DecodedImage, ImageSize } from './import-messages.js';
 import { resizeKernel } from './import-rules.js';
 
 /** Versions of the decoder's libraries. */
@@ -26,34 +27,31 @@ sharp.unblock({
 sharp.concurrency(1);
 sharp.cache(false);
 
-export interface DecodedImage {
-  /** The red, green and blue planes, row by row. */
-  planes: Uint8Array;
-  /** Whether the image did not have the requested size before. */
-  isResized: boolean;
-}
-
 /**
  * Decodes the image (its first frame), turns it upright according to its EXIF orientation, blends it with white where
  * it is transparent, converts it to sRGB, and resizes it. Throws an Error with sharp's reason for a file that is not an
  * image or is damaged.
  */
-export async function decodeImage(file: Uint8Array, size: number, fit: ImageFit): Promise<DecodedImage> {
+export async function decodeImage(
+  file: Uint8Array,
+  { height, width }: ImageSize,
+  fit: ImageFit,
+): Promise<DecodedImage> {
   const resize: ResizeOptions = { fit: fit === 'crop' ? 'cover' : 'fill', kernel: resizeKernel };
   const input = sharp(file, { failOn, limitInputPixels: maxPixels });
   const { autoOrient } = await input.metadata();
   const { data, info } = await input
     .autoOrient()
     .flatten({ background: 'white' })
-    .resize(size, size, resize)
+    .resize(width, height, resize)
     .toColorspace('srgb')
     .timeout({ seconds: timeoutSeconds })
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });
-  if (info.channels !== 3 || data.length !== 3 * size * size) {
+  if (info.channels !== 3 || data.length !== 3 * height * width) {
     throw new Error(`it decodes to ${info.channels} channels`);
   }
-  return { planes: planesOf(data), isResized: autoOrient.width !== size || autoOrient.height !== size };
+  return { planes: planesOf(data), original: { height: autoOrient.height, width: autoOrient.width } };
 }
 
 /** Converts pixels of three bytes to three planes. */

@@ -1,13 +1,14 @@
-// A child process that decodes chunks of images, one at a time.
+// A child process that decodes images: chunks of an import, or single ones.
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { builtFile } from '../../shared/built-file.js';
-import { LockstepError } from '../../shared/errors.js';
+import type { ImageFit } from '../../shared/dataset/description.js';
+import { LockstepError, type ErrorCode } from '../../shared/errors.js';
 import type { Chunk, ChunkTask } from './chunk.js';
-import type { ImportReply, ImportRequest } from './import-messages.js';
+import type { DecodedImage, ImageSize, ImportReply, ImportRequest } from './import-messages.js';
 
-/** Length of the end of a process's stderr that an error quotes. */
-const maxErrorLength = 500;
+/** Length of the end of a process's stderr that is kept, and of the part that an error quotes. */
+const [maxErrorLength, maxQuotedLength] = [10_000, 500];
 
 /** The process crashed while it was decoding a file. */
 export class DecoderCrash extends Error {
@@ -29,6 +30,8 @@ export class DecodingProcess {
   constructor() {
     this.#child = fork(fileURLToPath(builtFile('import-process.js', import.meta.url)), {
       execArgv: [],
+      // Transfers pixels as bytes.
+      serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       // In a process group of its own, so that Ctrl-C reaches only this process. If this process dies, the channel
       // closes, and the child ends.
@@ -47,8 +50,9 @@ export class DecodingProcess {
         else {
           reject(
             this.#failure(
+              'setup-failed',
               'the process that decodes images did not start',
-              'Install Lockstep with its optional dependencies: they contain the decoder for each platform',
+              'Its decoder is sharp, an optional dependency: install Lockstep again with `npm install --include=optional`',
             ),
           );
         }
@@ -77,6 +81,8 @@ export class DecodingProcess {
           case 'failed':
             return reject(new LockstepError('save-failed', `cannot write the imported images: ${reply.message}`));
           case 'ready':
+          case 'image':
+          case 'unreadable':
             return undefined;
           case undefined:
             return reject(this.#crash(done, task.files.length));
@@ -84,8 +90,26 @@ export class DecodingProcess {
             return reply satisfies never;
         }
       };
-      this.#child.send({ type: 'decode', task } satisfies ImportRequest);
+      this.#send({ type: 'decode', task });
     });
+  }
+
+  /** Decodes one image. Returns the reason, in one line, if that is not possible. */
+  async read(file: string, size: ImageSize, fit: ImageFit): Promise<{ image: DecodedImage } | { reason: string }> {
+    await this.#ready;
+    return new Promise((resolve, reject) => {
+      this.#onReply = (reply) => {
+        if (reply?.type === 'image') return resolve({ image: reply.image });
+        if (reply?.type === 'unreadable') return resolve({ reason: reply.reason });
+        const crash = this.#crash(0, 1);
+        return crash instanceof DecoderCrash ? resolve({ reason: crash.message }) : reject(crash);
+      };
+      this.#send({ type: 'read', file, size, fit });
+    });
+  }
+
+  #send(request: ImportRequest): void {
+    this.#child.send(request);
   }
 
   kill(): void {
@@ -98,6 +122,7 @@ export class DecodingProcess {
     // The decoder does not kill its own process: more likely, the system is out of memory.
     if (signalCode === 'SIGKILL' || signalCode === 'SIGTERM' || done === files) {
       return this.#failure(
+        'save-failed',
         'a process that decodes images was ended',
         'Run the command again to resume; with fewer `processes` it needs less memory',
       );
@@ -105,10 +130,11 @@ export class DecodingProcess {
     return new DecoderCrash(done, `crashes the decoder (${signalCode ?? `exit status ${this.#child.exitCode}`})`);
   }
 
-  #failure(what: string, remedy: string): LockstepError {
+  #failure(code: ErrorCode, what: string, remedy: string): LockstepError {
     const { signalCode, exitCode } = this.#child;
     const how = signalCode ?? `exit status ${exitCode}`;
-    const why = this.#errorText.trim();
-    return new LockstepError('save-failed', `${what} (${how})${why === '' ? '' : `: ${why}`}. ${remedy}`);
+    // An uncaught error is in the middle of what Node.js prints.
+    const why = /^\w*Error: .*/m.exec(this.#errorText)?.[0] ?? this.#errorText.trim().slice(-maxQuotedLength);
+    return new LockstepError(code, `${what} (${how})${why === '' ? '' : `: ${why}`}. ${remedy}`);
   }
 }

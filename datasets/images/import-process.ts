@@ -1,6 +1,6 @@
 // Program of a process that decodes images. It ends when the channel to its parent closes. A file that crashes the
 // decoder, a native library, ends only this process.
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf, systemCodeOf } from '../../shared/errors.js';
 import { sha256Of } from '../../shared/sha256.js';
@@ -13,19 +13,33 @@ const maxFileBytes = 512_000_000;
 
 let isConnected = true;
 process.on('disconnect', () => (isConnected = false));
-process.on('message', ({ task }: ImportRequest) => void answer(task));
+process.on('message', (request: ImportRequest) => void answer(request));
 send({ type: 'ready', decoder });
 
 function send(reply: ImportReply): void {
   if (isConnected) process.send!(reply);
 }
 
-async function answer(task: ChunkTask): Promise<void> {
+async function answer(request: ImportRequest): Promise<void> {
+  if (request.type === 'read') return send(await readImage(request));
   try {
-    await decodeChunk(task);
+    await decodeChunk(request.task);
   } catch (error) {
     send({ type: 'failed', message: messageOf(error) });
   }
+}
+
+async function readImage({ file, size, fit }: ImportRequest & { type: 'read' }): Promise<ImportReply> {
+  try {
+    assertFileSize((await stat(file)).size);
+    return { type: 'image', image: await decodeImage(await readFile(file), size, fit) };
+  } catch (error) {
+    return { type: 'unreadable', reason: reasonOf(error) };
+  }
+}
+
+function assertFileSize(bytes: number): void {
+  if (bytes > maxFileBytes) throw new Error(`is larger than ${maxFileBytes / 1e6} MB`);
 }
 
 async function decodeChunk(task: ChunkTask): Promise<void> {
@@ -40,14 +54,14 @@ async function decodeChunk(task: ChunkTask): Promise<void> {
     if (!isConnected) return;
     try {
       if (crashed[index] !== undefined) throw new Error(crashed[index]);
-      if (size > maxFileBytes) throw new Error(`is larger than ${maxFileBytes / 1e6} MB`);
+      assertFileSize(size);
       const bytes = await readFile(path.join(task.folder, name));
-      const { planes, isResized } = await decodeImage(bytes, imageSize, fit);
+      const { planes, original } = await decodeImage(bytes, { height: imageSize, width: imageSize }, fit);
       records[filled] = label & 0xff;
       if (labelBytes === 2) records[filled + 1] = label >> 8;
       records.set(planes, filled + labelBytes);
       filled += recordBytes;
-      resized += isResized ? 1 : 0;
+      resized += original.height === imageSize && original.width === imageSize ? 0 : 1;
       results.push({ pixels: pixelDigest(planes) });
     } catch (error) {
       results.push({ skipped: reasonOf(error) });
@@ -60,7 +74,7 @@ async function decodeChunk(task: ChunkTask): Promise<void> {
   send({ type: 'complete', chunk });
 }
 
-/** Returns why a file was skipped, in one line. */
+/** Returns why an image cannot be decoded, in one line. */
 function reasonOf(error: unknown): string {
   const code = systemCodeOf(error);
   if (code !== undefined) return `cannot be read (${code})`;

@@ -4,8 +4,8 @@ import {
   maxClasses,
   maxImageSize,
   recordBytesOf,
-  type Dataset,
   type DatasetDescription,
+  type StoredDataset,
 } from '../../shared/dataset/description.js';
 import { badData, fileSize, readFileBytes } from '../file-bytes.js';
 import { imageFits } from '../../shared/dataset/description.js';
@@ -37,6 +37,7 @@ const description = z.strictObject({
   channels: z.union([z.literal(1), z.literal(3)]),
   classNames: z.array(shortText).min(1).max(maxClasses),
   fit: z.enum(imageFits).nullable(),
+  flippable: z.boolean().optional(),
 }) satisfies z.ZodType<DatasetDescription>;
 
 const splitSchema = z.strictObject({ records: z.int().positive(), sha256, perClass: z.array(count) });
@@ -81,7 +82,7 @@ export type Manifest = z.infer<typeof manifestSchema>;
 export type SplitSummary = z.infer<typeof splitSchema>;
 
 export function manifestOf(
-  dataset: Pick<Dataset, 'description' | 'source'>,
+  dataset: Pick<StoredDataset, 'description' | 'source'>,
   splits: Manifest['splits'],
   imported: ImportRecord | null,
 ): Manifest {

@@ -1,14 +1,15 @@
 // A packed dataset: a folder with a file of records per split, and manifest.json with their SHA-256s.
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { createHash } from 'node:crypto';
 import {
   labelBytesOf,
   recordBytesOf,
-  type Dataset,
   type DatasetDescription,
+  type StoredDataset,
 } from '../../shared/dataset/description.js';
+import { chunksOf, type Records } from '../../shared/dataset/records.js';
 import { messageOf } from '../../shared/errors.js';
-import { sha256Of } from '../../shared/sha256.js';
 import { badData, entriesOf, fileSize, isFolder, readFileBytes } from '../file-bytes.js';
 import {
   manifestFile,
@@ -22,21 +23,39 @@ import {
   type SplitName,
   type SplitSummary,
 } from './manifest.js';
+import { RecordsOnDisk } from './records-on-disk.js';
 
-/** Reads a packed dataset and checks it against its manifest. Throws `bad-data` for a missing or damaged file. */
-export async function readPackedDataset(folder: string, manifest: Manifest): Promise<Dataset> {
+/** Total size of the splits up to which a dataset is read into memory. */
+const defaultMemoryBytes = 2 ** 30;
+
+/**
+ * Opens a packed dataset and checks it against its manifest. A large dataset stays in its files. Throws `bad-data` for a
+ * missing or damaged file.
+ */
+export async function openPackedDataset(
+  folder: string,
+  manifest: Manifest,
+  memoryBytes = defaultMemoryBytes,
+): Promise<StoredDataset> {
+  const isLarge = splitNames.reduce((sum, split) => sum + splitBytes(manifest, split), 0) > memoryBytes;
+  const open = (split: SplitName) => openSplit(folder, manifest, split, isLarge);
   return {
     description: manifest.description,
-    training: (await readSplit(folder, manifest, 'training'))!,
-    validation: await readSplit(folder, manifest, 'validation'),
-    test: await readSplit(folder, manifest, 'test'),
+    training: (await open('training'))!,
+    validation: await open('validation'),
+    test: await open('test'),
     source: `${manifest.source} (packed in ${folder})`,
   };
 }
 
-async function readSplit(folder: string, manifest: Manifest, split: SplitName): Promise<Uint8Array | null> {
-  const summary = manifest.splits[split];
-  if (summary === null) return null;
+async function openSplit(
+  folder: string,
+  manifest: Manifest,
+  split: SplitName,
+  isLarge: boolean,
+): Promise<Records | null> {
+  const expected = manifest.splits[split];
+  if (expected === null) return null;
   const file = path.join(folder, splitFile(split));
   const remedy = 'Import the dataset again.';
   const expectedBytes = splitBytes(manifest, split);
@@ -45,13 +64,13 @@ async function readSplit(folder: string, manifest: Manifest, split: SplitName): 
   if (bytes !== undefined && bytes !== expectedBytes) {
     throw badData(`${file} is damaged: it has ${bytes} bytes, expected ${expectedBytes}. ${remedy}`);
   }
-  const records = await readFileBytes(file, remedy);
-  const sha256 = sha256Of(records);
-  if (sha256 !== summary.sha256) {
-    throw badData(`${file} is damaged: its SHA-256 is ${sha256}, expected ${summary.sha256}. ${remedy}`);
+  const records = isLarge && bytes !== undefined ? new RecordsOnDisk(file, bytes) : await readFileBytes(file, remedy);
+  const { sha256, perClass, invalid } = await examine(records, manifest.description);
+  if (sha256 !== expected.sha256) {
+    throw badData(`${file} is damaged: its SHA-256 is ${sha256}, expected ${expected.sha256}. ${remedy}`);
   }
-  const perClass = countPerClass(records, manifest.description);
-  if (perClass.some((images, label) => images !== summary.perClass[label])) {
+  if (invalid !== undefined) throw badData(`${file}: ${invalid}. ${remedy}`);
+  if (perClass.some((images, label) => images !== expected.perClass[label])) {
     throw badData(`${file} does not match ${manifestFile}: its images per class differ. ${remedy}`);
   }
   return records;
@@ -60,7 +79,7 @@ async function readSplit(folder: string, manifest: Manifest, split: SplitName): 
 /** Writes a dataset. The manifest is written last, so that an interrupted write leaves no valid dataset. */
 export async function writePackedDataset(
   folder: string,
-  dataset: Dataset,
+  dataset: StoredDataset,
   imported: ImportRecord | null,
 ): Promise<Manifest> {
   try {
@@ -70,14 +89,14 @@ export async function writePackedDataset(
       const file = path.join(folder, splitFile(split));
       const records = dataset[split];
       if (records === null) await rm(file, { force: true });
-      else await writeFile(file, records);
+      else await writeFile(file, chunksOf(records, recordBytesOf(dataset.description)));
     }
     const manifest = manifestOf(
       dataset,
       {
-        training: summarize(dataset.training, dataset.description),
-        validation: dataset.validation && summarize(dataset.validation, dataset.description),
-        test: dataset.test && summarize(dataset.test, dataset.description),
+        training: await summarize(dataset.training, dataset.description),
+        validation: dataset.validation && (await summarize(dataset.validation, dataset.description)),
+        test: dataset.test && (await summarize(dataset.test, dataset.description)),
       },
       imported,
     );
@@ -121,25 +140,31 @@ export async function assertWritable(
   );
 }
 
-/** Returns the number of records, the SHA-256 and the images per class of a split. */
-export function summarize(records: Uint8Array, description: DatasetDescription): SplitSummary {
-  return {
-    records: records.length / recordBytesOf(description),
-    sha256: sha256Of(records),
-    perClass: countPerClass(records, description),
-  };
+/** Returns the number of records, the SHA-256 and the images per class of a split. Throws `bad-data` for invalid labels. */
+export async function summarize(records: Records, description: DatasetDescription): Promise<SplitSummary> {
+  const { invalid, ...summary } = await examine(records, description);
+  if (invalid !== undefined) throw badData(invalid);
+  return summary;
 }
 
-function countPerClass(records: Uint8Array, description: DatasetDescription): number[] {
-  const counts = description.classNames.map(() => 0);
+/** Like summarize, but returns what is wrong with the first invalid label instead of throwing. */
+async function examine(
+  records: Records,
+  description: DatasetDescription,
+): Promise<SplitSummary & { invalid: string | undefined }> {
   const recordBytes = recordBytesOf(description);
   const isWide = labelBytesOf(description) === 2;
-  for (let offset = 0; offset < records.length; offset += recordBytes) {
-    const label = records[offset] + (isWide ? 256 * records[offset + 1] : 0);
-    if (label >= counts.length) {
-      throw badData(`record ${offset / recordBytes} has the label ${label}; labels are 0 to ${counts.length - 1}`);
+  const hash = createHash('sha256');
+  const perClass = description.classNames.map(() => 0);
+  let invalid: string | undefined;
+  let record = 0;
+  for await (const chunk of chunksOf(records, recordBytes)) {
+    hash.update(chunk);
+    for (let offset = 0; offset < chunk.length; offset += recordBytes, record++) {
+      const label = chunk[offset] + (isWide ? 256 * chunk[offset + 1] : 0);
+      if (label < perClass.length) perClass[label] += 1;
+      else invalid ??= `record ${record} has the label ${label}; labels are 0 to ${perClass.length - 1}`;
     }
-    counts[label] += 1;
   }
-  return counts;
+  return { records: record, sha256: hash.digest('hex'), perClass, invalid };
 }

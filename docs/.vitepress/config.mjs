@@ -27,6 +27,8 @@ const sidebar = [
     items: [
       page('Getting started', 'getting-started.md'),
       page('Train on your own images', 'datasets.md'),
+      page('Augmentation', 'augmentation.md'),
+      page('Bring your own network', 'networks.md'),
       page('Training on several machines', 'several-machines.md'),
       page('Checkpoints and resume', 'checkpoints.md'),
       page('Failures', 'failures.md'),

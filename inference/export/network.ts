@@ -1,18 +1,24 @@
 // Describes the exported network, from pixels to logits, as a sequence of calls to a format's writer.
 import { preprocessingName, type Preprocessing } from '../../shared/dataset/image-batch.js';
-import { inputTransformOf, type InputTransform } from '../../shared/dataset/input-transform.js';
-import {
-  arrayOf,
-  type ArrayLayout,
-  type BatchNormLayer,
-  type ConvLayer,
-  type ModelLayout,
-} from '../../shared/network/layout.js';
+import { inputTransformOf } from '../../shared/dataset/input-transform.js';
+import type { Conv2dNode, PaddingMode, PoolNode } from '../../shared/network/graph.js';
+import type {
+  ArrayLayout,
+  BatchNormLayer,
+  Conv2dLayer,
+  InputLayer,
+  Layer,
+  MultiplyLayer,
+  PoolLayer,
+  Shape,
+  WeightArray,
+} from '../../shared/network/layers.js';
+import { arrayOf, type NetworkLayout } from '../../shared/network/layout.js';
+import { colorKernels } from './color-kernels.js';
 
 /** A trained network, with the metadata for exported files. */
 export interface TrainedModel {
-  layout: ModelLayout;
-  /** The trainable weights. */
+  layout: NetworkLayout;
   weights: Float32Array;
   movingStatistics: Float32Array;
   preprocessing: Preprocessing;
@@ -32,152 +38,124 @@ export const inputName = 'images';
 /** Name of the output tensor: float32 [N, class]. */
 export const outputName = 'logits';
 
-/** A convolution with its weights. The padding is SAME as in TensorFlow. */
-export interface Convolution extends Pick<
-  ConvLayer,
-  'kernelSize' | 'stride' | 'inputChannels' | 'outputChannels' | 'inputSize' | 'outputSize'
-> {
-  /** Name, for example `group2/block1/conv1`. */
-  name: string;
-  /** Filter weights, [height, width, in, out]. */
-  kernel: Float32Array;
-  bias: Float32Array | null;
+export interface PixelTransform {
+  /** Values to subtract: one per channel, or one per pixel and channel, [row, column, channel]. */
+  subtract: Float32Array;
+  /** Divisors for the differences, one per channel. */
+  divide: Float32Array;
+  /** Whether to reverse the order of the channels after that. */
+  reversesChannels: boolean;
 }
 
-/** Batch norm for inference, with the moving statistics. */
-export interface Normalization {
-  name: string;
-  channels: number;
-  gamma: Float32Array;
-  beta: Float32Array;
-  mean: Float32Array;
-  variance: Float32Array;
-  epsilon: number;
+/** A trained network that takes red, green and blue, or gray, with the values of its arrays. */
+export class ExportedNetwork {
+  readonly layout: NetworkLayout;
+  readonly transform: PixelTransform;
+  /** Kernels whose input channels are in the opposite order of those in the checkpoint. */
+  readonly reversedKernels: ReadonlySet<WeightArray>;
+  readonly #weights: Float32Array;
+  readonly #statistics: Float32Array;
+
+  constructor({ layout, weights, movingStatistics, preprocessing }: TrainedModel) {
+    const { subtract, divide } = inputTransformOf(preprocessing, layout.data.channels);
+    const takesBlueFirst = layout.data.channels === 3 && layout.graph.channelOrder === 'bgr';
+    const kernels = takesBlueFirst ? colorKernels(layout.layers) : [];
+    this.layout = layout;
+    this.transform = { subtract, divide, reversesChannels: kernels === null };
+    this.reversedKernels = new Set(kernels);
+    this.#weights = weights;
+    this.#statistics = movingStatistics;
+  }
+
+  weightsOf(array: WeightArray): Float32Array {
+    const values = arrayOf(this.#weights, array);
+    return this.reversedKernels.has(array) ? withReversedInputs(values, array.shape) : values;
+  }
+
+  statisticsOf(array: ArrayLayout): Float32Array {
+    return arrayOf(this.#statistics, array);
+  }
+
+  /** Returns the vectors of a batch norm, with ones for a missing gamma and zeros for a missing beta. */
+  vectorsOf({ gamma, beta, mean, variance }: BatchNormLayer) {
+    return {
+      gamma: gamma === null ? new Float32Array(mean.size).fill(1) : this.weightsOf(gamma),
+      beta: beta === null ? new Float32Array(mean.size) : this.weightsOf(beta),
+      moving_mean: this.statisticsOf(mean),
+      moving_variance: this.statisticsOf(variance),
+    };
+  }
+
+  /** Returns the padding mode of a layer, which itself has only the resulting numbers of rows and columns. */
+  paddingModeOf({ index }: Conv2dLayer | PoolLayer): PaddingMode {
+    // The layers are the input and then the nodes.
+    return (this.layout.graph.nodes[index - 1] as Conv2dNode | PoolNode).padding;
+  }
 }
 
-/** Identity shortcut that halves height and width, rounded up, and doubles the number of channels. */
-export interface Subsampling {
-  name: string;
-  inputChannels: number;
-  inputSize: number;
-  /** Number of zero channels added before, and also after, the existing channels. */
-  channelPadding: number;
+/** Reverses the input channels of a kernel, [height, width, in, out]. */
+function withReversedInputs(kernel: Float32Array, [, , inputs, outputs]: Shape): Float32Array {
+  const reversed = new Float32Array(kernel.length);
+  for (let tap = 0; tap < kernel.length; tap += inputs * outputs) {
+    for (let input = 0; input < inputs; input++) {
+      const from = tap + input * outputs;
+      reversed.set(kernel.subarray(from, from + outputs), tap + (inputs - 1 - input) * outputs);
+    }
+  }
+  return reversed;
 }
 
-export interface Dense {
-  name: string;
-  inputs: number;
-  outputs: number;
-  /** Weights, [in, out]. */
-  kernel: Float32Array;
-  bias: Float32Array;
-}
+/** A layer after the input. */
+export type NetworkLayer = Exclude<Layer, InputLayer>;
 
-/** Writes layers in one format. A Value refers to a layer's output. Images have the shape [N, row, column, channel]. */
+/** Writes a network in one format. A Value refers to a layer's output. */
 export interface NetworkWriter<Value> {
   input(): Value;
-  /** Computes (pixel − subtract) / divide. */
+  /** Computes (pixel − subtract) / divide, and reverses the channels where required. */
   preprocess(x: Value, transform: PixelTransform): Value;
-  convolve(x: Value, convolution: Convolution): Value;
-  normalize(x: Value, normalization: Normalization): Value;
-  relu(x: Value, name: string): Value;
-  /** Takes every second row and column, then pads the channels with zeros on both sides. */
-  subsample(x: Value, subsampling: Subsampling): Value;
-  add(x: Value, y: Value, name: string): Value;
-  /** Averages over rows and columns. */
-  pool(x: Value, shape: { size: number; channels: number }): Value;
-  dense(x: Value, dense: Dense): Value;
+  layer(layer: NetworkLayer, inputs: readonly Value[]): Value;
 }
 
-/** Preprocessing without the channel order: kernelForRgb reorders the channels of the stem's kernel instead. */
-export type PixelTransform = Pick<InputTransform, 'subtract' | 'divide'>;
-
 /** Calls the writer for each layer, in order, and returns the logits. */
-export function writeNetwork<Value>(
-  model: Pick<TrainedModel, 'layout' | 'weights' | 'movingStatistics' | 'preprocessing'>,
-  writer: NetworkWriter<Value>,
-): Value {
-  const { layout, weights, movingStatistics } = model;
-  const transform = inputTransformOf(model.preprocessing, layout.data.channels);
-  const pathOf = (array: ArrayLayout) => array.name.slice(0, array.name.lastIndexOf('/'));
-
-  function convolve(
-    x: Value,
-    { kernel, bias, ...shape }: ConvLayer,
-    reorder = (values: Float32Array) => values,
-  ): Value {
-    return writer.convolve(x, {
-      ...shape,
-      name: pathOf(kernel),
-      kernel: reorder(arrayOf(weights, kernel)),
-      bias: bias && arrayOf(weights, bias),
-    });
+export function writeNetwork<Value>({ layout, transform }: ExportedNetwork, writer: NetworkWriter<Value>): Value {
+  const values: Value[] = [];
+  for (const layer of layout.layers) {
+    values.push(
+      layer.op === 'input'
+        ? writer.preprocess(writer.input(), transform)
+        : writer.layer(
+            layer,
+            layer.inputs.map((input) => values[input]),
+          ),
+    );
   }
-  function normalize(x: Value, { channels, gamma, beta, mean, variance }: BatchNormLayer): Value {
-    return writer.normalize(x, {
-      name: pathOf(gamma),
-      channels,
-      gamma: arrayOf(weights, gamma),
-      beta: arrayOf(weights, beta),
-      mean: arrayOf(movingStatistics, mean),
-      variance: arrayOf(movingStatistics, variance),
-      epsilon: layout.spec.bnEpsilon,
-    });
-  }
-
-  const { conv, bn } = layout.stem;
-  let x = writer.preprocess(writer.input(), transform);
-  x = normalize(
-    convolve(x, conv, (kernel) => kernelForRgb(kernel, conv, transform.channelOrder)),
-    bn,
-  );
-  x = writer.relu(x, 'stem/relu');
-  for (const { name, conv1, bn1, conv2, bn2, projection } of layout.blocks) {
-    const inner = writer.relu(normalize(convolve(x, conv1), bn1), `${name}/relu1`);
-    const residual = normalize(convolve(inner, conv2), bn2);
-    let shortcut = x;
-    if (projection !== null) {
-      shortcut = convolve(x, projection);
-    } else if (conv1.stride === 2) {
-      const { inputChannels, inputSize, outputChannels } = conv1;
-      const channelPadding = (outputChannels - inputChannels) / 2;
-      shortcut = writer.subsample(x, { name: `${name}/shortcut`, inputChannels, inputSize, channelPadding });
-    }
-    x = writer.relu(writer.add(residual, shortcut, `${name}/add`), `${name}/relu2`);
-  }
-  const { outputSize: size, outputChannels: channels } = layout.blocks.at(-1)!.conv2;
-  const { kernel, bias } = layout.dense;
-  return writer.dense(writer.pool(x, { size, channels }), {
-    name: 'dense',
-    inputs: kernel.shape[0],
-    outputs: kernel.shape[1],
-    kernel: arrayOf(weights, kernel),
-    bias: arrayOf(weights, bias),
-  });
+  return values.at(-1)!;
 }
 
 /**
- * Reorders the input channels of the stem's kernel to red, green, blue.
- * @param channelOrder color of each of the network's input channels (0 red or gray, 1 green, 2 blue)
+ * Returns whether a convolution can be exported as a depthwise convolution, whose kernel is [height, width, in,
+ * multiplier]: the same elements in the same order. TensorFlow supports these only with equal strides.
  */
-function kernelForRgb(kernel: Float32Array, conv: ConvLayer, channelOrder: readonly number[]): Float32Array {
-  const { inputChannels, outputChannels } = conv;
-  const reordered = new Float32Array(kernel.length);
-  for (let tap = 0; tap < kernel.length; tap += inputChannels * outputChannels) {
-    for (const [channel, raw] of channelOrder.entries()) {
-      const from = tap + channel * outputChannels;
-      reordered.set(kernel.subarray(from, from + outputChannels), tap + raw * outputChannels);
-    }
-  }
-  return reordered;
+export function isDepthwise({ groups, inputShapes: [input], strides }: Conv2dLayer): boolean {
+  return groups > 1 && groups === input[2] && strides[0] === strides[1];
+}
+
+/**
+ * Returns the shape that the second factor of a product must be given, so that it is multiplied with the first one
+ * element by element, with broadcasting; null if it has such a shape.
+ */
+export function factorShape({ inputShapes: [first, second] }: MultiplyLayer): Shape | null {
+  if (first.length === second.length) return null;
+  const channels = second.at(-1)!;
+  return first.length === 3 ? [1, 1, channels] : [channels];
 }
 
 /** Returns the shape of the input tensor, with N for the batch dimension. */
-export function inputShapeOf({ data: { height, width, channels } }: ModelLayout): ['N', number, number, number] {
+export function inputShapeOf({ data: { height, width, channels } }: NetworkLayout): ['N', number, number, number] {
   return ['N', height, width, channels];
 }
 
-function describeChannels({ data: { channels } }: ModelLayout): string {
+function describeChannels({ data: { channels } }: NetworkLayout): string {
   return channels === 1 ? 'gray' : 'channels red, green, blue';
 }
 
@@ -185,21 +163,14 @@ function describeChannels({ data: { channels } }: ModelLayout): string {
 export function describeModel(model: TrainedModel): Record<string, string> {
   const { layout, classNames, step, weightsSha256, preprocessing } = model;
   return {
-    model: nameOf(layout),
+    model: layout.graph.name,
     input:
       `${inputName}: float32 [${inputShapeOf(layout).join(', ')}], ${describeChannels(layout)}, 0 to 255; the preprocessing ` +
       `(${preprocessingName(preprocessing)}) is part of the model`,
     output: `${outputName}: float32 [N, ${layout.data.classCount}], before the softmax`,
     // Names of folders may contain commas.
     classes: classNames.some((name) => name.includes(',')) ? JSON.stringify(classNames) : classNames.join(','),
-    depth: String(layout.spec.depth),
-    shortcut: layout.spec.shortcut,
     step: String(step),
     weightsSha256,
   };
-}
-
-/** Returns the name of the network, such as `resnet20`. */
-export function nameOf(layout: ModelLayout): string {
-  return `resnet${layout.spec.depth}`;
 }

@@ -1,23 +1,17 @@
 // The layers of a network with their shapes and parameter counts.
-import type { DataShape, ModelLayout } from '../../shared/network/layout.js';
-import {
-  inputName,
-  nameOf,
-  writeNetwork,
-  type Convolution,
-  type Dense,
-  type NetworkWriter,
-  type Normalization,
-  type Subsampling,
-} from './network.js';
+import type { ArrayLayout, Layer, WeightArray } from '../../shared/network/layers.js';
+import type { NetworkLayout } from '../../shared/network/layout.js';
+import { inputName, isDepthwise } from './network.js';
 
 export interface LayerSummary {
   name: string;
-  /** Name of the Keras class, such as `Conv2D`. */
+  /** Type of the layer, such as `Conv2D`: the name of the Keras class if there is one. */
   type: string;
   /** Shape of the output without the batch dimension. */
   outputShape: readonly number[];
   parameters: number;
+  /** Arrays that the optimizer does not update, such as `kernel`. */
+  frozen: readonly string[];
   /** Names of the layers whose outputs this layer takes as inputs. */
   connectedTo: readonly string[];
 }
@@ -28,89 +22,92 @@ export interface ModelSummary {
   layers: readonly LayerSummary[];
   totalParameters: number;
   trainableParameters: number;
-  /** Number of moving statistics of batch norm. */
+  /** Number of frozen weights and of moving statistics of batch norm. */
   nonTrainableParameters: number;
+  /** Number of weights that the optimizer does not update. */
+  frozenParameters: number;
 }
 
-/** Summarizes a network. The summary depends only on the layout, so the weights passed to the writer are zeros. */
-export function summarizeModel(layout: ModelLayout): ModelSummary {
-  const writer = new SummaryWriter(layout.data);
-  writeNetwork(
-    {
-      layout,
-      weights: new Float32Array(layout.weightsSize),
-      movingStatistics: new Float32Array(layout.statisticsSize),
-      preprocessing: 'imagenet',
-    },
-    writer,
-  );
+/** Summarizes a network, from pixels to logits. */
+export function summarizeModel(layout: NetworkLayout): ModelSummary {
+  const { layers, weights, weightsSize, statisticsSize } = layout;
+  const nameOf = (index: number) => (index === 0 ? 'preprocessing' : layers[index].name);
+  const frozenParameters = sizeOf(frozenOf(weights));
   return {
-    model: nameOf(layout),
-    layers: writer.layers,
-    totalParameters: layout.weightsSize + layout.statisticsSize,
-    trainableParameters: layout.weightsSize,
-    nonTrainableParameters: layout.statisticsSize,
+    model: layout.graph.name,
+    layers: [
+      { ...summaryOf('InputLayer', layers[0]), name: inputName, connectedTo: [] },
+      { ...summaryOf('Normalization', layers[0]), name: nameOf(0), connectedTo: [inputName] },
+      ...layers.slice(1).map((layer) => ({
+        ...summaryOf(kerasClassOf(layer), layer),
+        connectedTo: layer.inputs.map(nameOf),
+      })),
+    ],
+    totalParameters: weightsSize + statisticsSize,
+    trainableParameters: weightsSize - frozenParameters,
+    nonTrainableParameters: frozenParameters + statisticsSize,
+    frozenParameters,
   };
 }
 
-class SummaryWriter implements NetworkWriter<LayerSummary> {
-  readonly layers: LayerSummary[] = [];
-  readonly #data: DataShape;
+function summaryOf(type: string, layer: Layer): Omit<LayerSummary, 'connectedTo'> {
+  const { weights, statistics } = arraysOf(layer);
+  return {
+    name: layer.name,
+    type,
+    outputShape: layer.shape,
+    parameters: sizeOf([...weights, ...statistics]),
+    frozen: frozenOf(weights).map(({ name }) => name.slice(name.lastIndexOf('/') + 1)),
+  };
+}
 
-  constructor(data: DataShape) {
-    this.#data = data;
+function arraysOf(layer: Layer): { weights: WeightArray[]; statistics: ArrayLayout[] } {
+  switch (layer.op) {
+    case 'conv2d':
+    case 'dense':
+      return { weights: [layer.kernel, layer.bias].filter((array) => array !== null), statistics: [] };
+    case 'batchNorm':
+      return {
+        weights: [layer.gamma, layer.beta].filter((array) => array !== null),
+        statistics: [layer.mean, layer.variance],
+      };
+    default:
+      return { weights: [], statistics: [] };
   }
+}
 
-  #layer(
-    type: string,
-    name: string,
-    inputs: readonly LayerSummary[],
-    outputShape: readonly number[],
-    parameters = 0,
-  ): LayerSummary {
-    const connectedTo = inputs.map((input) => input.name);
-    const layer = { name, type, outputShape, parameters, connectedTo };
-    this.layers.push(layer);
-    return layer;
-  }
+function sizeOf(arrays: readonly ArrayLayout[]): number {
+  return arrays.reduce((sum, { size }) => sum + size, 0);
+}
 
-  input(): LayerSummary {
-    const { height, width, channels } = this.#data;
-    return this.#layer('InputLayer', inputName, [], [height, width, channels]);
-  }
+function frozenOf(weights: readonly WeightArray[]): WeightArray[] {
+  return weights.filter(({ trainable }) => !trainable);
+}
 
-  preprocess(x: LayerSummary): LayerSummary {
-    return this.#layer('Normalization', 'preprocessing', [x], x.outputShape);
-  }
+const kerasClasses = {
+  input: 'InputLayer',
+  conv2d: 'Conv2D',
+  dense: 'Dense',
+  batchNorm: 'BatchNormalization',
+  relu: 'ReLU',
+  relu6: 'ReLU6',
+  gelu: 'GELU',
+  silu: 'SiLU',
+  sigmoid: 'Sigmoid',
+  maxPool: 'MaxPooling2D',
+  averagePool: 'AveragePooling2D',
+  globalAveragePool: 'GlobalAveragePooling2D',
+  globalMaxPool: 'GlobalMaxPooling2D',
+  add: 'Add',
+  multiply: 'Multiply',
+  concat: 'Concatenate',
+  pad: 'ZeroPadding',
+  flatten: 'Flatten',
+  reshape: 'Reshape',
+  dropout: 'Dropout',
+  scale: 'Rescaling',
+} as const satisfies Record<Layer['op'], string>;
 
-  convolve(x: LayerSummary, { name, kernel, bias, outputSize, outputChannels }: Convolution): LayerSummary {
-    const parameters = kernel.length + (bias?.length ?? 0);
-    return this.#layer('Conv2D', name, [x], [outputSize, outputSize, outputChannels], parameters);
-  }
-
-  normalize(x: LayerSummary, { name, gamma, beta, mean, variance }: Normalization): LayerSummary {
-    const parameters = gamma.length + beta.length + mean.length + variance.length;
-    return this.#layer('BatchNormalization', name, [x], x.outputShape, parameters);
-  }
-
-  relu(x: LayerSummary, name: string): LayerSummary {
-    return this.#layer('ReLU', name, [x], x.outputShape);
-  }
-
-  subsample(x: LayerSummary, { name, inputChannels, inputSize, channelPadding }: Subsampling): LayerSummary {
-    const size = Math.ceil(inputSize / 2);
-    return this.#layer('ZeroPadding', name, [x], [size, size, inputChannels + 2 * channelPadding]);
-  }
-
-  add(x: LayerSummary, y: LayerSummary, name: string): LayerSummary {
-    return this.#layer('Add', name, [x, y], x.outputShape);
-  }
-
-  pool(x: LayerSummary): LayerSummary {
-    return this.#layer('GlobalAveragePooling2D', 'pool', [x], x.outputShape.slice(-1));
-  }
-
-  dense(x: LayerSummary, { name, outputs, kernel, bias }: Dense): LayerSummary {
-    return this.#layer('Dense', name, [x], [outputs], kernel.length + bias.length);
-  }
+function kerasClassOf(layer: Layer): string {
+  return layer.op === 'conv2d' && isDepthwise(layer) ? 'DepthwiseConv2D' : kerasClasses[layer.op];
 }

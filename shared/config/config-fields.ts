@@ -2,54 +2,18 @@
 // and the library share these names (kebab-case on the command line). config.ts uses the table to resolve a
 // configuration.
 import { z } from 'zod';
-import {
-  cropPaddings,
-  flipModes,
-  preprocessingNames,
-  type CropPadding,
-  type FlipMode,
-  type PreprocessingName,
-} from '../dataset/image-batch.js';
 import { imageFits, labelKinds, type ImageFit, type LabelKind } from '../dataset/description.js';
 import { engineNames, type EngineName } from '../engine-names.js';
-import type { Shortcut } from '../network/layout.js';
+import type { NetworkGraph } from '../network/graph.js';
+import type { Shortcut } from '../network/networks/resnet.js';
+import { networkNames } from '../network/networks/registry.js';
+import { belowOne, boolean, field, optionalText, optionalWholeNumber, positive, wholeNumber } from './field.js';
+import { imageFields } from './image-fields.js';
 import { recipeNames, type RecipeName } from './recipe-presets.js';
 
-/** One configuration field. */
-export interface Field<Value> {
-  schema: z.ZodType<Value>;
-  default: Value;
-  /** Description of the valid values, for error messages. */
-  allowed: string;
-  /** Description in --help: an imperative or a noun phrase. */
-  help: string;
-  /** Description of a switch's --no-… form in --help. By default, "do not" followed by `help`. */
-  helpOff?: string;
-  /** Placeholder for the value in --help. Switches have none. */
-  placeholder?: string;
-}
+export type { Field } from './field.js';
 
-function field<Value>(definition: Field<Value>): Field<Value> {
-  return definition;
-}
-
-/** Returns the schema and the description of a whole number that is at least `minimum`. */
-function wholeNumber(minimum: number) {
-  return { schema: z.int().min(minimum), allowed: `a whole number of at least ${minimum}` };
-}
-
-/** Like wholeNumber, but the value may also be null (not set), which is the default. */
-function optionalWholeNumber(minimum: number) {
-  const { schema, allowed } = wholeNumber(minimum);
-  return { schema: schema.nullable(), default: null, allowed };
-}
-
-const positive = { schema: z.number().positive().finite(), allowed: 'a positive number' };
-const belowOne = { schema: z.number().min(0).lt(1), allowed: 'a number of at least 0 and below 1' };
-const boolean = { schema: z.boolean(), allowed: 'true or false' };
-const optionalText = { schema: z.string().min(1).nullable(), default: null };
-
-export const schedules = ['piecewise', 'cosine', 'one-cycle', 'constant'] as const;
+export const schedules = ['piecewise', 'cosine', 'one-cycle', 'triangular', 'constant'] as const;
 export type ScheduleName = (typeof schedules)[number];
 
 /** Fields that determine the weights. */
@@ -57,8 +21,8 @@ export const recipeFields = {
   recipe: field<RecipeName>({
     schema: z.enum(recipeNames),
     default: 'tutorial',
-    allowed: 'tutorial, paper or fast',
-    help: 'named set of training options (tutorial, paper or fast), listed below; options given explicitly win',
+    allowed: 'tutorial, paper, fast or speedrun',
+    help: 'named set of training options (tutorial, paper, fast or speedrun), listed below; options given explicitly win',
     placeholder: 'NAME',
   }),
   seed: field({
@@ -94,34 +58,55 @@ export const recipeFields = {
     help: 'length of the run in epochs, instead of --steps',
     placeholder: 'N',
   }),
+  network: field<NetworkGraph | string>({
+    schema: z.custom<NetworkGraph | string>((value) => typeof value === 'string' || typeof value === 'object'),
+    default: 'resnet',
+    allowed: `${networkNames.join(', ')}, with options after a colon, or a network as JSON`,
+    help:
+      `network to train: ${networkNames.join(', ')}, with options after a colon, such as wide-resnet:depth=16,width=4; or a ` +
+      'JSON file that describes a network',
+    placeholder: 'NAME|FILE.json',
+  }),
+  freeze: field<readonly string[]>({
+    schema: z.array(z.string().min(1).max(200)).max(100),
+    default: [],
+    allowed: 'names of arrays, separated by commas, in which * stands for any text',
+    help: 'keep these arrays of weights as they are initially, for example stem/*,group1/*; repeatable',
+    placeholder: 'PATTERNS',
+  }),
   depth: field({
     schema: z.int().min(8).max(2000),
     default: 20,
     allowed: '6n+2: 20, 32, 44, 56, 110, …, at most 2000',
-    help: 'number of weighted layers of the ResNet, 6n+2: 8, 14, 20, 32, 44, 56, 110, …',
+    help: 'number of weighted layers of the network resnet, 6n+2: 8, 14, 20, 32, 44, 56, 110, …',
     placeholder: 'D',
   }),
   initialFilters: field({
     schema: z.int().min(4).max(1024).multipleOf(4),
     default: 16,
     allowed: 'a multiple of 4 from 4 to 1024',
-    help: 'channels of the first group of layers; the next two groups have twice and four times as many',
+    help: 'channels of the first group of layers of the network resnet; the next two groups have twice and four times as many',
     placeholder: 'N',
   }),
   shortcut: field<Shortcut>({
     schema: z.enum(['identity', 'projection']),
     default: 'identity',
     allowed: 'identity or projection',
-    help: 'shortcut in downsampling blocks: identity or projection (He et al. 2016, options A and B)',
+    help: 'shortcut in downsampling blocks of the network resnet: identity or projection (He et al. 2016, options A and B)',
     placeholder: 'KIND',
   }),
   convBias: field({
     ...boolean,
     default: true,
-    help: 'add biases to convolutions',
-    helpOff: 'omit biases from convolutions',
+    help: 'add biases to the convolutions of the network resnet',
+    helpOff: 'omit biases from the convolutions of the network resnet',
   }),
-  bnEpsilon: field({ ...positive, default: 0.001, help: 'epsilon of batch norm', placeholder: 'X' }),
+  bnEpsilon: field({
+    ...positive,
+    default: 0.001,
+    help: 'epsilon of batch norm in the network resnet',
+    placeholder: 'X',
+  }),
   bnMomentum: field({
     schema: z.number().min(0).max(1),
     default: 0.99,
@@ -166,39 +151,7 @@ export const recipeFields = {
     help: 'fraction of the training images set aside for validation, unless the dataset has validation images',
     placeholder: 'X',
   }),
-  preprocessing: field<PreprocessingName>({
-    schema: z.enum(preprocessingNames),
-    default: 'imagenet',
-    allowed: 'imagenet, per-pixel-mean or standardize',
-    help:
-      'how pixels are normalized: imagenet (subtract the ImageNet channel means, or their luminance from gray images, ' +
-      'divide by 255), per-pixel-mean (subtract the mean training image, divide by 255) or standardize (subtract the channel means of the training ' +
-      'images, divide by their standard deviations)',
-    placeholder: 'NAME',
-  }),
-  augment: field({
-    ...boolean,
-    default: true,
-    help: 'flip and crop training images at random',
-    helpOff: 'use training images as they are, without random flips and crops',
-  }),
-  flip: field<FlipMode>({
-    schema: z.enum(flipModes),
-    default: 'random',
-    allowed: 'random or alternating',
-    help:
-      'which images are flipped: random, or alternating (random in the first epoch, after which each image is flipped ' +
-      'in every other epoch)',
-    placeholder: 'MODE',
-  }),
-  cropPadding: field<CropPadding>({
-    schema: z.enum(cropPaddings),
-    default: 'zeros',
-    allowed: 'zeros or reflect',
-    help: 'how to fill the 4 pixels of padding around an image before cropping: zeros, or reflect (mirror the image at its edges)',
-    placeholder: 'KIND',
-  }),
-  augmentValidation: field({ ...boolean, default: false, help: 'flip and crop validation images at random too' }),
+  ...imageFields,
   labelSmoothing: field({
     ...belowOne,
     default: 0,
@@ -214,8 +167,8 @@ export const recipeFields = {
   schedule: field<ScheduleName>({
     schema: z.enum(schedules),
     default: 'piecewise',
-    allowed: 'piecewise, cosine, one-cycle or constant',
-    help: 'learning-rate schedule: piecewise (see --learning-rate-boundaries), cosine, one-cycle or constant',
+    allowed: 'piecewise, cosine, one-cycle, triangular or constant',
+    help: 'learning-rate schedule: piecewise (see --learning-rate-boundaries), cosine, one-cycle, triangular or constant',
     placeholder: 'NAME',
   }),
   learningRateBoundaries: field({
@@ -228,7 +181,7 @@ export const recipeFields = {
   warmupSteps: field({
     ...optionalWholeNumber(0),
     help:
-      'steps over which the learning rate rises to its peak (default: 0; 30% of the run with one-cycle; 5 epochs when ' +
+      'steps over which the learning rate rises to its peak (default: 0; 30% of the run with one-cycle, 23% with triangular; 5 epochs when ' +
       '--scale-learning-rate raises the rate)',
     placeholder: 'N',
   }),
@@ -246,6 +199,11 @@ export const recipeFields = {
     placeholder: 'X',
   }),
   nesterov: field({ ...boolean, default: false, help: 'use Nesterov momentum' }),
+  lookAhead: field({
+    ...optionalWholeNumber(1),
+    help: 'every N steps, continue from a running average of the weights, which is also the result of the run (default: do not average)',
+    placeholder: 'N',
+  }),
   weightDecay: field({
     schema: z.number().min(0).finite(),
     default: 0,
@@ -337,18 +295,7 @@ const runFields = {
 
 export const configFields = { ...recipeFields, ...runFields };
 export type ConfigKey = keyof typeof configFields;
-/** A complete, valid configuration. */
+/** A complete, valid configuration. `network` is a name with options, or a valid graph. */
 export type Config = { readonly [Key in ConfigKey]: (typeof configFields)[Key]['default'] };
 /** A configuration as specified by a caller: any subset of the fields. */
 export type ConfigInput = { readonly [Key in ConfigKey]?: Config[Key] | undefined };
-
-/**
- * Fields of the configuration that workers receive: those that determine the weights, and the heartbeat settings.
- * Workers receive no paths.
- */
-export const workerConfigKeys = [
-  ...(Object.keys(recipeFields) as (keyof typeof recipeFields)[]),
-  'heartbeatInterval',
-  'heartbeatTimeout',
-] as const satisfies ConfigKey[];
-export type WorkerConfig = Pick<Config, (typeof workerConfigKeys)[number]>;

@@ -2,19 +2,13 @@
 // are in config-fields.ts. Nothing here reads files, argv or the environment.
 import { z } from 'zod';
 import { LockstepError } from '../errors.js';
-import { assertModelSpec } from '../network/layout.js';
-import {
-  configFields,
-  workerConfigKeys,
-  type Config,
-  type ConfigInput,
-  type ConfigKey,
-  type WorkerConfig,
-} from './config-fields.js';
+import { resnetName } from '../network/networks/registry.js';
+import { configFields, recipeFields, type Config, type ConfigInput, type ConfigKey } from './config-fields.js';
 import { nearestWord } from './nearest-word.js';
+import { assertNetworkConfig, networkKeys, parseNetwork, resnetKeys } from './network-config.js';
 import { recipePresets, type RecipeName } from './recipe-presets.js';
 
-export type { Config, ConfigInput, ConfigKey, WorkerConfig } from './config-fields.js';
+export type { Config, ConfigInput, ConfigKey } from './config-fields.js';
 
 const defaultSteps = 64_000;
 const presets: Record<RecipeName, (values: Config) => ConfigInput> = recipePresets;
@@ -61,10 +55,13 @@ export function resolveConfig(
   }
   // This is safe, because each value was parsed with its field's schema.
   const config = values as Mutable<Config>;
+  config.network = parseNetwork(config.network, nameOf('network'));
   applyRecipe(config, input);
   assertConsistent(config, nameOf);
-  assertModelSpec(config);
-  Object.freeze(config.learningRateBoundaries);
+  assertNetworkConfig(config, nameOf);
+  for (const list of [config.learningRateBoundaries, config.pixelMean, config.pixelStd, config.freeze]) {
+    Object.freeze(list);
+  }
   return Object.freeze(config);
 }
 
@@ -81,7 +78,7 @@ function assertConsistent(config: Config, nameOf: (key: string) => string): void
     if (!isAllowed) throw badValue(nameOf(key), config[key], allowed);
   };
   const { depth, batchSize, slices, heartbeatInterval, heartbeatTimeout, steps, epochs } = config;
-  check((depth - 2) % 6 === 0, 'depth', configFields.depth.allowed);
+  check(config.network !== resnetName || (depth - 2) % 6 === 0, 'depth', configFields.depth.allowed);
   check(
     batchSize % slices === 0,
     'slices',
@@ -99,9 +96,22 @@ function assertConsistent(config: Config, nameOf: (key: string) => string): void
     );
   }
   check(
-    config.warmupRate === null || (config.warmupSteps !== null && config.schedule !== 'one-cycle'),
+    config.warmupRate === null ||
+      (config.warmupSteps !== null && config.schedule !== 'one-cycle' && config.schedule !== 'triangular'),
     'warmupRate',
-    `omitted without ${nameOf('warmupSteps')} and with the one-cycle schedule, which has its own warm-up`,
+    `omitted without ${nameOf('warmupSteps')} and with the one-cycle and triangular schedules, which have their own warm-up`,
+  );
+  for (const key of ['pixelMean', 'pixelStd'] as const) {
+    check(
+      config[key] === null || config.preprocessing === 'standardize',
+      key,
+      `omitted unless ${nameOf('preprocessing')} is standardize`,
+    );
+  }
+  check(
+    config.testTimeAugmentation === 'none' || !config.augmentValidation,
+    'testTimeAugmentation',
+    `none with ${nameOf('augmentValidation')}`,
   );
   check(
     config.initialWeightsSha256 === null || config.initialWeights !== null,
@@ -112,15 +122,31 @@ function assertConsistent(config: Config, nameOf: (key: string) => string): void
 
 /**
  * Sets the recipe's values where `input` has none. If the input sets the run length, in steps or in epochs, the
- * recipe's length is ignored, whichever unit it uses.
+ * recipe's length is ignored, whichever unit it uses. The options of `resnet` are set only for this network.
  */
 function applyRecipe(config: Mutable<Config>, input: Readonly<Record<string, unknown>>): void {
   const hasLength = config.steps !== null || config.epochs !== null;
+  const ofOtherNetwork: readonly string[] = config.network === resnetName ? [] : resnetKeys;
   for (const [key, value] of Object.entries(presets[config.recipe](config))) {
+    if (ofOtherNetwork.includes(key)) continue;
     const isLength = key === 'steps' || key === 'epochs';
     if (isLength ? !hasLength : input[key] === undefined) Object.assign(config, { [key]: value });
   }
 }
+
+/**
+ * Fields of the configuration that workers receive: those that determine the weights, and the heartbeat settings.
+ * Workers receive no paths. They receive the network as a graph, apart from the configuration.
+ */
+const workerConfigKeys = [
+  ...(Object.keys(recipeFields) as (keyof typeof recipeFields)[]),
+  'heartbeatInterval' as const,
+  'heartbeatTimeout' as const,
+].filter((key) => !(networkKeys as readonly string[]).includes(key));
+export type WorkerConfig = Pick<
+  Config,
+  Exclude<keyof typeof recipeFields, (typeof networkKeys)[number]> | 'heartbeatInterval' | 'heartbeatTimeout'
+>;
 
 /** Returns the part of a configuration that workers receive. */
 export function workerConfigOf(config: Config): WorkerConfig {

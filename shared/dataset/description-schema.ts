@@ -2,7 +2,7 @@
 // with them.
 import { z } from 'zod';
 import { LockstepError } from '../errors.js';
-import { maxClasses, maxImageSize, type Dataset, type DatasetDescription } from './description.js';
+import { maxClasses, maxImageSize, type DatasetDescription, type StoredDataset } from './description.js';
 import { firstInvalidLabel, labelAt, recordFormatOf } from './record-format.js';
 
 const maxNameLength = 200;
@@ -29,10 +29,14 @@ export const datasetDescription: z.ZodType<DatasetDescription, DatasetDescriptio
       `expected class names of at most ${maxClassNamesBytes} bytes in total`,
     ),
   fit: z.enum(['crop', 'squeeze']).nullable(),
+  flippable: z.boolean().optional(),
 });
 
-/** Throws `bad-data` if the description is invalid, or if the records or their labels do not fit it. */
-export function assertDataset({ description, source, ...splits }: Dataset): void {
+/**
+ * Throws `bad-data` if the description is invalid, or if the records or their labels do not fit it. The labels of records
+ * in files have been checked by the reader that opened them.
+ */
+export function assertDataset({ description, source, ...splits }: StoredDataset): void {
   const parsed = datasetDescription.safeParse(description);
   if (!parsed.success) {
     const [{ path, message }] = parsed.error.issues;
@@ -49,6 +53,7 @@ export function assertDataset({ description, source, ...splits }: Dataset): void
           `${format.recordBytes} bytes`,
       );
     }
+    if (!(records instanceof Uint8Array)) continue;
     const invalid = firstInvalidLabel(records, format);
     if (invalid === undefined) continue;
     throw new LockstepError(

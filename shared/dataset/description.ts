@@ -1,4 +1,5 @@
 // What the images of a dataset are: everything that readers, networks and engines must agree on. Pure.
+import type { Records } from './records.js';
 
 export const imageFits = ['crop', 'squeeze'] as const;
 /** How to bring an image to the size of a dataset: crop it to the center, or change its aspect ratio. */
@@ -24,6 +25,11 @@ export interface DatasetDescription {
    * had this size.
    */
   fit: ImageFit | null;
+  /**
+   * False if a mirrored image may show something else, as with digits and letters. Such images are never flipped. True if
+   * omitted.
+   */
+  flippable?: boolean | undefined;
 }
 
 /** Maximum number of classes. */
@@ -49,6 +55,13 @@ export function labelBytesOf({ classNames }: RecordForm): 1 | 2 {
 /** Returns the size of a record in bytes: the label, then the image. */
 export function recordBytesOf(description: RecordForm): number {
   return labelBytesOf(description) + pixelBytesOf(description);
+}
+
+/** A dataset whose splits may be in files. Each split is consecutive records. */
+export interface StoredDataset extends Omit<Dataset, 'training' | 'validation' | 'test'> {
+  training: Records;
+  validation: Records | null;
+  test: Records | null;
 }
 
 /** A dataset in memory. Each split is consecutive records. */

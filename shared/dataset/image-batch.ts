@@ -2,8 +2,10 @@
 import type { DropoutKey } from '../network/dropout.js';
 import type { RecordFormat } from './record-format.js';
 
-/** Rows and columns of padding added to each side of an image before cropping. */
+/** The corner of the crop that leaves an image in place, as a row and as a column, and the default crop margin. */
 export const cropMargin = 4;
+/** Maximum number of rows and columns of padding that can be added to each side of an image before cropping. */
+export const maxCropMargin = 15;
 /** The augmentation that leaves an image unchanged. */
 export const identityAugmentation = packAugmentation(cropMargin, cropMargin, false);
 
@@ -27,29 +29,37 @@ export const cropPaddings = ['zeros', 'reflect'] as const;
  */
 export type CropPadding = (typeof cropPaddings)[number];
 
-export const flipModes = ['random', 'alternating'] as const;
+export const flipModes = ['random', 'alternating', 'none'] as const;
 /**
  * `random` flips each training image with probability 1/2 in every epoch. `alternating` does so only in the first
- * epoch; in each later epoch, it flips the images that were not flipped in the previous epoch.
+ * epoch; in each later epoch, it flips the images that were not flipped in the previous epoch. `none` flips no image.
  */
 export type FlipMode = (typeof flipModes)[number];
 
 /**
- * Packs an augmentation into a number. The augmentation flips the image left to right if `flipped`, pads it by
- * `cropMargin`, and crops the window of the image's size whose upper-left corner is at row `top` and column `left` of the
- * padded image, each from 0 to 8. Bits 0 to 3 hold `left`, bits 4 to 7 `top`, bit 8 the flip, and bit 9 whether the padding is
- * reflected.
+ * Packs an augmentation into a number. The augmentation flips the image left to right if `flipped`, pads it, and crops the
+ * window of the image's size whose upper-left corner is at row `top` and column `left`. Both are relative to a padding of
+ * `cropMargin`, so that they are from 0 to 8 with the default margin, and from -11 to 19 with the largest. Bits 0 to 3 hold
+ * the lowest bits of `left` and bit 10 the fifth, both modulo 32. Bits 4 to 7 and bit 11 hold `top` in the same way. Bit 8 is
+ * the flip, and bit 9 whether the padding is reflected.
  */
 export function packAugmentation(top: number, left: number, flipped: boolean, padding: CropPadding = 'zeros'): number {
-  return left | (top << 4) | (flipped ? 1 << 8 : 0) | (padding === 'reflect' ? 1 << 9 : 0);
+  const corner = (left & 15) | ((top & 15) << 4) | ((left & 16) << 6) | ((top & 16) << 7);
+  return corner | (flipped ? 1 << 8 : 0) | (padding === 'reflect' ? 1 << 9 : 0);
 }
 
 export function cropTop(augmentation: number): number {
-  return (augmentation >> 4) & 15;
+  return cornerOf(((augmentation >> 4) & 15) | ((augmentation >> 7) & 16));
 }
 
 export function cropLeft(augmentation: number): number {
-  return augmentation & 15;
+  return cornerOf((augmentation & 15) | ((augmentation >> 6) & 16));
+}
+
+/** Returns the number from -11 to 19 that has this remainder modulo 32. */
+function cornerOf(remainder: number): number {
+  const lowest = cropMargin - maxCropMargin;
+  return ((remainder - lowest) & 31) + lowest;
 }
 
 export function isFlipped(augmentation: number): boolean {
@@ -64,20 +74,23 @@ export function identityAugmentations(count: number): Uint16Array {
   return new Uint16Array(count).fill(identityAugmentation);
 }
 
-export const preprocessingNames = ['imagenet', 'per-pixel-mean', 'standardize'] as const;
+export const preprocessingNames = ['imagenet', 'per-pixel-mean', 'standardize', 'none'] as const;
 export type PreprocessingName = (typeof preprocessingNames)[number];
 
-/** Preprocessing with statistics measured on the training images: (byte - subtract) / divide. */
+/**
+ * Preprocessing with values of its own, which are measured on the training images unless the configuration gives them:
+ * (byte - subtract) / divide. `none` subtracts 0 and divides by 1.
+ */
 export interface MeasuredPreprocessing {
   name: Exclude<PreprocessingName, 'imagenet'>;
   /**
    * Values to subtract. `per-pixel-mean`: the mean of each pixel, shape [row, column, raw channel]. `standardize`: the
-   * mean of each raw channel.
+   * mean of each raw channel. `none`: zeros.
    */
   subtract: Float32Array;
   /**
    * Divisor for each raw channel (red, green and blue, or gray). `per-pixel-mean`: 255. `standardize`: the channel's standard
-   * deviation.
+   * deviation. `none`: 1.
    */
   divide: Float32Array;
 }

@@ -17,15 +17,15 @@ export interface InputTransform {
 
 /**
  * @param channels number of raw channels
- * @param order order of the network's color channels
+ * @param order order of the colors in the network's input
  */
 export function inputTransformOf(
   preprocessing: Preprocessing,
   channels: 1 | 3,
   order: ChannelOrder = 'bgr',
 ): InputTransform {
-  const ofColors = order === 'rgb' ? [0, 1, 2] : [2, 1, 0];
-  const channelOrder = channels === 1 ? [0] : ofColors;
+  const color = order === 'bgr' ? [2, 1, 0] : [0, 1, 2];
+  const channelOrder = channels === 1 ? [0] : color;
   if (preprocessing !== 'imagenet') return { ...preprocessing, channelOrder };
   const { red, green, blue, gray } = imagenetMeans;
   const means = channels === 1 ? [gray] : [red, green, blue];

@@ -2,7 +2,8 @@
 // order and augmentation of each slice's images in each step. Pure functions of the seed, without state that a crash
 // could lose.
 import { KeyedRandom } from '../random.js';
-import { cropMargin, packAugmentation, identityAugmentations, type CropPadding } from './image-batch.js';
+import type { DatasetDescription } from './description.js';
+import { cropMargin, packAugmentation, identityAugmentations, type CropPadding, type FlipMode } from './image-batch.js';
 
 /**
  * Returns the number of validation images. As in Keras's ImageDataGenerator, the first floor(count × validationSplit)
@@ -65,10 +66,15 @@ export function alternatingFlip(seed: number, epoch: number, slice: number, indi
   return Array.from(indices, (index) => ((random.wordsAt(index)[0] >>> 31) ^ (epoch & 1)) === 1);
 }
 
+/** Returns whether augmentation flips images: unless flips are off, or a mirrored image may show something else. */
+export function flipsImages({ flip }: { flip: FlipMode }, { flippable = true }: DatasetDescription): boolean {
+  return flip !== 'none' && flippable;
+}
+
 /**
  * Returns the packed augmentations of a slice's images in a step, or of an evaluation shard's images when validating
- * after `step` updates. By default, each image is flipped with probability 1/2. Each image is cropped at one of 81
- * positions. If `augment` is false, all images are left unchanged.
+ * after `step` updates. By default, each image is flipped with probability 1/2. Each image is cropped at a position
+ * within the margin, one of 81 by default. If `augment` is false, all images are left unchanged.
  */
 export function augmentationsOf(key: {
   /** Purpose in the random key. `augmentation` by default. */
@@ -81,16 +87,20 @@ export function augmentationsOf(key: {
   augment: boolean;
   /** Padding before cropping. `zeros` by default. */
   cropPadding?: CropPadding;
+  /** Rows and columns of padding on each side, 4 by default. */
+  margin?: number;
   /** Whether to flip each image, instead of deciding at random. Does not affect the crops. */
   flipped?: readonly boolean[] | undefined;
 }): Uint16Array {
   if (!key.augment) return identityAugmentations(key.count);
   const random = new KeyedRandom(key.seed, key.purpose ?? 'augmentation', key.step, key.slice);
-  const corners = 2 * cropMargin + 1;
+  const { margin = cropMargin } = key;
+  const corners = 2 * margin + 1;
+  const first = cropMargin - margin;
   return Uint16Array.from({ length: key.count }, (_, position) => {
     const words = random.wordsAt(position);
     const flipped = key.flipped?.[position] ?? words[0] >>> 31 === 1;
     const corner = Math.floor((words[1] / 2 ** 32) * corners * corners);
-    return packAugmentation(Math.floor(corner / corners), corner % corners, flipped, key.cropPadding);
+    return packAugmentation(first + Math.floor(corner / corners), first + (corner % corners), flipped, key.cropPadding);
   });
 }

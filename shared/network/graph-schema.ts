@@ -218,6 +218,10 @@ function describeNode(value: unknown, index: number): string {
 }
 
 function shown(value: unknown): string {
+  // A hostile value may be nested too deeply for JSON.stringify.
+  if (typeof value === 'object' && value !== null && Object.values(value).some((inner) => typeof inner === 'object')) {
+    return Array.isArray(value) ? 'a list of lists or objects' : 'an object';
+  }
   const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? 'undefined');
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

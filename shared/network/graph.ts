@@ -43,7 +43,8 @@ export interface WeightSettings {
   readonly initializer?: Initializer | undefined;
 }
 
-interface NodeBase {
+/** What every node has. */
+export interface NodeBase {
   /** Unique name, for example `group2/block1/conv1`. Names of arrays begin with it. */
   readonly name: string;
   /** Names of earlier nodes, or `input`. */

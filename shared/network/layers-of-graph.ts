@@ -74,10 +74,14 @@ const defaultInitializers = {
   beta: 'zeros',
 } as const satisfies Record<WeightName, Initializer>;
 
+/** Maximum number of values in a layer's output per image: 64 MiB. Images of 224×224 pixels with 300 channels fit. */
+const maxLayerValues = 1 << 24;
+
 /** What a layer has in common with every other layer, except its output shape. */
 type LayerPlace = Omit<Layer & { op: GraphNode['op'] }, 'op' | 'shape'>;
 
-class LayerBuilder {
+/** Adds the layers of a graph one after the other. */
+export class LayerBuilder {
   readonly layers: Layer[];
   readonly weights = new VectorBuilder<WeightArray>();
   readonly statistics = new VectorBuilder<ArrayLayout>();
@@ -93,7 +97,15 @@ class LayerBuilder {
     const inputs = node.inputs.map((name) => this.#indexOf.get(name)!);
     const inputShapes = inputs.map((input) => this.layers[input].shape);
     const place = { name: node.name, index: this.layers.length, inputs, inputShapes };
-    this.layers.push(this.#layer(node, place));
+    const layer = this.#layer(node, place);
+    if (sizeOf(layer.shape) > maxLayerValues) {
+      throw badNode(
+        node,
+        `its output has the shape ${describeShape(layer.shape)}, which is ${sizeOf(layer.shape)} values per image: at most ` +
+          `${maxLayerValues} are allowed`,
+      );
+    }
+    this.layers.push(layer);
     this.#indexOf.set(node.name, place.index);
   }
 
@@ -104,6 +116,13 @@ class LayerBuilder {
       weightDecay = name === 'kernel',
       initializer = defaultInitializers[name],
     } = node.weights?.[name] ?? {};
+    const isPlainKernel = node.op === 'conv2d' && node.groups === 1 && name === 'kernel';
+    if ((initializer === 'dirac' || initializer === 'whitening') && !isPlainKernel) {
+      throw badNode(
+        node,
+        `the initializer of its ${name} is ${initializer}: only a conv2d with one group can have a kernel with it`,
+      );
+    }
     const settings = { trainable, learningRateFactor, weightDecay, initializer };
     return this.weights.add(`${node.name}/${name}`, shape, settings);
   }
@@ -171,6 +190,7 @@ class LayerBuilder {
     const windows = { size: kernelSize, strides, padding: node.padding };
     const { count, padding } = windowsOf(node, [height, width], windows);
     const kernel = this.#weights(node, 'kernel', [...kernelSize, channels / groups, filters]);
+    if (kernel.initializer === 'whitening') assertWhitening(node, place);
     const bias = node.bias ? this.#weights(node, 'bias', [filters]) : null;
     return { ...place, op, filters, kernelSize, strides, groups, padding, kernel, bias, shape: [...count, filters] };
   }
@@ -192,6 +212,22 @@ class LayerBuilder {
     const mean = this.statistics.add(`${name}/moving_mean`, channels, {});
     const variance = this.statistics.add(`${name}/moving_variance`, channels, {});
     return { ...place, op, epsilon, gamma, beta, mean, variance, shape };
+  }
+}
+
+/** A whitening kernel has a filter, and its negative, for each direction in a patch of the images. */
+function assertWhitening(node: Conv2dNode, { inputs, inputShapes: [[height, width, channels]] }: LayerPlace): void {
+  const [rows, columns] = node.kernelSize;
+  const most = 2 * rows * columns * channels;
+  if (inputs[0] !== 0 || rows > height || columns > width) {
+    throw badNode(node, `a whitening convolution takes windows of the images: its input must be "${inputName}"`);
+  }
+  if (node.filters % 2 !== 0 || node.filters > most) {
+    const images = channels === 1 ? 'gray images' : 'images with colors';
+    throw badNode(
+      node,
+      `filters is ${node.filters}: whitening ${images} with a kernel of ${rows}×${columns} makes an even number of at most ${most}`,
+    );
   }
 }
 

@@ -89,10 +89,28 @@ export interface ModelLayout extends NetworkLayout {
   dense: { kernel: ArrayLayout; bias: ArrayLayout };
 }
 
-/** Lays out a valid graph for images of this shape. Throws `bad-config`, naming the node, if shapes do not fit. */
-export function layoutNetwork(graph: NetworkGraph, data: DataShape): NetworkLayout {
+/**
+ * Maximum number of weights and moving statistics, which travel in one message. A ResNet with 2,000 layers and 16 filters
+ * has 31 million.
+ */
+export const maxNetworkValues = 1 << 26;
+
+/**
+ * Lays out a valid graph for images of this shape. Throws `bad-config`, naming the node, if shapes do not fit or the
+ * network is too large.
+ */
+export function layoutNetwork(graph: NetworkGraph, data: DataShape): ModelLayout {
   const { height, width, channels, classCount } = data;
   const derived = layersOf(graph, [height, width, channels], classCount);
+  const values = derived.weightsSize + derived.statisticsSize;
+  if (values > maxNetworkValues) {
+    const largest = derived.weights.reduce((a, b) => (b.size > a.size ? b : a));
+    throw new LockstepError(
+      'bad-config',
+      `the network ${graph.name} has ${values} weights and moving statistics: it must have at most ${maxNetworkValues}. Its ` +
+        `largest array is ${largest.name} with ${largest.size} weights`,
+    );
+  }
   const { shape } = derived.layers.at(-1)!;
   if (shape.length !== 1 || shape[0] !== classCount) {
     throw badNode(
@@ -101,7 +119,7 @@ export function layoutNetwork(graph: NetworkGraph, data: DataShape): NetworkLayo
         'with a dense node whose units are "classes"',
     );
   }
-  return { graph, data: { height, width, channels, classCount }, ...derived };
+  return withResnetParts({ graph, data: { height, width, channels, classCount }, ...derived });
 }
 
 /** Throws `bad-config` if the depth is not 6n+2 or the filters are not a positive multiple of 4. */
@@ -129,11 +147,16 @@ function assertDataShape({ height, width }: DataShape): void {
 }
 
 /** Lays out a ResNet for images of this shape. Throws the errors of assertModelSpec, and `bad-data` for the images. */
-export function layoutModel(spec: ModelSpec, { height, width, channels, classCount }: DataShape): ModelLayout {
-  const data: DataShape = { height, width, channels, classCount };
+export function layoutModel(spec: ModelSpec, data: DataShape): ModelLayout {
   assertModelSpec(spec);
+  return layoutNetwork(resnet(spec), data);
+}
+
+/** Adds the parts of a ResNet for CIFAR-10. Other networks do not have them, whatever the type says. */
+function withResnetParts(layout: NetworkLayout): ModelLayout {
+  const { graph, data } = layout;
+  if (!/^resnet\d+$/.test(graph.name) || graph.channelOrder !== 'bgr') return layout as ModelLayout;
   assertDataShape(data);
-  const layout = layoutNetwork(resnet(spec), data);
   const array = (name: string) => [...layout.weights, ...layout.statistics].find((each) => each.name === name);
   const layerOf = (name: string) => layout.layers.find((layer) => layer.name === name)!;
 
@@ -170,10 +193,19 @@ export function layoutModel(spec: ModelSpec, { height, width, channels, classCou
     bn2: batchNorm(`${name}/bn2`),
     projection: array(`${name}/projection/kernel`) === undefined ? null : conv(`${name}/projection`),
   }));
+  const stem = conv('stem/conv');
+  const { epsilon } = graph.nodes.find((node) => node.op === 'batchNorm')!;
+  const spec = {
+    depth: 2 * blocks.length + 2,
+    initialFilters: stem.outputChannels,
+    shortcut: blocks.some(({ projection }) => projection !== null) ? ('projection' as const) : ('identity' as const),
+    convBias: stem.bias !== null,
+    bnEpsilon: epsilon,
+  };
   return {
     ...layout,
     spec,
-    stem: { conv: conv('stem/conv'), bn: batchNorm('stem/bn') },
+    stem: { conv: stem, bn: batchNorm('stem/bn') },
     blocks,
     dense: { kernel: array('dense/kernel')!, bias: array('dense/bias')! },
   };

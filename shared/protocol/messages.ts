@@ -4,14 +4,15 @@ import { z } from 'zod';
 import { workerConfigSchema } from '../config/config.js';
 import { datasetDescription } from '../dataset/description-schema.js';
 import { ProtocolError } from '../errors.js';
-import type { ModelLayout } from '../network/layout.js';
+import { maxGraphBytes } from '../network/graph-json.js';
+import { maxNetworkValues, type NetworkLayout } from '../network/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
 /**
  * Version of the protocol, which must be the same on both sides. Increment it with every change to a message or its
  * meaning.
  */
-export const protocolVersion = 7;
+export const protocolVersion = 8;
 
 /** Maximum size of a shard chunk in bytes. */
 export const chunkBytes = 1 << 20;
@@ -21,10 +22,13 @@ export const chunkBytes = 1 << 20;
  */
 export const prefetchChunkBytes = 1 << 18;
 
-/** Maximum size of a shard that a worker accepts. The training images of CIFAR-10 in a single shard take 154 MB. */
-export const maxShardBytes = 1 << 30;
-/** Maximum total size of a run's shards, which workers keep in memory. CIFAR-10 takes 184 MB. */
-export const maxShardsBytes = 4 * 1024 ** 3;
+/**
+ * Maximum size of a shard that a worker accepts, because it receives a whole shard before it computes a slice. 100,000
+ * images of 224×224 pixels in a single shard take 14 GiB.
+ */
+export const maxShardBytes = 16 * 2 ** 30;
+/** Maximum total size of a run's shards. The images of ImageNet at 224×224 pixels take 187 GiB. */
+export const maxShardsBytes = 256 * 2 ** 30;
 
 /** Maximum number of shards in a hello. */
 export const maxCachedShards = 10_000;
@@ -45,6 +49,11 @@ const alignedRange = z.strictObject({ first: count, count: z.int().positive() })
 /** A set of images from one split that workers fetch and cache as a unit. */
 const shard = z.strictObject({ split, index: count, sha256, bytes: z.int().positive().max(maxShardBytes) });
 export type Shard = z.infer<typeof shard>;
+
+export function shardsBytesOf(shards: readonly Shard[]): number {
+  return shards.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 export type Split = z.infer<typeof split>;
 
 const refusalCode = z.enum(['protocol-version', 'token', 'fingerprint', 'finished', 'bad-message', 'engine-failed']);
@@ -129,8 +138,15 @@ const evaluation = z.strictObject({
   /** Number of images whose label is among the five classes with the largest logits. */
   topFiveCount: count,
 });
-/** "I have failed; reassign my work." */
-const failure = z.strictObject({ type: z.literal('failure'), message: sentence });
+/**
+ * "I have failed; reassign my work." The code is `bad-config` if the engine cannot compute the network, as every other
+ * engine of its kind.
+ */
+const failure = z.strictObject({
+  type: z.literal('failure'),
+  code: z.enum(['bad-config', 'engine-failed']),
+  message: sentence,
+});
 /** "I am leaving; do not wait for my answers." */
 const leave = z.strictObject({ type: z.literal('leave'), reason: sentence });
 
@@ -151,16 +167,19 @@ export type Hello = z.infer<typeof hello>;
 export type MeasurementMessage = z.infer<typeof measurement>;
 export type GradientMessage = z.infer<typeof gradient>;
 export type TimingMessage = z.infer<typeof timing>;
+export type FailureMessage = z.infer<typeof failure>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
 
 /**
- * "Welcome; here is the run's configuration, what its images are, and a list of its shards, followed by the statistics for preprocessing, if
- * it needs any."
+ * "Welcome; here is the run's configuration, what its images are, and a list of its shards, followed by the statistics for
+ * preprocessing, if it needs any, and the network's graph as JSON."
  */
 const welcome = z.strictObject({
   type: z.literal('welcome'),
   workerId: count,
   runId: name,
+  /** Size of the network's graph, in bytes. */
+  networkBytes: z.int().positive().max(maxGraphBytes),
   layoutHash: sha256,
   config: workerConfigSchema,
   dataset: datasetDescription,
@@ -250,13 +269,19 @@ export function protocolVersionIn(header: unknown): number | undefined {
 const headerAllowanceBytes = maxHeaderBytes + 16;
 
 /**
+ * Maximum size of a message from the coordinator: the weights of the largest network. After the welcome, a worker applies
+ * the lower limit that follows from its network.
+ */
+export const maxMessageBytes = 4 * maxNetworkValues + headerAllowanceBytes;
+
+/**
  * Returns the maximum size of a message from a worker: the gradient over all slices, with the batch statistics of each.
  */
-export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number): number {
+export function maxWorkerMessageBytes(layout: NetworkLayout, sliceCount: number): number {
   return 4 * (layout.weightsSize + layout.statisticsSize * sliceCount) + headerAllowanceBytes;
 }
 
 /** Returns the maximum size of a message from the coordinator after the welcome: the weights, or a shard chunk. */
-export function maxCoordinatorMessageBytes(layout: ModelLayout): number {
+export function maxCoordinatorMessageBytes(layout: NetworkLayout): number {
   return Math.max(4 * (layout.weightsSize + layout.statisticsSize), chunkBytes) + headerAllowanceBytes;
 }

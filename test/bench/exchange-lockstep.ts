@@ -12,14 +12,17 @@ import { systemClock } from '../../shared/clock.js';
 import { cifar10Description, cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { workerConfigOf, type Config } from '../../shared/config/config.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
-import { layoutModel } from '../../shared/network/layout.js';
+import { graphOf } from '../../shared/config/network-config.js';
+import { encodeGraph } from '../../shared/network/graph-json.js';
+import { layoutNetwork } from '../../shared/network/layout.js';
 import { maxWorkerMessageBytes, type Shard } from '../../shared/protocol/messages.js';
 import { sha256Of } from '../../shared/sha256.js';
 import { endAll, forkWorker, type Exchange } from './exchange-processes.js';
 
 /** Starts the coordinator's real server, worker pool and dispatcher, with one slice of one image per worker. */
 export async function startLockstep(config: Config, workerCount: number): Promise<Exchange> {
-  const layout = layoutModel(config, cifar10Format);
+  const layout = layoutNetwork(graphOf(config), cifar10Format);
+  const network = encodeGraph(layout.graph);
   const weights = new Float32Array(layout.weightsSize);
   const movingStatistics = new Float32Array(layout.statisticsSize);
   const pool = new WorkerPool();
@@ -46,16 +49,20 @@ export async function startLockstep(config: Config, workerCount: number): Promis
       isFull: () => false,
       admit(joining) {
         const worker = pool.connect(joining, settings);
-        worker.send({
-          type: 'welcome',
-          workerId: worker.id,
-          runId: 'bench',
-          layoutHash: layoutHash(layout),
-          config: workerConfigOf(config),
-          dataset: cifar10Description,
-          stepsPerEpoch: 1,
-          shards,
-        });
+        worker.send(
+          {
+            type: 'welcome',
+            workerId: worker.id,
+            runId: 'bench',
+            networkBytes: network.length,
+            layoutHash: layoutHash(layout),
+            config: workerConfigOf(config),
+            dataset: cifar10Description,
+            stepsPerEpoch: 1,
+            shards,
+          },
+          network,
+        );
         worker.useEngine(worker.offers[0]);
         pool.add(worker);
         return undefined;

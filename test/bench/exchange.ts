@@ -6,7 +6,8 @@ import { parseArgs } from 'node:util';
 import { setV8Flags } from '../../cli/process/v8-flags.js';
 import { resolveConfig, type Config } from '../../shared/config/config.js';
 import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
-import { layoutModel } from '../../shared/network/layout.js';
+import { graphOf } from '../../shared/config/network-config.js';
+import { layoutNetwork } from '../../shared/network/layout.js';
 import { processorName } from '../../shared/processor.js';
 import { startLockstep } from './exchange-lockstep.js';
 import { startPlain } from './exchange-plain.js';
@@ -47,7 +48,7 @@ export async function benchExchange(args: readonly string[]): Promise<void> {
 }
 
 async function measure(config: Config, workers: number, turns: number): Promise<string> {
-  const { weightsSize, statisticsSize } = layoutModel(config, cifar10Format);
+  const { weightsSize, statisticsSize } = layoutNetwork(graphOf(config), cifar10Format);
   const bytes = (weightsSize + statisticsSize) * Float32Array.BYTES_PER_ELEMENT;
   const steps = Math.max(minSteps, Math.round(turnBytes / bytes));
   const plain = await startPlain(bytes, workers);

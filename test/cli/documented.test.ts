@@ -32,6 +32,11 @@ const scripts = ['.ci/run', ...deployed.filter((file) => /\.(sh|sbatch|service)$
 
 const missingWords = new Set(['commander.missingArgument', 'commander.missingMandatoryOptionValue']);
 
+/** Returns options without the files that they name. */
+function absentFiles({ network }: Record<string, string>): Record<string, undefined> {
+  return { config: undefined, ...(network?.endsWith('.json') ? { network: undefined } : {}) };
+}
+
 /** Returns the program's error message for a command line, or undefined if the program accepts it. */
 async function errorOf(words: readonly string[], mayLackArguments = false): Promise<string | undefined> {
   const program = await loadedProgram();
@@ -42,7 +47,7 @@ async function errorOf(words: readonly string[], mayLackArguments = false): Prom
       const options = command.opts<Record<string, string>>();
       // Files named in the documentation do not exist here.
       if (['train', 'coordinator', 'config'].includes(command.name()))
-        await readConfig({ ...options, config: undefined });
+        await readConfig({ ...options, ...absentFiles(options) });
     });
   }
   try {

@@ -17,7 +17,15 @@ describe('readDataset reads IDX files', () => {
     await writeIdx(folder, { gzip, trainingLabels: [5, 0, 4, 1, 9, 2, 1, 3, 1, 4], testLabels: [7, 2] });
     const { description, training, validation, test } = await readDataset(folder);
     const digits = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
-    expect(description).toEqual({ name: 'mnist', height: 28, width: 28, channels: 1, classNames: digits, fit: null });
+    expect(description).toEqual({
+      name: 'mnist',
+      height: 28,
+      width: 28,
+      channels: 1,
+      classNames: digits,
+      fit: null,
+      flippable: false,
+    });
     expect(training.length).toBe(10 * 785);
     expect([training[0], training[785], training[786]]).toEqual([5, 0, 1]);
     expect(validation).toBeNull();
@@ -29,6 +37,7 @@ describe('readDataset reads IDX files', () => {
     const { description } = await readDataset(folder);
     expect(description.name).toBe('fashion-mnist');
     expect(description.classNames).toEqual(fashionClassNames);
+    expect(description.flippable).toBe(true);
   });
 
   it.each(['MNIST/raw', 'FashionMNIST/raw'])('in the folder %s', async (subfolder) => {

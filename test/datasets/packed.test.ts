@@ -3,10 +3,11 @@ import path from 'node:path';
 import * as fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { importDataset } from '../../datasets/import-dataset.js';
-import { parseManifest } from '../../datasets/packed/manifest.js';
-import { writePackedDataset } from '../../datasets/packed/packed-dataset.js';
+import { parseManifest, readManifest } from '../../datasets/packed/manifest.js';
+import { openPackedDataset, writePackedDataset } from '../../datasets/packed/packed-dataset.js';
 import { readDataset } from '../../datasets/read-dataset.js';
 import type { Dataset } from '../../shared/dataset/description.js';
+import { bytesOf } from '../../shared/dataset/records.js';
 import { LockstepError } from '../../shared/errors.js';
 import { writeIdx } from '../support/idx-files.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
@@ -44,6 +45,12 @@ describe('a packed dataset', () => {
     expect(await readDataset(folder)).toEqual({ ...dataset, source: `a test (packed in ${folder})` });
   });
 
+  it('keeps whether images may be flipped', async () => {
+    const description = { ...dataset.description, flippable: false };
+    await writePackedDataset(folder, { ...dataset, description }, null);
+    expect((await readDataset(folder)).description).toEqual(description);
+  });
+
   it('may have labels of two bytes', async () => {
     const classNames = Array.from({ length: 300 }, (_, label) => `class ${label}`);
     const wide: Dataset = {
@@ -55,6 +62,24 @@ describe('a packed dataset', () => {
     const { splits } = await writePackedDataset(folder, wide, null);
     expect(splits.training.perClass[299]).toBe(1);
     expect((await readDataset(folder)).training).toEqual(wide.training);
+  });
+
+  it('that is large stays in its files, which are verified', async () => {
+    const manifest = (await readManifest(folder))!;
+    // Nine bytes in total.
+    expect((await openPackedDataset(folder, manifest, 9)).training).toEqual(dataset.training);
+    const { training, validation, test } = await openPackedDataset(folder, manifest, 8);
+    expect(training).not.toBeInstanceOf(Uint8Array);
+    expect(await bytesOf(training, 1, 5)).toEqual(dataset.training.subarray(1, 5));
+    expect(await bytesOf(validation!, 0, 3)).toEqual(dataset.validation);
+    expect(test).toBeNull();
+    const copy = path.join(folder, 'copy');
+    await writePackedDataset(copy, { ...dataset, training, validation }, null);
+    expect((await readDataset(copy)).training).toEqual(dataset.training);
+    await writeFile(path.join(folder, 'training.bin'), Uint8Array.of(0, 10, 11, 1, 20, 22));
+    await expect(openPackedDataset(folder, manifest, 8)).rejects.toThrow(/training\.bin is damaged: its SHA-256 is/);
+    await truncate(path.join(folder, 'validation.bin'), 2);
+    await expect(bytesOf(validation!, 0, 3)).rejects.toThrow(/validation\.bin ends at byte 2: it was changed/);
   });
 
   const failures: [name: string, damage: () => Promise<void>, message: RegExp][] = [

@@ -45,6 +45,29 @@ describe('the weights have the same bits', () => {
     expect(new Set([expectedSha256, one, ...hashes]).size).toBe(4);
   });
 
+  it('with every augmentation', async () => {
+    const options = {
+      flip: 'alternating',
+      resizedCrop: 0.2,
+      brightnessJitter: 0.4,
+      contrastJitter: 0.4,
+      saturationJitter: 0.4,
+      cutout: 16,
+      augmentValidation: true,
+    } as const;
+    const [one, two] = [await hashWith(1, options), await hashWith(2, options)];
+    expect(two).toBe(one);
+    const others = [
+      { resizedCrop: 0.2 },
+      { brightnessJitter: 0.4 },
+      { cutout: 16 },
+      { cropMargin: 15 },
+      { flip: 'none' as const },
+    ];
+    const hashes = await Promise.all(others.map((change) => hashWith(2, change)));
+    expect(new Set([expectedSha256, one, ...hashes]).size).toBe(7);
+  });
+
   it('when a worker joins in the middle of a step', async () => {
     const cluster = await startCluster({ minWorkers: 1 });
     try {

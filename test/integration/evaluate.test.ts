@@ -1,5 +1,5 @@
 // Evaluating a checkpoint gives the result that its run had at the same step, whichever workers compute it.
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startEvaluation, type EvaluationOptions, type EvaluationReport } from '../../coordinator/evaluation-run.js';
 import type { CoordinatorOptions } from '../../coordinator/main.js';
@@ -52,6 +52,12 @@ describe('an evaluation', () => {
     run = await trained('run', { augmentValidation: true });
   });
 
+  it('finds the results by class that the run wrote to test.json', async () => {
+    const written = JSON.parse(await readFile(inFolder('run', 'test.json'), 'utf8')) as object;
+    expect(await evaluated({ checkpoint: inFolder('run') })).toMatchObject(written);
+    expect(written).toMatchObject({ images: 600, ...metricsOf(run.test!) });
+  });
+
   it.each([1, 2, 3, 5])('with %i workers gives exactly the test result of the run', async (workers) => {
     const report = await evaluated({ checkpoint: inFolder('run') }, { workers });
     expect(metricsOf(report)).toEqual(metricsOf(run.test!));
@@ -88,6 +94,29 @@ describe('an evaluation', () => {
       expect(metricsOf(await evaluated({ checkpoint: inFolder(preprocessing) }))).toEqual(metricsOf(test!));
     },
   );
+
+  it('uses the test-time augmentation of the run, unless it is given another', async () => {
+    const { test } = await trained('flip', { testTimeAugmentation: 'flip', augmentValidation: false });
+    const [own, plain, shifted] = [
+      await evaluated({ checkpoint: inFolder('flip') }, { workers: 2 }),
+      await evaluated({ checkpoint: inFolder('flip'), testTimeAugmentation: 'none' }),
+      await evaluated({ checkpoint: inFolder('flip'), testTimeAugmentation: 'flip-and-shift' }),
+    ];
+    expect(metricsOf(own)).toEqual(metricsOf(test!));
+    expect(plain.loss).not.toBe(own.loss);
+    expect(shifted.images).toBe(600);
+  });
+
+  it('is not augmented at random and averaged over views at the same time', async () => {
+    // The run augments its validation images.
+    const options = { checkpoint: inFolder('run'), testTimeAugmentation: 'flip' } as const;
+    await expect(evaluated({ ...options, split: 'validation' })).rejects.toMatchObject({
+      code: 'bad-config',
+      message: '`testTimeAugmentation` is "flip": it must be none with `augmentValidation`',
+    });
+    await evaluated({ ...options, split: 'validation', augmentValidation: false });
+    await evaluated({ ...options, split: 'test' });
+  });
 
   it('of an earlier step uses its checkpoint', async () => {
     // With 540 images and batches of 32, an epoch has 16 steps, so the first validation follows step 16.

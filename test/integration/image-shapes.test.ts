@@ -1,7 +1,6 @@
 // Runs on images of other shapes than those of CIFAR-10, from training to prediction.
-import { writeFile } from 'node:fs/promises';
-import { PNG } from 'pngjs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { writePackedDataset } from '../../datasets/packed/packed-dataset.js';
 import { startEvaluation } from '../../coordinator/evaluation-run.js';
 import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
 import type { Report } from '../../coordinator/run/report.js';
@@ -12,7 +11,9 @@ import { loadTrainedModel } from '../../inference/trained-model.js';
 import type { Dataset } from '../../shared/dataset/description.js';
 import { openWasmEngine } from '../../worker/engines/wasm/wasm-engine.js';
 import { startWorker } from '../../worker/main.js';
+import { runCli } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
+import { noiseImage, writeImages } from '../support/image-files.js';
 import { hashWith, startCluster } from '../support/local-cluster.js';
 import { noiseDataset } from '../support/noise-dataset.js';
 
@@ -67,7 +68,7 @@ describe('a run with the wasm engine on gray images', () => {
     const report = await evaluation.report;
     await engine.close();
     const { loss, accuracy, classes, confusion, topFiveAccuracy } = report;
-    expect({ loss, accuracy }).toEqual(run.test);
+    expect({ loss, accuracy, topFiveAccuracy }).toEqual(run.test);
     expect(classes).toHaveLength(300);
     // 320 test images: the first 20 classes have two.
     expect(classes.map(({ images }) => images)).toEqual(
@@ -76,6 +77,20 @@ describe('a run with the wasm engine on gray images', () => {
     expect(confusion?.flat().reduce((sum, count) => sum + count, 0)).toBe(320);
     expect(topFiveAccuracy).toBeGreaterThanOrEqual(accuracy);
     expect(topFiveAccuracy).toBeLessThan(1);
+  });
+
+  it('is evaluated on the command line with the worst classes and the most frequent confusions', async () => {
+    await writePackedDataset(inFolder('packed'), gray, null);
+    const options = ['--data', inFolder('packed'), '--engine', 'wasm', '--workers', '1'];
+    const { output } = await runCli(['evaluate', inFolder('gray'), ...options]);
+    const lines = output.split('\n');
+    const classes = lines.indexOf('The 20 classes with the lowest accuracy, of 300 (--json prints all):');
+    const confusions = lines.indexOf('Most frequent confusions (--json prints the whole matrix):');
+    expect(classes).toBeGreaterThan(0);
+    // A heading, 20 classes and an empty line, in each of the two tables.
+    expect(confusions).toBe(classes + 23);
+    expect(lines[confusions + 22]).toBe('');
+    expect(output).toMatch(/\nTest loss: [\d.]+ \/ Test accuracy: [\d.]+ \/ top-5 accuracy: [\d.]+\n/);
   });
 
   it('stores the description in its checkpoints, and does not resume or evaluate with other images', async () => {
@@ -94,10 +109,8 @@ describe('a run with the wasm engine on gray images', () => {
   });
 
   it('predicts color images of any size', async () => {
-    const png = new PNG({ width: 50, height: 20 });
-    png.data.fill(200);
-    await writeFile(inFolder('photo.png'), PNG.sync.write(png));
-    const { predictions } = await predict({ checkpoint: inFolder('gray'), images: [inFolder('photo.png')] });
+    await writeImages(inFolder(), { 'photo.webp': noiseImage(50, 20, 1) });
+    const { predictions } = await predict({ checkpoint: inFolder('gray'), images: [inFolder('photo.webp')] });
     expect(predictions[0].classes).toHaveLength(300);
     expect(predictions[0].classes.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 5);
   });

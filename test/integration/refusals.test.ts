@@ -86,7 +86,9 @@ describe('a worker is refused', () => {
 
   it('if its first message is not a hello, or not a message', async () => {
     cluster = await startCluster();
-    expect(await answerTo(encodeFrame({ type: 'failure', message: 'x' }))).toMatchObject({ code: 'bad-message' });
+    expect(await answerTo(encodeFrame({ type: 'failure', code: 'engine-failed', message: 'x' }))).toMatchObject({
+      code: 'bad-message',
+    });
     expect(await answerTo(Buffer.from([1, 2, 3]))).toMatchObject({ code: 'bad-message' });
     expect(await answerTo(encodeFrame({ ...hello, name: 7 }))).toMatchObject({
       message: expect.stringMatching(/invalid message of type hello: name: /),

@@ -2,12 +2,15 @@
 // (order, augmentation, weights, slice) or in the summation order changes the bits of the gradient. The model does not
 // learn anything.
 import { labelAt } from '../../shared/dataset/record-format.js';
+import { LockstepError } from '../../shared/errors.js';
 import type { ImageBatch, Preprocessing } from '../../shared/dataset/image-batch.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import type { BatchResult, Engine, EngineModel, EvaluationResult, SliceResult } from '../../worker/engine.js';
 
 export interface FakeEngineOptions {
   fingerprint?: string;
+  /** Why the engine cannot compute any network. */
+  networkProblem?: string;
   /** Called before each slice is computed. May wait, or throw to simulate an engine failure. */
   beforeSlice?: () => Promise<void> | void;
   /** Called before each evaluation shard is computed. May wait, or throw to simulate an engine failure. */
@@ -22,7 +25,9 @@ export function fakeEngine(options: FakeEngineOptions = {}): Engine {
   return {
     identity: { engine: 'fake', fingerprint: options.fingerprint ?? 'fake/1', device: 'a fake device' },
     createModel: (layout, preprocessing, labelSmoothing = 0) =>
-      Promise.resolve(new FakeModel(layout, options, shiftOf(preprocessing) + labelSmoothing)),
+      options.networkProblem === undefined
+        ? Promise.resolve(new FakeModel(layout, options, shiftOf(preprocessing) + labelSmoothing))
+        : Promise.reject(new LockstepError('bad-config', options.networkProblem)),
     close: () => Promise.resolve(),
   };
 }

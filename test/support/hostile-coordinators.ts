@@ -2,11 +2,10 @@
 // connection.
 import { Packr } from 'msgpackr';
 import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
-import { layoutHash } from '../../shared/network/layout-hash.js';
-import { layoutModel } from '../../shared/network/layout.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
+import { maxShardBytes } from '../../shared/protocol/messages.js';
 import { sha256Of } from '../../shared/sha256.js';
-import { shards, shardImages, useEngine, welcome, weightsBytes, type Script } from './scripted-coordinator.js';
+import { network, shards, shardImages, useEngine, welcome, weightsBytes, type Script } from './scripted-coordinator.js';
 
 const { recordBytes } = cifar10Format;
 
@@ -24,26 +23,36 @@ function framed(header: Uint8Array, claimedBytes = header.length): Buffer {
   return frame;
 }
 
-/** Sends a welcome with some fields changed. */
+/** Sends a welcome with some fields changed. @param measuredBytes number of bytes before the network */
 export const welcoming =
-  (fields: Record<string, unknown>, payloadBytes = 0): Script =>
+  (fields: Record<string, unknown>, measuredBytes = 0): Script =>
   (peer) =>
-    peer.lie({ ...welcome, ...fields }, new Uint8Array(payloadBytes));
+    peer.lie({ ...welcome, ...fields }, new Uint8Array(measuredBytes), network);
 /** Sends a welcome with some fields of the configuration changed. */
-export const configured = (fields: Record<string, unknown>, payloadBytes = 0) =>
-  welcoming({ config: { ...welcome.config, ...fields } }, payloadBytes);
+export const configured = (fields: Record<string, unknown>, measuredBytes = 0) =>
+  welcoming({ config: { ...welcome.config, ...fields } }, measuredBytes);
 /** Sends a welcome with some fields of the description of the images changed. */
 const describing = (fields: Record<string, unknown>) => welcoming({ dataset: { ...welcome.dataset, ...fields } });
-/** Sends a welcome with another model and the matching layout hash. */
-function welcomingModel(depth: number, initialFilters: number) {
-  const config = { ...welcome.config, depth, initialFilters };
-  return welcoming({ config, layoutHash: layoutHash(layoutModel(config, cifar10Format)) });
+/** Sends a welcome with another network: these bytes, or the JSON of this value. */
+function welcomingNetwork(graph: unknown): Script {
+  const bytes = graph instanceof Uint8Array ? graph : Buffer.from(JSON.stringify(graph));
+  return (peer) => peer.lie({ ...welcome, networkBytes: bytes.length }, bytes);
 }
+/** A network of one dense layer, with attributes of another node before it. */
+const withNode = (node: Record<string, unknown>) => ({
+  name: 'hostile',
+  nodes: [
+    { name: 'first', inputs: ['input'], ...node },
+    { name: 'flat', op: 'flatten', inputs: ['first'] },
+    { name: 'dense', op: 'dense', inputs: ['flat'], units: 'classes' },
+  ],
+});
+const conv = { op: 'conv2d', filters: 8, kernelSize: 3 };
 /** Runs a script after a correct welcome and the choice of the engine. */
 export const afterWelcome =
   (script: Script): Script =>
   (peer) => {
-    peer.say(welcome);
+    peer.say(welcome, network);
     peer.say(useEngine);
     return script(peer);
   };
@@ -68,7 +77,7 @@ const computingOn =
   (records: Uint8Array): Script =>
   async (peer) => {
     const sha256 = sha256Of(records);
-    peer.say({ ...welcome, shards: [{ split: 'training', index: 0, sha256, bytes: records.length }] });
+    peer.say({ ...welcome, shards: [{ split: 'training', index: 0, sha256, bytes: records.length }] }, network);
     peer.say(useEngine);
     peer.sayWeights();
     peer.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 1 }] });
@@ -173,12 +182,55 @@ export const attacks: readonly Attack[] = [
   ['a description with an unknown field', /dataset: Unrecognized key/, describing({ depth: 3 })],
   ['shards of other images', /not a multiple of the record size of 1025 bytes/, describing({ channels: 1 })],
 
-  ['an invalid depth', /depth is 9: it must be 6n\+2/, configured({ depth: 9 })],
-  ['an excessive depth', /config\.depth/, configured({ depth: 6 * 1e8 + 2 })],
-  ['an invalid number of filters', /config\.initialFilters/, configured({ initialFilters: 6 })],
-  ['an excessive number of filters', /config\.initialFilters/, configured({ initialFilters: 1e9 })],
-  ['a model too large for a message', /a model of \d+ weights, too large for a message/, welcomingModel(1_994, 1_024)],
-  ['a bnEpsilon of NaN', /config\.bnEpsilon/, configured({ bnEpsilon: NaN })],
+  ['a network that is not JSON', /the graph is not valid JSON/, welcomingNetwork(Buffer.from('{"name"'))],
+  [
+    'a network of bytes that are not text',
+    /the graph is not valid JSON/,
+    welcomingNetwork(new Uint8Array([0xff, 0xfe])),
+  ],
+  ['a network without nodes', /nodes is missing/, welcomingNetwork({ name: 'empty' })],
+  [
+    'a network nested very deeply',
+    /node number 1: it must be an object/,
+    welcomingNetwork(Buffer.from(`{"name":"deep","nodes":${'['.repeat(1e6)}${']'.repeat(1e6)}}`)),
+  ],
+  ['a network of more than 4 MiB', /networkBytes/, welcomingNetwork(Buffer.alloc((1 << 22) + 1, ' '))],
+  ['an unknown operation', /node "first": op is "eval": it must be one of/, welcomingNetwork(withNode({ op: 'eval' }))],
+  [
+    'an unknown attribute',
+    /node "first": unknown attribute "code"/,
+    welcomingNetwork(withNode({ ...conv, code: '1' })),
+  ],
+  [
+    'an excessive number of filters',
+    /node "first": filters is 1000000000/,
+    welcomingNetwork(withNode({ ...conv, filters: 1e9 })),
+  ],
+  [
+    'an excessive number of weights',
+    /has \d+ weights and moving statistics/,
+    welcomingNetwork({
+      name: 'wide',
+      nodes: [
+        { name: 'flat', op: 'flatten', inputs: ['input'] },
+        { name: 'first', op: 'dense', inputs: ['flat'], units: 65_536 },
+        { name: 'dense', op: 'dense', inputs: ['first'], units: 'classes' },
+      ],
+    }),
+  ],
+  [
+    'an excessive layer',
+    /node "first": its output has the shape \[8223, 8223, 3\]/,
+    welcomingNetwork(withNode({ op: 'pad', rows: [4095, 4096], columns: [4095, 4096] })),
+  ],
+  [
+    'a network for other images',
+    /the last node has the output shape \[5\]/,
+    welcomingNetwork({
+      ...withNode(conv),
+      nodes: [...withNode(conv).nodes.slice(0, 2), { name: 'd', op: 'dense', inputs: ['flat'], units: 5 }],
+    }),
+  ],
   ['an excessive number of slices', /config\.slices/, configured({ slices: 1e9 })],
   ['no slices', /config\.slices/, configured({ slices: 0 })],
   ['an excessive batch size', /config\.batchSize/, configured({ batchSize: 2 ** 40 })],
@@ -187,14 +239,14 @@ export const attacks: readonly Attack[] = [
     /`batchSize` of 5, which is not divisible by 2 slices/,
     configured({ batchSize: 5 }),
   ],
-  ['an excessive shard', /shards\.0\.bytes/, welcoming({ shards: [shard(oneGiB + 1)] })],
+  ['an excessive shard', /shards\.0\.bytes/, welcoming({ shards: [shard(maxShardBytes + 1)] })],
   [
     'a shard with an incomplete image',
     /3074 bytes for training shard 0, which is not a multiple of the record size of 3073 bytes/,
     welcoming({ shards: [shard(recordBytes + 1)] }),
   ],
   [
-    'more shards than fit into memory',
+    'more shards than a run may have',
     /\d+ bytes of shards, more than the limit/,
     welcoming({ shards: Array.from({ length: 500 }, (_, index) => shard(300_000 * recordBytes, index)) }),
   ],
@@ -205,15 +257,21 @@ export const attacks: readonly Attack[] = [
   ],
   [
     'missing preprocessing statistics',
-    /expected a payload of 24 bytes, received 0/,
+    new RegExp(`expected a payload of ${network.length + 24} bytes in the welcome message, received ${network.length}`),
     configured({ preprocessing: 'standardize' }),
   ],
   [
     'too many preprocessing statistics',
-    /expected a payload of 24 bytes, received 4000/,
+    new RegExp(
+      `expected a payload of ${network.length + 24} bytes in the welcome message, received ${network.length + 4000}`,
+    ),
     configured({ preprocessing: 'standardize' }, 4000),
   ],
-  ['preprocessing statistics that nothing uses', /expected a payload of 0 bytes, received 8/, welcoming({}, 8)],
+  [
+    'preprocessing statistics that nothing uses',
+    new RegExp(`expected a payload of ${network.length} bytes in the welcome message, received ${network.length + 8}`),
+    welcoming({}, 8),
+  ],
   [
     'silence after a welcome with a short heartbeat timeout',
     /silent for more than 0\.05 s/,
@@ -269,7 +327,7 @@ export const attacks: readonly Attack[] = [
     'a range that is not a subtree',
     /\(slices 1 to 2\): not an aligned range in a run of 4 slices/,
     (peer) => {
-      peer.say({ ...welcome, config: { ...welcome.config, slices: 4 } });
+      peer.say({ ...welcome, config: { ...welcome.config, slices: 4 } }, network);
       peer.say(useEngine);
       peer.sayWeights();
       peer.say({ type: 'compute', step: 0, ranges: [{ first: 1, count: 2 }] });
@@ -300,7 +358,7 @@ export const attacks: readonly Attack[] = [
     'compute before the choice of the engine',
     /a request for step 0 arrived before use-engine/,
     (peer) => {
-      peer.say(welcome);
+      peer.say(welcome, network);
       peer.sayWeights();
       peer.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 1 }] });
     },
@@ -310,7 +368,7 @@ export const attacks: readonly Attack[] = [
     'the choice of an engine that the worker does not offer',
     /does not offer "other\/1"/,
     (peer) => {
-      peer.say(welcome);
+      peer.say(welcome, network);
       peer.say({ ...useEngine, fingerprint: 'other/1' });
     },
   ],
@@ -318,7 +376,7 @@ export const attacks: readonly Attack[] = [
     'the measurement of an engine that the worker does not offer',
     /does not offer "other\/1"/,
     (peer) => {
-      peer.say(welcome);
+      peer.say(welcome, network);
       peer.say({ type: 'measure', fingerprints: ['fake/1', 'other/1'] });
     },
   ],
@@ -327,7 +385,7 @@ export const attacks: readonly Attack[] = [
     /measure arrived after the engine had been chosen/,
     afterWelcome((peer) => peer.say({ type: 'measure', fingerprints: ['fake/1'] })),
   ],
-  ['two welcomes', /a second welcome arrived/, afterWelcome((peer) => peer.say(welcome))],
+  ['two welcomes', /a second welcome arrived/, afterWelcome((peer) => peer.say(welcome, network))],
   ["a worker's message", /invalid message of type hello/, (peer) => peer.lie({ type: 'hello' })],
   ['an unknown message type', /invalid message of type constructor/, (peer) => peer.lie({ type: 'constructor' })],
   ['an unknown field', /extra/, welcoming({ extra: 1 })],

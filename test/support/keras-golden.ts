@@ -60,7 +60,7 @@ function batchOf(step: number): ImageBatch {
 export async function trainWithLockstep(engine: Engine, recipe: ConfigInput): Promise<Trajectory> {
   const config = resolveConfig(recipe);
   const layout = layoutModel(config, cifar10Format);
-  const preprocessing = measurePreprocessing(config.preprocessing, records, cifar10Format);
+  const preprocessing = await measurePreprocessing(config.preprocessing, records, cifar10Format);
   const model = await engine.createModel(layout, preprocessing, config.labelSmoothing);
   const optimizer = new MomentumSgd(layout, config, initialWeights(layout, 0));
   const { weights } = optimizer;

@@ -3,7 +3,8 @@
     python load_exported.py TASKS.json
 
 TASKS.json lists {"kind": "keras" | "savedmodel" | "onnx", "model": path of the model, "images": path of little-endian
-float32 pixels, [images, 32, 32, 3], RGB from 0 to 255, "logits": path of the file to write}.
+float32 pixels, [images, *shape], from 0 to 255, "shape": [height, width, channels], "logits": path of the file to
+write}.
 """
 
 import json
@@ -33,7 +34,7 @@ def with_onnxruntime(model, images):
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     # Use two different batch sizes, because the model must accept any batch size.
-    batches = np.array_split(images, [10])
+    batches = np.array_split(images, [5])
     return np.concatenate([session.run(["logits"], {"images": batch})[0] for batch in batches])
 
 
@@ -43,5 +44,5 @@ if __name__ == "__main__":
     with open(sys.argv[1]) as file:
         tasks = json.load(file)
     for task in tasks:
-        images = np.fromfile(task["images"], "<f4").reshape(-1, 32, 32, 3)
+        images = np.fromfile(task["images"], "<f4").reshape(-1, *task["shape"])
         loaders[task["kind"]](task["model"], images).astype("<f4").tofile(task["logits"])

@@ -6,7 +6,9 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { cifar10Format, cifar10Description } from '../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, workerConfigOf } from '../../shared/config/config.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
-import { layoutModel } from '../../shared/network/layout.js';
+import { graphOf } from '../../shared/config/network-config.js';
+import { encodeGraph } from '../../shared/network/graph-json.js';
+import { layoutNetwork } from '../../shared/network/layout.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import {
   parseWorkerMessage,
@@ -19,18 +21,18 @@ import { sha256Of } from '../../shared/sha256.js';
 
 const { recordBytes } = cifar10Format;
 
-const config = workerConfigOf(
-  resolveConfig({
-    depth: 8,
-    initialFilters: 4,
-    seed: 1,
-    slices: 2,
-    batchSize: 4,
-    heartbeatInterval: 1,
-    heartbeatTimeout: 600,
-  }),
-);
-const layout = layoutModel(config, cifar10Format);
+const config = resolveConfig({
+  depth: 8,
+  initialFilters: 4,
+  seed: 1,
+  slices: 2,
+  batchSize: 4,
+  heartbeatInterval: 1,
+  heartbeatTimeout: 600,
+});
+const layout = layoutNetwork(graphOf(config), cifar10Format);
+/** The network, which is the payload of the welcome. */
+export const network = encodeGraph(layout.graph);
 
 /** Returns two images whose labels and bytes identify the shard. */
 function imagesOf(shard: number): Buffer {
@@ -51,8 +53,9 @@ export const welcome: Welcome = {
   type: 'welcome',
   workerId: 1,
   runId: 'a run',
+  networkBytes: network.length,
   layoutHash: layoutHash(layout),
-  config,
+  config: workerConfigOf(config),
   dataset: cifar10Description,
   stepsPerEpoch: 1,
   shards,
@@ -113,7 +116,7 @@ export class Peer {
 
   /** Runs a step as a correct coordinator would. @returns the number of images that the worker computed */
   async runStep(): Promise<number> {
-    this.say(welcome);
+    this.say(welcome, network);
     this.say(useEngine);
     this.sayWeights();
     for (const { sha256 } of shards) this.say({ type: 'prefetch', sha256 });

@@ -22,6 +22,7 @@ export const setup: RunSetup = {
   store: {
     shards: shardHashes.map((sha256, index) => ({ split: 'training', index, sha256, bytes: 0 })),
     records: new Map(),
+    labels: { validation: new Uint16Array(), test: new Uint16Array() },
     trainingCount: 0,
     validationCount: 0,
     testCount: 0,

@@ -92,6 +92,30 @@ describe('cropBatch', () => {
     expect(pixel(images, 0, 0, 28)).toEqual([0, 0, 0]);
   });
 
+  it('shifts by up to 15 pixels in each direction', () => {
+    for (const [down, right] of [
+      [-15, 15],
+      [15, -15],
+      [11, 12],
+      [-5, -6],
+    ]) {
+      for (const flipped of [false, true]) {
+        const augmentation = packAugmentation(cropMargin + down, cropMargin + right, flipped);
+        const images = cropped(batchOf([augmentation]));
+        for (const [row, column] of [
+          [16, 16],
+          [0, 0],
+          [31, 31],
+        ]) {
+          const [fromRow, fromColumn] = [row + down, column + right];
+          const isInside = Math.min(fromRow, fromColumn) >= 0 && Math.max(fromRow, fromColumn) < 32;
+          const shown = [1 + fromRow, 1 + (flipped ? 31 - fromColumn : fromColumn), 200];
+          expect(pixel(images, 0, row, column)).toEqual(isInside ? shown : [0, 0, 0]);
+        }
+      }
+    }
+  });
+
   it('matches the definition for all 162 augmentations', () => {
     const wrong: string[] = [];
     for (const flipped of [false, true]) {

@@ -1,9 +1,12 @@
 // Evaluates a shard: loss, correct predictions, and the predicted class of each image.
-import { augmentationsOf } from '../../shared/dataset/partition.js';
+import { augmentationsOf, flipsImages } from '../../shared/dataset/partition.js';
 import { recordFormatOf, labelAt } from '../../shared/dataset/record-format.js';
 import type { EvaluateMessage, EvaluationMessage } from '../../shared/protocol/messages.js';
 import { encodePredictions, noClass } from '../../shared/protocol/predictions.js';
 import type { EngineModel } from '../engine.js';
+import { readAll } from '../shards/shard-records.js';
+import { evaluateViews } from './evaluate-views.js';
+import { PixelAugmenter } from './pixel-augmenter.js';
 import type { ReadShard, Run } from './slice-images.js';
 
 /**
@@ -11,19 +14,24 @@ import type { ReadShard, Run } from './slice-images.js';
  * validation, and only if `augmentValidation` is set.
  */
 export async function evaluateShard(
-  { config, dataset }: Pick<Run, 'config' | 'dataset'>,
+  { config, dataset, preprocessing }: Omit<Run, 'stepsPerEpoch'>,
   model: EngineModel,
   readShard: ReadShard,
   { step, split, index }: EvaluateMessage,
 ): Promise<[message: EvaluationMessage, predicted: Uint8Array]> {
-  const { seed, augmentValidation, cropPadding } = config;
-  const records = await readShard(split, index);
+  const { seed, augmentValidation, cropPadding, cropMargin: margin } = config;
+  const { records, indices } = await readAll(await readShard(split, index));
   const format = recordFormatOf(dataset);
-  const count = records.length / format.recordBytes;
-  const indices = Uint32Array.from({ length: count }, (_, image) => image);
+  const count = indices.length;
   const augment = split === 'validation' && augmentValidation;
-  const key = { purpose: 'validationAugmentation', seed, step, slice: index, count, augment, cropPadding } as const;
-  const result = await model.evaluate({ records, format, indices, augmentations: augmentationsOf(key) });
+  const flipped = flipsImages(config, dataset) ? undefined : Array<boolean>(count).fill(false);
+  const key = { seed, step, slice: index, count, augment, cropPadding, margin, flipped };
+  const augmentations = augmentationsOf({ ...key, purpose: 'validationAugmentation' });
+  const plain = { records, format, indices, augmentations };
+  const augmenter = new PixelAugmenter({ ...config, augment }, format, preprocessing);
+  const purpose = 'validationPixelAugmentation';
+  const batch = augmenter.isActive ? augmenter.apply(plain, { purpose, step, slice: index }) : plain;
+  const result = await evaluateViews(model, batch, config.testTimeAugmentation);
   const { sampleCount, lossSum, correctCount, logits } = result;
   const { classCount } = format;
   const topFiveCount = indices.filter((image) =>

@@ -72,7 +72,8 @@ export class SliceComputer {
   async prepare(step: number, ranges: readonly SliceRange[]): Promise<void> {
     for (const { first, count } of ranges) {
       for (let slice = first; slice < first + count; slice++) {
-        this.model.prepare?.(await this.#images.prepare(step, slice));
+        const batch = await this.#images.prepare(step, slice);
+        if (batch !== undefined) this.model.prepare?.(batch);
       }
     }
   }

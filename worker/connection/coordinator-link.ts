@@ -1,12 +1,6 @@
 // The interface between a session and its connection to the coordinator. The socket runs in the same thread
 // (socket-link.ts) or in a separate one (threaded-link.ts).
 
-/**
- * Maximum size of a message from the coordinator, enough for about 67 million weights. After the welcome, the session
- * applies the lower limit that follows from the model.
- */
-export const maxMessageBytes = 256 * 1024 * 1024;
-
 export interface CoordinatorLink {
   /**
    * Queues a frame, or drops it if the connection is closing.

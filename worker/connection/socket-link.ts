@@ -8,7 +8,8 @@ import { explainConnectionError } from '../../shared/protocol/connection-error.j
 import { clockReply } from '../../shared/protocol/clock-query.js';
 import { HeartbeatMonitor } from '../../shared/protocol/heartbeat.js';
 import { MessageMemory } from '../../shared/protocol/message-memory.js';
-import { maxMessageBytes, type CoordinatorLink, type LinkHandlers, type HeartbeatOptions } from './coordinator-link.js';
+import { maxMessageBytes } from '../../shared/protocol/messages.js';
+import type { CoordinatorLink, LinkHandlers, HeartbeatOptions } from './coordinator-link.js';
 import { connectGathering } from './gathering-socket.js';
 
 /** Timeout for the response to the WebSocket upgrade, and then for the reply to the hello. */

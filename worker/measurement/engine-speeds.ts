@@ -1,6 +1,6 @@
 // Tells how fast a worker's engines compute a run's slices: from the cache, or by measuring them.
 import { messageOf } from '../../shared/errors.js';
-import { layoutHash } from '../../shared/network/layout-hash.js';
+import { graphSha256 } from '../../shared/network/graph-json.js';
 import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
 import type { DeviceModels, ModelSpec } from '../device-models.js';
 import type { EngineModel } from '../engine.js';
@@ -92,6 +92,7 @@ export class EngineSpeeds {
 
 /** Returns what a speed depends on. The device's description contains the number of threads. */
 function keyOf({ device, fingerprint }: EngineIdentity, { layout }: ModelSpec, imagesPerSlice: number): string {
-  const { height, width, channels } = layout.data;
-  return JSON.stringify([device, fingerprint, layoutHash(layout), height, width, channels, imagesPerSlice]);
+  const { height, width, channels, classCount } = layout.data;
+  const network = [graphSha256(layout.graph), height, width, channels, classCount];
+  return JSON.stringify([device, fingerprint, ...network, imagesPerSlice]);
 }

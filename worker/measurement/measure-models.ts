@@ -71,7 +71,13 @@ function noiseBatch({ data }: ModelLayout, count: number): ImageBatch {
     for (let byte = 0; byte < labelBytes; byte++) records[image * recordBytes + byte] = label >> (8 * byte);
   }
   const indices = Uint32Array.from({ length: count }, (_, index) => index);
-  return { records, format, indices, augmentations: identityAugmentations(count) };
+  return {
+    records,
+    format,
+    indices,
+    augmentations: identityAugmentations(count),
+    dropoutKey: { seed: 0, step: 0, slice: 0 },
+  };
 }
 
 /** Returns small weights of both signs. Speed hardly depends on them, as long as no value overflows or vanishes. */

@@ -1,33 +1,31 @@
-// Caches shards on the worker's disk. Files are named by SHA-256 and verified when read.
+// Caches shards on the worker's disk. Files are named by SHA-256; whoever opens one verifies it.
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf, systemCodeOf } from '../../shared/errors.js';
-import { sha256Of } from '../../shared/sha256.js';
-import type { ShardCache } from './shard-client.js';
+import type { NewShardFile, ShardCache, ShardFile } from './shard-cache.js';
+import { DiskShardFile, NewDiskShardFile } from './disk-shard-file.js';
 
 const fileName = /^([0-9a-f]{64})\.bin$/;
+const partialFileName = /^[0-9a-f]{64}\.[0-9a-f-]{36}\.partial$/;
 /**
- * Default maximum size of the cache. Shards depend on the seed, so runs with new seeds keep adding shards. CIFAR-10
- * takes 184 MB.
+ * Default maximum size of the cache, in addition to the shards of the current run. Shards depend on the seed, so runs
+ * with new seeds keep adding shards. CIFAR-10 takes 184 MB.
  */
 const defaultLimitBytes = 2 * 1024 ** 3;
-
-export const noShardCache: ShardCache = {
-  list: () => Promise.resolve([]),
-  read: () => Promise.resolve(undefined),
-  write: () => Promise.resolve(),
-};
+/** A partial file that has not been written to for this long was left behind by a process that was killed. */
+const abandonedAfterMs = 24 * 3_600_000;
 
 export class DiskShardCache implements ShardCache {
   readonly #directory: string;
   readonly #limitBytes: number;
   readonly #onFailure: (message: string) => void;
+  #reservedBytes = 0;
   #hasFailed = false;
 
   /**
    * @param onFailure called at the first disk error; operations that fail behave as if the cache were empty
-   * @param limitBytes total size above which the least recently used shards are removed
+   * @param limitBytes total size of the shards of other runs, above which the least recently used ones are removed
    */
   constructor(directory: string, onFailure: (message: string) => void, limitBytes = defaultLimitBytes) {
     this.#directory = directory;
@@ -45,25 +43,47 @@ export class DiskShardCache implements ShardCache {
     }
   }
 
-  async read(sha256: string): Promise<Uint8Array | undefined> {
-    const file = this.#pathOf(sha256);
+  async open(sha256: string, bytes: number): Promise<ShardFile | undefined> {
+    const location = this.#pathOf(sha256);
     try {
-      const records = await readFile(file);
-      if (sha256Of(records) === sha256) {
-        await markUsed(file);
-        return records;
+      const file = new DiskShardFile(location);
+      if (file.size !== bytes) {
+        file.close();
+        await rm(location, { force: true });
+        return undefined;
       }
-      await rm(file, { force: true });
+      await markUsed(location);
+      return file;
     } catch (error) {
       this.#reportUnlessMissing(error);
+      return undefined;
     }
-    return undefined;
+  }
+
+  async create(sha256: string): Promise<NewShardFile | undefined> {
+    const location = this.#pathOf(sha256);
+    try {
+      await mkdir(this.#directory, { recursive: true });
+      await this.#removeAbandoned();
+      return new NewDiskShardFile(this.#temporaryPathOf(sha256), location, () => this.#removeLeastRecentlyUsed());
+    } catch (error) {
+      this.#report(error);
+      return undefined;
+    }
+  }
+
+  async remove(sha256: string): Promise<void> {
+    await rm(this.#pathOf(sha256), { force: true });
+  }
+
+  reserve(bytes: number): void {
+    this.#reservedBytes = bytes;
   }
 
   /** Writes a temporary file and then renames it, so that workers sharing the folder never read a partial file. */
   async write(sha256: string, records: Uint8Array): Promise<void> {
     const file = this.#pathOf(sha256);
-    const temporary = path.join(this.#directory, `${sha256}.${randomUUID()}.partial`);
+    const temporary = this.#temporaryPathOf(sha256);
     try {
       await mkdir(this.#directory, { recursive: true });
       try {
@@ -99,10 +119,23 @@ export class DiskShardCache implements ShardCache {
     );
     let bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
     for (const shard of shards.toSorted((a, b) => a.usedMs - b.usedMs)) {
-      if (bytes <= this.#limitBytes) return;
+      if (bytes <= this.#limitBytes + this.#reservedBytes) return;
       await rm(shard.file, { force: true });
       bytes -= shard.bytes;
     }
+  }
+
+  async #removeAbandoned(): Promise<void> {
+    const names = await readdir(this.#directory);
+    for (const name of names.filter((each) => partialFileName.test(each))) {
+      const file = path.join(this.#directory, name);
+      const status = await stat(file).catch(ignoreMissing);
+      if (status !== undefined && Date.now() - status.mtimeMs > abandonedAfterMs) await rm(file, { force: true });
+    }
+  }
+
+  #temporaryPathOf(sha256: string): string {
+    return path.join(this.#directory, `${sha256}.${randomUUID()}.partial`);
   }
 
   #pathOf(sha256: string): string {

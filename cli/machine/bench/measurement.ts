@@ -1,5 +1,6 @@
 // Options and result of a measurement, either in this process or of a cluster.
 import type { Config } from '../../../shared/config/config.js';
+import { graphOf } from '../../../shared/config/network-config.js';
 import type { EngineIdentity } from '../../../shared/protocol/engine-identity.js';
 import { medianOf } from '../../../shared/median.js';
 import type { EngineChoice } from '../../../worker/worker-arguments.js';
@@ -23,7 +24,8 @@ export interface Measurement extends EngineIdentity {
   threads: number;
   batchSize: number;
   slices: number;
-  depth: number;
+  /** Name of the network. */
+  network: string;
   /** Number of worker processes; 0 for a measurement in this process. */
   workers: number;
   /** Mean milliseconds of each phase over the measured steps; `step` is the complete step. */
@@ -49,7 +51,7 @@ export function measurementOf(
 ): Measurement {
   const phases = rounds.meanPhases();
   const { compute = 0, step = 0 } = phases;
-  const { batchSize, slices, depth } = config;
+  const { batchSize, slices } = config;
   return {
     imagesPerSecond: medianOf(rounds.imagesPerSecond),
     roundsImagesPerSecond: rounds.imagesPerSecond,
@@ -59,7 +61,7 @@ export function measurementOf(
     threads,
     batchSize,
     slices,
-    depth,
+    network: graphOf(config).name,
     workers,
     phases,
     notComputeShare: 1 - compute / step,

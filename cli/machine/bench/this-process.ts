@@ -14,8 +14,10 @@ import {
 import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { cifar10Description, cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
-import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
+import { graphOf } from '../../../shared/config/network-config.js';
+import { layoutNetwork, type ModelLayout } from '../../../shared/network/layout.js';
 import type { EngineModel } from '../../../worker/engine.js';
+import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
 import { openFastest } from './fastest-engine.js';
 import { SliceComputer } from '../../../worker/computation/slice-computer.js';
 import { SliceImages } from '../../../worker/computation/slice-images.js';
@@ -29,7 +31,7 @@ const profiledSteps = 2;
 
 export async function benchThisProcess(options: BenchOptions): Promise<Measurement> {
   const { config, plan, onRound } = options;
-  const layout = layoutModel(config, cifar10Format);
+  const layout = layoutNetwork(graphOf(config), cifar10Format);
   const { batchSize, slices } = config;
   const spec = { layout, preprocessing: 'imagenet' as const, labelSmoothing: 0 };
   const { engine, model, speeds, close } = await openFastest(options, spec, batchSize / slices, options.onMessage);
@@ -62,8 +64,9 @@ function synthesizeShards({ batchSize, slices, seed }: Config): Uint8Array[] {
 function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, shards: readonly Uint8Array[]) {
   const { batchSize, slices, bnMomentum } = config;
   const stepsPerEpoch = stepsPerEpochOf(Math.max(imageCount, batchSize), batchSize);
-  const images = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch }, (_split, slice) =>
-    Promise.resolve(shards[slice]),
+  const images = new SliceImages(
+    { config, dataset: cifar10Description, stepsPerEpoch, preprocessing: 'imagenet' },
+    (_split, slice) => Promise.resolve(new RecordsInMemory(shards[slice], cifar10Format)),
   );
   const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };
@@ -73,7 +76,8 @@ function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, sh
     const first = layout.weightsSize + slice * layout.statisticsSize;
     return answer.subarray(first, first + layout.statisticsSize);
   });
-  const optimizer = new MomentumSgd(layout, config, initialWeights(layout, config.seed));
+  const firstImages = { records: shards[0], format: cifar10Format, preprocessing: 'imagenet' as const };
+  const optimizer = new MomentumSgd(layout, config, initialWeights(layout, config.seed, firstImages));
   const { weights } = optimizer;
   const movingStatistics = initialMovingStatistics(layout);
   const length = { totalSteps: totalStepsOf(config, stepsPerEpoch), stepsPerEpoch };

@@ -4,7 +4,8 @@ import { messageOf } from '../../../shared/errors.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import type { EngineName } from '../../../shared/engine-names.js';
 import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
-import { layoutModel } from '../../../shared/network/layout.js';
+import { graphOf } from '../../../shared/config/network-config.js';
+import { layoutNetwork } from '../../../shared/network/layout.js';
 import { openEngine } from '../../../worker/engines/registry.js';
 import { measureModels } from '../../../worker/measurement/measure-models.js';
 import type { ProbeAnswer } from './engines.js';
@@ -45,7 +46,7 @@ async function computeTwice(
 /** Measures ResNet-20 on the default slices. */
 async function measureSpeed(name: EngineName): Promise<number> {
   const config = resolveConfig({});
-  const layout = layoutModel(config, cifar10Format);
+  const layout = layoutNetwork(graphOf(config), cifar10Format);
   const engine = await openEngine(name, { threads: 1 });
   try {
     const model = await engine.createModel(layout, 'imagenet');

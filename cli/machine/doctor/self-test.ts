@@ -5,7 +5,8 @@ import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { augmentationsOf } from '../../../shared/dataset/partition.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { littleEndianBytes } from '../../../shared/network/layout-hash.js';
-import { layoutModel } from '../../../shared/network/layout.js';
+import { layoutNetwork } from '../../../shared/network/layout.js';
+import { resnet } from '../../../shared/network/networks/resnet.js';
 import type { Engine } from '../../../worker/engine.js';
 import type { WasmEngineName } from '../../../worker/engines/wasm/wasm-engine.js';
 
@@ -16,7 +17,7 @@ export const stepSha256: Readonly<Record<WasmEngineName, string>> = {
 };
 
 const spec = { depth: 8, initialFilters: 4, shortcut: 'projection', convBias: true, bnEpsilon: 0.001 } as const;
-const layout = layoutModel(spec, cifar10Format);
+const layout = layoutNetwork(resnet(spec), cifar10Format);
 const count = 16;
 
 export interface ComputedStep {

@@ -11,7 +11,7 @@ export function describeManifest({
   splits,
   source,
 }: Pick<Manifest, 'description' | 'splits' | 'source'>): string[] {
-  const { name, height, width, channels, classNames, fit } = description;
+  const { name, height, width, channels, classNames, fit, flippable = true } = description;
   const present = splitNames.flatMap((split) => (splits[split] === null ? [] : [{ split, ...splits[split] }]));
   const counts = (label: string, values: readonly number[]) => [printable(label), ...values.map(formatInteger)];
   const rows = [
@@ -19,6 +19,7 @@ export function describeManifest({
     ['source', printable(source)],
     ['images', `${width}×${height}, ${channels === 1 ? 'gray' : 'RGB'}${fit === null ? '' : fits[fit]}`],
     ['classes', formatInteger(classNames.length)],
+    ...(flippable ? [] : [['flips', 'none, because a mirrored image may show something else']]),
   ];
   const isLeft = () => false;
   return [

@@ -4,6 +4,7 @@ import { manifestOf, type Manifest } from '../../../datasets/packed/manifest.js'
 import { summarize } from '../../../datasets/packed/packed-dataset.js';
 import { openDataset, type OpenDataset } from '../../../datasets/read-dataset.js';
 import { defaultDataDirectory } from '../../../shared/dataset/cifar10.js';
+import type { Records } from '../../../shared/dataset/records.js';
 import { printLines } from '../../output/printer.js';
 import { describeManifest } from './describe-dataset.js';
 import { formatImages, printWarnings } from './import-command.js';
@@ -24,7 +25,7 @@ export function configureInfo(command: Command): void {
       openDataset(directory, { ...settings, ...transfer, onWarning: (text) => warnings.push(text) }),
     );
     printWarnings(command, warnings);
-    const { description, splits, import: imported } = manifestFor(opened);
+    const { description, splits, import: imported } = await manifestFor(opened);
     const { format } = opened;
     const { source } = opened.dataset;
     printLines(
@@ -37,14 +38,14 @@ export function configureInfo(command: Command): void {
 }
 
 /** Returns the manifest of a dataset, or for one without a manifest, what it would contain. */
-export function manifestFor({ dataset, manifest }: OpenDataset): Manifest {
+export async function manifestFor({ dataset, manifest }: OpenDataset): Promise<Manifest> {
   if (manifest !== null) return manifest;
   const { description, training, validation, test } = dataset;
-  const summaryOf = (records: Uint8Array | null) => records && summarize(records, description);
+  const summaryOf = async (records: Records | null) => records && summarize(records, description);
   const splits = {
-    training: summarize(training, description),
-    validation: summaryOf(validation),
-    test: summaryOf(test),
+    training: await summarize(training, description),
+    validation: await summaryOf(validation),
+    test: await summaryOf(test),
   };
   return manifestOf(dataset, splits, null);
 }

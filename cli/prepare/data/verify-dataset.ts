@@ -25,5 +25,5 @@ export async function verifyDataset(command: Command, directory: string): Promis
     openDataset(directory, { ...transfer, onWarning: (text) => warnings.push(text) }),
   );
   printWarnings(command, warnings);
-  return [...describeManifest(manifestFor(opened)), '', printable(`${directory} is valid: ${checks[format]}.`)];
+  return [...describeManifest(await manifestFor(opened)), '', printable(`${directory} is valid: ${checks[format]}.`)];
 }

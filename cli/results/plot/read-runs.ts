@@ -11,6 +11,7 @@ const metricsFile = 'metrics.jsonl';
 /** Configuration fields that a plot shows. Runs of other versions of Lockstep may lack some of them. */
 const shownConfig = z
   .object({
+    network: z.union([z.string(), z.looseObject({ name: z.string() })]),
     depth: z.number(),
     initialFilters: z.number(),
     batchSize: z.number(),
@@ -58,15 +59,21 @@ async function settingsOf(folder: string): Promise<Pick<RunCurves, 'settings' | 
   });
   const parsed = shownConfig.safeParse(JSON.parse(text));
   if (!parsed.success) return { settings: '', batchSize: null };
-  const { depth, initialFilters, batchSize, slices, schedule, learningRate, seed } = parsed.data;
+  const { network = 'resnet', depth, initialFilters, batchSize, slices, schedule, learningRate, seed } = parsed.data;
   const parts = [
-    depth === undefined ? [] : `ResNet-${depth}`,
-    initialFilters === undefined || initialFilters === 16 ? [] : `${initialFilters} filters`,
+    network === 'resnet' ? describeResnet(depth, initialFilters) : typeof network === 'string' ? network : network.name,
     batchSize === undefined ? [] : `batch ${batchSize}${slices === undefined ? '' : ` in ${slices} slices`}`,
     schedule === undefined ? [] : `${schedule}${learningRate === undefined ? '' : ` ${learningRate}`}`,
     seed === undefined ? [] : `seed ${seed}`,
   ];
   return { settings: parts.flat().join(', '), batchSize: batchSize ?? null };
+}
+
+function describeResnet(depth: number | undefined, initialFilters: number | undefined): string[] {
+  return [
+    depth === undefined ? [] : `ResNet-${depth}`,
+    initialFilters === undefined || initialFilters === 16 ? [] : `${initialFilters} filters`,
+  ].flat();
 }
 
 /** Returns the shortest suffix of each path that distinguishes it from the others. Identical paths are numbered. */

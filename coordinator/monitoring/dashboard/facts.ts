@@ -6,8 +6,11 @@ import { lockstepVersion } from '../../../shared/version.js';
 /** @param rest facts that are not part of the configuration */
 export function factsOf(
   config: Config,
-  rest: Pick<RunFacts, 'runId' | 'runDirectory' | 'dataset' | 'trainableWeights' | 'totalSteps' | 'stepsPerEpoch'>,
+  rest: Pick<
+    RunFacts,
+    'runId' | 'runDirectory' | 'model' | 'dataset' | 'trainableWeights' | 'totalSteps' | 'stepsPerEpoch'
+  >,
 ): RunFacts {
-  const { depth, batchSize, slices, seed } = config;
-  return { lockstepVersion, ...rest, model: `ResNet-${depth}`, batchSize, slices, seed };
+  const { batchSize, slices, seed } = config;
+  return { lockstepVersion, ...rest, batchSize, slices, seed };
 }

@@ -7,7 +7,8 @@ import { ifMissing, LockstepError, messageOf, systemCodeOf } from '../../../shar
 import type { Ending, ReportSummary, WatchMessage } from '../../../shared/monitoring/messages.js';
 import { cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { recordFormatOf } from '../../../shared/dataset/record-format.js';
-import { layoutModel } from '../../../shared/network/layout.js';
+import { graphOf } from '../../../shared/config/network-config.js';
+import { layoutNetwork } from '../../../shared/network/layout.js';
 import { loadNewestIntact } from '../../run/checkpoints/load-checkpoint.js';
 import { factsOf } from './facts.js';
 import { readHistory } from './run-history.js';
@@ -39,10 +40,11 @@ export async function readRecordedRun(directory: string): Promise<readonly Watch
   const checkpoint = await loadNewestIntact(path.join(directory, 'checkpoints'));
   const { dataset, layout } = checkpoint ?? {
     dataset: cifar10Description,
-    layout: layoutModel(config, recordFormatOf(cifar10Description)),
+    layout: layoutNetwork(graphOf(config), recordFormatOf(cifar10Description)),
   };
   const kind = dataset.name === cifar10Description.name ? 'CIFAR-10 files' : dataset.name;
   const facts = factsOf(config, {
+    model: layout.graph.name,
     runId: path.resolve(directory),
     runDirectory: directory,
     dataset: config.data === null ? '' : `${kind} in ${config.data}`,

@@ -128,6 +128,7 @@ async function writeInto(
     lockstepVersion,
     step: state.step,
     weightsSha256: weightsSha256(state.weights, state.movingStatistics),
+    network: layout.graph,
     layoutHash: layoutHash(layout),
     optimizerState: Object.keys(state.optimizerState),
     config,

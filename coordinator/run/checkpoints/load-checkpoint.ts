@@ -11,7 +11,8 @@ import { preprocessingFromArrays } from '../../../shared/dataset/measured-prepro
 import { recordFormatOf } from '../../../shared/dataset/record-format.js';
 import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
 import { layoutHash, weightsSha256 } from '../../../shared/network/layout-hash.js';
-import { layoutModel, type ArrayLayout, type ModelLayout } from '../../../shared/network/layout.js';
+import { parseGraph } from '../../../shared/network/graph-schema.js';
+import { layoutNetwork, type ArrayLayout, type ModelLayout } from '../../../shared/network/layout.js';
 import { decodeSafetensors, type NamedArray } from '../../../shared/network/safetensors.js';
 import {
   exists,
@@ -65,6 +66,7 @@ const description = z.object({
   lockstepVersion: z.string(),
   step: count,
   weightsSha256: sha256,
+  network: z.unknown(),
   layoutHash: sha256,
   optimizerState: z.array(z.string()),
   config: z.record(z.string(), z.unknown()),
@@ -147,11 +149,11 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
   if (sums.bytes.toString() !== sumsText(files)) {
     throw bad(path.join(folder, sumsFile), 'it does not list the hashes of the other files');
   }
-  const layout = layoutModel(described.config, recordFormatOf(described.dataset));
+  const layout = layoutNetwork(described.network, recordFormatOf(described.dataset));
   if (layoutHash(layout) !== described.layoutHash) {
     throw bad(
       path.join(folder, stateFile),
-      `its model is not the one that its configuration describes (it was written by Lockstep ${described.lockstepVersion})`,
+      `its arrays are not those of its network (it was written by Lockstep ${described.lockstepVersion})`,
     );
   }
   const vector = (name: string, arrays: NamedArrays, layouts: readonly ArrayLayout[]) =>
@@ -169,7 +171,7 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
   if (weightsSha256(weights, movingStatistics) !== described.weightsSha256) {
     throw bad(path.join(folder, modelFile), `the hash of its weights is not the one in ${stateFile}`);
   }
-  const { layoutHash: _layoutHash, files: _files, ...rest } = described;
+  const { layoutHash: _layoutHash, network: _network, files: _files, ...rest } = described;
   return { ...rest, path: folder, layout, preprocessing, weights, optimizerState, movingStatistics };
 }
 
@@ -218,7 +220,11 @@ async function readHashed(folder: string, name: string, expected?: FileSum): Pro
 function parseDescription(folder: string, json: Buffer) {
   try {
     const described = description.parse(JSON.parse(json.toString()));
-    return { ...described, config: resolveConfig(described.config) };
+    return {
+      ...described,
+      config: resolveConfig(described.config),
+      network: parseGraph(described.network, '`network`'),
+    };
   } catch (cause) {
     const why = cause instanceof z.ZodError ? z.prettifyError(cause).replaceAll('\n', ' ') : messageOf(cause);
     throw bad(
@@ -233,7 +239,7 @@ function parseDescription(folder: string, json: Buffer) {
  * Copies arrays into one flat vector, each at its offset.
  * @param errorFor returns the error to throw if an array is missing or has a different shape
  */
-export function gatherVector(
+function gatherVector(
   arrays: NamedArrays,
   layouts: readonly ArrayLayout[],
   errorFor: (problem: string) => LockstepError,

@@ -3,36 +3,94 @@
 import { readFile, stat } from 'node:fs/promises';
 import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
 import { weightsSha256 } from '../../../shared/network/layout-hash.js';
-import type { ModelLayout } from '../../../shared/network/layout.js';
+import type { ArrayLayout, NetworkLayout } from '../../../shared/network/layout.js';
 import { decodeSafetensors, namedArraysOf, type NamedArray } from '../../../shared/network/safetensors.js';
-import { gatherVector, loadCheckpoint } from './load-checkpoint.js';
+import type { SavedState } from './checkpoint.js';
+import { loadCheckpoint } from './load-checkpoint.js';
 
 export interface PretrainedWeights {
-  /** Trainable weights as a flat vector, in layout order. */
-  weights: Float32Array;
-  movingStatistics: Float32Array;
-  /** Hash of the weights and moving statistics; see weightsSha256. */
+  /** File or checkpoint that the arrays are from. */
+  location: string;
+  /** Arrays of the network whose names and shapes are the same in the file, in layout order. */
+  loaded: readonly NamedArray[];
+  /** Names of the network's other arrays, which keep their initial values. */
+  missing: readonly string[];
+  /** Names of the file's other arrays, which are not used. */
+  unused: readonly string[];
+  /**
+   * Hash of the loaded arrays, in layout order; see weightsSha256. If all arrays are loaded, it is the hash of the run that
+   * the weights are from.
+   */
   sha256: string;
 }
+
+/** State of a run before its first step. */
+export type InitialState = Pick<SavedState, 'weights' | 'movingStatistics'>;
 
 /** Names of arrays that an export may contain in addition to the network's arrays. */
 const otherArrays = /^preprocessing\//;
 
 /**
- * Reads pretrained weights. Throws `bad-data` if the file does not exist, cannot be read, belongs to a different model,
- * or contains non-finite values, and `no-checkpoint` for a directory without a checkpoint.
+ * Reads pretrained weights: the arrays whose names and shapes are those of the network. Throws `bad-data` if the file does
+ * not exist, cannot be read, has no such array, or contains non-finite values, and `no-checkpoint` for a directory without
+ * a checkpoint.
  * @param location a safetensors file, a checkpoint, or a run directory, whose newest checkpoint is used
  */
-export async function readPretrainedWeights(location: string, layout: ModelLayout): Promise<PretrainedWeights> {
+export async function readPretrainedWeights(location: string, layout: NetworkLayout): Promise<PretrainedWeights> {
   const arrays = await readArrays(location);
-  const weights = gatherVector(arrays, layout.weights, (problem) => doesNotFit(location, problem));
-  const movingStatistics = gatherVector(arrays, layout.statistics, (problem) => doesNotFit(location, problem));
-  const known = new Set([...layout.weights, ...layout.statistics].map(({ name }) => name));
-  const unknown = [...arrays.keys()].find((name) => !known.has(name) && !otherArrays.test(name));
-  if (unknown !== undefined) throw doesNotFit(location, `this model has no ${unknown}`);
   const notFinite = [...arrays.values()].find(({ values }) => !values.every(Number.isFinite));
   if (notFinite !== undefined) throw badWeights(`${location}: ${notFinite.name} has values that are not finite`);
-  return { weights, movingStatistics, sha256: weightsSha256(weights, movingStatistics) };
+  const matching = (layouts: readonly ArrayLayout[]) =>
+    layouts.flatMap(({ name, shape }) => {
+      const array = arrays.get(name);
+      return array !== undefined && array.shape.join() === shape.join() ? [array] : [];
+    });
+  const [weights, statistics] = [matching(layout.weights), matching(layout.statistics)];
+  const loaded = [...weights, ...statistics];
+  if (loaded.length === 0) {
+    throw badWeights(
+      `${location} has no array with a name and shape of the network ${layout.graph.name}: ${describeDifference(arrays, layout)}`,
+    );
+  }
+  const names = new Set(loaded.map(({ name }) => name));
+  return {
+    location,
+    loaded,
+    missing: [...layout.weights, ...layout.statistics].map(({ name }) => name).filter((name) => !names.has(name)),
+    unused: [...arrays.keys()].filter((name) => !names.has(name) && !otherArrays.test(name)),
+    sha256: weightsSha256(concatenated(weights), concatenated(statistics)),
+  };
+}
+
+/** Copies the loaded arrays to their places in the vectors. */
+export function copyPretrained(
+  { loaded }: PretrainedWeights,
+  layout: NetworkLayout,
+  { weights, movingStatistics }: InitialState,
+): void {
+  const values = new Map(loaded.map((array) => [array.name, array.values]));
+  const copy = (arrays: readonly ArrayLayout[], vector: Float32Array) => {
+    for (const { name, offset } of arrays) vector.set(values.get(name) ?? [], offset);
+  };
+  copy(layout.weights, weights);
+  copy(layout.statistics, movingStatistics);
+}
+
+function concatenated(arrays: readonly NamedArray[]): Float32Array {
+  const vector = new Float32Array(arrays.reduce((sum, { values }) => sum + values.length, 0));
+  let at = 0;
+  for (const { values } of arrays) {
+    vector.set(values, at);
+    at += values.length;
+  }
+  return vector;
+}
+
+function describeDifference(arrays: ReadonlyMap<string, NamedArray>, { weights: [first] }: NetworkLayout): string {
+  const describe = ({ name, shape }: Pick<NamedArray, 'name' | 'shape'>) => `${name} [${shape.join(', ')}]`;
+  const [given] = arrays.values();
+  const start = given === undefined ? 'it is empty' : `it begins with ${describe(given)}`;
+  return first === undefined ? 'the network has no arrays' : `${start}, and the network with ${describe(first)}`;
 }
 
 async function readArrays(location: string): Promise<Map<string, NamedArray>> {
@@ -56,11 +114,4 @@ async function arraysOfCheckpoint(location: string): Promise<Map<string, NamedAr
 
 function badWeights(problem: string, cause?: unknown): LockstepError {
   return new LockstepError('bad-data', `cannot use \`initialWeights\`: ${problem}`, { cause });
-}
-
-function doesNotFit(location: string, problem: string): LockstepError {
-  return badWeights(
-    `${location} belongs to a different model: ${problem}. The model is set by \`depth\`, \`initialFilters\`, ` +
-      '`shortcut` and `convBias`, and by the channels and classes of the images',
-  );
 }

@@ -24,6 +24,12 @@ interface ConvOptions {
   weights?: GraphNode['weights'];
 }
 
+interface BatchNormOptions {
+  /** Whether there is a gamma; true by default. */
+  scale?: boolean;
+  weights?: GraphNode['weights'];
+}
+
 function pairOf(extent: Extent): Pair {
   return typeof extent === 'number' ? [extent, extent] : extent;
 }
@@ -61,12 +67,21 @@ export class GraphBuilder {
     });
   }
 
-  dense(name: string, input: string, units: DenseNode['units'], { bias = true } = {}): string {
+  dense(name: string, input: string, units: DenseNode['units'] = 'classes', { bias = true } = {}): string {
     return this.node({ name, op: 'dense', inputs: [input], units, bias });
   }
 
-  batchNorm(name: string, input: string, { scale = true, offset = true } = {}): string {
-    return this.node({ name, op: 'batchNorm', inputs: [input], epsilon: this.#defaults.epsilon, scale, offset });
+  batchNorm(name: string, input: string, { scale = true, weights }: BatchNormOptions = {}): string {
+    const { epsilon } = this.#defaults;
+    return this.node({
+      name,
+      op: 'batchNorm',
+      inputs: [input],
+      epsilon,
+      scale,
+      offset: true,
+      ...(weights === undefined ? {} : { weights }),
+    });
   }
 
   activation(op: (typeof activations)[number], name: string, input: string): string {
@@ -84,6 +99,10 @@ export class GraphBuilder {
     { size, strides = size, padding = 'valid' }: { size: Extent; strides?: Extent; padding?: PaddingMode },
   ): string {
     return this.node({ name, op, inputs: [input], poolSize: pairOf(size), strides: pairOf(strides), padding });
+  }
+
+  flatten(name: string, input: string): string {
+    return this.node({ name, op: 'flatten', inputs: [input] });
   }
 
   globalAveragePool(name: string, input: string): string {

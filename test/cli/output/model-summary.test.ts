@@ -2,12 +2,17 @@ import { describe, expect, it } from 'vitest';
 import { describeSummary, describeTotals } from '../../../cli/output/model-summary.js';
 import { summarizeModel } from '../../../inference/export/summary.js';
 import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
-import { layoutModel } from '../../../shared/network/layout.js';
+import { parseGraph } from '../../../shared/network/graph-schema.js';
+import { layoutNetwork } from '../../../shared/network/layout.js';
+import { resnet } from '../../../shared/network/networks/resnet.js';
 import { runCli } from '../../support/cli.js';
 
 const summaryOf = (depth: number, initialFilters: number) =>
   summarizeModel(
-    layoutModel({ depth, initialFilters, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 }, cifar10Format),
+    layoutNetwork(
+      resnet({ depth, initialFilters, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 }),
+      cifar10Format,
+    ),
   );
 
 it('describeTotals returns the parameter counts in one line, with their size as float32', () => {
@@ -21,13 +26,35 @@ it('describeSummary returns a table of the layers', () => {
   const lines = describeSummary(summaryOf(8, 4));
   expect(lines.slice(0, 6)).toEqual([
     'Model: "resnet8"',
-    'Layer (type)                            Output Shape       Param #  Connected to',
+    'Layer (type)                                       Output Shape       Param #  Connected to',
     expect.stringMatching(/^=+$/),
-    'images (InputLayer)                     (None, 32, 32, 3)        0  -',
-    'preprocessing (Normalization)           (None, 32, 32, 3)        0  images',
-    'stem/conv (Conv2D)                      (None, 32, 32, 4)      112  preprocessing',
+    'images (InputLayer)                                (None, 32, 32, 3)        0  -',
+    'preprocessing (Normalization)                      (None, 32, 32, 3)        0  images',
+    'stem/conv (Conv2D)                                 (None, 32, 32, 4)      112  preprocessing',
   ]);
-  expect(lines).toContain('group2/block1/shortcut (ZeroPadding)    (None, 16, 16, 8)        0  group1/block1/relu2');
+  expect(lines).toContain(
+    'group2/block1/shortcut (ZeroPadding)               (None, 16, 16, 8)        0  group2/block1/shortcut/sampled',
+  );
+});
+
+it('describeSummary names frozen arrays and counts their parameters', () => {
+  const nodes = [
+    {
+      name: 'whiten',
+      op: 'conv2d',
+      inputs: ['input'],
+      filters: 24,
+      kernelSize: 2,
+      weights: { kernel: { trainable: false } },
+    },
+    { name: 'pool', op: 'globalMaxPool', inputs: ['whiten'] },
+    { name: 'dense', op: 'dense', inputs: ['pool'], units: 'classes' },
+  ];
+  const layout = layoutNetwork(parseGraph({ name: 'frozen', nodes }, 'the test'), cifar10Format);
+  const lines = describeSummary(summarizeModel(layout));
+  // 2 × 2 × 3 × 24 = 288 weights and 24 biases.
+  expect(lines[5]).toMatch(/^whiten \(Conv2D, frozen kernel\) .* 312 {2}preprocessing$/);
+  expect(lines.at(-1)).toBe('Frozen params, of the non-trainable ones: 288 (1.2 kB)');
 });
 
 describe('lockstep summary', () => {

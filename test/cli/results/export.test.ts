@@ -20,7 +20,7 @@ describe('lockstep export', () => {
     const target = inFolder('model.onnx');
     const { status, output } = await runCli(['export', run, '--out', target]);
     expect(output).toBe(
-      `${path.join(run, 'checkpoints', 'step-00000009')} (step 9) exported as onnx: ${target}, 27.5 kB\n` +
+      `${path.join(run, 'checkpoints', 'step-00000009')} (step 9) exported as onnx: ${target}, 27.6 kB\n` +
         `load it with: onnxruntime.InferenceSession(${JSON.stringify(target)})\n`,
     );
     expect(status).toBe(0);

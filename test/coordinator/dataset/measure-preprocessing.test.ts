@@ -33,8 +33,8 @@ function twoRecords(): Uint8Array {
 }
 
 describe('the per-pixel mean', () => {
-  it('is the mean of each pixel over the images, by row, column and raw channel', () => {
-    const measured = measurePreprocessing('per-pixel-mean', twoRecords(), cifar10Format);
+  it('is the mean of each pixel over the images, by row, column and raw channel', async () => {
+    const measured = await measurePreprocessing('per-pixel-mean', twoRecords(), cifar10Format);
     if (measured === 'imagenet') throw new Error('it was not measured');
     expect(measured.subtract.length).toBe(3072);
     expect([...measured.subtract.subarray(0, 6)]).toEqual([20, 20, 30.5, 20, 20, 30.5]);
@@ -44,8 +44,8 @@ describe('the per-pixel mean', () => {
 });
 
 describe('standardization', () => {
-  it('uses the mean and standard deviation of each channel, and divides a constant channel by 1', () => {
-    const measured = measurePreprocessing('standardize', twoRecords(), cifar10Format);
+  it('uses the mean and standard deviation of each channel, and divides a constant channel by 1', async () => {
+    const measured = await measurePreprocessing('standardize', twoRecords(), cifar10Format);
     if (measured === 'imagenet') throw new Error('it was not measured');
     // Red: 1,024 values of 10, 1,023 of 30 and one of 250. Blue: half 30 and half 31, with standard deviation 0.5.
     const mean = (1024 * 10 + 1023 * 30 + 250) / 2048;
@@ -55,29 +55,64 @@ describe('standardization', () => {
   });
 });
 
+describe('given values', () => {
+  const records = twoRecords();
+
+  it('replace the measured mean, the measured standard deviation or both', async () => {
+    const measured = await measurePreprocessing('standardize', records, cifar10Format);
+    const pixelMean = [125.3, 122.9, 113.8];
+    const pixelStd = [62.9, 62.1, 66.7];
+    const given = await Promise.all(
+      [{ pixelMean }, { pixelStd }, { pixelMean, pixelStd }].map((values) =>
+        measurePreprocessing('standardize', records, cifar10Format, values),
+      ),
+    );
+    const [subtract, divide] = [Float32Array.from(pixelMean), Float32Array.from(pixelStd)];
+    expect(given).toEqual([
+      { ...(measured as object), subtract },
+      { ...(measured as object), divide },
+      { name: 'standardize', subtract, divide },
+    ]);
+  });
+
+  it('are refused unless there is one for each channel', async () => {
+    await expect(measurePreprocessing('standardize', records, cifar10Format, { pixelStd: [62] })).rejects.toThrow(
+      '`pixelStd` is [62]: it must have 3 values, for red, green and blue',
+    );
+  });
+});
+
+it('without normalization, the network receives the bytes', async () => {
+  expect(await measurePreprocessing('none', twoRecords(), cifar10Format)).toEqual({
+    name: 'none',
+    subtract: new Float32Array(3),
+    divide: Float32Array.of(1, 1, 1),
+  });
+});
+
 describe('on gray images', () => {
   // Two records of 2×1 pixels with labels of two bytes.
   const format = recordFormat({ height: 1, width: 2, channels: 1, classCount: 300 });
   const records = Uint8Array.of(1, 1, 10, 20, 0, 0, 30, 40);
 
-  it('the per-pixel mean has one value per pixel', () => {
-    expect(measurePreprocessing('per-pixel-mean', records, format)).toEqual({
+  it('the per-pixel mean has one value per pixel', async () => {
+    expect(await measurePreprocessing('per-pixel-mean', records, format)).toEqual({
       name: 'per-pixel-mean',
       subtract: Float32Array.of(20, 30),
       divide: Float32Array.of(255),
     });
   });
 
-  it('standardization has one value', () => {
+  it('standardization has one value', async () => {
     // The values 10, 20, 30 and 40 have the variance 125.
-    expect(measurePreprocessing('standardize', records, format)).toEqual({
+    expect(await measurePreprocessing('standardize', records, format)).toEqual({
       name: 'standardize',
       subtract: Float32Array.of(25),
       divide: Float32Array.of(Math.sqrt(125)),
     });
   });
 
-  it('imagenet subtracts the luminance of the mean color', () => {
+  it('imagenet subtracts the luminance of the mean color', async () => {
     const { red, green, blue, gray } = imagenetMeans;
     expect(gray).toBeCloseTo(0.299 * red + 0.587 * green + 0.114 * blue, 6);
     expect(inputTransformOf('imagenet', 1)).toEqual({
@@ -89,8 +124,8 @@ describe('on gray images', () => {
 });
 
 describe('measured preprocessing', () => {
-  it.each(preprocessingNames)('%s is restored from its values', (name) => {
-    const measured = measurePreprocessing(name, twoRecords(), cifar10Format);
+  it.each(preprocessingNames)('%s is restored from its values', async (name) => {
+    const measured = await measurePreprocessing(name, twoRecords(), cifar10Format);
     const values = measuredArraysOf(measured, cifar10Format).flatMap((array) => Array.from(array.values));
     expect(values.length).toBe(measuredSizeOf(name, cifar10Format));
     expect(preprocessingFromValues(name, Float32Array.from(values), cifar10Format)).toEqual(measured);

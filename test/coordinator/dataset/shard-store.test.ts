@@ -5,6 +5,7 @@ import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar
 import { noiseDataset } from '../../support/noise-dataset.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import { type Cifar10 } from '../../../shared/dataset/cifar10-layout.js';
+import { bytesOf, type RecordsFile } from '../../../shared/dataset/records.js';
 import { partitionIntoShards } from '../../../shared/dataset/partition.js';
 
 const { recordBytes } = cifar10Format;
@@ -34,9 +35,10 @@ const dataset: Cifar10 = {
   source: 'numbered records',
 };
 const config = resolveConfig({ batchSize: 16, slices: 4, validationSplit: 0.1, seed: 3 });
-const store = createShards(dataset, config);
+const store = await createShards(dataset, config);
 const shardsOf = (split: string) => store.shards.filter((shard) => shard.split === split);
-const recordsOf = (split: string) => shardsOf(split).map((shard) => numbersOf(store.records.get(shard.sha256)!));
+const recordsOf = (split: string) =>
+  shardsOf(split).map((shard) => numbersOf(store.records.get(shard.sha256) as Uint8Array));
 
 describe('the shards of a run', () => {
   it('are a training shard per slice, then the validation and test shards', () => {
@@ -72,21 +74,21 @@ describe('the shards of a run', () => {
 
   it('are identified by the SHA-256 of their bytes', () => {
     for (const { sha256, bytes } of store.shards) {
-      const records = store.records.get(sha256)!;
+      const records = store.records.get(sha256) as Uint8Array;
       expect(records.length).toBe(bytes);
       expect(createHash('sha256').update(records).digest('hex')).toBe(sha256);
     }
   });
 
-  it('include no validation shards without a validation split', () => {
-    const { shards, trainingCount } = createShards(dataset, resolveConfig({ batchSize: 16, validationSplit: 0 }));
+  it('include no validation shards without a validation split', async () => {
+    const { shards, trainingCount } = await createShards(dataset, resolveConfig({ batchSize: 16, validationSplit: 0 }));
     expect(trainingCount).toBe(60);
     expect(new Set(shards.map((shard) => shard.split))).toEqual(new Set(['training', 'test']));
   });
 });
 
-it('a batch larger than the training set is refused with both sizes', () => {
-  expect(() => createShards(dataset, resolveConfig({ batchSize: 56 }))).toThrow(
+it('a batch larger than the training set is refused with both sizes', async () => {
+  await expect(createShards(dataset, resolveConfig({ batchSize: 56 }))).rejects.toThrow(
     expect.objectContaining({
       code: 'bad-config',
       message: '`batchSize` is 56: it must be at most 54, the number of training images in numbered records',
@@ -94,41 +96,64 @@ it('a batch larger than the training set is refused with both sizes', () => {
   );
 });
 
-it('given validation images are used instead of the first training images, and test images may be missing', () => {
+it('given validation images are used instead of the first training images, and test images may be missing', async () => {
   const given = { ...dataset, validation: numberedRecords(7), test: null };
-  const { trainingCount, validationCount, testCount } = createShards(given, config);
+  const { trainingCount, validationCount, testCount } = await createShards(given, config);
   expect([trainingCount, validationCount, testCount]).toEqual([60, 7, 0]);
 });
 
-it('evaluation shards of large images hold fewer images', () => {
+it('evaluation shards of large images hold fewer images', async () => {
   const shape = { height: 224, width: 224, channels: 1, classCount: 2 } as const;
   const large = noiseDataset(shape, { training: 16, test: 45 });
-  const { shards } = createShards(large, resolveConfig({ batchSize: 16, validationSplit: 0 }));
+  const { shards } = await createShards(large, resolveConfig({ batchSize: 16, validationSplit: 0 }));
   // 20 images of 224×224 pixels have 1,003,520 pixels, fewer than 2^20; 21 have more.
   const imagesOf = (bytes: number) => bytes / (1 + 224 * 224);
   expect(shards.filter(({ split }) => split === 'test').map(({ bytes }) => imagesOf(bytes))).toEqual([20, 20, 5]);
+});
+
+it('records in files give the same shards, labels and statistics, and the same bytes of each shard', async () => {
+  const preprocessed = { ...config, preprocessing: 'standardize' } as const;
+  const { records: expected, ...rest } = await createShards(dataset, preprocessed);
+  const inFile = (bytes: Uint8Array): RecordsFile => ({
+    length: bytes.length,
+    read(target, position) {
+      target.set(bytes.subarray(position, position + target.length));
+      return Promise.resolve();
+    },
+  });
+  const stored = { ...dataset, training: inFile(dataset.training), test: inFile(dataset.test) };
+  const { records: found, ...others } = await createShards(stored, preprocessed);
+  expect(others).toEqual(rest);
+  expect(others.labels.test).toEqual(Uint16Array.from({ length: 510 }, (_, index) => index % 10));
+  for (const [sha256, records] of expected) {
+    const shard = found.get(sha256)!;
+    expect(shard).not.toBeInstanceOf(Uint8Array);
+    // A chunk may begin and end inside of a record.
+    const [part, expectedPart] = [await bytesOf(shard, 5000, 9000), await bytesOf(records, 5000, 9000)];
+    expect(Buffer.compare(part, expectedPart)).toBe(0);
+  }
 });
 
 describe('training images that are too large', () => {
   const gib = 2 ** 30;
 
   it('are refused with the smallest number of slices that fits', () => {
-    // 3,000 records of 1 MiB: a shard has at most 1 GiB, so three slices would do, but four is the next divisor of 128.
-    const fit = (slices: number) => assertShardsFit(3000 * 2 ** 20, 3000, 2 ** 20, { slices, batchSize: 128 });
+    // 48,000 records of 1 MiB: a shard has at most 16 GiB, so three slices would do, but four is the next divisor of 128.
+    const fit = (slices: number) => assertShardsFit(48_000 * 2 ** 20, 48_000, 2 ** 20, { slices, batchSize: 128 });
     expect(() => fit(4)).not.toThrow();
     expect(() => fit(2)).toThrow(
       expect.objectContaining({
         code: 'bad-config',
         message:
-          '`slices` is 2: a shard of the training images would take 1.5 GiB, but workers accept at most 1.0 GiB; use at ' +
+          '`slices` is 2: a shard of the training images would take 23.4 GiB, but workers accept at most 16.0 GiB; use at ' +
           'least 4 slices',
       }),
     );
   });
 
-  it('are refused if workers cannot hold them', () => {
-    expect(() => assertShardsFit(5 * gib, 5, gib, { slices: 8, batchSize: 128 })).toThrow(
-      expect.objectContaining({ code: 'bad-data', message: expect.stringContaining('take 5.0 GiB') }),
+  it('are refused if their total size is beyond the limit', () => {
+    expect(() => assertShardsFit(257 * gib, 257, gib, { slices: 64, batchSize: 128 })).toThrow(
+      expect.objectContaining({ code: 'bad-data', message: expect.stringContaining('take 257.0 GiB') }),
     );
   });
 });

@@ -36,6 +36,22 @@ describe('the piecewise schedule', () => {
   });
 });
 
+describe('the triangular schedule', () => {
+  it('rises linearly from 20% of the peak over 23% of the run, then falls linearly to 7%', () => {
+    // The peak of 2 is at step 23. Halfway through the rise, the rate is 2 × (0.2 + 0.8 / 2) = 1.2; halfway through the
+    // fall, at step 61.5, 2 × (1 - 0.93 / 2) = 1.07; step 61 is 0.5 / 77 of the fall before it.
+    const rates = ratesAt([0, 23, 100], { schedule: 'triangular', learningRate: 2 });
+    [0.4, 2, 0.14].forEach((rate, i) => expect(rates[i]).toBeCloseTo(rate, 14));
+    expect(rateAt(115, { schedule: 'triangular', learningRate: 2 }, 1000)).toBeCloseTo(1.2, 14);
+    expect(rateAt(615, { schedule: 'triangular', learningRate: 2 }, 1000)).toBeCloseTo(1.07, 14);
+  });
+
+  it('has its peak after the warm-up', () => {
+    const rates = ratesAt([5, 10, 55], { schedule: 'triangular', learningRate: 1, warmupSteps: 10 });
+    [0.6, 1, 1 - 0.93 / 2].forEach((rate, i) => expect(rates[i]).toBeCloseTo(rate, 14));
+  });
+});
+
 describe('the cosine schedule', () => {
   it('decays the rate along half a cosine to 0 at the end of the run', () => {
     const rates = ratesAt([0, 25, 50, 75, 100], { schedule: 'cosine', learningRate: 2 });

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { outcomeOf } from '../../../coordinator/run/evaluation-report.js';
 import { metricsLineOf } from '../../../coordinator/run/metrics-lines.js';
 import { RunEventBus } from '../../../coordinator/run/run-event-bus.js';
 import type { NewRunEvent } from '../../../coordinator/run/run-events.js';
@@ -23,7 +24,10 @@ it('steps and evaluations are logged with their metrics, and steps without the c
   const metrics = { epoch: 1, loss: 2.5, accuracy: 0.25 };
   const rest = { learningRate: 0.1, imagesPerSecond: 100, phases: zeroPhases() };
   expect(
-    linesOf({ type: 'step', step: 3, ...metrics, ...rest, contributions: [] }, { type: 'validation', ...metrics }),
+    linesOf(
+      { type: 'step', step: 3, ...metrics, ...rest, contributions: [] },
+      { type: 'validation', ...metrics, outcome: outcomeOf([], new Uint16Array(), { classNames: ['cat', 'dog'] }) },
+    ),
   ).toEqual([
     { type: 'step', step: 3, ...metrics, ...rest },
     { type: 'validation', step: 3, ...metrics },

@@ -62,7 +62,7 @@ describe('a run directory', () => {
       weightsSha256: 'f'.repeat(64),
       train: { loss: 1, accuracy: 0 },
       validation: null,
-      test: { loss: 1, accuracy: 0 },
+      test: { loss: 1, accuracy: 0, topFiveAccuracy: null },
     };
     const report = new RunTotals(null).report(results, 128, { sent: 0, received: 0 });
     await run.writeReport(report);

@@ -28,7 +28,7 @@ const rest = {
   weightsSha256: 'f'.repeat(64),
   train: { loss: 2, accuracy: 0.25 },
   validation: null,
-  test: { loss: 2.5, accuracy: 0.125 },
+  test: { loss: 2.5, accuracy: 0.125, topFiveAccuracy: null },
 };
 const noBytes = { sent: 0, received: 0 };
 

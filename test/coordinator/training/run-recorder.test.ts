@@ -5,7 +5,7 @@ import { RunEventBus } from '../../../coordinator/run/run-event-bus.js';
 import { RunTotals } from '../../../coordinator/run/run-totals.js';
 import { RunRecorder } from '../../../coordinator/training/run-recorder.js';
 import { TrainingState } from '../../../coordinator/training/training-state.js';
-import { progress, setup } from '../../support/small-checkpoint.js';
+import { progress, setup, stateAt } from '../../support/small-checkpoint.js';
 
 /** Returns the error of a run in the directory `run` that cannot save its state. @param path last checkpoint */
 async function failureWith(code: string, description: string, path?: string) {
@@ -16,7 +16,7 @@ async function failureWith(code: string, description: string, path?: string) {
     path === undefined ? path : { path, progress },
   );
   vi.spyOn(checkpoints, 'save').mockRejectedValue(Object.assign(new Error(`${code}: ${description}`), { code }));
-  const state = new TrainingState(setup, { checkpoint: undefined, pretrained: undefined });
+  const state = new TrainingState(setup, stateAt(0));
   const recorder = new RunRecorder(state, checkpoints, directory, new RunEventBus(), new RunTotals(null));
   recorder.changed();
   return recorder.saveBeforeExit().catch((error: unknown) => error);

@@ -1,6 +1,7 @@
 // What all export formats have in common: names, paths, bytes and metadata.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { unzipSync } from 'fflate';
+import { File, ready, type Dataset } from 'h5wasm';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   encodeExport,
@@ -10,16 +11,40 @@ import {
   type ExportFormat,
 } from '../../../inference/export/formats.js';
 import type { TrainedModel } from '../../../inference/export/network.js';
-import { decodeSafetensors } from '../../../shared/network/safetensors.js';
+import { identityAugmentations } from '../../../shared/dataset/image-batch.js';
+import { recordFormat } from '../../../shared/dataset/record-format.js';
+import { decodeSafetensors, namedArraysOf } from '../../../shared/network/safetensors.js';
+import { resnet } from '../../../shared/network/networks/resnet.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
+import { randomBatch, standardize } from '../../support/random-batch.js';
+import { sampleNetworks } from './sample-networks.js';
 import { sampleModel, testImages } from './samples.js';
 
 const inFolder = folderPerFile();
 let model: TrainedModel;
 beforeAll(async () => {
-  const spec = { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true } as const;
-  ({ model } = await sampleModel(spec, await testImages()));
+  const graph = resnet({ depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 });
+  ({ model } = sampleModel(graph, await testImages()));
 });
+
+/** Returns the values of the data sets at these paths. */
+async function readHdf5(bytes: Uint8Array, paths: readonly string[]): Promise<Float32Array[]> {
+  const { FS } = await ready;
+  FS.writeFile('read.h5', bytes);
+  const file = new File('read.h5', 'r');
+  const values = paths.map((path) => ((file.get(path) as Dataset).value as Float32Array).slice());
+  file.close();
+  return values;
+}
+
+/** Exchanges red and blue in a kernel, [height, width, 3, out]. */
+function exchangeFirstAndLastChannel(kernel: Float32Array, [, , inputs, outputs]: readonly number[]): Float32Array {
+  expect(inputs).toBe(3);
+  return kernel.map((_, index) => {
+    const channel = Math.floor(index / outputs) % 3;
+    return kernel[index + (2 - 2 * channel) * outputs];
+  });
+}
 
 const filesOf = (exported: Exported) => ('file' in exported ? { '': exported.file } : exported.folder);
 
@@ -91,19 +116,18 @@ describe('the metadata of a model', () => {
     const arrays = decodeSafetensors(file, 'the file');
     const { layout, weights } = model;
     expect([...arrays.keys()]).toEqual([...layout.weights, ...layout.statistics].map(({ name }) => name));
-    expect(arrays.get('dense/bias')?.values).toEqual(weights.subarray(layout.dense.bias.offset));
+    // The last array.
+    expect(arrays.get('dense/bias')?.values).toEqual(weights.subarray(-10));
     const headerBytes = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
-    const header = JSON.parse(Buffer.from(file.subarray(8, 8 + headerBytes)).toString()) as Record<string, unknown>;
-    expect(header['__metadata__']).toMatchObject({
+    const header = JSON.parse(Buffer.from(file.subarray(8, 8 + headerBytes)).toString()) as {
+      __metadata__: Record<string, string>;
+    };
+    expect(JSON.parse(header.__metadata__['network'])).toEqual(layout.graph);
+    expect(header.__metadata__).toMatchObject({
       model: 'resnet8',
       input: expect.stringContaining('then the channels in the order blue, green, red') as string,
       classes: 'airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck',
       divide: '255,255,255',
-      depth: '8',
-      initialFilters: '4',
-      shortcut: 'identity',
-      convBias: 'true',
-      bnEpsilon: '0.001',
       step: '351',
       weightsSha256: model.weightsSha256,
     });
@@ -119,6 +143,35 @@ describe('the metadata of a model', () => {
       weightsSha256: model.weightsSha256,
     });
   });
+
+  it.each(sampleNetworks.map((graph) => ({ name: graph.name, graph })))(
+    'in a .keras file says where every array of $name is, and whether its channels are reversed',
+    async ({ graph }) => {
+      const format = recordFormat({ height: 9, width: 10, channels: 3, classCount: 7 });
+      const images = { ...randomBatch(2, 1, format), augmentations: identityAugmentations(2) };
+      const sample = sampleModel(graph, images, standardize()).model;
+      const { layout, weights, movingStatistics } = sample;
+      const { file } = (await encodeExport(sample, 'keras')) as { file: Uint8Array };
+      const entries = unzipSync(file);
+      const { lockstep } = JSON.parse(Buffer.from(entries['metadata.json']).toString()) as {
+        lockstep: { arrays: { name: string; path: string; reversed: boolean }[] };
+      };
+      expect(lockstep).toMatchObject({ graph, preprocessing: 'standardize', data: layout.data });
+      const expected = [
+        ...namedArraysOf(weights, layout.weights),
+        ...namedArraysOf(movingStatistics, layout.statistics),
+      ];
+      expect(lockstep.arrays).toHaveLength(expected.length);
+      const paths = lockstep.arrays.map(({ path }) => path);
+      const stored = await readHdf5(entries['model.weights.h5'], paths);
+      const restored = lockstep.arrays.map(({ name, reversed }, index) => {
+        const { shape } = expected[index];
+        const values = reversed ? exchangeFirstAndLastChannel(stored[index], shape) : stored[index];
+        return { name, shape, values };
+      });
+      expect(restored).toEqual(expected);
+    },
+  );
 
   it('is in the metadata of a TensorFlow.js model', async () => {
     const { folder } = (await encodeExport(model, 'tfjs')) as { folder: Record<string, Uint8Array> };

@@ -12,10 +12,14 @@ import { exportModel, type ExportFormat } from '../../../inference/export/format
 import type { TrainedModel } from '../../../inference/export/network.js';
 import { writeTfjsModel } from '../../../inference/export/tfjs-model.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
+import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { identityAugmentations, type ImageBatch } from '../../../shared/dataset/image-batch.js';
-import { recordFormat } from '../../../shared/dataset/record-format.js';
+import { recordFormat, type RecordFormat } from '../../../shared/dataset/record-format.js';
+import type { NetworkGraph } from '../../../shared/network/graph.js';
+import { resnet } from '../../../shared/network/networks/resnet.js';
 import { perPixelMean, randomBatch, standardize } from '../../support/random-batch.js';
 import { sayWhySkipped } from '../../support/why-skipped.js';
+import { sampleNetworks } from './sample-networks.js';
 import { distance, pixelsOf, sampleModel, testImages } from './samples.js';
 
 /** Absolute tolerance. The logits are of the order of 1, so any wrong term would change their first digits. */
@@ -23,27 +27,61 @@ const tolerance = 1e-4;
 const script = fileURLToPath(new URL('../../support/load_exported.py', import.meta.url));
 const inFolder = folderPerFile();
 
-const cases = [
-  { depth: 20, initialFilters: 16, shortcut: 'identity', convBias: true, preprocessing: 'imagenet' },
-  { depth: 14, initialFilters: 8, shortcut: 'projection', convBias: true, preprocessing: 'imagenet' },
-  { depth: 8, initialFilters: 16, shortcut: 'projection', convBias: false, preprocessing: 'per-pixel-mean' },
-  { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, preprocessing: 'standardize' },
-] as const;
 const preprocessings = {
   imagenet: 'imagenet',
   'per-pixel-mean': perPixelMean(),
   standardize: standardize(),
+  none: { name: 'none' as const, subtract: new Float32Array(3), divide: Float32Array.of(1, 1, 1) },
 } as const;
 
-let images: ImageBatch;
-let pixels: Float32Array;
-let samples: { model: TrainedModel; logits: Float32Array }[];
+interface Case {
+  name: string;
+  graph: NetworkGraph;
+  preprocessing: keyof typeof preprocessings;
+  /** CIFAR-10 images, or random ones of another shape. */
+  format: RecordFormat;
+}
+
+const resnetCases = [
+  { depth: 20, initialFilters: 8, shortcut: 'identity', convBias: true, preprocessing: 'imagenet' },
+  { depth: 14, initialFilters: 8, shortcut: 'projection', convBias: true, preprocessing: 'imagenet' },
+  { depth: 8, initialFilters: 16, shortcut: 'projection', convBias: false, preprocessing: 'per-pixel-mean' },
+  { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, preprocessing: 'standardize' },
+  { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, preprocessing: 'none' },
+] as const;
+const smallImages = recordFormat({ height: 9, width: 10, channels: 3, classCount: 7 });
+const grayImages = recordFormat({ height: 25, width: 25, channels: 1, classCount: 30 });
+const cases: readonly Case[] = [
+  ...resnetCases.map(({ preprocessing, ...options }) => ({
+    name: `resnet${options.depth}, ${options.shortcut}, ${preprocessing}`,
+    graph: resnet({ ...options, bnEpsilon: 0.001 }),
+    preprocessing,
+    format: cifar10Format,
+  })),
+  ...(['identity', 'projection'] as const).map((shortcut) => ({
+    name: `resnet8, ${shortcut}, gray images of an odd size`,
+    graph: resnet({ depth: 8, initialFilters: 8, shortcut, convBias: true, bnEpsilon: 0.001 }),
+    preprocessing: 'imagenet' as const,
+    format: grayImages,
+  })),
+  ...sampleNetworks.map((graph) => ({
+    name: graph.name,
+    graph,
+    preprocessing: 'standardize' as const,
+    format: smallImages,
+  })),
+];
+
+const indexed = cases.map(({ name }, index) => ({ name, index }));
+
+let samples: { model: TrainedModel; logits: Float64Array; images: ImageBatch }[];
 beforeAll(async () => {
-  images = await testImages();
-  pixels = pixelsOf(images);
-  samples = await Promise.all(
-    cases.map(({ preprocessing, ...spec }) => sampleModel(spec, images, preprocessings[preprocessing])),
-  );
+  const photos = await testImages();
+  samples = cases.map(({ graph, preprocessing, format }) => {
+    const random = { ...randomBatch(12, 1, format), augmentations: identityAugmentations(12) };
+    const images = format === cifar10Format ? photos : random;
+    return { ...sampleModel(graph, images, preprocessings[preprocessing]), images };
+  });
 });
 
 it('the logits of the samples differ, so that agreement is meaningful', () => {
@@ -70,13 +108,22 @@ describe.each(pythons)('$formats files loaded in Python', ({ formats, python, re
 
   beforeAll(async () => {
     if (python === undefined) return;
-    writeFileSync(inFolder('images.f32'), pixels);
+    for (const [index, { images }] of samples.entries()) {
+      writeFileSync(inFolder(`images-${index}.f32`), pixelsOf(images));
+    }
     const tasks: object[] = [];
     for (const format of formats) {
-      for (const [index, { model }] of samples.entries()) {
+      for (const [index, { model, images }] of samples.entries()) {
+        const { height, width, channels } = images.format;
         const target = inFolder(`${format}-${index}${format === 'savedmodel' ? '' : `.${format}`}`);
         await exportModel(model, { to: format, out: target, force: false });
-        tasks.push({ kind: format, model: target, images: inFolder('images.f32'), logits: logitsFile(format, index) });
+        tasks.push({
+          kind: format,
+          model: target,
+          images: inFolder(`images-${index}.f32`),
+          shape: [height, width, channels],
+          logits: logitsFile(format, index),
+        });
       }
     }
     writeFileSync(inFolder('tasks.json'), JSON.stringify(tasks));
@@ -88,7 +135,7 @@ describe.each(pythons)('$formats files loaded in Python', ({ formats, python, re
   });
 
   describe.each(formats)('as %s', (format) => {
-    it.each([...cases.entries()])('give the logits of model %i, %j', (index) => {
+    it.each(indexed)('give the logits of $name', ({ index }) => {
       const theirs = new Float32Array(new Uint8Array(readFileSync(logitsFile(format, index))).buffer);
       expect(distance(theirs, samples[index].logits)).toBeLessThan(tolerance);
     });
@@ -116,19 +163,8 @@ async function logitsInTensorFlowJs(model: TrainedModel, images: ImageBatch): Pr
 }
 
 describe('a graph model loaded by TensorFlow.js over HTTP', () => {
-  it.each([...cases.entries()])('gives the logits of model %i, %j', async (index) => {
-    const { model, logits } = samples[index];
+  it.each(indexed)('gives the logits of $name', async ({ index }) => {
+    const { model, logits, images } = samples[index];
     expect(distance(await logitsInTensorFlowJs(model, images), logits)).toBeLessThan(tolerance);
   });
-
-  it.each(['identity', 'projection'] as const)(
-    'gives the logits for gray images of an odd size, %s',
-    async (shortcut) => {
-      const format = recordFormat({ height: 25, width: 25, channels: 1, classCount: 30 });
-      const gray = { ...randomBatch(6, 1, format), augmentations: identityAugmentations(6) };
-      const spec = { depth: 8, initialFilters: 8, shortcut, convBias: true };
-      const { model, logits } = await sampleModel(spec, gray, perPixelMean(format));
-      expect(distance(await logitsInTensorFlowJs(model, gray), logits)).toBeLessThan(tolerance);
-    },
-  );
 });

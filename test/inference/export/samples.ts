@@ -8,13 +8,15 @@ import { officialClassNames } from '../../../shared/dataset/cifar10-layout.js';
 import { identityAugmentations, type ImageBatch, type Preprocessing } from '../../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
 import { weightsSha256 } from '../../../shared/network/layout-hash.js';
-import { layoutModel, type ModelSpec } from '../../../shared/network/layout.js';
+import { hasPixelMeans, inputTransformOf } from '../../../shared/dataset/input-transform.js';
+import type { NetworkGraph } from '../../../shared/network/graph.js';
+import { layoutNetwork } from '../../../shared/network/layout.js';
 import { cropBatch } from '../../../worker/augmentation.js';
-import { openWasmEngine } from '../../../worker/engines/wasm/wasm-engine.js';
 import { randomWeights } from '../../support/random-batch.js';
+import { referenceStep } from '../../support/reference-network.js';
 import { sayWhySkipped } from '../../support/why-skipped.js';
 
-const imageCount = 64;
+const imageCount = 12;
 const realImages = path.resolve('../shared/cifar10/subset');
 
 /** Returns CIFAR-10 test images, or synthetic images if CIFAR-10 is missing. */
@@ -35,40 +37,48 @@ export function pixelsOf(batch: ImageBatch): Float32Array {
   return Float32Array.from(bytes);
 }
 
+/** Returns the network's input: preprocessed images with the channels in the order of the network. */
+function networkInput(batch: ImageBatch, preprocessing: Preprocessing, { channelOrder }: NetworkGraph): Float64Array {
+  const { imageValues, channels } = batch.format;
+  const { subtract, divide } = inputTransformOf(preprocessing, channels);
+  const isPerPixel = hasPixelMeans({ subtract, divide });
+  const pixels = pixelsOf(batch);
+  return Float64Array.from(pixels, (_, index) => {
+    const channel = index % channels;
+    const raw = channels === 3 && channelOrder === 'bgr' ? 2 - channel : channel;
+    const source = index - channel + raw;
+    return (pixels[source] - subtract[isPerPixel ? source % imageValues : raw]) / divide[raw];
+  });
+}
+
 /**
- * Returns a model with random weights, and its logits for the images, computed by the wasm engine. The moving
- * statistics are the batch statistics of the images, so that the logits are as large as those of a trained model.
+ * Returns a model with random weights, and its logits for the images, computed in float64. The moving statistics are
+ * the batch statistics of the images, so that the logits are as large as those of a trained model.
  */
-export async function sampleModel(
-  spec: Omit<ModelSpec, 'bnEpsilon'>,
+export function sampleModel(
+  graph: NetworkGraph,
   images: ImageBatch,
   preprocessing: Preprocessing = 'imagenet',
-): Promise<{ model: TrainedModel; logits: Float32Array }> {
-  const layout = layoutModel({ ...spec, bnEpsilon: 0.001 }, images.format);
+): { model: TrainedModel; logits: Float64Array } {
+  const layout = layoutNetwork(graph, images.format);
   const weights = randomWeights(layout, 4);
-  const engine = await openWasmEngine({ threads: 1 });
-  try {
-    const engineModel = await engine.createModel(layout, preprocessing);
-    engineModel.setWeights(weights, new Float32Array(layout.statisticsSize));
-    const movingStatistics = (await engineModel.computeSlice(images)).batchStatistics.slice();
-    engineModel.setWeights(weights, movingStatistics);
-    const { logits } = await engineModel.evaluate(images);
-    const model: TrainedModel = {
-      layout,
-      weights,
-      movingStatistics,
-      preprocessing,
-      classNames: Array.from(
-        { length: images.format.classCount },
-        (_, label) => officialClassNames[label] ?? `class ${label}`,
-      ),
-      step: 351,
-      weightsSha256: weightsSha256(weights, movingStatistics),
-    };
-    return { model, logits };
-  } finally {
-    await engine.close();
-  }
+  const input = networkInput(images, preprocessing, graph);
+  const labels = new Uint8Array(images.indices.length);
+  const movingStatistics = Float32Array.from(referenceStep(layout, weights, input, labels).batchStatistics);
+  const { logits } = referenceStep(layout, weights, input, labels, { movingStatistics });
+  const model: TrainedModel = {
+    layout,
+    weights,
+    movingStatistics,
+    preprocessing,
+    classNames: Array.from(
+      { length: images.format.classCount },
+      (_, label) => officialClassNames[label] ?? `class ${label}`,
+    ),
+    step: 351,
+    weightsSha256: weightsSha256(weights, movingStatistics),
+  };
+  return { model, logits };
 }
 
 /** Returns the largest absolute difference: NaN if any difference is NaN, Infinity if the lengths differ. */

@@ -12,6 +12,8 @@ describe('the defaults', () => {
       batchSize: 128,
       steps: null,
       epochs: null,
+      network: 'resnet',
+      freeze: [],
       depth: 20,
       initialFilters: 16,
       shortcut: 'identity',
@@ -21,10 +23,19 @@ describe('the defaults', () => {
       initialWeightsSha256: null,
       validationSplit: 0.1,
       preprocessing: 'imagenet',
+      pixelMean: null,
+      pixelStd: null,
       augment: true,
       flip: 'random',
       cropPadding: 'zeros',
+      cropMargin: 4,
+      resizedCrop: null,
+      brightnessJitter: 0,
+      contrastJitter: 0,
+      saturationJitter: 0,
+      cutout: 0,
       augmentValidation: false,
+      testTimeAugmentation: 'none',
       labelSmoothing: 0,
       learningRate: 0.1,
       scaleLearningRate: null,
@@ -34,6 +45,7 @@ describe('the defaults', () => {
       warmupRate: null,
       momentum: 0.9,
       nesterov: false,
+      lookAhead: null,
       weightDecay: 0,
       data: null,
       imageSize: null,
@@ -108,6 +120,9 @@ describe('a bad value', () => {
     ['batchSize', null, 'null'],
     ['steps', 0, '0'],
     ['epochs', 'one', '"one"'],
+    ['network', 5, '5'],
+    ['freeze', 'stem/*', '"stem/*"'],
+    ['freeze', [''], '[""]'],
     ['depth', 21, '21'],
     ['depth', 2, '2'],
     ['initialFilters', 6, '6'],
@@ -117,11 +132,20 @@ describe('a bad value', () => {
     ['bnMomentum', 1.01, '1.01'],
     ['initialWeightsSha256', 'abc', '"abc"'],
     ['validationSplit', 1, '1'],
-    ['preprocessing', 'none', '"none"'],
+    ['preprocessing', 'minmax', '"minmax"'],
+    ['pixelMean', [1, 2, 3, 4], '[1,2,3,4]'],
+    ['pixelStd', [62.9, 0, 66.7], '[62.9,0,66.7]'],
     ['augment', 1, '1'],
     ['flip', 'never', '"never"'],
     ['cropPadding', 4, '4'],
+    ['cropMargin', 16, '16'],
+    ['resizedCrop', 0, '0'],
+    ['brightnessJitter', 1.1, '1.1'],
+    ['contrastJitter', -0.1, '-0.1'],
+    ['saturationJitter', 2, '2'],
+    ['cutout', 225, '225'],
     ['augmentValidation', 0, '0'],
+    ['testTimeAugmentation', 'shift', '"shift"'],
     ['learningRate', 0, '0'],
     ['learningRate', Number.POSITIVE_INFINITY, 'Infinity'],
     ['learningRate', Number.NaN, 'NaN'],
@@ -135,6 +159,7 @@ describe('a bad value', () => {
     ['warmupRate', 0, '0'],
     ['momentum', 1, '1'],
     ['nesterov', 'true', '"true"'],
+    ['lookAhead', 0, '0'],
     ['weightDecay', -0.1, '-0.1'],
     ['data', '', '""'],
     ['imageSize', 256, '256'],
@@ -200,6 +225,22 @@ describe('a configuration is refused if it contains', () => {
     },
   );
 
+  it.each(['pixelMean', 'pixelStd'])('`%s` without standardization', (key) => {
+    expect(() => resolveConfig({ [key]: [127.5] })).toThrow(
+      expect.objectContaining({
+        code: 'bad-config',
+        message: `\`${key}\` is [127.5]: it must be omitted unless \`preprocessing\` is standardize`,
+      }),
+    );
+    expect(resolveConfig({ preprocessing: 'standardize', [key]: [127.5] })).toMatchObject({ [key]: [127.5] });
+  });
+
+  it('test-time augmentation of augmented validation images', () => {
+    expect(() => resolveConfig({ augmentValidation: true, testTimeAugmentation: 'flip' })).toThrow(
+      '`testTimeAugmentation` is "flip": it must be none with `augmentValidation`',
+    );
+  });
+
   it('both `steps` and `epochs`', () => {
     expect(() => resolveConfig({ steps: 5, epochs: 2 })).toThrow(
       expect.objectContaining({ code: 'bad-config', message: '`steps` is 5 and `epochs` is 2: give only one of them' }),
@@ -220,9 +261,20 @@ describe('a recipe', () => {
 
   it.each(recipeNames)('%s has valid values, which stay the same when they are resolved again', (recipe) => {
     for (const depth of [20, 110]) {
-      const config = resolveConfig({ recipe, depth });
+      const config = resolveConfig({ recipe, ...(recipe === 'speedrun' ? {} : { depth }) });
       expect(resolveConfig(JSON.parse(JSON.stringify(config)) as Record<string, unknown>)).toEqual(config);
     }
+  });
+
+  it('speedrun sets its own network, batch size, optimizer and augmentation', () => {
+    // Jordan 2024: 11.5 / (1 + 1 / 0.15) = 1.5 and 0.0153 / 11.5 = 0.00133 for the mean of a batch.
+    const expected = { network: 'speedrun', batchSize: 1024, learningRate: 1.5, weightDecay: 0.00133, lookAhead: 5 };
+    expect(resolveConfig({ recipe: 'speedrun' })).toMatchObject(expected);
+    expect(resolveConfig({ recipe: 'speedrun', network: 'mlp', batchSize: 64 })).toMatchObject({
+      ...expected,
+      network: 'mlp',
+      batchSize: 64,
+    });
   });
 
   it('fast has the learning rate, label smoothing and augmentation that were measured', () => {

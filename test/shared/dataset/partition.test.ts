@@ -138,6 +138,18 @@ describe('augmentations', () => {
     expect(sha256(many)).toBe('9883f11841190ea57f018777daf6cd47df4b31f6d0344a73f18cee25fa55f0fa');
   });
 
+  it('use every corner of other margins', () => {
+    for (const margin of [0, 1, 2, 15]) {
+      const corners = augmentationsOf({ seed: 0, step: 5, slice: 2, count: 8100, augment: true, margin });
+      const rows = new Set(Array.from(corners, cropTop));
+      const columns = new Set(Array.from(corners, cropLeft));
+      const expected = Array.from({ length: 2 * margin + 1 }, (_, i) => 4 - margin + i);
+      for (const seen of [rows, columns]) expect([...seen].toSorted((a, b) => a - b)).toEqual(expected);
+      // Flips do not depend on the margin.
+      expect(Array.from(corners, isFlipped)).toEqual(Array.from(many, isFlipped));
+    }
+  });
+
   it('are the identity if augment is false', () => {
     expect([...augmentationsOf({ seed: 0, step: 5, slice: 2, count: 4, augment: false })]).toEqual(
       Array(4).fill(identityAugmentation),

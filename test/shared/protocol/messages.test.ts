@@ -73,7 +73,7 @@ const workerMessages: readonly object[] = [
     correctCount: 31,
     topFiveCount: 140,
   },
-  { type: 'failure', message: 'out of memory' },
+  { type: 'failure', code: 'engine-failed', message: 'out of memory' },
   { type: 'leave', reason: 'lunch' },
 ] satisfies readonly Readonly<Frozen<WorkerMessage>>[];
 
@@ -81,6 +81,7 @@ const welcome = {
   type: 'welcome',
   workerId: 1,
   runId: 'run-1',
+  networkBytes: 1000,
   layoutHash: hash,
   config: workerConfigOf(resolveConfig({ seed: 2 ** 53 - 1 })),
   dataset: cifar10Description,
@@ -195,7 +196,7 @@ describe('numbers and strings', () => {
   it.each([
     { type: 'compute', step: 0, ranges: [] },
     { type: 'refusal', code: 'unknown', message: '' },
-    { ...welcome, config: { ...welcome.config, shortcut: 'none' } },
+    { ...welcome, config: { ...welcome.config, schedule: 'none' } },
     { ...welcome, shards: [{ split: 'training', index: 0, sha256: hash, bytes: 0 }] },
     { ...welcome, config: { ...welcome.config, slices: 0 } },
     { ...welcome, config: { ...welcome.config, flip: 'never' } },

@@ -1,24 +1,29 @@
 import { describe, expect, it } from 'vitest';
 import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, type ConfigInput } from '../../../shared/config/config.js';
-import { identityAugmentations, isReflected, type ImageBatch } from '../../../shared/dataset/image-batch.js';
+import { identityAugmentations, isFlipped, isReflected, type ImageBatch } from '../../../shared/dataset/image-batch.js';
 import { augmentationsOf } from '../../../shared/dataset/partition.js';
+import { viewsOf } from '../../../shared/dataset/test-time-augmentation.js';
 import { layoutModel } from '../../../shared/network/layout.js';
 import { noClass } from '../../../shared/protocol/predictions.js';
 import type { EvaluateMessage } from '../../../shared/protocol/messages.js';
 import { classesOf, evaluateShard, isAmongLargest } from '../../../worker/computation/evaluate-shard.js';
 import type { EngineModel } from '../../../worker/engine.js';
+import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
 import { fakeEngine } from '../../support/fake-engine.js';
 
 const { recordBytes, classCount } = cifar10Format;
 
 const shardSize = 13;
 const records = new Uint8Array(shardSize * recordBytes).fill(9);
+const readShard = () => Promise.resolve(new RecordsInMemory(records, cifar10Format));
 
 /** Evaluates shards one after another. Returns the batches that the model received, and the answers. */
 async function evaluate(input: ConfigInput, ...shards: Omit<EvaluateMessage, 'type'>[]) {
   const config = resolveConfig({ seed: 6, ...input });
-  const real = await fakeEngine().createModel(layoutModel(config, cifar10Format), 'imagenet');
+  const layout = layoutModel(config, cifar10Format);
+  const real = await fakeEngine().createModel(layout, 'imagenet');
+  real.setWeights(new Float32Array(layout.weightsSize), new Float32Array(layout.statisticsSize));
   const batches: ImageBatch[] = [];
   const model: EngineModel = {
     setWeights: (...vectors) => real.setWeights(...vectors),
@@ -32,7 +37,7 @@ async function evaluate(input: ConfigInput, ...shards: Omit<EvaluateMessage, 'ty
   const answers = [];
   for (const shard of shards) {
     answers.push(
-      await evaluateShard({ config, dataset: cifar10Description }, model, () => Promise.resolve(records), {
+      await evaluateShard({ config, dataset: cifar10Description, preprocessing: 'imagenet' }, model, readShard, {
         type: 'evaluate',
         ...shard,
       }),
@@ -68,6 +73,42 @@ describe('the evaluation of a shard', () => {
     expect(test).toBe(identityAugmentations(shardSize).join());
     const inTraining = augmentationsOf({ seed: 6, step: 8, slice: 0, count: shardSize, augment: true });
     expect(first).not.toBe(inTraining.join());
+  });
+
+  it('applies all augmentations to validation images with `augmentValidation`, and none to others', async () => {
+    const shard = { step: 8, split: 'validation', index: 0 } as const;
+    for (const [input, given] of [
+      [{ augmentValidation: true, cutout: 8 }, shard],
+      [{ cutout: 8 }, shard],
+      [
+        { augmentValidation: true, cutout: 8 },
+        { ...shard, split: 'test' },
+      ],
+      [{ augment: false, augmentValidation: true, cutout: 8 }, shard],
+    ] as const) {
+      const [batch] = (await evaluate(input, given)).batches;
+      const isAugmented = 'augmentValidation' in input && given.split === 'validation';
+      expect(batch.records.includes(124)).toBe(isAugmented);
+    }
+  });
+
+  it('does not flip digits, or any image with `flip` none', async () => {
+    const shard = { step: 8, split: 'validation', index: 0 } as const;
+    const { batches } = await evaluate({ augmentValidation: true, flip: 'none' }, shard);
+    expect(batches[0].augmentations.some(isFlipped)).toBe(false);
+    expect(new Set(batches[0].augmentations).size).toBeGreaterThan(5);
+  });
+
+  it('averages over views with test-time augmentation, of test images too', async () => {
+    const shard = { step: 8, split: 'test', index: 0 } as const;
+    const { batches, answers } = await evaluate({ testTimeAugmentation: 'flip-and-shift' }, shard);
+    expect(batches.map(({ augmentations }) => augmentations[0])).toEqual(
+      viewsOf('flip-and-shift').map(({ augmentation }) => augmentation),
+    );
+    const [[message, predicted]] = answers;
+    // Every pixel is 9, so every view predicts class 9, which is also the label.
+    expect(message).toMatchObject({ sampleCount: shardSize, correctCount: shardSize, topFiveCount: shardSize });
+    expect([...predicted]).toEqual(Array(shardSize).fill(9));
   });
 
   it('uses reflected padding with `cropPadding` reflect, and does not depend on `flip`', async () => {

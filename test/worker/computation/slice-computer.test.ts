@@ -8,6 +8,7 @@ import type { SliceRange } from '../../../shared/reduction/slices.js';
 import { SliceComputer } from '../../../worker/computation/slice-computer.js';
 import { SliceImages } from '../../../worker/computation/slice-images.js';
 import type { EngineModel, EvaluationResult, SliceResult } from '../../../worker/engine.js';
+import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
 import { bitsOf, treeSum } from '../../support/tree-sum.js';
 
 const { recordBytes } = cifar10Format;
@@ -69,8 +70,10 @@ function computerOf(gradients: readonly Float32Array[], slices = 4, batchSize = 
   const model = new LabelModel(gradients);
   const config = resolveConfig({ seed: 6, slices, batchSize });
   // The label of each image is the index of its slice.
-  const images = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 4 }, (_split, slice) =>
-    Promise.resolve(new Uint8Array(shardSize * recordBytes).fill(slice)),
+  const images = new SliceImages(
+    { config, dataset: cifar10Description, stepsPerEpoch: 4, preprocessing: 'imagenet' },
+    (_split, slice) =>
+      Promise.resolve(new RecordsInMemory(new Uint8Array(shardSize * recordBytes).fill(slice), cifar10Format)),
   );
   const computer = new SliceComputer(layout, model, images);
   async function sum(step: number, range: SliceRange) {

@@ -4,16 +4,19 @@ import { resolveConfig, type ConfigInput } from '../../../shared/config/config.j
 import { identityAugmentations, isFlipped, isReflected } from '../../../shared/dataset/image-batch.js';
 import { augmentationsOf, epochOrder } from '../../../shared/dataset/partition.js';
 import { SliceImages } from '../../../worker/computation/slice-images.js';
+import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
 
 const { recordBytes } = cifar10Format;
 
 const shardSize = 13;
-const records = new Uint8Array(shardSize * recordBytes);
+const shard = new RecordsInMemory(new Uint8Array(shardSize * recordBytes), cifar10Format);
 
 /** Returns slice images with 3 images per slice and step. An epoch has 4 steps and uses 12 of a shard's 13 images. */
 function imagesWith(input: ConfigInput = {}): SliceImages {
   const config = resolveConfig({ seed: 6, slices: 4, batchSize: 12, ...input });
-  return new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 4 }, () => Promise.resolve(records));
+  return new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 4, preprocessing: 'imagenet' }, () =>
+    Promise.resolve(shard),
+  );
 }
 
 describe('the images of a slice', () => {
@@ -49,14 +52,52 @@ describe('the images of a slice', () => {
 
   it('cannot be taken from a shard that has too few images for an epoch', async () => {
     const config = resolveConfig({ slices: 4, batchSize: 12 });
-    const images = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 5 }, () =>
-      Promise.resolve(records),
+    const images = new SliceImages(
+      { config, dataset: cifar10Description, stepsPerEpoch: 5, preprocessing: 'imagenet' },
+      () => Promise.resolve(shard),
     );
     // Step 4 needs positions 12 to 14 of the epoch's order, but there are only 13 images.
     await expect(images.batch(4, 2)).rejects.toMatchObject({
       name: 'ProtocolError',
       message: 'training shard 2 has 13 images, too few for step 4, which needs images 12 to 14 of an epoch',
     });
+  });
+});
+
+it('images are not flipped with `flip` none, or if a mirrored image may show something else', async () => {
+  const preprocessing = 'imagenet';
+  const dataset = { ...cifar10Description, flippable: false };
+  for (const flip of ['random', 'alternating', 'none'] as const) {
+    const config = resolveConfig({ seed: 6, slices: 1, batchSize: 12, flip });
+    const flipsOf = async (images: SliceImages) => (await images.batch(0, 0)).augmentations.filter(isFlipped).length;
+    const read = () => Promise.resolve(shard);
+    const digits = new SliceImages({ config, dataset, stepsPerEpoch: 1, preprocessing }, read);
+    const photos = new SliceImages({ config, dataset: cifar10Description, stepsPerEpoch: 1, preprocessing }, read);
+    expect(await flipsOf(digits)).toBe(0);
+    expect((await flipsOf(photos)) > 0).toBe(flip !== 'none');
+  }
+});
+
+describe('images augmented before the engine', () => {
+  const input = { cutout: 8, resizedCrop: 0.2 };
+
+  it('depend only on the step and the slice, and do not have to be prepared', async () => {
+    const images = imagesWith(input);
+    const prepared = (await images.prepare(1, 2))!;
+    const copy = { ...prepared, records: prepared.records.slice() };
+    expect(await images.batch(1, 2)).toBe(prepared);
+    await images.batch(7, 2);
+    await images.batch(1, 0);
+    expect(await images.batch(1, 2)).toEqual(copy);
+    expect(await imagesWith(input).batch(1, 2)).toEqual(copy);
+    expect(copy.augmentations).toEqual(identityAugmentations(3));
+  });
+
+  it('use the memory of the previous batch of the slice', async () => {
+    const images = imagesWith(input);
+    const { records: memory } = (await images.prepare(1, 2))!;
+    expect((await images.batch(4, 2)).records).toBe(memory);
+    expect((await images.batch(4, 3)).records).not.toBe(memory);
   });
 });
 

@@ -1,13 +1,17 @@
 import { describe, expect, it, vi } from 'vitest';
-import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
+import { recordFormat } from '../../../shared/dataset/record-format.js';
 import { prefetchChunkBytes, type Shard, type WorkerMessage } from '../../../shared/protocol/messages.js';
 import { sha256Of } from '../../../shared/sha256.js';
-import { DiskShardCache, noShardCache } from '../../../worker/shards/disk-shard-cache.js';
-import { ShardClient, type ShardCache } from '../../../worker/shards/shard-client.js';
-import { ShardMemoryCache } from '../../../worker/shards/shard-memory-cache.js';
+import { DiskShardCache } from '../../../worker/shards/disk-shard-cache.js';
+import { RunShards } from '../../../worker/shards/run-shards.js';
+import { noShardCache, type ShardCache } from '../../../worker/shards/shard-cache.js';
+import { ShardClient } from '../../../worker/shards/shard-client.js';
+import { readAll, type ShardRecords } from '../../../worker/shards/shard-records.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
-const { recordBytes } = cifar10Format;
+/** Two bytes per record: a label and a pixel. */
+const format = recordFormat({ height: 1, width: 1, channels: 1, classCount: 10 });
+const { recordBytes } = format;
 
 const records = Uint8Array.from({ length: 10 }, (_, index) => index);
 const sha256 = sha256Of(records);
@@ -27,13 +31,13 @@ async function newDiskCache(): Promise<DiskShardCache> {
   });
 }
 
-function newClient(
-  disk: ShardCache = noShardCache,
-  memory = new ShardMemoryCache(),
-  shards: readonly Shard[] = [shard],
-) {
+async function bytesOf(arriving: Promise<ShardRecords>): Promise<Uint8Array> {
+  return (await readAll(await arriving)).records;
+}
+
+function newClient(disk: ShardCache = noShardCache, held = new RunShards(disk), shards: readonly Shard[] = [shard]) {
   const send = vi.fn<(message: WorkerMessage) => void>();
-  return { send, client: new ShardClient(shards, cifar10Format, { memory, disk }, send) };
+  return { send, client: new ShardClient(shards, format, held, send) };
 }
 
 async function firstRequest(send: ReturnType<typeof newClient>['send']): Promise<void> {
@@ -41,8 +45,8 @@ async function firstRequest(send: ReturnType<typeof newClient>['send']): Promise
 }
 
 /** Starts fetching the shard and waits until it is requested from the coordinator. */
-async function begin(disk?: ShardCache, memory?: ShardMemoryCache) {
-  const { send, client } = newClient(disk, memory);
+async function begin(disk?: ShardCache, held?: RunShards) {
+  const { send, client } = newClient(disk, held);
   const arriving = client.recordsOf('training', 2);
   await firstRequest(send);
   return { send, client, arriving };
@@ -55,7 +59,7 @@ describe('a shard', () => {
     client.receive(sha256, 0, records.subarray(0, 4));
     client.receive(sha256, 4, records.subarray(4, 9));
     client.receive(sha256, 9, records.subarray(9));
-    expect(await arriving).toEqual(records);
+    expect(await bytesOf(arriving)).toEqual(records);
     expect(await again).toBe(await arriving);
     expect(await client.recordsOf('training', 2)).toBe(await arriving);
     expect(send.mock.calls).toEqual([requestOf(sha256, 0, 10), heldMessage]);
@@ -66,9 +70,9 @@ describe('a shard', () => {
     const { client, arriving } = await begin(disk);
     client.receive(sha256, 0, records);
     await arriving;
-    expect(await disk.read(sha256)).toEqual(Buffer.from(records));
+    expect(await disk.list()).toEqual([sha256]);
     const next = newClient(disk);
-    expect(await next.client.recordsOf('training', 2)).toEqual(Buffer.from(records));
+    expect(await bytesOf(next.client.recordsOf('training', 2))).toEqual(records);
     expect(next.send.mock.calls).toEqual([heldMessage]);
   });
 
@@ -78,7 +82,7 @@ describe('a shard', () => {
     const { send, client, arriving } = await begin(disk);
     expect(send.mock.calls).toEqual([requestOf(sha256, 0, 10)]);
     client.receive(sha256, 0, records);
-    expect(await arriving).toEqual(records);
+    expect(await bytesOf(arriving)).toEqual(records);
   });
 
   it.each([
@@ -109,7 +113,7 @@ describe('unexpected bytes are refused', () => {
     expect(() => client.receive(sha256, offset, records.subarray(offset, offset + 2))).toThrow(notRequested);
     // The transfer continues unaffected.
     client.receive(sha256, 4, records.subarray(4));
-    expect(await arriving).toEqual(records);
+    expect(await bytesOf(arriving)).toEqual(records);
   });
 
   it('if they are beyond the end', async () => {
@@ -137,8 +141,8 @@ describe('an invalid shard is refused, and not cached,', () => {
     const images = new Uint8Array(2 * recordBytes);
     images[recordBytes] = 10;
     const listed: Shard = { split: 'test', index: 1, sha256: sha256Of(images), bytes: images.length };
-    const memory = new ShardMemoryCache();
-    const { send, client } = newClient(noShardCache, memory, [listed]);
+    const held = new RunShards(noShardCache);
+    const { send, client } = newClient(noShardCache, held, [listed]);
     const arriving = client.recordsOf('test', 1);
     await firstRequest(send);
     client.receive(listed.sha256, 0, images);
@@ -146,7 +150,7 @@ describe('an invalid shard is refused, and not cached,', () => {
       name: 'ProtocolError',
       message: 'image 1 of test shard 1 has the invalid label 10',
     });
-    expect(memory.hashes).toEqual([]);
+    expect(await held.list()).toEqual([]);
   });
 });
 
@@ -176,31 +180,33 @@ describe('when the connection closes', () => {
 
 describe('a shard in memory', () => {
   it('is not requested again over another connection', async () => {
-    const memory = new ShardMemoryCache();
-    const first = await begin(undefined, memory);
+    const held = new RunShards(noShardCache);
+    const first = await begin(undefined, held);
     first.client.receive(sha256, 0, records);
     await first.arriving;
-    const second = newClient(undefined, memory);
-    expect(await second.client.recordsOf('training', 2)).toEqual(records);
+    const second = newClient(undefined, held);
+    expect(await bytesOf(second.client.recordsOf('training', 2))).toEqual(records);
     expect(second.send).not.toHaveBeenCalled();
   });
 
-  it('is dropped if it does not belong to the run', () => {
-    const memory = new ShardMemoryCache();
-    memory.put('of another run', records);
-    newClient(undefined, memory);
-    expect(memory.hashes).toEqual([]);
+  it('is dropped if it does not belong to the run', async () => {
+    const held = new RunShards(noShardCache);
+    const { client, arriving } = await begin(undefined, held);
+    client.receive(sha256, 0, records);
+    await arriving;
+    newClient(undefined, held, [{ ...shard, sha256: 'a'.repeat(64) }]);
+    expect(await held.list()).toEqual([]);
   });
 
   it('resumes where its transfer was interrupted', async () => {
-    const memory = new ShardMemoryCache();
-    const interrupted = await begin(undefined, memory);
+    const held = new RunShards(noShardCache);
+    const interrupted = await begin(undefined, held);
     interrupted.client.receive(sha256, 0, records.subarray(0, 4));
     await Promise.all([interrupted.client.abandon(), expect(interrupted.arriving).rejects.toThrow('closed before')]);
-    const next = await begin(undefined, memory);
+    const next = await begin(undefined, held);
     expect(next.send.mock.calls).toEqual([requestOf(sha256, 4, 6)]);
     next.client.receive(sha256, 4, records.subarray(4));
-    expect(await next.arriving).toEqual(records);
+    expect(await bytesOf(next.arriving)).toEqual(records);
   });
 });
 
@@ -245,14 +251,16 @@ describe('a prefetched shard', () => {
     receive(0, prefetchChunkBytes);
     receive(prefetchChunkBytes, size);
     await done;
-    expect(sha256Of(await needed)).toBe(largeSha256);
+    expect(sha256Of(await bytesOf(needed))).toBe(largeSha256);
     expect(send.mock.calls.slice(0, -1)).toEqual(requests);
   });
 
   it('is reported immediately if it is already in memory', async () => {
-    const memory = new ShardMemoryCache();
-    const { send, client } = newClient(undefined, memory);
-    memory.put(sha256, records);
+    const held = new RunShards(noShardCache);
+    const first = await begin(undefined, held);
+    first.client.receive(sha256, 0, records);
+    await first.arriving;
+    const { send, client } = newClient(undefined, held);
     await client.prefetch(sha256);
     expect(send.mock.calls).toEqual([heldMessage]);
   });

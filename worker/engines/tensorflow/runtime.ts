@@ -101,7 +101,8 @@ export interface TensorFlowRuntime {
 }
 
 /** An attribute of a TensorFlow operation: a data type or a value. */
-export type OperationAttribute = { type: DataTypeName } | { float: number } | { bool: boolean };
+export type OperationAttribute =
+  { type: DataTypeName } | { float: number } | { bool: boolean } | { string: string } | { ints: readonly number[] };
 
 /**
  * Runs a TensorFlow operation by name. Reads backend.binding on each call, because a tracer may temporarily replace it.
@@ -118,6 +119,8 @@ export function runOperation(
   const native = Object.entries(attributes).map(([attribute, value]) => {
     if ('type' in value) return { name: attribute, type: binding.TF_ATTR_TYPE, value: dataTypes[value.type] };
     if ('float' in value) return { name: attribute, type: binding.TF_ATTR_FLOAT, value: value.float };
+    if ('string' in value) return { name: attribute, type: binding.TF_ATTR_STRING, value: value.string };
+    if ('ints' in value) return { name: attribute, type: binding.TF_ATTR_INT, value: value.ints };
     return { name: attribute, type: binding.TF_ATTR_BOOL, value: value.bool };
   });
   return backend.executeMultipleOutputs(name, native, inputs, outputCount);

@@ -5,7 +5,7 @@ import { describeProcessor } from '../../../shared/processor.js';
 import type { Engine, EngineOptions, Precision } from '../../engine.js';
 import { cpuName, gpuName } from './device-name.js';
 import { loadTensorFlow, requestXla } from './load.js';
-import { relu } from './network/differentiable.js';
+import { relu } from './network/activations.js';
 import { describeOneDnn, oneDnnVariable } from './one-dnn.js';
 import { computeUnitsOf, precisionPasses, type ComputeUnits } from './precision.js';
 import type { TensorFlowRuntime } from './runtime.js';
@@ -65,8 +65,9 @@ const bitChangingVariables = [
 ];
 
 /**
- * Creates the fingerprint. On CPUs, the bits depend on the number of threads and on oneDNN, but not on the mode. Where
- * it is unknown whether oneDNN is on, the fingerprint contains its variable.
+ * Creates the fingerprint. On CPUs, the bits depend on the number of threads and on oneDNN. They depend on the mode,
+ * because TensorFlow optimizes graphs: it fuses operations, reorders sums, and on GPUs changes data layouts. Where it
+ * is unknown whether oneDNN is on, the fingerprint contains its variable.
  */
 function fingerprintOf(
   runtime: TensorFlowRuntime,
@@ -75,9 +76,9 @@ function fingerprintOf(
 ): string {
   const { backend, threads, oneDnn } = runtime;
   const device = backend.isUsingGpuDevice
-    ? // On GPUs the mode matters: in graphs, TensorFlow changes data layouts and fuses operations.
-      `${gpuName()}${tensorFlowMode === 'eager' ? ', eager' : ''}`
+    ? gpuName()
     : `${cpuName()}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+  const mode = tensorFlowMode === 'eager' ? ['eager'] : [];
   const settings = [...(oneDnn === null ? [oneDnnVariable] : []), ...bitChangingVariables]
     .filter((name) => process.env[name])
     .map((name) => `${name}=${process.env[name]}`);
@@ -87,5 +88,5 @@ function fingerprintOf(
     precision === undefined || precision === 'float32'
       ? []
       : [units === 'native' ? precision : `${precision} in ${units} units`];
-  return [versions, device, ...reduced, ...oneDnnOnCpu, ...settings].join(', ');
+  return [versions, device, ...mode, ...reduced, ...oneDnnOnCpu, ...settings].join(', ');
 }

@@ -1,12 +1,13 @@
-// A ResNet on TensorFlow: transfers arrays to and from the device and measures times. The network itself is in
-// network/resnet.ts.
+// A network on TensorFlow: transfers arrays to and from the device and measures times. The network itself is in
+// network/network.ts.
 import type { Tensor, Tensor1D } from '@tensorflow/tfjs-core';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ImageBatch, Preprocessing } from '../../../shared/dataset/image-batch.js';
-import type { ModelLayout } from '../../../shared/network/layout.js';
+import { dropoutMask } from '../../../shared/network/dropout.js';
+import type { NetworkLayout } from '../../../shared/network/layout.js';
 import { cropBatch, labelsOf } from '../../augmentation.js';
 import type { BatchResult, EngineModel, EvaluationResult, Precision, SliceResult } from '../../engine.js';
-import { ResNet, type EvaluationTensors, type GradientTensors, type SumTensors } from './network/resnet.js';
+import { Network, type EvaluationTensors, type GradientTensors, type SumTensors } from './network/network.js';
 import { lossScaleOf, precisionPasses, type ComputeUnits } from './precision.js';
 import { bytesTensor, type TensorFlowRuntime } from './runtime.js';
 import { trace, type TracedFunction } from './tracing/traced-function.js';
@@ -15,7 +16,7 @@ import { trace, type TracedFunction } from './tracing/traced-function.js';
 export type TensorFlowMode = 'graph' | 'eager';
 
 export interface TensorFlowModelOptions {
-  layout: ModelLayout;
+  layout: NetworkLayout;
   preprocessing: Preprocessing;
   labelSmoothing: number;
   mode: TensorFlowMode;
@@ -23,12 +24,12 @@ export interface TensorFlowModelOptions {
   units: ComputeUnits;
 }
 
-type GradientInputs = [weights: Tensor1D, images: Tensor, labels: Tensor1D];
+type GradientInputs = [weights: Tensor1D, images: Tensor, labels: Tensor1D, ...dropoutMasks: Tensor[]];
 type EvaluationInputs = [weights: Tensor1D, movingStatistics: Tensor1D, images: Tensor, labels: Tensor1D];
 
 export class TensorFlowModel implements EngineModel {
   readonly #runtime: TensorFlowRuntime;
-  readonly #resnet: ResNet;
+  readonly #network: Network;
   readonly #options: TensorFlowModelOptions;
   /** Graphs by number of images, because shapes are part of a graph. */
   readonly #gradientGraphs = new Map<number, TracedFunction<GradientInputs, GradientTensors>>();
@@ -39,10 +40,10 @@ export class TensorFlowModel implements EngineModel {
   #weights: { trainable: Tensor1D; movingStatistics: Tensor1D } | null = null;
 
   constructor(runtime: TensorFlowRuntime, options: TensorFlowModelOptions) {
-    const { precision, ...resnetOptions } = options;
+    const { precision, ...networkOptions } = options;
     this.#runtime = runtime;
     this.#options = options;
-    this.#resnet = new ResNet(runtime, { ...resnetOptions, lossScale: lossScaleOf(precision) });
+    this.#network = new Network(runtime, { ...networkOptions, lossScale: lossScaleOf(precision) });
   }
 
   setWeights(weights: Float32Array, movingStatistics: Float32Array): void {
@@ -62,7 +63,14 @@ export class TensorFlowModel implements EngineModel {
   async computeSlice(batch: ImageBatch): Promise<SliceResult> {
     return this.#compute(
       batch,
-      ({ trainable }, images, labels) => this.#gradientOf(trainable, images, labels),
+      ({ trainable }, images, labels) => {
+        const masks = this.#dropoutMasks(batch);
+        try {
+          return this.#gradientOf(trainable, images, labels, ...masks);
+        } finally {
+          this.#runtime.tf.dispose(masks);
+        }
+      },
       ({ gradientSum, batchStatistics }) => ({
         gradientSum: gradientSum.dataSync<'float32'>(),
         batchStatistics: batchStatistics.dataSync<'float32'>(),
@@ -92,32 +100,41 @@ export class TensorFlowModel implements EngineModel {
   }
 
   #gradientOf(...inputs: GradientInputs): GradientTensors {
-    if (this.#options.mode === 'eager') return this.#resnet.gradientOf(...inputs);
-    return this.#graphOf(this.#gradientGraphs, (...tensors) => this.#resnet.gradientOf(...tensors), inputs).call(
-      ...inputs,
-    );
+    const compute = (...tensors: GradientInputs) => this.#network.gradientOf(...tensors);
+    return this.#call(this.#gradientGraphs, compute, inputs, inputs[2].size);
   }
 
   #evaluate(...inputs: EvaluationInputs): EvaluationTensors {
-    if (this.#options.mode === 'eager') return this.#resnet.evaluate(...inputs);
-    return this.#graphOf(this.#evaluationGraphs, (...tensors) => this.#resnet.evaluate(...tensors), inputs).call(
-      ...inputs,
-    );
+    const compute = (...tensors: EvaluationInputs) => this.#network.evaluate(...tensors);
+    return this.#call(this.#evaluationGraphs, compute, inputs, inputs[3].size);
   }
 
-  #graphOf<Inputs extends Tensor[], Outputs extends SumTensors>(
+  /** Runs a function of tensors, in graph mode as a graph. */
+  #call<Inputs extends Tensor[], Outputs extends SumTensors>(
     graphs: Map<number, TracedFunction<Inputs, Outputs>>,
     compute: (...inputs: Inputs) => Outputs,
     inputs: Inputs,
-  ): TracedFunction<Inputs, Outputs> {
-    const imageCount = inputs.at(-1)!.size; // one label per image
+    imageCount: number,
+  ): Outputs {
+    const { mode, precision, units } = this.#options;
+    if (mode === 'eager') return compute(...inputs);
     let graph = graphs.get(imageCount);
     if (graph === undefined) {
-      const { precision, units } = this.#options;
       graph = trace(this.#runtime, compute, inputs, precisionPasses(precision, units));
       graphs.set(imageCount, graph);
     }
-    return graph;
+    return graph.call(...inputs);
+  }
+
+  /** Uploads the masks of the dropout layers: all ones if the batch has no key. The caller must dispose of them. */
+  #dropoutMasks({ dropoutKey, indices }: ImageBatch): Tensor[] {
+    const { tf } = this.#runtime;
+    return this.#network.dropoutLayers.map((layer) => {
+      const shape = [indices.length, ...layer.shape];
+      return dropoutKey === undefined
+        ? tf.ones(shape)
+        : tf.tensor(dropoutMask(dropoutKey, layer, indices.length), shape);
+    });
   }
 
   /**

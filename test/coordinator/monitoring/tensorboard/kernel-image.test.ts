@@ -3,21 +3,29 @@ import { expect, it } from 'vitest';
 import { kernelGrid } from '../../../../coordinator/monitoring/tensorboard/kernel-image.js';
 import { encodePng } from '../../../../coordinator/monitoring/tensorboard/png.js';
 import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
-import { layoutModel } from '../../../../shared/network/layout.js';
+import { parseGraph } from '../../../../shared/network/graph-schema.js';
+import { layoutNetwork } from '../../../../shared/network/layout.js';
 
-const layout = layoutModel(
-  { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 },
-  cifar10Format,
-);
-const { conv } = layout.stem;
+/** Returns the layout of a network that begins with a convolution. */
+function layoutOf(filters: number, kernelSize: number | [number, number] = 3) {
+  const nodes = [
+    { name: 'conv', op: 'conv2d', inputs: ['input'], filters, kernelSize, bias: false },
+    { name: 'pool', op: 'globalAveragePool', inputs: ['conv'] },
+    { name: 'dense', op: 'dense', inputs: ['pool'], units: 'classes' },
+  ];
+  return layoutNetwork(parseGraph({ name: 'network', nodes }, 'the test'), cifar10Format);
+}
 
-/** Returns the index of a stem-kernel weight in the vector of trainable weights. The kernel's shape is [3, 3, 3, 4]. */
+const layout = layoutOf(4);
+const [kernel] = layout.weights;
+
+/** Returns the index of a weight of the kernel in the vector of weights. The kernel's shape is [3, 3, 3, 4]. */
 function indexOf(row: number, column: number, channel: number, filter: number): number {
-  return conv.kernel.offset + ((row * 3 + column) * 3 + channel) * 4 + filter;
+  return kernel.offset + ((row * 3 + column) * 3 + channel) * 4 + filter;
 }
 
 it('four kernels make two rows of two, each 3 × 3 with a gap around it, at eight pixels per weight', () => {
-  const grid = kernelGrid(new Float32Array(layout.weightsSize), conv, [0, 1, 2]);
+  const grid = kernelGrid(new Float32Array(layout.weightsSize), kernel, [0, 1, 2]);
   // (2 kernels × (3 weights + 1 gap) + 1 gap) × 8 pixels = 72 pixels.
   expect([grid.width, grid.height]).toEqual([72, 72]);
   const red = (x: number, y: number) => grid.rgb[3 * (y * 72 + x)];
@@ -32,8 +40,8 @@ it('a weight colors its square in its channel: the largest becomes 255, its nega
   weights[indexOf(0, 0, 0, 0)] = 2;
   weights[indexOf(2, 1, 1, 3)] = -2;
   weights[indexOf(1, 2, 2, 1)] = 1;
-  // The channel order with `imagenet` preprocessing: blue, green, red.
-  const { rgb, width } = kernelGrid(weights, conv, [2, 1, 0]);
+  // The network takes blue, green, red.
+  const { rgb, width } = kernelGrid(weights, kernel, [2, 1, 0]);
   const pixel = (x: number, y: number) => [...rgb.subarray(3 * (y * width + x), 3 * (y * width + x) + 3)];
   expect(pixel(8, 8)).toEqual([128, 128, 255]); // filter 0, row 0, column 0: blue
   expect(pixel(15, 15)).toEqual([128, 128, 255]);
@@ -46,11 +54,30 @@ it('a weight colors its square in its channel: the largest becomes 255, its nega
 
 it('grid cells without a filter are empty', () => {
   // Eight filters need a grid of three columns and three rows, with one empty cell.
-  const wide = layoutModel({ ...layout.spec, initialFilters: 8 }, cifar10Format);
-  const { rgb, width, height } = kernelGrid(new Float32Array(wide.weightsSize), wide.stem.conv, [0, 1, 2]);
+  const wide = layoutOf(8);
+  const { rgb, width, height } = kernelGrid(new Float32Array(wide.weightsSize), wide.weights[0], [0, 1, 2]);
   expect([width, height]).toEqual([104, 104]);
   expect(rgb[3 * (80 * 104 + 80)]).toBe(240);
   expect(rgb[3 * (80 * 104 + 48)]).toBe(128);
+});
+
+it('kernels need not be square', () => {
+  // Two columns of kernels of 2 × 5 weights: 2 × (5 + 1) + 1 = 13 weights wide, and 2 × (2 + 1) + 1 = 7 high.
+  const flat = layoutOf(4, [2, 5]);
+  const weights = new Float32Array(flat.weightsSize);
+  // Filter 3, row 1, column 4, red: a kernel's shape is [2, 5, 3, 4].
+  weights[((1 * 5 + 4) * 3 + 0) * 4 + 3] = 1;
+  const { rgb, width, height } = kernelGrid(weights, flat.weights[0], [0, 1, 2]);
+  expect([width, height]).toEqual([104, 56]);
+  // The filter starts at (7, 4) weights, and its last one is at (11, 5).
+  expect([...rgb.subarray(3 * (40 * 104 + 88), 3 * (40 * 104 + 88) + 3)]).toEqual([255, 128, 128]);
+});
+
+it('an image of many kernels is not enlarged beyond 1,024 pixels', () => {
+  // 16 columns of 7 × 7 weights: 16 × 8 + 1 = 129 weights wide. Eight pixels per weight would make 1,032 pixels.
+  const many = layoutOf(256, 7);
+  const { width, height } = kernelGrid(new Float32Array(many.weightsSize), many.weights[0], [0, 1, 2]);
+  expect([width, height]).toEqual([7 * 129, 7 * 129]);
 });
 
 it('a PNG has its size, its rows with a filter byte each, and an end', () => {

@@ -91,14 +91,17 @@ describe('TensorBoard', () => {
       epoch_loss: rounded(epochs.map(({ step, loss }) => [step, loss])),
       epoch_accuracy: rounded(epochs.map(({ step, accuracy }) => [step, accuracy])),
     });
-    expect(validation).toEqual({
+    // Ten classes at 51 pixels each.
+    const matrix = { width: 510, height: 510, decoded: ['RGB', 510, 510] };
+    expect(validation).toMatchObject({
       scalars: {
         epoch_loss: rounded(validations.map(({ step, loss }) => [step, loss])),
         epoch_accuracy: rounded(validations.map(({ step, accuracy }) => [step, accuracy])),
       },
       histograms: {},
-      images: {},
+      images: { confusion: validations.map(({ step }) => ({ step, ...matrix })) },
     });
+    expect(test.images).toMatchObject({ confusion: [{ step: 14, ...matrix }] });
     expect(test.scalars).toEqual({
       epoch_loss: rounded([[14, report.test!.loss]]),
       epoch_accuracy: rounded([[14, report.test!.accuracy]]),
@@ -107,7 +110,7 @@ describe('TensorBoard', () => {
     const layout = layoutModel(cluster.coordinator.config, cifar10Format);
     const names = layout.weights.flatMap(({ name }) => [`weights/${name}`, `gradients/${name}`]);
     expect(Object.keys(train.histograms).toSorted()).toEqual(names.toSorted());
-    const { kernel } = layout.blocks[2].conv1;
+    const kernel = layout.weights.find(({ name }) => name === 'group3/block1/conv1/kernel')!;
     for (const [kind, vector] of [
       ['weights', (event: RunEventOf<'epoch'>) => event.weights],
       ['gradients', (event: RunEventOf<'epoch'>) => event.gradient],
@@ -123,7 +126,7 @@ describe('TensorBoard', () => {
     // Two rows of two 3 × 3 kernels with gaps of one weight, at eight pixels per weight: (2 × 4 + 1) × 8 = 72 pixels.
     const image = { width: 72, height: 72, decoded: ['RGB', 72, 72], corner: [240, 240, 240] };
     expect(train.images).toEqual({
-      'kernels/stem': [
+      'kernels/stem/conv': [
         { step: 11, ...image },
         { step: 14, ...image },
       ],
@@ -136,7 +139,7 @@ describe('TensorBoard', () => {
     async function runSteps(first: number, last: number, loss: number): Promise<void> {
       const events = new RunEventBus();
       events.on('tensorboard-failed', ({ reason }) => expect.unreachable(reason));
-      const log = new TensorBoardLog(folder, { layout, store: { preprocessing: 'imagenet' } }, first - 1, events);
+      const log = new TensorBoardLog(folder, { layout }, first - 1, events);
       const rest = { accuracy: 0.5, learningRate: 0.1, imagesPerSecond: 100, phases: zeroPhases(), contributions: [] };
       for (let step = first; step <= last; step++) events.publish({ type: 'step', step, epoch: 1, loss, ...rest });
       await log.close();

@@ -69,6 +69,7 @@ describe('a checkpoint', () => {
       lockstepVersion,
       step: 3,
       weightsSha256: weightsSha256(state.weights, state.movingStatistics),
+      network: layout.graph,
       layoutHash: layoutHash(layout),
       optimizerState: ['velocity'],
       config,

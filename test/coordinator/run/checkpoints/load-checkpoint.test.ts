@@ -177,6 +177,16 @@ describe('a damaged checkpoint is refused with the file, the damage and the last
   });
 });
 
+/** Changes the state.json of a checkpoint, and its hash. */
+async function rewriteState(saved: string, change: (description: { config: object }) => object): Promise<void> {
+  const file = path.join(saved, 'state.json');
+  const json = JSON.stringify(change(JSON.parse(await readFile(file, 'utf8')) as { config: object }));
+  await writeFile(file, json);
+  const sums = path.join(saved, 'SHA256SUMS');
+  const line = sumsText({ 'state.json': { bytes: 0, sha256: createHash('sha256').update(json).digest('hex') } });
+  await writeFile(sums, (await readFile(sums, 'utf8')).replace(/^.*state\.json\n/m, line));
+}
+
 describe('a checkpoint is refused', () => {
   async function ofDepth14(): Promise<string> {
     const other = layoutModel(resolveConfig({ ...config, depth: 14 }), cifar10Format);
@@ -189,12 +199,22 @@ describe('a checkpoint is refused', () => {
     return saveCheckpoint(await newDirectory(), { ...setup, layout: other }, state, progress);
   }
 
-  it('if its arrays do not match its configuration', async () => {
-    const saved = await ofDepth14();
+  it('if its arrays do not match its network', async () => {
+    const saved = await saveCheckpoint(await newDirectory(), setup, stateAt(1), progress);
+    const { graph } = layoutModel(resolveConfig({ ...config, depth: 14 }), cifar10Format);
+    await rewriteState(saved, (description) => ({ ...description, network: graph }));
     await expect(loadCheckpoint(saved)).rejects.toMatchObject({
       code: 'bad-checkpoint',
-      message: expect.stringContaining('state.json: its model is not the one that its configuration describes'),
+      message: expect.stringContaining('state.json: its arrays are not those of its network'),
     });
+  });
+
+  it('if its network is invalid', async () => {
+    const saved = await saveCheckpoint(await newDirectory(), setup, stateAt(1), progress);
+    const [node, ...others] = layout.graph.nodes;
+    const nodes = [{ ...node, op: 'conv3d' }, ...others];
+    await rewriteState(saved, (description) => ({ ...description, network: { ...layout.graph, nodes } }));
+    await expect(loadCheckpoint(saved)).rejects.toThrow(/node "stem\/conv": op is "conv3d": it must be one of conv2d/);
   });
 
   it('if one of its files is from another checkpoint', async () => {
@@ -205,13 +225,7 @@ describe('a checkpoint is refused', () => {
 
   it('if it is from another version, with the name of the unknown configuration field', async () => {
     const saved = await saveCheckpoint(await newDirectory(), setup, stateAt(1), progress);
-    const file = path.join(saved, 'state.json');
-    const description = JSON.parse(await readFile(file, 'utf8')) as { config: object };
-    const json = JSON.stringify({ ...description, config: { ...description.config, warmUp: 5 } });
-    await writeFile(file, json);
-    const sums = path.join(saved, 'SHA256SUMS');
-    const line = sumsText({ 'state.json': { bytes: 0, sha256: createHash('sha256').update(json).digest('hex') } });
-    await writeFile(sums, (await readFile(sums, 'utf8')).replace(/^.*state\.json\n/m, line));
+    await rewriteState(saved, (description) => ({ ...description, config: { ...description.config, warmUp: 5 } }));
     await expect(loadCheckpoint(saved)).rejects.toThrow(/written by another version of Lockstep.*unknown key "warmUp"/);
   });
 });

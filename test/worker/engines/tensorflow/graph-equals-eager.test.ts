@@ -1,4 +1,6 @@
-// Graph mode (one TensorFlow call per slice) must give the same bits as eager mode (one call per operation).
+// For ResNets on CPUs, graph mode (one TensorFlow call per slice) gives the same bits as eager mode (one call per
+// operation), which proves that recording changes nothing. networks.test.ts compares the modes on other networks, where
+// TensorFlow's optimization of graphs changes the last bits.
 import { beforeEach, describe, expect, it } from 'vitest';
 import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { layoutModel } from '../../../../shared/network/layout.js';
@@ -57,7 +59,8 @@ describe('graph mode on CPUs', () => {
           expect(gradientSum.equals(eagerGradient)).toBe(true);
           expect(batchStatistics.equals(eagerStatistics)).toBe(true);
         }
-        expect(graph.fingerprint).toBe(eager.fingerprint);
+        expect(eager.fingerprint).toMatch(/, eager\b/);
+        expect(graph.fingerprint).toBe(eager.fingerprint.replace(', eager', ''));
       },
     );
   });

@@ -1,8 +1,9 @@
 // The engine's public behavior: threads, reproducible bits, memory, learning and errors.
 import { afterAll, describe, expect, test } from 'vitest';
 import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
-import { packAugmentation, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
+import { identityAugmentations, packAugmentation, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import type { ModelSpec } from '../../../../shared/network/layout.js';
+import { cropPlanes } from '../../../../worker/augmentation.js';
 import type { WasmEngine, WasmEngineName } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { openAvailableWasmEngines } from '../../../support/wasm-engines.js';
 import { computeBatches, resNet20, resNet20Images } from './computed-batches.js';
@@ -53,6 +54,25 @@ describe.each(
   test('has the same bits for ResNet-20 on every machine', async () => {
     expect(await bitsOf(alone, resNet20, [randomBatch(resNet20Images)])).toBe(resNet20Sha256[name]);
   });
+});
+
+test('crops with every margin as cropPlanes does', async () => {
+  const { labelBytes } = cifar10Format;
+  const batch = { ...randomBatch(62), augmentations: new Uint16Array(62) };
+  const records = batch.records.slice(0, 62 * recordBytes);
+  for (let image = 0; image < 62; image++) {
+    // Shifts from -15 to 15 in both directions
+    const [down, right] = [(image % 31) - 15, ((7 * image) % 31) - 15];
+    const augmentation = packAugmentation(4 + down, 4 + right, image % 2 === 0, image % 3 === 0 ? 'reflect' : 'zeros');
+    batch.augmentations[image] = augmentation;
+    const source = batch.records.subarray(batch.indices[image] * recordBytes);
+    records.set(source.subarray(0, labelBytes), image * recordBytes);
+    const [from, to] = [image * recordBytes + labelBytes, (image + 1) * recordBytes];
+    cropPlanes(source.subarray(labelBytes, recordBytes), cifar10Format, augmentation, records.subarray(from, to));
+  }
+  const indices = Uint32Array.from({ length: 62 }, (_, image) => image);
+  const cropped = { records, format: cifar10Format, indices, augmentations: identityAugmentations(62) };
+  expect(await bitsOf(engine, {}, [batch])).toBe(await bitsOf(engine, {}, [cropped]));
 });
 
 test('a slice does not depend on larger or smaller slices before it', async () => {

@@ -2,7 +2,7 @@
 // operations, which together take twice as long.
 import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
 import { withGradient } from './differentiable.js';
-import { runOperation, type TensorFlowRuntime } from '../runtime.js';
+import { runOperation, type TensorFlowJs, type TensorFlowRuntime } from '../runtime.js';
 
 /** Batch-norm statistics, one value per channel. */
 export interface ChannelStatistics {
@@ -18,19 +18,19 @@ export interface ScaleAndShift {
 const types = { T: { type: 'float32' }, U: { type: 'float32' } } as const;
 
 /**
- * Normalizes each channel with the statistics of the batch. Differentiable with respect to x, gamma and beta.
+ * Normalizes each channel (the last axis) with the statistics of the batch. Differentiable with respect to x, gamma and beta.
  * @param report receives the statistics of the batch, with the variance as TensorFlow reports it: see
  *   biasedVarianceFactor. The receiver must dispose of the tensors, because tidy does not.
  */
 export function normalizeByBatch(
   { tf, backend }: TensorFlowRuntime,
-  x: Tensor4D,
+  x: Tensor,
   { gamma, beta }: ScaleAndShift,
   epsilon: number,
   report: (statistics: ChannelStatistics) => void,
-): Tensor4D {
+): Tensor {
   const attributes = { ...types, epsilon: { float: epsilon }, is_training: { bool: true } };
-  return withGradient(tf, [x, gamma, beta], (x, gamma, beta) => {
+  const normalized = withGradient(tf, [asImages(tf, x), gamma, beta], (x, gamma, beta) => {
     const none = tf.tensor1d([]); // training does not read the moving statistics
     const [normalized, mean, variance, ...reserved] = runOperation(
       backend,
@@ -47,6 +47,12 @@ export function normalizeByBatch(
         runOperation(backend, 'FusedBatchNormGradV3', attributes, [upstream, ...saved], 5).slice(0, 3),
     };
   });
+  return tf.reshape(normalized, x.shape);
+}
+
+/** Returns vectors, [images, channels], as images of one pixel, because TensorFlow normalizes only images. */
+function asImages(tf: TensorFlowJs, x: Tensor): Tensor4D {
+  return x.rank === 4 ? (x as Tensor4D) : tf.reshape(x, [x.shape[0], 1, 1, x.shape.at(-1)!]);
 }
 
 /**
@@ -57,14 +63,16 @@ export function biasedVarianceFactor(count: number): number {
   return Math.max(1, count - 1) / count;
 }
 
-/** Normalizes each channel with the given statistics. Not differentiable. */
+/** Normalizes each channel (the last axis) with the given statistics. Not differentiable. */
 export function normalizeByMoving(
-  { backend }: TensorFlowRuntime,
-  x: Tensor4D,
+  { tf, backend }: TensorFlowRuntime,
+  x: Tensor,
   { gamma, beta }: ScaleAndShift,
   { mean, variance }: ChannelStatistics,
   epsilon: number,
-): Tensor4D {
+): Tensor {
   const attributes = { ...types, epsilon: { float: epsilon }, is_training: { bool: false } };
-  return runOperation(backend, 'FusedBatchNormV3', attributes, [x, gamma, beta, mean, variance], 6)[0] as Tensor4D;
+  const inputs = [asImages(tf, x), gamma, beta, mean, variance];
+  const [normalized] = runOperation(backend, 'FusedBatchNormV3', attributes, inputs, 6);
+  return tf.reshape(normalized, x.shape);
 }

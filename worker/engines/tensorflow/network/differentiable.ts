@@ -26,18 +26,7 @@ export function withGradient<Inputs extends Tensor[], Output extends Tensor>(
   return compute(...inputs);
 }
 
-const float32 = { T: { type: 'float32' } } as const;
-
-export function relu<Shape extends Tensor>({ tf, backend }: TensorFlowRuntime, x: Shape): Shape {
-  return withGradient(tf, [x], (x) => {
-    const [y] = runOperation(backend, 'Relu', float32, [x], 1) as [Shape];
-    return {
-      value: y,
-      saved: [y],
-      gradientsOf: (upstream, [y]) => runOperation(backend, 'ReluGrad', float32, [upstream, y], 1),
-    };
-  });
-}
+export const float32 = { T: { type: 'float32' } } as const;
 
 /** Adds a bias to each channel (the last axis). */
 export function addBias<Shape extends Tensor>({ tf, backend }: TensorFlowRuntime, x: Shape, bias: Tensor1D): Shape {

@@ -15,15 +15,22 @@ const lowerable: Readonly<Record<string, TypedTensors>> = {
   Conv2D: { inputs: [0, 1], outputs: [0] },
   Conv2DBackpropInput: { inputs: [1, 2], outputs: [0] },
   Conv2DBackpropFilter: { inputs: [0, 2], outputs: [0] },
+  DepthwiseConv2dNative: { inputs: [0, 1], outputs: [0] },
+  DepthwiseConv2dNativeBackpropInput: { inputs: [1, 2], outputs: [0] },
+  DepthwiseConv2dNativeBackpropFilter: { inputs: [0, 2], outputs: [0] },
   FusedBatchNormV3: { inputs: [0], outputs: [0] },
   FusedBatchNormGradV3: { inputs: [0, 1], outputs: [0] },
   Relu: { inputs: [0], outputs: [0] },
   ReluGrad: { inputs: [0, 1], outputs: [0] },
+  Relu6: { inputs: [0], outputs: [0] },
+  Relu6Grad: { inputs: [0, 1], outputs: [0] },
   Add: { inputs: [0, 1], outputs: [0] },
   AddV2: { inputs: [0, 1], outputs: [0] },
   BiasAdd: { inputs: [0, 1], outputs: [0] },
   AvgPool: { inputs: [0], outputs: [0] },
   AvgPoolGrad: { inputs: [1], outputs: [0] },
+  MaxPool: { inputs: [0], outputs: [0] },
+  MaxPoolGrad: { inputs: [0, 1, 2], outputs: [0] },
   PadV2: { inputs: [0, 2], outputs: [0] },
   Slice: { inputs: [0], outputs: [0] },
 };
@@ -32,7 +39,14 @@ const lowerable: Readonly<Record<string, TypedTensors>> = {
  * Operations that are always lowered. Other operations in the table are lowered only if one of the inputs listed there
  * already has the 16-bit type.
  */
-const alwaysLowered = new Set(['Conv2D', 'Conv2DBackpropInput', 'Conv2DBackpropFilter']);
+const alwaysLowered = new Set([
+  'Conv2D',
+  'Conv2DBackpropInput',
+  'Conv2DBackpropFilter',
+  'DepthwiseConv2dNative',
+  'DepthwiseConv2dNativeBackpropInput',
+  'DepthwiseConv2dNativeBackpropFilter',
+]);
 
 /**
  * Lowers convolutions, their gradients and the operations between them to a 16-bit type, with one cast per tensor at

@@ -7,6 +7,9 @@ const multiplied: Readonly<Record<string, readonly number[]>> = {
   Conv2D: [0, 1],
   Conv2DBackpropInput: [1, 2],
   Conv2DBackpropFilter: [0, 2],
+  DepthwiseConv2dNative: [0, 1],
+  DepthwiseConv2dNativeBackpropInput: [1, 2],
+  DepthwiseConv2dNativeBackpropFilter: [0, 2],
 };
 
 /**

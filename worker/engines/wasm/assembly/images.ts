@@ -2,7 +2,14 @@
 import { rowBytesOf } from './tensor';
 
 const targetChannels: i32 = 4;
-const cropMargin: i32 = 4;
+
+/**
+ * Returns how far the crop is shifted, from -15 to 15, given its corner modulo 32. A corner of 4 leaves the image in
+ * place (see packAugmentation).
+ */
+function shiftOf(corner: i32): i32 {
+  return ((corner + 11) & 31) - 15;
+}
 
 /** Returns the address of the upper-left pixel of an image, inside the border. */
 function imageAt(target: usize, image: i32, height: i32, width: i32): usize {
@@ -19,8 +26,8 @@ function reflectedIndex(index: i32, extent: i32): i32 {
  * @param records one record per image
  * @param labelBytes size of a record's label, which precedes its planes
  * @param colors number of planes: 3 for red, green and blue, or 1 for gray
- * @param augmentations one bit field per image: left edge of the crop (bits 0 to 3), top edge (bits 4 to 7), flip
- *   (bit 8), reflected padding (bit 9)
+ * @param augmentations one bit field per image: left edge of the crop (bits 0 to 3 and 10), top edge (bits 4 to 7 and
+ *   11), flip (bit 8), reflected padding (bit 9)
  * @param values table of the input value for each byte value of each color: colors × 256 float32
  * @param redFirst order of the target's channels
  * @param target tensor with 4 channels: red, green and blue, or blue, green and red, or gray. The others stay 0.
@@ -44,8 +51,8 @@ export function fillImages(
   const recordBytes = labelBytes + colors * planePixels;
   for (let image = first; image < first + count; image++) {
     const augmentation = <i32>load<u16>(augmentations + 2 * image);
-    const left = (augmentation & 15) - cropMargin;
-    const top = ((augmentation >> 4) & 15) - cropMargin;
+    const left = shiftOf((augmentation & 15) | ((augmentation >> 6) & 16));
+    const top = shiftOf(((augmentation >> 4) & 15) | ((augmentation >> 7) & 16));
     const flipped = (augmentation & 256) != 0;
     const reflected = (augmentation & 512) != 0;
     const record = records + image * recordBytes + labelBytes;

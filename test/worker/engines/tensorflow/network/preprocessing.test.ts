@@ -38,9 +38,11 @@ describe('preprocessing on the device', () => {
       const bitsOf = (values: Float32Array) => Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 
       const images = bytesTensor(backend, augmented, [4, imageSize, imageSize, imageChannels]);
-      const eager = preprocess(runtime, images, preprocessing);
+      const eager = preprocess(runtime, images, preprocessing, 'bgr');
       expect(bitsOf(eager.dataSync<'float32'>()).equals(bitsOf(expected))).toBe(true);
-      const traced = trace(runtime, (images) => ({ input: preprocess(runtime, images, preprocessing) }), [images]);
+      const traced = trace(runtime, (images) => ({ input: preprocess(runtime, images, preprocessing, 'bgr') }), [
+        images,
+      ]);
       const { input } = traced.call(images);
       expect(input.shape).toEqual([4, imageSize, imageSize, imageChannels]);
       expect(bitsOf(input.dataSync<'float32'>()).equals(bitsOf(expected))).toBe(true);
@@ -48,4 +50,22 @@ describe('preprocessing on the device', () => {
       traced.dispose();
     },
   );
+
+  it.each([
+    ['imagenet', 'imagenet' as const],
+    ['per-pixel-mean', perPixelMean()],
+    ['standardize', standardize()],
+  ])('with %s computes the same values with the channels in the order rgb', (_, preprocessing) => {
+    const runtime = loadTensorFlow(1);
+    const { tf, backend } = runtime;
+    const augmented = new Uint8Array(4 * valuesPerImage);
+    cropBatch(randomBatch(4, 1), augmented);
+    const images = bytesTensor(backend, augmented, [4, imageSize, imageSize, imageChannels]);
+    const bgr = preprocess(runtime, images, preprocessing, 'bgr');
+    const rgb = preprocess(runtime, images, preprocessing, 'rgb');
+    const reversed = tf.reverse(bgr, 3);
+    expect(rgb.dataSync()).toEqual(reversed.dataSync());
+    expect(rgb.dataSync()).not.toEqual(bgr.dataSync());
+    tf.dispose([images, bgr, rgb, reversed]);
+  });
 });

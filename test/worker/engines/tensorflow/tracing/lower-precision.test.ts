@@ -80,6 +80,42 @@ describe('lowerPrecision', () => {
     expect([...graph.outputs.values()].map(({ dataType }) => dataType)).toEqual([float32, float32]);
   });
 
+  it('lowers depthwise convolutions, relu6 and max pooling, with their gradients', () => {
+    const builder = new GraphBuilder();
+    const x = builder.addInput(image);
+    const k = builder.addInput(kernel);
+    const sizes = builder.addConstant({ dataType: dataTypes.int32, shape: [4] }, Int32Array.of(1, 4, 4, 2));
+    const [convolved] = operation(builder, 'DepthwiseConv2dNative', [x, k]);
+    const [active] = operation(builder, 'Relu6', [convolved]);
+    const [pooled] = operation(builder, 'MaxPool', [active]);
+    const [toActive] = operation(builder, 'MaxPoolGrad', [active, pooled, pooled]);
+    const [toConvolved] = operation(builder, 'Relu6Grad', [toActive, active]);
+    const [toInput] = operation(builder, 'DepthwiseConv2dNativeBackpropInput', [sizes, k, toConvolved]);
+    const [toKernel] = operation(builder, 'DepthwiseConv2dNativeBackpropFilter', [x, sizes, toConvolved], [kernel]);
+    const graph = builder.finish(
+      new Map([
+        ['toInput', toInput],
+        ['toKernel', toKernel],
+      ]),
+    );
+    expect(describeGraph(lowerPrecision('bfloat16')(graph))).toEqual([
+      'Placeholder()f',
+      'Placeholder()f',
+      'Const()f', // sizes
+      'Cast(f)b', // the images
+      'Cast(f)b', // the kernel
+      'DepthwiseConv2dNative(bb)b in bfloat16',
+      'Relu6(b)b in bfloat16',
+      'MaxPool(b)b in bfloat16',
+      'MaxPoolGrad(bbb)b in bfloat16',
+      'Relu6Grad(bb)b in bfloat16',
+      'DepthwiseConv2dNativeBackpropInput(fbb)b in bfloat16',
+      'DepthwiseConv2dNativeBackpropFilter(bfb)b in bfloat16',
+      'Cast(b)f',
+      'Cast(b)f',
+    ]);
+  });
+
   it('does not change a graph without convolutions', () => {
     const builder = new GraphBuilder();
     const x = builder.addInput(image);

@@ -1,0 +1,100 @@
+// The records of one shard, in memory or in a file. They are verified once, when they have arrived or when the file is
+// opened.
+import { createHash } from 'node:crypto';
+import type { ImageBatch } from '../../shared/dataset/image-batch.js';
+import { firstInvalidLabel, labelAt, type RecordFormat } from '../../shared/dataset/record-format.js';
+import { ProtocolError } from '../../shared/errors.js';
+import type { Shard } from '../../shared/protocol/messages.js';
+import type { ShardFile } from './shard-cache.js';
+
+/** Number of bytes that are in memory while a file is verified; more if a record is larger. */
+const verificationBytes = 4 << 20;
+
+export interface ShardRecords {
+  readonly count: number;
+  /** Returns a buffer that contains the records at these indices, and their indices in the buffer. */
+  read(indices: Uint32Array): Promise<Pick<ImageBatch, 'records' | 'indices'>>;
+  close(): void;
+}
+
+/** Reads all records, in order. */
+export async function readAll(shard: ShardRecords): Promise<Pick<ImageBatch, 'records' | 'indices'>> {
+  return shard.read(Uint32Array.from({ length: shard.count }, (_, index) => index));
+}
+
+export class RecordsInMemory implements ShardRecords {
+  readonly count: number;
+  readonly #records: Uint8Array;
+
+  constructor(records: Uint8Array, { recordBytes }: RecordFormat) {
+    this.count = records.length / recordBytes;
+    this.#records = records;
+  }
+
+  read(indices: Uint32Array): Promise<Pick<ImageBatch, 'records' | 'indices'>> {
+    return Promise.resolve({ records: this.#records, indices });
+  }
+
+  close(): void {
+    // Nothing to release.
+  }
+}
+
+export class RecordsInFile implements ShardRecords {
+  readonly count: number;
+  readonly #file: ShardFile;
+  readonly #recordBytes: number;
+
+  constructor(file: ShardFile, bytes: number, { recordBytes }: RecordFormat) {
+    this.count = bytes / recordBytes;
+    this.#file = file;
+    this.#recordBytes = recordBytes;
+  }
+
+  /** Reads only these records; consecutive ones at once. */
+  async read(indices: Uint32Array): Promise<Pick<ImageBatch, 'records' | 'indices'>> {
+    const bytes = this.#recordBytes;
+    const records = new Uint8Array(indices.length * bytes);
+    const reads: Promise<void>[] = [];
+    for (let first = 0, end = 1; first < indices.length; first = end++) {
+      while (end < indices.length && indices[end] === indices[end - 1] + 1) end++;
+      reads.push(this.#file.read(records.subarray(first * bytes, end * bytes), indices[first] * bytes));
+    }
+    await Promise.all(reads);
+    return { records, indices: Uint32Array.from(indices.keys()) };
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+}
+
+/**
+ * Returns whether the bytes have the shard's hash. Throws ProtocolError if they have, but a label is not a valid class,
+ * because engines use labels as array indices.
+ */
+export async function hasValidRecords(
+  shard: Shard,
+  format: RecordFormat,
+  source: Uint8Array | ShardFile,
+): Promise<boolean> {
+  const { split, index, sha256, bytes } = shard;
+  const { recordBytes } = format;
+  const hash = createHash('sha256');
+  const step = Math.max(1, Math.floor(verificationBytes / recordBytes)) * recordBytes;
+  const buffer = source instanceof Uint8Array ? undefined : new Uint8Array(Math.min(step, bytes));
+  let problem: string | undefined;
+  for (let position = 0; position < bytes; position += step) {
+    const end = Math.min(bytes, position + step);
+    const records = source instanceof Uint8Array ? source.subarray(position, end) : buffer!.subarray(0, end - position);
+    if (!(source instanceof Uint8Array)) await source.read(records, position);
+    hash.update(records);
+    const image = firstInvalidLabel(records, format);
+    if (image === undefined) continue;
+    const label = labelAt(records, image, format);
+    problem ??= `image ${position / recordBytes + image} of ${split} shard ${index} has the invalid label ${label}`;
+  }
+  if (hash.digest('hex') !== sha256) return false;
+  if (problem !== undefined) throw new ProtocolError(problem);
+  return true;
+}
