@@ -1,7 +1,6 @@
 // Direct convolutions, tap by tap, for the stem, layers with stride 2, projections, and layers that are too wide for
 // Winograd's algorithm. A tap is one position in the filter; its offset is relative to the current pixel.
 import { convolveRow4, convolveRow8, sumProducts4, sumProducts8 } from './unrolled';
-import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
 
 /**
  * target[pixel] = bias + Σ over taps of weights[tap] × source[pixel + tap], where source[…] is the vector of all source
@@ -59,45 +58,6 @@ export function convolve(
   }
 }
 
-/** Filter gradient from a gradient with a one-pixel border: see stridedFilterGradient. */
-export function filterGradient(
-  source: usize,
-  sourceImageBytes: i32,
-  sourceRowBytes: i32,
-  sourcePixelBytes: i32,
-  depth: i32,
-  taps: usize,
-  tapCount: i32,
-  gradient: usize,
-  outputs: i32,
-  size: i32,
-  first: i32,
-  count: i32,
-  sums: usize,
-  continues: bool,
-): void {
-  stridedFilterGradient(
-    source,
-    sourceImageBytes,
-    sourceRowBytes,
-    sourcePixelBytes,
-    depth,
-    taps,
-    tapCount,
-    imageAt(gradient, 0, size, outputs),
-    imageBytesOf(size, outputs),
-    rowBytesOf(size, outputs),
-    4 * outputs,
-    outputs,
-    size,
-    size,
-    first,
-    count,
-    sums,
-    continues,
-  );
-}
-
 /**
  * sums[tap] = Σ over images and pixels of source[pixel + tap] × gradient[pixel], for every pair of a source channel and
  * a gradient channel, in blocks of 4 source channels × 8 gradient channels (see filterSumAt).
@@ -105,7 +65,7 @@ export function filterGradient(
  * @param gradient address of pixel (0, 0) of image 0
  * @param continues true to add to the existing sums, false to overwrite them
  */
-export function stridedFilterGradient(
+export function filterGradient(
   source: usize,
   sourceImageBytes: i32,
   sourceRowBytes: i32,
@@ -125,17 +85,22 @@ export function stridedFilterGradient(
   sums: usize,
   continues: bool,
 ): void {
-  for (let image = first; image < first + count; image++) {
+  const step = max(1, pixelsAtOnce / (rows * pixels));
+  for (let image = first; image < first + count; image += step) {
+    const images = min(step, first + count - image);
     for (let tap = 0; tap < tapCount; tap++) {
       sumAllProducts(
         source + image * sourceImageBytes + load<i32>(taps + 4 * tap),
         sourcePixelBytes,
         sourceRowBytes,
+        sourceImageBytes,
         depth,
         gradient + image * gradientImageBytes,
         gradientPixelBytes,
         gradientRowBytes,
+        gradientImageBytes,
         outputs,
+        images,
         rows,
         pixels,
         sums + tap * depth * outputs * 4,
@@ -145,16 +110,25 @@ export function stridedFilterGradient(
   }
 }
 
-/** Sums the products of all source and gradient channels over rows of pixels, block by block. */
+/**
+ * Number of pixels over which filterGradient sums products before it goes on to other channels: as many as the cache
+ * holds, because every block of channels reads them again.
+ */
+const pixelsAtOnce: i32 = 64;
+
+/** Sums the products of all source and gradient channels over rows of pixels of some images, block by block. */
 export function sumAllProducts(
   source: usize,
   sourcePixelBytes: i32,
   sourceRowBytes: i32,
+  sourceImageBytes: i32,
   depth: i32,
   gradient: usize,
   pixelBytes: i32,
   rowBytes: i32,
+  imageBytes: i32,
   outputs: i32,
+  images: i32,
   rows: i32,
   pixels: i32,
   sums: usize,
@@ -164,12 +138,40 @@ export function sumAllProducts(
   for (let input = 0; input < depth; input += 4) {
     let block = gradient;
     for (let output = 0; output < wideOutputs; output += 8) {
-      sumProducts8(source, sourcePixelBytes, sourceRowBytes, block, pixelBytes, rowBytes, rows, pixels, sums, adds);
+      sumProducts8(
+        source,
+        sourcePixelBytes,
+        sourceRowBytes,
+        sourceImageBytes,
+        block,
+        pixelBytes,
+        rowBytes,
+        imageBytes,
+        images,
+        rows,
+        pixels,
+        sums,
+        adds,
+      );
       block += 32;
       sums += 128;
     }
     if (wideOutputs < outputs) {
-      sumProducts4(source, sourcePixelBytes, sourceRowBytes, block, pixelBytes, rowBytes, rows, pixels, sums, adds);
+      sumProducts4(
+        source,
+        sourcePixelBytes,
+        sourceRowBytes,
+        sourceImageBytes,
+        block,
+        pixelBytes,
+        rowBytes,
+        imageBytes,
+        images,
+        rows,
+        pixels,
+        sums,
+        adds,
+      );
       sums += 64;
     }
     source += 16;
