@@ -25,12 +25,7 @@ function fanOutOf(kernel: ArrayLayout): number {
   return kernel.size / (kernel.shape.at(-2) ?? 1);
 }
 
-/** Whether a whitening kernel has to be measured on training images. */
-export function needsImages(layout: NetworkLayout): boolean {
-  return layout.weights.some(({ initializer }) => initializer === 'whitening');
-}
-
-/** @param images training images in the order of the dataset; used only if needsImages is true */
+/** @param images training images in the order of the dataset; needed only for whitening kernels */
 export function initialWeights(layout: NetworkLayout, seed: number, images?: TrainingImages): Float32Array {
   const weights = new Float32Array(layout.weightsSize);
   layout.weights.forEach((array, index) => {
@@ -54,13 +49,12 @@ function fillInitially(
       return;
     case 'heNormal':
       return fillHeNormal(values, array, random);
-    case 'glorotUniform': {
-      const limit = Math.sqrt(6 / (fanInOf(array) + fanOutOf(array)));
-      for (let i = 0; i < values.length; i++) values[i] = limit * (2 * random.uniformAt(i) - 1);
-      return;
-    }
+    case 'glorotUniform':
+      return fillUniform(values, Math.sqrt(6 / (fanInOf(array) + fanOutOf(array))), random);
+    case 'fanInUniform':
+      return fillUniform(values, 1 / Math.sqrt(fanInOf(array)), random);
     case 'dirac':
-      fillHeNormal(values, array, random);
+      fillUniform(values, 1 / Math.sqrt(fanInOf(array)), random);
       return fillDirac(values, array);
     case 'whitening':
       values.set(whitening());
@@ -68,6 +62,10 @@ function fillInitially(
     default:
       array.initializer satisfies never;
   }
+}
+
+function fillUniform(values: Float32Array, limit: number, random: KeyedRandom): void {
+  for (let i = 0; i < values.length; i++) values[i] = limit * (2 * random.uniformAt(i) - 1);
 }
 
 function fillHeNormal(values: Float32Array, array: ArrayLayout, random: KeyedRandom): void {

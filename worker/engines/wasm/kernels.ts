@@ -5,8 +5,15 @@
 type Images = readonly [first: number, count: number];
 /** A range of images in tensors with this size and number of channels. */
 type SizedImages = readonly [size: number, channels: number, ...Images];
-/** A range of images in tensors with this size, and the numbers of input and output channels of a convolution. */
-type SquareImages = readonly [size: number, inputs: number, outputs: number, ...Images, scratch: number];
+/** A range of images with this many pixels, and the numbers of input and output channels of a convolution. */
+type WinogradImages = readonly [
+  rows: number,
+  columns: number,
+  inputs: number,
+  outputs: number,
+  ...Images,
+  scratch: number,
+];
 /** How a convolution traverses a tensor: start address in image 0, and bytes to the next image, row and pixel. */
 export type Strides = readonly [address: number, imageBytes: number, rowBytes: number, pixelBytes: number];
 type Taps = readonly [depth: number, taps: number, tapCount: number];
@@ -47,8 +54,6 @@ type Windows = readonly [
 type PerWindow = readonly [...images: Rows, rows: number, columns: number, depth: number];
 /** Address of the first vector, and bytes from one vector to the next. */
 type Vectors = readonly [address: number, vectorBytes: number];
-/** Range of a dense layer's units or inputs, range of images, and scratch memory. */
-type Part = readonly [firstOutput: number, outputCount: number, ...Images, scratch: number];
 type Groups = readonly [tapCount: number, groups: number, inputsOfGroup: number, outputsOfGroup: number];
 type Losses = readonly [logitGradients: number, losses: number, correct: number];
 
@@ -62,11 +67,12 @@ export interface Kernels {
       values: number,
       redFirst: boolean,
       target: number,
-      size: number,
+      height: number,
+      width: number,
       ...Images,
     ]
   >;
-  centerImages: Kernel<[target: number, means: number, divisors: number, size: number, ...Images]>;
+  centerImages: Kernel<[target: number, means: number, divisors: number, height: number, width: number, ...Images]>;
 
   packWeights: Kernel<
     [
@@ -98,9 +104,6 @@ export interface Kernels {
     ]
   >;
   filterGradient: Kernel<
-    [...source: Strides, ...Taps, gradient: number, outputs: number, size: number, ...Images, ...Sums]
-  >;
-  stridedFilterGradient: Kernel<
     [
       ...source: Strides,
       ...Taps,
@@ -156,9 +159,9 @@ export interface Kernels {
       scratch: number,
     ]
   >;
-  winogradForward: Kernel<[source: number, weights: number, target: number, ...Sums, ...SquareImages]>;
+  winogradForward: Kernel<[source: number, weights: number, target: number, ...Sums, ...WinogradImages]>;
   winogradInputGradient: Kernel<
-    [gradient: number, weights: number, target: number, shortcut: number, ...PrecedingLayer, ...Sums, ...SquareImages]
+    [gradient: number, weights: number, target: number, shortcut: number, ...PrecedingLayer, ...Sums, ...WinogradImages]
   >;
   winogradFilterGradient: Kernel<
     [
@@ -185,14 +188,13 @@ export interface Kernels {
     ]
   >;
 
-  sumForStatistics: Kernel<[source: number, ...Sums, ...SizedImages]>;
   statisticSums: Kernel<[source: number, ...Sums, ...Grid]>;
   batchStatistics: Kernel<
     [...PartialSums, elements: number, channels: number, depth: number, ...BatchNorm, statistics: number]
   >;
   movingStatistics: Kernel<[channels: number, depth: number, ...BatchNorm, statistics: number]>;
-  normalize: Kernel<[source: number, coefficients: number, shortcut: number, target: number, ...SizedImages]>;
-  maskAndSum: Kernel<[gradient: number, ...PrecedingLayer, ...Sums, ...SizedImages]>;
+  normalize: Kernel<[source: number, coefficients: number, shortcut: number, target: number, ...Grid]>;
+  maskAndSum: Kernel<[gradient: number, ...PrecedingLayer, ...Sums, ...Grid]>;
   gradientSums: Kernel<[gradient: number, source: number, coefficients: number, ...Sums, ...Grid]>;
   gradientCoefficients: Kernel<
     [
@@ -205,7 +207,6 @@ export interface Kernels {
       betaGradient: number,
     ]
   >;
-  normalizeGradient: Kernel<[gradient: number, source: number, coefficients: number, target: number, ...SizedImages]>;
   batchNormGradient: Kernel<[gradient: number, source: number, coefficients: number, ...Target, ...Grid]>;
 
   copyNarrowed: Kernel<[source: number, sourceSize: number, target: number, ...SizedImages]>;
@@ -257,15 +258,6 @@ export interface Kernels {
   activateGradient: Kernel<
     [activation: number, gradient: number, source: number, target: number, adds: boolean, ...Grid]
   >;
-
-  denseForward: Kernel<
-    [...source: Vectors, inputs: number, kernel: number, bias: number, units: number, ...target: Vectors, ...Part]
-  >;
-  denseInputGradient: Kernel<
-    [...gradient: Vectors, units: number, kernel: number, ...target: Vectors, adds: boolean, ...Part]
-  >;
-  denseKernelGradient: Kernel<[...source: Vectors, ...gradient: Vectors, units: number, target: number, ...Part]>;
-  denseBiasGradient: Kernel<[...gradient: Vectors, units: number, target: number, ...Images]>;
 
   addTensors: Kernel<[a: number, b: number, target: number, ...Grid]>;
   multiplyTensors: Kernel<[a: number, b: number, ...Target, ...Grid]>;

@@ -67,8 +67,21 @@ describe.each([
   test('the forward pass and its batch-norm sums over two blocks of images match', () => {
     const target = memory.tensor(makeFeatureMaps(images, size, channels));
     const sums = memory.take(8 * channels);
-    kernels.winogradForward(source, forward, target, sums, false, size, channels, channels, 0, 1, scratch);
-    kernels.winogradForward(source, forward, target, sums, true, size, channels, channels, 1, images - 1, scratch);
+    kernels.winogradForward(source, forward, target, sums, false, size, size, channels, channels, 0, 1, scratch);
+    kernels.winogradForward(
+      source,
+      forward,
+      target,
+      sums,
+      true,
+      size,
+      size,
+      channels,
+      channels,
+      1,
+      images - 1,
+      scratch,
+    );
     const expected = convolve(layer, input, kernel);
     expect(maxError(memory.readTensor(target, images, size, channels).values, expected.values)).toBeLessThan(1e-5);
     const [sum, squares] = [memory.readFloats(sums, channels), memory.readFloats(sums + 4 * channels, channels)];
@@ -105,6 +118,7 @@ describe.each([
         memory.floats(means),
         sums,
         false,
+        size,
         size,
         channels,
         channels,
@@ -247,7 +261,7 @@ describe.each([
     test('the filter gradient over blocks of images and the bias gradient match', () => {
       const sums = memory.take(4 * taps.length * depth * outputs);
       const sum = (first: number, count: number, continues: boolean) =>
-        kernels.stridedFilterGradient(
+        kernels.filterGradient(
           ...from,
           depth,
           offsets,

@@ -14,6 +14,12 @@ function randomFeatureMaps(count: number, size: number, channels: number, seed: 
   return maps;
 }
 
+/** Returns the layout of square images with a one-pixel border, and a range of them. */
+function gridOf(size: number, channels: number, first: number, count: number) {
+  const rowBytes = (size + 2) * channels * 4;
+  return [(size + 2) * rowBytes, rowBytes, size, size, channels, first, count] as const;
+}
+
 describe('the arithmetic', () => {
   const { kernels } = new KernelMemory();
 
@@ -50,7 +56,7 @@ test('fillImages flips, pads with raw zeros or a reflection, crops and preproces
   const values = memory.floats(means.flatMap((mean) => Array.from({ length: 256 }, (_, byte) => (byte - mean) / 255)));
   const augmentations = memory.bytes(new Uint8Array(batch.augmentations.buffer));
   const target = memory.tensor(makeFeatureMaps(40, 32, 4));
-  memory.kernels.fillImages(memory.bytes(chosen), 1, 3, augmentations, values, false, target, 32, 0, 40);
+  memory.kernels.fillImages(memory.bytes(chosen), 1, 3, augmentations, values, false, target, 32, 32, 0, 40);
   const actual = memory.readTensor(target, 40, 32, 4).values;
   const expected = inputOf(batch).values;
   const withoutFourth = Float64Array.from(expected, (_, i) => actual[4 * Math.floor(i / 3) + (i % 3)]);
@@ -89,10 +95,12 @@ describe.each([
     Math.max(0, value * gamma[i % channels] + beta[i % channels] + shortcut.values[i]),
   );
   const activation = memory.tensor(makeFeatureMaps(images, size, channels));
+  /** Returns the address of pixel (0, 0) of image 0. */
+  const originOf = (tensor: number) => memory.strides(tensor, size, channels, 1)[0];
 
   test('the statistics from two partial sums and the normalized output match', () => {
-    kernels.sumForStatistics(source, sums, false, size, channels, 0, 1);
-    kernels.sumForStatistics(source, sums + 8 * channels, false, size, channels, 1, images - 1);
+    kernels.statisticSums(originOf(source), sums, false, ...gridOf(size, channels, 0, 1));
+    kernels.statisticSums(originOf(source), sums + 8 * channels, false, ...gridOf(size, channels, 1, images - 1));
     const betaAt = memory.floats(beta);
     const biasAt = memory.floats(bias);
     kernels.batchStatistics(
@@ -111,17 +119,22 @@ describe.each([
     const reported = mean.map((value, c) => value + bias[c]);
     expect(maxError(memory.readFloats(statistics, channels), reported)).toBeLessThan(1e-6);
     expect(maxError(memory.readFloats(statistics + 4 * channels, channels), variance)).toBeLessThan(1e-6);
-    kernels.normalize(source, coefficients, memory.tensor(shortcut), activation, size, channels, 0, images);
+    const around = originOf(memory.tensor(shortcut));
+    const grid = gridOf(size, channels, 0, images);
+    kernels.normalize(originOf(source), coefficients, around, originOf(activation), ...grid);
     expect(maxError(memory.readTensor(activation, images, size, channels).values, output)).toBeLessThan(1e-6);
   });
 
   test('the gradients of the input, gamma and beta match', () => {
     const gradientAt = memory.tensor(gradient);
-    kernels.maskAndSum(gradientAt, activation, source, coefficients, sums, false, size, channels, 0, 1);
-    kernels.maskAndSum(gradientAt, activation, source, coefficients, sums, true, size, channels, 1, images - 1);
+    const tensors = [originOf(gradientAt), originOf(activation), originOf(source), coefficients] as const;
+    kernels.maskAndSum(...tensors, sums, false, ...gridOf(size, channels, 0, 1));
+    kernels.maskAndSum(...tensors, sums, true, ...gridOf(size, channels, 1, images - 1));
     const [gammaGradient, betaGradient] = [memory.take(4 * channels), memory.take(4 * channels)];
     kernels.gradientCoefficients(sums, 1, elements, channels, channels, coefficients, gammaGradient, betaGradient);
-    kernels.normalizeGradient(gradientAt, source, coefficients, gradientAt, size, channels, 0, images);
+    const to = originOf(gradientAt);
+    const grid = gridOf(size, channels, 0, images);
+    kernels.batchNormGradient(to, originOf(source), coefficients, to, false, ...grid);
 
     const masked = gradient.values.map((value, i) => (output[i] > 0 ? value : 0));
     const sum = new Float64Array(channels);
@@ -150,7 +163,8 @@ test('the variance keeps three digits if the mean is a hundred times the standar
   const coefficients = memory.take(96);
   const statistics = memory.take(32);
   const [gamma, beta] = [memory.floats([1, 1, 1, 1]), memory.floats([0, 0, 0, 0])];
-  memory.kernels.sumForStatistics(memory.tensor(input), sums, false, 8, 4, 0, 2);
+  const [source] = memory.strides(memory.tensor(input), 8, 4, 1);
+  memory.kernels.statisticSums(source, sums, false, ...gridOf(8, 4, 0, 2));
   memory.kernels.batchStatistics(sums, 1, 128, 4, 4, gamma, beta, 0, 0.001, coefficients, statistics);
   const [variance] = memory.readFloats(statistics + 16, 1);
   const own = input.values.filter((_, i) => i % 4 === 0);
@@ -190,8 +204,7 @@ describe('the head', () => {
   /** Logits and gradients are vectors of 10 values and 2 of padding. */
   const vectorBytes = 48;
   const [logitGradients, losses, correct] = [memory.take(2 * vectorBytes), memory.take(16), memory.take(8)];
-  const [, imageBytes, rowBytes] = memory.strides(0, 8, 4, 1);
-  const grid = [imageBytes, rowBytes, 8, 8, 4, 0, 2] as const;
+  const grid = gridOf(8, 4, 0, 2);
 
   /** Computes losses, correct flags and gradients from logits of images with these labels. */
   function lossesOf(logits: number[][], labels: number[], labelSmoothing = 0): void {

@@ -317,29 +317,29 @@ export function inputOf(
   preprocessing: Preprocessing = 'imagenet',
   channelOrder: ChannelOrder = 'bgr',
 ): FeatureMaps {
-  const { height: size, channels, labelBytes, recordBytes, planePixels } = format;
+  const { height, width, channels, labelBytes, recordBytes, planePixels } = format;
   const { red, green, blue, gray } = imagenetMeans;
   const means = channels === 1 ? [gray] : [red, green, blue];
   const { subtract, divide } =
     preprocessing === 'imagenet' ? { subtract: means, divide: [255, 255, 255] } : preprocessing;
-  const maps = makeFeatureMaps(indices.length, size, channels);
+  const values = new Float64Array(indices.length * height * width * channels);
   let at = 0;
   for (const [image, index] of indices.entries()) {
     const augmentation = augmentations[image];
-    for (let y = 0; y < size; y++) {
-      for (let x = 0; x < size; x++) {
-        const fromY = sourceIndex(augmentation, y + cropTop(augmentation) - 4, size);
-        const paddedX = sourceIndex(augmentation, x + cropLeft(augmentation) - 4, size);
-        const fromX = isFlipped(augmentation) ? size - 1 - paddedX : paddedX;
-        const inside = fromY >= 0 && fromY < size && fromX >= 0 && fromX < size;
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        const fromY = sourceIndex(augmentation, y + cropTop(augmentation) - 4, height);
+        const paddedX = sourceIndex(augmentation, x + cropLeft(augmentation) - 4, width);
+        const fromX = isFlipped(augmentation) ? width - 1 - paddedX : paddedX;
+        const inside = fromY >= 0 && fromY < height && fromX >= 0 && fromX < width;
         for (let c = 0; c < channels; c++) {
           const color = channelOrder === 'bgr' ? channels - 1 - c : c;
-          const source = index * recordBytes + labelBytes + color * planePixels + fromY * size + fromX;
-          const mean = subtract.length === channels ? subtract[color] : subtract[channels * (size * y + x) + color];
-          maps.values[at++] = ((inside ? records[source] : 0) - mean) / divide[color];
+          const source = index * recordBytes + labelBytes + color * planePixels + fromY * width + fromX;
+          const mean = subtract.length === channels ? subtract[color] : subtract[channels * (width * y + x) + color];
+          values[at++] = ((inside ? records[source] : 0) - mean) / divide[color];
         }
       }
     }
   }
-  return maps;
+  return { count: indices.length, size: height, channels, values };
 }

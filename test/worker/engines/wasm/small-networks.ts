@@ -1,7 +1,7 @@
 // Small versions of well-known networks, for tests of the wasm engine. Together they have every operation, and the
 // combinations of operations that the engine computes together.
 import { parseGraph } from '../../../../shared/network/graph-schema.js';
-import { inputName, type NetworkGraph } from '../../../../shared/network/graph.js';
+import { inputName, type NetworkGraph, type Pair } from '../../../../shared/network/graph.js';
 import type { DataShape } from '../../../../shared/network/layout.js';
 import { GraphBuilder } from '../../../../shared/network/networks/graph-builder.js';
 import { resnet, type ResnetOptions } from '../../../../shared/network/networks/resnet.js';
@@ -12,8 +12,8 @@ interface NetworkForTest {
   data: DataShape;
 }
 
-function network(size: number, channels: 1 | 3, graph: unknown): NetworkForTest {
-  return { graph: parseGraph(graph, 'a small network'), data: { height: size, width: size, channels, classCount: 6 } };
+function network([height, width]: Pair, channels: 1 | 3, graph: unknown): NetworkForTest {
+  return { graph: parseGraph(graph, 'a small network'), data: { height, width, channels, classCount: 6 } };
 }
 
 function build(add: (graph: GraphBuilder) => string, bias = false): unknown {
@@ -65,7 +65,7 @@ function bottleneck(graph: GraphBuilder, name: string, x: string, { filters, str
 }
 
 /** A block of a wide ResNet, with batch norms before the convolutions. */
-function preactivatedBlock(
+function normalizedFirstBlock(
   graph: GraphBuilder,
   name: string,
   x: string,
@@ -123,10 +123,10 @@ function airbench(): unknown {
 }
 
 export const smallNetworks = {
-  'resnet with identity shortcuts': network(16, 3, resnetOf({})),
-  'resnet with projections': network(16, 3, resnetOf({ shortcut: 'projection', initialFilters: 12 })),
+  'resnet with identity shortcuts': network([16, 16], 3, resnetOf({})),
+  'resnet with projections': network([16, 16], 3, resnetOf({ shortcut: 'projection', initialFilters: 12 })),
   resnet18: network(
-    32,
+    [32, 32],
     3,
     build((graph) => {
       const x = basicBlock(graph, 'block1', largeStem(graph), { filters: 8 });
@@ -137,7 +137,7 @@ export const smallNetworks = {
     }),
   ),
   resnet50: network(
-    32,
+    [32, 32],
     3,
     build((graph) => {
       let x = bottleneck(graph, 'block1', largeStem(graph), { filters: 4, isProjected: true });
@@ -149,18 +149,18 @@ export const smallNetworks = {
     }),
   ),
   'wide resnet': network(
-    16,
+    [16, 16],
     3,
     build((graph) => {
       let x = graph.conv2d('stem', inputName, 8);
-      x = preactivatedBlock(graph, 'block1', x, { filters: 16, isProjected: true });
-      x = preactivatedBlock(graph, 'block2', x, { filters: 16 });
-      x = preactivatedBlock(graph, 'block3', x, { filters: 24, strides: 2, isProjected: true });
+      x = normalizedFirstBlock(graph, 'block1', x, { filters: 16, isProjected: true });
+      x = normalizedFirstBlock(graph, 'block2', x, { filters: 16 });
+      x = normalizedFirstBlock(graph, 'block3', x, { filters: 24, strides: 2, isProjected: true });
       return graph.globalAveragePool('pool', graph.relu('relu', graph.batchNorm('bn', x)));
     }),
   ),
   mobilenet: network(
-    16,
+    [16, 16],
     3,
     build((graph) => {
       const stem = graph.batchNorm('stem/bn', graph.conv2d('stem/conv', inputName, 8, { strides: 2 }));
@@ -171,9 +171,9 @@ export const smallNetworks = {
       return graph.globalAveragePool('pool', x);
     }),
   ),
-  airbench: network(32, 3, airbench()),
+  airbench: network([32, 32], 3, airbench()),
   perceptron: network(
-    28,
+    [28, 28],
     1,
     build((graph) => {
       let x = graph.node({ name: 'flat', op: 'flatten', inputs: [inputName] });
@@ -183,7 +183,7 @@ export const smallNetworks = {
     }),
   ),
   vgg: network(
-    16,
+    [16, 16],
     3,
     build((graph) => {
       let x = graph.relu('relu1', graph.conv2d('conv1', inputName, 8));
@@ -194,6 +194,15 @@ export const smallNetworks = {
       return graph.relu('relu5', graph.dense('dense1', x, 20));
     }, true),
   ),
-  'every operation': network(9, 3, everyOperation),
+  'wide images': network(
+    [12, 20],
+    3,
+    build((graph) => {
+      const x = basicBlock(graph, 'block1', graph.conv2d('stem', inputName, 8), { filters: 8 });
+      const narrow = basicBlock(graph, 'block2', x, { filters: 12, strides: 2, isProjected: true });
+      return graph.globalAveragePool('pool', basicBlock(graph, 'block3', narrow, { filters: 12 }));
+    }),
+  ),
+  'every operation': network([9, 9], 3, everyOperation),
 } satisfies Record<string, NetworkForTest>;
 export type SmallNetwork = keyof typeof smallNetworks;

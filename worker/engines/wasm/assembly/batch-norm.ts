@@ -1,7 +1,6 @@
 // Batch norm and ReLU, forward and backward. Partial sums, each over some of the images, are float32; they are added up
 // in float64. The coefficients of a batch norm are six rows of one value per channel: mean, 1 / standard deviation,
 // scale and shift for the forward pass, then factor and addend for the backward pass (see normalizeGradient).
-import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
 import {
   maskChannels16,
   maskChannels4,
@@ -17,22 +16,6 @@ import {
   sumGradients16,
   sumGradients4,
 } from './unrolled';
-
-/** Sums over images with a one-pixel border: see statisticSums. */
-export function sumForStatistics(
-  source: usize,
-  sums: usize,
-  continues: bool,
-  size: i32,
-  channels: i32,
-  first: i32,
-  count: i32,
-): void {
-  const origin = imageAt(source, 0, size, channels);
-  const imageBytes = imageBytesOf(size, channels);
-  const rowBytes = rowBytesOf(size, channels);
-  statisticSums(origin, sums, continues, imageBytes, rowBytes, size, size, channels, first, count);
-}
 
 /**
  * Sums the values of each channel and their squares.
@@ -155,40 +138,46 @@ export function movingStatistics(
   clearPadding(coefficients, 0, 4, channels, depth);
 }
 
-/** target = ReLU(source × scale + shift + shortcut). @param shortcut 0, or the address of a tensor of the same shape */
+/**
+ * target = ReLU(source × scale + shift + shortcut). The addresses are those of pixel (0, 0) of image 0.
+ * @param shortcut 0, or the address of a tensor of the same shape
+ */
 export function normalize(
   source: usize,
   coefficients: usize,
   shortcut: usize,
   target: usize,
-  size: i32,
-  channels: i32,
+  imageBytes: i32,
+  rowBytes: i32,
+  rows: i32,
+  columns: i32,
+  depth: i32,
   first: i32,
   count: i32,
 ): void {
-  const pixelBytes = 4 * channels;
+  const pixelBytes = 4 * depth;
   const scales = coefficients + 2 * pixelBytes;
   const shifts = coefficients + 3 * pixelBytes;
   for (let image = first; image < first + count; image++) {
-    for (let y = 0; y < size; y++) {
-      const row = imageAt(0, image, size, channels) + y * rowBytesOf(size, channels);
+    for (let y = 0; y < rows; y++) {
+      const row = image * imageBytes + y * rowBytes;
       let at = 0;
       for (; at + 64 <= pixelBytes; at += 64) {
         const from = source + row + at;
         const to = target + row + at;
         if (shortcut) {
-          normalizeRowWithShortcut16(from, shortcut + row + at, to, scales + at, shifts + at, pixelBytes, size);
+          normalizeRowWithShortcut16(from, shortcut + row + at, to, scales + at, shifts + at, pixelBytes, columns);
         } else {
-          normalizeRow16(from, to, scales + at, shifts + at, pixelBytes, size);
+          normalizeRow16(from, to, scales + at, shifts + at, pixelBytes, columns);
         }
       }
       for (; at < pixelBytes; at += 16) {
         const from = source + row + at;
         const to = target + row + at;
         if (shortcut) {
-          normalizeRowWithShortcut4(from, shortcut + row + at, to, scales + at, shifts + at, pixelBytes, size);
+          normalizeRowWithShortcut4(from, shortcut + row + at, to, scales + at, shifts + at, pixelBytes, columns);
         } else {
-          normalizeRow4(from, to, scales + at, shifts + at, pixelBytes, size);
+          normalizeRow4(from, to, scales + at, shifts + at, pixelBytes, columns);
         }
       }
     }
@@ -197,7 +186,8 @@ export function normalize(
 
 /**
  * Sets the gradient to 0 where the activation is not positive, and computes two rows of sums per channel: of the
- * gradient, and of gradient × (source - mean), where source is the input of the batch norm.
+ * gradient, and of gradient × (source - mean), where source is the input of the batch norm. The addresses are those of
+ * pixel (0, 0) of image 0.
  * @param continues true to add to the existing sums, false to overwrite them
  */
 export function maskAndSum(
@@ -207,15 +197,19 @@ export function maskAndSum(
   coefficients: usize,
   sums: usize,
   continues: bool,
-  size: i32,
-  channels: i32,
+  imageBytes: i32,
+  rowBytes: i32,
+  rows: i32,
+  columns: i32,
+  depth: i32,
   first: i32,
   count: i32,
 ): void {
-  const pixelBytes = 4 * channels;
+  const pixelBytes = 4 * depth;
+  const gap = rowBytes - columns * pixelBytes;
   if (!continues) memory.fill(sums, 0, 2 * pixelBytes);
   for (let image = first; image < first + count; image++) {
-    let at = imageAt(0, image, size, channels);
+    let at = image * imageBytes;
     let offset = 0;
     for (; offset + 64 <= pixelBytes; offset += 64, at += 64) {
       maskChannels16(
@@ -225,9 +219,9 @@ export function maskAndSum(
         coefficients + offset,
         sums + offset,
         pixelBytes,
-        size,
-        size,
-        2 * pixelBytes,
+        rows,
+        columns,
+        gap,
       );
     }
     for (; offset < pixelBytes; offset += 16, at += 16) {
@@ -238,9 +232,9 @@ export function maskAndSum(
         coefficients + offset,
         sums + offset,
         pixelBytes,
-        size,
-        size,
-        2 * pixelBytes,
+        rows,
+        columns,
+        gap,
       );
     }
   }
@@ -316,41 +310,6 @@ export function gradientCoefficients(
     store<f32>(coefficients + 5 * row + at, <f32>((-scale * sum) / elements - factor * mean));
   }
   clearPadding(coefficients, 4, 6, channels, depth);
-}
-
-/** Gradient with respect to the input of the batch norm: target = gradient × scale + source × factor + addend. */
-export function normalizeGradient(
-  gradient: usize,
-  source: usize,
-  coefficients: usize,
-  target: usize,
-  size: i32,
-  channels: i32,
-  first: i32,
-  count: i32,
-): void {
-  const pixelBytes = 4 * channels;
-  const scales = coefficients + 2 * pixelBytes;
-  const factors = coefficients + 4 * pixelBytes;
-  const addends = coefficients + 5 * pixelBytes;
-  for (let image = first; image < first + count; image++) {
-    for (let y = 0; y < size; y++) {
-      const row = imageAt(0, image, size, channels) + y * rowBytesOf(size, channels);
-      let at = 0;
-      for (; at + 32 <= pixelBytes; at += 32) {
-        const from = gradient + row + at;
-        const other = source + row + at;
-        const to = target + row + at;
-        normalizeGradientRow8(from, other, to, scales + at, factors + at, addends + at, pixelBytes, size);
-      }
-      if (at < pixelBytes) {
-        const from = gradient + row + at;
-        const other = source + row + at;
-        const to = target + row + at;
-        normalizeGradientRow4(from, other, to, scales + at, factors + at, addends + at, pixelBytes, size);
-      }
-    }
-  }
 }
 
 /**

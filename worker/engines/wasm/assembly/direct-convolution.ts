@@ -1,7 +1,6 @@
 // Direct convolutions, tap by tap, for the stem, layers with stride 2, projections, and layers that are too wide for
 // Winograd's algorithm. A tap is one position in the filter; its offset is relative to the current pixel.
 import { convolveRow4, convolveRow8, sumProducts4, sumProducts8 } from './unrolled';
-import { imageAt, imageBytesOf, rowBytesOf } from './tensor';
 
 /**
  * target[pixel] = bias + Σ over taps of weights[tap] × source[pixel + tap], where source[…] is the vector of all source
@@ -36,66 +35,86 @@ export function convolve(
   first: i32,
   count: i32,
 ): void {
-  for (let image = first; image < first + count; image++) {
-    let from = source + image * sourceImageBytes;
-    let to = target + image * targetImageBytes;
-    for (let row = 0; row < rows; row++) {
-      let output = 0;
-      let weight = weights;
-      for (; output + 8 <= outputs; output += 8) {
-        const biasAt = bias ? bias + 4 * output : 0;
-        const at = to + 4 * output;
-        convolveRow8(from, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, pixels);
-        weight += 32 * depth * tapCount;
+  const isWide = 4 * tapCount * depth * outputs > cachedWeightBytes;
+  // In images with few pixels, take the same pixel of four images at a time, because a row may have less than four.
+  const acrossImages = (pixels & 3) != 0 && rows * pixels <= fewPixels ? count & ~3 : 0;
+  const end = first + count;
+  for (let output = 0; output < outputs; output += isWide ? 8 : outputs) {
+    const blockEnd = isWide ? min(output + 8, outputs) : outputs;
+    for (let row = 0; row < rows && acrossImages > 0; row++) {
+      for (let pixel = 0; pixel < pixels; pixel++) {
+        convolveOutputs(
+          source + first * sourceImageBytes + row * sourceRowBytes + pixel * sourcePixelBytes,
+          sourceImageBytes,
+          depth,
+          taps,
+          tapCount,
+          weights,
+          bias,
+          adds,
+          target + first * targetImageBytes + row * targetRowBytes + pixel * targetPixelBytes,
+          targetImageBytes,
+          output,
+          blockEnd,
+          acrossImages,
+        );
       }
-      if (output < outputs) {
-        const biasAt = bias ? bias + 4 * output : 0;
-        const at = to + 4 * output;
-        convolveRow4(from, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, pixels);
+    }
+    for (let image = first + acrossImages; image < end; image++) {
+      for (let row = 0; row < rows; row++) {
+        convolveOutputs(
+          source + image * sourceImageBytes + row * sourceRowBytes,
+          sourcePixelBytes,
+          depth,
+          taps,
+          tapCount,
+          weights,
+          bias,
+          adds,
+          target + image * targetImageBytes + row * targetRowBytes,
+          targetPixelBytes,
+          output,
+          blockEnd,
+          pixels,
+        );
       }
-      from += sourceRowBytes;
-      to += targetRowBytes;
     }
   }
 }
 
-/** Filter gradient from a gradient with a one-pixel border: see stridedFilterGradient. */
-export function filterGradient(
+/** Size of weights above which convolve computes 8 output channels at a time, whose weights fit into the cache. */
+const cachedWeightBytes: i32 = 262144;
+/** Maximum number of pixels of images that convolve processes pixel by pixel. */
+const fewPixels: i32 = 36;
+
+/** Computes some output channels of a row of pixels. @param output a multiple of 8 */
+function convolveOutputs(
   source: usize,
-  sourceImageBytes: i32,
-  sourceRowBytes: i32,
   sourcePixelBytes: i32,
   depth: i32,
   taps: usize,
   tapCount: i32,
-  gradient: usize,
-  outputs: i32,
-  size: i32,
-  first: i32,
-  count: i32,
-  sums: usize,
-  continues: bool,
+  weights: usize,
+  bias: usize,
+  adds: bool,
+  target: usize,
+  targetPixelBytes: i32,
+  output: i32,
+  end: i32,
+  pixels: i32,
 ): void {
-  stridedFilterGradient(
-    source,
-    sourceImageBytes,
-    sourceRowBytes,
-    sourcePixelBytes,
-    depth,
-    taps,
-    tapCount,
-    imageAt(gradient, 0, size, outputs),
-    imageBytesOf(size, outputs),
-    rowBytesOf(size, outputs),
-    4 * outputs,
-    outputs,
-    size,
-    size,
-    first,
-    count,
-    sums,
-    continues,
-  );
+  let weight = weights + 4 * output * depth * tapCount;
+  for (; output + 8 <= end; output += 8) {
+    const biasAt = bias ? bias + 4 * output : 0;
+    const at = target + 4 * output;
+    convolveRow8(source, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, pixels);
+    weight += 32 * depth * tapCount;
+  }
+  if (output < end) {
+    const biasAt = bias ? bias + 4 * output : 0;
+    const at = target + 4 * output;
+    convolveRow4(source, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, pixels);
+  }
 }
 
 /**
@@ -105,7 +124,7 @@ export function filterGradient(
  * @param gradient address of pixel (0, 0) of image 0
  * @param continues true to add to the existing sums, false to overwrite them
  */
-export function stridedFilterGradient(
+export function filterGradient(
   source: usize,
   sourceImageBytes: i32,
   sourceRowBytes: i32,
@@ -125,17 +144,22 @@ export function stridedFilterGradient(
   sums: usize,
   continues: bool,
 ): void {
-  for (let image = first; image < first + count; image++) {
+  const step = max(1, pixelsAtOnce / (rows * pixels));
+  for (let image = first; image < first + count; image += step) {
+    const images = min(step, first + count - image);
     for (let tap = 0; tap < tapCount; tap++) {
       sumAllProducts(
         source + image * sourceImageBytes + load<i32>(taps + 4 * tap),
         sourcePixelBytes,
         sourceRowBytes,
+        sourceImageBytes,
         depth,
         gradient + image * gradientImageBytes,
         gradientPixelBytes,
         gradientRowBytes,
+        gradientImageBytes,
         outputs,
+        images,
         rows,
         pixels,
         sums + tap * depth * outputs * 4,
@@ -145,16 +169,25 @@ export function stridedFilterGradient(
   }
 }
 
-/** Sums the products of all source and gradient channels over rows of pixels, block by block. */
+/**
+ * Number of pixels over which filterGradient sums products before it goes on to other channels: as many as the cache
+ * holds, because every block of channels reads them again.
+ */
+const pixelsAtOnce: i32 = 64;
+
+/** Sums the products of all source and gradient channels over rows of pixels of some images, block by block. */
 export function sumAllProducts(
   source: usize,
   sourcePixelBytes: i32,
   sourceRowBytes: i32,
+  sourceImageBytes: i32,
   depth: i32,
   gradient: usize,
   pixelBytes: i32,
   rowBytes: i32,
+  imageBytes: i32,
   outputs: i32,
+  images: i32,
   rows: i32,
   pixels: i32,
   sums: usize,
@@ -164,12 +197,40 @@ export function sumAllProducts(
   for (let input = 0; input < depth; input += 4) {
     let block = gradient;
     for (let output = 0; output < wideOutputs; output += 8) {
-      sumProducts8(source, sourcePixelBytes, sourceRowBytes, block, pixelBytes, rowBytes, rows, pixels, sums, adds);
+      sumProducts8(
+        source,
+        sourcePixelBytes,
+        sourceRowBytes,
+        sourceImageBytes,
+        block,
+        pixelBytes,
+        rowBytes,
+        imageBytes,
+        images,
+        rows,
+        pixels,
+        sums,
+        adds,
+      );
       block += 32;
       sums += 128;
     }
     if (wideOutputs < outputs) {
-      sumProducts4(source, sourcePixelBytes, sourceRowBytes, block, pixelBytes, rowBytes, rows, pixels, sums, adds);
+      sumProducts4(
+        source,
+        sourcePixelBytes,
+        sourceRowBytes,
+        sourceImageBytes,
+        block,
+        pixelBytes,
+        rowBytes,
+        imageBytes,
+        images,
+        rows,
+        pixels,
+        sums,
+        adds,
+      );
       sums += 64;
     }
     source += 16;

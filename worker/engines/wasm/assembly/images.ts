@@ -1,5 +1,5 @@
 // Creates the input of the network: flips, pads, crops and preprocesses records in one pass.
-import { imageAt, rowBytesOf } from './tensor';
+import { rowBytesOf } from './tensor';
 
 const targetChannels: i32 = 4;
 
@@ -11,9 +11,15 @@ function shiftOf(corner: i32): i32 {
   return ((corner + 11) & 31) - 15;
 }
 
+/** Returns the address of the upper-left pixel of an image, inside the border. */
+function imageAt(target: usize, image: i32, height: i32, width: i32): usize {
+  const rowBytes = rowBytesOf(width, targetChannels);
+  return target + (image * (height + 2) + 1) * rowBytes + 4 * targetChannels;
+}
+
 /** Maps a row or column into the image by reflection: -n becomes n, last + n becomes last - n, others stay the same. */
-function reflectedIndex(index: i32, size: i32): i32 {
-  return size - 1 - abs(size - 1 - abs(index));
+function reflectedIndex(index: i32, extent: i32): i32 {
+  return extent - 1 - abs(extent - 1 - abs(index));
 }
 
 /**
@@ -34,11 +40,12 @@ export function fillImages(
   values: usize,
   redFirst: bool,
   target: usize,
-  size: i32,
+  height: i32,
+  width: i32,
   first: i32,
   count: i32,
 ): void {
-  const planePixels = size * size;
+  const planePixels = height * width;
   const redAt: usize = redFirst ? 0 : 8;
   const blueAt: usize = redFirst ? 8 : 0;
   const recordBytes = labelBytes + colors * planePixels;
@@ -49,20 +56,20 @@ export function fillImages(
     const flipped = (augmentation & 256) != 0;
     const reflected = (augmentation & 512) != 0;
     const record = records + image * recordBytes + labelBytes;
-    let row = imageAt(target, image, size, targetChannels);
-    for (let y = 0; y < size; y++) {
-      const fromY = reflected ? reflectedIndex(y + top, size) : y + top;
-      const rowIsInside = <u32>fromY < <u32>size;
+    let row = imageAt(target, image, height, width);
+    for (let y = 0; y < height; y++) {
+      const fromY = reflected ? reflectedIndex(y + top, height) : y + top;
+      const rowIsInside = <u32>fromY < <u32>height;
       let pixel = row;
-      for (let x = 0; x < size; x++) {
+      for (let x = 0; x < width; x++) {
         let fromX = x + left;
-        let inside = rowIsInside && <u32>fromX < <u32>size;
+        let inside = rowIsInside && <u32>fromX < <u32>width;
         if (!inside && reflected) {
-          fromX = reflectedIndex(fromX, size);
+          fromX = reflectedIndex(fromX, width);
           inside = true;
         }
-        if (flipped) fromX = size - 1 - fromX;
-        const at = record + fromY * size + fromX;
+        if (flipped) fromX = width - 1 - fromX;
+        const at = record + fromY * width + fromX;
         if (colors == 1) {
           const gray: u32 = inside ? load<u8>(at) : 0;
           store<f32>(pixel, load<f32>(values + 4 * gray));
@@ -81,7 +88,7 @@ export function fillImages(
         }
         pixel += 4 * targetChannels;
       }
-      row += rowBytesOf(size, targetChannels);
+      row += rowBytesOf(width, targetChannels);
     }
   }
 }
@@ -89,22 +96,30 @@ export function fillImages(
 /**
  * Replaces each value by (value - mean) / divisor, with a mean for each pixel. Requires that fillImages has stored the
  * byte values unchanged.
- * @param means size × size × 4 float32, with the channels in the same order as in the target; 0 for other channels
+ * @param means height × width × 4 float32, with the channels in the same order as in the target; 0 for other channels
  * @param divisors 4 float32, in the same order; 1 for other channels
  */
-export function centerImages(target: usize, means: usize, divisors: usize, size: i32, first: i32, count: i32): void {
+export function centerImages(
+  target: usize,
+  means: usize,
+  divisors: usize,
+  height: i32,
+  width: i32,
+  first: i32,
+  count: i32,
+): void {
   const divisor = v128.load(divisors);
   for (let image = first; image < first + count; image++) {
-    let row = imageAt(target, image, size, targetChannels);
+    let row = imageAt(target, image, height, width);
     let mean = means;
-    for (let y = 0; y < size; y++) {
+    for (let y = 0; y < height; y++) {
       let pixel = row;
-      for (let x = 0; x < size; x++) {
+      for (let x = 0; x < width; x++) {
         v128.store(pixel, f32x4.div(f32x4.sub(v128.load(pixel), v128.load(mean)), divisor));
         pixel += 4 * targetChannels;
         mean += 4 * targetChannels;
       }
-      row += rowBytesOf(size, targetChannels);
+      row += rowBytesOf(width, targetChannels);
     }
   }
 }

@@ -6,7 +6,7 @@
 export { activate, activateGradient } from './activations';
 export { fillImages, centerImages } from './images';
 export { packWeights, transformFilters, expandGroups, collectGroups } from './weights';
-export { convolve, filterGradient, stridedFilterGradient, filterGradientEnd, biasGradient } from './direct-convolution';
+export { convolve, filterGradient, filterGradientEnd, biasGradient } from './direct-convolution';
 export {
   winogradConvolve,
   winogradForward,
@@ -15,7 +15,6 @@ export {
   winogradFilterGradientEnd,
 } from './winograd';
 export {
-  sumForStatistics,
   statisticSums,
   batchStatistics,
   movingStatistics,
@@ -23,12 +22,10 @@ export {
   maskAndSum,
   gradientSums,
   gradientCoefficients,
-  normalizeGradient,
   batchNormGradient,
 } from './batch-norm';
 export { copyNarrowed, addWidened } from './shortcut';
-export { softmaxLoss } from './head';
-export { denseForward, denseInputGradient, denseKernelGradient, denseBiasGradient } from './dense';
+export { globalAverage, globalAverageGradient, softmaxLoss } from './head';
 export { convolveDepthwise, depthwiseFilterGradient } from './depthwise';
 export {
   addTensors,
@@ -43,5 +40,4 @@ export {
 } from './elementwise';
 export { maxPool, maxPoolGradient, averagePool, averagePoolGradient } from './pooling';
 export { exponential, logarithm } from './arithmetic';
-export { globalAverage, globalAverageGradient } from './global-average';
-export { multiplyVectors, vectorProducts, sumVectors, transposeKernel } from './dense-blocks';
+export { multiplyVectors, vectorProducts, sumVectors, transposeKernel } from './dense';

@@ -184,7 +184,8 @@ function storeTile(
 }
 
 /**
- * Convolves source with the filters and computes sums for the batch norm that follows. The size is a multiple of 4.
+ * Convolves source with the filters and computes sums for the batch norm that follows. The numbers of
+ * rows and columns are multiples of 4.
  * @param sums two rows of one value per channel: the sums of the values and of their squares
  * @param continues true to add to the existing sums, false to overwrite them; also in the functions below
  */
@@ -194,27 +195,28 @@ export function winogradForward(
   target: usize,
   sums: usize,
   continues: bool,
-  size: i32,
+  rows: i32,
+  columns: i32,
   inputs: i32,
   outputs: i32,
   first: i32,
   count: i32,
   scratch: usize,
 ): void {
-  const tilesOfImage = (size * size) >> 4;
+  const tilesOfImage = (rows * columns) >> 4;
   const block = tilesOfBlock(max(inputs, outputs));
   const endTile = (first + count) * tilesOfImage;
-  const rowBytes = rowBytesOf(size, outputs);
+  const rowBytes = rowBytesOf(columns, outputs);
   const pixelBytes = 4 * outputs;
   const work = scratch + workOffset;
   if (!continues) memory.fill(sums, 0, 2 * pixelBytes);
   for (let firstTile = first * tilesOfImage; firstTile < endTile; firstTile += block) {
     const tiles = min(block, endTile - firstTile);
-    fillPlanes(source, size, size, inputs, firstTile, tiles, scratch);
+    fillPlanes(source, rows, columns, inputs, firstTile, tiles, scratch);
     multiplyPlanes(scratch, weights, inputs, outputs, tiles);
     for (let tile = 0; tile < tiles; tile++) {
       const plane = scratch + productOffset + tile * pixelBytes;
-      const corner = tileAt(target, firstTile + tile, size, size, outputs);
+      const corner = tileAt(target, firstTile + tile, rows, columns, outputs);
       planesToOutput(plane, pixelBytes, rowBytes, sums, corner, work);
     }
   }
@@ -223,7 +225,8 @@ export function winogradForward(
 /**
  * target = (input gradient of the convolution + shortcut) where the activation is positive, else 0. This is the
  * gradient with respect to the output of the batch norm that precedes the activation. Also computes two rows of sums
- * per channel for that batch norm: of target, and of target × (normalized - mean). The size is a multiple of 4.
+ * per channel for that batch norm: of target, and of target × (normalized - mean). Rows and columns
+ * are multiples of 4.
  * @param gradient gradient with respect to the convolution's output
  * @param inputs number of channels of the convolution's input and of the target
  * @param outputs number of channels of the convolution's output and of the gradient
@@ -241,28 +244,29 @@ export function winogradInputGradient(
   means: usize,
   sums: usize,
   continues: bool,
-  size: i32,
+  rows: i32,
+  columns: i32,
   inputs: i32,
   outputs: i32,
   first: i32,
   count: i32,
   scratch: usize,
 ): void {
-  const tilesOfImage = (size * size) >> 4;
+  const tilesOfImage = (rows * columns) >> 4;
   const block = tilesOfBlock(max(inputs, outputs));
   const endTile = (first + count) * tilesOfImage;
-  const row = rowBytesOf(size, inputs);
+  const row = rowBytesOf(columns, inputs);
   const pixel = 4 * inputs;
   const work = scratch + workOffset;
   const mask = activation;
   if (!continues) memory.fill(sums, 0, 2 * pixel);
   for (let firstTile = first * tilesOfImage; firstTile < endTile; firstTile += block) {
     const tiles = min(block, endTile - firstTile);
-    fillPlanes(gradient, size, size, outputs, firstTile, tiles, scratch);
+    fillPlanes(gradient, rows, columns, outputs, firstTile, tiles, scratch);
     multiplyPlanes(scratch, weights, outputs, inputs, tiles);
     for (let tile = 0; tile < tiles; tile++) {
       const from = scratch + productOffset + tile * pixel;
-      const at = tileAt(0, firstTile + tile, size, size, inputs);
+      const at = tileAt(0, firstTile + tile, rows, columns, inputs);
       if (shortcut) {
         planesToGradientWithShortcut(from, pixel, row, sums, at, target, shortcut, mask, normalized, means, work);
       } else {
@@ -304,7 +308,7 @@ export function winogradFilterGradient(
       const from = scratch + plane * planeBytes;
       const other = from + productOffset;
       const to = sums + plane * sumPlaneBytes(inputs, outputs);
-      sumAllProducts(from, 4 * inputs, 0, inputs, other, 4 * outputs, 0, outputs, 1, tiles, to, adds);
+      sumAllProducts(from, 4 * inputs, 0, 0, inputs, other, 4 * outputs, 0, 0, outputs, 1, 1, tiles, to, adds);
     }
   }
 }

@@ -53,7 +53,7 @@ export interface ConvolutionPlan extends Channels {
   forward: PackedTaps | null;
   /** Addresses of the transformed filters; for Winograd's algorithm. */
   filters: { forward: number; turned: number } | null;
-  /** Whether images consist of whole Winograd tiles and are square, so that kernels can compute sums for batch norms. */
+  /** Whether images consist of whole Winograd tiles, so that kernels can compute sums for batch norms. */
   hasWholeTiles: boolean;
   /** Form of the tensor that the taps of the input gradient read: the output's gradient, or a copy of it. */
   gradientSource: Form;
@@ -79,7 +79,7 @@ export function planConvolution(
   const groups = method === 'direct' ? layer.groups : 1;
   const channels = { groups, groupInputs: inputDepth / groups, groupOutputs: outputDepth / groups };
   const [height, width] = layer.shape;
-  const hasWholeTiles = height === width && height % 4 === 0;
+  const hasWholeTiles = height % 4 === 0 && width % 4 === 0;
   const plan = { layer, method, ...channels, inputDepth, outputDepth, hasWholeTiles };
   const paddedBias = layer.bias !== null && layer.filters < outputDepth ? allocator.takeFloats(outputDepth) : 0;
   if (method === 'winograd') {
@@ -127,13 +127,19 @@ export function planConvolution(
 }
 
 /** Returns the number of packed weights of a tap. */
-export function weightsPerTap({
+function weightsPerTap({
   method,
   groups,
   groupInputs,
   groupOutputs,
 }: Pick<ConvolutionPlan, 'method' | keyof Channels>): number {
   return method === 'depthwise' ? groupOutputs : groups * groupInputs * groupOutputs;
+}
+
+/** Returns the number of taps and of groups of the layer, and the numbers of inputs and outputs of a group. */
+export function groupsOf({ layer }: Pick<ConvolutionPlan, 'layer'>) {
+  const { kernelSize, groups, inputShapes, filters } = layer;
+  return [kernelSize[0] * kernelSize[1], groups, inputShapes[0][2] / groups, filters / groups] as const;
 }
 
 /**

@@ -230,10 +230,12 @@ function isActivation(layer: Layer): layer is ActivationLayer {
 function isNarrowedShortcut(pool: Layer, pad: Layer): boolean {
   if (pool.op !== 'averagePool' || pad.op !== 'pad') return false;
   const { poolSize, strides, inputShapes } = pool;
-  const channels = inputShapes[0][2];
+  const [height, width, channels] = inputShapes[0];
   const isEverySecond = [...poolSize, ...strides].join() === '1,1,2,2';
   const margins = [...pad.rows, ...pad.columns, ...pad.channels].join();
-  return isEverySecond && channels % 4 === 0 && margins === `0,0,0,0,${channels / 2},${channels / 2}`;
+  return (
+    isEverySecond && height === width && channels % 4 === 0 && margins === `0,0,0,0,${channels / 2},${channels / 2}`
+  );
 }
 
 /** Returns the length of the longest path from the input to each layer. */

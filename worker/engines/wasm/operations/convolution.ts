@@ -1,10 +1,9 @@
 // Convolutions, forward and backward: with the Winograd kernels where possible, otherwise with the direct kernels.
 import type { Conv2dLayer } from '../../../../shared/network/layers.js';
-import { filterSumBytes, type ConvolutionPlan, type GradientPhase } from '../memory/convolution-plan.js';
+import { filterSumBytes, groupsOf, type ConvolutionPlan, type GradientPhase } from '../memory/convolution-plan.js';
 import { parameterOf, type ParameterPlan } from '../memory/fixed-plan.js';
 import { sameForm, Tensor, type Form } from '../memory/tensor.js';
 import type { PartialSums } from '../passes/pass-builder.js';
-import { groupsOf } from '../passes/weight-passes.js';
 import { gridOf, originIn, startOf, stridesOf } from './addresses.js';
 import { Normalization } from './normalization.js';
 import { Operation, type ProgramContext, type Value } from './operation.js';
@@ -61,7 +60,7 @@ export class Convolution extends Operation {
         const from = startOf(source, block, memory);
         const to = startOf(target, block, memory);
         const shape = [inputDepth, outputDepth, first, count, memory.scratch] as const;
-        if (sums) kernels.winogradForward(from, weights, to, sums.addressOf(tile), continues, height, ...shape);
+        if (sums) kernels.winogradForward(from, weights, to, sums.addressOf(tile), continues, height, width, ...shape);
         else kernels.winogradConvolve(from, weights, bias, to, false, height, width, ...shape);
       },
     });
@@ -183,7 +182,7 @@ export class Convolution extends Operation {
           if (method === 'depthwise') {
             kernels.depthwiseFilterGradient(...from, inputDepth, offsets, tapCount, ...other, ...range);
           } else {
-            kernels.stridedFilterGradient(...from, groupInputs, offsets, tapCount, ...other, groupOutputs, ...range);
+            kernels.filterGradient(...from, groupInputs, offsets, tapCount, ...other, groupOutputs, ...range);
           }
         }
       },
@@ -199,7 +198,7 @@ export class Convolution extends Operation {
   #addUpFilterGradient(sums: PartialSums, partialCount: number): void {
     const { kernels } = this.context;
     const plan = this.#plan;
-    const { method, layer, groups, groupInputs, groupOutputs, outputDepth, stagedGradient } = plan;
+    const { method, layer, groups, groupInputs, groupOutputs, inputDepth, outputDepth, stagedGradient } = plan;
     const { tapCount } = plan.forward!;
     const bytes = filterSumBytes(plan);
     const target = this.#kernel.gradient;
@@ -216,13 +215,16 @@ export class Convolution extends Operation {
       kernels.filterGradientEnd(...from, tapCount, groupInputs, inputs, groupOutputs, to);
     }
     if (stagedGradient === 0) return;
-    const inExpanded = groupsOf(plan, target, stagedGradient);
-    for (const [group, { inputs, outputs, from: inKernel, to }] of inExpanded.entries()) {
-      const staged =
-        method === 'expanded'
-          ? to
-          : ([stagedGradient + group * groupBytes, 4 * inputs * outputs, 4 * outputs, 0] as const);
-      kernels.copyChannels(...staged, ...inKernel, false, inputs, 1, outputs, 0, tapCount);
+    if (method === 'expanded') {
+      kernels.collectGroups(stagedGradient, ...groupsOf(plan), target, inputDepth, outputDepth);
+      return;
+    }
+    const { filters } = layer;
+    for (let group = 0; group < groups; group++) {
+      // Taps are images, and input channels are rows.
+      const from = [stagedGradient + group * groupBytes, 4 * groupInputs * groupOutputs, 4 * groupOutputs, 0] as const;
+      const to = [target + 4 * group * groupOutputs, 4 * groupInputs * filters, 4 * filters, 0] as const;
+      kernels.copyChannels(...from, ...to, false, groupInputs, 1, groupOutputs, 0, tapCount);
     }
   }
 
@@ -294,6 +296,7 @@ export class Convolution extends Operation {
             sums.addressOf(tile),
             continues,
             target.form.height,
+            target.form.width,
             inputDepth,
             outputDepth,
             first,

@@ -24,7 +24,7 @@ export class InputImages extends Operation {
     const { preprocessedValues, pixelMeans, pixelDivisors } = fixed;
     const target = new Tensor(this.output.form);
     this.output.tensor = target;
-    const { height } = target.form;
+    const { height, width } = target.form;
     const redFirst = fixed.layout.graph.channelOrder === 'rgb';
     // The images belong to the layers that read them.
     const work: Work = { phase: 'images', group: 'images' };
@@ -34,7 +34,7 @@ export class InputImages extends Operation {
       run: (block, memory) => {
         const { first, count } = block;
         const from = [arrays.records, labelBytes, colors, arrays.augmentations, preprocessedValues] as const;
-        kernels.fillImages(...from, redFirst, startOf(target, block, memory), height, first, count);
+        kernels.fillImages(...from, redFirst, startOf(target, block, memory), height, width, first, count);
       },
     });
     if (!hasPixelMeans) return;
@@ -43,7 +43,7 @@ export class InputImages extends Operation {
       tensors: [target],
       run: (block, memory) => {
         const { first, count } = block;
-        kernels.centerImages(startOf(target, block, memory), pixelMeans, pixelDivisors, height, first, count);
+        kernels.centerImages(startOf(target, block, memory), pixelMeans, pixelDivisors, height, width, first, count);
       },
     });
   }

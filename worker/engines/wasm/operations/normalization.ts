@@ -4,7 +4,7 @@ import type { ActivationLayer, BatchNormLayer } from '../../../../shared/network
 import type { BatchNormPlan } from '../memory/fixed-plan.js';
 import { Tensor } from '../memory/tensor.js';
 import type { PartialSums } from '../passes/pass-builder.js';
-import { gridOf, originIn, startOf } from './addresses.js';
+import { gridOf, originIn } from './addresses.js';
 import { Operation, type ProgramContext, type Value } from './operation.js';
 
 export interface NormalizationParts {
@@ -129,22 +129,18 @@ export class Normalization extends Operation {
     const { coefficients, depth, channels } = this.plan;
     const source = this.source.tensor!;
     const addend = this.#addend === null ? null : this.#addend.tensor!;
-    const isImage = source.form.border === 1;
     passes.add({
       ...this.work('batch norm'),
       tensors: [source, target, ...(addend === null ? [] : [addend])],
       run: (block, memory) => {
-        const { first, count } = block;
-        if (activation === 'relu' && isImage) {
-          const from = startOf(source, block, memory);
-          const around = addend === null ? 0 : startOf(addend, block, memory);
-          const to = startOf(target, block, memory);
-          kernels.normalize(from, coefficients, around, to, source.form.height, depth, first, count);
-          return;
-        }
         const grid = gridOf(source.form, block);
         const from = originIn(source, block, memory);
         const to = originIn(target, block, memory);
+        if (activation === 'relu') {
+          const around = addend === null ? 0 : originIn(addend, block, memory);
+          kernels.normalize(from, coefficients, around, to, ...grid);
+          return;
+        }
         const row = 4 * depth;
         kernels.scaleChannels(from, coefficients + 2 * row, coefficients + 3 * row, to, ...grid);
         if (addend !== null) kernels.addTensors(to, originIn(addend, block, memory), to, ...grid);
@@ -165,7 +161,7 @@ export class Normalization extends Operation {
 
   /** Whether another operation's kernel may apply the gradient of ReLU and compute the sums: see markPrepared. */
   get canBePrepared(): boolean {
-    return this.activation === 'relu' && this.output.form.border === 1;
+    return this.activation === 'relu';
   }
 
   /** Declares that the gradient is that of the ReLU's input, and that the partial sums have been computed. */
@@ -192,18 +188,17 @@ export class Normalization extends Operation {
     const gradient = gradients.exclusive(this.output);
     const activation = this.outputForBackward();
     const source = this.source.tensor!;
-    const { coefficients, depth } = this.plan;
-    const { height } = source.form;
+    const { coefficients } = this.plan;
     passes.add({
       ...this.work('batch norm gradient'),
       tensors: [gradient, activation, source],
       run: (block, memory) => {
-        const { first, count, tile, continues } = block;
-        const to = startOf(gradient, block, memory);
-        const mask = startOf(activation, block, memory);
-        const from = startOf(source, block, memory);
-        const ofTile = sums.addressOf(tile);
-        kernels.maskAndSum(to, mask, from, coefficients, ofTile, continues, height, depth, first, count);
+        const { tile, continues } = block;
+        const to = originIn(gradient, block, memory);
+        const mask = originIn(activation, block, memory);
+        const from = originIn(source, block, memory);
+        const grid = gridOf(source.form, block);
+        kernels.maskAndSum(to, mask, from, coefficients, sums.addressOf(tile), continues, ...grid);
       },
     });
   }

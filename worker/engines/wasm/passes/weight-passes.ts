@@ -1,6 +1,6 @@
 // Passes that pack and transform the weights for the kernels. They run once for each new set of weights.
 import type { Kernels } from '../kernels.js';
-import type { ConvolutionPlan, PackedTaps } from '../memory/convolution-plan.js';
+import { groupsOf, type ConvolutionPlan, type PackedTaps } from '../memory/convolution-plan.js';
 import { parameterOf, type DensePlan, type FixedPlan } from '../memory/fixed-plan.js';
 import { depthOf, type ThreadMemory } from '../memory/tensor.js';
 import type { Pass } from './pass.js';
@@ -36,7 +36,8 @@ function packingOf(kernels: Kernels, fixed: FixedPlan, plan: ConvolutionPlan): T
     } else if (plan.method === 'depthwise') {
       for (const taps of allTaps) packDepthwise(kernels, plan, kernel, taps);
     } else {
-      if (plan.method === 'expanded') expandKernel(kernels, plan, kernel);
+      if (plan.method === 'expanded')
+        kernels.expandGroups(kernel, ...groupsOf(plan), plan.expandedKernel, inputDepth, outputDepth);
       for (const taps of allTaps) packDirect(kernels, plan, kernel, taps, taps !== plan.forward);
     }
   };
@@ -48,34 +49,6 @@ function packDepthwise(kernels: Kernels, plan: ConvolutionPlan, kernel: number, 
   for (const [index, { element }] of values.entries()) {
     kernels.padWeights(kernel + 4 * element, 1, 1, layer.filters, weights + 4 * index * outputDepth, 1, outputDepth);
   }
-}
-
-/** Copies the kernel of each group to its place in a kernel for all channels. The rest stays 0. */
-function expandKernel(kernels: Kernels, plan: ConvolutionPlan, kernel: number): void {
-  for (const { inputs, outputs, from, to } of groupsOf(plan, kernel, plan.expandedKernel)) {
-    kernels.copyChannels(...from, ...to, false, inputs, 1, outputs, 0, plan.forward!.tapCount);
-  }
-}
-
-/**
- * Returns where the weights of each group are in a kernel array, and in the expanded kernel. Taps are images and input
- * channels are rows.
- */
-export function groupsOf({ layer, inputDepth, outputDepth }: ConvolutionPlan, kernel: number, expanded: number) {
-  const { groups, filters, inputShapes } = layer;
-  const inputs = inputShapes[0][2] / groups;
-  const outputs = filters / groups;
-  return Array.from({ length: groups }, (_, group) => ({
-    inputs,
-    outputs,
-    from: [kernel + 4 * group * outputs, 4 * inputs * filters, 4 * filters, 0] as const,
-    to: [
-      expanded + 4 * group * (inputs * outputDepth + outputs),
-      4 * inputDepth * outputDepth,
-      4 * outputDepth,
-      0,
-    ] as const,
-  }));
 }
 
 function packDirect(

@@ -4,7 +4,7 @@
 import { activationKernels } from './activations.mjs';
 import { batchNormKernels } from './batch-norm.mjs';
 import { depthwiseKernels } from './depthwise.mjs';
-import { denseKernels } from './dense-blocks.mjs';
+import { denseKernels } from './dense.mjs';
 import { productKernels } from './products.mjs';
 import { winogradKernels } from './winograd.mjs';
 

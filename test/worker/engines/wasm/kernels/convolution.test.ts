@@ -154,7 +154,7 @@ describe.each(cases)('direct convolution: $name', (shape) => {
     const partialBytes = 4 * tapCount * depth * width;
     const sums = memory.take(2 * partialBytes);
     const run = (first: number, at: number) =>
-      kernels.stridedFilterGradient(
+      kernels.filterGradient(
         ...source,
         ...([depth, offsets, tapCount] as const),
         ...gradient.strides(),
@@ -216,7 +216,7 @@ test('a grouped convolution, group by group, matches, and so does its filter gra
       ...([weights, 0, false, to + 4 * firstOutput, ...targetLayout] as const),
       ...([outputsOfGroup, rows, columns, 1, 2] as const),
     );
-    kernels.stridedFilterGradient(
+    kernels.filterGradient(
       ...from,
       ...([gradient.origin + 4 * firstOutput, ...targetLayout] as const),
       ...([outputsOfGroup, rows, columns, 1, 2, sums, false] as const),
