@@ -7,6 +7,7 @@ import {
   partitionIntoShards,
   gatherRecords,
   shardSizeOf,
+  spreadValidation,
   stepsPerEpochOf,
   validationCountOf,
 } from '../../shared/dataset/partition.js';
@@ -78,18 +79,48 @@ class ShardBuilder {
 
 /**
  * Returns the records of each split. Without validation images, as in Keras, these are the first of the training images.
+ * If the images are sorted by class, like those of an image folder, they are spread evenly over the images instead, which
+ * takes the same share of each class.
  */
-function splitRecords(dataset: StoredDataset, { validationSplit }: Pick<Config, 'validationSplit'>) {
+async function splitRecords(dataset: StoredDataset, { validationSplit }: Pick<Config, 'validationSplit'>) {
   const { training, validation } = dataset;
   const test = dataset.test ?? new Uint8Array();
   if (validation !== null) return { training, validation, test };
-  const { recordBytes } = recordFormatOf(dataset.description);
-  const firstTraining = validationCountOf(training.length / recordBytes, validationSplit) * recordBytes;
+  const format = recordFormatOf(dataset.description);
+  const { recordBytes } = format;
+  const count = training.length / recordBytes;
+  const validationCount = validationCountOf(count, validationSplit);
+  if (validationCount > 0 && (await isSortedByClass(training, format))) {
+    const spread = spreadValidation(count, validationCount);
+    return {
+      training: recordsAt(training, spread.training, recordBytes),
+      validation: recordsAt(training, spread.validation, recordBytes),
+      test,
+    };
+  }
+  const firstTraining = validationCount * recordBytes;
   return {
     training: partOf(training, firstTraining, training.length),
     validation: partOf(training, 0, firstTraining),
     test,
   };
+}
+
+/** Returns whether no label is followed by a smaller one. Images in random order are recognized by the first few. */
+async function isSortedByClass(records: Records, format: RecordFormat): Promise<boolean> {
+  let previous = 0;
+  for (let begin = 0; begin < records.length; begin += format.recordBytes) {
+    const label = labelAt(await bytesOf(records, begin, begin + format.labelBytes), 0, format);
+    if (label < previous) return false;
+    previous = label;
+  }
+  return true;
+}
+
+function recordsAt(records: Records, indices: Uint32Array, recordBytes: number): Records {
+  return records instanceof Uint8Array
+    ? gatherRecords(records, indices, recordBytes)
+    : new GatheredRecords(records, indices, recordBytes);
 }
 
 /** Returns the records of the first training images, without the validation images. */
@@ -98,7 +129,7 @@ export async function firstTrainingRecords(
   config: Pick<Config, 'validationSplit'>,
   count: number,
 ): Promise<Uint8Array> {
-  const { training } = splitRecords(dataset, config);
+  const { training } = await splitRecords(dataset, config);
   return bytesOf(training, 0, Math.min(training.length, count * recordFormatOf(dataset.description).recordBytes));
 }
 
@@ -111,7 +142,7 @@ export async function splitEvaluation(
   split: EvaluationSplit,
 ): Promise<Pick<ShardStore, 'shards' | 'records'> & { labels: Uint16Array }> {
   assertDataset(dataset);
-  const images = splitRecords(dataset, config)[split];
+  const images = (await splitRecords(dataset, config))[split];
   const format = recordFormatOf(dataset.description);
   const builder = new ShardBuilder(format);
   await builder.addEvaluation(split, images);
@@ -126,7 +157,7 @@ export async function createShards(dataset: StoredDataset, config: Config): Prom
   assertDataset(dataset);
   const format = recordFormatOf(dataset.description);
   const { recordBytes } = format;
-  const { training, validation, test } = splitRecords(dataset, config);
+  const { training, validation, test } = await splitRecords(dataset, config);
   const trainingCount = training.length / recordBytes;
   const stepsPerEpoch = stepsPerEpochOf(trainingCount, config.batchSize);
   if (stepsPerEpoch < 1) {
@@ -140,11 +171,7 @@ export async function createShards(dataset: StoredDataset, config: Config): Prom
   assertPaddingFits(config, format);
   const builder = new ShardBuilder(format);
   for (const [slice, indices] of partitionIntoShards(trainingCount, config.slices, config.seed).entries()) {
-    const records =
-      training instanceof Uint8Array
-        ? gatherRecords(training, indices, recordBytes)
-        : new GatheredRecords(training, indices, recordBytes);
-    await builder.add('training', slice, records);
+    await builder.add('training', slice, recordsAt(training, indices, recordBytes));
   }
   await builder.addEvaluation('validation', validation);
   await builder.addEvaluation('test', test);

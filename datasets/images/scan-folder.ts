@@ -101,7 +101,7 @@ export async function scanImageFolder(folder: string): Promise<ImageFolder> {
 
 /**
  * Returns the folders of the splits, or undefined if the folders are classes. `train` is a split if it contains folders
- * but no files, so that a class may also be named `train`.
+ * but no images, so that a class may also be named `train`.
  */
 async function findSplitFolders(
   folder: string,
@@ -112,7 +112,7 @@ async function findSplitFolders(
     throw badData(`${folder} has ${folders.join(' and ')} but no train: add a folder train with the training images`);
   }
   const train = await contentsOf(path.join(folder, 'train'));
-  if (train.folders.length === 0 || train.files.length > 0) return undefined;
+  if (train.folders.length === 0 || train.files.some((name) => imageExtension.test(name))) return undefined;
   const found: Partial<Record<SplitName, string>> = {};
   for (const split of splitNames) {
     const names = splitFolders[split].filter((name) => folders.includes(name));

@@ -65,7 +65,11 @@ const sidebar = [
   },
   {
     text: 'Background',
-    items: [page('Exactness', 'exactness.md'), page('Architecture', 'architecture.md')],
+    items: [
+      page('Exactness', 'exactness.md'),
+      page('Architecture', 'architecture.md'),
+      page('Add an operation to an engine', 'adding-operations.md'),
+    ],
   },
   {
     text: 'Decisions',

@@ -6,11 +6,28 @@ import type { DatasetDescription } from './description.js';
 import { cropMargin, packAugmentation, identityAugmentations, type CropPadding, type FlipMode } from './image-batch.js';
 
 /**
- * Returns the number of validation images. As in Keras's ImageDataGenerator, the first floor(count × validationSplit)
- * images are for validation and the others for training.
+ * Returns the number of validation images. As in Keras's ImageDataGenerator, floor(count × validationSplit) images are
+ * for validation and the others for training.
  */
 export function validationCountOf(count: number, validationSplit: number): number {
   return Math.floor(count * validationSplit);
+}
+
+/**
+ * Spreads validation images evenly over all images.
+ * @returns the indices of the images of both splits, in ascending order
+ */
+export function spreadValidation(
+  count: number,
+  validationCount: number,
+): { training: Uint32Array; validation: Uint32Array } {
+  // The middle of each of validationCount equal parts.
+  const validation = Uint32Array.from({ length: validationCount }, (_, part) =>
+    Math.floor(((part + 0.5) * count) / validationCount),
+  );
+  const isValidation = new Set(validation);
+  const training = Uint32Array.from({ length: count }, (_, index) => index).filter((index) => !isValidation.has(index));
+  return { training, validation };
 }
 
 /**

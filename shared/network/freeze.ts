@@ -3,7 +3,7 @@ import { LockstepError } from '../errors.js';
 import type { GraphNode, NetworkGraph, WeightName } from './graph.js';
 
 /** Returns the names of a node's arrays, without the node's own name. */
-function weightNamesOf(node: GraphNode): WeightName[] {
+export function weightNamesOf(node: GraphNode): WeightName[] {
   switch (node.op) {
     case 'conv2d':
     case 'dense':

@@ -2,6 +2,7 @@
 // that it can have.
 import { z } from 'zod';
 import { LockstepError } from '../errors.js';
+import { weightNamesOf } from './freeze.js';
 import {
   activations,
   channelOrders,
@@ -152,7 +153,8 @@ const graph = z.strictObject({
 function graphProblem({ nodes }: NetworkGraph): string | undefined {
   const known = new Set<string>([inputName]);
   const unused = new Set<string>([inputName]);
-  for (const { name, inputs } of nodes) {
+  for (const each of nodes) {
+    const { name, inputs } = each;
     if (known.has(name)) {
       return name === inputName
         ? `a node has the name "${inputName}", which stands for the images: give it another name`
@@ -161,6 +163,11 @@ function graphProblem({ nodes }: NetworkGraph): string | undefined {
     for (const input of inputs) {
       if (!known.has(input)) return `node "${name}" has the input "${input}", but no earlier node has this name`;
       unused.delete(input);
+    }
+    const arrays = weightNamesOf(each);
+    const absent = weightNames.find((array) => each.weights?.[array] !== undefined && !arrays.includes(array));
+    if (absent !== undefined) {
+      return `node "${name}": weights has settings for ${absent}, but the node has ${arrays.length === 0 ? 'no arrays' : `only ${arrays.join(' and ')}`}`;
     }
     known.add(name);
     unused.add(name);
@@ -202,13 +209,21 @@ function problemIn(value: unknown, issue: z.core.$ZodIssue): string {
   const path = (isNode ? attribute : issue.path).join('.');
   if (issue.code === 'unrecognized_keys') {
     const keys = issue.keys.map((key) => JSON.stringify(key.slice(0, 40))).join(', ');
-    return `${where}${path === '' ? '' : `${path}: `}unknown attribute ${keys}`;
+    const known = isNode && path === '' ? `: ${attributesAt(value, index)}` : '';
+    return `${where}${path === '' ? '' : `${path}: `}unknown attribute ${keys}${known}`;
   }
   if (issue.code === 'invalid_union' && path === 'op') {
     return `${where}op is ${shown(given)}: it must be one of ${operations.join(', ')}`;
   }
   if (path === '') return `${where}${isNode ? 'it must be an object' : 'it must be an object with name and nodes'}`;
   return `${where}${path} ${given === undefined ? 'is missing' : `is ${shown(given)}`}: it must be ${issue.message}`;
+}
+
+/** Describes the attributes of the operation of a node. */
+function attributesAt(value: unknown, index: number): string {
+  const { op } = (value as { nodes: readonly { op: unknown }[] }).nodes[index];
+  const { shape } = node.options.find((option) => option.shape.op.safeParse(op).success)!;
+  return `${String(op)} has ${listOf(Object.keys(shape))}`.replace(/ or (?=\S+$)/, ' and ');
 }
 
 function describeNode(value: unknown, index: number): string {

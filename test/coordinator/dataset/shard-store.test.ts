@@ -87,6 +87,32 @@ describe('the shards of a run', () => {
   });
 });
 
+describe('images that are sorted by class', () => {
+  // Three classes with 10, 20 and 30 images.
+  const sorted = numberedRecords(60);
+  for (let image = 0; image < 60; image++) sorted[image * recordBytes] = image < 10 ? 0 : image < 30 ? 1 : 2;
+  const file: RecordsFile = {
+    length: sorted.length,
+    read: (target, position) => Promise.resolve(target.set(sorted.subarray(position, position + target.length))),
+  };
+
+  it.each([
+    ['in memory', sorted],
+    ['in a file', file],
+  ])('lend the same share of each class to validation, %s', async (_, training) => {
+    const { records, shards, labels } = await createShards({ ...dataset, training, test: null }, config);
+    const numbers: Record<string, number[]> = { training: [], validation: [] };
+    for (const { split, sha256, bytes } of shards) {
+      numbers[split].push(...numbersOf(await bytesOf(records.get(sha256)!, 0, bytes)));
+    }
+    // The middle of each of six parts of ten images.
+    expect(numbers['validation']).toEqual([5, 15, 25, 35, 45, 55]);
+    expect([...labels.validation]).toEqual([0, 1, 1, 2, 2, 2]);
+    const all = [...numbers['training'], ...numbers['validation']].toSorted((a, b) => a - b);
+    expect(all).toEqual(Array.from({ length: 60 }, (_unused, index) => index));
+  });
+});
+
 it('a batch larger than the training set is refused with both sizes', async () => {
   await expect(createShards(dataset, resolveConfig({ batchSize: 56 }))).rejects.toThrow(
     expect.objectContaining({

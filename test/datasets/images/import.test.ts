@@ -195,6 +195,19 @@ describe('an image folder with splits', () => {
     expect((await read()).dataset.description.classNames).toEqual(['bus', 'train']);
   });
 
+  it('ignores files next to the classes of a split', async () => {
+    await writeImages(photos, {
+      'train/a/1.png': noiseImage(7, 9, 1),
+      'train/b/1.png': noiseImage(7, 9, 2),
+      'test/a/1.png': noiseImage(7, 9, 3),
+      'train/labels.csv': Buffer.from('1.png,a\n'),
+    });
+    const { dataset, warnings } = await read();
+    expect(dataset.description.classNames).toEqual(['a', 'b']);
+    expect(labelsOf(dataset.test)).toEqual([0]);
+    expect(warnings).toEqual(['ignored 1 file or folder outside the class folders: train/labels.csv']);
+  });
+
   it('warns about images that are in more than one split', async () => {
     await writeImages(photos, {
       'train/a/1.png': noiseImage(7, 9, 1),

@@ -25,7 +25,16 @@ describe('a graph', () => {
     ['a graph without nodes', { name: 'net', nodes: [] }, 'nodes is []: it must be a list of at least one node'],
     ['a null node', graphOf(null), 'node number 1: it must be an object'],
     ['an unknown operation', graphOf({ ...flat, op: 'lstm' }), 'node "flat": op is "lstm": it must be one of conv2d, '],
-    ['an unknown attribute', graphOf({ ...conv, dilation: 2 }), 'node "conv": unknown attribute "dilation"'],
+    [
+      'an unknown attribute',
+      graphOf({ ...conv, dilation: 2 }),
+      'node "conv": unknown attribute "dilation": conv2d has name, inputs, op, filters, kernelSize, strides, ',
+    ],
+    [
+      'settings of a bias that the node omits',
+      graphOf({ ...conv, bias: false, weights: { bias: { trainable: false } } }, { ...flat, inputs: ['conv'] }, dense),
+      'node "conv": weights has settings for bias, but the node has only kernel',
+    ],
     [
       'no filters',
       graphOf({ ...conv, filters: undefined }),
