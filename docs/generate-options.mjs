@@ -19,6 +19,9 @@ function table(head, rows) {
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
+/** @param {unknown} value */
+const describeValue = (value) => (typeof value === 'string' || typeof value === 'number' ? String(value) : '');
+
 function configTable(isMeant) {
   const rows = Object.entries(configFields)
     .filter(([key]) => isMeant(key))
@@ -32,7 +35,7 @@ function configTable(isMeant) {
           : 'off'
         : Array.isArray(fallback)
           ? fallback.join(',')
-          : `${fallback ?? ''}`;
+          : describeValue(fallback);
       const shown = value === '' ? '' : code(value);
       return [option, code(key), shown, isSwitch ? 'true or false' : escape(allowed), escape(capitalized(help))];
     });

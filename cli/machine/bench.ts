@@ -9,6 +9,7 @@ import { lockstepVersion } from '../../shared/version.js';
 import { startEnvironment } from '../../worker/engines/registry.js';
 import { chooseGpus, listGpus } from '../../worker/gpus.js';
 import { benchCluster } from './bench/cluster.js';
+import { defaultImageShape, parseImageShape, type ImageShape } from './bench/bench-images.js';
 import type { BenchOptions, LayerTime, Measurement } from './bench/measurement.js';
 import { benchThisProcess } from './bench/this-process.js';
 import { addConfigOption, readConfig } from '../options/config-options.js';
@@ -37,6 +38,7 @@ const speedKeys = [
 interface BenchOptionValues extends EngineOptionValues {
   workers?: number;
   gpus?: string;
+  imageShape: ImageShape;
   rounds: number;
   seconds: number;
   json?: true;
@@ -65,6 +67,11 @@ export function configure(command: Command): void {
         'a number of seconds above 0 and up to 3600',
       ).default(1.5),
     )
+    .addOption(
+      new Option('--image-shape <SHAPE>', 'height, width and channels of the images')
+        .argParser(imageShapeOf)
+        .default(defaultImageShape, '32x32x3'),
+    )
     .option('--json', 'print one line of JSON and nothing else')
     .optionsGroup('Recipe:');
   for (const key of speedKeys) addConfigOption(command, key);
@@ -72,7 +79,7 @@ export function configure(command: Command): void {
 }
 
 async function runBench(options: BenchOptionValues): Promise<void> {
-  const { gpus, rounds, seconds, json } = options;
+  const { gpus, imageShape, rounds, seconds, json } = options;
   const workerCount = countWorkers(options);
   const config = resolveConfig(await readConfig({ ...options }));
   const engineChoice = await readEngineOptions(options);
@@ -85,11 +92,12 @@ async function runBench(options: BenchOptionValues): Promise<void> {
   const benchOptions: BenchOptions = {
     ...engineChoice,
     config,
+    imageShape,
     plan: { rounds, roundMs: 1000 * seconds },
     onMessage: (message) => printer.line(message),
     onRound: (round) => printer.live([`round ${round} of ${rounds}`]),
   };
-  printer.line(describeSubject(config));
+  printer.line(describeSubject(config, imageShape));
   const measurement =
     workerCount === undefined
       ? await benchThisProcess(benchOptions)
@@ -111,9 +119,21 @@ function countWorkers({ workers, gpus }: BenchOptionValues): number | undefined 
   );
 }
 
-function describeSubject(config: Config): string {
+function imageShapeOf(text: string): ImageShape {
+  const shape = parseImageShape(text);
+  if (shape !== undefined) return shape;
+  throw new LockstepError(
+    'bad-option',
+    `--image-shape is ${text}: it must be height x width x channels, such as 224x224x3 or 28x28x1, up to 224x224`,
+  );
+}
+
+function describeSubject(config: Config, imageShape: ImageShape): string {
   const { batchSize, slices } = config;
-  const { graph, weightsSize } = layoutNetwork(graphOf(config), cifar10Format);
+  const { graph, weightsSize } = layoutNetwork(graphOf(config), {
+    ...imageShape,
+    classCount: cifar10Format.classCount,
+  });
   return (
     `lockstep ${lockstepVersion} · ${graph.name}, ${formatCount(weightsSize, 'weight')} · ` +
     `batches of ${batchSize} in ${formatCount(slices, 'slice')}`

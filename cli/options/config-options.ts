@@ -14,6 +14,7 @@ import {
 import { LockstepError, messageOf, systemCodeOf } from '../../shared/errors.js';
 import { decodeGraph } from '../../shared/network/graph-json.js';
 import { testTimeAugmentations } from '../../shared/dataset/test-time-augmentation.js';
+import { namedNetworks } from '../../shared/network/networks/registry.js';
 import { recipeNames, recipePresets } from '../../shared/config/recipe-presets.js';
 import { numberOrText } from './number-options.js';
 
@@ -33,7 +34,7 @@ export function addConfigOptions(command: Command): Command {
         'set a configuration field by its camelCase name, such as batchSize=256; overrides --config; repeatable',
       ).argParser((setting: string, previous: string[] | undefined) => [...(previous ?? []), setting]),
     )
-    .addHelpText('after', `\n${describeRecipes()}`);
+    .addHelpText('after', `\n${describeRecipes()}\n\n${describeNetworks()}`);
   for (const key of keys.filter((each) => !hasOption(command, each))) {
     command.optionsGroup(key in recipeFields ? 'Recipe (affects the weights):' : 'Run:');
     addConfigOption(command, key);
@@ -79,6 +80,19 @@ export function testTimeAugmentationOption(): Option {
     '--test-time-augmentation <VIEWS>',
     `${configFields.testTimeAugmentation.help} (default: as in the run)`,
   ).choices(testTimeAugmentations);
+}
+
+/** Describes the networks and their options, for --help. */
+function describeNetworks(): string {
+  const lines = ['Networks for --network, besides resnet, and their options:'];
+  for (const [name, { help, options }] of Object.entries(namedNetworks)) {
+    lines.push(`  ${name}: ${help}`);
+    for (const [option, { help: optionHelp, allowed, default: value, format = String }] of Object.entries(options)) {
+      const text = `${option}: ${optionHelp}; ${allowed} (default: ${format(value)})`;
+      lines.push(`    ${new Help().boxWrap(text, 74).replaceAll('\n', '\n      ')}`);
+    }
+  }
+  return lines.join('\n');
 }
 
 /** Describes what each recipe sets, for --help. */

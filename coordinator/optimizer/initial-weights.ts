@@ -25,12 +25,7 @@ function fanOutOf(kernel: ArrayLayout): number {
   return kernel.size / (kernel.shape.at(-2) ?? 1);
 }
 
-/** Whether a whitening kernel has to be measured on training images. */
-export function needsImages(layout: ModelLayout): boolean {
-  return layout.weights.some(({ initializer }) => initializer === 'whitening');
-}
-
-/** @param images training images in the order of the dataset; used only if needsImages is true */
+/** @param images training images in the order of the dataset; needed only for whitening kernels */
 export function initialWeights(layout: ModelLayout, seed: number, images?: TrainingImages): Float32Array {
   const weights = new Float32Array(layout.weightsSize);
   layout.weights.forEach((array, index) => {

@@ -1,6 +1,7 @@
 // Measures how many images per second models compute, on slices of noise images. The models take turns, so that
 // whatever else the machine does slows all of them alike.
 import { identityAugmentations, type ImageBatch } from '../../shared/dataset/image-batch.js';
+import { noiseRecords } from '../../shared/dataset/noise.js';
 import { recordFormat } from '../../shared/dataset/record-format.js';
 import { medianOf } from '../../shared/median.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
@@ -57,22 +58,11 @@ export async function measureModels(
   return msPerImage.map((times) => (times.length === 0 ? undefined : 1000 / medianOf(times)));
 }
 
-/** Returns images of noise with labels. Speed hardly depends on them. */
 function noiseBatch({ data }: ModelLayout, count: number): ImageBatch {
   const format = recordFormat(data);
-  const { recordBytes, labelBytes, classCount } = format;
-  const records = new Uint8Array(count * recordBytes);
-  for (let at = 0, state = 1; at < records.length; at++) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0; // Numerical Recipes' generator
-    records[at] = state >>> 24;
-  }
-  for (let image = 0; image < count; image++) {
-    const label = image % classCount;
-    for (let byte = 0; byte < labelBytes; byte++) records[image * recordBytes + byte] = label >> (8 * byte);
-  }
   const indices = Uint32Array.from({ length: count }, (_, index) => index);
   return {
-    records,
+    records: noiseRecords(format, count),
     format,
     indices,
     augmentations: identityAugmentations(count),

@@ -1,19 +1,19 @@
 // Measures a cluster over loopback: trains with real worker processes and sockets until all rounds have been measured.
 import path from 'node:path';
-import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
 import type { EngineIdentity } from '../../../shared/protocol/engine-identity.js';
 import { LockstepError } from '../../../shared/errors.js';
 import { train } from '../../../single-node/train.js';
 import { interruptedBy, onStopSignals } from '../../process/stop-signals.js';
 import { withTemporaryFolder } from '../../process/temporary-folder.js';
+import { benchDataset } from './bench-images.js';
 import { measurementOf, type BenchOptions, type Measurement } from './measurement.js';
 import { RoundRecorder } from './round-recorder.js';
 
 /**
- * Minimum number of training images, which are synthesized in half a second. With the default batch size, an epoch then
- * has 64 steps, so that saving a checkpoint at its end takes a small share of the time.
+ * Approximate size of the training images, which are synthesized in half a second. With images of CIFAR-10 and the
+ * default batch size, an epoch then has 64 steps, so that saving a checkpoint at its end takes a small share of the time.
  */
-const imageCount = 8192;
+const imageBytes = 24 << 20;
 
 export interface ClusterOptions extends BenchOptions {
   /** Number of worker processes. */
@@ -27,15 +27,14 @@ export function benchCluster(options: ClusterOptions): Promise<Measurement> {
 }
 
 async function measureIn(folder: string, options: ClusterOptions): Promise<Measurement> {
-  const { config, workers, gpus, plan, onRound, onMessage, ...engineChoice } = options;
-  const trainingImages = Math.max(imageCount, config.batchSize);
+  const { config, imageShape, workers, gpus, plan, onRound, onMessage, ...engineChoice } = options;
   const run = await train({
     ...config,
     // No limit: the run is stopped when the measurement is complete.
     steps: Number.MAX_SAFE_INTEGER,
     validationSplit: 0,
     runDir: path.join(folder, 'run'),
-    dataset: synthesizeDataset({ trainingImages, testImages: 1 }),
+    dataset: benchDataset(imageShape, imageBytes, config.batchSize),
     ...engineChoice,
     ...(gpus === undefined ? { workers } : { gpus }),
   });

@@ -4,10 +4,12 @@ import { graphOf } from '../../../shared/config/network-config.js';
 import type { EngineIdentity } from '../../../shared/protocol/engine-identity.js';
 import { medianOf } from '../../../shared/median.js';
 import type { EngineChoice } from '../../../worker/worker-arguments.js';
+import type { ImageShape } from './bench-images.js';
 import type { RoundPlan, RoundRecorder } from './round-recorder.js';
 
 export interface BenchOptions extends EngineChoice {
   config: Config;
+  imageShape: ImageShape;
   plan: RoundPlan;
   /** Called after each round with its number, starting at 1. */
   onRound: (round: number) => void;

@@ -12,61 +12,69 @@ import {
   augmentationsOf,
 } from '../../../shared/dataset/partition.js';
 import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
-import { synthesizeRecords } from '../../../shared/dataset/synthesize.js';
-import { cifar10Description, cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
+import type { Dataset } from '../../../shared/dataset/description.js';
+import { recordFormatOf } from '../../../shared/dataset/record-format.js';
 import { graphOf } from '../../../shared/config/network-config.js';
 import { layoutNetwork, type ModelLayout } from '../../../shared/network/layout.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
+import { benchDataset } from './bench-images.js';
 import { openFastest } from './fastest-engine.js';
 import { SliceComputer } from '../../../worker/computation/slice-computer.js';
 import { SliceImages } from '../../../worker/computation/slice-images.js';
 import { measurementOf, type BenchOptions, type LayerTime, type Measurement } from './measurement.js';
 import { RoundRecorder, type Phases } from './round-recorder.js';
 
-/** Minimum number of training images: synthesized in a quarter of a second, yet too large for a typical L2 cache. */
-const imageCount = 2048;
+/** Approximate size of the training images: synthesized in a quarter of a second, yet too large for a typical L2 cache. */
+const imageBytes = 6 << 20;
 /** Number of steps over which an engine is profiled. */
 const profiledSteps = 2;
 
 export async function benchThisProcess(options: BenchOptions): Promise<Measurement> {
   const { config, plan, onRound } = options;
-  const layout = layoutNetwork(graphOf(config), cifar10Format);
   const { batchSize, slices } = config;
+  const dataset = benchDataset(options.imageShape, imageBytes, batchSize);
+  const layout = layoutNetwork(graphOf(config), recordFormatOf(dataset.description));
   const spec = { layout, preprocessing: 'imagenet' as const, labelSmoothing: 0 };
   const { engine, model, speeds, close } = await openFastest(options, spec, batchSize / slices, options.onMessage);
   try {
-    const shards = synthesizeShards(config);
-    const trainStep = stepTrainer(config, layout, model, shards);
+    const shards = shardsOf(dataset, config);
+    const trainStep = stepTrainer(config, layout, model, dataset, shards);
     const rounds = new RoundRecorder(plan, config.batchSize);
     while (!rounds.isComplete) {
       if (rounds.add(await trainStep())) onRound(rounds.imagesPerSecond.length);
     }
     const measurement = measurementOf(rounds, options, engine, 0);
     if (speeds.length > 0) measurement.engineSpeeds = speeds;
-    if (canProfile(model)) measurement.profile = meanProfile(model, config, shards);
+    if (canProfile(model)) measurement.profile = meanProfile(model, config, dataset, shards);
     return measurement;
   } finally {
     await close();
   }
 }
 
-/** Synthesizes training images, and partitions them into one shard per slice as a coordinator does. */
-function synthesizeShards({ batchSize, slices, seed }: Config): Uint8Array[] {
-  const count = Math.max(imageCount, batchSize);
-  const records = synthesizeRecords({ seed, split: 'training', count });
-  return partitionIntoShards(count, slices, seed).map((shard) =>
-    gatherRecords(records, shard, cifar10Format.recordBytes),
+/** Partitions the training images into one shard per slice as a coordinator does. */
+function shardsOf({ description, training }: Dataset, { slices, seed }: Config): Uint8Array[] {
+  const { recordBytes } = recordFormatOf(description);
+  return partitionIntoShards(training.length / recordBytes, slices, seed).map((shard) =>
+    gatherRecords(training, shard, recordBytes),
   );
 }
 
 /** @returns a function that trains one step and returns the time spent in each of its phases */
-function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, shards: readonly Uint8Array[]) {
+function stepTrainer(
+  config: Config,
+  layout: ModelLayout,
+  model: EngineModel,
+  { description, training }: Dataset,
+  shards: readonly Uint8Array[],
+) {
   const { batchSize, slices, bnMomentum } = config;
-  const stepsPerEpoch = stepsPerEpochOf(Math.max(imageCount, batchSize), batchSize);
+  const format = recordFormatOf(description);
+  const stepsPerEpoch = stepsPerEpochOf(training.length / format.recordBytes, batchSize);
   const images = new SliceImages(
-    { config, dataset: cifar10Description, stepsPerEpoch, preprocessing: 'imagenet' },
-    (_split, slice) => Promise.resolve(new RecordsInMemory(shards[slice], cifar10Format)),
+    { config, dataset: description, stepsPerEpoch, preprocessing: 'imagenet' },
+    (_split, slice) => Promise.resolve(new RecordsInMemory(shards[slice], format)),
   );
   const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };
@@ -76,7 +84,7 @@ function stepTrainer(config: Config, layout: ModelLayout, model: EngineModel, sh
     const first = layout.weightsSize + slice * layout.statisticsSize;
     return answer.subarray(first, first + layout.statisticsSize);
   });
-  const firstImages = { records: shards[0], format: cifar10Format, preprocessing: 'imagenet' as const };
+  const firstImages = { records: shards[0], format, preprocessing: 'imagenet' as const };
   const optimizer = new MomentumSgd(layout, config, initialWeights(layout, config.seed, firstImages));
   const { weights } = optimizer;
   const movingStatistics = initialMovingStatistics(layout);
@@ -121,15 +129,27 @@ function canProfile(model: EngineModel): model is ProfilingModel {
  * Returns the mean milliseconds per step of each phase and group of layers. The profile is measured separately from the
  * rounds, because reading the clock between layers takes time too.
  */
-function meanProfile(model: ProfilingModel, config: Config, shards: readonly Uint8Array[]): LayerTime[] {
+function meanProfile(
+  model: ProfilingModel,
+  config: Config,
+  { description }: Dataset,
+  shards: readonly Uint8Array[],
+): LayerTime[] {
   const { seed, augment, cropPadding, slices, batchSize } = config;
+  const format = recordFormatOf(description);
   const count = batchSize / slices;
   const sums = new Map<string, LayerTime>();
   for (let step = 0; step < profiledSteps; step++) {
     for (const [slice, records] of shards.entries()) {
       const indices = Uint32Array.from({ length: count }, (_, index) => index);
       const augmentations = augmentationsOf({ seed, step, slice, count, augment, cropPadding });
-      for (const { phase, group, ms } of model.profile({ records, format: cifar10Format, indices, augmentations })) {
+      for (const { phase, group, ms } of model.profile({
+        records,
+        format,
+        indices,
+        augmentations,
+        dropoutKey: { seed, step, slice },
+      })) {
         const key = `${phase} ${group}`;
         sums.set(key, { phase, group, ms: (sums.get(key)?.ms ?? 0) + ms / profiledSteps });
       }

@@ -56,7 +56,7 @@ interface Block {
 function residualBlock(graph: GraphBuilder, input: string, name: string, block: Block): string {
   const { filters, strides, isBottleneck, isProjected } = block;
   const outputs = isBottleneck ? 4 * filters : filters;
-  const convs = isBottleneck
+  const layers = isBottleneck
     ? [
         { filters, kernelSize: 1 },
         { filters, strides },
@@ -64,15 +64,15 @@ function residualBlock(graph: GraphBuilder, input: string, name: string, block: 
       ]
     : [{ filters, strides }, { filters }];
   let x = input;
-  for (const [index, { filters: width, ...options }] of convs.entries()) {
+  for (const [index, { filters: width, ...options }] of layers.entries()) {
     const number = index + 1;
     x = graph.batchNorm(`${name}/bn${number}`, graph.conv2d(`${name}/conv${number}`, x, width, options));
-    if (number < convs.length) x = graph.relu(`${name}/relu${number}`, x);
+    if (number < layers.length) x = graph.relu(`${name}/relu${number}`, x);
   }
   let passed = input;
   if (isProjected) {
     passed = graph.conv2d(`${name}/projection`, input, outputs, { kernelSize: 1, strides });
     passed = graph.batchNorm(`${name}/projection_bn`, passed);
   }
-  return graph.relu(`${name}/relu${convs.length}`, graph.add(`${name}/add`, x, passed));
+  return graph.relu(`${name}/relu${layers.length}`, graph.add(`${name}/add`, x, passed));
 }

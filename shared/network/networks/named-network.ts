@@ -73,5 +73,5 @@ export const stemOption = {
   schema: z.enum(stems) as z.ZodType<Stem, string>,
   default: 'imagenet' as Stem,
   allowed: 'imagenet or small',
-  help: 'how the network begins: as for images of 224×224 pixels (imagenet), or with fewer strides for images of up to 64×64 pixels (small)',
+  help: 'first layers: for images of 224×224 pixels, or with fewer strides for images of up to 64×64 pixels',
 };

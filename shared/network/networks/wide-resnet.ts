@@ -11,7 +11,7 @@ export const wideResnet = namedNetwork({
       schema: wholeNumber(10, 1000).schema.pipe(z.number().refine((depth) => depth % 6 === 4)),
       allowed: '6n+4, from 10 to 1000: 10, 16, 22, 28, 40, …',
       default: 16,
-      help: 'number of layers, 6n+4',
+      help: 'number of layers',
     },
     width: {
       ...wholeNumber(1, 32),

@@ -1,9 +1,13 @@
 // Options of the peers benchmark.
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { graphOf } from '../../../shared/config/network-config.js';
+import { resolveConfig, type ConfigKey } from '../../../shared/config/config.js';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
+import type { NetworkGraph } from '../../../shared/network/graph.js';
 
 export const usage = `usage: npm run bench -- peers [options] [-- options of \`lockstep bench\`]
 
@@ -16,10 +20,11 @@ Measures training steps of Lockstep and of PyTorch in turns and prints the media
   --isa LEVEL      hold TensorFlow and PyTorch to an instruction set: avx2 or avx512
   --cpus LIST      cores to run on, in taskset's notation, or all (default: one core per thread, if taskset exists)
   --peer COMMAND   shell command to measure beside Lockstep; the last line of its output must be JSON with
-                   imagesPerSecond (default: test/bench/peers/torch_resnet.py with the Python interpreter named by
+                   imagesPerSecond (default: test/bench/peers/torch_network.py with the Python interpreter named by
                    LOCKSTEP_TORCH_PYTHON, or python3)
 
-\`--threads\`, \`--batch-size\`, \`--depth\`, \`--initial-filters\` and \`--precision\` after \`--\` also apply to the default peer.
+The default peer trains the network that \`--network\`, \`--depth\` and so on after \`--\` choose, on images of the same shape, and
+also follows \`--threads\`, \`--batch-size\` and \`--precision\`.
 `;
 
 /** A command to measure. Its last line of output is JSON with `imagesPerSecond`. */
@@ -44,7 +49,14 @@ const isaVariables: Readonly<Record<string, Readonly<Record<string, string>>>> =
 };
 
 /** Options of `lockstep bench` that the default peer has too. */
-const sharedOptions = ['threads', 'batch-size', 'depth', 'initial-filters', 'precision'] as const;
+const sharedOptions = ['threads', 'batch-size', 'image-shape', 'precision'] as const;
+/** Options of `lockstep bench` that choose the network, with the fields that they set. */
+const networkOptions = {
+  network: 'network',
+  depth: 'depth',
+  'initial-filters': 'initialFilters',
+  shortcut: 'shortcut',
+} as const satisfies Record<string, ConfigKey>;
 
 /** Throws `bad-option`. */
 export function planOf(
@@ -56,7 +68,7 @@ export function planOf(
   const end = args.includes('--') ? args.indexOf('--') : args.length;
   const benchArgs = args.slice(end + 1);
   const options = parse(args.slice(0, end));
-  const shared = sharedOptionsIn(benchArgs);
+  const shared = valuesIn(benchArgs, sharedOptions);
   const workers = options.workers === undefined ? undefined : countOf('--workers', options.workers);
   const threads = countOf('--threads', shared.get('threads') ?? '1');
   const seconds = Number(options.seconds);
@@ -83,7 +95,11 @@ export function planOf(
           ? defaultPeer(environment, shared, workers ?? 1, seconds)
           : ['sh', '-c', options.peer],
       ),
-      environment: { OMP_NUM_THREADS: String(threads), ...isa },
+      environment: {
+        OMP_NUM_THREADS: String(threads),
+        ...isa,
+        ...(options.peer === undefined ? { NETWORK: JSON.stringify(networkIn(benchArgs)) } : {}),
+      },
     },
     conditions: [
       cpus === undefined ? 'not pinned' : `cores ${cpus}`,
@@ -113,12 +129,21 @@ function parse(args: readonly string[]) {
   }
 }
 
-function sharedOptionsIn(benchArgs: readonly string[]): Map<string, string> {
-  const options = Object.fromEntries(sharedOptions.map((name) => [name, { type: 'string' as const }]));
+/** Returns the values of these options, by name. */
+function valuesIn<Name extends string>(benchArgs: readonly string[], names: readonly Name[]): Map<Name, string> {
+  const options = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
   const { values } = parseArgs({ args: [...benchArgs], options, strict: false });
-  return new Map(
-    sharedOptions.flatMap((name) => (typeof values[name] === 'string' ? [[name, values[name]] as const] : [])),
-  );
+  return new Map(names.flatMap((name) => (typeof values[name] === 'string' ? [[name, values[name]] as const] : [])));
+}
+
+/** Returns the network that `lockstep bench` trains with these options. */
+function networkIn(benchArgs: readonly string[]): NetworkGraph {
+  const names = Object.keys(networkOptions) as (keyof typeof networkOptions)[];
+  const fields = [...valuesIn(benchArgs, names)].map(([name, text]) => {
+    if (name === 'network' && text.endsWith('.json')) return [name, JSON.parse(readFileSync(text, 'utf8'))] as const;
+    return [networkOptions[name], name === 'network' || name === 'shortcut' ? text : Number(text)] as const;
+  });
+  return graphOf(resolveConfig(Object.fromEntries(fields)));
 }
 
 function enginesIn(list: string | undefined, benchArgs: readonly string[]): string[] {
@@ -161,7 +186,7 @@ function defaultPeer(
   seconds: number,
 ): [string, ...string[]] {
   // The benchmarks are compiled to dist/test/bench; the Python file stays in the source tree.
-  const script = fileURLToPath(new URL('../../../../test/bench/peers/torch_resnet.py', import.meta.url));
+  const script = fileURLToPath(new URL('../../../../test/bench/peers/torch_network.py', import.meta.url));
   const options = [...shared].flatMap(([name, value]) => [`--${name}`, value]);
   const python = environment['LOCKSTEP_TORCH_PYTHON'] || 'python3';
   return [python, script, '--processes', String(processes), '--seconds', String(seconds), ...options];

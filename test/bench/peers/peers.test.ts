@@ -16,8 +16,9 @@ describe('the options of the peers benchmark', () => {
     expect(lockstep.map(({ command }) => command.join(' '))).toEqual([
       expect.stringMatching(/^taskset -c 0 .*cli\.js bench --engine wasm --rounds 1 --seconds 5 --json$/),
     ]);
-    expect(peer.command.join(' ')).toMatch(/^taskset -c 0 torch-python .*torch_resnet\.py --processes 1 --seconds 5$/);
-    expect(peer.environment).toEqual({ OMP_NUM_THREADS: '1' });
+    expect(peer.command.join(' ')).toMatch(/^taskset -c 0 torch-python .*torch_network\.py --processes 1 --seconds 5$/);
+    expect(peer.environment).toMatchObject({ OMP_NUM_THREADS: '1' });
+    expect(JSON.parse(peer.environment['NETWORK']!)).toMatchObject({ name: 'resnet20' });
   });
 
   it('passes the options that both sides have to both', () => {
@@ -26,6 +27,13 @@ describe('the options of the peers benchmark', () => {
       /^taskset -c 0-1 .* --workers 2 --engine tensorflow --batch-size 64$/,
     );
     expect(peer.command.join(' ')).toMatch(/^taskset -c 0-1 .* --processes 2 --seconds 5 --batch-size 64$/);
+  });
+
+  it('gives PyTorch the network that bench trains', () => {
+    const { lockstep, peer } = plan('--', '--network', 'mlp', '--image-shape', '28x28x1');
+    expect(lockstep[0].command.join(' ')).toMatch(/ --network mlp --image-shape 28x28x1$/);
+    expect(peer.command.join(' ')).toMatch(/ --seconds 5 --image-shape 28x28x1$/);
+    expect(JSON.parse(peer.environment['NETWORK']!)).toMatchObject({ name: 'mlp' });
   });
 
   it('measures several engines, held to an instruction set', () => {

@@ -37,8 +37,8 @@ describe('lockstep network import', () => {
     const layout = layoutNetwork(graph, { height: 8, width: 9, channels: 3, classCount: 3 });
     const weights = await readPretrainedWeights(inFolder('new/network.safetensors'), layout);
     expect([weights.missing, weights.unused]).toEqual([[], []]);
-    const statistics = layout.statistics.map(({ name }) => name);
-    const trainable = weights.loaded.filter(({ name }) => !statistics.includes(name));
+    const statistics = new Set(layout.statistics.map(({ name }) => name));
+    const trainable = weights.loaded.filter(({ name }) => !statistics.has(name));
     expect(trainable.flatMap(({ values }) => [...values])).toEqual(
       [0, 1, 2, 0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2].map((value) => value / 8),
     );

@@ -62,7 +62,8 @@ describe('look-ahead', () => {
   });
 
   it('does not change the bits of frozen arrays', () => {
-    const inner = { ...new Adding(), weights: Float32Array.of(0, 0.1), step: (): Update => 'made' };
+    const weights = Float32Array.of(0, 0.1);
+    const inner: Optimizer = { weights, gradient: weights, state: {}, step: () => 'made' };
     const frozen = { ...settings, trainable: false, name: 'b', shape: [1], offset: 1, size: 1 };
     const optimizer = new LookAhead(inner, 1, [...arrays, frozen]);
     // Otherwise, rounding changes 0.1 within these steps.

@@ -191,3 +191,34 @@ function stepNaively(
     state.weights[i] = f(weight + move);
   }
 }
+
+describe('arrays with settings', () => {
+  const [bias, kernel, gamma, beta] = layout.weights;
+
+  it('are not changed if they are frozen, nor is their velocity', () => {
+    const frozen = { ...layout, weights: [bias, { ...kernel, trainable: false }, gamma, beta] };
+    const optimizer = new MomentumSgd(frozen, { ...plain, weightDecay: 0.5 }, all(1));
+    optimizer.step(all(2), 1, 0.25); // weight 1 − 0.25 × 2 = 0.5
+    expect(optimizer.weights).toEqual(Float32Array.of(0.5, 1, 1, 0.5, 0.5));
+    expect(optimizer.state.velocity).toEqual(Float32Array.of(-0.5, 0, 0, -0.5, -0.5));
+    expect(optimizer.gradient).toEqual(Float32Array.of(2, 0, 0, 2, 2));
+  });
+
+  it('have the learning rate times their factor, and decay as fast as the others', () => {
+    const faster = { ...layout, weights: [bias, kernel, gamma, { ...beta, ...withDecay, learningRateFactor: 4 }] };
+    const optimizer = new MomentumSgd(faster, { ...plain, weightDecay: 0.5 }, all(1));
+    optimizer.step(all(0), 1, 0.25);
+    // Kernel: 1 − 0.25 × 0.5 × 1 = 0.875. Beta: 1 − (4 × 0.25) × (0.5 / 4) × 1 = 0.875.
+    expect(optimizer.weights).toEqual(Float32Array.of(1, 0.875, 0.875, 1, 0.875));
+    const other = new MomentumSgd(faster, plain, all(1));
+    other.step(all(1), 1, 0.25); // 1 − 0.25 = 0.75; beta 1 − 4 × 0.25 = 0
+    expect(other.weights).toEqual(Float32Array.of(0.75, 0.75, 0.75, 0.75, 0));
+  });
+
+  it('do not change at all with a factor of 0', () => {
+    const still = { ...layout, weights: [bias, { ...kernel, learningRateFactor: 0 }, gamma, beta] };
+    const optimizer = new MomentumSgd(still, { ...plain, weightDecay: 0.5 }, all(1));
+    optimizer.step(all(1), 1, 0.25);
+    expect(optimizer.weights).toEqual(Float32Array.of(0.75, 1, 1, 0.75, 0.75));
+  });
+});

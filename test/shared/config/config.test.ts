@@ -248,6 +248,55 @@ describe('a configuration is refused if it contains', () => {
   });
 });
 
+describe('the network', () => {
+  const graph = {
+    name: 'tiny',
+    nodes: [
+      { name: 'flat', op: 'flatten', inputs: ['input'] },
+      { name: 'dense', op: 'dense', inputs: ['flat'], units: 'classes' },
+    ],
+  };
+
+  it('is a name with options in order, or a graph with its defaults', () => {
+    const { network } = resolveConfig({ network: 'wide-resnet:width=2,depth=10' });
+    expect(network).toBe('wide-resnet:depth=10,width=2');
+    expect(resolveConfig({ network: graph }).network).toMatchObject({
+      channelOrder: 'rgb',
+      nodes: [{}, { bias: true }],
+    });
+  });
+
+  it('as a graph is unchanged by a round trip through JSON', () => {
+    const config = resolveConfig({ network: graph, freeze: ['dense/*'] });
+    expect(JSON.stringify(resolveConfig(JSON.parse(JSON.stringify(config)) as Record<string, unknown>))).toBe(
+      JSON.stringify(config),
+    );
+  });
+
+  it.each<[Partial<Config>, RegExp]>([
+    [{ depth: 32 }, /^`depth` is 32, but it belongs to the network resnet, and `network` is mlp: omit `depth`, or use/],
+    [{ bnEpsilon: 0.01 }, /^`bnEpsilon` is 0\.01, but/],
+    [{ freeze: ['stem/*'] }, /^`freeze` has the pattern "stem\/\*", which matches no array of the network mlp/],
+  ])('other than resnet is refused together with %o', (options, message) => {
+    expect(() => resolveConfig({ network: 'mlp', ...options })).toThrow(
+      expect.objectContaining({ code: 'bad-config', message: expect.stringMatching(message) as string }),
+    );
+  });
+
+  it('other than resnet has no options of resnet from a recipe', () => {
+    const config = resolveConfig({ network: 'mlp', recipe: 'fast' });
+    expect(config).toMatchObject({ nesterov: true, shortcut: 'identity', bnEpsilon: 0.001 });
+    expect(resolveConfig({ ...config })).toEqual(config);
+  });
+
+  it('is refused with the node if it is invalid', () => {
+    const [flat, dense] = graph.nodes;
+    expect(() => resolveConfig({ network: { ...graph, nodes: [flat, { ...dense, units: 0 }] } })).toThrow(
+      '`network` is not a valid network: node "dense": units is 0',
+    );
+  });
+});
+
 describe('a recipe', () => {
   it('sets fields that are not given', () => {
     expect(resolveConfig({ recipe: 'paper' })).toMatchObject({ weightDecay: 0.0001, convBias: false, depth: 20 });

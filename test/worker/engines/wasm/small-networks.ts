@@ -65,7 +65,7 @@ function bottleneck(graph: GraphBuilder, name: string, x: string, { filters, str
 }
 
 /** A block of a wide ResNet, with batch norms before the convolutions. */
-function preactivatedBlock(
+function normalizedFirstBlock(
   graph: GraphBuilder,
   name: string,
   x: string,
@@ -153,9 +153,9 @@ export const smallNetworks = {
     3,
     build((graph) => {
       let x = graph.conv2d('stem', inputName, 8);
-      x = preactivatedBlock(graph, 'block1', x, { filters: 16, isProjected: true });
-      x = preactivatedBlock(graph, 'block2', x, { filters: 16 });
-      x = preactivatedBlock(graph, 'block3', x, { filters: 24, strides: 2, isProjected: true });
+      x = normalizedFirstBlock(graph, 'block1', x, { filters: 16, isProjected: true });
+      x = normalizedFirstBlock(graph, 'block2', x, { filters: 16 });
+      x = normalizedFirstBlock(graph, 'block3', x, { filters: 24, strides: 2, isProjected: true });
       return graph.globalAveragePool('pool', graph.relu('relu', graph.batchNorm('bn', x)));
     }),
   ),

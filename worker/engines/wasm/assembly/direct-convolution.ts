@@ -85,17 +85,22 @@ export function filterGradient(
   sums: usize,
   continues: bool,
 ): void {
-  for (let image = first; image < first + count; image++) {
+  const step = max(1, pixelsAtOnce / (rows * pixels));
+  for (let image = first; image < first + count; image += step) {
+    const images = min(step, first + count - image);
     for (let tap = 0; tap < tapCount; tap++) {
       sumAllProducts(
         source + image * sourceImageBytes + load<i32>(taps + 4 * tap),
         sourcePixelBytes,
         sourceRowBytes,
+        sourceImageBytes,
         depth,
         gradient + image * gradientImageBytes,
         gradientPixelBytes,
         gradientRowBytes,
+        gradientImageBytes,
         outputs,
+        images,
         rows,
         pixels,
         sums + tap * depth * outputs * 4,
@@ -105,16 +110,25 @@ export function filterGradient(
   }
 }
 
-/** Sums the products of all source and gradient channels over rows of pixels, block by block. */
+/**
+ * Number of pixels over which filterGradient sums products before it goes on to other channels: as many as the cache
+ * holds, because every block of channels reads them again.
+ */
+const pixelsAtOnce: i32 = 64;
+
+/** Sums the products of all source and gradient channels over rows of pixels of some images, block by block. */
 export function sumAllProducts(
   source: usize,
   sourcePixelBytes: i32,
   sourceRowBytes: i32,
+  sourceImageBytes: i32,
   depth: i32,
   gradient: usize,
   pixelBytes: i32,
   rowBytes: i32,
+  imageBytes: i32,
   outputs: i32,
+  images: i32,
   rows: i32,
   pixels: i32,
   sums: usize,
@@ -124,12 +138,40 @@ export function sumAllProducts(
   for (let input = 0; input < depth; input += 4) {
     let block = gradient;
     for (let output = 0; output < wideOutputs; output += 8) {
-      sumProducts8(source, sourcePixelBytes, sourceRowBytes, block, pixelBytes, rowBytes, rows, pixels, sums, adds);
+      sumProducts8(
+        source,
+        sourcePixelBytes,
+        sourceRowBytes,
+        sourceImageBytes,
+        block,
+        pixelBytes,
+        rowBytes,
+        imageBytes,
+        images,
+        rows,
+        pixels,
+        sums,
+        adds,
+      );
       block += 32;
       sums += 128;
     }
     if (wideOutputs < outputs) {
-      sumProducts4(source, sourcePixelBytes, sourceRowBytes, block, pixelBytes, rowBytes, rows, pixels, sums, adds);
+      sumProducts4(
+        source,
+        sourcePixelBytes,
+        sourceRowBytes,
+        sourceImageBytes,
+        block,
+        pixelBytes,
+        rowBytes,
+        imageBytes,
+        images,
+        rows,
+        pixels,
+        sums,
+        adds,
+      );
       sums += 64;
     }
     source += 16;

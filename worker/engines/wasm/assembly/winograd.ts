@@ -308,7 +308,7 @@ export function winogradFilterGradient(
       const from = scratch + plane * planeBytes;
       const other = from + productOffset;
       const to = sums + plane * sumPlaneBytes(inputs, outputs);
-      sumAllProducts(from, 4 * inputs, 0, inputs, other, 4 * outputs, 0, outputs, 1, tiles, to, adds);
+      sumAllProducts(from, 4 * inputs, 0, 0, inputs, other, 4 * outputs, 0, 0, outputs, 1, 1, tiles, to, adds);
     }
   }
 }

@@ -127,7 +127,7 @@ export function planConvolution(
 }
 
 /** Returns the number of packed weights of a tap. */
-export function weightsPerTap({
+function weightsPerTap({
   method,
   groups,
   groupInputs,

@@ -9,7 +9,7 @@ interface Slot {
 }
 
 /** Returns slots for the tensors of a program, so that two tensors share a slot only if their passes do not overlap. */
-export function assignSlots(tensors: Iterable<Tensor>): Slot[] {
+function assignSlots(tensors: Iterable<Tensor>): Slot[] {
   const slots: Slot[] = [];
   const free = new Map<string, Slot[]>();
   const live: { tensor: Tensor; slot: Slot }[] = [];

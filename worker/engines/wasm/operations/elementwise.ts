@@ -1,12 +1,6 @@
 // Activations, sums, products, constants and dropout.
 import { activations } from '../../../../shared/network/graph.js';
-import type {
-  ActivationLayer,
-  AddLayer,
-  DropoutLayer,
-  MultiplyLayer,
-  ScaleLayer,
-} from '../../../../shared/network/layers.js';
+import type { ActivationLayer, DropoutLayer, ScaleLayer } from '../../../../shared/network/layers.js';
 import { imageBytes, Tensor } from '../memory/tensor.js';
 import { gridOf, originIn } from './addresses.js';
 import { Operation, type ProgramContext, type Value } from './operation.js';
@@ -59,10 +53,6 @@ export class Activation extends Operation {
 }
 
 export class Sum extends Operation {
-  constructor(context: ProgramContext, layer: AddLayer, inputs: readonly Value[], output: Value) {
-    super(context, layer, inputs, output);
-  }
-
   forward(): void {
     const { kernels, passes } = this.context;
     this.joinWithInputs();
@@ -94,10 +84,6 @@ export class Sum extends Operation {
 
 /** Product of two values: of the same shape, or images times a factor per channel. */
 export class Product extends Operation {
-  constructor(context: ProgramContext, layer: MultiplyLayer, inputs: readonly Value[], output: Value) {
-    super(context, layer, inputs, output);
-  }
-
   get #isPerChannel(): boolean {
     const [a, b] = this.inputs.map(({ form }) => form);
     return a.height * a.width !== b.height * b.width;

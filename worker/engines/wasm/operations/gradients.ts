@@ -41,13 +41,8 @@ export class Gradients {
    */
   contribute(value: Value, write: (target: Tensor, adds: boolean) => void): void {
     const state = this.#stateOf(value);
-    if (state.tensor === null) {
-      this.#hold(state, new Tensor(value.form));
-      write(state.tensor!, false);
-    } else {
-      this.#makeExclusive(state);
-      write(state.tensor!, true);
-    }
+    if (state.tensor === null) write(this.#hold(state, new Tensor(value.form)), false);
+    else write(this.#makeExclusive(state), true);
     this.#count(value, state);
   }
 
@@ -58,31 +53,26 @@ export class Gradients {
   contributeWith(value: Value, write: (target: Tensor, other: Tensor | null) => void): void {
     const state = this.#stateOf(value);
     const other = state.tensor;
-    if (other === null || this.#holders.get(other)! > 1) {
+    if (other !== null && this.#isExclusive(other)) {
+      write(other, other);
+    } else {
       if (other !== null) this.#release(other);
-      this.#hold(state, new Tensor(value.form));
+      write(this.#hold(state, new Tensor(value.form)), other);
     }
-    write(state.tensor!, other);
     this.#count(value, state);
   }
 
   /** Adds a contribution that is equal to a gradient in another tensor. */
   passThrough(value: Value, gradient: Tensor): void {
     const state = this.#stateOf(value);
-    if (state.tensor === null) {
-      this.#hold(state, gradient);
-    } else {
-      this.#makeExclusive(state);
-      this.#copy(gradient, state.tensor, true);
-    }
+    if (state.tensor === null) this.#hold(state, gradient);
+    else this.#copy(gradient, this.#makeExclusive(state), true);
     this.#count(value, state);
   }
 
   /** Returns the gradient in a tensor that may be changed, because no other value needs it. */
   exclusive(value: Value): Tensor {
-    const state = this.#stateOf(value);
-    this.#makeExclusive(state);
-    return state.tensor!;
+    return this.#makeExclusive(this.#stateOf(value));
   }
 
   /** Declares that the gradient with respect to this value is not needed any more. */
@@ -99,21 +89,27 @@ export class Gradients {
     return state;
   }
 
-  #hold(state: GradientState, tensor: Tensor): void {
+  #hold(state: GradientState, tensor: Tensor): Tensor {
     state.tensor = tensor;
     this.#holders.set(tensor, (this.#holders.get(tensor) ?? 0) + 1);
+    return tensor;
   }
 
   #release(tensor: Tensor): void {
     this.#holders.set(tensor, this.#holders.get(tensor)! - 1);
   }
 
-  #makeExclusive(state: GradientState): void {
+  #isExclusive(tensor: Tensor): boolean {
+    return this.#holders.get(tensor) === 1;
+  }
+
+  #makeExclusive(state: GradientState): Tensor {
     const shared = state.tensor!;
-    if (this.#holders.get(shared)! === 1) return;
+    if (this.#isExclusive(shared)) return shared;
     this.#release(shared);
-    this.#hold(state, new Tensor(shared.form));
-    this.#copy(shared, state.tensor!, false);
+    const own = this.#hold(state, new Tensor(shared.form));
+    this.#copy(shared, own, false);
+    return own;
   }
 
   #copy(from: Tensor, to: Tensor, adds: boolean): void {

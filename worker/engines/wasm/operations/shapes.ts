@@ -1,5 +1,5 @@
 // Operations that only move elements: concatenation, padding, and other shapes.
-import type { ConcatLayer, FlattenLayer, PadLayer, ReshapeLayer } from '../../../../shared/network/layers.js';
+import type { FlattenLayer, PadLayer, ReshapeLayer } from '../../../../shared/network/layers.js';
 import { sizeOf } from '../../../../shared/network/shapes.js';
 import { formOf, imageBytes, Tensor, type Form, type ThreadMemory } from '../memory/tensor.js';
 import type { ImageBlock } from '../passes/pass.js';
@@ -9,10 +9,6 @@ import { Operation, type ProgramContext, type Value } from './operation.js';
 
 /** Two or more values one after the other along the channels. */
 export class Concatenation extends Operation {
-  constructor(context: ProgramContext, layer: ConcatLayer, inputs: readonly Value[], output: Value) {
-    super(context, layer, inputs, output);
-  }
-
   forward(): void {
     const { kernels, passes } = this.context;
     this.joinWithInputs();

@@ -28,12 +28,6 @@ interface OpenPass {
   sumsBytes: number;
 }
 
-/** A tensor that only one pass uses, and the number of images in that pass's blocks. */
-export interface PrivateUse {
-  pass: number;
-  images: number;
-}
-
 export class PassBuilder {
   readonly passes: Pass[] = [];
   readonly tensors = new Set<Tensor>();

@@ -110,8 +110,8 @@ export function convolveRow${width}(source: usize, pixelBytes: usize, taps: usiz
 }`;
 
 /**
- * Filter gradient for 4 input channels × `width` output channels: input × gradient, summed over rows of pixels. The
- * sums are contiguous: 4 rows of `width` values. The loop tests for the end after each pixel.
+ * Filter gradient for 4 input channels × `width` output channels: input × gradient, summed over rows of pixels of some
+ * images. The sums are contiguous: 4 rows of `width` values. The loop tests for the end after each pixel.
  */
 const sumProducts = (width) => {
   const step = `{ ${multiplyAdd(
@@ -124,23 +124,29 @@ const sumProducts = (width) => {
       if (other == end) break;`;
   const offset = (row, v) => 4 * (width * row + 4 * v);
   return `
-export function sumProducts${width}(source: usize, pixelBytes: usize, rowBytes: usize, gradient: usize, gradientPixelBytes: usize, gradientRowBytes: usize, rows: i32, pixels: i32, sums: usize, adds: bool): void {
+export function sumProducts${width}(source: usize, pixelBytes: usize, rowBytes: usize, imageBytes: usize, gradient: usize, gradientPixelBytes: usize, gradientRowBytes: usize, gradientImageBytes: usize, images: i32, rows: i32, pixels: i32, sums: usize, adds: bool): void {
   let value: v128;
   ${accumulators(width, () => 'f32x4.splat(0)')}
   if (adds) {
     ${each(4, (row) => each(width / 4, (v) => `sum${row}${v} = v128.load(sums, ${offset(row, v)});`))}
   }
-  for (let row = 0; row < rows; row++) {
-    let at = source;
-    let other = gradient;
-    const end = other + <usize>pixels * gradientPixelBytes;
-    while (true) {
-      ${range(4)
-        .map(() => step)
-        .join('\n')}
+  for (let image = 0; image < images; image++) {
+    let sourceRow = source;
+    let gradientRow = gradient;
+    for (let row = 0; row < rows; row++) {
+      let at = sourceRow;
+      let other = gradientRow;
+      const end = other + <usize>pixels * gradientPixelBytes;
+      while (true) {
+        ${range(4)
+          .map(() => step)
+          .join('\n')}
+      }
+      sourceRow += rowBytes;
+      gradientRow += gradientRowBytes;
     }
-    source += rowBytes;
-    gradient += gradientRowBytes;
+    source += imageBytes;
+    gradient += gradientImageBytes;
   }
   ${each(4, (row) => each(width / 4, (v) => `v128.store(sums, sum${row}${v}, ${offset(row, v)});`))}
 }`;
