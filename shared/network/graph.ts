@@ -173,7 +173,6 @@ export type GraphNode =
   | ReshapeNode
   | DropoutNode
   | ScaleNode;
-export type Operation = GraphNode['op'];
 
 export interface NetworkGraph {
   /** Name of the network, such as `resnet20`. */

@@ -18,7 +18,7 @@ describe('the options of the peers benchmark', () => {
     ]);
     expect(peer.command.join(' ')).toMatch(/^taskset -c 0 torch-python .*torch_network\.py --processes 1 --seconds 5$/);
     expect(peer.environment).toMatchObject({ OMP_NUM_THREADS: '1' });
-    expect(JSON.parse(peer.environment['NETWORK']!)).toMatchObject({ name: 'resnet20' });
+    expect(JSON.parse(peer.environment['NETWORK'])).toMatchObject({ name: 'resnet20' });
   });
 
   it('passes the options that both sides have to both', () => {
@@ -33,7 +33,7 @@ describe('the options of the peers benchmark', () => {
     const { lockstep, peer } = plan('--', '--network', 'mlp', '--image-shape', '28x28x1');
     expect(lockstep[0].command.join(' ')).toMatch(/ --network mlp --image-shape 28x28x1$/);
     expect(peer.command.join(' ')).toMatch(/ --seconds 5 --image-shape 28x28x1$/);
-    expect(JSON.parse(peer.environment['NETWORK']!)).toMatchObject({ name: 'mlp' });
+    expect(JSON.parse(peer.environment['NETWORK'])).toMatchObject({ name: 'mlp' });
   });
 
   it('measures several engines, held to an instruction set', () => {
