@@ -96,6 +96,7 @@ export type {
 export type { SliceRange } from './shared/reduction/slices.js';
 export type { WorkReason } from './shared/monitoring/step-view.js';
 export type { TimingMessage } from './shared/protocol/messages.js';
+export type { DropoutKey } from './shared/network/dropout.js';
 export type { DataShape, ModelLayout } from './shared/network/layout.js';
 export type {
   ActivationLayer,
@@ -110,9 +111,11 @@ export type {
   GlobalPoolLayer,
   InputLayer,
   Layer,
+  LayerBase,
   MultiplyLayer,
   Padding,
   PadLayer,
+  PlainLayer,
   PoolLayer,
   ReshapeLayer,
   ScaleLayer,
