@@ -49,13 +49,12 @@ function fillInitially(
       return;
     case 'heNormal':
       return fillHeNormal(values, array, random);
-    case 'glorotUniform': {
-      const limit = Math.sqrt(6 / (fanInOf(array) + fanOutOf(array)));
-      for (let i = 0; i < values.length; i++) values[i] = limit * (2 * random.uniformAt(i) - 1);
-      return;
-    }
+    case 'glorotUniform':
+      return fillUniform(values, Math.sqrt(6 / (fanInOf(array) + fanOutOf(array))), random);
+    case 'fanInUniform':
+      return fillUniform(values, 1 / Math.sqrt(fanInOf(array)), random);
     case 'dirac':
-      fillHeNormal(values, array, random);
+      fillUniform(values, 1 / Math.sqrt(fanInOf(array)), random);
       return fillDirac(values, array);
     case 'whitening':
       values.set(whitening());
@@ -63,6 +62,10 @@ function fillInitially(
     default:
       array.initializer satisfies never;
   }
+}
+
+function fillUniform(values: Float32Array, limit: number, random: KeyedRandom): void {
+  for (let i = 0; i < values.length; i++) values[i] = limit * (2 * random.uniformAt(i) - 1);
 }
 
 function fillHeNormal(values: Float32Array, array: ArrayLayout, random: KeyedRandom): void {

@@ -21,11 +21,20 @@ export type PaddingMode = (typeof paddingModes)[number];
 
 /**
  * Initial values of an array. `heNormal` and `glorotUniform` are Keras's initializers of these names (He normal is
- * truncated). `dirac` makes a convolution copy its first input channels, as in PyTorch; kernels with more outputs than
- * inputs are He normal for the rest. `whitening` makes a convolution decorrelate patches of the training images (Jordan
- * 2024, arXiv 2404.00498, section 3.2).
+ * truncated). `fanInUniform` is PyTorch's default for convolutions and dense layers: uniform between ±1 / √(fan-in).
+ * `dirac` makes a convolution copy its input channels, as in PyTorch; outputs beyond the number of inputs are like
+ * `fanInUniform`. `whitening` makes a convolution decorrelate patches of the training images (Jordan 2024, arXiv
+ * 2404.00498, section 3.2).
  */
-export const initializers = ['zeros', 'ones', 'heNormal', 'glorotUniform', 'dirac', 'whitening'] as const;
+export const initializers = [
+  'zeros',
+  'ones',
+  'heNormal',
+  'glorotUniform',
+  'fanInUniform',
+  'dirac',
+  'whitening',
+] as const;
 export type Initializer = (typeof initializers)[number];
 
 /** Names of the arrays that a node can have, after its own name and a slash. */

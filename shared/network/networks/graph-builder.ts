@@ -67,8 +67,20 @@ export class GraphBuilder {
     });
   }
 
-  dense(name: string, input: string, units: DenseNode['units'] = 'classes', { bias = true } = {}): string {
-    return this.node({ name, op: 'dense', inputs: [input], units, bias });
+  dense(
+    name: string,
+    input: string,
+    units: DenseNode['units'] = 'classes',
+    { bias = true, weights }: Pick<ConvOptions, 'bias' | 'weights'> = {},
+  ): string {
+    return this.node({
+      name,
+      op: 'dense',
+      inputs: [input],
+      units,
+      bias,
+      ...(weights === undefined ? {} : { weights }),
+    });
   }
 
   batchNorm(name: string, input: string, { scale = true, weights }: BatchNormOptions = {}): string {

@@ -31,7 +31,10 @@ export const speedrun = namedNetwork({
       x = gelu(`${name}/gelu2`, normalized(`${name}/bn2`, conv(`${name}/conv2`, x, width)));
     }
     const pooled = graph.pool('head/pool', 'maxPool', x, { size: 3 });
-    const logits = graph.dense('dense', graph.flatten('head/flatten', pooled), 'classes', { bias: false });
+    const logits = graph.dense('dense', graph.flatten('head/flatten', pooled), 'classes', {
+      bias: false,
+      weights: { kernel: { initializer: 'fanInUniform' } },
+    });
     graph.node({ name: 'scale', op: 'scale', inputs: [logits], factor: 1 / 9, offset: 0 });
     return { name: 'speedrun', channelOrder: 'rgb', nodes: graph.nodes };
   },

@@ -120,6 +120,10 @@ describe('initializers', () => {
       expect(filterOf(kernel, 5, filter)).toEqual(copied);
     }
     expect(new Set(filterOf(kernel, 5, 3)).size).toBe(27);
+    // Like PyTorch's default: between ±1 / √27.
+    const random = [...filterOf(kernel, 5, 3), ...filterOf(kernel, 5, 4)];
+    expect(Math.max(...random)).toBeLessThan(1 / Math.sqrt(27));
+    expect(Math.min(...random)).toBeLessThan(-0.8 / Math.sqrt(27));
   });
 
   it('dirac copies only the first inputs if there are more inputs than filters', () => {

@@ -76,9 +76,12 @@ export class ModelMemory {
     const end = allocator.next + slackBytes(this.layout);
     if (end > addressableBytes) {
       const gibibytes = (end / 2 ** 30).toFixed(1);
+      const images = `${capacity} images of ${width}×${height} pixels`;
       throw new LockstepError(
         'bad-config',
-        `a slice of ${capacity} images of ${width}×${height} pixels with this model needs ${gibibytes} GiB, but the wasm engine can use only 4: increase \`slices\``,
+        capacity === 0
+          ? `the weights of this model need ${gibibytes} GiB, but the wasm engine can use only 4: use a smaller network`
+          : `a slice of ${images} with this model needs ${gibibytes} GiB, but the wasm engine can use only 4: increase \`slices\``,
       );
     }
     this.capacity = capacity;

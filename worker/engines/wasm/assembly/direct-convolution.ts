@@ -35,26 +35,85 @@ export function convolve(
   first: i32,
   count: i32,
 ): void {
-  for (let image = first; image < first + count; image++) {
-    let from = source + image * sourceImageBytes;
-    let to = target + image * targetImageBytes;
-    for (let row = 0; row < rows; row++) {
-      let output = 0;
-      let weight = weights;
-      for (; output + 8 <= outputs; output += 8) {
-        const biasAt = bias ? bias + 4 * output : 0;
-        const at = to + 4 * output;
-        convolveRow8(from, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, pixels);
-        weight += 32 * depth * tapCount;
+  const isWide = 4 * tapCount * depth * outputs > cachedWeightBytes;
+  // In images with few pixels, take the same pixel of four images at a time, because a row may have less than four.
+  const acrossImages = (pixels & 3) != 0 && rows * pixels <= fewPixels ? count & ~3 : 0;
+  const end = first + count;
+  for (let output = 0; output < outputs; output += isWide ? 8 : outputs) {
+    const blockEnd = isWide ? min(output + 8, outputs) : outputs;
+    for (let row = 0; row < rows && acrossImages > 0; row++) {
+      for (let pixel = 0; pixel < pixels; pixel++) {
+        convolveOutputs(
+          source + first * sourceImageBytes + row * sourceRowBytes + pixel * sourcePixelBytes,
+          sourceImageBytes,
+          depth,
+          taps,
+          tapCount,
+          weights,
+          bias,
+          adds,
+          target + first * targetImageBytes + row * targetRowBytes + pixel * targetPixelBytes,
+          targetImageBytes,
+          output,
+          blockEnd,
+          acrossImages,
+        );
       }
-      if (output < outputs) {
-        const biasAt = bias ? bias + 4 * output : 0;
-        const at = to + 4 * output;
-        convolveRow4(from, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, pixels);
-      }
-      from += sourceRowBytes;
-      to += targetRowBytes;
     }
+    for (let image = first + acrossImages; image < end; image++) {
+      for (let row = 0; row < rows; row++) {
+        convolveOutputs(
+          source + image * sourceImageBytes + row * sourceRowBytes,
+          sourcePixelBytes,
+          depth,
+          taps,
+          tapCount,
+          weights,
+          bias,
+          adds,
+          target + image * targetImageBytes + row * targetRowBytes,
+          targetPixelBytes,
+          output,
+          blockEnd,
+          pixels,
+        );
+      }
+    }
+  }
+}
+
+/** Size of weights above which convolve computes 8 output channels at a time, whose weights fit into the cache. */
+const cachedWeightBytes: i32 = 262144;
+/** Maximum number of pixels of images that convolve processes pixel by pixel. */
+const fewPixels: i32 = 36;
+
+/** Computes some output channels of a row of pixels. @param output a multiple of 8 */
+function convolveOutputs(
+  source: usize,
+  sourcePixelBytes: i32,
+  depth: i32,
+  taps: usize,
+  tapCount: i32,
+  weights: usize,
+  bias: usize,
+  adds: bool,
+  target: usize,
+  targetPixelBytes: i32,
+  output: i32,
+  end: i32,
+  pixels: i32,
+): void {
+  let weight = weights + 4 * output * depth * tapCount;
+  for (; output + 8 <= end; output += 8) {
+    const biasAt = bias ? bias + 4 * output : 0;
+    const at = target + 4 * output;
+    convolveRow8(source, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, pixels);
+    weight += 32 * depth * tapCount;
+  }
+  if (output < end) {
+    const biasAt = bias ? bias + 4 * output : 0;
+    const at = target + 4 * output;
+    convolveRow4(source, sourcePixelBytes, taps, tapCount, depth, weight, biasAt, adds, at, targetPixelBytes, pixels);
   }
 }
 
