@@ -25,10 +25,10 @@ export function describeTotals(summary: ModelSummary): string {
 function totalsOf(summary: ModelSummary): string[] {
   const { totalParameters, trainableParameters, nonTrainableParameters, frozenParameters } = summary;
   const withSize = (count: number) => `${formatInteger(count)} (${formatBytes(4 * count)})`;
+  const frozen = frozenParameters > 0 ? `, of which ${formatInteger(frozenParameters)} frozen` : '';
   return [
     `Total params: ${withSize(totalParameters)}`,
     `Trainable params: ${withSize(trainableParameters)}`,
-    `Non-trainable params: ${withSize(nonTrainableParameters)}`,
-    ...(frozenParameters > 0 ? [`Frozen params, of the non-trainable ones: ${withSize(frozenParameters)}`] : []),
+    `Non-trainable params: ${withSize(nonTrainableParameters)}${frozen}`,
   ];
 }

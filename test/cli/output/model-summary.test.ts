@@ -54,7 +54,7 @@ it('describeSummary names frozen arrays and counts their parameters', () => {
   const lines = describeSummary(summarizeModel(layout));
   // 2 × 2 × 3 × 24 = 288 weights and 24 biases.
   expect(lines[5]).toMatch(/^whiten \(Conv2D, frozen kernel\) .* 312 {2}preprocessing$/);
-  expect(lines.at(-1)).toBe('Frozen params, of the non-trainable ones: 288 (1.2 kB)');
+  expect(lines.at(-1)).toBe('Non-trainable params: 288 (1.2 kB), of which 288 frozen');
 });
 
 describe('lockstep summary', () => {
