@@ -96,8 +96,33 @@ export type {
 export type { SliceRange } from './shared/reduction/slices.js';
 export type { WorkReason } from './shared/monitoring/step-view.js';
 export type { TimingMessage } from './shared/protocol/messages.js';
-export type { ArrayLayout, BatchNormLayer, ConvLayer, DataShape, ModelLayout } from './shared/network/layout.js';
-export type { ModelSpec, ResidualBlock, Shortcut } from './shared/network/layout.js';
+export type { DropoutKey } from './shared/network/dropout.js';
+export type { DataShape, ModelLayout } from './shared/network/layout.js';
+export type {
+  ActivationLayer,
+  AddLayer,
+  ArrayLayout,
+  BatchNormLayer,
+  ConcatLayer,
+  Conv2dLayer,
+  DenseLayer,
+  DropoutLayer,
+  FlattenLayer,
+  GlobalPoolLayer,
+  InputLayer,
+  Layer,
+  LayerBase,
+  MultiplyLayer,
+  Padding,
+  PadLayer,
+  PlainLayer,
+  PoolLayer,
+  ReshapeLayer,
+  ScaleLayer,
+  Shape,
+  WeightArray,
+} from './shared/network/layers.js';
+export type { Shortcut } from './shared/network/networks/resnet.js';
 
 export { LockstepError, type ErrorCode } from './shared/errors.js';
 export { lockstepVersion } from './shared/version.js';

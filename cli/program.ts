@@ -48,7 +48,7 @@ const loaders = new WeakMap<Command, () => Promise<CommandModule>>();
 export function lockstepProgram(): Command {
   const program = new Command('lockstep')
     .description(
-      'Train ResNets on CIFAR-10 with any number of workers. The weights do not depend on which workers computed them.',
+      'Train image classifiers with any number of workers. The weights do not depend on which workers computed them.',
     )
     .version(lockstepVersion, '-V, --version', 'print the version')
     .usage('COMMAND [options]')

@@ -4,8 +4,15 @@
 import { fillInput, labelsOf, LockstepError, startCoordinator, startWorker } from 'lockstep';
 import type { Dataset, Engine, EngineModel, ImageBatch, ModelLayout, Preprocessing } from 'lockstep';
 
-function createModel({ dense, ...layout }: ModelLayout, preprocessing: Preprocessing): EngineModel {
-  const [kernel, bias, classes] = [dense.kernel.offset, dense.bias.offset, dense.bias.size];
+function createModel(layout: ModelLayout, preprocessing: Preprocessing): EngineModel {
+  const dense = layout.layers.at(-1);
+  if (dense?.op !== 'dense' || dense.bias === null) {
+    throw new LockstepError(
+      'bad-config',
+      'the softmax engine needs a dense layer with a bias at the end of the network',
+    );
+  }
+  const [kernel, bias, classes] = [dense.kernel.offset, dense.bias.offset, dense.units];
   const inputs = dense.kernel.size / classes;
   let weights = new Float32Array(layout.weightsSize);
 

@@ -10,8 +10,8 @@ if (location === undefined || images.length === 0) throw new Error('usage: predi
 try {
   // Verifies every file of the checkpoint against its SHA-256.
   const checkpoint = await loadCheckpoint(location);
-  const { depth } = checkpoint.config;
-  console.log(`ResNet-${depth} after ${checkpoint.step} steps, ${checkpoint.layout.weightsSize} weights`);
+  const { graph, weightsSize } = checkpoint.layout;
+  console.log(`${graph.name} after ${checkpoint.step} steps, ${weightsSize} weights`);
 
   const { predictions } = await predict({ checkpoint: checkpoint.path, images });
   for (const { image, classes } of predictions) {

@@ -33,7 +33,7 @@ describe('the examples', () => {
     const runDirectory = /report\.json: (.+)\n/.exec(trained)![1];
     await sharp({ create: { width: 40, height: 32, channels: 3, background: 'gray' } }).toFile(inProject('gray.png'));
     const predicted = run('predict', runDirectory, 'gray.png');
-    expect(predicted).toMatch(/^ResNet-8 after 18 steps, \d+ weights\ngray\.png: (?:[a-z ]+ [\d.]+%(?:, )?){3}\n$/);
+    expect(predicted).toMatch(/^resnet8 after 18 steps, \d+ weights\ngray\.png: (?:[a-z ]+ [\d.]+%(?:, )?){3}\n$/);
   });
 
   it('follow the events of a run', () => {

@@ -31,7 +31,7 @@ describe('the package', () => {
 
   it.each([
     ['README.md', 1],
-    ['docs/library.md', 5],
+    ['docs/library.md', 6],
   ])('compiles with the examples in %s', (page, count) => {
     const text = readFileSync(fileURLToPath(new URL(`../${page}`, import.meta.url)), 'utf8');
     const examples = text.match(/(?<=```ts\n)[^]+?(?=```)/g) ?? [];

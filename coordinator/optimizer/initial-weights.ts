@@ -1,7 +1,7 @@
 // Initial values: of each array as its initializer says, of moving means 0, of moving variances 1.
 import { KeyedRandom } from '../../shared/random.js';
 import type { Conv2dLayer } from '../../shared/network/layers.js';
-import { arrayOf, type ArrayLayout, type NetworkLayout, type WeightArray } from '../../shared/network/layout.js';
+import { arrayOf, type ArrayLayout, type ModelLayout, type WeightArray } from '../../shared/network/layout.js';
 import { whiteningKernel, type TrainingImages } from './whitening.js';
 
 /**
@@ -26,7 +26,7 @@ function fanOutOf(kernel: ArrayLayout): number {
 }
 
 /** @param images training images in the order of the dataset; needed only for whitening kernels */
-export function initialWeights(layout: NetworkLayout, seed: number, images?: TrainingImages): Float32Array {
+export function initialWeights(layout: ModelLayout, seed: number, images?: TrainingImages): Float32Array {
   const weights = new Float32Array(layout.weightsSize);
   layout.weights.forEach((array, index) => {
     const random = new KeyedRandom(seed, 'initialWeights', index);
@@ -86,7 +86,7 @@ function fillDirac(values: Float32Array, { shape: [height, width, inputs, output
   }
 }
 
-function whiteningOf(layout: NetworkLayout, array: WeightArray, images: TrainingImages | undefined): Float32Array {
+function whiteningOf(layout: ModelLayout, array: WeightArray, images: TrainingImages | undefined): Float32Array {
   if (images === undefined) throw new RangeError(`${array.name} cannot be measured without training images`);
   const layer = layout.layers.find(
     (each): each is Conv2dLayer => each.op === 'conv2d' && each.kernel.name === array.name,
@@ -94,7 +94,7 @@ function whiteningOf(layout: NetworkLayout, array: WeightArray, images: Training
   return whiteningKernel(images, layer.kernelSize, layer.filters, layout.graph.channelOrder);
 }
 
-export function initialMovingStatistics(layout: NetworkLayout): Float32Array {
+export function initialMovingStatistics(layout: ModelLayout): Float32Array {
   const statistics = new Float32Array(layout.statisticsSize);
   for (const array of layout.statistics) {
     if (array.name.endsWith('/moving_variance')) arrayOf(statistics, array).fill(1);

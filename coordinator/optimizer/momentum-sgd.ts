@@ -1,5 +1,5 @@
 // SGD with momentum in the form used by Keras. Like Keras, it rounds every operation to float32.
-import type { NetworkLayout, WeightArray } from '../../shared/network/layout.js';
+import type { ModelLayout, WeightArray } from '../../shared/network/layout.js';
 import type { Optimizer, Update } from './optimizer.js';
 import { updateKernelsOn, type UpdateKernels } from './update-kernels.js';
 
@@ -39,7 +39,7 @@ export class MomentumSgd implements Optimizer {
   readonly #frozen: readonly WeightArray[];
 
   /** @param weights initial weights; copied */
-  constructor(layout: NetworkLayout, options: MomentumSgdOptions, weights: Float32Array) {
+  constructor(layout: ModelLayout, options: MomentumSgdOptions, weights: Float32Array) {
     const size = layout.weightsSize;
     // The first page of the memory is reserved for data of the compiled kernels.
     const memory = new WebAssembly.Memory({ initial: 1 + Math.ceil((3 * size * floatBytes) / pageBytes) });

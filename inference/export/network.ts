@@ -13,12 +13,12 @@ import type {
   Shape,
   WeightArray,
 } from '../../shared/network/layers.js';
-import { arrayOf, type NetworkLayout } from '../../shared/network/layout.js';
+import { arrayOf, type ModelLayout } from '../../shared/network/layout.js';
 import { colorKernels } from './color-kernels.js';
 
 /** A trained network, with the metadata for exported files. */
 export interface TrainedModel {
-  layout: NetworkLayout;
+  layout: ModelLayout;
   weights: Float32Array;
   movingStatistics: Float32Array;
   preprocessing: Preprocessing;
@@ -49,7 +49,7 @@ export interface PixelTransform {
 
 /** A trained network that takes red, green and blue, or gray, with the values of its arrays. */
 export class ExportedNetwork {
-  readonly layout: NetworkLayout;
+  readonly layout: ModelLayout;
   readonly transform: PixelTransform;
   /** Kernels whose input channels are in the opposite order of those in the checkpoint. */
   readonly reversedKernels: ReadonlySet<WeightArray>;
@@ -151,11 +151,11 @@ export function factorShape({ inputShapes: [first, second] }: MultiplyLayer): Sh
 }
 
 /** Returns the shape of the input tensor, with N for the batch dimension. */
-export function inputShapeOf({ data: { height, width, channels } }: NetworkLayout): ['N', number, number, number] {
+export function inputShapeOf({ data: { height, width, channels } }: ModelLayout): ['N', number, number, number] {
   return ['N', height, width, channels];
 }
 
-function describeChannels({ data: { channels } }: NetworkLayout): string {
+function describeChannels({ data: { channels } }: ModelLayout): string {
   return channels === 1 ? 'gray' : 'channels red, green, blue';
 }
 

@@ -1,6 +1,6 @@
 // The layers of a network with their shapes and parameter counts.
 import type { ArrayLayout, Layer, WeightArray } from '../../shared/network/layers.js';
-import type { NetworkLayout } from '../../shared/network/layout.js';
+import type { ModelLayout } from '../../shared/network/layout.js';
 import { inputName, isDepthwise } from './network.js';
 
 export interface LayerSummary {
@@ -29,7 +29,7 @@ export interface ModelSummary {
 }
 
 /** Summarizes a network, from pixels to logits. */
-export function summarizeModel(layout: NetworkLayout): ModelSummary {
+export function summarizeModel(layout: ModelLayout): ModelSummary {
   const { layers, weights, weightsSize, statisticsSize } = layout;
   const nameOf = (index: number) => (index === 0 ? 'preprocessing' : layers[index].name);
   const frozenParameters = sizeOf(frozenOf(weights));

@@ -4,9 +4,8 @@ import { freezeArrays } from '../network/freeze.js';
 import type { NetworkGraph } from '../network/graph.js';
 import { graphSha256 } from '../network/graph-json.js';
 import { parseGraph } from '../network/graph-schema.js';
-import { assertModelSpec } from '../network/layout.js';
 import { parseNetworkChoice, resnetName } from '../network/networks/registry.js';
-import { resnet } from '../network/networks/resnet.js';
+import { assertResnetOptions, resnet } from '../network/networks/resnet.js';
 import { configFields, type Config } from './config-fields.js';
 
 /** Fields that are the options of the network `resnet`. Other networks have their own options. */
@@ -28,7 +27,7 @@ export function parseNetwork(network: unknown, field: string): NetworkGraph | st
 export function assertNetworkConfig(config: NetworkConfig, nameOf: (key: string) => string): void {
   const { network, freeze } = config;
   // Builds the graph to find patterns that match nothing.
-  if (network === resnetName) assertModelSpec(config);
+  if (network === resnetName) assertResnetOptions(config);
   if (freeze.length > 0) graphOf(config);
   if (network === resnetName) return;
   const changed = resnetKeys.find((key) => config[key] !== configFields[key].default);

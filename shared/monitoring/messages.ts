@@ -13,7 +13,7 @@ export interface RunFacts {
   runDirectory: string;
   /** Source of the images, for display. */
   dataset: string;
-  /** Name of the model, for example ResNet-20. */
+  /** Name of the network, for example resnet20. */
   model: string;
   trainableWeights: number;
   totalSteps: number;

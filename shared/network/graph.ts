@@ -182,7 +182,6 @@ export type GraphNode =
   | ReshapeNode
   | DropoutNode
   | ScaleNode;
-export type Operation = GraphNode['op'];
 
 export interface NetworkGraph {
   /** Name of the network, such as `resnet20`. */

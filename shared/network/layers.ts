@@ -55,7 +55,8 @@ export interface Padding {
   right: number;
 }
 
-interface Place {
+/** What all layers have. */
+export interface LayerBase {
   /** Position in the list of layers. */
   index: number;
   /** Positions of the layers whose outputs are this layer's inputs. */
@@ -67,21 +68,21 @@ interface Place {
 }
 
 /** The preprocessed images, [height, width, channels]. Always the first layer. */
-export interface InputLayer extends Place {
+export interface InputLayer extends LayerBase {
   op: 'input';
   name: typeof inputName;
 }
-export interface Conv2dLayer extends Place, Omit<Conv2dNode, 'inputs' | 'bias' | 'weights' | 'padding'> {
+export interface Conv2dLayer extends LayerBase, Omit<Conv2dNode, 'inputs' | 'bias' | 'weights' | 'padding'> {
   kernel: WeightArray;
   bias: WeightArray | null;
   padding: Padding;
 }
-export interface DenseLayer extends Place, Omit<DenseNode, 'inputs' | 'bias' | 'weights' | 'units'> {
+export interface DenseLayer extends LayerBase, Omit<DenseNode, 'inputs' | 'bias' | 'weights' | 'units'> {
   units: number;
   kernel: WeightArray;
   bias: WeightArray | null;
 }
-export interface BatchNormLayer extends Place, Omit<BatchNormNode, 'inputs' | 'scale' | 'offset' | 'weights'> {
+export interface BatchNormLayer extends LayerBase, Omit<BatchNormNode, 'inputs' | 'scale' | 'offset' | 'weights'> {
   /** Null for a batch norm that does not scale. */
   gamma: WeightArray | null;
   /** Null for a batch norm that does not add an offset. */
@@ -91,24 +92,25 @@ export interface BatchNormLayer extends Place, Omit<BatchNormNode, 'inputs' | 's
   /** Biased variance, in the statistics vector: divided by the count, not by the count minus one. */
   variance: ArrayLayout;
 }
-export interface PoolLayer extends Place, Omit<PoolNode, 'inputs' | 'weights' | 'padding'> {
+export interface PoolLayer extends LayerBase, Omit<PoolNode, 'inputs' | 'weights' | 'padding'> {
   padding: Padding;
 }
-export interface ScaleLayer extends Place, Omit<ScaleNode, 'inputs' | 'weights' | 'factor' | 'offset'> {
+export interface ScaleLayer extends LayerBase, Omit<ScaleNode, 'inputs' | 'weights' | 'factor' | 'offset'> {
   /** One per channel, or a single one for all. */
   factor: readonly number[];
   offset: readonly number[];
 }
-type Plain<Node> = Place & Omit<Node, 'inputs' | 'weights'>;
-export type ActivationLayer = Plain<ActivationNode>;
-export type GlobalPoolLayer = Plain<GlobalPoolNode>;
-export type AddLayer = Plain<AddNode>;
-export type MultiplyLayer = Plain<MultiplyNode>;
-export type ConcatLayer = Plain<ConcatNode>;
-export type PadLayer = Plain<PadNode>;
-export type FlattenLayer = Plain<FlattenNode>;
-export type ReshapeLayer = Plain<ReshapeNode>;
-export type DropoutLayer = Plain<DropoutNode>;
+/** A layer that has the attributes of its node, and no arrays. */
+export type PlainLayer<Node> = LayerBase & Omit<Node, 'inputs' | 'weights'>;
+export type ActivationLayer = PlainLayer<ActivationNode>;
+export type GlobalPoolLayer = PlainLayer<GlobalPoolNode>;
+export type AddLayer = PlainLayer<AddNode>;
+export type MultiplyLayer = PlainLayer<MultiplyNode>;
+export type ConcatLayer = PlainLayer<ConcatNode>;
+export type PadLayer = PlainLayer<PadNode>;
+export type FlattenLayer = PlainLayer<FlattenNode>;
+export type ReshapeLayer = PlainLayer<ReshapeNode>;
+export type DropoutLayer = PlainLayer<DropoutNode>;
 
 /** A node with its shapes and arrays. */
 export type Layer =

@@ -5,7 +5,7 @@ import { workerConfigSchema } from '../config/config.js';
 import { datasetDescription } from '../dataset/description-schema.js';
 import { ProtocolError } from '../errors.js';
 import { maxGraphBytes } from '../network/graph-json.js';
-import { maxNetworkValues, type NetworkLayout } from '../network/layout.js';
+import { maxNetworkValues, type ModelLayout } from '../network/layout.js';
 import { maxHeaderBytes } from './frame.js';
 
 /**
@@ -277,11 +277,11 @@ export const maxMessageBytes = 4 * maxNetworkValues + headerAllowanceBytes;
 /**
  * Returns the maximum size of a message from a worker: the gradient over all slices, with the batch statistics of each.
  */
-export function maxWorkerMessageBytes(layout: NetworkLayout, sliceCount: number): number {
+export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number): number {
   return 4 * (layout.weightsSize + layout.statisticsSize * sliceCount) + headerAllowanceBytes;
 }
 
 /** Returns the maximum size of a message from the coordinator after the welcome: the weights, or a shard chunk. */
-export function maxCoordinatorMessageBytes(layout: NetworkLayout): number {
+export function maxCoordinatorMessageBytes(layout: ModelLayout): number {
   return Math.max(4 * (layout.weightsSize + layout.statisticsSize), chunkBytes) + headerAllowanceBytes;
 }

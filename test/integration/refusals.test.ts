@@ -3,10 +3,8 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
-import { layoutModel } from '../../shared/network/layout.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import { parseCoordinatorMessage, protocolVersion } from '../../shared/protocol/messages.js';
 import { startWorker } from '../../worker/main.js';
@@ -15,6 +13,7 @@ import { fakeEngine } from '../support/fake-engine.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { freePort } from '../support/free-port.js';
 import { hashWith, startCluster, type Cluster } from '../support/local-cluster.js';
+import { resnetLayout } from '../support/resnet-layout.js';
 
 const inFolder = folderPerFile();
 let cluster: Cluster;
@@ -215,7 +214,7 @@ describe('an admitted worker is dismissed', () => {
     ],
   ])('if it reports %s, and the weights are those of an honest run', async (_, lie, reason) => {
     cluster = await startCluster({ minWorkers: 2 });
-    const { weightsSize, statisticsSize } = layoutModel(cluster.coordinator.config, cifar10Format);
+    const { weightsSize, statisticsSize } = resnetLayout(cluster.coordinator.config);
     // The payload has the correct length; only the fields of the message lie.
     await answering(new Uint8Array(4 * (weightsSize + statisticsSize)), { ...oneSlice, ...lie });
     await cluster.join();

@@ -14,10 +14,10 @@ import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, type Config, type ConfigInput } from '../../shared/config/config.js';
 import { identityAugmentations, type ImageBatch } from '../../shared/dataset/image-batch.js';
 import { synthesizeRecords } from '../../shared/dataset/synthesize.js';
-import { layoutModel } from '../../shared/network/layout.js';
 import { cropBatch, labelsOf } from '../../worker/augmentation.js';
 import type { Engine } from '../../worker/engine.js';
 import { randomBatch } from './random-batch.js';
+import { resnetLayout } from './resnet-layout.js';
 
 const { imageValues: valuesPerImage } = cifar10Format;
 
@@ -59,7 +59,7 @@ function batchOf(step: number): ImageBatch {
 /** Trains like a run with one slice, but without a coordinator or workers. */
 export async function trainWithLockstep(engine: Engine, recipe: ConfigInput): Promise<Trajectory> {
   const config = resolveConfig(recipe);
-  const layout = layoutModel(config, cifar10Format);
+  const layout = resnetLayout(config);
   const preprocessing = await measurePreprocessing(config.preprocessing, records, cifar10Format);
   const model = await engine.createModel(layout, preprocessing, config.labelSmoothing);
   const optimizer = new MomentumSgd(layout, config, initialWeights(layout, 0));
@@ -125,7 +125,7 @@ function writeCase(folder: string, { recipe, precision }: GoldenCase): object {
   const write = (name: string, values: Uint8Array | Float32Array | Int32Array) =>
     writeFileSync(path.join(folder, name), values);
   const config = resolveConfig(recipe);
-  const layout = layoutModel(config, cifar10Format);
+  const layout = resnetLayout(config);
   const count = goldenSteps * batchSize;
   const augmented = new Uint8Array(count * valuesPerImage);
   const labels = new Int32Array(count);
@@ -156,7 +156,7 @@ function writeCase(folder: string, { recipe, precision }: GoldenCase): object {
 }
 
 function readTrajectory(folder: string, recipe: ConfigInput): Trajectory {
-  const layout = layoutModel(resolveConfig(recipe), cifar10Format);
+  const layout = resnetLayout(resolveConfig(recipe));
   const readSteps = (name: string, length: number) => {
     const values = new Float32Array(new Uint8Array(readFileSync(path.join(folder, name))).buffer);
     return Array.from({ length: goldenSteps }, (_, step) => values.subarray(step * length, (step + 1) * length));

@@ -1,7 +1,7 @@
 // Random images, augmentations and weights for comparing engines. All values derive from the seed.
 import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { packAugmentation, type ImageBatch, type MeasuredPreprocessing } from '../../shared/dataset/image-batch.js';
-import type { NetworkLayout } from '../../shared/network/layout.js';
+import type { ModelLayout } from '../../shared/network/layout.js';
 import { KeyedRandom } from '../../shared/random.js';
 
 /**
@@ -31,7 +31,7 @@ export function randomBatch(count: number, seed: number, format = cifar10Format)
 }
 
 /** Returns uniformly random weights: He-scaled kernels, gammas from 0.7 to 1.3, biases and betas from -0.3 to 0.3. */
-export function randomWeights(layout: NetworkLayout, seed: number): Float32Array {
+export function randomWeights(layout: ModelLayout, seed: number): Float32Array {
   const weights = new Float32Array(layout.weightsSize);
   for (const [index, array] of layout.weights.entries()) {
     const random = new KeyedRandom(seed, 'initialWeights', index);
@@ -46,7 +46,7 @@ export function randomWeights(layout: NetworkLayout, seed: number): Float32Array
 }
 
 /** Returns uniformly random moving means from -0.5 to 0.5 and moving variances from 0.5 to 1.5. */
-export function randomMovingStatistics(layout: NetworkLayout, seed: number): Float32Array {
+export function randomMovingStatistics(layout: ModelLayout, seed: number): Float32Array {
   const statistics = new Float32Array(layout.statisticsSize);
   for (const [index, array] of layout.statistics.entries()) {
     const random = new KeyedRandom(seed, 'initialWeights', index, 1);

@@ -1,6 +1,6 @@
 // The training step and the evaluation of any network in float64, for comparison with engines. Slow.
 import type { DropoutKey } from '../../shared/network/dropout.js';
-import type { NetworkLayout } from '../../shared/network/layout.js';
+import type { ModelLayout } from '../../shared/network/layout.js';
 import { compute, type Computed, type Context } from './reference-operations.js';
 
 export interface ReferenceResult {
@@ -29,7 +29,7 @@ export interface ReferenceOptions {
  * @param input preprocessed images, [images, row, column, channel], in the order of the network's channels
  */
 export function referenceStep(
-  layout: NetworkLayout,
+  layout: ModelLayout,
   weights: ArrayLike<number>,
   input: ArrayLike<number>,
   labels: ArrayLike<number>,

@@ -3,14 +3,14 @@ import { createHash } from 'node:crypto';
 import path from 'node:path';
 import type { RunProgress, SavedState } from '../../coordinator/run/checkpoints/checkpoint.js';
 import type { RunSetup } from '../../coordinator/run/run-setup.js';
-import { cifar10Format, describeCifar10 } from '../../shared/dataset/cifar10-layout.js';
+import { describeCifar10 } from '../../shared/dataset/cifar10-layout.js';
 import { resolveConfig } from '../../shared/config/config.js';
 import type { Preprocessing } from '../../shared/dataset/image-batch.js';
-import { layoutModel } from '../../shared/network/layout.js';
 import { temporaryFolder } from './temporary-folder.js';
+import { resnetLayout } from './resnet-layout.js';
 
 export const config = resolveConfig({ depth: 8, initialFilters: 4, seed: 9 });
-export const layout = layoutModel(config, cifar10Format);
+export const layout = resnetLayout(config);
 export const classNames = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
 export const dataset = describeCifar10(classNames);
 export const shardHashes = ['a', 'b'].map((text) => createHash('sha256').update(text).digest('hex'));

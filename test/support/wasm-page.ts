@@ -2,7 +2,8 @@
 import { fusesMultiplyAdd } from '../../worker/engines/wasm/fusion-probe.js';
 import { createModelMemory, WasmModel } from '../../worker/engines/wasm/wasm-model.js';
 import { computeBatches, resNet20, resNet20Images } from '../worker/engines/wasm/computed-batches.js';
-import { layoutOf, randomBatch } from '../worker/engines/wasm/samples.js';
+import { randomBatch } from '../worker/engines/wasm/samples.js';
+import { resnetLayout } from './resnet-layout.js';
 
 export interface PageResult {
   isFused: boolean;
@@ -12,7 +13,7 @@ export interface PageResult {
 
 export async function computeInPage(kernels: readonly number[]): Promise<PageResult> {
   const module = await WebAssembly.compile(Uint8Array.from(kernels));
-  const layout = layoutOf(resNet20);
+  const layout = resnetLayout(resNet20);
   const model = new WasmModel(layout, 'imagenet', {
     module,
     memory: createModelMemory(1),

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type { ChannelOrder } from '../../../shared/network/graph.js';
 import type { Conv2dLayer } from '../../../shared/network/layers.js';
-import { arrayOf, type NetworkLayout } from '../../../shared/network/layout.js';
+import { arrayOf, type ModelLayout } from '../../../shared/network/layout.js';
 import type { RunEventBus } from '../../run/run-event-bus.js';
 import type { RunEventOf } from '../../run/run-events.js';
 import type { Outcome } from '../../run/evaluation-report.js';
@@ -22,14 +22,14 @@ type Split = 'train' | 'validation' | 'test';
 
 export class TensorBoardLog {
   readonly #files: Record<Split, EventFile>;
-  readonly #layout: NetworkLayout;
+  readonly #layout: ModelLayout;
 
   /**
    * Creates event files in `<directory>/train`, `<directory>/validation` and `<directory>/test`, and publishes
    * `tensorboard-failed` once if any of them cannot be written.
    * @param stepsMade number of updates made before: existing curves end there and continue in the new files
    */
-  constructor(directory: string, { layout }: { layout: NetworkLayout }, stepsMade: number, events: RunEventBus) {
+  constructor(directory: string, { layout }: { layout: ModelLayout }, stepsMade: number, events: RunEventBus) {
     let hasFailed = false;
     const onError = ({ message: reason }: Error) => {
       if (!hasFailed) events.publish({ type: 'tensorboard-failed', reason });
@@ -93,7 +93,7 @@ function epochScalars({ loss, accuracy }: Metrics): SummaryValue[] {
 }
 
 /** Returns the first convolution over three channels or one, which is usually that of the images' colors. */
-function convolutionOverColors({ layers }: NetworkLayout): Conv2dLayer | undefined {
+function convolutionOverColors({ layers }: ModelLayout): Conv2dLayer | undefined {
   const convolutions = layers.filter((layer) => layer.op === 'conv2d');
   return convolutions.find(({ inputShapes: [input] }) => input[2] === 3 || input[2] === 1);
 }

@@ -3,7 +3,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
 import { weightsSha256 } from '../../../shared/network/layout-hash.js';
-import type { ArrayLayout, NetworkLayout } from '../../../shared/network/layout.js';
+import type { ArrayLayout, ModelLayout } from '../../../shared/network/layout.js';
 import { decodeSafetensors, namedArraysOf, type NamedArray } from '../../../shared/network/safetensors.js';
 import type { SavedState } from './checkpoint.js';
 import { loadCheckpoint } from './load-checkpoint.js';
@@ -36,7 +36,7 @@ const otherArrays = /^preprocessing\//;
  * a checkpoint.
  * @param location a safetensors file, a checkpoint, or a run directory, whose newest checkpoint is used
  */
-export async function readPretrainedWeights(location: string, layout: NetworkLayout): Promise<PretrainedWeights> {
+export async function readPretrainedWeights(location: string, layout: ModelLayout): Promise<PretrainedWeights> {
   const arrays = await readArrays(location);
   const notFinite = [...arrays.values()].find(({ values }) => !values.every(Number.isFinite));
   if (notFinite !== undefined) throw badWeights(`${location}: ${notFinite.name} has values that are not finite`);
@@ -65,7 +65,7 @@ export async function readPretrainedWeights(location: string, layout: NetworkLay
 /** Copies the loaded arrays to their places in the vectors. */
 export function copyPretrained(
   { loaded }: PretrainedWeights,
-  layout: NetworkLayout,
+  layout: ModelLayout,
   { weights, movingStatistics }: InitialState,
 ): void {
   const values = new Map(loaded.map((array) => [array.name, array.values]));
@@ -86,7 +86,7 @@ function concatenated(arrays: readonly NamedArray[]): Float32Array {
   return vector;
 }
 
-function describeDifference(arrays: ReadonlyMap<string, NamedArray>, { weights: [first] }: NetworkLayout): string {
+function describeDifference(arrays: ReadonlyMap<string, NamedArray>, { weights: [first] }: ModelLayout): string {
   const describe = ({ name, shape }: Pick<NamedArray, 'name' | 'shape'>) => `${name} [${shape.join(', ')}]`;
   const [given] = arrays.values();
   const start = given === undefined ? 'it is empty' : `it begins with ${describe(given)}`;

@@ -1,5 +1,6 @@
 // The ResNets for CIFAR-10 by He et al. 2016, section 4.2: a 3×3 convolution, three groups of residual blocks, and a
 // dense layer.
+import { LockstepError } from '../../errors.js';
 import type { NetworkGraph } from '../graph.js';
 import { GraphBuilder } from './graph-builder.js';
 
@@ -25,7 +26,24 @@ export interface ResnetOptions {
   bnEpsilon: number;
 }
 
-export function resnet({ depth, initialFilters, shortcut, convBias, bnEpsilon }: ResnetOptions): NetworkGraph {
+/** Throws `bad-config` if the depth is not 6n+2 or the filters are not a positive multiple of 4. */
+export function assertResnetOptions({ depth, initialFilters }: ResnetOptions): void {
+  const blocksPerGroup = (depth - 2) / 6;
+  if (!Number.isInteger(blocksPerGroup) || blocksPerGroup < 1) {
+    throw new LockstepError('bad-config', `depth is ${depth}: it must be 6n+2, for example 20, 32, 44, 56 or 110`);
+  }
+  if (!Number.isInteger(initialFilters) || initialFilters < 4 || initialFilters % 4 !== 0) {
+    throw new LockstepError(
+      'bad-config',
+      `initialFilters is ${initialFilters}: it must be a positive multiple of 4, because the identity shortcut pads a quarter of the channels on each side`,
+    );
+  }
+}
+
+/** Builds the graph. Throws `bad-config` for invalid options. */
+export function resnet(options: ResnetOptions): NetworkGraph {
+  assertResnetOptions(options);
+  const { depth, initialFilters, shortcut, convBias, bnEpsilon } = options;
   const blocksPerGroup = (depth - 2) / 6;
   const graph = new GraphBuilder({ bias: convBias, epsilon: bnEpsilon });
   let x = graph.relu('stem/relu', graph.batchNorm('stem/bn', graph.conv2d('stem/conv', 'input', initialFilters)));

@@ -5,20 +5,15 @@ import {
   normalQuantile,
   truncatedNormal,
 } from '../../../coordinator/optimizer/initial-weights.js';
-import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { weightsSha256 } from '../../../shared/network/layout-hash.js';
-import { arrayOf, layoutModel } from '../../../shared/network/layout.js';
+import { arrayOf } from '../../../shared/network/layout.js';
+import { resnetLayout } from '../../support/resnet-layout.js';
 
-const layout = layoutModel(
-  {
-    depth: 20,
-    initialFilters: 16,
-    shortcut: 'identity',
-    convBias: true,
-    bnEpsilon: 0.001,
-  },
-  cifar10Format,
-);
+const layout = resnetLayout({
+  depth: 20,
+  initialFilters: 16,
+  convBias: true,
+});
 
 describe('normalQuantile', () => {
   // Quantiles from tables. Those for 0.25, 0.001 and 1e-20 are Wichura's test values for AS 241. The last two are in

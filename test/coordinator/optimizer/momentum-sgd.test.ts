@@ -1,14 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { MomentumSgd, type MomentumSgdOptions } from '../../../coordinator/optimizer/momentum-sgd.js';
-import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
-import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../shared/random.js';
 import { bitsOf } from '../../support/tree-sum.js';
+import { resnetLayout } from '../../support/resnet-layout.js';
 
-const small = layoutModel(
-  { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 },
-  cifar10Format,
-);
+const small = resnetLayout({ convBias: true });
 
 const noDecay = { trainable: true, learningRateFactor: 1, weightDecay: false, initializer: 'zeros' } as const;
 const withDecay = { ...noDecay, weightDecay: true };

@@ -11,7 +11,6 @@ import { SliceScheduler } from '../../../coordinator/scheduling/slice-scheduler.
 import { WeightsEncoder } from '../../../coordinator/connections/weights-frame.js';
 import { WorkerPool } from '../../../coordinator/connections/worker-pool.js';
 import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
-import { layoutModel } from '../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../shared/random.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import {
@@ -22,16 +21,14 @@ import {
   type ScriptedWorld,
 } from '../../support/scripted-worker.js';
 import { bitsOf, treeSum } from '../../support/tree-sum.js';
+import { resnetLayout } from '../../support/resnet-layout.js';
 
 const { recordBytes } = cifar10Format;
 
 const imagesPerSlice = 3;
 const steps = 4;
 const layout = {
-  ...layoutModel(
-    { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 } as const,
-    cifar10Format,
-  ),
+  ...resnetLayout(),
   weightsSize: 6,
   statisticsSize: 1,
 };

@@ -1,19 +1,13 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { layoutHash, littleEndianBytes, weightsSha256 } from '../../../shared/network/layout-hash.js';
-import { layoutModel, type ArrayLayout } from '../../../shared/network/layout.js';
+import type { ArrayLayout } from '../../../shared/network/layout.js';
+import { resnetLayout } from '../../support/resnet-layout.js';
 
-const layout = layoutModel(
-  {
-    depth: 8,
-    initialFilters: 4,
-    shortcut: 'projection',
-    convBias: true,
-    bnEpsilon: 0.001,
-  },
-  cifar10Format,
-);
+const layout = resnetLayout({
+  shortcut: 'projection',
+  convBias: true,
+});
 
 describe('layoutHash', () => {
   it('is the SHA-256 of one line per array', () => {

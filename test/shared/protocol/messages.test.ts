@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
+import { cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, workerConfigOf } from '../../../shared/config/config.js';
 import { ProtocolError } from '../../../shared/errors.js';
-import { layoutModel } from '../../../shared/network/layout.js';
 import { decodeFrame, encodeFrame, OutgoingFrame } from '../../../shared/protocol/frame.js';
 import {
   chunkBytes,
@@ -16,6 +15,7 @@ import {
   type WorkerMessage,
 } from '../../../shared/protocol/messages.js';
 import { KeyedRandom } from '../../../shared/random.js';
+import { resnetLayout } from '../../support/resnet-layout.js';
 
 const hash = '0123456789abcdef'.repeat(4);
 const spec = { depth: 20, initialFilters: 16, shortcut: 'identity', convBias: true, bnEpsilon: 0.001 } as const;
@@ -223,7 +223,7 @@ describe('protocolVersionIn', () => {
 });
 
 describe('the limit for messages', () => {
-  const layout = layoutModel({ ...spec, depth: 8, initialFilters: 4 }, cifar10Format);
+  const layout = resnetLayout({ ...spec, depth: 8, initialFilters: 4 });
 
   it.each([1, 4, 4096])('from a worker allows the gradient over all of %i slices', (sliceCount) => {
     const frame = new OutgoingFrame(layout.weightsSize + sliceCount * layout.statisticsSize, sliceCount);
@@ -238,7 +238,7 @@ describe('the limit for messages', () => {
   });
 
   it('from a coordinator allows the weights and a chunk of a shard', () => {
-    const resnet110 = layoutModel({ ...spec, depth: 110 }, cifar10Format);
+    const resnet110 = resnetLayout({ ...spec, depth: 110 });
     const weightBytes = 4 * (resnet110.weightsSize + resnet110.statisticsSize);
     const weights = encodeFrame({ type: 'weights', step: 64_000 }, new Uint8Array(weightBytes));
     expect(weights.length).toBeLessThanOrEqual(maxCoordinatorMessageBytes(resnet110));

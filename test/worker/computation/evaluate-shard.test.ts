@@ -4,13 +4,13 @@ import { resolveConfig, type ConfigInput } from '../../../shared/config/config.j
 import { identityAugmentations, isFlipped, isReflected, type ImageBatch } from '../../../shared/dataset/image-batch.js';
 import { augmentationsOf } from '../../../shared/dataset/partition.js';
 import { viewsOf } from '../../../shared/dataset/test-time-augmentation.js';
-import { layoutModel } from '../../../shared/network/layout.js';
 import { noClass } from '../../../shared/protocol/predictions.js';
 import type { EvaluateMessage } from '../../../shared/protocol/messages.js';
 import { classesOf, evaluateShard, isAmongLargest } from '../../../worker/computation/evaluate-shard.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
 import { fakeEngine } from '../../support/fake-engine.js';
+import { resnetLayout } from '../../support/resnet-layout.js';
 
 const { recordBytes, classCount } = cifar10Format;
 
@@ -21,7 +21,7 @@ const readShard = () => Promise.resolve(new RecordsInMemory(records, cifar10Form
 /** Evaluates shards one after another. Returns the batches that the model received, and the answers. */
 async function evaluate(input: ConfigInput, ...shards: Omit<EvaluateMessage, 'type'>[]) {
   const config = resolveConfig({ seed: 6, ...input });
-  const layout = layoutModel(config, cifar10Format);
+  const layout = resnetLayout(config);
   const real = await fakeEngine().createModel(layout, 'imagenet');
   real.setWeights(new Float32Array(layout.weightsSize), new Float32Array(layout.statisticsSize));
   const batches: ImageBatch[] = [];

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
-import { layoutModel, type ModelLayout } from '../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../shared/random.js';
 import type { SliceRange } from '../../../shared/reduction/slices.js';
 import { SliceComputer } from '../../../worker/computation/slice-computer.js';
@@ -10,6 +10,7 @@ import { SliceImages } from '../../../worker/computation/slice-images.js';
 import type { EngineModel, EvaluationResult, SliceResult } from '../../../worker/engine.js';
 import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
 import { bitsOf, treeSum } from '../../support/tree-sum.js';
+import { resnetLayout } from '../../support/resnet-layout.js';
 
 const { recordBytes } = cifar10Format;
 
@@ -17,10 +18,7 @@ const gradientSize = 3;
 const statisticsSize = 2;
 const shardSize = 13;
 const layout: ModelLayout = {
-  ...layoutModel(
-    { depth: 8, initialFilters: 4, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 },
-    cifar10Format,
-  ),
+  ...resnetLayout(),
   weightsSize: gradientSize,
   statisticsSize,
 };

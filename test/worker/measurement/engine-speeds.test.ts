@@ -1,17 +1,16 @@
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig } from '../../../shared/config/config.js';
-import { layoutModel } from '../../../shared/network/layout.js';
 import { DeviceModels, type ModelSpec } from '../../../worker/device-models.js';
 import type { Engine } from '../../../worker/engine.js';
 import { EngineSpeeds } from '../../../worker/measurement/engine-speeds.js';
 import { DiskSpeedCache } from '../../../worker/measurement/speed-cache.js';
 import { fakeEngine } from '../../support/fake-engine.js';
 import { folderPerFile } from '../../support/folder-per-file.js';
+import { resnetLayout } from '../../support/resnet-layout.js';
 
 const inFolder = folderPerFile();
-const layout = layoutModel(resolveConfig({ depth: 8, initialFilters: 4 }), cifar10Format);
+const layout = resnetLayout(resolveConfig({ depth: 8, initialFilters: 4 }));
 const spec: ModelSpec = { layout, preprocessing: 'imagenet', labelSmoothing: 0 };
 const { signal } = new AbortController();
 
@@ -56,7 +55,7 @@ describe('the speeds of engines', () => {
     const { reports, of } = speedsOf([fast], 'other');
     await of();
     await of(16);
-    await of(8, { ...spec, layout: layoutModel(resolveConfig({ depth: 14, initialFilters: 4 }), cifar10Format) });
+    await of(8, { ...spec, layout: resnetLayout(resolveConfig({ depth: 14, initialFilters: 4 })) });
     await of();
     expect(reports).toHaveLength(3);
     const both = speedsOf([fast, slow], 'other');

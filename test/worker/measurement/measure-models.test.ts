@@ -1,14 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
-import { layoutModel } from '../../../shared/network/layout.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { measureModels } from '../../../worker/measurement/measure-models.js';
+import { resnetLayout } from '../../support/resnet-layout.js';
 
 const { recordBytes } = cifar10Format;
 
-const layout = layoutModel(resolveConfig({ depth: 8, initialFilters: 4 }), cifar10Format);
+const layout = resnetLayout(resolveConfig({ depth: 8, initialFilters: 4 }));
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
 afterEach(() => void vi.useRealTimers());

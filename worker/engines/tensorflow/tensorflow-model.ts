@@ -4,7 +4,7 @@ import type { Tensor, Tensor1D } from '@tensorflow/tfjs-core';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
 import type { ImageBatch, Preprocessing } from '../../../shared/dataset/image-batch.js';
 import { dropoutMask } from '../../../shared/network/dropout.js';
-import type { NetworkLayout } from '../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
 import { cropBatch, labelsOf } from '../../augmentation.js';
 import type { BatchResult, EngineModel, EvaluationResult, Precision, SliceResult } from '../../engine.js';
 import { Network, type EvaluationTensors, type GradientTensors, type SumTensors } from './network/network.js';
@@ -16,7 +16,7 @@ import { trace, type TracedFunction } from './tracing/traced-function.js';
 export type TensorFlowMode = 'graph' | 'eager';
 
 export interface TensorFlowModelOptions {
-  layout: NetworkLayout;
+  layout: ModelLayout;
   preprocessing: Preprocessing;
   labelSmoothing: number;
   mode: TensorFlowMode;

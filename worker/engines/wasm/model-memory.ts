@@ -2,7 +2,7 @@
 // of a slice, records and tensors. Pure.
 import { recordFormat } from '../../../shared/dataset/record-format.js';
 import { LockstepError } from '../../../shared/errors.js';
-import type { NetworkLayout } from '../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
 import { planFixed, type FixedPlan } from './memory/fixed-plan.js';
 import { PrivateRegions, SharedSlots } from './memory/tensor-plan.js';
 import { Allocator, controlBytes, imagesPerBlock, type Tensor, type ThreadMemory } from './memory/tensor.js';
@@ -23,7 +23,7 @@ const winogradPlaneBytes = 4 * 2048 + 64;
 const scratchBytesFor = (width: number) => 2 * 36 * winogradPlaneBytes + 2 * (4 * Math.ceil(width / 4) + 2) * 6 * 16;
 
 export class ModelMemory {
-  readonly layout: NetworkLayout;
+  readonly layout: ModelLayout;
   readonly fixed: FixedPlan;
   /** Addresses that depend on the number of images; set by `place`. */
   readonly arrays: ImageArrays = { records: 0, augmentations: 0, losses: 0, correct: 0 };
@@ -39,7 +39,7 @@ export class ModelMemory {
   readonly #allocator = new Allocator(controlBytes);
   readonly #slots = new SharedSlots();
 
-  constructor(layout: NetworkLayout, threads: number) {
+  constructor(layout: ModelLayout, threads: number) {
     this.layout = layout;
     this.#threadCount = threads;
     const needed = neededGradients(layout.layers);
@@ -112,7 +112,7 @@ function isSmall({ form: { height, width } }: Tensor, images: number): boolean {
  * Returns the number of bytes after the last tensor. Convolutions compute four pixels at a time: they read up to three
  * pixels after the last row, and discard the result.
  */
-function slackBytes({ layers }: NetworkLayout): number {
+function slackBytes({ layers }: ModelLayout): number {
   const reads = layers.map(({ shape, ...layer }) => {
     const stride = layer.op === 'conv2d' ? layer.strides[1] : 1;
     const depths = [shape, ...layer.inputShapes].map((each) => each.at(-1)! + 3);

@@ -1,5 +1,5 @@
 // Runs one thread's share of a model's work. Each thread derives the same plan and the same passes independently.
-import type { NetworkLayout } from '../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
 import { instantiateKernels } from './kernels.js';
 import { ModelMemory } from './model-memory.js';
 import type { Mode, PassOptions } from './operations/operation.js';
@@ -12,7 +12,7 @@ import { ThreadTeam, type Job } from './thread-team.js';
 export interface RunnerOptions extends PassOptions {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
-  layout: NetworkLayout;
+  layout: ModelLayout;
   /** Zero-based index of the runner's thread. */
   thread: number;
   /** Number of threads that share the model's work. */

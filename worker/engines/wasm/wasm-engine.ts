@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { builtFile } from '../../../shared/built-file.js';
 import type { Preprocessing } from '../../../shared/dataset/image-batch.js';
 import { LockstepError, messageOf } from '../../../shared/errors.js';
-import type { NetworkLayout } from '../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
 import { describeProcessor } from '../../../shared/processor.js';
 import type { Engine, EngineOptions } from '../../engine.js';
 import { fusesMultiplyAdd } from './fusion-probe.js';
@@ -27,7 +27,7 @@ async function untilReady(worker: Worker): Promise<void> {
 }
 
 export interface WasmEngine extends Engine {
-  createModel(layout: NetworkLayout, preprocessing: Preprocessing, labelSmoothing?: number): Promise<WasmModel>;
+  createModel(layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing?: number): Promise<WasmModel>;
 }
 
 /** The engines share their source. The kernels of `wasm-fma` multiply and add with one rounding. */

@@ -5,7 +5,7 @@ import { hasPixelMeans, inputTransformOf } from '../../../shared/dataset/input-t
 import { recordFormat, type RecordFormat } from '../../../shared/dataset/record-format.js';
 import { LockstepError } from '../../../shared/errors.js';
 import { dropoutMask, type DropoutKey } from '../../../shared/network/dropout.js';
-import type { NetworkLayout } from '../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
 import type { BatchResult, EngineModel, EvaluationResult, SliceResult } from '../../engine.js';
 import type { PackedTaps } from './memory/convolution-plan.js';
 import { imageBytes, pixelOffset } from './memory/tensor.js';
@@ -75,7 +75,7 @@ export class WasmModel implements EngineModel {
   #isDisposed = false;
 
   /** Initializes the memory. Construct the model before starting its other threads. */
-  constructor(layout: NetworkLayout, preprocessing: Preprocessing, options: WasmModelOptions) {
+  constructor(layout: ModelLayout, preprocessing: Preprocessing, options: WasmModelOptions) {
     const { module, memory, threads, passOptions, onDispose } = options;
     this.#memory = memory;
     this.#onDispose = onDispose;
@@ -270,7 +270,7 @@ export class WasmModel implements EngineModel {
   }
 
   /** Writes the tables that the kernels read: taps, constants, and the input value for each byte value of each color. */
-  #writeTables({ graph }: NetworkLayout, preprocessing: Preprocessing): void {
+  #writeTables({ graph }: ModelLayout, preprocessing: Preprocessing): void {
     const { fixed } = this.#runner.memory;
     const { channels: colors, planePixels } = this.#format;
     const { subtract, divide, channelOrder } = inputTransformOf(preprocessing, colors, graph.channelOrder);

@@ -10,11 +10,10 @@ import { TensorBoardLog } from '../../../../coordinator/monitoring/tensorboard/t
 import { RunEventBus } from '../../../../coordinator/run/run-event-bus.js';
 import type { RunEventOf } from '../../../../coordinator/run/run-events.js';
 import { zeroPhases } from '../../../../coordinator/run/step-phases.js';
-import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
-import { layoutModel } from '../../../../shared/network/layout.js';
 import { smallRun, startCluster } from '../../../support/local-cluster.js';
 import { temporaryFolder } from '../../../support/temporary-folder.js';
 import { sayWhySkipped } from '../../../support/why-skipped.js';
+import { resnetLayout } from '../../../support/resnet-layout.js';
 
 const python = process.env['LOCKSTEP_TENSORBOARD_PYTHON'];
 const script = fileURLToPath(new URL('../../../support/read_tensorboard.py', import.meta.url));
@@ -107,7 +106,7 @@ describe('TensorBoard', () => {
       epoch_accuracy: rounded([[14, report.test!.accuracy]]),
     });
 
-    const layout = layoutModel(cluster.coordinator.config, cifar10Format);
+    const layout = resnetLayout(cluster.coordinator.config);
     const names = layout.weights.flatMap(({ name }) => [`weights/${name}`, `gradients/${name}`]);
     expect(Object.keys(train.histograms).toSorted()).toEqual(names.toSorted());
     const kernel = layout.weights.find(({ name }) => name === 'group3/block1/conv1/kernel')!;
@@ -135,7 +134,7 @@ describe('TensorBoard', () => {
 
   it('continues curves where a run was resumed, and drops later steps of the interrupted run', async () => {
     const folder = await temporaryFolder();
-    const layout = layoutModel({ ...smallRun, shortcut: 'identity', convBias: false, bnEpsilon: 0.001 }, cifar10Format);
+    const layout = resnetLayout(smallRun);
     async function runSteps(first: number, last: number, loss: number): Promise<void> {
       const events = new RunEventBus();
       events.on('tensorboard-failed', ({ reason }) => expect.unreachable(reason));

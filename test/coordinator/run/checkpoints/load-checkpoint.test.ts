@@ -4,10 +4,8 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { saveCheckpoint, sumsText } from '../../../../coordinator/run/checkpoints/checkpoint.js';
 import { loadCheckpoint } from '../../../../coordinator/run/checkpoints/load-checkpoint.js';
-import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig } from '../../../../shared/config/config.js';
 import { weightsSha256 } from '../../../../shared/network/layout-hash.js';
-import { layoutModel } from '../../../../shared/network/layout.js';
 import { lockstepVersion } from '../../../../shared/version.js';
 import {
   dataset,
@@ -22,6 +20,7 @@ import {
 } from '../../../support/small-checkpoint.js';
 import { perPixelMean, standardize } from '../../../support/random-batch.js';
 import { temporaryFolder } from '../../../support/temporary-folder.js';
+import { resnetLayout } from '../../../support/resnet-layout.js';
 
 const files = ['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS'];
 
@@ -189,7 +188,7 @@ async function rewriteState(saved: string, change: (description: { config: objec
 
 describe('a checkpoint is refused', () => {
   async function ofDepth14(): Promise<string> {
-    const other = layoutModel(resolveConfig({ ...config, depth: 14 }), cifar10Format);
+    const other = resnetLayout(resolveConfig({ ...config, depth: 14 }));
     const state = {
       step: 1,
       weights: new Float32Array(other.weightsSize),
@@ -201,7 +200,7 @@ describe('a checkpoint is refused', () => {
 
   it('if its arrays do not match its network', async () => {
     const saved = await saveCheckpoint(await newDirectory(), setup, stateAt(1), progress);
-    const { graph } = layoutModel(resolveConfig({ ...config, depth: 14 }), cifar10Format);
+    const { graph } = resnetLayout(resolveConfig({ ...config, depth: 14 }));
     await rewriteState(saved, (description) => ({ ...description, network: graph }));
     await expect(loadCheckpoint(saved)).rejects.toMatchObject({
       code: 'bad-checkpoint',

@@ -2,12 +2,11 @@
 // operation), which proves that recording changes nothing. networks.test.ts compares the modes on other networks, where
 // TensorFlow's optimization of graphs changes the last bits.
 import { beforeEach, describe, expect, it } from 'vitest';
-import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
-import { layoutModel } from '../../../../shared/network/layout.js';
 import { openTensorFlowEngine } from '../../../../worker/engines/tensorflow/tensorflow-engine.js';
 import { loadTensorFlow } from '../../../../worker/engines/tensorflow/load.js';
 import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
+import { resnetLayout } from '../../../support/resnet-layout.js';
 
 const opened = await openTensorFlowOrReason();
 
@@ -21,10 +20,7 @@ describe('graph mode on CPUs', () => {
     it.each(['identity', 'projection'] as const)(
       'has the bits of eager mode with %s shortcuts, for slices of 1, 7 and 32 images',
       async (shortcut) => {
-        const layout = layoutModel(
-          { depth, initialFilters: 16, shortcut, convBias: true, bnEpsilon: 0.001 },
-          cifar10Format,
-        );
+        const layout = resnetLayout({ depth, initialFilters: 16, shortcut, convBias: true });
         const weights = randomWeights(layout, 1);
         const movingStatistics = randomMovingStatistics(layout, 2);
         const resultsOf = async (tensorFlowMode: 'graph' | 'eager') => {

@@ -3,9 +3,8 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { initialWeights } from '../../../../coordinator/optimizer/initial-weights.js';
 import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.js';
-import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, type ConfigInput } from '../../../../shared/config/config.js';
-import { arrayOf, layoutModel } from '../../../../shared/network/layout.js';
+import { arrayOf } from '../../../../shared/network/layout.js';
 import {
   runKeras,
   goldenSteps,
@@ -15,6 +14,7 @@ import {
   type Trajectory,
 } from '../../../support/keras-golden.js';
 import { openTensorFlowOrReason, sayWhySkipped } from '../../../support/tensorflow.js';
+import { resnetLayout } from '../../../support/resnet-layout.js';
 
 const python = process.env['LOCKSTEP_KERAS_PYTHON'];
 const opened = await openTensorFlowOrReason();
@@ -145,8 +145,9 @@ const tolerances = {
 
 /** Lists deviations from Keras that are larger than float32 rounding explains. See docs/benchmarks/keras.md. */
 function deviationsOf(lockstep: Trajectory, keras: Trajectory, recipe: ConfigInput): string[] {
-  const layout = layoutModel(resolveConfig(recipe), cifar10Format);
-  const tolerance = layout.spec.depth === 8 ? tolerances.shallow : tolerances.deep;
+  const config = resolveConfig(recipe);
+  const layout = resnetLayout(config);
+  const tolerance = config.depth === 8 ? tolerances.shallow : tolerances.deep;
   const start = initialWeights(layout, 0);
   const deviations = new Deviations();
   deviations.check('the first loss', relativeDifference(lockstep.losses[0], keras.losses[0]), 2e-6); // rounding only

@@ -3,14 +3,14 @@ import type { Rank, Scalar, Tensor, Tensor4D } from '@tensorflow/tfjs-core';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ImageBatch } from '../../../../shared/dataset/image-batch.js';
 import { recordFormat } from '../../../../shared/dataset/record-format.js';
-import { arrayOf, type ArrayLayout, type ModelLayout, type NetworkLayout } from '../../../../shared/network/layout.js';
-import { fillInput, labelsOf } from '../../../../worker/augmentation.js';
+import { arrayOf, type ArrayLayout, type ModelLayout } from '../../../../shared/network/layout.js';
 import type { EngineModel, Precision } from '../../../../worker/engine.js';
 import { loadTensorFlow } from '../../../../worker/engines/tensorflow/load.js';
 import { convolve } from '../../../../worker/engines/tensorflow/network/convolution.js';
 import { openTensorFlowEngine } from '../../../../worker/engines/tensorflow/tensorflow-engine.js';
 import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';
-import { referenceStep, type ReferenceResult } from '../../../support/reference-network.js';
+import { referenceOfBatch } from '../../../support/reference-batch.js';
+import type { ReferenceResult } from '../../../support/reference-network.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
 import { chain, networks, operations } from './sample-networks.js';
 
@@ -19,36 +19,26 @@ const labelSmoothing = 0.1;
 const dropoutKey = { seed: 3, step: 5, slice: 1 };
 
 async function modelOf(
-  layout: NetworkLayout,
+  layout: ModelLayout,
   tensorFlowMode: 'graph' | 'eager' = 'graph',
   precision: Precision = 'float32',
 ): Promise<EngineModel> {
   const engine = await openTensorFlowEngine({ threads: 1, tensorFlowMode, precision });
-  const model = await engine.createModel(layout as ModelLayout, 'imagenet', labelSmoothing);
+  const model = await engine.createModel(layout, 'imagenet', labelSmoothing);
   model.setWeights(randomWeights(layout, 1), randomMovingStatistics(layout, 2));
   return model;
 }
 
-function batchFor({ data }: NetworkLayout, count: number): ImageBatch {
+function batchFor({ data }: ModelLayout, count: number): ImageBatch {
   return { ...randomBatch(count, 7, recordFormat(data)), dropoutKey };
 }
 
-/** Returns the network's input. */
-function inputOf(batch: ImageBatch, { graph, data: { channels } }: NetworkLayout): Float32Array {
-  const bgr = new Float32Array(batch.indices.length * batch.format.imageValues);
-  fillInput(batch, 'imagenet', bgr);
-  if (graph.channelOrder === 'bgr') return bgr;
-  return bgr.map((_, i) => bgr[i - (i % channels) + (channels - 1 - (i % channels))]);
-}
-
-function referenceOf(
-  layout: NetworkLayout,
-  batch: ImageBatch,
-): { slice: ReferenceResult; evaluation: ReferenceResult } {
-  const [weights, input, labels] = [randomWeights(layout, 1), inputOf(batch, layout), labelsOf(batch)];
+function referenceOf(layout: ModelLayout, batch: ImageBatch): { slice: ReferenceResult; evaluation: ReferenceResult } {
+  const weights = randomWeights(layout, 1);
+  const movingStatistics = randomMovingStatistics(layout, 2);
   return {
-    slice: referenceStep(layout, weights, input, labels, { labelSmoothing, dropoutKey }),
-    evaluation: referenceStep(layout, weights, input, labels, { movingStatistics: randomMovingStatistics(layout, 2) }),
+    slice: referenceOfBatch(layout, weights, batch, { labelSmoothing, dropoutKey }),
+    evaluation: referenceOfBatch(layout, weights, batch, { movingStatistics }),
   };
 }
 

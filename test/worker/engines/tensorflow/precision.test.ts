@@ -1,19 +1,15 @@
 // Computation in 16-bit types, compared with float32.
 import { beforeEach, describe, expect, it } from 'vitest';
-import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
-import { layoutModel } from '../../../../shared/network/layout.js';
 import type { Precision } from '../../../../worker/engine.js';
 import { openEngine } from '../../../../worker/engines/registry.js';
 import { computeUnitsOf } from '../../../../worker/engines/tensorflow/precision.js';
 import { openTensorFlowEngine } from '../../../../worker/engines/tensorflow/tensorflow-engine.js';
 import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
+import { resnetLayout } from '../../../support/resnet-layout.js';
 
 const opened = await openTensorFlowOrReason();
-const layout = layoutModel(
-  { depth: 8, initialFilters: 16, shortcut: 'projection', convBias: true, bnEpsilon: 0.001 },
-  cifar10Format,
-);
+const layout = resnetLayout({ initialFilters: 16, shortcut: 'projection', convBias: true });
 const batch = randomBatch(16, 1);
 
 async function computeWith(precision: Precision) {

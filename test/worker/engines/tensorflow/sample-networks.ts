@@ -1,7 +1,7 @@
 // Networks for tests of this engine: each operation by itself, and small versions of well-known networks.
 import type { GraphNode } from '../../../../shared/network/graph.js';
 import { parseGraph } from '../../../../shared/network/graph-schema.js';
-import { layoutNetwork, type DataShape, type NetworkLayout } from '../../../../shared/network/layout.js';
+import { layoutNetwork, type DataShape, type ModelLayout } from '../../../../shared/network/layout.js';
 import { everyOperation } from '../../../support/sample-graphs.js';
 
 /** A node as JSON, without its name. Its input is the node before it, unless it names others. */
@@ -11,7 +11,7 @@ const colored: DataShape = { height: 9, width: 8, channels: 3, classCount: 5 };
 const square: DataShape = { height: 16, width: 16, channels: 3, classCount: 10 };
 
 /** Lays out nodes in a row, each the input of the next. Nodes without a name have their position as their name. */
-export function chain(steps: readonly Step[], data: DataShape = colored, channelOrder = 'rgb'): NetworkLayout {
+export function chain(steps: readonly Step[], data: DataShape = colored, channelOrder = 'rgb'): ModelLayout {
   let previous = 'input';
   const nodes = steps.map((step, index) => {
     const node = { name: `node${index}`, inputs: [previous], ...step };
@@ -43,7 +43,7 @@ const gate: readonly Step[] = [
 ];
 const vectorTimesImages: Step = { op: 'multiply', inputs: ['features', 'gate'] };
 
-export const operations: Readonly<Record<string, NetworkLayout>> = {
+export const operations: Readonly<Record<string, ModelLayout>> = {
   'a convolution with strides and same padding': around(conv(6, { strides: [2, 3] })),
   'a convolution with valid padding': around(conv(6, { kernelSize: [2, 4], padding: 'valid' })),
   'a convolution without a bias': around(conv(6, { bias: false })),
@@ -195,7 +195,7 @@ function residual(source: string, inner: readonly Step[], passed: readonly Step[
 
 const projection = (filters: number): Step[] => block('relu', filters, { ...onePixel, strides: 2 }).slice(0, 2);
 
-export const networks: Readonly<Record<string, NetworkLayout>> = {
+export const networks: Readonly<Record<string, ModelLayout>> = {
   'a ResNet for ImageNet': chain(
     [
       ...block('relu', 8, { kernelSize: 7, strides: 2 }),

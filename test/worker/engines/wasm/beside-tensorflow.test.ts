@@ -5,7 +5,8 @@ import type { Engine } from '../../../../worker/engine.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { perPixelMean, standardize } from '../../../support/random-batch.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
-import { easyBatch, maxError, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+import { easyBatch, maxError, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+import { resnetLayout } from '../../../support/resnet-layout.js';
 
 const opened = await openTensorFlowOrReason();
 const tensorFlow = opened as Engine;
@@ -30,7 +31,7 @@ describe('compared with TensorFlow', () => {
   ])(
     'loss, gradient, statistics and evaluation of ResNet-$depth agree: $shortcut shortcuts, label smoothing $labelSmoothing',
     async ({ labelSmoothing, preprocessing, ...spec }) => {
-      const layout = layoutOf({ ...spec, initialFilters: 16, convBias: true });
+      const layout = resnetLayout({ ...spec, initialFilters: 16, convBias: true });
       const weights = randomWeights(layout);
       const moving = randomMovingStatistics(layout);
       const batch = randomBatch(16);
@@ -57,7 +58,7 @@ describe('compared with TensorFlow', () => {
   );
 
   test.each([20, 32])('the gradient of ResNet-%i with all ReLUs active agrees to float32 accuracy', async (depth) => {
-    const layout = layoutOf({ depth, initialFilters: 16 });
+    const layout = resnetLayout({ depth, initialFilters: 16 });
     const weights = randomWeights(layout);
     // After a shift by several standard deviations, the inputs of all ReLUs are positive, so rounding cannot switch any
     // ReLU.
@@ -77,7 +78,7 @@ describe('compared with TensorFlow', () => {
   });
 
   test('the losses of 50 steps stay close', async () => {
-    const layout = layoutOf({ initialFilters: 8 });
+    const layout = resnetLayout({ initialFilters: 8 });
     const losses: number[][] = [];
     for (const engine of [wasm, tensorFlow]) {
       const model = await engine.createModel(layout, 'imagenet');

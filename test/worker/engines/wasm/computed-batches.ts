@@ -1,6 +1,7 @@
 // Everything that a model computes from some batches. Does not depend on Node, so that it also runs in a page.
 import type { ImageBatch } from '../../../../shared/dataset/image-batch.js';
-import type { ModelLayout, ModelSpec } from '../../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../../shared/network/layout.js';
+import type { ResnetOptions } from '../../../../shared/network/networks/resnet.js';
 import type { EngineModel } from '../../../../worker/engine.js';
 import { randomMovingStatistics, randomWeights } from './samples.js';
 
@@ -10,7 +11,7 @@ export const resNet20 = {
   initialFilters: 16,
   shortcut: 'projection',
   convBias: true,
-} as const satisfies Partial<ModelSpec>;
+} as const satisfies Partial<ResnetOptions>;
 export const resNet20Images = 9;
 
 /** Returns the gradient, the batch statistics and the losses of each batch. */

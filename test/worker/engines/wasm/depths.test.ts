@@ -4,11 +4,11 @@ import { afterAll, expect, test } from 'vitest';
 import { initialMovingStatistics, initialWeights } from '../../../../coordinator/optimizer/initial-weights.js';
 import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.js';
 import { MomentumSgd } from '../../../../coordinator/optimizer/momentum-sgd.js';
-import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, totalStepsOf } from '../../../../shared/config/config.js';
-import { arrayOf, layoutModel } from '../../../../shared/network/layout.js';
+import { arrayOf } from '../../../../shared/network/layout.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { perPixelMean, randomBatch } from '../../../support/random-batch.js';
+import { resnetLayout } from '../../../support/resnet-layout.js';
 
 const engine = await openWasmEngine({ threads: 1 });
 afterAll(() => engine.close());
@@ -16,7 +16,7 @@ afterAll(() => engine.close());
 test.each([20, 32, 44, 56, 110])('one step of the paper’s ResNet-%i changes every one of its arrays', async (depth) => {
   const config = resolveConfig({ recipe: 'paper', depth });
   expect(totalStepsOf(config, 351)).toBe(64_000);
-  const layout = layoutModel(config, cifar10Format);
+  const layout = resnetLayout(config);
   const model = await engine.createModel(layout, perPixelMean());
   const weights = initialWeights(layout, 0);
   model.setWeights(weights, initialMovingStatistics(layout));

@@ -2,13 +2,14 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { identityAugmentations, packAugmentation, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
-import type { ModelSpec } from '../../../../shared/network/layout.js';
+import type { ResnetOptions } from '../../../../shared/network/networks/resnet.js';
 import { cropPlanes } from '../../../../worker/augmentation.js';
 import type { WasmEngine, WasmEngineName } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { openAvailableWasmEngines } from '../../../support/wasm-engines.js';
 import { computeBatches, resNet20, resNet20Images } from './computed-batches.js';
 import { hashOf, hashOfBatches, resNet20Sha256 } from './golden-bits.js';
-import { easyBatch, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+import { easyBatch, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+import { resnetLayout } from '../../../support/resnet-layout.js';
 
 const { recordBytes } = cifar10Format;
 
@@ -20,8 +21,8 @@ afterAll(async () => {
 });
 
 /** Returns one hash of everything that a model computes from the batches. */
-async function bitsOf(wasmEngine: WasmEngine, spec: Partial<ModelSpec>, batches: ImageBatch[]): Promise<string> {
-  const layout = layoutOf(spec);
+async function bitsOf(wasmEngine: WasmEngine, spec: Partial<ResnetOptions>, batches: ImageBatch[]): Promise<string> {
+  const layout = resnetLayout(spec);
   const model = await wasmEngine.createModel(layout, 'imagenet');
   const results = await computeBatches(model, layout, batches);
   model.dispose();
@@ -76,7 +77,7 @@ test('crops with every margin as cropPlanes does', async () => {
 });
 
 test('a slice does not depend on larger or smaller slices before it', async () => {
-  const layout = layoutOf();
+  const layout = resnetLayout();
   const batch = randomBatch(3);
   const model = await engine.createModel(layout, 'imagenet');
   model.setWeights(randomWeights(layout), randomMovingStatistics(layout));
@@ -91,7 +92,7 @@ test('a slice does not depend on larger or smaller slices before it', async () =
 });
 
 test('the result of an evaluation does not depend on how many images are processed at a time', async () => {
-  const layout = layoutOf();
+  const layout = resnetLayout();
   const batch = randomBatch(37);
   const model = await engine.createModel(layout, 'imagenet');
   model.setWeights(randomWeights(layout), randomMovingStatistics(layout));
@@ -115,7 +116,7 @@ test('the result of an evaluation does not depend on how many images are process
 });
 
 test('memory does not grow over 200 steps', async () => {
-  const layout = layoutOf();
+  const layout = resnetLayout();
   const batch = randomBatch(2);
   const weights = randomWeights(layout);
   const moving = randomMovingStatistics(layout);
@@ -132,7 +133,7 @@ test('memory does not grow over 200 steps', async () => {
 });
 
 test('the loss decreases on images that are easy to distinguish', async () => {
-  const layout = layoutOf({ initialFilters: 8 });
+  const layout = resnetLayout({ initialFilters: 8 });
   const weights = randomWeights(layout);
   const velocity = new Float32Array(weights.length);
   const batch = easyBatch(20);
@@ -152,7 +153,7 @@ test('the loss decreases on images that are easy to distinguish', async () => {
 });
 
 test('a profile contains every phase', async () => {
-  const layout = layoutOf();
+  const layout = resnetLayout();
   const model = await engine.createModel(layout, 'imagenet');
   model.setWeights(randomWeights(layout), randomMovingStatistics(layout));
   const entries = model.profile(randomBatch(2));
@@ -177,7 +178,7 @@ test('a profile contains every phase', async () => {
 });
 
 test('a slice that is too large for the memory is rejected', async () => {
-  const layout = layoutOf({ depth: 110, initialFilters: 64 });
+  const layout = resnetLayout({ depth: 110, initialFilters: 64 });
   const model = await engine.createModel(layout, 'imagenet');
   const batch = {
     records: new Uint8Array(recordBytes),
@@ -190,7 +191,7 @@ test('a slice that is too large for the memory is rejected', async () => {
 });
 
 test('a disposed model rejects further slices', async () => {
-  const model = await engine.createModel(layoutOf(), 'imagenet');
+  const model = await engine.createModel(resnetLayout(), 'imagenet');
   model.dispose();
   await expect(model.computeSlice(randomBatch(1))).rejects.toMatchObject({ code: 'engine-failed' });
 });

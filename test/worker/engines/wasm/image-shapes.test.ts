@@ -1,17 +1,17 @@
-// Both engines compared with float64 references, on images of other shapes than those of CIFAR-10: sizes whose groups are
+// Both engines compared with float64 loops, on images of other shapes than those of CIFAR-10: sizes whose groups are
 // multiples of 4 (which Winograd's algorithm computes), even or odd; one channel; and labels of one or two bytes.
 import { afterAll, describe, expect, test } from 'vitest';
 import { recordFormat, type RecordFormat } from '../../../../shared/dataset/record-format.js';
 import { weightsSha256 } from '../../../../shared/network/layout-hash.js';
-import { layoutModel, type ModelLayout, type Shortcut } from '../../../../shared/network/layout.js';
-import { fillInput, labelsOf } from '../../../../worker/augmentation.js';
+import type { ModelLayout } from '../../../../shared/network/layout.js';
+import type { Shortcut } from '../../../../shared/network/networks/resnet.js';
 import type { Engine } from '../../../../worker/engine.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
-import { naiveForward } from '../../../support/naive-resnet.js';
 import { perPixelMean } from '../../../support/random-batch.js';
+import { referenceOfBatch } from '../../../support/reference-batch.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
-import { ReferenceModel } from './reference-model.js';
 import { maxError, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+import { resnetLayout } from '../../../support/resnet-layout.js';
 
 const opened = await openTensorFlowOrReason();
 const wasm = await openWasmEngine({ threads: 1 });
@@ -55,7 +55,7 @@ function withoutCanceledBiases<Vector extends Float32Array | Float64Array>(
 
 /** Computes a slice and an evaluation with an engine, and with the references. */
 async function computeBoth(engine: Engine, format: RecordFormat, shortcut: Shortcut) {
-  const layout = layoutModel({ depth: 8, initialFilters: 8, shortcut, convBias: true, bnEpsilon: 0.001 }, format);
+  const layout = resnetLayout({ initialFilters: 8, shortcut, convBias: true }, format);
   const preprocessing = shortcut === 'identity' ? 'imagenet' : perPixelMean(format);
   const labelSmoothing = 0.1;
   const weights = weightsWithActiveReLUs(layout);
@@ -69,15 +69,13 @@ async function computeBoth(engine: Engine, format: RecordFormat, shortcut: Short
   const evaluation = await model.evaluate(batch);
   model.dispose();
 
-  const reference = new ReferenceModel(layout, weights, null, { labelSmoothing, preprocessing }).compute(batch);
-  const input = new Float32Array(batch.indices.length * format.imageValues);
-  fillInput(batch, preprocessing, input);
+  const reference = referenceOfBatch(layout, weights, batch, { labelSmoothing, preprocessing });
   return {
     actual: { ...slice, gradient, evaluation },
     expected: {
       ...reference,
       gradient: withoutCanceledBiases(reference.gradientSum.slice(), layout),
-      evaluation: naiveForward(layout, weights, moving, input, labelsOf(batch)),
+      evaluation: referenceOfBatch(layout, weights, batch, { preprocessing, movingStatistics: moving }),
     },
   };
 }
@@ -108,7 +106,7 @@ describe.each(cases)(
 
     test('the wasm engine computes the same bits with two threads', async () => {
       const format = formatOf(shape);
-      const layout = layoutModel({ depth: 8, initialFilters: 4, shortcut, convBias: false, bnEpsilon: 0.001 }, format);
+      const layout = resnetLayout({ shortcut }, format);
       const bits = [];
       for (const engine of [wasm, twoThreads]) {
         const model = await engine.createModel(layout, 'imagenet');

@@ -1,7 +1,18 @@
 // WebAssembly memory for tests of individual kernels: allocates, writes and reads tensors and vectors.
 import { readFile } from 'node:fs/promises';
 import { instantiateKernels, type Kernels, type Strides } from '../../../../worker/engines/wasm/kernels.js';
-import { makeFeatureMaps, type FeatureMaps } from './reference-model.js';
+
+/** Square feature maps of several images, in the shape [image][size][size][channels]. */
+export interface FeatureMaps {
+  count: number;
+  size: number;
+  channels: number;
+  values: Float64Array;
+}
+
+export function makeFeatureMaps(count: number, size: number, channels: number): FeatureMaps {
+  return { count, size, channels, values: new Float64Array(count * size * size * channels) };
+}
 
 const module = await WebAssembly.compile(
   await readFile(new URL('../../../../dist/worker/engines/wasm/kernels.wasm', import.meta.url)),

@@ -1,12 +1,11 @@
 // Training steps and evaluations of various networks, compared with float64 loops.
 import { afterAll, describe, expect, test } from 'vitest';
-import { labelAt, recordFormat } from '../../../../shared/dataset/record-format.js';
-import { arrayOf, layoutNetwork, type NetworkLayout } from '../../../../shared/network/layout.js';
+import { recordFormat } from '../../../../shared/dataset/record-format.js';
+import { arrayOf, layoutNetwork, type ModelLayout } from '../../../../shared/network/layout.js';
 import type { EngineModel } from '../../../../worker/engine.js';
 import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';
-import { referenceStep } from '../../../support/reference-network.js';
+import { referenceOfBatch } from '../../../support/reference-batch.js';
 import { openAvailableWasmEngines } from '../../../support/wasm-engines.js';
-import { inputOf } from './reference-model.js';
 import { maxError } from './samples.js';
 import { smallNetworks, type SmallNetwork } from './small-networks.js';
 
@@ -20,15 +19,11 @@ const labelSmoothing = 0.1;
 const dropoutKey = { seed: 1, step: 2, slice: 3 };
 
 /** Weights and images with which no input of a ReLU is so close to 0 that rounding decides whether it is active. */
-function samplesOf(layout: NetworkLayout) {
-  const format = recordFormat(layout.data);
-  const batch = { ...randomBatch(imageCount, 5, format), dropoutKey };
+function samplesOf(layout: ModelLayout) {
   return {
-    batch,
+    batch: { ...randomBatch(imageCount, 5, recordFormat(layout.data)), dropoutKey },
     weights: randomWeights(layout, 3),
     moving: randomMovingStatistics(layout, 4),
-    input: inputOf(batch, 'imagenet', layout.graph.channelOrder).values,
-    labels: Array.from(batch.indices, (index) => labelAt(batch.records, index, format)),
   };
 }
 
@@ -44,7 +39,7 @@ async function compute(model: EngineModel, { batch, weights, moving }: ReturnTyp
 }
 
 /** Returns whether an array only adds constants that a later batch norm subtracts, so that its gradient is 0. */
-function isCanceled(layout: NetworkLayout, name: string, expected: Float64Array): boolean {
+function isCanceled(layout: ModelLayout, name: string, expected: Float64Array): boolean {
   return !name.endsWith('kernel') && expected.every((value) => Math.abs(value) < 1e-9 * layout.data.height ** 2);
 }
 
@@ -63,8 +58,8 @@ describe.each(
 
   test('the results match the float64 reference', async () => {
     const actual = await compute(await alone.createModel(layout, 'imagenet', labelSmoothing), samples);
-    const { weights, moving, input, labels } = samples;
-    const expected = referenceStep(layout, weights, input, labels, { labelSmoothing, dropoutKey });
+    const { batch, weights, moving } = samples;
+    const expected = referenceOfBatch(layout, weights, batch, { labelSmoothing, dropoutKey });
     expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
     expect(actual.correctCount).toBe(expected.correctCount);
     expect(maxError(actual.batchStatistics, expected.batchStatistics)).toBeLessThan(1e-5);
@@ -74,7 +69,7 @@ describe.each(
       return !isCanceled(layout, array.name, ofArray) && !(error < 2e-5);
     });
     expect(wrong.map(({ name }) => name)).toEqual([]);
-    const evaluated = referenceStep(layout, weights, input, labels, { movingStatistics: moving });
+    const evaluated = referenceOfBatch(layout, weights, batch, { movingStatistics: moving });
     expect(maxError(actual.logits, evaluated.logits)).toBeLessThan(2e-5);
   });
 

@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { imagenetMeans } from '../../../../shared/dataset/image-batch.js';
-import { KernelMemory } from './kernel-memory.js';
-import { inputOf, makeFeatureMaps, type FeatureMaps } from './reference-model.js';
+import { referenceInput } from '../../../support/reference-batch.js';
+import { KernelMemory, makeFeatureMaps, type FeatureMaps } from './kernel-memory.js';
 import { maxError, randomBatch, randomValues } from './samples.js';
 
 const { recordBytes } = cifar10Format;
@@ -58,7 +58,7 @@ test('fillImages flips, pads with raw zeros or a reflection, crops and preproces
   const target = memory.tensor(makeFeatureMaps(40, 32, 4));
   memory.kernels.fillImages(memory.bytes(chosen), 1, 3, augmentations, values, false, target, 32, 32, 0, 40);
   const actual = memory.readTensor(target, 40, 32, 4).values;
-  const expected = inputOf(batch).values;
+  const expected = referenceInput(batch, 'imagenet', 'bgr');
   const withoutFourth = Float64Array.from(expected, (_, i) => actual[4 * Math.floor(i / 3) + (i % 3)]);
   expect(maxError(withoutFourth, expected)).toBeLessThan(1e-7);
   expect(actual.filter((_, i) => i % 4 === 3).every((value) => value === 0)).toBe(true);

@@ -1,24 +1,10 @@
-// Models, weights and images for the wasm engine's tests. All functions are pure.
+// Weights and images for the wasm engine's tests. All functions are pure.
 import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import { packAugmentation, identityAugmentations, type ImageBatch } from '../../../../shared/dataset/image-batch.js';
-import { layoutModel, type ModelLayout, type ModelSpec } from '../../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../../shared/random.js';
 
 const { recordBytes } = cifar10Format;
-
-export function layoutOf(spec: Partial<ModelSpec> = {}): ModelLayout {
-  return layoutModel(
-    {
-      depth: 8,
-      initialFilters: 4,
-      shortcut: 'identity',
-      convBias: false,
-      bnEpsilon: 0.001,
-      ...spec,
-    },
-    cifar10Format,
-  );
-}
 
 /** Returns random numbers between -1 and 1. */
 export function randomValues(count: number, seed: number): Float32Array {

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { recordFormat } from '../../../../shared/dataset/record-format.js';
-import { layoutNetwork, type NetworkLayout } from '../../../../shared/network/layout.js';
+import { layoutNetwork, type ModelLayout } from '../../../../shared/network/layout.js';
 import { createModelMemory, WasmModel } from '../../../../worker/engines/wasm/wasm-model.js';
 import { StepRunner } from '../../../../worker/engines/wasm/step-runner.js';
 import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';
@@ -14,7 +14,7 @@ const module = await WebAssembly.compile(
 );
 
 /** Returns a model's memory after a step, and the passes of another step of the same size. */
-async function passesOf(layout: NetworkLayout, count: number) {
+async function passesOf(layout: ModelLayout, count: number) {
   const memory = createModelMemory(1);
   const passOptions = { labelSmoothing: 0.1, hasPixelMeans: false };
   const model = new WasmModel(layout, 'imagenet', { module, memory, threads: 1, passOptions });

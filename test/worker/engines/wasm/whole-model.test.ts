@@ -1,13 +1,15 @@
-// A whole training step and an evaluation, compared with float64 loops.
+// A training step and an evaluation of ResNets, compared with float64 loops.
 import { afterAll, describe, expect, test } from 'vitest';
 import { cifar10Format } from '../../../../shared/dataset/cifar10-layout.js';
 import type { ImageBatch } from '../../../../shared/dataset/image-batch.js';
-import type { ModelLayout, ModelSpec } from '../../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../../shared/network/layout.js';
+import type { ResnetOptions } from '../../../../shared/network/networks/resnet.js';
 import { arrayOf } from '../../../../shared/network/layout.js';
 import { perPixelMean, standardize } from '../../../support/random-batch.js';
+import { referenceOfBatch } from '../../../support/reference-batch.js';
 import { openAvailableWasmEngines } from '../../../support/wasm-engines.js';
-import { ReferenceModel } from './reference-model.js';
-import { maxError, layoutOf, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+import { maxError, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
+import { resnetLayout } from '../../../support/resnet-layout.js';
 
 const { recordBytes } = cifar10Format;
 
@@ -25,7 +27,7 @@ function maxArrayError(layout: ModelLayout, actual: Float32Array, expected: Floa
   return Math.max(...errors);
 }
 
-const cases: { spec: Partial<ModelSpec>; images: number; seed?: number }[] = [
+const cases: { spec: Partial<ResnetOptions>; images: number; seed?: number }[] = [
   { spec: { initialFilters: 4 }, images: 1 },
   { spec: { initialFilters: 4, shortcut: 'projection', convBias: true }, images: 3 },
   { spec: { initialFilters: 12, convBias: true }, images: 2 },
@@ -38,7 +40,7 @@ const cases: { spec: Partial<ModelSpec>; images: number; seed?: number }[] = [
 describe.each(engines.flatMap((engine) => cases.map((each) => ({ engine, ...each }))))(
   '$engine.identity.engine, $spec, $images images',
   ({ engine, spec, images, seed }) => {
-    const layout = layoutOf(spec);
+    const layout = resnetLayout(spec);
     const weights = randomWeights(layout, seed);
     const batch = randomBatch(images);
 
@@ -46,7 +48,7 @@ describe.each(engines.flatMap((engine) => cases.map((each) => ({ engine, ...each
       const model = await engine.createModel(layout, 'imagenet');
       model.setWeights(weights, randomMovingStatistics(layout));
       const actual = await model.computeSlice(batch);
-      const expected = new ReferenceModel(layout, weights).compute(batch);
+      const expected = referenceOfBatch(layout, weights, batch);
       expect(actual.sampleCount).toBe(images);
       expect(actual.correctCount).toBe(expected.correctCount);
       expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
@@ -59,7 +61,7 @@ describe.each(engines.flatMap((engine) => cases.map((each) => ({ engine, ...each
       const model = await engine.createModel(layout, 'imagenet', 0.3);
       model.setWeights(weights, randomMovingStatistics(layout));
       const actual = await model.computeSlice(batch);
-      const expected = new ReferenceModel(layout, weights, null, { labelSmoothing: 0.3 }).compute(batch);
+      const expected = referenceOfBatch(layout, weights, batch, { labelSmoothing: 0.3 });
       expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
       expect(maxArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);
       model.dispose();
@@ -71,7 +73,7 @@ describe.each(engines.flatMap((engine) => cases.map((each) => ({ engine, ...each
       const moving = randomMovingStatistics(layout);
       model.setWeights(weights, moving);
       const actual = await model.evaluate(batch);
-      const expected = new ReferenceModel(layout, weights, moving).compute(batch);
+      const expected = referenceOfBatch(layout, weights, batch, { movingStatistics: moving });
       expect(actual.correctCount).toBe(expected.correctCount);
       expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
       expect(actual.logits.length).toBe(10 * images);
@@ -89,13 +91,13 @@ test.each(
 )(
   'the loss and gradient of $engine.identity.engine with $preprocessing.name preprocessing match the float64 reference',
   async ({ engine, preprocessing }) => {
-    const layout = layoutOf({ initialFilters: 4 });
+    const layout = resnetLayout({ initialFilters: 4 });
     const weights = randomWeights(layout);
     const batch = randomBatch(3);
     const model = await engine.createModel(layout, preprocessing);
     model.setWeights(weights, randomMovingStatistics(layout));
     const actual = await model.computeSlice(batch);
-    const expected = new ReferenceModel(layout, weights, null, { preprocessing }).compute(batch);
+    const expected = referenceOfBatch(layout, weights, batch, { preprocessing });
     expect(actual.lossSum / expected.lossSum).toBeCloseTo(1, 5);
     expect(maxError(actual.batchStatistics, expected.batchStatistics)).toBeLessThan(1e-5);
     expect(maxArrayError(layout, actual.gradientSum, expected.gradientSum)).toBeLessThan(2e-5);

@@ -9,7 +9,7 @@ import type {
   Layer,
   WeightArray,
 } from '../../../../shared/network/layers.js';
-import type { NetworkLayout } from '../../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../../shared/network/layout.js';
 import {
   biasedVarianceFactor,
   normalizeByBatch,
@@ -40,7 +40,7 @@ export type GradientTensors = SumTensors & {
 };
 
 export interface NetworkOptions {
-  layout: NetworkLayout;
+  layout: ModelLayout;
   preprocessing: Preprocessing;
   /** Fraction of each label that gradientOf spreads evenly over all classes. */
   labelSmoothing: number;
@@ -60,7 +60,7 @@ export class Network {
   readonly #runtime: TensorFlowRuntime;
   readonly #tf: TensorFlowJs;
   readonly #options: NetworkOptions;
-  readonly #layout: NetworkLayout;
+  readonly #layout: ModelLayout;
   readonly #batchNorms: readonly BatchNormLayer[];
   /** Biases that batch norms cancel in training. */
   readonly #canceledBiases: ReadonlyMap<BatchNormLayer, WeightArray>;

@@ -1,6 +1,6 @@
 // Memory plan for data that does not depend on the number of images: weights, gradients, tables and coefficients. Pure.
 import type { BatchNormLayer, DenseLayer, Layer, ScaleLayer, WeightArray } from '../../../../shared/network/layers.js';
-import type { NetworkLayout } from '../../../../shared/network/layout.js';
+import type { ModelLayout } from '../../../../shared/network/layout.js';
 import { planConvolution, type ConvolutionPlan } from './convolution-plan.js';
 import { depthOf, type Allocator } from './tensor.js';
 
@@ -43,7 +43,7 @@ interface Vectors {
 }
 
 export interface FixedPlan extends Vectors {
-  layout: NetworkLayout;
+  layout: ModelLayout;
   preprocessedValues: number;
   /** Addresses of the tables for per-pixel preprocessing: 4 means for each pixel, and 4 divisors. */
   pixelMeans: number;
@@ -56,7 +56,7 @@ export interface FixedPlan extends Vectors {
 
 /** @param needsGradient returns whether the gradient with respect to a layer's output is needed, by index */
 export function planFixed(
-  layout: NetworkLayout,
+  layout: ModelLayout,
   allocator: Allocator,
   needsGradient: (layer: number) => boolean,
 ): FixedPlan {

@@ -12,6 +12,8 @@ interface Case {
   before: [number, number];
   size: [number, number];
   output: [number, number];
+  /** Numbers of input and output channels of the direct convolution. */
+  channels?: [number, number];
 }
 
 const cases: Case[] = [
@@ -23,6 +25,64 @@ const cases: Case[] = [
   { name: '1×7', kernel: [1, 7], strides: [1, 1], before: [0, 3], size: [4, 9], output: [4, 9] },
   { name: '4×4, stride 4', kernel: [4, 4], strides: [4, 4], before: [0, 0], size: [8, 8], output: [2, 2] },
   { name: '3×3, strides 2 and 1', kernel: [3, 3], strides: [2, 1], before: [1, 1], size: [5, 5], output: [3, 5] },
+  { name: '1×1, stride 2', kernel: [1, 1], strides: [2, 2], before: [0, 0], size: [8, 6], output: [4, 3] },
+];
+/** With as many channels as in ResNets, at the sizes of images for which the kernels have blocks of rows and columns. */
+const wideCases: Case[] = [
+  {
+    name: '3×3, 3 to 16 channels',
+    kernel: [3, 3],
+    strides: [1, 1],
+    before: [1, 1],
+    size: [32, 32],
+    output: [32, 32],
+    channels: [3, 16],
+  },
+  {
+    name: '3×3, 12 to 12 channels',
+    kernel: [3, 3],
+    strides: [1, 1],
+    before: [1, 1],
+    size: [8, 8],
+    output: [8, 8],
+    channels: [12, 12],
+  },
+  {
+    name: '3×3, 4 to 8 channels, stride 2',
+    kernel: [3, 3],
+    strides: [2, 2],
+    before: [0, 0],
+    size: [32, 32],
+    output: [16, 16],
+    channels: [4, 8],
+  },
+  {
+    name: '3×3, 24 to 48 channels, stride 2',
+    kernel: [3, 3],
+    strides: [2, 2],
+    before: [0, 0],
+    size: [16, 16],
+    output: [8, 8],
+    channels: [24, 48],
+  },
+  {
+    name: '1×1, 4 to 8 channels, stride 2',
+    kernel: [1, 1],
+    strides: [2, 2],
+    before: [0, 0],
+    size: [32, 32],
+    output: [16, 16],
+    channels: [4, 8],
+  },
+  {
+    name: '1×1, 12 to 24 channels, stride 2',
+    kernel: [1, 1],
+    strides: [2, 2],
+    before: [0, 0],
+    size: [16, 16],
+    output: [8, 8],
+    channels: [12, 24],
+  },
 ];
 /** Wide enough for all kernels. */
 const border = 3;
@@ -61,6 +121,7 @@ function setUp({ kernel, strides, before, size, output }: Case, inputs: number, 
           x: (column + before[1] - tap.column) / strides[1],
         }))
         .filter(({ y, x }) => Number.isInteger(y) && Number.isInteger(x));
+      if (own.length === 0) continue;
       const at = memory.words(own.map(({ y, x }) => y * gradient.rowBytes + x * gradient.pixelBytes));
       const [origin, ofImage, ofRow, ofPixel] = target.strides(1, row, column);
       const numbers = own.map(({ number }) => number);
@@ -85,8 +146,8 @@ function setUp({ kernel, strides, before, size, output }: Case, inputs: number, 
   return { memory, kernels: memory.kernels, input, gradient, tapCount, offsets, source, eachPhase, eachProduct };
 }
 
-describe.each(cases)('direct convolution: $name', (shape) => {
-  const [inputs, outputs] = [3, 14];
+describe.each([...cases, ...wideCases])('direct convolution: $name', (shape) => {
+  const [inputs, outputs] = shape.channels ?? [3, 14];
   const setup = setUp(shape, inputs, outputs);
   const { memory, kernels, input, gradient, tapCount, offsets, source, eachPhase, eachProduct } = setup;
   const kernel = randomValues(tapCount * inputs * outputs, 3);
@@ -175,6 +236,14 @@ describe.each(cases)('direct convolution: $name', (shape) => {
       }
     });
     expect(maxError(memory.readFloats(result, kernel.length), expected)).toBeLessThan(2e-6);
+  });
+
+  test('the bias gradient over blocks of images matches', () => {
+    const sums = memory.take(4 * width);
+    kernels.biasGradient(gradient.origin, sums, 0, width, ...gradient.grid(1, 2));
+    const expected = new Float64Array(outputs);
+    for (let i = g.length / 4; i < (3 * g.length) / 4; i++) expected[i % outputs] += g[i];
+    expect(maxError(memory.readFloats(sums, outputs), expected)).toBeLessThan(1e-5);
   });
 });
 
