@@ -5,7 +5,7 @@ import type { StoredDataset } from '../shared/dataset/description.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { graphOf } from '../shared/config/network-config.js';
-import { layoutNetwork } from '../shared/network/layout.js';
+import { assertTrainable, layoutNetwork } from '../shared/network/layout.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { isLoopback } from './connections/http-access.js';
 import { createShards, firstTrainingRecords } from './dataset/shard-store.js';
@@ -53,7 +53,7 @@ export interface AssembledRun {
 
 /**
  * Divides the images into shards and creates the parts of a run. For a resumed run, verifies that the images and the
- * configuration match the checkpoint. Throws the errors of layoutNetwork, createShards, withInitialWeights and
+ * configuration match the checkpoint. Throws the errors of layoutNetwork, assertTrainable, createShards, withInitialWeights and
  * assertResumable.
  */
 export async function assembleRun(
@@ -65,6 +65,7 @@ export async function assembleRun(
 ): Promise<AssembledRun> {
   const { checkpoint } = planned;
   const layout = layoutNetwork(graphOf(planned.config), recordFormatOf(dataset.description));
+  assertTrainable(layout);
   const { config, pretrained } =
     checkpoint === undefined
       ? await withInitialWeights(planned.config, layout)

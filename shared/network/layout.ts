@@ -69,6 +69,15 @@ export function layoutNetwork(graph: NetworkGraph, data: DataShape): ModelLayout
   return { graph, data: { height, width, channels, classCount }, ...derived };
 }
 
+/** Throws `bad-config` if the network has no array to train, for example because all are frozen. */
+export function assertTrainable({ graph, weights }: ModelLayout): void {
+  if (weights.some(({ trainable }) => trainable)) return;
+  throw new LockstepError(
+    'bad-config',
+    `the network ${graph.name} has no array to train: leave at least one array that is not frozen`,
+  );
+}
+
 /** Returns a view of an array's elements in a flat vector. */
 export function arrayOf(vector: Float32Array, array: ArrayLayout): Float32Array {
   return vector.subarray(array.offset, array.offset + array.size);

@@ -267,7 +267,7 @@ describe('the dashboard of a finished run', () => {
     watching.on('message', (data: Buffer) => messages.push(JSON.parse(data.toString()) as WatchMessage));
     await once(watching, 'close');
     expect(messages).toMatchObject([
-      { type: 'run', isRecorded: true, facts: { totalSteps: 14, stepsPerEpoch: 11, model: 'ResNet-8' } },
+      { type: 'run', isRecorded: true, facts: { totalSteps: 14, stepsPerEpoch: 11, model: 'resnet8' } },
       { type: 'history', live: null, steps: { step: Array.from({ length: 14 }, (_, index) => index + 1) } },
       { type: 'ended', ending: { how: 'finished', report: { weightsSha256, workers: [{ name: 'w1' }] } } },
     ]);

@@ -165,7 +165,6 @@ export const attacks: readonly Attack[] = [
   ['images that are too large', /dataset\.height/, describing({ height: 225 })],
   ['images without pixels', /dataset\.width/, describing({ width: 0 })],
   ['images with two channels', /dataset\.channels/, describing({ channels: 2 })],
-  ['images that are not square', /24×32 pixels: a ResNet needs square images/, describing({ width: 24 })],
   ['no classes', /dataset\.classNames/, describing({ classNames: [] })],
   ['too many classes', /dataset\.classNames/, describing({ classNames: Array(65_536).fill('a') })],
   ['a class with a long name', /dataset\.classNames\.1/, describing({ classNames: ['a', 'b'.repeat(201)] })],

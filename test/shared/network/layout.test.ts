@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { parseGraph } from '../../../shared/network/graph-schema.js';
 import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
-import { arrayOf, type ModelLayout } from '../../../shared/network/layout.js';
+import { arrayOf, assertTrainable, layoutNetwork, type ModelLayout } from '../../../shared/network/layout.js';
 import type { ResnetOptions } from '../../../shared/network/networks/resnet.js';
 import { resnetLayout } from '../../support/resnet-layout.js';
 
@@ -143,6 +144,30 @@ describe('the layout of a ResNet', () => {
       }),
     );
   });
+});
+
+it('a network without an array to train cannot be trained', () => {
+  const frozen = parseGraph(
+    {
+      name: 'frozen',
+      nodes: [
+        { name: 'flat', op: 'flatten', inputs: ['input'] },
+        {
+          name: 'logits',
+          op: 'dense',
+          inputs: ['flat'],
+          units: 'classes',
+          bias: false,
+          weights: { kernel: { trainable: false } },
+        },
+      ],
+    },
+    'the test',
+  );
+  const layout = layoutNetwork(frozen, { height: 4, width: 4, channels: 1, classCount: 2 });
+  expect(() => assertTrainable(layout)).toThrow(
+    'the network frozen has no array to train: leave at least one array that is not frozen',
+  );
 });
 
 describe('arrayOf', () => {

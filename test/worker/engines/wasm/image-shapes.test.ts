@@ -9,6 +9,7 @@ import type { Engine } from '../../../../worker/engine.js';
 import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { perPixelMean } from '../../../support/random-batch.js';
 import { referenceOfBatch } from '../../../support/reference-batch.js';
+import type { ReferenceResult } from '../../../support/reference-network.js';
 import { openTensorFlowOrReason } from '../../../support/tensorflow.js';
 import { maxError, randomBatch, randomMovingStatistics, randomWeights } from './samples.js';
 import { resnetLayout } from '../../../support/resnet-layout.js';
@@ -53,6 +54,9 @@ function withoutCanceledBiases<Vector extends Float32Array | Float64Array>(
   return gradient;
 }
 
+/** Both engines are compared with the same references, which take most of the time. */
+const references = new Map<string, { slice: ReferenceResult; evaluation: ReferenceResult }>();
+
 /** Computes a slice and an evaluation with an engine, and with the references. */
 async function computeBoth(engine: Engine, format: RecordFormat, shortcut: Shortcut) {
   const layout = resnetLayout({ initialFilters: 8, shortcut, convBias: true }, format);
@@ -69,13 +73,20 @@ async function computeBoth(engine: Engine, format: RecordFormat, shortcut: Short
   const evaluation = await model.evaluate(batch);
   model.dispose();
 
-  const reference = referenceOfBatch(layout, weights, batch, { labelSmoothing, preprocessing });
+  const compute = (options: { labelSmoothing?: number; movingStatistics?: Float32Array }) =>
+    referenceOfBatch(layout, weights, batch, { preprocessing, ...options });
+  const key = JSON.stringify([format, shortcut]);
+  const reference = references.get(key) ?? {
+    slice: compute({ labelSmoothing }),
+    evaluation: compute({ movingStatistics: moving }),
+  };
+  references.set(key, reference);
   return {
     actual: { ...slice, gradient, evaluation },
     expected: {
-      ...reference,
-      gradient: withoutCanceledBiases(reference.gradientSum.slice(), layout),
-      evaluation: referenceOfBatch(layout, weights, batch, { preprocessing, movingStatistics: moving }),
+      ...reference.slice,
+      gradient: withoutCanceledBiases(reference.slice.gradientSum.slice(), layout),
+      evaluation: reference.evaluation,
     },
   };
 }
