@@ -133,6 +133,17 @@ describe('initialWeights', () => {
     });
   });
 
+  it('refuses to freeze an array that is not in the file', async () => {
+    const options = { shortcut: 'projection', freeze: ['group1/*', 'group2/*'], runDir: inFolder('never') } as const;
+    await expect(startCluster({ ...options, initialWeights: file() })).rejects.toMatchObject({
+      code: 'bad-data',
+      // The smallest network has 4 filters, so the projection of group 2 has 4 inputs and 8 outputs.
+      message: expect.stringMatching(
+        /has no group2\/block1\/projection\/kernel \[1, 1, 4, 8\], which is frozen and would keep its initial values/,
+      ) as string,
+    });
+  });
+
   it('rejects files that do not exist, are not safetensors, or hold values that are not finite', async () => {
     const message = async (initialWeights: string) =>
       startCluster({ initialWeights, runDir: inFolder('never') }).then(

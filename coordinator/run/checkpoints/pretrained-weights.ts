@@ -32,8 +32,8 @@ const otherArrays = /^preprocessing\//;
 
 /**
  * Reads pretrained weights: the arrays whose names and shapes are those of the network. Throws `bad-data` if the file does
- * not exist, cannot be read, has no such array, or contains non-finite values, and `no-checkpoint` for a directory without
- * a checkpoint.
+ * not exist, cannot be read, has no such array, lacks a frozen array, or contains non-finite values, and `no-checkpoint` for a
+ * directory without a checkpoint.
  * @param location a safetensors file, a checkpoint, or a run directory, whose newest checkpoint is used
  */
 export async function readPretrainedWeights(location: string, layout: ModelLayout): Promise<PretrainedWeights> {
@@ -53,6 +53,16 @@ export async function readPretrainedWeights(location: string, layout: ModelLayou
     );
   }
   const names = new Set(loaded.map(({ name }) => name));
+  // A whitening kernel is measured on the images, so it is useful without pretrained weights.
+  const random = layout.weights.find(
+    ({ name, trainable, initializer }) => !trainable && initializer !== 'whitening' && !names.has(name),
+  );
+  if (random !== undefined) {
+    throw badWeights(
+      `${location} has no ${random.name} [${random.shape.join(', ')}], which is frozen and would keep its initial values: freeze only ` +
+        'arrays that are loaded, or set `network` to the network that the weights are from',
+    );
+  }
   return {
     location,
     loaded,
