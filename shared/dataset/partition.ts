@@ -21,9 +21,9 @@ export function spreadValidation(
   count: number,
   validationCount: number,
 ): { training: Uint32Array; validation: Uint32Array } {
-  // The middle of each of validationCount equal parts.
+  // The first of each of validationCount equal parts.
   const validation = Uint32Array.from({ length: validationCount }, (_, part) =>
-    Math.floor(((part + 0.5) * count) / validationCount),
+    Math.floor((part * count) / validationCount),
   );
   const isValidation = new Set(validation);
   const training = Uint32Array.from({ length: count }, (_, index) => index).filter((index) => !isValidation.has(index));
