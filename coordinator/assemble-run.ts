@@ -17,7 +17,7 @@ import { StepTracker } from './monitoring/step-tracker.js';
 import { TensorBoardLog } from './monitoring/tensorboard/tensorboard-log.js';
 import type { TimelineFile } from './monitoring/timeline/timeline-file.js';
 import { initialMovingStatistics, initialWeights } from './optimizer/initial-weights.js';
-import { whiteningImages } from './optimizer/whitening.js';
+import { whiteningImages, type TrainingImages } from './optimizer/whitening.js';
 import { copyPretrained, type InitialState, type PretrainedWeights } from './run/checkpoints/pretrained-weights.js';
 import { CheckpointManager } from './run/checkpoints/checkpoint-manager.js';
 import { metricsLineOf } from './run/metrics-lines.js';
@@ -107,19 +107,28 @@ export async function assembleRun(
 
 /** Returns the initial weights and moving statistics, with pretrained arrays in their places. */
 async function initialState(
-  { config, layout, store }: RunSetup,
+  setup: RunSetup,
   dataset: StoredDataset,
   pretrained: PretrainedWeights | undefined,
 ): Promise<InitialState> {
-  const format = recordFormatOf(dataset.description);
-  const records = await firstTrainingRecords(dataset, config, whiteningImages(format));
-  const images = { records, format, preprocessing: store.preprocessing };
+  const { config, layout } = setup;
   const state = {
-    weights: initialWeights(layout, config.seed, images),
+    weights: initialWeights(layout, config.seed, await imagesToMeasure(setup, dataset)),
     movingStatistics: initialMovingStatistics(layout),
   };
   if (pretrained !== undefined) copyPretrained(pretrained, layout, state);
   return state;
+}
+
+/** Reads the training images that initial weights are measured on; undefined if no array is measured. */
+async function imagesToMeasure(
+  { config, layout, store }: RunSetup,
+  dataset: StoredDataset,
+): Promise<TrainingImages | undefined> {
+  if (!layout.weights.some(({ initializer }) => initializer === 'whitening')) return undefined;
+  const format = recordFormatOf(dataset.description);
+  const records = await firstTrainingRecords(dataset, config, whiteningImages(format));
+  return { records, format, preprocessing: store.preprocessing };
 }
 
 export function openDashboard(
