@@ -1,6 +1,8 @@
-// Bundles the scripts and styles of the pages: dist/web/plot.js and plot.css, and the dashboard in dist/web/dashboard.
+// Bundles the scripts and styles of the pages: dist/web/plot.js and plot.css, the dashboard in dist/web/dashboard, and in
+// dist/browser the join page and the library `lockstep/browser`, with the scripts of a tab's worker.
 import { build } from 'esbuild';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { browserPlatform } from './browser-platform.mjs';
 
 const common = {
   bundle: true,
@@ -35,7 +37,25 @@ await mkdir('dist/web/dashboard', { recursive: true });
 for (const file of ['index.html', 'icon.svg']) {
   await copyFile(`web/dashboard/${file}`, `dist/web/dashboard/${file}`);
 }
+
+await build({
+  ...common,
+  entryPoints: [
+    { in: 'web/tab/start-worker.ts', out: 'index' },
+    { in: 'worker/browser/compute.ts', out: 'compute' },
+    { in: 'worker/browser/link.ts', out: 'link' },
+    { in: 'worker/engines/wasm/browser/wasm-thread.ts', out: 'wasm-thread' },
+  ],
+  outdir: 'dist/browser',
+  format: 'esm',
+  platform: 'browser',
+  // What several scripts need is in chunks, next to them, so that import.meta.url means the same folder everywhere.
+  splitting: true,
+  chunkNames: '[name]-[hash]',
+  plugins: [browserPlatform],
+});
+await copyFile('dist/worker/engines/wasm/kernels.wasm', 'dist/browser/kernels.wasm');
 // The licenses of these packages require that a copy accompany the bundles.
-const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
+const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot', '@noble/hashes', 'msgpackr', 'zod'];
 const notices = bundled.map(async (name) => `${name}\n\n${await readFile(`node_modules/${name}/LICENSE`, 'utf8')}`);
 await writeFile('dist/web/licenses.txt', (await Promise.all(notices)).join('\n\n'));

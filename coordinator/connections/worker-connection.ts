@@ -255,7 +255,7 @@ export class WorkerConnection implements WorkerView {
     this.#sendFrame(weights.message, () => weights.pendingSends--);
   }
 
-  #sendFrame(frame: Buffer, onSent?: (error?: Error) => void): void {
+  #sendFrame(frame: Uint8Array, onSent?: (error?: Error) => void): void {
     this.#bytesSent += frame.length;
     this.#socket.send(frame, onSent);
   }

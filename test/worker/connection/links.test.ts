@@ -5,13 +5,14 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { systemClock } from '../../../shared/clock.js';
 import { SocketLink } from '../../../worker/connection/socket-link.js';
+import { linkThreadTo } from '../../../worker/connection/start-link-thread.js';
 import { ThreadedLink } from '../../../worker/connection/threaded-link.js';
 import type { CoordinatorLink, LinkHandlers } from '../../../worker/connection/coordinator-link.js';
 import { freePort } from '../../support/free-port.js';
 
 const implementations: [string, (url: string, handlers: LinkHandlers) => CoordinatorLink][] = [
   ['in this thread', (url, handlers) => new SocketLink(url, handlers, systemClock)],
-  ['in a thread of its own', (url, handlers) => new ThreadedLink(url, handlers)],
+  ['in a thread of its own', (url, handlers) => new ThreadedLink(linkThreadTo(url), handlers)],
 ];
 
 interface Opened {
