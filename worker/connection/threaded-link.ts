@@ -1,10 +1,11 @@
-// Connects to the coordinator from a separate thread, which answers pings and receives messages while the engine blocks
+// Connects to the coordinator from a separate thread, which answers heartbeats and receives messages while the engine blocks
 // the main thread, which on a slow machine may take longer than the heartbeat timeout. Large frames are not copied
 // between the threads: incoming ones are transferred, and partial sums are sent from shared memory.
 import { Worker } from 'node:worker_threads';
 import { builtFile } from '../../shared/built-file.js';
 import type { ClientTls } from '../../shared/protocol/client-tls.js';
-import type { CoordinatorLink, LinkHandlers, HeartbeatOptions } from './coordinator-link.js';
+import type { HeartbeatOptions } from '../../shared/protocol/heartbeat-exchange.js';
+import type { CoordinatorLink, LinkHandlers } from './coordinator-link.js';
 
 export interface LinkTarget {
   url: string;
