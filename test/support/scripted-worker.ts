@@ -35,6 +35,7 @@ export interface ScriptedWorld {
 class FakeSocket extends EventEmitter {
   readonly OPEN = 1;
   readonly CLOSED = 3;
+  readonly bufferedAmount = 0;
   readyState = this.OPEN;
   readonly #onMessage: (message: CoordinatorMessage) => void;
 
@@ -47,8 +48,6 @@ class FakeSocket extends EventEmitter {
     this.#onMessage(parseCoordinatorMessage(decodeFrame(frame).header));
     sent?.();
   }
-
-  ping(): void {}
 
   close(code = 1000): void {
     if (this.readyState === this.CLOSED) return;

@@ -107,10 +107,26 @@ type Frozen<T> = T extends readonly (infer Item)[]
     ? { readonly [Key in keyof T]: Frozen<T[Key]> }
     : T;
 
+/** Messages that both sides send. */
+const heartbeats: readonly object[] = [
+  { type: 'heartbeat', sentMs: 12.5 },
+  { type: 'heartbeat-reply', sentMs: 12.5, repliedMs: -3 },
+] satisfies readonly (WorkerMessage & CoordinatorMessage)[];
+
 const directions = [
-  { speaker: 'a worker', parse: parseWorkerMessage, messages: workerMessages, others: coordinatorMessages },
-  { speaker: 'the coordinator', parse: parseCoordinatorMessage, messages: coordinatorMessages, others: workerMessages },
-] as const;
+  {
+    speaker: 'a worker',
+    parse: parseWorkerMessage,
+    messages: [...workerMessages, ...heartbeats],
+    others: coordinatorMessages,
+  },
+  {
+    speaker: 'the coordinator',
+    parse: parseCoordinatorMessage,
+    messages: [...coordinatorMessages, ...heartbeats],
+    others: workerMessages,
+  },
+];
 
 describe.each(directions)('a message from $speaker', ({ speaker, parse, messages, others }) => {
   it('is decoded to what was encoded', () => {
