@@ -1,7 +1,7 @@
 // The run's progress and main figures.
 import type { RunStatus } from '../../../shared/monitoring/run-status.js';
 import { curves, ending, facts, live } from '../store.js';
-import { duration, loss, percent, perSecond, rate, wholeNumber } from '../wording.js';
+import { duration, loss, percent, perSecond, rate, wholeNumber } from '../../common/numbers.js';
 
 export function Figures() {
   const { totalSteps, stepsPerEpoch } = facts.value!;
