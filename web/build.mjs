@@ -1,4 +1,5 @@
-// Bundles the scripts and styles of the pages: dist/web/plot.js and plot.css, and the dashboard in dist/web/dashboard.
+// Bundles the scripts and styles of the pages: dist/web/plot.js and plot.css, the dashboard in dist/web/dashboard, and
+// everything that makes a browser a worker, with its page, in dist/browser.
 import { build } from 'esbuild';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 
@@ -31,10 +32,26 @@ await build({
   jsx: 'automatic',
   jsxImportSource: 'preact',
 });
+
+await build({
+  ...common,
+  entryPoints: [
+    { in: 'web/join/main.tsx', out: 'join' },
+    { in: 'web/join/styles.css', out: 'join' },
+  ],
+  outdir: 'dist/browser',
+  format: 'esm',
+  splitting: true,
+  jsx: 'automatic',
+  jsxImportSource: 'preact',
+});
+
 await mkdir('dist/web/dashboard', { recursive: true });
 for (const file of ['index.html', 'icon.svg']) {
   await copyFile(`web/dashboard/${file}`, `dist/web/dashboard/${file}`);
 }
+await copyFile('web/join/index.html', 'dist/browser/join.html');
+await copyFile('web/dashboard/icon.svg', 'dist/browser/icon.svg');
 // The licenses of these packages require that a copy accompany the bundles.
 const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
 const notices = bundled.map(async (name) => `${name}\n\n${await readFile(`node_modules/${name}/LICENSE`, 'utf8')}`);
