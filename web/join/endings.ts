@@ -31,11 +31,12 @@ export function describeFailure(error: Error): Ending {
   return { how: 'failed', problem: asSentence(detail), ...(adviceOn(code, reason) ?? unknownProblem) };
 }
 
-type Advice = Pick<Ending & { how: 'failed' }, 'title' | 'remedy'>;
+type Advice = Pick<Ending & { how: 'failed' }, 'title' | 'remedy' | 'canRetry'>;
 
 const unknownProblem: Advice = {
   title: 'This device had to stop',
   remedy: 'Try again. If that does not help, reload the page.',
+  canRetry: true,
 };
 
 /**
@@ -48,32 +49,38 @@ function adviceOn(code: string, reason: string): Advice | undefined {
       return {
         title: 'This run needs an engine that browsers do not have',
         remedy: `Browsers have only the ${browserEngine} engine. Ask whoever sent the link for a run with --engine ${browserEngine}.`,
+        canRetry: false,
       };
     case 'token':
       return {
         title: 'The link is not valid anymore',
         remedy: 'It may have expired or been revoked. Ask whoever sent it for a new one.',
+        canRetry: false,
       };
     case 'protocol-version':
       return {
         title: 'This page is out of date',
         remedy: 'Reload it to get the version that the coordinator serves.',
+        canRetry: false,
       };
     case 'unreachable':
       return {
         title: 'The coordinator cannot be reached',
         remedy: 'Check the network of this device, and that the run is still going. Then try again.',
+        canRetry: true,
       };
     case 'engine-failed':
     case 'no-engine':
       return {
         title: 'This device could not compute',
         remedy: 'It may be short of memory: close other tabs and try again, or use another browser.',
+        canRetry: true,
       };
     case 'bad-config':
       return {
         title: 'Browsers cannot compute this network',
         remedy: 'Nothing can be done on this device. Tell whoever sent the link.',
+        canRetry: false,
       };
     default:
       return undefined;

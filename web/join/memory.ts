@@ -3,8 +3,6 @@
 export interface Memory {
   /** ID of the link, because the tab may open another one. */
   link: string;
-  /** Name of the worker. The coordinator then recognizes it. */
-  name: string;
   isPaused: boolean;
   images: number;
   slices: number;

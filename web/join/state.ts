@@ -1,5 +1,6 @@
 // The page's state as signals. work.ts changes them; the parts of the page show them.
 import { signal } from '@preact/signals';
+import type { TabCacheKind } from '../tab/start-worker.js';
 import type { JoinFacts } from '../../shared/monitoring/join.js';
 
 export type View =
@@ -17,7 +18,8 @@ export type Ending =
   /** The coordinator said goodbye, for this reason. */
   | { how: 'ended'; reason: string }
   | { how: 'left' }
-  | { how: 'failed'; title: string; problem: string; remedy: string };
+  /** `canRetry`: whether joining again may help. */
+  | { how: 'failed'; title: string; problem: string; remedy: string; canRetry: boolean };
 
 export type Connection =
   | { phase: 'connecting' }
@@ -56,6 +58,8 @@ export const contribution = signal({ images: 0, slices: 0 });
 export const imagesPerSecond = signal<number | undefined>(undefined);
 /** Whether the device is connected but has had nothing to compute for a while. */
 export const isIdle = signal(false);
+/** Where shards are kept between visits; null until the worker has opened its cache. */
+export const cacheKind = signal<TabCacheKind | null>(null);
 /** Why the shards cannot be kept on this device; null while they can. */
 export const cacheProblem = signal<string | null>(null);
 /** Time from performance.now(), updated once a second while the device works. */

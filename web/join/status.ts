@@ -12,13 +12,13 @@ export interface Status {
 }
 
 export const status = computed((): Status => {
+  if (isPaused.value) {
+    const explanation = 'This device has left the run until you continue. Other workers take over its slices.';
+    return { text: 'Paused', tone: 'late', explanation };
+  }
   const link = connection.value;
   if (link.phase === 'lost') {
     return { text: 'Reconnecting', tone: 'bad', explanation: `The connection is lost. ${asSentence(link.reason)}` };
-  }
-  if (isPaused.value) {
-    const explanation = 'This device computes nothing until you continue. Other workers take over its slices.';
-    return { text: 'Paused', tone: 'late', explanation };
   }
   if (link.phase === 'connecting') return { text: 'Connecting', tone: 'quiet', explanation: '' };
   const doing = activity.value;

@@ -63,8 +63,11 @@ export function pauseOrContinue(): void {
   const isPaused = !state.isPaused.value;
   if (isPaused) current.pause();
   else current.resume();
-  throughput.restart(performance.now());
-  state.isPaused.value = isPaused;
+  batch(() => {
+    state.isPaused.value = isPaused;
+    // A paused worker leaves the run, and rejoins it later.
+    state.connection.value = { phase: 'connecting' };
+  });
 }
 
 export function leave(): void {
@@ -82,7 +85,7 @@ function start(link: string, memory?: Memory): void {
   const { images = 0, slices = 0, isPaused = false } = memory ?? {};
   throughput = new Throughput(performance.now());
   isLeaving = false;
-  const worker = startWorker(coordinatorUrl, { token, ...(memory && { name: memory.name }) });
+  const worker = startWorker(coordinatorUrl, { token });
   current = worker;
   batch(() => {
     state.view.value = { phase: 'working' };
@@ -90,6 +93,7 @@ function start(link: string, memory?: Memory): void {
     state.connection.value = { phase: 'connecting' };
     state.activity.value = { phase: 'joining' };
     state.contribution.value = { images, slices };
+    state.cacheKind.value = null;
     state.cacheProblem.value = null;
     state.isPaused.value = isPaused;
   });
@@ -138,8 +142,13 @@ function follow(worker: BrowserWorker): void {
     });
   });
   worker.on('reconnecting', ({ reason, attempt, delayMs }) => {
-    state.connection.value = { phase: 'lost', reason, attempt, retryAtMs: performance.now() + delayMs };
+    const nowMs = performance.now();
+    batch(() => {
+      state.nowMs.value = nowMs;
+      state.connection.value = { phase: 'lost', reason, attempt, retryAtMs: nowMs + delayMs };
+    });
   });
+  worker.on('cacheOpened', ({ kind }) => (state.cacheKind.value = kind));
   worker.on('cacheFailed', ({ message }) => (state.cacheProblem.value = message));
 }
 
@@ -160,7 +169,7 @@ function keepWorking(link: string, name: string): () => void {
   const timer = setInterval(tick, tickMs);
   const allowFreezing = preventFreezing(`lockstep-join-${name}`);
   const stopRemembering = effect(() => {
-    remember({ link, name, isPaused: state.isPaused.value, ...state.contribution.value });
+    remember({ link, isPaused: state.isPaused.value, ...state.contribution.value });
   });
   const stopKeepingScreenOn = effect(() => (state.isPaused.value ? undefined : keepScreenOn()));
   return () => {

@@ -87,10 +87,10 @@ const focused = (page: Page) => page.evaluate('document.activeElement.textConten
 describe('before the click', () => {
   it('says in one sentence what the browser would do, and has one button', async () => {
     const page = await openLink();
-    const sentence = page.getByText('This browser would help to train');
+    const sentence = page.getByText('Your browser will help train');
     expect(await sentence.textContent()).toBe(
-      'This browser would help to train resnet20 on CIFAR-10 (10 classes) for ada on lab-7: it receives training images ' +
-        "and weights, and computes with this device's processor.",
+      'Your browser will help train resnet20 on CIFAR-10 (10 classes) for ada on lab-7: it will receive training images ' +
+        "and weights, and compute with this device's processor.",
     );
     expect(await buttonNames(page)).toEqual(['Start computing']);
     expect(await page.evaluate('workers.length')).toBe(0);
@@ -201,6 +201,8 @@ describe('while the device works', () => {
     await button(page, 'Details').click();
     expect(await button(page, 'Details').getAttribute('aria-expanded')).toBe('true');
     const details = page.locator('#details');
+    await emit(page, 'cacheOpened', { kind: 'files' });
+    await details.getByText('on: training images are kept for the next visit').waitFor();
     for (const text of ['tab-1', 'resnet20', 'Chromium, 4 cores', 'wasm 1.0 strict']) {
       await details.getByText(text, { exact: true }).waitFor();
     }
@@ -217,7 +219,11 @@ describe('while the device works', () => {
     await figure(page, 'Images/s').getByText('–').waitFor();
     expect(await violationsOn(page)).toEqual([]);
     await button(page, 'Continue').click();
+    expect(await pill(page).textContent()).toBe('Connecting');
+    await joined(page);
+    await computed(page, 50, 2);
     expect(await pill(page).textContent()).toBe('Computing');
+    await figure(page, 'Slices').getByText('5', { exact: true }).waitFor();
     expect(await page.evaluate('workers[0].calls')).toEqual(['pause', 'resume']);
   });
 
@@ -276,7 +282,7 @@ describe('while the device works', () => {
     await button(page, 'Pause').click();
     expect(await page.evaluate('announced')).toEqual([
       'Computing. 10% of the run is done.',
-      'Paused. This device computes nothing until you continue. Other workers take over its slices. 10% of the run is done.',
+      'Paused. This device has left the run until you continue. Other workers take over its slices. 10% of the run is done.',
     ]);
   });
 
@@ -304,12 +310,12 @@ describe('while the device works', () => {
 });
 
 describe('after a reload', () => {
-  it('continues without a click as the same worker, paused if it was paused', async () => {
+  it('continues without a click, paused if it was paused', async () => {
     const page = await openWorking();
     await computed(page, 40, 2);
     await page.reload();
     expect(await page.evaluate('localStorage.stopped')).toBe('its page was closed');
-    expect(await page.evaluate('workers[0].options')).toEqual({ token, name: 'tab-1' });
+    expect(await page.evaluate('workers[0].options')).toEqual({ token });
     await figure(page, 'Slices').getByText('2', { exact: true }).waitFor();
     await joined(page);
     await button(page, 'Pause').click();

@@ -1,24 +1,22 @@
 // Takes the place of web/tab/start-worker.ts in the test's build of the page. The test plays the worker: it emits events
 // and ends it through `globalThis.workers`.
-import type { BrowserWorker, BrowserWorkerOptions } from '../../../web/tab/start-worker.js';
 
 type Listener = (event: unknown) => void;
 
 class ScriptedWorker {
-  readonly name: string;
+  readonly name = 'tab-1';
   readonly threads = 3;
   readonly done: Promise<{ reason: string; images: number }>;
   readonly url: string;
-  readonly options: BrowserWorkerOptions;
+  readonly options: object;
   /** Calls of the page, in order. */
   readonly calls: string[] = [];
   readonly #listeners = new Map<string, Listener>();
   #end!: { resolve: (summary: { reason: string; images: number }) => void; reject: (error: Error) => void };
 
-  constructor(url: string | URL, options: BrowserWorkerOptions = {}) {
+  constructor(url: URL, options: object) {
     this.url = String(url);
     this.options = options;
-    this.name = options.name ?? 'tab-1';
     this.done = new Promise((resolve, reject) => (this.#end = { resolve, reject }));
   }
 
@@ -59,7 +57,7 @@ declare const localStorage: { setItem(key: string, value: string): void };
 const workers: ScriptedWorker[] = [];
 Object.assign(globalThis, { workers });
 
-export function startWorker(url: string | URL, options?: BrowserWorkerOptions): BrowserWorker {
+export function startWorker(url: URL, options: object): ScriptedWorker {
   const worker = new ScriptedWorker(url, options);
   workers.push(worker);
   return worker;

@@ -14,7 +14,7 @@ export function EndingView({ ending }: { ending: Ending }) {
       <Heading>{titleOf(ending)}</Heading>
       <Explanation ending={ending} />
       <p>{describeContribution()}</p>
-      {ending.how !== 'ended' && (
+      {(ending.how === 'left' || (ending.how === 'failed' && ending.canRetry)) && (
         <button type="button" class="filled start" onClick={join}>
           {ending.how === 'left' ? 'Join again' : 'Try again'}
         </button>

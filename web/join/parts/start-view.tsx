@@ -43,8 +43,8 @@ function Invitation({ isFull }: { isFull: boolean }) {
     <section class="card">
       <Heading>Join a training run</Heading>
       <p class="sentence">
-        This browser would help to train <strong>{network}</strong> on <strong>{dataset}</strong> ({classCount} classes)
-        for <strong>{organizer}</strong>: it receives training images and weights, and computes with this device's
+        Your browser will help train <strong>{network}</strong> on <strong>{dataset}</strong> ({classCount} classes) for{' '}
+        <strong>{organizer}</strong>: it will receive training images and weights, and compute with this device's
         processor.
       </p>
       {isFull && (

@@ -4,6 +4,7 @@ import { percent, perSecond, wholeNumber } from '../../common/numbers.js';
 import { Figure } from '../../common/figure.js';
 import { coordinatorUrl } from '../link.js';
 import {
+  cacheKind,
   cacheProblem,
   connection,
   contribution,
@@ -67,7 +68,8 @@ function Notice() {
   if (explanation === '') return null;
   return (
     <p class={`notice ${tone}`}>
-      {explanation} {connection.value.phase === 'lost' && <Countdown retryAtMs={connection.value.retryAtMs} />}
+      {explanation}{' '}
+      {connection.value.phase === 'lost' && !isPaused.value && <Countdown retryAtMs={connection.value.retryAtMs} />}
     </p>
   );
 }
@@ -100,6 +102,7 @@ function Figures() {
 
 function connectionText(): string {
   const { host } = coordinatorUrl;
+  if (isPaused.value) return `Not connected to ${host} while paused`;
   switch (connection.value.phase) {
     case 'connecting':
       return `Connecting to ${host}`;
@@ -163,8 +166,17 @@ function Details() {
 }
 
 function cacheText(): string {
+  if (cacheProblem.value !== null) return 'failed: nothing more is kept';
   if (!isSecureContext) return 'off: browsers allow it over TLS only';
-  return cacheProblem.value === null
-    ? 'on: training images are kept for the next visit'
-    : 'failed: nothing more is kept';
+  switch (cacheKind.value) {
+    case null:
+      return 'not known yet';
+    case 'none':
+      return 'off: this browser has no storage for it';
+    case 'files':
+    case 'cache-api':
+      return 'on: training images are kept for the next visit';
+    default:
+      return cacheKind.value satisfies never;
+  }
 }
