@@ -48,6 +48,8 @@ const eventTitles: Readonly<Record<string, { title: string; tone: Tone }>> = {
   'checkpoint-requested': { title: 'Checkpoint requested', tone: 'operator' },
   'stop-requested': { title: 'Stop requested', tone: 'operator' },
   'worker-dropped': { title: 'Worker dropped', tone: 'operator' },
+  'join-link-created': { title: 'Join link created', tone: 'operator' },
+  'join-link-revoked': { title: 'Join link revoked', tone: 'operator' },
 };
 
 /** Returns the detail of an event. For a checkpoint, this is the last component of its path. */
