@@ -9,6 +9,8 @@ export type { ProcessEvents } from './single-node/worker-processes.js';
 
 // Train on several machines: a coordinator and its workers
 export { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
+export type { JoinLinkOptions } from './coordinator/joining.js';
+export type { JoinLinkView } from './shared/monitoring/join.js';
 export type { AccessOptions } from './coordinator/connections/access-policy.js';
 export type { ServerTlsFiles } from './coordinator/connections/server-tls.js';
 export type { TimelineOptions, TimelineWindow } from './coordinator/monitoring/timeline/timeline-window.js';

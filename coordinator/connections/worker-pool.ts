@@ -48,6 +48,11 @@ export class WorkerPool {
     return this.#workers.get(id);
   }
 
+  /** Returns the workers that joined with a join link. @param linkId id of the link */
+  workersOf(linkId: string): WorkerConnection[] {
+    return this.workers.filter((worker) => worker.linkId === linkId);
+  }
+
   /** @returns a function that removes the listener */
   listen(listener: PoolListener): () => void {
     this.#listeners.add(listener);

@@ -5,8 +5,8 @@ import {
   isSameOrigin,
   tokenCookie,
   tokenIn,
-} from '../../../coordinator/connections/http-access.js';
-import { TokenTable } from '../../../coordinator/connections/tokens.js';
+} from '../../../../coordinator/connections/http/http-access.js';
+import { TokenTable } from '../../../../coordinator/connections/tokens.js';
 
 const viewer = '77aa31e0b92c4f51';
 const operator = '1f6e0d9a8c3b4752';

@@ -1,0 +1,140 @@
+// How browsers join a run: its join link, what the link's page says about the run, and the routes of that page.
+import { hostname } from 'node:os';
+import { renderSVG } from 'uqr';
+import { LockstepError } from '../shared/errors.js';
+import type { JoinAbout, JoinFacts, JoinLinkView } from '../shared/monitoring/join.js';
+import { recordBytesOf } from '../shared/dataset/description.js';
+import { shardsBytesOf } from '../shared/protocol/messages.js';
+import type { LinkTerms } from '../shared/protocol/join-token.js';
+import type { AssembledRun } from './assemble-run.js';
+import type { AccessPolicy } from './connections/access-policy.js';
+import { isLoopback } from './connections/http/http-access.js';
+import { JoinLinks } from './connections/join/join-links.js';
+import { JoinRoutes } from './connections/join/join-routes.js';
+import { browserUrl } from './connections/join/link-address.js';
+import type { CoordinatorSession } from './session.js';
+
+const defaultExpiresMs = 7 * 24 * 3_600_000;
+const defaultMaxWorkers = 64;
+/** Limits of the options, which keep a link's token short. */
+const [maxExpiresMs, maxMaxWorkers] = [10 * 365 * 24 * 3_600_000, 100_000];
+
+/** Options for the link with which browsers join a run. */
+export interface JoinLinkOptions {
+  /** Time until a new link expires, in milliseconds; one week by default. */
+  expiresMs?: number | undefined;
+  /** Maximum number of workers that may be connected by a new link at the same time; 64 by default. */
+  maxWorkers?: number | undefined;
+  /**
+   * For whom the run trains, as the link's page says; by default, the name of this machine or, if others can reach the
+   * coordinator, the host in the link.
+   */
+  organizer?: string | undefined;
+}
+
+/** Returns the join links of a run directory. Throws `bad-option`, and the errors of JoinLinks. */
+export function openJoinLinks(
+  option: JoinLinkOptions | boolean | undefined,
+  runDirectory: string,
+): JoinLinks | undefined {
+  if (option === undefined || option === false) return undefined;
+  const { expiresMs = defaultExpiresMs, maxWorkers = defaultMaxWorkers } = option === true ? {} : option;
+  if (!(expiresMs > 0 && expiresMs <= maxExpiresMs)) {
+    throw new LockstepError(
+      'bad-option',
+      `\`joinLink.expiresMs\` is ${expiresMs}: it must be positive and at most ${maxExpiresMs} (10 years)`,
+    );
+  }
+  if (!(Number.isInteger(maxWorkers) && maxWorkers >= 1 && maxWorkers <= maxMaxWorkers)) {
+    throw new LockstepError(
+      'bad-option',
+      `\`joinLink.maxWorkers\` is ${maxWorkers}: it must be a whole number from 1 to ${maxMaxWorkers}`,
+    );
+  }
+  return new JoinLinks(runDirectory, { expiresMs, maxWorkers });
+}
+
+export class Joining {
+  readonly #run: Pick<AssembledRun, 'setup' | 'schedule' | 'state'>;
+  readonly #session: CoordinatorSession;
+  readonly #access: AccessPolicy;
+  readonly #links: JoinLinks;
+  readonly #organizer: string | undefined;
+
+  constructor(
+    run: Pick<AssembledRun, 'setup' | 'schedule' | 'state'>,
+    session: CoordinatorSession,
+    access: AccessPolicy,
+    links: JoinLinks,
+    option: JoinLinkOptions | boolean | undefined,
+  ) {
+    this.#run = run;
+    this.#session = session;
+    this.#access = access;
+    this.#links = links;
+    this.#organizer = typeof option === 'object' ? option.organizer : undefined;
+  }
+
+  /** The routes of the link's page. */
+  get routes(): JoinRoutes {
+    const { allowedOrigins = [] } = this.#access;
+    return new JoinRoutes({ about: (id) => this.about(id), allowedOrigins });
+  }
+
+  /** The current link, for operators. */
+  get view(): JoinLinkView {
+    const link = this.#links.current;
+    if (link === undefined) return null;
+    const url = `${this.#browserUrl}/join#${link.token}`;
+    const image = renderSVG(url, { border: 2 });
+    return {
+      url,
+      svg: `data:image/svg+xml,${encodeURIComponent(image)}`,
+      expires: dateOf(link),
+      maxWorkers: link.maxWorkers,
+      workers: this.#session.pool.workersOf(link.id).length,
+    };
+  }
+
+  /** Returns what is said about a link to anyone who has its id. @param id id of a link */
+  about(id: string): JoinAbout {
+    const state = this.#links.checkId(id);
+    if (state.problem !== null) return { problem: state.problem };
+    if (this.#session.hasEnded) return { problem: 'ended' };
+    const { terms } = state;
+    const isFull = this.#session.isFull || this.#session.pool.workersOf(id).length >= terms.maxWorkers;
+    return { problem: isFull ? 'full' : null, ...this.#factsOf(terms) };
+  }
+
+  #factsOf(terms: LinkTerms): JoinFacts {
+    const { setup, schedule, state } = this.#run;
+    const { layout, store } = setup;
+    const trainingShards = store.shards.filter(({ split }) => split === 'training');
+    return {
+      network: layout.graph.name,
+      dataset: store.dataset.name,
+      imageCount: shardsBytesOf(trainingShards) / recordBytesOf(store.dataset),
+      classCount: store.dataset.classNames.length,
+      totalSteps: schedule.totalSteps,
+      step: state.step,
+      organizer: this.#organizer ?? this.#defaultOrganizer,
+      expires: dateOf(terms),
+      bytesPerStep: 4 * (layout.weightsSize + layout.statisticsSize),
+      engine: this.#session.engine.required ?? null,
+    };
+  }
+
+  get #defaultOrganizer(): string {
+    const { publicUrl, host } = this.#access;
+    return publicUrl === undefined && isLoopback(host) ? hostname() : new URL(this.#browserUrl).host;
+  }
+
+  get #browserUrl(): string {
+    const { publicUrl, host, tls } = this.#access;
+    return browserUrl(publicUrl, { host, port: this.#session.port, usesTls: tls !== undefined });
+  }
+}
+
+function dateOf({ expires }: LinkTerms): string {
+  return new Date(1000 * expires).toISOString();
+}
