@@ -156,6 +156,10 @@ export class WorkerSession {
         return this.#end(message);
       case 'welcome':
         throw new ProtocolError('a second welcome arrived');
+      case 'heartbeat':
+      case 'heartbeat-reply':
+        // The connection handles the valid ones.
+        throw new ProtocolError(`the coordinator sent a ${message.type} with a payload, or a long header`);
       default:
         message satisfies never;
     }

@@ -12,7 +12,7 @@ export function describeJoinLink(link: NonNullable<JoinLinkView>, run: Coordinat
     `join link: ${link.url}`,
     `  anyone who has it can compute for this run with a browser: up to ${link.maxWorkers} at a time, until ${expires}`,
     ...notesOn(run).map((note) => `  ${note}`),
-    // The border has to be lighter than the code, as it is on a dark terminal.
+    // Full blocks are the light squares, as terminals are usually dark.
     ...renderUnicodeCompact(link.url, { border: 2 }).split('\n'),
   ];
 }

@@ -3,7 +3,7 @@
 import { LockstepError, messageOf } from '../errors.js';
 import type { ArrayLayout } from './layout.js';
 import { littleEndianBytes } from './layout-hash.js';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const metadataKey = '__metadata__';
 const entry = z.object({

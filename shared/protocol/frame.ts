@@ -2,6 +2,7 @@
 // bytes, raw payload. The padding allows a receiver to view float32 values in place.
 import { Packr } from 'msgpackr/pack';
 import { ProtocolError, messageOf } from '../errors.js';
+import { host } from '../platform/host.js';
 import { assertPlainMsgpack } from './plain-msgpack.js';
 
 const alignment = 8;
@@ -26,19 +27,21 @@ export function payloadOffset(headerBytes: number): number {
 }
 
 /** Encodes a message. Copies the payloads into it, one after the other. */
-export function encodeFrame(header: object, ...payload: Uint8Array[]): Buffer {
-  return encodeFrameIn((bytes) => Buffer.allocUnsafe(bytes), header, ...payload);
+export function encodeFrame(header: object, ...payload: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  return encodeFrameIn(host.allocate, header, ...payload);
 }
 
 /** Encodes a message in memory that `allocate` returns. */
-export function encodeFrameIn(allocate: (bytes: number) => Buffer, header: object, ...payload: Uint8Array[]): Buffer {
+export function encodeFrameIn<Memory extends Uint8Array>(
+  allocate: (bytes: number) => Memory,
+  header: object,
+  ...payload: Uint8Array[]
+): Memory {
   const packed = packr.pack(header);
   const offset = payloadOffset(packed.length);
   const bytes = payload.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const frame = allocate(offset + bytes);
-  frame.writeUInt32LE(packed.length, 0);
-  frame.set(packed, 4);
-  frame.fill(0, 4 + packed.length, offset);
+  writeHeader(frame, packed, offset);
   let end = offset;
   for (const section of payload) {
     frame.set(section, end);
@@ -54,15 +57,14 @@ export function encodeFrameIn(allocate: (bytes: number) => Buffer, header: objec
 export class OutgoingFrame {
   /** Fill this before calling seal. */
   readonly payload: Float32Array;
-  readonly #memory: Buffer;
+  readonly #memory: Uint8Array;
   /** Bytes reserved for the header and its length. */
   readonly #headerSpace: number;
 
   /** @param headerItems number of list elements in the header, at most 40 bytes each */
   constructor(payloadFloats: number, headerItems = 0) {
     this.#headerSpace = minHeaderSpace + Math.ceil((headerItems * 40) / alignment) * alignment;
-    // Shared memory lets the connection thread send the frame without a copy.
-    this.#memory = Buffer.from(new SharedArrayBuffer(this.#headerSpace + payloadFloats * 4));
+    this.#memory = new Uint8Array(host.allocateMessage(this.#headerSpace + payloadFloats * 4));
     this.payload = new Float32Array(this.#memory.buffer, this.#headerSpace, payloadFloats);
   }
 
@@ -70,16 +72,21 @@ export class OutgoingFrame {
    * Writes the header in front of the payload.
    * @returns the whole message, a view of this frame's memory
    */
-  seal(header: object): Buffer {
+  seal(header: object): Uint8Array {
     const packed = packr.pack(header);
     const offset = payloadOffset(packed.length);
     if (offset > this.#headerSpace) throw new RangeError(`no space for a header of ${packed.length} bytes`);
     const frame = this.#memory.subarray(this.#headerSpace - offset);
-    frame.writeUInt32LE(packed.length, 0);
-    frame.set(packed, 4);
-    frame.fill(0, 4 + packed.length, offset);
+    writeHeader(frame, packed, offset);
     return frame;
   }
+}
+
+/** Writes a packed header, its length, and its padding up to the payload. */
+function writeHeader(frame: Uint8Array, packed: Uint8Array, payloadOffset: number): void {
+  new DataView(frame.buffer, frame.byteOffset).setUint32(0, packed.length, true);
+  frame.set(packed, 4);
+  frame.fill(0, 4 + packed.length, payloadOffset);
 }
 
 /** Splits a message into header and payload. Throws ProtocolError if it is malformed. */
