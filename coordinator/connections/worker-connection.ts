@@ -70,6 +70,8 @@ export class WorkerConnection implements WorkerView {
   readonly name: string;
   /** Host and port of the other end, for display. */
   readonly address: string;
+  /** Id of the join link that the worker joined with; undefined if it presented another token or none. */
+  readonly linkId: string | undefined;
   /** Engines that the worker offers, in its order of preference. */
   readonly offers: readonly EngineIdentity[];
   readonly load = new WorkerLoad();
@@ -93,11 +95,12 @@ export class WorkerConnection implements WorkerView {
   readonly #heartbeats: HeartbeatExchange;
 
   constructor(id: number, joining: JoiningWorker, settings: ConnectionSettings, handlers: ConnectionHandlers) {
-    const { socket, transport, hello, address, failed } = joining;
+    const { socket, transport, hello, holder, address, failed } = joining;
     const { clock, heartbeatIntervalMs, heartbeatTimeoutMs } = settings;
     this.id = id;
     this.name = hello.name;
     this.address = address;
+    this.linkId = holder?.link?.id;
     this.offers = hello.engines;
     this.#socket = socket;
     this.#settings = settings;

@@ -1,6 +1,6 @@
 // Messages between the coordinator and workers: one union per direction, with each message documented as a sentence in
 // the sender's voice. Headers are validated here, as they arrive, and trusted afterward.
-import { z } from 'zod';
+import * as z from 'zod';
 import { workerConfigSchema } from '../config/config.js';
 import { datasetDescription } from '../dataset/description-schema.js';
 import { ProtocolError } from '../errors.js';

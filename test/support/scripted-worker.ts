@@ -44,7 +44,7 @@ class FakeSocket extends EventEmitter {
     this.#onMessage = onMessage;
   }
 
-  send(frame: Buffer, sent?: () => void): void {
+  send(frame: Uint8Array, sent?: () => void): void {
     this.#onMessage(parseCoordinatorMessage(decodeFrame(frame).header));
     sent?.();
   }
@@ -80,7 +80,7 @@ export function classesIn({ sampleCount, index }: EvaluationMessage): Uint16Arra
   return Uint16Array.from({ length: sampleCount }, (_, image) => (image + index) % 10);
 }
 
-function evaluationFrameOf(task: Task & { type: 'evaluation' }): Buffer {
+function evaluationFrameOf(task: Task & { type: 'evaluation' }): Uint8Array {
   const message = evaluationOf(task);
   return encodeFrame(message, encodePredictions(classesIn(message), 10));
 }
@@ -92,7 +92,7 @@ export class ScriptedWorker {
   readonly #computeMs: number;
   /** Assigned tasks. The first one is in progress. */
   #tasks: Task[] = [];
-  #lastAnswer: Buffer | undefined;
+  #lastAnswer: Uint8Array | undefined;
 
   /**
    * @param holds hashes of the shards that the worker already has
@@ -143,7 +143,7 @@ export class ScriptedWorker {
     return true;
   }
 
-  #gradientOf({ step, range }: Task & { type: 'gradient' }): Buffer {
+  #gradientOf({ step, range }: Task & { type: 'gradient' }): Uint8Array {
     const { payload, sampleCount, lossSums } = this.#world.answer(step, range);
     const computeMs = this.#computeMs * range.count;
     const message: WorkerMessage = {
@@ -171,7 +171,7 @@ export class ScriptedWorker {
     this.#socket.close(1006);
   }
 
-  #send(frame: Buffer): void {
+  #send(frame: Uint8Array): void {
     if (this.isConnected) this.#socket.emit('message', frame);
   }
 

@@ -265,7 +265,7 @@ describe('the limit for messages', () => {
 
 describe('damaged messages', () => {
   it('are either decoded or refused with a ProtocolError', () => {
-    const frames = [...workerMessages, ...coordinatorMessages].map((message) => encodeFrame(message));
+    const frames = [...workerMessages, ...coordinatorMessages].map((message) => Buffer.from(encodeFrame(message)));
     const outcomes = { read: 0, refused: 0 };
     for (let trial = 0; trial < 4000; trial++) {
       const random = new KeyedRandom(trial, 'synthesis');
