@@ -9,11 +9,14 @@ export type { ProcessEvents } from './single-node/worker-processes.js';
 
 // Train on several machines: a coordinator and its workers
 export { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
+export type { JoinLinkOptions } from './coordinator/connections/join/open-join-links.js';
+export type { JoinLinkView } from './shared/monitoring/join.js';
 export type { AccessOptions } from './coordinator/connections/access-policy.js';
 export type { ServerTlsFiles } from './coordinator/connections/server-tls.js';
 export type { TimelineOptions, TimelineWindow } from './coordinator/monitoring/timeline/timeline-window.js';
 export type { ResumeOptions } from './coordinator/run/resume.js';
-export { startWorker, type Worker, type WorkerEvents, type WorkerOptions, type WorkerSummary } from './worker/main.js';
+export { startWorker, type Worker, type WorkerOptions } from './worker/main.js';
+export type { RunJoined, WorkerEvents, WorkerProgress, WorkerSummary } from './shared/worker/events.js';
 export type { ClientTlsFiles } from './shared/protocol/client-tls.js';
 export type { Clock } from './shared/clock.js';
 

@@ -4,10 +4,10 @@ import type { Clock } from '../shared/clock.js';
 import type { StoredDataset } from '../shared/dataset/description.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
+import type { JoinLinkView } from '../shared/monitoring/join.js';
 import { graphOf } from '../shared/config/network-config.js';
 import { assertTrainable, layoutNetwork } from '../shared/network/layout.js';
-import type { AccessPolicy } from './connections/access-policy.js';
-import { isLoopback } from './connections/http-access.js';
+import { portAccessOf, type AccessPolicy } from './connections/access-policy.js';
 import { createShards, firstTrainingRecords } from './dataset/shard-store.js';
 import { factsOf } from './monitoring/dashboard/facts.js';
 import { openLiveDashboard } from './monitoring/dashboard/live-dashboard.js';
@@ -137,6 +137,7 @@ export function openDashboard(
   access: AccessPolicy,
   status: StatusReporter,
   dataset: string,
+  joinLink: (() => JoinLinkView) | undefined,
 ): DashboardRoutes {
   const { totalSteps, stepsPerEpoch } = schedule;
   const facts = factsOf(setup.config, {
@@ -155,12 +156,14 @@ export function openDashboard(
     lastRecovery: tracker.lastRecovery ?? null,
   });
   return openLiveDashboard(facts, events, directory, clock, live, {
-    policy: () => ({ tokens: access.tokens(), isLoopback: isLoopback(access.host) }),
+    policy: () => portAccessOf(access),
+    joinLink,
     operate: (request, by) =>
       applyOperatorRequest(request, by, {
         control,
         pool: session.pool,
         events,
+        links: access.joinLinks,
         stop: (reason) => session.stop(reason),
       }),
   });

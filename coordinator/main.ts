@@ -5,19 +5,23 @@ import { resolveDataset } from '../datasets/read-dataset.js';
 import { readOptionsOf, type DatasetHandlers } from '../datasets/read-options.js';
 import type { Dataset } from '../shared/dataset/description.js';
 import type { LockstepError } from '../shared/errors.js';
+import type { JoinLinkView } from '../shared/monitoring/join.js';
 import type { RunStatus } from '../shared/monitoring/run-status.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import { shardsBytesOf } from '../shared/protocol/messages.js';
 import { assembleRun, closeAfter, observed, openDashboard, type AssembledRun } from './assemble-run.js';
-import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
+import { openAccessPolicy, type AccessOptions, type AccessPolicy } from './connections/access-policy.js';
+import { openJoinLinks, type JoinLinkOptions } from './connections/join/open-join-links.js';
+import { publicUrlText } from './connections/http/public-url.js';
 import { createQuorum } from './create-quorum.js';
 import { EngineSelection } from './engine/engine-selection.js';
+import { Joining } from './joining.js';
 import { PrometheusMetrics } from './monitoring/prometheus.js';
 import { StatusReporter } from './monitoring/status-reporter.js';
 import { openTimelineFile } from './monitoring/timeline/timeline-file.js';
 import type { TimelineOptions } from './monitoring/timeline/timeline-window.js';
 import type { Report } from './run/report.js';
-import { planRun, type ResumeOptions } from './run/resume.js';
+import { planRun, withBrowserEngine, type PlannedRun, type ResumeOptions } from './run/resume.js';
 import { defaultRunDirectory, RunDirectory } from './run/run-directory.js';
 import type { RunEventBus } from './run/run-event-bus.js';
 import { CoordinatorSession } from './session.js';
@@ -52,6 +56,11 @@ export interface CoordinatorOptions extends ConfigInput, ResumeOptions, AccessOp
   dashboard?: boolean | undefined;
   /** Where to write a timeline for Perfetto, and which steps to record in it; no timeline by default. */
   timeline?: TimelineOptions | undefined;
+  /**
+   * A link with which browsers join as workers: true or its options; no link by default. With a link, a run whose
+   * `engine` is `auto` uses the `wasm` engine. A link stays valid when the coordinator is restarted in its run directory.
+   */
+  joinLink?: JoinLinkOptions | boolean | undefined;
   clock?: Clock | undefined;
 }
 
@@ -69,11 +78,15 @@ export interface Coordinator {
   readonly shardsBytes: number;
   /** The dashboard's URL on this machine; undefined without a dashboard. */
   readonly dashboardUrl: string | undefined;
+  /** The http or https URL by which others reach the port, without a slash at the end; see `publicUrl`. */
+  readonly publicUrl: string | undefined;
   readonly totalSteps: number;
   readonly stepsPerEpoch: number;
   readonly events: RunEventBus;
   /** Returns the progress of the run and its workers: the body of /status. */
   status(): RunStatus;
+  /** Returns the link with which browsers join; null without one. Whoever has it can join. */
+  joinLink(): JoinLinkView;
   /**
    * Settles when the run has ended, the workers are disconnected and the port is free. If stop() ends the run early,
    * rejects with the given reason, by default an `interrupted` error.
@@ -104,11 +117,20 @@ const otherOptions: Readonly<Record<Exclude<keyof CoordinatorOptions, ConfigKey>
   onDatasetProgress: true,
   dashboard: true,
   timeline: true,
+  joinLink: true,
+  publicUrl: true,
+  allowedOrigins: true,
   clock: true,
 };
 
+/** Returns the run that the options describe, with a resumed run's checkpoint. Throws the errors of planRun. */
+export async function planCoordinator(options: CoordinatorOptions): Promise<PlannedRun> {
+  const planned = await planRun(configInputOf(options), options);
+  return options.joinLink === undefined || options.joinLink === false ? planned : withBrowserEngine(planned);
+}
+
 /** Returns the options that belong to the configuration, and unknown keys, which planRun rejects. */
-export function configInputOf(options: CoordinatorOptions): ConfigInput {
+function configInputOf(options: CoordinatorOptions): ConfigInput {
   return Object.fromEntries(Object.entries(options).filter(([key]) => !Object.hasOwn(otherOptions, key)));
 }
 
@@ -126,9 +148,10 @@ function announcePretrained({ pretrained, events }: AssembledRun): void {
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const { clock = systemClock, stopGraceMs = defaultStopGraceMs } = options;
-  const planned = await planRun(configInputOf(options), options);
-  const access = openAccessPolicy(options);
+  const planned = await planCoordinator(options);
   const directory = new RunDirectory(planned.config.runDir ?? defaultRunDirectory(new Date()));
+  const links = openJoinLinks(options.joinLink, directory.directory);
+  const access = openAccessPolicy(options, links);
   // Checked here to fail before reading the images, which may take a minute, and again by open() below.
   await directory.assertFree(planned.checkpoint);
   const dataset =
@@ -139,6 +162,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const phases = new RunPhases(events);
   const quorum = createQuorum(session, events, clock, options.waitTimeoutMs, phases);
   const status = new StatusReporter({ ...run, id: session.id, pool: session.pool, quorum, clock }, events);
+  const joining = links && new Joining(run, session, access, links, options.joinLink);
+  const joinLink = () => joining?.view ?? null;
   const timelineFacts = { id: session.id, stepsMade: state.step, totalSteps: schedule.totalSteps };
   const timeline =
     options.timeline && (await openTimelineFile(options.timeline, timelineFacts, session.pool, events, clock));
@@ -146,12 +171,18 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     status: () => status.snapshot(),
     notReady: () => (session.signal.aborted ? 'the run is stopping' : status.notReady()),
     metrics: new PrometheusMetrics(events, () => status.snapshot()),
-    pages: options.dashboard === false ? undefined : openDashboard(run, session, access, status, dataset.source),
+    pages: [
+      joining?.routes,
+      options.dashboard === false
+        ? undefined
+        : openDashboard(run, session, access, status, dataset.source, joining && joinLink),
+    ],
   });
   try {
     // Open the directory only after the port: if another coordinator were using the same directory, it would normally
     // hold the port as well, and listen() would have failed.
     await directory.open(setup.config, planned.checkpoint);
+    links?.save();
   } catch (error) {
     await session.close();
     throw error;
@@ -181,7 +212,23 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const report = closeAfter(() => session.run(() => observed(run, timeline, train)), directory);
   // If the caller ignores `report`, its rejection must not end the process.
   report.catch(() => undefined);
-  const { url, host, port } = session;
+  return {
+    ...propertiesOf(run, session, access, dataset.source),
+    dashboardUrl: options.dashboard === false ? undefined : session.url.replace(/^ws/, 'http'),
+    status: () => status.snapshot(),
+    joinLink,
+    report,
+    stop: (reason) => session.stop(reason),
+  };
+}
+
+/** Returns the properties of a coordinator that follow from its run and its port. */
+function propertiesOf(
+  { setup, schedule, events, directory }: AssembledRun,
+  { url, host, port }: CoordinatorSession,
+  { publicUrl }: AccessPolicy,
+  dataset: string,
+) {
   return {
     url,
     host,
@@ -189,14 +236,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     config: setup.config,
     layout: setup.layout,
     runDirectory: directory.directory,
-    dataset: dataset.source,
+    dataset,
     shardsBytes: shardsBytesOf(setup.store.shards),
-    dashboardUrl: options.dashboard === false ? undefined : url.replace(/^ws/, 'http'),
+    publicUrl: publicUrl && publicUrlText(publicUrl),
     totalSteps: schedule.totalSteps,
     stepsPerEpoch: schedule.stepsPerEpoch,
     events,
-    status: () => status.snapshot(),
-    report,
-    stop: (reason) => session.stop(reason),
   };
 }

@@ -11,8 +11,8 @@ import type { ModelLayout } from '../shared/network/layout.js';
 import { maxWorkerMessageBytes, type Welcome } from '../shared/protocol/messages.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { connectionLimitsFor } from './connections/connection-limiter.js';
-import type { JoiningWorker, Refusal } from './connections/handshake.js';
-import { isLoopback } from './connections/http-access.js';
+import type { Deferral, JoiningWorker, Refusal } from './connections/handshake.js';
+import { isLoopback } from './connections/http/http-access.js';
 import { startServer, type CoordinatorServer, type ServedStatus } from './connections/server.js';
 import type { ConnectionSettings, WorkerConnection } from './connections/worker-connection.js';
 import { WorkerPool } from './connections/worker-pool.js';
@@ -81,6 +81,16 @@ export class CoordinatorSession {
     return this.#abort.signal;
   }
 
+  /** Whether as many workers are connected as the run can use. */
+  get isFull(): boolean {
+    return this.pool.size >= maxWorkersFor(this.#setup.config.slices);
+  }
+
+  /** Whether the session admits no more workers. */
+  get hasEnded(): boolean {
+    return this.#isEnded || this.signal.aborted;
+  }
+
   /** Opens the port. Throws `port-in-use` and `bad-address`. */
   async listen(served: ServedStatus): Promise<void> {
     const { layout, config } = this.#setup;
@@ -88,7 +98,7 @@ export class CoordinatorSession {
       access: this.#access,
       admission: {
         maxMessageBytes: maxWorkerMessageBytes(layout, config.slices),
-        isFull: () => this.pool.size >= maxWorkersFor(config.slices),
+        isFull: () => this.isFull,
         admit: (worker) => this.#admit(worker),
       },
       served,
@@ -177,12 +187,14 @@ export class CoordinatorSession {
     await this.#server?.close();
   }
 
-  #admit(joining: JoiningWorker): Refusal | undefined {
+  #admit(joining: JoiningWorker): Refusal | Deferral | undefined {
     const { engines } = joining.hello;
-    if (this.#isEnded || this.signal.aborted) {
-      return { code: 'finished', message: `the ${this.#options.kind} has ended` };
+    const link = joining.holder?.link;
+    if (this.hasEnded) return { code: 'finished', message: `the ${this.#options.kind} has ended` };
+    if (link !== undefined && this.pool.workersOf(link.id).length >= link.maxWorkers) {
+      return { tryAgainLater: `as many workers are connected by the join link as it allows (${link.maxWorkers})` };
     }
-    const refusal = this.engine.refusalOf(engines);
+    const refusal = this.engine.refusalOf(engines, link !== undefined);
     if (refusal !== undefined) return refusal;
     const worker = this.pool.connect(
       joining,
@@ -209,7 +221,7 @@ export class CoordinatorSession {
   /** Tells the connected workers which engine has been chosen, and dismisses those that may not stay without it. */
   assignEngines(): void {
     for (const worker of this.pool.workers) {
-      const refusal = this.engine.refusalOf(worker.offers);
+      const refusal = this.engine.refusalOf(worker.offers, worker.linkId !== undefined);
       const engine = this.engine.engineFor(worker.offers);
       if (refusal !== undefined) {
         worker.dismiss(refusal.code, refusal.message);

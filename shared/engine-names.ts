@@ -8,3 +8,6 @@ export type RegisteredEngine = (typeof registeredEngines)[number];
 /** A registered engine, or `auto` for the fastest of them. */
 export const engineNames = ['auto', ...registeredEngines] as const;
 export type EngineName = (typeof engineNames)[number];
+
+/** The only engine that browsers offer. It has the same fingerprint on every machine. */
+export const browserEngine = 'wasm' satisfies EngineName;

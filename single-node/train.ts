@@ -3,8 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { EventEmitter } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { configInputOf, startCoordinator, type Coordinator, type CoordinatorOptions } from '../coordinator/main.js';
-import { planRun } from '../coordinator/run/resume.js';
+import { planCoordinator, startCoordinator, type Coordinator, type CoordinatorOptions } from '../coordinator/main.js';
 import type { ServerTlsFiles } from '../coordinator/connections/server-tls.js';
 import type { EngineSettings } from '../worker/engine.js';
 import { assertSupported } from '../worker/engines/registry.js';
@@ -30,7 +29,7 @@ export interface TrainOptions
   extends
     Omit<
       CoordinatorOptions,
-      'host' | 'token' | 'workersToken' | 'minWorkers' | 'pauseBelow' | 'waitTimeoutMs' | keyof ServerTlsFiles
+      'host' | 'workersToken' | 'minWorkers' | 'pauseBelow' | 'waitTimeoutMs' | keyof ServerTlsFiles
     >,
     LocalWorkerOptions {}
 
@@ -47,7 +46,7 @@ export interface Training extends Coordinator {
 export async function train(options: TrainOptions): Promise<Training> {
   const { workers, gpus, threads = 1, precision, tensorFlowMode, xla, port = 0, ...rest } = options;
   const token = randomBytes(16).toString('hex');
-  const { slices, engine } = (await planRun(configInputOf(rest), rest)).config;
+  const { slices, engine } = (await planCoordinator(rest)).config;
   const engineChoice = { engine, threads, precision, tensorFlowMode, xla };
   await assertSupported(engine, engineChoice);
   const defaultWorkers = Math.min(slices, availableParallelism());

@@ -7,7 +7,7 @@ import { get, type Credentials, type Response } from './coordinator-request.js';
 
 /**
  * Converts the URL that workers or the dashboard use to an http or https URL. Throws `bad-option` for anything but
- * HOST:PORT, optionally preceded by ws://, wss://, http:// or https://.
+ * HOST:PORT, optionally preceded by ws://, wss://, http:// or https:// and followed by a path.
  */
 export function httpUrlOf(url: string): URL {
   const withScheme = /^[a-z]+:\/\//i.test(url) ? url.replace(/^ws(s?):/i, 'http$1:') : `http://${url}`;
@@ -30,8 +30,8 @@ export async function fetchStatus(
   url: string,
   credentials: Credentials = {},
 ): Promise<{ status: RunStatus; text: string }> {
-  const { host, origin } = httpUrlOf(url);
-  const response = await getOrExplain(new URL('/status', origin), credentials);
+  const { host, origin, pathname } = httpUrlOf(url);
+  const response = await getOrExplain(new URL(`${pathname.replace(/\/$/, '')}/status`, origin), credentials);
   if (response.status === 401 || response.status === 403) throw refusalOf(host, response);
   const parsed = response.status === 200 ? runStatus.safeParse(parseJson(response.body)) : undefined;
   if (parsed?.success === true) return { status: parsed.data, text: response.body };

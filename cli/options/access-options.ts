@@ -28,14 +28,19 @@ export function addClientAccessOptions(command: Command): Command {
     .option('--tls-key <FILE>', 'private key of --tls-cert');
 }
 
-/** Adds options for tokens and TLS to a command that listens for workers. The command adds --host and --port itself. */
-export function addServerAccessOptions(command: Command): Command {
+/** Adds options for the tokens that a coordinator accepts. */
+export function addServerTokenOptions(command: Command): Command {
   return addTokenOptions(
     command,
     'access token with all rights: joining as a worker, reading the status and controlling the run',
     'file with one access token per line: NAME ROLE TOKEN, where ROLE is worker (joins), viewer (reads the status), operator ' +
       '(also controls the run) or owner (all rights)',
-  )
+  );
+}
+
+/** Adds options for tokens and TLS to a command that listens for workers. The command adds --host and --port itself. */
+export function addServerAccessOptions(command: Command): Command {
+  return addServerTokenOptions(command)
     .optionsGroup('TLS (PEM files):')
     .option('--tls-cert <FILE>', 'serve TLS (wss, https) with this certificate; reloaded when the file changes')
     .option('--tls-key <FILE>', 'private key of --tls-cert')
@@ -60,16 +65,21 @@ export function waitTimeoutOption(description: string): Option {
 /** Throws `bad-option` if both --token and --token-file are given. */
 export function readServerOptions(command: Command): AccessOptions & { waitTimeoutMs: number | undefined } {
   const { host, port, waitTimeout, tlsCert, tlsKey, tlsClientCa } = command.opts<ServerOptionValues>();
-  const { token, tokenFile } = readTokenOptions(command);
   return {
     host,
     port,
     waitTimeoutMs: waitTimeout === undefined ? undefined : 1000 * waitTimeout,
-    ...(tokenFile === undefined ? { token } : { tokenFile }),
+    ...readServerTokens(command),
     tlsCert,
     tlsKey,
     tlsClientCa,
   };
+}
+
+/** Throws `bad-option` if both --token and --token-file are given. */
+export function readServerTokens(command: Command): TokenOptionValues {
+  const { token, tokenFile } = readTokenOptions(command);
+  return tokenFile === undefined ? { token } : { tokenFile };
 }
 
 export interface ServerOptionValues extends ServerTlsFiles {

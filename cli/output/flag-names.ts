@@ -3,7 +3,11 @@ import type { Command } from 'commander';
 
 const flags = new Map<string, string>();
 /** Maps option names of the API to camelCase flag names, where the two differ. */
-const otherNames: Readonly<Record<string, string>> = { tensorFlowMode: 'tfMode', overwrite: 'force' };
+const otherNames: Readonly<Record<string, string>> = {
+  tensorFlowMode: 'tfMode',
+  overwrite: 'force',
+  allowedOrigins: 'allowOrigin',
+};
 
 /** Registers the options of a command and its subcommands for `withFlags`. */
 export function registerFlags({ options, commands }: Command): void {

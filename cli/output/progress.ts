@@ -22,6 +22,8 @@ const operatorWords: Record<OperatorAction, string> = {
   checkpoint: 'checkpoint requested',
   stop: 'stop requested',
   drop: 'dropped',
+  'create-link': 'join link created',
+  'revoke-link': 'join link revoked',
 };
 
 /** Shows a run from its start to its test result. @param showsLayers whether to list the layers of the network first */

@@ -9,11 +9,14 @@ import { LockstepError, messageOf } from '../../shared/errors.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { withFlags } from './flag-names.js';
 import { formatInteger } from './format.js';
+import { describeJoinLink } from './join-link.js';
 import { printable, RateLimitedPrinter, standardOutput, writeJsonLine, type Output } from './printer.js';
 import { inexactLine, showProgress, showReport, testLine, weightsLine } from './progress.js';
 
 export interface RunView {
   begin(run: Coordinator): void;
+  /** Shows the run's join link, if it has one. The quiet view does not. */
+  joinLink(run: Coordinator): void;
   /** Shows information that only the human-readable view prints. */
   line(text: string): void;
   /** Acknowledges a signal such as Ctrl-C. */
@@ -69,6 +72,10 @@ export function personView(printer: RateLimitedPrinter, showsLayers: boolean): R
   const line = (text: string) => printer.line(text);
   return {
     begin: (run) => showProgress(run, printer, showsLayers),
+    joinLink(run) {
+      const link = run.joinLink();
+      if (link !== null) printer.line(...describeJoinLink(link, run));
+    },
     line,
     importing: (done, total) => printer.live([`importing images: ${formatInteger(done)} of ${formatInteger(total)}`]),
     notice: line,
@@ -85,6 +92,7 @@ function quietView(output: Output): RunView {
     begin({ events }) {
       events.on('inexact', (event) => printer.warning(inexactLine(event)));
     },
+    joinLink: () => undefined,
     line: () => undefined,
     importing: () => undefined,
     notice: (text) => void process.stderr.write(`lockstep: ${printable(text)}\n`),
@@ -112,6 +120,10 @@ function jsonView(output: Output): RunView {
         const line = metricsLineOf(event);
         if (line !== undefined) writeJsonLine(output, line);
       });
+    },
+    joinLink(run) {
+      const link = run.joinLink();
+      if (link !== null) write('event', { event: 'join-link', detail: link.url });
     },
     line: () => undefined,
     importing: () => undefined,

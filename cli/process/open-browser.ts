@@ -1,6 +1,6 @@
 // Opens a page or a file in the default browser, or tells the user where to open it.
 import { spawn } from 'node:child_process';
-import { isLoopback } from '../../coordinator/connections/http-access.js';
+import { isLoopback } from '../../coordinator/connections/http/http-access.js';
 import { systemCodeOf } from '../../shared/errors.js';
 
 export interface Desktop {

@@ -1,6 +1,6 @@
 // Shows a run until it ends, and stops it on SIGINT or SIGTERM.
 import type { Coordinator } from '../../coordinator/main.js';
-import { isLoopback } from '../../coordinator/connections/http-access.js';
+import { isLoopback } from '../../coordinator/connections/http/http-access.js';
 import type { RunView } from '../output/run-view.js';
 import { openBrowser } from '../process/open-browser.js';
 import { interruptedBy, onStopSignals } from '../process/stop-signals.js';
@@ -37,6 +37,7 @@ export async function follow(
     view.warning(`cannot write TensorBoard event files (${reason}); training continues without them`);
   });
   view.begin(run);
+  view.joinLink(run);
   try {
     view.end(await run.report, run);
   } catch (error) {
@@ -47,9 +48,10 @@ export async function follow(
   }
 }
 
-function showDashboard({ dashboardUrl, host, port }: Coordinator, view: RunView, open: boolean): void {
+function showDashboard(run: Coordinator, view: RunView, open: boolean): void {
+  const { dashboardUrl, publicUrl, host, port } = run;
   if (dashboardUrl === undefined) return;
   const remoteUrl = `${new URL(dashboardUrl).protocol}//<this machine's address>:${port}`;
-  view.line(`dashboard: ${isLoopback(host) ? dashboardUrl : remoteUrl}`);
+  view.line(`dashboard: ${publicUrl === undefined ? (isLoopback(host) ? dashboardUrl : remoteUrl) : `${publicUrl}/`}`);
   if (open) openBrowser(dashboardUrl, (line) => view.event('no-browser', line));
 }

@@ -4,9 +4,10 @@ import type { TimelineOptions, TimelineWindow } from '../../coordinator/monitori
 import type { ResumeOptions } from '../../coordinator/run/resume.js';
 import { LockstepError } from '../../shared/errors.js';
 import { addConfigOptions, readConfig } from '../options/config-options.js';
+import { addJoinOptions, readJoinOptions, type JoinOptionValues } from '../options/join-options.js';
 import { addViewOptions, type ViewOptionValues } from '../output/run-view.js';
 
-export interface RunOptionValues extends ViewOptionValues {
+export interface RunOptionValues extends ViewOptionValues, JoinOptionValues {
   resume?: string | true;
   override?: true;
   timeline?: string;
@@ -38,7 +39,7 @@ export function addRunOptions(command: Command): Command {
         'first and last step to trace, counted from 1 (default: the 10th to 30th step after starting or resuming)',
       ).argParser(parseSteps),
     );
-  return addConfigOptions(addViewOptions(command));
+  return addConfigOptions(addViewOptions(addJoinOptions(command)));
 }
 
 export async function readRunOptions(options: RunOptionValues) {
@@ -46,6 +47,7 @@ export async function readRunOptions(options: RunOptionValues) {
     ...(await readConfig({ ...options })),
     ...readResumeOptions(options),
     ...readTimelineOptions(options),
+    ...readJoinOptions(options),
     dashboard: options.dashboard,
   };
 }

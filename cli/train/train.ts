@@ -8,6 +8,7 @@ import {
   readEngineSettings,
   type EngineSettingValues,
 } from '../options/engine-options.js';
+import { addServerTokenOptions, readServerTokens } from '../options/access-options.js';
 import { portOption, workersOption } from '../options/number-options.js';
 import { datasetHandlers, readView } from '../output/run-view.js';
 import { follow } from './follow.js';
@@ -26,12 +27,13 @@ export function configure(command: Command): void {
     .addOption(workersOption('number of worker processes (default: one per CPU core, at most one per slice)'))
     .addOption(gpusOption())
     .addOption(portOption('port of the coordinator and its dashboard (default: any free port)'));
-  addRunOptions(addEngineOptions(command)).action(async (options: TrainOptionValues) => {
+  addRunOptions(addServerTokenOptions(addEngineOptions(command))).action(async (options: TrainOptionValues) => {
     const { workers, gpus, port = 0, open = false } = options;
     const settings = readEngineSettings(options);
+    const tokens = readServerTokens(command);
     const view = readView(options);
     const input = { ...(await readRunOptions(options)), ...datasetHandlers(view) };
-    const run = await train({ ...input, workers, gpus, ...settings, port });
+    const run = await train({ ...input, ...tokens, workers, gpus, ...settings, port });
     run.processes.on('workerExited', (exit) => view.event('worker-exited', describeWorkerExit(exit)));
     await follow(run, view, { open, kill: () => run.kill() });
   });

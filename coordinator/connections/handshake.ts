@@ -16,13 +16,13 @@ import {
 } from '../../shared/protocol/messages.js';
 import type { TakeMemory } from '../../shared/protocol/payload-gatherer.js';
 import { lockstepVersion } from '../../shared/version.js';
-import { forbidden, mayDo, type TokenTable } from './tokens.js';
+import type { TokenCheck, WorkerTokenHolder } from './join/check-token.js';
 
 /** Time after which a connection that has not sent a hello is refused. */
 export const helloTimeoutMs = 10_000;
 /** Time after which a connection that the other end has not closed is terminated. */
 const closeTimeoutMs = 3_000;
-/** A hello is only a header; twice the maximum header size leaves room for WebSocket framing and pings. */
+/** A hello is only a header; twice the maximum header size leaves room for WebSocket framing. */
 const maxHelloBytes = 2 * maxHeaderBytes;
 
 /** A connection that has not sent a hello yet. */
@@ -41,12 +41,21 @@ export interface PendingConnection {
 /** A worker that has sent a valid hello, including a valid token if one is required. */
 export interface JoiningWorker extends PendingConnection {
   hello: Hello;
+  /** Holder of the worker's token; undefined if none was needed. */
+  holder?: WorkerTokenHolder | undefined;
 }
 
 export interface Refusal {
   code: RefusalCode;
   /** What is wrong and how to fix it. */
   message: string;
+  /** Whether the refusal counts as a failed connection of the worker's address. */
+  isFailure?: boolean | undefined;
+}
+
+/** The worker may try again later. */
+export interface Deferral {
+  tryAgainLater: string;
 }
 
 /** Decides whether a worker may join. */
@@ -55,8 +64,8 @@ export interface Admission {
   maxMessageBytes: number;
   /** Whether as many workers are connected as the run can use. */
   isFull: () => boolean;
-  /** Takes over the worker's socket, or returns why the worker is refused. */
-  admit: (worker: JoiningWorker) => Refusal | undefined;
+  /** Takes over the worker's socket, or returns why the worker is refused or deferred. */
+  admit: (worker: JoiningWorker) => Refusal | Deferral | undefined;
 }
 
 /**
@@ -65,7 +74,7 @@ export interface Admission {
  */
 export function awaitHello(
   connection: PendingConnection,
-  tokens: () => TokenTable,
+  checkToken: (token: string) => TokenCheck,
   admission: Admission,
   clock: Clock,
   onJoined: () => void,
@@ -76,10 +85,9 @@ export function awaitHello(
     refuse({ code: 'bad-message', message: `no hello arrived within ${helloTimeoutMs / 1000} s` });
   });
 
-  function refuse({ code, message }: Refusal): void {
+  function refuse({ code, message, isFailure = isWorkersFault(code) }: Refusal): void {
     stopListening();
-    // Refusals with other codes are not the worker's fault: the run has ended, or requires a different engine.
-    if (code === 'bad-message' || code === 'token' || code === 'protocol-version') failed(message);
+    if (isFailure) failed(message);
     const refusal: CoordinatorMessage = { type: 'refusal', code, message: message.slice(0, 2000) };
     socket.send(encodeFrame(refusal), () => close(closeCodes.refused));
   }
@@ -107,8 +115,13 @@ export function awaitHello(
   function onMessage(data: RawData): void {
     stopListening();
     if (admission.isFull()) return close(closeCodes.tryAgainLater, 'the run has all the workers it can use');
-    const refusal = checkHello(data as Buffer, tokens(), (hello) => admission.admit({ ...connection, hello }));
-    if (refusal !== undefined) return refuse(refusal);
+    const problem = checkHello(data as Buffer, checkToken, (hello, holder) =>
+      admission.admit({ ...connection, hello, holder }),
+    );
+    if (problem !== undefined && 'tryAgainLater' in problem) {
+      return close(closeCodes.tryAgainLater, problem.tryAgainLater);
+    }
+    if (problem !== undefined) return refuse(problem);
     // From here on WorkerConnection handles these events.
     socket.off('close', onClosed);
     socket.off('error', onError);
@@ -131,11 +144,16 @@ export function awaitHello(
   socket.on('message', onMessage);
 }
 
+/** Refusals with other codes are not the worker's fault: the run has ended, or requires a different engine. */
+function isWorkersFault(code: RefusalCode): boolean {
+  return code === 'bad-message' || code === 'token' || code === 'protocol-version';
+}
+
 function checkHello(
   message: Buffer,
-  tokens: TokenTable,
-  admit: (hello: Hello) => Refusal | undefined,
-): Refusal | undefined {
+  checkToken: (token: string) => TokenCheck,
+  admit: (hello: Hello, holder: WorkerTokenHolder | undefined) => Refusal | Deferral | undefined,
+): Refusal | Deferral | undefined {
   try {
     const { header } = decodeFrame(message);
     const version = protocolVersionIn(header);
@@ -144,7 +162,10 @@ function checkHello(
     if (hello.type !== 'hello') {
       return { code: 'bad-message', message: `the first message was ${hello.type}, not hello` };
     }
-    return checkToken(tokens, hello.token) ?? admit(hello);
+    const token = checkToken(hello.token);
+    return token.allowed
+      ? admit(hello, token.holder)
+      : { code: 'token', message: token.message, isFailure: token.isGuess };
   } catch (error) {
     if (error instanceof LockstepError) return { code: 'bad-message', message: error.message };
     throw error;
@@ -159,18 +180,4 @@ function wrongVersion(version: number): Refusal {
       `the worker speaks protocol version ${version}, the coordinator (lockstep ${lockstepVersion}) version ` +
       `${protocolVersion}: update ${older}`,
   };
-}
-
-function checkToken(tokens: TokenTable, token: string): Refusal | undefined {
-  if (tokens.isEmpty) return undefined;
-  const holder = tokens.holderOf(token);
-  if (holder === undefined) {
-    const problem = token === '' ? 'the worker presented no token' : 'the worker presented an unknown token';
-    return {
-      code: 'token',
-      message: `${problem}: set one that this coordinator knows with LOCKSTEP_TOKEN or \`tokenFile\``,
-    };
-  }
-  if (mayDo(holder.role, 'join')) return undefined;
-  return { code: 'token', message: `${forbidden(holder, 'join')}: use a worker token` };
 }

@@ -16,12 +16,16 @@ import { GatheringStream } from '../../shared/protocol/gathering-stream.js';
 import { protocolVersion } from '../../shared/protocol/messages.js';
 import type { TakeMemory } from '../../shared/protocol/payload-gatherer.js';
 import { lockstepVersion } from '../../shared/version.js';
-import type { AccessPolicy } from './access-policy.js';
+import { mayConnect, portAccessOf, type AccessPolicy } from './access-policy.js';
 import { ConnectionLimiter, connectionLimitsFor, type ConnectionLimits } from './connection-limiter.js';
 import { awaitHello, helloTimeoutMs, type Admission } from './handshake.js';
-import { accessTo, challengeOf, foreignOrigin, isLoopback, isSameOrigin, tokenIn } from './http-access.js';
+import { accessTo, challengeOf, foreignOrigin, tokenIn } from './http/http-access.js';
+import { pathOf, replyJson } from './http/page-files.js';
+import { hostProblem, withoutPrefix } from './http/public-url.js';
+import type { ServedPages } from './http/served-pages.js';
 import { clientCertificateProblem, type ServerTls } from './server-tls.js';
-import { plainAnswer, setStrictHeaders } from './strict-headers.js';
+import { plainAnswer, setStrictHeaders } from './http/strict-headers.js';
+import { checkWorkerToken } from './join/check-token.js';
 
 const httpLimits = {
   /** Maximum time from TCP accept to the end of the headers. */
@@ -43,27 +47,8 @@ export interface ServedStatus {
   notReady: () => string | undefined;
   /** The body of /metrics, in one of Prometheus's text formats. */
   metrics?: { contentType: string; text(): Promise<string> } | undefined;
-  /** Other pages served on the port. */
-  pages?: ServedPages | undefined;
-}
-
-/** Pages for browsers. */
-export interface ServedPages {
-  /** @returns true if the request is for these pages; the response may then be sent after this method has returned */
-  answer(request: IncomingMessage, response: ServerResponse): boolean;
-  /**
-   * @returns `taken` if the socket was taken over, `not mine` if the request is not for these pages, or why it is
-   * refused
-   */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): 'taken' | 'not mine' | UpgradeRefusal;
-  /** Closes the sockets that were taken over, after all pending data has been sent. */
-  close(): Promise<void>;
-}
-
-export interface UpgradeRefusal {
-  /** HTTP status line without the version, for example `403 Forbidden`. */
-  status: string;
-  reason: string;
+  /** Pages for browsers, which are served on the port too. */
+  pages?: readonly (ServedPages | undefined)[] | undefined;
 }
 
 export interface ServerOptions {
@@ -89,6 +74,7 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
   const { tls } = access;
   const limiter = new ConnectionLimiter(options.limits ?? connectionLimitsFor(1), clock, onAccess);
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
+    removePrefix(request, access);
     const { remoteAddress = 'unknown' } = request.socket;
     response.once('finish', () => {
       if (hasUnknownToken(request, response)) limiter.failed(remoteAddress, 'an HTTP request has an unknown token');
@@ -103,16 +89,17 @@ export async function startServer(options: ServerOptions): Promise<CoordinatorSe
     perMessageDeflate: false,
     maxPayload: admission.maxMessageBytes,
   });
-  http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
-    upgrade(options, limiter, sockets, request, socket, head),
-  );
+  http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    removePrefix(request, access);
+    upgrade(options, limiter, sockets, request, socket, head);
+  });
   await listen(http, access.host, access.port);
   const stopWatching = tls?.watch(clock, (context) => (http as TlsServer).setSecureContext(context), onAccess);
   return {
     port: (http.address() as AddressInfo).port,
     async close() {
       stopWatching?.();
-      await served.pages?.close();
+      for (const pages of served.pages ?? []) await pages?.close?.();
       for (const client of sockets.clients) client.terminate();
       const closed = new Promise<void>((resolve) => http.close(() => resolve()));
       http.closeAllConnections();
@@ -196,14 +183,14 @@ function upgrade(
     failed(reason);
     socket.end(plainAnswer(status, reason));
   };
-  const problem = certificateProblemOf(request, access);
+  const problem = certificateProblemOf(request, access) ?? hostProblem(request.headers, access.publicUrl);
   if (problem !== undefined) return refuse('403 Forbidden', problem);
-  const byPages = served.pages?.upgrade(request, socket, head) ?? 'not mine';
+  const byPages = upgradeByPages(served, request, socket, head);
   // ServedPages limits how many sockets it takes over, so this connection no longer counts as pending.
   if (byPages === 'taken') return onSettled();
   if (byPages !== 'not mine') return void socket.end(plainAnswer(byPages.status, byPages.reason));
   if (pathOf(request) !== '/worker') return refuse('404 Not Found', 'not found: the WebSocket for workers is /worker');
-  if (!isSameOrigin(request.headers)) return refuse('403 Forbidden', foreignOrigin);
+  if (!mayConnect(request.headers, access)) return refuse('403 Forbidden', foreignOrigin);
   // ws itself refuses requests that are not valid WebSocket upgrades.
   if (head.length > 0) socket.unshift(head);
   const stream = new GatheringStream(socket);
@@ -214,21 +201,41 @@ function upgrade(
       stream.takeMemory = (bytes) => (bytes > admission.maxMessageBytes ? undefined : takeMemory(bytes));
     };
     const connection = { socket: webSocket, transport: socket, gatherInto, address, failed };
-    awaitHello(connection, access.tokens, admission, clock, onSettled);
+    const checkToken = (token: string) => checkWorkerToken(token, access.tokens(), access.joinLinks);
+    awaitHello(connection, checkToken, admission, clock, onSettled);
   });
 }
 
+function upgradeByPages(
+  { pages = [] }: ServedStatus,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): ReturnType<NonNullable<ServedPages['upgrade']>> {
+  for (const each of pages) {
+    const answer = each?.upgrade?.(request, socket, head) ?? 'not mine';
+    if (answer !== 'not mine') return answer;
+  }
+  return 'not mine';
+}
+
+/** Removes the public URL's path from the request's, so that everything else knows only the paths of the port. */
+function removePrefix(request: IncomingMessage, { publicUrl }: AccessPolicy): void {
+  if (publicUrl !== undefined) request.url = withoutPrefix(request.url ?? '/', publicUrl);
+}
+
 function answer({ access, served }: ServerOptions, request: IncomingMessage, response: ServerResponse): void {
-  setStrictHeaders(request, response);
-  const reply = (status: number, body: object, headers: Readonly<Record<string, string>> = {}) => {
-    response.writeHead(status, { 'content-type': 'application/json', ...headers });
-    response.end(`${JSON.stringify(body)}\n`);
-  };
+  setStrictHeaders(request, response, access.publicUrl);
+  const reply = (status: number, body: object, headers: Readonly<Record<string, string>> = {}) =>
+    replyJson(response, status, body, headers);
   const path = pathOf(request);
   const isHealthCheck = path === '/healthz' || path === '/readyz';
-  const problem = isHealthCheck ? undefined : certificateProblemOf(request, access);
+  // Health checks present no certificate, and any name that leads to this machine.
+  const problem = isHealthCheck
+    ? undefined
+    : (certificateProblemOf(request, access) ?? hostProblem(request.headers, access.publicUrl));
   if (problem !== undefined) return reply(403, { error: problem });
-  if (served.pages?.answer(request, response) === true) return;
+  if (served.pages?.some((pages) => pages?.answer(request, response)) === true) return;
   if (request.method !== 'GET') return reply(405, { error: 'method not allowed: use GET' });
   if (path === '/healthz') return reply(200, { status: 'ok', lockstepVersion, protocolVersion });
   if (path === '/readyz') {
@@ -239,7 +246,7 @@ function answer({ access, served }: ServerOptions, request: IncomingMessage, res
   if (path !== '/status' && (path !== '/metrics' || metrics === undefined)) {
     return reply(404, { error: 'not found: use /healthz, /readyz, /status, /metrics or, for workers, /worker' });
   }
-  const port = { tokens: access.tokens(), isLoopback: isLoopback(access.host) };
+  const port = portAccessOf(access);
   const permission = accessTo('read', request.headers, port);
   // A worker token does not permit reading, but this header tells the doctor command that the token is valid.
   const token = tokenIn(request.headers);
@@ -261,10 +268,6 @@ function certificateProblemOf(request: IncomingMessage, { tls }: AccessPolicy): 
   if (tls?.requiresClientCertificates !== true) return undefined;
   // With TLS, every socket of the server is a TLSSocket.
   return clientCertificateProblem(request.socket as TLSSocket);
-}
-
-function pathOf(request: IncomingMessage): string {
-  return (request.url ?? '/').split('?')[0];
 }
 
 /** Throws `port-in-use` or `bad-address`. */

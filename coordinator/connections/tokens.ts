@@ -82,6 +82,11 @@ export class TokenTable {
     return new TokenTable(entries);
   }
 
+  /** Returns a table with the tokens of both tables. */
+  with(other: TokenTable): TokenTable {
+    return new TokenTable([...this.#entries, ...other.#entries]);
+  }
+
   get isEmpty(): boolean {
     return this.#entries.length === 0;
   }

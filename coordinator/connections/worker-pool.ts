@@ -1,7 +1,8 @@
 // The currently connected workers. Code that drives the work listens here for joins, departures and answers because it
 // needs live connections and payloads, which run events do not carry.
 import { LockstepError } from '../../shared/errors.js';
-import { MessageMemory, ownMemoryOf } from '../../shared/protocol/message-memory.js';
+import { MessageMemory } from '../../shared/protocol/message-memory.js';
+import { ownMemoryOf } from '../../shared/protocol/own-memory.js';
 import type { JoiningWorker } from './handshake.js';
 import {
   WorkerConnection,
@@ -46,6 +47,11 @@ export class WorkerPool {
 
   get(id: number): WorkerConnection | undefined {
     return this.#workers.get(id);
+  }
+
+  /** Returns the workers that joined with a join link. @param linkId id of the link */
+  workersOf(linkId: string): WorkerConnection[] {
+    return this.workers.filter((worker) => worker.linkId === linkId);
   }
 
   /** @returns a function that removes the listener */

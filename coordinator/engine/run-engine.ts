@@ -1,5 +1,5 @@
 // Which engine a run uses: the rules for admitting workers, before and after the engine has been chosen. Pure.
-import type { EngineName } from '../../shared/engine-names.js';
+import { browserEngine, type EngineName } from '../../shared/engine-names.js';
 import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
 import type { Refusal } from '../connections/handshake.js';
 
@@ -35,10 +35,32 @@ export class RunEngine {
     return this.#settings.engine === 'auto' || this.#settings.engine === engine;
   }
 
-  /** Returns why a worker with these engines may not join; undefined if it may. */
-  refusalOf(offers: readonly EngineIdentity[]): Refusal | undefined {
+  /** The engine that a worker must use; undefined if it may use any. */
+  get required(): string | undefined {
+    const { engine, exact } = this.#settings;
+    if (engine !== 'auto') return engine;
+    return exact ? this.#fingerprint?.split('/')[0] : undefined;
+  }
+
+  /**
+   * Returns why a worker with these engines may not join; undefined if it may.
+   * @param hasLink whether it joins with a join link, so that its user cannot choose an engine
+   */
+  refusalOf(offers: readonly EngineIdentity[], hasLink = false): Refusal | undefined {
     const { engine, exact } = this.#settings;
     const offered = offers.map(({ fingerprint }) => fingerprint).join(' and ');
+    const { required } = this;
+    if (
+      hasLink &&
+      required !== undefined &&
+      required !== browserEngine &&
+      !offers.some((offer) => offer.engine === required)
+    ) {
+      return {
+        code: 'fingerprint',
+        message: `this run needs the ${required} engine, which browsers do not have: they can join runs that use the wasm engine`,
+      };
+    }
     if (!offers.some((offer) => this.allows(offer))) {
       return {
         code: 'fingerprint',

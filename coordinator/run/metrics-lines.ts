@@ -17,6 +17,8 @@ const operatorEvents: Record<OperatorAction, string> = {
   checkpoint: 'checkpoint-requested',
   stop: 'stop-requested',
   drop: 'worker-dropped',
+  'create-link': 'join-link-created',
+  'revoke-link': 'join-link-revoked',
 };
 
 /** Returns the line for an event, or undefined for events that are not logged. */

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { recipeFields } from '../../shared/config/config-fields.js';
 import { resolveConfig, totalStepsOf, type Config, type ConfigInput } from '../../shared/config/config.js';
+import { browserEngine } from '../../shared/engine-names.js';
 import { differenceBetween } from '../../shared/dataset/description-schema.js';
 import { ifMissing, LockstepError } from '../../shared/errors.js';
 import { describeNetwork } from '../../shared/config/network-config.js';
@@ -76,6 +77,16 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
     );
   }
   return { config, checkpoint: forRun(checkpoint, runDir), overridden };
+}
+
+/**
+ * Returns a run with the engine that browsers offer, unless its configuration names an engine or it already uses
+ * another one.
+ */
+export function withBrowserEngine(planned: PlannedRun): PlannedRun {
+  const { engine, fingerprint } = planned.config;
+  const isOpen = engine === 'auto' && (fingerprint === null || fingerprint.startsWith(`${browserEngine}/`));
+  return isOpen ? { ...planned, config: Object.freeze({ ...planned.config, engine: browserEngine }) } : planned;
 }
 
 /**

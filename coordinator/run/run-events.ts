@@ -10,7 +10,7 @@ import type { Report } from './report.js';
 import type { StepPhases, WorkerContribution } from './step-phases.js';
 
 /** A request by an operator. */
-export type OperatorAction = 'pause' | 'continue' | 'checkpoint' | 'stop' | 'drop';
+export type OperatorAction = 'pause' | 'continue' | 'checkpoint' | 'stop' | 'drop' | 'create-link' | 'revoke-link';
 
 /** One round trip to a worker, timed at both ends; see ClockOffset. */
 export interface ClockSample {

@@ -1,6 +1,7 @@
 // Carries out operators' requests, and publishes an event that names the operator.
 import { z } from 'zod';
 import { LockstepError } from '../../shared/errors.js';
+import type { JoinLinks } from '../connections/join/join-links.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 import type { RunControl } from './run-control.js';
@@ -12,6 +13,8 @@ export const operatorRequest = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('checkpoint') }),
   z.strictObject({ action: z.literal('stop') }),
   z.strictObject({ action: z.literal('drop'), worker: z.int().nonnegative() }),
+  z.strictObject({ action: z.literal('create-link') }),
+  z.strictObject({ action: z.literal('revoke-link') }),
 ]);
 export type OperatorRequest = z.infer<typeof operatorRequest>;
 
@@ -20,6 +23,8 @@ export interface OperatedRun {
   control: RunControl;
   pool: WorkerPool;
   events: RunEventBus;
+  /** The join links; undefined if the run was started without. */
+  links: JoinLinks | undefined;
   /** Ends the run after the current step, with a checkpoint. */
   stop: (reason: LockstepError) => void;
 }
@@ -52,7 +57,39 @@ export function applyOperatorRequest(request: OperatorRequest, by: string, run: 
       void worker.goodbye(`dropped by ${by}`);
       return undefined;
     }
+    case 'create-link':
+    case 'revoke-link': {
+      const refusal = request.action === 'create-link' ? createLink(run) : revokeLink(run, by);
+      if (refusal === undefined) publish(`by ${by}`);
+      return refusal;
+    }
     default:
       return request satisfies never;
+  }
+}
+
+function createLink({ links }: OperatedRun): string | undefined {
+  if (links === undefined) return 'this run was started without --join-link: resume it with --join-link';
+  if (links.current !== undefined) return 'there is a join link already: revoke it first';
+  return problemOf(() => links.create());
+}
+
+/** Revokes the current link, and disconnects the workers that joined with it. */
+function revokeLink({ links, pool }: OperatedRun, by: string): string | undefined {
+  const link = links?.current;
+  if (links === undefined || link === undefined) return 'there is no join link to revoke';
+  const problem = problemOf(() => links.revoke());
+  for (const worker of pool.workersOf(link.id)) void worker.goodbye(`the join link was revoked by ${by}`);
+  return problem && `${problem}; the link is revoked until the coordinator is restarted`;
+}
+
+/** Returns why a change cannot be saved; undefined if it has been saved. */
+function problemOf(change: () => void): string | undefined {
+  try {
+    change();
+    return undefined;
+  } catch (error) {
+    if (error instanceof LockstepError) return error.message;
+    throw error;
   }
 }

@@ -9,4 +9,6 @@ export interface Session {
   holder: { name: string; role: string } | null;
   /** Whether the coordinator has tokens, so that logging in may give more permissions. */
   hasTokens: boolean;
+  /** Whether the run can have a join link, which operators may create and revoke. */
+  hasJoinLinks: boolean;
 }

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { listen } from '../../connections/server.js';
-import { plainAnswer, setStrictHeaders } from '../../connections/strict-headers.js';
+import { plainAnswer, setStrictHeaders } from '../../connections/http/strict-headers.js';
 import { TokenTable } from '../../connections/tokens.js';
 import type { Subscriber } from './feed.js';
 import { readRecordedRun } from './recorded-run.js';

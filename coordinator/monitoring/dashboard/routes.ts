@@ -1,10 +1,11 @@
-// The dashboard's routes on the coordinator's port: the page's files, /session, /login, /logout, /control for
-// operators, and /watch, the WebSocket of an open page.
+// The dashboard's routes on the coordinator's port: the page's files, /session, /login, /logout, /control and
+// /join-link for operators, and /watch, the WebSocket of an open page.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
-import { messageOf } from '../../../shared/errors.js';
+import { builtFile } from '../../../shared/built-file.js';
 import { parseJson } from '../../../shared/json.js';
+import type { JoinLinkView } from '../../../shared/monitoring/join.js';
 import type { Session } from '../../../shared/monitoring/session.js';
 import {
   accessTo,
@@ -13,14 +14,22 @@ import {
   isSameOrigin,
   tokenCookie,
   type PortAccess,
-} from '../../connections/http-access.js';
+} from '../../connections/http/http-access.js';
 import { operatorRequest, type OperatorRequest } from '../../training/operator.js';
-import type { ServedPages, UpgradeRefusal } from '../../connections/server.js';
+import { pathOf, PageFiles, replyJson } from '../../connections/http/page-files.js';
+import type { ServedPages, UpgradeRefusal } from '../../connections/http/served-pages.js';
+import { isEncrypted } from '../../connections/http/strict-headers.js';
 import { mayDo } from '../../connections/tokens.js';
 import type { Subscriber } from './feed.js';
-import { PageFiles, type PageFile } from './page-files.js';
 import { WatchSockets } from './watch-sockets.js';
 
+/** The page's files by request path. */
+const files: Readonly<Record<string, string>> = {
+  '/': 'index.html',
+  '/dashboard.js': 'dashboard.js',
+  '/dashboard.css': 'dashboard.css',
+  '/icon.svg': 'icon.svg',
+};
 /** Maximum size of a request body, which contains a token or an action. */
 const maxBodyBytes = 4_096;
 const login = z.strictObject({ token: z.string().max(1000) });
@@ -35,6 +44,8 @@ export interface DashboardOptions {
    * @returns why the request is refused; undefined if it was carried out
    */
   operate: ((request: OperatorRequest, by: string) => string | undefined) | undefined;
+  /** Returns the current join link; undefined if the run was started without join links. */
+  joinLink?: (() => JoinLinkView) | undefined;
 }
 
 /** Name of the operator for requests without a token from this machine. */
@@ -53,21 +64,24 @@ export class DashboardRoutes implements ServedPages {
     const path = pathOf(request);
     const { method = '' } = request;
     if (method === 'GET' || method === 'HEAD') {
-      const file = this.#files.get(path);
-      if (file !== undefined) {
-        void sendFile(request, response, file);
-        return true;
+      if (Object.hasOwn(files, path)) {
+        const locate = () => builtFile(`../../../web/dashboard/${files[path]}`, import.meta.url);
+        this.#files.send(request, response, path, locate);
+      } else if (path === '/session') {
+        replyJson(response, 200, this.#session(request));
+      } else if (path === '/join-link') {
+        this.#joinLink(request, response);
+      } else {
+        return false;
       }
-      if (path !== '/session') return false;
-      reply(response, 200, this.#session(request));
       return true;
     }
     if (method !== 'POST') return false;
     if (path === '/login') {
       this.#readBody(request, response, login, ({ token }) => this.#login(request, response, token));
     } else if (path === '/logout') {
-      setCookie(request, response, '');
-      reply(response, 200, {});
+      this.#setCookie(request, response, '');
+      replyJson(response, 200, {});
     } else if (path === '/control') {
       this.#control(request, response);
     } else {
@@ -101,6 +115,7 @@ export class DashboardRoutes implements ServedPages {
       mayOperate: operating.allowed && this.#options.operate !== undefined,
       isLive: this.#options.operate !== undefined,
       holder: holder ?? null,
+      hasJoinLinks: this.#options.joinLink !== undefined,
       hasTokens: !policy.tokens.isEmpty,
     };
   }
@@ -109,28 +124,45 @@ export class DashboardRoutes implements ServedPages {
     const holder = this.#options.policy().tokens.holderOf(token);
     if (holder === undefined) {
       const challenge = challengeOf({ status: 401 }, request.headers);
-      return reply(response, 401, { error: 'unknown token' }, challenge);
+      return replyJson(response, 401, { error: 'unknown token' }, challenge);
     }
     if (!mayDo(holder.role, 'read')) {
-      return reply(response, 403, { error: `${holder.name} has the role ${holder.role}, which may not read` });
+      return replyJson(response, 403, { error: `${holder.name} has the role ${holder.role}, which may not read` });
     }
-    setCookie(request, response, token);
-    reply(response, 200, { name: holder.name, role: holder.role });
+    this.#setCookie(request, response, token);
+    replyJson(response, 200, { name: holder.name, role: holder.role });
+  }
+
+  #joinLink(request: IncomingMessage, response: ServerResponse): void {
+    const { joinLink } = this.#options;
+    if (this.#operatorOf(request, response) === undefined) return;
+    replyJson(response, 200, joinLink === undefined ? null : joinLink());
   }
 
   #control(request: IncomingMessage, response: ServerResponse): void {
     const { operate } = this.#options;
-    if (operate === undefined) return reply(response, 409, { error: 'the run has ended' });
-    const access = accessTo('operate', request.headers, this.#options.policy());
-    if (!access.allowed) {
-      const challenge = challengeOf(access, request.headers);
-      return reply(response, access.status, { error: access.message }, challenge);
-    }
+    if (operate === undefined) return replyJson(response, 409, { error: 'the run has ended' });
+    const operator = this.#operatorOf(request, response);
+    if (operator === undefined) return;
     this.#readBody(request, response, operatorRequest, (body) => {
-      const refusal = operate(body, access.holder?.name ?? localUser);
-      if (refusal === undefined) reply(response, 200, { done: body.action });
-      else reply(response, 409, { error: refusal });
+      const refusal = operate(body, operator);
+      if (refusal === undefined) replyJson(response, 200, { done: body.action });
+      else replyJson(response, 409, { error: refusal });
     });
+  }
+
+  /** Returns the name of the operator who sent a request; otherwise, refuses the request and returns undefined. */
+  #operatorOf(request: IncomingMessage, response: ServerResponse): string | undefined {
+    const access = accessTo('operate', request.headers, this.#options.policy());
+    if (access.allowed) return access.holder?.name ?? localUser;
+    replyJson(response, access.status, { error: access.message }, challengeOf(access, request.headers));
+    return undefined;
+  }
+
+  /** Logs a browser in or, if the token is empty, out. */
+  #setCookie(request: IncomingMessage, response: ServerResponse, token: string): void {
+    const isSecure = isEncrypted(request, this.#options.policy().publicUrl);
+    response.setHeader('set-cookie', tokenCookie(token, request.headers, isSecure));
   }
 
   /**
@@ -143,9 +175,10 @@ export class DashboardRoutes implements ServedPages {
     schema: z.ZodType<Body>,
     take: (body: Body) => void,
   ): void {
-    if (!isSameOrigin(request.headers)) return reply(response, 403, { error: foreignOrigin });
+    if (!isSameOrigin(request.headers, this.#options.policy().publicUrl))
+      return replyJson(response, 403, { error: foreignOrigin });
     if (!/^application\/json\b/.test(request.headers['content-type'] ?? '')) {
-      return reply(response, 415, { error: 'the body must be JSON, with Content-Type: application/json' });
+      return replyJson(response, 415, { error: 'the body must be JSON, with Content-Type: application/json' });
     }
     let text = '';
     request.setEncoding('utf8');
@@ -157,32 +190,7 @@ export class DashboardRoutes implements ServedPages {
       const body = schema.safeParse(parseJson(text));
       if (body.success) return take(body.data);
       const [issue] = body.error.issues;
-      reply(response, 400, { error: `${issue.path.join('.') || 'the body'}: ${issue.message}` });
+      replyJson(response, 400, { error: `${issue.path.join('.') || 'the body'}: ${issue.message}` });
     });
   }
-}
-
-function pathOf(request: IncomingMessage): string {
-  return (request.url ?? '/').split('?')[0];
-}
-
-async function sendFile(request: IncomingMessage, response: ServerResponse, file: Promise<PageFile>): Promise<void> {
-  try {
-    const { type, content, etag } = await file;
-    const isKnown = request.headers['if-none-match'] === etag;
-    response.writeHead(isKnown ? 304 : 200, { 'content-type': type, etag, 'cache-control': 'no-cache' });
-    response.end(isKnown || request.method === 'HEAD' ? undefined : content);
-  } catch (error) {
-    reply(response, 500, { error: messageOf(error) });
-  }
-}
-
-function reply(response: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {
-  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
-  response.end(`${JSON.stringify(body)}\n`);
-}
-
-function setCookie(request: IncomingMessage, response: ServerResponse, token: string): void {
-  const isSecure = 'encrypted' in request.socket;
-  response.setHeader('set-cookie', tokenCookie(token, request.headers, isSecure));
 }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import type { AccessPolicy } from '../../../coordinator/connections/access-policy.js';
+import { openAccessPolicy, portAccessOf, type AccessPolicy } from '../../../coordinator/connections/access-policy.js';
 import type { Admission } from '../../../coordinator/connections/handshake.js';
 import { startServer, type CoordinatorServer, type ServedStatus } from '../../../coordinator/connections/server.js';
 import { TokenTable } from '../../../coordinator/connections/tokens.js';
@@ -149,6 +149,72 @@ describe('over HTTP', () => {
   });
 });
 
+describe('with a public URL', () => {
+  const publicUrl = new URL('https://lab.example.org/train');
+  const access = { ...withSecret, publicUrl, allowedOrigins: ['https://www.example.org'] };
+  /** Sends a request with any Host header, which fetch() does not permit. */
+  const send = async (path: string, headers: Record<string, string>) => {
+    const { port } = await serve({ access });
+    const attempt = request({ host: '127.0.0.1', port, path, headers }).end();
+    attempt.on('upgrade', (_response, socket) => socket.destroy());
+    const [response] = (await Promise.race([once(attempt, 'response'), once(attempt, 'upgrade')])) as [IncomingMessage];
+    response.resume();
+    return response;
+  };
+  const token = { authorization: 'Bearer secret' };
+  const upgrade = {
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': Buffer.alloc(16).toString('base64'),
+  };
+
+  it.each([
+    ['with its host', '/status', { host: 'lab.example.org', ...token }, 200],
+    ['with its path, if the proxy does not remove it', '/train/status', { host: 'lab.example.org', ...token }, 200],
+    ['on this machine', '/status', { host: 'localhost:7350', ...token }, 200],
+    ['on this machine without a token', '/status', { host: 'localhost:7350' }, 401],
+    ['with the host of another site', '/status', { host: 'evil.example', ...token }, 403],
+    ['from a page of another site', '/status', { host: 'lab.example.org', origin: 'https://a.example', ...token }, 403],
+    ['of a health check with any host', '/healthz', { host: 'pod-7' }, 200],
+    ['of a worker', '/worker', { host: 'lab.example.org', ...upgrade }, 101],
+    ['of a worker with the path', '/train/worker', { host: 'lab.example.org', ...upgrade }, 101],
+    ['of a worker by address', '/worker', { host: '10.0.0.5:7350', ...upgrade }, 101],
+    ['of a worker with the host of another site', '/worker', { host: 'evil.example', ...upgrade }, 403],
+    ['of its own page', '/worker', { host: 'lab.example.org', origin: 'https://lab.example.org', ...upgrade }, 101],
+    ['of another page', '/worker', { host: 'lab.example.org', origin: 'https://evil.example', ...upgrade }, 403],
+    ['of an allowed page', '/worker', { host: 'lab.example.org', origin: 'https://www.example.org', ...upgrade }, 101],
+    ['of an allowed page to read', '/status', { host: '127.0.0.1', origin: 'https://www.example.org', ...token }, 403],
+  ])('a request %s is answered accordingly', async (_, path, headers, status) => {
+    expect((await send(path, headers)).statusCode).toBe(status);
+  });
+
+  it('pages are isolated from their opener if it is https, as browsers see it', async () => {
+    const { headers } = await send('/healthz', { host: 'lab.example.org' });
+    expect(headers['cross-origin-opener-policy']).toBe('same-origin');
+  });
+});
+
+describe('access to a coordinator', () => {
+  it('with a public URL requires a token, even on loopback', () => {
+    const message = expect.stringMatching(
+      /^`publicUrl` is https:\/\/lab\.example\.org\/, which other machines can reach: set a token/,
+    ) as string;
+    const options = { publicUrl: 'https://lab.example.org' };
+    expect(() => openAccessPolicy(options)).toThrow(expect.objectContaining({ code: 'bad-option', message }));
+    // Worker processes of `train` have a token, with which nobody can read.
+    expect(() => openAccessPolicy({ ...options, workersToken: 'w' })).toThrow(expect.objectContaining({ message }));
+    expect(portAccessOf(openAccessPolicy({ ...options, token: 'secret' })).isLoopback).toBe(false);
+    expect(portAccessOf(openAccessPolicy({ token: 'secret' })).isLoopback).toBe(true);
+  });
+
+  it('with a token for workers admits them in addition to the owner', () => {
+    const tokens = openAccessPolicy({ token: 'secret', workersToken: 'w' }).tokens();
+    expect(tokens.holderOf('secret')).toEqual({ name: 'owner', role: 'owner' });
+    expect(tokens.holderOf('w')).toEqual({ name: 'workers', role: 'worker' });
+  });
+});
+
 describe('a worker that connects', () => {
   async function connect(server: CoordinatorServer, firstMessage?: Uint8Array): Promise<WebSocket> {
     const socket = new WebSocket(`ws://127.0.0.1:${server.port}/worker`);
@@ -242,6 +308,14 @@ describe('a worker that connects', () => {
     const refusal = { code: 'finished', message: 'the run has ended' } as const;
     const server = await serve({ admission: { admit: () => refusal } });
     expect(await answerTo(server, encodeFrame(hello))).toEqual({ type: 'refusal', ...refusal });
+  });
+
+  it('and has to wait for a place is told to try again later', async () => {
+    const reason = 'as many workers are connected by the join link as it allows (64)';
+    const server = await serve({ admission: { admit: () => ({ tryAgainLater: reason }) } });
+    const socket = await connect(server, encodeFrame(hello));
+    const [code, text] = (await once(socket, 'close')) as [number, Buffer];
+    expect([code, text.toString()]).toEqual([1013, reason]);
   });
 
   it('and sends nothing for 10 s is disconnected', async () => {

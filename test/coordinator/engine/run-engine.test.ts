@@ -43,3 +43,23 @@ describe('a worker', () => {
     });
   });
 });
+
+describe('a browser', () => {
+  it('is told that it lacks the engine, as its user cannot choose another one', () => {
+    const message =
+      'this run needs the tensorflow engine, which browsers do not have: they can join runs that use the wasm engine';
+    const named = new RunEngine({ ...any, engine: 'tensorflow' });
+    expect(named.refusalOf([wasm], true)).toEqual({ code: 'fingerprint', message });
+    const exact = new RunEngine({ ...any, fingerprint: 'tensorflow/a', exact: true });
+    expect(exact.refusalOf([wasm], true)).toEqual({ code: 'fingerprint', message });
+    // A Node worker may use a link too.
+    expect(named.refusalOf([tensorflow], true)).toBeUndefined();
+  });
+
+  it('learns which engine it needs before it joins', () => {
+    expect(new RunEngine(any).required).toBeUndefined();
+    expect(new RunEngine({ ...any, fingerprint: 'wasm/1' }).required).toBeUndefined();
+    expect(new RunEngine({ ...any, engine: 'wasm' }).required).toBe('wasm');
+    expect(new RunEngine({ ...any, fingerprint: 'tensorflow/a', exact: true }).required).toBe('tensorflow');
+  });
+});

@@ -5,8 +5,8 @@ import {
   isSameOrigin,
   tokenCookie,
   tokenIn,
-} from '../../../coordinator/connections/http-access.js';
-import { TokenTable } from '../../../coordinator/connections/tokens.js';
+} from '../../../../coordinator/connections/http/http-access.js';
+import { TokenTable } from '../../../../coordinator/connections/tokens.js';
 
 const viewer = '77aa31e0b92c4f51';
 const operator = '1f6e0d9a8c3b4752';
@@ -109,6 +109,31 @@ describe('a request', () => {
     [{ origin: 'http://lab.example.org' }, false],
   ])('with the headers %j has the same origin: %j', (headers, same) => {
     expect(isSameOrigin(headers)).toBe(same);
+  });
+});
+
+describe('a request to a coordinator with a public URL', () => {
+  const publicUrl = new URL('https://lab.example.org/train');
+
+  it.each([
+    [{ host: 'lab.example.org', origin: 'https://lab.example.org' }, true],
+    // A proxy that replaces Host.
+    [{ host: '127.0.0.1:7350', origin: 'https://lab.example.org' }, true],
+    // The dashboard on the coordinator's own machine.
+    [{ host: 'localhost:7350', origin: 'http://localhost:7350' }, true],
+    [{ host: 'lab.example.org' }, true],
+    [{ host: 'lab.example.org', origin: 'http://lab.example.org' }, false],
+    [{ host: 'lab.example.org', origin: 'https://lab.example.org:8443' }, false],
+    [{ host: 'lab.example.org', origin: 'https://evil.example' }, false],
+  ])('with the headers %j has the same origin: %j', (headers, same) => {
+    expect(isSameOrigin(headers, publicUrl)).toBe(same);
+  });
+
+  it('needs a token even if it comes from the same machine', () => {
+    const port = { tokens, isLoopback: false, publicUrl };
+    expect(accessTo('read', { host: '127.0.0.1:7350' }, port)).toMatchObject({ allowed: false, status: 401 });
+    const fromPage = { host: 'lab.example.org', origin: 'https://lab.example.org', ...bearer(viewer) };
+    expect(accessTo('read', fromPage, port)).toMatchObject({ allowed: true });
   });
 });
 

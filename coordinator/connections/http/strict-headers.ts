@@ -15,12 +15,20 @@ const strictHeaders: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
 };
 
-/** Sets the security headers. Must be called before anything else is written to the response. */
-export function setStrictHeaders(request: IncomingMessage, response: ServerResponse): void {
+/**
+ * Sets the security headers. Must be called before anything else is written to the response.
+ * @param publicUrl the port's public URL, if it has one
+ */
+export function setStrictHeaders(request: IncomingMessage, response: ServerResponse, publicUrl?: URL): void {
   for (const [name, value] of Object.entries(strictHeaders)) response.setHeader(name, value);
   // Over plain HTTP from other machines, browsers ignore this header and log an error to the console.
-  const isTrustworthy = 'encrypted' in request.socket || isLoopback(hostNameIn(request.headers));
+  const isTrustworthy = isEncrypted(request, publicUrl) || isLoopback(hostNameIn(request.headers));
   if (isTrustworthy) response.setHeader('cross-origin-opener-policy', 'same-origin');
+}
+
+/** Whether the browser uses HTTPS: with this port, or with the proxy at its public URL. */
+export function isEncrypted({ socket }: IncomingMessage, publicUrl: URL | undefined): boolean {
+  return 'encrypted' in socket || publicUrl?.protocol === 'https:';
 }
 
 /** Returns a complete HTTP response as text, for sockets without a ServerResponse. */

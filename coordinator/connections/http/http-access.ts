@@ -2,7 +2,7 @@
 // only.
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
-import { forbidden, mayDo, type Action, type TokenHolder, type TokenTable } from './tokens.js';
+import { forbidden, mayDo, type Action, type TokenHolder, type TokenTable } from '../tokens.js';
 
 /**
  * Returns the name of the login cookie. It includes the port because browsers send a host's cookies to all of its
@@ -21,6 +21,8 @@ export interface PortAccess {
    * one only if some token permits it.
    */
   isLoopback: boolean;
+  /** The address by which others reach the port, if it is not the one that the coordinator listens on. */
+  publicUrl?: URL | undefined;
 }
 
 export type Access =
@@ -47,7 +49,7 @@ export function isLoopback(host: string): boolean {
  */
 export function accessTo(action: Exclude<Action, 'join'>, headers: IncomingHttpHeaders, port: PortAccess): Access {
   const refuse = (status: 401 | 403, message: string): Access => ({ allowed: false, status, message });
-  if (!isSameOrigin(headers)) return refuse(403, foreignOrigin);
+  if (!isSameOrigin(headers, port.publicUrl)) return refuse(403, foreignOrigin);
   const token = tokenIn(headers);
   const holder = token === undefined ? undefined : port.tokens.holderOf(token);
   if (holder !== undefined) {
@@ -70,11 +72,12 @@ export const foreignOrigin = "the request comes from another site's page: its Or
  * Whether the request comes from a page served by this port, or has no Origin header. Programs other than browsers send
  * none. Browsers always send it with WebSocket upgrades and POST requests; other sites' pages can send GET requests
  * without it, but cannot read the responses.
+ * @param publicUrl the port's public URL; its pages are recognized even if a proxy has replaced the Host header
  */
-export function isSameOrigin(headers: IncomingHttpHeaders): boolean {
-  const { origin, host } = headers;
-  if (origin === undefined) return true;
-  return host !== undefined && URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
+export function isSameOrigin({ origin, host }: IncomingHttpHeaders, publicUrl?: URL): boolean {
+  if (origin === undefined || origin === publicUrl?.origin) return true;
+  if (host === undefined || !URL.canParse(origin) || host.toLowerCase() === publicUrl?.host) return false;
+  return new URL(origin).host === host.toLowerCase();
 }
 
 /** Returns the token in the `Authorization: Bearer` header (programs) or in the login cookie (browsers). */

@@ -1,0 +1,131 @@
+// The page of a join link, its scripts and /join/about, served from a folder with placeholders.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer, request } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { setStrictHeaders } from '../../../../coordinator/connections/http/strict-headers.js';
+import { JoinRoutes } from '../../../../coordinator/connections/join/join-routes.js';
+import { temporaryFolder } from '../../../support/temporary-folder.js';
+
+const files = { 'join.html': '<!doctype html>', 'compute.js': 'export {};', 'kernels.wasm': '\0asm' };
+
+/** Serves a folder with files, next to a secret file. Returns the server's port. */
+async function serve(allowedOrigins: string[] = [], written: Record<string, string> = files): Promise<number> {
+  const root = await temporaryFolder();
+  const folder = path.join(root, 'browser');
+  await mkdir(folder);
+  await writeFile(path.join(root, 'secret.js'), 'secret');
+  for (const [name, content] of Object.entries(written)) await writeFile(path.join(folder, name), content);
+  const routes = new JoinRoutes({
+    about: (id) => ({ problem: id === 'abc' ? 'revoked' : 'unknown' }),
+    allowedOrigins,
+    folder: pathToFileURL(`${folder}/`),
+  });
+  const http = createServer((request_, response) => {
+    setStrictHeaders(request_, response);
+    if (!routes.answer(request_, response)) response.writeHead(418).end();
+  });
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  onTestFinished(() => {
+    http.closeAllConnections();
+    http.close();
+  });
+  return (http.address() as AddressInfo).port;
+}
+
+const get = (port: number, where: string, init?: RequestInit) => fetch(`http://127.0.0.1:${port}${where}`, init);
+
+describe('a join link', () => {
+  it.each([
+    ['/join', 'text/html; charset=utf-8', files['join.html']],
+    ['/join/compute.js', 'text/javascript; charset=utf-8', files['compute.js']],
+    ['/join/kernels.wasm', 'application/wasm', files['kernels.wasm']],
+  ])('finds %s as %s', async (where, type, content) => {
+    const port = await serve();
+    const response = await get(port, where);
+    expect([response.status, response.headers.get('content-type')]).toEqual([200, type]);
+    expect(await response.text()).toBe(content);
+    const etag = response.headers.get('etag')!;
+    const again = await get(port, where, { headers: { 'if-none-match': etag } });
+    expect([again.status, await again.text()]).toEqual([304, '']);
+    const head = await get(port, where, { method: 'HEAD' });
+    expect([head.status, head.headers.get('etag'), await head.text()]).toEqual([200, etag, '']);
+  });
+
+  it('gets isolated pages and worker scripts, which may compile WebAssembly but evaluate no text', async () => {
+    const port = await serve();
+    for (const where of ['/join', '/join/compute.js']) {
+      const { headers } = await get(port, where);
+      expect(headers.get('cross-origin-opener-policy')).toBe('same-origin');
+      expect(headers.get('cross-origin-embedder-policy')).toBe('require-corp');
+      expect(headers.get('cross-origin-resource-policy')).toBe('same-origin');
+      expect(headers.get('referrer-policy')).toBe('no-referrer');
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+      const policy = headers.get('content-security-policy')!;
+      expect(policy).toContain("script-src 'self' 'wasm-unsafe-eval';");
+      expect(policy).toContain("worker-src 'self';");
+      expect(policy).toContain("frame-ancestors 'none'");
+      expect(policy).not.toMatch(/unsafe-inline|[^-]unsafe-eval|\*/);
+    }
+  });
+
+  it('leads to what is said about it, by its id', async () => {
+    const port = await serve();
+    const about = async (query: string) => (await get(port, `/join/about${query}`)).json();
+    expect(await about('?link=abc')).toEqual({ problem: 'revoked' });
+    expect(await about('?link=other')).toEqual({ problem: 'unknown' });
+    expect(await about('')).toEqual({ problem: 'unknown' });
+    expect((await get(port, '/join/about?link=abc')).headers.get('cache-control')).toBe('no-store');
+  });
+
+  // fetch() would resolve the dots itself.
+  it.each(['/join/../secret.js', '/join/..%2Fsecret.js', '/join/%2e%2e/secret.js', '/join/', '/join/other.js'])(
+    'does not lead to other files, such as %s',
+    async (where) => {
+      const attempt = request({ host: '127.0.0.1', port: await serve(), path: where }).end();
+      const [response] = (await once(attempt, 'response')) as [NodeJS.ReadableStream & { statusCode: number }];
+      response.resume();
+      expect(response.statusCode).toBe(404);
+    },
+  );
+
+  it('leaves other paths and methods to others', async () => {
+    const port = await serve();
+    expect((await get(port, '/joined')).status).toBe(418);
+    expect((await get(port, '/')).status).toBe(418);
+    expect((await get(port, '/join', { method: 'POST' })).status).toBe(418);
+  });
+
+  it('leads to an error if the folder is gone, and the server stays up', async () => {
+    const routes = new JoinRoutes({
+      about: () => ({ problem: 'unknown' }),
+      allowedOrigins: [],
+      folder: pathToFileURL('/nowhere/browser/'),
+    });
+    const http = createServer((request_, response) => routes.answer(request_, response));
+    http.listen(0, '127.0.0.1');
+    await once(http, 'listening');
+    onTestFinished(() => void http.close());
+    const response = await get((http.address() as AddressInfo).port, '/join');
+    expect(response.status).toBe(500);
+    expect(await response.json()).toEqual({ error: expect.stringContaining('ENOENT') });
+  });
+});
+
+describe("another site's page", () => {
+  const origin = 'https://www.example.org';
+
+  it('may not load the scripts unless its origin is allowed', async () => {
+    const headersWith = async (allowed: string[], from: string) => {
+      const { headers } = await get(await serve(allowed), '/join/compute.js', { headers: { origin: from } });
+      return ['access-control-allow-origin', 'cross-origin-resource-policy', 'vary'].map((name) => headers.get(name));
+    };
+    expect(await headersWith([], origin)).toEqual([null, 'same-origin', null]);
+    expect(await headersWith([origin], origin)).toEqual([origin, 'cross-origin', 'origin']);
+    expect(await headersWith([origin], 'https://evil.example')).toEqual([null, 'cross-origin', 'origin']);
+  });
+});
