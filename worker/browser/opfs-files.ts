@@ -72,6 +72,6 @@ function fullStorage(): DOMException {
 }
 
 /** Returns whether a thrown value is a DOMException with this name, which says what went wrong. */
-export function isDomException(thrown: unknown, name: string): boolean {
+function isDomException(thrown: unknown, name: string): boolean {
   return thrown instanceof DOMException && thrown.name === name;
 }

@@ -8,6 +8,9 @@ const records = 'images, as far as the cache is concerned';
 const bytes = records.length;
 const sha256 = sha256Of(Buffer.from(records));
 
+/** Resolves to loopback, but browsers do not know that it is secure. */
+const insecureHost = 'coordinator.test';
+
 /** Starts a new worker, and defines a function that calls it. */
 const startWorker = `{
   globalThis.worker?.terminate();
@@ -50,8 +53,12 @@ describe.each(browserNames)('in %s', (name) => {
 
   beforeAll(async () => {
     browser = await openBrowserOrReason(name, 'the shard cache', {
-      // In KiB. The browser grants an origin 10 MiB of it.
-      firefoxPreferences: { 'dom.quotaManager.temporaryStorage.fixedLimit': 20 * 1024 },
+      chromiumFlags: [`--host-resolver-rules=MAP ${insecureHost} 127.0.0.1`],
+      firefoxPreferences: {
+        'network.dns.localDomains': insecureHost,
+        // In KiB. The browser grants an origin 10 MiB of it.
+        'dom.quotaManager.temporaryStorage.fixedLimit': 20 * 1024,
+      },
     });
     if (typeof browser === 'string') return;
     firstTab = await browser.openTab();
@@ -78,15 +85,13 @@ describe.each(browserNames)('in %s', (name) => {
     return tab;
   }
 
-  /** Opens another tab with the same cache. */
-  async function openAnother(storage: 'opfs' | 'cache-api'): Promise<CacheTab> {
+  /** Opens another tab with a new worker. */
+  async function openAnother(url = served.url): Promise<CacheTab> {
     const tab = await (browser as TestBrowser).openTab();
     onTestFinished(() => tab.close());
-    await tab.goto(served.url);
+    await tab.goto(url);
     await tab.evaluate(startWorker);
-    const cache = new CacheTab(tab);
-    await cache.call('openIn', storage, null);
-    return cache;
+    return new CacheTab(tab);
   }
 
   describe.each(['opfs', 'cache-api'] as const)('a shard cache in %s', (storage) => {
@@ -145,7 +150,8 @@ describe.each(browserNames)('in %s', (name) => {
 
     it('can be used by two tabs at the same time', async () => {
       const one = await emptyCache(storage);
-      const other = await openAnother(storage);
+      const other = await openAnother();
+      await other.call('openIn', storage, null);
       await Promise.all([one, other].map((cache) => cache.call('write', sha256, records)));
       expect(await Promise.all([one, other].map((cache) => cache.call('read', sha256, bytes)))).toEqual([
         records,
@@ -157,7 +163,7 @@ describe.each(browserNames)('in %s', (name) => {
       expect(await one.call('readOpened', 8, 2)).toBe('as');
       expect(await one.call('list')).toEqual([sha256]);
       for (const cache of [one, other]) expect(await cache.call('failures')).toEqual([]);
-      if (storage === 'opfs') expect(await one.call('files')).toEqual([`${sha256}.bin`]);
+      expect(await one.call('files')).toEqual(storage === 'opfs' ? [`${sha256}.bin`] : []);
     });
 
     it('reports once that the storage is full, and then behaves as if it were empty', async () => {
@@ -207,7 +213,8 @@ describe.each(browserNames)('in %s', (name) => {
     });
 
     it('remains a private one if another tab has stored the shard in the meantime', async () => {
-      const [cache, other] = [await emptyCache('opfs'), await openAnother('opfs')];
+      const [cache, other] = [await emptyCache('opfs'), await openAnother()];
+      await other.call('openIn', 'opfs', null);
       await cache.call('create', sha256, bytes);
       await cache.call('append', records, 0);
       await other.call('write', sha256, records);
@@ -220,7 +227,8 @@ describe.each(browserNames)('in %s', (name) => {
     });
 
     it('is deleted when it is discarded, and by another tab after its own was closed', async () => {
-      const [cache, other] = [await emptyCache('opfs'), await openAnother('opfs')];
+      const [cache, other] = [await emptyCache('opfs'), await openAnother()];
+      await other.call('openIn', 'opfs', null);
       await cache.call('create', sha256, bytes);
       await cache.call('discard');
       await expect.poll(() => cache.call('files')).toEqual([]);
@@ -259,11 +267,36 @@ describe.each(browserNames)('in %s', (name) => {
   });
 
   it('the best storage is OPFS, then the Cache API', async () => {
-    const tab = await newWorker();
-    expect(await tab.call('openBest')).toBe('opfs');
-    await tab.call('removeOpfs');
-    expect(await tab.call('openBest')).toBe('cache-api');
-    await tab.call('write', sha256, records);
-    expect(await tab.call('read', sha256, bytes)).toBe(records);
+    const cache = await newWorker();
+    expect(await cache.call('openBest')).toBe('opfs');
+    await cache.call('removeOpfs');
+    expect(await cache.call('openBest')).toBe('cache-api');
   });
+
+  it('a page over plain HTTP from another machine has no storage', async () => {
+    const cache = await openAnother(served.url.replace('127.0.0.1', insecureHost));
+    expect(await cache.call('openBest')).toBe('none');
+    await cache.call('write', sha256, records);
+    expect(await cache.call('list')).toEqual([]);
+    expect(await cache.call('failures')).toEqual([]);
+  });
+});
+
+it('a private window of Firefox stores shards in the Cache API', async (context) => {
+  const browser = await openBrowserOrReason('Firefox', 'the shard cache of private windows', {
+    firefoxPreferences: { 'browser.privatebrowsing.autostart': true },
+  });
+  if (typeof browser === 'string') {
+    context.skip(browser);
+    return;
+  }
+  onTestFinished(() => browser.close());
+  const tab = await browser.openTab();
+  await tab.goto(served.url);
+  await tab.evaluate(startWorker);
+  const cache = new CacheTab(tab);
+  expect(await cache.call('openBest')).toBe('cache-api');
+  await cache.call('write', sha256, records);
+  expect(await cache.call('read', sha256, bytes)).toBe(records);
+  expect(await cache.call('failures')).toEqual([]);
 });

@@ -110,12 +110,11 @@ const calls = {
   },
 };
 
-self.onmessage = async ({ data, ports }: MessageEvent<[keyof typeof calls, unknown[]]>) => {
+self.addEventListener('message', ({ data, ports }: MessageEvent<[keyof typeof calls, never[]]>) => {
   const [name, parameters] = data;
-  try {
-    const call: (...values: never[]) => unknown = calls[name];
-    ports[0].postMessage({ result: await call(...(parameters as never[])) });
-  } catch (error) {
-    ports[0].postMessage({ error: String(error) });
-  }
-};
+  const call: (...values: never[]) => unknown = calls[name];
+  void (async () => call(...parameters))().then(
+    (result) => ports[0].postMessage({ result }),
+    (error: unknown) => ports[0].postMessage({ error: String(error) }),
+  );
+});
