@@ -25,8 +25,10 @@ beforeEach((context) => {
   server.requests = [];
 });
 afterEach(async () => {
-  expect(watched.problems).toEqual([]);
-  await watched.page.context().close();
+  if (typeof browser === 'string') return;
+  const { page, problems } = watched;
+  await page.context().close();
+  if (problems.length > 0) throw new Error(problems.join('\n'));
 });
 afterAll(async () => {
   if (typeof browser !== 'string') await browser.close();
@@ -165,6 +167,7 @@ describe('before the click', () => {
     await page.getByText('off: browsers allow it over TLS only').waitFor();
     await computed(page, 40, 2);
     await figure(page, 'Slices').getByText('2', { exact: true }).waitFor();
+    expect(await page.evaluate('navigator.locks')).toBeUndefined();
     // Chromium ignores some headers over plain HTTP, and logs that.
     watched.problems.splice(0);
   });
@@ -173,6 +176,7 @@ describe('before the click', () => {
     server.isIsolated = false;
     const page = await openLink();
     await page.getByText('This page is not cross-origin isolated, so this device computes with one thread.').waitFor();
+    expect(await buttonNames(page)).toEqual(['Start computing']);
   });
 });
 
@@ -356,6 +360,7 @@ describe('after the work', () => {
     await page.evaluate(`workers[0].end('dropped by ada')`);
     await page.getByText('Dropped by ada.').waitFor();
     await page.getByText('This device computed no slices.').waitFor();
+    expect(await page.getByRole('button').count()).toBe(0);
   });
 
   it('says that the user left, and lets them join again', async () => {
