@@ -9,7 +9,7 @@ export type { ProcessEvents } from './single-node/worker-processes.js';
 
 // Train on several machines: a coordinator and its workers
 export { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator/main.js';
-export type { JoinLinkOptions } from './coordinator/joining.js';
+export type { JoinLinkOptions } from './coordinator/connections/join/open-join-links.js';
 export type { JoinLinkView } from './shared/monitoring/join.js';
 export type { AccessOptions } from './coordinator/connections/access-policy.js';
 export type { ServerTlsFiles } from './coordinator/connections/server-tls.js';

@@ -192,7 +192,7 @@ export class CoordinatorSession {
     const link = joining.holder?.link;
     if (this.hasEnded) return { code: 'finished', message: `the ${this.#options.kind} has ended` };
     if (link !== undefined && this.pool.workersOf(link.id).length >= link.maxWorkers) {
-      return { tryAgainLater: `all ${link.maxWorkers} places of the join link are taken` };
+      return { tryAgainLater: `as many workers are connected by the join link as it allows (${link.maxWorkers})` };
     }
     const refusal = this.engine.refusalOf(engines, link !== undefined);
     if (refusal !== undefined) return refusal;

@@ -15,10 +15,11 @@ let keptBytes = 0;
  * other machines are waiting.
  */
 export function collectYoungGeneration(): void {
-  if (globalThis.gc === undefined) return;
+  const { collectYoungGeneration: collect } = host;
+  if (collect === undefined) return;
   const usedBytes = host.bufferBytes();
   keptBytes = Math.min(keptBytes, usedBytes);
   if (usedBytes - keptBytes < minGrowthBytes) return;
-  globalThis.gc({ type: 'minor' });
+  collect();
   keptBytes = host.bufferBytes();
 }

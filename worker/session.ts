@@ -131,7 +131,11 @@ export class WorkerSession {
       onFailure: (error) => this.#fail(error),
     });
     this.#enter({ phase: 'working', work });
-    this.#link.startHeartbeat({ intervalMs: 1000 * heartbeatInterval, timeoutMs: 1000 * heartbeatTimeout });
+    this.#link.startHeartbeat({
+      intervalMs: 1000 * heartbeatInterval,
+      timeoutMs: 1000 * heartbeatTimeout,
+      maxMessageBytes: work.maxMessageBytes,
+    });
     this.#handlers.onWelcome(welcome, spec.layout.graph.name);
   }
 

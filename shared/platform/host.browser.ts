@@ -42,6 +42,6 @@ export const host: Platform = {
   allocate: (bytes) => new Uint8Array(bytes),
   // WebSocket.send does not accept shared memory.
   allocateMessage: (bytes) => new ArrayBuffer(bytes),
-  // Browsers do not let scripts collect garbage.
   bufferBytes: () => 0,
+  collectYoungGeneration: undefined,
 };

@@ -55,4 +55,8 @@ export const host: Platform = {
   allocate: (bytes) => Buffer.allocUnsafe(bytes),
   allocateMessage: (bytes) => new SharedArrayBuffer(bytes),
   bufferBytes: () => getHeapStatistics().external_memory,
+  get collectYoungGeneration() {
+    const { gc } = globalThis;
+    return gc && (() => gc({ type: 'minor' }));
+  },
 };

@@ -26,4 +26,6 @@ export interface Platform {
   allocateMessage(bytes: number): ArrayBufferLike;
   /** Size of this thread's buffers in bytes. */
   bufferBytes(): number;
+  /** Collects this thread's young generation; undefined where garbage cannot be collected on request. */
+  readonly collectYoungGeneration: (() => void) | undefined;
 }

@@ -1,18 +1,14 @@
 // The wire format of a message: header length (uint32, little-endian), msgpack header, zero padding to a multiple of 8
 // bytes, raw payload. The padding allows a receiver to view float32 values in place.
-import { Packr } from 'msgpackr/pack';
-import { ProtocolError, messageOf } from '../errors.js';
+import { ProtocolError } from '../errors.js';
 import { host } from '../platform/host.js';
-import { assertPlainMsgpack } from './plain-msgpack.js';
+import { pack, unpack } from './msgpack.js';
 
 const alignment = 8;
 /** Maximum header length. The longest header in practice is that of a welcome, with about 100 bytes per shard. */
 export const maxHeaderBytes = 1 << 20;
 /** Number of bytes that an outgoing frame reserves for a header without lists. */
 const minHeaderSpace = 1024;
-
-// Disabling records results in plain msgpack maps, which any language can read, and in messages that share no state.
-const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: false });
 
 export interface Frame {
   /** Decoded header, not yet validated (see parseWorkerMessage and parseCoordinatorMessage). */
@@ -37,7 +33,7 @@ export function encodeFrameIn<Memory extends Uint8Array>(
   header: object,
   ...payload: Uint8Array[]
 ): Memory {
-  const packed = packr.pack(header);
+  const packed = pack(header);
   const offset = payloadOffset(packed.length);
   const bytes = payload.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const frame = allocate(offset + bytes);
@@ -73,7 +69,7 @@ export class OutgoingFrame {
    * @returns the whole message, a view of this frame's memory
    */
   seal(header: object): Uint8Array {
-    const packed = packr.pack(header);
+    const packed = pack(header);
     const offset = payloadOffset(packed.length);
     if (offset > this.#headerSpace) throw new RangeError(`no space for a header of ${packed.length} bytes`);
     const frame = this.#memory.subarray(this.#headerSpace - offset);
@@ -97,15 +93,7 @@ export function decodeFrame(message: Uint8Array): Frame {
   if (headerBytes > maxHeaderBytes || offset > message.byteLength) {
     throw new ProtocolError(`a message of ${message.byteLength} bytes claims a header of ${headerBytes} bytes`);
   }
-  const packed = message.subarray(4, 4 + headerBytes);
-  assertPlainMsgpack(packed);
-  try {
-    // Copy the header if it is in shared memory, which would crash msgpackr's native code.
-    const header: unknown = packr.unpack(message.buffer instanceof ArrayBuffer ? packed : new Uint8Array(packed));
-    return { header, payload: message.subarray(offset) };
-  } catch (cause) {
-    throw new ProtocolError(`a header is not msgpack: ${messageOf(cause)}`, { cause });
-  }
+  return { header: unpack(message.subarray(4, 4 + headerBytes)), payload: message.subarray(offset) };
 }
 
 /**

@@ -12,8 +12,8 @@ export interface TabWorkerSettings {
   cache: boolean;
 }
 
-/** Where shards are kept between visits: the origin-private file system, the Cache API, or nowhere. */
-export type TabCacheKind = 'files' | 'cache-api' | 'none';
+/** Where shards are kept between visits: the origin private file system, the Cache API, or nowhere. */
+export type TabCacheKind = 'opfs' | 'cache-api' | 'none';
 
 /** The worker's events, each with one argument. */
 export type TabWorkerEvents = { [Type in keyof WorkerEvents]: WorkerEvents[Type][0] } & {

@@ -430,7 +430,7 @@ export const attacks: readonly Attack[] = [
   ['an extension type', /type 0xc7/, (peer) => peer.send(framed(Buffer.from([0xc7, 1, 0x73, 0])))],
   [
     'a key that is __proto__',
-    /message of type/,
+    /a key named __proto__/,
     (peer) => peer.send(framed(packr.pack(JSON.parse('{"type":"welcome","__proto__":{"depth":8}}')))),
   ],
   [

@@ -1,9 +1,9 @@
 // Connects to the coordinator over a browser's WebSocket.
 import { machineMs, type Clock } from '../../shared/clock.js';
 import { closeCodes } from '../../shared/protocol/close-codes.js';
-import { HeartbeatExchange, type HeartbeatOptions } from '../../shared/protocol/heartbeat-exchange.js';
+import { HeartbeatExchange } from '../../shared/protocol/heartbeat-exchange.js';
 import { maxMessageBytes } from '../../shared/protocol/messages.js';
-import type { CoordinatorLink, LinkHandlers } from '../connection/coordinator-link.js';
+import type { CoordinatorLink, LinkHandlers, LinkHeartbeat } from '../connection/coordinator-link.js';
 
 /** Timeout for the connection, and then for the reply to the hello. */
 const handshakeTimeoutMs = 10_000;
@@ -62,8 +62,8 @@ export class WebSocketLink implements CoordinatorLink {
     // The browser allocates the memory of messages itself.
   }
 
-  startHeartbeat({ intervalMs, timeoutMs }: HeartbeatOptions): void {
-    this.#heartbeats.start({ intervalMs, timeoutMs });
+  startHeartbeat({ intervalMs, timeoutMs, maxMessageBytes }: LinkHeartbeat): void {
+    this.#heartbeats.start({ intervalMs, timeoutMs: timeoutMs + maxMessageBytes / minBytesPerMs });
   }
 
   close(code: number): void {

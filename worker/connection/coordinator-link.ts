@@ -11,9 +11,14 @@ export interface CoordinatorLink {
   /** Allows receiving later messages into the memory of an earlier one, which the caller gives up. */
   reuse(memory: ArrayBuffer): void;
   /** Starts sending heartbeats, and closes the connection if nothing arrives within the timeout. */
-  startHeartbeat(options: HeartbeatOptions): void;
+  startHeartbeat(options: LinkHeartbeat): void;
   /** Closes the connection once the queued frames have been sent. */
   close(code: number): void;
+}
+
+export interface LinkHeartbeat extends HeartbeatOptions {
+  /** Maximum size of a message from the coordinator, for links that see a message only once all of it has arrived. */
+  maxMessageBytes: number;
 }
 
 export interface LinkHandlers {

@@ -1,13 +1,12 @@
 // Connects to the coordinator from a separate thread, which answers heartbeats and receives messages while the engine
 // blocks the session's thread, which on a slow machine may take longer than the heartbeat timeout. Incoming messages are
 // transferred between the threads, not copied. serve-link.ts is the other thread's side.
-import type { HeartbeatOptions } from '../../shared/protocol/heartbeat-exchange.js';
-import type { CoordinatorLink, LinkHandlers } from './coordinator-link.js';
+import type { CoordinatorLink, LinkHandlers, LinkHeartbeat } from './coordinator-link.js';
 
 /** Message to the connection's thread. */
 export type LinkCommand =
   | { type: 'send'; frame: Uint8Array; id: number; reuse: readonly ArrayBuffer[] }
-  | { type: 'heartbeat'; options: HeartbeatOptions }
+  | { type: 'heartbeat'; options: LinkHeartbeat }
   | { type: 'close'; code: number };
 
 /** Message from the connection's thread. */
@@ -71,7 +70,7 @@ export class ThreadedLink implements CoordinatorLink {
     this.#unused.push(memory);
   }
 
-  startHeartbeat(options: HeartbeatOptions): void {
+  startHeartbeat(options: LinkHeartbeat): void {
     this.#thread.post({ type: 'heartbeat', options }, []);
   }
 

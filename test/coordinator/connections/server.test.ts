@@ -311,7 +311,7 @@ describe('a worker that connects', () => {
   });
 
   it('and has to wait for a place is told to try again later', async () => {
-    const reason = 'all 64 places of the join link are taken';
+    const reason = 'as many workers are connected by the join link as it allows (64)';
     const server = await serve({ admission: { admit: () => ({ tryAgainLater: reason }) } });
     const socket = await connect(server, encodeFrame(hello));
     const [code, text] = (await once(socket, 'close')) as [number, Buffer];

@@ -205,7 +205,7 @@ describe('while the device works', () => {
     await button(page, 'Details').click();
     expect(await button(page, 'Details').getAttribute('aria-expanded')).toBe('true');
     const details = page.locator('#details');
-    await emit(page, 'cacheOpened', { kind: 'files' });
+    await emit(page, 'cacheOpened', { kind: 'opfs' });
     await details.getByText('on: training images are kept for the next visit').waitFor();
     for (const text of ['tab-1', 'resnet20', 'Chromium, 4 cores', 'wasm 1.0 strict']) {
       await details.getByText(text, { exact: true }).waitFor();

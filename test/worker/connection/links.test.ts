@@ -125,14 +125,14 @@ describe.each(implementations)('a connection %s', (_, open) => {
 
   it('closes when nothing arrives for longer than the heartbeat timeout', async () => {
     const { link, closed } = await connect();
-    link.startHeartbeat({ intervalMs: 20, timeoutMs: 100 });
+    link.startHeartbeat({ intervalMs: 20, timeoutMs: 100, maxMessageBytes: 1 });
     expect(await closed).toBe('the coordinator was silent for more than 0.1 s');
   });
 
   it('sends heartbeats, and stays open while they are answered', async () => {
     const { link, peer, closed } = await connect();
     const beganMs = machineMs();
-    link.startHeartbeat({ intervalMs: 20, timeoutMs: 600_000 });
+    link.startHeartbeat({ intervalMs: 20, timeoutMs: 600_000, maxMessageBytes: 1 });
     for (let count = 0; count < 3; count++) {
       const [data] = (await once(peer, 'message')) as [Buffer];
       const { type, sentMs } = heartbeatIn(data)!;

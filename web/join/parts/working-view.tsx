@@ -173,7 +173,7 @@ function cacheText(): string {
       return 'not known yet';
     case 'none':
       return 'off: this browser has no storage for it';
-    case 'files':
+    case 'opfs':
     case 'cache-api':
       return 'on: training images are kept for the next visit';
     default:

@@ -1,7 +1,8 @@
 // Program of a Web Worker with a shard cache. It answers calls from the page, each with its own message port.
 import { BrowserShardCache } from '../../../../worker/browser/browser-shard-cache.js';
 import { CacheApiShardStore } from '../../../../worker/browser/cache-api-shard-store.js';
-import { openShardCache, type ShardStorage } from '../../../../worker/browser/open-shard-cache.js';
+import type { TabCacheKind } from '../../../../shared/worker/tab-messages.js';
+import { openShardCache } from '../../../../worker/browser/open-shard-cache.js';
 import { OpfsShardStore } from '../../../../worker/browser/opfs-shard-store.js';
 import type { NewShardFile, ShardCache, ShardFile } from '../../../../worker/shards/shard-cache.js';
 
@@ -30,10 +31,10 @@ const calls = {
     cache = new BrowserShardCache(await Store.open(), onFailure, limitBytes);
   },
   /** Opens the cache in the best storage, and returns which one that is. */
-  openBest: async (): Promise<ShardStorage> => {
+  openBest: async (): Promise<TabCacheKind> => {
     const best = await openShardCache(onFailure);
     ({ cache } = best);
-    return best.storage;
+    return best.kind;
   },
   failures: () => failures,
 
