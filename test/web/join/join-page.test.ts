@@ -61,7 +61,11 @@ const emit = (page: Page, type: string, event: object) =>
 async function joined(page: Page): Promise<void> {
   const joining = { url: '', workerId: 3, network: 'resnet20', sliceCount: 4, batchSize: 128, totalSteps: 1_000 };
   await emit(page, 'joined', joining);
-  await emit(page, 'engine', { engine: 'wasm', fingerprint: 'wasm 1.0 strict', device: 'Chromium, 4 cores' });
+  await emit(page, 'engine', {
+    engine: 'wasm',
+    fingerprint: 'wasm 1.0 strict',
+    device: 'Chrome 156 on Linux, 3 threads',
+  });
 }
 
 /** Answers for one slice of 32 images in each of some steps, one per second. */
@@ -193,7 +197,7 @@ describe('while the device works', () => {
     await figure(page, 'Share of the run').getByText('of 6,400 images so far').waitFor();
     await page.getByText('Step 50 of 1,000').waitFor();
     await page.getByText(`Connected to 127.0.0.1:${server.port}`).waitFor();
-    await page.getByText('Chromium, 4 cores, 3 threads').waitFor();
+    await page.getByText('Chrome 156 on Linux, 3 threads').waitFor();
     expect(await page.title()).toBe('Computing · 5% · 320 images · Lockstep');
     expect(await violationsOn(page)).toEqual([]);
   });
@@ -207,7 +211,7 @@ describe('while the device works', () => {
     const details = page.locator('#details');
     await emit(page, 'cacheOpened', { kind: 'opfs' });
     await details.getByText('on: training images are kept for the next visit').waitFor();
-    for (const text of ['tab-1', 'resnet20', 'Chromium, 4 cores', 'wasm 1.0 strict']) {
+    for (const text of ['tab-1', 'resnet20', 'Chrome 156 on Linux, 3 threads', 'wasm 1.0 strict']) {
       await details.getByText(text, { exact: true }).waitFor();
     }
     expect(await violationsOn(page)).toEqual([]);
@@ -240,6 +244,15 @@ describe('while the device works', () => {
     await figure(page, 'Images/s').getByText('–').waitFor();
     expect(await violationsOn(page)).toEqual([]);
     await computed(page, 80, 1);
+    expect(await pill(page).textContent()).toBe('Computing');
+  });
+
+  it('says that a device that has had no slices yet is waiting', async () => {
+    const page = await openWorking();
+    await page.clock.runFor(32_000);
+    expect(await pill(page).textContent()).toBe('Waiting');
+    await page.getByRole('main').getByText('the run may be waiting for more workers').waitFor();
+    await computed(page, 0, 1);
     expect(await pill(page).textContent()).toBe('Computing');
   });
 
