@@ -15,7 +15,8 @@ export type { AccessOptions } from './coordinator/connections/access-policy.js';
 export type { ServerTlsFiles } from './coordinator/connections/server-tls.js';
 export type { TimelineOptions, TimelineWindow } from './coordinator/monitoring/timeline/timeline-window.js';
 export type { ResumeOptions } from './coordinator/run/resume.js';
-export { startWorker, type Worker, type WorkerEvents, type WorkerOptions, type WorkerSummary } from './worker/main.js';
+export { startWorker, type Worker, type WorkerOptions } from './worker/main.js';
+export type { RunJoined, WorkerEvents, WorkerProgress, WorkerSummary } from './shared/worker/events.js';
 export type { ClientTlsFiles } from './shared/protocol/client-tls.js';
 export type { Clock } from './shared/clock.js';
 

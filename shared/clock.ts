@@ -1,4 +1,5 @@
 // The clock as a parameter, so that tests of timeouts and backoff do not have to wait.
+import { host } from './platform/host.js';
 
 export interface Clock {
   /** Monotonic time in milliseconds. */
@@ -9,18 +10,13 @@ export interface Clock {
   after(delayMs: number, callback: () => void): () => void;
 }
 
-/**
- * Returns monotonic time in milliseconds, by a clock that all threads and processes on the machine share.
- * (performance.now() starts at 0 in each thread.)
- */
-export function machineMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}
+export const { machineMs } = host;
 
 export const systemClock: Clock = {
   now: () => performance.now(),
   every(intervalMs, callback) {
-    const timer = setInterval(callback, intervalMs).unref();
+    const timer = setInterval(callback, intervalMs);
+    host.unref(timer);
     return () => clearInterval(timer);
   },
   after(delayMs, callback) {

@@ -1,6 +1,6 @@
 // Runs garbage collection between steps, in processes that expose it (see cli/process/v8-flags.ts, or use `node
 // --expose-gc`).
-import { getHeapStatistics } from 'node:v8';
+import { host } from './platform/host.js';
 
 /** Minimum growth that is worth a collection, which takes 0.5 ms, as long as a step of a small network. */
 const minGrowthBytes = 2 * 1024 * 1024;
@@ -15,10 +15,11 @@ let keptBytes = 0;
  * other machines are waiting.
  */
 export function collectYoungGeneration(): void {
-  if (globalThis.gc === undefined) return;
-  const { external_memory: usedBytes } = getHeapStatistics();
+  const { collectYoungGeneration: collect } = host;
+  if (collect === undefined) return;
+  const usedBytes = host.bufferBytes();
   keptBytes = Math.min(keptBytes, usedBytes);
   if (usedBytes - keptBytes < minGrowthBytes) return;
-  globalThis.gc({ type: 'minor' });
-  keptBytes = getHeapStatistics().external_memory;
+  collect();
+  keptBytes = host.bufferBytes();
 }

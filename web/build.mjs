@@ -1,6 +1,8 @@
-// Bundles the scripts and styles of the pages: dist/web/plot.js and plot.css, and the dashboard in dist/web/dashboard.
+// Bundles the scripts and styles of the pages: dist/web/plot.js and plot.css, the dashboard in dist/web/dashboard, and in
+// dist/browser the page that joins a run, the library `lockstep/browser`, and the scripts of a tab's worker.
 import { build } from 'esbuild';
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { browserPlatform } from './browser-platform.mjs';
 
 const common = {
   bundle: true,
@@ -9,6 +11,9 @@ const common = {
   legalComments: 'inline',
   logLevel: 'warning',
 };
+
+// Scripts of earlier builds have other names.
+await rm('dist/browser', { recursive: true, force: true });
 
 await build({
   ...common,
@@ -31,11 +36,37 @@ await build({
   jsx: 'automatic',
   jsxImportSource: 'preact',
 });
+
 await mkdir('dist/web/dashboard', { recursive: true });
 for (const file of ['index.html', 'icon.svg']) {
   await copyFile(`web/dashboard/${file}`, `dist/web/dashboard/${file}`);
 }
+
+await build({
+  ...common,
+  entryPoints: [
+    { in: 'web/join/main.tsx', out: 'join' },
+    { in: 'web/join/styles.css', out: 'join' },
+    { in: 'web/tab/start-worker.ts', out: 'index' },
+    { in: 'worker/browser/compute.ts', out: 'compute' },
+    { in: 'worker/browser/link.ts', out: 'link' },
+    { in: 'worker/engines/wasm/browser/wasm-thread.ts', out: 'wasm-thread' },
+  ],
+  outdir: 'dist/browser',
+  format: 'esm',
+  platform: 'browser',
+  // What several scripts share is in files next to them, so that import.meta.url is in the same folder everywhere.
+  splitting: true,
+  chunkNames: '[name]-[hash]',
+  plugins: [browserPlatform],
+  jsx: 'automatic',
+  jsxImportSource: 'preact',
+});
+await copyFile('web/join/index.html', 'dist/browser/join.html');
+await copyFile('web/dashboard/icon.svg', 'dist/browser/icon.svg');
+await copyFile('dist/worker/engines/wasm/kernels.wasm', 'dist/browser/kernels.wasm');
+
 // The licenses of these packages require that a copy accompany the bundles.
-const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
+const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot', '@noble/hashes', 'zod'];
 const notices = bundled.map(async (name) => `${name}\n\n${await readFile(`node_modules/${name}/LICENSE`, 'utf8')}`);
 await writeFile('dist/web/licenses.txt', (await Promise.all(notices)).join('\n\n'));

@@ -9,19 +9,19 @@ import { LockstepError } from '../shared/errors.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { assertEncryptedUrl, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
 import type { OpenLink } from './connection/coordinator-link.js';
+import { linkThreadTo } from './connection/start-link-thread.js';
 import { ThreadedLink } from './connection/threaded-link.js';
 import { DeviceModels } from './device-models.js';
 import type { Engine, EngineSettings } from './engine.js';
 import { openEngines } from './engines/registry.js';
 import { EngineSpeeds } from './measurement/engine-speeds.js';
 import { DiskSpeedCache } from './measurement/speed-cache.js';
-import { ReconnectingWorker, type WorkerEvents, type WorkerSummary } from './reconnecting-worker.js';
+import type { WorkerEvents, WorkerSummary } from '../shared/worker/events.js';
+import { ReconnectingWorker } from './reconnecting-worker.js';
 import { WorkerSession, type SessionHandlers } from './session.js';
 import { DiskShardCache } from './shards/disk-shard-cache.js';
 import { RunShards } from './shards/run-shards.js';
 import { noShardCache } from './shards/shard-cache.js';
-
-export type { WorkerEvents, WorkerSummary } from './reconnecting-worker.js';
 
 export const defaultReconnectTimeoutMs = 600_000;
 
@@ -141,6 +141,6 @@ async function linkOpener(url: string, options: WorkerOptions, clock: Clock): Pr
     } catch {
       // Files may be missing or inconsistent during a renewal: keep using the previous ones.
     }
-    return direct ? new direct.SocketLink(url, handlers, clock, tls) : new ThreadedLink(url, handlers, tls);
+    return direct ? new direct.SocketLink(url, handlers, clock, tls) : new ThreadedLink(linkThreadTo(url, tls), handlers);
   };
 }

@@ -1,38 +1,10 @@
 // Joins a coordinator, and rejoins with backoff whenever the connection is lost, until the coordinator says goodbye.
-import type { EventEmitter } from 'node:events';
 import type { Clock } from '../shared/clock.js';
+import { totalStepsOf } from '../shared/config/config.js';
 import { LockstepError } from '../shared/errors.js';
-import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
+import type { WorkerEventSink, WorkerSummary } from '../shared/worker/events.js';
 import { reconnectDelayMs } from './connection/reconnect-delay.js';
 import type { SessionEnd, SessionHandlers, WorkerSession } from './session.js';
-
-/** Events that a worker emits. */
-export interface WorkerEvents {
-  /** The coordinator has admitted this worker. */
-  joined: [{ url: string; workerId: number; network: string; sliceCount: number; batchSize: number }];
-  /** The worker measures these engines, because the coordinator is about to choose one for the run. */
-  measuring: [{ engines: string[] }];
-  /** An engine cannot run the model, or the measured speeds cannot be cached. The worker continues. */
-  measurementFailed: [{ message: string }];
-  /** The coordinator has chosen this engine for the run. */
-  engine: [EngineIdentity];
-  /** The worker has computed and sent a partial sum, which covers this number of images. */
-  progress: [{ step: number; images: number }];
-  /** The connection was lost or could not be opened. The next attempt follows after `delayMs`. */
-  reconnecting: [{ reason: string; attempt: number; delayMs: number }];
-  /**
-   * The cache folder cannot be read or written, for example because the disk is full. The worker continues without the
-   * cache.
-   */
-  cacheFailed: [{ message: string }];
-}
-
-export interface WorkerSummary {
-  /** Why this worker stopped: the coordinator's reason, or the reason passed to `stop`. */
-  reason: string;
-  /** Number of images whose gradients this worker computed. */
-  images: number;
-}
 
 export interface ReconnectOptions {
   url: string;
@@ -43,7 +15,7 @@ export interface ReconnectOptions {
 export class ReconnectingWorker {
   readonly #openSession: (handlers: SessionHandlers) => WorkerSession;
   readonly #options: ReconnectOptions;
-  readonly #events: EventEmitter<WorkerEvents>;
+  readonly #events: WorkerEventSink;
   #session: WorkerSession | undefined;
   #stopReason: string | undefined;
   #endPause: () => void = () => undefined;
@@ -54,7 +26,7 @@ export class ReconnectingWorker {
   constructor(
     openSession: (handlers: SessionHandlers) => WorkerSession,
     options: ReconnectOptions,
-    events: EventEmitter<WorkerEvents>,
+    events: WorkerEventSink,
   ) {
     this.#openSession = openSession;
     this.#options = options;
@@ -65,6 +37,11 @@ export class ReconnectingWorker {
   stop(reason: string): void {
     this.#stopReason ??= reason;
     this.#session?.stop(reason);
+    this.#endPause();
+  }
+
+  /** Ends the wait for the next attempt to connect, if there is one: the network may be back. */
+  reconnectNow(): void {
     this.#endPause();
   }
 
@@ -100,14 +77,16 @@ export class ReconnectingWorker {
     const { url, clock } = this.#options;
     let isAdmitted = false;
     this.#session = this.#openSession({
-      onWelcome: ({ workerId, config: { slices, batchSize } }, network) => {
+      onWelcome: ({ workerId, config, stepsPerEpoch }, network) => {
         isAdmitted = true;
-        this.#events.emit('joined', { url, workerId, network, sliceCount: slices, batchSize });
+        const { slices: sliceCount, batchSize } = config;
+        const totalSteps = totalStepsOf(config, stepsPerEpoch);
+        this.#events.emit('joined', { url, workerId, network, sliceCount, batchSize, totalSteps });
       },
       onEngine: (engine) => this.#events.emit('engine', engine),
-      onProgress: (step, images) => {
-        this.#images += images;
-        this.#events.emit('progress', { step, images });
+      onProgress: (progress) => {
+        this.#images += progress.images;
+        this.#events.emit('progress', progress);
       },
     });
     const end = await this.#session.ended;

@@ -5,7 +5,7 @@ import { ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { encodeFrame, floatsOf, OutgoingFrame } from '../shared/protocol/frame.js';
-import { ownMemoryOf } from '../shared/protocol/message-memory.js';
+import { ownMemoryOf } from '../shared/protocol/own-memory.js';
 import {
   maxCoordinatorMessageBytes,
   type ComputeMessage,
@@ -14,6 +14,7 @@ import {
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
 import { describeRange, isAlignedRange, type SliceRange } from '../shared/reduction/slices.js';
+import type { WorkerProgress } from '../shared/worker/events.js';
 import { evaluateShard } from './computation/evaluate-shard.js';
 import { SliceComputer } from './computation/slice-computer.js';
 import { SliceImages, type ReadShard } from './computation/slice-images.js';
@@ -35,8 +36,8 @@ export interface RunEngines {
 export interface RunWorkHandlers {
   /** Called when the coordinator has chosen the engine. */
   onEngine: (engine: EngineIdentity) => void;
-  /** Called after each partial sum with the number of images that it covers. */
-  onProgress: (step: number, images: number) => void;
+  /** Called after each partial sum. */
+  onProgress: (progress: WorkerProgress) => void;
   onFailure: (error: unknown) => void;
 }
 
@@ -199,7 +200,7 @@ export class RunWork {
       // waiting for this partial sum.
       if (range === ranges.at(-1) && this.#queue?.isEmpty) this.#prepare(step + 1, ranges);
     });
-    this.#handlers.onProgress(step, sampleCount);
+    this.#handlers.onProgress({ step, images: sampleCount, slices: range.count });
   }
 
   #takeFrame(payloadFloats: number, headerItems: number): OutgoingFrame {

@@ -131,7 +131,11 @@ export class WorkerSession {
       onFailure: (error) => this.#fail(error),
     });
     this.#enter({ phase: 'working', work });
-    this.#link.startHeartbeat({ intervalMs: 1000 * heartbeatInterval, timeoutMs: 1000 * heartbeatTimeout });
+    this.#link.startHeartbeat({
+      intervalMs: 1000 * heartbeatInterval,
+      timeoutMs: 1000 * heartbeatTimeout,
+      maxMessageBytes: work.maxMessageBytes,
+    });
     this.#handlers.onWelcome(welcome, spec.layout.graph.name);
   }
 
@@ -156,6 +160,10 @@ export class WorkerSession {
         return this.#end(message);
       case 'welcome':
         throw new ProtocolError('a second welcome arrived');
+      case 'heartbeat':
+      case 'heartbeat-reply':
+        // The connection handles the valid ones.
+        throw new ProtocolError(`the coordinator sent a ${message.type} with a payload, or a long header`);
       default:
         message satisfies never;
     }

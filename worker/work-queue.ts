@@ -1,5 +1,6 @@
 // Runs jobs one at a time, in the order in which they were added. Knows nothing about what the jobs do.
 import { ProtocolError } from '../shared/errors.js';
+import { host } from '../shared/platform/host.js';
 
 /**
  * Maximum number of waiting jobs. A step has at most 4,096 slices, and jobs for completed steps are dropped as soon as
@@ -36,7 +37,7 @@ export class WorkQueue<Device> {
 
   async #run(step: number, job: (device: Device) => Promise<void>): Promise<void> {
     // The previous job may have blocked this thread: first handle the messages that arrived in the meantime.
-    await new Promise((resolve) => setImmediate(resolve));
+    await host.yieldToEvents();
     this.#waiting--;
     if (this.#isClosed || step < this.#firstStep) return;
     try {

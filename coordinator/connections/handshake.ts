@@ -22,7 +22,7 @@ import type { TokenCheck, WorkerTokenHolder } from './join/check-token.js';
 export const helloTimeoutMs = 10_000;
 /** Time after which a connection that the other end has not closed is terminated. */
 const closeTimeoutMs = 3_000;
-/** A hello is only a header; twice the maximum header size leaves room for WebSocket framing and pings. */
+/** A hello is only a header; twice the maximum header size leaves room for WebSocket framing. */
 const maxHelloBytes = 2 * maxHeaderBytes;
 
 /** A connection that has not sent a hello yet. */

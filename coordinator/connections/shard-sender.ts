@@ -13,7 +13,7 @@ interface Request {
 }
 
 export interface ShardSenderHandlers {
-  send: (frame: Buffer, onSent: (error?: Error) => void) => void;
+  send: (frame: Uint8Array, onSent: (error?: Error) => void) => void;
   /** Called if the records cannot be read. */
   failed: (message: string) => void;
 }

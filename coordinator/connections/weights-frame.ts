@@ -7,7 +7,7 @@ export interface WeightsFrame {
   /** Zero-based step to compute with these weights, which equals the number of updates made. */
   readonly step: number;
   /** Encoded message; must not be modified. */
-  readonly message: Buffer;
+  readonly message: Uint8Array;
   /** Number of sockets that still refer to the message. */
   pendingSends: number;
 }
@@ -28,7 +28,7 @@ export class WeightsEncoder {
     return this.#latest;
   }
 
-  #memoryOf(bytes: number): Buffer {
+  #memoryOf(bytes: number): Uint8Array {
     const unused = this.#earlier.find(({ message, pendingSends }) => pendingSends === 0 && message.length === bytes);
     // The others are garbage once they have been sent.
     this.#earlier = this.#earlier.filter((frame) => frame !== unused && frame.pendingSends > 0);

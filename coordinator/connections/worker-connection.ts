@@ -3,11 +3,10 @@
 import type { RawData, WebSocket } from 'ws';
 import type { Clock } from '../../shared/clock.js';
 import { messageOf, ProtocolError } from '../../shared/errors.js';
-import { clockQuery, readClockReply } from '../../shared/protocol/clock-query.js';
 import { closeCodes } from '../../shared/protocol/close-codes.js';
 import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
-import { HeartbeatMonitor } from '../../shared/protocol/heartbeat.js';
+import { HeartbeatExchange } from '../../shared/protocol/heartbeat-exchange.js';
 import {
   parseWorkerMessage,
   type CoordinatorMessage,
@@ -27,7 +26,7 @@ import { ShardSender } from './shard-sender.js';
 import type { WeightsFrame } from './weights-frame.js';
 
 /**
- * Maximum number of bytes waiting to be read by the worker: the size of 16 million float32 weights. A worker that reads
+ * Maximum number of bytes waiting to be read by the worker, in addition to the weights of two steps. A worker that reads
  * at all never falls this far behind.
  */
 const maxUnreadBytes = 64 * 1024 * 1024;
@@ -80,6 +79,7 @@ export class WorkerConnection implements WorkerView {
   /** Whether compute() also requests a timing for each partial sum. */
   isTimed = false;
   #bytesSent = 0;
+  #longestFrameBytes = 0;
   #bytesReceived = 0;
   #engine: EngineIdentity | undefined;
   #isMeasuring = false;
@@ -92,7 +92,7 @@ export class WorkerConnection implements WorkerView {
   readonly #handlers: ConnectionHandlers;
   readonly #reportFailure: JoiningWorker['failed'];
   readonly #shards: ShardSender;
-  readonly #heartbeats: HeartbeatMonitor;
+  readonly #heartbeats: HeartbeatExchange;
 
   constructor(id: number, joining: JoiningWorker, settings: ConnectionSettings, handlers: ConnectionHandlers) {
     const { socket, transport, hello, holder, address, failed } = joining;
@@ -110,29 +110,29 @@ export class WorkerConnection implements WorkerView {
       send: (frame, onSent) => this.#sendFrame(frame, onSent),
       failed: (message) => this.terminate(`cannot be sent a shard: ${message}`),
     });
-    this.#heartbeats = new HeartbeatMonitor(clock, heartbeatTimeoutMs, () =>
-      this.terminate(`silent for more than ${heartbeatTimeoutMs / 1000} s`),
+    this.#heartbeats = new HeartbeatExchange(
+      {
+        send: (frame) => this.#sendFrame(frame),
+        queuedBytes: () => socket.bufferedAmount,
+        onSilent: (timeoutMs) => this.terminate(`silent for more than ${timeoutMs / 1000} s`),
+        onReply: ({ sentMs, repliedMs }) =>
+          handlers.onClockSample(this, { sentMs, repliedMs, returnedMs: clock.now() }),
+      },
+      clock,
     );
-    const stopPinging = clock.every(heartbeatIntervalMs, () => socket.ping());
+    this.#heartbeats.start({ intervalMs: heartbeatIntervalMs, timeoutMs: heartbeatTimeoutMs });
     // Any received bytes count as a heartbeat, not only complete messages: over a slow link, one gradient may take
-    // longer than the timeout, and pongs are queued after it.
+    // longer than the timeout, and heartbeats are queued after it.
     transport.on('data', () => this.#heartbeats.heard());
     socket.on('message', (data) => this.#receive(data));
     // ws answers each ping with a pong, which stays in memory until the other end reads it.
-    socket.on('ping', () => {
-      if (socket.bufferedAmount > maxUnreadBytes) this.terminate('sends but does not read');
-    });
-    socket.on('pong', (data: Buffer) => {
-      const reply = readClockReply(data);
-      if (reply !== undefined) handlers.onClockSample(this, { ...reply, returnedMs: clock.now() });
-    });
+    socket.on('ping', () => this.#checkUnread());
     socket.on('error', (error) => {
       this.#closeReason ??= error.message;
       failed(error.message);
     });
     socket.on('close', (code) => {
       this.#heartbeats.stop();
-      stopPinging();
       handlers.onClosed(this.#closeReason ?? `connection closed (${code})`);
     });
   }
@@ -214,7 +214,7 @@ export class WorkerConnection implements WorkerView {
 
   /** Requests the time on the worker's clock. */
   sampleClock(): void {
-    this.#socket.ping(clockQuery(this.#settings.clock.now()));
+    this.#heartbeats.sendHeartbeat();
   }
 
   /**
@@ -258,9 +258,16 @@ export class WorkerConnection implements WorkerView {
     this.#sendFrame(weights.message, () => weights.pendingSends--);
   }
 
-  #sendFrame(frame: Buffer, onSent?: (error?: Error) => void): void {
+  #sendFrame(frame: Uint8Array, onSent?: (error?: Error) => void): void {
     this.#bytesSent += frame.length;
+    this.#longestFrameBytes = Math.max(this.#longestFrameBytes, frame.length);
     this.#socket.send(frame, onSent);
+  }
+
+  /** Disconnects a worker that sends but does not read, so that what it was sent stays in memory. */
+  #checkUnread(): void {
+    const limit = maxUnreadBytes + 2 * this.#longestFrameBytes;
+    if (this.#socket.bufferedAmount > limit) this.terminate('sends but does not read');
   }
 
   #receive(data: RawData): void {
@@ -279,6 +286,7 @@ export class WorkerConnection implements WorkerView {
 
   #handle(bytes: Buffer): void {
     this.#bytesReceived += bytes.length;
+    if (this.#heartbeats.receive(bytes)) return this.#checkUnread();
     const { header, payload } = decodeFrame(bytes);
     const message = parseWorkerMessage(header);
     switch (message.type) {
@@ -306,6 +314,10 @@ export class WorkerConnection implements WorkerView {
         return this.#failed(message);
       case 'hello':
         throw new ProtocolError('a worker sent a second hello');
+      case 'heartbeat':
+      case 'heartbeat-reply':
+        // The valid ones have been handled above.
+        throw new ProtocolError(`a worker sent a ${message.type} with a payload, or a long header`);
       default:
         message satisfies never;
     }

@@ -1,7 +1,8 @@
 // The currently connected workers. Code that drives the work listens here for joins, departures and answers because it
 // needs live connections and payloads, which run events do not carry.
 import { LockstepError } from '../../shared/errors.js';
-import { MessageMemory, ownMemoryOf } from '../../shared/protocol/message-memory.js';
+import { MessageMemory } from '../../shared/protocol/message-memory.js';
+import { ownMemoryOf } from '../../shared/protocol/own-memory.js';
 import type { JoiningWorker } from './handshake.js';
 import {
   WorkerConnection,

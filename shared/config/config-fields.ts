@@ -1,7 +1,7 @@
 // The table of configuration fields: schema, default, and help text of each. Command-line options, configuration files
 // and the library share these names (kebab-case on the command line). config.ts uses the table to resolve a
 // configuration.
-import { z } from 'zod';
+import * as z from 'zod';
 import { imageFits, labelKinds, type ImageFit, type LabelKind } from '../dataset/description.js';
 import { engineNames, type EngineName } from '../engine-names.js';
 import type { NetworkGraph } from '../network/graph.js';

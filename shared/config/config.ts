@@ -1,6 +1,6 @@
 // Resolves a configuration: fills in defaults and the recipe, checks every value, and freezes the result. The fields
 // are in config-fields.ts. Nothing here reads files, argv or the environment.
-import { z } from 'zod';
+import * as z from 'zod';
 import { LockstepError } from '../errors.js';
 import { resnetName } from '../network/networks/registry.js';
 import { configFields, recipeFields, type Config, type ConfigInput, type ConfigKey } from './config-fields.js';
@@ -159,7 +159,6 @@ export const workerConfigSchema = z.strictObject(
 ) as unknown as z.ZodType<WorkerConfig, WorkerConfig>;
 
 /** Returns the number of steps in a run. */
-export function totalStepsOf(config: Config, stepsPerEpoch: number): number {
-  if (config.epochs !== null) return config.epochs * stepsPerEpoch;
-  return config.steps ?? defaultSteps;
+export function totalStepsOf({ epochs, steps }: Pick<Config, 'epochs' | 'steps'>, stepsPerEpoch: number): number {
+  return epochs === null ? (steps ?? defaultSteps) : epochs * stepsPerEpoch;
 }

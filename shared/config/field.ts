@@ -1,5 +1,5 @@
 // The form of a configuration field, and schemas that several fields share.
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** One configuration field. */
 export interface Field<Value> {

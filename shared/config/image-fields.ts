@@ -1,5 +1,5 @@
 // Configuration fields for the preprocessing and augmentation of images. They are part of the recipe.
-import { z } from 'zod';
+import * as z from 'zod';
 import { maxImageSize } from '../dataset/description.js';
 import {
   cropMargin,

@@ -1,6 +1,6 @@
 // Validates descriptions of datasets, from messages, checkpoints and callers of the library, and the records that come
 // with them.
-import { z } from 'zod';
+import * as z from 'zod';
 import { LockstepError } from '../errors.js';
 import { maxClasses, maxImageSize, type DatasetDescription, type StoredDataset } from './description.js';
 import { firstInvalidLabel, labelAt, recordFormatOf } from './record-format.js';
@@ -25,7 +25,7 @@ export const datasetDescription: z.ZodType<DatasetDescription, DatasetDescriptio
     .min(1)
     .max(maxClasses)
     .refine(
-      (names) => names.reduce((bytes, each) => bytes + Buffer.byteLength(each), 0) <= maxClassNamesBytes,
+      (names) => names.reduce((bytes, each) => bytes + new TextEncoder().encode(each).length, 0) <= maxClassNamesBytes,
       `expected class names of at most ${maxClassNamesBytes} bytes in total`,
     ),
   fit: z.enum(['crop', 'squeeze']).nullable(),

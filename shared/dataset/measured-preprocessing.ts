@@ -1,7 +1,7 @@
 // Converts measured preprocessing to and from the float32 arrays used in the protocol and in checkpoints.
 import { LockstepError } from '../errors.js';
 import type { DataShape } from '../network/layout.js';
-import type { NamedArray } from '../network/safetensors.js';
+import type { NamedArray } from '../network/named-array.js';
 import type { MeasuredPreprocessing, Preprocessing, PreprocessingName } from './image-batch.js';
 
 type ImageShape = Pick<DataShape, 'height' | 'width' | 'channels'>;

@@ -1,5 +1,5 @@
 // The response of /status: the state of a run, for commands and pages.
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * The phase of a run: `waiting` for workers, `measuring` their engines to choose one, `training`, `validating`, `testing`, `saving` a checkpoint, `paused` by an

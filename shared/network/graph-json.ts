@@ -1,7 +1,7 @@
 // Graphs as JSON text in UTF-8, and their hash.
-import { createHash } from 'node:crypto';
 import { LockstepError, messageOf } from '../errors.js';
 import type { NetworkGraph } from './graph.js';
+import { sha256Of } from '../sha256.js';
 import { parseGraph } from './graph-schema.js';
 
 /** Maximum size of a graph as JSON, in bytes. A ResNet with 2,000 layers and projections takes 1 MB. */
@@ -9,7 +9,7 @@ export const maxGraphBytes = 1 << 22;
 
 /** Returns the bytes of a graph. Throws `bad-config` if there are too many. */
 export function encodeGraph(graph: NetworkGraph): Uint8Array {
-  const bytes = Buffer.from(JSON.stringify(graph));
+  const bytes = new TextEncoder().encode(JSON.stringify(graph));
   if (bytes.length <= maxGraphBytes) return bytes;
   throw new LockstepError(
     'bad-config',
@@ -29,7 +29,7 @@ export function decodeGraph(bytes: Uint8Array, source: string): NetworkGraph {
   }
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(bytes).toString());
+    value = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
     const problem = messageOf(cause).replaceAll(/\s+/g, ' ').slice(0, 200);
     throw new LockstepError('bad-config', `${source} is not valid JSON: ${problem}`, { cause });
@@ -47,5 +47,5 @@ export function graphSha256(graph: NetworkGraph): string {
       ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
       : value,
   );
-  return createHash('sha256').update(sorted).digest('hex');
+  return sha256Of(new TextEncoder().encode(sorted));
 }

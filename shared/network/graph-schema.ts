@@ -1,6 +1,6 @@
 // Validates graphs from files, messages and callers of the library. Errors name the node, the attribute and the values
 // that it can have.
-import { z } from 'zod';
+import * as z from 'zod';
 import { LockstepError } from '../errors.js';
 import { weightNamesOf } from './freeze.js';
 import {

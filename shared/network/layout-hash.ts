@@ -1,5 +1,6 @@
 // Hashes that identify a model's layout and its weights.
-import { createHash } from 'node:crypto';
+import { host } from '../platform/host.js';
+import { sha256Of } from '../sha256.js';
 import type { ArrayLayout } from './layout.js';
 
 /** Returns the SHA-256, in hex, of the name, shape and offset of every array. */
@@ -7,7 +8,7 @@ export function layoutHash(layout: { weights: readonly ArrayLayout[]; statistics
   const lines = [...layout.weights, ...layout.statistics].map(
     (array) => `${array.name} ${array.shape.join('x')} ${array.offset}\n`,
   );
-  return createHash('sha256').update(lines.join('')).digest('hex');
+  return sha256Of(new TextEncoder().encode(lines.join('')));
 }
 
 /**
@@ -15,10 +16,7 @@ export function layoutHash(layout: { weights: readonly ArrayLayout[]; statistics
  * followed by the moving statistics, all as little-endian float32.
  */
 export function weightsSha256(weights: Float32Array, movingStatistics: Float32Array): string {
-  return createHash('sha256')
-    .update(littleEndianBytes(weights))
-    .update(littleEndianBytes(movingStatistics))
-    .digest('hex');
+  return host.createSha256().update(littleEndianBytes(weights)).update(littleEndianBytes(movingStatistics)).digest();
 }
 
 /**

@@ -2,8 +2,9 @@
 // Specification: github.com/huggingface/safetensors, "Format".
 import { LockstepError, messageOf } from '../errors.js';
 import type { ArrayLayout } from './layout.js';
+import type { NamedArray } from './named-array.js';
 import { littleEndianBytes } from './layout-hash.js';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const metadataKey = '__metadata__';
 const entry = z.object({
@@ -11,12 +12,6 @@ const entry = z.object({
   shape: z.array(z.int().nonnegative()),
   data_offsets: z.tuple([z.int().nonnegative(), z.int().nonnegative()]),
 });
-
-export interface NamedArray {
-  name: string;
-  shape: readonly number[];
-  values: Float32Array;
-}
 
 /** Returns views of the arrays in a flat vector, with their names and shapes. */
 export function namedArraysOf(vector: Float32Array, arrays: readonly ArrayLayout[]): NamedArray[] {

@@ -1,17 +1,14 @@
 // The wire format of a message: header length (uint32, little-endian), msgpack header, zero padding to a multiple of 8
 // bytes, raw payload. The padding allows a receiver to view float32 values in place.
-import { Packr } from 'msgpackr/pack';
-import { ProtocolError, messageOf } from '../errors.js';
-import { assertPlainMsgpack } from './plain-msgpack.js';
+import { ProtocolError } from '../errors.js';
+import { host } from '../platform/host.js';
+import { pack, unpack } from './msgpack.js';
 
 const alignment = 8;
 /** Maximum header length. The longest header in practice is that of a welcome, with about 100 bytes per shard. */
 export const maxHeaderBytes = 1 << 20;
 /** Number of bytes that an outgoing frame reserves for a header without lists. */
 const minHeaderSpace = 1024;
-
-// Disabling records results in plain msgpack maps, which any language can read, and in messages that share no state.
-const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: false });
 
 export interface Frame {
   /** Decoded header, not yet validated (see parseWorkerMessage and parseCoordinatorMessage). */
@@ -26,19 +23,21 @@ export function payloadOffset(headerBytes: number): number {
 }
 
 /** Encodes a message. Copies the payloads into it, one after the other. */
-export function encodeFrame(header: object, ...payload: Uint8Array[]): Buffer {
-  return encodeFrameIn((bytes) => Buffer.allocUnsafe(bytes), header, ...payload);
+export function encodeFrame(header: object, ...payload: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  return encodeFrameIn(host.allocate, header, ...payload);
 }
 
 /** Encodes a message in memory that `allocate` returns. */
-export function encodeFrameIn(allocate: (bytes: number) => Buffer, header: object, ...payload: Uint8Array[]): Buffer {
-  const packed = packr.pack(header);
+export function encodeFrameIn<Memory extends Uint8Array>(
+  allocate: (bytes: number) => Memory,
+  header: object,
+  ...payload: Uint8Array[]
+): Memory {
+  const packed = pack(header);
   const offset = payloadOffset(packed.length);
   const bytes = payload.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const frame = allocate(offset + bytes);
-  frame.writeUInt32LE(packed.length, 0);
-  frame.set(packed, 4);
-  frame.fill(0, 4 + packed.length, offset);
+  writeHeader(frame, packed, offset);
   let end = offset;
   for (const section of payload) {
     frame.set(section, end);
@@ -54,15 +53,14 @@ export function encodeFrameIn(allocate: (bytes: number) => Buffer, header: objec
 export class OutgoingFrame {
   /** Fill this before calling seal. */
   readonly payload: Float32Array;
-  readonly #memory: Buffer;
+  readonly #memory: Uint8Array;
   /** Bytes reserved for the header and its length. */
   readonly #headerSpace: number;
 
   /** @param headerItems number of list elements in the header, at most 40 bytes each */
   constructor(payloadFloats: number, headerItems = 0) {
     this.#headerSpace = minHeaderSpace + Math.ceil((headerItems * 40) / alignment) * alignment;
-    // Shared memory lets the connection thread send the frame without a copy.
-    this.#memory = Buffer.from(new SharedArrayBuffer(this.#headerSpace + payloadFloats * 4));
+    this.#memory = new Uint8Array(host.allocateMessage(this.#headerSpace + payloadFloats * 4));
     this.payload = new Float32Array(this.#memory.buffer, this.#headerSpace, payloadFloats);
   }
 
@@ -70,16 +68,21 @@ export class OutgoingFrame {
    * Writes the header in front of the payload.
    * @returns the whole message, a view of this frame's memory
    */
-  seal(header: object): Buffer {
-    const packed = packr.pack(header);
+  seal(header: object): Uint8Array {
+    const packed = pack(header);
     const offset = payloadOffset(packed.length);
     if (offset > this.#headerSpace) throw new RangeError(`no space for a header of ${packed.length} bytes`);
     const frame = this.#memory.subarray(this.#headerSpace - offset);
-    frame.writeUInt32LE(packed.length, 0);
-    frame.set(packed, 4);
-    frame.fill(0, 4 + packed.length, offset);
+    writeHeader(frame, packed, offset);
     return frame;
   }
+}
+
+/** Writes a packed header, its length, and its padding up to the payload. */
+function writeHeader(frame: Uint8Array, packed: Uint8Array, payloadOffset: number): void {
+  new DataView(frame.buffer, frame.byteOffset).setUint32(0, packed.length, true);
+  frame.set(packed, 4);
+  frame.fill(0, 4 + packed.length, payloadOffset);
 }
 
 /** Splits a message into header and payload. Throws ProtocolError if it is malformed. */
@@ -90,15 +93,7 @@ export function decodeFrame(message: Uint8Array): Frame {
   if (headerBytes > maxHeaderBytes || offset > message.byteLength) {
     throw new ProtocolError(`a message of ${message.byteLength} bytes claims a header of ${headerBytes} bytes`);
   }
-  const packed = message.subarray(4, 4 + headerBytes);
-  assertPlainMsgpack(packed);
-  try {
-    // Copy the header if it is in shared memory, which would crash msgpackr's native code.
-    const header: unknown = packr.unpack(message.buffer instanceof ArrayBuffer ? packed : new Uint8Array(packed));
-    return { header, payload: message.subarray(offset) };
-  } catch (cause) {
-    throw new ProtocolError(`a header is not msgpack: ${messageOf(cause)}`, { cause });
-  }
+  return { header: unpack(message.subarray(4, 4 + headerBytes)), payload: message.subarray(offset) };
 }
 
 /**

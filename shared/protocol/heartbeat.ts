@@ -1,5 +1,6 @@
 // Detects that the other side of a connection has been silent for too long. Used by the coordinator and by workers.
 import type { Clock } from '../clock.js';
+import { host } from '../platform/host.js';
 
 /** Maximum interval between checks. The interval is also at most a quarter of the timeout. */
 const maxCheckIntervalMs = 2_000;
@@ -19,13 +20,14 @@ export class HeartbeatMonitor {
       if (!isSilent()) return;
       // Timers run before sockets are read. After a long computation in this process, unread data may be waiting, so
       // check again after it has been read.
-      setImmediate(() =>
-        setImmediate(() => {
+      void host
+        .yieldToEvents()
+        .then(host.yieldToEvents)
+        .then(() => {
           if (!isSilent()) return;
           this.stop();
           onSilence();
-        }),
-      );
+        });
     });
   }
 

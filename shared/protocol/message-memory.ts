@@ -1,8 +1,7 @@
 // Memory for large messages, used again for later ones: new memory of this size comes from the kernel, which clears each
 // page when it is first touched.
 
-/** Capacities are multiples of this, because the headers of messages vary in length. */
-const granularityBytes = 64 * 1024;
+import { granularityBytes } from './own-memory.js';
 
 export class MessageMemory {
   readonly #maxFree: number;
@@ -27,11 +26,4 @@ export class MessageMemory {
   giveBack(...memory: readonly ArrayBuffer[]): void {
     this.#free = [...memory, ...this.#free].slice(0, this.#maxFree);
   }
-}
-
-/** Returns the memory of a message or payload; undefined if it may share the memory with other messages. */
-export function ownMemoryOf({ buffer, byteLength }: Uint8Array): ArrayBuffer | undefined {
-  if (!(buffer instanceof ArrayBuffer)) return undefined;
-  // ws cuts small messages from chunks of the socket. A chunk has at most 64 KiB, so a message of that size has its own.
-  return byteLength === buffer.byteLength || byteLength >= granularityBytes ? buffer : undefined;
 }

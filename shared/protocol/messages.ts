@@ -1,6 +1,6 @@
 // Messages between the coordinator and workers: one union per direction, with each message documented as a sentence in
 // the sender's voice. Headers are validated here, as they arrive, and trusted afterward.
-import { z } from 'zod';
+import * as z from 'zod';
 import { workerConfigSchema } from '../config/config.js';
 import { datasetDescription } from '../dataset/description-schema.js';
 import { ProtocolError } from '../errors.js';
@@ -12,7 +12,7 @@ import { maxHeaderBytes } from './frame.js';
  * Version of the protocol, which must be the same on both sides. Increment it with every change to a message or its
  * meaning.
  */
-export const protocolVersion = 8;
+export const protocolVersion = 9;
 
 /** Maximum size of a shard chunk in bytes. */
 export const chunkBytes = 1 << 20;
@@ -150,6 +150,20 @@ const failure = z.strictObject({
 /** "I am leaving; do not wait for my answers." */
 const leave = z.strictObject({ type: z.literal('leave'), reason: sentence });
 
+/**
+ * "I am alive." Both sides send it at the heartbeat interval and answer that of the other side. The time is in
+ * milliseconds by the sender's own clock.
+ */
+const heartbeat = z.strictObject({ type: z.literal('heartbeat'), sentMs: z.number() });
+/** "I received the heartbeat that you sent at that time, and answered when my own clock showed this." */
+const heartbeatReply = z.strictObject({
+  type: z.literal('heartbeat-reply'),
+  sentMs: z.number(),
+  repliedMs: z.number(),
+});
+export type HeartbeatMessage = z.infer<typeof heartbeat>;
+export type HeartbeatReplyMessage = z.infer<typeof heartbeatReply>;
+
 const workerMessage = z.discriminatedUnion('type', [
   hello,
   measurement,
@@ -160,6 +174,8 @@ const workerMessage = z.discriminatedUnion('type', [
   evaluation,
   failure,
   leave,
+  heartbeat,
+  heartbeatReply,
 ]);
 /** A message from a worker to the coordinator. */
 export type WorkerMessage = z.infer<typeof workerMessage>;
@@ -224,6 +240,8 @@ const coordinatorMessage = z.discriminatedUnion('type', [
   compute,
   evaluate,
   goodbye,
+  heartbeat,
+  heartbeatReply,
 ]);
 /** A message from the coordinator to a worker. */
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;

@@ -1,10 +1,9 @@
 // The wasm engines compute in a page of Chromium what they compute in Node.js, with each of V8's compilers.
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
-import { expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import type { WasmEngineName } from '../../worker/engines/wasm/wasm-engine.js';
 import { openChromiumOrReason, openPage } from '../support/chromium.js';
+import { servePrograms, type ServedPrograms } from '../support/served-programs.js';
 import type { PageResult } from '../support/wasm-page.js';
 import { hashOfBatches, resNet20Sha256 } from '../worker/engines/wasm/golden-bits.js';
 
@@ -13,19 +12,14 @@ const modules = [
   ['wasm-fma', 'kernels-fma.wasm'],
 ] as const satisfies [WasmEngineName, string][];
 
-/** Returns the page's program. Bundling it for browsers fails if it depends on Node. */
-async function pageProgram(): Promise<string> {
-  const entryPoints = [fileURLToPath(new URL('../support/wasm-page.ts', import.meta.url))];
-  const { outputFiles } = await build({
-    entryPoints,
-    bundle: true,
-    write: false,
-    platform: 'browser',
-    format: 'iife',
-    globalName: 'wasmPage',
-  });
-  return outputFiles[0].text;
-}
+let served: ServedPrograms;
+beforeAll(async () => {
+  const folder = new URL('../../dist/worker/engines/wasm/', import.meta.url);
+  const kernels = modules.map(async ([, file]) => [`/${file}`, await readFile(new URL(file, folder))] as const);
+  const routes = Object.fromEntries(await Promise.all(kernels));
+  served = await servePrograms({ 'wasm-page': 'test/support/wasm-page.ts' }, { routes });
+});
+afterAll(() => served.close());
 
 it.for([
   ['both compilers', '', true],
@@ -40,10 +34,11 @@ it.for([
   }
   onTestFinished(() => browser.close());
   const { page, problems } = await openPage(browser, { width: 300, height: 200 });
-  await page.addScriptTag({ content: await pageProgram() });
+  await page.goto(served.url);
   for (const [name, file] of modules) {
-    const kernels = await readFile(new URL(`../../dist/worker/engines/wasm/${file}`, import.meta.url));
-    const computed = await page.evaluate<PageResult>(`wasmPage.computeInPage([${kernels.join()}])`);
+    const computed = await page.evaluate<PageResult>(
+      `import('/wasm-page.js').then(({ computeInPage }) => computeInPage('/${file}'))`,
+    );
     const fuses = name === 'wasm-fma' && canFuse;
     expect(computed.isFused).toBe(fuses);
     const hash = hashOfBatches(computed.results.map((arrays) => arrays.map((array) => Float32Array.from(array))));

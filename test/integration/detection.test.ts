@@ -5,10 +5,23 @@ import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
+import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
+import { encodeHeartbeat, heartbeatIn } from '../../shared/protocol/heartbeat-messages.js';
+import { parseCoordinatorMessage, protocolVersion } from '../../shared/protocol/messages.js';
 import { FakeClock } from '../support/fake-clock.js';
-import { startCluster, type Cluster } from '../support/local-cluster.js';
+import { hashWith, startCluster, type Cluster } from '../support/local-cluster.js';
 import { passTimeUntil } from '../support/passing-time.js';
 
+const hello = {
+  type: 'hello',
+  protocolVersion,
+  lockstepVersion: '0.1.0',
+  token: '',
+  name: 'a page',
+  engines: [{ engine: 'fake', fingerprint: 'fake/1', device: 'a fake device' }],
+  cachedShards: [],
+};
 const program = fileURLToPath(new URL('../support/slow-worker.mjs', import.meta.url));
 
 async function cluster(options: Parameters<typeof startCluster>[0]) {
@@ -82,6 +95,61 @@ describe('a worker', () => {
       workersLost: 1,
       weightsSha256: await hashWithoutFaults(steps),
     });
+  });
+
+  it('that reads but answers no heartbeats, as a frozen page does, is lost, and another computes its slice', async () => {
+    const faulted = await cluster({ steps: 1, minWorkers: 2 });
+    const { coordinator, clock } = faulted;
+    const joined = once(coordinator.events, 'worker-joined');
+    // The first worker to join is assigned the only slice. ws answers pings by itself, as browsers do.
+    const page = new WebSocket(`${coordinator.url}/worker`);
+    onTestFinished(() => page.terminate());
+    const [assigned, heartbeat] = ['compute', 'heartbeat'].map(
+      (type) =>
+        new Promise<void>((resolve) => {
+          page.on('message', (data: Buffer) => {
+            if (parseCoordinatorMessage(decodeFrame(data).header).type === type) resolve();
+          });
+        }),
+    );
+    await once(page, 'open');
+    page.send(encodeFrame(hello));
+    await joined;
+    await faulted.join({ name: 'other' });
+    await assigned;
+    const lost = once(coordinator.events, 'worker-lost');
+    await passTimeUntil(lost, { coordinator, clock, alive: ['other'] });
+    expect((await lost)[0]).toMatchObject({ name: 'a page', reason: 'silent for more than 10 s' });
+    await heartbeat;
+    const weightsSha256 = await hashWith(1, { slices: 1, steps: 1 });
+    expect(await coordinator.report).toMatchObject({ workersLost: 1, weightsSha256 });
+  });
+
+  it('that sends heartbeats but reads nothing does not fill the memory of the coordinator', async () => {
+    const { coordinator } = await cluster({ steps: 1, minWorkers: 2 });
+    const socket = new WebSocket(`${coordinator.url}/worker`);
+    onTestFinished(() => socket.terminate());
+    await once(socket, 'open');
+    const joined = once(coordinator.events, 'worker-joined');
+    socket.send(encodeFrame(hello));
+    await joined;
+    socket.pause();
+    const heartbeats = 300_000;
+    for (let sent = 0; sent < heartbeats; sent += 1_000) {
+      for (let count = 1; count < 1_000; count++) socket.send(encodeHeartbeat({ type: 'heartbeat', sentMs: sent }));
+      await new Promise((resolve) => socket.send(encodeHeartbeat({ type: 'heartbeat', sentMs: sent }), resolve));
+    }
+    let replies = 0;
+    socket.on('message', (data: Buffer) => {
+      if (heartbeatIn(data)?.type === 'heartbeat-reply') replies++;
+    });
+    const lost = once(coordinator.events, 'worker-lost');
+    socket.resume();
+    socket.send(encodeFrame({ type: 'leave', reason: 'the test has ended' }));
+    socket.close();
+    expect((await lost)[0]).toMatchObject({ name: 'a page', reason: 'left: the test has ended' });
+    expect(replies).toBeGreaterThan(0);
+    expect(replies).toBeLessThan(heartbeats);
   });
 
   it('that is killed is lost at once, and another computes its slice', async () => {

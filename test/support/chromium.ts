@@ -2,7 +2,7 @@
 // LOCKSTEP_CHROMIUM sets the path of another Chromium.
 import { existsSync } from 'node:fs';
 import axe from 'axe-core';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { sayWhySkipped } from './why-skipped.js';
 
 const locations = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -50,6 +50,11 @@ export async function openPage(
 ): Promise<WatchedPage> {
   const { width, height, colorScheme = 'light', ignoreHTTPSErrors = false } = options;
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, ignoreHTTPSErrors });
+  return openPageIn(context);
+}
+
+/** Opens an empty page that shares its storage with the other pages of a browser context. */
+export async function openPageIn(context: BrowserContext): Promise<WatchedPage> {
   // Longer than any test's timeout, so that Vitest ends a test that hangs.
   context.setDefaultTimeout(300_000);
   const page = await context.newPage();

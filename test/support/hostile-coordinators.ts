@@ -276,6 +276,21 @@ export const attacks: readonly Attack[] = [
     /silent for more than 0\.05 s/,
     configured({ heartbeatTimeout: 0.05 }),
   ],
+  [
+    'a heartbeat with an unknown field',
+    /heartbeat: Unrecognized key: "mood"/,
+    afterWelcome((peer) => peer.lie({ type: 'heartbeat', sentMs: 1, mood: 'good' })),
+  ],
+  [
+    'a heartbeat before the welcome with a payload',
+    /heartbeat arrived before the welcome/,
+    (peer) => peer.lie({ type: 'heartbeat', sentMs: 1 }, floats(1)),
+  ],
+  [
+    'a reply to a heartbeat with a payload',
+    /heartbeat-reply with a payload/,
+    afterWelcome((peer) => peer.lie({ type: 'heartbeat-reply', sentMs: 1, repliedMs: 2 }, floats(100))),
+  ],
 
   [
     'too few weights',
@@ -415,7 +430,7 @@ export const attacks: readonly Attack[] = [
   ['an extension type', /type 0xc7/, (peer) => peer.send(framed(Buffer.from([0xc7, 1, 0x73, 0])))],
   [
     'a key that is __proto__',
-    /message of type/,
+    /a key named __proto__/,
     (peer) => peer.send(framed(packr.pack(JSON.parse('{"type":"welcome","__proto__":{"depth":8}}')))),
   ],
   [

@@ -187,6 +187,21 @@ export const hostileActs: readonly HostileAct[] = [
     messages: 1,
     run: sending(true, () => [packed({ type: 'evaluation', step: 'x', split: [], index: {} })]),
   },
+  {
+    name: 'a heartbeat before a hello',
+    expected: [1008],
+    messages: 1,
+    run: sending(false, () => [packed({ type: 'heartbeat', sentMs: 1 })]),
+  },
+  {
+    name: 'heartbeats, then one with a payload',
+    expected: [1008],
+    messages: 101,
+    run: sending(true, (_, seed) => [
+      ...Array.from({ length: 100 }, (_value, sentMs) => packed({ type: 'heartbeat', sentMs })),
+      packed({ type: 'heartbeat', sentMs: 1 }, 1 + (seed % 999)),
+    ]),
+  },
   { name: 'a second hello', expected: [1008], messages: 1, run: sending(true, () => [packed(hello)]) },
   {
     name: 'a hundred repeated messages, then a request for missing bytes',

@@ -35,6 +35,7 @@ export interface ScriptedWorld {
 class FakeSocket extends EventEmitter {
   readonly OPEN = 1;
   readonly CLOSED = 3;
+  readonly bufferedAmount = 0;
   readyState = this.OPEN;
   readonly #onMessage: (message: CoordinatorMessage) => void;
 
@@ -43,12 +44,10 @@ class FakeSocket extends EventEmitter {
     this.#onMessage = onMessage;
   }
 
-  send(frame: Buffer, sent?: () => void): void {
+  send(frame: Uint8Array, sent?: () => void): void {
     this.#onMessage(parseCoordinatorMessage(decodeFrame(frame).header));
     sent?.();
   }
-
-  ping(): void {}
 
   close(code = 1000): void {
     if (this.readyState === this.CLOSED) return;
@@ -81,7 +80,7 @@ export function classesIn({ sampleCount, index }: EvaluationMessage): Uint16Arra
   return Uint16Array.from({ length: sampleCount }, (_, image) => (image + index) % 10);
 }
 
-function evaluationFrameOf(task: Task & { type: 'evaluation' }): Buffer {
+function evaluationFrameOf(task: Task & { type: 'evaluation' }): Uint8Array {
   const message = evaluationOf(task);
   return encodeFrame(message, encodePredictions(classesIn(message), 10));
 }
@@ -93,7 +92,7 @@ export class ScriptedWorker {
   readonly #computeMs: number;
   /** Assigned tasks. The first one is in progress. */
   #tasks: Task[] = [];
-  #lastAnswer: Buffer | undefined;
+  #lastAnswer: Uint8Array | undefined;
 
   /**
    * @param holds hashes of the shards that the worker already has
@@ -144,7 +143,7 @@ export class ScriptedWorker {
     return true;
   }
 
-  #gradientOf({ step, range }: Task & { type: 'gradient' }): Buffer {
+  #gradientOf({ step, range }: Task & { type: 'gradient' }): Uint8Array {
     const { payload, sampleCount, lossSums } = this.#world.answer(step, range);
     const computeMs = this.#computeMs * range.count;
     const message: WorkerMessage = {
@@ -172,7 +171,7 @@ export class ScriptedWorker {
     this.#socket.close(1006);
   }
 
-  #send(frame: Buffer): void {
+  #send(frame: Uint8Array): void {
     if (this.isConnected) this.#socket.emit('message', frame);
   }
 

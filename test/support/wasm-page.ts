@@ -11,8 +11,8 @@ export interface PageResult {
   results: number[][][];
 }
 
-export async function computeInPage(kernels: readonly number[]): Promise<PageResult> {
-  const module = await WebAssembly.compile(Uint8Array.from(kernels));
+export async function computeInPage(kernelsUrl: string): Promise<PageResult> {
+  const module = await WebAssembly.compile(new Uint8Array(await (await fetch(kernelsUrl)).arrayBuffer()));
   const layout = resnetLayout(resNet20);
   const model = new WasmModel(layout, 'imagenet', {
     module,

@@ -5,6 +5,8 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { systemClock } from '../../shared/clock.js';
+import { decodeFrame } from '../../shared/protocol/frame.js';
+import { parseWorkerMessage } from '../../shared/protocol/messages.js';
 import { startWorker } from '../../worker/main.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { afterWelcome, attacks, configured, oneGiB, welcoming } from '../support/hostile-coordinators.js';
@@ -162,9 +164,10 @@ describe('a worker stays connected, unharmed, when a coordinator', () => {
     expectUnharmed(end);
   });
 
-  it('repeats a request and pings without reading: the request is answered once', async () => {
+  it('repeats a request, and sends pings and heartbeats without reading: the request is answered once', async () => {
     const repetitions = 20_000;
     let pongs = 0;
+    let replies = 0;
     let growth = 0;
     const end = await attack(
       afterWelcome((peer) => peer.say({ type: 'prefetch', sha256: firstShard.sha256 })),
@@ -172,25 +175,32 @@ describe('a worker stays connected, unharmed, when a coordinator', () => {
         const { offset } = await peer.hear('shard-request');
         peer.say({ type: 'shard-chunk', sha256: firstShard.sha256, offset }, shardImages[0]);
         await peer.hear('shard-held');
-        let heldAgain = 0;
-        peer.socket.on('message', () => heldAgain++);
+        let answers = 0;
+        peer.socket.on('message', (data: Buffer) => {
+          const { type } = parseWorkerMessage(decodeFrame(data).header);
+          if (type === 'heartbeat-reply') replies++;
+          else if (type !== 'heartbeat') answers++;
+        });
         peer.socket.on('pong', () => pongs++);
         const before = bytesInUse();
         peer.socket.pause();
         for (let count = 0; count < repetitions; count++) {
           peer.say({ type: 'prefetch', sha256: firstShard.sha256 });
           peer.socket.ping(Buffer.alloc(125));
+          peer.say({ type: 'heartbeat', sentMs: count });
         }
         peer.socket.resume();
         // This request is answered after all others.
         peer.say({ type: 'prefetch', sha256: shards[1].sha256 });
         await peer.hear('shard-request');
         growth = bytesInUse() - before;
-        expect(heldAgain).toBe(1);
+        // The worker requested the other shard, and sent nothing about the first one again.
+        expect(answers).toBe(1);
       },
     );
     expect(end.reasons).toEqual(['connection closed (1005)']);
     expect(pongs).toBeGreaterThan(0);
+    expect(replies).toBeGreaterThan(0);
     expect(growth).toBeLessThan(maxGrowthBytes);
     expectUnharmed(end);
   });

@@ -1,4 +1,5 @@
 // The page's WebSocket and HTTP requests: connects, detects silence, reconnects, and finds out what the user may do.
+import type { JoinLinkView } from '../../shared/monitoring/join.js';
 import type { WatchMessage } from '../../shared/monitoring/messages.js';
 import type { Session } from '../../shared/monitoring/session.js';
 import { connection, ending, session, take } from './store.js';
@@ -76,11 +77,17 @@ export async function logOut(): Promise<void> {
 }
 
 export type OperatorRequest =
-  { action: 'pause' | 'continue' | 'checkpoint' | 'stop' } | { action: 'drop'; worker: number };
+  | { action: 'pause' | 'continue' | 'checkpoint' | 'stop' | 'create-link' | 'revoke-link' }
+  | { action: 'drop'; worker: number };
 
 /** Sends an operator request. @returns the error message; undefined if the request was carried out */
 export async function operate(request: OperatorRequest): Promise<string | undefined> {
   return post('control', request);
+}
+
+/** Asks for the join link, which only operators may see. */
+export async function askJoinLink(): Promise<JoinLinkView> {
+  return get<JoinLinkView>('join-link');
 }
 
 async function get<Answer>(path: string): Promise<Answer> {

@@ -1,6 +1,7 @@
 // Converts the view of a step to lanes of bars, one lane per worker, and to text. Pure.
 import type { StepBar, StepView } from '../../shared/monitoring/step-view.js';
-import { duration, sliceRanges } from './wording.js';
+import { duration } from '../common/numbers.js';
+import { sliceRanges } from './wording.js';
 
 /** Appearance of a bar. A `queued` bar waits for its worker to finish an earlier bar. */
 export type BarLook = 'running' | 'queued' | 'counted' | 'late' | 'lost' | 'unneeded';

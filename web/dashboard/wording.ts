@@ -1,7 +1,6 @@
-// Formats numbers, times and events for the page. Pure.
+// Formats times, slices and events for the dashboard. Pure.
 import type { EventLine } from '../../shared/monitoring/messages.js';
 
-const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 const clock = new Intl.DateTimeFormat(undefined, {
   hour: '2-digit',
   minute: '2-digit',
@@ -9,28 +8,6 @@ const clock = new Intl.DateTimeFormat(undefined, {
   hourCycle: 'h23',
 });
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
-
-export const wholeNumber = (value: number) => whole.format(value);
-export const percent = (ratio: number, digits = 1) => `${(100 * ratio).toFixed(digits)}%`;
-export const loss = (value: number) => (value >= 100 ? value.toPrecision(4) : value.toFixed(3));
-
-/** Formats a learning rate: `0.1`, `0.00325`, `3.2e-5`. */
-export const rate = (value: number) => String(Number(value.toPrecision(3)));
-
-/** Formats images per second: `4.2`, `37`, `12,800`. */
-export const perSecond = (value: number) => (value > 0 && value < 10 ? value.toFixed(1) : whole.format(value));
-
-/** Formats a duration: `85 ms`, `2.1 s`, `3 min 20 s`, `5 h 12 min`. */
-export function duration(milliseconds: number): string {
-  if (milliseconds < 1_000) return `${Math.round(milliseconds)} ms`;
-  if (milliseconds < 10_000) return `${(milliseconds / 1000).toFixed(1)} s`;
-  const seconds = Math.round(milliseconds / 1000);
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
-  const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
-}
 
 /** Formats a time as `14:03:12`, with the date unless it is today. */
 export function moment(iso: string): string {
@@ -71,6 +48,8 @@ const eventTitles: Readonly<Record<string, { title: string; tone: Tone }>> = {
   'checkpoint-requested': { title: 'Checkpoint requested', tone: 'operator' },
   'stop-requested': { title: 'Stop requested', tone: 'operator' },
   'worker-dropped': { title: 'Worker dropped', tone: 'operator' },
+  'join-link-created': { title: 'Join link created', tone: 'operator' },
+  'join-link-revoked': { title: 'Join link revoked', tone: 'operator' },
 };
 
 /** Returns the detail of an event. For a checkpoint, this is the last component of its path. */

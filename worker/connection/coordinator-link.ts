@@ -1,5 +1,6 @@
 // The interface between a session and its connection to the coordinator. The socket runs in the same thread
 // (socket-link.ts) or in a separate one (threaded-link.ts).
+import type { HeartbeatOptions } from '../../shared/protocol/heartbeat-exchange.js';
 
 export interface CoordinatorLink {
   /**
@@ -9,10 +10,15 @@ export interface CoordinatorLink {
   send(frame: Uint8Array, onSent?: () => void): void;
   /** Allows receiving later messages into the memory of an earlier one, which the caller gives up. */
   reuse(memory: ArrayBuffer): void;
-  /** Starts sending pings, and closes the connection if nothing arrives within the timeout. */
-  startHeartbeat(options: HeartbeatOptions): void;
+  /** Starts sending heartbeats, and closes the connection if nothing arrives within the timeout. */
+  startHeartbeat(options: LinkHeartbeat): void;
   /** Closes the connection once the queued frames have been sent. */
   close(code: number): void;
+}
+
+export interface LinkHeartbeat extends HeartbeatOptions {
+  /** Maximum size of a message from the coordinator, for links that see a message only once all of it has arrived. */
+  maxMessageBytes: number;
 }
 
 export interface LinkHandlers {
@@ -24,11 +30,6 @@ export interface LinkHandlers {
    * @param isFinal true if reconnecting cannot succeed until someone fixes the cause
    */
   onClosed: (reason: string, isFinal: boolean) => void;
-}
-
-export interface HeartbeatOptions {
-  intervalMs: number;
-  timeoutMs: number;
 }
 
 /** Starts connecting. Errors are reported through `onClosed`. */

@@ -5,11 +5,10 @@ import { WebSocket } from 'ws';
 import { minTls, type ClientTls } from '../../shared/protocol/client-tls.js';
 import { machineMs, type Clock } from '../../shared/clock.js';
 import { explainConnectionError } from '../../shared/protocol/connection-error.js';
-import { clockReply } from '../../shared/protocol/clock-query.js';
-import { HeartbeatMonitor } from '../../shared/protocol/heartbeat.js';
+import { HeartbeatExchange, type HeartbeatOptions } from '../../shared/protocol/heartbeat-exchange.js';
 import { MessageMemory } from '../../shared/protocol/message-memory.js';
 import { maxMessageBytes } from '../../shared/protocol/messages.js';
-import type { CoordinatorLink, LinkHandlers, HeartbeatOptions } from './coordinator-link.js';
+import type { CoordinatorLink, LinkHandlers } from './coordinator-link.js';
 import { connectGathering } from './gathering-socket.js';
 
 /** Timeout for the response to the WebSocket upgrade, and then for the reply to the hello. */
@@ -19,23 +18,20 @@ const maxRefusalCharacters = 1_000;
 /** How long to wait for the coordinator to close its side before the socket is terminated. */
 const closeTimeoutMs = 3_000;
 /**
- * Maximum number of queued pings and pongs. Without a limit, a coordinator that sends pings but reads nothing could
- * exhaust this process's memory.
+ * Maximum number of queued pongs. Without a limit, a coordinator that sends pings but reads nothing could exhaust this
+ * process's memory.
  */
-const maxQueuedControls = 16;
+const maxQueuedPongs = 16;
 /** Number of buffers to keep for large messages: the current weights, and the next ones. */
 const maxFreeMemory = 2;
-/** Longest delay that a Node.js timer supports. With a longer delay, the timer fires after 1 ms. */
-const maxTimerMs = 2 ** 31 - 1;
 
 export class SocketLink implements CoordinatorLink {
   readonly #socket: WebSocket;
   readonly #clock: Clock;
   readonly #memory = new MessageMemory(maxFreeMemory);
-  #heartbeat: HeartbeatMonitor | undefined;
-  #stopPinging: () => void = () => undefined;
+  readonly #heartbeats: HeartbeatExchange;
   #cancelCloseTimeout: (() => void) | undefined;
-  #queuedControls = 0;
+  #queuedPongs = 0;
   #lostReason: string | undefined;
   #isFinal = false;
 
@@ -43,7 +39,7 @@ export class SocketLink implements CoordinatorLink {
     this.#clock = clock;
     this.#socket = new WebSocket(`${url.replace(/\/$/, '')}/worker`, {
       perMessageDeflate: false,
-      // Pings are answered below, where the number of queued pongs is limited.
+      // Pings, which lockstep itself does not send, are answered below, where the number of queued pongs is limited.
       autoPong: false,
       handshakeTimeout: handshakeTimeoutMs,
       maxPayload: maxMessageBytes,
@@ -54,33 +50,42 @@ export class SocketLink implements CoordinatorLink {
       ...tls,
       minVersion: minTls,
     });
+    this.#heartbeats = new HeartbeatExchange(
+      {
+        send: (frame) => this.send(frame),
+        queuedBytes: () => this.#socket.bufferedAmount,
+        onSilent: (timeoutMs) => {
+          this.#lostReason ??= `the coordinator was silent for more than ${timeoutMs / 1000} s`;
+          this.#socket.terminate();
+        },
+      },
+      clock,
+      machineMs,
+    );
     this.#socket.on('unexpected-response', (_, response) => void this.#readRefusal(response));
     this.#socket.on('upgrade', ({ socket }) => {
       // Listen for data only after `open`: an earlier listener would take the data that arrives with the upgrade, and
       // ws would miss it.
       this.#socket.once('open', () => {
-        this.#terminateAfterSilence(handshakeTimeoutMs);
+        this.#heartbeats.detectSilence(handshakeTimeoutMs);
         // Any received data shows that the coordinator is alive, not only whole messages: over a slow link, the weights
-        // may take longer than the timeout, with pings queued behind them.
-        socket.on('data', () => this.#heartbeat?.heard());
+        // may take longer than the timeout, with heartbeats queued behind them.
+        socket.on('data', () => this.#heartbeats.heard());
         handlers.onOpen();
       });
     });
     // With ws's default binaryType, the data is a Buffer.
-    this.#socket.on('message', (data) => handlers.onMessage(data as Buffer));
-    this.#socket.on('ping', (data: Buffer) => {
-      this.#sendControl('pong', data);
-      const reply = clockReply(data, machineMs());
-      if (reply !== undefined) this.#sendControl('pong', reply);
+    this.#socket.on('message', (data) => {
+      if (!this.#heartbeats.receive(data as Buffer)) handlers.onMessage(data as Buffer);
     });
+    this.#socket.on('ping', (data: Buffer) => this.#sendPong(data));
     this.#socket.on('error', (error) => {
       const { reason, isFinal } = explainConnectionError(error, url);
       this.#lostReason ??= reason;
       this.#isFinal ||= isFinal;
     });
     this.#socket.on('close', (code, reason) => {
-      this.#heartbeat?.stop();
-      this.#stopPinging();
+      this.#heartbeats.stop();
       this.#cancelCloseTimeout?.();
       handlers.onClosed(this.#lostReason ?? (reason.toString() || `connection closed (${code})`), this.#isFinal);
     });
@@ -93,7 +98,7 @@ export class SocketLink implements CoordinatorLink {
       // Before the connection is open, a refusal may arrive instead of frames.
       (bytes) =>
         this.#socket.readyState === WebSocket.OPEN && bytes <= maxMessageBytes ? this.#memory.take(bytes) : undefined,
-      () => this.#heartbeat?.heard(),
+      () => this.#heartbeats.heard(),
     );
   }
 
@@ -105,23 +110,14 @@ export class SocketLink implements CoordinatorLink {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(frame, onSent);
   }
 
-  startHeartbeat({ intervalMs, timeoutMs }: HeartbeatOptions): void {
-    this.#terminateAfterSilence(timeoutMs);
-    this.#stopPinging = this.#clock.every(Math.min(intervalMs, maxTimerMs), () => this.#sendControl('ping'));
+  startHeartbeat(options: HeartbeatOptions): void {
+    this.#heartbeats.start(options);
   }
 
-  #sendControl(kind: 'ping' | 'pong', data?: Buffer): void {
-    if (this.#socket.readyState !== WebSocket.OPEN || this.#queuedControls === maxQueuedControls) return;
-    this.#queuedControls++;
-    this.#socket[kind](data, undefined, () => this.#queuedControls--);
-  }
-
-  #terminateAfterSilence(timeoutMs: number): void {
-    this.#heartbeat?.stop();
-    this.#heartbeat = new HeartbeatMonitor(this.#clock, timeoutMs, () => {
-      this.#lostReason ??= `the coordinator was silent for more than ${timeoutMs / 1000} s`;
-      this.#socket.terminate();
-    });
+  #sendPong(data: Buffer): void {
+    if (this.#socket.readyState !== WebSocket.OPEN || this.#queuedPongs === maxQueuedPongs) return;
+    this.#queuedPongs++;
+    this.#socket.pong(data, undefined, () => this.#queuedPongs--);
   }
 
   close(code: number): void {

@@ -1,46 +1,45 @@
-// Connects to the coordinator from a separate thread, which answers pings and receives messages while the engine blocks
-// the main thread, which on a slow machine may take longer than the heartbeat timeout. Large frames are not copied
-// between the threads: incoming ones are transferred, and partial sums are sent from shared memory.
-import { Worker } from 'node:worker_threads';
-import { builtFile } from '../../shared/built-file.js';
-import type { ClientTls } from '../../shared/protocol/client-tls.js';
-import type { CoordinatorLink, LinkHandlers, HeartbeatOptions } from './coordinator-link.js';
+// Connects to the coordinator from a separate thread, which answers heartbeats and receives messages while the engine
+// blocks the session's thread, which on a slow machine may take longer than the heartbeat timeout. Incoming messages are
+// transferred between the threads, not copied. serve-link.ts is the other thread's side.
+import type { CoordinatorLink, LinkHandlers, LinkHeartbeat } from './coordinator-link.js';
 
-export interface LinkTarget {
-  url: string;
-  tls: ClientTls;
-}
-
-/** Message to the connection thread. */
+/** Message to the connection's thread. */
 export type LinkCommand =
   | { type: 'send'; frame: Uint8Array; id: number; reuse: readonly ArrayBuffer[] }
-  | { type: 'heartbeat'; options: HeartbeatOptions }
+  | { type: 'heartbeat'; options: LinkHeartbeat }
   | { type: 'close'; code: number };
 
-/** Message from the connection thread. */
+/** Message from the connection's thread. */
 export type LinkEvent =
   | { type: 'open' }
   | { type: 'message'; message: Uint8Array }
   | { type: 'sent'; id: number }
   | { type: 'closed'; reason: string; isFinal: boolean };
 
+export interface LinkThread {
+  post(command: LinkCommand, transferred: ArrayBuffer[]): void;
+}
+
+/**
+ * Starts a thread that opens a connection.
+ * @param onEnded called when the thread fails or ends, whether or not the connection has been closed
+ */
+export type StartLinkThread = (onEvent: (event: LinkEvent) => void, onEnded: (reason: string) => void) => LinkThread;
+
 export class ThreadedLink implements CoordinatorLink {
-  readonly #thread: Worker;
+  readonly #thread: LinkThread;
   readonly #onSent = new Map<number, () => void>();
   /** Memory to pass to the thread with the next frame. */
   readonly #unused: ArrayBuffer[] = [];
   #lastId = 0;
 
-  constructor(url: string, handlers: LinkHandlers, tls: ClientTls = {}) {
-    this.#thread = new Worker(builtFile('link-thread.js', import.meta.url), {
-      workerData: { url, tls } satisfies LinkTarget,
-    });
+  constructor(startThread: StartLinkThread, handlers: LinkHandlers) {
     let closed: LinkHandlers['onClosed'] | undefined = handlers.onClosed;
     const close = (reason: string, isFinal = false) => {
       closed?.(reason, isFinal);
       closed = undefined;
     };
-    this.#thread.on('message', (event: LinkEvent) => {
+    const handle = (event: LinkEvent) => {
       switch (event.type) {
         case 'open':
           return handlers.onOpen();
@@ -55,16 +54,15 @@ export class ThreadedLink implements CoordinatorLink {
         default:
           event satisfies never;
       }
-    });
-    this.#thread.on('error', (error) => close(`the connection's thread failed: ${String(error)}`));
-    this.#thread.on('exit', () => close("the connection's thread ended"));
+    };
+    this.#thread = startThread(handle, close);
   }
 
   send(frame: Uint8Array, onSent?: () => void): void {
     const id = ++this.#lastId;
     if (onSent !== undefined) this.#onSent.set(id, onSent);
     const reuse = this.#unused.splice(0);
-    this.#command({ type: 'send', frame, id, reuse }, ...reuse);
+    this.#thread.post({ type: 'send', frame, id, reuse }, reuse);
   }
 
   reuse(memory: ArrayBuffer): void {
@@ -72,15 +70,11 @@ export class ThreadedLink implements CoordinatorLink {
     this.#unused.push(memory);
   }
 
-  startHeartbeat(options: HeartbeatOptions): void {
-    this.#command({ type: 'heartbeat', options });
+  startHeartbeat(options: LinkHeartbeat): void {
+    this.#thread.post({ type: 'heartbeat', options }, []);
   }
 
   close(code: number): void {
-    this.#command({ type: 'close', code });
-  }
-
-  #command(command: LinkCommand, ...transferred: ArrayBuffer[]): void {
-    this.#thread.postMessage(command, transferred);
+    this.#thread.post({ type: 'close', code }, []);
   }
 }

@@ -5,11 +5,18 @@ import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
 import type { DeviceModels, ModelSpec } from '../device-models.js';
 import type { EngineModel } from '../engine.js';
 import { measureModels } from './measure-models.js';
-import type { SpeedCache } from './speed-cache.js';
 
 export interface EngineSpeed {
   fingerprint: string;
   imagesPerSecond: number;
+}
+
+/** Remembers measured speeds, so that a machine measures each of its engines once per kind of run. */
+export interface SpeedCache {
+  /** Returns the remembered speeds in images per second by key, from oldest to newest. */
+  read(): Promise<ReadonlyMap<string, number>>;
+  /** Adds speeds. Other processes may add theirs at the same time; the last one wins. */
+  add(speeds: ReadonlyMap<string, number>): Promise<void>;
 }
 
 export interface SpeedHandlers {

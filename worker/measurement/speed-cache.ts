@@ -2,18 +2,12 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import type { SpeedCache } from './engine-speeds.js';
 
 /** Maximum number of entries; the oldest are removed. */
 const maxEntries = 500;
 
 const cacheFile = z.array(z.tuple([z.string(), z.number().positive()]));
-
-export interface SpeedCache {
-  /** Returns the remembered speeds in images per second by key, from oldest to newest. */
-  read(): Promise<ReadonlyMap<string, number>>;
-  /** Adds speeds. Other processes may add theirs at the same time; the last one wins. */
-  add(speeds: ReadonlyMap<string, number>): Promise<void>;
-}
 
 export class DiskSpeedCache implements SpeedCache {
   readonly #file: string;

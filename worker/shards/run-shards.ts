@@ -101,7 +101,7 @@ export class RunShards {
 
   async #startDownload(sha256: string, bytes: number): Promise<ShardDownload> {
     if (this.#reserveMemory(sha256, bytes, this.#memoryBytes)) return new DownloadToMemory(bytes);
-    const file = await this.#cache.create(sha256);
+    const file = await this.#cache.create(sha256, bytes);
     if (file !== undefined) return new DownloadToFile(bytes, file);
     if (this.#reserveMemory(sha256, bytes, this.#memoryBytesWithoutFiles)) return new DownloadToMemory(bytes);
     const mebibytes = (size: number) => `${Math.ceil(size / 2 ** 20)} MiB`;

@@ -23,8 +23,8 @@ export interface ShardCache {
   list(): Promise<string[]>;
   /** Opens a shard, whose contents may be damaged. Returns undefined if it is missing or has another size. */
   open(sha256: string, bytes: number): Promise<ShardFile | undefined>;
-  /** Returns a new file, or undefined if the cache cannot store any. */
-  create(sha256: string): Promise<NewShardFile | undefined>;
+  /** Returns a new file for a shard of this size, or undefined if the cache cannot store it in a file. */
+  create(sha256: string, bytes: number): Promise<NewShardFile | undefined>;
   /** Adds a shard. If it cannot be stored, reports the failure. */
   write(sha256: string, records: Uint8Array): Promise<void>;
   remove(sha256: string): Promise<void>;

@@ -1,9 +1,9 @@
 // The records of one shard, in memory or in a file. They are verified once, when they have arrived or when the file is
 // opened.
-import { createHash } from 'node:crypto';
 import type { ImageBatch } from '../../shared/dataset/image-batch.js';
 import { firstInvalidLabel, labelAt, type RecordFormat } from '../../shared/dataset/record-format.js';
 import { ProtocolError } from '../../shared/errors.js';
+import { host } from '../../shared/platform/host.js';
 import type { Shard } from '../../shared/protocol/messages.js';
 import type { ShardFile } from './shard-cache.js';
 
@@ -80,7 +80,7 @@ export async function hasValidRecords(
 ): Promise<boolean> {
   const { split, index, sha256, bytes } = shard;
   const { recordBytes } = format;
-  const hash = createHash('sha256');
+  const hash = host.createSha256();
   const step = Math.max(1, Math.floor(verificationBytes / recordBytes)) * recordBytes;
   const buffer = source instanceof Uint8Array ? undefined : new Uint8Array(Math.min(step, bytes));
   let problem: string | undefined;
@@ -94,7 +94,7 @@ export async function hasValidRecords(
     const label = labelAt(records, image, format);
     problem ??= `image ${position / recordBytes + image} of ${split} shard ${index} has the invalid label ${label}`;
   }
-  if (hash.digest('hex') !== sha256) return false;
+  if (hash.digest() !== sha256) return false;
   if (problem !== undefined) throw new ProtocolError(problem);
   return true;
 }

@@ -44,7 +44,7 @@ export class WorkerTracks {
     this.#arrivedMs.set(key, nowMs);
     const assignedMs = this.#assignedMs.get(step);
     if (assignedMs === undefined) return;
-    // The exchange of an assignment and its answer is also a clock sample, in case no ping was faster.
+    // The exchange of an assignment and its answer is also a clock sample, in case no heartbeat was faster.
     const { receivedMs, sentMs } = timing;
     this.clockOffset.add({ sentMs: assignedMs, receivedMs, repliedMs: sentMs, returnedMs: nowMs });
   }

@@ -13,7 +13,8 @@ import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.j
 import { layoutHash, weightsSha256 } from '../../../shared/network/layout-hash.js';
 import { parseGraph } from '../../../shared/network/graph-schema.js';
 import { layoutNetwork, type ArrayLayout, type ModelLayout } from '../../../shared/network/layout.js';
-import { decodeSafetensors, type NamedArray } from '../../../shared/network/safetensors.js';
+import type { NamedArray } from '../../../shared/network/named-array.js';
+import { decodeSafetensors } from '../../../shared/network/safetensors.js';
 import {
   exists,
   listCheckpoints,

@@ -4,7 +4,8 @@ import { readFile, stat } from 'node:fs/promises';
 import { LockstepError, messageOf, systemCodeOf } from '../../../shared/errors.js';
 import { weightsSha256 } from '../../../shared/network/layout-hash.js';
 import type { ArrayLayout, ModelLayout } from '../../../shared/network/layout.js';
-import { decodeSafetensors, namedArraysOf, type NamedArray } from '../../../shared/network/safetensors.js';
+import type { NamedArray } from '../../../shared/network/named-array.js';
+import { decodeSafetensors, namedArraysOf } from '../../../shared/network/safetensors.js';
 import type { SavedState } from './checkpoint.js';
 import { loadCheckpoint } from './load-checkpoint.js';
 

@@ -1,5 +1,5 @@
 // A network that users choose by name, with options such as `wide-resnet:depth=16,width=4`. registry.ts lists them.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { NetworkGraph } from '../graph.js';
 
 /** An option of a named network. Its value is read from text. */

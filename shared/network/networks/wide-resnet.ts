@@ -1,6 +1,6 @@
 // Wide ResNets for small images (Zagoruyko & Komodakis 2016, arXiv 1605.07146): pre-activation blocks of two 3×3
 // convolutions.
-import { z } from 'zod';
+import * as z from 'zod';
 import { GraphBuilder } from './graph-builder.js';
 import { namedNetwork, wholeNumber } from './named-network.js';
 

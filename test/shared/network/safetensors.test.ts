@@ -1,11 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { LockstepError } from '../../../shared/errors.js';
-import {
-  decodeSafetensors,
-  encodeSafetensors,
-  namedArraysOf,
-  type NamedArray,
-} from '../../../shared/network/safetensors.js';
+import type { NamedArray } from '../../../shared/network/named-array.js';
+import { decodeSafetensors, encodeSafetensors, namedArraysOf } from '../../../shared/network/safetensors.js';
 
 const arrays: readonly NamedArray[] = [
   { name: 'a/kernel', shape: [2, 1], values: Float32Array.of(1, -2) },

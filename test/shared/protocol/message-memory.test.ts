@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { MessageMemory, ownMemoryOf } from '../../../shared/protocol/message-memory.js';
+import { MessageMemory } from '../../../shared/protocol/message-memory.js';
+import { ownMemoryOf } from '../../../shared/protocol/own-memory.js';
 
 describe('MessageMemory', () => {
   it('returns memory that was given back for a message of about the same size', () => {

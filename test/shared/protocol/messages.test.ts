@@ -107,10 +107,26 @@ type Frozen<T> = T extends readonly (infer Item)[]
     ? { readonly [Key in keyof T]: Frozen<T[Key]> }
     : T;
 
+/** Messages that both sides send. */
+const heartbeats: readonly object[] = [
+  { type: 'heartbeat', sentMs: 12.5 },
+  { type: 'heartbeat-reply', sentMs: 12.5, repliedMs: -3 },
+] satisfies readonly (WorkerMessage & CoordinatorMessage)[];
+
 const directions = [
-  { speaker: 'a worker', parse: parseWorkerMessage, messages: workerMessages, others: coordinatorMessages },
-  { speaker: 'the coordinator', parse: parseCoordinatorMessage, messages: coordinatorMessages, others: workerMessages },
-] as const;
+  {
+    speaker: 'a worker',
+    parse: parseWorkerMessage,
+    messages: [...workerMessages, ...heartbeats],
+    others: coordinatorMessages,
+  },
+  {
+    speaker: 'the coordinator',
+    parse: parseCoordinatorMessage,
+    messages: [...coordinatorMessages, ...heartbeats],
+    others: workerMessages,
+  },
+];
 
 describe.each(directions)('a message from $speaker', ({ speaker, parse, messages, others }) => {
   it('is decoded to what was encoded', () => {
@@ -249,7 +265,7 @@ describe('the limit for messages', () => {
 
 describe('damaged messages', () => {
   it('are either decoded or refused with a ProtocolError', () => {
-    const frames = [...workerMessages, ...coordinatorMessages].map((message) => encodeFrame(message));
+    const frames = [...workerMessages, ...coordinatorMessages].map((message) => Buffer.from(encodeFrame(message)));
     const outcomes = { read: 0, refused: 0 };
     for (let trial = 0; trial < 4000; trial++) {
       const random = new KeyedRandom(trial, 'synthesis');

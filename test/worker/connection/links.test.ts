@@ -3,15 +3,18 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { systemClock } from '../../../shared/clock.js';
+import { machineMs, systemClock } from '../../../shared/clock.js';
+import { decodeFrame, encodeFrame } from '../../../shared/protocol/frame.js';
+import { encodeHeartbeat, heartbeatIn } from '../../../shared/protocol/heartbeat-messages.js';
 import { SocketLink } from '../../../worker/connection/socket-link.js';
+import { linkThreadTo } from '../../../worker/connection/start-link-thread.js';
 import { ThreadedLink } from '../../../worker/connection/threaded-link.js';
 import type { CoordinatorLink, LinkHandlers } from '../../../worker/connection/coordinator-link.js';
 import { freePort } from '../../support/free-port.js';
 
 const implementations: [string, (url: string, handlers: LinkHandlers) => CoordinatorLink][] = [
   ['in this thread', (url, handlers) => new SocketLink(url, handlers, systemClock)],
-  ['in a thread of its own', (url, handlers) => new ThreadedLink(url, handlers)],
+  ['in a thread of its own', (url, handlers) => new ThreadedLink(linkThreadTo(url), handlers)],
 ];
 
 interface Opened {
@@ -49,8 +52,8 @@ describe.each(implementations)('a connection %s', (_, open) => {
     return { link, closed, message };
   }
 
-  async function connect(options: { autoPong?: boolean } = {}): Promise<Opened> {
-    const server = new WebSocketServer({ port: 0, host: '127.0.0.1', ...options });
+  async function connect(): Promise<Opened> {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     onTestFinished(() => server.close());
     await once(server, 'listening');
     const started = start(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
@@ -121,16 +124,42 @@ describe.each(implementations)('a connection %s', (_, open) => {
   });
 
   it('closes when nothing arrives for longer than the heartbeat timeout', async () => {
-    const { link, closed } = await connect({ autoPong: false });
-    link.startHeartbeat({ intervalMs: 20, timeoutMs: 100 });
+    const { link, closed } = await connect();
+    link.startHeartbeat({ intervalMs: 20, timeoutMs: 100, maxMessageBytes: 1 });
     expect(await closed).toBe('the coordinator was silent for more than 0.1 s');
   });
 
-  it('sends pings, and stays open while they are answered', async () => {
+  it('sends heartbeats, and stays open while they are answered', async () => {
     const { link, peer, closed } = await connect();
-    link.startHeartbeat({ intervalMs: 20, timeoutMs: 600_000 });
-    for (let ping = 0; ping < 3; ping++) await once(peer, 'ping');
+    const beganMs = machineMs();
+    link.startHeartbeat({ intervalMs: 20, timeoutMs: 600_000, maxMessageBytes: 1 });
+    for (let count = 0; count < 3; count++) {
+      const [data] = (await once(peer, 'message')) as [Buffer];
+      const { type, sentMs } = heartbeatIn(data)!;
+      expect(type).toBe('heartbeat');
+      expect(sentMs).toBeGreaterThan(beganMs);
+      expect(sentMs).toBeLessThan(machineMs());
+      peer.send(encodeHeartbeat({ type: 'heartbeat-reply', sentMs, repliedMs: 1 }));
+    }
     link.close(1000);
     expect(await closed).toBe('connection closed (1000)');
+  });
+
+  it("answers heartbeats with this machine's time, and pings; only other messages arrive", async () => {
+    const { peer, message } = await connect();
+    const beganMs = machineMs();
+    const answered = once(peer, 'message');
+    const pong = once(peer, 'pong');
+    peer.ping('are you there?');
+    peer.send(encodeHeartbeat({ type: 'heartbeat', sentMs: 7 }));
+    peer.send(encodeFrame({ type: 'heartbeat', sentMs: 'seven' }));
+    expect(String((await pong)[0])).toBe('are you there?');
+    const reply = heartbeatIn(((await answered) as [Buffer])[0]);
+    expect(reply).toEqual({ type: 'heartbeat-reply', sentMs: 7, repliedMs: expect.any(Number) });
+    const { repliedMs } = reply as { repliedMs: number };
+    expect(repliedMs).toBeGreaterThan(beganMs);
+    expect(repliedMs).toBeLessThan(machineMs());
+    // An invalid heartbeat arrives, so that the session rejects it.
+    expect(decodeFrame(await message()).header).toEqual({ type: 'heartbeat', sentMs: 'seven' });
   });
 });

@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Ending } from '../../../shared/monitoring/messages.js';
 import { retryNow } from '../connection.js';
 import { connection, ending } from '../store.js';
-import { duration, percent, perSecond, wholeNumber } from '../wording.js';
+import { duration, percent, perSecond, wholeNumber } from '../../common/numbers.js';
 
 export function Banner() {
   if (ending.value !== null) return <EndingBanner ending={ending.value} />;

@@ -1,8 +1,8 @@
 // A chart with its legend of latest values, a text summary, and a table on demand.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { LineChart, type ChartLine, type LineChartOptions } from '../../charts/line-chart.js';
-import { isDark } from '../theme.js';
-import { wholeNumber } from '../wording.js';
+import { isDark } from '../../common/theme.js';
+import { wholeNumber } from '../../common/numbers.js';
 
 export interface Series {
   name: string;

@@ -3,7 +3,7 @@ import { useMemo } from 'preact/hooks';
 import type { StepPoint } from '../../../shared/monitoring/step-history.js';
 import { smoothed } from '../../charts/smoothing.js';
 import { curves, type Curves } from '../store.js';
-import { loss, percent, perSecond, rate, wholeNumber } from '../wording.js';
+import { loss, percent, perSecond, rate, wholeNumber } from '../../common/numbers.js';
 import { Chart, type Series } from './chart.js';
 
 const tall = 220;

@@ -1,12 +1,12 @@
-// The operator's buttons. Actions that cannot be undone ask for confirmation.
+// The operator's buttons, with the confirmation dialog and the results of all actions. Actions that cannot be undone ask for confirmation.
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { operate, type OperatorRequest } from '../connection.js';
 import { live, session } from '../store.js';
 import { Modal } from './modal.js';
 
-/** Result of the latest request, shown for shownMs. */
-const outcome = signal<{ text: string; isError: boolean } | null>(null);
+/** Result of the latest action, shown for shownMs. */
+export const outcome = signal<{ text: string; isError: boolean } | null>(null);
 /** The confirmation dialog that is open; null if there is none. */
 export const confirmation = signal<{ title: string; text: string; button: string; request: OperatorRequest } | null>(
   null,
@@ -18,9 +18,12 @@ const successTexts: Record<OperatorRequest['action'], string> = {
   checkpoint: 'A checkpoint is saved after the current step.',
   stop: 'The run saves a checkpoint after the current step and stops.',
   drop: 'The worker was disconnected.',
+  'create-link': 'The join link was created.',
+  'revoke-link': 'The join link was revoked.',
 };
 
-async function send(request: OperatorRequest): Promise<void> {
+/** Sends a request, and shows its result. */
+export async function send(request: OperatorRequest): Promise<void> {
   outcome.value = null;
   const error = await operate(request);
   outcome.value =

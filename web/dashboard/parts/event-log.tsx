@@ -1,6 +1,7 @@
 // The event log, newest first.
 import { events } from '../store.js';
-import { eventDetail, eventTitle, moment, wholeNumber } from '../wording.js';
+import { wholeNumber } from '../../common/numbers.js';
+import { eventDetail, eventTitle, moment } from '../wording.js';
 
 export function EventLog() {
   const lines = events.value;

@@ -1,7 +1,8 @@
 // The run's progress and main figures.
 import type { RunStatus } from '../../../shared/monitoring/run-status.js';
 import { curves, ending, facts, live } from '../store.js';
-import { duration, loss, percent, perSecond, rate, wholeNumber } from '../wording.js';
+import { Figure } from '../../common/figure.js';
+import { duration, loss, percent, perSecond, rate, wholeNumber } from '../../common/numbers.js';
 
 export function Figures() {
   const { totalSteps, stepsPerEpoch } = facts.value!;
@@ -48,14 +49,4 @@ function timeLeft(run: RunStatus['run'] | undefined): string {
   if (run.phase === 'paused') return 'paused';
   if (run.secondsLeft === null) return 'time left: unknown';
   return run.step === run.steps ? 'all steps completed' : `${duration(1000 * run.secondsLeft)} left`;
-}
-
-function Figure({ name, value, note }: { name: string; value: string | undefined; note: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd class={value === undefined ? 'none' : ''}>{value ?? '–'}</dd>
-      <dd class="note">{note}</dd>
-    </div>
-  );
 }

@@ -4,8 +4,8 @@ import type { Ending, RunFacts } from '../../../shared/monitoring/messages.js';
 import type { RunPhase } from '../../../shared/monitoring/run-status.js';
 import { connection, ending, facts, isRecorded, live, session } from '../store.js';
 import { logOut } from '../connection.js';
-import { isDark, toggleTheme } from '../theme.js';
-import { percent } from '../wording.js';
+import { isDark, toggleTheme } from '../../common/theme.js';
+import { percent } from '../../common/numbers.js';
 import { Controls } from './controls.js';
 import { openLogIn } from './log-in.js';
 

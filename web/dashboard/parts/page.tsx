@@ -5,6 +5,7 @@ import { Charts } from './charts.js';
 import { EventLog } from './event-log.js';
 import { Figures } from './figures.js';
 import { Header } from './header.js';
+import { JoinLink } from './join-link.js';
 import { LogInDialog, LogInPage } from './log-in.js';
 import { RecordedWorkers, Workers } from './workers.js';
 import { StepPanel } from './step-panel.js';
@@ -36,6 +37,7 @@ export function Page() {
           <EventLog />
         </div>
         {!showTotals && live.value !== null && <Workers />}
+        <JoinLink />
       </main>
       <Footer />
       <LogInDialog />

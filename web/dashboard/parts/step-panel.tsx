@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { StepView } from '../../../shared/monitoring/step-view.js';
 import { live, type ReceivedLive } from '../store.js';
 import { describeStep, describeRecovery, lanesOf, recoveryLanes, type Lane, type LaneBar } from '../step-lanes.js';
-import { duration, wholeNumber } from '../wording.js';
+import { duration, wholeNumber } from '../../common/numbers.js';
 
 /** Interval at which the bars of the current step are extended. */
 const growEveryMs = 200;

@@ -2,7 +2,8 @@
 // explicit, because a table loses its implicit roles when CSS changes its layout.
 import type { TimeShares, WorkerStatus } from '../../../shared/monitoring/run-status.js';
 import { ending, live, session } from '../store.js';
-import { duration, describeLoss, percent, perSecond, sliceRanges, wholeNumber } from '../wording.js';
+import { duration, percent, perSecond, wholeNumber } from '../../common/numbers.js';
+import { describeLoss, sliceRanges } from '../wording.js';
 import { confirmation } from './controls.js';
 
 const columns = ['Worker', 'State', 'Engine and device', 'Slices', 'Images/s', 'Time', 'Last seen', 'Lost'] as const;

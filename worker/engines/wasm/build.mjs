@@ -1,17 +1,14 @@
-// Compiles the AssemblyScript kernels to dist/worker/engines/wasm: for each engine, for unshared and for shared memory.
+// Compiles the AssemblyScript kernels of each engine to dist/worker/engines/wasm, for one thread (see shared-memory.ts).
 import { fileURLToPath } from 'node:url';
 import { compileAssembly } from '../../../shared/assembly/compile.mjs';
 import { unrolledKernels } from './templates/unrolled-kernels.mjs';
 
-const shared = ['--enable', 'threads', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'];
 /** With relaxed SIMD, the convolution kernels use fused multiply-add (see templates/products.mjs). */
 const fused = ['--enable', 'relaxed-simd'];
 
 const modules = {
   'kernels.wasm': [],
-  'kernels-shared.wasm': shared,
   'kernels-fma.wasm': fused,
-  'kernels-fma-shared.wasm': [...fused, ...shared],
 };
 
 for (const [name, options] of Object.entries(modules)) {

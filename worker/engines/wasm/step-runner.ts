@@ -39,6 +39,22 @@ export class StepRunner {
     this.weightPasses = weightPasses(kernels, fixed);
   }
 
+  /** Computes this thread's share of every job until a stop job. */
+  runJobs(): void {
+    let last = 0;
+    try {
+      while (true) {
+        const job = this.team.nextJob(last);
+        if (job.kind === 'stop') break;
+        last = job.number;
+        this.run(job);
+      }
+    } catch (thrown) {
+      this.team.fail();
+      throw thrown;
+    }
+  }
+
   /**
    * Computes this thread's tiles in all passes of a job. Returns when all threads have finished the job.
    * @param onStage called after each stage of this thread's tiles

@@ -6,6 +6,7 @@ import { recordFormat, type RecordFormat } from '../../../shared/dataset/record-
 import { LockstepError } from '../../../shared/errors.js';
 import { dropoutMask, type DropoutKey } from '../../../shared/network/dropout.js';
 import type { ModelLayout } from '../../../shared/network/layout.js';
+import { host } from '../../../shared/platform/host.js';
 import type { BatchResult, EngineModel, EvaluationResult, SliceResult } from '../../engine.js';
 import type { PackedTaps } from './memory/convolution-plan.js';
 import { imageBytes, pixelOffset } from './memory/tensor.js';
@@ -29,7 +30,7 @@ export interface ProfileEntry {
 }
 
 export interface WasmModelOptions {
-  /** The compiled kernels; the build for shared memory if there is more than one thread. */
+  /** The compiled kernels; with shared memory if there is more than one thread. */
   module: WebAssembly.Module;
   /** Memory created by createModelMemory. */
   memory: WebAssembly.Memory;
@@ -126,8 +127,8 @@ export class WasmModel implements EngineModel {
     this.#reserve(Math.min(sampleCount, evaluationImages, Math.ceil(evaluationPixels / planePixels)));
     const { capacity } = this.#runner.memory;
     for (let first = 0; first < sampleCount; first += capacity) {
-      // Yields to the event loop, so that the process can handle its sockets during a long evaluation.
-      if (first > 0) await new Promise((resolve) => setTimeout(resolve, 0));
+      // The process can handle its sockets during a long evaluation.
+      if (first > 0) await host.yieldToEvents();
       const count = Math.min(capacity, sampleCount - first);
       this.#run('evaluate', batch, first, count, result);
       this.#readLogits(count, logits.subarray(first * classCount));

@@ -1,16 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { ClockOffset } from '../../../../coordinator/monitoring/timeline/clock-offset.js';
-import { clockReply, clockQuery, readClockReply } from '../../../../shared/protocol/clock-query.js';
 import { KeyedRandom } from '../../../../shared/random.js';
 import { FakeClock } from '../../../support/fake-clock.js';
 
-/** Adds a sample of a clock that is `skewMs` ahead: the query takes `thereMs`, and the reply takes `backMs`. */
+/** Adds a sample of a clock that is `skewMs` ahead: the heartbeat takes `thereMs`, and the reply takes `backMs`. */
 function sample(offset: ClockOffset, clock: FakeClock, skewMs: number, thereMs: number, backMs: number): void {
-  const query = clockQuery(clock.now());
+  const sentMs = clock.now();
   clock.advance(thereMs);
-  const reply = readClockReply(clockReply(query, clock.now() + skewMs)!)!;
+  const repliedMs = clock.now() + skewMs;
   clock.advance(backMs);
-  offset.add({ ...reply, receivedMs: reply.repliedMs, returnedMs: clock.now() });
+  offset.add({ sentMs, receivedMs: repliedMs, repliedMs, returnedMs: clock.now() });
 }
 
 describe('the offset of a clock', () => {
@@ -19,7 +18,7 @@ describe('the offset of a clock', () => {
     expect(new ClockOffset().uncertaintyMs).toBe(Infinity);
   });
 
-  it('is exact if query and reply take equally long, and otherwise off by half of the difference', () => {
+  it('is exact if heartbeat and reply take equally long, and otherwise off by half of the difference', () => {
     const [even, uneven, clock] = [new ClockOffset(), new ClockOffset(), new FakeClock()];
     sample(even, clock, 5000, 3, 3);
     expect(even.offsetMs).toBe(5000);
@@ -42,7 +41,7 @@ describe('the offset of a clock', () => {
 
   it('does not include the time between arrival and reply at the other end', () => {
     const offset = new ClockOffset();
-    // The query takes 10 ms, the reply starts 500 ms later and takes 10 ms; the other clock is 1000 ms ahead.
+    // The heartbeat takes 10 ms, the reply starts 500 ms later and takes 10 ms; the other clock is 1000 ms ahead.
     offset.add({ sentMs: 0, receivedMs: 1010, repliedMs: 1510, returnedMs: 520 });
     expect([offset.offsetMs, offset.uncertaintyMs]).toEqual([1000, 10]);
   });
@@ -51,16 +50,5 @@ describe('the offset of a clock', () => {
     const offset = new ClockOffset();
     offset.add({ sentMs: 0, receivedMs: 0, repliedMs: 100, returnedMs: 50 });
     expect(offset.offsetMs).toBeUndefined();
-  });
-});
-
-describe('a ping', () => {
-  it('without a clock query gets an ordinary pong, which is not a reply', () => {
-    expect(clockReply(Buffer.alloc(0), 1)).toBeUndefined();
-    expect(readClockReply(Buffer.alloc(8))).toBeUndefined();
-    expect(readClockReply(clockQuery(7))).toBeUndefined();
-    const noTime = Buffer.alloc(16);
-    noTime.writeDoubleLE(NaN, 8);
-    expect(readClockReply(noTime)).toBeUndefined();
   });
 });

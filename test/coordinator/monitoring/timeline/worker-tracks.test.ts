@@ -53,7 +53,7 @@ it("a worker's spans are converted to the coordinator's clock, however far its c
   ]);
 });
 
-it('without an answered ping, transfers of weights and gradients serve as clock samples', () => {
+it('without an answered heartbeat, transfers of weights and gradients serve as clock samples', () => {
   const tracks = new WorkerTracks({ id: 7, name: 'attic', engine: 'wasm' });
   tracks.assigned(9, 6);
   tracks.report(timing);

@@ -1,0 +1,5 @@
+export interface NamedArray {
+  name: string;
+  shape: readonly number[];
+  values: Float32Array;
+}

@@ -1,0 +1,47 @@
+// Browsers: their pages and Web Workers.
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex } from '@noble/hashes/utils.js';
+import type { Platform, Sha256 } from './platform.js';
+
+/** The version in package.json, which the build inserts. */
+declare const LOCKSTEP_VERSION: string;
+
+/** In JavaScript, because WebCrypto is asynchronous, takes whole files only, and is missing over plain HTTP. */
+class JavaScriptSha256 implements Sha256 {
+  readonly #hash = sha256.create();
+
+  update(bytes: Uint8Array): this {
+    this.#hash.update(bytes);
+    return this;
+  }
+
+  digest(): string {
+    return bytesToHex(this.#hash.digest());
+  }
+}
+
+/** Resolves in a new task, after those that are already waiting. Timers of 0 ms would take up to 4 ms. */
+function nextTask(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.addEventListener('message', () => {
+      port1.close();
+      resolve();
+    });
+    port1.start();
+    port2.postMessage(undefined);
+  });
+}
+
+export const host: Platform = {
+  version: LOCKSTEP_VERSION,
+  machineMs: () => performance.timeOrigin + performance.now(),
+  unref: () => undefined,
+  yieldToEvents: nextTask,
+  createSha256: () => new JavaScriptSha256(),
+  allocate: (bytes) => new Uint8Array(bytes),
+  // WebSocket.send does not accept shared memory.
+  allocateMessage: (bytes) => new ArrayBuffer(bytes),
+  bufferBytes: () => 0,
+  collectYoungGeneration: undefined,
+};

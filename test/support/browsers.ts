@@ -1,0 +1,109 @@
+// Chromium and Firefox behind one small interface, for tests of pages that must work in both.
+import type { CDPSession } from 'playwright-core';
+import { expect } from 'vitest';
+import { messageOf } from '../../shared/errors.js';
+import { openChromiumOrReason, openPageIn } from './chromium.js';
+import { openFirefoxOrReason } from './firefox.js';
+
+export const browserNames = ['Chromium', 'Firefox'] as const;
+export type BrowserName = (typeof browserNames)[number];
+
+export interface TestBrowser {
+  /** Opens an empty tab. The tabs of a browser share its storage. */
+  openTab(): Promise<Tab>;
+  close(): Promise<void>;
+}
+
+export interface Tab {
+  /** Errors and warnings on the console, uncaught exceptions, and failed requests. */
+  readonly problems: string[];
+  goto(url: string): Promise<void>;
+  reload(): Promise<void>;
+  /** Returns the value of an expression, or what its promise resolves to. */
+  evaluate<Value>(expression: string): Promise<Value>;
+  click(selector: string): Promise<void>;
+  /** Waits until the page shows this text. */
+  waitForText(text: string | RegExp): Promise<void>;
+  /** The Chrome DevTools Protocol, which Firefox does not have. */
+  devTools?: CDPSession;
+  close(): Promise<void>;
+}
+
+export interface BrowserOptions {
+  /** Command-line arguments. */
+  chromiumFlags?: readonly string[];
+  /** Values of `about:config`. */
+  firefoxPreferences?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** Opens a browser, which the caller must close. Returns the reason to skip if it is not installed. */
+export async function openBrowserOrReason(
+  name: BrowserName,
+  what: string,
+  { chromiumFlags, firefoxPreferences }: BrowserOptions = {},
+): Promise<TestBrowser | string> {
+  return name === 'Chromium'
+    ? chromiumOrReason(`${what} in Chromium`, chromiumFlags)
+    : firefoxOrReason(`${what} in Firefox`, firefoxPreferences);
+}
+
+async function chromiumOrReason(what: string, flags?: readonly string[]): Promise<TestBrowser | string> {
+  const browser = await openChromiumOrReason(what, flags);
+  if (typeof browser === 'string') return browser;
+  const context = await browser.newContext();
+  return {
+    openTab: async () => {
+      const { page, problems } = await openPageIn(context);
+      const evaluate = <Value>(expression: string) => page.evaluate<Value>(expression);
+      return {
+        problems,
+        goto: async (url) => void (await page.goto(url)),
+        reload: async () => void (await page.reload()),
+        evaluate,
+        click: (selector) => page.click(selector),
+        waitForText: (text) => waitForText(text, evaluate),
+        devTools: await context.newCDPSession(page),
+        close: () => page.close(),
+      };
+    },
+    close: () => browser.close(),
+  };
+}
+
+async function firefoxOrReason(
+  what: string,
+  preferences?: BrowserOptions['firefoxPreferences'],
+): Promise<TestBrowser | string> {
+  const browser = await openFirefoxOrReason(what, preferences);
+  if (typeof browser === 'string') return browser;
+  return {
+    openTab: async () => {
+      const page = await browser.newPage();
+      // No limits, so that Vitest ends a test that hangs.
+      page.setDefaultTimeout(0);
+      const problems: string[] = [];
+      page.on('console', (message) => {
+        if (message.type() === 'error' || message.type() === 'warn') problems.push(message.text());
+      });
+      page.on('pageerror', (error) => problems.push(messageOf(error)));
+      page.on('requestfailed', (request) => {
+        problems.push(`${request.url()}: ${request.failure()?.errorText ?? 'failed'}`);
+      });
+      const evaluate = async <Value>(expression: string) => (await page.evaluate(expression)) as Value;
+      return {
+        problems,
+        goto: async (url) => void (await page.goto(url)),
+        reload: async () => void (await page.reload()),
+        evaluate,
+        click: (selector) => page.click(selector),
+        waitForText: (text) => waitForText(text, evaluate),
+        close: () => page.close(),
+      };
+    },
+    close: () => browser.close(),
+  };
+}
+
+async function waitForText(text: string | RegExp, evaluate: (expression: string) => Promise<string>): Promise<void> {
+  await expect.poll(() => evaluate('document.body.innerText')).toMatch(text);
+}

@@ -1,0 +1,21 @@
+// An esbuild plugin for code that also runs in Node: replaces FILE.ts with FILE.browser.ts where that exists, sets the
+// version, and configures libraries for pages whose content security policy forbids `eval`.
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+
+export const browserPlatform = {
+  name: 'browser-platform',
+  setup(build) {
+    build.initialOptions.define = { ...build.initialOptions.define, LOCKSTEP_VERSION: JSON.stringify(version) };
+    build.onResolve({ filter: /^\..*\.js$/ }, ({ path: imported, resolveDir }) => {
+      const file = path.join(resolveDir, imported.replace(/\.js$/, '.browser.ts'));
+      return existsSync(file) ? { path: file } : undefined;
+    });
+    // Zod tries `new Function` to find out whether it may compile its schemas. Browsers report the attempt.
+    build.onResolve({ filter: /^zod$/ }, ({ importer }) =>
+      importer.endsWith('zod.browser.ts') ? undefined : { path: path.resolve('shared/platform/zod.browser.ts') },
+    );
+  },
+};
