@@ -137,7 +137,10 @@ describe('imports', () => {
     expect(outOfEngines.filter((line) => !seam.has(line.split(' -> ')[1]))).toEqual([]);
   });
 
-  it('of the dashboard page include no Node.js modules and only its UI packages', () => {
+  it.each([
+    ['dashboard', ['@preact/signals', 'preact', 'preact/hooks', 'uplot'], 'shared/monitoring/step-history.ts'],
+    ['join', ['@preact/signals', 'preact', 'preact/hooks'], 'web/tab/start-worker.ts'],
+  ])('of the page in web/%s include no Node.js modules and only its UI packages', (page, uiPackages, example) => {
     const seen = new Set<string>();
     const follow = (file: string): Import[] => {
       if (seen.has(file)) return [];
@@ -147,12 +150,14 @@ describe('imports', () => {
       );
       return values.flatMap((imported) => (/\.tsx?$/.test(imported.target) ? follow(imported.target) : [imported]));
     };
-    const packages = new Set(follow('web/dashboard/main.tsx').map(({ target }) => target));
-    expect([...packages].toSorted()).toEqual(['@preact/signals', 'preact', 'preact/hooks', 'uplot']);
-    expect(seen).toContain('shared/monitoring/step-history.ts');
-    expect(
-      filesImporting(({ target }) => /preact/.test(target)).filter((file) => !file.startsWith('web/dashboard/')),
-    ).toEqual([]);
+    const packages = new Set(follow(`web/${page}/main.tsx`).map(({ target }) => target));
+    expect([...packages].toSorted()).toEqual(uiPackages);
+    expect(seen).toContain(example);
+  });
+
+  it('of Preact occur only in the pages that use it', () => {
+    const importing = filesImporting(({ target }) => /preact/.test(target));
+    expect(importing.filter((file) => !/^web\/(?:common|dashboard|join)\//.test(file))).toEqual([]);
   });
 
   it('of TensorFlow occur only in its engine', () => {

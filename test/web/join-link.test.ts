@@ -23,9 +23,11 @@ beforeEach((context) => {
   if (typeof browser === 'string') context.skip(browser);
 });
 afterEach(async () => {
-  expect(watched.problems).toEqual([]);
-  await watched.page.context().close();
+  if (typeof browser === 'string') return;
+  const { page, problems } = watched;
+  await page.context().close();
   await cluster.close();
+  if (problems.length > 0) throw new Error(problems.join('\n'));
 });
 afterAll(async () => {
   if (typeof browser !== 'string') await browser.close();

@@ -12,8 +12,11 @@ export const rate = (value: number) => String(Number(value.toPrecision(3)));
 /** Formats images per second: `4.2`, `37`, `12,800`. */
 export const perSecond = (value: number) => (value > 0 && value < 10 ? value.toFixed(1) : whole.format(value));
 
-/** Formats a size in megabytes: `0.3 MB`, `12 MB`. */
-export const megabytes = (bytes: number) => `${bytes < 1e7 ? (bytes / 1e6).toFixed(1) : whole.format(bytes / 1e6)} MB`;
+/** Formats a size: `27 kB`, `1.1 MB`, `120 MB`. */
+export function byteSize(bytes: number): string {
+  if (bytes < 1e5) return `${Math.ceil(bytes / 1e3)} kB`;
+  return `${bytes < 1e7 ? (bytes / 1e6).toFixed(1) : whole.format(bytes / 1e6)} MB`;
+}
 
 /** Formats a duration: `85 ms`, `2.1 s`, `3 min 20 s`, `5 h 12 min`. */
 export function duration(milliseconds: number): string {

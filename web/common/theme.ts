@@ -24,9 +24,13 @@ theme.subscribe((chosen) => {
   if (chosen === 'system') storage?.removeItem(key);
   else storage?.setItem(key, chosen);
 });
-isDark.subscribe((dark) => {
-  document.documentElement.dataset['theme'] = dark ? 'dark' : 'light';
-});
+
+/** Shows the page in its theme from now on. */
+export function showTheme(): void {
+  isDark.subscribe((dark) => {
+    document.documentElement.dataset['theme'] = dark ? 'dark' : 'light';
+  });
+}
 
 /** Switches to the other theme. If the other theme is that of the system, the page follows the system again. */
 export function toggleTheme(): void {

@@ -1,11 +1,12 @@
 // The page of a link that makes a browser a worker: asks for one click, then shows what this device computes.
 import { effect } from '@preact/signals';
 import { render } from 'preact';
-import '../common/theme.js';
+import { showTheme } from '../common/theme.js';
 import { Page } from './parts/page.js';
 import { tabTitle } from './status.js';
 import { close, open } from './work.js';
 
+showTheme();
 render(<Page />, document.body);
 effect(() => {
   document.title = tabTitle.value;

@@ -31,7 +31,7 @@ export const status = computed((): Status => {
     }
     case 'preparing':
     case 'computing': {
-      if (isIdle.value) return spare;
+      if (isIdle.value) return doing.phase === 'computing' ? spare : waiting;
       if (doing.phase === 'computing') return { text: 'Computing', tone: 'active', explanation: '' };
       const explanation = 'Receiving training images and weights for the first slice.';
       return { text: 'Preparing', tone: 'active', explanation };
@@ -40,6 +40,14 @@ export const status = computed((): Status => {
       return doing satisfies never;
   }
 });
+
+const waiting: Status = {
+  text: 'Waiting',
+  tone: 'late',
+  explanation:
+    'This device is connected but has had no slices yet: the run may be waiting for more workers or be paused, or the other ' +
+    'workers are faster. Until then, it is a spare.',
+};
 
 const spare: Status = {
   text: 'Spare',

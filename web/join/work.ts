@@ -128,6 +128,7 @@ function follow(worker: BrowserWorker): void {
     batch(() => {
       state.engine.value = identity;
       state.activity.value = { phase: 'preparing' };
+      state.isIdle.value = false;
     });
   });
   worker.on('progress', ({ step, images, slices }) => {

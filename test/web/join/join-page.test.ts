@@ -25,8 +25,10 @@ beforeEach((context) => {
   server.requests = [];
 });
 afterEach(async () => {
-  expect(watched.problems).toEqual([]);
-  await watched.page.context().close();
+  if (typeof browser === 'string') return;
+  const { page, problems } = watched;
+  await page.context().close();
+  if (problems.length > 0) throw new Error(problems.join('\n'));
 });
 afterAll(async () => {
   if (typeof browser !== 'string') await browser.close();
@@ -59,7 +61,11 @@ const emit = (page: Page, type: string, event: object) =>
 async function joined(page: Page): Promise<void> {
   const joining = { url: '', workerId: 3, network: 'resnet20', sliceCount: 4, batchSize: 128, totalSteps: 1_000 };
   await emit(page, 'joined', joining);
-  await emit(page, 'engine', { engine: 'wasm', fingerprint: 'wasm 1.0 strict', device: 'Chromium, 4 cores' });
+  await emit(page, 'engine', {
+    engine: 'wasm',
+    fingerprint: 'wasm 1.0 strict',
+    device: 'Chrome 156 on Linux, 3 threads',
+  });
 }
 
 /** Answers for one slice of 32 images in each of some steps, one per second. */
@@ -165,6 +171,7 @@ describe('before the click', () => {
     await page.getByText('off: browsers allow it over TLS only').waitFor();
     await computed(page, 40, 2);
     await figure(page, 'Slices').getByText('2', { exact: true }).waitFor();
+    expect(await page.evaluate('navigator.locks')).toBeUndefined();
     // Chromium ignores some headers over plain HTTP, and logs that.
     watched.problems.splice(0);
   });
@@ -173,6 +180,7 @@ describe('before the click', () => {
     server.isIsolated = false;
     const page = await openLink();
     await page.getByText('This page is not cross-origin isolated, so this device computes with one thread.').waitFor();
+    expect(await buttonNames(page)).toEqual(['Start computing']);
   });
 });
 
@@ -189,7 +197,7 @@ describe('while the device works', () => {
     await figure(page, 'Share of the run').getByText('of 6,400 images so far').waitFor();
     await page.getByText('Step 50 of 1,000').waitFor();
     await page.getByText(`Connected to 127.0.0.1:${server.port}`).waitFor();
-    await page.getByText('Chromium, 4 cores, 3 threads').waitFor();
+    await page.getByText('Chrome 156 on Linux, 3 threads').waitFor();
     expect(await page.title()).toBe('Computing · 5% · 320 images · Lockstep');
     expect(await violationsOn(page)).toEqual([]);
   });
@@ -203,7 +211,7 @@ describe('while the device works', () => {
     const details = page.locator('#details');
     await emit(page, 'cacheOpened', { kind: 'opfs' });
     await details.getByText('on: training images are kept for the next visit').waitFor();
-    for (const text of ['tab-1', 'resnet20', 'Chromium, 4 cores', 'wasm 1.0 strict']) {
+    for (const text of ['tab-1', 'resnet20', 'Chrome 156 on Linux, 3 threads', 'wasm 1.0 strict']) {
       await details.getByText(text, { exact: true }).waitFor();
     }
     expect(await violationsOn(page)).toEqual([]);
@@ -236,6 +244,15 @@ describe('while the device works', () => {
     await figure(page, 'Images/s').getByText('–').waitFor();
     expect(await violationsOn(page)).toEqual([]);
     await computed(page, 80, 1);
+    expect(await pill(page).textContent()).toBe('Computing');
+  });
+
+  it('says that a device that has had no slices yet is waiting', async () => {
+    const page = await openWorking();
+    await page.clock.runFor(32_000);
+    expect(await pill(page).textContent()).toBe('Waiting');
+    await page.getByRole('main').getByText('the run may be waiting for more workers').waitFor();
+    await computed(page, 0, 1);
     expect(await pill(page).textContent()).toBe('Computing');
   });
 
@@ -356,6 +373,7 @@ describe('after the work', () => {
     await page.evaluate(`workers[0].end('dropped by ada')`);
     await page.getByText('Dropped by ada.').waitFor();
     await page.getByText('This device computed no slices.').waitFor();
+    expect(await page.getByRole('button').count()).toBe(0);
   });
 
   it('says that the user left, and lets them join again', async () => {

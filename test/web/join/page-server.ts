@@ -47,8 +47,8 @@ async function buildPage(): Promise<Map<string, Uint8Array>> {
     plugins: [
       {
         name: 'scripted worker',
-        setup({ onResolve }) {
-          onResolve({ filter: /\/tab\/start-worker\.js$/ }, () => ({ path: file('scripted-start-worker.ts') }));
+        setup(esbuild) {
+          esbuild.onResolve({ filter: /\/tab\/start-worker\.js$/ }, () => ({ path: file('scripted-start-worker.ts') }));
         },
       },
     ],

@@ -1,6 +1,6 @@
 // The page before the click: what the link is for, or why it cannot be used.
 import { about, type View } from '../state.js';
-import { megabytes } from '../../common/numbers.js';
+import { byteSize } from '../../common/numbers.js';
 import { join } from '../work.js';
 import { Heading } from './heading.js';
 import { Limits } from './limits.js';
@@ -57,7 +57,7 @@ function Invitation({ isFull }: { isFull: boolean }) {
         Start computing
       </button>
       <p class="hint">
-        It transfers up to {megabytes(bytesPerStep)} each way in every step. You can pause or leave at any time: other
+        It transfers up to {byteSize(bytesPerStep)} each way in every step. You can pause or leave at any time: other
         workers then take over.
       </p>
     </section>

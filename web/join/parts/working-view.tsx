@@ -117,8 +117,8 @@ function connectionText(): string {
 
 function deviceText(): string {
   const { threads } = worker.value!;
-  const device = engine.value?.device ?? 'This device';
-  return `${device}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+  // The engine's name of the device includes the number of threads.
+  return engine.value?.device ?? `This device, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
 }
 
 function Buttons() {
